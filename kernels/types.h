@@ -1,0 +1,114 @@
+// The element types, shared by every layer and by device code.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#ifdef __CUDACC__
+#define TIDU_HD __host__ __device__
+#else
+#define TIDU_HD
+#endif
+
+namespace tidu {
+
+// Order matters: within a kind, a later type holds every value range of an earlier one of its sign.
+enum class DType : uint8_t {
+  bool_,
+  int8,
+  int16,
+  int32,
+  int64,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  float16,
+  bfloat16,
+  float32,
+  float64,
+};
+inline constexpr int kDTypeCount = 13;
+
+// IEEE 754 binary16: stored as bits, computed in float.
+struct float16 {
+  uint16_t bits = 0;
+
+  float16() = default;
+  TIDU_HD explicit float16(float value) : bits(round(value)) {}
+  TIDU_HD operator float() const { return widen(bits); }
+
+ private:
+  TIDU_HD static float from_bits(uint32_t u) {
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+  }
+  TIDU_HD static uint32_t to_bits(float f) {
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    return u;
+  }
+
+  // Rounds to nearest even; NaN stays NaN, overflow becomes infinity, small values become subnormal.
+  TIDU_HD static uint16_t round(float value) {
+    const uint32_t u = to_bits(value), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
+    if (magnitude >= 0x47800000u) return static_cast<uint16_t>(sign | 0x7c00u);
+    if (magnitude < 0x38800000u) {
+      // Adding 0.5 aligns the half's subnormal spacing (2^-24) with float's last place, so the FPU rounds.
+      const uint32_t rounded = to_bits(from_bits(magnitude) + 0.5f) - 0x3f000000u;
+      return static_cast<uint16_t>(sign | rounded);
+    }
+    const uint32_t odd = (magnitude >> 13) & 1u;
+    return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13));
+  }
+  TIDU_HD static float widen(uint16_t bits) {
+    const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16, rest = bits & 0x7fffu;
+    if (rest >= 0x7c00u) return from_bits(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+    if (rest >= 0x0400u) return from_bits(sign | ((rest << 13) + 0x38000000u));
+    const float subnormal = static_cast<float>(rest) * 0x1p-24f;
+    return sign != 0 ? -subnormal : subnormal;
+  }
+};
+
+// The upper half of a float: stored as bits, computed in float.
+struct bfloat16 {
+  uint16_t bits = 0;
+
+  bfloat16() = default;
+  TIDU_HD explicit bfloat16(float value) {
+    uint32_t u;
+    memcpy(&u, &value, 4);
+    const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
+    bits = static_cast<uint16_t>(nan ? (u >> 16) | 0x40u : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+  }
+  TIDU_HD operator float() const {
+    const uint32_t u = static_cast<uint32_t>(bits) << 16;
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+  }
+};
+
+static_assert(sizeof(float16) == 2 && sizeof(bfloat16) == 2 && sizeof(bool) == 1);
+
+template <class T>
+struct DTypeOf;
+template <> struct DTypeOf<bool> { static constexpr DType value = DType::bool_; };
+template <> struct DTypeOf<int8_t> { static constexpr DType value = DType::int8; };
+template <> struct DTypeOf<int16_t> { static constexpr DType value = DType::int16; };
+template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::int32; };
+template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::int64; };
+template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::uint8; };
+template <> struct DTypeOf<uint16_t> { static constexpr DType value = DType::uint16; };
+template <> struct DTypeOf<uint32_t> { static constexpr DType value = DType::uint32; };
+template <> struct DTypeOf<uint64_t> { static constexpr DType value = DType::uint64; };
+template <> struct DTypeOf<float16> { static constexpr DType value = DType::float16; };
+template <> struct DTypeOf<bfloat16> { static constexpr DType value = DType::bfloat16; };
+template <> struct DTypeOf<float> { static constexpr DType value = DType::float32; };
+template <> struct DTypeOf<double> { static constexpr DType value = DType::float64; };
+template <class T>
+inline constexpr DType dtype_of = DTypeOf<T>::value;
+
+}  // namespace tidu
