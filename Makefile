@@ -1,0 +1,65 @@
+# make demo, make test: from a bare clone to a network that learns, or to every test run.
+# A second call rebuilds only what changed.
+BUILD := build/release
+VENV_PYTHON := .venv/bin/python
+EXAMPLES := logistic_regression two_layer_network
+EPOCHS ?= 10
+
+.PHONY: help demo test bench format lint clean
+help:
+	@echo "make demo     learn Fashion-MNIST with both example models; pictures go to demo-out/"
+	@echo "make test     build everything; run the C++, outside-project and Python tests"
+	@echo "make bench    run the benchmarks"
+	@echo "make format   format the sources"
+	@echo "make lint     check format, layers and style"
+	@echo "make clean    remove what was built; .venv stays"
+
+.venv/ready: scripts/setup.sh requirements.txt
+	@scripts/setup.sh
+
+.venv/dev: requirements-dev.txt .venv/ready
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(BUILD)/build.ninja: CMakePresets.json .venv/ready
+	@echo "== configuring $(BUILD)"
+	@mkdir -p build
+	@cmake --preset release $(if $(CI),-DTIDU_WERROR=ON) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@touch $@
+
+# build TARGETS: on success ninja's lines matter to nobody, so a terminal shows one line that moves.
+define build
+	@echo "== building"
+	@cmake --build $(BUILD) $(addprefix --target ,$(1))
+endef
+
+demo: $(BUILD)/build.ninja
+	$(call build,_core)
+	@for name in $(EXAMPLES); do \
+	  echo "== examples/$$name.py"; \
+	  $(VENV_PYTHON) examples/$$name.py --epochs $(EPOCHS) --out demo-out/$$name || exit; \
+	done
+	@echo "== the pictures are in $(CURDIR)/demo-out:"
+	@find demo-out -name '*.png' | sort | sed 's/^/   /'
+
+test: $(BUILD)/build.ninja
+	$(call build,all)
+	@echo "== C++ tests"
+	@ctest --preset release -j $$(nproc)
+	@scripts/count_tests.sh release
+	@echo "== Python tests"
+	@$(VENV_PYTHON) -m pytest -q
+
+bench: $(BUILD)/build.ninja
+	$(call build,_core benchmarks)
+	@for program in $(BUILD)/bin/bench_*; do echo "== $$program"; $$program || exit; done
+	@for script in bench/*.py; do echo "== $$script"; $(VENV_PYTHON) $$script || exit; done
+
+format: .venv/dev
+	@$(VENV_PYTHON) scripts/lint.py --fix
+
+lint: .venv/dev
+	@$(VENV_PYTHON) scripts/lint.py
+
+clean:
+	@rm -rf build dist demo-out
