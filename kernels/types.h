@@ -93,8 +93,7 @@ struct bfloat16 {
 
 static_assert(sizeof(float16) == 2 && sizeof(bfloat16) == 2 && sizeof(bool) == 1);
 
-template <class T>
-struct DTypeOf;
+template <class T> struct DTypeOf;
 template <> struct DTypeOf<bool> { static constexpr DType value = DType::bool_; };
 template <> struct DTypeOf<int8_t> { static constexpr DType value = DType::int8; };
 template <> struct DTypeOf<int16_t> { static constexpr DType value = DType::int16; };
@@ -108,7 +107,6 @@ template <> struct DTypeOf<float16> { static constexpr DType value = DType::floa
 template <> struct DTypeOf<bfloat16> { static constexpr DType value = DType::bfloat16; };
 template <> struct DTypeOf<float> { static constexpr DType value = DType::float32; };
 template <> struct DTypeOf<double> { static constexpr DType value = DType::float64; };
-template <class T>
-inline constexpr DType dtype_of = DTypeOf<T>::value;
+template <class T> inline constexpr DType dtype_of = DTypeOf<T>::value;
 
 }  // namespace tidu

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Installs the package as users do, into an empty folder, and imports it from there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=$PWD/build/wheel
+rm -rf "$target"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target "$target" .
+cd "$target"
+"$OLDPWD/.venv/bin/python" - "$target" <<'PYTHON'
+import sys
+sys.path.insert(0, sys.argv[1])
+import tidu
+assert tidu.__file__.startswith(sys.argv[1]), tidu.__file__
+print("installed:", tidu.__file__)
+PYTHON
