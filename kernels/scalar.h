@@ -1,0 +1,359 @@
+// Every elementwise function once, for one element: read by g++, nvcc and NVRTC.
+//
+// The names are the rows of csrc/ops/elementwise.def. T is float, double, an integer type or bool, as the
+// row's types say; float16 and bfloat16 are computed in float by the caller. No integer input is undefined
+// behaviour: signed arithmetic wraps.
+#pragma once
+
+#ifndef __CUDACC_RTC__
+#include <math.h>
+#endif
+
+#include "kernels/types.h"
+
+namespace tidu::scalar {
+
+template <class T> inline constexpr bool is_bool = false;
+template <> inline constexpr bool is_bool<bool> = true;
+
+template <class T> inline constexpr bool is_float = false;
+template <> inline constexpr bool is_float<float> = true;
+template <> inline constexpr bool is_float<double> = true;
+
+template <class T> inline constexpr bool is_signed = static_cast<T>(-1) < static_cast<T>(0);
+
+// The unsigned type in which integers of a width wrap. At least 32 bits, because narrower types promote to
+// int.
+template <int bytes> struct WrapType { using type = uint32_t; };
+template <> struct WrapType<8> { using type = uint64_t; };
+template <class T> using Wrap = typename WrapType<sizeof(T)>::type;
+
+template <class T> inline constexpr int bit_width = is_bool<T> ? 1 : 8 * static_cast<int>(sizeof(T));
+
+// Sign and rounding
+
+template <class T> TIDU_HD inline T negative(T x) {
+  if constexpr (is_float<T>) {
+    return -x;
+  } else {
+    return static_cast<T>(Wrap<T>{0} - static_cast<Wrap<T>>(x));
+  }
+}
+
+template <class T> TIDU_HD inline T abs(T x) {
+  if constexpr (is_float<T>) {
+    return ::fabs(x);
+  } else if constexpr (is_signed<T>) {
+    return x < 0 ? negative(x) : x;
+  } else {
+    return x;
+  }
+}
+
+template <class T> TIDU_HD inline T sign(T x) {
+  const T zero_or_nan = x == T(0) ? T(0) : x;
+  if constexpr (is_signed<T>) {
+    return x > T(0) ? T(1) : x < T(0) ? T(-1) : zero_or_nan;
+  } else {
+    return x > T(0) ? T(1) : T(0);
+  }
+}
+
+template <class T> TIDU_HD inline T floor(T x) {
+  if constexpr (is_float<T>) {
+    return ::floor(x);
+  } else {
+    return x;
+  }
+}
+
+template <class T> TIDU_HD inline T ceil(T x) {
+  if constexpr (is_float<T>) {
+    return ::ceil(x);
+  } else {
+    return x;
+  }
+}
+
+template <class T> TIDU_HD inline T trunc(T x) {
+  if constexpr (is_float<T>) {
+    return ::trunc(x);
+  } else {
+    return x;
+  }
+}
+
+template <class T> TIDU_HD inline T round(T x) {
+  if constexpr (is_float<T>) {
+    return ::rint(x);
+  } else {
+    return x;
+  }
+}
+
+// Arithmetic
+
+template <class T> TIDU_HD inline T add(T a, T b) {
+  if constexpr (is_bool<T>) {
+    return a | b;
+  } else if constexpr (is_float<T>) {
+    return a + b;
+  } else {
+    return static_cast<T>(static_cast<Wrap<T>>(a) + static_cast<Wrap<T>>(b));
+  }
+}
+
+template <class T> TIDU_HD inline T subtract(T a, T b) {
+  if constexpr (is_float<T>) {
+    return a - b;
+  } else {
+    return static_cast<T>(static_cast<Wrap<T>>(a) - static_cast<Wrap<T>>(b));
+  }
+}
+
+template <class T> TIDU_HD inline T multiply(T a, T b) {
+  if constexpr (is_bool<T>) {
+    return a & b;
+  } else if constexpr (is_float<T>) {
+    return a * b;
+  } else {
+    return static_cast<T>(static_cast<Wrap<T>>(a) * static_cast<Wrap<T>>(b));
+  }
+}
+
+template <class T> TIDU_HD inline T multiply_no_nan(T a, T b) { return b == T(0) ? T(0) : a * b; }
+
+template <class T> TIDU_HD inline T divide(T a, T b) { return a / b; }
+
+// The remainder of a float division with the sign of b; exact, as fmod is.
+template <class T> TIDU_HD inline T remainder(T a, T b) {
+  if constexpr (is_float<T>) {
+    const T r = ::fmod(a, b);
+    if (r == T(0)) return ::copysign(T(0), b);
+    return (r < T(0)) != (b < T(0)) ? r + b : r;
+  } else {
+    if (b == T(0)) return T(0);
+    if constexpr (is_signed<T>) {
+      if (b == T(-1)) return T(0);
+      const T r = static_cast<T>(a % b);
+      return r != T(0) && (r < T(0)) != (b < T(0)) ? static_cast<T>(r + b) : r;
+    } else {
+      return static_cast<T>(a % b);
+    }
+  }
+}
+
+// Floats: through the exact remainder, so that a = floor_divide(a, b) * b + remainder(a, b) as in Python; the
+// plain floor(a / b) can be one too large when a / b rounds up to an integer.
+template <class T> TIDU_HD inline T floor_divide(T a, T b) {
+  if constexpr (is_float<T>) {
+    if (b == T(0)) return a / b;
+    const T r = ::fmod(a, b);
+    T quotient = (a - r) / b;
+    if (r != T(0) && (r < T(0)) != (b < T(0))) quotient -= T(1);
+    if (quotient == T(0)) return ::copysign(T(0), a / b);
+    const T below = ::floor(quotient);
+    return quotient - below > T(0.5) ? below + T(1) : below;
+  } else {
+    if (b == T(0)) return T(0);
+    if constexpr (is_signed<T>) {
+      if (b == T(-1)) return negative(a);
+      const T quotient = static_cast<T>(a / b);
+      return a % b != T(0) && (a < T(0)) != (b < T(0)) ? static_cast<T>(quotient - 1) : quotient;
+    } else {
+      return static_cast<T>(a / b);
+    }
+  }
+}
+
+template <class T> TIDU_HD inline T maximum(T a, T b) { return a > b || a != a ? a : b; }
+
+template <class T> TIDU_HD inline T minimum(T a, T b) { return a < b || a != a ? a : b; }
+
+// Powers, exponentials, logarithms
+
+template <class T> TIDU_HD inline T square(T x) { return multiply(x, x); }
+
+template <class T> TIDU_HD inline T reciprocal(T x) { return T(1) / x; }
+
+template <class T> TIDU_HD inline T sqrt(T x) { return ::sqrt(x); }
+
+template <class T> TIDU_HD inline T rsqrt(T x) { return T(1) / ::sqrt(x); }
+
+template <class T> TIDU_HD inline T exp(T x) { return ::exp(x); }
+
+template <class T> TIDU_HD inline T exp2(T x) { return ::exp2(x); }
+
+template <class T> TIDU_HD inline T expm1(T x) { return ::expm1(x); }
+
+template <class T> TIDU_HD inline T log(T x) { return ::log(x); }
+
+template <class T> TIDU_HD inline T log2(T x) { return ::log2(x); }
+
+template <class T> TIDU_HD inline T log10(T x) { return ::log10(x); }
+
+template <class T> TIDU_HD inline T log1p(T x) { return ::log1p(x); }
+
+// Integers: a negative exponent gives the integer part of the power, so 0 unless the base is 1 or -1.
+template <class T> TIDU_HD inline T pow(T a, T b) {
+  if constexpr (is_float<T>) {
+    return ::pow(a, b);
+  } else {
+    if constexpr (is_signed<T>) {
+      if (b < T(0)) {
+        if (a == T(1)) return T(1);
+        if (a == T(-1)) return b % 2 == 0 ? T(1) : T(-1);
+        return T(0);
+      }
+    }
+    Wrap<T> result = 1, base = static_cast<Wrap<T>>(a);
+    for (Wrap<T> n = static_cast<Wrap<T>>(b); n != 0; n >>= 1) {
+      if (n & 1) result *= base;
+      base *= base;
+    }
+    return static_cast<T>(result);
+  }
+}
+
+template <class T> TIDU_HD inline T hypot(T a, T b) { return ::hypot(a, b); }
+
+// Equal inputs apart: inf - inf would be NaN.
+template <class T> TIDU_HD inline T logaddexp(T a, T b) {
+  if (a == b) return a + T(0.69314718055994530942);
+  return maximum(a, b) + ::log1p(::exp(-::fabs(a - b)));
+}
+
+// Trigonometric and hyperbolic
+
+template <class T> TIDU_HD inline T sin(T x) { return ::sin(x); }
+
+template <class T> TIDU_HD inline T cos(T x) { return ::cos(x); }
+
+template <class T> TIDU_HD inline T tan(T x) { return ::tan(x); }
+
+template <class T> TIDU_HD inline T asin(T x) { return ::asin(x); }
+
+template <class T> TIDU_HD inline T acos(T x) { return ::acos(x); }
+
+template <class T> TIDU_HD inline T atan(T x) { return ::atan(x); }
+
+template <class T> TIDU_HD inline T atan2(T a, T b) { return ::atan2(a, b); }
+
+template <class T> TIDU_HD inline T sinh(T x) { return ::sinh(x); }
+
+template <class T> TIDU_HD inline T cosh(T x) { return ::cosh(x); }
+
+template <class T> TIDU_HD inline T tanh(T x) { return ::tanh(x); }
+
+template <class T> TIDU_HD inline T asinh(T x) { return ::asinh(x); }
+
+template <class T> TIDU_HD inline T acosh(T x) { return ::acosh(x); }
+
+template <class T> TIDU_HD inline T atanh(T x) { return ::atanh(x); }
+
+// Activations and special functions. exp is only ever taken of -|x|, which cannot overflow.
+
+template <class T> TIDU_HD inline T sigmoid(T x) {
+  const T e = ::exp(-::fabs(x));
+  return (x < T(0) ? e : T(1)) / (T(1) + e);
+}
+
+template <class T> TIDU_HD inline T log_sigmoid(T x) {
+  return (x < T(0) ? x : T(0)) - ::log1p(::exp(-::fabs(x)));
+}
+
+template <class T> TIDU_HD inline T softplus(T x) {
+  return (x > T(0) ? x : T(0)) + ::log1p(::exp(-::fabs(x)));
+}
+
+template <class T> TIDU_HD inline T relu(T x) { return x <= T(0) ? T(0) : x; }
+
+// The limit at -inf is 0, where the plain product would be -inf * 0.
+template <class T> TIDU_HD inline T silu(T x) { return multiply_no_nan(x, sigmoid(x)); }
+
+template <class T> TIDU_HD inline T erf(T x) { return ::erf(x); }
+
+template <class T> TIDU_HD inline T erfc(T x) { return ::erfc(x); }
+
+// Phi(x) = erfc(-x / sqrt(2)) / 2 keeps its relative accuracy in the left tail.
+template <class T> TIDU_HD inline T gelu(T x) {
+  return multiply_no_nan(x, T(0.5) * ::erfc(x * T(-0.70710678118654752440)));
+}
+
+// Predicates and bits
+
+template <class T> TIDU_HD inline bool isnan(T x) {
+  if constexpr (is_float<T>) {
+    return x != x;
+  } else {
+    return false;
+  }
+}
+
+template <class T> TIDU_HD inline bool isfinite(T x) {
+  if constexpr (is_float<T>) {
+    return x - x == T(0);
+  } else {
+    return true;
+  }
+}
+
+template <class T> TIDU_HD inline bool isinf(T x) {
+  if constexpr (is_float<T>) {
+    return x == x && !isfinite(x);
+  } else {
+    return false;
+  }
+}
+
+TIDU_HD inline bool logical_not(bool x) { return !x; }
+
+template <class T> TIDU_HD inline T bitwise_invert(T x) {
+  if constexpr (is_bool<T>) {
+    return !x;
+  } else {
+    return static_cast<T>(~x);
+  }
+}
+
+// Comparisons, logic, bits
+
+template <class T> TIDU_HD inline bool equal(T a, T b) { return a == b; }
+
+template <class T> TIDU_HD inline bool not_equal(T a, T b) { return a != b; }
+
+template <class T> TIDU_HD inline bool less(T a, T b) { return a < b; }
+
+template <class T> TIDU_HD inline bool less_equal(T a, T b) { return a <= b; }
+
+template <class T> TIDU_HD inline bool greater(T a, T b) { return a > b; }
+
+template <class T> TIDU_HD inline bool greater_equal(T a, T b) { return a >= b; }
+
+TIDU_HD inline bool logical_and(bool a, bool b) { return a & b; }
+TIDU_HD inline bool logical_or(bool a, bool b) { return a | b; }
+TIDU_HD inline bool logical_xor(bool a, bool b) { return a ^ b; }
+
+template <class T> TIDU_HD inline T bitwise_and(T a, T b) { return static_cast<T>(a & b); }
+
+template <class T> TIDU_HD inline T bitwise_or(T a, T b) { return static_cast<T>(a | b); }
+
+template <class T> TIDU_HD inline T bitwise_xor(T a, T b) { return static_cast<T>(a ^ b); }
+
+// A negative shift counts as one beyond the width.
+template <class T> TIDU_HD inline T bitwise_left_shift(T a, T b) {
+  const Wrap<T> shift = static_cast<Wrap<T>>(b);
+  return shift >= Wrap<T>(bit_width<T>) ? T(0) : static_cast<T>(static_cast<Wrap<T>>(a) << shift);
+}
+
+template <class T> TIDU_HD inline T bitwise_right_shift(T a, T b) {
+  const Wrap<T> shift = static_cast<Wrap<T>>(b);
+  if (shift >= Wrap<T>(bit_width<T>)) return is_signed<T> && a < T(0) ? static_cast<T>(-1) : T(0);
+  return static_cast<T>(a >> shift);
+}
+
+// Choice
+
+template <class T> TIDU_HD inline T where(bool condition, T a, T b) { return condition ? a : b; }
+
+}  // namespace tidu::scalar
