@@ -1,0 +1,131 @@
+// Instantiates every row of the table of elementwise operations for every dtype it computes in.
+#include "backend/cpu/elementwise.h"
+
+#include <array>
+#include <span>
+
+#include "kernels/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/elementwise.cpp"
+#include <hwy/foreach_target.h>
+// Must come after foreach_target.h.
+#include "kernels/cpu/elementwise-inl.h"
+#include "kernels/scalar.h"
+
+#ifndef TIDU_BACKEND_CPU_ELEMENTWISE_ROWS
+#define TIDU_BACKEND_CPU_ELEMENTWISE_ROWS
+namespace tidu::cpu {
+namespace {
+
+using TilesOfDTypes = std::array<TileFunction, kDTypeCount>;
+struct TileRow {
+  std::string_view name;
+  TilesOfDTypes tiles;
+};
+
+// A row's scalar function as a type. It is compiled for the baseline but inlined into each instruction set's
+// loops.
+#define UNARY(name, ...)                                                             \
+  struct name##_function {                                                           \
+    using Tag = Row<#name>;                                                          \
+    template <class T> HWY_INLINE static auto apply(T x) { return scalar::name(x); } \
+  };
+#define BINARY(name, ...)                                                                    \
+  struct name##_function {                                                                   \
+    using Tag = Row<#name>;                                                                  \
+    template <class T> HWY_INLINE static auto apply(T a, T b) { return scalar::name(a, b); } \
+  };
+#define TERNARY(name, ...)                                                      \
+  struct name##_function {                                                      \
+    using Tag = Row<#name>;                                                     \
+    template <class T> HWY_INLINE static auto apply(bool condition, T a, T b) { \
+      return scalar::name(condition, a, b);                                     \
+    }                                                                           \
+  };
+#include "ops/elementwise.def"
+
+// The sets of dtypes that the table names.
+struct boolean_types {
+  template <class T> static constexpr bool holds = std::is_same_v<T, bool>;
+};
+struct integral_types {
+  template <class T> static constexpr bool holds = std::is_integral_v<T>;
+};
+struct floating_types {
+  template <class T> static constexpr bool holds = std::is_floating_point_v<T>;
+};
+struct numeric_types {
+  template <class T> static constexpr bool holds = !std::is_same_v<T, bool>;
+};
+struct any_types {
+  template <class T> static constexpr bool holds = true;
+};
+using choice_types = any_types;
+
+}  // namespace
+}  // namespace tidu::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace tidu::cpu::HWY_NAMESPACE {
+namespace {
+
+template <class Types, template <class> class Maker> constexpr TilesOfDTypes tiles_of() {
+  TilesOfDTypes tiles{};
+  const auto add = [&]<class... T>(std::type_identity<T>...) {
+    ((tiles[static_cast<size_t>(dtype_of<T>)] = Maker<T>::template get<Types>()), ...);
+  };
+  add(std::type_identity<bool>{}, std::type_identity<int8_t>{}, std::type_identity<int16_t>{},
+      std::type_identity<int32_t>{}, std::type_identity<int64_t>{}, std::type_identity<uint8_t>{},
+      std::type_identity<uint16_t>{}, std::type_identity<uint32_t>{}, std::type_identity<uint64_t>{},
+      std::type_identity<float>{}, std::type_identity<double>{});
+  return tiles;
+}
+
+#define TIDU_TILE_ROW(name, kind, types)                              \
+  template <class T> struct name##_maker {                            \
+    template <class Types> static constexpr TileFunction get() {      \
+      if constexpr (Types::template holds<T>) {                       \
+        return &tidu::HWY_NAMESPACE::kind##_tile<name##_function, T>; \
+      } else {                                                        \
+        return nullptr;                                               \
+      }                                                               \
+    }                                                                 \
+  };
+#define UNARY(name, types, ...) TIDU_TILE_ROW(name, unary, types)
+#define BINARY(name, types, ...) TIDU_TILE_ROW(name, binary, types)
+#define TERNARY(name, types, ...) TIDU_TILE_ROW(name, choice, types)
+#include "ops/elementwise.def"
+#undef TIDU_TILE_ROW
+
+constexpr TileRow kRows[] = {
+#define TIDU_TILE_ROW(name, types, ...) {#name, tiles_of<types##_types, name##_maker>()},
+#define UNARY(...) TIDU_TILE_ROW(__VA_ARGS__)
+#define BINARY(...) TIDU_TILE_ROW(__VA_ARGS__)
+#define TERNARY(...) TIDU_TILE_ROW(__VA_ARGS__)
+#include "ops/elementwise.def"
+#undef TIDU_TILE_ROW
+};
+
+std::span<const TileRow> rows() { return kRows; }
+
+}  // namespace
+}  // namespace tidu::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tidu::cpu {
+namespace {
+HWY_EXPORT(rows);
+}
+
+TileFunction tile_function(std::string_view name, DType dtype) {
+  for (const TileRow& row : HWY_DYNAMIC_DISPATCH(rows)()) {
+    if (row.name == name) return row.tiles[static_cast<size_t>(dtype)];
+  }
+  return nullptr;
+}
+
+}  // namespace tidu::cpu
+#endif

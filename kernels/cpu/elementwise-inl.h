@@ -1,0 +1,97 @@
+// Elementwise tile kernels, compiled once per instruction set: contiguous inputs and output, no strides, no
+// threads.
+//
+// A tile function reads n elements of each input and writes n; the output may be one of the inputs. The body
+// is a loop over the scalar function of the row, which the compiler vectorises, unless vector_form has an
+// overload for the row.
+#include <cstdint>
+
+#include "kernels/cpu/elementwise.h"
+
+#if defined(TIDU_KERNELS_CPU_ELEMENTWISE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TIDU_KERNELS_CPU_ELEMENTWISE_INL_H_
+#undef TIDU_KERNELS_CPU_ELEMENTWISE_INL_H_
+#else
+#define TIDU_KERNELS_CPU_ELEMENTWISE_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstring>
+
+#include "kernels/cpu/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tidu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// clang-format off
+template <class D, class V> HWY_INLINE V vector_form(Row<"exp">, D d, V x) { return math::exp(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"exp2">, D d, V x) { return math::exp2(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"expm1">, D d, V x) { return math::expm1(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"log">, D d, V x) { return math::log(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"log2">, D d, V x) { return math::log2(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"log1p">, D d, V x) { return math::log1p(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"sin">, D d, V x) { return math::sin(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"cos">, D d, V x) { return math::cos(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"tanh">, D d, V x) { return math::tanh(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"sigmoid">, D d, V x) { return math::sigmoid(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"log_sigmoid">, D d, V x) { return math::log_sigmoid(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"softplus">, D d, V x) { return math::softplus(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"silu">, D d, V x) { return math::silu(d, x); }
+// clang-format on
+
+template <class Tag, class T>
+concept HasVectorForm = (sizeof(T) >= 4) && requires(hn::ScalableTag<T> d, hn::Vec<hn::ScalableTag<T>> x) {
+  vector_form(Tag{}, d, x);
+};
+
+// Every element goes through the same instructions wherever it stands: the tail is padded to a whole vector.
+template <class Tag, class T> HWY_INLINE void vector_loop(const T* x, T* y, int64_t n) {
+  const hn::ScalableTag<T> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(vector_form(Tag{}, d, hn::LoadU(d, x + i)), d, y + i);
+  if (i == n) return;
+#if HWY_MEM_OPS_MIGHT_FAULT
+  HWY_ALIGN T padded[hn::MaxLanes(d)] = {};
+  std::memcpy(padded, x + i, static_cast<size_t>(n - i) * sizeof(T));
+  hn::Store(vector_form(Tag{}, d, hn::Load(d, padded)), d, padded);
+  std::memcpy(y + i, padded, static_cast<size_t>(n - i) * sizeof(T));
+#else
+  const auto rest = hn::FirstN(d, static_cast<size_t>(n - i));
+  hn::BlendedStore(vector_form(Tag{}, d, hn::MaskedLoad(rest, d, x + i)), rest, d, y + i);
+#endif
+}
+
+template <class Function, class T> void unary_tile(const void* const* inputs, void* output, int64_t n) {
+  const T* x = static_cast<const T*>(inputs[0]);
+  if constexpr (std::is_floating_point_v<T> && HasVectorForm<typename Function::Tag, T>) {
+    vector_loop<typename Function::Tag>(x, static_cast<T*>(output), n);
+  } else {
+    auto* y = static_cast<decltype(Function::apply(T{}))*>(output);
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(x[i]);
+  }
+}
+
+template <class Function, class T> void binary_tile(const void* const* inputs, void* output, int64_t n) {
+  const T *a = static_cast<const T*>(inputs[0]), *b = static_cast<const T*>(inputs[1]);
+  auto* y = static_cast<decltype(Function::apply(T{}, T{}))*>(output);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(a[i], b[i]);
+}
+
+// The first input is the condition.
+template <class Function, class T> void choice_tile(const void* const* inputs, void* output, int64_t n) {
+  const bool* condition = static_cast<const bool*>(inputs[0]);
+  const T *a = static_cast<const T*>(inputs[1]), *b = static_cast<const T*>(inputs[2]);
+  T* y = static_cast<T*>(output);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(condition[i], a[i], b[i]);
+}
+
+}  // namespace tidu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
