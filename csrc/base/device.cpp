@@ -1,0 +1,27 @@
+// Device names.
+#include "base/device.h"
+
+#include <charconv>
+
+#include "base/error.h"
+
+namespace tidu {
+
+Device device_from_name(std::string_view name) {
+  if (name == "cpu") return {};
+  if (name == "cuda") return {DeviceType::cuda, 0};
+  if (name.starts_with("cuda:")) {
+    int8_t index = 0;
+    const char* last = name.data() + name.size();
+    const auto [end, error] = std::from_chars(name.data() + 5, last, index);
+    if (error == std::errc() && end == last && index >= 0) return {DeviceType::cuda, index};
+  }
+  fail<ValueError>("unknown device '", name, "' (one of cpu, cuda, cuda:0, cuda:1 ..)");
+}
+
+std::ostream& operator<<(std::ostream& out, Device device) {
+  if (device.type == DeviceType::cpu) return out << "cpu";
+  return out << "cuda:" << static_cast<int>(device.index);
+}
+
+}  // namespace tidu

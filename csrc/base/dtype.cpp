@@ -1,0 +1,69 @@
+// Names, kinds and promotion of element types.
+#include "base/dtype.h"
+
+#include <algorithm>
+
+namespace tidu {
+namespace {
+
+struct Info {
+  const char* name;
+  uint8_t size;
+  Kind kind;
+};
+
+constexpr Info kInfo[kDTypeCount] = {
+    {"bool", 1, Kind::boolean},
+    {"int8", 1, Kind::signed_integer},
+    {"int16", 2, Kind::signed_integer},
+    {"int32", 4, Kind::signed_integer},
+    {"int64", 8, Kind::signed_integer},
+    {"uint8", 1, Kind::unsigned_integer},
+    {"uint16", 2, Kind::unsigned_integer},
+    {"uint32", 4, Kind::unsigned_integer},
+    {"uint64", 8, Kind::unsigned_integer},
+    {"float16", 2, Kind::floating},
+    {"bfloat16", 2, Kind::floating},
+    {"float32", 4, Kind::floating},
+    {"float64", 8, Kind::floating},
+};
+
+const Info& info(DType dtype) { return kInfo[static_cast<int>(dtype)]; }
+
+DType signed_integer_of_size(size_t size) {
+  return size <= 1 ? DType::int8 : size == 2 ? DType::int16 : size == 4 ? DType::int32 : DType::int64;
+}
+
+}  // namespace
+
+size_t size_of(DType dtype) { return info(dtype).size; }
+const char* name_of(DType dtype) { return info(dtype).name; }
+Kind kind_of(DType dtype) { return info(dtype).kind; }
+
+DType dtype_from_name(std::string_view name) {
+  for (int i = 0; i < kDTypeCount; ++i) {
+    if (name == kInfo[i].name) return static_cast<DType>(i);
+  }
+  fail<DTypeError>("unknown dtype '", name,
+                   "' (one of bool, int8 .. int64, uint8 .. uint64, float16, bfloat16, float32, float64)");
+}
+
+DType promote(DType a, DType b) {
+  if (a == b) return a;
+  const Kind ka = kind_of(a), kb = kind_of(b);
+  if (ka == kb) {
+    const bool halves = std::min(a, b) == DType::float16 && std::max(a, b) == DType::bfloat16;
+    return halves ? DType::float32 : std::max(a, b);
+  }
+  if (ka == Kind::boolean) return b;
+  if (kb == Kind::boolean) return a;
+  if (ka == Kind::floating) return a;
+  if (kb == Kind::floating) return b;
+  const DType with_sign = ka == Kind::signed_integer ? a : b, without = ka == Kind::signed_integer ? b : a;
+  if (without == DType::uint64) return DType::float64;
+  return signed_integer_of_size(std::max(size_of(with_sign), 2 * size_of(without)));
+}
+
+std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name_of(dtype); }
+
+}  // namespace tidu

@@ -1,0 +1,53 @@
+// Element types: names, sizes, kinds and promotion.
+#pragma once
+
+#include <ostream>
+#include <string_view>
+
+#include "base/error.h"
+#include "kernels/types.h"
+
+namespace tidu {
+
+enum class Kind : uint8_t { boolean, signed_integer, unsigned_integer, floating };
+
+// Of Python numbers and C++ literals: a scalar adapts to the tensor that it meets, unless its kind is the
+// higher one.
+inline constexpr DType kDefaultFloat = DType::float32;
+inline constexpr DType kDefaultInt = DType::int64;
+
+size_t size_of(DType dtype);  // bytes an element
+const char* name_of(DType dtype);
+DType dtype_from_name(std::string_view name);  // throws DTypeError
+Kind kind_of(DType dtype);
+
+inline bool is_floating(DType dtype) { return dtype >= DType::float16; }
+inline bool is_integral(DType dtype) { return dtype != DType::bool_ && !is_floating(dtype); }
+
+// The smallest type that holds both, as the array API standard orders them; an integer with a float takes the
+// float's type, float16 with bfloat16 gives float32, and uint64 with a signed integer gives float64.
+DType promote(DType a, DType b);
+
+std::ostream& operator<<(std::ostream& out, DType dtype);
+
+// Calls f.template operator()<T>() with the C++ type of `dtype`.
+template <class F> decltype(auto) visit_dtype(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::bool_: return f.template operator()<bool>();
+    case DType::int8: return f.template operator()<int8_t>();
+    case DType::int16: return f.template operator()<int16_t>();
+    case DType::int32: return f.template operator()<int32_t>();
+    case DType::int64: return f.template operator()<int64_t>();
+    case DType::uint8: return f.template operator()<uint8_t>();
+    case DType::uint16: return f.template operator()<uint16_t>();
+    case DType::uint32: return f.template operator()<uint32_t>();
+    case DType::uint64: return f.template operator()<uint64_t>();
+    case DType::float16: return f.template operator()<float16>();
+    case DType::bfloat16: return f.template operator()<bfloat16>();
+    case DType::float32: return f.template operator()<float>();
+    case DType::float64: return f.template operator()<double>();
+  }
+  fail<DTypeError>("not a dtype: ", static_cast<int>(dtype));
+}
+
+}  // namespace tidu

@@ -1,0 +1,61 @@
+// Intrusive reference counting: one word in the object, no control block, and a type may say how its last
+// reference goes.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+namespace tidu {
+
+class RefCounted {
+ public:
+  RefCounted() = default;
+  RefCounted(const RefCounted&) = delete;
+  RefCounted& operator=(const RefCounted&) = delete;
+
+  void retain() const noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void release() const noexcept {
+    if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) const_cast<RefCounted*>(this)->destroy();
+  }
+  int64_t use_count() const noexcept { return count_.load(std::memory_order_acquire); }
+
+ protected:
+  virtual ~RefCounted() = default;
+  virtual void destroy() noexcept { delete this; }
+
+ private:
+  mutable std::atomic<int64_t> count_{0};
+};
+
+template <class T> class Ref {
+ public:
+  Ref() = default;
+  Ref(T* object) noexcept : object_(object) {
+    if (object_) object_->retain();
+  }
+  Ref(const Ref& other) noexcept : Ref(other.object_) {}
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  ~Ref() {
+    if (object_) object_->release();
+  }
+  Ref& operator=(Ref other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+
+  T* get() const noexcept { return object_; }
+  T* operator->() const noexcept { return object_; }
+  T& operator*() const noexcept { return *object_; }
+  explicit operator bool() const noexcept { return object_ != nullptr; }
+  bool operator==(const Ref& other) const noexcept { return object_ == other.object_; }
+
+ private:
+  T* object_ = nullptr;
+};
+
+template <class T, class... Args> Ref<T> make_ref(Args&&... args) {
+  return Ref<T>(new T(std::forward<Args>(args)...));
+}
+
+}  // namespace tidu

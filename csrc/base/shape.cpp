@@ -1,0 +1,61 @@
+// Arithmetic of shapes.
+#include "base/shape.h"
+
+namespace tidu {
+
+int64_t num_elements(const Shape& shape) {
+  // An empty tensor may have other dimensions of any size, so zero is looked for first.
+  if (shape.contains(0)) return 0;
+  int64_t count = 1;
+  for (int64_t extent : shape) {
+    if (extent < 0) fail<ShapeError>("negative dimension in shape ", shape);
+    if (__builtin_mul_overflow(count, extent, &count))
+      fail<ShapeError>("shape ", shape, " has more than 2^63 elements");
+  }
+  return count;
+}
+
+Strides contiguous_strides(const Shape& shape) {
+  Strides strides(shape.size(), 1);
+  for (int i = shape.size() - 2; i >= 0; --i)
+    strides[i] = strides[i + 1] * std::max<int64_t>(shape[i + 1], 1);
+  return strides;
+}
+
+Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {
+  if (a == b) return a;
+  Shape result(std::max(a.size(), b.size()), 1);
+  for (int i = 1; i <= result.size(); ++i) {
+    const int64_t x = i <= a.size() ? a[a.size() - i] : 1, y = i <= b.size() ? b[b.size() - i] : 1;
+    if (x != y && x != 1 && y != 1) {
+      fail<ShapeError>("[", op, "] shapes ", a, " and ", b, " cannot be broadcast together: ", x, " != ", y,
+                       " in dimension -", i,
+                       " (each pair of dimensions, from the last, must be equal or contain a 1)");
+    }
+    result[result.size() - i] = x == 1 ? y : x;
+  }
+  return result;
+}
+
+int normalize_axis(int64_t axis, int rank, const char* op) {
+  if (axis < -rank || axis >= rank)
+    fail<IndexError>("[", op, "] axis ", axis, " is out of range for a tensor with ", rank, " dimensions");
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
+}
+
+Axes normalize_axes(const Axes& axes, int rank, const char* op) {
+  Axes result;
+  for (int64_t axis : axes) result.push_back(normalize_axis(axis, rank, op));
+  std::sort(result.begin(), result.end());
+  if (std::adjacent_find(result.begin(), result.end()) != result.end())
+    fail<ValueError>("[", op, "] axes ", axes, " name one axis twice");
+  return result;
+}
+
+std::ostream& operator<<(std::ostream& out, const Dims& dims) {
+  out << '(';
+  for (int i = 0; i < dims.size(); ++i) out << (i ? ", " : "") << dims[i];
+  return out << (dims.size() == 1 ? ",)" : ")");
+}
+
+}  // namespace tidu
