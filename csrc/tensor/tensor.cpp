@@ -1,0 +1,57 @@
+// Making tensors and views.
+#include "tensor/tensor.h"
+
+namespace tidu {
+namespace {
+
+bool is_row_major(const Shape& shape, const Strides& strides) {
+  int64_t expected = 1;
+  for (int i = shape.size() - 1; i >= 0; --i) {
+    if (shape[i] == 0) return true;
+    if (shape[i] != 1 && strides[i] != expected) return false;
+    expected *= shape[i];
+  }
+  return true;
+}
+
+}  // namespace
+
+Tensor Tensor::abstract(const Shape& shape, DType dtype, Device device) {
+  auto impl = make_ref<TensorImpl>();
+  impl->numel = num_elements(shape);
+  impl->shape = shape;
+  impl->strides = contiguous_strides(shape);
+  impl->dtype = dtype;
+  impl->device = device;
+  return Tensor(std::move(impl));
+}
+
+Tensor Tensor::from_memory(void* data, const Shape& shape, const Strides& strides, DType dtype,
+                           std::shared_ptr<void> owner, Device device, bool writable) {
+  Tensor tensor = abstract(shape, dtype, device);
+  tensor.impl_->strides = strides;
+  tensor.impl_->contiguous = is_row_major(shape, strides);
+  tensor.impl_->storage = make_ref<Storage>(device, data, tensor.nbytes(), std::move(owner), writable);
+  return tensor;
+}
+
+Tensor Tensor::view(const Shape& shape, const Strides& strides, int64_t offset) const {
+  auto impl = make_ref<TensorImpl>();
+  impl->storage = impl_->storage;
+  impl->offset = offset;
+  impl->numel = num_elements(shape);
+  impl->shape = shape;
+  impl->strides = strides;
+  impl->dtype = impl_->dtype;
+  impl->device = impl_->device;
+  impl->contiguous = is_row_major(shape, strides);
+  if (impl->storage) impl->version = impl->storage->version();
+  return Tensor(std::move(impl));
+}
+
+std::string describe(const Tensor& tensor) {
+  if (!tensor.defined()) return "none";
+  return str(tensor.dtype(), tensor.shape(), " ", tensor.device());
+}
+
+}  // namespace tidu

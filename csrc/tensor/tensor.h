@@ -1,0 +1,114 @@
+// Tensor: a handle to a strided view of a storage. Copies of a handle are the same tensor.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/shape.h"
+#include "tensor/storage.h"
+
+namespace tidu {
+
+class Tensor;
+using Tensors = std::vector<Tensor>;
+
+// What a kernel must produce, or what is known of a tensor before it has a value.
+struct Spec {
+  Shape shape;
+  DType dtype = kDefaultFloat;
+};
+
+// What one live trace (identified by a number that grows with nesting) knows of a tensor: the tape its node
+// and output number, forward mode its tangent, the recorder its variable.
+struct Link {
+  uint64_t trace;
+  Ref<RefCounted> value;
+  int index;
+  std::unique_ptr<Link> next;  // links of outer traces, so the newest comes first
+};
+
+struct TensorImpl : RefCounted {
+  Ref<Storage> storage;  // null for an abstract tensor
+  int64_t offset = 0;    // in elements
+  Shape shape;
+  Strides strides;
+  int64_t numel = 0;
+  DType dtype = kDefaultFloat;
+  Device device;
+  bool contiguous = true;
+  uint64_t version = 0;  // of the storage, when this tensor's value was defined
+  std::unique_ptr<Link> links;
+
+  const Link* link(uint64_t trace) const {
+    for (const Link* link = links.get(); link; link = link->next.get()) {
+      if (link->trace == trace) return link;
+    }
+    return nullptr;
+  }
+};
+
+class Tensor {
+ public:
+  // No tensor at all: an absent gradient, an optional argument left out.
+  Tensor() = default;
+  explicit Tensor(Ref<TensorImpl> impl) : impl_(std::move(impl)) {}
+
+  // A new uninitialised row-major tensor on a device. Defined in core (devices are found there).
+  static Tensor empty(const Shape& shape, DType dtype, Device device = {});
+  // A tensor without storage: shape, dtype and device alone.
+  static Tensor abstract(const Shape& shape, DType dtype, Device device = {});
+  // Memory of somebody else, kept alive by `owner`; strides in elements.
+  static Tensor from_memory(void* data, const Shape& shape, const Strides& strides, DType dtype,
+                            std::shared_ptr<void> owner, Device device = {}, bool writable = true);
+
+  bool defined() const { return static_cast<bool>(impl_); }
+  explicit operator bool() const { return defined(); }
+  bool is_abstract() const { return !impl_->storage; }
+  bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
+
+  const Shape& shape() const { return impl_->shape; }
+  int64_t size(int axis) const { return impl_->shape[axis < 0 ? axis + ndim() : axis]; }
+  const Strides& strides() const { return impl_->strides; }
+  int ndim() const { return impl_->shape.size(); }
+  int64_t numel() const { return impl_->numel; }
+  DType dtype() const { return impl_->dtype; }
+  Device device() const { return impl_->device; }
+  size_t nbytes() const { return static_cast<size_t>(numel()) * size_of(dtype()); }
+  bool is_contiguous() const { return impl_->contiguous; }
+
+  // The first element's address, on the tensor's device. The typed form checks the dtype.
+  void* raw_data() const {
+    return static_cast<char*>(impl_->storage->data()) +
+           impl_->offset * static_cast<int64_t>(size_of(dtype()));
+  }
+  template <class T> T* data() const {
+    if (dtype_of<T> != dtype()) fail<DTypeError>("data<", dtype_of<T>, ">() of a tensor of ", dtype());
+    return static_cast<T*>(raw_data());
+  }
+
+  // A view of the same storage; offset in elements. The caller has checked that it lies inside.
+  Tensor view(const Shape& shape, const Strides& strides, int64_t offset) const;
+
+  // PyTorch's habit (autodiff/backward.cpp): a leaf that requires grad collects it in grad() when backward()
+  // is called on a result.
+  bool requires_grad() const;
+  Tensor& set_requires_grad(bool value = true);
+  bool is_leaf() const;
+  Tensor grad() const;  // an undefined tensor where there is none
+  void set_grad(const Tensor& grad) const;
+  // Adds d(this)/d(leaf) to the grad of every leaf. `gradient` has this tensor's shape and may be left out
+  // for one element.
+  void backward(const Tensor& gradient = {}, bool retain_graph = false, bool create_graph = false) const;
+
+  TensorImpl& impl() const { return *impl_; }
+  const Ref<TensorImpl>& ref() const { return impl_; }
+
+ private:
+  Ref<TensorImpl> impl_;
+};
+
+// Writes "float32(64, 784) cpu", for messages.
+std::string describe(const Tensor& tensor);
+
+}  // namespace tidu
