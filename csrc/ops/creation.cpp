@@ -1,0 +1,173 @@
+// Making tensors.
+#include "ops/creation.h"
+
+#include <cmath>
+
+#include "core/backend.h"
+#include "core/bind.h"
+#include "core/trace.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace primitives {
+
+Primitive full(
+    "full",
+    [](const Call& call, Spec* outputs) {
+      const auto& attrs = call.attrs.as<FullAttrs>();
+      outputs[0] = {attrs.shape, attrs.dtype};
+    },
+    Zero{});
+
+Primitive arange(
+    "arange",
+    [](const Call& call, Spec* outputs) {
+      const auto& attrs = call.attrs.as<ArangeAttrs>();
+      outputs[0] = {Shape{attrs.count}, attrs.dtype};
+    },
+    Zero{});
+
+}  // namespace primitives
+
+namespace {
+
+Tensor create(const Primitive& primitive, const Attrs& attrs, Device device) {
+  Tensor output;
+  bind(primitive, {}, attrs, {&output, 1}, device);
+  return output;
+}
+
+void check_fits(const Scalar& value, DType dtype) {
+  if (value.kind == Kind::floating || is_floating(dtype) || dtype == DType::bool_) return;
+  const int bits = static_cast<int>(size_of(dtype)) * 8;
+  const bool is_signed = kind_of(dtype) == Kind::signed_integer;
+  const int64_t low = is_signed ? (bits == 64 ? INT64_MIN : -(int64_t{1} << (bits - 1))) : 0;
+  const int64_t high = bits == 64 ? INT64_MAX : (int64_t{1} << (is_signed ? bits - 1 : bits)) - 1;
+  if (value.integer < low || value.integer > high)
+    fail<ValueError>("the number ", value.integer, " does not fit ", dtype);
+}
+
+}  // namespace
+
+Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device) {
+  check_fits(value, dtype);
+  return create(primitives::full, FullAttrs{shape, dtype, value.kind, value.integer}, device);
+}
+
+Tensor zeros(const Shape& shape, DType dtype, Device device) { return full(shape, 0, dtype, device); }
+Tensor ones(const Shape& shape, DType dtype, Device device) { return full(shape, 1, dtype, device); }
+Tensor full_like(const Tensor& like, const Scalar& value) {
+  return full(like.shape(), value, like.dtype(), like.device());
+}
+Tensor zeros_like(const Tensor& like) { return full_like(like, 0); }
+Tensor ones_like(const Tensor& like) { return full_like(like, 1); }
+Tensor scalar_tensor(const Scalar& value, DType dtype, Device device) {
+  return full({}, value, dtype, device);
+}
+
+Tensor arange(const Scalar& start, const Scalar& stop, const Scalar& step, DType dtype, Device device) {
+  if (step.to_double() == 0) fail<ValueError>("[arange] step must not be 0");
+  ArangeAttrs attrs{0, dtype, false, 0, 0, 0, 0};
+  attrs.real = start.kind == Kind::floating || stop.kind == Kind::floating || step.kind == Kind::floating;
+  if (attrs.real) {
+    attrs.real_start = start.to_double();
+    attrs.real_step = step.to_double();
+    const double count = std::ceil((stop.to_double() - start.to_double()) / step.to_double());
+    if (!(count < 0x1p62))
+      fail<ValueError>("[arange] ", start.to_double(), " .. ", stop.to_double(),
+                       " has no finite number of steps");
+    attrs.count = std::max<int64_t>(0, static_cast<int64_t>(count));
+  } else {
+    attrs.start = start.integer;
+    attrs.step = step.integer;
+    const __int128 span = static_cast<__int128>(stop.integer) - start.integer, by = step.integer;
+    const __int128 count = by > 0 ? (span + by - 1) / by : (span + by + 1) / by;
+    attrs.count = span == 0 || (span > 0) != (by > 0) ? 0 : static_cast<int64_t>(count);
+  }
+  return create(primitives::arange, attrs, device);
+}
+
+Tensor arange(int64_t stop, DType dtype, Device device) { return arange(0, stop, 1, dtype, device); }
+
+Tensor linspace(double start, double stop, int64_t count, DType dtype, Device device) {
+  if (count < 0) fail<ValueError>("[linspace] the number of values is ", count);
+  const double step = count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0;
+  const Tensor values =
+      create(primitives::arange, ArangeAttrs{count, DType::float64, true, 0, 0, start, step}, device);
+  // The last value is stop itself, whatever start + (count - 1) * step rounds to.
+  const Tensor last = arange(count, DType::int64, device) == count - 1;
+  return astype(count > 1 ? where(last, stop, values) : values, dtype);
+}
+
+Tensor eye(int64_t rows, int64_t columns, int64_t offset, DType dtype, Device device) {
+  const Tensor i = reshape(arange(rows, DType::int64, device), {rows, 1}),
+               j = arange(columns, DType::int64, device);
+  return astype(i + offset == j, dtype);
+}
+
+Tensor one_hot(const Tensor& indices, int64_t classes, DType dtype) {
+  if (is_floating(indices.dtype()))
+    fail<DTypeError>("[one_hot] class indices must be integers, not ", describe(indices));
+  if (classes < 0) fail<ValueError>("[one_hot] the number of classes is ", classes);
+  return astype(
+      expand_dims(astype(indices, DType::int64), -1) == arange(classes, DType::int64, indices.device()),
+      dtype);
+}
+
+Tensor copy_from_host(const void* host, const Shape& shape, DType dtype, Device device) {
+  Tensor result = Tensor::empty(shape, dtype, device);
+  if (result.numel()) backend(device).copy_from_host(result.raw_data(), host, result.nbytes(), device.index);
+  return result;
+}
+
+void copy_to_host(const Tensor& tensor, void* host) {
+  if (tensor.is_abstract()) {
+    fail<TraceError>("the value of a tensor cannot be read while a program is recorded: ", describe(tensor),
+                     " has no value yet (use where instead of if, or ", "compute the value outside)");
+  }
+  if (tensor.numel() == 0) return;
+  const GradMode off(false);
+  const Tensor dense = contiguous(tensor);
+  backend(tensor.device()).copy_to_host(host, dense.raw_data(), dense.nbytes(), tensor.device().index);
+}
+
+template <class T> Tensor tensor(std::span<const T> values, const Shape& shape, Device device) {
+  if (static_cast<int64_t>(values.size()) != num_elements(shape)) {
+    fail<ShapeError>("[tensor] ", values.size(), " values cannot fill shape ", shape);
+  }
+  return copy_from_host(values.data(), shape, dtype_of<T>, device);
+}
+
+template <class T> std::vector<T> to_vector(const Tensor& tensor) {
+  const GradMode off(false);
+  const Tensor converted = astype(tensor, dtype_of<T>);
+  if constexpr (std::is_same_v<T, bool>) {
+    const auto bytes = std::make_unique<bool[]>(converted.numel());
+    copy_to_host(converted, bytes.get());
+    return std::vector<bool>(bytes.get(), bytes.get() + converted.numel());
+  } else {
+    std::vector<T> values(converted.numel());
+    copy_to_host(converted, values.data());
+    return values;
+  }
+}
+
+#define INSTANTIATE(T)                                              \
+  template Tensor tensor(std::span<const T>, const Shape&, Device); \
+  template std::vector<T> to_vector(const Tensor&);
+INSTANTIATE(bool)
+INSTANTIATE(int8_t)
+INSTANTIATE(int16_t)
+INSTANTIATE(int32_t)
+INSTANTIATE(int64_t)
+INSTANTIATE(uint8_t)
+INSTANTIATE(uint16_t)
+INSTANTIATE(uint32_t)
+INSTANTIATE(uint64_t)
+INSTANTIATE(float16)
+INSTANTIATE(bfloat16)
+INSTANTIATE(float)
+INSTANTIATE(double)
+#undef INSTANTIATE
+
+}  // namespace tidu

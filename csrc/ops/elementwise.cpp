@@ -1,0 +1,183 @@
+// Elementwise operations: promotion and broadcasting, the same for every row of the table.
+#include "ops/elementwise.h"
+
+#include <limits>
+
+#include "core/bind.h"
+#include "ops/creation.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+// What the kernel computes in.
+DType computing_type(DType dtype, Types types, const char* op) {
+  switch (types) {
+    case Types::floating: return is_floating(dtype) ? dtype : kDefaultFloat;
+    case Types::numeric:
+      if (dtype == DType::bool_)
+        fail<DTypeError>("[", op,
+                         "] is not defined for bool (convert with astype, or use logical_not, logical_xor)");
+      return dtype;
+    case Types::integral:
+      if (is_floating(dtype)) fail<DTypeError>("[", op, "] takes bool and integer tensors, not ", dtype);
+      return dtype;
+    case Types::boolean: return DType::bool_;
+    case Types::any:
+    case Types::choice: return dtype;
+  }
+  return dtype;
+}
+
+Tensor materialize(const Operand& operand, DType dtype, Device device) {
+  return operand.tensor() ? astype(*operand.tensor(), dtype) : scalar_tensor(operand.scalar(), dtype, device);
+}
+
+Device device_of(std::span<const Operand> operands) {
+  for (const Operand& operand : operands) {
+    if (operand.tensor() && operand.tensor()->defined()) return operand.tensor()->device();
+  }
+  return {};
+}
+
+void check_defined(std::span<const Operand> operands, const char* op) {
+  for (const Operand& operand : operands) {
+    if (operand.tensor() && !operand.tensor()->defined())
+      fail<ValueError>("[", op, "] an argument is an undefined tensor");
+  }
+}
+
+Tensor apply(Primitive& primitive, Types types, std::span<const Operand> operands) {
+  check_defined(operands, primitive.name);
+  const bool choice = types == Types::choice;
+  const DType dtype = computing_type(result_type(operands.subspan(choice)), types, primitive.name);
+  const Device device = device_of(operands);
+  Tensor inputs[3];
+  Shape shape;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    inputs[i] = materialize(operands[i], choice && i == 0 ? DType::bool_ : dtype, device);
+    shape = i == 0 ? inputs[0].shape() : broadcast_shapes(shape, inputs[i].shape(), primitive.name);
+  }
+  for (size_t i = 0; i < operands.size(); ++i) inputs[i] = broadcast_to(inputs[i], shape);
+  Tensor output;
+  bind(primitive, {inputs, operands.size()}, {}, {&output, 1});
+  return output;
+}
+
+Tensor apply_unary(Primitive& primitive, Types types, const Tensor& x) {
+  if (!x.defined()) fail<ValueError>("[", primitive.name, "] the argument is an undefined tensor");
+  const Tensor input = astype(x, computing_type(x.dtype(), types, primitive.name));
+  Tensor output;
+  bind(primitive, {&input, 1}, {}, {&output, 1});
+  return output;
+}
+
+Tensor apply_binary(Primitive& primitive, Types types, const Operand& a, const Operand& b) {
+  // The usual case, two tensors alike, needs no conversion.
+  if (a.tensor() && b.tensor() && a.tensor()->defined() && b.tensor()->defined()) {
+    const Tensor &x = *a.tensor(), &y = *b.tensor();
+    if (x.dtype() == y.dtype() && x.shape() == y.shape() &&
+        computing_type(x.dtype(), types, primitive.name) == x.dtype()) {
+      const Tensor inputs[2] = {x, y};
+      Tensor output;
+      bind(primitive, inputs, {}, {&output, 1});
+      return output;
+    }
+  }
+  const Operand operands[2] = {a, b};
+  return apply(primitive, types, operands);
+}
+
+template <bool kBoolean> void infer(const Call& call, Spec* outputs) {
+  const Tensor& last = call.inputs.back();
+  for (const Tensor& input : call.inputs) {
+    if (input.shape() == last.shape()) continue;
+    fail<ShapeError>("[", call.primitive.name, "] shapes differ: ", input.shape(), " and ", last.shape(),
+                     " (broadcast_to comes first)");
+  }
+  outputs[0] = {last.shape(), kBoolean ? DType::bool_ : last.dtype()};
+}
+
+constexpr bool same = false, boolean = true;
+
+// The derivative column of the table.
+#define ZERO (Zero{})
+#define D(...) (Elementwise{{__VA_ARGS__}})
+#define NONE (Partial{})
+#define ONE (Partial{Partial::one})
+#define MINUS_ONE (Partial{Partial::minus_one})
+#define PARTIAL(reads, names, e) \
+  (Partial{Partial::expression, reads, [](const Call& call) -> Tensor { names return e; }})
+#define INPUT(name, i) const Tensor& name = call.inputs[i];
+#define OUTPUT(name) const Tensor& name = call.outputs[0];
+#define FROM_X(e) PARTIAL(kInput0, INPUT(x, 0), e)
+#define FROM_Y(e) PARTIAL(kOutput, OUTPUT(y), e)
+#define FROM_XY(e) PARTIAL(kInput0 | kOutput, INPUT(x, 0) OUTPUT(y), e)
+#define FROM_A(e) PARTIAL(kInput0, INPUT(a, 0), e)
+#define FROM_B(e) PARTIAL(kInput1, INPUT(b, 1), e)
+#define FROM_C(e) PARTIAL(kInput0, INPUT(c, 0), e)
+#define FROM_AB(e) PARTIAL(kInput0 | kInput1, INPUT(a, 0) INPUT(b, 1), e)
+#define FROM_AY(e) PARTIAL(kInput0 | kOutput, INPUT(a, 0) OUTPUT(y), e)
+#define FROM_BY(e) PARTIAL(kInput1 | kOutput, INPUT(b, 1) OUTPUT(y), e)
+
+// In functions, where a name means the operation and not the primitive.
+#define UNARY(name, types, result, low, high, derivative, doc) \
+  Derivative derivative_of_##name() { return derivative; }
+#define BINARY UNARY
+#define TERNARY UNARY
+#include "ops/elementwise.def"
+
+}  // namespace
+
+namespace primitives {
+#define UNARY(name, types, result, low, high, derivative, doc) \
+  Primitive name(#name, infer<result>, derivative_of_##name());
+#define BINARY UNARY
+#define TERNARY UNARY
+#include "ops/elementwise.def"
+}  // namespace primitives
+
+#define UNARY(name, types, result, low, high, derivative, doc) \
+  Tensor name(const Tensor& x) { return apply_unary(primitives::name, Types::types, x); }
+#define BINARY(name, types, result, low, high, derivative, doc) \
+  Tensor name(const Operand& a, const Operand& b) {             \
+    return apply_binary(primitives::name, Types::types, a, b);  \
+  }
+#define TERNARY(name, types, result, low, high, derivative, doc)      \
+  Tensor name(const Operand& c, const Operand& a, const Operand& b) { \
+    const Operand operands[3] = {c, a, b};                            \
+    return apply(primitives::name, Types::types, operands);           \
+  }
+#include "ops/elementwise.def"
+
+const std::vector<ElementwiseRow>& elementwise_table() {
+#define UNARY(name, types, result, low, high, derivative, doc) \
+  {&primitives::name, 1, Types::types, result, low, high, doc, name, nullptr, nullptr},
+#define BINARY(name, types, result, low, high, derivative, doc) \
+  {&primitives::name, 2, Types::types, result, low, high, doc, nullptr, name, nullptr},
+#define TERNARY(name, types, result, low, high, derivative, doc) \
+  {&primitives::name, 3, Types::types, result, low, high, doc, nullptr, nullptr, name},
+  static const std::vector<ElementwiseRow> table = {
+#include "ops/elementwise.def"
+  };
+  return table;
+}
+
+DType result_type(std::span<const Operand> operands) {
+  bool any_tensor = false;
+  DType dtype = DType::bool_;
+  Kind scalar_kind = Kind::boolean;
+  for (const Operand& operand : operands) {
+    if (operand.tensor()) {
+      dtype = any_tensor ? promote(dtype, operand.tensor()->dtype()) : operand.tensor()->dtype();
+      any_tensor = true;
+    } else {
+      scalar_kind = std::max(scalar_kind, operand.scalar().kind);
+    }
+  }
+  if (scalar_kind == Kind::floating && !is_floating(dtype)) return kDefaultFloat;
+  if (scalar_kind == Kind::signed_integer && dtype == DType::bool_) return kDefaultInt;
+  return dtype;
+}
+
+}  // namespace tidu

@@ -1,0 +1,93 @@
+// The elementwise operations of elementwise.def: functions, operators, primitives.
+#pragma once
+
+#include <concepts>
+
+#include "core/primitive.h"
+
+namespace tidu {
+
+// A C++ number. It adapts to the tensors that it meets: it only changes their dtype where its kind is the
+// higher one (a floating-point number with an integer tensor gives float32).
+struct Scalar {
+  Kind kind;
+  union {
+    int64_t integer;  // of kinds boolean and signed_integer
+    double real;      // of kind floating
+  };
+
+  Scalar(bool value) : kind(Kind::boolean), integer(value) {}
+  template <std::integral T>
+  requires(!std::same_as<T, bool>) Scalar(T value)
+      : kind(Kind::signed_integer), integer(static_cast<int64_t>(value)) {
+    if (!std::in_range<int64_t>(value)) fail<ValueError>("integer ", value, " does not fit int64");
+  }
+  Scalar(std::floating_point auto value) : kind(Kind::floating), real(static_cast<double>(value)) {}
+
+  double to_double() const { return kind == Kind::floating ? real : static_cast<double>(integer); }
+};
+
+// A 0-d tensor; throws ValueError where an integer does not fit `dtype`.
+Tensor scalar_tensor(const Scalar& value, DType dtype, Device device = {});
+
+// A tensor or a number.
+class Operand {
+ public:
+  Operand(const Tensor& tensor) : tensor_(&tensor) {}
+  template <class T>
+  requires std::is_arithmetic_v<T> Operand(T value) : scalar_(value) {}
+  Operand(const Scalar& value) : scalar_(value) {}
+
+  const Tensor* tensor() const { return tensor_; }  // null for a number
+  const Scalar& scalar() const { return scalar_; }
+
+ private:
+  const Tensor* tensor_ = nullptr;
+  Scalar scalar_{false};
+};
+
+// The dtype in which operands meet.
+DType result_type(std::span<const Operand> operands);
+
+#define UNARY(name, types, result, low, high, derivative, doc) Tensor name(const Tensor& x);
+#define BINARY(name, types, result, low, high, derivative, doc) \
+  Tensor name(const Operand& a, const Operand& b);
+#define TERNARY(name, types, result, low, high, derivative, doc) \
+  Tensor name(const Operand& c, const Operand& a, const Operand& b);
+#include "ops/elementwise.def"
+
+namespace primitives {
+#define UNARY(name, ...) extern Primitive name;
+#define BINARY(name, ...) extern Primitive name;
+#define TERNARY(name, ...) extern Primitive name;
+#include "ops/elementwise.def"
+}  // namespace primitives
+
+inline Tensor operator-(const Tensor& x) { return negative(x); }
+inline Tensor operator+(const Operand& a, const Operand& b) { return add(a, b); }
+inline Tensor operator-(const Operand& a, const Operand& b) { return subtract(a, b); }
+inline Tensor operator*(const Operand& a, const Operand& b) { return multiply(a, b); }
+inline Tensor operator/(const Operand& a, const Operand& b) { return divide(a, b); }
+inline Tensor operator==(const Operand& a, const Operand& b) { return equal(a, b); }
+inline Tensor operator!=(const Operand& a, const Operand& b) { return not_equal(a, b); }
+inline Tensor operator<(const Operand& a, const Operand& b) { return less(a, b); }
+inline Tensor operator<=(const Operand& a, const Operand& b) { return less_equal(a, b); }
+inline Tensor operator>(const Operand& a, const Operand& b) { return greater(a, b); }
+inline Tensor operator>=(const Operand& a, const Operand& b) { return greater_equal(a, b); }
+
+// One row of the table, for bindings and tests.
+enum class Types : uint8_t { floating, numeric, any, integral, boolean, choice };
+struct ElementwiseRow {
+  Primitive* primitive;
+  int arity;
+  Types types;
+  bool boolean_result;
+  double low, high;
+  const char* doc;
+  Tensor (*unary)(const Tensor&);
+  Tensor (*binary)(const Operand&, const Operand&);
+  Tensor (*ternary)(const Operand&, const Operand&, const Operand&);
+};
+const std::vector<ElementwiseRow>& elementwise_table();
+
+}  // namespace tidu

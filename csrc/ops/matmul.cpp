@@ -1,0 +1,88 @@
+// Matrix products.
+#include "ops/matmul.h"
+
+#include "core/bind.h"
+#include "ops/elementwise.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace primitives {
+
+Primitive matmul(
+    "matmul",
+    [](const Call& call, Spec* outputs) {
+      Shape shape = call.inputs[0].shape();
+      shape.back() = call.inputs[1].size(-1);
+      outputs[0] = {shape, call.inputs[0].dtype()};
+    },
+    Bilinear{[](const Call& call, const Tensor& cotangent, int i) {
+      return i == 0 ? bind(matmul, {cotangent, matrix_transpose(call.inputs[1])})
+                    : bind(matmul, {matrix_transpose(call.inputs[0]), cotangent});
+    }});
+
+}  // namespace primitives
+
+namespace {
+
+Shape batch_of(const Tensor& x) { return Shape(x.shape().begin(), x.shape().end() - 2); }
+
+Tensor with_batch(const Tensor& x, const Shape& batch) {
+  Shape shape = batch;
+  shape.push_back(x.size(-2));
+  shape.push_back(x.size(-1));
+  return broadcast_to(x, shape);
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  if (a.ndim() == 0 || b.ndim() == 0)
+    fail<ShapeError>("[matmul] 0-d tensors have no matrix product: ", describe(a), " @ ", describe(b),
+                     " (use *)");
+  const int64_t k = a.size(-1), other = b.size(b.ndim() == 1 ? 0 : -2);
+  if (k != other)
+    fail<ShapeError>("[matmul] inner dimensions differ: ", describe(a), " @ ", describe(b), " (", k,
+                     " != ", other, ")");
+  const DType dtype = promote(a.dtype(), b.dtype());
+  Tensor x = astype(a, dtype), y = astype(b, dtype);
+  if (a.ndim() == 1) x = expand_dims(x, 0);
+  if (b.ndim() == 1) y = expand_dims(y, 1);
+  // Many matrices times one is a single taller product.
+  const bool flat = x.ndim() > 2 && y.ndim() == 2 && x.numel() > 0;
+  const Shape batch = broadcast_shapes(batch_of(x), batch_of(y), "matmul");
+  const Tensor product = flat ? bind(primitives::matmul, {reshape(x, {-1, k}), y})
+                              : bind(primitives::matmul, {with_batch(x, batch), with_batch(y, batch)});
+  Shape shape = batch;
+  if (a.ndim() > 1) shape.push_back(x.size(-2));
+  if (b.ndim() > 1) shape.push_back(y.size(-1));
+  return reshape(product, shape);
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  if (weight.ndim() != 2 || x.ndim() == 0 || x.size(-1) != weight.size(1)) {
+    fail<ShapeError>("[linear] the input ", describe(x), " does not fit the weight ", describe(weight),
+                     " of (outputs, inputs)");
+  }
+  if (bias.defined() && bias.shape() != Shape{weight.size(0)}) {
+    fail<ShapeError>("[linear] the bias ", describe(bias), " does not fit the weight ", describe(weight),
+                     " of (outputs, inputs)");
+  }
+  const Tensor product = matmul(x, matrix_transpose(weight));
+  return bias.defined() ? product + bias : product;
+}
+
+Tensor outer(const Tensor& a, const Tensor& b) {
+  if (a.ndim() != 1 || b.ndim() != 1)
+    fail<ShapeError>("[outer] takes two vectors, not ", describe(a), " and ", describe(b));
+  return expand_dims(a, 1) * expand_dims(b, 0);
+}
+
+Tensor vecdot(const Tensor& a, const Tensor& b) {
+  if (a.ndim() == 0 || b.ndim() == 0 || a.size(-1) != b.size(-1)) {
+    fail<ShapeError>("[vecdot] last dimensions differ: ", describe(a), " and ", describe(b));
+  }
+  return sum(a * b, Axes{-1});
+}
+
+}  // namespace tidu

@@ -1,0 +1,22 @@
+// Products of vectors, matrices and batches of matrices.
+#pragma once
+
+#include "core/primitive.h"
+
+namespace tidu {
+
+// NumPy's rule: (n) . (n); (m, k) @ (k); (k) @ (k, n); (.., m, k) @ (.., k, n) with leading dimensions
+// broadcast.
+Tensor matmul(const Tensor& a, const Tensor& b);
+// x @ weight^T + bias, the weight of shape (outputs, inputs), the bias of (outputs) or undefined.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+// The outer product (m, n) of vectors (m) and (n).
+Tensor outer(const Tensor& a, const Tensor& b);
+// Sum of the products along the last axis of two tensors, broadcast.
+Tensor vecdot(const Tensor& a, const Tensor& b);
+
+namespace primitives {
+extern Primitive matmul;  // (.., m, k) and (.., k, n) with equal leading dimensions and one dtype
+}
+
+}  // namespace tidu

@@ -1,0 +1,90 @@
+// Random numbers.
+#include "ops/random.h"
+
+#include "core/bind.h"
+#include "ops/creation.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+void infer(const Call& call, Spec* outputs) {
+  const Tensor& key = call.inputs[0];
+  if (key.shape() != Shape{2} || key.dtype() != DType::uint32) {
+    fail<ShapeError>("[", call.primitive.name,
+                     "] a key is a uint32 tensor of shape (2,), as random_key makes, not ", describe(key));
+  }
+  const auto& attrs = call.attrs.as<RandomAttrs>();
+  outputs[0] = {attrs.shape, attrs.dtype};
+}
+
+// Halves are drawn in float32.
+DType drawn_type(DType dtype, const char* op) {
+  if (!is_floating(dtype)) fail<DTypeError>("[", op, "] yields floating-point numbers, not ", dtype);
+  return dtype == DType::float64 ? dtype : DType::float32;
+}
+
+}  // namespace
+
+namespace primitives {
+Primitive random_bits("random_bits", infer, Zero{});
+Primitive random_uniform("random_uniform", infer, Zero{});
+Primitive random_normal("random_normal", infer, Zero{});
+Primitive random_permutation("random_permutation", infer, Zero{});
+}  // namespace primitives
+
+Tensor random_key(uint64_t seed, Device device) {
+  const uint32_t words[2] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+  return copy_from_host(words, {2}, DType::uint32, device);
+}
+
+Tensor random_bits(const Tensor& key, const Shape& shape) {
+  return bind(primitives::random_bits, {key}, RandomAttrs{shape, DType::uint32});
+}
+
+Tensor random_split(const Tensor& key, int64_t count) {
+  if (count < 0) fail<ValueError>("[random_split] the number of keys is ", count);
+  return random_bits(key, {count, 2});
+}
+
+Tensor random_fold_in(const Tensor& key, uint64_t number) {
+  const uint32_t words[2] = {static_cast<uint32_t>(number), static_cast<uint32_t>(number >> 32)};
+  const Tensor folded = bitwise_xor(key, copy_from_host(words, {2}, DType::uint32, key.device()));
+  // Hashed twice, so that folding 0 in is not splitting.
+  return random_bits(random_bits(folded, {2}), {2});
+}
+
+Tensor random_uniform(const Tensor& key, const Shape& shape, double low, double high, DType dtype) {
+  const DType drawn = drawn_type(dtype, "random_uniform");
+  const Tensor unit = bind(primitives::random_uniform, {key}, RandomAttrs{shape, drawn});
+  return astype(low == 0 && high == 1 ? unit : low + (high - low) * unit, dtype);
+}
+
+Tensor random_normal(const Tensor& key, const Shape& shape, double mean, double std, DType dtype) {
+  const DType drawn = drawn_type(dtype, "random_normal");
+  const Tensor standard = bind(primitives::random_normal, {key}, RandomAttrs{shape, drawn});
+  return astype(mean == 0 && std == 1 ? standard : mean + std * standard, dtype);
+}
+
+Tensor random_bernoulli(const Tensor& key, double probability, const Shape& shape) {
+  if (!(probability >= 0 && probability <= 1))
+    fail<ValueError>("[random_bernoulli] the probability is ", probability);
+  return random_uniform(key, shape) < probability;
+}
+
+Tensor random_integers(const Tensor& key, const Shape& shape, int64_t low, int64_t high, DType dtype) {
+  if (low >= high) fail<ValueError>("[random_integers] the range [", low, ", ", high, ") is empty");
+  if (!is_integral(dtype)) fail<DTypeError>("[random_integers] yields integers, not ", dtype);
+  const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
+  const Tensor bits = bind(primitives::random_bits, {key}, RandomAttrs{shape, DType::uint64});
+  if (range > INT64_MAX)
+    fail<ValueError>("[random_integers] the range [", low, ", ", high, ") is wider than 2^63");
+  return astype(astype(remainder(bits, static_cast<int64_t>(range)), DType::int64) + low, dtype);
+}
+
+Tensor random_permutation(const Tensor& key, int64_t count) {
+  if (count < 0) fail<ValueError>("[random_permutation] the number of elements is ", count);
+  return bind(primitives::random_permutation, {key}, RandomAttrs{Shape{count}, DType::int64});
+}
+
+}  // namespace tidu

@@ -1,0 +1,97 @@
+// Changing shape, layout, dtype and device.
+#pragma once
+
+#include <optional>
+
+#include "core/primitive.h"
+
+namespace tidu {
+
+// The same values; a view where the layout allows, else a copy. One extent may be -1: what is left.
+Tensor reshape(const Tensor& x, const Shape& shape);
+Tensor flatten(const Tensor& x);
+// A view with axis i taken from axes[i].
+Tensor permute_dims(const Tensor& x, const Axes& axes);
+Tensor swapaxes(const Tensor& x, int64_t a, int64_t b);
+Tensor moveaxis(const Tensor& x, int64_t from, int64_t to);
+// The last two axes swapped.
+Tensor matrix_transpose(const Tensor& x);
+// A view in which extents of 1 and missing leading ones are repeated without memory.
+Tensor broadcast_to(const Tensor& x, const Shape& shape);
+Tensor expand_dims(const Tensor& x, int64_t axis);
+Tensor squeeze(const Tensor& x, const Axes& axes);
+
+// A view of sizes[i] elements from starts[i] on, steps[i] (not 0) apart, along each axis i.
+Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims& steps);
+// A view of [start, stop) along one axis, with Python's rules for negative and too large bounds.
+Tensor slice_axis(const Tensor& x, int64_t axis, std::optional<int64_t> start, std::optional<int64_t> stop,
+                  int64_t step = 1);
+// A view of element i along an axis, which goes.
+Tensor select(const Tensor& x, int64_t axis, int64_t i);
+Tensor flip(const Tensor& x, const Axes& axes);
+// x with the slice replaced by `update`, which has the slice's shape; a copy.
+Tensor slice_update(const Tensor& x, const Tensor& update, const Dims& starts, const Dims& steps);
+
+Tensor concat(const Tensors& tensors, int64_t axis);
+Tensor stack(const Tensors& tensors, int64_t axis);
+// Consecutive parts of the given sizes along an axis.
+Tensors split(const Tensor& x, const Dims& sizes, int64_t axis);
+// Zeros (low[i], high[i] of them) around each axis i.
+Tensor pad(const Tensor& x, const Dims& low, const Dims& high);
+
+// x itself where nothing changes. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0.
+Tensor astype(const Tensor& x, DType dtype);
+Tensor to(const Tensor& x, Device device);
+Tensor contiguous(const Tensor& x);  // x itself where it is row-major
+Tensor copy(const Tensor& x);        // always new memory
+
+// The same value under a new identity; a view.
+Tensor alias(const Tensor& x);
+// The same value as a constant; a view.
+Tensor stop_gradient(const Tensor& x);
+
+// Writes `value`, broadcast and converted, into x's memory (x may be a view). Where a derivative depends on
+// it, x becomes the result of a recorded operation, and other views of its memory may not be differentiated
+// any more (they raise GradientError).
+void assign(Tensor& x, const Tensor& value);
+// The same for the part of x that `slice` would view.
+void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims& sizes, const Dims& steps);
+
+// --- Primitives
+
+struct ShapeAttrs {
+  Shape shape;
+  void fields(auto&& field) const { field("shape", shape); }
+};
+struct AxesAttrs {
+  Axes axes;
+  void fields(auto&& field) const { field("axes", axes); }
+};
+struct AxisAttrs {
+  int axis;
+  void fields(auto&& field) const { field("axis", axis); }
+};
+struct SliceAttrs {
+  Dims starts, sizes, steps;
+  void fields(auto&& field) const { field("starts", starts), field("sizes", sizes), field("steps", steps); }
+};
+struct DTypeAttrs {
+  DType dtype;
+  void fields(auto&& field) const { field("dtype", dtype); }
+};
+struct DeviceAttrs {
+  Device device;
+  void fields(auto&& field) const { field("device", device); }
+};
+
+namespace primitives {
+extern Primitive reshape, permute_dims, broadcast_to, slice, alias, stop_gradient, to;  // views, and transfer
+extern Primitive astype;                                                                // DTypeAttrs
+extern Primitive copy;                                                                  // to row-major
+extern Primitive concat;        // AxisAttrs; any number of inputs
+extern Primitive slice_update;  // (x, update), SliceAttrs
+extern Primitive
+    assign;  // (x, value): overwrites x, a view of any layout, with a value of the same shape and dtype
+}  // namespace primitives
+
+}  // namespace tidu

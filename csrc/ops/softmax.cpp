@@ -1,0 +1,119 @@
+// Softmax and cross-entropy.
+#include "ops/softmax.h"
+
+#include "core/bind.h"
+#include "ops/creation.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+void infer_same(const Call& call, Spec* outputs) {
+  outputs[0] = {call.inputs[0].shape(), call.inputs[0].dtype()};
+}
+
+Axes axis_of(const Call& call) { return {call.attrs.as<AxisAttrs>().axis}; }
+
+// J t with J = diag(y) - y y^T, which is symmetric: jvp and vjp in one.
+Tensor softmax_slope(const Tensor& y, const Tensor& t, const Axes& axes) {
+  const Tensor weighted = y * t;
+  return weighted - y * sum(weighted, axes, true);
+}
+
+Tensor one_hot_labels(const Call& call) {
+  return one_hot(call.inputs[1], call.inputs[0].size(-1), call.inputs[0].dtype());
+}
+
+const Custom softmax_rule{
+    .reads = kOutput,
+    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+      return {softmax_slope(call.outputs[0], tangents[0], axis_of(call))};
+    },
+    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+      return {softmax_slope(call.outputs[0], cotangents[0], axis_of(call))};
+    },
+};
+
+const Custom log_softmax_rule{
+    .reads = kOutput,
+    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+      const Tensor& t = tangents[0];
+      return {t - sum(exp(call.outputs[0]) * t, axis_of(call), true)};
+    },
+    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+      const Tensor& g = cotangents[0];
+      return {g - exp(call.outputs[0]) * sum(g, axis_of(call), true)};
+    },
+};
+
+const Custom cross_entropy_rule{
+    .reads = kInput0 | kInput1,
+    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+      const Tensor slope = softmax(call.inputs[0]) - one_hot_labels(call);
+      return {sum(slope * tangents[0], Axes{-1})};
+    },
+    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+      return {bind(primitives::softmax_cross_entropy_grad, {call.inputs[0], call.inputs[1], cotangents[0]}),
+              Tensor()};
+    },
+};
+
+const Custom cross_entropy_grad_rule{
+    .reads = kInput0 | kInput1 | kInput2,
+    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+      const Tensor p = softmax(call.inputs[0]);
+      Tensor by_logits, by_g;
+      if (tangents[0].defined())
+        by_logits = softmax_slope(p, tangents[0], {-1}) * expand_dims(call.inputs[2], -1);
+      if (tangents[2].defined()) by_g = (p - one_hot_labels(call)) * expand_dims(tangents[2], -1);
+      return {by_logits.defined() && by_g.defined() ? by_logits + by_g : by_g.defined() ? by_g : by_logits};
+    },
+    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+      const Tensor p = softmax(call.inputs[0]);
+      const Tensor& ct = cotangents[0];
+      return {softmax_slope(p, ct, {-1}) * expand_dims(call.inputs[2], -1), Tensor(),
+              sum((p - one_hot_labels(call)) * ct, Axes{-1})};
+    },
+};
+
+void infer_loss(const Call& call, Spec* outputs) {
+  outputs[0] = {call.inputs[1].shape(), call.inputs[0].dtype()};
+}
+
+}  // namespace
+
+namespace primitives {
+Primitive softmax("softmax", infer_same, softmax_rule);
+Primitive log_softmax("log_softmax", infer_same, log_softmax_rule);
+Primitive softmax_cross_entropy("softmax_cross_entropy", infer_loss, cross_entropy_rule);
+Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", infer_same, cross_entropy_grad_rule);
+}  // namespace primitives
+
+namespace {
+
+Tensor along(const Primitive& primitive, const Tensor& x, int64_t axis) {
+  const int normalized = normalize_axis(axis, x.ndim(), primitive.name);
+  return bind(primitive, {is_floating(x.dtype()) ? x : astype(x, kDefaultFloat)}, AxisAttrs{normalized});
+}
+
+}  // namespace
+
+Tensor softmax(const Tensor& x, int64_t axis) { return along(primitives::softmax, x, axis); }
+Tensor log_softmax(const Tensor& x, int64_t axis) { return along(primitives::log_softmax, x, axis); }
+
+Tensor softmax_cross_entropy(const Tensor& logits, const Tensor& labels) {
+  const bool fits = logits.ndim() == labels.ndim() + 1 &&
+                    Shape(logits.shape().begin(), logits.shape().end() - 1) == labels.shape();
+  if (!fits) {
+    fail<ShapeError>("[softmax_cross_entropy] labels ", describe(labels), " must have the shape of logits ",
+                     describe(logits), " without the last axis");
+  }
+  if (!is_floating(logits.dtype()))
+    fail<DTypeError>("[softmax_cross_entropy] logits must be floating-point, not ", describe(logits));
+  if (!is_integral(labels.dtype()))
+    fail<DTypeError>("[softmax_cross_entropy] labels must be integers, not ", describe(labels));
+  return bind(primitives::softmax_cross_entropy, {logits, astype(labels, DType::int64)});
+}
+
+}  // namespace tidu

@@ -1,0 +1,48 @@
+// The fused update steps of the optimisers: one call for all parameters. Inputs come in groups of n = number
+// of parameters; the overwritten groups first, the gradients last. Formulas as in the docstrings of optim/.
+#pragma once
+
+#include "core/primitive.h"
+
+namespace tidu {
+
+struct SgdAttrs {
+  int count;  // n
+  double lr, momentum, weight_decay;
+  bool nesterov, first;  // first: the momentum buffers hold nothing yet and become the gradient
+  void fields(auto&& field) const {
+    field("count", count), field("lr", lr), field("momentum", momentum), field("weight_decay", weight_decay);
+    field("nesterov", nesterov), field("first", first);
+  }
+};
+struct AdamAttrs {
+  int count;  // n
+  double lr, beta1, beta2, eps, weight_decay;
+  bool decoupled;  // AdamW
+  int64_t step;    // 1 at the first
+  void fields(auto&& field) const {
+    field("count", count), field("lr", lr), field("beta1", beta1), field("beta2", beta2), field("eps", eps);
+    field("weight_decay", weight_decay), field("decoupled", decoupled), field("step", step);
+  }
+};
+struct RmspropAttrs {
+  int count;  // n
+  double lr, alpha, eps, weight_decay, momentum;
+  void fields(auto&& field) const {
+    field("count", count), field("lr", lr), field("alpha", alpha), field("eps", eps),
+        field("weight_decay", weight_decay), field("momentum", momentum);
+  }
+};
+
+namespace primitives {
+extern Primitive sgd_update;      // (parameters, [buffers if momentum != 0], gradients)
+extern Primitive adam_update;     // (parameters, first moments, second moments, gradients)
+extern Primitive rmsprop_update;  // (parameters, square averages, [buffers if momentum != 0], gradients)
+}  // namespace primitives
+
+// Applies one of them: `state` holds the overwritten groups one after another, parameters first. All tensors
+// must be contiguous, floating-point, and alike within a parameter's group.
+void apply_update(const Primitive& primitive, const Tensors& state, const Tensors& gradients,
+                  const Attrs& attrs);
+
+}  // namespace tidu
