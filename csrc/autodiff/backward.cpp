@@ -1,0 +1,96 @@
+// Tensor::backward: reverse mode by the ambient tape, whose graph the tensors own.
+#include "autodiff/tape.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+Node* ambient_node(const Tensor& tensor) {
+  const Link* link = tensor.impl().link(Tape::ambient().id());
+  return link ? static_cast<Node*>(link->value.get()) : nullptr;
+}
+
+// A gradient that nobody else holds: rules may hand one tensor to several leaves, or a broadcast one.
+Tensor own(Tensor gradient) {
+  const bool alone = gradient.is_contiguous() && gradient.impl().use_count() == 1 &&
+                     gradient.impl().storage->use_count() == 1;
+  return alone ? gradient : copy(gradient);
+}
+
+void check_gradient(const Tensor& gradient, const Tensor& tensor, const char* op) {
+  if (gradient.shape() == tensor.shape() && gradient.dtype() == tensor.dtype() &&
+      gradient.device() == tensor.device())
+    return;
+  fail<ShapeError>("[", op, "] the gradient is ", describe(gradient), " but the tensor is ",
+                   describe(tensor));
+}
+
+}  // namespace
+
+bool Tensor::requires_grad() const { return ambient_node(*this) != nullptr; }
+
+bool Tensor::is_leaf() const {
+  const Node* node = ambient_node(*this);
+  return !node || node->is_leaf();
+}
+
+Tensor& Tensor::set_requires_grad(bool value) {
+  if (value == requires_grad()) return *this;
+  if (value && !is_floating(dtype())) {
+    fail<DTypeError>("[requires_grad] only floating-point tensors have gradients, not ", describe(*this),
+                     " (convert it with astype first)");
+  }
+  if (value) {
+    Tape::ambient().watch(*this);
+  } else if (is_leaf()) {
+    remove_link(*this, Tape::ambient().id());
+  } else {
+    fail<GradientError>(
+        "[requires_grad] cannot be switched off for the result of a differentiable operation (use detach)");
+  }
+  return *this;
+}
+
+Tensor Tensor::grad() const {
+  const Node* node = ambient_node(*this);
+  return node && node->is_leaf() ? node->grad : Tensor();
+}
+
+void Tensor::set_grad(const Tensor& grad) const {
+  Node* node = ambient_node(*this);
+  if (!node || !node->is_leaf())
+    fail<GradientError>("[grad] only leaves that require grad have one, not ", describe(*this));
+  if (grad.defined()) check_gradient(grad, *this, "grad");
+  node->grad = grad;
+}
+
+void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {
+  for (const Trace* trace : differentiating_traces()) {
+    if (trace != &Tape::ambient())
+      fail<GradientError>(
+          "[backward] cannot be called inside a function that grad, vjp or jvp differentiates (nest grad "
+          "instead)");
+  }
+  const Link* link = impl_->link(Tape::ambient().id());
+  if (!link)
+    fail<GradientError>("[backward] ", describe(*this), " does not depend on any tensor that requires grad");
+  if (!gradient.defined() && numel() != 1) {
+    fail<ShapeError>("[backward] ", describe(*this),
+                     " has more than one element: pass a gradient of its shape, or reduce it to a scalar");
+  }
+  const Tensor cotangent = gradient.defined() ? gradient : ones_like(*this);
+  check_gradient(cotangent, *this, "backward");
+
+  const VisibleTraces scope(create_graph ? visible_trace() : nullptr);
+  auto leaves = pull_back({{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, cotangent}},
+                          retain_graph || create_graph);
+  // All sums are made before any grad is touched, so that an error leaves every grad as it was.
+  for (auto& [leaf, sum] : leaves) {
+    sum = leaf->grad.defined() ? add(leaf->grad, sum) : create_graph ? sum : own(std::move(sum));
+  }
+  for (auto& [leaf, sum] : leaves) leaf->grad = std::move(sum);
+}
+
+}  // namespace tidu

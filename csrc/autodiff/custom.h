@@ -1,0 +1,23 @@
+// Functions with a derivative of the user's own.
+#pragma once
+
+#include "autodiff/transforms.h"
+
+namespace tidu {
+
+// `function(inputs)`, but where it is differentiated `forward` runs in its place: it returns the outputs and
+// the pullback (which may hold on to residuals). Forward mode transposes the pullback. Both are
+// differentiated in turn where transforms nest.
+struct CustomForward {
+  Tensors outputs;
+  Function pullback;
+};
+Tensors custom_vjp(const Function& function, const std::function<CustomForward(const Tensors&)>& forward,
+                   const Tensors& inputs);
+
+// `function(inputs)`, but where it is differentiated `rule(primals, tangents)` runs in its place: it returns
+// outputs and tangents, the latter linear in the tangents given. Reverse mode transposes it.
+Tensors custom_jvp(const Function& function, const std::function<Jvp(const Tensors&, const Tensors&)>& rule,
+                   const Tensors& inputs);
+
+}  // namespace tidu

@@ -1,0 +1,40 @@
+// Forward mode.
+#include "autodiff/jvp_trace.h"
+
+#include <algorithm>
+
+#include "autodiff/rules.h"
+
+namespace tidu {
+namespace {
+
+struct Tangent : RefCounted {
+  explicit Tangent(Tensor value) : value(std::move(value)) {}
+  Tensor value;
+};
+
+}  // namespace
+
+Tensor JvpTrace::tangent(const Tensor& tensor) const {
+  const Link* link = tensor.impl().link(id());
+  return link ? static_cast<const Tangent&>(*link->value).value : Tensor();
+}
+
+void JvpTrace::set_tangent(const Tensor& tensor, const Tensor& tangent) {
+  if (tangent.defined() && is_floating(tensor.dtype()))
+    set_link(tensor, id(), Ref<RefCounted>(new Tangent(tangent)), 0);
+}
+
+void JvpTrace::record(const Call& call, bool) {
+  if (std::holds_alternative<Zero>(call.primitive.derivative)) return;
+  Tensors tangents;
+  for (const Tensor& input : call.inputs) tangents.push_back(tangent(input));
+  if (std::ranges::none_of(tangents, &Tensor::defined)) return;
+  if (std::ranges::none_of(call.outputs, [](const Tensor& output) { return is_floating(output.dtype()); }))
+    return;
+  const VisibleTraces scope(outer());
+  const Tensors output_tangents = push_call(call, tangents);
+  for (size_t i = 0; i < call.outputs.size(); ++i) set_tangent(call.outputs[i], output_tangents[i]);
+}
+
+}  // namespace tidu

@@ -1,0 +1,17 @@
+// Both modes of differentiation from a primitive's one derivative.
+#pragma once
+
+#include "core/primitive.h"
+
+namespace tidu {
+
+// The cotangents of the inputs in `wanted` from those of the outputs; undefined where zero.
+Tensors transpose_call(const Call& call, std::span<const Tensor> cotangents, Reads wanted);
+
+// The tangents of the outputs from those of the inputs; undefined where zero.
+Tensors push_call(const Call& call, std::span<const Tensor> tangents);
+
+// The sum of two cotangents or tangents, either of which may be undefined.
+Tensor accumulate(const Tensor& a, const Tensor& b);
+
+}  // namespace tidu
