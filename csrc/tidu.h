@@ -3,6 +3,8 @@
 
 #include "autodiff/custom.h"
 #include "autodiff/transforms.h"
+#include "compile/recorder.h"
+#include "compile/recorder.h"
 #include "core/trace.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"

@@ -493,7 +493,7 @@ void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims
   const Tensor update = fit(value, x, sizes);
   check_writable(x);
   const bool whole = sizes == x.shape();
-  if (x.is_abstract()) {
+  if (x.is_abstract() || update.is_abstract()) {  // a program has no memory to write to
     x = whole ? alias(update) : slice_update(x, update, starts, steps);
     return;
   }
