@@ -32,8 +32,12 @@ void JvpTrace::record(const Call& call, bool) {
   if (std::ranges::none_of(tangents, &Tensor::defined)) return;
   if (std::ranges::none_of(call.outputs, [](const Tensor& output) { return is_floating(output.dtype()); }))
     return;
+  // The rule gets twins of the outputs: what it computes from them becomes their tangent, and would be a
+  // cycle.
+  Tensors outputs;
+  for (const Tensor& output : call.outputs) outputs.push_back(twin(output, id()));
   const VisibleTraces scope(outer());
-  const Tensors output_tangents = push_call(call, tangents);
+  const Tensors output_tangents = push_call({call.primitive, call.inputs, call.attrs, outputs}, tangents);
   for (size_t i = 0; i < call.outputs.size(); ++i) set_tangent(call.outputs[i], output_tangents[i]);
 }
 

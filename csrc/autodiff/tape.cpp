@@ -13,27 +13,19 @@ namespace {
 
 std::atomic<uint64_t> next_sequence{0};
 
-// `tensor` as the traces up to `newest` know it: links of inner traces would keep their graphs alive for
-// nothing.
-Tensor restrict_links(const Tensor& tensor, uint64_t newest) {
-  Tensor copy = tensor.view(tensor.shape(), tensor.strides(), tensor.impl().offset);
-  copy.impl().version = tensor.impl().version;
-  copy.impl().links = copy_links(tensor, newest);
-  return copy;
-}
-
 uint64_t storage_version(const Tensor& tensor) {
   return tensor.is_abstract() ? 0 : tensor.impl().storage->version();
 }
 
 Node::Saved save_input(const Tensor& tensor, uint64_t trace) {
+  // Links of inner traces would keep their graphs alive for nothing.
   const Link* link = tensor.impl().links.get();
-  return {!link || link->trace <= trace ? tensor : restrict_links(tensor, trace), storage_version(tensor)};
+  return {!link || link->trace <= trace ? tensor : twin(tensor, trace), storage_version(tensor)};
 }
 
 // Without its link to the node itself, which would be a cycle; the link is put back when the value is used.
 Node::Saved save_output(const Tensor& tensor, uint64_t trace) {
-  Tensor copy = restrict_links(tensor, trace);
+  Tensor copy = twin(tensor, trace);
   if (copy.impl().links && copy.impl().links->trace == trace)
     copy.impl().links = std::move(copy.impl().links->next);
   return {std::move(copy), storage_version(tensor)};
@@ -64,7 +56,7 @@ Tensors Node::transpose(const Tensors& cotangents) {
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     check_unchanged(outputs[i], *primitive, "output");
-    output_values[i] = restrict_links(outputs[i].tensor, trace);
+    output_values[i] = twin(outputs[i].tensor, trace);
     set_link(output_values[i], trace, Ref<RefCounted>(this), static_cast<int>(i));
   }
   return transpose_call(Call{*primitive, input_values, attrs, output_values}, cotangents, wanted);

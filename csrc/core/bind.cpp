@@ -215,4 +215,11 @@ std::unique_ptr<Link> copy_links(const Tensor& tensor, uint64_t newest) {
   return result;
 }
 
+Tensor twin(const Tensor& tensor, uint64_t newest) {
+  Tensor result = tensor.view(tensor.shape(), tensor.strides(), tensor.impl().offset);
+  result.impl().version = tensor.impl().version;
+  result.impl().links = copy_links(tensor, newest);
+  return result;
+}
+
 }  // namespace tidu

@@ -90,5 +90,7 @@ void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int inde
 void remove_link(const Tensor& tensor, uint64_t id);
 // What the traces up to `newest` know of `tensor`.
 std::unique_ptr<Link> copy_links(const Tensor& tensor, uint64_t newest);
+// The same value under a second identity, which the traces up to `newest` take for the same tensor.
+Tensor twin(const Tensor& tensor, uint64_t newest);
 
 }  // namespace tidu
