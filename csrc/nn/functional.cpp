@@ -1,0 +1,214 @@
+// Losses and the functions behind the layers.
+#include "nn/functional.h"
+
+#include <cmath>
+
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/indexing.h"
+#include "ops/random.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+#include "ops/softmax.h"
+
+namespace tidu::nn {
+namespace {
+
+Tensor reduce(const Tensor& losses, Reduction reduction) {
+  switch (reduction) {
+    case Reduction::mean: return mean(losses);
+    case Reduction::sum: return sum(losses);
+    case Reduction::none: return losses;
+  }
+  fail<ValueError>("not a reduction: ", static_cast<int>(reduction));
+}
+
+void check_floating(const Tensor& x, const char* op, const char* what) {
+  if (!is_floating(x.dtype()))
+    fail<DTypeError>("[", op, "] ", what, " must be floating-point, not ", describe(x));
+}
+
+void check_same_shape(const Tensor& prediction, const Tensor& target, const char* op) {
+  check_floating(prediction, op, "the prediction");
+  if (prediction.shape() != target.shape()) {
+    fail<ShapeError>("[", op, "] the prediction ", describe(prediction), " and the target ", describe(target),
+                     " differ in shape (reshape one of them)");
+  }
+}
+
+// x with its class axis last.
+Tensor classes_last(const Tensor& x, const char* op) {
+  check_floating(x, op, "the scores");
+  if (x.ndim() == 0)
+    fail<ShapeError>("[", op, "] needs a class axis: (C), (N, C) or (N, C, d1, ..), not ", describe(x));
+  return x.ndim() > 2 ? moveaxis(x, 1, -1) : x;
+}
+
+// Losses of class indices, of which those at `ignore_index` do not count.
+struct Labels {
+  Labels(const Tensor& scores, const Tensor& targets, std::optional<int64_t> ignore_index, const char* op)
+      : indices(targets) {
+    const Shape expected(scores.shape().begin(), scores.shape().end() - 1);
+    if (!is_integral(targets.dtype()))
+      fail<DTypeError>("[", op, "] class indices must be integers, not ", describe(targets));
+    if (targets.shape() != expected) {
+      fail<ShapeError>("[", op, "] class indices ", describe(targets), " must have shape ", expected,
+                       ": that of the scores without their class axis of ", scores.size(-1));
+    }
+    if (!ignore_index) return;
+    indices = astype(targets, DType::int64);
+    counted = indices != *ignore_index;
+    indices = where(counted, indices, 0);
+  }
+
+  Tensor reduce(const Tensor& losses, Reduction reduction) const {
+    if (!counted.defined()) return nn::reduce(losses, reduction);
+    const Tensor kept = where(counted, losses, 0);
+    if (reduction != Reduction::mean) return nn::reduce(kept, reduction);
+    return sum(kept) / astype(sum(counted), losses.dtype());
+  }
+
+  Tensor indices;
+  Tensor counted;  // undefined where all are
+};
+
+Tensor cross_entropy_with_probabilities(const Tensor& logits, const Tensor& given, Reduction reduction,
+                                        double label_smoothing) {
+  if (given.shape() != logits.shape()) {
+    fail<ShapeError>("[cross_entropy] target probabilities ", describe(given), " and logits ",
+                     describe(logits), " differ in shape (class indices must be integers)");
+  }
+  const Tensor scores = classes_last(logits, "cross_entropy");
+  Tensor targets = classes_last(given, "cross_entropy");
+  if (label_smoothing > 0) {
+    const double uniform = label_smoothing / static_cast<double>(scores.size(-1));
+    targets = targets * (1 - label_smoothing) + uniform;
+  }
+  return reduce(-sum(multiply_no_nan(log_softmax(scores), targets), Axes{-1}), reduction);
+}
+
+// log(p) and log(1 - p), but -100 with derivative 0 where they are below that.
+Tensor bounded_log(const Tensor& p) {
+  const Tensor low = p < 3.7200759760208361e-44;
+  return where(p < 0, NAN, where(low, -100, log(where(low, 1, p))));
+}
+Tensor bounded_log_of_rest(const Tensor& p) {
+  const Tensor high = p >= 1;
+  return where(p > 1, NAN, where(high, -100, log1p(-where(high, 0, p))));
+}
+
+}  // namespace
+
+Reduction reduction_from_name(std::string_view name) {
+  if (name == "mean") return Reduction::mean;
+  if (name == "sum") return Reduction::sum;
+  if (name == "none") return Reduction::none;
+  fail<ValueError>("not a reduction: '", name, "' (use 'mean', 'sum' or 'none')");
+}
+
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets, Reduction reduction, double label_smoothing,
+                     std::optional<int64_t> ignore_index) {
+  if (!(label_smoothing >= 0 && label_smoothing <= 1))
+    fail<ValueError>("[cross_entropy] label_smoothing must be in [0, 1], not ", label_smoothing);
+  if (is_floating(targets.dtype()))
+    return cross_entropy_with_probabilities(logits, targets, reduction, label_smoothing);
+  const Tensor scores = classes_last(logits, "cross_entropy");
+  const Labels labels(scores, targets, ignore_index, "cross_entropy");
+  Tensor losses = softmax_cross_entropy(scores, labels.indices);
+  if (label_smoothing > 0) {
+    const Tensor uniform = -mean(log_softmax(scores), Axes{-1});
+    losses = losses * (1 - label_smoothing) + uniform * label_smoothing;
+  }
+  return labels.reduce(losses, reduction);
+}
+
+Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, Reduction reduction,
+                std::optional<int64_t> ignore_index) {
+  const Tensor scores = classes_last(log_probabilities, "nll_loss");
+  const Labels labels(scores, targets, ignore_index, "nll_loss");
+  const int64_t classes = scores.size(-1);
+  if (!labels.indices.is_abstract() && labels.indices.numel() > 0) {
+    const auto low = item<int64_t>(min(labels.indices)), high = item<int64_t>(max(labels.indices));
+    if (low < 0 || high >= classes) {
+      fail<IndexError>("[nll_loss] class index ", low < 0 ? low : high, " is out of range for ", classes,
+                       " classes");
+    }
+  }
+  const Tensor chosen = take_along_axis(scores, expand_dims(labels.indices, -1), -1);
+  return labels.reduce(-squeeze(chosen, {-1}), reduction);
+}
+
+Tensor binary_cross_entropy(const Tensor& probabilities, const Tensor& targets, Reduction reduction) {
+  check_same_shape(probabilities, targets, "binary_cross_entropy");
+  const Tensor &p = probabilities, &t = targets;
+  return reduce(-(t * bounded_log(p) + (1 - t) * bounded_log_of_rest(p)), reduction);
+}
+
+Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targets, Reduction reduction,
+                                        const Tensor& pos_weight) {
+  check_same_shape(logits, targets, "binary_cross_entropy_with_logits");
+  Tensor positive = targets;
+  if (pos_weight.defined()) {
+    if (broadcast_shapes(pos_weight.shape(), logits.shape(), "binary_cross_entropy_with_logits") !=
+        logits.shape()) {
+      fail<ShapeError>("[binary_cross_entropy_with_logits] pos_weight ", describe(pos_weight),
+                       " does not broadcast to the logits ", describe(logits));
+    }
+    positive = targets * pos_weight;
+  }
+  return reduce(multiply_no_nan(softplus(-logits), positive) + multiply_no_nan(softplus(logits), 1 - targets),
+                reduction);
+}
+
+Tensor mse_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) {
+  check_same_shape(prediction, target, "mse_loss");
+  return reduce(square(prediction - target), reduction);
+}
+
+Tensor l1_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) {
+  check_same_shape(prediction, target, "l1_loss");
+  return reduce(abs(prediction - target), reduction);
+}
+
+Tensor huber_loss(const Tensor& prediction, const Tensor& target, double delta, Reduction reduction) {
+  check_same_shape(prediction, target, "huber_loss");
+  if (!(delta > 0)) fail<ValueError>("[huber_loss] delta must be positive, not ", delta);
+  const Tensor distance = abs(prediction - target);
+  return reduce(where(distance <= delta, 0.5 * square(prediction - target), delta * (distance - 0.5 * delta)),
+                reduction);
+}
+
+Tensor dropout(const Tensor& x, double p, const Tensor& key, bool training) {
+  check_floating(x, "dropout", "the input");
+  if (!(p >= 0 && p <= 1)) fail<ValueError>("[dropout] the probability p must be in [0, 1], not ", p);
+  if (!training || p == 0) return x;
+  if (p == 1) return where(false, x, 0);
+  return where(random_bernoulli(key, 1 - p, x.shape()), x * (1 / (1 - p)), 0);
+}
+
+Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias, double eps) {
+  check_floating(x, "layer_norm", "the input");
+  const int rank = x.ndim(), count = shape.size();
+  if (count == 0 || count > rank || Shape(x.shape().end() - count, x.shape().end()) != shape) {
+    fail<ShapeError>("[layer_norm] the trailing axes of ", describe(x), " do not have shape ", shape);
+  }
+  for (const Tensor* parameter : {&weight, &bias}) {
+    if (parameter->defined() && parameter->shape() != shape)
+      fail<ShapeError>("[layer_norm] weight and bias must have shape ", shape, ", not ",
+                       describe(*parameter));
+  }
+  Axes axes;
+  for (int axis = rank - count; axis < rank; ++axis) axes.push_back(axis);
+  const Tensor centred = x - mean(x, axes, true);
+  Tensor y = centred * rsqrt(mean(square(centred), axes, true) + eps);
+  if (weight.defined()) y = y * weight;
+  return bias.defined() ? y + bias : y;
+}
+
+Tensor embedding(const Tensor& indices, const Tensor& weight) {
+  if (weight.ndim() != 2)
+    fail<ShapeError>("[embedding] the weight must have shape (count, dim), not ", describe(weight));
+  return take(weight, indices, 0);
+}
+
+}  // namespace tidu::nn

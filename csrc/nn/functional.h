@@ -1,0 +1,66 @@
+// Losses and the functions behind the layers. All are written in ops, so they can be differentiated to any
+// order.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "tensor/tensor.h"
+
+namespace tidu::nn {
+
+// What a loss does with the loss of each element. The mean of no elements is NaN.
+enum class Reduction : uint8_t { mean, sum, none };
+Reduction reduction_from_name(std::string_view name);  // "mean", "sum" or "none"; throws ValueError
+
+// --- Classification. The class axis is the last of logits (N, C) or (C), and the second of (N, C, d1, ..).
+
+// The cross-entropy of softmax(logits) with targets that are
+// - class indices, integers of the shape of the logits without the class axis: -log_softmax(logits)[target].
+//   Where the target is `ignore_index` the loss is 0, and the mean is taken over the other elements;
+// - or probabilities, floating-point of the logits' shape: -sum_c target_c log_softmax(logits)_c.
+// `label_smoothing` e in [0, 1] mixes the target distribution with the uniform one: (1 - e) target + e / C
+// (Szegedy et al. 2016, section 7).
+// ShapeError where the shapes do not fit, IndexError where a class index is outside [0, C).
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets, Reduction reduction = Reduction::mean,
+                     double label_smoothing = 0, std::optional<int64_t> ignore_index = -100);
+
+// -log_probabilities[target] along the class axis: cross_entropy for what log_softmax gave.
+Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, Reduction reduction = Reduction::mean,
+                std::optional<int64_t> ignore_index = -100);
+
+// -(t log(p) + (1 - t) log(1 - p)) of probabilities p and targets t of one shape. The logarithms are held at
+// -100 or above, so the loss is finite and its gradient 0 there; a p outside [0, 1] gives NaN.
+Tensor binary_cross_entropy(const Tensor& probabilities, const Tensor& targets,
+                            Reduction reduction = Reduction::mean);
+
+// binary_cross_entropy of sigmoid(x), without overflow or cancellation for any finite x:
+// w t softplus(-x) + (1 - t) softplus(x). `pos_weight` w broadcasts to the logits' shape; left out, 1.
+Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targets,
+                                        Reduction reduction = Reduction::mean, const Tensor& pos_weight = {});
+
+// --- Regression: predictions and targets of one shape (not broadcast: (n) with (n, 1) is a mistake).
+
+Tensor mse_loss(const Tensor& prediction, const Tensor& target,
+                Reduction reduction = Reduction::mean);  // (p - t)^2
+Tensor l1_loss(const Tensor& prediction, const Tensor& target,
+               Reduction reduction = Reduction::mean);  // |p - t|
+// d^2 / 2 where d = |p - t| is at most delta, else delta (d - delta / 2) (Huber 1964).
+Tensor huber_loss(const Tensor& prediction, const Tensor& target, double delta = 1,
+                  Reduction reduction = Reduction::mean);
+
+// --- Layers
+
+// In training, each element becomes 0 with probability p, else x / (1 - p); otherwise x itself.
+Tensor dropout(const Tensor& x, double p, const Tensor& key, bool training = true);
+
+// (x - mean) / sqrt(var + eps) * weight + bias over the trailing axes, which have `shape`; the variance is
+// the biased one. Weight and bias have that shape or are undefined (Ba et al. 2016).
+Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight = {}, const Tensor& bias = {},
+                  double eps = 1e-5);
+
+// Rows of weight (count, dim) at integer indices of any shape: indices.shape + (dim,). IndexError outside
+// [-count, count).
+Tensor embedding(const Tensor& indices, const Tensor& weight);
+
+}  // namespace tidu::nn
