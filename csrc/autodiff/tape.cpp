@@ -129,7 +129,9 @@ void Tape::record(const Call& call, bool) {
     if (reads & input_bit(i)) {
       node->inputs[i].saved = save_input(input, id());
     } else if (needs_shapes) {
-      node->inputs[i].saved.tensor = Tensor::abstract(input.shape(), input.dtype(), input.device());
+      Tensor& saved = node->inputs[i].saved.tensor;
+      saved = Tensor::abstract(input.shape(), input.dtype(), input.device());
+      saved.impl().strides = input.strides();  // a rule may choose its result's layout by them
     }
   }
   if (reads & kOutput) {

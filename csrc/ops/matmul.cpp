@@ -17,8 +17,14 @@ Primitive matmul(
       outputs[0] = {shape, call.inputs[0].dtype()};
     },
     Bilinear{[](const Call& call, const Tensor& cotangent, int i) {
-      return i == 0 ? bind(matmul, {cotangent, matrix_transpose(call.inputs[1])})
-                    : bind(matmul, {matrix_transpose(call.inputs[0]), cotangent});
+      const Tensor x = i == 0 ? cotangent : matrix_transpose(call.inputs[0]);
+      const Tensor y = i == 0 ? matrix_transpose(call.inputs[1]) : cotangent;
+      // Where the input is a transposed matrix (a layer's weight, say), so is its cotangent: what leaves the
+      // transpose again is row-major and needs no copy.
+      const Strides& strides = call.inputs[i].strides();
+      const bool transposed = strides[strides.size() - 2] == 1 && strides.back() != 1;
+      return transposed ? matrix_transpose(bind(matmul, {matrix_transpose(y), matrix_transpose(x)}))
+                        : bind(matmul, {x, y});
     }});
 
 }  // namespace primitives
