@@ -1,0 +1,104 @@
+// Optimisers: they change parameters in place by their gradients, in one fused call for all of them.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "tensor/tensor.h"
+
+namespace tidu::optim {
+
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  // One step with the grad() of each parameter, or with `gradients`, one for each parameter. A parameter
+  // whose gradient is undefined stays as it is.
+  void step();
+  void step(const Tensors& gradients);
+  void zero_grad();
+
+  double lr() const { return lr_; }
+  void set_lr(double lr);  // ValueError below 0
+  const Tensors& parameters() const { return parameters_; }
+
+  // What a run must keep to go on with the same bits: "0.momentum" and the like, and the number of "steps"
+  // that each parameter took. load_state throws ValueError where names, shapes or dtypes do not fit, and
+  // changes nothing then.
+  std::map<std::string, Tensor> state() const;
+  void load_state(const std::map<std::string, Tensor>& state);
+
+ protected:
+  // `slots` names the tensors that each parameter needs beside it. Parameters must be contiguous and
+  // floating-point.
+  Optimizer(Tensors parameters, double lr, std::vector<std::string> slots);
+
+  // Updates `count` parameters, which all take step number `step` (1 is the first). `state` holds the
+  // parameters and then each slot's tensors.
+  virtual void update(const Tensors& state, const Tensors& gradients, int count, int64_t step) = 0;
+
+ private:
+  Tensors parameters_;
+  double lr_;
+  std::vector<std::string> slot_names_;
+  std::vector<Tensors> slots_;  // slot by slot, for each parameter
+  std::vector<int64_t> steps_;  // that each parameter took
+};
+
+// g = gradient + weight_decay w; without momentum w -= lr g. With momentum b = g at first, then b = momentum
+// b + g; w -= lr b, or with Nesterov's form w -= lr (g + momentum b) (Sutskever et al. 2013, as in PyTorch).
+struct SgdOptions {
+  double lr = 1e-3, momentum = 0, weight_decay = 0;
+  bool nesterov = false;
+};
+class Sgd : public Optimizer {
+ public:
+  Sgd(Tensors parameters, SgdOptions options);
+
+ private:
+  void update(const Tensors& state, const Tensors& gradients, int count, int64_t step) override;
+  SgdOptions options_;
+};
+
+// m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, w -= lr m' / (sqrt(v') + eps) with
+// m' = m / (1 - beta1^t), v' = v / (1 - beta2^t) in step t; g = gradient + weight_decay w (Kingma and Ba
+// 2015).
+struct AdamOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+};
+class Adam : public Optimizer {
+ public:
+  Adam(Tensors parameters, AdamOptions options) : Adam(std::move(parameters), options, false) {}
+
+ protected:
+  Adam(Tensors parameters, AdamOptions options, bool decoupled);
+
+ private:
+  void update(const Tensors& state, const Tensors& gradients, int count, int64_t step) override;
+  AdamOptions options_;
+  bool decoupled_;
+};
+
+// Adam whose weight decay does not go through the moments: first w -= lr weight_decay w (Loshchilov and
+// Hutter 2019).
+class AdamW : public Adam {
+ public:
+  AdamW(Tensors parameters, AdamOptions options = {.weight_decay = 1e-2})
+      : Adam(std::move(parameters), options, true) {}
+};
+
+// v = alpha v + (1 - alpha) g^2, d = g / (sqrt(v) + eps), w -= lr d; with momentum b = momentum b + d, w -=
+// lr b; g = gradient + weight_decay w (Tieleman and Hinton 2012, as in PyTorch).
+struct RmspropOptions {
+  double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0;
+};
+class Rmsprop : public Optimizer {
+ public:
+  Rmsprop(Tensors parameters, RmspropOptions options);
+
+ private:
+  void update(const Tensors& state, const Tensors& gradients, int count, int64_t step) override;
+  RmspropOptions options_;
+};
+
+}  // namespace tidu::optim
