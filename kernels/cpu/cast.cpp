@@ -62,12 +62,15 @@ template <class To, class From> HWY_INLINE To cast_element(From x) {
   } else if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
   } else if constexpr (is_half<To>) {
-    if constexpr (std::is_integral_v<From> && sizeof(From) == 8) {
-      return To(round_to_odd(sticky_double(x)));
-    } else if constexpr (sizeof(From) == 8 || (std::is_integral_v<From> && sizeof(From) == 4)) {
-      return To(round_to_odd(static_cast<double>(x)));
-    } else {
+    // An integer that float has to round is beyond float16's range.
+    constexpr bool exact = std::is_same_v<From, float> ||
+                           (std::is_integral_v<From> && (sizeof(From) < 4 || std::is_same_v<To, float16>));
+    if constexpr (exact) {
       return To(static_cast<float>(x));
+    } else if constexpr (std::is_integral_v<From> && sizeof(From) == 8) {
+      return To(round_to_odd(sticky_double(x)));
+    } else {
+      return To(round_to_odd(static_cast<double>(x)));
     }
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
     return saturate<To>(x);
@@ -84,25 +87,26 @@ HWY_BEFORE_NAMESPACE();
 namespace tidu::cpu::HWY_NAMESPACE {
 namespace {
 
-template <class From, class To> void cast_tile(const void* input, void* output, int64_t n) {
-  const From* HWY_RESTRICT x = static_cast<const From*>(input);
-  To* HWY_RESTRICT y = static_cast<To*>(output);
+template <class From, class To> void cast_tile(const void* const* inputs, void* output, int64_t n) {
+  const From* x = static_cast<const From*>(inputs[0]);
+  To* y = static_cast<To*>(output);
+#pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) y[i] = cast_element<To>(x[i]);
 }
 
-template <class From, class... To> constexpr std::array<CastFunction, kDTypeCount> casts_from() {
+template <class From, class... To> constexpr std::array<TileFunction, kDTypeCount> casts_from() {
   return {cast_tile<From, To>...};
 }
 
-template <class... T> constexpr std::array<std::array<CastFunction, kDTypeCount>, kDTypeCount> all_casts() {
-  return {casts_from<T, T...>()...};
+// In the order of DType. A bool is read as the byte 0 or 1 that it is, which compilers vectorise better.
+template <class... T> constexpr std::array<std::array<TileFunction, kDTypeCount>, kDTypeCount> all_casts() {
+  return {casts_from<std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>, T...>()...};
 }
 
-// In the order of DType.
 constexpr auto kCasts = all_casts<bool, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
                                   uint64_t, float16, bfloat16, float, double>();
 
-CastFunction find_cast(DType from, DType to) {
+TileFunction find_cast(DType from, DType to) {
   return kCasts[static_cast<size_t>(from)][static_cast<size_t>(to)];
 }
 
@@ -116,7 +120,7 @@ namespace {
 HWY_EXPORT(find_cast);
 }
 
-CastFunction cast_function(DType from, DType to) { return HWY_DYNAMIC_DISPATCH(find_cast)(from, to); }
+TileFunction cast_function(DType from, DType to) { return HWY_DYNAMIC_DISPATCH(find_cast)(from, to); }
 
 }  // namespace tidu::cpu
 #endif

@@ -102,7 +102,8 @@ template <class From, class To> void check_pair() {
   const std::unique_ptr<From[]> in(new From[n]);
   std::copy(x.begin(), x.end(), in.get());
   const std::unique_ptr<To[]> out(new To[n]);
-  cpu::cast_function(dtype_of<From>, dtype_of<To>)(in.get(), out.get(), static_cast<int64_t>(n));
+  const void* inputs[] = {in.get()};
+  cpu::cast_function(dtype_of<From>, dtype_of<To>)(inputs, out.get(), static_cast<int64_t>(n));
   for (size_t i = 0; i < n; ++i) {
     const Real exact = value_of<From>(in[i]);
     if constexpr (std::is_integral_v<From> && std::is_integral_v<To> && !std::is_same_v<To, bool>) {

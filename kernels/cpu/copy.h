@@ -1,0 +1,23 @@
+// Copies of two-dimensional blocks between any strides.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tidu::cpu {
+
+// Where element (row, column) of a block lies: base + row * row_stride + column * column_stride, in elements.
+struct BlockStrides {
+  int64_t row;
+  int64_t column;
+};
+
+// Copies rows x columns elements; source and destination must not overlap. Source strides may be 0 or
+// negative.
+using CopyBlockFunction = void (*)(const void* source, BlockStrides from, void* destination, BlockStrides to,
+                                   int64_t rows, int64_t columns);
+
+// For elements of 1, 2, 4 or 8 bytes.
+CopyBlockFunction copy_block_function(size_t element_size);
+
+}  // namespace tidu::cpu

@@ -1,0 +1,178 @@
+// Softmax and its relatives over contiguous rows.
+#include "kernels/cpu/softmax.h"
+
+#include "kernels/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/softmax.cpp"
+#include <hwy/foreach_target.h>
+// Must come after foreach_target.h.
+#include <hwy/highway.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "kernels/cpu/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tidu::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+namespace math = tidu::HWY_NAMESPACE::math;
+
+template <class D> HWY_INLINE int64_t lanes_of(D d) { return static_cast<int64_t>(hn::Lanes(d)); }
+
+// The first n elements at x, the other lanes -inf, for which exp is 0.
+template <class D> HWY_INLINE hn::Vec<D> load_tail(D d, const hn::TFromD<D>* x, int64_t n) {
+  using T = hn::TFromD<D>;
+#if HWY_MEM_OPS_MIGHT_FAULT
+  HWY_ALIGN T padded[hn::MaxLanes(d)];
+  hn::Store(hn::Set(d, -math::infinity<T>), d, padded);
+  std::memcpy(padded, x, static_cast<size_t>(n) * sizeof(T));
+  return hn::Load(d, padded);
+#else
+  const auto mask = hn::FirstN(d, static_cast<size_t>(n));
+  return hn::IfThenElse(mask, hn::MaskedLoad(mask, d, x), hn::Set(d, -math::infinity<T>));
+#endif
+}
+
+template <class D> HWY_INLINE void store_tail(hn::Vec<D> v, D d, hn::TFromD<D>* y, int64_t n) {
+#if HWY_MEM_OPS_MIGHT_FAULT
+  HWY_ALIGN hn::TFromD<D> padded[hn::MaxLanes(d)];
+  hn::Store(v, d, padded);
+  std::memcpy(y, padded, static_cast<size_t>(n) * sizeof(padded[0]));
+#else
+  hn::BlendedStore(v, hn::FirstN(d, static_cast<size_t>(n)), d, y);
+#endif
+}
+
+// The largest element, NaN apart.
+template <class D, class T> HWY_INLINE T row_max(D d, const T* x, int64_t n) {
+  const int64_t lanes = lanes_of(d);
+  auto largest = hn::Set(d, -math::infinity<T>);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto v = hn::LoadU(d, x + i);
+    largest = hn::IfThenElse(hn::Gt(v, largest), v, largest);
+  }
+  if (i < n) {
+    const auto v = load_tail(d, x + i, n - i);
+    largest = hn::IfThenElse(hn::Gt(v, largest), v, largest);
+  }
+  return hn::GetLane(hn::MaxOfLanes(d, largest));
+}
+
+// Writes exp(x - shift) to y unless y is null and returns the sum.
+template <bool store, class D, class T> HWY_INLINE T row_exp_sum(D d, const T* x, T shift, T* y, int64_t n) {
+  const int64_t lanes = lanes_of(d);
+  const auto offset = hn::Set(d, shift);
+  auto sum = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto e = math::exp_of_nonpositive(d, hn::Sub(hn::LoadU(d, x + i), offset));
+    if (store) hn::StoreU(e, d, y + i);
+    sum = hn::Add(sum, e);
+  }
+  if (i < n) {
+    const auto e = math::exp_of_nonpositive(d, hn::Sub(load_tail(d, x + i, n - i), offset));
+    if (store) store_tail(e, d, y + i, n - i);
+    sum = hn::Add(sum, e);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+// logsumexp(x) = shift + log_sum.
+template <class T> struct LogSum {
+  T shift;
+  T log_sum;
+};
+
+template <class T> HWY_INLINE LogSum<T> row_log_sum(const T* x, int64_t n) {
+  const hn::ScalableTag<T> d;
+  const T largest = row_max(d, x, n);
+  if (std::isfinite(largest))
+    return {largest, std::log(row_exp_sum<false, decltype(d), T>(d, x, largest, nullptr, n))};
+  for (int64_t i = 0; i < n; ++i) {
+    if (x[i] != x[i]) return {0, x[i]};
+  }
+  return {0, largest};
+}
+
+template <class T> HWY_INLINE void scale_row(T* y, T factor, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] *= factor;
+}
+
+// exp(x - max) / sum * factor
+template <class T> HWY_INLINE void softmax_row(const T* x, T* y, T factor, int64_t n) {
+  const hn::ScalableTag<T> d;
+  const T largest = row_max(d, x, n);
+  if (!std::isfinite(largest)) return static_cast<void>(std::fill_n(y, n, math::quiet_nan<T>));
+  scale_row(y, factor / row_exp_sum<true>(d, x, largest, y, n), n);
+}
+
+template <class T> void softmax(const void* x, void* y, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; ++r)
+    softmax_row(static_cast<const T*>(x) + r * n, static_cast<T*>(y) + r * n, T(1), n);
+}
+
+template <class T> void log_softmax(const void* input, void* output, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* x = static_cast<const T*>(input) + r * n;
+    T* y = static_cast<T*>(output) + r * n;
+    const auto [shift, log_sum] = row_log_sum(x, n);
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - shift) - log_sum;
+  }
+}
+
+template <class T> void logsumexp(const void* x, void* y, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto [shift, log_sum] = row_log_sum(static_cast<const T*>(x) + r * n, n);
+    static_cast<T*>(y)[r] = shift + log_sum;
+  }
+}
+
+template <class T>
+void cross_entropy(const void* input, const int64_t* labels, void* loss, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* x = static_cast<const T*>(input) + r * n;
+    const auto [shift, log_sum] = row_log_sum(x, n);
+    static_cast<T*>(loss)[r] = log_sum - (x[labels[r]] - shift);
+  }
+}
+
+template <class T>
+void cross_entropy_grad(const void* input, const int64_t* labels, const void* g, int64_t g_stride,
+                        void* output, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; ++r) {
+    T* y = static_cast<T*>(output) + r * n;
+    const T factor = static_cast<const T*>(g)[r * g_stride];
+    softmax_row(static_cast<const T*>(input) + r * n, y, factor, n);
+    y[labels[r]] -= factor;
+  }
+}
+
+template <class T>
+constexpr SoftmaxFunctions kFunctions = {softmax<T>, log_softmax<T>, logsumexp<T>, cross_entropy<T>,
+                                         cross_entropy_grad<T>};
+
+SoftmaxFunctions find_softmax(DType dtype) {
+  return dtype == DType::float64 ? kFunctions<double> : kFunctions<float>;
+}
+
+}  // namespace
+}  // namespace tidu::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tidu::cpu {
+namespace {
+HWY_EXPORT(find_softmax);
+}
+
+SoftmaxFunctions softmax_functions(DType dtype) { return HWY_DYNAMIC_DISPATCH(find_softmax)(dtype); }
+
+}  // namespace tidu::cpu
+#endif

@@ -1,0 +1,29 @@
+// Softmax and its relatives over contiguous rows of float32 or float64.
+//
+// Rows are shifted by their largest element, so nothing overflows. As in SciPy: a row with NaN gives NaN,
+// logsumexp of nothing but -inf is -inf and of a row with inf is inf, softmax of either is NaN.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/types.h"
+
+namespace tidu::cpu {
+
+struct SoftmaxFunctions {
+  // y[r, :] from x[r, :], n elements a row; y may be x.
+  void (*softmax)(const void* x, void* y, int64_t rows, int64_t n);
+  void (*log_softmax)(const void* x, void* y, int64_t rows, int64_t n);
+  // y[r] = log(sum(exp(x[r, :])))
+  void (*logsumexp)(const void* x, void* y, int64_t rows, int64_t n);
+  // loss[r] = logsumexp(x[r, :]) - x[r, labels[r]]; labels in 0 .. n.
+  void (*cross_entropy)(const void* x, const int64_t* labels, void* loss, int64_t rows, int64_t n);
+  // y[r, :] = (softmax(x[r, :]) - one_hot(labels[r])) * g[r * g_stride]
+  void (*cross_entropy_grad)(const void* x, const int64_t* labels, const void* g, int64_t g_stride, void* y,
+                             int64_t rows, int64_t n);
+};
+
+// For float32 or float64.
+SoftmaxFunctions softmax_functions(DType dtype);
+
+}  // namespace tidu::cpu
