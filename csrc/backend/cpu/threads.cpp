@@ -1,0 +1,171 @@
+// The threads that CPU kernels share.
+#include "backend/cpu/threads.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+
+namespace tidu::cpu {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// How long a thread looks for work before it sleeps: about the pause between two kernels of a small training
+// step, where waking it would take longer than the kernel.
+constexpr std::chrono::microseconds kSpin{50};
+
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits until done() holds, at first spinning. Returns false where the time for that ran out.
+template <class Done> bool spin_until(const Done& done) {
+  const auto start = Clock::now();
+  do {
+    for (int i = 0; i < 64; ++i) {
+      if (done()) return true;
+      relax();
+    }
+  } while (Clock::now() - start < kSpin);
+  return done();
+}
+
+thread_local bool inside_task = false;
+
+struct Job {
+  Job(int64_t tasks, void (*body)(void*, int64_t), void* context)
+      : tasks(tasks), body(body), context(context) {}
+
+  int64_t tasks;
+  void (*body)(void*, int64_t);
+  void* context;
+  std::atomic<int64_t> next{0};
+  std::mutex error_mutex;
+  std::exception_ptr error;
+
+  void work() {
+    inside_task = true;
+    for (int64_t i = next.fetch_add(1); i < tasks; i = next.fetch_add(1)) {
+      try {
+        body(context, i);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex);
+        if (!error) error = std::current_exception();
+      }
+    }
+    inside_task = false;
+  }
+};
+
+int available_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+// Started at the first job. Never destroyed, since kernels may run while static objects are.
+class Pool {
+ public:
+  explicit Pool(int threads) : threads_(threads) {}
+
+  int threads() const { return threads_; }
+
+  void resize(int threads) {
+    const std::lock_guard lock(user_);
+    stopping_ = true;
+    announce();
+    for (std::thread& worker : workers_) worker.join();
+    workers_.clear();
+    stopping_ = false;
+    threads_ = threads;
+  }
+
+  // False if another thread is using the pool.
+  bool run(Job& job) {
+    const std::unique_lock lock(user_, std::try_to_lock);
+    if (!lock) return false;
+    while (static_cast<int>(workers_.size()) < threads_ - 1) workers_.emplace_back([this] { serve(); });
+    job_ = &job;
+    announce();
+    job.work();
+    // No worker starts on the job any more; those that have are counted.
+    job_ = nullptr;
+    while (!spin_until([&] { return active_ == 0; })) std::this_thread::yield();
+    return true;
+  }
+
+ private:
+  void announce() {
+    round_.fetch_add(1);
+    round_.notify_all();
+  }
+
+  void serve() {
+    uint32_t seen = 0;
+    while (!stopping_) {
+      if (!spin_until([&] { return round_ != seen; })) round_.wait(seen);
+      seen = round_;
+      // Counted before the job is read: run() clears the job first and then waits for the count.
+      ++active_;
+      if (Job* job = job_) job->work();
+      --active_;
+    }
+  }
+
+  std::mutex user_;
+  std::vector<std::thread> workers_;
+  std::atomic<int> threads_;
+  alignas(64) std::atomic<uint32_t> round_{0};
+  alignas(64) std::atomic<Job*> job_{nullptr};
+  std::atomic<int> active_{0};
+  std::atomic<bool> stopping_{false};
+};
+
+std::atomic<Pool*> current_pool{nullptr};
+
+Pool& pool() {
+  if (Pool* pool = current_pool.load(std::memory_order_acquire)) [[likely]]
+    return *pool;
+  static std::once_flag once;
+  std::call_once(once, [] {
+    current_pool = new Pool(available_cores());
+    // A forked child has none of the pool's threads and perhaps its lock: it starts afresh beside it.
+    pthread_atfork(nullptr, nullptr, [] { current_pool = new Pool(current_pool.load()->threads()); });
+  });
+  return *current_pool;
+}
+
+}  // namespace
+
+int num_threads() { return pool().threads(); }
+
+void set_num_threads(int count) {
+  if (count < 1) fail<ValueError>("[set_num_threads] needs at least 1 thread, not ", count);
+  if (count != pool().threads()) pool().resize(count);
+}
+
+void run_tasks(int64_t tasks, void (*body)(void* context, int64_t i), void* context) {
+  if (tasks > 1 && !inside_task && pool().threads() > 1) {
+    Job job(tasks, body, context);
+    if (pool().run(job)) {
+      if (job.error) std::rethrow_exception(job.error);
+      return;
+    }
+  }
+  for (int64_t i = 0; i < tasks; ++i) body(context, i);
+}
+
+}  // namespace tidu::cpu
