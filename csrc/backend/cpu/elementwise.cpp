@@ -115,16 +115,67 @@ std::span<const TileRow> rows() { return kRows; }
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/launch.h"
+#include "backend/cpu/threads.h"
+#include "core/backend.h"
+#include "ops/elementwise.h"
+
 namespace tidu::cpu {
 namespace {
+
 HWY_EXPORT(rows);
+
+// Of the best instruction set, set at registration.
+const TileRow* chosen_rows = nullptr;
+
+// Rows in the order of the table.
+template <size_t row> void compute(const Call& call) {
+  const std::span<const Tensor> inputs = call.inputs;
+  const Tensor& output = call.outputs[0];
+  const DType dtype = inputs.back().dtype();
+  const bool half = dtype == DType::float16 || dtype == DType::bfloat16;
+  const TileFunction tile = chosen_rows[row].tiles[static_cast<size_t>(half ? DType::float32 : dtype)];
+  if (!tile) fail<DTypeError>("[", call.primitive.name, "] is not computed in ", dtype);
+  const bool dense = !half && std::ranges::all_of(inputs, [](const Tensor& x) { return x.is_contiguous(); });
+  if (!dense) return launch_tiles(tile, inputs, output, true);
+  const char* data[3];
+  size_t size[3];
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    data[k] = static_cast<const char*>(inputs[k].raw_data());
+    size[k] = size_of(inputs[k].dtype());
+  }
+  char* out = static_cast<char*>(output.raw_data());
+  const int64_t out_size = static_cast<int64_t>(size_of(output.dtype()));
+  parallel_elements(output.numel(), [&](int64_t begin, int64_t end) {
+    const void* pointers[3];
+    for (size_t k = 0; k < inputs.size(); ++k) pointers[k] = data[k] + begin * static_cast<int64_t>(size[k]);
+    tile(pointers, out + begin * out_size, end - begin);
+  });
 }
+
+template <size_t... row> void register_rows(Primitive* const* primitives, std::index_sequence<row...>) {
+  (set_kernel(*primitives[row], DeviceType::cpu, compute<row>), ...);
+}
+
+}  // namespace
 
 TileFunction tile_function(std::string_view name, DType dtype) {
   for (const TileRow& row : HWY_DYNAMIC_DISPATCH(rows)()) {
     if (row.name == name) return row.tiles[static_cast<size_t>(dtype)];
   }
   return nullptr;
+}
+
+void register_elementwise_kernels() {
+  Primitive* const table[] = {
+#define UNARY(name, ...) &primitives::name,
+#define BINARY(name, ...) &primitives::name,
+#define TERNARY(name, ...) &primitives::name,
+#include "ops/elementwise.def"
+  };
+  chosen_rows = HWY_DYNAMIC_DISPATCH(rows)().data();
+  register_rows(table, std::make_index_sequence<std::size(table)>());
 }
 
 }  // namespace tidu::cpu

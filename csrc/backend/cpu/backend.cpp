@@ -1,0 +1,82 @@
+// The cpu device: host memory and kernels.
+#include "core/backend.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/threads.h"
+#include "kernels/cpu/targets.h"
+
+#include <hwy/targets.h>
+
+namespace tidu {
+namespace {
+
+int64_t machine_memory() { return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE); }
+
+class CpuAllocator final : public Allocator {
+ public:
+  CpuAllocator() : Allocator(Device{}, machine_memory()) {}
+
+ private:
+  void* raw_allocate(size_t bytes) noexcept override {
+    constexpr size_t kLine = 64, kHugePage = size_t{2} << 20;
+    const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
+    void* data = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    // Fewer pages to fault in and to look up.
+    if (data && alignment == kHugePage) madvise(data, bytes, MADV_HUGEPAGE);
+    return data;
+  }
+  void raw_deallocate(void* data, size_t) noexcept override { std::free(data); }
+};
+
+class CpuBackend final : public Backend {
+ public:
+  int device_count() const override { return 1; }
+  Allocator& allocator(int) override { return allocator_; }
+  void copy_from_host(void* device, const void* host, size_t bytes, int) override {
+    std::memcpy(device, host, bytes);
+  }
+  void copy_to_host(void* host, const void* device, size_t bytes, int) override {
+    std::memcpy(host, device, bytes);
+  }
+  void synchronize(int) override {}
+
+  std::string description(int) const override {
+    std::string name = "unknown processor", line;
+    for (std::ifstream info("/proc/cpuinfo"); std::getline(info, line);) {
+      if (line.starts_with("model name")) {
+        name = line.substr(line.find(':') + 2);
+        break;
+      }
+    }
+    const int64_t best = hwy::SupportedTargets() & -hwy::SupportedTargets();
+    return str(name, ", ", cpu::num_threads(), " threads, ", hwy::TargetName(best));
+  }
+
+ private:
+  CpuAllocator allocator_;
+};
+
+}  // namespace
+
+Backend& load_cpu_backend() {
+  cpu::register_elementwise_kernels();
+  cpu::register_shape_kernels();
+  cpu::register_creation_kernels();
+  cpu::register_reduce_kernels();
+  cpu::register_softmax_kernels();
+  cpu::register_matmul_kernels();
+  cpu::register_indexing_kernels();
+  cpu::register_random_kernels();
+  cpu::register_update_kernels();
+  // Outlives every tensor, also those that static objects hold.
+  return *new CpuBackend;
+}
+
+}  // namespace tidu

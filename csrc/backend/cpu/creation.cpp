@@ -1,0 +1,82 @@
+// Filling new tensors.
+#include "ops/creation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/threads.h"
+#include "core/backend.h"
+#include "kernels/cpu/cast.h"
+
+namespace tidu::cpu {
+namespace {
+
+// The number as one element of a dtype, rounded once.
+void convert_scalar(const Scalar& value, DType dtype, void* element) {
+  const bool real = value.kind == Kind::floating;
+  const void* source = real ? static_cast<const void*>(&value.real) : &value.integer;
+  cast_function(real ? DType::float64 : DType::int64, dtype)(&source, element, 1);
+}
+
+template <class Word> void fill_words(void* out, const void* element, int64_t n) {
+  Word word;
+  std::memcpy(&word, element, sizeof word);
+  Word* y = static_cast<Word*>(out);
+  parallel_elements(n, [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, word); });
+}
+
+void full(const Call& call) {
+  const Tensor& y = call.outputs[0];
+  uint64_t element = 0;
+  convert_scalar(call.attrs.as<FullAttrs>().value(), y.dtype(), &element);
+  switch (size_of(y.dtype())) {
+    case 1: return fill_words<uint8_t>(y.raw_data(), &element, y.numel());
+    case 2: return fill_words<uint16_t>(y.raw_data(), &element, y.numel());
+    case 4: return fill_words<uint32_t>(y.raw_data(), &element, y.numel());
+    default: return fill_words<uint64_t>(y.raw_data(), &element, y.numel());
+  }
+}
+
+// Element i is start + i step, computed in double or, if all numbers are integers, in wrapping 64-bit
+// integers.
+void arange(const Call& call) {
+  const auto& attrs = call.attrs.as<ArangeAttrs>();
+  const Tensor& y = call.outputs[0];
+  const TileFunction cast = cast_function(attrs.real ? DType::float64 : DType::int64, y.dtype());
+  char* out = static_cast<char*>(y.raw_data());
+  const int64_t size = static_cast<int64_t>(size_of(y.dtype()));
+  constexpr int64_t tile = 1024;
+  parallel_elements(y.numel(), [&](int64_t begin, int64_t end) {
+    union {
+      int64_t integers[tile];
+      double reals[tile];
+    };
+    for (int64_t i = begin; i < end; i += tile) {
+      const int64_t n = std::min(tile, end - i);
+      if (attrs.real) {
+        for (int64_t j = 0; j < n; ++j) {
+          reals[j] = std::fma(static_cast<double>(i + j), attrs.real_step, attrs.real_start);
+        }
+      } else {
+        for (int64_t j = 0; j < n; ++j) {
+          integers[j] =
+              static_cast<int64_t>(static_cast<uint64_t>(attrs.start) +
+                                   static_cast<uint64_t>(i + j) * static_cast<uint64_t>(attrs.step));
+        }
+      }
+      const void* source = integers;
+      cast(&source, out + i * size, n);
+    }
+  });
+}
+
+}  // namespace
+
+void register_creation_kernels() {
+  set_kernel(primitives::full, DeviceType::cpu, full);
+  set_kernel(primitives::arange, DeviceType::cpu, arange);
+}
+
+}  // namespace tidu::cpu

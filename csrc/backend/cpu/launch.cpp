@@ -1,0 +1,244 @@
+// Runs tile functions and copies over tensors of any layout.
+#include "backend/cpu/launch.h"
+
+#include <cstdlib>
+#include <numeric>
+
+#include "backend/cpu/threads.h"
+#include "kernels/cpu/cast.h"
+#include "kernels/cpu/copy.h"
+
+namespace tidu::cpu {
+namespace {
+
+constexpr int kMaxOperands = 4;
+constexpr int64_t kTile = 1024;  // elements; the tiles of four operands of 8 bytes fill most of an L1 cache
+constexpr int64_t kSquare = 32;  // side of a tile that meets a transposed operand
+
+bool is_half(DType dtype) { return dtype == DType::float16 || dtype == DType::bfloat16; }
+
+// The shape that all operands share, with its dimensions merged where every operand's layout allows and
+// ordered so that the output is written along memory.
+class Loop {
+ public:
+  Loop(const Shape& shape, std::span<const Tensor> inputs, const Tensor& output)
+      : operands_(static_cast<int>(inputs.size()) + 1) {
+    const Strides* strides[kMaxOperands] = {};
+    for (int k = 0; k + 1 < operands_; ++k) strides[k] = &inputs[static_cast<size_t>(k)].strides();
+    strides[operands_ - 1] = &output.strides();
+    int order[kMaxRank];
+    std::iota(order, order + shape.size(), 0);
+    std::stable_sort(order, order + shape.size(), [&](int a, int b) {
+      return std::abs(output.strides()[a]) > std::abs(output.strides()[b]);
+    });
+    for (int i = 0; i < shape.size(); ++i) {
+      const int axis = order[i];
+      if (shape[axis] == 1) continue;
+      if (rank_ > 0 && merges(*this, strides, axis, shape[axis])) {
+        extent_[rank_ - 1] *= shape[axis];
+      } else {
+        extent_[rank_++] = shape[axis];
+      }
+      for (int k = 0; k < operands_; ++k) stride_[k][rank_ - 1] = (*strides[k])[axis];
+    }
+    while (rank_ < 2) prepend();
+    choose_blocks();
+  }
+
+  int64_t blocks() const { return blocks_; }
+  int64_t block_elements() const { return block_rows_ * block_columns_; }
+  BlockStrides strides(int operand) const {
+    return {stride_[operand][rank_ - 2], stride_[operand][rank_ - 1]};
+  }
+
+  // Where block `index` begins in each operand, and how large it is.
+  void locate(int64_t index, int64_t offsets[kMaxOperands], int64_t* rows, int64_t* columns) const {
+    const int last = rank_ - 1;
+    const int64_t column = index % column_blocks_ * block_columns_;
+    index /= column_blocks_;
+    const int64_t row = index % row_blocks_ * block_rows_;
+    index /= row_blocks_;
+    *rows = std::min(block_rows_, extent_[last - 1] - row);
+    *columns = std::min(block_columns_, extent_[last] - column);
+    for (int k = 0; k < operands_; ++k) offsets[k] = row * stride_[k][last - 1] + column * stride_[k][last];
+    for (int axis = last - 2; axis >= 0; --axis) {
+      const int64_t at = index % extent_[axis];
+      index /= extent_[axis];
+      for (int k = 0; k < operands_; ++k) offsets[k] += at * stride_[k][axis];
+    }
+  }
+
+ private:
+  static bool merges(const Loop& loop, const Strides* const* strides, int axis, int64_t extent) {
+    for (int k = 0; k < loop.operands_; ++k) {
+      if (loop.stride_[k][loop.rank_ - 1] != (*strides[k])[axis] * extent) return false;
+    }
+    return true;
+  }
+
+  void prepend() {
+    std::copy_backward(extent_, extent_ + rank_, extent_ + rank_ + 1);
+    extent_[0] = 1;
+    for (int k = 0; k < operands_; ++k) {
+      std::copy_backward(stride_[k], stride_[k] + rank_, stride_[k] + rank_ + 1);
+      stride_[k][0] = 0;
+    }
+    ++rank_;
+    // Of an empty loop: one element, one after another.
+    if (rank_ == 1) {
+      for (int k = 0; k < operands_; ++k) stride_[k][0] = 1;
+    }
+  }
+
+  void choose_blocks() {
+    const int64_t rows = extent_[rank_ - 2], columns = extent_[rank_ - 1];
+    bool transposed = false;
+    for (int k = 0; k < operands_; ++k) {
+      const auto [by_row, by_column] = strides(k);
+      transposed |= std::abs(by_row) == 1 && std::abs(by_column) > 1;
+    }
+    if (transposed && rows > 1) {
+      block_rows_ = std::min(rows, std::max(kSquare, kTile / columns));
+      block_columns_ = std::min(columns, kTile / block_rows_);
+    } else {
+      block_columns_ = std::min(columns, kTile);
+      block_rows_ = std::min(rows, kTile / block_columns_);
+    }
+    row_blocks_ = (rows + block_rows_ - 1) / block_rows_;
+    column_blocks_ = (columns + block_columns_ - 1) / block_columns_;
+    blocks_ =
+        std::accumulate(extent_, extent_ + rank_ - 2, row_blocks_ * column_blocks_, std::multiplies<>());
+  }
+
+  int operands_;
+  int rank_ = 0;
+  int64_t extent_[kMaxRank + 2];
+  int64_t stride_[kMaxOperands][kMaxRank + 2];
+  int64_t block_rows_, block_columns_, row_blocks_, column_blocks_, blocks_;
+};
+
+// Calls body(begin, end) for ranges of blocks.
+template <class Body> void for_blocks(const Loop& loop, const Body& body) {
+  const int64_t size = loop.block_elements(), work = loop.blocks() * size;
+  const int64_t piece = work < 2 * kGrain ? loop.blocks() : std::max<int64_t>(1, kGrain / size);
+  parallel_ranges(loop.blocks(), piece, work, body);
+}
+
+// One operand as seen by the tile function: a block of it, made contiguous and widened where needed.
+class Operand {
+ public:
+  Operand(const Tensor& tensor, BlockStrides strides, bool widen)
+      : data_(static_cast<char*>(tensor.raw_data())),
+        size_(static_cast<int64_t>(size_of(tensor.dtype()))),
+        strides_(strides),
+        dtype_(tensor.dtype()),
+        widened_(widen && is_half(dtype_)) {}
+
+  const void* read(int64_t offset, int64_t rows, int64_t columns) {
+    const char* source = data_ + offset * size_;
+    // A broadcast operand brings the same block again and again.
+    if (source == last_ && rows == last_rows_ && columns == last_columns_) return ready_;
+    last_ = source;
+    last_rows_ = rows;
+    last_columns_ = columns;
+    ready_ = source;
+    if (!is_dense(rows, columns)) {
+      copy_block_function(static_cast<size_t>(size_))(source, strides_, packed_, {columns, 1}, rows, columns);
+      ready_ = packed_;
+    }
+    if (widened_) {
+      cast_function(dtype_, DType::float32)(&ready_, computed_, rows * columns);
+      ready_ = computed_;
+    }
+    return ready_;
+  }
+
+  // Where the tile function is to write a block; finish() brings it to its place.
+  void* place(int64_t offset, int64_t rows, int64_t columns) {
+    if (widened_) return computed_;
+    return is_dense(rows, columns) ? data_ + offset * size_ : packed_;
+  }
+
+  void finish(int64_t offset, int64_t rows, int64_t columns) {
+    char* destination = data_ + offset * size_;
+    const bool dense = is_dense(rows, columns);
+    if (widened_) {
+      const void* source = computed_;
+      cast_function(DType::float32, dtype_)(&source, dense ? destination : packed_, rows * columns);
+    }
+    if (!dense) {
+      copy_block_function(static_cast<size_t>(size_))(packed_, {columns, 1}, destination, strides_, rows,
+                                                      columns);
+    }
+  }
+
+ private:
+  bool is_dense(int64_t rows, int64_t columns) const {
+    return (strides_.column == 1 || columns == 1) && (rows == 1 || strides_.row == columns);
+  }
+
+  char* data_;
+  int64_t size_;
+  BlockStrides strides_;
+  DType dtype_;
+  bool widened_;
+  const char* last_ = nullptr;
+  int64_t last_rows_ = 0, last_columns_ = 0;
+  const void* ready_ = nullptr;
+  alignas(64) char packed_[kTile * 8];
+  alignas(64) float computed_[kTile];
+};
+
+}  // namespace
+
+void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tensor& output, bool widen) {
+  if (output.numel() == 0) return;
+  const Loop loop(output.shape(), inputs, output);
+  const int count = static_cast<int>(inputs.size());
+  for_blocks(loop, [&](int64_t begin, int64_t end) {
+    Operand out(output, loop.strides(count), widen);
+    Operand in[kMaxOperands - 1] = {{inputs[0], loop.strides(0), widen},
+                                    {inputs[count > 1 ? 1 : 0], loop.strides(count > 1 ? 1 : 0), widen},
+                                    {inputs[count > 2 ? 2 : 0], loop.strides(count > 2 ? 2 : 0), widen}};
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t offsets[kMaxOperands], rows, columns;
+      loop.locate(i, offsets, &rows, &columns);
+      const void* pointers[kMaxOperands - 1];
+      for (int k = 0; k < count; ++k) pointers[k] = in[k].read(offsets[k], rows, columns);
+      tile(pointers, out.place(offsets[count], rows, columns), rows * columns);
+      out.finish(offsets[count], rows, columns);
+    }
+  });
+}
+
+void copy_elements(const Tensor& source, const Tensor& destination) {
+  if (destination.numel() == 0) return;
+  const Loop loop(destination.shape(), {&source, 1}, destination);
+  const int64_t size = static_cast<int64_t>(size_of(source.dtype()));
+  const CopyBlockFunction copy = copy_block_function(static_cast<size_t>(size));
+  const char* from = static_cast<const char*>(source.raw_data());
+  char* to = static_cast<char*>(destination.raw_data());
+  for_blocks(loop, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t offsets[kMaxOperands], rows, columns;
+      loop.locate(i, offsets, &rows, &columns);
+      copy(from + offsets[0] * size, loop.strides(0), to + offsets[1] * size, loop.strides(1), rows, columns);
+    }
+  });
+}
+
+Tensor row_major(const Tensor& x) {
+  if (x.is_contiguous()) return x;
+  const Tensor result = Tensor::empty(x.shape(), x.dtype(), x.device());
+  copy_elements(x, result);
+  return result;
+}
+
+Tensor converted(const Tensor& x, DType dtype) {
+  if (x.dtype() == dtype) return row_major(x);
+  const Tensor result = Tensor::empty(x.shape(), dtype, x.device());
+  launch_tiles(cast_function(x.dtype(), dtype), {&x, 1}, result, false);
+  return result;
+}
+
+}  // namespace tidu::cpu

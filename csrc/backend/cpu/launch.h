@@ -1,0 +1,25 @@
+// Runs tile functions and copies over tensors of any layout.
+#pragma once
+
+#include <span>
+
+#include "core/primitive.h"
+#include "kernels/cpu/elementwise.h"
+
+namespace tidu::cpu {
+
+// Applies a tile function to inputs of one shape and writes an output of that shape, whose elements do not
+// share memory. With `widen`, 16-bit floats are computed in float: the tile function is one for float where a
+// tensor is float16 or bfloat16.
+void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tensor& output, bool widen);
+
+// Copies between tensors of one shape and dtype, in separate memory.
+void copy_elements(const Tensor& source, const Tensor& destination);
+
+// A row-major tensor with the elements of x: x itself if it is one.
+Tensor row_major(const Tensor& x);
+
+// Row-major and of another dtype.
+Tensor converted(const Tensor& x, DType dtype);
+
+}  // namespace tidu::cpu

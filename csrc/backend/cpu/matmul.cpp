@@ -1,0 +1,178 @@
+// Matrix products: oneDNN for float32, OpenBLAS for float64, each on one thread for blocks that the shape
+// alone determines, so that the bits do not depend on the number of threads.
+#include "ops/matmul.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/launch.h"
+#include "backend/cpu/threads.h"
+#include "core/backend.h"
+#include "kernels/scalar.h"
+
+namespace tidu::cpu {
+namespace {
+
+// A batch of matrices as BLAS sees it: rows `leading` apart, or columns if transposed.
+struct Matrices {
+  const char* data;
+  bool transposed;
+  int64_t leading;
+  int64_t size;  // bytes an element
+
+  const char* at(int64_t offset, int64_t row, int64_t column) const {
+    return data + (offset + (transposed ? column * leading + row : row * leading + column)) * size;
+  }
+};
+
+// Whether the last two axes are rows or columns of neighbours, so that no copy is needed.
+bool is_blas_layout(const Tensor& x) {
+  const int64_t rows = x.size(-2), columns = x.size(-1);
+  const int64_t by_row = x.strides()[x.ndim() - 2], by_column = x.strides()[x.ndim() - 1];
+  return (by_column == 1 && (by_row >= columns || rows == 1)) ||
+         (by_row == 1 && (by_column >= rows || columns == 1));
+}
+
+Matrices matrices_of(const Tensor& x) {
+  const int64_t rows = x.size(-2), columns = x.size(-1);
+  const int64_t by_row = x.strides()[x.ndim() - 2], by_column = x.strides()[x.ndim() - 1];
+  const bool plain = by_column == 1 && (by_row >= columns || rows == 1);
+  return {static_cast<const char*>(x.raw_data()), !plain,
+          plain ? (rows == 1 ? std::max<int64_t>(columns, 1) : by_row)
+                : (columns == 1 ? std::max<int64_t>(rows, 1) : by_column),
+          static_cast<int64_t>(size_of(x.dtype()))};
+}
+
+// Where matrix `index` of a batch begins.
+int64_t batch_offset(const Tensor& x, int64_t index) {
+  int64_t offset = 0;
+  for (int i = x.ndim() - 3; i >= 0; --i) {
+    offset += index % x.size(i) * x.strides()[i];
+    index /= x.size(i);
+  }
+  return offset;
+}
+
+struct Block {
+  int64_t rows, columns, depth;
+};
+
+// oneDNN would share the block out over OpenMP's threads, which are not ours.
+class OneOmpThread {
+ public:
+  OneOmpThread() : before_(omp_get_max_threads()) {
+    if (before_ != 1) omp_set_num_threads(1);
+  }
+  ~OneOmpThread() {
+    if (before_ != 1) omp_set_num_threads(before_);
+  }
+
+ private:
+  int before_;
+};
+
+void multiply(const Block& size, bool a_transposed, const float* a, int64_t lda, bool b_transposed,
+              const float* b, int64_t ldb, float* c, int64_t ldc) {
+  const OneOmpThread one;
+  dnnl_sgemm(a_transposed ? 'T' : 'N', b_transposed ? 'T' : 'N', size.rows, size.columns, size.depth, 1, a,
+             lda, b, ldb, 0, c, ldc);
+}
+
+void multiply(const Block& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,
+              const double* b, int64_t ldb, double* c, int64_t ldc) {
+  cblas_dgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
+              b_transposed ? CblasTrans : CblasNoTrans, static_cast<blasint>(size.rows),
+              static_cast<blasint>(size.columns), static_cast<blasint>(size.depth), 1, a,
+              static_cast<blasint>(lda), b, static_cast<blasint>(ldb), 0, c, static_cast<blasint>(ldc));
+}
+
+// bool and integers: rows of b, scaled and added.
+template <class T>
+void multiply(const Block& size, bool a_transposed, const T* a, int64_t lda, bool b_transposed, const T* b,
+              int64_t ldb, T* c, int64_t ldc) {
+  const int64_t a_row = a_transposed ? 1 : lda, a_column = a_transposed ? lda : 1;
+  const int64_t b_row = b_transposed ? 1 : ldb, b_column = b_transposed ? ldb : 1;
+  for (int64_t i = 0; i < size.rows; ++i) {
+    T* row = c + i * ldc;
+    std::fill_n(row, size.columns, T(0));
+    for (int64_t k = 0; k < size.depth; ++k) {
+      const T factor = a[i * a_row + k * a_column];
+      const T* from = b + k * b_row;
+      for (int64_t j = 0; j < size.columns; ++j) {
+        row[j] = scalar::add(row[j], scalar::multiply(factor, from[j * b_column]));
+      }
+    }
+  }
+}
+
+int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Blocks of about equal size, 128 x 128 and up to 512 x 512 in large products: smaller ones cost GEMM
+// efficiency, larger ones leave threads idle.
+Block choose_block(int64_t m, int64_t n, int64_t k) {
+  constexpr int64_t kSmall = 1 << 19;  // multiplications that do not pay a second thread
+  if (m * n * k <= kSmall) return {m, n, k};
+  int64_t rows = 128, columns = 128;
+  const auto count = [](int64_t total, int64_t size) { return (total + size - 1) / size; };
+  while (rows < 512 && count(m, rows) * count(n, columns) > 16) { (columns <= rows ? columns : rows) *= 2; }
+  return {round_up(count(m, count(m, rows)), 16), round_up(count(n, count(n, columns)), 16), k};
+}
+
+template <class T> void multiply_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
+  const int64_t m = c.size(-2), n = c.size(-1), k = a.size(-1), batches = c.numel() / (m * n);
+  const Matrices left = matrices_of(a), right = matrices_of(b);
+  T* out = static_cast<T*>(c.raw_data());
+  const Block block = choose_block(m, n, k);
+  const int64_t down = (m + block.rows - 1) / block.rows, across = (n + block.columns - 1) / block.columns;
+  const auto run = [&](int64_t task) {
+    const int64_t batch = task / (down * across), row = task / across % down * block.rows,
+                  column = task % across * block.columns;
+    const Block size{std::min(block.rows, m - row), std::min(block.columns, n - column), k};
+    multiply(size, left.transposed, reinterpret_cast<const T*>(left.at(batch_offset(a, batch), row, 0)),
+             left.leading, right.transposed,
+             reinterpret_cast<const T*>(right.at(batch_offset(b, batch), 0, column)), right.leading,
+             out + (batch * m + row) * n + column, n);
+  };
+  const int64_t tasks = batches * down * across,
+                products = std::max<int64_t>(1, block.rows * block.columns * k);
+  // Multiplications are cheaper than the elements of other kernels: eight to one.
+  const int64_t piece = std::max<int64_t>(1, 8 * kGrain / products);
+  parallel_ranges(tasks, piece, tasks * products / 8, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) run(task);
+  });
+}
+
+void matmul(const Call& call) {
+  const Tensor& output = call.outputs[0];
+  if (output.numel() == 0) return;
+  if (call.inputs[0].size(-1) == 0) {
+    std::memset(output.raw_data(), 0, output.nbytes());
+    return;
+  }
+  const bool half = output.dtype() == DType::float16 || output.dtype() == DType::bfloat16;
+  const auto operand = [&](const Tensor& x) {
+    if (half) return converted(x, DType::float32);
+    return is_blas_layout(x) ? x : row_major(x);
+  };
+  const Tensor a = operand(call.inputs[0]), b = operand(call.inputs[1]);
+  const Tensor c = half ? Tensor::empty(output.shape(), DType::float32, output.device()) : output;
+  visit_dtype(c.dtype(), [&]<class T>() {
+    if constexpr (!std::is_same_v<T, float16> && !std::is_same_v<T, bfloat16>) multiply_batches<T>(a, b, c);
+  });
+  if (half) copy_elements(converted(c, output.dtype()), output);
+}
+
+}  // namespace
+
+void register_matmul_kernels() {
+  // Its own threads would oversubscribe ours and split products by their number.
+  openblas_set_num_threads(1);
+  set_kernel(primitives::matmul, DeviceType::cpu, matmul);
+}
+
+}  // namespace tidu::cpu

@@ -1,0 +1,97 @@
+// The optimisers' update steps: each parameter's arrays in pieces, over all threads.
+#include "ops/update.h"
+
+#include <vector>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/threads.h"
+#include "core/backend.h"
+#include "kernels/cpu/cast.h"
+#include "kernels/cpu/update.h"
+
+namespace tidu::cpu {
+namespace {
+
+constexpr int kMaxGroups = 4;
+
+// Calls step(functions, arrays, n) for pieces of each parameter; arrays[k] is its tensor in group k, the last
+// one being the gradient. 16-bit floats are stepped in float, a tile at a time.
+template <class Step> void for_parameters(const Call& call, int count, const Step& step) {
+  struct Piece {
+    int parameter;
+    int64_t begin;
+  };
+  const int groups = static_cast<int>(call.inputs.size()) / std::max(count, 1);
+  std::vector<Piece> pieces;
+  int64_t total = 0;
+  for (int i = 0; i < count; ++i) {
+    total += call.inputs[i].numel();
+    for (int64_t begin = 0; begin < call.inputs[i].numel(); begin += kGrain) pieces.push_back({i, begin});
+  }
+  const auto run = [&](int64_t index) {
+    const auto [parameter, begin] = pieces[static_cast<size_t>(index)];
+    const DType dtype = call.inputs[parameter].dtype();
+    const int64_t size = static_cast<int64_t>(size_of(dtype));
+    const int64_t n = std::min(kGrain, call.inputs[parameter].numel() - begin);
+    char* arrays[kMaxGroups];
+    for (int k = 0; k < groups; ++k) {
+      arrays[k] = static_cast<char*>(call.inputs[k * count + parameter].raw_data()) + begin * size;
+    }
+    if (dtype == DType::float32 || dtype == DType::float64) {
+      void* pointers[kMaxGroups];
+      std::copy_n(arrays, groups, pointers);
+      return step(update_functions(dtype), pointers, groups, n);
+    }
+    constexpr int64_t tile = 1024;
+    alignas(64) float wide[kMaxGroups][tile];
+    for (int64_t i = 0; i < n; i += tile) {
+      const int64_t here = std::min(tile, n - i);
+      void* pointers[kMaxGroups];
+      for (int k = 0; k < groups; ++k) {
+        const void* source = arrays[k] + i * size;
+        cast_function(dtype, DType::float32)(&source, wide[k], here);
+        pointers[k] = wide[k];
+      }
+      step(update_functions(DType::float32), pointers, groups, here);
+      for (int k = 0; k + 1 < groups; ++k) {
+        const void* source = wide[k];
+        cast_function(DType::float32, dtype)(&source, arrays[k] + i * size, here);
+      }
+    }
+  };
+  parallel_for(static_cast<int64_t>(pieces.size()), total, run);
+}
+
+void sgd_update(const Call& call) {
+  const auto& a = call.attrs.as<SgdAttrs>();
+  const SgdStep s{a.lr, a.momentum, a.weight_decay, a.nesterov, a.first};
+  for_parameters(call, a.count, [&](const UpdateFunctions& f, void* const* x, int groups, int64_t n) {
+    f.sgd(s, x[0], groups == 3 ? x[1] : nullptr, x[groups - 1], n);
+  });
+}
+
+void adam_update(const Call& call) {
+  const auto& a = call.attrs.as<AdamAttrs>();
+  const AdamStep s{a.lr, a.beta1, a.beta2, a.eps, a.weight_decay, a.decoupled, a.step};
+  for_parameters(call, a.count, [&](const UpdateFunctions& f, void* const* x, int, int64_t n) {
+    f.adam(s, x[0], x[1], x[2], x[3], n);
+  });
+}
+
+void rmsprop_update(const Call& call) {
+  const auto& a = call.attrs.as<RmspropAttrs>();
+  const RmspropStep s{a.lr, a.alpha, a.eps, a.weight_decay, a.momentum};
+  for_parameters(call, a.count, [&](const UpdateFunctions& f, void* const* x, int groups, int64_t n) {
+    f.rmsprop(s, x[0], x[1], groups == 4 ? x[2] : nullptr, x[groups - 1], n);
+  });
+}
+
+}  // namespace
+
+void register_update_kernels() {
+  set_kernel(primitives::sgd_update, DeviceType::cpu, sgd_update);
+  set_kernel(primitives::adam_update, DeviceType::cpu, adam_update);
+  set_kernel(primitives::rmsprop_update, DeviceType::cpu, rmsprop_update);
+}
+
+}  // namespace tidu::cpu
