@@ -92,7 +92,7 @@ template <class D, class V> HWY_INLINE V exp(D d, V x) {
 // that begin at exp(0) = 1, as in softmax.
 template <class D, class V> HWY_INLINE V exp_of_nonpositive(D d, V x) {
   using T = hn::TFromD<D>;
-  const auto underflow = hn::Lt(x, hn::Set(d, is_f32<T> ? T(-87) : T(-708)));
+  const auto underflow = hn::Lt(x, hn::Set(d, is_f32<T> ? T(-87.33654) : T(-708.3964)));
   const V c = hn::IfThenZeroElse(underflow, x);
   const V n = nearest(d, hn::Mul(c, hn::Set(d, T(1.44269504088896340736))));
   const V r = reduce_by_log2(d, c, n);
