@@ -481,6 +481,13 @@ Tensor fit(const Tensor& value, const Tensor& x, const Shape& shape) {
   return broadcast_to(astype(source, x.dtype()), shape);
 }
 
+// Whether two views of one shape are the same elements; the stride of an axis of extent 1 says nothing.
+bool same_elements(const Tensor& a, const Tensor& b) {
+  bool same = a.impl().storage == b.impl().storage && a.impl().offset == b.impl().offset;
+  for (int i = 0; i < a.ndim(); ++i) same &= a.size(i) == 1 || a.strides()[i] == b.strides()[i];
+  return same;
+}
+
 }  // namespace
 
 void assign(Tensor& x, const Tensor& value) {
@@ -499,12 +506,11 @@ void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims
   }
   const uint64_t before = x.impl().version;
   const Tensor target = slice_view(x, attrs);
-  const TensorImpl &place = target.impl(), &source = update.impl();
-  const Storage& storage = *place.storage;
+  const TensorImpl& source = update.impl();
+  const Storage& storage = *target.impl().storage;
   // `x[i] += 1` takes the view x[i], writes to it, and assigns it to where it lies already.
-  const bool in_place_already = source.storage == place.storage && source.offset == place.offset &&
-                                source.strides == place.strides && source.version == storage.version() &&
-                                before + 1 == storage.version();
+  const bool in_place_already =
+      same_elements(update, target) && source.version == storage.version() && before + 1 == storage.version();
   const bool current = before == storage.version() || in_place_already;
   if (!is_tracked(x) && !is_tracked(update)) {
     if (!in_place_already) write(target, update);
