@@ -1,0 +1,190 @@
+// What the files of the binding share: the Python type of tensors, conversions both ways, errors and the
+// lock.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "tidu.h"
+
+namespace tidu::python {
+
+namespace py = pybind11;
+
+// --- Tensors (tensor_type.cpp). The Python object holds a handle; two objects may hold the same tensor.
+
+struct TensorObject {
+  PyObject_HEAD Tensor value;
+  PyObject* weak_references;
+};
+extern PyTypeObject* tensor_type;
+
+inline bool is_tensor(PyObject* object) {
+  return Py_TYPE(object) == tensor_type || PyType_IsSubtype(Py_TYPE(object), tensor_type);
+}
+inline Tensor& tensor_of(PyObject* object) { return reinterpret_cast<TensorObject*>(object)->value; }
+PyObject* wrap(Tensor tensor);  // a new reference; None for an undefined tensor
+
+// A tensor from anything array-like: a tensor itself, numbers and nested sequences, NumPy arrays and whatever
+// speaks the buffer protocol or DLPack. Undefined where `object` is none of these.
+Tensor tensor_from_object(PyObject* object, std::optional<DType> dtype = {});
+
+// x[key] and x[key] = value (indexing.cpp).
+Tensor get_item(const Tensor& x, PyObject* key);
+void set_item(Tensor& x, PyObject* key, PyObject* value);
+
+// The buffer protocol, which NumPy reads (exchange.cpp).
+int get_buffer(PyObject* self, Py_buffer* view, int flags);
+void release_buffer(PyObject* self, Py_buffer* view);
+Tensor tensor_from_buffer(PyObject* object, bool copy);
+
+// --- Numbers, dtypes, devices (convert.cpp).
+
+// The value of a Python or NumPy number, if it is one. NumPy's scalars count as numbers: they adapt to the
+// tensors that they meet.
+std::optional<Scalar> scalar_from_object(PyObject* object);
+bool is_numpy_array(PyObject* object);
+
+PyObject* dtype_object(DType dtype);  // borrowed; one object a dtype
+std::optional<DType> dtype_from_object(PyObject* object);
+std::optional<Dims> dims_from_object(PyObject* object);
+py::object to_python(const Scalar& value);
+py::tuple to_tuple(const Dims& dims);
+// The row-major host elements of one dtype as Python numbers.
+py::object element_to_python(const void* data, DType dtype);
+
+// An operand of an operator or function: a tensor, a number, or what becomes a tensor.
+class Argument {
+ public:
+  explicit Argument(PyObject* object) {
+    if (is_tensor(object)) [[likely]] {
+      tensor_ = &tensor_of(object);
+    } else if ((scalar_ = scalar_from_object(object)), !scalar_) {
+      owned_ = tensor_from_object(object);
+      if (owned_.defined()) tensor_ = &owned_;
+    }
+  }
+  Argument(const Argument&) = delete;
+
+  explicit operator bool() const { return tensor_ || scalar_; }
+  Operand operand() const { return tensor_ ? Operand(*tensor_) : Operand(*scalar_); }
+  Tensor tensor() const { return tensor_ ? *tensor_ : tensor_of_scalar(); }
+  int64_t numel() const { return tensor_ ? tensor_->numel() : 1; }
+
+ private:
+  Tensor tensor_of_scalar() const;
+
+  const Tensor* tensor_ = nullptr;
+  Tensor owned_;
+  std::optional<Scalar> scalar_;
+};
+
+// --- Errors (errors.cpp) and the interpreter's lock.
+
+void bind_errors(py::module_& m);
+// Makes the C++ exception in flight the Python error.
+void set_python_error() noexcept;
+
+// Runs `body` for a C slot: its exceptions become Python's, and `failure` is returned.
+template <class F, class R> R guarded(R failure, F&& body) noexcept {
+  try {
+    return body();
+  } catch (...) {
+    set_python_error();
+    return failure;
+  }
+}
+template <class F> PyObject* guarded(F&& body) noexcept {
+  return guarded(static_cast<PyObject*>(nullptr), std::forward<F>(body));
+}
+
+// Lets other Python threads run while a large kernel does. Small ones are over sooner than the lock changes
+// hands.
+class ReleaseLock {
+ public:
+  explicit ReleaseLock(int64_t numel) : state_(numel >= (1 << 15) ? PyEval_SaveThread() : nullptr) {}
+  ~ReleaseLock() {
+    if (state_) PyEval_RestoreThread(state_);
+  }
+  ReleaseLock(const ReleaseLock&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+// A Python object that C++ may hold on to and drop on any thread, with or without the lock.
+std::shared_ptr<PyObject> keep(PyObject* object);
+
+// --- The parts of the module.
+
+void bind_types(py::module_& m);       // convert.cpp: dtype, device
+void bind_tensor(py::module_& m);      // tensor_type.cpp
+void bind_operations(py::module_& m);  // operations.cpp
+void bind_random(py::module_& m);
+void bind_creation(py::module_& m);    // creation.cpp
+void bind_exchange(py::module_& m);    // exchange.cpp: buffers, DLPack
+void bind_transforms(py::module_& m);  // transforms.cpp
+void bind_system(py::module_& m);      // system.cpp: memory, threads, what there is
+
+}  // namespace tidu::python
+
+namespace pybind11::detail {
+
+template <> struct type_caster<tidu::Tensor> {
+  PYBIND11_TYPE_CASTER(tidu::Tensor, const_name("Tensor"));
+  bool load(handle source, bool convert) {
+    if (tidu::python::is_tensor(source.ptr())) {
+      value = tidu::python::tensor_of(source.ptr());
+      return true;
+    }
+    if (!convert || source.is_none()) return false;
+    value = tidu::python::tensor_from_object(source.ptr());
+    return value.defined();
+  }
+  static handle cast(const tidu::Tensor& tensor, return_value_policy, handle) {
+    return tidu::python::wrap(tensor);
+  }
+};
+
+template <> struct type_caster<tidu::DType> {
+  PYBIND11_TYPE_CASTER(tidu::DType, const_name("dtype"));
+  bool load(handle source, bool) {
+    const auto dtype = tidu::python::dtype_from_object(source.ptr());
+    if (dtype) value = *dtype;
+    return dtype.has_value();
+  }
+  static handle cast(tidu::DType dtype, return_value_policy, handle) {
+    return handle(tidu::python::dtype_object(dtype)).inc_ref();
+  }
+};
+
+template <> struct type_caster<tidu::Dims> {
+  PYBIND11_TYPE_CASTER(tidu::Dims, const_name("int | tuple[int, ...]"));
+  bool load(handle source, bool) {
+    const auto dims = tidu::python::dims_from_object(source.ptr());
+    if (dims) value = *dims;
+    return dims.has_value();
+  }
+  static handle cast(const tidu::Dims& dims, return_value_policy, handle) {
+    return tidu::python::to_tuple(dims).release();
+  }
+};
+
+template <> struct type_caster<tidu::Scalar> {
+  tidu::Scalar value{false};
+  static constexpr auto name = const_name("float");
+  template <class T> using cast_op_type = tidu::Scalar;
+  operator tidu::Scalar() { return value; }
+  bool load(handle source, bool) {
+    const auto scalar = tidu::python::scalar_from_object(source.ptr());
+    if (scalar) value = *scalar;
+    return scalar.has_value();
+  }
+  static handle cast(const tidu::Scalar& scalar, return_value_policy, handle) {
+    return tidu::python::to_python(scalar).release();
+  }
+};
+
+}  // namespace pybind11::detail

@@ -1,0 +1,172 @@
+// Numbers, dtypes, devices and shapes to and from Python.
+#include "binding.h"
+
+namespace tidu::python {
+namespace {
+
+// The Python side of a DType: one object each, so that `x.dtype is tidu.float32` holds.
+struct DTypeObject {
+  DType dtype;
+};
+PyObject* dtype_objects[kDTypeCount];
+
+// A type of NumPy's, if NumPy was imported (else no object can be of it).
+PyObject* numpy_type(const char* name, PyObject*& cache) {
+  if (cache) return cache;
+  static PyObject* module_name = PyUnicode_InternFromString("numpy");
+  py::object numpy = py::reinterpret_steal<py::object>(PyImport_GetModule(module_name));
+  if (!numpy || !py::hasattr(numpy, name)) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  return cache = py::object(numpy.attr(name)).release().ptr();
+}
+
+bool is_numpy_scalar(PyObject* object) {
+  static PyObject* type = nullptr;
+  PyObject* generic = numpy_type("generic", type);
+  return generic && PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(generic));
+}
+
+Scalar integer_scalar(PyObject* object) {
+  int overflow = 0;
+  const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
+  if (overflow) fail<ValueError>("integer ", py::str(object).cast<std::string>(), " does not fit int64");
+  if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+  return Scalar(static_cast<int64_t>(value));
+}
+
+}  // namespace
+
+std::optional<Scalar> scalar_from_object(PyObject* object) {
+  if (PyFloat_Check(object)) return Scalar(PyFloat_AS_DOUBLE(object));
+  if (PyBool_Check(object)) return Scalar(object == Py_True);
+  if (PyLong_Check(object)) return integer_scalar(object);
+  if (PyList_CheckExact(object) || PyTuple_CheckExact(object) || !is_numpy_scalar(object)) return {};
+  const py::object number = py::reinterpret_borrow<py::object>(object).attr("item")();
+  return number.ptr() == object ? std::nullopt : scalar_from_object(number.ptr());
+}
+
+bool is_numpy_array(PyObject* object) {
+  static PyObject* type = nullptr;
+  PyObject* array = numpy_type("ndarray", type);
+  return array && PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(array));
+}
+
+Tensor Argument::tensor_of_scalar() const {
+  const DType dtype = scalar_->kind == Kind::floating  ? kDefaultFloat
+                      : scalar_->kind == Kind::boolean ? DType::bool_
+                                                       : kDefaultInt;
+  return scalar_tensor(*scalar_, dtype);
+}
+
+PyObject* dtype_object(DType dtype) { return dtype_objects[static_cast<int>(dtype)]; }
+
+std::optional<DType> dtype_from_object(PyObject* object) {
+  if (object == reinterpret_cast<PyObject*>(&PyFloat_Type)) return kDefaultFloat;
+  if (object == reinterpret_cast<PyObject*>(&PyLong_Type)) return kDefaultInt;
+  if (object == reinterpret_cast<PyObject*>(&PyBool_Type)) return DType::bool_;
+  if (PyUnicode_Check(object)) return dtype_from_name(PyUnicode_AsUTF8(object));
+  const py::handle handle(object);
+  if (py::isinstance<DTypeObject>(handle)) return handle.cast<DTypeObject&>().dtype;
+  // numpy.dtype("float32") has a name, numpy.float32 a __name__.
+  if (py::hasattr(handle, "itemsize")) {
+    const char* attribute = PyType_Check(object) ? "__name__" : "name";
+    if (py::hasattr(handle, attribute))
+      return dtype_from_name(py::str(handle.attr(attribute)).cast<std::string>());
+  }
+  return {};
+}
+
+std::optional<Dims> dims_from_object(PyObject* object) {
+  const auto extent = [](PyObject* item) {
+    const Py_ssize_t value = PyNumber_AsSsize_t(item, PyExc_OverflowError);
+    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+    return static_cast<int64_t>(value);
+  };
+  if (PyLong_Check(object)) return Dims{extent(object)};
+  if (PyTuple_Check(object) || PyList_Check(object)) {
+    Dims dims;
+    const Py_ssize_t count = PySequence_Fast_GET_SIZE(object);
+    for (Py_ssize_t i = 0; i < count; ++i) {
+      PyObject* item = PySequence_Fast_GET_ITEM(object, i);
+      if (!PyIndex_Check(item)) return {};
+      dims.push_back(extent(item));
+    }
+    return dims;
+  }
+  if (PyIndex_Check(object) && !is_tensor(object) && !is_numpy_array(object)) return Dims{extent(object)};
+  return {};
+}
+
+py::object to_python(const Scalar& value) {
+  if (value.kind == Kind::floating) return py::float_(value.real);
+  if (value.kind == Kind::boolean) return py::bool_(value.integer != 0);
+  return py::int_(value.integer);
+}
+
+py::tuple to_tuple(const Dims& dims) {
+  py::tuple result(dims.size());
+  for (int i = 0; i < dims.size(); ++i) PyTuple_SET_ITEM(result.ptr(), i, PyLong_FromLongLong(dims[i]));
+  return result;
+}
+
+py::object element_to_python(const void* data, DType dtype) {
+  return visit_dtype(dtype, [&]<class T>() -> py::object {
+    const T value = *static_cast<const T*>(data);
+    if constexpr (std::is_same_v<T, bool>) {
+      return py::bool_(value);
+    } else if constexpr (std::is_integral_v<T>) {
+      return py::int_(value);
+    } else {
+      return py::float_(static_cast<double>(value));
+    }
+  });
+}
+
+void bind_types(py::module_& m) {
+  py::class_<DTypeObject>(m, "dtype", "The type of a tensor's elements: tidu.float32, tidu.int64, ...")
+      .def(py::init([](DType dtype) { return DTypeObject{dtype}; }), py::arg("dtype"))
+      .def_property_readonly("name", [](const DTypeObject& self) { return name_of(self.dtype); })
+      .def_property_readonly(
+          "itemsize", [](const DTypeObject& self) { return size_of(self.dtype); }, "Bytes an element.")
+      .def_property_readonly("is_floating_point",
+                             [](const DTypeObject& self) { return is_floating(self.dtype); })
+      .def("__repr__", [](const DTypeObject& self) { return str("tidu.", self.dtype); })
+      .def("__str__", [](const DTypeObject& self) { return name_of(self.dtype); })
+      .def("__hash__", [](const DTypeObject& self) { return static_cast<int>(self.dtype); })
+      .def("__eq__",
+           [](const DTypeObject& self, const py::object& other) {
+             try {
+               return dtype_from_object(other.ptr()) == self.dtype;
+             } catch (const DTypeError&) { return false; }
+           })
+      .def("__reduce__", [](const DTypeObject& self) { return name_of(self.dtype); });
+  for (int i = 0; i < kDTypeCount; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    const py::object object = py::cast(DTypeObject{dtype});
+    dtype_objects[i] = py::object(object).release().ptr();
+    m.attr(name_of(dtype)) = object;
+  }
+
+  py::class_<Device>(m, "device", "Where a tensor lives: device('cpu').")
+      .def(py::init(&device_from_name), py::arg("name"))
+      .def(py::init<const Device&>(), py::arg("device"))
+      .def_property_readonly("type",
+                             [](Device self) { return self.type == DeviceType::cpu ? "cpu" : "cuda"; })
+      .def_property_readonly("index", [](Device self) { return static_cast<int>(self.index); })
+      .def("__repr__", [](Device self) { return str("device('", self, "')"); })
+      .def("__str__", [](Device self) { return str(self); })
+      .def("__hash__", [](Device self) { return static_cast<int>(self.type) * 1000 + self.index; })
+      .def("__eq__",
+           [](Device self, const py::object& other) {
+             if (py::isinstance<Device>(other)) return other.cast<Device>() == self;
+             return py::isinstance<py::str>(other) && other.cast<std::string>() == str(self);
+           })
+      .def("__reduce__", [](const py::object& self) {
+        return py::make_tuple(py::type::of(self), py::make_tuple(py::str(self)));
+      });
+  py::implicitly_convertible<py::str, Device>();
+}
+
+}  // namespace tidu::python

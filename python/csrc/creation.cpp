@@ -1,0 +1,303 @@
+// Making tensors from Python values and from nothing.
+#include "binding.h"
+
+namespace tidu::python {
+namespace {
+
+// --- Nested sequences
+
+bool is_sequence(PyObject* object) { return PyList_Check(object) || PyTuple_Check(object); }
+
+// The shape of nested sequences and the highest kind of their numbers.
+struct Survey {
+  Shape shape;
+  Kind kind = Kind::boolean;
+  bool any = false;     // whether there are numbers
+  bool arrays = false;  // whether some elements are NumPy's
+};
+
+Kind kind_of_number(PyObject* object) {
+  if (PyBool_Check(object)) return Kind::boolean;
+  if (PyLong_Check(object)) return Kind::signed_integer;
+  if (PyFloat_Check(object)) return Kind::floating;
+  if (is_tensor(object) && tensor_of(object).ndim() == 0) {
+    const Tensor& x = tensor_of(object);
+    if (is_tracked(x)) {
+      fail<GradientError>("[tensor] the values of ", describe(x),
+                          " would be copied without their derivative (use stack)");
+    }
+    return kind_of(x.dtype()) == Kind::unsigned_integer ? Kind::signed_integer : kind_of(x.dtype());
+  }
+  throw py::type_error(
+      str("[tensor] cannot make an element from ", py::str(py::type::of(object)).cast<std::string>()));
+}
+
+void survey(PyObject* object, int depth, Survey& result) {
+  if (is_sequence(object)) {
+    const Py_ssize_t count = PySequence_Fast_GET_SIZE(object);
+    if (depth == result.shape.size() && !result.any) result.shape.push_back(count);
+    if (depth >= result.shape.size() || result.shape[depth] != count) {
+      fail<ShapeError>("[tensor] nested sequences of different lengths do not make a tensor");
+    }
+    for (Py_ssize_t i = 0; i < count; ++i) survey(PySequence_Fast_GET_ITEM(object, i), depth + 1, result);
+    return;
+  }
+  if (is_numpy_array(object) ||
+      (!PyFloat_Check(object) && !PyLong_Check(object) && scalar_from_object(object))) {
+    result.arrays = true;
+    return;
+  }
+  if (result.any && depth != result.shape.size()) {
+    fail<ShapeError>("[tensor] numbers and sequences side by side do not make a tensor");
+  }
+  result.kind = std::max(result.kind, kind_of_number(object));
+  result.any = true;
+  if (depth != result.shape.size()) {
+    fail<ShapeError>("[tensor] numbers and sequences side by side do not make a tensor");
+  }
+}
+
+template <class T> T number(PyObject* object, DType dtype) {
+  if (is_tensor(object)) {
+    char value[8];
+    copy_to_host(tensor_of(object), value);
+    return number<T>(element_to_python(value, tensor_of(object).dtype()).ptr(), dtype);
+  }
+  if constexpr (std::is_same_v<T, bool>) {
+    return PyObject_IsTrue(object) == 1;
+  } else if constexpr (std::is_integral_v<T>) {
+    const py::object integer = py::reinterpret_steal<py::object>(PyNumber_Long(object));
+    if (!integer) throw py::error_already_set();
+    int overflow = 0;
+    const long long value = PyLong_AsLongLongAndOverflow(integer.ptr(), &overflow);
+    if (!overflow && std::in_range<T>(value)) return static_cast<T>(value);
+    if constexpr (std::is_same_v<T, uint64_t>) {
+      const unsigned long long large = PyLong_AsUnsignedLongLong(integer.ptr());
+      if (!PyErr_Occurred()) return large;
+      PyErr_Clear();
+    }
+    fail<ValueError>("[tensor] the number ", py::str(object).cast<std::string>(), " does not fit ", dtype);
+  } else {
+    const double value = PyFloat_AsDouble(object);
+    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+    return static_cast<T>(value);
+  }
+}
+
+template <class T> void fill(PyObject* object, DType dtype, T*& next) {
+  if (!is_sequence(object)) {
+    *next++ = number<T>(object, dtype);
+    return;
+  }
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(object);
+  for (Py_ssize_t i = 0; i < count; ++i) fill(PySequence_Fast_GET_ITEM(object, i), dtype, next);
+}
+
+DType default_dtype(Kind kind) {
+  return kind == Kind::floating ? kDefaultFloat : kind == Kind::boolean ? DType::bool_ : kDefaultInt;
+}
+
+py::object numpy_array(PyObject* object) {
+  return py::module_::import("numpy").attr("asarray")(py::handle(object));
+}
+
+Tensor tensor_from_sequence(PyObject* object, std::optional<DType> requested) {
+  Survey found;
+  survey(object, 0, found);
+  if (found.arrays) return tensor_from_buffer(numpy_array(object).ptr(), true);
+  const DType dtype = requested.value_or(found.any ? default_dtype(found.kind) : kDefaultFloat);
+  return visit_dtype(dtype, [&]<class T>() {
+    const int64_t count = num_elements(found.shape);
+    const auto values = std::make_unique<T[]>(static_cast<size_t>(count));
+    T* next = values.get();
+    fill(object, dtype, next);
+    return copy_from_host(values.get(), found.shape, dtype);
+  });
+}
+
+// Where and as what a new tensor is wanted.
+struct Options {
+  std::optional<DType> dtype;
+  std::optional<Device> device;
+  bool requires_grad;
+
+  Device on() const { return device.value_or(Device{}); }
+  Tensor finish(Tensor tensor) const {
+    if (requires_grad) tensor.set_requires_grad();
+    return tensor;
+  }
+};
+
+Tensor converted(Tensor value, const Options& options) {
+  if (options.dtype) value = astype(value, *options.dtype);
+  if (options.device) value = to(value, *options.device);
+  return value;
+}
+
+[[noreturn]] void fail_type(const py::object& object, const char* op) {
+  throw py::type_error(
+      str("[", op, "] cannot make a tensor from ", py::str(py::type::of(object)).cast<std::string>()));
+}
+
+Tensor make_tensor(const py::object& data, const Options& options) {
+  Tensor value = tensor_from_object(data.ptr(), options.dtype);
+  if (!value.defined()) fail_type(data, "tensor");
+  const Tensor result = stop_gradient(converted(value, options));
+  const bool shared = result.impl().storage && result.impl().storage->use_count() > 2;
+  return options.finish(shared || is_tensor(data.ptr()) ? stop_gradient(copy(result)) : result);
+}
+
+Tensor as_tensor(const py::object& data, const Options& options, std::optional<bool> copy_wanted) {
+  const bool buffer = !is_tensor(data.ptr()) && !is_sequence(data.ptr()) && PyObject_CheckBuffer(data.ptr());
+  Tensor value = buffer ? tensor_from_buffer(data.ptr(), copy_wanted.value_or(false))
+                        : tensor_from_object(data.ptr(), options.dtype);
+  if (!value.defined()) fail_type(data, "asarray");
+  const Tensor result = converted(value, options);
+  const bool same_memory = (buffer || is_tensor(data.ptr())) && result.impl().storage == value.impl().storage;
+  if (copy_wanted == false && !same_memory) {
+    fail<ValueError>("[asarray] ", describe(value),
+                     " cannot become a tensor without a copy (leave out copy=False)");
+  }
+  return options.finish(copy_wanted == true && same_memory ? copy(result) : result);
+}
+
+Tensor arange_from(const Scalar& start, const std::optional<Scalar>& stop, const Scalar& step,
+                   const Options& options) {
+  const Scalar from = stop ? start : Scalar(0), to = stop ? *stop : start;
+  const Kind kind = std::max({from.kind, to.kind, step.kind, Kind::signed_integer});
+  return options.finish(arange(from, to, step, options.dtype.value_or(default_dtype(kind)), options.on()));
+}
+
+Tensor make_linspace(double start, double stop, int64_t num, bool endpoint, const Options& options) {
+  const DType dtype = options.dtype.value_or(kDefaultFloat);
+  if (endpoint) return options.finish(linspace(start, stop, num, dtype, options.on()));
+  const Tensor all = linspace(start, stop, num + 1, dtype, options.on());
+  return options.finish(copy(slice_axis(all, 0, {}, num)));
+}
+
+}  // namespace
+
+Tensor tensor_from_object(PyObject* object, std::optional<DType> dtype) {
+  if (is_tensor(object)) return tensor_of(object);
+  if (PyFloat_Check(object) || PyLong_Check(object) || is_sequence(object))
+    return tensor_from_sequence(object, dtype);
+  if (PyObject_CheckBuffer(object) && !PyBytes_Check(object) && !PyByteArray_Check(object)) {
+    return tensor_from_buffer(object, true);
+  }
+  if (PyObject_HasAttrString(object, "__array__")) return tensor_from_buffer(numpy_array(object).ptr(), true);
+  return {};
+}
+
+void bind_creation(py::module_& m) {
+  const auto dtype = py::arg("dtype") = py::none();
+  const auto device = py::arg("device") = py::none();
+  const auto requires_grad = py::arg("requires_grad") = false;
+  const py::kw_only only;
+  using D = std::optional<DType>;
+  using On = std::optional<Device>;
+
+  m.def(
+      "tensor",
+      [](const py::object& data, D t, On d, bool g) {
+        return make_tensor(data, {t, d, g});
+      },
+      py::arg("data"), dtype, device, requires_grad,
+      "A new tensor with the values of numbers, nested sequences, a NumPy array or another tensor.\n\n"
+      "Python floats give float32, integers int64, booleans bool, arrays their own dtype.");
+  m.def(
+      "asarray",
+      [](const py::object& obj, D t, On d, std::optional<bool> c) {
+        return as_tensor(obj, {t, d, false}, c);
+      },
+      py::arg("obj"), only, dtype, device, py::arg("copy") = py::none(),
+      "A tensor of what `obj` holds, in the same memory where possible (copy=None), always in new memory "
+      "(True), or\n"
+      "else a ValueError (False).");
+  m.def(
+      "full",
+      [](const Dims& shape, const Scalar& value, D t, On d, bool g) {
+        const Options options{t, d, g};
+        return options.finish(full(shape, value, t.value_or(default_dtype(value.kind)), options.on()));
+      },
+      py::arg("shape"), py::arg("fill_value"), only, dtype, device, requires_grad,
+      "A tensor filled with one number.");
+  m.def(
+      "zeros",
+      [](const Dims& shape, D t, On d, bool g) {
+        const Options options{t, d, g};
+        return options.finish(zeros(shape, t.value_or(kDefaultFloat), options.on()));
+      },
+      py::arg("shape"), only, dtype, device, requires_grad, "A tensor of zeros.");
+  m.def(
+      "ones",
+      [](const Dims& shape, D t, On d, bool g) {
+        const Options options{t, d, g};
+        return options.finish(ones(shape, t.value_or(kDefaultFloat), options.on()));
+      },
+      py::arg("shape"), only, dtype, device, requires_grad, "A tensor of ones.");
+  m.def(
+      "empty",
+      [](const Dims& shape, D t, On d, bool g) {
+        const Options options{t, d, g};
+        return options.finish(Tensor::empty(shape, t.value_or(kDefaultFloat), options.on()));
+      },
+      py::arg("shape"), only, dtype, device, requires_grad, "A tensor of any values.");
+
+  const auto like = [&](const char* name, const Scalar& value, const char* doc) {
+    m.def(
+        name,
+        [value](const Tensor& x, D t, On d, bool g) {
+          return Options{t, d, g}.finish(
+              full(x.shape(), value, t.value_or(x.dtype()), d.value_or(x.device())));
+        },
+        py::arg("x"), only, dtype, device, requires_grad, doc);
+  };
+  like("zeros_like", 0, "Zeros of x's shape, dtype and device.");
+  like("ones_like", 1, "Ones of x's shape, dtype and device.");
+  m.def(
+      "full_like",
+      [](const Tensor& x, const Scalar& value, D t, On d, bool g) {
+        return Options{t, d, g}.finish(full(x.shape(), value, t.value_or(x.dtype()), d.value_or(x.device())));
+      },
+      py::arg("x"), py::arg("fill_value"), only, dtype, device, requires_grad,
+      "One number in x's shape, dtype and device.");
+  m.def(
+      "empty_like",
+      [](const Tensor& x, D t, On d, bool g) {
+        return Options{t, d, g}.finish(
+            Tensor::empty(x.shape(), t.value_or(x.dtype()), d.value_or(x.device())));
+      },
+      py::arg("x"), only, dtype, device, requires_grad, "Any values in x's shape, dtype and device.");
+  m.def(
+      "arange",
+      [](const Scalar& start, const std::optional<Scalar>& stop, const Scalar& step, D t, On d, bool g) {
+        return arange_from(start, stop, step, {t, d, g});
+      },
+      py::arg("start"), py::arg("stop") = py::none(), py::arg("step") = 1, only, dtype, device, requires_grad,
+      "start, start + step .. below stop; arange(stop) starts at 0.");
+  m.def(
+      "linspace",
+      [](double start, double stop, int64_t num, bool endpoint, D t, On d, bool g) {
+        return make_linspace(start, stop, num, endpoint, {t, d, g});
+      },
+      py::arg("start"), py::arg("stop"), py::arg("num"), py::arg("endpoint") = true, only, dtype, device,
+      requires_grad,
+      "`num` evenly spaced values from start to stop, which is included unless endpoint is False.");
+  m.def(
+      "eye",
+      [](int64_t rows, std::optional<int64_t> columns, int64_t k, D t, On d, bool g) {
+        const Options options{t, d, g};
+        return options.finish(eye(rows, columns.value_or(rows), k, t.value_or(kDefaultFloat), options.on()));
+      },
+      py::arg("n_rows"), py::arg("n_cols") = py::none(), py::arg("k") = 0, only, dtype, device, requires_grad,
+      "Ones on the k-th diagonal, zeros elsewhere.");
+  m.def(
+      "one_hot",
+      [](const Tensor& indices, int64_t classes, D t) {
+        return one_hot(indices, classes, t.value_or(kDefaultFloat));
+      },
+      py::arg("indices"), py::arg("num_classes"), only, dtype,
+      "1 where the new last axis equals the index, else 0: shape indices.shape + (num_classes,).");
+}
+
+}  // namespace tidu::python

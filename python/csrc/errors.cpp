@@ -1,0 +1,85 @@
+// tidu's errors as Python exceptions, each derived from the built-in that fits.
+#include "binding.h"
+
+namespace tidu::python {
+namespace {
+
+PyObject *shape_error, *dtype_error, *device_error, *gradient_error, *trace_error, *file_error,
+    *missing_file_error;
+
+PyObject* make_error(py::module_& m, const char* name, const py::object& bases, const char* doc) {
+  PyObject* type = PyErr_NewExceptionWithDoc(str("tidu.", name).c_str(), doc, bases.ptr(), nullptr);
+  if (!type) throw py::error_already_set();
+  m.attr(name) = py::handle(type);
+  return type;
+}
+
+}  // namespace
+
+void set_python_error() noexcept {
+  try {
+    throw;
+  } catch (py::error_already_set& error) { error.restore(); } catch (const py::builtin_exception& error) {
+    error.set_error();
+  } catch (const ShapeError& error) {
+    PyErr_SetString(shape_error, error.what());
+  } catch (const DTypeError& error) {
+    PyErr_SetString(dtype_error, error.what());
+  } catch (const DeviceError& error) {
+    PyErr_SetString(device_error, error.what());
+  } catch (const GradientError& error) {
+    PyErr_SetString(gradient_error, error.what());
+  } catch (const TraceError& error) {
+    PyErr_SetString(trace_error, error.what());
+  } catch (const MissingFileError& error) {
+    PyErr_SetString(missing_file_error, error.what());
+  } catch (const FileError& error) {
+    PyErr_SetString(file_error, error.what());
+  } catch (const std::bad_alloc& error) {
+    PyErr_SetString(PyExc_MemoryError, error.what());
+  } catch (const std::out_of_range& error) {
+    PyErr_SetString(PyExc_IndexError, error.what());
+  } catch (const std::invalid_argument& error) {
+    PyErr_SetString(PyExc_ValueError, error.what());
+  } catch (const std::exception& error) { PyErr_SetString(PyExc_RuntimeError, error.what()); } catch (...) {
+    PyErr_SetString(PyExc_RuntimeError, "unknown C++ exception");
+  }
+}
+
+void bind_errors(py::module_& m) {
+  const auto builtin = [](PyObject* type) { return py::reinterpret_borrow<py::object>(type); };
+  shape_error = make_error(m, "ShapeError", builtin(PyExc_ValueError),
+                           "Shapes do not fit each other or the operation.");
+  dtype_error =
+      make_error(m, "DTypeError", builtin(PyExc_TypeError), "A dtype that the operation does not take.");
+  device_error = make_error(m, "DeviceError", builtin(PyExc_RuntimeError),
+                            "A device is not available, or tensors are on different ones.");
+  gradient_error =
+      make_error(m, "GradientError", builtin(PyExc_RuntimeError), "A derivative that cannot be computed.");
+  trace_error = make_error(m, "TraceError", builtin(PyExc_RuntimeError),
+                           "A value was read that is not known while a program is recorded.");
+  file_error =
+      make_error(m, "FileError", builtin(PyExc_OSError), "A file that cannot be read, or is damaged.");
+  missing_file_error = make_error(m, "MissingFileError",
+                                  py::make_tuple(py::handle(file_error), py::handle(PyExc_FileNotFoundError)),
+                                  "A file that is not there; the message says how to get it.");
+  py::register_exception_translator([](std::exception_ptr exception) {
+    try {
+      std::rethrow_exception(exception);
+    } catch (const py::builtin_exception&) { throw; } catch (...) {
+      set_python_error();
+    }
+  });
+}
+
+std::shared_ptr<PyObject> keep(PyObject* object) {
+  Py_INCREF(object);
+  return std::shared_ptr<PyObject>(object, [](PyObject* held) {
+    if (!Py_IsInitialized()) return;
+    const PyGILState_STATE state = PyGILState_Ensure();
+    Py_DECREF(held);
+    PyGILState_Release(state);
+  });
+}
+
+}  // namespace tidu::python

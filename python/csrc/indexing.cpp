@@ -1,0 +1,287 @@
+// x[key] and x[key] = value, by NumPy's rules: integers, slices, Ellipsis, None, boolean masks, integer
+// arrays.
+#include "binding.h"
+
+namespace tidu::python {
+namespace {
+
+// A key in two steps. First a slice of x, of which axes that integers chose go and axes of extent 1 are added
+// (the basic part); then, where the key holds arrays, points along some axes of that.
+struct Key {
+  Dims starts, sizes, steps;
+  bool whole = true;            // the slice is all of x
+  Shape shape;                  // after the basic part
+  std::vector<int> source;      // for each axis after the basic part the axis of x, or -1 where it is new
+  Tensors arrays;               // int64
+  std::vector<int> array_axes;  // the axis after the basic part that each array indexes
+  bool adjacent = true;         // the arrays stand side by side in the key
+};
+
+bool is_array(PyObject* item) {
+  if (is_tensor(item)) return tensor_of(item).ndim() > 0 || tensor_of(item).dtype() == DType::bool_;
+  return PyBool_Check(item) || PyList_Check(item) || is_numpy_array(item);
+}
+
+int64_t to_index(PyObject* item) {
+  const Py_ssize_t value = PyNumber_AsSsize_t(item, PyExc_IndexError);
+  if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+  return value;
+}
+
+[[noreturn]] void fail_type(PyObject* item) {
+  fail<IndexError>(
+      "[index] a tensor is indexed by integers, slices, None, ..., and boolean or integer arrays, not by ",
+      py::str(py::type::of(item)).cast<std::string>());
+}
+
+Tensor to_array(PyObject* item) {
+  if (PyList_Check(item) && PyList_GET_SIZE(item) == 0) return zeros({0}, DType::int64);
+  Tensor array = tensor_from_object(item);
+  if (!array.defined()) fail_type(item);
+  if (is_floating(array.dtype())) {
+    fail<IndexError>("[index] index arrays must be integers or booleans, not ", describe(array));
+  }
+  return array;
+}
+
+class Parser {
+ public:
+  Parser(const Tensor& x, PyObject* key) : x_(x) {
+    if (PyTuple_Check(key)) {
+      for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) items_.push_back({PyTuple_GET_ITEM(key, i), {}});
+    } else {
+      items_.push_back({key, {}});
+    }
+    for (Item& item : items_) {
+      if (!is_array(item.object)) continue;
+      item.array = to_array(item.object);
+      has_arrays_ = true;
+    }
+  }
+
+  Key parse() {
+    expand_ellipsis();
+    for (size_t i = 0; i < items_.size(); ++i) add(items_[i], i);
+    while (axis_ < x_.ndim()) keep_axis(0, x_.size(axis_), 1);
+    return std::move(key_);
+  }
+
+ private:
+  struct Item {
+    PyObject* object;
+    Tensor array;
+  };
+
+  // How many axes of x an item takes.
+  int consumed(const Item& item) const {
+    if (item.object == Py_None || item.object == Py_Ellipsis) return 0;
+    return item.array.defined() && item.array.dtype() == DType::bool_ ? item.array.ndim() : 1;
+  }
+
+  void expand_ellipsis() {
+    int taken = 0, ellipses = 0;
+    for (const Item& item : items_) {
+      taken += consumed(item);
+      ellipses += item.object == Py_Ellipsis;
+    }
+    if (ellipses > 1) fail<IndexError>("[index] at most one ... is allowed");
+    if (taken > x_.ndim()) fail<IndexError>("[index] too many indices: ", taken, " for ", describe(x_));
+    ellipsis_extent_ = x_.ndim() - taken;
+  }
+
+  void add(const Item& item, size_t position) {
+    if (item.object == Py_None) {
+      add_axis();
+    } else if (item.object == Py_Ellipsis) {
+      for (int i = 0; i < ellipsis_extent_; ++i) keep_axis(0, x_.size(axis_), 1);
+    } else if (PySlice_Check(item.object)) {
+      add_slice(item.object);
+    } else if (item.array.defined()) {
+      add_array(item.array, position);
+    } else if (PyIndex_Check(item.object)) {
+      const int64_t i = to_index(item.object), extent = x_.size(axis_);
+      if (i < -extent || i >= extent) {
+        fail<IndexError>("[index] ", i, " is out of range for axis ", axis_, " of ", describe(x_));
+      }
+      if (has_arrays_) {  // NumPy counts it as an array then
+        add_array(scalar_tensor(i, DType::int64, x_.device()), position);
+      } else {
+        push_axis(i < 0 ? i + extent : i, 1, 1);
+      }
+    } else {
+      fail_type(item.object);
+    }
+  }
+
+  void add_slice(PyObject* object) {
+    Py_ssize_t start, stop, step;
+    if (PySlice_Unpack(object, &start, &stop, &step) < 0) throw py::error_already_set();
+    const Py_ssize_t count = PySlice_AdjustIndices(x_.size(axis_), &start, &stop, step);
+    keep_axis(count == 0 ? 0 : start, count, step);
+  }
+
+  void add_array(const Tensor& array, size_t position) {
+    if (!key_.arrays.empty() && position != last_array_ + 1) key_.adjacent = false;
+    last_array_ = position;
+    if (array.dtype() != DType::bool_) {
+      point(array);
+    } else if (array.ndim() == 0) {  // x[True] is x[None], x[False] has extent 0 there
+      add_axis();
+      key_.array_axes.push_back(key_.shape.size() - 1);
+      key_.arrays.push_back(zeros({item<bool>(array) ? 1 : 0}, DType::int64, x_.device()));
+    } else {
+      for (int i = 0; i < array.ndim(); ++i) {
+        if (array.size(i) == x_.size(axis_ + i)) continue;
+        fail<IndexError>("[index] mask ", describe(array), " does not fit ", describe(x_), " at axis ",
+                         axis_ + i);
+      }
+      for (const Tensor& coordinates : nonzero(array)) point(coordinates);
+    }
+  }
+
+  void point(const Tensor& indices) {
+    key_.array_axes.push_back(key_.shape.size());
+    key_.arrays.push_back(astype(indices, DType::int64));
+    keep_axis(0, x_.size(axis_), 1);
+  }
+
+  void add_axis() {
+    key_.shape.push_back(1);
+    key_.source.push_back(-1);
+  }
+
+  void keep_axis(int64_t start, int64_t count, int64_t step) {
+    key_.shape.push_back(count);
+    key_.source.push_back(axis_);
+    push_axis(start, count, step);
+  }
+
+  void push_axis(int64_t start, int64_t count, int64_t step) {
+    key_.whole &= start == 0 && step == 1 && count == x_.size(axis_);
+    key_.starts.push_back(start);
+    key_.sizes.push_back(count);
+    key_.steps.push_back(step);
+    ++axis_;
+  }
+
+  const Tensor& x_;
+  std::vector<Item> items_;
+  bool has_arrays_ = false;
+  int ellipsis_extent_ = 0;
+  int axis_ = 0;
+  size_t last_array_ = 0;
+  Key key_;
+};
+
+Tensor basic_part(const Tensor& x, const Key& key) {
+  Tensor view = key.whole ? x : slice(x, key.starts, key.sizes, key.steps);
+  view = reshape(view, key.shape);
+  return view.is_same(x) && key.arrays.empty() ? alias(x) : view;
+}
+
+// The axes that arrays index first, then the others.
+Axes arrays_first(const Key& key) {
+  Axes axes(key.array_axes.begin(), key.array_axes.end());
+  for (int i = 0; i < key.shape.size(); ++i) {
+    if (!axes.contains(i)) axes.push_back(i);
+  }
+  return axes;
+}
+
+// Moves the axes of the points, which come first, to where NumPy has them, or back.
+Tensor move_points(const Tensor& x, const Key& key, int points_ndim, bool back) {
+  const int at = key.adjacent ? key.array_axes[0] : 0;
+  if (at == 0 || points_ndim == 0) return x;
+  Axes axes;
+  for (int i = 0; i < x.ndim(); ++i) axes.push_back(i);
+  const auto first = axes.begin();
+  std::rotate(first, first + (back ? at : points_ndim), first + at + points_ndim);
+  return permute_dims(x, axes);
+}
+
+Shape points_shape(const Key& key) {
+  Shape shape = key.arrays[0].shape();
+  for (const Tensor& array : key.arrays) shape = broadcast_shapes(shape, array.shape(), "index");
+  return shape;
+}
+
+Tensor get_points(const Tensor& view, const Key& key) {
+  if (key.arrays.size() == 1) return take(view, key.arrays[0], key.array_axes[0]);
+  return move_points(take_points(permute_dims(view, arrays_first(key)), key.arrays), key,
+                     points_shape(key).size(), false);
+}
+
+Tensor value_like(const Tensor& x, PyObject* value) {
+  const Argument argument(value);
+  if (!argument) {
+    throw py::type_error(str("[assign] elements of a tensor cannot be set to ",
+                             py::str(py::type::of(value)).cast<std::string>()));
+  }
+  const Operand operand = argument.operand();
+  if (operand.tensor()) return *operand.tensor();
+  const bool fits = operand.scalar().kind != Kind::floating || is_floating(x.dtype());
+  return scalar_tensor(operand.scalar(), fits ? x.dtype() : kDefaultFloat, x.device());
+}
+
+// `value`, broadcastable to the basic part, in the shape of the slice: without new axes, with those that
+// integers chose.
+Tensor in_shape_of_slice(const Tensor& value, const Key& key) {
+  Tensor trimmed = value;
+  while (trimmed.ndim() > key.shape.size() && trimmed.size(0) == 1) trimmed = squeeze(trimmed, {0});
+  bool same_axes = key.shape.size() == key.sizes.size();
+  for (int i = 0; i < key.shape.size(); ++i) same_axes &= key.source[i] == i;
+  if (same_axes) return trimmed;
+  broadcast_to(trimmed, key.shape);  // an error here names the shape that the user sees
+  Shape shape(key.sizes.size(), 1);
+  const int missing = key.shape.size() - trimmed.ndim();
+  for (int i = 0; i < trimmed.ndim(); ++i) {
+    const int axis = key.source[missing + i];
+    if (axis >= 0) shape[axis] = trimmed.size(i);
+  }
+  return reshape(trimmed, shape);
+}
+
+}  // namespace
+
+Tensor get_item(const Tensor& x, PyObject* key_object) {
+  const Key key = Parser(x, key_object).parse();
+  const Tensor view = basic_part(x, key);
+  return key.arrays.empty() ? view : get_points(view, key);
+}
+
+void set_item(Tensor& x, PyObject* key_object, PyObject* value_object) {
+  const Tensor value = value_like(x, value_object);
+  // A mask with one value needs no positions.
+  if (is_tensor(key_object) && tensor_of(key_object).dtype() == DType::bool_ &&
+      tensor_of(key_object).shape() == x.shape() && value.numel() == 1 && value.ndim() == 0 &&
+      (is_floating(x.dtype()) || !is_floating(value.dtype()))) {
+    assign(x, where(tensor_of(key_object), astype(value, x.dtype()), x));
+    return;
+  }
+  const Key key = Parser(x, key_object).parse();
+  if (key.arrays.empty()) {
+    assign_slice(x, in_shape_of_slice(value, key), key.starts, key.sizes, key.steps);
+    return;
+  }
+  if (is_floating(value.dtype()) && !is_floating(x.dtype())) {
+    fail<DTypeError>("[assign] ", describe(value), " into ", describe(x),
+                     " would lose its fraction (convert it with astype first)");
+  }
+  const Tensor view = basic_part(x, key);
+  const Axes order = arrays_first(key);
+  const Shape points = points_shape(key);
+  Shape picked = points;
+  for (int i = static_cast<int>(key.arrays.size()); i < order.size(); ++i)
+    picked.push_back(view.size(order[i]));
+  const Tensor layout =
+      move_points(broadcast_to(zeros({}, x.dtype(), x.device()), picked), key, points.size(), false);
+  const Tensor updates =
+      move_points(broadcast_to(astype(value, x.dtype()), layout.shape()), key, points.size(), true);
+  Tensor updated = put_points(permute_dims(view, order), key.arrays, updates);
+  Axes back(order.size(), 0);
+  for (int i = 0; i < order.size(); ++i) back[static_cast<int>(order[i])] = i;
+  updated = permute_dims(updated, back);
+  assign_slice(x, in_shape_of_slice(updated, key), key.starts, key.sizes, key.steps);
+}
+
+}  // namespace tidu::python

@@ -1,0 +1,91 @@
+// Memory, threads, devices and the list of primitives.
+#include "backend/cpu/threads.h"
+#include "binding.h"
+#include "core/backend.h"
+
+namespace tidu::python {
+namespace {
+
+Allocator& allocator() { return backend(Device{}).allocator(0); }
+
+const char* form_of(const Primitive& primitive) {
+  constexpr const char* kForms[] = {"zero", "elementwise", "linear", "bilinear", "custom"};
+  return kForms[primitive.derivative.index()];
+}
+
+const char* name_of_types(Types types) {
+  constexpr const char* kNames[] = {"floating", "numeric", "any", "integral", "boolean", "choice"};
+  return kNames[static_cast<int>(types)];
+}
+
+py::list primitives_list() {
+  py::list result;
+  for (const Primitive* primitive : all_primitives()) {
+    py::dict entry;
+    entry["name"] = primitive->name;
+    entry["derivative"] = form_of(*primitive);
+    entry["num_outputs"] = primitive->num_outputs;
+    entry["view"] = primitive->view != nullptr;
+    entry["overwrites"] = primitive->overwrites;
+    py::list kernels;
+    for (int i = 0; i < kDeviceTypeCount; ++i) {
+      if (primitive->kernels[i]) kernels.append(i == 0 ? "cpu" : "cuda");
+    }
+    entry["kernels"] = kernels;
+    for (const ElementwiseRow& row : elementwise_table()) {
+      if (row.primitive != primitive) continue;
+      entry["arity"] = row.arity;
+      entry["types"] = name_of_types(row.types);
+      entry["boolean_result"] = row.boolean_result;
+      entry["low"] = row.low;
+      entry["high"] = row.high;
+      entry["doc"] = row.doc;
+    }
+    result.append(entry);
+  }
+  return result;
+}
+
+}  // namespace
+
+void bind_system(py::module_& m) {
+  m.def(
+      "memory_stats",
+      [] {
+        const MemoryStats stats = allocator().stats();
+        py::dict result;
+        result["live_bytes"] = stats.live_bytes;
+        result["peak_bytes"] = stats.peak_bytes;
+        result["reserved_bytes"] = stats.reserved_bytes;
+        result["allocations"] = stats.allocations;
+        return result;
+      },
+      "Bytes in use by tensors, the most there were since the last reset, bytes held from the system, and "
+      "the number\n"
+      "of allocations.");
+  m.def(
+      "reset_peak_memory", [] { allocator().reset_peak(); }, "Lets peak_bytes begin again at live_bytes.");
+  m.def(
+      "empty_cache", [] { allocator().empty_cache(); },
+      "Gives memory that no tensor uses back to the system.");
+  m.def(
+      "set_memory_limit", [](int64_t bytes) { allocator().set_limit(bytes); }, py::arg("bytes"),
+      "The most that may be held from the system; beyond it allocations raise MemoryError.");
+  m.def("set_num_threads", &cpu::set_num_threads, py::arg("count"),
+        "How many threads the cpu's kernels use. Results do not depend on it.");
+  m.def("get_num_threads", &cpu::num_threads, "How many threads the cpu's kernels use.");
+  m.def(
+      "describe_device", [](Device device) { return backend(device).description(device.index); },
+      py::arg("device"), "One line on a device: what it is and what of it is used.");
+  m.def(
+      "primitives",
+      [] {
+        backend(Device{});  // fills the kernel slots
+        return primitives_list();
+      },
+      "Every primitive: name, form of derivative, devices that have a kernel; of the op table's rows also "
+      "arity, types,\n"
+      "domain and doc.");
+}
+
+}  // namespace tidu::python

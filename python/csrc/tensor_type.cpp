@@ -1,0 +1,311 @@
+// The Python type of tensors: operators, subscripts, conversions and attributes as slots, which cost a tenth
+// of a bound method.
+#include <structmember.h>
+
+#include "binding.h"
+
+namespace tidu::python {
+
+PyTypeObject* tensor_type = nullptr;
+
+PyObject* wrap(Tensor tensor) {
+  if (!tensor.defined()) Py_RETURN_NONE;
+  auto* object = PyObject_New(TensorObject, tensor_type);
+  if (!object) throw py::error_already_set();
+  new (&object->value) Tensor(std::move(tensor));
+  object->weak_references = nullptr;
+  return reinterpret_cast<PyObject*>(object);
+}
+
+namespace {
+
+void deallocate(PyObject* self) {
+  auto* object = reinterpret_cast<TensorObject*>(self);
+  if (object->weak_references) PyObject_ClearWeakRefs(self);
+  PyTypeObject* type = Py_TYPE(self);
+  object->value.~Tensor();
+  PyObject_Free(self);
+  Py_DECREF(type);
+}
+
+// --- Operators
+
+using BinaryFunction = Tensor (*)(const Operand&, const Operand&);
+
+Tensor matmul_operands(const Operand& a, const Operand& b) {
+  if (!a.tensor() || !b.tensor()) fail<ShapeError>("[matmul] a number has no dimensions to contract (use *)");
+  return matmul(*a.tensor(), *b.tensor());
+}
+
+template <BinaryFunction F> Tensor compute(const Argument& a, const Argument& b) {
+  const ReleaseLock unlocked(std::max(a.numel(), b.numel()));
+  return F(a.operand(), b.operand());
+}
+
+template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
+  return guarded([&]() -> PyObject* {
+    const Argument x(a), y(b);
+    if (!x || !y) Py_RETURN_NOTIMPLEMENTED;
+    return wrap(compute<F>(x, y));
+  });
+}
+
+// x op= y writes the result into x's memory.
+template <BinaryFunction F> PyObject* in_place(PyObject* a, PyObject* b) {
+  return guarded([&]() -> PyObject* {
+    const Argument x(a), y(b);
+    if (!y) Py_RETURN_NOTIMPLEMENTED;
+    const Tensor result = compute<F>(x, y);
+    if (result.shape() != x.tensor().shape()) {
+      fail<ShapeError>("[assign] the result ", describe(result), " does not fit in place into ",
+                       describe(x.tensor()));
+    }
+    assign(tensor_of(a), result);
+    Py_INCREF(a);
+    return a;
+  });
+}
+
+template <BinaryFunction F> PyObject* power_slot(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  return binary<F>(a, b);
+}
+template <BinaryFunction F> PyObject* power_in_place(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  return in_place<F>(a, b);
+}
+
+template <Tensor (*F)(const Tensor&)> Tensor compute(const Tensor& x) {
+  const ReleaseLock unlocked(x.numel());
+  return F(x);
+}
+
+template <Tensor (*F)(const Tensor&)> PyObject* unary(PyObject* self) {
+  return guarded([&] { return wrap(compute<F>(tensor_of(self))); });
+}
+
+PyObject* positive(PyObject* self) {
+  Py_INCREF(self);
+  return self;
+}
+
+PyObject* compare(PyObject* a, PyObject* b, int op) {
+  switch (op) {
+    case Py_LT: return binary<less>(a, b);
+    case Py_LE: return binary<less_equal>(a, b);
+    case Py_EQ: return binary<equal>(a, b);
+    case Py_NE: return binary<not_equal>(a, b);
+    case Py_GT: return binary<greater>(a, b);
+    default: return binary<greater_equal>(a, b);
+  }
+}
+
+// --- The value of one element
+
+void check_single(const Tensor& x, const char* as) {
+  if (x.numel() == 1) return;
+  if (std::string_view(as) == "bool") {
+    fail<ValueError>("[bool] the truth value of ", describe(x), " is ambiguous (use any or all)");
+  }
+  fail<ValueError>("[", as, "] needs one element, not ", describe(x));
+}
+
+py::object single(const Tensor& x, const char* as) {
+  check_single(x, as);
+  alignas(8) char value[8];
+  copy_to_host(x, value);
+  return element_to_python(value, x.dtype());
+}
+
+int truth(PyObject* self) {
+  return guarded(-1, [&] { return PyObject_IsTrue(single(tensor_of(self), "bool").ptr()); });
+}
+PyObject* to_int(PyObject* self) {
+  return guarded([&] { return PyNumber_Long(single(tensor_of(self), "int").ptr()); });
+}
+PyObject* to_float(PyObject* self) {
+  return guarded([&] { return PyNumber_Float(single(tensor_of(self), "float").ptr()); });
+}
+PyObject* to_index(PyObject* self) {
+  return guarded([&]() -> PyObject* {
+    const Tensor& x = tensor_of(self);
+    if (!is_integral(x.dtype()) || x.ndim() != 0) {
+      fail<DTypeError>("[index] only a 0-d integer tensor can be used as an index, not ", describe(x));
+    }
+    return single(x, "index").release().ptr();
+  });
+}
+
+// --- Containers
+
+Py_ssize_t length(PyObject* self) {
+  return guarded(static_cast<Py_ssize_t>(-1), [&]() -> Py_ssize_t {
+    const Tensor& x = tensor_of(self);
+    if (x.ndim() == 0) throw py::type_error("len() of a 0-d tensor");
+    return x.size(0);
+  });
+}
+PyObject* subscript(PyObject* self, PyObject* key) {
+  return guarded([&] { return wrap(get_item(tensor_of(self), key)); });
+}
+int assign_subscript(PyObject* self, PyObject* key, PyObject* value) {
+  return guarded(-1, [&] {
+    if (!value) throw py::type_error("elements of a tensor cannot be deleted");
+    set_item(tensor_of(self), key, value);
+    return 0;
+  });
+}
+PyObject* element(PyObject* self, Py_ssize_t i) {
+  return guarded([&] {
+    const Tensor& x = tensor_of(self);
+    if (x.ndim() == 0) throw py::type_error("a 0-d tensor has no elements to iterate over");
+    if (i < 0 || i >= x.size(0)) throw py::index_error("index out of range");
+    return wrap(select(x, 0, i));
+  });
+}
+PyObject* iterate(PyObject* self) {
+  return guarded([&] {
+    if (tensor_of(self).ndim() == 0) throw py::type_error("iteration over a 0-d tensor");
+    return PySeqIter_New(self);
+  });
+}
+
+PyObject* represent(PyObject* self) {
+  return guarded([&] {
+    static PyObject* format =
+        py::object(py::module_::import("tidu._numpy").attr("format_tensor")).release().ptr();
+    return PyObject_CallOneArg(format, self);
+  });
+}
+
+// --- Attributes
+
+template <auto F> PyObject* get(PyObject* self, void*) {
+  return guarded([&]() -> PyObject* { return py::cast(F(tensor_of(self))).release().ptr(); });
+}
+
+int set_requires_grad(PyObject* self, PyObject* value, void*) {
+  return guarded(-1, [&] {
+    if (!value) throw py::type_error("requires_grad cannot be deleted");
+    tensor_of(self).set_requires_grad(py::handle(value).cast<bool>());
+    return 0;
+  });
+}
+int set_grad(PyObject* self, PyObject* value, void*) {
+  return guarded(-1, [&] {
+    const bool none = !value || value == Py_None;
+    tensor_of(self).set_grad(none ? Tensor() : py::handle(value).cast<Tensor>());
+    return 0;
+  });
+}
+
+Tensor transposed(const Tensor& x) {
+  if (x.ndim() != 2) {
+    fail<ShapeError>("[T] needs 2 dimensions, not ", describe(x), " (use mT or permute_dims)");
+  }
+  return matrix_transpose(x);
+}
+
+PyGetSetDef attributes[] = {
+    {"shape", get<[](const Tensor& x) { return x.shape(); }>, nullptr, "The extents, a tuple of ints.",
+     nullptr},
+    {"strides", get<[](const Tensor& x) { return x.strides(); }>, nullptr,
+     "The distance in elements between neighbours along each axis.", nullptr},
+    {"dtype", get<[](const Tensor& x) { return x.dtype(); }>, nullptr, "The type of the elements.", nullptr},
+    {"device", get<[](const Tensor& x) { return x.device(); }>, nullptr, "Where the elements lie.", nullptr},
+    {"ndim", get<[](const Tensor& x) { return x.ndim(); }>, nullptr, "The number of axes.", nullptr},
+    {"size", get<[](const Tensor& x) { return x.numel(); }>, nullptr, "The number of elements.", nullptr},
+    {"itemsize", get<[](const Tensor& x) { return size_of(x.dtype()); }>, nullptr, "Bytes an element.",
+     nullptr},
+    {"nbytes", get<[](const Tensor& x) { return x.nbytes(); }>, nullptr, "Bytes of all elements.", nullptr},
+    {"T", get<transposed>, nullptr, "The transpose of a matrix; a view.", nullptr},
+    {"mT", get<[](const Tensor& x) { return matrix_transpose(x); }>, nullptr,
+     "The last two axes swapped; a view.", nullptr},
+    {"requires_grad", get<[](const Tensor& x) { return x.requires_grad(); }>, set_requires_grad,
+     "Whether backward() carries gradients to or through this tensor. Can be set on floating-point leaves.",
+     nullptr},
+    {"is_leaf", get<[](const Tensor& x) { return x.is_leaf(); }>, nullptr,
+     "Whether this tensor was made by the user rather than by a recorded operation.", nullptr},
+    {"grad", get<[](const Tensor& x) { return x.grad(); }>, set_grad,
+     "What backward() has accumulated for this leaf, or None.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(TensorObject, weak_references), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+template <class F> PyType_Slot slot(int id, F* function) { return {id, reinterpret_cast<void*>(function)}; }
+
+constexpr const char* kDoc =
+    "An n-dimensional array of elements of one dtype on one device, that can be differentiated.\n\n"
+    "Made by tidu.tensor, tidu.zeros, tidu.from_numpy ... Views (slices, transposes, broadcasts) share "
+    "memory.";
+
+}  // namespace
+
+void bind_tensor(py::module_& m) {
+  PyType_Slot slots[] = {
+      {Py_tp_doc, const_cast<char*>(kDoc)},
+      slot(Py_tp_dealloc, deallocate),
+      slot(Py_tp_repr, represent),
+      slot(Py_tp_hash, PyBaseObject_Type.tp_hash),
+      slot(Py_tp_richcompare, compare),
+      slot(Py_tp_iter, iterate),
+      slot(Py_tp_getset, attributes),
+      slot(Py_tp_members, members),
+      slot(Py_nb_add, binary<add>),
+      slot(Py_nb_subtract, binary<subtract>),
+      slot(Py_nb_multiply, binary<multiply>),
+      slot(Py_nb_true_divide, binary<divide>),
+      slot(Py_nb_floor_divide, binary<floor_divide>),
+      slot(Py_nb_remainder, binary<remainder>),
+      slot(Py_nb_power, power_slot<pow>),
+      slot(Py_nb_matrix_multiply, binary<matmul_operands>),
+      slot(Py_nb_and, binary<bitwise_and>),
+      slot(Py_nb_or, binary<bitwise_or>),
+      slot(Py_nb_xor, binary<bitwise_xor>),
+      slot(Py_nb_lshift, binary<bitwise_left_shift>),
+      slot(Py_nb_rshift, binary<bitwise_right_shift>),
+      slot(Py_nb_inplace_add, in_place<add>),
+      slot(Py_nb_inplace_subtract, in_place<subtract>),
+      slot(Py_nb_inplace_multiply, in_place<multiply>),
+      slot(Py_nb_inplace_true_divide, in_place<divide>),
+      slot(Py_nb_inplace_floor_divide, in_place<floor_divide>),
+      slot(Py_nb_inplace_remainder, in_place<remainder>),
+      slot(Py_nb_inplace_power, power_in_place<pow>),
+      slot(Py_nb_inplace_matrix_multiply, in_place<matmul_operands>),
+      slot(Py_nb_inplace_and, in_place<bitwise_and>),
+      slot(Py_nb_inplace_or, in_place<bitwise_or>),
+      slot(Py_nb_inplace_xor, in_place<bitwise_xor>),
+      slot(Py_nb_inplace_lshift, in_place<bitwise_left_shift>),
+      slot(Py_nb_inplace_rshift, in_place<bitwise_right_shift>),
+      slot(Py_nb_negative, unary<negative>),
+      slot(Py_nb_positive, positive),
+      slot(Py_nb_absolute, unary<abs>),
+      slot(Py_nb_invert, unary<bitwise_invert>),
+      slot(Py_nb_bool, truth),
+      slot(Py_nb_int, to_int),
+      slot(Py_nb_float, to_float),
+      slot(Py_nb_index, to_index),
+      slot(Py_mp_length, length),
+      slot(Py_mp_subscript, subscript),
+      slot(Py_mp_ass_subscript, assign_subscript),
+      slot(Py_sq_item, element),
+      slot(Py_bf_getbuffer, get_buffer),
+      slot(Py_bf_releasebuffer, release_buffer),
+      {0, nullptr},
+  };
+  PyType_Spec spec{"tidu.Tensor", sizeof(TensorObject), 0,
+                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+  tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  if (!tensor_type) throw py::error_already_set();
+  const py::handle type(reinterpret_cast<PyObject*>(tensor_type));
+  // NumPy leaves operators with its arrays to this type.
+  type.attr("__array_ufunc__") = py::none();
+  type.attr("__array_priority__") = 1000.0;
+  m.attr("Tensor") = type;
+}
+
+}  // namespace tidu::python

@@ -1,0 +1,99 @@
+// The transforms over flat lists of tensors; pytrees are dealt with in Python (tidu/_transforms.py).
+#include "binding.h"
+
+namespace tidu::python {
+namespace {
+
+// None stands for an undefined tensor: an absent cotangent or tangent.
+Tensors to_tensors(const py::object& sequence) {
+  Tensors result;
+  for (const py::handle item : sequence) result.push_back(item.is_none() ? Tensor() : item.cast<Tensor>());
+  return result;
+}
+
+py::list to_list(const Tensors& tensors) {
+  py::list result;
+  for (const Tensor& tensor : tensors) result.append(tensor);
+  return result;
+}
+
+// A Python callable as a C++ one, which the engine may drop without the interpreter's lock.
+Function as_function(const py::function& callable) {
+  return [held = keep(callable.ptr())](const Tensors& inputs) {
+    const py::gil_scoped_acquire lock;
+    return to_tensors(py::reinterpret_borrow<py::function>(held.get())(to_list(inputs)));
+  };
+}
+
+py::cpp_function as_callable(Function function) {
+  return py::cpp_function([function = std::move(function)](const py::object& tensors) {
+    const Tensors inputs = to_tensors(tensors);
+    return to_list([&] {
+      const py::gil_scoped_release unlocked;
+      return function(inputs);
+    }());
+  });
+}
+
+// A scope of no_grad or enable_grad. Scopes must be left in the reverse order of their beginning; one left
+// otherwise (by a suspended generator, say) is an error and stays, since those begun since refer to it.
+class GradScope {
+ public:
+  explicit GradScope(bool enabled) : mode_(std::make_unique<GradMode>(enabled)) {}
+  ~GradScope() { leave(); }
+  GradScope(const GradScope&) = delete;
+
+  bool leave() noexcept {
+    if (!mode_) return true;
+    const bool innermost = visible_trace() == mode_.get();
+    if (innermost) {
+      mode_.reset();
+    } else {
+      (void)mode_.release();
+    }
+    return innermost;
+  }
+
+ private:
+  std::unique_ptr<GradMode> mode_;
+};
+
+}  // namespace
+
+void bind_transforms(py::module_& m) {
+  m.def("vjp", [](const py::function& function, const py::object& primals) {
+    Vjp result = vjp(as_function(function), to_tensors(primals));
+    return py::make_tuple(to_list(result.outputs), as_callable(std::move(result.pullback)));
+  });
+  m.def("jvp", [](const py::function& function, const py::object& primals, const py::object& tangents) {
+    const Jvp result = jvp(as_function(function), to_tensors(primals), to_tensors(tangents));
+    return py::make_tuple(to_list(result.outputs), to_list(result.tangents));
+  });
+  m.def("value_and_grad", [](const py::function& function, const py::object& primals) {
+    const py::object held = function;
+    const ValueAndGrad result = value_and_grad(
+        [&](const Tensors& inputs) { return held(to_list(inputs)).cast<Tensor>(); }, to_tensors(primals));
+    return py::make_tuple(result.value, to_list(result.gradients));
+  });
+  m.def("custom_vjp",
+        [](const py::function& function, const py::function& forward, const py::object& inputs) {
+          const auto evaluate = [held = keep(forward.ptr())](const Tensors& primals) {
+            const py::tuple result = py::reinterpret_borrow<py::function>(held.get())(to_list(primals));
+            return CustomForward{to_tensors(result[0]), as_function(result[1])};
+          };
+          return to_list(custom_vjp(as_function(function), evaluate, to_tensors(inputs)));
+        });
+  m.def("custom_jvp", [](const py::function& function, const py::function& rule, const py::object& inputs) {
+    const auto evaluate = [held = keep(rule.ptr())](const Tensors& primals, const Tensors& tangents) {
+      const py::tuple result =
+          py::reinterpret_borrow<py::function>(held.get())(to_list(primals), to_list(tangents));
+      return Jvp{to_tensors(result[0]), to_tensors(result[1])};
+    };
+    return to_list(custom_jvp(as_function(function), evaluate, to_tensors(inputs)));
+  });
+  m.def("is_grad_enabled", &is_grad_enabled, "Whether operations are recorded for derivatives here.");
+  m.def("is_tracked", &is_tracked, "Whether some transform that is live here differentiates by the tensor.");
+  py::class_<GradScope>(m, "GradScope").def(py::init<bool>()).def("leave", &GradScope::leave);
+}
+
+}  // namespace tidu::python
