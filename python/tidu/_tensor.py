@@ -1,0 +1,75 @@
+"""The methods of Tensor that are written in Python."""
+
+from tidu import _core
+from tidu._core import Tensor
+
+
+def numpy(self):
+    from tidu._numpy import to_numpy
+
+    return to_numpy(self)
+
+
+def __array__(self, dtype=None, copy=None):
+    from tidu._numpy import __array__
+
+    return __array__(self, dtype, copy)
+
+
+def __array_namespace__(self, *, api_version=None):
+    import tidu
+
+    return tidu
+
+
+def to_device(self, device, /, *, stream=None):
+    if stream is not None:
+        raise ValueError("[to_device] streams are not supported: pass None")
+    return _core.to(self, device)
+
+
+def cpu(self):
+    return _core.to(self, "cpu")
+
+
+def __copy__(self):
+    return _core.copy(self).detach().requires_grad_(self.requires_grad)
+
+
+def __deepcopy__(self, memo):
+    return __copy__(self)
+
+
+def __reduce__(self):
+    values = _core._to_bytes(self)
+    return _restore, (values, self.shape, self.dtype, self.requires_grad)
+
+
+def _restore(values, shape, dtype, requires_grad):
+    return _core._from_bytes(values, shape, dtype).requires_grad_(requires_grad)
+
+
+def __format__(self, spec):
+    if not spec:
+        return str(self)
+    if self.size != 1:
+        raise TypeError(f"[format] a format such as {spec!r} needs one element, not shape {self.shape}")
+    return format(self.item(), spec)
+
+
+numpy.__doc__ = "The elements as a NumPy array, in the same memory where possible (see tidu._numpy.to_numpy)."
+to_device.__doc__ = "This tensor on another device."
+cpu.__doc__ = "This tensor on the cpu."
+
+for method in (
+    numpy,
+    __array__,
+    __array_namespace__,
+    to_device,
+    cpu,
+    __copy__,
+    __deepcopy__,
+    __reduce__,
+    __format__,
+):
+    setattr(Tensor, method.__name__, method)
