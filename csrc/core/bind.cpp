@@ -91,10 +91,9 @@ bool is_watched(const Call& call) {
 
 // A tracked tensor whose storage was overwritten through another view no longer is what its derivative says.
 void check_not_overwritten(const Call& call) {
-  if (!is_grad_enabled()) return;
   for (const Tensor& input : call.inputs) {
     const TensorImpl& impl = input.impl();
-    if (!impl.storage || impl.storage->version() == impl.version) continue;
+    if (!impl.storage || impl.storage->version() == impl.version || !is_grad_enabled()) continue;
     if (is_tracked(input) || impl.storage->traced_version() > impl.version) {
       fail<GradientError>(
           describe_call(call),
@@ -113,6 +112,7 @@ void check_may_overwrite(const Call& call) {
 }
 
 void show(const Call& call) {
+  if (innermost() == &ambient_trace()) return ambient_trace().record(call, true);
   struct Seen {
     Trace* trace;
     bool differentiable;
