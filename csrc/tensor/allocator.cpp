@@ -9,7 +9,7 @@
 namespace tidu {
 namespace {
 
-// Multiples of 64 bytes up to 1 KiB, then eight classes a power of two: at most an eighth is wasted.
+// Multiples of 64 bytes up to 1 KiB (kSmall), then eight classes a power of two: at most an eighth is wasted.
 size_t round_up(size_t bytes) {
   if (bytes <= 1024) return (bytes + 63) & ~size_t{63};
   const size_t step = std::bit_floor(bytes) / 8;
@@ -24,9 +24,9 @@ void* Allocator::allocate(size_t bytes) {
   const bool representable = bytes <= size_t{1} << 62;
   const size_t rounded = representable ? round_up(bytes) : bytes;
   void* data = nullptr;
-  if (const auto found = cached_.find(rounded); found != cached_.end() && !found->second.empty()) {
-    data = found->second.back();
-    found->second.pop_back();
+  if (auto& blocks = blocks_of(rounded); !blocks.empty()) {
+    data = blocks.back();
+    blocks.pop_back();
     cached_bytes_ -= static_cast<int64_t>(rounded);
   } else {
     if (representable) data = reserve(rounded);
@@ -51,7 +51,7 @@ void Allocator::deallocate(void* data, size_t bytes) noexcept {
   // beside this one.
   if (cached_bytes_ + static_cast<int64_t>(rounded) <= limit_ / 4) {
     try {
-      cached_[rounded].push_back(data);
+      blocks_of(rounded).push_back(data);
       cached_bytes_ += static_cast<int64_t>(rounded);
       return;
     } catch (const std::bad_alloc&) {}
@@ -74,11 +74,17 @@ void* Allocator::reserve(size_t rounded) {
   return data;
 }
 
+std::vector<void*>& Allocator::blocks_of(size_t rounded) {
+  return rounded <= kSmall ? small_[rounded / 64] : large_[rounded];
+}
+
 void Allocator::release_cached() {
-  for (auto& [size, blocks] : cached_) {
+  const auto release = [&](std::vector<void*>& blocks, size_t size) {
     for (void* block : blocks) raw_deallocate(block, size);
-  }
-  cached_.clear();
+    blocks.clear();
+  };
+  for (size_t i = 0; i < small_.size(); ++i) release(small_[i], i * 64);
+  for (auto& [size, blocks] : large_) release(blocks, size);
   stats_.reserved_bytes -= cached_bytes_;
   cached_bytes_ = 0;
 }

@@ -2,6 +2,7 @@
 // is got.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -40,13 +41,17 @@ class Allocator {
   virtual void raw_deallocate(void* data, size_t bytes) noexcept = 0;
 
  private:
+  std::vector<void*>& blocks_of(size_t rounded);
   void* reserve(size_t rounded);
   void release_cached();
 
   Device device_;
   int64_t limit_;
   mutable std::mutex mutex_;
-  std::unordered_map<size_t, std::vector<void*>> cached_;  // by rounded size
+  // Free blocks by rounded size: small ones, which are asked for most often, by index.
+  static constexpr size_t kSmall = 1024;
+  std::array<std::vector<void*>, kSmall / 64 + 1> small_;
+  std::unordered_map<size_t, std::vector<void*>> large_;
   int64_t cached_bytes_ = 0;
   MemoryStats stats_;
 };
