@@ -1,6 +1,7 @@
 // A primitive operation: what it yields, how each device computes it, and its one derivative.
 #pragma once
 
+#include <array>
 #include <span>
 #include <variant>
 
@@ -39,7 +40,7 @@ struct Partial {
   Tensor (*value)(const Call& call) = nullptr;
 };
 struct Elementwise {
-  std::vector<Partial> partials;
+  std::array<Partial, 3> partials;  // an elementwise operation has at most three inputs
 };
 
 // Linear in the inputs of the set `linear`, the others fixed.

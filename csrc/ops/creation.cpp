@@ -61,10 +61,6 @@ Tensor full_like(const Tensor& like, const Scalar& value) {
 }
 Tensor zeros_like(const Tensor& like) { return full_like(like, 0); }
 Tensor ones_like(const Tensor& like) { return full_like(like, 1); }
-Tensor scalar_tensor(const Scalar& value, DType dtype, Device device) {
-  return full({}, value, dtype, device);
-}
-
 Tensor arange(const Scalar& start, const Scalar& stop, const Scalar& step, DType dtype, Device device) {
   if (step.to_double() == 0) fail<ValueError>("[arange] step must not be 0");
   ArangeAttrs attrs{0, dtype, false, 0, 0, 0, 0};

@@ -1,6 +1,7 @@
 // Elementwise operations: promotion and broadcasting, the same for every row of the table.
 #include "ops/elementwise.h"
 
+#include <cstring>
 #include <limits>
 
 #include "core/bind.h"
@@ -29,8 +30,39 @@ DType computing_type(DType dtype, Types types, const char* op) {
   return dtype;
 }
 
-Tensor materialize(const Operand& operand, DType dtype, Device device) {
-  return operand.tensor() ? astype(*operand.tensor(), dtype) : scalar_tensor(operand.scalar(), dtype, device);
+// A 0-d tensor of a number. On the cpu the last few are kept, since expressions such as 1 - y * y make the
+// same ones over and over; they are nobody's result, so nobody writes to them.
+Tensor constant(const Scalar& value, DType dtype, Device device) {
+  if (device.type != DeviceType::cpu || dtype == DType::float16 || dtype == DType::bfloat16)
+    return full({}, value, dtype, device);
+  struct Entry {
+    int64_t bits = 0;
+    Kind kind{};
+    DType dtype{};
+    Tensor tensor;
+  };
+  thread_local Entry recent[64];
+  const uint64_t mixed =
+      (static_cast<uint64_t>(value.integer) ^ static_cast<uint64_t>(dtype) << 3) * 0x9e3779b97f4a7c15u;
+  Entry& entry = recent[mixed >> 58];
+  if (entry.tensor.defined() && entry.bits == value.integer && entry.kind == value.kind &&
+      entry.dtype == dtype)
+    return entry.tensor;
+  const Tensor made = full({}, value, dtype);
+  // In memory of its own, so that the allocator's statistics count tensors of users alone.
+  auto bytes = std::make_shared<int64_t>(0);
+  std::memcpy(bytes.get(), made.raw_data(), made.nbytes());
+  void* data = bytes.get();
+  entry = {value.integer, value.kind, dtype, Tensor::from_memory(data, {}, {}, dtype, std::move(bytes))};
+  return entry.tensor;
+}
+
+// An operand as a tensor of the given dtype and shape. A number needs no recorded broadcast: no derivative
+// depends on it.
+Tensor materialize(const Operand& operand, DType dtype, const Shape& shape, Device device) {
+  if (operand.tensor()) return broadcast_to(astype(*operand.tensor(), dtype), shape);
+  const Tensor number = constant(operand.scalar(), dtype, device);
+  return shape.empty() ? number : number.view(shape, Strides(shape.size(), 0), 0);
 }
 
 Device device_of(std::span<const Operand> operands) {
@@ -52,13 +84,14 @@ Tensor apply(Primitive& primitive, Types types, std::span<const Operand> operand
   const bool choice = types == Types::choice;
   const DType dtype = computing_type(result_type(operands.subspan(choice)), types, primitive.name);
   const Device device = device_of(operands);
-  Tensor inputs[3];
   Shape shape;
-  for (size_t i = 0; i < operands.size(); ++i) {
-    inputs[i] = materialize(operands[i], choice && i == 0 ? DType::bool_ : dtype, device);
-    shape = i == 0 ? inputs[0].shape() : broadcast_shapes(shape, inputs[i].shape(), primitive.name);
+  for (const Operand& operand : operands) {
+    if (operand.tensor()) shape = broadcast_shapes(shape, operand.tensor()->shape(), primitive.name);
   }
-  for (size_t i = 0; i < operands.size(); ++i) inputs[i] = broadcast_to(inputs[i], shape);
+  Tensor inputs[3];
+  for (size_t i = 0; i < operands.size(); ++i) {
+    inputs[i] = materialize(operands[i], choice && i == 0 ? DType::bool_ : dtype, shape, device);
+  }
   Tensor output;
   bind(primitive, {inputs, operands.size()}, {}, {&output, 1});
   return output;
@@ -102,7 +135,7 @@ constexpr bool same = false, boolean = true;
 
 // The derivative column of the table.
 #define ZERO (Zero{})
-#define D(...) (Elementwise{{__VA_ARGS__}})
+#define D(...) (Elementwise{{{__VA_ARGS__}}})
 #define NONE (Partial{})
 #define ONE (Partial{Partial::one})
 #define MINUS_ONE (Partial{Partial::minus_one})

@@ -27,9 +27,6 @@ struct Scalar {
   double to_double() const { return kind == Kind::floating ? real : static_cast<double>(integer); }
 };
 
-// A 0-d tensor; throws ValueError where an integer does not fit `dtype`.
-Tensor scalar_tensor(const Scalar& value, DType dtype, Device device = {});
-
 // A tensor or a number.
 class Operand {
  public:
