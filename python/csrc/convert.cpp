@@ -57,7 +57,7 @@ Tensor Argument::tensor_of_scalar() const {
   const DType dtype = scalar_->kind == Kind::floating  ? kDefaultFloat
                       : scalar_->kind == Kind::boolean ? DType::bool_
                                                        : kDefaultInt;
-  return scalar_tensor(*scalar_, dtype);
+  return full({}, *scalar_, dtype);
 }
 
 PyObject* dtype_object(DType dtype) { return dtype_objects[static_cast<int>(dtype)]; }

@@ -104,7 +104,7 @@ class Parser {
         fail<IndexError>("[index] ", i, " is out of range for axis ", axis_, " of ", describe(x_));
       }
       if (has_arrays_) {  // NumPy counts it as an array then
-        add_array(scalar_tensor(i, DType::int64, x_.device()), position);
+        add_array(full({}, i, DType::int64, x_.device()), position);
       } else {
         push_axis(i < 0 ? i + extent : i, 1, 1);
       }
@@ -220,7 +220,7 @@ Tensor value_like(const Tensor& x, PyObject* value) {
   const Operand operand = argument.operand();
   if (operand.tensor()) return *operand.tensor();
   const bool fits = operand.scalar().kind != Kind::floating || is_floating(x.dtype());
-  return scalar_tensor(operand.scalar(), fits ? x.dtype() : kDefaultFloat, x.device());
+  return full({}, operand.scalar(), fits ? x.dtype() : kDefaultFloat, x.device());
 }
 
 // `value`, broadcastable to the basic part, in the shape of the slice: without new axes, with those that
