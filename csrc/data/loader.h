@@ -30,10 +30,10 @@ using Gather = std::function<Tensors(const Tensor& indices)>;
 struct LoaderOptions {
   int64_t batch_size = 1;
   bool shuffle = false;
-  Tensor key;  // for shuffling: epoch e takes the order random_permutation(random_fold_in(key, e), size)
-  bool drop_last = false;                            // leave out a last batch that is not full
-  int prefetch = 2;                                  // batches gathered ahead; 0: no thread, next() gathers
-  std::function<Tensors(const Tensors&)> transform;  // applied to each batch where it is gathered
+  Tensor key = {};  // for shuffling: epoch e takes the order random_permutation(random_fold_in(key, e), size)
+  bool drop_last = false;  // leave out a last batch that is not full
+  int prefetch = 2;        // batches gathered ahead; 0: no thread, next() gathers
+  std::function<Tensors(const Tensors&)> transform = {};  // applied to each batch where it is gathered
 };
 
 class DataLoader {
