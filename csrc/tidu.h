@@ -3,8 +3,9 @@
 
 #include "autodiff/custom.h"
 #include "autodiff/transforms.h"
+#include "backend/cpu/threads.h"
 #include "compile/recorder.h"
-#include "compile/recorder.h"
+#include "core/backend.h"
 #include "core/trace.h"
 #include "data/csv.h"
 #include "data/fashion_mnist.h"

@@ -2,7 +2,6 @@
 #include "io/json.h"
 
 #include <charconv>
-#include <cmath>
 #include <set>
 
 #include "base/error.h"
@@ -194,19 +193,6 @@ JsonWriter& JsonWriter::key(std::string_view name) {
 }
 JsonWriter& JsonWriter::string(std::string_view value) {
   quote(value);
-  return *this;
-}
-JsonWriter& JsonWriter::number(double value) {
-  if (!std::isfinite(value)) {
-    text_ += "null";  // JSON has no name for it
-    return *this;
-  }
-  char digits[32];
-  text_.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
-  return *this;
-}
-JsonWriter& JsonWriter::integer(int64_t value) {
-  text_ += std::to_string(value);
   return *this;
 }
 JsonWriter& JsonWriter::integers(std::span<const int64_t> values) {

@@ -46,8 +46,6 @@ class JsonWriter {
   JsonWriter& end_object();
   JsonWriter& key(std::string_view name);
   JsonWriter& string(std::string_view value);
-  JsonWriter& number(double value);
-  JsonWriter& integer(int64_t value);
   JsonWriter& integers(std::span<const int64_t> values);
   const std::string& text() const { return text_; }
 

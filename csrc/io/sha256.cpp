@@ -78,10 +78,10 @@ std::string Sha256::hex() const {
 
 std::string sha256(std::string_view bytes) { return Sha256().update(bytes).hex(); }
 
-std::string sha256(const std::map<std::string, Tensor>& tensors) {
+std::string sha256(const Tensors& tensors) {
   Sha256 digest;
   std::string bytes;
-  for (const auto& [name, tensor] : tensors) {
+  for (const Tensor& tensor : tensors) {
     bytes.resize(tensor.nbytes());
     copy_to_host(tensor, bytes.data());
     digest.update(bytes);

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <array>
-#include <map>
 #include <string>
+#include <string_view>
 
 #include "tensor/tensor.h"
 
@@ -25,7 +25,7 @@ class Sha256 {
 };
 
 std::string sha256(std::string_view bytes);
-// The digest of the tensors' elements (row-major, little-endian), in the order of their names.
-std::string sha256(const std::map<std::string, Tensor>& tensors);
+// The digest of the tensors' elements (row-major, little-endian), one tensor after another.
+std::string sha256(const Tensors& tensors);
 
 }  // namespace tidu::io

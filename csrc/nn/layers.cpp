@@ -27,7 +27,8 @@ Embedding::Embedding(int64_t count, int64_t dim, const Tensor& key)
 Tensor Embedding::forward(const Tensor& indices) { return embedding(indices, weight); }
 void Embedding::members(MemberVisitor& visit) { visit.parameter("weight", weight); }
 
-LayerNorm::LayerNorm(const Shape& shape, double eps) : weight(ones(shape)), bias(zeros(shape)), eps_(eps) {
+LayerNorm::LayerNorm(const Shape& shape, double eps, Device device)
+    : weight(ones(shape, kDefaultFloat, device)), bias(zeros(shape, kDefaultFloat, device)), eps_(eps) {
   weight.set_requires_grad();
   bias.set_requires_grad();
 }

@@ -1,4 +1,4 @@
-// The layers. Their parameters require grad.
+// The layers. Their parameters require grad and live on the device of the key that they are drawn from.
 #pragma once
 
 #include <memory>
@@ -33,7 +33,7 @@ class Embedding : public Module {
 // layer_norm over trailing axes of `shape`; the weight begins one, the bias zero.
 class LayerNorm : public Module {
  public:
-  explicit LayerNorm(const Shape& shape, double eps = 1e-5);
+  explicit LayerNorm(const Shape& shape, double eps = 1e-5, Device device = {});
   Tensor forward(const Tensor& x) override;
   void members(MemberVisitor& visit) override;
 
