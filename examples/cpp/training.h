@@ -222,6 +222,8 @@ class Run {
         fail<ValueError>(path.string(), " was made with --", name, " ", theirs, ", not ", value,
                          ": give the same options");
     }
+    if (!saved.tensors.contains("run.reals") || !saved.tensors.contains("run.integers"))
+      fail<FileError>(path.string(), ": is not a checkpoint of this program");
     const auto part = [&](const std::string& prefix) {
       std::map<std::string, Tensor> tensors;
       for (const auto& [name, tensor] : saved.tensors) {

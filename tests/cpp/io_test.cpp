@@ -165,6 +165,30 @@ TEST_F(Safetensors, NoTensorsAtAll) {
   EXPECT_TRUE(load(folder / "file").tensors.empty());
 }
 
+// Written by the package safetensors 0.8 of PyPI.
+TEST_F(Safetensors, ReadsWhatTheReferenceWrites) {
+  const std::string_view file(
+      "P\1\0\0\0\0\0\0"
+      R"({"__metadata__":{"made":"elsewhere"},"index":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
+      R"("none":{"dtype":"F64","shape":[0,3],"data_offsets":[8,8]},)"
+      R"("weight":{"dtype":"F32","shape":[2,2],"data_offsets":[8,24]},)"
+      R"("half":{"dtype":"F16","shape":[1],"data_offsets":[24,26]},)"
+      R"("flag":{"dtype":"BOOL","shape":[2],"data_offsets":[26,28]}}      )"
+      "\7\0\0\0\0\0\0\0\0\0\x80?\0\0\0@\0\0@@\0\0\x90\xc0\0"
+      "8\1\0",
+      372);
+  write_file(folder / "file", file);
+  const Saved saved = load(folder / "file");
+  EXPECT_EQ(saved.metadata, (Metadata{{"made", "elsewhere"}}));
+  EXPECT_EQ(saved.tensors.size(), 5u);
+  EXPECT_EQ(saved.tensors.at("weight").shape(), (Shape{2, 2}));
+  EXPECT_EQ(to_vector<float>(saved.tensors.at("weight")), (std::vector<float>{1, 2, 3, -4.5f}));
+  EXPECT_EQ(item<int64_t>(saved.tensors.at("index")), 7);
+  EXPECT_EQ(item<float>(saved.tensors.at("half")), 0.5f);
+  EXPECT_EQ(to_vector<bool>(saved.tensors.at("flag")), (std::vector<bool>{true, false}));
+  EXPECT_EQ(saved.tensors.at("none").shape(), (Shape{0, 3}));
+}
+
 TEST_F(Safetensors, LayoutIsWrittenOut) {
   const Tensor x = sample<float>({3, 4});
   save(folder / "file", {{"x", matrix_transpose(x)}});
@@ -193,7 +217,7 @@ std::string file_of(std::string_view header, size_t data_bytes) {
 // The message of the error that loading these bytes throws, which must name the file.
 std::string refusal(const fs::path& folder, std::string_view bytes) {
   const fs::path path = folder / "damaged.safetensors";
-  write_file(path, bytes);
+  std::ofstream(path, std::ios::binary) << bytes;
   try {
     load(path);
   } catch (const FileError& error) {
