@@ -114,6 +114,18 @@ class ReleaseLock {
   PyThreadState* state_;
 };
 
+// Runs `body`, which is Python's or calls into Python, from a destructor: on any thread, with or without the
+// lock, and while an exception may be on its way.
+template <class F> void from_destructor(F&& body) noexcept {
+  if (!Py_IsInitialized()) return;
+  const PyGILState_STATE lock = PyGILState_Ensure();
+  {
+    const py::error_scope pending;
+    body();
+  }
+  PyGILState_Release(lock);
+}
+
 // A Python object that C++ may hold on to and drop on any thread, with or without the lock.
 std::shared_ptr<PyObject> keep(PyObject* object);
 

@@ -74,12 +74,7 @@ void bind_errors(py::module_& m) {
 
 std::shared_ptr<PyObject> keep(PyObject* object) {
   Py_INCREF(object);
-  return std::shared_ptr<PyObject>(object, [](PyObject* held) {
-    if (!Py_IsInitialized()) return;
-    const PyGILState_STATE state = PyGILState_Ensure();
-    Py_DECREF(held);
-    PyGILState_Release(state);
-  });
+  return std::shared_ptr<PyObject>(object, [](PyObject* held) { from_destructor([&] { Py_DECREF(held); }); });
 }
 
 }  // namespace tidu::python

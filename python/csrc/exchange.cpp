@@ -157,11 +157,7 @@ py::object export_dlpack(const Tensor& x, const py::object& stream,
 template <class M> Tensor take_over(M* managed, bool writable) {
   const std::shared_ptr<void> owner(managed, [](void* held) {
     auto* content = static_cast<M*>(held);
-    if (!content->deleter) return;
-    if (!Py_IsInitialized()) return;
-    const PyGILState_STATE lock = PyGILState_Ensure();
-    content->deleter(content);
-    PyGILState_Release(lock);
+    if (content->deleter) from_destructor([&] { content->deleter(content); });
   });
   const dlpack::Array& array = managed->array;
   if (array.device.type != dlpack::kCpu && array.device.type != dlpack::kCudaHost) {
@@ -298,10 +294,7 @@ Tensor tensor_from_buffer(PyObject* object, bool copy) {
     throw py::error_already_set();
   }
   const std::shared_ptr<void> owner(view, [](void* held) {
-    if (!Py_IsInitialized()) return;
-    const PyGILState_STATE lock = PyGILState_Ensure();
-    PyBuffer_Release(static_cast<Py_buffer*>(held));
-    PyGILState_Release(lock);
+    from_destructor([&] { PyBuffer_Release(static_cast<Py_buffer*>(held)); });
     delete static_cast<Py_buffer*>(held);
   });
   const auto dtype = dtype_of_format(view->format, view->itemsize);
@@ -401,8 +394,9 @@ void bind_exchange(py::module_& m) {
       "A DLPack capsule of this tensor's memory: versioned where max_version allows, else the old one.");
   type.attr("__dlpack_device__") = py::cpp_function(
       [](const Tensor& x) {
-        return py::make_tuple(x.device().type == DeviceType::cpu ? dlpack::kCpu : dlpack::kCuda,
-                              static_cast<int>(x.device().index));
+        return py::make_tuple(
+            static_cast<int>(x.device().type == DeviceType::cpu ? dlpack::kCpu : dlpack::kCuda),
+            static_cast<int>(x.device().index));
       },
       py::name("__dlpack_device__"), py::is_method(type));
 }
