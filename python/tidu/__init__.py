@@ -6,7 +6,8 @@
     x.grad                                    # tensor([2., 4.], dtype=float32)
     td.grad(lambda x: td.sin(x).sum())(x)     # tensor([0.5403, -0.4161], dtype=float32)
 
-Names are the Python array API standard's wherever it has one. nn, optim, data, viz ... are imported at their first use.
+Names are the Python array API standard's wherever it has one. nn, optim, data, viz ... are imported at
+their first use.
 """
 
 from tidu import _tensor  # noqa: F401  (adds methods to Tensor)
@@ -14,17 +15,18 @@ from tidu import cpu as cpu
 from tidu import cuda as cuda
 from tidu import linalg as linalg
 from tidu import random as random
+from tidu._check_grads import check_grads as check_grads
 from tidu._core import *  # noqa: F403
 from tidu._core import __version__ as __version__
 from tidu._core import get_num_threads as get_num_threads
 from tidu._core import is_grad_enabled as is_grad_enabled
 from tidu._core import set_num_threads as set_num_threads
+from tidu._custom import custom_jvp as custom_jvp
+from tidu._custom import custom_vjp as custom_vjp
+from tidu._grad_mode import enable_grad as enable_grad
+from tidu._grad_mode import no_grad as no_grad
 from tidu._pytree import tree_leaves as tree_leaves
 from tidu._pytree import tree_map as tree_map
-from tidu._transforms import check_grads as check_grads
-from tidu._transforms import custom_jvp as custom_jvp
-from tidu._transforms import custom_vjp as custom_vjp
-from tidu._transforms import enable_grad as enable_grad
 from tidu._transforms import grad as grad
 from tidu._transforms import hessian as hessian
 from tidu._transforms import hvp as hvp
@@ -32,7 +34,6 @@ from tidu._transforms import jacfwd as jacfwd
 from tidu._transforms import jacobian as jacobian
 from tidu._transforms import jacrev as jacrev
 from tidu._transforms import jvp as jvp
-from tidu._transforms import no_grad as no_grad
 from tidu._transforms import stop_gradient as stop_gradient
 from tidu._transforms import value_and_grad as value_and_grad
 from tidu._transforms import vjp as vjp

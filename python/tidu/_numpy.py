@@ -39,7 +39,7 @@ def __array__(x, dtype=None, copy=None):
 def format_tensor(x):
     """repr: the values as NumPy prints them, then the dtype and what else differs from a plain tensor."""
     if _core._is_abstract(x):
-        return f"tensor(shape={x.shape}, dtype={x.dtype}, device={x.device}, no value: a program is being recorded)"
+        return f"tensor(shape={x.shape}, dtype={x.dtype}, no value while a program is recorded)"
     import numpy as np
 
     values = to_numpy(_core.astype(x, _core.float32) if x.dtype is _core.bfloat16 else x)

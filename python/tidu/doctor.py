@@ -42,8 +42,7 @@ def report():
     yield "threads", str(tidu.get_num_threads())
     yield "device cuda", "available" if tidu.cuda.is_available() else f"not available: {tidu.cuda.why_not()}"
     yield "cuda driver", ctypes.util.find_library("cuda") or "no libcuda found"
-    for name, path in _loaded_libraries().items():
-        yield name, path
+    yield from _loaded_libraries().items()
     x = tidu.tensor([1.0, 2.0, 3.0], dtype=tidu.float64)
     gradient = tidu.grad(lambda v: (v * v).sum())(x).tolist()
     yield "self-test", "passed" if gradient == [2.0, 4.0, 6.0] else f"FAILED: gradient {gradient}"

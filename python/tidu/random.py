@@ -1,4 +1,4 @@
-"""Random numbers from explicit keys: the same key gives the same numbers on every device and any number of threads."""
+"""Random numbers from explicit keys: the same on every device, for any number of threads."""
 
 from tidu._core.random import bernoulli, bits, fold_in, key, normal, permutation, randint, split, uniform
 

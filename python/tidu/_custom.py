@@ -1,0 +1,141 @@
+"""Functions with derivatives of their own: custom_jvp, custom_vjp."""
+
+import functools
+
+from tidu import _core
+from tidu._core import GradientError, ShapeError, Tensor
+from tidu._pytree import flatten, unflatten
+from tidu._transforms import align_tree, match_tree, name_of, outputs_from
+
+
+def _is_differentiable(leaf):
+    return isinstance(leaf, Tensor) and leaf.dtype.is_floating_point
+
+
+class _Custom:
+    """What custom_jvp and custom_vjp share: calls over the floating-point leaves of the arguments."""
+
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def _call(self, args, kwargs, differentiate):
+        leaves, structure = flatten(args)
+        moving = [i for i, leaf in enumerate(leaves) if _is_differentiable(leaf)]
+
+        def tree(tensors, others):
+            filled = list(others)
+            for i, tensor in zip(moving, tensors, strict=True):
+                filled[i] = tensor
+            return unflatten(structure, filled)
+
+        output_structure = None
+
+        def outputs_of(result):
+            nonlocal output_structure
+            outputs, output_structure = outputs_from(result, type(self).__name__)
+            return outputs
+
+        def plain(tensors):
+            return outputs_of(self.function(*tree(tensors, leaves), **kwargs))
+
+        inputs = [leaves[i] for i in moving]
+        result = differentiate(plain, inputs, tree, leaves, moving, structure, outputs_of)
+        return unflatten(output_structure, result)
+
+
+class custom_jvp(_Custom):
+    """Decorates a function that has a derivative rule of its own, given by defjvp. Both modes use it.
+
+    rule(primals, tangents) returns (result, tangent of the result), the latter linear in the tangents; both
+    arguments are tuples like the function's arguments. The tangent of what is no floating-point tensor is
+    None.
+    """
+
+    def __init__(self, function):
+        super().__init__(function)
+        self.rule = None
+
+    def defjvp(self, rule):
+        """Sets the rule; returns it, so that it can be used as a decorator."""
+        self.rule = rule
+        return rule
+
+    def __call__(self, *args, **kwargs):
+        if self.rule is None:
+            raise GradientError(f"[custom_jvp] {name_of(self.function)} has no rule: call defjvp first")
+
+        def differentiate(plain, inputs, tree, leaves, moving, structure, outputs_of):
+            def rule(primals, tangents):
+                result = self.rule(tree(primals, leaves), tree(tangents, [None] * len(leaves)), **kwargs)
+                if not isinstance(result, tuple) or len(result) != 2:
+                    raise TypeError(
+                        f"[custom_jvp] the rule of {name_of(self.function)} must return (result, tangent)"
+                    )
+                outputs = outputs_of(result[0])
+                tangents_out = match_tree(
+                    result[1], flatten(result[0])[1], outputs, "custom_jvp", "tangent of the result"
+                )
+                return outputs, [
+                    _core.zeros_like(y) if t is None else t
+                    for t, y in zip(tangents_out, outputs, strict=True)
+                ]
+
+            return _core.custom_jvp(plain, rule, inputs)
+
+        return self._call(args, kwargs, differentiate)
+
+
+class custom_vjp(_Custom):
+    """Decorates a function that has a pullback of its own, given by defvjp. Both modes use it.
+
+    forward(*args) returns (result, residuals); backward(residuals, cotangent) returns a tuple of
+    cotangents, one an argument (None: zero).
+    """
+
+    def __init__(self, function):
+        super().__init__(function)
+        self.forward = self.backward = None
+
+    def defvjp(self, forward, backward):
+        """Sets the two halves of the rule."""
+        self.forward, self.backward = forward, backward
+
+    def __call__(self, *args, **kwargs):
+        if self.forward is None:
+            raise GradientError(f"[custom_vjp] {name_of(self.function)} has no rule: call defvjp first")
+
+        def differentiate(plain, inputs, tree, leaves, moving, structure, outputs_of):
+            def forward(primals):
+                result = self.forward(*tree(primals, leaves), **kwargs)
+                if not isinstance(result, tuple) or len(result) != 2:
+                    raise TypeError(
+                        f"[custom_vjp] the forward rule of {name_of(self.function)} must return "
+                        "(result, residuals)"
+                    )
+                value, residuals = result
+                outputs = outputs_of(value)
+                output_structure = flatten(value)[1]
+
+                def pullback(cotangents):
+                    returned = self.backward(residuals, unflatten(output_structure, cotangents))
+                    if not isinstance(returned, tuple | list) or len(returned) != len(args):
+                        raise TypeError(
+                            f"[custom_vjp] the backward rule of {name_of(self.function)} must return a tuple "
+                            f"of {len(args)} cotangents, one an argument"
+                        )
+                    flat = align_tree(tuple(returned), structure, "custom_vjp", "tuple of cotangents")
+                    chosen = [flat[i] for i in moving]
+                    for cotangent, x in zip(chosen, inputs, strict=True):
+                        if cotangent is not None and cotangent.shape != x.shape:
+                            raise ShapeError(
+                                f"[custom_vjp] the backward rule of {name_of(self.function)} returned a "
+                                f"cotangent of shape {cotangent.shape} for an argument of shape {x.shape}"
+                            )
+                    return chosen
+
+                return outputs, pullback
+
+            return _core.custom_vjp(plain, forward, inputs)
+
+        return self._call(args, kwargs, differentiate)
