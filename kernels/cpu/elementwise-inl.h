@@ -39,6 +39,11 @@ template <class D, class V> HWY_INLINE V vector_form(Row<"sigmoid">, D d, V x) {
 template <class D, class V> HWY_INLINE V vector_form(Row<"log_sigmoid">, D d, V x) { return math::log_sigmoid(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"softplus">, D d, V x) { return math::softplus(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"silu">, D d, V x) { return math::silu(d, x); }
+#if HWY_NATIVE_FMA
+template <class D, class V> HWY_INLINE V vector_form(Row<"erf">, D d, V x) { return math::erf(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"erfc">, D d, V x) { return math::erfc(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"gelu">, D d, V x) { return math::gelu(d, x); }
+#endif
 // clang-format on
 
 template <class Tag, class T>

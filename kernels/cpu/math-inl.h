@@ -1,7 +1,7 @@
 // Vector forms of the transcendental functions for float and double, compiled once per instruction set.
 //
 // Taylor series on intervals short enough that the last term kept is below the rounding error; special values
-// follow C's math library. Errors are at most 4 units in the last place
+// follow C's math library. Errors are at most 5 units in the last place
 // (tests/cpp/kernels_elementwise_test.cpp).
 
 #if defined(TIDU_KERNELS_CPU_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -229,6 +229,76 @@ template <class D, class V> HWY_INLINE V tanh(D d, V x) {
   const V t = expm1(d, hn::Mul(hn::Abs(x), hn::Set(d, hn::TFromD<D>(-2))));
   return hn::CopySign(hn::Div(t, hn::Add(t, hn::Set(d, hn::TFromD<D>(2)))), x);
 }
+
+// The error functions need the rounding error of x^2, which only a fused multiply-add gives cheaply.
+#if HWY_NATIVE_FMA
+
+// erfc(z) for z >= 0: exp(-z^2) erfcx(z), where (z + k) erfcx(z) is a Chebyshev series in t = (z - k) / (z +
+// k). (M. M. Shepherd and J. G. Laframboise, Math. Comp. 36, 1981)
+template <class D, class V> HWY_INLINE V erfc_of_nonnegative(D d, V z) {
+  using T = hn::TFromD<D>;
+  const V k = hn::Set(d, is_f32<T> ? T(3) : T(3.5));
+  const V c = hn::IfThenElse(hn::Gt(z, hn::Set(d, T(28))), hn::Set(d, T(28)), z);
+  const V below = hn::Sub(c, k), above = hn::Add(c, k);
+  const V q = hn::Div(hn::Set(d, T(1)), above), quotient = hn::Mul(below, q);
+  // One step towards the exact quotient: the series magnifies the error of t.
+  const V t = hn::MulAdd(hn::NegMulAdd(quotient, above, below), q, quotient);
+  V series;
+  if constexpr (is_f32<T>) {
+    series =
+        polynomial(d, t, 2.3893264e-6, -3.20521236e-4, -4.80369278e-4, 3.08031196e-3, -1.22749012e-3,
+                   -2.68406823e-2, 1.19529021e-1, -3.10465839e-1, 5.90228321e-1, -8.83394494e-1, 1.07400691);
+  } else {
+    series = polynomial(d, t, -5.27453729066093528e-10, -1.23662388219112601e-9, 4.20934252463290292e-9,
+                        1.29194463548709016e-8, -2.17069565352025515e-8, -8.87783928218456407e-8,
+                        1.14858551421250129e-7, 5.54602483532897045e-7, -7.95028683082642827e-7,
+                        -3.39400799614399608e-6, 7.24345845621562592e-6, 1.864782101368625e-5,
+                        -7.47768747120362918e-5, -4.2062296815611578e-5, 7.14531646371325414e-4,
+                        -1.30535467407781021e-3, -3.17705033857715921e-3, 2.65186198802310586e-2,
+                        -9.2318706638698389e-2, 2.25738621647472138e-1, -4.35256026716884572e-1,
+                        6.94113646634643371e-1, -9.37799724567112032e-1, 1.08705558926226008);
+  }
+  const V square = hn::Mul(c, c), lost = hn::MulSub(c, c, square);
+  const V power = exp(d, hn::Neg(square));
+  return hn::Mul(hn::Mul(series, q), hn::NegMulAdd(power, lost, power));
+}
+
+// erf(x) for |x| <= 1.
+template <class D, class V> HWY_INLINE V erf_near_0(D d, V x) {
+  const V z = hn::Mul(x, x);
+  if constexpr (is_f32<hn::TFromD<D>>) {
+    return hn::Mul(x, polynomial(d, z, 7.87587506e-5, -8.01686429e-4, 5.18908742e-3, -2.6854212e-2,
+                                 1.12835947e-1, -3.76126267e-1, 1.12837917));
+  } else {
+    return hn::Mul(x, polynomial(d, z, 5.9571761477489114e-11, -1.13728488567916737e-9,
+                                 1.46597752740474358e-8, -1.6350312701054695e-7, 1.6461000484121368e-6,
+                                 -1.49255952668311816e-5, 1.20553311116427109e-4, -8.54832698083378991e-4,
+                                 5.22397762481801447e-3, -2.68661706450767932e-2, 1.12837916709548787e-1,
+                                 -3.76126389031837481e-1, 1.12837916709551257));
+  }
+}
+
+template <class D, class V> HWY_INLINE V erf(D d, V x) {
+  const V one = hn::Set(d, hn::TFromD<D>(1)), size = hn::Abs(x);
+  const V far = hn::CopySign(hn::Sub(one, erfc_of_nonnegative(d, size)), x);
+  return hn::IfThenElse(hn::Lt(size, one), erf_near_0(d, x), far);
+}
+
+template <class D, class V> HWY_INLINE V erfc(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V size = hn::Abs(x), y = erfc_of_nonnegative(d, size);
+  const V far = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Sub(hn::Set(d, T(2)), y), y);
+  return hn::IfThenElse(hn::Lt(size, hn::Set(d, T(0.5))), hn::Sub(hn::Set(d, T(1)), erf_near_0(d, x)), far);
+}
+
+// x Phi(x); where Phi is 0, so is the limit, even at -inf.
+template <class D, class V> HWY_INLINE V gelu(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V p = hn::Mul(hn::Set(d, T(0.5)), erfc(d, hn::Mul(x, hn::Set(d, T(-0.70710678118654752440)))));
+  return hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), hn::Mul(x, p));
+}
+
+#endif
 
 // sin and cos of x = n pi / 2 + r, |r| <= pi / 4, for |x| up to trig_limit. pi / 2 is in four parts, the
 // first three so short that n times them is exact.

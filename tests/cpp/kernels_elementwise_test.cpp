@@ -155,9 +155,9 @@ const UnaryCase kUnary[] = {
     {"softplus", softplus, 3, 3},
     {"relu", [](Real x) { return x <= 0 ? Real(0) : x; }, 0, 0},
     {"silu", [](Real x) { return times(x, sigmoid(x)); }, 4, 4, by_magnitude},
-    {"gelu", [](Real x) { return times(x, phi(x)); }, 4, 4, by_square},
-    {"erf", [](Real x) { return std::erf(x); }, 2, 2},
-    {"erfc", [](Real x) { return std::erfc(x); }, 4, 4},
+    {"gelu", [](Real x) { return times(x, phi(x)); }, 5, 5, by_square},
+    {"erf", [](Real x) { return std::erf(x); }, 2.5, 2.5},
+    {"erfc", [](Real x) { return std::erfc(x); }, 5, 5},
 };
 
 template <class T> void check_unary(const UnaryCase& c) {
