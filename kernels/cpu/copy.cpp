@@ -17,16 +17,40 @@ template <class T> void copy_row(const T* x, int64_t from, T* y, int64_t to, int
   }
 }
 
-// In squares of a cache line each way, so that every line fetched from either side is used whole.
-template <class T>
-void transpose(const T* x, BlockStrides from, T* y, BlockStrides to, int64_t rows, int64_t columns) {
+// Four by four elements of 4 bytes: rows become columns in registers.
+using Quad [[gnu::vector_size(16), gnu::aligned(4), gnu::may_alias]] = uint32_t;
+
+inline void transpose_quads(const uint32_t* x, int64_t from, uint32_t* y, int64_t to) {
+  Quad row[4];
+  for (int i = 0; i < 4; ++i) row[i] = *reinterpret_cast<const Quad*>(x + i * from);
+  const Quad low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
+             high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
+             low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5),
+             high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+  *reinterpret_cast<Quad*>(y) = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+  *reinterpret_cast<Quad*>(y + to) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+  *reinterpret_cast<Quad*>(y + 2 * to) = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+  *reinterpret_cast<Quad*>(y + 3 * to) = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+}
+
+// y[i, j] = x[j, i], row strides `from` and `to`, elements of a row being neighbours on both sides. In
+// squares of a cache line each way, so that every line fetched is used whole.
+template <class T> void transpose(const T* x, int64_t from, T* y, int64_t to, int64_t rows, int64_t columns) {
   constexpr int64_t side = 64 / sizeof(T);
   for (int64_t i0 = 0; i0 < rows; i0 += side) {
     const int64_t i1 = std::min(i0 + side, rows);
     for (int64_t j0 = 0; j0 < columns; j0 += side) {
       const int64_t j1 = std::min(j0 + side, columns);
+      if constexpr (sizeof(T) == 4) {
+        if (i1 - i0 == side && j1 - j0 == side) {
+          for (int64_t i = i0; i < i1; i += 4) {
+            for (int64_t j = j0; j < j1; j += 4) transpose_quads(x + j * from + i, from, y + i * to + j, to);
+          }
+          continue;
+        }
+      }
       for (int64_t i = i0; i < i1; ++i) {
-        for (int64_t j = j0; j < j1; ++j) y[i * to.row + j * to.column] = x[i * from.row + j * from.column];
+        for (int64_t j = j0; j < j1; ++j) y[i * to + j] = x[j * from + i];
       }
     }
   }
@@ -38,9 +62,10 @@ void copy_block(const void* source, BlockStrides from, void* destination, BlockS
   const T* x = static_cast<const T*>(source);
   T* y = static_cast<T*>(destination);
   if (columns == 0) return;
-  const bool opposed =
-      rows > 1 && columns > 1 && (from.row == 1) != (to.row == 1) && (from.column == 1) != (to.column == 1);
-  if (opposed) return transpose(x, from, y, to, rows, columns);
+  if (rows > 1 && columns > 1) {
+    if (to.column == 1 && from.row == 1) return transpose(x, from.column, y, to.row, rows, columns);
+    if (to.row == 1 && from.column == 1) return transpose(x, from.row, y, to.column, columns, rows);
+  }
   if (to.row == 1 && to.column != 1 && rows > columns) {
     for (int64_t j = 0; j < columns; ++j)
       copy_row(x + j * from.column, from.row, y + j * to.column, to.row, rows);

@@ -141,8 +141,9 @@ void reduce_rows(const void* input, int64_t stride, int64_t rows, int64_t n, voi
 template <class Op, class T, class A>
 HWY_NOINLINE void reduce_column_block(const T* x, int64_t stride, int64_t n, int64_t columns, A* y) {
   int64_t groups = 1;
-  while (groups < 16 && 2 * groups * columns <= kColumnChunk / 2) groups *= 2;
-  HWY_ALIGN A wide[kColumnChunk];
+  while (groups < 16 && 2 * groups * columns <= 128) groups *= 2;
+  HWY_ALIGN A lanes[128];
+  A* wide = groups == 1 ? y : lanes;
   std::fill_n(wide, groups * columns, Op::template identity<A>);
   for (int64_t i = 0; i < n; i += groups) {
     const int64_t here = std::min(groups, n - i);
@@ -154,7 +155,7 @@ HWY_NOINLINE void reduce_column_block(const T* x, int64_t stride, int64_t n, int
   }
   for (int64_t width = groups / 2; width > 0; width /= 2)
     accumulate<Op>(wide, wide + width * columns, width * columns);
-  std::copy_n(wide, columns, y);
+  if (groups > 1) std::copy_n(wide, columns, y);
 }
 
 template <class Op, class T, class A>

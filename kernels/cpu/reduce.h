@@ -21,7 +21,7 @@ DType accumulator_dtype(Reduction reduction, DType dtype);
 inline constexpr int64_t kRowBlock = 4096;
 inline constexpr int64_t kColumnBlock = 64;
 // Columns that are reduced side by side: a call may be split at multiples of it.
-inline constexpr int64_t kColumnChunk = 256;
+inline constexpr int64_t kColumnChunk = 1024;
 
 // out[r] = the reduction of x[r * stride + 0 .. n). n = 0 gives the identity: 0, 1, lowest, highest value.
 // NaN wins max and min.
