@@ -1,6 +1,8 @@
 // Random numbers.
 #include "ops/random.h"
 
+#include <cmath>
+
 #include "core/bind.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
@@ -22,6 +24,18 @@ void infer(const Call& call, Spec* outputs) {
 DType drawn_type(DType dtype, const char* op) {
   if (!is_floating(dtype)) fail<DTypeError>("[", op, "] yields floating-point numbers, not ", dtype);
   return dtype == DType::float64 ? dtype : DType::float32;
+}
+
+// The largest number of `dtype` below `bound`, which rounding may reach.
+double next_below(double bound, DType dtype) {
+  const int digits = dtype == DType::float64   ? 53
+                     : dtype == DType::float32 ? 24
+                     : dtype == DType::float16 ? 11
+                                               : 8;
+  int exponent = 0;
+  const bool spacing_halves = std::frexp(bound, &exponent) == 0.5;
+  const double spacing = std::ldexp(1.0, exponent - digits - spacing_halves);
+  return (std::ceil(bound / spacing) - 1) * spacing;
 }
 
 }  // namespace
@@ -55,9 +69,12 @@ Tensor random_fold_in(const Tensor& key, uint64_t number) {
 }
 
 Tensor random_uniform(const Tensor& key, const Shape& shape, double low, double high, DType dtype) {
+  if (!(low <= high)) fail<ValueError>("[random_uniform] the interval [", low, ", ", high, ") is empty");
   const DType drawn = drawn_type(dtype, "random_uniform");
   const Tensor unit = bind(primitives::random_uniform, {key}, RandomAttrs{shape, drawn});
-  return astype(low == 0 && high == 1 ? unit : low + (high - low) * unit, dtype);
+  if (low == 0 && high == 1 && drawn == dtype) return unit;
+  const Tensor scaled = astype(low + (high - low) * unit, dtype);
+  return where(scaled < high, scaled, std::max(low, next_below(high, dtype)));
 }
 
 Tensor random_normal(const Tensor& key, const Shape& shape, double mean, double std, DType dtype) {
