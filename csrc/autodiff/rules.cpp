@@ -15,10 +15,12 @@ Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t) 
     case Partial::none: return {};
     case Partial::one: return t;
     case Partial::minus_one: return negative(t);
-    case Partial::expression: break;
+    case Partial::expression:
+    case Partial::guard: break;
   }
   const Tensor value = partial.value(call);
-  return value.dtype() == DType::bool_ ? where(value, t, 0) : multiply_no_nan(value, t);
+  if (value.dtype() == DType::bool_) return where(value, t, 0);
+  return multiply_no_nan(value, partial.sort == Partial::guard ? where(value == 0, 0, t) : t);
 }
 
 struct Transposer {

@@ -33,9 +33,10 @@ constexpr Reads input_bit(size_t i) { return 1u << (i < 30 ? i : 30); }
 
 struct Zero {};
 
-// dy/dx_i, elementwise. A boolean partial is a mask.
+// dy/dx_i, elementwise. A boolean partial is a mask. A `guard` is an expression whose zeros also annihilate
+// an infinite or NaN tangent.
 struct Partial {
-  enum Sort : uint8_t { none, one, minus_one, expression } sort = none;
+  enum Sort : uint8_t { none, one, minus_one, expression, guard } sort = none;
   Reads reads = 0;
   Tensor (*value)(const Call& call) = nullptr;
 };
