@@ -1,0 +1,181 @@
+"""Every primitive on every memory layout and on shapes that are hard for vector code."""
+
+import numpy as np
+import op_samplers as ops
+import pytest
+import tidu as td
+
+SHAPES = [(), (1,), (7,), (1023,), (0,), (3, 0, 2), (4, 6, 5), (1, 9, 1), (2, 3, 2, 3, 2)]
+
+
+def laid_out(case, arrays, dtype, storage):
+    tensors, values = [], []
+    for i, array in enumerate(arrays):
+        fixed = isinstance(case.inputs[i], ops.Fixed)
+        tensor, value = ops.with_storage(
+            array, case.dtype_of_input(i, dtype), "contiguous" if fixed else storage[i % len(storage)]
+        )
+        tensors.append(tensor)
+        values.append(value)
+    return tensors, values
+
+
+MIXED = [[storage] for storage in ops.STORAGES] + [
+    ["contiguous", "permuted", "broadcast"],
+    ["broadcast", "contiguous", "negative steps"],
+]
+
+
+@pytest.mark.parametrize("storage", MIXED, ids=",".join)
+@pytest.mark.parametrize("case", ops.ELEMENTWISE, ids=str)
+def test_elementwise(case, storage):
+    for dtype in case.dtypes:
+        for shape in SHAPES:
+            tensors, values = laid_out(case, case.arrays(21, dtype, shape), dtype, storage)
+            case.check(tensors, values, dtype, f"{dtype}{shape}")
+
+
+@pytest.mark.parametrize("storage", MIXED[1:], ids=",".join)
+@pytest.mark.parametrize("case", ops.OTHERS, ids=str)
+def test_others(case, storage):
+    for dtype in case.dtypes:
+        tensors, values = laid_out(case, case.arrays(22, dtype), dtype, storage)
+        case.check(tensors, values, dtype, str(dtype))
+
+
+@pytest.mark.parametrize("case", ops.ELEMENTWISE, ids=str)
+def test_threaded(case):
+    """Arrays large enough to be shared among threads, in order and transposed."""
+    for dtype in (td.float32, td.bfloat16, td.int32):
+        if dtype not in case.dtypes:
+            continue
+        for shape, storage in (
+            ((100_003,), "contiguous"),
+            ((301, 401), "permuted"),
+            ((401, 301), "broadcast"),
+        ):
+            tensors, values = laid_out(case, case.arrays(23, dtype, shape), dtype, [storage, "contiguous"])
+            case.check(tensors, values, dtype, f"{dtype}{shape}")
+
+
+@pytest.mark.parametrize("storage", MIXED[1:], ids=",".join)
+@pytest.mark.parametrize("case", [c for c in ops.CASES.values() if c.differentiable], ids=str)
+def test_gradients(case, storage):
+    """Layout changes nothing: the gradient is that of a contiguous copy."""
+    tensors, values = laid_out(case, case.arrays(24, td.float64), td.float64, storage)
+    plain = [ops.to_tensor(v, case.dtype_of_input(i, td.float64)) for i, v in enumerate(values)]
+
+    def gradients(inputs):
+        def f(*primals):
+            everything = list(inputs)
+            for i, primal in zip(case.differentiable, primals, strict=True):
+                everything[i] = primal
+            return case.function(*everything)
+
+        y, pullback = td.vjp(f, *(inputs[i] for i in case.differentiable))
+        return pullback(td.broadcast_to(td.tensor(0.5, dtype=td.float64), y.shape))
+
+    for got, want in zip(gradients(tensors), gradients(plain), strict=True):
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-13, atol=1e-14)
+
+
+# --- Reductions and products at sizes that are cut into blocks
+
+
+REDUCTIONS = ["sum", "prod", "max", "min", "any", "all", "logsumexp", "mean", "argmax", "argmin"]
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize(
+    "shape,axis",
+    [
+        ((100_003,), None),
+        ((100_003,), 0),
+        ((1023, 129), 0),
+        ((129, 1023), 1),
+        ((7, 1001, 33), 1),
+        ((3, 2, 70_001), -1),
+        ((70_001, 3), 0),
+        ((40, 30, 50), (0, 2)),
+        ((40, 30, 50), (1,)),
+        ((1, 5, 1), (0, 2)),
+    ],
+    ids=str,
+)
+def test_large_reductions(name, shape, axis):
+    if name in ("argmax", "argmin") and isinstance(axis, tuple):
+        return
+    rng = np.random.default_rng(25)
+    x = rng.uniform(0.99, 1.01, shape).astype(np.float32)
+    wide = x.astype(np.float64)
+    if name == "logsumexp":
+        want = np.log(np.exp(wide).sum(axis=axis))
+    else:
+        want = getattr(np, name)(wide, axis=axis)
+    exact = name in ("max", "min", "any", "all", "argmax", "argmin")
+    for array in (x, np.asfortranarray(x)):
+        got = getattr(td, name)(td.from_numpy(array), axis=axis).numpy()
+        if exact:
+            np.testing.assert_array_equal(got, want)
+        else:
+            # Of a tree of sums the error grows with the logarithm of the count, of a product with its root.
+            count = x.size / max(want.size, 1)
+            steps = np.sqrt(count) * 4 if name == "prod" else np.log2(count + 1) + 8
+            np.testing.assert_allclose(got, want, rtol=steps * 2.0**-23)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)], ids=str)
+def test_reductions_of_nothing(shape):
+    x = td.zeros(shape)
+    assert td.sum(x).tolist() == 0
+    assert td.prod(x).tolist() == 1
+    assert td.any(x).tolist() is False
+    assert td.all(x).tolist() is True
+    assert td.logsumexp(x).tolist() == -np.inf
+    assert np.isnan(td.mean(x).tolist())
+    for f in (td.max, td.min, td.argmax, td.argmin):
+        with pytest.raises(ValueError, match="no elements"):
+            f(x)
+    if shape == (0, 3):
+        assert td.sum(x, axis=0).tolist() == [0, 0, 0]
+        assert td.max(x, axis=1).shape == (0,)
+    assert td.grad(lambda x: td.sum(x * x))(x).shape == shape
+
+
+@pytest.mark.parametrize("m,k,n", [(1, 1000, 1), (129, 65, 257), (300, 1, 300), (1, 513, 700), (700, 513, 1)])
+def test_matmul_sizes(m, k, n):
+    rng = np.random.default_rng(26)
+    a, b = rng.standard_normal((m, k)), rng.standard_normal((k, n))
+    for dtype, unit in ((np.float32, 2.0**-24), (np.float64, 2.0**-53)):
+        x, y = a.astype(dtype), b.astype(dtype)
+        want = x.astype(np.float64) @ y.astype(np.float64)
+        bound = 2 * np.sqrt(k) * unit * (np.abs(x).astype(np.float64) @ np.abs(y)) + unit * np.abs(want) * 2
+        for left in (
+            td.tensor(x),
+            td.tensor(np.ascontiguousarray(x.T)).T,
+            td.tensor(np.repeat(x, 2, 1))[:, ::2],
+        ):
+            for right in (
+                td.tensor(y),
+                td.tensor(np.ascontiguousarray(y.T)).T,
+                td.tensor(y[::-1].copy())[::-1],
+            ):
+                assert (np.abs((left @ right).numpy() - want) <= bound).all()
+
+
+@pytest.mark.parametrize("storage", ops.STORAGES)
+def test_views_share_memory_and_copies_do_not(storage):
+    x, values = ops.with_storage(np.arange(12.0).reshape(3, 4), td.float64, storage)
+    if storage == "broadcast":
+        with pytest.raises(ValueError):
+            x[0] = 1
+        return
+    for view in (x[1:], x.T, x[:, ::-1], x[0], x[..., None]):
+        before = td.copy(view)
+        view += 100
+        np.testing.assert_array_equal(view.numpy(), before.numpy() + 100)
+        view -= 100
+    np.testing.assert_array_equal(x.numpy(), values)
+    y = td.copy(x)
+    y += 1
+    np.testing.assert_array_equal(x.numpy(), values)
