@@ -1,0 +1,291 @@
+"""The derivatives of every differentiable primitive, of order 1 and 2, in both modes and all pairings."""
+
+import numpy as np
+import op_samplers as ops
+import pytest
+import tidu as td
+
+DIFFERENTIABLE = [case for case in ops.CASES.values() if case.differentiable]
+
+
+class Problem:
+    """A case in float64 as a function of its differentiable inputs, at a point, with directions."""
+
+    def __init__(self, case, seed):
+        self.case = case
+        arrays = case.arrays(seed, td.float64)
+        self.all = [ops.to_tensor(a, case.dtype_of_input(i, td.float64)) for i, a in enumerate(arrays)]
+        self.x = self.pick(self.all)
+        rng = np.random.default_rng(seed)
+        self.u = self.directions(rng)
+        self.v = self.directions(rng)
+        self.w = td.tensor(rng.standard_normal(self(*self.x).shape))
+
+    def pick(self, values):
+        return tuple(values[i] for i in self.case.differentiable)
+
+    def directions(self, rng):
+        return tuple(td.tensor(rng.standard_normal(x.shape)) for x in self.x)
+
+    def __call__(self, *primals):
+        inputs = list(self.all)
+        for i, primal in zip(self.case.differentiable, primals, strict=True):
+            inputs[i] = primal
+        return self.case.function(*inputs)
+
+    def along(self, t, direction):
+        return tuple(x + t * d for x, d in zip(self.x, direction, strict=True))
+
+
+def dot(a, b):
+    if isinstance(a, tuple):
+        return sum((dot(x, y) for x, y in zip(a, b, strict=True)), 0.0)
+    return float((a * b).sum())
+
+
+def difference(function, h=1e-3):
+    """df/dt at 0, of fourth order in h."""
+    return (8 * (function(h) - function(-h)) - (function(2 * h) - function(-2 * h))) / (12 * h)
+
+
+def magnitude(tensor):
+    return float(np.abs(tensor.numpy()).sum()) + 1
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+def test_first_order(case):
+    p = Problem(case, 11)
+    y, jv = td.jvp(p, p.x, p.v)
+    np.testing.assert_array_equal(y.numpy(), p(*p.x).numpy())
+    differences = difference(lambda t: p(*p.along(t, p.v)).numpy())
+    np.testing.assert_allclose(jv.numpy(), differences, rtol=1e-7, atol=1e-8 * magnitude(jv))
+
+    y, pullback = td.vjp(p, *p.x)
+    np.testing.assert_array_equal(y.numpy(), p(*p.x).numpy())
+    gradients = pullback(p.w)
+    for x, g in zip(p.x, gradients, strict=True):
+        assert g.shape == x.shape
+        assert g.dtype == x.dtype
+    assert dot(gradients, p.v) == pytest.approx(dot(p.w, jv), rel=1e-11, abs=1e-12 * magnitude(jv))
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+def test_second_order(case):
+    """w . D2f[u, v] by all four pairings of the modes, beside differences."""
+    p = Problem(case, 12)
+
+    def forward(*x):
+        return td.jvp(p, x, p.v)[1]
+
+    def reverse(*x):
+        return td.vjp(p, *x)[1](p.w)
+
+    by_difference = dot(p.w, td.tensor(difference(lambda t: forward(*p.along(t, p.u)).numpy())))
+    by_mode = {
+        "forward over forward": dot(p.w, td.jvp(forward, p.x, p.u)[1]),
+        "reverse over forward": dot(td.vjp(forward, *p.x)[1](p.w), p.u),
+        "forward over reverse": dot(td.jvp(reverse, p.x, p.u)[1], p.v),
+        "reverse over reverse": dot(td.vjp(reverse, *p.x)[1](p.v), p.u),
+    }
+    scale = magnitude(td.jvp(forward, p.x, p.u)[1])
+    for mode, value in by_mode.items():
+        assert value == pytest.approx(by_difference, rel=1e-6, abs=1e-7 * scale), mode
+        assert value == pytest.approx(by_mode["forward over forward"], rel=1e-10, abs=1e-11 * scale), mode
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+def test_backward_twice(case):
+    """The same through .backward(), whose gradients can be differentiated again."""
+    p = Problem(case, 13)
+    expected = td.vjp(p, *p.x)[1](p.w)
+    second = td.vjp(lambda *x: td.vjp(p, *x)[1](p.w), *p.x)[1](p.v)
+
+    x = tuple(td.copy(x) for x in p.x)
+    for leaf in x:
+        leaf.requires_grad = True
+    p(*x).backward(p.w, create_graph=True)
+    gradients = tuple(leaf.grad for leaf in x)
+    for gradient, want in zip(gradients, expected, strict=True):
+        np.testing.assert_array_equal(gradient.numpy(), want.numpy())
+    total = sum((g * v).sum() for g, v in zip(gradients, p.v, strict=True))
+    for leaf in x:
+        leaf.grad = None
+    if total.requires_grad:
+        total.backward()
+    for leaf, want in zip(x, second, strict=True):
+        got = np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy()
+        np.testing.assert_allclose(got, want.numpy(), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [td.float16, td.bfloat16, td.float32], ids=str)
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+def test_derivatives_keep_the_dtype(case, dtype):
+    if dtype not in case.dtypes:
+        return
+    arrays = case.arrays(14, dtype)
+    tensors = [ops.to_tensor(a, case.dtype_of_input(i, dtype)) for i, a in enumerate(arrays)]
+
+    def f(*primals):
+        inputs = list(tensors)
+        for i, primal in zip(case.differentiable, primals, strict=True):
+            inputs[i] = primal
+        return case.function(*inputs)
+
+    x = tuple(tensors[i] for i in case.differentiable)
+    y, pullback = td.vjp(f, *x)
+    assert [g.dtype for g in pullback(td.ones_like(y))] == [dtype] * len(x)
+    assert td.jvp(f, x, x)[1].dtype == y.dtype
+
+
+def test_gradients_through_casts():
+    x = td.tensor([1.0, 3.0], dtype=td.float64)
+    for dtype in (td.float32, td.float16, td.bfloat16):
+        gradient = td.grad(lambda x, dtype=dtype: (x.astype(dtype) * x.astype(dtype)).sum())(x)
+        assert gradient.dtype == td.float64
+        assert gradient.tolist() == [2, 6]
+    half, single = td.tensor([2.0], dtype=td.float16), td.tensor([5.0], dtype=td.float32)
+    gradients = td.grad(lambda a, b: (a * b).sum(), argnums=(0, 1))(half, single)
+    assert [g.dtype for g in gradients] == [td.float16, td.float32]
+    assert [g.tolist() for g in gradients] == [[5], [2]]
+    assert not td.grad(lambda x: x.astype(td.int32).astype(td.float64).sum())(x).numpy().any()
+
+
+# --- What has no derivative
+
+
+@pytest.mark.parametrize("case", [c for c in ops.ELEMENTWISE if not c.differentiable], ids=str)
+def test_derivative_zero(case):
+    if td.float64 not in case.dtypes:
+        return
+    x = tuple(ops.to_tensor(a, td.float64) for a in case.arrays(15, td.float64))
+
+    def f(*x):
+        return case.function(*x).astype(td.float64)
+
+    assert not td.jvp(f, x, x)[1].numpy().any()
+    y, pullback = td.vjp(f, *x)
+    assert not any(g.numpy().any() for g in pullback(td.ones_like(y)))
+
+
+@pytest.mark.parametrize("dtype", [d for d in ops.DTYPES if not ops.is_float(d)], ids=str)
+def test_integers_are_refused(dtype):
+    x = td.ones((3,), dtype=dtype)
+    for transform in (
+        lambda: td.grad(lambda x: (x * 1.0).sum())(x),
+        lambda: td.vjp(lambda x: x * 1.0, x),
+        lambda: td.jvp(lambda x: x * 1.0, (x,), (x,)),
+        lambda: td.jacobian(lambda x: x * 1.0)(x),
+        lambda: td.hessian(lambda x: (x * 1.0).sum())(x),
+        lambda: x.requires_grad_(),
+    ):
+        with pytest.raises(TypeError, match="floating-point") as caught:
+            transform()
+        assert str(dtype) in str(caught.value)
+
+
+# --- Kinks, ties and branches
+
+
+def gradient(f, *values):
+    x = td.tensor([float(v) for v in values], dtype=td.float64)
+    reverse = td.grad(lambda x: f(x).sum())(x).tolist()
+    columns = [td.jvp(lambda x: f(x).sum(), (x,), (td.tensor(e),))[1].tolist() for e in np.eye(len(values))]
+    assert reverse == columns
+    return reverse
+
+
+def test_kinks():
+    assert gradient(td.relu, 0, -0.0, -1, 2) == [0, 0, 0, 1]
+    assert gradient(td.abs, 0, -0.0, -1, 2) == [0, 0, -1, 1]
+    assert gradient(td.sign, 0, 3) == [0, 0]
+    assert td.hessian(lambda x: td.relu(x).sum())(td.tensor([0.0, 1.0])).tolist() == [[0, 0], [0, 0]]
+
+
+def test_ties_share_the_gradient():
+    assert gradient(lambda x: td.max(x), 1, 3, 3, 2) == [0, 0.5, 0.5, 0]
+    assert gradient(lambda x: td.min(x), 1, 3, 1, 1) == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
+    assert gradient(lambda x: td.maximum(x[:1], x[1:]), 2, 2) == [0.5, 0.5]
+    assert gradient(lambda x: td.minimum(x[:1], x[1:]), 2, 2) == [0.5, 0.5]
+    assert gradient(lambda x: td.maximum(x, x), 2) == [1]
+    matrix = td.tensor([[1.0, 1.0], [2.0, 1.0]])
+    assert td.grad(lambda x: td.max(x, axis=1).sum())(matrix).tolist() == [[0.5, 0.5], [1, 0]]
+
+
+BAD = [
+    ("log", lambda x: td.log(x), -1.0),
+    ("log at 0", lambda x: td.log(x), 0.0),
+    ("sqrt", lambda x: td.sqrt(x), 0.0),
+    ("sqrt of negative", lambda x: td.sqrt(x), -1.0),
+    ("reciprocal", lambda x: 1 / x, 0.0),
+    ("rsqrt", lambda x: td.rsqrt(x), 0.0),
+    ("exp", lambda x: td.exp(x), 1000.0),
+    ("pow", lambda x: x**0.5, 0.0),
+    ("norm", lambda x: td.sqrt((x * x).sum()) + 0 * x, 0.0),
+    ("asin", lambda x: td.asin(x), 1.0),
+    ("acosh", lambda x: td.acosh(x), 1.0),
+    ("atanh", lambda x: td.atanh(x), 1.0),
+    ("nan", lambda x: x * float("nan"), 1.0),
+    ("inf", lambda x: x * float("inf"), 1.0),
+]
+
+
+@pytest.mark.parametrize("name,branch,at", BAD, ids=[b[0] for b in BAD])
+def test_the_branch_not_taken_gets_zero(name, branch, at):
+    assert gradient(lambda x: td.where(x == at, 3 * x, branch(x)), at) == [3]
+    assert gradient(lambda x: td.where(x == at, 0.0, branch(x)), at) == [0]
+    assert gradient(lambda x: td.where(x != at, branch(x), 3 * x), at) == [3]
+    x = td.tensor([at])
+    second = td.hessian(lambda x: td.where(x == at, x * x, branch(x)).sum())(x)
+    assert second.tolist() == [[2]]
+
+
+def test_prod_at_zeros():
+    for values in ([2, 3, 4], [0, 3, 4], [0, 0, 4], [0, 0, 0]):
+        others = [float(np.prod(values[:i] + values[i + 1 :])) for i in range(3)]
+        assert gradient(td.prod, *values) == others
+        hessian = td.hessian(td.prod)(td.tensor(values, dtype=td.float64)).tolist()
+        a, b, c = values
+        assert hessian == [[0, c, b], [c, 0, a], [b, a, 0]]
+
+
+def test_powers():
+    def power_slope(x, n):
+        return gradient(lambda x: x**n, x)[0]
+
+    assert power_slope(0, 2) == 0
+    assert power_slope(0, 1) == 1
+    assert power_slope(0, 0) == 0
+    assert power_slope(-2, 3) == 12
+    assert power_slope(-2, -1) == -0.25
+    assert gradient(lambda x: td.tensor([0.0], dtype=td.float64) ** x, 2) == [0]
+    for k in range(1, 6):
+        f = lambda x: x**5
+        for _ in range(k):
+            f = td.grad(f)
+        expected = {1: 5, 2: 20, 3: 60, 4: 120, 5: 120}[k] * 2.0 ** (5 - k)
+        assert float(f(td.tensor(2.0, dtype=td.float64))) == pytest.approx(expected, rel=1e-13)
+    # At 0, where powers of x vanish or would divide by zero.
+    f = lambda x: x**3
+    assert [float(f(td.tensor(0.0)))] + [
+        float(g(td.tensor(0.0))) for g in (td.grad(f), td.grad(td.grad(f)), td.grad(td.grad(td.grad(f))))
+    ] == [0, 0, 0, 6]
+
+
+def test_softmax_of_large_logits():
+    for big in (1e4, -1e4):
+        x = td.tensor([big, 0.0, 0.0], dtype=td.float64)
+        for f in (td.softmax, td.log_softmax, lambda x: td.logsumexp(x)):
+            assert np.isfinite(td.jacobian(f)(x).numpy()).all()
+            assert np.isfinite(td.hessian(lambda x, f=f: f(x).sum())(x).numpy()).all()
+    logits = td.tensor([[1e4, -1e4, 0.0]], dtype=td.float64)
+    loss = lambda x: td.softmax_cross_entropy(x, td.tensor([1])).sum()
+    assert td.grad(loss)(logits).tolist() == [[1, -1, 0]]
+
+
+@pytest.mark.parametrize("at", [1e4, -1e4, 0.0], ids=str)
+def test_saturated_activations(at):
+    for f in (td.sigmoid, td.log_sigmoid, td.softplus, td.tanh, td.silu, td.gelu, td.erf):
+        x = td.tensor(at, dtype=td.float64)
+        for _ in range(3):
+            assert np.isfinite(float(f(x)))
+            f = td.grad(f)
