@@ -1,0 +1,237 @@
+"""Special values: NaN, infinities, signed zeros, overflow, integer corner cases."""
+
+import math
+
+import numpy as np
+import op_samplers as ops
+import pytest
+import tidu as td
+from scipy import special
+
+NAN, INF = math.nan, math.inf
+WIDE_FLOATS = [td.float32, td.float64]
+SPECIALS = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, 1e4, -1e4, INF, -INF, NAN, 1e-30, -1e-30, 100.5]
+
+# Where a limit is meant that NumPy's formula does not give.
+UNARY_EXPECTED = {
+    "silu": lambda x: np.where(x == -INF, 0.0, ops.REFERENCES["silu"](x)),
+    "gelu": lambda x: np.where(x == -INF, 0.0, ops.REFERENCES["gelu"](x)),
+    "log_sigmoid": lambda x: special.log_expit(x),
+    "relu": lambda x: np.maximum(x, 0),
+}
+
+
+@pytest.mark.parametrize("dtype", WIDE_FLOATS, ids=str)
+@pytest.mark.parametrize("case", [c for c in ops.ELEMENTWISE if len(c.inputs) == 1], ids=str)
+def test_unary_specials(case, dtype):
+    if dtype not in case.dtypes:
+        return
+    x = ops.to_array(ops.to_tensor(SPECIALS, dtype)).astype(np.float64)
+    with np.errstate(all="ignore"):
+        want = UNARY_EXPECTED.get(case.name, case.reference)(x)
+    ulps = 1e5 if case.name in ("tan", "gelu") else case.ulps
+    ops.assert_close(
+        case.function(ops.to_tensor(x, dtype)), want, case.result(dtype), ulps, message=case.name
+    )
+
+
+@pytest.mark.parametrize("dtype", WIDE_FLOATS, ids=str)
+@pytest.mark.parametrize("case", [c for c in ops.ELEMENTWISE if len(c.inputs) == 2], ids=str)
+def test_binary_specials(case, dtype):
+    if dtype not in case.dtypes:
+        return
+    values = ops.to_array(ops.to_tensor(SPECIALS, dtype)).astype(np.float64)
+    a, b = (grid.ravel() for grid in np.meshgrid(values, values))
+    with np.errstate(all="ignore"):
+        want = case.reference(a, b)
+    got = case.function(ops.to_tensor(a, dtype), ops.to_tensor(b, dtype))
+    if case.name in ("floor_divide", "remainder"):
+        divided = b != 0 if case.name == "remainder" else np.isfinite(a) & np.isfinite(b) & (b != 0)
+        keep = np.flatnonzero(divided & (np.abs(a) < 1e30))
+        want, got = want[keep], got[td.tensor(keep)]
+    ops.assert_close(got, want, case.result(dtype), case.ulps, message=case.name)
+
+
+def test_signed_zeros():
+    def is_negative(x):
+        return np.signbit(x.numpy()).tolist()
+
+    zeros = td.tensor([0.0, -0.0])
+    assert is_negative(zeros) == [False, True]
+    assert is_negative(-zeros) == [True, False]
+    assert is_negative(td.abs(zeros)) == [False, False]
+    for f in (
+        td.sqrt,
+        td.sin,
+        td.tan,
+        td.tanh,
+        td.expm1,
+        td.log1p,
+        td.asinh,
+        td.erf,
+        td.floor,
+        td.round,
+        td.trunc,
+    ):
+        assert is_negative(f(zeros)) == [False, True], f
+    assert td.reciprocal(zeros).tolist() == [INF, -INF]
+    assert is_negative(zeros * -1) == [True, False]
+    assert is_negative(td.ceil(td.tensor([-0.5]))) == [True]
+    assert td.atan2(zeros, td.tensor([-1.0, -1.0])).tolist() == pytest.approx([math.pi, -math.pi])
+
+
+def test_overflow_and_underflow():
+    x = td.tensor([1000.0, -1000.0, 89.0, -104.0], dtype=td.float32)
+    assert td.exp(x).tolist() == [INF, 0, INF, 0]
+    assert td.exp(td.tensor([1000.0, -1000.0], dtype=td.float64)).tolist() == [INF, 0]
+    assert td.log(td.tensor([0.0, -0.0, -1.0])).tolist()[:2] == [-INF, -INF]
+    assert math.isnan(td.log(td.tensor(-1.0)).tolist())
+    big = td.tensor([1e4, -1e4])
+    assert td.sigmoid(big).tolist() == [1, 0]
+    assert td.tanh(big).tolist() == [1, -1]
+    assert td.softplus(big).tolist() == [1e4, 0]
+    assert td.log_sigmoid(big).tolist() == [0, -1e4]
+    assert td.hypot(td.tensor(3e38), td.tensor(0.0)).tolist() == pytest.approx(3e38)
+    assert td.logaddexp(
+        td.tensor([1000.0, -INF, INF]), td.tensor([1000.0, -INF, INF])
+    ).tolist() == pytest.approx([1000 + math.log(2), -INF, INF])
+    half = td.tensor([60000.0], dtype=td.float16)
+    assert (half + half).tolist() == [INF]
+    assert td.tensor([3e38]).astype(td.bfloat16).tolist() == pytest.approx([3e38], rel=2**-8)
+    # A sum of half numbers is accumulated in float32, so ones above 2048 still count.
+    assert td.sum(td.ones((5000,), dtype=td.float16)).tolist() == 5000
+
+
+def test_subnormals_are_kept():
+    tiny = 2.0**-149
+    x = td.tensor([tiny, 3 * tiny, -tiny], dtype=td.float32)
+    np.testing.assert_array_equal((x + x).numpy(), np.array([2, 6, -2]) * np.float32(tiny))
+    assert td.sum(x).tolist() == 3 * tiny
+    assert (x > 0).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("dtype", WIDE_FLOATS, ids=str)
+def test_softmax_family_specials(dtype):
+    def tensor(*values):
+        return td.tensor([float(v) for v in values], dtype=dtype)
+
+    assert td.softmax(tensor(1e4, 0, -1e4)).tolist() == [1, 0, 0]
+    assert td.log_softmax(tensor(1e4, 0, -1e4)).tolist() == [0, -1e4, -2e4]
+    assert td.softmax(tensor(-INF, 0)).tolist() == [0, 1]
+    assert td.log_softmax(tensor(-INF, 0)).tolist() == [-INF, 0]
+    assert np.isnan(td.softmax(tensor(NAN, 0, 1)).numpy()).all()
+    assert td.softmax(tensor(1e30, 1e30)).tolist() == [0.5, 0.5]
+    assert td.logsumexp(tensor(-INF, -INF)).tolist() == -INF
+    assert td.logsumexp(tensor(INF, 0)).tolist() == INF
+    assert math.isnan(td.logsumexp(tensor(NAN, 0)).tolist())
+    assert td.logsumexp(tensor(1e4, 1e4)).tolist() == pytest.approx(1e4 + math.log(2))
+    assert td.logsumexp(tensor(-1e4, -1e4)).tolist() == pytest.approx(-1e4 + math.log(2))
+    gradient = td.grad(td.logsumexp)
+    assert gradient(tensor(-INF, -INF)).tolist() == [0, 0]
+    assert gradient(tensor(-INF, 1)).tolist() == [0, 1]
+    for label, loss in ((0, 0), (1, 1e4), (2, 2e4)):
+        assert td.softmax_cross_entropy(tensor(1e4, 0, -1e4)[None], td.tensor([label])).tolist() == [loss]
+    with pytest.raises(IndexError, match="softmax_cross_entropy"):
+        td.softmax_cross_entropy(tensor(1, 2)[None], td.tensor([2]))
+
+
+@pytest.mark.parametrize("dtype", ops.FLOATS, ids=str)
+def test_extremes_and_nan(dtype):
+    for n in (3, 40, 1023):
+        for at in (0, n // 2, n - 1):
+            values = np.arange(n, dtype=np.float32) % 50
+            values[at] = NAN
+            x = ops.to_tensor(values, dtype)
+            assert math.isnan(td.max(x).tolist())
+            assert math.isnan(td.min(x).tolist())
+            assert td.argmax(x).tolist() == td.argmin(x).tolist() == at
+            assert math.isnan(td.sum(x).tolist())
+            column = x.reshape(-1, 1)
+            assert math.isnan(td.max(column, axis=0).tolist()[0])
+            assert td.argmax(column, axis=0).tolist() == [at]
+    assert td.maximum(td.tensor([NAN, 1.0]), td.tensor([1.0, NAN])).astype(dtype).tolist() != [1, 1]
+    low = ops.to_tensor([-INF, -INF], dtype)
+    assert td.max(low).tolist() == -INF
+    assert td.argmax(low).tolist() == 0
+    assert td.any(ops.to_tensor([0, NAN], dtype)).tolist() is True
+    assert td.all(ops.to_tensor([INF, NAN], dtype)).tolist() is True
+
+
+@pytest.mark.parametrize("dtype", ops.DTYPES, ids=str)
+def test_arg_extremes_take_the_first_of_ties(dtype):
+    rng = np.random.default_rng(31)
+    for shape in ((5,), (1023,), (37, 65), (3, 4, 5)):
+        values = rng.integers(0, 2, shape)
+        x = ops.to_tensor(values, dtype)
+        for axis in (None, *range(len(shape))):
+            np.testing.assert_array_equal(td.argmax(x, axis=axis).numpy(), values.argmax(axis=axis))
+            np.testing.assert_array_equal(td.argmin(x, axis=axis).numpy(), values.argmin(axis=axis))
+
+
+# --- Integers
+
+
+@pytest.mark.parametrize("dtype", ops.INTEGERS, ids=str)
+def test_integer_corners(dtype):
+    kind = ops.array_dtype(dtype)
+    info = np.iinfo(kind)
+    low, high = int(info.min), int(info.max)
+
+    def integers(*values):
+        return td.tensor(np.array(values, kind))
+
+    x = integers(low, high, 0, 1)
+    zero = integers(0, 0, 0, 0)
+    assert (x // zero).tolist() == [0] * 4
+    assert (x % zero).tolist() == [0] * 4
+    assert (x + integers(1, 1, 1, 1)).tolist() == [low + 1, low, 1, 2]
+    assert (x - integers(1, 1, 1, 1)).tolist() == [high, high - 1, -1 if low else high, 0]
+    assert td.square(integers(2, 3)).tolist() == [4, 9]
+    total = 2 * high if kind.itemsize < 8 else -2 if low else 2**64 - 2
+    assert td.sum(integers(high, high)).tolist() == total
+    if low:
+        minus_one = integers(-1, -1, -1, -1)
+        assert (x // minus_one).tolist() == [low, -high, 0, -1]
+        assert (x % minus_one).tolist() == [0, 0, 0, 0]
+        assert td.abs(x).tolist() == [low, high, 0, 1]
+        assert (-x).tolist() == [low, -high, 0, -1]
+        assert (integers(-7, 7, -7, 7) // integers(2, -2, -2, 2)).tolist() == [-4, -4, 3, 3]
+        assert (integers(-7, 7, -7, 7) % integers(2, -2, -2, 2)).tolist() == [1, -1, -1, 1]
+        assert (integers(2, 1, -1, -1, 0) ** integers(-1, -3, -3, -2, -1)).tolist() == [0, 1, -1, 1, 0]
+        assert (integers(low, -1) >> integers(63, 63)).tolist() == [-1, -1]
+        assert (integers(1, -1) << integers(-1, 100)).tolist() == [0, 0]
+    assert (x / integers(2, 2, 2, 2)).dtype == td.float32
+    assert (integers(1, 1) / integers(0, 1)).tolist() == [INF, 1]
+    assert (integers(0, 0) ** integers(0, 1)).tolist() == [1, 0]
+
+
+def test_large_integers_are_exact():
+    big = 2**53 + 1
+    x = td.tensor([big, -big], dtype=td.int64)
+    assert (x + 0).tolist() == [big, -big]
+    assert (x * 1).tolist() == [big, -big]
+    assert td.max(x).tolist() == big
+    assert td.sum(x[:1]).tolist() == big
+    assert (x == x + 1).tolist() == [False, False]
+    assert (x @ td.tensor([1, 0])).tolist() == big
+    assert td.tensor([2**64 - 1], dtype=td.uint64).tolist() == [2**64 - 1]
+
+
+def test_power_corners():
+    f64 = lambda x: td.tensor(float(x), dtype=td.float64)
+    for a, b, want in [
+        (0, 0, 1),
+        (NAN, 0, 1),
+        (1, NAN, 1),
+        (0, -1, INF),
+        (-8, 3, -512),
+        (-1, INF, 1),
+        (0.5, INF, 0),
+        (2, -INF, 0),
+        (INF, -1, 0),
+        (-INF, 3, -INF),
+        (2, 1024, INF),
+        (2, -1075, 0),
+    ]:
+        assert (f64(a) ** f64(b)).tolist() == want, (a, b)
+    assert math.isnan((f64(-8) ** f64(1 / 3)).tolist())

@@ -1,0 +1,99 @@
+"""Random numbers: reproducible from their key, independent of each other, distributed as they say."""
+
+import numpy as np
+import pytest
+import tidu as td
+from scipy import stats
+
+N = 200_000
+
+
+def key(seed=0):
+    return td.random.key(seed)
+
+
+def test_keys():
+    assert key().shape == (2,)
+    assert key().dtype == td.uint32
+    assert key(3).tolist() == key(3).tolist()
+    parts = td.random.split(key(1), 100)
+    assert parts.shape == (100, 2)
+    seen = {tuple(part) for part in parts.tolist()} | {tuple(key(i).tolist()) for i in range(100)}
+    seen |= {tuple(td.random.fold_in(key(1), i).tolist()) for i in range(100)}
+    assert len(seen) == 300
+
+
+def test_a_number_depends_on_key_and_position_alone():
+    long = td.random.bits(key(5), (1000,)).numpy()
+    for n in (1, 3, 4, 5, 999):
+        np.testing.assert_array_equal(td.random.bits(key(5), (n,)).numpy(), long[:n])
+    np.testing.assert_array_equal(td.random.bits(key(5), (10, 100)).numpy(), long.reshape(10, 100))
+    assert (td.random.bits(key(6), (1000,)).numpy() != long).mean() > 0.99
+    assert td.random.bits(key(5), (0, 3)).shape == (0, 3)
+    assert td.random.uniform(key(5)).shape == ()
+
+
+@pytest.mark.parametrize("dtype", [td.float16, td.bfloat16, td.float32, td.float64], ids=str)
+def test_uniform(dtype):
+    x = td.random.uniform(key(1), (N,), low=-2, high=3, dtype=dtype)
+    assert x.dtype == dtype
+    values = x.astype(td.float64).numpy()
+    assert values.min() >= -2
+    assert values.max() < 3
+    if dtype in (td.float32, td.float64):
+        assert stats.kstest(values, stats.uniform(-2, 5).cdf).pvalue > 1e-3
+    assert values.mean() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+def test_normal(dtype):
+    x = td.random.normal(key(2), (N,), mean=1, std=2, dtype=dtype)
+    assert x.dtype == dtype
+    values = x.numpy().astype(float)
+    assert np.isfinite(values).all()
+    assert stats.kstest(values, stats.norm(1, 2).cdf).pvalue > 1e-3
+    # Neighbours come from one block of bits.
+    assert abs(np.corrcoef(values[::2], values[1::2])[0, 1]) < 0.01
+    assert np.abs((values - 1) / 2).max() > 4
+
+
+def test_bits():
+    bits = td.random.bits(key(3), (N,)).numpy()
+    assert bits.dtype == np.uint32
+    ones = np.unpackbits(bits.view(np.uint8).reshape(-1, 4), axis=1).mean(axis=0)
+    np.testing.assert_allclose(ones, 0.5, atol=5 * 0.5 / np.sqrt(N))
+
+
+def test_bernoulli():
+    for p in (0, 0.3, 1):
+        x = td.random.bernoulli(key(4), p, (N,))
+        assert x.dtype == td.bool
+        assert x.numpy().mean() == pytest.approx(p, abs=5 * np.sqrt(p * (1 - p) / N))
+
+
+def test_randint():
+    x = td.random.randint(key(5), (N,), low=-3, high=4)
+    assert x.dtype == td.int64
+    counts = np.bincount(x.numpy() + 3)
+    assert len(counts) == 7
+    assert stats.chisquare(counts).pvalue > 1e-3
+    assert td.random.randint(key(5), (10,), low=5, high=6).tolist() == [5] * 10
+    with pytest.raises(ValueError):
+        td.random.randint(key(5), (3,), low=2, high=2)
+
+
+def test_permutation():
+    x = td.random.permutation(key(6), 1000).numpy()
+    np.testing.assert_array_equal(np.sort(x), np.arange(1000))
+    assert (x != np.arange(1000)).mean() > 0.9
+    first = [int(td.random.permutation(td.random.fold_in(key(7), i), 4)[0]) for i in range(1000)]
+    assert stats.chisquare(np.bincount(first, minlength=4)).pvalue > 1e-3
+    rows = td.random.permutation(key(8), td.tensor(np.arange(12).reshape(6, 2))).numpy()
+    assert sorted(map(tuple, rows)) == sorted(map(tuple, np.arange(12).reshape(6, 2)))
+    assert td.random.permutation(key(6), 0).shape == (0,)
+
+
+def test_samples_are_differentiable_in_their_parameters():
+    scale = td.tensor(2.0)
+    g = td.grad(lambda s: td.sum(td.random.normal(key(9), (5,)) * s))(scale)
+    assert g.tolist() == pytest.approx(float(td.sum(td.random.normal(key(9), (5,)))))
