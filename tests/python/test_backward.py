@@ -1,0 +1,211 @@
+"""backward(): accumulation, freeing, long chains, errors on the way."""
+
+import time
+
+import numpy as np
+import pytest
+import tidu as td
+
+
+def leaf(*values):
+    x = td.tensor([float(v) for v in values], dtype=td.float64)
+    x.requires_grad = True
+    return x
+
+
+def test_accumulation():
+    x = leaf(1, 2)
+    (x * x).sum().backward()
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [4, 8]
+    x.grad = None
+    assert x.grad is None
+    y = x * 3
+    y.backward(td.tensor([1.0, 10.0], dtype=td.float64))
+    assert x.grad.tolist() == [3, 30]
+
+
+def test_gradient_argument():
+    x = leaf(1, 2)
+    with pytest.raises((ValueError, td.GradientError), match="backward"):
+        (x * x).backward()
+    with pytest.raises(ValueError):
+        (x * x).backward(td.ones((3,), dtype=td.float64))
+    with pytest.raises(td.GradientError):
+        td.ones((1,)).backward()
+    assert x.grad is None
+
+
+def test_a_graph_is_freed_once():
+    x = leaf(1, 2)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [4, 8]
+    with pytest.raises(td.GradientError, match="retain_graph"):
+        y.backward()
+    assert x.grad.tolist() == [4, 8]
+
+
+def test_diamonds_and_fan_out():
+    x = leaf(2)
+    y = x
+    for _ in range(20):
+        y = y + y
+    y.backward()
+    assert x.grad.tolist() == [2.0**20]
+
+
+def test_a_leaf_used_by_two_graphs_and_one_unused():
+    x, unused = leaf(3), leaf(1)
+    first, second = x * x, x * x * x
+    (first + second).backward()
+    assert x.grad.tolist() == [6 + 27]
+    assert unused.grad is None
+    assert td.grad(lambda x: (unused * 1).sum())(td.tensor([1.0])).tolist() == [0]
+
+
+def chain(n, live_bytes):
+    """Processor seconds and peak bytes of a chain of n operations and its derivative, and bytes left over."""
+    before = live_bytes()
+    td.cpu.reset_peak_memory()
+    start = time.process_time()
+    x = td.tensor(1.0, dtype=td.float64)
+    x.requires_grad = True
+    y = x
+    for _ in range(n // 2):
+        y = y * 0.5
+        y = y * 2.0
+    y.backward()
+    assert x.grad.tolist() == 1
+    del x, y
+    seconds = time.process_time() - start
+    peak = td.cpu.memory_stats()["peak_bytes"] - before
+    return seconds, peak, live_bytes() - before
+
+
+def test_a_chain_of_a_million_operations(live_bytes):
+    short_seconds, short_peak, _ = chain(100_000, live_bytes)
+    seconds, peak, left = chain(1_000_000, live_bytes)
+    assert left == 0
+    assert peak < 12 * short_peak
+    assert seconds < 25 * short_seconds
+
+
+def test_a_long_chain_is_released_unused(live_bytes):
+    before = live_bytes()
+    x = leaf(1)
+    y = x
+    for _ in range(300_000):
+        y = y + 1.0
+    del y
+    assert live_bytes() - before <= 8
+    tangent = td.jvp(lambda x: repeat(x, 20_000), (x.detach(),), (x.detach(),))[1]
+    assert tangent.tolist() == [1]
+    assert td.grad(lambda x: repeat(x, 300_000).sum())(x.detach()).tolist() == [1]
+
+
+def repeat(x, n):
+    for _ in range(n):
+        x = x + 1.0
+    return x
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_an_exception_in_backward_leaves_nothing(create_graph, live_bytes):
+    @td.custom_vjp
+    def fails(x):
+        return x * 1
+
+    def forward(x):
+        return x * 1, None
+
+    def backward(residuals, cotangent):
+        raise ArithmeticError("in the middle")
+
+    fails.defvjp(forward, backward)
+
+    def attempt():
+        x = td.tensor(np.ones(10_000))
+        x.requires_grad = True
+        y = td.exp(td.sin(x))
+        for _ in range(5):
+            y = td.exp(td.sin(y))
+        y = fails(y)
+        for _ in range(5):
+            y = td.exp(td.sin(y))
+        with pytest.raises(ArithmeticError, match="in the middle"):
+            y.sum().backward(create_graph=create_graph)
+        with pytest.raises(ArithmeticError, match="in the middle"):
+            td.grad(lambda x: fails(td.exp(x)).sum())(x.detach())
+        assert x.grad is None
+
+    attempt()
+    before = live_bytes()
+    attempt()
+    assert live_bytes() == before
+    assert td.grad(lambda x: (x * x).sum())(td.tensor([3.0])).tolist() == [6]
+
+
+def test_overwritten_value_leaves_nothing(live_bytes):
+    def attempt():
+        x = td.tensor(np.ones(10_000))
+        x.requires_grad = True
+        y = x * 1
+        z = td.exp(y * y)
+        y += 1
+        with pytest.raises(td.GradientError):
+            z.sum().backward()
+
+    attempt()
+    before = live_bytes()
+    attempt()
+    assert live_bytes() == before
+
+
+def test_gradients_free_their_graphs(live_bytes):
+    x = td.tensor(np.ones(10_000))
+
+    def work():
+        td.grad(lambda x: td.exp(td.sin(x)).sum())(x)
+        td.hvp(lambda x: td.exp(td.sin(x)).sum(), (x,), (x,))
+        y, pullback = td.vjp(td.exp, x)
+        pullback(y)
+        leaf = td.copy(x)
+        leaf.requires_grad = True
+        td.exp(leaf).sum().backward()
+        (td.exp(leaf) * leaf).sum()
+
+    work()
+    before = live_bytes()
+    for _ in range(3):
+        work()
+    assert live_bytes() == before
+
+
+def test_out_of_memory(live_bytes):
+    before = live_bytes()
+    x = td.ones((1000,))
+    td.cpu.empty_cache()
+    td.cpu.set_memory_limit(64 << 20)
+    try:
+        with pytest.raises(MemoryError, match=r"\d") as caught:
+            td.ones((100 << 20,))
+        assert "400" in str(caught.value) or str(400 << 20) in str(caught.value)
+        with pytest.raises(MemoryError):
+            td.broadcast_to(x, (100_000, 1000)) + x
+        big = td.ones((4 << 20,))
+        leaf = td.copy(big)
+        leaf.requires_grad = True
+        with pytest.raises(MemoryError):
+            y = leaf
+            for _ in range(10):
+                y = td.sin(y)
+            y.sum().backward()
+        del big, leaf, y
+        assert td.sum(x + x).tolist() == 2000
+    finally:
+        td.cpu.set_memory_limit(1 << 40)
+    del caught, x
+    assert live_bytes() == before
+    assert td.sum(td.ones((20 << 20,))).tolist() == 20 << 20
