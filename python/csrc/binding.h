@@ -139,6 +139,7 @@ void bind_creation(py::module_& m);    // creation.cpp
 void bind_exchange(py::module_& m);    // exchange.cpp: buffers, DLPack
 void bind_transforms(py::module_& m);  // transforms.cpp
 void bind_system(py::module_& m);      // system.cpp: memory, threads, what there is
+void bind_training(py::module_& m);    // training.cpp: layer 6
 
 }  // namespace tidu::python
 

@@ -28,4 +28,5 @@ PYBIND11_MODULE(_core, m) {
   bind_random(m);
   bind_transforms(m);
   bind_system(m);
+  bind_training(m);
 }

@@ -1,0 +1,328 @@
+// Layer 6 as tidu._core._training: losses, initialisers, fused updates, readers, the batch loader, files.
+#include <pybind11/stl/filesystem.h>
+
+#include "binding.h"
+#include "data/csv.h"
+#include "data/fashion_mnist.h"
+#include "data/idx.h"
+#include "data/loader.h"
+#include "io/safetensors.h"
+#include "nn/functional.h"
+#include "nn/init.h"
+#include "ops/update.h"
+#include "optim/clip.h"
+
+namespace tidu::python {
+namespace {
+
+using OptionalTensor = std::optional<Tensor>;
+
+void bind_losses(py::module_& m) {
+  using nn::reduction_from_name;
+  m.def(
+      "cross_entropy",
+      [](const Tensor& logits, const Tensor& targets, const std::string& reduction, double label_smoothing,
+         std::optional<int64_t> ignore_index) {
+        return nn::cross_entropy(logits, targets, reduction_from_name(reduction), label_smoothing,
+                                 ignore_index);
+      },
+      py::arg("logits"), py::arg("targets"), py::arg("reduction") = "mean", py::arg("label_smoothing") = 0.0,
+      py::arg("ignore_index") = -100,
+      R"(The cross-entropy of softmax(logits) with targets. The class axis is the last of logits (N, C) or (C), and the
+second of (N, C, d1, ..). Targets are
+
+- class indices, integers of the shape of the logits without the class axis: -log_softmax(logits)[target]. Where
+  the target is `ignore_index` the loss is 0, and the mean is taken over the others;
+- or probabilities, floating-point of the logits' shape: -sum_c target_c log_softmax(logits)_c.
+
+`label_smoothing` e mixes the targets with the uniform distribution: (1 - e) target + e / C. `reduction` is "mean",
+"sum" or "none". ShapeError where shapes do not fit, IndexError for a class index out of range.)");
+  m.def(
+      "nll_loss",
+      [](const Tensor& log_probabilities, const Tensor& targets, const std::string& reduction,
+         std::optional<int64_t> ignore_index) {
+        return nn::nll_loss(log_probabilities, targets, reduction_from_name(reduction), ignore_index);
+      },
+      py::arg("log_probabilities"), py::arg("targets"), py::arg("reduction") = "mean",
+      py::arg("ignore_index") = -100,
+      "-log_probabilities[target] along the class axis: cross_entropy for what log_softmax gave.");
+  m.def(
+      "binary_cross_entropy",
+      [](const Tensor& probabilities, const Tensor& targets, const std::string& reduction) {
+        return nn::binary_cross_entropy(probabilities, targets, reduction_from_name(reduction));
+      },
+      py::arg("probabilities"), py::arg("targets"), py::arg("reduction") = "mean",
+      "-(t log(p) + (1 - t) log(1 - p)) of probabilities p and targets t of one shape, the logarithms held "
+      "at "
+      "-100 or above.");
+  m.def(
+      "binary_cross_entropy_with_logits",
+      [](const Tensor& logits, const Tensor& targets, const std::string& reduction,
+         const OptionalTensor& pos_weight) {
+        return nn::binary_cross_entropy_with_logits(logits, targets, reduction_from_name(reduction),
+                                                    pos_weight.value_or(Tensor()));
+      },
+      py::arg("logits"), py::arg("targets"), py::arg("reduction") = "mean",
+      py::arg("pos_weight") = py::none(),
+      "binary_cross_entropy of sigmoid(logits), without overflow or cancellation: w t softplus(-x) + (1 - t) "
+      "softplus(x).\n`pos_weight` w broadcasts to the logits' shape; left out, it is 1.");
+  const auto regression = [&](const char* name, Tensor (*loss)(const Tensor&, const Tensor&, nn::Reduction),
+                              const char* doc) {
+    m.def(
+        name,
+        [loss](const Tensor& prediction, const Tensor& target, const std::string& reduction) {
+          return loss(prediction, target, reduction_from_name(reduction));
+        },
+        py::arg("prediction"), py::arg("target"), py::arg("reduction") = "mean", doc);
+  };
+  regression("mse_loss", nn::mse_loss, "(p - t)^2 of predictions and targets of one shape.");
+  regression("l1_loss", nn::l1_loss, "|p - t| of predictions and targets of one shape.");
+  m.def(
+      "huber_loss",
+      [](const Tensor& prediction, const Tensor& target, double delta, const std::string& reduction) {
+        return nn::huber_loss(prediction, target, delta, reduction_from_name(reduction));
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("delta") = 1.0, py::arg("reduction") = "mean",
+      "d^2 / 2 where d = |p - t| is at most delta, else delta (d - delta / 2); p and t have one shape.");
+}
+
+void bind_layers(py::module_& m) {
+  m.def(
+      "linear",
+      [](const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
+        return linear(x, weight, bias.value_or(Tensor()));
+      },
+      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(),
+      "x @ weight^T + bias, the weight of shape (outputs, inputs), the bias of (outputs) or None.");
+  m.def("dropout", &nn::dropout, py::arg("x"), py::arg("p"), py::arg("key"), py::arg("training") = true,
+        "In training, each element is 0 with probability p, else x / (1 - p); otherwise x itself.");
+  m.def(
+      "layer_norm",
+      [](const Tensor& x, const Shape& shape, const OptionalTensor& weight, const OptionalTensor& bias,
+         double eps) {
+        return nn::layer_norm(x, shape, weight.value_or(Tensor()), bias.value_or(Tensor()), eps);
+      },
+      py::arg("x"), py::arg("shape"), py::arg("weight") = py::none(), py::arg("bias") = py::none(),
+      py::arg("eps") = 1e-5,
+      "(x - mean) / sqrt(var + eps) * weight + bias over the trailing axes, which have `shape`; the variance "
+      "is the biased one.");
+  m.def("embedding", &nn::embedding, py::arg("indices"), py::arg("weight"),
+        "Rows of weight (count, size) at integer indices of any shape: indices.shape + (size,).");
+}
+
+nn::Fan fan_from_name(const std::string& name) {
+  if (name == "fan_in") return nn::Fan::in;
+  if (name == "fan_out") return nn::Fan::out;
+  fail<ValueError>("[init] mode must be 'fan_in' or 'fan_out', not '", name, "'");
+}
+
+void bind_initialisers(py::module_& m) {
+  const auto xavier = [&](const char* name, auto make, const char* doc) {
+    m.def(name, make, py::arg("key"), py::arg("shape"), py::arg("gain") = 1.0,
+          py::arg("dtype") = kDefaultFloat, doc);
+  };
+  const auto kaiming = [&](const char* name, auto make, const char* doc) {
+    m.def(
+        name,
+        [make](const Tensor& key, const Shape& shape, double gain, const std::string& mode, DType dtype) {
+          return make(key, shape, gain, fan_from_name(mode), dtype);
+        },
+        py::arg("key"), py::arg("shape"), py::arg("gain") = nn::kReluGain, py::arg("mode") = "fan_in",
+        py::arg("dtype") = kDefaultFloat, doc);
+  };
+  xavier("xavier_uniform", &nn::xavier_uniform,
+         "Uniform in [-a, a) with a = gain sqrt(6 / (fan_in + fan_out)) for a weight (outputs, inputs, ..).");
+  xavier(
+      "xavier_normal", &nn::xavier_normal,
+      "Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)) for a weight (outputs, inputs, ..).");
+  kaiming(
+      "kaiming_uniform", &nn::kaiming_uniform,
+      "Uniform in [-a, a) with a = gain sqrt(3 / fan); the default gain, sqrt(2), is that of relu. `mode` "
+      "is \"fan_in\" or \"fan_out\".");
+  kaiming(
+      "kaiming_normal", &nn::kaiming_normal,
+      "Normal with standard deviation gain / sqrt(fan); the default gain, sqrt(2), is that of relu. `mode` "
+      "is \"fan_in\" or \"fan_out\".");
+}
+
+// The updates overwrite leaves that require grad, of which no derivative may know.
+void update(const Primitive& primitive, const Tensors& state, const Tensors& gradients, const Attrs& attrs) {
+  const GradMode off(false);
+  apply_update(primitive, state, gradients, attrs);
+}
+
+void bind_updates(py::module_& m) {
+  m.def("sgd_update", [](const Tensors& state, const Tensors& gradients, double lr, double momentum,
+                         double weight_decay, bool nesterov, bool first) {
+    update(primitives::sgd_update, state, gradients,
+           SgdAttrs{static_cast<int>(gradients.size()), lr, momentum, weight_decay, nesterov, first});
+  });
+  m.def("adam_update", [](const Tensors& state, const Tensors& gradients, double lr, double beta1,
+                          double beta2, double eps, double weight_decay, bool decoupled, int64_t step) {
+    update(
+        primitives::adam_update, state, gradients,
+        AdamAttrs{static_cast<int>(gradients.size()), lr, beta1, beta2, eps, weight_decay, decoupled, step});
+  });
+  m.def("rmsprop_update", [](const Tensors& state, const Tensors& gradients, double lr, double alpha,
+                             double eps, double weight_decay, double momentum) {
+    update(primitives::rmsprop_update, state, gradients,
+           RmspropAttrs{static_cast<int>(gradients.size()), lr, alpha, eps, weight_decay, momentum});
+  });
+}
+
+void bind_clipping(py::module_& m) {
+  const auto tensors_of = [](const py::object& params) {
+    if (is_tensor(params.ptr())) return Tensors{tensor_of(params.ptr())};
+    Tensors tensors;
+    for (const py::handle param : params) tensors.push_back(param.cast<Tensor>());
+    return tensors;
+  };
+  m.def(
+      "clip_grad_norm_",
+      [tensors_of](const py::object& params, double max_norm) {
+        return optim::clip_grad_norm(tensors_of(params), max_norm);
+      },
+      py::arg("params"), py::arg("max_norm"),
+      "Scales the gradients by min(1, max_norm / (norm + 1e-6)), where norm is the Euclidean norm of all of "
+      "them "
+      "together, and returns the norm.");
+  m.def(
+      "clip_grad_value_",
+      [tensors_of](const py::object& params, double max_value) {
+        optim::clip_grad_value(tensors_of(params), max_value);
+      },
+      py::arg("params"), py::arg("max_value"),
+      "Holds each element of the gradients in [-max_value, max_value].");
+}
+
+void bind_files(py::module_& m) {
+  m.def("save_safetensors", &io::save, py::arg("path"), py::arg("tensors"), py::arg("metadata"));
+  m.def("load_safetensors", [](const io::Path& path) {
+    io::Saved saved = io::load(path);
+    return std::pair(std::move(saved.tensors), std::move(saved.metadata));
+  });
+}
+
+// A loader whose thread may call Python: whoever waits for the thread lets go of the lock.
+class Loader {
+ public:
+  Loader(const data::TensorDataset& dataset, data::LoaderOptions options)
+      : loader_(std::make_unique<data::DataLoader>(dataset, std::move(options))) {}
+  Loader(int64_t size, py::function gather, data::LoaderOptions options) {
+    const std::shared_ptr<PyObject> function = keep(gather.ptr());
+    const auto call = [function](const Tensor& indices) {
+      const py::gil_scoped_acquire lock;
+      return py::reinterpret_borrow<py::function>(function.get())(indices).cast<Tensors>();
+    };
+    loader_ = std::make_unique<data::DataLoader>(size, call, std::move(options));
+  }
+  ~Loader() {
+    const py::gil_scoped_release unlocked;
+    loader_.reset();
+  }
+
+  std::optional<Tensors> next() {
+    const py::gil_scoped_release unlocked;
+    return loader_->next();
+  }
+  void seek(int64_t epoch, int64_t batch) {
+    const py::gil_scoped_release unlocked;
+    loader_->seek({epoch, batch});
+  }
+  void stop() { seek(loader_->position().epoch, loader_->position().batch); }
+  std::pair<int64_t, int64_t> position() const {
+    return {loader_->position().epoch, loader_->position().batch};
+  }
+  int64_t num_batches() const { return loader_->num_batches(); }
+
+ private:
+  std::unique_ptr<data::DataLoader> loader_;
+};
+
+void bind_data(py::module_& m) {
+  py::class_<data::TensorDataset>(m, "TensorDataset")
+      .def(py::init<Tensors>())
+      .def("__len__", &data::TensorDataset::size);
+  const auto options = [](const Tensor& key, int64_t batch_size, bool shuffle, bool drop_last, int prefetch) {
+    data::LoaderOptions result;
+    result.batch_size = batch_size;
+    result.shuffle = shuffle;
+    result.key = key;
+    result.drop_last = drop_last;
+    result.prefetch = prefetch;
+    return result;
+  };
+  py::class_<Loader>(m, "DataLoader")
+      .def(py::init([options](const data::TensorDataset& dataset, const Tensor& key, int64_t batch_size,
+                              bool shuffle, bool drop_last, int prefetch) {
+        return std::make_unique<Loader>(dataset, options(key, batch_size, shuffle, drop_last, prefetch));
+      }))
+      .def(py::init([options](int64_t size, py::function gather, const Tensor& key, int64_t batch_size,
+                              bool shuffle, bool drop_last, int prefetch) {
+        return std::make_unique<Loader>(size, std::move(gather),
+                                        options(key, batch_size, shuffle, drop_last, prefetch));
+      }))
+      .def("__len__", &Loader::num_batches)
+      .def("next", &Loader::next)
+      .def("seek", &Loader::seek)
+      .def("stop", &Loader::stop)
+      .def_property_readonly("position", &Loader::position);
+
+  m.attr("FASHION_MNIST_ROOT") = data::FashionMnist::kDefaultRoot;
+  m.attr("FASHION_MNIST_CLASSES") = data::FashionMnist::kClasses;
+  m.def("fashion_mnist", [](bool train, const io::Path& root) {
+    data::FashionMnist half = data::fashion_mnist(train, root);
+    return std::pair(half.images, half.labels);
+  });
+  m.def(
+      "read_idx", [](const io::Path& path) { return data::read_idx(path); }, py::arg("path"),
+      "The tensor in an IDX file (the format of MNIST), plain or gzipped. A damaged file is an OSError that "
+      "says "
+      "what is wrong with it.");
+  py::class_<data::CsvTable>(m, "CsvTable", "What read_csv gives.")
+      .def_readonly("values", &data::CsvTable::values, "(rows, columns), without the label column.")
+      .def_readonly("columns", &data::CsvTable::columns, "The columns' names; empty without a header.")
+      .def_property_readonly(
+          "labels",
+          [](const data::CsvTable& table) {
+            return table.labels.defined() ? std::optional(table.labels) : std::nullopt;
+          },
+          "(rows); of text labels the positions in `classes`. None without a label column.")
+      .def_readonly("classes", &data::CsvTable::classes, "The distinct text labels in alphabetical order.");
+  m.def(
+      "read_csv",
+      [](const io::Path& path, const std::string& delimiter, bool header,
+         const std::optional<std::variant<std::string, int64_t>>& label_column, DType dtype) {
+        if (delimiter.size() != 1)
+          fail<ValueError>("[read_csv] the delimiter must be one character, not '", delimiter, "'");
+        data::CsvOptions options;
+        options.delimiter = delimiter[0];
+        options.header = header;
+        options.dtype = dtype;
+        if (label_column)
+          std::visit([&](const auto& column) { options.label_column = column; }, *label_column);
+        return data::read_csv(path, options);
+      },
+      py::arg("path"), py::arg("delimiter") = ",", py::arg("header") = true,
+      py::arg("label_column") = py::none(), py::arg("dtype") = kDefaultFloat,
+      "A table of numbers from a CSV file, plain or gzipped: an object with `values`, `columns`, `labels` "
+      "and "
+      "`classes`.\n`label_column`, a name or a position, is held apart. A field that is no number is an "
+      "OSError "
+      "that names line and column.");
+}
+
+}  // namespace
+
+void bind_training(py::module_& core) {
+  py::module_ m = core.def_submodule("_training", "What tidu.nn, optim, data and io stand on.");
+  bind_losses(m);
+  bind_layers(m);
+  bind_initialisers(m);
+  bind_updates(m);
+  bind_clipping(m);
+  bind_data(m);
+  bind_files(m);
+}
+
+}  // namespace tidu::python
