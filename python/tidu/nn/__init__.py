@@ -1,0 +1,41 @@
+"""Neural networks: modules, functions, initialisers."""
+
+from . import functional, init
+from .layers import (
+    GELU,
+    Dropout,
+    Embedding,
+    Flatten,
+    LayerNorm,
+    Linear,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
+from .module import Module, Parameter, functional_call
+from .random import manual_seed, next_key
+
+__all__ = [
+    "GELU",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "LayerNorm",
+    "Linear",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "functional",
+    "functional_call",
+    "init",
+    "manual_seed",
+    "next_key",
+]

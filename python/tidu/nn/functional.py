@@ -1,0 +1,40 @@
+"""Losses and the functions behind the layers."""
+
+from .. import gelu, log_sigmoid, log_softmax, one_hot, relu, sigmoid, silu, softmax, softplus, tanh
+from .._core import _training
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "embedding",
+    "gelu",
+    "huber_loss",
+    "l1_loss",
+    "layer_norm",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "tanh",
+]
+
+binary_cross_entropy = _training.binary_cross_entropy
+binary_cross_entropy_with_logits = _training.binary_cross_entropy_with_logits
+cross_entropy = _training.cross_entropy
+dropout = _training.dropout
+embedding = _training.embedding
+huber_loss = _training.huber_loss
+l1_loss = _training.l1_loss
+layer_norm = _training.layer_norm
+linear = _training.linear
+mse_loss = _training.mse_loss
+nll_loss = _training.nll_loss

@@ -1,0 +1,23 @@
+"""First values of parameters, from explicit keys."""
+
+from .. import full, ones, random, zeros
+from .._core import _training as training
+
+__all__ = [
+    "full",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "normal",
+    "ones",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
+
+kaiming_normal = training.kaiming_normal
+kaiming_uniform = training.kaiming_uniform
+normal = random.normal
+uniform = random.uniform
+xavier_normal = training.xavier_normal
+xavier_uniform = training.xavier_uniform

@@ -1,0 +1,391 @@
+"""Modules, layers, losses and initialisers against their formulas in NumPy."""
+
+import copy
+
+import numpy as np
+import pytest
+import tidu as td
+from scipy import special
+from tidu import nn
+from tidu.nn import functional as F
+
+rng = np.random.default_rng(7)
+
+
+def t(array, dtype=None):
+    return td.tensor(np.asarray(array, dtype=dtype))
+
+
+def close(actual, expected, dtype=np.float64):
+    rtol, atol = (1e-12, 1e-13) if dtype == np.float64 else (2e-5, 2e-6)
+    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=rtol, atol=atol)
+
+
+class Net(nn.Module):
+    def __init__(self, key):
+        first, second = td.random.split(key)
+        self.first = nn.Linear(6, 5, key=first, dtype=td.float64)
+        self.second = nn.Linear(5, 3, key=second, dtype=td.float64)
+
+    def forward(self, x):
+        return self.second(td.sigmoid(self.first(x)))
+
+
+@pytest.fixture
+def net():
+    return Net(td.random.key(3))
+
+
+# ---- Module
+
+
+def test_names_and_order(net):
+    assert [name for name, _ in net.named_parameters()] == [
+        "first.weight",
+        "first.bias",
+        "second.weight",
+        "second.bias",
+    ]
+    assert [name for name, _ in net.children()] == ["first", "second"]
+    assert len(net.modules()) == 3
+    assert all(p.requires_grad and p.is_leaf for p in net.parameters())
+
+
+def test_shared_parameters_come_once(net):
+    net.again = net.first
+    assert len(net.parameters()) == 4
+    net.second.weight = net.again.weight
+    assert len(net.parameters()) == 3
+
+
+def test_attributes_change_their_role():
+    module = nn.Module()
+    module.x = td.ones((2,))
+    assert module.named_parameters() == []
+    module.x = nn.Parameter(td.ones((2,)))
+    assert [name for name, _ in module.named_parameters()] == ["x"]
+    module.x.requires_grad = False
+    assert [name for name, _ in module.named_parameters()] == ["x"], "a frozen parameter stays one"
+    module.x = None
+    assert module.named_parameters() == []
+    module.x = nn.Linear(2, 2)
+    assert len(module.children()) == 1
+    del module.x
+    assert module.children() == []
+
+
+def test_gradients_of_a_two_layer_network_are_the_closed_forms(net):
+    """With h = sigmoid(W1 x + b1) and p = softmax(W2 h + b2): dL/dW2 = (p - y)^T h / n, and so on."""
+    x, labels = rng.normal(size=(8, 6)), rng.integers(0, 3, 8)
+    W1, b1, W2, b2 = (p.detach().numpy().copy() for p in net.parameters())
+    h = special.expit(x @ W1.T + b1)
+    delta2 = (special.softmax(h @ W2.T + b2, axis=1) - np.eye(3)[labels]) / 8
+    delta1 = delta2 @ W2 * h * (1 - h)
+    expected = [delta1.T @ x, delta1.sum(0), delta2.T @ h, delta2.sum(0)]
+
+    F.cross_entropy(net(t(x)), t(labels)).backward()
+    for parameter, gradient in zip(net.parameters(), expected, strict=True):
+        close(parameter.grad, gradient)
+
+    def loss(params):
+        return F.cross_entropy(nn.functional_call(net, params, t(x)), t(labels))
+
+    gradients = td.grad(loss)(net.params())
+    assert list(gradients) == [name for name, _ in net.named_parameters()]
+    for gradient, value in zip(gradients.values(), expected, strict=True):
+        close(gradient, value)
+
+
+def test_functional_call_puts_the_parameters_back(net):
+    before = net.parameters()
+    zero = {name: td.zeros_like(value) for name, value in net.params().items()}
+    close(nn.functional_call(net, zero, t(rng.normal(size=(2, 6)))), np.zeros((2, 3)))
+    with pytest.raises(ValueError):
+        nn.functional_call(net, zero, t(rng.normal(size=(2, 7))))
+    assert all(a is b for a, b in zip(net.parameters(), before, strict=True))
+    with pytest.raises(ValueError, match="no parameter third"):
+        nn.functional_call(net, {"third": zero["first.bias"]}, None)
+    with pytest.raises(td.ShapeError, match=r"first\.bias"):
+        nn.functional_call(net, {"first.bias": zero["second.bias"]}, None)
+
+
+def test_hessian_of_a_module_is_symmetric(net):
+    x, labels = t(rng.normal(size=(4, 6))), t([0, 1, 2, 1])
+
+    def loss(bias):
+        return F.cross_entropy(nn.functional_call(net, {"first.bias": bias}, x), labels)
+
+    hessian = td.hessian(loss)(net.params()["first.bias"]).numpy()
+    np.testing.assert_allclose(hessian, hessian.T, rtol=1e-12, atol=1e-15)
+    assert np.abs(hessian).max() > 1e-4
+
+
+def test_state_goes_round(net):
+    other = Net(td.random.key(4))
+    other.load_state_dict(net.state_dict())
+    for a, b in zip(net.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+        assert b.requires_grad and b.is_leaf
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda s: s.pop("first.bias"), ValueError, r"lacks first\.bias"),
+        (lambda s: s.update(extra=s["first.bias"]), ValueError, "unknown extra"),
+        (
+            lambda s: s.update({"first.bias": td.zeros((7,), dtype=td.float64)}),
+            td.ShapeError,
+            r"first\.bias has shape \(5,\)",
+        ),
+        (lambda s: s.update({"first.bias": td.zeros((5,))}), td.DTypeError, "float32"),
+    ],
+)
+def test_unfit_state_changes_nothing(net, change, error, message):
+    state = {name: td.zeros_like(value) for name, value in net.state_dict().items()}
+    change(state)
+    before = [p.detach().numpy().copy() for p in net.parameters()]
+    with pytest.raises(error, match=message):
+        net.load_state_dict(state)
+    for parameter, value in zip(net.parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.detach().numpy(), value)
+
+
+def test_train_eval_zero_grad_freeze_repr_copy(net):
+    net.dropout = nn.Dropout(0.5)
+    assert not net.eval().dropout.training and net.train().dropout.training
+    td.sum(net(t(rng.normal(size=(2, 6))))).backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+    net.requires_grad_(False)
+    assert len(net.parameters()) == 4 and not any(p.requires_grad for p in net.parameters())
+    net.requires_grad_()
+    assert repr(net) == (
+        "Net(\n  (first): Linear(6, 5)\n  (second): Linear(5, 3)\n  (dropout): Dropout(p=0.5)\n)"
+    )
+    twin = copy.deepcopy(net)
+    assert [n for n, _ in twin.named_parameters()] == [n for n, _ in net.named_parameters()]
+    assert twin.first.weight is not net.first.weight
+    assert net.to("cpu").first.weight.requires_grad
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="defines no forward"):
+        nn.Module()(1)
+
+
+# ---- Layers
+
+
+def test_sequential_and_activations():
+    x = rng.normal(size=(3, 4))
+    net = nn.Sequential(nn.Flatten(), nn.Tanh(), nn.ReLU(), nn.Sigmoid(), nn.Softmax(axis=0))
+    assert len(net) == 5 and isinstance(net[1], nn.Tanh) and len(list(net)) == 5
+    close(net(t(x.reshape(3, 2, 2))), special.softmax(special.expit(np.maximum(np.tanh(x), 0)), axis=0))
+    close(nn.GELU()(t(x)), x * special.ndtr(x))
+    close(nn.SiLU()(t(x)), x * special.expit(x))
+    with pytest.raises(TypeError, match="number 1 is no Module"):
+        nn.Sequential(nn.Tanh(), td.tanh)
+
+
+def test_linear():
+    layer = nn.Linear(784, 256, key=td.random.key(0))
+    bound = np.sqrt(6 / (784 + 256))
+    weight = layer.weight.detach().numpy()
+    assert weight.shape == (256, 784) and weight.dtype == np.float32
+    assert np.abs(weight).max() <= bound
+    assert abs(weight.std() - bound / np.sqrt(3)) < 0.01 * bound
+    assert not layer.bias.detach().numpy().any()
+    assert nn.Linear(2, 3, bias=False).bias is None
+    x = rng.normal(size=(2, 5, 784)).astype(np.float32)
+    close(layer(t(x)), x @ weight.T, np.float32)
+
+
+def test_default_keys_are_a_stream():
+    nn.manual_seed(5)
+    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+    nn.manual_seed(5)
+    again = nn.Linear(3, 3)
+    np.testing.assert_array_equal(first.weight.detach().numpy(), again.weight.detach().numpy())
+    assert (first.weight.detach().numpy() != second.weight.detach().numpy()).any()
+
+
+def test_embedding():
+    layer = nn.Embedding(7, 3, key=td.random.key(1), dtype=td.float64)
+    table = layer.weight.detach().numpy()
+    indices = np.array([[0, 6, 2], [2, 2, 1]])
+    close(layer(t(indices)), table[indices])
+    td.sum(layer(t(indices))).backward()
+    close(layer.weight.grad, np.repeat(np.bincount(indices.ravel(), minlength=7)[:, None], 3, 1))
+    with pytest.raises(IndexError):
+        layer(t([7]))
+
+
+def test_layer_norm():
+    x, weight, bias = rng.normal(size=(4, 3, 5)), rng.normal(size=(3, 5)), rng.normal(size=(3, 5))
+    layer = nn.LayerNorm((3, 5), dtype=td.float64)
+    layer.load_state_dict({"weight": t(weight), "bias": t(bias)})
+    mean, var = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
+    close(layer(t(x)), (x - mean) / np.sqrt(var + 1e-5) * weight + bias)
+    with pytest.raises(td.ShapeError):
+        layer(t(x[:, :, :4]))
+
+
+def test_dropout():
+    layer = nn.Dropout(0.25, key=td.random.key(2))
+    x = td.ones((200, 200))
+    first, second = layer(x).numpy(), layer(x).numpy()
+    assert set(np.unique(first)) == {0, np.float32(1 / 0.75)}
+    assert abs((first == 0).mean() - 0.25) < 0.01
+    assert (first != second).any()
+    assert layer.eval()(x) is x
+    layer.train()
+    state = {name: value.copy() for name, value in layer.state_dict().items()}
+    third = layer(x).numpy()
+    layer.load_state_dict(state)
+    np.testing.assert_array_equal(layer(x).numpy(), third)
+    with pytest.raises(ValueError):
+        nn.Dropout(1.5)
+
+
+# ---- Losses, against the formulas that PyTorch documents
+
+
+def log_softmax(x, axis=1):
+    return x - special.logsumexp(x, axis=axis, keepdims=True)
+
+
+def reduced(losses, reduction):
+    return {"mean": np.mean, "sum": np.sum, "none": lambda x: x}[reduction](losses)
+
+
+REDUCTIONS = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+
+
+@REDUCTIONS
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_with_indices(reduction, smoothing):
+    logits, labels = rng.normal(size=(6, 4)) * 3, np.array([0, 3, -100, 1, 2, 2])
+    logp, kept = log_softmax(logits), labels != -100
+    picked = np.where(kept, -np.take_along_axis(logp, np.maximum(labels, 0)[:, None], 1)[:, 0], 0)
+    losses = (1 - smoothing) * picked + smoothing * np.where(kept, -logp.mean(1), 0)
+    expected = losses.sum() / kept.sum() if reduction == "mean" else reduced(losses, reduction)
+    close(F.cross_entropy(t(logits), t(labels), reduction=reduction, label_smoothing=smoothing), expected)
+
+
+@REDUCTIONS
+def test_cross_entropy_with_probabilities(reduction):
+    logits, target = rng.normal(size=(6, 4)), rng.dirichlet(np.ones(4), 6)
+    losses = -(target * log_softmax(logits)).sum(1)
+    close(F.cross_entropy(t(logits), t(target), reduction=reduction), reduced(losses, reduction))
+
+
+def test_cross_entropy_takes_the_second_axis_of_more_than_two():
+    logits, labels = rng.normal(size=(2, 4, 3, 5)), rng.integers(0, 4, (2, 3, 5))
+    losses = -np.take_along_axis(log_softmax(logits), labels[:, None], 1)[:, 0]
+    close(F.cross_entropy(t(logits), t(labels), reduction="none"), losses)
+    close(F.nll_loss(t(log_softmax(logits)), t(labels)), losses.mean())
+
+
+def test_cross_entropy_of_extreme_logits():
+    logits = td.tensor([[1e4, -1e4], [-1e4, 1e4]], requires_grad=True)
+    loss = F.cross_entropy(logits, t([0, 0]), reduction="none")
+    np.testing.assert_array_equal(loss.detach().numpy(), np.float32([0, 2e4]))
+    td.sum(loss).backward()
+    np.testing.assert_array_equal(logits.grad.numpy(), np.float32([[0, 0], [-1, 1]]))
+
+
+@REDUCTIONS
+def test_binary_cross_entropy(reduction):
+    logits, target, weight = rng.normal(size=(5, 3)) * 2, rng.uniform(size=(5, 3)), rng.uniform(1, 3, 3)
+    p = special.expit(logits)
+    losses = -(target * np.log(p) + (1 - target) * np.log(1 - p))
+    close(F.binary_cross_entropy(t(p), t(target), reduction=reduction), reduced(losses, reduction))
+    close(
+        F.binary_cross_entropy_with_logits(t(logits), t(target), reduction=reduction),
+        reduced(losses, reduction),
+    )
+    weighted = -(weight * target * np.log(p) + (1 - target) * np.log(1 - p))
+    close(
+        F.binary_cross_entropy_with_logits(t(logits), t(target), reduction=reduction, pos_weight=t(weight)),
+        reduced(weighted, reduction),
+    )
+
+
+def test_binary_cross_entropy_with_extreme_logits():
+    logits = td.tensor([1e4, -1e4, 1e4, -1e4], requires_grad=True)
+    loss = F.binary_cross_entropy_with_logits(logits, td.tensor([1.0, 0.0, 0.0, 1.0]), reduction="none")
+    np.testing.assert_array_equal(loss.detach().numpy(), np.float32([0, 0, 1e4, 1e4]))
+    td.sum(loss).backward()
+    np.testing.assert_array_equal(logits.grad.numpy(), np.float32([0, 0, 1, -1]))
+
+
+@REDUCTIONS
+def test_regression_losses(reduction):
+    a, b = rng.normal(size=(7, 2)) * 2, rng.normal(size=(7, 2))
+    d = np.abs(a - b)
+    close(F.mse_loss(t(a), t(b), reduction=reduction), reduced(d**2, reduction))
+    close(F.l1_loss(t(a), t(b), reduction=reduction), reduced(d, reduction))
+    huber = np.where(d <= 1.5, d**2 / 2, 1.5 * (d - 0.75))
+    close(F.huber_loss(t(a), t(b), delta=1.5, reduction=reduction), reduced(huber, reduction))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x: F.cross_entropy(x, t([0, 2, 1])),
+        lambda x: F.cross_entropy(x, t([0, 2, 1]), label_smoothing=0.2),
+        lambda x: F.cross_entropy(x, t(np.full((3, 3), 1 / 3))),
+        lambda x: F.binary_cross_entropy_with_logits(x, t(np.full((3, 3), 0.3))),
+        lambda x: F.binary_cross_entropy(td.sigmoid(x), t(np.full((3, 3), 0.3))),
+        lambda x: F.mse_loss(x, t(np.ones((3, 3)))),
+        lambda x: F.huber_loss(x, t(np.full((3, 3), 0.05))),
+        lambda x: td.sum(td.square(F.layer_norm(x, (3,), t([1.0, 2.0, 3.0])))[:, 0]),
+    ],
+)
+def test_losses_are_twice_differentiable(loss):
+    td.check_grads(loss, (t(rng.normal(size=(3, 3))),), order=2)
+
+
+def test_losses_name_what_does_not_fit():
+    with pytest.raises(td.ShapeError, match="cross_entropy"):
+        F.cross_entropy(td.zeros((3, 4)), t([0, 1]))
+    with pytest.raises(IndexError):
+        F.cross_entropy(td.zeros((2, 4)), t([0, 4]))
+    with pytest.raises(ValueError, match="reduction"):
+        F.mse_loss(td.zeros((2,)), td.zeros((2,)), reduction="average")
+    with pytest.raises(td.ShapeError, match="mse_loss"):
+        F.mse_loss(td.zeros((2, 1)), td.zeros((2,)))
+
+
+# ---- Initialisers
+
+
+@pytest.mark.parametrize(
+    ("name", "std"),
+    [
+        ("xavier_uniform", np.sqrt(2 / 700)),
+        ("xavier_normal", np.sqrt(2 / 700)),
+        ("kaiming_uniform", np.sqrt(2 / 400)),
+        ("kaiming_normal", np.sqrt(2 / 400)),
+    ],
+)
+def test_initialisers_have_the_right_spread(name, std):
+    make = getattr(nn.init, name)
+    values = make(td.random.key(9), (300, 400)).numpy()
+    assert abs(values.mean()) < 0.01 * std and abs(values.std() - std) < 0.01 * std
+    if name.endswith("uniform"):
+        assert np.abs(values).max() <= std * np.sqrt(3) * (1 + 1e-6)
+    np.testing.assert_array_equal(values, make(td.random.key(9), (300, 400)).numpy())
+
+
+def test_plain_initialisers():
+    key = td.random.key(1)
+    normal = nn.init.normal(key, (100, 100), mean=2, std=3, dtype=td.float64).numpy()
+    assert normal.dtype == np.float64 and abs(normal.mean() - 2) < 0.1 and abs(normal.std() - 3) < 0.1
+    uniform = nn.init.uniform(key, (100, 100), low=-1, high=3).numpy()
+    assert uniform.min() >= -1 and uniform.max() < 3 and abs(uniform.mean() - 1) < 0.05
+    assert not nn.init.zeros((2, 2)).numpy().any() and (nn.init.ones((2, 2)).numpy() == 1).all()
+    with pytest.raises(ValueError):
+        nn.init.xavier_uniform(key, (5,))
