@@ -1,0 +1,235 @@
+"""Optimisers: each step is one fused call for all parameters of a group."""
+
+import tidu as td
+
+from .._core import _training as training
+
+
+class Optimizer:
+    """What the optimisers share. `params` is a sequence of tensors that require grad, or of groups:
+    dictionaries with "params" and options of their own. `param_groups` holds the groups; their options may be
+    changed between steps.
+
+    A subclass has `_buffers(group)`, the names of the tensors that it keeps for each parameter, and
+    `_apply(group, step, tensors, gradients)`, the fused update of some parameters that stand at one step.
+    """
+
+    def __init__(self, params, **options):
+        params = list(params)
+        if not params:
+            raise ValueError(f"[{self._name()}] there are no parameters")
+        groups = params if isinstance(params[0], dict) else [{"params": params}]
+        self.param_groups = []
+        seen = set()
+        for group in groups:
+            group = {**options, **group, "params": list(group["params"])}
+            unknown = group.keys() - options.keys() - {"params"}
+            if unknown:
+                raise ValueError(f"[{self._name()}] unknown option {', '.join(sorted(unknown))}")
+            for i, parameter in enumerate(group["params"]):
+                if (
+                    not isinstance(parameter, td.Tensor)
+                    or not parameter.requires_grad
+                    or not parameter.is_leaf
+                ):
+                    raise ValueError(
+                        f"[{self._name()}] parameter {i} is not a leaf tensor that requires grad"
+                    )
+                if id(parameter) in seen:
+                    raise ValueError(f"[{self._name()}] parameter {i} is given twice")
+                seen.add(id(parameter))
+            self._check(group)
+            group["steps"] = [0] * len(group["params"])
+            for name in self._buffers(group):
+                group[name] = [td.zeros_like(parameter.detach()) for parameter in group["params"]]
+            self.param_groups.append(group)
+
+    def _name(self):
+        return type(self).__name__
+
+    def _check(self, group):
+        for name in ("lr", "eps", "weight_decay"):
+            if name in group and not group[name] >= 0:
+                raise ValueError(f"[{self._name()}] {name} is {group[name]}, but must not be negative")
+
+    def zero_grad(self):
+        """Drops the gradients of all parameters."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def step(self):
+        """Updates each parameter from its `.grad`; those without one stay as they are."""
+        for group in self.param_groups:
+            self._update(group, [parameter.grad for parameter in group["params"]])
+
+    def update(self, gradients):
+        """Updates the parameters from given gradients: a sequence in the order of the parameters, or a
+        dictionary as `grad` by `module.params()` gives it. None leaves a parameter as it is."""
+        gradients = list(gradients.values() if isinstance(gradients, dict) else gradients)
+        count = sum(len(group["params"]) for group in self.param_groups)
+        if len(gradients) != count:
+            raise ValueError(f"[{self._name()}] {len(gradients)} gradients for {count} parameters")
+        for group in self.param_groups:
+            self._update(group, gradients[: len(group["params"])])
+            del gradients[: len(group["params"])]
+
+    def _update(self, group, gradients):
+        buckets = {}  # by the number of steps so far, which the formulas depend on
+        for i, gradient in enumerate(gradients):
+            if gradient is not None:
+                buckets.setdefault(group["steps"][i], []).append(i)
+        names = ("params", *self._buffers(group))
+        for step, members in buckets.items():
+            tensors = [group[name][i] for name in names for i in members]
+            self._apply(group, step + 1, tensors, [gradients[i] for i in members])
+            for i in members:
+                group["steps"][i] = step + 1
+
+    def state_dict(self):
+        """All options, step counts and buffers, for `td.save`. The buffers share the optimiser's memory."""
+        return {
+            "optimizer": self._name(),
+            "groups": [
+                {
+                    name: list(value) if isinstance(value, tuple) else value
+                    for name, value in group.items()
+                    if name != "params"
+                }
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state):
+        """Takes over what `state_dict` gave. It must be of the same class, with groups of the same sizes,
+        which is checked before anything is changed."""
+        if state.get("optimizer") != self._name():
+            raise ValueError(f"[{self._name()}] the state is of {state.get('optimizer')}")
+        if [len(g["steps"]) for g in state["groups"]] != [len(g["params"]) for g in self.param_groups]:
+            raise ValueError(f"[{self._name()}] the state's groups have other numbers of parameters")
+        groups = []
+        for own, saved in zip(self.param_groups, state["groups"], strict=True):
+            group = {**own, **saved, "steps": list(saved["steps"])}
+            for name in self._buffers(group):
+                if name not in saved:
+                    raise ValueError(f"[{self._name()}] the state lacks {name}")
+                for i, (parameter, tensor) in enumerate(zip(own["params"], saved[name], strict=True)):
+                    if tensor.shape != parameter.shape or tensor.dtype != parameter.dtype:
+                        raise td.ShapeError(
+                            f"[{self._name()}] {name} {i} of the state is {tensor.dtype}{tensor.shape}, its "
+                            f"parameter {parameter.dtype}{parameter.shape}"
+                        )
+                group[name] = [td.asarray(tensor, copy=True) for tensor in saved[name]]
+            groups.append(group)
+        self.param_groups = groups
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with g = gradient + weight_decay p and, where momentum is not 0,
+    b = momentum b + g (b = g at the first step) and then g = b, or with `nesterov` g = g + momentum b:
+
+        p = p - lr g
+    """
+
+    def __init__(self, params, lr=1e-3, momentum=0.0, weight_decay=0.0, nesterov=False):
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+
+    def _check(self, group):
+        super()._check(group)
+        if not group["momentum"] >= 0:
+            raise ValueError(f"[SGD] momentum is {group['momentum']}, but must not be negative")
+        if group["nesterov"] and group["momentum"] == 0:
+            raise ValueError("[SGD] nesterov needs a momentum")
+
+    def _buffers(self, group):
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def _apply(self, group, step, tensors, gradients):
+        training.sgd_update(
+            tensors,
+            gradients,
+            group["lr"],
+            group["momentum"],
+            group["weight_decay"],
+            group["nesterov"],
+            step == 1,
+        )
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015), with g = gradient + weight_decay p and t the number of the step, from 1:
+
+    m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+    p = p - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
+    """
+
+    _decoupled = False
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def _check(self, group):
+        super()._check(group)
+        if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
+            raise ValueError(
+                f"[{self._name()}] betas are {group['betas']}, but must be two numbers in [0, 1)"
+            )
+
+    def _buffers(self, group):
+        return ("exp_avg", "exp_avg_sq")
+
+    def _apply(self, group, step, tensors, gradients):
+        beta1, beta2 = group["betas"]
+        training.adam_update(
+            tensors,
+            gradients,
+            group["lr"],
+            beta1,
+            beta2,
+            group["eps"],
+            group["weight_decay"],
+            self._decoupled,
+            step,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): p = p - lr weight_decay p comes before
+    the step, and the gradient is left as it is."""
+
+    _decoupled = True
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Hinton 2012), with g = gradient + weight_decay p:
+
+    v = alpha v + (1 - alpha) g^2;  d = g / (sqrt(v) + eps)
+    p = p - lr d, or where momentum is not 0: b = momentum b + d;  p = p - lr b
+    """
+
+    def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0):
+        super().__init__(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
+
+    def _check(self, group):
+        super()._check(group)
+        if not 0 <= group["alpha"] < 1:
+            raise ValueError(f"[RMSprop] alpha is {group['alpha']}, but must be in [0, 1)")
+        if not group["momentum"] >= 0:
+            raise ValueError(f"[RMSprop] momentum is {group['momentum']}, but must not be negative")
+
+    def _buffers(self, group):
+        return ("square_avg", "momentum_buffer") if group["momentum"] else ("square_avg",)
+
+    def _apply(self, group, step, tensors, gradients):
+        training.rmsprop_update(
+            tensors,
+            gradients,
+            group["lr"],
+            group["alpha"],
+            group["eps"],
+            group["weight_decay"],
+            group["momentum"],
+        )
