@@ -1,0 +1,75 @@
+"""Saving and loading in the safetensors format."""
+
+import json
+import os
+
+from ._core import FileError, Tensor
+from ._core import _training as training
+
+_STRUCTURE = "tidu.structure"
+
+
+def save(path, obj, metadata=None):
+    """Writes tensors to a safetensors file, atomically: after a crash there is the old file or the new one.
+
+    `obj` is a dictionary of tensors, which any safetensors reader understands, or any nesting of dictionaries
+    (with strings as keys), lists, tuples, tensors, numbers, strings, booleans and None, as the state_dict()
+    of modules, optimisers and loaders are. Tensors get dotted names; what is not a tensor is kept as JSON
+    among the file's metadata, to which `metadata`, a dictionary of strings, is added. Tuples come back as
+    lists.
+    """
+    metadata = dict(metadata or {})
+    if _STRUCTURE in metadata:
+        raise ValueError(f"[save] the metadata name {_STRUCTURE} is taken")
+    tensors = {}
+
+    def strip(value, name):
+        if isinstance(value, Tensor):
+            if name in tensors:
+                raise ValueError(f"[save] two tensors have the dotted name {name!r}")
+            tensors[name] = value
+            return {"$tensor": name}
+        if isinstance(value, dict):
+            if "$tensor" in value or not all(isinstance(key, str) for key in value):
+                raise ValueError(
+                    f"[save] the keys of {name or 'the object'} must be strings other than '$tensor'"
+                )
+            return {key: strip(item, f"{name}.{key}" if name else key) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [strip(item, f"{name}.{i}" if name else str(i)) for i, item in enumerate(value)]
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        raise TypeError(f"[save] {name or 'the object'} is a {type(value).__name__}, which cannot be saved")
+
+    structure = strip(obj, "")
+    flat = isinstance(obj, dict) and all(isinstance(value, Tensor) for value in obj.values())
+    if not flat:
+        metadata[_STRUCTURE] = json.dumps(structure, separators=(",", ":"))
+    training.save_safetensors(os.fspath(path), tensors, metadata)
+
+
+def load(path):
+    """What `save` wrote; of another program's file, a dictionary of its tensors. A damaged file is an OSError
+    that says what is wrong with it. Loading runs no code."""
+    tensors, metadata = training.load_safetensors(os.fspath(path))
+    if _STRUCTURE not in metadata:
+        return tensors
+
+    def restore(value):
+        if isinstance(value, dict):
+            if value.keys() == {"$tensor"}:
+                return tensors[value["$tensor"]]
+            return {key: restore(item) for key, item in value.items()}
+        return [restore(item) for item in value] if isinstance(value, list) else value
+
+    try:
+        return restore(json.loads(metadata[_STRUCTURE]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileError(
+            f"[load] {path}: the metadata {_STRUCTURE} does not fit the tensors ({error!r})"
+        ) from None
+
+
+def load_metadata(path):
+    """The metadata of a safetensors file, a dictionary of strings."""
+    return training.load_safetensors(os.fspath(path))[1]

@@ -1,0 +1,306 @@
+"""Readers, data sets and the loader."""
+
+import dataclasses
+import gzip
+import os
+import shutil
+import struct
+import threading
+import time
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import tidu as td
+from tidu.data import DataLoader, FashionMNIST, TensorDataset
+
+rng = np.random.default_rng(5)
+ROOT = FashionMNIST.ROOT
+
+
+def idx_bytes(array, code):
+    big = array.astype(array.dtype.newbyteorder(">"))
+    return struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape) + big.tobytes()
+
+
+# ---- Readers
+
+
+@pytest.mark.parametrize(
+    ("code", "dtype"), [(8, "u1"), (9, "i1"), (11, "i2"), (12, "i4"), (13, "f4"), (14, "f8")]
+)
+@pytest.mark.parametrize("pack", [gzip.compress, bytes])
+def test_idx_goes_round(tmp_path, code, dtype, pack):
+    array = (rng.normal(size=(3, 4, 2)) * 50).astype(dtype)
+    (tmp_path / "x").write_bytes(pack(idx_bytes(array, code)))
+    values = td.data.read_idx(tmp_path / "x").numpy()
+    assert values.dtype == array.dtype
+    np.testing.assert_array_equal(values, array)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[:-1],
+        lambda b: b + b"\0",
+        lambda b: b"\1" + b[1:],
+        lambda b: b[:2] + b"\x07" + b[3:],
+        lambda b: b[:3],
+        lambda b: b"",
+        lambda b: b[:4] + b"\xff" * 12 + b[16:],
+        lambda b: gzip.compress(b)[:-9],
+        lambda b: gzip.compress(b)[:20] + b"\0\0\0\0" + gzip.compress(b)[24:],
+    ],
+)
+def test_a_damaged_idx_file_is_named(tmp_path, damage):
+    path = tmp_path / "some.idx"
+    path.write_bytes(damage(idx_bytes(np.arange(60, dtype="u1").reshape(3, 4, 5), 8)))
+    with pytest.raises(OSError, match=r"some\.idx"):
+        td.data.read_idx(path)
+
+
+def test_missing_files():
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        td.data.read_idx("nowhere")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        td.data.read_csv("nowhere")
+    with pytest.raises(FileNotFoundError, match="dataset-fashion-mnist"):
+        FashionMNIST("nowhere")
+
+
+def test_csv(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text('length,"width, cm",kind\n1.5,2,cat\n-3e2,"4",dog\n\n0,.5,cat\n')
+    table = td.data.read_csv(path, label_column="kind", dtype=td.float64)
+    assert table.columns == ["length", "width, cm"] and table.classes == ["cat", "dog"]
+    np.testing.assert_array_equal(table.values.numpy(), [[1.5, 2], [-300, 4], [0, 0.5]])
+    np.testing.assert_array_equal(table.labels.numpy(), [0, 1, 0])
+    path.write_text("1;2\n3;4\n")
+    plain = td.data.read_csv(path, delimiter=";", header=False)
+    assert plain.labels is None and plain.columns == [] and plain.values.dtype == td.float32
+    np.testing.assert_array_equal(plain.values.numpy(), [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(
+        td.data.read_csv(path, delimiter=";", header=False, label_column=-1).labels.numpy(), [2, 4]
+    )
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n3\n", "a,b\n1,x\n", 'a,b\n1,"2\n', "a,b\n1,\n"])
+def test_a_damaged_csv_file_is_named(tmp_path, text):
+    path = tmp_path / "some.csv"
+    path.write_text(text)
+    with pytest.raises(OSError, match=r"some\.csv"):
+        td.data.read_csv(path)
+
+
+# ---- Fashion-MNIST
+
+
+def test_fashion_mnist():
+    train, test = FashionMNIST(), FashionMNIST(train=False)
+    assert len(train) == 60000 and len(test) == 10000
+    assert train.images.shape == (60000, 28, 28) and train.images.dtype == td.uint8
+    np.testing.assert_array_equal(np.bincount(train.labels.numpy()), [6000] * 10)
+    np.testing.assert_array_equal(np.bincount(test.labels.numpy()), [1000] * 10)
+    with gzip.open(os.path.join(ROOT, "t10k-images-idx3-ubyte.gz")) as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
+    np.testing.assert_array_equal(test.images.numpy(), pixels)
+    image, label = test[3]
+    np.testing.assert_array_equal(image.numpy(), pixels[3])
+    assert FashionMNIST.CLASSES[label.item()] == "Trouser"
+
+
+def test_a_changed_file_of_fashion_mnist_is_named(tmp_path):
+    for name in os.listdir(ROOT):
+        shutil.copy(os.path.join(ROOT, name), tmp_path)
+    path = tmp_path / "t10k-labels-idx1-ubyte.gz"
+    labels = bytearray(gzip.decompress(path.read_bytes()))
+    labels[100] = (labels[100] + 1) % 10
+    path.write_bytes(gzip.compress(bytes(labels)))
+    FashionMNIST(tmp_path, train=True)
+    with pytest.raises(OSError, match="t10k-labels"):
+        FashionMNIST(tmp_path, train=False)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="t10k-labels"):
+        FashionMNIST(tmp_path, train=False)
+
+
+# ---- Data sets and loaders
+
+
+def numbers(n=10):
+    return TensorDataset(td.arange(n), td.tensor(np.arange(2 * n).reshape(n, 2)))
+
+
+class Squares:
+    """A data set written in Python."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        if not 0 <= i < self.n:
+            raise IndexError(i)
+        return {"x": i, "y": np.full(3, i * i, dtype=np.float32)}
+
+
+def firsts(loader):
+    return [batch[0].tolist() for batch in loader]
+
+
+def test_tensor_dataset():
+    data = numbers()
+    assert len(data) == 10 and data[3][0].item() == 3 and data[3][1].tolist() == [6, 7]
+    with pytest.raises(td.ShapeError):
+        TensorDataset(td.zeros((3,)), td.zeros((4,)))
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 2, 50])
+def test_batches_in_order(prefetch):
+    loader = DataLoader(numbers(), 4, prefetch=prefetch)
+    assert len(loader) == 3
+    for _ in range(2):
+        assert firsts(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert firsts(DataLoader(numbers(), 4, drop_last=True, prefetch=prefetch)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_shuffling_depends_on_key_and_epoch_alone():
+    def epochs(key, prefetch=2):
+        loader = DataLoader(numbers(50), 8, shuffle=True, key=td.random.key(key), prefetch=prefetch)
+        return [[i for batch in firsts(loader) for i in batch] for _ in range(3)]
+
+    one = epochs(1)
+    assert all(sorted(epoch) == list(range(50)) for epoch in one)
+    assert one[0] != one[1] != one[2]
+    assert one == epochs(1, prefetch=0) and one != epochs(2)
+    x, y = next(iter(DataLoader(numbers(50), 8, shuffle=True)))
+    np.testing.assert_array_equal(y.numpy(), np.stack([2 * x.numpy(), 2 * x.numpy() + 1], 1))
+
+
+@pytest.mark.parametrize("data", [numbers(50), Squares(50)])
+@pytest.mark.parametrize("done", [0, 3, 7, 9, 14, 16])
+def test_a_loader_goes_on_from_its_state(data, done):
+    def make():
+        return DataLoader(data, 8, shuffle=True, key=td.random.key(4))
+
+    def stream(loader, count):
+        result = []
+        while True:
+            for batch in loader:
+                result.append((batch["x"] if isinstance(batch, dict) else batch[0]).tolist())
+                if len(result) == count:
+                    return result
+
+    whole, loader = stream(make(), 25), make()
+    head = stream(loader, done) if done else []
+    resumed = DataLoader(data, 8, shuffle=True, key=td.random.key(99))
+    resumed.load_state_dict(loader.state_dict())
+    assert head + stream(resumed, 25 - done) == whole
+
+
+def test_state_survives_a_file(tmp_path):
+    loader = DataLoader(numbers(50), 8, shuffle=True, key=td.random.key(4))
+    next(iter(loader))
+    td.save(tmp_path / "x", {"loader": loader.state_dict()})
+    loader2 = DataLoader(numbers(50), 8, shuffle=True)
+    loader2.load_state_dict(td.load(tmp_path / "x")["loader"])
+    assert (loader2.epoch, loader2.batch) == (0, 1)
+    with pytest.raises(ValueError):
+        loader2.load_state_dict({"key": loader.key, "epoch": 0, "batch": 8})
+
+
+def test_leaving_early_begins_a_new_epoch():
+    loader = DataLoader(numbers(), 4)
+    for batch in loader:
+        assert batch[0].tolist() == [0, 1, 2, 3]
+        break
+    assert firsts(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_any_sequence_is_a_data_set(prefetch):
+    batches = list(DataLoader(Squares(5), 2, prefetch=prefetch))
+    assert [b["x"].tolist() for b in batches] == [[0, 1], [2, 3], [4]]
+    np.testing.assert_array_equal(batches[1]["y"].numpy(), np.float32([[4] * 3, [9] * 3]))
+    joined = DataLoader([1.0, 2.0, 3.0], 2, collate=lambda items: sum(td.asarray(i) for i in items))
+    assert [b.item() for b in joined] == [3.0, 3.0]
+
+
+def test_a_subclass_may_change_the_items():
+    class Negative(TensorDataset):
+        def __getitem__(self, i):
+            return tuple(-tensor for tensor in super().__getitem__(i))
+
+    assert firsts(DataLoader(Negative(td.arange(4)), 3)) == [[0, -1, -2], [-3]]
+
+
+def test_a_loader_may_go_while_its_thread_works():
+    class Slow(Squares):
+        def __getitem__(self, i):
+            time.sleep(0.001)
+            return super().__getitem__(i)
+
+    for _ in range(20):
+        next(iter(DataLoader(Slow(8), 2)))
+
+
+def test_collate_keeps_the_structure():
+    class Pair(NamedTuple):
+        a: int
+        b: float
+
+    @dataclasses.dataclass
+    class Item:
+        pair: Pair
+        names: list
+
+    batch = td.data.collate([Item(Pair(1, 2.0), [np.int8(3)]), Item(Pair(4, 5.0), [np.int8(6)])])
+    assert isinstance(batch, Item) and isinstance(batch.pair, Pair)
+    assert batch.pair.a.tolist() == [1, 4] and batch.pair.b.dtype == td.float32
+    assert batch.names[0].tolist() == [3, 6] and batch.names[0].dtype == td.int8
+    with pytest.raises(ValueError):
+        td.data.collate([np.zeros(2), np.zeros(3)])
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_an_error_in_the_thread_reaches_the_consumer_and_the_position_stays(prefetch):
+    class Broken(Squares):
+        faulty = True
+
+        def __getitem__(self, i):
+            if i == 5 and self.faulty:
+                raise KeyError("sample 5 is broken")
+            return super().__getitem__(i)
+
+    data = Broken(8)
+    loader = DataLoader(data, 2, prefetch=prefetch)
+    seen = []
+    with pytest.raises(KeyError, match="sample 5"):
+        for batch in loader:
+            seen.append(batch["x"].tolist())
+    assert seen == [[0, 1], [2, 3]] and loader.batch == 2
+    data.faulty = False
+    resumed = DataLoader(data, 2)
+    resumed.load_state_dict(loader.state_dict())
+    assert [b["x"].tolist() for b in resumed] == [[4, 5], [6, 7]]
+
+
+def test_loaders_leave_no_threads():
+    def native_threads():
+        return len(os.listdir("/proc/self/task"))
+
+    next(iter(DataLoader(numbers(), 2)))
+    before, known = native_threads(), threading.active_count()
+    for data in (numbers(), Squares(10)):
+        loader = DataLoader(data, 2)
+        next(iter(loader))
+        del loader
+    assert native_threads() == before and threading.active_count() == known
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"prefetch": -1}])
+def test_unfit_options(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        DataLoader(numbers(), **options)

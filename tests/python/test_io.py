@@ -1,0 +1,201 @@
+"""Saving and loading."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tidu as td
+
+rng = np.random.default_rng(3)
+DTYPES = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+]
+
+
+@pytest.fixture
+def other_program():
+    """The reference implementation of the format."""
+    return pytest.importorskip("safetensors.numpy")
+
+
+def arrays():
+    values = {name: (rng.normal(size=(3, 2)) * 40).astype(name.replace("bool", "bool_")) for name in DTYPES}
+    return {**values, "nothing": np.zeros((0, 4), np.float32), "scalar": np.full((), 2.5)}
+
+
+def same(a, b):
+    assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def test_tensors_go_round(tmp_path):
+    values = arrays()
+    td.save(
+        tmp_path / "x.safetensors",
+        {name: td.tensor(value) for name, value in values.items()},
+        {"author": "é"},
+    )
+    loaded = td.load(tmp_path / "x.safetensors")
+    assert loaded.keys() == values.keys()
+    for name, value in values.items():
+        same(loaded[name].numpy(), value)
+    assert td.io.load_metadata(tmp_path / "x.safetensors") == {"author": "é"}
+
+
+def test_other_programs_read_and_write_the_same_files(tmp_path, other_program):
+    values = arrays()
+    td.save(tmp_path / "ours", {name: td.tensor(value) for name, value in values.items()})
+    theirs = other_program.load_file(tmp_path / "ours")
+    other_program.save_file(values, tmp_path / "theirs", metadata={"a": "b"})
+    ours = td.load(tmp_path / "theirs")
+    for name, value in values.items():
+        same(theirs[name], value)
+        same(ours[name].numpy(), value)
+    assert td.io.load_metadata(tmp_path / "theirs") == {"a": "b"}
+
+
+def test_views_and_bfloat16(tmp_path):
+    base = rng.normal(size=(4, 6)).astype(np.float32)
+    view = td.tensor(base)[::-2, 1:4]
+    half = td.tensor(base).astype(td.bfloat16)
+    td.save(tmp_path / "x", {"view": view.mT, "half": half})
+    loaded = td.load(tmp_path / "x")
+    same(loaded["view"].numpy(), np.ascontiguousarray(base[::-2, 1:4].T))
+    assert loaded["half"].dtype == td.bfloat16
+    same(loaded["half"].astype(td.float32).numpy(), half.astype(td.float32).numpy())
+
+
+def test_nested_states_go_round(tmp_path):
+    state = {
+        "model": {"0.weight": td.ones((2, 2)), "0.bias": td.zeros((2,))},
+        "history": [0.1, 1e300, -0.0, float("inf")],
+        "epochs": 3,
+        "name": "näme",
+        "flag": True,
+        "nothing": None,
+        "parts": [{"a": td.arange(3)}, ()],
+    }
+    td.save(tmp_path / "x", state)
+    loaded = td.load(tmp_path / "x")
+    assert loaded.keys() == state.keys()
+    assert {k: v for k, v in loaded.items() if k not in ("model", "parts")} == {
+        k: v for k, v in state.items() if k not in ("model", "parts")
+    }
+    assert loaded["model"].keys() == state["model"].keys()
+    assert loaded["parts"][0]["a"].tolist() == [0, 1, 2] and loaded["parts"][1] == []
+
+
+def test_nested_states_have_dotted_names_in_the_file(tmp_path, other_program):
+    td.save(tmp_path / "x", {"model": {"0.weight": td.ones((2, 2))}, "parts": [{"a": td.zeros((1,))}]})
+    assert other_program.load_file(tmp_path / "x").keys() == {"model.0.weight", "parts.0.a"}
+
+
+@pytest.mark.parametrize(
+    ("obj", "error", "message"),
+    [
+        ({"a": {"b.c": td.zeros(())}, "a.b": {"c": td.zeros(())}}, ValueError, r"a\.b\.c"),
+        ({"f": print}, TypeError, "f is a builtin_function_or_method"),
+        ({1: td.zeros(())}, ValueError, "must be strings"),
+    ],
+)
+def test_what_cannot_be_saved_is_named(tmp_path, obj, error, message):
+    with pytest.raises(error, match=message):
+        td.save(tmp_path / "x", obj)
+    assert not os.listdir(tmp_path)
+
+
+def good_file():
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    return struct.pack("<Q", len(header)) + header + b"\0" * 8
+
+
+def with_header(text, data=b"\0" * 8):
+    text = text if isinstance(text, bytes) else text.encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(dtype="F32", shape="[2]", offsets="[0,8]"):
+    return f'{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        good_file()[:5],
+        good_file()[:20],
+        good_file()[:-1],
+        good_file() + b"\0",
+        b"\xff" * 8 + good_file()[8:],
+        with_header("{"),
+        with_header("[]"),
+        with_header('{"a":1}'),
+        with_header(entry()[:-1] + "," + entry()[1:]),
+        with_header(entry(dtype="F33")),
+        with_header(entry(shape="[3]")),
+        with_header(entry(shape="[-2]")),
+        with_header(entry(shape="[4294967296,4294967296,4294967296]")),
+        with_header(entry(shape="[2.5]")),
+        with_header(entry(offsets="[8,0]")),
+        with_header(entry(offsets="[4,12]"), b"\0" * 12),
+        with_header(entry(offsets="[0,18446744073709551615]")),
+        with_header('{"a":{"dtype":"F32","shape":[2]}}'),
+        with_header('{"__metadata__":{"x":1}}', b""),
+        with_header(b'{"\xff":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'),
+        with_header("[" * 100000, b""),
+        with_header(
+            '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}',
+            b"\0" * 12,
+        ),
+    ],
+)
+def test_a_damaged_or_hostile_file_is_named(tmp_path, content):
+    path = tmp_path / "some.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"some\.safetensors"):
+        td.load(path)
+
+
+@pytest.mark.parametrize("structure", ["{", '{"a":{"$tensor":"b"}}', '{"a":{"$tensor":["a"]}}', "[" * 100000])
+def test_a_structure_that_does_not_fit_is_named(tmp_path, structure):
+    path = tmp_path / "some.safetensors"
+    header = {**json.loads(entry()), "__metadata__": {"tidu.structure": structure}}
+    path.write_bytes(with_header(json.dumps(header)))
+    with pytest.raises(OSError, match=r"some\.safetensors"):
+        td.load(path)
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        td.load(tmp_path / "nowhere")
+    with pytest.raises(OSError, match="nowhere"):
+        td.save(tmp_path / "nowhere" / "x", {"a": td.zeros((2,))})
+
+
+def test_a_crash_while_writing_leaves_the_old_file_whole(tmp_path):
+    """The child may write no more than 64 KiB to a file, and is killed by the system when it tries."""
+    path = tmp_path / "x"
+    td.save(path, {"a": td.ones((3,))})
+    before = path.read_bytes()
+    code = (
+        "import resource, tidu as td; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16));"
+        f"td.save({str(path)!r}, {{'a': td.zeros((1 << 20,))}})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode != 0
+    assert path.read_bytes() == before
+    td.save(path, {"a": td.zeros((2,))})
+    assert td.load(path)["a"].tolist() == [0, 0]
