@@ -1,0 +1,172 @@
+"""Pictures of training: curves, confusion matrices, weights as images, predictions. Needs matplotlib.
+
+Every function returns a matplotlib Figure; save it with `figure.savefig(path)`. Arrays may be tensors.
+"""
+
+import numpy as np
+
+try:
+    from matplotlib import colors
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError("tidu.viz needs matplotlib: pip install matplotlib") from error
+
+INK, FAINT = "#22303c", "#d5dbe0"
+BLUE, ORANGE, RED = "#1f6fb4", "#e07b1a", "#c8372d"
+DIVERGING = colors.LinearSegmentedColormap.from_list(
+    "tidu", ["#1f4e96", "#7fb0dd", "#f7f7f5", "#ee9d7a", "#a91e22"]
+)
+
+
+def _figure(width, height):
+    return Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
+
+
+def _plain(axes, title=None):
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(colors=INK, length=0, labelsize=9)
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    if title:
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+
+
+def curves(steps, epochs, title=None):
+    """Loss and accuracy of a run.
+
+    steps: (epoch, loss, accuracy) of the training batches, epoch a number such as 0.25.
+    epochs: (test loss, test accuracy) after each epoch. Accuracies are fractions.
+    """
+    at, losses, accuracies = np.asarray(steps, dtype=float).reshape(-1, 3).T
+    test_at = np.arange(1, len(epochs) + 1)
+    test_losses, test_accuracies = np.asarray(epochs, dtype=float).reshape(-1, 2).T
+    figure = _figure(10, 4)
+    panels = figure.subplots(1, 2)
+    rows = (
+        (losses, test_losses, "loss", "{:.3f}", 9),
+        (100 * accuracies, 100 * test_accuracies, "accuracy, %", "{:.1f} %", -16),
+    )
+    for axes, (train, test, name, form, offset) in zip(panels, rows, strict=True):
+        _plain(axes, name)
+        axes.plot(at, train, color=BLUE, linewidth=1.1, alpha=0.75, label="training batches")
+        axes.plot(test_at, test, color=ORANGE, linewidth=2, marker="o", markersize=4.5, label="test set")
+        if len(test):
+            axes.annotate(
+                form.format(test[-1]),
+                (test_at[-1], test[-1]),
+                xytext=(0, offset),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+                fontweight="bold",
+                color=ORANGE,
+            )
+        low, high = np.percentile(np.concatenate([train, test]), [1, 98]) if len(train) else (0, 1)
+        margin = 0.12 * (high - low) or 0.5
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_xlim(0, max(len(epochs), at[-1] if len(at) else 1) * 1.04)
+        axes.set_xlabel("epoch", fontsize=9, color=INK)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    panels[0].legend(frameon=False, fontsize=9, labelcolor=INK)
+    if title:
+        figure.suptitle(title, fontsize=12, color=INK)
+    return figure
+
+
+def confusion_matrix(counts, names, title=None):
+    """counts[i, j]: how many samples of class i were taken for class j."""
+    counts = np.asarray(counts, dtype=float)
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    n = len(counts)
+    figure = _figure(1.9 + 0.62 * n, 1.3 + 0.58 * n)
+    axes = figure.subplots()
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=10.5, aspect="auto")
+    for i in range(n):
+        for j in range(n):
+            if shares[i, j] >= 0.05:
+                axes.text(
+                    j,
+                    i,
+                    f"{shares[i, j]:.1f}" if shares[i, j] < 99.95 else "100",
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    color="white" if shares[i, j] > 35 else INK,
+                    fontweight="bold" if i == j else "normal",
+                )
+    axes.set_xticks(range(n), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=9, color=INK)
+    axes.set_yticks(range(n), names, fontsize=9, color=INK)
+    axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted", fontsize=10, color=INK)
+    axes.set_ylabel("true", fontsize=10, color=INK)
+    axes.set_title(
+        title or "Confusion matrix, % of each true class",
+        loc="left",
+        fontsize=11,
+        fontweight="bold",
+        color=INK,
+    )
+    return figure
+
+
+def _tiles(count, columns, size, extra):
+    rows = -(-count // columns)
+    figure = _figure(columns * size, rows * (size + extra) + 0.4)
+    figure.get_layout_engine().set(w_pad=0.025, h_pad=0.025, wspace=0, hspace=0)
+    tiles = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in tiles:
+        axes.set_axis_off()
+    return figure, tiles
+
+
+def weights(images, names=None, columns=None, title=None):
+    """Weights as images, (count, height, width): blue is negative, red positive, white zero; each image has a
+    scale of its own."""
+    images = np.asarray(images, dtype=float)
+    columns = columns or min(len(images), 5 if names else 16)
+    figure, tiles = _tiles(len(images), columns, 1.75 if names else 0.7, 0.3 if names else 0)
+    for i, (axes, image) in enumerate(zip(tiles, images, strict=False)):
+        limit = np.percentile(np.abs(image), 99.5) or 1.0
+        axes.imshow(image, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
+        if names:
+            axes.set_title(names[i], fontsize=10, color=INK, pad=4)
+    figure.suptitle(
+        title or "Weights: blue negative, red positive", fontsize=12, fontweight="bold", color=INK
+    )
+    return figure
+
+
+def predictions(images, truths, guesses, probabilities, names, columns=6, title=None):
+    """Images (count, height, width) with what they are, what they were taken for, and how surely."""
+    images = np.asarray(images, dtype=float)
+    figure, tiles = _tiles(len(images), columns, 1.7, 0.5)
+    for axes, image, truth, guess, probability in zip(
+        tiles, images, truths, guesses, probabilities, strict=False
+    ):
+        axes.imshow(image, cmap="gray_r", interpolation="nearest")
+        right = int(truth) == int(guess)
+        axes.set_title(
+            f"{names[int(truth)]}\n", fontsize=9, color=INK, pad=4
+        )  # the second line is drawn in colour
+        axes.text(
+            0.5,
+            1.035,
+            f"{names[int(guess)]} {100 * float(probability):.0f} %",
+            transform=axes.transAxes,
+            ha="center",
+            fontsize=9,
+            fontweight="bold",
+            color=BLUE if right else RED,
+        )
+    figure.suptitle(
+        title or "Predictions: the truth, and below it what was seen",
+        fontsize=12,
+        fontweight="bold",
+        color=INK,
+    )
+    return figure
