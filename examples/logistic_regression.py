@@ -1,0 +1,32 @@
+"""Multinomial logistic regression on Fashion-MNIST: softmax cross-entropy of one affine map of the pixels."""
+
+import common
+import tidu as td
+
+LEARNING_RATE = {"sgd": 0.05, "adam": 2e-3}
+
+
+def make_model(key):
+    return td.nn.Linear(784, 10, key=key)
+
+
+def picture_weights(model, viz, names):
+    """What each class looks for."""
+    return viz.weights(
+        model.weight.detach().numpy().reshape(-1, 28, 28), names, title="What each class looks for"
+    )
+
+
+if __name__ == "__main__":
+    parser = common.options(__doc__, lr=None)
+    parser.add_argument("--optimizer", choices=LEARNING_RATE, default="adam", help="sgd has momentum 0.9")
+    args = parser.parse_args()
+    if args.lr is None:
+        args.lr = LEARNING_RATE[args.optimizer]
+
+    def make_optimizer(params):
+        if args.optimizer == "adam":
+            return td.optim.Adam(params, args.lr)
+        return td.optim.SGD(params, args.lr, momentum=0.9)
+
+    common.main(args, "Logistic regression", make_model, make_optimizer, picture_weights)
