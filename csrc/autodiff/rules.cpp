@@ -8,19 +8,17 @@
 namespace tidu {
 namespace {
 
-// dy/dx * t. A zero t gives zero even where the partial is infinite or NaN, so that a branch which `where`
-// did not take never poisons a gradient.
+// dy/dx * t. A zero of either gives zero even where the other is infinite or NaN, so that a branch which
+// `where` did not take never poisons a gradient.
 Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t) {
   switch (partial.sort) {
     case Partial::none: return {};
     case Partial::one: return t;
     case Partial::minus_one: return negative(t);
-    case Partial::expression:
-    case Partial::guard: break;
+    case Partial::expression: break;
   }
   const Tensor value = partial.value(call);
-  if (value.dtype() == DType::bool_) return where(value, t, 0);
-  return multiply_no_nan(value, partial.sort == Partial::guard ? where(value == 0, 0, t) : t);
+  return value.dtype() == DType::bool_ ? where(value, t, 0) : multiply_no_nan(value, t);
 }
 
 struct Transposer {

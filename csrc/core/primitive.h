@@ -33,10 +33,9 @@ constexpr Reads input_bit(size_t i) { return 1u << (i < 30 ? i : 30); }
 
 struct Zero {};
 
-// dy/dx_i, elementwise. A boolean partial is a mask. A `guard` is an expression whose zeros also annihilate
-// an infinite or NaN tangent.
+// dy/dx_i, elementwise. A boolean partial is a mask.
 struct Partial {
-  enum Sort : uint8_t { none, one, minus_one, expression, guard } sort = none;
+  enum Sort : uint8_t { none, one, minus_one, expression } sort = none;
   Reads reads = 0;
   Tensor (*value)(const Call& call) = nullptr;
 };

@@ -141,8 +141,6 @@ constexpr bool same = false, boolean = true;
 #define MINUS_ONE (Partial{Partial::minus_one})
 #define PARTIAL(reads, names, e) \
   (Partial{Partial::expression, reads, [](const Call& call) -> Tensor { names return e; }})
-#define GUARD_B(e) \
-  (Partial{Partial::guard, kInput1, [](const Call& call) -> Tensor { INPUT(b, 1) return e; }})
 #define INPUT(name, i) const Tensor& name = call.inputs[i];
 #define OUTPUT(name) const Tensor& name = call.outputs[0];
 #define FROM_X(e) PARTIAL(kInput0, INPUT(x, 0), e)
