@@ -142,9 +142,9 @@ Tensor converted(Tensor value, const Options& options) {
 Tensor make_tensor(const py::object& data, const Options& options) {
   Tensor value = tensor_from_object(data.ptr(), options.dtype);
   if (!value.defined()) fail_type(data, "tensor");
+  if (!is_tensor(data.ptr())) return options.finish(converted(value, options));
   const Tensor result = stop_gradient(converted(value, options));
-  const bool shared = result.impl().storage && result.impl().storage->use_count() > 2;
-  return options.finish(shared || is_tensor(data.ptr()) ? stop_gradient(copy(result)) : result);
+  return options.finish(result.impl().storage == value.impl().storage ? copy(result) : result);
 }
 
 Tensor as_tensor(const py::object& data, const Options& options, std::optional<bool> copy_wanted) {

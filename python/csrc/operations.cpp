@@ -374,7 +374,7 @@ void bind_random(py::module_& parent) {
   m.def(
       "bernoulli", [](const Tensor& k, double p, const Dims& s) { return random_bernoulli(k, p, s); }, key,
       py::arg("p") = 0.5, shape, "True with probability p.");
-  m.def("randint", &random_integers, key, shape, py::arg("low") = 0, py::arg("high"),
+  m.def("randint", &random_integers, key, py::arg("shape"), py::arg("low"), py::arg("high"),
         py::arg("dtype") = kDefaultInt, "Integers drawn uniformly from [low, high).");
   m.def(
       "permutation",
