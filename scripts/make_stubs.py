@@ -1,0 +1,254 @@
+"""Writes python/tidu/_core.pyi and random.pyi, the types of the extension module, from its docs.
+
+Run with the built package on PYTHONPATH after a change of the binding; a test compares files and module.
+"""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent / "python" / "tidu"
+
+HEAD = '''# ruff: noqa
+"""Types of the extension module; written by scripts/make_stubs.py."""
+
+import builtins
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy
+
+_TensorLike: TypeAlias = Any  # a tensor, a number, a nested sequence or an array
+_Shape: TypeAlias = builtins.int | Sequence[builtins.int]
+
+class dtype:
+    """The type of a tensor's elements: tidu.float32, tidu.int64, ..."""
+    def __init__(self, dtype: _DTypeLike) -> None: ...
+    @property
+    def name(self) -> builtins.str: ...
+    @property
+    def itemsize(self) -> builtins.int: ...
+    @property
+    def is_floating_point(self) -> builtins.bool: ...
+
+class device:
+    """Where a tensor lives: device('cpu')."""
+    def __init__(self, name: _DeviceLike) -> None: ...
+    @property
+    def type(self) -> builtins.str: ...
+    @property
+    def index(self) -> builtins.int: ...
+
+_DType: TypeAlias = dtype
+_Device: TypeAlias = device
+_DTypeLike: TypeAlias = dtype | builtins.str | builtins.type | numpy.dtype[Any]
+_DeviceLike: TypeAlias = device | builtins.str
+'''
+
+RANDOM_HEAD = '''# ruff: noqa
+"""Types of tidu.random; written by scripts/make_stubs.py."""
+
+import builtins
+from typing import Any
+
+from tidu._core import Tensor, _DTypeLike, _Shape, _TensorLike
+'''
+
+ATTRIBUTES = {
+    "shape": "tuple[builtins.int, ...]",
+    "strides": "tuple[builtins.int, ...]",
+    "dtype": "_DType",
+    "device": "_Device",
+    "grad": "Tensor | None",
+    "requires_grad": "builtins.bool",
+    "is_leaf": "builtins.bool",
+    "T": "Tensor",
+    "mT": "Tensor",
+}
+SETTABLE = ("grad", "requires_grad")
+SLOTS = {
+    "__bool__": "builtins.bool",
+    "__int__": "builtins.int",
+    "__index__": "builtins.int",
+    "__float__": "builtins.float",
+    "__len__": "builtins.int",
+    "__iter__": "Iterator[Tensor]",
+    "__neg__": "Tensor",
+    "__pos__": "Tensor",
+    "__abs__": "Tensor",
+    "__invert__": "Tensor",
+}
+PYTHON_METHODS = {
+    "numpy": "numpy.ndarray[Any, Any]",
+    "__array__": "numpy.ndarray[Any, Any]",
+    "__array_namespace__": "Any",
+    "to_device": "Tensor",
+    "cpu": "Tensor",
+}
+
+
+def arrow_type(text, parameter):
+    """A type as pybind11 writes it, as the stub names it."""
+    names = {
+        "Tensor": "_TensorLike" if parameter else "Tensor",
+        "dtype": "_DTypeLike" if parameter else "_DType",
+        "device": "_DeviceLike" if parameter else "_Device",
+        "tidu._core.device": "_DeviceLike" if parameter else "_Device",
+        "collections.abc.Sequence": "Sequence",
+        "collections.abc.Iterable": "Iterable",
+        "collections.abc.Callable": "Callable",
+        "object": "Any",
+        "handle": "Any",
+        "tidu._core.GradScope": "GradScope",
+    }
+    for name in ("int", "float", "bool", "str", "bytes", "list", "tuple", "dict"):
+        names[name] = f"builtins.{name}"
+    if parameter:
+        text = text.replace("int | tuple[int, ...]", "_Shape")
+    for number in ("int", "float"):
+        text = text.replace(f"typing.Supports{number.capitalize()} | typing.SupportsIndex", number)
+    return re.sub(r"[A-Za-z_][\w.]*", lambda match: names.get(match[0], match[0]), text)
+
+
+def split_parameters(text):
+    """The parameters of a signature, split at the commas outside brackets."""
+    parts, depth, start = [], 0, 0
+    for i, character in enumerate(text):
+        depth += (character in "[({<") - (character in "])}>")
+        if character == "," and depth == 0:
+            parts.append(text[start:i].strip())
+            start = i + 1
+    return [part for part in [*parts, text[start:].strip()] if part]
+
+
+def bound_function(name, doc, is_method):
+    """A pybind11 function, from the first line of its doc: name(x: type = value, ..) -> type."""
+    signature, _, text = doc.partition("\n")
+    parameters, result = re.fullmatch(r"\w+\((.*)\) -> (.*)", signature).groups()
+    written = []
+    for i, parameter in enumerate(split_parameters(parameters)):
+        if parameter in ("*", "/") or parameter.startswith("*"):
+            written.append(parameter if parameter in "*/" else parameter.split(":")[0] + ": Any")
+            continue
+        kind, _, default = parameter.partition(" = ")
+        argument, _, type_ = kind.partition(": ")
+        if is_method and i == 0:
+            written.append("self")
+        else:
+            written.append(f"{argument}: {arrow_type(type_, True)}" + (" = ..." if default else ""))
+    return definition(name, written, arrow_type(result, False), text.strip())
+
+
+def table_function(name, function, is_method):
+    """A function of the op table."""
+    names = [part for part in function.__text_signature__.strip("()$").split(", ") if part != "/"]
+    written = [
+        "self" if is_method and i == 0 else f"{argument}: _TensorLike" for i, argument in enumerate(names)
+    ]
+    return definition(name, [*written, "/"], "Tensor", function.__doc__)
+
+
+def definition(name, parameters, result, doc=""):
+    lines = [f"def {name}({', '.join(parameters)}) -> {result}:"]
+    if not doc:
+        return [lines[0] + " ..."]
+    doc_lines = doc.splitlines()
+    closing = '"""'
+    if len(doc_lines) == 1:
+        return [*lines, f'    """{doc}{closing}']
+    return [
+        *lines,
+        f'    """{doc_lines[0]}',
+        *(f"    {line}".rstrip() for line in doc_lines[1:]),
+        f"    {closing}",
+    ]
+
+
+def tensor_class(core):
+    yield "class Tensor:"
+    yield f'    """{core.Tensor.__doc__}"""'.replace("\n", "\n    ").replace("\n    \n", "\n\n")
+    for name, value in vars(core.Tensor).items():
+        kind = type(value).__name__
+        if kind == "getset_descriptor":
+            type_ = ATTRIBUTES.get(name, "builtins.int")
+            yield from (
+                "    @property",
+                f"    def {name}(self) -> {type_}:",
+                f'        """{value.__doc__}"""',
+            )
+            if name in SETTABLE:
+                yield from (f"    @{name}.setter", f"    def {name}(self, value: {type_}) -> None: ...")
+            continue
+        if kind == "method_descriptor":
+            lines = table_function(name, value, True)
+        elif kind == "instancemethod":
+            lines = bound_function(name, value.__doc__, True)
+        elif name in PYTHON_METHODS:
+            lines = definition(
+                name, ["self", "*args: Any", "**kwargs: Any"], PYTHON_METHODS[name], value.__doc__
+            )
+        elif kind != "wrapper_descriptor":
+            continue
+        elif name in SLOTS:
+            lines = definition(name, ["self"], SLOTS[name])
+        elif name == "__getitem__":
+            lines = definition(name, ["self", "key: Any", "/"], "Tensor")
+        elif name == "__setitem__":
+            lines = definition(name, ["self", "key: Any", "value: Any", "/"], "None")
+        elif name in ("__pow__", "__rpow__"):
+            lines = definition(name, ["self", "other: _TensorLike", "modulus: None = ...", "/"], "Tensor")
+        elif value.__text_signature__ == "($self, value, /)" and name != "__getattribute__":
+            lines = definition(name, ["self", "other: _TensorLike", "/"], "Tensor")
+            if name in ("__eq__", "__ne__"):
+                lines[0] += "  # type: ignore[override]"
+        else:
+            continue
+        yield from ("    " + line if line else "" for line in lines)
+
+
+def stub(core):
+    yield HEAD
+    yield from tensor_class(core)
+    yield ""
+    public = [name for name in vars(core) if not name.startswith("__")]
+    for name in public:
+        value = getattr(core, name)
+        kind = type(value).__name__
+        if isinstance(value, type) and issubclass(value, Exception):
+            bases = ", ".join(base.__name__ for base in value.__bases__)
+            yield f'class {name}({bases}):\n    """{value.__doc__}"""\n'
+        elif kind == "dtype":
+            yield f"{name}: _DType"
+        elif name == "GradScope":
+            yield "class GradScope:\n    def __init__(self, enabled: builtins.bool) -> None: ..."
+            yield "    def leave(self) -> builtins.bool: ...\n"
+        elif inspect.isbuiltin(value) and value.__text_signature__:
+            yield from table_function(name, value, False)
+        elif inspect.isbuiltin(value):
+            yield from bound_function(name, value.__doc__, False)
+    yield f"\n__version__: builtins.str\n__all__ = {core.__all__!r}"
+
+
+def random_stub(core):
+    yield RANDOM_HEAD
+    for name, value in vars(core.random).items():
+        if inspect.isbuiltin(value):
+            yield from bound_function(name, value.__doc__, False)
+
+
+def stubs(core):
+    """The text of each file."""
+    return {"_core.pyi": "\n".join(stub(core)) + "\n", "random.pyi": "\n".join(random_stub(core)) + "\n"}
+
+
+def main():
+    from tidu import _core
+
+    for name, text in stubs(_core).items():
+        (PACKAGE / name).write_text(text)
+        print(f"wrote {PACKAGE / name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
