@@ -281,7 +281,7 @@ REFERENCES = {
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
-    "multiply_no_nan": lambda a, b: np.where(b == 0, 0, a * b),
+    "multiply_no_nan": lambda a, b: np.where((a == 0) | (b == 0), 0, a * b),
     "divide": np.divide,
     "floor_divide": np.floor_divide,
     "remainder": np.remainder,

@@ -4,6 +4,7 @@ import numpy as np
 import op_samplers as ops
 import pytest
 import tidu as td
+from scipy import special
 
 DIFFERENTIABLE = [case for case in ops.CASES.values() if case.differentiable]
 
@@ -289,3 +290,58 @@ def test_saturated_activations(at):
         for _ in range(3):
             assert np.isfinite(float(f(x)))
             f = td.grad(f)
+
+
+# --- Accuracy where a formula that is right on paper would cancel or overflow
+
+EDGES = {
+    "asin": (lambda x: 1 / np.sqrt((1 - x) * (1 + x)), [1 - 1e-12, -1 + 1e-10, 1e-20]),
+    "acos": (lambda x: -1 / np.sqrt((1 - x) * (1 + x)), [1 - 1e-12, -1 + 1e-10]),
+    "atan": (lambda x: 1 / (1 + x * x), [1e10, 1e-5]),
+    "asinh": (lambda x: 1 / np.hypot(x, 1), [1e200, -1e200, 1e-10]),
+    "acosh": (lambda x: 1 / np.sqrt((x - 1) * (x + 1)), [1 + 1e-10, 1e200]),
+    "atanh": (lambda x: 1 / ((1 - x) * (1 + x)), [1 - 1e-12, -1 + 1e-10]),
+    "log1p": (lambda x: 1 / (1 + x), [1e-20, -1 + 1e-12]),
+    "expm1": (np.exp, [1e-20, -700.0]),
+    "rsqrt": (lambda x: -0.5 / (x * np.sqrt(x)), [1e-200, 1e200]),
+    "sigmoid": (lambda x: np.exp(x) / (1 + np.exp(x)) ** 2, [-30.0, -700.0]),
+    "softplus": (lambda x: np.exp(x) / (1 + np.exp(x)), [-700.0, 30.0]),
+    "erfc": (lambda x: -2 / np.sqrt(np.pi) * np.exp(-x * x), [5.0, 20.0]),
+    "gelu": (
+        lambda x: 0.5 * special.erfc(-x / np.sqrt(2)) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
+        [-20.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_accuracy_at_the_edges(name):
+    closed_form, points = EDGES[name]
+    for x in points:
+        want = float(closed_form(np.float64(x) if name == "gelu" else np.longdouble(x)))
+        assert gradient(getattr(td, name), x) == [pytest.approx(want, rel=1e-12, abs=0)], x
+
+
+def test_infinite_arguments():
+    inf = float("inf")
+    for f, slopes in (
+        (td.relu, [0, 1]),
+        (td.silu, [0, 1]),
+        (td.gelu, [0, 1]),
+        (td.softplus, [0, 1]),
+        (td.log_sigmoid, [1, 0]),
+        (td.tanh, [0, 0]),
+        (td.sigmoid, [0, 0]),
+        (td.atan, [0, 0]),
+        (td.asinh, [0, 0]),
+    ):
+        assert gradient(f, -inf, inf) == slopes
+
+
+def test_angle_of_far_and_near_points():
+    for r in (1e-200, 1.0, 1e200):
+        a, b = (td.tensor(r, dtype=td.float64) for _ in range(2))
+        slopes = td.grad(td.atan2, argnums=(0, 1))(a, b)
+        assert [float(s) * r for s in slopes] == pytest.approx([0.5, -0.5], rel=1e-14)
+        slopes = td.grad(td.hypot, argnums=(0, 1))(a, b)
+        assert [float(s) for s in slopes] == pytest.approx([0.5**0.5] * 2, rel=1e-14)
