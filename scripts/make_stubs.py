@@ -17,7 +17,7 @@ import builtins
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-import numpy
+import numpy as _np
 
 _TensorLike: TypeAlias = Any  # a tensor, a number, a nested sequence or an array
 _Shape: TypeAlias = builtins.int | Sequence[builtins.int]
@@ -42,7 +42,7 @@ class device:
 
 _DType: TypeAlias = dtype
 _Device: TypeAlias = device
-_DTypeLike: TypeAlias = dtype | builtins.str | builtins.type | numpy.dtype[Any]
+_DTypeLike: TypeAlias = dtype | builtins.str | builtins.type | _np.dtype[Any]
 _DeviceLike: TypeAlias = device | builtins.str
 '''
 
@@ -80,8 +80,8 @@ SLOTS = {
     "__invert__": "Tensor",
 }
 PYTHON_METHODS = {
-    "numpy": "numpy.ndarray[Any, Any]",
-    "__array__": "numpy.ndarray[Any, Any]",
+    "numpy": "_np.ndarray[Any, Any]",
+    "__array__": "_np.ndarray[Any, Any]",
     "__array_namespace__": "Any",
     "to_device": "Tensor",
     "cpu": "Tensor",
@@ -196,7 +196,7 @@ def tensor_class(core):
             lines = definition(name, ["self", "key: Any", "/"], "Tensor")
         elif name == "__setitem__":
             lines = definition(name, ["self", "key: Any", "value: Any", "/"], "None")
-        elif name in ("__pow__", "__rpow__"):
+        elif name in ("__pow__", "__rpow__", "__ipow__"):
             lines = definition(name, ["self", "other: _TensorLike", "modulus: None = ...", "/"], "Tensor")
         elif value.__text_signature__ == "($self, value, /)" and name != "__getattribute__":
             lines = definition(name, ["self", "other: _TensorLike", "/"], "Tensor")

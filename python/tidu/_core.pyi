@@ -5,7 +5,7 @@ import builtins
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-import numpy
+import numpy as _np
 
 _TensorLike: TypeAlias = Any  # a tensor, a number, a nested sequence or an array
 _Shape: TypeAlias = builtins.int | Sequence[builtins.int]
@@ -30,7 +30,7 @@ class device:
 
 _DType: TypeAlias = dtype
 _Device: TypeAlias = device
-_DTypeLike: TypeAlias = dtype | builtins.str | builtins.type | numpy.dtype[Any]
+_DTypeLike: TypeAlias = dtype | builtins.str | builtins.type | _np.dtype[Any]
 _DeviceLike: TypeAlias = device | builtins.str
 
 class Tensor:
@@ -75,7 +75,7 @@ class Tensor:
     def __isub__(self, other: _TensorLike, /) -> Tensor: ...
     def __imul__(self, other: _TensorLike, /) -> Tensor: ...
     def __imod__(self, other: _TensorLike, /) -> Tensor: ...
-    def __ipow__(self, other: _TensorLike, /) -> Tensor: ...
+    def __ipow__(self, other: _TensorLike, modulus: None = ..., /) -> Tensor: ...
     def __ilshift__(self, other: _TensorLike, /) -> Tensor: ...
     def __irshift__(self, other: _TensorLike, /) -> Tensor: ...
     def __iand__(self, other: _TensorLike, /) -> Tensor: ...
@@ -230,7 +230,7 @@ class Tensor:
     def multiply(self, b: _TensorLike, /) -> Tensor:
         """a * b."""
     def multiply_no_nan(self, b: _TensorLike, /) -> Tensor:
-        """a * b, and 0 where b is 0 even if a is infinite or NaN."""
+        """a * b, and 0 where either is 0 even if the other is infinite or NaN."""
     def divide(self, b: _TensorLike, /) -> Tensor:
         """a / b; true division."""
     def floor_divide(self, b: _TensorLike, /) -> Tensor:
@@ -393,9 +393,9 @@ class Tensor:
     ) -> Any:
         """A DLPack capsule of this tensor's memory: versioned where max_version allows, else the old one."""
     def __dlpack_device__(self) -> builtins.tuple[builtins.int, builtins.int]: ...
-    def numpy(self, *args: Any, **kwargs: Any) -> numpy.ndarray[Any, Any]:
+    def numpy(self, *args: Any, **kwargs: Any) -> _np.ndarray[Any, Any]:
         """The elements as a NumPy array, in the same memory where possible (see tidu._numpy.to_numpy)."""
-    def __array__(self, *args: Any, **kwargs: Any) -> numpy.ndarray[Any, Any]: ...
+    def __array__(self, *args: Any, **kwargs: Any) -> _np.ndarray[Any, Any]: ...
     def __array_namespace__(self, *args: Any, **kwargs: Any) -> Any: ...
     def to_device(self, *args: Any, **kwargs: Any) -> Tensor:
         """This tensor on another device."""
@@ -576,7 +576,7 @@ def multiply(a: _TensorLike, b: _TensorLike, /) -> Tensor:
     """a * b."""
 
 def multiply_no_nan(a: _TensorLike, b: _TensorLike, /) -> Tensor:
-    """a * b, and 0 where b is 0 even if a is infinite or NaN."""
+    """a * b, and 0 where either is 0 even if the other is infinite or NaN."""
 
 def divide(a: _TensorLike, b: _TensorLike, /) -> Tensor:
     """a / b; true division."""
