@@ -310,6 +310,7 @@ TEST(Elementwise, FloatFloorDivideAgreesWithRemainder) {
 }
 
 __extension__ using Wide = __int128;
+__extension__ using UnsignedWide = unsigned __int128;
 
 template <class T> T wrapped(Wide x) {
   return static_cast<T>(static_cast<std::make_unsigned_t<T>>(static_cast<unsigned __int128>(x)));
@@ -339,7 +340,8 @@ template <class T> void check_integers(const std::vector<T>& a, const std::vecto
   };
   check("add", [](Wide x, Wide y) { return x + y; });
   check("subtract", [](Wide x, Wide y) { return x - y; });
-  check("multiply", [](Wide x, Wide y) { return x * y; });
+  // The product of two large uint64 overflows Wide, which wraps as wanted only when unsigned.
+  check("multiply", [](Wide x, Wide y) { return static_cast<Wide>(UnsignedWide(x) * UnsignedWide(y)); });
   check("floor_divide", floor_divide);
   check("remainder", [&](Wide x, Wide y) { return y == 0 ? Wide(0) : x - floor_divide(x, y) * y; });
   check("maximum", [](Wide x, Wide y) { return std::max(x, y); });
