@@ -150,7 +150,19 @@ class BareProducts:
         ctypes.CDLL(ctypes.util.find_library("gomp")).omp_set_num_threads(threads)
         size, real, address = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
         self.sgemm = library.dnnl_sgemm
-        self.sgemm.argtypes = [ctypes.c_char, ctypes.c_char, size, size, size, real, address, size, address, size, real, address, size]
+        factors = [address, size, address, size]
+        self.sgemm.argtypes = [
+            ctypes.c_char,
+            ctypes.c_char,
+            size,
+            size,
+            size,
+            real,
+            *factors,
+            real,
+            address,
+            size,
+        ]
         self.keep, self.calls = [], []
         layers = weights[::2]
         for i, w in enumerate(layers):
@@ -165,7 +177,8 @@ class BareProducts:
     def add(self, ta, tb, a, b, c):
         (m, n), k = c.shape, a.shape[0] if ta == b"T" else a.shape[1]
         self.keep += [a, b, c]
-        self.calls.append((ta, tb, m, n, k, 1.0, a.ctypes.data, a.shape[1], b.ctypes.data, b.shape[1], 0.0, c.ctypes.data, n))
+        factors = (a.ctypes.data, a.shape[1], b.ctypes.data, b.shape[1])
+        self.calls.append((ta, tb, m, n, k, 1.0, *factors, 0.0, c.ctypes.data, n))
 
     def step(self):
         for call in self.calls:
@@ -210,7 +223,6 @@ def main():
         os.environ[variable] = str(arguments.threads)
 
     import numpy as np
-
     import tidu as td
 
     td.set_num_threads(arguments.threads)
@@ -222,19 +234,25 @@ def main():
         peers.append((TorchModel, torch))
     except ImportError as error:
         print(f"PyTorch is not compared: {error}")
-    versions = ", ".join(f"{module.__name__} {module.__version__}" for module in (td, *(library for _, library in peers)))
+    modules = (td, *(library for _, library in peers))
+    versions = ", ".join(f"{module.__name__} {module.__version__}" for module in modules)
     print(f"{versions}; {arguments.threads} threads, {arguments.rounds} rounds")
 
     figures = {}
     rng = np.random.default_rng(0)
     x = rng.random((BATCH, PIXELS), np.float32)
     labels = rng.integers(0, CLASSES, BATCH)
-    shapes = {"logistic regression": [(CLASSES, PIXELS)], "two-layer network": [(HIDDEN, PIXELS), (CLASSES, HIDDEN)]}
+    shapes = {
+        "logistic regression": [(CLASSES, PIXELS)],
+        "two-layer network": [(HIDDEN, PIXELS), (CLASSES, HIDDEN)],
+    }
     for title, layers in shapes.items():
         weights = []
         for outputs, inputs in layers:
-            weights += [rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32), np.zeros(outputs, np.float32)]
-        models = [TiduModel(td, weights, x, labels), *(make(library, weights, x, labels) for make, library in peers)]
+            weights.append(rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32))
+            weights.append(np.zeros(outputs, np.float32))
+        models = [TiduModel(td, weights, x, labels)]
+        models += [make(library, weights, x, labels) for make, library in peers]
         check(np, models)
         for part in ("forward", "value_and_grad", "step"):
             key = f"{title}, batch {BATCH}: {part}"
@@ -254,7 +272,9 @@ def main():
     report(key, interleave(adds, arguments.rounds), "ns", 1e9, figures)
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump({"versions": versions, "threads": arguments.threads, "figures": figures}, file, indent=1)
+            json.dump(
+                {"versions": versions, "threads": arguments.threads, "figures": figures}, file, indent=1
+            )
 
 
 if __name__ == "__main__":

@@ -121,7 +121,9 @@ template <class T> TIDU_HD inline T multiply(T a, T b) {
   }
 }
 
-template <class T> TIDU_HD inline T multiply_no_nan(T a, T b) { return a == T(0) || b == T(0) ? T(0) : a * b; }
+template <class T> TIDU_HD inline T multiply_no_nan(T a, T b) {
+  return a == T(0) || b == T(0) ? T(0) : a * b;
+}
 
 template <class T> TIDU_HD inline T divide(T a, T b) { return a / b; }
 
