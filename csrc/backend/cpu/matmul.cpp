@@ -112,15 +112,25 @@ void multiply(const Block& size, bool a_transposed, const T* a, int64_t lda, boo
 
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Blocks of about equal size, 128 x 128 and up to 512 x 512 in large products: smaller ones cost GEMM
-// efficiency, larger ones leave threads idle.
+// Equal blocks: at least eight where none gets smaller than 64 x 128, where GEMM begins to lose speed, and
+// none larger than 512 x 512.
 Block choose_block(int64_t m, int64_t n, int64_t k) {
   constexpr int64_t kSmall = 1 << 19;  // multiplications that do not pay a second thread
   if (m * n * k <= kSmall) return {m, n, k};
-  int64_t rows = 128, columns = 128;
-  const auto count = [](int64_t total, int64_t size) { return (total + size - 1) / size; };
-  while (rows < 512 && count(m, rows) * count(n, columns) > 16) { (columns <= rows ? columns : rows) *= 2; }
-  return {round_up(count(m, count(m, rows)), 16), round_up(count(n, count(n, columns)), 16), k};
+  int64_t down = 1, across = 1;
+  while (true) {
+    const int64_t rows = m / down, columns = n / across;
+    const bool too_large = rows > 512 || columns > 512;
+    if (down * across >= 8 && !too_large) break;
+    if (rows >= 128 && (rows > columns || columns < 256)) {
+      down *= 2;
+    } else if (columns >= 256) {
+      across *= 2;
+    } else {
+      break;
+    }
+  }
+  return {round_up((m + down - 1) / down, 16), round_up((n + across - 1) / across, 16), k};
 }
 
 template <class T> void multiply_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
