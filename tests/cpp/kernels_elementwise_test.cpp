@@ -114,7 +114,7 @@ double by_square(double x) { return std::isfinite(x) ? 2 * x * x : 0; }
 Real sigmoid(Real x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
 Real softplus(Real x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
 Real phi(Real x) { return std::erfc(-x * std::sqrt(Real(0.5))) / 2; }
-Real times(Real x, Real factor) { return factor == 0 ? 0 : x * factor; }
+Real times(Real x, Real factor) { return x == 0 || factor == 0 ? 0 : x * factor; }
 
 const UnaryCase kUnary[] = {
     {"negative", [](Real x) { return -x; }, 0, 0},
