@@ -173,6 +173,20 @@ template <> struct type_caster<tidu::DType> {
   }
 };
 
+// A device or its name. A name that is none raises ValueError here, where an implicit conversion would hide
+// it.
+template <> struct type_caster<tidu::Device> : type_caster_base<tidu::Device> {
+  bool load(handle source, bool convert) {
+    if (!PyUnicode_Check(source.ptr())) return type_caster_base<tidu::Device>::load(source, convert);
+    named_ = tidu::device_from_name(source.cast<std::string>());
+    value = &named_;
+    return true;
+  }
+
+ private:
+  tidu::Device named_;
+};
+
 template <> struct type_caster<tidu::Dims> {
   PYBIND11_TYPE_CASTER(tidu::Dims, const_name("int | tuple[int, ...]"));
   bool load(handle source, bool) {

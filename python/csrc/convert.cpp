@@ -166,7 +166,6 @@ void bind_types(py::module_& m) {
       .def("__reduce__", [](const py::object& self) {
         return py::make_tuple(py::type::of(self), py::make_tuple(py::str(self)));
       });
-  py::implicitly_convertible<py::str, Device>();
 }
 
 }  // namespace tidu::python

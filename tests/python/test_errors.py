@@ -152,3 +152,10 @@ def test_interrupts_come_between_operations():
         x = td.ones(1000)
         for _ in range(10_000_000):
             x = x * 1
+
+
+def test_unknown_devices_are_named():
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        td.ones(3, device="gpu")
+    with pytest.raises(td.DeviceError, match="no CUDA backend"):
+        td.ones(3, device="cuda")
