@@ -362,7 +362,7 @@ template <class T> void check_integers(const std::vector<T>& a, const std::vecto
   unary("negative", [](Wide x) { return -x; });
   unary("abs", [](Wide x) { return x < 0 ? -x : x; });
   unary("sign", [](Wide x) { return Wide(x > 0) - Wide(x < 0); });
-  unary("square", [](Wide x) { return x * x; });
+  unary("square", [](Wide x) { return static_cast<Wide>(UnsignedWide(x) * UnsignedWide(x)); });
   unary("relu", [](Wide x) { return std::max(x, Wide(0)); });
   unary("bitwise_invert", [](Wide x) { return ~x; });
   for (const char* name : {"floor", "ceil", "trunc", "round"}) unary(name, [](Wide x) { return x; });
