@@ -2,15 +2,17 @@
 
     python bench/compare.py [--threads N] [--rounds N] [--json FILE]
 
-All run in one process with as many threads each, interleaved round by round; first their losses and
-gradients are compared. A ratio is tidu's time over the peer's, the median over rounds of the ratio in
-each round. The bare matrix products of a step run through oneDNN, the fastest library here.
+Each library runs in a process of its own with as many threads (two OpenMP runtimes in one process take
+the cores from each other), round by round in turn; first their losses and gradients are compared. A ratio
+is tidu's time over the peer's, the median over rounds of the ratio in each round. The bare matrix products
+of a step run through oneDNN, the fastest library here.
 """
 
 import argparse
 import ctypes
 import ctypes.util
 import json
+import multiprocessing
 import os
 import statistics
 import time
@@ -185,35 +187,107 @@ class BareProducts:
             self.sgemm(*call)
 
 
-def check(np, models):
-    """Every model must agree before any is timed."""
-    loss, grads = models[0].value_and_grad()
-    for model in models[1:]:
-        other_loss, other_grads = model.value_and_grad()
+def weights_of(np, layers):
+    rng = np.random.default_rng(1)
+    weights = []
+    for outputs, inputs in layers:
+        weights += [
+            rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32),
+            np.zeros(outputs, np.float32),
+        ]
+    return weights
+
+
+MODELS = {
+    "logistic regression": [(CLASSES, PIXELS)],
+    "two-layer network": [(HIDDEN, PIXELS), (CLASSES, HIDDEN)],
+}
+ADD = "a + b on 8 floats (with the call of a Python function)"
+
+
+def serve(pipe, name, threads):
+    """A library's process: makes its models, then answers each question with a result or a time."""
+    import numpy as np
+
+    try:
+        if name == "tidu":
+            import tidu as library
+
+            library.set_num_threads(threads)
+            make, array = TiduModel, library.ones(8)
+        elif name == "PyTorch":
+            import torch as library
+
+            library.set_num_threads(threads)
+            make, array = TorchModel, library.ones(8)
+        else:
+            library, make, array = np, NumpyModel, np.ones(8, np.float32)
+    except ImportError as error:
+        pipe.send(error)
+        return
+    rng = np.random.default_rng(0)
+    x, labels = rng.random((BATCH, PIXELS), np.float32), rng.integers(0, CLASSES, BATCH)
+    runs, models = {(ADD, "call"): lambda: array + array}, {}
+    for title, layers in MODELS.items():
+        weights = weights_of(np, layers)
+        if name == BareProducts.name:
+            runs[title, "step"] = BareProducts(np, weights, x, threads).step
+            continue
+        models[title] = make(library, weights, x, labels)
+        for part in ("forward", "value_and_grad", "step"):
+            runs[title, part] = getattr(models[title], part)
+    pipe.send(f"{library.__name__} {library.__version__}")
+    while (question := pipe.recv()) is not None:
+        title, part = question
+        pipe.send(models[title].value_and_grad() if part == "result" else seconds_per_call(runs[title, part]))
+
+
+class Peer:
+    """A library in a process of its own."""
+
+    def __init__(self, name, threads):
+        self.name = name
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(target=serve, args=(theirs, name, threads), daemon=True)
+        self.process.start()
+        self.version = self.pipe.recv()
+
+    def ask(self, title, part):
+        self.pipe.send((title, part))
+        return self.pipe.recv()
+
+
+def check(np, peers, title):
+    """Every library must agree before any is timed."""
+    loss, grads = peers[0].ask(title, "result")
+    for peer in peers[1:]:
+        other_loss, other_grads = peer.ask(title, "result")
         np.testing.assert_allclose(other_loss, loss, rtol=1e-5)
         for mine, theirs in zip(other_grads, grads, strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-7)
 
 
-def interleave(runs, rounds):
-    """Times each of the named functions once a round; {name: [seconds]}."""
-    times = {name: [] for name in runs}
-    for run in runs.values():
-        seconds_per_call(run)
-    for _ in range(rounds):
-        for name, run in runs.items():
-            times[name].append(seconds_per_call(run))
+def interleave(peers, title, part, rounds):
+    """Times each library once a round; {name: [seconds]}."""
+    times = {peer.name: [] for peer in peers}
+    for turn in range(rounds + 1):
+        for peer in peers:
+            seconds = peer.ask(title, part)
+            if turn > 0:  # the first warms up
+                times[peer.name].append(seconds)
     return times
 
 
-def report(title, times, unit, scale, figures):
+def report(title, times, unit, scale):
     ours = times["tidu"]
+    figures = {}
     print(f"\n{title}")
     for name, seconds in times.items():
         ratio = statistics.median(a / b for a, b in zip(ours, seconds, strict=True))
         note = "" if name == "tidu" else f"   tidu / {name} = {ratio:.2f}"
         print(f"  {name:12s} {statistics.median(seconds) * scale:10.2f} {unit}{note}")
-        figures[title][name] = {"seconds": statistics.median(seconds), "ratio": ratio}
+        figures[name] = {"seconds": statistics.median(seconds), "ratio": ratio}
+    return figures
 
 
 def main():
@@ -221,55 +295,30 @@ def main():
     # Read by the libraries when they are loaded.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(arguments.threads)
-
+    multiprocessing.set_start_method("spawn")
     import numpy as np
-    import tidu as td
 
-    td.set_num_threads(arguments.threads)
-    peers = [(NumpyModel, np)]
-    try:
-        import torch
-
-        torch.set_num_threads(arguments.threads)
-        peers.append((TorchModel, torch))
-    except ImportError as error:
-        print(f"PyTorch is not compared: {error}")
-    modules = (td, *(library for _, library in peers))
-    versions = ", ".join(f"{module.__name__} {module.__version__}" for module in modules)
+    peers = []
+    for name in ("tidu", "NumPy", "PyTorch"):
+        peer = Peer(name, arguments.threads)
+        if isinstance(peer.version, ImportError):
+            print(f"{name} is not compared: {peer.version}")
+        else:
+            peers.append(peer)
+    bare = Peer(BareProducts.name, arguments.threads)
+    versions = ", ".join(peer.version for peer in peers)
     print(f"{versions}; {arguments.threads} threads, {arguments.rounds} rounds")
 
     figures = {}
-    rng = np.random.default_rng(0)
-    x = rng.random((BATCH, PIXELS), np.float32)
-    labels = rng.integers(0, CLASSES, BATCH)
-    shapes = {
-        "logistic regression": [(CLASSES, PIXELS)],
-        "two-layer network": [(HIDDEN, PIXELS), (CLASSES, HIDDEN)],
-    }
-    for title, layers in shapes.items():
-        weights = []
-        for outputs, inputs in layers:
-            weights.append(rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32))
-            weights.append(np.zeros(outputs, np.float32))
-        models = [TiduModel(td, weights, x, labels)]
-        models += [make(library, weights, x, labels) for make, library in peers]
-        check(np, models)
+    for title in MODELS:
+        check(np, peers, title)
         for part in ("forward", "value_and_grad", "step"):
+            timed = [*peers, bare] if part == "step" else peers
             key = f"{title}, batch {BATCH}: {part}"
-            figures[key] = {}
-            runs = {model.name: getattr(model, part) for model in models}
-            if part == "step":
-                bare = BareProducts(np, weights, x, arguments.threads)
-                runs[bare.name] = bare.step
-            report(key, interleave(runs, arguments.rounds), "us", 1e6, figures)
-
-    arrays = {"tidu": td.ones(8), "NumPy": np.ones(8, np.float32)}
-    if len(peers) > 1:
-        arrays["PyTorch"] = torch.ones(8)
-    adds = {name: (lambda a=array, b=array + array: a + b) for name, array in arrays.items()}
-    key = "a + b on 8 floats (with the call of a Python function)"
-    figures[key] = {}
-    report(key, interleave(adds, arguments.rounds), "ns", 1e9, figures)
+            figures[key] = report(key, interleave(timed, title, part, arguments.rounds), "us", 1e6)
+    figures[ADD] = report(ADD, interleave(peers, ADD, "call", arguments.rounds), "ns", 1e9)
+    for peer in (*peers, bare):
+        peer.pipe.send(None)
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(
