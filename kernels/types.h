@@ -30,9 +30,9 @@ enum class DType : uint8_t {
 };
 inline constexpr int kDTypeCount = 13;
 
-// IEEE 754 binary16: stored as bits, computed in float.
+// IEEE 754 binary16: stored as bits, computed in float. Uninitialised by default, as a float is.
 struct float16 {
-  uint16_t bits = 0;
+  uint16_t bits;
 
   float16() = default;
   TIDU_HD explicit float16(float value) : bits(round(value)) {}
@@ -52,6 +52,11 @@ struct float16 {
 
   // Rounds to nearest even; NaN stays NaN, overflow becomes infinity, small values become subnormal.
   TIDU_HD static uint16_t round(float value) {
+#ifdef __CUDA_ARCH__
+    uint16_t half;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(value));
+    return half;
+#else
     const uint32_t u = to_bits(value), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
     if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
     if (magnitude >= 0x47800000u) return static_cast<uint16_t>(sign | 0x7c00u);
@@ -62,26 +67,37 @@ struct float16 {
     }
     const uint32_t odd = (magnitude >> 13) & 1u;
     return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13));
+#endif
   }
   TIDU_HD static float widen(uint16_t bits) {
+#ifdef __CUDA_ARCH__
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    return value;
+#else
     const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16, rest = bits & 0x7fffu;
     if (rest >= 0x7c00u) return from_bits(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
     if (rest >= 0x0400u) return from_bits(sign | ((rest << 13) + 0x38000000u));
     const float subnormal = static_cast<float>(rest) * 0x1p-24f;
     return sign != 0 ? -subnormal : subnormal;
+#endif
   }
 };
 
 // The upper half of a float: stored as bits, computed in float.
 struct bfloat16 {
-  uint16_t bits = 0;
+  uint16_t bits;
 
   bfloat16() = default;
   TIDU_HD explicit bfloat16(float value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+#else
     uint32_t u;
     memcpy(&u, &value, 4);
     const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
     bits = static_cast<uint16_t>(nan ? (u >> 16) | 0x40u : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+#endif
   }
   TIDU_HD operator float() const {
     const uint32_t u = static_cast<uint32_t>(bits) << 16;

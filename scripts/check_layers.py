@@ -19,7 +19,7 @@ LAYERS = {
     "csrc/compile": 5,
     "csrc/backend/cpu": 5,
     "csrc/backend/cuda": 5,
-    "csrc/simt": 5,
+    "csrc/simt": 0,
     "csrc/nn": 6,
     "csrc/optim": 6,
     "csrc/data": 6,

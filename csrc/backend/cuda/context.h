@@ -1,0 +1,42 @@
+// What an operation of the cuda backend is given to run on, and how it becomes a kernel of a primitive.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "core/backend.h"
+#include "core/primitive.h"
+
+namespace tidu::cuda {
+
+// The stream and device of one call.
+class Context {
+ public:
+  cudaStream_t stream() const { return stream_; }
+  int device() const { return device_; }
+
+  // Uninitialised device memory for this call alone, given back in stream order once the call was issued.
+  template <class T> T* workspace(size_t count) {
+    return static_cast<T*>(workspace_bytes(count * sizeof(T)));
+  }
+
+ private:
+  friend class CallScope;
+  void* workspace_bytes(size_t bytes);
+
+  cudaStream_t stream_ = nullptr;
+  int device_ = 0;
+  Tensors workspaces_;
+};
+
+// Computes a call by launches on context.stream(); returns the first error of any launch.
+using Operation = cudaError_t (*)(const Call& call, Context& context);
+
+// Runs an operation: chooses the device, waits for what its tensors need of other streams, names it for
+// profilers and for error messages, and turns its error into an exception.
+void run(Operation operation, const Call& call);
+
+template <Operation operation> void set_operation(Primitive& primitive) {
+  set_kernel(primitive, DeviceType::cuda, [](const Call& call) { run(operation, call); });
+}
+
+}  // namespace tidu::cuda
