@@ -1,10 +1,11 @@
-"""Checks format, layers and style of every tracked file; with --fix it formats them first."""
+"""Checks format, layers, CUDA subset and style of every tracked file; with --fix it formats them first."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import check_cuda
 import check_layers
 
 ROOT = check_layers.ROOT
@@ -68,7 +69,7 @@ def main():
         tool("clang-format", "-i", *tracked(".h", ".cpp", ".cu", ".cuh"))
         tool("ruff", "check", "--fix", ".")
         tool("ruff", "format", ".")
-    faults = [*format_faults(), *check_layers.check(), *style_faults()]
+    faults = [*format_faults(), *check_layers.check(), *check_cuda.check(), *style_faults()]
     print("\n".join(faults) or "lint: clean")
     return bool(faults)
 
