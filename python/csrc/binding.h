@@ -28,8 +28,10 @@ inline Tensor& tensor_of(PyObject* object) { return reinterpret_cast<TensorObjec
 PyObject* wrap(Tensor tensor);  // a new reference; None for an undefined tensor
 
 // A tensor from anything array-like: a tensor itself, numbers and nested sequences, NumPy arrays and whatever
-// speaks the buffer protocol or DLPack. Undefined where `object` is none of these.
-Tensor tensor_from_object(PyObject* object, std::optional<DType> dtype = {});
+// speaks the buffer protocol or DLPack. What is no tensor yet is put on `device`, by default the default
+// device. Undefined where `object` is none of these.
+Tensor tensor_from_object(PyObject* object, std::optional<DType> dtype = {},
+                          std::optional<Device> device = {});
 
 // x[key] and x[key] = value (indexing.cpp).
 Tensor get_item(const Tensor& x, PyObject* key);
@@ -46,6 +48,9 @@ Tensor tensor_from_buffer(PyObject* object, bool copy);
 // tensors that they meet.
 std::optional<Scalar> scalar_from_object(PyObject* object);
 bool is_numpy_array(PyObject* object);
+
+// Where tensors are made whose device is not said.
+Device& default_device();
 
 PyObject* dtype_object(DType dtype);  // borrowed; one object a dtype
 std::optional<DType> dtype_from_object(PyObject* object);

@@ -1,5 +1,6 @@
 // Numbers, dtypes, devices and shapes to and from Python.
 #include "binding.h"
+#include "core/backend.h"
 
 namespace tidu::python {
 namespace {
@@ -37,6 +38,11 @@ Scalar integer_scalar(PyObject* object) {
 }
 
 }  // namespace
+
+Device& default_device() {
+  static Device device;
+  return device;
+}
 
 std::optional<Scalar> scalar_from_object(PyObject* object) {
   if (PyFloat_Check(object)) return Scalar(PyFloat_AS_DOUBLE(object));
@@ -166,6 +172,15 @@ void bind_types(py::module_& m) {
       .def("__reduce__", [](const py::object& self) {
         return py::make_tuple(py::type::of(self), py::make_tuple(py::str(self)));
       });
+  m.def(
+      "set_default_device",
+      [](Device device) {
+        backend(device);  // an error now rather than at the next tensor
+        default_device() = device;
+      },
+      py::arg("device"), "Lets tensors be made on `device` where none is named; it is cpu at first.");
+  m.def(
+      "get_default_device", [] { return default_device(); }, "Where tensors are made if no device is named.");
 }
 
 }  // namespace tidu::python

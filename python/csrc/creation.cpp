@@ -121,7 +121,7 @@ struct Options {
   std::optional<Device> device;
   bool requires_grad;
 
-  Device on() const { return device.value_or(Device{}); }
+  Device on() const { return device.value_or(default_device()); }
   Tensor finish(Tensor tensor) const {
     if (requires_grad) tensor.set_requires_grad();
     return tensor;
@@ -140,7 +140,7 @@ Tensor converted(Tensor value, const Options& options) {
 }
 
 Tensor make_tensor(const py::object& data, const Options& options) {
-  Tensor value = tensor_from_object(data.ptr(), options.dtype);
+  Tensor value = tensor_from_object(data.ptr(), options.dtype, options.device);
   if (!value.defined()) fail_type(data, "tensor");
   if (!is_tensor(data.ptr())) return options.finish(converted(value, options));
   const Tensor result = stop_gradient(converted(value, options));
@@ -149,8 +149,8 @@ Tensor make_tensor(const py::object& data, const Options& options) {
 
 Tensor as_tensor(const py::object& data, const Options& options, std::optional<bool> copy_wanted) {
   const bool buffer = !is_tensor(data.ptr()) && !is_sequence(data.ptr()) && PyObject_CheckBuffer(data.ptr());
-  Tensor value = buffer ? tensor_from_buffer(data.ptr(), copy_wanted.value_or(false))
-                        : tensor_from_object(data.ptr(), options.dtype);
+  Tensor value = buffer ? to(tensor_from_buffer(data.ptr(), copy_wanted.value_or(false)), options.on())
+                        : tensor_from_object(data.ptr(), options.dtype, options.device);
   if (!value.defined()) fail_type(data, "asarray");
   const Tensor result = converted(value, options);
   const bool same_memory = (buffer || is_tensor(data.ptr())) && result.impl().storage == value.impl().storage;
@@ -175,10 +175,7 @@ Tensor make_linspace(double start, double stop, int64_t num, bool endpoint, cons
   return options.finish(copy(slice_axis(all, 0, {}, num)));
 }
 
-}  // namespace
-
-Tensor tensor_from_object(PyObject* object, std::optional<DType> dtype) {
-  if (is_tensor(object)) return tensor_of(object);
+Tensor on_host(PyObject* object, std::optional<DType> dtype) {
   if (PyFloat_Check(object) || PyLong_Check(object) || is_sequence(object))
     return tensor_from_sequence(object, dtype);
   if (PyObject_CheckBuffer(object) && !PyBytes_Check(object) && !PyByteArray_Check(object)) {
@@ -186,6 +183,14 @@ Tensor tensor_from_object(PyObject* object, std::optional<DType> dtype) {
   }
   if (PyObject_HasAttrString(object, "__array__")) return tensor_from_buffer(numpy_array(object).ptr(), true);
   return {};
+}
+
+}  // namespace
+
+Tensor tensor_from_object(PyObject* object, std::optional<DType> dtype, std::optional<Device> device) {
+  if (is_tensor(object)) return tensor_of(object);
+  const Tensor tensor = on_host(object, dtype);
+  return tensor.defined() ? to(tensor, device.value_or(default_device())) : tensor;
 }
 
 void bind_creation(py::module_& m) {

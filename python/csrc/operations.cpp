@@ -362,8 +362,13 @@ void bind_random(py::module_& parent) {
   const auto key = py::arg("key");
   const auto shape = py::arg("shape") = py::tuple();
   m.def(
-      "key", [](uint64_t seed) { return random_key(seed); }, py::arg("seed"),
-      "A key from a seed: a uint32 tensor of shape (2,). Use each key once.");
+      "key",
+      [](uint64_t seed, std::optional<Device> device) {
+        return random_key(seed, device.value_or(default_device()));
+      },
+      py::arg("seed"), py::arg("device") = py::none(),
+      "A key from a seed: a uint32 tensor of shape (2,). Use each key once. What is drawn lies on its "
+      "device.");
   m.def("split", &random_split, key, py::arg("num") = 2, "`num` new keys, of shape (num, 2).");
   m.def("fold_in", &random_fold_in, key, py::arg("data"), "A new key from a key and a number.");
   m.def("bits", &random_bits, key, shape, "Random uint32.");

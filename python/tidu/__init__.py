@@ -18,8 +18,10 @@ from tidu import random as random
 from tidu._check_grads import check_grads as check_grads
 from tidu._core import *  # noqa: F403
 from tidu._core import __version__ as __version__
+from tidu._core import get_default_device as get_default_device
 from tidu._core import get_num_threads as get_num_threads
 from tidu._core import is_grad_enabled as is_grad_enabled
+from tidu._core import set_default_device as set_default_device
 from tidu._core import set_num_threads as set_num_threads
 from tidu._custom import custom_jvp as custom_jvp
 from tidu._custom import custom_vjp as custom_vjp

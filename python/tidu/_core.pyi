@@ -437,6 +437,12 @@ bfloat16: _DType
 float32: _DType
 float64: _DType
 
+def set_default_device(device: _DeviceLike) -> None:
+    """Lets tensors be made on `device` where none is named; it is cpu at first."""
+
+def get_default_device() -> _Device:
+    """Where tensors are made if no device is named."""
+
 def negative(x: _TensorLike, /) -> Tensor:
     """-x."""
 
@@ -1004,6 +1010,8 @@ __all__ = [
     "float32",
     "float64",
     "device",
+    "set_default_device",
+    "get_default_device",
     "Tensor",
     "negative",
     "abs",

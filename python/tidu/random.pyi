@@ -6,8 +6,8 @@ from typing import Any
 
 from tidu._core import Tensor, _DTypeLike, _Shape, _TensorLike
 
-def key(seed: builtins.int) -> Tensor:
-    """A key from a seed: a uint32 tensor of shape (2,). Use each key once."""
+def key(seed: builtins.int, device: _DeviceLike | None = ...) -> Tensor:
+    """A key from a seed: a uint32 tensor of shape (2,). Use each key once. What is drawn lies on its device."""
 
 def split(key: _TensorLike, num: builtins.int = ...) -> Tensor:
     """`num` new keys, of shape (num, 2)."""

@@ -1,7 +1,44 @@
 """What the Python tests share."""
 
+import os
+
 import numpy as np
 import pytest
+
+# What these files test is the host's: exchange of memory with NumPy, files of the package, whole programs.
+CPU_ONLY = {"test_numpy_dlpack.py", "test_stubs.py", "test_examples.py"}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device", default="cpu", help="where tensors are made: cpu, or cuda (emulated without TIDU_CUDA)"
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "cpu_only(reason): tests something of device cpu alone")
+    device = config.getoption("--device")
+    if device != "cpu":
+        os.environ.setdefault("TIDU_CUDA", "emulated")
+        import tidu as td
+
+        td.set_default_device(device)
+
+
+def pytest_collection_modifyitems(config, items):
+    """On another device, tests of the host alone are left out rather than skipped."""
+    if config.getoption("--device") == "cpu":
+        return
+    left_out = [i for i in items if i.path.name in CPU_ONLY or i.get_closest_marker("cpu_only")]
+    items[:] = [i for i in items if i not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture
+def device():
+    import tidu as td
+
+    return td.get_default_device()
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def to_tensor(array, dtype):
 
 def to_array(tensor):
     """The exact values of a tensor."""
-    return (tensor.astype(td.float32) if tensor.dtype == td.bfloat16 else tensor).numpy()
+    return (tensor.astype(td.float32) if tensor.dtype == td.bfloat16 else tensor).cpu().numpy()
 
 
 def widen(array):

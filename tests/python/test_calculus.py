@@ -107,11 +107,11 @@ def test_closed_forms(n, dtype):
         x = td.tensor(at.astype(dtype))
         scale = np.abs(want).max() + 1
         close = {"rtol": TOLERANCE[dtype] * 10, "atol": TOLERANCE[dtype] * scale * n, "err_msg": name}
-        np.testing.assert_allclose(td.grad(f)(x).numpy(), want, **close)
+        np.testing.assert_allclose(td.grad(f)(x).cpu().numpy(), want, **close)
         direction = direction_rng.standard_normal(at.shape)
         _, slope = td.jvp(f, (x,), (td.tensor(direction.astype(dtype)),))
         close["atol"] *= np.sqrt(at.size)
-        np.testing.assert_allclose(slope.numpy(), (want * direction).sum(), **close)
+        np.testing.assert_allclose(slope.cpu().numpy(), (want * direction).sum(), **close)
         if dtype == np.float64:
             td.check_grads(f, (x,), order=2)
 
@@ -124,13 +124,13 @@ def test_hessians(dtype):
     x, a = rng.standard_normal(4), rng.standard_normal(4)
     A_, B_, x_, a_ = (td.tensor(array.astype(dtype)) for array in (A, B, x, a))
     close = {"rtol": TOLERANCE[dtype] * 10, "atol": TOLERANCE[dtype] * 20}
-    np.testing.assert_allclose(td.hessian(lambda x: x @ A_ @ x)(x_).numpy(), A + A.T, **close)
+    np.testing.assert_allclose(td.hessian(lambda x: x @ A_ @ x)(x_).cpu().numpy(), A + A.T, **close)
 
     def weighted(x):
         r = a_ - A_ @ x
         return r @ B_ @ r
 
-    np.testing.assert_allclose(td.hessian(weighted)(x_).numpy(), 2 * A.T @ B @ A, **close)
+    np.testing.assert_allclose(td.hessian(weighted)(x_).cpu().numpy(), 2 * A.T @ B @ A, **close)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -141,9 +141,9 @@ def test_logistic_regression(dtype):
     p = np.exp(W @ x) / np.exp(W @ x).sum()
     X, Y = td.tensor(x.astype(dtype)), td.tensor(y.astype(dtype))
     loss = lambda W: -(Y * td.log_softmax(W @ X)).sum()
-    got = td.grad(loss)(td.tensor(W.astype(dtype))).numpy()
+    got = td.grad(loss)(td.tensor(W.astype(dtype))).cpu().numpy()
     np.testing.assert_allclose(got, np.outer(p - y, x), rtol=TOLERANCE[dtype] * 10, atol=TOLERANCE[dtype] * 5)
-    hessian = td.hessian(loss)(td.tensor(W.astype(dtype))).numpy().reshape(15, 15)
+    hessian = td.hessian(loss)(td.tensor(W.astype(dtype))).cpu().numpy().reshape(15, 15)
     expected = np.kron(np.diag(p) - np.outer(p, p), np.outer(x, x))
     np.testing.assert_allclose(hessian, expected, rtol=TOLERANCE[dtype] * 20, atol=TOLERANCE[dtype] * 10)
 
@@ -164,5 +164,5 @@ def test_two_layer_network(dtype):
 
     g1, g2 = td.grad(loss, argnums=(0, 1))(td.tensor(W1.astype(dtype)), td.tensor(W2.astype(dtype)))
     close = {"rtol": TOLERANCE[dtype] * 10, "atol": TOLERANCE[dtype] * 5}
-    np.testing.assert_allclose(g2.numpy(), np.outer(error, h), **close)
-    np.testing.assert_allclose(g1.numpy(), np.outer((W2.T @ error) * h * (1 - h), x), **close)
+    np.testing.assert_allclose(g2.cpu().numpy(), np.outer(error, h), **close)
+    np.testing.assert_allclose(g1.cpu().numpy(), np.outer((W2.T @ error) * h * (1 - h), x), **close)

@@ -33,7 +33,7 @@ def idx_bytes(array, code):
 def test_idx_goes_round(tmp_path, code, dtype, pack):
     array = (rng.normal(size=(3, 4, 2)) * 50).astype(dtype)
     (tmp_path / "x").write_bytes(pack(idx_bytes(array, code)))
-    values = td.data.read_idx(tmp_path / "x").numpy()
+    values = td.data.read_idx(tmp_path / "x").cpu().numpy()
     assert values.dtype == array.dtype
     np.testing.assert_array_equal(values, array)
 
@@ -73,14 +73,14 @@ def test_csv(tmp_path):
     path.write_text('length,"width, cm",kind\n1.5,2,cat\n-3e2,"4",dog\n\n0,.5,cat\n')
     table = td.data.read_csv(path, label_column="kind", dtype=td.float64)
     assert table.columns == ["length", "width, cm"] and table.classes == ["cat", "dog"]
-    np.testing.assert_array_equal(table.values.numpy(), [[1.5, 2], [-300, 4], [0, 0.5]])
-    np.testing.assert_array_equal(table.labels.numpy(), [0, 1, 0])
+    np.testing.assert_array_equal(table.values.cpu().numpy(), [[1.5, 2], [-300, 4], [0, 0.5]])
+    np.testing.assert_array_equal(table.labels.cpu().numpy(), [0, 1, 0])
     path.write_text("1;2\n3;4\n")
     plain = td.data.read_csv(path, delimiter=";", header=False)
     assert plain.labels is None and plain.columns == [] and plain.values.dtype == td.float32
-    np.testing.assert_array_equal(plain.values.numpy(), [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(plain.values.cpu().numpy(), [[1, 2], [3, 4]])
     np.testing.assert_array_equal(
-        td.data.read_csv(path, delimiter=";", header=False, label_column=-1).labels.numpy(), [2, 4]
+        td.data.read_csv(path, delimiter=";", header=False, label_column=-1).labels.cpu().numpy(), [2, 4]
     )
 
 
@@ -99,13 +99,13 @@ def test_fashion_mnist():
     train, test = FashionMNIST(), FashionMNIST(train=False)
     assert len(train) == 60000 and len(test) == 10000
     assert train.images.shape == (60000, 28, 28) and train.images.dtype == td.uint8
-    np.testing.assert_array_equal(np.bincount(train.labels.numpy()), [6000] * 10)
-    np.testing.assert_array_equal(np.bincount(test.labels.numpy()), [1000] * 10)
+    np.testing.assert_array_equal(np.bincount(train.labels.cpu().numpy()), [6000] * 10)
+    np.testing.assert_array_equal(np.bincount(test.labels.cpu().numpy()), [1000] * 10)
     with gzip.open(os.path.join(ROOT, "t10k-images-idx3-ubyte.gz")) as file:
         pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    np.testing.assert_array_equal(test.images.numpy(), pixels)
+    np.testing.assert_array_equal(test.images.cpu().numpy(), pixels)
     image, label = test[3]
-    np.testing.assert_array_equal(image.numpy(), pixels[3])
+    np.testing.assert_array_equal(image.cpu().numpy(), pixels[3])
     assert FashionMNIST.CLASSES[label.item()] == "Trouser"
 
 
@@ -176,7 +176,9 @@ def test_shuffling_depends_on_key_and_epoch_alone():
     assert one[0] != one[1] != one[2]
     assert one == epochs(1, prefetch=0) and one != epochs(2)
     x, y = next(iter(DataLoader(numbers(50), 8, shuffle=True)))
-    np.testing.assert_array_equal(y.numpy(), np.stack([2 * x.numpy(), 2 * x.numpy() + 1], 1))
+    np.testing.assert_array_equal(
+        y.cpu().numpy(), np.stack([2 * x.cpu().numpy(), 2 * x.cpu().numpy() + 1], 1)
+    )
 
 
 @pytest.mark.parametrize("data", [numbers(50), Squares(50)])
@@ -223,7 +225,7 @@ def test_leaving_early_begins_a_new_epoch():
 def test_any_sequence_is_a_data_set(prefetch):
     batches = list(DataLoader(Squares(5), 2, prefetch=prefetch))
     assert [b["x"].tolist() for b in batches] == [[0, 1], [2, 3], [4]]
-    np.testing.assert_array_equal(batches[1]["y"].numpy(), np.float32([[4] * 3, [9] * 3]))
+    np.testing.assert_array_equal(batches[1]["y"].cpu().numpy(), np.float32([[4] * 3, [9] * 3]))
     joined = DataLoader([1.0, 2.0, 3.0], 2, collate=lambda items: sum(td.asarray(i) for i in items))
     assert [b.item() for b in joined] == [3.0, 3.0]
 

@@ -50,19 +50,19 @@ def difference(function, h=1e-3):
 
 
 def magnitude(tensor):
-    return float(np.abs(tensor.numpy()).sum()) + 1
+    return float(np.abs(tensor.cpu().numpy()).sum()) + 1
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_first_order(case):
     p = Problem(case, 11)
     y, jv = td.jvp(p, p.x, p.v)
-    np.testing.assert_array_equal(y.numpy(), p(*p.x).numpy())
-    differences = difference(lambda t: p(*p.along(t, p.v)).numpy())
-    np.testing.assert_allclose(jv.numpy(), differences, rtol=1e-7, atol=1e-8 * magnitude(jv))
+    np.testing.assert_array_equal(y.cpu().numpy(), p(*p.x).cpu().numpy())
+    differences = difference(lambda t: p(*p.along(t, p.v)).cpu().numpy())
+    np.testing.assert_allclose(jv.cpu().numpy(), differences, rtol=1e-7, atol=1e-8 * magnitude(jv))
 
     y, pullback = td.vjp(p, *p.x)
-    np.testing.assert_array_equal(y.numpy(), p(*p.x).numpy())
+    np.testing.assert_array_equal(y.cpu().numpy(), p(*p.x).cpu().numpy())
     gradients = pullback(p.w)
     for x, g in zip(p.x, gradients, strict=True):
         assert g.shape == x.shape
@@ -81,7 +81,7 @@ def test_second_order(case):
     def reverse(*x):
         return td.vjp(p, *x)[1](p.w)
 
-    by_difference = dot(p.w, td.tensor(difference(lambda t: forward(*p.along(t, p.u)).numpy())))
+    by_difference = dot(p.w, td.tensor(difference(lambda t: forward(*p.along(t, p.u)).cpu().numpy())))
     by_mode = {
         "forward over forward": dot(p.w, td.jvp(forward, p.x, p.u)[1]),
         "reverse over forward": dot(td.vjp(forward, *p.x)[1](p.w), p.u),
@@ -107,15 +107,15 @@ def test_backward_twice(case):
     p(*x).backward(p.w, create_graph=True)
     gradients = tuple(leaf.grad for leaf in x)
     for gradient, want in zip(gradients, expected, strict=True):
-        np.testing.assert_array_equal(gradient.numpy(), want.numpy())
+        np.testing.assert_array_equal(gradient.cpu().numpy(), want.cpu().numpy())
     total = sum((g * v).sum() for g, v in zip(gradients, p.v, strict=True))
     for leaf in x:
         leaf.grad = None
     if total.requires_grad:
         total.backward()
     for leaf, want in zip(x, second, strict=True):
-        got = np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy()
-        np.testing.assert_allclose(got, want.numpy(), rtol=1e-12, atol=1e-13)
+        got = np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.cpu().numpy()
+        np.testing.assert_allclose(got, want.cpu().numpy(), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", [td.float16, td.bfloat16, td.float32], ids=str)
@@ -148,7 +148,7 @@ def test_gradients_through_casts():
     gradients = td.grad(lambda a, b: (a * b).sum(), argnums=(0, 1))(half, single)
     assert [g.dtype for g in gradients] == [td.float16, td.float32]
     assert [g.tolist() for g in gradients] == [[5], [2]]
-    assert not td.grad(lambda x: x.astype(td.int32).astype(td.float64).sum())(x).numpy().any()
+    assert not td.grad(lambda x: x.astype(td.int32).astype(td.float64).sum())(x).cpu().numpy().any()
 
 
 # --- What has no derivative
@@ -163,9 +163,9 @@ def test_derivative_zero(case):
     def f(*x):
         return case.function(*x).astype(td.float64)
 
-    assert not td.jvp(f, x, x)[1].numpy().any()
+    assert not td.jvp(f, x, x)[1].cpu().numpy().any()
     y, pullback = td.vjp(f, *x)
-    assert not any(g.numpy().any() for g in pullback(td.ones_like(y)))
+    assert not any(g.cpu().numpy().any() for g in pullback(td.ones_like(y)))
 
 
 @pytest.mark.parametrize("dtype", [d for d in ops.DTYPES if not ops.is_float(d)], ids=str)
@@ -276,8 +276,8 @@ def test_softmax_of_large_logits():
     for big in (1e4, -1e4):
         x = td.tensor([big, 0.0, 0.0], dtype=td.float64)
         for f in (td.softmax, td.log_softmax, lambda x: td.logsumexp(x)):
-            assert np.isfinite(td.jacobian(f)(x).numpy()).all()
-            assert np.isfinite(td.hessian(lambda x, f=f: f(x).sum())(x).numpy()).all()
+            assert np.isfinite(td.jacobian(f)(x).cpu().numpy()).all()
+            assert np.isfinite(td.hessian(lambda x, f=f: f(x).sum())(x).cpu().numpy()).all()
     logits = td.tensor([[1e4, -1e4, 0.0]], dtype=td.float64)
     loss = lambda x: td.softmax_cross_entropy(x, td.tensor([1])).sum()
     assert td.grad(loss)(logits).tolist() == [[1, -1, 0]]

@@ -72,7 +72,7 @@ def test_same_bits(name):
         for threads in (1, 2, 4, 2):
             td.set_num_threads(threads)
             assert td.get_num_threads() == threads
-            bits.append(WORK[name]().numpy().tobytes())
+            bits.append(WORK[name]().cpu().numpy().tobytes())
     finally:
         td.set_num_threads(before)
     assert len(set(bits)) == 1

@@ -136,7 +136,7 @@ def test_empty_tensors():
         [0, 0],
         [0, 0],
     ]
-    assert x.tolist() == [] and x.numpy().shape == (0, 3) and td.softmax(x).shape == (0, 3)
+    assert x.tolist() == [] and x.cpu().numpy().shape == (0, 3) and td.softmax(x).shape == (0, 3)
     with pytest.raises(ValueError, match="max"):
         x.max()
     with pytest.raises(ValueError, match="argmax"):

@@ -30,8 +30,8 @@ def test_operators_keep_memory_and_dtype(name):
     same = OPERATORS[name](x, td.tensor(b))
     OPERATORS[name](want, b)
     assert same is x
-    np.testing.assert_allclose(x.numpy(), want, rtol=1e-15)
-    np.testing.assert_allclose(view.numpy(), want[::-1], rtol=1e-15)
+    np.testing.assert_allclose(x.cpu().numpy(), want, rtol=1e-15)
+    np.testing.assert_allclose(view.cpu().numpy(), want[::-1], rtol=1e-15)
     half = td.tensor([1.0, 2.0], dtype=td.float16)
     half += td.tensor([1.0, 1.0], dtype=td.float16)
     half *= 2.5
@@ -54,8 +54,8 @@ def test_what_does_not_fit_is_refused():
         x[2] = 1
     with pytest.raises(ValueError):
         td.broadcast_to(td.ones((1, 3)), (2, 3))[0] = 5
-    np.testing.assert_array_equal(x.numpy(), np.ones((2, 3)))
-    np.testing.assert_array_equal(integers.numpy(), np.ones(3))
+    np.testing.assert_array_equal(x.cpu().numpy(), np.ones((2, 3)))
+    np.testing.assert_array_equal(integers.cpu().numpy(), np.ones(3))
 
 
 def test_overwriting_what_backward_needs():
@@ -127,11 +127,11 @@ def test_assignment_in_transforms():
 
     x = td.tensor([1.5, -2.0], dtype=td.float64)
     assert float(f(x)) == float(same(x))
-    np.testing.assert_allclose(td.grad(f)(x).numpy(), td.grad(same)(x).numpy(), rtol=1e-14)
-    np.testing.assert_allclose(td.hessian(f)(x).numpy(), td.hessian(same)(x).numpy(), rtol=1e-13)
+    np.testing.assert_allclose(td.grad(f)(x).cpu().numpy(), td.grad(same)(x).cpu().numpy(), rtol=1e-14)
+    np.testing.assert_allclose(td.hessian(f)(x).cpu().numpy(), td.hessian(same)(x).cpu().numpy(), rtol=1e-13)
     v = td.tensor([0.3, 0.7], dtype=td.float64)
     np.testing.assert_allclose(
-        td.jvp(f, (x,), (v,))[1].numpy(), td.jvp(same, (x,), (v,))[1].numpy(), rtol=1e-14
+        td.jvp(f, (x,), (v,))[1].cpu().numpy(), td.jvp(same, (x,), (v,))[1].cpu().numpy(), rtol=1e-14
     )
 
 
@@ -166,4 +166,6 @@ def test_self_overlap():
     assert x.tolist() == [5, 4, 3, 2, 1, 0]
     x = td.tensor(np.arange(9.0).reshape(3, 3))
     x += x.T
-    np.testing.assert_array_equal(x.numpy(), np.arange(9.0).reshape(3, 3) + np.arange(9.0).reshape(3, 3).T)
+    np.testing.assert_array_equal(
+        x.cpu().numpy(), np.arange(9.0).reshape(3, 3) + np.arange(9.0).reshape(3, 3).T
+    )

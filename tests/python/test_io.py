@@ -52,7 +52,7 @@ def test_tensors_go_round(tmp_path):
     loaded = td.load(tmp_path / "x.safetensors")
     assert loaded.keys() == values.keys()
     for name, value in values.items():
-        same(loaded[name].numpy(), value)
+        same(loaded[name].cpu().numpy(), value)
     assert td.io.load_metadata(tmp_path / "x.safetensors") == {"author": "é"}
 
 
@@ -64,7 +64,7 @@ def test_other_programs_read_and_write_the_same_files(tmp_path, other_program):
     ours = td.load(tmp_path / "theirs")
     for name, value in values.items():
         same(theirs[name], value)
-        same(ours[name].numpy(), value)
+        same(ours[name].cpu().numpy(), value)
     assert td.io.load_metadata(tmp_path / "theirs") == {"a": "b"}
 
 
@@ -74,9 +74,9 @@ def test_views_and_bfloat16(tmp_path):
     half = td.tensor(base).astype(td.bfloat16)
     td.save(tmp_path / "x", {"view": view.mT, "half": half})
     loaded = td.load(tmp_path / "x")
-    same(loaded["view"].numpy(), np.ascontiguousarray(base[::-2, 1:4].T))
+    same(loaded["view"].cpu().numpy(), np.ascontiguousarray(base[::-2, 1:4].T))
     assert loaded["half"].dtype == td.bfloat16
-    same(loaded["half"].astype(td.float32).numpy(), half.astype(td.float32).numpy())
+    same(loaded["half"].astype(td.float32).cpu().numpy(), half.astype(td.float32).cpu().numpy())
 
 
 def test_nested_states_go_round(tmp_path):

@@ -76,7 +76,7 @@ def test_gradients(case, storage):
         return pullback(td.broadcast_to(td.tensor(0.5, dtype=td.float64), y.shape))
 
     for got, want in zip(gradients(tensors), gradients(plain), strict=True):
-        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(got.cpu().numpy(), want.cpu().numpy(), rtol=1e-13, atol=1e-14)
 
 
 # --- Reductions and products at sizes that are cut into blocks
@@ -114,7 +114,7 @@ def test_large_reductions(name, shape, axis):
         want = getattr(np, name)(wide, axis=axis)
     exact = name in ("max", "min", "any", "all", "argmax", "argmin")
     for array in (x, np.asfortranarray(x)):
-        got = getattr(td, name)(td.from_numpy(array), axis=axis).numpy()
+        got = getattr(td, name)(td.from_numpy(array), axis=axis).cpu().numpy()
         if exact:
             np.testing.assert_array_equal(got, want)
         else:
@@ -160,7 +160,7 @@ def test_matmul_sizes(m, k, n):
                 td.tensor(np.ascontiguousarray(y.T)).T,
                 td.tensor(y[::-1].copy())[::-1],
             ):
-                assert (np.abs((left @ right).numpy() - want) <= bound).all()
+                assert (np.abs((left @ right).cpu().numpy() - want) <= bound).all()
 
 
 @pytest.mark.parametrize("storage", ops.STORAGES)
@@ -173,9 +173,9 @@ def test_views_share_memory_and_copies_do_not(storage):
     for view in (x[1:], x.T, x[:, ::-1], x[0], x[..., None]):
         before = td.copy(view)
         view += 100
-        np.testing.assert_array_equal(view.numpy(), before.numpy() + 100)
+        np.testing.assert_array_equal(view.cpu().numpy(), before.cpu().numpy() + 100)
         view -= 100
-    np.testing.assert_array_equal(x.numpy(), values)
+    np.testing.assert_array_equal(x.cpu().numpy(), values)
     y = td.copy(x)
     y += 1
-    np.testing.assert_array_equal(x.numpy(), values)
+    np.testing.assert_array_equal(x.cpu().numpy(), values)

@@ -189,17 +189,17 @@ def smooth(x):
 def test_hessian(n):
     rng = np.random.default_rng(n)
     x = td.tensor(rng.standard_normal(n))
-    h = td.hessian(smooth)(x).numpy()
+    h = td.hessian(smooth)(x).cpu().numpy()
     np.testing.assert_allclose(h, h.T, rtol=1e-12, atol=1e-13)
     gradient = td.grad(smooth)
     for outer in (td.jacfwd, td.jacrev, td.jacobian):
-        np.testing.assert_allclose(outer(gradient)(x).numpy(), h, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(outer(gradient)(x).cpu().numpy(), h, rtol=1e-12, atol=1e-13)
         for inner in (td.jacfwd, td.jacrev):
-            np.testing.assert_allclose(outer(inner(smooth))(x).numpy(), h, rtol=1e-12, atol=1e-13)
+            np.testing.assert_allclose(outer(inner(smooth))(x).cpu().numpy(), h, rtol=1e-12, atol=1e-13)
     step = 1e-5
     for i in range(n):
         e = td.tensor(step * np.eye(n)[i])
-        column = (gradient(x + e).numpy() - gradient(x - e).numpy()) / (2 * step)
+        column = (gradient(x + e).cpu().numpy() - gradient(x - e).cpu().numpy()) / (2 * step)
         np.testing.assert_allclose(h[:, i], column, rtol=1e-6, atol=1e-7)
 
 
@@ -216,15 +216,15 @@ def test_hessian_vector_product_three_ways():
     }
     for way, got in ways.items():
         got = got[0] if isinstance(got, tuple | list) else got
-        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-12, atol=1e-12, err_msg=way)
+        np.testing.assert_allclose(got.cpu().numpy(), want.cpu().numpy(), rtol=1e-12, atol=1e-12, err_msg=way)
 
 
 def test_third_derivative_tensor_is_symmetric():
     x = td.tensor(np.random.default_rng(6).standard_normal(4))
-    third = td.jacfwd(td.hessian(smooth))(x).numpy()
+    third = td.jacfwd(td.hessian(smooth))(x).cpu().numpy()
     for axes in itertools.permutations(range(3)):
         np.testing.assert_allclose(third, third.transpose(axes), rtol=1e-11, atol=1e-11)
-    reverse = td.jacrev(td.jacrev(td.grad(smooth)))(x).numpy()
+    reverse = td.jacrev(td.jacrev(td.grad(smooth)))(x).cpu().numpy()
     np.testing.assert_allclose(third, reverse, rtol=1e-11, atol=1e-11)
 
 
@@ -236,9 +236,11 @@ def test_jacobian_chain_rule(mode):
     x = td.tensor(rng.standard_normal(3))
     g = lambda x: td.tanh(a @ x)
     f = lambda y: td.exp(b @ y) * td.sum(y)
-    whole = jacobian(lambda x: f(g(x)))(x).numpy()
-    np.testing.assert_allclose(whole, jacobian(f)(g(x)).numpy() @ jacobian(g)(x).numpy(), rtol=1e-12)
-    np.testing.assert_array_equal(jacobian(lambda x: x)(x).numpy(), np.eye(3))
+    whole = jacobian(lambda x: f(g(x)))(x).cpu().numpy()
+    np.testing.assert_allclose(
+        whole, jacobian(f)(g(x)).cpu().numpy() @ jacobian(g)(x).cpu().numpy(), rtol=1e-12
+    )
+    np.testing.assert_array_equal(jacobian(lambda x: x)(x).cpu().numpy(), np.eye(3))
     matrix = td.tensor(rng.standard_normal((2, 3)))
     assert jacobian(lambda m: m @ a.T)(matrix).shape == (2, 4, 2, 3)
     assert jacobian(lambda x: td.zeros((2,), dtype=td.float64))(x).tolist() == np.zeros((2, 3)).tolist()
@@ -261,7 +263,7 @@ def test_directional_derivative():
 def test_curve():
     curve = lambda t: td.stack([td.cos(t), td.sin(t), t * t], axis=0)
     t = scalar(0.3)
-    velocity = td.jacfwd(curve)(t).numpy()
+    velocity = td.jacfwd(curve)(t).cpu().numpy()
     np.testing.assert_allclose(velocity, [-math.sin(0.3), math.cos(0.3), 0.6], rtol=1e-14)
     along = td.grad(lambda t: smooth(curve(t)))(t)
-    assert float(along) == pytest.approx(float(td.grad(smooth)(curve(t)).numpy() @ velocity), rel=1e-12)
+    assert float(along) == pytest.approx(float(td.grad(smooth)(curve(t)).cpu().numpy() @ velocity), rel=1e-12)

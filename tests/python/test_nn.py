@@ -18,7 +18,7 @@ def t(array, dtype=None):
 
 def close(actual, expected, dtype=np.float64):
     rtol, atol = (1e-12, 1e-13) if dtype == np.float64 else (2e-5, 2e-6)
-    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=rtol, atol=atol)
+    np.testing.assert_allclose(actual.detach().cpu().numpy(), expected, rtol=rtol, atol=atol)
 
 
 class Net(nn.Module):
@@ -77,7 +77,7 @@ def test_attributes_change_their_role():
 def test_gradients_of_a_two_layer_network_are_the_closed_forms(net):
     """With h = sigmoid(W1 x + b1) and p = softmax(W2 h + b2): dL/dW2 = (p - y)^T h / n, and so on."""
     x, labels = rng.normal(size=(8, 6)), rng.integers(0, 3, 8)
-    W1, b1, W2, b2 = (p.detach().numpy().copy() for p in net.parameters())
+    W1, b1, W2, b2 = (p.detach().cpu().numpy().copy() for p in net.parameters())
     h = special.expit(x @ W1.T + b1)
     delta2 = (special.softmax(h @ W2.T + b2, axis=1) - np.eye(3)[labels]) / 8
     delta1 = delta2 @ W2 * h * (1 - h)
@@ -115,7 +115,7 @@ def test_hessian_of_a_module_is_symmetric(net):
     def loss(bias):
         return F.cross_entropy(nn.functional_call(net, {"first.bias": bias}, x), labels)
 
-    hessian = td.hessian(loss)(net.params()["first.bias"]).numpy()
+    hessian = td.hessian(loss)(net.params()["first.bias"]).cpu().numpy()
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-12, atol=1e-15)
     assert np.abs(hessian).max() > 1e-4
 
@@ -124,7 +124,7 @@ def test_state_goes_round(net):
     other = Net(td.random.key(4))
     other.load_state_dict(net.state_dict())
     for a, b in zip(net.parameters(), other.parameters(), strict=True):
-        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+        np.testing.assert_array_equal(a.detach().cpu().numpy(), b.detach().cpu().numpy())
         assert b.requires_grad and b.is_leaf
 
 
@@ -144,11 +144,11 @@ def test_state_goes_round(net):
 def test_unfit_state_changes_nothing(net, change, error, message):
     state = {name: td.zeros_like(value) for name, value in net.state_dict().items()}
     change(state)
-    before = [p.detach().numpy().copy() for p in net.parameters()]
+    before = [p.detach().cpu().numpy().copy() for p in net.parameters()]
     with pytest.raises(error, match=message):
         net.load_state_dict(state)
     for parameter, value in zip(net.parameters(), before, strict=True):
-        np.testing.assert_array_equal(parameter.detach().numpy(), value)
+        np.testing.assert_array_equal(parameter.detach().cpu().numpy(), value)
 
 
 def test_train_eval_zero_grad_freeze_repr_copy(net):
@@ -192,11 +192,11 @@ def test_sequential_and_activations():
 def test_linear():
     layer = nn.Linear(784, 256, key=td.random.key(0))
     bound = np.sqrt(6 / (784 + 256))
-    weight = layer.weight.detach().numpy()
+    weight = layer.weight.detach().cpu().numpy()
     assert weight.shape == (256, 784) and weight.dtype == np.float32
     assert np.abs(weight).max() <= bound
     assert abs(weight.std() - bound / np.sqrt(3)) < 0.01 * bound
-    assert not layer.bias.detach().numpy().any()
+    assert not layer.bias.detach().cpu().numpy().any()
     assert nn.Linear(2, 3, bias=False).bias is None
     x = rng.normal(size=(2, 5, 784)).astype(np.float32)
     close(layer(t(x)), x @ weight.T, np.float32)
@@ -207,13 +207,13 @@ def test_default_keys_are_a_stream():
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     nn.manual_seed(5)
     again = nn.Linear(3, 3)
-    np.testing.assert_array_equal(first.weight.detach().numpy(), again.weight.detach().numpy())
-    assert (first.weight.detach().numpy() != second.weight.detach().numpy()).any()
+    np.testing.assert_array_equal(first.weight.detach().cpu().numpy(), again.weight.detach().cpu().numpy())
+    assert (first.weight.detach().cpu().numpy() != second.weight.detach().cpu().numpy()).any()
 
 
 def test_embedding():
     layer = nn.Embedding(7, 3, key=td.random.key(1), dtype=td.float64)
-    table = layer.weight.detach().numpy()
+    table = layer.weight.detach().cpu().numpy()
     indices = np.array([[0, 6, 2], [2, 2, 1]])
     close(layer(t(indices)), table[indices])
     td.sum(layer(t(indices))).backward()
@@ -235,16 +235,16 @@ def test_layer_norm():
 def test_dropout():
     layer = nn.Dropout(0.25, key=td.random.key(2))
     x = td.ones((200, 200))
-    first, second = layer(x).numpy(), layer(x).numpy()
+    first, second = layer(x).cpu().numpy(), layer(x).cpu().numpy()
     assert set(np.unique(first)) == {0, np.float32(1 / 0.75)}
     assert abs((first == 0).mean() - 0.25) < 0.01
     assert (first != second).any()
     assert layer.eval()(x) is x
     layer.train()
     state = {name: value.copy() for name, value in layer.state_dict().items()}
-    third = layer(x).numpy()
+    third = layer(x).cpu().numpy()
     layer.load_state_dict(state)
-    np.testing.assert_array_equal(layer(x).numpy(), third)
+    np.testing.assert_array_equal(layer(x).cpu().numpy(), third)
     with pytest.raises(ValueError):
         nn.Dropout(1.5)
 
@@ -291,9 +291,9 @@ def test_cross_entropy_takes_the_second_axis_of_more_than_two():
 def test_cross_entropy_of_extreme_logits():
     logits = td.tensor([[1e4, -1e4], [-1e4, 1e4]], requires_grad=True)
     loss = F.cross_entropy(logits, t([0, 0]), reduction="none")
-    np.testing.assert_array_equal(loss.detach().numpy(), np.float32([0, 2e4]))
+    np.testing.assert_array_equal(loss.detach().cpu().numpy(), np.float32([0, 2e4]))
     td.sum(loss).backward()
-    np.testing.assert_array_equal(logits.grad.numpy(), np.float32([[0, 0], [-1, 1]]))
+    np.testing.assert_array_equal(logits.grad.cpu().numpy(), np.float32([[0, 0], [-1, 1]]))
 
 
 @REDUCTIONS
@@ -316,9 +316,9 @@ def test_binary_cross_entropy(reduction):
 def test_binary_cross_entropy_with_extreme_logits():
     logits = td.tensor([1e4, -1e4, 1e4, -1e4], requires_grad=True)
     loss = F.binary_cross_entropy_with_logits(logits, td.tensor([1.0, 0.0, 0.0, 1.0]), reduction="none")
-    np.testing.assert_array_equal(loss.detach().numpy(), np.float32([0, 0, 1e4, 1e4]))
+    np.testing.assert_array_equal(loss.detach().cpu().numpy(), np.float32([0, 0, 1e4, 1e4]))
     td.sum(loss).backward()
-    np.testing.assert_array_equal(logits.grad.numpy(), np.float32([0, 0, 1, -1]))
+    np.testing.assert_array_equal(logits.grad.cpu().numpy(), np.float32([0, 0, 1, -1]))
 
 
 @REDUCTIONS
@@ -373,19 +373,19 @@ def test_losses_name_what_does_not_fit():
 )
 def test_initialisers_have_the_right_spread(name, std):
     make = getattr(nn.init, name)
-    values = make(td.random.key(9), (300, 400)).numpy()
+    values = make(td.random.key(9), (300, 400)).cpu().numpy()
     assert abs(values.mean()) < 0.01 * std and abs(values.std() - std) < 0.01 * std
     if name.endswith("uniform"):
         assert np.abs(values).max() <= std * np.sqrt(3) * (1 + 1e-6)
-    np.testing.assert_array_equal(values, make(td.random.key(9), (300, 400)).numpy())
+    np.testing.assert_array_equal(values, make(td.random.key(9), (300, 400)).cpu().numpy())
 
 
 def test_plain_initialisers():
     key = td.random.key(1)
-    normal = nn.init.normal(key, (100, 100), mean=2, std=3, dtype=td.float64).numpy()
+    normal = nn.init.normal(key, (100, 100), mean=2, std=3, dtype=td.float64).cpu().numpy()
     assert normal.dtype == np.float64 and abs(normal.mean() - 2) < 0.1 and abs(normal.std() - 3) < 0.1
-    uniform = nn.init.uniform(key, (100, 100), low=-1, high=3).numpy()
+    uniform = nn.init.uniform(key, (100, 100), low=-1, high=3).cpu().numpy()
     assert uniform.min() >= -1 and uniform.max() < 3 and abs(uniform.mean() - 1) < 0.05
-    assert not nn.init.zeros((2, 2)).numpy().any() and (nn.init.ones((2, 2)).numpy() == 1).all()
+    assert not nn.init.zeros((2, 2)).cpu().numpy().any() and (nn.init.ones((2, 2)).cpu().numpy() == 1).all()
     with pytest.raises(ValueError):
         nn.init.xavier_uniform(key, (5,))

@@ -140,15 +140,15 @@ def test_broadcasting(shapes):
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(shape) for shape in shapes)
     x, y = td.tensor(a), td.tensor(b)
-    np.testing.assert_array_equal((x + y).numpy(), a + b)
-    np.testing.assert_array_equal((x < y).numpy(), a < b)
+    np.testing.assert_array_equal((x + y).cpu().numpy(), a + b)
+    np.testing.assert_array_equal((x < y).cpu().numpy(), a < b)
     gradients = td.grad(lambda x, y: (x * y).sum(), argnums=(0, 1))(x, y)
     for gradient, by, other in zip(gradients, (a, b), (b, a), strict=True):
         whole = np.broadcast_to(other, np.broadcast_shapes(*shapes))
         missing = whole.ndim - by.ndim
         axes = tuple(i for i in range(whole.ndim) if i < missing or by.shape[i - missing] == 1)
         np.testing.assert_allclose(
-            gradient.numpy(), whole.sum(axes, keepdims=True).reshape(by.shape), rtol=1e-13
+            gradient.cpu().numpy(), whole.sum(axes, keepdims=True).reshape(by.shape), rtol=1e-13
         )
 
 
@@ -182,4 +182,6 @@ def test_casts_to_half_types_round_once():
     rng = np.random.default_rng(3)
     # Just above a midpoint between neighbours, by less than float32 can tell: rounding twice would lose it.
     values = (1 + 2.0**-11) * (1 + 2.0**-40) * 2.0 ** rng.integers(-10, 10, 100).astype(float)
-    np.testing.assert_array_equal(td.tensor(values).astype(td.float16).numpy(), values.astype(np.float16))
+    np.testing.assert_array_equal(
+        td.tensor(values).astype(td.float16).cpu().numpy(), values.astype(np.float16)
+    )

@@ -58,7 +58,7 @@ def leaves(dtype=td.float64):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_steps_follow_the_formula(optimizer, formula, options, dtype):
     params = leaves(getattr(td, dtype))
-    expected = [p.detach().numpy().astype(np.float64) for p in params]
+    expected = [p.detach().cpu().numpy().astype(np.float64) for p in params]
     states = [{} for _ in params]
     opt = optimizer(params, **options)
     rtol, atol = (1e-12, 1e-14) if dtype == "float64" else (2e-5, 2e-6)
@@ -71,7 +71,7 @@ def test_steps_follow_the_formula(optimizer, formula, options, dtype):
             formula(p, g, s, step, **options) for p, g, s in zip(expected, gradients, states, strict=True)
         ]
         for p, value in zip(params, expected, strict=True):
-            np.testing.assert_allclose(p.detach().numpy(), value, rtol=rtol, atol=atol)
+            np.testing.assert_allclose(p.detach().cpu().numpy(), value, rtol=rtol, atol=atol)
     opt.zero_grad()
     assert all(p.grad is None for p in params)
 
@@ -79,7 +79,7 @@ def test_steps_follow_the_formula(optimizer, formula, options, dtype):
 @EACH
 def test_update_is_step_with_given_gradients(optimizer, formula, options):
     params = leaves()
-    twins = [td.tensor(p.detach().numpy(), requires_grad=True) for p in params]
+    twins = [td.tensor(p.detach().cpu().numpy(), requires_grad=True) for p in params]
     one, two = optimizer(params, **options), optimizer(twins, **options)
     for _ in range(3):
         gradients = [td.tensor(rng.normal(size=p.shape)) for p in params]
@@ -88,7 +88,7 @@ def test_update_is_step_with_given_gradients(optimizer, formula, options):
         one.step()
         two.update({str(i): g for i, g in enumerate(gradients)})
     for a, b in zip(params, twins, strict=True):
-        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+        np.testing.assert_array_equal(a.detach().cpu().numpy(), b.detach().cpu().numpy())
 
 
 @EACH
@@ -113,7 +113,7 @@ def test_saved_state_goes_on_with_the_same_bits(optimizer, formula, options, tmp
     resumed.load_state_dict(saved["optimizer"])
     steps(resumed, gradients[3:])
     for a, b in zip(params, twins, strict=True):
-        assert a.detach().numpy().tobytes() == b.detach().numpy().tobytes()
+        assert a.detach().cpu().numpy().tobytes() == b.detach().cpu().numpy().tobytes()
 
 
 def test_a_parameter_without_gradient_keeps_its_own_count():
@@ -124,7 +124,7 @@ def test_a_parameter_without_gradient_keeps_its_own_count():
     expected, state = np.ones(1), {}
     for step in (1, 2):
         expected = adam(expected, np.ones(1), state, step, lr=0.1)
-    np.testing.assert_allclose(b.detach().numpy(), expected, rtol=1e-14)
+    np.testing.assert_allclose(b.detach().cpu().numpy(), expected, rtol=1e-14)
 
 
 def test_groups_have_options_of_their_own():
@@ -239,21 +239,21 @@ def test_clipping():
     put()
     assert math.isclose(td.optim.clip_grad_norm_(params, 1.0).item(), norm, rel_tol=1e-6)
     for p, g in zip(params, gradients, strict=True):
-        np.testing.assert_allclose(p.grad.numpy(), g / (norm + 1e-6), rtol=1e-6)
+        np.testing.assert_allclose(p.grad.cpu().numpy(), g / (norm + 1e-6), rtol=1e-6)
     td.optim.clip_grad_norm_(params, 10.0)
     assert math.isclose(
-        math.sqrt(sum((p.grad.numpy() ** 2).sum() for p in params)), norm / (norm + 1e-6), rel_tol=1e-6
+        math.sqrt(sum((p.grad.cpu().numpy() ** 2).sum() for p in params)), norm / (norm + 1e-6), rel_tol=1e-6
     )
 
     put()
     td.optim.clip_grad_value_(params, 0.25)
     for p, g in zip(params, gradients, strict=True):
-        np.testing.assert_array_equal(p.grad.numpy(), np.clip(g, -0.25, 0.25))
+        np.testing.assert_array_equal(p.grad.cpu().numpy(), np.clip(g, -0.25, 0.25))
 
     params[0].grad = td.full((3, 4), math.nan, dtype=td.float64)
     params[2].grad = None
-    before = params[1].grad.numpy().copy()
+    before = params[1].grad.cpu().numpy().copy()
     with pytest.raises(ValueError, match="max_norm"):
         td.optim.clip_grad_norm_(params, -1.0)
-    np.testing.assert_array_equal(params[1].grad.numpy(), before)
+    np.testing.assert_array_equal(params[1].grad.cpu().numpy(), before)
     assert math.isnan(td.optim.clip_grad_norm_(iter(params), 0.1).item())

@@ -24,11 +24,11 @@ def test_keys():
 
 
 def test_a_number_depends_on_key_and_position_alone():
-    long = td.random.bits(key(5), (1000,)).numpy()
+    long = td.random.bits(key(5), (1000,)).cpu().numpy()
     for n in (1, 3, 4, 5, 999):
-        np.testing.assert_array_equal(td.random.bits(key(5), (n,)).numpy(), long[:n])
-    np.testing.assert_array_equal(td.random.bits(key(5), (10, 100)).numpy(), long.reshape(10, 100))
-    assert (td.random.bits(key(6), (1000,)).numpy() != long).mean() > 0.99
+        np.testing.assert_array_equal(td.random.bits(key(5), (n,)).cpu().numpy(), long[:n])
+    np.testing.assert_array_equal(td.random.bits(key(5), (10, 100)).cpu().numpy(), long.reshape(10, 100))
+    assert (td.random.bits(key(6), (1000,)).cpu().numpy() != long).mean() > 0.99
     assert td.random.bits(key(5), (0, 3)).shape == (0, 3)
     assert td.random.uniform(key(5)).shape == ()
 
@@ -37,7 +37,7 @@ def test_a_number_depends_on_key_and_position_alone():
 def test_uniform(dtype):
     x = td.random.uniform(key(1), (N,), low=-2, high=3, dtype=dtype)
     assert x.dtype == dtype
-    values = x.astype(td.float64).numpy()
+    values = x.astype(td.float64).cpu().numpy()
     assert values.min() >= -2
     assert values.max() < 3
     if dtype in (td.float32, td.float64):
@@ -49,7 +49,7 @@ def test_uniform(dtype):
 def test_normal(dtype):
     x = td.random.normal(key(2), (N,), mean=1, std=2, dtype=dtype)
     assert x.dtype == dtype
-    values = x.numpy().astype(float)
+    values = x.cpu().numpy().astype(float)
     assert np.isfinite(values).all()
     assert stats.kstest(values, stats.norm(1, 2).cdf).pvalue > 1e-3
     # Neighbours come from one block of bits.
@@ -58,7 +58,7 @@ def test_normal(dtype):
 
 
 def test_bits():
-    bits = td.random.bits(key(3), (N,)).numpy()
+    bits = td.random.bits(key(3), (N,)).cpu().numpy()
     assert bits.dtype == np.uint32
     ones = np.unpackbits(bits.view(np.uint8).reshape(-1, 4), axis=1).mean(axis=0)
     np.testing.assert_allclose(ones, 0.5, atol=5 * 0.5 / np.sqrt(N))
@@ -68,13 +68,13 @@ def test_bernoulli():
     for p in (0, 0.3, 1):
         x = td.random.bernoulli(key(4), p, (N,))
         assert x.dtype == td.bool
-        assert x.numpy().mean() == pytest.approx(p, abs=5 * np.sqrt(p * (1 - p) / N))
+        assert x.cpu().numpy().mean() == pytest.approx(p, abs=5 * np.sqrt(p * (1 - p) / N))
 
 
 def test_randint():
     x = td.random.randint(key(5), (N,), low=-3, high=4)
     assert x.dtype == td.int64
-    counts = np.bincount(x.numpy() + 3)
+    counts = np.bincount(x.cpu().numpy() + 3)
     assert len(counts) == 7
     assert stats.chisquare(counts).pvalue > 1e-3
     assert td.random.randint(key(5), (10,), low=5, high=6).tolist() == [5] * 10
@@ -83,12 +83,12 @@ def test_randint():
 
 
 def test_permutation():
-    x = td.random.permutation(key(6), 1000).numpy()
+    x = td.random.permutation(key(6), 1000).cpu().numpy()
     np.testing.assert_array_equal(np.sort(x), np.arange(1000))
     assert (x != np.arange(1000)).mean() > 0.9
     first = [int(td.random.permutation(td.random.fold_in(key(7), i), 4)[0]) for i in range(1000)]
     assert stats.chisquare(np.bincount(first, minlength=4)).pvalue > 1e-3
-    rows = td.random.permutation(key(8), td.tensor(np.arange(12).reshape(6, 2))).numpy()
+    rows = td.random.permutation(key(8), td.tensor(np.arange(12).reshape(6, 2))).cpu().numpy()
     assert sorted(map(tuple, rows)) == sorted(map(tuple, np.arange(12).reshape(6, 2)))
     assert td.random.permutation(key(6), 0).shape == (0,)
 

@@ -21,7 +21,7 @@ def same(tensor, array, **tolerance):
     array = np.asarray(array)
     assert isinstance(tensor, td.Tensor)
     assert tensor.shape == array.shape
-    got = tensor.numpy()
+    got = tensor.cpu().numpy()
     if tolerance:
         np.testing.assert_allclose(got, array, **tolerance)
     else:
@@ -63,7 +63,7 @@ def test_tensor_infers_its_dtype(data, dtype):
     x = td.tensor(data)
     assert x.dtype is dtype
     assert x.shape == np.shape(data)
-    np.testing.assert_array_equal(x.numpy(), np.asarray(data))
+    np.testing.assert_array_equal(x.cpu().numpy(), np.asarray(data))
 
 
 @pytest.mark.parametrize("dtype", NUMPY_DTYPES, ids=str)
@@ -73,7 +73,7 @@ def test_tensor_of_every_dtype(dtype):
     same(td.tensor(values, dtype=dtype), want)
     same(td.tensor(want), want)
     same(td.asarray(want, dtype=str(dtype)), want)
-    assert td.tensor(want).numpy().dtype == want.dtype
+    assert td.tensor(want).cpu().numpy().dtype == want.dtype
     assert td.tensor(want).tolist() == want.tolist()
     assert td.tensor(values, dtype=dtype)[1, 1].item() == want[1, 1].item()
 
@@ -115,8 +115,8 @@ def test_tensor_copies_and_asarray_shares():
     with pytest.raises(ValueError, match="without a copy"):
         td.asarray(a, dtype=td.float32, copy=False)
     x = td.ones(3)
-    assert td.asarray(x).numpy().ctypes.data == x.numpy().ctypes.data
-    assert td.tensor(x).numpy().ctypes.data != x.numpy().ctypes.data
+    assert td.asarray(x).cpu().numpy().ctypes.data == x.cpu().numpy().ctypes.data
+    assert td.tensor(x).cpu().numpy().ctypes.data != x.cpu().numpy().ctypes.data
 
 
 def test_tensor_of_a_tensor_is_a_constant_in_new_memory():
@@ -648,3 +648,14 @@ def test_doctor_runs():
     assert result.returncode == 0, result.stderr
     assert "device cpu" in result.stdout and "passed" in result.stdout
     assert td.cuda.is_available() is False and td.cuda.why_not()
+
+
+def test_the_default_device_is_where_tensors_are_made(device):
+    assert td.get_default_device() == device
+    made = [td.zeros(2), td.tensor([1.0]), td.asarray(np.ones(2)), td.arange(3), td.eye(2), td.random.key(0)]
+    assert {x.device for x in made} == {device}
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        td.set_default_device("gpu")
+    with pytest.raises(td.DeviceError, match="cuda:99"):
+        td.set_default_device("cuda:99")
+    assert td.get_default_device() == device

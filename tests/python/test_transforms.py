@@ -30,7 +30,7 @@ def f64(values):
 
 
 def close(tensor, array, rtol=1e-12, atol=0):
-    np.testing.assert_allclose(tensor.numpy(), array, rtol=rtol, atol=atol)
+    np.testing.assert_allclose(tensor.cpu().numpy(), array, rtol=rtol, atol=atol)
 
 
 # --- grad
@@ -151,7 +151,7 @@ def test_hvp_and_hessian(rng):
     h = h + h.T
     matrix, x, v = td.tensor(h), td.tensor(rng.normal(size=3)), td.tensor(rng.normal(size=3))
     f = lambda x: 0.5 * (x @ (matrix @ x))
-    close(td.hvp(f, (x,), (v,))[0], h @ v.numpy())
+    close(td.hvp(f, (x,), (v,))[0], h @ v.cpu().numpy())
     close(td.hessian(f)(x), h)
     close(td.jacrev(td.grad(f))(x), h)
     close(td.jacrev(td.jacrev(f))(x), h)
@@ -162,14 +162,14 @@ def test_jacobians(rng):
     a = td.tensor(rng.normal(size=(4, 3)))
     x = td.tensor(rng.normal(size=3))
     f = lambda x: td.tanh(a @ x)
-    want = (1 - np.tanh(a.numpy() @ x.numpy()) ** 2)[:, None] * a.numpy()
+    want = (1 - np.tanh(a.cpu().numpy() @ x.cpu().numpy()) ** 2)[:, None] * a.cpu().numpy()
     for jacobian in (td.jacrev, td.jacfwd, td.jacobian):
         close(jacobian(f)(x), want)
         blocks = jacobian(lambda p, s: {"y": f(p["x"]) * s, "z": p["x"].sum()}, argnums=(0, 1))(
             {"x": x}, f64(2.0)
         )
         close(blocks["y"][0]["x"], 2 * want)
-        close(blocks["y"][1], np.tanh(a.numpy() @ x.numpy()))
+        close(blocks["y"][1], np.tanh(a.cpu().numpy() @ x.cpu().numpy()))
         close(blocks["z"][0]["x"], [1, 1, 1])
         close(blocks["z"][1], 0)
         result, aux = jacobian(lambda x: (f(x), 5), has_aux=True)(x)
