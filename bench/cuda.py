@@ -1,0 +1,223 @@
+"""Times operations and training steps on device cuda, beside PyTorch and CuPy where they are installed.
+
+    python bench/cuda.py [--quick] [--json FILE]
+
+Times are taken with events on the stream, over calls queued one after another, and are given as
+microseconds a call, with the rate of memory or arithmetic that they mean and the ratio to the peers' times.
+On the emulated device nothing is timed: the program says so and ends.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+
+import tidu as td
+
+PIXELS, HIDDEN, CLASSES, BATCH = 784, 256, 10, 128
+
+
+class Tidu:
+    name = "tidu"
+
+    def array(self, shape, dtype):
+        return td.random.normal(td.random.key(0, device="cuda"), shape).astype(getattr(td, dtype))
+
+    def labels(self, count, classes):
+        return td.random.randint(td.random.key(1, device="cuda"), (count,), 0, classes)
+
+    add = staticmethod(lambda a, b: a + b)
+    exp = staticmethod(lambda a: td.exp(a))
+    transpose = staticmethod(lambda a: td.copy(a.permute_dims((1, 0))))
+    sum_all = staticmethod(lambda a: td.sum(a))
+    sum_columns = staticmethod(lambda a: td.sum(a, axis=0))
+    softmax = staticmethod(lambda a: td.nn.functional.softmax(a, -1))
+    matmul = staticmethod(lambda a, b: a @ b)
+
+    def step(self):
+        x, labels = self.array((BATCH, PIXELS), "float32"), self.labels(BATCH, CLASSES)
+        model = td.nn.Sequential(
+            td.nn.Linear(PIXELS, HIDDEN), td.nn.Sigmoid(), td.nn.Linear(HIDDEN, CLASSES)
+        ).to("cuda")
+        optimizer = td.optim.SGD(model.parameters(), lr=0.1)
+
+        def run():
+            loss = td.nn.functional.cross_entropy(model(x), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return run
+
+    def milliseconds(self, run, calls):
+        start, end = td.cuda.Event(enable_timing=True), td.cuda.Event(enable_timing=True)
+        start.record()
+        for _ in range(calls):
+            run()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end)
+
+
+class Torch:
+    name = "PyTorch"
+
+    def __init__(self):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ImportError("PyTorch sees no GPU")
+        self.torch = torch
+        self.add = torch.add
+        self.exp = torch.exp
+        self.transpose = lambda a: a.t().contiguous()
+        self.sum_all = torch.sum
+        self.sum_columns = lambda a: a.sum(0)
+        self.softmax = lambda a: torch.softmax(a, -1)
+        self.matmul = torch.matmul
+
+    def array(self, shape, dtype):
+        return self.torch.randn(shape, device="cuda").to(getattr(self.torch, dtype))
+
+    def step(self):
+        torch = self.torch
+        x = self.array((BATCH, PIXELS), "float32")
+        labels = torch.randint(0, CLASSES, (BATCH,), device="cuda")
+        model = torch.nn.Sequential(
+            torch.nn.Linear(PIXELS, HIDDEN), torch.nn.Sigmoid(), torch.nn.Linear(HIDDEN, CLASSES)
+        ).cuda()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def run():
+            loss = torch.nn.functional.cross_entropy(model(x), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return run
+
+    def milliseconds(self, run, calls):
+        start, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for _ in range(calls):
+            run()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end)
+
+
+class CuPy:
+    name = "CuPy"
+
+    def __init__(self):
+        import cupy
+
+        self.cupy = cupy
+        self.add, self.exp, self.sum_all, self.matmul = cupy.add, cupy.exp, cupy.sum, cupy.matmul
+        self.transpose = lambda a: cupy.ascontiguousarray(a.T)
+        self.sum_columns = lambda a: a.sum(0)
+
+    def array(self, shape, dtype):
+        if dtype == "bfloat16":
+            raise NotImplementedError
+        return self.cupy.random.standard_normal(shape, dtype="float32").astype(dtype)
+
+    def milliseconds(self, run, calls):
+        start, end = self.cupy.cuda.Event(), self.cupy.cuda.Event()
+        start.record()
+        for _ in range(calls):
+            run()
+        end.record()
+        end.synchronize()
+        return self.cupy.cuda.get_elapsed_time(start, end)
+
+
+def cases(quick):
+    """(name, function of a library giving what to time, bytes moved, floating-point operations)"""
+    n = 1 << (22 if quick else 26)
+    size = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+    def operation(name, dtype, *shapes):
+        def prepare(library):
+            function = getattr(library, name)
+            operands = [library.array(shape, dtype) for shape in shapes]
+            return lambda: function(*operands)
+
+        return prepare
+
+    for dtype in ("float32", "bfloat16"):
+        b = size[dtype]
+        yield f"add {n} {dtype}", operation("add", dtype, (n,), (n,)), 3 * n * b, n
+        yield f"exp {n} {dtype}", operation("exp", dtype, (n,)), 2 * n * b, n
+        yield f"sum {n} {dtype}", operation("sum_all", dtype, (n,)), n * b, n
+        side = int(n**0.5)
+        yield f"sum of columns {side}x{side} {dtype}", operation("sum_columns", dtype, (side, side)), n * b, n
+        yield f"transpose {side}x{side} {dtype}", operation("transpose", dtype, (side, side)), 2 * n * b, 0
+        for columns in (128, 1024, 8192):
+            shape = (n // columns, columns)
+            yield (
+                f"softmax {shape[0]}x{columns} {dtype}",
+                operation("softmax", dtype, shape),
+                2 * n * b,
+                5 * n,
+            )
+    for side in (512, 1024, 2048) if quick else (512, 1024, 2048, 4096, 8192):
+        for dtype in ("float32", "bfloat16"):
+            bytes_moved = 3 * side * side * size[dtype]
+            yield (
+                f"matmul {side} {dtype}",
+                operation("matmul", dtype, (side, side), (side, side)),
+                bytes_moved,
+                2 * side**3,
+            )
+    flops = 6 * BATCH * (PIXELS * HIDDEN + HIDDEN * CLASSES)
+    yield f"two-layer SGD step, batch {BATCH}", lambda library: library.step(), 0, flops
+
+
+def microseconds(library, prepare, rounds):
+    run = prepare(library)
+    library.milliseconds(run, 3)
+    calls = max(3, min(1000, int(20 / max(library.milliseconds(run, 3) / 3, 1e-3))))
+    return statistics.median(1e3 * library.milliseconds(run, calls) / calls for _ in range(rounds))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds")
+    parser.add_argument("--json", help="also write the figures to this file")
+    arguments = parser.parse_args()
+    if not td.cuda.is_available() or td.cuda.is_emulated():
+        print(f"nothing timed: {td.cuda.why_not() or 'device cuda is emulated'}")
+        return 0
+    libraries = [Tidu()]
+    for make in (Torch, CuPy):
+        try:
+            libraries.append(make())
+        except ImportError as error:
+            print(f"{make.name} is left out: {error}")
+    print(f"{td.cuda.get_device_name()}; microseconds a call, and tidu's time over each peer's")
+    rows = []
+    for name, prepare, bytes_moved, flops in cases(arguments.quick):
+        row = {"case": name}
+        for library in libraries:
+            try:
+                row[library.name] = microseconds(library, prepare, 3 if arguments.quick else 7)
+            except (AttributeError, NotImplementedError):
+                continue
+        rows.append(row)
+        own = row["tidu"]
+        text = (
+            f"{name:42} {own:10.1f} us {bytes_moved / own / 1e3:8.1f} GB/s {flops / own / 1e6:8.2f} TFLOP/s"
+        )
+        for library in libraries[1:]:
+            if library.name in row:
+                text += f"   {own / row[library.name]:.2f} x {library.name}"
+        print(text, flush=True)
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump({"device": td.cuda.get_device_name(), "rows": rows}, file, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Runs every kernel family once on device cuda, at sizes around its borders, for compute-sanitizer."""
+
+import tidu as td
+
+td.set_default_device("cuda")
+key = td.random.key(0)
+for shape in ((33, 65), (7, 1025), (3, 9001)):
+    x = td.random.normal(key, shape)
+    for dtype in (td.float32, td.float16, td.float64):
+        y = x.astype(dtype)
+        checks = [y + y, y * 2, td.exp(y), td.sum(y), td.sum(y, axis=0), td.sum(y, axis=1), td.max(y, axis=1)]
+        checks += [td.argmax(y, axis=0), td.nn.functional.softmax(y, -1), td.nn.functional.softmax(y, 0)]
+        checks += [td.copy(y.permute_dims((1, 0))), y[:, ::-2] + 1, td.concat([y, y], axis=1)]
+        checks += [y @ y.permute_dims((1, 0))]
+    labels = td.random.randint(key, (shape[0],), 0, shape[1])
+    logits = td.tensor(x, requires_grad=True)
+    td.nn.functional.cross_entropy(logits, labels).backward()
+    td.random.permutation(key, shape[1])
+    rows = td.tensor(x, requires_grad=True)
+    td.take(rows, td.tensor([0, 2, 2, 1]), axis=0).sum().backward()
+
+model = td.nn.Sequential(td.nn.Linear(784, 256), td.nn.Sigmoid(), td.nn.Linear(256, 10)).to("cuda")
+for optimizer in (td.optim.SGD(model.parameters(), lr=0.1), td.optim.Adam(model.parameters(), lr=1e-3)):
+    loss = td.nn.functional.cross_entropy(model(td.ones((128, 784))), td.zeros(128, dtype=td.int64))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+td.cuda.synchronize()
+print("every kernel family ran")
