@@ -6,6 +6,7 @@
 #include "backend/cpu/threads.h"
 #include "compile/recorder.h"
 #include "core/backend.h"
+#include "core/cuda.h"
 #include "core/trace.h"
 #include "data/csv.h"
 #include "data/fashion_mnist.h"

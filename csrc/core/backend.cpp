@@ -1,6 +1,8 @@
 // Finding a device's backend.
 #include "core/backend.h"
 
+#include "core/cuda.h"
+
 namespace tidu {
 
 Backend& backend(Device device) {
@@ -8,8 +10,7 @@ Backend& backend(Device device) {
     static Backend& cpu = load_cpu_backend();
     return cpu;
   }
-  fail<DeviceError>("device ", device,
-                    " is not available: this build of tidu has no CUDA backend (use device 'cpu')");
+  return cuda::driver(device.index);
 }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {

@@ -13,9 +13,11 @@ class Backend {
   virtual ~Backend() = default;
   virtual int device_count() const = 0;
   virtual Allocator& allocator(int index) = 0;
-  // Copies of bytes; on return the host side may be used again.
-  virtual void copy_from_host(void* device, const void* host, size_t bytes, int index) = 0;
-  virtual void copy_to_host(void* host, const void* device, size_t bytes, int index) = 0;
+  // Copies of all bytes of a contiguous tensor; on return the host side may be used again.
+  virtual void copy_from_host(const Tensor& target, const void* host) = 0;
+  virtual void copy_to_host(void* host, const Tensor& source) = 0;
+  // Between contiguous tensors on devices of this backend.
+  virtual void copy(const Tensor& source, const Tensor& target) = 0;
   // Waits for all work issued to the device.
   virtual void synchronize(int index) = 0;
   // One line: the processor's name and what is used of it.
@@ -25,7 +27,7 @@ class Backend {
 // The backend of a device, loaded at its first use; a DeviceError says why there is none and what to do.
 Backend& backend(Device device);
 
-// Loads the backend of `type` and fills its kernel slots. Implemented in backend/cpu.
+// Fills the kernel slots of the cpu. Implemented in backend/cpu.
 Backend& load_cpu_backend();
 
 inline void set_kernel(Primitive& primitive, DeviceType device, Kernel kernel) {

@@ -112,7 +112,7 @@ Tensor one_hot(const Tensor& indices, int64_t classes, DType dtype) {
 
 Tensor copy_from_host(const void* host, const Shape& shape, DType dtype, Device device) {
   Tensor result = Tensor::empty(shape, dtype, device);
-  if (result.numel()) backend(device).copy_from_host(result.raw_data(), host, result.nbytes(), device.index);
+  if (result.numel()) backend(device).copy_from_host(result, host);
   return result;
 }
 
@@ -124,7 +124,7 @@ void copy_to_host(const Tensor& tensor, void* host) {
   if (tensor.numel() == 0) return;
   const GradMode off(false);
   const Tensor dense = contiguous(tensor);
-  backend(tensor.device()).copy_to_host(host, dense.raw_data(), dense.nbytes(), tensor.device().index);
+  backend(tensor.device()).copy_to_host(host, dense);
 }
 
 template <class T> Tensor tensor(std::span<const T> values, const Shape& shape, Device device) {

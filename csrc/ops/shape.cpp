@@ -160,12 +160,18 @@ Primitive to(
       const Tensor& x = call.inputs[0];
       const Device device = call.attrs.as<DeviceAttrs>().device;
       if (x.is_abstract()) return Tensor::abstract(x.shape(), x.dtype(), device);
-      if (x.device().type == DeviceType::cpu)
-        return copy_from_host(contiguous(x).raw_data(), x.shape(), x.dtype(), device);
-      Tensor host = Tensor::empty(x.shape(), x.dtype());
-      copy_to_host(x, host.raw_data());
-      return device.type == DeviceType::cpu ? host
-                                            : copy_from_host(host.raw_data(), x.shape(), x.dtype(), device);
+      const VisibleTraces none(nullptr);
+      Tensor result = Tensor::empty(x.shape(), x.dtype(), device);
+      if (x.numel() == 0) return result;
+      const Tensor source = contiguous(x);
+      if (x.device().type == device.type) {
+        backend(device).copy(source, result);
+      } else if (device.type == DeviceType::cpu) {
+        backend(x.device()).copy_to_host(result.raw_data(), source);
+      } else {
+        backend(device).copy_from_host(result, source.raw_data());
+      }
+      return result;
     },
     Linear{.transpose = [](const Call& call, const Tensor& cotangent, int) {
       return tidu::to(cotangent, call.inputs[0].device());

@@ -1,13 +1,8 @@
-// A caching allocator: freed blocks are kept by size class and handed out again. Devices say how raw memory
-// is got.
+// Where the memory of a device comes from.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
-#include <unordered_map>
-#include <vector>
 
 #include "base/device.h"
 
@@ -20,40 +15,32 @@ struct MemoryStats {
   int64_t allocations = 0;     // calls of allocate so far
 };
 
+// Work of a device that runs in order, such as a stream of cuda. 0 is none: the cpu's work is done when the
+// call returns.
+using Queue = uint32_t;
+
+struct Block {
+  void* data = nullptr;
+  Queue queue = 0;  // in whose order the memory may be used
+};
+
 class Allocator {
  public:
-  explicit Allocator(Device device, int64_t limit_bytes) : device_(device), limit_(limit_bytes) {}
   virtual ~Allocator() = default;
 
-  // At least `bytes` bytes, aligned to 64; nullptr for 0 bytes. Where the system refuses or the limit is
-  // reached, cached blocks are given back and it is tried once more; then OutOfMemoryError.
-  void* allocate(size_t bytes);
-  void deallocate(void* data, size_t bytes) noexcept;
+  // At least `bytes` bytes, aligned to 64; nullptr for 0 bytes. Where there is no more, or not within the
+  // limit, cached memory is given back and it is tried once more; then OutOfMemoryError.
+  virtual Block allocate(size_t bytes) = 0;
+  // Takes memory back once the work in `queue`, which used it last, is done; does not wait for that.
+  virtual void deallocate(void* data, size_t bytes, Queue queue) noexcept = 0;
 
-  MemoryStats stats() const;
-  void reset_peak();
-  void empty_cache();
-  // The most that may be reserved, in bytes; the default is the machine's memory.
-  void set_limit(int64_t bytes);
-
- protected:
-  virtual void* raw_allocate(size_t bytes) noexcept = 0;  // nullptr where there is none
-  virtual void raw_deallocate(void* data, size_t bytes) noexcept = 0;
-
- private:
-  std::vector<void*>& blocks_of(size_t rounded);
-  void* reserve(size_t rounded);
-  void release_cached();
-
-  Device device_;
-  int64_t limit_;
-  mutable std::mutex mutex_;
-  // Free blocks by rounded size: small ones, which are asked for most often, by index.
-  static constexpr size_t kSmall = 1024;
-  std::array<std::vector<void*>, kSmall / 64 + 1> small_;
-  std::unordered_map<size_t, std::vector<void*>> large_;
-  int64_t cached_bytes_ = 0;
-  MemoryStats stats_;
+  virtual MemoryStats stats() const = 0;
+  virtual void reset_peak() = 0;
+  virtual void empty_cache() = 0;
+  // The most that may be reserved, in bytes; the default is the device's memory.
+  virtual void set_limit(int64_t bytes) = 0;
 };
+
+[[noreturn]] void fail_out_of_memory(Device device, size_t bytes, const MemoryStats& stats, int64_t limit);
 
 }  // namespace tidu

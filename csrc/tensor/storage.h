@@ -1,6 +1,7 @@
 // A block of memory on one device, shared by all views of it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "base/device.h"
@@ -13,7 +14,7 @@ class Storage : public RefCounted {
  public:
   // Memory from an allocator, given back with the last view.
   Storage(Device device, Allocator& allocator, size_t bytes)
-      : device_(device), bytes_(bytes), data_(allocator.allocate(bytes)), allocator_(&allocator) {}
+      : Storage(device, allocator, bytes, allocator.allocate(bytes)) {}
   // Memory of somebody else (a NumPy array, a DLPack capsule), kept alive by `owner`.
   Storage(Device device, void* data, size_t bytes, std::shared_ptr<void> owner, bool writable = true)
       : device_(device), writable_(writable), bytes_(bytes), data_(data), owner_(std::move(owner)) {}
@@ -22,6 +23,10 @@ class Storage : public RefCounted {
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   bool writable() const { return writable_; }
+
+  // The queue that last used the memory. A backend with queues lets the next user wait for it.
+  Queue queue() const { return queue_.load(std::memory_order_relaxed); }
+  void set_queue(Queue queue) { queue_.store(queue, std::memory_order_relaxed); }
 
   // Counts the writes in place. A tensor remembers the count at which its value was defined; where the two
   // differ, somebody wrote through another view.
@@ -32,12 +37,15 @@ class Storage : public RefCounted {
   void mark_traced() { traced_version_ = version_; }
 
  private:
+  Storage(Device device, Allocator& allocator, size_t bytes, Block block)
+      : device_(device), queue_(block.queue), bytes_(bytes), data_(block.data), allocator_(&allocator) {}
   ~Storage() override {
-    if (allocator_) allocator_->deallocate(data_, bytes_);
+    if (allocator_) allocator_->deallocate(data_, bytes_, queue());
   }
 
   Device device_;
   bool writable_ = true;
+  std::atomic<Queue> queue_ = 0;
   size_t bytes_;
   void* data_;
   Allocator* allocator_ = nullptr;

@@ -11,6 +11,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
 #include "kernels/cpu/targets.h"
+#include "tensor/caching_allocator.h"
 
 #include <hwy/targets.h>
 
@@ -19,9 +20,9 @@ namespace {
 
 int64_t machine_memory() { return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE); }
 
-class CpuAllocator final : public Allocator {
+class CpuAllocator final : public CachingAllocator {
  public:
-  CpuAllocator() : Allocator(Device{}, machine_memory()) {}
+  CpuAllocator() : CachingAllocator(Device{}, machine_memory()) {}
 
  private:
   void* raw_allocate(size_t bytes) noexcept override {
@@ -39,11 +40,14 @@ class CpuBackend final : public Backend {
  public:
   int device_count() const override { return 1; }
   Allocator& allocator(int) override { return allocator_; }
-  void copy_from_host(void* device, const void* host, size_t bytes, int) override {
-    std::memcpy(device, host, bytes);
+  void copy_from_host(const Tensor& target, const void* host) override {
+    std::memcpy(target.raw_data(), host, target.nbytes());
   }
-  void copy_to_host(void* host, const void* device, size_t bytes, int) override {
-    std::memcpy(host, device, bytes);
+  void copy_to_host(void* host, const Tensor& source) override {
+    std::memcpy(host, source.raw_data(), source.nbytes());
+  }
+  void copy(const Tensor& source, const Tensor& target) override {
+    std::memcpy(target.raw_data(), source.raw_data(), source.nbytes());
   }
   void synchronize(int) override {}
 

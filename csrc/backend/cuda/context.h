@@ -5,6 +5,7 @@
 
 #include "core/backend.h"
 #include "core/primitive.h"
+#include "kernels/cuda/fault.h"
 
 namespace tidu::cuda {
 
@@ -19,12 +20,16 @@ class Context {
     return static_cast<T*>(workspace_bytes(count * sizeof(T)));
   }
 
+  // For kernels that may meet a value that they cannot use, such as an index out of range.
+  FaultRecord fault_record() const { return fault_record_; }
+
  private:
   friend class CallScope;
   void* workspace_bytes(size_t bytes);
 
   cudaStream_t stream_ = nullptr;
   int device_ = 0;
+  FaultRecord fault_record_;
   Tensors workspaces_;
 };
 

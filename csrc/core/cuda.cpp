@@ -1,0 +1,176 @@
+// Opening the plug-in of device cuda, and handles to its streams and events.
+#include "core/cuda.h"
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+
+namespace tidu::cuda {
+namespace {
+
+enum class Form { real, emulated, checked };
+
+struct State {
+  std::mutex mutex;
+  std::optional<Form> form;               // as emulate() chose, or as it was opened
+  std::atomic<Driver*> driver = nullptr;  // once opened
+};
+State& state() {
+  static State* state = new State;  // outlives every tensor
+  return *state;
+}
+
+const char* name_of(Form form) {
+  constexpr const char* kNames[] = {"real", "emulated", "checked"};
+  return kNames[static_cast<int>(form)];
+}
+
+Form chosen_form() {
+  if (state().form) return *state().form;
+  const char* set = std::getenv("TIDU_CUDA");
+  const std::string name = set && *set ? set : "real";
+  for (const Form form : {Form::real, Form::emulated, Form::checked}) {
+    if (name == name_of(form)) return form;
+  }
+  fail<ValueError>("the environment variable TIDU_CUDA is '", name, "', not real, emulated or checked");
+}
+
+std::filesystem::path folder_of_plugins() {
+  if (const char* set = std::getenv("TIDU_CUDA_PLUGIN_DIR"); set && *set) return set;
+  Dl_info here;
+  if (dladdr(reinterpret_cast<void*>(&emulate), &here) && here.dli_fname) {
+    return std::filesystem::absolute(here.dli_fname).parent_path();
+  }
+  return ".";
+}
+
+constexpr const char* kEmulate = "tidu.cuda.emulate() or TIDU_CUDA=emulated";
+
+Driver* open(Form form) {
+  const char* endings[] = {"", "_emulated", "_checked"};
+  const auto file = folder_of_plugins() / str("libtidu_cuda", endings[static_cast<int>(form)], ".so");
+  if (!std::filesystem::exists(file)) {
+    if (form == Form::real) {
+      fail<DeviceError>("device cuda is not available: there is no ", file.string(),
+                        " (build tidu with -DTIDU_CUDA=ON, or try without a GPU: ", kEmulate, ")");
+    }
+    fail<DeviceError>("device cuda is not available: there is no ", file.string(),
+                      " (build tidu with -DTIDU_EMULATION=ON)");
+  }
+  // Never closed: exceptions and kernels of the plug-in may outlive any failure.
+  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    const std::string reason = dlerror();
+    fail<DeviceError>("device cuda is not available: ", reason);
+  }
+  void* function = dlsym(library, "tidu_cuda_driver");
+  if (!function) fail<DeviceError>("device cuda is not available: ", file.string(), " is no plug-in of tidu");
+  return reinterpret_cast<OpenDriver*>(function)();
+}
+
+}  // namespace
+
+Driver& driver(int device) {
+  Driver* driver = state().driver.load(std::memory_order_acquire);
+  if (!driver) [[unlikely]] {
+    std::lock_guard lock(state().mutex);
+    driver = state().driver.load(std::memory_order_relaxed);
+    if (!driver) {
+      const Form form = chosen_form();
+      driver = open(form);
+      state().form = form;
+      state().driver.store(driver, std::memory_order_release);
+    }
+  }
+  if (device < 0 || device >= driver->device_count()) {
+    fail<DeviceError>("device cuda:", device, " does not exist: there are ", driver->device_count(),
+                      " cuda devices");
+  }
+  return *driver;
+}
+
+void emulate(bool checked) {
+  std::lock_guard lock(state().mutex);
+  const Form form = checked ? Form::checked : Form::emulated;
+  if (state().driver.load() && chosen_form() != form) {
+    fail<DeviceError>("device cuda is already in use in its form '", name_of(chosen_form()),
+                      "': choose its form before the first tensor on it (or with TIDU_CUDA=", name_of(form),
+                      ")");
+  }
+  state().form = form;
+}
+
+bool is_emulated() {
+  const Driver* driver = state().driver.load(std::memory_order_acquire);
+  if (driver) return driver->is_emulated();
+  std::lock_guard lock(state().mutex);
+  return chosen_form() != Form::real;
+}
+
+std::string why_not() {
+  try {
+    driver();
+    return "";
+  } catch (const std::exception& error) { return error.what(); }
+}
+bool is_available() { return why_not().empty(); }
+int device_count() { return is_available() ? driver().device_count() : 0; }
+Properties properties(int device) { return driver(device).properties(device); }
+void synchronize(int device) { driver(device).synchronize(device); }
+
+Stream::Stream(int device, int priority) : device_(device) {
+  Driver& driver = cuda::driver(device);
+  queue_ =
+      std::shared_ptr<const Queue>(new Queue(driver.new_queue(device, priority)), [=](const Queue* queue) {
+        cuda::driver(device).release_queue(device, *queue);
+        delete queue;
+      });
+}
+Stream Stream::of(int device, Queue queue) { return Stream(device, std::make_shared<const Queue>(queue)); }
+Stream Stream::current(int device) { return of(device, driver(device).current_queue(device)); }
+Stream Stream::main(int device) {
+  driver(device);
+  return of(device, 1);
+}
+void* Stream::native() const { return driver(device_).native_queue(device_, queue()); }
+void Stream::synchronize() const { driver(device_).synchronize_queue(device_, queue()); }
+bool Stream::is_idle() const { return driver(device_).is_idle(device_, queue()); }
+void Stream::wait(const Stream& other) const {
+  Event event(false, other.device());
+  event.record(other);
+  event.wait(*this);
+}
+
+Event::Event(bool timing, int device)
+    : device_(device), event_(driver(device).new_event(device, timing), [device](void* event) {
+        driver(device).release_event(event);
+      }) {}
+void Event::record(const Stream& stream) {
+  if (stream.device() != device_) {
+    fail<DeviceError>("[Event] an event of device cuda:", device_,
+                      " cannot be recorded on a stream of cuda:", stream.device());
+  }
+  driver(device_).record_event(event_.get(), device_, stream.queue());
+}
+void Event::wait(const Stream& stream) const {
+  driver(device_).wait_event(event_.get(), stream.device(), stream.queue());
+}
+void Event::synchronize() const { driver(device_).synchronize_event(event_.get(), device_); }
+bool Event::is_reached() const { return driver(device_).is_reached(event_.get()); }
+double Event::elapsed(const Event& later) const {
+  return driver(device_).milliseconds_between(event_.get(), later.event_.get());
+}
+
+StreamGuard::StreamGuard(const Stream& stream)
+    : stream_(stream), previous_(Stream::current(stream.device())) {
+  driver(stream.device()).set_current_queue(stream.device(), stream.queue());
+}
+StreamGuard::~StreamGuard() {
+  driver(stream_.device()).set_current_queue(stream_.device(), previous_.queue());
+}
+
+}  // namespace tidu::cuda

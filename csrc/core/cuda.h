@@ -1,0 +1,127 @@
+// Device cuda: which implementation of it is used, its streams and events, and what is known of the GPUs.
+//
+// The implementation is a plug-in beside this library that is opened when device cuda is first used:
+// libtidu_cuda.so for GPUs, or an emulation of one that runs anywhere (slowly, to test for correctness).
+// Memory may be used on any stream of its device: where the last use was on another stream, the new use waits
+// for it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/backend.h"
+
+namespace tidu::cuda {
+
+struct Properties {
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  int64_t memory_bytes = 0;
+  int multiprocessors = 0;
+  int driver_version = 0, runtime_version = 0;  // 1000 * major + 10 * minor
+};
+
+// What a plug-in implements beside what every backend does. Queue 1 of each device is its main stream.
+class Driver : public Backend {
+ public:
+  virtual Properties properties(int device) const = 0;
+  // Whether this is no GPU, but something that behaves like one.
+  virtual bool is_emulated() const = 0;
+  // Synchronising after each operation makes errors name the operation that caused them.
+  virtual void set_blocking(bool blocking) = 0;
+  virtual bool is_blocking() const = 0;
+
+  virtual Queue new_queue(int device, int priority) = 0;
+  virtual void release_queue(int device, Queue queue) noexcept = 0;
+  // The one on which this thread's work for the device is issued.
+  virtual Queue current_queue(int device) = 0;
+  virtual void set_current_queue(int device, Queue queue) = 0;
+  virtual void synchronize_queue(int device, Queue queue) = 0;
+  virtual bool is_idle(int device, Queue queue) = 0;
+  virtual void* native_queue(int device, Queue queue) = 0;  // cudaStream_t
+
+  virtual void* new_event(int device, bool timing) = 0;
+  virtual void release_event(void* event) noexcept = 0;
+  virtual void record_event(void* event, int device, Queue queue) = 0;
+  virtual void wait_event(void* event, int device, Queue queue) = 0;
+  virtual void synchronize_event(void* event, int device) = 0;
+  virtual bool is_reached(void* event) = 0;
+  virtual double milliseconds_between(void* from, void* to) = 0;
+};
+
+// The plug-in, opened at the first call. A DeviceError says why there is none, or no such device, and what to
+// do; the next call tries again.
+Driver& driver(int device = 0);
+
+// The function `tidu_cuda_driver` of a plug-in fills the kernel slots, or throws a DeviceError.
+using OpenDriver = Driver*();
+
+// Chooses the emulation, which must be before device cuda is first used; else a DeviceError. Checked: also
+// looks for races, accesses out of bounds and reads of uninitialised memory in every kernel. The environment
+// variable TIDU_CUDA=emulated or checked chooses it too.
+void emulate(bool checked = false);
+// Whether device cuda is, or would be, an emulation.
+bool is_emulated();
+
+bool is_available();
+// The reason why device cuda is not available; empty where it is.
+std::string why_not();
+int device_count();  // 0 where it is not available
+Properties properties(int device = 0);
+void synchronize(int device = 0);
+
+// A queue of work that runs in order, beside that of other streams. Copies of a handle are the same stream.
+class Stream {
+ public:
+  // A new stream; one of lower priority number goes first.
+  explicit Stream(int device = 0, int priority = 0);
+  // The stream on which this thread's work for the device is issued; at first the device's main one.
+  static Stream current(int device = 0);
+  static Stream main(int device = 0);
+
+  int device() const { return device_; }
+  Queue queue() const { return *queue_; }
+  void* native() const;  // cudaStream_t
+  void synchronize() const;
+  bool is_idle() const;
+  // Work issued later waits for what `other` has been given so far.
+  void wait(const Stream& other) const;
+  bool operator==(const Stream& other) const { return device_ == other.device_ && *queue_ == *other.queue_; }
+
+ private:
+  Stream(int device, std::shared_ptr<const Queue> queue) : device_(device), queue_(std::move(queue)) {}
+  static Stream of(int device, Queue queue);
+
+  int device_;
+  std::shared_ptr<const Queue> queue_;
+};
+
+// A point in a stream's work.
+class Event {
+ public:
+  explicit Event(bool timing = false, int device = 0);
+
+  void record(const Stream& stream);
+  void wait(const Stream& stream) const;  // later work of the stream waits
+  void synchronize() const;               // this thread waits
+  bool is_reached() const;                // also where it was never recorded
+  // Milliseconds from this event to a later one; both with timing, recorded and reached.
+  double elapsed(const Event& later) const;
+
+ private:
+  int device_;
+  std::shared_ptr<void> event_;
+};
+
+// Issues this thread's work for a stream's device on that stream, in this scope.
+class StreamGuard {
+ public:
+  explicit StreamGuard(const Stream& stream);
+  ~StreamGuard();
+  StreamGuard(const StreamGuard&) = delete;
+
+ private:
+  Stream stream_, previous_;
+};
+
+}  // namespace tidu::cuda
