@@ -1,0 +1,100 @@
+// Device memory in stream order.
+#include "backend/cuda/allocator.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "backend/cuda/device.h"
+#include "backend/cuda/error.h"
+
+namespace tidu::cuda {
+
+PoolAllocator::PoolAllocator(Device& device) : device_(device), limit_(device.properties().memory_bytes) {
+  check(cudaDeviceGetDefaultMemPool(&pool_, device.index()), "[cuda] the device's memory pool");
+  uint64_t all = std::numeric_limits<uint64_t>::max();
+  check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &all), "[cuda] the memory pool");
+}
+
+Block PoolAllocator::allocate(size_t bytes) {
+  if (bytes == 0) return {};
+  const Queue queue = device_.current_queue();
+  const cudaStream_t stream = device_.stream(queue);
+  std::lock_guard lock(mutex_);
+  void* data = attempt(bytes, stream);
+  if (!data) {
+    // Freed memory of other streams can be had once their work is done.
+    const DeviceGuard guard(device_.index());
+    check(cudaDeviceSynchronize(), "[cuda] waiting for memory");
+    trim(0);
+    data = attempt(bytes, stream);
+  }
+  if (!data) {
+    MemoryStats now = stats_;
+    now.reserved_bytes = reserved();
+    fail_out_of_memory(device_.name(), bytes, now, limit_);
+  }
+  ++stats_.allocations;
+  stats_.live_bytes += static_cast<int64_t>(bytes);
+  stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.live_bytes);
+  return {data, queue};
+}
+
+void* PoolAllocator::attempt(size_t bytes, cudaStream_t stream) {
+  if (bytes > static_cast<size_t>(std::max<int64_t>(limit_ - stats_.live_bytes, 0))) return nullptr;
+  if (limited_ && reserved() + static_cast<int64_t>(bytes) > limit_) {
+    trim(limit_ - static_cast<int64_t>(bytes));
+  }
+  void* data = nullptr;
+  const cudaError_t error = cudaMallocAsync(&data, bytes, stream);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  check(error, "[cuda] allocating memory");
+  return data;
+}
+
+// Errors are of work issued earlier, and come up again where it is waited for.
+void PoolAllocator::deallocate(void* data, size_t bytes, Queue queue) noexcept {
+  if (!data) return;
+  std::lock_guard lock(mutex_);
+  stats_.live_bytes -= static_cast<int64_t>(bytes);
+  if (cudaFreeAsync(data, device_.stream(queue)) != cudaSuccess) cudaGetLastError();
+}
+
+MemoryStats PoolAllocator::stats() const {
+  std::lock_guard lock(mutex_);
+  MemoryStats stats = stats_;
+  stats.reserved_bytes = reserved();
+  return stats;
+}
+
+void PoolAllocator::reset_peak() {
+  std::lock_guard lock(mutex_);
+  stats_.peak_bytes = stats_.live_bytes;
+}
+
+void PoolAllocator::empty_cache() {
+  device_.synchronize();
+  std::lock_guard lock(mutex_);
+  trim(0);
+}
+
+void PoolAllocator::set_limit(int64_t bytes) {
+  std::lock_guard lock(mutex_);
+  limit_ = bytes;
+  limited_ = bytes < device_.properties().memory_bytes;
+  if (reserved() > limit_) trim(limit_);
+}
+
+int64_t PoolAllocator::reserved() const {
+  uint64_t bytes = 0;
+  check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &bytes), "[cuda] the memory pool");
+  return static_cast<int64_t>(bytes);
+}
+
+void PoolAllocator::trim(int64_t keep) {
+  check(cudaMemPoolTrimTo(pool_, static_cast<size_t>(std::max<int64_t>(keep, 0))), "[cuda] the memory pool");
+}
+
+}  // namespace tidu::cuda

@@ -1,0 +1,167 @@
+// The cuda device: copies, streams and events, and opening it.
+#include <cuda_runtime.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "backend/cuda/blocking.h"
+#include "backend/cuda/device.h"
+#include "backend/cuda/emulation.h"
+#include "backend/cuda/operations.h"
+#include "core/cuda.h"
+
+namespace tidu::cuda {
+namespace {
+
+std::atomic<bool>& blocking() {
+  static std::atomic<bool> value = [] {
+    const char* set = std::getenv("TIDU_CUDA_BLOCKING");
+    return set && *set && *set != '0';
+  }();
+  return value;
+}
+
+Device& device_of(const Tensor& tensor) { return device(tensor.device().index); }
+cudaEvent_t as_event(void* event) { return static_cast<cudaEvent_t>(event); }
+
+class CudaDriver final : public Driver {
+ public:
+  int device_count() const override { return cuda::device_count(); }
+  Allocator& allocator(int index) override { return device(index).allocator(); }
+
+  void copy_from_host(const Tensor& target, const void* host) override {
+    Device& device = device_of(target);
+    const DeviceGuard guard(device.index());
+    const Queue queue = device.current_queue();
+    device.use(*target.impl().storage, queue);
+    device.staging().to_device(target.raw_data(), host, target.nbytes(), device.stream(queue));
+  }
+
+  void copy_to_host(void* host, const Tensor& source) override {
+    Device& device = device_of(source);
+    const DeviceGuard guard(device.index());
+    const Queue queue = device.current_queue();
+    device.use(*source.impl().storage, queue);
+    device.staging().to_host(host, source.raw_data(), source.nbytes(), device.stream(queue));
+    device.synchronize(queue);
+  }
+
+  // On the target's stream; the source's stream waits for it, so that what happens to the source later comes
+  // later.
+  void copy(const Tensor& source, const Tensor& target) override {
+    Device &from = device_of(source), &to = device_of(target);
+    const std::scoped_lock lock(from.mutex(), to.mutex());
+    const Queue queue = to.current_queue();
+    to.use(*target.impl().storage, queue);
+    Queue source_queue = source.impl().storage->queue();
+    if (source_queue == 0) source_queue = from.current_queue();
+    to.wait(queue, from, source_queue);
+    {
+      const DeviceGuard guard(to.index());
+      check(cudaMemcpyPeerAsync(target.raw_data(), to.index(), source.raw_data(), from.index(),
+                                source.nbytes(), to.stream(queue)),
+            [&] { return str("[to] ", tidu::describe(source), " to ", to.name()); });
+    }
+    from.wait(source_queue, to, queue);
+    source.impl().storage->set_queue(source_queue);
+  }
+
+  void synchronize(int index) override { device(index).synchronize(); }
+
+  std::string description(int index) const override {
+    const Properties& p = device(index).properties();
+    return str(p.name, ", compute capability ", p.major, ".", p.minor, ", ", p.multiprocessors,
+               " multiprocessors, ", p.memory_bytes >> 20, " MiB, CUDA ", p.runtime_version / 1000, ".",
+               p.runtime_version % 1000 / 10, is_emulated() ? ", emulated" : "");
+  }
+
+  Properties properties(int index) const override { return device(index).properties(); }
+  bool is_emulated() const override { return has_emulation(); }
+  void set_blocking(bool value) override { cuda::set_blocking(value); }
+  bool is_blocking() const override { return cuda::is_blocking(); }
+
+  Queue new_queue(int index, int priority) override { return device(index).new_queue(priority); }
+  void release_queue(int index, Queue queue) noexcept override { device(index).release_queue(queue); }
+  Queue current_queue(int index) override { return device(index).current_queue(); }
+  void set_current_queue(int index, Queue queue) override { device(index).set_current_queue(queue); }
+  void synchronize_queue(int index, Queue queue) override { device(index).synchronize(queue); }
+  bool is_idle(int index, Queue queue) override {
+    return is_done(cudaStreamQuery(device(index).stream(queue)), "[Stream] asking whether it is idle");
+  }
+  void* native_queue(int index, Queue queue) override { return device(index).stream(queue); }
+
+  void* new_event(int index, bool timing) override {
+    const DeviceGuard guard(index);
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreateWithFlags(&event, timing ? cudaEventDefault : cudaEventDisableTiming),
+          "[Event] new");
+    return event;
+  }
+  void release_event(void* event) noexcept override { cudaEventDestroy(as_event(event)); }
+  void record_event(void* event, int index, Queue queue) override {
+    const DeviceGuard guard(index);
+    check(cudaEventRecord(as_event(event), device(index).stream(queue)), "[Event] record");
+  }
+  void wait_event(void* event, int index, Queue queue) override {
+    const DeviceGuard guard(index);
+    check(cudaStreamWaitEvent(device(index).stream(queue), as_event(event), 0), "[Event] wait");
+  }
+  void synchronize_event(void* event, int index) override {
+    check(cudaEventSynchronize(as_event(event)), "[Event] synchronize");
+    device(index).raise_faults();
+  }
+  bool is_reached(void* event) override {
+    return is_done(cudaEventQuery(as_event(event)), "[Event] asking whether it is reached");
+  }
+  double milliseconds_between(void* from, void* to) override {
+    float result = 0;
+    const cudaError_t error = cudaEventElapsedTime(&result, as_event(from), as_event(to));
+    if (error == cudaErrorInvalidResourceHandle || error == cudaErrorNotReady) {
+      cudaGetLastError();
+      fail<ValueError>(
+          "[Event] the time between two events is known when both were made with timing, "
+          "recorded and reached (synchronize the later one first)");
+    }
+    check(error, "[Event] elapsed");
+    return result;
+  }
+
+ private:
+  static bool is_done(cudaError_t error, const char* what) {
+    if (error == cudaErrorNotReady) {
+      cudaGetLastError();
+      return false;
+    }
+    check(error, what);
+    return true;
+  }
+};
+
+[[noreturn]] void fail_no_device(cudaError_t error) {
+  const char* advice = error == cudaErrorInsufficientDriver
+                           ? "no NVIDIA driver, or one older than this build's CUDA: install a driver"
+                           : "there is no NVIDIA GPU here, or CUDA_VISIBLE_DEVICES hides it";
+  fail<DeviceError>("device cuda is not available: ", advice,
+                    ", or try without a GPU: tidu.cuda.emulate() or TIDU_CUDA=emulated; ", describe(error));
+}
+
+}  // namespace
+
+bool is_blocking() { return blocking().load(std::memory_order_relaxed); }
+void set_blocking(bool value) { blocking() = value; }
+
+}  // namespace tidu::cuda
+
+extern "C" [[gnu::visibility("default")]] tidu::cuda::Driver* tidu_cuda_driver() {
+  using namespace tidu::cuda;
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) {
+    cudaGetLastError();
+    fail_no_device(error == cudaSuccess ? cudaErrorNoDevice : error);
+  }
+  set_device_count(count);
+  device(0);  // finds out now what is wrong with it
+  register_all_operations();
+  return new CudaDriver;  // outlives every tensor
+}

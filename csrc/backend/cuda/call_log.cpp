@@ -1,0 +1,34 @@
+// The last calls issued to a device.
+#include "backend/cuda/call_log.h"
+
+namespace tidu::cuda {
+namespace {
+
+Spec spec_of(const Tensor& tensor) { return {tensor.shape(), tensor.dtype()}; }
+
+}  // namespace
+
+uint64_t CallLog::add(const Call& call, Queue queue) {
+  Entry& entry = entries_[++last_ % kKept];
+  entry.primitive = &call.primitive;
+  entry.queue = queue;
+  entry.inputs = call.inputs.size();
+  for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i)
+    entry.specs[i] = spec_of(call.inputs[i]);
+  if (!call.outputs.empty()) entry.output = spec_of(call.outputs[0]);
+  return last_;
+}
+
+std::string CallLog::describe(uint64_t number) const {
+  if (number == 0 || number > last_ || last_ - number >= kKept) return "[an earlier operation]";
+  const Entry& entry = entries_[number % kKept];
+  std::string text = str("[", entry.primitive->name, "]");
+  for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i) {
+    text += str(" ", entry.specs[i].dtype, entry.specs[i].shape);
+  }
+  if (entry.inputs > kInputs) text += str(" and ", entry.inputs - kInputs, " more");
+  if (entry.inputs == 0) text += str(" -> ", entry.output.dtype, entry.output.shape);
+  return text;
+}
+
+}  // namespace tidu::cuda

@@ -1,0 +1,48 @@
+// The last calls issued to a device: what to name when one of them turns out to have failed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "core/primitive.h"
+
+namespace tidu::cuda {
+
+class CallLog {
+ public:
+  // Notes a call issued on a queue and returns its number; the first is 1.
+  uint64_t add(const Call& call, Queue queue);
+  // The number of the last call.
+  uint64_t last() const { return last_; }
+
+  // "[take] float32(5, 3) int64(2)", or less where the call was too long ago.
+  std::string describe(uint64_t number) const;
+  // The calls after number `finished(queue)`, newest first; at most eight.
+  template <class Finished> std::string describe_after(const Finished& finished) const {
+    std::string text;
+    int count = 0;
+    for (uint64_t number = last_; number > 0 && last_ - number < kKept && count < 8; --number) {
+      const Entry& entry = entries_[number % kKept];
+      if (number <= finished(entry.queue)) continue;
+      text += (count++ == 0 ? "" : ", ") + describe(number);
+    }
+    return text;
+  }
+
+ private:
+  static constexpr uint64_t kKept = 64;
+  static constexpr int kInputs = 4;
+  struct Entry {
+    const Primitive* primitive = nullptr;
+    Queue queue = 0;
+    size_t inputs = 0;
+    std::array<Spec, kInputs> specs;
+    Spec output;
+  };
+
+  uint64_t last_ = 0;
+  std::array<Entry, kKept> entries_;
+};
+
+}  // namespace tidu::cuda

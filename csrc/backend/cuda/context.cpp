@@ -1,0 +1,68 @@
+// Running an operation.
+#include "backend/cuda/context.h"
+
+#include <nvtx3/nvToolsExt.h>
+
+#include <atomic>
+
+#include "backend/cuda/blocking.h"
+#include "backend/cuda/device.h"
+
+namespace tidu::cuda {
+namespace {
+
+std::string describe_call(const Call& call) {
+  std::string text = str("[", call.primitive.name, "]");
+  for (const Tensor& input : call.inputs) text += " " + tidu::describe(input);
+  if (call.inputs.empty()) text += " -> " + tidu::describe(call.outputs[0]);
+  return text;
+}
+
+}  // namespace
+
+// What holds from before a call's first launch to after its last.
+class CallScope {
+ public:
+  explicit CallScope(const Call& call)
+      : device_(device_of(call)),
+        lock_(device_.mutex()),
+        guard_(device_.index()),
+        queue_(device_.current_queue()) {
+    nvtxRangePushA(call.primitive.name);
+    for (const Tensor& input : call.inputs) device_.use(*input.impl().storage, queue_);
+    for (const Tensor& output : call.outputs) device_.use(*output.impl().storage, queue_);
+    context_.stream_ = device_.stream(queue_);
+    context_.device_ = device_.index();
+    context_.fault_record_ = device_.fault_record(device_.note(call, queue_));
+  }
+  ~CallScope() { nvtxRangePop(); }
+
+  Context& context() { return context_; }
+  void synchronize() { device_.synchronize(queue_); }
+
+ private:
+  static Device& device_of(const Call& call) {
+    const Tensor& any = call.outputs.empty() ? call.inputs[0] : call.outputs[0];
+    return device(any.device().index);
+  }
+
+  Device& device_;
+  std::lock_guard<std::recursive_mutex> lock_;
+  DeviceGuard guard_;
+  Queue queue_;
+  Context context_;
+};
+
+void run(Operation operation, const Call& call) {
+  CallScope scope(call);
+  check(operation(call, scope.context()), [&] { return describe_call(call); });
+  if (is_blocking()) scope.synchronize();
+}
+
+void* Context::workspace_bytes(size_t bytes) {
+  const Shape shape{static_cast<int64_t>(bytes)};
+  workspaces_.push_back(Tensor::empty(shape, DType::uint8, {DeviceType::cuda, static_cast<int8_t>(device_)}));
+  return workspaces_.back().raw_data();
+}
+
+}  // namespace tidu::cuda

@@ -1,0 +1,96 @@
+// One GPU: its streams, memory, the calls issued to it and the faults that kernels found.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "backend/cuda/allocator.h"
+#include "backend/cuda/call_log.h"
+#include "backend/cuda/error.h"
+#include "backend/cuda/staging.h"
+#include "core/cuda.h"
+#include "kernels/cuda/fault.h"
+
+namespace tidu::cuda {
+
+inline constexpr Queue kMainQueue = 1;
+
+class Device {
+ public:
+  explicit Device(int index);
+
+  int index() const { return index_; }
+  tidu::Device name() const { return {DeviceType::cuda, static_cast<int8_t>(index_)}; }
+  const Properties& properties() const { return properties_; }
+  PoolAllocator& allocator() { return *allocator_; }
+  Staging& staging() { return staging_; }
+
+  // Held while a call is issued, so that a tensor's queue says where its last use was issued.
+  std::recursive_mutex& mutex() { return mutex_; }
+
+  // Streams are never destroyed: memory may be given back on one long after its handle went.
+  cudaStream_t stream(Queue queue) const { return queues_[queue].stream; }
+  Queue new_queue(int priority);
+  void release_queue(Queue queue) noexcept;
+  Queue current_queue() const;
+  void set_current_queue(Queue queue);
+
+  // Work issued to `queue` from now on waits for what queue `last` of `other` was given so far.
+  void wait(Queue queue, Device& other, Queue last);
+  // Readies a storage for use by work on `queue`.
+  void use(Storage& storage, Queue queue) {
+    const Queue last = storage.queue();
+    if (last == queue) return;
+    if (last != 0) wait(queue, *this, last);
+    storage.set_queue(queue);
+  }
+
+  // Notes a call that is about to be issued on a queue.
+  uint64_t note(const Call& call, Queue queue) { return calls_.add(call, queue); }
+  FaultRecord fault_record(uint64_t call) const { return {device_fault_, call}; }
+
+  // These raise what went wrong since the last of them.
+  void synchronize();
+  void synchronize(Queue queue);
+  // After work on a queue was waited for by other means.
+  void raise_faults();
+
+  // For the message of an error that one of them caused.
+  std::string describe_unfinished_calls();
+
+ private:
+  struct QueueState {
+    cudaStream_t stream = nullptr;
+    cudaEvent_t event = nullptr;  // for those who wait for it
+    int priority = 0;
+    bool in_use = false;
+    uint64_t finished = 0;  // the last call known to be done
+  };
+  static constexpr Queue kMaxQueues = 1024;
+
+  void open_queue(QueueState& queue, int priority);
+
+  int index_;
+  Properties properties_;
+  std::recursive_mutex mutex_;
+  std::array<QueueState, kMaxQueues> queues_;  // number 0 stays empty
+  Queue queue_count_ = 1;
+  std::unique_ptr<PoolAllocator> allocator_;
+  Staging staging_;
+  CallLog calls_;
+  Fault* fault_ = nullptr;         // as the host sees it
+  Fault* device_fault_ = nullptr;  // as kernels do
+};
+
+// The devices, made at the first use of each; `index` is below device_count().
+Device& device(int index);
+// The same where it was made already, else null.
+Device* device_if_made(int index);
+int device_count();
+void set_device_count(int count);
+
+}  // namespace tidu::cuda
