@@ -8,6 +8,7 @@ if(TIDU_CCACHE AND NOT DEFINED CMAKE_CUDA_COMPILER_LAUNCHER)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${TIDU_CCACHE})
 endif()
 enable_language(CUDA)
+find_package(CUDAToolkit 13 REQUIRED)
 
 add_library(tidu_cuda_kernels OBJECT ${cuda_kernel_sources})
 target_include_directories(tidu_cuda_kernels PRIVATE ${PROJECT_SOURCE_DIR})

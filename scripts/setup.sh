@@ -58,6 +58,13 @@ if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requ
   /usr/bin/python3 -m venv --system-site-packages .venv
 fi
 
+# Device cuda is emulated on machines without a GPU; the CUDA toolkit's headers are all that this needs.
+if [[ ! -e ${CUDA_PATH:-/usr/local/cuda}/include/cusolverDn.h ]]; then
+  say "fetching CUDA's headers"
+  .venv/bin/python scripts/cuda_headers.py .venv/cuda/include ||
+    { rm -rf .venv/cuda; say "no CUDA headers: going on without the emulated device cuda"; }
+fi
+
 # The interpreter in .venv finds the package that the build makes.
 site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 echo "$PWD/build/release/python" >"$site/tidu.pth"
