@@ -1,0 +1,9 @@
+// Signals that a kernel's wrong memory access or division raises become the error of its launch.
+#pragma once
+
+namespace tidu::simt {
+
+// Makes this thread ready to catch them. Cheap after the first time.
+void catch_faults();
+
+}  // namespace tidu::simt

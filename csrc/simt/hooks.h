@@ -1,0 +1,93 @@
+// What the runtime tells of a running kernel, and to whom: the instrumented build (checked.cpp) listens.
+#pragma once
+
+#include <vector_types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <source_location>
+
+namespace tidu::simt {
+
+struct Allocation;
+
+// A launch as queued: the kernel is called with `parameters`, which are copied if the launch must wait.
+struct Launch {
+  const char* kernel;
+  dim3 grid, block;
+  size_t shared_bytes;
+  void* stream;
+  std::source_location where;
+  void (*call)(const void* parameters);
+  const void* parameters;
+  size_t parameter_bytes;
+};
+
+// What a block synchronises with, and what a warp exchanges.
+enum class Collective : uint8_t {
+  barrier,
+  syncwarp,
+  shuffle,
+  ballot,
+  match,
+  reduce_add_signed,
+  reduce_add,
+  reduce_min_signed,
+  reduce_min,
+  reduce_max_signed,
+  reduce_max,
+  reduce_and,
+  reduce_or,
+  reduce_xor,
+};
+
+// Where execution is. `launch` is null outside kernels. Addresses of the running thread's stack and of the
+// parameters are a kernel's own: no other thread sees them.
+struct Running {
+  const Launch* launch = nullptr;
+  uint64_t launch_number = 0;       // launches run so far, over all
+  uint64_t block_number = 0;        // blocks run so far, over all launches
+  unsigned thread = 0;              // within the block; the warp is thread / 32, the lane thread % 32
+  unsigned barriers = 0;            // block barriers completed in this block
+  unsigned warp_syncs[32] = {};     // __syncwarp completed by each warp of this block
+  const char* stack_low = nullptr;  // the running fibre's stack
+  const char* stack_high = nullptr;
+};
+extern Running running;
+
+// A variable in the shared memory of the running block. The dynamic buffer is called "dynamic".
+struct SharedRange {
+  const char* name;
+  char* base;
+  size_t bytes;
+};
+
+// Listener of all that matters for races, initialisation and traffic. Every function has an empty default.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void launch_begin(const Launch&) {}
+  virtual void launch_end(const Launch&) {}  // also of a launch that failed
+  virtual void block_begin() {}
+  virtual void block_end() {}
+  virtual void shared_declared(const SharedRange&) {}  // at first use in a block: uninitialised from here
+  virtual void barrier() {}                            // all living threads of the block have arrived
+  virtual void warp_collective(unsigned /*warp*/, unsigned /*lanes*/, Collective) {}  // they all arrived
+  virtual void fence() {}                                             // __threadfence of the running thread
+  virtual void allocated(const Allocation&) {}                        // uninitialised from here
+  virtual void freed(const Allocation&) {}                            // still recorded, dead
+  virtual void written(const void* /*base*/, size_t) {}               // by a runtime call, not by a kernel
+  virtual void copied(void* /*to*/, const void* /*from*/, size_t) {}  // by a runtime call
+};
+extern Observer* observer;  // null where nobody listens
+
+// The variable of the running block's shared memory that holds or precedes p, or null; whether p lies in
+// shared memory at all.
+const SharedRange* shared_range(const void* p);
+bool in_shared_memory(const void* p);
+
+// Ends the running kernel with an error that names the kernel, block and thread: does not return.
+[[noreturn]] void fail(const char* what, const std::source_location* where = nullptr);
+[[noreturn]] void fail_at(const char* file, unsigned line, const char* what);
+
+}  // namespace tidu::simt

@@ -1,0 +1,38 @@
+// What the entry points of the CUDA runtime share: one lock, the current device, errors that stay.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <mutex>
+#include <string>
+
+#include "simt/execute.h"
+#include "simt/memory.h"
+
+namespace tidu::simt {
+
+// Kernels and runtime calls of all threads take turns.
+std::recursive_mutex& runtime_lock();
+
+// Of the calling thread.
+int current_device();
+cudaError_t& last_error();
+// A kernel failed: each later call returns this error, as on a GPU.
+cudaError_t& sticky_error();
+
+// An entry point: f under the lock, unless an earlier kernel failed; remembers its error.
+template <class F> cudaError_t entry(F f) {
+  const std::lock_guard lock(runtime_lock());
+  cudaError_t error = sticky_error();
+  if (error == cudaSuccess) error = device_count() == 0 ? cudaErrorNoDevice : f();
+  if (error != cudaSuccess) last_error() = error;
+  return error;
+}
+
+// The error of a wrong call, with a text that says why.
+inline cudaError_t wrong(const std::string& why, cudaError_t error = cudaErrorInvalidValue) {
+  report(why);
+  return error;
+}
+
+}  // namespace tidu::simt

@@ -1,0 +1,333 @@
+// Streams, events and the order of work. See runtime.h for the entry points' lock.
+#include "simt/stream.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <unordered_map>
+
+#include "simt/control.h"
+#include "simt/device.h"
+#include "simt/runtime.h"
+
+namespace tidu::simt {
+
+namespace {
+
+struct Streams {
+  std::unordered_map<const void*, std::shared_ptr<Stream>> created;
+  std::vector<std::shared_ptr<Stream>>
+      legacy;  // of each device: waits for all blocking ones, and they for it
+  std::unordered_map<const void*, std::shared_ptr<Event>> events;
+};
+
+Streams& streams() {
+  static Streams& all = *new Streams;
+  return all;
+}
+
+const std::shared_ptr<Stream>& legacy_stream(int device) {
+  auto& all = streams().legacy;
+  while (all.size() <= static_cast<size_t>(device)) {
+    all.push_back(std::make_shared<Stream>());
+    all.back()->device = static_cast<int>(all.size()) - 1;
+  }
+  return all[static_cast<size_t>(device)];
+}
+
+bool is_legacy(const Stream& stream) {
+  const auto& all = streams().legacy;
+  return static_cast<size_t>(stream.device) < all.size() &&
+         all[static_cast<size_t>(stream.device)].get() == &stream;
+}
+
+bool deferred() {
+  static const bool on = std::getenv("TIDU_SIMT_DEFERRED") != nullptr;
+  return on;
+}
+
+bool reached(const Point& point) { return point.stream == nullptr || point.stream->done >= point.position; }
+
+cudaError_t check_shape(const Launch& launch) {
+  const dim3 &grid = launch.grid, &block = launch.block;
+  const uint64_t threads = uint64_t{block.x} * block.y * block.z;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 ||
+      threads == 0 || block.x > 1024 || block.y > 1024 || block.z > 64 || threads > 1024) {
+    return wrong("launch of " + readable_name(launch.kernel) + ": no such grid or block: grid (" +
+                     std::to_string(grid.x) + "," + std::to_string(grid.y) + "," + std::to_string(grid.z) +
+                     "), block (" + std::to_string(block.x) + "," + std::to_string(block.y) + "," +
+                     std::to_string(block.z) + ")",
+                 cudaErrorInvalidConfiguration);
+  }
+  if (launch.shared_bytes > 227 * 1024) {
+    return wrong("launch of " + readable_name(launch.kernel) + ": " + std::to_string(launch.shared_bytes) +
+                 " bytes of dynamic shared memory, at most 232448 are there");
+  }
+  return cudaSuccess;
+}
+
+void run_launch(const Launch& launch) {
+  if (sticky_error() != cudaSuccess) return;
+  sticky_error() = execute(launch);
+}
+
+}  // namespace
+
+std::shared_ptr<Stream> find_stream(cudaStream_t handle) {
+  if (handle == nullptr || handle == cudaStreamLegacy || handle == cudaStreamPerThread) {
+    return legacy_stream(current_device());
+  }
+  const auto found = streams().created.find(handle);
+  if (found == streams().created.end()) {
+    report("no such stream: it was destroyed or never created");
+    return nullptr;
+  }
+  return found->second;
+}
+
+std::shared_ptr<Event> find_event(cudaEvent_t handle) {
+  const auto found = streams().events.find(handle);
+  if (found == streams().events.end()) {
+    report("no such event: it was destroyed or never created");
+    return nullptr;
+  }
+  return found->second;
+}
+
+void submit(const std::shared_ptr<Stream>& stream, std::function<void()> run, std::vector<Point> after) {
+  if (is_legacy(*stream)) {
+    for (const auto& [handle, other] : streams().created) {
+      if (other->device == stream->device && (other->flags & cudaStreamNonBlocking) == 0) {
+        after.push_back({other, other->issued});
+      }
+    }
+  } else if ((stream->flags & cudaStreamNonBlocking) == 0) {
+    const auto& legacy = legacy_stream(stream->device);
+    after.push_back({legacy, legacy->issued});
+  }
+  std::erase_if(after, reached);
+  stream->queue.push_back({std::move(run), std::move(after)});
+  ++stream->issued;
+  if (!deferred()) finish(stream);
+}
+
+void finish(const Point& point) {
+  Stream& stream = *point.stream;
+  while (stream.done < point.position && !stream.queue.empty()) {
+    const Work work = std::move(stream.queue.front());
+    stream.queue.pop_front();
+    for (const Point& earlier : work.after) finish(earlier);
+    if (work.run) work.run();
+    ++stream.done;
+  }
+}
+
+void finish(const std::shared_ptr<Stream>& stream) { finish({stream, stream->issued}); }
+
+void finish_device(int device) {
+  finish(legacy_stream(device));
+  for (const auto& [handle, stream] : streams().created) {
+    if (stream->device == device) finish(stream);
+  }
+}
+
+cudaError_t queue_launch(const Launch& launch) {
+  return entry([&] {
+    const cudaError_t error = check_shape(launch);
+    if (error != cudaSuccess) return error;
+    const auto stream = find_stream(static_cast<cudaStream_t>(launch.stream));
+    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+    if (stream->device != current_device()) {
+      return wrong("launch of " + readable_name(launch.kernel) +
+                       ": the stream is of cuda:" + std::to_string(stream->device) +
+                       ", the current device is cuda:" + std::to_string(current_device()),
+                   cudaErrorInvalidResourceHandle);
+    }
+    if (!deferred() && stream->queue.empty() && (stream->flags & cudaStreamNonBlocking) != 0) {
+      ++stream->issued;
+      run_launch(launch);
+      ++stream->done;
+      return cudaSuccess;
+    }
+    // Kernel parameters are plain values: a copy of their bytes is a copy of them.
+    const auto* bytes = static_cast<const std::byte*>(launch.parameters);
+    auto kept = std::make_shared<std::vector<std::max_align_t>>(
+        launch.parameter_bytes / sizeof(std::max_align_t) + 1);
+    std::memcpy(kept->data(), bytes, launch.parameter_bytes);
+    submit(stream, [launch, kept] {
+      Launch again = launch;
+      again.parameters = kept->data();
+      run_launch(again);
+    });
+    return cudaSuccess;
+  });
+}
+
+}  // namespace tidu::simt
+
+using namespace tidu::simt;
+
+// --- Streams.
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
+  return entry([&] {
+    auto made = std::make_shared<Stream>();
+    made->device = current_device();
+    made->flags = flags;
+    made->priority = priority;
+    *stream = reinterpret_cast<cudaStream_t>(made.get());
+    streams().created.emplace(made.get(), made);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  return cudaStreamCreateWithPriority(stream, flags, 0);
+}
+cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithPriority(stream, 0, 0); }
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  return entry([&] {
+    const auto found = find_stream(stream);
+    if (found == nullptr || stream == nullptr) return cudaErrorInvalidResourceHandle;
+    finish(found);
+    streams().created.erase(found.get());
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return entry([&] {
+    const auto found = find_stream(stream);
+    if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    finish(found);
+    return sticky_error();
+  });
+}
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  return entry([&] {
+    const auto found = find_stream(stream);
+    if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    return found->done == found->issued ? cudaSuccess : cudaErrorNotReady;
+  });
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return entry([&] {
+    const auto found = find_stream(stream);
+    const auto awaited = find_event(event);
+    if (found == nullptr || awaited == nullptr) return cudaErrorInvalidResourceHandle;
+    if (awaited->recorded && !reached(awaited->point)) submit(found, {}, {awaited->point});
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned* flags) {
+  return entry([&] {
+    const auto found = find_stream(stream);
+    if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    *flags = found->flags;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) {
+  return entry([&] {
+    const auto found = find_stream(stream);
+    if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    *priority = found->priority;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
+  return entry([&] {
+    const auto found = find_stream(stream);
+    if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    *device = found->device;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+  return entry([&] {
+    *least = 0;
+    *greatest = -5;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t f, void* data) {
+  return entry([&] {
+    const auto found = find_stream(stream);
+    if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    submit(found, [f, data] { f(data); });
+    return cudaSuccess;
+  });
+}
+
+// --- Events.
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  return entry([&] {
+    auto made = std::make_shared<Event>();
+    made->device = current_device();
+    made->flags = flags;
+    *event = reinterpret_cast<cudaEvent_t>(made.get());
+    streams().events.emplace(made.get(), made);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  return entry([&] { return streams().events.erase(event) ? cudaSuccess : cudaErrorInvalidResourceHandle; });
+}
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned) {
+  return entry([&] {
+    const auto found = find_stream(stream);
+    const auto made = find_event(event);
+    if (found == nullptr || made == nullptr) return cudaErrorInvalidResourceHandle;
+    if (found->device != made->device) {
+      return wrong("cudaEventRecord: the event is of cuda:" + std::to_string(made->device) +
+                       ", the stream of cuda:" + std::to_string(found->device),
+                   cudaErrorInvalidResourceHandle);
+    }
+    made->recorded = true;
+    made->point = {found, found->issued + 1};
+    submit(found, [made, position = found->issued + 1] {
+      if (made->point.position == position) made->time = std::chrono::steady_clock::now();
+    });
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return cudaEventRecordWithFlags(event, stream, 0);
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return entry([&] {
+    const auto found = find_event(event);
+    if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    if (found->recorded) finish(found->point);
+    return sticky_error();
+  });
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return entry([&] {
+    const auto found = find_event(event);
+    if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    return reached(found->point) ? cudaSuccess : cudaErrorNotReady;
+  });
+}
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) {
+  return entry([&] {
+    const auto from = find_event(start), to = find_event(end);
+    if (from == nullptr || to == nullptr || !from->recorded || !to->recorded ||
+        ((from->flags | to->flags) & cudaEventDisableTiming) != 0) {
+      return cudaErrorInvalidResourceHandle;
+    }
+    if (!reached(from->point) || !reached(to->point)) return cudaErrorNotReady;
+    *ms = std::chrono::duration<float, std::milli>(to->time - from->time).count();
+    return cudaSuccess;
+  });
+}
+
+// --- Devices' queues as a whole.
+
+cudaError_t cudaDeviceSynchronize() {
+  return entry([&] {
+    finish_device(current_device());
+    return sticky_error();
+  });
+}
