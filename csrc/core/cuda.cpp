@@ -55,20 +55,19 @@ Driver* open(Form form) {
   const auto file = folder_of_plugins() / str("libtidu_cuda", endings[static_cast<int>(form)], ".so");
   if (!std::filesystem::exists(file)) {
     if (form == Form::real) {
-      fail<DeviceError>("device cuda is not available: there is no ", file.string(),
+      fail<DeviceError>("there is no ", file.string(),
                         " (build tidu with -DTIDU_CUDA=ON, or try without a GPU: ", kEmulate, ")");
     }
-    fail<DeviceError>("device cuda is not available: there is no ", file.string(),
-                      " (build tidu with -DTIDU_EMULATION=ON)");
+    fail<DeviceError>("there is no ", file.string(), " (build tidu with -DTIDU_EMULATION=ON)");
   }
   // Never closed: exceptions and kernels of the plug-in may outlive any failure.
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) {
     const std::string reason = dlerror();
-    fail<DeviceError>("device cuda is not available: ", reason);
+    fail<DeviceError>(reason);
   }
   void* function = dlsym(library, "tidu_cuda_driver");
-  if (!function) fail<DeviceError>("device cuda is not available: ", file.string(), " is no plug-in of tidu");
+  if (!function) fail<DeviceError>(file.string(), " is no plug-in of tidu");
   return reinterpret_cast<OpenDriver*>(function)();
 }
 
@@ -81,7 +80,11 @@ Driver& driver(int device) {
     driver = state().driver.load(std::memory_order_relaxed);
     if (!driver) {
       const Form form = chosen_form();
-      driver = open(form);
+      try {
+        driver = open(form);
+      } catch (const DeviceError& reason) {
+        fail<DeviceError>("device cuda:", device, " is not available: ", reason.what());
+      }
       state().form = form;
       state().driver.store(driver, std::memory_order_release);
     }

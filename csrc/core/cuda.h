@@ -31,6 +31,9 @@ class Driver : public Backend {
   virtual void set_blocking(bool blocking) = 0;
   virtual bool is_blocking() const = 0;
 
+  // Waits for all work of a device, also that of other libraries. Errors stay for the next call.
+  virtual void finish(int device) noexcept = 0;
+
   virtual Queue new_queue(int device, int priority) = 0;
   virtual void release_queue(int device, Queue queue) noexcept = 0;
   // The one on which this thread's work for the device is issued.
@@ -53,7 +56,8 @@ class Driver : public Backend {
 // do; the next call tries again.
 Driver& driver(int device = 0);
 
-// The function `tidu_cuda_driver` of a plug-in fills the kernel slots, or throws a DeviceError.
+// The function `tidu_cuda_driver` of a plug-in fills the kernel slots, or throws the reason why it cannot as
+// a DeviceError.
 using OpenDriver = Driver*();
 
 // Chooses the emulation, which must be before device cuda is first used; else a DeviceError. Checked: also
@@ -101,6 +105,7 @@ class Event {
  public:
   explicit Event(bool timing = false, int device = 0);
 
+  int device() const { return device_; }
   void record(const Stream& stream);
   void wait(const Stream& stream) const;  // later work of the stream waits
   void synchronize() const;               // this thread waits

@@ -63,11 +63,12 @@ py::object element_to_python(const void* data, DType dtype);
 // An operand of an operator or function: a tensor, a number, or what becomes a tensor.
 class Argument {
  public:
-  explicit Argument(PyObject* object) {
+  // What is no tensor yet is put on `device`, by default the default device.
+  explicit Argument(PyObject* object, std::optional<Device> device = {}) {
     if (is_tensor(object)) [[likely]] {
       tensor_ = &tensor_of(object);
     } else if ((scalar_ = scalar_from_object(object)), !scalar_) {
-      owned_ = tensor_from_object(object);
+      owned_ = tensor_from_object(object, {}, device);
       if (owned_.defined()) tensor_ = &owned_;
     }
   }
@@ -144,6 +145,7 @@ void bind_creation(py::module_& m);    // creation.cpp
 void bind_exchange(py::module_& m);    // exchange.cpp: buffers, DLPack
 void bind_transforms(py::module_& m);  // transforms.cpp
 void bind_system(py::module_& m);      // system.cpp: memory, threads, what there is
+void bind_cuda(py::module_& m);        // cuda.cpp: streams, events, what GPUs there are
 void bind_training(py::module_& m);    // training.cpp: layer 6
 
 }  // namespace tidu::python

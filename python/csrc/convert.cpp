@@ -1,6 +1,7 @@
 // Numbers, dtypes, devices and shapes to and from Python.
 #include "binding.h"
 #include "core/backend.h"
+#include "core/cuda.h"
 
 namespace tidu::python {
 namespace {
@@ -161,7 +162,11 @@ void bind_types(py::module_& m) {
       .def_property_readonly("type",
                              [](Device self) { return self.type == DeviceType::cpu ? "cpu" : "cuda"; })
       .def_property_readonly("index", [](Device self) { return static_cast<int>(self.index); })
-      .def("__repr__", [](Device self) { return str("device('", self, "')"); })
+      .def("__repr__",
+           [](Device self) {
+             const bool emulated = self.type == DeviceType::cuda && cuda::is_emulated();
+             return str("device('", self, "'", emulated ? ", emulated)" : ")");
+           })
       .def("__str__", [](Device self) { return str(self); })
       .def("__hash__", [](Device self) { return static_cast<int>(self.type) * 1000 + self.index; })
       .def("__eq__",

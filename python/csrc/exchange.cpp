@@ -1,5 +1,6 @@
 // Memory shared with other libraries: the buffer protocol (NumPy) and DLPack, both ways.
 #include "binding.h"
+#include "core/cuda.h"
 #include "dlpack.h"
 
 namespace tidu::python {
@@ -60,21 +61,24 @@ bool may_be_written(const Tensor& x) {
   return x.impl().storage->writable() && !x.impl().links && !has_shared_elements(x);
 }
 
-void check_readable(const Tensor& x, const char* op) {
+void check_known(const Tensor& x, const char* op) {
   if (x.is_abstract()) {
     fail<TraceError>("[", op, "] the value of ", describe(x), " is not known while a program is recorded");
   }
+}
+
+void check_readable(const Tensor& x, const char* op) {
+  check_known(x, op);
   if (x.device().type != DeviceType::cpu) {
-    fail<DeviceError>("[", op, "] ", describe(x), " is not in the host's memory (use to('cpu') first)");
+    fail<DeviceError>("[", op, "] ", describe(x), " is not in the host's memory (use cpu() first)");
   }
 }
 
-Tensor adopt(void* data, const Shape& shape, const Strides& strides, DType dtype, std::shared_ptr<void> owner,
-             bool writable) {
-  return Tensor::from_memory(data, shape, strides, dtype, std::move(owner), {}, writable);
-}
-
 // --- DLPack
+
+dlpack::Device to_dlpack(Device device) {
+  return {device.type == DeviceType::cpu ? dlpack::kCpu : dlpack::kCuda, device.index};
+}
 
 dlpack::DataType to_dlpack(DType dtype) {
   const auto bits = static_cast<uint8_t>(8 * size_of(dtype));
@@ -102,11 +106,20 @@ dlpack::Array describe_array(ExportState& state) {
   const Tensor& x = state.tensor;
   std::copy(x.shape().begin(), x.shape().end(), state.shape);
   std::copy(x.strides().begin(), x.strides().end(), state.strides);
-  return {x.raw_data(), {dlpack::kCpu, 0}, x.ndim(), to_dlpack(x.dtype()), state.shape, state.strides, 0};
+  return {x.raw_data(), to_dlpack(x.device()), x.ndim(), to_dlpack(x.dtype()), state.shape, state.strides, 0};
+}
+
+// What others may still be doing with memory on a device is not ours to know.
+void finish(Device device) noexcept {
+  if (device.type == DeviceType::cuda && device.index < cuda::device_count()) {
+    cuda::driver(device.index).finish(device.index);
+  }
 }
 
 template <class M> void delete_managed(M* managed) {
-  delete static_cast<ExportState*>(managed->context);
+  auto* state = static_cast<ExportState*>(managed->context);
+  finish(state->tensor.device());
+  delete state;
   delete managed;
 }
 
@@ -129,10 +142,22 @@ template <class M> py::object make_capsule(M* managed, const char* name) {
 py::object export_dlpack(const Tensor& x, const py::object& stream,
                          const std::optional<std::pair<int, int>>& max_version,
                          const std::optional<std::pair<int, int>>& device, std::optional<bool> copy_wanted) {
-  check_readable(x, "__dlpack__");
-  if (!stream.is_none()) fail<ValueError>("[__dlpack__] a tensor on cpu has no stream: pass None");
-  if (device && (device->first != dlpack::kCpu || device->second != 0)) {
-    throw py::buffer_error(str("[__dlpack__] ", describe(x), " can be exported to the cpu only"));
+  check_known(x, "__dlpack__");
+  const dlpack::Device own = to_dlpack(x.device());
+  if (device && *device != std::pair<int, int>(own.type, own.index)) {
+    if (*device != std::pair<int, int>(dlpack::kCpu, 0) || copy_wanted == false) {
+      throw py::buffer_error(str("[__dlpack__] ", describe(x), " can be exported to its own device",
+                                 own.type == dlpack::kCpu ? "" : " or, as a copy, to the cpu", " only"));
+    }
+    return export_dlpack(stop_gradient(to(x, Device{})), py::none(), max_version, {}, {});
+  }
+  if (own.type == dlpack::kCpu) {
+    if (!stream.is_none()) fail<ValueError>("[__dlpack__] a tensor on cpu has no stream: pass None");
+  } else if (cuda::is_emulated()) {
+    throw py::buffer_error(str("[__dlpack__] ", describe(x),
+                               " is not in a GPU's memory but in an emulation's (use cpu() first)"));
+  } else if (stream.is_none() || stream.cast<int64_t>() != -1) {  // -1: the reader will wait by other means
+    cuda::driver(own.index).synchronize_queue(own.index, x.impl().storage->queue());
   }
   const bool versioned = max_version && max_version->first >= 1;
   const bool writable = may_be_written(x);
@@ -154,16 +179,25 @@ py::object export_dlpack(const Tensor& x, const py::object& stream,
   return make_capsule(managed, dlpack::kVersionedName);
 }
 
+// Where the memory of a capsule is.
+Device from_dlpack(dlpack::Device device) {
+  if (device.type == dlpack::kCpu || device.type == dlpack::kCudaHost) return {};
+  if (device.type == dlpack::kCuda && device.index < cuda::device_count() && !cuda::is_emulated()) {
+    return {DeviceType::cuda, static_cast<int8_t>(device.index)};
+  }
+  fail<DeviceError>("[from_dlpack] the capsule's memory is on DLPack device type ", device.type, " number ",
+                    device.index, ", which is not available here (copy it to the cpu first)");
+}
+
 template <class M> Tensor take_over(M* managed, bool writable) {
   const std::shared_ptr<void> owner(managed, [](void* held) {
     auto* content = static_cast<M*>(held);
+    const dlpack::Device device = content->array.device;
+    if (device.type == dlpack::kCuda) finish({DeviceType::cuda, static_cast<int8_t>(device.index)});
     if (content->deleter) from_destructor([&] { content->deleter(content); });
   });
   const dlpack::Array& array = managed->array;
-  if (array.device.type != dlpack::kCpu && array.device.type != dlpack::kCudaHost) {
-    fail<DeviceError>("[from_dlpack] the capsule's memory is on DLPack device type ", array.device.type,
-                      ", which is not available here (copy it to the cpu first)");
-  }
+  const Device device = from_dlpack(array.device);
   const DType dtype = from_dlpack_type(array.dtype);
   if (array.ndim < 0 || (array.ndim > 0 && !array.shape))
     fail<ValueError>("[from_dlpack] the capsule has no shape");
@@ -176,7 +210,10 @@ template <class M> Tensor take_over(M* managed, bool writable) {
   if (array.strides) strides = Strides(array.strides, array.strides + array.ndim);
   char* data = static_cast<char*>(array.data) + array.byte_offset;
   if (!array.data && num_elements(shape) > 0) fail<ValueError>("[from_dlpack] the capsule has no memory");
-  const Tensor tensor = adopt(data, shape, strides, dtype, owner, writable);
+  const Tensor tensor = Tensor::from_memory(data, shape, strides, dtype, owner, device, writable);
+  if (device.type == DeviceType::cuda) {
+    tensor.impl().storage->set_queue(cuda::driver(device.index).current_queue(device.index));
+  }
   const bool aligned = reinterpret_cast<uintptr_t>(data) % size_of(dtype) == 0;
   if (!aligned) fail<ValueError>("[from_dlpack] the capsule's memory is not aligned to its dtype ", dtype);
   return tensor;
@@ -222,6 +259,13 @@ Tensor import_dlpack(const py::object& object, const std::optional<Device>& devi
       py::dict arguments;
       arguments["max_version"] = py::make_tuple(1, 0);
       if (copy_wanted) arguments["copy"] = *copy_wanted;
+      if (py::hasattr(object, "__dlpack_device__")) {
+        const auto [type, index] = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
+        if (type == dlpack::kCuda) {  // the stream that will use the memory
+          from_dlpack({type, index});
+          arguments["stream"] = reinterpret_cast<intptr_t>(cuda::Stream::current(index).native());
+        }
+      }
       capsule = object.attr("__dlpack__")(**arguments);
     } catch (py::error_already_set& error) {
       if (!error.matches(PyExc_TypeError)) throw;
@@ -319,7 +363,7 @@ Tensor tensor_from_buffer(PyObject* object, bool copy) {
   if (!copy) {
     if (!usable)
       fail<ValueError>("[from_numpy] memory that is not aligned to ", *dtype, " cannot be shared (copy it)");
-    return adopt(view->buf, shape, strides, *dtype, owner, !view->readonly);
+    return Tensor::from_memory(view->buf, shape, strides, *dtype, owner, {}, !view->readonly);
   }
   Tensor result = Tensor::empty(shape, *dtype);
   if (result.numel() > 0 && PyBuffer_ToContiguous(result.raw_data(), view, view->len, 'C') != 0) {
@@ -361,12 +405,12 @@ py::object to_number(const Tensor& x) {
   return element_to_python(value, x.dtype());
 }
 
-Tensor from_bytes(const py::bytes& bytes, const Shape& shape, DType dtype) {
+Tensor from_bytes(const py::bytes& bytes, const Shape& shape, DType dtype, Device device) {
   const auto size = static_cast<size_t>(PyBytes_GET_SIZE(bytes.ptr()));
   if (size != static_cast<size_t>(num_elements(shape)) * size_of(dtype)) {
     fail<ValueError>("[from_bytes] ", size, " bytes are not ", dtype, shape);
   }
-  return copy_from_host(PyBytes_AS_STRING(bytes.ptr()), shape, dtype);
+  return copy_from_host(PyBytes_AS_STRING(bytes.ptr()), shape, dtype, device);
 }
 
 void bind_exchange(py::module_& m) {
@@ -379,7 +423,7 @@ void bind_exchange(py::module_& m) {
         "A tensor in the memory of another library's array, through its __dlpack__ or a capsule.");
   m.def("_to_bytes", &to_bytes, py::arg("x"), "The elements in row-major order.");
   m.def("_from_bytes", &from_bytes, py::arg("data"), py::arg("shape"), py::arg("dtype"),
-        "A tensor of row-major elements.");
+        py::arg("device") = Device{}, "A tensor of row-major elements.");
   m.def(
       "_is_abstract", [](const Tensor& x) { return x.is_abstract(); }, "Whether x has a shape but no value.");
   const py::handle type(reinterpret_cast<PyObject*>(tensor_type));
@@ -394,9 +438,8 @@ void bind_exchange(py::module_& m) {
       "A DLPack capsule of this tensor's memory: versioned where max_version allows, else the old one.");
   type.attr("__dlpack_device__") = py::cpp_function(
       [](const Tensor& x) {
-        return py::make_tuple(
-            static_cast<int>(x.device().type == DeviceType::cpu ? dlpack::kCpu : dlpack::kCuda),
-            static_cast<int>(x.device().index));
+        const dlpack::Device device = to_dlpack(x.device());
+        return py::make_tuple(device.type, device.index);
       },
       py::name("__dlpack_device__"), py::is_method(type));
 }

@@ -34,9 +34,9 @@ int64_t to_index(PyObject* item) {
       py::str(py::type::of(item)).cast<std::string>());
 }
 
-Tensor to_array(PyObject* item) {
-  if (PyList_Check(item) && PyList_GET_SIZE(item) == 0) return zeros({0}, DType::int64);
-  Tensor array = tensor_from_object(item);
+Tensor to_array(PyObject* item, Device device) {
+  if (PyList_Check(item) && PyList_GET_SIZE(item) == 0) return zeros({0}, DType::int64, device);
+  Tensor array = tensor_from_object(item, {}, device);
   if (!array.defined()) fail_type(item);
   if (is_floating(array.dtype())) {
     fail<IndexError>("[index] index arrays must be integers or booleans, not ", describe(array));
@@ -54,7 +54,7 @@ class Parser {
     }
     for (Item& item : items_) {
       if (!is_array(item.object)) continue;
-      item.array = to_array(item.object);
+      item.array = to_array(item.object, x_.device());
       has_arrays_ = true;
     }
   }
@@ -212,7 +212,7 @@ Tensor get_points(const Tensor& view, const Key& key) {
 }
 
 Tensor value_like(const Tensor& x, PyObject* value) {
-  const Argument argument(value);
+  const Argument argument(value, x.device());
   if (!argument) {
     throw py::type_error(str("[assign] elements of a tensor cannot be set to ",
                              py::str(py::type::of(value)).cast<std::string>()));

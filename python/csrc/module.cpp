@@ -28,5 +28,6 @@ PYBIND11_MODULE(_core, m) {
   bind_random(m);
   bind_transforms(m);
   bind_system(m);
+  bind_cuda(m);
   bind_training(m);
 }

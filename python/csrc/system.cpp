@@ -6,7 +6,7 @@
 namespace tidu::python {
 namespace {
 
-Allocator& allocator() { return backend(Device{}).allocator(0); }
+Allocator& allocator(Device device) { return backend(device).allocator(device.index); }
 
 const char* form_of(const Primitive& primitive) {
   constexpr const char* kForms[] = {"zero", "elementwise", "linear", "bilinear", "custom"};
@@ -49,10 +49,11 @@ py::list primitives_list() {
 }  // namespace
 
 void bind_system(py::module_& m) {
+  const auto device = py::arg("device") = Device{};
   m.def(
       "memory_stats",
-      [] {
-        const MemoryStats stats = allocator().stats();
+      [](Device device) {
+        const MemoryStats stats = allocator(device).stats();
         py::dict result;
         result["live_bytes"] = stats.live_bytes;
         result["peak_bytes"] = stats.peak_bytes;
@@ -60,16 +61,19 @@ void bind_system(py::module_& m) {
         result["allocations"] = stats.allocations;
         return result;
       },
+      device,
       "Bytes in use by tensors, the most there were since the last reset, bytes held from the system, and "
       "the number\n"
       "of allocations.");
   m.def(
-      "reset_peak_memory", [] { allocator().reset_peak(); }, "Lets peak_bytes begin again at live_bytes.");
+      "reset_peak_memory", [](Device device) { allocator(device).reset_peak(); }, device,
+      "Lets peak_bytes begin again at live_bytes.");
   m.def(
-      "empty_cache", [] { allocator().empty_cache(); },
+      "empty_cache", [](Device device) { allocator(device).empty_cache(); }, device,
       "Gives memory that no tensor uses back to the system.");
   m.def(
-      "set_memory_limit", [](int64_t bytes) { allocator().set_limit(bytes); }, py::arg("bytes"),
+      "set_memory_limit", [](int64_t bytes, Device device) { allocator(device).set_limit(bytes); },
+      py::arg("bytes"), device,
       "The most that may be held from the system; beyond it allocations raise MemoryError.");
   m.def("set_num_threads", &cpu::set_num_threads, py::arg("count"),
         "How many threads the cpu's kernels use. Results do not depend on it.");

@@ -197,8 +197,8 @@ void bind_clipping(py::module_& m) {
 
 void bind_files(py::module_& m) {
   m.def("save_safetensors", &io::save, py::arg("path"), py::arg("tensors"), py::arg("metadata"));
-  m.def("load_safetensors", [](const io::Path& path) {
-    io::Saved saved = io::load(path);
+  m.def("load_safetensors", [](const io::Path& path, Device device) {
+    io::Saved saved = io::load(path, device);
     return std::pair(std::move(saved.tensors), std::move(saved.metadata));
   });
 }

@@ -20,6 +20,10 @@ def to_numpy(x, copy=False):
     """
     import numpy as np
 
+    if x.device.type != "cpu":
+        raise _core.DeviceError(
+            f"[numpy] the tensor is on {x.device}: copy it to the host first, x.cpu().numpy()"
+        )
     if x.dtype is _core.bfloat16:
         narrow = _bfloat16()
         wide = np.array(_core.astype(x, _core.float32))
@@ -42,14 +46,15 @@ def format_tensor(x):
         return f"tensor(shape={x.shape}, dtype={x.dtype}, no value while a program is recorded)"
     import numpy as np
 
-    values = to_numpy(_core.astype(x, _core.float32) if x.dtype is _core.bfloat16 else x)
+    host = _core.to(x, "cpu")
+    values = to_numpy(_core.astype(host, _core.float32) if x.dtype is _core.bfloat16 else host)
     text = np.array2string(values, separator=", ", prefix="tensor(") if x.size or x.ndim == 1 else "[]"
     parts = [text]
     if not x.size and x.ndim != 1:
         parts.append(f"shape={x.shape}")
     parts.append(f"dtype={x.dtype}")
     if x.device != "cpu":
-        parts.append(f"device={x.device}")
+        parts.append(f"device='{x.device}'")
     if x.requires_grad:
         parts.append("requires_grad=True")
     return f"tensor({', '.join(parts)})"

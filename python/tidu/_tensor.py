@@ -32,6 +32,10 @@ def cpu(self):
     return _core.to(self, "cpu")
 
 
+def cuda(self, device="cuda"):
+    return _core.to(self, device)
+
+
 def __copy__(self):
     return _core.copy(self).detach().requires_grad_(self.requires_grad)
 
@@ -42,11 +46,11 @@ def __deepcopy__(self, memo):
 
 def __reduce__(self):
     values = _core._to_bytes(self)
-    return _restore, (values, self.shape, self.dtype, self.requires_grad)
+    return _restore, (values, self.shape, self.dtype, self.requires_grad, self.device)
 
 
-def _restore(values, shape, dtype, requires_grad):
-    return _core._from_bytes(values, shape, dtype).requires_grad_(requires_grad)
+def _restore(values, shape, dtype, requires_grad, device="cpu"):
+    return _core._from_bytes(values, shape, dtype, device).requires_grad_(requires_grad)
 
 
 def __format__(self, spec):
@@ -60,6 +64,7 @@ def __format__(self, spec):
 numpy.__doc__ = "The elements as a NumPy array, in the same memory where possible (see tidu._numpy.to_numpy)."
 to_device.__doc__ = "This tensor on another device."
 cpu.__doc__ = "This tensor on the cpu."
+cuda.__doc__ = "This tensor on a cuda device."
 
 for method in (
     numpy,
@@ -67,6 +72,7 @@ for method in (
     __array_namespace__,
     to_device,
     cpu,
+    cuda,
     __copy__,
     __deepcopy__,
     __reduce__,

@@ -1,14 +1,157 @@
-"""Device cuda."""
+"""Device cuda: NVIDIA GPUs, or an emulation of one that runs anywhere.
+
+    td.cuda.emulate()                         # without a GPU: slow, for testing that a program is correct
+    x = td.ones((3, 4), device="cuda")
+    print((x @ x.mT).sum().item(), repr(x.device))
+
+Operations are queued and run while Python goes on; whatever reads a value waits for it. A tensor may be used
+on any stream: where its last use was on another, the new one waits for that.
+"""
+
+import contextlib
+import types
+
+from . import _core
+from ._core import _cuda
+
+Stream = _cuda.Stream
+Event = _cuda.Event
+
+
+def _device(device):
+    if isinstance(device, int):
+        device = f"cuda:{device}"
+    device = _core.device("cuda" if device is None else device)
+    if device.type != "cuda":
+        raise ValueError(f"[cuda] {device} is not a cuda device")
+    return device
 
 
 def is_available():
     """Whether tensors can be put on device cuda; why_not() says why they cannot."""
-    return False
+    return why_not() is None
 
 
 def why_not():
     """The reason why device cuda is not available, or None."""
-    return "this build of tidu has no CUDA backend"
+    return _cuda.why_not() or None
 
 
-__all__ = ["is_available", "why_not"]
+def emulate(checked=False):
+    """Makes device cuda an emulation that needs no GPU, before its first use. It computes what a GPU would,
+    slowly; with checked=True it also looks for races, accesses out of bounds and reads of uninitialised
+    memory in every kernel. The environment variable TIDU_CUDA=emulated or checked does the same."""
+    _cuda.emulate(checked)
+
+
+def is_emulated():
+    """Whether device cuda is, or would be, an emulation."""
+    return _cuda.is_emulated()
+
+
+def device_count():
+    """The number of cuda devices; 0 where cuda is not available."""
+    return _cuda.device_count()
+
+
+def get_device_properties(device=None):
+    """Name, compute capability, memory ... of a device."""
+    return types.SimpleNamespace(**_cuda.properties(_device(device)))
+
+
+def get_device_name(device=None):
+    """The name of a device."""
+    return get_device_properties(device).name
+
+
+def synchronize(device=None):
+    """Waits for all work of a device. What went wrong in it is raised here, if not before."""
+    _cuda.synchronize(_device(device))
+
+
+def set_blocking(blocking=True):
+    """Whether each operation is waited for, so that an error names the operation that caused it. At first as
+    the environment variable TIDU_CUDA_BLOCKING says."""
+    _cuda.set_blocking(blocking)
+
+
+def is_blocking():
+    """Whether each operation is waited for."""
+    return _cuda.is_blocking()
+
+
+def current_stream(device=None):
+    """The stream that this thread's work is given to."""
+    return _cuda.current_stream(_device(device))
+
+
+def default_stream(device=None):
+    """The stream that a device's work is given to at first."""
+    return _cuda.default_stream(_device(device))
+
+
+@contextlib.contextmanager
+def stream(stream):
+    """Gives this thread's work for the stream's device to that stream, in a with statement."""
+    previous = current_stream(stream.device)
+    _cuda.set_current_stream(stream)
+    try:
+        yield stream
+    finally:
+        _cuda.set_current_stream(previous)
+
+
+def memory_stats(device=None):
+    """Bytes in use by tensors, the most there were since the last reset, bytes held from the system, and the
+    number of allocations, as tidu.cpu.memory_stats gives them."""
+    return _core.memory_stats(_device(device))
+
+
+def memory_allocated(device=None):
+    """Bytes in use by tensors."""
+    return memory_stats(device)["live_bytes"]
+
+
+def max_memory_allocated(device=None):
+    """The most bytes in use by tensors since the last reset."""
+    return memory_stats(device)["peak_bytes"]
+
+
+def reset_peak_memory(device=None):
+    """Lets peak_bytes begin again at live_bytes."""
+    _core.reset_peak_memory(_device(device))
+
+
+def empty_cache(device=None):
+    """Gives memory that no tensor uses back to the system."""
+    _core.empty_cache(_device(device))
+
+
+def set_memory_limit(bytes, device=None):
+    """The most that may be held from the system; beyond it allocations raise MemoryError."""
+    _core.set_memory_limit(bytes, _device(device))
+
+
+__all__ = [
+    "Event",
+    "Stream",
+    "current_stream",
+    "default_stream",
+    "device_count",
+    "empty_cache",
+    "emulate",
+    "get_device_name",
+    "get_device_properties",
+    "is_available",
+    "is_blocking",
+    "is_emulated",
+    "max_memory_allocated",
+    "memory_allocated",
+    "memory_stats",
+    "reset_peak_memory",
+    "set_blocking",
+    "set_memory_limit",
+    "stream",
+    "synchronize",
+    "why_not",
+]

@@ -40,7 +40,11 @@ def report():
         yield package, _version(package)
     yield "device cpu", _core.describe_device("cpu")
     yield "threads", str(tidu.get_num_threads())
-    yield "device cuda", "available" if tidu.cuda.is_available() else f"not available: {tidu.cuda.why_not()}"
+    reason = tidu.cuda.why_not()
+    if reason:
+        yield "device cuda", reason
+    for index in range(tidu.cuda.device_count()):
+        yield f"device cuda:{index}", _core.describe_device(f"cuda:{index}")
     yield "cuda driver", ctypes.util.find_library("cuda") or "no libcuda found"
     yield from _loaded_libraries().items()
     x = tidu.tensor([1.0, 2.0, 3.0], dtype=tidu.float64)

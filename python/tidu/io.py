@@ -48,10 +48,10 @@ def save(path, obj, metadata=None):
     training.save_safetensors(os.fspath(path), tensors, metadata)
 
 
-def load(path):
-    """What `save` wrote; of another program's file, a dictionary of its tensors. A damaged file is an OSError
-    that says what is wrong with it. Loading runs no code."""
-    tensors, metadata = training.load_safetensors(os.fspath(path))
+def load(path, device="cpu"):
+    """What `save` wrote, on `device` wherever it was when saved; of another program's file, a dictionary of
+    its tensors. A damaged file is an OSError that says what is wrong with it. Loading runs no code."""
+    tensors, metadata = training.load_safetensors(os.fspath(path), device)
     if _STRUCTURE not in metadata:
         return tensors
 
@@ -72,4 +72,4 @@ def load(path):
 
 def load_metadata(path):
     """The metadata of a safetensors file, a dictionary of strings."""
-    return training.load_safetensors(os.fspath(path))[1]
+    return training.load_safetensors(os.fspath(path), "cpu")[1]

@@ -52,9 +52,10 @@ def live_bytes():
     import gc
 
     import tidu as td
+    from tidu import _core
 
     def measure():
         gc.collect()
-        return td.cpu.memory_stats()["live_bytes"]
+        return _core.memory_stats(td.get_default_device())["live_bytes"]
 
     return measure

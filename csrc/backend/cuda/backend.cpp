@@ -80,6 +80,14 @@ class CudaDriver final : public Driver {
   void set_blocking(bool value) override { cuda::set_blocking(value); }
   bool is_blocking() const override { return cuda::is_blocking(); }
 
+  void finish(int index) noexcept override {
+    int previous = 0;
+    cudaGetDevice(&previous);
+    cudaSetDevice(index);
+    cudaDeviceSynchronize();
+    cudaSetDevice(previous);
+  }
+
   Queue new_queue(int index, int priority) override { return device(index).new_queue(priority); }
   void release_queue(int index, Queue queue) noexcept override { device(index).release_queue(queue); }
   Queue current_queue(int index) override { return device(index).current_queue(); }
@@ -141,8 +149,8 @@ class CudaDriver final : public Driver {
   const char* advice = error == cudaErrorInsufficientDriver
                            ? "no NVIDIA driver, or one older than this build's CUDA: install a driver"
                            : "there is no NVIDIA GPU here, or CUDA_VISIBLE_DEVICES hides it";
-  fail<DeviceError>("device cuda is not available: ", advice,
-                    ", or try without a GPU: tidu.cuda.emulate() or TIDU_CUDA=emulated; ", describe(error));
+  fail<DeviceError>(advice, ", or try without a GPU: tidu.cuda.emulate() or TIDU_CUDA=emulated; ",
+                    describe(error));
 }
 
 }  // namespace

@@ -29,8 +29,7 @@ Device::Device(int index) : index_(index), properties_(read_properties(index)) {
   int pools = 0;
   check(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, index), "[cuda] the device");
   if (!pools) {
-    fail<DeviceError>("device ", name(), " (", properties_.name,
-                      ") is not available: it has no memory pools (CUDA compute capability 6.0 or newer)");
+    fail<DeviceError>(properties_.name, " has no memory pools (CUDA compute capability 6.0 or newer has)");
   }
   open_queue(queues_[queue_count_++], 0);
   allocator_ = std::make_unique<PoolAllocator>(*this);
