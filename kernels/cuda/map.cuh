@@ -1,0 +1,84 @@
+// The kernel behind all operations that compute each element of the output from one of each input.
+#pragma once
+
+#include <utility>
+
+#include "kernels/cuda/loop.h"
+#include "kernels/cuda/portable.h"
+
+namespace tidu::cuda {
+
+inline constexpr int kMapThreads = 256;
+
+// Elements that a thread treats: as many as one access of 16 bytes moves of the widest operand, at most 8.
+template <class... T>
+inline constexpr int kMapElements = [] {
+  size_t widest = 2;
+  ((widest = sizeof(T) > widest ? sizeof(T) : widest), ...);
+  return static_cast<int>(16 / widest);
+}();
+
+template <class T, int n> __device__ __forceinline__ Vec<T, n> load_operand(const T* p, int64_t stride) {
+  if (stride != 0) return load_vec<n>(p);
+  Vec<T, n> v;
+  const T x = *p;
+  for (int j = 0; j < n; ++j) v[j] = x;
+  return v;
+}
+
+template <class F, class Out, int n, class... In>
+__device__ __forceinline__ Vec<Out, n> apply_each(const Vec<In, n>&... x) {
+  Vec<Out, n> y;
+#pragma unroll
+  for (int j = 0; j < n; ++j) y[j] = F::apply(x[j]...);
+  return y;
+}
+
+template <class F, class Out, class... In> struct Map {
+  static constexpr int kInputs = sizeof...(In), n = kMapElements<Out, In...>;
+
+  template <size_t... k>
+  static __device__ __forceinline__ void element(const Loop& loop, uint32_t i, std::index_sequence<k...>) {
+    int64_t at[kInputs + 1];
+    locate(loop, i, at);
+    static_cast<Out*>(loop.data[kInputs])[at[kInputs]] =
+        F::apply(static_cast<const In*>(loop.data[k])[at[k]]...);
+  }
+
+  template <size_t... k>
+  static __device__ __forceinline__ void vector(const Loop& loop, uint32_t i, std::index_sequence<k...>) {
+    int64_t at[kInputs + 1];
+    locate<kInputs + 1, n>(loop, i, at);
+    store_vec<n>(static_cast<Out*>(loop.data[kInputs]) + at[kInputs],
+                 apply_each<F, Out, n, In...>(load_operand<In, n>(
+                     static_cast<const In*>(loop.data[k]) + at[k], loop.stride[k][0])...));
+  }
+};
+
+template <class F, class Out, class... In>
+__global__ void __launch_bounds__(kMapThreads) map_kernel(const __grid_constant__ Loop loop) {
+  using M = Map<F, Out, In...>;
+  constexpr auto inputs = std::make_index_sequence<sizeof...(In)>();
+  constexpr uint32_t share = kMapThreads * M::n;
+  uint32_t i = blockIdx.x * share + threadIdx.x, end = loop.count;
+  if (loop.vectors > 0) {
+    const uint32_t v = blockIdx.x * kMapThreads + threadIdx.x;
+    if (v < loop.vectors) M::vector(loop, v, inputs);
+    i = blockIdx.x == 0 ? loop.vectors * M::n + threadIdx.x : end;
+  } else if (end - blockIdx.x * share > share) {
+    end = (blockIdx.x + 1) * share;
+  }
+#pragma unroll 1
+  for (; i < end; i += kMapThreads) M::element(loop, i, inputs);
+}
+
+// y = F::apply(x...) over a loop whose operands are the inputs and the output.
+template <class F, class Out, class... In> cudaError_t map(cudaStream_t stream, const Loop& over) {
+  constexpr int n = kMapElements<Out, In...>;
+  Loop loop = over;
+  vectorise(loop, n, {sizeof(In)..., sizeof(Out)});
+  return launch<map_kernel<F, Out, In...>>({ceil_divide(loop.count, kMapThreads * n), kMapThreads, 0, stream},
+                                           loop);
+}
+
+}  // namespace tidu::cuda
