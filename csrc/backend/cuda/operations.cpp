@@ -3,6 +3,13 @@
 
 namespace tidu::cuda {
 
-void register_all_operations() {}
+void register_all_operations() {
+  register_elementwise_operations();
+  register_shape_operations();
+  register_creation_operations();
+  register_indexing_operations();
+  register_random_operations();
+  register_update_operations();
+}
 
 }  // namespace tidu::cuda

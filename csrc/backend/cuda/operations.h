@@ -5,4 +5,11 @@ namespace tidu::cuda {
 
 void register_all_operations();
 
+void register_elementwise_operations();
+void register_shape_operations();
+void register_creation_operations();
+void register_indexing_operations();
+void register_random_operations();
+void register_update_operations();
+
 }  // namespace tidu::cuda

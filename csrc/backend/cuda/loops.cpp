@@ -1,0 +1,128 @@
+// Makes the loops that kernels are launched over from tensors.
+#include "backend/cuda/loops.h"
+
+#include <cstdlib>
+#include <numeric>
+
+#include "kernels/cuda/copy.h"
+
+namespace tidu::cuda {
+
+static_assert(kMaxDims >= kMaxRank);
+
+Loops::Loops(const Shape& shape, std::span<const View> views, int64_t limit)
+    : operands_(static_cast<int>(views.size())) {
+  for (int k = 0; k < operands_; ++k) {
+    data_[k] = views[static_cast<size_t>(k)].data;
+    size_[k] = views[static_cast<size_t>(k)].size;
+  }
+  const Strides& written = views.back().strides;
+  int order[kMaxDims];
+  std::iota(order, order + shape.size(), 0);
+  std::stable_sort(order, order + shape.size(),
+                   [&](int a, int b) { return std::abs(written[a]) > std::abs(written[b]); });
+  for (int i = 0; i < shape.size(); ++i) {
+    const int axis = order[i];
+    if (shape[axis] == 1) continue;
+    if (rank_ > 0 && merges(views, axis, shape[axis])) {
+      extent_[rank_ - 1] *= shape[axis];
+    } else {
+      extent_[rank_++] = shape[axis];
+    }
+    for (int k = 0; k < operands_; ++k) stride_[k][rank_ - 1] = views[static_cast<size_t>(k)].strides[axis];
+  }
+  if (rank_ == 0) {
+    extent_[rank_++] = 1;
+    for (int k = 0; k < operands_; ++k) stride_[k][0] = 0;
+  }
+  int64_t inside = 1;
+  for (cut_ = rank_ - 1; cut_ > 0 && extent_[cut_] <= limit / inside; --cut_) inside *= extent_[cut_];
+  // An empty dimension inside leaves none of the others anything to do.
+  piece_ = std::min(extent_[cut_], limit / std::max<int64_t>(inside, 1));
+  loops_ = inside == 0 || piece_ == 0 ? 0 : (extent_[cut_] + piece_ - 1) / piece_;
+  for (int d = 0; d < cut_; ++d) loops_ *= extent_[d];
+}
+
+bool Loops::merges(std::span<const View> views, int axis, int64_t extent) const {
+  for (int k = 0; k < operands_; ++k) {
+    if (stride_[k][rank_ - 1] != views[static_cast<size_t>(k)].strides[axis] * extent) return false;
+  }
+  return true;
+}
+
+Loop Loops::operator[](int64_t i) const {
+  Loop loop;
+  int64_t offset[kMaxOperands] = {};
+  const int64_t pieces = (extent_[cut_] + piece_ - 1) / piece_, begin = i % pieces * piece_;
+  const int64_t cut_extent = std::min(piece_, extent_[cut_] - begin);
+  i /= pieces;
+  for (int k = 0; k < operands_; ++k) offset[k] = begin * stride_[k][cut_];
+  for (int d = cut_ - 1; d >= 0; --d) {
+    for (int k = 0; k < operands_; ++k) offset[k] += i % extent_[d] * stride_[k][d];
+    i /= extent_[d];
+  }
+  loop.rank = rank_ - cut_;
+  int64_t count = 1;
+  for (int d = 0; d < loop.rank; ++d) {
+    const int from = rank_ - 1 - d;
+    const int64_t extent = from == cut_ ? cut_extent : extent_[from];
+    loop.extent[d] = Divisor(static_cast<uint32_t>(extent));
+    for (int k = 0; k < operands_; ++k) loop.stride[k][d] = stride_[k][from];
+    count *= extent;
+  }
+  loop.count = static_cast<uint32_t>(count);
+  for (int k = 0; k < operands_; ++k) {
+    loop.data[k] = static_cast<char*>(data_[k]) + offset[k] * static_cast<int64_t>(size_[k]);
+  }
+  return loop;
+}
+
+cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const View& from, const View& to) {
+  return for_each(Loops(shape, {from, to}), [&](const Loop& loop) { return copy(stream, from.size, loop); });
+}
+
+cudaError_t make_row_major(Tensor* x, cudaStream_t stream) {
+  if (x->is_contiguous()) return cudaSuccess;
+  const Tensor copied = Tensor::empty(x->shape(), x->dtype(), x->device());
+  TIDU_TRY(copy_view(stream, x->shape(), *x, copied));
+  *x = copied;
+  return cudaSuccess;
+}
+
+namespace {
+
+// Whether reading along the last axis would use one element of each sector of memory while another axis runs
+// through them, in a tensor large enough for a second launch to be worth it.
+bool runs_across(const Tensor& x) {
+  constexpr int64_t worthwhile = 1 << 14;
+  if (x.is_contiguous() || x.numel() < worthwhile) return false;
+  const int64_t sector = 32 / static_cast<int64_t>(size_of(x.dtype()));
+  int last = x.ndim() - 1;
+  while (x.size(last) == 1) --last;
+  bool other = false;
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (x.size(i) > 1 && x.strides()[i] == 0) return false;  // a copy would be larger than what it copies
+    other |= std::abs(x.strides()[i]) == 1 && x.size(i) >= sector;
+  }
+  return other && std::abs(x.strides()[last]) >= sector && x.size(last) >= sector;
+}
+
+}  // namespace
+
+cudaError_t compute_elements(LoopFunction function, const Call& call, Context& context) {
+  const Tensor& output = call.outputs[0];
+  Tensors copies;
+  std::vector<View> views;
+  for (const Tensor& input : call.inputs) {
+    views.emplace_back(input);
+    if (!runs_across(input)) continue;
+    copies.push_back(input);
+    TIDU_TRY(make_row_major(&copies.back(), context.stream()));
+    views.back() = copies.back();
+  }
+  views.emplace_back(output);
+  return for_each(Loops(output.shape(), views),
+                  [&](const Loop& loop) { return function(context.stream(), loop); });
+}
+
+}  // namespace tidu::cuda

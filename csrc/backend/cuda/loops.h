@@ -1,0 +1,62 @@
+// Makes the loops that kernels are launched over (kernels/cuda/loop.h) from tensors.
+#pragma once
+
+#include "backend/cuda/context.h"
+#include "backend/cuda/try.h"
+#include "kernels/cuda/loop.h"
+
+namespace tidu::cuda {
+
+// Memory seen with some strides, in elements.
+struct View {
+  View(void* data, const Strides& strides, size_t size) : data(data), strides(strides), size(size) {}
+  View(const Tensor& x) : View(x.raw_data(), x.strides(), size_of(x.dtype())) {}
+
+  void* data;
+  Strides strides;
+  size_t size;  // of an element
+};
+
+// The loops that together treat each element of `shape` once, for views of that shape, the last of which is
+// written. Dimensions are merged where every view's layout allows, and ordered so that the output is written
+// along memory. There is one loop unless there are more elements than a launch takes, and none for no
+// elements.
+class Loops {
+ public:
+  Loops(const Shape& shape, std::span<const View> views, int64_t limit = kMaxLaunch);
+  Loops(const Shape& shape, std::initializer_list<View> views, int64_t limit = kMaxLaunch)
+      : Loops(shape, std::span(views.begin(), views.size()), limit) {}
+
+  int64_t size() const { return loops_; }
+  Loop operator[](int64_t i) const;
+
+ private:
+  bool merges(std::span<const View> views, int axis, int64_t extent) const;
+
+  int operands_;
+  int rank_ = 0;
+  int64_t extent_[kMaxDims];  // the innermost last
+  int64_t stride_[kMaxOperands][kMaxDims];
+  void* data_[kMaxOperands];
+  size_t size_[kMaxOperands];
+  // A loop takes `piece_` of dimension `cut_` and all of those inside it.
+  int cut_ = 0;
+  int64_t piece_ = 1, loops_ = 1;
+};
+
+// Calls launch(loop) for each loop until one fails.
+template <class Launch> cudaError_t for_each(const Loops& loops, const Launch& launch) {
+  for (int64_t i = 0; i < loops.size(); ++i) TIDU_TRY(launch(loops[i]));
+  return cudaSuccess;
+}
+
+// Copies between views of one shape and element size, which share no memory.
+cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const View& from, const View& to);
+
+// Puts a row-major copy in the place of a tensor that is not row-major.
+cudaError_t make_row_major(Tensor* x, cudaStream_t stream);
+
+// Applies a function that treats one element after another to a call's inputs and its output.
+cudaError_t compute_elements(LoopFunction function, const Call& call, Context& context);
+
+}  // namespace tidu::cuda

@@ -1,0 +1,66 @@
+// Random numbers.
+#include "kernels/cuda/random.h"
+
+#include "backend/cuda/context.h"
+#include "backend/cuda/operations.h"
+#include "backend/cuda/try.h"
+#include "kernels/cuda/creation.h"
+#include "kernels/cuda/sort.h"
+#include "ops/random.h"
+
+namespace tidu::cuda {
+namespace {
+
+Key key_of(const Call& call) {
+  const Tensor& key = call.inputs[0];
+  return {key.data<uint32_t>(), key.strides()[0]};
+}
+
+template <class Narrow, class Wide>
+cudaError_t draw(cudaError_t (*narrow)(cudaStream_t, Key, Narrow*, int64_t),
+                 cudaError_t (*wide)(cudaStream_t, Key, Wide*, int64_t), const Call& call, Context& context) {
+  const Tensor& y = call.outputs[0];
+  if (y.numel() == 0) return cudaSuccess;
+  if (y.dtype() == dtype_of<Narrow>)
+    return narrow(context.stream(), key_of(call), y.data<Narrow>(), y.numel());
+  return wide(context.stream(), key_of(call), y.data<Wide>(), y.numel());
+}
+
+cudaError_t bits(const Call& call, Context& context) {
+  return draw<uint32_t, uint64_t>(random_bits, random_bits, call, context);
+}
+cudaError_t uniform(const Call& call, Context& context) {
+  return draw<float, double>(random_uniform, random_uniform, call, context);
+}
+cudaError_t normal(const Call& call, Context& context) {
+  return draw<float, double>(random_normal, random_normal, call, context);
+}
+
+// 0 .. n-1 in the order of n random numbers, equal ones in their own.
+cudaError_t permutation(const Call& call, Context& context) {
+  const Tensor& y = call.outputs[0];
+  const int64_t count = y.numel();
+  if (count == 0) return cudaSuccess;
+  const size_t n = static_cast<size_t>(count);
+  const cudaStream_t stream = context.stream();
+  const Pairs pairs{context.workspace<uint64_t>(n), context.workspace<int64_t>(n)};
+  const Pairs sorted{context.workspace<uint64_t>(n), y.data<int64_t>()};
+  size_t bytes = 0;
+  TIDU_TRY(sort_workspace(count, &bytes));
+  void* const workspace = context.workspace<char>(bytes);
+  TIDU_TRY(random_bits(stream, key_of(call), pairs.keys, count));
+  const Number zero{.real = false, .integer = 0}, one{.real = false, .integer = 1};
+  TIDU_TRY(arange(stream, zero, one, DType::int64, pairs.values, count));
+  return sort_pairs(stream, workspace, bytes, pairs, sorted, count, 64);
+}
+
+}  // namespace
+
+void register_random_operations() {
+  set_operation<bits>(primitives::random_bits);
+  set_operation<uniform>(primitives::random_uniform);
+  set_operation<normal>(primitives::random_normal);
+  set_operation<permutation>(primitives::random_permutation);
+}
+
+}  // namespace tidu::cuda

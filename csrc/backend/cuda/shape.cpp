@@ -1,0 +1,66 @@
+// Copies and conversions: the shape operations that are not views.
+#include "ops/shape.h"
+
+#include "backend/cuda/loops.h"
+#include "backend/cuda/operations.h"
+#include "kernels/cuda/cast.h"
+
+namespace tidu::cuda {
+namespace {
+
+cudaError_t copy_tensor(Context& context, const Tensor& from, const View& to) {
+  return copy_view(context.stream(), from.shape(), from, to);
+}
+
+cudaError_t astype(const Call& call, Context& context) {
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
+  if (x.dtype() == y.dtype()) return copy_tensor(context, x, y);
+  return compute_elements(cast_function(x.dtype(), y.dtype()), call, context);
+}
+
+cudaError_t copy(const Call& call, Context& context) {
+  return copy_tensor(context, call.inputs[0], call.outputs[0]);
+}
+
+cudaError_t assign(const Call& call, Context& context) {
+  return copy_tensor(context, call.inputs[1], call.inputs[0]);
+}
+
+cudaError_t concat(const Call& call, Context& context) {
+  const int axis = call.attrs.as<AxisAttrs>().axis;
+  const View y = call.outputs[0];
+  int64_t start = 0;
+  for (const Tensor& x : call.inputs) {
+    const int64_t offset = start * y.strides[axis] * static_cast<int64_t>(y.size);
+    const View part(static_cast<char*>(y.data) + offset, y.strides, y.size);
+    TIDU_TRY(copy_tensor(context, x, part));
+    start += x.size(axis);
+  }
+  return cudaSuccess;
+}
+
+cudaError_t slice_update(const Call& call, Context& context) {
+  const auto& attrs = call.attrs.as<SliceAttrs>();
+  const Tensor &update = call.inputs[1], &y = call.outputs[0];
+  TIDU_TRY(copy_tensor(context, call.inputs[0], y));
+  View slice = y;
+  int64_t offset = 0;
+  for (int i = 0; i < y.ndim(); ++i) {
+    offset += attrs.starts[i] * slice.strides[i];
+    slice.strides[i] *= attrs.steps[i];
+  }
+  slice.data = static_cast<char*>(slice.data) + offset * static_cast<int64_t>(slice.size);
+  return copy_tensor(context, update, slice);
+}
+
+}  // namespace
+
+void register_shape_operations() {
+  set_operation<astype>(primitives::astype);
+  set_operation<copy>(primitives::copy);
+  set_operation<assign>(primitives::assign);
+  set_operation<concat>(primitives::concat);
+  set_operation<slice_update>(primitives::slice_update);
+}
+
+}  // namespace tidu::cuda

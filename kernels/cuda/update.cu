@@ -1,0 +1,139 @@
+// The fused update steps of the optimisers. A launch takes a table of as many parameters as its arguments
+// hold; blocks are shared out by the parameters' sizes.
+#include "kernels/cuda/update.h"
+
+#include <utility>
+
+#include "kernels/convert.h"
+#include "kernels/cuda/portable.h"
+
+namespace tidu::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kTable = 72;           // parameters of a launch: their table fits the 4 KiB of its arguments
+constexpr int64_t kShare = 1 << 12;  // elements of a block
+constexpr int64_t kMaxBlocks = int64_t{1} << 30;
+
+struct Table {
+  void* data[kMaxUpdateArrays][kTable];
+  int64_t count[kTable];
+  uint32_t end[kTable];  // of each parameter's blocks
+  int parameters;
+};
+static_assert(sizeof(Table) < 3800);
+
+template <class Rule, class T, int n, size_t... k>
+__device__ __forceinline__ void step_at(const Rule& rule, T* const (&arrays)[sizeof...(k)],
+                                        std::index_sequence<k...>) {
+  Vec<T, n> x[] = {load_vec<n>(arrays[k])...};
+#pragma unroll
+  for (int j = 0; j < n; ++j) {
+    Computed<T> value[] = {static_cast<Computed<T>>(x[k][j])...};
+    rule(value[k]...);
+    ((x[k][j] = static_cast<T>(value[k])), ...);
+  }
+  ((k + 1 < sizeof...(k) ? store_vec<n>(arrays[k], x[k]) : void()), ...);
+}
+
+template <class Rule, class T, int groups>
+__global__ void __launch_bounds__(kThreads)
+    update_kernel(const __grid_constant__ Table table, const __grid_constant__ Rule rule) {
+  constexpr int n = kVec<T>;
+  constexpr auto all = std::make_index_sequence<groups>();
+  int parameter = 0;
+  for (int high = table.parameters - 1; parameter < high;) {
+    const int middle = (parameter + high) / 2;
+    if (blockIdx.x < table.end[middle]) {
+      high = middle;
+    } else {
+      parameter = middle + 1;
+    }
+  }
+  const uint32_t block = blockIdx.x - (parameter > 0 ? table.end[parameter - 1] : 0);
+  const int64_t begin = block * kShare, rest = table.count[parameter] - begin;
+  const int count = static_cast<int>(rest < kShare ? rest : kShare);
+  T* arrays[groups];
+  uintptr_t addresses = 0;
+  for (int k = 0; k < groups; ++k) {
+    arrays[k] = static_cast<T*>(table.data[k][parameter]) + begin;
+    addresses |= reinterpret_cast<uintptr_t>(arrays[k]);
+  }
+  const auto step = [&]<int m>(int i, std::integral_constant<int, m>) {
+    T* here[groups];
+    for (int k = 0; k < groups; ++k) here[k] = arrays[k] + i;
+    step_at<Rule, T, m>(rule, here, all);
+  };
+  const int whole = addresses % 16 == 0 ? count / n * n : 0;
+  for (int i = threadIdx.x * n; i < whole; i += kThreads * n) step(i, std::integral_constant<int, n>());
+  for (int i = whole + threadIdx.x; i < count; i += kThreads) step(i, std::integral_constant<int, 1>());
+}
+
+template <int groups, class T, class Rule>
+cudaError_t update_all(cudaStream_t stream, const Rule& rule, std::span<const UpdateArrays> parameters) {
+  Table table;
+  table.parameters = 0;
+  int64_t blocks = 0;
+  const auto flush = [&]() -> cudaError_t {
+    if (blocks == 0) return cudaSuccess;
+    const Grid grid(static_cast<unsigned>(blocks), kThreads, 0, stream);
+    const cudaError_t error = launch<update_kernel<Rule, T, groups>>(grid, table, rule);
+    table.parameters = 0;
+    blocks = 0;
+    return error;
+  };
+  for (UpdateArrays rest : parameters) {
+    while (rest.count > 0) {
+      const int64_t count = rest.count < kMaxBlocks * kShare ? rest.count : kMaxBlocks * kShare;
+      const int64_t needed = (count + kShare - 1) / kShare;
+      if (table.parameters == kTable || blocks + needed > kMaxBlocks) {
+        if (const cudaError_t error = flush(); error != cudaSuccess) return error;
+      }
+      const int at = table.parameters++;
+      for (int k = 0; k < groups; ++k) {
+        table.data[k][at] = rest.data[k];
+        rest.data[k] = static_cast<T*>(rest.data[k]) + count;
+      }
+      table.count[at] = count;
+      rest.count -= count;
+      blocks += needed;
+      table.end[at] = static_cast<uint32_t>(blocks);
+    }
+  }
+  return flush();
+}
+
+// Of the rule that `Rule` names for the type that T is computed in.
+template <int groups, template <class> class Rule, class Step>
+cudaError_t update_any(cudaStream_t stream, const Step& step, DType dtype,
+                       std::span<const UpdateArrays> parameters) {
+  const Rule<float> rule(step);
+  switch (dtype) {
+    case DType::float16: return update_all<groups, float16>(stream, rule, parameters);
+    case DType::bfloat16: return update_all<groups, bfloat16>(stream, rule, parameters);
+    case DType::float32: return update_all<groups, float>(stream, rule, parameters);
+    case DType::float64: return update_all<groups, double>(stream, Rule<double>(step), parameters);
+    default: return cudaErrorInvalidValue;
+  }
+}
+
+}  // namespace
+
+cudaError_t update(cudaStream_t stream, const SgdStep& step, DType dtype,
+                   std::span<const UpdateArrays> parameters) {
+  return step.momentum == 0 ? update_any<2, SgdRule>(stream, step, dtype, parameters)
+                            : update_any<3, MomentumRule>(stream, step, dtype, parameters);
+}
+
+cudaError_t update(cudaStream_t stream, const AdamStep& step, DType dtype,
+                   std::span<const UpdateArrays> parameters) {
+  return update_any<4, AdamRule>(stream, step, dtype, parameters);
+}
+
+cudaError_t update(cudaStream_t stream, const RmspropStep& step, DType dtype,
+                   std::span<const UpdateArrays> parameters) {
+  return step.momentum == 0 ? update_any<3, RmspropRule>(stream, step, dtype, parameters)
+                            : update_any<4, RmspropRule>(stream, step, dtype, parameters);
+}
+
+}  // namespace tidu::cuda
