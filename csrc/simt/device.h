@@ -147,6 +147,9 @@ template <class T, class F> __forceinline__ T atomic_update(T* address, F update
 }  // namespace tidu::simt
 
 // NOLINTBEGIN: from here on, the names of CUDA.
+#ifndef __launch_bounds__
+#define __launch_bounds__(...)
+#endif
 #define TIDU_SIMT_WHERE ::tidu::simt::Where where = ::tidu::simt::Where::current()
 
 inline void __syncthreads(TIDU_SIMT_WHERE) { tidu::simt::barrier(tidu::simt::Vote::none, false, where); }
