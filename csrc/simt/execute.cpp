@@ -35,6 +35,7 @@ int warp_size __asm__("warpSize") = 32;
 
 Running running;
 Observer* observer = nullptr;
+std::atomic<uint64_t> progress = 0, stop_at = ~uint64_t{0};
 
 namespace {
 
@@ -45,14 +46,14 @@ constexpr size_t kSharedLimit = 227 * 1024;
 // Variables in shared memory begin on a row of the 32 banks, with at least one row between them.
 constexpr size_t kBankRow = 128;
 
-struct Thread {
-  void* state = nullptr;  // of its suspended fibre
+struct alignas(64) Thread {  // one line of the cache
+  void* state = nullptr;     // of its suspended fibre
   Stack* stack = nullptr;
-  uint3 index = {};
-  enum : uint8_t { running, at_barrier, in_exchange } waits = running;
   uint64_t result = 0;  // of its last exchange
   Where where = {};     // of what it waits at
+  uint3 index = {};
   unsigned mask = 0;
+  enum : uint8_t { running, at_barrier, in_exchange } waits = running;
 };
 
 // Lanes of a warp that wait for each other.
@@ -140,6 +141,12 @@ const char* name_of(Collective what) {
 
 unsigned current() { return running.thread; }
 
+// A thread that spins through barriers or exchanges ends here when the watchdog says so.
+void stop_if_wanted(const Where& where) {
+  if (stop_at.load(std::memory_order_relaxed) != progress.load(std::memory_order_relaxed)) return;
+  abandon(cudaErrorLaunchTimeout, kNoProgress, &where);
+}
+
 void make_current(unsigned number) {
   const Thread& thread = block.thread[number];
   running.thread = number;
@@ -199,12 +206,12 @@ void wait() {
   const unsigned self = current();
   if (start_another()) {
     block.stack = stacks.take();
-    tidu_simt_switch(&block.thread[self].state, block.stack->prepare(run_threads));
+    switch_fibre(&block.thread[self].state, block.stack->prepare(run_threads), block.stack);
   } else if (any_ready()) {
     const unsigned other = take_ready();
     if (other == self) return;
     make_current(other);
-    tidu_simt_switch(&block.thread[self].state, block.thread[other].state);
+    switch_fibre(&block.thread[self].state, block.thread[other].state, block.thread[other].stack);
   } else {
     deadlock();
   }
@@ -229,7 +236,8 @@ void complete_barrier() {
 }
 
 bool same_place(const Where& a, const Where& b) {
-  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+  return a.line() == b.line() && a.column() == b.column() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 // --- Exchanges within a warp.
@@ -303,6 +311,8 @@ void complete_exchange(unsigned number_of_warp, unsigned index) {
 
 // --- Threads.
 
+void advance() { progress.store(progress.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
+
 // The current thread has returned from the kernel.
 void end_thread() {
   const unsigned number = current(), number_of_warp = number / kLanes, bit = 1u << number % kLanes;
@@ -310,6 +320,7 @@ void end_thread() {
   warp.living &= ~bit;
   warp.ended |= bit;
   --block.living;
+  advance();
   for (unsigned i = warp.groups; i-- > 0;) {
     const Group& group = warp.group[i];
     if ((group.mask & bit) != 0 && group.arrived == (group.mask & warp.living))
@@ -320,6 +331,7 @@ void end_thread() {
 
 // What every fibre does: run threads until others have to go on, then leave the stack to them.
 void run_threads() {
+  fibre_entered();
   Stack* const stack = block.stack;
   while (start_another()) {
     const unsigned number = block.order[block.next++];
@@ -328,15 +340,14 @@ void run_threads() {
     running.launch->call(running.launch->parameters);
     end_thread();
   }
-  void* ignored;
   stacks.give(stack);
   if (any_ready()) {
     const unsigned other = take_ready();
     make_current(other);
-    tidu_simt_switch(&ignored, block.thread[other].state);
+    switch_fibre(nullptr, block.thread[other].state, block.thread[other].stack);
   }
   if (block.living != 0) deadlock();
-  tidu_simt_switch(&ignored, scheduler_state);
+  switch_fibre(nullptr, scheduler_state, nullptr);
   __builtin_unreachable();
 }
 
@@ -403,7 +414,7 @@ void run_block() {
   block.barrier.arrived = 0;
   if (observer) observer->block_begin();
   block.stack = stacks.take();
-  tidu_simt_switch(&scheduler_state, block.stack->prepare(run_threads));
+  switch_fibre(&scheduler_state, block.stack->prepare(run_threads), block.stack);
   if (observer) observer->block_end();
 }
 
@@ -444,7 +455,9 @@ Schedule schedule_of_environment() {
 
 cudaError_t execute(const Launch& launch) {
   catch_faults();
+  scheduler_entered();
   running.launch = &launch;
+  watch(true);
   ++running.launch_number;
   failure = cudaSuccess;
   shape_block(launch.block);
@@ -453,6 +466,7 @@ cudaError_t execute(const Launch& launch) {
   if (observer) observer->launch_begin(launch);
   run_blocks(launch.grid);
   if (observer) observer->launch_end(launch);
+  watch(false);
   running.launch = nullptr;
   if (failure != cudaSuccess) stacks.reclaim();
   return failure;
@@ -473,8 +487,7 @@ void abandon(cudaError_t error, const std::string& what, const Where* where) {
     report(text);
   }
   failure = error;
-  void* ignored;
-  tidu_simt_switch(&ignored, scheduler_state);
+  switch_fibre(nullptr, scheduler_state, nullptr);
   __builtin_unreachable();
 }
 
@@ -487,6 +500,11 @@ void fail_at(const char* file, unsigned line, const char* what) {
 void report(const std::string& text) { text_of_failure = text; }
 std::string last_report() { return text_of_failure; }
 void clear_report() { text_of_failure.clear(); }
+
+std::string describe(const Launch& launch) {
+  return readable_name(launch.kernel) + " grid " + triple(launch.grid) + " block " + triple(launch.block) +
+         ", " + std::to_string(launch.shared_bytes) + " bytes shared, at " + place(launch.where);
+}
 
 std::string readable_name(const char* kernel) {
   const std::string text = kernel;
@@ -511,6 +529,7 @@ Schedule schedule() { return chosen; }
 // --- What kernels call.
 
 int barrier(Vote vote, bool predicate, Where where) {
+  stop_if_wanted(where);
   Barrier& barrier = block.barrier;
   if (barrier.arrived == 0) {
     barrier.first = current();
@@ -536,6 +555,7 @@ int barrier(Vote vote, bool predicate, Where where) {
 }
 
 uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source, Where where) {
+  stop_if_wanted(where);
   const unsigned number = current(), number_of_warp = number / kLanes, lane = number % kLanes;
   Warp& warp = block.warp[number_of_warp];
   Thread& self = block.thread[number];

@@ -3,6 +3,7 @@
 
 #include <driver_types.h>
 
+#include <atomic>
 #include <string>
 
 #include "simt/hooks.h"
@@ -18,8 +19,16 @@ cudaError_t execute(const Launch& launch);
 // Keeps a text for last_report(): what was wrong with a runtime call.
 void report(const std::string& text);
 
+// "softmax<float> grid (4,1,1) block (256,1,1), 0 bytes shared, at FILE:LINE"
+std::string describe(const Launch& launch);
+
 // "softmax<float>" of what __PRETTY_FUNCTION__ says.
 std::string readable_name(const char* kernel);
+
+// What the running kernel got done, in threads that ended, and at which count the watchdog wants it to end.
+extern std::atomic<uint64_t> progress, stop_at;
+inline constexpr const char* kNoProgress =
+    "the kernel makes no progress: no thread has ended for TIDU_SIMT_TIMEOUT seconds";
 
 // Whether p lies in the guard page below a CUDA thread's stack.
 bool in_stack_guard(const void* p);

@@ -1,24 +1,37 @@
-// Catches the signals of faulty kernels: a handler that leaves for the scheduler in place of returning.
+// Catches the signals of faulty kernels, with a handler that leaves for the scheduler in place of returning,
+// and watches for kernels that spin.
 #include "simt/fault.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <iterator>
 #include <string>
+#include <thread>
 
+#include "simt/control.h"
 #include "simt/execute.h"
 #include "simt/memory.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace tidu::simt {
 
 namespace {
 
-constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE};
-struct sigaction previous[3];
+constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGVTALRM};
+constexpr int kStop = SIGVTALRM;  // from the watchdog
+struct sigaction previous[std::size(kSignals)];
 
 // What the handler hands on to the code that it makes the thread continue with.
 int caught_signal = 0;
@@ -33,6 +46,7 @@ std::string hexadecimal(const void* p) {
 
 // Runs on an own stack, as the thread's may be what overflowed.
 [[noreturn]] void leave_kernel() {
+  if (caught_signal == kStop) abandon(cudaErrorLaunchTimeout, kNoProgress, nullptr);
   if (caught_signal == SIGFPE) abandon(cudaErrorLaunchFailure, "integer division by zero", nullptr);
   if (in_stack_guard(caught_address)) {
     abandon(cudaErrorLaunchFailure, "stack overflow: a thread's local memory exceeds 64 KiB", nullptr);
@@ -42,9 +56,13 @@ std::string hexadecimal(const void* p) {
 }
 
 void handler(int signal, siginfo_t* info, void* context) {
+  if (signal == kStop && (running.launch == nullptr || stop_at != progress)) return;
   if (running.launch != nullptr) {
     caught_signal = signal;
     caught_address = info->si_addr;
+#ifdef __SANITIZE_ADDRESS__
+    __asan_unpoison_memory_region(leaving_stack, sizeof leaving_stack);
+#endif
     mcontext_t& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
 #if defined(__x86_64__)
     machine.gregs[REG_RSP] = static_cast<greg_t>(reinterpret_cast<uintptr_t>(std::end(leaving_stack)) - 8);
@@ -55,21 +73,64 @@ void handler(int signal, siginfo_t* info, void* context) {
 #endif
     return;
   }
+  if (const std::string place = describe(info->si_addr); !place.empty()) {
+    std::fprintf(stderr, "tidu simt: host access to device memory at %p%s\n", info->si_addr, place.c_str());
+  }
   // Not ours: whoever was here before decides, when the instruction faults again.
-  for (int i = 0; i < 3; ++i) {
+  for (size_t i = 0; i < std::size(kSignals); ++i) {
     if (kSignals[i] == signal) sigaction(signal, &previous[i], nullptr);
+  }
+}
+
+// --- The watchdog.
+
+std::atomic<bool> kernel_runs = false;
+std::atomic<pthread_t> kernel_thread;
+std::atomic<unsigned> timeout = [] {
+  const char* const text = std::getenv("TIDU_SIMT_TIMEOUT");
+  return text ? static_cast<unsigned>(std::atoi(text)) : 60u;
+}();
+
+[[noreturn]] void watchdog() {
+  using std::chrono::steady_clock;
+  uint64_t seen = ~uint64_t{0};
+  steady_clock::time_point since = steady_clock::now();
+  for (;;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
+    const uint64_t now = progress;
+    if (now != seen || !kernel_runs || timeout == 0) {
+      seen = now;
+      since = steady_clock::now();
+    } else if (stop_at == now) {
+      // Asked before and still there: it spins without a call that would notice.
+      pthread_kill(kernel_thread, kStop);
+    } else if (steady_clock::now() - since > std::chrono::seconds(timeout)) {
+      stop_at = now;
+    }
   }
 }
 
 }  // namespace
 
+void set_timeout(unsigned seconds) { timeout = seconds; }
+
+void watch(bool runs) {
+  static const bool started = (std::thread(watchdog).detach(), true);
+  (void)started;
+  if (runs) {
+    progress.store(progress.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    kernel_thread.store(pthread_self(), std::memory_order_relaxed);
+  }
+  kernel_runs.store(runs, std::memory_order_relaxed);
+}
+
 void catch_faults() {
   static const bool installed = [] {
     struct sigaction action = {};
     action.sa_sigaction = handler;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
     sigemptyset(&action.sa_mask);
-    for (int i = 0; i < 3; ++i) sigaction(kSignals[i], &action, &previous[i]);
+    for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &previous[i]);
     return true;
   }();
   (void)installed;

@@ -9,7 +9,11 @@
 #include <cstdlib>
 
 #ifdef __SANITIZE_ADDRESS__
+#include <pthread.h>
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#elif defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
 #endif
 
 // Jumping to the saved address instead of returning keeps the processor's prediction of returns in step.
@@ -98,6 +102,56 @@ void* Stack::prepare(void (*entry)()) const {
   return top;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+
+namespace {
+
+// The launching thread's own stack.
+thread_local const void* scheduler_low = nullptr;
+thread_local size_t scheduler_bytes = 0;
+
+}  // namespace
+
+void switch_fibre(void** save, void* to, const Stack* stack) {
+  void *fake = nullptr, *ignored;
+  const void* const low = stack ? stack->low : scheduler_low;
+  const size_t bytes = stack ? static_cast<size_t>(stack->high - stack->low) : scheduler_bytes;
+  __sanitizer_start_switch_fiber(save ? &fake : nullptr, low, bytes);
+  tidu_simt_switch(save ? save : &ignored, to);
+  __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+}
+
+void fibre_entered() { __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr); }
+
+void scheduler_entered() {
+  if (scheduler_low != nullptr) return;
+  pthread_attr_t attributes;
+  void* low = nullptr;
+  pthread_getattr_np(pthread_self(), &attributes);
+  pthread_attr_getstack(&attributes, &low, &scheduler_bytes);
+  pthread_attr_destroy(&attributes);
+  scheduler_low = low;
+}
+
+#elif defined(__SANITIZE_THREAD__)
+
+namespace {
+
+void* scheduler_fibre = nullptr;
+
+}  // namespace
+
+void switch_fibre(void** save, void* to, const Stack* stack) {
+  void* ignored;
+  __tsan_switch_to_fiber(stack ? stack->fibre : scheduler_fibre, 0);
+  tidu_simt_switch(save ? save : &ignored, to);
+}
+
+void fibre_entered() {}
+void scheduler_entered() { scheduler_fibre = __tsan_get_current_fiber(); }
+
+#endif
+
 namespace {
 
 size_t page() {
@@ -117,9 +171,14 @@ Stack* StackPool::take() {
     }
     mprotect(memory, page(), PROT_NONE);
     char* const low = static_cast<char*>(memory) + page();
-    all_.push_back(new Stack{low, low + Stack::kBytes});
+    // Tops at different places of a page, lest they all compete for the same lines of the first-level cache.
+    const size_t colour = all_.size() % 32 * 128;
+    all_.push_back({low, low + Stack::kBytes - colour});
+#ifdef __SANITIZE_THREAD__
+    all_.back().fibre = __tsan_create_fiber(0);
+#endif
     free_.reserve(all_.size());
-    return all_.back();
+    return &all_.back();
   }
   Stack* const stack = free_.back();
   free_.pop_back();
@@ -127,15 +186,18 @@ Stack* StackPool::take() {
 }
 
 void StackPool::reclaim() {
-  free_ = all_;
+  free_.clear();
+  for (Stack& stack : all_) {
+    free_.push_back(&stack);
 #ifdef __SANITIZE_ADDRESS__
-  for (Stack* stack : all_) __asan_unpoison_memory_region(stack->low, Stack::kBytes);
+    __asan_unpoison_memory_region(stack.low, static_cast<size_t>(stack.high - stack.low));
 #endif
+  }
 }
 
 bool StackPool::in_guard_page(const void* p) const {
-  for (const Stack* stack : all_) {
-    if (p < stack->low && p >= stack->low - page()) return true;
+  for (const Stack& stack : all_) {
+    if (p < stack.low && p >= stack.low - page()) return true;
   }
   return false;
 }

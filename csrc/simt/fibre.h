@@ -5,7 +5,12 @@
 #pragma once
 
 #include <cstddef>
+#include <deque>
 #include <vector>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TIDU_SIMT_SANITIZED
+#endif
 
 namespace tidu::simt {
 
@@ -17,9 +22,26 @@ struct Stack {
   static constexpr size_t kBytes = 64 * 1024;
   char* low;
   char* high;
+  void* fibre = nullptr;  // what ThreadSanitizer knows it as
   // A saved state that starts `entry` on this empty stack. It must never return.
   void* prepare(void (*entry)()) const;
 };
+
+// Goes on at `to`, which is a state on `stack` (null: of the scheduler). `save` is null where nobody comes
+// back. A fibre begins with fibre_entered, the scheduler with scheduler_entered. The latter two, and the
+// stack, matter to the sanitizers alone.
+#ifdef TIDU_SIMT_SANITIZED
+void switch_fibre(void** save, void* to, const Stack* stack);
+void fibre_entered();
+void scheduler_entered();
+#else
+inline void switch_fibre(void** save, void* to, const Stack*) {
+  void* ignored;
+  tidu_simt_switch(save ? save : &ignored, to);
+}
+inline void fibre_entered() {}
+inline void scheduler_entered() {}
+#endif
 
 // Stacks are made when first needed and kept.
 class StackPool {
@@ -32,7 +54,8 @@ class StackPool {
   bool in_guard_page(const void* p) const;
 
  private:
-  std::vector<Stack*> all_, free_;
+  std::deque<Stack> all_;
+  std::vector<Stack*> free_;
 };
 
 }  // namespace tidu::simt

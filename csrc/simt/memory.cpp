@@ -13,6 +13,9 @@
 #include <memory>
 #include <vector>
 
+#include "simt/control.h"
+#include "simt/execute.h"
+#include "simt/fault.h"
 #include "simt/hooks.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -30,13 +33,15 @@ namespace {
 
 // Addresses are aligned as cudaMalloc's; every piece ends in a gap of at least that much.
 constexpr size_t kGranule = 256;
+constexpr size_t kGuard = 64;  // bytes of the gap that are looked at when an allocation is freed
 constexpr size_t kRange = size_t{1} << 38;
 constexpr size_t kPage = 4096;
-// Freed pieces of this size lose their memory at once: later accesses fault.
-constexpr size_t kLarge = 64 * 1024;
-// Freed bytes that are held back before their addresses are used again, at most: of memory, and of addresses.
-constexpr size_t kQuarantine = size_t{64} << 20, kLargeQuarantine = kRange / 4;
+constexpr size_t kLarge = 64 * 1024;  // from here on, pieces are whole pages
+// Freed bytes that are held back before they are used again, at most.
+constexpr size_t kQuarantine = size_t{64} << 20;
 constexpr size_t kQuarantinedPieces = 4096;
+// Freed bytes that keep their memory: faulting pages in costs more than filling them.
+constexpr size_t kKept = size_t{512} << 20;
 
 char* reserve(size_t bytes, int protection) {
   void* const p = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -58,7 +63,8 @@ size_t size_class(size_t bytes) {
 
 struct Piece {
   Allocation allocation;
-  size_t capacity;
+  size_t capacity = 0;
+  size_t filled = 0;  // leading bytes that are 0xFF while it is free
 };
 
 class Range {
@@ -76,17 +82,31 @@ class Range {
     if (const auto free = free_.find(capacity); free != free_.end() && !free->second.empty()) {
       number = free->second.back();
       free->second.pop_back();
-      if (capacity >= kLarge) mprotect(pieces_[number].allocation.base, capacity, PROT_READ | PROT_WRITE);
+      if (pieces_[number].filled != 0) kept_ -= capacity;
     } else {
       number = cut(capacity);
       if (number == 0) return nullptr;
     }
-    Allocation& a = pieces_[number].allocation;
+    Piece& piece = pieces_[number];
+    Allocation& a = piece.allocation;
     static uint64_t allocations = 0;
     a = {a.base, bytes, ++allocations, 0, device_, true, pooled};
-    TIDU_UNPOISON(a.base, bytes);
-    std::memset(a.base, 0xff, bytes);
+    const size_t filled = bytes + kGuard;
+    TIDU_UNPOISON(a.base, filled);
+    if (filled > piece.filled) std::memset(a.base + piece.filled, 0xff, filled - piece.filled);
+    piece.filled = std::max(filled, piece.filled);
+    TIDU_POISON(a.base + bytes, kGuard);
     return a.base;
+  }
+
+  // Whether the bytes just after it are as they were.
+  bool intact([[maybe_unused]] const Allocation& a) const {
+#ifndef __SANITIZE_ADDRESS__
+    const auto* const after = reinterpret_cast<const unsigned char*>(a.base + a.bytes);
+    return std::all_of(after, after + kGuard, [](unsigned char c) { return c == 0xff; });
+#else
+    return true;
+#endif
   }
 
   void give(const Allocation& allocation) {
@@ -95,23 +115,20 @@ class Range {
     Allocation& a = piece.allocation;
     a.live = false;
     a.freed_after = running.launch_number;
-    if (piece.capacity >= kLarge) {
-      mmap(a.base, piece.capacity, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    } else {
-      std::memset(a.base, 0xff, a.bytes);
-    }
+    std::memset(a.base, 0xff, a.bytes);
     TIDU_POISON(a.base, a.bytes);
     quarantine_.push_back(number);
-    quarantined(piece.capacity) += piece.capacity;
-    while (quarantined_ > kQuarantine || large_quarantined_ > kLargeQuarantine ||
-           quarantine_.size() > kQuarantinedPieces) {
+    quarantined_ += piece.capacity;
+    while (quarantined_ > kQuarantine || quarantine_.size() > kQuarantinedPieces) {
       const uint32_t oldest = quarantine_.front();
       quarantine_.pop_front();
-      quarantined(pieces_[oldest].capacity) -= pieces_[oldest].capacity;
-      free_[pieces_[oldest].capacity].push_back(oldest);
+      set_free(oldest);
     }
   }
 
+  void protect(int protection) {
+    if (mapped_ != 0) mprotect(base_, mapped_, protection);
+  }
   bool contains(const void* p) const { return base_ != nullptr && p >= base_ && p < base_ + kRange; }
   const Allocation* at(const void* p) const {
     const uint32_t number = piece_at(p);
@@ -120,7 +137,17 @@ class Range {
   const std::deque<Piece>& pieces() const { return pieces_; }
 
  private:
-  size_t& quarantined(size_t capacity) { return capacity >= kLarge ? large_quarantined_ : quarantined_; }
+  void set_free(uint32_t number) {
+    Piece& piece = pieces_[number];
+    quarantined_ -= piece.capacity;
+    free_[piece.capacity].push_back(number);
+    if (kept_ + piece.capacity <= kKept || piece.capacity < kLarge) {
+      kept_ += piece.capacity;
+    } else {
+      madvise(piece.allocation.base, piece.capacity, MADV_DONTNEED);
+      piece.filled = 0;
+    }
+  }
 
   uint32_t piece_at(const void* p) const {
     return piece_of_[static_cast<size_t>(static_cast<const char*>(p) - base_) / kGranule];
@@ -139,7 +166,7 @@ class Range {
     used_ = begin + capacity;
     TIDU_POISON(base_ + begin, capacity);
     const auto number = static_cast<uint32_t>(pieces_.size());
-    pieces_.push_back({{.base = base_ + begin}, capacity});
+    pieces_.push_back({{.base = base_ + begin}, capacity, 0});
     std::fill_n(piece_of_ + begin / kGranule, capacity / kGranule, number);
     return number;
   }
@@ -147,7 +174,7 @@ class Range {
   int device_;
   char* base_ = nullptr;
   uint32_t* piece_of_ = nullptr;
-  size_t used_ = 0, mapped_ = 0, quarantined_ = 0, large_quarantined_ = 0;
+  size_t used_ = 0, mapped_ = 0, quarantined_ = 0, kept_ = 0;
   std::deque<Piece> pieces_;
   std::map<size_t, std::vector<uint32_t>> free_;
   std::deque<uint32_t> quarantine_;
@@ -174,7 +201,25 @@ Memory& memory() {
   return all;
 }
 
+size_t allocations_until_failure = environment_number("TIDU_SIMT_FAIL_ALLOCATION", 0);
+
+const bool guarded = environment_number("TIDU_SIMT_GUARD", 0) != 0;
+int accesses = 0;
+
+void protect_devices(int protection) {
+  for (int i = 0; i < device_count(); ++i) memory().of(i).protect(protection);
+}
+
 }  // namespace
+
+DeviceAccess::DeviceAccess() {
+  if (guarded && accesses++ == 0) protect_devices(PROT_READ | PROT_WRITE);
+}
+DeviceAccess::~DeviceAccess() {
+  if (guarded && --accesses == 0) protect_devices(PROT_NONE);
+}
+
+void fail_allocation(size_t n) { allocations_until_failure = n; }
 
 int device_count() {
   static const int count = static_cast<int>(environment_number("TIDU_CUDA_DEVICES", 1));
@@ -191,6 +236,9 @@ MemoryUse& memory_use(int device) {
 }
 
 void* allocate(int device, size_t bytes, bool pooled) {
+  if (guarded) catch_faults();
+  if (allocations_until_failure != 0 && --allocations_until_failure == 0) return nullptr;
+  const DeviceAccess access;
   MemoryUse& use = memory_use(device);
   const size_t used = use.pool_used + (pooled ? bytes : 0);
   const size_t reserved = std::max(use.pool_reserved, used);
@@ -207,12 +255,16 @@ void* allocate(int device, size_t bytes, bool pooled) {
   return p;
 }
 
-void release(const Allocation& allocation) {
+bool release(const Allocation& allocation) {
+  const DeviceAccess access;
+  const bool intact = memory().of(allocation.device).intact(allocation);
+  if (!intact) report("memory was written past the end" + describe(allocation.base + allocation.bytes));
   MemoryUse& use = memory_use(allocation.device);
   use.live -= allocation.bytes;
   if (allocation.pooled) use.pool_used -= allocation.bytes;
   memory().of(allocation.device).give(allocation);
   if (observer) observer->freed(allocation);
+  return intact;
 }
 
 const Allocation* allocation_at(const void* p) {

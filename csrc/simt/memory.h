@@ -37,8 +37,17 @@ MemoryUse& memory_use(int device);
 
 // Null where the device, or the address range, has no room.
 void* allocate(int device, size_t bytes, bool pooled);
-// The allocation must be live and p its base.
-void release(const Allocation& allocation);
+// The allocation must be live. False, and a report, if memory just after it was written.
+[[nodiscard]] bool release(const Allocation& allocation);
+
+// While one lives, this process may touch device memory. Under TIDU_SIMT_GUARD=1 it otherwise may not, and a
+// host access ends it with a message; without, this does nothing.
+class DeviceAccess {
+ public:
+  DeviceAccess();
+  ~DeviceAccess();
+  DeviceAccess(const DeviceAccess&) = delete;
+};
 
 // The allocation at or before p in its range, live or freed, or null where p is in no range or before the
 // first. An address past `base + bytes` is in the gap after it.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -73,6 +74,7 @@ void copy_now(void* to, const void* from, size_t bytes) {
       return;
     }
   }
+  const DeviceAccess access;
   std::memmove(to, from, bytes);
   if (observer) observer->copied(to, from, bytes);
 }
@@ -86,13 +88,19 @@ cudaError_t copy(const char* call, void* to, const void* from, size_t bytes, cud
   if (error != cudaSuccess) return error;
   const auto stream = find_stream(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-  if (side_of(from) == Side::host && stream->done != stream->issued) {
+  const bool pageable = side_of(from) == Side::host || side_of(to) == Side::host;
+  if (pageable && stream->capture) {
+    stream->capture->invalid = true;
+    return wrong(std::string(call) + ": a captured copy needs pinned host memory",
+                 cudaErrorStreamCaptureUnsupported);
+  }
+  std::function<void()> run = [to, from, bytes] { copy_now(to, from, bytes); };
+  if (side_of(from) == Side::host && !blocking) {
     const auto* begin = static_cast<const char*>(from);
     auto kept = std::make_shared<std::vector<char>>(begin, begin + bytes);
-    submit(stream, [to, kept, bytes] { copy_now(to, kept->data(), bytes); });
-  } else {
-    submit(stream, [to, from, bytes] { copy_now(to, from, bytes); });
+    run = [to, kept, bytes] { copy_now(to, kept->data(), bytes); };
   }
+  if (const cudaError_t error = submit(stream, std::move(run))) return error;
   if (blocking || side_of(to) == Side::host) finish(stream);
   return sticky_error();
 }
@@ -105,12 +113,12 @@ cudaError_t set(const char* call, void* to, int value, size_t bytes, cudaStream_
   }
   const auto stream = find_stream(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-  submit(stream, [to, value, bytes] {
+  return submit(stream, [to, value, bytes] {
     if (sticky_error() != cudaSuccess) return;
+    const DeviceAccess access;
     std::memset(to, value, bytes);
     if (observer) observer->written(to, bytes);
   });
-  return cudaSuccess;
 }
 
 // --- Freeing.
@@ -131,7 +139,7 @@ cudaError_t check_free(const char* call, const void* p, bool pinned) {
 void release_now(void* p) {
   const Allocation* const a = allocation_at(p);
   if (a->live) {
-    release(*a);
+    if (!release(*a)) sticky_error() = cudaErrorIllegalAddress;
   } else {
     report("cudaFreeAsync: the memory was freed twice" + describe(p));
     sticky_error() = cudaErrorInvalidValue;
@@ -147,6 +155,20 @@ cudaError_t allocate_for(void** p, size_t bytes, int device, bool pooled) {
   return wrong("out of memory: " + std::to_string(bytes) + " bytes asked for", cudaErrorMemoryAllocation);
 }
 
+// Memory allocated during a capture is the graph's.
+cudaError_t allocate_on(void** p, size_t bytes, int device, Stream& stream) {
+  const cudaError_t error = allocate_for(p, bytes, device, true);
+  if (error == cudaSuccess && stream.capture) stream.capture->graph->memory.push_back(*p);
+  return error;
+}
+
+cudaError_t free_captured(Capture& capture, void* p) {
+  const auto& memory = capture.graph->memory;
+  if (std::find(memory.begin(), memory.end(), p) != memory.end()) return cudaSuccess;
+  capture.invalid = true;
+  return wrong("cudaFreeAsync: a capture may free only what was allocated in it");
+}
+
 // Handles of pools are devices counted from 1.
 int device_of(cudaMemPool_t pool) { return static_cast<int>(reinterpret_cast<uintptr_t>(pool)) - 1; }
 
@@ -158,6 +180,42 @@ cudaError_t& sticky_error() {
   static cudaError_t error = cudaSuccess;
   return error;
 }
+namespace {
+bool host_function_runs = false;
+}
+bool in_host_function() { return host_function_runs; }
+void call_host(cudaHostFn_t f, void* data) {
+  if (sticky_error() != cudaSuccess) return;
+  host_function_runs = true;
+  f(data);
+  host_function_runs = false;
+}
+
+std::string leaks() {
+  std::string text;
+  for_each_live(
+      [](const Allocation& a, void* all) {
+        *static_cast<std::string*>(all) +=
+            "allocation " + std::to_string(a.number) + " of " + std::to_string(a.bytes) + " bytes, " +
+            (a.device == kPinned ? "pinned" : "cuda:" + std::to_string(a.device)) + "\n";
+      },
+      &text);
+  const std::string handles = live_handles();
+  return handles.empty() ? text : text + handles + "\n";
+}
+
+namespace {
+
+[[maybe_unused]] const bool leaks_at_exit = [] {
+  if (std::getenv("TIDU_SIMT_LEAKS") == nullptr) return false;
+  return std::atexit([] {
+           const std::string text = leaks();
+           if (!text.empty()) std::fprintf(stderr, "tidu simt: never freed:\n%s", text.c_str());
+         }) == 0;
+}();
+
+}  // namespace
+
 void clear_error() {
   const std::lock_guard lock(runtime_lock());
   sticky_error() = last_error() = cudaSuccess;
@@ -208,6 +266,17 @@ constexpr ErrorText kErrors[] = {
      "operation not permitted when stream is capturing"},
     {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
      "operation failed due to a previous error during capture"},
+    {cudaErrorStreamCaptureUnmatched, "cudaErrorStreamCaptureUnmatched",
+     "capture was not ended in the same stream as it began"},
+    {cudaErrorStreamCaptureMerge, "cudaErrorStreamCaptureMerge",
+     "operation would result in a merge of separate capture sequences"},
+    {cudaErrorStreamCaptureIsolation, "cudaErrorStreamCaptureIsolation",
+     "dependency created on uncaptured work in another stream"},
+    {cudaErrorCapturedEvent, "cudaErrorCapturedEvent",
+     "operation not permitted on an event last recorded in a capturing stream"},
+    {cudaErrorIllegalState, "cudaErrorIllegalState",
+     "the operation cannot be performed in the present state"},
+    {cudaErrorInvalidDeviceFunction, "cudaErrorInvalidDeviceFunction", "invalid device function"},
     {cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined", "capturing stream has unjoined work"},
     {cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit",
      "operation would make the legacy stream depend on a capturing blocking stream"},
@@ -382,11 +451,15 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 // --- Memory.
 
 cudaError_t cudaMalloc(void** p, size_t bytes) {
-  return entry([&] { return allocate_for(p, bytes, current_device(), false); });
+  return entry([&] {
+    if (const cudaError_t error = refuse_in_capture("cudaMalloc")) return error;
+    return allocate_for(p, bytes, current_device(), false);
+  });
 }
 cudaError_t cudaFree(void* p) {
   return entry([&] {
     if (p == nullptr) return cudaSuccess;
+    if (const cudaError_t error = refuse_in_capture("cudaFree")) return error;
     const cudaError_t error = check_free("cudaFree", p, false);
     if (error != cudaSuccess) return error;
     finish_device(allocation_at(p)->device);
@@ -398,14 +471,15 @@ cudaError_t cudaMallocAsync(void** p, size_t bytes, cudaStream_t handle) {
   return entry([&] {
     const auto stream = find_stream(handle);
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-    return allocate_for(p, bytes, stream->device, true);
+    return allocate_on(p, bytes, stream->device, *stream);
   });
 }
 cudaError_t cudaMallocFromPoolAsync(void** p, size_t bytes, cudaMemPool_t pool, cudaStream_t handle) {
   return entry([&] {
     if (no_such_device(device_of(pool))) return cudaErrorInvalidValue;
-    if (find_stream(handle) == nullptr) return cudaErrorInvalidResourceHandle;
-    return allocate_for(p, bytes, device_of(pool), true);
+    const auto stream = find_stream(handle);
+    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+    return allocate_on(p, bytes, device_of(pool), *stream);
   });
 }
 cudaError_t cudaFreeAsync(void* p, cudaStream_t handle) {
@@ -415,17 +489,21 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t handle) {
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
     const cudaError_t error = check_free("cudaFreeAsync", p, false);
     if (error != cudaSuccess) return error;
-    submit(stream, [p] { release_now(p); });
-    return cudaSuccess;
+    if (stream->capture) return free_captured(*stream->capture, p);
+    return submit(stream, [p] { release_now(p); });
   });
 }
 cudaError_t cudaHostAlloc(void** p, size_t bytes, unsigned) {
-  return entry([&] { return allocate_for(p, bytes, kPinned, false); });
+  return entry([&] {
+    if (const cudaError_t error = refuse_in_capture("cudaHostAlloc")) return error;
+    return allocate_for(p, bytes, kPinned, false);
+  });
 }
 cudaError_t cudaMallocHost(void** p, size_t bytes) { return cudaHostAlloc(p, bytes, 0); }
 cudaError_t cudaFreeHost(void* p) {
   return entry([&] {
     if (p == nullptr) return cudaSuccess;
+    if (const cudaError_t error = refuse_in_capture("cudaFreeHost")) return error;
     const cudaError_t error = check_free("cudaFreeHost", p, true);
     if (error != cudaSuccess) return error;
     for (int i = 0; i < device_count(); ++i) finish_device(i);

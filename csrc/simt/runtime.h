@@ -20,10 +20,15 @@ cudaError_t& last_error();
 // A kernel failed: each later call returns this error, as on a GPU.
 cudaError_t& sticky_error();
 
+// A function of the host that a stream calls: it may not call the runtime.
+void call_host(cudaHostFn_t f, void* data);
+bool in_host_function();
+
 // An entry point: f under the lock, unless an earlier kernel failed; remembers its error.
 template <class F> cudaError_t entry(F f) {
   const std::lock_guard lock(runtime_lock());
   cudaError_t error = sticky_error();
+  if (in_host_function()) error = cudaErrorNotPermitted;
   if (error == cudaSuccess) error = device_count() == 0 ? cudaErrorNoDevice : f();
   if (error != cudaSuccess) last_error() = error;
   return error;

@@ -15,6 +15,7 @@ namespace {
 
 struct Streams {
   std::unordered_map<const void*, std::shared_ptr<Stream>> created;
+  std::vector<std::shared_ptr<Stream>> destroyed;  // with work left to do
   std::vector<std::shared_ptr<Stream>>
       legacy;  // of each device: waits for all blocking ones, and they for it
   std::unordered_map<const void*, std::shared_ptr<Event>> events;
@@ -40,10 +41,7 @@ bool is_legacy(const Stream& stream) {
          all[static_cast<size_t>(stream.device)].get() == &stream;
 }
 
-bool deferred() {
-  static const bool on = std::getenv("TIDU_SIMT_DEFERRED") != nullptr;
-  return on;
-}
+bool defer = std::getenv("TIDU_SIMT_DEFERRED") != nullptr;
 
 bool reached(const Point& point) { return point.stream == nullptr || point.stream->done >= point.position; }
 
@@ -65,9 +63,41 @@ cudaError_t check_shape(const Launch& launch) {
   return cudaSuccess;
 }
 
+std::vector<std::string> log_of_launches;
+bool keep_log = false;
+
 void run_launch(const Launch& launch) {
   if (sticky_error() != cudaSuccess) return;
+  if (keep_log) log_of_launches.push_back(describe(launch));
+  const DeviceAccess access;
   sticky_error() = execute(launch);
+}
+
+// One piece of a stream's work, and all that it waits for.
+void step(Stream& stream) {
+  const Work work = std::move(stream.queue.front());
+  stream.queue.pop_front();
+  for (const Point& earlier : work.after) finish(earlier);
+  if (work.run) work.run();
+  ++stream.done;
+}
+
+// Whether a point has been reached. Where it has not, some work is done, so that asking again gets there.
+bool poll(const Point& point) {
+  if (reached(point)) return true;
+  step(*point.stream);
+  return false;
+}
+
+cudaError_t invalidate(Capture& capture, const std::string& why, cudaError_t error) {
+  capture.invalid = true;
+  return wrong(why, error);
+}
+
+cudaError_t refuse_captured(const Stream& stream, const char* call) {
+  if (stream.capture == nullptr) return cudaSuccess;
+  return invalidate(*stream.capture, std::string(call) + ": the stream is being captured",
+                    cudaErrorStreamCaptureUnsupported);
 }
 
 }  // namespace
@@ -93,12 +123,24 @@ std::shared_ptr<Event> find_event(cudaEvent_t handle) {
   return found->second;
 }
 
-void submit(const std::shared_ptr<Stream>& stream, std::function<void()> run, std::vector<Point> after) {
+cudaError_t submit(const std::shared_ptr<Stream>& stream, std::function<void()> run,
+                   std::vector<Point> after) {
+  if (const auto& capture = stream->capture) {
+    if (capture->invalid)
+      return wrong("the capture of this stream has failed before", cudaErrorStreamCaptureInvalidated);
+    capture->graph->work.push_back(std::move(run));
+    ++stream->clock[stream.get()];
+    return cudaSuccess;
+  }
   if (is_legacy(*stream)) {
     for (const auto& [handle, other] : streams().created) {
-      if (other->device == stream->device && (other->flags & cudaStreamNonBlocking) == 0) {
-        after.push_back({other, other->issued});
+      if (other->device != stream->device || (other->flags & cudaStreamNonBlocking) != 0) continue;
+      if (other->capture) {
+        return invalidate(*other->capture,
+                          "the default stream would wait for a stream that is being captured",
+                          cudaErrorStreamCaptureImplicit);
       }
+      after.push_back({other, other->issued});
     }
   } else if ((stream->flags & cudaStreamNonBlocking) == 0) {
     const auto& legacy = legacy_stream(stream->device);
@@ -107,18 +149,12 @@ void submit(const std::shared_ptr<Stream>& stream, std::function<void()> run, st
   std::erase_if(after, reached);
   stream->queue.push_back({std::move(run), std::move(after)});
   ++stream->issued;
-  if (!deferred()) finish(stream);
+  if (!defer) finish(stream);
+  return cudaSuccess;
 }
 
 void finish(const Point& point) {
-  Stream& stream = *point.stream;
-  while (stream.done < point.position && !stream.queue.empty()) {
-    const Work work = std::move(stream.queue.front());
-    stream.queue.pop_front();
-    for (const Point& earlier : work.after) finish(earlier);
-    if (work.run) work.run();
-    ++stream.done;
-  }
+  while (!reached(point)) step(*point.stream);
 }
 
 void finish(const std::shared_ptr<Stream>& stream) { finish({stream, stream->issued}); }
@@ -128,7 +164,48 @@ void finish_device(int device) {
   for (const auto& [handle, stream] : streams().created) {
     if (stream->device == device) finish(stream);
   }
+  for (const auto& stream : streams().destroyed) finish(stream);
+  streams().destroyed.clear();
 }
+
+std::vector<std::shared_ptr<Capture>>& captures() {
+  static auto& all = *new std::vector<std::shared_ptr<Capture>>;
+  return all;
+}
+
+cudaError_t refuse_in_capture(const char* call) {
+  for (const auto& capture : captures()) {
+    if (capture->mode == cudaStreamCaptureModeRelaxed) continue;
+    return invalidate(*capture, std::string(call) + ": a stream is being captured",
+                      cudaErrorStreamCaptureUnsupported);
+  }
+  return cudaSuccess;
+}
+
+void end_capture(const std::shared_ptr<Capture>& capture) {
+  for (const auto& stream : capture->streams) {
+    stream->capture = nullptr;
+    stream->clock.clear();
+  }
+  std::erase(captures(), capture);
+}
+
+std::string live_handles() {
+  std::string text;
+  for (const auto& [handle, stream] : streams().created)
+    text += ", a stream of cuda:" + std::to_string(stream->device);
+  for (const auto& [handle, event] : streams().events)
+    text += ", an event of cuda:" + std::to_string(event->device);
+  return text.empty() ? text : text.substr(2);
+}
+
+void set_deferred(bool on) { defer = on; }
+
+void set_launch_log(bool on) {
+  keep_log = on;
+  log_of_launches.clear();
+}
+std::vector<std::string> launch_log() { return log_of_launches; }
 
 cudaError_t queue_launch(const Launch& launch) {
   return entry([&] {
@@ -142,7 +219,8 @@ cudaError_t queue_launch(const Launch& launch) {
                        ", the current device is cuda:" + std::to_string(current_device()),
                    cudaErrorInvalidResourceHandle);
     }
-    if (!deferred() && stream->queue.empty() && (stream->flags & cudaStreamNonBlocking) != 0) {
+    if (!defer && stream->queue.empty() && (stream->flags & cudaStreamNonBlocking) != 0 &&
+        stream->capture == nullptr) {
       ++stream->issued;
       run_launch(launch);
       ++stream->done;
@@ -153,12 +231,11 @@ cudaError_t queue_launch(const Launch& launch) {
     auto kept = std::make_shared<std::vector<std::max_align_t>>(
         launch.parameter_bytes / sizeof(std::max_align_t) + 1);
     std::memcpy(kept->data(), bytes, launch.parameter_bytes);
-    submit(stream, [launch, kept] {
+    return submit(stream, [launch, kept] {
       Launch again = launch;
       again.parameters = kept->data();
       run_launch(again);
     });
-    return cudaSuccess;
   });
 }
 
@@ -188,7 +265,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return entry([&] {
     const auto found = find_stream(stream);
     if (found == nullptr || stream == nullptr) return cudaErrorInvalidResourceHandle;
-    finish(found);
+    if (found->capture) end_capture(found->capture);
+    if (found->done != found->issued) streams().destroyed.push_back(found);
     streams().created.erase(found.get());
     return cudaSuccess;
   });
@@ -197,6 +275,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return entry([&] {
     const auto found = find_stream(stream);
     if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    if (const cudaError_t error = refuse_captured(*found, "cudaStreamSynchronize")) return error;
     finish(found);
     return sticky_error();
   });
@@ -205,16 +284,47 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   return entry([&] {
     const auto found = find_stream(stream);
     if (found == nullptr) return cudaErrorInvalidResourceHandle;
-    return found->done == found->issued ? cudaSuccess : cudaErrorNotReady;
+    if (const cudaError_t error = refuse_captured(*found, "cudaStreamQuery")) return error;
+    return poll({found, found->issued}) ? sticky_error() : cudaErrorNotReady;
   });
 }
+namespace {
+
+// A stream that waits for captured work becomes part of the capture.
+cudaError_t join(const std::shared_ptr<Stream>& stream, const Event& event) {
+  if (stream->capture != nullptr && stream->capture != event.capture) {
+    return invalidate(*stream->capture, "cudaStreamWaitEvent: two captures would become one",
+                      cudaErrorStreamCaptureMerge);
+  }
+  if (stream->capture == nullptr) {
+    if (is_legacy(*stream)) {
+      return invalidate(*event.capture, "cudaStreamWaitEvent: the default stream cannot be captured",
+                        cudaErrorStreamCaptureImplicit);
+    }
+    stream->capture = event.capture;
+    stream->capture->streams.push_back(stream);
+  }
+  for (const auto& [other, count] : event.clock) {
+    stream->clock[other] = std::max(stream->clock[other], count);
+  }
+  return cudaSuccess;
+}
+
+}  // namespace
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   return entry([&] {
     const auto found = find_stream(stream);
     const auto awaited = find_event(event);
     if (found == nullptr || awaited == nullptr) return cudaErrorInvalidResourceHandle;
-    if (awaited->recorded && !reached(awaited->point)) submit(found, {}, {awaited->point});
-    return cudaSuccess;
+    if (awaited->capture) return join(found, *awaited);
+    if (!awaited->recorded || reached(awaited->point)) return cudaSuccess;
+    if (found->capture) {
+      return invalidate(*found->capture,
+                        "cudaStreamWaitEvent: a captured stream waits for work outside its capture",
+                        cudaErrorStreamCaptureIsolation);
+    }
+    return submit(found, {}, {awaited->point});
   });
 }
 cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned* flags) {
@@ -252,8 +362,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t f, void* data) 
   return entry([&] {
     const auto found = find_stream(stream);
     if (found == nullptr) return cudaErrorInvalidResourceHandle;
-    submit(found, [f, data] { f(data); });
-    return cudaSuccess;
+    return submit(found, [f, data] { call_host(f, data); });
   });
 }
 
@@ -285,11 +394,14 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
                    cudaErrorInvalidResourceHandle);
     }
     made->recorded = true;
+    made->capture = found->capture;
+    made->clock = found->clock;
+    made->point = {};
+    if (found->capture) return cudaSuccess;
     made->point = {found, found->issued + 1};
-    submit(found, [made, position = found->issued + 1] {
+    return submit(found, [made, position = found->issued + 1] {
       if (made->point.position == position) made->time = std::chrono::steady_clock::now();
     });
-    return cudaSuccess;
   });
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
@@ -299,6 +411,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return entry([&] {
     const auto found = find_event(event);
     if (found == nullptr) return cudaErrorInvalidResourceHandle;
+    if (found->capture) return wrong("cudaEventSynchronize: the event is captured", cudaErrorCapturedEvent);
     if (found->recorded) finish(found->point);
     return sticky_error();
   });
@@ -307,7 +420,8 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   return entry([&] {
     const auto found = find_event(event);
     if (found == nullptr) return cudaErrorInvalidResourceHandle;
-    return reached(found->point) ? cudaSuccess : cudaErrorNotReady;
+    if (found->capture) return wrong("cudaEventQuery: the event is captured", cudaErrorCapturedEvent);
+    return poll(found->point) ? sticky_error() : cudaErrorNotReady;
   });
 }
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) {
@@ -315,7 +429,8 @@ cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) 
     const auto from = find_event(start), to = find_event(end);
     if (from == nullptr || to == nullptr || !from->recorded || !to->recorded ||
         ((from->flags | to->flags) & cudaEventDisableTiming) != 0) {
-      return cudaErrorInvalidResourceHandle;
+      return wrong("cudaEventElapsedTime: an event was not recorded, or was created without timing",
+                   cudaErrorInvalidResourceHandle);
     }
     if (!reached(from->point) || !reached(to->point)) return cudaErrorNotReady;
     *ms = std::chrono::duration<float, std::milli>(to->time - from->time).count();
@@ -327,6 +442,7 @@ cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) 
 
 cudaError_t cudaDeviceSynchronize() {
   return entry([&] {
+    if (const cudaError_t error = refuse_in_capture("cudaDeviceSynchronize")) return error;
     finish_device(current_device());
     return sticky_error();
   });

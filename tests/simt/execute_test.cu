@@ -1,37 +1,12 @@
 // The SIMT runtime: indices, barriers, warp exchanges, shared memory, atomics, under every schedule.
-#include <gtest/gtest.h>
-
 #include <numeric>
-#include <vector>
 
-#include "kernels/cuda/portable.h"
-#include "simt/control.h"
+#include "simt.h"
 
 using namespace tidu::cuda;
 using tidu::simt::Schedule;
 
 namespace {
-
-// Device memory of a test: freed with it.
-template <class T> class Buffer {
- public:
-  explicit Buffer(size_t n) : n_(n) { EXPECT_EQ(cudaMalloc(&p_, n * sizeof(T)), cudaSuccess); }
-  explicit Buffer(const std::vector<T>& v) : Buffer(v.size()) {
-    EXPECT_EQ(cudaMemcpy(p_, v.data(), n_ * sizeof(T), cudaMemcpyHostToDevice), cudaSuccess);
-  }
-  Buffer(const Buffer&) = delete;
-  ~Buffer() { cudaFree(p_); }
-  T* get() const { return static_cast<T*>(p_); }
-  std::vector<T> values() const {
-    std::vector<T> v(n_);
-    EXPECT_EQ(cudaMemcpy(v.data(), p_, n_ * sizeof(T), cudaMemcpyDeviceToHost), cudaSuccess);
-    return v;
-  }
-
- private:
-  size_t n_;
-  void* p_ = nullptr;
-};
 
 class Simt : public testing::TestWithParam<Schedule> {
  protected:
