@@ -41,7 +41,7 @@ namespace {
 
 constexpr unsigned kLanes = 32;
 constexpr unsigned kMaxThreads = 1024;
-constexpr size_t kStaticShared = 48 * 1024, kSharedArena = 1 << 20;
+constexpr size_t kStaticShared = 48 * 1024;
 constexpr size_t kSharedLimit = 227 * 1024;
 // Variables in shared memory begin on a row of the 32 banks, with at least one row between them.
 constexpr size_t kBankRow = 128;
@@ -468,7 +468,10 @@ cudaError_t execute(const Launch& launch) {
   if (observer) observer->launch_end(launch);
   watch(false);
   running.launch = nullptr;
-  if (failure != cudaSuccess) stacks.reclaim();
+  if (failure != cudaSuccess) {
+    stacks.reclaim();
+    for (Thread& thread : block.thread) thread.waits = Thread::running;
+  }
   return failure;
 }
 

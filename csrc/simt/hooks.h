@@ -55,6 +55,9 @@ struct Running {
 };
 extern Running running;
 
+// Where shared memory lies: as many bytes from the first variable on.
+inline constexpr size_t kSharedArena = 1 << 20;
+
 // A variable in the shared memory of the running block. The dynamic buffer is called "dynamic".
 struct SharedRange {
   const char* name;

@@ -129,6 +129,7 @@ class Range {
   void protect(int protection) {
     if (mapped_ != 0) mprotect(base_, mapped_, protection);
   }
+  AddressRange all() const { return {base_, kRange}; }
   bool contains(const void* p) const { return base_ != nullptr && p >= base_ && p < base_ + kRange; }
   const Allocation* at(const void* p) const {
     const uint32_t number = piece_at(p);
@@ -265,6 +266,13 @@ bool release(const Allocation& allocation) {
   memory().of(allocation.device).give(allocation);
   if (observer) observer->freed(allocation);
   return intact;
+}
+
+AddressRange address_range(const void* p) {
+  for (const auto& range : memory().ranges) {
+    if (range->contains(p)) return range->all();
+  }
+  return {};
 }
 
 const Allocation* allocation_at(const void* p) {

@@ -49,6 +49,13 @@ class DeviceAccess {
   DeviceAccess(const DeviceAccess&) = delete;
 };
 
+// The range of addresses that p lies in, from which all memory of one device comes; empty where p is in none.
+struct AddressRange {
+  char* base = nullptr;
+  size_t bytes = 0;
+};
+AddressRange address_range(const void* p);
+
 // The allocation at or before p in its range, live or freed, or null where p is in no range or before the
 // first. An address past `base + bytes` is in the gap after it.
 const Allocation* allocation_at(const void* p);
