@@ -163,7 +163,7 @@ def sha256(model):
     """Of the parameters' bytes, in order."""
     digest = hashlib.sha256()
     for parameter in model.parameters():
-        digest.update(np.ascontiguousarray(parameter.detach().numpy()).tobytes())
+        digest.update(np.ascontiguousarray(parameter.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
 
 
@@ -256,8 +256,8 @@ class Run:
         """summary.json, the tables and the pictures."""
         args, state, names = self.args, self.state, td.data.FashionMNIST.CLASSES
         logits = predict(self.model, self.test_set)
-        probabilities = td.softmax(logits).numpy()
-        truth, guess = self.test_set.tensors[1].numpy(), logits.argmax(-1).numpy()
+        probabilities = td.softmax(logits).cpu().numpy()
+        truth, guess = self.test_set.tensors[1].cpu().numpy(), logits.argmax(-1).cpu().numpy()
         counts = np.zeros((len(names), len(names)), dtype=int)
         np.add.at(counts, (truth, guess), 1)
 
@@ -266,7 +266,9 @@ class Run:
             "final_loss": state.last_epoch()[0],
             "seconds": round(state.seconds, 3),
             "samples_per_second": round(state.speed(), 1),
-            "peak_memory_bytes": td.cpu.memory_stats()["peak_bytes"],
+            "peak_memory_bytes": getattr(td, td.device(args.device).type).memory_stats(args.device)[
+                "peak_bytes"
+            ],
             "parameters_sha256": sha256(self.model),
             "device": args.device,
             "threads": td.get_num_threads(),
@@ -308,7 +310,7 @@ class Run:
             "confusion": viz.confusion_matrix(counts, names),
             "weights": weight_picture(viz, names),
             "mistakes": viz.predictions(
-                self.test_set.tensors[0].numpy()[surest].reshape(-1, 28, 28),
+                self.test_set.tensors[0].cpu().numpy()[surest].reshape(-1, 28, 28),
                 truth[surest],
                 guess[surest],
                 probabilities[surest, guess[surest]],

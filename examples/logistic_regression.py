@@ -13,7 +13,7 @@ def make_model(key):
 def picture_weights(model, viz, names):
     """What each class looks for."""
     return viz.weights(
-        model.weight.detach().numpy().reshape(-1, 28, 28), names, title="What each class looks for"
+        model.weight.detach().cpu().numpy().reshape(-1, 28, 28), names, title="What each class looks for"
     )
 
 

@@ -16,7 +16,7 @@ def make_model(key):
 
 def picture_weights(model, viz, names):
     """The first layer's weights of the 64 units that matter most to the outputs."""
-    weights, outgoing = model[0].weight.detach().numpy(), model[2].weight.detach().numpy()
+    weights, outgoing = model[0].weight.detach().cpu().numpy(), model[2].weight.detach().cpu().numpy()
     strongest = (-(outgoing**2).sum(0)).argsort(kind="stable")[:64]
     return viz.weights(weights[strongest].reshape(-1, 28, 28), title="What 64 hidden units look for")
 

@@ -10,6 +10,14 @@ using cuda::Event;
 using cuda::Stream;
 using OptionalStream = std::optional<Stream>;
 
+using OptionalDevice = std::optional<Device>;
+
+int index_of(const OptionalDevice& device) {
+  if (!device) return 0;
+  if (device->type != DeviceType::cuda) fail<ValueError>("[cuda] ", *device, " is not a cuda device");
+  return device->index;
+}
+
 Stream or_current(const OptionalStream& stream, const Event& event) {
   return stream ? *stream : Stream::current(event.device());
 }
@@ -17,13 +25,13 @@ Stream or_current(const OptionalStream& stream, const Event& event) {
 using Unlocked = py::call_guard<py::gil_scoped_release>;
 
 void bind_streams(py::module_& m) {
-  const auto device = py::arg("device") = Device{DeviceType::cuda, 0};
+  const auto device = py::arg("device") = py::none();
   py::class_<Stream>(
       m, "Stream",
       "A queue of work that runs in order, beside that of other streams. Tensors may be used on "
       "any stream: a use waits\nfor the last one where that was on another stream.")
-      .def(py::init([](Device device, int priority) { return Stream(device.index, priority); }), device,
-           py::arg("priority") = 0, "A new stream; one of lower priority number goes first.")
+      .def(py::init([](const OptionalDevice& d, int priority) { return Stream(index_of(d), priority); }),
+           device, py::arg("priority") = 0, "A new stream; one of lower priority number goes first.")
       .def_property_readonly("device",
                              [](const Stream& self) {
                                return Device{DeviceType::cuda, static_cast<int8_t>(self.device())};
@@ -47,7 +55,7 @@ void bind_streams(py::module_& m) {
         return str("<tidu.cuda.Stream ", self.queue(), " of cuda:", self.device(), ">");
       });
   py::class_<Event>(m, "Event", "A point in a stream's work.")
-      .def(py::init([](bool timing, Device device) { return Event(timing, device.index); }),
+      .def(py::init([](bool timing, const OptionalDevice& d) { return Event(timing, index_of(d)); }),
            py::arg("enable_timing") = false, device)
       .def(
           "record", [](Event& self, const OptionalStream& stream) { self.record(or_current(stream, self)); },
@@ -62,8 +70,8 @@ void bind_streams(py::module_& m) {
       .def("query", &Event::is_reached, "Whether the event is reached; also where it was never recorded.")
       .def("elapsed_time", &Event::elapsed, py::arg("later"),
            "Milliseconds to a later event; both were made with enable_timing, recorded and reached.");
-  m.def("current_stream", [](Device device) { return Stream::current(device.index); });
-  m.def("default_stream", [](Device device) { return Stream::main(device.index); });
+  m.def("current_stream", [](const OptionalDevice& d) { return Stream::current(index_of(d)); });
+  m.def("default_stream", [](const OptionalDevice& d) { return Stream::main(index_of(d)); });
   m.def("set_current_stream", [](const Stream& stream) {
     cuda::driver(stream.device()).set_current_queue(stream.device(), stream.queue());
   });
@@ -77,14 +85,14 @@ void bind_cuda(py::module_& core) {
   m.def("emulate", &cuda::emulate, py::arg("checked"));
   m.def("is_emulated", &cuda::is_emulated);
   m.def("device_count", &cuda::device_count);
-  m.def("synchronize", [](Device device) {
+  m.def("synchronize", [](const OptionalDevice& device) {
     const py::gil_scoped_release unlocked;
-    cuda::synchronize(device.index);
+    cuda::synchronize(index_of(device));
   });
   m.def("set_blocking", [](bool blocking) { cuda::driver().set_blocking(blocking); });
   m.def("is_blocking", [] { return cuda::driver().is_blocking(); });
-  m.def("properties", [](Device device) {
-    const cuda::Properties found = cuda::properties(device.index);
+  m.def("properties", [](const OptionalDevice& device) {
+    const cuda::Properties found = cuda::properties(index_of(device));
     py::dict result;
     result["name"] = found.name;
     result["major"] = found.major;

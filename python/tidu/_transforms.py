@@ -51,7 +51,9 @@ def match_tree(tree, structure, tensors, op, what):
         if leaf is None:
             result.append(None)
             continue
-        tensor = leaf if isinstance(leaf, Tensor) else _core.asarray(leaf, dtype=like.dtype)
+        tensor = (
+            leaf if isinstance(leaf, Tensor) else _core.asarray(leaf, dtype=like.dtype, device=like.device)
+        )
         if tensor.shape != like.shape or tensor.dtype != like.dtype:
             place = what if len(leaves) == 1 else f"{what} {i}"
             raise ShapeError(

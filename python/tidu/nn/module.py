@@ -143,7 +143,7 @@ class Module:
                 )
         with td.no_grad():
             for name, tensor in own.items():
-                tensor[...] = state[name]
+                tensor[...] = state[name].to(tensor.device)
 
     def train(self, mode=True):
         """Switches layers such as Dropout to training (or, with False, to evaluation); returns self."""

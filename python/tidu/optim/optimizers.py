@@ -119,7 +119,10 @@ class Optimizer:
                             f"[{self._name()}] {name} {i} of the state is {tensor.dtype}{tensor.shape}, its "
                             f"parameter {parameter.dtype}{parameter.shape}"
                         )
-                group[name] = [td.asarray(tensor, copy=True) for tensor in saved[name]]
+                group[name] = [
+                    td.asarray(tensor, copy=True, device=parameter.device)
+                    for parameter, tensor in zip(own["params"], saved[name], strict=True)
+                ]
             groups.append(group)
         self.param_groups = groups
 

@@ -1,0 +1,386 @@
+"""Device cuda from Python: its semantics, errors, streams and memory, on an emulation of two devices where no
+other form is chosen. The operations themselves are tested by the other files with --device cuda."""
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import tidu as td
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_devices():
+    os.environ.setdefault("TIDU_CUDA_DEVICES", "2")
+    if "TIDU_CUDA" not in os.environ:
+        td.cuda.emulate()
+    reason = td.cuda.why_not()
+    if reason and "there is no" in reason:  # no such plug-in was built
+        pytest.skip(reason)
+    assert reason is None
+
+
+def python(code, **environment):
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+# ---- Opening
+
+
+def test_without_a_plugin_the_reason_is_named(tmp_path):
+    out = python(
+        "import tidu as td\n"
+        "assert not td.cuda.is_available() and td.cuda.device_count() == 0\n"
+        "print(td.cuda.why_not())\n"
+        "try: td.zeros(3, device='cuda:1')\n"
+        "except td.DeviceError as error: print(error)\n"
+        "try: td.cuda.synchronize()\n"
+        "except RuntimeError as error: print(error)\n"
+        "assert td.zeros(3).tolist() == [0, 0, 0]",
+        TIDU_CUDA="real",
+        TIDU_CUDA_PLUGIN_DIR=str(tmp_path),
+    )
+    first, second, third = out.splitlines()
+    assert "cuda:0 is not available" in first and "cuda:1 is not available" in second and first == third
+    assert str(tmp_path) in first and "TIDU_CUDA=ON" in first and "emulate()" in first
+
+
+def test_after_a_failure_the_emulation_can_be_chosen():
+    out = python(
+        "import tidu as td\n"
+        "try: td.zeros(3, device='cuda')\n"
+        "except td.DeviceError: pass\n"
+        "td.cuda.emulate()\n"
+        "print(td.zeros(3, device='cuda').device)",
+        TIDU_CUDA="",
+    )
+    assert out == "cuda:0\n"
+
+
+def test_an_unknown_form_is_an_error():
+    out = python(
+        "import tidu as td\ntry: td.zeros(3, device='cuda')\nexcept ValueError as error: print(error)",
+        TIDU_CUDA="virtual",
+    )
+    assert "TIDU_CUDA is 'virtual'" in out
+
+
+def test_the_form_is_chosen_once():
+    out = python(
+        "import tidu as td\n"
+        "td.cuda.emulate(); td.cuda.emulate()\n"
+        "x = td.zeros(3, device='cuda')\n"
+        "td.cuda.emulate()\n"
+        "try: td.cuda.emulate(checked=True)\n"
+        "except td.DeviceError as error: print(error)",
+        TIDU_CUDA="",
+    )
+    assert "already in use in its form 'emulated'" in out
+
+
+def test_the_emulation_is_named():
+    code = "import tidu as td; print(repr(td.device('cuda')), td.cuda.is_emulated(), td.device('cuda'))"
+    assert python(code, TIDU_CUDA="emulated") == "device('cuda:0', emulated) True cuda:0\n"
+    assert python(code, TIDU_CUDA="real") == "device('cuda:0') False cuda:0\n"
+    doctor = [sys.executable, "-m", "tidu.doctor"]
+    out = subprocess.run(
+        doctor, capture_output=True, text=True, check=True, env={**os.environ, "TIDU_CUDA": "emulated"}
+    ).stdout
+    assert "device cuda:0" in out and "emulated" in out
+    out = subprocess.run(
+        doctor,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TIDU_CUDA": "real", "TIDU_CUDA_PLUGIN_DIR": "nowhere"},
+    ).stdout
+    assert "device cuda" in out and "is not available" in out
+
+
+def test_properties():
+    properties = td.cuda.get_device_properties()
+    assert properties.name == td.cuda.get_device_name("cuda:0") and properties.major >= 7
+    assert properties.total_memory > 2**30 and properties.multi_processor_count > 0
+    with pytest.raises(ValueError, match="not a cuda device"):
+        td.cuda.get_device_name("cpu")
+    with pytest.raises(td.DeviceError, match="cuda:77 does not exist"):
+        td.cuda.get_device_name(77)
+
+
+# ---- Tensors
+
+
+def test_tensors_go_anywhere_and_back(rng):
+    values = rng.standard_normal((300, 41)).astype(np.float32)
+    x = td.tensor(values)
+    for y in (td.tensor(values, device="cuda"), x.to("cuda"), x.cuda(), x.to(td.device("cuda:1"))):
+        assert y.device.type == "cuda" and y.shape == (300, 41) and y.dtype is td.float32
+        assert np.array_equal(y.cpu().numpy(), values)
+        assert np.array_equal(y.T[3:, ::2].cpu().numpy(), values.T[3:, ::2])
+    first = x.cuda()
+    assert first.to("cuda:0") is first or first.to("cuda:0").is_leaf
+    assert np.array_equal(first.T.to("cuda:1").cpu().numpy(), values.T)
+    assert td.zeros((0, 3), device="cuda").cpu().shape == (0, 3)
+
+
+def test_derivatives_cross_devices():
+    x = td.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = (x.to("cuda") * td.tensor([2.0, 3.0, 4.0], device="cuda")).to("cuda:1").to("cpu")
+    (y * y).sum().backward()
+    assert x.grad.device == "cpu" and x.grad.tolist() == [8.0, 36.0, 96.0]
+
+
+def test_values_are_read():
+    x = td.tensor([[1.5, -2.0], [0.0, 4.0]], device="cuda")
+    assert x[0, 0].item() == 1.5 and float(x[1, 1]) == 4.0 and bool(x[0, 0]) and not x[1, 0]
+    assert x.tolist() == [[1.5, -2.0], [0.0, 4.0]] and f"{x[0, 1]:.1f}" == "-2.0"
+    assert repr(x).endswith("dtype=float32, device='cuda:0')") and "-2." in repr(x)
+    assert repr(td.tensor([1.5], dtype=td.bfloat16, device="cuda")).startswith("tensor([1.5], dtype=bfloat16")
+    assert td.tensor(2, device="cuda").item() == 2 and [10, 11, 12][td.tensor(2, device="cuda")] == 12
+
+
+@pytest.mark.parametrize(
+    ("read", "error"),
+    [
+        (lambda x: x.numpy(), td.DeviceError),
+        (lambda x: np.asarray(x), td.DeviceError),
+        (lambda x: memoryview(x), BufferError),
+    ],
+)
+def test_other_libraries_are_told_to_copy(read, error):
+    with pytest.raises(error, match=r"cpu\(\)"):
+        read(td.ones(3, device="cuda"))
+
+
+@pytest.mark.skipif("TIDU_CUDA" in os.environ, reason="of the emulation")
+def test_the_emulations_memory_is_not_taken_for_a_gpus():
+    x = td.ones((2, 3), device="cuda")
+    with pytest.raises(BufferError, match="emulation"):
+        x.__dlpack__()
+    capsule = x.__dlpack__(dl_device=(1, 0), max_version=(1, 0))
+    assert td.from_dlpack(capsule).tolist() == [[1.0] * 3] * 2
+    with pytest.raises(BufferError):
+        x.__dlpack__(dl_device=(1, 0), copy=False)
+
+
+def test_devices_do_not_mix_silently():
+    x, y = td.ones(3, device="cuda"), td.ones(3)
+    with pytest.raises(
+        td.DeviceError, match=r"float32\(3,\) cuda:0 float32\(3,\) cpu: inputs are on different"
+    ):
+        x + y
+    with pytest.raises(td.DeviceError, match="different devices"):
+        x @ td.ones(3, device="cuda:1")
+    assert (x + 1).tolist() == [2.0, 2.0, 2.0]
+
+
+def test_host_values_go_where_they_are_written():
+    x = td.arange(12, dtype=td.float32, device="cuda").reshape(3, 4)
+    x[0] = [1.0, 2.0, 3.0, 4.0]
+    x[1] = np.full(4, 5.0, np.float32)
+    x[2, 1:3] = 9.0
+    assert x.tolist() == [[1, 2, 3, 4], [5, 5, 5, 5], [8, 9, 9, 11]]
+    assert x[[2, 0], [1, 3]].tolist() == [9, 4] and x[np.array([1])].tolist() == [[5] * 4]
+    x[[0, 1], [0, 0]] = td.tensor([-1.0, -2.0], device="cuda")
+    assert x[:, 0].tolist() == [-1, -2, 8] and x[x > 8].tolist() == [9, 9, 11]
+    x += 1
+    assert x[2].tolist() == [9, 10, 10, 12]
+
+
+def test_index_errors_are_raised_where_values_are_read():
+    x = td.ones((5, 3), device="cuda")
+    y = td.take(x, td.tensor([0, 7, 2], device="cuda"), axis=0)
+    with pytest.raises(IndexError, match=r"\[take\].*index 7 at position 1 is out of range for extent 5"):
+        y.tolist()
+    assert td.take(x, td.tensor([-5, 4], device="cuda"), axis=0).tolist() == [[1.0] * 3] * 2
+    td.take(x, td.tensor([-6], device="cuda"), axis=0)
+    with pytest.raises(IndexError, match="index -6 at position 0"):
+        td.cuda.synchronize()
+    td.cuda.synchronize()
+    td.cuda.set_blocking(True)
+    try:
+        assert td.cuda.is_blocking()
+        with pytest.raises(IndexError, match="index 5"):
+            td.take(x, td.tensor([5], device="cuda"), axis=0)
+    finally:
+        td.cuda.set_blocking(False)
+
+
+def test_random_numbers_are_the_cpus():
+    here, there = td.random.key(3), td.random.key(3, device="cuda")
+    for draw in (td.random.normal, td.random.uniform, td.random.bits):
+        x, y = draw(here, (1001,)), draw(there, (1001,))
+        assert y.device == "cuda:0" and x.tolist() == y.tolist()
+
+
+# ---- Saving
+
+
+def test_pickles_go_back_to_their_device():
+    x = pickle.loads(pickle.dumps(td.tensor([1.0, 2.0], device="cuda:1", requires_grad=True)))
+    assert x.device == "cuda:1" and x.requires_grad and x.tolist() == [1.0, 2.0]
+
+
+def test_files_hold_values_not_devices(tmp_path):
+    path = tmp_path / "x.safetensors"
+    td.save(path, {"x": td.arange(6, device="cuda").reshape(2, 3).T, "n": [td.ones(2), 3]})
+    assert td.load(path)["x"].device == "cpu" and td.load(path)["x"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    back = td.load(path, device="cuda")
+    assert back["x"].device == "cuda:0" and back["n"][0].device == "cuda:0" and back["n"][1] == 3
+
+
+# ---- Training
+
+
+def test_a_model_learns_the_same_on_both_devices():
+    def train(device):
+        net = td.nn.Sequential(
+            td.nn.Linear(8, 16, key=td.random.key(1)), td.nn.ReLU(), td.nn.Linear(16, 4, key=td.random.key(2))
+        ).to(device)
+        assert {p.device.type for p in net.parameters()} == {device}
+        x = td.random.normal(td.random.key(3), (64, 8)).to(device)
+        labels = (td.arange(64) % 4).to(device)
+        loader = td.data.DataLoader(
+            td.data.TensorDataset(x, labels), batch_size=16, shuffle=True, key=td.random.key(4)
+        )
+        optimizer = td.optim.Adam(net.parameters(), lr=0.01)
+        for _ in range(3):
+            for inputs, targets in loader:
+                optimizer.zero_grad()
+                loss = td.nn.functional.cross_entropy(net(inputs), targets)
+                loss.backward()
+                optimizer.step()
+        return net, optimizer, loss.item()
+
+    net, optimizer, loss = train("cuda")
+    host_net, host_optimizer, host_loss = train("cpu")
+    assert loss == pytest.approx(host_loss, rel=1e-5)
+    for a, b in zip(net.parameters(), host_net.parameters(), strict=True):
+        assert np.allclose(a.detach().cpu().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-6)
+    # Each loads what the other saved.
+    host_net.load_state_dict(net.state_dict())
+    net.load_state_dict(host_net.state_dict())
+    optimizer.load_state_dict(host_optimizer.state_dict())
+    host_optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert net[0].weight.device == "cuda:0" and host_net[0].weight.device == "cpu"
+
+
+# ---- Streams
+
+
+def test_streams_and_events():
+    stream, other = td.cuda.Stream(), td.cuda.Stream("cuda:0", priority=-1)
+    assert td.cuda.current_stream() == td.cuda.default_stream() != stream and stream != other
+    start, stop = td.cuda.Event(enable_timing=True), td.cuda.Event(enable_timing=True)
+    with td.cuda.stream(stream) as current:
+        assert td.cuda.current_stream() == current == stream and td.cuda.current_stream("cuda:1") != stream
+        start.record()
+        x = td.ones(1000, device="cuda")
+        with td.cuda.stream(other):
+            y = x * 2
+        z = y + x
+        stop.record()
+    assert td.cuda.current_stream() == td.cuda.default_stream()
+    assert (z + 1).tolist() == [4.0] * 1000
+    stop.synchronize()
+    assert stop.query() and start.elapsed_time(stop) >= 0
+    other.wait_stream(stream)
+    other.wait_event(stop)
+    other.synchronize()
+    assert other.query() and stream.cuda_stream != other.cuda_stream
+    with pytest.raises(ValueError, match="timing"):
+        start.elapsed_time(td.cuda.Event())
+
+
+def test_the_current_stream_is_a_threads_own():
+    seen = []
+    with td.cuda.stream(td.cuda.Stream()):
+        thread = threading.Thread(target=lambda: seen.append(td.cuda.current_stream()))
+        thread.start()
+        thread.join()
+    assert seen == [td.cuda.default_stream()]
+
+
+def test_waits_between_streams_are_not_forgotten():
+    """Deferred streams run only when somebody waits for them, so that a missing wait is a wrong value."""
+    python(
+        "import tidu as td\n"
+        "streams = [td.cuda.Stream() for _ in range(3)]\n"
+        "x = td.zeros(2000, device='cuda')\n"
+        "for i in range(30):\n"
+        "    with td.cuda.stream(streams[i % 3]):\n"
+        "        y = x + 1\n"
+        "        x = y.to('cuda:1').to('cuda:0') if i % 7 == 0 else y\n"
+        "        del y\n"
+        "assert x.tolist() == [30.0] * 2000\n"
+        "x[::2] = td.arange(1000, device='cuda')\n"
+        "assert x[::2].tolist() == list(range(1000))",
+        TIDU_SIMT_DEFERRED="1",
+        TIDU_CUDA_DEVICES="2",
+        TIDU_CUDA=os.environ.get("TIDU_CUDA", "emulated"),
+    )
+
+
+# ---- Memory
+
+
+def test_memory_is_counted_and_given_back():
+    td.cuda.synchronize()
+    before = td.cuda.memory_allocated()
+    td.cuda.reset_peak_memory()
+    x = td.zeros(1001, dtype=td.int8, device="cuda")
+    assert td.cuda.memory_allocated() == before + 1001
+    del x
+    assert td.cuda.memory_allocated() == before and td.cuda.max_memory_allocated() == before + 1001
+    td.cuda.empty_cache()
+    assert td.cuda.memory_stats("cuda:0")["reserved_bytes"] == before
+    assert td.cuda.memory_stats("cuda:1").keys() == td.cpu.memory_stats().keys()
+
+
+def test_out_of_memory_is_an_error_after_which_the_program_goes_on():
+    total = td.cuda.get_device_properties().total_memory
+    with pytest.raises(MemoryError, match=f"out of memory on cuda:0: asked for {2 * total} bytes"):
+        td.zeros(2 * total, dtype=td.int8, device="cuda")
+    td.cuda.set_memory_limit(td.cuda.memory_allocated() + 1000)
+    try:
+        with pytest.raises(MemoryError, match="asked for 1001 bytes"):
+            td.zeros(1001, dtype=td.int8, device="cuda")
+        assert td.ones(100, device="cuda").sum().item() == 100
+    finally:
+        td.cuda.set_memory_limit(total)
+    assert td.ones(1001, device="cuda").sum().item() == 1001
+
+
+def test_memory_may_run_out_anywhere():
+    """The n-th allocation fails, for each n: an error, nothing left behind, and the next try succeeds."""
+    python(
+        "import os, sys, subprocess, tidu as td\n"
+        "x = td.ones((8, 8), device='cuda')\n"
+        "def work():\n"
+        "    y = td.tensor([[1.0] * 8] * 8, device='cuda', requires_grad=True)\n"
+        "    ((x + y) * y).sum().backward()\n"
+        "    return y.grad.tolist()\n"
+        "good, live = work(), td.cuda.memory_allocated()\n"
+        "failures = 0\n"
+        "for room in range(0, 4000, 100):\n"
+        "    td.cuda.set_memory_limit(live + room)\n"
+        "    try:\n"
+        "        assert work() == good\n"
+        "        break\n"
+        "    except MemoryError: failures += 1\n"
+        "    assert td.cuda.memory_allocated() == live, (room, td.cuda.memory_allocated(), live)\n"
+        "assert failures > 3 and work() == good",
+        TIDU_CUDA=os.environ.get("TIDU_CUDA", "emulated"),
+    )
