@@ -15,6 +15,8 @@ target_include_directories(tidu_cuda_kernels PRIVATE ${PROJECT_SOURCE_DIR})
 target_compile_options(
   tidu_cuda_kernels
   PRIVATE -std=c++20 --expt-relaxed-constexpr --threads=2
+          # As for the cpu: where a fused multiply-add is wanted, the source says so, and both devices round alike.
+          -fmad=false
           # A kernel that spills registers to memory is one to rewrite, not to ship.
           -Xptxas=-warn-spills,--warning-as-error
           -Xcompiler=-Wall,-Wextra,-fvisibility=hidden $<$<BOOL:${TIDU_WERROR}>:--Werror=all-warnings>)

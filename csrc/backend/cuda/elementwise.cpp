@@ -1,7 +1,7 @@
 // The rows of the table of elementwise operations.
 #include "ops/elementwise.h"
 
-#include "backend/cuda/loops.h"
+#include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
 #include "kernels/cuda/elementwise.h"
 

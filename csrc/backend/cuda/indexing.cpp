@@ -3,7 +3,7 @@
 
 #include <bit>
 
-#include "backend/cuda/loops.h"
+#include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
 #include "kernels/cuda/sort.h"
 #include "ops/indexing.h"

@@ -1,9 +1,8 @@
 // Makes the loops that kernels are launched over (kernels/cuda/loop.h) from tensors.
 #pragma once
 
-#include "backend/cuda/context.h"
-#include "backend/cuda/try.h"
 #include "kernels/cuda/loop.h"
+#include "tensor/tensor.h"
 
 namespace tidu::cuda {
 
@@ -43,20 +42,5 @@ class Loops {
   int cut_ = 0;
   int64_t piece_ = 1, loops_ = 1;
 };
-
-// Calls launch(loop) for each loop until one fails.
-template <class Launch> cudaError_t for_each(const Loops& loops, const Launch& launch) {
-  for (int64_t i = 0; i < loops.size(); ++i) TIDU_TRY(launch(loops[i]));
-  return cudaSuccess;
-}
-
-// Copies between views of one shape and element size, which share no memory.
-cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const View& from, const View& to);
-
-// Puts a row-major copy in the place of a tensor that is not row-major.
-cudaError_t make_row_major(Tensor* x, cudaStream_t stream);
-
-// Applies a function that treats one element after another to a call's inputs and its output.
-cudaError_t compute_elements(LoopFunction function, const Call& call, Context& context);
 
 }  // namespace tidu::cuda

@@ -1,7 +1,7 @@
 // Copies and conversions: the shape operations that are not views.
 #include "ops/shape.h"
 
-#include "backend/cuda/loops.h"
+#include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
 #include "kernels/cuda/cast.h"
 
