@@ -601,6 +601,15 @@ TIDU_HIDDEN void* tidu_simt_memset(void* to, int value, size_t n) {
   return std::memset(to, value, n);
 }
 
+// For tidu.cuda.traffic(), by ctypes. The text stays until the next call.
+#define TIDU_VISIBLE __attribute__((visibility("default")))
+TIDU_VISIBLE void tidu_simt_count_traffic(int on) { tidu::simt::count_traffic(on != 0); }
+TIDU_VISIBLE const char* tidu_simt_take_traffic() {
+  static std::string text;
+  text = tidu::simt::take_traffic_json();
+  return text.c_str();
+}
+
 }  // extern "C"
 
 #endif

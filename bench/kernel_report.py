@@ -1,0 +1,490 @@
+"""What the cuda kernels move and occupy, found with no GPU: by the checked emulation and by nvcc itself.
+
+    python bench/kernel_report.py [--check] [--only WORD] [--static] [--arch sm_80] [--json FILE]
+
+For each operation on a stated shape: device memory that must cross to DRAM over the least possible, sectors
+of 32 bytes a request of a warp over the least, passes over the banks of shared memory over the least, and the
+launches. With --static also registers, shared memory and spills (nvcc -Xptxas -v, cached in build/) and the
+occupancy that they allow. Times are PREDICTED from published peak rates, never measured. With --check the
+program fails where a kernel misses its target. Last comes a training step, launch by launch.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "build/kernel_report"
+
+# Published peaks: bytes/s of DRAM, float32 operations/s outside the tensor cores.
+PEAKS = {"A100": (2.039e12, 19.5e12), "H100": (3.35e12, 66.9e12), "B200": (8.0e12, 75e12)}
+SLACK = 1.05  # how much more than the least a kernel may move
+TILE_SLACK = 1.10  # the same for matrix products, over what their tiles imply
+
+
+@dataclasses.dataclass
+class Case:
+    family: str
+    label: str
+    make: Callable  # () -> what runs the operation once
+    least: int  # bytes of its operands and results, each once
+    flops: int = 0
+    scattered: bool = False  # the data lie apart, so whole sectors cannot be had
+
+
+def cases(td):
+    F = td.nn.functional
+    n = 1 << 18
+
+    def normal(*shape, dtype="float32", seed=0):
+        return td.random.normal(td.random.key(seed), shape).astype(getattr(td, dtype)).to("cuda")
+
+    def labels(count, classes, seed=1):
+        return td.random.randint(td.random.key(seed), (count,), 0, classes).to("cuda")
+
+    def case(family, label, least, setup, flops=0, scattered=False):
+        return Case(family, label, setup, least, flops, scattered)
+
+    def on(operation, *shapes, dtype="float32"):
+        """() -> a run of the operation on normal arrays of these shapes."""
+
+        def make():
+            arrays = [normal(*shape, dtype=dtype, seed=i) for i, shape in enumerate(shapes)]
+            return lambda: operation(*arrays)
+
+        return make
+
+    for dtype, size in (("float32", 4), ("float16", 2), ("float64", 8)):
+        yield case("elementwise", f"exp {dtype}[{n}]", 2 * n * size, on(td.exp, (n,), dtype=dtype))
+        yield case("elementwise", f"add {dtype}[{n}]", 3 * n * size, on(td.add, (n,), (n,), dtype=dtype))
+    yield case("elementwise", "add [512,512] + [512]", (2 * n + 512) * 4, on(td.add, (512, 512), (512,)))
+    yield case("elementwise", "add [512,512] + [512,1]", (2 * n + 512) * 4, on(td.add, (512, 512), (512, 1)))
+    yield case(
+        "elementwise",
+        "add [512,512] + transposed",
+        3 * n * 4,
+        on(lambda a, b: a + b.mT, (512, 512), (512, 512)),
+    )
+    yield case(
+        "elementwise",
+        "exp [512,256] of [512,512] sliced",
+        n * 4,
+        on(lambda a: td.exp(a[:, 64:320]), (512, 512)),
+    )
+    yield case(
+        "elementwise",
+        f"exp float32[{n + 3}] from element 1",
+        (2 * n + 4) * 4,
+        on(lambda a: td.exp(a[1:]), (n + 3,)),
+        0,
+        True,
+    )
+    yield case("cast", f"float32 to float16 [{n}]", 6 * n, on(lambda a: a.astype(td.float16), (n,)))
+    yield case(
+        "cast", f"float16 to float32 [{n}]", 6 * n, on(lambda a: a.astype(td.float32), (n,), dtype="float16")
+    )
+    yield case("copy", f"contiguous [{n}]", 8 * n, on(td.copy, (n,)))
+    yield case("copy", "transpose [512,512]", 8 * n, on(lambda a: td.copy(a.mT), (512, 512)))
+    yield case(
+        "copy", "transpose float16 [512,512]", 4 * n, on(lambda a: td.copy(a.mT), (512, 512), dtype="float16")
+    )
+    yield case("copy", "transpose [500,300]", 8 * 150000, on(lambda a: td.copy(a.mT), (500, 300)), 0, True)
+    yield case(
+        "copy",
+        "permute (2,0,1) [64,64,64]",
+        8 * n,
+        on(lambda a: td.copy(a.permute_dims((2, 0, 1))), (64, 64, 64)),
+    )
+    yield case(
+        "copy", "every second column [512,512]", 6 * n, on(lambda a: td.copy(a[:, ::2]), (512, 512)), 0, True
+    )
+    yield case(
+        "concat",
+        "2 x [512,256] by columns",
+        8 * n,
+        on(lambda a, b: td.concat((a, b), axis=1), *[(512, 256)] * 2),
+    )
+    yield case(
+        "concat",
+        "2 x [256,512] by rows",
+        8 * n,
+        on(lambda a, b: td.concat((a, b), axis=0), *[(256, 512)] * 2),
+    )
+    for name in ("softmax", "log_softmax"):
+        operation = getattr(F, name)
+        for rows, columns in ((8192, 10), (2048, 128), (256, 1000), (32, 8192), (4, 65536)):
+            yield case(name, f"[{rows},{columns}]", 8 * rows * columns, on(operation, (rows, columns)))
+    for name in ("sum", "max", "argmax"):
+        operation = getattr(td, name)
+        out = 8 if name == "argmax" else 4
+        for label, shape, axis, results in (
+            (f"all of [{n}]", (n,), None if name != "argmax" else 0, 1),
+            ("last of [512,512]", (512, 512), -1, 512),
+            ("first of [512,512]", (512, 512), 0, 512),
+            ("last of [16384,16]", (16384, 16), -1, 16384),
+            ("middle of [64,64,64]", (64, 64, 64), 1, 4096),
+        ):
+            yield case(
+                name,
+                label,
+                4 * math.prod(shape) + out * results,
+                on(lambda a, f=operation, i=axis: f(a, axis=i), shape),
+            )
+    for rows, classes in ((8192, 10), (256, 1000)):
+        size = 4 * rows * classes
+
+        def loss(rows=rows, classes=classes):
+            x, y = normal(rows, classes), labels(rows, classes)
+            return lambda: F.cross_entropy(x, y)
+
+        def gradient(rows=rows, classes=classes):
+            x, y = normal(rows, classes).requires_grad_(), labels(rows, classes)
+            value = F.cross_entropy(x, y)
+            return lambda: value.backward()
+
+        yield case("cross-entropy", f"forward [{rows},{classes}]", size + 8 * rows, loss)
+        yield case("cross-entropy", f"backward [{rows},{classes}]", 2 * size + 8 * rows, gradient)
+
+    def take(rows, width):
+        def make():
+            x, i = normal(rows, width), labels(rows, rows)
+            return lambda: td.take(x, i, axis=0)
+
+        return make
+
+    yield case("take", "2048 rows of [2048,128]", 4 * 128 * (2048 + 1295) + 8 * 2048, take(2048, 128))
+    yield case(
+        "random",
+        f"normal [{n}]",
+        4 * n,
+        lambda: lambda: td.random.normal(td.random.key(0, device="cuda"), (n,)),
+    )
+    yield case(
+        "random",
+        f"uniform [{n}]",
+        4 * n,
+        lambda: lambda: td.random.uniform(td.random.key(0, device="cuda"), (n,)),
+    )
+
+    def optimizer(kind, **options):
+        def make():
+            p = normal(n).requires_grad_()
+            (p * p).sum().backward()
+            steps = kind([p], **options)
+            steps.step()  # the first makes the state
+            return steps.step
+
+        return make
+
+    yield case("update", f"SGD [{n}]", 12 * n, optimizer(td.optim.SGD, lr=0.1))
+    yield case("update", f"SGD momentum [{n}]", 20 * n, optimizer(td.optim.SGD, lr=0.1, momentum=0.9))
+    yield case("update", f"Adam [{n}]", 28 * n, optimizer(td.optim.Adam, lr=0.1))
+    for m, k, o in ((128, 784, 128), (128, 128, 10), (256, 256, 256), (512, 512, 512), (500, 300, 200)):
+        least, flops = 4 * (m * k + k * o + m * o), 2 * m * k * o
+        yield case("matmul", f"[{m},{k}] @ [{k},{o}]", least, on(td.matmul, (m, k), (k, o)), flops)
+    yield case(
+        "matmul",
+        "float16 [256,256] @ [256,256]",
+        6 * 65536,
+        on(td.matmul, (256, 256), (256, 256), dtype="float16"),
+        2**25,
+    )
+
+
+# --- What nvcc says of each kernel.
+
+
+def plain(name):
+    """A kernel's name without what demanglers and compilers spell differently."""
+    name = re.sub(r"\(anonymous namespace\)|\{anonymous\}|<unnamed>", "", name)
+    name = re.sub(r"\((?:tidu::)?\w+\)(?=-?\d)", "", name)  # (int)4
+    return re.sub(r"\b(tidu|cuda)::|::|\s+|(?<=\d)u?l*(?=[,>])", "", name)
+
+
+def sources_digest():
+    digest = hashlib.sha256()
+    for folder in ("kernels", "kernels/cuda"):
+        for path in sorted((ROOT / folder).iterdir()):
+            if path.suffix in (".h", ".cuh", ".def"):
+                digest.update(path.read_bytes())
+    digest.update((ROOT / "csrc/ops/elementwise.def").read_bytes())
+    return digest.hexdigest()
+
+
+def ptxas_report(source, arch, headers):
+    key = hashlib.sha256((headers + source.name + arch).encode() + source.read_bytes()).hexdigest()[:24]
+    stored = CACHE / f"{source.stem}-{arch}-{key}.txt"
+    if not stored.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        flags = ["-std=c++20", "--expt-relaxed-constexpr", f"-I{ROOT}", f"-I{ROOT}/csrc", "-Xptxas", "-v"]
+        cubin = stored.with_suffix(".cubin")
+        done = subprocess.run(
+            ["nvcc", "-cubin", f"-arch={arch}", *flags, "-o", cubin, source], capture_output=True, text=True
+        )
+        cubin.unlink(missing_ok=True)
+        if done.returncode != 0:
+            sys.exit(f"{source.name} does not compile for {arch}:\n{done.stderr}")
+        stored.write_text(
+            subprocess.run(["c++filt"], input=done.stderr, capture_output=True, text=True).stdout
+        )
+    return stored.read_text()
+
+
+def kernels_of(arch):
+    """{name: {registers, shared, spills}} of every kernel in kernels/cuda."""
+    if shutil.which("nvcc") is None:
+        sys.exit("--static needs nvcc")
+    headers, found = sources_digest(), {}
+    sources = sorted((ROOT / "kernels/cuda").glob("*.cu"))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(lambda source: ptxas_report(source, arch, headers), sources))
+    name = None
+    for line in "\n".join(reports).splitlines():
+        if match := re.search(r"Compiling entry function '(?:void )?(.*)' for", line):
+            name = plain(match[1].rpartition("(")[0] if match[1].endswith(")") else match[1])
+            name = name.split("(")[0]
+            found[name] = {"registers": 0, "shared": 0, "spills": 0}
+        elif name and (match := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line)):
+            found[name]["spills"] = int(match[1]) + int(match[2])
+        elif name and (match := re.search(r"Used (\d+) registers", line)):
+            found[name]["registers"] = int(match[1])
+            smem = re.search(r"(\d+) bytes smem", line)
+            found[name]["shared"] = int(smem[1]) if smem else 0
+    return found
+
+
+# Warps and shared memory of a multiprocessor; all have 65536 registers and hold 32 blocks.
+MULTIPROCESSORS = {"sm_80": (64, 164 * 1024), "sm_90": (64, 228 * 1024), "sm_100": (64, 228 * 1024)}
+
+
+def occupancy(arch, threads, registers, shared):
+    """The share of a multiprocessor's warps that blocks of this size fill: the rules of cuda_occupancy.h."""
+    max_warps, memory = MULTIPROCESSORS[arch]
+    warps = -(-threads // 32)
+    by_warps = max_warps // warps
+    per_warp = -(-max(registers, 1) * 32 // 256) * 256  # registers come in units of 256 a warp
+    by_registers = 65536 // 4 // per_warp * 4 // warps  # shared out evenly among 4 schedulers
+    by_shared = memory // (-(-shared // 128) * 128 + 1024)  # and 1 KiB a block is the system's
+    return min(by_warps, by_registers, by_shared, 32) * warps / max_warps
+
+
+# --- Rows.
+
+
+def total(launches, part, field):
+    return sum(launch[part][field] for launch in launches)
+
+
+def ratio(launches, parts, field):
+    """What was done over the least, or None where nothing was."""
+    least = sum(total(launches, part, f"least_{field}") for part in parts)
+    return sum(total(launches, part, field) for part in parts) / least if least else None
+
+
+def moved_bytes(launches):
+    return 32 * sum(launch["sectors_read"] + launch["sectors_written"] for launch in launches)
+
+
+def tile_of(launch):
+    """(rows, columns) of a matrix product's tile where its kernel names them."""
+    match = re.search(r"(?:Tile|Config|Shape)<\s*(\d+),\s*(\d+)", launch["kernel"])
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def worst_site(launches, parts, field):
+    sites = [
+        s
+        for launch in launches
+        for s in launch["sites"]
+        if s["access"] in parts and s["counts"][f"least_{field}"]
+    ]
+    if not sites:
+        return ""
+    worst = max(sites, key=lambda s: s["counts"][field] - s["counts"][f"least_{field}"])
+    return worst["line"]
+
+
+def measure(td, case):
+    run = case.make()
+    with td.cuda.traffic() as launches:
+        run()
+    return launches
+
+
+def judge(case, launches, static):
+    faults = []
+    loads, banks = ("load", "store"), ("shared_load", "shared_store")
+    if case.family != "matmul" and moved_bytes(launches) > SLACK * case.least + 64 * len(launches):
+        faults.append("bytes")
+    if not case.scattered:
+        sectors = ratio(launches, loads, "sectors")
+        if sectors is not None and sectors > SLACK:
+            faults.append(f"sectors ({worst_site(launches, loads, 'sectors')})")
+    conflicts = ratio(launches, banks, "wavefronts")
+    if conflicts is not None and conflicts > 1:
+        faults.append(f"banks ({worst_site(launches, banks, 'wavefronts')})")
+    if any(kernel["spills"] for kernel in static):
+        faults.append("spills")
+    return faults
+
+
+def number(value, digits=2):
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def predicted(moved, flops):
+    """Microseconds on each GPU, if nothing but its peak rates mattered."""
+    return {gpu: 1e6 * max(moved / bandwidth, flops / rate) for gpu, (bandwidth, rate) in PEAKS.items()}
+
+
+def report(td, options):
+    table = kernels_of(options.arch) if options.static else {}
+    rows, missed = [], 0
+    times = "".join(f"{gpu + ' us':>9}" for gpu in PEAKS)
+    print(f"{'':56}{'moved':>7}{'sectors':>9}{'banks':>7}{'launch':>7}   PREDICTED at peak:\n{'':56}", end="")
+    print(f"{'/least':>7}{'/least':>9}{'/least':>7}{'es':>7}{times}   misses")
+    for case in cases(td):
+        if options.only and options.only not in f"{case.family} {case.label}":
+            continue
+        try:
+            launches = measure(td, case)
+        except (RuntimeError, NotImplementedError, AttributeError, ValueError) as error:
+            text = str(error).splitlines()[0]
+            print(f"{case.family + ' ' + case.label:56}{text}")
+            rows.append({"family": case.family, "case": case.label, "error": text})
+            missed += 1
+            continue
+        if not launches:
+            print(f"{case.family + ' ' + case.label:56}no kernel of tidu's own")
+            continue
+        static = [table[name] for launch in launches if (name := plain(launch["kernel"])) in table]
+        faults = judge(case, launches, static)
+        missed += bool(faults)
+        moved = moved_bytes(launches)
+        sectors = ratio(launches, ("load", "store"), "sectors")
+        banks = ratio(launches, ("shared_load", "shared_store"), "wavefronts")
+        times = predicted(moved, case.flops)
+        print(
+            f"{case.family + ' ' + case.label:56}{number(moved / case.least):>7}{number(sectors):>9}"
+            f"{number(banks):>7}{len(launches):>7}"
+            + "".join(f"{t:>9.2f}" for t in times.values())
+            + "   "
+            + ", ".join(faults)
+        )
+        row = {
+            "family": case.family,
+            "case": case.label,
+            "moved": moved,
+            "least": case.least,
+            "flops": case.flops,
+        }
+        rows.append({**row, "predicted_us": times, "misses": faults, "launches": launches})
+        for launch in launches if options.static else []:
+            print_static(launch, table)
+    return rows, missed
+
+
+def print_static(launch, table):
+    kernel = table.get(plain(launch["kernel"]))
+    name = re.sub(r"tidu::(cuda::)?", "", launch["kernel"])
+    if kernel is None:
+        print(f"    {name[:100]}: not in nvcc's report")
+        return
+    threads = math.prod(launch["block"])
+    filled = [
+        f"{arch} {occupancy(arch, threads, kernel['registers'], launch['shared_bytes']):.0%}"
+        for arch in MULTIPROCESSORS
+    ]
+    print(
+        f"    {name[:100]}: {threads} threads, {kernel['registers']} registers, "
+        f"{launch['shared_bytes']} bytes shared, {kernel['spills']} spilled, occupancy {' '.join(filled)}"
+    )
+
+
+def training_step(td):
+    """Every launch of a step of 784-128-10 at batch 128."""
+    batch, pixels, hidden, classes = 128, 784, 128, 10
+    x = td.random.normal(td.random.key(0), (batch, pixels)).to("cuda")
+    labels = td.random.randint(td.random.key(1), (batch,), 0, classes).to("cuda")
+    model = td.nn.Sequential(td.nn.Linear(pixels, hidden), td.nn.Sigmoid(), td.nn.Linear(hidden, classes)).to(
+        "cuda"
+    )
+    optimizer = td.optim.SGD(model.parameters(), lr=0.1)
+
+    def step():
+        loss = td.nn.functional.cross_entropy(model(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    step()
+    with td.cuda.traffic() as launches:
+        step()
+    print(f"\nA training step, {pixels}-{hidden}-{classes} at batch {batch}: {len(launches)} launches")
+    # A product is known by the sizes of what it reads and writes.
+    products = [
+        (batch, hidden, pixels),
+        (batch, classes, hidden),
+        (hidden, pixels, batch),
+        (classes, hidden, batch),
+    ]
+    products.append((batch, hidden, classes))
+    for launch in launches:
+        flops = 0
+        if re.search("matmul|gemm|product", launch["kernel"]):
+            read, written = launch["bytes_read"] / 4, launch["bytes_written"] / 4
+            m, n, k = min(
+                products, key=lambda p: abs(p[2] * (p[0] + p[1]) - read) + abs(p[0] * p[1] - written)
+            )
+            flops = 2 * m * n * k
+        grid, block = (",".join(map(str, launch[part])) for part in ("grid", "block"))
+        name = re.sub(r"tidu::(cuda::)?", "", launch["kernel"])[:64]
+        moved = launch["bytes_read"] + launch["bytes_written"]
+        print(f"  {name:64} <{grid}> x <{block}>: {moved} bytes, {flops} flops")
+    times = predicted(moved_bytes(launches), 0)
+    print(
+        "  all together: "
+        + f"{moved_bytes(launches)} bytes, PREDICTED at peak bandwidth, launches not counted: ",
+        end="",
+    )
+    print(", ".join(f"{gpu} {time:.1f} us" for gpu, time in times.items()))
+    return launches
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="fail where a kernel misses its target")
+    parser.add_argument("--only", help="only the cases whose family and label contain this")
+    parser.add_argument("--static", action="store_true", help="also what nvcc says of the kernels")
+    parser.add_argument("--arch", default="sm_80", help="the architecture of --static")
+    parser.add_argument("--json", help="also write everything to this file")
+    options = parser.parse_args()
+
+    import tidu as td
+
+    td.cuda.emulate(checked=True)
+    rows, missed = report(td, options)
+    step = []
+    if not options.only:
+        try:
+            step = training_step(td)
+        except td.DeviceError as error:
+            print(f"no training step: {error}")
+            missed += 1
+    if options.json:
+        Path(options.json).write_text(json.dumps({"cases": rows, "training_step": step}))
+    print(f"\n{missed} of {len(rows)} cases miss a target")
+    return bool(options.check and missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

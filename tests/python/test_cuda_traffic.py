@@ -1,0 +1,95 @@
+"""What the checked emulation counts and finds, from Python, and the report made of it."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("kernel_report", ROOT / "bench/kernel_report.py")
+kernel_report = importlib.util.module_from_spec(spec)
+sys.modules["kernel_report"] = kernel_report
+spec.loader.exec_module(kernel_report)
+
+pytestmark = pytest.mark.cpu_only("starts the checked emulation in processes of its own")
+
+
+def run(*arguments, emulation="checked"):
+    """The output of Python in a process whose device cuda is the checked emulation."""
+    probe = "import tidu as td; td.ones((1,), device='cuda')"
+    environment = os.environ | {"TIDU_CUDA": emulation}
+    if subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True).returncode != 0:
+        pytest.skip(f"the {emulation} emulation is not built")
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_traffic_of_a_sum_of_arrays():
+    done = run(
+        "-c",
+        "import tidu as td\n"
+        "x = td.ones((4096,), device='cuda')\n"
+        "with td.cuda.traffic() as launches:\n"
+        "    assert launches == []\n"
+        "    y = x + x\n"
+        "y + y\n"
+        "launch, = launches\n"
+        "assert launch['bytes_read'] == launch['bytes_written'] == 4 * 4096, launch\n"
+        "assert launch['load']['sectors'] == launch['load']['least_sectors'] == 2 * 512, launch\n"
+        "assert launch['store']['requests'] == 32, launch\n"
+        "assert all(site['line'].startswith('kernels/cuda/') for site in launch['sites']), launch\n",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_traffic_needs_the_checked_emulation():
+    done = run("-c", "import tidu as td\nwith td.cuda.traffic(): pass", emulation="emulated")
+    assert done.returncode == 1
+    assert "[cuda.traffic]" in done.stderr and "emulate(checked=True)" in done.stderr
+
+
+def test_uninitialised_memory_is_an_error():
+    done = run("-c", "import tidu as td\n(td.empty((64,), device='cuda') + 1).cpu()")
+    assert done.returncode == 1
+    assert "that nothing has written" in done.stderr and "kernels/cuda/" in done.stderr
+
+
+def test_report():
+    done = run(ROOT / "bench/kernel_report.py", "--check", "--only", "copy contiguous")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 of 1 cases miss a target" in done.stdout
+
+
+# Computed by cuda_occupancy.h.
+@pytest.mark.parametrize(
+    ("arch", "threads", "registers", "shared", "blocks"),
+    [
+        ("sm_80", 256, 32, 0, 8),
+        ("sm_80", 256, 64, 0, 4),
+        ("sm_80", 128, 40, 4224, 12),
+        ("sm_80", 1024, 33, 0, 1),
+        ("sm_90", 256, 128, 33000, 2),
+        ("sm_90", 128, 96, 49152, 4),
+        ("sm_100", 32, 16, 0, 32),
+        ("sm_80", 96, 255, 16384, 2),
+    ],
+)
+def test_occupancy(arch, threads, registers, shared, blocks):
+    found = kernel_report.occupancy(arch, threads, registers, shared)
+    assert found == blocks * -(-threads // 32) / 64
+
+
+def test_names_of_kernels_meet():
+    for compiler, demangler in [
+        ("tidu::cuda::copy<float, 4>", "tidu::cuda::copy<float, 4>"),
+        (
+            "tidu::cuda::{anonymous}::map<tidu::float16, 8, unsigned int>",
+            "tidu::cuda::(anonymous namespace)::map<tidu::float16, 8, unsigned int>",
+        ),
+        ("k<4, true, tidu::DType::float32>", "k<(int)4, true, tidu::DType::float32>"),
+    ]:
+        assert kernel_report.plain(compiler) == kernel_report.plain(demangler)
