@@ -135,16 +135,13 @@ const char* name_of(Collective what) {
   return kNames[static_cast<int>(what)];
 }
 
-[[noreturn]] void fail_here(const std::string& what, const Where& where) {
-  abandon(cudaErrorLaunchFailure, what, &where);
-}
-
 unsigned current() { return running.thread; }
 
 // A thread that spins through barriers or exchanges ends here when the watchdog says so.
 void stop_if_wanted(const Where& where) {
   if (stop_at.load(std::memory_order_relaxed) != progress.load(std::memory_order_relaxed)) return;
-  abandon(cudaErrorLaunchTimeout, kNoProgress, &where);
+  note(cudaErrorLaunchTimeout, kNoProgress, &where);
+  leave();
 }
 
 void make_current(unsigned number) {
@@ -177,7 +174,7 @@ bool start_another() {
   return !any_ready() || (chosen.order == Schedule::random && random_below(2) == 0);
 }
 
-[[noreturn]] void deadlock() {
+void note_deadlock() {
   std::string what = "no thread can go on:";
   unsigned listed = 0;
   std::vector<std::pair<std::string, unsigned>> waits;
@@ -196,7 +193,12 @@ bool start_another() {
     if (++listed > 4) break;
     what += "\n  " + std::to_string(count) + " wait in " + wait;
   }
-  fail_here(what, block.thread[current()].where);
+  note(cudaErrorLaunchFailure, what, &block.thread[current()].where);
+}
+
+[[noreturn]] void deadlock() {
+  note_deadlock();
+  leave();
 }
 
 void run_threads();
@@ -284,10 +286,11 @@ void complete_exchange(unsigned number_of_warp, unsigned index) {
       const unsigned source = warp.source[lane];
       if ((lanes >> source & 1) == 0) {
         make_current(number_of_warp * kLanes + lane);
-        fail_here(
-            "__shfl_sync reads lane " + std::to_string(source) +
-                (warp.ended >> source & 1 ? ", which has returned" : ", which does not exist in this block"),
-            threads[lane].where);
+        note(cudaErrorLaunchFailure,
+             "__shfl_sync reads lane " + std::to_string(source) +
+                 (warp.ended >> source & 1 ? ", which has returned" : ", which does not exist in this block"),
+             &threads[lane].where);
+        leave();
       }
       result = warp.value[source];
     } else if (group.what == Collective::match) {
@@ -356,7 +359,7 @@ void run_threads() {
 char* place_shared(const char* name, size_t bytes) {
   char* const base = shared_arena + shared_used;
   shared_used += (bytes + kBankRow - 1) / kBankRow * kBankRow + kBankRow;
-  if (shared_used > kSharedArena) abandon(cudaErrorInvalidValue, "shared memory exceeds 1 MiB", nullptr);
+  if (shared_used > kSharedArena) fail("shared memory exceeds 1 MiB");
 #ifdef __SANITIZE_ADDRESS__
   __asan_unpoison_memory_region(base, bytes);
 #endif
@@ -475,29 +478,39 @@ cudaError_t execute(const Launch& launch) {
   return failure;
 }
 
-void abandon(cudaError_t error, const std::string& what, const Where* where) {
+void note(cudaError_t error, const std::string& what, const Where* where) {
   if (running.launch == nullptr) {
     std::fprintf(stderr, "tidu simt: %s\n", what.c_str());
     std::abort();
   }
-  {
-    const Launch& launch = *running.launch;
-    std::string text = what;
-    if (where) text += "\n  at " + place(*where);
-    text += "\n  in " + readable_name(launch.kernel) + ", block " + triple(block_index) + " of " +
-            triple(launch.grid) + ", thread " + triple(thread_index) + " of " + triple(launch.block) +
-            "\n  launched at " + place(launch.where);
-    report(text);
-  }
+  const Launch& launch = *running.launch;
+  std::string text = what;
+  if (where) text += "\n  at " + place(*where);
+  text += "\n  in " + readable_name(launch.kernel) + ", block " + triple(block_index) + " of " +
+          triple(launch.grid) + ", thread " + triple(thread_index) + " of " + triple(launch.block) +
+          "\n  launched at " + place(launch.where);
+  report(text);
   failure = error;
+}
+
+void leave() {
   switch_fibre(nullptr, scheduler_state, nullptr);
   __builtin_unreachable();
 }
 
-void fail(const char* what, const Where* where) { abandon(cudaErrorLaunchFailure, what, where); }
+void abandon(cudaError_t error, const std::string& what, const Where* where) {
+  note(error, what, where);
+  leave();
+}
+
+void fail(const char* what, const Where* where) {
+  note(cudaErrorLaunchFailure, what, where);
+  leave();
+}
 
 void fail_at(const char* file, unsigned line, const char* what) {
-  abandon(cudaErrorLaunchFailure, std::string(what) + "\n  at " + file + ":" + std::to_string(line), nullptr);
+  note(cudaErrorLaunchFailure, std::string(what) + "\n  at " + file + ":" + std::to_string(line), nullptr);
+  leave();
 }
 
 void report(const std::string& text) { text_of_failure = text; }
@@ -540,10 +553,12 @@ int barrier(Vote vote, bool predicate, Where where) {
     barrier.where = where;
     barrier.yes = 0;
   } else if (!same_place(barrier.where, where) || barrier.vote != vote) {
-    fail_here("divergent barrier: thread " + triple(block.thread[barrier.first].index) +
-                  " of the block waits at " + place(barrier.where) +
-                  ", this one has come to another __syncthreads",
-              where);
+    note(cudaErrorLaunchFailure,
+         "divergent barrier: thread " + triple(block.thread[barrier.first].index) +
+             " of the block waits at " + place(barrier.where) +
+             ", this one has come to another __syncthreads",
+         &where);
+    leave();
   }
   barrier.yes += predicate;
   Thread& self = block.thread[current()];
@@ -563,14 +578,18 @@ uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source
   Warp& warp = block.warp[number_of_warp];
   Thread& self = block.thread[number];
   if ((mask >> lane & 1) == 0) {
-    fail_here("lane " + std::to_string(lane) + " is not in the mask " + hexadecimal(mask) +
-                  " that it passes to " + name_of(what),
-              where);
+    note(cudaErrorLaunchFailure,
+         "lane " + std::to_string(lane) + " is not in the mask " + hexadecimal(mask) + " that it passes to " +
+             name_of(what),
+         &where);
+    leave();
   }
   if (what == Collective::shuffle && (mask >> source & 1) == 0) {
-    fail_here("__shfl_sync reads lane " + std::to_string(source) + ", which is not in the mask " +
-                  hexadecimal(mask),
-              where);
+    note(cudaErrorLaunchFailure,
+         "__shfl_sync reads lane " + std::to_string(source) + ", which is not in the mask " +
+             hexadecimal(mask),
+         &where);
+    leave();
   }
   unsigned index = 0;
   while (index < warp.groups && warp.group[index].mask != mask) {
@@ -578,11 +597,13 @@ uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source
     // Lanes may still have another meeting before this one, unless each waits for the other.
     if ((other.arrived & mask) != 0 && (other.mask >> lane & 1) != 0) {
       const unsigned waiting = static_cast<unsigned>(std::countr_zero(other.arrived & mask));
-      fail_here("masks disagree: lane " + std::to_string(waiting) + " waits in " + name_of(other.what) +
-                    " with the mask " + hexadecimal(other.mask) + " at " +
-                    place(block.thread[number_of_warp * kLanes + waiting].where) + ", lane " +
-                    std::to_string(lane) + " comes with " + hexadecimal(mask),
-                where);
+      note(cudaErrorLaunchFailure,
+           "masks disagree: lane " + std::to_string(waiting) + " waits in " + name_of(other.what) +
+               " with the mask " + hexadecimal(other.mask) + " at " +
+               place(block.thread[number_of_warp * kLanes + waiting].where) + ", lane " +
+               std::to_string(lane) + " comes with " + hexadecimal(mask),
+           &where);
+      leave();
     }
   }
   Group& group = warp.group[index];
@@ -591,11 +612,12 @@ uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source
     group = {mask, 0, what};
   } else if (group.what != what) {
     const unsigned waiting = static_cast<unsigned>(std::countr_zero(group.arrived));
-    fail_here("lanes of one mask diverge: lane " + std::to_string(waiting) + " waits in " +
-                  name_of(group.what) + " at " +
-                  place(block.thread[number_of_warp * kLanes + waiting].where) + ", lane " +
-                  std::to_string(lane) + " has come to " + name_of(what),
-              where);
+    note(cudaErrorLaunchFailure,
+         "lanes of one mask diverge: lane " + std::to_string(waiting) + " waits in " + name_of(group.what) +
+             " at " + place(block.thread[number_of_warp * kLanes + waiting].where) + ", lane " +
+             std::to_string(lane) + " has come to " + name_of(what),
+         &where);
+    leave();
   }
   group.arrived |= 1u << lane;
   warp.value[lane] = value;
@@ -618,11 +640,12 @@ void fence() {
 void* declare_shared(const char* name, size_t bytes) {
   static_shared += bytes;
   if (static_shared > kStaticShared || static_shared + running.launch->shared_bytes > kSharedLimit) {
-    abandon(cudaErrorInvalidValue,
-            "too much shared memory with `" + std::string(name) + "`: " + std::to_string(static_shared) +
-                " bytes of variables (at most 49152), and with the launch's " +
-                std::to_string(running.launch->shared_bytes) + " at most " + std::to_string(kSharedLimit),
-            nullptr);
+    note(cudaErrorInvalidValue,
+         "too much shared memory with `" + std::string(name) + "`: " + std::to_string(static_shared) +
+             " bytes of variables (at most 49152), and with the launch's " +
+             std::to_string(running.launch->shared_bytes) + " at most " + std::to_string(kSharedLimit),
+         nullptr);
+    leave();
   }
   return place_shared(name, bytes);
 }

@@ -13,7 +13,12 @@ namespace tidu::simt {
 // cudaSuccess, or the error with which the kernel ended; its text is in last_report().
 cudaError_t execute(const Launch& launch);
 
-// Ends the running kernel with this error and a text to which kernel, block and thread are added.
+// Keeps an error of the running kernel and a text, to which its name, block and thread are added; the caller
+// then leaves. Two steps, as the frames of the kernel are left without unwinding, and texts being put
+// together with them.
+void note(cudaError_t error, const std::string& what, const std::source_location* where);
+[[noreturn]] void leave();
+// Both, for a text that nobody has to free.
 [[noreturn]] void abandon(cudaError_t error, const std::string& what, const std::source_location* where);
 
 // Keeps a text for last_report(): what was wrong with a runtime call.

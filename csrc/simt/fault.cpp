@@ -46,13 +46,17 @@ std::string hexadecimal(const void* p) {
 
 // Runs on an own stack, as the thread's may be what overflowed.
 [[noreturn]] void leave_kernel() {
-  if (caught_signal == kStop) abandon(cudaErrorLaunchTimeout, kNoProgress, nullptr);
-  if (caught_signal == SIGFPE) abandon(cudaErrorLaunchFailure, "integer division by zero", nullptr);
-  if (in_stack_guard(caught_address)) {
-    abandon(cudaErrorLaunchFailure, "stack overflow: a thread's local memory exceeds 64 KiB", nullptr);
+  if (caught_signal == kStop) {
+    note(cudaErrorLaunchTimeout, kNoProgress, nullptr);
+  } else if (caught_signal == SIGFPE) {
+    note(cudaErrorLaunchFailure, "integer division by zero", nullptr);
+  } else if (in_stack_guard(caught_address)) {
+    note(cudaErrorLaunchFailure, "stack overflow: a thread's local memory exceeds 64 KiB", nullptr);
+  } else {
+    note(cudaErrorIllegalAddress,
+         "illegal memory access at " + hexadecimal(caught_address) + describe(caught_address), nullptr);
   }
-  abandon(cudaErrorIllegalAddress,
-          "illegal memory access at " + hexadecimal(caught_address) + describe(caught_address), nullptr);
+  leave();
 }
 
 void handler(int signal, siginfo_t* info, void* context) {
