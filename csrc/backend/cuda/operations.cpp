@@ -10,6 +10,7 @@ void register_all_operations() {
   register_indexing_operations();
   register_random_operations();
   register_update_operations();
+  register_reduce_operations();
 }
 
 }  // namespace tidu::cuda

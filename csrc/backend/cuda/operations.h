@@ -11,5 +11,6 @@ void register_creation_operations();
 void register_indexing_operations();
 void register_random_operations();
 void register_update_operations();
+void register_reduce_operations();
 
 }  // namespace tidu::cuda
