@@ -11,6 +11,7 @@ void register_all_operations() {
   register_random_operations();
   register_update_operations();
   register_reduce_operations();
+  register_softmax_operations();
 }
 
 }  // namespace tidu::cuda

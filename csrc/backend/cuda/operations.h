@@ -12,5 +12,6 @@ void register_indexing_operations();
 void register_random_operations();
 void register_update_operations();
 void register_reduce_operations();
+void register_softmax_operations();
 
 }  // namespace tidu::cuda

@@ -1,0 +1,78 @@
+// Softmax, log-softmax and cross-entropy.
+#include "kernels/cuda/softmax.h"
+
+#include "backend/cuda/context.h"
+#include "backend/cuda/operations.h"
+#include "ops/shape.h"
+#include "ops/softmax.h"
+
+namespace tidu::cuda {
+namespace {
+
+// The items of `shape` in order, with their strides in two tensors.
+Walk walk_of(const Shape& shape, const Strides& in, const Strides& out) {
+  Walk walk;
+  for (int i = 0; i < shape.size(); ++i) walk.push_back(shape[i], in[i], out[i]);
+  return walk;
+}
+
+Dims without(Dims dims, int axis) {
+  dims.erase(axis);
+  return dims;
+}
+
+Softmax rows_of(const Call& call, int axis, Context& context) {
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
+  if (!is_floating(x.dtype()))
+    fail<DTypeError>("[", call.primitive.name, "] is of floating-point numbers, not ", describe(x));
+  // A loss has no axis of its own in the output.
+  const bool elements = y.ndim() == x.ndim();
+  Softmax rows{.x = x.raw_data(), .y = y.raw_data()};
+  rows.kept = walk_of(without(x.shape(), axis), without(x.strides(), axis),
+                      elements ? without(y.strides(), axis) : y.strides());
+  rows.n = x.size(axis);
+  rows.x_stride = x.strides()[axis];
+  rows.y_stride = elements ? y.strides()[axis] : 1;
+  if (rows.kept.size() == 0 || rows.n == 0) return rows;
+  if (const int64_t bytes = rows.workspace_bytes(x.dtype()); bytes > 0)
+    rows.workspace = context.workspace<char>(static_cast<size_t>(bytes));
+  return rows;
+}
+
+template <cudaError_t (*function)(cudaStream_t, DType, const Softmax&)>
+cudaError_t along_axis(const Call& call, Context& context) {
+  return function(context.stream(), call.inputs[0].dtype(),
+                  rows_of(call, call.attrs.as<AxisAttrs>().axis, context));
+}
+
+template <cudaError_t (*function)(cudaStream_t, DType, const Softmax&, const Labels&)>
+cudaError_t against_labels(const Call& call, Context& context) {
+  const Tensor &logits = call.inputs[0], &labels = call.inputs[1];
+  if (logits.size(-1) == 0 && labels.numel() > 0)
+    fail<IndexError>("[", call.primitive.name, "] no label is one of 0 classes: ", describe(logits), ", ",
+                     describe(labels));
+  const Softmax rows = rows_of(call, logits.ndim() - 1, context);
+  Labels classes{.label = labels.data<int64_t>(),
+                 .label_walk = walk_of(labels.shape(), labels.strides(), Strides(labels.ndim(), 0)),
+                 .fault = context.fault_record()};
+  if (call.inputs.size() > 2) {
+    const Tensor& factor = call.inputs[2];
+    if (factor.dtype() != logits.dtype())
+      fail<DTypeError>("[", call.primitive.name, "] factors ", describe(factor), " must have the dtype of ",
+                       describe(logits));
+    classes.factor = factor.raw_data();
+    classes.factor_walk = walk_of(factor.shape(), factor.strides(), Strides(factor.ndim(), 0));
+  }
+  return function(context.stream(), logits.dtype(), rows, classes);
+}
+
+}  // namespace
+
+void register_softmax_operations() {
+  set_operation<along_axis<softmax>>(primitives::softmax);
+  set_operation<along_axis<log_softmax>>(primitives::log_softmax);
+  set_operation<against_labels<cross_entropy>>(primitives::softmax_cross_entropy);
+  set_operation<against_labels<cross_entropy_grad>>(primitives::softmax_cross_entropy_grad);
+}
+
+}  // namespace tidu::cuda

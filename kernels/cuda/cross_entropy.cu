@@ -1,0 +1,59 @@
+// Cross-entropy of a softmax and its gradient.
+#include "kernels/cuda/fault.cuh"
+#include "kernels/cuda/softmax.cuh"
+
+namespace tidu::cuda {
+namespace {
+
+// The class of a row, or -1 where it is none.
+__device__ int64_t checked_label(const SoftmaxPass& pass, int64_t row, bool report) {
+  const int64_t label = pass.labels.label[pass.labels.label_walk.at(row).in];
+  if (label >= 0 && label < pass.rows.n) return label;
+  if (report) report_fault(pass.labels.fault, row, label, pass.rows.n);
+  return -1;
+}
+
+template <class T> struct Loss {
+  using Real = Accumulator<T>;
+  static constexpr bool exponential = false, loss = true;
+  int64_t label;
+  Real largest, log_sum;
+
+  __device__ Loss(const SoftmaxPass& pass, int64_t row, bool first)
+      : label(checked_label(pass, row, first)) {}
+  __device__ void prepare(Real row_largest, Real sum) {
+    largest = row_largest;
+    log_sum = scalar::log(sum);
+  }
+  __device__ T value(Real x, int64_t) const { return static_cast<T>(log_sum - (x - largest)); }
+};
+
+template <class T> struct LossGradient {
+  using Real = Accumulator<T>;
+  static constexpr bool exponential = true, loss = false;
+  int64_t label;
+  Real factor, scale;
+
+  __device__ LossGradient(const SoftmaxPass& pass, int64_t row, bool first)
+      : label(checked_label(pass, row, first)),
+        factor(static_cast<const T*>(pass.labels.factor)[pass.labels.factor_walk.at(row).in]) {}
+  __device__ void prepare(Real largest, Real sum) {
+    scale = factor / (scalar::isfinite(largest) ? sum : kNaN<Real>);
+  }
+  __device__ T value(Real e, int64_t i) const {
+    const Real p = e * scale;
+    return static_cast<T>(i == label ? p - factor : p);
+  }
+};
+
+}  // namespace
+
+cudaError_t cross_entropy(cudaStream_t stream, DType dtype, const Softmax& rows, const Labels& labels) {
+  return softmax_with<Loss>(stream, dtype, rows, labels);
+}
+
+cudaError_t cross_entropy_grad(cudaStream_t stream, DType dtype, const Softmax& rows, const Labels& labels) {
+  return softmax_with<LossGradient>(stream, dtype, rows, labels);
+}
+
+}  // namespace tidu::cuda

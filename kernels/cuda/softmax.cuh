@@ -1,0 +1,208 @@
+// The kernels of softmax and its relatives, for a job that says what is made of a row:
+//
+//   template <class T> struct Job {
+//     static constexpr bool exponential;   whether it wants exp(x - largest) or x
+//     static constexpr bool loss;          whether it writes one number a row, at one element, or all
+//     elements Job(const SoftmaxPass& pass, int64_t row, bool first);    one thread of a row is the first
+//     void prepare(Real largest, Real sum);
+//     T value(Real x, int64_t i) const;    the loss only of element `label`
+//   };
+#pragma once
+
+#include "kernels/cuda/logsumexp.cuh"
+#include "kernels/cuda/softmax.h"
+
+namespace tidu::cuda {
+
+struct SoftmaxPass {
+  Softmax rows;
+  Labels labels;
+  int64_t count;  // of rows
+  int threads;    // of a group that holds a row
+};
+
+template <class A> struct Largest {
+  TIDU_HD static A combine(A a, A b) { return a > b ? a : b; }
+};
+template <class A> struct Total {
+  TIDU_HD static A combine(A a, A b) { return a + b; }
+};
+
+template <class T> inline constexpr T kNaN = std::numeric_limits<T>::quiet_NaN();
+
+// A group of threads, part of a warp or a block, holds one row in registers: each thread `held` elements.
+template <class T, template <class> class Job, int v, int held, bool block>
+__global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxTuning::kThreads)
+    softmax_rows(SoftmaxPass pass) {
+  using Real = Accumulator<T>;
+  TIDU_SHARED(largest_stage, WarpStage<Real>);
+  TIDU_SHARED(sum_stage, WarpStage<Real>);
+  constexpr int vectors = held / v;
+  const int threads = pass.threads, thread = static_cast<int>(threadIdx.x);
+  const int lane = block ? thread : thread & (threads - 1);
+  const int64_t row =
+      block ? blockIdx.x : int64_t{blockIdx.x} * (SoftmaxTuning::kThreads / threads) + thread / threads;
+  const bool active = row < pass.count;
+  const Walk::Place place = active ? pass.rows.kept.at(row) : Walk::Place{};
+  const int n = active ? static_cast<int>(pass.rows.n) : 0;
+  Job<T> job(pass, active ? row : 0, active && lane == 0);
+  const T* x = static_cast<const T*>(pass.rows.x) + place.in;
+  // What is beyond the row adds nothing to the sum, or to one that is not used: that of nothing but -inf.
+  constexpr Real nothing = -std::numeric_limits<Real>::infinity();
+  Real element[held], largest = nothing, of_label = nothing;
+#pragma unroll
+  for (int k = 0; k < vectors; ++k) {
+    const int i = (k * threads + lane) * v;
+    Vec<T, v> some;
+    const bool inside = i < n;
+    if (inside) some = load_vec<v>(x + (v > 1 ? i : i * pass.rows.x_stride));
+#pragma unroll
+    for (int j = 0; j < v; ++j) {
+      element[k * v + j] = inside ? static_cast<Real>(some[j]) : nothing;
+      largest = Largest<Real>::combine(element[k * v + j], largest);
+      if constexpr (Job<T>::loss) {
+        if (i + j == static_cast<int>(job.label)) of_label = element[k * v + j];
+      }
+    }
+  }
+  largest = block ? block_reduce<Largest<Real>>(largest, largest_stage)
+                  : warp_reduce<Largest<Real>>(largest, threads);
+  Real sum = 0;
+#pragma unroll
+  for (int k = 0; k < vectors; ++k) {
+    if (k * threads * v >= n) continue;
+#pragma unroll
+    for (int j = 0; j < v; ++j) {
+      const Real e = shifted_exp(element[k * v + j], largest);
+      if (Job<T>::exponential) element[k * v + j] = e;
+      sum += e;
+    }
+  }
+  sum = block ? block_reduce<Total<Real>>(sum, sum_stage) : warp_reduce<Total<Real>>(sum, threads);
+  if (!active) return;
+  job.prepare(largest, sum);
+  T* y = static_cast<T*>(pass.rows.y) + place.out;
+  if constexpr (Job<T>::loss) {
+    const int vector = static_cast<int>(job.label) / v;
+    if (job.label >= 0 && (vector & (threads - 1)) == lane) *y = job.value(of_label, job.label);
+  } else {
+#pragma unroll
+    for (int k = 0; k < vectors; ++k) {
+      const int i = (k * threads + lane) * v;
+      if (i >= n) continue;
+      Vec<T, v> some;
+#pragma unroll
+      for (int j = 0; j < v; ++j) some[j] = job.value(element[k * v + j], i + j);
+      store_vec<v>(y + i, some);
+    }
+  }
+}
+
+// Each thread makes v neighbours of y from what was found of their rows.
+template <class T, template <class> class Job, int v>
+__global__ void __launch_bounds__(SoftmaxTuning::kThreads) softmax_elements(SoftmaxPass pass) {
+  using Real = Accumulator<T>;
+  using State = typename LogSumExp<T>::State;
+  const int64_t at = (int64_t{blockIdx.x} * SoftmaxTuning::kThreads + threadIdx.x) * v;
+  if (at >= pass.count * pass.rows.n) return;
+  const int64_t inner = pass.rows.y_stride, frame = at / (pass.rows.n * inner);
+  const int64_t rest = at - frame * pass.rows.n * inner, i = rest / inner,
+                row = frame * inner + rest - i * inner;
+  const T* x = static_cast<const T*>(pass.rows.x) + pass.rows.kept.at(row).in + i * pass.rows.x_stride;
+  const State* states = static_cast<const State*>(pass.rows.workspace);
+  const Vec<T, v> from = load_vec<v>(x);
+  Vec<T, v> to;
+#pragma unroll
+  for (int j = 0; j < v; ++j) {
+    const int64_t here = inner == 1 ? row : row + j, index = inner == 1 ? i + j : i;
+    const State state = load_vec<1>(states + here)[0];
+    Job<T> job(pass, here, index == 0);
+    job.prepare(state.largest, state.sum);
+    const Real element = static_cast<Real>(from[j]);
+    to[j] = job.value(Job<T>::exponential ? shifted_exp(element, state.largest) : element, index);
+  }
+  store_vec<v>(static_cast<T*>(pass.rows.y) + at, to);
+}
+
+// The number of each row from what was found of it.
+template <class T, template <class> class Job>
+__global__ void __launch_bounds__(SoftmaxTuning::kThreads) row_losses(SoftmaxPass pass) {
+  using State = typename LogSumExp<T>::State;
+  const int64_t row = int64_t{blockIdx.x} * SoftmaxTuning::kThreads + threadIdx.x;
+  if (row >= pass.count) return;
+  const State state = load_vec<1>(static_cast<const State*>(pass.rows.workspace) + row)[0];
+  const Walk::Place place = pass.rows.kept.at(row);
+  Job<T> job(pass, row, true);
+  job.prepare(state.largest, state.sum);
+  const T* x = static_cast<const T*>(pass.rows.x) + place.in;
+  if (job.label >= 0) {
+    static_cast<T*>(pass.rows.y)[place.out] =
+        job.value(static_cast<Accumulator<T>>(x[job.label * pass.rows.x_stride]), job.label);
+  }
+}
+
+template <class T> bool vectorises(const Softmax& rows, int v, bool loss) {
+  const auto aligned = [v](const void* p) {
+    return reinterpret_cast<uintptr_t>(p) % (sizeof(T) * static_cast<size_t>(v)) == 0;
+  };
+  bool possible = v > 1 && aligned(rows.x) && (loss || aligned(rows.y));
+  if (rows.y_stride > 1) {
+    return possible && rows.y_stride % v == 0 && rows.x_stride % v == 0 && rows.kept.reads_together(v) &&
+           rows.kept.extent[rows.kept.rank - 1] % v == 0;
+  }
+  return possible && rows.n % v == 0 && rows.x_stride == 1 && rows.kept.reads_at_multiples(v);
+}
+
+template <class T, template <class> class Job, int v>
+[[nodiscard]] cudaError_t launch_rows(cudaStream_t stream, SoftmaxPass pass) {
+  using S = SoftmaxTuning;
+  constexpr int registers = sizeof(T) == 8 ? 2 : 1;
+  constexpr int few = S::kFew / registers, many = S::kMany / registers, most = S::kMost / registers;
+  const int64_t n = pass.rows.n;
+  pass.threads = 1;
+  if (n > kWarp * many) {
+    pass.threads = n <= S::kThreads * many ? S::kThreads : S::kLongThreads;
+    const unsigned blocks = static_cast<unsigned>(pass.count), threads = static_cast<unsigned>(pass.threads);
+    if constexpr (v > 1) {
+      if (n > S::kLongThreads * many)
+        return launch<softmax_rows<T, Job, v, most, true>>({blocks, threads, 0, stream}, pass);
+    }
+    return launch<softmax_rows<T, Job, v, many, true>>({blocks, threads, 0, stream}, pass);
+  }
+  while (pass.threads < kWarp && pass.threads * v < n) pass.threads *= 2;
+  const int64_t groups = S::kThreads / pass.threads;
+  const unsigned blocks = static_cast<unsigned>((pass.count + groups - 1) / groups);
+  return n <= kWarp * few
+             ? launch<softmax_rows<T, Job, v, few, false>>({blocks, S::kThreads, 0, stream}, pass)
+             : launch<softmax_rows<T, Job, v, many, false>>({blocks, S::kThreads, 0, stream}, pass);
+}
+
+template <class T, template <class> class Job, int v>
+[[nodiscard]] cudaError_t launch_elements(cudaStream_t stream, const SoftmaxPass& pass) {
+  constexpr int64_t each = int64_t{SoftmaxTuning::kThreads} * v;
+  const unsigned blocks = static_cast<unsigned>((pass.count * pass.rows.n + each - 1) / each);
+  return launch<softmax_elements<T, Job, v>>({blocks, SoftmaxTuning::kThreads, 0, stream}, pass);
+}
+
+template <template <class> class Job>
+[[nodiscard]] cudaError_t softmax_with(cudaStream_t stream, DType dtype, const Softmax& rows,
+                                       const Labels& labels) {
+  const SoftmaxPass pass = {rows, labels, rows.kept.size(), 0};
+  if (pass.count == 0 || rows.n == 0) return cudaSuccess;
+  return for_floats(dtype, [&]<class T>() {
+    constexpr int widest = kVec<T>;
+    const bool wide = vectorises<T>(rows, widest, Job<T>::loss);
+    if (rows.fits(dtype, wide ? SoftmaxTuning::kMost : SoftmaxTuning::kMany))
+      return wide ? launch_rows<T, Job, widest>(stream, pass) : launch_rows<T, Job, 1>(stream, pass);
+    const cudaError_t error = logsumexp_states(stream, dtype, rows.states());
+    if (error != cudaSuccess) return error;
+    if constexpr (Job<T>::loss) {
+      const unsigned blocks = static_cast<unsigned>((pass.count - 1) / SoftmaxTuning::kThreads + 1);
+      return launch<row_losses<T, Job>>({blocks, SoftmaxTuning::kThreads, 0, stream}, pass);
+    } else {
+      return wide ? launch_elements<T, Job, widest>(stream, pass) : launch_elements<T, Job, 1>(stream, pass);
+    }
+  });
+}
+
+}  // namespace tidu::cuda

@@ -1,0 +1,69 @@
+// Softmax, log-softmax and cross-entropy along one axis of tensors of any layout.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/fault.h"
+#include "kernels/cuda/reduce.h"
+
+namespace tidu::cuda {
+
+struct SoftmaxTuning {
+  // Threads of a block: of one that holds a long row, and of others.
+  static constexpr int kLongThreads = 512, kThreads = 256;
+  // 32-bit registers of a thread for elements, in rows short to long; the most only where they are moved
+  // several at a time, because the addresses of single ones take more registers.
+  static constexpr int kFew = 8, kMany = 32, kMost = 64;
+  // Elements of a row that a block can hold.
+  static constexpr int64_t capacity(DType dtype, int registers) {
+    return kLongThreads * registers / (dtype == DType::float64 ? 2 : 1);
+  }
+};
+
+// One row for each item of `kept`: its elements in x, and where it begins in y.
+struct Softmax {
+  const void* x = nullptr;
+  void* y = nullptr;
+  Walk kept = {};
+  int64_t n = 0, x_stride = 1, y_stride = 1;  // of the elements of a row
+  void* workspace = nullptr;                  // of workspace_bytes(dtype)
+
+  // Whether a row lies in a block's registers, so that x is read only once.
+  bool fits(DType dtype, int registers) const {
+    return n <= SoftmaxTuning::capacity(dtype, registers) && y_stride == 1;
+  }
+  // What finds the largest element and the sum of a row that does not fit.
+  Reduce states() const {
+    Reduce result{x, workspace, kept, {}, false, nullptr};
+    result.reduced.push_back(n, x_stride, 0);
+    result.columns =
+        kept.rank > 0 && kept.in[kept.rank - 1] != 0 && std::abs(kept.in[kept.rank - 1]) < std::abs(x_stride);
+    result.workspace = static_cast<char*>(workspace) + 16 * kept.size();
+    return result;
+  }
+  int64_t workspace_bytes(DType dtype) const {
+    return fits(dtype, SoftmaxTuning::kMany) ? 0 : 16 * kept.size() + states().workspace_bytes();
+  }
+};
+
+// The class of each row and where the factor of its gradient is; both are numbered as `kept` is.
+struct Labels {
+  const int64_t* label = nullptr;
+  Walk label_walk = {};
+  const void* factor = nullptr;
+  Walk factor_walk = {};
+  FaultRecord fault = {};
+};
+
+// As in SciPy: a row with NaN gives NaN, and so does softmax of one with inf or of nothing but -inf.
+[[nodiscard]] cudaError_t softmax(cudaStream_t stream, DType dtype, const Softmax& rows);
+[[nodiscard]] cudaError_t log_softmax(cudaStream_t stream, DType dtype, const Softmax& rows);
+
+// y: logsumexp(x) - x[label], one a row. A label that is no class is a fault.
+[[nodiscard]] cudaError_t cross_entropy(cudaStream_t stream, DType dtype, const Softmax& rows,
+                                        const Labels& labels);
+// y: (softmax(x) - one_hot(label)) * factor
+[[nodiscard]] cudaError_t cross_entropy_grad(cudaStream_t stream, DType dtype, const Softmax& rows,
+                                             const Labels& labels);
+
+}  // namespace tidu::cuda
