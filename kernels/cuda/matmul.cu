@@ -1,0 +1,83 @@
+// Which kernel a product runs on, and the way to it by dtype.
+#include "kernels/cuda/matmul.h"
+
+#include <algorithm>
+
+namespace tidu::cuda {
+
+// Defined in matmul_launch.cuh, instantiated in matmul_*.cu.
+template <class T>
+cudaError_t launch_product(cudaStream_t stream, const MatmulProblem& problem, const MatmulPlan& plan,
+                           void* workspace);
+
+namespace {
+
+bool is_float(DType dtype) { return dtype >= DType::float16; }
+bool is_wide(DType dtype) {
+  return dtype == DType::int64 || dtype == DType::uint64 || dtype == DType::float64;
+}
+
+// Blocks that keep a large GPU busy. A constant, because the bits of a split sum depend on it.
+constexpr int64_t kEnoughBlocks = 128;
+
+int64_t up(int64_t n, int64_t divisor) { return (n + divisor - 1) / divisor; }
+
+int64_t tiles(const MatmulProblem& p, int64_t rows, int64_t columns) {
+  return up(p.m, rows) * up(p.n, columns) * p.batches();
+}
+
+// Splits of k that fill `enough` units of work with at least `least` steps of k each.
+MatmulPlan split(MatmulKernel kernel, const MatmulProblem& p, int64_t units, int64_t enough, int64_t least) {
+  if (units >= enough || p.k < 2 * least) return {kernel};
+  const int64_t wanted = std::min(up(enough, units), p.k / least);
+  constexpr int64_t kStep = 8;  // splits begin at multiples of a tile's depth
+  const int64_t depth = up(up(p.k, wanted), kStep) * kStep;
+  return {kernel, static_cast<int>(up(p.k, depth))};
+}
+
+}  // namespace
+
+MatmulPlan plan_matmul(const MatmulProblem& p) {
+  if (p.m * p.n * p.batches() == 0) return {MatmulKernel::small};
+  const int64_t fewer = std::min(p.m, p.n), more = std::max(p.m, p.n);
+  if (fewer <= 4) {
+    const bool by_a = p.m >= p.n;
+    const bool rows = (by_a ? p.a.by_row : p.b.by_column) != 1 || more == 1;
+    return rows ? split(MatmulKernel::vector, p, more * p.batches(), 4 * kEnoughBlocks, 1024)
+                : split(MatmulKernel::vector, p, up(more, 32) * p.batches(), kEnoughBlocks, 256);
+  }
+  constexpr int64_t kLeast = 128;
+  if (is_float(p.dtype) && fewer <= 16) {
+    return split(MatmulKernel::narrow, p, up(more, 128) * p.batches(), kEnoughBlocks, kLeast);
+  }
+  if (p.dtype == DType::float32 && tiles(p, 128, 64) >= kEnoughBlocks) return {MatmulKernel::large};
+  if (is_float(p.dtype) && tiles(p, 64, 64) >= kEnoughBlocks) return {MatmulKernel::medium};
+  return split(MatmulKernel::small, p, tiles(p, 32, 32), kEnoughBlocks, kLeast);
+}
+
+size_t matmul_workspace(const MatmulProblem& p, const MatmulPlan& plan) {
+  if (plan.splits == 1) return 0;
+  return static_cast<size_t>(plan.splits * p.batches() * p.m * p.n) * (is_wide(p.dtype) ? 8 : 4);
+}
+
+cudaError_t matmul(cudaStream_t stream, const MatmulProblem& problem, const MatmulPlan& plan,
+                   void* workspace) {
+  switch (problem.dtype) {
+    case DType::bool_: return launch_product<bool>(stream, problem, plan, workspace);
+    case DType::int8:
+    case DType::uint8: return launch_product<uint8_t>(stream, problem, plan, workspace);
+    case DType::int16:
+    case DType::uint16: return launch_product<uint16_t>(stream, problem, plan, workspace);
+    case DType::int32:
+    case DType::uint32: return launch_product<uint32_t>(stream, problem, plan, workspace);
+    case DType::int64:
+    case DType::uint64: return launch_product<uint64_t>(stream, problem, plan, workspace);
+    case DType::float16: return launch_product<float16>(stream, problem, plan, workspace);
+    case DType::bfloat16: return launch_product<bfloat16>(stream, problem, plan, workspace);
+    case DType::float32: return launch_product<float>(stream, problem, plan, workspace);
+    case DType::float64: return launch_product<double>(stream, problem, plan, workspace);
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace tidu::cuda

@@ -1,0 +1,148 @@
+// What the kernels of a matrix product share: its arithmetic, its parameters, the way of a sum to memory.
+#pragma once
+
+#include "kernels/cuda/matmul.h"
+#include "kernels/cuda/portable.h"
+#include "kernels/scalar.h"
+
+namespace tidu::cuda {
+
+// Products and sums are of this type. Integers wrap, so that one unsigned type serves all that are no wider.
+template <class T> struct AccumulatorOf { using type = float; };
+template <> struct AccumulatorOf<double> { using type = double; };
+template <> struct AccumulatorOf<bool> { using type = uint32_t; };
+template <> struct AccumulatorOf<uint8_t> { using type = uint32_t; };
+template <> struct AccumulatorOf<uint16_t> { using type = uint32_t; };
+template <> struct AccumulatorOf<uint32_t> { using type = uint32_t; };
+template <> struct AccumulatorOf<uint64_t> { using type = uint64_t; };
+template <class T> using Accumulator = typename AccumulatorOf<T>::type;
+
+template <class T> inline constexpr bool is_floating_sum = scalar::is_float<Accumulator<T>>;
+
+// Sums that make a vector of 16 bytes.
+template <class T> inline constexpr int kGroup = kVec<Accumulator<T>>;
+
+template <class T>
+__device__ __forceinline__ Accumulator<T> multiply_add(Accumulator<T> a, Accumulator<T> b,
+                                                       Accumulator<T> sum) {
+  if constexpr (std::is_same_v<Accumulator<T>, float>) {
+    return ::fmaf(a, b, sum);
+  } else if constexpr (std::is_same_v<T, double>) {
+    return ::fma(a, b, sum);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return sum | (a & b);
+  } else {
+    return sum + a * b;
+  }
+}
+
+template <class T> __device__ __forceinline__ Accumulator<T> add_sums(Accumulator<T> a, Accumulator<T> b) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return a | b;
+  } else {
+    return a + b;
+  }
+}
+
+// --- Parameters, as the kernels see them: the product may be the transposed one.
+
+// Rows of a or columns of b are its lines; k runs along each.
+template <class T> struct Operand {
+  const T* data;
+  int64_t by_line, by_k;
+  int64_t by_batch[2];
+};
+
+template <class T> struct Product {
+  Operand<T> a, b;
+  T* out;
+  int64_t out_by_row, out_by_column;
+  Accumulator<T>* partial;  // the sums of each split, row-major, or null
+  const T* bias;
+  int64_t bias_by_row, bias_by_column;
+  int64_t m, n, k;
+  int64_t depth;  // of a split
+  unsigned splits, batches, inner_batches;
+  Activation activation;
+  bool vector_out;  // rows of out may be written kGroup elements at a time
+
+  __device__ const T* a_matrix(unsigned batch) const {
+    return a.data + batch / inner_batches * a.by_batch[0] + batch % inner_batches * a.by_batch[1];
+  }
+  __device__ const T* b_matrix(unsigned batch) const {
+    return b.data + batch / inner_batches * b.by_batch[0] + batch % inner_batches * b.by_batch[1];
+  }
+};
+
+// --- The way of sums to memory.
+
+template <int n, class S> __device__ __forceinline__ void activate(Activation activation, S (&x)[n]) {
+  const auto each = [&](auto f) {
+#pragma unroll
+    for (int i = 0; i < n; ++i) x[i] = f(x[i]);
+  };
+  switch (activation) {
+    case Activation::none: break;
+    case Activation::relu: each([](S v) { return scalar::relu(v); }); break;
+    case Activation::sigmoid: each([](S v) { return scalar::sigmoid(v); }); break;
+    case Activation::tanh: each([](S v) { return scalar::tanh(v); }); break;
+    case Activation::gelu: each([](S v) { return scalar::gelu(v); }); break;
+    case Activation::silu: each([](S v) { return scalar::silu(v); }); break;
+  }
+}
+
+// Writes the n finished sums of neighbouring columns.
+template <int n, class T>
+__device__ __forceinline__ void write_outputs(const Product<T>& p, unsigned batch, int64_t row,
+                                              int64_t column, Accumulator<T> (&sums)[n]) {
+  if constexpr (is_floating_sum<T>) {
+    if (p.bias) {
+#pragma unroll
+      for (int i = 0; i < n; ++i) {
+        if (column + i < p.n) {
+          sums[i] +=
+              static_cast<Accumulator<T>>(p.bias[row * p.bias_by_row + (column + i) * p.bias_by_column]);
+        }
+      }
+    }
+    activate(p.activation, sums);
+  }
+  T* const out = p.out + batch * (p.m * p.n) + row * p.out_by_row + column * p.out_by_column;
+  if (n > 1 && p.vector_out) {
+    if (column < p.n) {
+      Vec<T, n> whole;
+#pragma unroll
+      for (int i = 0; i < n; ++i) whole[i] = static_cast<T>(sums[i]);
+      store_vec(out, whole);
+    }
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < n; ++i) {
+    if (column + i < p.n) out[i * p.out_by_column] = static_cast<T>(sums[i]);
+  }
+}
+
+// Writes n sums of neighbouring columns: to the partial sums where k is split.
+template <int n, class T>
+__device__ __forceinline__ void write_sums(const Product<T>& p, unsigned batch, unsigned split, int64_t row,
+                                           int64_t column, Accumulator<T> (&sums)[n]) {
+  if (!p.partial) return write_outputs<n>(p, batch, row, column, sums);
+  Accumulator<T>* const out =
+      p.partial + ((static_cast<int64_t>(split) * p.batches + batch) * p.m + row) * p.n + column;
+  if (n > 1 && p.n % n == 0) {
+    if (column < p.n) {
+      Vec<Accumulator<T>, n> whole;
+#pragma unroll
+      for (int i = 0; i < n; ++i) whole[i] = sums[i];
+      store_vec(out, whole);
+    }
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < n; ++i) {
+    if (column + i < p.n) out[i] = sums[i];
+  }
+}
+
+}  // namespace tidu::cuda

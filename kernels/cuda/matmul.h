@@ -1,0 +1,54 @@
+// Matrix products on the device: tiles through shared memory, and kernels for matrices times few vectors.
+// Any strides, any dtype. Each sum has a fixed order, so equal calls give equal bits.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/types.h"
+
+namespace tidu::cuda {
+
+// Matrices of a batch with two axes: element (row, column) of matrix (i, j) lies
+// row * by_row + column * by_column + i * by_batch[0] + j * by_batch[1] elements from data.
+struct MatrixView {
+  const void* data;
+  int64_t by_row, by_column;
+  int64_t by_batch[2];
+};
+
+// What the product goes through on its way to memory.
+enum class Activation : uint8_t { none, relu, sigmoid, tanh, gelu, silu };
+
+// out = activation(a @ b + bias) for m x k and k x n matrices; out is contiguous.
+struct MatmulProblem {
+  DType dtype = DType::float32;
+  int64_t m = 0, n = 0, k = 0;
+  int64_t batch[2] = {1, 1};
+  MatrixView a = {}, b = {};
+  void* out = nullptr;
+  const void* bias = nullptr;  // n neighbours, floating dtypes alone
+  Activation activation = Activation::none;
+
+  int64_t batches() const { return batch[0] * batch[1]; }
+};
+
+// large is 128 x 64 (float32), medium 64 x 64, small 32 x 32, narrow 128 x 16; vector does without tiles for
+// at most four columns. narrow and vector see the transposed product where that has fewer columns.
+enum class MatmulKernel : uint8_t { large, medium, small, narrow, vector };
+
+struct MatmulPlan {
+  MatmulKernel kernel;
+  int splits = 1;  // of k; their sums are added in order by a second kernel
+};
+
+// By shape and dtype alone: the largest tile of which there are enough blocks, and splits of k where even the
+// smallest has too few.
+MatmulPlan plan_matmul(const MatmulProblem& problem);
+
+// Bytes of workspace that the plan needs.
+size_t matmul_workspace(const MatmulProblem& problem, const MatmulPlan& plan);
+
+[[nodiscard]] cudaError_t matmul(cudaStream_t stream, const MatmulProblem& problem, const MatmulPlan& plan,
+                                 void* workspace);
+
+}  // namespace tidu::cuda

@@ -1,0 +1,6 @@
+// Matrix products of bfloat16.
+#include "kernels/cuda/matmul_launch.cuh"
+
+template cudaError_t tidu::cuda::launch_product<tidu::bfloat16>(cudaStream_t,
+                                                                const tidu::cuda::MatmulProblem&,
+                                                                const tidu::cuda::MatmulPlan&, void*);

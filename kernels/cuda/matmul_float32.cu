@@ -1,0 +1,5 @@
+// Matrix products of float32.
+#include "kernels/cuda/matmul_launch.cuh"
+
+template cudaError_t tidu::cuda::launch_product<float>(cudaStream_t, const tidu::cuda::MatmulProblem&,
+                                                       const tidu::cuda::MatmulPlan&, void*);

@@ -1,0 +1,198 @@
+// A block computes one tile of the product. Strips of both operands go from global memory through registers
+// to one of two shared buffers while the sums are taken from the other.
+#pragma once
+
+#include "kernels/cuda/matmul.cuh"
+
+namespace tidu::cuda {
+
+// Threads that a multiprocessor holds at least, so that a thread may use 168 registers.
+inline constexpr int kResident = 384;
+
+// Steps of k between barriers. With lines of span + kGroup sums, 8 is the depth at which every access below
+// is free of bank conflicts: kGroup * 8 sums are one pass over the banks.
+inline constexpr int kDepth = 8;
+
+// A tile of m x n sums, shared out over warps_m x warps_n warps of lanes_m x lanes_n lanes.
+template <int tile_m, int tile_n, int warps_m_, int warps_n_, int lanes_m_, int lanes_n_> struct Tile {
+  static constexpr int m = tile_m, n = tile_n;
+  static constexpr int warps_m = warps_m_, warps_n = warps_n_, lanes_m = lanes_m_, lanes_n = lanes_n_;
+  static constexpr int threads = kWarp * warps_m * warps_n;
+  // Of one thread.
+  static constexpr int rows = m / (warps_m * lanes_m), columns = n / (warps_n * lanes_n);
+  static_assert(lanes_m * lanes_n == kWarp);
+};
+
+using LargeTile = Tile<128, 64, 4, 1, 4, 8>;
+using MediumTile = Tile<64, 64, 2, 2, 4, 8>;
+using SmallTile = Tile<32, 32, 2, 1, 4, 8>;
+using NarrowTile = Tile<128, 16, 4, 1, 8, 4>;
+
+// Two buffers of `span` lines of an operand, line beside line for each k.
+template <class S, int span> struct alignas(16) Panels { S at[2][kDepth][span + kVec<S>]; };
+
+// What a thread carries of kDepth elements of `span` lines. along_k: k runs along neighbours in memory. n:
+// neighbours moved in one access; where it is above 1, they are wholly inside the matrix or outside.
+template <class T, int span, int threads, bool along_k, int n> class Strip {
+  using S = Accumulator<T>;
+
+ public:
+  __device__ __forceinline__ void load(const T* data, const Operand<T>& operand, int lines, int ks) {
+    each_unit([&](int i, int line, int k) {
+      S* const to = staged_ + i * kUnit;
+      if constexpr (n > 1) {
+        Vec<T, n> whole = {};
+        if (line < lines && k < ks) {
+          whole = load_vec<n>(data + (along_k ? line * operand.by_line + k : k * operand.by_k + line));
+        }
+#pragma unroll
+        for (int j = 0; j < n; ++j) to[j] = static_cast<S>(whole[j]);
+      } else {
+#pragma unroll
+        for (int j = 0; j < kUnit; ++j) {
+          to[j] = line + j < lines && k < ks
+                      ? static_cast<S>(data[(line + j) * operand.by_line + k * operand.by_k])
+                      : S(0);
+        }
+      }
+    });
+  }
+
+  __device__ __forceinline__ void store(S (&buffer)[kDepth][span + kVec<S>]) const {
+    each_unit([&](int i, int line, int k) {
+      const S* const from = staged_ + i * kUnit;
+      if constexpr (along_k && n > 1) {
+#pragma unroll
+        for (int j = 0; j < n; ++j) buffer[k + j][line] = from[j];
+      } else {
+        Vec<S, kUnit> whole;
+#pragma unroll
+        for (int j = 0; j < kUnit; ++j) whole[j] = from[j];
+        store_vec(&buffer[k][line], whole);
+      }
+    });
+  }
+
+ private:
+  // One by one along k, a thread takes as many lines of one k as make a vector of shared memory.
+  static constexpr int kUnit = n > 1 ? n : along_k ? kGroup<T> : 1;
+  static constexpr int kUnits = span * kDepth / kUnit;
+  static constexpr int kPerThread = (kUnits + threads - 1) / threads;
+
+  // f(i, line, k) for each of this thread's units.
+  template <class F> __device__ static __forceinline__ void each_unit(F f) {
+#pragma unroll
+    for (int i = 0; i < kPerThread; ++i) {
+      const int unit = static_cast<int>(threadIdx.x) + i * threads;
+      if (kUnits % threads != 0 && unit >= kUnits) break;
+      if constexpr (!along_k) {
+        f(i, unit % (span / kUnit) * kUnit, unit / (span / kUnit));
+      } else if constexpr (n > 1) {
+        f(i, unit / (kDepth / n), unit % (kDepth / n) * n);
+      } else {
+        f(i, unit / kDepth * kUnit, unit % kDepth);
+      }
+    }
+  }
+
+  S staged_[kPerThread * kUnit];
+};
+
+template <class T, class Shape, bool a_along_k, bool b_along_k, int n>
+__global__ void __launch_bounds__(Shape::threads, kResident / Shape::threads)
+    multiply_tiles(const Product<T> p) {
+  using S = Accumulator<T>;
+  constexpr int kVector = kGroup<T>;
+  TIDU_SHARED(a_panels, Panels<S, Shape::m>);
+  TIDU_SHARED(b_panels, Panels<S, Shape::n>);
+
+  // Blocks that run together take tiles of a few rows, so that they share lines of both operands in the L2
+  // cache.
+  constexpr unsigned kTogether = 8;
+  const unsigned tiles_m = static_cast<unsigned>((p.m + Shape::m - 1) / Shape::m),
+                 tiles_n = static_cast<unsigned>((p.n + Shape::n - 1) / Shape::n);
+  const unsigned tile = blockIdx.x % (tiles_m * tiles_n), other = blockIdx.x / (tiles_m * tiles_n);
+  const unsigned split = other % p.splits, batch = other / p.splits;
+  const unsigned first = tile / (kTogether * tiles_n) * kTogether, within = tile % (kTogether * tiles_n),
+                 together = tiles_m - first < kTogether ? tiles_m - first : kTogether;
+  const int64_t row0 = static_cast<int64_t>(first + within % together) * Shape::m,
+                column0 = static_cast<int64_t>(within / together) * Shape::n;
+
+  const int64_t k0 = split * p.depth;
+  int ks = static_cast<int>(p.k - k0 < p.depth ? p.k - k0 : p.depth);
+  const int rows_left = static_cast<int>(p.m - row0 < Shape::m ? p.m - row0 : Shape::m),
+            columns_left = static_cast<int>(p.n - column0 < Shape::n ? p.n - column0 : Shape::n);
+  const T* a = p.a_matrix(batch) + row0 * p.a.by_line + k0 * p.a.by_k;
+  const T* b = p.b_matrix(batch) + column0 * p.b.by_line + k0 * p.b.by_k;
+
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int row = warp / Shape::warps_n * (Shape::m / Shape::warps_m) + lane / Shape::lanes_n * kVector,
+            column = warp % Shape::warps_n * (Shape::n / Shape::warps_n) + lane % Shape::lanes_n * kVector;
+  constexpr int kRowStep = Shape::lanes_m * kVector, kColumnStep = Shape::lanes_n * kVector;
+
+  Strip<T, Shape::m, Shape::threads, a_along_k, n> a_strip;
+  Strip<T, Shape::n, Shape::threads, b_along_k, n> b_strip;
+  a_strip.load(a, p.a, rows_left, ks);
+  b_strip.load(b, p.b, columns_left, ks);
+  a_strip.store(a_panels.at[0]);
+  b_strip.store(b_panels.at[0]);
+  __syncthreads();
+
+  S sums[Shape::rows][Shape::columns] = {};
+  for (int buffer = 0;; buffer ^= 1) {
+    const bool more = ks > kDepth;
+    if (more) {
+      a += kDepth * p.a.by_k;
+      b += kDepth * p.b.by_k;
+      ks -= kDepth;
+      a_strip.load(a, p.a, rows_left, ks);
+      b_strip.load(b, p.b, columns_left, ks);
+    }
+#pragma unroll
+    for (int k = 0; k < kDepth; ++k) {
+      Vec<S, kVector> x[Shape::rows / kVector], y[Shape::columns / kVector];
+#pragma unroll
+      for (int i = 0; i < Shape::rows / kVector; ++i) {
+        x[i] = load_vec<kVector>(&a_panels.at[buffer][k][row + i * kRowStep]);
+      }
+#pragma unroll
+      for (int j = 0; j < Shape::columns / kVector; ++j) {
+        y[j] = load_vec<kVector>(&b_panels.at[buffer][k][column + j * kColumnStep]);
+      }
+#pragma unroll
+      for (int i = 0; i < Shape::rows; ++i) {
+#pragma unroll
+        for (int j = 0; j < Shape::columns; ++j) {
+          sums[i][j] = multiply_add<T>(x[i / kVector][i % kVector], y[j / kVector][j % kVector], sums[i][j]);
+        }
+      }
+    }
+    if (!more) break;
+    a_strip.store(a_panels.at[buffer ^ 1]);
+    b_strip.store(b_panels.at[buffer ^ 1]);
+    __syncthreads();
+  }
+
+  // A rolled loop, because the activations are long; the row is picked by predicates, for an index that is
+  // not constant would put the sums into memory.
+#pragma unroll 1
+  for (int i = 0; i < Shape::rows; ++i) {
+    const int64_t at = row0 + row + i / kVector * kRowStep + i % kVector;
+    if (at >= p.m) continue;
+#pragma unroll
+    for (int j = 0; j < Shape::columns; j += kVector) {
+      S picked[kVector];
+#pragma unroll
+      for (int l = 0; l < kVector; ++l) {
+        picked[l] = sums[0][j + l];
+#pragma unroll
+        for (int candidate = 1; candidate < Shape::rows; ++candidate) {
+          if (candidate == i) picked[l] = sums[candidate][j + l];
+        }
+      }
+      write_sums<kVector>(p, batch, split, at, column0 + column + j / kVector * kColumnStep, picked);
+    }
+  }
+}
+
+}  // namespace tidu::cuda
