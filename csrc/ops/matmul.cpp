@@ -1,6 +1,9 @@
 // Matrix products.
 #include "ops/matmul.h"
 
+#include <atomic>
+#include <cstdlib>
+
 #include "core/bind.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
@@ -90,5 +93,35 @@ Tensor vecdot(const Tensor& a, const Tensor& b) {
   }
   return sum(a * b, Axes{-1});
 }
+
+namespace cuda {
+namespace {
+
+std::atomic<bool> tf32_allowed = false;
+
+std::atomic<MatmulLibrary>& library() {
+  static std::atomic<MatmulLibrary> chosen = [] {
+    const char* const name = std::getenv("TIDU_CUDA_MATMUL");
+    return name ? matmul_library_from_name(name) : MatmulLibrary::automatic;
+  }();
+  return chosen;
+}
+
+}  // namespace
+
+void set_allow_tf32(bool allow) { tf32_allowed = allow; }
+bool allow_tf32() { return tf32_allowed; }
+
+MatmulLibrary matmul_library_from_name(std::string_view name) {
+  if (name == "auto") return MatmulLibrary::automatic;
+  if (name == "cublas") return MatmulLibrary::cublas;
+  if (name == "tidu") return MatmulLibrary::tidu;
+  fail<ValueError>("[matmul] no implementation is called \"", name, "\": there are auto, cublas and tidu");
+}
+
+void set_matmul(MatmulLibrary chosen) { library() = chosen; }
+MatmulLibrary matmul_library() { return library(); }
+
+}  // namespace cuda
 
 }  // namespace tidu

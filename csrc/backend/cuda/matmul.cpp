@@ -1,0 +1,142 @@
+// matmul on the device: which implementation takes a product, and in what form.
+#include <algorithm>
+
+#include "backend/cuda/cublas.h"
+#include "backend/cuda/loops.h"
+#include "backend/cuda/operations.h"
+#include "kernels/cuda/matmul.h"
+#include "ops/matmul.h"
+
+namespace tidu::cuda {
+namespace {
+
+// The axes before the last two, with neighbours merged where both operands' strides allow it, so that one
+// pointer step serves: outermost first.
+struct Batch {
+  std::vector<int64_t> sizes, by_a, by_b;
+};
+
+Batch batch_of(const Tensor& a, const Tensor& b) {
+  Batch batch;
+  for (int i = 0; i < a.ndim() - 2; ++i) {
+    const int64_t size = a.size(i), by_a = a.strides()[i], by_b = b.strides()[i];
+    if (size == 1) continue;
+    if (!batch.sizes.empty() && batch.by_a.back() == by_a * size && batch.by_b.back() == by_b * size) {
+      batch.sizes.back() *= size;
+      batch.by_a.back() = by_a, batch.by_b.back() = by_b;
+    } else {
+      batch.sizes.push_back(size), batch.by_a.push_back(by_a), batch.by_b.push_back(by_b);
+    }
+  }
+  return batch;
+}
+
+// Makes the matrices row-major; those that a broadcast repeats are copied once.
+cudaError_t make_matrices_row_major(Tensor* x, cudaStream_t stream) {
+  Shape shape = x->shape();
+  for (int i = 0; i < x->ndim() - 2; ++i) {
+    if (x->strides()[i] == 0) shape[i] = 1;
+  }
+  Tensor copied = x->view(shape, x->strides(), x->impl().offset);
+  TIDU_TRY(make_row_major(&copied, stream));
+  Strides strides = copied.strides();
+  for (int i = 0; i < x->ndim() - 2; ++i) {
+    if (x->strides()[i] == 0) strides[i] = 0;
+  }
+  *x = copied.view(x->shape(), strides, copied.impl().offset);
+  return cudaSuccess;
+}
+
+// Whether one axis of the matrices has neighbours and the other rows that do not overlap.
+bool is_blas_layout(const Tensor& x) {
+  const int64_t rows = x.size(-2), columns = x.size(-1);
+  const int64_t by_row = x.strides()[x.ndim() - 2], by_column = x.strides()[x.ndim() - 1];
+  return (by_column == 1 && (by_row >= columns || rows == 1)) ||
+         (by_row == 1 && (by_column >= rows || columns == 1));
+}
+
+Gemm::Matrix blas_matrix(const Tensor& x, int64_t by_batch) {
+  const int64_t rows = x.size(-2), columns = x.size(-1);
+  const int64_t by_row = x.strides()[x.ndim() - 2], by_column = x.strides()[x.ndim() - 1];
+  const bool plain = by_column == 1 && (by_row >= columns || rows == 1);
+  const int64_t leading = plain ? (rows == 1 ? columns : by_row) : (columns == 1 ? rows : by_column);
+  return {x.raw_data(), !plain, std::max<int64_t>(leading, 1), by_batch};
+}
+
+// The rule: the library multiplies floats unless the product is so small that launching costs more than
+// multiplying, or has at most four rows or columns, where reading the matrix once is all. Integers it does
+// not know.
+bool prefers_cublas(const Tensor& a, const Tensor& out) {
+  if (!is_floating(out.dtype()) || a.size(-1) == 0) return false;
+  switch (matmul_library()) {
+    case MatmulLibrary::cublas: return true;
+    case MatmulLibrary::tidu: return false;
+    case MatmulLibrary::automatic: break;
+  }
+  constexpr int64_t kSmall = 1 << 21, kVector = 4;  // multiplications; columns
+  return std::min(out.size(-2), out.size(-1)) > kVector && out.numel() * a.size(-1) > kSmall;
+}
+
+cudaError_t multiply(const Call& call, Context& context) {
+  const Tensor& out = call.outputs[0];
+  if (out.numel() == 0) return cudaSuccess;
+  Tensor a = call.inputs[0], b = call.inputs[1];
+  const bool by_cublas = prefers_cublas(a, out);
+  if (by_cublas) {
+    if (!is_blas_layout(a)) TIDU_TRY(make_matrices_row_major(&a, context.stream()));
+    if (!is_blas_layout(b)) TIDU_TRY(make_matrices_row_major(&b, context.stream()));
+  }
+  Batch batch = batch_of(a, b);
+  if (batch.sizes.size() > 2) {
+    TIDU_TRY(make_row_major(&a, context.stream()));
+    TIDU_TRY(make_row_major(&b, context.stream()));
+    batch = batch_of(a, b);
+  }
+  while (batch.sizes.size() < 2) {
+    batch.sizes.insert(batch.sizes.begin(), 1);
+    batch.by_a.insert(batch.by_a.begin(), 0), batch.by_b.insert(batch.by_b.begin(), 0);
+  }
+  const int64_t m = out.size(-2), n = out.size(-1), k = a.size(-1);
+
+  if (by_cublas) {
+    Gemm gemm{
+        out.dtype(),   m, n, k, blas_matrix(a, batch.by_a[1]), blas_matrix(b, batch.by_b[1]), out.raw_data(),
+        batch.sizes[1]};
+    if (fits_cublas(gemm)) {
+      const auto bytes = static_cast<int64_t>(size_of(out.dtype()));
+      const auto at = [&](const void* p, int64_t offset) {
+        return static_cast<const char*>(p) + offset * bytes;
+      };
+      for (int64_t i = 0; i < batch.sizes[0]; ++i) {
+        Gemm one = gemm;
+        one.a.data = at(gemm.a.data, i * batch.by_a[0]);
+        one.b.data = at(gemm.b.data, i * batch.by_b[0]);
+        one.c = static_cast<char*>(gemm.c) + i * gemm.batches * m * n * bytes;
+        multiply_by_cublas(one, call, context);
+      }
+      return cudaSuccess;
+    }
+  }
+
+  const auto view = [](const Tensor& x, const std::vector<int64_t>& by_batch) {
+    return MatrixView{
+        x.raw_data(), x.strides()[x.ndim() - 2], x.strides()[x.ndim() - 1], {by_batch[0], by_batch[1]}};
+  };
+  const MatmulProblem problem{.dtype = out.dtype(),
+                              .m = m,
+                              .n = n,
+                              .k = k,
+                              .batch = {batch.sizes[0], batch.sizes[1]},
+                              .a = view(a, batch.by_a),
+                              .b = view(b, batch.by_b),
+                              .out = out.raw_data()};
+  const MatmulPlan plan = plan_matmul(problem);
+  const size_t bytes = matmul_workspace(problem, plan);
+  return matmul(context.stream(), problem, plan, bytes > 0 ? context.workspace<char>(bytes) : nullptr);
+}
+
+}  // namespace
+
+void register_matmul_operations() { set_operation<multiply>(primitives::matmul); }
+
+}  // namespace tidu::cuda

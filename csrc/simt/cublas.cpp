@@ -1,0 +1,261 @@
+// cuBLAS on the host: what the backend calls of it, carried to the BLAS of OpenBLAS, on one thread so that
+// the order of its sums is fixed.
+#include <cblas.h>
+#include <cublas_v2.h>
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "simt/library.h"
+
+namespace tidu::simt {
+namespace {
+
+Handles& handles() {
+  static Handles all;
+  return all;
+}
+
+cublasStatus_t refuse(const std::string& why, cublasStatus_t status = CUBLAS_STATUS_INVALID_VALUE) {
+  report("cuBLAS: " + why);
+  return status;
+}
+
+// An entry point that needs a handle: f(state) under the lock.
+template <class F> cublasStatus_t with(cublasHandle_t handle, F f) {
+  const std::lock_guard lock(runtime_lock());
+  LibraryState* const state = handles().find(handle);
+  if (!state) return refuse("not a handle, or one destroyed", CUBLAS_STATUS_NOT_INITIALIZED);
+  if (sticky_error() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
+  return f(*state);
+}
+
+struct Matrix {
+  const void* data;
+  bool transposed;
+  int rows, columns;  // in memory
+  int leading;
+  int64_t by_matrix;
+};
+
+struct Product {
+  cudaDataType type;
+  bool tf32;
+  int m, n, k, count;
+  double alpha, beta;
+  Matrix a, b, c;
+};
+
+// To the nearest value with 10 bits of fraction, ties away from zero.
+float round_to_tf32(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7f800000u) != 0x7f800000u) bits = (bits + 0x1000u) & ~0x1fffu;
+  std::memcpy(&x, &bits, sizeof bits);
+  return x;
+}
+
+float widen(float x) { return x; }
+float widen(__half x) { return __half2float(x); }
+float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
+void narrow(float x, __half& to) { to = __float2half_rn(x); }
+void narrow(float x, __nv_bfloat16& to) { to = __float2bfloat16_rn(x); }
+void narrow(float x, float& to) { to = x; }
+
+CBLAS_TRANSPOSE blas(bool transposed) { return transposed ? CblasTrans : CblasNoTrans; }
+
+// Matrix i of the batch as dense floats, its columns `rows` apart.
+template <class T> std::vector<float> dense(const Matrix& x, int64_t i, bool tf32) {
+  const T* const from = static_cast<const T*>(x.data) + i * x.by_matrix;
+  std::vector<float> to(static_cast<size_t>(x.rows) * x.columns);
+  for (int64_t column = 0; column < x.columns; ++column) {
+    for (int64_t row = 0; row < x.rows; ++row) {
+      const float value = widen(from[column * x.leading + row]);
+      to[column * x.rows + row] = tf32 ? round_to_tf32(value) : value;
+    }
+  }
+  return to;
+}
+
+// Through dense floats, rounded once.
+template <class T> void multiply_by_copies(const Product& p, int64_t i) {
+  const std::vector<float> a = dense<T>(p.a, i, p.tf32), b = dense<T>(p.b, i, p.tf32);
+  std::vector<float> c =
+      p.beta == 0 ? std::vector<float>(static_cast<size_t>(p.m) * p.n) : dense<T>(p.c, i, false);
+  cblas_sgemm(CblasColMajor, blas(p.a.transposed), blas(p.b.transposed), p.m, p.n, p.k,
+              static_cast<float>(p.alpha), a.data(), std::max(1, p.a.rows), b.data(), std::max(1, p.b.rows),
+              static_cast<float>(p.beta), c.data(), std::max(1, p.m));
+  T* const out = static_cast<T*>(const_cast<void*>(p.c.data)) + i * p.c.by_matrix;
+  for (int64_t column = 0; column < p.n; ++column) {
+    for (int64_t row = 0; row < p.m; ++row) narrow(c[column * p.m + row], out[column * p.c.leading + row]);
+  }
+}
+
+template <class T, class Gemm> void multiply_in_place(const Product& p, int64_t i, Gemm gemm) {
+  const auto at = [&](const Matrix& x) { return static_cast<const T*>(x.data) + i * x.by_matrix; };
+  gemm(CblasColMajor, blas(p.a.transposed), blas(p.b.transposed), p.m, p.n, p.k, static_cast<T>(p.alpha),
+       at(p.a), p.a.leading, at(p.b), p.b.leading, static_cast<T>(p.beta), const_cast<T*>(at(p.c)),
+       p.c.leading);
+}
+
+size_t size_of(cudaDataType type) {
+  switch (type) {
+    case CUDA_R_16F:
+    case CUDA_R_16BF: return 2;
+    case CUDA_R_32F: return 4;
+    case CUDA_R_64F: return 8;
+    default: return 0;
+  }
+}
+
+void run(const Product& p) {
+  for (int64_t i = 0; i < p.count; ++i) {
+    switch (p.type) {
+      case CUDA_R_16F: multiply_by_copies<__half>(p, i); break;
+      case CUDA_R_16BF: multiply_by_copies<__nv_bfloat16>(p, i); break;
+      case CUDA_R_32F:
+        if (p.tf32) {
+          multiply_by_copies<float>(p, i);
+        } else {
+          multiply_in_place<float>(p, i, cblas_sgemm);
+        }
+        break;
+      default: multiply_in_place<double>(p, i, cblas_dgemm); break;
+    }
+    const size_t element = size_of(p.type);
+    wrote(static_cast<const char*>(p.c.data) + i * p.c.by_matrix * static_cast<int64_t>(element), element,
+          p.m, p.n, p.c.leading);
+  }
+}
+
+// Whether the library multiplies matrices of this type with sums of that one.
+bool has_combination(cudaDataType type, cublasComputeType_t compute) {
+  switch (type) {
+    case CUDA_R_16F:
+    case CUDA_R_16BF: return compute == CUBLAS_COMPUTE_32F;
+    case CUDA_R_32F: return compute == CUBLAS_COMPUTE_32F || compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+    case CUDA_R_64F: return compute == CUBLAS_COMPUTE_64F;
+    default: return false;
+  }
+}
+
+}  // namespace
+}  // namespace tidu::simt
+
+using namespace tidu::simt;
+
+extern "C" {
+
+cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
+  if (!handle) return refuse("cublasCreate: no place for the handle");
+  openblas_set_num_threads(1);
+  *handle = static_cast<cublasHandle_t>(handles().create());
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
+  return handles().destroy(handle) ? CUBLAS_STATUS_SUCCESS
+                                   : refuse("cublasDestroy: not a handle", CUBLAS_STATUS_NOT_INITIALIZED);
+}
+
+cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
+  return with(handle, [&](LibraryState& state) {
+    state.stream = stream;
+    state.workspace = nullptr;
+    state.workspace_bytes = 0;
+    return CUBLAS_STATUS_SUCCESS;
+  });
+}
+
+cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, size_t bytes) {
+  return with(handle, [&](LibraryState& state) {
+    if (reinterpret_cast<uintptr_t>(workspace) % 256 != 0)
+      return refuse("cublasSetWorkspace: not aligned to 256 bytes");
+    state.workspace = workspace;
+    state.workspace_bytes = bytes;
+    return CUBLAS_STATUS_SUCCESS;
+  });
+}
+
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
+  return with(handle, [&](LibraryState&) {
+    const int known = CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+    return (mode & ~known) == CUBLAS_DEFAULT_MATH
+               ? CUBLAS_STATUS_SUCCESS
+               : refuse("cublasSetMathMode: not emulated", CUBLAS_STATUS_NOT_SUPPORTED);
+  });
+}
+
+const char* cublasGetStatusName(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_SUCCESS: return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_NOT_INITIALIZED: return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case CUBLAS_STATUS_INVALID_VALUE: return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_EXECUTION_FAILED: return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case CUBLAS_STATUS_NOT_SUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
+    default: return "CUBLAS_STATUS of another kind";
+  }
+}
+
+const char* cublasGetStatusString(cublasStatus_t status) {
+  static std::string text;
+  const std::lock_guard lock(runtime_lock());
+  text = status == CUBLAS_STATUS_SUCCESS ? "success" : last_report();
+  return text.c_str();
+}
+
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t transa,
+                                          cublasOperation_t transb, int m, int n, int k, const void* alpha,
+                                          const void* A, cudaDataType Atype, int lda, long long strideA,
+                                          const void* B, cudaDataType Btype, int ldb, long long strideB,
+                                          const void* beta, void* C, cudaDataType Ctype, int ldc,
+                                          long long strideC, int batchCount, cublasComputeType_t computeType,
+                                          cublasGemmAlgo_t) {
+  return with(handle, [&](LibraryState& state) {
+    if (m < 0 || n < 0 || k < 0 || batchCount < 0) return refuse("gemm: a negative extent");
+    if (!alpha || !beta) return refuse("gemm: alpha or beta is missing");
+    if (Atype != Btype || Atype != Ctype || !has_combination(Atype, computeType))
+      return refuse("gemm: no such combination of types", CUBLAS_STATUS_NOT_SUPPORTED);
+    const auto matrix = [](const void* data, cublasOperation_t operation, int rows, int columns, int leading,
+                           int64_t by_matrix) {
+      const bool transposed = operation != CUBLAS_OP_N;
+      if (transposed) std::swap(rows, columns);
+      return Matrix{data, transposed, rows, columns, leading, by_matrix};
+    };
+    const auto scalar = [&](const void* value) {
+      return Atype == CUDA_R_64F ? *static_cast<const double*>(value) : *static_cast<const float*>(value);
+    };
+    const Product p{Atype,
+                    computeType == CUBLAS_COMPUTE_32F_FAST_TF32,
+                    m,
+                    n,
+                    k,
+                    batchCount,
+                    scalar(alpha),
+                    scalar(beta),
+                    matrix(A, transa, m, k, lda, strideA),
+                    matrix(B, transb, k, n, ldb, strideB),
+                    matrix(C, CUBLAS_OP_N, m, n, ldc, strideC)};
+    const std::pair<const char*, const Matrix*> operands[] = {{"A", &p.a}, {"B", &p.b}, {"C", &p.c}};
+    for (const auto& [name, x] : operands) {
+      const std::string fault =
+          fault_of({name, x->data, size_of(Atype), x->rows, x->columns, x->leading, x->by_matrix, batchCount},
+                   state.device);
+      if (!fault.empty()) return refuse("gemm: operand " + fault);
+    }
+    if (batchCount > 1 && std::abs(strideC) < (n - 1LL) * ldc + m)
+      return refuse("gemm: matrices of C overlap");
+    if (state.workspace) {
+      const auto bytes = static_cast<int64_t>(state.workspace_bytes);
+      const std::string fault = fault_of({"workspace", state.workspace, 1, bytes, 1, bytes}, state.device);
+      if (!fault.empty()) return refuse("gemm: " + fault);
+    }
+    const cudaError_t error =
+        submit_to(state, [p, workspace = state.workspace, bytes = state.workspace_bytes] {
+          scribble(workspace, bytes);
+          run(p);
+        });
+    return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+  });
+}
+
+}  // extern "C"

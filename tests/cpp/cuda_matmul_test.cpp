@@ -1,0 +1,160 @@
+// matmul on device cuda by each implementation, against the same product in float64 on the cpu.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/cuda.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/matmul.h"
+#include "ops/random.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+using cuda::MatmulLibrary;
+
+constexpr Device kCuda{DeviceType::cuda, 0};
+constexpr DType kFloats[] = {DType::float16, DType::bfloat16, DType::float32, DType::float64};
+
+const bool emulated = [] {
+  cuda::emulate();
+  return true;
+}();
+
+Tensor numbers(const Shape& shape, DType dtype, uint64_t seed) {
+  return to(astype(random_uniform(random_key(seed), shape, -1, 1), dtype), kCuda);
+}
+
+// Of a sum in the accumulation type of its products.
+double unit_of(DType dtype) {
+  switch (dtype) {
+    case DType::float16: return 0x1p-10;
+    case DType::bfloat16: return 0x1p-7;
+    case DType::float32: return 0x1p-23;
+    default: return 0x1p-52;
+  }
+}
+
+// |product - a @ b| within a rounding of the result and one of each sum.
+void expect_product(const Tensor& a, const Tensor& b, const Tensor& product) {
+  const Tensor x = astype(to(a, Device{}), DType::float64), y = astype(to(b, Device{}), DType::float64);
+  const Tensor expected = matmul(x, y), magnitude = matmul(abs(x), abs(y));
+  ASSERT_EQ(product.shape(), expected.shape());
+  ASSERT_EQ(product.dtype(), a.dtype());
+  const auto found = to_vector<double>(to(product, Device{})), wanted = to_vector<double>(expected),
+             size = to_vector<double>(magnitude);
+  const double sums = std::min(unit_of(a.dtype()), 0x1p-23) * static_cast<double>(a.size(-1) + 2);
+  for (size_t i = 0; i < found.size(); ++i) {
+    ASSERT_LE(std::abs(found[i] - wanted[i]), unit_of(a.dtype()) * std::abs(wanted[i]) + sums * size[i])
+        << "element " << i << " of " << describe(a) << " @ " << describe(b);
+  }
+}
+
+class CudaMatmul : public testing::TestWithParam<MatmulLibrary> {
+ protected:
+  void SetUp() override { cuda::set_matmul(GetParam()); }
+  void TearDown() override { cuda::set_matmul(MatmulLibrary::automatic); }
+};
+
+TEST_P(CudaMatmul, Layouts) {
+  for (const DType dtype : kFloats) {
+    for (const auto& [m, n, k] :
+         {std::array<int64_t, 3>{33, 20, 17}, {64, 48, 32}, {1, 30, 12}, {30, 1, 12}, {1, 1, 1}}) {
+      const Tensor a = numbers({m, k}, dtype, 1), b = numbers({k, n}, dtype, 2);
+      const Tensor at = matrix_transpose(copy(matrix_transpose(a))),
+                   bt = matrix_transpose(copy(matrix_transpose(b)));
+      for (const Tensor& x : {a, at}) {
+        for (const Tensor& y : {b, bt}) expect_product(x, y, matmul(x, y));
+      }
+    }
+  }
+}
+
+TEST_P(CudaMatmul, Views) {
+  for (const DType dtype : kFloats) {
+    const Tensor large = numbers({40, 50}, dtype, 3), right = numbers({24, 18}, dtype, 4);
+    const Tensor part = slice(large, {3, 5}, {20, 24}, {1, 1});
+    expect_product(part, right, matmul(part, right));
+    const Tensor steps = slice(large, {39, 49}, {20, 24}, {-2, -2});
+    expect_product(steps, right, matmul(steps, right));
+    const Tensor repeated = broadcast_to(slice(large, {0, 1}, {1, 24}, {1, 1}), {9, 24});
+    expect_product(repeated, right, matmul(repeated, right));
+    const Tensor column = broadcast_to(slice(large, {0, 1}, {9, 1}, {1, 1}), {9, 24});
+    expect_product(column, right, matmul(column, right));
+  }
+}
+
+TEST_P(CudaMatmul, Batches) {
+  for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
+    const Tensor a = numbers({2, 3, 8, 12}, dtype, 5);
+    for (const Shape& shape :
+         {Shape{2, 3, 12, 7}, Shape{3, 12, 7}, Shape{2, 1, 12, 7}, Shape{1, 1, 12, 7}, Shape{12, 7}}) {
+      const Tensor b = numbers(shape, dtype, 6);
+      expect_product(a, b, matmul(a, b));
+    }
+    // As attention has it: axes of the batch between those of the matrices.
+    const Tensor heads = permute_dims(numbers({2, 8, 3, 12}, dtype, 7), {0, 2, 1, 3});
+    expect_product(heads, matrix_transpose(heads), matmul(heads, matrix_transpose(heads)));
+    // More axes than two, no two of which can be merged.
+    const Tensor x = numbers({2, 1, 3, 1, 4, 5}, dtype, 8), y = numbers({1, 2, 1, 3, 5, 4}, dtype, 9);
+    expect_product(x, y, matmul(x, y));
+  }
+}
+
+TEST_P(CudaMatmul, NothingToAddOrToDo) {
+  const Tensor none = matmul(zeros({3, 0}, DType::float32, kCuda), zeros({0, 4}, DType::float32, kCuda));
+  EXPECT_EQ(to_vector<float>(to(none, Device{})), std::vector<float>(12, 0.0f));
+  EXPECT_EQ(matmul(zeros({0, 3}, DType::float32, kCuda), zeros({3, 4}, DType::float32, kCuda)).numel(), 0);
+  EXPECT_EQ(matmul(zeros({2, 0, 3}, DType::float32, kCuda), zeros({3, 4}, DType::float32, kCuda)).numel(), 0);
+}
+
+TEST_P(CudaMatmul, Integers) {
+  for (const DType dtype : {DType::int32, DType::uint8, DType::int64, DType::bool_}) {
+    const Tensor a = astype(numbers({9, 40}, DType::float32, 1) * 100, dtype),
+                 b = astype(numbers({40, 11}, DType::float32, 2) * 100, dtype);
+    EXPECT_EQ(to_vector<int64_t>(to(matmul(a, b), Device{})),
+              to_vector<int64_t>(matmul(to(a, Device{}), to(b, Device{}))))
+        << dtype;
+  }
+}
+
+TEST_P(CudaMatmul, EqualBitsEachTime) {
+  const Tensor a = numbers({70, 900}, DType::float32, 1), b = numbers({900, 30}, DType::float32, 2);
+  const auto first = to_vector<float>(to(matmul(a, b), Device{}));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(to_vector<float>(to(matmul(a, b), Device{})), first);
+}
+
+INSTANTIATE_TEST_SUITE_P(Libraries, CudaMatmul,
+                         testing::Values(MatmulLibrary::automatic, MatmulLibrary::cublas,
+                                         MatmulLibrary::tidu));
+
+// 1 + 2^-12 has more fraction bits than TF32 keeps.
+TEST(CudaMatmulPrecision, Tf32OnlyWhereAllowed) {
+  cuda::set_matmul(MatmulLibrary::cublas);
+  const Tensor x = full({16, 16}, 1.0 + 0x1p-12, DType::float32, kCuda), one = to(eye(16, 16), kCuda);
+  const auto corner = [&] { return to_vector<float>(to(matmul(x, one), Device{}))[0]; };
+  EXPECT_FALSE(cuda::allow_tf32());
+  EXPECT_EQ(corner(), 1.0f + 0x1p-12f);
+  cuda::set_allow_tf32(true);
+  EXPECT_EQ(corner(), 1.0f);
+  cuda::set_allow_tf32(false);
+  EXPECT_EQ(corner(), 1.0f + 0x1p-12f);
+  cuda::set_matmul(MatmulLibrary::automatic);
+}
+
+TEST(CudaMatmulChoice, NamesAreChecked) {
+  EXPECT_EQ(cuda::matmul_library_from_name("cublas"), MatmulLibrary::cublas);
+  EXPECT_THROW(cuda::matmul_library_from_name("mkl"), ValueError);
+}
+
+TEST(CudaMatmulErrors, AreFoundBeforeAnyCall) {
+  EXPECT_THROW(matmul(zeros({2, 3}, DType::float32, kCuda), zeros({4, 2}, DType::float32, kCuda)),
+               ShapeError);
+  EXPECT_THROW(matmul(zeros({2, 3}, DType::float32, kCuda), zeros({3, 2})), DeviceError);
+}
+
+}  // namespace
+}  // namespace tidu
