@@ -3,7 +3,7 @@
 import json
 import os
 
-from ._core import FileError, Tensor
+from ._core import FileError, Tensor, get_default_device
 from ._core import _training as training
 
 _STRUCTURE = "tidu.structure"
@@ -48,10 +48,10 @@ def save(path, obj, metadata=None):
     training.save_safetensors(os.fspath(path), tensors, metadata)
 
 
-def load(path, device="cpu"):
-    """What `save` wrote, on `device` wherever it was when saved; of another program's file, a dictionary of
-    its tensors. A damaged file is an OSError that says what is wrong with it. Loading runs no code."""
-    tensors, metadata = training.load_safetensors(os.fspath(path), device)
+def load(path, device=None):
+    """What `save` wrote, on `device` (None: the default device) wherever it was when saved; of another
+    program's file, a dictionary of its tensors. A damaged file is an OSError that says what is wrong with it. Loading runs no code."""
+    tensors, metadata = training.load_safetensors(os.fspath(path), device or get_default_device())
     if _STRUCTURE not in metadata:
         return tensors
 

@@ -20,6 +20,7 @@ def pytest_configure(config):
     device = config.getoption("--device")
     if device != "cpu":
         os.environ.setdefault("TIDU_CUDA", "emulated")
+        os.environ.setdefault("TIDU_CUDA_DEVICES", "2")
         import tidu as td
 
         td.set_default_device(device)
@@ -59,3 +60,11 @@ def live_bytes():
         return _core.memory_stats(td.get_default_device())["live_bytes"]
 
     return measure
+
+
+@pytest.fixture
+def settle(device):
+    """Waits for the device, which is when it reports values that it could not use, such as wrong indices."""
+    import tidu as td
+
+    return td.cuda.synchronize if device.type == "cuda" else lambda: None

@@ -84,6 +84,7 @@ def chain(n, live_bytes):
     return seconds, peak, live_bytes() - before
 
 
+@pytest.mark.cpu_only("tests the engine, with more launches than an emulation makes in a minute")
 def test_a_chain_of_a_million_operations(live_bytes):
     short_seconds, short_peak, _ = chain(100_000, live_bytes)
     seconds, peak, left = chain(1_000_000, live_bytes)
@@ -92,6 +93,7 @@ def test_a_chain_of_a_million_operations(live_bytes):
     assert seconds < 25 * short_seconds
 
 
+@pytest.mark.cpu_only("tests the engine, with more launches than an emulation makes in a minute")
 def test_a_long_chain_is_released_unused(live_bytes):
     before = live_bytes()
     x = leaf(1)
@@ -183,11 +185,12 @@ def test_gradients_free_their_graphs(live_bytes):
     assert live_bytes() == before
 
 
-def test_out_of_memory(live_bytes):
+def test_out_of_memory(live_bytes, device):
+    memory = td.cuda if device.type == "cuda" else td.cpu
     before = live_bytes()
     x = td.ones((1000,))
-    td.cpu.empty_cache()
-    td.cpu.set_memory_limit(64 << 20)
+    memory.empty_cache()
+    memory.set_memory_limit(64 << 20)
     try:
         with pytest.raises(MemoryError, match=r"\d") as caught:
             td.ones((100 << 20,))
@@ -205,7 +208,7 @@ def test_out_of_memory(live_bytes):
         del big, leaf, y
         assert td.sum(x + x).tolist() == 2000
     finally:
-        td.cpu.set_memory_limit(1 << 40)
+        memory.set_memory_limit(1 << 40)
     del caught, x
     assert live_bytes() == before
     assert td.sum(td.ones((20 << 20,))).tolist() == 20 << 20

@@ -75,7 +75,7 @@ def test_tensor_of_nonsense():
     with pytest.raises(ValueError, match="step"):
         td.arange(0, 5, 0)
     with pytest.raises(td.DeviceError, match="cuda"):
-        td.zeros(2, device="cuda")
+        td.zeros(2, device="cuda:99")
 
 
 def test_out_of_memory_is_a_memory_error_and_work_goes_on(live_bytes):
