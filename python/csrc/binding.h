@@ -106,10 +106,13 @@ template <class F> PyObject* guarded(F&& body) noexcept {
   return guarded(static_cast<PyObject*>(nullptr), std::forward<F>(body));
 }
 
-// Lets other Python threads run while a large kernel does. Small ones are over sooner than the lock changes
-// hands.
+// Lets other Python threads run while a large kernel does, or while a device is waited for. Small kernels of
+// the cpu are over sooner than the lock changes hands.
 class ReleaseLock {
  public:
+  // For reading the value of x.
+  explicit ReleaseLock(const Tensor& x)
+      : ReleaseLock(x.device().type == DeviceType::cpu ? x.numel() : INT64_MAX) {}
   explicit ReleaseLock(int64_t numel) : state_(numel >= (1 << 15) ? PyEval_SaveThread() : nullptr) {}
   ~ReleaseLock() {
     if (state_) PyEval_RestoreThread(state_);
@@ -119,6 +122,11 @@ class ReleaseLock {
  private:
   PyThreadState* state_;
 };
+
+inline void read_element(const Tensor& x, void* value) {
+  const ReleaseLock unlocked(x);
+  copy_to_host(x, value);
+}
 
 // Runs `body`, which is Python's or calls into Python, from a destructor: on any thread, with or without the
 // lock, and while an exception may be on its way.

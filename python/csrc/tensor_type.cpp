@@ -113,7 +113,7 @@ void check_single(const Tensor& x, const char* as) {
 py::object single(const Tensor& x, const char* as) {
   check_single(x, as);
   alignas(8) char value[8];
-  copy_to_host(x, value);
+  read_element(x, value);
   return element_to_python(value, x.dtype());
 }
 

@@ -87,6 +87,20 @@ void PoolAllocator::set_limit(int64_t bytes) {
   if (reserved() > limit_) trim(limit_);
 }
 
+void PoolAllocator::share_with(int device) {
+  std::lock_guard lock(mutex_);
+  if (shared_with_ >> device & 1) return;
+  int possible = 0;
+  check(cudaDeviceCanAccessPeer(&possible, device, device_.index()), "[cuda] access between devices");
+  if (possible) {
+    cudaMemAccessDesc access = {};
+    access.location = {cudaMemLocationTypeDevice, {device}};
+    access.flags = cudaMemAccessFlagsProtReadWrite;
+    check(cudaMemPoolSetAccess(pool_, &access, 1), "[cuda] access between devices");
+  }
+  shared_with_ |= uint64_t{1} << device;
+}
+
 int64_t PoolAllocator::reserved() const {
   uint64_t bytes = 0;
   check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &bytes), "[cuda] the memory pool");

@@ -22,6 +22,9 @@ class PoolAllocator final : public Allocator {
   void empty_cache() override;
   void set_limit(int64_t bytes) override;
 
+  // Lets another device read the pool's memory, where the hardware can; copies between them are direct then.
+  void share_with(int device);
+
  private:
   void* attempt(size_t bytes, cudaStream_t stream);
   int64_t reserved() const;
@@ -33,6 +36,7 @@ class PoolAllocator final : public Allocator {
   bool limited_ = false;  // below the device's memory
   mutable std::mutex mutex_;
   MemoryStats stats_;
+  uint64_t shared_with_ = 0;  // a bit a device
 };
 
 }  // namespace tidu::cuda

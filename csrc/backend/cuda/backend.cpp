@@ -51,6 +51,7 @@ class CudaDriver final : public Driver {
   void copy(const Tensor& source, const Tensor& target) override {
     Device &from = device_of(source), &to = device_of(target);
     const std::scoped_lock lock(from.mutex(), to.mutex());
+    from.allocator().share_with(to.index());
     const Queue queue = to.current_queue();
     to.use(*target.impl().storage, queue);
     Queue source_queue = source.impl().storage->queue();

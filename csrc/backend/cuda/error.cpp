@@ -32,6 +32,7 @@ void fail_cuda(cudaError_t error, const std::string& what) {
   }
   if (has_emulation()) {
     if (const std::string report = simt::last_report(); !report.empty()) text += "\n" + report;
+    if (!is_of_earlier_work(error)) simt::clear_report();
   }
   fail<DeviceError>(text);
 }
