@@ -21,10 +21,13 @@ struct Tiles {
   Loop rest;  // the other dimensions
 };
 
-// The odd row length puts the words of a column into different banks, whatever their size.
+// Rows are an odd number of banks apart, so that the words of a column, of whatever size, lie in different
+// ones.
+template <class Word> constexpr int kPadding = sizeof(Word) < 4 ? 4 / sizeof(Word) : 1;
+
 template <class Word>
 __global__ void __launch_bounds__(kSide* kTileRows) transpose_kernel(const __grid_constant__ Tiles tiles) {
-  TIDU_SHARED(tile, Word[kSide][kSide + 1]);
+  TIDU_SHARED(tile, Word[kSide][kSide + kPadding<Word>]);
   const uint32_t strip = tiles.across.quotient(blockIdx.x), outer = tiles.down.quotient(strip);
   const uint32_t column0 = (blockIdx.x - strip * tiles.across.value()) * kSide,
                  row0 = (strip - outer * tiles.down.value()) * kSide;

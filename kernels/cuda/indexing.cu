@@ -92,6 +92,9 @@ __global__ void __launch_bounds__(kThreads)
   starts[r] = low;
 }
 
+// Elements that a thread sums at once.
+template <class T> constexpr int kSums = sizeof(T) < 4 ? 4 : kVec<T>;
+
 struct Segments {
   Loop loop;
   const int64_t* positions;
@@ -106,7 +109,7 @@ template <class T, int n> __device__ __forceinline__ void sum_at(const Segments&
   const T* x = static_cast<const T*>(segments.loop.data[1]) + at[1];
   C sum[n] = {};
   const int64_t end = starts[1];
-#pragma unroll 1
+#pragma unroll 4
   for (int64_t s = starts[0]; s < end; ++s) {
     const Vec<T, n> v = load_vec<n>(x + segments.positions[s] * segments.position_stride);
 #pragma unroll
@@ -119,10 +122,11 @@ template <class T, int n> __device__ __forceinline__ void sum_at(const Segments&
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) sum_segments_kernel(const __grid_constant__ Segments segments) {
+__global__ void __launch_bounds__(kThreads, 4)
+    sum_segments_kernel(const __grid_constant__ Segments segments) {
   const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
   if (segments.loop.vectors > 0) {
-    if (i < segments.loop.vectors) sum_at<T, kMapElements<T>>(segments, i);
+    if (i < segments.loop.vectors) sum_at<T, kSums<T>>(segments, i);
   } else if (i < segments.loop.count) {
     sum_at<T, 1>(segments, i);
   }
@@ -132,7 +136,7 @@ template <class T>
 cudaError_t sum_segments_of(cudaStream_t stream, const Loop& loop, const int64_t* positions,
                             int64_t position_stride) {
   Segments segments{loop, positions, position_stride};
-  constexpr int n = kMapElements<T>;
+  constexpr int n = kSums<T>;
   if (position_stride % n == 0) vectorise_slices(segments.loop, n, 0, {8, sizeof(T), sizeof(T)});
   const uint32_t threads = segments.loop.vectors > 0 ? segments.loop.vectors : segments.loop.count;
   return launch<sum_segments_kernel<T>>({ceil_divide(threads, kThreads), kThreads, 0, stream}, segments);

@@ -25,9 +25,7 @@ TEST(CudaLoops, DivisorsDivide) {
     for (const uint32_t n : numbers) {
       ASSERT_EQ(divisor.quotient(n), n / d) << n << " / " << d;
       ASSERT_EQ(divisor.quotient(n / d * d), n / d);
-      if (n >= d) {
-        ASSERT_EQ(divisor.quotient(n / d * d - 1), n / d - 1);
-      }
+      if (n >= d) { ASSERT_EQ(divisor.quotient(n / d * d - 1), n / d - 1); }
     }
   }
 }
