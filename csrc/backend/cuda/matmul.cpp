@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "backend/cuda/cublas.h"
-#include "backend/cuda/loops.h"
+#include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
 #include "kernels/cuda/matmul.h"
 #include "ops/matmul.h"
