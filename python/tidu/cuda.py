@@ -137,16 +137,16 @@ def set_memory_limit(bytes, device=None):
 @contextlib.contextmanager
 def traffic(device=None):
     """What kernels move, counted in a with statement after emulate(checked=True): a list which holds at its
-    end a dict for each launch, with the kernel, its grid and block, and of loads and stores of device ("load",
-    "store") and shared memory ("shared_load", "shared_store") the requests of its warps, bytes, sectors of 32
-    bytes or passes over the banks, and the least that these could be; each also by source line ("sites").
-    "bytes_read" and "bytes_written" count each byte of device memory once a launch."""
+    end a dict for each launch, with the kernel, its grid and block, and of loads and stores of device memory
+    ("load", "store") and shared memory ("shared_load", "shared_store") the requests of its warps, bytes,
+    sectors of 32 bytes or passes over the banks, and the least that these could be; each also by source line
+    ("sites"). "bytes_read" and "bytes_written" count each byte of device memory once a launch."""
     launches = []
     synchronize(device)
     with open("/proc/self/maps") as maps:
         path = next((line.split()[-1] for line in maps if line.endswith("libtidu_cuda_checked.so\n")), None)
     if path is None:
-        raise RuntimeError("[cuda.traffic] only the checked emulation counts: tidu.cuda.emulate(checked=True)")
+        raise RuntimeError("[cuda.traffic] only the checked emulation counts: emulate(checked=True)")
     library = ctypes.CDLL(path)
     library.tidu_simt_take_traffic.restype = ctypes.c_char_p
     library.tidu_simt_count_traffic(1)
