@@ -4,6 +4,7 @@
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
+#include "backend/cuda/try.h"
 #include "kernels/cuda/matmul.h"
 #include "ops/matmul.h"
 
