@@ -29,8 +29,8 @@ namespace tidu::simt {
 
 namespace {
 
-constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGVTALRM};
-constexpr int kStop = SIGVTALRM;  // from the watchdog
+const int kStop = SIGRTMAX - 2;  // from the watchdog
+const int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE, kStop};
 struct sigaction previous[std::size(kSignals)];
 
 // What the handler hands on to the code that it makes the thread continue with.
@@ -61,6 +61,7 @@ std::string hexadecimal(const void* p) {
 
 void handler(int signal, siginfo_t* info, void* context) {
   if (signal == kStop && (running.launch == nullptr || stop_at != progress)) return;
+  if (signal == SIGSEGV && open_unit(info->si_addr)) return;
   if (running.launch != nullptr) {
     caught_signal = signal;
     caught_address = info->si_addr;

@@ -61,6 +61,14 @@ size_t size_class(size_t bytes) {
   return round_up(n, n >= kLarge ? std::max(step, kPage) : step);
 }
 
+size_t environment_number(const char* name, size_t otherwise) {
+  const char* const text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+const bool guarded = environment_number("TIDU_SIMT_GUARD", 0) != 0;
+constexpr size_t kGuardedUnit = 64 * 1024;
+
 struct Piece {
   Allocation allocation;
   size_t capacity = 0;
@@ -126,14 +134,17 @@ class Range {
     }
   }
 
-  void protect(int protection) {
-    if (mapped_ != 0) mprotect(base_, mapped_, protection);
-  }
   AddressRange all() const { return {base_, kRange}; }
   bool contains(const void* p) const { return base_ != nullptr && p >= base_ && p < base_ + kRange; }
   const Allocation* at(const void* p) const {
     const uint32_t number = piece_at(p);
     return number == 0 ? nullptr : &pieces_[number].allocation;
+  }
+  // The part of the range that may be touched at all and holds p, cut to one guarded unit; null if there is
+  // none.
+  char* unit_at(const void* p) const {
+    if (base_ == nullptr || p < base_ || p >= base_ + mapped_) return nullptr;
+    return base_ + static_cast<size_t>(static_cast<const char*>(p) - base_) / kGuardedUnit * kGuardedUnit;
   }
   const std::deque<Piece>& pieces() const { return pieces_; }
 
@@ -161,7 +172,8 @@ class Range {
     if (begin + capacity > kRange) return 0;
     const size_t mapped_end = round_up(begin + capacity, capacity >= kLarge ? kPage : size_t{1} << 20);
     if (mapped_end > mapped_) {
-      mprotect(base_ + mapped_, mapped_end - mapped_, PROT_READ | PROT_WRITE);
+      if (!guarded || device_ == kPinned)
+        mprotect(base_ + mapped_, mapped_end - mapped_, PROT_READ | PROT_WRITE);
       mapped_ = mapped_end;
     }
     used_ = begin + capacity;
@@ -181,11 +193,6 @@ class Range {
   std::deque<uint32_t> quarantine_;
 };
 
-size_t environment_number(const char* name, size_t otherwise) {
-  const char* const text = std::getenv(name);
-  return text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
-
 struct Memory {
   std::vector<std::unique_ptr<Range>> ranges;  // of each device, then of pinned memory
   std::vector<MemoryUse> use;
@@ -204,20 +211,38 @@ Memory& memory() {
 
 size_t allocations_until_failure = environment_number("TIDU_SIMT_FAIL_ALLOCATION", 0);
 
-const bool guarded = environment_number("TIDU_SIMT_GUARD", 0) != 0;
+// Under TIDU_SIMT_GUARD: how many DeviceAccess live, and the units that were opened for them.
 int accesses = 0;
+char* opened[4096];
+size_t opened_count = 0;
 
-void protect_devices(int protection) {
-  for (int i = 0; i < device_count(); ++i) memory().of(i).protect(protection);
+void close_units() {
+  for (size_t i = 0; i < opened_count; ++i) mprotect(opened[i], kGuardedUnit, PROT_NONE);
+  opened_count = 0;
 }
 
 }  // namespace
 
 DeviceAccess::DeviceAccess() {
-  if (guarded && accesses++ == 0) protect_devices(PROT_READ | PROT_WRITE);
+  if (!guarded) return;
+  catch_faults();
+  ++accesses;
 }
 DeviceAccess::~DeviceAccess() {
-  if (guarded && --accesses == 0) protect_devices(PROT_NONE);
+  if (guarded && --accesses == 0) close_units();
+}
+
+bool open_unit(const void* p) {
+  if (accesses == 0) return false;
+  for (int i = 0; i < device_count(); ++i) {
+    char* const unit = memory().of(i).unit_at(p);
+    if (unit == nullptr) continue;
+    if (std::find(opened, opened + opened_count, unit) != opened + opened_count) return false;
+    if (opened_count == std::size(opened)) close_units();
+    opened[opened_count++] = unit;
+    return mprotect(unit, kGuardedUnit, PROT_READ | PROT_WRITE) == 0;
+  }
+  return false;
 }
 
 void fail_allocation(size_t n) { allocations_until_failure = n; }
@@ -237,7 +262,6 @@ MemoryUse& memory_use(int device) {
 }
 
 void* allocate(int device, size_t bytes, bool pooled) {
-  if (guarded) catch_faults();
   if (allocations_until_failure != 0 && --allocations_until_failure == 0) return nullptr;
   const DeviceAccess access;
   MemoryUse& use = memory_use(device);

@@ -49,6 +49,10 @@ class DeviceAccess {
   DeviceAccess(const DeviceAccess&) = delete;
 };
 
+// Of the handler of memory faults: under TIDU_SIMT_GUARD=1 device memory opens piece by piece where a
+// DeviceAccess lives and something touches it. False if p is not in such memory.
+bool open_unit(const void* p);
+
 // The range of addresses that p lies in, from which all memory of one device comes; empty where p is in none.
 struct AddressRange {
   char* base = nullptr;
