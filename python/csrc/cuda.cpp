@@ -91,6 +91,10 @@ void bind_cuda(py::module_& core) {
   });
   m.def("set_blocking", [](bool blocking) { cuda::driver().set_blocking(blocking); });
   m.def("is_blocking", [] { return cuda::driver().is_blocking(); });
+  m.def("set_allow_tf32", &cuda::set_allow_tf32);
+  m.def("is_tf32_allowed", &cuda::allow_tf32);
+  m.def("set_matmul",
+        [](const std::string& name) { cuda::set_matmul(cuda::matmul_library_from_name(name)); });
   m.def("properties", [](const OptionalDevice& device) {
     const cuda::Properties found = cuda::properties(index_of(device));
     py::dict result;

@@ -82,6 +82,23 @@ def is_blocking():
     return _cuda.is_blocking()
 
 
+def allow_tf32(allow=True):
+    """Whether float32 products may use TF32: faster on tensor cores, but operands keep 10 of their 23
+    fraction bits. Off at first."""
+    _cuda.set_allow_tf32(allow)
+
+
+def is_tf32_allowed():
+    """Whether float32 products may use TF32."""
+    return _cuda.is_tf32_allowed()
+
+
+def set_matmul(library):
+    """What multiplies matrices: "cublas", wherever it can; "tidu", our own kernels; or "auto", each where it
+    is the better one. At first as the environment variable TIDU_CUDA_MATMUL says, or "auto"."""
+    _cuda.set_matmul(library)
+
+
 def current_stream(device=None):
     """The stream that this thread's work is given to."""
     return _cuda.current_stream(_device(device))
@@ -161,6 +178,7 @@ def traffic(device=None):
 __all__ = [
     "Event",
     "Stream",
+    "allow_tf32",
     "current_stream",
     "default_stream",
     "device_count",
@@ -171,11 +189,13 @@ __all__ = [
     "is_available",
     "is_blocking",
     "is_emulated",
+    "is_tf32_allowed",
     "max_memory_allocated",
     "memory_allocated",
     "memory_stats",
     "reset_peak_memory",
     "set_blocking",
+    "set_matmul",
     "set_memory_limit",
     "stream",
     "synchronize",

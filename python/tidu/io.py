@@ -50,7 +50,8 @@ def save(path, obj, metadata=None):
 
 def load(path, device=None):
     """What `save` wrote, on `device` (None: the default device) wherever it was when saved; of another
-    program's file, a dictionary of its tensors. A damaged file is an OSError that says what is wrong with it. Loading runs no code."""
+    program's file, a dictionary of its tensors. A damaged file is an OSError that says what is wrong with it.
+    Loading runs no code."""
     tensors, metadata = training.load_safetensors(os.fspath(path), device or get_default_device())
     if _STRUCTURE not in metadata:
         return tensors

@@ -221,6 +221,23 @@ def test_index_errors_are_raised_where_values_are_read():
         td.cuda.set_blocking(False)
 
 
+def test_either_library_multiplies(rng):
+    a, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((33, 70), (70, 21)))
+    x, y = td.tensor(a, device="cuda"), td.tensor(b, device="cuda")
+    try:
+        for library in ("cublas", "tidu", "auto"):
+            td.cuda.set_matmul(library)
+            assert np.allclose((x @ y).cpu().numpy(), a @ b, rtol=1e-5, atol=1e-5)
+    finally:
+        td.cuda.set_matmul("auto")
+    with pytest.raises(ValueError, match="cublas and tidu"):
+        td.cuda.set_matmul("mkl")
+    assert not td.cuda.is_tf32_allowed()
+    td.cuda.allow_tf32()
+    assert td.cuda.is_tf32_allowed()
+    td.cuda.allow_tf32(False)
+
+
 def test_random_numbers_are_the_cpus():
     here, there = td.random.key(3), td.random.key(3, device="cuda")
     for draw in (td.random.normal, td.random.uniform, td.random.bits):

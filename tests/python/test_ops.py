@@ -37,7 +37,9 @@ def test_a_primitive_tested_elsewhere_is_tested(name):
 @pytest.mark.parametrize("name", ops.PRIMITIVES)
 def test_every_primitive_has_a_kernel_and_a_derivative(name, device):
     primitive = ops.PRIMITIVES[name]
-    assert primitive["view"] or device.type in primitive["kernels"], f"neither a view nor a kernel for {device}"
+    assert primitive["view"] or device.type in primitive["kernels"], (
+        f"neither a view nor a kernel for {device}"
+    )
     assert primitive["derivative"] in {"zero", "elementwise", "linear", "bilinear", "custom"}
 
 
