@@ -49,6 +49,10 @@ test: $(BUILD)/build.ninja
 	@scripts/count_tests.sh release
 	@echo "== Python tests"
 	@$(VENV_PYTHON) -m pytest -q
+	@if [ -e $(BUILD)/libtidu_cuda_emulated.so ]; then \
+	  echo "== Python tests on device cuda, emulated"; \
+	  $(VENV_PYTHON) -m pytest -q --device cuda; \
+	else echo "== device cuda: not tested, no headers of CUDA 13 were found"; fi
 
 bench: $(BUILD)/build.ninja
 	$(call build,_core benchmarks)

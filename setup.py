@@ -28,7 +28,7 @@ class CMakeBuild(build_ext):
             configure += ["-G", "Ninja"]
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count())
         subprocess.run(["cmake", "-S", ROOT, "-B", build, *configure], check=True)
-        subprocess.run(["cmake", "--build", build, "--target", "_core", "-j", jobs], check=True)
+        subprocess.run(["cmake", "--build", build, "--target", "package_binaries", "-j", jobs], check=True)
         subprocess.run(
             ["cmake", "--install", build, "--prefix", prefix, "--component", "python", "--strip"], check=True
         )
