@@ -56,10 +56,12 @@ class Checker : public Observer {
   std::vector<LaunchTraffic> launches;
 
  private:
-  void touch(Space& space, const Touch& t);
+  void touch(Space& space, bool shared, const Touch& t);
+  void touch_other(const Touch& t);
   void check_bytes(Space& space, const Touch& t);
-  void check_races(Space& space, const Touch& t);
-  bool unordered(const Space& space, const Stamp& stamp) const;
+  void check_races(Space& space, uint32_t floor, uint32_t site, const Touch& t);
+  bool unordered(uint32_t floor, const Stamp& stamp) const;
+  bool unordered_since(uint32_t time, unsigned thread) const;
   [[noreturn]] void report_bytes(const Space& space, const Touch& t);
   [[noreturn]] void report_race(const Space& space, const Touch& t, uintptr_t word, const Stamp& other,
                                 const char* did);
@@ -69,6 +71,7 @@ class Checker : public Observer {
                            cudaError_t error = cudaErrorLaunchFailure);
   std::string place(const Space& space, uintptr_t address) const;
   uint32_t site(const void* caller);
+  uint32_t new_site(const void* caller);
   void flush();
   void flush(WarpLog& log);
   void count_sectors(const WarpLog::Request& request);
@@ -90,6 +93,7 @@ class Checker : public Observer {
   uint32_t lane_times_[1024][32] = {};
   uint32_t lanes_used_ = 0;  // warps that have lane_times_
 
+  const Image image_ = image();
   // Dense numbers of instructions, by their place in the image.
   Reserved<uint32_t> site_of_;
   std::vector<const void*> sites_{nullptr};
@@ -105,97 +109,117 @@ Checker checker;
 
 // --- Accesses.
 
-void Checker::touch(const Touch& t) {
+// Inlined into each __tsan_* function, where size and mode are constants.
+#define TIDU_INLINE __attribute__((always_inline)) inline
+
+TIDU_INLINE void Checker::touch(const Touch& t) {
   for (const auto& device : devices_) {
-    if (device->holds(t.address)) return touch(*device, t);
+    if (device->holds(t.address)) return touch(*device, false, t);
   }
-  if (shared_.holds(t.address)) return touch(shared_, t);
+  if (shared_.holds(t.address)) return touch(shared_, true, t);
+  // Constants, and the indices of the thread: nvcc refuses other variables of the host.
   const auto p = reinterpret_cast<const char*>(t.address);
-  if (p >= running.stack_low && p < running.stack_high) return;
-  if (static_cast<size_t>(p - static_cast<const char*>(running.launch->parameters)) <
-      running.launch->parameter_bytes) {
-    return;
-  }
-  // Constants, and the indices of the thread: nvcc refuses other variables of the host. Pinned memory is the
-  // host's as well, which may write it at any time.
-  if (image().holds(p)) return;
+  if (image_.holds(p) || (p >= running.stack_low && p < running.stack_high)) return;
+  touch_other(t);
+}
+
+void Checker::touch_other(const Touch& t) {
+  const auto p = reinterpret_cast<const char*>(t.address);
+  const Launch& launch = *running.launch;
+  if (static_cast<size_t>(p - static_cast<const char*>(launch.parameters)) < launch.parameter_bytes) return;
+  // Pinned memory is the host's as well, which may write it at any time.
   const Allocation* pinned = allocation_at(p);
   if (pinned == nullptr || !pinned->live || p + t.bytes > pinned->base + pinned->bytes) report_stray(t);
 }
 
-void Checker::touch(Space& space, const Touch& t) {
+TIDU_INLINE void Checker::touch(Space& space, bool shared, const Touch& t) {
+  const uint32_t site = this->site(t.caller);
   check_bytes(space, t);
-  check_races(space, t);
+  check_races(space, shared ? block_time_ : launch_time_, site, t);
   if (counting) {
     const bool load = !writes(t.mode);
-    const Access access = &space == &shared_ ? (load ? Access::shared_load : Access::shared_store)
-                                             : (load ? Access::load : Access::store);
-    logs_[running.thread / 32].add(running.thread % 32, site(t.caller), access, t.bytes, t.address);
+    const Access access =
+        shared ? (load ? Access::shared_load : Access::shared_store) : (load ? Access::load : Access::store);
+    logs_[running.thread / 32].add(running.thread % 32, site, access, t.bytes, t.address);
   }
 }
 
-void Checker::check_bytes(Space& space, const Touch& t) {
+TIDU_INLINE void Checker::check_bytes(Space& space, const Touch& t) {
   if (t.address % t.bytes != 0) report_misaligned(t);
+  constexpr uint64_t each = 0x0101010101010101;
   uint8_t* state = &space.state[t.address - space.begin];
-  uint8_t all = 0xff;
-  for (unsigned i = 0; i < t.bytes; ++i) all &= state[i];
-  const uint8_t needed = reads(t.mode) ? kAddressable | kWritten : kAddressable;
+  const unsigned step = t.bytes < 8 ? t.bytes : 8;
+  uint64_t all = ~uint64_t{0};
+  for (unsigned i = 0; i < t.bytes; i += step) {
+    uint64_t some = ~uint64_t{0};
+    std::memcpy(&some, state + i, step);
+    all &= some;
+  }
+  const uint64_t needed = each * (reads(t.mode) ? kAddressable | kWritten : kAddressable);
   if ((all & needed) != needed) report_bytes(space, t);
-  if ((all & kWritten) == 0) std::memset(state, kAddressable | kWritten, t.bytes);
+  if (!reads(t.mode) && (all & each * kWritten) != each * kWritten) {
+    std::memset(state, kAddressable | kWritten, t.bytes);
+  }
 }
 
-bool Checker::unordered(const Space& space, const Stamp& stamp) const {
+// Whether an access made since `floor`, when this memory was last everyone's, may be at the same time as the
+// running thread's next.
+TIDU_INLINE bool Checker::unordered(uint32_t floor, const Stamp& stamp) const {
   const uint32_t time = stamp.time();
-  if (time < (&space == &shared_ ? block_time_ : launch_time_)) return false;
+  return time >= floor && unordered_since(time, stamp.thread());
+}
+
+bool Checker::unordered_since(uint32_t time, unsigned thread) const {
   if (time < block_time_) return true;
-  if (time < barrier_time_) return false;
-  const unsigned thread = stamp.thread(), warp = thread / 32;
-  if (thread == running.thread) return false;
+  if (time < barrier_time_ || thread == running.thread) return false;
+  const unsigned warp = thread / 32;
   if (warp != running.thread / 32) return true;
   return time >= warp_time_[warp] &&
          ((lanes_used_ >> warp & 1) == 0 || time >= lane_times_[running.thread][thread % 32]);
 }
 
-void Checker::check_races(Space& space, const Touch& t) {
-  const uint32_t site = this->site(t.caller);
+TIDU_INLINE void Checker::check_races(Space& space, uint32_t floor, uint32_t site, const Touch& t) {
+  const bool atomic = is_atomic(t.mode);
   const uintptr_t begin = t.address - space.begin, end = begin + t.bytes;
   for (uintptr_t word = begin / 4; word * 4 < end; ++word) {
-    unsigned bytes = 15;
-    if (word * 4 < begin) bytes &= 15u << (begin - word * 4);
-    if (word * 4 + 4 > end) bytes &= 15u >> (word * 4 + 4 - end);
-    const bool atomic = is_atomic(t.mode);
+    // Of the word; accesses are aligned.
+    const unsigned bytes = t.bytes >= 4 ? 15 : ((1u << t.bytes) - 1) << begin % 4;
     const Stamp now(time_, running.thread, atomic, bytes, site);
     History& h = space.words[word];
-    const auto races = [&](const Stamp& other) {
-      return (other.bytes() & bytes) != 0 && !(atomic && other.atomic()) && unordered(space, other);
+    const auto check = [&](const Stamp& other, const char* did) {
+      if (unordered(floor, other) && (other.bytes() & bytes) != 0 && !(atomic && other.atomic())) {
+        report_race(space, t, word, other, did);
+      }
     };
-    if (races(h.write)) report_race(space, t, word, h.write, " wrote");
+    check(h.write, " wrote");
     if (writes(t.mode)) {
-      if (races(h.read)) report_race(space, t, word, h.read, " read");
-      if (races(h.other_read)) report_race(space, t, word, h.other_read, " read");
+      check(h.read, " read");
+      check(h.other_read, " read");
       h.write.replace(now);
-    } else if (h.read.same_thread(now) || !unordered(space, h.read)) {
+    } else if (h.read.same_thread(now) || !unordered(floor, h.read)) {
       h.read.replace(now);
-    } else if (h.other_read.same_thread(now) || !unordered(space, h.other_read) ||
+    } else if (h.other_read.same_thread(now) || !unordered(floor, h.other_read) ||
                h.other_read.same_warp(h.read)) {
       h.other_read.replace(now);
     }
   }
 }
 
-uint32_t Checker::site(const void* caller) {
-  uint32_t& site = site_of_[static_cast<const char*>(caller) - image().base];
-  if (site == 0) {
-    // Past the end of the numbers, all further instructions share one.
-    if (sites_.size() < Stamp::kSites) sites_.push_back(caller);
-    site = static_cast<uint32_t>(sites_.size() - 1);
-  }
+TIDU_INLINE uint32_t Checker::site(const void* caller) {
+  uint32_t& site = site_of_[static_cast<const char*>(caller) - image_.base];
+  if (site == 0) site = new_site(caller);
   return site;
+}
+
+uint32_t Checker::new_site(const void* caller) {
+  // Past the end of the numbers, all further instructions share one.
+  if (sites_.size() < Stamp::kSites) sites_.push_back(caller);
+  return static_cast<uint32_t>(sites_.size() - 1);
 }
 
 // --- Events.
 
-Checker::Checker() : site_of_(image().bytes) { observer = this; }
+Checker::Checker() : site_of_(image_.bytes) { observer = this; }
 
 void Checker::launch_begin(const Launch& launch) {
   if (time_ > Stamp::kTimes / 2) {
@@ -507,7 +531,7 @@ using tidu::simt::Mode;
 
 namespace {
 
-__attribute__((always_inline)) inline void touch(const void* p, size_t n, Mode mode, const void* caller) {
+TIDU_INLINE void touch(const void* p, size_t n, Mode mode, const void* caller) {
   if (tidu::simt::running.launch == nullptr) return;
   tidu::simt::checker.touch({reinterpret_cast<uintptr_t>(p), static_cast<unsigned>(n), mode, caller});
 }
