@@ -30,16 +30,18 @@ std::string image_path() {
   return length > 0 ? std::string(path, static_cast<size_t>(length)) : name;
 }
 
-// Shortens the path to what is below the source tree.
+// Shortens the path to what is below the source tree, wherever that was when it was compiled.
 std::string below_root(std::string_view line) {
-  std::string path = std::filesystem::path(line).lexically_normal().string();
-  const std::string root = TIDU_SOURCE_DIR "/";
-  return path.starts_with(root) ? path.substr(root.size()) : path;
+  const std::string path = std::filesystem::path(line).lexically_normal().string();
+  for (const char* folder : {"/kernels/", "/csrc/simt/", "/tests/simt/"}) {
+    if (const size_t at = path.rfind(folder); at != std::string::npos) return path.substr(at + 1);
+  }
+  return path;
 }
 
 bool is_portability_layer(std::string_view line) {
   return line.starts_with("csrc/simt/") || line.starts_with("kernels/cuda/portable.h") ||
-         line.starts_with("/usr/");
+         line.starts_with("kernels/types.h") || line.starts_with("/usr/");
 }
 
 }  // namespace
