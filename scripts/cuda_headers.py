@@ -1,10 +1,10 @@
-"""Puts the headers of CUDA into a folder, for a machine without the CUDA toolkit: the emulated device cuda is compiled
-against them.
+"""Puts CUDA's headers, which the emulated device cuda is compiled against, into a folder.
 
     python scripts/cuda_headers.py FOLDER
 
-They come from NVIDIA's own packages on PyPI. These hold libraries of hundreds of megabytes beside the headers, so only
-the wanted members of each archive are fetched, by HTTP range requests; the archive's CRCs check them.
+For machines without the CUDA toolkit. The headers come from NVIDIA's own packages on PyPI, which hold
+libraries of hundreds of megabytes beside them; so only the wanted members of each archive are fetched, by
+HTTP range requests. The archive's CRCs check them.
 """
 
 import io
