@@ -77,11 +77,15 @@ inline std::string fault_of(const Operand& x, int device) {
   return {};
 }
 
-// Adds f to the work of the handle's stream.
+// Adds f to the work of the handle's stream. Like a kernel, it does not run after one that failed.
 template <class F> cudaError_t submit_to(const LibraryState& state, F f) {
   const std::shared_ptr<Stream> stream = find_stream(state.stream);
   if (!stream) return wrong("the library handle's stream was destroyed", cudaErrorInvalidResourceHandle);
-  return submit(stream, std::move(f));
+  return submit(stream, [f = std::move(f)] {
+    if (sticky_error() != cudaSuccess) return;
+    const DeviceAccess access;
+    f();
+  });
 }
 
 // Scratch memory holds nothing that anyone may count on.

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstdio>
 #include <cstdlib>
@@ -234,15 +235,22 @@ DeviceAccess::~DeviceAccess() {
 
 bool open_unit(const void* p) {
   if (accesses == 0) return false;
-  for (int i = 0; i < device_count(); ++i) {
+  // Threads of a library may come here at once.
+  static std::atomic_flag busy;
+  while (busy.test_and_set(std::memory_order_acquire)) {}
+  bool open = false;
+  for (int i = 0; i < device_count() && !open; ++i) {
     char* const unit = memory().of(i).unit_at(p);
     if (unit == nullptr) continue;
-    if (std::find(opened, opened + opened_count, unit) != opened + opened_count) return false;
-    if (opened_count == std::size(opened)) close_units();
-    opened[opened_count++] = unit;
-    return mprotect(unit, kGuardedUnit, PROT_READ | PROT_WRITE) == 0;
+    if (std::find(opened, opened + opened_count, unit) == opened + opened_count) {
+      if (opened_count == std::size(opened)) close_units();
+      opened[opened_count++] = unit;
+      mprotect(unit, kGuardedUnit, PROT_READ | PROT_WRITE);
+    }
+    open = true;
   }
-  return false;
+  busy.clear(std::memory_order_release);
+  return open;
 }
 
 void fail_allocation(size_t n) { allocations_until_failure = n; }
