@@ -5,10 +5,11 @@
 
 #include "kernels/cuda/loop.h"
 #include "kernels/cuda/portable.h"
+#include "kernels/cuda/tiles.h"
 
 namespace tidu::cuda {
 
-inline constexpr int kMapThreads = 256;
+inline constexpr int kMapThreads = 256, kTileRows = kMapThreads / kSide;
 
 // Elements that a thread treats: as many as one access of 16 bytes moves of the widest operand, at most 8.
 template <class... T>
@@ -34,6 +35,14 @@ __device__ __forceinline__ Vec<Out, n> apply_each(const Vec<In, n>&... x) {
   return y;
 }
 
+// Where operand k's tile is in shared memory. Rows are an odd number of banks apart, so that the elements of
+// a column, of whatever size, lie in different ones.
+template <class T> using Stage = T[kSide][kSide + (sizeof(T) < 4 ? 4 / sizeof(T) : 1)];
+template <class T, int k> __device__ __forceinline__ Stage<T>& stage() {
+  TIDU_SHARED(tile, Stage<T>);
+  return tile;
+}
+
 template <class F, class Out, class... In> struct Map {
   static constexpr int kInputs = sizeof...(In), n = kMapElements<Out, In...>;
 
@@ -52,6 +61,50 @@ template <class F, class Out, class... In> struct Map {
     store_vec<n>(static_cast<Out*>(loop.data[kInputs]) + at[kInputs],
                  apply_each<F, Out, n, In...>(load_operand<In, n>(
                      static_cast<const In*>(loop.data[k]) + at[k], loop.stride[k][0])...));
+  }
+
+  // A tile, and this thread's part of it: `lane` along the rows or the columns, each kTileRows-th of the
+  // other.
+  struct Tile {
+    const Tiles& tiles;
+    uint32_t column, row;
+    int64_t at[kInputs + 1];
+
+    template <class T> __device__ __forceinline__ T& place(int k, uint32_t i, uint32_t j) const {
+      return static_cast<T*>(tiles.rest.data[k])[at[k] + (row + i) * tiles.row_stride[k] +
+                                                 (column + j) * tiles.column_stride[k]];
+    }
+    __device__ __forceinline__ bool holds(uint32_t i, uint32_t j) const {
+      return row + i < tiles.rows && column + j < tiles.columns;
+    }
+  };
+
+  template <int k, class T> static __device__ __forceinline__ void fill_stage(const Tile& tile) {
+    if ((tile.tiles.staged >> k & 1) == 0) return;
+    const uint32_t lane = threadIdx.x % kSide;
+#pragma unroll
+    for (uint32_t step = 0; step < kSide; step += kTileRows) {
+      const uint32_t j = threadIdx.x / kSide + step;
+      if (tile.holds(lane, j)) stage<T, k>()[j][lane] = tile.template place<const T>(k, lane, j);
+    }
+  }
+
+  template <int k, class T>
+  static __device__ __forceinline__ T read(const Tile& tile, uint32_t i, uint32_t j) {
+    return (tile.tiles.staged >> k & 1) != 0 ? stage<T, k>()[j][i] : tile.template place<const T>(k, i, j);
+  }
+
+  template <size_t... k>
+  static __device__ __forceinline__ void compute(const Tile& tile, std::index_sequence<k...>) {
+    (fill_stage<k, In>(tile), ...);
+    __syncthreads();
+    const uint32_t lane = threadIdx.x % kSide;
+#pragma unroll
+    for (uint32_t step = 0; step < kSide; step += kTileRows) {
+      const uint32_t i = threadIdx.x / kSide + step;
+      if (tile.holds(i, lane))
+        tile.template place<Out>(kInputs, i, lane) = F::apply(read<k, In>(tile, i, lane)...);
+    }
   }
 };
 
@@ -72,9 +125,25 @@ __global__ void __launch_bounds__(kMapThreads) map_kernel(const __grid_constant_
   for (; i < end; i += kMapThreads) M::element(loop, i, inputs);
 }
 
+template <class F, class Out, class... In>
+__global__ void __launch_bounds__(kMapThreads) map_tiles_kernel(const __grid_constant__ Tiles tiles) {
+  using M = Map<F, Out, In...>;
+  const uint32_t strip = tiles.across.quotient(blockIdx.x), outer = tiles.down.quotient(strip);
+  typename M::Tile tile{tiles,
+                        (blockIdx.x - strip * tiles.across.value()) * kSide,
+                        (strip - outer * tiles.down.value()) * kSide,
+                        {}};
+  locate(tiles.rest, outer, tile.at);
+  M::compute(tile, std::make_index_sequence<sizeof...(In)>());
+}
+
 // y = F::apply(x...) over a loop whose operands are the inputs and the output.
 template <class F, class Out, class... In> cudaError_t map(cudaStream_t stream, const Loop& over) {
   constexpr int n = kMapElements<Out, In...>;
+  Tiles tiles;
+  uint32_t blocks = 0;
+  if (cut_into_tiles(over, {sizeof(In)..., sizeof(Out)}, &tiles, &blocks))
+    return launch<map_tiles_kernel<F, Out, In...>>({blocks, kMapThreads, 0, stream}, tiles);
   Loop loop = over;
   vectorise(loop, n, {sizeof(In)..., sizeof(Out)});
   return launch<map_kernel<F, Out, In...>>({ceil_divide(loop.count, kMapThreads * n), kMapThreads, 0, stream},
