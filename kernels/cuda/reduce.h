@@ -18,7 +18,9 @@ struct ReduceTuning {
   static constexpr int64_t kBlockRow = 256;
   // Columns side by side in one block: narrow arrays whole, else whole cache lines of many rows, or where
   // there are few rows, of many columns.
-  static constexpr int64_t kNarrow = 256, kTall = 128, kFlat = 256, kFewRows = 32;
+  static constexpr int64_t kNarrow = 128, kTall = 64, kFlat = 256, kFewRows = 32;
+  // Rows of one block, lest partial results cost more than a small part of what is read.
+  static constexpr int64_t kMinRows = 128;
 };
 
 // One reduction of x into y. Results are numbered by `kept`, which says where each one's elements begin and
@@ -42,7 +44,7 @@ struct Reduce {
   int64_t chunk() const {
     const int64_t each = results() * reduced.size() / ReduceTuning::kTasks;
     const int64_t task = std::clamp(each, ReduceTuning::kMinTask, ReduceTuning::kMaxTask);
-    int64_t chunk = 1;
+    int64_t chunk = columns ? ReduceTuning::kMinRows : 1;
     while (2 * chunk * span() <= task) chunk *= 2;
     return chunk;
   }
