@@ -53,4 +53,14 @@ __device__ __forceinline__ A column_reduce(A value, int width, int height, Stage
   return value;
 }
 
+// The same, and every thread gets the result of its column.
+template <class Op, class A, int threads>
+__device__ __forceinline__ A column_reduce_all(A value, int width, int height, Staged<A, threads>& stage) {
+  column_reduce<Op>(value, width, height, stage);
+  __syncthreads();
+  const A result = stage.get(static_cast<int>(threadIdx.x) % width);
+  __syncthreads();
+  return result;
+}
+
 }  // namespace tidu::cuda

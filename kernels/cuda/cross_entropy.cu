@@ -15,7 +15,7 @@ __device__ int64_t checked_label(const SoftmaxPass& pass, int64_t row, bool repo
 
 template <class T> struct Loss {
   using Real = Accumulator<T>;
-  static constexpr bool exponential = false, loss = true;
+  static constexpr bool exponential = false, any_axis = false, loss = true;
   int64_t label;
   Real largest, log_sum;
 
@@ -30,7 +30,7 @@ template <class T> struct Loss {
 
 template <class T> struct LossGradient {
   using Real = Accumulator<T>;
-  static constexpr bool exponential = true, loss = false;
+  static constexpr bool exponential = true, any_axis = false, loss = false;
   int64_t label;
   Real factor, scale;
 

@@ -6,7 +6,7 @@ namespace {
 
 template <class T> struct Probability {
   using Real = Accumulator<T>;
-  static constexpr bool exponential = true, loss = false;
+  static constexpr bool exponential = true, any_axis = true, loss = false;
   Real scale;
 
   __device__ Probability(const SoftmaxPass&, int64_t, bool) {}
@@ -18,7 +18,7 @@ template <class T> struct Probability {
 
 template <class T> struct LogProbability {
   using Real = Accumulator<T>;
-  static constexpr bool exponential = false, loss = false;
+  static constexpr bool exponential = false, any_axis = true, loss = false;
   Real largest, log_sum;
 
   __device__ LogProbability(const SoftmaxPass&, int64_t, bool) {}

@@ -2,6 +2,7 @@
 //
 //   template <class T> struct Job {
 //     static constexpr bool exponential;   whether it wants exp(x - largest) or x
+//     static constexpr bool any_axis;      whether its axis may be another than the last
 //     static constexpr bool loss;          whether it writes one number a row, at one element, or all
 //     elements Job(const SoftmaxPass& pass, int64_t row, bool first);    one thread of a row is the first
 //     void prepare(Real largest, Real sum);
@@ -32,7 +33,7 @@ template <class T> inline constexpr T kNaN = std::numeric_limits<T>::quiet_NaN()
 
 // A group of threads, part of a warp or a block, holds one row in registers: each thread `held` elements.
 template <class T, template <class> class Job, int v, int held, bool block>
-__global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxTuning::kThreads)
+__global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxTuning::kThreads, 1)
     softmax_rows(SoftmaxPass pass) {
   using Real = Accumulator<T>;
   TIDU_SHARED(largest_stage, WarpStage<Real>);
@@ -95,6 +96,47 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
       for (int j = 0; j < v; ++j) some[j] = job.value(element[k * v + j], i + j);
       store_vec<v>(y + i, some);
     }
+  }
+}
+
+// Neighbouring threads hold neighbouring columns, the rows of threads in a block share their elements.
+template <class T, template <class> class Job, int held>
+__global__ void __launch_bounds__(SoftmaxTuning::kThreads, 1) softmax_columns(SoftmaxPass pass) {
+  using Real = Accumulator<T>;
+  constexpr Real nothing = -std::numeric_limits<Real>::infinity();
+  TIDU_SHARED(stage, Staged<Real, SoftmaxTuning::kThreads>);
+  const int width = pass.threads, height = SoftmaxTuning::kThreads / width;
+  const int first = static_cast<int>(threadIdx.x) / width;
+  const int64_t row = int64_t{blockIdx.x} * width + threadIdx.x % width;
+  const bool active = row < pass.count;
+  const Walk::Place place = active ? pass.rows.kept.at(row) : Walk::Place{};
+  const int n = active ? static_cast<int>(pass.rows.n) : 0;
+  const T* x = static_cast<const T*>(pass.rows.x) + place.in;
+  Real element[held], largest = nothing;
+#pragma unroll
+  for (int k = 0; k < held; ++k) {
+    const int i = k * height + first;
+    element[k] = i < n ? static_cast<Real>(x[i * pass.rows.x_stride]) : nothing;
+    largest = Largest<Real>::combine(element[k], largest);
+  }
+  largest = column_reduce_all<Largest<Real>>(largest, width, height, stage);
+  Real sum = 0;
+#pragma unroll
+  for (int k = 0; k < held; ++k) {
+    if (k * height >= n) continue;
+    const Real e = shifted_exp(element[k], largest);
+    if (Job<T>::exponential) element[k] = e;
+    sum += e;
+  }
+  sum = column_reduce_all<Total<Real>>(sum, width, height, stage);
+  if (!active) return;
+  Job<T> job(pass, row, first == 0);
+  job.prepare(largest, sum);
+  T* y = static_cast<T*>(pass.rows.y) + place.out;
+#pragma unroll
+  for (int k = 0; k < held; ++k) {
+    const int i = k * height + first;
+    if (i < n) y[i * pass.rows.y_stride] = job.value(element[k], i);
   }
 }
 
@@ -177,6 +219,17 @@ template <class T, template <class> class Job, int v>
              : launch<softmax_rows<T, Job, v, many, false>>({blocks, S::kThreads, 0, stream}, pass);
 }
 
+template <class T, template <class> class Job>
+[[nodiscard]] cudaError_t launch_columns(cudaStream_t stream, SoftmaxPass pass) {
+  using S = SoftmaxTuning;
+  constexpr int many = S::kMany / (sizeof(T) == 8 ? 2 : 1);
+  int height = 1;
+  while (height < S::kMaxHeight && height * S::kEach < pass.rows.n) height *= 2;
+  pass.threads = S::kThreads / height;
+  const unsigned blocks = static_cast<unsigned>((pass.count + pass.threads - 1) / pass.threads);
+  return launch<softmax_columns<T, Job, many>>({blocks, S::kThreads, 0, stream}, pass);
+}
+
 template <class T, template <class> class Job, int v>
 [[nodiscard]] cudaError_t launch_elements(cudaStream_t stream, const SoftmaxPass& pass) {
   constexpr int64_t each = int64_t{SoftmaxTuning::kThreads} * v;
@@ -194,6 +247,9 @@ template <template <class> class Job>
     const bool wide = vectorises<T>(rows, widest, Job<T>::loss);
     if (rows.fits(dtype, wide ? SoftmaxTuning::kMost : SoftmaxTuning::kMany))
       return wide ? launch_rows<T, Job, widest>(stream, pass) : launch_rows<T, Job, 1>(stream, pass);
+    if constexpr (Job<T>::any_axis) {
+      if (rows.column_fits(dtype)) return launch_columns<T, Job>(stream, pass);
+    }
     const cudaError_t error = logsumexp_states(stream, dtype, rows.states());
     if (error != cudaSuccess) return error;
     if constexpr (Job<T>::loss) {

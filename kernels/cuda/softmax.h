@@ -14,6 +14,8 @@ struct SoftmaxTuning {
   // 32-bit registers of a thread for elements, in rows short to long; the most only where they are moved
   // several at a time, because the addresses of single ones take more registers.
   static constexpr int kFew = 8, kMany = 32, kMost = 64;
+  // Threads that share a column, and how many elements each of them holds before there are more.
+  static constexpr int kMaxHeight = 8, kEach = 8;
   // Elements of a row that a block can hold.
   static constexpr int64_t capacity(DType dtype, int registers) {
     return kLongThreads * registers / (dtype == DType::float64 ? 2 : 1);
@@ -32,6 +34,10 @@ struct Softmax {
   bool fits(DType dtype, int registers) const {
     return n <= SoftmaxTuning::capacity(dtype, registers) && y_stride == 1;
   }
+  bool column_fits(DType dtype) const {
+    const int held = SoftmaxTuning::kMany / (dtype == DType::float64 ? 2 : 1);
+    return n <= SoftmaxTuning::kMaxHeight * held && y_stride > 1;
+  }
   // What finds the largest element and the sum of a row that does not fit.
   Reduce states() const {
     Reduce result{x, workspace, kept, {}, false, nullptr};
@@ -42,7 +48,8 @@ struct Softmax {
     return result;
   }
   int64_t workspace_bytes(DType dtype) const {
-    return fits(dtype, SoftmaxTuning::kMany) ? 0 : 16 * kept.size() + states().workspace_bytes();
+    const bool direct = fits(dtype, SoftmaxTuning::kMany) || column_fits(dtype);
+    return direct ? 0 : 16 * kept.size() + states().workspace_bytes();
   }
 };
 

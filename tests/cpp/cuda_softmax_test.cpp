@@ -56,8 +56,8 @@ TEST_F(CudaSoftmax, RowsOfManyLengths) {
 }
 
 TEST_F(CudaSoftmax, Columns) {
-  for (const Shape& shape :
-       {Shape{50, 3}, Shape{7, 256}, Shape{1000, 129}, Shape{3, 40, 8}, Shape{2, 6000, 12}}) {
+  for (const Shape& shape : {Shape{50, 3}, Shape{7, 256}, Shape{1000, 129}, Shape{3, 40, 8},
+                             Shape{2, 129, 33}, Shape{4, 256, 5}, Shape{4, 257, 5}, Shape{2, 6000, 12}}) {
     for (const DType dtype : kFloats) {
       const Tensor x = numbers(shape, dtype), on_cuda = to(x, kCuda);
       check(x, on_cuda, shape.size() - 2, str(dtype, ' ', shape));
