@@ -90,8 +90,9 @@ Driver& driver(int device) {
     }
   }
   if (device < 0 || device >= driver->device_count()) {
-    fail<DeviceError>("device cuda:", device, " does not exist: there are ", driver->device_count(),
-                      " cuda devices");
+    const int count = driver->device_count();
+    fail<DeviceError>("device cuda:", device, " does not exist: there ", count == 1 ? "is " : "are ", count,
+                      count == 1 ? " cuda device" : " cuda devices");
   }
   return *driver;
 }

@@ -17,14 +17,14 @@ constexpr const char* kToHost = "[copy] from the device to the host";
 // The slot used longest ago, once the device is done with it.
 Staging::Slot& Staging::free_slot() {
   Slot& slot = slots_[next_++ % kSlots];
-  if (!slot.buffer) {
-    void* buffer = nullptr;
-    check(cudaHostAlloc(&buffer, kChunk, cudaHostAllocPortable), "[copy] pinned memory");
-    slot.buffer = static_cast<char*>(buffer);
-    check(cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming), "[copy] an event");
-  } else {
+  if (!slot.done) check(cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming), "[copy] an event");
+  if (slot.buffer) {
     check(cudaEventSynchronize(slot.done), "[copy] waiting for an earlier one");
+    return slot;
   }
+  void* buffer = nullptr;
+  check(cudaHostAlloc(&buffer, kChunk, cudaHostAllocPortable), "[copy] pinned memory");
+  slot.buffer = static_cast<char*>(buffer);
   return slot;
 }
 
