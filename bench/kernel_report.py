@@ -220,6 +220,8 @@ def plain(name):
     """A kernel's name without what demanglers and compilers spell differently."""
     name = re.sub(r"\(anonymous namespace\)|\{anonymous\}|<unnamed>", "", name)
     name = re.sub(r"\((?:tidu::)?\w+\)(?=-?\d)", "", name)  # (int)4
+    name = re.sub(r"\b((?:long |short )+)unsigned int\b", r"unsigned \1", name)
+    name = re.sub(r"\b((?:long|short)) int\b", r"\1", name)
     return re.sub(r"\b(tidu|cuda)::|::|\s+|(?<=\d)u?l*(?=[,>])", "", name)
 
 

@@ -64,6 +64,17 @@ def test_report():
     assert "0 of 1 cases miss a target" in done.stdout
 
 
+def test_a_removed_barrier_is_caught():
+    import tidu
+
+    build = Path(tidu.__file__).parents[2]
+    if not (build / "compile_commands.json").exists():
+        pytest.skip("tidu is installed, not in a build folder")
+    options = ("--kinds", "barrier", "--files", "copy", "--at-least", "1")
+    done = run(ROOT / "tests/simt/mutants.py", build, *options)
+    assert done.returncode == 0 and "caught" in done.stdout, done.stdout + done.stderr
+
+
 # Computed by cuda_occupancy.h.
 @pytest.mark.parametrize(
     ("arch", "threads", "registers", "shared", "blocks"),
@@ -91,5 +102,10 @@ def test_names_of_kernels_meet():
             "tidu::cuda::(anonymous namespace)::map<tidu::float16, 8, unsigned int>",
         ),
         ("k<4, true, tidu::DType::float32>", "k<(int)4, true, tidu::DType::float32>"),
+        (
+            "k<long unsigned int, short unsigned int, unsigned int>",
+            "k<unsigned long, unsigned short, unsigned int>",
+        ),
+        ("k<long int, short int, long long unsigned int>", "k<long, short, unsigned long long>"),
     ]:
         assert kernel_report.plain(compiler) == kernel_report.plain(demangler)

@@ -84,8 +84,8 @@ for family, f, *arrays in cases():
 sys.exit(2 if wrong else 0)
 """
 
-BARRIER = re.compile(r"^\s*(?:if constexpr \([^;]*\) )?__syncthreads\(\);")
-SYNCWARP = re.compile(r"^\s*(?:if constexpr \([^;]*\) )?__syncwarp\([^;]*\);")
+BARRIER = re.compile(r"^\s*(?:if (?:constexpr )?\([^;]*\) )?__syncthreads\(\);")
+SYNCWARP = re.compile(r"^\s*(?:if (?:constexpr )?\([^;]*\) )?__syncwarp\([^;]*\);")
 BOUND = re.compile(r"(?<=[\w)] )<(?= [\w.]+(?:\)|;| &&))")
 DECLARED = re.compile(r"TIDU_(?:DYNAMIC_)?SHARED\((\w+),")
 
@@ -115,7 +115,7 @@ def mutants_of(path):
 
 
 def users_of(path, sources):
-    """The .cu files that a change of this file reaches."""
+    """The .cu files to compile for a change of this file: of those that differ in dtype the float one."""
     if path.suffix == ".cu":
         return [path]
     reached, names = set(), {path.name}
@@ -124,7 +124,8 @@ def users_of(path, sources):
             p for p in sources if p not in reached and any(f'cuda/{name}"' in p.read_text() for name in names)
         }
         if not more:
-            return sorted(p for p in reached if p.suffix == ".cu")
+            users = sorted(p for p in reached if p.suffix == ".cu")
+            return [p for p in users if "float32" in p.name] or users
         reached |= more
         names |= {p.name for p in more}
 
