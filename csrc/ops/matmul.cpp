@@ -102,7 +102,12 @@ std::atomic<bool> tf32_allowed = false;
 std::atomic<MatmulLibrary>& library() {
   static std::atomic<MatmulLibrary> chosen = [] {
     const char* const name = std::getenv("TIDU_CUDA_MATMUL");
-    return name ? matmul_library_from_name(name) : MatmulLibrary::automatic;
+    if (!name || !*name) return MatmulLibrary::automatic;
+    try {
+      return matmul_library_from_name(name);
+    } catch (const ValueError& error) {
+      fail<ValueError>(error.what(), " (the environment variable TIDU_CUDA_MATMUL)");
+    }
   }();
   return chosen;
 }
@@ -117,6 +122,11 @@ MatmulLibrary matmul_library_from_name(std::string_view name) {
   if (name == "cublas") return MatmulLibrary::cublas;
   if (name == "tidu") return MatmulLibrary::tidu;
   fail<ValueError>("[matmul] no implementation is called \"", name, "\": there are auto, cublas and tidu");
+}
+
+const char* name_of(MatmulLibrary chosen) {
+  constexpr const char* kNames[] = {"auto", "cublas", "tidu"};
+  return kNames[static_cast<int>(chosen)];
 }
 
 void set_matmul(MatmulLibrary chosen) { library() = chosen; }

@@ -26,6 +26,7 @@ bool allow_tf32();
 // better one. At first what TIDU_CUDA_MATMUL (cublas, tidu, auto) says, or automatic.
 enum class MatmulLibrary { automatic, cublas, tidu };
 MatmulLibrary matmul_library_from_name(std::string_view name);
+const char* name_of(MatmulLibrary library);
 void set_matmul(MatmulLibrary library);
 MatmulLibrary matmul_library();
 

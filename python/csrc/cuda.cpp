@@ -2,6 +2,7 @@
 #include "core/cuda.h"
 
 #include "binding.h"
+#include "ops/matmul.h"
 
 namespace tidu::python {
 namespace {
@@ -95,6 +96,7 @@ void bind_cuda(py::module_& core) {
   m.def("is_tf32_allowed", &cuda::allow_tf32);
   m.def("set_matmul",
         [](const std::string& name) { cuda::set_matmul(cuda::matmul_library_from_name(name)); });
+  m.def("get_matmul", [] { return cuda::name_of(cuda::matmul_library()); });
   m.def("properties", [](const OptionalDevice& device) {
     const cuda::Properties found = cuda::properties(index_of(device));
     py::dict result;

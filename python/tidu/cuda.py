@@ -99,6 +99,11 @@ def set_matmul(library):
     _cuda.set_matmul(library)
 
 
+def get_matmul():
+    """What multiplies matrices: "auto", "cublas" or "tidu"."""
+    return _cuda.get_matmul()
+
+
 def current_stream(device=None):
     """The stream that this thread's work is given to."""
     return _cuda.current_stream(_device(device))
@@ -186,6 +191,7 @@ __all__ = [
     "emulate",
     "get_device_name",
     "get_device_properties",
+    "get_matmul",
     "is_available",
     "is_blocking",
     "is_emulated",
