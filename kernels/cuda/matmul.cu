@@ -30,8 +30,7 @@ int64_t tiles(const MatmulProblem& p, int64_t rows, int64_t columns) {
 MatmulPlan split(MatmulKernel kernel, const MatmulProblem& p, int64_t units, int64_t enough, int64_t least) {
   if (units >= enough || p.k < 2 * least) return {kernel};
   const int64_t wanted = std::min(up(enough, units), p.k / least);
-  constexpr int64_t kStep = 8;  // splits begin at multiples of a tile's depth
-  const int64_t depth = up(up(p.k, wanted), kStep) * kStep;
+  const int64_t depth = up(up(p.k, wanted), kSplitStep) * kSplitStep;
   return {kernel, static_cast<int>(up(p.k, depth))};
 }
 

@@ -36,6 +36,9 @@ struct MatmulProblem {
 // at most four columns. narrow and vector see the transposed product where that has fewer columns.
 enum class MatmulKernel : uint8_t { large, medium, small, narrow, vector };
 
+// Splits of k begin at multiples of this, which all vectors of elements divide.
+inline constexpr int64_t kSplitStep = 32;
+
 struct MatmulPlan {
   MatmulKernel kernel;
   int splits = 1;  // of k; their sums are added in order by a second kernel

@@ -32,9 +32,10 @@ struct Layout {
 template <int n, class T> Layout layout_of(const Operand<T>& x, int64_t lines, int64_t k) {
   const bool along_k = lines == 1 || (k > 1 && x.by_line != 1);
   const int64_t step = along_k ? x.by_k : x.by_line, other = along_k ? x.by_line : x.by_k,
-                extent = along_k ? k : lines;
-  const bool vectors = step == 1 && extent % n == 0 && other % n == 0 && x.by_batch[0] % n == 0 &&
-                       x.by_batch[1] % n == 0 && reinterpret_cast<uintptr_t>(x.data) % (n * sizeof(T)) == 0;
+                extent = along_k ? k : lines, others = along_k ? lines : k;
+  const bool vectors = step == 1 && extent % n == 0 && (others == 1 || other % n == 0) &&
+                       x.by_batch[0] % n == 0 && x.by_batch[1] % n == 0 &&
+                       reinterpret_cast<uintptr_t>(x.data) % (n * sizeof(T)) == 0;
   return {along_k, vectors};
 }
 
@@ -62,7 +63,7 @@ template <class T> Product<T> product_of(const MatmulProblem& problem, const Mat
   p.vector_out = p.out_by_column == 1 && p.n % kVector == 0 &&
                  reinterpret_cast<uintptr_t>(p.out) % (kVector * sizeof(T)) == 0;
   p.splits = static_cast<unsigned>(plan.splits);
-  p.depth = ((p.k + plan.splits - 1) / plan.splits + kDepth - 1) / kDepth * kDepth;
+  p.depth = ((p.k + plan.splits - 1) / plan.splits + kSplitStep - 1) / kSplitStep * kSplitStep;
   p.batches = static_cast<unsigned>(problem.batches());
   p.inner_batches = static_cast<unsigned>(problem.batch[1]);
   p.activation = problem.activation;
@@ -135,7 +136,7 @@ cudaError_t launch_product(cudaStream_t stream, const MatmulProblem& problem, co
   Product<T> p = product_of<T>(problem, plan);
   const int64_t count = p.m * p.n * p.batches;
   if (count == 0) return cudaSuccess;
-  if (p.depth > INT_MAX - kDepth) return cudaErrorInvalidValue;
+  if (p.depth > INT_MAX - kSplitStep) return cudaErrorInvalidValue;
   if (plan.splits > 1) p.partial = static_cast<Accumulator<T>*>(workspace);
   cudaError_t error = cudaErrorInvalidValue;
   switch (plan.kernel) {

@@ -9,9 +9,8 @@ namespace tidu::cuda {
 // Threads that a multiprocessor holds at least, so that a thread may use 168 registers.
 inline constexpr int kResident = 384;
 
-// Steps of k between barriers. With lines of span + kGroup sums, 8 is the depth at which every access below
-// is free of bank conflicts: kGroup * 8 sums are one pass over the banks.
-inline constexpr int kDepth = 8;
+// Steps of k between barriers: as many as fill sectors of memory with elements along k, but at least 8.
+template <class T> inline constexpr int kDepth = sizeof(T) < 4 ? 32 / static_cast<int>(sizeof(T)) : 8;
 
 // A tile of m x n sums, shared out over warps_m x warps_n warps of lanes_m x lanes_n lanes.
 template <int tile_m, int tile_n, int warps_m_, int warps_n_, int lanes_m_, int lanes_n_> struct Tile {
@@ -28,11 +27,12 @@ using MediumTile = Tile<64, 64, 2, 2, 4, 8>;
 using SmallTile = Tile<32, 32, 2, 1, 4, 8>;
 using NarrowTile = Tile<128, 16, 4, 1, 8, 4>;
 
-// Two buffers of `span` lines of an operand, line beside line for each k.
-template <class S, int span> struct alignas(16) Panels { S at[2][kDepth][span + kVec<S>]; };
+// Two buffers of `span` lines of an operand, line beside line for each k. Every access below is free of bank
+// conflicts: from one k to the next the banks move by one vector.
+template <class T, int span> struct alignas(16) Panels { Accumulator<T> at[2][kDepth<T>][span + kGroup<T>]; };
 
-// What a thread carries of kDepth elements of `span` lines. along_k: k runs along neighbours in memory. n:
-// neighbours moved in one access; where it is above 1, they are wholly inside the matrix or outside.
+// What a thread carries of kDepth elements each of `span` lines. along_k: k runs along neighbours in memory.
+// n: neighbours moved in one access; where it is above 1, they are wholly inside the matrix or outside.
 template <class T, int span, int threads, bool along_k, int n> class Strip {
   using S = Accumulator<T>;
 
@@ -58,12 +58,18 @@ template <class T, int span, int threads, bool along_k, int n> class Strip {
     });
   }
 
-  __device__ __forceinline__ void store(S (&buffer)[kDepth][span + kVec<S>]) const {
+  __device__ __forceinline__ void store(S (&buffer)[kDepth<T>][span + kGroup<T>]) const {
     each_unit([&](int i, int line, int k) {
       const S* const from = staged_ + i * kUnit;
       if constexpr (along_k && n > 1) {
+        // 16-bit floats: the lanes of a warp have 16 steps of k, of which the banks tell 8 apart, so half of
+        // them store in another order.
+        const bool other = kDepth<T> > 8 && k >= 8;
 #pragma unroll
-        for (int j = 0; j < n; ++j) buffer[k + j][line] = from[j];
+        for (int j = 0; j < n; ++j) {
+          const int in_order = other ? j ^ 2 : j;
+          buffer[k + in_order][line] = other ? from[j ^ 2] : from[j];
+        }
       } else {
         Vec<S, kUnit> whole;
 #pragma unroll
@@ -76,7 +82,7 @@ template <class T, int span, int threads, bool along_k, int n> class Strip {
  private:
   // One by one along k, a thread takes as many lines of one k as make a vector of shared memory.
   static constexpr int kUnit = n > 1 ? n : along_k ? kGroup<T> : 1;
-  static constexpr int kUnits = span * kDepth / kUnit;
+  static constexpr int kUnits = span * kDepth<T> / kUnit;
   static constexpr int kPerThread = (kUnits + threads - 1) / threads;
 
   // f(i, line, k) for each of this thread's units.
@@ -86,11 +92,13 @@ template <class T, int span, int threads, bool along_k, int n> class Strip {
       const int unit = static_cast<int>(threadIdx.x) + i * threads;
       if (kUnits % threads != 0 && unit >= kUnits) break;
       if constexpr (!along_k) {
-        f(i, unit % (span / kUnit) * kUnit, unit / (span / kUnit));
+        // Neighbours of k apart by 4: the banks of 16 lines of a k and of another are then distinct.
+        const int k = unit / (span / kUnit);
+        f(i, unit % (span / kUnit) * kUnit, k / 8 * 8 + k % 2 * 4 + k % 8 / 2);
       } else if constexpr (n > 1) {
-        f(i, unit / (kDepth / n), unit % (kDepth / n) * n);
+        f(i, unit / (kDepth<T> / n), unit % (kDepth<T> / n) * n);
       } else {
-        f(i, unit / kDepth * kUnit, unit % kDepth);
+        f(i, unit / kDepth<T> * kUnit, unit % kDepth<T>);
       }
     }
   }
@@ -103,8 +111,8 @@ __global__ void __launch_bounds__(Shape::threads, kResident / Shape::threads)
     multiply_tiles(const Product<T> p) {
   using S = Accumulator<T>;
   constexpr int kVector = kGroup<T>;
-  TIDU_SHARED(a_panels, Panels<S, Shape::m>);
-  TIDU_SHARED(b_panels, Panels<S, Shape::n>);
+  TIDU_SHARED(a_panels, Panels<T, Shape::m>);
+  TIDU_SHARED(b_panels, Panels<T, Shape::n>);
 
   // Blocks that run together take tiles of a few rows, so that they share lines of both operands in the L2
   // cache.
@@ -140,16 +148,16 @@ __global__ void __launch_bounds__(Shape::threads, kResident / Shape::threads)
 
   S sums[Shape::rows][Shape::columns] = {};
   for (int buffer = 0;; buffer ^= 1) {
-    const bool more = ks > kDepth;
+    const bool more = ks > kDepth<T>;
     if (more) {
-      a += kDepth * p.a.by_k;
-      b += kDepth * p.b.by_k;
-      ks -= kDepth;
+      a += kDepth<T> * p.a.by_k;
+      b += kDepth<T> * p.b.by_k;
+      ks -= kDepth<T>;
       a_strip.load(a, p.a, rows_left, ks);
       b_strip.load(b, p.b, columns_left, ks);
     }
 #pragma unroll
-    for (int k = 0; k < kDepth; ++k) {
+    for (int k = 0; k < kDepth<T>; ++k) {
       Vec<S, kVector> x[Shape::rows / kVector], y[Shape::columns / kVector];
 #pragma unroll
       for (int i = 0; i < Shape::rows / kVector; ++i) {

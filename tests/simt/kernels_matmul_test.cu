@@ -225,6 +225,7 @@ TYPED_TEST(Matmul, Splits) {
   for (const MatmulKernel kernel : {MatmulKernel::small, MatmulKernel::narrow, MatmulKernel::vector}) {
     if (!has<T>(kernel)) continue;
     for (const int64_t n : {1, 4}) {
+      check<T>({.m = 6, .n = n, .k = 288, .b = Order::column_major}, {kernel, 5});
       check<T>({.m = 35, .n = n, .k = 100, .batch = {1, 2}}, {kernel, 3});
       check<T>({.m = n, .n = 36, .k = 104, .a = Order::column_major}, {kernel, 5});
     }
@@ -319,10 +320,10 @@ TEST(MatmulPlans, DependOnTheShape) {
   EXPECT_EQ(plan(DType::float32, 128, 10, 128).kernel, MatmulKernel::narrow);
   EXPECT_EQ(plan(DType::float32, 10, 4096, 128).kernel, MatmulKernel::narrow);
   EXPECT_EQ(plan(DType::float32, 4096, 1, 4096).kernel, MatmulKernel::vector);
-  // 16 tiles of 128 x 128 outputs: k is split so that 128 blocks or fewer run.
+  // 16 tiles of 128 x 128 outputs: k is split by multiples of 32, at least 128 each.
   const MatmulPlan split = plan(DType::float32, 128, 128, 784);
   EXPECT_EQ(split.kernel, MatmulKernel::small);
-  EXPECT_EQ(split.splits, 6);
+  EXPECT_EQ(split.splits, 5);
   EXPECT_EQ(plan(DType::float32, 128, 128, 128).splits, 1);
 }
 
