@@ -15,16 +15,6 @@ namespace {
 
 constexpr Device kFirst{DeviceType::cuda, 0}, kSecond{DeviceType::cuda, 1};
 
-// Tests run on an emulation of two devices, unless the environment asks for GPUs.
-class CudaHost : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    setenv("TIDU_CUDA_DEVICES", "2", 0);
-    if (!std::getenv("TIDU_CUDA")) cuda::emulate();
-    ASSERT_EQ(cuda::why_not(), "");
-  }
-};
-
 std::vector<int32_t> numbers(int64_t count, int32_t first = 0) {
   std::vector<int32_t> result(static_cast<size_t>(count));
   std::iota(result.begin(), result.end(), first);
@@ -35,7 +25,7 @@ Tensor on(Device device, const std::vector<int32_t>& values) {
 }
 MemoryStats stats(Device device = kFirst) { return backend(device).allocator(device.index).stats(); }
 
-TEST_F(CudaHost, CopiesArriveInEveryDirection) {
+TEST(CudaHost, CopiesArriveInEveryDirection) {
   constexpr int64_t mebi = 1 << 18;  // elements of 1 MiB, a chunk of a staged copy
   for (const int64_t count :
        {int64_t{0}, int64_t{1}, int64_t{1000}, mebi - 1, mebi, mebi + 1, 9 * mebi + 5}) {
@@ -53,19 +43,19 @@ TEST_F(CudaHost, CopiesArriveInEveryDirection) {
   }
 }
 
-TEST_F(CudaHost, TheHostMayReuseItsMemoryAtOnce) {
+TEST(CudaHost, TheHostMayReuseItsMemoryAtOnce) {
   std::vector<int32_t> values = numbers(1 << 20);
   const Tensor x = on(kFirst, values);
   std::fill(values.begin(), values.end(), -1);
   EXPECT_EQ(to_vector<int32_t>(x), numbers(1 << 20));
 }
 
-TEST_F(CudaHost, TransposedHostTensorsAreMoved) {
+TEST(CudaHost, TransposedHostTensorsAreMoved) {
   const Tensor host = reshape(on({}, numbers(6)), {2, 3});
   EXPECT_EQ(to_vector<int32_t>(to(matrix_transpose(host), kFirst)), (std::vector<int32_t>{0, 3, 1, 4, 2, 5}));
 }
 
-TEST_F(CudaHost, MemoryIsCountedByTheByte) {
+TEST(CudaHost, MemoryIsCountedByTheByte) {
   const MemoryStats before = stats();
   backend(kFirst).allocator(0).reset_peak();
   {
@@ -84,7 +74,7 @@ TEST_F(CudaHost, MemoryIsCountedByTheByte) {
   EXPECT_EQ(stats().peak_bytes, before.live_bytes);
 }
 
-TEST_F(CudaHost, BeyondTheLimitMemoryIsOutAndTheProgramGoesOn) {
+TEST(CudaHost, BeyondTheLimitMemoryIsOutAndTheProgramGoesOn) {
   Allocator& allocator = backend(kFirst).allocator(0);
   const int64_t all = cuda::properties().memory_bytes;
   allocator.empty_cache();
@@ -101,14 +91,14 @@ TEST_F(CudaHost, BeyondTheLimitMemoryIsOutAndTheProgramGoesOn) {
   EXPECT_THROW(Tensor::empty({all}, DType::float64, kFirst), OutOfMemoryError);
 }
 
-TEST_F(CudaHost, FreedMemoryIsGivenBack) {
+TEST(CudaHost, FreedMemoryIsGivenBack) {
   Tensor x = Tensor::empty({1 << 20}, DType::int8, kFirst);
   x = {};
   backend(kFirst).allocator(0).empty_cache();
   EXPECT_EQ(stats().reserved_bytes, stats().live_bytes);
 }
 
-TEST_F(CudaHost, TheCurrentStreamIsAThreadsOwn) {
+TEST(CudaHost, TheCurrentStreamIsAThreadsOwn) {
   const cuda::Stream stream, other;
   const cuda::Stream before = cuda::Stream::current();
   EXPECT_EQ(before, cuda::Stream::main());
@@ -126,7 +116,7 @@ TEST_F(CudaHost, TheCurrentStreamIsAThreadsOwn) {
   EXPECT_EQ(cuda::Stream::current(), before);
 }
 
-TEST_F(CudaHost, TensorsOutliveTheStreamThatMadeThem) {
+TEST(CudaHost, TensorsOutliveTheStreamThatMadeThem) {
   Tensor x;
   Queue queue = 0;
   {
@@ -139,7 +129,7 @@ TEST_F(CudaHost, TensorsOutliveTheStreamThatMadeThem) {
   EXPECT_EQ(cuda::Stream(0, 0).queue(), queue) << "a stream that nobody holds is used again";
 }
 
-TEST_F(CudaHost, AUseOnAnotherStreamWaitsForTheLast) {
+TEST(CudaHost, AUseOnAnotherStreamWaitsForTheLast) {
   const cuda::Stream streams[3] = {cuda::Stream(), cuda::Stream(0, -1), cuda::Stream()};
   for (int round = 0; round < 10; ++round) {
     Tensor x;
@@ -153,7 +143,7 @@ TEST_F(CudaHost, AUseOnAnotherStreamWaitsForTheLast) {
   }
 }
 
-TEST_F(CudaHost, PeersWaitForEachOther) {
+TEST(CudaHost, PeersWaitForEachOther) {
   if (cuda::device_count() < 2) GTEST_SKIP() << "one device";
   const cuda::Stream here(0), there(1);
   const cuda::StreamGuard first(here), second(there);
@@ -166,7 +156,7 @@ TEST_F(CudaHost, PeersWaitForEachOther) {
   }
 }
 
-TEST_F(CudaHost, EventsMarkAPlaceInAStream) {
+TEST(CudaHost, EventsMarkAPlaceInAStream) {
   const cuda::Stream stream, other;
   cuda::Event plain, first(true), second(true);
   EXPECT_TRUE(plain.is_reached());
@@ -193,19 +183,19 @@ TEST_F(CudaHost, EventsMarkAPlaceInAStream) {
   if (cuda::device_count() > 1) { EXPECT_THROW(plain.record(cuda::Stream(1)), DeviceError); }
 }
 
-TEST_F(CudaHost, DevicesThatAreNotThereAreErrors) {
+TEST(CudaHost, DevicesThatAreNotThereAreErrors) {
   EXPECT_THROW(on({DeviceType::cuda, 100}, {1}), DeviceError);
   EXPECT_THROW(cuda::synchronize(-1), DeviceError);
   EXPECT_THROW(cuda::Stream(77), DeviceError);
 }
 
-TEST_F(CudaHost, TheFormIsChosenOnce) {
+TEST(CudaHost, TheFormIsChosenOnce) {
   EXPECT_EQ(backend(kFirst).description(0).ends_with("emulated"), cuda::is_emulated());
   if (!cuda::is_emulated()) return;
   EXPECT_EQ(cuda::properties().name.find("emulation") != std::string::npos, true);
 }
 
-TEST_F(CudaHost, ThreadsShareADevice) {
+TEST(CudaHost, ThreadsShareADevice) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([t] {

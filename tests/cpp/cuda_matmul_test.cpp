@@ -19,11 +19,6 @@ using cuda::MatmulLibrary;
 constexpr Device kCuda{DeviceType::cuda, 0};
 constexpr DType kFloats[] = {DType::float16, DType::bfloat16, DType::float32, DType::float64};
 
-const bool emulated = [] {
-  cuda::emulate();
-  return true;
-}();
-
 Tensor numbers(const Shape& shape, DType dtype, uint64_t seed) {
   return to(astype(random_uniform(random_key(seed), shape, -1, 1), dtype), kCuda);
 }

@@ -131,13 +131,6 @@ bool computes_in(Types types, DType dtype) {
   }
 }
 
-class CudaPointwise : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (!std::getenv("TIDU_CUDA")) cuda::emulate();
-  }
-};
-
 // Inputs of a row: its k-th in layout (k + shift), the condition of a choice bool.
 Tensors inputs_of(const ElementwiseRow& row, DType dtype, Device device, const std::vector<Layout>& from,
                   size_t shift) {
@@ -150,7 +143,7 @@ Tensors inputs_of(const ElementwiseRow& row, DType dtype, Device device, const s
   return x;
 }
 
-TEST_F(CudaPointwise, EveryRowInEveryDType) {
+TEST(CudaPointwise, EveryRowInEveryDType) {
   const std::vector<Layout> plain = {layout({1003}, [](const Tensor& x) { return x; })};
   for (const ElementwiseRow& row : elementwise_table()) {
     for (const DType dtype : kAllTypes) {
@@ -163,7 +156,7 @@ TEST_F(CudaPointwise, EveryRowInEveryDType) {
   }
 }
 
-TEST_F(CudaPointwise, ElementwiseOverLayouts) {
+TEST(CudaPointwise, ElementwiseOverLayouts) {
   const std::vector<Layout> all = layouts();
   const std::set<std::string> names{"negative", "isnan", "add", "less", "where"};
   for (const ElementwiseRow& row : elementwise_table()) {
@@ -179,7 +172,7 @@ TEST_F(CudaPointwise, ElementwiseOverLayouts) {
   }
 }
 
-TEST_F(CudaPointwise, ElementwiseRoundTheBordersOfVectorsAndBlocks) {
+TEST(CudaPointwise, ElementwiseRoundTheBordersOfVectorsAndBlocks) {
   for (const DType dtype : {DType::int8, DType::float16, DType::float32, DType::float64}) {
     for (const int64_t n :
          {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 511, 512, 513, 1023, 1024, 1025, 2047, 2048, 2049, 5000}) {
@@ -194,7 +187,7 @@ TEST_F(CudaPointwise, ElementwiseRoundTheBordersOfVectorsAndBlocks) {
   }
 }
 
-TEST_F(CudaPointwise, LargeTransposedOperands) {
+TEST(CudaPointwise, LargeTransposedOperands) {
   for (const DType dtype : {DType::int8, DType::float32, DType::float64}) {
     const Tensor a = random_tensor({200, 150}, dtype, 3), b = random_tensor({150, 200}, dtype, 4);
     const auto compute = [&](Device device) { return less(matrix_transpose(to(a, device)), to(b, device)); };
@@ -251,7 +244,7 @@ Tensor edges(DType dtype) {
                 dtype);
 }
 
-TEST_F(CudaPointwise, ConversionsBetweenAllDTypes) {
+TEST(CudaPointwise, ConversionsBetweenAllDTypes) {
   for (const DType from : kAllTypes) {
     for (const Tensor& x : {edges(from), random_tensor({301}, from), Tensor(random_tensor({0}, from))}) {
       for (const DType target : kAllTypes) {
@@ -265,7 +258,7 @@ TEST_F(CudaPointwise, ConversionsBetweenAllDTypes) {
   }
 }
 
-TEST_F(CudaPointwise, CopiesOfEveryLayout) {
+TEST(CudaPointwise, CopiesOfEveryLayout) {
   for (const DType dtype : {DType::uint8, DType::float16, DType::float32, DType::int64}) {
     for (const Layout& make : layouts())
       EXPECT_TRUE(same_bits(copy(make(dtype, kCuda, 1)), copy(make(dtype, {}, 1))));
@@ -284,7 +277,7 @@ TEST_F(CudaPointwise, CopiesOfEveryLayout) {
   }
 }
 
-TEST_F(CudaPointwise, AssignsToViewsAlone) {
+TEST(CudaPointwise, AssignsToViewsAlone) {
   for (const DType dtype : {DType::bool_, DType::bfloat16, DType::float32, DType::float64}) {
     const Tensor x = random_tensor({40, 50}, dtype, 1), value = random_tensor({20, 16}, dtype, 2);
     const auto compute = [&](Device device) {
@@ -299,7 +292,7 @@ TEST_F(CudaPointwise, AssignsToViewsAlone) {
   }
 }
 
-TEST_F(CudaPointwise, ConcatenatesAndUpdatesSlices) {
+TEST(CudaPointwise, ConcatenatesAndUpdatesSlices) {
   for (const DType dtype : {DType::int8, DType::float16, DType::float32, DType::float64}) {
     const Tensor a = random_tensor({3, 5, 7}, dtype, 1), b = random_tensor({7, 2, 3}, dtype, 2),
                  c = random_tensor({3, 0, 7}, dtype, 3);
@@ -317,7 +310,7 @@ TEST_F(CudaPointwise, ConcatenatesAndUpdatesSlices) {
   }
 }
 
-TEST_F(CudaPointwise, FillsAndCounts) {
+TEST(CudaPointwise, FillsAndCounts) {
   for (const DType dtype : kAllTypes) {
     for (const int64_t n : {0, 1, 5, 16, 1023, 4097}) {
       for (const Scalar& value : {Scalar(1), Scalar(0), Scalar(100.75), Scalar(-3.5), Scalar(NAN)}) {
@@ -331,7 +324,7 @@ TEST_F(CudaPointwise, FillsAndCounts) {
   }
 }
 
-TEST_F(CudaPointwise, TakesAndScatters) {
+TEST(CudaPointwise, TakesAndScatters) {
   for (const DType dtype : kAllTypes) {
     for (const int axis : {0, 1, 2}) {
       for (const Shape& shape : {Shape{5, 7, 16}, Shape{4, 3, 5}, Shape{1, 33, 1}}) {
@@ -360,7 +353,7 @@ TEST_F(CudaPointwise, TakesAndScatters) {
   EXPECT_TRUE(same_bits(views(kCuda), views({})));
 }
 
-TEST_F(CudaPointwise, WrongIndicesAreErrors) {
+TEST(CudaPointwise, WrongIndicesAreErrors) {
   const Tensor x = to(arange(10, DType::float32), kCuda), index = to(tensor<int64_t>({3, 10, -11}), kCuda);
   for (const auto& call :
        {std::function([&] { return take(x, index, 0); }), std::function([&] {
@@ -371,7 +364,7 @@ TEST_F(CudaPointwise, WrongIndicesAreErrors) {
   }
 }
 
-TEST_F(CudaPointwise, RandomNumbersAreTheCpus) {
+TEST(CudaPointwise, RandomNumbersAreTheCpus) {
   const Tensor key = random_key(0x123456789abcdef0), there = to(key, kCuda);
   for (const int64_t n : {0, 1, 2, 3, 4, 5, 1023, 1024, 1025, 5001}) {
     for (const auto& [primitive, dtype] : {std::pair{&primitives::random_bits, DType::uint32},
@@ -417,7 +410,7 @@ void expect_same_updates(const Primitive& primitive, const Attrs& attrs, int gro
     EXPECT_TRUE(same_bits(states[1][i], states[0][i])) << primitive.name << " " << i;
 }
 
-TEST_F(CudaPointwise, UpdatesAreTheCpus) {
+TEST(CudaPointwise, UpdatesAreTheCpus) {
   const int n = 90;
   expect_same_updates(primitives::sgd_update, SgdAttrs{n, 0.1, 0, 0.01, false, true}, 2);
   for (const bool nesterov : {false, true}) {

@@ -12,8 +12,6 @@ namespace tidu {
 namespace {
 
 using namespace cuda_testing;
-using CudaReduce = Cuda;
-
 constexpr DType kAll[] = {DType::bool_,    DType::int8,    DType::int16,  DType::int32,  DType::int64,
                           DType::uint8,    DType::uint16,  DType::uint32, DType::uint64, DType::float16,
                           DType::bfloat16, DType::float32, DType::float64};
@@ -69,7 +67,7 @@ void check(const Tensor& x, const Tensor& on_cuda, const Axes& axes, const std::
   check_exact(primitives::argmin, x, on_cuda, axes, what);
 }
 
-TEST_F(CudaReduce, EveryLayoutAxesAndDtype) {
+TEST(CudaReduce, EveryLayoutAxesAndDtype) {
   for (const Layout& layout : layouts()) {
     for (const DType dtype : kAll) {
       const Tensor memory = numbers(layout.memory, dtype);
@@ -80,7 +78,7 @@ TEST_F(CudaReduce, EveryLayoutAxesAndDtype) {
   }
 }
 
-TEST_F(CudaReduce, SizesAroundTheBordersOfVectorsWarpsAndBlocks) {
+TEST(CudaReduce, SizesAroundTheBordersOfVectorsWarpsAndBlocks) {
   for (const int64_t n :
        {1,   2,   3,   4,    5,    7,    8,    9,    15,   17,   31,   32,    33,    64,   127,
         255, 256, 257, 1023, 1024, 1025, 1028, 4095, 4096, 4097, 4100, 16384, 16385, 33000}) {
@@ -97,7 +95,7 @@ TEST_F(CudaReduce, SizesAroundTheBordersOfVectorsWarpsAndBlocks) {
   }
 }
 
-TEST_F(CudaReduce, ColumnsNarrowAndWide) {
+TEST(CudaReduce, ColumnsNarrowAndWide) {
   for (const int64_t columns : {2, 3, 4, 10, 32, 100, 127, 128, 129, 256, 257, 260, 512, 1030}) {
     for (const int64_t n : {2, 7, 31, 33, 500}) {
       for (const DType dtype : {DType::float32, DType::bfloat16, DType::int64}) {
@@ -108,7 +106,7 @@ TEST_F(CudaReduce, ColumnsNarrowAndWide) {
   }
 }
 
-TEST_F(CudaReduce, LargeOnes) {
+TEST(CudaReduce, LargeOnes) {
   const Tensor x = numbers({1 << 21}, DType::float32), on_cuda = to(x, kCuda);
   for (const Shape& shape :
        {Shape{1 << 21}, Shape{1 << 17, 16}, Shape{2, 1 << 20}, Shape{1 << 11, 1 << 10}}) {
@@ -118,7 +116,7 @@ TEST_F(CudaReduce, LargeOnes) {
   }
 }
 
-TEST_F(CudaReduce, Products) {
+TEST(CudaReduce, Products) {
   for (const DType dtype : kFloats) {
     for (const int64_t n : {1, 8, 33, 300}) {
       const Tensor x = astype(exp(numbers({n, 5}, DType::float32) * 0.01), dtype),
@@ -132,7 +130,7 @@ TEST_F(CudaReduce, Products) {
   }
 }
 
-TEST_F(CudaReduce, NoElements) {
+TEST(CudaReduce, NoElements) {
   const Tensor x = Tensor::empty({3, 0}, DType::float32, kCuda),
                b = Tensor::empty({3, 0}, DType::bool_, kCuda);
   const double inf = std::numeric_limits<double>::infinity();
@@ -152,7 +150,7 @@ Tensor tensor_of(const std::vector<float>& numbers, DType dtype = DType::float32
   return astype(x, dtype);
 }
 
-TEST_F(CudaReduce, NaNInfinityAndTies) {
+TEST(CudaReduce, NaNInfinityAndTies) {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   std::vector<std::vector<float>> rows = {
       {1, nan, 3, nan},    {nan, inf, 0, 1},        {-inf, -inf, -inf, -inf}, {inf, -inf, inf, 1},
@@ -174,21 +172,21 @@ TEST_F(CudaReduce, NaNInfinityAndTies) {
   }
 }
 
-TEST_F(CudaReduce, SameBitsAgain) {
+TEST(CudaReduce, SameBitsAgain) {
   const Tensor x = to(numbers({1000, 700}, DType::float32), kCuda);
   for (const Axes& axes : sets_of_axes(2))
     EXPECT_EQ(bytes(apply(primitives::sum, x, axes)), bytes(apply(primitives::sum, x, axes)));
 }
 
 // An array of ones and one sum whose parts would all be rounded away one by one.
-TEST_F(CudaReduce, SumsInATree) {
+TEST(CudaReduce, SumsInATree) {
   const Tensor x = Tensor::empty({1 << 22}, DType::float32);
   std::fill_n(x.data<float>(), x.numel(), 0.1f);
   const double want = static_cast<double>(0.1f) * static_cast<double>(x.numel());
   EXPECT_NEAR(values(sum(to(x, kCuda)))[0], want, want * 0x1p-22);
 }
 
-TEST_F(CudaReduce, LogsumexpWantsFloats) {
+TEST(CudaReduce, LogsumexpWantsFloats) {
   EXPECT_THROW(apply(primitives::logsumexp, to(numbers({3}, DType::int32), kCuda), {0}), DTypeError);
 }
 

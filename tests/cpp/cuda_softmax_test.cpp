@@ -11,8 +11,6 @@ namespace tidu {
 namespace {
 
 using namespace cuda_testing;
-using CudaSoftmax = Cuda;
-
 void check(const Tensor& x, const Tensor& on_cuda, int axis, const std::string& what) {
   const double rounding = epsilon(x.dtype()), computing = computed_epsilon(x.dtype());
   if (x.numel() == 0) {
@@ -28,7 +26,7 @@ void check(const Tensor& x, const Tensor& on_cuda, int axis, const std::string& 
               what + " log_softmax");
 }
 
-TEST_F(CudaSoftmax, EveryLayoutAxisAndDtype) {
+TEST(CudaSoftmax, EveryLayoutAxisAndDtype) {
   for (const Layout& layout : layouts()) {
     for (const DType dtype : kFloats) {
       const Tensor memory = numbers(layout.memory, dtype) * 4;
@@ -41,7 +39,7 @@ TEST_F(CudaSoftmax, EveryLayoutAxisAndDtype) {
 
 // Lengths about where a row moves from a part of a warp to a warp, a block, a long block and beyond
 // registers.
-TEST_F(CudaSoftmax, RowsOfManyLengths) {
+TEST(CudaSoftmax, RowsOfManyLengths) {
   for (const int64_t n : {1,    2,    3,    4,    5,     8,     10,    31,    32,    33,   100,  128,
                           255,  256,  257,  260,  512,   513,   1000,  1023,  1024,  1025, 1032, 4096,
                           8191, 8192, 8193, 8200, 16384, 16385, 16392, 32768, 32776, 33001}) {
@@ -55,7 +53,7 @@ TEST_F(CudaSoftmax, RowsOfManyLengths) {
   }
 }
 
-TEST_F(CudaSoftmax, Columns) {
+TEST(CudaSoftmax, Columns) {
   for (const Shape& shape : {Shape{50, 3}, Shape{7, 256}, Shape{1000, 129}, Shape{3, 40, 8},
                              Shape{2, 129, 33}, Shape{4, 256, 5}, Shape{4, 257, 5}, Shape{2, 6000, 12}}) {
     for (const DType dtype : kFloats) {
@@ -65,7 +63,7 @@ TEST_F(CudaSoftmax, Columns) {
   }
 }
 
-TEST_F(CudaSoftmax, ManyRows) {
+TEST(CudaSoftmax, ManyRows) {
   const Tensor x = numbers({60000, 10}, DType::float32);
   check(x, to(x, kCuda), 1, "60000 rows");
 }
@@ -99,7 +97,7 @@ void check_loss(const Tensor& x, const Tensor& on_cuda, const std::string& what)
   }
 }
 
-TEST_F(CudaSoftmax, CrossEntropyOfEveryLayoutAndDtype) {
+TEST(CudaSoftmax, CrossEntropyOfEveryLayoutAndDtype) {
   for (const Layout& layout : layouts()) {
     for (const DType dtype : kFloats) {
       const Tensor memory = numbers(layout.memory, dtype) * 4;
@@ -109,7 +107,7 @@ TEST_F(CudaSoftmax, CrossEntropyOfEveryLayoutAndDtype) {
   }
 }
 
-TEST_F(CudaSoftmax, CrossEntropyOfManyLengths) {
+TEST(CudaSoftmax, CrossEntropyOfManyLengths) {
   for (const int64_t n : {1, 2, 10, 33, 256, 257, 1000, 1024, 1025, 8192, 8193, 16385, 16388, 33001, 33008}) {
     for (const DType dtype : kFloats) {
       const Tensor x = numbers({5, n}, dtype, static_cast<uint64_t>(n)) * 3;
@@ -118,14 +116,14 @@ TEST_F(CudaSoftmax, CrossEntropyOfManyLengths) {
   }
 }
 
-TEST_F(CudaSoftmax, LabelsOfAnyLayout) {
+TEST(CudaSoftmax, LabelsOfAnyLayout) {
   const Tensor x = numbers({6, 4, 9}, DType::float32), labels = labels_of({4, 6}, 9);
   const Tensor want = softmax_cross_entropy(astype(x, DType::float64), matrix_transpose(labels));
   expect_near(softmax_cross_entropy(to(x, kCuda), matrix_transpose(to(labels, kCuda))), want,
               ones_like(want) * 1e-5, "transposed labels");
 }
 
-TEST_F(CudaSoftmax, RefusesLabelsThatAreNoClass) {
+TEST(CudaSoftmax, RefusesLabelsThatAreNoClass) {
   for (const int64_t classes : {10, 2000, 40000}) {
     const Tensor x = to(numbers({4, classes}, DType::float32), kCuda);
     for (const int64_t bad : {int64_t{-1}, classes, INT64_MIN, INT64_MAX}) {
@@ -151,7 +149,7 @@ TEST_F(CudaSoftmax, RefusesLabelsThatAreNoClass) {
   EXPECT_THROW(softmax_cross_entropy(none, copy_from_host(zero, {2}, DType::int64, kCuda)), IndexError);
 }
 
-TEST_F(CudaSoftmax, SpecialValues) {
+TEST(CudaSoftmax, SpecialValues) {
   const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<std::vector<double>> rows = {
       {-inf, 3, -inf},   {nan, 1, 2},   {inf, 1, 0},      {-inf, -inf, -inf},
@@ -177,14 +175,14 @@ TEST_F(CudaSoftmax, SpecialValues) {
   }
 }
 
-TEST_F(CudaSoftmax, SameBitsAgain) {
+TEST(CudaSoftmax, SameBitsAgain) {
   for (const Shape& shape : {Shape{50, 700}, Shape{3, 40000}}) {
     const Tensor x = to(numbers(shape, DType::float32), kCuda);
     for (const int axis : {0, 1}) EXPECT_EQ(bytes(softmax(x, axis)), bytes(softmax(x, axis)));
   }
 }
 
-TEST_F(CudaSoftmax, WantsFloats) {
+TEST(CudaSoftmax, WantsFloats) {
   const Tensor x = to(numbers({3, 2}, DType::int32), kCuda);
   EXPECT_THROW(bind(primitives::softmax, {x}, AxisAttrs{1}), DTypeError);
 }

@@ -18,14 +18,6 @@ namespace tidu::cuda_testing {
 
 inline constexpr tidu::Device kCuda{DeviceType::cuda, 0};
 
-// Tests run on the emulation, unless the environment asks for GPUs.
-class Cuda : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    if (!cuda::is_available()) cuda::emulate();
-  }
-};
-
 // The elements in order, as doubles.
 inline std::vector<double> values(const Tensor& x) {
   const Tensor here = copy(x.device().type == DeviceType::cpu ? x : to(x, {}));
