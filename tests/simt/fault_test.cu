@@ -224,8 +224,25 @@ TEST(SimtFault, AbandonedKernelsLoseNoStacks) {
 
 // --- Memory.
 
-#ifndef __SANITIZE_ADDRESS__
 __global__ void write_one(int* x, int i) { x[i] = 7; }
+
+#ifdef __SANITIZE_ADDRESS__
+__global__ void write_shared(int i) {
+  TIDU_SHARED(buffer, int[10]);
+  buffer[i] = 7;
+}
+
+TEST(SimtFaultDeathTest, TheSanitizerSeesTheEnds) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Buffer<int> x(10);
+  EXPECT_DEATH((void)(launch<write_one>({1, 1, 0, none}, x.get(), 10)), "use-after-poison");
+  EXPECT_DEATH((void)(launch<write_shared>({1, 1, 0, none}, 10)), "use-after-poison|out of bounds");
+  int* freed = nullptr;
+  ASSERT_EQ(cudaMalloc(&freed, 400), cudaSuccess);
+  ASSERT_EQ(cudaFree(freed), cudaSuccess);
+  EXPECT_DEATH((void)(launch<write_one>({1, 1, 0, none}, freed, 0)), "use-after-poison");
+}
+#else
 
 TEST(SimtFault, WrittenPastTheEnd) {
   int* x = nullptr;
