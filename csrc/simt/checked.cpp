@@ -531,14 +531,22 @@ using tidu::simt::Mode;
 
 namespace {
 
+// Whether a kernel made this access: launchers are instrumented, too, and on another thread of the host one
+// may run beside a kernel, but not on its stack.
+TIDU_INLINE bool in_kernel() {
+  const auto frame = static_cast<const char*>(__builtin_frame_address(0));
+  const auto& running = tidu::simt::running;
+  return running.launch != nullptr && frame >= running.stack_low && frame < running.stack_high;
+}
+
 TIDU_INLINE void touch(const void* p, size_t n, Mode mode, const void* caller) {
-  if (tidu::simt::running.launch == nullptr) return;
+  if (!in_kernel()) return;
   tidu::simt::checker.touch({reinterpret_cast<uintptr_t>(p), static_cast<unsigned>(n), mode, caller});
 }
 
 // A range as the accesses of at most 16 bytes that a copy of it would be made of.
 void touch_range(const void* p, size_t n, Mode mode, const void* caller) {
-  if (tidu::simt::running.launch == nullptr) return;
+  if (!in_kernel()) return;
   auto at = static_cast<const char*>(p);
   while (n != 0) {
     size_t piece = 16;

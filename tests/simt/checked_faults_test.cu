@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/cuda/portable.h"
@@ -388,6 +390,24 @@ TEST_P(Checked, ParametersLocalsAndConstants) {
   Buffer<float> y(32);
   expect_good(
       launch<parameters>({1, 32, 0, nullptr}, Parameters{x.get(), {0, 1, 2, 3, 4, 5, 6, 7}}, y.get()));
+}
+
+__global__ void fill(float* y) { y[thread_number()] = 1.0f; }
+// The host's code beside kernels is compiled with the same instrumentation.
+TEST_P(Checked, OtherThreadsOfTheHost) {
+  Buffer<float> y(64 * 64);
+  std::atomic<bool> started = false, done = false;
+  std::thread other([&] {
+    std::vector<int> own(64);
+    for (size_t i = 0; !done; ++i) {
+      ++own[i % 64];
+      started = true;
+    }
+  });
+  while (!started) std::this_thread::yield();
+  for (int i = 0; i < 50; ++i) expect_good(launch<fill>({64, 64, 0, nullptr}, y.get()));
+  done = true;
+  other.join();
 }
 
 struct Wide {
