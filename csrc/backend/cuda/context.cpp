@@ -3,8 +3,6 @@
 
 #include <nvtx3/nvToolsExt.h>
 
-#include <atomic>
-
 #include "backend/cuda/blocking.h"
 #include "backend/cuda/device.h"
 
