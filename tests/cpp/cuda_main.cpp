@@ -1,5 +1,6 @@
-// The main function of the tests of device cuda: on an emulation of two devices, unless TIDU_CUDA says otherwise; where the
-// device that it names is not there, the program ends with 77, which CTest calls skipped.
+// The main function of the tests of device cuda: on an emulation of two devices, unless TIDU_CUDA says
+// otherwise; where the device that it names is not there, the program ends with 77, which CTest calls
+// skipped.
 #include <gtest/gtest.h>
 
 #include <cstdio>
