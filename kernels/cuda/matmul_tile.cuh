@@ -9,8 +9,8 @@ namespace tidu::cuda {
 // Threads that a multiprocessor holds at least, so that a thread may use 168 registers.
 inline constexpr int kResident = 384;
 
-// Steps of k between barriers: as many as fill sectors of memory with elements along k, but at least 8.
-template <class T> inline constexpr int kDepth = sizeof(T) < 4 ? 32 / static_cast<int>(sizeof(T)) : 8;
+// Steps of k between barriers: enough to fill sectors of memory with elements of 16 bits or more along k.
+template <class T> inline constexpr int kDepth = sizeof(T) < 4 ? 16 : 8;
 
 // A tile of m x n sums, shared out over warps_m x warps_n warps of lanes_m x lanes_n lanes.
 template <int tile_m, int tile_n, int warps_m_, int warps_n_, int lanes_m_, int lanes_n_> struct Tile {

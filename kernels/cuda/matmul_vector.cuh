@@ -5,6 +5,7 @@
 
 namespace tidu::cuda {
 
+// The second numbers of the launch bounds leave each thread 128 registers.
 inline constexpr int kRowWarps = 4;     // of a block of multiply_rows, each with a row and a split of its own
 inline constexpr int kColumnWarps = 8;  // of a block of multiply_columns, which share k out
 
@@ -22,7 +23,7 @@ __device__ __forceinline__ void write_row(const Product<T>& p, unsigned batch, u
 
 // Rows whose elements are neighbours: a warp reads n elements a lane and adds its lanes' sums in a tree.
 template <class T, int columns, int n>
-__global__ void __launch_bounds__(kWarp* kRowWarps) multiply_rows(const Product<T> p) {
+__global__ void __launch_bounds__(kWarp* kRowWarps, 4) multiply_rows(const Product<T> p) {
   using S = Accumulator<T>;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const int64_t work = static_cast<int64_t>(blockIdx.x) * kRowWarps + warp;
@@ -71,7 +72,7 @@ __global__ void __launch_bounds__(kWarp* kRowWarps) multiply_rows(const Product<
 
 // Columns whose elements are neighbours: a lane has a row, a warp every kColumnWarps-th k.
 template <class T, int columns>
-__global__ void __launch_bounds__(kWarp* kColumnWarps) multiply_columns(const Product<T> p) {
+__global__ void __launch_bounds__(kWarp* kColumnWarps, 2) multiply_columns(const Product<T> p) {
   using S = Accumulator<T>;
   TIDU_SHARED(shared_sums, S[kColumnWarps][columns][kWarp]);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
