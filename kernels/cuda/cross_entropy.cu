@@ -5,12 +5,12 @@
 namespace tidu::cuda {
 namespace {
 
-// The class of a row, or -1 where it is none.
+// The class of a row; class 0 where it is none, so that the loss is written all the same.
 __device__ int64_t checked_label(const SoftmaxPass& pass, int64_t row, bool report) {
   const int64_t label = pass.labels.label[pass.labels.label_walk.at(row).in];
   if (label >= 0 && label < pass.rows.n) return label;
   if (report) report_fault(pass.labels.fault, row, label, pass.rows.n);
-  return -1;
+  return 0;
 }
 
 template <class T> struct Loss {
