@@ -53,6 +53,7 @@ def cases():
         yield "softmax", lambda x: F.log_softmax(x, -1), a(*shape)
         yield "softmax", lambda x, y: F.cross_entropy(x, y), a(*shape), i(shape[1], shape[0])
     yield "softmax", lambda x: F.softmax(x, 0), a(300, 40)
+    yield "softmax", lambda x: F.softmax(x, 0), a(64, 4096)
     for m, k, n in ((70, 33, 50), (128, 256, 128), (1, 300, 70), (130, 20, 1), (33, 1000, 10)):
         yield "matmul", lambda x, y: x @ y, a(m, k), a(k, n)
         yield "matmul", lambda x, y: x @ y.mT, a(m, k), a(n, k)
