@@ -123,8 +123,10 @@ def cases(td):
     )
     for name in ("softmax", "log_softmax"):
         operation = getattr(F, name)
-        for rows, columns in ((8192, 10), (2048, 128), (256, 1000), (32, 8192), (4, 65536)):
+        for rows, columns in ((8192, 10), (2048, 128), (256, 1000), (32, 8192)):
             yield case(name, f"[{rows},{columns}]", 8 * rows * columns, on(operation, (rows, columns)))
+        # Too long for a block's registers: the online form reads a row twice.
+        yield case(name, "[4,65536], read twice", 12 * 4 * 65536, on(operation, (4, 65536)))
     for name in ("sum", "max", "argmax"):
         operation = getattr(td, name)
         out = 8 if name == "argmax" else 4
@@ -146,15 +148,16 @@ def cases(td):
 
         def loss(rows=rows, classes=classes):
             x, y = normal(rows, classes), labels(rows, classes)
-            return lambda: F.cross_entropy(x, y)
+            return lambda: td.softmax_cross_entropy(x, y)
 
         def gradient(rows=rows, classes=classes):
-            x, y = normal(rows, classes).requires_grad_(), labels(rows, classes)
-            value = F.cross_entropy(x, y)
-            return lambda: value.backward()
+            x, y = normal(rows, classes), labels(rows, classes)
+            _, pullback = td.vjp(lambda x: td.softmax_cross_entropy(x, y), x)
+            each = normal(rows)
+            return lambda: pullback(each)
 
-        yield case("cross-entropy", f"forward [{rows},{classes}]", size + 8 * rows, loss)
-        yield case("cross-entropy", f"backward [{rows},{classes}]", 2 * size + 8 * rows, gradient)
+        yield case("cross-entropy", f"forward [{rows},{classes}]", size + 12 * rows, loss)
+        yield case("cross-entropy", f"backward [{rows},{classes}]", 2 * size + 12 * rows, gradient)
 
     def take(rows, width):
         def make():
@@ -310,9 +313,10 @@ def moved_bytes(launches):
 
 
 def tiled_bytes(case, launch):
-    """What the tile that a product's kernel names must read, or None: each tile its rows and its columns."""
+    """What the tile that a product's kernel names must read, each tile its rows and its columns; None where
+    lines of the operands begin within a sector, so that more than that must be moved."""
     match = re.search(r"Tile<(\d+), (\d+)", launch["kernel"])
-    if not match or not case.product:
+    if not match or not case.product or any(extent * case.product[3] % 32 for extent in case.product[1:3]):
         return None
     (m, k, n, size), tile_m, tile_n = case.product, int(match[1]), int(match[2])
     return size * k * (m * -(-n // tile_n) + n * -(-m // tile_m))

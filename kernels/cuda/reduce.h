@@ -19,8 +19,9 @@ struct ReduceTuning {
   // Columns side by side in one block: narrow arrays whole, else whole cache lines of many rows, or where
   // there are few rows, of many columns.
   static constexpr int64_t kNarrow = 128, kTall = 64, kFlat = 256, kFewRows = 32;
-  // Rows of one block, lest partial results cost more than a small part of what is read.
-  static constexpr int64_t kMinRows = 128;
+  // Rows of one block, lest partial results (of argmax 16 bytes each) cost more than a small part of what is
+  // read.
+  static constexpr int64_t kMinRows = 256;
 };
 
 // One reduction of x into y. Results are numbered by `kept`, which says where each one's elements begin and
