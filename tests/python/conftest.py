@@ -42,6 +42,24 @@ def device():
     return td.get_default_device()
 
 
+@pytest.fixture(scope="module")
+def cuda_beside_cpu():
+    """Device cuda, of no default device: emulated, two of it, where the environment says nothing else."""
+    import tidu as td
+
+    os.environ.setdefault("TIDU_CUDA_DEVICES", "2")
+    if "TIDU_CUDA" not in os.environ:
+        td.cuda.emulate()
+    reason = td.cuda.why_not()
+    if reason and "there is no" in reason:  # no such plug-in was built
+        pytest.skip(reason)
+    assert reason is None
+    default = td.get_default_device()
+    td.set_default_device("cpu")
+    yield
+    td.set_default_device(default)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240229)

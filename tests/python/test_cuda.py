@@ -11,20 +11,7 @@ import numpy as np
 import pytest
 import tidu as td
 
-
-@pytest.fixture(scope="module", autouse=True)
-def two_devices():
-    os.environ.setdefault("TIDU_CUDA_DEVICES", "2")
-    if "TIDU_CUDA" not in os.environ:
-        td.cuda.emulate()
-    reason = td.cuda.why_not()
-    if reason and "there is no" in reason:  # no such plug-in was built
-        pytest.skip(reason)
-    assert reason is None
-    default = td.get_default_device()
-    td.set_default_device("cpu")
-    yield
-    td.set_default_device(default)
+pytestmark = pytest.mark.usefixtures("cuda_beside_cpu")
 
 
 def python(code, **environment):

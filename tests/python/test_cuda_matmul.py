@@ -8,15 +8,7 @@ import numpy as np
 import pytest
 import tidu as td
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cuda():
-    if "TIDU_CUDA" not in os.environ:
-        td.cuda.emulate()
-    reason = td.cuda.why_not()
-    if reason and "there is no" in reason:  # no such plug-in was built
-        pytest.skip(reason)
-    assert reason is None
+pytestmark = pytest.mark.usefixtures("cuda_beside_cpu")
 
 
 @pytest.fixture(params=["auto", "cublas", "tidu"])
