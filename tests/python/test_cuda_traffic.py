@@ -70,7 +70,7 @@ def test_a_removed_barrier_is_caught():
     build = Path(tidu.__file__).parents[2]
     if not (build / "compile_commands.json").exists():
         pytest.skip("tidu is installed, not in a build folder")
-    options = ("--kinds", "barrier", "--files", "copy", "--at-least", "1")
+    options = ("--kinds", "barrier", "--files", "map,matmul_vector", "--at-least", "1")
     done = run(ROOT / "tests/simt/mutants.py", build, *options)
     assert done.returncode == 0 and "caught" in done.stdout, done.stdout + done.stderr
 
