@@ -51,7 +51,7 @@ test: $(BUILD)/build.ninja
 	@$(VENV_PYTHON) -m pytest -q
 	@if [ -e $(BUILD)/libtidu_cuda_emulated.so ]; then \
 	  echo "== Python tests on device cuda, emulated"; \
-	  $(VENV_PYTHON) -m pytest -q --device cuda; \
+	  $(VENV_PYTHON) -m pytest -q tests/python --device cuda; \
 	else echo "== device cuda: not tested, no headers of CUDA 13 were found"; fi
 
 bench: $(BUILD)/build.ninja

@@ -38,7 +38,7 @@ step 300 "build for sm_$architecture" bash -c "
 export TIDU_CUDA=real PYTHONPATH=build/cuda/python
 step 20 "doctor" $python -m tidu.doctor
 step 120 "C++ tests" ctest --preset cuda --timeout 100
-step 180 "Python tests on device cuda" $python -m pytest -q -x --maxfail=20 --device cuda -p no:cacheprovider
+step 180 "Python tests on device cuda" $python -m pytest -q --maxfail=20 tests/python --device cuda -p no:cacheprovider
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck synccheck; do
     step 60 "compute-sanitizer $tool" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
