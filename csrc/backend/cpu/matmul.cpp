@@ -171,6 +171,7 @@ void matmul(const Call& call) {
   };
   const Tensor a = operand(call.inputs[0]), b = operand(call.inputs[1]);
   const Tensor c = half ? Tensor::empty(output.shape(), DType::float32, output.device()) : output;
+  const SignalsHeldBack held;
   visit_dtype(c.dtype(), [&]<class T>() {
     if constexpr (!std::is_same_v<T, float16> && !std::is_same_v<T, bfloat16>) multiply_batches<T>(a, b, c);
   });

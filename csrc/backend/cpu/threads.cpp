@@ -114,6 +114,7 @@ class Pool {
   }
 
   void serve() {
+    const SignalsHeldBack held;
     uint32_t seen = 0;
     while (!stopping_) {
       if (!spin_until([&] { return round_ != seen; })) round_.wait(seen);
@@ -167,5 +168,13 @@ void run_tasks(int64_t tasks, void (*body)(void* context, int64_t i), void* cont
   }
   for (int64_t i = 0; i < tasks; ++i) body(context, i);
 }
+
+SignalsHeldBack::SignalsHeldBack() {
+  sigset_t outside;
+  sigfillset(&outside);
+  for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) sigdelset(&outside, own);
+  pthread_sigmask(SIG_BLOCK, &outside, &before_);
+}
+SignalsHeldBack::~SignalsHeldBack() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 }  // namespace tidu::cpu

@@ -4,6 +4,8 @@
 // their number.
 #pragma once
 
+#include <signal.h>
+
 #include <cstdint>
 
 namespace tidu::cpu {
@@ -18,6 +20,19 @@ void set_num_threads(int count);
 // all are done. Runs on the calling thread alone where there is one task, inside another task, or while
 // another thread's work has the others. If calls throw, one of the exceptions is thrown here after the rest.
 void run_tasks(int64_t tasks, void (*body)(void* context, int64_t i), void* context);
+
+// Keeps signals that come from outside from this thread in its scope; they are delivered at its end. oneDNN's
+// generated code puts the stack pointer into buffers on the heap, and a signal's frame would be written
+// beside them. The threads of run_tasks have none at any time.
+class SignalsHeldBack {
+ public:
+  SignalsHeldBack();
+  ~SignalsHeldBack();
+  SignalsHeldBack(const SignalsHeldBack&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 // Elements that a thread takes at a time. Waking others does not pay for work on less than two of these.
 inline constexpr int64_t kGrain = 16384;
