@@ -8,6 +8,8 @@ namespace tidu::cuda {
 
 // Threads that a multiprocessor holds at least, so that a thread may use 168 registers.
 inline constexpr int kResident = 384;
+// The same where elements are loaded one by one, which takes more registers for their places.
+inline constexpr int kResidentByElement = 256;
 
 // Steps of k between barriers: enough to fill sectors of memory with elements of 16 bits or more along k.
 template <class T> inline constexpr int kDepth = sizeof(T) < 4 ? 16 : 8;
@@ -107,7 +109,7 @@ template <class T, int span, int threads, bool along_k, int n> class Strip {
 };
 
 template <class T, class Shape, bool a_along_k, bool b_along_k, int n>
-__global__ void __launch_bounds__(Shape::threads, kResident / Shape::threads)
+__global__ void __launch_bounds__(Shape::threads, (n > 1 ? kResident : kResidentByElement) / Shape::threads)
     multiply_tiles(const Product<T> p) {
   using S = Accumulator<T>;
   constexpr int kVector = kGroup<T>;
