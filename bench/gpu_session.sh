@@ -42,12 +42,12 @@ step 180 "Python tests on device cuda" $python -m pytest -q --maxfail=20 tests/p
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck synccheck; do
     step 60 "compute-sanitizer $tool" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
-      $python bench/sanitizer_probe.py
+      $python tests/cuda/every_kernel.py
   done
 else
   echo "compute-sanitizer is not installed: left out"
 fi
-step 120 "benchmarks" $python bench/cuda.py --quick --json "${results%.txt}.json"
+step 120 "benchmarks" $python bench/gpu.py --quick --json "${results%.txt}.json"
 step 60 "training" $python examples/two_layer_network.py --device cuda --epochs 2 --out "$(mktemp -d)"
 
 printf '\n%d step(s) failed; all of this is in %s\n' "$failed" "$results"

@@ -1,6 +1,6 @@
 """Times operations and training steps on device cuda, beside PyTorch and CuPy where they are installed.
 
-    python bench/cuda.py [--quick] [--json FILE]
+    python bench/gpu.py [--quick] [--json FILE]
 
 Times are taken with events on the stream, over calls queued one after another, and are given as
 microseconds a call, with the rate of memory or arithmetic that they mean and the ratio to the peers' times.
@@ -15,6 +15,28 @@ import sys
 import tidu as td
 
 PIXELS, HIDDEN, CLASSES, BATCH = 784, 256, 10, 128
+
+
+def training_step(functional, model, optimizer, x, labels):
+    """A function of no arguments; tidu's and PyTorch's names are the same."""
+
+    def run():
+        loss = functional.cross_entropy(model(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return run
+
+
+def elapsed(start, end, run, calls):
+    """Milliseconds between two events around the calls."""
+    start.record()
+    for _ in range(calls):
+        run()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end)
 
 
 class Tidu:
@@ -41,22 +63,10 @@ class Tidu:
         ).to("cuda")
         optimizer = td.optim.SGD(model.parameters(), lr=0.1)
 
-        def run():
-            loss = td.nn.functional.cross_entropy(model(x), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return run
+        return training_step(td.nn.functional, model, optimizer, x, labels)
 
     def milliseconds(self, run, calls):
-        start, end = td.cuda.Event(enable_timing=True), td.cuda.Event(enable_timing=True)
-        start.record()
-        for _ in range(calls):
-            run()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end)
+        return elapsed(td.cuda.Event(enable_timing=True), td.cuda.Event(enable_timing=True), run, calls)
 
 
 class Torch:
@@ -88,22 +98,10 @@ class Torch:
         ).cuda()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
-        def run():
-            loss = torch.nn.functional.cross_entropy(model(x), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return run
+        return training_step(torch.nn.functional, model, optimizer, x, labels)
 
     def milliseconds(self, run, calls):
-        start, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        for _ in range(calls):
-            run()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end)
+        return elapsed(*(self.torch.cuda.Event(enable_timing=True) for _ in range(2)), run, calls)
 
 
 class CuPy:
@@ -119,7 +117,7 @@ class CuPy:
 
     def array(self, shape, dtype):
         if dtype == "bfloat16":
-            raise NotImplementedError
+            raise NotImplementedError("CuPy has no bfloat16")
         return self.cupy.random.standard_normal(shape, dtype="float32").astype(dtype)
 
     def milliseconds(self, run, calls):
@@ -202,7 +200,7 @@ def main():
         for library in libraries:
             try:
                 row[library.name] = microseconds(library, prepare, 3 if arguments.quick else 7)
-            except (AttributeError, NotImplementedError):
+            except (AttributeError, NotImplementedError):  # CuPy trains no networks and has no bfloat16
                 continue
         rows.append(row)
         own = row["tidu"]
