@@ -1,14 +1,16 @@
 // The cpu device's kernels through the public operations, against plain loops in double; every layout, and
 // the same bits for any number of threads.
 #include <gtest/gtest.h>
-#include <sys/time.h>
 
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstring>
 #include <functional>
 #include <numeric>
 #include <random>
+#include <thread>
 
 #include "backend/cpu/threads.h"
 #include "core/bind.h"
@@ -447,7 +449,7 @@ TEST(CpuBackend, BitsDoNotDependOnThreads) {
   EXPECT_THROW(cpu::set_num_threads(0), ValueError);
 }
 
-volatile std::sig_atomic_t alarms = 0;
+std::atomic<int> signals_seen = 0;
 
 // A handler that runs while generated code has the stack pointer in a buffer on the heap would overwrite what
 // lies before that buffer.
@@ -455,16 +457,22 @@ TEST(CpuBackend, SignalsDuringProductsHarmNothing) {
   const Tensor x = random_tensor({128, 784}), w = random_tensor({256, 784}), g = random_tensor({128, 256});
   const Tensor w_transposed = permute_dims(w, {1, 0}), g_transposed = permute_dims(g, {1, 0});
   const std::vector<double> want = values(matmul(x, w_transposed));
-  const auto before = std::signal(SIGALRM, [](int) { alarms = alarms + 1; });
-  const itimerval often{{0, 200}, {0, 200}}, never{};
-  setitimer(ITIMER_REAL, &often, nullptr);
+  const auto before = std::signal(SIGUSR1, [](int) { ++signals_seen; });
+  std::atomic<bool> done = false;
+  std::thread sender([&, target = pthread_self()] {
+    while (!done) {
+      pthread_kill(target, SIGUSR1);
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  });
   for (int i = 0; i < 1000; ++i) {
     matmul(x, w_transposed);
     matmul(g_transposed, x);
   }
-  setitimer(ITIMER_REAL, &never, nullptr);
-  std::signal(SIGALRM, before);
-  EXPECT_GT(alarms, 100);
+  done = true;
+  sender.join();
+  std::signal(SIGUSR1, before);
+  EXPECT_GT(signals_seen, 100);
   EXPECT_EQ(values(matmul(x, w_transposed)), want);
 }
 
