@@ -88,6 +88,10 @@ tidu_simt_switch:
 namespace tidu::simt {
 
 void* Stack::prepare(void (*entry)()) const {
+#ifdef __SANITIZE_ADDRESS__
+  // The frames that its last user left without returning are still marked.
+  __asan_unpoison_memory_region(low, static_cast<size_t>(high - low));
+#endif
   auto* top = reinterpret_cast<uintptr_t*>(high);
 #if defined(__x86_64__)
   // Above the saved registers lies a return address of 0, so that `entry` finds the stack as after a call.
@@ -187,12 +191,7 @@ Stack* StackPool::take() {
 
 void StackPool::reclaim() {
   free_.clear();
-  for (Stack& stack : all_) {
-    free_.push_back(&stack);
-#ifdef __SANITIZE_ADDRESS__
-    __asan_unpoison_memory_region(stack.low, static_cast<size_t>(stack.high - stack.low));
-#endif
-  }
+  for (Stack& stack : all_) free_.push_back(&stack);
 }
 
 bool StackPool::in_guard_page(const void* p) const {
