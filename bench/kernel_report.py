@@ -156,7 +156,7 @@ def cases(td):
             each = normal(rows)
             return lambda: pullback(each)
 
-        yield case("cross-entropy", f"forward [{rows},{classes}]", size + 12 * rows, loss)
+        yield case("cross-entropy", f"forward [{rows},{classes}]", size + 16 * rows, loss)
         yield case("cross-entropy", f"backward [{rows},{classes}]", 2 * size + 12 * rows, gradient)
 
     def take(rows, width):

@@ -44,33 +44,21 @@ Tensor classes_last(const Tensor& x, const char* op) {
   return x.ndim() > 2 ? moveaxis(x, 1, -1) : x;
 }
 
-// Losses of class indices, of which those at `ignore_index` do not count.
-struct Labels {
-  Labels(const Tensor& scores, const Tensor& targets, std::optional<int64_t> ignore_index, const char* op)
-      : indices(targets) {
-    const Shape expected(scores.shape().begin(), scores.shape().end() - 1);
-    if (!is_integral(targets.dtype()))
-      fail<DTypeError>("[", op, "] class indices must be integers, not ", describe(targets));
-    if (targets.shape() != expected) {
-      fail<ShapeError>("[", op, "] class indices ", describe(targets), " must have shape ", expected,
-                       ": that of the scores without their class axis of ", scores.size(-1));
-    }
-    if (!ignore_index) return;
-    indices = astype(targets, DType::int64);
-    counted = indices != *ignore_index;
-    indices = where(counted, indices, 0);
+void check_class_indices(const Tensor& targets, const Tensor& scores, const char* op) {
+  if (!is_integral(targets.dtype()))
+    fail<DTypeError>("[", op, "] class indices must be integers, not ", describe(targets));
+  const Shape expected(scores.shape().begin(), scores.shape().end() - 1);
+  if (targets.shape() != expected) {
+    fail<ShapeError>("[", op, "] class indices ", describe(targets), " must have shape ", expected,
+                     ": that of the scores without their class axis of ", scores.size(-1));
   }
+}
 
-  Tensor reduce(const Tensor& losses, Reduction reduction) const {
-    if (!counted.defined()) return nn::reduce(losses, reduction);
-    const Tensor kept = where(counted, losses, 0);
-    if (reduction != Reduction::mean) return nn::reduce(kept, reduction);
-    return sum(kept) / astype(sum(counted), losses.dtype());
-  }
-
-  Tensor indices;
-  Tensor counted;  // undefined where all are
-};
+// Of losses that are 0 where they do not count.
+Tensor reduce_counted(const CountedLosses& of, bool all_count, Reduction reduction) {
+  if (all_count || reduction != Reduction::mean) return reduce(of.losses, reduction);
+  return sum(of.losses) / sum(of.counts);
+}
 
 Tensor cross_entropy_with_probabilities(const Tensor& logits, const Tensor& given, Reduction reduction,
                                         double label_smoothing) {
@@ -113,29 +101,36 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, Reduction redu
   if (is_floating(targets.dtype()))
     return cross_entropy_with_probabilities(logits, targets, reduction, label_smoothing);
   const Tensor scores = classes_last(logits, "cross_entropy");
-  const Labels labels(scores, targets, ignore_index, "cross_entropy");
-  Tensor losses = softmax_cross_entropy(scores, labels.indices);
+  check_class_indices(targets, scores, "cross_entropy");
+  CountedLosses rows = counted_cross_entropy(scores, targets, ignore_index);
   if (label_smoothing > 0) {
     const Tensor uniform = -mean(log_softmax(scores), Axes{-1});
-    losses = losses * (1 - label_smoothing) + uniform * label_smoothing;
+    rows.losses =
+        rows.losses * (1 - label_smoothing) + multiply_no_nan(uniform, rows.counts) * label_smoothing;
   }
-  return labels.reduce(losses, reduction);
+  return reduce_counted(rows, !ignore_index, reduction);
 }
 
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, Reduction reduction,
                 std::optional<int64_t> ignore_index) {
   const Tensor scores = classes_last(log_probabilities, "nll_loss");
-  const Labels labels(scores, targets, ignore_index, "nll_loss");
+  check_class_indices(targets, scores, "nll_loss");
   const int64_t classes = scores.size(-1);
-  if (!labels.indices.is_abstract() && labels.indices.numel() > 0) {
-    const auto low = item<int64_t>(min(labels.indices)), high = item<int64_t>(max(labels.indices));
+  Tensor indices = astype(targets, DType::int64), counted;
+  if (ignore_index) {
+    counted = indices != *ignore_index;
+    indices = where(counted, indices, 0);
+  }
+  if (!indices.is_abstract() && indices.numel() > 0) {
+    const auto low = item<int64_t>(min(indices)), high = item<int64_t>(max(indices));
     if (low < 0 || high >= classes) {
       fail<IndexError>("[nll_loss] class index ", low < 0 ? low : high, " is out of range for ", classes,
                        " classes");
     }
   }
-  const Tensor chosen = take_along_axis(scores, expand_dims(labels.indices, -1), -1);
-  return labels.reduce(-squeeze(chosen, {-1}), reduction);
+  const Tensor losses = -squeeze(take_along_axis(scores, expand_dims(indices, -1), -1), {-1});
+  if (!ignore_index) return reduce(losses, reduction);
+  return reduce_counted({where(counted, losses, 0), astype(counted, losses.dtype())}, false, reduction);
 }
 
 Tensor binary_cross_entropy(const Tensor& probabilities, const Tensor& targets, Reduction reduction) {

@@ -3,6 +3,7 @@
 
 #include "core/bind.h"
 #include "ops/creation.h"
+#include "ops/elementwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -21,9 +22,22 @@ Tensor softmax_slope(const Tensor& y, const Tensor& t, const Axes& axes) {
   return weighted - y * sum(weighted, axes, true);
 }
 
-Tensor one_hot_labels(const Call& call) {
-  return one_hot(call.inputs[1], call.inputs[0].size(-1), call.inputs[0].dtype());
-}
+// d loss / d logits: softmax - one_hot, but 0 where a row does not count.
+struct LossSlope {
+  explicit LossSlope(const Call& call) : probabilities(softmax(call.inputs[0])) {
+    Tensor labels = call.inputs[1];
+    if (const auto& attrs = call.attrs.as<CrossEntropyAttrs>(); attrs.ignores) {
+      const Tensor counts = labels != attrs.ignore_index;
+      labels = where(counts, labels, 0);
+      counted = expand_dims(counts, -1);
+    }
+    value = of_counted(probabilities - one_hot(labels, probabilities.size(-1), probabilities.dtype()));
+  }
+  Tensor of_counted(const Tensor& x) const { return counted.defined() ? where(counted, x, 0) : x; }
+
+  Tensor probabilities, value;
+  Tensor counted;  // undefined where all are
+};
 
 const Custom softmax_rule{
     .reads = kOutput,
@@ -50,35 +64,37 @@ const Custom log_softmax_rule{
 const Custom cross_entropy_rule{
     .reads = kInput0 | kInput1,
     .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
-      const Tensor slope = softmax(call.inputs[0]) - one_hot_labels(call);
-      return {sum(slope * tangents[0], Axes{-1})};
+      return {sum(LossSlope(call).value * tangents[0], Axes{-1}), Tensor()};
     },
     .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
-      return {bind(primitives::softmax_cross_entropy_grad, {call.inputs[0], call.inputs[1], cotangents[0]}),
+      return {bind(primitives::softmax_cross_entropy_grad, {call.inputs[0], call.inputs[1], cotangents[0]},
+                   call.attrs),
               Tensor()};
     },
 };
 
+// The derivative of the gradient by the logits, which is symmetric, applied to t.
+Tensor by_logits_of(const Call& call, const LossSlope& slope, const Tensor& t) {
+  return slope.of_counted(softmax_slope(slope.probabilities, t, {-1}) * expand_dims(call.inputs[2], -1));
+}
+
 const Custom cross_entropy_grad_rule{
     .reads = kInput0 | kInput1 | kInput2,
     .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
-      const Tensor p = softmax(call.inputs[0]);
+      const LossSlope slope(call);
       Tensor by_logits, by_g;
-      if (tangents[0].defined())
-        by_logits = softmax_slope(p, tangents[0], {-1}) * expand_dims(call.inputs[2], -1);
-      if (tangents[2].defined()) by_g = (p - one_hot_labels(call)) * expand_dims(tangents[2], -1);
+      if (tangents[0].defined()) by_logits = by_logits_of(call, slope, tangents[0]);
+      if (tangents[2].defined()) by_g = slope.value * expand_dims(tangents[2], -1);
       return {by_logits.defined() && by_g.defined() ? by_logits + by_g : by_g.defined() ? by_g : by_logits};
     },
     .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
-      const Tensor p = softmax(call.inputs[0]);
-      const Tensor& ct = cotangents[0];
-      return {softmax_slope(p, ct, {-1}) * expand_dims(call.inputs[2], -1), Tensor(),
-              sum((p - one_hot_labels(call)) * ct, Axes{-1})};
+      const LossSlope slope(call);
+      return {by_logits_of(call, slope, cotangents[0]), Tensor(), sum(slope.value * cotangents[0], Axes{-1})};
     },
 };
 
 void infer_loss(const Call& call, Spec* outputs) {
-  outputs[0] = {call.inputs[1].shape(), call.inputs[0].dtype()};
+  outputs[0] = outputs[1] = {call.inputs[1].shape(), call.inputs[0].dtype()};
 }
 
 }  // namespace
@@ -86,7 +102,7 @@ void infer_loss(const Call& call, Spec* outputs) {
 namespace primitives {
 Primitive softmax("softmax", infer_same, softmax_rule);
 Primitive log_softmax("log_softmax", infer_same, log_softmax_rule);
-Primitive softmax_cross_entropy("softmax_cross_entropy", infer_loss, cross_entropy_rule);
+Primitive softmax_cross_entropy("softmax_cross_entropy", infer_loss, cross_entropy_rule, 2);
 Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", infer_same, cross_entropy_grad_rule);
 }  // namespace primitives
 
@@ -103,6 +119,11 @@ Tensor softmax(const Tensor& x, int64_t axis) { return along(primitives::softmax
 Tensor log_softmax(const Tensor& x, int64_t axis) { return along(primitives::log_softmax, x, axis); }
 
 Tensor softmax_cross_entropy(const Tensor& logits, const Tensor& labels) {
+  return counted_cross_entropy(logits, labels, std::nullopt).losses;
+}
+
+CountedLosses counted_cross_entropy(const Tensor& logits, const Tensor& labels,
+                                    std::optional<int64_t> ignore_index) {
   const bool fits = logits.ndim() == labels.ndim() + 1 &&
                     Shape(logits.shape().begin(), logits.shape().end() - 1) == labels.shape();
   if (!fits) {
@@ -113,7 +134,11 @@ Tensor softmax_cross_entropy(const Tensor& logits, const Tensor& labels) {
     fail<DTypeError>("[softmax_cross_entropy] logits must be floating-point, not ", describe(logits));
   if (!is_integral(labels.dtype()))
     fail<DTypeError>("[softmax_cross_entropy] labels must be integers, not ", describe(labels));
-  return bind(primitives::softmax_cross_entropy, {logits, astype(labels, DType::int64)});
+  const Tensor inputs[] = {logits, astype(labels, DType::int64)};
+  Tensor outputs[2];
+  bind(primitives::softmax_cross_entropy, inputs,
+       CrossEntropyAttrs{ignore_index.has_value(), ignore_index.value_or(0)}, outputs);
+  return {outputs[0], stop_gradient(outputs[1])};
 }
 
 }  // namespace tidu

@@ -137,9 +137,12 @@ template <class T> void logsumexp(const void* x, void* y, int64_t rows, int64_t 
 template <class T>
 void cross_entropy(const void* input, const int64_t* labels, void* loss, int64_t rows, int64_t n) {
   for (int64_t r = 0; r < rows; ++r) {
+    T& result = static_cast<T*>(loss)[r];
+    result = 0;
+    if (labels[r] < 0) continue;
     const T* x = static_cast<const T*>(input) + r * n;
     const auto [shift, log_sum] = row_log_sum(x, n);
-    static_cast<T*>(loss)[r] = log_sum - (x[labels[r]] - shift);
+    result = log_sum - (x[labels[r]] - shift);
   }
 }
 
@@ -148,6 +151,10 @@ void cross_entropy_grad(const void* input, const int64_t* labels, const void* g,
                         void* output, int64_t rows, int64_t n) {
   for (int64_t r = 0; r < rows; ++r) {
     T* y = static_cast<T*>(output) + r * n;
+    if (labels[r] < 0) {
+      std::fill_n(y, n, T(0));
+      continue;
+    }
     const T factor = static_cast<const T*>(g)[r * g_stride];
     softmax_row(static_cast<const T*>(input) + r * n, y, factor, n);
     y[labels[r]] -= factor;

@@ -16,9 +16,10 @@ struct SoftmaxFunctions {
   void (*log_softmax)(const void* x, void* y, int64_t rows, int64_t n);
   // y[r] = log(sum(exp(x[r, :])))
   void (*logsumexp)(const void* x, void* y, int64_t rows, int64_t n);
-  // loss[r] = logsumexp(x[r, :]) - x[r, labels[r]]; labels in 0 .. n.
+  // loss[r] = logsumexp(x[r, :]) - x[r, labels[r]]; labels in 0 .. n, or less than 0 in a row that does not
+  // count: 0.
   void (*cross_entropy)(const void* x, const int64_t* labels, void* loss, int64_t rows, int64_t n);
-  // y[r, :] = (softmax(x[r, :]) - one_hot(labels[r])) * g[r * g_stride]
+  // y[r, :] = (softmax(x[r, :]) - one_hot(labels[r])) * g[r * g_stride], or 0 likewise.
   void (*cross_entropy_grad)(const void* x, const int64_t* labels, const void* g, int64_t g_stride, void* y,
                              int64_t rows, int64_t n);
 };

@@ -6,43 +6,52 @@ namespace tidu::cuda {
 namespace {
 
 // The class of a row; class 0 where it is none, so that the loss is written all the same.
-__device__ int64_t checked_label(const SoftmaxPass& pass, int64_t row, bool report) {
-  const int64_t label = pass.labels.label[pass.labels.label_walk.at(row).in];
-  if (label >= 0 && label < pass.rows.n) return label;
-  if (report) report_fault(pass.labels.fault, row, label, pass.rows.n);
-  return 0;
-}
+struct Label {
+  int64_t value;
+  bool counts;
+
+  __device__ Label(const SoftmaxPass& pass, int64_t row, bool report)
+      : value(pass.labels.label[pass.labels.label_walk.at(row).in]),
+        counts(!pass.labels.ignores || value != pass.labels.ignored) {
+    if (value >= 0 && value < pass.rows.n) return;
+    if (report && counts) report_fault(pass.labels.fault, row, value, pass.rows.n);
+    value = 0;
+  }
+};
 
 template <class T> struct Loss {
   using Real = Accumulator<T>;
   static constexpr bool exponential = false, any_axis = false, loss = true;
-  int64_t label;
+  Label label;
   Real largest, log_sum;
 
-  __device__ Loss(const SoftmaxPass& pass, int64_t row, bool first)
-      : label(checked_label(pass, row, first)) {}
+  __device__ Loss(const SoftmaxPass& pass, int64_t row, bool first) : label(pass, row, first) {
+    if (first) static_cast<T*>(pass.labels.counts)[row] = static_cast<T>(label.counts ? Real(1) : Real(0));
+  }
   __device__ void prepare(Real row_largest, Real sum) {
     largest = row_largest;
     log_sum = scalar::log(sum);
   }
-  __device__ T value(Real x, int64_t) const { return static_cast<T>(log_sum - (x - largest)); }
+  __device__ T value(Real x, int64_t) const {
+    return static_cast<T>(label.counts ? log_sum - (x - largest) : Real(0));
+  }
 };
 
 template <class T> struct LossGradient {
   using Real = Accumulator<T>;
   static constexpr bool exponential = true, any_axis = false, loss = false;
-  int64_t label;
+  Label label;
   Real factor, scale;
 
   __device__ LossGradient(const SoftmaxPass& pass, int64_t row, bool first)
-      : label(checked_label(pass, row, first)),
+      : label(pass, row, first),
         factor(static_cast<const T*>(pass.labels.factor)[pass.labels.factor_walk.at(row).in]) {}
   __device__ void prepare(Real largest, Real sum) {
     scale = factor / (scalar::isfinite(largest) ? sum : kNaN<Real>);
   }
   __device__ T value(Real e, int64_t i) const {
     const Real p = e * scale;
-    return static_cast<T>(i == label ? p - factor : p);
+    return static_cast<T>(!label.counts ? Real(0) : i == label.value ? p - factor : p);
   }
 };
 

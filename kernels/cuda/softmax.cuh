@@ -6,7 +6,7 @@
 //     static constexpr bool loss;          whether it writes one number a row, at one element, or all
 //     elements Job(const SoftmaxPass& pass, int64_t row, bool first);    one thread of a row is the first
 //     void prepare(Real largest, Real sum);
-//     T value(Real x, int64_t i) const;    the loss only of element `label`
+//     T value(Real x, int64_t i) const;    the loss only of element `label.value`
 //   };
 #pragma once
 
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
       element[k * v + j] = inside ? static_cast<Real>(some[j]) : nothing;
       largest = Largest<Real>::combine(element[k * v + j], largest);
       if constexpr (Job<T>::loss) {
-        if (i + j == static_cast<int>(job.label)) of_label = element[k * v + j];
+        if (i + j == static_cast<int>(job.label.value)) of_label = element[k * v + j];
       }
     }
   }
@@ -84,8 +84,8 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
   job.prepare(largest, sum);
   T* y = static_cast<T*>(pass.rows.y) + place.out;
   if constexpr (Job<T>::loss) {
-    const int vector = static_cast<int>(job.label) / v;
-    if (job.label >= 0 && (vector & (threads - 1)) == lane) *y = job.value(of_label, job.label);
+    const int vector = static_cast<int>(job.label.value) / v;
+    if ((vector & (threads - 1)) == lane) *y = job.value(of_label, job.label.value);
   } else {
 #pragma unroll
     for (int k = 0; k < vectors; ++k) {
@@ -177,10 +177,9 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads) row_losses(SoftmaxPas
   Job<T> job(pass, row, true);
   job.prepare(state.largest, state.sum);
   const T* x = static_cast<const T*>(pass.rows.x) + place.in;
-  if (job.label >= 0) {
-    static_cast<T*>(pass.rows.y)[place.out] =
-        job.value(static_cast<Accumulator<T>>(x[job.label * pass.rows.x_stride]), job.label);
-  }
+  const int64_t i = job.label.value;
+  static_cast<T*>(pass.rows.y)[place.out] =
+      job.value(static_cast<Accumulator<T>>(x[i * pass.rows.x_stride]), i);
 }
 
 template <class T> bool vectorises(const Softmax& rows, int v, bool loss) {

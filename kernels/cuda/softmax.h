@@ -57,6 +57,9 @@ struct Softmax {
 struct Labels {
   const int64_t* label = nullptr;
   Walk label_walk = {};
+  bool ignores = false;  // rows of the label `ignored`, which do not count
+  int64_t ignored = 0;
+  void* counts = nullptr;  // 1 for a row that counts, else 0, one after the other
   const void* factor = nullptr;
   Walk factor_walk = {};
   FaultRecord fault = {};
@@ -66,10 +69,11 @@ struct Labels {
 [[nodiscard]] cudaError_t softmax(cudaStream_t stream, DType dtype, const Softmax& rows);
 [[nodiscard]] cudaError_t log_softmax(cudaStream_t stream, DType dtype, const Softmax& rows);
 
-// y: logsumexp(x) - x[label], one a row. A label that is no class is a fault.
+// y: logsumexp(x) - x[label], one a row; 0 in a row that does not count. Another label that is no class is a
+// fault.
 [[nodiscard]] cudaError_t cross_entropy(cudaStream_t stream, DType dtype, const Softmax& rows,
                                         const Labels& labels);
-// y: (softmax(x) - one_hot(label)) * factor
+// y: (softmax(x) - one_hot(label)) * factor; 0 in a row that does not count
 [[nodiscard]] cudaError_t cross_entropy_grad(cudaStream_t stream, DType dtype, const Softmax& rows,
                                              const Labels& labels);
 

@@ -72,20 +72,27 @@ Tensor labels_of(const Shape& shape, int64_t classes) {
   return random_integers(random_key(7), shape, 0, classes, DType::int64);
 }
 
+constexpr int64_t kIgnored = -100;
+
 Tensor loss_gradient(const Tensor& logits, const Tensor& labels, const Tensor& factor) {
-  return bind(primitives::softmax_cross_entropy_grad, {logits, labels, factor});
+  return bind(primitives::softmax_cross_entropy_grad, {logits, labels, factor},
+              CrossEntropyAttrs{true, kIgnored});
 }
 
 // `at` makes the views of labels and factors that lie along the rows of x.
 void check_loss(const Tensor& x, const Tensor& on_cuda, const std::string& what) {
   const int64_t classes = x.size(-1);
   const Shape rows(x.shape().begin(), x.shape().end() - 1);
-  const Tensor labels = labels_of(rows, classes), factor = numbers(rows, x.dtype(), 3);
+  const Tensor labels = where(random_bernoulli(random_key(9), 0.2, rows), kIgnored, labels_of(rows, classes));
+  const Tensor factor = numbers(rows, x.dtype(), 3);
   const double rounding = epsilon(x.dtype()), computing = computed_epsilon(x.dtype());
   const Tensor wide = astype(x, DType::float64), weight = astype(factor, DType::float64);
-  const Tensor loss = softmax_cross_entropy(wide, labels);
-  expect_near(softmax_cross_entropy(on_cuda, to(labels, kCuda)), loss,
-              (max(abs(wide), Axes{-1}) * 2 + 1) * (4 * computing + rounding), what + " loss");
+  const CountedLosses want = counted_cross_entropy(wide, labels, kIgnored);
+  const CountedLosses have = counted_cross_entropy(on_cuda, to(labels, kCuda), kIgnored);
+  expect_near(have.losses, want.losses, (max(abs(wide), Axes{-1}) * 2 + 1) * (4 * computing + rounding),
+              what + " loss");
+  expect_near(have.counts, astype(labels != kIgnored, DType::float64), zeros_like(want.losses),
+              what + " counts");
   for (const Tensor& g : {factor, broadcast_to(select(flatten(factor), 0, 0), rows)}) {
     const Tensor slope = loss_gradient(wide, labels, astype(g, DType::float64));
     const Tensor g_on_cuda =
@@ -121,6 +128,25 @@ TEST(CudaSoftmax, LabelsOfAnyLayout) {
   const Tensor want = softmax_cross_entropy(astype(x, DType::float64), matrix_transpose(labels));
   expect_near(softmax_cross_entropy(to(x, kCuda), matrix_transpose(to(labels, kCuda))), want,
               ones_like(want) * 1e-5, "transposed labels");
+}
+
+// Whatever they hold, and be their label a class or none.
+TEST(CudaSoftmax, IgnoredRowsAreZero) {
+  for (const int64_t n : {10, 2000, 40000}) {
+    for (const int64_t ignored : {kIgnored, int64_t{3}}) {
+      const int64_t label[] = {ignored, 1, ignored, n - 1};
+      const Tensor labels = copy_from_host(label, {4}, DType::int64),
+                   rows = expand_dims(labels == ignored, -1);
+      const Tensor x = to(where(rows, NAN, numbers({4, n}, DType::float32)), kCuda);
+      const Tensor on_cuda = to(labels, kCuda), ones = to(ones_like(select(rows, -1, 0)), kCuda);
+      const Tensor losses = counted_cross_entropy(x, on_cuda, ignored).losses;
+      const Tensor slope = bind(primitives::softmax_cross_entropy_grad,
+                                {x, on_cuda, astype(ones, DType::float32)}, CrossEntropyAttrs{true, ignored});
+      EXPECT_EQ(to_vector<bool>(to(losses == 0, Device{})), to_vector<bool>(labels == ignored)) << n;
+      EXPECT_EQ(to_vector<bool>(to(all(slope == 0, Axes{-1}), Device{})), to_vector<bool>(labels == ignored))
+          << n;
+    }
+  }
 }
 
 TEST(CudaSoftmax, RefusesLabelsThatAreNoClass) {

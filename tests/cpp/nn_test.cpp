@@ -66,8 +66,31 @@ TEST(CrossEntropy, IgnoredTargetsDoNotCount) {
   EXPECT_NEAR(value_of(cross_entropy(logits, classes({2, 0, 1, 0}), Reduction::mean, 0, 0)),
               -(rows[0][2] + rows[2][1]) / 2, 1e-12);
   EXPECT_THROW(cross_entropy(logits, targets, Reduction::mean, 0, std::nullopt), IndexError);
-  const auto gradient = grad([&](const Tensor& x) { return cross_entropy(x, targets); })(logits);
-  expect_close(select(gradient, 0, 1), zeros({3}, DType::float64));
+}
+
+// What a row that does not count holds, NaN even, reaches neither the loss nor a derivative of any order.
+TEST(CrossEntropy, IgnoredRowsReachNothing) {
+  const Tensor targets = classes({2, -100, 1, -100}), counting = classes({2, 1});
+  const Tensor x = random_point(2, {4, 3}), kept = stack({select(x, 0, 0), select(x, 0, 2)}, 0);
+  const Tensor row = expand_dims(classes({0, 1, 0, 1}) == 1, -1);
+  const Tensor poisoned = where(row, NAN, x), t = random_point(3, {4, 3});
+  const auto loss = [&](const Tensor& at) { return cross_entropy(at, targets); };
+  const auto loss_of_kept = [&](const Tensor& at) { return cross_entropy(at, counting); };
+  const auto rows = [](const Tensor& of_all) {
+    return stack({select(of_all, 0, 0), select(of_all, 0, 2)}, 0);
+  };
+  const auto check = [&](const Tensor& of_all, const Tensor& of_kept) {
+    expect_close(rows(of_all), of_kept);
+    expect_close(where(row, of_all, 0), zeros({4, 3}, DType::float64));
+  };
+  EXPECT_NEAR(value_of(loss(poisoned)), value_of(loss_of_kept(kept)), 1e-12);
+  check(grad(loss)(poisoned), grad(loss_of_kept)(kept));
+  const auto of_one = [](const auto& f) { return [&f](const Tensors& x) { return f(x[0]); }; };
+  const auto slope = [&](const auto& f, const Tensor& at, const Tensor& along) {
+    return jvp([&](const Tensors& x) { return Tensors{f(x[0])}; }, {at}, {along}).tangents[0];
+  };
+  EXPECT_NEAR(value_of(slope(loss, poisoned, t)), value_of(slope(loss_of_kept, kept, rows(t))), 1e-12);
+  check(hvp(of_one(loss), {poisoned}, {t})[0], hvp(of_one(loss_of_kept), {kept}, {rows(t)})[0]);
 }
 
 TEST(CrossEntropy, ProbabilitiesFollowTheDefinition) {

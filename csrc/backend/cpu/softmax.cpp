@@ -64,17 +64,28 @@ void log_softmax(const Call& call) {
   over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).log_softmax, call);
 }
 
-// Row-major labels, each checked to be a class.
+// Row-major labels, each checked to be a class; -1 in rows that do not count.
 Tensor checked_labels(const Call& call, int64_t classes) {
-  const Tensor labels = row_major(call.inputs[1]);
-  const int64_t* label = labels.data<int64_t>();
+  const auto& attrs = call.attrs.as<CrossEntropyAttrs>();
+  const Tensor given = row_major(call.inputs[1]);
+  const Tensor labels = Tensor::empty(given.shape(), DType::int64);
+  const int64_t* from = given.data<int64_t>();
+  int64_t* to = labels.data<int64_t>();
   for (int64_t i = 0; i < labels.numel(); ++i) {
-    if (label[i] < 0 || label[i] >= classes) {
-      fail<IndexError>("[", call.primitive.name, "] label ", label[i], " is not one of ", classes,
-                       " classes: ", describe(call.inputs[0]), ", ", describe(call.inputs[1]));
-    }
+    to[i] = attrs.counts(from[i]) ? from[i] : -1;
+    if (to[i] < classes && (to[i] >= 0 || !attrs.counts(from[i]))) continue;
+    fail<IndexError>("[", call.primitive.name, "] label ", from[i], " is not one of ", classes,
+                     " classes: ", describe(call.inputs[0]), ", ", describe(call.inputs[1]));
   }
   return labels;
+}
+
+// 1 for each label that is a class, else 0.
+void write_counts(const Tensor& labels, const Tensor& output) {
+  const Tensor counts = Tensor::empty(output.shape(), DType::float32);
+  std::transform(labels.data<int64_t>(), labels.data<int64_t>() + labels.numel(), counts.data<float>(),
+                 [](int64_t label) { return label < 0 ? 0.0f : 1.0f; });
+  deliver(counts, output);
 }
 
 void softmax_cross_entropy(const Call& call) {
@@ -82,6 +93,7 @@ void softmax_cross_entropy(const Call& call) {
   const int64_t n = logits.size(-1), rows = output.numel();
   const Tensor labels = checked_labels(call, n);
   if (rows == 0) return;
+  write_counts(labels, call.outputs[1]);
   const Tensor x = dense(logits);
   const Tensor losses =
       output.dtype() == x.dtype() ? output : Tensor::empty(output.shape(), x.dtype(), x.device());

@@ -52,8 +52,12 @@ cudaError_t against_labels(const Call& call, Context& context) {
     fail<IndexError>("[", call.primitive.name, "] no label is one of 0 classes: ", describe(logits), ", ",
                      describe(labels));
   const Softmax rows = rows_of(call, logits.ndim() - 1, context);
+  const auto& attrs = call.attrs.as<CrossEntropyAttrs>();
   Labels classes{.label = labels.data<int64_t>(),
                  .label_walk = walk_of(labels.shape(), labels.strides(), Strides(labels.ndim(), 0)),
+                 .ignores = attrs.ignores,
+                 .ignored = attrs.ignore_index,
+                 .counts = call.outputs.size() > 1 ? call.outputs[1].raw_data() : nullptr,
                  .fault = context.fault_record()};
   if (call.inputs.size() > 2) {
     const Tensor& factor = call.inputs[2];
