@@ -4,6 +4,8 @@
 #include "core/bind.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
 
 namespace tidu {
 namespace {
@@ -45,7 +47,9 @@ struct Transposer {
     });
   }
   Tensors operator()(const Bilinear& form) const {
-    return each_wanted([&](int i) { return form.transpose(call, cotangents[0], i); });
+    return each_wanted([&](int i) {
+      return i < 2 ? form.transpose(call, cotangents[0], i) : sum_to(cotangents[0], call.inputs[2].shape());
+    });
   }
   Tensors operator()(const Custom& form) const { return form.vjp(call, cotangents); }
 };
@@ -80,6 +84,8 @@ struct Pusher {
     Tensor sum;
     if (tangents[0].defined()) sum = rebind({tangents[0], call.inputs[1]});
     if (tangents[1].defined()) sum = accumulate(sum, rebind({call.inputs[0], tangents[1]}));
+    if (tangents.size() > 2 && tangents[2].defined())
+      sum = accumulate(sum, broadcast_to(tangents[2], call.outputs[0].shape()));
     return {sum};
   }
   Tensors operator()(const Custom& form) const { return form.jvp(call, tangents); }

@@ -51,7 +51,8 @@ struct Linear {
   Tensor (*transpose)(const Call& call, const Tensor& cotangent, int i) = nullptr;
 };
 
-// Linear in each of the two inputs alone; the transpose in input i reads the other input.
+// Linear in each of the first two inputs alone, whose transpose reads the other one. A third, if there is
+// one, is added to what they give, broadcast.
 struct Bilinear {
   Tensor (*transpose)(const Call& call, const Tensor& cotangent, int i) = nullptr;
 };

@@ -43,9 +43,8 @@ Tensor with_batch(const Tensor& x, const Shape& batch) {
   return broadcast_to(x, shape);
 }
 
-}  // namespace
-
-Tensor matmul(const Tensor& a, const Tensor& b) {
+// a @ b, to each row of which a bias (n) is added if there is one; b is a matrix then.
+Tensor product_of(const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
   if (a.ndim() == 0 || b.ndim() == 0)
     fail<ShapeError>("[matmul] 0-d tensors have no matrix product: ", describe(a), " @ ", describe(b),
                      " (use *)");
@@ -60,13 +59,19 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   // Many matrices times one is a single taller product.
   const bool flat = x.ndim() > 2 && y.ndim() == 2 && x.numel() > 0;
   const Shape batch = broadcast_shapes(batch_of(x), batch_of(y), "matmul");
-  const Tensor product = flat ? bind(primitives::matmul, {reshape(x, {-1, k}), y})
-                              : bind(primitives::matmul, {with_batch(x, batch), with_batch(y, batch)});
+  const Tensor inputs[] = {flat ? reshape(x, {-1, k}) : with_batch(x, batch), flat ? y : with_batch(y, batch),
+                           bias};
+  Tensor product;
+  bind(primitives::matmul, {inputs, bias.defined() ? size_t{3} : size_t{2}}, {}, {&product, 1});
   Shape shape = batch;
   if (a.ndim() > 1) shape.push_back(x.size(-2));
   if (b.ndim() > 1) shape.push_back(y.size(-1));
   return reshape(product, shape);
 }
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b) { return product_of(a, b); }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (weight.ndim() != 2 || x.ndim() == 0 || x.size(-1) != weight.size(1)) {
@@ -77,8 +82,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     fail<ShapeError>("[linear] the bias ", describe(bias), " does not fit the weight ", describe(weight),
                      " of (outputs, inputs)");
   }
-  const Tensor product = matmul(x, matrix_transpose(weight));
-  return bias.defined() ? product + bias : product;
+  if (!bias.defined()) return matmul(x, matrix_transpose(weight));
+  const DType dtype = promote(promote(x.dtype(), weight.dtype()), bias.dtype());
+  return product_of(astype(x, dtype), matrix_transpose(astype(weight, dtype)), astype(bias, dtype));
 }
 
 Tensor outer(const Tensor& a, const Tensor& b) {

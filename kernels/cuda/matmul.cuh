@@ -95,18 +95,15 @@ template <int n, class S> __device__ __forceinline__ void activate(Activation ac
 template <int n, class T>
 __device__ __forceinline__ void write_outputs(const Product<T>& p, unsigned batch, int64_t row,
                                               int64_t column, Accumulator<T> (&sums)[n]) {
-  if constexpr (is_floating_sum<T>) {
-    if (p.bias) {
+  if (p.bias) {
 #pragma unroll
-      for (int i = 0; i < n; ++i) {
-        if (column + i < p.n) {
-          sums[i] +=
-              static_cast<Accumulator<T>>(p.bias[row * p.bias_by_row + (column + i) * p.bias_by_column]);
-        }
-      }
+    for (int i = 0; i < n; ++i) {
+      if (column + i >= p.n) continue;
+      const T bias = p.bias[row * p.bias_by_row + (column + i) * p.bias_by_column];
+      sums[i] = add_sums<T>(sums[i], static_cast<Accumulator<T>>(bias));
     }
-    activate(p.activation, sums);
   }
+  if constexpr (is_floating_sum<T>) activate(p.activation, sums);
   T* const out = p.out + batch * (p.m * p.n) + row * p.out_by_row + column * p.out_by_column;
   if (n > 1 && p.vector_out) {
     if (column < p.n) {

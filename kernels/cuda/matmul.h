@@ -26,8 +26,8 @@ struct MatmulProblem {
   int64_t batch[2] = {1, 1};
   MatrixView a = {}, b = {};
   void* out = nullptr;
-  const void* bias = nullptr;  // n neighbours, floating dtypes alone
-  Activation activation = Activation::none;
+  const void* bias = nullptr;                // n neighbours
+  Activation activation = Activation::none;  // of floating dtypes alone
 
   int64_t batches() const { return batch[0] * batch[1]; }
 };

@@ -33,10 +33,12 @@ double unit_of(DType dtype) {
   }
 }
 
-// |product - a @ b| within a rounding of the result and one of each sum.
-void expect_product(const Tensor& a, const Tensor& b, const Tensor& product) {
-  const Tensor x = astype(to(a, Device{}), DType::float64), y = astype(to(b, Device{}), DType::float64);
-  const Tensor expected = matmul(x, y), magnitude = matmul(abs(x), abs(y));
+// |product - (a @ b + bias)| within a rounding of the result and one of each sum.
+void expect_product(const Tensor& a, const Tensor& b, const Tensor& product, const Tensor& bias = {}) {
+  const auto wide = [](const Tensor& x) { return astype(to(x, Device{}), DType::float64); };
+  const Tensor x = wide(a), y = wide(b);
+  const Tensor z = bias.defined() ? wide(bias) : zeros({y.size(-1)}, DType::float64);
+  const Tensor expected = matmul(x, y) + z, magnitude = matmul(abs(x), abs(y)) + abs(z);
   ASSERT_EQ(product.shape(), expected.shape());
   ASSERT_EQ(product.dtype(), a.dtype());
   const auto found = to_vector<double>(to(product, Device{})), wanted = to_vector<double>(expected),
@@ -99,6 +101,25 @@ TEST_P(CudaMatmul, Batches) {
   }
 }
 
+TEST_P(CudaMatmul, Linear) {
+  for (const DType dtype : kFloats) {
+    for (const auto& [m, n, k] : {std::array<int64_t, 3>{33, 20, 17},
+                                  {64, 48, 32},
+                                  {9, 1, 40},
+                                  {1, 9, 40},
+                                  {6, 3, 900},
+                                  {20, 24, 900},
+                                  {150, 130, 140},
+                                  {4, 5, 0}}) {
+      const Tensor x = numbers({m, k}, dtype, 1), weight = numbers({n, k}, dtype, 2);
+      const Tensor bias = numbers({n}, dtype, 3), spread = numbers({2 * n}, dtype, 4);
+      expect_product(x, matrix_transpose(weight), linear(x, weight, bias), bias);
+      const Tensor odd = slice_axis(spread, 0, 1, {}, 2);
+      expect_product(x, matrix_transpose(weight), linear(x, weight, odd), odd);
+    }
+  }
+}
+
 TEST_P(CudaMatmul, NothingToAddOrToDo) {
   const Tensor none = matmul(zeros({3, 0}, DType::float32, kCuda), zeros({0, 4}, DType::float32, kCuda));
   EXPECT_EQ(to_vector<float>(to(none, Device{})), std::vector<float>(12, 0.0f));
@@ -112,6 +133,10 @@ TEST_P(CudaMatmul, Integers) {
                  b = astype(numbers({40, 11}, DType::float32, 2) * 100, dtype);
     EXPECT_EQ(to_vector<int64_t>(to(matmul(a, b), Device{})),
               to_vector<int64_t>(matmul(to(a, Device{}), to(b, Device{}))))
+        << dtype;
+    const Tensor bias = astype(numbers({11}, DType::float32, 3) * 100, dtype);
+    EXPECT_EQ(to_vector<int64_t>(to(linear(a, matrix_transpose(b), bias), Device{})),
+              to_vector<int64_t>(to(matmul(a, b), Device{}) + to(bias, Device{})))
         << dtype;
   }
 }

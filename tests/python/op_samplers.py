@@ -534,6 +534,24 @@ def cases():
             scale=on_magnitudes(np.matmul),
         )
 
+    def linear(x, weight, bias):
+        return x @ weight.T + bias
+
+    for x, outputs in [((7,), 5), ((6, 7), 5), ((4, 1, 7), 3), ((33, 130), 70), ((3, 0), 4), ((0, 3), 2)]:
+        yield case(
+            f"linear{x}{outputs}",
+            "matmul",
+            td.nn.functional.linear,
+            linear,
+            Draw(x, integers=(-9, 9)),
+            Draw((outputs, x[-1]), integers=(-9, 9)),
+            Draw((outputs,), integers=(-9, 9)),
+            dtypes=numbers,
+            differentiable=(0, 1, 2),
+            ulps=8,
+            scale=on_magnitudes(linear),
+        )
+
     yield case("reshape", "reshape", lambda x: td.reshape(x, (5, -1)), lambda x: x.reshape(5, -1), cube)
     yield case(
         "reshape to 0-d", "reshape", lambda x: td.reshape(x, ()), lambda x: x.reshape(()), Draw((1, 1))

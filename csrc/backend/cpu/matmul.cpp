@@ -60,6 +60,7 @@ int64_t batch_offset(const Tensor& x, int64_t index) {
 
 struct Block {
   int64_t rows, columns, depth;
+  bool adds = false;  // to what is there
 };
 
 // oneDNN would share the block out over OpenMP's threads, which are not ours.
@@ -80,7 +81,7 @@ void multiply(const Block& size, bool a_transposed, const float* a, int64_t lda,
               const float* b, int64_t ldb, float* c, int64_t ldc) {
   const OneOmpThread one;
   dnnl_sgemm(a_transposed ? 'T' : 'N', b_transposed ? 'T' : 'N', size.rows, size.columns, size.depth, 1, a,
-             lda, b, ldb, 0, c, ldc);
+             lda, b, ldb, size.adds ? 1 : 0, c, ldc);
 }
 
 void multiply(const Block& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,
@@ -88,7 +89,8 @@ void multiply(const Block& size, bool a_transposed, const double* a, int64_t lda
   cblas_dgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
               b_transposed ? CblasTrans : CblasNoTrans, static_cast<blasint>(size.rows),
               static_cast<blasint>(size.columns), static_cast<blasint>(size.depth), 1, a,
-              static_cast<blasint>(lda), b, static_cast<blasint>(ldb), 0, c, static_cast<blasint>(ldc));
+              static_cast<blasint>(lda), b, static_cast<blasint>(ldb), size.adds ? 1 : 0, c,
+              static_cast<blasint>(ldc));
 }
 
 // bool and integers: rows of b, scaled and added.
@@ -99,7 +101,7 @@ void multiply(const Block& size, bool a_transposed, const T* a, int64_t lda, boo
   const int64_t b_row = b_transposed ? 1 : ldb, b_column = b_transposed ? ldb : 1;
   for (int64_t i = 0; i < size.rows; ++i) {
     T* row = c + i * ldc;
-    std::fill_n(row, size.columns, T(0));
+    if (!size.adds) std::fill_n(row, size.columns, T(0));
     for (int64_t k = 0; k < size.depth; ++k) {
       const T factor = a[i * a_row + k * a_column];
       const T* from = b + k * b_row;
@@ -133,7 +135,7 @@ Block choose_block(int64_t m, int64_t n, int64_t k) {
   return {round_up((m + down - 1) / down, 16), round_up((n + across - 1) / across, 16), k};
 }
 
-template <class T> void multiply_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
+template <class T> void multiply_batches(const Tensor& a, const Tensor& b, const T* bias, const Tensor& c) {
   const int64_t m = c.size(-2), n = c.size(-1), k = a.size(-1), batches = c.numel() / (m * n);
   const Matrices left = matrices_of(a), right = matrices_of(b);
   T* out = static_cast<T*>(c.raw_data());
@@ -142,11 +144,12 @@ template <class T> void multiply_batches(const Tensor& a, const Tensor& b, const
   const auto run = [&](int64_t task) {
     const int64_t batch = task / (down * across), row = task / across % down * block.rows,
                   column = task % across * block.columns;
-    const Block size{std::min(block.rows, m - row), std::min(block.columns, n - column), k};
+    const Block size{std::min(block.rows, m - row), std::min(block.columns, n - column), k, bias != nullptr};
+    T* const to = out + (batch * m + row) * n + column;
+    for (int64_t i = 0; bias && i < size.rows; ++i) std::copy_n(bias + column, size.columns, to + i * n);
     multiply(size, left.transposed, reinterpret_cast<const T*>(left.at(batch_offset(a, batch), row, 0)),
              left.leading, right.transposed,
-             reinterpret_cast<const T*>(right.at(batch_offset(b, batch), 0, column)), right.leading,
-             out + (batch * m + row) * n + column, n);
+             reinterpret_cast<const T*>(right.at(batch_offset(b, batch), 0, column)), right.leading, to, n);
   };
   const int64_t tasks = batches * down * across,
                 products = std::max<int64_t>(1, block.rows * block.columns * k);
@@ -160,9 +163,13 @@ template <class T> void multiply_batches(const Tensor& a, const Tensor& b, const
 void matmul(const Call& call) {
   const Tensor& output = call.outputs[0];
   if (output.numel() == 0) return;
+  const bool has_bias = call.inputs.size() > 2;
   if (call.inputs[0].size(-1) == 0) {
-    std::memset(output.raw_data(), 0, output.nbytes());
-    return;
+    if (!has_bias) return static_cast<void>(std::memset(output.raw_data(), 0, output.nbytes()));
+    const Tensor& bias = call.inputs[2];
+    Strides repeated(output.ndim(), 0);
+    repeated.back() = bias.strides()[0];
+    return copy_elements(bias.view(output.shape(), repeated, bias.impl().offset), output);
   }
   const bool half = output.dtype() == DType::float16 || output.dtype() == DType::bfloat16;
   const auto operand = [&](const Tensor& x) {
@@ -170,10 +177,12 @@ void matmul(const Call& call) {
     return is_blas_layout(x) ? x : row_major(x);
   };
   const Tensor a = operand(call.inputs[0]), b = operand(call.inputs[1]);
+  const Tensor bias = has_bias ? converted(call.inputs[2], a.dtype()) : Tensor();
   const Tensor c = half ? Tensor::empty(output.shape(), DType::float32, output.device()) : output;
   const SignalsHeldBack held;
   visit_dtype(c.dtype(), [&]<class T>() {
-    if constexpr (!std::is_same_v<T, float16> && !std::is_same_v<T, bfloat16>) multiply_batches<T>(a, b, c);
+    if constexpr (!std::is_same_v<T, float16> && !std::is_same_v<T, bfloat16>)
+      multiply_batches<T>(a, b, has_bias ? bias.data<T>() : nullptr, c);
   });
   if (half) copy_elements(converted(c, output.dtype()), output);
 }

@@ -70,8 +70,8 @@ void multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context) {
   const auto bytes = static_cast<size_t>(std::min(entry.workspace, (int64_t{64} << 10) + 16 * sums));
   void* const workspace = context.workspace<char>(bytes);
   const bool is_double = gemm.dtype == DType::float64;
-  const float one = 1, zero = 0;
-  const double one_double = 1, zero_double = 0;
+  const float one = 1, kept = gemm.adds ? 1 : 0;
+  const double one_double = 1, kept_double = kept;
   const auto operation = [](bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
   const cublasComputeType_t compute = is_double ? CUBLAS_COMPUTE_64F
                                       : gemm.dtype == DType::float32 && tidu::cuda::allow_tf32()
@@ -89,7 +89,7 @@ void multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context) {
                                  is_double ? static_cast<const void*>(&one_double) : &one, gemm.b.data, type,
                                  static_cast<int>(gemm.b.leading), gemm.b.by_batch, gemm.a.data, type,
                                  static_cast<int>(gemm.a.leading), gemm.a.by_batch,
-                                 is_double ? static_cast<const void*>(&zero_double) : &zero, gemm.c, type,
+                                 is_double ? static_cast<const void*>(&kept_double) : &kept, gemm.c, type,
                                  static_cast<int>(gemm.n), gemm.m * gemm.n, static_cast<int>(gemm.batches),
                                  compute, CUBLAS_GEMM_DEFAULT),
       "cublasGemmStridedBatchedEx", call);

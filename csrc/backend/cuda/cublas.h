@@ -5,8 +5,8 @@
 
 namespace tidu::cuda {
 
-// Row-major c = a @ b for a batch of matrices: rows of a transposed operand are its columns in memory,
-// `leading` elements apart.
+// Row-major c = a @ b, or c + a @ b, for a batch of matrices: rows of a transposed operand are its columns in
+// memory, `leading` elements apart.
 struct Gemm {
   struct Matrix {
     const void* data;
@@ -18,6 +18,7 @@ struct Gemm {
   Matrix a, b;
   void* c;  // contiguous
   int64_t batches;
+  bool adds = false;  // to what is in c
 };
 
 // Whether the library takes it: its extents are 32-bit integers.

@@ -82,6 +82,7 @@ cudaError_t multiply(const Call& call, Context& context) {
   const Tensor& out = call.outputs[0];
   if (out.numel() == 0) return cudaSuccess;
   Tensor a = call.inputs[0], b = call.inputs[1];
+  Tensor bias = call.inputs.size() > 2 ? call.inputs[2] : Tensor();
   const bool by_cublas = prefers_cublas(a, out);
   if (by_cublas) {
     if (!is_blas_layout(a)) TIDU_TRY(make_matrices_row_major(&a, context.stream()));
@@ -100,10 +101,22 @@ cudaError_t multiply(const Call& call, Context& context) {
   const int64_t m = out.size(-2), n = out.size(-1), k = a.size(-1);
 
   if (by_cublas) {
-    Gemm gemm{
-        out.dtype(),   m, n, k, blas_matrix(a, batch.by_a[1]), blas_matrix(b, batch.by_b[1]), out.raw_data(),
-        batch.sizes[1]};
+    const Gemm gemm{.dtype = out.dtype(),
+                    .m = m,
+                    .n = n,
+                    .k = k,
+                    .a = blas_matrix(a, batch.by_a[1]),
+                    .b = blas_matrix(b, batch.by_b[1]),
+                    .c = out.raw_data(),
+                    .batches = batch.sizes[1],
+                    .adds = bias.defined()};
     if (fits_cublas(gemm)) {
+      if (bias.defined()) {
+        Strides repeated(out.ndim(), 0);
+        repeated.back() = bias.strides()[0];
+        const View rows(bias.raw_data(), repeated, size_of(bias.dtype()));
+        TIDU_TRY(copy_view(context.stream(), out.shape(), rows, out));
+      }
       const auto bytes = static_cast<int64_t>(size_of(out.dtype()));
       const auto at = [&](const void* p, int64_t offset) {
         return static_cast<const char*>(p) + offset * bytes;
@@ -119,6 +132,7 @@ cudaError_t multiply(const Call& call, Context& context) {
     }
   }
 
+  if (bias.defined()) TIDU_TRY(make_row_major(&bias, context.stream()));
   const auto view = [](const Tensor& x, const std::vector<int64_t>& by_batch) {
     return MatrixView{
         x.raw_data(), x.strides()[x.ndim() - 2], x.strides()[x.ndim() - 1], {by_batch[0], by_batch[1]}};
@@ -130,7 +144,8 @@ cudaError_t multiply(const Call& call, Context& context) {
                               .batch = {batch.sizes[0], batch.sizes[1]},
                               .a = view(a, batch.by_a),
                               .b = view(b, batch.by_b),
-                              .out = out.raw_data()};
+                              .out = out.raw_data(),
+                              .bias = bias.defined() ? bias.raw_data() : nullptr};
   const MatmulPlan plan = plan_matmul(problem);
   const size_t bytes = matmul_workspace(problem, plan);
   return matmul(context.stream(), problem, plan, bytes > 0 ? context.workspace<char>(bytes) : nullptr);
