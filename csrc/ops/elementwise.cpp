@@ -33,8 +33,9 @@ DType computing_type(DType dtype, Types types, const char* op) {
 // A 0-d tensor of a number. On the cpu the last few are kept, since expressions such as 1 - y * y make the
 // same ones over and over; they are nobody's result, so nobody writes to them.
 Tensor constant(const Scalar& value, DType dtype, Device device) {
-  if (device.type != DeviceType::cpu || dtype == DType::float16 || dtype == DType::bfloat16)
-    return full({}, value, dtype, device);
+  if (device.type != DeviceType::cpu)
+    return Tensor::number(constant(value, dtype, Device{}).raw_data(), dtype, device);
+  if (dtype == DType::float16 || dtype == DType::bfloat16) return full({}, value, dtype);
   struct Entry {
     int64_t bits = 0;
     Kind kind{};

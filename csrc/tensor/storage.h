@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstring>
 #include <memory>
 
 #include "base/device.h"
@@ -19,7 +20,15 @@ class Storage : public RefCounted {
   Storage(Device device, void* data, size_t bytes, std::shared_ptr<void> owner, bool writable = true)
       : device_(device), writable_(writable), bytes_(bytes), data_(data), owner_(std::move(owner)) {}
 
+  // A number, at most 8 bytes, that a device's kernels are given by value.
+  Storage(Device device, const void* number, size_t bytes)
+      : device_(device), writable_(false), is_number_(true), bytes_(bytes), data_(number_) {
+    std::memcpy(number_, number, bytes);
+  }
+
   Device device() const { return device_; }
+  // Whether data() is on the host, and the device has no memory for it.
+  bool is_number() const { return is_number_; }
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   bool writable() const { return writable_; }
@@ -44,7 +53,8 @@ class Storage : public RefCounted {
   }
 
   Device device_;
-  bool writable_ = true;
+  bool writable_ = true, is_number_ = false;
+  alignas(8) char number_[8];
   std::atomic<Queue> queue_ = 0;
   size_t bytes_;
   void* data_;

@@ -35,6 +35,12 @@ Tensor Tensor::from_memory(void* data, const Shape& shape, const Strides& stride
   return tensor;
 }
 
+Tensor Tensor::number(const void* value, DType dtype, Device device) {
+  Tensor tensor = abstract({}, dtype, device);
+  tensor.impl_->storage = make_ref<Storage>(device, value, size_of(dtype));
+  return tensor;
+}
+
 Tensor Tensor::view(const Shape& shape, const Strides& strides, int64_t offset) const {
   auto impl = make_ref<TensorImpl>();
   impl->storage = impl_->storage;

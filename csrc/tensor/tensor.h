@@ -62,6 +62,10 @@ class Tensor {
   static Tensor from_memory(void* data, const Shape& shape, const Strides& strides, DType dtype,
                             std::shared_ptr<void> owner, Device device = {}, bool writable = true);
 
+  // A 0-d tensor whose value kernels are given by value, so that it costs no memory and no work on its
+  // device. Nobody's result: only operations on it are.
+  static Tensor number(const void* value, DType dtype, Device device);
+
   bool defined() const { return static_cast<bool>(impl_); }
   explicit operator bool() const { return defined(); }
   bool is_abstract() const { return !impl_->storage; }

@@ -46,6 +46,14 @@ struct Loop {
   Divisor extent[kMaxDims];  // the innermost first
   int64_t stride[kMaxOperands][kMaxDims] = {};
   void* data[kMaxOperands] = {};  // the inputs, then the output
+  // An input without data is a number, the same for every element.
+  alignas(8) char number[kMaxOperands][8] = {};
+
+  template <class T> TIDU_HD T number_of(int k) const {
+    T x;
+    memcpy(&x, number[k], sizeof x);
+    return x;
+  }
 };
 
 // The offsets, in elements, of the first operands at element i, or with n > 1 at vector i.

@@ -19,10 +19,15 @@ inline constexpr int kMapElements = [] {
   return static_cast<int>(16 / widest);
 }();
 
-template <class T, int n> __device__ __forceinline__ Vec<T, n> load_operand(const T* p, int64_t stride) {
-  if (stride != 0) return load_vec<n>(p);
+template <class T> __device__ __forceinline__ T load_element(const Loop& loop, int k, int64_t at) {
+  return loop.data[k] ? static_cast<const T*>(loop.data[k])[at] : loop.number_of<T>(k);
+}
+
+template <class T, int n>
+__device__ __forceinline__ Vec<T, n> load_operand(const Loop& loop, int k, int64_t at) {
+  if (loop.stride[k][0] != 0) return load_vec<n>(static_cast<const T*>(loop.data[k]) + at);
   Vec<T, n> v;
-  const T x = *p;
+  const T x = load_element<T>(loop, k, at);
   for (int j = 0; j < n; ++j) v[j] = x;
   return v;
 }
@@ -50,8 +55,7 @@ template <class F, class Out, class... In> struct Map {
   static __device__ __forceinline__ void element(const Loop& loop, uint32_t i, std::index_sequence<k...>) {
     int64_t at[kInputs + 1];
     locate(loop, i, at);
-    static_cast<Out*>(loop.data[kInputs])[at[kInputs]] =
-        F::apply(static_cast<const In*>(loop.data[k])[at[k]]...);
+    static_cast<Out*>(loop.data[kInputs])[at[kInputs]] = F::apply(load_element<In>(loop, k, at[k])...);
   }
 
   template <size_t... k>
@@ -59,8 +63,7 @@ template <class F, class Out, class... In> struct Map {
     int64_t at[kInputs + 1];
     locate<kInputs + 1, n>(loop, i, at);
     store_vec<n>(static_cast<Out*>(loop.data[kInputs]) + at[kInputs],
-                 apply_each<F, Out, n, In...>(load_operand<In, n>(
-                     static_cast<const In*>(loop.data[k]) + at[k], loop.stride[k][0])...));
+                 apply_each<F, Out, n, In...>(load_operand<In, n>(loop, k, at[k])...));
   }
 
   // A tile, and this thread's part of it: `lane` along the rows or the columns, each kTileRows-th of the
@@ -70,9 +73,12 @@ template <class F, class Out, class... In> struct Map {
     uint32_t column, row;
     int64_t at[kInputs + 1];
 
-    template <class T> __device__ __forceinline__ T& place(int k, uint32_t i, uint32_t j) const {
-      return static_cast<T*>(tiles.rest.data[k])[at[k] + (row + i) * tiles.row_stride[k] +
-                                                 (column + j) * tiles.column_stride[k]];
+    // Where element (i, j) of operand k is.
+    __device__ __forceinline__ int64_t place(int k, uint32_t i, uint32_t j) const {
+      return at[k] + (row + i) * tiles.row_stride[k] + (column + j) * tiles.column_stride[k];
+    }
+    template <class T> __device__ __forceinline__ T load(int k, uint32_t i, uint32_t j) const {
+      return load_element<T>(tiles.rest, k, place(k, i, j));
     }
     __device__ __forceinline__ bool holds(uint32_t i, uint32_t j) const {
       return row + i < tiles.rows && column + j < tiles.columns;
@@ -85,13 +91,13 @@ template <class F, class Out, class... In> struct Map {
 #pragma unroll
     for (uint32_t step = 0; step < kSide; step += kTileRows) {
       const uint32_t j = threadIdx.x / kSide + step;
-      if (tile.holds(lane, j)) stage<T, k>()[j][lane] = tile.template place<const T>(k, lane, j);
+      if (tile.holds(lane, j)) stage<T, k>()[j][lane] = tile.template load<T>(k, lane, j);
     }
   }
 
   template <int k, class T>
   static __device__ __forceinline__ T read(const Tile& tile, uint32_t i, uint32_t j) {
-    return (tile.tiles.staged >> k & 1) != 0 ? stage<T, k>()[j][i] : tile.template place<const T>(k, i, j);
+    return (tile.tiles.staged >> k & 1) != 0 ? stage<T, k>()[j][i] : tile.template load<T>(k, i, j);
   }
 
   template <size_t... k>
@@ -103,7 +109,8 @@ template <class F, class Out, class... In> struct Map {
     for (uint32_t step = 0; step < kSide; step += kTileRows) {
       const uint32_t i = threadIdx.x / kSide + step;
       if (tile.holds(i, lane))
-        tile.template place<Out>(kInputs, i, lane) = F::apply(read<k, In>(tile, i, lane)...);
+        static_cast<Out*>(tile.tiles.rest.data[kInputs])[tile.place(kInputs, i, lane)] =
+            F::apply(read<k, In>(tile, i, lane)...);
     }
   }
 };

@@ -48,6 +48,7 @@ inline bool cut_into_tiles(const Loop& loop, std::initializer_list<size_t> sizes
     tiles->row_stride[k] = loop.stride[k][along];
     tiles->staged |= static_cast<uint32_t>(k < inputs && runs_across(k, along)) << k;
     rest.data[k] = loop.data[k];
+    std::memcpy(rest.number[k], loop.number[k], sizeof rest.number[k]);
   }
   for (int d = 1; d < loop.rank; ++d) {
     if (d == along) continue;

@@ -7,12 +7,14 @@
 #include <limits>
 #include <set>
 
+#include "core/backend.h"
 #include "core/bind.h"
 #include "core/cuda.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/indexing.h"
 #include "ops/random.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/update.h"
 
@@ -193,6 +195,41 @@ TEST(CudaPointwise, LargeTransposedOperands) {
     const auto compute = [&](Device device) { return less(matrix_transpose(to(a, device)), to(b, device)); };
     EXPECT_TRUE(same_bits(compute(kCuda), compute({})));
   }
+}
+
+// A number goes to the kernel by value: alone, in a vector, with an odd rest, and beside a transposed
+// operand.
+TEST(CudaPointwise, NumbersAreOperands) {
+  for (const DType dtype : kAllTypes) {
+    for (const Shape& shape : {Shape{}, Shape{7}, Shape{1024}, Shape{1003}, Shape{70, 41}}) {
+      const Tensor x = random_tensor(shape, dtype), mask = random_tensor(shape, DType::bool_, 2);
+      const auto results = [&](Device device) -> Tensors {
+        const Tensor here = to(x, device), c = to(mask, device);
+        const Tensor across = shape.size() == 2 ? matrix_transpose(copy(matrix_transpose(here))) : here;
+        return {here + 3, 3 - astype(here, DType::float32), less(2, here), where(c, across, 5),
+                where(c, 1, 5)};
+      };
+      const Tensors want = results({}), have = results(kCuda);
+      for (size_t i = 0; i < want.size(); ++i)
+        EXPECT_TRUE(same_bits(have[i], want[i])) << dtype << shape << " result " << i;
+    }
+  }
+}
+
+// Nor does it take memory, unless an operation of another kind reads it.
+TEST(CudaPointwise, NumbersHaveNoMemory) {
+  const Tensor x = to(random_tensor({5}, DType::float32), kCuda);
+  const auto allocations = [] { return backend(kCuda).allocator(0).stats().allocations; };
+  const int64_t before = allocations();
+  const Tensor y = x * 2;
+  EXPECT_EQ(allocations() - before, 1);
+  const int32_t seven = 7;
+  const Tensor number = Tensor::number(&seven, DType::int32, kCuda);
+  EXPECT_EQ(to_vector<int32_t>(number), std::vector<int32_t>{7});
+  EXPECT_EQ(to_vector<int64_t>(sum(broadcast_to(number, {3, 4}))), std::vector<int64_t>{84});
+  EXPECT_EQ(to_vector<int32_t>(concat({number.view({1}, {0}, 0), number.view({2}, {0}, 0)}, 0)),
+            (std::vector<int32_t>{7, 7, 7}));
+  EXPECT_EQ(to_vector<int32_t>(to(number, kCuda)), std::vector<int32_t>{7});
 }
 
 // Values at which conversions differ from plain ones.

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 
 #include "backend/cuda/blocking.h"
 #include "backend/cuda/device.h"
@@ -38,6 +39,10 @@ class CudaDriver final : public Driver {
   }
 
   void copy_to_host(void* host, const Tensor& source) override {
+    if (source.impl().storage->is_number()) {
+      std::memcpy(host, source.raw_data(), source.nbytes());
+      return;
+    }
     Device& device = device_of(source);
     const DeviceGuard guard(device.index());
     const Queue queue = device.current_queue();
@@ -49,6 +54,7 @@ class CudaDriver final : public Driver {
   // On the target's stream; the source's stream waits for it, so that what happens to the source later comes
   // later.
   void copy(const Tensor& source, const Tensor& target) override {
+    if (source.impl().storage->is_number()) return copy_from_host(target, source.raw_data());
     Device &from = device_of(source), &to = device_of(target);
     const std::scoped_lock lock(from.mutex(), to.mutex());
     from.allocator().share_with(to.index());

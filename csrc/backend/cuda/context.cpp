@@ -5,6 +5,7 @@
 
 #include "backend/cuda/blocking.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/elements.h"
 
 namespace tidu::cuda {
 namespace {
@@ -14,6 +15,15 @@ std::string describe_call(const Call& call) {
   for (const Tensor& input : call.inputs) text += " " + tidu::describe(input);
   if (call.inputs.empty()) text += " -> " + tidu::describe(call.outputs[0]);
   return text;
+}
+
+bool is_number(const Tensor& x) { return x.impl().storage->is_number(); }
+
+cudaError_t write_number(Tensor* x, cudaStream_t stream) {
+  const Tensor written = Tensor::empty({}, x->dtype(), x->device());
+  TIDU_TRY(copy_view(stream, {}, x->view({}, {}, 0), written));
+  *x = written.view(x->shape(), Strides(x->ndim(), 0), 0);
+  return cudaSuccess;
 }
 
 }  // namespace
@@ -51,9 +61,18 @@ class CallScope {
   Context context_;
 };
 
-void run(Operation operation, const Call& call) {
+void run(Operation operation, const Call& call, bool passes_numbers) {
   CallScope scope(call);
-  check(operation(call, scope.context()), [&] { return describe_call(call); });
+  const auto issue = [&] {
+    if (passes_numbers || std::ranges::none_of(call.inputs, is_number))
+      return operation(call, scope.context());
+    Tensors inputs(call.inputs.begin(), call.inputs.end());
+    for (Tensor& input : inputs) {
+      if (is_number(input)) TIDU_TRY(write_number(&input, scope.context().stream()));
+    }
+    return operation(Call{call.primitive, inputs, call.attrs, call.outputs}, scope.context());
+  };
+  check(issue(), [&] { return describe_call(call); });
   if (is_blocking()) scope.synchronize();
 }
 

@@ -37,11 +37,12 @@ class Context {
 using Operation = cudaError_t (*)(const Call& call, Context& context);
 
 // Runs an operation: chooses the device, waits for what its tensors need of other streams, names it for
-// profilers and for error messages, and turns its error into an exception.
-void run(Operation operation, const Call& call);
+// profilers and for error messages, and turns its error into an exception. Inputs that are numbers are
+// written to memory for it, unless it passes them to its kernels by value.
+void run(Operation operation, const Call& call, bool passes_numbers);
 
-template <Operation operation> void set_operation(Primitive& primitive) {
-  set_kernel(primitive, DeviceType::cuda, [](const Call& call) { run(operation, call); });
+template <Operation operation, bool passes_numbers = false> void set_operation(Primitive& primitive) {
+  set_kernel(primitive, DeviceType::cuda, [](const Call& call) { run(operation, call, passes_numbers); });
 }
 
 }  // namespace tidu::cuda

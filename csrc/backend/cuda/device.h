@@ -44,7 +44,7 @@ class Device {
   // Readies a storage for use by work on `queue`.
   void use(Storage& storage, Queue queue) {
     const Queue last = storage.queue();
-    if (last == queue) return;
+    if (last == queue || storage.is_number()) return;
     if (last != 0) wait(queue, *this, last);
     storage.set_queue(queue);
   }

@@ -17,7 +17,7 @@ template <size_t row> cudaError_t compute(const Call& call, Context& context) {
 }
 
 template <size_t... row> void register_rows(Primitive* const* primitives, std::index_sequence<row...>) {
-  (set_operation<compute<row>>(*primitives[row]), ...);
+  (set_operation<compute<row>, true>(*primitives[row]), ...);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "backend/cuda/loops.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <numeric>
 
 namespace tidu::cuda {
@@ -13,6 +14,7 @@ Loops::Loops(const Shape& shape, std::span<const View> views, int64_t limit)
   for (int k = 0; k < operands_; ++k) {
     data_[k] = views[static_cast<size_t>(k)].data;
     size_[k] = views[static_cast<size_t>(k)].size;
+    is_number_[k] = views[static_cast<size_t>(k)].is_number;
   }
   const Strides& written = views.back().strides;
   int order[kMaxDims];
@@ -70,7 +72,11 @@ Loop Loops::operator[](int64_t i) const {
   }
   loop.count = static_cast<uint32_t>(count);
   for (int k = 0; k < operands_; ++k) {
-    loop.data[k] = static_cast<char*>(data_[k]) + offset[k] * static_cast<int64_t>(size_[k]);
+    if (is_number_[k]) {
+      std::memcpy(loop.number[k], data_[k], size_[k]);
+    } else {
+      loop.data[k] = static_cast<char*>(data_[k]) + offset[k] * static_cast<int64_t>(size_[k]);
+    }
   }
   return loop;
 }

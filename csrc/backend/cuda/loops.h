@@ -6,14 +6,17 @@
 
 namespace tidu::cuda {
 
-// Memory seen with some strides, in elements.
+// Memory seen with some strides, in elements; or a number.
 struct View {
   View(void* data, const Strides& strides, size_t size) : data(data), strides(strides), size(size) {}
-  View(const Tensor& x) : View(x.raw_data(), x.strides(), size_of(x.dtype())) {}
+  View(const Tensor& x) : View(x.raw_data(), x.strides(), size_of(x.dtype())) {
+    is_number = x.impl().storage->is_number();
+  }
 
-  void* data;
+  void* data;  // of a number on the host
   Strides strides;
   size_t size;  // of an element
+  bool is_number = false;
 };
 
 // The loops that together treat each element of `shape` once, for views of that shape, the last of which is
@@ -38,6 +41,7 @@ class Loops {
   int64_t stride_[kMaxOperands][kMaxDims];
   void* data_[kMaxOperands];
   size_t size_[kMaxOperands];
+  bool is_number_[kMaxOperands];
   // A loop takes `piece_` of dimension `cut_` and all of those inside it.
   int cut_ = 0;
   int64_t piece_ = 1, loops_ = 1;
