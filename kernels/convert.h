@@ -8,7 +8,6 @@
 
 namespace tidu {
 
-template <class T> inline constexpr bool is_half = std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>;
 
 // What elements of a type are computed in.
 template <class T> using Computed = std::conditional_t<is_half<T>, float, T>;

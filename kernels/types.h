@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #ifdef __CUDACC__
 #define TIDU_HD __host__ __device__
@@ -124,5 +125,46 @@ template <> struct DTypeOf<bfloat16> { static constexpr DType value = DType::bfl
 template <> struct DTypeOf<float> { static constexpr DType value = DType::float32; };
 template <> struct DTypeOf<double> { static constexpr DType value = DType::float64; };
 template <class T> inline constexpr DType dtype_of = DTypeOf<T>::value;
+
+template <class T> inline constexpr bool is_half = std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>;
+
+// Calls f.template operator()<T>() with the C++ type of `dtype`.
+template <class F> decltype(auto) visit_dtype(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::bool_: return f.template operator()<bool>();
+    case DType::int8: return f.template operator()<int8_t>();
+    case DType::int16: return f.template operator()<int16_t>();
+    case DType::int32: return f.template operator()<int32_t>();
+    case DType::int64: return f.template operator()<int64_t>();
+    case DType::uint8: return f.template operator()<uint8_t>();
+    case DType::uint16: return f.template operator()<uint16_t>();
+    case DType::uint32: return f.template operator()<uint32_t>();
+    case DType::uint64: return f.template operator()<uint64_t>();
+    case DType::float16: return f.template operator()<float16>();
+    case DType::bfloat16: return f.template operator()<bfloat16>();
+    case DType::float32: return f.template operator()<float>();
+    case DType::float64: return f.template operator()<double>();
+  }
+  __builtin_unreachable();
+}
+
+// The same with a floating-point type; `otherwise` for other dtypes.
+template <class Result, class F> Result visit_floating(DType dtype, Result otherwise, F&& f) {
+  return visit_dtype(dtype, [&]<class T>() -> Result {
+    if constexpr (is_half<T> || std::is_floating_point_v<T>) {
+      return f.template operator()<T>();
+    } else {
+      return otherwise;
+    }
+  });
+}
+
+// Whose sums and products are those of T, bit for bit: for a signed integer the unsigned one.
+template <class T> struct WrappingOf { using type = T; };
+template <> struct WrappingOf<int8_t> { using type = uint8_t; };
+template <> struct WrappingOf<int16_t> { using type = uint16_t; };
+template <> struct WrappingOf<int32_t> { using type = uint32_t; };
+template <> struct WrappingOf<int64_t> { using type = uint64_t; };
+template <class T> using Wrapping = typename WrappingOf<T>::type;
 
 }  // namespace tidu

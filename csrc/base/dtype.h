@@ -30,24 +30,4 @@ DType promote(DType a, DType b);
 
 std::ostream& operator<<(std::ostream& out, DType dtype);
 
-// Calls f.template operator()<T>() with the C++ type of `dtype`.
-template <class F> decltype(auto) visit_dtype(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::bool_: return f.template operator()<bool>();
-    case DType::int8: return f.template operator()<int8_t>();
-    case DType::int16: return f.template operator()<int16_t>();
-    case DType::int32: return f.template operator()<int32_t>();
-    case DType::int64: return f.template operator()<int64_t>();
-    case DType::uint8: return f.template operator()<uint8_t>();
-    case DType::uint16: return f.template operator()<uint16_t>();
-    case DType::uint32: return f.template operator()<uint32_t>();
-    case DType::uint64: return f.template operator()<uint64_t>();
-    case DType::float16: return f.template operator()<float16>();
-    case DType::bfloat16: return f.template operator()<bfloat16>();
-    case DType::float32: return f.template operator()<float>();
-    case DType::float64: return f.template operator()<double>();
-  }
-  fail<DTypeError>("not a dtype: ", static_cast<int>(dtype));
-}
-
 }  // namespace tidu

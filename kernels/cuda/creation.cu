@@ -41,30 +41,10 @@ template <class T> struct Range {
   }
 };
 
-template <class F> cudaError_t with_type(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::bool_: return f(bool{});
-    case DType::int8: return f(int8_t{});
-    case DType::int16: return f(int16_t{});
-    case DType::int32: return f(int32_t{});
-    case DType::int64: return f(int64_t{});
-    case DType::uint8: return f(uint8_t{});
-    case DType::uint16: return f(uint16_t{});
-    case DType::uint32: return f(uint32_t{});
-    case DType::uint64: return f(uint64_t{});
-    case DType::float16: return f(float16{});
-    case DType::bfloat16: return f(bfloat16{});
-    case DType::float32: return f(float{});
-    case DType::float64: return f(double{});
-  }
-  return cudaErrorInvalidValue;
-}
-
 }  // namespace
 
 cudaError_t full(cudaStream_t stream, Number value, DType dtype, void* y, int64_t count) {
-  return with_type(dtype, [&](auto type) {
-    using T = decltype(type);
+  return visit_dtype(dtype, [&]<class T>() {
     const T element = value.real ? convert<T>(value.floating) : convert<T>(value.integer);
     if constexpr (sizeof(T) == 1) return fill<uint8_t>(stream, element, y, count);
     if constexpr (sizeof(T) == 2) return fill<uint16_t>(stream, element, y, count);
@@ -74,8 +54,7 @@ cudaError_t full(cudaStream_t stream, Number value, DType dtype, void* y, int64_
 }
 
 cudaError_t arange(cudaStream_t stream, Number start, Number step, DType dtype, void* y, int64_t count) {
-  return with_type(dtype, [&](auto type) {
-    using T = decltype(type);
+  return visit_dtype(dtype, [&]<class T>() {
     return generate<T, kVec<T>>(stream, Range<T>{start, step}, static_cast<T*>(y), count);
   });
 }

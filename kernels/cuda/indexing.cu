@@ -169,25 +169,9 @@ cudaError_t find_starts(cudaStream_t stream, const uint64_t* keys, int64_t count
 
 cudaError_t sum_segments(cudaStream_t stream, DType dtype, const Loop& loop, const int64_t* positions,
                          int64_t position_stride) {
-  const auto run = [&](auto type) {
-    return sum_segments_of<decltype(type)>(stream, loop, positions, position_stride);
-  };
-  switch (dtype) {
-    case DType::bool_: return run(bool{});
-    case DType::int8:
-    case DType::uint8: return run(uint8_t{});
-    case DType::int16:
-    case DType::uint16: return run(uint16_t{});
-    case DType::int32:
-    case DType::uint32: return run(uint32_t{});
-    case DType::int64:
-    case DType::uint64: return run(uint64_t{});
-    case DType::float16: return run(float16{});
-    case DType::bfloat16: return run(bfloat16{});
-    case DType::float32: return run(float{});
-    case DType::float64: return run(double{});
-  }
-  return cudaErrorInvalidValue;
+  return visit_dtype(dtype, [&]<class T>() {
+    return sum_segments_of<Wrapping<T>>(stream, loop, positions, position_stride);
+  });
 }
 
 }  // namespace tidu::cuda

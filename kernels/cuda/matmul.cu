@@ -61,22 +61,9 @@ size_t matmul_workspace(const MatmulProblem& p, const MatmulPlan& plan) {
 
 cudaError_t matmul(cudaStream_t stream, const MatmulProblem& problem, const MatmulPlan& plan,
                    void* workspace) {
-  switch (problem.dtype) {
-    case DType::bool_: return launch_product<bool>(stream, problem, plan, workspace);
-    case DType::int8:
-    case DType::uint8: return launch_product<uint8_t>(stream, problem, plan, workspace);
-    case DType::int16:
-    case DType::uint16: return launch_product<uint16_t>(stream, problem, plan, workspace);
-    case DType::int32:
-    case DType::uint32: return launch_product<uint32_t>(stream, problem, plan, workspace);
-    case DType::int64:
-    case DType::uint64: return launch_product<uint64_t>(stream, problem, plan, workspace);
-    case DType::float16: return launch_product<float16>(stream, problem, plan, workspace);
-    case DType::bfloat16: return launch_product<bfloat16>(stream, problem, plan, workspace);
-    case DType::float32: return launch_product<float>(stream, problem, plan, workspace);
-    case DType::float64: return launch_product<double>(stream, problem, plan, workspace);
-  }
-  return cudaErrorInvalidValue;
+  return visit_dtype(problem.dtype, [&]<class T>() {
+    return launch_product<Wrapping<T>>(stream, problem, plan, workspace);
+  });
 }
 
 }  // namespace tidu::cuda

@@ -206,15 +206,4 @@ template <class Op>
                         : reduce_passes<Op, false>(stream, reduce, states);
 }
 
-// Calls f.template operator()<T>() with the floating type of `dtype`.
-template <class F> [[nodiscard]] cudaError_t for_floats(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::float16: return f.template operator()<float16>();
-    case DType::bfloat16: return f.template operator()<bfloat16>();
-    case DType::float32: return f.template operator()<float>();
-    case DType::float64: return f.template operator()<double>();
-    default: return cudaErrorInvalidValue;
-  }
-}
-
 }  // namespace tidu::cuda

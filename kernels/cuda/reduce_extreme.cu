@@ -18,10 +18,10 @@ template <class T, bool largest> struct Extreme {
 }  // namespace
 
 cudaError_t max(cudaStream_t stream, DType dtype, const Reduce& reduce) {
-  return for_all(dtype, [&]<class T>() { return reduce_with<Extreme<T, true>>(stream, reduce); });
+  return visit_dtype(dtype, [&]<class T>() { return reduce_with<Extreme<T, true>>(stream, reduce); });
 }
 cudaError_t min(cudaStream_t stream, DType dtype, const Reduce& reduce) {
-  return for_all(dtype, [&]<class T>() { return reduce_with<Extreme<T, false>>(stream, reduce); });
+  return visit_dtype(dtype, [&]<class T>() { return reduce_with<Extreme<T, false>>(stream, reduce); });
 }
 
 }  // namespace tidu::cuda

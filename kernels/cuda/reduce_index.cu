@@ -25,10 +25,10 @@ template <class T, bool largest> struct ExtremeIndex {
 }  // namespace
 
 cudaError_t argmax(cudaStream_t stream, DType dtype, const Reduce& reduce) {
-  return for_all(dtype, [&]<class T>() { return reduce_with<ExtremeIndex<T, true>>(stream, reduce); });
+  return visit_dtype(dtype, [&]<class T>() { return reduce_with<ExtremeIndex<T, true>>(stream, reduce); });
 }
 cudaError_t argmin(cudaStream_t stream, DType dtype, const Reduce& reduce) {
-  return for_all(dtype, [&]<class T>() { return reduce_with<ExtremeIndex<T, false>>(stream, reduce); });
+  return visit_dtype(dtype, [&]<class T>() { return reduce_with<ExtremeIndex<T, false>>(stream, reduce); });
 }
 
 }  // namespace tidu::cuda

@@ -21,20 +21,15 @@ template <class T> struct Product : Sum<T> {
   TIDU_HD static State combine(State a, State b) { return scalar::multiply(a, b); }
 };
 
-// Integers that wrap do so whatever their sign.
 template <template <class> class Op>
 cudaError_t total(cudaStream_t stream, DType dtype, const Reduce& reduce) {
-  switch (dtype) {
-    case DType::int8:
-    case DType::uint8: return reduce_with<Op<uint8_t>>(stream, reduce);
-    case DType::int16:
-    case DType::uint16: return reduce_with<Op<uint16_t>>(stream, reduce);
-    case DType::int32:
-    case DType::uint32: return reduce_with<Op<uint32_t>>(stream, reduce);
-    case DType::int64:
-    case DType::uint64: return reduce_with<Op<uint64_t>>(stream, reduce);
-    default: return for_floats(dtype, [&]<class T>() { return reduce_with<Op<T>>(stream, reduce); });
-  }
+  return visit_dtype(dtype, [&]<class T>() -> cudaError_t {
+    if constexpr (std::is_same_v<T, bool>) {
+      return cudaErrorInvalidValue;
+    } else {
+      return reduce_with<Op<Wrapping<T>>>(stream, reduce);
+    }
+  });
 }
 
 }  // namespace

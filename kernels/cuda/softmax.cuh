@@ -241,7 +241,7 @@ template <template <class> class Job>
                                        const Labels& labels) {
   const SoftmaxPass pass = {rows, labels, rows.kept.size(), 0};
   if (pass.count == 0 || rows.n == 0) return cudaSuccess;
-  return for_floats(dtype, [&]<class T>() {
+  return visit_floating(dtype, cudaErrorInvalidValue, [&]<class T>() {
     constexpr int widest = kVec<T>;
     const bool wide = vectorises<T>(rows, widest, Job<T>::loss);
     if (rows.fits(dtype, wide ? SoftmaxTuning::kMost : SoftmaxTuning::kMany))

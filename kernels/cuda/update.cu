@@ -107,14 +107,9 @@ cudaError_t update_all(cudaStream_t stream, const Rule& rule, std::span<const Up
 template <int groups, template <class> class Rule, class Step>
 cudaError_t update_any(cudaStream_t stream, const Step& step, DType dtype,
                        std::span<const UpdateArrays> parameters) {
-  const Rule<float> rule(step);
-  switch (dtype) {
-    case DType::float16: return update_all<groups, float16>(stream, rule, parameters);
-    case DType::bfloat16: return update_all<groups, bfloat16>(stream, rule, parameters);
-    case DType::float32: return update_all<groups, float>(stream, rule, parameters);
-    case DType::float64: return update_all<groups, double>(stream, Rule<double>(step), parameters);
-    default: return cudaErrorInvalidValue;
-  }
+  return visit_floating(dtype, cudaErrorInvalidValue, [&]<class T>() {
+    return update_all<groups, T>(stream, Rule<Computed<T>>(step), parameters);
+  });
 }
 
 }  // namespace
