@@ -16,35 +16,29 @@ namespace {
 // The strides with which `x` can be seen in another shape of as many elements, if it can.
 std::optional<Strides> strides_for(const Tensor& x, const Shape& shape) {
   if (x.is_contiguous()) return contiguous_strides(shape);
-  Strides strides(shape.size(), 0);
+  Dims extents, spacing;  // x without its dimensions of extent 1, whose strides mean nothing
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (x.size(i) == 1) continue;
+    extents.push_back(x.size(i));
+    spacing.push_back(x.strides()[i]);
+  }
+  Strides strides(shape.size(), 1);
   int old = 0;
-  for (int i = 0; i < shape.size();) {
+  for (int i = 0; i < shape.size() && old < extents.size();) {
     // Groups of old and new dimensions with the same product must each be evenly spaced in memory.
-    while (old < x.ndim() && x.size(old) == 1) ++old;
-    int last = i + 1;
-    int64_t new_count = shape[i];
-    int old_last = old;
-    int64_t old_count = 1;
-    while (old_count != new_count || old_last == old) {
-      if (old_count < new_count) {
-        if (old_last == x.ndim())
-          return shape[i] == 1 && new_count == 1 ? std::optional(strides) : std::nullopt;
-        old_count *= x.size(old_last++);
-      } else if (new_count < old_count) {
-        new_count *= shape[last++];
+    int last = i + 1, old_last = old + 1;
+    int64_t count = shape[i], old_count = extents[old];
+    while (count != old_count) {
+      if (count < old_count) {
+        count *= shape[last++];
       } else {
-        break;
+        old_count *= extents[old_last++];
       }
     }
-    if (old_last == old) {  // a new dimension of extent 1
-      strides[i] = 1;
-      i = last;
-      continue;
-    }
     for (int k = old; k + 1 < old_last; ++k) {
-      if (x.size(k) != 1 && x.strides()[k] != x.size(k + 1) * x.strides()[k + 1]) return std::nullopt;
+      if (spacing[k] != extents[k + 1] * spacing[k + 1]) return std::nullopt;
     }
-    int64_t stride = x.strides()[old_last - 1];
+    int64_t stride = spacing[old_last - 1];
     for (int k = last - 1; k >= i; --k) {
       strides[k] = stride;
       stride *= shape[k];

@@ -6,12 +6,12 @@ namespace {
 
 bool is_row_major(const Shape& shape, const Strides& strides) {
   int64_t expected = 1;
+  bool row_major = true;
   for (int i = shape.size() - 1; i >= 0; --i) {
-    if (shape[i] == 0) return true;
-    if (shape[i] != 1 && strides[i] != expected) return false;
+    row_major &= shape[i] == 1 || strides[i] == expected;
     expected *= shape[i];
   }
-  return true;
+  return row_major || expected == 0;  // no elements lie in any order
 }
 
 }  // namespace

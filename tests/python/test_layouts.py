@@ -179,3 +179,36 @@ def test_views_share_memory_and_copies_do_not(storage):
     y = td.copy(x)
     y += 1
     np.testing.assert_array_equal(x.cpu().numpy(), values)
+
+
+# ---- Strides that say nothing: those of axes of extent 1, and of views without elements
+
+
+def views(shape, rng):
+    """Views of that shape, each with NumPy's of the same elements: any order of axes, any steps."""
+    for _ in range(20):
+        order = rng.permutation(len(shape))
+        steps = rng.choice([1, 2, -1, -3], len(shape))
+        base = [abs(step) * max(shape[i], 1) for i, step in zip(order, steps, strict=True)]
+        array = np.arange(np.prod(base)).reshape(base)
+        take = tuple(slice(None, None, int(step)) for step in steps)
+        cut = tuple(slice(0, extent) for extent in shape)
+        axes = tuple(int(axis) for axis in np.argsort(order))
+        yield td.permute_dims(td.asarray(array)[take], axes)[cut], array[take].transpose(axes)[cut]
+
+
+@pytest.mark.parametrize(
+    ("shape", "others"),
+    [
+        ((2, 1, 2), [(4,), (2, 2), (1, 4), (1, 2, 1, 2, 1), (4, 1)]),
+        ((3, 1, 4, 1, 2), [(24,), (3, 8), (12, 2), (6, 4), (3, 2, 1, 2, 2), (1, 24)]),
+        ((1, 6, 1), [(6,), (2, 3), (6, 1), (3, 1, 2)]),
+        ((0, 3), [(0,), (3, 0), (2, 0, 5), (0, 1, 3)]),
+        ((5, 0, 2), [(0, 10), (0,), (1, 0)]),
+    ],
+    ids=str,
+)
+def test_reshape_of_views(shape, others, rng):
+    for view, array in views(shape, rng):
+        for other in others:
+            np.testing.assert_array_equal(td.reshape(view, other).cpu().numpy(), array.reshape(other))
