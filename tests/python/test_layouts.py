@@ -212,3 +212,11 @@ def test_reshape_of_views(shape, others, rng):
     for view, array in views(shape, rng):
         for other in others:
             np.testing.assert_array_equal(td.reshape(view, other).cpu().numpy(), array.reshape(other))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1, 4), (2, 3, 1, 2)], ids=str)
+def test_argmax_of_views(shape, rng):
+    for view, array in views(shape, rng):
+        for axis in range(len(shape)):
+            np.testing.assert_array_equal(td.argmax(view, axis).cpu().numpy(), array.argmax(axis))
+            np.testing.assert_array_equal(td.argmin(-view, axis).cpu().numpy(), array.argmax(axis))

@@ -253,7 +253,9 @@ template <bool largest> void arg_extreme(const Call& call) {
     });
     return;
   }
-  const int64_t columns = x.strides()[axis], width = std::max<int64_t>(64, kGrain / n);
+  int64_t columns = 1;  // not x's stride, which along an axis of extent 1 may be any
+  for (int i = axis + 1; i < x.ndim(); ++i) columns *= x.size(i);
+  const int64_t width = std::max<int64_t>(64, kGrain / n);
   const int64_t pieces = (columns + width - 1) / width;
   const ArgColumnsFunction function = arg_columns_function(largest, x.dtype());
   parallel_for(y.numel() / columns * pieces, x.numel(), [&](int64_t task) {
