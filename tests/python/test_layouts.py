@@ -220,3 +220,13 @@ def test_argmax_of_views(shape, rng):
         for axis in range(len(shape)):
             np.testing.assert_array_equal(td.argmax(view, axis).cpu().numpy(), array.argmax(axis))
             np.testing.assert_array_equal(td.argmin(-view, axis).cpu().numpy(), array.argmax(axis))
+
+
+@pytest.mark.parametrize("shape", [(5, 2, 0, 2), (2, 0), (0, 2, 3), (2, 3, 4, 0)], ids=str)
+def test_broadcasting_nothing(shape):
+    for axis in range(len(shape)):
+        one = tuple(1 if i == axis else extent for i, extent in enumerate(shape))
+        y = td.ones(shape) + td.ones(one)
+        assert y.shape == shape and y.tolist() == np.ones(shape).tolist()
+        y += 1
+        assert td.where(y > 0, y, td.ones(one)).sum().item() == 0

@@ -35,10 +35,10 @@ Loops::Loops(const Shape& shape, std::span<const View> views, int64_t limit)
     extent_[rank_++] = 1;
     for (int k = 0; k < operands_; ++k) stride_[k][0] = 0;
   }
-  int64_t inside = 1;
-  for (cut_ = rank_ - 1; cut_ > 0 && extent_[cut_] <= limit / inside; --cut_) inside *= extent_[cut_];
-  // An empty dimension inside leaves none of the others anything to do.
-  piece_ = std::min(extent_[cut_], limit / std::max<int64_t>(inside, 1));
+  int64_t inside = 1;  // 0 beside an empty dimension, which leaves none of the others anything to do
+  const auto room = [&] { return limit / std::max<int64_t>(inside, 1); };
+  for (cut_ = rank_ - 1; cut_ > 0 && extent_[cut_] <= room(); --cut_) inside *= extent_[cut_];
+  piece_ = std::min(extent_[cut_], room());
   loops_ = inside == 0 || piece_ == 0 ? 0 : (extent_[cut_] + piece_ - 1) / piece_;
   for (int d = 0; d < cut_; ++d) loops_ *= extent_[d];
 }
