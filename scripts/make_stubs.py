@@ -15,7 +15,7 @@ HEAD = '''# ruff: noqa
 
 import builtins
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as _np
 
@@ -33,17 +33,23 @@ class dtype:
     def is_floating_point(self) -> builtins.bool: ...
 
 class device:
-    """Where a tensor lives: device('cpu')."""
-    def __init__(self, name: _DeviceLike) -> None: ...
+    """Where a tensor lives: device('cpu'), device('cuda'), device('cuda', 1). In a with statement tensors are
+    made there where no device is named."""
+    @overload
+    def __init__(self, device: _DeviceLike) -> None: ...
+    @overload
+    def __init__(self, type: builtins.str, index: builtins.int) -> None: ...
     @property
     def type(self) -> builtins.str: ...
     @property
     def index(self) -> builtins.int: ...
+    def __enter__(self) -> device: ...
+    def __exit__(self, *args: Any) -> None: ...
 
 _DType: TypeAlias = dtype
 _Device: TypeAlias = device
 _DTypeLike: TypeAlias = dtype | builtins.str | builtins.type | _np.dtype[Any]
-_DeviceLike: TypeAlias = device | builtins.str
+_DeviceLike: TypeAlias = device | builtins.str | builtins.int  # a number is that of a cuda device
 '''
 
 RANDOM_HEAD = '''# ruff: noqa
@@ -52,7 +58,7 @@ RANDOM_HEAD = '''# ruff: noqa
 import builtins
 from typing import Any
 
-from tidu._core import Tensor, _DTypeLike, _Shape, _TensorLike
+from tidu._core import Tensor, _DeviceLike, _DTypeLike, _Shape, _TensorLike
 '''
 
 ATTRIBUTES = {
@@ -61,6 +67,7 @@ ATTRIBUTES = {
     "dtype": "_DType",
     "device": "_Device",
     "grad": "Tensor | None",
+    "is_cuda": "builtins.bool",
     "requires_grad": "builtins.bool",
     "is_leaf": "builtins.bool",
     "T": "Tensor",
@@ -85,6 +92,7 @@ PYTHON_METHODS = {
     "__array_namespace__": "Any",
     "to_device": "Tensor",
     "cpu": "Tensor",
+    "cuda": "Tensor",
 }
 
 

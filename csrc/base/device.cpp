@@ -8,8 +8,8 @@
 namespace tidu {
 
 Device device_from_name(std::string_view name) {
-  if (name == "cpu") return {};
-  if (name == "cuda") return {DeviceType::cuda, 0};
+  if (name == "cpu" || name == "cpu:0") return {};
+  if (name == "cuda") return {DeviceType::cuda, current_cuda_index()};
   if (name.starts_with("cuda:")) {
     int8_t index = 0;
     const char* last = name.data() + name.size();
@@ -17,6 +17,11 @@ Device device_from_name(std::string_view name) {
     if (error == std::errc() && end == last && index >= 0) return {DeviceType::cuda, index};
   }
   fail<ValueError>("unknown device '", name, "' (one of cpu, cuda, cuda:0, cuda:1 ..)");
+}
+
+int8_t& current_cuda_index() {
+  thread_local int8_t index = 0;
+  return index;
 }
 
 std::ostream& operator<<(std::ostream& out, Device device) {

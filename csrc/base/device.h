@@ -20,6 +20,9 @@ struct Device {
 // Parses "cpu", "cuda" or "cuda:1"; throws ValueError.
 Device device_from_name(std::string_view name);
 
+// The number of the device that the name "cuda" stands for on this thread; at first 0.
+int8_t& current_cuda_index();
+
 // Writes "cpu" or "cuda:0".
 std::ostream& operator<<(std::ostream& out, Device device);
 

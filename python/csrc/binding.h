@@ -49,8 +49,9 @@ Tensor tensor_from_buffer(PyObject* object, bool copy);
 std::optional<Scalar> scalar_from_object(PyObject* object);
 bool is_numpy_array(PyObject* object);
 
-// Where tensors are made whose device is not said.
-Device& default_device();
+// Where tensors are made whose device is not said: as a `with device(..)` around the call says on this
+// thread, else as set_default_device does.
+Device default_device();
 
 PyObject* dtype_object(DType dtype);  // borrowed; one object a dtype
 std::optional<DType> dtype_from_object(PyObject* object);
@@ -59,6 +60,10 @@ py::object to_python(const Scalar& value);
 py::tuple to_tuple(const Dims& dims);
 // The row-major host elements of one dtype as Python numbers.
 py::object element_to_python(const void* data, DType dtype);
+
+inline std::optional<Device> device_of(PyObject* object) {
+  return is_tensor(object) ? std::optional(tensor_of(object).device()) : std::nullopt;
+}
 
 // An operand of an operator or function: a tensor, a number, or what becomes a tensor.
 class Argument {
@@ -188,12 +193,17 @@ template <> struct type_caster<tidu::DType> {
   }
 };
 
-// A device or its name. A name that is none raises ValueError here, where an implicit conversion would hide
-// it.
+// A device, its name or the number of a cuda device. A name that is none raises ValueError here, where an
+// implicit conversion would hide it.
 template <> struct type_caster<tidu::Device> : type_caster_base<tidu::Device> {
   bool load(handle source, bool convert) {
-    if (!PyUnicode_Check(source.ptr())) return type_caster_base<tidu::Device>::load(source, convert);
-    named_ = tidu::device_from_name(source.cast<std::string>());
+    if (PyUnicode_Check(source.ptr())) {
+      named_ = tidu::device_from_name(source.cast<std::string>());
+    } else if (PyLong_CheckExact(source.ptr())) {
+      named_ = tidu::device_from_name("cuda:" + str(source).cast<std::string>());
+    } else {
+      return type_caster_base<tidu::Device>::load(source, convert);
+    }
     value = &named_;
     return true;
   }

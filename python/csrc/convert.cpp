@@ -12,6 +12,9 @@ struct DTypeObject {
 };
 PyObject* dtype_objects[kDTypeCount];
 
+Device device_set;                                  // by set_default_device
+thread_local std::vector<Device> devices_in_force;  // by `with device(..)`, innermost last
+
 // A type of NumPy's, if NumPy was imported (else no object can be of it).
 PyObject* numpy_type(const char* name, PyObject*& cache) {
   if (cache) return cache;
@@ -40,10 +43,7 @@ Scalar integer_scalar(PyObject* object) {
 
 }  // namespace
 
-Device& default_device() {
-  static Device device;
-  return device;
-}
+Device default_device() { return devices_in_force.empty() ? device_set : devices_in_force.back(); }
 
 std::optional<Scalar> scalar_from_object(PyObject* object) {
   if (PyFloat_Check(object)) return Scalar(PyFloat_AS_DOUBLE(object));
@@ -156,9 +156,13 @@ void bind_types(py::module_& m) {
     m.attr(name_of(dtype)) = object;
   }
 
-  py::class_<Device>(m, "device", "Where a tensor lives: device('cpu').")
-      .def(py::init(&device_from_name), py::arg("name"))
+  py::class_<Device>(m, "device",
+                     "Where a tensor lives: device('cpu'), device('cuda'), device('cuda', 1). In a with "
+                     "statement tensors are\nmade there where no device is named.")
       .def(py::init<const Device&>(), py::arg("device"))
+      .def(py::init(
+               [](const std::string& type, int index) { return device_from_name(str(type, ":", index)); }),
+           py::arg("type"), py::arg("index"))
       .def_property_readonly("type",
                              [](Device self) { return self.type == DeviceType::cpu ? "cpu" : "cuda"; })
       .def_property_readonly("index", [](Device self) { return static_cast<int>(self.index); })
@@ -172,8 +176,18 @@ void bind_types(py::module_& m) {
       .def("__eq__",
            [](Device self, const py::object& other) {
              if (py::isinstance<Device>(other)) return other.cast<Device>() == self;
-             return py::isinstance<py::str>(other) && other.cast<std::string>() == str(self);
+             try {
+               return py::isinstance<py::str>(other) && other.cast<Device>() == self;
+             } catch (const ValueError&) { return false; }
            })
+      .def("__enter__",
+           [](py::object self) {
+             const auto device = self.cast<Device>();
+             backend(device);  // an error now rather than at the next tensor
+             devices_in_force.push_back(device);
+             return self;
+           })
+      .def("__exit__", [](const py::object&, const py::args&) { devices_in_force.pop_back(); })
       .def("__reduce__", [](const py::object& self) {
         return py::make_tuple(py::type::of(self), py::make_tuple(py::str(self)));
       });
@@ -181,11 +195,10 @@ void bind_types(py::module_& m) {
       "set_default_device",
       [](Device device) {
         backend(device);  // an error now rather than at the next tensor
-        default_device() = device;
+        device_set = device;
       },
       py::arg("device"), "Lets tensors be made on `device` where none is named; it is cpu at first.");
-  m.def(
-      "get_default_device", [] { return default_device(); }, "Where tensors are made if no device is named.");
+  m.def("get_default_device", &default_device, "Where tensors are made if no device is named.");
 }
 
 }  // namespace tidu::python

@@ -14,7 +14,7 @@ using OptionalStream = std::optional<Stream>;
 using OptionalDevice = std::optional<Device>;
 
 int index_of(const OptionalDevice& device) {
-  if (!device) return 0;
+  if (!device) return current_cuda_index();
   if (device->type != DeviceType::cuda) fail<ValueError>("[cuda] ", *device, " is not a cuda device");
   return device->index;
 }
@@ -86,6 +86,10 @@ void bind_cuda(py::module_& core) {
   m.def("emulate", &cuda::emulate, py::arg("checked"));
   m.def("is_emulated", &cuda::is_emulated);
   m.def("device_count", &cuda::device_count);
+  m.def("set_device", [](Device device) {
+    cuda::driver(device.index);  // an error where there is no such device
+    current_cuda_index() = device.index;
+  });
   m.def("synchronize", [](const OptionalDevice& device) {
     const py::gil_scoped_release unlocked;
     cuda::synchronize(index_of(device));

@@ -24,7 +24,9 @@ template <Tensor (*F)(const Tensor&)> PyObject* unary_of(PyObject* x) {
 
 template <auto F, int kArity> PyObject* call(PyObject* const* args) {
   return guarded([&] {
-    const Argument a(args[0]), b(args[1]), c(args[kArity - 1]);
+    std::optional<Device> device;
+    for (int i = 0; i < kArity && !device; ++i) device = device_of(args[i]);
+    const Argument a(args[0], device), b(args[1], device), c(args[kArity - 1], device);
     for (int i = 0; i < kArity; ++i) {
       const Argument& argument = i == 0 ? a : i == 1 ? b : c;
       if (!argument) {
@@ -129,15 +131,33 @@ Axes all_axes(const Tensor& x) {
   return axes;
 }
 
-Tensor move_to(const Tensor& x, const py::object& target) {
-  if (py::isinstance<Device>(target)) return to(x, target.cast<Device>());
-  if (py::isinstance<py::str>(target)) {
-    const auto name = target.cast<std::string>();
-    if (name.starts_with("cpu") || name.starts_with("cuda")) return to(x, device_from_name(name));
+// Whether `object` says a device rather than a dtype.
+bool is_device(const py::object& object) {
+  if (py::isinstance<Device>(object) || PyLong_CheckExact(object.ptr())) return true;
+  if (!py::isinstance<py::str>(object)) return false;
+  const auto name = object.cast<std::string>();
+  return name.starts_with("cpu") || name.starts_with("cuda");
+}
+
+Tensor move_to(const Tensor& x, const py::object& target, std::optional<DType> dtype,
+               std::optional<Device> device, bool copy_wanted, bool) {
+  const auto take_over = [](auto& option, const auto& value) {
+    if (option) throw py::type_error("[to] a device or dtype is given twice");
+    option = value;
+  };
+  if (is_tensor(target.ptr())) {
+    take_over(device, tensor_of(target.ptr()).device());
+    take_over(dtype, tensor_of(target.ptr()).dtype());
+  } else if (is_device(target)) {
+    take_over(device, target.cast<Device>());
+  } else if (!target.is_none()) {
+    const auto named = dtype_from_object(target.ptr());
+    if (!named) throw py::type_error("[to] takes a device, a dtype or a tensor, not " + name_of_type(target));
+    take_over(dtype, named);
   }
-  const auto dtype = dtype_from_object(target.ptr());
-  if (!dtype) throw py::type_error("[to] takes a device or a dtype, not " + name_of_type(target));
-  return astype(x, *dtype);
+  Tensor result = device ? to(x, *device) : x;
+  if (dtype) result = astype(result, *dtype);
+  return copy_wanted && result.impl().storage == x.impl().storage ? copy(result) : result;
 }
 
 Tensors split_into(const Tensor& x, const py::object& parts, int64_t axis) {
@@ -300,7 +320,11 @@ void bind_others(py::module_& m) {
 
   both("astype", astype, py::arg("dtype"),
        "x converted. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0.");
-  both("to", move_to, py::arg("target"), "x on a device, or of a dtype.");
+  both("to", move_to, py::arg("target") = py::none(), py::arg("dtype") = py::none(), py::kw_only(),
+       py::arg("device") = py::none(), py::arg("copy") = false, py::arg("non_blocking") = false,
+       "x on a device, of a dtype, or of both; of another tensor, its. Unless `copy` x itself where it is so "
+       "already.\n"
+       "`non_blocking` makes no difference: no copy to a device waits for the computation there.");
   both("contiguous", contiguous, "x in row-major layout; x itself where it is.");
   both("copy", copy, "The same values in new memory; differentiable.");
   both("stop_gradient", stop_gradient, "The same values as a constant; a view.");

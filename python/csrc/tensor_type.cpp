@@ -44,7 +44,7 @@ template <BinaryFunction F> Tensor compute(const Argument& a, const Argument& b)
 
 template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
-    const Argument x(a), y(b);
+    const Argument x(a, device_of(b)), y(b, device_of(a));
     if (!x || !y) Py_RETURN_NOTIMPLEMENTED;
     return wrap(compute<F>(x, y));
   });
@@ -53,7 +53,7 @@ template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
 // x op= y writes the result into x's memory.
 template <BinaryFunction F> PyObject* in_place(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
-    const Argument x(a), y(b);
+    const Argument x(a), y(b, device_of(a));
     if (!y) Py_RETURN_NOTIMPLEMENTED;
     const Tensor result = compute<F>(x, y);
     if (result.shape() != x.tensor().shape()) {
@@ -213,6 +213,8 @@ PyGetSetDef attributes[] = {
      "The distance in elements between neighbours along each axis.", nullptr},
     {"dtype", get<[](const Tensor& x) { return x.dtype(); }>, nullptr, "The type of the elements.", nullptr},
     {"device", get<[](const Tensor& x) { return x.device(); }>, nullptr, "Where the elements lie.", nullptr},
+    {"is_cuda", get<[](const Tensor& x) { return x.device().type == DeviceType::cuda; }>, nullptr,
+     "Whether the elements lie on a cuda device.", nullptr},
     {"ndim", get<[](const Tensor& x) { return x.ndim(); }>, nullptr, "The number of axes.", nullptr},
     {"size", get<[](const Tensor& x) { return x.numel(); }>, nullptr, "The number of elements.", nullptr},
     {"itemsize", get<[](const Tensor& x) { return size_of(x.dtype()); }>, nullptr, "Bytes an element.",

@@ -40,7 +40,8 @@ class _Directions:
         result = []
         for x in tensors:
             self.key, key = _core.random.split(self.key)
-            result.append(_core.random.normal(key, x.shape, dtype=_core.float64).astype(x.dtype))
+            direction = _core.random.normal(key.to(x.device), x.shape, dtype=_core.float64)
+            result.append(direction.astype(x.dtype))
         return result
 
 

@@ -3,7 +3,7 @@
 
 import builtins
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as _np
 
@@ -21,17 +21,23 @@ class dtype:
     def is_floating_point(self) -> builtins.bool: ...
 
 class device:
-    """Where a tensor lives: device('cpu')."""
-    def __init__(self, name: _DeviceLike) -> None: ...
+    """Where a tensor lives: device('cpu'), device('cuda'), device('cuda', 1). In a with statement tensors are
+    made there where no device is named."""
+    @overload
+    def __init__(self, device: _DeviceLike) -> None: ...
+    @overload
+    def __init__(self, type: builtins.str, index: builtins.int) -> None: ...
     @property
     def type(self) -> builtins.str: ...
     @property
     def index(self) -> builtins.int: ...
+    def __enter__(self) -> device: ...
+    def __exit__(self, *args: Any) -> None: ...
 
 _DType: TypeAlias = dtype
 _Device: TypeAlias = device
 _DTypeLike: TypeAlias = dtype | builtins.str | builtins.type | _np.dtype[Any]
-_DeviceLike: TypeAlias = device | builtins.str
+_DeviceLike: TypeAlias = device | builtins.str | builtins.int  # a number is that of a cuda device
 
 class Tensor:
     """An n-dimensional array of elements of one dtype on one device, that can be differentiated.
@@ -106,6 +112,9 @@ class Tensor:
     @property
     def device(self) -> _Device:
         """Where the elements lie."""
+    @property
+    def is_cuda(self) -> builtins.bool:
+        """Whether the elements lie on a cuda device."""
     @property
     def ndim(self) -> builtins.int:
         """The number of axes."""
@@ -347,8 +356,18 @@ class Tensor:
         """Zeros around x: n on every side, or a (before, after) pair for each axis."""
     def astype(self, dtype: _DTypeLike) -> Tensor:
         """x converted. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0."""
-    def to(self, target: Any) -> Tensor:
-        """x on a device, or of a dtype."""
+    def to(
+        self,
+        target: Any = ...,
+        dtype: _DTypeLike | None = ...,
+        *,
+        device: _DeviceLike | None = ...,
+        copy: builtins.bool = ...,
+        non_blocking: builtins.bool = ...,
+    ) -> Tensor:
+        """x on a device, of a dtype, or of both; of another tensor, its. Unless `copy` x itself where it is so already.
+        `non_blocking` makes no difference: no copy to a device waits for the computation there.
+        """
     def contiguous(self) -> Tensor:
         """x in row-major layout; x itself where it is."""
     def copy(self) -> Tensor:
@@ -401,6 +420,8 @@ class Tensor:
         """This tensor on another device."""
     def cpu(self, *args: Any, **kwargs: Any) -> Tensor:
         """This tensor on the cpu."""
+    def cuda(self, *args: Any, **kwargs: Any) -> Tensor:
+        """This tensor on a cuda device, by default the one that `tidu.cuda.current_device` says."""
 
 class ShapeError(ValueError):
     """Shapes do not fit each other or the operation."""
@@ -766,8 +787,18 @@ def pad(x: _TensorLike, pad_width: Any) -> Tensor:
 def astype(x: _TensorLike, dtype: _DTypeLike) -> Tensor:
     """x converted. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0."""
 
-def to(x: _TensorLike, target: Any) -> Tensor:
-    """x on a device, or of a dtype."""
+def to(
+    x: _TensorLike,
+    target: Any = ...,
+    dtype: _DTypeLike | None = ...,
+    *,
+    device: _DeviceLike | None = ...,
+    copy: builtins.bool = ...,
+    non_blocking: builtins.bool = ...,
+) -> Tensor:
+    """x on a device, of a dtype, or of both; of another tensor, its. Unless `copy` x itself where it is so already.
+    `non_blocking` makes no difference: no copy to a device waits for the computation there.
+    """
 
 def contiguous(x: _TensorLike) -> Tensor:
     """x in row-major layout; x itself where it is."""

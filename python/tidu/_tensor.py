@@ -1,6 +1,7 @@
 """The methods of Tensor that are written in Python."""
 
 from tidu import _core
+from tidu import cuda as _cuda
 from tidu._core import Tensor
 
 
@@ -32,8 +33,8 @@ def cpu(self):
     return _core.to(self, "cpu")
 
 
-def cuda(self, device="cuda"):
-    return _core.to(self, device)
+def cuda(self, device=None, non_blocking=False):
+    return _core.to(self, _cuda._device(device), non_blocking=non_blocking)
 
 
 def __copy__(self):
@@ -64,7 +65,7 @@ def __format__(self, spec):
 numpy.__doc__ = "The elements as a NumPy array, in the same memory where possible (see tidu._numpy.to_numpy)."
 to_device.__doc__ = "This tensor on another device."
 cpu.__doc__ = "This tensor on the cpu."
-cuda.__doc__ = "This tensor on a cuda device."
+cuda.__doc__ = "This tensor on a cuda device, by default the one that `tidu.cuda.current_device` says."
 
 for method in (
     numpy,

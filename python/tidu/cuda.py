@@ -18,11 +18,10 @@ from ._core import _cuda
 
 Stream = _cuda.Stream
 Event = _cuda.Event
+OutOfMemoryError = MemoryError  # what is raised where memory runs out
 
 
 def _device(device):
-    if isinstance(device, int):
-        device = f"cuda:{device}"
     device = _core.device("cuda" if device is None else device)
     if device.type != "cuda":
         raise ValueError(f"[cuda] {device} is not a cuda device")
@@ -56,6 +55,29 @@ def device_count():
     return _cuda.device_count()
 
 
+def current_device():
+    """The number of the device that "cuda", or no device where one of this module's functions takes one,
+    stands for on this thread: 0 until set_device says otherwise."""
+    return _device(None).index
+
+
+def set_device(device):
+    """Lets "cuda" stand for this device on this thread. Where tensors are made if no device is named is
+    another matter: tidu.set_default_device says that."""
+    _cuda.set_device(_device(device))
+
+
+@contextlib.contextmanager
+def device(device):
+    """Lets "cuda" stand for this device on this thread, in a with statement."""
+    previous = current_device()
+    set_device(device)
+    try:
+        yield
+    finally:
+        set_device(previous)
+
+
 def get_device_properties(device=None):
     """Name, compute capability, memory ... of a device."""
     return types.SimpleNamespace(**_cuda.properties(_device(device)))
@@ -64,6 +86,12 @@ def get_device_properties(device=None):
 def get_device_name(device=None):
     """The name of a device."""
     return get_device_properties(device).name
+
+
+def get_device_capability(device=None):
+    """The compute capability of a device: (major, minor)."""
+    properties = get_device_properties(device)
+    return properties.major, properties.minor
 
 
 def synchronize(device=None):
@@ -116,7 +144,11 @@ def default_stream(device=None):
 
 @contextlib.contextmanager
 def stream(stream):
-    """Gives this thread's work for the stream's device to that stream, in a with statement."""
+    """Gives this thread's work for the stream's device to that stream, in a with statement. None changes
+    nothing."""
+    if stream is None:
+        yield
+        return
     previous = current_stream(stream.device)
     _cuda.set_current_stream(stream)
     try:
@@ -141,9 +173,17 @@ def max_memory_allocated(device=None):
     return memory_stats(device)["peak_bytes"]
 
 
+def memory_reserved(device=None):
+    """Bytes held from the system, in use or not."""
+    return memory_stats(device)["reserved_bytes"]
+
+
 def reset_peak_memory(device=None):
     """Lets peak_bytes begin again at live_bytes."""
     _core.reset_peak_memory(_device(device))
+
+
+reset_peak_memory_stats = reset_peak_memory  # PyTorch's name
 
 
 def empty_cache(device=None):
@@ -182,13 +222,17 @@ def traffic(device=None):
 
 __all__ = [
     "Event",
+    "OutOfMemoryError",
     "Stream",
     "allow_tf32",
+    "current_device",
     "current_stream",
     "default_stream",
+    "device",
     "device_count",
     "empty_cache",
     "emulate",
+    "get_device_capability",
     "get_device_name",
     "get_device_properties",
     "get_matmul",
@@ -198,9 +242,12 @@ __all__ = [
     "is_tf32_allowed",
     "max_memory_allocated",
     "memory_allocated",
+    "memory_reserved",
     "memory_stats",
     "reset_peak_memory",
+    "reset_peak_memory_stats",
     "set_blocking",
+    "set_device",
     "set_matmul",
     "set_memory_limit",
     "stream",

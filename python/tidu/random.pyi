@@ -4,7 +4,7 @@
 import builtins
 from typing import Any
 
-from tidu._core import Tensor, _DTypeLike, _Shape, _TensorLike
+from tidu._core import Tensor, _DeviceLike, _DTypeLike, _Shape, _TensorLike
 
 def key(seed: builtins.int, device: _DeviceLike | None = ...) -> Tensor:
     """A key from a seed: a uint32 tensor of shape (2,). Use each key once. What is drawn lies on its device."""

@@ -102,11 +102,66 @@ def test_the_emulation_is_named():
 def test_properties():
     properties = td.cuda.get_device_properties()
     assert properties.name == td.cuda.get_device_name("cuda:0") and properties.major >= 7
+    assert td.cuda.get_device_capability(0) == (properties.major, properties.minor)
     assert properties.total_memory > 2**30 and properties.multi_processor_count > 0
     with pytest.raises(ValueError, match="not a cuda device"):
         td.cuda.get_device_name("cpu")
     with pytest.raises(td.DeviceError, match="cuda:77 does not exist"):
         td.cuda.get_device_name(77)
+
+
+# ---- Naming a device
+
+
+def test_devices_by_name_and_number():
+    first, second = td.device("cuda:0"), td.device("cuda:1")
+    for same in (td.device("cuda"), td.device(0), td.device("cuda", 0), td.device(type="cuda", index=0)):
+        assert same == first and hash(same) == hash(first) and same != second
+    assert first == "cuda" and first == "cuda:0" and first != "cpu" and first != "cuda:1" and first != "disk"
+    assert td.device("cpu:0") == "cpu" and td.device("cpu") != 0
+    assert td.ones(2, device=1).device == second and td.ones(2, device=second).is_cuda
+    assert not td.ones(2).is_cuda
+    for wrong in ("cuda:x", "cuda:-1", "cpu:1", "gpu", -1, 1000):
+        with pytest.raises(ValueError, match="unknown device"):
+            td.device(wrong)
+
+
+def test_cuda_stands_for_the_current_device():
+    assert td.cuda.current_device() == 0
+    with td.cuda.device(1):
+        assert td.cuda.current_device() == 1
+        assert td.ones(3, device="cuda").device == td.ones(3).cuda().device == "cuda:1"
+        assert td.cuda.Stream().device == td.cuda.current_stream().device == "cuda:1"
+        assert td.ones(3).device == "cpu" and td.ones(3).cuda(0).device == "cuda:0"
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(td.cuda.current_device()))
+        thread.start()
+        thread.join()
+        assert seen == [0]  # each thread has its own
+    assert td.cuda.current_device() == 0
+    td.cuda.set_device("cuda:1")
+    td.cuda.set_device(0)
+    with pytest.raises(td.DeviceError, match="cuda:77 does not exist"):
+        td.cuda.set_device(77)
+    with pytest.raises(ValueError, match="not a cuda device"):
+        td.cuda.set_device("cpu")
+    assert td.cuda.current_device() == 0
+
+
+def test_a_device_around_a_block_is_its_default():
+    with td.device("cuda") as device:
+        assert device == "cuda:0" == td.get_default_device() and td.zeros(2).device == device
+        with td.device("cuda:1"):
+            assert td.arange(3).device == "cuda:1"
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(td.zeros(2).device))
+        thread.start()
+        thread.join()
+        assert seen == ["cpu"]
+        with pytest.raises(td.DeviceError, match="does not exist"), td.device(77):
+            pass
+        assert td.tensor([1.0]).device == "cuda:0"
+    assert td.zeros(2).device == "cpu"
 
 
 # ---- Tensors
@@ -120,9 +175,47 @@ def test_tensors_go_anywhere_and_back(rng):
         assert np.array_equal(y.cpu().numpy(), values)
         assert np.array_equal(y.T[3:, ::2].cpu().numpy(), values.T[3:, ::2])
     first = x.cuda()
-    assert first.to("cuda:0") is first or first.to("cuda:0").is_leaf
     assert np.array_equal(first.T.to("cuda:1").cpu().numpy(), values.T)
     assert td.zeros((0, 3), device="cuda").cpu().shape == (0, 3)
+
+
+def test_to_takes_device_and_dtype():
+    x = td.tensor([1.0, 2.5])
+    other = td.zeros((), dtype=td.int32, device="cuda:1")
+    for y, device, dtype in (
+        (x.to("cuda", td.float16), "cuda:0", td.float16),
+        (x.to(td.device("cuda:1"), dtype=td.float64), "cuda:1", td.float64),
+        (x.to(device="cuda", dtype="int8"), "cuda:0", td.int8),
+        (x.to(1, non_blocking=True), "cuda:1", td.float32),
+        (x.to(other), "cuda:1", td.int32),
+        (x.to(dtype=td.float64), "cpu", td.float64),
+        (x.cuda(), "cuda:0", td.float32),
+        (x.cuda("cuda:1", non_blocking=True).cpu(), "cpu", td.float32),
+    ):
+        assert y.device == device and y.dtype is dtype
+        assert y.tolist() == ([1, 2] if dtype in (td.int8, td.int32) else [1.0, 2.5])
+    y = x.to("cpu")
+    y[0] = 7
+    assert x[0].item() == 7  # where nothing changes the memory stays
+    y = x.to("cpu", copy=True)
+    y[0] = 8
+    assert x[0].item() == 7
+    with pytest.raises(TypeError, match="given twice"):
+        x.to("cuda", device="cpu")
+    with pytest.raises(TypeError, match="device, a dtype or a tensor"):
+        x.to([1])
+    with pytest.raises(ValueError, match="not a cuda device"):
+        x.cuda("cpu")
+
+
+def test_host_values_go_to_the_tensor_beside_them():
+    x = td.tensor([1.0, 2.0, 3.0], device="cuda:1", requires_grad=True)
+    host = np.array([4.0, 5.0, 6.0], np.float32)
+    y = host * x + [1.0, 1.0, 1.0] - td.maximum(host, x) + td.where(np.array([True, False, True]), x, 0.0)
+    assert y.device == "cuda:1" and y.tolist() == [2.0, 6.0, 16.0]
+    y -= host
+    y.sum().backward()
+    assert x.grad.tolist() == [5.0, 5.0, 7.0]
 
 
 def test_derivatives_cross_devices():
@@ -130,6 +223,14 @@ def test_derivatives_cross_devices():
     y = (x.to("cuda") * td.tensor([2.0, 3.0, 4.0], device="cuda")).to("cuda:1").to("cpu")
     (y * y).sum().backward()
     assert x.grad.device == "cpu" and x.grad.tolist() == [8.0, 36.0, 96.0]
+
+
+def test_derivatives_are_checked_where_the_arguments_are():
+    a = td.random.normal(td.random.key(1, device="cuda"), (2, 3), dtype=td.float64)
+    b = td.tensor([[0.5], [-1.0], [2.0]], dtype=td.float64, device="cuda")
+    td.check_grads(lambda a, b: td.sin(a @ b), (a, b), order=2)
+    with pytest.raises(AssertionError, match="check_grads"):
+        td.check_grads(lambda a: td.stop_gradient(a) * a, (a,), order=1)
 
 
 def test_values_are_read():
@@ -285,6 +386,48 @@ def test_a_model_learns_the_same_on_both_devices():
     assert net[0].weight.device == "cuda:0" and host_net[0].weight.device == "cpu"
 
 
+def test_layers_are_made_on_a_device():
+    key = td.random.key(7)
+    for make in (
+        lambda **options: td.nn.Linear(5, 3, key=key, **options),
+        lambda **options: td.nn.Embedding(5, 3, key=key, **options),
+        lambda **options: td.nn.LayerNorm((5,), **options),
+    ):
+        here, there = make(dtype=td.float64), make(dtype=td.float64, device="cuda:1")
+        for a, b in zip(here.parameters(), there.parameters(), strict=True):
+            assert a.device == "cpu" and b.device == "cuda:1" and b.requires_grad and b.is_leaf
+            assert a.tolist() == b.tolist()
+    by_key = td.nn.Linear(5, 3, key=td.random.key(7, device="cuda"))
+    assert {p.device for p in by_key.parameters()} == {td.device("cuda")}
+    x = td.ones((4, 5), device="cuda")
+    net = td.nn.Sequential(by_key, td.nn.Dropout(0.5))
+    assert net(x).device == "cuda:0" and net[1].key.device == "cuda:0"
+
+
+def test_modules_move_and_convert():
+    net = td.nn.Sequential(td.nn.Linear(4, 3), td.nn.Dropout(0.5), td.nn.LayerNorm(3))
+    net[0].bias.requires_grad = False
+    values = [p.tolist() for p in net.parameters()]
+    tied = net[0].weight
+    net.tied = tied
+    before = net.parameters()
+    optimizer = td.optim.SGD([tied], lr=0.5)
+    assert net.to("cpu") is net and net.float() is net and net.cpu() is net
+    assert all(a is b for a, b in zip(net.parameters(), before, strict=True))  # the optimiser's still
+    tied.grad = td.ones_like(tied)
+    assert net.cuda() is net and net.double() is net
+    assert {p.device for p in net.parameters()} == {td.device("cuda")}
+    assert {p.dtype for p in net.parameters()} == {td.float64}
+    assert net[1].key.dtype is td.uint32 and net[1].key.is_cuda
+    assert net.tied is net[0].weight and net.tied.grad.dtype is td.float64 and net.tied.grad.is_cuda
+    assert [p.requires_grad for p in net.parameters()] == [True, False, True, True]
+    net.to(1, td.float32)
+    assert [p.tolist() for p in net.parameters()] == values and net[1].key.device == "cuda:1"
+    net.to(td.zeros(1))
+    assert {p.device for p in net.parameters()} == {td.device("cpu")}
+    optimizer.step()
+
+
 # ---- Streams
 
 
@@ -300,7 +443,8 @@ def test_streams_and_events():
             y = x * 2
         z = y + x
         stop.record()
-    assert td.cuda.current_stream() == td.cuda.default_stream()
+    with td.cuda.stream(None):
+        assert td.cuda.current_stream() == td.cuda.default_stream()
     assert (z + 1).tolist() == [4.0] * 1000
     stop.synchronize()
     assert stop.query() and start.elapsed_time(stop) >= 0
@@ -353,7 +497,9 @@ def test_memory_is_counted_and_given_back():
     del x
     assert td.cuda.memory_allocated() == before and td.cuda.max_memory_allocated() == before + 1001
     td.cuda.empty_cache()
-    assert td.cuda.memory_stats("cuda:0")["reserved_bytes"] == before
+    assert td.cuda.memory_stats("cuda:0")["reserved_bytes"] == td.cuda.memory_reserved(0) == before
+    td.cuda.reset_peak_memory_stats()
+    assert td.cuda.max_memory_allocated() == before
     assert td.cuda.memory_stats("cuda:1").keys() == td.cpu.memory_stats().keys()
 
 
@@ -363,7 +509,7 @@ def test_out_of_memory_is_an_error_after_which_the_program_goes_on():
         td.zeros(2 * total, dtype=td.int8, device="cuda")
     td.cuda.set_memory_limit(td.cuda.memory_allocated() + 1000)
     try:
-        with pytest.raises(MemoryError, match="asked for 1001 bytes"):
+        with pytest.raises(td.cuda.OutOfMemoryError, match="asked for 1001 bytes"):
             td.zeros(1001, dtype=td.int8, device="cuda")
         assert td.ones(100, device="cuda").sum().item() == 100
     finally:

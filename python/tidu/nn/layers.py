@@ -8,15 +8,20 @@ from .module import Module, Parameter
 from .random import next_key
 
 
+def _key_on(device, key):
+    """The key that a layer draws its first values with, on the device where it wants them."""
+    key = next_key() if key is None else key
+    return key if device is None else key.to(device)
+
+
 class Linear(Module):
     """x @ weight^T + bias: (.., inputs) -> (.., outputs). weight (outputs, inputs) begins Glorot-uniform,
-    bias (outputs) zero. Without `key` the next one of the stream that `manual_seed` starts is taken."""
+    bias (outputs) zero. Without `key` the next one of the stream that `manual_seed` starts is taken, without
+    `device` parameters lie where the key does."""
 
-    def __init__(self, inputs, outputs, bias=True, *, key=None, dtype=td.float32):
-        self.weight = Parameter(
-            init.xavier_uniform(next_key() if key is None else key, (outputs, inputs), dtype=dtype)
-        )
-        self.bias = Parameter(td.zeros((outputs,), dtype=dtype)) if bias else None
+    def __init__(self, inputs, outputs, bias=True, *, key=None, dtype=td.float32, device=None):
+        self.weight = Parameter(init.xavier_uniform(_key_on(device, key), (outputs, inputs), dtype=dtype))
+        self.bias = Parameter(td.zeros((outputs,), dtype=dtype, device=self.weight.device)) if bias else None
 
     def forward(self, x):
         return F.linear(x, self.weight, self.bias)
@@ -30,8 +35,8 @@ class Embedding(Module):
     """Row `index` of weight (count, size) for integer indices: (..) -> (.., size). weight begins standard
     normal."""
 
-    def __init__(self, count, size, *, key=None, dtype=td.float32):
-        self.weight = Parameter(init.normal(next_key() if key is None else key, (count, size), dtype=dtype))
+    def __init__(self, count, size, *, key=None, dtype=td.float32, device=None):
+        self.weight = Parameter(init.normal(_key_on(device, key), (count, size), dtype=dtype))
 
     def forward(self, indices):
         return F.embedding(indices, self.weight)
@@ -43,11 +48,11 @@ class Embedding(Module):
 class LayerNorm(Module):
     """(x - mean) / sqrt(variance + eps) * weight + bias over the trailing axes of `shape`."""
 
-    def __init__(self, shape, eps=1e-5, *, dtype=td.float32):
+    def __init__(self, shape, eps=1e-5, *, dtype=td.float32, device=None):
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.shape, self.eps = shape, eps
-        self.weight = Parameter(td.ones(shape, dtype=dtype))
-        self.bias = Parameter(td.zeros(shape, dtype=dtype))
+        self.weight = Parameter(td.ones(shape, dtype=dtype, device=device))
+        self.bias = Parameter(td.zeros(shape, dtype=dtype, device=device))
 
     def forward(self, x):
         return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
@@ -58,7 +63,8 @@ class LayerNorm(Module):
 
 class Dropout(Module):
     """In training, zero with probability p, else x / (1 - p); in evaluation x. Its key is a buffer, replaced
-    at each call, so it is saved with the module; a key given to the call is used instead."""
+    at each call, so it is saved with the module, and goes to the device of x; a key given to the call is used
+    instead."""
 
     def __init__(self, p=0.5, *, key=None):
         if not 0 <= p <= 1:
@@ -70,7 +76,7 @@ class Dropout(Module):
         if not self.training:
             return x
         if key is None:
-            keys = td.random.split(self.key)
+            keys = td.random.split(self.key.to(x.device))
             self.key, key = keys[0], keys[1]
         return F.dropout(x, self.p, key)
 

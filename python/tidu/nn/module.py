@@ -167,19 +167,33 @@ class Module:
             if parameter.requires_grad:
                 parameter.grad = None
 
-    def to(self, device):
-        """Moves parameters and buffers; returns self. Parameters become new tensors: make the optimiser
-        afterwards."""
+    def to(self, target=None, dtype=None, *, device=None):
+        """Moves parameters and buffers, as `Tensor.to` does, and converts those of a floating-point dtype;
+        returns self. What is not yet as wanted becomes a new tensor: make the optimiser afterwards."""
         moved = {}
         for role in ("parameter", "buffer"):
             for _, owner, name in list(self._places(role)):
                 tensor = owner.__dict__[name]
                 if id(tensor) not in moved:
-                    copy = tensor.detach().to(device)
-                    copy.requires_grad = tensor.requires_grad
-                    moved[id(tensor)] = (tensor, copy)
+                    moved[id(tensor)] = (tensor, _moved(tensor, target, dtype, device))
                 owner.__dict__[name] = moved[id(tensor)][1]
         return self
+
+    def cuda(self, device=None):
+        """Moves parameters and buffers to a cuda device; returns self."""
+        return self.to(td.cuda._device(device))
+
+    def cpu(self):
+        """Moves parameters and buffers to the cpu; returns self."""
+        return self.to("cpu")
+
+    def float(self):
+        """Converts floating-point parameters and buffers to float32; returns self."""
+        return self.to(td.float32)
+
+    def double(self):
+        """Converts floating-point parameters and buffers to float64; returns self."""
+        return self.to(td.float64)
 
     def __repr__(self):
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
@@ -189,6 +203,20 @@ class Module:
     def extra_repr(self):
         """What repr shows of a module without submodules."""
         return ""
+
+
+def _moved(tensor, target, dtype, device):
+    """What `Module.to` puts in the place of a tensor: a leaf with its gradient, or the tensor itself."""
+    value = tensor.detach()
+    new = value.to(target, dtype, device=device)
+    if not (value.dtype.is_floating_point and new.dtype.is_floating_point):
+        new = value.to(new.device)
+    if (new.device, new.dtype) == (tensor.device, tensor.dtype):
+        return tensor
+    new.requires_grad = tensor.requires_grad
+    if tensor.grad is not None:
+        new.grad = tensor.grad.detach().to(new)
+    return new
 
 
 def functional_call(module, params, *args, **kwargs):
