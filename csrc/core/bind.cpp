@@ -38,20 +38,18 @@ template <class Visit> void walk_traces(Visit&& visit) {
   }
 }
 
-std::string describe_call(const Call& call) {
-  std::string text = str("[", call.primitive.name, "]");
-  for (const Tensor& input : call.inputs) text += " " + describe(input);
+std::string describe_call(const char* name, std::span<const Tensor> inputs) {
+  std::string text = str("[", name, "]");
+  for (const Tensor& input : inputs) text += " " + describe(input);
   return text;
 }
+std::string describe_call(const Call& call) { return describe_call(call.primitive.name, call.inputs); }
 
 Device common_device(const Call& call, Device device) {
   for (const Tensor& input : call.inputs) {
     if (!input.defined()) fail<ValueError>("[", call.primitive.name, "] an input is an undefined tensor");
     if (&input == call.inputs.data()) device = input.device();
-    if (!(input.device() == device)) {
-      fail<DeviceError>(describe_call(call),
-                        ": inputs are on different devices (move them to one with to(device))");
-    }
+    if (!(input.device() == device)) fail_on_devices(call.primitive.name, call.inputs);
   }
   return device;
 }
@@ -125,6 +123,11 @@ void show(const Call& call) {
 }
 
 }  // namespace
+
+void fail_on_devices(const char* name, std::span<const Tensor> inputs) {
+  fail<DeviceError>(describe_call(name, inputs),
+                    ": inputs are on different devices (move them to one with to(device))");
+}
 
 void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attrs& attrs,
           std::span<Tensor> outputs, Device device) {

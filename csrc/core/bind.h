@@ -10,6 +10,9 @@ namespace tidu {
 void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attrs& attrs,
           std::span<Tensor> outputs, Device device = {});
 
+// The DeviceError of an operation whose inputs are on different devices.
+[[noreturn]] void fail_on_devices(const char* name, std::span<const Tensor> inputs);
+
 // The same for one output.
 Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, const Attrs& attrs = {});
 

@@ -66,25 +66,30 @@ Tensor materialize(const Operand& operand, DType dtype, const Shape& shape, Devi
   return shape.empty() ? number : number.view(shape, Strides(shape.size(), 0), 0);
 }
 
-Device device_of(std::span<const Operand> operands) {
+// Looked at before the operands are broadcast, so that an error shows them as they were given.
+Device common_device(std::span<const Operand> operands, const char* op) {
+  const Tensor* first = nullptr;
+  bool same = true;
   for (const Operand& operand : operands) {
-    if (operand.tensor() && operand.tensor()->defined()) return operand.tensor()->device();
+    if (!operand.tensor()) continue;
+    if (!operand.tensor()->defined()) fail<ValueError>("[", op, "] an argument is an undefined tensor");
+    if (!first) first = operand.tensor();
+    same &= operand.tensor()->device() == first->device();
   }
-  return {};
-}
-
-void check_defined(std::span<const Operand> operands, const char* op) {
-  for (const Operand& operand : operands) {
-    if (operand.tensor() && !operand.tensor()->defined())
-      fail<ValueError>("[", op, "] an argument is an undefined tensor");
+  if (!same) {
+    Tensors given;
+    for (const Operand& operand : operands) {
+      if (operand.tensor()) given.push_back(*operand.tensor());
+    }
+    fail_on_devices(op, given);
   }
+  return first ? first->device() : Device{};
 }
 
 Tensor apply(Primitive& primitive, Types types, std::span<const Operand> operands) {
-  check_defined(operands, primitive.name);
+  const Device device = common_device(operands, primitive.name);
   const bool choice = types == Types::choice;
   const DType dtype = computing_type(result_type(operands.subspan(choice)), types, primitive.name);
-  const Device device = device_of(operands);
   Shape shape;
   for (const Operand& operand : operands) {
     if (operand.tensor()) shape = broadcast_shapes(shape, operand.tensor()->shape(), primitive.name);

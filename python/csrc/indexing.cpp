@@ -1,6 +1,7 @@
 // x[key] and x[key] = value, by NumPy's rules: integers, slices, Ellipsis, None, boolean masks, integer
 // arrays.
 #include "binding.h"
+#include "core/bind.h"
 
 namespace tidu::python {
 namespace {
@@ -34,12 +35,16 @@ int64_t to_index(PyObject* item) {
       py::str(py::type::of(item)).cast<std::string>());
 }
 
-Tensor to_array(PyObject* item, Device device) {
-  if (PyList_Check(item) && PyList_GET_SIZE(item) == 0) return zeros({0}, DType::int64, device);
-  Tensor array = tensor_from_object(item, {}, device);
+Tensor to_array(PyObject* item, const Tensor& x) {
+  if (PyList_Check(item) && PyList_GET_SIZE(item) == 0) return zeros({0}, DType::int64, x.device());
+  Tensor array = tensor_from_object(item, {}, x.device());
   if (!array.defined()) fail_type(item);
   if (is_floating(array.dtype())) {
     fail<IndexError>("[index] index arrays must be integers or booleans, not ", describe(array));
+  }
+  if (array.device() != x.device()) {
+    const Tensor both[] = {x, array};
+    fail_on_devices("index", both);
   }
   return array;
 }
@@ -54,7 +59,7 @@ class Parser {
     }
     for (Item& item : items_) {
       if (!is_array(item.object)) continue;
-      item.array = to_array(item.object, x_.device());
+      item.array = to_array(item.object, x_);
       has_arrays_ = true;
     }
   }

@@ -274,6 +274,13 @@ def test_devices_do_not_mix_silently():
         x + y
     with pytest.raises(td.DeviceError, match="different devices"):
         x @ td.ones(3, device="cuda:1")
+    with pytest.raises(td.DeviceError, match=r"\[multiply\] float32\(\) cpu float32\(3,\) cuda:0:"):
+        td.tensor(2.0) * x  # shapes as they were given
+    for key in (td.tensor([0, 1]), td.tensor([True, False, True])):
+        with pytest.raises(td.DeviceError, match=r"\[index\] float32\(3,\) cuda:0 (int64|bool)\(.,\) cpu:"):
+            x[key]
+        with pytest.raises(td.DeviceError, match="cpu"):
+            x[key] = 0
     assert (x + 1).tolist() == [2.0, 2.0, 2.0]
 
 
