@@ -2,6 +2,7 @@
 #include "core/cuda.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -18,6 +19,7 @@ struct State {
   std::mutex mutex;
   std::optional<Form> form;               // as emulate() chose, or as it was opened
   std::atomic<Driver*> driver = nullptr;  // once opened
+  bool forked = false;                    // whether this process was forked from one that had opened it
 };
 State& state() {
   static State* state = new State;  // outlives every tensor
@@ -68,7 +70,16 @@ Driver* open(Form form) {
   }
   void* function = dlsym(library, "tidu_cuda_driver");
   if (!function) fail<DeviceError>(file.string(), " is no plug-in of tidu");
-  return reinterpret_cast<OpenDriver*>(function)();
+  Driver* driver = reinterpret_cast<OpenDriver*>(function)();
+  // A GPU cannot be used by a process and its forked child. The lock is held meanwhile, so the child finds it
+  // free.
+  pthread_atfork([] { state().mutex.lock(); }, [] { state().mutex.unlock(); },
+                 [] {
+                   state().forked = true;
+                   state().driver = nullptr;
+                   state().mutex.unlock();
+                 });
+  return driver;
 }
 
 }  // namespace
@@ -81,6 +92,11 @@ Driver& driver(int device) {
     if (!driver) {
       const Form form = chosen_form();
       try {
+        if (state().forked) {
+          fail<DeviceError>(
+              "this process was forked from one that had used it (start processes by multiprocessing's "
+              "\"spawn\")");
+        }
         driver = open(form);
       } catch (const DeviceError& reason) {
         fail<DeviceError>("device cuda:", device, " is not available: ", reason.what());
@@ -128,11 +144,11 @@ void synchronize(int device) { driver(device).synchronize(device); }
 
 Stream::Stream(int device, int priority) : device_(device) {
   Driver& driver = cuda::driver(device);
-  queue_ =
-      std::shared_ptr<const Queue>(new Queue(driver.new_queue(device, priority)), [=](const Queue* queue) {
-        cuda::driver(device).release_queue(device, *queue);
-        delete queue;
-      });
+  queue_ = std::shared_ptr<const Queue>(new Queue(driver.new_queue(device, priority)),
+                                        [&driver, device](const Queue* queue) {
+                                          driver.release_queue(device, *queue);
+                                          delete queue;
+                                        });
 }
 Stream Stream::of(int device, Queue queue) { return Stream(device, std::make_shared<const Queue>(queue)); }
 Stream Stream::current(int device) { return of(device, driver(device).current_queue(device)); }
@@ -149,10 +165,11 @@ void Stream::wait(const Stream& other) const {
   event.wait(*this);
 }
 
-Event::Event(bool timing, int device)
-    : device_(device), event_(driver(device).new_event(device, timing), [device](void* event) {
-        driver(device).release_event(event);
-      }) {}
+Event::Event(bool timing, int device) : device_(device) {
+  Driver& driver = cuda::driver(device);
+  event_ = std::shared_ptr<void>(driver.new_event(device, timing),
+                                 [&driver](void* event) { driver.release_event(event); });
+}
 void Event::record(const Stream& stream) {
   if (stream.device() != device_) {
     fail<DeviceError>("[Event] an event of device cuda:", device_,

@@ -435,6 +435,30 @@ def test_modules_move_and_convert():
     optimizer.step()
 
 
+# ---- Processes
+
+
+def test_a_forked_process_is_told_that_it_cannot_use_cuda():
+    out = python(
+        "import os, sys, tidu as td\n"
+        "x = td.ones((40, 40), device='cuda')\n"
+        "s, e = td.cuda.Stream(), td.cuda.Event()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    for use in (lambda: td.ones(3, device='cuda'), lambda: x + 1, x.tolist, s.synchronize,\n"
+        "                td.cuda.synchronize):\n"
+        "        try: use()\n"
+        "        except td.DeviceError as error: print(error)\n"
+        "    assert not td.cuda.is_available() and td.ones(3).sum().item() == 3\n"
+        "    del x, s, e, use\n"
+        "    sys.exit()\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "assert x.sum().item() == 1600",
+        TIDU_CUDA=os.environ.get("TIDU_CUDA", "emulated"),
+    )
+    assert out.count("forked") == 5 and out.count("spawn") == 5
+
+
 # ---- Streams
 
 
