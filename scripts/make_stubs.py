@@ -80,6 +80,7 @@ SLOTS = {
     "__index__": "builtins.int",
     "__float__": "builtins.float",
     "__len__": "builtins.int",
+    "__contains__": "builtins.bool",
     "__iter__": "Iterator[Tensor]",
     "__neg__": "Tensor",
     "__pos__": "Tensor",
@@ -199,7 +200,8 @@ def tensor_class(core):
         elif kind != "wrapper_descriptor":
             continue
         elif name in SLOTS:
-            lines = definition(name, ["self"], SLOTS[name])
+            extra = ["key: _TensorLike", "/"] if name == "__contains__" else []
+            lines = definition(name, ["self", *extra], SLOTS[name])
         elif name == "__getitem__":
             lines = definition(name, ["self", "key: Any", "/"], "Tensor")
         elif name == "__setitem__":

@@ -149,10 +149,10 @@ Tensor make_tensor(const py::object& data, const Options& options) {
 
 Tensor as_tensor(const py::object& data, const Options& options, std::optional<bool> copy_wanted) {
   const bool buffer = !is_tensor(data.ptr()) && !is_sequence(data.ptr()) && PyObject_CheckBuffer(data.ptr());
-  Tensor value = buffer ? to(tensor_from_buffer(data.ptr(), copy_wanted.value_or(false)), options.on())
+  Tensor value = buffer ? tensor_from_buffer(data.ptr(), copy_wanted.value_or(false))
                         : tensor_from_object(data.ptr(), options.dtype, options.device);
   if (!value.defined()) fail_type(data, "asarray");
-  const Tensor result = converted(value, options);
+  const Tensor result = converted(buffer ? to(value, options.on()) : value, options);
   const bool same_memory = (buffer || is_tensor(data.ptr())) && result.impl().storage == value.impl().storage;
   if (copy_wanted == false && !same_memory) {
     fail<ValueError>("[asarray] ", describe(value),

@@ -163,6 +163,13 @@ PyObject* element(PyObject* self, Py_ssize_t i) {
     return wrap(select(x, 0, i));
   });
 }
+// Whether an element, not a row as iteration gives them, equals the value.
+int contains(PyObject* self, PyObject* value) {
+  return guarded(-1, [&] {
+    const Argument x(self), y(value, device_of(self));
+    return y && item<bool>(any(compute<equal>(x, y))) ? 1 : 0;
+  });
+}
 PyObject* iterate(PyObject* self) {
   return guarded([&] {
     if (tensor_of(self).ndim() == 0) throw py::type_error("iteration over a 0-d tensor");
@@ -295,6 +302,7 @@ void bind_tensor(py::module_& m) {
       slot(Py_mp_subscript, subscript),
       slot(Py_mp_ass_subscript, assign_subscript),
       slot(Py_sq_item, element),
+      slot(Py_sq_contains, contains),
       slot(Py_bf_getbuffer, get_buffer),
       slot(Py_bf_releasebuffer, release_buffer),
       {0, nullptr},

@@ -208,6 +208,15 @@ def test_to_takes_device_and_dtype():
         x.cuda("cpu")
 
 
+def test_a_copy_to_the_device_is_one():
+    with pytest.raises(ValueError, match="without a copy"):
+        td.asarray(np.ones(3), device="cuda", copy=False)
+    with td.device("cuda"), pytest.raises(ValueError, match="without a copy"):
+        td.asarray(np.ones(3), copy=False)
+    assert td.asarray(np.ones(3), device="cpu", copy=False).device == "cpu"
+    assert td.asarray(np.ones(3), device="cuda", copy=True).device == "cuda"
+
+
 def test_host_values_go_to_the_tensor_beside_them():
     x = td.tensor([1.0, 2.0, 3.0], device="cuda:1", requires_grad=True)
     host = np.array([4.0, 5.0, 6.0], np.float32)

@@ -262,6 +262,8 @@ def test_conversions():
     assert [row.tolist() for row in td.tensor([[1, 2], [3, 4]])] == [[1, 2], [3, 4]]
     with pytest.raises(TypeError):
         iter(td.tensor(1))
+    x = td.tensor([[1.0, 2.0], [3.0, float("nan")]])
+    assert 3 in x and 2.0 in x and td.tensor(1.0) in x and 4 not in x and td.nan not in x and "a" not in x
 
 
 def test_identity_hash_and_weak_references():
