@@ -26,6 +26,14 @@ cudaError_t write_number(Tensor* x, cudaStream_t stream) {
   return cudaSuccess;
 }
 
+// A range of profilers' timelines, closed also where a constructor after it throws.
+class Range {
+ public:
+  explicit Range(const char* name) { nvtxRangePushA(name); }
+  Range(const Range&) = delete;
+  ~Range() { nvtxRangePop(); }
+};
+
 }  // namespace
 
 // What holds from before a call's first launch to after its last.
@@ -35,15 +43,14 @@ class CallScope {
       : device_(device_of(call)),
         lock_(device_.mutex()),
         guard_(device_.index()),
-        queue_(device_.current_queue()) {
-    nvtxRangePushA(call.primitive.name);
+        queue_(device_.current_queue()),
+        range_(call.primitive.name) {
     for (const Tensor& input : call.inputs) device_.use(*input.impl().storage, queue_);
     for (const Tensor& output : call.outputs) device_.use(*output.impl().storage, queue_);
     context_.stream_ = device_.stream(queue_);
     context_.device_ = device_.index();
     context_.fault_record_ = device_.fault_record(device_.note(call, queue_));
   }
-  ~CallScope() { nvtxRangePop(); }
 
   Context& context() { return context_; }
   void synchronize() { device_.synchronize(queue_); }
@@ -58,6 +65,7 @@ class CallScope {
   std::lock_guard<std::recursive_mutex> lock_;
   DeviceGuard guard_;
   Queue queue_;
+  Range range_;
   Context context_;
 };
 
