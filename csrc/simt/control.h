@@ -4,7 +4,7 @@
 //   TIDU_SIMT_SCHEDULE=ascending|descending|random:SEED   order of threads and blocks
 //   TIDU_SIMT_DEFERRED=1                                  work runs when somebody waits for it
 //   TIDU_SIMT_GUARD=1                                     host accesses to device memory end the process
-//   TIDU_SIMT_LEAKS=1                                     what was never freed is listed at exit
+//   TIDU_SIMT_LEAKS=1                                     device memory never freed ends exit() with 23
 //   TIDU_SIMT_TIMEOUT=SECONDS                             for a kernel that makes no progress (60; 0: never)
 //   TIDU_SIMT_FAIL_ALLOCATION=N                           the N-th allocation fails
 //   TIDU_CUDA_DEVICES=N                                   number of devices (1)

@@ -319,6 +319,23 @@ TEST(SimtFault, Leaks) {
   EXPECT_EQ(tidu::simt::leaks(), "");
 }
 
+#ifndef __SANITIZE_THREAD__
+TEST(SimtFaultDeathTest, LeaksOfDeviceMemoryFailTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  setenv("TIDU_SIMT_LEAKS", "1", 1);  // read when the process of the death test starts anew
+  const auto end = [](bool leak) {
+    void *x = nullptr, *pinned = nullptr;
+    (void)cudaMalloc(&x, 123);
+    (void)cudaMallocHost(&pinned, 456);  // may live as long as the process
+    if (!leak) cudaFree(x);
+    std::exit(0);
+  };
+  EXPECT_EXIT(end(true), testing::ExitedWithCode(23), "never freed:\nallocation .* of 123 bytes, cuda:0");
+  EXPECT_EXIT(end(false), testing::ExitedWithCode(0), "^$");
+  unsetenv("TIDU_SIMT_LEAKS");
+}
+#endif
+
 // A program that allocates three times must survive the failure of each, and lose nothing.
 TEST(SimtFault, OutOfMemoryAtEachAllocation) {
   int failures = 0;
