@@ -1,5 +1,6 @@
 // The bodies of __tsan_*, which every load and store of an instrumented kernel calls: checks each access
-// against the shadow of its memory, and hands it to the traffic counters.
+// against the shadow of its memory, and hands it to the traffic counters. And that of __ubsan_*, which it
+// calls for an index outside of an array, be that in registers or a row within shared memory.
 #ifdef TIDU_SIMT_CHECKED
 
 #include <algorithm>
@@ -39,6 +40,7 @@ class Checker : public Observer {
 
   // One access of the running kernel, at most 16 bytes.
   void touch(const Touch& t);
+  [[noreturn]] void report_index(int64_t i, const std::string& array, const void* caller);
 
   void launch_begin(const Launch& launch) override;
   void launch_end(const Launch& launch) override;
@@ -395,6 +397,11 @@ void Checker::report_stray(const Touch& t) {
   report(t, address, cudaErrorIllegalAddress);
 }
 
+void Checker::report_index(int64_t i, const std::string& array, const void* caller) {
+  report_ = source_line(caller) + ": index " + std::to_string(i) + " of " + array;
+  abandon(cudaErrorLaunchFailure, report_, nullptr);
+}
+
 void Checker::report(const Touch& t, const std::string& what, cudaError_t error) {
   const char* verb = !writes(t.mode) ? "reads " : reads(t.mode) ? "updates " : "writes ";
   report_ = source_line(t.caller) + ": " + verb + std::to_string(t.bytes) + " bytes " + what;
@@ -513,6 +520,10 @@ std::string json(const LaunchTraffic& l) {
 
 }  // namespace
 
+void fail_index(int64_t i, int64_t n) {
+  checker.report_index(i, "a vector of " + std::to_string(n), __builtin_return_address(0));
+}
+
 void count_traffic(bool on) { checker.counting = on; }
 
 std::vector<LaunchTraffic> take_traffic() { return std::exchange(checker.launches, {}); }
@@ -616,6 +627,23 @@ TIDU_ATOMIC(8, uint8_t)
 TIDU_ATOMIC(16, uint16_t)
 TIDU_ATOMIC(32, uint32_t)
 TIDU_ATOMIC(64, uint64_t)
+
+// As the library of -fsanitize=bounds has them.
+struct TypeOfArray {
+  uint16_t kind, info;
+  char name[1];  // as long as it is, in quotes
+};
+struct OutOfBounds {
+  const char* file;
+  uint32_t line, column;
+  const TypeOfArray* array;
+  const void* type_of_index;
+};
+TIDU_HIDDEN void __ubsan_handle_out_of_bounds(const OutOfBounds* what, uintptr_t index) {
+  if (in_kernel())
+    tidu::simt::checker.report_index(static_cast<int64_t>(index),
+                                     std::string("an array ") + what->array->name, TIDU_CALLER);
+}
 
 // The names that checked_kernel.h gives to the functions of the library.
 TIDU_HIDDEN void* tidu_simt_memcpy(void* to, const void* from, size_t n) {

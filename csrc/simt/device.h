@@ -101,6 +101,14 @@ inline void require_aligned([[maybe_unused]] const void* p, [[maybe_unused]] siz
 #endif
 }
 
+// i, an index of n elements. The compiler's own check lets a reference be made to what comes after them.
+__forceinline__ int index_within(int i, [[maybe_unused]] int n) {
+#ifdef TIDU_SIMT_CHECKED
+  if (i == n) fail_index(i, n);
+#endif
+  return i;
+}
+
 template <class V> __forceinline__ V load_whole(const void* p) {
   require_aligned(p, sizeof(V));
   typename Word<sizeof(V)>::type word = *static_cast<const typename Word<sizeof(V)>::type*>(p);

@@ -92,5 +92,7 @@ bool in_shared_memory(const void* p);
 // Ends the running kernel with an error that names the kernel, block and thread: does not return.
 [[noreturn]] void fail(const char* what, const std::source_location* where = nullptr);
 [[noreturn]] void fail_at(const char* file, unsigned line, const char* what);
+// Because it uses element i of n; of a checked build.
+[[noreturn]] void fail_index(int64_t i, int64_t n);
 
 }  // namespace tidu::simt

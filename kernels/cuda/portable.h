@@ -41,6 +41,7 @@ struct Grid {
 
 #ifdef __CUDACC__
 
+#define TIDU_INDEX(i, n) (i)
 #define TIDU_SHARED(name, ...) __shared__ std::type_identity_t<__VA_ARGS__> name
 #define TIDU_DYNAMIC_SHARED(name, type)                          \
   extern __shared__ __align__(16) unsigned char tidu_dynamic_[]; \
@@ -64,6 +65,7 @@ template <auto kernel, class... Args> [[nodiscard]] cudaError_t launch(const Gri
 
 #else
 
+#define TIDU_INDEX(i, n) simt::index_within(i, n)
 #define TIDU_SHARED(name, ...)                               \
   static ::tidu::simt::SharedVariable name##_shared_(#name); \
   std::type_identity_t<__VA_ARGS__>& name = name##_shared_.get<std::type_identity_t<__VA_ARGS__>>()
@@ -80,8 +82,8 @@ template <auto kernel, class... Args> [[nodiscard]] cudaError_t launch(const Gri
 template <class T, int n> struct alignas(sizeof(T) * n) Vec {
   static_assert(sizeof(T) * n <= 16 && (n & (n - 1)) == 0);
   T data[n];
-  TIDU_HD T& operator[](int i) { return data[i]; }
-  TIDU_HD const T& operator[](int i) const { return data[i]; }
+  TIDU_HD T& operator[](int i) { return data[TIDU_INDEX(i, n)]; }
+  TIDU_HD const T& operator[](int i) const { return data[TIDU_INDEX(i, n)]; }
 };
 
 // The most elements that one access of 16 bytes moves.

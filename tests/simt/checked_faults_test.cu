@@ -132,7 +132,8 @@ __global__ void past_the_tile(float* y) {
   tile[t] = 0.0f;
   other[t] = 1.0f;
   __syncthreads();
-  y[t] = tile[t + 1] + other[t];  // fault: past the tile
+  const float* next = tile + 1;  // through a pointer, of which the compiler knows no end
+  y[t] = next[t] + other[t];     // fault: past the tile
 }
 TEST_P(Checked, ReadPastASharedVariable) {
   Buffer<float> y(64);
@@ -211,6 +212,47 @@ TEST_P(Checked, ReusedMemoryIsUninitialisedAgain) {
     expect_good(launch<set>({1, 64, 0, nullptr}, y.get()));
     expect_good(launch<double_it>({1, 64, 0, nullptr}, y.get(), y.get()));
   }
+}
+
+// --- Indices outside of arrays that lie inside of what may be touched.
+
+__global__ void into_the_next_row(float* y, int column) {
+  TIDU_SHARED(tile, float[8][32]);
+  const unsigned t = threadIdx.x;
+  for (unsigned i = 0; i < 8; ++i) tile[i][t] = 1.0f;
+  __syncthreads();
+  y[t] = tile[3][static_cast<int>(t) + column];  // fault: next row
+}
+TEST_P(Checked, RowsOfSharedArrays) {
+  Buffer<float> y(32);
+  expect_good(launch<into_the_next_row>({1, 32, 0, nullptr}, y.get(), 0));
+  expect_fault(launch<into_the_next_row>({1, 32, 0, nullptr}, y.get(), 1), "next row",
+               {"index 32 of an array 'float [32]'", "thread (31,0,0)"});
+  expect_fault(launch<into_the_next_row>({1, 32, 0, nullptr}, y.get(), -1), "next row", {"index -1 of"});
+}
+
+__global__ void beyond_a_local(float* y, int count) {
+  float sums[4] = {};
+  for (int i = 0; i < count; ++i) sums[i] += 1.0f;  // fault: local array
+  y[threadIdx.x] = sums[threadIdx.x % 4];
+}
+TEST_P(Checked, LocalArrays) {
+  Buffer<float> y(32);
+  expect_good(launch<beyond_a_local>({1, 32, 0, nullptr}, y.get(), 4));
+  expect_fault(launch<beyond_a_local>({1, 32, 0, nullptr}, y.get(), 5), "local array", {"index 4 of"});
+}
+
+__global__ void beyond_a_vector(float* y, int count) {
+  Vec<float, 4> sums = {};
+  for (int i = 0; i < count; ++i) sums[i] += 1.0f;  // fault: vector
+  store_vec(y + threadIdx.x * 4, sums);
+}
+TEST_P(Checked, Vectors) {
+  Buffer<float> y(128);
+  expect_good(launch<beyond_a_vector>({1, 32, 0, nullptr}, y.get(), 4));
+  for (const int count : {5, 6})
+    expect_fault(launch<beyond_a_vector>({1, 32, 0, nullptr}, y.get(), count), "vector",
+                 {"index 4 of a vector of 4"});
 }
 
 // --- Races in a block.
