@@ -208,6 +208,15 @@ TYPED_TEST(Matmul, TilesAndLayouts) {
   }
 }
 
+// More rows of tiles than the blocks of one group take, and a smaller group for the rest.
+TYPED_TEST(Matmul, ManyTiles) {
+  using T = TypeParam;
+  for (const MatmulKernel kernel : kTiles) {
+    if (has<T>(kernel))
+      check<T>({.m = kernel == MatmulKernel::small ? 300 : 1200, .n = 70, .k = 3}, {kernel});
+  }
+}
+
 TYPED_TEST(Matmul, Vectors) {
   using T = TypeParam;
   for (const auto& [m, n, k] :
