@@ -11,9 +11,11 @@ exec > >(tee "$results") 2>&1
 command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 || { echo "no GPU here: nvidia-smi finds none"; exit 1; }
 
 failed=0
-# step SECONDS NAME COMMAND..: a step that takes longer is stopped, so that the later ones get their turn.
+# step SECONDS NAME COMMAND..: a step that takes longer is stopped, so that the later ones get their turn, and all of
+# them when the ten minutes are over.
 step() {
-  local limit=$1 name=$2 started=$SECONDS
+  local left=$((590 - SECONDS)) name=$2 started=$SECONDS
+  local limit=$(($1 < left ? $1 : left > 1 ? left : 1))
   shift 2
   printf '\n=== %s\n' "$name"
   timeout --kill-after=10 "$limit" "$@"
