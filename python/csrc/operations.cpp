@@ -203,13 +203,11 @@ Tensors broadcast_all(const py::args& args) {
 using Axis = std::optional<int64_t>;
 using Type = std::optional<DType>;
 
-Tensor summed(const Tensor& x, const Over& axis, bool keepdims, Type dtype) {
+// Small integers are added up in 64 bits, of which the dtype keeps the low ones.
+template <Tensor (*F)(const Tensor&, const Over&, bool)>
+Tensor reduced_in(const Tensor& x, const Over& axis, bool keepdims, Type dtype) {
   const ReleaseLock unlocked(x.numel());
-  return sum(dtype ? astype(x, *dtype) : x, axis, keepdims);
-}
-Tensor multiplied(const Tensor& x, const Over& axis, bool keepdims, Type dtype) {
-  const ReleaseLock unlocked(x.numel());
-  return prod(dtype ? astype(x, *dtype) : x, axis, keepdims);
+  return dtype ? astype(F(astype(x, *dtype), axis, keepdims), *dtype) : F(x, axis, keepdims);
 }
 template <Tensor (*F)(const Tensor&, const Over&, bool)>
 Tensor reduced(const Tensor& x, const Over& axis, bool keepdims) {
@@ -249,10 +247,11 @@ void bind_others(py::module_& m) {
   const auto dtype = py::arg("dtype") = py::none();
   const auto last = py::arg("axis") = -1;
 
-  both("sum", summed, axis, keepdims, dtype,
-       "The sum over the axes (all by default). bool and small integers are summed in int64, unsigned in "
-       "uint64.");
-  both("prod", multiplied, axis, keepdims, dtype, "The product over the axes (all by default).");
+  both("sum", reduced_in<sum>, axis, keepdims, dtype,
+       "The sum over the axes (all by default), of x converted to `dtype` and in it. Without one the sum of "
+       "bool and\nsmall integers is int64, of unsigned ones uint64.");
+  both("prod", reduced_in<prod>, axis, keepdims, dtype,
+       "The product over the axes (all by default), with dtypes as in `sum`.");
   both("mean", reduced<mean>, axis, keepdims, "The mean over the axes (all by default).");
   both("var", deviation<var>, axis, py::arg("correction") = 0.0, keepdims,
        "The mean squared deviation over the axes, divided by n - correction.");

@@ -292,11 +292,13 @@ class Tensor:
     def sum(
         self, axis: _Shape | None = ..., keepdims: builtins.bool = ..., dtype: _DTypeLike | None = ...
     ) -> Tensor:
-        """The sum over the axes (all by default). bool and small integers are summed in int64, unsigned in uint64."""
+        """The sum over the axes (all by default), of x converted to `dtype` and in it. Without one the sum of bool and
+        small integers is int64, of unsigned ones uint64.
+        """
     def prod(
         self, axis: _Shape | None = ..., keepdims: builtins.bool = ..., dtype: _DTypeLike | None = ...
     ) -> Tensor:
-        """The product over the axes (all by default)."""
+        """The product over the axes (all by default), with dtypes as in `sum`."""
     def mean(self, axis: _Shape | None = ..., keepdims: builtins.bool = ...) -> Tensor:
         """The mean over the axes (all by default)."""
     def var(
@@ -681,12 +683,14 @@ def where(c: _TensorLike, a: _TensorLike, b: _TensorLike, /) -> Tensor:
 def sum(
     x: _TensorLike, axis: _Shape | None = ..., keepdims: builtins.bool = ..., dtype: _DTypeLike | None = ...
 ) -> Tensor:
-    """The sum over the axes (all by default). bool and small integers are summed in int64, unsigned in uint64."""
+    """The sum over the axes (all by default), of x converted to `dtype` and in it. Without one the sum of bool and
+    small integers is int64, of unsigned ones uint64.
+    """
 
 def prod(
     x: _TensorLike, axis: _Shape | None = ..., keepdims: builtins.bool = ..., dtype: _DTypeLike | None = ...
 ) -> Tensor:
-    """The product over the axes (all by default)."""
+    """The product over the axes (all by default), with dtypes as in `sum`."""
 
 def mean(x: _TensorLike, axis: _Shape | None = ..., keepdims: builtins.bool = ...) -> Tensor:
     """The mean over the axes (all by default)."""

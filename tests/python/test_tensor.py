@@ -349,6 +349,19 @@ def test_reductions_against_numpy(name, axis, keepdims, rng):
     same(getattr(td.tensor(a), name)(axis=axis, keepdims=keepdims), want, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64", "uint64", "float16", "float64"])
+@pytest.mark.parametrize("source", ["uint8", "int16", "int64", "float32"])
+def test_sum_and_prod_in_a_dtype(source, dtype):
+    values = np.array([[3, 100, 90], [1, 7, 120]], source)
+    x = td.tensor(values)
+    for axis in (None, 0):
+        for got, want in (
+            (x.sum(axis, dtype=dtype), values.astype(dtype).sum(axis, dtype=dtype)),
+            (td.prod(x[:, :2], axis, dtype=dtype), values[:, :2].astype(dtype).prod(axis, dtype=dtype)),
+        ):
+            assert got.dtype == dtype and got.tolist() == want.tolist()
+
+
 def test_argmax_softmax_logsumexp(rng):
     a = rng.normal(size=(3, 4))
     x = td.tensor(a)
