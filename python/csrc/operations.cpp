@@ -309,8 +309,15 @@ void bind_others(py::module_& m) {
   both(
       "flip", [](const Tensor& x, const Over& axes) { return flip(x, axes ? *axes : all_axes(x)); }, axis,
       "A view in reverse order along the axes (by default all).");
-  m.def("concat", &concat, py::arg("tensors"), py::arg("axis") = 0,
-        "The tensors one after another along an axis.");
+  m.def(
+      "concat",
+      [](Tensors tensors, Axis at) {
+        if (at) return concat(tensors, *at);
+        for (Tensor& x : tensors) x = flatten(x);
+        return concat(tensors, 0);
+      },
+      py::arg("tensors"), py::arg("axis") = 0,
+      "The tensors one after another along an axis; with None all of them flattened.");
   m.def("stack", &stack, py::arg("tensors"), py::arg("axis") = 0, "The tensors along a new axis.");
   both("split", split_into, py::arg("sizes"), py::arg("axis") = 0,
        "Parts along an axis: `sizes` of them equal, or of the sizes given. Views.");

@@ -777,8 +777,8 @@ def squeeze(x: _TensorLike, axis: _Shape | None = ...) -> Tensor:
 def flip(x: _TensorLike, axis: _Shape | None = ...) -> Tensor:
     """A view in reverse order along the axes (by default all)."""
 
-def concat(tensors: Sequence[_TensorLike], axis: builtins.int = ...) -> Tensor:
-    """The tensors one after another along an axis."""
+def concat(tensors: Sequence[_TensorLike], axis: builtins.int | None = ...) -> Tensor:
+    """The tensors one after another along an axis; with None all of them flattened."""
 
 def stack(tensors: Sequence[_TensorLike], axis: builtins.int = ...) -> Tensor:
     """The tensors along a new axis."""

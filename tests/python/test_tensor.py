@@ -417,6 +417,13 @@ def test_shapes_against_numpy(rng):
         _ = x.T
 
 
+def test_concat_of_everything():
+    x = td.tensor([[1.0, 2.0], [3.0, 4.0]])
+    y = td.concat([x.T, td.tensor(5.0), td.zeros((0, 3))], axis=None)
+    assert y.tolist() == [1.0, 3.0, 2.0, 4.0, 5.0]
+    assert td.grad(lambda x: (td.concat([x.T, x[0]], axis=None) ** 2).sum())(x).tolist() == [[4, 8], [6, 8]]
+
+
 @pytest.mark.cpu_only("test_cuda.py has the like")
 def test_astype_and_to():
     x = td.tensor([1.7, -2.5])
