@@ -364,7 +364,7 @@ TEST(CudaPointwise, FillsAndCounts) {
 TEST(CudaPointwise, TakesAndScatters) {
   for (const DType dtype : kAllTypes) {
     for (const int axis : {0, 1, 2}) {
-      for (const Shape& shape : {Shape{5, 7, 16}, Shape{4, 3, 5}, Shape{1, 33, 1}}) {
+      for (const Shape& shape : {Shape{5, 7, 16}, Shape{4, 3, 5}, Shape{1, 33, 1}, Shape{300, 1, 2}}) {
         const int64_t extent = shape[axis];
         for (const int64_t count : {0, 1, 6, 300}) {
           const Tensor indices = random_integers(random_key(9), {count, 2}, -extent, extent);
@@ -392,8 +392,10 @@ TEST(CudaPointwise, TakesAndScatters) {
 
 TEST(CudaPointwise, WrongIndicesAreErrors) {
   const Tensor x = to(arange(10, DType::float32), kCuda), index = to(tensor<int64_t>({3, 10, -11}), kCuda);
+  const Tensor none = zeros({0}, DType::float32, kCuda), zero = zeros({1}, DType::int64, kCuda);
   for (const auto& call :
-       {std::function([&] { return take(x, index, 0); }), std::function([&] {
+       {std::function([&] { return take(x, index, 0); }), std::function([&] { return take(none, zero, 0); }),
+        std::function([&] {
           return bind(primitives::scatter, {slice_axis(x, 0, 0, 3), index}, TakeAttrs{0, 10});
         })}) {
     EXPECT_THROW(to_vector<float>(call()), IndexError);
@@ -419,7 +421,8 @@ TEST(CudaPointwise, RandomNumbersAreTheCpus) {
   EXPECT_TRUE(same_bits(random_normal(flip(there, {0}), {9}), random_normal(flip(key, {0}), {9})));
 }
 
-// Parameters of all floating-point dtypes, some unaligned; more than a launch's table holds.
+// Parameters of all floating-point dtypes, some unaligned, two of several blocks; more than a launch's table
+// holds.
 Tensors parameters(uint64_t seed, Device device) {
   Tensors result;
   for (uint64_t i = 0; i < 90; ++i) {
@@ -427,7 +430,7 @@ Tensors parameters(uint64_t seed, Device device) {
                         : i % 9 == 1 ? DType::bfloat16
                         : i % 9 == 2 ? DType::float64
                                      : DType::float32;
-    const int64_t n = i == 40 ? 20000 : static_cast<int64_t>(i * i % 37);
+    const int64_t n = i == 40 || i == 41 ? 20000 : static_cast<int64_t>(i * i % 37);
     const Tensor x = to(abs(random_tensor({n + 1}, dtype, seed * 1000 + i)), device);
     result.push_back(slice_axis(x, 0, i % 2, n + static_cast<int64_t>(i % 2)));
   }

@@ -127,6 +127,14 @@ TEST(CudaSoftmax, CrossEntropyOfManyLengths) {
   }
 }
 
+// More of them than threads of a block, and their elements far apart.
+TEST(CudaSoftmax, CrossEntropyOfManyLongRows) {
+  const Tensor memory = numbers({8193, 257}, DType::float64), labels = labels_of({257}, 8193);
+  const Tensor want = softmax_cross_entropy(matrix_transpose(memory), labels);
+  expect_near(softmax_cross_entropy(matrix_transpose(to(memory, kCuda)), to(labels, kCuda)), want,
+              ones_like(want) * 1e-13, "257 long rows");
+}
+
 TEST(CudaSoftmax, LabelsOfAnyLayout) {
   const Tensor x = numbers({6, 4, 9}, DType::float32), labels = labels_of({4, 6}, 9);
   const Tensor want = softmax_cross_entropy(astype(x, DType::float64), matrix_transpose(labels));
