@@ -301,13 +301,14 @@ TEST(CudaPointwise, CopiesOfEveryLayout) {
       EXPECT_TRUE(same_bits(copy(make(dtype, kCuda, 1)), copy(make(dtype, {}, 1))));
     for (const int64_t rows : {1, 4, 31, 32, 33, 40, 70}) {
       for (const int64_t columns : {1, 16, 32, 45, 64, 65}) {
-        const Tensor x = random_tensor({3, rows, columns, 2}, dtype);
-        for (const Axes& axes :
-             {Axes{0, 2, 1, 3}, Axes{2, 1, 0, 3}, Axes{3, 2, 1, 0}, Axes{1, 3, 2, 0}, Axes{3, 0, 2, 1}}) {
-          const Tensor want = copy(permute_dims(x, axes)), got = copy(permute_dims(to(x, kCuda), axes));
-          EXPECT_TRUE(same_bits(got, want)) << rows << " x " << columns << " in the order " << axes;
-          EXPECT_TRUE(
-              same_bits(copy(flip(permute_dims(to(x, kCuda), axes), {0, 3})), copy(flip(want, {0, 3}))));
+        for (const Shape& shape : {Shape{3, rows, columns, 2}, Shape{2, rows, 3, columns}}) {
+          const Tensor x = random_tensor(shape, dtype), there = to(x, kCuda);
+          for (const Axes& axes : {Axes{0, 2, 1, 3}, Axes{2, 1, 0, 3}, Axes{3, 2, 1, 0}, Axes{1, 3, 2, 0},
+                                   Axes{3, 0, 2, 1}, Axes{0, 3, 2, 1}}) {
+            const Tensor want = copy(permute_dims(x, axes)), got = permute_dims(there, axes);
+            EXPECT_TRUE(same_bits(copy(got), want)) << shape << " in the order " << axes;
+            EXPECT_TRUE(same_bits(copy(flip(got, {0, 3})), copy(flip(want, {0, 3}))));
+          }
         }
       }
     }
