@@ -8,7 +8,6 @@
 
 namespace tidu {
 
-
 // What elements of a type are computed in.
 template <class T> using Computed = std::conditional_t<is_half<T>, float, T>;
 

@@ -33,9 +33,9 @@ MatmulLibrary matmul_library();
 }  // namespace cuda
 
 namespace primitives {
-// (.., m, k) and (.., k, n) with equal leading dimensions and one dtype, and perhaps (n), which is added to each
-// row of the product.
+// (.., m, k) and (.., k, n) with equal leading dimensions and one dtype, and perhaps (n), which is added to
+// each row of the product.
 extern Primitive matmul;
-}
+}  // namespace primitives
 
 }  // namespace tidu
