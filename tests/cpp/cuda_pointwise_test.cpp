@@ -402,6 +402,7 @@ TEST(CudaPointwise, WrongIndicesAreErrors) {
     EXPECT_THROW(to_vector<float>(call()), IndexError);
     EXPECT_EQ(to_vector<float>(x)[9], 9);  // the device goes on
   }
+  EXPECT_THROW((take(zeros({3, 0}, DType::float32, kCuda), index, 0), cuda::synchronize()), IndexError);
 }
 
 TEST(CudaPointwise, RandomNumbersAreTheCpus) {

@@ -17,6 +17,12 @@ cudaError_t take(const Call& call, Context& context) {
   Tensor indices = call.inputs[1];
   TIDU_TRY(make_row_major(&indices, context.stream()));
   const IndexedAxis axis{indices.data<int64_t>(), attrs.size, context.fault_record()};
+  // An index out of range is an error also where it takes nothing.
+  if (const int64_t count = indices.numel(); y.numel() == 0 && count > 0) {
+    const auto n = static_cast<size_t>(count);
+    return number_indices(context.stream(), axis, context.workspace<uint64_t>(n),
+                          context.workspace<int64_t>(n), count);
+  }
   // x and the indices, each with strides 0 where the other one moves.
   const int depth = indices.ndim();
   Strides x_strides(y.ndim(), 0), index_strides(y.ndim(), 0);
