@@ -243,7 +243,15 @@ def ptxas_report(source, arch, headers):
     stored = CACHE / f"{source.stem}-{arch}-{key}.txt"
     if not stored.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        flags = ["-std=c++20", "--expt-relaxed-constexpr", f"-I{ROOT}", f"-I{ROOT}/csrc", "-Xptxas", "-v"]
+        flags = [
+            "-std=c++20",
+            "--expt-relaxed-constexpr",
+            "-fmad=false",
+            f"-I{ROOT}",
+            f"-I{ROOT}/csrc",
+            "-Xptxas",
+            "-v",
+        ]
         cubin = stored.with_suffix(".cubin")
         done = subprocess.run(
             ["nvcc", "-cubin", f"-arch={arch}", *flags, "-o", cubin, source], capture_output=True, text=True
