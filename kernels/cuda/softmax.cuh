@@ -51,12 +51,15 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
   // What is beyond the row adds nothing to the sum, or to one that is not used: that of nothing but -inf.
   constexpr Real nothing = -std::numeric_limits<Real>::infinity();
   Real element[held], largest = nothing, of_label = nothing;
+  // One address that moves on: the many of single elements would take the registers that hold the row.
+  const int64_t stride = v > 1 ? v : pass.rows.x_stride, step = threads * stride;
+  const T* from = x + lane * stride;
 #pragma unroll
-  for (int k = 0; k < vectors; ++k) {
+  for (int k = 0; k < vectors; ++k, from += step) {
     const int i = (k * threads + lane) * v;
     Vec<T, v> some;
     const bool inside = i < n;
-    if (inside) some = load_vec<v>(x + (v > 1 ? i : i * pass.rows.x_stride));
+    if (inside) some = load_vec<v>(from);
 #pragma unroll
     for (int j = 0; j < v; ++j) {
       element[k * v + j] = inside ? static_cast<Real>(some[j]) : nothing;
