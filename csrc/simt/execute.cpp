@@ -333,7 +333,7 @@ void end_thread() {
 }
 
 // What every fibre does: run threads until others have to go on, then leave the stack to them.
-void run_threads() {
+TIDU_SIMT_LEFT void run_threads() {
   fibre_entered();
   Stack* const stack = block.stack;
   while (start_another()) {
