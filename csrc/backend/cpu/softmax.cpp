@@ -72,10 +72,12 @@ Tensor checked_labels(const Call& call, int64_t classes) {
   const int64_t* from = given.data<int64_t>();
   int64_t* to = labels.data<int64_t>();
   for (int64_t i = 0; i < labels.numel(); ++i) {
-    to[i] = attrs.counts(from[i]) ? from[i] : -1;
-    if (to[i] < classes && (to[i] >= 0 || !attrs.counts(from[i]))) continue;
-    fail<IndexError>("[", call.primitive.name, "] label ", from[i], " is not one of ", classes,
-                     " classes: ", describe(call.inputs[0]), ", ", describe(call.inputs[1]));
+    const bool counts = attrs.counts(from[i]);
+    if (counts && (from[i] < 0 || from[i] >= classes)) {
+      fail<IndexError>("[", call.primitive.name, "] label ", from[i], " is not one of ", classes,
+                       " classes: ", describe(call.inputs[0]), ", ", describe(call.inputs[1]));
+    }
+    to[i] = counts ? from[i] : -1;
   }
   return labels;
 }
