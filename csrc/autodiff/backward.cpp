@@ -1,5 +1,6 @@
 // Tensor::backward: reverse mode by the ambient tape, whose graph the tensors own.
 #include "autodiff/tape.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -38,7 +39,7 @@ bool Tensor::is_leaf() const {
 
 Tensor& Tensor::set_requires_grad(bool value) {
   if (value == requires_grad()) return *this;
-  if (value && !is_floating(dtype())) {
+  if (value && !is_differentiable(dtype())) {
     fail<DTypeError>("[requires_grad] only floating-point tensors have gradients, not ", describe(*this),
                      " (convert it with astype first)");
   }
@@ -83,10 +84,12 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
   const Tensor cotangent = gradient.defined() ? gradient : ones_like(*this);
   check_gradient(cotangent, *this, "backward");
 
-  const VisibleTraces scope(create_graph ? visible_trace() : nullptr);
-  auto leaves = pull_back({{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, cotangent}},
-                          retain_graph || create_graph);
+  const VisibleTraces scope(create_graph ? visible_scope() : nullptr);
   // All sums are made before any grad is touched, so that an error leaves every grad as it was.
+  std::vector<std::pair<Ref<Node>, Tensor>> leaves;
+  pull_back({{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, cotangent}},
+            retain_graph || create_graph,
+            [&](const Ref<Node>& leaf, Tensor sum) { leaves.emplace_back(leaf, std::move(sum)); });
   for (auto& [leaf, sum] : leaves) {
     sum = leaf->grad.defined() ? add(leaf->grad, sum) : create_graph ? sum : own(std::move(sum));
   }

@@ -1,121 +1,473 @@
-// Custom derivatives: the innermost trace that tracks an input takes the call; outer ones differentiate what
-// the rule computes.
+// Functions with rules of their own: how a call meets the traces, in eager code and as programs.
+//
+// The rule runs once, with the traces outside of the innermost one that tracks an input visible; every trace
+// that tracks an input gives the outputs what the rule says. So outer traces differentiate the outputs by the
+// rule, and what the rule computes beside them (residuals) by its code. A recorder that is inside of those
+// traces, or alone, is shown one call that holds function and rule as programs.
 #include "autodiff/custom.h"
 
 #include <algorithm>
+#include <optional>
 
-#include "autodiff/jvp_trace.h"
-#include "autodiff/tape.h"
+#include "autodiff/transpose.h"
+#include "core/bind.h"
+#include "core/recorder.h"
+#include "ops/assign.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 
 namespace tidu {
 namespace {
 
-Trace* innermost_tracking(const Tensors& inputs) {
-  std::vector<Trace*> traces = differentiating_traces();
-  for (auto trace = traces.rbegin(); trace != traces.rend(); ++trace) {
-    if (std::ranges::any_of(
-            inputs, [&](const Tensor& input) { return input.impl().link((*trace)->id()) != nullptr; }))
-      return *trace;
+std::vector<Spec> specs_of(const Tensors& tensors) {
+  std::vector<Spec> specs;
+  for (const Tensor& tensor : tensors) specs.push_back(tensor.spec());
+  return specs;
+}
+
+std::vector<Spec> differentiable_specs(const Tensors& tensors) {
+  std::vector<Spec> specs = specs_of(tensors);
+  std::erase_if(specs, [](const Spec& spec) { return !is_differentiable(spec.dtype); });
+  return specs;
+}
+
+// The tensors of a list of the differentiable ones, or of the first of them, in their places among all.
+Tensors spread(const Tensors& differentiable, const Tensors& all) {
+  Tensors result(all.size());
+  size_t next = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (is_differentiable(all[i].dtype()) && next < differentiable.size()) result[i] = differentiable[next++];
   }
-  return nullptr;
-}
-
-Tensors zeros_like_all(const Tensors& tensors) {
-  Tensors result;
-  for (const Tensor& tensor : tensors)
-    result.push_back(is_floating(tensor.dtype()) ? zeros_like(tensor) : Tensor());
   return result;
 }
 
-// Fresh identities: a rule may return an input or a constant, which must not be taken for the function's
-// output elsewhere.
-Tensors fresh(const Tensors& tensors) {
+// Those that belong to differentiable tensors, zero where undefined.
+Tensors gather(const Tensors& tensors, const Tensors& all) {
   Tensors result;
-  for (const Tensor& tensor : tensors) result.push_back(alias(tensor));
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (is_differentiable(all[i].dtype()))
+      result.push_back(tensors[i].defined() ? tensors[i] : zeros_like(all[i]));
+  }
   return result;
 }
 
-// The transpose of a linear function of floating-point tensors shaped like `like`, evaluated around zero.
-Function transpose(const Function& linear, const Tensors& like) {
-  return vjp(linear, zeros_like_all(like)).pullback;
-}
+Tensors filled(const Tensors& tensors, const Tensors& all) { return spread(gather(tensors, all), all); }
 
 void check_count(size_t got, size_t expected, const char* op, const char* what) {
   if (got != expected) fail<ValueError>("[", op, "] the rule returned ", got, " ", what, ", not ", expected);
 }
 
+[[noreturn]] void fail_on_closure() {
+  fail<GradientError>(
+      "a function with a derivative rule of its own makes use of a tensor that is being differentiated and "
+      "is "
+      "no argument of it (make it one, or take stop_gradient of it)");
+}
+
+// Refuses a rule that makes use of what trace `id` tracks, but is no input: its derivative would be lost.
+class ClosureGuard : public Trace {
+ public:
+  explicit ClosureGuard(uint64_t id) : id_(id) {}
+  void record(const Call& call, bool) override { check(call.inputs); }
+  void record_custom(CustomCall& call, bool) override { check(call.inputs()); }
+  bool differentiates() const override { return false; }
+
+ private:
+  void check(std::span<const Tensor> inputs) const {
+    if (std::ranges::any_of(inputs, [&](const Tensor& input) { return input.impl().link(id_) != nullptr; }))
+      fail_on_closure();
+  }
+  uint64_t id_;
+};
+
+// What calls of both sorts share.
+class RuledCall : public CustomCall {
+ public:
+  RuledCall(const char* op, const Function& function, Tensors inputs, size_t arguments)
+      : CustomCall(std::move(inputs)), op_(op), function_(function), arguments_(arguments) {}
+
+  const Tensors& outputs() override { return outputs_; }
+  // Shows the call to the visible traces, and returns its outputs.
+  Tensors run();
+
+  // Everything that programs of the call close over and a trace knows becomes an input of theirs.
+  static void capture(std::initializer_list<Program*> programs, Tensors& captured) {
+    for (const Program* program : programs) {
+      for (const Program::Constant& constant : program->constants) {
+        const bool is_new = std::ranges::none_of(
+            captured, [&](const Tensor& tensor) { return tensor.is_same(constant.value); });
+        if (constant.value.impl().links && is_new) captured.push_back(constant.value);
+      }
+    }
+    for (Program* program : programs) {
+      for (const Tensor& tensor : captured) {
+        const auto found = std::ranges::find_if(
+            program->constants, [&](const auto& constant) { return constant.value.is_same(tensor); });
+        if (found != program->constants.end()) {
+          program->inputs.push_back(found->variable);
+          program->constants.erase(found);
+        } else {
+          program->inputs.push_back(static_cast<int>(program->variables.size()));
+          program->variables.push_back(tensor.spec());
+        }
+      }
+    }
+  }
+
+ protected:
+  // Runs the rule as far as that takes no cotangents or tangents.
+  virtual void begin() {}
+  // Under identities of their own: a rule may return an input or a constant, which must not be taken for the
+  // function's output elsewhere, and outer traces are told by the rule what they are.
+  void set_outputs(const Tensors& values) {
+    if (!outputs_.empty()) return;
+    for (const Tensor& value : values) outputs_.push_back(recorded_twin(alias(value)));
+  }
+  // The inputs as the rule may see them.
+  Tensors outer_inputs() const {
+    Tensors result;
+    for (const Tensor& input : inputs_) {
+      result.push_back(twin(input, trace_->id()));
+      remove_link(result.back(), trace_->id());
+    }
+    return result;
+  }
+  // Runs code of the rule.
+  template <class F> auto guarded(const F& body) const {
+    ClosureGuard guard(trace_->id());
+    const LiveTrace live(guard);
+    return body();
+  }
+
+  const char* op_;
+  const Function& function_;
+  const size_t arguments_;        // of the function; the inputs after them are what programs captured
+  const Trace* trace_ = nullptr;  // the innermost that differentiates the call
+  Tensors outputs_;
+};
+
+Tensors RuledCall::run() {
+  const auto tracks = [](const Trace& trace, std::span<const Tensor> inputs) {
+    return std::ranges::any_of(inputs,
+                               [&](const Tensor& input) { return input.impl().link(trace.id()) != nullptr; });
+  };
+  std::vector<VisibleTrace> inside = visible_traces(), tracking;
+  const std::span<const Tensor> arguments(inputs_.data(), arguments_);
+  for (size_t i = inside.size(); i-- > 0 && !trace_;) {
+    if (inside[i].trace->differentiates() && tracks(*inside[i].trace, arguments)) {
+      trace_ = inside[i].trace;
+      tracking.assign(inside.begin(), inside.begin() + static_cast<int64_t>(i) + 1);
+      inside.erase(inside.begin(), inside.begin() + static_cast<int64_t>(i) + 1);
+    }
+  }
+  std::erase_if(inside, [](const VisibleTrace& visible) { return visible.trace->differentiates(); });
+  std::erase_if(tracking, [&](const VisibleTrace& visible) {
+    return !visible.trace->differentiates() || !tracks(*visible.trace, arguments);
+  });
+  if (!trace_ && inside.empty()) return function_(inputs_);
+  if (!trace_) {
+    // No trace is to see how the values come about.
+    const VisibleTraces none(nullptr);
+    set_outputs(function_(inputs_));
+  } else {
+    for (size_t i = arguments_; i < inputs_.size(); ++i) {
+      if (is_tracked(inputs_[i])) fail_on_closure();
+    }
+    const VisibleTraces scope(trace_->outer());
+    begin();
+  }
+  for (size_t i = tracking.size(); i-- > 0;) tracking[i].trace->record_custom(*this, true);
+  for (const VisibleTrace& recorder : inside) recorder.trace->record_custom(*this, recorder.differentiable);
+  return outputs_;
+}
+
+struct VjpAttrs {
+  int arguments;  // of the function, without what it closes over
+  ProgramField function, forward, backward;
+  void fields(auto&& field) const {
+    field("arguments", arguments), field("function", function), field("forward", forward);
+    field("backward", backward);
+  }
+};
+
+struct JvpAttrs {
+  int arguments;
+  ProgramField function, rule;
+  void fields(auto&& field) const {
+    field("arguments", arguments), field("function", function), field("rule", rule);
+  }
+};
+
+std::shared_ptr<const Program> shared(Program program) {
+  remove_unused(program);
+  return std::make_shared<const Program>(std::move(program));
+}
+
+class VjpCall final : public RuledCall {
+ public:
+  using Forward = std::function<CustomForward(const Tensors&)>;
+  VjpCall(const Function& function, const Forward& forward, const Tensors& inputs, size_t arguments)
+      : RuledCall("custom_vjp", function, inputs, arguments), forward_(forward) {}
+
+  void begin() override {
+    CustomForward result = guarded([&] { return forward_(outer_inputs()); });
+    set_outputs(result.outputs);
+    pullback_ = std::move(result.pullback);
+  }
+
+  Function pullback() override {
+    Tensors like;
+    for (const Tensor& output : outputs_)
+      like.push_back(Tensor::abstract(output.shape(), output.dtype(), output.device()));
+    return [pullback = pullback_, like, op = op_, count = inputs_.size()](const Tensors& cotangents) {
+      Tensors result = pullback(filled(cotangents, like));
+      check_count(result.size(), count, op, "cotangents");
+      return result;
+    };
+  }
+
+  Tensors push(const Tensors& tangents) override {
+    std::vector<size_t> moving;
+    Tensors directions;
+    for (size_t i = 0; i < tangents.size(); ++i) {
+      if (!tangents[i].defined()) continue;
+      moving.push_back(i);
+      directions.push_back(tangents[i]);
+    }
+    const Function pull = pullback();
+    const Function restricted = [&](const Tensors& cotangents) {
+      const Tensors all = pull(spread(cotangents, outputs_));
+      Tensors result;
+      for (size_t i : moving) result.push_back(all[i].defined() ? all[i] : zeros_like(inputs_[i]));
+      return result;
+    };
+    try {
+      return spread(transpose(restricted, differentiable_specs(outputs_))(directions), outputs_);
+    } catch (const NotLinearError& error) {
+      throw NotLinearError(
+          str("[custom_vjp] forward mode transposes the rule, which must be linear in the "
+              "cotangents: ",
+              error.what(), " (use reverse mode, or custom_jvp)"));
+    }
+  }
+
+  Closed close() override {
+    const VisibleTraces none(nullptr);
+    Program function = record(function_, specs_of(inputs_));
+    // Forward and backward in one: what does not depend on the cotangents is the forward half.
+    std::vector<Spec> specs = specs_of(inputs_);
+    const auto cotangents = differentiable_specs(outputs_);
+    specs.insert(specs.end(), cotangents.begin(), cotangents.end());
+    size_t output_count = 0;
+    Program both = record(
+        [&](const Tensors& all) {
+          const Tensors inputs(all.begin(), all.begin() + static_cast<int64_t>(inputs_.size()));
+          CustomForward result = forward_(inputs);
+          const Tensors given(all.begin() + static_cast<int64_t>(inputs_.size()), all.end());
+          Tensors returned = gather(result.pullback(spread(given, result.outputs)), inputs);
+          output_count = result.outputs.size();
+          returned.insert(returned.begin(), result.outputs.begin(), result.outputs.end());
+          return returned;
+        },
+        specs);
+    Closed closed{&primitives::custom_vjp, {}, {}};
+    capture({&function, &both}, closed.captured);
+    auto [forward, backward] = halves(std::move(both), output_count);
+    closed.attrs = VjpAttrs{static_cast<int>(arguments_),
+                            {shared(std::move(function))},
+                            {shared(std::move(forward))},
+                            {shared(std::move(backward))}};
+    return closed;
+  }
+
+ private:
+  // forward: inputs -> outputs, residuals; backward: residuals, cotangents -> cotangents of the inputs.
+  std::pair<Program, Program> halves(Program both, size_t output_count) const {
+    std::vector<bool> late(both.variables.size()), is_residual(both.variables.size());
+    const size_t given = differentiable_specs(outputs_).size();
+    const auto first = both.inputs.begin() + static_cast<int64_t>(inputs_.size());
+    const std::vector<int> cotangents(first, first + static_cast<int64_t>(given));
+    for (int variable : cotangents) late[variable] = true;
+    Program forward = both, backward = both;
+    forward.instructions.clear();
+    backward.instructions.clear();
+    std::vector<int> residuals;
+    const auto need = [&](int variable) {
+      if (late[variable] || is_residual[variable]) return;
+      is_residual[variable] = true;
+      residuals.push_back(variable);
+    };
+    for (const Program::Constant& constant : both.constants)
+      is_residual[constant.variable] = true;  // in both
+    for (const Program::Instruction& instruction : both.instructions) {
+      const bool depends = std::ranges::any_of(instruction.inputs, [&](int v) { return late[v]; });
+      (depends ? backward : forward).instructions.push_back(instruction);
+      if (!depends) continue;
+      for (int variable : instruction.inputs) need(variable);
+      for (int variable : instruction.outputs) late[variable] = true;
+    }
+    backward.outputs.erase(backward.outputs.begin(),
+                           backward.outputs.begin() + static_cast<int64_t>(output_count));
+    for (int variable : backward.outputs) need(variable);
+    forward.inputs.erase(
+        forward.inputs.begin() + (first - both.inputs.begin()),
+        forward.inputs.begin() + (first - both.inputs.begin()) + static_cast<int64_t>(given));
+    forward.outputs.resize(output_count);
+    forward.outputs.insert(forward.outputs.end(), residuals.begin(), residuals.end());
+    backward.inputs = std::move(residuals);
+    backward.inputs.insert(backward.inputs.end(), cotangents.begin(), cotangents.end());
+    return {std::move(forward), std::move(backward)};
+  }
+
+  const Forward& forward_;
+  Function pullback_;
+};
+
+class JvpCall final : public RuledCall {
+ public:
+  using Rule = std::function<Jvp(const Tensors&, const Tensors&)>;
+  JvpCall(const Function& function, const Rule& rule, const Tensors& inputs, size_t arguments)
+      : RuledCall("custom_jvp", function, inputs, arguments), rule_(rule) {}
+
+  Tensors push(const Tensors& tangents) override {
+    Jvp result = guarded([&] { return rule_(outer_inputs(), filled(tangents, inputs_)); });
+    check_count(result.tangents.size(), result.outputs.size(), op_, "tangents");
+    set_outputs(result.outputs);
+    return std::move(result.tangents);
+  }
+
+  Function pullback() override {
+    const Function linear = [&](const Tensors& tangents) {
+      const Tensors pushed = push(spread(tangents, inputs_));
+      return gather(pushed, outputs_);
+    };
+    const std::vector<Spec> specs = differentiable_specs(inputs_);
+    Function transposed = [&] {
+      try {
+        return transpose(linear, specs);
+      } catch (const NotLinearError& error) {
+        throw NotLinearError(
+            str("[custom_jvp] reverse mode transposes the rule, which must be linear in the "
+                "tangents: ",
+                error.what(), " (use custom_vjp)"));
+      }
+    }();
+    Tensors like_outputs, like_inputs;
+    for (const Tensor& t : outputs_)
+      like_outputs.push_back(Tensor::abstract(t.shape(), t.dtype(), t.device()));
+    for (const Tensor& t : inputs_) like_inputs.push_back(Tensor::abstract(t.shape(), t.dtype(), t.device()));
+    return [transposed, like_outputs, like_inputs](const Tensors& cotangents) {
+      return spread(transposed(gather(cotangents, like_outputs)), like_inputs);
+    };
+  }
+
+  Closed close() override {
+    const VisibleTraces none(nullptr);
+    Program function = record(function_, specs_of(inputs_));
+    std::vector<Spec> specs = specs_of(inputs_);
+    const auto tangents = differentiable_specs(inputs_);
+    specs.insert(specs.end(), tangents.begin(), tangents.end());
+    Program rule = record(
+        [&](const Tensors& all) {
+          const Tensors inputs(all.begin(), all.begin() + static_cast<int64_t>(inputs_.size()));
+          const Tensors given(all.begin() + static_cast<int64_t>(inputs_.size()), all.end());
+          const Jvp result = rule_(inputs, spread(given, inputs));
+          Tensors returned = result.outputs;
+          const Tensors pushed = gather(result.tangents, result.outputs);
+          returned.insert(returned.end(), pushed.begin(), pushed.end());
+          return returned;
+        },
+        specs);
+    Closed closed{&primitives::custom_jvp, {}, {}};
+    capture({&function, &rule}, closed.captured);
+    // Tangents come last, of what was captured, too, though nothing depends on those.
+    const auto first = rule.inputs.begin() + static_cast<int64_t>(inputs_.size());
+    std::rotate(first, first + static_cast<int64_t>(tangents.size()), rule.inputs.end());
+    for (const Spec& spec : differentiable_specs(closed.captured)) {
+      rule.inputs.push_back(static_cast<int>(rule.variables.size()));
+      rule.variables.push_back(spec);
+    }
+    closed.attrs =
+        JvpAttrs{static_cast<int>(arguments_), {shared(std::move(function))}, {shared(std::move(rule))}};
+    return closed;
+  }
+
+ private:
+  const Rule& rule_;
+};
+
+template <class T> Tensors part(const T& tensors, size_t begin, size_t end) {
+  return Tensors(tensors.begin() + static_cast<int64_t>(begin), tensors.begin() + static_cast<int64_t>(end));
+}
+
+// A call whose function and rule are programs.
+void run_vjp_program(const Call& call) {
+  const auto& attrs = call.attrs.as<VjpAttrs>();
+  const Function function = [&](const Tensors& inputs) { return (*attrs.function)(inputs); };
+  const size_t count = attrs.function->outputs.size();
+  const VjpCall::Forward forward = [&](const Tensors& inputs) {
+    const Tensors results = (*attrs.forward)(inputs);
+    CustomForward result{part(results, 0, count), {}};
+    Tensors shapes;
+    for (const Tensor& x : inputs) shapes.push_back(Tensor::abstract(x.shape(), x.dtype(), x.device()));
+    result.pullback = [backward = attrs.backward, residuals = part(results, count, results.size()),
+                       like = result.outputs, shapes](const Tensors& cotangents) {
+      Tensors arguments = residuals;
+      for (const Tensor& cotangent : gather(cotangents, like)) arguments.push_back(cotangent);
+      return spread((*backward)(arguments), shapes);
+    };
+    return result;
+  };
+  const Tensors inputs(call.inputs.begin(), call.inputs.end());
+  std::ranges::copy(VjpCall(function, forward, inputs, static_cast<size_t>(attrs.arguments)).run(),
+                    call.outputs.begin());
+}
+
+void run_jvp_program(const Call& call) {
+  const auto& attrs = call.attrs.as<JvpAttrs>();
+  const Function function = [&](const Tensors& inputs) { return (*attrs.function)(inputs); };
+  const size_t count = attrs.function->outputs.size();
+  const JvpCall::Rule rule = [&](const Tensors& inputs, const Tensors& tangents) {
+    Tensors arguments = inputs;
+    for (const Tensor& tangent : gather(tangents, inputs)) arguments.push_back(tangent);
+    const Tensors results = (*attrs.rule)(arguments);
+    const Tensors outputs = part(results, 0, count);
+    return Jvp{outputs, spread(part(results, count, results.size()), outputs)};
+  };
+  const Tensors inputs(call.inputs.begin(), call.inputs.end());
+  std::ranges::copy(JvpCall(function, rule, inputs, static_cast<size_t>(attrs.arguments)).run(),
+                    call.outputs.begin());
+}
+
+// The specs of a program's outputs.
+template <class T> void infer_program(const SpecCall& call, std::span<Spec> outputs) {
+  const Program& function = *call.attrs.as<T>().function;
+  for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = function.variables[function.outputs[i]];
+}
+
 }  // namespace
+
+namespace primitives {
+
+Primitive custom_vjp("custom_vjp", {.infer = infer_program<VjpAttrs>,
+                                    .derivative = Zero{},
+                                    .evaluate = run_vjp_program,
+                                    .num_outputs = kAnyNumber});
+Primitive custom_jvp("custom_jvp", {.infer = infer_program<JvpAttrs>,
+                                    .derivative = Zero{},
+                                    .evaluate = run_jvp_program,
+                                    .num_outputs = kAnyNumber});
+
+}  // namespace primitives
 
 Tensors custom_vjp(const Function& function, const std::function<CustomForward(const Tensors&)>& forward,
                    const Tensors& inputs) {
-  Trace* trace = innermost_tracking(inputs);
-  if (!trace) return function(inputs);
-  const VisibleTraces scope(trace->outer());
-  auto [results, user_pullback] = forward(inputs);
-  const Tensors outputs = fresh(results);
-  const Function pullback = [user_pullback = std::move(user_pullback), outputs = zeros_like_all(outputs),
-                             count = inputs.size()](const Tensors& cotangents) {
-    Tensors filled = cotangents;
-    for (size_t i = 0; i < filled.size(); ++i) {
-      if (!filled[i].defined()) filled[i] = outputs[i];
-    }
-    Tensors result = user_pullback(filled);
-    check_count(result.size(), count, "custom_vjp", "cotangents");
-    return result;
-  };
-  if (auto* tape = dynamic_cast<Tape*>(trace)) {
-    tape->record_custom(inputs, outputs, pullback);
-    return outputs;
-  }
-  auto& forward_mode = dynamic_cast<JvpTrace&>(*trace);
-  Tensors tangents;
-  std::vector<size_t> moving;  // the inputs that have a tangent
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const Tensor tangent = forward_mode.tangent(inputs[i]);
-    if (!tangent.defined()) continue;
-    moving.push_back(i);
-    tangents.push_back(tangent);
-  }
-  const Function restricted = [&](const Tensors& cotangents) {
-    const Tensors all = pullback(cotangents);
-    Tensors result;
-    for (size_t i : moving) result.push_back(all[i].defined() ? all[i] : zeros_like(inputs[i]));
-    return result;
-  };
-  const Tensors output_tangents = transpose(restricted, outputs)(tangents);
-  for (size_t i = 0; i < outputs.size(); ++i) forward_mode.set_tangent(outputs[i], output_tangents[i]);
-  return outputs;
+  return VjpCall(function, forward, inputs, inputs.size()).run();
 }
 
 Tensors custom_jvp(const Function& function, const std::function<Jvp(const Tensors&, const Tensors&)>& rule,
                    const Tensors& inputs) {
-  Trace* trace = innermost_tracking(inputs);
-  if (!trace) return function(inputs);
-  const VisibleTraces scope(trace->outer());
-  if (auto* forward_mode = dynamic_cast<JvpTrace*>(trace)) {
-    Tensors tangents = zeros_like_all(inputs);
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (const Tensor tangent = forward_mode->tangent(inputs[i]); tangent.defined()) tangents[i] = tangent;
-    }
-    const Jvp result = rule(inputs, tangents);
-    check_count(result.tangents.size(), result.outputs.size(), "custom_jvp", "tangents");
-    const Tensors outputs = fresh(result.outputs);
-    for (size_t i = 0; i < outputs.size(); ++i) forward_mode->set_tangent(outputs[i], result.tangents[i]);
-    return outputs;
-  }
-  Tensors outputs;
-  const Function linear = [&](const Tensors& tangents) {
-    Jvp result = rule(inputs, tangents);
-    check_count(result.tangents.size(), result.outputs.size(), "custom_jvp", "tangents");
-    outputs = std::move(result.outputs);
-    return std::move(result.tangents);
-  };
-  const Function pullback = transpose(linear, inputs);
-  outputs = fresh(outputs);
-  dynamic_cast<Tape&>(*trace).record_custom(inputs, outputs, pullback);
-  return outputs;
+  return JvpCall(function, rule, inputs, inputs.size()).run();
 }
 
 }  // namespace tidu

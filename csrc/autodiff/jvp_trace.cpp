@@ -21,7 +21,7 @@ Tensor JvpTrace::tangent(const Tensor& tensor) const {
 }
 
 void JvpTrace::set_tangent(const Tensor& tensor, const Tensor& tangent) {
-  if (tangent.defined() && is_floating(tensor.dtype()))
+  if (tangent.defined() && is_differentiable(tensor.dtype()))
     set_link(tensor, id(), Ref<RefCounted>(new Tangent(tangent)), 0);
 }
 
@@ -30,7 +30,8 @@ void JvpTrace::record(const Call& call, bool) {
   Tensors tangents;
   for (const Tensor& input : call.inputs) tangents.push_back(tangent(input));
   if (std::ranges::none_of(tangents, &Tensor::defined)) return;
-  if (std::ranges::none_of(call.outputs, [](const Tensor& output) { return is_floating(output.dtype()); }))
+  if (std::ranges::none_of(call.outputs,
+                           [](const Tensor& output) { return is_differentiable(output.dtype()); }))
     return;
   // The rule gets twins of the outputs: what it computes from them becomes their tangent, and would be a
   // cycle.
@@ -39,6 +40,14 @@ void JvpTrace::record(const Call& call, bool) {
   const VisibleTraces scope(outer());
   const Tensors output_tangents = push_call({call.primitive, call.inputs, call.attrs, outputs}, tangents);
   for (size_t i = 0; i < call.outputs.size(); ++i) set_tangent(call.outputs[i], output_tangents[i]);
+}
+
+void JvpTrace::record_custom(CustomCall& call, bool) {
+  Tensors tangents;
+  for (const Tensor& input : call.inputs()) tangents.push_back(tangent(input));
+  const VisibleTraces scope(outer());
+  const Tensors output_tangents = call.push(tangents);
+  for (size_t i = 0; i < output_tangents.size(); ++i) set_tangent(call.outputs()[i], output_tangents[i]);
 }
 
 }  // namespace tidu

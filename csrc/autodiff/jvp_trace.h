@@ -8,6 +8,7 @@ namespace tidu {
 class JvpTrace : public Trace {
  public:
   void record(const Call& call, bool differentiable) override;
+  void record_custom(CustomCall& call, bool differentiable) override;
 
   // Undefined where `tensor` does not depend on the inputs.
   Tensor tangent(const Tensor& tensor) const;

@@ -1,6 +1,7 @@
-// The five forms of derivative.
+// The six forms of derivative.
 #include "autodiff/rules.h"
 
+#include "autodiff/transpose.h"
 #include "core/bind.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -23,14 +24,17 @@ Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t) 
   return value.dtype() == DType::bool_ ? where(value, t, 0) : multiply_no_nan(value, t);
 }
 
-struct Transposer {
+[[noreturn]] void fail_opaque(const Call& call, const Opaque& form) {
+  fail<GradientError>("[", call.primitive.name, "] cannot be differentiated: ", form.why);
+}
+
+struct Puller {
   const Call& call;
-  std::span<const Tensor> cotangents;
+  Cotangents cotangents;
   Reads wanted;
 
   template <class Rule> Tensors each_wanted(Rule&& rule) const {
     Tensors result(call.inputs.size());
-    if (!cotangents[0].defined()) return result;
     for (size_t i = 0; i < result.size(); ++i) {
       if (wanted & input_bit(i)) result[i] = rule(static_cast<int>(i));
     }
@@ -38,34 +42,50 @@ struct Transposer {
   }
 
   Tensors operator()(const Zero&) const { return Tensors(call.inputs.size()); }
+  Tensors operator()(const Opaque& form) const { fail_opaque(call, form); }
   Tensors operator()(const Elementwise& form) const {
     return each_wanted([&](int i) { return apply_partial(form.partials[i], call, cotangents[0]); });
   }
   Tensors operator()(const Linear& form) const {
-    return each_wanted([&](int i) {
-      return form.linear & input_bit(i) ? form.transpose(call, cotangents[0], i) : Tensor();
+    return each_wanted(
+        [&](int i) { return form.linear & input_bit(i) ? form.transpose(call, cotangents, i) : Tensor(); });
+  }
+  Tensors operator()(const Multilinear& form) const {
+    return each_wanted([&](int i) -> Tensor {
+      if (form.factors & input_bit(i)) return form.transpose(call, cotangents[0], i);
+      return form.addends & input_bit(i) ? sum_to(cotangents[0], call.inputs[i].shape()) : Tensor();
     });
   }
-  Tensors operator()(const Bilinear& form) const {
-    return each_wanted([&](int i) {
-      return i < 2 ? form.transpose(call, cotangents[0], i) : sum_to(cotangents[0], call.inputs[2].shape());
-    });
+  Tensors operator()(const Custom& form) const {
+    if (form.vjp) return form.vjp(call, cotangents, wanted);
+    std::vector<Spec> moving;
+    for (size_t i = 0; i < call.inputs.size(); ++i) {
+      if (wanted & input_bit(i)) moving.push_back(call.inputs[i].spec());
+    }
+    const auto aligned = [&](const Tensors& tensors) {
+      Tensors result(call.inputs.size());
+      for (size_t i = 0, next = 0; i < result.size(); ++i) {
+        if (wanted & input_bit(i)) result[i] = tensors[next++];
+      }
+      return result;
+    };
+    const auto push = [&](const Tensors& tangents) { return form.jvp(call, aligned(tangents)); };
+    return aligned(transpose(push, moving)(Tensors(cotangents.begin(), cotangents.end())));
   }
-  Tensors operator()(const Custom& form) const { return form.vjp(call, cotangents); }
 };
 
 struct Pusher {
   const Call& call;
-  std::span<const Tensor> tangents;
+  Tangents tangents;
 
-  // The call with input i replaced by its tangent.
-  Tensor rebind(Tensors inputs) const {
-    Tensor output;
-    bind(call.primitive, inputs, call.attrs, {&output, 1});
-    return output;
+  Tensors bind_to(const Primitive& primitive, std::span<const Tensor> inputs) const {
+    Tensors outputs(call.outputs.size());
+    tidu::bind(primitive, inputs, call.attrs, outputs);
+    return outputs;
   }
 
   Tensors operator()(const Zero&) const { return Tensors(call.outputs.size()); }
+  Tensors operator()(const Opaque& form) const { fail_opaque(call, form); }
   Tensors operator()(const Elementwise& form) const {
     Tensor sum;
     for (size_t i = 0; i < tangents.size(); ++i) {
@@ -78,26 +98,40 @@ struct Pusher {
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (form.linear & input_bit(i)) inputs[i] = tangents[i].defined() ? tangents[i] : zeros_like(inputs[i]);
     }
-    return {rebind(std::move(inputs))};
+    return bind_to(call.primitive, inputs);
   }
-  Tensors operator()(const Bilinear&) const {
+  Tensors operator()(const Multilinear& form) const {
     Tensor sum;
-    if (tangents[0].defined()) sum = rebind({tangents[0], call.inputs[1]});
-    if (tangents[1].defined()) sum = accumulate(sum, rebind({call.inputs[0], tangents[1]}));
-    if (tangents.size() > 2 && tangents[2].defined())
-      sum = accumulate(sum, broadcast_to(tangents[2], call.outputs[0].shape()));
+    const Tensors factors = factors_of(form);
+    for (size_t i = 0; i < tangents.size(); ++i) {
+      if (!tangents[i].defined()) continue;
+      if (form.factors & input_bit(i)) {
+        Tensors inputs = factors;
+        inputs[i] = tangents[i];
+        sum = accumulate(sum, bind_to(form.of_tangents ? *form.of_tangents : call.primitive, inputs)[0]);
+      } else {
+        sum = accumulate(sum, broadcast_to(tangents[i], call.outputs[0].shape()));
+      }
+    }
     return {sum};
   }
   Tensors operator()(const Custom& form) const { return form.jvp(call, tangents); }
+
+  // The inputs without the addends, which come last.
+  Tensors factors_of(const Multilinear& form) const {
+    Tensors factors(call.inputs.begin(), call.inputs.end());
+    while (form.addends & input_bit(factors.size() - 1)) factors.pop_back();
+    return factors;
+  }
 };
 
 }  // namespace
 
-Tensors transpose_call(const Call& call, std::span<const Tensor> cotangents, Reads wanted) {
-  return std::visit(Transposer{call, cotangents, wanted}, call.primitive.derivative);
+Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted) {
+  return std::visit(Puller{call, cotangents, wanted}, call.primitive.derivative);
 }
 
-Tensors push_call(const Call& call, std::span<const Tensor> tangents) {
+Tensors push_call(const Call& call, Tangents tangents) {
   return std::visit(Pusher{call, tangents}, call.primitive.derivative);
 }
 

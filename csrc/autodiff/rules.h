@@ -6,10 +6,10 @@
 namespace tidu {
 
 // The cotangents of the inputs in `wanted` from those of the outputs; undefined where zero.
-Tensors transpose_call(const Call& call, std::span<const Tensor> cotangents, Reads wanted);
+Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted);
 
 // The tangents of the outputs from those of the inputs; undefined where zero.
-Tensors push_call(const Call& call, std::span<const Tensor> tangents);
+Tensors push_call(const Call& call, Tangents tangents);
 
 // The sum of two cotangents or tangents, either of which may be undefined.
 Tensor accumulate(const Tensor& a, const Tensor& b);

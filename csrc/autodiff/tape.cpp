@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <queue>
 #include <unordered_map>
 
 #include "autodiff/rules.h"
@@ -45,7 +44,7 @@ Node::Node(uint64_t trace, int num_outputs)
       sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)),
       num_outputs(num_outputs) {}
 
-Tensors Node::transpose(const Tensors& cotangents) {
+Tensors Node::pull(const Tensors& cotangents) {
   if (pullback) return pullback(cotangents);
   Tensors input_values(inputs.size()), output_values(num_outputs);
   Reads wanted = 0;
@@ -59,7 +58,7 @@ Tensors Node::transpose(const Tensors& cotangents) {
     output_values[i] = twin(outputs[i].tensor, trace);
     set_link(output_values[i], trace, Ref<RefCounted>(this), static_cast<int>(i));
   }
-  return transpose_call(Call{*primitive, input_values, attrs, output_values}, cotangents, wanted);
+  return pull_call(Call{*primitive, input_values, attrs, output_values}, cotangents, wanted);
 }
 
 void Node::release_saved() {
@@ -88,7 +87,10 @@ Tape& Tape::ambient() {
   return tape;
 }
 
-Trace& ambient_trace() { return Tape::ambient(); }
+const Scope& ambient_scope() {
+  static const Scope scope(Tape::ambient());
+  return scope;
+}
 
 Ref<Node> Tape::watch(const Tensor& tensor) {
   auto leaf = make_ref<Node>(id());
@@ -96,99 +98,179 @@ Ref<Node> Tape::watch(const Tensor& tensor) {
   return leaf;
 }
 
-bool Tape::add_edges(Node& node, std::span<const Tensor> inputs, Reads& tracked) const {
+Reads Tape::add_edges(Node& node, std::span<const Tensor> inputs) const {
+  Reads tracked = 0;
   node.inputs.resize(inputs.size());
-  tracked = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Link* link = inputs[i].impl().link(id());
     if (!link) continue;
     tracked |= input_bit(i);
     node.inputs[i].producer = Ref<Node>(static_cast<Node*>(link->value.get()));
     node.inputs[i].index = link->index;
+    node.inputs[i].producer->edges.fetch_add(1, std::memory_order_relaxed);
   }
-  return tracked != 0;
+  return tracked;
+}
+
+void Tape::link_outputs(const Ref<Node>& node, std::span<const Tensor> outputs) const {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (is_differentiable(outputs[i].dtype()))
+      set_link(outputs[i], id(), Ref<RefCounted>(node.get()), static_cast<int>(i));
+  }
 }
 
 void Tape::record(const Call& call, bool) {
   const Primitive& primitive = call.primitive;
+  const auto is_mine = [&](const Tensor& input) { return input.impl().link(id()) != nullptr; };
+  const auto has_derivative = [](const Tensor& output) { return is_differentiable(output.dtype()); };
   if (std::holds_alternative<Zero>(primitive.derivative)) return;
-  if (std::ranges::none_of(call.inputs,
-                           [&](const Tensor& input) { return input.impl().link(id()) != nullptr; }))
-    return;
-  if (std::ranges::none_of(call.outputs, [](const Tensor& output) { return is_floating(output.dtype()); }))
+  if (std::ranges::none_of(call.inputs, is_mine) || std::ranges::none_of(call.outputs, has_derivative))
     return;
   auto node = make_ref<Node>(id(), static_cast<int>(call.outputs.size()));
-  Reads tracked;
-  add_edges(*node, call.inputs, tracked);
+  const Reads reads = reads_of(primitive, add_edges(*node, call.inputs));
   node->primitive = &primitive;
   node->attrs = call.attrs;
-  const Reads reads = reads_of(primitive, tracked);
-  const bool needs_shapes = !std::holds_alternative<Elementwise>(primitive.derivative);
+  // Rules of other primitives look at shapes, and choose the layout of a result by strides.
+  const bool needs_layouts = !primitive.pointwise || std::holds_alternative<Linear>(primitive.derivative);
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const Tensor& input = call.inputs[i];
     if (reads & input_bit(i)) {
       node->inputs[i].saved = save_input(input, id());
-    } else if (needs_shapes) {
+    } else if (needs_layouts) {
       Tensor& saved = node->inputs[i].saved.tensor;
       saved = Tensor::abstract(input.shape(), input.dtype(), input.device());
-      saved.impl().strides = input.strides();  // a rule may choose its result's layout by them
+      saved.impl().strides = input.strides();
     }
   }
   if (reads & kOutput) {
     for (const Tensor& output : call.outputs) node->outputs.push_back(save_output(output, id()));
   }
-  for (size_t i = 0; i < call.outputs.size(); ++i) {
-    if (is_floating(call.outputs[i].dtype()))
-      set_link(call.outputs[i], id(), Ref<RefCounted>(node.get()), static_cast<int>(i));
-  }
+  link_outputs(node, call.outputs);
 }
 
-void Tape::record_custom(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
-                         Node::Pullback pullback) {
-  auto node = make_ref<Node>(id(), static_cast<int>(outputs.size()));
-  Reads tracked;
-  if (!add_edges(*node, inputs, tracked)) return;
+void Tape::record_custom(CustomCall& call, bool) {
+  const VisibleTraces scope(outer());
+  Function pullback = call.pullback();  // which may be what gives the outputs
+  auto node = make_ref<Node>(id(), static_cast<int>(call.outputs().size()));
+  add_edges(*node, call.inputs());
   node->pullback = std::move(pullback);
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (is_floating(outputs[i].dtype()))
-      set_link(outputs[i], id(), Ref<RefCounted>(node.get()), static_cast<int>(i));
-  }
+  link_outputs(node, call.outputs());
 }
 
-std::vector<LeafCotangent> pull_back(const std::vector<Root>& roots, bool retain_graph) {
-  const auto earlier = [](const Ref<Node>& a, const Ref<Node>& b) { return a->sequence < b->sequence; };
-  std::priority_queue<Ref<Node>, std::vector<Ref<Node>>, decltype(earlier)> queue(earlier);
-  std::unordered_map<Node*, Tensors> pending;  // only of the nodes in the queue
-  const auto send = [&](const Ref<Node>& node, int index, const Tensor& cotangent) {
-    if (!node || !cotangent.defined()) return;
-    Tensors& cotangents = pending[node.get()];
-    if (cotangents.empty()) {
-      cotangents.resize(node->num_outputs);
-      queue.push(node);
-    }
-    cotangents[index] = accumulate(cotangents[index], cotangent);
-  };
-  for (const Root& root : roots) send(root.node, root.index, root.cotangent);
+namespace {
 
-  std::vector<LeafCotangent> result;
-  while (!queue.empty()) {
-    const Ref<Node> node = queue.top();
-    queue.pop();
-    const Tensors cotangents = std::move(pending.extract(node.get()).mapped());
-    if (node->is_leaf() && !node->released) {
-      result.push_back({node, cotangents[0]});
-      continue;
+// Nodes wait in the order in which backward visits them. Most have one consumer, whose cotangent waits with
+// them; the others have sums.
+struct Visit {
+  Ref<Node> node;
+  bool has_sums;
+  int index;
+  Tensor cotangent;
+
+  bool operator<(const Visit& other) const { return node->sequence < other.node->sequence; }
+};
+
+class Backward {
+ public:
+  Backward(const std::vector<Root>& roots, bool retain_graph, const OnLeaf& on_leaf)
+      : retain_graph_(retain_graph), on_leaf_(on_leaf) {
+    for (const Root& root : roots) {
+      if (root.node) root.node->edges.fetch_add(1, std::memory_order_relaxed);  // from here
     }
-    if (node->released) {
-      fail<GradientError>(
-          "[backward] the graph was freed by an earlier backward (pass retain_graph=True to the first one)");
-    }
-    const Tensors input_cotangents = node->transpose(cotangents);
-    for (size_t i = 0; i < input_cotangents.size(); ++i)
-      send(node->inputs[i].producer, node->inputs[i].index, input_cotangents[i]);
-    if (!retain_graph) node->release_saved();
+    count_edges_to_leaves(roots);
+    for (const Root& root : roots) send(root.node, root.index, root.cotangent);
   }
-  return result;
+
+  void run() {
+    while (!queue_.empty()) {
+      std::pop_heap(queue_.begin(), queue_.end());
+      Visit visit = std::move(queue_.back());
+      queue_.pop_back();
+      Node& node = *visit.node;
+      Tensors cotangents;
+      if (visit.has_sums) {
+        cotangents = std::move(sums_.extract(&node).mapped());
+      } else {
+        cotangents.resize(static_cast<size_t>(node.num_outputs));
+        cotangents[visit.index] = std::move(visit.cotangent);
+      }
+      const bool is_reached = std::ranges::any_of(cotangents, &Tensor::defined);
+      if (is_reached && node.released) {
+        fail<GradientError>(
+            "[backward] the graph was freed by an earlier backward (pass retain_graph=True to the first "
+            "one)");
+      }
+      Tensors of_inputs = is_reached ? node.pull(cotangents) : Tensors(node.inputs.size());
+      cotangents.clear();
+      for (size_t i = 0; i < of_inputs.size(); ++i)
+        send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs[i]));
+      if (is_reached && !retain_graph_) node.release_saved();
+    }
+  }
+
+ private:
+  struct Leaf {
+    int edges = 0;  // that a cotangent, or word of none, has still to come by
+    Tensor sum;
+  };
+
+  static bool is_leaf(const Node& node) { return node.is_leaf() && !node.released; }
+
+  void count_edges_to_leaves(const std::vector<Root>& roots) {
+    std::vector<Node*> queue;
+    const auto earlier = [](const Node* a, const Node* b) { return a->sequence < b->sequence; };
+    const auto reach = [&](const Ref<Node>& node) {
+      if (!node) return;
+      if (is_leaf(*node)) {
+        ++leaves_[node.get()].edges;
+      } else {
+        queue.push_back(node.get());
+        std::push_heap(queue.begin(), queue.end(), earlier);
+      }
+    };
+    for (const Root& root : roots) reach(root.node);
+    for (const Node* last = nullptr; !queue.empty();) {
+      std::pop_heap(queue.begin(), queue.end(), earlier);
+      const Node* node = queue.back();
+      queue.pop_back();
+      if (std::exchange(last, node) == node) continue;
+      for (const Node::Input& input : node->inputs) reach(input.producer);
+    }
+  }
+
+  // An undefined cotangent is sent on, too: leaves wait for word from every edge.
+  void send(const Ref<Node>& node, int index, Tensor cotangent) {
+    if (!node) return;
+    if (is_leaf(*node)) {
+      Leaf& leaf = leaves_[node.get()];
+      leaf.sum = accumulate(leaf.sum, cotangent);
+      if (--leaf.edges == 0 && leaf.sum.defined()) on_leaf_(node, std::move(leaf.sum));
+      return;
+    }
+    const bool has_sums = node->edges.load(std::memory_order_relaxed) > 1;
+    if (has_sums) {
+      const auto [found, is_first] = sums_.try_emplace(node.get());
+      if (is_first) found->second.resize(static_cast<size_t>(node->num_outputs));
+      Tensor& sum = found->second[static_cast<size_t>(index)];
+      sum = accumulate(sum, cotangent);
+      if (!is_first) return;
+      cotangent = {};
+    }
+    queue_.push_back({node, has_sums, index, std::move(cotangent)});
+    std::push_heap(queue_.begin(), queue_.end());
+  }
+
+  const bool retain_graph_;
+  const OnLeaf& on_leaf_;
+  std::vector<Visit> queue_;
+  std::unordered_map<Node*, Tensors> sums_;
+  std::unordered_map<Node*, Leaf> leaves_;
+};
+
+}  // namespace
+
+void pull_back(const std::vector<Root>& roots, bool retain_graph, const OnLeaf& on_leaf) {
+  Backward(roots, retain_graph, on_leaf).run();
 }
 
 }  // namespace tidu

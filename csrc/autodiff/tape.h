@@ -1,6 +1,15 @@
 // Reverse mode: a graph of calls, owned by the tensors that they produced, and its traversal.
+//
+// A tape writes down a node a call: which primitive with which attributes, edges to the nodes that produced
+// its inputs, and those values that the rule of the primitive reads. The node hangs on the call's outputs, as
+// their link for this tape; so the tape itself holds nothing, and a graph goes when its tensors go.
+// `pull_back` starts with the cotangents of some outputs and visits their nodes, consumers before producers;
+// each turns the cotangents of its outputs into those of its inputs (rules.h). What arrives at a leaf is a
+// gradient. All arithmetic of the rules goes through bind again, where the tapes outside of this one see it:
+// so gradients have gradients.
 #pragma once
 
+#include <atomic>
 #include <functional>
 
 #include "core/trace.h"
@@ -10,9 +19,6 @@ namespace tidu {
 // A call to be transposed, or a leaf. Edges lead from a call to the calls that produced its inputs.
 class Node : public RefCounted {
  public:
-  using Pullback =
-      std::function<Tensors(const Tensors& cotangents)>;  // cotangents of the outputs to those of the inputs
-
   // A value to be kept until backward, with the version that its storage must still have then.
   struct Saved {
     Tensor tensor;
@@ -28,7 +34,7 @@ class Node : public RefCounted {
 
   bool is_leaf() const { return !primitive && !pullback; }
   // The cotangents of the inputs.
-  Tensors transpose(const Tensors& cotangents);
+  Tensors pull(const Tensors& cotangents);
   // Drops what backward needed.
   void release_saved();
 
@@ -37,11 +43,12 @@ class Node : public RefCounted {
   const int num_outputs;
   const Primitive* primitive = nullptr;
   Attrs attrs;
-  Pullback pullback;  // of a custom derivative, in place of a primitive
+  Function pullback;  // of a custom derivative, in place of a primitive: from the outputs' cotangents
   std::vector<Input> inputs;
   std::vector<Saved> outputs;
   bool released = false;
-  Tensor grad;  // of a leaf of the ambient tape
+  std::atomic<uint32_t> edges = 0;  // that lead here
+  Tensor grad;                      // of a leaf of the ambient tape
 
  private:
   // A graph may be a chain of millions of nodes, so the last reference queues a node instead of recursing
@@ -56,17 +63,16 @@ class Tape : public Trace {
   explicit Tape(Ambient ambient) : Trace(ambient) {}
 
   void record(const Call& call, bool differentiable) override;
+  void record_custom(CustomCall& call, bool differentiable) override;
 
   // Makes `tensor` a leaf and returns its node.
   Ref<Node> watch(const Tensor& tensor);
-  // Makes `outputs` what a custom pullback says of `inputs`.
-  void record_custom(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
-                     Node::Pullback pullback);
-
   static Tape& ambient();
 
  private:
-  bool add_edges(Node& node, std::span<const Tensor> inputs, Reads& tracked) const;
+  // The inputs that are tracked.
+  Reads add_edges(Node& node, std::span<const Tensor> inputs) const;
+  void link_outputs(const Ref<Node>& node, std::span<const Tensor> outputs) const;
 };
 
 struct Root {
@@ -74,12 +80,10 @@ struct Root {
   int index;
   Tensor cotangent;
 };
-struct LeafCotangent {
-  Ref<Node> leaf;
-  Tensor cotangent;
-};
 
-// Carries cotangents back to every leaf that they reach, in the reverse order of recording.
-std::vector<LeafCotangent> pull_back(const std::vector<Root>& roots, bool retain_graph);
+// Carries cotangents back to every leaf that they reach, in the reverse order of recording, and reports the
+// sum that arrives at a leaf as soon as it is complete.
+using OnLeaf = std::function<void(const Ref<Node>& leaf, Tensor gradient)>;
+void pull_back(const std::vector<Root>& roots, bool retain_graph, const OnLeaf& on_leaf);
 
 }  // namespace tidu

@@ -13,7 +13,7 @@ namespace {
 
 void check_differentiable(const Tensor& primal, size_t i, const char* op) {
   if (!primal.defined()) fail<ValueError>("[", op, "] argument ", i, " is an undefined tensor");
-  if (!is_floating(primal.dtype())) {
+  if (!is_differentiable(primal.dtype())) {
     fail<DTypeError>("[", op, "] argument ", i, " is ", describe(primal),
                      ": only floating-point tensors can be differentiated (convert it with astype, ",
                      "or leave it out of the differentiated arguments)");
@@ -50,18 +50,17 @@ struct Evaluation {
   std::vector<Root> roots;  // one an output, without a node where it does not depend on the inputs
   std::vector<Ref<Node>> leaves;
   std::vector<Spec> specs;  // of the inputs
-  Device device;
 
   Tensors pull(const Tensors& cotangents, bool retain_graph) const {
     std::vector<Root> seeded = roots;
     for (size_t i = 0; i < seeded.size(); ++i) seeded[i].cotangent = cotangents[i];
     Tensors result(leaves.size());
-    for (auto& [leaf, cotangent] : pull_back(seeded, retain_graph)) {
+    pull_back(seeded, retain_graph, [&](const Ref<Node>& leaf, Tensor cotangent) {
       const auto found = std::ranges::find(leaves, leaf);
       if (found != leaves.end()) result[found - leaves.begin()] = std::move(cotangent);
-    }
+    });
     for (size_t i = 0; i < result.size(); ++i) {
-      if (!result[i].defined()) result[i] = zeros(specs[i].shape, specs[i].dtype, device);
+      if (!result[i].defined()) result[i] = zeros(specs[i].shape, specs[i].dtype, specs[i].device);
     }
     return result;
   }
@@ -74,8 +73,7 @@ Evaluation evaluate(const Function& function, const Tensors& primals, const char
   const Tensors inputs = fresh(primals);
   for (const Tensor& input : inputs) {
     result.leaves.push_back(tape.watch(input));
-    result.specs.push_back({input.shape(), input.dtype()});
-    result.device = input.device();
+    result.specs.push_back(input.spec());
   }
   {
     const LiveTrace live(tape);
@@ -153,7 +151,7 @@ ValueAndGrad value_and_grad(const ScalarFunction& function, const Tensors& prima
   const Evaluation at_primals =
       evaluate([&](const Tensors& inputs) { return Tensors{function(inputs)}; }, primals, "grad");
   const Tensor& value = at_primals.outputs[0];
-  if (value.numel() != 1 || !is_floating(value.dtype())) {
+  if (value.numel() != 1 || !is_differentiable(value.dtype())) {
     fail<ShapeError>("[grad] the function must return one floating-point element, not ", describe(value),
                      " (use vjp or jacobian)");
   }

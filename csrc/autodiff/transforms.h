@@ -8,8 +8,6 @@
 
 namespace tidu {
 
-// A function of tensors. It may close over tensors, also ones that an outer transform differentiates.
-using Function = std::function<Tensors(const Tensors&)>;
 using ScalarFunction = std::function<Tensor(const Tensors&)>;
 
 struct Vjp {

@@ -22,6 +22,8 @@ DType dtype_from_name(std::string_view name);  // throws DTypeError
 Kind kind_of(DType dtype);
 
 inline bool is_floating(DType dtype) { return dtype >= DType::float16; }
+// Whether functions of it have derivatives.
+inline bool is_differentiable(DType dtype) { return is_floating(dtype); }
 inline bool is_integral(DType dtype) { return dtype != DType::bool_ && !is_floating(dtype); }
 
 // The smallest type that holds both, as the array API standard orders them; an integer with a float takes the

@@ -3,6 +3,12 @@
 
 namespace tidu {
 
+Axes all_axes(int rank) {
+  Axes axes;
+  for (int i = 0; i < rank; ++i) axes.push_back(i);
+  return axes;
+}
+
 int64_t num_elements(const Shape& shape) {
   // An empty tensor may have other dimensions of any size, so zero is looked for first.
   if (shape.contains(0)) return 0;

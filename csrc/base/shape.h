@@ -75,6 +75,9 @@ using Shape = Dims;
 using Strides = Dims;  // in elements; may be negative, or 0 where a dimension is broadcast
 using Axes = Dims;
 
+// The axes 0 .. rank - 1.
+Axes all_axes(int rank);
+
 // The number of elements of a shape; throws ShapeError where it does not fit 63 bits.
 int64_t num_elements(const Shape& shape);
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <typeinfo>
 
 #include "base/device.h"
 #include "base/dtype.h"
@@ -12,41 +13,106 @@
 
 namespace tidu {
 
+// What a field says, as a type, so that a transform which adds an axis to the inputs knows what to change.
+namespace attr {
+
+struct Axis {  // one axis of the inputs
+  int value;
+  operator int() const { return value; }
+  friend uint64_t hash_value(Axis axis) { return axis.value; }
+};
+struct InputExtent {  // the extent of that axis, or of the axes together
+  int64_t value;
+  operator int64_t() const { return value; }
+  friend uint64_t hash_value(InputExtent extent) { return extent.value; }
+};
+template <class Meaning> struct DimsOf : Dims {
+  using Dims::Dims;
+  DimsOf(const Dims& dims) : Dims(dims) {}
+};
+using Axes = DimsOf<struct AxesMeaning>;                // axes of the first input
+using Permutation = DimsOf<struct PermutationMeaning>;  // axis i of the output is axis [i] of the input
+using Extents = DimsOf<struct ExtentsMeaning>;          // the output's shape
+using Starts = DimsOf<struct StartsMeaning>;            // where a slice begins, on each axis
+using Sizes = DimsOf<struct SizesMeaning>;              // how many elements it has there
+using Steps = DimsOf<struct StepsMeaning>;              // and how far they lie apart
+
+}  // namespace attr
+
 // An attribute struct lists its members once:
 //
 //   struct ReduceAttrs {
-//     Axes axes;
+//     attr::Axes axes;
 //     void fields(auto&& field) const { field("axes", axes); }
 //   };
 //
-// Equality, hash and printing follow from that list.
+// Equality, hash and printing follow from that list. Numbers are compared as bytes, so that 0.0 and -0.0 are
+// two values and NaN is one; other types by ==, with hash_value found by their namespace.
 class Attrs {
  public:
+  template <class T> class OnStack;
+
   Attrs() = default;
   template <class T>
   requires(!std::is_same_v<T, Attrs>) Attrs(T value) : box_(new Box<T>(std::move(value))) {}
+  // Copies may outlive the call that the original is an argument of.
+  Attrs(const Attrs& other) : box_(other.box_ && other.box_->on_stack ? other.box_->clone() : other.box_) {}
+  Attrs& operator=(Attrs other) noexcept {
+    std::swap(box_, other.box_);
+    return *this;
+  }
 
-  template <class T> const T& as() const { return static_cast<const Box<T>&>(*box_).value; }
+  template <class T> const T& as() const {
+    if (!box_ || box_->type != typeid(T)) [[unlikely]]
+      fail<std::logic_error>("attributes of type ", box_ ? box_->type.name() : "none", " read as ",
+                             typeid(T).name());
+    return static_cast<const Box<T>&>(*box_).value;
+  }
   bool empty() const { return !box_; }
 
-  bool operator==(const Attrs& other) const { return key() == other.key(); }
-  size_t hash() const { return std::hash<std::string>()(key()); }
+  bool operator==(const Attrs& other) const {
+    return box_ == other.box_ ||
+           (box_ && other.box_ && box_->type == other.box_->type && box_->equals(*other.box_));
+  }
+  size_t hash() const { return box_ ? box_->hash() : 0; }
   // Writes "axes=(0,), keepdims=1".
   std::string to_string() const { return box_ ? box_->to_string() : ""; }
 
  private:
   struct BoxBase : RefCounted {
-    virtual std::string key() const = 0;
+    explicit BoxBase(const std::type_info& type) : type(type) {}
+    virtual BoxBase* clone() const = 0;
+    virtual bool equals(const BoxBase& other) const = 0;
+    virtual size_t hash() const = 0;
     virtual std::string to_string() const = 0;
+
+    const std::type_info& type;
+    bool on_stack = false;
   };
 
-  // Values are compared as bytes, so that 0.0 and -0.0 are two values and NaN is one.
   template <class T> struct Box final : BoxBase {
-    explicit Box(T v) : value(std::move(v)) {}
-    std::string key() const override {
-      std::string bytes;
-      value.fields([&](const char*, const auto& field) { append(bytes, field); });
-      return bytes;
+    explicit Box(T v) : BoxBase(typeid(T)), value(std::move(v)) {}
+    BoxBase* clone() const override { return new Box(value); }
+    bool equals(const BoxBase& other) const override {
+      bool equal = true;
+      int i = 0;
+      value.fields([&](const char*, const auto& mine) {
+        int k = 0;
+        static_cast<const Box&>(other).value.fields([&](const char*, const auto& theirs) {
+          if constexpr (std::is_same_v<decltype(mine), decltype(theirs)>) {
+            if (k++ == i) equal &= same(mine, theirs);
+          } else {
+            ++k;
+          }
+        });
+        ++i;
+      });
+      return equal;
+    }
+    size_t hash() const override {
+      size_t result = type.hash_code();
+      value.fields([&](const char*, const auto& field) { mix(result, field); });
+      return result;
     }
     std::string to_string() const override {
       std::ostringstream out;
@@ -58,22 +124,49 @@ class Attrs {
     T value;
   };
 
-  template <class V> static void append(std::string& bytes, const V& value) {
-    static_assert(std::is_arithmetic_v<V> || std::is_enum_v<V>);
-    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  template <class V> static constexpr bool kPlain = std::is_arithmetic_v<V> || std::is_enum_v<V>;
+
+  template <class V> static bool same(const V& a, const V& b) {
+    if constexpr (kPlain<V>) {
+      return std::memcmp(&a, &b, sizeof a) == 0;
+    } else {
+      return a == b;
+    }
   }
-  static void append(std::string& bytes, const Device& device) {
-    append(bytes, device.type);
-    append(bytes, device.index);
-  }
-  static void append(std::string& bytes, const Dims& dims) {
-    append(bytes, dims.size());
-    for (int64_t value : dims) append(bytes, value);
+  template <class V> static void mix(size_t& hash, const V& value) {
+    if constexpr (std::is_base_of_v<Dims, V>) {
+      for (int64_t extent : value) mix(hash, extent);
+    } else if constexpr (kPlain<V>) {
+      uint64_t bits = 0;
+      std::memcpy(&bits, &value, sizeof value);
+      hash = (hash ^ bits) * 0x9e3779b97f4a7c15u;
+      hash ^= hash >> 32;
+    } else {
+      mix(hash, hash_value(value));
+    }
   }
 
-  std::string key() const { return box_ ? box_->key() : std::string(); }
+  struct Borrow {};
+  Attrs(Borrow, BoxBase& box) : box_(&box) {}
 
   Ref<BoxBase> box_;
+};
+
+inline uint64_t hash_value(const std::string& text) { return std::hash<std::string>()(text); }
+inline uint64_t hash_value(Device device) { return static_cast<uint64_t>(device.type) << 8 | device.index; }
+
+// The attributes of one call, which need no memory of their own unless somebody keeps a copy.
+template <class T> class Attrs::OnStack {
+ public:
+  explicit OnStack(T value) : box_(std::move(value)) {
+    box_.on_stack = true;
+    box_.retain();
+  }
+  OnStack(const OnStack&) = delete;
+  Attrs attrs() { return Attrs(Borrow{}, box_); }
+
+ private:
+  Box<T> box_;
 };
 
 }  // namespace tidu

@@ -1,16 +1,21 @@
 // Finding a device's backend.
 #include "core/backend.h"
 
-#include "core/cuda.h"
-
 namespace tidu {
+namespace {
+
+BackendOpener openers[kDeviceTypeCount];
+
+}  // namespace
+
+void set_backend(DeviceType type, BackendOpener open) { openers[static_cast<int>(type)] = open; }
 
 Backend& backend(Device device) {
   if (device.type == DeviceType::cpu) {
     static Backend& cpu = load_cpu_backend();
     return cpu;
   }
-  return cuda::driver(device.index);
+  return openers[static_cast<int>(device.type)](device.index);
 }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {

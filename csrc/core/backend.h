@@ -27,11 +27,17 @@ class Backend {
 // The backend of a device, loaded at its first use; a DeviceError says why there is none and what to do.
 Backend& backend(Device device);
 
+// How the backend of a device other than the cpu is found; it is asked for at every use.
+using BackendOpener = Backend& (*)(int index);
+void set_backend(DeviceType type, BackendOpener open);
+
 // Fills the kernel slots of the cpu. Implemented in backend/cpu.
 Backend& load_cpu_backend();
 
-inline void set_kernel(Primitive& primitive, DeviceType device, Kernel kernel) {
+inline void set_kernel(Primitive& primitive, DeviceType device, Kernel kernel,
+                       WorkspaceBytes workspace = nullptr) {
   primitive.kernels[static_cast<int>(device)] = kernel;
+  primitive.workspaces[static_cast<int>(device)] = workspace;
 }
 
 }  // namespace tidu

@@ -1,41 +1,51 @@
-// bind and the chain of live traces.
+// bind and the chain of live scopes.
+//
+// A call runs first and is shown to the traces then, so that they see its outputs. Two laws make any nesting
+// of transforms right. The outermost trace records first: the rule of an inner one may use an output, and the
+// outer one must know it by then. And what trace t computes in its rules is seen only by the traces outside
+// of t, while its inputs have identities of their own (primitives::alias), so that nested uses of one
+// variable are not taken for each other.
 #include "core/bind.h"
 
 #include <algorithm>
 #include <atomic>
 
+#include "core/backend.h"
 #include "core/trace.h"
 
 namespace tidu {
 namespace {
 
 struct Chain {
-  Trace* innermost = nullptr;
+  const Scope* innermost = nullptr;
   bool started = false;
 };
 constinit thread_local Chain chain;
 
-Trace*& innermost() {
+const Scope*& innermost() {
   if (!chain.started) [[unlikely]]
-    chain = {&ambient_trace(), true};
+    chain = {&ambient_scope(), true};
   return chain.innermost;
 }
 
 std::atomic<uint64_t> next_trace_id{1};
 
-// Calls visit(trace, differentiable) from the innermost visible trace outwards. Between two traces the
-// innermost GradMode decides; one that switches off hides everything outside it.
-template <class Visit> void walk_traces(Visit&& visit) {
-  bool differentiable = true, decided = false;
-  for (Trace* trace = innermost(); trace != nullptr; trace = trace->outer()) {
-    if (const auto* mode = dynamic_cast<const GradMode*>(trace)) {
-      if (!decided) differentiable &= mode->enabled();
-      decided = true;
-    } else {
-      visit(*trace, differentiable);
-      decided = false;
-    }
-  }
+// Calls visit(trace, differentiable) for each visible trace, the outermost first. Between two traces the
+// innermost switch decides; one that is off hides everything outside of it from differentiation.
+template <class Visit>
+void visit_traces(const Scope* scope, const Visit& visit, bool differentiable = true, bool decided = false) {
+  if (!scope) return;
+  Trace* const trace = scope->trace();
+  const bool inside = differentiable && (trace || decided || scope->enabled());
+  visit_traces(scope->outer(), visit, inside, !trace);
+  if (trace && (differentiable || !trace->differentiates())) visit(*trace, differentiable);
+}
+
+// The same for those that differentiate.
+template <class Visit> void visit_differentiating(const Visit& visit) {
+  visit_traces(innermost(), [&](Trace& trace, bool) {
+    if (trace.differentiates()) visit(trace);
+  });
 }
 
 std::string describe_call(const char* name, std::span<const Tensor> inputs) {
@@ -54,33 +64,62 @@ Device common_device(const Call& call, Device device) {
   return device;
 }
 
+// Memory for one kernel.
+class Workspace {
+ public:
+  Workspace(Device device, size_t bytes) : bytes_(bytes) {
+    if (bytes == 0) return;
+    allocator_ = &backend(device).allocator(device.index);
+    block_ = allocator_->allocate(bytes);
+  }
+  ~Workspace() {
+    if (allocator_) allocator_->deallocate(block_.data, bytes_, block_.queue);
+  }
+  Workspace(const Workspace&) = delete;
+  void* data() const { return block_.data; }
+
+ private:
+  size_t bytes_;
+  Allocator* allocator_ = nullptr;
+  Block block_;
+};
+
+void run_kernel(const Call& call, Device device) {
+  const int slot = static_cast<int>(device.type);
+  const Kernel kernel = call.primitive.kernels[slot];
+  if (!kernel) fail<DeviceError>(describe_call(call), ": no kernel for device ", device);
+  const WorkspaceBytes bytes = call.primitive.workspaces[slot];
+  const Workspace workspace(device, bytes ? bytes(call) : 0);
+  kernel({call.primitive, call.inputs, call.attrs, call.outputs, workspace.data()});
+}
+
+void make_outputs(const Call& call, Device device, bool abstract) {
+  constexpr size_t kFew = 4;
+  Spec few[kFew];
+  std::vector<Spec> many(call.outputs.size() > kFew ? call.outputs.size() : 0);
+  const std::span<Spec> specs(many.empty() ? few : many.data(), call.outputs.size());
+  for (Spec& spec : specs) spec.device = device;
+  call.primitive.infer({call.primitive, call.inputs, call.attrs}, specs);
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const auto make = abstract ? Tensor::unknown : Tensor::empty;
+    call.outputs[i] = make(specs[i].shape, specs[i].dtype, specs[i].device);
+  }
+}
+
 void run(const Call& call, Device device) {
-  const Primitive& primitive = call.primitive;
-  if (primitive.view) {
-    call.outputs[0] = primitive.view(call);
+  if (call.primitive.view) {
+    call.outputs[0] = call.primitive.view(call);
     return;
   }
-  if (primitive.overwrites) {
-    primitive.infer(call, nullptr);
-    std::copy_n(call.inputs.begin(), call.outputs.size(), call.outputs.begin());
-  }
-  Spec specs[kMaxOutputs];
-  if (!primitive.overwrites) primitive.infer(call, specs);
-  const bool abstract = std::ranges::any_of(call.inputs, [](const Tensor& t) { return t.is_abstract(); });
-  for (size_t i = 0; i < call.outputs.size(); ++i) {
-    const auto make = abstract ? Tensor::abstract : Tensor::empty;
-    if (!primitive.overwrites) call.outputs[i] = make(specs[i].shape, specs[i].dtype, device);
-  }
-  if (abstract) return;
-  const Kernel kernel = primitive.kernels[static_cast<int>(device.type)];
-  if (!kernel) fail<DeviceError>(describe_call(call), ": no kernel for device ", device);
-  kernel(call);
+  const bool abstract = std::ranges::any_of(call.inputs, &Tensor::is_abstract);
+  make_outputs(call, device, abstract);
+  if (!abstract) run_kernel(call, device);
 }
 
 // Whether some trace might care: any but the ambient tape is live, an input is tracked, or its storage was
 // written to since.
 bool is_watched(const Call& call) {
-  if (innermost() != &ambient_trace()) return true;
+  if (innermost() != &ambient_scope()) return true;
   return std::ranges::any_of(call.inputs, [](const Tensor& input) {
     const TensorImpl& impl = input.impl();
     return impl.links || (impl.storage && impl.storage->version() != impl.version);
@@ -89,7 +128,7 @@ bool is_watched(const Call& call) {
 
 // A tracked tensor whose storage was overwritten through another view no longer is what its derivative says.
 void check_not_overwritten(const Call& call) {
-  for (const Tensor& input : call.inputs) {
+  for (const Tensor& input : call.inputs.subspan(call.primitive.overwrites ? call.outputs.size() : 0)) {
     const TensorImpl& impl = input.impl();
     if (!impl.storage || impl.storage->version() == impl.version || !is_grad_enabled()) continue;
     if (is_tracked(input) || impl.storage->traced_version() > impl.version) {
@@ -101,25 +140,50 @@ void check_not_overwritten(const Call& call) {
   }
 }
 
-void check_may_overwrite(const Call& call) {
+// Traces are shown a write before it happens: what they refuse must not have been done.
+void overwrite(const Call& call, Device device) {
   for (const Tensor& input : call.inputs) {
-    if (is_tracked(input))
-      fail<GradientError>(describe_call(call),
-                          ": overwrites a tensor that is being differentiated (use no_grad)");
+    if (!is_tracked(input)) continue;
+    fail<GradientError>(describe_call(call),
+                        ": overwrites a tensor that is being differentiated (use no_grad)");
+  }
+  call.primitive.infer({call.primitive, call.inputs, call.attrs}, {});
+  std::copy_n(call.inputs.begin(), call.outputs.size(), call.outputs.begin());
+  const bool abstract = std::ranges::any_of(call.inputs, &Tensor::is_abstract);
+  if (visible_scope()) show(call);
+  if (!abstract) run_kernel(call, device);
+  for (const Tensor& output : call.outputs) {
+    TensorImpl& impl = output.impl();
+    if (!impl.storage) continue;
+    if (abstract) impl.storage->forget();
+    impl.storage->bump_version();
+    impl.version = impl.storage->version();
   }
 }
 
-void show(const Call& call) {
-  if (innermost() == &ambient_trace()) return ambient_trace().record(call, true);
-  struct Seen {
-    Trace* trace;
-    bool differentiable;
-  };
-  std::vector<Seen> traces;
-  walk_traces([&](Trace& trace, bool differentiable) {
-    if (differentiable || !trace.differentiates()) traces.push_back({&trace, differentiable});
-  });
-  for (size_t i = traces.size(); i-- > 0;) traces[i].trace->record(call, traces[i].differentiable);
+std::unique_ptr<Link> copy_links(const Tensor& tensor, const auto& keeps) {
+  std::unique_ptr<Link> result;
+  std::unique_ptr<Link>* end = &result;
+  for (const Link* link = tensor.impl().links.get(); link; link = link->next.get()) {
+    if (!keeps(link->trace)) continue;
+    *end = std::make_unique<Link>(Link{link->trace, link->value, link->index, nullptr});
+    end = &(*end)->next;
+  }
+  return result;
+}
+
+Tensor twin_with(const Tensor& tensor, const auto& keeps) {
+  Tensor result = tensor.view(tensor.shape(), tensor.strides(), tensor.impl().offset);
+  result.impl().version = tensor.impl().version;
+  result.impl().links = copy_links(tensor, keeps);
+  return result;
+}
+
+bool is_recorder(uint64_t id) {
+  bool found = false;
+  visit_traces(innermost(),
+               [&](Trace& trace, bool) { found |= trace.id() == id && !trace.differentiates(); });
+  return found;
 }
 
 }  // namespace
@@ -134,19 +198,10 @@ void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attr
   const Call call{primitive, inputs, attrs, outputs};
   device = common_device(call, device);
   const bool watched = is_watched(call);
-  if (watched) {
-    check_not_overwritten(call);
-    if (primitive.overwrites) check_may_overwrite(call);
-  }
+  if (watched) check_not_overwritten(call);
+  if (primitive.evaluate) return primitive.evaluate(call);
+  if (primitive.overwrites) return overwrite(call, device);
   run(call, device);
-  if (primitive.overwrites) {
-    for (const Tensor& output : outputs) {
-      TensorImpl& impl = output.impl();
-      if (!impl.storage) continue;
-      impl.storage->bump_version();
-      impl.version = impl.storage->version();
-    }
-  }
   if (watched) show(call);
 }
 
@@ -156,46 +211,57 @@ Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, co
   return output;
 }
 
+void show(const Call& call) {
+  visit_traces(innermost(), [&](Trace& trace, bool differentiable) { trace.record(call, differentiable); });
+}
+
 Trace::Trace() : id_(next_trace_id.fetch_add(1, std::memory_order_relaxed)) {}
 
-Trace* visible_trace() { return innermost(); }
+const Scope* visible_scope() { return innermost(); }
 
-LiveTrace::LiveTrace(Trace& trace) : previous_(innermost()) {
-  trace.outer_ = previous_;
-  innermost() = &trace;
+LiveTrace::LiveTrace(Trace& trace) : scope_(trace, innermost()) {
+  trace.outer_ = scope_.outer();
+  innermost() = &scope_;
 }
-LiveTrace::~LiveTrace() { innermost() = previous_; }
+LiveTrace::~LiveTrace() { innermost() = scope_.outer(); }
 
-VisibleTraces::VisibleTraces(Trace* trace) : previous_(std::exchange(innermost(), trace)) {}
+VisibleTraces::VisibleTraces(const Scope* scope) : previous_(std::exchange(innermost(), scope)) {}
 VisibleTraces::~VisibleTraces() { innermost() = previous_; }
+
+GradMode::GradMode(bool enabled) : scope_(enabled, innermost()) { innermost() = &scope_; }
+GradMode::~GradMode() { innermost() = scope_.outer(); }
+
+std::vector<VisibleTrace> visible_traces() {
+  std::vector<VisibleTrace> traces;
+  visit_traces(innermost(), [&](Trace& trace, bool differentiable) {
+    traces.push_back({&trace, differentiable});
+  });
+  return traces;
+}
 
 std::vector<Trace*> differentiating_traces() {
   std::vector<Trace*> traces;
-  walk_traces([&](Trace& trace, bool differentiable) {
-    if (differentiable && trace.differentiates()) traces.insert(traces.begin(), &trace);
-  });
+  visit_differentiating([&](Trace& trace) { traces.push_back(&trace); });
   return traces;
 }
 
 bool is_grad_enabled() {
   bool enabled = false;
-  walk_traces(
-      [&](Trace& trace, bool differentiable) { enabled |= differentiable && trace.differentiates(); });
+  visit_differentiating([&](Trace&) { enabled = true; });
   return enabled;
 }
 
 bool is_tracked(const Tensor& tensor) {
   if (!tensor.impl().links) return false;
   bool tracked = false;
-  walk_traces([&](Trace& trace, bool differentiable) {
-    tracked |= differentiable && trace.differentiates() && tensor.impl().link(trace.id()) != nullptr;
-  });
+  visit_differentiating([&](Trace& trace) { tracked |= tensor.impl().link(trace.id()) != nullptr; });
   return tracked;
 }
 
 void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int index) {
-  TensorImpl& impl = tensor.impl();
-  impl.links = std::make_unique<Link>(Link{id, std::move(value), index, std::move(impl.links)});
+  std::unique_ptr<Link>* place = &tensor.impl().links;
+  while (*place && (*place)->trace > id) place = &(*place)->next;
+  *place = std::make_unique<Link>(Link{id, std::move(value), index, std::move(*place)});
 }
 
 void remove_link(const Tensor& tensor, uint64_t id) {
@@ -207,22 +273,17 @@ void remove_link(const Tensor& tensor, uint64_t id) {
   }
 }
 
-std::unique_ptr<Link> copy_links(const Tensor& tensor, uint64_t newest) {
-  std::unique_ptr<Link> result;
-  std::unique_ptr<Link>* end = &result;
-  for (const Link* link = tensor.impl().links.get(); link; link = link->next.get()) {
-    if (link->trace > newest) continue;
-    *end = std::make_unique<Link>(Link{link->trace, link->value, link->index, nullptr});
-    end = &(*end)->next;
-  }
-  return result;
+Tensor twin(const Tensor& tensor, uint64_t newest) {
+  return twin_with(tensor, [&](uint64_t trace) { return trace <= newest; });
 }
 
-Tensor twin(const Tensor& tensor, uint64_t newest) {
-  Tensor result = tensor.view(tensor.shape(), tensor.strides(), tensor.impl().offset);
-  result.impl().version = tensor.impl().version;
-  result.impl().links = copy_links(tensor, newest);
-  return result;
+Tensor recorded_twin(const Tensor& tensor) { return twin_with(tensor, is_recorder); }
+
+void take_identity(const Tensor& tensor, const Tensor& from) {
+  tensor.impl().links = copy_links(tensor, is_recorder);
+  for (const Link* link = from.impl().links.get(); link; link = link->next.get()) {
+    if (!is_recorder(link->trace)) set_link(tensor, link->trace, link->value, link->index);
+  }
 }
 
 }  // namespace tidu

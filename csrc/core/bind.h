@@ -10,10 +10,23 @@ namespace tidu {
 void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attrs& attrs,
           std::span<Tensor> outputs, Device device = {});
 
+// The same for one output, and attributes given as they are.
+Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, const Attrs& attrs);
+template <class T = std::monostate>
+Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, T attrs = {}) {
+  if constexpr (std::is_same_v<T, std::monostate>) {
+    return bind(primitive, inputs, Attrs());
+  } else {
+    Attrs::OnStack<T> on_stack(std::move(attrs));
+    return bind(primitive, inputs, on_stack.attrs());
+  }
+}
+
+// Shows a call to the traces, as bind does after running it: for primitives that are evaluated in terms of
+// ops.
+void show(const Call& call);
+
 // The DeviceError of an operation whose inputs are on different devices.
 [[noreturn]] void fail_on_devices(const char* name, std::span<const Tensor> inputs);
-
-// The same for one output.
-Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, const Attrs& attrs = {});
 
 }  // namespace tidu

@@ -1,5 +1,7 @@
-// The list of primitives.
+// The list of primitives, and what follows from the form of a derivative.
 #include "core/primitive.h"
+
+#include <bit>
 
 namespace tidu {
 namespace {
@@ -9,44 +11,70 @@ std::vector<Primitive*>& registry() {
   return primitives;
 }
 
+template <class... F> struct Overload : F... { using F::operator()...; };
+template <class... F> Overload(F...) -> Overload<F...>;
+
 }  // namespace
 
-Primitive::Primitive(const char* name, Infer infer, Derivative derivative, int num_outputs)
-    : name(name), infer(infer), derivative(std::move(derivative)), num_outputs(num_outputs) {
+Primitive::Primitive(const char* name, Definition definition)
+    : Definition(std::move(definition)), name(name) {
   registry().push_back(this);
 }
-
-Primitive::Primitive(const char* name, View view, Derivative derivative)
-    : name(name), view(view), derivative(std::move(derivative)) {
-  registry().push_back(this);
-}
-
-Primitive::Primitive(InPlace, const char* name, Infer check) : Primitive(name, check, Zero{}) {
-  overwrites = true;
-}
-
-Primitive Primitive::in_place(const char* name, Infer check) { return Primitive(InPlace{}, name, check); }
 
 const std::vector<Primitive*>& all_primitives() { return registry(); }
 
 Reads reads_of(const Primitive& primitive, Reads tracked) {
-  struct Visitor {
-    Reads tracked;
-    Reads operator()(const Zero&) const { return 0; }
-    Reads operator()(const Elementwise& form) const {
-      Reads reads = 0;
-      for (size_t i = 0; i < form.partials.size(); ++i) {
-        if (tracked & input_bit(i)) reads |= form.partials[i].reads;
-      }
-      return reads;
-    }
-    Reads operator()(const Linear& form) const { return form.reads; }
-    Reads operator()(const Bilinear&) const {
-      return (tracked & kInput0 ? kInput1 : 0) | (tracked & kInput1 ? kInput0 : 0);
-    }
-    Reads operator()(const Custom& form) const { return form.reads; }
+  return std::visit(Overload{
+                        [](const Zero&) -> Reads { return 0; },
+                        [](const Opaque&) -> Reads { return 0; },
+                        [&](const Elementwise& form) {
+                          Reads reads = 0;
+                          for (size_t i = 0; i < form.partials.size(); ++i) {
+                            if (tracked & input_bit(i)) reads |= form.partials[i].reads;
+                          }
+                          return reads;
+                        },
+                        [](const Linear& form) { return form.reads; },
+                        [&](const Multilinear& form) {
+                          const Reads factors = tracked & form.factors;
+                          if (factors == 0) return Reads{0};
+                          // With one factor tracked the others are read, with more all are.
+                          return form.reads |
+                                 (std::has_single_bit(factors) ? form.factors & ~factors : form.factors);
+                        },
+                        [&](const Custom& form) { return form.reads(tracked); },
+                    },
+                    primitive.derivative);
+}
+
+bool is_linear(const Primitive& primitive, Reads moving, Reads zero) {
+  // In a sum every term must move or be zero, else it is affine.
+  const auto is_sum_of = [&](Reads terms) {
+    return (moving & ~terms) == 0 && (terms & ~(moving | zero)) == 0;
   };
-  return std::visit(Visitor{tracked}, primitive.derivative);
+  return std::visit(Overload{
+                        [](const Zero&) { return false; },
+                        [](const Opaque&) { return false; },
+                        [&](const Elementwise& form) {
+                          Reads terms = 0;
+                          for (size_t i = 0; i < form.partials.size(); ++i) {
+                            const Partial& partial = form.partials[i];
+                            const bool is_term = partial.sort != Partial::none && !partial.jumps &&
+                                                 (partial.reads & (moving | kOutput)) == 0;
+                            if (is_term) terms |= input_bit(i);
+                          }
+                          return is_sum_of(terms);
+                        },
+                        [&](const Linear& form) { return is_sum_of(form.linear); },
+                        [&](const Multilinear& form) {
+                          const bool is_product =
+                              std::popcount(moving & form.factors) == 1 || (zero & form.factors);
+                          return is_product && (moving & ~(form.factors | form.addends)) == 0 &&
+                                 (form.addends & ~(moving | zero)) == 0;
+                        },
+                        [&](const Custom& form) { return is_sum_of(form.linear); },
+                    },
+                    primitive.derivative);
 }
 
 }  // namespace tidu

@@ -19,90 +19,150 @@ struct Call {
   std::span<const Tensor> inputs;
   const Attrs& attrs;
   std::span<Tensor> outputs;
+  void* workspace = nullptr;  // memory of the device for the kernel alone, as many bytes as it asked for
 };
 
-// --- Derivatives: each primitive has one, in one of five forms; both modes follow from it. Rules are written
+// What is known of a call's inputs before there are values: specs, be they of tensors or on their own.
+class Specs {
+ public:
+  Specs(std::span<const Tensor> tensors) : tensors_(tensors.data()), size_(tensors.size()) {}
+  Specs(std::span<const Spec> specs) : specs_(specs.data()), size_(specs.size()) {}
+  Specs(const Tensors& tensors) : Specs(std::span(tensors)) {}
+  Specs(const std::vector<Spec>& specs) : Specs(std::span(specs)) {}
+
+  const Spec& operator[](size_t i) const { return tensors_ ? tensors_[i].spec() : specs_[i]; }
+  const Spec& back() const { return (*this)[size_ - 1]; }
+  size_t size() const { return size_; }
+
+ private:
+  const Tensor* tensors_ = nullptr;
+  const Spec* specs_ = nullptr;
+  size_t size_;
+};
+struct SpecCall {
+  const Primitive& primitive;
+  Specs inputs;
+  const Attrs& attrs;
+};
+
+// --- Derivatives: each primitive has one, in one of six forms; both modes follow from it. Rules are written
 // in ops, so they can be differentiated again. Tangents and cotangents are aligned with inputs and outputs;
-// an undefined tensor is zero.
+// an undefined tensor is zero, and at least one is defined.
 
 // A set of inputs, bit i for input i and bit 30 for all from there on, and perhaps the outputs: what a rule
-// reads. The shapes of the inputs are always known.
+// reads, or whose cotangents are wanted. The shapes of the inputs are always known.
 using Reads = uint32_t;
 inline constexpr Reads kInput0 = 1, kInput1 = 2, kInput2 = 4, kAllInputs = (1u << 31) - 1, kOutput = 1u << 31;
 constexpr Reads input_bit(size_t i) { return 1u << (i < 30 ? i : 30); }
 
+using Cotangents = std::span<const Tensor>;
+using Tangents = std::span<const Tensor>;
+
+// No output depends on an input in a way that has a derivative other than zero.
 struct Zero {};
 
-// dy/dx_i, elementwise. A boolean partial is a mask.
+// There is a derivative, but none is given: differentiating raises, and says why.
+struct Opaque {
+  const char* why;
+};
+
+// dy/dx_i of a pointwise primitive. A boolean partial is a mask.
 struct Partial {
   enum Sort : uint8_t { none, one, minus_one, expression } sort = none;
   Reads reads = 0;
   Tensor (*value)(const Call& call) = nullptr;
+  bool jumps = false;  // the derivative is constant, but only between jumps
 };
 struct Elementwise {
   std::array<Partial, 3> partials;  // an elementwise operation has at most three inputs
 };
 
-// Linear in the inputs of the set `linear`, the others fixed.
+// Linear in the inputs of the set `linear` together, the others fixed.
 struct Linear {
   Reads linear = kInput0;
   Reads reads = 0;
-  // The cotangent of input i from that of the output.
-  Tensor (*transpose)(const Call& call, const Tensor& cotangent, int i) = nullptr;
+  // The cotangent of input i from those of the outputs.
+  Tensor (*transpose)(const Call& call, Cotangents cotangents, int i) = nullptr;
 };
 
-// Linear in each of the first two inputs alone, whose transpose reads the other one. A third, if there is
-// one, is added to what they give, broadcast.
-struct Bilinear {
+// Linear in each factor alone. Addends, which come last and may be left out of a call, are added to the
+// product of the factors, broadcast.
+struct Multilinear {
+  Reads factors = kInput0 | kInput1;
+  Reads addends = 0;
+  // The cotangent of factor i, which reads the other factors and the set `reads`.
   Tensor (*transpose)(const Call& call, const Tensor& cotangent, int i) = nullptr;
-};
-
-struct Custom {
   Reads reads = 0;
-  Tensors (*jvp)(const Call& call, std::span<const Tensor> tangents) = nullptr;
-  Tensors (*vjp)(const Call& call, std::span<const Tensor> cotangents) = nullptr;
+  const Primitive* of_tangents = nullptr;  // what stands for the primitive where a factor is a tangent
 };
 
-using Derivative = std::variant<Zero, Elementwise, Linear, Bilinear, Custom>;
+// Both modes by hand.
+struct Custom {
+  Reads (*reads)(Reads wanted) = nullptr;
+  Tensors (*jvp)(const Call& call, Tangents tangents) = nullptr;
+  // Gives the cotangents in `wanted`. Left out where the jvp is linear code: it is transposed then.
+  Tensors (*vjp)(const Call& call, Cotangents cotangents, Reads wanted) = nullptr;
+  Reads linear = 0;  // the inputs in which the primitive is linear together, the others fixed
+};
+
+using Derivative = std::variant<Zero, Opaque, Elementwise, Linear, Multilinear, Custom>;
 
 // --- The primitive itself.
 
-inline constexpr int kMaxOutputs = 4;
-
-// Checks a call and writes the shape and dtype of each output (of one that overwrites its inputs, checks
-// alone).
-using Infer = void (*)(const Call& call, Spec* outputs);
-// The output of a primitive that is the same on every device, most often another view of its input's storage.
-// Abstract inputs give an abstract output.
+// Checks a call and writes shape and dtype of each output (of a primitive that overwrites: checks alone).
+// Outputs come with the device of the inputs.
+using Infer = void (*)(const SpecCall& call, std::span<Spec> outputs);
+// The output, which shares the memory of the first input where its layout allows that, and else is a copy.
 using View = Tensor (*)(const Call& call);
-// Fills the outputs, which are allocated and contiguous.
+// The first input of such a call with the elements that the view shows replaced by `value`.
+using UpdateView = Tensor (*)(const Call& call, const Tensor& value);
+// The outputs in terms of ops, on any device. It shows the traces what they are to see.
+using Evaluate = void (*)(const Call& call);
+// Fills the outputs, which are allocated and contiguous; the inputs may have any layout.
 using Kernel = void (*)(const Call& call);
+// The bytes of workspace that a kernel needs, from the specs and layouts of the call.
+using WorkspaceBytes = size_t (*)(const Call& call);
 
-struct Primitive {
-  Primitive(const char* name, Infer infer, Derivative derivative, int num_outputs = 1);
-  Primitive(const char* name, View view, Derivative derivative);
-  // Overwrites its first inputs, which are its outputs (the caller says how many): not differentiable, used
-  // by assignment and by optimisers.
-  static Primitive in_place(const char* name, Infer check);
+inline constexpr int kAnyNumber = -1;
+
+struct Definition {
+  Infer infer = nullptr;
+  Derivative derivative;
+  View view = nullptr;
+  UpdateView update_view = nullptr;  // none where elements share memory
+  bool view_may_copy = false;
+  Evaluate evaluate = nullptr;
+  int num_outputs = 1;
+  bool pointwise = false;           // element i of the output depends on the elements i of the inputs alone
+  bool overwrites = false;          // its first inputs, which are its outputs
+  const Primitive* pure = nullptr;  // what gives the same value without overwriting
+};
+
+// A primitive is total over layouts: what a rule, a program or another transform binds again may be laid out
+// otherwise, and must give the same.
+struct Primitive : Definition {
+  Primitive(const char* name, Definition definition);
   Primitive(const Primitive&) = delete;
 
   const char* name;
-  Infer infer = nullptr;
-  View view = nullptr;
-  Derivative derivative;
-  int num_outputs = 1;
-  bool overwrites = false;
   Kernel kernels[kDeviceTypeCount] = {};
-
- private:
-  struct InPlace {};
-  Primitive(InPlace, const char* name, Infer check);
+  WorkspaceBytes workspaces[kDeviceTypeCount] = {};
 };
+
+// What the core itself makes use of; defined in ops.
+namespace primitives {
+extern Primitive copy;    // to row-major, in new memory
+extern Primitive assign;  // (x, value): overwrites x
+}  // namespace primitives
 
 // Every primitive, in no particular order.
 const std::vector<Primitive*>& all_primitives();
 
 // What backward must keep where the inputs of `tracked` (a bit each) are differentiated.
 Reads reads_of(const Primitive& primitive, Reads tracked);
+
+// Whether the outputs are linear in the inputs of `moving` together, where those of `zero` (which has the
+// bits of inputs that are not there) are 0 and the others fixed.
+bool is_linear(const Primitive& primitive, Reads moving, Reads zero);
 
 }  // namespace tidu

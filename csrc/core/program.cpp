@@ -1,6 +1,7 @@
 // Running and printing programs.
 #include "core/program.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "core/bind.h"
@@ -15,48 +16,74 @@ std::string name_of_variable(int i) {
   return i < 26 ? name : name_of_variable(i / 26 - 1) + name;
 }
 
+// The number that all elements share, if it is on the host; else "constant".
+std::string text_of_constant(const Tensor& value) {
+  if (!is_one_number(value)) return "constant";
+  return visit_dtype(value.dtype(), [&]<class T>() {
+    const T number = *static_cast<const T*>(value.raw_data());
+    if constexpr (std::is_integral_v<T>) {
+      return std::to_string(number);
+    } else {
+      return str(static_cast<double>(number));
+    }
+  });
+}
+
 }  // namespace
 
 Tensors Program::operator()(std::span<const Tensor> arguments) const {
   if (arguments.size() != inputs.size())
     fail<ValueError>("[program] takes ", inputs.size(), " arguments, not ", arguments.size());
+  const bool has_layout = std::ranges::any_of(
+      instructions, [](const Instruction& instruction) { return instruction.primitive->view_may_copy; });
   Tensors values(variables.size());
   for (size_t i = 0; i < arguments.size(); ++i) {
-    const Variable& variable = variables[inputs[i]];
     const Tensor& argument = arguments[i];
-    if (argument.shape() != variable.spec.shape || argument.dtype() != variable.spec.dtype ||
-        !(argument.device() == variable.device)) {
+    const Spec& spec = variables[inputs[i]];
+    if (!(argument.spec() == spec)) {
       fail<ShapeError>("[program] argument ", i, " is ", describe(argument),
-                       " but the program was recorded for ", variable.spec.dtype, variable.spec.shape, " ",
-                       variable.device);
+                       " but the program was recorded for ", spec);
     }
-    values[inputs[i]] = argument;
+    const bool is_written =
+        std::ranges::any_of(writes, [&](const Write& write) { return write.input == static_cast<int>(i); });
+    const bool is_copied = is_written || (has_layout && !argument.is_contiguous());
+    values[inputs[i]] = is_copied ? bind(primitives::copy, {argument}) : argument;
   }
   for (const Constant& constant : constants) values[constant.variable] = constant.value;
-  Tensors operands, results;
   for (const Instruction& instruction : instructions) {
-    std::optional<GradMode> off;
-    if (!instruction.differentiable) off.emplace(false);
-    operands.clear();
-    for (int variable : instruction.inputs) operands.push_back(values[variable]);
-    results.assign(instruction.outputs.size(), Tensor());
-    tidu::bind(*instruction.primitive, operands, instruction.attrs, results);
+    const Tensors results = run(instruction, values);
     for (size_t i = 0; i < results.size(); ++i) values[instruction.outputs[i]] = results[i];
   }
   Tensors result;
   for (int variable : outputs) result.push_back(values[variable]);
+  for (const Write& write : writes)
+    bind(primitives::assign, {arguments[write.input], values[write.variable]});
   return result;
+}
+
+Tensors Program::run(const Instruction& instruction, std::span<const Tensor> values) const {
+  std::optional<GradMode> off;
+  if (!instruction.differentiable) off.emplace(false);
+  Tensors operands, results(instruction.outputs.size());
+  for (int variable : instruction.inputs) operands.push_back(values[variable]);
+  const Primitive& primitive = *instruction.primitive;
+  // A variable keeps its value.
+  for (size_t i = 0; primitive.overwrites && i < results.size(); ++i)
+    operands[i] = bind(primitives::copy, {operands[i]});
+  tidu::bind(primitive, operands, instruction.attrs, results, variables[instruction.outputs[0]].device);
+  return results;
 }
 
 std::string Program::to_string() const {
   std::ostringstream out;
   const auto typed = [&](int i) {
-    return str(name_of_variable(i), ":", variables[i].spec.dtype, variables[i].spec.shape);
+    return str(name_of_variable(i), ":", variables[i].dtype, variables[i].shape);
   };
   out << "program(";
   for (size_t i = 0; i < inputs.size(); ++i) out << (i ? ", " : "") << typed(inputs[i]);
   out << ")\n";
-  for (const Constant& constant : constants) out << "  " << typed(constant.variable) << " = constant\n";
+  for (const Constant& constant : constants)
+    out << "  " << typed(constant.variable) << " = " << text_of_constant(constant.value) << '\n';
   for (const Instruction& instruction : instructions) {
     out << "  ";
     for (size_t i = 0; i < instruction.outputs.size(); ++i)
@@ -66,10 +93,77 @@ std::string Program::to_string() const {
     for (int variable : instruction.inputs) out << ' ' << name_of_variable(variable);
     out << '\n';
   }
+  for (const Write& write : writes)
+    out << "  write " << name_of_variable(inputs[write.input]) << " = " << name_of_variable(write.variable)
+        << '\n';
   out << "  return";
   for (int variable : outputs) out << ' ' << name_of_variable(variable);
   out << '\n';
   return out.str();
+}
+
+void remove_unused(Program& program) {
+  std::vector<int> names(program.variables.size(), -1);  // at first 0 for those that are used
+  const auto use = [&](const std::vector<int>& variables) {
+    for (int variable : variables) names[variable] = 0;
+  };
+  use(program.inputs);
+  use(program.outputs);
+  for (const Program::Write& write : program.writes) names[write.variable] = 0;
+  const auto is_unused = [&](int variable) { return names[variable] < 0; };
+  std::vector<Program::Instruction> kept;
+  for (auto it = program.instructions.rbegin(); it != program.instructions.rend(); ++it) {
+    if (std::ranges::all_of(it->outputs, is_unused)) continue;
+    use(it->inputs);
+    use(it->outputs);
+    kept.push_back(std::move(*it));
+  }
+  program.instructions.assign(std::make_move_iterator(kept.rbegin()), std::make_move_iterator(kept.rend()));
+  std::erase_if(program.constants, [&](const auto& constant) { return is_unused(constant.variable); });
+
+  // Numbers in the order in which a reader meets them.
+  std::vector<Spec> specs;
+  std::ranges::fill(names, -1);
+  const auto rename = [&](int& variable) {
+    if (names[variable] < 0) {
+      names[variable] = static_cast<int>(specs.size());
+      specs.push_back(program.variables[variable]);
+    }
+    variable = names[variable];
+  };
+  std::ranges::for_each(program.inputs, rename);
+  for (Program::Constant& constant : program.constants) rename(constant.variable);
+  for (Program::Instruction& instruction : program.instructions) {
+    std::ranges::for_each(instruction.inputs, rename);
+    std::ranges::for_each(instruction.outputs, rename);
+  }
+  std::ranges::for_each(program.outputs, rename);
+  for (Program::Write& write : program.writes) rename(write.variable);
+  program.variables = std::move(specs);
+}
+
+bool is_one_number(const Tensor& value) {
+  if (value.is_abstract() || value.numel() == 0) return false;
+  for (int i = 0; i < value.ndim(); ++i) {
+    if (value.size(i) > 1 && value.strides()[i] != 0) return false;
+  }
+  return value.device().type == DeviceType::cpu || value.impl().storage->is_number();
+}
+
+uint64_t hash_value(const ProgramField& field) {
+  uint64_t hash = field->instructions.size();
+  for (const Program::Instruction& instruction : field->instructions)
+    hash = (hash ^ reinterpret_cast<uintptr_t>(instruction.primitive) ^ instruction.attrs.hash()) *
+           0x9e3779b97f4a7c15u;
+  return hash;
+}
+
+std::ostream& operator<<(std::ostream& out, const ProgramField& field) {
+  // On lines of its own, indented.
+  std::string text = "\n" + field->to_string();
+  text.pop_back();
+  for (size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 5) text.replace(at, 1, "\n    ");
+  return out << text;
 }
 
 }  // namespace tidu

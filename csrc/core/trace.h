@@ -1,12 +1,45 @@
 // Traces: what watches the calls that go through bind.
 #pragma once
 
+#include <functional>
+
 #include "core/primitive.h"
 
 namespace tidu {
 
-// A live transform. Traces form a chain from the innermost to the ambient tape behind Tensor::backward, which
-// is always at the outer end.
+class Scope;
+
+// A function of tensors. It may close over tensors, also ones that an outer transform differentiates.
+using Function = std::function<Tensors(const Tensors&)>;
+
+// A call of a function that has a derivative rule of its own, as a trace meets it. Rules are run with the
+// traces outside of that one visible.
+class CustomCall {
+ public:
+  virtual ~CustomCall() = default;
+  const Tensors& inputs() const { return inputs_; }
+  // The values, under identities of their own: traces hang the derivative on them.
+  virtual const Tensors& outputs() = 0;
+  // The cotangents of the inputs from those of the outputs, as a function that may be kept.
+  virtual Function pullback() = 0;
+  // The tangents of the outputs from those of the inputs.
+  virtual Tensors push(const Tensors& tangents) = 0;
+  // The function and its rule as programs, which are the attributes of one call; what they close over, its
+  // further inputs.
+  struct Closed {
+    const Primitive* primitive;
+    Attrs attrs;
+    Tensors captured;
+  };
+  virtual Closed close() = 0;
+
+ protected:
+  explicit CustomCall(Tensors inputs) : inputs_(std::move(inputs)) {}
+  Tensors inputs_;
+};
+
+// A live transform. To understand the engine, start here, then read bind.cpp (how a call reaches the traces)
+// and autodiff/tape.h (what reverse mode makes of it).
 class Trace {
  public:
   Trace();
@@ -14,15 +47,18 @@ class Trace {
   Trace(const Trace&) = delete;
   Trace& operator=(const Trace&) = delete;
 
-  // Shown every call after it ran, outermost trace first. Not differentiable: made under GradMode(false), or
-  // by a rule of an inner trace that is itself so hidden; only recorders are shown such calls.
+  // Shown every call after it ran (one that overwrites its inputs: before), outermost trace first. Not
+  // differentiable: made under GradMode(false), or by a rule of an inner trace that is itself so hidden; only
+  // recorders are shown such calls.
   virtual void record(const Call& call, bool differentiable) = 0;
+  // Shown a call of a function with a rule of its own in place of the calls that it consists of.
+  virtual void record_custom(CustomCall& call, bool differentiable) = 0;
   virtual bool differentiates() const { return true; }
 
   // Grows with nesting; 0 is the ambient tape.
   uint64_t id() const { return id_; }
-  // The next outer trace that was visible when this one went live; null for the ambient tape.
-  Trace* outer() const { return outer_; }
+  // What was visible when this trace went live: a rule of it runs under VisibleTraces(outer()).
+  const Scope* outer() const { return outer_; }
 
  protected:
   struct Ambient {};
@@ -31,16 +67,33 @@ class Trace {
  private:
   friend class LiveTrace;
   uint64_t id_;
-  Trace* outer_ = nullptr;
+  const Scope* outer_ = nullptr;
 };
 
-// The tape behind Tensor::backward. Defined in autodiff.
-Trace& ambient_trace();
+// The chain of what is live, from the innermost to the ambient tape behind Tensor::backward: traces, and
+// switches that turn differentiation by all traces outside of them off or on again.
+class Scope {
+ public:
+  explicit Scope(Trace& trace, const Scope* outer = nullptr) : trace_(&trace), outer_(outer) {}
+  Scope(bool enabled, const Scope* outer) : enabled_(enabled), outer_(outer) {}
 
-// The innermost trace that sees this thread's calls, or null.
-Trace* visible_trace();
+  Trace* trace() const { return trace_; }  // null for a switch
+  bool enabled() const { return enabled_; }
+  const Scope* outer() const { return outer_; }
 
-// Makes `trace` the innermost live one for this scope.
+ private:
+  Trace* trace_ = nullptr;
+  bool enabled_ = true;
+  const Scope* outer_;
+};
+
+// The tape behind Tensor::backward, at the outer end of every chain. Defined in autodiff.
+const Scope& ambient_scope();
+
+// The innermost scope that this thread's calls see, or null.
+const Scope* visible_scope();
+
+// Makes `trace` the innermost live one here.
 class LiveTrace {
  public:
   explicit LiveTrace(Trace& trace);
@@ -48,38 +101,43 @@ class LiveTrace {
   LiveTrace(const LiveTrace&) = delete;
 
  private:
-  Trace* previous_;
+  Scope scope_;
 };
 
-// Shows this scope's calls only to `innermost` and the traces outside it; to none where it is null. A rule of
-// trace t runs under VisibleTraces(t.outer()).
+// Shows the calls made here only to the traces from `innermost` outwards; to none where it is null.
 class VisibleTraces {
  public:
-  explicit VisibleTraces(Trace* innermost);
+  explicit VisibleTraces(const Scope* innermost);
   ~VisibleTraces();
   VisibleTraces(const VisibleTraces&) = delete;
 
  private:
-  Trace* previous_;
+  const Scope* previous_;
 };
 
 // Turns differentiation by the traces that are live now off (or, inside such a scope, on again). Traces begun
-// inside the scope are not touched.
-class GradMode : public Trace {
+// inside are not touched.
+class GradMode {
  public:
-  explicit GradMode(bool enabled) : enabled_(enabled), live_(*this) {}
-  bool enabled() const { return enabled_; }
+  explicit GradMode(bool enabled);
+  ~GradMode();
+  GradMode(const GradMode&) = delete;
+  bool is_innermost() const { return visible_scope() == &scope_; }
 
  private:
-  void record(const Call&, bool) override {}
-  bool enabled_;
-  LiveTrace live_;
+  Scope scope_;
 };
 
 // Whether some visible differentiating trace is not switched off.
 bool is_grad_enabled();
 
-// The visible differentiating traces, outermost first.
+// The visible traces, outermost first, and whether each is shown differentiable calls; of those that
+// differentiate, the ones that are.
+struct VisibleTrace {
+  Trace* trace;
+  bool differentiable;
+};
+std::vector<VisibleTrace> visible_traces();
 std::vector<Trace*> differentiating_traces();
 
 // Whether one of them tracks `tensor`.
@@ -88,9 +146,13 @@ bool is_tracked(const Tensor& tensor);
 // What trace `id` knows of `tensor` from now on.
 void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int index);
 void remove_link(const Tensor& tensor, uint64_t id);
-// What the traces up to `newest` know of `tensor`.
-std::unique_ptr<Link> copy_links(const Tensor& tensor, uint64_t newest);
 // The same value under a second identity, which the traces up to `newest` take for the same tensor.
 Tensor twin(const Tensor& tensor, uint64_t newest);
+// The same value under a second identity, which visible recorders take for the same tensor, and others for
+// a constant.
+Tensor recorded_twin(const Tensor& tensor);
+// What all traces know of the tensor `from` becomes what they know of `tensor`, but that recorders keep what
+// they know of it.
+void take_identity(const Tensor& tensor, const Tensor& from);
 
 }  // namespace tidu

@@ -6,6 +6,8 @@
 #include <set>
 
 #include "data/packed_file.h"
+#include "ops/assign.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 

@@ -2,6 +2,7 @@
 #include "data/fashion_mnist.h"
 
 #include "data/idx.h"
+#include "ops/convert.h"
 #include "ops/shape.h"
 
 namespace tidu::data {

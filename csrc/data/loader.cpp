@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/trace.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/indexing.h"
 #include "ops/random.h"

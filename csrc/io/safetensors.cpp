@@ -7,6 +7,7 @@
 #include <set>
 
 #include "io/json.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/indexing.h"

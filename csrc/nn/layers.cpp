@@ -3,6 +3,7 @@
 
 #include "nn/functional.h"
 #include "nn/init.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/matmul.h"
 #include "ops/random.h"

@@ -2,6 +2,8 @@
 #include "nn/module.h"
 
 #include "core/trace.h"
+#include "ops/assign.h"
+#include "ops/convert.h"
 #include "ops/shape.h"
 
 namespace tidu::nn {

@@ -6,34 +6,34 @@
 #include "core/backend.h"
 #include "core/bind.h"
 #include "core/trace.h"
+#include "ops/convert.h"
 #include "ops/shape.h"
 
 namespace tidu {
 namespace primitives {
 
-Primitive full(
-    "full",
-    [](const Call& call, Spec* outputs) {
-      const auto& attrs = call.attrs.as<FullAttrs>();
-      outputs[0] = {attrs.shape, attrs.dtype};
-    },
-    Zero{});
+Primitive full("full", {.infer =
+                            [](const SpecCall& call, std::span<Spec> outputs) {
+                              const auto& attrs = call.attrs.as<FullAttrs>();
+                              outputs[0] = {attrs.shape, attrs.dtype, outputs[0].device};
+                            },
+                        .derivative = Zero{}});
 
-Primitive arange(
-    "arange",
-    [](const Call& call, Spec* outputs) {
-      const auto& attrs = call.attrs.as<ArangeAttrs>();
-      outputs[0] = {Shape{attrs.count}, attrs.dtype};
-    },
-    Zero{});
+Primitive arange("arange", {.infer =
+                                [](const SpecCall& call, std::span<Spec> outputs) {
+                                  const auto& attrs = call.attrs.as<ArangeAttrs>();
+                                  outputs[0] = {Shape{attrs.count}, attrs.dtype, outputs[0].device};
+                                },
+                            .derivative = Zero{}});
 
 }  // namespace primitives
 
 namespace {
 
-Tensor create(const Primitive& primitive, const Attrs& attrs, Device device) {
+template <class T> Tensor create(const Primitive& primitive, T attrs, Device device) {
+  Attrs::OnStack<T> on_stack(std::move(attrs));
   Tensor output;
-  bind(primitive, {}, attrs, {&output, 1}, device);
+  bind(primitive, std::span<const Tensor>(), on_stack.attrs(), {&output, 1}, device);
   return output;
 }
 

@@ -49,7 +49,7 @@ Tensor copy_from_host(const void* host, const Shape& shape, DType dtype, Device 
 // --- Primitives
 
 struct FullAttrs {
-  Shape shape;
+  attr::Extents shape;
   DType dtype;
   Kind kind;
   int64_t bits;  // of Scalar's integer or real

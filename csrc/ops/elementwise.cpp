@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "core/bind.h"
+#include "core/trace.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 
@@ -35,7 +37,6 @@ DType computing_type(DType dtype, Types types, const char* op) {
 Tensor constant(const Scalar& value, DType dtype, Device device) {
   if (device.type != DeviceType::cpu)
     return Tensor::number(constant(value, dtype, Device{}).raw_data(), dtype, device);
-  if (dtype == DType::float16 || dtype == DType::bfloat16) return full({}, value, dtype);
   struct Entry {
     int64_t bits = 0;
     Kind kind{};
@@ -49,6 +50,7 @@ Tensor constant(const Scalar& value, DType dtype, Device device) {
   if (entry.tensor.defined() && entry.bits == value.integer && entry.kind == value.kind &&
       entry.dtype == dtype)
     return entry.tensor;
+  const VisibleTraces none(nullptr);  // a constant of whatever is recorded
   const Tensor made = full({}, value, dtype);
   // In memory of its own, so that the allocator's statistics count tensors of users alone.
   auto bytes = std::make_shared<int64_t>(0);
@@ -127,24 +129,34 @@ Tensor apply_binary(Primitive& primitive, Types types, const Operand& a, const O
   return apply(primitive, types, operands);
 }
 
-template <bool kBoolean> void infer(const Call& call, Spec* outputs) {
-  const Tensor& last = call.inputs.back();
-  for (const Tensor& input : call.inputs) {
-    if (input.shape() == last.shape()) continue;
-    fail<ShapeError>("[", call.primitive.name, "] shapes differ: ", input.shape(), " and ", last.shape(),
+template <bool kBoolean> void infer(const SpecCall& call, std::span<Spec> outputs) {
+  const Spec& last = call.inputs.back();
+  for (size_t i = 0; i + 1 < call.inputs.size(); ++i) {
+    if (call.inputs[i].shape == last.shape) continue;
+    fail<ShapeError>("[", call.primitive.name, "] shapes differ: ", call.inputs[i].shape, " and ", last.shape,
                      " (broadcast_to comes first)");
   }
-  outputs[0] = {last.shape(), kBoolean ? DType::bool_ : last.dtype()};
+  outputs[0] = {last.shape, kBoolean ? DType::bool_ : last.dtype, last.device};
 }
 
 constexpr bool same = false, boolean = true;
 
+Definition row_of(Infer infer, Derivative derivative) {
+  return {.infer = infer, .derivative = std::move(derivative), .pointwise = true};
+}
+
 // The derivative column of the table.
 #define ZERO (Zero{})
 #define D(...) (Elementwise{{{__VA_ARGS__}}})
+// A product of its two inputs, in which 0 times an infinity or NaN is 0 where one factor is a tangent.
+#define PRODUCT                                                                                   \
+  (Multilinear{.transpose = [](const Call& call, const Tensor& cotangent,                         \
+                               int i) { return multiply_no_nan(cotangent, call.inputs[1 - i]); }, \
+               .of_tangents = &primitives::multiply_no_nan})
 #define NONE (Partial{})
 #define ONE (Partial{Partial::one})
 #define MINUS_ONE (Partial{Partial::minus_one})
+#define ONE_BETWEEN_JUMPS (Partial{.sort = Partial::one, .jumps = true})
 #define PARTIAL(reads, names, e) \
   (Partial{Partial::expression, reads, [](const Call& call) -> Tensor { names return e; }})
 #define INPUT(name, i) const Tensor& name = call.inputs[i];
@@ -170,7 +182,7 @@ constexpr bool same = false, boolean = true;
 
 namespace primitives {
 #define UNARY(name, types, result, low, high, derivative, doc) \
-  Primitive name(#name, infer<result>, derivative_of_##name());
+  Primitive name(#name, row_of(infer<result>, derivative_of_##name()));
 #define BINARY UNARY
 #define TERNARY UNARY
 #include "ops/elementwise.def"

@@ -2,6 +2,7 @@
 #include "ops/indexing.h"
 
 #include "core/bind.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
@@ -10,35 +11,38 @@
 namespace tidu {
 namespace primitives {
 
-Primitive take(
-    "take",
-    [](const Call& call, Spec* outputs) {
-      const Tensor &x = call.inputs[0], &indices = call.inputs[1];
-      const int axis = call.attrs.as<TakeAttrs>().axis;
-      Shape shape(x.shape().begin(), x.shape().begin() + axis);
-      for (int64_t extent : indices.shape()) shape.push_back(extent);
-      for (int i = axis + 1; i < x.ndim(); ++i) shape.push_back(x.size(i));
-      outputs[0] = {shape, x.dtype()};
-    },
-    Linear{
-        .linear = kInput0, .reads = kInput1, .transpose = [](const Call& call, const Tensor& cotangent, int) {
-          return bind(scatter, {cotangent, call.inputs[1]}, call.attrs);
-        }});
+Primitive take("take",
+               {.infer =
+                    [](const SpecCall& call, std::span<Spec> outputs) {
+                      const Spec &x = call.inputs[0], &indices = call.inputs[1];
+                      const int axis = call.attrs.as<TakeAttrs>().axis;
+                      Shape shape(x.shape.begin(), x.shape.begin() + axis);
+                      for (int64_t extent : indices.shape) shape.push_back(extent);
+                      for (int i = axis + 1; i < x.shape.size(); ++i) shape.push_back(x.shape[i]);
+                      outputs[0] = {shape, x.dtype, x.device};
+                    },
+                .derivative = Linear{.linear = kInput0,
+                                     .reads = kInput1,
+                                     .transpose = [](const Call& call, Cotangents cotangents, int) {
+                                       return bind(scatter, {cotangents[0], call.inputs[1]}, call.attrs);
+                                     }}});
 
-Primitive scatter(
-    "scatter",
-    [](const Call& call, Spec* outputs) {
-      const Tensor &updates = call.inputs[0], &indices = call.inputs[1];
-      const auto& attrs = call.attrs.as<TakeAttrs>();
-      Shape shape(updates.shape().begin(), updates.shape().begin() + attrs.axis);
-      shape.push_back(attrs.size);
-      for (int i = attrs.axis + indices.ndim(); i < updates.ndim(); ++i) shape.push_back(updates.size(i));
-      outputs[0] = {shape, updates.dtype()};
-    },
-    Linear{
-        .linear = kInput0, .reads = kInput1, .transpose = [](const Call& call, const Tensor& cotangent, int) {
-          return bind(take, {cotangent, call.inputs[1]}, call.attrs);
-        }});
+Primitive scatter("scatter",
+                  {.infer =
+                       [](const SpecCall& call, std::span<Spec> outputs) {
+                         const Spec &updates = call.inputs[0], &indices = call.inputs[1];
+                         const auto& attrs = call.attrs.as<TakeAttrs>();
+                         Shape shape(updates.shape.begin(), updates.shape.begin() + attrs.axis);
+                         shape.push_back(attrs.size);
+                         for (int i = attrs.axis + indices.shape.size(); i < updates.shape.size(); ++i)
+                           shape.push_back(updates.shape[i]);
+                         outputs[0] = {shape, updates.dtype, updates.device};
+                       },
+                   .derivative = Linear{.linear = kInput0,
+                                        .reads = kInput1,
+                                        .transpose = [](const Call& call, Cotangents cotangents, int) {
+                                          return bind(take, {cotangents[0], call.inputs[1]}, call.attrs);
+                                        }}});
 
 }  // namespace primitives
 

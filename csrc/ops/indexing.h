@@ -24,8 +24,8 @@ Tensor put_points(const Tensor& x, const Tensors& indices, const Tensor& updates
 Tensors nonzero(const Tensor& mask);
 
 struct TakeAttrs {
-  int axis;
-  int64_t size;  // the extent of the axis that is indexed
+  attr::Axis axis;
+  attr::InputExtent size;  // of the axis that is indexed
   void fields(auto&& field) const { field("axis", axis), field("size", size); }
 };
 namespace primitives {

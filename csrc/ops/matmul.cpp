@@ -1,10 +1,8 @@
 // Matrix products.
 #include "ops/matmul.h"
 
-#include <atomic>
-#include <cstdlib>
-
 #include "core/bind.h"
+#include "ops/convert.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -12,23 +10,24 @@
 namespace tidu {
 namespace primitives {
 
-Primitive matmul(
-    "matmul",
-    [](const Call& call, Spec* outputs) {
-      Shape shape = call.inputs[0].shape();
-      shape.back() = call.inputs[1].size(-1);
-      outputs[0] = {shape, call.inputs[0].dtype()};
-    },
-    Bilinear{[](const Call& call, const Tensor& cotangent, int i) {
-      const Tensor x = i == 0 ? cotangent : matrix_transpose(call.inputs[0]);
-      const Tensor y = i == 0 ? matrix_transpose(call.inputs[1]) : cotangent;
-      // Where the input is a transposed matrix (a layer's weight, say), so is its cotangent: what leaves the
-      // transpose again is row-major and needs no copy.
-      const Strides& strides = call.inputs[i].strides();
-      const bool transposed = strides[strides.size() - 2] == 1 && strides.back() != 1;
-      return transposed ? matrix_transpose(bind(matmul, {matrix_transpose(y), matrix_transpose(x)}))
-                        : bind(matmul, {x, y});
-    }});
+Primitive matmul("matmul",
+                 {.infer =
+                      [](const SpecCall& call, std::span<Spec> outputs) {
+                        outputs[0] = call.inputs[0];
+                        outputs[0].shape.back() = call.inputs[1].shape.back();
+                      },
+                  .derivative = Multilinear{
+                      .addends = kInput2, .transpose = [](const Call& call, const Tensor& cotangent, int i) {
+                        const Tensor x = i == 0 ? cotangent : matrix_transpose(call.inputs[0]);
+                        const Tensor y = i == 0 ? matrix_transpose(call.inputs[1]) : cotangent;
+                        // Where the input is a transposed matrix (a layer's weight, say), so is its
+                        // cotangent: what leaves the transpose again is row-major and needs no copy.
+                        const Strides& strides = call.inputs[i].strides();
+                        const bool transposed = strides[strides.size() - 2] == 1 && strides.back() != 1;
+                        return transposed ? matrix_transpose(
+                                                bind(matmul, {matrix_transpose(y), matrix_transpose(x)}))
+                                          : bind(matmul, {x, y});
+                      }}});
 
 }  // namespace primitives
 
@@ -99,45 +98,5 @@ Tensor vecdot(const Tensor& a, const Tensor& b) {
   }
   return sum(a * b, Axes{-1});
 }
-
-namespace cuda {
-namespace {
-
-std::atomic<bool> tf32_allowed = false;
-
-std::atomic<MatmulLibrary>& library() {
-  static std::atomic<MatmulLibrary> chosen = [] {
-    const char* const name = std::getenv("TIDU_CUDA_MATMUL");
-    if (!name || !*name) return MatmulLibrary::automatic;
-    try {
-      return matmul_library_from_name(name);
-    } catch (const ValueError& error) {
-      fail<ValueError>(error.what(), " (the environment variable TIDU_CUDA_MATMUL)");
-    }
-  }();
-  return chosen;
-}
-
-}  // namespace
-
-void set_allow_tf32(bool allow) { tf32_allowed = allow; }
-bool allow_tf32() { return tf32_allowed; }
-
-MatmulLibrary matmul_library_from_name(std::string_view name) {
-  if (name == "auto") return MatmulLibrary::automatic;
-  if (name == "cublas") return MatmulLibrary::cublas;
-  if (name == "tidu") return MatmulLibrary::tidu;
-  fail<ValueError>("[matmul] no implementation is called \"", name, "\": there are auto, cublas and tidu");
-}
-
-const char* name_of(MatmulLibrary chosen) {
-  constexpr const char* kNames[] = {"auto", "cublas", "tidu"};
-  return kNames[static_cast<int>(chosen)];
-}
-
-void set_matmul(MatmulLibrary chosen) { library() = chosen; }
-MatmulLibrary matmul_library() { return library(); }
-
-}  // namespace cuda
 
 }  // namespace tidu

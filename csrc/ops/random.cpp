@@ -4,20 +4,21 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 
 namespace tidu {
 namespace {
 
-void infer(const Call& call, Spec* outputs) {
-  const Tensor& key = call.inputs[0];
-  if (key.shape() != Shape{2} || key.dtype() != DType::uint32) {
+void infer(const SpecCall& call, std::span<Spec> outputs) {
+  const Spec& key = call.inputs[0];
+  if (key.shape != Shape{2} || key.dtype != DType::uint32) {
     fail<ShapeError>("[", call.primitive.name,
-                     "] a key is a uint32 tensor of shape (2,), as random_key makes, not ", describe(key));
+                     "] a key is a uint32 tensor of shape (2,), as random_key makes, not ", key);
   }
   const auto& attrs = call.attrs.as<RandomAttrs>();
-  outputs[0] = {attrs.shape, attrs.dtype};
+  outputs[0] = {attrs.shape, attrs.dtype, key.device};
 }
 
 // Halves are drawn in float32.
@@ -41,10 +42,10 @@ double next_below(double bound, DType dtype) {
 }  // namespace
 
 namespace primitives {
-Primitive random_bits("random_bits", infer, Zero{});
-Primitive random_uniform("random_uniform", infer, Zero{});
-Primitive random_normal("random_normal", infer, Zero{});
-Primitive random_permutation("random_permutation", infer, Zero{});
+Primitive random_bits("random_bits", {.infer = infer, .derivative = Zero{}});
+Primitive random_uniform("random_uniform", {.infer = infer, .derivative = Zero{}});
+Primitive random_normal("random_normal", {.infer = infer, .derivative = Zero{}});
+Primitive random_permutation("random_permutation", {.infer = infer, .derivative = Zero{}});
 }  // namespace primitives
 
 Tensor random_key(uint64_t seed, Device device) {

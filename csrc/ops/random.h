@@ -24,7 +24,7 @@ Tensor random_integers(const Tensor& key, const Shape& shape, int64_t low, int64
 Tensor random_permutation(const Tensor& key, int64_t count);  // int64
 
 struct RandomAttrs {
-  Shape shape;
+  attr::Extents shape;
   DType dtype;
   void fields(auto&& field) const { field("shape", shape), field("dtype", dtype); }
 };

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/bind.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -32,7 +33,7 @@ int64_t reduced_count(const Shape& shape, const Axes& axes) {
   return count;
 }
 
-const Axes& axes_of(const Call& call) { return call.attrs.as<ReduceAttrs>().axes; }
+const Axes& axes_of(const auto& call) { return call.attrs.template as<ReduceAttrs>().axes; }
 
 // What a reduction yielded, laid along the input again.
 Tensor spread(const Tensor& reduced, const Call& call) {
@@ -42,19 +43,20 @@ Tensor spread(const Tensor& reduced, const Call& call) {
 
 Tensor sum_again(const Tensor& x, const Call& call) { return bind(primitives::sum, {x}, call.attrs); }
 
-void infer_same(const Call& call, Spec* outputs) {
-  outputs[0] = {reduced_shape(call.inputs[0].shape(), axes_of(call)), call.inputs[0].dtype()};
+void infer_same(const SpecCall& call, std::span<Spec> outputs) {
+  const Spec& x = call.inputs[0];
+  outputs[0] = {reduced_shape(x.shape, axes_of(call)), x.dtype, x.device};
 }
 
-void infer_extreme(const Call& call, Spec* outputs) {
-  const Shape& shape = call.inputs[0].shape();
+void infer_extreme(const SpecCall& call, std::span<Spec> outputs) {
+  const Shape& shape = call.inputs[0].shape;
   if (reduced_count(shape, axes_of(call)) == 0 && num_elements(reduced_shape(shape, axes_of(call))) != 0) {
-    fail<ValueError>("[", call.primitive.name, "] of no elements: ", describe(call.inputs[0]), " over axes ",
+    fail<ValueError>("[", call.primitive.name, "] of no elements: ", call.inputs[0], " over axes ",
                      axes_of(call));
   }
   infer_same(call, outputs);
 }
-void infer_extreme_index(const Call& call, Spec* outputs) {
+void infer_extreme_index(const SpecCall& call, std::span<Spec> outputs) {
   infer_extreme(call, outputs);
   outputs[0].dtype = DType::int64;
 }
@@ -66,11 +68,11 @@ Tensor extreme_share(const Call& call) {
 }
 
 const Custom extreme{
-    .reads = kInput0 | kOutput,
-    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+    .reads = [](Reads) -> Reads { return kInput0 | kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       return {sum_again(multiply_no_nan(tangents[0], extreme_share(call)), call)};
     },
-    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       return {multiply_no_nan(spread(cotangents[0], call), extreme_share(call))};
     },
 };
@@ -82,11 +84,11 @@ Tensor softmax_weights(const Call& call) {
 }
 
 const Custom log_sum{
-    .reads = kInput0 | kOutput,
-    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+    .reads = [](Reads) -> Reads { return kInput0 | kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       return {sum_again(multiply_no_nan(softmax_weights(call), tangents[0]), call)};
     },
-    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       return {multiply_no_nan(softmax_weights(call), spread(cotangents[0], call))};
     },
 };
@@ -124,11 +126,11 @@ Tensor product_slope(const Call& call) {
 }
 
 const Custom product{
-    .reads = kInput0,
-    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+    .reads = [](Reads) -> Reads { return kInput0; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       return {sum_again(product_slope(call) * tangents[0], call)};
     },
-    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       return {product_slope(call) * spread(cotangents[0], call)};
     },
 };
@@ -137,17 +139,18 @@ const Custom product{
 
 namespace primitives {
 
-Primitive sum("sum", infer_same, Linear{.transpose = [](const Call& call, const Tensor& cotangent, int) {
-                return spread(cotangent, call);
-              }});
-Primitive prod("prod", infer_same, product);
-Primitive max("max", infer_extreme, extreme);
-Primitive min("min", infer_extreme, extreme);
-Primitive any("any", infer_same, Zero{});
-Primitive all("all", infer_same, Zero{});
-Primitive logsumexp("logsumexp", infer_same, log_sum);
-Primitive argmax("argmax", infer_extreme_index, Zero{});
-Primitive argmin("argmin", infer_extreme_index, Zero{});
+Primitive sum("sum", {.infer = infer_same,
+                      .derivative = Linear{.transpose = [](const Call& call, Cotangents cotangents, int) {
+                        return spread(cotangents[0], call);
+                      }}});
+Primitive prod("prod", {.infer = infer_same, .derivative = product});
+Primitive max("max", {.infer = infer_extreme, .derivative = extreme});
+Primitive min("min", {.infer = infer_extreme, .derivative = extreme});
+Primitive any("any", {.infer = infer_same, .derivative = Zero{}});
+Primitive all("all", {.infer = infer_same, .derivative = Zero{}});
+Primitive logsumexp("logsumexp", {.infer = infer_same, .derivative = log_sum});
+Primitive argmax("argmax", {.infer = infer_extreme_index, .derivative = Zero{}});
+Primitive argmin("argmin", {.infer = infer_extreme_index, .derivative = Zero{}});
 
 }  // namespace primitives
 

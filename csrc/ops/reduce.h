@@ -34,7 +34,7 @@ Tensor logsumexp(const Tensor& x, const Over& axes = {}, bool keepdims = false);
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
 struct ReduceAttrs {
-  Axes axes;  // sorted; the output lacks them
+  attr::Axes axes;  // sorted; the output lacks them
   void fields(auto&& field) const { field("axes", axes); }
 };
 namespace primitives {

@@ -1,12 +1,12 @@
-// Changing shape, layout, dtype and device.
+// Views, and what puts tensors together.
 #include "ops/shape.h"
 
 #include <algorithm>
 #include <numeric>
 
-#include "core/backend.h"
 #include "core/bind.h"
 #include "core/trace.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/reduce.h"
 
@@ -54,7 +54,7 @@ Tensor identity(const Call& call) {
   return x.view(x.shape(), x.strides(), x.impl().offset);
 }
 
-Tensor pass_through(const Call&, const Tensor& cotangent, int) { return cotangent; }
+void infer_same(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; }
 
 Axes inverse(const Axes& axes) {
   Axes result(axes.size(), 0);
@@ -62,15 +62,17 @@ Axes inverse(const Axes& axes) {
   return result;
 }
 
-Tensor slice_view(const Tensor& x, const SliceAttrs& attrs) {
-  Strides strides = x.strides();
-  int64_t offset = x.impl().offset;
-  for (int i = 0; i < x.ndim(); ++i) {
-    if (attrs.sizes[i] > 0) offset += attrs.starts[i] * strides[i];
-    strides[i] *= attrs.steps[i];
-  }
-  return x.view(attrs.sizes, strides, offset);
+Tensor zeros_of(const Tensor& like, const Shape& shape) {
+  return broadcast_to(zeros({}, like.dtype(), like.device()), shape);
 }
+
+void check_dtypes(const SpecCall& call) {
+  const Spec &x = call.inputs[0], &update = call.inputs[1];
+  if (x.dtype != update.dtype)
+    fail<DTypeError>("[", call.primitive.name, "] dtypes differ: ", x, " and ", update);
+}
+
+}  // namespace
 
 void check_slice(const Shape& shape, const SliceAttrs& attrs, const char* op) {
   const bool ranks = attrs.starts.size() == shape.size() && attrs.sizes.size() == shape.size() &&
@@ -88,142 +90,168 @@ void check_slice(const Shape& shape, const SliceAttrs& attrs, const char* op) {
   }
 }
 
-}  // namespace
+Tensor slice_view(const Tensor& x, const SliceAttrs& attrs) {
+  Strides strides = x.strides();
+  int64_t offset = x.impl().offset;
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (attrs.sizes[i] > 0) offset += attrs.starts[i] * strides[i];
+    strides[i] *= attrs.steps[i];
+  }
+  return x.view(attrs.sizes, strides, offset);
+}
 
 namespace primitives {
 
-Primitive reshape(
-    "reshape",
-    [](const Call& call) {
-      const Tensor& x = call.inputs[0];
-      const Shape& shape = call.attrs.as<ShapeAttrs>().shape;
-      return x.view(shape, *strides_for(x, shape), x.impl().offset);
-    },
-    Linear{.transpose = [](const Call& call, const Tensor& cotangent, int) {
-      return tidu::reshape(cotangent, call.inputs[0].shape());
-    }});
+Primitive reshape("reshape", {.infer =
+                                  [](const SpecCall& call, std::span<Spec> outputs) {
+                                    const Spec& x = call.inputs[0];
+                                    outputs[0] = {call.attrs.as<ShapeAttrs>().shape, x.dtype, x.device};
+                                  },
+                              .derivative = Linear{.transpose =
+                                                       [](const Call& call, Cotangents cotangents, int) {
+                                                         return tidu::reshape(cotangents[0],
+                                                                              call.inputs[0].shape());
+                                                       }},
+                              .view =
+                                  [](const Call& call) {
+                                    const Tensor& x = call.inputs[0];
+                                    const Shape& shape = call.attrs.as<ShapeAttrs>().shape;
+                                    if (const auto strides = strides_for(x, shape))
+                                      return x.view(shape, *strides, x.impl().offset);
+                                    const VisibleTraces none(nullptr);
+                                    return tidu::copy(x).view(shape, contiguous_strides(shape), 0);
+                                  },
+                              .update_view =
+                                  [](const Call& call, const Tensor& value) {
+                                    return tidu::reshape(value, call.inputs[0].shape());
+                                  },
+                              .view_may_copy = true});
 
-Primitive permute_dims(
-    "permute_dims",
-    [](const Call& call) {
-      const Tensor& x = call.inputs[0];
-      const Axes& axes = call.attrs.as<AxesAttrs>().axes;
-      Shape shape;
-      Strides strides;
-      for (int64_t axis : axes) {
-        shape.push_back(x.shape()[static_cast<int>(axis)]);
-        strides.push_back(x.strides()[static_cast<int>(axis)]);
-      }
-      return x.view(shape, strides, x.impl().offset);
-    },
-    Linear{.transpose = [](const Call& call, const Tensor& cotangent, int) {
-      return tidu::permute_dims(cotangent, inverse(call.attrs.as<AxesAttrs>().axes));
-    }});
+Primitive permute_dims("permute_dims",
+                       {.infer =
+                            [](const SpecCall& call, std::span<Spec> outputs) {
+                              const Spec& x = call.inputs[0];
+                              outputs[0] = {{}, x.dtype, x.device};
+                              for (int64_t axis : call.attrs.as<PermuteAttrs>().axes)
+                                outputs[0].shape.push_back(x.shape[static_cast<int>(axis)]);
+                            },
+                        .derivative = Linear{.transpose =
+                                                 [](const Call& call, Cotangents cotangents, int) {
+                                                   return tidu::permute_dims(
+                                                       cotangents[0],
+                                                       inverse(call.attrs.as<PermuteAttrs>().axes));
+                                                 }},
+                        .view =
+                            [](const Call& call) {
+                              const Tensor& x = call.inputs[0];
+                              Shape shape;
+                              Strides strides;
+                              for (int64_t axis : call.attrs.as<PermuteAttrs>().axes) {
+                                shape.push_back(x.size(static_cast<int>(axis)));
+                                strides.push_back(x.strides()[static_cast<int>(axis)]);
+                              }
+                              return x.view(shape, strides, x.impl().offset);
+                            },
+                        .update_view =
+                            [](const Call& call, const Tensor& value) {
+                              return tidu::permute_dims(value, inverse(call.attrs.as<PermuteAttrs>().axes));
+                            }});
 
 Primitive broadcast_to(
     "broadcast_to",
-    [](const Call& call) {
-      const Tensor& x = call.inputs[0];
-      const Shape& shape = call.attrs.as<ShapeAttrs>().shape;
-      Strides strides(shape.size(), 0);
-      const int added = shape.size() - x.ndim();
-      for (int i = 0; i < x.ndim(); ++i)
-        strides[added + i] = x.shape()[i] == shape[added + i] ? x.strides()[i] : 0;
-      return x.view(shape, strides, x.impl().offset);
-    },
-    Linear{.transpose = [](const Call& call, const Tensor& cotangent, int) {
-      return sum_to(cotangent, call.inputs[0].shape());
-    }});
+    {.infer =
+         [](const SpecCall& call, std::span<Spec> outputs) {
+           const Spec& x = call.inputs[0];
+           outputs[0] = {call.attrs.as<ShapeAttrs>().shape, x.dtype, x.device};
+         },
+     .derivative = Linear{.transpose = [](const Call& call, Cotangents cotangents,
+                                          int) { return sum_to(cotangents[0], call.inputs[0].shape()); }},
+     .view =
+         [](const Call& call) {
+           const Tensor& x = call.inputs[0];
+           const Shape& shape = call.attrs.as<ShapeAttrs>().shape;
+           Strides strides(shape.size(), 0);
+           const int added = shape.size() - x.ndim();
+           for (int i = 0; i < x.ndim(); ++i)
+             strides[added + i] = x.shape()[i] == shape[added + i] ? x.strides()[i] : 0;
+           return x.view(shape, strides, x.impl().offset);
+         },
+     // Only a view without repetition is written to.
+     .update_view = [](const Call& call,
+                       const Tensor& value) { return tidu::reshape(value, call.inputs[0].shape()); }});
 
 Primitive slice(
-    "slice", [](const Call& call) { return slice_view(call.inputs[0], call.attrs.as<SliceAttrs>()); },
-    Linear{.transpose = [](const Call& call, const Tensor& cotangent, int) {
-      const auto& attrs = call.attrs.as<SliceAttrs>();
-      const Tensor zero =
-          tidu::broadcast_to(zeros({}, cotangent.dtype(), cotangent.device()), call.inputs[0].shape());
-      return tidu::slice_update(zero, cotangent, attrs.starts, attrs.steps);
-    }});
+    "slice",
+    {.infer =
+         [](const SpecCall& call, std::span<Spec> outputs) {
+           const Spec& x = call.inputs[0];
+           const auto& attrs = call.attrs.as<SliceAttrs>();
+           check_slice(x.shape, attrs, "slice");
+           outputs[0] = {attrs.sizes, x.dtype, x.device};
+         },
+     .derivative = Linear{.transpose =
+                              [](const Call& call, Cotangents cotangents, int) {
+                                const auto& attrs = call.attrs.as<SliceAttrs>();
+                                return tidu::slice_update(zeros_of(cotangents[0], call.inputs[0].shape()),
+                                                          cotangents[0], attrs.starts, attrs.steps);
+                              }},
+     .view = [](const Call& call) { return slice_view(call.inputs[0], call.attrs.as<SliceAttrs>()); },
+     .update_view =
+         [](const Call& call, const Tensor& value) {
+           const auto& attrs = call.attrs.as<SliceAttrs>();
+           return tidu::slice_update(call.inputs[0], value, attrs.starts, attrs.steps);
+         }});
 
-Primitive alias("alias", identity, Linear{.transpose = pass_through});
+Primitive alias("alias", {.infer = infer_same,
+                          .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
+                                                               int) { return cotangents[0]; }},
+                          .view = identity,
+                          .update_view = [](const Call&, const Tensor& value) { return value; },
+                          .pointwise = true});
 
-Primitive stop_gradient("stop_gradient", identity, Zero{});
+Primitive stop_gradient("stop_gradient",
+                        {.infer = infer_same,
+                         .derivative = Zero{},
+                         .view = identity,
+                         .update_view = [](const Call&, const Tensor& value) { return value; },
+                         .pointwise = true});
 
-Primitive to(
-    "to",
-    [](const Call& call) {
-      const Tensor& x = call.inputs[0];
-      const Device device = call.attrs.as<DeviceAttrs>().device;
-      if (x.is_abstract()) return Tensor::abstract(x.shape(), x.dtype(), device);
-      const VisibleTraces none(nullptr);
-      Tensor result = Tensor::empty(x.shape(), x.dtype(), device);
-      if (x.numel() == 0) return result;
-      const Tensor source = contiguous(x);
-      if (x.device().type == device.type) {
-        backend(device).copy(source, result);
-      } else if (device.type == DeviceType::cpu) {
-        backend(x.device()).copy_to_host(result.raw_data(), source);
-      } else {
-        backend(device).copy_from_host(result, source.raw_data());
-      }
-      return result;
-    },
-    Linear{.transpose = [](const Call& call, const Tensor& cotangent, int) {
-      return tidu::to(cotangent, call.inputs[0].device());
-    }});
+Primitive concat("concat",
+                 {.infer =
+                      [](const SpecCall& call, std::span<Spec> outputs) {
+                        const int axis = call.attrs.as<AxisAttrs>().axis;
+                        outputs[0] = call.inputs[0];
+                        int64_t& extent = outputs[0].shape[axis] = 0;
+                        for (size_t i = 0; i < call.inputs.size(); ++i) {
+                          if (__builtin_add_overflow(extent, call.inputs[i].shape[axis], &extent))
+                            fail<ShapeError>("[concat] the extents along axis ", axis,
+                                             " add up to over 2^63");
+                        }
+                      },
+                  .derivative = Linear{
+                      .linear = kAllInputs, .transpose = [](const Call& call, Cotangents cotangents, int i) {
+                        const int axis = call.attrs.as<AxisAttrs>().axis;
+                        int64_t start = 0;
+                        for (int k = 0; k < i; ++k) start += call.inputs[k].size(axis);
+                        return slice_axis(cotangents[0], axis, start, start + call.inputs[i].size(axis));
+                      }}});
 
-Primitive astype(
-    "astype",
-    [](const Call& call, Spec* outputs) {
-      outputs[0] = {call.inputs[0].shape(), call.attrs.as<DTypeAttrs>().dtype};
-    },
-    Linear{.transpose = [](const Call& call, const Tensor& cotangent, int) {
-      return tidu::astype(cotangent, call.inputs[0].dtype());
-    }});
-
-Primitive copy(
-    "copy",
-    [](const Call& call, Spec* outputs) {
-      outputs[0] = {call.inputs[0].shape(), call.inputs[0].dtype()};
-    },
-    Linear{.transpose = pass_through});
-
-Primitive concat(
-    "concat",
-    [](const Call& call, Spec* outputs) {
-      const int axis = call.attrs.as<AxisAttrs>().axis;
-      Shape shape = call.inputs[0].shape();
-      shape[axis] = 0;
-      for (const Tensor& input : call.inputs) shape[axis] += input.size(axis);
-      outputs[0] = {shape, call.inputs[0].dtype()};
-    },
-    Linear{.linear = kAllInputs, .transpose = [](const Call& call, const Tensor& cotangent, int i) {
-             const int axis = call.attrs.as<AxisAttrs>().axis;
-             int64_t start = 0;
-             for (int k = 0; k < i; ++k) start += call.inputs[k].size(axis);
-             return slice_axis(cotangent, axis, start, start + call.inputs[i].size(axis));
-           }});
-
-Primitive slice_update(
-    "slice_update",
-    [](const Call& call, Spec* outputs) {
-      const Tensor &x = call.inputs[0], &update = call.inputs[1];
-      if (x.dtype() != update.dtype())
-        fail<DTypeError>("[slice_update] dtypes differ: ", describe(x), " and ", describe(update));
-      outputs[0] = {x.shape(), x.dtype()};
-    },
-    Linear{.linear = kInput0 | kInput1, .transpose = [](const Call& call, const Tensor& cotangent, int i) {
-             const auto& attrs = call.attrs.as<SliceAttrs>();
-             if (i == 1) return tidu::slice(cotangent, attrs.starts, attrs.sizes, attrs.steps);
-             const Tensor zero =
-                 tidu::broadcast_to(zeros({}, cotangent.dtype(), cotangent.device()), attrs.sizes);
-             return tidu::slice_update(cotangent, zero, attrs.starts, attrs.steps);
-           }});
-
-Primitive assign = Primitive::in_place("assign", [](const Call& call, Spec*) {
-  const Tensor &x = call.inputs[0], &value = call.inputs[1];
-  if (x.shape() != value.shape() || x.dtype() != value.dtype())
-    fail<ShapeError>("[assign] ", describe(value), " into ", describe(x));
-});
+Primitive slice_update("slice_update",
+                       {.infer =
+                            [](const SpecCall& call, std::span<Spec> outputs) {
+                              check_dtypes(call);
+                              check_slice(call.inputs[0].shape, call.attrs.as<SliceAttrs>(), "slice_update");
+                              outputs[0] = call.inputs[0];
+                            },
+                        .derivative = Linear{
+                            .linear = kInput0 | kInput1,
+                            .transpose = [](const Call& call, Cotangents cotangents, int i) {
+                              const auto& attrs = call.attrs.as<SliceAttrs>();
+                              if (i == 1)
+                                return tidu::slice(cotangents[0], attrs.starts, attrs.sizes, attrs.steps);
+                              return tidu::slice_update(cotangents[0], zeros_of(cotangents[0], attrs.sizes),
+                                                        attrs.starts, attrs.steps);
+                            }}});
 
 }  // namespace primitives
 
@@ -242,8 +270,7 @@ Tensor reshape(const Tensor& x, const Shape& requested) {
     fail<ShapeError>("[reshape] ", describe(x), " with ", x.numel(), " elements cannot take shape ",
                      requested, " with ", num_elements(shape));
   }
-  if (shape == x.shape()) return x;
-  return bind(primitives::reshape, {strides_for(x, shape) ? x : copy(x)}, ShapeAttrs{shape});
+  return shape == x.shape() ? x : bind(primitives::reshape, {x}, ShapeAttrs{shape});
 }
 
 Tensor flatten(const Tensor& x) { return reshape(x, {x.numel()}); }
@@ -253,17 +280,15 @@ Tensor permute_dims(const Tensor& x, const Axes& axes) {
   for (int64_t axis : axes) order.push_back(normalize_axis(axis, x.ndim(), "permute_dims"));
   Axes sorted = order;
   std::sort(sorted.begin(), sorted.end());
-  Axes all;
-  for (int i = 0; i < x.ndim(); ++i) all.push_back(i);
+  const Axes all = all_axes(x.ndim());
   if (!(sorted == all))
     fail<ValueError>("[permute_dims] axes ", axes, " are not a permutation of the ", x.ndim(), " axes of ",
                      describe(x));
-  return order == all ? x : bind(primitives::permute_dims, {x}, AxesAttrs{order});
+  return order == all ? x : bind(primitives::permute_dims, {x}, PermuteAttrs{order});
 }
 
 Tensor swapaxes(const Tensor& x, int64_t a, int64_t b) {
-  Axes axes;
-  for (int i = 0; i < x.ndim(); ++i) axes.push_back(i);
+  Axes axes = all_axes(x.ndim());
   std::swap(axes[normalize_axis(a, x.ndim(), "swapaxes")], axes[normalize_axis(b, x.ndim(), "swapaxes")]);
   return permute_dims(x, axes);
 }
@@ -271,8 +296,7 @@ Tensor swapaxes(const Tensor& x, int64_t a, int64_t b) {
 Tensor moveaxis(const Tensor& x, int64_t from, int64_t to) {
   const int source = normalize_axis(from, x.ndim(), "moveaxis"),
             target = normalize_axis(to, x.ndim(), "moveaxis");
-  Axes axes;
-  for (int i = 0; i < x.ndim(); ++i) axes.push_back(i);
+  Axes axes = all_axes(x.ndim());
   axes.erase(source);
   axes.insert(target, source);
   return permute_dims(x, axes);
@@ -416,116 +440,7 @@ Tensor pad(const Tensor& x, const Dims& low, const Dims& high) {
   return slice_update(zero, x, low, Dims(x.ndim(), 1));
 }
 
-Tensor astype(const Tensor& x, DType dtype) {
-  return x.dtype() == dtype ? x : bind(primitives::astype, {x}, DTypeAttrs{dtype});
-}
-Tensor to(const Tensor& x, Device device) {
-  return x.device() == device ? x : bind(primitives::to, {x}, DeviceAttrs{device});
-}
-Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : copy(x); }
-Tensor copy(const Tensor& x) { return bind(primitives::copy, {x}); }
 Tensor alias(const Tensor& x) { return bind(primitives::alias, {x}); }
 Tensor stop_gradient(const Tensor& x) { return bind(primitives::stop_gradient, {x}); }
-
-namespace {
-
-void check_writable(const Tensor& x) {
-  for (const Trace* trace : differentiating_traces()) {
-    const Link* link = x.impl().link(trace->id());
-    if (trace->id() == 0 && link && x.is_leaf()) {
-      fail<GradientError>("[assign] ", describe(x),
-                          " is a leaf that requires grad: writing in place would lose its gradient (use "
-                          "no_grad, or a new tensor)");
-    }
-  }
-  for (int i = 0; i < x.ndim(); ++i) {
-    if (x.size(i) > 1 && x.strides()[i] == 0)
-      fail<ValueError>("[assign] ", describe(x),
-                       " is a broadcast view: its elements share memory (copy it first)");
-  }
-  if (!x.is_abstract() && !x.impl().storage->writable())
-    fail<ValueError>("[assign] ", describe(x), " is read-only memory (copy it first)");
-}
-
-// Writes without being seen by any trace.
-void write(const Tensor& target, const Tensor& value) {
-  const VisibleTraces none(nullptr);
-  // A value that lies in the same memory could be read after it was overwritten.
-  const bool may_overlap = target.impl().storage == value.impl().storage;
-  bind(primitives::assign, {target, may_overlap ? copy(value) : value});
-}
-
-// x's memory, seen by the traces as `identity`.
-Tensor with_identity(const Tensor& x, const Tensor& identity) {
-  Tensor result = x.view(x.shape(), x.strides(), x.impl().offset);
-  result.impl().links = std::move(alias(identity).impl().links);
-  result.impl().storage->mark_traced();
-  return result;
-}
-
-Tensor without_storage(const Tensor& x) {
-  Tensor result = Tensor::abstract(x.shape(), x.dtype(), x.device());
-  result.impl().links = copy_links(x, UINT64_MAX);
-  return result;
-}
-
-// Converts and broadcasts a value for a place; as in NumPy, a floating-point value does not go into an
-// integer tensor.
-Tensor fit(const Tensor& value, const Tensor& x, const Shape& shape) {
-  if (is_floating(value.dtype()) && !is_floating(x.dtype())) {
-    fail<DTypeError>("[assign] ", describe(value), " into ", describe(x),
-                     " would lose its fraction (convert it with astype first)");
-  }
-  Tensor source = value;
-  while (source.ndim() > shape.size() && source.size(0) == 1) source = squeeze(source, {0});
-  return broadcast_to(astype(source, x.dtype()), shape);
-}
-
-// Whether two views of one shape are the same elements; the stride of an axis of extent 1 says nothing.
-bool same_elements(const Tensor& a, const Tensor& b) {
-  bool same = a.impl().storage == b.impl().storage && a.impl().offset == b.impl().offset;
-  for (int i = 0; i < a.ndim(); ++i) same &= a.size(i) == 1 || a.strides()[i] == b.strides()[i];
-  return same;
-}
-
-}  // namespace
-
-void assign(Tensor& x, const Tensor& value) {
-  assign_slice(x, value, Dims(x.ndim(), 0), x.shape(), Dims(x.ndim(), 1));
-}
-
-void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims& sizes, const Dims& steps) {
-  const SliceAttrs attrs{starts, sizes, steps};
-  check_slice(x.shape(), attrs, "assign");
-  const Tensor update = fit(value, x, sizes);
-  check_writable(x);
-  const bool whole = sizes == x.shape();
-  if (x.is_abstract() || update.is_abstract()) {  // a program has no memory to write to
-    x = whole ? alias(update) : slice_update(x, update, starts, steps);
-    return;
-  }
-  const uint64_t before = x.impl().version;
-  const Tensor target = slice_view(x, attrs);
-  const TensorImpl& source = update.impl();
-  const Storage& storage = *target.impl().storage;
-  // `x[i] += 1` takes the view x[i], writes to it, and assigns it to where it lies already.
-  const bool in_place_already =
-      same_elements(update, target) && source.version == storage.version() && before + 1 == storage.version();
-  const bool current = before == storage.version() || in_place_already;
-  if (!is_tracked(x) && !is_tracked(update)) {
-    if (!in_place_already) write(target, update);
-    if (current) x.impl().version = storage.version();
-    return;
-  }
-  if (!current) {
-    fail<GradientError>(
-        "[assign] ", describe(x),
-        " was overwritten in place through another view of its memory (take the view again after the write)");
-  }
-  const Tensor identity =
-      whole ? update : slice_update(without_storage(x), without_storage(update), starts, steps);
-  if (!in_place_already) write(target, update);
-  x = with_identity(x, identity);
-}
 
 }  // namespace tidu

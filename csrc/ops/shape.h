@@ -1,4 +1,4 @@
-// Changing shape, layout, dtype and device.
+// Changing shape: views, and what puts tensors together.
 #pragma once
 
 #include <optional>
@@ -39,59 +39,41 @@ Tensors split(const Tensor& x, const Dims& sizes, int64_t axis);
 // Zeros (low[i], high[i] of them) around each axis i.
 Tensor pad(const Tensor& x, const Dims& low, const Dims& high);
 
-// x itself where nothing changes. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0.
-Tensor astype(const Tensor& x, DType dtype);
-Tensor to(const Tensor& x, Device device);
-Tensor contiguous(const Tensor& x);  // x itself where it is row-major
-Tensor copy(const Tensor& x);        // always new memory
-
 // The same value under a new identity; a view.
 Tensor alias(const Tensor& x);
 // The same value as a constant; a view.
 Tensor stop_gradient(const Tensor& x);
 
-// Writes `value`, broadcast and converted, into x's memory (x may be a view). Where a derivative depends on
-// it, x becomes the result of a recorded operation, and other views of its memory may not be differentiated
-// any more (they raise GradientError).
-void assign(Tensor& x, const Tensor& value);
-// The same for the part of x that `slice` would view.
-void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims& sizes, const Dims& steps);
-
 // --- Primitives
 
 struct ShapeAttrs {
-  Shape shape;
+  attr::Extents shape;
   void fields(auto&& field) const { field("shape", shape); }
 };
-struct AxesAttrs {
-  Axes axes;
+struct PermuteAttrs {
+  attr::Permutation axes;
   void fields(auto&& field) const { field("axes", axes); }
 };
 struct AxisAttrs {
-  int axis;
+  attr::Axis axis;
   void fields(auto&& field) const { field("axis", axis); }
 };
 struct SliceAttrs {
-  Dims starts, sizes, steps;
+  attr::Starts starts;
+  attr::Sizes sizes;
+  attr::Steps steps;
   void fields(auto&& field) const { field("starts", starts), field("sizes", sizes), field("steps", steps); }
-};
-struct DTypeAttrs {
-  DType dtype;
-  void fields(auto&& field) const { field("dtype", dtype); }
-};
-struct DeviceAttrs {
-  Device device;
-  void fields(auto&& field) const { field("device", device); }
 };
 
 namespace primitives {
-extern Primitive reshape, permute_dims, broadcast_to, slice, alias, stop_gradient, to;  // views, and transfer
-extern Primitive astype;                                                                // DTypeAttrs
-extern Primitive copy;                                                                  // to row-major
+extern Primitive reshape, permute_dims, broadcast_to, slice, alias, stop_gradient;  // views
 extern Primitive concat;        // AxisAttrs; any number of inputs
 extern Primitive slice_update;  // (x, update), SliceAttrs
-extern Primitive
-    assign;  // (x, value): overwrites x, a view of any layout, with a value of the same shape and dtype
 }  // namespace primitives
+
+// An IndexError that names `op` where the slice is not inside of the shape.
+void check_slice(const Shape& shape, const SliceAttrs& attrs, const char* op);
+// The view that the primitive slice gives, for kernels.
+Tensor slice_view(const Tensor& x, const SliceAttrs& attrs);
 
 }  // namespace tidu

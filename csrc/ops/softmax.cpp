@@ -2,6 +2,7 @@
 #include "ops/softmax.h"
 
 #include "core/bind.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
@@ -10,9 +11,7 @@
 namespace tidu {
 namespace {
 
-void infer_same(const Call& call, Spec* outputs) {
-  outputs[0] = {call.inputs[0].shape(), call.inputs[0].dtype()};
-}
+void infer_same(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; }
 
 Axes axis_of(const Call& call) { return {call.attrs.as<AxisAttrs>().axis}; }
 
@@ -40,33 +39,34 @@ struct LossSlope {
 };
 
 const Custom softmax_rule{
-    .reads = kOutput,
-    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+    .reads = [](Reads) -> Reads { return kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       return {softmax_slope(call.outputs[0], tangents[0], axis_of(call))};
     },
-    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       return {softmax_slope(call.outputs[0], cotangents[0], axis_of(call))};
     },
 };
 
 const Custom log_softmax_rule{
-    .reads = kOutput,
-    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+    .reads = [](Reads) -> Reads { return kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor& t = tangents[0];
       return {t - sum(exp(call.outputs[0]) * t, axis_of(call), true)};
     },
-    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor& g = cotangents[0];
       return {g - exp(call.outputs[0]) * sum(g, axis_of(call), true)};
     },
 };
 
 const Custom cross_entropy_rule{
-    .reads = kInput0 | kInput1,
-    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+    .reads = [](Reads) -> Reads { return kInput0 | kInput1; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       return {sum(LossSlope(call).value * tangents[0], Axes{-1}), Tensor()};
     },
-    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      if (!cotangents[0].defined()) return {Tensor(), Tensor()};
       return {bind(primitives::softmax_cross_entropy_grad, {call.inputs[0], call.inputs[1], cotangents[0]},
                    call.attrs),
               Tensor()};
@@ -79,31 +79,37 @@ Tensor by_logits_of(const Call& call, const LossSlope& slope, const Tensor& t) {
 }
 
 const Custom cross_entropy_grad_rule{
-    .reads = kInput0 | kInput1 | kInput2,
-    .jvp = [](const Call& call, std::span<const Tensor> tangents) -> Tensors {
+    .reads = [](Reads wanted) -> Reads { return kInput0 | kInput1 | (wanted & kInput0 ? kInput2 : 0); },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const LossSlope slope(call);
       Tensor by_logits, by_g;
       if (tangents[0].defined()) by_logits = by_logits_of(call, slope, tangents[0]);
       if (tangents[2].defined()) by_g = slope.value * expand_dims(tangents[2], -1);
       return {by_logits.defined() && by_g.defined() ? by_logits + by_g : by_g.defined() ? by_g : by_logits};
     },
-    .vjp = [](const Call& call, std::span<const Tensor> cotangents) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const LossSlope slope(call);
-      return {by_logits_of(call, slope, cotangents[0]), Tensor(), sum(slope.value * cotangents[0], Axes{-1})};
+      const Tensor& g = cotangents[0];
+      return {wanted & kInput0 ? by_logits_of(call, slope, g) : Tensor(), Tensor(),
+              wanted & kInput2 ? sum(slope.value * g, Axes{-1}) : Tensor()};
     },
+    .linear = kInput2,
 };
 
-void infer_loss(const Call& call, Spec* outputs) {
-  outputs[0] = outputs[1] = {call.inputs[1].shape(), call.inputs[0].dtype()};
+void infer_loss(const SpecCall& call, std::span<Spec> outputs) {
+  const Spec& logits = call.inputs[0];
+  outputs[0] = outputs[1] = {call.inputs[1].shape, logits.dtype, logits.device};
 }
 
 }  // namespace
 
 namespace primitives {
-Primitive softmax("softmax", infer_same, softmax_rule);
-Primitive log_softmax("log_softmax", infer_same, log_softmax_rule);
-Primitive softmax_cross_entropy("softmax_cross_entropy", infer_loss, cross_entropy_rule, 2);
-Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", infer_same, cross_entropy_grad_rule);
+Primitive softmax("softmax", {.infer = infer_same, .derivative = softmax_rule});
+Primitive log_softmax("log_softmax", {.infer = infer_same, .derivative = log_softmax_rule});
+Primitive softmax_cross_entropy("softmax_cross_entropy",
+                                {.infer = infer_loss, .derivative = cross_entropy_rule, .num_outputs = 2});
+Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad",
+                                     {.infer = infer_same, .derivative = cross_entropy_grad_rule});
 }  // namespace primitives
 
 namespace {

@@ -2,33 +2,36 @@
 #include "ops/update.h"
 
 #include "core/bind.h"
+#include "ops/convert.h"
 #include "ops/shape.h"
 
 namespace tidu {
 namespace {
 
-void check(const Call& call, Spec*) {
-  const size_t overwritten = call.outputs.size(), count = call.inputs.size() - overwritten;
+template <class T> void check(const SpecCall& call, std::span<Spec>) {
+  const size_t count = static_cast<size_t>(call.attrs.as<T>().count);
   for (size_t i = 0; i < call.inputs.size(); ++i) {
-    const Tensor &parameter = call.inputs[i % count], &input = call.inputs[i];
-    if (!is_floating(parameter.dtype()))
-      fail<DTypeError>("[", call.primitive.name, "] a parameter must be floating-point, not ",
-                       describe(parameter));
-    if (input.shape() != parameter.shape() || input.dtype() != parameter.dtype()) {
-      fail<ShapeError>("[", call.primitive.name, "] ", describe(input), " does not fit its parameter ",
-                       describe(parameter));
-    }
-    if (!input.is_contiguous())
-      fail<ValueError>("[", call.primitive.name, "] ", describe(input), " must be contiguous");
+    const Spec &parameter = call.inputs[i % count], &input = call.inputs[i];
+    if (!is_floating(parameter.dtype))
+      fail<DTypeError>("[", call.primitive.name, "] a parameter must be floating-point, not ", parameter);
+    if (input.shape != parameter.shape || input.dtype != parameter.dtype)
+      fail<ShapeError>("[", call.primitive.name, "] ", input, " does not fit its parameter ", parameter);
   }
+}
+
+template <class T> Definition update() {
+  return {.infer = check<T>,
+          .derivative = Opaque{"it overwrites its parameters"},
+          .num_outputs = kAnyNumber,
+          .overwrites = true};
 }
 
 }  // namespace
 
 namespace primitives {
-Primitive sgd_update = Primitive::in_place("sgd_update", check);
-Primitive adam_update = Primitive::in_place("adam_update", check);
-Primitive rmsprop_update = Primitive::in_place("rmsprop_update", check);
+Primitive sgd_update("sgd_update", update<SgdAttrs>());
+Primitive adam_update("adam_update", update<AdamAttrs>());
+Primitive rmsprop_update("rmsprop_update", update<RmspropAttrs>());
 }  // namespace primitives
 
 void apply_update(const Primitive& primitive, const Tensors& state, const Tensors& gradients,

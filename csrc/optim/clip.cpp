@@ -2,6 +2,7 @@
 #include "optim/clip.h"
 
 #include "core/trace.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"

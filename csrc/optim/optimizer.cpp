@@ -4,6 +4,8 @@
 #include <set>
 
 #include "core/trace.h"
+#include "ops/assign.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 #include "ops/update.h"

@@ -19,7 +19,9 @@ class Storage : public RefCounted {
   // Memory of somebody else (a NumPy array, a DLPack capsule), kept alive by `owner`.
   Storage(Device device, void* data, size_t bytes, std::shared_ptr<void> owner, bool writable = true)
       : device_(device), writable_(writable), bytes_(bytes), data_(data), owner_(std::move(owner)) {}
-
+  // No memory: that of tensors whose values are not known while a program is recorded. Its views and writes
+  // are told apart all the same.
+  explicit Storage(Device device) : device_(device), is_unknown_(true), bytes_(0), data_(nullptr) {}
   // A number, at most 8 bytes, that a device's kernels are given by value.
   Storage(Device device, const void* number, size_t bytes)
       : device_(device), writable_(false), is_number_(true), bytes_(bytes), data_(number_) {
@@ -29,6 +31,9 @@ class Storage : public RefCounted {
   Device device() const { return device_; }
   // Whether data() is on the host, and the device has no memory for it.
   bool is_number() const { return is_number_; }
+  bool is_unknown() const { return is_unknown_; }
+  // A value that is not known was written to it.
+  void forget() { is_unknown_ = true; }
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   bool writable() const { return writable_; }
@@ -53,7 +58,7 @@ class Storage : public RefCounted {
   }
 
   Device device_;
-  bool writable_ = true, is_number_ = false;
+  bool writable_ = true, is_number_ = false, is_unknown_ = false;
   alignas(8) char number_[8];
   std::atomic<Queue> queue_ = 0;
   size_t bytes_;

@@ -26,6 +26,12 @@ Tensor Tensor::abstract(const Shape& shape, DType dtype, Device device) {
   return Tensor(std::move(impl));
 }
 
+Tensor Tensor::unknown(const Shape& shape, DType dtype, Device device) {
+  Tensor tensor = abstract(shape, dtype, device);
+  tensor.impl_->storage = make_ref<Storage>(device);
+  return tensor;
+}
+
 Tensor Tensor::from_memory(void* data, const Shape& shape, const Strides& strides, DType dtype,
                            std::shared_ptr<void> owner, Device device, bool writable) {
   Tensor tensor = abstract(shape, dtype, device);
@@ -55,9 +61,10 @@ Tensor Tensor::view(const Shape& shape, const Strides& strides, int64_t offset) 
   return Tensor(std::move(impl));
 }
 
-std::string describe(const Tensor& tensor) {
-  if (!tensor.defined()) return "none";
-  return str(tensor.dtype(), tensor.shape(), " ", tensor.device());
+std::ostream& operator<<(std::ostream& out, const Spec& spec) {
+  return out << spec.dtype << spec.shape << ' ' << spec.device;
 }
+
+std::string describe(const Tensor& tensor) { return tensor.defined() ? str(tensor.spec()) : "none"; }
 
 }  // namespace tidu

@@ -13,11 +13,17 @@ namespace tidu {
 class Tensor;
 using Tensors = std::vector<Tensor>;
 
-// What a kernel must produce, or what is known of a tensor before it has a value.
+// All that is known of a tensor before it has a value.
 struct Spec {
   Shape shape;
   DType dtype = kDefaultFloat;
+  Device device;
+
+  bool operator==(const Spec&) const = default;
 };
+
+// Writes "float32(64, 784) cpu".
+std::ostream& operator<<(std::ostream& out, const Spec& spec);
 
 // What one live trace (identified by a number that grows with nesting) knows of a tensor: the tape its node
 // and output number, forward mode its tangent, the recorder its variable.
@@ -28,14 +34,11 @@ struct Link {
   std::unique_ptr<Link> next;  // links of outer traces, so the newest comes first
 };
 
-struct TensorImpl : RefCounted {
-  Ref<Storage> storage;  // null for an abstract tensor
+struct TensorImpl : RefCounted, Spec {
+  Ref<Storage> storage;  // may be null where there is no value
   int64_t offset = 0;    // in elements
-  Shape shape;
   Strides strides;
   int64_t numel = 0;
-  DType dtype = kDefaultFloat;
-  Device device;
   bool contiguous = true;
   uint64_t version = 0;  // of the storage, when this tensor's value was defined
   std::unique_ptr<Link> links;
@@ -58,6 +61,9 @@ class Tensor {
   static Tensor empty(const Shape& shape, DType dtype, Device device = {});
   // A tensor without storage: shape, dtype and device alone.
   static Tensor abstract(const Shape& shape, DType dtype, Device device = {});
+  // An abstract tensor that has memory, as far as views and writes are concerned, but not yet a value: what a
+  // program is recorded with.
+  static Tensor unknown(const Shape& shape, DType dtype, Device device = {});
   // Memory of somebody else, kept alive by `owner`; strides in elements.
   static Tensor from_memory(void* data, const Shape& shape, const Strides& strides, DType dtype,
                             std::shared_ptr<void> owner, Device device = {}, bool writable = true);
@@ -68,9 +74,11 @@ class Tensor {
 
   bool defined() const { return static_cast<bool>(impl_); }
   explicit operator bool() const { return defined(); }
-  bool is_abstract() const { return !impl_->storage; }
+  // Whether there is a shape but no value.
+  bool is_abstract() const { return !impl_->storage || impl_->storage->is_unknown(); }
   bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
 
+  const Spec& spec() const { return *impl_; }
   const Shape& shape() const { return impl_->shape; }
   int64_t size(int axis) const { return impl_->shape[axis < 0 ? axis + ndim() : axis]; }
   const Strides& strides() const { return impl_->strides; }

@@ -1,7 +1,7 @@
 // Numbers, dtypes, devices and shapes to and from Python.
 #include "binding.h"
 #include "core/backend.h"
-#include "core/cuda.h"
+#include "cuda/driver.h"
 
 namespace tidu::python {
 namespace {

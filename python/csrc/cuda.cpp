@@ -1,8 +1,9 @@
 // Device cuda: which implementation of it is used, its streams and events. tidu.cuda is written on it.
-#include "core/cuda.h"
+#include "cuda/driver.h"
+#include "cuda/matmul.h"
+#include "cuda/stream.h"
 
 #include "binding.h"
-#include "ops/matmul.h"
 
 namespace tidu::python {
 namespace {

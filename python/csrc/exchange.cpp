@@ -1,6 +1,7 @@
 // Memory shared with other libraries: the buffer protocol (NumPy) and DLPack, both ways.
 #include "binding.h"
-#include "core/cuda.h"
+#include "cuda/driver.h"
+#include "cuda/stream.h"
 #include "dlpack.h"
 
 namespace tidu::python {

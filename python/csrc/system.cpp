@@ -9,7 +9,7 @@ namespace {
 Allocator& allocator(Device device) { return backend(device).allocator(device.index); }
 
 const char* form_of(const Primitive& primitive) {
-  constexpr const char* kForms[] = {"zero", "elementwise", "linear", "bilinear", "custom"};
+  constexpr const char* kForms[] = {"zero", "opaque", "elementwise", "linear", "multilinear", "custom"};
   return kForms[primitive.derivative.index()];
 }
 
@@ -26,6 +26,8 @@ py::list primitives_list() {
     entry["derivative"] = form_of(*primitive);
     entry["num_outputs"] = primitive->num_outputs;
     entry["view"] = primitive->view != nullptr;
+    entry["evaluate"] = primitive->evaluate != nullptr;
+    entry["pointwise"] = primitive->pointwise;
     entry["overwrites"] = primitive->overwrites;
     py::list kernels;
     for (int i = 0; i < kDeviceTypeCount; ++i) {

@@ -45,7 +45,7 @@ class GradScope {
 
   bool leave() noexcept {
     if (!mode_) return true;
-    const bool innermost = visible_trace() == mode_.get();
+    const bool innermost = mode_->is_innermost();
     if (innermost) {
       mode_.reset();
     } else {
@@ -90,6 +90,21 @@ void bind_transforms(py::module_& m) {
       return Jvp{to_tensors(result[0]), to_tensors(result[1])};
     };
     return to_list(custom_jvp(as_function(function), evaluate, to_tensors(inputs)));
+  });
+  py::class_<Program>(m, "RecordedProgram")
+      .def("__call__",
+           [](const Program& program, const py::object& arguments) {
+             const Tensors inputs = to_tensors(arguments);
+             return to_list(program(inputs));
+           })
+      .def("__str__", &Program::to_string)
+      .def_property_readonly("writes", [](const Program& program) {
+        py::list result;
+        for (const Program::Write& write : program.writes) result.append(write.input);
+        return result;
+      });
+  m.def("record", [](const py::function& function, const py::object& like) {
+    return record(as_function(function), to_tensors(like));
   });
   m.def("is_grad_enabled", &is_grad_enabled, "Whether operations are recorded for derivatives here.");
   m.def("is_tracked", &is_tracked, "Whether some transform that is live here differentiates by the tensor.");

@@ -27,6 +27,8 @@ from tidu._custom import custom_jvp as custom_jvp
 from tidu._custom import custom_vjp as custom_vjp
 from tidu._grad_mode import enable_grad as enable_grad
 from tidu._grad_mode import no_grad as no_grad
+from tidu._program import Program as Program
+from tidu._program import program as program
 from tidu._pytree import tree_leaves as tree_leaves
 from tidu._pytree import tree_map as tree_map
 from tidu._transforms import grad as grad

@@ -14,6 +14,8 @@
 
 #include "backend/cpu/threads.h"
 #include "core/bind.h"
+#include "ops/assign.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/indexing.h"

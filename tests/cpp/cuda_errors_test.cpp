@@ -7,7 +7,8 @@
 #include <functional>
 
 #include "core/bind.h"
-#include "core/cuda.h"
+#include "cuda/driver.h"
+#include "cuda/stream.h"
 #include "ops/creation.h"
 
 namespace tidu {

@@ -6,7 +6,9 @@
 #include <numeric>
 #include <thread>
 
-#include "core/cuda.h"
+#include "cuda/driver.h"
+#include "cuda/stream.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 

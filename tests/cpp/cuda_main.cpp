@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "core/cuda.h"
+#include "cuda/driver.h"
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);

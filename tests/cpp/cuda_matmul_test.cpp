@@ -3,7 +3,9 @@
 
 #include <cmath>
 
-#include "core/cuda.h"
+#include "cuda/driver.h"
+#include "cuda/matmul.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"

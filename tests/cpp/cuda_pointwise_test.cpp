@@ -9,7 +9,9 @@
 
 #include "core/backend.h"
 #include "core/bind.h"
-#include "core/cuda.h"
+#include "cuda/driver.h"
+#include "ops/assign.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/indexing.h"

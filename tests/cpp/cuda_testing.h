@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/cuda.h"
+#include "cuda/driver.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/random.h"

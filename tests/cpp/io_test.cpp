@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "io/sha256.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 

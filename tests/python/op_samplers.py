@@ -334,7 +334,7 @@ def elementwise_case(name, row):
     if row["types"] == "choice":
         inputs[0] = Draw((3, 4), dtype=td.bool)
     boolean = row["boolean_result"]
-    differentiable = range(len(inputs)) if row["derivative"] == "elementwise" else ()
+    differentiable = range(len(inputs)) if row["derivative"] != "zero" else ()
     return Case(
         name=name,
         covers=(name,),
@@ -744,6 +744,8 @@ ELSEWHERE = {
     "random_uniform": ("python/test_random.py", "random.uniform"),
     "random_normal": ("python/test_random.py", "random.normal"),
     "random_permutation": ("python/test_random.py", "random.permutation"),
+    "custom_vjp": ("python/test_program.py", "custom_vjp"),
+    "custom_jvp": ("python/test_program.py", "custom_jvp"),
     "sgd_update": ("cpp/kernels_update_test.cpp", "sgd"),
     "adam_update": ("cpp/kernels_update_test.cpp", "adam"),
     "rmsprop_update": ("cpp/kernels_update_test.cpp", "rmsprop"),

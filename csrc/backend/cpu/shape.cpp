@@ -1,5 +1,7 @@
 // Copies and conversions: the shape operations that are not views.
 #include "ops/shape.h"
+#include "ops/assign.h"
+#include "ops/convert.h"
 
 #include <cstring>
 
@@ -19,7 +21,10 @@ void astype(const Call& call) {
 
 void copy(const Call& call) { copy_elements(call.inputs[0], call.outputs[0]); }
 
-void assign(const Call& call) { copy_elements(call.inputs[1], call.inputs[0]); }
+void assign(const Call& call) {
+  const Tensor& x = call.inputs[0];
+  copy_elements(call.inputs[1], call.attrs.empty() ? x : slice_view(x, call.attrs.as<SliceAttrs>()));
+}
 
 void concat(const Call& call) {
   const int axis = call.attrs.as<AxisAttrs>().axis;
@@ -32,16 +37,9 @@ void concat(const Call& call) {
 }
 
 void slice_update(const Call& call) {
-  const auto& attrs = call.attrs.as<SliceAttrs>();
-  const Tensor &update = call.inputs[1], &y = call.outputs[0];
+  const Tensor& y = call.outputs[0];
   copy_elements(call.inputs[0], y);
-  Strides strides = y.strides();
-  int64_t offset = y.impl().offset;
-  for (int i = 0; i < y.ndim(); ++i) {
-    offset += attrs.starts[i] * strides[i];
-    strides[i] *= attrs.steps[i];
-  }
-  if (update.numel() > 0) copy_elements(update, y.view(update.shape(), strides, offset));
+  copy_elements(call.inputs[1], slice_view(y, call.attrs.as<SliceAttrs>()));
 }
 
 }  // namespace

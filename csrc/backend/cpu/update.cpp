@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
 #include "core/backend.h"
 #include "kernels/cpu/cast.h"
@@ -21,21 +22,23 @@ template <class Step> void for_parameters(const Call& call, int count, const Ste
     int parameter;
     int64_t begin;
   };
-  const int groups = static_cast<int>(call.inputs.size()) / std::max(count, 1);
+  Tensors inputs;
+  for (const Tensor& input : call.inputs) inputs.push_back(row_major(input));
+  const int groups = static_cast<int>(inputs.size()) / std::max(count, 1);
   std::vector<Piece> pieces;
   int64_t total = 0;
   for (int i = 0; i < count; ++i) {
-    total += call.inputs[i].numel();
-    for (int64_t begin = 0; begin < call.inputs[i].numel(); begin += kGrain) pieces.push_back({i, begin});
+    total += inputs[i].numel();
+    for (int64_t begin = 0; begin < inputs[i].numel(); begin += kGrain) pieces.push_back({i, begin});
   }
   const auto run = [&](int64_t index) {
     const auto [parameter, begin] = pieces[static_cast<size_t>(index)];
-    const DType dtype = call.inputs[parameter].dtype();
+    const DType dtype = inputs[parameter].dtype();
     const int64_t size = static_cast<int64_t>(size_of(dtype));
-    const int64_t n = std::min(kGrain, call.inputs[parameter].numel() - begin);
+    const int64_t n = std::min(kGrain, inputs[parameter].numel() - begin);
     char* arrays[kMaxGroups];
     for (int k = 0; k < groups; ++k) {
-      arrays[k] = static_cast<char*>(call.inputs[k * count + parameter].raw_data()) + begin * size;
+      arrays[k] = static_cast<char*>(inputs[k * count + parameter].raw_data()) + begin * size;
     }
     if (dtype == DType::float32 || dtype == DType::float64) {
       void* pointers[kMaxGroups];
@@ -60,6 +63,9 @@ template <class Step> void for_parameters(const Call& call, int count, const Ste
     }
   };
   parallel_for(static_cast<int64_t>(pieces.size()), total, run);
+  for (size_t i = 0; i < call.outputs.size(); ++i) {
+    if (!inputs[i].is_same(call.outputs[i])) copy_elements(inputs[i], call.outputs[i]);
+  }
 }
 
 void sgd_update(const Call& call) {

@@ -9,7 +9,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/emulation.h"
 #include "backend/cuda/operations.h"
-#include "core/cuda.h"
+#include "cuda/driver.h"
 
 namespace tidu::cuda {
 namespace {

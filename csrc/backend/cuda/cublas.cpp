@@ -1,6 +1,7 @@
 // cuBLAS: a handle per device; each call brings its stream and its workspace. With workspaces of their own
 // and no atomics, the library promises equal bits for equal calls on one kind of GPU.
 #include "backend/cuda/cublas.h"
+#include "cuda/matmul.h"
 
 #include <cublas_v2.h>
 
@@ -8,8 +9,6 @@
 #include <climits>
 #include <map>
 #include <mutex>
-
-#include "ops/matmul.h"
 
 namespace tidu::cuda {
 namespace {

@@ -12,7 +12,7 @@
 #include "backend/cuda/call_log.h"
 #include "backend/cuda/error.h"
 #include "backend/cuda/staging.h"
-#include "core/cuda.h"
+#include "cuda/driver.h"
 #include "kernels/cuda/fault.h"
 
 namespace tidu::cuda {

@@ -5,6 +5,7 @@
 #include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
 #include "backend/cuda/try.h"
+#include "cuda/matmul.h"
 #include "kernels/cuda/matmul.h"
 #include "ops/matmul.h"
 

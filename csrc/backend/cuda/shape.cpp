@@ -1,5 +1,7 @@
 // Copies and conversions: the shape operations that are not views.
 #include "ops/shape.h"
+#include "ops/assign.h"
+#include "ops/convert.h"
 
 #include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
@@ -23,7 +25,9 @@ cudaError_t copy(const Call& call, Context& context) {
 }
 
 cudaError_t assign(const Call& call, Context& context) {
-  return copy_tensor(context, call.inputs[1], call.inputs[0]);
+  const Tensor& x = call.inputs[0];
+  return copy_tensor(context, call.inputs[1],
+                     call.attrs.empty() ? x : slice_view(x, call.attrs.as<SliceAttrs>()));
 }
 
 cudaError_t concat(const Call& call, Context& context) {
@@ -40,17 +44,9 @@ cudaError_t concat(const Call& call, Context& context) {
 }
 
 cudaError_t slice_update(const Call& call, Context& context) {
-  const auto& attrs = call.attrs.as<SliceAttrs>();
-  const Tensor &update = call.inputs[1], &y = call.outputs[0];
+  const Tensor& y = call.outputs[0];
   TIDU_TRY(copy_tensor(context, call.inputs[0], y));
-  View slice = y;
-  int64_t offset = 0;
-  for (int i = 0; i < y.ndim(); ++i) {
-    offset += attrs.starts[i] * slice.strides[i];
-    slice.strides[i] *= attrs.steps[i];
-  }
-  slice.data = static_cast<char*>(slice.data) + offset * static_cast<int64_t>(slice.size);
-  return copy_tensor(context, update, slice);
+  return copy_tensor(context, call.inputs[1], slice_view(y, call.attrs.as<SliceAttrs>()));
 }
 
 }  // namespace

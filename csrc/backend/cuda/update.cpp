@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "backend/cuda/context.h"
+#include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
 #include "backend/cuda/try.h"
 #include "ops/update.h"
@@ -14,15 +14,21 @@ namespace {
 // One launch for the parameters of each dtype, few tables' worth at most.
 template <class Step> cudaError_t step_all(const Call& call, Context& context, int count, const Step& step) {
   const size_t n = static_cast<size_t>(count);
+  Tensors inputs(call.inputs.begin(), call.inputs.end());
+  for (Tensor& input : inputs) TIDU_TRY(make_row_major(&input, context.stream()));
   for (const DType dtype : {DType::float16, DType::bfloat16, DType::float32, DType::float64}) {
     std::vector<UpdateArrays> parameters;
     for (size_t i = 0; i < n; ++i) {
-      if (call.inputs[i].dtype() != dtype) continue;
+      if (inputs[i].dtype() != dtype) continue;
       UpdateArrays& arrays = parameters.emplace_back();
-      arrays.count = call.inputs[i].numel();
-      for (size_t k = 0; k * n < call.inputs.size(); ++k) arrays.data[k] = call.inputs[k * n + i].raw_data();
+      arrays.count = inputs[i].numel();
+      for (size_t k = 0; k * n < inputs.size(); ++k) arrays.data[k] = inputs[k * n + i].raw_data();
     }
     TIDU_TRY(update(context.stream(), step, dtype, parameters));
+  }
+  for (size_t i = 0; i < call.outputs.size(); ++i) {
+    if (inputs[i].is_same(call.outputs[i])) continue;
+    TIDU_TRY(copy_view(context.stream(), inputs[i].shape(), inputs[i], call.outputs[i]));
   }
   return cudaSuccess;
 }

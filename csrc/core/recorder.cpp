@@ -1,0 +1,152 @@
+// Recording a function as a program.
+#include "core/recorder.h"
+
+#include <algorithm>
+
+namespace tidu {
+
+int Recorder::new_variable(const Tensor& tensor) {
+  program_.variables.push_back(tensor.spec());
+  return static_cast<int>(program_.variables.size()) - 1;
+}
+
+int Recorder::new_place(const Tensor& tensor) {
+  places_.push_back({.value = new_variable(tensor)});
+  set_link(tensor, id(), {}, static_cast<int>(places_.size()) - 1);
+  return static_cast<int>(places_.size()) - 1;
+}
+
+int Recorder::place_of(const Tensor& tensor) {
+  if (const Link* link = tensor.impl().link(id())) return link->index;
+  const auto [found, inserted] = outside_.try_emplace(&tensor.impl(), static_cast<int>(places_.size()));
+  if (inserted) {
+    places_.push_back({.value = new_variable(tensor), .outside = true});
+    program_.constants.push_back({places_.back().value, tensor});
+  }
+  return found->second;
+}
+
+int Recorder::root_of(int place) const {
+  while (places_[place].base >= 0) place = places_[place].base;
+  return place;
+}
+
+int Recorder::value_of(int place) {
+  const uint64_t version = places_[root_of(place)].version;
+  if (places_[place].version != version) {
+    const int base = value_of(places_[place].base);
+    const Program::Instruction view = program_.instructions[places_[place].instruction];
+    const Spec spec = program_.variables[places_[place].value];
+    program_.variables.push_back(spec);
+    places_[place].value = static_cast<int>(program_.variables.size()) - 1;
+    places_[place].version = version;
+    append(*view.primitive, view.attrs, {base}, {places_[place].value}, view.differentiable);
+  }
+  return places_[place].value;
+}
+
+Tensor Recorder::tensor_of(int variable) {
+  const Spec& spec = program_.variables[variable];
+  const Tensor tensor = Tensor::unknown(spec.shape, spec.dtype, spec.device);
+  places_.push_back({.value = variable});
+  set_link(tensor, id(), {}, static_cast<int>(places_.size()) - 1);
+  return tensor;
+}
+
+void Recorder::append(const Primitive& primitive, const Attrs& attrs, std::vector<int> inputs,
+                      std::vector<int> outputs, bool differentiable) {
+  program_.instructions.push_back({&primitive, attrs, std::move(inputs), std::move(outputs), differentiable});
+}
+
+void Recorder::write(int place, int variable, const Call& call, bool differentiable) {
+  const int root = root_of(place);
+  if (places_[root].outside) {
+    fail<TraceError>("[", call.primitive.name, "] a tensor from outside of the function, ",
+                     describe(call.inputs[0]),
+                     ", cannot be overwritten while a program is recorded (pass it as an argument)");
+  }
+  const Scope mine(*this), off(false, &mine);
+  const VisibleTraces scope(differentiable ? &mine : &off);
+  const uint64_t version = places_[root].version + 1;
+  while (places_[place].base >= 0) {
+    const int base = places_[place].base;
+    const Program::Instruction view = program_.instructions[places_[place].instruction];
+    const Tensor before = tensor_of(value_of(base));
+    const Tensor after =
+        view.primitive->update_view({*view.primitive, {&before, 1}, view.attrs, {}}, tensor_of(variable));
+    places_[place].value = variable;
+    places_[place].version = version;
+    variable = value_of(place_of(after));
+    place = base;
+  }
+  places_[root].value = variable;
+  places_[root].version = version;
+}
+
+Tensor Recorder::add_input(const Spec& spec) {
+  const Tensor input = Tensor::unknown(spec.shape, spec.dtype, spec.device);
+  program_.inputs.push_back(places_[new_place(input)].value);
+  return input;
+}
+
+void Recorder::record(const Call& call, bool differentiable) {
+  const auto is_mine = [&](const Tensor& input) { return input.impl().link(id()) != nullptr; };
+  if (fold_ == Fold::constants && !call.inputs.empty() && std::ranges::none_of(call.inputs, is_mine)) return;
+  std::vector<int> inputs, outputs;
+  for (const Tensor& input : call.inputs) inputs.push_back(value_of(place_of(input)));
+  if (call.primitive.overwrites) {
+    for (const Tensor& output : call.outputs) outputs.push_back(new_variable(output));
+    append(call.primitive.pure ? *call.primitive.pure : call.primitive, call.attrs, std::move(inputs),
+           outputs, differentiable);
+    for (size_t i = 0; i < outputs.size(); ++i)
+      write(place_of(call.inputs[i]), outputs[i], call, differentiable);
+    return;
+  }
+  for (const Tensor& output : call.outputs) {
+    Place& place = places_[new_place(output)];
+    outputs.push_back(place.value);
+    if (!call.primitive.view || !(output.impl().storage == call.inputs[0].impl().storage)) continue;
+    const int base = place_of(call.inputs[0]);
+    Place& view = places_[output.impl().link(id())->index];
+    view.base = base;
+    view.version = places_[root_of(base)].version;
+    view.instruction = static_cast<int>(program_.instructions.size());
+  }
+  append(call.primitive, call.attrs, std::move(inputs), std::move(outputs), differentiable);
+}
+
+void Recorder::record_custom(CustomCall& call, bool differentiable) {
+  const CustomCall::Closed closed = call.close();
+  std::vector<int> inputs, outputs;
+  for (const Tensors& tensors : {call.inputs(), closed.captured}) {
+    for (const Tensor& input : tensors) inputs.push_back(value_of(place_of(input)));
+  }
+  for (const Tensor& output : call.outputs()) outputs.push_back(places_[new_place(output)].value);
+  append(*closed.primitive, closed.attrs, std::move(inputs), std::move(outputs), differentiable);
+}
+
+Program Recorder::finish(std::span<const Tensor> outputs) {
+  for (const Tensor& output : outputs) program_.outputs.push_back(value_of(place_of(output)));
+  for (size_t i = 0; i < program_.inputs.size(); ++i) {
+    // The places of the inputs come first.
+    const Place& place = places_[i];
+    if (place.version > 0) program_.writes.push_back({static_cast<int>(i), place.value});
+  }
+  outside_.clear();
+  remove_unused(program_);
+  return std::move(program_);
+}
+
+Program record(const Function& function, Specs like, Recorder::Fold fold) {
+  Recorder recorder(fold);
+  Tensors inputs;
+  for (size_t i = 0; i < like.size(); ++i) inputs.push_back(recorder.add_input(like[i]));
+  Tensors outputs;
+  {
+    const LiveTrace live(recorder);
+    outputs = function(inputs);
+  }
+  return recorder.finish(outputs);
+}
+
+}  // namespace tidu

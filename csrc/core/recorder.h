@@ -1,0 +1,59 @@
+// Recording a function as a program.
+#pragma once
+
+#include <unordered_map>
+
+#include "core/program.h"
+#include "core/trace.h"
+
+namespace tidu {
+
+// Writes each call into a program, those that create tensors among them, and makes a constant of each tensor
+// from outside that the program uses. Variables of a program have one value each, while tensors share memory
+// and are overwritten: so a tensor's link names a *place*, which knows whose view it is. A write to a place
+// gives new values to the places that it lies in; a place whose memory was written to since is viewed again
+// when it is next used.
+class Recorder : public Trace {
+ public:
+  // Whether calls on what does not depend on the arguments are recorded, or only their results, as constants.
+  enum class Fold : bool { nothing, constants };
+  explicit Recorder(Fold fold = Fold::nothing) : fold_(fold) {}
+
+  void record(const Call& call, bool differentiable) override;
+  void record_custom(CustomCall& call, bool differentiable) override;
+  bool differentiates() const override { return false; }
+
+  // A row-major argument of the program, whose value is not known.
+  Tensor add_input(const Spec& spec);
+  Program finish(std::span<const Tensor> outputs);
+
+ private:
+  struct Place {
+    int value;             // the variable of its value ..
+    int base = -1;         // .. at the version of its root, whose memory it shows; -1: of its own
+    uint64_t version = 0;  // of a root: how often its memory was written to
+    int instruction = -1;  // that made the view
+    bool outside = false;  // of a root: was there before the program
+  };
+
+  int new_variable(const Tensor& tensor);
+  int new_place(const Tensor& tensor);
+  int place_of(const Tensor& tensor);
+  int root_of(int place) const;
+  int value_of(int place);
+  Tensor tensor_of(int variable);
+  void write(int place, int variable, const Call& call, bool differentiable);
+  void append(const Primitive& primitive, const Attrs& attrs, std::vector<int> inputs,
+              std::vector<int> outputs, bool differentiable);
+
+  const Fold fold_;
+  Program program_;
+  std::vector<Place> places_;
+  std::unordered_map<const TensorImpl*, int> outside_;  // kept alive by program_.constants
+};
+
+// The program of `function` for arguments of these specs, whose values are not known: reading one inside is
+// a TraceError.
+Program record(const Function& function, Specs like, Recorder::Fold fold = Recorder::Fold::nothing);
+
+}  // namespace tidu

@@ -1,0 +1,122 @@
+// Writing in place.
+#include "ops/assign.h"
+
+#include "core/bind.h"
+#include "core/trace.h"
+#include "ops/convert.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace primitives {
+
+Primitive assign("assign", {.infer =
+                                [](const SpecCall& call, std::span<Spec>) {
+                                  const Spec &x = call.inputs[0], &value = call.inputs[1];
+                                  const Shape& shape =
+                                      call.attrs.empty() ? x.shape : call.attrs.as<SliceAttrs>().sizes;
+                                  if (shape != value.shape || x.dtype != value.dtype)
+                                    fail<ShapeError>("[assign] ", value, " into ", shape, " of ", x);
+                                },
+                            .derivative = Opaque{"it overwrites its input (write with slice_update)"},
+                            .overwrites = true,
+                            .pure = &slice_update});
+
+}  // namespace primitives
+
+namespace {
+
+void check_writable(const Tensor& x) {
+  for (const Trace* trace : differentiating_traces()) {
+    const Link* link = x.impl().link(trace->id());
+    if (trace->id() == 0 && link && x.is_leaf()) {
+      fail<GradientError>("[assign] ", describe(x),
+                          " is a leaf that requires grad: writing in place would lose its gradient (use "
+                          "no_grad, or a new tensor)");
+    }
+  }
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (x.size(i) > 1 && x.strides()[i] == 0)
+      fail<ValueError>("[assign] ", describe(x),
+                       " is a broadcast view: its elements share memory (copy it first)");
+  }
+  if (!x.is_abstract() && !x.impl().storage->writable())
+    fail<ValueError>("[assign] ", describe(x), " is read-only memory (copy it first)");
+}
+
+// All that the traces know of x, without its memory.
+Tensor without_storage(const Tensor& x) {
+  Tensor result = Tensor::abstract(x.shape(), x.dtype(), x.device());
+  result.impl().links = std::move(twin(x, UINT64_MAX).impl().links);
+  return result;
+}
+
+// Converts and broadcasts a value for a place; as in NumPy, a floating-point value does not go into an
+// integer tensor.
+Tensor fit(const Tensor& value, const Tensor& x, const Shape& shape) {
+  if (is_floating(value.dtype()) && !is_floating(x.dtype())) {
+    fail<DTypeError>("[assign] ", describe(value), " into ", describe(x),
+                     " would lose its fraction (convert it with astype first)");
+  }
+  Tensor source = value;
+  while (source.ndim() > shape.size() && source.size(0) == 1) source = squeeze(source, {0});
+  return broadcast_to(astype(source, x.dtype()), shape);
+}
+
+// Whether two views of one shape are the same elements; the stride of an axis of extent 1 says nothing.
+bool same_elements(const Tensor& a, const Tensor& b) {
+  bool same = a.impl().storage == b.impl().storage && a.impl().offset == b.impl().offset;
+  for (int i = 0; i < a.ndim(); ++i) same &= a.size(i) == 1 || a.strides()[i] == b.strides()[i];
+  return same;
+}
+
+bool is_whole(const Shape& shape, const SliceAttrs& attrs) {
+  bool whole = attrs.sizes == shape;
+  for (int i = 0; i < shape.size(); ++i) whole &= shape[i] <= 1 || attrs.steps[i] == 1;
+  return whole;
+}
+
+}  // namespace
+
+void assign(Tensor& x, const Tensor& value) {
+  assign_slice(x, value, Dims(x.ndim(), 0), x.shape(), Dims(x.ndim(), 1));
+}
+
+void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims& sizes, const Dims& steps) {
+  const SliceAttrs attrs{starts, sizes, steps};
+  check_slice(x.shape(), attrs, "assign");
+  Tensor update = fit(value, x, sizes);
+  check_writable(x);
+  const Tensor target = slice_view(x, attrs);
+  const TensorImpl& source = update.impl();
+  const Storage& storage = *target.impl().storage;
+  // `x[i] += 1` takes the view x[i], writes to it, and assigns it to where it lies already.
+  const bool in_place_already = same_elements(update, target) && source.version == storage.version() &&
+                                x.impl().version + 1 == storage.version();
+  const bool current = x.impl().version == storage.version() || in_place_already;
+  const bool tracked = is_tracked(x) || is_tracked(update);
+  if (tracked && !current) {
+    fail<GradientError>(
+        "[assign] ", describe(x),
+        " was overwritten in place through another view of its memory (take the view again after the write)");
+  }
+  Tensor identity;
+  if (tracked) {
+    identity = is_whole(x.shape(), attrs)
+                   ? alias(update)
+                   : slice_update(without_storage(x), without_storage(update), starts, steps);
+  }
+  if (!in_place_already) {
+    // A value that lies in the same memory could be read after it was overwritten.
+    if (source.storage == target.impl().storage) update = copy(update);
+    bind(primitives::assign, {recorded_twin(x), recorded_twin(update)}, attrs);
+  }
+  if (tracked) {
+    Tensor written = recorded_twin(x);
+    take_identity(written, identity);
+    written.impl().storage->mark_traced();
+    x = std::move(written);
+  }
+  if (current) x.impl().version = storage.version();
+}
+
+}  // namespace tidu

@@ -1,0 +1,80 @@
+// Changing dtype, device and layout.
+#include "ops/convert.h"
+
+#include "core/backend.h"
+#include "core/bind.h"
+#include "core/trace.h"
+
+namespace tidu {
+namespace {
+
+// Between any two devices: the same on each.
+void transfer(const Call& call) {
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
+  if (x.numel() == 0) return;
+  const VisibleTraces none(nullptr);
+  const Tensor source = contiguous(x);
+  if (x.device().type == y.device().type) {
+    backend(y.device()).copy(source, y);
+  } else if (y.device().type == DeviceType::cpu) {
+    backend(x.device()).copy_to_host(y.raw_data(), source);
+  } else {
+    backend(y.device()).copy_from_host(y, source.raw_data());
+  }
+}
+
+}  // namespace
+
+namespace primitives {
+
+Primitive astype("astype", {.infer =
+                                [](const SpecCall& call, std::span<Spec> outputs) {
+                                  const Spec& x = call.inputs[0];
+                                  outputs[0] = {x.shape, call.attrs.as<DTypeAttrs>().dtype, x.device};
+                                },
+                            .derivative = Linear{.transpose =
+                                                     [](const Call& call, Cotangents cotangents, int) {
+                                                       return tidu::astype(cotangents[0],
+                                                                           call.inputs[0].dtype());
+                                                     }},
+                            .pointwise = true});
+
+Primitive to("to", {.infer =
+                        [](const SpecCall& call, std::span<Spec> outputs) {
+                          const Spec& x = call.inputs[0];
+                          outputs[0] = {x.shape, x.dtype, call.attrs.as<DeviceAttrs>().device};
+                        },
+                    .derivative = Linear{.transpose =
+                                             [](const Call& call, Cotangents cotangents, int) {
+                                               return tidu::to(cotangents[0], call.inputs[0].device());
+                                             }},
+                    .pointwise = true});
+
+Primitive copy("copy",
+               {.infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
+                .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
+                                                     int) { return cotangents[0]; }},
+                .pointwise = true});
+
+}  // namespace primitives
+
+namespace {
+
+const bool registered = [] {
+  for (const DeviceType type : {DeviceType::cpu, DeviceType::cuda})
+    set_kernel(primitives::to, type, transfer);
+  return true;
+}();
+
+}  // namespace
+
+Tensor astype(const Tensor& x, DType dtype) {
+  return x.dtype() == dtype ? x : bind(primitives::astype, {x}, DTypeAttrs{dtype});
+}
+Tensor to(const Tensor& x, Device device) {
+  return x.device() == device ? x : bind(primitives::to, {x}, DeviceAttrs{device});
+}
+Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : copy(x); }
+Tensor copy(const Tensor& x) { return bind(primitives::copy, {x}); }
+
+}  // namespace tidu

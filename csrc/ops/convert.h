@@ -1,0 +1,31 @@
+// Changing dtype, device and layout.
+#pragma once
+
+#include "core/primitive.h"
+
+namespace tidu {
+
+// x itself where nothing changes. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0.
+Tensor astype(const Tensor& x, DType dtype);
+Tensor to(const Tensor& x, Device device);
+Tensor contiguous(const Tensor& x);  // x itself where it is row-major
+Tensor copy(const Tensor& x);        // always new memory
+
+// --- Primitives
+
+struct DTypeAttrs {
+  DType dtype;
+  void fields(auto&& field) const { field("dtype", dtype); }
+};
+struct DeviceAttrs {
+  Device device;
+  void fields(auto&& field) const { field("device", device); }
+};
+
+namespace primitives {
+extern Primitive astype;  // DTypeAttrs
+extern Primitive to;      // DeviceAttrs
+extern Primitive copy;    // to row-major
+}  // namespace primitives
+
+}  // namespace tidu

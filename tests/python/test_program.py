@@ -1,0 +1,398 @@
+"""Recorded programs: replay, writes in place, creation, derivatives of programs, custom rules in them."""
+
+import numpy as np
+import pytest
+import tidu as td
+from tidu import GradientError, TraceError
+
+
+def values(x):
+    return np.asarray(x.detach().cpu().numpy())
+
+
+def replays(f, *arguments):
+    """What f gives and what its program gives for copies of the arguments, and the arguments after both."""
+    eager = [td.copy(a) for a in arguments]
+    want = f(*eager)
+    program = td.program(f, *arguments)
+    given = [td.copy(a) for a in arguments]
+    got = program(*given)
+    np.testing.assert_array_equal(values(got), values(want))
+    for a, b in zip(given, eager, strict=True):
+        np.testing.assert_array_equal(values(a), values(b))
+    return program
+
+
+def test_prints_one_line_a_call():
+    w = td.tensor([1.0, 2.0])
+    program = td.program(lambda x: (td.sin(x) * w * 3).sum(), td.ones(2))
+    assert str(program) == (
+        "program(a:float32(2,))\n"
+        "  b:float32(2,) = constant\n"
+        "  c:float32(2,) = 3\n"
+        "  d:float32(2,) = sin a\n"
+        "  e:float32(2,) = multiply d b\n"
+        "  f:float32(2,) = multiply e c\n"
+        "  g:float32() = sum[axes=(0,)] f\n"
+        "  return g\n"
+    )
+
+
+def test_trees_in_and_out_and_fixed_leaves():
+    def f(p, n):
+        return {"y": p["x"] * n, "z": [p["b"] + 1]}
+
+    p = {"x": td.ones(2), "b": td.zeros(3)}
+    program = td.program(f, p, 3)
+    out = program({"x": td.tensor([1.0, 2.0]), "b": td.ones(3)}, 3)
+    assert out["y"].tolist() == [3, 6] and out["z"][0].tolist() == [2, 2, 2]
+    with pytest.raises(ValueError, match="only tensors may change"):
+        program(p, 4)
+    with pytest.raises(td.ShapeError, match="recorded for"):
+        program({"x": td.ones(3), "b": td.zeros(3)}, 3)
+
+
+def test_reading_a_value_is_an_error():
+    with pytest.raises(TraceError):
+        td.program(lambda x: x * float(x.sum()), td.ones(2))
+
+
+# --- Writes in place
+
+
+def through_a_view(y):
+    y = y * 1
+    v = y.reshape(2)
+    v[0] = 5
+    return y.sum()
+
+
+def test_a_write_into_a_view_reaches_its_base():
+    x = td.tensor([[1.0, 1.0]])
+    assert through_a_view(x).item() == 6
+    replays(through_a_view, x)
+
+
+def test_a_write_into_a_base_reaches_its_views():
+    def f(x):
+        y = x * 2
+        rows, columns = y[0], y.T
+        y[0, 1] = 7
+        return rows.sum() + columns[1].sum()
+
+    replays(f, td.tensor([[1.0, 2.0], [3.0, 4.0]]))
+
+
+def test_writes_through_chains_of_views():
+    def f(x):
+        y = x + 0
+        v = y.T.reshape(2, 3, 1)[:, 1:, 0][::-1]  # of views where the layout allows
+        v *= 10
+        w = y[1:]
+        w[0] = y[0]
+        return y * 1 + v.sum()
+
+    replays(f, td.arange(6, dtype=td.float32).reshape(3, 2))
+
+
+def test_a_write_to_an_argument_is_an_effect():
+    def f(x):
+        x[0] = x[0] + 10
+        return x.sum() + x[0]
+
+    program = replays(f, td.tensor([1.0, 2.0]))
+    assert program.writes == [0]
+    assert "write a = " in str(program)
+    x = td.tensor([1.0, 2.0])
+    program(x)
+    program(x)
+    assert x.tolist() == [21, 2]
+
+
+def test_a_write_to_a_view_of_an_argument():
+    def f(x, y):
+        v = x.reshape(2)
+        v[1] = y[0]
+        y += 1
+        return x.sum() * 1
+
+    program = replays(f, td.tensor([[1.0, 2.0]]), td.tensor([3.0, 4.0]))
+    assert program.writes == [0, 1]
+
+
+def test_a_written_argument_of_another_layout():
+    def f(x):
+        v = x.reshape(4)
+        v[1] = 9
+        return v * 2
+
+    program = td.program(f, td.zeros((2, 2)))
+    x = td.arange(4, dtype=td.float32).reshape(2, 2).T
+    # Of row-major memory the reshape is a view: the program fixes that, whatever the argument is.
+    assert program(x).tolist() == [0, 18, 2, 6]
+    assert x.tolist() == [[0, 9], [1, 3]]
+
+
+def test_results_do_not_change_with_a_later_write():
+    def f(x):
+        y = x * 1
+        before = y * 1
+        y[0] = 3
+        return before + y
+
+    replays(f, td.tensor([1.0, 2.0]))
+
+
+def test_tensors_that_the_function_makes_are_written_to():
+    def f(x):
+        c = td.zeros(3)
+        view = c[1:]
+        c[1] = x[0]
+        c[2] = 4
+        return c * 2 + view.sum()
+
+    replays(f, td.tensor([3.0]))
+
+
+def test_tensors_from_outside_must_not_be_overwritten():
+    outside = td.zeros(3)
+
+    def f(x):
+        outside[0] = x[0]
+        return outside * 1
+
+    with pytest.raises(TraceError, match="pass it as an argument"):
+        td.program(f, td.ones(1))
+    assert outside.tolist() == [0, 0, 0]
+
+    def g(x):
+        outside[0] = 5
+        return x * 1
+
+    with pytest.raises(TraceError, match="pass it as an argument"):
+        td.program(g, td.ones(1))
+    assert outside.tolist() == [0, 0, 0]
+
+
+def test_writes_are_differentiated():
+    def f(x):
+        y = x * x
+        v = y[1:]
+        v[0] = x[0] * 10
+        return (y * td.tensor([1.0, 2.0, 3.0])).sum()
+
+    x = td.tensor([2.0, 3.0, 4.0])
+    program = td.program(lambda x: f(x), x)
+    np.testing.assert_allclose(values(td.grad(program)(x)), [4 + 20, 0, 24])
+    np.testing.assert_allclose(values(td.jvp(program, (x,), (td.ones(3),))[1]), 48)
+
+
+# --- Creation
+
+
+def test_creation_is_recorded_and_still_concrete():
+    seen = []
+
+    def f(x):
+        n = td.arange(3, dtype=td.float32)
+        seen.append(n.tolist())  # is known while the program is recorded
+        return x + n * td.ones(3) + td.eye(3)[0]
+
+    program = replays(f, td.zeros(3))
+    assert seen[0] == [0, 1, 2]
+    assert "arange" in str(program) and "constant" not in str(program)
+
+
+def test_random_numbers_from_a_key_argument():
+    def f(key, x):
+        a, b = td.random.split(key)
+        return td.random.normal(a, (2,)) + td.random.uniform(b, (2,)) * x
+
+    program = td.program(f, td.random.key(0), td.ones(2))
+    for seed in (0, 7):
+        key = td.random.key(seed)
+        np.testing.assert_array_equal(values(program(key, td.ones(2))), values(f(key, td.ones(2))))
+
+
+# --- Derivatives of and in programs
+
+
+def test_derivatives_of_programs_and_programs_of_derivatives():
+    x = td.tensor([0.3, 0.7], dtype=td.float64)
+
+    def f(x):
+        return (td.sin(x) * td.exp(x)).sum()
+
+    program = td.program(f, x)
+    np.testing.assert_array_equal(values(td.grad(program)(x)), values(td.grad(f)(x)))
+    np.testing.assert_array_equal(values(td.hessian(program)(x)), values(td.hessian(f)(x)))
+    of_gradient = td.program(td.grad(f), x)
+    np.testing.assert_array_equal(values(of_gradient(x)), values(td.grad(f)(x)))
+    twice = td.program(td.grad(lambda x: of_gradient(x).sum()), x)
+    np.testing.assert_array_equal(values(twice(x)), values(td.grad(lambda x: td.grad(f)(x).sum())(x)))
+
+
+def test_no_grad_is_remembered():
+    def f(x):
+        with td.no_grad():
+            y = x * x
+        return (y + x).sum()
+
+    x = td.tensor([3.0])
+    assert td.grad(td.program(f, x))(x).tolist() == [1]
+
+
+# --- Rules of the user's own
+
+
+@td.custom_vjp
+def ste(x):
+    return td.round(x)
+
+
+ste.defvjp(lambda x: (td.round(x), None), lambda residuals, g: (g,))
+
+
+@td.custom_vjp
+def cubed(x):
+    return x * x * x
+
+
+cubed.defvjp(lambda x: (x * x * x, x), lambda x, g: (3 * x * x * g,))
+
+
+@td.custom_vjp
+def exp(x):
+    return td.exp(x)
+
+
+def exp_forward(x):
+    y = td.exp(x)
+    return y, y
+
+
+exp.defvjp(exp_forward, lambda y, g: (g * y,))
+
+
+@td.custom_jvp
+def scaled(x):
+    return td.sin(x)
+
+
+@scaled.defjvp
+def scaled_rule(primals, tangents):
+    return td.sin(primals[0]), 5 * tangents[0]
+
+
+def scalar(x):
+    return td.tensor(x, dtype=td.float64)
+
+
+def test_every_trace_uses_the_rule():
+    x = scalar(1.2)
+    assert td.grad(ste)(x).item() == 1
+    assert td.grad(lambda x: td.value_and_grad(ste)(x)[0])(x).item() == 1
+    assert td.grad(lambda x: td.jvp(ste, (x,), (scalar(1.0),))[0])(x).item() == 1
+    assert td.jvp(lambda x: td.value_and_grad(ste)(x)[0], (x,), (scalar(1.0),))[1].item() == 1
+    assert td.jvp(lambda x: td.jvp(scaled, (x,), (scalar(1.0),))[0], (x,), (scalar(1.0),))[1].item() == 5
+    assert td.grad(lambda x: td.value_and_grad(scaled)(x)[0])(x).item() == 5
+    for f, derivatives in (
+        (cubed, [x.item() ** 3, 3 * x.item() ** 2, 6 * x.item(), 6]),
+        (exp, [np.exp(1.2)] * 4),
+    ):
+        g = f
+        for k, want in enumerate(derivatives):
+            np.testing.assert_allclose(g(x).item(), want, rtol=1e-14, err_msg=f"order {k}")
+            g = td.grad(g)
+        # The value that the inner transform passes on has the derivative of the rule, too.
+        np.testing.assert_allclose(
+            td.grad(lambda x, f=f: td.value_and_grad(f)(x)[0])(x).item(), derivatives[1], rtol=1e-14
+        )
+        np.testing.assert_allclose(
+            td.grad(lambda x, f=f: td.value_and_grad(f)(x)[1])(x).item(), derivatives[2], rtol=1e-14
+        )
+
+
+@pytest.mark.parametrize(
+    "f,want", [(ste, 1), (cubed, 3 * 1.2**2), (scaled, 5)], ids=["vjp", "residual", "jvp"]
+)
+def test_programs_hold_the_rule(f, want):
+    x = scalar(1.2)
+    program = td.program(lambda x: f(x) * 2, x)
+    assert "custom_" in str(program)
+    inner = td.program(lambda x: program(x) + 1, x)  # a program of a program
+    for p in (program, inner):
+        np.testing.assert_allclose(td.grad(p)(x).item(), 2 * want)
+        np.testing.assert_allclose(td.jvp(p, (x,), (scalar(1.0),))[1].item(), 2 * want)
+        np.testing.assert_allclose(td.program(td.grad(p), x)(x).item(), 2 * want)
+        np.testing.assert_allclose(p(x).item(), (f(x) * 2).item() + (p is inner))
+
+
+def test_what_a_recorded_rule_closes_over_becomes_an_input():
+    def f(x, w):
+        @td.custom_vjp
+        def g(x):
+            return x * w
+
+        g.defvjp(lambda x: (x * w, None), lambda _, ct: (ct * w * 10,))
+        return g(x)
+
+    x, w = scalar(2.0), scalar(3.0)
+    program = td.program(f, x, w)
+    assert program(x, scalar(4.0)).item() == 8
+    assert td.grad(program)(x, scalar(4.0)).item() == 40
+    for g in (program, f):
+        assert td.grad(g, 1)(x, w).item() == 2  # the rule is not needed
+        with pytest.raises(GradientError, match="no argument"):
+            td.grad(g, (0, 1))(x, w)
+
+
+def test_forward_mode_of_a_rule_that_is_not_linear():
+    @td.custom_vjp
+    def f(x):
+        return x * 1
+
+    f.defvjp(lambda x: (x * 1, None), lambda _, g: (td.maximum(td.minimum(g, 1), -1),))
+    x = scalar(2.0)
+    assert td.grad(lambda x: f(x) * 5)(x).item() == 1
+    with pytest.raises(GradientError, match="custom_jvp"):
+        td.jvp(lambda x: f(x) * 5, (x,), (scalar(1.0),))
+
+    @td.custom_vjp
+    def affine(x):
+        return x * 1
+
+    affine.defvjp(lambda x: (x * 1, None), lambda _, g: (g + 1,))
+    with pytest.raises(GradientError, match="'add' of them is not linear"):
+        td.jvp(affine, (x,), (scalar(1.0),))
+
+
+def test_a_rule_may_call_numpy_unless_it_is_recorded():
+    @td.custom_vjp
+    def f(x):
+        return td.sin(x)
+
+    def backward(x, g):
+        with td.no_grad():
+            slope = np.cos(x.detach().cpu().numpy())
+        return (g * td.tensor(slope, dtype=g.dtype),)
+
+    f.defvjp(lambda x: (td.sin(x), x), backward)
+    x = scalar(0.5)
+    np.testing.assert_allclose(td.grad(f)(x).item(), np.cos(0.5))
+    with pytest.raises((TraceError, BufferError)):
+        td.program(f, x)
+
+
+def test_rules_of_two_outputs_and_integer_arguments():
+    @td.custom_vjp
+    def f(x, n):
+        return x * n, x + 1
+
+    f.defvjp(lambda x, n: ((x * n, x + 1), n), lambda n, cts: (cts[0] * n * 2 + cts[1], None))
+    x, n = td.tensor([1.0, 2.0]), td.tensor([3, 4])
+    program = td.program(lambda x, n: f(x, n)[0] + f(x, n)[1], x, n)
+    assert program(x, n).tolist() == [5, 11]
+    assert td.grad(lambda x: program(x, n).sum())(x).tolist() == [7, 9]
+    assert td.grad(lambda x: program(x, td.tensor([5, 5])).sum())(x).tolist() == [11, 11]
+    assert td.jvp(lambda x: program(x, n), (x,), (td.ones(2),))[1].tolist() == [7, 9]
