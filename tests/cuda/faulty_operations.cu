@@ -47,7 +47,9 @@ cudaError_t recover(const Call&, Context&) {
 }
 
 template <Operation operation> Primitive& primitive(const char* name) {
-  static Primitive result = Primitive::in_place(name, [](const Call&, Spec*) {});
+  static Primitive result(name, {.infer = [](const SpecCall&, std::span<Spec>) {},
+                                 .derivative = Opaque{"it overwrites its input"},
+                                 .overwrites = true});
   set_operation<operation>(result);
   return result;
 }
