@@ -33,3 +33,4 @@
 #include "optim/clip.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "transforms/jacobian.h"

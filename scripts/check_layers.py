@@ -20,6 +20,7 @@ LAYERS = {
     "csrc/backend/cpu": 5,
     "csrc/backend/cuda": 5,
     "csrc/simt": 0,
+    "csrc/transforms": 6,
     "csrc/nn": 6,
     "csrc/optim": 6,
     "csrc/data": 6,

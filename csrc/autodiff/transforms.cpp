@@ -34,16 +34,6 @@ Tensors fresh(const Tensors& tensors) {
   return result;
 }
 
-Tensor basis_vector(const Tensor& like, int64_t i) {
-  return reshape(one_hot(full({}, i, DType::int64, like.device()), like.numel(), like.dtype()), like.shape());
-}
-
-Shape joined(const Shape& a, const Shape& b) {
-  Shape shape = a;
-  for (int64_t extent : b) shape.push_back(extent);
-  return shape;
-}
-
 // A function evaluated with a tape of its own: the outputs and the way back.
 struct Evaluation {
   Tensors outputs;
@@ -86,22 +76,6 @@ Evaluation evaluate(const Function& function, const Tensors& primals, const char
     output = alias(output);  // without the link to this tape, which would keep the graph
   }
   return result;
-}
-
-Evaluation evaluate_unary(const UnaryFunction& function, const Tensor& x) {
-  Evaluation at_x =
-      evaluate([&](const Tensors& inputs) { return Tensors{function(inputs[0])}; }, {x}, "jacobian");
-  check_differentiable(at_x.outputs[0], 0, "jacobian");
-  return at_x;
-}
-
-Tensor jacobian_by_rows(const Evaluation& at_x, const Tensor& x) {
-  const Tensor& y = at_x.outputs[0];
-  const Shape shape = joined(y.shape(), x.shape());
-  if (num_elements(shape) == 0) return zeros(shape, y.dtype(), y.device());
-  Tensors rows;
-  for (int64_t i = 0; i < y.numel(); ++i) rows.push_back(at_x.pull({basis_vector(y, i)}, true)[0]);
-  return reshape(stack(rows, 0), shape);
 }
 
 }  // namespace
@@ -157,40 +131,5 @@ ValueAndGrad value_and_grad(const ScalarFunction& function, const Tensors& prima
   }
   return {value, at_primals.pull({ones_like(value)}, false)};
 }
-
-Tensors hvp(const ScalarFunction& function, const Tensors& primals, const Tensors& tangents) {
-  return jvp([&](const Tensors& inputs) { return value_and_grad(function, inputs).gradients; }, primals,
-             tangents)
-      .tangents;
-}
-
-UnaryFunction jacrev(UnaryFunction function) {
-  return [function = std::move(function)](const Tensor& x) {
-    return jacobian_by_rows(evaluate_unary(function, x), x);
-  };
-}
-
-UnaryFunction jacfwd(UnaryFunction function) {
-  return [function = std::move(function)](const Tensor& x) {
-    if (x.numel() == 0) return jacobian_by_rows(evaluate_unary(function, x), x);
-    Tensors columns;
-    for (int64_t i = 0; i < x.numel(); ++i) {
-      columns.push_back(
-          jvp([&](const Tensors& inputs) { return Tensors{function(inputs[0])}; }, {x}, {basis_vector(x, i)})
-              .tangents[0]);
-    }
-    const Shape y_shape = columns[0].shape();
-    return reshape(stack(columns, -1), joined(y_shape, x.shape()));
-  };
-}
-
-UnaryFunction jacobian(UnaryFunction function) {
-  return [function = std::move(function)](const Tensor& x) {
-    const Evaluation at_x = evaluate_unary(function, x);
-    return at_x.outputs[0].numel() <= x.numel() ? jacobian_by_rows(at_x, x) : jacfwd(function)(x);
-  };
-}
-
-UnaryFunction hessian(UnaryFunction function) { return jacfwd(grad(std::move(function))); }
 
 }  // namespace tidu

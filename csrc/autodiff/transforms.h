@@ -1,4 +1,4 @@
-// The derivatives of functions: grad, vjp, jvp, hvp, jacobian, hessian. They nest in each other to any depth.
+// The derivatives of functions: grad, vjp, jvp. They nest in each other to any depth.
 #pragma once
 
 #include <functional>
@@ -33,20 +33,6 @@ struct ValueAndGrad {
 };
 // `function` must return one floating-point element.
 ValueAndGrad value_and_grad(const ScalarFunction& function, const Tensors& primals);
-
-// The product of the Hessian at the primals with a vector, forward over reverse; one of the shape of each
-// primal.
-Tensors hvp(const ScalarFunction& function, const Tensors& primals, const Tensors& tangents);
-
-// d output / d input, of shape output.shape + input.shape, for a function of one tensor. jacrev takes one
-// backward pass for each output element, jacfwd one forward pass for each input element; jacobian takes the
-// fewer.
-using UnaryFunction = std::function<Tensor(const Tensor&)>;
-UnaryFunction jacrev(UnaryFunction function);
-UnaryFunction jacfwd(UnaryFunction function);
-UnaryFunction jacobian(UnaryFunction function);
-// The Jacobian of the gradient, of shape input.shape + input.shape, for a scalar function of one tensor.
-UnaryFunction hessian(UnaryFunction function);
 
 // grad(f)(x, y ..) is the gradient of the scalar f by its argument number `argnum`, of that argument's shape.
 template <class F> auto grad(F function, size_t argnum = 0) {

@@ -25,6 +25,13 @@ Function as_function(const py::function& callable) {
   };
 }
 
+ScalarFunction as_scalar_function(const py::function& callable) {
+  return [held = keep(callable.ptr())](const Tensors& inputs) {
+    const py::gil_scoped_acquire lock;
+    return py::reinterpret_borrow<py::function>(held.get())(to_list(inputs)).cast<Tensor>();
+  };
+}
+
 py::cpp_function as_callable(Function function) {
   return py::cpp_function([function = std::move(function)](const py::object& tensors) {
     const Tensors inputs = to_tensors(tensors);
@@ -33,6 +40,22 @@ py::cpp_function as_callable(Function function) {
       return function(inputs);
     }());
   });
+}
+
+// `matrix` over lists: the blocks of a matrix of derivatives as a list of lists.
+template <class F>
+auto as_matrix(Blocks (*matrix)(const F&, const Tensors&), F (*adopt)(const py::function&)) {
+  return [=](const py::function& function, const py::object& primals) {
+    const F adopted = adopt(function);
+    const Tensors inputs = to_tensors(primals);
+    const Blocks blocks = [&] {
+      const py::gil_scoped_release unlocked;
+      return matrix(adopted, inputs);
+    }();
+    py::list result;
+    for (const Tensors& row : blocks) result.append(to_list(row));
+    return result;
+  };
 }
 
 // A scope of no_grad or enable_grad. Scopes must be left in the reverse order of their beginning; one left
@@ -75,6 +98,10 @@ void bind_transforms(py::module_& m) {
         [&](const Tensors& inputs) { return held(to_list(inputs)).cast<Tensor>(); }, to_tensors(primals));
     return py::make_tuple(result.value, to_list(result.gradients));
   });
+  m.def("jacrev", as_matrix<Function>(&jacrev, &as_function));
+  m.def("jacfwd", as_matrix<Function>(&jacfwd, &as_function));
+  m.def("jacobian", as_matrix<Function>(&jacobian, &as_function));
+  m.def("hessian", as_matrix<ScalarFunction>(&hessian, &as_scalar_function));
   m.def("custom_vjp",
         [](const py::function& function, const py::function& forward, const py::object& inputs) {
           const auto evaluate = [held = keep(forward.ptr())](const Tensors& primals) {

@@ -14,8 +14,6 @@ def name_of(function):
 
 
 def _as_tensor(leaf, op, where):
-    if isinstance(leaf, Tensor):
-        return leaf
     try:
         return _core.asarray(leaf)
     except TypeError as error:
@@ -27,7 +25,7 @@ def inputs_of(tree, op, where):
     leaves, structure = flatten(tree)
     tensors = []
     for i, leaf in enumerate(leaves):
-        tensor = _as_tensor(leaf, op, where)
+        tensor = leaf if isinstance(leaf, Tensor) else _as_tensor(leaf, op, where)
         if not tensor.dtype.is_floating_point:
             place = where if len(leaves) == 1 else f"leaf {i} of {where}"
             raise DTypeError(
@@ -40,7 +38,8 @@ def inputs_of(tree, op, where):
 
 def outputs_from(tree, op):
     leaves, structure = flatten(tree)
-    return [_as_tensor(leaf, op, "the function's results") for leaf in leaves], structure
+    where = "the function's results"
+    return [x if isinstance(x, Tensor) else _as_tensor(x, op, where) for x in leaves], structure
 
 
 def match_tree(tree, structure, tensors, op, what):
@@ -120,9 +119,10 @@ def _split_aux(result, op):
 
 
 def _scalar(value, function, op):
-    value = _as_tensor(value, op, "the function's result") if value is not None else value
-    if not isinstance(value, Tensor):
+    if value is None:
         raise TypeError(f"[{op}] {name_of(function)} returned None instead of a tensor")
+    if not isinstance(value, Tensor):
+        value = _as_tensor(value, op, "the function's result")
     if value.size != 1:
         raise ShapeError(
             f"[{op}] {name_of(function)} must return one element, not shape {value.shape} (use jacobian)"
@@ -130,6 +130,38 @@ def _scalar(value, function, op):
     if not value.dtype.is_floating_point:
         raise DTypeError(f"[{op}] {name_of(function)} must return a floating-point tensor, not {value.dtype}")
     return value
+
+
+class _Flat:
+    """A call as a function of the leaves of its differentiated arguments.
+
+    Keeps the structure of the last result and its aux.
+    """
+
+    __slots__ = ("aux", "function", "has_aux", "kwargs", "op", "output_structure", "put", "structure")
+
+    def __init__(self, function, put, kwargs, structure, has_aux, op):
+        self.function, self.put, self.kwargs = function, put, kwargs
+        self.structure, self.has_aux, self.op = structure, has_aux, op
+
+    def result(self, tensors):
+        result = self.function(*self.put(unflatten(self.structure, tensors)), **self.kwargs)
+        if self.has_aux:
+            result, self.aux = _split_aux(result, self.op)
+        return result
+
+    def scalar(self, tensors):
+        return _scalar(self.result(tensors), self.function, self.op)
+
+    def __call__(self, tensors):
+        outputs, self.output_structure = outputs_from(self.result(tensors), self.op)
+        return outputs
+
+
+def _flatten_call(function, argnums, args, kwargs, has_aux, op):
+    chosen, put = _split_arguments(argnums, args, op)
+    inputs, structure = inputs_of(chosen, op, "the differentiated argument")
+    return _Flat(function, put, kwargs, structure, has_aux, op), inputs
 
 
 # --- grad
@@ -145,20 +177,9 @@ def value_and_grad(function, argnums=0, has_aux=False):
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
-        chosen, put = _split_arguments(argnums, args, "grad")
-        inputs, structure = inputs_of(chosen, "grad", "the differentiated argument")
-        aux = None
-
-        def flat(tensors):
-            nonlocal aux
-            result = function(*put(unflatten(structure, tensors)), **kwargs)
-            if has_aux:
-                result, aux = _split_aux(result, "grad")
-            return _scalar(result, function, "grad")
-
-        value, gradients = _core.value_and_grad(flat, inputs)
-        gradient = unflatten(structure, gradients)
-        return ((value, aux) if has_aux else value), gradient
+        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "grad")
+        value, gradients = _core.value_and_grad(flat.scalar, inputs)
+        return (value, flat.aux) if has_aux else value, unflatten(flat.structure, gradients)
 
     return wrapped
 
@@ -187,24 +208,16 @@ def vjp(function, *primals, has_aux=False):
     With has_aux the function returns (value, aux) and the result is (value, pullback, aux).
     """
     inputs, structure = inputs_of(primals, "vjp", "the primals")
-    output_structure = aux = None
-
-    def flat(tensors):
-        nonlocal output_structure, aux
-        result = function(*unflatten(structure, tensors))
-        if has_aux:
-            result, aux = _split_aux(result, "vjp")
-        outputs, output_structure = outputs_from(result, "vjp")
-        return outputs
-
+    flat = _Flat(function, tuple, {}, structure, has_aux, "vjp")
     outputs, pull = _core.vjp(flat, inputs)
+    output_structure = flat.output_structure
 
     def pullback(cotangent):
         cotangents = match_tree(cotangent, output_structure, outputs, "vjp", "cotangent")
         return unflatten(structure, pull(cotangents))
 
     value = unflatten(output_structure, outputs)
-    return (value, pullback, aux) if has_aux else (value, pullback)
+    return (value, pullback, flat.aux) if has_aux else (value, pullback)
 
 
 def jvp(function, primals, tangents, has_aux=False):
@@ -221,19 +234,11 @@ def jvp(function, primals, tangents, has_aux=False):
         raise ValueError(f"[jvp] takes one tangent a primal: {len(primals)}, not {len(tangents)}")
     inputs, structure = inputs_of(primals, "jvp", "the primals")
     directions = match_tree(tangents, structure, inputs, "jvp", "tangent")
-    output_structure = aux = None
-
-    def flat(tensors):
-        nonlocal output_structure, aux
-        result = function(*unflatten(structure, tensors))
-        if has_aux:
-            result, aux = _split_aux(result, "jvp")
-        outputs, output_structure = outputs_from(result, "jvp")
-        return outputs
-
+    flat = _Flat(function, tuple, {}, structure, has_aux, "jvp")
     outputs, output_tangents = _core.jvp(flat, inputs, directions)
-    value, tangent = unflatten(output_structure, outputs), unflatten(output_structure, output_tangents)
-    return (value, tangent, aux) if has_aux else (value, tangent)
+    value = unflatten(flat.output_structure, outputs)
+    tangent = unflatten(flat.output_structure, output_tangents)
+    return (value, tangent, flat.aux) if has_aux else (value, tangent)
 
 
 def hvp(function, primals, tangents):
@@ -246,81 +251,15 @@ def hvp(function, primals, tangents):
 # --- Jacobians
 
 
-def _basis(like):
-    rows = _core.eye(like.size, dtype=like.dtype, device=like.device)
-    return [rows[i].reshape(like.shape) for i in range(like.size)]
+def _matrix(blocks_of, function, argnums, has_aux):
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "jacobian")
+        rows = [unflatten(flat.structure, row) for row in blocks_of(flat, inputs)]
+        matrix = unflatten(flat.output_structure, rows)
+        return (matrix, flat.aux) if has_aux else matrix
 
-
-def _flat_function(function, argnums, args, kwargs, has_aux):
-    chosen, put = _split_arguments(argnums, args, "jacobian")
-    inputs, structure = inputs_of(chosen, "jacobian", "the differentiated argument")
-    state = {}
-
-    def flat(tensors):
-        result = function(*put(unflatten(structure, tensors)), **kwargs)
-        if has_aux:
-            result, state["aux"] = _split_aux(result, "jacobian")
-        outputs, state["structure"] = outputs_from(result, "jacobian")
-        for output in outputs:
-            if not output.dtype.is_floating_point:
-                raise DTypeError(
-                    f"[jacobian] {name_of(function)} must return floating-point tensors, not {output.dtype}"
-                )
-        return outputs
-
-    return flat, inputs, structure, state
-
-
-def _assemble(blocks, outputs, inputs, structure, state, has_aux):
-    """blocks[o][i] as the structure of the outputs, in each leaf that of the inputs."""
-    trees = [
-        unflatten(
-            structure,
-            [block.reshape(output.shape + x.shape) for block, x in zip(row, inputs, strict=True)],
-        )
-        for row, output in zip(blocks, outputs, strict=True)
-    ]
-    jacobian_ = unflatten(state["structure"], trees)
-    return (jacobian_, state["aux"]) if has_aux else jacobian_
-
-
-def _by_rows(outputs, inputs, pull):
-    blocks = []
-    for o, output in enumerate(outputs):
-        rows = []
-        for direction in _basis(output):
-            rows.append(pull([direction if i == o else None for i in range(len(outputs))]))
-        blocks.append(
-            [
-                _core.stack([row[i] for row in rows])
-                if rows
-                else _core.zeros((0, x.size), dtype=output.dtype, device=x.device)
-                for i, x in enumerate(inputs)
-            ]
-        )
-    return blocks
-
-
-def _by_columns(flat, inputs):
-    columns = []
-    outputs = None
-    for i, x in enumerate(inputs):
-        columns.append([])
-        for direction in _basis(x):
-            tangents = [direction if k == i else None for k in range(len(inputs))]
-            outputs, output_tangents = _core.jvp(flat, inputs, tangents)
-            columns[i].append(output_tangents)
-    if outputs is None:
-        outputs = flat(inputs)
-    return outputs, [
-        [
-            _core.stack([column[o] for column in columns[i]], axis=-1)
-            if columns[i]
-            else _core.zeros((output.size, 0), dtype=output.dtype, device=output.device)
-            for i in range(len(inputs))
-        ]
-        for o, output in enumerate(outputs)
-    ]
+    return wrapped
 
 
 def jacrev(function, argnums=0, has_aux=False):
@@ -329,14 +268,7 @@ def jacrev(function, argnums=0, has_aux=False):
     For each leaf of the result and each leaf of the argument a tensor of shape result.shape +
     argument.shape, in the structure of the result with that of the argument in its leaves.
     """
-
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
-        flat, inputs, structure, state = _flat_function(function, argnums, args, kwargs, has_aux)
-        outputs, pull = _core.vjp(flat, inputs)
-        return _assemble(_by_rows(outputs, inputs, pull), outputs, inputs, structure, state, has_aux)
-
-    return wrapped
+    return _matrix(_core.jacrev, function, argnums, has_aux)
 
 
 def jacfwd(function, argnums=0, has_aux=False):
@@ -344,30 +276,12 @@ def jacfwd(function, argnums=0, has_aux=False):
 
     The result is as for jacrev.
     """
-
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
-        flat, inputs, structure, state = _flat_function(function, argnums, args, kwargs, has_aux)
-        outputs, blocks = _by_columns(flat, inputs)
-        return _assemble(blocks, outputs, inputs, structure, state, has_aux)
-
-    return wrapped
+    return _matrix(_core.jacfwd, function, argnums, has_aux)
 
 
 def jacobian(function, argnums=0, has_aux=False):
     """A function that returns the Jacobian, by the mode that takes fewer passes; as jacrev."""
-
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
-        flat, inputs, structure, state = _flat_function(function, argnums, args, kwargs, has_aux)
-        outputs, pull = _core.vjp(flat, inputs)
-        if sum(y.size for y in outputs) <= sum(x.size for x in inputs):
-            blocks = _by_rows(outputs, inputs, pull)
-        else:
-            outputs, blocks = _by_columns(flat, inputs)
-        return _assemble(blocks, outputs, inputs, structure, state, has_aux)
-
-    return wrapped
+    return _matrix(_core.jacobian, function, argnums, has_aux)
 
 
 def hessian(function, argnums=0, has_aux=False):
@@ -375,7 +289,15 @@ def hessian(function, argnums=0, has_aux=False):
 
     Of shape argument.shape + argument.shape; for a pytree of arguments, the Jacobian of its gradient.
     """
-    return jacfwd(grad(function, argnums, has_aux), argnums, has_aux)
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "hessian")
+        rows = [unflatten(flat.structure, row) for row in _core.hessian(flat.scalar, inputs)]
+        matrix = unflatten(flat.structure, rows)
+        return (matrix, flat.aux) if has_aux else matrix
+
+    return wrapped
 
 
 def stop_gradient(tree):

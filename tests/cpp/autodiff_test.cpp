@@ -110,6 +110,31 @@ TEST(Autodiff, JacobiansAgree) {
   EXPECT_EQ(jacobian(linear)(zeros({4}, DType::float64)).shape(), (Shape{3, 4}));
 }
 
+TEST(Autodiff, BlocksOfMatrices) {
+  const Tensor x = random_point(5, {2}), y = random_point(6, {3});
+  const Function outer = [](const Tensors& in) {
+    return Tensors{reshape(in[0], {2, 1}) * in[1], sum(in[1]), slice_axis(in[0], 0, 0, 0)};
+  };
+  for (const auto matrix : {static_cast<Blocks (*)(const Function&, const Tensors&)>(jacrev),
+                            static_cast<Blocks (*)(const Function&, const Tensors&)>(jacfwd),
+                            static_cast<Blocks (*)(const Function&, const Tensors&)>(jacobian)}) {
+    const Blocks blocks = matrix(outer, {x, y});
+    const Tensor units = eye(2, 2, 0, DType::float64);
+    expect_close(blocks[0][0], reshape(units, {2, 1, 2}) * reshape(y, {1, 3, 1}));
+    expect_close(blocks[0][1], reshape(x, {2, 1, 1}) * eye(3, 3, 0, DType::float64));
+    expect_close(blocks[1][0], zeros({2}, DType::float64));
+    expect_close(blocks[1][1], ones({3}, DType::float64));
+    EXPECT_EQ(blocks[2][1].shape(), (Shape{0, 3}));
+    EXPECT_THROW(matrix(outer, {Tensor(), y}), ValueError);
+    EXPECT_THROW(matrix([](const Tensors& in) { return Tensors{in[0] > 0}; }, {x}), DTypeError);
+  }
+  const Blocks h = hessian([](const Tensors& in) { return sum(in[0]) * sum(in[1] * in[1]); }, {x, y});
+  expect_close(h[0][0], zeros({2, 2}, DType::float64));
+  expect_close(h[0][1], broadcast_to(2 * y, {2, 3}));
+  expect_close(h[1][0], broadcast_to(reshape(2 * y, {3, 1}), {3, 2}));
+  expect_close(h[1][1], 2 * sum(x) * eye(3, 3, 0, DType::float64));
+}
+
 TEST(Autodiff, OperationsToOrderTwo) {
   const Tensor x = random_point(5, {3, 4}), w = random_point(6, {4, 2});
   check_derivatives([&](const Tensor& t) { return matmul(t, w); }, x);

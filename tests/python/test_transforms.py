@@ -176,8 +176,23 @@ def test_jacobians(rng):
         assert aux == 5 and result.shape == (4, 3)
         assert jacobian(lambda x: x[:0] * 2)(x).shape == (0, 3)
         assert jacobian(lambda x: td.ones(2, dtype=td.float64) * x.sum())(x[:0]).shape == (2, 0)
+        assert jacobian(lambda x: (x, x[:0]))(x)[1].shape == (0, 3)
+        with pytest.raises(td.DTypeError, match=r"output 1 is int64\(3,\).*floating-point"):
+            jacobian(lambda x: (x, td.arange(3)))(x)
+        with pytest.raises(td.DTypeError, match="differentiated argument is int64"):
+            jacobian(f)(td.arange(3))
+    signs = td.tensor([-1.0, 2.0], dtype=td.float64)
+    by_branch = lambda x: td.stack([v * v if v.item() > 0 else -v for v in x])
+    for jacobian in (td.jacrev, td.jacfwd, td.jacobian):
+        close(jacobian(by_branch)(signs), [[-1, 0], [0, 4]])
     h = td.hessian(lambda p: p["a"] ** 2 * p["b"])({"a": f64(3.0), "b": f64(5.0)})
     assert h["a"]["a"].item() == 10 and h["a"]["b"].item() == 6 and h["b"]["b"].item() == 0
+    (column,), aux = td.hessian(lambda s, x: ((x**3).sum() * s, "aux"), argnums=(1,), has_aux=True)(2.0, x)
+    assert aux == "aux"
+    close(column[0], np.diag(12 * x.cpu().numpy()))
+    assert td.hessian(lambda x: x.sum())(x[:0]).shape == (0, 0)
+    with pytest.raises(td.ShapeError, match="must return one element"):
+        td.hessian(lambda x: x)(x)
 
 
 # --- Nesting
