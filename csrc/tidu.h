@@ -1,8 +1,8 @@
 // All of tidu's C++ API.
 #pragma once
 
-#include "autodiff/custom.h"
 #include "autodiff/transforms.h"
+#include "autodiff/transpose.h"
 #include "backend/cpu/threads.h"
 #include "core/backend.h"
 #include "core/recorder.h"
@@ -33,4 +33,5 @@
 #include "optim/clip.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "transforms/custom.h"
 #include "transforms/jacobian.h"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "autodiff/transpose.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 
@@ -12,7 +13,7 @@ namespace {
 void check_differentiable(const Tensors& tensors, const char* what) {
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (!tensors[i].defined()) fail<ValueError>("[jacobian] ", what, " ", i, " is an undefined tensor");
-    if (is_floating(tensors[i].dtype())) continue;
+    if (is_differentiable(tensors[i].dtype())) continue;
     fail<DTypeError>("[jacobian] ", what, " ", i, " is ", describe(tensors[i]),
                      ": only floating-point tensors can be differentiated (convert it with astype, ",
                      "or leave it out)");
@@ -101,6 +102,10 @@ Vjp checked_vjp(const Function& function, const Tensors& primals) {
   return at_primals;
 }
 
+Function gradient_of(const ScalarFunction& function) {
+  return [&](const Tensors& inputs) { return value_and_grad(function, inputs).gradients; };
+}
+
 int64_t total_numel(const Tensors& tensors) {
   int64_t total = 0;
   for (const Tensor& tensor : tensors) total += tensor.numel();
@@ -131,13 +136,17 @@ Blocks jacobian(const Function& function, const Tensors& primals) {
 }
 
 Blocks hessian(const ScalarFunction& function, const Tensors& primals) {
-  return jacfwd([&](const Tensors& inputs) { return value_and_grad(function, inputs).gradients; }, primals);
+  const Function gradient = gradient_of(function);
+  try {
+    return jacfwd(gradient, primals);
+  } catch (const NotLinearError&) { return jacrev(gradient, primals); }
 }
 
 Tensors hvp(const ScalarFunction& function, const Tensors& primals, const Tensors& tangents) {
-  return jvp([&](const Tensors& inputs) { return value_and_grad(function, inputs).gradients; }, primals,
-             tangents)
-      .tangents;
+  const Function gradient = gradient_of(function);
+  try {
+    return jvp(gradient, primals, tangents).tangents;
+  } catch (const NotLinearError&) { return vjp(gradient, primals).pullback(tangents); }
 }
 
 UnaryFunction jacrev(UnaryFunction function) { return of_one_tensor(jacrev, std::move(function)); }

@@ -15,9 +15,10 @@ Blocks jacrev(const Function& function, const Tensors& primals);
 Blocks jacfwd(const Function& function, const Tensors& primals);
 // By the mode that takes fewer passes.
 Blocks jacobian(const Function& function, const Tensors& primals);
-// The Jacobian of the gradient, forward over reverse: blocks[j][i] for primals j and i.
+// The Jacobian of the gradient, blocks[j][i] for primals j and i: forward over reverse or, where a rule of
+// the user's own cannot be transposed, reverse over reverse.
 Blocks hessian(const ScalarFunction& function, const Tensors& primals);
-// The product of the Hessian at the primals with a vector, forward over reverse; one of the shape of each
+// The product of the Hessian at the primals with a vector, by the same modes; one of the shape of each
 // primal.
 Tensors hvp(const ScalarFunction& function, const Tensors& primals, const Tensors& tangents);
 

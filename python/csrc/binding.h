@@ -98,6 +98,9 @@ void bind_errors(py::module_& m);
 // Makes the C++ exception in flight the Python error.
 void set_python_error() noexcept;
 
+// Throws a Python error as ours where the engine must be able to catch it.
+void rethrow_as_ours(const py::error_already_set& error);
+
 // Runs `body` for a C slot: its exceptions become Python's, and `failure` is returned.
 template <class F, class R> R guarded(R failure, F&& body) noexcept {
   try {

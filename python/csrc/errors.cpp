@@ -4,8 +4,14 @@
 namespace tidu::python {
 namespace {
 
-PyObject *shape_error, *dtype_error, *device_error, *gradient_error, *trace_error, *file_error,
-    *missing_file_error;
+PyObject *shape_error, *dtype_error, *device_error, *gradient_error, *not_linear_error, *trace_error,
+    *file_error, *missing_file_error;
+
+// An error of ours that passed through Python code on its way, with the traceback that it has there.
+template <class E> struct FromPython : E {
+  explicit FromPython(const py::error_already_set& error) : E(error.what()), original(error) {}
+  py::error_already_set original;
+};
 
 PyObject* make_error(py::module_& m, const char* name, const py::object& bases, const char* doc) {
   PyObject* type = PyErr_NewExceptionWithDoc(str("tidu.", name).c_str(), doc, bases.ptr(), nullptr);
@@ -19,14 +25,18 @@ PyObject* make_error(py::module_& m, const char* name, const py::object& bases, 
 void set_python_error() noexcept {
   try {
     throw;
-  } catch (py::error_already_set& error) { error.restore(); } catch (const py::builtin_exception& error) {
-    error.set_error();
-  } catch (const ShapeError& error) {
+  } catch (py::error_already_set& error) { error.restore(); } catch (FromPython<NotLinearError>& error) {
+    error.original.restore();
+  } catch (FromPython<TraceError>& error) {
+    error.original.restore();
+  } catch (const py::builtin_exception& error) { error.set_error(); } catch (const ShapeError& error) {
     PyErr_SetString(shape_error, error.what());
   } catch (const DTypeError& error) {
     PyErr_SetString(dtype_error, error.what());
   } catch (const DeviceError& error) {
     PyErr_SetString(device_error, error.what());
+  } catch (const NotLinearError& error) {
+    PyErr_SetString(not_linear_error, error.what());
   } catch (const GradientError& error) {
     PyErr_SetString(gradient_error, error.what());
   } catch (const TraceError& error) {
@@ -46,6 +56,11 @@ void set_python_error() noexcept {
   }
 }
 
+void rethrow_as_ours(const py::error_already_set& error) {
+  if (error.matches(not_linear_error)) throw FromPython<NotLinearError>(error);
+  if (error.matches(trace_error)) throw FromPython<TraceError>(error);
+}
+
 void bind_errors(py::module_& m) {
   const auto builtin = [](PyObject* type) { return py::reinterpret_borrow<py::object>(type); };
   shape_error = make_error(m, "ShapeError", builtin(PyExc_ValueError),
@@ -56,6 +71,8 @@ void bind_errors(py::module_& m) {
                             "A device is not available, or tensors are on different ones.");
   gradient_error =
       make_error(m, "GradientError", builtin(PyExc_RuntimeError), "A derivative that cannot be computed.");
+  not_linear_error = make_error(m, "NotLinearError", builtin(gradient_error),
+                                "A rule that was to be transposed, but is not linear or cannot be recorded.");
   trace_error = make_error(m, "TraceError", builtin(PyExc_RuntimeError),
                            "A value was read that is not known while a program is recorded.");
   file_error =

@@ -17,18 +17,27 @@ py::list to_list(const Tensors& tensors) {
   return result;
 }
 
+py::object call(const std::shared_ptr<PyObject>& callable, const auto&... arguments) {
+  try {
+    return py::reinterpret_borrow<py::function>(callable.get())(to_list(arguments)...);
+  } catch (const py::error_already_set& error) {
+    rethrow_as_ours(error);
+    throw;
+  }
+}
+
 // A Python callable as a C++ one, which the engine may drop without the interpreter's lock.
 Function as_function(const py::function& callable) {
   return [held = keep(callable.ptr())](const Tensors& inputs) {
     const py::gil_scoped_acquire lock;
-    return to_tensors(py::reinterpret_borrow<py::function>(held.get())(to_list(inputs)));
+    return to_tensors(call(held, inputs));
   };
 }
 
 ScalarFunction as_scalar_function(const py::function& callable) {
   return [held = keep(callable.ptr())](const Tensors& inputs) {
     const py::gil_scoped_acquire lock;
-    return py::reinterpret_borrow<py::function>(held.get())(to_list(inputs)).cast<Tensor>();
+    return call(held, inputs).cast<Tensor>();
   };
 }
 
@@ -93,27 +102,27 @@ void bind_transforms(py::module_& m) {
     return py::make_tuple(to_list(result.outputs), to_list(result.tangents));
   });
   m.def("value_and_grad", [](const py::function& function, const py::object& primals) {
-    const py::object held = function;
-    const ValueAndGrad result = value_and_grad(
-        [&](const Tensors& inputs) { return held(to_list(inputs)).cast<Tensor>(); }, to_tensors(primals));
+    const ValueAndGrad result = value_and_grad(as_scalar_function(function), to_tensors(primals));
     return py::make_tuple(result.value, to_list(result.gradients));
   });
   m.def("jacrev", as_matrix<Function>(&jacrev, &as_function));
   m.def("jacfwd", as_matrix<Function>(&jacfwd, &as_function));
   m.def("jacobian", as_matrix<Function>(&jacobian, &as_function));
+  m.def("hvp", [](const py::function& function, const py::object& primals, const py::object& tangents) {
+    return to_list(hvp(as_scalar_function(function), to_tensors(primals), to_tensors(tangents)));
+  });
   m.def("hessian", as_matrix<ScalarFunction>(&hessian, &as_scalar_function));
   m.def("custom_vjp",
         [](const py::function& function, const py::function& forward, const py::object& inputs) {
           const auto evaluate = [held = keep(forward.ptr())](const Tensors& primals) {
-            const py::tuple result = py::reinterpret_borrow<py::function>(held.get())(to_list(primals));
+            const py::tuple result = call(held, primals);
             return CustomForward{to_tensors(result[0]), as_function(result[1])};
           };
           return to_list(custom_vjp(as_function(function), evaluate, to_tensors(inputs)));
         });
   m.def("custom_jvp", [](const py::function& function, const py::function& rule, const py::object& inputs) {
     const auto evaluate = [held = keep(rule.ptr())](const Tensors& primals, const Tensors& tangents) {
-      const py::tuple result =
-          py::reinterpret_borrow<py::function>(held.get())(to_list(primals), to_list(tangents));
+      const py::tuple result = call(held, primals, tangents);
       return Jvp{to_tensors(result[0]), to_tensors(result[1])};
     };
     return to_list(custom_jvp(as_function(function), evaluate, to_tensors(inputs)));

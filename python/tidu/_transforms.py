@@ -220,20 +220,24 @@ def vjp(function, *primals, has_aux=False):
     return (value, pullback, flat.aux) if has_aux else (value, pullback)
 
 
+def _primals_and_tangents(primals, tangents, op):
+    for name, value in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(value, tuple | list):
+            raise TypeError(f"[{op}] {name} must be a tuple or a list, not {type(value).__name__}")
+    primals, tangents = tuple(primals), tuple(tangents)
+    if len(primals) != len(tangents):
+        raise ValueError(f"[{op}] takes one tangent a primal: {len(primals)}, not {len(tangents)}")
+    inputs, structure = inputs_of(primals, op, "the primals")
+    return inputs, structure, match_tree(tangents, structure, inputs, op, "tangent")
+
+
 def jvp(function, primals, tangents, has_aux=False):
     """(function(*primals), its derivative in the direction `tangents`).
 
     primals and tangents are sequences of the same structure; None stands for a zero tangent. With has_aux the
     function returns (value, aux) and the result is (value, tangent, aux).
     """
-    for name, value in (("primals", primals), ("tangents", tangents)):
-        if not isinstance(value, tuple | list):
-            raise TypeError(f"[jvp] {name} must be a tuple or a list, not {type(value).__name__}")
-    primals, tangents = tuple(primals), tuple(tangents)
-    if len(primals) != len(tangents):
-        raise ValueError(f"[jvp] takes one tangent a primal: {len(primals)}, not {len(tangents)}")
-    inputs, structure = inputs_of(primals, "jvp", "the primals")
-    directions = match_tree(tangents, structure, inputs, "jvp", "tangent")
+    inputs, structure, directions = _primals_and_tangents(primals, tangents, "jvp")
     flat = _Flat(function, tuple, {}, structure, has_aux, "jvp")
     outputs, output_tangents = _core.jvp(flat, inputs, directions)
     value = unflatten(flat.output_structure, outputs)
@@ -242,10 +246,14 @@ def jvp(function, primals, tangents, has_aux=False):
 
 
 def hvp(function, primals, tangents):
-    """The Hessian of a scalar function times a vector, forward over reverse: like primals (a tuple)."""
-    if not isinstance(primals, tuple | list):
-        raise TypeError(f"[hvp] primals must be a tuple or a list, not {type(primals).__name__}")
-    return jvp(grad(function, tuple(range(len(primals)))), primals, tangents)[1]
+    """The Hessian of a scalar function times a vector: like primals (a tuple).
+
+    Forward over reverse or, where a rule of custom_vjp cannot be transposed, reverse over reverse. None is a
+    zero tangent.
+    """
+    inputs, structure, directions = _primals_and_tangents(primals, tangents, "hvp")
+    flat = _Flat(function, tuple, {}, structure, False, "hvp")
+    return unflatten(structure, _core.hvp(flat.scalar, inputs, directions))
 
 
 # --- Jacobians

@@ -1,9 +1,9 @@
 // The engine: both modes, nesting, the ambient tape, in-place writes, long chains.
 #include <cmath>
 
-#include "autodiff/custom.h"
 #include "core/backend.h"
 #include "finite_difference.h"
+#include "transforms/custom.h"
 
 namespace tidu {
 namespace {

@@ -367,6 +367,24 @@ def test_forward_mode_of_a_rule_that_is_not_linear():
         td.jvp(affine, (x,), (scalar(1.0),))
 
 
+def test_second_derivatives_of_a_rule_that_is_not_linear():
+    """hvp and hessian fall back to reverse over reverse."""
+
+    @td.custom_vjp
+    def f(x):
+        return td.sin(x)
+
+    f.defvjp(lambda x: (td.sin(x), x), lambda x, g: (td.cos(x) * td.maximum(g, -100),))
+    x = td.tensor([0.5, 1.5], dtype=td.float64)
+
+    def loss(x):
+        return (f(x) * x).sum()
+
+    want = -np.sin(values(x)) * values(x) + 2 * np.cos(values(x))
+    np.testing.assert_allclose(values(td.hvp(loss, (x,), (td.ones_like(x),))[0]), want, rtol=1e-14)
+    np.testing.assert_allclose(values(td.hessian(loss)(x)), np.diag(want), rtol=1e-14, atol=1e-15)
+
+
 def test_a_rule_may_call_numpy_unless_it_is_recorded():
     @td.custom_vjp
     def f(x):

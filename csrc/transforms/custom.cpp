@@ -4,7 +4,7 @@
 // that tracks an input gives the outputs what the rule says. So outer traces differentiate the outputs by the
 // rule, and what the rule computes beside them (residuals) by its code. A recorder that is inside of those
 // traces, or alone, is shown one call that holds function and rule as programs.
-#include "autodiff/custom.h"
+#include "transforms/custom.h"
 
 #include <algorithm>
 #include <optional>
