@@ -44,9 +44,11 @@ Node::Node(uint64_t trace, int num_outputs)
       sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)),
       num_outputs(num_outputs) {}
 
-Tensors Node::pull(const Tensors& cotangents) {
+Tensors Node::pull(const Tensors& cotangents, Values& values) {
   if (pullback) return pullback(cotangents);
-  Tensors input_values(inputs.size()), output_values(num_outputs);
+  auto& [input_values, output_values] = values;
+  input_values.assign(inputs.size(), {});
+  output_values.assign(static_cast<size_t>(num_outputs), {});
   Reads wanted = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].producer) wanted |= input_bit(i);
@@ -182,12 +184,14 @@ class Backward {
   }
 
   void run() {
+    Tensors cotangents;
+    Node::Values values;
     while (!queue_.empty()) {
       std::pop_heap(queue_.begin(), queue_.end());
       Visit visit = std::move(queue_.back());
       queue_.pop_back();
       Node& node = *visit.node;
-      Tensors cotangents;
+      cotangents.clear();
       if (visit.has_sums) {
         cotangents = std::move(sums_.extract(&node).mapped());
       } else {
@@ -200,7 +204,7 @@ class Backward {
             "[backward] the graph was freed by an earlier backward (pass retain_graph=True to the first "
             "one)");
       }
-      Tensors of_inputs = is_reached ? node.pull(cotangents) : Tensors(node.inputs.size());
+      Tensors of_inputs = is_reached ? node.pull(cotangents, values) : Tensors(node.inputs.size());
       cotangents.clear();
       for (size_t i = 0; i < of_inputs.size(); ++i)
         send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs[i]));

@@ -17,7 +17,7 @@
 namespace tidu {
 
 // A call to be transposed, or a leaf. Edges lead from a call to the calls that produced its inputs.
-class Node : public RefCounted {
+class Node : public RefCounted, public Pooled<Node> {
  public:
   // A value to be kept until backward, with the version that its storage must still have then.
   struct Saved {
@@ -33,8 +33,11 @@ class Node : public RefCounted {
   explicit Node(uint64_t trace, int num_outputs = 1);
 
   bool is_leaf() const { return !primitive && !pullback; }
-  // The cotangents of the inputs.
-  Tensors pull(const Tensors& cotangents);
+  // The cotangents of the inputs. The call is put together in `values`.
+  struct Values {
+    Tensors inputs, outputs;
+  };
+  Tensors pull(const Tensors& cotangents, Values& values);
   // Drops what backward needed.
   void release_saved();
 

@@ -20,7 +20,7 @@ struct Chain {
   const Scope* innermost = nullptr;
   bool started = false;
 };
-constinit thread_local Chain chain;
+[[gnu::tls_model("initial-exec")]] constinit thread_local Chain chain;
 
 const Scope*& innermost() {
   if (!chain.started) [[unlikely]]
@@ -166,7 +166,7 @@ std::unique_ptr<Link> copy_links(const Tensor& tensor, const auto& keeps) {
   std::unique_ptr<Link>* end = &result;
   for (const Link* link = tensor.impl().links.get(); link; link = link->next.get()) {
     if (!keeps(link->trace)) continue;
-    *end = std::make_unique<Link>(Link{link->trace, link->value, link->index, nullptr});
+    *end = std::make_unique<Link>(Link{{}, link->trace, link->value, link->index, nullptr});
     end = &(*end)->next;
   }
   return result;
@@ -261,7 +261,7 @@ bool is_tracked(const Tensor& tensor) {
 void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int index) {
   std::unique_ptr<Link>* place = &tensor.impl().links;
   while (*place && (*place)->trace > id) place = &(*place)->next;
-  *place = std::make_unique<Link>(Link{id, std::move(value), index, std::move(*place)});
+  *place = std::make_unique<Link>(Link{{}, id, std::move(value), index, std::move(*place)});
 }
 
 void remove_link(const Tensor& tensor, uint64_t id) {

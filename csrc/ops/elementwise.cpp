@@ -43,7 +43,8 @@ Tensor constant(const Scalar& value, DType dtype, Device device) {
     DType dtype{};
     Tensor tensor;
   };
-  thread_local Entry recent[64];
+  // On the heap: of memory of its own a thread has little to give to a library that is opened at run time.
+  thread_local const auto recent = std::make_unique<Entry[]>(64);
   const uint64_t mixed =
       (static_cast<uint64_t>(value.integer) ^ static_cast<uint64_t>(dtype) << 3) * 0x9e3779b97f4a7c15u;
   Entry& entry = recent[mixed >> 58];

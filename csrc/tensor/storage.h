@@ -6,12 +6,13 @@
 #include <memory>
 
 #include "base/device.h"
+#include "base/pooled.h"
 #include "base/ref.h"
 #include "tensor/allocator.h"
 
 namespace tidu {
 
-class Storage : public RefCounted {
+class Storage : public RefCounted, public Pooled<Storage> {
  public:
   // Memory from an allocator, given back with the last view.
   Storage(Device device, Allocator& allocator, size_t bytes)

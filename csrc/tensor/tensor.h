@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/pooled.h"
 #include "base/shape.h"
 #include "tensor/storage.h"
 
@@ -27,14 +28,14 @@ std::ostream& operator<<(std::ostream& out, const Spec& spec);
 
 // What one live trace (identified by a number that grows with nesting) knows of a tensor: the tape its node
 // and output number, forward mode its tangent, the recorder its variable.
-struct Link {
+struct Link : Pooled<Link> {
   uint64_t trace;
   Ref<RefCounted> value;
   int index;
   std::unique_ptr<Link> next;  // links of outer traces, so the newest comes first
 };
 
-struct TensorImpl : RefCounted, Spec {
+struct TensorImpl : RefCounted, Pooled<TensorImpl>, Spec {
   Ref<Storage> storage;  // may be null where there is no value
   int64_t offset = 0;    // in elements
   Strides strides;
