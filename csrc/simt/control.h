@@ -25,7 +25,6 @@ struct Schedule {
   uint64_t seed = 0;
 };
 void set_schedule(Schedule schedule);
-Schedule schedule();
 
 // Text of the last error found in a kernel or a runtime call: what, where, which kernel, block and thread.
 // Empty when there was none since clear_report.

@@ -145,7 +145,8 @@ inline unsigned lane() { return running.thread % 32; }
 // First lane of the segment of `width` lanes in which this one is.
 inline unsigned segment(int width) { return lane() & ~(static_cast<unsigned>(width) - 1); }
 
-void fence();
+// Threads take turns on one thread of the host, so that only the compiler has to keep the order.
+inline void fence() { __asm__ volatile("" ::: "memory"); }
 
 // Atomic read-modify-write as a loop over compare-and-swap.
 template <class T, class F> __forceinline__ T atomic_update(T* address, F update) {

@@ -230,7 +230,6 @@ void complete_barrier() {
     case Vote::count: barrier.result = static_cast<int>(barrier.yes); break;
   }
   barrier.arrived = 0;
-  ++running.barriers;
   if (observer) observer->barrier();
   for (unsigned i = 0; i < block.threads; ++i) {
     if (block.thread[block.order[i]].waits == Thread::at_barrier) make_ready(block.order[i]);
@@ -302,7 +301,6 @@ void complete_exchange(unsigned number_of_warp, unsigned index) {
       result = all;
     }
   }
-  if (group.what == Collective::syncwarp) ++running.warp_syncs[number_of_warp];
   if (observer) observer->warp_collective(number_of_warp, lanes, group.what);
   for (unsigned i = 0; i < kLanes; ++i) {
     const unsigned lane = chosen.order == Schedule::descending ? kLanes - 1 - i : i;
@@ -399,7 +397,6 @@ void shape_block(dim3 shape) {
 
 void run_block() {
   ++running.block_number;
-  running.barriers = 0;
   clear_shared();
   if (running.launch->shared_bytes != 0) place_shared("dynamic", running.launch->shared_bytes);
   const unsigned warps = (block.threads + kLanes - 1) / kLanes;
@@ -407,7 +404,6 @@ void run_block() {
     const unsigned lanes = std::min(kLanes, block.threads - i * kLanes);
     block.warp[i].living = lanes == kLanes ? ~0u : (1u << lanes) - 1;
     block.warp[i].ended = block.warp[i].groups = 0;
-    running.warp_syncs[i] = 0;
   }
   if (chosen.order == Schedule::random) {
     for (unsigned i = block.threads; i > 1; --i) std::swap(block.order[i - 1], block.order[random_below(i)]);
@@ -508,11 +504,6 @@ void fail(const char* what, const Where* where) {
   leave();
 }
 
-void fail_at(const char* file, unsigned line, const char* what) {
-  note(cudaErrorLaunchFailure, std::string(what) + "\n  at " + file + ":" + std::to_string(line), nullptr);
-  leave();
-}
-
 void report(const std::string& text) { text_of_failure = text; }
 std::string last_report() { return text_of_failure; }
 void clear_report() { text_of_failure.clear(); }
@@ -540,7 +531,6 @@ void set_schedule(Schedule schedule) {
   random_state = schedule.seed * 0x9E3779B97F4A7C15ULL + 0x2545F4914F6CDD1DULL;
   if (random_state == 0) random_state = 1;
 }
-Schedule schedule() { return chosen; }
 
 // --- What kernels call.
 
@@ -633,10 +623,6 @@ uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source
   return self.result;
 }
 
-void fence() {
-  if (observer) observer->fence();
-}
-
 void* declare_shared(const char* name, size_t bytes) {
   static_shared += bytes;
   if (static_shared > kStaticShared || static_shared + running.launch->shared_bytes > kSharedLimit) {
@@ -651,10 +637,6 @@ void* declare_shared(const char* name, size_t bytes) {
 }
 
 void* dynamic_shared_bytes() { return shared_arena; }
-
-bool in_shared_memory(const void* p) {
-  return shared_arena != nullptr && p >= shared_arena && p < shared_arena + kSharedArena;
-}
 
 const SharedRange* shared_range(const void* p) {
   const SharedRange* found = nullptr;

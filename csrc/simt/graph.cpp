@@ -115,9 +115,6 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t handle
     return cudaSuccess;
   });
 }
-cudaError_t cudaGraphUpload(cudaGraphExec_t handle, cudaStream_t) {
-  return entry([&] { return find_graph(handle) ? cudaSuccess : cudaErrorInvalidValue; });
-}
 cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) {
   return entry([&] {
     const auto graph = find_graph(handle);
@@ -127,15 +124,6 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) 
     return submit(stream, [graph] {
       for (const auto& run : graph->work) run();
     });
-  });
-}
-cudaError_t cudaGraphGetNodes(cudaGraph_t handle, cudaGraphNode_t* nodes, size_t* count) {
-  return entry([&] {
-    const auto graph = find_graph(handle);
-    if (graph == nullptr || nodes != nullptr)
-      return wrong("cudaGraphGetNodes: only the number of nodes is known");
-    *count = graph->work.size();
-    return cudaSuccess;
   });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t handle) {

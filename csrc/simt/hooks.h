@@ -48,8 +48,6 @@ struct Running {
   uint64_t launch_number = 0;       // launches run so far, over all
   uint64_t block_number = 0;        // blocks run so far, over all launches
   unsigned thread = 0;              // within the block; the warp is thread / 32, the lane thread % 32
-  unsigned barriers = 0;            // block barriers completed in this block
-  unsigned warp_syncs[32] = {};     // __syncwarp completed by each warp of this block
   const char* stack_low = nullptr;  // the running fibre's stack
   const char* stack_high = nullptr;
 };
@@ -76,7 +74,6 @@ class Observer {
   virtual void shared_declared(const SharedRange&) {}  // at first use in a block: uninitialised from here
   virtual void barrier() {}                            // all living threads of the block have arrived
   virtual void warp_collective(unsigned /*warp*/, unsigned /*lanes*/, Collective) {}  // they all arrived
-  virtual void fence() {}                                             // __threadfence of the running thread
   virtual void allocated(const Allocation&) {}                        // uninitialised from here
   virtual void freed(const Allocation&) {}                            // still recorded, dead
   virtual void written(const void* /*base*/, size_t) {}               // by a runtime call, not by a kernel
@@ -84,14 +81,11 @@ class Observer {
 };
 extern Observer* observer;  // null where nobody listens
 
-// The variable of the running block's shared memory that holds or precedes p, or null; whether p lies in
-// shared memory at all.
+// The variable of the running block's shared memory that holds or precedes p, or null.
 const SharedRange* shared_range(const void* p);
-bool in_shared_memory(const void* p);
 
 // Ends the running kernel with an error that names the kernel, block and thread: does not return.
 [[noreturn]] void fail(const char* what, const std::source_location* where = nullptr);
-[[noreturn]] void fail_at(const char* file, unsigned line, const char* what);
 // Because it uses element i of n; of a checked build.
 [[noreturn]] void fail_index(int64_t i, int64_t n);
 

@@ -331,10 +331,6 @@ cudaError_t cudaGetDevice(int* device) {
     return cudaSuccess;
   });
 }
-cudaError_t cudaDeviceReset() {
-  clear_error();
-  return cudaSuccess;
-}
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   return entry([&] {
     if (no_such_device(device)) return cudaErrorInvalidDevice;
@@ -377,40 +373,15 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   const cudaError_t error = cudaGetDeviceProperties(&p, device);
   if (error != cudaSuccess) return error;
   switch (attribute) {
-    case cudaDevAttrMaxThreadsPerBlock: *value = p.maxThreadsPerBlock; break;
-    case cudaDevAttrMaxSharedMemoryPerBlock: *value = static_cast<int>(p.sharedMemPerBlock); break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = static_cast<int>(p.sharedMemPerBlockOptin); break;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      *value = static_cast<int>(p.sharedMemPerMultiprocessor);
-      break;
-    case cudaDevAttrWarpSize: *value = p.warpSize; break;
     case cudaDevAttrMultiProcessorCount: *value = p.multiProcessorCount; break;
-    case cudaDevAttrMaxThreadsPerMultiProcessor: *value = p.maxThreadsPerMultiProcessor; break;
-    case cudaDevAttrMaxRegistersPerBlock: *value = p.regsPerBlock; break;
-    case cudaDevAttrMaxRegistersPerMultiprocessor: *value = p.regsPerMultiprocessor; break;
     case cudaDevAttrComputeCapabilityMajor: *value = p.major; break;
     case cudaDevAttrComputeCapabilityMinor: *value = p.minor; break;
-    case cudaDevAttrL2CacheSize: *value = p.l2CacheSize; break;
-    case cudaDevAttrMemoryPoolsSupported: *value = 1; break;
-    case cudaDevAttrUnifiedAddressing: *value = 1; break;
-    case cudaDevAttrCanMapHostMemory: *value = 1; break;
-    case cudaDevAttrConcurrentKernels: *value = 1; break;
-    case cudaDevAttrClockRate: *value = 1; break;
-    case cudaDevAttrPciBusId: *value = p.pciBusID; break;
-    case cudaDevAttrManagedMemory:
-    case cudaDevAttrConcurrentManagedAccess:
-    case cudaDevAttrPageableMemoryAccess:
-    case cudaDevAttrIntegrated: *value = 0; break;
+    case cudaDevAttrMemoryPoolsSupported: *value = p.memoryPoolsSupported; break;
     default:
       return entry([] { return wrong("cudaDeviceGetAttribute: not an attribute that the emulation knows"); });
   }
   return cudaSuccess;
-}
-cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int device) {
-  return entry([&] {
-    std::snprintf(text, static_cast<size_t>(length), "0000:%02x:00.0", device + 1);
-    return cudaSuccess;
-  });
 }
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = CUDART_VERSION;
@@ -426,14 +397,6 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
     *can = device != peer;
     return cudaSuccess;
   });
-}
-cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned) {
-  return entry([&] {
-    return no_such_device(peer) || peer == current_device() ? cudaErrorInvalidDevice : cudaSuccess;
-  });
-}
-cudaError_t cudaDeviceDisablePeerAccess(int peer) {
-  return entry([&] { return no_such_device(peer) ? cudaErrorInvalidDevice : cudaSuccess; });
 }
 
 // --- Kernels' properties, as far as a host can know them.
@@ -486,14 +449,6 @@ cudaError_t cudaMallocAsync(void** p, size_t bytes, cudaStream_t handle) {
     const auto stream = find_stream(handle);
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
     return allocate_on(p, bytes, stream->device, *stream);
-  });
-}
-cudaError_t cudaMallocFromPoolAsync(void** p, size_t bytes, cudaMemPool_t pool, cudaStream_t handle) {
-  return entry([&] {
-    if (no_such_device(device_of(pool))) return cudaErrorInvalidValue;
-    const auto stream = find_stream(handle);
-    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-    return allocate_on(p, bytes, device_of(pool), *stream);
   });
 }
 cudaError_t cudaFreeAsync(void* p, cudaStream_t handle) {
@@ -565,9 +520,6 @@ cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
     *pool = reinterpret_cast<cudaMemPool_t>(static_cast<uintptr_t>(device) + 1);
     return cudaSuccess;
   });
-}
-cudaError_t cudaDeviceGetMemPool(cudaMemPool_t* pool, int device) {
-  return cudaDeviceGetDefaultMemPool(pool, device);
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {

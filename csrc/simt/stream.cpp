@@ -327,30 +327,6 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return submit(found, {}, {awaited->point});
   });
 }
-cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned* flags) {
-  return entry([&] {
-    const auto found = find_stream(stream);
-    if (found == nullptr) return cudaErrorInvalidResourceHandle;
-    *flags = found->flags;
-    return cudaSuccess;
-  });
-}
-cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) {
-  return entry([&] {
-    const auto found = find_stream(stream);
-    if (found == nullptr) return cudaErrorInvalidResourceHandle;
-    *priority = found->priority;
-    return cudaSuccess;
-  });
-}
-cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
-  return entry([&] {
-    const auto found = find_stream(stream);
-    if (found == nullptr) return cudaErrorInvalidResourceHandle;
-    *device = found->device;
-    return cudaSuccess;
-  });
-}
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   return entry([&] {
     *least = 0;
@@ -383,7 +359,7 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlag
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return entry([&] { return streams().events.erase(event) ? cudaSuccess : cudaErrorInvalidResourceHandle; });
 }
-cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned) {
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return entry([&] {
     const auto found = find_stream(stream);
     const auto made = find_event(event);
@@ -403,9 +379,6 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
       if (made->point.position == position) made->time = std::chrono::steady_clock::now();
     });
   });
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  return cudaEventRecordWithFlags(event, stream, 0);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return entry([&] {
