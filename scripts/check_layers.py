@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Folder -> layer. Folders of layers 0 and 5 do not include each other; those of layer 6 may.
+# Folder -> layer. Folders of one layer do not include each other, but for those of layer 6.
 LAYERS = {
     "kernels": 0,
     "kernels/cpu": 0.5,
@@ -20,6 +20,10 @@ LAYERS = {
     "csrc/backend/cpu": 5,
     "csrc/backend/cuda": 5,
     "csrc/simt": 0,
+    "csrc/simt/machine": 0.1,
+    "csrc/simt/host": 0.2,
+    "csrc/simt/check": 0.2,
+    "csrc/simt/libraries": 0.3,
     "csrc/transforms": 6,
     "csrc/nn": 6,
     "csrc/optim": 6,

@@ -17,7 +17,7 @@
 #include "kernels/types.h"
 
 #ifndef __CUDACC__
-#include "simt/device.h"
+#include "simt/machine/device.h"
 #endif
 
 namespace tidu::cuda {

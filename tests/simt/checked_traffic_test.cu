@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/portable.h"
 #include "simt/control.h"
-#include "simt/traffic.h"
+#include "simt/check/traffic.h"
 
 using namespace tidu::cuda;
 using tidu::simt::LaunchTraffic;

@@ -2,7 +2,7 @@
 //
 // A thread that ends goes on with the next one on the same stack, so a kernel without barriers never
 // switches; the last to arrive at a barrier or exchange completes it and goes on.
-#include "simt/execute.h"
+#include "simt/machine/execute.h"
 
 #include <sys/mman.h>
 #include <vector_types.h>
@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "simt/control.h"
-#include "simt/device.h"
-#include "simt/fault.h"
-#include "simt/fibre.h"
+#include "simt/machine/device.h"
+#include "simt/machine/fault.h"
+#include "simt/machine/fibre.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -35,7 +35,6 @@ int warp_size __asm__("warpSize") = 32;
 
 Running running;
 Observer* observer = nullptr;
-std::atomic<uint64_t> progress = 0, stop_at = ~uint64_t{0};
 
 namespace {
 
@@ -93,16 +92,12 @@ struct Block {
 };
 
 Block block;
-StackPool stacks;
-void* scheduler_state = nullptr;
-cudaError_t failure = cudaSuccess;
-std::string text_of_failure;
 Schedule chosen;
 uint64_t random_state = 0;
 
 char* shared_arena = nullptr;
 size_t shared_used = 0, static_shared = 0;
-std::vector<SharedRange> shared_ranges;
+std::vector<SharedRange>& shared_ranges = *new std::vector<SharedRange>;
 
 // xorshift64*: the order must depend on the seed alone.
 unsigned random_below(unsigned n) {
@@ -110,14 +105,6 @@ unsigned random_below(unsigned n) {
   random_state ^= random_state << 25;
   random_state ^= random_state >> 27;
   return static_cast<unsigned>((random_state * 0x2545F4914F6CDD1DULL >> 32) * n >> 32);
-}
-
-std::string place(const Where& where) {
-  return std::string(where.file_name()) + ":" + std::to_string(where.line());
-}
-
-template <class Index> std::string triple(const Index& i) {
-  return "(" + std::to_string(i.x) + "," + std::to_string(i.y) + "," + std::to_string(i.z) + ")";
 }
 
 std::string hexadecimal(unsigned mask) {
@@ -141,7 +128,7 @@ unsigned current() { return running.thread; }
 void stop_if_wanted(const Where& where) {
   if (stop_at.load(std::memory_order_relaxed) != progress.load(std::memory_order_relaxed)) return;
   note(cudaErrorLaunchTimeout, kNoProgress, &where);
-  leave();
+  leave_fibre();
 }
 
 void make_current(unsigned number) {
@@ -183,8 +170,8 @@ void note_deadlock() {
     if (thread.waits == Thread::running) continue;
     std::string wait =
         thread.waits == Thread::at_barrier
-            ? "__syncthreads at " + place(thread.where)
-            : "an exchange of lanes " + hexadecimal(thread.mask) + " at " + place(thread.where);
+            ? "__syncthreads at " + text_of(thread.where)
+            : "an exchange of lanes " + hexadecimal(thread.mask) + " at " + text_of(thread.where);
     auto known = std::find_if(waits.begin(), waits.end(), [&](const auto& w) { return w.first == wait; });
     if (known == waits.end()) known = waits.insert(waits.end(), {wait, 0u});
     ++known->second;
@@ -198,7 +185,7 @@ void note_deadlock() {
 
 [[noreturn]] void deadlock() {
   note_deadlock();
-  leave();
+  leave_fibre();
 }
 
 void run_threads();
@@ -289,7 +276,7 @@ void complete_exchange(unsigned number_of_warp, unsigned index) {
              "__shfl_sync reads lane " + std::to_string(source) +
                  (warp.ended >> source & 1 ? ", which has returned" : ", which does not exist in this block"),
              &threads[lane].where);
-        leave();
+        leave_fibre();
       }
       result = warp.value[source];
     } else if (group.what == Collective::match) {
@@ -348,8 +335,7 @@ TIDU_SIMT_LEFT void run_threads() {
     switch_fibre(nullptr, block.thread[other].state, block.thread[other].stack);
   }
   if (block.living != 0) deadlock();
-  switch_fibre(nullptr, scheduler_state, nullptr);
-  __builtin_unreachable();
+  leave_fibre();
 }
 
 // --- Shared memory.
@@ -413,7 +399,7 @@ void run_block() {
   block.barrier.arrived = 0;
   if (observer) observer->block_begin();
   block.stack = stacks.take();
-  switch_fibre(&scheduler_state, block.stack->prepare(run_threads), block.stack);
+  enter_fibre(block.stack, run_threads);
   if (observer) observer->block_end();
 }
 
@@ -430,7 +416,7 @@ void run_blocks(dim3 grid) {
   const bool random = chosen.order == Schedule::random;
   const uint64_t step = random ? random_step(blocks) % blocks : 1;
   uint64_t at = random ? random_below(static_cast<unsigned>(std::min<uint64_t>(blocks, 1u << 30))) : 0;
-  for (uint64_t i = 0; i < blocks && failure == cudaSuccess; ++i) {
+  for (uint64_t i = 0; i < blocks && running.error == cudaSuccess; ++i) {
     const uint64_t b = chosen.order == Schedule::descending ? blocks - 1 - at : at;
     block_index = {static_cast<unsigned>(b % grid.x), static_cast<unsigned>(b / grid.x % grid.y),
                    static_cast<unsigned>(b / grid.x / grid.y)};
@@ -458,7 +444,7 @@ cudaError_t execute(const Launch& launch) {
   running.launch = &launch;
   watch(true);
   ++running.launch_number;
-  failure = cudaSuccess;
+  running.error = cudaSuccess;
   shape_block(launch.block);
   block_shape = launch.block;
   grid_shape = launch.grid;
@@ -467,63 +453,13 @@ cudaError_t execute(const Launch& launch) {
   if (observer) observer->launch_end(launch);
   watch(false);
   running.launch = nullptr;
-  if (failure != cudaSuccess) {
+  if (running.error != cudaSuccess) {
     stacks.reclaim();
     for (Thread& thread : block.thread) thread.waits = Thread::running;
   }
-  return failure;
+  return running.error;
 }
 
-void note(cudaError_t error, const std::string& what, const Where* where) {
-  if (running.launch == nullptr) {
-    std::fprintf(stderr, "tidu simt: %s\n", what.c_str());
-    std::abort();
-  }
-  const Launch& launch = *running.launch;
-  std::string text = what;
-  if (where) text += "\n  at " + place(*where);
-  text += "\n  in " + readable_name(launch.kernel) + ", block " + triple(block_index) + " of " +
-          triple(launch.grid) + ", thread " + triple(thread_index) + " of " + triple(launch.block) +
-          "\n  launched at " + place(launch.where);
-  report(text);
-  failure = error;
-}
-
-void leave() {
-  switch_fibre(nullptr, scheduler_state, nullptr);
-  __builtin_unreachable();
-}
-
-void abandon(cudaError_t error, const std::string& what, const Where* where) {
-  note(error, what, where);
-  leave();
-}
-
-void fail(const char* what, const Where* where) {
-  note(cudaErrorLaunchFailure, what, where);
-  leave();
-}
-
-void report(const std::string& text) { text_of_failure = text; }
-std::string last_report() { return text_of_failure; }
-void clear_report() { text_of_failure.clear(); }
-
-std::string describe(const Launch& launch) {
-  return readable_name(launch.kernel) + " grid " + triple(launch.grid) + " block " + triple(launch.block) +
-         ", " + std::to_string(launch.shared_bytes) + " bytes shared, at " + place(launch.where);
-}
-
-std::string readable_name(const char* kernel) {
-  const std::string text = kernel;
-  const size_t begin = text.find("kernel = ");
-  if (begin == std::string::npos) return text;
-  std::string name = text.substr(begin + 9);
-  if (!name.empty() && name.back() == ']') name.pop_back();
-  if (name.starts_with("& ")) name = name.substr(2);
-  return name;
-}
-
-bool in_stack_guard(const void* p) { return stacks.in_guard_page(p); }
 size_t stacks_made() { return stacks.made(); }
 
 void set_schedule(Schedule schedule) {
@@ -544,11 +480,11 @@ int barrier(Vote vote, bool predicate, Where where) {
     barrier.yes = 0;
   } else if (!same_place(barrier.where, where) || barrier.vote != vote) {
     note(cudaErrorLaunchFailure,
-         "divergent barrier: thread " + triple(block.thread[barrier.first].index) +
-             " of the block waits at " + place(barrier.where) +
+         "divergent barrier: thread " + text_of(block.thread[barrier.first].index) +
+             " of the block waits at " + text_of(barrier.where) +
              ", this one has come to another __syncthreads",
          &where);
-    leave();
+    leave_fibre();
   }
   barrier.yes += predicate;
   Thread& self = block.thread[current()];
@@ -572,14 +508,14 @@ uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source
          "lane " + std::to_string(lane) + " is not in the mask " + hexadecimal(mask) + " that it passes to " +
              name_of(what),
          &where);
-    leave();
+    leave_fibre();
   }
   if (what == Collective::shuffle && (mask >> source & 1) == 0) {
     note(cudaErrorLaunchFailure,
          "__shfl_sync reads lane " + std::to_string(source) + ", which is not in the mask " +
              hexadecimal(mask),
          &where);
-    leave();
+    leave_fibre();
   }
   unsigned index = 0;
   while (index < warp.groups && warp.group[index].mask != mask) {
@@ -590,10 +526,10 @@ uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source
       note(cudaErrorLaunchFailure,
            "masks disagree: lane " + std::to_string(waiting) + " waits in " + name_of(other.what) +
                " with the mask " + hexadecimal(other.mask) + " at " +
-               place(block.thread[number_of_warp * kLanes + waiting].where) + ", lane " +
+               text_of(block.thread[number_of_warp * kLanes + waiting].where) + ", lane " +
                std::to_string(lane) + " comes with " + hexadecimal(mask),
            &where);
-      leave();
+      leave_fibre();
     }
   }
   Group& group = warp.group[index];
@@ -604,10 +540,10 @@ uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source
     const unsigned waiting = static_cast<unsigned>(std::countr_zero(group.arrived));
     note(cudaErrorLaunchFailure,
          "lanes of one mask diverge: lane " + std::to_string(waiting) + " waits in " + name_of(group.what) +
-             " at " + place(block.thread[number_of_warp * kLanes + waiting].where) + ", lane " +
+             " at " + text_of(block.thread[number_of_warp * kLanes + waiting].where) + ", lane " +
              std::to_string(lane) + " has come to " + name_of(what),
          &where);
-    leave();
+    leave_fibre();
   }
   group.arrived |= 1u << lane;
   warp.value[lane] = value;
@@ -629,9 +565,8 @@ void* declare_shared(const char* name, size_t bytes) {
     note(cudaErrorInvalidValue,
          "too much shared memory with `" + std::string(name) + "`: " + std::to_string(static_shared) +
              " bytes of variables (at most 49152), and with the launch's " +
-             std::to_string(running.launch->shared_bytes) + " at most " + std::to_string(kSharedLimit),
-         nullptr);
-    leave();
+             std::to_string(running.launch->shared_bytes) + " at most " + std::to_string(kSharedLimit));
+    leave_fibre();
   }
   return place_shared(name, bytes);
 }

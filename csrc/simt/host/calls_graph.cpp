@@ -1,8 +1,8 @@
-// Entry points of stream capture and graphs.
+// Entry points of the CUDA runtime: the capture of streams, and graphs.
 #include <unordered_map>
 
-#include "simt/runtime.h"
-#include "simt/stream.h"
+#include "simt/host/entry.h"
+#include "simt/host/stream.h"
 
 namespace tidu::simt {
 
@@ -37,47 +37,32 @@ cudaError_t destroy(const void* handle) {
 
 }  // namespace
 
-Graph::~Graph() {
-  for (void* p : memory) {
-    if (!release(*allocation_at(p))) sticky_error() = cudaErrorIllegalAddress;
-  }
-}
-
 }  // namespace tidu::simt
 
 using namespace tidu::simt;
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
-  return entry([&] {
-    const auto stream = find_stream(handle);
-    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  return entry(handle, [&](const auto& stream) {
     if (handle == nullptr || handle == cudaStreamLegacy) {
       return wrong("cudaStreamBeginCapture: the default stream cannot be captured",
                    cudaErrorStreamCaptureUnsupported);
     }
     if (stream->capture)
       return wrong("cudaStreamBeginCapture: the stream is being captured", cudaErrorIllegalState);
-    stream->capture = std::make_shared<Capture>();
-    stream->capture->origin = stream.get();
-    stream->capture->mode = mode;
-    stream->capture->streams.push_back(stream);
-    captures().push_back(stream->capture);
+    begin_capture(stream, mode);
     return cudaSuccess;
   });
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
-  return entry([&] {
-    *graph = nullptr;
-    const auto stream = find_stream(handle);
-    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  *graph = nullptr;
+  return entry(handle, [&](const auto& stream) {
     const std::shared_ptr<Capture> capture = stream->capture;
     if (capture == nullptr)
       return wrong("cudaStreamEndCapture: the stream is not being captured", cudaErrorIllegalState);
     if (capture->origin != stream.get()) {
-      capture->invalid = true;
-      return wrong("cudaStreamEndCapture: the capture began in another stream",
-                   cudaErrorStreamCaptureUnmatched);
+      return invalidate(*capture, "cudaStreamEndCapture: the capture began in another stream",
+                        cudaErrorStreamCaptureUnmatched);
     }
     bool joined = true;
     for (const auto& other : capture->streams) {
@@ -97,9 +82,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
 }
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
-  return entry([&] {
-    const auto stream = find_stream(handle);
-    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  return entry(handle, [&](const auto& stream) {
     *status = stream->capture == nullptr ? cudaStreamCaptureStatusNone
               : stream->capture->invalid ? cudaStreamCaptureStatusInvalidated
                                          : cudaStreamCaptureStatusActive;

@@ -1,4 +1,4 @@
-// What the entry points of the CUDA runtime share: one lock, the current device, errors that stay.
+// What every entry point of the CUDA runtime begins with: one lock, the current device, errors that stay.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -6,8 +6,8 @@
 #include <mutex>
 #include <string>
 
-#include "simt/execute.h"
-#include "simt/memory.h"
+#include "simt/machine/memory.h"
+#include "simt/machine/report.h"
 
 namespace tidu::simt {
 
@@ -15,7 +15,7 @@ namespace tidu::simt {
 std::recursive_mutex& runtime_lock();
 
 // Of the calling thread.
-int current_device();
+int& current_device();
 cudaError_t& last_error();
 // A kernel failed: each later call returns this error, as on a GPU.
 cudaError_t& sticky_error();
@@ -39,5 +39,7 @@ inline cudaError_t wrong(const std::string& why, cudaError_t error = cudaErrorIn
   report(why);
   return error;
 }
+
+inline bool no_such_device(int device) { return device < 0 || device >= device_count(); }
 
 }  // namespace tidu::simt

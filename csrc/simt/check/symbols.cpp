@@ -1,5 +1,5 @@
 // Lines by addr2line, asked once an address.
-#include "simt/symbols.h"
+#include "simt/check/symbols.h"
 
 #include <dlfcn.h>
 #include <unistd.h>

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "simt/host/entry.h"
+
 namespace tidu::simt {
 
 struct Stream;
@@ -68,24 +70,54 @@ struct Event {
   Clock clock;
 };
 
+// Of the current device.
+cudaStream_t make_stream(unsigned flags, int priority);
+cudaEvent_t make_event(unsigned flags);
+void destroy_stream(const std::shared_ptr<Stream>& stream);
+bool destroy_event(cudaEvent_t handle);
+
 // The stream of a handle, or of the current device for 0; null if there is none (any more).
 std::shared_ptr<Stream> find_stream(cudaStream_t handle);
 std::shared_ptr<Event> find_event(cudaEvent_t handle);
 
+// An entry point that is given a stream or an event: f(stream), f(event).
+template <class F> cudaError_t entry(cudaStream_t handle, F f) {
+  return entry([&] {
+    const std::shared_ptr<Stream> found = find_stream(handle);
+    return found ? f(found) : cudaErrorInvalidResourceHandle;
+  });
+}
+template <class F> cudaError_t entry(cudaEvent_t handle, F f) {
+  return entry([&] {
+    const std::shared_ptr<Event> found = find_event(handle);
+    return found ? f(found) : cudaErrorInvalidResourceHandle;
+  });
+}
+
 // Adds work to a stream, or to the graph that it captures; it runs at once unless streams are deferred.
 [[nodiscard]] cudaError_t submit(const std::shared_ptr<Stream>& stream, std::function<void()> run,
                                  std::vector<Point> after = {});
+// Whether work of the stream runs when it is submitted, and waits for nothing.
+bool runs_at_once(const Stream& stream);
+
+bool reached(const Point& point);
+// The same; where it has not been reached some work is done, so that asking again gets there.
+bool poll(const Point& point);
 // Runs a stream's work, and what it waits for, up to a position.
 void finish(const Point& point);
 void finish(const std::shared_ptr<Stream>& stream);
 void finish_device(int device);
 
-// The error of a call that no capture in progress survives; success where none is.
+// The error of a call that fails the capture.
+cudaError_t invalidate(Capture& capture, const std::string& why, cudaError_t error);
+// Of a call that no capture in progress survives, or not that of the stream; success where none is.
 cudaError_t refuse_in_capture(const char* call);
-// Ends a capture without a graph: its streams work as before.
+cudaError_t refuse_captured(const Stream& stream, const char* call);
+// A stream that waits for captured work becomes part of the capture.
+cudaError_t join(const std::shared_ptr<Stream>& stream, const Event& event);
+void begin_capture(const std::shared_ptr<Stream>& stream, cudaStreamCaptureMode mode);
+// Its streams work as before.
 void end_capture(const std::shared_ptr<Capture>& capture);
-// The captures in progress.
-std::vector<std::shared_ptr<Capture>>& captures();
 
 // " stream 0x55.., event 0x55.." of those that were created and not destroyed.
 std::string live_handles();

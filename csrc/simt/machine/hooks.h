@@ -1,11 +1,18 @@
-// What the runtime tells of a running kernel, and to whom: the instrumented build (checked.cpp) listens.
+// What the runtime tells of a running kernel, and to whom: the instrumented build (check/checked.cpp)
+// listens.
 #pragma once
 
+#include <driver_types.h>
 #include <vector_types.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
+
+// Constant for the compiler, as within one thread they are; execute.cpp sets them when it switches threads.
+#pragma GCC visibility push(hidden)
+#include <device_launch_parameters.h>
+#pragma GCC visibility pop
 
 namespace tidu::simt {
 
@@ -48,6 +55,7 @@ struct Running {
   uint64_t launch_number = 0;       // launches run so far, over all
   uint64_t block_number = 0;        // blocks run so far, over all launches
   unsigned thread = 0;              // within the block; the warp is thread / 32, the lane thread % 32
+  cudaError_t error = cudaSuccess;  // with which the launch ends
   const char* stack_low = nullptr;  // the running fibre's stack
   const char* stack_high = nullptr;
 };
@@ -83,10 +91,5 @@ extern Observer* observer;  // null where nobody listens
 
 // The variable of the running block's shared memory that holds or precedes p, or null.
 const SharedRange* shared_range(const void* p);
-
-// Ends the running kernel with an error that names the kernel, block and thread: does not return.
-[[noreturn]] void fail(const char* what, const std::source_location* where = nullptr);
-// Because it uses element i of n; of a checked build.
-[[noreturn]] void fail_index(int64_t i, int64_t n);
 
 }  // namespace tidu::simt

@@ -5,7 +5,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "simt/library.h"
+#include "simt/control.h"
+#include "simt/libraries/library.h"
 
 namespace tidu::simt {
 namespace {

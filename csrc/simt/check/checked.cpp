@@ -9,13 +9,13 @@
 #include <memory>
 #include <utility>
 
-#include "simt/device.h"
-#include "simt/execute.h"
-#include "simt/hooks.h"
-#include "simt/memory.h"
-#include "simt/shadow.h"
-#include "simt/symbols.h"
-#include "simt/traffic.h"
+#include "simt/check/shadow.h"
+#include "simt/check/symbols.h"
+#include "simt/check/traffic.h"
+#include "simt/machine/device.h"
+#include "simt/machine/hooks.h"
+#include "simt/machine/memory.h"
+#include "simt/machine/report.h"
 
 namespace tidu::simt {
 namespace {
@@ -236,7 +236,7 @@ void Checker::launch_begin(const Launch& launch) {
   if (!counting) return;
   ++launch_;
   current_ = {readable_name(launch.kernel), "", launch.grid, launch.block, 0, {}, {}};
-  current_.where = std::string(launch.where.file_name()) + ':' + std::to_string(launch.where.line());
+  current_.where = text_of(launch.where);
 }
 
 void Checker::launch_end(const Launch&) {
@@ -337,10 +337,6 @@ void Checker::copied(void* to, const void* from, size_t n) {
 
 // --- Reports.
 
-std::string text_of(uint3 index) {
-  return '(' + std::to_string(index.x) + ',' + std::to_string(index.y) + ',' + std::to_string(index.z) + ')';
-}
-
 uint3 index_of(unsigned thread, dim3 block) {
   return {thread % block.x, thread / block.x % block.y, thread / block.x / block.y};
 }
@@ -399,13 +395,13 @@ void Checker::report_stray(const Touch& t) {
 
 void Checker::report_index(int64_t i, const std::string& array, const void* caller) {
   report_ = source_line(caller) + ": index " + std::to_string(i) + " of " + array;
-  abandon(cudaErrorLaunchFailure, report_, nullptr);
+  abandon(cudaErrorLaunchFailure, report_);
 }
 
 void Checker::report(const Touch& t, const std::string& what, cudaError_t error) {
   const char* verb = !writes(t.mode) ? "reads " : reads(t.mode) ? "updates " : "writes ";
   report_ = source_line(t.caller) + ": " + verb + std::to_string(t.bytes) + " bytes " + what;
-  abandon(error, report_, nullptr);
+  abandon(error, report_);
 }
 
 // --- Traffic.

@@ -1,5 +1,5 @@
 // Address ranges, one for each device and one for pinned memory, cut into pieces that keep their size class.
-#include "simt/memory.h"
+#include "simt/machine/memory.h"
 
 #include <sys/mman.h>
 
@@ -15,9 +15,8 @@
 #include <vector>
 
 #include "simt/control.h"
-#include "simt/execute.h"
-#include "simt/fault.h"
-#include "simt/hooks.h"
+#include "simt/machine/hooks.h"
+#include "simt/machine/report.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -67,7 +66,6 @@ size_t environment_number(const char* name, size_t otherwise) {
   return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-const bool guarded = environment_number("TIDU_SIMT_GUARD", 0) != 0;
 constexpr size_t kGuardedUnit = 64 * 1024;
 
 struct Piece {
@@ -173,7 +171,7 @@ class Range {
     if (begin + capacity > kRange) return 0;
     const size_t mapped_end = round_up(begin + capacity, capacity >= kLarge ? kPage : size_t{1} << 20);
     if (mapped_end > mapped_) {
-      if (!guarded || device_ == kPinned)
+      if (!memory_is_guarded() || device_ == kPinned)
         mprotect(base_ + mapped_, mapped_end - mapped_, PROT_READ | PROT_WRITE);
       mapped_ = mapped_end;
     }
@@ -224,13 +222,16 @@ void close_units() {
 
 }  // namespace
 
+bool memory_is_guarded() {
+  static const bool guarded = environment_number("TIDU_SIMT_GUARD", 0) != 0;
+  return guarded;
+}
+
 DeviceAccess::DeviceAccess() {
-  if (!guarded) return;
-  catch_faults();
-  ++accesses;
+  if (memory_is_guarded()) ++accesses;
 }
 DeviceAccess::~DeviceAccess() {
-  if (guarded && --accesses == 0) close_units();
+  if (memory_is_guarded() && --accesses == 0) close_units();
 }
 
 bool open_unit(const void* p) {
@@ -314,24 +315,29 @@ const Allocation* allocation_at(const void* p) {
   return nullptr;
 }
 
+std::string name_of(const Allocation& a) {
+  return "allocation " + std::to_string(a.number) + " of " + std::to_string(a.bytes) + " bytes, " +
+         (a.device == kPinned ? "pinned" : "cuda:" + std::to_string(a.device));
+}
+
 std::string describe(const void* p) {
   const Allocation* const a = allocation_at(p);
   if (a == nullptr) return "";
   const auto offset = static_cast<size_t>(static_cast<const char*>(p) - a->base);
-  const std::string name = "allocation " + std::to_string(a->number) + " of " + std::to_string(a->bytes) +
-                           " bytes, " +
-                           (a->device == kPinned ? "pinned" : "cuda:" + std::to_string(a->device));
-  const std::string state = a->live ? "" : ", freed after launch " + std::to_string(a->freed_after);
-  if (offset < a->bytes) return " (byte " + std::to_string(offset) + " of " + name + state + ")";
-  return " (" + std::to_string(offset - a->bytes) + " bytes past the end of " + name + state + ")";
+  const std::string name =
+      name_of(*a) + (a->live ? "" : ", freed after launch " + std::to_string(a->freed_after));
+  if (offset < a->bytes) return " (byte " + std::to_string(offset) + " of " + name + ")";
+  return " (" + std::to_string(offset - a->bytes) + " bytes past the end of " + name + ")";
 }
 
-void for_each_live(void (*f)(const Allocation&, void*), void* argument) {
+std::vector<const Allocation*> live_allocations() {
+  std::vector<const Allocation*> live;
   for (const auto& range : memory().ranges) {
     for (const Piece& piece : range->pieces()) {
-      if (piece.allocation.live) f(piece.allocation, argument);
+      if (piece.allocation.live) live.push_back(&piece.allocation);
     }
   }
+  return live;
 }
 
 }  // namespace tidu::simt

@@ -1,6 +1,6 @@
 // Catches the signals of faulty kernels, with a handler that leaves for the scheduler in place of returning,
 // and watches for kernels that spin.
-#include "simt/fault.h"
+#include "simt/machine/fault.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -18,14 +18,18 @@
 #include <thread>
 
 #include "simt/control.h"
-#include "simt/execute.h"
-#include "simt/memory.h"
+#include "simt/machine/fibre.h"
+#include "simt/machine/hooks.h"
+#include "simt/machine/memory.h"
+#include "simt/machine/report.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #endif
 
 namespace tidu::simt {
+
+std::atomic<uint64_t> progress = 0, stop_at = ~uint64_t{0};
 
 namespace {
 
@@ -47,16 +51,16 @@ std::string hexadecimal(const void* p) {
 // Runs on an own stack, as the thread's may be what overflowed.
 [[noreturn]] void leave_kernel() {
   if (caught_signal == kStop) {
-    note(cudaErrorLaunchTimeout, kNoProgress, nullptr);
+    note(cudaErrorLaunchTimeout, kNoProgress);
   } else if (caught_signal == SIGFPE) {
-    note(cudaErrorLaunchFailure, "integer division by zero", nullptr);
-  } else if (in_stack_guard(caught_address)) {
-    note(cudaErrorLaunchFailure, "stack overflow: a thread's local memory exceeds 64 KiB", nullptr);
+    note(cudaErrorLaunchFailure, "integer division by zero");
+  } else if (stacks.in_guard_page(caught_address)) {
+    note(cudaErrorLaunchFailure, "stack overflow: a thread's local memory exceeds 64 KiB");
   } else {
     note(cudaErrorIllegalAddress,
-         "illegal memory access at " + hexadecimal(caught_address) + describe(caught_address), nullptr);
+         "illegal memory access at " + hexadecimal(caught_address) + describe(caught_address));
   }
-  leave();
+  leave_fibre();
 }
 
 void handler(int signal, siginfo_t* info, void* context) {
@@ -114,6 +118,9 @@ std::atomic<unsigned> timeout = [] {
     }
   }
 }
+
+// Guarded memory opens in the handler, for copies as well as for kernels.
+[[maybe_unused]] const bool ready = memory_is_guarded() && (catch_faults(), true);
 
 }  // namespace
 

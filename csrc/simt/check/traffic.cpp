@@ -1,5 +1,5 @@
 // Grouping of accesses into requests, and their cost.
-#include "simt/traffic.h"
+#include "simt/check/traffic.h"
 
 #include <algorithm>
 #include <bit>

@@ -2,7 +2,7 @@
 #include <cblas.h>
 #include <cusolverDn.h>
 
-#include "simt/library.h"
+#include "simt/libraries/library.h"
 
 // LAPACK's Fortran functions; a length follows for each text.
 extern "C" {

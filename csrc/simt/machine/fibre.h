@@ -51,6 +51,11 @@ inline void fibre_entered() {}
 inline void scheduler_entered() {}
 #endif
 
+// From the scheduler to a fibre that begins with `entry`, and from any fibre back: what is left on its stack
+// is abandoned.
+void enter_fibre(const Stack* stack, void (*entry)());
+[[noreturn]] TIDU_SIMT_LEFT void leave_fibre();
+
 // Stacks are made when first needed and kept.
 class StackPool {
  public:
@@ -65,5 +70,6 @@ class StackPool {
   std::deque<Stack> all_;
   std::vector<Stack*> free_;
 };
+extern StackPool& stacks;
 
 }  // namespace tidu::simt

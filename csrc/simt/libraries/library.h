@@ -6,10 +6,9 @@
 #include <map>
 #include <memory>
 
-#include "simt/control.h"
-#include "simt/hooks.h"
-#include "simt/runtime.h"
-#include "simt/stream.h"
+#include "simt/host/entry.h"
+#include "simt/host/stream.h"
+#include "simt/machine/hooks.h"
 
 namespace tidu::simt {
 

@@ -12,12 +12,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "simt/hooks.h"
-
-// Constant for the compiler, as within one thread they are; the runtime sets them when it switches threads.
-#pragma GCC visibility push(hidden)
-#include <device_launch_parameters.h>
-#pragma GCC visibility pop
+#include "simt/machine/hooks.h"
+#include "simt/machine/report.h"
 
 namespace tidu::simt {
 
@@ -25,6 +21,7 @@ using Where = std::source_location;
 
 // --- Launches.
 
+// Of the host (host/launch.cpp), which runs it when its stream comes to it.
 cudaError_t queue_launch(const Launch& launch);
 
 // "softmax<float>" of the text by which the compiler names an instantiation.
@@ -100,6 +97,9 @@ inline void require_aligned([[maybe_unused]] const void* p, [[maybe_unused]] siz
   if ((reinterpret_cast<uintptr_t>(p) & (bytes - 1)) != 0) fail("misaligned vector access");
 #endif
 }
+
+// Ends the kernel because it uses element i of n; of a checked build.
+[[noreturn]] void fail_index(int64_t i, int64_t n);
 
 // i, an index of n elements. The compiler's own check lets a reference be made to what comes after them.
 __forceinline__ int index_within(int i, [[maybe_unused]] int n) {

@@ -1,5 +1,5 @@
 // Switching stacks on x86-64 and AArch64, and the stacks.
-#include "simt/fibre.h"
+#include "simt/machine/fibre.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -82,7 +82,7 @@ tidu_simt_switch:
 .size tidu_simt_switch, .-tidu_simt_switch
 )");
 #else
-#error "csrc/simt/fibre.cpp knows no stack switch for this processor"
+#error "csrc/simt/machine/fibre.cpp knows no stack switch for this processor"
 #endif
 
 namespace tidu::simt {
@@ -158,12 +158,25 @@ void scheduler_entered() { scheduler_fibre = __tsan_get_current_fiber(); }
 
 namespace {
 
+void* scheduler_state = nullptr;
+
 size_t page() {
   static const size_t bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   return bytes;
 }
 
 }  // namespace
+
+void enter_fibre(const Stack* stack, void (*entry)()) {
+  switch_fibre(&scheduler_state, stack->prepare(entry), stack);
+}
+
+void leave_fibre() {
+  switch_fibre(nullptr, scheduler_state, nullptr);
+  __builtin_unreachable();
+}
+
+StackPool& stacks = *new StackPool;
 
 Stack* StackPool::take() {
   if (free_.empty()) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace tidu::simt {
 
@@ -49,8 +50,10 @@ class DeviceAccess {
   DeviceAccess(const DeviceAccess&) = delete;
 };
 
-// Of the handler of memory faults: under TIDU_SIMT_GUARD=1 device memory opens piece by piece where a
-// DeviceAccess lives and something touches it. False if p is not in such memory.
+bool memory_is_guarded();
+
+// Of the handler of memory faults (fault.cpp): guarded memory opens piece by piece where a DeviceAccess lives
+// and something touches it. False if p is not in such memory.
 bool open_unit(const void* p);
 
 // The range of addresses that p lies in, from which all memory of one device comes; empty where p is in none.
@@ -64,10 +67,12 @@ AddressRange address_range(const void* p);
 // first. An address past `base + bytes` is in the gap after it.
 const Allocation* allocation_at(const void* p);
 
+// "allocation 12 of 256 bytes, cuda:0"
+std::string name_of(const Allocation& allocation);
 // " (16 bytes past the end of the 256 bytes of allocation 12, cuda:0)": where p is; empty if unknown.
 std::string describe(const void* p);
 
-// Calls f(const Allocation&) with each live allocation of all devices and of pinned memory.
-void for_each_live(void (*f)(const Allocation&, void*), void* argument);
+// Of all devices and of pinned memory.
+std::vector<const Allocation*> live_allocations();
 
 }  // namespace tidu::simt
