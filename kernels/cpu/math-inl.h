@@ -2,7 +2,7 @@
 //
 // Taylor series on intervals short enough that the last term kept is below the rounding error; special values
 // follow C's math library. Errors are at most 5 units in the last place
-// (tests/cpp/kernels_elementwise_test.cpp).
+// (tests/kernels/elementwise_test.cpp).
 
 #if defined(TIDU_KERNELS_CPU_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TIDU_KERNELS_CPU_MATH_INL_H_

@@ -16,7 +16,7 @@ namespace {
 
 constexpr Device kFirst{DeviceType::cuda, 0}, kSecond{DeviceType::cuda, 1};
 
-// Runs an operation of tests/cuda/faulty_operations.cu on x.
+// Runs an operation of tests/cuda/emulated/faulty_operations.cu on x.
 void run(const char* name, const Tensor& x) {
   for (const Primitive* primitive : all_primitives()) {
     if (std::string_view(primitive->name) != name) continue;

@@ -5,7 +5,7 @@
 
 #include "core/bind.h"
 #include "ops/reduce.h"
-#include "tests/cpp/cuda_testing.h"
+#include "tests/cuda/testing.h"
 
 namespace tidu {
 namespace {

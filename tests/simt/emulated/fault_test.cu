@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "simt.h"
+#include "tests/simt/simt.h"
 
 using namespace tidu::cuda;
 using tidu::simt::Schedule;

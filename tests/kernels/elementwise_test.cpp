@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "backend/cpu/elementwise.h"
-#include "tests/cpp/kernels_targets.h"
+#include "tests/kernels/targets.h"
 
 namespace tidu {
 namespace {

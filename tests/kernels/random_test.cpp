@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/philox.h"
-#include "tests/cpp/kernels_targets.h"
+#include "tests/kernels/targets.h"
 
 namespace tidu::cpu {
 namespace {

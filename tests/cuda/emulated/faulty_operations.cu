@@ -1,4 +1,4 @@
-// Operations that go wrong in known ways, added to the emulated plug-in for tests/cpp/cuda_errors_test.cpp.
+// Operations that go wrong in known ways, added to the emulated plug-in for errors_test.cpp.
 // Each takes one int32 tensor and overwrites it.
 #include "backend/cuda/context.h"
 #include "kernels/cuda/fault.cuh"

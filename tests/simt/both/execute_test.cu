@@ -1,7 +1,7 @@
 // The SIMT runtime: indices, barriers, warp exchanges, shared memory, atomics, under every schedule.
 #include <numeric>
 
-#include "simt.h"
+#include "tests/simt/simt.h"
 
 using namespace tidu::cuda;
 using tidu::simt::Schedule;

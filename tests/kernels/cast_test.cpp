@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "tests/cpp/kernels_targets.h"
+#include "tests/kernels/targets.h"
 
 namespace tidu {
 namespace {

@@ -1,7 +1,7 @@
 // Streams, events, memory in stream order, deferred work, capture and graphs.
 #include <atomic>
 
-#include "simt.h"
+#include "tests/simt/simt.h"
 
 using namespace tidu::cuda;
 

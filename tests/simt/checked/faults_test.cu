@@ -35,13 +35,13 @@ template <class T> struct Zeros : Buffer<T> {
   }
 };
 
-// "tests/simt/checked_faults_test.cu:57" for the line of this file that ends in "// fault: NAME".
+// "tests/simt/checked/faults_test.cu:57" for the line of this file that ends in "// fault: NAME".
 std::string line_of(const std::string& name) {
-  std::ifstream file(TIDU_SOURCE_DIR "/tests/simt/checked_faults_test.cu");
+  std::ifstream file(TIDU_SOURCE_DIR "/tests/simt/checked/faults_test.cu");
   int number = 1;
   for (std::string line; std::getline(file, line); ++number) {
     if (line.ends_with("// fault: " + name))
-      return "tests/simt/checked_faults_test.cu:" + std::to_string(number);
+      return "tests/simt/checked/faults_test.cu:" + std::to_string(number);
   }
   ADD_FAILURE() << "no line is marked " << name;
   return "";

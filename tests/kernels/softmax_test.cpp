@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "tests/cpp/kernels_targets.h"
+#include "tests/kernels/targets.h"
 
 namespace tidu::cpu {
 namespace {

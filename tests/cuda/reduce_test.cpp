@@ -6,7 +6,7 @@
 #include <random>
 
 #include "core/bind.h"
-#include "tests/cpp/cuda_testing.h"
+#include "tests/cuda/testing.h"
 
 namespace tidu {
 namespace {

@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <thread>
 
-#include "simt.h"
+#include "tests/simt/simt.h"
 
 using namespace tidu::cuda;
 

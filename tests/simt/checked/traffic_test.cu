@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/portable.h"
-#include "simt/control.h"
 #include "simt/check/traffic.h"
+#include "simt/control.h"
 
 using namespace tidu::cuda;
 using tidu::simt::LaunchTraffic;
@@ -183,7 +183,7 @@ TEST_P(Counted, SaysWhere) {
   const std::string json = tidu::simt::take_traffic_json();
   for (const char* part :
        {"\"kernel\": \"{anonymous}::transpose<33>\"", "\"grid\": [4, 4, 1]",
-        "\"line\": \"tests/simt/checked_traffic_test.cu:", "\"access\": \"shared_store\""}) {
+        "\"line\": \"tests/simt/checked/traffic_test.cu:", "\"access\": \"shared_store\""}) {
     EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
   }
   EXPECT_EQ(tidu::simt::take_traffic_json(), "[]");
