@@ -1,5 +1,6 @@
 // The host side of device cuda: copies in every direction, memory, streams and events, errors. It needs no
-// kernel. Streams of the emulation may be deferred (TIDU_SIMT_DEFERRED=1): a missing wait is an error then.
+// kernel. Streams of an emulated device may be deferred (TIDU_SIMT_DEFERRED=1): a missing wait is an error
+// then.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// The main function of the tests of device cuda: on an emulation of two devices, unless TIDU_CUDA says
+// The main function of the tests of device cuda: on two emulated devices, unless TIDU_CUDA says
 // otherwise; where the device that it names is not there, the program ends with 77, which CTest calls
 // skipped.
 #include <gtest/gtest.h>

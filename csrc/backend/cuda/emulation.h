@@ -1,12 +1,12 @@
-// What stands in for GPUs in an emulated plug-in: all that the backend knows of it.
+// All that the backend knows of the SIMT runtime, which stands in for a GPU in an emulated plug-in.
 #pragma once
 
 #include <string>
 
 namespace tidu::simt {
 
-// What the emulation found wrong in the last kernel that failed. Defined by csrc/simt; the plug-in for GPUs
-// has none, so the address is null there.
+// What it found wrong in the last kernel that failed. The plug-in for GPUs has no such function, so that its
+// address is null there.
 [[gnu::weak, gnu::visibility("default")]] std::string last_report();
 [[gnu::weak, gnu::visibility("default")]] void clear_report();
 

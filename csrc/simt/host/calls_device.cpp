@@ -155,7 +155,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     case cudaDevAttrMemoryPoolsSupported: *value = p.memoryPoolsSupported; break;
     default:
       return entry(
-          [] { return wrong("cudaDeviceGetAttribute: not an attribute that the emulation knows"); });
+          [] { return wrong("cudaDeviceGetAttribute: not an attribute that the SIMT runtime knows"); });
   }
   return cudaSuccess;
 }

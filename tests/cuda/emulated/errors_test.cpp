@@ -1,4 +1,4 @@
-// What becomes of operations of device cuda that fail, now or later, in the emulation with deferred streams:
+// What becomes of operations of device cuda that fail, now or later, emulated with deferred streams:
 // the messages name the operation, and the device goes on where it can.
 #include <gtest/gtest.h>
 
@@ -124,7 +124,7 @@ TEST_F(CudaErrors, AFailureOfEarlierWorkNamesWhatItMayHaveBeen) {
   EXPECT_FOUND(text, "[synchronize] cuda:0: CUDA error 700 (cudaErrorIllegalAddress");
   EXPECT_FOUND(text, "newest first: [test_outside] int32(5,), [test_good] int32(5,) (");
   EXPECT_FOUND(text, "set_blocking");
-  EXPECT_FOUND(text, "write_outside");  // of the emulation's own report
+  EXPECT_FOUND(text, "write_outside");  // of the SIMT runtime's own report
   EXPECT_FOUND(message_of<DeviceError>([&] { to_vector<int>(x); }), "CUDA error 700");
   run("test_recover", x);
   EXPECT_EQ(to_vector<int>(make(kFirst)), (std::vector<int>{1, 2, 3, 4, 5}));
