@@ -1,8 +1,8 @@
 """The derivatives of every differentiable primitive, of order 1 and 2, in both modes and all pairings."""
 
 import numpy as np
-import op_samplers as ops
 import pytest
+import samplers as ops
 import tidu as td
 from scipy import special
 

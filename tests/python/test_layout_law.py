@@ -1,7 +1,7 @@
 """The law that a primitive is total over layouts: what a transform binds again may be laid out in any way."""
 
 import numpy as np
-import op_samplers as ops
+import samplers as ops
 import pytest
 import tidu as td
 

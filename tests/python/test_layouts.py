@@ -1,8 +1,8 @@
 """Every primitive on every memory layout and on shapes that are hard for vector code."""
 
 import numpy as np
-import op_samplers as ops
 import pytest
+import samplers as ops
 import tidu as td
 
 SHAPES = [(), (1,), (7,), (1023,), (0,), (3, 0, 2), (4, 6, 5), (1, 9, 1), (2, 3, 2, 3, 2)]

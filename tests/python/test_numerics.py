@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-import op_samplers as ops
 import pytest
+import samplers as ops
 import tidu as td
 from scipy import special
 

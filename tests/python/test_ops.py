@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import op_samplers as ops
 import pytest
+import samplers as ops
 import tidu as td
 
 
@@ -22,7 +22,7 @@ def test_values(case):
 def test_every_primitive_has_a_sampler():
     covered = {name for case in ops.CASES.values() for name in case.covers}
     missing = set(ops.PRIMITIVES) - covered - set(ops.ELSEWHERE)
-    assert not missing, f"no sampler in op_samplers.py for {sorted(missing)}"
+    assert not missing, f"no sampler in tests/python/samplers for {sorted(missing)}"
     unknown = (covered | set(ops.ELSEWHERE)) - set(ops.PRIMITIVES)
     assert not unknown, f"samplers for what is no primitive: {sorted(unknown)}"
     assert not set(ops.REFERENCES) - set(ops.ROWS)

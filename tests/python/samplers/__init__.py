@@ -1,0 +1,51 @@
+"""What the tests know of each primitive: a tidu call, its reference in NumPy or SciPy, and inputs.
+
+A family is a file with a function `cases`; a new one is named in FAMILIES.
+"""
+
+from . import convert, creation, elementwise, indexing, matmul, reductions, shape, softmax
+from .case import Case, Draw, Fixed
+from .elementwise import REFERENCES
+from .elsewhere import ELSEWHERE
+from .primitives import PRIMITIVES, ROWS
+from .tensors import (
+    DTYPES,
+    FLOATS,
+    INTEGERS,
+    STORAGES,
+    array_dtype,
+    assert_close,
+    is_float,
+    to_array,
+    to_tensor,
+    with_storage,
+)
+
+FAMILIES = (reductions, softmax, matmul, shape, indexing, convert, creation)
+
+ELEMENTWISE = elementwise.cases()
+OTHERS = [case for family in FAMILIES for case in family.cases()]
+CASES = {case.name: case for case in ELEMENTWISE + OTHERS}
+
+__all__ = [
+    "CASES",
+    "DTYPES",
+    "ELEMENTWISE",
+    "ELSEWHERE",
+    "FLOATS",
+    "INTEGERS",
+    "OTHERS",
+    "PRIMITIVES",
+    "REFERENCES",
+    "ROWS",
+    "STORAGES",
+    "Case",
+    "Draw",
+    "Fixed",
+    "array_dtype",
+    "assert_close",
+    "is_float",
+    "to_array",
+    "to_tensor",
+    "with_storage",
+]
