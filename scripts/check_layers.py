@@ -43,7 +43,7 @@ def folder_of(path):
 
 def resolve(name, includer):
     """What an include names: a path relative to the root, or None when there is no such file."""
-    candidates = (ROOT / "csrc" / name, ROOT / name, includer.parent / name)
+    candidates = (ROOT / "csrc" / name, ROOT / name, ROOT / "python/csrc" / name, includer.parent / name)
     return next((c.resolve().relative_to(ROOT) for c in candidates if c.is_file()), None)
 
 

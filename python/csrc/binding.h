@@ -155,9 +155,9 @@ std::shared_ptr<PyObject> keep(PyObject* object);
 
 void bind_types(py::module_& m);       // convert.cpp: dtype, device
 void bind_tensor(py::module_& m);      // tensor_type.cpp
-void bind_operations(py::module_& m);  // operations.cpp
-void bind_random(py::module_& m);
-void bind_creation(py::module_& m);    // creation.cpp
+void bind_operations(py::module_& m);  // operations.cpp and the families in ops/
+void bind_random(py::module_& m);      // ops/random.cpp
+void bind_creation(py::module_& m);    // ops/creation.cpp
 void bind_exchange(py::module_& m);    // exchange.cpp: buffers, DLPack
 void bind_transforms(py::module_& m);  // transforms.cpp
 void bind_system(py::module_& m);      // system.cpp: memory, threads, what there is

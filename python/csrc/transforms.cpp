@@ -1,5 +1,5 @@
 // The transforms over flat lists of tensors; pytrees are dealt with in Python (tidu/_transforms.py).
-#include "binding.h"
+#include "ops/operations.h"
 
 namespace tidu::python {
 namespace {
@@ -90,6 +90,11 @@ class GradScope {
   std::unique_ptr<GradMode> mode_;
 };
 
+void backward(const Tensor& x, const std::optional<Tensor>& gradient, bool retain_graph, bool create_graph) {
+  const ReleaseLock unlocked(INT64_MAX);
+  x.backward(gradient.value_or(Tensor()), retain_graph, create_graph);
+}
+
 }  // namespace
 
 void bind_transforms(py::module_& m) {
@@ -144,6 +149,22 @@ void bind_transforms(py::module_& m) {
   });
   m.def("is_grad_enabled", &is_grad_enabled, "Whether operations are recorded for derivatives here.");
   m.def("is_tracked", &is_tracked, "Whether some transform that is live here differentiates by the tensor.");
+  const Definitions define{m};
+  define.method(
+      "requires_grad_",
+      [](py::object self, bool value) {
+        tensor_of(self.ptr()).set_requires_grad(value);
+        return self;
+      },
+      py::arg("requires_grad") = true, "Sets requires_grad and returns this tensor.");
+  define.method(
+      "backward", backward, py::arg("gradient") = py::none(), py::arg("retain_graph") = false,
+      py::arg("create_graph") = false,
+      "Adds the derivative of this tensor to `grad` of every leaf that requires one. `gradient`, of this "
+      "tensor's\n"
+      "shape, may be left out for one element. The graph is freed unless retain_graph; with create_graph "
+      "the\n"
+      "gradients can be differentiated again.");
   py::class_<GradScope>(m, "GradScope").def(py::init<bool>()).def("leave", &GradScope::leave);
 }
 

@@ -1,0 +1,132 @@
+// The rows of elementwise.def, by looping over them: plain C functions, which cost less than bound ones.
+#include <deque>
+
+#include "ops/operations.h"
+
+namespace tidu::python {
+namespace {
+
+template <Tensor (*F)(const Tensor&)> PyObject* unary_of(PyObject* x) {
+  return guarded([&] {
+    const Argument argument(x);
+    if (!argument)
+      throw py::type_error("expected a tensor, not " + py::str(py::type::of(x)).cast<std::string>());
+    const Tensor tensor = argument.tensor();
+    return wrap([&] {
+      const ReleaseLock unlocked(tensor.numel());
+      return F(tensor);
+    }());
+  });
+}
+
+template <auto F, int kArity> PyObject* call(PyObject* const* args) {
+  return guarded([&] {
+    std::optional<Device> device;
+    for (int i = 0; i < kArity && !device; ++i) device = device_of(args[i]);
+    const Argument a(args[0], device), b(args[1], device), c(args[kArity - 1], device);
+    for (int i = 0; i < kArity; ++i) {
+      const Argument& argument = i == 0 ? a : i == 1 ? b : c;
+      if (!argument) {
+        throw py::type_error("expected a tensor or a number, not " +
+                             py::str(py::type::of(args[i])).cast<std::string>());
+      }
+    }
+    return wrap([&] {
+      const ReleaseLock unlocked(std::max({a.numel(), b.numel(), c.numel()}));
+      if constexpr (kArity == 2) {
+        return F(a.operand(), b.operand());
+      } else {
+        return F(a.operand(), b.operand(), c.operand());
+      }
+    }());
+  });
+}
+
+bool check_count(Py_ssize_t given, Py_ssize_t expected) {
+  if (given != expected)
+    PyErr_Format(PyExc_TypeError, "takes %zd positional arguments, not %zd", expected, given);
+  return given == expected;
+}
+
+template <Tensor (*F)(const Tensor&)> PyObject* unary_function(PyObject*, PyObject* x) {
+  return unary_of<F>(x);
+}
+template <Tensor (*F)(const Tensor&)> PyObject* unary_method(PyObject* self, PyObject*) {
+  return unary_of<F>(self);
+}
+template <auto F, int kArity> PyObject* function(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  return check_count(count, kArity) ? call<F, kArity>(args) : nullptr;
+}
+template <auto F, int kArity> PyObject* method(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  if (!check_count(count, kArity - 1)) return nullptr;
+  PyObject* all[kArity] = {self};
+  std::copy_n(args, count, all + 1);
+  return call<F, kArity>(all);
+}
+
+// Names, documents and definitions live as long as the interpreter.
+template <class T> T& forever(T value) {
+  static std::deque<T> kept;
+  return kept.emplace_back(std::move(value));
+}
+
+template <class F> PyMethodDef& definition(const char* name, const std::string& doc, F* function, int flags) {
+  return forever(PyMethodDef{name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
+                             flags, forever(doc).c_str()});
+}
+
+void add_row(py::module_& m, PyMethodDef& function, PyMethodDef& method) {
+  const auto module_name = py::str("tidu");
+  m.attr(function.ml_name) =
+      py::reinterpret_steal<py::object>(PyCFunction_NewEx(&function, nullptr, module_name.ptr()));
+  py::handle(reinterpret_cast<PyObject*>(tensor_type)).attr(method.ml_name) =
+      py::reinterpret_steal<py::object>(PyDescr_NewMethod(tensor_type, &method));
+}
+
+// A signature as inspect and help read it.
+std::string document(const char* name, const char* parameters, const char* doc) {
+  return str(name, "(", parameters, ", /)\n--\n\n", doc, ".");
+}
+
+void bind_table(py::module_& m) {
+#define UNARY(name, types, result, low, high, derivative, doc)                                 \
+  add_row(m, definition(#name, document(#name, "x", doc), unary_function<tidu::name>, METH_O), \
+          definition(#name, document(#name, "$self", doc), unary_method<tidu::name>, METH_NOARGS));
+#define BINARY(name, types, result, low, high, derivative, doc)                                       \
+  add_row(m, definition(#name, document(#name, "a, b", doc), function<tidu::name, 2>, METH_FASTCALL), \
+          definition(#name, document(#name, "$self, b", doc), method<tidu::name, 2>, METH_FASTCALL));
+#define TERNARY(name, types, result, low, high, derivative, doc)                                         \
+  add_row(m, definition(#name, document(#name, "c, a, b", doc), function<tidu::name, 3>, METH_FASTCALL), \
+          definition(#name, document(#name, "$self, a, b", doc), method<tidu::name, 3>, METH_FASTCALL));
+#include "ops/elementwise.def"
+}
+
+}  // namespace
+
+void bind_elementwise(const Definitions& define) {
+  bind_table(define.m);
+  define.function(
+      "result_type",
+      [](const py::args& args) {
+        std::deque<Argument> arguments;
+        std::vector<Operand> operands;
+        DType dtypes = DType::bool_;
+        for (const py::handle arg : args) {
+          if (const auto dtype = is_tensor(arg.ptr()) || scalar_from_object(arg.ptr())
+                                     ? std::nullopt
+                                     : dtype_from_object(arg.ptr())) {
+            dtypes = promote(dtypes, *dtype);
+            continue;
+          }
+          if (!arguments.emplace_back(arg.ptr()))
+            throw py::type_error("[result_type] takes tensors, numbers and dtypes");
+          operands.push_back(arguments.back().operand());
+        }
+        const Tensor typed = Tensor::abstract({}, dtypes);
+        operands.push_back(typed);
+        return result_type(operands);
+      },
+      "The dtype in which tensors, numbers and dtypes meet.");
+}
+
+}  // namespace tidu::python

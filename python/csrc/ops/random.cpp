@@ -1,0 +1,42 @@
+// Random numbers from keys: the module random.
+#include "ops/operations.h"
+
+namespace tidu::python {
+
+void bind_random(py::module_& parent) {
+  py::module_ m = parent.def_submodule("random");
+  const auto key = py::arg("key");
+  const auto shape = py::arg("shape") = py::tuple();
+  m.def(
+      "key",
+      [](uint64_t seed, std::optional<Device> device) {
+        return random_key(seed, device.value_or(default_device()));
+      },
+      py::arg("seed"), py::arg("device") = py::none(),
+      "A key from a seed: a uint32 tensor of shape (2,). Use each key once. What is drawn lies on its "
+      "device.");
+  m.def("split", &random_split, key, py::arg("num") = 2, "`num` new keys, of shape (num, 2).");
+  m.def("fold_in", &random_fold_in, key, py::arg("data"), "A new key from a key and a number.");
+  m.def("bits", &random_bits, key, shape, "Random uint32.");
+  m.def("uniform", &random_uniform, key, shape, py::arg("low") = 0.0, py::arg("high") = 1.0,
+        py::arg("dtype") = kDefaultFloat, "Numbers drawn uniformly from [low, high).");
+  m.def("normal", &random_normal, key, shape, py::arg("mean") = 0.0, py::arg("std") = 1.0,
+        py::arg("dtype") = kDefaultFloat, "Normally distributed numbers.");
+  m.def(
+      "bernoulli", [](const Tensor& k, double p, const Dims& s) { return random_bernoulli(k, p, s); }, key,
+      py::arg("p") = 0.5, shape, "True with probability p.");
+  m.def("randint", &random_integers, key, py::arg("shape"), py::arg("low"), py::arg("high"),
+        py::arg("dtype") = kDefaultInt, "Integers drawn uniformly from [low, high).");
+  m.def(
+      "permutation",
+      [](const Tensor& k, const py::object& x, int64_t axis) {
+        if (py::isinstance<py::int_>(x)) return random_permutation(k, x.cast<int64_t>());
+        const auto tensor = x.cast<Tensor>();
+        const int at = normalize_axis(axis, tensor.ndim(), "permutation");
+        return take(tensor, random_permutation(k, tensor.size(at)), at);
+      },
+      key, py::arg("x"), py::arg("axis") = 0,
+      "0 .. x - 1, or the slices of a tensor along an axis, in random order.");
+}
+
+}  // namespace tidu::python

@@ -1,0 +1,120 @@
+// Views in other shapes, and tensors put together and taken apart.
+#include "ops/operations.h"
+
+namespace tidu::python {
+namespace {
+
+// reshape(2, 3) as well as reshape((2, 3)).
+Dims dims_from_args(const py::args& args, const char* op) {
+  const py::object all = args.size() == 1 ? py::object(args[0]) : py::object(args);
+  const auto dims = dims_from_object(all.ptr());
+  if (!dims)
+    throw py::type_error(str("[", op, "] takes integers or a tuple of them, not ", name_of_type(all)));
+  return *dims;
+}
+
+Axes all_axes_of_extent_1(const Tensor& x) {
+  Axes axes;
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (x.size(i) == 1) axes.push_back(i);
+  }
+  return axes;
+}
+
+Axes all_axes(const Tensor& x) {
+  Axes axes;
+  for (int i = 0; i < x.ndim(); ++i) axes.push_back(i);
+  return axes;
+}
+
+Tensors split_into(const Tensor& x, const py::object& parts, int64_t axis) {
+  if (!py::isinstance<py::int_>(parts)) return split(x, parts.cast<Dims>(), axis);
+  const auto count = parts.cast<int64_t>();
+  const int64_t extent = x.shape()[normalize_axis(axis, x.ndim(), "split")];
+  if (count < 1 || extent % count != 0) {
+    fail<ShapeError>("[split] extent ", extent, " of axis ", axis, " does not divide into ", count,
+                     " equal parts");
+  }
+  return split(x, Dims(count, extent / count), axis);
+}
+
+Tensor pad_with(const Tensor& x, const py::object& widths) {
+  Dims low, high;
+  const auto pair = [](const py::handle& item) {
+    const auto both = item.cast<Dims>();
+    if (both.size() < 1 || both.size() > 2)
+      fail<ValueError>("[pad] a width is n or (before, after), not ", both);
+    return std::pair(both[0], both.back());
+  };
+  if (py::isinstance<py::int_>(widths)) {
+    low = high = Dims(x.ndim(), widths.cast<int64_t>());
+  } else {
+    for (const py::handle item : widths.cast<py::sequence>()) {
+      const auto [before, after] = pair(item);
+      low.push_back(before);
+      high.push_back(after);
+    }
+  }
+  return pad(x, low, high);
+}
+
+Tensors broadcast_all(const py::args& args) {
+  const auto tensors = args.cast<Tensors>();
+  Shape shape;
+  for (const Tensor& x : tensors) shape = broadcast_shapes(shape, x.shape(), "broadcast_arrays");
+  Tensors result;
+  for (const Tensor& x : tensors) result.push_back(broadcast_to(x, shape));
+  return result;
+}
+
+}  // namespace
+
+void bind_shape(const Definitions& define) {
+  const auto axis = py::arg("axis") = py::none();
+  define.function(
+      "reshape", &reshape, py::arg("x"), py::arg("shape"),
+      "The same values in another shape, of which one extent may be -1; a view where the layout allows.");
+  define.method(
+      "reshape",
+      [](const Tensor& x, const py::args& shape) { return reshape(x, dims_from_args(shape, "reshape")); },
+      "The same values in another shape: reshape(2, -1) or reshape((2, -1)).");
+  define.function("permute_dims", &permute_dims, py::arg("x"), py::arg("axes"),
+                  "A view with axis i taken from axes[i].");
+  define.method(
+      "permute_dims",
+      [](const Tensor& x, const py::args& axes) {
+        return permute_dims(x, dims_from_args(axes, "permute_dims"));
+      },
+      "A view with axis i taken from axes[i].");
+  define.both("flatten", flatten, "All elements as a vector; a view where the layout allows.");
+  define.both("swapaxes", swapaxes, py::arg("axis1"), py::arg("axis2"), "A view with two axes swapped.");
+  define.both("moveaxis", moveaxis, py::arg("source"), py::arg("destination"), "A view with one axis moved.");
+  define.both("matrix_transpose", matrix_transpose, "A view with the last two axes swapped.");
+  define.both("broadcast_to", broadcast_to, py::arg("shape"),
+              "A view in which extents of 1 and missing leading ones are repeated.");
+  define.function("broadcast_arrays", broadcast_all, "Views of the tensors broadcast against each other.");
+  define.both("expand_dims", expand_dims, py::arg("axis"), "A view with a new axis of extent 1.");
+  define.both(
+      "squeeze",
+      [](const Tensor& x, const Over& axes) { return squeeze(x, axes ? *axes : all_axes_of_extent_1(x)); },
+      axis, "A view without the axes (by default all) of extent 1.");
+  define.both(
+      "flip", [](const Tensor& x, const Over& axes) { return flip(x, axes ? *axes : all_axes(x)); }, axis,
+      "A view in reverse order along the axes (by default all).");
+  define.function(
+      "concat",
+      [](Tensors tensors, Axis at) {
+        if (at) return concat(tensors, *at);
+        for (Tensor& x : tensors) x = flatten(x);
+        return concat(tensors, 0);
+      },
+      py::arg("tensors"), py::arg("axis") = 0,
+      "The tensors one after another along an axis; with None all of them flattened.");
+  define.function("stack", &stack, py::arg("tensors"), py::arg("axis") = 0, "The tensors along a new axis.");
+  define.both("split", split_into, py::arg("sizes"), py::arg("axis") = 0,
+              "Parts along an axis: `sizes` of them equal, or of the sizes given. Views.");
+  define.both("pad", pad_with, py::arg("pad_width"),
+              "Zeros around x: n on every side, or a (before, after) pair for each axis.");
+}
+
+}  // namespace tidu::python
