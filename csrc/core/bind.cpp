@@ -11,6 +11,7 @@
 #include <atomic>
 
 #include "core/backend.h"
+#include "core/host_lock.h"
 #include "core/trace.h"
 
 namespace tidu {
@@ -90,6 +91,7 @@ void run_kernel(const Call& call, Device device) {
   if (!kernel) fail<DeviceError>(describe_call(call), ": no kernel for device ", device);
   const WorkspaceBytes bytes = call.primitive.workspaces[slot];
   const Workspace workspace(device, bytes ? bytes(call) : 0);
+  const Unlocked unlocked(call);
   kernel({call.primitive, call.inputs, call.attrs, call.outputs, workspace.data()});
 }
 
@@ -187,6 +189,8 @@ bool is_recorder(uint64_t id) {
 }
 
 }  // namespace
+
+HostLock host_lock;
 
 void fail_on_devices(const char* name, std::span<const Tensor> inputs) {
   fail<DeviceError>(describe_call(name, inputs),

@@ -3,6 +3,7 @@
 
 #include "core/backend.h"
 #include "core/bind.h"
+#include "core/host_lock.h"
 #include "core/trace.h"
 
 namespace tidu {
@@ -17,6 +18,7 @@ void transfer(const Call& call) {
   if (x.device().type == y.device().type) {
     backend(y.device()).copy(source, y);
   } else if (y.device().type == DeviceType::cpu) {
+    const Unlocked unlocked(source);
     backend(x.device()).copy_to_host(y.raw_data(), source);
   } else {
     backend(y.device()).copy_from_host(y, source.raw_data());

@@ -5,6 +5,7 @@
 
 #include "core/backend.h"
 #include "core/bind.h"
+#include "core/host_lock.h"
 #include "core/trace.h"
 #include "ops/convert.h"
 #include "ops/shape.h"
@@ -124,6 +125,7 @@ void copy_to_host(const Tensor& tensor, void* host) {
   if (tensor.numel() == 0) return;
   const GradMode off(false);
   const Tensor dense = contiguous(tensor);
+  const Unlocked unlocked(dense);
   backend(tensor.device()).copy_to_host(host, dense);
 }
 

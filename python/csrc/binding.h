@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "core/host_lock.h"
 #include "tidu.h"
 
 namespace tidu::python {
@@ -82,7 +83,6 @@ class Argument {
   explicit operator bool() const { return tensor_ || scalar_; }
   Operand operand() const { return tensor_ ? Operand(*tensor_) : Operand(*scalar_); }
   Tensor tensor() const { return tensor_ ? *tensor_ : tensor_of_scalar(); }
-  int64_t numel() const { return tensor_ ? tensor_->numel() : 1; }
 
  private:
   Tensor tensor_of_scalar() const;
@@ -92,7 +92,7 @@ class Argument {
   std::optional<Scalar> scalar_;
 };
 
-// --- Errors (errors.cpp) and the interpreter's lock.
+// --- Errors (errors.cpp) and the interpreter's lock, which bind lets go of while a large kernel runs.
 
 void bind_errors(py::module_& m);
 // Makes the C++ exception in flight the Python error.
@@ -112,28 +112,6 @@ template <class F, class R> R guarded(R failure, F&& body) noexcept {
 }
 template <class F> PyObject* guarded(F&& body) noexcept {
   return guarded(static_cast<PyObject*>(nullptr), std::forward<F>(body));
-}
-
-// Lets other Python threads run while a large kernel does, or while a device is waited for. Small kernels of
-// the cpu are over sooner than the lock changes hands.
-class ReleaseLock {
- public:
-  // For reading the value of x.
-  explicit ReleaseLock(const Tensor& x)
-      : ReleaseLock(x.device().type == DeviceType::cpu ? x.numel() : INT64_MAX) {}
-  explicit ReleaseLock(int64_t numel) : state_(numel >= (1 << 15) ? PyEval_SaveThread() : nullptr) {}
-  ~ReleaseLock() {
-    if (state_) PyEval_RestoreThread(state_);
-  }
-  ReleaseLock(const ReleaseLock&) = delete;
-
- private:
-  PyThreadState* state_;
-};
-
-inline void read_element(const Tensor& x, void* value) {
-  const ReleaseLock unlocked(x);
-  copy_to_host(x, value);
 }
 
 // Runs `body`, which is Python's or calls into Python, from a destructor: on any thread, with or without the

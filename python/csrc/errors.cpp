@@ -62,6 +62,8 @@ void rethrow_as_ours(const py::error_already_set& error) {
 }
 
 void bind_errors(py::module_& m) {
+  host_lock = {[]() -> void* { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; },
+               [](void* thread) { PyEval_RestoreThread(static_cast<PyThreadState*>(thread)); }};
   const auto builtin = [](PyObject* type) { return py::reinterpret_borrow<py::object>(type); };
   shape_error = make_error(m, "ShapeError", builtin(PyExc_ValueError),
                            "Shapes do not fit each other or the operation.");

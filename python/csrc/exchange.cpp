@@ -389,7 +389,6 @@ py::object nested_list(const Tensor& x, int axis, const char*& next) {
 
 py::bytes to_bytes(const Tensor& x) {
   py::bytes result(nullptr, x.nbytes());
-  const ReleaseLock unlocked(x);
   copy_to_host(x, PyBytes_AS_STRING(result.ptr()));
   return result;
 }
@@ -403,7 +402,7 @@ py::object to_list(const Tensor& x) {
 py::object to_number(const Tensor& x) {
   if (x.numel() != 1) fail<ShapeError>("[item] needs one element, not ", describe(x));
   alignas(8) char value[8];
-  read_element(x, value);
+  copy_to_host(x, value);
   return element_to_python(value, x.dtype());
 }
 

@@ -37,16 +37,11 @@ Tensor matmul_operands(const Operand& a, const Operand& b) {
   return matmul(*a.tensor(), *b.tensor());
 }
 
-template <BinaryFunction F> Tensor compute(const Argument& a, const Argument& b) {
-  const ReleaseLock unlocked(std::max(a.numel(), b.numel()));
-  return F(a.operand(), b.operand());
-}
-
 template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
     const Argument x(a, device_of(b)), y(b, device_of(a));
     if (!x || !y) Py_RETURN_NOTIMPLEMENTED;
-    return wrap(compute<F>(x, y));
+    return wrap(F(x.operand(), y.operand()));
   });
 }
 
@@ -55,7 +50,7 @@ template <BinaryFunction F> PyObject* in_place(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
     const Argument x(a), y(b, device_of(a));
     if (!y) Py_RETURN_NOTIMPLEMENTED;
-    const Tensor result = compute<F>(x, y);
+    const Tensor result = F(x.operand(), y.operand());
     if (result.shape() != x.tensor().shape()) {
       fail<ShapeError>("[assign] the result ", describe(result), " does not fit in place into ",
                        describe(x.tensor()));
@@ -75,13 +70,8 @@ template <BinaryFunction F> PyObject* power_in_place(PyObject* a, PyObject* b, P
   return in_place<F>(a, b);
 }
 
-template <Tensor (*F)(const Tensor&)> Tensor compute(const Tensor& x) {
-  const ReleaseLock unlocked(x.numel());
-  return F(x);
-}
-
 template <Tensor (*F)(const Tensor&)> PyObject* unary(PyObject* self) {
-  return guarded([&] { return wrap(compute<F>(tensor_of(self))); });
+  return guarded([&] { return wrap(F(tensor_of(self))); });
 }
 
 PyObject* positive(PyObject* self) {
@@ -113,7 +103,7 @@ void check_single(const Tensor& x, const char* as) {
 py::object single(const Tensor& x, const char* as) {
   check_single(x, as);
   alignas(8) char value[8];
-  read_element(x, value);
+  copy_to_host(x, value);
   return element_to_python(value, x.dtype());
 }
 
@@ -167,7 +157,7 @@ PyObject* element(PyObject* self, Py_ssize_t i) {
 int contains(PyObject* self, PyObject* value) {
   return guarded(-1, [&] {
     const Argument x(self), y(value, device_of(self));
-    return y && item<bool>(any(compute<equal>(x, y))) ? 1 : 0;
+    return y && item<bool>(any(equal(x.operand(), y.operand()))) ? 1 : 0;
   });
 }
 PyObject* iterate(PyObject* self) {

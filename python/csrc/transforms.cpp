@@ -91,7 +91,7 @@ class GradScope {
 };
 
 void backward(const Tensor& x, const std::optional<Tensor>& gradient, bool retain_graph, bool create_graph) {
-  const ReleaseLock unlocked(INT64_MAX);
+  const py::gil_scoped_release unlocked;
   x.backward(gradient.value_or(Tensor()), retain_graph, create_graph);
 }
 

@@ -11,11 +11,7 @@ template <Tensor (*F)(const Tensor&)> PyObject* unary_of(PyObject* x) {
     const Argument argument(x);
     if (!argument)
       throw py::type_error("expected a tensor, not " + py::str(py::type::of(x)).cast<std::string>());
-    const Tensor tensor = argument.tensor();
-    return wrap([&] {
-      const ReleaseLock unlocked(tensor.numel());
-      return F(tensor);
-    }());
+    return wrap(F(argument.tensor()));
   });
 }
 
@@ -31,14 +27,11 @@ template <auto F, int kArity> PyObject* call(PyObject* const* args) {
                              py::str(py::type::of(args[i])).cast<std::string>());
       }
     }
-    return wrap([&] {
-      const ReleaseLock unlocked(std::max({a.numel(), b.numel(), c.numel()}));
-      if constexpr (kArity == 2) {
-        return F(a.operand(), b.operand());
-      } else {
-        return F(a.operand(), b.operand(), c.operand());
-      }
-    }());
+    if constexpr (kArity == 2) {
+      return wrap(F(a.operand(), b.operand()));
+    } else {
+      return wrap(F(a.operand(), b.operand(), c.operand()));
+    }
   });
 }
 

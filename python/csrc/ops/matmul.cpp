@@ -2,17 +2,9 @@
 #include "ops/operations.h"
 
 namespace tidu::python {
-namespace {
-
-Tensor product(const Tensor& a, const Tensor& b) {
-  const ReleaseLock unlocked(std::max(a.numel(), b.numel()));
-  return matmul(a, b);
-}
-
-}  // namespace
 
 void bind_matmul(const Definitions& define) {
-  define.both("matmul", product, py::arg("other"),
+  define.both("matmul", matmul, py::arg("other"),
               "The matrix product by NumPy's rule: vectors, matrices, batches.");
   define.both("outer", outer, py::arg("other"), "The outer product (m, n) of vectors (m) and (n).");
   define.both("vecdot", vecdot, py::arg("other"), "The sum of the products along the last axis.");

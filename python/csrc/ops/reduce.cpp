@@ -7,18 +7,7 @@ namespace {
 // Small integers are added up in 64 bits, of which the dtype keeps the low ones.
 template <Tensor (*F)(const Tensor&, const Over&, bool)>
 Tensor reduced_in(const Tensor& x, const Over& axis, bool keepdims, Type dtype) {
-  const ReleaseLock unlocked(x.numel());
   return dtype ? astype(F(astype(x, *dtype), axis, keepdims), *dtype) : F(x, axis, keepdims);
-}
-template <Tensor (*F)(const Tensor&, const Over&, bool)>
-Tensor reduced(const Tensor& x, const Over& axis, bool keepdims) {
-  const ReleaseLock unlocked(x.numel());
-  return F(x, axis, keepdims);
-}
-template <Tensor (*F)(const Tensor&, const Over&, double, bool)>
-Tensor deviation(const Tensor& x, const Over& axis, double correction, bool keepdims) {
-  const ReleaseLock unlocked(x.numel());
-  return F(x, axis, correction, keepdims);
 }
 
 }  // namespace
@@ -33,18 +22,17 @@ void bind_reductions(const Definitions& define) {
       "bool and\nsmall integers is int64, of unsigned ones uint64.");
   define.both("prod", reduced_in<prod>, axis, keepdims, dtype,
               "The product over the axes (all by default), with dtypes as in `sum`.");
-  define.both("mean", reduced<mean>, axis, keepdims, "The mean over the axes (all by default).");
-  define.both("var", deviation<var>, axis, py::arg("correction") = 0.0, keepdims,
+  define.both("mean", tidu::mean, axis, keepdims, "The mean over the axes (all by default).");
+  define.both("var", tidu::var, axis, py::arg("correction") = 0.0, keepdims,
               "The mean squared deviation over the axes, divided by n - correction.");
-  define.both("std", deviation<tidu::std>, axis, py::arg("correction") = 0.0, keepdims,
-              "The square root of var.");
-  define.both("max", reduced<max>, axis, keepdims,
+  define.both("std", tidu::std, axis, py::arg("correction") = 0.0, keepdims, "The square root of var.");
+  define.both("max", tidu::max, axis, keepdims,
               "The largest element, NaN where any is; equal elements share the gradient.");
-  define.both("min", reduced<min>, axis, keepdims,
+  define.both("min", tidu::min, axis, keepdims,
               "The smallest element, NaN where any is; equal elements share the gradient.");
-  define.both("any", reduced<any>, axis, keepdims, "Whether any element is true (not 0).");
-  define.both("all", reduced<all>, axis, keepdims, "Whether all elements are true (not 0).");
-  define.both("logsumexp", reduced<logsumexp>, axis, keepdims, "log(sum(exp(x))), without overflow.");
+  define.both("any", tidu::any, axis, keepdims, "Whether any element is true (not 0).");
+  define.both("all", tidu::all, axis, keepdims, "Whether all elements are true (not 0).");
+  define.both("logsumexp", tidu::logsumexp, axis, keepdims, "log(sum(exp(x))), without overflow.");
   define.both(
       "argmax", [](const Tensor& x, Axis a, bool keep) { return argmax(x, a, keep); }, axis, keepdims,
       "The int64 index of the first largest element along the axis, or of the flattened tensor.");

@@ -2,21 +2,13 @@
 #include "ops/operations.h"
 
 namespace tidu::python {
-namespace {
-
-template <Tensor (*F)(const Tensor&, int64_t)> Tensor along(const Tensor& x, int64_t axis) {
-  const ReleaseLock unlocked(x.numel());
-  return F(x, axis);
-}
-
-}  // namespace
 
 void bind_softmax(const Definitions& define) {
   const auto last = py::arg("axis") = -1;
-  define.both("softmax", along<softmax>, last, "exp(x) / sum(exp(x)) along the axis.");
-  define.both("log_softmax", along<log_softmax>, last, "x - logsumexp(x) along the axis.");
+  define.both("softmax", tidu::softmax, last, "exp(x) / sum(exp(x)) along the axis.");
+  define.both("log_softmax", tidu::log_softmax, last, "x - logsumexp(x) along the axis.");
   define.function(
-      "softmax_cross_entropy", &softmax_cross_entropy, py::arg("logits"), py::arg("labels"),
+      "softmax_cross_entropy", tidu::softmax_cross_entropy, py::arg("logits"), py::arg("labels"),
       "-log_softmax(logits)[label] along the last axis: logits (.., classes), integer labels (..) give "
       "losses (..).");
 }
