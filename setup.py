@@ -38,7 +38,7 @@ setup(
     version=VERSION,
     package_dir={"": "python"},
     packages=find_packages("python", include=["tidu", "tidu.*"]),
-    package_data={"tidu": ["py.typed", "*.pyi"]},
+    package_data={"tidu": ["py.typed"]},
     ext_modules=[Extension("tidu._core", sources=[])],
     cmdclass={"build_ext": CMakeBuild},
     zip_safe=False,

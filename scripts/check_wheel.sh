@@ -13,6 +13,8 @@ sys.path.insert(0, sys.argv[1])
 import tidu
 assert tidu.__file__.startswith(sys.argv[1]), tidu.__file__
 print("installed:", tidu.__file__)
+for stub in ("_core.pyi", "random.pyi"):
+    assert os.path.exists(os.path.join(sys.argv[1], "tidu", stub)), stub
 if os.path.exists(os.path.join(sys.argv[1], "tidu", "libtidu_cuda_emulated.so")):
     tidu.cuda.emulate()
     assert (tidu.ones(3, device="cuda") * 2).sum().item() == 6

@@ -1,14 +1,12 @@
-"""Writes python/tidu/_core.pyi and random.pyi, the types of the extension module, from its docs.
+"""Writes _core.pyi and random.pyi, the types of the extension module, from its docs into a folder.
 
-Run with the built package on PYTHONPATH after a change of the binding; a test compares files and module.
+The build does it, with the package that it made on PYTHONPATH.
 """
 
 import inspect
 import re
 import sys
 from pathlib import Path
-
-PACKAGE = Path(__file__).resolve().parent.parent / "python" / "tidu"
 
 HEAD = '''# ruff: noqa
 """Types of the extension module; written by scripts/make_stubs.py."""
@@ -252,13 +250,8 @@ def stubs(core):
     return {"_core.pyi": "\n".join(stub(core)) + "\n", "random.pyi": "\n".join(random_stub(core)) + "\n"}
 
 
-def main():
+if __name__ == "__main__":
     from tidu import _core
 
     for name, text in stubs(_core).items():
-        (PACKAGE / name).write_text(text)
-        print(f"wrote {PACKAGE / name}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        (Path(sys.argv[1]) / name).write_text(text)

@@ -1,29 +1,88 @@
-"""The type stubs name what the extension module has, with the same parameters."""
+"""The type stubs that the build made name all that the extension module has, with the same parameters."""
 
-import ast
-import sys
+import __future__
+
+import inspect
+import typing
 from pathlib import Path
 
 import pytest
 from tidu import _core
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-import make_stubs  # noqa: E402
+MODULES = {"_core": _core, "random": _core.random}
 
 
-def signatures(text):
-    """Each definition's place and parameter names."""
-    result = set()
-    for node in ast.walk(ast.parse(text)):
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.FunctionDef):
-                names = tuple(part.arg for part in ast.walk(child.args) if isinstance(part, ast.arg))
-                result.add((getattr(node, "name", ""), child.name, names))
-    return result
+def run_stub(name, scope, names):
+    """Runs a stub as a module whose annotations wait until they are asked for."""
+    text = (Path(_core.__file__).parent / f"{name}.pyi").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("from tidu._core import")]
+    flags = __future__.annotations.compiler_flag
+    exec(compile("\n".join(lines), f"{name}.pyi", "exec", flags=flags), scope, names)
+    return names
 
 
-@pytest.mark.parametrize("name", ["_core.pyi", "random.pyi"])
-def test_stubs_are_up_to_date(name):
-    written = (ROOT / "python" / "tidu" / name).read_text()
-    assert signatures(written) == signatures(make_stubs.stubs(_core)[name]), "run scripts/make_stubs.py"
+@pytest.fixture
+def core_stub():
+    names = {"__name__": "stub"}
+    return run_stub("_core", names, names)
+
+
+@pytest.fixture
+def random_stub(core_stub):
+    return run_stub("random", core_stub, {})
+
+
+@pytest.fixture(params=MODULES)
+def stub(request, core_stub, random_stub):
+    """What a stub defines, beside what it stands for: two modules, or two classes."""
+    return {"_core": core_stub, "random": random_stub}[request.param], MODULES[request.param]
+
+
+def public(names):
+    return {name for name in names if not name.startswith("_")}
+
+
+def functions_of(names):
+    return {
+        name: value
+        for name, value in names.items()
+        if inspect.isfunction(value) and value.__module__ == "stub"
+    }
+
+
+def parameters_of(function):
+    return [(p.name, p.kind, p.default is p.empty) for p in inspect.signature(function).parameters.values()]
+
+
+def test_every_public_name_has_a_stub(stub):
+    names, module = stub
+    declared = set(names) | set(names.get("__annotations__", ()))
+    assert not public(vars(module)) - declared - {"random"}
+
+
+def test_every_attribute_of_tensors_has_a_stub(core_stub):
+    assert not public(vars(_core.Tensor)) - set(vars(core_stub["Tensor"]))
+
+
+def test_annotations_name_types(stub):
+    for name, function in functions_of(stub[0]).items():
+        hints = typing.get_type_hints(function)
+        assert set(hints) == {*inspect.signature(function).parameters, "return"}, name
+
+
+def test_annotations_of_methods_name_types(core_stub):
+    for name, function in functions_of(vars(core_stub["Tensor"])).items():
+        hints = typing.get_type_hints(function)
+        assert set(hints) == {*inspect.signature(function).parameters, "return"} - {"self"}, name
+
+
+def test_parameters_are_those_of_the_functions(core_stub):
+    pairs = [(vars(_core), core_stub), (vars(_core.Tensor), vars(core_stub["Tensor"]))]
+    compared = 0
+    for actual, names in pairs:
+        for name, function in functions_of(names).items():
+            if name.startswith("__") or not getattr(actual[name], "__text_signature__", None):
+                continue
+            assert parameters_of(function) == parameters_of(actual[name]), name
+            compared += 1
+    assert compared > 100
