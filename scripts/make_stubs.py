@@ -147,6 +147,11 @@ def bound_function(name, doc, is_method):
     return definition(name, written, arrow_type(result, False), text.strip())
 
 
+def typed_function(name, place, function, core, is_method):
+    """One whose types the module has apart, since a signature as inspect reads it holds none."""
+    return bound_function(name, core._signatures[place] + "\n" + function.__doc__, is_method)
+
+
 def table_function(name, function, is_method):
     """A function of the op table."""
     names = [part for part in function.__text_signature__.strip("()$").split(", ") if part != "/"]
@@ -187,7 +192,9 @@ def tensor_class(core):
             if name in SETTABLE:
                 yield from (f"    @{name}.setter", f"    def {name}(self, value: {type_}) -> None: ...")
             continue
-        if kind == "method_descriptor":
+        if f"Tensor.{name}" in core._signatures:
+            lines = typed_function(name, f"Tensor.{name}", value, core, True)
+        elif kind == "method_descriptor":
             lines = table_function(name, value, True)
         elif kind == "instancemethod":
             lines = bound_function(name, value.__doc__, True)
@@ -231,6 +238,8 @@ def stub(core):
         elif name == "GradScope":
             yield "class GradScope:\n    def __init__(self, enabled: builtins.bool) -> None: ..."
             yield "    def leave(self) -> builtins.bool: ...\n"
+        elif name in core._signatures:
+            yield from typed_function(name, name, value, core, False)
         elif inspect.isbuiltin(value) and value.__text_signature__:
             yield from table_function(name, value, False)
         elif inspect.isbuiltin(value):

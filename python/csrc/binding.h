@@ -22,9 +22,7 @@ struct TensorObject {
 };
 extern PyTypeObject* tensor_type;
 
-inline bool is_tensor(PyObject* object) {
-  return Py_TYPE(object) == tensor_type || PyType_IsSubtype(Py_TYPE(object), tensor_type);
-}
+inline bool is_tensor(PyObject* object) { return Py_TYPE(object) == tensor_type; }  // it has no subclasses
 inline Tensor& tensor_of(PyObject* object) { return reinterpret_cast<TensorObject*>(object)->value; }
 PyObject* wrap(Tensor tensor);  // a new reference; None for an undefined tensor
 

@@ -4,6 +4,7 @@
 namespace tidu::python {
 
 void bind_operations(py::module_& m) {
+  m.attr("_signatures") = py::dict();  // of those bound without pybind11, with types
   const Definitions define{m};
   bind_elementwise(define);
   bind_reductions(define);

@@ -178,7 +178,13 @@ PyObject* represent(PyObject* self) {
 // --- Attributes
 
 template <auto F> PyObject* get(PyObject* self, void*) {
-  return guarded([&]() -> PyObject* { return py::cast(F(tensor_of(self))).release().ptr(); });
+  return guarded([&]() -> PyObject* {
+    if constexpr (std::is_same_v<decltype(F(tensor_of(self))), Tensor>) {
+      return wrap(F(tensor_of(self)));
+    } else {
+      return py::cast(F(tensor_of(self))).release().ptr();
+    }
+  });
 }
 
 int set_requires_grad(PyObject* self, PyObject* value, void*) {

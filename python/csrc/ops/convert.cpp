@@ -36,18 +36,18 @@ Tensor move_to(const Tensor& x, const py::object& target, std::optional<DType> d
 }  // namespace
 
 void bind_conversions(const Definitions& define) {
-  define.both("astype", astype, py::arg("dtype"),
-              "x converted. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0.");
+  define.both<astype>("astype", "x, dtype",
+                      "x converted. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0.");
   define.both(
       "to", move_to, py::arg("target") = py::none(), py::arg("dtype") = py::none(), py::kw_only(),
       py::arg("device") = py::none(), py::arg("copy") = false, py::arg("non_blocking") = false,
       "x on a device, of a dtype, or of both; of another tensor, its. Unless `copy` x itself where it is so "
       "already.\n"
       "`non_blocking` makes no difference: no copy to a device waits for the computation there.");
-  define.both("contiguous", contiguous, "x in row-major layout; x itself where it is.");
-  define.both("copy", copy, "The same values in new memory; differentiable.");
-  define.both("stop_gradient", stop_gradient, "The same values as a constant; a view.");
-  define.method("detach", stop_gradient, "The same values as a constant; a view.");
+  define.both<contiguous>("contiguous", "x", "x in row-major layout; x itself where it is.");
+  define.both<copy>("copy", "x", "The same values in new memory; differentiable.");
+  define.both<stop_gradient>("stop_gradient", "x", "The same values as a constant; a view.");
+  define.method<stop_gradient>("detach", "x", "The same values as a constant; a view.");
   define.method(
       "is_contiguous", [](const Tensor& x) { return x.is_contiguous(); }, "Whether the layout is row-major.");
 }

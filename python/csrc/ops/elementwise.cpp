@@ -57,40 +57,25 @@ template <auto F, int kArity> PyObject* method(PyObject* self, PyObject* const* 
   return call<F, kArity>(all);
 }
 
-// Names, documents and definitions live as long as the interpreter.
-template <class T> T& forever(T value) {
-  static std::deque<T> kept;
-  return kept.emplace_back(std::move(value));
-}
-
-template <class F> PyMethodDef& definition(const char* name, const std::string& doc, F* function, int flags) {
-  return forever(PyMethodDef{name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
-                             flags, forever(doc).c_str()});
-}
-
 void add_row(py::module_& m, PyMethodDef& function, PyMethodDef& method) {
-  const auto module_name = py::str("tidu");
-  m.attr(function.ml_name) =
-      py::reinterpret_steal<py::object>(PyCFunction_NewEx(&function, nullptr, module_name.ptr()));
-  py::handle(reinterpret_cast<PyObject*>(tensor_type)).attr(method.ml_name) =
-      py::reinterpret_steal<py::object>(PyDescr_NewMethod(tensor_type, &method));
+  add_function(m, function);
+  add_method(method);
 }
 
-// A signature as inspect and help read it.
-std::string document(const char* name, const char* parameters, const char* doc) {
-  return str(name, "(", parameters, ", /)\n--\n\n", doc, ".");
+std::string row(const char* name, const char* parameters, const char* doc) {
+  return document(name, str(parameters, ", /"), str(doc, ".").c_str());
 }
 
 void bind_table(py::module_& m) {
-#define UNARY(name, types, result, low, high, derivative, doc)                                 \
-  add_row(m, definition(#name, document(#name, "x", doc), unary_function<tidu::name>, METH_O), \
-          definition(#name, document(#name, "$self", doc), unary_method<tidu::name>, METH_NOARGS));
-#define BINARY(name, types, result, low, high, derivative, doc)                                       \
-  add_row(m, definition(#name, document(#name, "a, b", doc), function<tidu::name, 2>, METH_FASTCALL), \
-          definition(#name, document(#name, "$self, b", doc), method<tidu::name, 2>, METH_FASTCALL));
-#define TERNARY(name, types, result, low, high, derivative, doc)                                         \
-  add_row(m, definition(#name, document(#name, "c, a, b", doc), function<tidu::name, 3>, METH_FASTCALL), \
-          definition(#name, document(#name, "$self, a, b", doc), method<tidu::name, 3>, METH_FASTCALL));
+#define UNARY(name, types, result, low, high, derivative, doc)                            \
+  add_row(m, definition(#name, row(#name, "x", doc), unary_function<tidu::name>, METH_O), \
+          definition(#name, row(#name, "$self", doc), unary_method<tidu::name>, METH_NOARGS));
+#define BINARY(name, types, result, low, high, derivative, doc)                                  \
+  add_row(m, definition(#name, row(#name, "a, b", doc), function<tidu::name, 2>, METH_FASTCALL), \
+          definition(#name, row(#name, "$self, b", doc), method<tidu::name, 2>, METH_FASTCALL));
+#define TERNARY(name, types, result, low, high, derivative, doc)                                    \
+  add_row(m, definition(#name, row(#name, "c, a, b", doc), function<tidu::name, 3>, METH_FASTCALL), \
+          definition(#name, row(#name, "$self, a, b", doc), method<tidu::name, 3>, METH_FASTCALL));
 #include "ops/elementwise.def"
 }
 

@@ -4,10 +4,10 @@
 namespace tidu::python {
 
 void bind_matmul(const Definitions& define) {
-  define.both("matmul", matmul, py::arg("other"),
-              "The matrix product by NumPy's rule: vectors, matrices, batches.");
-  define.both("outer", outer, py::arg("other"), "The outer product (m, n) of vectors (m) and (n).");
-  define.both("vecdot", vecdot, py::arg("other"), "The sum of the products along the last axis.");
+  define.both<matmul>("matmul", "x, other",
+                      "The matrix product by NumPy's rule: vectors, matrices, batches.");
+  define.both<outer>("outer", "x, other", "The outer product (m, n) of vectors (m) and (n).");
+  define.both<vecdot>("vecdot", "x, other", "The sum of the products along the last axis.");
 }
 
 }  // namespace tidu::python

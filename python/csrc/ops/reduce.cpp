@@ -10,34 +10,33 @@ Tensor reduced_in(const Tensor& x, const Over& axis, bool keepdims, Type dtype) 
   return dtype ? astype(F(astype(x, *dtype), axis, keepdims), *dtype) : F(x, axis, keepdims);
 }
 
+constexpr const char* kOver = "x, axis=None, keepdims=False";
+
 }  // namespace
 
 void bind_reductions(const Definitions& define) {
-  const auto axis = py::arg("axis") = py::none();
-  const auto keepdims = py::arg("keepdims") = false;
-  const auto dtype = py::arg("dtype") = py::none();
-  define.both(
-      "sum", reduced_in<sum>, axis, keepdims, dtype,
+  define.both<reduced_in<sum>>(
+      "sum", "x, axis=None, keepdims=False, dtype=None",
       "The sum over the axes (all by default), of x converted to `dtype` and in it. Without one the sum of "
       "bool and\nsmall integers is int64, of unsigned ones uint64.");
-  define.both("prod", reduced_in<prod>, axis, keepdims, dtype,
-              "The product over the axes (all by default), with dtypes as in `sum`.");
-  define.both("mean", tidu::mean, axis, keepdims, "The mean over the axes (all by default).");
-  define.both("var", tidu::var, axis, py::arg("correction") = 0.0, keepdims,
-              "The mean squared deviation over the axes, divided by n - correction.");
-  define.both("std", tidu::std, axis, py::arg("correction") = 0.0, keepdims, "The square root of var.");
-  define.both("max", tidu::max, axis, keepdims,
-              "The largest element, NaN where any is; equal elements share the gradient.");
-  define.both("min", tidu::min, axis, keepdims,
-              "The smallest element, NaN where any is; equal elements share the gradient.");
-  define.both("any", tidu::any, axis, keepdims, "Whether any element is true (not 0).");
-  define.both("all", tidu::all, axis, keepdims, "Whether all elements are true (not 0).");
-  define.both("logsumexp", tidu::logsumexp, axis, keepdims, "log(sum(exp(x))), without overflow.");
-  define.both(
-      "argmax", [](const Tensor& x, Axis a, bool keep) { return argmax(x, a, keep); }, axis, keepdims,
+  define.both<reduced_in<prod>>("prod", "x, axis=None, keepdims=False, dtype=None",
+                                "The product over the axes (all by default), with dtypes as in `sum`.");
+  define.both<mean>("mean", kOver, "The mean over the axes (all by default).");
+  define.both<var>("var", "x, axis=None, correction=0.0, keepdims=False",
+                   "The mean squared deviation over the axes, divided by n - correction.");
+  define.both<tidu::std>("std", "x, axis=None, correction=0.0, keepdims=False", "The square root of var.");
+  define.both<tidu::max>("max", kOver,
+                         "The largest element, NaN where any is; equal elements share the gradient.");
+  define.both<tidu::min>("min", kOver,
+                         "The smallest element, NaN where any is; equal elements share the gradient.");
+  define.both<any>("any", kOver, "Whether any element is true (not 0).");
+  define.both<all>("all", kOver, "Whether all elements are true (not 0).");
+  define.both<logsumexp>("logsumexp", kOver, "log(sum(exp(x))), without overflow.");
+  define.both<argmax>(
+      "argmax", kOver,
       "The int64 index of the first largest element along the axis, or of the flattened tensor.");
-  define.both(
-      "argmin", [](const Tensor& x, Axis a, bool keep) { return argmin(x, a, keep); }, axis, keepdims,
+  define.both<argmin>(
+      "argmin", kOver,
       "The int64 index of the first smallest element along the axis, or of the flattened tensor.");
 }
 

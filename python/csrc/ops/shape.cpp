@@ -4,27 +4,20 @@
 namespace tidu::python {
 namespace {
 
-// reshape(2, 3) as well as reshape((2, 3)).
-Dims dims_from_args(const py::args& args, const char* op) {
-  const py::object all = args.size() == 1 ? py::object(args[0]) : py::object(args);
-  const auto dims = dims_from_object(all.ptr());
-  if (!dims)
-    throw py::type_error(str("[", op, "] takes integers or a tuple of them, not ", name_of_type(all)));
-  return *dims;
-}
-
-Axes all_axes_of_extent_1(const Tensor& x) {
+Tensor squeeze_over(const Tensor& x, const Over& given) {
+  if (given) return squeeze(x, *given);
   Axes axes;
   for (int i = 0; i < x.ndim(); ++i) {
     if (x.size(i) == 1) axes.push_back(i);
   }
-  return axes;
+  return squeeze(x, axes);
 }
 
-Axes all_axes(const Tensor& x) {
+Tensor flip_over(const Tensor& x, const Over& given) {
+  if (given) return flip(x, *given);
   Axes axes;
   for (int i = 0; i < x.ndim(); ++i) axes.push_back(i);
-  return axes;
+  return flip(x, axes);
 }
 
 Tensors split_into(const Tensor& x, const py::object& parts, int64_t axis) {
@@ -70,37 +63,24 @@ Tensors broadcast_all(const py::args& args) {
 }  // namespace
 
 void bind_shape(const Definitions& define) {
-  const auto axis = py::arg("axis") = py::none();
-  define.function(
-      "reshape", &reshape, py::arg("x"), py::arg("shape"),
+  define.function<reshape>(
+      "reshape", "x, shape",
       "The same values in another shape, of which one extent may be -1; a view where the layout allows.");
-  define.method(
-      "reshape",
-      [](const Tensor& x, const py::args& shape) { return reshape(x, dims_from_args(shape, "reshape")); },
-      "The same values in another shape: reshape(2, -1) or reshape((2, -1)).");
-  define.function("permute_dims", &permute_dims, py::arg("x"), py::arg("axes"),
-                  "A view with axis i taken from axes[i].");
-  define.method(
-      "permute_dims",
-      [](const Tensor& x, const py::args& axes) {
-        return permute_dims(x, dims_from_args(axes, "permute_dims"));
-      },
-      "A view with axis i taken from axes[i].");
-  define.both("flatten", flatten, "All elements as a vector; a view where the layout allows.");
-  define.both("swapaxes", swapaxes, py::arg("axis1"), py::arg("axis2"), "A view with two axes swapped.");
-  define.both("moveaxis", moveaxis, py::arg("source"), py::arg("destination"), "A view with one axis moved.");
-  define.both("matrix_transpose", matrix_transpose, "A view with the last two axes swapped.");
-  define.both("broadcast_to", broadcast_to, py::arg("shape"),
-              "A view in which extents of 1 and missing leading ones are repeated.");
+  define.variadic_method<reshape>("reshape", "x, shape",
+                                  "The same values in another shape: reshape(2, -1) or reshape((2, -1)).");
+  define.function<permute_dims>("permute_dims", "x, axes", "A view with axis i taken from axes[i].");
+  define.variadic_method<permute_dims>("permute_dims", "x, axes", "A view with axis i taken from axes[i].");
+  define.both<flatten>("flatten", "x", "All elements as a vector; a view where the layout allows.");
+  define.both<swapaxes>("swapaxes", "x, axis1, axis2", "A view with two axes swapped.");
+  define.both<moveaxis>("moveaxis", "x, source, destination", "A view with one axis moved.");
+  define.both<matrix_transpose>("matrix_transpose", "x", "A view with the last two axes swapped.");
+  define.both<broadcast_to>("broadcast_to", "x, shape",
+                            "A view in which extents of 1 and missing leading ones are repeated.");
   define.function("broadcast_arrays", broadcast_all, "Views of the tensors broadcast against each other.");
-  define.both("expand_dims", expand_dims, py::arg("axis"), "A view with a new axis of extent 1.");
-  define.both(
-      "squeeze",
-      [](const Tensor& x, const Over& axes) { return squeeze(x, axes ? *axes : all_axes_of_extent_1(x)); },
-      axis, "A view without the axes (by default all) of extent 1.");
-  define.both(
-      "flip", [](const Tensor& x, const Over& axes) { return flip(x, axes ? *axes : all_axes(x)); }, axis,
-      "A view in reverse order along the axes (by default all).");
+  define.both<expand_dims>("expand_dims", "x, axis", "A view with a new axis of extent 1.");
+  define.both<squeeze_over>("squeeze", "x, axis=None",
+                            "A view without the axes (by default all) of extent 1.");
+  define.both<flip_over>("flip", "x, axis=None", "A view in reverse order along the axes (by default all).");
   define.function(
       "concat",
       [](Tensors tensors, Axis at) {

@@ -4,11 +4,10 @@
 namespace tidu::python {
 
 void bind_softmax(const Definitions& define) {
-  const auto last = py::arg("axis") = -1;
-  define.both("softmax", tidu::softmax, last, "exp(x) / sum(exp(x)) along the axis.");
-  define.both("log_softmax", tidu::log_softmax, last, "x - logsumexp(x) along the axis.");
-  define.function(
-      "softmax_cross_entropy", tidu::softmax_cross_entropy, py::arg("logits"), py::arg("labels"),
+  define.both<softmax>("softmax", "x, axis=-1", "exp(x) / sum(exp(x)) along the axis.");
+  define.both<log_softmax>("log_softmax", "x, axis=-1", "x - logsumexp(x) along the axis.");
+  define.function<softmax_cross_entropy>(
+      "softmax_cross_entropy", "logits, labels",
       "-log_softmax(logits)[label] along the last axis: logits (.., classes), integer labels (..) give "
       "losses (..).");
 }
