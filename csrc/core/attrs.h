@@ -31,6 +31,7 @@ template <class Meaning> struct DimsOf : Dims {
   DimsOf(const Dims& dims) : Dims(dims) {}
 };
 using Axes = DimsOf<struct AxesMeaning>;                // axes of the first input
+using Places = DimsOf<struct PlacesMeaning>;            // axes of the output
 using Permutation = DimsOf<struct PermutationMeaning>;  // axis i of the output is axis [i] of the input
 using Extents = DimsOf<struct ExtentsMeaning>;          // the output's shape
 using Starts = DimsOf<struct StartsMeaning>;            // where a slice begins, on each axis

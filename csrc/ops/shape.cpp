@@ -72,6 +72,21 @@ void check_dtypes(const SpecCall& call) {
     fail<DTypeError>("[", call.primitive.name, "] dtypes differ: ", x, " and ", update);
 }
 
+// Calls visit(axis of the input, or -1 for a new one) for each axis of what is left.
+template <class Visit> void visit_kept(int ndim, const Axes& dropped, const Axes& added, Visit&& visit) {
+  int place = 0;
+  const auto visit_added = [&] {
+    for (; added.contains(place); ++place) visit(-1);
+  };
+  for (int i = 0; i < ndim; ++i) {
+    if (dropped.contains(i)) continue;
+    visit_added();
+    visit(i);
+    ++place;
+  }
+  visit_added();
+}
+
 }  // namespace
 
 void check_slice(const Shape& shape, const SliceAttrs& attrs, const char* op) {
@@ -90,14 +105,18 @@ void check_slice(const Shape& shape, const SliceAttrs& attrs, const char* op) {
   }
 }
 
-Tensor slice_view(const Tensor& x, const SliceAttrs& attrs) {
-  Strides strides = x.strides();
+Tensor slice_view(const Tensor& x, const SliceAttrs& attrs, const Axes& dropped, const Axes& added) {
+  Shape shape;
+  Strides strides;
   int64_t offset = x.impl().offset;
   for (int i = 0; i < x.ndim(); ++i) {
-    if (attrs.sizes[i] > 0) offset += attrs.starts[i] * strides[i];
-    strides[i] *= attrs.steps[i];
+    if (attrs.sizes[i] > 0) offset += attrs.starts[i] * x.strides()[i];
   }
-  return x.view(attrs.sizes, strides, offset);
+  visit_kept(x.ndim(), dropped, added, [&](int i) {
+    shape.push_back(i < 0 ? 1 : attrs.sizes[i]);
+    strides.push_back(i < 0 ? 1 : x.strides()[i] * attrs.steps[i]);
+  });
+  return x.view(shape, strides, offset);
 }
 
 namespace primitives {
@@ -180,27 +199,36 @@ Primitive broadcast_to(
      .update_view = [](const Call& call,
                        const Tensor& value) { return tidu::reshape(value, call.inputs[0].shape()); }});
 
-Primitive slice(
-    "slice",
-    {.infer =
-         [](const SpecCall& call, std::span<Spec> outputs) {
-           const Spec& x = call.inputs[0];
-           const auto& attrs = call.attrs.as<SliceAttrs>();
-           check_slice(x.shape, attrs, "slice");
-           outputs[0] = {attrs.sizes, x.dtype, x.device};
-         },
-     .derivative = Linear{.transpose =
-                              [](const Call& call, Cotangents cotangents, int) {
-                                const auto& attrs = call.attrs.as<SliceAttrs>();
-                                return tidu::slice_update(zeros_of(cotangents[0], call.inputs[0].shape()),
-                                                          cotangents[0], attrs.starts, attrs.steps);
-                              }},
-     .view = [](const Call& call) { return slice_view(call.inputs[0], call.attrs.as<SliceAttrs>()); },
-     .update_view =
-         [](const Call& call, const Tensor& value) {
-           const auto& attrs = call.attrs.as<SliceAttrs>();
-           return tidu::slice_update(call.inputs[0], value, attrs.starts, attrs.steps);
-         }});
+Primitive slice("slice",
+                {.infer =
+                     [](const SpecCall& call, std::span<Spec> outputs) {
+                       const Spec& x = call.inputs[0];
+                       const auto& [part, dropped, added] = call.attrs.as<SliceViewAttrs>();
+                       check_slice(x.shape, part, "slice");
+                       Shape& shape = outputs[0].shape;
+                       visit_kept(x.shape.size(), dropped, added,
+                                  [&, &sizes = part.sizes](int i) { shape.push_back(i < 0 ? 1 : sizes[i]); });
+                       outputs[0].dtype = x.dtype;
+                     },
+                 .derivative = Linear{.transpose =
+                                          [](const Call& call, Cotangents cotangents, int) {
+                                            const SliceAttrs& part = call.attrs.as<SliceViewAttrs>().part;
+                                            return tidu::slice_update(
+                                                zeros_of(cotangents[0], call.inputs[0].shape()),
+                                                tidu::reshape(cotangents[0], part.sizes), part.starts,
+                                                part.steps);
+                                          }},
+                 .view =
+                     [](const Call& call) {
+                       const auto& [part, dropped, added] = call.attrs.as<SliceViewAttrs>();
+                       return slice_view(call.inputs[0], part, dropped, added);
+                     },
+                 .update_view =
+                     [](const Call& call, const Tensor& value) {
+                       const SliceAttrs& part = call.attrs.as<SliceViewAttrs>().part;
+                       return tidu::slice_update(call.inputs[0], tidu::reshape(value, part.sizes),
+                                                 part.starts, part.steps);
+                     }});
 
 Primitive alias("alias", {.infer = infer_same,
                           .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
@@ -335,9 +363,17 @@ Tensor squeeze(const Tensor& x, const Axes& axes) {
   return reshape(x, shape);
 }
 
-Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims& steps) {
-  const SliceAttrs attrs{starts, sizes, steps};
-  check_slice(x.shape(), attrs, "slice");
+Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims& steps, const Axes& dropped,
+             const Axes& added) {
+  const SliceViewAttrs attrs{{starts, sizes, steps}, dropped, added};
+  check_slice(x.shape(), attrs.part, "slice");
+  const int ndim = x.ndim() - dropped.size() + added.size();
+  const auto is_single = [&](int64_t i) { return i >= 0 && i < x.ndim() && sizes[static_cast<int>(i)] == 1; };
+  const auto is_place = [&](int64_t i) { return i >= 0 && i < ndim; };
+  if (!std::ranges::all_of(dropped, is_single) || !std::ranges::all_of(added, is_place)) {
+    fail<IndexError>("[slice] of sizes ", sizes, " the axes ", dropped, " cannot be dropped and ", added,
+                     " added");
+  }
   return bind(primitives::slice, {x}, attrs);
 }
 
@@ -360,9 +396,10 @@ Tensor slice_axis(const Tensor& x, int64_t axis_, std::optional<int64_t> start, 
 
 Tensor select(const Tensor& x, int64_t axis_, int64_t i) {
   const int axis = normalize_axis(axis_, x.ndim(), "select");
-  const int64_t index =
-      normalize_axis(i, static_cast<int>(std::min<int64_t>(x.size(axis), INT32_MAX)), "select");
-  return squeeze(slice_axis(x, axis, index, index + 1), {axis});
+  Dims starts(x.ndim(), 0), sizes = x.shape();
+  starts[axis] = normalize_axis(i, static_cast<int>(std::min<int64_t>(x.size(axis), INT32_MAX)), "select");
+  sizes[axis] = 1;
+  return slice(x, starts, sizes, Dims(x.ndim(), 1), {axis});
 }
 
 Tensor flip(const Tensor& x, const Axes& axes) {

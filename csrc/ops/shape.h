@@ -21,8 +21,10 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape);
 Tensor expand_dims(const Tensor& x, int64_t axis);
 Tensor squeeze(const Tensor& x, const Axes& axes);
 
-// A view of sizes[i] elements from starts[i] on, steps[i] (not 0) apart, along each axis i.
-Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims& steps);
+// A view of sizes[i] elements from starts[i] on, steps[i] (not 0) apart, along each axis i; without the axes
+// `dropped`, whose sizes are 1, and with new axes of extent 1 at the places `added` of the result.
+Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims& steps,
+             const Axes& dropped = {}, const Axes& added = {});
 // A view of [start, stop) along one axis, with Python's rules for negative and too large bounds.
 Tensor slice_axis(const Tensor& x, int64_t axis, std::optional<int64_t> start, std::optional<int64_t> stop,
                   int64_t step = 1);
@@ -64,9 +66,16 @@ struct SliceAttrs {
   attr::Steps steps;
   void fields(auto&& field) const { field("starts", starts), field("sizes", sizes), field("steps", steps); }
 };
+struct SliceViewAttrs {
+  SliceAttrs part;
+  attr::Axes dropped;
+  attr::Places added;
+  void fields(auto&& field) const { part.fields(field), field("dropped", dropped), field("added", added); }
+};
 
 namespace primitives {
-extern Primitive reshape, permute_dims, broadcast_to, slice, alias, stop_gradient;  // views
+extern Primitive reshape, permute_dims, broadcast_to, alias, stop_gradient;  // views
+extern Primitive slice;                                                      // SliceViewAttrs; a view
 extern Primitive concat;        // AxisAttrs; any number of inputs
 extern Primitive slice_update;  // (x, update), SliceAttrs
 }  // namespace primitives
@@ -74,6 +83,6 @@ extern Primitive slice_update;  // (x, update), SliceAttrs
 // An IndexError that names `op` where the slice is not inside of the shape.
 void check_slice(const Shape& shape, const SliceAttrs& attrs, const char* op);
 // The view that the primitive slice gives, for kernels.
-Tensor slice_view(const Tensor& x, const SliceAttrs& attrs);
+Tensor slice_view(const Tensor& x, const SliceAttrs& attrs, const Axes& dropped = {}, const Axes& added = {});
 
 }  // namespace tidu

@@ -11,14 +11,16 @@ namespace {
 struct Key {
   Dims starts, sizes, steps;
   bool whole = true;            // the slice is all of x
+  Axes dropped, added;          // axes of x that integers chose, axes after the basic part that are new
   Shape shape;                  // after the basic part
-  std::vector<int> source;      // for each axis after the basic part the axis of x, or -1 where it is new
+  Axes source;                  // for each axis after the basic part the axis of x, or -1 where it is new
   Tensors arrays;               // int64
   std::vector<int> array_axes;  // the axis after the basic part that each array indexes
   bool adjacent = true;         // the arrays stand side by side in the key
 };
 
 bool is_array(PyObject* item) {
+  if (PyLong_CheckExact(item) || PySlice_Check(item) || item == Py_None || item == Py_Ellipsis) return false;
   if (is_tensor(item)) return tensor_of(item).ndim() > 0 || tensor_of(item).dtype() == DType::bool_;
   return PyBool_Check(item) || PyList_Check(item) || is_numpy_array(item);
 }
@@ -49,72 +51,68 @@ Tensor to_array(PyObject* item, const Tensor& x) {
   return array;
 }
 
+// Reads a key, without heap memory where it holds no arrays.
 class Parser {
  public:
-  Parser(const Tensor& x, PyObject* key) : x_(x) {
-    if (PyTuple_Check(key)) {
-      for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) items_.push_back({PyTuple_GET_ITEM(key, i), {}});
-    } else {
-      items_.push_back({key, {}});
+  Parser(const Tensor& x, PyObject* key) : x_(x), single_(key) {
+    items_ = PyTuple_Check(key) ? std::span(PySequence_Fast_ITEMS(key), PyTuple_GET_SIZE(key))
+                                : std::span(&single_, 1);
+    for (size_t i = 0; i < items_.size(); ++i) {
+      if (!is_array(items_[i])) continue;
+      arrays_.resize(items_.size());
+      arrays_[i] = to_array(items_[i], x_);
     }
-    for (Item& item : items_) {
-      if (!is_array(item.object)) continue;
-      item.array = to_array(item.object, x_);
-      has_arrays_ = true;
-    }
-  }
-
-  Key parse() {
     expand_ellipsis();
-    for (size_t i = 0; i < items_.size(); ++i) add(items_[i], i);
+    for (size_t i = 0; i < items_.size(); ++i) add(i);
     while (axis_ < x_.ndim()) keep_axis(0, x_.size(axis_), 1);
-    return std::move(key_);
   }
+  Parser(const Parser&) = delete;
+
+  const Key& key() const { return key_; }
 
  private:
-  struct Item {
-    PyObject* object;
-    Tensor array;
-  };
+  bool is_array_at(size_t i) const { return !arrays_.empty() && arrays_[i].defined(); }
 
   // How many axes of x an item takes.
-  int consumed(const Item& item) const {
-    if (item.object == Py_None || item.object == Py_Ellipsis) return 0;
-    return item.array.defined() && item.array.dtype() == DType::bool_ ? item.array.ndim() : 1;
+  int consumed(size_t i) const {
+    if (items_[i] == Py_None || items_[i] == Py_Ellipsis) return 0;
+    return is_array_at(i) && arrays_[i].dtype() == DType::bool_ ? arrays_[i].ndim() : 1;
   }
 
   void expand_ellipsis() {
     int taken = 0, ellipses = 0;
-    for (const Item& item : items_) {
-      taken += consumed(item);
-      ellipses += item.object == Py_Ellipsis;
+    for (size_t i = 0; i < items_.size(); ++i) {
+      taken += consumed(i);
+      ellipses += items_[i] == Py_Ellipsis;
     }
     if (ellipses > 1) fail<IndexError>("[index] at most one ... is allowed");
     if (taken > x_.ndim()) fail<IndexError>("[index] too many indices: ", taken, " for ", describe(x_));
     ellipsis_extent_ = x_.ndim() - taken;
   }
 
-  void add(const Item& item, size_t position) {
-    if (item.object == Py_None) {
+  void add(size_t position) {
+    PyObject* item = items_[position];
+    if (item == Py_None) {
       add_axis();
-    } else if (item.object == Py_Ellipsis) {
+    } else if (item == Py_Ellipsis) {
       for (int i = 0; i < ellipsis_extent_; ++i) keep_axis(0, x_.size(axis_), 1);
-    } else if (PySlice_Check(item.object)) {
-      add_slice(item.object);
-    } else if (item.array.defined()) {
-      add_array(item.array, position);
-    } else if (PyIndex_Check(item.object)) {
-      const int64_t i = to_index(item.object), extent = x_.size(axis_);
+    } else if (PySlice_Check(item)) {
+      add_slice(item);
+    } else if (is_array_at(position)) {
+      add_array(arrays_[position], position);
+    } else if (PyIndex_Check(item)) {
+      const int64_t i = to_index(item), extent = x_.size(axis_);
       if (i < -extent || i >= extent) {
         fail<IndexError>("[index] ", i, " is out of range for axis ", axis_, " of ", describe(x_));
       }
-      if (has_arrays_) {  // NumPy counts it as an array then
+      if (!arrays_.empty()) {  // NumPy counts it as an array then
         add_array(full({}, i, DType::int64, x_.device()), position);
       } else {
+        key_.dropped.push_back(axis_);
         push_axis(i < 0 ? i + extent : i, 1, 1);
       }
     } else {
-      fail_type(item.object);
+      fail_type(item);
     }
   }
 
@@ -151,6 +149,7 @@ class Parser {
   }
 
   void add_axis() {
+    key_.added.push_back(key_.shape.size());
     key_.shape.push_back(1);
     key_.source.push_back(-1);
   }
@@ -170,8 +169,9 @@ class Parser {
   }
 
   const Tensor& x_;
-  std::vector<Item> items_;
-  bool has_arrays_ = false;
+  PyObject* single_;
+  std::span<PyObject* const> items_;
+  Tensors arrays_;  // empty, or for each item the array that it is, if it is one
   int ellipsis_extent_ = 0;
   int axis_ = 0;
   size_t last_array_ = 0;
@@ -179,9 +179,9 @@ class Parser {
 };
 
 Tensor basic_part(const Tensor& x, const Key& key) {
-  Tensor view = key.whole ? x : slice(x, key.starts, key.sizes, key.steps);
-  view = reshape(view, key.shape);
-  return view.is_same(x) && key.arrays.empty() ? alias(x) : view;
+  if (!key.whole || !key.dropped.empty() || !key.added.empty())
+    return slice(x, key.starts, key.sizes, key.steps, key.dropped, key.added);
+  return key.arrays.empty() ? alias(x) : x;
 }
 
 // The axes that arrays index first, then the others.
@@ -249,7 +249,8 @@ Tensor in_shape_of_slice(const Tensor& value, const Key& key) {
 }  // namespace
 
 Tensor get_item(const Tensor& x, PyObject* key_object) {
-  const Key key = Parser(x, key_object).parse();
+  const Parser parser(x, key_object);
+  const Key& key = parser.key();
   const Tensor view = basic_part(x, key);
   return key.arrays.empty() ? view : get_points(view, key);
 }
@@ -263,7 +264,8 @@ void set_item(Tensor& x, PyObject* key_object, PyObject* value_object) {
     assign(x, where(tensor_of(key_object), astype(value, x.dtype()), x));
     return;
   }
-  const Key key = Parser(x, key_object).parse();
+  const Parser parser(x, key_object);
+  const Key& key = parser.key();
   if (key.arrays.empty()) {
     assign_slice(x, in_shape_of_slice(value, key), key.starts, key.sizes, key.steps);
     return;
