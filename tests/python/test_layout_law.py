@@ -1,8 +1,8 @@
 """The law that a primitive is total over layouts: what a transform binds again may be laid out in any way."""
 
 import numpy as np
-import samplers as ops
 import pytest
+import samplers as ops
 import tidu as td
 
 # Beside the storages of the samplers: strides of axes of extent 1 say nothing, and may be anything.

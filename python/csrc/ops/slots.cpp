@@ -1,6 +1,8 @@
 // Placing arguments, and what Python is told of a C function.
 #include "ops/slots.h"
 
+#include <pybind11/eval.h>
+
 #include <deque>
 
 namespace tidu::python {

@@ -68,7 +68,10 @@ template <class T> struct Given {
 };
 template <> struct Given<Tensor> {
   Given(const Parameters& parameters, size_t i, PyObject* const* placed) {
-    if (is_tensor(placed[i])) return void(tensor = &tensor_of(placed[i]));
+    if (is_tensor(placed[i])) {
+      tensor = &tensor_of(placed[i]);
+      return;
+    }
     owned = tensor_from_object(placed[i], {}, i > 0 ? device_of(placed[0]) : std::nullopt);
     if (!owned.defined()) parameters.fail_type(i, type_name<Tensor>(), placed[i]);
   }

@@ -7,7 +7,7 @@ ELSEWHERE = {
     "random_permutation": ("python/test_random.py", "random.permutation"),
     "custom_vjp": ("python/test_program.py", "custom_vjp"),
     "custom_jvp": ("python/test_program.py", "custom_jvp"),
-    "sgd_update": ("cpp/kernels_update_test.cpp", "sgd"),
-    "adam_update": ("cpp/kernels_update_test.cpp", "adam"),
-    "rmsprop_update": ("cpp/kernels_update_test.cpp", "rmsprop"),
+    "sgd_update": ("kernels/update_test.cpp", "sgd"),
+    "adam_update": ("kernels/update_test.cpp", "adam"),
+    "rmsprop_update": ("kernels/update_test.cpp", "rmsprop"),
 }
