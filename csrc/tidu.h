@@ -5,6 +5,7 @@
 #include "autodiff/transpose.h"
 #include "backend/cpu/threads.h"
 #include "core/backend.h"
+#include "core/escape.h"
 #include "core/recorder.h"
 #include "core/trace.h"
 #include "cuda/driver.h"

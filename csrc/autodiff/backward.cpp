@@ -1,5 +1,6 @@
 // Tensor::backward: reverse mode by the ambient tape, whose graph the tensors own.
 #include "autodiff/tape.h"
+#include "core/escape.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -82,6 +83,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
                      " has more than one element: pass a gradient of its shape, or reduce it to a scalar");
   }
   const Tensor cotangent = gradient.defined() ? gradient : ones_like(*this);
+  check_thread(cotangent, "backward");
   check_gradient(cotangent, *this, "backward");
 
   const VisibleTraces scope(create_graph ? visible_scope() : nullptr);

@@ -11,6 +11,7 @@
 #include <atomic>
 
 #include "core/backend.h"
+#include "core/escape.h"
 #include "core/host_lock.h"
 #include "core/trace.h"
 
@@ -142,6 +143,11 @@ void check_not_overwritten(const Call& call) {
   }
 }
 
+void check_threads(const Call& call) {
+  const bool differentiable = !std::holds_alternative<Zero>(call.primitive.derivative);
+  for (const Tensor& input : call.inputs) check_thread(input, call.primitive.name, differentiable);
+}
+
 // Traces are shown a write before it happens: what they refuse must not have been done.
 void overwrite(const Call& call, Device device) {
   for (const Tensor& input : call.inputs) {
@@ -202,7 +208,10 @@ void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attr
   const Call call{primitive, inputs, attrs, outputs};
   device = common_device(call, device);
   const bool watched = is_watched(call);
-  if (watched) check_not_overwritten(call);
+  if (watched) {
+    check_not_overwritten(call);
+    check_threads(call);
+  }
   if (primitive.evaluate) return primitive.evaluate(call);
   if (primitive.overwrites) return overwrite(call, device);
   run(call, device);
@@ -225,9 +234,13 @@ const Scope* visible_scope() { return innermost(); }
 
 LiveTrace::LiveTrace(Trace& trace) : scope_(trace, innermost()) {
   trace.outer_ = scope_.outer();
+  begin_live(trace);
   innermost() = &scope_;
 }
-LiveTrace::~LiveTrace() { innermost() = scope_.outer(); }
+LiveTrace::~LiveTrace() {
+  end_live(*scope_.trace());
+  innermost() = scope_.outer();
+}
 
 VisibleTraces::VisibleTraces(const Scope* scope) : previous_(std::exchange(innermost(), scope)) {}
 VisibleTraces::~VisibleTraces() { innermost() = previous_; }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 
+#include "core/escape.h"
 #include "io/json.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -124,6 +125,7 @@ void save(const Path& path, const NamedTensors& tensors, const Metadata& metadat
   for (const auto& [name, tensor] : tensors) {
     if (name == kMetadataName) fail<ValueError>("[save] a tensor cannot have the name ", kMetadataName);
     if (!tensor.defined()) fail<ValueError>("[save] '", name, "' is an undefined tensor");
+    check_escape(tensor, "save", Differentiated::leaf);
     ordered.emplace_back(name, contiguous(to(stop_gradient(tensor), Device{})));
   }
   std::ranges::stable_sort(ordered, std::ranges::greater(),

@@ -2,7 +2,7 @@
 #include "ops/assign.h"
 
 #include "core/bind.h"
-#include "core/trace.h"
+#include "core/escape.h"
 #include "ops/convert.h"
 #include "ops/shape.h"
 
@@ -86,6 +86,8 @@ void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims
   check_slice(x.shape(), attrs, "assign");
   Tensor update = fit(value, x, sizes);
   check_writable(x);
+  check_thread(x, "assign");
+  check_thread(update, "assign");
   const Tensor target = slice_view(x, attrs);
   const TensorImpl& source = update.impl();
   const Storage& storage = *target.impl().storage;

@@ -5,6 +5,7 @@
 
 #include "core/backend.h"
 #include "core/bind.h"
+#include "core/escape.h"
 #include "core/host_lock.h"
 #include "core/trace.h"
 #include "ops/convert.h"
@@ -137,6 +138,7 @@ template <class T> Tensor tensor(std::span<const T> values, const Shape& shape, 
 }
 
 template <class T> std::vector<T> to_vector(const Tensor& tensor) {
+  check_escape(tensor, "to_vector");
   const GradMode off(false);
   const Tensor converted = astype(tensor, dtype_of<T>);
   if constexpr (std::is_same_v<T, bool>) {
@@ -150,9 +152,16 @@ template <class T> std::vector<T> to_vector(const Tensor& tensor) {
   }
 }
 
+template <class T> T item(const Tensor& tensor) {
+  if (tensor.numel() != 1) fail<ShapeError>("[item] needs one element, not ", describe(tensor));
+  const GradMode off(false);
+  return to_vector<T>(tensor)[0];
+}
+
 #define INSTANTIATE(T)                                              \
   template Tensor tensor(std::span<const T>, const Shape&, Device); \
-  template std::vector<T> to_vector(const Tensor&);
+  template std::vector<T> to_vector(const Tensor&);                 \
+  template T item(const Tensor&);
 INSTANTIATE(bool)
 INSTANTIATE(int8_t)
 INSTANTIATE(int16_t)

@@ -33,13 +33,11 @@ template <class T> Tensor tensor(std::initializer_list<T> values, const Shape& s
   return tensor(std::span<const T>(values.begin(), values.size()), shape);
 }
 
-// The elements on the host in row-major order, converted to T.
+// The elements on the host in row-major order, converted to T; a GradientError where a derivative by them
+// would be lost.
 template <class T> std::vector<T> to_vector(const Tensor& tensor);
 // The value of a tensor with one element, converted to T.
-template <class T> T item(const Tensor& tensor) {
-  if (tensor.numel() != 1) fail<ShapeError>("[item] needs one element, not ", describe(tensor));
-  return to_vector<T>(tensor)[0];
-}
+template <class T> T item(const Tensor& tensor);
 
 // Copies the elements, row-major and unconverted, into `host` (tensor.nbytes() bytes).
 void copy_to_host(const Tensor& tensor, void* host);

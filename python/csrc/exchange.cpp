@@ -62,14 +62,7 @@ bool may_be_written(const Tensor& x) {
   return x.impl().storage->writable() && !x.impl().links && !has_shared_elements(x);
 }
 
-void check_known(const Tensor& x, const char* op) {
-  if (x.is_abstract()) {
-    fail<TraceError>("[", op, "] the value of ", describe(x), " is not known while a program is recorded");
-  }
-}
-
-void check_readable(const Tensor& x, const char* op) {
-  check_known(x, op);
+void check_on_host(const Tensor& x, const char* op) {
   if (x.device().type != DeviceType::cpu) {
     fail<DeviceError>("[", op, "] ", describe(x), " is not in the host's memory (use cpu() first)");
   }
@@ -143,7 +136,7 @@ template <class M> py::object make_capsule(M* managed, const char* name) {
 py::object export_dlpack(const Tensor& x, const py::object& stream,
                          const std::optional<std::pair<int, int>>& max_version,
                          const std::optional<std::pair<int, int>>& device, std::optional<bool> copy_wanted) {
-  check_known(x, "__dlpack__");
+  check_escape(x, "__dlpack__");
   const dlpack::Device own = to_dlpack(x.device());
   if (device && *device != std::pair<int, int>(own.type, own.index)) {
     if (*device != std::pair<int, int>(dlpack::kCpu, 0) || copy_wanted == false) {
@@ -285,9 +278,14 @@ Tensor import_dlpack(const py::object& object, const std::optional<Device>& devi
 
 int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   view->obj = nullptr;
+  const auto check = [&] {
+    check_escape(tensor_of(self), "buffer");
+    return 0;
+  };
+  if (guarded(-1, check) != 0) return -1;
   try {
     const Tensor& x = tensor_of(self);
-    check_readable(x, "buffer");
+    check_on_host(x, "buffer");
     const char* format = format_of(x.dtype());
     if (!format) fail<DTypeError>("[buffer] NumPy has no ", x.dtype(), " (use astype first)");
     const bool read_only = !may_be_written(x);

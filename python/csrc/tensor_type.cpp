@@ -107,14 +107,28 @@ py::object single(const Tensor& x, const char* as) {
   return element_to_python(value, x.dtype());
 }
 
+// For what takes a number without having asked for it, such as math.sin(x). What backward() alone
+// differentiates may be taken: `total += float(loss)` is common in loops of training.
+py::object number(const Tensor& x, const char* as) {
+  check_escape(x, as, Differentiated::by_backward);
+  static bool warned = false;
+  if (!warned && differentiated(x) != Differentiated::no) {
+    warned = true;
+    const std::string text = str("[", as, "] the number of a tensor that requires grad has no derivative ",
+                                 "(say item() where that is meant; this is said once)");
+    if (PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) != 0) throw py::error_already_set();
+  }
+  return single(x, as);
+}
+
 int truth(PyObject* self) {
   return guarded(-1, [&] { return PyObject_IsTrue(single(tensor_of(self), "bool").ptr()); });
 }
 PyObject* to_int(PyObject* self) {
-  return guarded([&] { return PyNumber_Long(single(tensor_of(self), "int").ptr()); });
+  return guarded([&] { return PyNumber_Long(number(tensor_of(self), "int").ptr()); });
 }
 PyObject* to_float(PyObject* self) {
-  return guarded([&] { return PyNumber_Float(single(tensor_of(self), "float").ptr()); });
+  return guarded([&] { return PyNumber_Float(number(tensor_of(self), "float").ptr()); });
 }
 PyObject* to_index(PyObject* self) {
   return guarded([&]() -> PyObject* {
@@ -122,6 +136,7 @@ PyObject* to_index(PyObject* self) {
     if (!is_integral(x.dtype()) || x.ndim() != 0) {
       fail<DTypeError>("[index] only a 0-d integer tensor can be used as an index, not ", describe(x));
     }
+    check_escape(x, "index");
     return single(x, "index").release().ptr();
   });
 }

@@ -165,6 +165,13 @@ void bind_transforms(py::module_& m) {
       "shape, may be left out for one element. The graph is freed unless retain_graph; with create_graph "
       "the\n"
       "gradients can be differentiated again.");
+  m.def(
+      "_check_escape",
+      [](const Tensor& x, const char* op, bool leaves) {
+        check_escape(x, op, leaves ? Differentiated::leaf : Differentiated::no);
+      },
+      py::arg("x"), py::arg("op"), py::arg("leaves") = false,
+      "A GradientError where x as plain numbers would lose a derivative; with `leaves`, that of a leaf may.");
   py::class_<GradScope>(m, "GradScope").def(py::init<bool>()).def("leave", &GradScope::leave);
 }
 

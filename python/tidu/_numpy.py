@@ -20,6 +20,7 @@ def to_numpy(x, copy=False):
     """
     import numpy as np
 
+    _core._check_escape(x, "numpy")
     if x.device.type != "cpu":
         raise _core.DeviceError(
             f"[numpy] the tensor is on {x.device}: copy it to the host first, x.cpu().numpy()"
@@ -46,7 +47,7 @@ def format_tensor(x):
         return f"tensor(shape={x.shape}, dtype={x.dtype}, no value while a program is recorded)"
     import numpy as np
 
-    host = _core.to(x, "cpu")
+    host = _core.to(x.detach(), "cpu")
     values = to_numpy(_core.astype(host, _core.float32) if x.dtype is _core.bfloat16 else host)
     text = np.array2string(values, separator=", ", prefix="tensor(") if x.size or x.ndim == 1 else "[]"
     parts = [text]

@@ -38,7 +38,8 @@ def cuda(self, device=None, non_blocking=False):
 
 
 def __copy__(self):
-    return _core.copy(self).detach().requires_grad_(self.requires_grad)
+    _core._check_escape(self, "copy", leaves=True)
+    return _core.copy(self.detach()).requires_grad_(self.requires_grad and self.is_leaf)
 
 
 def __deepcopy__(self, memo):
@@ -46,12 +47,17 @@ def __deepcopy__(self, memo):
 
 
 def __reduce__(self):
-    values = _core._to_bytes(self)
-    return _restore, (values, self.shape, self.dtype, self.requires_grad, self.device)
+    _core._check_escape(self, "pickle", leaves=True)
+    values, requires_grad = _core._to_bytes(self), self.requires_grad and self.is_leaf
+    return _restore, (values, self.shape, self.dtype, requires_grad, self.device)
 
 
 def _restore(values, shape, dtype, requires_grad, device="cpu"):
     return _core._from_bytes(values, shape, dtype, device).requires_grad_(requires_grad)
+
+
+def __round__(self, ndigits=None):
+    return round(float(self) if self.dtype.is_floating_point else int(self), ndigits)
 
 
 def __format__(self, spec):
@@ -77,6 +83,7 @@ for method in (
     __copy__,
     __deepcopy__,
     __reduce__,
+    __round__,
     __format__,
 ):
     setattr(Tensor, method.__name__, method)

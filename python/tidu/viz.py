@@ -1,6 +1,7 @@
 """Pictures of training: curves, confusion matrices, weights as images, predictions. Needs matplotlib.
 
-Every function returns a matplotlib Figure; save it with `figure.savefig(path)`. Arrays may be tensors.
+Every function returns a matplotlib Figure; save it with `figure.savefig(path)`. Arrays may be tensors, also
+such as are being differentiated.
 """
 
 import numpy as np
@@ -11,6 +12,8 @@ try:
 except ImportError as error:
     raise ImportError("tidu.viz needs matplotlib: pip install matplotlib") from error
 
+from tidu._transforms import stop_gradient
+
 INK, FAINT = "#22303c", "#d5dbe0"
 BLUE, ORANGE, RED = "#1f6fb4", "#e07b1a", "#c8372d"
 DIVERGING = colors.LinearSegmentedColormap.from_list(
@@ -20,6 +23,10 @@ DIVERGING = colors.LinearSegmentedColormap.from_list(
 
 def _figure(width, height):
     return Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
+
+
+def _floats(values):
+    return np.asarray(stop_gradient(values), dtype=float)
 
 
 def _plain(axes, title=None):
@@ -38,9 +45,9 @@ def curves(steps, epochs, title=None):
     steps: (epoch, loss, accuracy) of the training batches, epoch a number such as 0.25.
     epochs: (test loss, test accuracy) after each epoch. Accuracies are fractions.
     """
-    at, losses, accuracies = np.asarray(steps, dtype=float).reshape(-1, 3).T
+    at, losses, accuracies = _floats(steps).reshape(-1, 3).T
     test_at = np.arange(1, len(epochs) + 1)
-    test_losses, test_accuracies = np.asarray(epochs, dtype=float).reshape(-1, 2).T
+    test_losses, test_accuracies = _floats(epochs).reshape(-1, 2).T
     figure = _figure(10, 4)
     panels = figure.subplots(1, 2)
     rows = (
@@ -76,7 +83,7 @@ def curves(steps, epochs, title=None):
 
 def confusion_matrix(counts, names, title=None):
     """counts[i, j]: how many samples of class i were taken for class j."""
-    counts = np.asarray(counts, dtype=float)
+    counts = _floats(counts)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     n = len(counts)
     figure = _figure(1.9 + 0.62 * n, 1.3 + 0.58 * n)
@@ -127,7 +134,7 @@ def _tiles(count, columns, size, extra):
 def weights(images, names=None, columns=None, title=None):
     """Weights as images, (count, height, width): blue is negative, red positive, white zero; each image has a
     scale of its own."""
-    images = np.asarray(images, dtype=float)
+    images = _floats(images)
     columns = columns or min(len(images), 5 if names else 16)
     figure, tiles = _tiles(len(images), columns, 1.75 if names else 0.7, 0.3 if names else 0)
     for i, (axes, image) in enumerate(zip(tiles, images, strict=False)):
@@ -143,7 +150,7 @@ def weights(images, names=None, columns=None, title=None):
 
 def predictions(images, truths, guesses, probabilities, names, columns=6, title=None):
     """Images (count, height, width) with what they are, what they were taken for, and how surely."""
-    images = np.asarray(images, dtype=float)
+    images, probabilities = _floats(images), stop_gradient(probabilities)
     figure, tiles = _tiles(len(images), columns, 1.7, 0.5)
     for axes, image, truth, guess, probability in zip(
         tiles, images, truths, guesses, probabilities, strict=False

@@ -1,5 +1,6 @@
 // The engine: both modes, nesting, the ambient tape, in-place writes, long chains.
 #include <cmath>
+#include <thread>
 
 #include "core/backend.h"
 #include "finite_difference.h"
@@ -284,6 +285,104 @@ TEST(Backward, NoGradAndDetach) {
   // Only what is inside is constant: a gradient taken under GradMode(false) still works.
   const GradMode off(false);
   EXPECT_EQ(value_of(grad([](const Tensor& t) { return t * t; })(x)), 4);
+}
+
+// What f throws, if anything, as it runs on another thread.
+std::exception_ptr thrown_on_other_thread(const std::function<void()>& f) {
+  std::exception_ptr thrown;
+  std::thread([&] {
+    try {
+      f();
+    } catch (...) { thrown = std::current_exception(); }
+  }).join();
+  return thrown;
+}
+void expect_gradient_error(const std::exception_ptr& thrown) {
+  ASSERT_TRUE(thrown);
+  EXPECT_THROW(std::rethrow_exception(thrown), GradientError);
+}
+
+TEST(Escape, ValuesOfTransformsAreAskedForByName) {
+  Tensor leaked;
+  const auto f = [&](const Tensors& inputs) {
+    const Tensor& x = inputs[0];
+    EXPECT_THROW(to_vector<double>(x), GradientError);
+    EXPECT_EQ(item<double>(x), 3);
+    EXPECT_EQ(*x.data<double>(), 3);
+    EXPECT_EQ(to_vector<double>(stop_gradient(x)), std::vector{3.0});
+    EXPECT_EQ(to_vector<bool>(x > 1), std::vector{true});
+    const GradMode off(false);
+    EXPECT_EQ(to_vector<double>(x), std::vector{3.0});
+    return Tensors{leaked = x * x};
+  };
+  vjp(f, {scalar(3)});
+  EXPECT_EQ(to_vector<double>(leaked), std::vector{9.0});
+  jvp(f, {scalar(3)}, {scalar(1)});
+  EXPECT_EQ(to_vector<double>(leaked), std::vector{9.0});
+}
+
+TEST(Escape, ValuesOfTheTape) {
+  Tensor x = scalar(3);
+  x.set_requires_grad();
+  EXPECT_THROW(to_vector<double>(x), GradientError);
+  EXPECT_THROW(to_vector<double>(2 * x), GradientError);
+  EXPECT_EQ(item<double>(2 * x), 6);
+  EXPECT_EQ(to_vector<double>(stop_gradient(2 * x)), std::vector{6.0});
+  EXPECT_EQ(differentiated(x), Differentiated::leaf);
+  EXPECT_EQ(differentiated(2 * x), Differentiated::by_backward);
+  EXPECT_NO_THROW(check_escape(x, "test", Differentiated::leaf));
+  EXPECT_THROW(check_escape(2 * x, "test", Differentiated::leaf), GradientError);
+}
+
+TEST(Escape, RulesMayLookAtWhatTheirOwnTransformTracks) {
+  const auto square = [](const Tensors& inputs) { return Tensors{inputs[0] * inputs[0]}; };
+  Tensor outer = scalar(0);
+  const auto forward = [&](const Tensors& inputs) {
+    EXPECT_EQ(to_vector<double>(inputs[0]), std::vector{3.0});
+    if (is_tracked(outer)) { EXPECT_THROW(to_vector<double>(outer), GradientError); }
+    return CustomForward{square(inputs), [](const Tensors& cotangents) { return cotangents; }};
+  };
+  const UnaryFunction f = [&](const Tensor& x) { return custom_vjp(square, forward, {x})[0]; };
+  EXPECT_EQ(value_of(grad(f)(scalar(3))), 1);
+  grad([&](const Tensor& y) {
+    outer = y;
+    EXPECT_EQ(value_of(grad(f)(scalar(3))), 1);
+    return y * y;
+  })(scalar(3));
+}
+
+TEST(Escape, OtherThreadsRaise) {
+  Tensor leaked;
+  const auto f = [&](const Tensor& x) {
+    expect_gradient_error(thrown_on_other_thread([&] { sin(x); }));
+    expect_gradient_error(
+        thrown_on_other_thread([&] { grad([&](const Tensor& y) { return x * y; })(scalar(1)); }));
+    expect_gradient_error(thrown_on_other_thread([&] { to_vector<double>(x); }));
+    expect_gradient_error(thrown_on_other_thread([&] {
+      Tensor buffer = scalar(0);
+      assign(buffer, x);
+    }));
+    EXPECT_FALSE(thrown_on_other_thread([&] {
+      EXPECT_EQ(item<double>(x), 3);
+      EXPECT_TRUE(item<bool>(x > 1));
+      EXPECT_EQ(value_of(sin(stop_gradient(x))), std::sin(3.0));
+      const GradMode off(false);
+      EXPECT_EQ(value_of(sin(x)), std::sin(3.0));
+    }));
+    leaked = 2 * x;
+    return x * x;
+  };
+  EXPECT_EQ(value_of(grad(f)(scalar(3))), 6);
+  EXPECT_FALSE(thrown_on_other_thread([&] { EXPECT_EQ(value_of(leaked + 1), 7); }));
+}
+
+TEST(Escape, TheTapeIsOneForAllThreads) {
+  Tensor x = scalar(3);
+  x.set_requires_grad();
+  Tensor y;
+  EXPECT_FALSE(thrown_on_other_thread([&] { y = x * x; }));
+  y.backward();
+  EXPECT_EQ(value_of(x.grad()), 6);
 }
 
 TEST(InPlace, OverwrittenValuesAreFound) {

@@ -21,7 +21,7 @@ inline Tensor directional_difference(const UnaryFunction& f, const Tensor& x, co
 
 inline void expect_close(const Tensor& actual, const Tensor& expected, double tolerance = 1e-12) {
   ASSERT_EQ(actual.shape(), expected.shape());
-  const auto a = to_vector<double>(actual), e = to_vector<double>(expected);
+  const auto a = to_vector<double>(stop_gradient(actual)), e = to_vector<double>(stop_gradient(expected));
   for (size_t i = 0; i < a.size(); ++i) {
     if (std::isnan(e[i])) {
       EXPECT_TRUE(std::isnan(a[i])) << "element " << i;

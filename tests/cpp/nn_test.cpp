@@ -19,6 +19,7 @@ Tensor doubles(std::initializer_list<double> values, const Shape& shape) {
 Tensor doubles(std::initializer_list<double> values) { return tensor<double>(values); }
 Tensor classes(std::initializer_list<int64_t> values) { return tensor<int64_t>(values); }
 double value_of(const Tensor& x) { return item<double>(x); }
+std::vector<float> values_of(const Tensor& x) { return to_vector<float>(stop_gradient(x)); }
 
 // log_softmax of each row, by its definition.
 std::vector<std::vector<double>> log_softmax_rows(const Tensor& logits) {
@@ -398,9 +399,9 @@ TEST(Module, StateComesBack) {
   Sequential a = network(1), b = network(2);
   const Tensor x = random_normal(random_key(9), {5, 4});
   const Tensor kept = b.parameters()[0];
-  EXPECT_NE(to_vector<float>(a(x)), to_vector<float>(b(x)));
+  EXPECT_NE(values_of(a(x)), values_of(b(x)));
   b.load_state(a.state());
-  EXPECT_EQ(to_vector<float>(a(x)), to_vector<float>(b(x)));
+  EXPECT_EQ(values_of(a(x)), values_of(b(x)));
   EXPECT_TRUE(b.parameters()[0].is_same(kept));
   EXPECT_TRUE(kept.requires_grad());
 }
@@ -408,7 +409,7 @@ TEST(Module, StateComesBack) {
 TEST(Module, StateThatDoesNotFitChangesNothing) {
   Sequential net = network();
   const auto whole = net.state();
-  const auto before = to_vector<float>(whole.at("0.weight"));
+  const auto before = values_of(whole.at("0.weight"));
   auto state = network(2).state();
   state.erase("2.bias");
   EXPECT_THROW(net.load_state(state), ValueError);
@@ -419,21 +420,21 @@ TEST(Module, StateThatDoesNotFitChangesNothing) {
   state["2.bias"] = zeros({2});
   state["3.bias"] = zeros({2});
   EXPECT_THROW(net.load_state(state), ValueError);
-  EXPECT_EQ(to_vector<float>(net.state().at("0.weight")), before);
+  EXPECT_EQ(values_of(net.state().at("0.weight")), before);
 }
 
 TEST(Module, ModesReachEveryLayer) {
   Sequential net(Linear(4, 4, random_key(1)), Sequential(Dropout(0.5, random_key(2))));
   const Tensor x = ones({3, 4});
   EXPECT_TRUE(net.training());
-  EXPECT_NE(to_vector<float>(net(x)), to_vector<float>(net(x)));
+  EXPECT_NE(values_of(net(x)), values_of(net(x)));
   const auto state = net.state();
   EXPECT_EQ(state.size(), 3u);
   EXPECT_EQ(net.parameters().size(), 2u);
   net.eval();
-  EXPECT_EQ(to_vector<float>(net(x)), to_vector<float>(net(x)));
+  EXPECT_EQ(values_of(net(x)), values_of(net(x)));
   net.train();
-  EXPECT_NE(to_vector<float>(net(x)), to_vector<float>(net(x)));
+  EXPECT_NE(values_of(net(x)), values_of(net(x)));
 }
 
 TEST(Module, DropoutGoesOnFromItsState) {
@@ -441,7 +442,7 @@ TEST(Module, DropoutGoesOnFromItsState) {
   const Tensor x = ones({40});
   a(x);
   b.load_state(a.state());
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(to_vector<float>(a(x)), to_vector<float>(b(x)));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(values_of(a(x)), values_of(b(x)));
 }
 
 struct Residual : Module {

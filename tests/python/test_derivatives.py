@@ -107,7 +107,7 @@ def test_backward_twice(case):
     p(*x).backward(p.w, create_graph=True)
     gradients = tuple(leaf.grad for leaf in x)
     for gradient, want in zip(gradients, expected, strict=True):
-        np.testing.assert_array_equal(gradient.cpu().numpy(), want.cpu().numpy())
+        np.testing.assert_array_equal(gradient.detach().cpu().numpy(), want.cpu().numpy())
     total = sum((g * v).sum() for g, v in zip(gradients, p.v, strict=True))
     for leaf in x:
         leaf.grad = None

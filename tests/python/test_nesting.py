@@ -102,7 +102,7 @@ def test_backward_of_backward(order):
         y = x.grad
     # sin(x) exp(x) = Im exp((1+i) x)
     want = ((1 + 1j) ** order * np.exp((1 + 1j) * 0.7)).imag
-    assert float(y) == pytest.approx(want, rel=1e-12)
+    assert y.item() == pytest.approx(want, rel=1e-12)
 
 
 def test_perturbation_confusion():

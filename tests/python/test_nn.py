@@ -115,7 +115,7 @@ def test_hessian_of_a_module_is_symmetric(net):
     def loss(bias):
         return F.cross_entropy(nn.functional_call(net, {"first.bias": bias}, x), labels)
 
-    hessian = td.hessian(loss)(net.params()["first.bias"]).cpu().numpy()
+    hessian = td.hessian(loss)(net.params()["first.bias"]).detach().cpu().numpy()
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-12, atol=1e-15)
     assert np.abs(hessian).max() > 1e-4
 

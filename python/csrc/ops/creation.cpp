@@ -22,10 +22,7 @@ Kind kind_of_number(PyObject* object) {
   if (PyFloat_Check(object)) return Kind::floating;
   if (is_tensor(object) && tensor_of(object).ndim() == 0) {
     const Tensor& x = tensor_of(object);
-    if (is_tracked(x)) {
-      fail<GradientError>("[tensor] the values of ", describe(x),
-                          " would be copied without their derivative (use stack)");
-    }
+    check_escape(x, "tensor", Differentiated::no, "stack");
     return kind_of(x.dtype()) == Kind::unsigned_integer ? Kind::signed_integer : kind_of(x.dtype());
   }
   throw py::type_error(
@@ -143,6 +140,7 @@ Tensor make_tensor(const py::object& data, const Options& options) {
   Tensor value = tensor_from_object(data.ptr(), options.dtype, options.device);
   if (!value.defined()) fail_type(data, "tensor");
   if (!is_tensor(data.ptr())) return options.finish(converted(value, options));
+  check_escape(value, "tensor", Differentiated::no, "asarray");
   const Tensor result = stop_gradient(converted(value, options));
   return options.finish(result.impl().storage == value.impl().storage ? copy(result) : result);
 }
@@ -207,7 +205,9 @@ void bind_creation(py::module_& m) {
         return make_tensor(data, {t, d, g});
       },
       py::arg("data"), dtype, device, requires_grad,
-      "A new tensor with the values of numbers, nested sequences, a NumPy array or another tensor.\n\n"
+      "A new tensor with the values of numbers, nested sequences, a NumPy array or another tensor (of one "
+      "that "
+      "is being\ndifferentiated, its detach()).\n\n"
       "Python floats give float32, integers int64, booleans bool, arrays their own dtype.");
   m.def(
       "asarray",

@@ -1,0 +1,80 @@
+// Who would miss a derivative, and which thread's traces are live.
+#include "core/escape.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+namespace tidu {
+namespace {
+
+struct Live {
+  const Trace* trace;
+  std::thread::id thread;
+};
+std::mutex live_mutex;
+std::vector<Live> live;
+// A thread that has as many live traces as there are need not ask whose they are.
+std::atomic<size_t> num_live{0};
+constinit thread_local size_t num_live_here = 0;
+
+bool is_known_elsewhere(const Tensor& tensor, bool differentiable) {
+  if (!tensor.impl().links || num_live.load(std::memory_order_relaxed) == num_live_here) return false;
+  const std::vector<Trace*> here = differentiating_traces();
+  differentiable &= !here.empty() && here.front()->id() == 0;  // else no_grad holds for all outside
+  const std::lock_guard lock(live_mutex);
+  return std::ranges::any_of(live, [&](const Live& other) {
+    return other.thread != std::this_thread::get_id() && tensor.impl().link(other.trace->id()) &&
+           (differentiable || !other.trace->differentiates());
+  });
+}
+
+}  // namespace
+
+Differentiated differentiated(const Tensor& tensor) {
+  if (!tensor.impl().links) return Differentiated::no;
+  if (is_known_elsewhere(tensor, true)) return Differentiated::by_transform;
+  Differentiated result = Differentiated::no;
+  for (const Trace* trace : differentiating_traces()) {
+    if (!tensor.impl().link(trace->id())) continue;
+    if (trace->id() != 0) return Differentiated::by_transform;
+    result = tensor.is_leaf() ? Differentiated::leaf : Differentiated::by_backward;
+  }
+  return result;
+}
+
+void check_escape(const Tensor& tensor, const char* op, Differentiated free, const char* instead) {
+  if (tensor.is_abstract()) {
+    fail<TraceError>("[", op, "] the value of ", describe(tensor),
+                     " is not known while a program is recorded ", "(use ", instead,
+                     ", or compute the value outside)");
+  }
+  if (differentiated(tensor) <= free) return;
+  fail<GradientError>("[", op, "] ", describe(tensor), " is being differentiated: as plain numbers it would ",
+                      "lose its derivative in silence (use ", instead,
+                      ", or pass x.detach() or stop_gradient(x) where that is meant)");
+}
+
+void check_thread(const Tensor& tensor, const char* op, bool differentiable) {
+  if (!is_known_elsewhere(tensor, differentiable)) return;
+  fail<GradientError>("[", op, "] ", describe(tensor), " is being differentiated or recorded on another ",
+                      "thread, whose transform does not see this call (make it on that thread, or pass ",
+                      "x.detach() or stop_gradient(x) where that is meant)");
+}
+
+void begin_live(const Trace& trace) {
+  const std::lock_guard lock(live_mutex);
+  live.push_back({&trace, std::this_thread::get_id()});
+  num_live = live.size();
+  ++num_live_here;
+}
+
+void end_live(const Trace& trace) {
+  const std::lock_guard lock(live_mutex);
+  std::erase_if(live, [&](const Live& entry) { return entry.trace == &trace; });
+  num_live = live.size();
+  --num_live_here;
+}
+
+}  // namespace tidu

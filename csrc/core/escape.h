@@ -1,0 +1,26 @@
+// What keeps derivatives from being lost in silence: to plain numbers, and to other threads.
+#pragma once
+
+#include "core/trace.h"
+
+namespace tidu {
+
+// Who would miss a derivative if a tensor became plain numbers here, in rising order: nobody, backward() of a
+// leaf, backward() of a result, or a live transform of this thread or another.
+enum class Differentiated : uint8_t { no, leaf, by_backward, by_transform };
+Differentiated differentiated(const Tensor& tensor);
+
+// A GradientError where somebody beyond `free` would miss it, a TraceError where there are no numbers because
+// a program is recorded. `instead` would keep the derivative, and be recorded.
+void check_escape(const Tensor& tensor, const char* op, Differentiated free = Differentiated::no,
+                  const char* instead = "tidu's operations");
+
+// A GradientError where a trace that is live on another thread knows of the tensor: it does not see what is
+// done with it here. Of what is not differentiable, recorders alone would miss it.
+void check_thread(const Tensor& tensor, const char* op, bool differentiable = true);
+
+// From here until `end_live` by the same thread, `trace` is a live one of this thread.
+void begin_live(const Trace& trace);
+void end_live(const Trace& trace);
+
+}  // namespace tidu
