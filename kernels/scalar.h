@@ -270,6 +270,12 @@ template <class T> TIDU_HD inline T softplus(T x) {
 
 template <class T> TIDU_HD inline T relu(T x) { return x <= T(0) ? T(0) : x; }
 
+template <class T> TIDU_HD inline T leaky_relu(T x, T negative_slope) {
+  return x > T(0) ? x : negative_slope * x;
+}
+
+template <class T> TIDU_HD inline T elu(T x, T alpha) { return x > T(0) ? x : alpha * ::expm1(x); }
+
 // The limit at -inf is 0, where the plain product would be -inf * 0.
 template <class T> TIDU_HD inline T silu(T x) { return multiply_no_nan(x, sigmoid(x)); }
 

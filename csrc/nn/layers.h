@@ -68,6 +68,24 @@ using Gelu = Activation<tidu::gelu>;
 using Silu = Activation<tidu::silu>;
 using Softplus = Activation<tidu::softplus>;
 
+class LeakyRelu : public Module {
+ public:
+  explicit LeakyRelu(double negative_slope = 0.01) : negative_slope_(negative_slope) {}
+  Tensor forward(const Tensor& x) override { return leaky_relu(x, {negative_slope_}); }
+
+ private:
+  double negative_slope_;
+};
+
+class Elu : public Module {
+ public:
+  explicit Elu(double alpha = 1) : alpha_(alpha) {}
+  Tensor forward(const Tensor& x) override { return elu(x, {alpha_}); }
+
+ private:
+  double alpha_;
+};
+
 // (n, a, b, ..) -> (n, a * b * ..)
 class Flatten : public Module {
  public:

@@ -106,11 +106,11 @@ Tensor apply(Primitive& primitive, Types types, std::span<const Operand> operand
   return output;
 }
 
-Tensor apply_unary(Primitive& primitive, Types types, const Tensor& x) {
+Tensor apply_unary(Primitive& primitive, Types types, const Tensor& x, const Attrs& attrs = {}) {
   if (!x.defined()) fail<ValueError>("[", primitive.name, "] the argument is an undefined tensor");
   const Tensor input = astype(x, computing_type(x.dtype(), types, primitive.name));
   Tensor output;
-  bind(primitive, {&input, 1}, {}, {&output, 1});
+  bind(primitive, {&input, 1}, attrs, {&output, 1});
   return output;
 }
 
@@ -146,6 +146,18 @@ Definition row_of(Infer infer, Derivative derivative) {
   return {.infer = infer, .derivative = std::move(derivative), .pointwise = true};
 }
 
+// What derivatives say of parameters: p.negative_slope, and number_like(x, p.negative_slope) where no tensor
+// gives the dtype.
+struct no_parameters {};
+template <class Parameters> Parameters parameters_in(const Call& call) {
+  if constexpr (std::is_same_v<Parameters, no_parameters>) {
+    return {};
+  } else {
+    return parameters_from<Parameters>(call.attrs.as<ParameterAttrs>().values);
+  }
+}
+Tensor number_like(const Tensor& x, double value) { return constant(value, x.dtype(), x.device()); }
+
 // The derivative column of the table.
 #define ZERO (Zero{})
 #define D(...) (Elementwise{{{__VA_ARGS__}}})
@@ -158,8 +170,11 @@ Definition row_of(Infer infer, Derivative derivative) {
 #define ONE (Partial{Partial::one})
 #define MINUS_ONE (Partial{Partial::minus_one})
 #define ONE_BETWEEN_JUMPS (Partial{.sort = Partial::one, .jumps = true})
-#define PARTIAL(reads, names, e) \
-  (Partial{Partial::expression, reads, [](const Call& call) -> Tensor { names return e; }})
+#define PARTIAL(reads, names, e)                                              \
+  (Partial{Partial::expression, reads, [](const Call& call) -> Tensor {       \
+             [[maybe_unused]] const auto p = parameters_in<Parameters>(call); \
+             names return e;                                                  \
+           }})
 #define INPUT(name, i) const Tensor& name = call.inputs[i];
 #define OUTPUT(name) const Tensor& name = call.outputs[0];
 #define FROM_X(e) PARTIAL(kInput0, INPUT(x, 0), e)
@@ -173,11 +188,29 @@ Definition row_of(Infer infer, Derivative derivative) {
 #define FROM_BY(e) PARTIAL(kInput1 | kOutput, INPUT(b, 1) OUTPUT(y), e)
 
 // In functions, where a name means the operation and not the primitive.
-#define UNARY(name, types, result, low, high, derivative, doc) \
-  Derivative derivative_of_##name() { return derivative; }
+#define ROW(name, parameters, derivative)           \
+  Derivative derivative_of_##name() {               \
+    using Parameters [[maybe_unused]] = parameters; \
+    return derivative;                              \
+  }
+#define UNARY(name, types, result, low, high, derivative, doc) ROW(name, no_parameters, derivative)
 #define BINARY UNARY
 #define TERNARY UNARY
+#define UNARY_WITH(name, parameters, types, result, low, high, derivative, doc) \
+  ROW(name, name##_parameters<double>, derivative)
 #include "ops/elementwise.def"
+#undef ROW
+
+#define PARAMETER(name, value) {#name, value},
+#define UNARY_WITH(name, parameters, ...) constexpr Parameter parameters_of_##name[] = {parameters};
+#include "ops/elementwise.def"
+
+template <class Parameters>
+ParameterAttrs attrs_of(std::span<const Parameter> declared, const Parameters& parameters) {
+  ParameterAttrs attrs{declared};
+  std::memcpy(attrs.values, &parameters, sizeof parameters);
+  return attrs;
+}
 
 }  // namespace
 
@@ -200,15 +233,33 @@ namespace primitives {
     const Operand operands[3] = {c, a, b};                            \
     return apply(primitives::name, Types::types, operands);           \
   }
+#define UNARY_WITH(name, parameters, types, ...)                             \
+  Tensor name(const Tensor& x, const name##_parameters<double>& p) {         \
+    Attrs::OnStack<ParameterAttrs> attrs(attrs_of(parameters_of_##name, p)); \
+    return apply_unary(primitives::name, Types::types, x, attrs.attrs());    \
+  }
 #include "ops/elementwise.def"
 
 const std::vector<ElementwiseRow>& elementwise_table() {
 #define UNARY(name, types, result, low, high, derivative, doc) \
-  {&primitives::name, 1, Types::types, result, low, high, doc, name, nullptr, nullptr},
+  {&primitives::name, 1, Types::types, result, low, high, doc, {}, {}, name, nullptr, nullptr},
 #define BINARY(name, types, result, low, high, derivative, doc) \
-  {&primitives::name, 2, Types::types, result, low, high, doc, nullptr, name, nullptr},
+  {&primitives::name, 2, Types::types, result, low, high, doc, {}, {}, nullptr, name, nullptr},
 #define TERNARY(name, types, result, low, high, derivative, doc) \
-  {&primitives::name, 3, Types::types, result, low, high, doc, nullptr, nullptr, name},
+  {&primitives::name, 3, Types::types, result, low, high, doc, {}, {}, nullptr, nullptr, name},
+#define UNARY_WITH(name, parameters, types, result, low, high, derivative, doc) \
+  {&primitives::name,                                                           \
+   1,                                                                           \
+   Types::types,                                                                \
+   result,                                                                      \
+   low,                                                                         \
+   high,                                                                        \
+   doc,                                                                         \
+   parameters_of_##name,                                                        \
+   attrs_of(parameters_of_##name, name##_parameters<double>()),                 \
+   [](const Tensor& x) { return name(x); },                                     \
+   nullptr,                                                                     \
+   nullptr},
   static const std::vector<ElementwiseRow> table = {
 #include "ops/elementwise.def"
   };

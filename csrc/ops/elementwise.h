@@ -4,6 +4,7 @@
 #include <concepts>
 
 #include "core/primitive.h"
+#include "kernels/rows.h"
 
 namespace tidu {
 
@@ -51,6 +52,7 @@ DType result_type(std::span<const Operand> operands);
   Tensor name(const Operand& a, const Operand& b);
 #define TERNARY(name, types, result, low, high, derivative, doc) \
   Tensor name(const Operand& c, const Operand& a, const Operand& b);
+#define UNARY_WITH(name, ...) Tensor name(const Tensor& x, const name##_parameters<double>& p = {});
 #include "ops/elementwise.def"
 
 namespace primitives {
@@ -72,6 +74,25 @@ inline Tensor operator<=(const Operand& a, const Operand& b) { return less_equal
 inline Tensor operator>(const Operand& a, const Operand& b) { return greater(a, b); }
 inline Tensor operator>=(const Operand& a, const Operand& b) { return greater_equal(a, b); }
 
+// The parameters of a call: named doubles.
+struct Parameter {
+  const char* name;
+  double value;  // the default
+};
+struct ParameterAttrs {
+  std::span<const Parameter> declared;
+  double values[kMaxParameters] = {};
+  void fields(auto&& field) const {
+    for (size_t i = 0; i < declared.size(); ++i) field(declared[i].name, values[i]);
+  }
+};
+// Empty where the row has none.
+inline std::span<const double> parameters_of(const Call& call) {
+  if (call.attrs.empty()) return {};
+  const auto& attrs = call.attrs.as<ParameterAttrs>();
+  return {attrs.values, attrs.declared.size()};
+}
+
 // One row of the table, for bindings and tests.
 enum class Types : uint8_t { floating, numeric, any, integral, boolean, choice };
 struct ElementwiseRow {
@@ -81,6 +102,8 @@ struct ElementwiseRow {
   bool boolean_result;
   double low, high;
   const char* doc;
+  std::span<const Parameter> parameters;
+  Attrs attrs;  // of a call with the defaults
   Tensor (*unary)(const Tensor&);
   Tensor (*binary)(const Operand&, const Operand&);
   Tensor (*ternary)(const Operand&, const Operand&, const Operand&);

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/elementwise.h"
+#include "kernels/rows.h"
 
 #if defined(TIDU_KERNELS_CPU_ELEMENTWISE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TIDU_KERNELS_CPU_ELEMENTWISE_INL_H_
@@ -45,39 +46,57 @@ template <class D, class V> HWY_INLINE V vector_form(Row<"erfc">, D d, V x) { re
 template <class D, class V> HWY_INLINE V vector_form(Row<"gelu">, D d, V x) { return math::gelu(d, x); }
 #endif
 // clang-format on
+template <class D, class V, class T>
+HWY_INLINE V vector_form(Row<"elu">, D d, V x, const elu_parameters<T>& p) {
+  const V below = hn::Mul(hn::Set(d, p.alpha), math::expm1(d, x));
+  return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, below);
+}
 
-template <class Tag, class T>
-concept HasVectorForm = (sizeof(T) >= 4) && requires(hn::ScalableTag<T> d, hn::Vec<hn::ScalableTag<T>> x) {
-  vector_form(Tag{}, d, x);
+template <class Tag, class T, class... P>
+concept HasVectorForm = (sizeof(T) >= 4) &&
+                        requires(hn::ScalableTag<T> d, hn::Vec<hn::ScalableTag<T>> x, P... parameters) {
+  vector_form(Tag{}, d, x, parameters...);
 };
 
 // Every element goes through the same instructions wherever it stands: the tail is padded to a whole vector.
-template <class Tag, class T> HWY_INLINE void vector_loop(const T* x, T* y, int64_t n) {
+template <class Tag, class T, class... P>
+HWY_INLINE void vector_loop(const T* x, T* y, int64_t n, const P&... parameters) {
   const hn::ScalableTag<T> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(vector_form(Tag{}, d, hn::LoadU(d, x + i)), d, y + i);
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(vector_form(Tag{}, d, hn::LoadU(d, x + i), parameters...), d, y + i);
   if (i == n) return;
 #if HWY_MEM_OPS_MIGHT_FAULT
   HWY_ALIGN T padded[hn::MaxLanes(d)] = {};
   std::memcpy(padded, x + i, static_cast<size_t>(n - i) * sizeof(T));
-  hn::Store(vector_form(Tag{}, d, hn::Load(d, padded)), d, padded);
+  hn::Store(vector_form(Tag{}, d, hn::Load(d, padded), parameters...), d, padded);
   std::memcpy(y + i, padded, static_cast<size_t>(n - i) * sizeof(T));
 #else
   const auto rest = hn::FirstN(d, static_cast<size_t>(n - i));
-  hn::BlendedStore(vector_form(Tag{}, d, hn::MaskedLoad(rest, d, x + i)), rest, d, y + i);
+  hn::BlendedStore(vector_form(Tag{}, d, hn::MaskedLoad(rest, d, x + i), parameters...), rest, d, y + i);
 #endif
 }
 
-template <class Function, class T> void unary_tile(const void* const* inputs, void* output, int64_t n) {
-  const T* x = static_cast<const T*>(inputs[0]);
-  if constexpr (std::is_floating_point_v<T> && HasVectorForm<typename Function::Tag, T>) {
-    vector_loop<typename Function::Tag>(x, static_cast<T*>(output), n);
+template <class Function, class T, class... P>
+HWY_INLINE void unary_loop(const T* x, void* output, int64_t n, const P&... parameters) {
+  if constexpr (std::is_floating_point_v<T> && HasVectorForm<typename Function::Tag, T, P...>) {
+    vector_loop<typename Function::Tag>(x, static_cast<T*>(output), n, parameters...);
   } else {
-    auto* y = static_cast<decltype(Function::apply(T{}))*>(output);
+    auto* y = static_cast<decltype(Function::apply(T{}, parameters...))*>(output);
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(x[i]);
+    for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(x[i], parameters...);
   }
+}
+
+template <class Function, class T> void unary_tile(const void* const* inputs, void* output, int64_t n) {
+  unary_loop<Function>(static_cast<const T*>(inputs[0]), output, n);
+}
+
+template <class Function, class T> void unary_with_tile(const void* const* inputs, void* output, int64_t n) {
+  using Parameters = typename Function::template Parameters<T>;
+  const auto parameters = parameters_from<Parameters>(static_cast<const double*>(inputs[1]));
+  unary_loop<Function>(static_cast<const T*>(inputs[0]), output, n, parameters);
 }
 
 template <class Function, class T> void binary_tile(const void* const* inputs, void* output, int64_t n) {

@@ -7,7 +7,8 @@
 
 namespace tidu {
 
-// Reads n elements of each contiguous input and writes n. The output may be one of the inputs.
+// Reads n elements of each contiguous input and writes n. The output may be one of the inputs. After the
+// inputs comes, for a row with parameters, a pointer to their values as doubles.
 using TileFunction = void (*)(const void* const* inputs, void* output, int64_t n);
 
 // The name of a row of the table of elementwise operations as a type, so that vector forms are found by

@@ -46,7 +46,8 @@ struct Loop {
   Divisor extent[kMaxDims];  // the innermost first
   int64_t stride[kMaxOperands][kMaxDims] = {};
   void* data[kMaxOperands] = {};  // the inputs, then the output
-  // An input without data is a number, the same for every element.
+  // An input without data is a number, the same for every element. Those beyond the operands are the
+  // parameters of the function: doubles, until the kernel's launch converts them to what it computes in.
   alignas(8) char number[kMaxOperands][8] = {};
 
   template <class T> TIDU_HD T number_of(int k) const {
@@ -54,6 +55,7 @@ struct Loop {
     memcpy(&x, number[k], sizeof x);
     return x;
   }
+  double* parameters(int operands) { return reinterpret_cast<double*>(number[operands]); }
 };
 
 // The offsets, in elements, of the first operands at element i, or with n > 1 at vector i.

@@ -32,11 +32,25 @@ __device__ __forceinline__ Vec<T, n> load_operand(const Loop& loop, int k, int64
   return v;
 }
 
+template <class F>
+concept HasParameters = requires {
+  typename F::Parameters;
+};
+
+// F of an element of each input and, if it has some, its parameters.
+template <class F, class... In> __device__ __forceinline__ auto apply(const Loop& loop, const In&... x) {
+  if constexpr (HasParameters<F>) {
+    return F::apply(x..., loop.number_of<typename F::Parameters>(sizeof...(In) + 1));
+  } else {
+    return F::apply(x...);
+  }
+}
+
 template <class F, class Out, int n, class... In>
-__device__ __forceinline__ Vec<Out, n> apply_each(const Vec<In, n>&... x) {
+__device__ __forceinline__ Vec<Out, n> apply_each(const Loop& loop, const Vec<In, n>&... x) {
   Vec<Out, n> y;
 #pragma unroll
-  for (int j = 0; j < n; ++j) y[j] = F::apply(x[j]...);
+  for (int j = 0; j < n; ++j) y[j] = apply<F>(loop, x[j]...);
   return y;
 }
 
@@ -55,7 +69,7 @@ template <class F, class Out, class... In> struct Map {
   static __device__ __forceinline__ void element(const Loop& loop, uint32_t i, std::index_sequence<k...>) {
     int64_t at[kInputs + 1];
     locate(loop, i, at);
-    static_cast<Out*>(loop.data[kInputs])[at[kInputs]] = F::apply(load_element<In>(loop, k, at[k])...);
+    static_cast<Out*>(loop.data[kInputs])[at[kInputs]] = apply<F>(loop, load_element<In>(loop, k, at[k])...);
   }
 
   template <size_t... k>
@@ -63,7 +77,7 @@ template <class F, class Out, class... In> struct Map {
     int64_t at[kInputs + 1];
     locate<kInputs + 1, n>(loop, i, at);
     store_vec<n>(static_cast<Out*>(loop.data[kInputs]) + at[kInputs],
-                 apply_each<F, Out, n, In...>(load_operand<In, n>(loop, k, at[k])...));
+                 apply_each<F, Out, n, In...>(loop, load_operand<In, n>(loop, k, at[k])...));
   }
 
   // A tile, and this thread's part of it: `lane` along the rows or the columns, each kTileRows-th of the
@@ -110,7 +124,7 @@ template <class F, class Out, class... In> struct Map {
       const uint32_t i = threadIdx.x / kSide + step;
       if (tile.holds(i, lane))
         static_cast<Out*>(tile.tiles.rest.data[kInputs])[tile.place(kInputs, i, lane)] =
-            F::apply(read<k, In>(tile, i, lane)...);
+            apply<F>(tile.tiles.rest, read<k, In>(tile, i, lane)...);
     }
   }
 };

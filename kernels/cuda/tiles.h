@@ -48,8 +48,8 @@ inline bool cut_into_tiles(const Loop& loop, std::initializer_list<size_t> sizes
     tiles->row_stride[k] = loop.stride[k][along];
     tiles->staged |= static_cast<uint32_t>(k < inputs && runs_across(k, along)) << k;
     rest.data[k] = loop.data[k];
-    std::memcpy(rest.number[k], loop.number[k], sizeof rest.number[k]);
   }
+  std::memcpy(rest.number, loop.number, sizeof rest.number);
   for (int d = 1; d < loop.rank; ++d) {
     if (d == along) continue;
     for (int k = 0; k < operands; ++k) rest.stride[k][rest.rank] = loop.stride[k][d];

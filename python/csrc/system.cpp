@@ -42,6 +42,9 @@ py::list primitives_list() {
       entry["low"] = row.low;
       entry["high"] = row.high;
       entry["doc"] = row.doc;
+      py::dict parameters;
+      for (const Parameter& parameter : row.parameters) parameters[parameter.name] = parameter.value;
+      entry["parameters"] = parameters;
     }
     result.append(entry);
   }

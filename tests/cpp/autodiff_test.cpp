@@ -42,6 +42,15 @@ TEST(Autodiff, EveryElementwiseRowToOrderTwo) {
   }
 }
 
+TEST(Autodiff, RowsWithParameters) {
+  const Tensor x = tensor<double>({-2, 0, 3});
+  expect_close(leaky_relu(x), tensor<double>({-0.02, 0, 3}));
+  expect_close(leaky_relu(x, {.negative_slope = 0.5}), tensor<double>({-1, 0, 3}));
+  expect_close(grad([](const Tensor& t) { return sum(leaky_relu(t, {0.5})); })(x),
+               tensor<double>({0.5, 0.5, 1}));
+  check_derivatives([](const Tensor& t) { return elu(t, {1.7}); }, random_point(7, {6}));
+}
+
 TEST(Autodiff, EveryMixOfModesToOrderThree) {
   // d3/dx3 of exp(2x) is 8 exp(2x).
   const UnaryFunction f = [](const Tensor& x) { return exp(2 * x); };

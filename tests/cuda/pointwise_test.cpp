@@ -121,7 +121,7 @@ std::vector<Layout> layouts() {
 
 Tensor compute_row(const ElementwiseRow& row, std::span<const Tensor> x) {
   Tensor y;
-  bind(*row.primitive, x, {}, {&y, 1});
+  bind(*row.primitive, x, row.attrs, {&y, 1});
   return y;
 }
 
@@ -162,7 +162,7 @@ TEST(CudaPointwise, EveryRowInEveryDType) {
 
 TEST(CudaPointwise, ElementwiseOverLayouts) {
   const std::vector<Layout> all = layouts();
-  const std::set<std::string> names{"negative", "isnan", "add", "less", "where"};
+  const std::set<std::string> names{"negative", "isnan", "add", "less", "where", "elu"};
   for (const ElementwiseRow& row : elementwise_table()) {
     if (!names.contains(row.primitive->name)) continue;
     for (const DType dtype : kAllTypes) {

@@ -185,6 +185,8 @@ def test_sequential_and_activations():
     close(net(t(x.reshape(3, 2, 2))), special.softmax(special.expit(np.maximum(np.tanh(x), 0)), axis=0))
     close(nn.GELU()(t(x)), x * special.ndtr(x))
     close(nn.SiLU()(t(x)), x * special.expit(x))
+    close(nn.LeakyReLU(0.2)(t(x)), np.where(x > 0, x, 0.2 * x))
+    close(nn.ELU(alpha=0.5)(t(x)), np.where(x > 0, x, 0.5 * np.expm1(x)))
     with pytest.raises(TypeError, match="number 1 is no Module"):
         nn.Sequential(nn.Tanh(), td.tanh)
 

@@ -55,6 +55,43 @@ def test_rows_are_documented(name):
     assert ops.ROWS[name]["doc"] in getattr(td, name).__doc__
 
 
+# --- Parameters of elementwise operations
+
+
+def test_parameters_of_rows():
+    x = td.tensor([-2.0, -0.0, 0.0, 3.0, np.nan, np.inf], dtype=td.float64)
+    want = [-0.5, -0.0, 0.0, 3.0, np.nan, np.inf]
+    for y in (td.leaky_relu(x, 0.25), td.leaky_relu(x, negative_slope=0.25), x.leaky_relu(0.25)):
+        np.testing.assert_array_equal(y.cpu().numpy(), want)
+    np.testing.assert_array_equal(td.leaky_relu(x).cpu().numpy()[0], -0.02)
+    np.testing.assert_array_equal(td.elu(x, alpha=0).cpu().numpy(), [0, 0, 0, 3, np.nan, np.inf])
+    assert td.elu(-np.inf * td.ones(1), 2.5).item() == -2.5
+    small = td.elu(td.tensor([-1e-20]), 3.0).item()
+    assert small == pytest.approx(-3e-20, rel=1e-6)
+    # In float16 the slope is a number of float32, rounded with the product.
+    half = td.tensor([-3.0, 7.0], dtype=td.float16)
+    assert td.leaky_relu(half, 0.1).tolist() == [float(np.float16(np.float32(-3) * np.float32(0.1))), 7.0]
+
+
+@pytest.mark.parametrize(
+    ("function", "slope"), [(lambda x: td.leaky_relu(x, 0.3), 0.3), (lambda x: td.elu(x, 0.7), 0.7)]
+)
+def test_derivatives_of_parametric_rows_at_zero(function, slope):
+    x = td.tensor([0.0, -0.0, 2.0, 800.0], dtype=td.float64)
+    want = [slope, slope, 1, 1]
+    assert td.grad(lambda x: function(x).sum())(x).tolist() == want
+    assert td.jvp(function, (x,), (td.ones_like(x),))[1].tolist() == want
+    second = td.grad(lambda x: td.grad(lambda x: function(x).sum())(x).sum())(x)
+    assert second.tolist()[2:] == [0, 0]
+
+
+def test_parameters_that_a_row_does_not_take():
+    with pytest.raises(TypeError):
+        td.leaky_relu(td.ones(2), alpha=1.0)
+    with pytest.raises(TypeError):
+        td.leaky_relu(td.ones(2), 0.1, 0.2)
+
+
 # --- Which types an elementwise operation takes
 
 

@@ -43,25 +43,16 @@ struct TileRow {
       return scalar::name(condition, a, b);                                     \
     }                                                                           \
   };
+#define PARAMETER(name, value) , p.name
+#define UNARY_WITH(name, parameters, ...)                                                 \
+  struct name##_function {                                                                \
+    using Tag = Row<#name>;                                                               \
+    template <class T> using Parameters = name##_parameters<T>;                           \
+    template <class T> HWY_INLINE static auto apply(T x, const name##_parameters<T>& p) { \
+      return scalar::name(x parameters);                                                  \
+    }                                                                                     \
+  };
 #include "ops/elementwise.def"
-
-// The sets of dtypes that the table names.
-struct boolean_types {
-  template <class T> static constexpr bool holds = std::is_same_v<T, bool>;
-};
-struct integral_types {
-  template <class T> static constexpr bool holds = std::is_integral_v<T>;
-};
-struct floating_types {
-  template <class T> static constexpr bool holds = std::is_floating_point_v<T>;
-};
-struct numeric_types {
-  template <class T> static constexpr bool holds = !std::is_same_v<T, bool>;
-};
-struct any_types {
-  template <class T> static constexpr bool holds = true;
-};
-using choice_types = any_types;
 
 }  // namespace
 }  // namespace tidu::cpu
@@ -96,6 +87,7 @@ template <class Types, template <class> class Maker> constexpr TilesOfDTypes til
 #define UNARY(name, types, ...) TIDU_TILE_ROW(name, unary, types)
 #define BINARY(name, types, ...) TIDU_TILE_ROW(name, binary, types)
 #define TERNARY(name, types, ...) TIDU_TILE_ROW(name, choice, types)
+#define UNARY_WITH(name, parameters, types, ...) TIDU_TILE_ROW(name, unary_with, types)
 #include "ops/elementwise.def"
 #undef TIDU_TILE_ROW
 
@@ -138,7 +130,8 @@ template <size_t row> void compute(const Call& call) {
   const TileFunction tile = chosen_rows[row].tiles[static_cast<size_t>(half ? DType::float32 : dtype)];
   if (!tile) fail<DTypeError>("[", call.primitive.name, "] is not computed in ", dtype);
   const bool dense = !half && std::ranges::all_of(inputs, [](const Tensor& x) { return x.is_contiguous(); });
-  if (!dense) return launch_tiles(tile, inputs, output, true);
+  const double* parameters = parameters_of(call).data();
+  if (!dense) return launch_tiles(tile, inputs, output, true, parameters);
   const char* data[3];
   size_t size[3];
   for (size_t k = 0; k < inputs.size(); ++k) {
@@ -148,8 +141,9 @@ template <size_t row> void compute(const Call& call) {
   char* out = static_cast<char*>(output.raw_data());
   const int64_t out_size = static_cast<int64_t>(size_of(output.dtype()));
   parallel_elements(output.numel(), [&](int64_t begin, int64_t end) {
-    const void* pointers[3];
+    const void* pointers[4];
     for (size_t k = 0; k < inputs.size(); ++k) pointers[k] = data[k] + begin * static_cast<int64_t>(size[k]);
+    pointers[inputs.size()] = parameters;
     tile(pointers, out + begin * out_size, end - begin);
   });
 }

@@ -191,7 +191,8 @@ class Operand {
 
 }  // namespace
 
-void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tensor& output, bool widen) {
+void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tensor& output, bool widen,
+                  const double* parameters) {
   if (output.numel() == 0) return;
   const Loop loop(output.shape(), inputs, output);
   const int count = static_cast<int>(inputs.size());
@@ -203,8 +204,9 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
     for (int64_t i = begin; i < end; ++i) {
       int64_t offsets[kMaxOperands], rows, columns;
       loop.locate(i, offsets, &rows, &columns);
-      const void* pointers[kMaxOperands - 1];
+      const void* pointers[kMaxOperands];
       for (int k = 0; k < count; ++k) pointers[k] = in[k].read(offsets[k], rows, columns);
+      pointers[count] = parameters;
       tile(pointers, out.place(offsets[count], rows, columns), rows * columns);
       out.finish(offsets[count], rows, columns);
     }

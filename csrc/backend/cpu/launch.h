@@ -10,8 +10,9 @@ namespace tidu::cpu {
 
 // Applies a tile function to inputs of one shape and writes an output of that shape, whose elements do not
 // share memory. With `widen`, 16-bit floats are computed in float: the tile function is one for float where a
-// tensor is float16 or bfloat16.
-void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tensor& output, bool widen);
+// tensor is float16 or bfloat16. `parameters` are handed to it after the inputs.
+void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tensor& output, bool widen,
+                  const double* parameters = nullptr);
 
 // Copies between tensors of one shape and dtype, in separate memory.
 void copy_elements(const Tensor& source, const Tensor& destination);

@@ -17,11 +17,14 @@ cudaError_t make_row_major(Tensor* x, cudaStream_t stream) {
   return cudaSuccess;
 }
 
-cudaError_t compute_elements(LoopFunction function, const Call& call, Context& context) {
+cudaError_t compute_elements(LoopFunction function, const Call& call, Context& context,
+                             std::span<const double> parameters) {
   std::vector<View> views(call.inputs.begin(), call.inputs.end());
   views.emplace_back(call.outputs[0]);
-  return for_each(Loops(call.outputs[0].shape(), views),
-                  [&](const Loop& loop) { return function(context.stream(), loop); });
+  return for_each(Loops(call.outputs[0].shape(), views), [&](Loop loop) {
+    std::ranges::copy(parameters, loop.parameters(static_cast<int>(views.size())));
+    return function(context.stream(), loop);
+  });
 }
 
 }  // namespace tidu::cuda

@@ -19,7 +19,9 @@ cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const View& from,
 // Puts a row-major copy in the place of a tensor that is not row-major.
 cudaError_t make_row_major(Tensor* x, cudaStream_t stream);
 
-// Applies a function that treats one element after another to a call's inputs and its output.
-cudaError_t compute_elements(LoopFunction function, const Call& call, Context& context);
+// Applies a function that treats one element after another, with its parameters, to a call's inputs and its
+// output.
+cudaError_t compute_elements(LoopFunction function, const Call& call, Context& context,
+                             std::span<const double> parameters = {});
 
 }  // namespace tidu::cuda

@@ -13,7 +13,7 @@ template <size_t row> cudaError_t compute(const Call& call, Context& context) {
   const DType dtype = call.inputs.back().dtype();
   const LoopFunction function = elementwise_function(row, dtype);
   if (!function) fail<DTypeError>("[", call.primitive.name, "] is not computed in ", dtype);
-  return compute_elements(function, call, context);
+  return compute_elements(function, call, context, parameters_of(call));
 }
 
 template <size_t... row> void register_rows(Primitive* const* primitives, std::index_sequence<row...>) {

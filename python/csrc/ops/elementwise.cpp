@@ -66,7 +66,20 @@ std::string row(const char* name, const char* parameters, const char* doc) {
   return document(name, str(parameters, ", /"), str(doc, ".").c_str());
 }
 
-void bind_table(py::module_& m) {
+// A row with parameters: a function of a tensor and numbers.
+template <auto F, class Parameters, class... Defaults>
+void add_row_with(const Definitions& define, const char* name, const char* doc, const Defaults&... defaults) {
+  static_assert(sizeof...(Defaults) == parameter_count<Parameters>);
+  const auto function = []<size_t... i>(std::index_sequence<i...>) {
+    return [](const Tensor& x, std::enable_if_t<(i >= 0), double>... values) {
+      return F(x, Parameters{values...});
+    };
+  };
+  define.both(name, function(std::index_sequence_for<Defaults...>()), defaults..., doc);
+}
+
+void bind_table(const Definitions& define) {
+  py::module_& m = define.m;
 #define UNARY(name, types, result, low, high, derivative, doc)                            \
   add_row(m, definition(#name, row(#name, "x", doc), unary_function<tidu::name>, METH_O), \
           definition(#name, row(#name, "$self", doc), unary_method<tidu::name>, METH_NOARGS));
@@ -76,13 +89,16 @@ void bind_table(py::module_& m) {
 #define TERNARY(name, types, result, low, high, derivative, doc)                                    \
   add_row(m, definition(#name, row(#name, "c, a, b", doc), function<tidu::name, 3>, METH_FASTCALL), \
           definition(#name, row(#name, "$self, a, b", doc), method<tidu::name, 3>, METH_FASTCALL));
+#define PARAMETER(name, value) , py::arg(#name) = static_cast<double>(value)
+#define UNARY_WITH(name, parameters, types, result, low, high, derivative, doc) \
+  add_row_with<tidu::name, name##_parameters<double>>(define, #name, doc "." parameters);
 #include "ops/elementwise.def"
 }
 
 }  // namespace
 
 void bind_elementwise(const Definitions& define) {
-  bind_table(define.m);
+  bind_table(define);
   define.function(
       "result_type",
       [](const py::args& args) {

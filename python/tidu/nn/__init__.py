@@ -2,11 +2,13 @@
 
 from . import functional, init
 from .layers import (
+    ELU,
     GELU,
     Dropout,
     Embedding,
     Flatten,
     LayerNorm,
+    LeakyReLU,
     Linear,
     ReLU,
     Sequential,
@@ -19,11 +21,13 @@ from .module import Module, Parameter, functional_call
 from .random import manual_seed, next_key
 
 __all__ = [
+    "ELU",
     "GELU",
     "Dropout",
     "Embedding",
     "Flatten",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "Module",
     "Parameter",

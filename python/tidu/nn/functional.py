@@ -1,6 +1,19 @@
 """Losses and the functions behind the layers."""
 
-from .. import gelu, log_sigmoid, log_softmax, one_hot, relu, sigmoid, silu, softmax, softplus, tanh
+from .. import (
+    elu,
+    gelu,
+    leaky_relu,
+    log_sigmoid,
+    log_softmax,
+    one_hot,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
 from .._core import _training
 
 __all__ = [
@@ -8,11 +21,13 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "dropout",
+    "elu",
     "embedding",
     "gelu",
     "huber_loss",
     "l1_loss",
     "layer_norm",
+    "leaky_relu",
     "linear",
     "log_sigmoid",
     "log_softmax",

@@ -128,6 +128,26 @@ class ReLU(Module):
         return td.relu(x)
 
 
+class LeakyReLU(Module):
+    """x where it is positive, else negative_slope x."""
+
+    def __init__(self, negative_slope=0.01):
+        self.negative_slope = negative_slope
+
+    def forward(self, x):
+        return td.leaky_relu(x, self.negative_slope)
+
+
+class ELU(Module):
+    """x where it is positive, else alpha (exp(x) - 1)."""
+
+    def __init__(self, alpha=1.0):
+        self.alpha = alpha
+
+    def forward(self, x):
+        return td.elu(x, self.alpha)
+
+
 class GELU(Module):
     """x times the standard normal distribution function of x."""
 

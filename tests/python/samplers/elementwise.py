@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import tidu as td
 from scipy import special
@@ -83,6 +85,8 @@ REFERENCES = {
     "log_sigmoid": lambda x: -softplus(-x),
     "softplus": softplus,
     "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
+    "elu": lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x)),
     "silu": lambda x: x * sigmoid(x),
     "gelu": lambda x: x * phi(x),
     "erf": in_double(special.erf),
@@ -139,7 +143,7 @@ TYPES = {
 }
 
 
-def elementwise_case(name, row):
+def elementwise_case(name, row, parameters=None):
     inside = (int(np.ceil(row["low"])), int(np.floor(row["high"])))
     draw = Draw(
         (3, 4), row["low"], row["high"], inside if row["types"] == "floating" else INTEGER_RANGES.get(name)
@@ -149,11 +153,12 @@ def elementwise_case(name, row):
         inputs[0] = Draw((3, 4), dtype=td.bool)
     boolean = row["boolean_result"]
     differentiable = range(len(inputs)) if row["derivative"] != "zero" else ()
+    label = ", ".join(f"{key}={value}" for key, value in (parameters or {}).items())
     return Case(
-        name=name,
+        name=f"{name}, {label}" if label else name,
         covers=(name,),
-        function=getattr(td, name),
-        reference=REFERENCES[name],
+        function=functools.partial(getattr(td, name), **(parameters or {})),
+        reference=functools.partial(REFERENCES[name], **(parameters or {})),
         inputs=tuple(inputs),
         dtypes=tuple(TYPES[row["types"]]),
         differentiable=tuple(i for i in differentiable if inputs[i].dtype is None),
@@ -164,4 +169,9 @@ def elementwise_case(name, row):
 
 
 def cases():
-    return [elementwise_case(name, row) for name, row in ROWS.items() if name in REFERENCES]
+    found = [elementwise_case(name, row) for name, row in ROWS.items() if name in REFERENCES]
+    return found + [  # with other parameters than the defaults
+        elementwise_case(name, row, {key: value + 0.3 for key, value in row["parameters"].items()})
+        for name, row in ROWS.items()
+        if row["parameters"] and name in REFERENCES
+    ]
