@@ -4,6 +4,7 @@
 #include "core/bind.h"
 #include "core/escape.h"
 #include "ops/convert.h"
+#include "ops/indexing.h"
 #include "ops/shape.h"
 
 namespace tidu {
@@ -20,6 +21,13 @@ Primitive assign("assign", {.infer =
                             .derivative = Opaque{"it overwrites its input (write with slice_update)"},
                             .overwrites = true,
                             .pure = &slice_update});
+
+Primitive assign_points("assign_points",
+                        {.infer = [](const SpecCall& call,
+                                     std::span<Spec> none) { scatter_set.infer(call, none); },
+                         .derivative = Opaque{"it overwrites its input (write with scatter_set)"},
+                         .overwrites = true,
+                         .pure = &scatter_set});
 
 }  // namespace primitives
 
@@ -75,6 +83,42 @@ bool is_whole(const Shape& shape, const SliceAttrs& attrs) {
   return whole;
 }
 
+// Overwrites elements of x by a primitive that also reads `from`, unless they have their values `already`.
+// Where a derivative depends on it, x becomes what `pure` gives.
+template <class Pure>
+void write(Tensor& x, bool already, const Primitive& primitive, std::span<Tensor> from, const Attrs& attrs,
+           const Pure& pure) {
+  check_thread(x, "assign");
+  for (const Tensor& input : from) check_thread(input, "assign");
+  const Storage& storage = *x.impl().storage;
+  const bool current = x.impl().version == storage.version() || already;
+  const bool tracked = is_tracked(x) || std::ranges::any_of(from, is_tracked);
+  if (tracked && !current) {
+    fail<GradientError>(
+        "[assign] ", describe(x),
+        " was overwritten in place through another view of its memory (take the view again after the write)");
+  }
+  Tensor identity;
+  if (tracked) identity = pure();
+  if (!already) {
+    Tensors inputs{recorded_twin(x)};
+    for (Tensor& input : from) {
+      // What lies in the same memory could be read after it was overwritten.
+      if (input.impl().storage == x.impl().storage) input = copy(input);
+      inputs.push_back(recorded_twin(input));
+    }
+    Tensor written;
+    bind(primitive, inputs, attrs, {&written, 1});
+  }
+  if (tracked) {
+    Tensor written = recorded_twin(x);
+    take_identity(written, identity);
+    written.impl().storage->mark_traced();
+    x = std::move(written);
+  }
+  if (current) x.impl().version = storage.version();
+}
+
 }  // namespace
 
 void assign(Tensor& x, const Tensor& value) {
@@ -86,39 +130,31 @@ void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims
   check_slice(x.shape(), attrs, "assign");
   Tensor update = fit(value, x, sizes);
   check_writable(x);
-  check_thread(x, "assign");
-  check_thread(update, "assign");
-  const Tensor target = slice_view(x, attrs);
-  const TensorImpl& source = update.impl();
-  const Storage& storage = *target.impl().storage;
   // `x[i] += 1` takes the view x[i], writes to it, and assigns it to where it lies already.
-  const bool in_place_already = same_elements(update, target) && source.version == storage.version() &&
-                                x.impl().version + 1 == storage.version();
-  const bool current = x.impl().version == storage.version() || in_place_already;
-  const bool tracked = is_tracked(x) || is_tracked(update);
-  if (tracked && !current) {
-    fail<GradientError>(
-        "[assign] ", describe(x),
-        " was overwritten in place through another view of its memory (take the view again after the write)");
-  }
-  Tensor identity;
-  if (tracked) {
-    identity = is_whole(x.shape(), attrs)
-                   ? alias(update)
-                   : slice_update(without_storage(x), without_storage(update), starts, steps);
-  }
-  if (!in_place_already) {
-    // A value that lies in the same memory could be read after it was overwritten.
-    if (source.storage == target.impl().storage) update = copy(update);
-    bind(primitives::assign, {recorded_twin(x), recorded_twin(update)}, attrs);
-  }
-  if (tracked) {
-    Tensor written = recorded_twin(x);
-    take_identity(written, identity);
-    written.impl().storage->mark_traced();
-    x = std::move(written);
-  }
-  if (current) x.impl().version = storage.version();
+  const uint64_t version = x.impl().storage->version();
+  const bool already = same_elements(update, slice_view(x, attrs)) && update.impl().version == version &&
+                       x.impl().version + 1 == version;
+  write(x, already, primitives::assign, {&update, 1}, attrs, [&] {
+    return is_whole(x.shape(), attrs)
+               ? alias(update)
+               : slice_update(without_storage(x), without_storage(update), starts, steps);
+  });
+}
+
+void assign_points(Tensor& x, const Tensor& value, const Tensors& indices, const IndexAttrs& attrs) {
+  Tensors from{value};
+  from.insert(from.end(), indices.begin(), indices.end());
+  make_indices(std::span(from).subspan(1), "assign");
+  from[0] = fit(value, x, picked_shape(attrs, x.shape(), from[1].shape()));
+  check_writable(x);
+  write(x, false, primitives::assign_points, from, attrs, [&] {
+    Tensors inputs{without_storage(x)};
+    inputs.insert(inputs.end(), from.begin(), from.end());
+    inputs[1] = without_storage(from[0]);
+    Tensor result;
+    bind(primitives::scatter_set, inputs, attrs, {&result, 1});
+    return result;
+  });
 }
 
 }  // namespace tidu

@@ -5,15 +5,20 @@
 
 namespace tidu {
 
+struct IndexAttrs;
+
 // Writes `value`, broadcast and converted, into x's memory (x may be a view). Where a derivative depends on
 // it, x becomes the result of a recorded operation, and other views of its memory may not be differentiated
 // any more (they raise GradientError).
 void assign(Tensor& x, const Tensor& value);
 // The same for the part of x that `slice` would view.
 void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims& sizes, const Dims& steps);
+// The same for the elements of x that `gather` would pick; nothing else is touched.
+void assign_points(Tensor& x, const Tensor& value, const Tensors& indices, const IndexAttrs& attrs);
 
 namespace primitives {
 extern Primitive assign;  // (x, value), SliceAttrs, or none for all of x: overwrites x, a view of any layout
+extern Primitive assign_points;  // (x, updates, int64 indices..), IndexAttrs: the same for some elements
 }  // namespace primitives
 
 }  // namespace tidu

@@ -9,167 +9,383 @@
 #include "ops/shape.h"
 
 namespace tidu {
+
+PickedAxes picked_axes(const IndexAttrs& attrs, int x_ndim, int index_ndim) {
+  PickedAxes picked;
+  const int points = index_ndim - attrs.batch.size(), rank = x_ndim - attrs.axes.size() + points;
+  if (rank > kMaxRank) fail<ShapeError>("a tensor has at most ", kMaxRank, " dimensions, not ", rank);
+  int x = 0, index = 0;
+  for (; picked.count < rank; ++picked.count) {
+    PickedAxis& axis = picked.axes[picked.count];
+    if (picked.count >= attrs.at && picked.count < attrs.at + points) {
+      axis = {-1, index++};
+      continue;
+    }
+    while (attrs.axes.contains(x)) ++x;
+    axis = {x, attrs.batch.contains(x) ? index++ : -1};
+    ++x;
+  }
+  return picked;
+}
+
+Shape picked_shape(const IndexAttrs& attrs, const Shape& x, const Shape& indices) {
+  Shape shape;
+  for (const PickedAxis axis : picked_axes(attrs, x.size(), indices.size()))
+    shape.push_back(axis.x >= 0 ? x[axis.x] : indices[axis.index]);
+  return shape;
+}
+
+void make_indices(std::span<Tensor> indices, const char* op) {
+  for (Tensor& index : indices) {
+    if (!is_integral(index.dtype()))
+      fail<DTypeError>("[", op, "] indices must be integers, not ", describe(index));
+    if (index.dtype() != DType::int64) index = astype(index, DType::int64);
+  }
+  if (indices.size() == 1) return;
+  Shape shape = indices[0].shape();
+  for (const Tensor& index : indices) shape = broadcast_shapes(shape, index.shape(), op);
+  for (Tensor& index : indices) index = broadcast_to(index, shape);
+}
+
+namespace {
+
+Tensor bind_one(const Primitive& primitive, const Tensors& inputs, const Attrs& attrs) {
+  Tensor output;
+  bind(primitive, inputs, attrs, {&output, 1});
+  return output;
+}
+
+// The shape of the elements of x that the index tensors from input `first` on pick.
+Shape infer_picked(const SpecCall& call, size_t first) {
+  const auto& attrs = call.attrs.as<IndexAttrs>();
+  const Spec &x = call.inputs[0], &points = call.inputs[first];
+  const auto wrong = [&](const char* what) {
+    fail<ShapeError>("[", call.primitive.name, "] ", what, ": indices of shape ", points.shape, " with axes ",
+                     attrs.axes, " and batch axes ", attrs.batch, " of ", x);
+  };
+  if (call.inputs.size() - first != static_cast<size_t>(attrs.axes.size()))
+    wrong("as many index tensors as axes");
+  for (size_t i = first; i < call.inputs.size(); ++i) {
+    if (call.inputs[i].shape != points.shape) wrong("index tensors have one shape");
+    if (call.inputs[i].dtype != DType::int64)
+      fail<DTypeError>("[", call.primitive.name, "] indices must be int64, not ", call.inputs[i]);
+  }
+  Shape shape;
+  for (const PickedAxis axis : picked_axes(attrs, x.shape.size(), points.shape.size())) {
+    if (axis.x >= 0 && axis.index >= 0 && x.shape[axis.x] != points.shape[axis.index])
+      wrong("batch axes differ");
+    shape.push_back(axis.x >= 0 ? x.shape[axis.x] : points.shape[axis.index]);
+  }
+  return shape;
+}
+
+void infer_scatter(const SpecCall& call, std::span<Spec> outputs) {
+  const Spec &x = call.inputs[0], &updates = call.inputs[1];
+  const Shape picked = infer_picked(call, 2);
+  if (updates.shape != picked || updates.dtype != x.dtype)
+    fail<ShapeError>("[", call.primitive.name, "] updates must be ", x.dtype, picked, ", not ", updates);
+  if (!outputs.empty()) outputs[0] = x;
+}
+
+void infer_numeric_scatter(const SpecCall& call, std::span<Spec> outputs) {
+  infer_scatter(call, outputs);
+  if (call.inputs[0].dtype == DType::bool_)
+    fail<DTypeError>("[", call.primitive.name, "] is not computed in bool (convert it with astype first)");
+}
+
+// --- What the derivatives are made of. `call` scatters.
+
+Tensor gather_at(const Call& call, const Tensor& x) {
+  Tensors inputs(call.inputs.begin() + 1, call.inputs.end());
+  inputs[0] = x;
+  return bind_one(primitives::gather, inputs, call.attrs);
+}
+Tensor scatter_at(const Primitive& primitive, const Tensor& x, const Tensor& updates, const Call& call) {
+  Tensors inputs(call.inputs.begin(), call.inputs.end());
+  inputs[0] = x;
+  inputs[1] = updates;
+  return bind_one(primitive, inputs, call.attrs);
+}
+Tensor constant(int value, const Tensor& like, const Shape& shape) {
+  return broadcast_to(full({}, value, like.dtype(), like.device()), shape);
+}
+
+// Which updates stay where a place is named more than once, with extent 1 on the axes that x alone has.
+Tensor last_ones(const Call& call) {
+  const Tensor &x = call.inputs[0], &index = call.inputs[2];
+  const auto& attrs = call.attrs.as<IndexAttrs>();
+  Shape places = x.shape(), points;
+  for (const PickedAxis axis : picked_axes(attrs, x.ndim(), index.ndim())) {
+    if (axis.index < 0) places[axis.x] = 1;
+    points.push_back(axis.index < 0 ? 1 : index.size(axis.index));
+  }
+  const Tensor number = reshape(arange(index.numel(), DType::int64, x.device()), points);
+  const Tensor none = broadcast_to(zeros({}, DType::int64, x.device()), places);
+  return gather_at(call, scatter_at(primitives::scatter_set, none, number, call)) == number;
+}
+
+// The shares that x and the updates have in the extreme, 1 shared equally among ties.
+struct Shares {
+  Tensor x, updates;
+};
+Shares extreme_shares(const Call& call) {
+  const Tensor &x = call.inputs[0], &updates = call.inputs[1], &y = call.outputs[0];
+  const auto hits = [](const Tensor& some, const Tensor& extreme) {
+    return astype(logical_or(some == extreme, isnan(some)), some.dtype());
+  };
+  const Tensor by_x = hits(x, y), by_updates = hits(updates, gather_at(call, y));
+  const Tensor count = scatter_at(primitives::scatter_add, by_x, by_updates, call);
+  return {by_x / count, by_updates / gather_at(call, count)};
+}
+
+// Where rows lie together that have one key, the product of all rows before each one with its key.
+Tensor products_before(const Tensor& rows, const Tensor& keys) {
+  const int64_t n = rows.size(0);
+  const auto moved = [&](const Tensor& x, int64_t by) {
+    const Shape first = [&] {
+      Shape shape = x.shape();
+      shape[0] = by;
+      return shape;
+    }();
+    const Tensor one_key = slice_axis(keys, 0, by, n) == slice_axis(keys, 0, 0, n - by);
+    const Tensor one = constant(1, x, first);
+    const Tensor rest = slice_axis(x, 0, 0, n - by);
+    return concat({one, where(expand_dims(one_key, 1), rest, 1)}, 0);
+  };
+  Tensor result = moved(rows, 1);
+  for (int64_t by = 1; by < n; by *= 2) result = result * moved(result, by);
+  return result;
+}
+
+// For each update the product of the others at its place: exact also where some are zero, to any order.
+Tensor products_of_others(const Call& call) {
+  const Tensor &x = call.inputs[0], &updates = call.inputs[1];
+  const auto& attrs = call.attrs.as<IndexAttrs>();
+  const std::span<const Tensor> indices = call.inputs.subspan(2);
+  if (updates.numel() == 0) return updates;
+  // The places as numbers, one for each point, and the updates as rows, one for each point.
+  const PickedAxes picked = picked_axes(attrs, x.ndim(), indices[0].ndim());
+  Tensor place = zeros({}, DType::int64, x.device());
+  Axes points, order;
+  for (int i = 0; i < picked.count; ++i) {
+    if (picked[i].index < 0) continue;
+    points.push_back(i);
+    if (picked[i].x < 0) continue;
+    Shape along(indices[0].ndim(), 1);
+    along[picked[i].index] = x.size(picked[i].x);
+    place =
+        place * x.size(picked[i].x) + reshape(arange(x.size(picked[i].x), DType::int64, x.device()), along);
+  }
+  for (size_t k = 0; k < indices.size(); ++k) {
+    const int64_t extent = x.size(static_cast<int>(attrs.axes[static_cast<int>(k)]));
+    place = place * extent + where(indices[k] < 0, indices[k] + extent, indices[k]);
+  }
+  order = points;
+  for (int i = 0; i < updates.ndim(); ++i) {
+    if (!points.contains(i)) order.push_back(i);
+  }
+  const Tensor ahead = permute_dims(updates, order);
+  const Tensor rows = reshape(ahead, {indices[0].numel(), updates.numel() / indices[0].numel()});
+  place = flatten(place);
+
+  const Tensor by_place = bind(primitives::argsort, {place}), back = bind(primitives::argsort, {by_place});
+  const Tensor sorted = take(rows, by_place, 0), keys = take(place, by_place, 0);
+  const Tensor after = flip(products_before(flip(sorted, {0}), flip(keys, {0})), {0});
+  const Tensor others = reshape(take(products_before(sorted, keys) * after, back, 0), ahead.shape());
+  Axes inverse(order.size(), 0);
+  for (int i = 0; i < order.size(); ++i) inverse[static_cast<int>(order[i])] = i;
+  return permute_dims(others, inverse);
+}
+
+const Custom extreme{
+    .reads = [](Reads) -> Reads { return kAllInputs | kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const auto [of_x, of_updates] = extreme_shares(call);
+      const Tensor by_x = tangents[0] ? multiply_no_nan(tangents[0], of_x) : constant(0, of_x, of_x.shape());
+      if (!tangents[1]) return {by_x};
+      return {scatter_at(primitives::scatter_add, by_x, multiply_no_nan(tangents[1], of_updates), call)};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const auto [of_x, of_updates] = extreme_shares(call);
+      Tensors result(call.inputs.size());
+      if (wanted & kInput0) result[0] = multiply_no_nan(cotangents[0], of_x);
+      if (wanted & kInput1) result[1] = multiply_no_nan(gather_at(call, cotangents[0]), of_updates);
+      return result;
+    },
+};
+
+constexpr Reads kIndices = kAllInputs & ~(kInput0 | kInput1);  // of a call that scatters
+
+}  // namespace
+
 namespace primitives {
 
-Primitive take("take",
-               {.infer =
-                    [](const SpecCall& call, std::span<Spec> outputs) {
-                      const Spec &x = call.inputs[0], &indices = call.inputs[1];
-                      const int axis = call.attrs.as<TakeAttrs>().axis;
-                      Shape shape(x.shape.begin(), x.shape.begin() + axis);
-                      for (int64_t extent : indices.shape) shape.push_back(extent);
-                      for (int i = axis + 1; i < x.shape.size(); ++i) shape.push_back(x.shape[i]);
-                      outputs[0] = {shape, x.dtype, x.device};
-                    },
-                .derivative = Linear{.linear = kInput0,
-                                     .reads = kInput1,
-                                     .transpose = [](const Call& call, Cotangents cotangents, int) {
-                                       return bind(scatter, {cotangents[0], call.inputs[1]}, call.attrs);
-                                     }}});
+Primitive gather("gather",
+                 {.infer =
+                      [](const SpecCall& call, std::span<Spec> outputs) {
+                        outputs[0].shape = infer_picked(call, 1);
+                        outputs[0].dtype = call.inputs[0].dtype;
+                      },
+                  .derivative = Linear{.linear = kInput0,
+                                       .reads = kAllInputs & ~kInput0,
+                                       .transpose = [](const Call& call, Cotangents cotangents, int) {
+                                         Tensors inputs{constant(0, cotangents[0], call.inputs[0].shape())};
+                                         inputs.insert(inputs.end(), call.inputs.begin(), call.inputs.end());
+                                         inputs[1] = cotangents[0];
+                                         return bind_one(scatter_add, inputs, call.attrs);
+                                       }}});
 
-Primitive scatter("scatter",
+Primitive scatter_add("scatter_add",
+                      {.infer = infer_numeric_scatter,
+                       .derivative = Linear{.linear = kInput0 | kInput1,
+                                            .reads = kIndices,
+                                            .transpose = [](const Call& call, Cotangents cotangents, int i) {
+                                              return i == 0 ? cotangents[0] : gather_at(call, cotangents[0]);
+                                            }}});
+
+Primitive scatter_set("scatter_set",
+                      {.infer = infer_scatter,
+                       .derivative = Linear{.linear = kInput0 | kInput1,
+                                            .reads = kIndices,
+                                            .transpose = [](const Call& call, Cotangents cotangents, int i) {
+                                              if (i == 1)
+                                                return tidu::where(last_ones(call),
+                                                                   gather_at(call, cotangents[0]), 0);
+                                              const Tensor zero =
+                                                  constant(0, cotangents[0], call.inputs[1].shape());
+                                              return scatter_at(scatter_set, cotangents[0], zero, call);
+                                            }}});
+
+Primitive scatter_multiply(
+    "scatter_multiply",
+    {.infer = infer_numeric_scatter,
+     .derivative = Custom{
+         .reads = [](Reads wanted) -> Reads { return wanted & kInput1 ? kAllInputs : kAllInputs & ~kInput0; },
+         .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+           const Tensor &x = call.inputs[0], &updates = call.inputs[1];
+           const Tensor by_x = tangents[0] ? scatter_at(scatter_multiply, tangents[0], updates, call)
+                                           : constant(0, x, x.shape());
+           if (!tangents[1]) return {by_x};
+           const Tensor slope = gather_at(call, x) * products_of_others(call);
+           return {scatter_at(scatter_add, by_x, slope * tangents[1], call)};
+         },
+         .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+           const Tensor &x = call.inputs[0], &updates = call.inputs[1];
+           Tensors result(call.inputs.size());
+           if (wanted & kInput0) result[0] = scatter_at(scatter_multiply, cotangents[0], updates, call);
+           if (wanted & kInput1)
+             result[1] = gather_at(call, cotangents[0]) * gather_at(call, x) * products_of_others(call);
+           return result;
+         },
+         .linear = kInput0}});
+
+Primitive scatter_min("scatter_min", {.infer = infer_numeric_scatter, .derivative = extreme});
+Primitive scatter_max("scatter_max", {.infer = infer_numeric_scatter, .derivative = extreme});
+
+Primitive nonzero("nonzero",
                   {.infer =
                        [](const SpecCall& call, std::span<Spec> outputs) {
-                         const Spec &updates = call.inputs[0], &indices = call.inputs[1];
-                         const auto& attrs = call.attrs.as<TakeAttrs>();
-                         Shape shape(updates.shape.begin(), updates.shape.begin() + attrs.axis);
-                         shape.push_back(attrs.size);
-                         for (int i = attrs.axis + indices.shape.size(); i < updates.shape.size(); ++i)
-                           shape.push_back(updates.shape[i]);
-                         outputs[0] = {shape, updates.dtype, updates.device};
+                         outputs[0].shape = {call.inputs[0].shape.size(), call.attrs.as<CountAttrs>().count};
+                         outputs[0].dtype = DType::int64;
                        },
-                   .derivative = Linear{.linear = kInput0,
-                                        .reads = kInput1,
-                                        .transpose = [](const Call& call, Cotangents cotangents, int) {
-                                          return bind(take, {cotangents[0], call.inputs[1]}, call.attrs);
-                                        }}});
+                   .derivative = Zero{}});
+
+Primitive argsort("argsort", {.infer =
+                                  [](const SpecCall& call, std::span<Spec> outputs) {
+                                    const Spec& keys = call.inputs[0];
+                                    if (keys.shape.size() != 1 || keys.dtype != DType::int64)
+                                      fail<ShapeError>("[argsort] sorts int64 vectors, not ", keys);
+                                    outputs[0] = keys;
+                                  },
+                              .derivative = Zero{}});
 
 }  // namespace primitives
 
 namespace {
 
-Tensor as_indices(const Tensor& indices, const char* op) {
-  if (!is_integral(indices.dtype()))
-    fail<DTypeError>("[", op, "] indices must be integers, not ", describe(indices));
-  return astype(indices, DType::int64);
+Tensor scatter(const Primitive& primitive, const Tensor& x, const Tensor& updates, const Tensors& indices,
+               const IndexAttrs& attrs) {
+  Tensors inputs{x, updates};
+  inputs.insert(inputs.end(), indices.begin(), indices.end());
+  make_indices(std::span(inputs).subspan(2), primitive.name);
+  inputs[1] = broadcast_to(astype(updates, x.dtype()), picked_shape(attrs, x.shape(), inputs[2].shape()));
+  return bind_one(primitive, inputs, attrs);
 }
 
-// Row-major numbers of the points that the index tensors name in the leading axes of `shape`; int64.
-Tensor linear_indices(const Shape& shape, const Tensors& indices, const char* op) {
-  if (indices.empty() || static_cast<int>(indices.size()) > shape.size()) {
-    fail<IndexError>("[", op, "] ", indices.size(), " index tensors for shape ", shape);
-  }
-  Tensor linear;
-  for (size_t i = 0; i < indices.size(); ++i) {
-    const int64_t extent = shape[static_cast<int>(i)];
-    Tensor index = as_indices(indices[i], op);
-    if (!index.is_abstract() && index.numel() > 0) {
-      const int64_t low = item<int64_t>(min(index)), high = item<int64_t>(max(index));
-      if (low < -extent || high >= extent) {
-        fail<IndexError>("[", op, "] index ", low < -extent ? low : high, " is out of range for axis ", i,
-                         " of shape ", shape);
-      }
-    }
-    index = where(index < 0, index + extent, index);
-    linear = i == 0 ? index : linear * extent + index;
-  }
-  return linear;
+IndexAttrs along_axis(const Tensor& x, int64_t axis, const char* op) {
+  const int at = normalize_axis(axis, x.ndim(), op);
+  return {{at}, {}, at};
 }
 
-// x with its first `count` axes as one.
-Tensor merge_leading(const Tensor& x, size_t count) {
-  Shape shape{1};
+// x and indices broadcast where they share axes, which are all but one.
+struct Paired {
+  Tensor x, indices;
+  IndexAttrs attrs;
+};
+Paired pair(const Tensor& x, const Tensor& indices, int64_t axis, const char* op) {
+  if (x.ndim() != indices.ndim())
+    fail<ShapeError>("[", op, "] ", describe(x), " and ", describe(indices), " differ in rank");
+  IndexAttrs attrs = along_axis(x, axis, op);
+  Shape x_shape = x.shape(), index_shape = indices.shape();
+  x_shape[attrs.at] = index_shape[attrs.at] = 1;
+  x_shape = index_shape = broadcast_shapes(x_shape, index_shape, op);
+  x_shape[attrs.at] = x.size(attrs.at);
+  index_shape[attrs.at] = indices.size(attrs.at);
   for (int i = 0; i < x.ndim(); ++i) {
-    if (i < static_cast<int>(count)) {
-      shape[0] *= x.size(i);
-    } else {
-      shape.push_back(x.size(i));
-    }
+    if (i != attrs.at) attrs.batch.push_back(i);
   }
-  return reshape(x, shape);
+  return {broadcast_to(x, x_shape), broadcast_to(indices, index_shape), attrs};
 }
 
 }  // namespace
 
+Tensor gather(const Tensor& x, const Tensors& indices, const IndexAttrs& attrs) {
+  Tensors inputs{x};
+  inputs.insert(inputs.end(), indices.begin(), indices.end());
+  make_indices(std::span(inputs).subspan(1), "gather");
+  return bind_one(primitives::gather, inputs, attrs);
+}
+Tensor scatter_set(const Tensor& x, const Tensor& updates, const Tensors& indices, const IndexAttrs& attrs) {
+  return scatter(primitives::scatter_set, x, updates, indices, attrs);
+}
+
 Tensor take(const Tensor& x, const Tensor& indices, int64_t axis) {
-  const int at = normalize_axis(axis, x.ndim(), "take");
-  return bind(primitives::take, {x, as_indices(indices, "take")}, TakeAttrs{at, x.size(at)});
+  Tensor points = indices;
+  make_indices({&points, 1}, "take");
+  return bind(primitives::gather, {x, points}, along_axis(x, axis, "take"));
 }
-
-Tensor take_points(const Tensor& x, const Tensors& indices) {
-  const Tensor points = linear_indices(x.shape(), indices, "take_points");
-  return take(merge_leading(x, indices.size()), points, 0);
-}
-
 Tensor take_along_axis(const Tensor& x, const Tensor& indices, int64_t axis) {
-  if (x.ndim() != indices.ndim())
-    fail<ShapeError>("[take_along_axis] ", describe(x), " and ", describe(indices), " differ in rank");
-  const int at = normalize_axis(axis, x.ndim(), "take_along_axis");
-  Shape x_shape = x.shape(), index_shape = indices.shape();
-  x_shape[at] = index_shape[at] = 1;
-  const Shape common = broadcast_shapes(x_shape, index_shape, "take_along_axis");
-  x_shape = index_shape = common;
-  x_shape[at] = x.size(at);
-  index_shape[at] = indices.size(at);
-  Tensors points;
-  for (int i = 0; i < x.ndim(); ++i) {
-    if (i == at) {
-      points.push_back(broadcast_to(indices, index_shape));
-      continue;
-    }
-    Shape along(x.ndim(), 1);
-    along[i] = common[i];
-    points.push_back(reshape(arange(common[i], DType::int64, x.device()), along));
-  }
-  return take_points(broadcast_to(x, x_shape), points);
+  const Paired paired = pair(x, indices, axis, "take_along_axis");
+  return gather(paired.x, {paired.indices}, paired.attrs);
+}
+Tensor put_along_axis(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis) {
+  const Paired paired = pair(x, indices, axis, "put_along_axis");
+  return scatter_set(paired.x, values, {paired.indices}, paired.attrs);
 }
 
 Tensor scatter_add(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
-  const int at = normalize_axis(axis, x.ndim(), "scatter_add");
-  Shape shape(x.shape().begin(), x.shape().begin() + at);
-  for (int64_t extent : indices.shape()) shape.push_back(extent);
-  for (int i = at + 1; i < x.ndim(); ++i) shape.push_back(x.size(i));
-  const Tensor spread = broadcast_to(astype(updates, x.dtype()), shape);
-  return x +
-         bind(primitives::scatter, {spread, as_indices(indices, "scatter_add")}, TakeAttrs{at, x.size(at)});
+  return scatter(primitives::scatter_add, x, updates, {indices}, along_axis(x, axis, "scatter_add"));
+}
+Tensor scatter_set(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
+  return scatter(primitives::scatter_set, x, updates, {indices}, along_axis(x, axis, "scatter_set"));
+}
+Tensor scatter_multiply(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
+  return scatter(primitives::scatter_multiply, x, updates, {indices},
+                 along_axis(x, axis, "scatter_multiply"));
+}
+Tensor scatter_min(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
+  return scatter(primitives::scatter_min, x, updates, {indices}, along_axis(x, axis, "scatter_min"));
+}
+Tensor scatter_max(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
+  return scatter(primitives::scatter_max, x, updates, {indices}, along_axis(x, axis, "scatter_max"));
 }
 
-Tensor put_points(const Tensor& x, const Tensors& indices, const Tensor& updates) {
-  const Tensor points = linear_indices(x.shape(), indices, "put_points");
-  if (points.numel() == 0) return x;
-  const Tensor merged = merge_leading(x, indices.size());
-  Shape shape = points.shape();
-  for (int i = 1; i < merged.ndim(); ++i) shape.push_back(merged.size(i));
-  const Tensor values = reshape(broadcast_to(astype(updates, x.dtype()), shape), [&] {
-    Shape rows = merged.shape();
-    rows[0] = points.numel();
-    return rows;
-  }());
-  // Each place takes the value of the last point that names it.
-  std::vector<int64_t> last(merged.size(0), -1);
-  const auto where_to = to_vector<int64_t>(points);
-  for (size_t i = 0; i < where_to.size(); ++i) last[where_to[i]] = static_cast<int64_t>(i);
-  const Tensor source = copy_from_host(last.data(), {merged.size(0)}, DType::int64, x.device());
-  Shape column{merged.size(0)};
-  for (int i = 1; i < merged.ndim(); ++i) column.push_back(1);
-  const Tensor taken = take(values, maximum(source, 0), 0);
-  return reshape(where(reshape(source, column) >= 0, taken, merged), x.shape());
-}
-
-Tensors nonzero(const Tensor& mask) {
-  const auto values = to_vector<bool>(mask);
-  std::vector<std::vector<int64_t>> coordinates(mask.ndim());
-  const Strides strides = contiguous_strides(mask.shape());
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!values[i]) continue;
-    for (int axis = 0; axis < mask.ndim(); ++axis)
-      coordinates[axis].push_back(static_cast<int64_t>(i) / strides[axis] % mask.size(axis));
-  }
+Tensors nonzero(const Tensor& x) {
+  const Tensor mask = astype(x, DType::bool_);
+  const int64_t count = item<int64_t>(sum(mask));
+  const Tensor coordinates = bind(primitives::nonzero, {mask}, CountAttrs{count});
   Tensors result;
-  for (const auto& axis : coordinates) {
-    result.push_back(
-        copy_from_host(axis.data(), {static_cast<int64_t>(axis.size())}, DType::int64, mask.device()));
-  }
+  for (int axis = 0; axis < mask.ndim(); ++axis) result.push_back(select(coordinates, 0, axis));
   return result;
 }
 

@@ -1,36 +1,73 @@
-// Reading and adding at positions that tensors name. An index out of range is an IndexError, found before
-// anything is written.
+// Reading and writing at places that tensors of indices name. Negative indices count from the end; one out of
+// range is an IndexError, found before anything is written. Where a place is named more than once, what
+// happens there happens in the row-major order of the indices.
 #pragma once
 
 #include "core/primitive.h"
 
 namespace tidu {
 
-// The slices of x along `axis` at integer `indices` (negative: from the end): x.shape with that axis replaced
-// by indices.shape.
+// The slices of x along `axis` at integer `indices`: x.shape with that axis replaced by indices.shape.
 Tensor take(const Tensor& x, const Tensor& indices, int64_t axis);
 // Element (.., indices[.., i, ..], ..) along `axis`; x and indices have one rank and broadcast elsewhere.
 Tensor take_along_axis(const Tensor& x, const Tensor& indices, int64_t axis);
-// x[indices[0], indices[1] ..] for index tensors, broadcast, of the leading axes.
-Tensor take_points(const Tensor& x, const Tensors& indices);
-// x with `updates`, shaped like take(x, indices, axis), added at the indices; repeated indices add up, in a
-// fixed order.
+
+// x with `updates`, which broadcast to take(x, indices, axis), added at the indices, or put there (the last
+// one stays), or multiplied, or the extreme of them and x.
 Tensor scatter_add(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis);
-// x with the points that take_points names replaced by `updates`; where a point is named twice the last one
-// stays.
-Tensor put_points(const Tensor& x, const Tensors& indices, const Tensor& updates);
-// The int64 coordinates of the true elements, row-major: one vector an axis. Their number depends on values,
-// so not in programs.
+Tensor scatter_set(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis);
+Tensor scatter_multiply(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis);
+Tensor scatter_min(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis);
+Tensor scatter_max(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis);
+// x with the elements that take_along_axis(x, indices, axis) reads replaced by `values`, which broadcast.
+Tensor put_along_axis(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis);
+
+// The int64 coordinates of the true elements, row-major: one vector an axis. Their number depends on values
+// (the only thing that is read back), so not in programs.
 Tensors nonzero(const Tensor& mask);
 
-struct TakeAttrs {
-  attr::Axis axis;
-  attr::InputExtent size;  // of the axis that is indexed
-  void fields(auto&& field) const { field("axis", axis), field("size", size); }
+// How index tensors pick elements of x. The axes of x are those that the indices name (`axes`, one for each
+// index tensor), those that x and the index tensors share (`batch`), and the rest. The picked elements have
+// the axes of x but for the named ones, and from axis `at` on those of the points. The index tensors, all of
+// one shape, have the axes of the picked elements but for those that x alone has.
+struct IndexAttrs {
+  attr::Axes axes, batch;
+  attr::Axis at;
+  void fields(auto&& field) const { field("axes", axes), field("batch", batch), field("at", at); }
 };
+
+// An axis of the picked elements: the axis of x and of the index tensors that it runs along, -1 for none.
+struct PickedAxis {
+  int x, index;
+};
+struct PickedAxes {
+  PickedAxis axes[kMaxRank];
+  int count = 0;
+  const PickedAxis& operator[](int i) const { return axes[i]; }
+  const PickedAxis* begin() const { return axes; }
+  const PickedAxis* end() const { return axes + count; }
+};
+PickedAxes picked_axes(const IndexAttrs& attrs, int x_ndim, int index_ndim);
+
+Shape picked_shape(const IndexAttrs& attrs, const Shape& x, const Shape& indices);
+// Makes index tensors what the primitives take: int64, of one shape.
+void make_indices(std::span<Tensor> indices, const char* op);
+
+// The picked elements, and x with the picked elements replaced, for index tensors that broadcast.
+Tensor gather(const Tensor& x, const Tensors& indices, const IndexAttrs& attrs);
+Tensor scatter_set(const Tensor& x, const Tensor& updates, const Tensors& indices, const IndexAttrs& attrs);
+
+struct CountAttrs {
+  int64_t count;  // of true elements
+  void fields(auto&& field) const { field("count", count); }
+};
+
 namespace primitives {
-extern Primitive take;     // (x, int64 indices), TakeAttrs
-extern Primitive scatter;  // (updates, int64 indices), TakeAttrs: the transpose of take, adding into zeros
+extern Primitive gather;                    // (x, int64 indices..), IndexAttrs
+extern Primitive scatter_add, scatter_set;  // (x, updates, int64 indices..), IndexAttrs
+extern Primitive scatter_multiply, scatter_min, scatter_max;
+extern Primitive nonzero;  // (mask), CountAttrs: (axes, count)
+extern Primitive argsort;  // of an int64 vector; equal ones stay in order
 }  // namespace primitives
 
 }  // namespace tidu

@@ -12,6 +12,7 @@ struct Fault {
   int64_t position;           // of the value among its tensor's elements, row-major
   int64_t value;
   int64_t bound;  // good values are below it
+  int axis;       // that the value indexes; -1: none
 };
 
 // A kernel is given it by value (Context::fault_record()) and calls report_fault (kernels/cuda/fault.cuh).

@@ -1,68 +1,69 @@
-// Sorting: CUB's radix sort for GPUs. The SIMT runtime does not execute CUB and has a merge sort by one
-// thread.
+// Sorting and compaction, by Thrust.
 #include "kernels/cuda/sort.h"
 
-#include "kernels/cuda/portable.h"
+#include "kernels/cuda/thrust.cuh"
 
-#ifdef __CUDACC__
-#include <cub/device/device_radix_sort.cuh>
-#endif
+// After the choice of Thrust's system.
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/iterator/transform_iterator.h>
+#include <thrust/scan.h>
+#include <thrust/scatter.h>
+#include <thrust/sort.h>
 
 namespace tidu::cuda {
-
-#ifdef __CUDACC__
-
-cudaError_t sort_workspace(int64_t count, size_t* bytes) {
-  const uint64_t* keys = nullptr;
-  const int64_t* values = nullptr;
-  return cub::DeviceRadixSort::SortPairs(nullptr, *bytes, keys, const_cast<uint64_t*>(keys), values,
-                                         const_cast<int64_t*>(values), count);
-}
-
-cudaError_t sort_pairs(cudaStream_t stream, void* workspace, size_t bytes, const Pairs& pairs,
-                       const Pairs& sorted, int64_t count, int bits) {
-  const uint64_t* keys = pairs.keys;
-  const int64_t* values = pairs.values;
-  return cub::DeviceRadixSort::SortPairs(workspace, bytes, keys, sorted.keys, values, sorted.values, count, 0,
-                                         bits, stream);
-}
-
-#else
-
 namespace {
 
-__global__ void merge_sort_kernel(Pairs from, Pairs to, int64_t count) {
-  const uint64_t* result = to.keys;
-  for (int64_t width = 1; width < count || from.keys != result; width *= 2) {
-    for (int64_t begin = 0; begin < count; begin += 2 * width) {
-      const int64_t middle = begin + width < count ? begin + width : count,
-                    end = middle + width < count ? middle + width : count;
-      int64_t left = begin, right = middle;
-      for (int64_t i = begin; i < end; ++i) {
-        const bool first = right == end || (left < middle && from.keys[left] <= from.keys[right]);
-        const int64_t next = first ? left++ : right++;
-        to.keys[i] = from.keys[next];
-        to.values[i] = from.values[next];
-      }
-    }
-    const Pairs other = from;
-    from = to;
-    to = other;
-  }
+template <class Key, class Value>
+cudaError_t sort(cudaStream_t stream, Scratch scratch, Key* keys, Value* values, int64_t count) {
+  const size_t bytes = static_cast<size_t>(count) * (sizeof(Key) + sizeof(Value)) + 64;
+  return run_thrust(stream, scratch, bytes, [=](const auto& policy) {
+    thrust::stable_sort_by_key(policy, keys, keys + count, values);
+  });
+}
+
+template <class Rank> struct AsRank {
+  TIDU_HD Rank operator()(bool set) const { return set ? 1 : 0; }
+};
+template <class Rank> struct PlaceOfRank {
+  TIDU_HD int64_t operator()(Rank rank) const { return static_cast<int64_t>(rank) - 1; }
+};
+template <class Rank> struct IsFound {
+  const bool* mask;
+  const Rank* ranks;
+  int64_t count;
+  TIDU_HD bool operator()(int64_t i) const { return mask[i] && static_cast<int64_t>(ranks[i]) <= count; }
+};
+
+// The number of true elements stays on the device: each true element's rank among them is its place.
+template <class Rank>
+cudaError_t find(cudaStream_t stream, Scratch scratch, const bool* mask, int64_t n, int64_t* positions,
+                 int64_t count) {
+  Rank* const ranks = scratch.of<Rank>(static_cast<size_t>(n));
+  return run_thrust(stream, scratch, 0, [=](const auto& policy) {
+    const auto ones = thrust::make_transform_iterator(mask, AsRank<Rank>());
+    thrust::inclusive_scan(policy, ones, ones + n, ranks);
+    const auto numbers = thrust::make_counting_iterator(int64_t{0});
+    const auto places = thrust::make_transform_iterator(ranks, PlaceOfRank<Rank>());
+    thrust::scatter_if(policy, numbers, numbers + n, places, numbers, positions,
+                       IsFound<Rank>{mask, ranks, count});
+  });
 }
 
 }  // namespace
 
-cudaError_t sort_workspace(int64_t, size_t* bytes) {
-  *bytes = 0;
-  return cudaSuccess;
+cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint32_t* keys, uint32_t* values,
+                       int64_t count) {
+  return sort(stream, scratch, keys, values, count);
+}
+cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint64_t* keys, int64_t* values, int64_t count) {
+  return sort(stream, scratch, keys, values, count);
 }
 
-cudaError_t sort_pairs(cudaStream_t stream, void*, size_t, const Pairs& pairs, const Pairs& sorted,
-                       int64_t count, int) {
-  return launch<merge_sort_kernel>({1, 1, 0, stream}, pairs, sorted, count);
+cudaError_t find_true(cudaStream_t stream, Scratch scratch, const bool* mask, int64_t n, int64_t* positions,
+                      int64_t count) {
+  constexpr int64_t narrow = int64_t{1} << 31;
+  return n < narrow ? find<uint32_t>(stream, scratch, mask, n, positions, count)
+                    : find<uint64_t>(stream, scratch, mask, n, positions, count);
 }
-
-#endif
 
 }  // namespace tidu::cuda

@@ -1,4 +1,4 @@
-// Sorting.
+// Sorting and compaction, by Thrust.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,17 +8,22 @@
 
 namespace tidu::cuda {
 
-struct Pairs {
-  uint64_t* keys;
-  int64_t* values;
+// Device memory for the time of a call, asked for while it is issued.
+struct Scratch {
+  void* (*allocate)(void* owner, size_t bytes);
+  void* owner;
+
+  template <class T> T* of(size_t count) const { return static_cast<T*>(allocate(owner, count * sizeof(T))); }
 };
 
-// Bytes of workspace for sorting `count` pairs.
-[[nodiscard]] cudaError_t sort_workspace(int64_t count, size_t* bytes);
+// Orders pairs by their keys, equal keys as they are.
+[[nodiscard]] cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint32_t* keys, uint32_t* values,
+                                     int64_t count);
+[[nodiscard]] cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint64_t* keys, int64_t* values,
+                                     int64_t count);
 
-// Writes the pairs, ordered by the lowest `bits` bits of their keys (the others are 0), equal keys in their
-// old order, to other memory. What `pairs` holds afterwards is not specified.
-[[nodiscard]] cudaError_t sort_pairs(cudaStream_t stream, void* workspace, size_t bytes, const Pairs& pairs,
-                                     const Pairs& sorted, int64_t count, int bits);
+// Writes the positions of the first `count` true elements of a mask, in order.
+[[nodiscard]] cudaError_t find_true(cudaStream_t stream, Scratch scratch, const bool* mask, int64_t n,
+                                    int64_t* positions, int64_t count);
 
 }  // namespace tidu::cuda

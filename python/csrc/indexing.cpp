@@ -17,6 +17,8 @@ struct Key {
   Tensors arrays;               // int64
   std::vector<int> array_axes;  // the axis after the basic part that each array indexes
   bool adjacent = true;         // the arrays stand side by side in the key
+
+  bool is_whole(const Tensor& x) const { return whole && shape == x.shape(); }
 };
 
 bool is_array(PyObject* item) {
@@ -184,36 +186,9 @@ Tensor basic_part(const Tensor& x, const Key& key) {
   return key.arrays.empty() ? alias(x) : x;
 }
 
-// The axes that arrays index first, then the others.
-Axes arrays_first(const Key& key) {
-  Axes axes(key.array_axes.begin(), key.array_axes.end());
-  for (int i = 0; i < key.shape.size(); ++i) {
-    if (!axes.contains(i)) axes.push_back(i);
-  }
-  return axes;
-}
-
-// Moves the axes of the points, which come first, to where NumPy has them, or back.
-Tensor move_points(const Tensor& x, const Key& key, int points_ndim, bool back) {
-  const int at = key.adjacent ? key.array_axes[0] : 0;
-  if (at == 0 || points_ndim == 0) return x;
-  Axes axes;
-  for (int i = 0; i < x.ndim(); ++i) axes.push_back(i);
-  const auto first = axes.begin();
-  std::rotate(first, first + (back ? at : points_ndim), first + at + points_ndim);
-  return permute_dims(x, axes);
-}
-
-Shape points_shape(const Key& key) {
-  Shape shape = key.arrays[0].shape();
-  for (const Tensor& array : key.arrays) shape = broadcast_shapes(shape, array.shape(), "index");
-  return shape;
-}
-
-Tensor get_points(const Tensor& view, const Key& key) {
-  if (key.arrays.size() == 1) return take(view, key.arrays[0], key.array_axes[0]);
-  return move_points(take_points(permute_dims(view, arrays_first(key)), key.arrays), key,
-                     points_shape(key).size(), false);
+IndexAttrs points_of(const Key& key) {
+  const Axes axes(key.array_axes.begin(), key.array_axes.end());
+  return {axes, {}, key.adjacent ? key.array_axes[0] : 0};
 }
 
 Tensor value_like(const Tensor& x, PyObject* value) {
@@ -252,7 +227,7 @@ Tensor get_item(const Tensor& x, PyObject* key_object) {
   const Parser parser(x, key_object);
   const Key& key = parser.key();
   const Tensor view = basic_part(x, key);
-  return key.arrays.empty() ? view : get_points(view, key);
+  return key.arrays.empty() ? view : gather(view, key.arrays, points_of(key));
 }
 
 void set_item(Tensor& x, PyObject* key_object, PyObject* value_object) {
@@ -270,25 +245,13 @@ void set_item(Tensor& x, PyObject* key_object, PyObject* value_object) {
     assign_slice(x, in_shape_of_slice(value, key), key.starts, key.sizes, key.steps);
     return;
   }
-  if (is_floating(value.dtype()) && !is_floating(x.dtype())) {
-    fail<DTypeError>("[assign] ", describe(value), " into ", describe(x),
-                     " would lose its fraction (convert it with astype first)");
+  if (key.is_whole(x)) {
+    assign_points(x, value, key.arrays, points_of(key));
+    return;
   }
-  const Tensor view = basic_part(x, key);
-  const Axes order = arrays_first(key);
-  const Shape points = points_shape(key);
-  Shape picked = points;
-  for (int i = static_cast<int>(key.arrays.size()); i < order.size(); ++i)
-    picked.push_back(view.size(order[i]));
-  const Tensor layout =
-      move_points(broadcast_to(zeros({}, x.dtype(), x.device()), picked), key, points.size(), false);
-  const Tensor updates =
-      move_points(broadcast_to(astype(value, x.dtype()), layout.shape()), key, points.size(), true);
-  Tensor updated = put_points(permute_dims(view, order), key.arrays, updates);
-  Axes back(order.size(), 0);
-  for (int i = 0; i < order.size(); ++i) back[static_cast<int>(order[i])] = i;
-  updated = permute_dims(updated, back);
-  assign_slice(x, in_shape_of_slice(updated, key), key.starts, key.sizes, key.steps);
+  Tensor view = basic_part(x, key);
+  assign_points(view, value, key.arrays, points_of(key));
+  assign_slice(x, in_shape_of_slice(view, key), key.starts, key.sizes, key.steps);
 }
 
 }  // namespace tidu::python

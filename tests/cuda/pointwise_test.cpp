@@ -375,11 +375,17 @@ TEST(CudaPointwise, TakesAndScatters) {
           const auto taken = [&](Device device) { return take(to(x, device), to(indices, device), axis); };
           EXPECT_TRUE(same_bits(taken(kCuda), taken({})));
           const Tensor updates = random_tensor(taken({}).shape(), dtype, 5);
-          const auto scattered = [&](Device device) {
-            return bind(primitives::scatter, {to(updates, device), to(indices, device)},
-                        TakeAttrs{axis, extent});
+          for (const auto scatter : {scatter_add, scatter_multiply, scatter_min, scatter_max}) {
+            if (dtype == DType::bool_) continue;
+            const auto scattered = [&](Device device) {
+              return scatter(to(x, device), to(indices, device), to(updates, device), axis);
+            };
+            EXPECT_TRUE(same_bits(scattered(kCuda), scattered({}))) << describe(updates) << " along " << axis;
+          }
+          const auto put = [&](Device device) {
+            return scatter_set(to(x, device), to(indices, device), to(updates, device), axis);
           };
-          EXPECT_TRUE(same_bits(scattered(kCuda), scattered({}))) << describe(updates) << " along " << axis;
+          EXPECT_TRUE(same_bits(put(kCuda), put({}))) << describe(updates) << " along " << axis;
         }
       }
     }
@@ -398,13 +404,15 @@ TEST(CudaPointwise, WrongIndicesAreErrors) {
   const Tensor none = zeros({0}, DType::float32, kCuda), zero = zeros({1}, DType::int64, kCuda);
   for (const auto& call :
        {std::function([&] { return take(x, index, 0); }), std::function([&] { return take(none, zero, 0); }),
-        std::function([&] {
-          return bind(primitives::scatter, {slice_axis(x, 0, 0, 3), index}, TakeAttrs{0, 10});
-        })}) {
+        std::function([&] { return scatter_add(x, index, slice_axis(x, 0, 0, 3), 0); })}) {
     EXPECT_THROW(to_vector<float>(call()), IndexError);
     EXPECT_EQ(to_vector<float>(x)[9], 9);  // the device goes on
   }
   EXPECT_THROW((take(zeros({3, 0}, DType::float32, kCuda), index, 0), cuda::synchronize()), IndexError);
+  Tensor y = zeros({10}, DType::float32, kCuda);
+  assign_points(y, ones({3}, DType::float32, kCuda), {index}, {{0}, {}, 0});
+  EXPECT_THROW(cuda::synchronize(), IndexError);
+  EXPECT_EQ(to_vector<float>(y), std::vector<float>(10, 0));  // nothing was written
 }
 
 TEST(CudaPointwise, RandomNumbersAreTheCpus) {

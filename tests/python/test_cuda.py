@@ -309,7 +309,9 @@ def test_host_values_go_where_they_are_written():
 def test_index_errors_are_raised_where_values_are_read():
     x = td.ones((5, 3), device="cuda")
     y = td.take(x, td.tensor([0, 7, 2], device="cuda"), axis=0)
-    with pytest.raises(IndexError, match=r"\[take\].*index 7 at position 1 is out of range for extent 5"):
+    with pytest.raises(
+        IndexError, match=r"\[gather\].*index 7 at position 1 is out of range for extent 5 of axis 0"
+    ):
         y.tolist()
     assert td.take(x, td.tensor([-5, 4], device="cuda"), axis=0).tolist() == [[1.0] * 3] * 2
     td.take(x, td.tensor([-6], device="cuda"), axis=0)

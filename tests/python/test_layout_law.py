@@ -9,8 +9,8 @@ import tidu as td
 STORAGES = [*ops.STORAGES, "odd strides"]
 DIFFERENTIABLE = [case for case in ops.CASES.values() if case.differentiable]
 
-# Assignment at indices looks at their values.
-READS_VALUES = {"x[indices] = v"}
+# How many elements it gives depends on values, so it is in no program.
+READS_VALUES = {"nonzero"}
 
 # Of these every bit must be right: they move elements, or treat each by itself.
 EXACT_FORMS = {"elementwise"}

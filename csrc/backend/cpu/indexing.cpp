@@ -1,117 +1,403 @@
-// Taking and adding slices at indices.
+// Reading and writing at places that tensors of indices name.
 #include "ops/indexing.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cstring>
 #include <memory>
+#include <numeric>
+#include <optional>
 
-#include "backend/cpu/elementwise.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
 #include "core/backend.h"
+#include "kernels/scalar.h"
+#include "ops/assign.h"
 
 namespace tidu::cpu {
 namespace {
 
-// A tensor seen as (outer, axis, inner).
-struct Frame {
-  int64_t outer = 1, inner = 1;
+// Offsets, all 0 at first; a few need no memory of their own.
+class Offsets {
+ public:
+  explicit Offsets(int64_t n) : many_(n > kFew ? new int64_t[static_cast<size_t>(n)] : nullptr) {
+    std::fill_n(data(), n, 0);
+  }
+  int64_t* data() { return many_ ? many_.get() : few_; }
+  const int64_t* data() const { return many_ ? many_.get() : few_; }
+
+ private:
+  static constexpr int64_t kFew = 16;
+  int64_t few_[kFew];
+  std::unique_ptr<int64_t[]> many_;
 };
 
-Frame frame_of(const Tensor& x, int axis) {
-  Frame frame;
-  for (int i = 0; i < axis; ++i) frame.outer *= x.size(i);
-  for (int i = axis + 1; i < x.ndim(); ++i) frame.inner *= x.size(i);
-  return frame;
-}
+// An axis on which x and the picked elements move together, by so many elements each.
+struct Axis {
+  int64_t extent = 1, x = 0, picked = 0;
+};
 
-// The indices in order, negative ones counted from the end, each checked.
-std::unique_ptr<int64_t[]> checked_indices(const Call& call, int64_t size) {
-  const Tensor indices = row_major(call.inputs[1]);
-  std::unique_ptr<int64_t[]> result(new int64_t[static_cast<size_t>(indices.numel())]);
-  const int64_t* index = static_cast<const int64_t*>(indices.raw_data());
-  for (int64_t i = 0; i < indices.numel(); ++i) {
-    if (index[i] < -size || index[i] >= size) {
-      fail<IndexError>("[", call.primitive.name, "] index ", index[i],
-                       " is out of range for an axis of extent ", size, ": ", describe(call.inputs[0]));
+// Adds i * stride for the position i along `axis` to the offset of each element of a row-major shape.
+void add_along(const Shape& shape, int axis, int64_t stride, int64_t* offsets) {
+  int64_t inside = 1, outside = 1;
+  for (int i = 0; i < axis; ++i) outside *= shape[i];
+  for (int i = axis + 1; i < shape.size(); ++i) inside *= shape[i];
+  for (int64_t o = 0; o < outside; ++o) {
+    for (int64_t i = 0; i < shape[axis]; ++i) {
+      for (int64_t k = 0; k < inside; ++k) *offsets++ += i * stride;
     }
-    result[i] = index[i] < 0 ? index[i] + size : index[i];
-  }
-  return result;
-}
-
-template <class Word> void take_words(const char* source, const int64_t* index, char* target, int64_t n) {
-  const Word* x = reinterpret_cast<const Word*>(source);
-  Word* y = reinterpret_cast<Word*>(target);
-  for (int64_t i = 0; i < n; ++i) y[i] = x[index[i]];
-}
-
-void take_slices(const char* source, const int64_t* index, char* target, int64_t n, int64_t bytes) {
-  if (bytes == 4) return take_words<uint32_t>(source, index, target, n);
-  if (bytes == 8) return take_words<uint64_t>(source, index, target, n);
-  for (int64_t i = 0; i < n; ++i) {
-    std::memcpy(target + i * bytes, source + index[i] * bytes, static_cast<size_t>(bytes));
   }
 }
 
-void take(const Call& call) {
-  const auto& attrs = call.attrs.as<TakeAttrs>();
-  const Tensor& y = call.outputs[0];
-  const auto index = checked_indices(call, attrs.size);
+// Where the points that a call's index tensors name, in their row-major order, lie in x and among the picked
+// elements, and what axes there are beside them.
+class Points {
+ public:
+  // The index tensors are the inputs from `first` on.
+  Points(const Call& call, size_t first, const Tensor& x, const Tensor& picked)
+      : shape_(call.inputs[first].shape()), count_(call.inputs[first].numel()), x_(count_) {
+    const auto& attrs = call.attrs.as<IndexAttrs>();
+    for (size_t i = first; i < call.inputs.size(); ++i)
+      add_indices(call, call.inputs[i], static_cast<int>(attrs.axes[static_cast<int>(i - first)]), x);
+    const PickedAxes axes = picked_axes(attrs, x.ndim(), shape_.size());
+    Strides strides;  // of the points among the picked elements
+    for (int i = 0; i < axes.count; ++i) {
+      const int64_t stride = picked.strides()[i];
+      if (axes[i].index < 0) {
+        add_rest({x.size(axes[i].x), x.strides()[axes[i].x], stride});
+      } else {
+        strides.push_back(stride);
+        if (axes[i].x >= 0) add_along(shape_, axes[i].index, x.strides()[axes[i].x], x_.data());
+      }
+    }
+    find_step(strides);
+    choose_inner();
+  }
+
+  int64_t count() const { return count_; }
+  int64_t outer_count() const { return outer_count_; }
+  const Axis& inner() const { return inner_; }
+  const int64_t* x() const { return x_.data(); }
+  // Between neighbours among the picked elements, if they are evenly spaced.
+  std::optional<int64_t> step() const { return picked_ ? std::nullopt : std::optional(step_); }
+  int64_t picked(int64_t point) const { return picked_ ? picked_->data()[point] : point * step_; }
+
+  // Where block `i` of the outer axes begins.
+  Axis outer(int64_t i) const {
+    Axis at;
+    for (int d = rests_ - 1; d >= 0; --d) {
+      const int64_t along = i % rest_[d].extent;
+      i /= rest_[d].extent;
+      at.x += along * rest_[d].x;
+      at.picked += along * rest_[d].picked;
+    }
+    return at;
+  }
+
+ private:
+  void add_indices(const Call& call, const Tensor& given, int axis, const Tensor& x) {
+    const Tensor indices = row_major(given);
+    const int64_t* index = static_cast<const int64_t*>(indices.raw_data());
+    const int64_t extent = x.size(axis), stride = x.strides()[axis];
+    int64_t* const offsets = x_.data();
+    std::atomic<bool> wrong = false;
+    parallel_elements(count_, [&](int64_t begin, int64_t end) {
+      bool outside = false;
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t at = index[i] < 0 ? index[i] + extent : index[i];
+        outside |= static_cast<uint64_t>(at) >= static_cast<uint64_t>(extent);
+        offsets[i] += at * stride;
+      }
+      if (outside) wrong = true;
+    });
+    if (!wrong) return;
+    int64_t i = 0;
+    while (index[i] >= -extent && index[i] < extent) ++i;
+    fail<IndexError>("[", call.primitive.name, "] index ", index[i], " at position ", i,
+                     " is out of range for extent ", extent, " of axis ", axis, ": ",
+                     describe(call.inputs[0]));
+  }
+
+  void add_rest(const Axis& axis) {
+    outer_count_ *= axis.extent;
+    if (axis.extent == 1) return;
+    if (rests_ > 0) {
+      Axis& last = rest_[rests_ - 1];
+      if (last.x == axis.x * axis.extent && last.picked == axis.picked * axis.extent) {
+        last = {last.extent * axis.extent, axis.x, axis.picked};
+        return;
+      }
+    }
+    rest_[rests_++] = axis;
+  }
+
+  // The points among the picked elements are one step apart, or each where `picked_` says.
+  void find_step(const Strides& strides) {
+    int64_t expected = 0;
+    bool even = true, first = true;
+    for (int i = shape_.size() - 1; i >= 0; --i) {
+      if (shape_[i] == 1) continue;
+      if (first) step_ = expected = strides[i];
+      even &= strides[i] == expected;
+      expected *= shape_[i];
+      first = false;
+    }
+    if (even) return;
+    picked_.emplace(count_);
+    for (int i = 0; i < shape_.size(); ++i) add_along(shape_, i, strides[i], picked_->data());
+  }
+
+  // The innermost axis beside the points is walked at each point where that is along memory or there are few
+  // points.
+  void choose_inner() {
+    if (rests_ == 0) return;
+    const Axis& last = rest_[rests_ - 1];
+    if (last.x != 1 && last.picked != 1 && count_ >= 16) return;
+    inner_ = last;
+    --rests_;
+    if (inner_.extent > 0) outer_count_ /= inner_.extent;
+  }
+
+  Shape shape_;
+  int64_t count_;
+  Offsets x_;
+  std::optional<Offsets> picked_;
+  int64_t step_ = 0;
+  Axis rest_[kMaxRank];
+  int rests_ = 0;
+  int64_t outer_count_ = 1;
+  Axis inner_;
+};
+
+// Calls visit.template operator()<Word>() with an unsigned type of some size.
+template <class Visit> void visit_words(DType dtype, const Visit& visit) {
+  switch (size_of(dtype)) {
+    case 1: return visit.template operator()<uint8_t>();
+    case 2: return visit.template operator()<uint16_t>();
+    case 4: return visit.template operator()<uint32_t>();
+    default: return visit.template operator()<uint64_t>();
+  }
+}
+
+// to[i * to_step] = from[i * from_step] for i below n.
+template <class Word>
+void copy_line(const Word* from, int64_t from_step, Word* to, int64_t to_step, int64_t n) {
+  if (from_step == 1 && to_step == 1) {
+    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(Word));
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
+  }
+}
+
+void gather(const Call& call) {
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
+  const Points points(call, 1, x, y);
   if (y.numel() == 0) return;
-  const Tensor x = row_major(call.inputs[0]);
-  const Frame frame = frame_of(x, attrs.axis);
-  const int64_t outer = frame.outer, inner = frame.inner;
-  const int64_t count = call.inputs[1].numel(), bytes = inner * static_cast<int64_t>(size_of(x.dtype()));
-  const char* from = static_cast<const char*>(x.raw_data());
-  char* to = static_cast<char*>(y.raw_data());
-  const int64_t piece = std::max<int64_t>(1, kGrain / inner), pieces = (count + piece - 1) / piece;
-  parallel_for(outer * pieces, y.numel(), [&](int64_t task) {
-    const int64_t o = task / pieces, begin = task % pieces * piece;
-    take_slices(from + o * attrs.size * bytes, &index[static_cast<size_t>(begin)],
-                to + (o * count + begin) * bytes, std::min(piece, count - begin), bytes);
+  const Axis inner = points.inner();
+  const int64_t piece = std::max<int64_t>(1, kGrain / inner.extent);
+  const int64_t pieces = (points.count() + piece - 1) / piece;
+  visit_words(x.dtype(), [&]<class Word>() {
+    const Word* from = static_cast<const Word*>(x.raw_data());
+    Word* to = static_cast<Word*>(y.raw_data());
+    parallel_for(points.outer_count() * pieces, y.numel(), [&](int64_t task) {
+      const Axis outer = points.outer(task / pieces);
+      const int64_t begin = task % pieces * piece, end = std::min(begin + piece, points.count());
+      const Word* source = from + outer.x;
+      Word* target = to + outer.picked;
+      const int64_t* const at = points.x();
+      if (inner.extent == 1 && points.step()) {
+        const int64_t step = *points.step();
+        for (int64_t i = begin; i < end; ++i) target[i * step] = source[at[i]];
+        return;
+      }
+      if (inner.x == 1 && inner.picked == 1 && points.step()) {
+        const int64_t step = *points.step();
+        const auto bytes = static_cast<size_t>(inner.extent) * sizeof(Word);
+        for (int64_t i = begin; i < end; ++i) std::memcpy(target + i * step, source + at[i], bytes);
+        return;
+      }
+      for (int64_t i = begin; i < end; ++i)
+        copy_line(source + at[i], inner.x, target + points.picked(i), inner.picked, inner.extent);
+    });
   });
 }
 
-// Adds in the order of the indices. Tasks own columns of the output, so the order does not depend on threads.
-// The 16-bit floats are summed in float.
-void scatter(const Call& call) {
-  const auto& attrs = call.attrs.as<TakeAttrs>();
-  const Tensor &updates = call.inputs[0], &output = call.outputs[0];
-  const auto index = checked_indices(call, attrs.size);
-  const bool half = output.dtype() == DType::float16 || output.dtype() == DType::bfloat16;
-  const DType dtype = half ? DType::float32 : output.dtype();
-  const Tensor x = converted(updates, dtype);
-  const Tensor sums = half ? Tensor::empty(output.shape(), dtype, output.device()) : output;
-  if (sums.numel() > 0) std::memset(sums.raw_data(), 0, sums.nbytes());
-  if (x.numel() > 0) {
-    const Frame frame = frame_of(output, attrs.axis);
-    const int64_t outer = frame.outer, inner = frame.inner;
-    const int64_t count = call.inputs[1].numel(), size = static_cast<int64_t>(size_of(dtype));
-    const TileFunction add = tile_function("add", dtype);
-    const char* from = static_cast<const char*>(x.raw_data());
-    char* to = static_cast<char*>(sums.raw_data());
-    // Pieces of the inner axes wide enough to be worth a thread.
-    const int64_t width = std::max<int64_t>(64, kGrain / std::max<int64_t>(count, 1));
-    const int64_t pieces = (inner + width - 1) / width;
-    parallel_for(outer * pieces, x.numel(), [&](int64_t task) {
-      const int64_t o = task / pieces, begin = task % pieces * width, n = std::min(width, inner - begin);
-      for (int64_t i = 0; i < count; ++i) {
-        char* target = to + ((o * attrs.size + index[i]) * inner + begin) * size;
-        const void* inputs[] = {target, from + ((o * count + i) * inner + begin) * size};
-        add(inputs, target, n);
-      }
+// Calls body(x, picked, n) for a line of n elements at each point, with offsets of its beginning, one point
+// after another. Tasks own parts of x, so that the order does not depend on threads.
+template <class Body> void for_lines(const Points& points, const Body& body) {
+  const Axis inner = points.inner();
+  const int64_t width = std::max<int64_t>(64, kGrain / std::max<int64_t>(points.count(), 1));
+  const int64_t pieces = (inner.extent + width - 1) / width;
+  parallel_for(points.outer_count() * pieces, points.outer_count() * inner.extent * points.count(),
+               [&](int64_t task) {
+                 const Axis outer = points.outer(task / pieces);
+                 const int64_t begin = task % pieces * width, n = std::min(width, inner.extent - begin);
+                 const int64_t x = outer.x + begin * inner.x, picked = outer.picked + begin * inner.picked;
+                 for (int64_t i = 0; i < points.count(); ++i)
+                   body(x + points.x()[i], picked + points.picked(i), n);
+               });
+}
+
+void put(const Points& points, const Tensor& updates, const Tensor& y) {
+  visit_words(y.dtype(), [&]<class Word>() {
+    const Word* from = static_cast<const Word*>(updates.raw_data());
+    Word* to = static_cast<Word*>(y.raw_data());
+    const Axis inner = points.inner();
+    for_lines(points, [&](int64_t x, int64_t picked, int64_t n) {
+      copy_line(from + picked, inner.picked, to + x, inner.x, n);
     });
+  });
+}
+
+struct Add {
+  template <class T> static T apply(T a, T b) { return scalar::add(a, b); }
+};
+struct Multiply {
+  template <class T> static T apply(T a, T b) { return scalar::multiply(a, b); }
+};
+struct Minimum {
+  template <class T> static T apply(T a, T b) { return scalar::minimum(a, b); }
+};
+struct Maximum {
+  template <class T> static T apply(T a, T b) { return scalar::maximum(a, b); }
+};
+
+template <class F> void combine(const Points& points, const Tensor& updates, const Tensor& y) {
+  visit_dtype(y.dtype(), [&]<class T>() {
+    if constexpr (!is_half<T> && !std::is_same_v<T, bool>) {
+      const T* from = static_cast<const T*>(updates.raw_data());
+      T* to = static_cast<T*>(y.raw_data());
+      const Axis inner = points.inner();
+      if (inner.x == 1 && inner.picked == 1) {
+        for_lines(points, [&](int64_t x, int64_t picked, int64_t n) {
+          for (int64_t i = 0; i < n; ++i) to[x + i] = F::apply(to[x + i], from[picked + i]);
+        });
+      } else {
+        for_lines(points, [&](int64_t x, int64_t picked, int64_t n) {
+          for (int64_t i = 0; i < n; ++i) {
+            T& place = to[x + i * inner.x];
+            place = F::apply(place, from[picked + i * inner.picked]);
+          }
+        });
+      }
+    }
+  });
+}
+
+void scatter_set(const Call& call) {
+  const Tensor &updates = call.inputs[1], &y = call.outputs[0];
+  const Points points(call, 2, y, updates);
+  copy_elements(call.inputs[0], y);
+  put(points, updates, y);
+}
+
+void assign_points(const Call& call) {
+  const Tensor &x = call.inputs[0], &updates = call.inputs[1];
+  put(Points(call, 2, x, updates), updates, x);
+}
+
+// The 16-bit floats are computed in float and rounded once.
+template <class F> void scatter(const Call& call) {
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
+  const bool half = y.dtype() == DType::float16 || y.dtype() == DType::bfloat16;
+  if (!half) {
+    const Points points(call, 2, y, call.inputs[1]);
+    copy_elements(x, y);
+    combine<F>(points, call.inputs[1], y);
+    return;
   }
-  if (half) copy_elements(converted(sums, output.dtype()), output);
+  const Tensor updates = converted(call.inputs[1], DType::float32);
+  const Tensor result = converted(x, DType::float32);
+  combine<F>(Points(call, 2, result, updates), updates, result);
+  copy_elements(converted(result, y.dtype()), y);
+}
+
+// How many of n bytes, each 0 or 1, are 1.
+int64_t count_ones(const uint8_t* p, int64_t n) {
+  int64_t count = 0, i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t word;
+    std::memcpy(&word, p + i, 8);
+    count += std::popcount(word);
+  }
+  for (; i < n; ++i) count += p[i];
+  return count;
+}
+
+void nonzero(const Call& call) {
+  const Tensor mask = row_major(call.inputs[0]);
+  const Tensor& y = call.outputs[0];
+  const int rank = mask.ndim();
+  const int64_t n = mask.numel(), count = call.attrs.as<CountAttrs>().count,
+                blocks = (n + kGrain - 1) / kGrain;
+  const uint8_t* p = static_cast<const uint8_t*>(mask.raw_data());
+  Offsets blocks_before(blocks + 1);
+  int64_t* const before = blocks_before.data();
+  parallel_elements(n, [&](int64_t begin, int64_t end) {
+    for (; begin < end; begin += kGrain)
+      before[begin / kGrain + 1] = count_ones(p + begin, std::min(kGrain, end - begin));
+  });
+  std::partial_sum(before, before + blocks + 1, before);
+  if (before[blocks] != count)
+    fail<ValueError>("[nonzero] ", describe(mask), " has ", before[blocks], " true elements, not ", count);
+  if (rank == 0) return;
+  int64_t* const to = static_cast<int64_t*>(y.raw_data());
+  const int64_t row = mask.size(-1);
+  parallel_elements(n, [&](int64_t begin, int64_t end) {
+    int64_t* place = to + before[begin / kGrain];
+    int64_t row_begin = begin - begin % row;
+    int64_t at[kMaxRank];
+    const auto find_row = [&] {
+      int64_t number = row_begin / row;
+      for (int d = rank - 2; d >= 0; --d) {
+        at[d] = number % mask.size(d);
+        number /= mask.size(d);
+      }
+    };
+    find_row();
+    const auto put_point = [&](int64_t i) {
+      if (i - row_begin >= row) {
+        row_begin = i - i % row;
+        find_row();
+      }
+      for (int d = 0; d + 1 < rank; ++d) place[d * count] = at[d];
+      place[(rank - 1) * count] = i - row_begin;
+      ++place;
+    };
+    int64_t i = begin;
+    for (; i + 8 <= end; i += 8) {
+      uint64_t word;
+      std::memcpy(&word, p + i, 8);
+      for (; word != 0; word &= word - 1) put_point(i + std::countr_zero(word) / 8);
+    }
+    for (; i < end; ++i) {
+      if (p[i] != 0) put_point(i);
+    }
+  });
+}
+
+void argsort(const Call& call) {
+  const Tensor keys = row_major(call.inputs[0]);
+  const int64_t* key = static_cast<const int64_t*>(keys.raw_data());
+  int64_t* order = static_cast<int64_t*>(call.outputs[0].raw_data());
+  std::iota(order, order + keys.numel(), 0);
+  std::stable_sort(order, order + keys.numel(), [&](int64_t a, int64_t b) { return key[a] < key[b]; });
 }
 
 }  // namespace
 
 void register_indexing_kernels() {
-  set_kernel(primitives::take, DeviceType::cpu, take);
-  set_kernel(primitives::scatter, DeviceType::cpu, scatter);
+  set_kernel(primitives::gather, DeviceType::cpu, gather);
+  set_kernel(primitives::scatter_add, DeviceType::cpu, scatter<Add>);
+  set_kernel(primitives::scatter_set, DeviceType::cpu, scatter_set);
+  set_kernel(primitives::scatter_multiply, DeviceType::cpu, scatter<Multiply>);
+  set_kernel(primitives::scatter_min, DeviceType::cpu, scatter<Minimum>);
+  set_kernel(primitives::scatter_max, DeviceType::cpu, scatter<Maximum>);
+  set_kernel(primitives::assign_points, DeviceType::cpu, assign_points);
+  set_kernel(primitives::nonzero, DeviceType::cpu, nonzero);
+  set_kernel(primitives::argsort, DeviceType::cpu, argsort);
 }
 
 }  // namespace tidu::cpu

@@ -16,7 +16,7 @@ class CallLog {
   // The number of the last call.
   uint64_t last() const { return last_; }
 
-  // "[take] float32(5, 3) int64(2)", or less where the call was too long ago.
+  // "[gather] float32(5, 3) int64(2)", or less where the call was too long ago.
   std::string describe(uint64_t number) const;
   // The calls after number `finished(queue)`, newest first; at most eight.
   template <class Finished> std::string describe_after(const Finished& finished) const {

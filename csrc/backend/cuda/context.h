@@ -6,6 +6,7 @@
 #include "core/backend.h"
 #include "core/primitive.h"
 #include "kernels/cuda/fault.h"
+#include "kernels/cuda/sort.h"
 
 namespace tidu::cuda {
 
@@ -18,6 +19,11 @@ class Context {
   // Uninitialised device memory for this call alone, given back in stream order once the call was issued.
   template <class T> T* workspace(size_t count) {
     return static_cast<T*>(workspace_bytes(count * sizeof(T)));
+  }
+
+  Scratch scratch() {
+    return {[](void* owner, size_t bytes) { return static_cast<Context*>(owner)->workspace_bytes(bytes); },
+            this};
   }
 
   // For kernels that may meet a value that they cannot use, such as an index out of range.

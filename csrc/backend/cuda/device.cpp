@@ -125,7 +125,8 @@ void Device::raise_faults() {
   *fault_ = {};
   if (fault.launch == 0) return;  // another thread was first
   fail<IndexError>(calls_.describe(fault.launch), " on ", name(), ": index ", fault.value, " at position ",
-                   fault.position, " is out of range for extent ", fault.bound);
+                   fault.position, " is out of range for extent ", fault.bound,
+                   fault.axis >= 0 ? str(" of axis ", fault.axis) : "");
 }
 
 std::string Device::describe_unfinished_calls() {

@@ -1,88 +1,265 @@
-// Taking and adding slices at indices.
+// Reading and writing at places that tensors of indices name.
 #include "kernels/cuda/indexing.h"
 
-#include <bit>
+#include <cstdlib>
+#include <optional>
 
 #include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
 #include "kernels/cuda/sort.h"
+#include "ops/assign.h"
 #include "ops/indexing.h"
 
 namespace tidu::cuda {
 namespace {
 
-cudaError_t take(const Call& call, Context& context) {
-  const auto& attrs = call.attrs.as<TakeAttrs>();
-  const Tensor &x = call.inputs[0], &y = call.outputs[0];
-  Tensor indices = call.inputs[1];
-  TIDU_TRY(make_row_major(&indices, context.stream()));
-  const IndexedAxis axis{indices.data<int64_t>(), attrs.size, context.fault_record()};
-  // An index out of range is an error also where it takes nothing.
-  if (const int64_t count = indices.numel(); y.numel() == 0 && count > 0) {
-    const auto n = static_cast<size_t>(count);
-    return number_indices(context.stream(), axis, context.workspace<uint64_t>(n),
-                          context.workspace<int64_t>(n), count);
+// The index tensors of a call, which are its inputs from `first` on, and what they pick of x.
+struct Indexing {
+  Indexing(const Call& call, size_t first, const Tensor& x)
+      : attrs(call.attrs.as<IndexAttrs>()),
+        x(x),
+        indices(call.inputs.begin() + static_cast<ptrdiff_t>(first), call.inputs.end()),
+        count(indices[0].numel()),
+        picked(picked_axes(attrs, x.ndim(), indices[0].ndim())) {}
+
+  cudaError_t make_row_major(cudaStream_t stream) {
+    for (Tensor& index : indices) TIDU_TRY(cuda::make_row_major(&index, stream));
+    return cudaSuccess;
   }
-  // x and the indices, each with strides 0 where the other one moves.
-  const int depth = indices.ndim();
-  Strides x_strides(y.ndim(), 0), index_strides(y.ndim(), 0);
-  for (int i = 0; i < y.ndim(); ++i) {
-    if (i < attrs.axis) {
-      x_strides[i] = x.strides()[i];
-    } else if (i < attrs.axis + depth) {
-      index_strides[i] = indices.strides()[i - attrs.axis];
-    } else {
-      x_strides[i] = x.strides()[i - depth + 1];
+
+  IndexedAxis axis(int k, const FaultRecord& fault) const {
+    const int axis = static_cast<int>(attrs.axes[k]);
+    return {indices[static_cast<size_t>(k)].data<int64_t>(), x.size(axis), axis, fault};
+  }
+  int64_t stride(int k) const { return x.strides()[static_cast<int>(attrs.axes[k])]; }
+
+  // The places along the indexed axes, and how far the lowest of them lies before where x begins.
+  NamedPlaces named(const FaultRecord& fault, int64_t* lowest) const {
+    NamedPlaces places;
+    for (int k = 0; k < attrs.axes.size(); ++k) {
+      places.index[places.indices] = axis(k, fault);
+      places.stride[places.indices++] = stride(k);
+      *lowest += std::min<int64_t>(stride(k), 0) * std::max<int64_t>(axis(k, fault).size - 1, 0);
     }
+    return places;
   }
-  const View source(x.raw_data(), x_strides, size_of(x.dtype()));
-  const View index(indices.raw_data(), index_strides, sizeof(int64_t));
-  return for_each(Loops(y.shape(), {source, index, y}), [&](const Loop& loop) {
-    return take(context.stream(), source.size, loop, axis, x.strides()[attrs.axis]);
+
+  const IndexAttrs& attrs;
+  const Tensor& x;
+  Tensors indices;
+  int64_t count;
+  PickedAxes picked;
+};
+
+void* advanced(const Tensor& x, int64_t elements) {
+  return static_cast<char*>(x.raw_data()) + elements * static_cast<int64_t>(size_of(x.dtype()));
+}
+
+cudaError_t gather(const Call& call, Context& context) {
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
+  const cudaStream_t stream = context.stream();
+  Indexing indexing(call, 1, x);
+  if (indexing.count == 0) return cudaSuccess;
+  TIDU_TRY(indexing.make_row_major(stream));
+  IndexedAxis axis = indexing.axis(0, context.fault_record());
+  int64_t axis_stride = indexing.stride(0), lowest = 0;
+  // Several index tensors become one, of offsets in x. An index out of range is an error also where it takes
+  // nothing.
+  if (indexing.indices.size() > 1 || y.numel() == 0) {
+    const NamedPlaces places = indexing.named(context.fault_record(), &lowest);
+    int64_t* const offsets = context.workspace<int64_t>(static_cast<size_t>(indexing.count));
+    TIDU_TRY(locate_places(stream, places, indexing.count, offsets));
+    if (y.numel() == 0) return cudaSuccess;
+    axis.indices = offsets;
+    axis.size = INT64_MAX;
+    axis_stride = 1;
+  }
+  // x and the indices, each with strides 0 where the other one moves alone.
+  const Strides along = contiguous_strides(indexing.indices[0].shape());
+  Strides x_strides, index_strides;
+  for (const PickedAxis from : indexing.picked) {
+    x_strides.push_back(from.x >= 0 ? x.strides()[from.x] : 0);
+    index_strides.push_back(from.index >= 0 ? along[from.index] : 0);
+  }
+  const View source(advanced(x, lowest), x_strides, size_of(x.dtype()));
+  const View index(const_cast<int64_t*>(axis.indices), index_strides, sizeof(int64_t));
+  return for_each(Loops(y.shape(), {source, index, y}),
+                  [&](const Loop& loop) { return take(stream, source.size, loop, axis, axis_stride); });
+}
+
+// How far apart the elements of x lie along its first axes, in row-major order, if that is everywhere the
+// same.
+std::optional<int64_t> common_step(const Tensor& x, int axes) {
+  int64_t step = 0, expected = 0;
+  for (int i = axes - 1; i >= 0; --i) {
+    if (x.size(i) == 1) continue;
+    if (step == 0 && expected == 0) step = expected = x.strides()[i];
+    if (x.strides()[i] != expected) return std::nullopt;
+    expected *= x.size(i);
+  }
+  return step;
+}
+
+// Calls write(loop, places) for loops over the points, sorted by where they are in y, and the axes that y
+// alone has. So what happens to one place happens in the order of the indices.
+template <bool add_chunks = false, class Write>
+cudaError_t scatter_into(const Call& call, const Tensor& y, Context& context, const Write& write) {
+  const cudaStream_t stream = context.stream();
+  Indexing indexing(call, 2, y);
+  const int64_t count = indexing.count;
+  if (count == 0) return cudaSuccess;
+  TIDU_TRY(indexing.make_row_major(stream));
+
+  int64_t lowest = 0, span = 1;
+  NamedPlaces places = indexing.named(context.fault_record(), &lowest);
+  for (int k = 0; k < places.indices; ++k)
+    span += std::max<int64_t>(places.index[k].size - 1, 0) * std::abs(places.stride[k]);
+  const Strides inside = contiguous_strides(indexing.indices[0].shape());
+  // The axes of the updates, those of the points first.
+  Axes order;
+  int points = 0;
+  for (int i = 0; i < indexing.picked.count; ++i) {
+    const auto [x_axis, index_axis] = indexing.picked[i];
+    if (index_axis < 0) {
+      order.push_back(i);
+      continue;
+    }
+    order.insert(points++, i);
+    if (x_axis < 0) continue;
+    const int64_t stride = y.strides()[x_axis], extent = y.size(x_axis);
+    places.inside[places.shared] = inside[index_axis];
+    places.extent[places.shared] = extent;
+    places.shared_stride[places.shared++] = stride;
+    lowest += std::min<int64_t>(stride, 0) * (extent - 1);
+    span += (extent - 1) * std::abs(stride);
+  }
+
+  constexpr int64_t narrow = int64_t{1} << 32;
+  const auto n = static_cast<size_t>(count);
+  Keys keys{nullptr, nullptr, span > narrow || count > narrow};
+  keys.keys = keys.wide ? static_cast<void*>(context.workspace<uint64_t>(n)) : context.workspace<uint32_t>(n);
+  keys.positions =
+      keys.wide ? static_cast<void*>(context.workspace<int64_t>(n)) : context.workspace<uint32_t>(n);
+  unsigned* const failed = context.workspace<unsigned>(1);
+  TIDU_TRY(cudaMemsetAsync(failed, 0, sizeof *failed, stream));
+  TIDU_TRY(number_places(stream, places, count, keys, failed));
+  if (y.numel() == 0) return cudaSuccess;
+  if (count > 1) {
+    TIDU_TRY(keys.wide ? sort_pairs(stream, context.scratch(), static_cast<uint64_t*>(keys.keys),
+                                    static_cast<int64_t*>(keys.positions), count)
+                       : sort_pairs(stream, context.scratch(), static_cast<uint32_t*>(keys.keys),
+                                    static_cast<uint32_t*>(keys.positions), count));
+  }
+
+  // The updates, whose points are to lie evenly spaced.
+  Shape shape{count};
+  Strides from, to{0};
+  Tensor updates = call.inputs[1];
+  Shape ahead;
+  Strides strides;
+  for (int64_t axis : order) {
+    ahead.push_back(updates.size(static_cast<int>(axis)));
+    strides.push_back(updates.strides()[static_cast<int>(axis)]);
+  }
+  updates = updates.view(ahead, strides, updates.impl().offset);
+  std::optional<int64_t> step = common_step(updates, points);
+  if (!step) {
+    TIDU_TRY(cuda::make_row_major(&updates, stream));
+    step = common_step(updates, points);
+  }
+  from.push_back(0);
+  for (int i = points; i < order.size(); ++i) {
+    shape.push_back(ahead[i]);
+    from.push_back(updates.strides()[i]);
+    to.push_back(y.strides()[indexing.picked[static_cast<int>(order[i])].x]);
+  }
+  Strides key_strides(shape.size(), 0);
+  key_strides[0] = 1;
+  const size_t size = size_of(y.dtype());
+  const size_t sum_size = y.dtype() == DType::float16 || y.dtype() == DType::bfloat16 ? sizeof(float) : size;
+  const int64_t group = 16 / static_cast<int64_t>(size), width = num_elements(shape) / count;
+  SortedPlaces sorted{.keys = keys, .count = count, .step = *step, .aligned = true, .failed = failed};
+  for (int k = 0; k < places.indices; ++k) sorted.aligned &= places.stride[k] % group == 0;
+  for (int k = 0; k < places.shared; ++k) sorted.aligned &= places.shared_stride[k] % group == 0;
+  const View key(keys.keys, key_strides, keys.wide ? 8 : 4), update(updates.raw_data(), from, size),
+      target(advanced(y, lowest), to, size);
+  sorted.width = width;
+  void* sums = nullptr;
+  if (add_chunks && count > kChunk) {
+    Shape chunks = shape;
+    chunks[0] = (count + kChunk - 1) / kChunk;
+    Strides each = key_strides;
+    each[0] = kChunk;
+    sums = context.workspace<char>(static_cast<size_t>(num_elements(chunks)) * sum_size);
+    const View sum(sums, contiguous_strides(chunks), sum_size);
+    const View first_key(keys.keys, each, key.size);
+    TIDU_TRY(for_each(Loops(chunks, {first_key, update, sum}),
+                      [&](const Loop& loop) { return sum_chunks(stream, y.dtype(), loop, sorted); }));
+    sorted.sums = sums;
+  }
+  const View in_order(sums, contiguous_strides(shape), sum_size);
+  return for_each(Loops(shape, {key, update, target, in_order}),
+                  [&](const Loop& loop) { return write(loop, sorted); });
+}
+
+cudaError_t put(const Call& call, const Tensor& y, Context& context) {
+  return scatter_into(call, y, context, [&](const Loop& loop, const SortedPlaces& places) {
+    return put_places(context.stream(), size_of(y.dtype()), loop, places);
   });
 }
 
-// Sorts the indices, so that what is added to one slice lies together, in the order of the indices as on the
-// cpu; then each element of the output is one sum, which no other thread writes to.
-cudaError_t scatter(const Call& call, Context& context) {
-  const auto& attrs = call.attrs.as<TakeAttrs>();
+cudaError_t scatter_set(const Call& call, Context& context) {
   const Tensor& y = call.outputs[0];
-  const int64_t count = call.inputs[1].numel();
-  if (y.numel() == 0 && count == 0) return cudaSuccess;
-  const cudaStream_t stream = context.stream();
-  Tensor updates = call.inputs[0], indices = call.inputs[1];
-  TIDU_TRY(make_row_major(&updates, stream));
-  TIDU_TRY(make_row_major(&indices, stream));
-  const size_t n = static_cast<size_t>(count);
-  const Pairs pairs{context.workspace<uint64_t>(n), context.workspace<int64_t>(n)};
-  const Pairs sorted{context.workspace<uint64_t>(n), context.workspace<int64_t>(n)};
-  int64_t* const starts = context.workspace<int64_t>(static_cast<size_t>(attrs.size) + 1);
-  if (count > 0) {
-    const IndexedAxis axis{indices.data<int64_t>(), attrs.size, context.fault_record()};
-    TIDU_TRY(number_indices(stream, axis, pairs.keys, pairs.values, count));
-    size_t bytes = 0;
-    TIDU_TRY(sort_workspace(count, &bytes));
-    const int bits = std::bit_width(static_cast<uint64_t>(attrs.size));
-    TIDU_TRY(sort_pairs(stream, context.workspace<char>(bytes), bytes, pairs, sorted, count, bits));
-  }
+  TIDU_TRY(copy_view(context.stream(), y.shape(), call.inputs[0], y));
+  return put(call, y, context);
+}
+
+cudaError_t assign_points(const Call& call, Context& context) { return put(call, call.inputs[0], context); }
+
+template <Combine how> cudaError_t scatter(const Call& call, Context& context) {
+  const Tensor& y = call.outputs[0];
+  TIDU_TRY(copy_view(context.stream(), y.shape(), call.inputs[0], y));
+  return scatter_into<how == Combine::add>(
+      call, y, context, [&](const Loop& loop, const SortedPlaces& places) {
+        return combine_places(context.stream(), how, y.dtype(), loop, places);
+      });
+}
+
+cudaError_t nonzero(const Call& call, Context& context) {
+  const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return cudaSuccess;
-  TIDU_TRY(find_starts(stream, sorted.keys, count, starts, attrs.size));
-  int64_t outer = 1, inner = 1;
-  for (int i = 0; i < attrs.axis; ++i) outer *= y.size(i);
-  for (int i = attrs.axis + 1; i < y.ndim(); ++i) inner *= y.size(i);
-  const View start(starts, {0, 1, 0}, sizeof(int64_t));
-  const View x(updates.raw_data(), {count * inner, 0, 1}, size_of(y.dtype()));
-  const View sums(y.raw_data(), {attrs.size * inner, inner, 1}, size_of(y.dtype()));
-  return for_each(Loops({outer, attrs.size, inner}, {start, x, sums}), [&](const Loop& loop) {
-    return sum_segments(stream, y.dtype(), loop, sorted.values, inner);
-  });
+  const cudaStream_t stream = context.stream();
+  Tensor mask = call.inputs[0];
+  TIDU_TRY(make_row_major(&mask, stream));
+  const int64_t count = y.size(1);
+  int64_t* const positions =
+      mask.ndim() == 1 ? y.data<int64_t>() : context.workspace<int64_t>(static_cast<size_t>(count));
+  TIDU_TRY(find_true(stream, context.scratch(), mask.data<bool>(), mask.numel(), positions, count));
+  if (mask.ndim() == 1) return cudaSuccess;
+  return unravel(stream, positions, count, mask.shape().begin(), mask.ndim(), y.data<int64_t>());
+}
+
+cudaError_t argsort(const Call& call, Context& context) {
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
+  const int64_t count = y.numel();
+  if (count == 0) return cudaSuccess;
+  uint64_t* const keys = context.workspace<uint64_t>(static_cast<size_t>(count));
+  TIDU_TRY(number_keys(context.stream(), x.data<int64_t>(), x.strides()[0], keys, y.data<int64_t>(), count));
+  return sort_pairs(context.stream(), context.scratch(), keys, y.data<int64_t>(), count);
 }
 
 }  // namespace
 
 void register_indexing_operations() {
-  set_operation<take>(primitives::take);
-  set_operation<scatter>(primitives::scatter);
+  set_operation<gather>(primitives::gather);
+  set_operation<scatter<Combine::add>>(primitives::scatter_add);
+  set_operation<scatter_set>(primitives::scatter_set);
+  set_operation<scatter<Combine::multiply>>(primitives::scatter_multiply);
+  set_operation<scatter<Combine::minimum>>(primitives::scatter_min);
+  set_operation<scatter<Combine::maximum>>(primitives::scatter_max);
+  set_operation<assign_points>(primitives::assign_points);
+  set_operation<nonzero>(primitives::nonzero);
+  set_operation<argsort>(primitives::argsort);
 }
 
 }  // namespace tidu::cuda

@@ -43,15 +43,12 @@ cudaError_t permutation(const Call& call, Context& context) {
   if (count == 0) return cudaSuccess;
   const size_t n = static_cast<size_t>(count);
   const cudaStream_t stream = context.stream();
-  const Pairs pairs{context.workspace<uint64_t>(n), context.workspace<int64_t>(n)};
-  const Pairs sorted{context.workspace<uint64_t>(n), y.data<int64_t>()};
-  size_t bytes = 0;
-  TIDU_TRY(sort_workspace(count, &bytes));
-  void* const workspace = context.workspace<char>(bytes);
-  TIDU_TRY(random_bits(stream, key_of(call), pairs.keys, count));
+  uint64_t* const keys = context.workspace<uint64_t>(n);
+  int64_t* const order = y.data<int64_t>();
+  TIDU_TRY(random_bits(stream, key_of(call), keys, count));
   const Number zero{.real = false, .integer = 0}, one{.real = false, .integer = 1};
-  TIDU_TRY(arange(stream, zero, one, DType::int64, pairs.values, count));
-  return sort_pairs(stream, workspace, bytes, pairs, sorted, count, 64);
+  TIDU_TRY(arange(stream, zero, one, DType::int64, order, count));
+  return sort_pairs(stream, context.scratch(), keys, order, count);
 }
 
 }  // namespace

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import tidu as td
 
 from .case import CUBE, Draw, Fixed, case, on_magnitudes
-from .tensors import FLOATS, NUMBERS
+from .tensors import DTYPES, FLOATS, NUMBERS
 
 
-def scattered(x, indices, updates, axis):
+def scattered(combine, x, indices, updates, axis):
+    """`combine` is a ufunc, or None to put the updates there."""
     result = np.moveaxis(np.array(x), axis, 0)
-    np.add.at(result, indices, np.moveaxis(updates, axis, 0))
+    updates = np.moveaxis(updates, axis, 0)
+    if combine:
+        combine.at(result, indices, updates)
+    else:
+        for i, update in zip(indices, updates, strict=True):
+            result[i] = update
     return np.moveaxis(result, 0, axis)
+
+
+def put_along(x, indices, values, axis):
+    result = np.array(x)
+    np.put_along_axis(result, indices, values, axis)
+    return result
 
 
 def replaced(x, key, value):
@@ -67,46 +81,66 @@ def cases():
     for axis in (0, 1, 2):
         yield case(
             f"take(axis={axis})",
-            "take",
+            "gather",
             lambda x, i, axis=axis: td.take(x, i, axis=axis),
             lambda x, i, axis=axis: np.take(x, i, axis),
             CUBE,
             rows,
         )
         shape = tuple(4 if i == axis else n for i, n in enumerate(CUBE.shape))
-        yield case(
-            f"scatter_add(axis={axis})",
-            "scatter",
-            lambda x, i, v, axis=axis: td.scatter_add(x, i, v, axis=axis),
-            lambda x, i, v, axis=axis: scattered(x, i, v, axis),
-            Draw((3, 4, 5), integers=(-9, 9)),
-            rows,
-            Draw(shape, integers=(-9, 9)),
-            dtypes=NUMBERS,
-            differentiable=(0, 2),
-            ulps=8,
-            rounded_between=True,
-            scale=on_magnitudes(lambda x, i, v, axis=axis: scattered(x, i, v, axis)),
-        )
+        for name, combine in (
+            ("scatter_add", np.add),
+            ("scatter_set", None),
+            ("scatter_multiply", np.multiply),
+            ("scatter_min", np.minimum),
+            ("scatter_max", np.maximum),
+        ):
+            extreme = name in ("scatter_min", "scatter_max")
+            reference = functools.partial(scattered, combine, axis=axis)
+            yield case(
+                f"{name}(axis={axis})",
+                (name, "argsort") if name == "scatter_multiply" else name,
+                functools.partial(getattr(td, name), axis=axis),
+                reference,
+                Draw((3, 4, 5), integers=(-9, 9), apart=extreme),
+                rows,
+                Draw(shape, high=2.9, integers=(-9, 9), apart=extreme),
+                dtypes=NUMBERS if combine else DTYPES,
+                differentiable=(0, 2),
+                ulps=8,
+                rounded_between=name == "scatter_add",
+                scale=on_magnitudes(reference) if name == "scatter_add" else None,
+            )
     yield case(
         "take of a matrix of indices",
-        "take",
+        "gather",
         lambda x, i: td.take(x, i, axis=1),
         lambda x, i: np.take(x, i, 1),
         CUBE,
         Fixed(((0, 3), (-1, 3), (2, 2))),
     )
-    yield case(
-        "take_along_axis",
-        "take",
-        lambda x, i: td.take_along_axis(x, i, axis=1),
-        lambda x, i: np.take_along_axis(x, i, 1),
-        Draw((3, 4)),
-        Fixed(((0, 3), (1, 1), (2, 0))),
-    )
+    for axis, indices in ((0, ((0, 2, -1, 1), (1, 1, 2, 0))), (1, ((0, 3), (1, 1), (2, 0)))):
+        yield case(
+            f"take_along_axis(axis={axis})",
+            "gather",
+            lambda x, i, axis=axis: td.take_along_axis(x, i, axis=axis),
+            lambda x, i, axis=axis: np.take_along_axis(x, i, axis),
+            Draw((3, 4)),
+            Fixed(indices),
+        )
+        yield case(
+            f"put_along_axis(axis={axis})",
+            "scatter_set",
+            lambda x, i, v, axis=axis: td.put_along_axis(x, i, v, axis=axis),
+            lambda x, i, v, axis=axis: put_along(x, i, v, axis),
+            Draw((3, 4)),
+            Fixed(indices),
+            Draw(np.shape(indices)),
+            differentiable=(0, 2),
+        )
     yield case(
         "x[indices, :, indices]",
-        "take",
+        "gather",
         lambda x, i, j: x[i, :, j],
         lambda x, i, j: x[i, :, j],
         CUBE,
@@ -115,11 +149,32 @@ def cases():
     )
     yield case(
         "x[indices] = v",
-        ("take", "slice_update"),
+        ("assign_points", "scatter_set"),
         lambda x, i, v: replace(x, i, v),
         lambda x, i, v: replaced(x, i, v),
         CUBE,
         Fixed((2, 0)),
         Draw((2, 4, 5)),
         differentiable=(0, 2),
+    )
+    yield case(
+        "x[indices, 1:, indices] = v",
+        ("assign_points", "scatter_set", "slice_update"),
+        lambda x, i, j, v: replace(x, (i, slice(1, None), j), v),
+        lambda x, i, j, v: replaced(x, (i, slice(1, None), j), v),
+        CUBE,
+        Fixed((0, 2, -1)),
+        Fixed((4, 0, 4)),
+        Draw((3, 3)),
+        differentiable=(0, 3),
+    )
+    yield case(
+        "nonzero",
+        "nonzero",
+        lambda x: td.stack(td.nonzero(x), axis=0),
+        lambda x: np.stack(np.nonzero(x)),
+        Draw((3, 4, 5), dtype=td.bool),
+        dtypes=(td.bool,),
+        differentiable=(),
+        result=lambda dtype: td.int64,
     )

@@ -1,0 +1,249 @@
+"""Reading and writing at places that index tensors name: against NumPy, with repeated and wrong indices."""
+
+import numpy as np
+import pytest
+import tidu as td
+from samplers import STORAGES, to_array, with_storage
+from tidu import _core
+
+DTYPES = [td.bool, td.int8, td.int32, td.int64, td.uint16, td.float16, td.float32, td.float64]
+COMBINE = {
+    "scatter_add": np.add,
+    "scatter_multiply": np.multiply,
+    "scatter_min": np.minimum,
+    "scatter_max": np.maximum,
+}
+
+
+def values(rng, shape, dtype):
+    """Values whose sums, products and halves are exact in every dtype."""
+    if dtype == td.bool:
+        return rng.random(shape) < 0.5
+    low = 0 if dtype == td.uint16 else -2
+    return np.asarray(rng.integers(low, 3, shape), str(dtype))
+
+
+def stored(rng, array, dtype=None):
+    """The array as a tensor of some layout that has its values."""
+    storages = [storage for storage in STORAGES if storage != "broadcast"]
+    dtype = dtype or getattr(td, str(array.dtype))
+    return with_storage(array, dtype, storages[rng.integers(len(storages))])[0]
+
+
+def wait():
+    """Until what device cuda finds is raised."""
+    if td.get_default_device().type == "cuda":
+        td.cuda.synchronize()
+
+
+def random_key(rng, shape):
+    points = tuple(rng.integers(1, 4, rng.integers(0, 3)))
+    if rng.random() < 0.1:
+        points += (0,)
+    key = []
+    for extent in shape:
+        kind = rng.integers(5)
+        if kind == 0:
+            key.append(slice(None))
+        elif kind == 1:
+            key.append(int(rng.integers(-extent, extent)))
+        elif kind == 2:
+            key.append(slice(None, None, int(rng.choice([-2, -1, 2]))))
+        else:
+            broadcast = points[rng.integers(len(points) + 1) :] if rng.random() < 0.3 else points
+            key.append(rng.integers(-extent, extent, broadcast))
+        if rng.random() < 0.1:
+            key.append(None)
+    return tuple(key)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_key_reads_and_writes_as_in_numpy(seed):
+    rng = np.random.default_rng([seed, 7])
+    shape = tuple(rng.integers(1, 6, rng.integers(1, 5)))
+    dtype = DTYPES[rng.integers(len(DTYPES))]
+    x = values(rng, shape, dtype)
+    key = random_key(rng, shape)
+    tensors = tuple(stored(rng, k) if isinstance(k, np.ndarray) else k for k in key)
+    picked = x[key]
+    np.testing.assert_array_equal(to_array(stored(rng, x)[tensors]), picked, strict=True)
+    for value in (values(rng, picked.shape, dtype), values(rng, (), dtype)):
+        want, got = x.copy(), stored(rng, x)
+        want[key] = value
+        got[tensors] = stored(rng, value, dtype)
+        np.testing.assert_array_equal(to_array(got), want)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_slices_and_elements_along_an_axis(seed):
+    rng = np.random.default_rng([seed, 8])
+    shape = tuple(rng.integers(1, 6, rng.integers(1, 5)))
+    dtype = DTYPES[rng.integers(len(DTYPES))]
+    x, axis = values(rng, shape, dtype), int(rng.integers(len(shape)))
+    extent = shape[axis]
+    indices = rng.integers(-extent, extent, tuple(rng.integers(0, 5, rng.integers(0, 3))))
+    picked = np.take(x, indices, axis)
+    np.testing.assert_array_equal(
+        to_array(td.take(stored(rng, x), stored(rng, indices), axis=axis)), picked, strict=True
+    )
+    updates = values(rng, picked.shape, dtype)
+    key = (slice(None),) * axis + (indices,)
+    for name, combine in COMBINE.items() if dtype != td.bool else ():
+        want = x.copy()
+        combine.at(want, key, updates)
+        got = getattr(td, name)(stored(rng, x), stored(rng, indices), stored(rng, updates), axis=axis)
+        np.testing.assert_array_equal(to_array(got), want, err_msg=name)
+    want = x.copy()
+    want[key] = updates
+    got = td.scatter_set(stored(rng, x), stored(rng, indices), stored(rng, updates), axis=axis)
+    np.testing.assert_array_equal(to_array(got), want)
+
+    indices = rng.integers(-extent, extent, [*shape[:axis], rng.integers(6), *shape[axis + 1 :]])
+    got = td.take_along_axis(stored(rng, x), stored(rng, indices), axis=axis)
+    np.testing.assert_array_equal(to_array(got), np.take_along_axis(x, indices, axis))
+    want, updates = x.copy(), values(rng, indices.shape, dtype)
+    np.put_along_axis(want, indices, updates, axis)
+    got = td.put_along_axis(stored(rng, x), stored(rng, indices), stored(rng, updates), axis=axis)
+    np.testing.assert_array_equal(to_array(got), want)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1,), (40_000,), (7, 5, 3), (300, 211)])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.6, 1.0])
+def test_masks(rng, shape, share):
+    x, mask = rng.standard_normal(shape), np.asarray(rng.random(shape) < share)
+    tensor, place = stored(rng, x), stored(rng, mask)
+    coordinates = td.nonzero(place)
+    assert len(coordinates) == len(shape)
+    for got, want in zip(coordinates, np.nonzero(mask) if shape else (), strict=True):
+        np.testing.assert_array_equal(got.cpu().numpy(), want, strict=True)
+    np.testing.assert_array_equal(tensor[place].cpu().numpy(), x[mask], strict=True)
+    for value in (rng.standard_normal(()), rng.standard_normal(int(mask.sum()))):
+        want, got = x.copy(), stored(rng, x)
+        want[mask] = value
+        got[place] = td.tensor(value)
+        np.testing.assert_array_equal(got.cpu().numpy(), want)
+
+
+def test_many_points(rng):
+    """More than threads and blocks treat at once, each place named often."""
+    x, updates = rng.standard_normal((50, 70)), rng.standard_normal((70_000, 3))
+    i, j = rng.integers(-50, 50, 70_000), rng.integers(-70, 70, 70_000)
+    tensors = td.tensor(i), td.tensor(j)
+    np.testing.assert_array_equal(td.tensor(x)[tensors].cpu().numpy(), x[i, j])
+    want, got = x.copy(), td.tensor(x)
+    want[i, j] = updates[:, 0]
+    got[tensors] = td.tensor(updates[:, 0])
+    np.testing.assert_array_equal(got.cpu().numpy(), want)
+    want = np.zeros((50, 3))
+    np.add.at(want, i, updates)
+    got = td.scatter_add(td.zeros((50, 3), dtype=td.float64), tensors[0], td.tensor(updates), axis=0)
+    np.testing.assert_allclose(got.cpu().numpy(), want, rtol=1e-12, atol=1e-11)
+
+
+def test_halves_are_combined_in_float_and_rounded_once():
+    x = td.tensor([2048.0], dtype=td.float16)
+    ones = td.ones(8, dtype=td.float16)
+    assert td.scatter_add(x, td.zeros(8, dtype=td.int64), ones, axis=0).tolist() == [2056]
+
+
+@pytest.mark.parametrize("name", ["scatter_set", "scatter_add", "scatter_max", "put_along_axis", "index"])
+def test_a_wrong_index_is_named_and_nothing_is_written(name):
+    x = td.zeros((3, 5))
+    wrong = td.tensor([[0, 1], [2, 7], [-6, 0]])
+    with pytest.raises(
+        IndexError, match=r"index (7|-6) at position (3|4) is out of range for extent 5 of axis 1"
+    ):
+        if name == "index":
+            x[0, wrong] = 1.0
+        elif name == "put_along_axis":
+            td.put_along_axis(x, wrong, td.ones(()), axis=1)
+        else:
+            getattr(td, name)(x, wrong, td.ones(()), axis=1)
+        wait()
+    assert x.tolist() == [[0.0] * 5] * 3
+    with pytest.raises(
+        IndexError, match=r"float32\(3, 5\).*index 3 at position 1 .* axis 0|axis 0.*float32\(3, 5\)"
+    ):
+        x[td.tensor([0, 3]), td.tensor([0, 0])]
+        wait()
+    with pytest.raises(IndexError, match="out of range"):
+        td.take(td.ones((0, 2)), td.tensor([0]), axis=0)
+        wait()
+    with pytest.raises(TypeError, match="integers"):
+        td.scatter_set(x, td.tensor([0.5]), x, axis=0)
+    with pytest.raises(TypeError, match="bool"):
+        td.scatter_add(x > 0, td.tensor([0]), x[:1] > 0, axis=0)
+
+
+def test_what_is_written_may_be_read_by_its_own_assignment():
+    x = td.tensor([3, 0, 1, 2])
+    x[x] = x + 10
+    assert x.tolist() == [10, 11, 12, 13]
+    y = td.arange(6)
+    y[td.tensor([5, 4, 3])] = y[:3]
+    assert y.tolist() == [0, 1, 2, 2, 1, 0]
+    z = td.arange(6)
+    z[td.tensor([1, 2, 3])] = z[:3]
+    assert z.tolist() == [0, 0, 1, 2, 4, 5]
+
+
+def test_an_assignment_costs_what_it_touches():
+    x = td.zeros(1_000_000)
+    v, i = td.tensor([1.0, 2.0]), td.tensor([5, 999_999])
+    _core.reset_peak_memory(td.get_default_device())
+    live = _core.memory_stats(td.get_default_device())["live_bytes"]
+    x[i] = v
+    after = _core.memory_stats(td.get_default_device())
+    assert after["peak_bytes"] - live < 100_000 and x[5] == 1 and x[-1] == 2
+
+
+# --- Derivatives where places are named more than once
+
+
+def test_the_last_update_stays_and_takes_the_cotangent():
+    i = td.tensor([0, 2, 0, 2, 1])
+
+    def loss(x, updates):
+        return (td.scatter_set(x, i, updates, axis=0) * td.tensor([1.0, 10.0, 100.0, 1000.0])).sum()
+
+    by_x, by_updates = td.grad(loss, argnums=(0, 1))(td.zeros(4), td.ones(5))
+    assert by_x.tolist() == [0, 0, 0, 1000] and by_updates.tolist() == [0, 0, 1, 100, 10]
+    x = td.zeros(4)
+    x[i] = td.arange(5.0)
+    assert x.tolist() == [2, 4, 3, 0]
+
+
+@pytest.mark.parametrize(("name", "sign"), [("scatter_max", 1.0), ("scatter_min", -1.0)])
+def test_ties_share_the_cotangent(name, sign):
+    scatter = getattr(td, name)
+    x, updates = sign * td.tensor([1.0, 2.0, 3.0, 0.0]), sign * td.tensor([1.0, 1.0, 0.0, 5.0, 3.0, 3.0])
+    i = td.tensor([0, 0, 0, 1, 2, 2])
+    by_x, by_updates = td.grad(lambda x, u: scatter(x, i, u, axis=0).sum(), argnums=(0, 1))(x, updates)
+    third = float(td.tensor(1 / 3))
+    assert by_x.tolist() == [third, 0, third, 1]
+    assert by_updates.tolist() == [third, third, 0, 1, third, third]
+    nan = float("nan")
+    by_x = td.grad(lambda x: scatter(x, i, updates, axis=0)[3])(td.tensor([nan, nan, 0.0, nan]))
+    assert by_x.tolist() == [0, 0, 0, 1]
+
+
+def test_products_with_zeros_have_their_derivatives():
+    i = td.tensor([0, 0, 0, 1, 1, 2])
+    x = td.tensor([2.0, 3.0, 5.0, 7.0], dtype=td.float64)
+    updates = td.tensor([0.0, 4.0, -1.0, 0.0, 0.0, 6.0], dtype=td.float64)
+
+    def product(x, updates):
+        return td.scatter_multiply(x, i, updates, axis=0)
+
+    def plain(x, u):
+        return td.stack([x[0] * u[0] * u[1] * u[2], x[1] * u[3] * u[4], x[2] * u[5], x[3]], axis=0)
+
+    for transform in (td.jacrev, td.jacfwd):
+        for argnum in (0, 1):
+            got, want = (transform(f, argnums=argnum)(x, updates) for f in (product, plain))
+            assert got.tolist() == want.tolist()
+    got, want = (
+        td.hessian(lambda u, f=f: (f(x, u) * td.tensor([1.0, 2.0, 3.0, 4.0])).sum())(updates)
+        for f in (product, plain)
+    )
+    assert got.tolist() == want.tolist()
