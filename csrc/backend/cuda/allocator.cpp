@@ -4,26 +4,26 @@
 #include <algorithm>
 #include <limits>
 
-#include "backend/cuda/device.h"
 #include "backend/cuda/error.h"
+#include "backend/cuda/gpu.h"
 
 namespace tidu::cuda {
 
-PoolAllocator::PoolAllocator(Device& device) : device_(device), limit_(device.properties().memory_bytes) {
-  check(cudaDeviceGetDefaultMemPool(&pool_, device.index()), "[cuda] the device's memory pool");
+PoolAllocator::PoolAllocator(Gpu& gpu) : gpu_(gpu), limit_(gpu.properties().memory_bytes) {
+  check(cudaDeviceGetDefaultMemPool(&pool_, gpu.index()), "[cuda] the device's memory pool");
   uint64_t all = std::numeric_limits<uint64_t>::max();
   check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &all), "[cuda] the memory pool");
 }
 
 Block PoolAllocator::allocate(size_t bytes) {
   if (bytes == 0) return {};
-  const Queue queue = device_.current_queue();
-  const cudaStream_t stream = device_.stream(queue);
+  const Queue queue = gpu_.current_queue();
+  const cudaStream_t stream = gpu_.stream(queue);
   std::lock_guard lock(mutex_);
   void* data = attempt(bytes, stream);
   if (!data) {
     // Freed memory of other streams can be had once their work is done.
-    const DeviceGuard guard(device_.index());
+    const DeviceGuard guard(gpu_.index());
     check(cudaDeviceSynchronize(), "[cuda] waiting for memory");
     trim(0);
     data = attempt(bytes, stream);
@@ -31,7 +31,7 @@ Block PoolAllocator::allocate(size_t bytes) {
   if (!data) {
     MemoryStats now = stats_;
     now.reserved_bytes = reserved();
-    fail_out_of_memory(device_.name(), bytes, now, limit_);
+    fail_out_of_memory(gpu_.name(), bytes, now, limit_);
   }
   ++stats_.allocations;
   stats_.live_bytes += static_cast<int64_t>(bytes);
@@ -59,7 +59,7 @@ void PoolAllocator::deallocate(void* data, size_t bytes, Queue queue) noexcept {
   if (!data) return;
   std::lock_guard lock(mutex_);
   stats_.live_bytes -= static_cast<int64_t>(bytes);
-  if (cudaFreeAsync(data, device_.stream(queue)) != cudaSuccess) cudaGetLastError();
+  if (cudaFreeAsync(data, gpu_.stream(queue)) != cudaSuccess) cudaGetLastError();
 }
 
 MemoryStats PoolAllocator::stats() const {
@@ -75,7 +75,7 @@ void PoolAllocator::reset_peak() {
 }
 
 void PoolAllocator::empty_cache() {
-  device_.synchronize();
+  gpu_.synchronize();
   std::lock_guard lock(mutex_);
   trim(0);
 }
@@ -83,7 +83,7 @@ void PoolAllocator::empty_cache() {
 void PoolAllocator::set_limit(int64_t bytes) {
   std::lock_guard lock(mutex_);
   limit_ = bytes;
-  limited_ = bytes < device_.properties().memory_bytes;
+  limited_ = bytes < gpu_.properties().memory_bytes;
   if (reserved() > limit_) trim(limit_);
 }
 
@@ -91,7 +91,7 @@ void PoolAllocator::share_with(int device) {
   std::lock_guard lock(mutex_);
   if (shared_with_ >> device & 1) return;
   int possible = 0;
-  check(cudaDeviceCanAccessPeer(&possible, device, device_.index()), "[cuda] access between devices");
+  check(cudaDeviceCanAccessPeer(&possible, device, gpu_.index()), "[cuda] access between devices");
   if (possible) {
     cudaMemAccessDesc access = {};
     access.location = {cudaMemLocationTypeDevice, {device}};

@@ -9,11 +9,11 @@
 
 namespace tidu::cuda {
 
-class Device;
+class Gpu;
 
 class PoolAllocator final : public Allocator {
  public:
-  explicit PoolAllocator(Device& device);
+  explicit PoolAllocator(Gpu& gpu);
 
   Block allocate(size_t bytes) override;
   void deallocate(void* data, size_t bytes, Queue queue) noexcept override;
@@ -30,7 +30,7 @@ class PoolAllocator final : public Allocator {
   int64_t reserved() const;
   void trim(int64_t keep);
 
-  Device& device_;
+  Gpu& gpu_;
   cudaMemPool_t pool_ = nullptr;
   int64_t limit_;
   bool limited_ = false;  // below the device's memory

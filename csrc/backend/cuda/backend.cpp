@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "backend/cuda/blocking.h"
-#include "backend/cuda/device.h"
 #include "backend/cuda/emulation.h"
+#include "backend/cuda/gpu.h"
 #include "backend/cuda/operations.h"
 #include "cuda/driver.h"
 
@@ -22,20 +22,20 @@ std::atomic<bool>& blocking() {
   return value;
 }
 
-Device& device_of(const Tensor& tensor) { return device(tensor.device().index); }
+Gpu& gpu_of(const Tensor& tensor) { return gpu(tensor.device().index); }
 cudaEvent_t as_event(void* event) { return static_cast<cudaEvent_t>(event); }
 
 class CudaDriver final : public Driver {
  public:
   int device_count() const override { return cuda::device_count(); }
-  Allocator& allocator(int index) override { return device(index).allocator(); }
+  Allocator& allocator(int index) override { return gpu(index).allocator(); }
 
   void copy_from_host(const Tensor& target, const void* host) override {
-    Device& device = device_of(target);
-    const DeviceGuard guard(device.index());
-    const Queue queue = device.current_queue();
-    device.use(*target.impl().storage, queue);
-    device.staging().to_device(target.raw_data(), host, target.nbytes(), device.stream(queue));
+    Gpu& gpu = gpu_of(target);
+    const DeviceGuard guard(gpu.index());
+    const Queue queue = gpu.current_queue();
+    gpu.use(*target.impl().storage, queue);
+    gpu.staging().to_device(target.raw_data(), host, target.nbytes(), gpu.stream(queue));
   }
 
   void copy_to_host(void* host, const Tensor& source) override {
@@ -43,19 +43,19 @@ class CudaDriver final : public Driver {
       std::memcpy(host, source.raw_data(), source.nbytes());
       return;
     }
-    Device& device = device_of(source);
-    const DeviceGuard guard(device.index());
-    const Queue queue = device.current_queue();
-    device.use(*source.impl().storage, queue);
-    device.staging().to_host(host, source.raw_data(), source.nbytes(), device.stream(queue));
-    device.synchronize(queue);
+    Gpu& gpu = gpu_of(source);
+    const DeviceGuard guard(gpu.index());
+    const Queue queue = gpu.current_queue();
+    gpu.use(*source.impl().storage, queue);
+    gpu.staging().to_host(host, source.raw_data(), source.nbytes(), gpu.stream(queue));
+    gpu.synchronize(queue);
   }
 
   // On the target's stream; the source's stream waits for it, so that what happens to the source later comes
   // later.
   void copy(const Tensor& source, const Tensor& target) override {
     if (source.impl().storage->is_number()) return copy_from_host(target, source.raw_data());
-    Device &from = device_of(source), &to = device_of(target);
+    Gpu &from = gpu_of(source), &to = gpu_of(target);
     const std::scoped_lock lock(from.mutex(), to.mutex());
     from.allocator().share_with(to.index());
     const Queue queue = to.current_queue();
@@ -73,16 +73,16 @@ class CudaDriver final : public Driver {
     source.impl().storage->set_queue(source_queue);
   }
 
-  void synchronize(int index) override { device(index).synchronize(); }
+  void synchronize(int index) override { gpu(index).synchronize(); }
 
   std::string description(int index) const override {
-    const Properties& p = device(index).properties();
+    const Properties& p = gpu(index).properties();
     return str(p.name, ", compute capability ", p.major, ".", p.minor, ", ", p.multiprocessors,
                " multiprocessors, ", p.memory_bytes >> 20, " MiB, CUDA ", p.runtime_version / 1000, ".",
                p.runtime_version % 1000 / 10, is_emulated() ? ", emulated" : "");
   }
 
-  Properties properties(int index) const override { return device(index).properties(); }
+  Properties properties(int index) const override { return gpu(index).properties(); }
   bool is_emulated() const override { return has_emulation(); }
   void set_blocking(bool value) override { cuda::set_blocking(value); }
   bool is_blocking() const override { return cuda::is_blocking(); }
@@ -95,15 +95,15 @@ class CudaDriver final : public Driver {
     cudaSetDevice(previous);
   }
 
-  Queue new_queue(int index, int priority) override { return device(index).new_queue(priority); }
-  void release_queue(int index, Queue queue) noexcept override { device(index).release_queue(queue); }
-  Queue current_queue(int index) override { return device(index).current_queue(); }
-  void set_current_queue(int index, Queue queue) override { device(index).set_current_queue(queue); }
-  void synchronize_queue(int index, Queue queue) override { device(index).synchronize(queue); }
+  Queue new_queue(int index, int priority) override { return gpu(index).new_queue(priority); }
+  void release_queue(int index, Queue queue) noexcept override { gpu(index).release_queue(queue); }
+  Queue current_queue(int index) override { return gpu(index).current_queue(); }
+  void set_current_queue(int index, Queue queue) override { gpu(index).set_current_queue(queue); }
+  void synchronize_queue(int index, Queue queue) override { gpu(index).synchronize(queue); }
   bool is_idle(int index, Queue queue) override {
-    return is_done(cudaStreamQuery(device(index).stream(queue)), "[Stream] asking whether it is idle");
+    return is_done(cudaStreamQuery(gpu(index).stream(queue)), "[Stream] asking whether it is idle");
   }
-  void* native_queue(int index, Queue queue) override { return device(index).stream(queue); }
+  void* native_queue(int index, Queue queue) override { return gpu(index).stream(queue); }
 
   void* new_event(int index, bool timing) override {
     const DeviceGuard guard(index);
@@ -115,15 +115,15 @@ class CudaDriver final : public Driver {
   void release_event(void* event) noexcept override { cudaEventDestroy(as_event(event)); }
   void record_event(void* event, int index, Queue queue) override {
     const DeviceGuard guard(index);
-    check(cudaEventRecord(as_event(event), device(index).stream(queue)), "[Event] record");
+    check(cudaEventRecord(as_event(event), gpu(index).stream(queue)), "[Event] record");
   }
   void wait_event(void* event, int index, Queue queue) override {
     const DeviceGuard guard(index);
-    check(cudaStreamWaitEvent(device(index).stream(queue), as_event(event), 0), "[Event] wait");
+    check(cudaStreamWaitEvent(gpu(index).stream(queue), as_event(event), 0), "[Event] wait");
   }
   void synchronize_event(void* event, int index) override {
     check(cudaEventSynchronize(as_event(event)), "[Event] synchronize");
-    device(index).raise_faults();
+    gpu(index).raise_faults();
   }
   bool is_reached(void* event) override {
     return is_done(cudaEventQuery(as_event(event)), "[Event] asking whether it is reached");
@@ -176,7 +176,7 @@ extern "C" [[gnu::visibility("default")]] tidu::cuda::Driver* tidu_cuda_driver()
     fail_no_device(error == cudaSuccess ? cudaErrorNoDevice : error);
   }
   set_device_count(count);
-  device(0);  // finds out now what is wrong with it
+  gpu(0);  // finds out now what is wrong with it
   register_all_operations();
   return new CudaDriver;  // outlives every tensor
 }

@@ -4,8 +4,8 @@
 #include <nvtx3/nvToolsExt.h>
 
 #include "backend/cuda/blocking.h"
-#include "backend/cuda/device.h"
 #include "backend/cuda/elements.h"
+#include "backend/cuda/gpu.h"
 
 namespace tidu::cuda {
 namespace {
@@ -40,28 +40,28 @@ class Range {
 class CallScope {
  public:
   explicit CallScope(const Call& call)
-      : device_(device_of(call)),
-        lock_(device_.mutex()),
-        guard_(device_.index()),
-        queue_(device_.current_queue()),
+      : gpu_(gpu_of(call)),
+        lock_(gpu_.mutex()),
+        guard_(gpu_.index()),
+        queue_(gpu_.current_queue()),
         range_(call.primitive.name) {
-    for (const Tensor& input : call.inputs) device_.use(*input.impl().storage, queue_);
-    for (const Tensor& output : call.outputs) device_.use(*output.impl().storage, queue_);
-    context_.stream_ = device_.stream(queue_);
-    context_.device_ = device_.index();
-    context_.fault_record_ = device_.fault_record(device_.note(call, queue_));
+    for (const Tensor& input : call.inputs) gpu_.use(*input.impl().storage, queue_);
+    for (const Tensor& output : call.outputs) gpu_.use(*output.impl().storage, queue_);
+    context_.stream_ = gpu_.stream(queue_);
+    context_.device_ = gpu_.index();
+    context_.fault_record_ = gpu_.fault_record(gpu_.note(call, queue_));
   }
 
   Context& context() { return context_; }
-  void synchronize() { device_.synchronize(queue_); }
+  void synchronize() { gpu_.synchronize(queue_); }
 
  private:
-  static Device& device_of(const Call& call) {
+  static Gpu& gpu_of(const Call& call) {
     const Tensor& any = call.outputs.empty() ? call.inputs[0] : call.outputs[0];
-    return device(any.device().index);
+    return gpu(any.device().index);
   }
 
-  Device& device_;
+  Gpu& gpu_;
   std::lock_guard<std::recursive_mutex> lock_;
   DeviceGuard guard_;
   Queue queue_;

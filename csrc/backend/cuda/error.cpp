@@ -1,8 +1,8 @@
 // Errors of the CUDA runtime as exceptions.
 #include "backend/cuda/error.h"
 
-#include "backend/cuda/device.h"
 #include "backend/cuda/emulation.h"
+#include "backend/cuda/gpu.h"
 #include "base/error.h"
 
 namespace tidu::cuda {
@@ -28,7 +28,7 @@ void fail_cuda(cudaError_t error, const std::string& what) {
   if (is_of_earlier_work(error)) {
     int device = 0;
     cudaGetDevice(&device);
-    if (Device* failed = device_if_made(device)) text += failed->describe_unfinished_calls();
+    if (Gpu* failed = gpu_if_made(device)) text += failed->describe_unfinished_calls();
   }
   if (has_emulation()) {
     if (const std::string report = simt::last_report(); !report.empty()) text += "\n" + report;

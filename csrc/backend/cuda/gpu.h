@@ -19,12 +19,12 @@ namespace tidu::cuda {
 
 inline constexpr Queue kMainQueue = 1;
 
-class Device {
+class Gpu {
  public:
-  explicit Device(int index);
+  explicit Gpu(int index);
 
   int index() const { return index_; }
-  tidu::Device name() const { return {DeviceType::cuda, static_cast<int8_t>(index_)}; }
+  Device name() const { return {DeviceType::cuda, static_cast<int8_t>(index_)}; }
   const Properties& properties() const { return properties_; }
   PoolAllocator& allocator() { return *allocator_; }
   Staging& staging() { return staging_; }
@@ -40,7 +40,7 @@ class Device {
   void set_current_queue(Queue queue);
 
   // Work issued to `queue` from now on waits for what queue `last` of `other` was given so far.
-  void wait(Queue queue, Device& other, Queue last);
+  void wait(Queue queue, Gpu& other, Queue last);
   // Readies a storage for use by work on `queue`.
   void use(Storage& storage, Queue queue) {
     const Queue last = storage.queue();
@@ -86,10 +86,10 @@ class Device {
   Fault* device_fault_ = nullptr;  // as kernels do
 };
 
-// The devices, made at the first use of each; `index` is below device_count().
-Device& device(int index);
+// The GPUs, made at the first use of each; `index` is below device_count().
+Gpu& gpu(int index);
 // The same where it was made already, else null.
-Device* device_if_made(int index);
+Gpu* gpu_if_made(int index);
 int device_count();
 void set_device_count(int count);
 

@@ -1,5 +1,5 @@
 // One GPU.
-#include "backend/cuda/device.h"
+#include "backend/cuda/gpu.h"
 
 #include <algorithm>
 
@@ -10,7 +10,7 @@ constexpr int kMaxDevices = 64;
 constinit thread_local Queue current_queues[kMaxDevices] = {};  // 0 stands for the main one
 
 int number_of_devices = 0;
-std::atomic<Device*> devices[kMaxDevices];  // outlive every tensor
+std::atomic<Gpu*> gpus[kMaxDevices];  // outlive every tensor
 
 Properties read_properties(int index) {
   cudaDeviceProp found;
@@ -24,7 +24,7 @@ Properties read_properties(int index) {
 
 }  // namespace
 
-Device::Device(int index) : index_(index), properties_(read_properties(index)) {
+Gpu::Gpu(int index) : index_(index), properties_(read_properties(index)) {
   const DeviceGuard guard(index);
   int pools = 0;
   check(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, index), "[cuda] the device");
@@ -41,7 +41,7 @@ Device::Device(int index) : index_(index), properties_(read_properties(index)) {
   device_fault_ = static_cast<Fault*>(mapped);
 }
 
-void Device::open_queue(QueueState& queue, int priority) {
+void Gpu::open_queue(QueueState& queue, int priority) {
   int lowest = 0, highest = 0;
   check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "[cuda] stream priorities");
   check(cudaStreamCreateWithPriority(&queue.stream, cudaStreamNonBlocking,
@@ -52,7 +52,7 @@ void Device::open_queue(QueueState& queue, int priority) {
   queue.in_use = true;
 }
 
-Queue Device::new_queue(int priority) {
+Queue Gpu::new_queue(int priority) {
   std::lock_guard lock(mutex_);
   for (Queue queue = kMainQueue; queue < queue_count_; ++queue) {
     QueueState& state = queues_[queue];
@@ -67,25 +67,25 @@ Queue Device::new_queue(int priority) {
   return queue_count_++;
 }
 
-void Device::release_queue(Queue queue) noexcept {
+void Gpu::release_queue(Queue queue) noexcept {
   std::lock_guard lock(mutex_);
   queues_[queue].in_use = false;
 }
 
-Queue Device::current_queue() const {
+Queue Gpu::current_queue() const {
   const Queue queue = current_queues[index_];
   return queue == 0 ? kMainQueue : queue;
 }
-void Device::set_current_queue(Queue queue) { current_queues[index_] = queue; }
+void Gpu::set_current_queue(Queue queue) { current_queues[index_] = queue; }
 
-void Device::wait(Queue queue, Device& other, Queue last) {
+void Gpu::wait(Queue queue, Gpu& other, Queue last) {
   std::lock_guard lock(other.mutex_);
   const QueueState& state = other.queues_[last];
   check(cudaEventRecord(state.event, state.stream), "[cuda] between streams");
   check(cudaStreamWaitEvent(stream(queue), state.event, 0), "[cuda] between streams");
 }
 
-void Device::synchronize() {
+void Gpu::synchronize() {
   const DeviceGuard guard(index_);
   const uint64_t last = [&] {
     std::lock_guard lock(mutex_);
@@ -99,7 +99,7 @@ void Device::synchronize() {
   raise_faults();
 }
 
-void Device::synchronize(Queue queue) {
+void Gpu::synchronize(Queue queue) {
   const DeviceGuard guard(index_);
   const uint64_t last = [&] {
     std::lock_guard lock(mutex_);
@@ -113,7 +113,7 @@ void Device::synchronize(Queue queue) {
   raise_faults();
 }
 
-void Device::raise_faults() {
+void Gpu::raise_faults() {
   const auto* launch = const_cast<volatile unsigned long long*>(&fault_->launch);
   if (*launch == 0) [[likely]]
     return;
@@ -129,7 +129,7 @@ void Device::raise_faults() {
                    fault.axis >= 0 ? str(" of axis ", fault.axis) : "");
 }
 
-std::string Device::describe_unfinished_calls() {
+std::string Gpu::describe_unfinished_calls() {
   std::lock_guard lock(mutex_);
   const std::string calls = calls_.describe_after([&](Queue queue) { return queues_[queue].finished; });
   if (calls.empty()) return "";
@@ -137,12 +137,12 @@ std::string Device::describe_unfinished_calls() {
              " (TIDU_CUDA_BLOCKING=1 or tidu.cuda.set_blocking(True) tells which)");
 }
 
-Device& device(int index) {
+Gpu& gpu(int index) {
   static std::once_flag once[kMaxDevices];
-  std::call_once(once[index], [&] { devices[index] = new Device(index); });
-  return *devices[index];
+  std::call_once(once[index], [&] { gpus[index] = new Gpu(index); });
+  return *gpus[index];
 }
-Device* device_if_made(int index) { return devices[index]; }
+Gpu* gpu_if_made(int index) { return gpus[index]; }
 
 int device_count() { return number_of_devices; }
 void set_device_count(int count) { number_of_devices = std::min(count, kMaxDevices); }
