@@ -15,8 +15,6 @@ constexpr int kMaxOperands = 4;
 constexpr int64_t kTile = 1024;  // elements; the tiles of four operands of 8 bytes fill most of an L1 cache
 constexpr int64_t kSquare = 32;  // side of a tile that meets a transposed operand
 
-bool is_half(DType dtype) { return dtype == DType::float16 || dtype == DType::bfloat16; }
-
 // The shape that all operands share, with its dimensions merged where every operand's layout allows and
 // ordered so that the output is written along memory.
 class Loop {
