@@ -22,8 +22,8 @@ DType dtype_from_name(std::string_view name);  // throws DTypeError
 Kind kind_of(DType dtype);
 
 inline bool is_floating(DType dtype) { return dtype >= DType::float16; }
-// The 16-bit ones, in which numbers are kept but not computed with: that is done in float32.
-inline bool is_half(DType dtype) { return dtype == DType::float16 || dtype == DType::bfloat16; }
+// float16 and bfloat16, in which numbers are kept but not computed with: that is done in float32.
+inline bool is_narrow(DType dtype) { return dtype == DType::float16 || dtype == DType::bfloat16; }
 // Whether functions of it have derivatives.
 inline bool is_differentiable(DType dtype) { return is_floating(dtype); }
 inline bool is_integral(DType dtype) { return dtype != DType::bool_ && !is_floating(dtype); }

@@ -126,7 +126,7 @@ template <size_t row> void compute(const Call& call) {
   const std::span<const Tensor> inputs = call.inputs;
   const Tensor& output = call.outputs[0];
   const DType dtype = inputs.back().dtype();
-  const bool half = is_half(dtype);
+  const bool half = is_narrow(dtype);
   const TileFunction tile = chosen_rows[row].tiles[static_cast<size_t>(half ? DType::float32 : dtype)];
   if (!tile) fail<DTypeError>("[", call.primitive.name, "] is not computed in ", dtype);
   const bool dense = !half && std::ranges::all_of(inputs, [](const Tensor& x) { return x.is_contiguous(); });

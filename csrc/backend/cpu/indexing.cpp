@@ -301,7 +301,7 @@ void assign_points(const Call& call) {
 // The 16-bit floats are computed in float and rounded once.
 template <class F> void scatter(const Call& call) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
-  const bool half = is_half(y.dtype());
+  const bool half = is_narrow(y.dtype());
   if (!half) {
     const Points points(call, 2, y, call.inputs[1]);
     copy_elements(x, y);

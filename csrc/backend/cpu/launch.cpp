@@ -130,7 +130,7 @@ class Operand {
         size_(static_cast<int64_t>(size_of(tensor.dtype()))),
         strides_(strides),
         dtype_(tensor.dtype()),
-        widened_(widen && is_half(dtype_)) {}
+        widened_(widen && is_narrow(dtype_)) {}
 
   const void* read(int64_t offset, int64_t rows, int64_t columns) {
     const char* source = data_ + offset * size_;

@@ -171,7 +171,7 @@ void matmul(const Call& call) {
     repeated.back() = bias.strides()[0];
     return copy_elements(bias.view(output.shape(), repeated, bias.impl().offset), output);
   }
-  const bool half = is_half(output.dtype());
+  const bool half = is_narrow(output.dtype());
   const auto operand = [&](const Tensor& x) {
     if (half) return converted(x, DType::float32);
     return is_blas_layout(x) ? x : row_major(x);

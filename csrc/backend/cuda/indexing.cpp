@@ -176,7 +176,7 @@ cudaError_t scatter_into(const Call& call, const Tensor& y, Context& context, co
   Strides key_strides(shape.size(), 0);
   key_strides[0] = 1;
   const size_t size = size_of(y.dtype());
-  const size_t sum_size = is_half(y.dtype()) ? sizeof(float) : size;
+  const size_t sum_size = is_narrow(y.dtype()) ? sizeof(float) : size;
   const int64_t group = 16 / static_cast<int64_t>(size), width = num_elements(shape) / count;
   SortedPlaces sorted{.keys = keys, .count = count, .step = *step, .aligned = true, .failed = failed};
   for (int k = 0; k < places.indices; ++k) sorted.aligned &= places.stride[k] % group == 0;
