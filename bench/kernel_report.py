@@ -127,7 +127,13 @@ def cases(td):
             yield case(name, f"[{rows},{columns}]", 8 * rows * columns, on(operation, (rows, columns)))
         # Too long for a block's registers: the online form reads a row twice.
         yield case(name, "[4,65536], read twice", 12 * 4 * 65536, on(operation, (4, 65536)))
-    for name in ("sum", "max", "argmax"):
+    for label, shape, axis in (
+        (f"cumulative_sum of [{n}]", (n,), 0),
+        ("cumulative_sum first of [512,512]", (512, 512), 0),
+    ):
+        # Its blocks are summed first, so all is read twice.
+        yield case("scan", label, 12 * n, on(lambda a, i=axis: td.cumulative_sum(a, axis=i), shape))
+    for name in ("sum", "var", "max", "argmax"):
         operation = getattr(td, name)
         out = 8 if name == "argmax" else 4
         for label, shape, axis, results in (

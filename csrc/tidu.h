@@ -29,6 +29,7 @@
 #include "ops/matmul.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
+#include "ops/scan.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
 #include "optim/clip.h"

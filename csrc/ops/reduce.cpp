@@ -1,11 +1,10 @@
-// Reductions.
+// Reductions: axes, dtypes and derivatives, the same for every row of the table.
 #include "ops/reduce.h"
 
-#include <cmath>
-#include <limits>
+#include <algorithm>
 
 #include "core/bind.h"
-#include "ops/convert.h"
+#include "ops/accumulate.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -41,57 +40,48 @@ Tensor spread(const Tensor& reduced, const Call& call) {
   return broadcast_to(reshape(reduced, kept_shape(shape, axes_of(call))), shape);
 }
 
-Tensor sum_again(const Tensor& x, const Call& call) { return bind(primitives::sum, {x}, call.attrs); }
-
-void infer_same(const SpecCall& call, std::span<Spec> outputs) {
+template <template <class> class Struct, Takes types, bool of_nothing>
+void infer(const SpecCall& call, std::span<Spec> outputs) {
   const Spec& x = call.inputs[0];
-  outputs[0] = {reduced_shape(x.shape, axes_of(call)), x.dtype, x.device};
+  const Shape shape = reduced_shape(x.shape, axes_of(call));
+  check_computed(call, types);
+  if (!of_nothing && num_elements(x.shape) == 0 && num_elements(shape) != 0) {
+    fail<ValueError>("[", call.primitive.name, "] of no elements: ", x, " over axes ", axes_of(call));
+  }
+  outputs[0] = {shape, result_dtype<Struct, types>(x.dtype), x.device};
 }
 
-void infer_extreme(const SpecCall& call, std::span<Spec> outputs) {
-  const Shape& shape = call.inputs[0].shape;
-  if (reduced_count(shape, axes_of(call)) == 0 && num_elements(reduced_shape(shape, axes_of(call))) != 0) {
-    fail<ValueError>("[", call.primitive.name, "] of no elements: ", call.inputs[0], " over axes ",
-                     axes_of(call));
-  }
-  infer_same(call, outputs);
+// --- Derivatives. Those of halves are computed in float and rounded once.
+
+Tensor divided(const Tensor& x, int64_t n) { return astype(widened(x) / static_cast<double>(n), x.dtype()); }
+
+// dy/dx, in the shape of x.
+template <auto slope> Tensor slope_of(const Call& call) {
+  const Tensor x = widened(call.inputs[0]), &y = call.outputs[0];
+  const auto& [axes, correction] = call.attrs.as<ReduceAttrs>();
+  const double divisor = static_cast<double>(reduced_count(x.shape(), axes)) - correction;
+  return slope(x, y.defined() ? spread(widened(y), call) : y, axes, std::max(divisor, 0.0));
 }
-void infer_extreme_index(const SpecCall& call, std::span<Spec> outputs) {
-  infer_extreme(call, outputs);
-  outputs[0].dtype = DType::int64;
+
+template <Reads read, auto slope> Custom sloping() {
+  return {
+      .reads = [](Reads) { return read; },
+      .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+        const Tensor weighted = multiply_no_nan(widened(tangents[0]), slope_of<slope>(call));
+        return {astype(sum(weighted, axes_of(call)), tangents[0].dtype())};
+      },
+      .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+        const Tensor g = spread(widened(cotangents[0]), call);
+        return {astype(multiply_no_nan(g, slope_of<slope>(call)), cotangents[0].dtype())};
+      },
+  };
 }
 
 // How much each element has of the extreme: 1 shared equally among ties.
-Tensor extreme_share(const Call& call) {
-  const Tensor hit = astype(call.inputs[0] == spread(call.outputs[0], call), call.inputs[0].dtype());
-  return hit / spread(sum_again(hit, call), call);
+Tensor share_of_ties(const Tensor& x, const Tensor& y, const Axes& axes) {
+  const Tensor hit = astype(x == y, x.dtype());
+  return hit / sum(hit, axes, true);
 }
-
-const Custom extreme{
-    .reads = [](Reads) -> Reads { return kInput0 | kOutput; },
-    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-      return {sum_again(multiply_no_nan(tangents[0], extreme_share(call)), call)};
-    },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      return {multiply_no_nan(spread(cotangents[0], call), extreme_share(call))};
-    },
-};
-
-// exp(x - logsumexp(x)), the weights of a softmax over the reduced axes.
-Tensor softmax_weights(const Call& call) {
-  const Tensor& y = call.outputs[0];
-  return exp(call.inputs[0] - spread(where(isfinite(y), y, 0), call));
-}
-
-const Custom log_sum{
-    .reads = [](Reads) -> Reads { return kInput0 | kOutput; },
-    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-      return {sum_again(multiply_no_nan(softmax_weights(call), tangents[0]), call)};
-    },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      return {multiply_no_nan(softmax_weights(call), spread(cotangents[0], call))};
-    },
-};
 
 // Along the last axis, the product of all other elements: exact also where elements are zero, to any order.
 // Neighbours are multiplied, the products of the others found for the pairs, and each element then takes its
@@ -108,10 +98,8 @@ Tensor product_of_others(const Tensor& x) {
   return reshape(stack({others * odd, others * even}, -1), x.shape());
 }
 
-// d prod / dx, in the shape of x.
-Tensor product_slope(const Call& call) {
-  const Tensor& x = call.inputs[0];
-  const Axes& axes = axes_of(call);
+// The same over any axes.
+Tensor products_of_others(const Tensor& x, const Axes& axes) {
   if (x.numel() == 0) return zeros_like(x);
   Axes order;
   for (int i = 0; i < x.ndim(); ++i) {
@@ -125,106 +113,82 @@ Tensor product_slope(const Call& call) {
   return permute_dims(reshape(product_of_others(rows), last.shape()), back);
 }
 
-const Custom product{
-    .reads = [](Reads) -> Reads { return kInput0; },
-    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-      return {sum_again(product_slope(call) * tangents[0], call)};
-    },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      return {product_slope(call) * spread(cotangents[0], call)};
-    },
-};
+// The columns of the table.
+constexpr bool identity = true, error = false;
+#define ZERO (Zero{})
+#define LINEAR(e)                                                                            \
+  (Linear{.transpose = [](const Call& call, Cotangents cotangents, int) {                    \
+    const Tensor& g = cotangents[0];                                                         \
+    [[maybe_unused]] const int64_t n = reduced_count(call.inputs[0].shape(), axes_of(call)); \
+    return spread(e, call);                                                                  \
+  }})
+#define SLOPE(reads, e)                                                           \
+  (sloping<reads,                                                                 \
+           []([[maybe_unused]] const Tensor& x, [[maybe_unused]] const Tensor& y, \
+              [[maybe_unused]] const Axes& axes,                                  \
+              [[maybe_unused]] double divisor) -> Tensor { return e; }>())
+#define SLOPE_X(e) SLOPE(kInput0, e)
+#define SLOPE_XY(e) SLOPE(kInput0 | kOutput, e)
+
+// In functions, where a name means the operation and not the primitive.
+#define REDUCTION(name, Struct, types, nothing, derivative, doc) \
+  Derivative derivative_of_##name() { return derivative; }
+#include "ops/reduce.def"
 
 }  // namespace
 
 namespace primitives {
-
-Primitive sum("sum", {.infer = infer_same,
-                      .derivative = Linear{.transpose = [](const Call& call, Cotangents cotangents, int) {
-                        return spread(cotangents[0], call);
-                      }}});
-Primitive prod("prod", {.infer = infer_same, .derivative = product});
-Primitive max("max", {.infer = infer_extreme, .derivative = extreme});
-Primitive min("min", {.infer = infer_extreme, .derivative = extreme});
-Primitive any("any", {.infer = infer_same, .derivative = Zero{}});
-Primitive all("all", {.infer = infer_same, .derivative = Zero{}});
-Primitive logsumexp("logsumexp", {.infer = infer_same, .derivative = log_sum});
-Primitive argmax("argmax", {.infer = infer_extreme_index, .derivative = Zero{}});
-Primitive argmin("argmin", {.infer = infer_extreme_index, .derivative = Zero{}});
-
+#define REDUCTION(name, Struct, types, nothing, derivative, doc) \
+  Primitive name(#name, row_of(infer<reduction::Struct, Takes::types, nothing>, derivative_of_##name()));
+#include "ops/reduce.def"
 }  // namespace primitives
 
 namespace {
 
-Tensor reduce(const Primitive& primitive, const Tensor& x, const Over& over, bool keepdims) {
+Tensor reduce(const Primitive& primitive, Takes types, const Tensor& x, const Over& over, double correction,
+              bool keepdims) {
   Axes all_axes;
   for (int i = 0; i < x.ndim(); ++i) all_axes.push_back(i);
   const Axes axes = over ? normalize_axes(*over, x.ndim(), primitive.name) : all_axes;
-  const Tensor result = bind(primitive, {x}, ReduceAttrs{axes});
+  const Tensor input = astype(x, computing_type(x.dtype(), types));
+  const Tensor result = bind(primitive, {input}, ReduceAttrs{axes, correction});
   return keepdims ? reshape(result, kept_shape(x.shape(), axes)) : result;
 }
 
-// In which sums and products of integers are accumulated.
-Tensor widened(const Tensor& x) {
-  if (is_floating(x.dtype())) return x;
-  return astype(x, kind_of(x.dtype()) == Kind::unsigned_integer ? DType::uint64 : DType::int64);
-}
-
-Tensor as_floating(const Tensor& x) { return is_floating(x.dtype()) ? x : astype(x, kDefaultFloat); }
-
 Tensor reduce_index(const Primitive& primitive, const Tensor& x, std::optional<int64_t> axis, bool keepdims) {
-  if (axis || x.ndim() == 1) return reduce(primitive, x, Axes{axis.value_or(0)}, keepdims);
-  const Tensor result = reduce(primitive, flatten(x), Axes{0}, false);
+  if (axis || x.ndim() == 1) return reduce(primitive, Takes::any, x, Axes{axis.value_or(0)}, 0, keepdims);
+  const Tensor result = reduce(primitive, Takes::any, flatten(x), Axes{0}, 0, false);
   return keepdims ? reshape(result, Shape(x.ndim(), 1)) : result;
-}
-
-int64_t count_over(const Tensor& x, const Over& over, const char* op) {
-  return over ? reduced_count(x.shape(), normalize_axes(*over, x.ndim(), op)) : x.numel();
 }
 
 }  // namespace
 
-Tensor sum(const Tensor& x, const Over& axes, bool keepdims) {
-  return reduce(primitives::sum, widened(x), axes, keepdims);
-}
-Tensor prod(const Tensor& x, const Over& axes, bool keepdims) {
-  return reduce(primitives::prod, widened(x), axes, keepdims);
-}
-Tensor max(const Tensor& x, const Over& axes, bool keepdims) {
-  return reduce(primitives::max, x, axes, keepdims);
-}
-Tensor min(const Tensor& x, const Over& axes, bool keepdims) {
-  return reduce(primitives::min, x, axes, keepdims);
-}
-Tensor any(const Tensor& x, const Over& axes, bool keepdims) {
-  return reduce(primitives::any, astype(x, DType::bool_), axes, keepdims);
-}
-Tensor all(const Tensor& x, const Over& axes, bool keepdims) {
-  return reduce(primitives::all, astype(x, DType::bool_), axes, keepdims);
-}
-Tensor argmax(const Tensor& x, std::optional<int64_t> axis, bool keepdims) {
-  return reduce_index(primitives::argmax, x, axis, keepdims);
-}
-Tensor argmin(const Tensor& x, std::optional<int64_t> axis, bool keepdims) {
-  return reduce_index(primitives::argmin, x, axis, keepdims);
-}
-Tensor logsumexp(const Tensor& x, const Over& axes, bool keepdims) {
-  return reduce(primitives::logsumexp, as_floating(x), axes, keepdims);
-}
+#define REDUCTION(name, Struct, types, ...)                              \
+  Tensor name(const Tensor& x, const Over& axes, bool keepdims) {        \
+    return reduce(primitives::name, Takes::types, x, axes, 0, keepdims); \
+  }
+#define MOMENT(name, Struct, types, ...)                                             \
+  Tensor name(const Tensor& x, const Over& axes, double correction, bool keepdims) { \
+    return reduce(primitives::name, Takes::types, x, axes, correction, keepdims);    \
+  }
+#define INDEX(name, ...)                                                     \
+  Tensor name(const Tensor& x, std::optional<int64_t> axis, bool keepdims) { \
+    return reduce_index(primitives::name, x, axis, keepdims);                \
+  }
+#include "ops/reduce.def"
 
-Tensor mean(const Tensor& x, const Over& axes, bool keepdims) {
-  const Tensor values = as_floating(x);
-  return sum(values, axes, keepdims) / static_cast<double>(count_over(x, axes, "mean"));
-}
-
-Tensor var(const Tensor& x, const Over& axes, double correction, bool keepdims) {
-  const Tensor deviation = x - mean(x, axes, true);
-  const double divisor = static_cast<double>(count_over(x, axes, "var")) - correction;
-  return sum(square(deviation), axes, keepdims) / std::max(divisor, 0.0);
-}
-
-Tensor std(const Tensor& x, const Over& axes, double correction, bool keepdims) {
-  return sqrt(var(x, axes, correction, keepdims));
+const std::vector<ReduceRow>& reduce_table() {
+#define ROW(sort, name, Struct, types, nothing, derivative, doc) \
+  {&primitives::name, nothing, ReduceRow::sort, doc},
+#define REDUCTION(...) ROW(plain, __VA_ARGS__)
+#define TOTAL(...) ROW(total, __VA_ARGS__)
+#define MOMENT(...) ROW(moment, __VA_ARGS__)
+#define INDEX(...) ROW(index, __VA_ARGS__)
+  static const std::vector<ReduceRow> table = {
+#include "ops/reduce.def"
+  };
+#undef ROW
+  return table;
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {

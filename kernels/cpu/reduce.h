@@ -7,15 +7,16 @@
 
 #include <cstdint>
 
-#include "kernels/types.h"
+#include "kernels/reduction.h"
 
 namespace tidu::cpu {
 
-enum class Reduction : uint8_t { sum, prod, max, min };
-
-// What a reduction accumulates in and writes: float for the 16-bit floats; for sum and prod of bool and
-// integers int64 or uint64, which wrap; else the dtype itself. (any and all are max and min of bool.)
-DType accumulator_dtype(Reduction reduction, DType dtype);
+// The rows of csrc/ops/reduce.def whose kernels come from their structs in kernels/reduction.h.
+enum class Reduction : uint8_t {
+#define ROWWISE(...)
+#define REDUCTION(name, ...) name,
+#include "csrc/ops/reduce.def"
+};
 
 // Elements of a row, and rows of a column, in one block of the tree.
 inline constexpr int64_t kRowBlock = 4096;
@@ -23,20 +24,26 @@ inline constexpr int64_t kColumnBlock = 64;
 // Columns that are reduced side by side: a call may be split at multiples of it.
 inline constexpr int64_t kColumnChunk = 1024;
 
-// out[r] = the reduction of x[r * stride + 0 .. n). n = 0 gives the identity: 0, 1, lowest, highest value.
-// NaN wins max and min.
-using ReduceRowsFunction = void (*)(const void* x, int64_t stride, int64_t rows, int64_t n, void* out);
-ReduceRowsFunction reduce_rows_function(Reduction reduction, DType dtype);
+// states[r] = that of x[r * stride + 0 .. n). n = 0 gives the identity.
+using ReduceRowsFunction = void (*)(const void* x, int64_t stride, int64_t rows, int64_t n, void* states);
+// states[j] = that of x[i * stride + j] over i in 0 .. n.
+using ReduceColumnsFunction = void (*)(const void* x, int64_t stride, int64_t n, int64_t columns,
+                                       void* states);
 
-// out[j] = the reduction of x[i * stride + j] over i in 0 .. n.
-using ReduceColumnsFunction = void (*)(const void* x, int64_t stride, int64_t n, int64_t columns, void* out);
-ReduceColumnsFunction reduce_columns_function(Reduction reduction, DType dtype);
-
-// The tree over the results of 2^k blocks each, as the two functions above would continue it. `partials` are
-// of the accumulator dtype: for rows n of them, one a run (columns = 1); for columns n rows of `columns`.
-// Overwrites them; the result is in the first row.
-using CombineFunction = void (*)(void* partials, int64_t n, int64_t columns);
-CombineFunction combine_function(Reduction reduction, DType accumulator);
+// A reduction of elements of one dtype.
+struct ReduceFunctions {
+  int64_t state_size;  // in bytes
+  ReduceRowsFunction rows, rows_of_states;
+  ReduceColumnsFunction columns, columns_of_states;
+  // The tree over the states of 2^k blocks each, as the functions above would continue it: for rows n of
+  // them, one a run (columns = 1); for columns n rows of `columns`. Overwrites them; the result is in the
+  // first row.
+  void (*combine)(void* states, int64_t n, int64_t columns);
+  // The results of n states, in other memory, or in place where they have one size.
+  void (*finish)(const void* states, const reduction::Whole& whole, void* y, int64_t n);
+};
+// Null functions where the row does not take the dtype.
+const ReduceFunctions& reduce_functions(Reduction reduction, DType dtype);
 
 // The index of the first largest (smallest) element, that of the first NaN if there is one; n > 0.
 using ArgRowsFunction = void (*)(const void* x, int64_t stride, int64_t rows, int64_t n, int64_t* out);

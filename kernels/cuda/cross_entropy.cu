@@ -20,7 +20,7 @@ struct Label {
 };
 
 template <class T> struct Loss {
-  using Real = Accumulator<T>;
+  using Real = Computed<T>;
   static constexpr bool exponential = false, any_axis = false, loss = true;
   Label label;
   Real largest, log_sum;
@@ -38,7 +38,7 @@ template <class T> struct Loss {
 };
 
 template <class T> struct LossGradient {
-  using Real = Accumulator<T>;
+  using Real = Computed<T>;
   static constexpr bool exponential = true, any_axis = false, loss = false;
   Label label;
   Real factor, scale;

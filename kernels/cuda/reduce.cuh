@@ -1,29 +1,11 @@
-// The kernels of reductions, for an operation that says what is accumulated and how:
-//
-//   struct Op {
-//     using Element, State, Result;
-//     static State identity();
-//     static State lift(Element x, int64_t index);
-//     static State combine(State a, State b);      commutative up to the sign of zero and the bits of NaN
-//     static Result finish(State state);
-//   };
+// The kernels of the reductions of kernels/reduction.h.
 #pragma once
-
-#include <type_traits>
 
 #include "kernels/cuda/block.cuh"
 #include "kernels/cuda/reduce.h"
+#include "kernels/reduction.h"
 
 namespace tidu::cuda {
-
-// What a sum, product or extreme of T is accumulated in.
-template <class T> inline constexpr bool is_half = std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>;
-template <class T>
-using Word = std::conditional_t<std::is_unsigned_v<T>, std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>,
-                                std::conditional_t<sizeof(T) == 8, int64_t, int32_t>>;
-template <class T>
-using Accumulator =
-    std::conditional_t<is_half<T>, float, std::conditional_t<std::is_integral_v<T>, Word<T>, T>>;
 
 // One pass over a Reduce, or over partial results.
 struct ReducePass {
@@ -33,24 +15,53 @@ struct ReducePass {
   int64_t results, n, chunk, splits;
   int threads;   // rows: that work on one chunk; columns: side by side
   bool partial;  // states are written, numbered in order, not results
+  reduction::Whole whole;
 };
 
-template <class Op, int v, class In>
-__device__ __forceinline__ typename Op::State lift_all(const Vec<In, v>& x, int64_t index) {
-  if constexpr (std::is_same_v<In, typename Op::Element>) {
-    typename Op::State state[v];
-#pragma unroll
-    for (int i = 0; i < v; ++i) state[i] = Op::lift(x[i], index + i);
-#pragma unroll
-    for (int step = 1; step < v; step *= 2) {
-#pragma unroll
-      for (int i = 0; i < v; i += 2 * step) state[i] = Op::combine(state[i], state[i + step]);
-    }
-    return state[0];
+// What moves in one access, or a single state that is larger.
+template <class T> struct Large {
+  T data[1];
+  __device__ __forceinline__ const T& operator[](int) const { return data[0]; }
+};
+template <int n, class T> __device__ __forceinline__ auto load_some(const T* p) {
+  if constexpr (sizeof(T) * n <= 16) {
+    return load_vec<n>(p);
   } else {
-    return x[0];
+    static_assert(n == 1);
+    return Large<T>{{*p}};
   }
 }
+template <class T> __device__ __forceinline__ void store_one(T* p, const T& value) {
+  if constexpr (sizeof(T) <= 16) {
+    store_vec<1>(p, Vec<T, 1>{{value}});
+  } else {
+    *p = value;
+  }
+}
+
+template <class Op, class T> __device__ __forceinline__ typename Op::State lift(const T& x, int64_t index) {
+  if constexpr (requires { Op::lift(x, index); }) {
+    return Op::lift(x, index);
+  } else {
+    return Op::lift(x);
+  }
+}
+
+template <class Op, int v, class Some>
+__device__ __forceinline__ typename Op::State lift_all(const Some& x, int64_t index) {
+  typename Op::State state[v];
+#pragma unroll
+  for (int i = 0; i < v; ++i) state[i] = lift<Op>(x[i], index + i);
+#pragma unroll
+  for (int step = 1; step < v; step *= 2) {
+#pragma unroll
+    for (int i = 0; i < v; i += 2 * step) state[i] = Op::combine(state[i], state[i + step]);
+  }
+  return state[0];
+}
+
+// Loads that a thread has in flight where its elements are a stride apart.
+template <class T, int v> inline constexpr int kLoads = sizeof(T) * v <= 16 ? 4 : 1;
 
 // A group of `threads` neighbours, part of a warp or the whole block, reduces one chunk of one row.
 template <class Op, class In, int v>
@@ -67,19 +78,32 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads) reduce_rows(ReducePass
     const In* x = static_cast<const In*>(pass.x) + place.in;
     const int64_t begin = (task - row * pass.splits) * pass.chunk;
     const int64_t rest = pass.n - begin, end = begin + (rest < pass.chunk ? rest : pass.chunk);
+    constexpr int loads = kLoads<In, v>;
+    const int64_t step = pass.threads * v;
     int64_t i = begin + lane * v;
-    for (; i + v <= end; i += pass.threads * v)
-      state = Op::combine(state, lift_all<Op>(load_vec<v>(x + pass.reduced.at(i).in), i));
+    if (loads > 1 && pass.reduced.rank == 1) {
+      const int64_t stride = pass.reduced.in[0];
+      for (; i + (loads - 1) * step + v <= end; i += loads * step) {
+        decltype(load_some<v>(x)) some[loads];
+#pragma unroll
+        for (int k = 0; k < loads; ++k) some[k] = load_some<v>(x + (i + k * step) * stride);
+#pragma unroll
+        for (int k = 0; k < loads; ++k) state = Op::combine(state, lift_all<Op, v>(some[k], i + k * step));
+      }
+    }
+#pragma unroll 1
+    for (; i + v <= end; i += step)
+      state = Op::combine(state, lift_all<Op, v>(load_some<v>(x + pass.reduced.at(i).in), i));
     if constexpr (v > 1) {
-      for (; i < end; ++i) state = Op::combine(state, Op::lift(x[pass.reduced.at(i).in], i));
+      for (; i < end; ++i) state = Op::combine(state, lift<Op>(x[pass.reduced.at(i).in], i));
     }
   }
   state = pass.threads > kWarp ? block_reduce<Op>(state, stage) : warp_reduce<Op>(state, pass.threads);
   if (!active || lane != 0) return;
   if (pass.partial) {
-    store_vec<1>(static_cast<State*>(pass.y) + task, {state});
+    store_one(static_cast<State*>(pass.y) + task, state);
   } else {
-    static_cast<typename Op::Result*>(pass.y)[place.out] = Op::finish(state);
+    static_cast<typename Op::Result*>(pass.y)[place.out] = Op::finish(state, pass.whole);
   }
 }
 
@@ -103,10 +127,26 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads) reduce_columns(ReduceP
     const In* x = static_cast<const In*>(pass.x) + place.in;
     const int64_t begin = split * pass.chunk, rest = pass.n - begin;
     const int64_t end = begin + (rest < pass.chunk ? rest : pass.chunk);
-    for (int64_t i = begin + y; i < end; i += height) {
-      const Vec<In, v> some = load_vec<v>(x + pass.reduced.at(i).in);
+    constexpr int loads = kLoads<In, v>;
+    int64_t i = begin + y;
+    if (loads > 1 && pass.reduced.rank == 1) {
+      const int64_t stride = pass.reduced.in[0];
+      for (; i + (loads - 1) * height < end; i += loads * height) {
+        decltype(load_some<v>(x)) some[loads];
 #pragma unroll
-      for (int j = 0; j < v; ++j) state[j] = Op::combine(state[j], lift_all<Op>(Vec<In, 1>{{some[j]}}, i));
+        for (int k = 0; k < loads; ++k) some[k] = load_some<v>(x + (i + k * height) * stride);
+#pragma unroll
+        for (int k = 0; k < loads; ++k) {
+#pragma unroll
+          for (int j = 0; j < v; ++j) state[j] = Op::combine(state[j], lift<Op>(some[k][j], i + k * height));
+        }
+      }
+    }
+#pragma unroll 1
+    for (; i < end; i += height) {
+      const auto some = load_some<v>(x + pass.reduced.at(i).in);
+#pragma unroll
+      for (int j = 0; j < v; ++j) state[j] = Op::combine(state[j], lift<Op>(some[j], i));
     }
   }
   if (height > 1) {
@@ -118,14 +158,19 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads) reduce_columns(ReduceP
   }
   if (!active || y > 0) return;
   if (pass.partial) {
-    Vec<State, v> some;
+    State* to = static_cast<State*>(pass.y) + split * pass.results + result;
+    if constexpr (v > 1) {
+      Vec<State, v> some;
 #pragma unroll
-    for (int j = 0; j < v; ++j) some[j] = state[j];
-    store_vec<v>(static_cast<State*>(pass.y) + split * pass.results + result, some);
+      for (int j = 0; j < v; ++j) some[j] = state[j];
+      store_vec<v>(to, some);
+    } else {
+      store_one(to, state[0]);
+    }
   } else {
     Vec<Result, v> some;
 #pragma unroll
-    for (int j = 0; j < v; ++j) some[j] = Op::finish(state[j]);
+    for (int j = 0; j < v; ++j) some[j] = Op::finish(state[j], pass.whole);
     store_vec<v>(static_cast<Result*>(pass.y) + place.out, some);
   }
 }
@@ -142,7 +187,8 @@ template <class Op, class In, bool columns, int v>
                      .chunk = reduce.chunk(),
                      .splits = reduce.splits(),
                      .threads = T::kThreads,
-                     .partial = partial};
+                     .partial = partial,
+                     .whole = reduce.whole};
   if constexpr (columns) {
     pass.threads = static_cast<int>(reduce.span()) / v;
     const int64_t tiles = (pass.results + reduce.span() - 1) / reduce.span();
@@ -161,8 +207,7 @@ template <class Op, class In, bool columns, int v>
 }
 
 // Whether v elements go in one access.
-template <class Op> bool vectorises(const Reduce& reduce, int v) {
-  using T = typename Op::Element;
+template <class Op, class T> bool vectorises(const Reduce& reduce, int v) {
   const auto aligned = [v](const void* p, size_t size) {
     return reinterpret_cast<uintptr_t>(p) % (size * static_cast<size_t>(v)) == 0;
   };
@@ -174,36 +219,52 @@ template <class Op> bool vectorises(const Reduce& reduce, int v) {
          reduce.reduced.reads_at_multiples(v) && aligned(reduce.y, sizeof(typename Op::Result));
 }
 
-template <class Op, bool columns>
+template <class Op, class T, bool columns>
 [[nodiscard]] cudaError_t reduce_passes(cudaStream_t stream, Reduce reduce, bool states) {
-  using T = typename Op::Element;
   using State = typename Op::State;
   // Each column has a state of its own, and those of one access are one access too.
-  constexpr int widest = columns ? std::min<int>(kVec<T>, 16 / sizeof(State)) : kVec<T>;
+  constexpr int widest = columns ? std::clamp<int>(16 / sizeof(State), 1, kVec<T>) : kVec<T>;
   // The last pass writes to y, the ones before it behind each other.
   const auto direct = [states](Reduce& pass) {
     if (states && pass.splits() == 1) pass.workspace = pass.y;
     return states || pass.splits() > 1;
   };
-  const bool wide = vectorises<Op>(reduce, widest), partial = direct(reduce);
+  const bool wide = vectorises<Op, T>(reduce, widest), partial = direct(reduce);
   cudaError_t error = wide ? launch_reduce<Op, T, columns, widest>(stream, reduce, partial)
                            : launch_reduce<Op, T, columns, 1>(stream, reduce, partial);
   while (error == cudaSuccess && reduce.splits() > 1) {
-    Reduce next = reduce.next();
-    next.workspace = static_cast<char*>(reduce.workspace) + 16 * reduce.results() * reduce.splits();
-    reduce = next;
+    reduce = reduce.next();
     const bool more = direct(reduce);
-    error = launch_reduce<Op, State, columns, 1>(stream, reduce, more);
+    error = launch_reduce<reduction::OfStates<Op>, State, columns, 1>(stream, reduce, more);
   }
   return error;
 }
 
-// With `states`, the states themselves are the results.
-template <class Op>
+// Reduces elements of type T. With `states`, the states themselves are the results.
+template <class Op, class T>
 [[nodiscard]] cudaError_t reduce_with(cudaStream_t stream, const Reduce& reduce, bool states = false) {
   if (reduce.results() == 0) return cudaSuccess;
-  return reduce.columns ? reduce_passes<Op, true>(stream, reduce, states)
-                        : reduce_passes<Op, false>(stream, reduce, states);
+  return reduce.columns ? reduce_passes<Op, T, true>(stream, reduce, states)
+                        : reduce_passes<Op, T, false>(stream, reduce, states);
+}
+
+// The row of a table for elements of type T.
+template <template <class> class Struct, bool takes, class T> constexpr Reduction reduction_of() {
+  if constexpr (!takes) {
+    return {};
+  } else {
+    using Op = Struct<T>;
+    return {[](cudaStream_t stream, const Reduce& reduce) { return reduce_with<Op, T>(stream, reduce); },
+            sizeof(typename Op::State)};
+  }
+}
+
+template <class T> Reduction reduction_row(int row) {
+  static constexpr Reduction rows[] = {
+#define REDUCTION(name, Struct, types, ...) reduction_of<reduction::Struct, reduction::types##_types<T>, T>(),
+#include "csrc/ops/reduce.def"
+  };
+  return rows[row];
 }
 
 }  // namespace tidu::cuda

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/walk.h"
+#include "kernels/reduction.h"
 
 namespace tidu::cuda {
 
@@ -19,7 +20,7 @@ struct ReduceTuning {
   // Columns side by side in one block: narrow arrays whole, else whole cache lines of many rows, or where
   // there are few rows, of many columns.
   static constexpr int64_t kNarrow = 128, kTall = 64, kFlat = 256, kFewRows = 32;
-  // Rows of one block, lest partial results (of argmax 16 bytes each) cost more than a small part of what is
+  // Rows of one block, lest partial results (of var 16 bytes each) cost more than a small part of what is
   // read.
   static constexpr int64_t kMinRows = 256;
 };
@@ -33,6 +34,8 @@ struct Reduce {
   // Neighbouring threads take neighbouring results, not neighbouring elements of one.
   bool columns = false;
   void* workspace = nullptr;  // of workspace_bytes()
+  int64_t state_size = 16;    // of partial results, in bytes
+  reduction::Whole whole = {};
 
   int64_t results() const { return kept.size(); }
   // Results side by side in one block.
@@ -53,9 +56,11 @@ struct Reduce {
   int64_t splits() const { return std::max<int64_t>(1, (reduced.size() + chunk() - 1) / chunk()); }
   // The reduction of the partial results in the workspace.
   Reduce next() const {
-    Reduce result{workspace, y, {}, {}, columns, nullptr};
+    Reduce result = *this;
+    result.x = workspace;
+    result.workspace = static_cast<char*>(workspace) + partial_bytes();
+    result.reduced = {};
     int64_t stride = columns ? 1 : splits();
-    result.kept = kept;
     for (int d = kept.rank - 1; d >= 0; --d) {
       result.kept.in[d] = stride;
       stride *= kept.extent[d];
@@ -63,22 +68,26 @@ struct Reduce {
     result.reduced.push_back(splits(), columns ? results() : 1, 0);
     return result;
   }
-  // For partial results of at most 16 bytes.
-  int64_t workspace_bytes() const {
-    if (splits() == 1) return 0;
-    return 16 * results() * splits() + next().workspace_bytes();
-  }
+  int64_t partial_bytes() const { return (state_size * results() * splits() + 31) / 32 * 32; }
+  int64_t workspace_bytes() const { return splits() == 1 ? 0 : partial_bytes() + next().workspace_bytes(); }
 };
 
-// Each of the dtype of x; bool as the two numbers 0 and 1, which sum takes as or, prod as and. Sums and
-// products of integers wrap, those of 16-bit floats are computed in float. NaN wins max and min. Of no
-// elements: 0, 1, the lowest and the highest value. argmax and argmin yield int64, the index of the first
-// extreme or the first NaN, and want `reduced` in its own order. logsumexp is for floats.
-using ReduceFunction = cudaError_t(cudaStream_t stream, DType dtype, const Reduce& reduce);
-[[nodiscard]] ReduceFunction sum, prod, max, min, argmax, argmin, logsumexp;
+using ReduceFunction = cudaError_t (*)(cudaStream_t stream, const Reduce& reduce);
+
+struct Reduction {
+  ReduceFunction function = nullptr;
+  int64_t state_size = 0;
+};
+
+// Row `row` of csrc/ops/reduce.def for elements of a dtype; no function where it does not take them. argmax
+// and argmin want `reduced` in its own order.
+Reduction reduction_row(int row, DType dtype);
+
+// Its part for one C++ type (not bool, which is read as uint8_t): each is compiled by itself.
+template <class T> Reduction reduction_row(int row);
 
 // Writes for each result, numbered in order, the largest element and the sum of exp(x - largest), a pair of
 // float or double: what softmax needs of a row that does not fit a block's registers.
-[[nodiscard]] ReduceFunction logsumexp_states;
+[[nodiscard]] cudaError_t logsumexp_states(cudaStream_t stream, DType dtype, const Reduce& reduce);
 
 }  // namespace tidu::cuda

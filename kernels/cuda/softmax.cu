@@ -5,7 +5,7 @@ namespace tidu::cuda {
 namespace {
 
 template <class T> struct Probability {
-  using Real = Accumulator<T>;
+  using Real = Computed<T>;
   static constexpr bool exponential = true, any_axis = true, loss = false;
   Real scale;
 
@@ -17,7 +17,7 @@ template <class T> struct Probability {
 };
 
 template <class T> struct LogProbability {
-  using Real = Accumulator<T>;
+  using Real = Computed<T>;
   static constexpr bool exponential = false, any_axis = true, loss = false;
   Real largest, log_sum;
 

@@ -10,8 +10,9 @@
 //   };
 #pragma once
 
-#include "kernels/cuda/logsumexp.cuh"
+#include "kernels/cuda/block.cuh"
 #include "kernels/cuda/softmax.h"
+#include "kernels/reduction.h"
 
 namespace tidu::cuda {
 
@@ -35,7 +36,7 @@ template <class T> inline constexpr T kNaN = std::numeric_limits<T>::quiet_NaN()
 template <class T, template <class> class Job, int v, int held, bool block>
 __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxTuning::kThreads, 1)
     softmax_rows(SoftmaxPass pass) {
-  using Real = Accumulator<T>;
+  using Real = Computed<T>;
   TIDU_SHARED(largest_stage, WarpStage<Real>);
   TIDU_SHARED(sum_stage, WarpStage<Real>);
   constexpr int vectors = held / v;
@@ -77,7 +78,7 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
     if (k * threads * v >= n) continue;
 #pragma unroll
     for (int j = 0; j < v; ++j) {
-      const Real e = shifted_exp(element[k * v + j], largest);
+      const Real e = reduction::shifted_exp(element[k * v + j], largest);
       if (Job<T>::exponential) element[k * v + j] = e;
       sum += e;
     }
@@ -105,7 +106,7 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
 // Neighbouring threads hold neighbouring columns, the rows of threads in a block share their elements.
 template <class T, template <class> class Job, int held>
 __global__ void __launch_bounds__(SoftmaxTuning::kThreads, 1) softmax_columns(SoftmaxPass pass) {
-  using Real = Accumulator<T>;
+  using Real = Computed<T>;
   constexpr Real nothing = -std::numeric_limits<Real>::infinity();
   TIDU_SHARED(stage, Staged<Real, SoftmaxTuning::kThreads>);
   const int width = pass.threads, height = SoftmaxTuning::kThreads / width;
@@ -127,7 +128,7 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads, 1) softmax_columns(So
 #pragma unroll
   for (int k = 0; k < held; ++k) {
     if (k * height >= n) continue;
-    const Real e = shifted_exp(element[k], largest);
+    const Real e = reduction::shifted_exp(element[k], largest);
     if (Job<T>::exponential) element[k] = e;
     sum += e;
   }
@@ -146,8 +147,8 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads, 1) softmax_columns(So
 // Each thread makes v neighbours of y from what was found of their rows.
 template <class T, template <class> class Job, int v>
 __global__ void __launch_bounds__(SoftmaxTuning::kThreads) softmax_elements(SoftmaxPass pass) {
-  using Real = Accumulator<T>;
-  using State = typename LogSumExp<T>::State;
+  using Real = Computed<T>;
+  using State = typename reduction::LogSumExp<T>::State;
   const int64_t at = (int64_t{blockIdx.x} * SoftmaxTuning::kThreads + threadIdx.x) * v;
   if (at >= pass.count * pass.rows.n) return;
   const int64_t inner = pass.rows.y_stride, frame = at / (pass.rows.n * inner);
@@ -164,7 +165,7 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads) softmax_elements(Soft
     Job<T> job(pass, here, index == 0);
     job.prepare(state.largest, state.sum);
     const Real element = static_cast<Real>(from[j]);
-    to[j] = job.value(Job<T>::exponential ? shifted_exp(element, state.largest) : element, index);
+    to[j] = job.value(Job<T>::exponential ? reduction::shifted_exp(element, state.largest) : element, index);
   }
   store_vec<v>(static_cast<T*>(pass.rows.y) + at, to);
 }
@@ -172,7 +173,7 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads) softmax_elements(Soft
 // The number of each row from what was found of it.
 template <class T, template <class> class Job>
 __global__ void __launch_bounds__(SoftmaxTuning::kThreads) row_losses(SoftmaxPass pass) {
-  using State = typename LogSumExp<T>::State;
+  using State = typename reduction::LogSumExp<T>::State;
   const int64_t row = int64_t{blockIdx.x} * SoftmaxTuning::kThreads + threadIdx.x;
   if (row >= pass.count) return;
   const State state = load_vec<1>(static_cast<const State*>(pass.rows.workspace) + row)[0];
@@ -181,8 +182,7 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads) row_losses(SoftmaxPas
   job.prepare(state.largest, state.sum);
   const T* x = static_cast<const T*>(pass.rows.x) + place.in;
   const int64_t i = job.label.value;
-  static_cast<T*>(pass.rows.y)[place.out] =
-      job.value(static_cast<Accumulator<T>>(x[i * pass.rows.x_stride]), i);
+  static_cast<T*>(pass.rows.y)[place.out] = job.value(static_cast<Computed<T>>(x[i * pass.rows.x_stride]), i);
 }
 
 template <class T> bool vectorises(const Softmax& rows, int v, bool loss) {

@@ -40,7 +40,7 @@ struct Softmax {
   }
   // What finds the largest element and the sum of a row that does not fit.
   Reduce states() const {
-    Reduce result{x, workspace, kept, {}, false, nullptr};
+    Reduce result{.x = x, .y = workspace, .kept = kept};
     result.reduced.push_back(n, x_stride, 0);
     result.columns =
         kept.rank > 0 && kept.in[kept.rank - 1] != 0 && std::abs(kept.in[kept.rank - 1]) < std::abs(x_stride);

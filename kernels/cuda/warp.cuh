@@ -8,12 +8,14 @@
 namespace tidu::cuda {
 
 template <class A> struct Words {
-  static constexpr int count = sizeof(A) / 4;
-  static_assert(sizeof(A) % 4 == 0);
+  static constexpr int count = (sizeof(A) + 3) / 4;
 
   uint32_t word[count];
 
-  __device__ __forceinline__ explicit Words(const A& value) { memcpy(word, &value, sizeof(A)); }
+  __device__ __forceinline__ explicit Words(const A& value) {
+    if constexpr (sizeof(A) % 4 != 0) word[count - 1] = 0;
+    memcpy(word, &value, sizeof(A));
+  }
   __device__ __forceinline__ Words() {}
   __device__ __forceinline__ A value() const {
     A result;
@@ -27,6 +29,14 @@ template <class A> __device__ __forceinline__ A shuffle_xor(const A& value, int 
   Words<A> words(value);
 #pragma unroll
   for (uint32_t& word : words.word) word = __shfl_xor_sync(kFullMask, word, lanes);
+  return words.value();
+}
+
+// The value of the lane `lanes` below; below them the lane's own. All lanes of the warp call it.
+template <class A> __device__ __forceinline__ A shuffle_up(const A& value, int lanes) {
+  Words<A> words(value);
+#pragma unroll
+  for (uint32_t& word : words.word) word = __shfl_up_sync(kFullMask, word, lanes);
   return words.value();
 }
 

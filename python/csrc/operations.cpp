@@ -8,6 +8,7 @@ void bind_operations(py::module_& m) {
   const Definitions define{m};
   bind_elementwise(define);
   bind_reductions(define);
+  bind_scans(define);
   bind_softmax(define);
   bind_matmul(define);
   bind_shape(define);

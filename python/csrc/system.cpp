@@ -46,6 +46,18 @@ py::list primitives_list() {
       for (const Parameter& parameter : row.parameters) parameters[parameter.name] = parameter.value;
       entry["parameters"] = parameters;
     }
+    for (const ScanRow& row : scan_table()) {
+      if (row.primitive != primitive) continue;
+      entry["scan"] = row.total ? "total" : "plain";
+      entry["doc"] = row.doc;
+    }
+    for (const ReduceRow& row : reduce_table()) {
+      if (row.primitive != primitive) continue;
+      constexpr const char* kSorts[] = {"plain", "total", "moment", "index"};
+      entry["reduction"] = kSorts[row.sort];
+      entry["of_nothing"] = row.of_nothing;
+      entry["doc"] = row.doc;
+    }
     result.append(entry);
   }
   return result;

@@ -82,11 +82,11 @@ A reduced(Reduction reduction, const T* x, int64_t stride, int64_t n, double* to
 
 template <class A, class T> void check(Reduction reduction) {
   constexpr DType dtype = dtype_of<T>;
-  EXPECT_EQ(accumulator_dtype(reduction, dtype), dtype_of<A>);
+  EXPECT_EQ(reduce_functions(reduction, dtype).state_size, static_cast<int64_t>(sizeof(A)));
   for (const int64_t n : {0, 1, 7, 15, 16, 63, 128, 129, 513, 4096, 9000}) {
     const std::vector<T> x = numbers<T>(static_cast<size_t>(3 * (n + 2)), static_cast<uint64_t>(n));
     A out[4] = {0, 0, 0, 42};
-    reduce_rows_function(reduction, dtype)(x.data(), n + 2, 3, n, out);
+    reduce_functions(reduction, dtype).rows(x.data(), n + 2, 3, n, out);
     for (int64_t r = 0; r < 3; ++r) {
       double tolerance;
       const A want = reduced<A>(reduction, x.data() + r * (n + 2), 1, n, &tolerance);
@@ -104,7 +104,7 @@ template <class A, class T> void check(Reduction reduction) {
       const std::vector<T> x = numbers<T>(static_cast<size_t>(std::max<int64_t>(n, 1) * stride),
                                           static_cast<uint64_t>(n * columns));
       std::vector<A> out(static_cast<size_t>(columns + 1), A(42));
-      reduce_columns_function(reduction, dtype)(x.data(), stride, n, columns, out.data());
+      reduce_functions(reduction, dtype).columns(x.data(), stride, n, columns, out.data());
       for (int64_t j = 0; j < columns; ++j) {
         double tolerance;
         const A want = reduced<A>(reduction, x.data() + j, stride, n, &tolerance);
@@ -148,12 +148,11 @@ TEST(Reduce, Bools) {
   const bool x[] = {false, true, false, false, false, false};
   bool any[2], all[2];
   int64_t count[2];
-  reduce_rows_function(Reduction::max, DType::bool_)(x, 3, 2, 3, any);
-  reduce_rows_function(Reduction::min, DType::bool_)(x + 1, 1, 2, 1, all);
-  reduce_rows_function(Reduction::sum, DType::bool_)(x, 3, 2, 3, count);
+  reduce_functions(Reduction::max, DType::bool_).rows(x, 3, 2, 3, any);
+  reduce_functions(Reduction::min, DType::bool_).rows(x + 1, 1, 2, 1, all);
+  reduce_functions(Reduction::sum, DType::bool_).rows(x, 3, 2, 3, count);
   EXPECT_EQ(std::vector<int>({any[0], any[1], all[0], all[1]}), std::vector<int>({1, 0, 1, 0}));
   EXPECT_EQ(count[0], 1);
-  EXPECT_EQ(accumulator_dtype(Reduction::sum, DType::bool_), DType::int64);
 }
 
 // Runs of 2^k blocks, combined by the tree, give the bits of one call.
@@ -161,32 +160,33 @@ template <class T> void check_split() {
   const int64_t n = 11 * kRowBlock + 77;
   const std::vector<T> x = numbers<T>(static_cast<size_t>(n), 4);
   T whole;
-  reduce_rows_function(Reduction::sum, dtype_of<T>)(x.data(), 0, 1, n, &whole);
+  reduce_functions(Reduction::sum, dtype_of<T>).rows(x.data(), 0, 1, n, &whole);
   for (const int64_t run : {kRowBlock, 2 * kRowBlock, 4 * kRowBlock, 8 * kRowBlock}) {
     std::vector<T> partials;
     for (int64_t begin = 0; begin < n; begin += run) {
       partials.emplace_back();
-      reduce_rows_function(Reduction::sum, dtype_of<T>)(x.data() + begin, 0, 1, std::min(run, n - begin),
-                                                        &partials.back());
+      reduce_functions(Reduction::sum, dtype_of<T>)
+          .rows(x.data() + begin, 0, 1, std::min(run, n - begin), &partials.back());
     }
-    combine_function(Reduction::sum, dtype_of<T>)(partials.data(), static_cast<int64_t>(partials.size()), 1);
+    reduce_functions(Reduction::sum, dtype_of<T>)
+        .combine(partials.data(), static_cast<int64_t>(partials.size()), 1);
     EXPECT_EQ(partials[0], whole) << run;
   }
   const int64_t rows = 13 * kColumnBlock + 5, columns = 1300;
   const std::vector<T> y = numbers<T>(static_cast<size_t>(rows * columns), 5);
   std::vector<T> all(static_cast<size_t>(columns));
-  reduce_columns_function(Reduction::sum, dtype_of<T>)(y.data(), columns, rows, columns, all.data());
+  reduce_functions(Reduction::sum, dtype_of<T>).columns(y.data(), columns, rows, columns, all.data());
   for (const int64_t run : {kColumnBlock, 4 * kColumnBlock}) {
     const int64_t runs = (rows + run - 1) / run;
     std::vector<T> partials(static_cast<size_t>(runs * columns));
     for (int64_t i = 0; i < runs; ++i) {
       for (int64_t j = 0; j < columns; j += kColumnChunk) {
-        reduce_columns_function(Reduction::sum, dtype_of<T>)(
-            y.data() + i * run * columns + j, columns, std::min(run, rows - i * run),
-            std::min(kColumnChunk, columns - j), partials.data() + i * columns + j);
+        reduce_functions(Reduction::sum, dtype_of<T>)
+            .columns(y.data() + i * run * columns + j, columns, std::min(run, rows - i * run),
+                     std::min(kColumnChunk, columns - j), partials.data() + i * columns + j);
       }
     }
-    combine_function(Reduction::sum, dtype_of<T>)(partials.data(), runs, columns);
+    reduce_functions(Reduction::sum, dtype_of<T>).combine(partials.data(), runs, columns);
     EXPECT_EQ(std::memcmp(partials.data(), all.data(), all.size() * sizeof(T)), 0) << run;
   }
 }
@@ -204,7 +204,7 @@ TEST(Reduce, InstructionSetsAgree) {
   std::vector<float> sums;
   on_each_target([&] {
     sums.emplace_back();
-    reduce_rows_function(Reduction::sum, DType::float32)(x.data(), 0, 1, 100001, &sums.back());
+    reduce_functions(Reduction::sum, DType::float32).rows(x.data(), 0, 1, 100001, &sums.back());
   });
   for (const float sum : sums) EXPECT_EQ(sum, sums[0]);
 }
@@ -264,9 +264,9 @@ TEST(Reduce, NaNWins) {
         int64_t row, column;
         for (const bool largest : {true, false}) {
           const Reduction reduction = largest ? Reduction::max : Reduction::min;
-          reduce_rows_function(reduction, DType::float32)(x.data(), 0, 1, n, &best);
+          reduce_functions(reduction, DType::float32).rows(x.data(), 0, 1, n, &best);
           EXPECT_TRUE(std::isnan(best));
-          reduce_columns_function(reduction, DType::float32)(x.data(), 1, n, 1, &best);
+          reduce_functions(reduction, DType::float32).columns(x.data(), 1, n, 1, &best);
           EXPECT_TRUE(std::isnan(best));
           arg_rows_function(largest, DType::float32)(x.data(), 0, 1, n, &row);
           arg_columns_function(largest, DType::float32)(x.data(), 1, n, 1, &column);

@@ -249,6 +249,55 @@ def test_prod_at_zeros():
         assert hessian == [[0, c, b], [c, 0, a], [b, a, 0]]
 
 
+@pytest.mark.parametrize("values", [[2, 3, 4, 5], [2, 0, 4, 5], [0, 3, 0, 5], [0, 0, 0, 0]], ids=str)
+def test_cumulative_prod_at_zeros(values):
+    x = td.tensor(values, dtype=td.float64)
+    weights = td.tensor([1.0, -2.0, 3.0, 0.5], dtype=td.float64)
+
+    def by_scan(x):
+        return (td.cumulative_prod(x) * weights).sum()
+
+    def by_products(x):
+        return (td.stack([td.prod(x[: i + 1]) for i in range(4)]) * weights).sum()
+
+    assert gradient(by_scan, *values) == pytest.approx(gradient(by_products, *values))
+    want = td.hessian(by_products)(x).cpu().numpy()
+    for hessian in (
+        td.hessian(by_scan),
+        td.jacfwd(td.grad(by_scan)),
+        td.jacrev(td.grad(by_scan)),
+        td.jacfwd(td.jacfwd(by_scan)),
+    ):
+        np.testing.assert_allclose(hessian(x).cpu().numpy(), want, atol=1e-13)
+
+
+def test_running_extremes():
+    assert td.cummax(td.tensor([1.0, 3.0, 2.0, float("nan"), 5.0])).tolist()[:3] == [1, 3, 3]
+    assert np.isnan(td.cummax(td.tensor([1.0, float("nan"), 5.0])).tolist()[1:]).all()
+    # The first of equal elements has the gradient.
+    assert gradient(td.cummax, 1, 3, 3, 2, 4) == [1, 3, 0, 0, 1]
+    assert gradient(td.cummin, 4, 4, 2, 3, 2) == [2, 0, 3, 0, 0]
+    inf = float("inf")
+    assert gradient(td.cummax, -inf, -inf, 1) == [2, 0, 1]
+    assert gradient(td.logcumsumexp, -inf, 0.0) == [1, 1]
+    assert td.logcumsumexp(td.tensor([-inf, 1e4, 1e4])).tolist() == pytest.approx(
+        [-inf, 1e4, 1e4 + np.log(2)]
+    )
+
+
+def test_scans_of_an_axis():
+    x = td.tensor([[1, 2], [3, 4]], dtype=td.int8)
+    assert td.cumulative_sum(x, axis=1, include_initial=True).tolist() == [[0, 1, 3], [0, 3, 7]]
+    assert td.cumulative_prod(x, 0, include_initial=True).tolist() == [[1, 1], [1, 2], [3, 8]]
+    assert td.cumulative_sum(x, axis=0, dtype=td.float16).dtype == td.float16
+    assert td.cumulative_sum(x[0]).dtype == td.int64
+    for scan in (td.cumulative_sum, td.cummax):
+        with pytest.raises(ValueError, match="axis"):
+            scan(x)
+        with pytest.raises(ValueError, match="axis"):
+            scan(td.tensor(1.0))
+
+
 def test_powers():
     def power_slope(x, n):
         return gradient(lambda x: x**n, x)[0]

@@ -102,6 +102,57 @@ def test_overflow_and_underflow():
     assert td.sum(td.ones((5000,), dtype=td.float16)).tolist() == 5000
 
 
+def test_halves_are_averaged_in_float32():
+    """What follows the accumulation is computed before the one rounding."""
+    for dtype in (td.float16, td.bfloat16):
+        top = 60000.0 if dtype == td.float16 else 1e38
+        x = td.full((100,), top, dtype=dtype)
+        assert td.mean(x).tolist() == x[0].tolist()
+        assert td.var(x).tolist() == td.std(x).tolist() == 0
+    ones = td.ones((65536,), dtype=td.float16)
+    assert td.mean(ones).tolist() == 1
+    assert set(td.grad(td.mean)(ones).tolist()) == {2.0**-16}
+    assert td.jvp(td.mean, (ones,), (ones,))[1].tolist() == 1
+    # The squares of these and their sum are beyond float16.
+    x = td.tensor([-300.0, 300.0] * 40, dtype=td.float16)
+    assert td.std(x).tolist() == 300
+    assert td.grad(td.std)(x).tolist() == pytest.approx([-1 / 80, 1 / 80] * 40, rel=2.0**-11)
+
+
+@pytest.mark.parametrize("dtype", [td.float16, td.bfloat16, td.float32, td.float64], ids=str)
+def test_equal_elements_do_not_deviate(dtype):
+    for shape in ((1,), (7,), (100_003,), (1003, 77), (5, 70_001)):
+        x = td.full(shape, 0.1, dtype=dtype)
+        for axis in (None, *range(len(shape))):
+            assert not td.var(x, axis=axis).cpu().numpy().any()
+            assert not td.std(x, axis=axis).cpu().numpy().any()
+        assert not td.grad(td.std)(x).cpu().numpy().any()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e4])
+@pytest.mark.parametrize("first", [None, 0.0])
+def test_variance_of_numbers_far_from_zero(offset, first):
+    """As accurate as of numbers near zero, also where one element lies apart."""
+    rng = np.random.default_rng(9)
+    for shape, axis in (((100_003,), 0), ((4099, 33), 0), ((33, 4099), 1), ((40, 50, 60), (0, 2))):
+        x = (rng.standard_normal(shape) + offset).astype(np.float32)
+        if first is not None:
+            x.reshape(-1)[0] = first
+        want = np.var(x.astype(np.float64), axis=axis)
+        np.testing.assert_allclose(td.var(td.tensor(x), axis=axis).cpu().numpy(), want, rtol=16 * 2.0**-23)
+        np.testing.assert_allclose(
+            td.std(td.tensor(x), axis=axis).cpu().numpy(), np.sqrt(want), rtol=16 * 2.0**-23
+        )
+
+
+def test_variance_of_what_is_not_finite():
+    for values in ([INF, 1], [1, INF], [NAN, 1], [1, NAN], [INF, -INF], [INF]):
+        assert math.isnan(td.var(td.tensor([float(v) for v in values])).tolist())
+    assert td.var(td.tensor([3.0])).tolist() == 0
+    assert math.isnan(td.var(td.tensor([3.0]), correction=1).tolist())
+    assert td.var(td.tensor([1.0, 3.0]), correction=2).tolist() == INF
+
+
 def test_subnormals_are_kept():
     tiny = 2.0**-149
     x = td.tensor([tiny, 3 * tiny, -tiny], dtype=td.float32)

@@ -26,6 +26,8 @@ def test_every_primitive_has_a_sampler():
     unknown = (covered | set(ops.ELSEWHERE)) - set(ops.PRIMITIVES)
     assert not unknown, f"samplers for what is no primitive: {sorted(unknown)}"
     assert not set(ops.REFERENCES) - set(ops.ROWS)
+    assert set(ops.REDUCTION_REFERENCES) == set(ops.REDUCTIONS)
+    assert set(ops.SCAN_REFERENCES) == set(ops.SCANS)
 
 
 @pytest.mark.parametrize("name", ops.ELSEWHERE)
@@ -50,9 +52,11 @@ def test_every_differentiable_primitive_has_its_derivative_tested(name):
     assert any(name in case.covers and case.differentiable for case in ops.CASES.values())
 
 
-@pytest.mark.parametrize("name", ops.ROWS)
+@pytest.mark.parametrize("name", [name for name, row in ops.PRIMITIVES.items() if "doc" in row])
 def test_rows_are_documented(name):
-    assert ops.ROWS[name]["doc"] in getattr(td, name).__doc__
+    doc = ops.PRIMITIVES[name]["doc"]
+    assert doc in getattr(td, name).__doc__
+    assert doc in getattr(td.Tensor, name).__doc__
 
 
 # --- Parameters of elementwise operations

@@ -74,6 +74,7 @@ Backend& load_cpu_backend() {
   cpu::register_shape_kernels();
   cpu::register_creation_kernels();
   cpu::register_reduce_kernels();
+  cpu::register_scan_kernels();
   cpu::register_softmax_kernels();
   cpu::register_matmul_kernels();
   cpu::register_indexing_kernels();

@@ -7,6 +7,7 @@ void register_elementwise_kernels();
 void register_shape_kernels();
 void register_creation_kernels();
 void register_reduce_kernels();
+void register_scan_kernels();
 void register_softmax_kernels();
 void register_matmul_kernels();
 void register_indexing_kernels();

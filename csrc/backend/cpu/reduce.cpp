@@ -3,13 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
 #include "core/backend.h"
-#include "kernels/cpu/cast.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/softmax.h"
 
@@ -22,13 +20,33 @@ struct Group {
   int64_t stride;
   bool reduced;
 };
-using Groups = std::vector<Group>;
+class Groups {
+ public:
+  size_t size() const { return size_; }
+  Group& operator[](size_t i) { return groups_[i]; }
+  const Group& operator[](size_t i) const { return groups_[i]; }
+  Group* begin() { return groups_; }
+  const Group* begin() const { return groups_; }
+  const Group* end() const { return groups_ + size_; }
+  Group& back() { return groups_[size_ - 1]; }
+  const Group& back() const { return groups_[size_ - 1]; }
+  void push_back(const Group& group) { groups_[size_++] = group; }
+  // Leaves out the one that is `from_end` before the last.
+  void drop(size_t from_end) {
+    std::copy(end() - from_end, end(), begin() + (size_ - from_end - 1));
+    --size_;
+  }
+
+ private:
+  size_t size_ = 0;
+  Group groups_[kMaxRank];
+};
 
 // Neighbours of one kind that lie one after another in memory become one.
 Groups merged(const Groups& groups) {
   Groups result;
   for (const Group& group : groups) {
-    if (!result.empty() && result.back().reduced == group.reduced &&
+    if (result.size() > 0 && result.back().reduced == group.reduced &&
         result.back().stride == group.stride * group.extent) {
       result.back() = {result.back().extent * group.extent, group.stride, group.reduced};
     } else {
@@ -81,13 +99,6 @@ int64_t offset_of(const Groups& groups, size_t count, int64_t index) {
   return offset;
 }
 
-struct Array {
-  const char* data;
-  DType dtype;
-
-  int64_t size() const { return static_cast<int64_t>(size_of(dtype)); }
-};
-
 // Blocks of the tree that one task reduces: a power of two, so that its result is a node of the tree.
 int64_t blocks_per_task(int64_t block, int64_t width) {
   int64_t count = 1;
@@ -95,27 +106,55 @@ int64_t blocks_per_task(int64_t block, int64_t width) {
   return count;
 }
 
-// The last group is reduced, of stride 1: out[i] for each index i of the groups before it.
-void reduce_last(Reduction op, const Array& x, const Groups& groups, char* out) {
-  const int64_t n = groups.back().extent, rows = elements(groups) / n;
+// One step of a reduction: what is read, elements at first and then states, and where the states go. The
+// states of the last step become results at once, in place where they have one size.
+struct Pass {
+  const ReduceFunctions& functions;
+  const char* x;
+  int64_t size;  // of what is read
+  bool reads_states;
+  char* states;
+  char* results = nullptr;  // of the last step
+  int64_t result_size = 0;
+  reduction::Whole whole = {};
+
+  ReduceRowsFunction rows() const { return reads_states ? functions.rows_of_states : functions.rows; }
+  ReduceColumnsFunction columns() const {
+    return reads_states ? functions.columns_of_states : functions.columns;
+  }
+  const char* at(int64_t offset) const { return x + offset * size; }
+  char* state(int64_t i) const { return states + i * functions.state_size; }
+  void finish(int64_t begin, int64_t count) const {
+    if (results) functions.finish(state(begin), whole, results + begin * result_size, count);
+  }
+};
+
+// The tree over partial states, n for each of `columns` neighbouring results.
+void combine_partials(const Pass& pass, char* partials, int64_t n, int64_t columns, int64_t first) {
+  pass.functions.combine(partials, n, columns);
+  std::memcpy(pass.state(first), partials, static_cast<size_t>(columns * pass.functions.state_size));
+  pass.finish(first, columns);
+}
+
+Tensor states(int64_t count, int64_t size) { return Tensor::empty({count * size}, DType::uint8); }
+
+// The last group is reduced, of stride 1: a state for each index of the groups before it.
+void reduce_last(const Pass& pass, const Groups& groups) {
+  const int64_t n = groups.back().extent, rows = elements(groups) / n, size = pass.functions.state_size;
   const size_t outer = groups.size() - 1;
-  const DType accumulator = accumulator_dtype(op, x.dtype);
-  const int64_t out_size = static_cast<int64_t>(size_of(accumulator));
-  const ReduceRowsFunction reduce = reduce_rows_function(op, x.dtype);
+  const ReduceRowsFunction reduce = pass.rows();
   const int64_t run = blocks_per_task(kRowBlock, 1) * kRowBlock;
   if (n >= 2 * run && rows < 16) {
     const int64_t runs = (n + run - 1) / run;
-    const Tensor partials = Tensor::empty({rows, runs}, accumulator);
-    char* partial = static_cast<char*>(partials.raw_data());
+    const Tensor memory = states(rows * runs, size);
+    char* partials = static_cast<char*>(memory.raw_data());
     parallel_for(rows * runs, rows * n, [&](int64_t task) {
       const int64_t row = task / runs, begin = task % runs * run;
-      reduce(x.data + (offset_of(groups, outer, row) + begin) * x.size(), 0, 1, std::min(run, n - begin),
-             partial + task * out_size);
+      reduce(pass.at(offset_of(groups, outer, row) + begin), 0, 1, std::min(run, n - begin),
+             partials + task * size);
     });
-    for (int64_t row = 0; row < rows; ++row) {
-      combine_function(op, accumulator)(partial + row * runs * out_size, runs, 1);
-      std::memcpy(out + row * out_size, partial + row * runs * out_size, static_cast<size_t>(out_size));
-    }
+    for (int64_t row = 0; row < rows; ++row)
+      combine_partials(pass, partials + row * runs * size, runs, 1, row);
     return;
   }
   // Rows a stride apart go in one call.
@@ -124,40 +163,37 @@ void reduce_last(Reduction op, const Array& x, const Groups& groups, char* out) 
   const int64_t piece = std::max<int64_t>(1, std::min(inner, kGrain / n)),
                 pieces = (inner + piece - 1) / piece;
   parallel_for(rows / inner * pieces, rows * n, [&](int64_t task) {
-    const int64_t begin = task % pieces * piece, row = task / pieces * inner + begin;
-    reduce(x.data + offset_of(groups, outer, row) * x.size(), stride, std::min(piece, inner - begin), n,
-           out + row * out_size);
+    const int64_t begin = task % pieces * piece, row = task / pieces * inner + begin,
+                  count = std::min(piece, inner - begin);
+    reduce(pass.at(offset_of(groups, outer, row)), stride, count, n, pass.state(row));
+    pass.finish(row, count);
   });
 }
 
 // The last group is kept, of stride 1, the one before it reduced.
-void reduce_next_to_last(Reduction op, const Array& x, const Groups& groups, char* out) {
+void reduce_next_to_last(const Pass& pass, const Groups& groups) {
   const Group &down = groups[groups.size() - 2], &along = groups.back();
-  const int64_t n = down.extent, columns = along.extent;
+  const int64_t n = down.extent, columns = along.extent, size = pass.functions.state_size;
   const size_t outer = groups.size() - 2;
   const int64_t frames = elements(groups) / (n * columns);
-  const DType accumulator = accumulator_dtype(op, x.dtype);
-  const int64_t out_size = static_cast<int64_t>(size_of(accumulator));
-  const ReduceColumnsFunction reduce = reduce_columns_function(op, x.dtype);
+  const ReduceColumnsFunction reduce = pass.columns();
   const int64_t run = blocks_per_task(kColumnBlock, columns) * kColumnBlock, runs = (n + run - 1) / run;
   // Whole chunks of columns, so that the kernel sees the same ones as in a single call.
   const int64_t width = (kGrain / std::min(n, run) / kColumnChunk + 1) * kColumnChunk;
   const int64_t pieces = (columns + width - 1) / width;
-  const Tensor partials = runs > 1 ? Tensor::empty({frames, runs, columns}, accumulator) : Tensor();
-  char* target = runs > 1 ? static_cast<char*>(partials.raw_data()) : out;
+  const Tensor memory = runs > 1 ? states(frames * runs * columns, size) : Tensor();
+  char* partials = runs > 1 ? static_cast<char*>(memory.raw_data()) : nullptr;
   parallel_for(frames * runs * pieces, frames * n * columns, [&](int64_t task) {
     const int64_t column = task % pieces * width, row = task / pieces % runs * run,
-                  frame = task / (pieces * runs);
-    reduce(x.data + (offset_of(groups, outer, frame) + row * down.stride + column) * x.size(), down.stride,
-           std::min(run, n - row), std::min(width, columns - column),
-           target + (task / pieces * columns + column) * out_size);
+                  frame = task / (pieces * runs), count = std::min(width, columns - column);
+    const int64_t first = task / pieces * columns + column;
+    reduce(pass.at(offset_of(groups, outer, frame) + row * down.stride + column), down.stride,
+           std::min(run, n - row), count, partials ? partials + first * size : pass.state(first));
+    if (!partials) pass.finish(first, count);
   });
-  if (runs == 1) return;
-  for (int64_t frame = 0; frame < frames; ++frame) {
-    char* first = target + frame * runs * columns * out_size;
-    combine_function(op, accumulator)(first, runs, columns);
-    std::memcpy(out + frame * columns * out_size, first, static_cast<size_t>(columns * out_size));
-  }
+  if (!partials) return;
+  for (int64_t frame = 0; frame < frames; ++frame)
+    combine_partials(pass, partials + frame * runs * columns * size, runs, columns, frame * columns);
 }
 
 bool is_done(const Groups& groups) {
@@ -184,56 +220,54 @@ Tensor reduced_axes_last(const Tensor& x, const Axes& axes) {
 }
 
 // The value of no elements.
-void fill_identity(const Call& call, double value) {
-  const Tensor& y = call.outputs[0];
-  const void* source = &value;
-  char* out = static_cast<char*>(y.raw_data());
-  const int64_t size = static_cast<int64_t>(size_of(y.dtype()));
-  for (int64_t i = 0; i < y.numel(); ++i)
-    cast_function(DType::float64, y.dtype())(&source, out + i * size, 1);
+void fill_identity(Pass pass, const Tensor& y) {
+  const Tensor memory = states(y.numel(), pass.functions.state_size);
+  pass.states = static_cast<char*>(memory.raw_data());
+  pass.results = static_cast<char*>(y.raw_data());
+  pass.functions.rows(nullptr, 0, y.numel(), 0, pass.states);
+  pass.finish(0, y.numel());
 }
 
-void reduce(const Call& call, Reduction op, double identity) {
+template <Reduction reduction> void reduce(const Call& call) {
   const Tensor& y = call.outputs[0];
-  if (call.inputs[0].numel() == 0) return fill_identity(call, identity);
-  const Axes& axes = call.attrs.as<ReduceAttrs>().axes;
+  if (y.numel() == 0) return;
   Tensor x = call.inputs[0];
+  const auto& [axes, correction] = call.attrs.as<ReduceAttrs>();
+  Pass pass{.functions = reduce_functions(reduction, x.dtype()),
+            .x = nullptr,
+            .size = static_cast<int64_t>(size_of(x.dtype())),
+            .reads_states = false,
+            .states = nullptr,
+            .result_size = static_cast<int64_t>(size_of(y.dtype())),
+            .whole = {x.numel() / y.numel(), correction}};
+  if (x.numel() == 0) return fill_identity(pass, y);
   Groups groups = groups_of(x, axes);
-  if (is_done(groups)) {
-    const Tensor kept = reduced_axes_last(x, axes);
-    Tensor same = kept.view(y.shape(), Strides(kept.strides().begin(), kept.strides().begin() + y.ndim()),
-                            kept.impl().offset);
-    return copy_elements(same, y);
-  }
-  if (!fits_kernels(groups)) {
+  if (is_done(groups) || !fits_kernels(groups)) {
     x = row_major(reduced_axes_last(x, axes));
-    groups = {{y.numel(), x.numel() / y.numel(), false}, {x.numel() / y.numel(), 1, true}};
+    groups = Groups();
+    groups.push_back({y.numel(), pass.whole.count, false});
+    groups.push_back({pass.whole.count, 1, true});
   }
-  Array array{static_cast<const char*>(x.raw_data()), x.dtype()};
-  Tensor intermediate;
+  pass.x = static_cast<const char*>(x.raw_data());
+  Tensor memory;
   while (true) {
     const bool last = groups.back().reduced;
     Groups left = groups;
-    left.erase(left.end() - (last ? 1 : 2));
+    left.drop(last ? 0 : 1);
     left = row_major_groups(left);
-    const DType dtype = accumulator_dtype(op, array.dtype);
-    const bool final = is_done(left) && dtype == y.dtype();
-    const Tensor target = final ? y : Tensor::empty({elements(left)}, dtype, y.device());
-    (last ? reduce_last : reduce_next_to_last)(op, array, groups, static_cast<char*>(target.raw_data()));
-    if (final) return;
-    intermediate = target;
-    array = {static_cast<const char*>(intermediate.raw_data()), dtype};
+    if (is_done(left)) pass.results = static_cast<char*>(y.raw_data());
+    const bool in_place = pass.results && pass.functions.state_size == pass.result_size;
+    const Tensor target = in_place ? y : states(elements(left), pass.functions.state_size);
+    pass.states = static_cast<char*>(target.raw_data());
+    (last ? reduce_last : reduce_next_to_last)(pass, groups);
+    if (pass.results) return;
+    memory = target;
+    pass.x = pass.states;
+    pass.size = pass.functions.state_size;
+    pass.reads_states = true;
     groups = left;
-    if (is_done(groups)) break;
   }
-  const void* source = array.data;
-  cast_function(array.dtype, y.dtype())(&source, y.raw_data(), y.numel());
 }
-
-void sum(const Call& call) { reduce(call, Reduction::sum, 0); }
-void prod(const Call& call) { reduce(call, Reduction::prod, 1); }
-void max(const Call& call) { reduce(call, Reduction::max, 0); }
-void min(const Call& call) { reduce(call, Reduction::min, 1); }
 
 // The index of an extreme along one axis.
 template <bool largest> void arg_extreme(const Call& call) {
@@ -268,28 +302,25 @@ template <bool largest> void arg_extreme(const Call& call) {
 void logsumexp(const Call& call) {
   const Tensor &input = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
-  if (input.numel() == 0) return fill_identity(call, -std::numeric_limits<double>::infinity());
   const DType dtype = input.dtype() == DType::float64 ? DType::float64 : DType::float32;
   const Tensor x = converted(reduced_axes_last(input, call.attrs.as<ReduceAttrs>().axes), dtype);
   const int64_t rows = y.numel(), n = x.numel() / rows, size = static_cast<int64_t>(size_of(dtype));
   const Tensor result = y.dtype() == dtype ? y : Tensor::empty(y.shape(), dtype, y.device());
   const auto function = softmax_functions(dtype).logsumexp;
-  parallel_ranges(rows, std::max<int64_t>(1, kGrain / 2 / n), 2 * rows * n, [&](int64_t begin, int64_t end) {
-    function(static_cast<const char*>(x.raw_data()) + begin * n * size,
-             static_cast<char*>(result.raw_data()) + begin * size, end - begin, n);
-  });
+  parallel_ranges(rows, kGrain / 2 / std::clamp<int64_t>(n, 1, kGrain / 2), 2 * rows * n,
+                  [&](int64_t begin, int64_t end) {
+                    function(static_cast<const char*>(x.raw_data()) + begin * n * size,
+                             static_cast<char*>(result.raw_data()) + begin * size, end - begin, n);
+                  });
   if (!result.is_same(y)) copy_elements(converted(result, y.dtype()), y);
 }
 
 }  // namespace
 
 void register_reduce_kernels() {
-  set_kernel(primitives::sum, DeviceType::cpu, sum);
-  set_kernel(primitives::prod, DeviceType::cpu, prod);
-  set_kernel(primitives::max, DeviceType::cpu, max);
-  set_kernel(primitives::min, DeviceType::cpu, min);
-  set_kernel(primitives::any, DeviceType::cpu, max);
-  set_kernel(primitives::all, DeviceType::cpu, min);
+#define ROWWISE(...)
+#define REDUCTION(name, ...) set_kernel(primitives::name, DeviceType::cpu, reduce<Reduction::name>);
+#include "ops/reduce.def"
   set_kernel(primitives::argmax, DeviceType::cpu, arg_extreme<true>);
   set_kernel(primitives::argmin, DeviceType::cpu, arg_extreme<false>);
   set_kernel(primitives::logsumexp, DeviceType::cpu, logsumexp);

@@ -12,6 +12,7 @@ void register_all_operations() {
   register_random_operations();
   register_update_operations();
   register_reduce_operations();
+  register_scan_operations();
   register_softmax_operations();
 }
 

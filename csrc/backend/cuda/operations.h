@@ -13,6 +13,7 @@ void register_matmul_operations();
 void register_random_operations();
 void register_update_operations();
 void register_reduce_operations();
+void register_scan_operations();
 void register_softmax_operations();
 
 }  // namespace tidu::cuda

@@ -31,9 +31,11 @@ int64_t inner_stride(const Walk& walk) {
   return stride == 0 ? INT64_MAX : std::abs(stride);
 }
 
-template <ReduceFunction reduce> cudaError_t reduce_axes(const Call& call, Context& context) {
+// Rows in the order of the table.
+template <size_t row> cudaError_t reduce_axes(const Call& call, Context& context) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
-  const Axes& reduced_axes = call.attrs.as<ReduceAttrs>().axes;
+  const auto& [reduced_axes, correction] = call.attrs.as<ReduceAttrs>();
+  const Reduction reduction = reduction_row(row, x.dtype());
   std::vector<Axis> kept, reduced;
   for (int i = 0, axis = 0; i < x.ndim(); ++i) {
     if (reduced_axes.contains(i)) {
@@ -44,32 +46,31 @@ template <ReduceFunction reduce> cudaError_t reduce_axes(const Call& call, Conte
   }
   sort_for_reading(kept);
   sort_for_reading(reduced);
-  Reduce work{.x = x.raw_data(), .y = y.raw_data(), .kept = walk_of(kept), .reduced = walk_of(reduced)};
+  Reduce work{.x = x.raw_data(),
+              .y = y.raw_data(),
+              .kept = walk_of(kept),
+              .reduced = walk_of(reduced),
+              .state_size = reduction.state_size,
+              .whole = {y.numel() == 0 ? 0 : x.numel() / y.numel(), correction}};
   if (work.results() == 0) return cudaSuccess;
   work.columns = inner_stride(work.kept) < inner_stride(work.reduced);
   if (const int64_t bytes = work.workspace_bytes(); bytes > 0)
     work.workspace = context.workspace<char>(static_cast<size_t>(bytes));
-  return reduce(context.stream(), x.dtype(), work);
+  return reduction.function(context.stream(), work);
 }
 
-cudaError_t log_sum_exp(const Call& call, Context& context) {
-  if (!is_floating(call.inputs[0].dtype()))
-    fail<DTypeError>("[logsumexp] is of floating-point numbers, not ", describe(call.inputs[0]));
-  return reduce_axes<logsumexp>(call, context);
+template <size_t... row> void register_rows(Primitive* const* primitives, std::index_sequence<row...>) {
+  (set_operation<reduce_axes<row>>(*primitives[row]), ...);
 }
 
 }  // namespace
 
 void register_reduce_operations() {
-  set_operation<reduce_axes<sum>>(primitives::sum);
-  set_operation<reduce_axes<prod>>(primitives::prod);
-  set_operation<reduce_axes<max>>(primitives::max);
-  set_operation<reduce_axes<min>>(primitives::min);
-  set_operation<reduce_axes<max>>(primitives::any);
-  set_operation<reduce_axes<min>>(primitives::all);
-  set_operation<reduce_axes<argmax>>(primitives::argmax);
-  set_operation<reduce_axes<argmin>>(primitives::argmin);
-  set_operation<log_sum_exp>(primitives::logsumexp);
+  Primitive* const table[] = {
+#define REDUCTION(name, ...) &primitives::name,
+#include "ops/reduce.def"
+  };
+  register_rows(table, std::make_index_sequence<std::size(table)>());
 }
 
 }  // namespace tidu::cuda

@@ -66,6 +66,7 @@ struct Definitions {
 
 void bind_elementwise(const Definitions& define);
 void bind_reductions(const Definitions& define);
+void bind_scans(const Definitions& define);
 void bind_softmax(const Definitions& define);
 void bind_matmul(const Definitions& define);
 void bind_shape(const Definitions& define);

@@ -3,11 +3,13 @@
 A family is a file with a function `cases`; a new one is named in FAMILIES.
 """
 
-from . import convert, creation, elementwise, indexing, matmul, reductions, shape, softmax
+from . import convert, creation, elementwise, indexing, matmul, reductions, scans, shape, softmax
 from .case import Case, Draw, Fixed
 from .elementwise import REFERENCES
 from .elsewhere import ELSEWHERE
-from .primitives import PRIMITIVES, ROWS
+from .primitives import PRIMITIVES, REDUCTIONS, ROWS, SCANS
+from .reductions import REDUCTION_REFERENCES
+from .scans import SCAN_REFERENCES
 from .tensors import (
     DTYPES,
     FLOATS,
@@ -21,7 +23,7 @@ from .tensors import (
     with_storage,
 )
 
-FAMILIES = (reductions, softmax, matmul, shape, indexing, convert, creation)
+FAMILIES = (reductions, scans, softmax, matmul, shape, indexing, convert, creation)
 
 ELEMENTWISE = elementwise.cases()
 OTHERS = [case for family in FAMILIES for case in family.cases()]
@@ -36,8 +38,12 @@ __all__ = [
     "INTEGERS",
     "OTHERS",
     "PRIMITIVES",
+    "REDUCTIONS",
+    "REDUCTION_REFERENCES",
     "REFERENCES",
     "ROWS",
+    "SCANS",
+    "SCAN_REFERENCES",
     "STORAGES",
     "Case",
     "Draw",

@@ -115,6 +115,6 @@ CUBE = Draw((3, 4, 5))
 
 def on_magnitudes(reference):
     """The error of a sum of products is measured against the sum of their absolute values."""
-    return lambda *arrays: reference(
-        *(np.abs(array) if array.dtype.kind == "f" else array for array in arrays)
+    return lambda *arrays, **how: reference(
+        *(np.abs(array) if array.dtype.kind == "f" else array for array in arrays), **how
     )

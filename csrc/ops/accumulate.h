@@ -1,0 +1,47 @@
+// What the rows of reductions and scans share: which dtypes a kernel takes, and what it gives.
+#pragma once
+
+#include "core/primitive.h"
+#include "kernels/reduction.h"
+#include "ops/convert.h"
+
+namespace tidu {
+
+// The column `types` of their tables.
+enum class Takes : uint8_t { any, floating, boolean };
+
+// What a kernel of a row computes in.
+inline DType computing_type(DType dtype, Takes types) {
+  if (types == Takes::boolean) return DType::bool_;
+  return types == Takes::floating && !is_floating(dtype) ? kDefaultFloat : dtype;
+}
+
+inline void check_computed(const SpecCall& call, Takes types) {
+  const Spec& x = call.inputs[0];
+  if (const DType dtype = computing_type(x.dtype, types); dtype != x.dtype) {
+    fail<DTypeError>("[", call.primitive.name, "] is not computed of ", x, " (convert it to ", dtype, ")");
+  }
+}
+
+// What a struct of kernels/reduction.h makes of elements of a dtype that passed the check.
+template <template <class> class Struct, Takes types> DType result_dtype(DType dtype) {
+  return visit_dtype(dtype, []<class T>() {
+    if constexpr (types == Takes::floating && std::is_integral_v<T>) {
+      return dtype_of<T>;
+    } else {
+      return dtype_of<typename Struct<T>::Result>;
+    }
+  });
+}
+
+inline Definition row_of(Infer infer, Derivative derivative) {
+  return {.infer = infer, .derivative = std::move(derivative)};
+}
+
+// Halves in float32, in which derivatives are computed before they are rounded once.
+inline Tensor widened(const Tensor& x) {
+  const bool half = x.dtype() == DType::float16 || x.dtype() == DType::bfloat16;
+  return half ? astype(x, DType::float32) : x;
+}
+
+}  // namespace tidu

@@ -1,0 +1,152 @@
+// Cumulative scans: axes, dtypes and derivatives, the same for every row of the table.
+#include "ops/scan.h"
+
+#include "core/bind.h"
+#include "ops/accumulate.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+int axis_of(const auto& call) { return call.attrs.template as<AxisAttrs>().axis; }
+
+template <template <class> class Struct, Takes types>
+void infer(const SpecCall& call, std::span<Spec> outputs) {
+  const Spec& x = call.inputs[0];
+  check_computed(call, types);
+  outputs[0] = {x.shape, result_dtype<Struct, types>(x.dtype), x.device};
+}
+
+// --- Derivatives
+
+// The elements but the last, and but the first.
+Tensor but_last(const Tensor& x, int axis, int64_t n = 1) { return slice_axis(x, axis, 0, x.size(axis) - n); }
+Tensor but_first(const Tensor& x, int axis, int64_t n = 1) { return slice_axis(x, axis, n, {}); }
+Tensor first(const Tensor& x, int axis, int64_t n = 1) { return slice_axis(x, axis, 0, n); }
+
+// z with z[i] = c[i] + a[i] * z[i - 1]; a[0] is not used. Each step doubles how many terms z[i] has of its
+// sum.
+Tensor recurrence(Tensor a, Tensor c, int axis) {
+  for (int64_t step = 1; step < c.size(axis); step *= 2) {
+    const Tensor later = but_first(a, axis, step);
+    c = concat(
+        {first(c, axis, step), but_first(c, axis, step) + multiply_no_nan(later, but_last(c, axis, step))},
+        axis);
+    a = concat({first(a, axis, step), later * but_last(a, axis, step)}, axis);
+  }
+  return c;
+}
+
+// How each result changes with the one before it, and with its element: dy[i] = before[i] * dy[i - 1] + x[i]
+// * dx[i].
+struct Fold {
+  Tensor before, x;
+};
+
+template <auto fold> Fold fold_of(const Call& call) {
+  const int axis = axis_of(call);
+  const Tensor x = widened(call.inputs[0]), y = widened(call.outputs[0]);
+  if (x.size(axis) == 0) return {x, x};
+  const Fold later = fold(but_last(y, axis), but_first(x, axis), but_first(y, axis));
+  const Tensor begin = first(x, axis);  // the first result is the first element
+  return {concat({zeros_like(begin), later.before}, axis), concat({ones_like(begin), later.x}, axis)};
+}
+
+template <auto fold> Custom folding() {
+  return {
+      .reads = [](Reads) -> Reads { return kInput0 | kOutput; },
+      .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+        const Fold by = fold_of<fold>(call);
+        const Tensor& t = tangents[0];
+        return {astype(recurrence(by.before, multiply_no_nan(by.x, widened(t)), axis_of(call)), t.dtype())};
+      },
+      .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+        const int axis = axis_of(call);
+        const Fold by = fold_of<fold>(call);
+        const Tensor& g = cotangents[0];
+        if (g.numel() == 0) return {g};
+        // From the last result backwards: each passes on to the one before it.
+        const Tensor back = flip(by.before, {axis});
+        const Tensor all = flip(recurrence(concat({first(back, axis), but_last(back, axis)}, axis),
+                                           flip(widened(g), {axis}), axis),
+                                {axis});
+        return {astype(multiply_no_nan(by.x, all), g.dtype())};
+      },
+  };
+}
+
+// Whether a running extreme stays what it was before, or becomes the element, as numbers. NaN stays.
+Tensor keeps(const Tensor& holds, const Tensor& before) {
+  return astype(logical_or(holds, isnan(before)), before.dtype());
+}
+Tensor takes(const Tensor& holds, const Tensor& before) { return 1 - keeps(holds, before); }
+
+Tensor finite(const Tensor& y) { return where(isfinite(y), y, 0); }
+
+// The columns of the table.
+#define SUMMED                                                                               \
+  (Linear{.transpose = [](const Call& call, Cotangents g, int) {                             \
+    const int axis = axis_of(call);                                                          \
+    return flip(bind(primitives::cumulative_sum, {flip(g[0], {axis})}, call.attrs), {axis}); \
+  }})
+#define FOLD(by_before, by_x)                                                          \
+  (folding<[]([[maybe_unused]] const Tensor& before, [[maybe_unused]] const Tensor& x, \
+              [[maybe_unused]] const Tensor& y) -> Fold {                              \
+    return {by_before, by_x};                                                          \
+  }>())
+
+// In functions, where a name means the operation and not the primitive.
+#define SCAN(name, Struct, types, derivative, doc) \
+  Derivative derivative_of_##name() { return derivative; }
+#include "ops/scan.def"
+
+}  // namespace
+
+namespace primitives {
+#define SCAN(name, Struct, types, derivative, doc) \
+  Primitive name(#name, row_of(infer<reduction::Struct, Takes::types>, derivative_of_##name()));
+#include "ops/scan.def"
+}  // namespace primitives
+
+namespace {
+
+Tensor scan(const Primitive& primitive, Takes types, const Tensor& x, std::optional<int64_t> axis) {
+  if (!axis && x.ndim() != 1)
+    fail<ValueError>("[", primitive.name, "] needs an axis of ", describe(x), " (only a vector has but one)");
+  const int along = normalize_axis(axis.value_or(0), x.ndim(), primitive.name);
+  return bind(primitive, {astype(x, computing_type(x.dtype(), types))}, AxisAttrs{{along}});
+}
+
+// With the value of no elements in front.
+Tensor with_initial(const Tensor& y, double value, std::optional<int64_t> axis) {
+  const int along = normalize_axis(axis.value_or(0), y.ndim(), "concat");
+  Shape shape = y.shape();
+  shape[along] = 1;
+  return concat({full(shape, value, y.dtype(), y.device()), y}, along);
+}
+
+}  // namespace
+
+#define SCAN(name, Struct, types, ...)                        \
+  Tensor name(const Tensor& x, std::optional<int64_t> axis) { \
+    return scan(primitives::name, Takes::types, x, axis);     \
+  }
+#define TOTAL_SCAN(name, Struct, types, ...)                                                   \
+  Tensor name(const Tensor& x, std::optional<int64_t> axis, bool include_initial) {            \
+    const Tensor y = scan(primitives::name, Takes::types, x, axis);                            \
+    return include_initial ? with_initial(y, reduction::Struct<double>::identity(), axis) : y; \
+  }
+#include "ops/scan.def"
+
+const std::vector<ScanRow>& scan_table() {
+#define SCAN(name, Struct, types, derivative, doc) {&primitives::name, false, doc},
+#define TOTAL_SCAN(name, Struct, types, derivative, doc) {&primitives::name, true, doc},
+  static const std::vector<ScanRow> table = {
+#include "ops/scan.def"
+  };
+  return table;
+}
+
+}  // namespace tidu

@@ -1,0 +1,91 @@
+// Cumulative scans down columns.
+#include "kernels/cpu/scan.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/reduction.h"
+
+namespace tidu::cpu {
+namespace {
+
+// Columns that are scanned side by side.
+constexpr int64_t kWidth = 256;
+
+template <class Op, class T>
+void total(const void* input, int64_t stride, int64_t n, int64_t columns, void* output) {
+  const T* x = static_cast<const T*>(input);
+  auto* states = static_cast<typename Op::State*>(output);
+  std::fill_n(states, columns, Op::identity());
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < columns; ++j) states[j] = Op::combine(states[j], Op::lift(x[i * stride + j]));
+  }
+}
+
+template <class Op> void carry(void* input, int64_t n, int64_t columns) {
+  auto* states = static_cast<typename Op::State*>(input);
+  for (int64_t j = 0; j < columns; ++j) {
+    auto before = Op::identity();
+    for (int64_t i = 0; i < n; ++i) {
+      const auto here = states[i * columns + j];
+      states[i * columns + j] = before;
+      before = Op::combine(before, here);
+    }
+  }
+}
+
+template <class Op, class T>
+void scan(const void* input, int64_t stride, int64_t n, int64_t columns, const void* carried, void* output) {
+  using State = typename Op::State;
+  const reduction::Whole whole = {};
+  for (int64_t begin = 0; begin < columns; begin += kWidth) {
+    const int64_t width = std::min(kWidth, columns - begin);
+    const T* x = static_cast<const T*>(input) + begin;
+    auto* y = static_cast<typename Op::Result*>(output) + begin;
+    State before[kWidth], state[kWidth];
+    std::fill_n(state, width, Op::identity());
+    if (carried) {
+      std::copy_n(static_cast<const State*>(carried) + begin, width, before);
+    } else {
+      std::fill_n(before, width, Op::identity());
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < width; ++j) {
+        state[j] = Op::combine(state[j], Op::lift(x[i * stride + j]));
+        y[i * stride + j] = Op::finish(Op::combine(before[j], state[j]), whole);
+      }
+    }
+  }
+}
+
+template <template <class> class Struct, bool takes, class T> constexpr ScanFunctions functions_of() {
+  if constexpr (!takes) {
+    return {};
+  } else {
+    using Op = Struct<T>;
+    return {sizeof(typename Op::State), total<Op, T>, carry<Op>, scan<Op, T>};
+  }
+}
+
+// In the order of DType; a bool is the byte 0 or 1.
+template <class... T> struct Types {};
+using DTypes = Types<uint8_t, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
+                     float16, bfloat16, float, double>;
+template <class F, class... T> constexpr std::array<ScanFunctions, kDTypeCount> of_dtypes(F f, Types<T...>) {
+  return {f.template operator()<T>()...};
+}
+
+constexpr std::array<ScanFunctions, kDTypeCount> kScans[] = {
+#define SCAN(name, Struct, types, ...)                                                                   \
+  of_dtypes([]<class T>() { return functions_of<reduction::Struct, reduction::types##_types<T>, T>(); }, \
+            DTypes()),
+#include "csrc/ops/scan.def"
+};
+
+}  // namespace
+
+const ScanFunctions& scan_functions(Scan scan, DType dtype) {
+  return kScans[static_cast<size_t>(scan)][static_cast<size_t>(dtype)];
+}
+
+}  // namespace tidu::cpu

@@ -1,0 +1,8 @@
+// The rows of the table of reductions for float16.
+#include "kernels/cuda/reduce.cuh"
+
+namespace tidu::cuda {
+
+template Reduction reduction_row<float16>(int);
+
+}  // namespace tidu::cuda
