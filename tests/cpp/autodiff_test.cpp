@@ -517,7 +517,7 @@ TEST(Recording, ProgramsReplayAndDifferentiate) {
             "  b:float64(3,) = constant\n"
             "  c:float64(3,) = sin a\n"
             "  d:float64(3,) = multiply c b\n"
-            "  e:float64() = sum[axes=(0,)] d\n"
+            "  e:float64() = sum[axes=(0,), correction=0] d\n"
             "  return e\n");
   expect_close(program(Tensors{other})[0], f({other})[0]);
   const auto replay = [&](const Tensor& t) { return program(Tensors{t})[0]; };

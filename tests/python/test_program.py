@@ -33,7 +33,7 @@ def test_prints_one_line_a_call():
         "  d:float32(2,) = sin a\n"
         "  e:float32(2,) = multiply d b\n"
         "  f:float32(2,) = multiply e c\n"
-        "  g:float32() = sum[axes=(0,)] f\n"
+        "  g:float32() = sum[axes=(0,), correction=0] f\n"
         "  return g\n"
     )
 
