@@ -227,7 +227,7 @@ __device__ __forceinline__ void scatter_at(const Scatter& scatter, uint32_t thre
 }
 
 template <class F, class T>
-__global__ void __launch_bounds__(kThreads) scatter_kernel(const __grid_constant__ Scatter scatter) {
+__global__ void __launch_bounds__(kThreads, 4) scatter_kernel(const __grid_constant__ Scatter scatter) {
   if (*scatter.places.failed) return;
   const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
   if (scatter.loop.vectors > 0) {
