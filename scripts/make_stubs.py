@@ -71,6 +71,7 @@ ATTRIBUTES = {
     "T": "Tensor",
     "mT": "Tensor",
 }
+WRITTEN = ("dtype", "device", "Tensor")  # classes whose stubs are not made of their docs alone
 SETTABLE = ("grad", "requires_grad")
 SLOTS = {
     "__bool__": "builtins.bool",
@@ -107,7 +108,6 @@ def arrow_type(text, parameter):
         "collections.abc.Callable": "Callable",
         "object": "Any",
         "handle": "Any",
-        "tidu._core.GradScope": "GradScope",
     }
     for name in ("int", "float", "bool", "str", "bytes", "list", "tuple", "dict"):
         names[name] = f"builtins.{name}"
@@ -115,7 +115,9 @@ def arrow_type(text, parameter):
         text = text.replace("int | tuple[int, ...]", "_Shape")
     for number in ("int", "float"):
         text = text.replace(f"typing.Supports{number.capitalize()} | typing.SupportsIndex", number)
-    return re.sub(r"[A-Za-z_][\w.]*", lambda match: names.get(match[0], match[0]), text)
+    return re.sub(
+        r"[A-Za-z_][\w.]*", lambda match: names.get(match[0], match[0].removeprefix("tidu._core.")), text
+    )
 
 
 def split_parameters(text):
@@ -222,6 +224,18 @@ def tensor_class(core):
         yield from ("    " + line if line else "" for line in lines)
 
 
+def bound_class(name, value):
+    yield f"class {name}:"
+    if value.__doc__:
+        yield f'    """{value.__doc__}"""'
+    for key, member in vars(value).items():
+        kind = type(member).__name__
+        if kind == "instancemethod" and member.__doc__:
+            yield from ("    " + line for line in bound_function(key, member.__doc__, True))
+        elif kind == "property":
+            yield from ("    @property", f"    def {key}(self) -> Any: ...")
+
+
 def stub(core):
     yield HEAD
     yield from tensor_class(core)
@@ -235,9 +249,8 @@ def stub(core):
             yield f'class {name}({bases}):\n    """{value.__doc__}"""\n'
         elif kind == "dtype":
             yield f"{name}: _DType"
-        elif name == "GradScope":
-            yield "class GradScope:\n    def __init__(self, enabled: builtins.bool) -> None: ..."
-            yield "    def leave(self) -> builtins.bool: ...\n"
+        elif isinstance(value, type) and name not in WRITTEN:
+            yield from bound_class(name, value)
         elif name in core._signatures:
             yield from typed_function(name, name, value, core, False)
         elif inspect.isbuiltin(value) and value.__text_signature__:

@@ -99,8 +99,9 @@ void Parameters::place(PyObject** placed, size_t first, PyObject* const* given, 
     size_t i = first;
     while (i < names_.size() && names_[i] != keyword && PyUnicode_Compare(names_[i], keyword) != 0) ++i;
     if (i == names_.size() || placed[i]) {
-      throw py::type_error(str("[", op_, i == names_.size() ? "] has no argument '" : "] was given twice '",
-                               py::str(keyword).cast<std::string>(), "'"));
+      const auto name = py::str(keyword).cast<std::string>();
+      throw py::type_error(i == names_.size() ? str("[", op_, "] has no argument '", name, "'")
+                                              : str("[", op_, "] the argument '", name, "' is given twice"));
     }
     placed[i] = given[count + k];
   }
