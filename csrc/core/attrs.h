@@ -92,7 +92,7 @@ class Attrs {
   };
 
   template <class T> struct Box final : BoxBase {
-    explicit Box(T v) : BoxBase(typeid(T)), value(std::move(v)) {}
+    template <class V> explicit Box(V&& v) : BoxBase(typeid(T)), value(std::forward<V>(v)) {}
     BoxBase* clone() const override { return new Box(value); }
     bool equals(const BoxBase& other) const override {
       bool equal = true;
@@ -159,7 +159,7 @@ inline uint64_t hash_value(Device device) { return static_cast<uint64_t>(device.
 // The attributes of one call, which need no memory of their own unless somebody keeps a copy.
 template <class T> class Attrs::OnStack {
  public:
-  explicit OnStack(T value) : box_(std::move(value)) {
+  explicit OnStack(const T& value) : box_(value) {
     box_.on_stack = true;
     box_.retain();
   }

@@ -13,11 +13,11 @@ void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attr
 // The same for one output, and attributes given as they are.
 Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, const Attrs& attrs);
 template <class T = std::monostate>
-Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, T attrs = {}) {
+Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, const T& attrs = {}) {
   if constexpr (std::is_same_v<T, std::monostate>) {
     return bind(primitive, inputs, Attrs());
   } else {
-    Attrs::OnStack<T> on_stack(std::move(attrs));
+    Attrs::OnStack<T> on_stack(attrs);
     return bind(primitive, inputs, on_stack.attrs());
   }
 }

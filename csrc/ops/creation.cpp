@@ -32,8 +32,8 @@ Primitive arange("arange", {.infer =
 
 namespace {
 
-template <class T> Tensor create(const Primitive& primitive, T attrs, Device device) {
-  Attrs::OnStack<T> on_stack(std::move(attrs));
+template <class T> Tensor create(const Primitive& primitive, const T& attrs, Device device) {
+  Attrs::OnStack<T> on_stack(attrs);
   Tensor output;
   bind(primitive, std::span<const Tensor>(), on_stack.attrs(), {&output, 1}, device);
   return output;
