@@ -15,10 +15,10 @@ Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, co
 template <class T = std::monostate>
 Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, const T& attrs = {}) {
   if constexpr (std::is_same_v<T, std::monostate>) {
-    return bind(primitive, inputs, Attrs());
+    return tidu::bind(primitive, inputs, Attrs());
   } else {
     Attrs::OnStack<T> on_stack(attrs);
-    return bind(primitive, inputs, on_stack.attrs());
+    return tidu::bind(primitive, inputs, on_stack.attrs());
   }
 }
 

@@ -1,0 +1,268 @@
+// What the engine promises of primitives and traces beside the numbers: who is called, when, and what is
+// kept.
+#include <cmath>
+#include <map>
+
+#include "autodiff/tape.h"
+#include "core/backend.h"
+#include "core/bind.h"
+#include "core/recorder.h"
+#include "finite_difference.h"
+#include "ops/assign.h"
+#include "ops/update.h"
+
+namespace tidu {
+namespace {
+
+using testing::check_derivatives;
+using testing::expect_close;
+using testing::random_point;
+
+// Counts the calls that are shown to it.
+class Counter : public Trace {
+ public:
+  void record(const Call& call, bool) override { ++calls[call.primitive.name]; }
+  void record_custom(CustomCall&, bool) override { ++calls["custom"]; }
+  bool differentiates() const override { return false; }
+  std::map<std::string, int> calls;
+};
+
+// The calls of f's pullback where only the inputs of `wanted` are differentiated.
+std::map<std::string, int> calls_of_pullback(const Function& f, const Tensors& inputs, Reads wanted) {
+  Tensors primals;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (wanted & input_bit(i)) primals.push_back(inputs[i]);
+  }
+  const Vjp at = vjp(
+      [&](const Tensors& given) {
+        Tensors all = inputs;
+        for (size_t i = 0, next = 0; i < all.size(); ++i) {
+          if (wanted & input_bit(i)) all[i] = given[next++];
+        }
+        return f(all);
+      },
+      primals);
+  Counter counter;
+  const LiveTrace live(counter);
+  at.pullback({ones_like(at.outputs[0])});
+  return counter.calls;
+}
+
+int total(const std::map<std::string, int>& calls) {
+  int sum = 0;
+  for (const auto& [name, count] : calls) sum += count;
+  return sum;
+}
+
+TEST(Rules, OnlyWantedCotangentsAreComputed) {
+  const Tensor a = random_point(1, {3, 4}), b = random_point(2, {4, 5}), c = random_point(3, {5});
+  const Function product = [](const Tensors& in) { return Tensors{matmul(in[0], in[1])}; };
+  EXPECT_EQ(calls_of_pullback(product, {a, b}, kInput0)["matmul"], 1);
+  EXPECT_EQ(calls_of_pullback(product, {a, b}, kInput1)["matmul"], 1);
+  EXPECT_EQ(calls_of_pullback(product, {a, b}, kInput0 | kInput1)["matmul"], 2);
+  const Function layer = [](const Tensors& in) { return Tensors{linear(in[0], in[1], in[2])}; };
+  EXPECT_EQ(calls_of_pullback(layer, {a, matrix_transpose(b), c}, kInput2)["matmul"], 0);
+
+  const Tensor labels = tensor<int64_t>({0, 3, 1});
+  const Function loss_gradient = [&](const Tensors& in) {
+    Tensor result;
+    const Tensor inputs[] = {in[0], labels, in[1]};
+    bind(primitives::softmax_cross_entropy_grad, inputs, CrossEntropyAttrs{}, {&result, 1});
+    return Tensors{result};
+  };
+  const Tensor indices = tensor<int64_t>({2, 0, 2});
+  const auto scattered = [&](Tensor (*f)(const Tensor&, const Tensor&, const Tensor&, int64_t)) -> Function {
+    return [=](const Tensors& in) { return Tensors{f(in[0], indices, in[1], 0)}; };
+  };
+  const Tensor g = random_point(4, {3}), rows = random_point(5, {3, 4});
+  const std::vector<std::tuple<const char*, Function, Tensors>> calls = {
+      {"multiply", [](const Tensors& in) { return Tensors{in[0] * in[1]}; }, {a, rows}},
+      {"divide", [](const Tensors& in) { return Tensors{in[0] / in[1]}; }, {a, rows}},
+      {"pow", [](const Tensors& in) { return Tensors{pow(abs(in[0]), in[1])}; }, {a, rows}},
+      {"concat", [](const Tensors& in) { return Tensors{concat(in, 0)}; }, {a, rows}},
+      {"slice_update",
+       [](const Tensors& in) {
+         return Tensors{slice_update(in[0], in[1], {1, 1}, {1, 2})};
+       },
+       {a, random_point(6, {2, 2})}},
+      {"softmax_cross_entropy_grad", loss_gradient, {a, g}},
+      {"scatter_multiply", scattered(scatter_multiply), {a, rows}},
+      {"scatter_min", scattered(scatter_min), {a, rows}},
+      {"scatter_add", scattered(scatter_add), {a, rows}},
+  };
+  for (const auto& [name, f, inputs] : calls) {
+    const int first = total(calls_of_pullback(f, inputs, kInput0)),
+              second = total(calls_of_pullback(f, inputs, kInput1)),
+              both = total(calls_of_pullback(f, inputs, kInput0 | kInput1));
+    EXPECT_LE(std::max(first, second), both) << name;
+    EXPECT_LE(first + second, both + std::min(first, second)) << name;  // nothing of the other one alone
+    EXPECT_LT(std::min(first, second), both) << name;
+  }
+}
+
+TEST(Rules, OpaqueRaisesAndSaysWhy) {
+  static Primitive opaque(
+      "test_opaque",
+      {.infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
+       .derivative = Opaque{"nobody has written its rule"}});
+  set_kernel(opaque, DeviceType::cpu,
+             [](const Call& call) { backend({}).copy(call.inputs[0], call.outputs[0]); });
+  const Function f = [](const Tensors& in) { return Tensors{bind(opaque, {in[0]})}; };
+  const Tensor x = random_point(1, {3});
+  expect_close(f({x})[0], x);
+  for (const bool forward : {false, true}) {
+    try {
+      forward ? (void)jvp(f, {x}, {x}) : (void)vjp(f, {x}).pullback({x});
+      FAIL() << "must raise";
+    } catch (const GradientError& error) {
+      EXPECT_NE(std::string(error.what()).find("nobody has written its rule"), std::string::npos);
+    }
+  }
+}
+
+TEST(Rules, ACustomRuleWithoutVjpIsTransposed) {
+  // a * sin(b), of which only the jvp is given.
+  static Primitive half(
+      "test_half",
+      {.infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
+       .derivative = Custom{.reads = [](Reads) -> Reads { return kInput0 | kInput1; },
+                            .jvp = [](const Call& call, Tangents t) -> Tensors {
+                              const Tensor &a = call.inputs[0], &b = call.inputs[1];
+                              Tensor sum;
+                              if (t[0].defined()) sum = sin(b) * t[0];
+                              if (t[1].defined()) {
+                                const Tensor part = a * cos(b) * t[1];
+                                sum = sum.defined() ? sum + part : part;
+                              }
+                              return {sum};
+                            }}});
+  set_kernel(half, DeviceType::cpu, [](const Call& call) {
+    const VisibleTraces none(nullptr);
+    backend({}).copy(contiguous(call.inputs[0] * sin(call.inputs[1])), call.outputs[0]);
+  });
+  const Tensor a = random_point(1, {3}), b = random_point(2, {3});
+  check_derivatives([&](const Tensor& x) { return bind(half, {x, b}); }, a);
+  check_derivatives([&](const Tensor& x) { return bind(half, {a, x}); }, b);
+  check_derivatives([&](const Tensor& x) { return bind(half, {x, x}); }, b);
+}
+
+TEST(Attributes, AreCheckedComparedAndHashed) {
+  const Attrs a = SliceAttrs{Dims{1}, Dims{2}, Dims{1}}, b = SliceAttrs{Dims{1}, Dims{2}, Dims{1}},
+              c = SliceAttrs{Dims{1}, Dims{2}, Dims{-1}}, other = AxisAttrs{1}, none;
+  EXPECT_TRUE(a == b);
+  EXPECT_EQ(a.hash(), b.hash());
+  EXPECT_FALSE(a == c);
+  EXPECT_NE(a.hash(), c.hash());
+  EXPECT_FALSE(a == other);
+  EXPECT_FALSE(a == none);
+  EXPECT_TRUE(none == Attrs());
+  EXPECT_EQ(a.to_string(), "starts=(1,), sizes=(2,), steps=(1,)");
+  EXPECT_THROW(a.as<AxisAttrs>(), std::logic_error);
+  EXPECT_THROW(none.as<AxisAttrs>(), std::logic_error);
+  // 0.0 and -0.0 are two values, NaN is one.
+  SgdAttrs zero{}, minus{}, nan{};
+  minus.lr = -0.0;
+  nan.lr = std::nan("");
+  EXPECT_FALSE(Attrs(zero) == Attrs(minus));
+  EXPECT_TRUE(Attrs(nan) == Attrs(nan));
+}
+
+TEST(Attributes, ProgramsAreValues) {
+  const Tensor x = random_point(1, {3});
+  const auto shared = [&](const Function& f) {
+    return ProgramField{std::make_shared<const Program>(record(f, Tensors{x}))};
+  };
+  const ProgramField a = shared([](const Tensors&in) { return Tensors{sin(in[0])}; }),
+                     b = shared([](const Tensors&in) { return Tensors{sin(in[0])}; }),
+                     c = shared([](const Tensors&in) { return Tensors{cos(in[0])}; });
+  EXPECT_TRUE(a == b);
+  EXPECT_EQ(hash_value(a), hash_value(b));
+  EXPECT_FALSE(a == c);
+}
+
+TEST(Specs, PrimitivesAreInferredWithoutTensors) {
+  const std::vector<Spec> inputs = {{{2, 3}, DType::float32, {}}, {{3, 4}, DType::float32, {}}};
+  Spec output;
+  primitives::matmul.infer({primitives::matmul, inputs, Attrs()}, {&output, 1});
+  EXPECT_TRUE(output == (Spec{{2, 4}, DType::float32, {}}));
+  const Attrs attrs = PermuteAttrs{Dims{1, 0}};
+  primitives::permute_dims.infer({primitives::permute_dims, std::span(inputs).first(1), attrs}, {&output, 1});
+  EXPECT_TRUE(output == (Spec{{3, 2}, DType::float32, {}}));
+}
+
+TEST(Linearity, FollowsFromTheForm) {
+  const auto linear = [](const Primitive& primitive, Reads moving, Reads zero, int inputs) {
+    Reads absent = kAllInputs;
+    for (int i = 0; i < inputs; ++i) absent &= ~input_bit(static_cast<size_t>(i));
+    return is_linear(primitive, moving, zero | absent);
+  };
+  EXPECT_TRUE(linear(primitives::add, kInput0 | kInput1, 0, 2));
+  EXPECT_FALSE(linear(primitives::add, kInput0, 0, 2));  // affine
+  EXPECT_TRUE(linear(primitives::add, kInput0, kInput1, 2));
+  EXPECT_TRUE(linear(primitives::multiply, kInput0, 0, 2));
+  EXPECT_FALSE(linear(primitives::multiply, kInput0 | kInput1, 0, 2));
+  EXPECT_TRUE(linear(primitives::divide, kInput0, 0, 2));
+  EXPECT_FALSE(linear(primitives::divide, kInput1, 0, 2));
+  EXPECT_TRUE(linear(primitives::where, kInput1, kInput2, 3));
+  EXPECT_FALSE(linear(primitives::where, kInput1, 0, 3));
+  EXPECT_FALSE(linear(primitives::where, kInput0, kInput1 | kInput2, 3));
+  EXPECT_FALSE(linear(primitives::maximum, kInput0, kInput1, 2));
+  EXPECT_FALSE(linear(primitives::remainder, kInput0, kInput1, 2));
+  EXPECT_FALSE(linear(primitives::relu, kInput0, 0, 1));
+  EXPECT_FALSE(linear(primitives::floor, kInput0, 0, 1));
+  EXPECT_TRUE(linear(primitives::sum, kInput0, 0, 1));
+  EXPECT_TRUE(linear(primitives::matmul, kInput1, 0, 2));
+  EXPECT_FALSE(linear(primitives::matmul, kInput1, 0, 3));  // with a bias
+  EXPECT_TRUE(linear(primitives::softmax_cross_entropy_grad, kInput2, 0, 3));
+}
+
+TEST(Backward, GradientsOfLeavesAreReportedAsSoonAsTheyAreComplete) {
+  constexpr int kLayers = 100;
+  constexpr int64_t kWidth = 64, kBytes = kWidth * kWidth * 8;
+  Tensors weights;
+  for (int i = 0; i < kLayers; ++i) {
+    weights.push_back(random_point(static_cast<uint64_t>(i), {kWidth, kWidth}));
+    weights.back().set_requires_grad();
+  }
+  const Tensor x = random_point(1000, {1, kWidth});
+  Tensor y = x;
+  for (const Tensor& weight : weights) y = tanh(matmul(y, weight));
+  const Tensor loss = sum(y);
+  const Link* link = loss.impl().link(Tape::ambient().id());
+  const Allocator& allocator = backend({}).allocator(0);
+  const int64_t before = allocator.stats().live_bytes;
+  int64_t most = 0;
+  std::vector<const Node*> order;
+  const VisibleTraces none(nullptr);
+  pull_back({{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, ones_like(loss)}}, false,
+            [&](const Ref<Node>& leaf, Tensor gradient) {
+              order.push_back(leaf.get());
+              most = std::max(most, allocator.stats().live_bytes - before);
+              const size_t layer = kLayers - order.size();
+              const Tensor& weight = weights[layer];
+              ASSERT_EQ(weight.impl().link(Tape::ambient().id())->value.get(), leaf.get());
+              apply_update(primitives::sgd_update, {recorded_twin(weight)}, {gradient},
+                           SgdAttrs{1, 0.1, 0, 0, false, true});
+            });
+  EXPECT_EQ(order.size(), static_cast<size_t>(kLayers));
+  EXPECT_LE(most, 2 * kBytes);
+}
+
+TEST(Backward, ALeafOfSeveralConsumersIsReportedOnce) {
+  Tensor x = random_point(1, {3}), y = random_point(2, {3});
+  x.set_requires_grad();
+  y.set_requires_grad();
+  const Tensor z = sum(x * x * y + floor(x) * x + x);  // one way back gives nothing
+  const Link* link = z.impl().link(Tape::ambient().id());
+  std::map<const RefCounted*, Tensor> gradients;
+  const VisibleTraces none(nullptr);
+  pull_back({{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, ones_like(z)}}, false,
+            [&](const Ref<Node>& leaf, Tensor gradient) {
+              EXPECT_TRUE(gradients.emplace(leaf.get(), gradient).second);
+            });
+  expect_close(gradients.at(x.impl().link(0)->value.get()), 2 * x * y + floor(x) + 1);
+  expect_close(gradients.at(y.impl().link(0)->value.get()), x * x);
+}
+
+}  // namespace
+}  // namespace tidu
