@@ -2,11 +2,6 @@
 #include "backend/cuda/call_log.h"
 
 namespace tidu::cuda {
-namespace {
-
-Spec spec_of(const Tensor& tensor) { return {tensor.shape(), tensor.dtype()}; }
-
-}  // namespace
 
 uint64_t CallLog::add(const Call& call, Queue queue) {
   Entry& entry = entries_[++last_ % kKept];
@@ -14,8 +9,8 @@ uint64_t CallLog::add(const Call& call, Queue queue) {
   entry.queue = queue;
   entry.inputs = call.inputs.size();
   for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i)
-    entry.specs[i] = spec_of(call.inputs[i]);
-  if (!call.outputs.empty()) entry.output = spec_of(call.outputs[0]);
+    entry.specs[i] = call.inputs[i].spec();
+  if (!call.outputs.empty()) entry.output = call.outputs[0].spec();
   return last_;
 }
 
