@@ -414,3 +414,80 @@ def test_rules_of_two_outputs_and_integer_arguments():
     assert td.grad(lambda x: program(x, n).sum())(x).tolist() == [7, 9]
     assert td.grad(lambda x: program(x, td.tensor([5, 5])).sum())(x).tolist() == [11, 11]
     assert td.jvp(lambda x: program(x, n), (x,), (td.ones(2),))[1].tolist() == [7, 9]
+
+
+# --- Random functions of views, writes and copies
+
+
+def random_function(seed):
+    """A function that takes views of its arguments and its results at random, and writes to them."""
+    rng = np.random.default_rng(seed)
+    kinds = ["view"] * 3 + ["write"] * 3 + ["in place", "compute", "copy", "create", "points"]
+    steps = [(rng.choice(kinds), *rng.random(3)) for _ in range(rng.integers(3, 13))]
+    views = [
+        lambda x, _: x.reshape(-1),
+        lambda x, _: x.mT if x.ndim > 1 else x[None],
+        lambda x, _: x[1:],
+        lambda x, _: x[::-1],
+        lambda x, at: x[int(at * x.shape[0])],
+        lambda x, _: td.expand_dims(x, 0),
+    ]
+
+    def f(*arguments):
+        pool = list(arguments)
+        for kind, which, how, at in steps:
+            x = pool[int(which * len(pool))]
+            if not x.ndim or not x.size:
+                continue
+            if kind == "view":
+                pool.append(views[int(how * len(views))](x, at))
+            elif kind == "write" and how < 0.4:
+                x[int(at * x.shape[0])] = float(int(at * 100))
+            elif kind == "write" and how < 0.7:
+                x[int(at * x.shape[0]) :] = x[int(at * x.shape[0]) :] * 2
+            elif kind == "write":
+                x[::-1] = x * 1
+            elif kind == "in place":
+                x += 1
+            elif kind == "compute":
+                pool.append(td.sin(x) + x)
+            elif kind == "copy":
+                pool.append(td.copy(x))
+            elif kind == "create":
+                pool.append(td.zeros(x.shape, dtype=td.float64))
+                pool[-1][...] = x
+            else:
+                x[td.tensor([0, -1])] = 7.0
+        return [x * 1 for x in pool]
+
+    return f
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_random_functions_replay_as_they_run(seed):
+    rng = np.random.default_rng(seed)
+    f = random_function(seed)
+    arrays = [rng.normal(size=shape) for shape in [(3, 4), (4,), (2, 3, 2)][: 1 + seed % 3]]
+
+    def tensors():
+        return [td.tensor(array) for array in arrays]
+
+    eager = tensors()
+    want = f(*eager)
+    program = td.program(f, *tensors())
+    for given in (tensors(), [td.tensor(np.repeat(array, 2, axis=0))[::2] for array in arrays]):
+        for x, y in zip(program(*given), want, strict=True):
+            np.testing.assert_array_equal(values(x), values(y))
+        for x, y in zip(given, eager, strict=True):
+            np.testing.assert_array_equal(values(x), values(y))
+
+    def loss(*arguments):
+        return sum((x * x).sum() for x in f(*[x * 1 for x in arguments]))
+
+    numbers = tuple(range(len(arrays)))
+    try:
+        gradients = td.grad(loss, numbers)(*tensors())
+    except GradientError:  # a view of what was overwritten since
+        return
+    for x, y in zip(td.grad(td.program(loss, *tensors()), numbers)(*tensors()), gradients, strict=True):
+        np.testing.assert_allclose(values(x), values(y), rtol=1e-12)

@@ -8,8 +8,7 @@ uint64_t CallLog::add(const Call& call, Queue queue) {
   entry.primitive = &call.primitive;
   entry.queue = queue;
   entry.inputs = call.inputs.size();
-  for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i)
-    entry.specs[i] = call.inputs[i].spec();
+  for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i) entry.specs[i] = call.inputs[i].spec();
   if (!call.outputs.empty()) entry.output = call.outputs[0].spec();
   return last_;
 }
