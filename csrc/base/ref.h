@@ -55,7 +55,11 @@ template <class T> class Ref {
 };
 
 template <class T, class... Args> Ref<T> make_ref(Args&&... args) {
-  return Ref<T>(new T(std::forward<Args>(args)...));
+  if constexpr (sizeof...(Args) == 0) {
+    return Ref<T>(new T);  // T() would fill all of it with zeros first
+  } else {
+    return Ref<T>(new T(std::forward<Args>(args)...));
+  }
 }
 
 }  // namespace tidu

@@ -365,13 +365,19 @@ Tensor squeeze(const Tensor& x, const Axes& axes) {
 
 Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims& steps, const Axes& dropped,
              const Axes& added) {
-  const SliceViewAttrs attrs{{starts, sizes, steps}, dropped, added};
-  check_slice(x.shape(), attrs.part, "slice");
+  return slice(x, SliceViewAttrs{{starts, sizes, steps}, dropped, added});
+}
+
+Tensor slice(const Tensor& x, const SliceViewAttrs& attrs) {
+  const auto& [part, dropped, added] = attrs;
+  check_slice(x.shape(), part, "slice");
   const int ndim = x.ndim() - dropped.size() + added.size();
-  const auto is_single = [&](int64_t i) { return i >= 0 && i < x.ndim() && sizes[static_cast<int>(i)] == 1; };
+  const auto is_single = [&, &sizes = part.sizes](int64_t i) {
+    return i >= 0 && i < x.ndim() && sizes[static_cast<int>(i)] == 1;
+  };
   const auto is_place = [&](int64_t i) { return i >= 0 && i < ndim; };
   if (!std::ranges::all_of(dropped, is_single) || !std::ranges::all_of(added, is_place)) {
-    fail<IndexError>("[slice] of sizes ", sizes, " the axes ", dropped, " cannot be dropped and ", added,
+    fail<IndexError>("[slice] of sizes ", part.sizes, " the axes ", dropped, " cannot be dropped and ", added,
                      " added");
   }
   return bind(primitives::slice, {x}, attrs);

@@ -72,6 +72,7 @@ struct SliceViewAttrs {
   attr::Places added;
   void fields(auto&& field) const { part.fields(field), field("dropped", dropped), field("added", added); }
 };
+Tensor slice(const Tensor& x, const SliceViewAttrs& attrs);
 
 namespace primitives {
 extern Primitive reshape, permute_dims, broadcast_to, alias, stop_gradient;  // views

@@ -9,9 +9,8 @@ namespace {
 // A key in two steps. First a slice of x, of which axes that integers chose go and axes of extent 1 are added
 // (the basic part); then, where the key holds arrays, points along some axes of that.
 struct Key {
-  Dims starts, sizes, steps;
-  bool whole = true;            // the slice is all of x
-  Axes dropped, added;          // axes of x that integers chose, axes after the basic part that are new
+  SliceViewAttrs slice;
+  bool whole = true;            // the slice is all of x, before axes go and come
   Shape shape;                  // after the basic part
   Axes source;                  // for each axis after the basic part the axis of x, or -1 where it is new
   Tensors arrays;               // int64
@@ -28,6 +27,11 @@ bool is_array(PyObject* item) {
 }
 
 int64_t to_index(PyObject* item) {
+  if (PyLong_CheckExact(item)) {
+    const Py_ssize_t value = PyLong_AsSsize_t(item);
+    if (value != -1 || !PyErr_Occurred()) return value;
+    PyErr_Clear();
+  }
   const Py_ssize_t value = PyNumber_AsSsize_t(item, PyExc_IndexError);
   if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
   return value;
@@ -110,7 +114,7 @@ class Parser {
       if (!arrays_.empty()) {  // NumPy counts it as an array then
         add_array(full({}, i, DType::int64, x_.device()), position);
       } else {
-        key_.dropped.push_back(axis_);
+        key_.slice.dropped.push_back(axis_);
         push_axis(i < 0 ? i + extent : i, 1, 1);
       }
     } else {
@@ -151,7 +155,7 @@ class Parser {
   }
 
   void add_axis() {
-    key_.added.push_back(key_.shape.size());
+    key_.slice.added.push_back(key_.shape.size());
     key_.shape.push_back(1);
     key_.source.push_back(-1);
   }
@@ -164,9 +168,9 @@ class Parser {
 
   void push_axis(int64_t start, int64_t count, int64_t step) {
     key_.whole &= start == 0 && step == 1 && count == x_.size(axis_);
-    key_.starts.push_back(start);
-    key_.sizes.push_back(count);
-    key_.steps.push_back(step);
+    key_.slice.part.starts.push_back(start);
+    key_.slice.part.sizes.push_back(count);
+    key_.slice.part.steps.push_back(step);
     ++axis_;
   }
 
@@ -181,8 +185,7 @@ class Parser {
 };
 
 Tensor basic_part(const Tensor& x, const Key& key) {
-  if (!key.whole || !key.dropped.empty() || !key.added.empty())
-    return slice(x, key.starts, key.sizes, key.steps, key.dropped, key.added);
+  if (!key.whole || !key.slice.dropped.empty() || !key.slice.added.empty()) return slice(x, key.slice);
   return key.arrays.empty() ? alias(x) : x;
 }
 
@@ -208,11 +211,11 @@ Tensor value_like(const Tensor& x, PyObject* value) {
 Tensor in_shape_of_slice(const Tensor& value, const Key& key) {
   Tensor trimmed = value;
   while (trimmed.ndim() > key.shape.size() && trimmed.size(0) == 1) trimmed = squeeze(trimmed, {0});
-  bool same_axes = key.shape.size() == key.sizes.size();
+  bool same_axes = key.shape.size() == key.slice.part.sizes.size();
   for (int i = 0; i < key.shape.size(); ++i) same_axes &= key.source[i] == i;
   if (same_axes) return trimmed;
   broadcast_to(trimmed, key.shape);  // an error here names the shape that the user sees
-  Shape shape(key.sizes.size(), 1);
+  Shape shape(key.slice.part.sizes.size(), 1);
   const int missing = key.shape.size() - trimmed.ndim();
   for (int i = 0; i < trimmed.ndim(); ++i) {
     const int axis = key.source[missing + i];
@@ -242,7 +245,8 @@ void set_item(Tensor& x, PyObject* key_object, PyObject* value_object) {
   const Parser parser(x, key_object);
   const Key& key = parser.key();
   if (key.arrays.empty()) {
-    assign_slice(x, in_shape_of_slice(value, key), key.starts, key.sizes, key.steps);
+    assign_slice(x, in_shape_of_slice(value, key), key.slice.part.starts, key.slice.part.sizes,
+                 key.slice.part.steps);
     return;
   }
   if (key.is_whole(x)) {
@@ -251,7 +255,8 @@ void set_item(Tensor& x, PyObject* key_object, PyObject* value_object) {
   }
   Tensor view = basic_part(x, key);
   assign_points(view, value, key.arrays, points_of(key));
-  assign_slice(x, in_shape_of_slice(view, key), key.starts, key.sizes, key.steps);
+  assign_slice(x, in_shape_of_slice(view, key), key.slice.part.starts, key.slice.part.sizes,
+               key.slice.part.steps);
 }
 
 }  // namespace tidu::python
