@@ -1,5 +1,7 @@
 """Reading and writing at places that index tensors name: against NumPy, with repeated and wrong indices."""
 
+import re
+
 import numpy as np
 import pytest
 import tidu as td
@@ -195,6 +197,40 @@ def test_an_assignment_costs_what_it_touches():
     x[i] = v
     after = _core.memory_stats(td.get_default_device())
     assert after["peak_bytes"] - live < 100_000 and x[5] == 1 and x[-1] == 2
+
+
+def assigned(x, i, j, v):
+    x = td.copy(x)
+    x[1:, i, j] = v
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "calls"),
+    [
+        (lambda x, i, j, v: td.take(x, i, axis=1), ["gather"]),
+        (lambda x, i, j, v: x[i, :, j], ["gather"]),
+        (lambda x, i, j, v: x[i, 1:, None, j], ["gather"]),
+        (lambda x, i, j, v: td.take_along_axis(x, i[None, :, None], axis=1), ["gather"]),
+        (lambda x, i, j, v: td.put_along_axis(x, i[None, :, None], v[0], axis=1), ["scatter_set"]),
+        (lambda x, i, j, v: td.scatter_add(x, i, v[0], axis=2), ["scatter_add"]),
+        (lambda x, i, j, v: td.scatter_max(x, i, v[0], axis=0), ["scatter_max"]),
+        (assigned, ["copy", "scatter_set", "slice_update"]),
+    ],
+)
+def test_each_way_to_index_is_one_call_that_replays(rng, function, calls):
+    views = {"reshape", "broadcast_to", "permute_dims", "slice", "alias"}
+    x, v = td.tensor(rng.standard_normal((3, 3, 3))), td.tensor(rng.standard_normal(3))
+    arguments = x, td.tensor([0, 2, -1]), td.tensor([1, 1, 0]), v
+    program = td.program(function, *arguments)
+    assert [name for name in re.findall(r" = (\w+)", str(program)) if name not in views] == calls
+    arguments = (
+        td.permute_dims(x * 2, (2, 1, 0)),
+        td.tensor([9, 1, 9, 0, 9, 2])[1::2],
+        td.tensor([2, 1, 0])[::-1],
+        v,
+    )
+    assert program(*arguments).tolist() == function(*arguments).tolist()
 
 
 # --- Derivatives where places are named more than once
