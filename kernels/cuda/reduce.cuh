@@ -222,7 +222,8 @@ template <class Op, class T> bool vectorises(const Reduce& reduce, int v) {
 template <class Op, class T, bool columns>
 [[nodiscard]] cudaError_t reduce_passes(cudaStream_t stream, Reduce reduce, bool states) {
   using State = typename Op::State;
-  // Each column has a state of its own, and those of one access are one access too; registers are enough for 8.
+  // Each column has a state of its own, and those of one access are one access too; registers are enough
+  // for 8.
   constexpr int widest = columns ? std::clamp<int>(16 / sizeof(State), 1, std::min(kVec<T>, 8)) : kVec<T>;
   // The last pass writes to y, the ones before it behind each other.
   const auto direct = [states](Reduce& pass) {
