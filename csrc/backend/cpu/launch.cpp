@@ -26,9 +26,11 @@ class Loop {
     strides[operands_ - 1] = &output.strides();
     int order[kMaxRank];
     std::iota(order, order + shape.size(), 0);
-    std::stable_sort(order, order + shape.size(), [&](int a, int b) {
-      return std::abs(output.strides()[a]) > std::abs(output.strides()[b]);
-    });
+    // By insertion: stable, and without the memory that std::stable_sort takes.
+    const auto stride = [&](int k) { return std::abs(output.strides()[order[k]]); };
+    for (int i = 1; i < shape.size(); ++i) {
+      for (int k = i; k > 0 && stride(k - 1) < stride(k); --k) std::swap(order[k - 1], order[k]);
+    }
     for (int i = 0; i < shape.size(); ++i) {
       const int axis = order[i];
       if (shape[axis] == 1) continue;
