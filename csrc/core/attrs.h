@@ -55,7 +55,7 @@ class Attrs {
 
   Attrs() = default;
   template <class T>
-  requires(!std::is_same_v<T, Attrs>) Attrs(T value) : box_(new Box<T>(std::move(value))) {}
+  requires(!std::is_same_v<T, Attrs>) Attrs(T value) : box_(new Owner<T>(std::move(value))) {}
   // Copies may outlive the call that the original is an argument of.
   Attrs(const Attrs& other) : box_(other.box_ && other.box_->on_stack ? other.box_->clone() : other.box_) {}
   Attrs& operator=(Attrs other) noexcept {
@@ -67,7 +67,7 @@ class Attrs {
     if (!box_ || box_->type != typeid(T)) [[unlikely]]
       fail<std::logic_error>("attributes of type ", box_ ? box_->type.name() : "none", " read as ",
                              typeid(T).name());
-    return static_cast<const Box<T>&>(*box_).value;
+    return *static_cast<const T*>(box_->value);
   }
   bool empty() const { return !box_; }
 
@@ -81,25 +81,29 @@ class Attrs {
 
  private:
   struct BoxBase : RefCounted {
-    explicit BoxBase(const std::type_info& type) : type(type) {}
+    BoxBase(const std::type_info& type, const void* value, bool on_stack)
+        : type(type), value(value), on_stack(on_stack) {}
     virtual BoxBase* clone() const = 0;
     virtual bool equals(const BoxBase& other) const = 0;
     virtual size_t hash() const = 0;
     virtual std::string to_string() const = 0;
 
     const std::type_info& type;
-    bool on_stack = false;
+    const void* const value;
+    const bool on_stack;
   };
 
-  template <class T> struct Box final : BoxBase {
-    template <class V> explicit Box(V&& v) : BoxBase(typeid(T)), value(std::forward<V>(v)) {}
-    BoxBase* clone() const override { return new Box(value); }
+  // Of a value that lies elsewhere.
+  template <class T> struct Box : BoxBase {
+    Box(const T& value, bool on_stack) : BoxBase(typeid(T), &value, on_stack) {}
+    const T& get() const { return *static_cast<const T*>(value); }
+    BoxBase* clone() const override { return new Owner<T>(get()); }
     bool equals(const BoxBase& other) const override {
       bool equal = true;
       int i = 0;
-      value.fields([&](const char*, const auto& mine) {
+      get().fields([&](const char*, const auto& mine) {
         int k = 0;
-        static_cast<const Box&>(other).value.fields([&](const char*, const auto& theirs) {
+        static_cast<const Box&>(other).get().fields([&](const char*, const auto& theirs) {
           if constexpr (std::is_same_v<decltype(mine), decltype(theirs)>) {
             if (k++ == i) equal &= same(mine, theirs);
           } else {
@@ -112,17 +116,21 @@ class Attrs {
     }
     size_t hash() const override {
       size_t result = type.hash_code();
-      value.fields([&](const char*, const auto& field) { mix(result, field); });
+      get().fields([&](const char*, const auto& field) { mix(result, field); });
       return result;
     }
     std::string to_string() const override {
       std::ostringstream out;
-      value.fields([&](const char* name, const auto& field) {
+      get().fields([&](const char* name, const auto& field) {
         out << (out.tellp() > 0 ? ", " : "") << name << '=' << field;
       });
       return out.str();
     }
-    T value;
+  };
+
+  template <class T> struct Owner final : Box<T> {
+    explicit Owner(T value) : Box<T>(owned, false), owned(std::move(value)) {}
+    T owned;
   };
 
   template <class V> static constexpr bool kPlain = std::is_arithmetic_v<V> || std::is_enum_v<V>;
@@ -156,13 +164,11 @@ class Attrs {
 inline uint64_t hash_value(const std::string& text) { return std::hash<std::string>()(text); }
 inline uint64_t hash_value(Device device) { return static_cast<uint64_t>(device.type) << 8 | device.index; }
 
-// The attributes of one call, which need no memory of their own unless somebody keeps a copy.
+// The attributes of one call, which stay where they are unless somebody keeps a copy.
 template <class T> class Attrs::OnStack {
  public:
-  explicit OnStack(const T& value) : box_(value) {
-    box_.on_stack = true;
-    box_.retain();
-  }
+  explicit OnStack(const T& value) : box_(value, true) { box_.retain(); }
+  explicit OnStack(const T&&) = delete;
   OnStack(const OnStack&) = delete;
   Attrs attrs() { return Attrs(Borrow{}, box_); }
 

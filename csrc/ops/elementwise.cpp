@@ -235,8 +235,9 @@ namespace primitives {
   }
 #define UNARY_WITH(name, parameters, types, ...)                             \
   Tensor name(const Tensor& x, const name##_parameters<double>& p) {         \
-    Attrs::OnStack<ParameterAttrs> attrs(attrs_of(parameters_of_##name, p)); \
-    return apply_unary(primitives::name, Types::types, x, attrs.attrs());    \
+    const ParameterAttrs attrs = attrs_of(parameters_of_##name, p);          \
+    Attrs::OnStack<ParameterAttrs> on_stack(attrs);                          \
+    return apply_unary(primitives::name, Types::types, x, on_stack.attrs()); \
   }
 #include "ops/elementwise.def"
 

@@ -106,7 +106,7 @@ class Parser {
       add_slice(item);
     } else if (is_array_at(position)) {
       add_array(arrays_[position], position);
-    } else if (PyIndex_Check(item)) {
+    } else if (PyLong_CheckExact(item) || PyIndex_Check(item)) {
       const int64_t i = to_index(item), extent = x_.size(axis_);
       if (i < -extent || i >= extent) {
         fail<IndexError>("[index] ", i, " is out of range for axis ", axis_, " of ", describe(x_));
