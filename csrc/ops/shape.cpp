@@ -283,6 +283,18 @@ Primitive slice_update("slice_update",
 
 }  // namespace primitives
 
+namespace {
+
+// bind without a reference of its own to x.
+template <class T> Tensor view_of(const Tensor& x, const Primitive& primitive, const T& attrs) {
+  Attrs::OnStack<T> on_stack(attrs);
+  Tensor view;
+  bind(primitive, {&x, 1}, on_stack.attrs(), {&view, 1});
+  return view;
+}
+
+}  // namespace
+
 Tensor reshape(const Tensor& x, const Shape& requested) {
   Shape shape = requested;
   const auto free = std::find(shape.begin(), shape.end(), -1);
@@ -298,7 +310,7 @@ Tensor reshape(const Tensor& x, const Shape& requested) {
     fail<ShapeError>("[reshape] ", describe(x), " with ", x.numel(), " elements cannot take shape ",
                      requested, " with ", num_elements(shape));
   }
-  return shape == x.shape() ? x : bind(primitives::reshape, {x}, ShapeAttrs{shape});
+  return shape == x.shape() ? x : view_of(x, primitives::reshape, ShapeAttrs{shape});
 }
 
 Tensor flatten(const Tensor& x) { return reshape(x, {x.numel()}); }
@@ -312,7 +324,7 @@ Tensor permute_dims(const Tensor& x, const Axes& axes) {
   if (!(sorted == all))
     fail<ValueError>("[permute_dims] axes ", axes, " are not a permutation of the ", x.ndim(), " axes of ",
                      describe(x));
-  return order == all ? x : bind(primitives::permute_dims, {x}, PermuteAttrs{order});
+  return order == all ? x : view_of(x, primitives::permute_dims, PermuteAttrs{order});
 }
 
 Tensor swapaxes(const Tensor& x, int64_t a, int64_t b) {
@@ -341,7 +353,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   for (int i = 1; possible && i <= x.ndim(); ++i)
     possible = x.size(-i) == shape[shape.size() - i] || x.size(-i) == 1;
   if (!possible) fail<ShapeError>("[broadcast_to] ", describe(x), " cannot be broadcast to ", shape);
-  return bind(primitives::broadcast_to, {x}, ShapeAttrs{shape});
+  return view_of(x, primitives::broadcast_to, ShapeAttrs{shape});
 }
 
 Tensor expand_dims(const Tensor& x, int64_t axis) {
@@ -380,7 +392,7 @@ Tensor slice(const Tensor& x, const SliceViewAttrs& attrs) {
     fail<IndexError>("[slice] of sizes ", part.sizes, " the axes ", dropped, " cannot be dropped and ", added,
                      " added");
   }
-  return bind(primitives::slice, {x}, attrs);
+  return view_of(x, primitives::slice, attrs);
 }
 
 Tensor slice_axis(const Tensor& x, int64_t axis_, std::optional<int64_t> start, std::optional<int64_t> stop,

@@ -11,13 +11,13 @@ namespace {
 struct Key {
   SliceViewAttrs slice;
   bool whole = true;            // the slice is all of x, before axes go and come
-  Shape shape;                  // after the basic part
-  Axes source;                  // for each axis after the basic part the axis of x, or -1 where it is new
   Tensors arrays;               // int64
   std::vector<int> array_axes;  // the axis after the basic part that each array indexes
   bool adjacent = true;         // the arrays stand side by side in the key
 
-  bool is_whole(const Tensor& x) const { return whole && shape == x.shape(); }
+  bool is_whole() const { return whole && slice.dropped.empty() && slice.added.empty(); }
+  // How many axes there are after the basic part.
+  int ndim() const { return slice.part.sizes.size() - slice.dropped.size() + slice.added.size(); }
 };
 
 bool is_array(PyObject* item) {
@@ -115,7 +115,7 @@ class Parser {
         add_array(full({}, i, DType::int64, x_.device()), position);
       } else {
         key_.slice.dropped.push_back(axis_);
-        push_axis(i < 0 ? i + extent : i, 1, 1);
+        keep_axis(i < 0 ? i + extent : i, 1, 1);
       }
     } else {
       fail_type(item);
@@ -136,7 +136,7 @@ class Parser {
       point(array);
     } else if (array.ndim() == 0) {  // x[True] is x[None], x[False] has extent 0 there
       add_axis();
-      key_.array_axes.push_back(key_.shape.size() - 1);
+      key_.array_axes.push_back(key_.ndim() - 1);
       key_.arrays.push_back(zeros({item<bool>(array) ? 1 : 0}, DType::int64, x_.device()));
     } else {
       for (int i = 0; i < array.ndim(); ++i) {
@@ -149,24 +149,14 @@ class Parser {
   }
 
   void point(const Tensor& indices) {
-    key_.array_axes.push_back(key_.shape.size());
+    key_.array_axes.push_back(key_.ndim());
     key_.arrays.push_back(astype(indices, DType::int64));
     keep_axis(0, x_.size(axis_), 1);
   }
 
-  void add_axis() {
-    key_.slice.added.push_back(key_.shape.size());
-    key_.shape.push_back(1);
-    key_.source.push_back(-1);
-  }
+  void add_axis() { key_.slice.added.push_back(key_.ndim()); }
 
   void keep_axis(int64_t start, int64_t count, int64_t step) {
-    key_.shape.push_back(count);
-    key_.source.push_back(axis_);
-    push_axis(start, count, step);
-  }
-
-  void push_axis(int64_t start, int64_t count, int64_t step) {
     key_.whole &= start == 0 && step == 1 && count == x_.size(axis_);
     key_.slice.part.starts.push_back(start);
     key_.slice.part.sizes.push_back(count);
@@ -185,7 +175,7 @@ class Parser {
 };
 
 Tensor basic_part(const Tensor& x, const Key& key) {
-  if (!key.whole || !key.slice.dropped.empty() || !key.slice.added.empty()) return slice(x, key.slice);
+  if (!key.is_whole()) return slice(x, key.slice);
   return key.arrays.empty() ? alias(x) : x;
 }
 
@@ -209,16 +199,23 @@ Tensor value_like(const Tensor& x, PyObject* value) {
 // `value`, broadcastable to the basic part, in the shape of the slice: without new axes, with those that
 // integers chose.
 Tensor in_shape_of_slice(const Tensor& value, const Key& key) {
+  const auto& [part, dropped, added] = key.slice;
   Tensor trimmed = value;
-  while (trimmed.ndim() > key.shape.size() && trimmed.size(0) == 1) trimmed = squeeze(trimmed, {0});
-  bool same_axes = key.shape.size() == key.slice.part.sizes.size();
-  for (int i = 0; i < key.shape.size(); ++i) same_axes &= key.source[i] == i;
-  if (same_axes) return trimmed;
-  broadcast_to(trimmed, key.shape);  // an error here names the shape that the user sees
-  Shape shape(key.slice.part.sizes.size(), 1);
-  const int missing = key.shape.size() - trimmed.ndim();
+  while (trimmed.ndim() > key.ndim() && trimmed.size(0) == 1) trimmed = squeeze(trimmed, {0});
+  if (dropped.empty() && added.empty()) return trimmed;
+  Shape seen;   // by the user, after the basic part
+  Axes source;  // for each axis of that the one of x, or -1 where it is new
+  for (int axis = 0; seen.size() < key.ndim();) {
+    const bool is_new = added.contains(seen.size());
+    while (!is_new && dropped.contains(axis)) ++axis;
+    seen.push_back(is_new ? 1 : part.sizes[axis]);
+    source.push_back(is_new ? -1 : axis++);
+  }
+  broadcast_to(trimmed, seen);  // an error here names the shape that the user sees
+  Shape shape(part.sizes.size(), 1);
+  const int missing = seen.size() - trimmed.ndim();
   for (int i = 0; i < trimmed.ndim(); ++i) {
-    const int axis = key.source[missing + i];
+    const auto axis = static_cast<int>(source[missing + i]);
     if (axis >= 0) shape[axis] = trimmed.size(i);
   }
   return reshape(trimmed, shape);
@@ -249,7 +246,7 @@ void set_item(Tensor& x, PyObject* key_object, PyObject* value_object) {
                  key.slice.part.steps);
     return;
   }
-  if (key.is_whole(x)) {
+  if (key.is_whole()) {
     assign_points(x, value, key.arrays, points_of(key));
     return;
   }
