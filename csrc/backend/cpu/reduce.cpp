@@ -22,6 +22,14 @@ struct Group {
 };
 class Groups {
  public:
+  Groups() = default;
+  Groups(const Groups& other) { *this = other; }
+  Groups& operator=(const Groups& other) {
+    size_ = other.size_;
+    std::copy(other.begin(), other.end(), groups_);
+    return *this;
+  }
+
   size_t size() const { return size_; }
   Group& operator[](size_t i) { return groups_[i]; }
   const Group& operator[](size_t i) const { return groups_[i]; }
@@ -106,17 +114,40 @@ int64_t blocks_per_task(int64_t block, int64_t width) {
   return count;
 }
 
+// A call's workspace, taken piece by piece; or only counts what would be taken, so that the same walk through
+// a reduction's steps says how much it needs.
+class Arena {
+ public:
+  static Arena counting() { return Arena(nullptr, true); }
+  explicit Arena(void* memory, bool counts = false) : memory_(static_cast<char*>(memory)), counts_(counts) {}
+
+  bool counts() const { return counts_; }
+  int64_t taken() const { return taken_; }
+  char* take(int64_t bytes) {
+    constexpr int64_t kAlignment = 64;
+    char* const here = counts_ ? nullptr : memory_ + taken_;
+    taken_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return here;
+  }
+
+ private:
+  char* memory_;
+  bool counts_;
+  int64_t taken_ = 0;
+};
+
 // One step of a reduction: what is read, elements at first and then states, and where the states go. The
 // states of the last step become results at once, in place where they have one size.
 struct Pass {
   const ReduceFunctions& functions;
-  const char* x;
+  Arena& arena;
   int64_t size;  // of what is read
-  bool reads_states;
-  char* states;
+  int64_t result_size;
+  reduction::Whole whole;
+  const char* x = nullptr;
+  bool reads_states = false;
+  char* states = nullptr;
   char* results = nullptr;  // of the last step
-  int64_t result_size = 0;
-  reduction::Whole whole = {};
 
   ReduceRowsFunction rows() const { return reads_states ? functions.rows_of_states : functions.rows; }
   ReduceColumnsFunction columns() const {
@@ -136,8 +167,6 @@ void combine_partials(const Pass& pass, char* partials, int64_t n, int64_t colum
   pass.finish(first, columns);
 }
 
-Tensor states(int64_t count, int64_t size) { return Tensor::empty({count * size}, DType::uint8); }
-
 // The last group is reduced, of stride 1: a state for each index of the groups before it.
 void reduce_last(const Pass& pass, const Groups& groups) {
   const int64_t n = groups.back().extent, rows = elements(groups) / n, size = pass.functions.state_size;
@@ -146,8 +175,8 @@ void reduce_last(const Pass& pass, const Groups& groups) {
   const int64_t run = blocks_per_task(kRowBlock, 1) * kRowBlock;
   if (n >= 2 * run && rows < 16) {
     const int64_t runs = (n + run - 1) / run;
-    const Tensor memory = states(rows * runs, size);
-    char* partials = static_cast<char*>(memory.raw_data());
+    char* const partials = pass.arena.take(rows * runs * size);
+    if (pass.arena.counts()) return;
     parallel_for(rows * runs, rows * n, [&](int64_t task) {
       const int64_t row = task / runs, begin = task % runs * run;
       reduce(pass.at(offset_of(groups, outer, row) + begin), 0, 1, std::min(run, n - begin),
@@ -157,6 +186,7 @@ void reduce_last(const Pass& pass, const Groups& groups) {
       combine_partials(pass, partials + row * runs * size, runs, 1, row);
     return;
   }
+  if (pass.arena.counts()) return;
   // Rows a stride apart go in one call.
   const int64_t inner = outer > 0 ? groups[outer - 1].extent : 1,
                 stride = outer > 0 ? groups[outer - 1].stride : 0;
@@ -181,8 +211,8 @@ void reduce_next_to_last(const Pass& pass, const Groups& groups) {
   // Whole chunks of columns, so that the kernel sees the same ones as in a single call.
   const int64_t width = (kGrain / std::min(n, run) / kColumnChunk + 1) * kColumnChunk;
   const int64_t pieces = (columns + width - 1) / width;
-  const Tensor memory = runs > 1 ? states(frames * runs * columns, size) : Tensor();
-  char* partials = runs > 1 ? static_cast<char*>(memory.raw_data()) : nullptr;
+  char* const partials = runs > 1 ? pass.arena.take(frames * runs * columns * size) : nullptr;
+  if (pass.arena.counts()) return;
   parallel_for(frames * runs * pieces, frames * n * columns, [&](int64_t task) {
     const int64_t column = task % pieces * width, row = task / pieces % runs * run,
                   frame = task / (pieces * runs), count = std::min(width, columns - column);
@@ -220,53 +250,68 @@ Tensor reduced_axes_last(const Tensor& x, const Axes& axes) {
 }
 
 // The value of no elements.
-void fill_identity(Pass pass, const Tensor& y) {
-  const Tensor memory = states(y.numel(), pass.functions.state_size);
-  pass.states = static_cast<char*>(memory.raw_data());
+void fill_identity(Pass& pass, const Tensor& y) {
+  pass.states = pass.arena.take(y.numel() * pass.functions.state_size);
+  if (pass.arena.counts()) return;
   pass.results = static_cast<char*>(y.raw_data());
   pass.functions.rows(nullptr, 0, y.numel(), 0, pass.states);
   pass.finish(0, y.numel());
 }
 
-template <Reduction reduction> void reduce(const Call& call) {
-  const Tensor& y = call.outputs[0];
+// Takes a row-major copy of x where it is not row-major.
+const char* row_major_data(const Tensor& x, Arena& arena) {
+  if (x.is_contiguous()) return arena.counts() ? nullptr : static_cast<const char*>(x.raw_data());
+  char* const memory = arena.take(x.numel() * static_cast<int64_t>(size_of(x.dtype())));
+  if (!arena.counts())
+    copy_elements(x,
+                  Tensor::from_memory(memory, x.shape(), contiguous_strides(x.shape()), x.dtype(), nullptr));
+  return memory;
+}
+
+void reduce(const Call& call, Reduction reduction, Arena& arena) {
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
-  Tensor x = call.inputs[0];
   const auto& [axes, correction] = call.attrs.as<ReduceAttrs>();
   Pass pass{.functions = reduce_functions(reduction, x.dtype()),
-            .x = nullptr,
+            .arena = arena,
             .size = static_cast<int64_t>(size_of(x.dtype())),
-            .reads_states = false,
-            .states = nullptr,
             .result_size = static_cast<int64_t>(size_of(y.dtype())),
             .whole = {x.numel() / y.numel(), correction}};
   if (x.numel() == 0) return fill_identity(pass, y);
   Groups groups = groups_of(x, axes);
   if (is_done(groups) || !fits_kernels(groups)) {
-    x = row_major(reduced_axes_last(x, axes));
+    pass.x = row_major_data(reduced_axes_last(x, axes), arena);
     groups = Groups();
     groups.push_back({y.numel(), pass.whole.count, false});
     groups.push_back({pass.whole.count, 1, true});
+  } else if (!arena.counts()) {
+    pass.x = static_cast<const char*>(x.raw_data());
   }
-  pass.x = static_cast<const char*>(x.raw_data());
-  Tensor memory;
-  while (true) {
+  for (bool final = false; !final; pass.reads_states = true) {
     const bool last = groups.back().reduced;
     Groups left = groups;
     left.drop(last ? 0 : 1);
     left = row_major_groups(left);
-    if (is_done(left)) pass.results = static_cast<char*>(y.raw_data());
-    const bool in_place = pass.results && pass.functions.state_size == pass.result_size;
-    const Tensor target = in_place ? y : states(elements(left), pass.functions.state_size);
-    pass.states = static_cast<char*>(target.raw_data());
+    final = is_done(left);
+    const bool in_place = final && pass.functions.state_size == pass.result_size;
+    if (final && !arena.counts()) pass.results = static_cast<char*>(y.raw_data());
+    pass.states = in_place ? pass.results : arena.take(elements(left) * pass.functions.state_size);
     (last ? reduce_last : reduce_next_to_last)(pass, groups);
-    if (pass.results) return;
-    memory = target;
     pass.x = pass.states;
     pass.size = pass.functions.state_size;
-    pass.reads_states = true;
     groups = left;
   }
+}
+
+template <Reduction reduction> void reduce(const Call& call) {
+  Arena arena(call.workspace);
+  reduce(call, reduction, arena);
+}
+
+template <Reduction reduction> size_t workspace_of(const Call& call) {
+  Arena arena = Arena::counting();
+  reduce(call, reduction, arena);
+  return static_cast<size_t>(arena.taken());
 }
 
 // The index of an extreme along one axis.
@@ -319,7 +364,8 @@ void logsumexp(const Call& call) {
 
 void register_reduce_kernels() {
 #define ROWWISE(...)
-#define REDUCTION(name, ...) set_kernel(primitives::name, DeviceType::cpu, reduce<Reduction::name>);
+#define REDUCTION(name, ...) \
+  set_kernel(primitives::name, DeviceType::cpu, reduce<Reduction::name>, workspace_of<Reduction::name>);
 #include "ops/reduce.def"
   set_kernel(primitives::argmax, DeviceType::cpu, arg_extreme<true>);
   set_kernel(primitives::argmin, DeviceType::cpu, arg_extreme<false>);

@@ -13,16 +13,32 @@
 namespace tidu::cpu {
 namespace {
 
+// A row-major array seen from the axis: frames of n rows of columns, the rows in blocks.
+struct Slabs {
+  explicit Slabs(const Call& call) {
+    const Tensor& x = call.inputs[0];
+    const int axis = call.attrs.as<AxisAttrs>().axis;
+    for (int i = axis + 1; i < x.ndim(); ++i) columns *= x.size(i);
+    n = x.size(axis);
+    blocks = (n + kScanBlock - 1) / kScanBlock;
+    if (x.numel() > 0) frames = x.numel() / (n * columns);
+  }
+  int64_t columns = 1, n, blocks, frames = 0;
+};
+
+template <Scan row> size_t workspace_of(const Call& call) {
+  const Slabs slabs(call);
+  if (slabs.blocks <= 1) return 0;
+  return static_cast<size_t>(slabs.frames * slabs.blocks * slabs.columns *
+                             scan_functions(row, call.inputs[0].dtype()).state_size);
+}
+
 template <Scan row> void scan(const Call& call) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return;
-  const int axis = call.attrs.as<AxisAttrs>().axis;
   const Tensor x = row_major(call.inputs[0]);
   const ScanFunctions& functions = scan_functions(row, x.dtype());
-  int64_t columns = 1;
-  for (int i = axis + 1; i < x.ndim(); ++i) columns *= x.size(i);
-  const int64_t n = x.size(axis), frames = x.numel() / (n * columns);
-  const int64_t blocks = (n + kScanBlock - 1) / kScanBlock;
+  const auto [columns, n, blocks, frames] = Slabs(call);
   const int64_t width = std::max<int64_t>(1, kGrain / std::min(n, kScanBlock)),
                 pieces = (columns + width - 1) / width;
   const int64_t x_size = static_cast<int64_t>(size_of(x.dtype())),
@@ -40,11 +56,8 @@ template <Scan row> void scan(const Call& call) {
   };
   const char* from = static_cast<const char*>(x.raw_data());
   char* to = static_cast<char*>(y.raw_data());
-  char* states = nullptr;
-  Tensor memory;
-  if (blocks > 1) {
-    memory = Tensor::empty({frames * blocks * columns * functions.state_size}, DType::uint8);
-    states = static_cast<char*>(memory.raw_data());
+  char* const states = blocks > 1 ? static_cast<char*>(call.workspace) : nullptr;
+  if (states) {
     for_each([&](int64_t element, int64_t rows, int64_t wide, int64_t state) {
       functions.total(from + element * x_size, columns, rows, wide, states + state);
     });
@@ -60,7 +73,8 @@ template <Scan row> void scan(const Call& call) {
 }  // namespace
 
 void register_scan_kernels() {
-#define SCAN(name, ...) set_kernel(primitives::name, DeviceType::cpu, scan<Scan::name>);
+#define SCAN(name, ...) \
+  set_kernel(primitives::name, DeviceType::cpu, scan<Scan::name>, workspace_of<Scan::name>);
 #include "ops/scan.def"
 }
 

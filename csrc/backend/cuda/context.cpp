@@ -78,7 +78,7 @@ void run(Operation operation, const Call& call, bool passes_numbers) {
     for (Tensor& input : inputs) {
       if (is_number(input)) TIDU_TRY(write_number(&input, scope.context().stream()));
     }
-    return operation(Call{call.primitive, inputs, call.attrs, call.outputs}, scope.context());
+    return operation(Call{call.primitive, inputs, call.attrs, call.outputs, call.workspace}, scope.context());
   };
   check(issue(), [&] { return describe_call(call); });
   if (is_blocking()) scope.synchronize();

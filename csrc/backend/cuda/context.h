@@ -47,8 +47,10 @@ using Operation = cudaError_t (*)(const Call& call, Context& context);
 // written to memory for it, unless it passes them to its kernels by value.
 void run(Operation operation, const Call& call, bool passes_numbers);
 
-template <Operation operation, bool passes_numbers = false> void set_operation(Primitive& primitive) {
-  set_kernel(primitive, DeviceType::cuda, [](const Call& call) { run(operation, call, passes_numbers); });
+template <Operation operation, bool passes_numbers = false>
+void set_operation(Primitive& primitive, WorkspaceBytes workspace = nullptr) {
+  set_kernel(
+      primitive, DeviceType::cuda, [](const Call& call) { run(operation, call, passes_numbers); }, workspace);
 }
 
 }  // namespace tidu::cuda

@@ -32,10 +32,9 @@ int64_t inner_stride(const Walk& walk) {
 }
 
 // Rows in the order of the table.
-template <size_t row> cudaError_t reduce_axes(const Call& call, Context& context) {
+template <size_t row> Reduce work_of(const Call& call) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
   const auto& [reduced_axes, correction] = call.attrs.as<ReduceAttrs>();
-  const Reduction reduction = reduction_row(row, x.dtype());
   std::vector<Axis> kept, reduced;
   for (int i = 0, axis = 0; i < x.ndim(); ++i) {
     if (reduced_axes.contains(i)) {
@@ -50,17 +49,25 @@ template <size_t row> cudaError_t reduce_axes(const Call& call, Context& context
               .y = y.raw_data(),
               .kept = walk_of(kept),
               .reduced = walk_of(reduced),
-              .state_size = reduction.state_size,
+              .state_size = reduction_row(row, x.dtype()).state_size,
               .whole = {y.numel() == 0 ? 0 : x.numel() / y.numel(), correction}};
-  if (work.results() == 0) return cudaSuccess;
   work.columns = inner_stride(work.kept) < inner_stride(work.reduced);
-  if (const int64_t bytes = work.workspace_bytes(); bytes > 0)
-    work.workspace = context.workspace<char>(static_cast<size_t>(bytes));
-  return reduction.function(context.stream(), work);
+  return work;
+}
+
+template <size_t row> cudaError_t reduce_axes(const Call& call, Context& context) {
+  Reduce work = work_of<row>(call);
+  work.workspace = call.workspace;
+  return reduction_row(row, call.inputs[0].dtype()).function(context.stream(), work);
+}
+
+template <size_t row> size_t workspace_of(const Call& call) {
+  const Reduce work = work_of<row>(call);
+  return work.results() == 0 ? 0 : static_cast<size_t>(work.workspace_bytes());
 }
 
 template <size_t... row> void register_rows(Primitive* const* primitives, std::index_sequence<row...>) {
-  (set_operation<reduce_axes<row>>(*primitives[row]), ...);
+  (set_operation<reduce_axes<row>>(*primitives[row], workspace_of<row>), ...);
 }
 
 }  // namespace

@@ -10,23 +10,33 @@ namespace tidu::cuda {
 namespace {
 
 // Rows in the order of the table.
+template <size_t row> ScanWork work_of(const Call& call) {
+  const Tensor& x = call.inputs[0];
+  const int axis = call.attrs.as<AxisAttrs>().axis;
+  ScanWork work{.n = x.size(axis), .state_size = scan_row(row, x.dtype()).state_size};
+  for (int i = axis + 1; i < x.ndim(); ++i) work.columns *= x.size(i);
+  if (x.numel() > 0) work.frames = x.numel() / (work.n * work.columns);
+  return work;
+}
+
 template <size_t row> cudaError_t scan(const Call& call, Context& context) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return cudaSuccess;
   Tensor x = call.inputs[0];
   TIDU_TRY(make_row_major(&x, context.stream()));
-  const int axis = call.attrs.as<AxisAttrs>().axis;
-  const ScanRow function = scan_row(row, x.dtype());
-  ScanWork work{.x = x.raw_data(), .y = y.raw_data(), .n = x.size(axis), .state_size = function.state_size};
-  for (int i = axis + 1; i < x.ndim(); ++i) work.columns *= x.size(i);
-  work.frames = x.numel() / (work.n * work.columns);
-  if (const int64_t bytes = work.workspace_bytes(); bytes > 0)
-    work.workspace = context.workspace<char>(static_cast<size_t>(bytes));
-  return function.function(context.stream(), work);
+  ScanWork work = work_of<row>(call);
+  work.x = x.raw_data();
+  work.y = y.raw_data();
+  work.workspace = call.workspace;
+  return scan_row(row, x.dtype()).function(context.stream(), work);
+}
+
+template <size_t row> size_t workspace_of(const Call& call) {
+  return call.outputs[0].numel() == 0 ? 0 : static_cast<size_t>(work_of<row>(call).workspace_bytes());
 }
 
 template <size_t... row> void register_rows(Primitive* const* primitives, std::index_sequence<row...>) {
-  (set_operation<scan<row>>(*primitives[row]), ...);
+  (set_operation<scan<row>>(*primitives[row], workspace_of<row>), ...);
 }
 
 }  // namespace
