@@ -116,7 +116,10 @@ void write(Tensor& x, bool already, const Primitive& primitive, std::span<Tensor
     written.impl().storage->mark_traced();
     x = std::move(written);
   }
-  if (current) x.impl().version = storage.version();
+  if (current) {
+    x.impl().version = storage.version();
+    x.impl().wrote = true;
+  }
 }
 
 }  // namespace
@@ -130,10 +133,11 @@ void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims
   check_slice(x.shape(), attrs, "assign");
   Tensor update = fit(value, x, sizes);
   check_writable(x);
-  // `x[i] += 1` takes the view x[i], writes to it, and assigns it to where it lies already.
+  // `x[i] += 1` takes the view x[i], writes to it, and assigns it to where it lies already: the one write
+  // that x has not seen.
   const uint64_t version = x.impl().storage->version();
-  const bool already = same_elements(update, slice_view(x, attrs)) && update.impl().version == version &&
-                       x.impl().version + 1 == version;
+  const bool already = same_elements(update, slice_view(x, attrs)) && update.impl().wrote &&
+                       update.impl().version == version && x.impl().version + 1 == version;
   write(x, already, primitives::assign, {&update, 1}, attrs, [&] {
     return is_whole(x.shape(), attrs)
                ? alias(update)

@@ -57,7 +57,12 @@ Tensor Tensor::view(const Shape& shape, const Strides& strides, int64_t offset) 
   impl->dtype = impl_->dtype;
   impl->device = impl_->device;
   impl->contiguous = is_row_major(shape, strides);
-  if (impl->storage) impl->version = impl->storage->version();
+  if (impl->storage) {
+    impl->version = impl->storage->version();
+    // A view of all the elements, such as reshape's, is as good as what it is taken of.
+    impl->wrote =
+        this->impl().wrote && this->impl().version == impl->version && this->impl().numel == impl->numel;
+  }
   return Tensor(std::move(impl));
 }
 

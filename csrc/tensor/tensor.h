@@ -42,6 +42,7 @@ struct TensorImpl : RefCounted, Pooled<TensorImpl>, Spec {
   int64_t numel = 0;
   bool contiguous = true;
   uint64_t version = 0;  // of the storage, when this tensor's value was defined
+  bool wrote = false;    // whether a write through this tensor, which its links know of, made this version
   std::unique_ptr<Link> links;
 
   const Link* link(uint64_t trace) const {
