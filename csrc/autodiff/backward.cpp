@@ -1,4 +1,6 @@
 // Tensor::backward: reverse mode by the ambient tape, whose graph the tensors own.
+#include <mutex>
+
 #include "autodiff/tape.h"
 #include "core/escape.h"
 #include "ops/convert.h"
@@ -29,13 +31,21 @@ void check_gradient(const Tensor& gradient, const Tensor& tensor, const char* op
                    describe(tensor));
 }
 
+std::mutex grads_mutex;  // for moments
+std::mutex sums_mutex;   // while one backward adds to grads
+
+Tensor grad_of(const Node& leaf) {
+  const std::lock_guard lock(grads_mutex);
+  return leaf.grad;
+}
+
 }  // namespace
 
 bool Tensor::requires_grad() const { return ambient_node(*this) != nullptr; }
 
 bool Tensor::is_leaf() const {
   const Node* node = ambient_node(*this);
-  return !node || node->is_leaf();
+  return !node || node->is_leaf;
 }
 
 Tensor& Tensor::set_requires_grad(bool value) {
@@ -57,15 +67,17 @@ Tensor& Tensor::set_requires_grad(bool value) {
 
 Tensor Tensor::grad() const {
   const Node* node = ambient_node(*this);
-  return node && node->is_leaf() ? node->grad : Tensor();
+  return node && node->is_leaf ? grad_of(*node) : Tensor();
 }
 
 void Tensor::set_grad(const Tensor& grad) const {
   Node* node = ambient_node(*this);
-  if (!node || !node->is_leaf())
+  if (!node || !node->is_leaf)
     fail<GradientError>("[grad] only leaves that require grad have one, not ", describe(*this));
   if (grad.defined()) check_gradient(grad, *this, "grad");
-  node->grad = grad;
+  Tensor previous = grad;  // which may take work to destroy, outside of the lock
+  const std::lock_guard lock(grads_mutex);
+  std::swap(node->grad, previous);
 }
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {
@@ -75,7 +87,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
           "[backward] cannot be called inside a function that grad, vjp or jvp differentiates (nest grad "
           "instead)");
   }
-  const Link* link = impl_->link(Tape::ambient().id());
+  const Link* link = impl().link(Tape::ambient().id());
   if (!link)
     fail<GradientError>("[backward] ", describe(*this), " does not depend on any tensor that requires grad");
   if (!gradient.defined() && numel() != 1) {
@@ -86,16 +98,19 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
   check_thread(cotangent, "backward");
   check_gradient(cotangent, *this, "backward");
 
-  const VisibleTraces scope(create_graph ? visible_scope() : nullptr);
   // All sums are made before any grad is touched, so that an error leaves every grad as it was.
+  const VisibleTraces scope(create_graph ? visible_scope() : nullptr);
   std::vector<std::pair<Ref<Node>, Tensor>> leaves;
   pull_back({{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, cotangent}},
             retain_graph || create_graph,
             [&](const Ref<Node>& leaf, Tensor sum) { leaves.emplace_back(leaf, std::move(sum)); });
+  const std::lock_guard adding(sums_mutex);
   for (auto& [leaf, sum] : leaves) {
-    sum = leaf->grad.defined() ? add(leaf->grad, sum) : create_graph ? sum : own(std::move(sum));
+    const Tensor before = grad_of(*leaf);
+    sum = before.defined() ? add(before, sum) : create_graph ? sum : own(std::move(sum));
   }
-  for (auto& [leaf, sum] : leaves) leaf->grad = std::move(sum);
+  const std::lock_guard lock(grads_mutex);
+  for (auto& [leaf, sum] : leaves) std::swap(leaf->grad, sum);
 }
 
 }  // namespace tidu

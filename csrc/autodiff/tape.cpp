@@ -63,8 +63,19 @@ Tensors Node::pull(const Tensors& cotangents, Values& values) {
   return pull_call(Call{*primitive, input_values, attrs, output_values}, cotangents, wanted);
 }
 
-void Node::release_saved() {
-  released = true;
+bool Node::pin() {
+  int pins = pins_.load(std::memory_order_relaxed);
+  while (pins != kReleased) {
+    if (pins_.compare_exchange_weak(pins, pins + 1, std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
+void Node::unpin() { pins_.fetch_sub(1, std::memory_order_release); }
+
+void Node::unpin_and_release() {
+  int pins = 1;
+  if (!pins_.compare_exchange_strong(pins, kReleased, std::memory_order_acquire)) return unpin();
   inputs.clear();
   outputs.clear();
   pullback = nullptr;
@@ -96,6 +107,7 @@ const Scope& ambient_scope() {
 
 Ref<Node> Tape::watch(const Tensor& tensor) {
   auto leaf = make_ref<Node>(id());
+  leaf->is_leaf = true;
   set_link(tensor, id(), Ref<RefCounted>(leaf.get()), 0);
   return leaf;
 }
@@ -179,9 +191,13 @@ class Backward {
     for (const Root& root : roots) {
       if (root.node) root.node->edges.fetch_add(1, std::memory_order_relaxed);  // from here
     }
-    count_edges_to_leaves(roots);
+    pin_nodes(roots);
     for (const Root& root : roots) send(root.node, root.index, root.cotangent);
   }
+  ~Backward() {
+    for (; visited_ < pinned_.size(); ++visited_) pinned_[visited_]->unpin();  // after an error
+  }
+  Backward(const Backward&) = delete;
 
   void run() {
     Tensors cotangents;
@@ -199,16 +215,24 @@ class Backward {
         cotangents[visit.index] = std::move(visit.cotangent);
       }
       const bool is_reached = std::ranges::any_of(cotangents, &Tensor::defined);
-      if (is_reached && node.released) {
+      // Nodes are visited in the order in which they were pinned; one that was released then has no inputs.
+      const bool is_pinned = visited_ < pinned_.size() && pinned_[visited_] == &node;
+      if (is_reached && !is_pinned) {
         fail<GradientError>(
             "[backward] the graph was freed by an earlier backward (pass retain_graph=True to the first "
             "one)");
       }
+      if (!is_pinned) continue;
       Tensors of_inputs = is_reached ? node.pull(cotangents, values) : Tensors(node.inputs.size());
       cotangents.clear();
       for (size_t i = 0; i < of_inputs.size(); ++i)
         send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs[i]));
-      if (is_reached && !retain_graph_) node.release_saved();
+      ++visited_;
+      if (is_reached && !retain_graph_) {
+        node.unpin_and_release();
+      } else {
+        node.unpin();
+      }
     }
   }
 
@@ -218,14 +242,13 @@ class Backward {
     Tensor sum;
   };
 
-  static bool is_leaf(const Node& node) { return node.is_leaf() && !node.released; }
-
-  void count_edges_to_leaves(const std::vector<Root>& roots) {
+  // Pins the nodes that cotangents, or word of none, will come by, and counts the edges to leaves.
+  void pin_nodes(const std::vector<Root>& roots) {
     std::vector<Node*> queue;
     const auto earlier = [](const Node* a, const Node* b) { return a->sequence < b->sequence; };
     const auto reach = [&](const Ref<Node>& node) {
       if (!node) return;
-      if (is_leaf(*node)) {
+      if (node->is_leaf) {
         ++leaves_[node.get()].edges;
       } else {
         queue.push_back(node.get());
@@ -235,9 +258,10 @@ class Backward {
     for (const Root& root : roots) reach(root.node);
     for (const Node* last = nullptr; !queue.empty();) {
       std::pop_heap(queue.begin(), queue.end(), earlier);
-      const Node* node = queue.back();
+      Node* const node = queue.back();
       queue.pop_back();
-      if (std::exchange(last, node) == node) continue;
+      if (std::exchange(last, node) == node || !node->pin()) continue;
+      pinned_.push_back(node);
       for (const Node::Input& input : node->inputs) reach(input.producer);
     }
   }
@@ -245,7 +269,7 @@ class Backward {
   // An undefined cotangent is sent on, too: leaves wait for word from every edge.
   void send(const Ref<Node>& node, int index, Tensor cotangent) {
     if (!node) return;
-    if (is_leaf(*node)) {
+    if (node->is_leaf) {
       Leaf& leaf = leaves_[node.get()];
       leaf.sum = accumulate(leaf.sum, cotangent);
       if (--leaf.edges == 0 && leaf.sum.defined()) on_leaf_(node, std::move(leaf.sum));
@@ -266,6 +290,8 @@ class Backward {
 
   const bool retain_graph_;
   const OnLeaf& on_leaf_;
+  std::vector<Node*> pinned_;
+  size_t visited_ = 0;  // how many of those
   std::vector<Visit> queue_;
   std::unordered_map<Node*, Tensors> sums_;
   std::unordered_map<Node*, Leaf> leaves_;

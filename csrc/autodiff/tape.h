@@ -7,6 +7,9 @@
 // each turns the cotangents of its outputs into those of its inputs (rules.h). What arrives at a leaf is a
 // gradient. All arithmetic of the rules goes through bind again, where the tapes outside of this one see it:
 // so gradients have gradients.
+//
+// Threads may walk one graph at a time: a walk pins the nodes that it will visit, and what backward needs of
+// a node is only dropped by the last walk that pinned it.
 #pragma once
 
 #include <atomic>
@@ -32,28 +35,34 @@ class Node : public RefCounted, public Pooled<Node> {
 
   explicit Node(uint64_t trace, int num_outputs = 1);
 
-  bool is_leaf() const { return !primitive && !pullback; }
   // The cotangents of the inputs. The call is put together in `values`.
   struct Values {
     Tensors inputs, outputs;
   };
   Tensors pull(const Tensors& cotangents, Values& values);
-  // Drops what backward needed.
-  void release_saved();
+
+  // False where what backward needs was dropped.
+  bool pin();
+  void unpin();
+  // Unpins, and drops what backward needed where nobody else pins the node.
+  void unpin_and_release();
 
   const uint64_t trace;     // of the tape that recorded it
   const uint64_t sequence;  // grows with time, so a consumer has a higher one than its producers
   const int num_outputs;
+  bool is_leaf = false;
   const Primitive* primitive = nullptr;
   Attrs attrs;
   Function pullback;  // of a custom derivative, in place of a primitive: from the outputs' cotangents
   std::vector<Input> inputs;
   std::vector<Saved> outputs;
-  bool released = false;
   std::atomic<uint32_t> edges = 0;  // that lead here
-  Tensor grad;                      // of a leaf of the ambient tape
+  Tensor grad;                      // of a leaf of the ambient tape, guarded by its lock (backward.cpp)
 
  private:
+  static constexpr int kReleased = -1;
+  std::atomic<int> pins_ = 0;
+
   // A graph may be a chain of millions of nodes, so the last reference queues a node instead of recursing
   // into its inputs.
   void destroy() noexcept override;

@@ -1,5 +1,6 @@
 """Other Python threads run while tidu computes or copies much, and not while it computes little."""
 
+import math
 import pickle
 import sys
 import threading
@@ -91,3 +92,48 @@ def test_small_calls_keep_the_lock():
             lambda: x.tolist(),
         ):
             assert not any(other.runs_during(call) for _ in range(100))
+
+
+def run_together(function, count=4):
+    errors = []
+
+    def guarded():
+        try:
+            function()
+        except Exception as error:  # the thread would swallow it
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def test_backward_of_several_threads_loses_no_gradient():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5):
+            x = td.ones(4, requires_grad=True)
+            assert not run_together(lambda x=x: [(x * 2).sum().backward() for _ in range(200)])
+            assert x.grad.tolist() == [1600.0] * 4
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_backward_of_one_graph_in_several_threads():
+    x = td.ones(4, dtype=td.float64, requires_grad=True)
+    shared = td.sin(x * x)
+    for _ in range(200):
+        x.grad = None
+        y = (td.sin(x * x) * 2).sum()
+        errors = run_together(y.backward, 2)
+        assert all("freed by an earlier backward" in str(error) for error in errors)
+        runs = 2 - len(errors)
+        assert runs >= 1
+        assert x.grad.tolist() == pytest.approx([runs * 4 * math.cos(1)] * 4)
+    x.grad = None
+    assert not run_together(lambda: [shared.sum().backward(retain_graph=True) for _ in range(100)])
+    assert x.grad.tolist() == pytest.approx([400 * 2 * math.cos(1)] * 4)
