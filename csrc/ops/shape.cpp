@@ -2,7 +2,6 @@
 #include "ops/shape.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/bind.h"
 #include "core/trace.h"
@@ -94,10 +93,13 @@ void check_slice(const Shape& shape, const SliceAttrs& attrs, const char* op) {
                      attrs.steps.size() == shape.size();
   bool inside = ranks;
   for (int i = 0; inside && i < shape.size(); ++i) {
-    const int64_t last = attrs.starts[i] + (attrs.sizes[i] - 1) * attrs.steps[i];
-    inside = attrs.sizes[i] == 0 || (attrs.sizes[i] > 0 && attrs.starts[i] >= 0 &&
-                                     attrs.starts[i] < shape[i] && last >= 0 && last < shape[i]);
-    inside &= attrs.steps[i] != 0;
+    const int64_t start = attrs.starts[i], size = attrs.sizes[i], step = attrs.steps[i];
+    int64_t last = 0;
+    const bool far =
+        __builtin_mul_overflow(size - 1, step, &last) || __builtin_add_overflow(start, last, &last);
+    inside =
+        size == 0 || (size > 0 && start >= 0 && start < shape[i] && !far && last >= 0 && last < shape[i]);
+    inside &= step != 0;
   }
   if (!inside) {
     fail<IndexError>("[", op, "] slice with starts ", attrs.starts, ", sizes ", attrs.sizes, ", steps ",
@@ -114,7 +116,8 @@ Tensor slice_view(const Tensor& x, const SliceAttrs& attrs, const Axes& dropped,
   }
   visit_kept(x.ndim(), dropped, added, [&](int i) {
     shape.push_back(i < 0 ? 1 : attrs.sizes[i]);
-    strides.push_back(i < 0 ? 1 : x.strides()[i] * attrs.steps[i]);
+    // The step along an axis of one element may be any.
+    strides.push_back(i < 0 ? 1 : x.strides()[i] * (attrs.sizes[i] > 1 ? attrs.steps[i] : 1));
   });
   return x.view(shape, strides, offset);
 }
@@ -404,18 +407,23 @@ Tensor slice_axis(const Tensor& x, int64_t axis_, std::optional<int64_t> start, 
     return value ? std::clamp(*value < 0 ? *value + extent : *value, low, high) : otherwise;
   };
   const int64_t first = bound(start, step > 0 ? low : high), last = bound(stop, step > 0 ? high : low);
-  const int64_t count = step > 0 ? (last - first + step - 1) / step : (last - first + step + 1) / step;
+  // Written so that no step, however large, overflows.
+  const int64_t count =
+      (step > 0 ? last > first : last < first) ? (last - first - (step > 0 ? 1 : -1)) / step + 1 : 0;
   Dims starts(x.ndim(), 0), sizes = x.shape(), steps(x.ndim(), 1);
   starts[axis] = first;
-  sizes[axis] = std::max<int64_t>(count, 0);
+  sizes[axis] = count;
   steps[axis] = step;
   return slice(x, starts, sizes, steps);
 }
 
 Tensor select(const Tensor& x, int64_t axis_, int64_t i) {
   const int axis = normalize_axis(axis_, x.ndim(), "select");
+  const int64_t extent = x.size(axis);
+  if (i < -extent || i >= extent)
+    fail<IndexError>("[select] index ", i, " is out of range for axis ", axis, " of ", describe(x));
   Dims starts(x.ndim(), 0), sizes = x.shape();
-  starts[axis] = normalize_axis(i, static_cast<int>(std::min<int64_t>(x.size(axis), INT32_MAX)), "select");
+  starts[axis] = i < 0 ? i + extent : i;
   sizes[axis] = 1;
   return slice(x, starts, sizes, Dims(x.ndim(), 1), {axis});
 }
@@ -471,7 +479,10 @@ Tensor stack(const Tensors& tensors, int64_t axis) {
 
 Tensors split(const Tensor& x, const Dims& sizes, int64_t axis_) {
   const int axis = normalize_axis(axis_, x.ndim(), "split");
-  if (std::accumulate(sizes.begin(), sizes.end(), int64_t{0}) != x.size(axis)) {
+  int64_t total = 0;
+  bool adds_up = true;
+  for (int64_t size : sizes) adds_up &= size >= 0 && !__builtin_add_overflow(total, size, &total);
+  if (!adds_up || total != x.size(axis)) {
     fail<ShapeError>("[split] sizes ", sizes, " do not add up to extent ", x.size(axis), " of axis ", axis);
   }
   Tensors parts;
@@ -489,7 +500,9 @@ Tensor pad(const Tensor& x, const Dims& low, const Dims& high) {
   Shape shape = x.shape();
   for (int i = 0; i < x.ndim(); ++i) {
     if (low[i] < 0 || high[i] < 0) fail<ValueError>("[pad] widths must not be negative: ", low, ", ", high);
-    shape[i] += low[i] + high[i];
+    if (__builtin_add_overflow(shape[i], low[i], &shape[i]) ||
+        __builtin_add_overflow(shape[i], high[i], &shape[i]))
+      fail<ShapeError>("[pad] axis ", i, " of ", describe(x), " would have more than 2^63 elements");
   }
   const Tensor zero = broadcast_to(zeros({}, x.dtype(), x.device()), shape);
   return slice_update(zero, x, low, Dims(x.ndim(), 1));
