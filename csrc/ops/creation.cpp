@@ -39,21 +39,40 @@ template <class T> Tensor create(const Primitive& primitive, const T& attrs, Dev
   return output;
 }
 
-void check_fits(const Scalar& value, DType dtype) {
-  if (value.kind == Kind::floating || is_floating(dtype) || dtype == DType::bool_) return;
-  const int bits = static_cast<int>(size_of(dtype)) * 8;
-  const bool is_signed = kind_of(dtype) == Kind::signed_integer;
-  const int64_t low = is_signed ? (bits == 64 ? INT64_MIN : -(int64_t{1} << (bits - 1))) : 0;
-  const int64_t high = bits == 64 ? INT64_MAX : (int64_t{1} << (is_signed ? bits - 1 : bits)) - 1;
-  if (value.integer < low || value.integer > high)
-    fail<ValueError>("the number ", value.integer, " does not fit ", dtype);
+// An integer of kind unsigned_integer as int64 has it: other kernels than those of uint64 take none so large.
+Scalar storable(const Scalar& value, DType dtype) {
+  if (value.kind != Kind::unsigned_integer || dtype == DType::uint64) return value;
+  return is_floating(dtype) ? Scalar(value.to_double()) : Scalar(true);
 }
 
 }  // namespace
 
+void Scalar::check_fits(DType dtype, const char* op) const {
+  if (is_floating(dtype) || dtype == DType::bool_) return;
+  const int bits = static_cast<int>(size_of(dtype)) * 8;
+  const bool is_signed = kind_of(dtype) == Kind::signed_integer;
+  bool fits = false;
+  if (kind == Kind::floating) {
+    const double whole = std::trunc(real), bound = std::ldexp(1.0, is_signed ? bits - 1 : bits);
+    fits = whole >= (is_signed ? -bound : 0) && whole < bound;
+  } else if (kind == Kind::unsigned_integer) {
+    fits = dtype == DType::uint64;
+  } else if (is_signed) {
+    fits = bits == 64 || (integer >> (bits - 1)) == (integer >> 63);
+  } else {
+    fits = integer >= 0 && (bits == 64 || integer >> bits == 0);
+  }
+  if (fits) return;
+  const std::string number = kind == Kind::floating           ? str(real)
+                             : kind == Kind::unsigned_integer ? str(natural)
+                                                              : str(integer);
+  fail<ValueError>("[", op, "] the number ", number, " does not fit ", dtype, " (a wider dtype does)");
+}
+
 Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device) {
-  check_fits(value, dtype);
-  return create(primitives::full, FullAttrs{shape, dtype, value.kind, value.integer}, device);
+  value.check_fits(dtype, "full");
+  const Scalar stored = storable(value, dtype);
+  return create(primitives::full, FullAttrs{shape, dtype, stored.kind, stored.integer}, device);
 }
 
 Tensor zeros(const Shape& shape, DType dtype, Device device) { return full(shape, 0, dtype, device); }
@@ -63,8 +82,13 @@ Tensor full_like(const Tensor& like, const Scalar& value) {
 }
 Tensor zeros_like(const Tensor& like) { return full_like(like, 0); }
 Tensor ones_like(const Tensor& like) { return full_like(like, 1); }
+
 Tensor arange(const Scalar& start, const Scalar& stop, const Scalar& step, DType dtype, Device device) {
   if (step.to_double() == 0) fail<ValueError>("[arange] step must not be 0");
+  for (const Scalar& bound : {start, stop, step}) {
+    if (bound.kind == Kind::unsigned_integer)
+      fail<ValueError>("[arange] the number ", bound.natural, " does not fit int64");
+  }
   ArangeAttrs attrs{0, dtype, false, 0, 0, 0, 0};
   attrs.real = start.kind == Kind::floating || stop.kind == Kind::floating || step.kind == Kind::floating;
   if (attrs.real) {
@@ -80,7 +104,15 @@ Tensor arange(const Scalar& start, const Scalar& stop, const Scalar& step, DType
     attrs.step = step.integer;
     const __int128 span = static_cast<__int128>(stop.integer) - start.integer, by = step.integer;
     const __int128 count = by > 0 ? (span + by - 1) / by : (span + by + 1) / by;
+    if (count > INT64_MAX)
+      fail<ValueError>("[arange] ", attrs.start, " .. ", stop.integer, " has over 2^63 steps");
     attrs.count = span == 0 || (span > 0) != (by > 0) ? 0 : static_cast<int64_t>(count);
+  }
+  if (attrs.count > 0) {
+    const int64_t steps = attrs.count - 1;
+    const double last = attrs.real_start + attrs.real_step * static_cast<double>(steps);
+    start.check_fits(dtype, "arange");
+    (attrs.real ? Scalar(last) : Scalar(attrs.start + attrs.step * steps)).check_fits(dtype, "arange");
   }
   return create(primitives::arange, attrs, device);
 }
@@ -89,6 +121,7 @@ Tensor arange(int64_t stop, DType dtype, Device device) { return arange(0, stop,
 
 Tensor linspace(double start, double stop, int64_t count, DType dtype, Device device) {
   if (count < 0) fail<ValueError>("[linspace] the number of values is ", count);
+  if (count > 0) Scalar(start).check_fits(dtype, "linspace"), Scalar(stop).check_fits(dtype, "linspace");
   const double step = count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0;
   const Tensor values =
       create(primitives::arange, ArangeAttrs{count, DType::float64, true, 0, 0, start, step}, device);

@@ -8,6 +8,7 @@
 #include "core/trace.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace tidu {
@@ -63,8 +64,9 @@ Tensor constant(const Scalar& value, DType dtype, Device device) {
 
 // An operand as a tensor of the given dtype and shape. A number needs no recorded broadcast: no derivative
 // depends on it.
-Tensor materialize(const Operand& operand, DType dtype, const Shape& shape, Device device) {
+Tensor materialize(const Operand& operand, DType dtype, const Shape& shape, Device device, const char* op) {
   if (operand.tensor()) return broadcast_to(astype(*operand.tensor(), dtype), shape);
+  operand.scalar().check_fits(dtype, op);
   const Tensor number = constant(operand.scalar(), dtype, device);
   return shape.empty() ? number : number.view(shape, Strides(shape.size(), 0), 0);
 }
@@ -99,7 +101,8 @@ Tensor apply(Primitive& primitive, Types types, std::span<const Operand> operand
   }
   Tensor inputs[3];
   for (size_t i = 0; i < operands.size(); ++i) {
-    inputs[i] = materialize(operands[i], choice && i == 0 ? DType::bool_ : dtype, shape, device);
+    inputs[i] =
+        materialize(operands[i], choice && i == 0 ? DType::bool_ : dtype, shape, device, primitive.name);
   }
   Tensor output;
   bind(primitive, {inputs, operands.size()}, {}, {&output, 1});
@@ -114,7 +117,26 @@ Tensor apply_unary(Primitive& primitive, Types types, const Tensor& x, const Att
   return output;
 }
 
+// Integers have no negative powers. An exponent that has no value yet gives the integer part
+// (kernels/scalar.h).
+void check_exponent(const Operand& a, const Operand& b) {
+  const Operand operands[2] = {a, b};
+  if (is_floating(result_type(operands))) return;
+  bool negative = false;
+  if (const Tensor* exponent = b.tensor()) {
+    const GradMode off(false);
+    negative = kind_of(exponent->dtype()) == Kind::signed_integer && exponent->numel() > 0 &&
+               !exponent->is_abstract() && item<int64_t>(min(*exponent)) < 0;
+  } else {
+    negative = b.scalar().kind == Kind::signed_integer && b.scalar().integer < 0;
+  }
+  if (negative)
+    fail<ValueError>(
+        "[pow] integers have no negative powers (convert the base to a floating-point dtype first)");
+}
+
 Tensor apply_binary(Primitive& primitive, Types types, const Operand& a, const Operand& b) {
+  if (&primitive == &primitives::pow) check_exponent(a, b);
   // The usual case, two tensors alike, needs no conversion.
   if (a.tensor() && b.tensor() && a.tensor()->defined() && b.tensor()->defined()) {
     const Tensor &x = *a.tensor(), &y = *b.tensor();
@@ -280,7 +302,7 @@ DType result_type(std::span<const Operand> operands) {
     }
   }
   if (scalar_kind == Kind::floating && !is_floating(dtype)) return kDefaultFloat;
-  if (scalar_kind == Kind::signed_integer && dtype == DType::bool_) return kDefaultInt;
+  if (scalar_kind > Kind::boolean && dtype == DType::bool_) return kDefaultInt;
   return dtype;
 }
 

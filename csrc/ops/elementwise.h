@@ -13,19 +13,25 @@ namespace tidu {
 struct Scalar {
   Kind kind;
   union {
-    int64_t integer;  // of kinds boolean and signed_integer
-    double real;      // of kind floating
+    int64_t integer;   // of kinds boolean and signed_integer
+    uint64_t natural;  // of kind unsigned_integer: 2^63 and more
+    double real;       // of kind floating
   };
 
   Scalar(bool value) : kind(Kind::boolean), integer(value) {}
   template <std::integral T>
   requires(!std::same_as<T, bool>) Scalar(T value)
-      : kind(Kind::signed_integer), integer(static_cast<int64_t>(value)) {
-    if (!std::in_range<int64_t>(value)) fail<ValueError>("integer ", value, " does not fit int64");
-  }
+      : kind(std::in_range<int64_t>(value) ? Kind::signed_integer : Kind::unsigned_integer),
+        integer(static_cast<int64_t>(value)) {}
   Scalar(std::floating_point auto value) : kind(Kind::floating), real(static_cast<double>(value)) {}
 
-  double to_double() const { return kind == Kind::floating ? real : static_cast<double>(integer); }
+  double to_double() const {
+    return kind == Kind::floating           ? real
+           : kind == Kind::unsigned_integer ? static_cast<double>(natural)
+                                            : static_cast<double>(integer);
+  }
+  // A ValueError that names `op` where the number, without its fraction, is none of an integer dtype.
+  void check_fits(DType dtype, const char* op) const;
 };
 
 // A tensor or a number.

@@ -2,6 +2,7 @@
 #include "ops/random.h"
 
 #include <cmath>
+#include <limits>
 
 #include "core/bind.h"
 #include "ops/convert.h"
@@ -25,6 +26,13 @@ void infer(const SpecCall& call, std::span<Spec> outputs) {
 DType drawn_type(DType dtype, const char* op) {
   if (!is_floating(dtype)) fail<DTypeError>("[", op, "] yields floating-point numbers, not ", dtype);
   return dtype == DType::float64 ? dtype : DType::float32;
+}
+
+double largest(DType dtype) {
+  return dtype == DType::float64    ? std::numeric_limits<double>::max()
+         : dtype == DType::float32  ? std::numeric_limits<float>::max()
+         : dtype == DType::bfloat16 ? 0x1.fep127
+                                    : 65504;
 }
 
 // The largest number of `dtype` below `bound`, which rounding may reach.
@@ -72,13 +80,19 @@ Tensor random_fold_in(const Tensor& key, uint64_t number) {
 Tensor random_uniform(const Tensor& key, const Shape& shape, double low, double high, DType dtype) {
   if (!(low <= high)) fail<ValueError>("[random_uniform] the interval [", low, ", ", high, ") is empty");
   const DType drawn = drawn_type(dtype, "random_uniform");
+  if (low < -largest(dtype) || high > largest(dtype))
+    fail<ValueError>("[random_uniform] the interval [", low, ", ", high, ") exceeds the numbers of ", dtype);
   const Tensor unit = bind(primitives::random_uniform, {key}, RandomAttrs{shape, drawn});
   if (low == 0 && high == 1 && drawn == dtype) return unit;
-  const Tensor scaled = astype(low + (high - low) * unit, dtype);
+  // In halves where the width of the interval is no number of the dtype.
+  const bool wide = high / 2 - low / 2 > largest(drawn) / 2;
+  const Tensor part = wide ? low / 2 + (high / 2 - low / 2) * unit : low + (high - low) * unit;
+  const Tensor scaled = astype(wide ? part + part : part, dtype);
   return where(scaled < high, scaled, std::max(low, next_below(high, dtype)));
 }
 
 Tensor random_normal(const Tensor& key, const Shape& shape, double mean, double std, DType dtype) {
+  if (!(std >= 0)) fail<ValueError>("[random_normal] the standard deviation is ", std);
   const DType drawn = drawn_type(dtype, "random_normal");
   const Tensor standard = bind(primitives::random_normal, {key}, RandomAttrs{shape, drawn});
   return astype(mean == 0 && std == 1 ? standard : mean + std * standard, dtype);
@@ -93,10 +107,12 @@ Tensor random_bernoulli(const Tensor& key, double probability, const Shape& shap
 Tensor random_integers(const Tensor& key, const Shape& shape, int64_t low, int64_t high, DType dtype) {
   if (low >= high) fail<ValueError>("[random_integers] the range [", low, ", ", high, ") is empty");
   if (!is_integral(dtype)) fail<DTypeError>("[random_integers] yields integers, not ", dtype);
+  Scalar(low).check_fits(dtype, "random_integers");
+  Scalar(high - 1).check_fits(dtype, "random_integers");
   const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
-  const Tensor bits = bind(primitives::random_bits, {key}, RandomAttrs{shape, DType::uint64});
   if (range > INT64_MAX)
     fail<ValueError>("[random_integers] the range [", low, ", ", high, ") is wider than 2^63");
+  const Tensor bits = bind(primitives::random_bits, {key}, RandomAttrs{shape, DType::uint64});
   return astype(astype(remainder(bits, static_cast<int64_t>(range)), DType::int64) + low, dtype);
 }
 

@@ -47,6 +47,7 @@ Tensor tensor_from_buffer(PyObject* object, bool copy);
 // tensors that they meet.
 std::optional<Scalar> scalar_from_object(PyObject* object);
 bool is_numpy_array(PyObject* object);
+bool is_numpy_scalar(PyObject* object);
 
 // Where tensors are made whose device is not said: as a `with device(..)` around the call says on this
 // thread, else as set_default_device does.

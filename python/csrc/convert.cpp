@@ -27,16 +27,16 @@ PyObject* numpy_type(const char* name, PyObject*& cache) {
   return cache = py::object(numpy.attr(name)).release().ptr();
 }
 
-bool is_numpy_scalar(PyObject* object) {
-  static PyObject* type = nullptr;
-  PyObject* generic = numpy_type("generic", type);
-  return generic && PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(generic));
-}
-
 Scalar integer_scalar(PyObject* object) {
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
-  if (overflow) fail<ValueError>("integer ", py::str(object).cast<std::string>(), " does not fit int64");
+  if (overflow > 0) {
+    const unsigned long long natural = PyLong_AsUnsignedLongLong(object);
+    if (!PyErr_Occurred()) return Scalar(natural);
+    PyErr_Clear();
+  }
+  if (overflow)
+    fail<ValueError>("integer ", py::str(object).cast<std::string>(), " fits neither int64 nor uint64");
   if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
   return Scalar(static_cast<int64_t>(value));
 }
@@ -52,6 +52,12 @@ std::optional<Scalar> scalar_from_object(PyObject* object) {
   if (PyList_CheckExact(object) || PyTuple_CheckExact(object) || !is_numpy_scalar(object)) return {};
   const py::object number = py::reinterpret_borrow<py::object>(object).attr("item")();
   return number.ptr() == object ? std::nullopt : scalar_from_object(number.ptr());
+}
+
+bool is_numpy_scalar(PyObject* object) {
+  static PyObject* type = nullptr;
+  PyObject* generic = numpy_type("generic", type);
+  return generic && PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(generic));
 }
 
 bool is_numpy_array(PyObject* object) {
@@ -109,6 +115,7 @@ std::optional<Dims> dims_from_object(PyObject* object) {
 py::object to_python(const Scalar& value) {
   if (value.kind == Kind::floating) return py::float_(value.real);
   if (value.kind == Kind::boolean) return py::bool_(value.integer != 0);
+  if (value.kind == Kind::unsigned_integer) return py::int_(value.natural);
   return py::int_(value.integer);
 }
 

@@ -43,7 +43,7 @@ def test_messages_name_operation_and_shapes():
         a & a
     with pytest.raises(ValueError, match="does not fit"):
         td.ones(2, dtype=td.int8) + 300
-    with pytest.raises(ValueError, match="does not fit int64"):
+    with pytest.raises(ValueError, match="fits neither int64 nor uint64"):
         td.ones(2) + 10**30
     with pytest.raises(td.ShapeError, match="one element"):
         a.item()
@@ -167,3 +167,93 @@ def test_unknown_devices_are_named():
     if not td.cuda.is_available():
         with pytest.raises(td.DeviceError, match="cuda:0 is not available"):
             td.ones(3, device="cuda")
+
+
+def test_integers_that_do_not_fit():
+    largest = 2**64 - 1
+    assert td.full((2,), largest, dtype=td.uint64).tolist() == [largest] * 2
+    assert td.tensor([largest], dtype=td.uint64).tolist() == [largest]
+    naturals = td.tensor([0, 5], dtype=td.uint64)
+    assert (naturals + (largest - 5)).tolist() == [largest - 5, largest]
+    assert (naturals < largest).tolist() == [True, True]
+    assert (td.full((), largest, dtype=td.uint64) == largest).item() is True
+    assert td.where(naturals == 0, largest, naturals).tolist() == [largest, 5]
+    assert (td.zeros(1) + 2**63).tolist() == [
+        2.0**63
+    ]  # as every integer in arithmetic of floating-point numbers
+    for call in (
+        lambda: naturals + 2**64,
+        lambda: naturals + -1,
+        lambda: naturals < 2**64,
+        lambda: td.tensor([1]) + 2**63,
+        lambda: td.tensor([1]) == 2**63,
+        lambda: td.tensor(2**63),
+        lambda: td.full((1,), 2**63),
+        lambda: td.full((1,), 2**64, dtype=td.uint64),
+        lambda: td.full((1,), 300.0, dtype=td.uint8),
+        lambda: td.full((1,), float("nan"), dtype=td.int32),
+        lambda: td.full_like(td.zeros(1, dtype=td.int8), -129),
+        lambda: td.arange(300, dtype=td.int8),
+        lambda: td.arange(-1, 3, dtype=td.uint8),
+        lambda: td.linspace(0, 300, 3, dtype=td.int8),
+        lambda: td.random.randint(td.random.key(0), (4,), 0, 300, dtype=td.int8),
+        lambda: td.random.randint(td.random.key(0), (4,), -1, 3, dtype=td.uint8),
+    ):
+        with pytest.raises(ValueError, match="fit"):
+            call()
+    with pytest.raises(ValueError, match=r"\[add\] the number 300 does not fit int8"):
+        td.tensor([1], dtype=td.int8) + 300
+
+
+@pytest.mark.parametrize("base", [td.int8, td.int32, td.int64])
+def test_negative_powers_of_integers(base):
+    two = td.tensor([2, 3], dtype=base)
+    for exponent in (-1, td.tensor(-1, dtype=base), td.tensor([1, -2], dtype=base)):
+        with pytest.raises(ValueError, match=r"\[pow\] integers have no negative powers"):
+            two**exponent
+    with pytest.raises(ValueError, match="negative powers"):
+        2 ** td.tensor([-1], dtype=base)
+    assert (two ** td.tensor([0, 3], dtype=base)).tolist() == [1, 27]
+    assert (two ** td.tensor([], dtype=base)[:, None]).shape == (0, 2)
+    assert (two**-1.0).tolist() == pytest.approx([0.5, 1 / 3])
+    assert (td.tensor([2.0]) ** td.tensor([-1], dtype=base)).tolist() == [0.5]
+
+
+def test_bounds_of_random_numbers():
+    key, shape = td.random.key(3), (4000,)
+    for dtype, low, high in [
+        (td.float32, -3e38, 3e38),
+        (td.float64, -1.7e308, 1.7e308),
+        (td.float16, -65504.0, 65504.0),
+        (td.bfloat16, -3e38, 3e38),
+    ]:
+        x = td.random.uniform(key, shape, low, high, dtype=dtype).astype(td.float64).numpy() / high
+        assert (x >= -1).all() and (x < 1).all()
+        assert abs(x.mean()) < 0.05 and abs(x.std() - 3**-0.5) < 0.05
+        with pytest.raises(ValueError, match="exceeds"):
+            td.random.uniform(key, shape, low, 1.2 * high, dtype=dtype)
+    for std in (-1, float("nan")):
+        with pytest.raises(ValueError, match="standard deviation"):
+            td.random.normal(key, shape, std=std)
+    for dtype, low, high in [(td.int8, -128, 128), (td.uint8, 0, 256), (td.int64, -(2**62), 2**62 - 1)]:
+        x = td.random.randint(key, shape, low, high, dtype=dtype).astype(td.float64).numpy()
+        assert x.min() < low + (high - low) / 100 and x.max() > high - (high - low) / 100
+
+
+def test_sums_of_extents():
+    wide = td.broadcast_to(td.zeros(1), (2**62,))
+    for call in (
+        lambda: td.concat([wide] * 4),
+        lambda: td.stack([wide] * 4),
+        lambda: td.split(td.zeros(4), [-1, 5]),
+        lambda: td.split(td.zeros(4), [2**63 - 1, 2**63 - 1, 6]),
+        lambda: td.pad(td.zeros(4), ((2**62, 2**62),)),
+        lambda: td.broadcast_to(wide, (2, 2**62)),
+        lambda: td.zeros((2**40, 2**40)),
+    ):
+        with pytest.raises(td.ShapeError):
+            call()
+    assert td.zeros(3)[0 : 3 : 2**63 - 1].shape == (1,)
+    assert wide[-1].item() == 0
+    with pytest.raises(IndexError):
+        wide[2**62]

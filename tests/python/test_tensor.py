@@ -56,7 +56,7 @@ def test_thirteen_dtypes():
         ([[], []], td.float32),
         ((1.0, (2,)[0]), td.float32),
         (np.arange(3, dtype=np.int16), td.int16),
-        ([np.float64(1), np.float64(2)], td.float32),
+        ([np.float64(1), np.float64(2)], td.float64),
     ],
 )
 def test_tensor_infers_its_dtype(data, dtype):

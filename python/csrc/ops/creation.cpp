@@ -39,8 +39,7 @@ void survey(PyObject* object, int depth, Survey& result) {
     for (Py_ssize_t i = 0; i < count; ++i) survey(PySequence_Fast_GET_ITEM(object, i), depth + 1, result);
     return;
   }
-  if (is_numpy_array(object) ||
-      (!PyFloat_Check(object) && !PyLong_Check(object) && scalar_from_object(object))) {
+  if (!PyFloat_CheckExact(object) && (is_numpy_array(object) || is_numpy_scalar(object))) {
     result.arrays = true;
     return;
   }
@@ -174,8 +173,8 @@ Tensor make_linspace(double start, double stop, int64_t num, bool endpoint, cons
 }
 
 Tensor on_host(PyObject* object, std::optional<DType> dtype) {
-  if (PyFloat_Check(object) || PyLong_Check(object) || is_sequence(object))
-    return tensor_from_sequence(object, dtype);
+  const bool number = PyFloat_Check(object) || PyLong_Check(object);
+  if ((number && !is_numpy_scalar(object)) || is_sequence(object)) return tensor_from_sequence(object, dtype);
   if (PyObject_CheckBuffer(object) && !PyBytes_Check(object) && !PyByteArray_Check(object)) {
     return tensor_from_buffer(object, true);
   }

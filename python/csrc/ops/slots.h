@@ -31,7 +31,7 @@ template <class T> std::string type_name() {
 }
 template <class T>
 requires requires { typename T::value_type; }
-std::string type_name() { return type_name<typename T::value_type>() + " | None"; }
+std::string type_name() { return str(type_name<typename T::value_type>(), " | None"); }
 
 // False where the object is no such thing.
 bool load(PyObject* object, bool& value);
