@@ -27,6 +27,10 @@ void check_like(const Tensor& vector, const Tensor& point, size_t i, const char*
                    describe(point));
 }
 
+void check_output(const Tensor& output, const char* op) {
+  if (!output.defined()) fail<ValueError>("[", op, "] the function returned an undefined tensor");
+}
+
 // Copies under new identities, so that nested transforms of one variable are not confused.
 Tensors fresh(const Tensors& tensors) {
   Tensors result;
@@ -70,6 +74,7 @@ Evaluation evaluate(const Function& function, const Tensors& primals, const char
     result.outputs = function(inputs);
   }
   for (Tensor& output : result.outputs) {
+    check_output(output, op);
     const Link* link = output.impl().link(tape.id());
     result.roots.push_back(link ? Root{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, {}}
                                 : Root{{}, 0, {}});
@@ -114,6 +119,7 @@ Jvp jvp(const Function& function, const Tensors& primals, const Tensors& tangent
     result.outputs = function(inputs);
   }
   for (Tensor& output : result.outputs) {
+    check_output(output, "jvp");
     const Tensor tangent = trace.tangent(output);
     result.tangents.push_back(tangent.defined() ? tangent : zeros_like(output));
     output = alias(output);  // without the link to this trace

@@ -8,8 +8,12 @@
 
 namespace tidu {
 
-// Which axes; left out, all of them.
-using Over = std::optional<Axes>;
+// Which axes: one, as in sum(x, 0), some, as in sum(x, {0, 1}), or, left out, all of them.
+struct Over : std::optional<Axes> {
+  using std::optional<Axes>::optional;
+  Over(int64_t axis) : Over({axis}) {}
+  Over(std::initializer_list<int64_t> axes) : std::optional<Axes>(axes) {}
+};
 
 #define REDUCTION(name, ...) Tensor name(const Tensor& x, const Over& axes = {}, bool keepdims = false);
 #define MOMENT(name, ...) \

@@ -428,6 +428,8 @@ Tensor select(const Tensor& x, int64_t axis_, int64_t i) {
   return slice(x, starts, sizes, Dims(x.ndim(), 1), {axis});
 }
 
+const Tensor Tensor::operator[](int64_t i) const { return select(*this, 0, i); }
+
 Tensor flip(const Tensor& x, const Axes& axes) {
   Dims starts(x.ndim(), 0), steps(x.ndim(), 1);
   for (int64_t axis : normalize_axes(axes, x.ndim(), "flip")) {

@@ -16,6 +16,17 @@ bool is_row_major(const Shape& shape, const Strides& strides) {
 
 }  // namespace
 
+void Tensor::fail_undefined() {
+  fail<ValueError>(
+      "an undefined tensor was given where one with elements is needed (a Tensor() that was never assigned, "
+      "or the "
+      "grad() of a leaf that has none yet)");
+}
+
+void Tensor::fail_axis(int axis) const {
+  fail<IndexError>("axis ", axis, " is out of range for ", describe(*this));
+}
+
 Tensor Tensor::abstract(const Shape& shape, DType dtype, Device device) {
   auto impl = make_ref<TensorImpl>();
   impl->numel = num_elements(shape);
@@ -49,7 +60,7 @@ Tensor Tensor::number(const void* value, DType dtype, Device device) {
 
 Tensor Tensor::view(const Shape& shape, const Strides& strides, int64_t offset) const {
   auto impl = make_ref<TensorImpl>();
-  impl->storage = impl_->storage;
+  impl->storage = this->impl().storage;
   impl->offset = offset;
   impl->numel = num_elements(shape);
   impl->shape = shape;

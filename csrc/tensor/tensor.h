@@ -55,7 +55,8 @@ struct TensorImpl : RefCounted, Pooled<TensorImpl>, Spec {
 
 class Tensor {
  public:
-  // No tensor at all: an absent gradient, an optional argument left out.
+  // No tensor at all: an absent gradient, an optional argument left out. It has no shape, and no operation
+  // takes it.
   Tensor() = default;
   explicit Tensor(Ref<TensorImpl> impl) : impl_(std::move(impl)) {}
 
@@ -77,24 +78,29 @@ class Tensor {
   bool defined() const { return static_cast<bool>(impl_); }
   explicit operator bool() const { return defined(); }
   // Whether there is a shape but no value.
-  bool is_abstract() const { return !impl_->storage || impl_->storage->is_unknown(); }
+  bool is_abstract() const { return !impl().storage || impl().storage->is_unknown(); }
   bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
 
-  const Spec& spec() const { return *impl_; }
-  const Shape& shape() const { return impl_->shape; }
-  int64_t size(int axis) const { return impl_->shape[axis < 0 ? axis + ndim() : axis]; }
-  const Strides& strides() const { return impl_->strides; }
-  int ndim() const { return impl_->shape.size(); }
-  int64_t numel() const { return impl_->numel; }
-  DType dtype() const { return impl_->dtype; }
-  Device device() const { return impl_->device; }
+  const Spec& spec() const { return impl(); }
+  const Shape& shape() const { return impl().shape; }
+  int64_t size(int axis) const {
+    const int i = axis < 0 ? axis + ndim() : axis;
+    if (i < 0 || i >= ndim()) [[unlikely]]
+      fail_axis(axis);
+    return impl().shape[i];
+  }
+  const Strides& strides() const { return impl().strides; }
+  int ndim() const { return impl().shape.size(); }
+  int64_t numel() const { return impl().numel; }
+  DType dtype() const { return impl().dtype; }
+  Device device() const { return impl().device; }
   size_t nbytes() const { return static_cast<size_t>(numel()) * size_of(dtype()); }
-  bool is_contiguous() const { return impl_->contiguous; }
+  bool is_contiguous() const { return impl().contiguous; }
 
   // The first element's address, on the tensor's device. The typed form checks the dtype.
   void* raw_data() const {
-    return static_cast<char*>(impl_->storage->data()) +
-           impl_->offset * static_cast<int64_t>(size_of(dtype()));
+    return static_cast<char*>(impl().storage->data()) +
+           impl().offset * static_cast<int64_t>(size_of(dtype()));
   }
   template <class T> T* data() const {
     if (dtype_of<T> != dtype()) fail<DTypeError>("data<", dtype_of<T>, ">() of a tensor of ", dtype());
@@ -103,6 +109,10 @@ class Tensor {
 
   // A view of the same storage; offset in elements. The caller has checked that it lies inside.
   Tensor view(const Shape& shape, const Strides& strides, int64_t offset) const;
+
+  // A view of element i along the first axis, which goes (ops/shape.cpp); const, since assigning to it would
+  // not write to this tensor: assign(x[0], value) does.
+  const Tensor operator[](int64_t i) const;
 
   // PyTorch's habit (autodiff/backward.cpp): a leaf that requires grad collects it in grad() when backward()
   // is called on a result.
@@ -115,10 +125,18 @@ class Tensor {
   // for one element.
   void backward(const Tensor& gradient = {}, bool retain_graph = false, bool create_graph = false) const;
 
-  TensorImpl& impl() const { return *impl_; }
+  // A ValueError where there is no tensor.
+  TensorImpl& impl() const {
+    if (!impl_) [[unlikely]]
+      fail_undefined();
+    return *impl_;
+  }
   const Ref<TensorImpl>& ref() const { return impl_; }
 
  private:
+  [[noreturn]] static void fail_undefined();
+  [[noreturn]] void fail_axis(int axis) const;
+
   Ref<TensorImpl> impl_;
 };
 
