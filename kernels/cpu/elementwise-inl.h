@@ -18,9 +18,8 @@
 
 #include <hwy/highway.h>
 
-#include <cstring>
-
 #include "kernels/cpu/math-inl.h"
+#include "kernels/cpu/tail-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tidu::HWY_NAMESPACE {
@@ -67,15 +66,8 @@ HWY_INLINE void vector_loop(const T* x, T* y, int64_t n, const P&... parameters)
   for (; i + lanes <= n; i += lanes)
     hn::StoreU(vector_form(Tag{}, d, hn::LoadU(d, x + i), parameters...), d, y + i);
   if (i == n) return;
-#if HWY_MEM_OPS_MIGHT_FAULT
-  HWY_ALIGN T padded[hn::MaxLanes(d)] = {};
-  std::memcpy(padded, x + i, static_cast<size_t>(n - i) * sizeof(T));
-  hn::Store(vector_form(Tag{}, d, hn::Load(d, padded), parameters...), d, padded);
-  std::memcpy(y + i, padded, static_cast<size_t>(n - i) * sizeof(T));
-#else
-  const auto rest = hn::FirstN(d, static_cast<size_t>(n - i));
-  hn::BlendedStore(vector_form(Tag{}, d, hn::MaskedLoad(rest, d, x + i), parameters...), rest, d, y + i);
-#endif
+  const auto rest = load_tail(d, x + i, n - i, T(0));
+  store_tail(vector_form(Tag{}, d, rest, parameters...), d, y + i, n - i);
 }
 
 template <class Function, class T, class... P>

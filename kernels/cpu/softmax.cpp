@@ -10,10 +10,10 @@
 #include <hwy/highway.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "kernels/cpu/math-inl.h"
+#include "kernels/cpu/tail-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tidu::cpu::HWY_NAMESPACE {
@@ -21,32 +21,10 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 namespace math = tidu::HWY_NAMESPACE::math;
+using tidu::HWY_NAMESPACE::load_tail;
+using tidu::HWY_NAMESPACE::store_tail;
 
 template <class D> HWY_INLINE int64_t lanes_of(D d) { return static_cast<int64_t>(hn::Lanes(d)); }
-
-// The first n elements at x, the other lanes -inf, for which exp is 0.
-template <class D> HWY_INLINE hn::Vec<D> load_tail(D d, const hn::TFromD<D>* x, int64_t n) {
-  using T = hn::TFromD<D>;
-#if HWY_MEM_OPS_MIGHT_FAULT
-  HWY_ALIGN T padded[hn::MaxLanes(d)];
-  hn::Store(hn::Set(d, -math::infinity<T>), d, padded);
-  std::memcpy(padded, x, static_cast<size_t>(n) * sizeof(T));
-  return hn::Load(d, padded);
-#else
-  const auto mask = hn::FirstN(d, static_cast<size_t>(n));
-  return hn::IfThenElse(mask, hn::MaskedLoad(mask, d, x), hn::Set(d, -math::infinity<T>));
-#endif
-}
-
-template <class D> HWY_INLINE void store_tail(hn::Vec<D> v, D d, hn::TFromD<D>* y, int64_t n) {
-#if HWY_MEM_OPS_MIGHT_FAULT
-  HWY_ALIGN hn::TFromD<D> padded[hn::MaxLanes(d)];
-  hn::Store(v, d, padded);
-  std::memcpy(y, padded, static_cast<size_t>(n) * sizeof(padded[0]));
-#else
-  hn::BlendedStore(v, hn::FirstN(d, static_cast<size_t>(n)), d, y);
-#endif
-}
 
 // The largest element, NaN apart.
 template <class D, class T> HWY_INLINE T row_max(D d, const T* x, int64_t n) {
@@ -58,7 +36,7 @@ template <class D, class T> HWY_INLINE T row_max(D d, const T* x, int64_t n) {
     largest = hn::IfThenElse(hn::Gt(v, largest), v, largest);
   }
   if (i < n) {
-    const auto v = load_tail(d, x + i, n - i);
+    const auto v = load_tail(d, x + i, n - i, -math::infinity<T>);
     largest = hn::IfThenElse(hn::Gt(v, largest), v, largest);
   }
   return hn::GetLane(hn::MaxOfLanes(d, largest));
@@ -76,7 +54,7 @@ template <bool store, class D, class T> HWY_INLINE T row_exp_sum(D d, const T* x
     sum = hn::Add(sum, e);
   }
   if (i < n) {
-    const auto e = math::exp_of_nonpositive(d, hn::Sub(load_tail(d, x + i, n - i), offset));
+    const auto e = math::exp_of_nonpositive(d, hn::Sub(load_tail(d, x + i, n - i, -math::infinity<T>), offset));
     if (store) store_tail(e, d, y + i, n - i);
     sum = hn::Add(sum, e);
   }

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -49,25 +50,27 @@ struct Job {
   Job(int64_t tasks, void (*body)(void*, int64_t), void* context)
       : tasks(tasks), body(body), context(context) {}
 
-  int64_t tasks;
-  void (*body)(void*, int64_t);
-  void* context;
-  std::atomic<int64_t> next{0};
+  const int64_t tasks;
+  void (*const body)(void*, int64_t);
+  void* const context;
   std::mutex error_mutex;
   std::exception_ptr error;
 
-  void work() {
-    inside_task = true;
-    for (int64_t i = next.fetch_add(1); i < tasks; i = next.fetch_add(1)) {
-      try {
-        body(context, i);
-      } catch (...) {
-        const std::lock_guard lock(error_mutex);
-        if (!error) error = std::current_exception();
-      }
+  void run(int64_t task) {
+    try {
+      body(context, task);
+    } catch (...) {
+      const std::lock_guard lock(error_mutex);
+      if (!error) error = std::current_exception();
     }
-    inside_task = false;
   }
+};
+
+// The tasks that are a thread's own: the same ones of each job of as many tasks, so that kernel after kernel a
+// core finds in its cache what it last wrote. Threads that are done help others.
+struct alignas(64) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
 };
 
 int available_cores() {
@@ -79,7 +82,8 @@ int available_cores() {
 // Started at the first job. Never destroyed, since kernels may run while static objects are.
 class Pool {
  public:
-  explicit Pool(int threads) : threads_(threads) {}
+  explicit Pool(int threads)
+      : shares_(std::make_unique<Share[]>(static_cast<size_t>(threads))), threads_(threads) {}
 
   int threads() const { return threads_; }
 
@@ -91,16 +95,24 @@ class Pool {
     workers_.clear();
     stopping_ = false;
     threads_ = threads;
+    shares_ = std::make_unique<Share[]>(static_cast<size_t>(threads));
   }
 
   // False if another thread is using the pool.
   bool run(Job& job) {
     const std::unique_lock lock(user_, std::try_to_lock);
     if (!lock) return false;
-    while (static_cast<int>(workers_.size()) < threads_ - 1) workers_.emplace_back([this] { serve(); });
+    while (static_cast<int>(workers_.size()) < threads_ - 1) {
+      const int own = static_cast<int>(workers_.size()) + 1;
+      workers_.emplace_back([this, own] { serve(own); });
+    }
+    for (int i = 0; i < threads_; ++i) {
+      shares_[static_cast<size_t>(i)].next = begin_of(i, job.tasks);
+      shares_[static_cast<size_t>(i)].end = begin_of(i + 1, job.tasks);
+    }
     job_ = &job;
     announce();
-    job.work();
+    work(job, 0);
     // No worker starts on the job any more; those that have are counted.
     job_ = nullptr;
     while (!spin_until([&] { return active_ == 0; })) std::this_thread::yield();
@@ -113,7 +125,23 @@ class Pool {
     round_.notify_all();
   }
 
-  void serve() {
+  int64_t begin_of(int share, int64_t tasks) const {
+    return static_cast<int64_t>(static_cast<__int128>(tasks) * share / threads_);
+  }
+
+  void work(Job& job, int own) {
+    inside_task = true;
+    for (int i = 0; i < threads_; ++i) {
+      Share& share = shares_[static_cast<size_t>((own + i) % threads_)];
+      while (share.next.load(std::memory_order_relaxed) < share.end) {
+        const int64_t task = share.next.fetch_add(1, std::memory_order_relaxed);
+        if (task < share.end) job.run(task);
+      }
+    }
+    inside_task = false;
+  }
+
+  void serve(int own) {
     const SignalsHeldBack held;
     uint32_t seen = 0;
     while (!stopping_) {
@@ -121,13 +149,14 @@ class Pool {
       seen = round_;
       // Counted before the job is read: run() clears the job first and then waits for the count.
       ++active_;
-      if (Job* job = job_) job->work();
+      if (Job* job = job_) work(*job, own);
       --active_;
     }
   }
 
   std::mutex user_;
   std::vector<std::thread> workers_;
+  std::unique_ptr<Share[]> shares_;
   std::atomic<int> threads_;
   alignas(64) std::atomic<uint32_t> round_{0};
   alignas(64) std::atomic<Job*> job_{nullptr};
