@@ -54,7 +54,8 @@ template <bool store, class D, class T> HWY_INLINE T row_exp_sum(D d, const T* x
     sum = hn::Add(sum, e);
   }
   if (i < n) {
-    const auto e = math::exp_of_nonpositive(d, hn::Sub(load_tail(d, x + i, n - i, -math::infinity<T>), offset));
+    const auto e =
+        math::exp_of_nonpositive(d, hn::Sub(load_tail(d, x + i, n - i, -math::infinity<T>), offset));
     if (store) store_tail(e, d, y + i, n - i);
     sum = hn::Add(sum, e);
   }

@@ -12,9 +12,9 @@
 
 #include <cstring>
 
-// Through memory where masked loads may touch what lies behind the array. AVX2's do not for elements of 4 and 8
-// bytes, the only ones that come here; and a vector that is loaded from what was just stored element by element
-// waits for all of the stores.
+// Through memory where masked loads may touch what lies behind the array. AVX2's do not for elements of 4 and
+// 8 bytes, the only ones that come here; and a vector that is loaded from what was just stored element by
+// element waits for all of the stores.
 #define TIDU_TAIL_THROUGH_MEMORY (HWY_MEM_OPS_MIGHT_FAULT && HWY_TARGET != HWY_AVX2)
 
 HWY_BEFORE_NAMESPACE();

@@ -1,9 +1,12 @@
 """Every primitive on every memory layout and on shapes that are hard for vector code."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import samplers as ops
 import tidu as td
+from scipy import special
 
 SHAPES = [(), (1,), (7,), (1023,), (0,), (3, 0, 2), (4, 6, 5), (1, 9, 1), (2, 3, 2, 3, 2)]
 
@@ -261,3 +264,29 @@ def test_broadcasting_nothing(shape):
         assert y.shape == shape and y.tolist() == np.ones(shape).tolist()
         y += 1
         assert td.where(y > 0, y, td.ones(one)).sum().item() == 0
+
+
+@pytest.mark.cpu_only("reads the statistics of cpu's allocator")
+@pytest.mark.parametrize("name", ["sum", "mean", "std", "max", "count_nonzero", "logsumexp", "argmax"])
+@pytest.mark.parametrize("view", ["dense", "reversed", "broadcast", "strided", "permuted", "bool", "float16"])
+def test_reductions_copy_no_view(name, view):
+    if view == "bool" and name in {"mean", "std", "logsumexp"}:
+        return  # computed of a float32 copy
+    x = td.full((1024, 1024), 1 / 64).astype(getattr(td, view, td.float32))
+    x = {
+        "reversed": lambda: x[::-1, ::-1],
+        "broadcast": lambda: td.broadcast_to(x[0], (1024, 1024)),
+        "strided": lambda: x[:, ::2],
+        "permuted": lambda: x.mT,
+    }.get(view, lambda: x)()
+    for axis in (0, 1, None):
+        reduce = partial(getattr(td, name), x, axis=axis)
+        expected = getattr(np, name, special.logsumexp)(x.numpy().astype(np.float32), axis=axis)
+        np.testing.assert_allclose(reduce().astype(td.float64).numpy(), expected, rtol=2e-3)
+        if name == "argmax" and axis is None:
+            continue  # of the flattened tensor
+        before = td.cpu.memory_stats()["live_bytes"]
+        td.cpu.reset_peak_memory()
+        reduce()
+        taken = td.cpu.memory_stats()["peak_bytes"] - before
+        assert taken < x.nbytes / 2, f"axis {axis}"

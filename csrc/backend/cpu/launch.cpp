@@ -95,7 +95,7 @@ class Loop {
     bool transposed = false;
     for (int k = 0; k < operands_; ++k) {
       const auto [by_row, by_column] = strides(k);
-      transposed |= std::abs(by_row) == 1 && std::abs(by_column) > 1;
+      transposed |= std::abs(by_row) < std::abs(by_column) && std::abs(by_column) > 1;
     }
     if (transposed && rows > 1) {
       block_rows_ = std::min(rows, std::max(kSquare, kTile / columns));

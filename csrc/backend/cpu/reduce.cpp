@@ -5,9 +5,9 @@
 #include <cstring>
 
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/launch.h"
-#include "backend/cpu/threads.h"
+#include "backend/cpu/rows.h"
 #include "core/backend.h"
+#include "kernels/cpu/copy.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/softmax.h"
 
@@ -64,12 +64,22 @@ Groups merged(const Groups& groups) {
   return result;
 }
 
-// The axes of x with the reduced ones moved to where memory is walked in order; the kept ones stay in their
-// order, which is that of the output.
-Groups groups_of(const Tensor& x, const Axes& axes) {
+bool is_done(const Groups& groups) {
+  return std::ranges::none_of(groups, [](const Group& group) { return group.reduced; });
+}
+
+// The axes of x with the reduced ones moved to where memory is walked in order, upwards; the kept ones stay
+// in their order, which is that of the output. `origin` is where the walk begins, in elements from x's first.
+Groups groups_of(const Tensor& x, const Axes& axes, int64_t* origin) {
   Groups groups;
   for (int i = 0; i < x.ndim(); ++i) {
-    if (x.size(i) != 1) groups.push_back({x.size(i), x.strides()[i], axes.contains(i)});
+    if (x.size(i) == 1) continue;
+    Group group{x.size(i), x.strides()[i], axes.contains(i)};
+    if (group.reduced && group.stride < 0) {
+      *origin += (group.extent - 1) * group.stride;
+      group.stride = -group.stride;
+    }
+    groups.push_back(group);
   }
   const auto before = [](const Group& a, const Group& b) { return std::abs(a.stride) > std::abs(b.stride); };
   // Insertion sort that never swaps two kept axes.
@@ -79,7 +89,15 @@ Groups groups_of(const Tensor& x, const Axes& axes) {
       std::swap(groups[j], groups[j - 1]);
     }
   }
-  return merged(groups);
+  groups = merged(groups);
+  // One of those that are reduced is the last or the next to last.
+  if (is_done(groups)) groups.push_back({1, 1, true});
+  if (!groups.back().reduced && !groups[groups.size() - 2].reduced) {
+    size_t from = groups.size() - 3;
+    while (!groups[from].reduced) --from;
+    std::rotate(groups.begin() + from, groups.begin() + from + 1, groups.begin() + groups.size() - 1);
+  }
+  return groups;
 }
 
 Groups row_major_groups(Groups groups) {
@@ -167,20 +185,40 @@ void combine_partials(const Pass& pass, char* partials, int64_t n, int64_t colum
   pass.finish(first, columns);
 }
 
-// The last group is reduced, of stride 1: a state for each index of the groups before it.
+// Elements that are no neighbours in memory are copied to where they are, as many as fit into kPackBytes.
+constexpr int64_t kPackBytes = 32768;
+struct Pack {
+  alignas(64) char data[kPackBytes];
+
+  const char* rows(const Pass& pass, int64_t offset, int64_t rows, int64_t by_row, int64_t columns,
+                   int64_t by_column) {
+    copy_block_function(static_cast<size_t>(pass.size))(pass.at(offset), {by_row, by_column}, data,
+                                                        {columns, 1}, rows, columns);
+    return data;
+  }
+};
+
+// The last group is reduced: a state for each index of the groups before it.
 void reduce_last(const Pass& pass, const Groups& groups) {
-  const int64_t n = groups.back().extent, rows = elements(groups) / n, size = pass.functions.state_size;
+  const int64_t n = groups.back().extent, step = groups.back().stride, rows = elements(groups) / n,
+                size = pass.functions.state_size;
   const size_t outer = groups.size() - 1;
   const ReduceRowsFunction reduce = pass.rows();
-  const int64_t run = blocks_per_task(kRowBlock, 1) * kRowBlock;
-  if (n >= 2 * run && rows < 16) {
+  const bool packs = step != 1 && n > 1;
+  const int64_t run = packs ? kPackBytes / pass.size : blocks_per_task(kRowBlock, 1) * kRowBlock;
+  const auto reduce_at = [&](int64_t offset, int64_t by_row, int64_t count, int64_t length, char* states) {
+    if (!packs) return reduce(pass.at(offset), by_row, count, length, states);
+    Pack pack;
+    reduce(pack.rows(pass, offset, count, by_row, length, step), length, count, length, states);
+  };
+  if (packs ? n > run : n >= 2 * run && rows < 16) {
     const int64_t runs = (n + run - 1) / run;
     char* const partials = pass.arena.take(rows * runs * size);
     if (pass.arena.counts()) return;
     parallel_for(rows * runs, rows * n, [&](int64_t task) {
       const int64_t row = task / runs, begin = task % runs * run;
-      reduce(pass.at(offset_of(groups, outer, row) + begin), 0, 1, std::min(run, n - begin),
-             partials + task * size);
+      reduce_at(offset_of(groups, outer, row) + begin * step, 0, 1, std::min(run, n - begin),
+                partials + task * size);
     });
     for (int64_t row = 0; row < rows; ++row)
       combine_partials(pass, partials + row * runs * size, runs, 1, row);
@@ -190,35 +228,44 @@ void reduce_last(const Pass& pass, const Groups& groups) {
   // Rows a stride apart go in one call.
   const int64_t inner = outer > 0 ? groups[outer - 1].extent : 1,
                 stride = outer > 0 ? groups[outer - 1].stride : 0;
-  const int64_t piece = std::max<int64_t>(1, std::min(inner, kGrain / n)),
+  const int64_t piece = std::max<int64_t>(1, std::min(inner, (packs ? run : kGrain) / n)),
                 pieces = (inner + piece - 1) / piece;
   parallel_for(rows / inner * pieces, rows * n, [&](int64_t task) {
     const int64_t begin = task % pieces * piece, row = task / pieces * inner + begin,
                   count = std::min(piece, inner - begin);
-    reduce(pass.at(offset_of(groups, outer, row)), stride, count, n, pass.state(row));
+    reduce_at(offset_of(groups, outer, row), stride, count, n, pass.state(row));
     pass.finish(row, count);
   });
 }
 
-// The last group is kept, of stride 1, the one before it reduced.
+// The last group is kept, the one before it reduced.
 void reduce_next_to_last(const Pass& pass, const Groups& groups) {
   const Group &down = groups[groups.size() - 2], &along = groups.back();
   const int64_t n = down.extent, columns = along.extent, size = pass.functions.state_size;
   const size_t outer = groups.size() - 2;
   const int64_t frames = elements(groups) / (n * columns);
   const ReduceColumnsFunction reduce = pass.columns();
-  const int64_t run = blocks_per_task(kColumnBlock, columns) * kColumnBlock, runs = (n + run - 1) / run;
+  const bool packs = along.stride != 1 && columns > 1;
+  const int64_t run = packs ? kColumnBlock : blocks_per_task(kColumnBlock, columns) * kColumnBlock,
+                runs = (n + run - 1) / run;
   // Whole chunks of columns, so that the kernel sees the same ones as in a single call.
-  const int64_t width = (kGrain / std::min(n, run) / kColumnChunk + 1) * kColumnChunk;
+  const int64_t width = packs ? kPackBytes / pass.size / std::min(n, run)
+                              : (kGrain / std::min(n, run) / kColumnChunk + 1) * kColumnChunk;
   const int64_t pieces = (columns + width - 1) / width;
   char* const partials = runs > 1 ? pass.arena.take(frames * runs * columns * size) : nullptr;
   if (pass.arena.counts()) return;
   parallel_for(frames * runs * pieces, frames * n * columns, [&](int64_t task) {
     const int64_t column = task % pieces * width, row = task / pieces % runs * run,
                   frame = task / (pieces * runs), count = std::min(width, columns - column);
-    const int64_t first = task / pieces * columns + column;
-    reduce(pass.at(offset_of(groups, outer, frame) + row * down.stride + column), down.stride,
-           std::min(run, n - row), count, partials ? partials + first * size : pass.state(first));
+    const int64_t first = task / pieces * columns + column, length = std::min(run, n - row),
+                  offset = offset_of(groups, outer, frame) + row * down.stride + column * along.stride;
+    char* const states = partials ? partials + first * size : pass.state(first);
+    if (packs) {
+      Pack pack;
+      reduce(pack.rows(pass, offset, length, down.stride, count, along.stride), count, length, count, states);
+    } else {
+      reduce(pass.at(offset), down.stride, length, count, states);
+    }
     if (!partials) pass.finish(first, count);
   });
   if (!partials) return;
@@ -226,27 +273,26 @@ void reduce_next_to_last(const Pass& pass, const Groups& groups) {
     combine_partials(pass, partials + frame * runs * columns * size, runs, columns, frame * columns);
 }
 
-bool is_done(const Groups& groups) {
-  return std::ranges::none_of(groups, [](const Group& group) { return group.reduced; });
-}
-
-// Rows, or columns, of elements that are neighbours in memory.
-bool fits_kernels(const Groups& groups) {
-  return groups.back().stride == 1 && (groups.back().reduced || groups[groups.size() - 2].reduced);
-}
-
-// x with its kept axes first and the reduced ones last.
-Tensor reduced_axes_last(const Tensor& x, const Axes& axes) {
+// x with its kept axes first and the reduced ones last; those, where their order does not matter, as memory
+// is walked upwards.
+Tensor reduced_axes_last(const Tensor& x, const Axes& axes, bool ordered) {
   Shape shape;
   Strides strides;
+  int64_t offset = x.impl().offset;
   for (const bool reduced : {false, true}) {
     for (int i = 0; i < x.ndim(); ++i) {
       if (axes.contains(i) != reduced) continue;
-      shape.push_back(x.size(i));
-      strides.push_back(x.strides()[i]);
+      int64_t stride = x.strides()[i];
+      int at = shape.size();
+      if (reduced && !ordered) {
+        if (stride < 0) offset += (x.size(i) - 1) * std::exchange(stride, -stride);
+        while (at > x.ndim() - axes.size() && strides[at - 1] < stride) --at;
+      }
+      shape.insert(at, x.size(i));
+      strides.insert(at, stride);
     }
   }
-  return x.view(shape, strides, x.impl().offset);
+  return x.view(shape, strides, offset);
 }
 
 // The value of no elements.
@@ -256,16 +302,6 @@ void fill_identity(Pass& pass, const Tensor& y) {
   pass.results = static_cast<char*>(y.raw_data());
   pass.functions.rows(nullptr, 0, y.numel(), 0, pass.states);
   pass.finish(0, y.numel());
-}
-
-// Takes a row-major copy of x where it is not row-major.
-const char* row_major_data(const Tensor& x, Arena& arena) {
-  if (x.is_contiguous()) return arena.counts() ? nullptr : static_cast<const char*>(x.raw_data());
-  char* const memory = arena.take(x.numel() * static_cast<int64_t>(size_of(x.dtype())));
-  if (!arena.counts())
-    copy_elements(x,
-                  Tensor::from_memory(memory, x.shape(), contiguous_strides(x.shape()), x.dtype(), nullptr));
-  return memory;
 }
 
 void reduce(const Call& call, Reduction reduction, Arena& arena) {
@@ -278,15 +314,9 @@ void reduce(const Call& call, Reduction reduction, Arena& arena) {
             .result_size = static_cast<int64_t>(size_of(y.dtype())),
             .whole = {x.numel() / y.numel(), correction}};
   if (x.numel() == 0) return fill_identity(pass, y);
-  Groups groups = groups_of(x, axes);
-  if (is_done(groups) || !fits_kernels(groups)) {
-    pass.x = row_major_data(reduced_axes_last(x, axes), arena);
-    groups = Groups();
-    groups.push_back({y.numel(), pass.whole.count, false});
-    groups.push_back({pass.whole.count, 1, true});
-  } else if (!arena.counts()) {
-    pass.x = static_cast<const char*>(x.raw_data());
-  }
+  int64_t origin = 0;
+  Groups groups = groups_of(x, axes, &origin);
+  if (!arena.counts()) pass.x = static_cast<const char*>(x.raw_data()) + origin * pass.size;
   for (bool final = false; !final; pass.reads_states = true) {
     const bool last = groups.back().reduced;
     Groups left = groups;
@@ -316,48 +346,80 @@ template <Reduction reduction> size_t workspace_of(const Call& call) {
 
 // The index of an extreme along one axis.
 template <bool largest> void arg_extreme(const Call& call) {
-  const Tensor& y = call.outputs[0];
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
   const Axes& axes = call.attrs.as<ReduceAttrs>().axes;
   const int axis = static_cast<int>(axes[0]);
-  int64_t* out = y.data<int64_t>();
-  const bool along_rows = axis == call.inputs[0].ndim() - 1;
-  const Tensor x = row_major(call.inputs[0]);
+  int64_t* const out = y.data<int64_t>();
   const int64_t n = x.size(axis), size = static_cast<int64_t>(size_of(x.dtype()));
-  const char* data = static_cast<const char*>(x.raw_data());
-  if (along_rows) {
-    const ArgRowsFunction function = arg_rows_function(largest, x.dtype());
-    parallel_ranges(y.numel(), std::max<int64_t>(1, kGrain / n), x.numel(), [&](int64_t begin, int64_t end) {
-      function(data + begin * n * size, n, end - begin, n, out + begin);
+  if (x.is_contiguous() && axis != x.ndim() - 1) {
+    const char* const data = static_cast<const char*>(x.raw_data());
+    int64_t columns = 1;  // not x's stride, which along an axis of extent 1 may be any
+    for (int i = axis + 1; i < x.ndim(); ++i) columns *= x.size(i);
+    const int64_t width = std::max<int64_t>(64, kGrain / n);
+    const int64_t pieces = (columns + width - 1) / width;
+    const ArgColumnsFunction function = arg_columns_function(largest, x.dtype());
+    parallel_for(y.numel() / columns * pieces, x.numel(), [&](int64_t task) {
+      const int64_t frame = task / pieces, begin = task % pieces * width;
+      function(data + (frame * n * columns + begin) * size, columns, n, std::min(width, columns - begin),
+               out + frame * columns + begin);
     });
     return;
   }
-  int64_t columns = 1;  // not x's stride, which along an axis of extent 1 may be any
-  for (int i = axis + 1; i < x.ndim(); ++i) columns *= x.size(i);
-  const int64_t width = std::max<int64_t>(64, kGrain / n);
-  const int64_t pieces = (columns + width - 1) / width;
-  const ArgColumnsFunction function = arg_columns_function(largest, x.dtype());
-  parallel_for(y.numel() / columns * pieces, x.numel(), [&](int64_t task) {
-    const int64_t frame = task / pieces, begin = task % pieces * width;
-    function(data + (frame * n * columns + begin) * size, columns, n, std::min(width, columns - begin),
-             out + frame * columns + begin);
+  const Tensor last = reduced_axes_last(x, axes, true);
+  const Rows rows(last, n, x.dtype());
+  const ArgRowsFunction function = arg_rows_function(largest, x.dtype());
+  const int64_t pieces = rows.pieces();
+  if (pieces == 1) {
+    rows.for_each(kGrain, [&](const char* data, int64_t first, int64_t count, int64_t) {
+      function(data, n, count, n, out + first);
+    });
+    return;
+  }
+  // The extremes of the pieces of each row, then among those.
+  const Tensor extremes = Tensor::empty({y.numel(), pieces}, x.dtype());
+  const Tensor indices = Tensor::empty({y.numel(), pieces}, DType::int64);
+  int64_t* const index = indices.data<int64_t>();
+  char* const extreme = static_cast<char*>(extremes.raw_data());
+  int64_t length = 0;  // of the first piece, and of all but the last
+  rows.for_each(kGrain, [&](const char* data, int64_t i, int64_t, int64_t count) {
+    function(data, 0, 1, count, index + i);
+    std::memcpy(extreme + i * size, data + index[i] * size, static_cast<size_t>(size));
+    if (i == 0) length = count;
   });
+  function(extreme, pieces, y.numel(), pieces, out);
+  for (int64_t row = 0; row < y.numel(); ++row) out[row] = out[row] * length + index[row * pieces + out[row]];
 }
 
 void logsumexp(const Call& call) {
-  const Tensor &input = call.inputs[0], &y = call.outputs[0];
+  const Tensor &x = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
-  const DType dtype = input.dtype() == DType::float64 ? DType::float64 : DType::float32;
-  const Tensor x = converted(reduced_axes_last(input, call.attrs.as<ReduceAttrs>().axes), dtype);
-  const int64_t rows = y.numel(), n = x.numel() / rows, size = static_cast<int64_t>(size_of(dtype));
-  const Tensor result = y.dtype() == dtype ? y : Tensor::empty(y.shape(), dtype, y.device());
+  const DType dtype = x.dtype() == DType::float64 ? DType::float64 : DType::float32;
+  const int64_t n = x.numel() / y.numel(), size = static_cast<int64_t>(size_of(dtype)),
+                y_size = static_cast<int64_t>(size_of(y.dtype()));
   const auto function = softmax_functions(dtype).logsumexp;
-  parallel_ranges(rows, kGrain / 2 / std::clamp<int64_t>(n, 1, kGrain / 2), 2 * rows * n,
-                  [&](int64_t begin, int64_t end) {
-                    function(static_cast<const char*>(x.raw_data()) + begin * n * size,
-                             static_cast<char*>(result.raw_data()) + begin * size, end - begin, n);
-                  });
-  if (!result.is_same(y)) copy_elements(converted(result, y.dtype()), y);
+  const auto results_of = [&](const char* rows, int64_t first, int64_t count, int64_t length) {
+    char* const out = static_cast<char*>(y.raw_data()) + first * y_size;
+    if (y.dtype() == dtype) return function(rows, out, count, length);
+    for (int64_t row = 0; row < count; ++row) {
+      float value;
+      const void* const from = &value;
+      function(rows + row * length * size, &value, 1, length);
+      cast_function(dtype, y.dtype())(&from, out + row * y_size, 1);
+    }
+  };
+  if (n == 0) return results_of(nullptr, 0, y.numel(), 0);
+  const Tensor last = reduced_axes_last(x, call.attrs.as<ReduceAttrs>().axes, false);
+  const Rows rows(last, n, dtype);
+  const int64_t pieces = rows.pieces();
+  // An exponential is worth two elements of simpler work.
+  if (pieces == 1) return rows.for_each(kGrain / 2, results_of);
+  const Tensor partial = Tensor::empty({y.numel(), pieces}, dtype);
+  char* const of_pieces = static_cast<char*>(partial.raw_data());
+  rows.for_each(kGrain / 2, [&](const char* data, int64_t i, int64_t, int64_t length) {
+    function(data, of_pieces + i * size, 1, length);
+  });
+  results_of(of_pieces, 0, y.numel(), pieces);
 }
 
 }  // namespace

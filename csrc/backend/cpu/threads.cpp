@@ -66,8 +66,8 @@ struct Job {
   }
 };
 
-// The tasks that are a thread's own: the same ones of each job of as many tasks, so that kernel after kernel a
-// core finds in its cache what it last wrote. Threads that are done help others.
+// The tasks that are a thread's own: the same ones of each job of as many tasks, so that kernel after kernel
+// a core finds in its cache what it last wrote. Threads that are done help others.
 struct alignas(64) Share {
   std::atomic<int64_t> next{0};
   int64_t end = 0;
