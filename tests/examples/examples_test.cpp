@@ -152,6 +152,21 @@ TEST_P(Examples, WrongOptionsAreNamed) {
   refused({"--out", out, "--subset", "3000", "--batch-size", "8", "--resume"}, "safetensors");
 }
 
+class CurveFit : public Examples {};
+
+TEST_P(CurveFit, FindsWhatMadeTheMeasurements) {
+  ASSERT_EQ(wait_for(start({})), 0) << log();
+  const std::string text = log();
+  double p[3] = {};
+  const size_t at = text.find("p = ", text.find("step 1000"));
+  ASSERT_NE(at, text.npos) << text;
+  ASSERT_EQ(std::sscanf(text.c_str() + at, "p = tensor([%lf, %lf, %lf]", &p[0], &p[1], &p[2]), 3) << text;
+  EXPECT_NEAR(p[0], 2, 0.05);
+  EXPECT_NEAR(p[1], 0.3, 0.01);
+  EXPECT_NEAR(p[2], 1.5, 0.01);
+}
+INSTANTIATE_TEST_SUITE_P(All, CurveFit, testing::Values("curve_fit"));
+
 INSTANTIATE_TEST_SUITE_P(All, Examples, testing::Values("logistic_regression", "two_layer_network"),
                          [](const auto& info) { return std::string(info.param); });
 
