@@ -22,6 +22,10 @@ class CachingAllocator : public Allocator {
   void empty_cache() final;
   void set_limit(int64_t bytes) final;
 
+  // A fork copies this as it is, also where another thread is changing it: these go around it.
+  void lock_for_fork() { mutex_.lock(); }
+  void unlock_after_fork() { mutex_.unlock(); }
+
  protected:
   virtual void* raw_allocate(size_t bytes) noexcept = 0;  // nullptr where there is none
   virtual void raw_deallocate(void* data, size_t bytes) noexcept = 0;

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/host_lock.h"
+#include "lock.h"
 #include "tidu.h"
 
 namespace tidu::python {
@@ -91,7 +92,7 @@ class Argument {
   std::optional<Scalar> scalar_;
 };
 
-// --- Errors (errors.cpp) and the interpreter's lock, which bind lets go of while a large kernel runs.
+// --- Errors (errors.cpp). bind lets go of the interpreter's lock while a large kernel runs.
 
 void bind_errors(py::module_& m);
 // Makes the C++ exception in flight the Python error.
@@ -103,7 +104,7 @@ void rethrow_as_ours(const py::error_already_set& error);
 // Runs `body` for a C slot: its exceptions become Python's, and `failure` is returned.
 template <class F, class R> R guarded(R failure, F&& body) noexcept {
   try {
-    return body();
+    return in_python(std::forward<F>(body));
   } catch (...) {
     set_python_error();
     return failure;
@@ -112,21 +113,6 @@ template <class F, class R> R guarded(R failure, F&& body) noexcept {
 template <class F> PyObject* guarded(F&& body) noexcept {
   return guarded(static_cast<PyObject*>(nullptr), std::forward<F>(body));
 }
-
-// Runs `body`, which is Python's or calls into Python, from a destructor: on any thread, with or without the
-// lock, and while an exception may be on its way.
-template <class F> void from_destructor(F&& body) noexcept {
-  if (!Py_IsInitialized()) return;
-  const PyGILState_STATE lock = PyGILState_Ensure();
-  {
-    const py::error_scope pending;
-    body();
-  }
-  PyGILState_Release(lock);
-}
-
-// A Python object that C++ may hold on to and drop on any thread, with or without the lock.
-std::shared_ptr<PyObject> keep(PyObject* object);
 
 // --- The parts of the module.
 

@@ -24,7 +24,7 @@ Stream or_current(const OptionalStream& stream, const Event& event) {
   return stream ? *stream : Stream::current(event.device());
 }
 
-using Unlocked = py::call_guard<py::gil_scoped_release>;
+using Unlocked = py::call_guard<WithoutLock>;
 
 void bind_streams(py::module_& m) {
   const auto device = py::arg("device") = py::none();
@@ -92,7 +92,7 @@ void bind_cuda(py::module_& core) {
     current_cuda_index() = device.index;
   });
   m.def("synchronize", [](const OptionalDevice& device) {
-    const py::gil_scoped_release unlocked;
+    const WithoutLock unlocked;
     cuda::synchronize(index_of(device));
   });
   m.def("set_blocking", [](bool blocking) { cuda::driver().set_blocking(blocking); });

@@ -1,4 +1,8 @@
 // tidu's errors as Python exceptions, each derived from the built-in that fits.
+#include <pthread.h>
+
+#include <cstdlib>
+
 #include "binding.h"
 
 namespace tidu::python {
@@ -62,8 +66,10 @@ void rethrow_as_ours(const py::error_already_set& error) {
 }
 
 void bind_errors(py::module_& m) {
-  host_lock = {[]() -> void* { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; },
-               [](void* thread) { PyEval_RestoreThread(static_cast<PyThreadState*>(thread)); }};
+  host_lock = {[]() -> void* { return PyGILState_Check() ? release_lock() : nullptr; },
+               [](void* thread) { acquire_lock(static_cast<PyThreadState*>(thread)); }};
+  std::atexit(wait_for_computations);
+  pthread_atfork(nullptr, nullptr, [] { num_computing = 0; });  // a child has none of those threads
   const auto builtin = [](PyObject* type) { return py::reinterpret_borrow<py::object>(type); };
   shape_error = make_error(m, "ShapeError", builtin(PyExc_ValueError),
                            "Shapes do not fit each other or the operation.");
@@ -89,11 +95,6 @@ void bind_errors(py::module_& m) {
       set_python_error();
     }
   });
-}
-
-std::shared_ptr<PyObject> keep(PyObject* object) {
-  Py_INCREF(object);
-  return std::shared_ptr<PyObject>(object, [](PyObject* held) { from_destructor([&] { Py_DECREF(held); }); });
 }
 
 }  // namespace tidu::python

@@ -19,7 +19,7 @@ py::list to_list(const Tensors& tensors) {
 
 py::object call(const std::shared_ptr<PyObject>& callable, const auto&... arguments) {
   try {
-    return py::reinterpret_borrow<py::function>(callable.get())(to_list(arguments)...);
+    return in_python([&] { return py::handle(callable.get())(to_list(arguments)...); });
   } catch (const py::error_already_set& error) {
     rethrow_as_ours(error);
     throw;
@@ -29,14 +29,14 @@ py::object call(const std::shared_ptr<PyObject>& callable, const auto&... argume
 // A Python callable as a C++ one, which the engine may drop without the interpreter's lock.
 Function as_function(const py::function& callable) {
   return [held = keep(callable.ptr())](const Tensors& inputs) {
-    const py::gil_scoped_acquire lock;
+    const WithLock locked;
     return to_tensors(call(held, inputs));
   };
 }
 
 ScalarFunction as_scalar_function(const py::function& callable) {
   return [held = keep(callable.ptr())](const Tensors& inputs) {
-    const py::gil_scoped_acquire lock;
+    const WithLock locked;
     return call(held, inputs).cast<Tensor>();
   };
 }
@@ -45,7 +45,7 @@ py::cpp_function as_callable(Function function) {
   return py::cpp_function([function = std::move(function)](const py::object& tensors) {
     const Tensors inputs = to_tensors(tensors);
     return to_list([&] {
-      const py::gil_scoped_release unlocked;
+      const WithoutLock unlocked;
       return function(inputs);
     }());
   });
@@ -58,7 +58,7 @@ auto as_matrix(Blocks (*matrix)(const F&, const Tensors&), F (*adopt)(const py::
     const F adopted = adopt(function);
     const Tensors inputs = to_tensors(primals);
     const Blocks blocks = [&] {
-      const py::gil_scoped_release unlocked;
+      const WithoutLock unlocked;
       return matrix(adopted, inputs);
     }();
     py::list result;
@@ -91,7 +91,7 @@ class GradScope {
 };
 
 void backward(const Tensor& x, const std::optional<Tensor>& gradient, bool retain_graph, bool create_graph) {
-  const py::gil_scoped_release unlocked;
+  const WithoutLock unlocked;
   x.backward(gradient.value_or(Tensor()), retain_graph, create_graph);
 }
 

@@ -1,6 +1,7 @@
 // The cpu device: host memory and kernels.
 #include "core/backend.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -39,7 +40,7 @@ class CpuAllocator final : public CachingAllocator {
 class CpuBackend final : public Backend {
  public:
   int device_count() const override { return 1; }
-  Allocator& allocator(int) override { return allocator_; }
+  CachingAllocator& allocator(int) override { return allocator_; }
   void copy_from_host(const Tensor& target, const void* host) override {
     std::memcpy(target.raw_data(), host, target.nbytes());
   }
@@ -81,7 +82,10 @@ Backend& load_cpu_backend() {
   cpu::register_random_kernels();
   cpu::register_update_kernels();
   // Outlives every tensor, also those that static objects hold.
-  return *new CpuBackend;
+  static auto& backend = *new CpuBackend;
+  const auto unlock = [] { backend.allocator(0).unlock_after_fork(); };
+  pthread_atfork([] { backend.allocator(0).lock_for_fork(); }, unlock, unlock);
+  return backend;
 }
 
 }  // namespace tidu

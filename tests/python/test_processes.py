@@ -1,0 +1,66 @@
+"""The end of the interpreter and forks, while other threads compute."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.cpu_only("a forked child cannot use a device that its parent used")
+
+ENDLESS = {
+    "gradients": "td.grad(lambda x: td.exp(x).sum())(x)",
+    "products": "(td.exp(x) @ x).sum().item()",
+    "backward": "(td.ones((300, 300), requires_grad=True) ** 2).sum().backward()",
+    "hessians": "td.hessian(lambda x: (x**3).sum())(td.ones(5))",
+    "pullbacks": "td.vjp(td.exp, x)[1](x)",
+    "batches": "list(td.data.DataLoader([td.ones(10)] * 100, 3))",
+    "text": "repr(x)",
+}
+
+
+@pytest.mark.parametrize("name", list(ENDLESS))
+def test_the_interpreter_may_end_while_threads_compute(name):
+    code = f"""
+import threading, time
+import numpy
+import tidu as td
+
+x = td.ones((300, 300))
+repr(x), td.data.DataLoader
+
+def work():
+    while True:
+        {ENDLESS[name]}
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.1)
+"""
+    for _ in range(3):
+        program = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+        assert program.returncode == 0, program.stderr[-2000:]
+
+
+def test_a_forked_child_computes_while_threads_of_its_parent_do():
+    code = """
+import os, signal, sys, threading
+import tidu as td
+
+stop = []
+def work():
+    while not stop:
+        td.ones((300, 300)) @ td.ones((300, 300))
+
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(int((td.ones((200, 200)) @ td.ones((200, 200))).sum().item() == 200**3))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+stop.append(True)
+"""
+    program = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False)
+    assert program.returncode == 0, program.stderr[-2000:]
