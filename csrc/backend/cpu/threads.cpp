@@ -10,6 +10,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -102,10 +103,12 @@ class Pool {
   bool run(Job& job) {
     const std::unique_lock lock(user_, std::try_to_lock);
     if (!lock) return false;
-    while (static_cast<int>(workers_.size()) < threads_ - 1) {
-      const int own = static_cast<int>(workers_.size()) + 1;
-      workers_.emplace_back([this, own] { serve(own); });
-    }
+    try {
+      while (static_cast<int>(workers_.size()) < threads_ - 1) {
+        const int own = static_cast<int>(workers_.size()) + 1;
+        workers_.emplace_back([this, own] { serve(own); });
+      }
+    } catch (const std::system_error&) {}  // the system has no more threads: those that there are will do
     for (int i = 0; i < threads_; ++i) {
       shares_[static_cast<size_t>(i)].next = begin_of(i, job.tasks);
       shares_[static_cast<size_t>(i)].end = begin_of(i + 1, job.tasks);
@@ -183,7 +186,9 @@ Pool& pool() {
 int num_threads() { return pool().threads(); }
 
 void set_num_threads(int count) {
-  if (count < 1) fail<ValueError>("[set_num_threads] needs at least 1 thread, not ", count);
+  constexpr int kMost = 4096;
+  if (count < 1 || count > kMost)
+    fail<ValueError>("[set_num_threads] takes from 1 to ", kMost, " threads, not ", count);
   if (count != pool().threads()) pool().resize(count);
 }
 

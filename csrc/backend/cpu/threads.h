@@ -13,7 +13,7 @@ namespace tidu::cpu {
 // How many threads kernels may use, the calling one included. At first the number of cores that this process
 // may run on.
 int num_threads();
-// Throws ValueError below 1.
+// Throws ValueError below 1 and for more threads than any machine runs.
 void set_num_threads(int count);
 
 // Calls body(context, i) once for each i in 0 .. tasks, in any order, on any of the threads, and returns when
