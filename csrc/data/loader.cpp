@@ -1,7 +1,8 @@
 // Batches of a data set, gathered ahead by a thread.
 #include "data/loader.h"
 
-#include <algorithm>
+#include <unistd.h>
+
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -32,104 +33,168 @@ Tensors TensorDataset::gather(const Tensor& indices) const {
   return samples;
 }
 
-struct DataLoader::Impl {
-  // A gathered batch, or what was thrown instead.
-  struct Item {
-    Tensors batch;
-    std::exception_ptr error;
-  };
+namespace {
 
-  Impl(int64_t size, Gather gather, LoaderOptions options)
-      : size(size), gather(std::move(gather)), options(std::move(options)) {
-    const int64_t batch = this->options.batch_size;
-    if (size < 0) fail<ValueError>("[DataLoader] the number of samples is ", size);
-    if (batch < 1) fail<ValueError>("[DataLoader] batch_size must be at least 1, not ", batch);
-    if (this->options.prefetch < 0) fail<ValueError>("[DataLoader] prefetch must not be negative");
-    if (this->options.shuffle && !this->options.key.defined())
-      fail<ValueError>("[DataLoader] shuffle needs a key (random_key(seed))");
-    num_batches = this->options.drop_last ? size / batch : (size + batch - 1) / batch;
-  }
-  ~Impl() { stop(); }
+using Position = DataLoader::Position;
 
-  // Where the batch after `at` stands; the end of an epoch is no batch.
-  Position after(Position at) const {
-    return at.batch + 1 < num_batches ? Position{at.epoch, at.batch + 1} : Position{at.epoch + 1, 0};
-  }
+// What batches are made of. A thread may go on using it when the loader is gone.
+struct Source {
+  int64_t size;
+  Gather gather;
+  LoaderOptions options;
+  int64_t num_batches;
+};
 
-  Tensors make(Position at) {
-    const GradMode off(false);
-    if (!order.defined() || order_epoch != at.epoch) {
-      order = options.shuffle
-                  ? random_permutation(random_fold_in(options.key, static_cast<uint64_t>(at.epoch)), size)
-                  : arange(size);
-      order_epoch = at.epoch;
-    }
-    const int64_t begin = at.batch * options.batch_size;
-    const Tensors batch = gather(slice_axis(order, 0, begin, begin + options.batch_size));
+// The batches of one epoch.
+class Epoch {
+ public:
+  Epoch(std::shared_ptr<const Source> source, int64_t number)
+      : number(number),
+        source_(std::move(source)),
+        order_(source_->options.shuffle
+                   ? random_permutation(random_fold_in(source_->options.key, static_cast<uint64_t>(number)),
+                                        source_->size)
+                   : arange(source_->size)) {}
+
+  Tensors batch(int64_t i) const {
+    const LoaderOptions& options = source_->options;
+    const int64_t begin = i * options.batch_size;
+    const Tensors batch = source_->gather(slice_axis(order_, 0, begin, begin + options.batch_size));
     return options.transform ? options.transform(batch) : batch;
   }
 
-  void start() {
-    stopping = false;
-    thread = std::thread([this, at = position]() mutable {
-      for (;; at = after(at)) {
-        Item item;
-        try {
-          item.batch = make(at);
-        } catch (...) { item.error = std::current_exception(); }
-        std::unique_lock lock(mutex);
-        changed.wait(lock, [&] { return stopping || ready.size() < static_cast<size_t>(options.prefetch); });
-        if (stopping) return;
-        ready.push_back(std::move(item));
-        changed.notify_all();
-        if (ready.back().error) return;
+  const int64_t number;
+
+ private:
+  std::shared_ptr<const Source> source_;
+  Tensor order_;
+};
+
+// The rest of an epoch, made by a thread.
+class Ahead {
+ public:
+  Ahead(const std::shared_ptr<const Source>& source, Position from)
+      : state_(std::make_shared<State>()),
+        thread_([source, from, state = state_] { run(source, from, *state); }) {}
+  ~Ahead() {
+    if (is_inherited()) {
+      // There is no such thread here, and its lock may be taken for ever: nothing of it may be touched.
+      static auto& forgotten = *new std::deque<std::pair<std::shared_ptr<State>, std::thread>>;
+      forgotten.emplace_back(std::move(state_), std::move(thread_));
+      return;
+    }
+    stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  Ahead(const Ahead&) = delete;
+
+  // Whether the thread is that of the process which this one was forked from.
+  bool is_inherited() const { return process_ != ::getpid(); }
+
+  bool wait_for(std::chrono::milliseconds patience) const {
+    std::unique_lock lock(state_->mutex);
+    return state_->changed.wait_for(lock, patience, [&] { return state_->has_news(); });
+  }
+
+  // The next batch; throws what making it threw.
+  Tensors take() {
+    std::unique_lock lock(state_->mutex);
+    state_->changed.wait(lock, [&] { return state_->has_news(); });
+    if (state_->ready.empty()) std::rethrow_exception(state_->error);
+    Tensors batch = std::move(state_->ready.front());
+    state_->ready.pop_front();
+    state_->changed.notify_all();
+    return batch;
+  }
+
+  // Lets the thread end when it has made the batch that it is at.
+  void abandon() {
+    if (is_inherited()) return;
+    stop();
+    thread_.detach();
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<Tensors> ready;
+    std::exception_ptr error;  // comes after what is ready
+    bool stopping = false;
+
+    bool has_news() const { return !ready.empty() || error; }
+  };
+
+  static void run(const std::shared_ptr<const Source>& source, Position at, State& state) {
+    try {
+      const GradMode off(false);
+      for (const Epoch epoch(source, at.epoch); at.batch < source->num_batches; ++at.batch) {
+        Tensors batch = epoch.batch(at.batch);
+        std::unique_lock lock(state.mutex);
+        state.changed.wait(lock, [&] {
+          return state.stopping || state.ready.size() < static_cast<size_t>(source->options.prefetch);
+        });
+        if (state.stopping) return;
+        state.ready.push_back(std::move(batch));
+        state.changed.notify_all();
       }
-    });
+    } catch (...) {
+      const std::lock_guard lock(state.mutex);
+      state.error = std::current_exception();
+      state.changed.notify_all();
+    }
   }
 
   void stop() {
-    if (!thread.joinable()) return;
-    {
-      const std::lock_guard lock(mutex);
-      stopping = true;
-    }
-    changed.notify_all();
-    thread.join();
-    ready.clear();
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+    state_->changed.notify_all();
   }
 
-  Tensors take_ready() {
-    if (!thread.joinable()) start();
-    Item item;
-    {
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [&] { return !ready.empty(); });
-      item = std::move(ready.front());
-      ready.pop_front();
-    }
-    changed.notify_all();
-    if (item.error) {
-      stop();  // it ended itself; the next call starts it again, at the failed batch
-      std::rethrow_exception(item.error);
-    }
-    return std::move(item.batch);
+  const pid_t process_ = ::getpid();
+  std::shared_ptr<State> state_;
+  std::thread thread_;
+};
+
+std::shared_ptr<const Source> make_source(int64_t size, Gather gather, LoaderOptions options) {
+  const int64_t batch = options.batch_size;
+  if (size < 0) fail<ValueError>("[DataLoader] the number of samples is ", size);
+  if (batch < 1) fail<ValueError>("[DataLoader] batch_size must be at least 1, not ", batch);
+  if (options.prefetch < 0) fail<ValueError>("[DataLoader] prefetch must not be negative");
+  if (options.shuffle && !options.key.defined())
+    fail<ValueError>("[DataLoader] shuffle needs a key (random_key(seed))");
+  const int64_t num_batches = size / batch + (!options.drop_last && size % batch != 0);
+  return std::make_shared<Source>(size, std::move(gather), std::move(options), num_batches);
+}
+
+}  // namespace
+
+struct DataLoader::Impl {
+  std::shared_ptr<const Source> source;
+  Position position = {};             // batch == num_batches at the end of an epoch
+  std::unique_ptr<Ahead> ahead = {};  // while the thread makes what follows `position`
+  std::optional<Epoch> epoch = {};    // without a thread
+
+  Ahead& thread() {
+    if (ahead && ahead->is_inherited()) ahead.reset();
+    if (!ahead) ahead = std::make_unique<Ahead>(source, position);
+    return *ahead;
   }
 
-  const int64_t size;
-  const Gather gather;
-  const LoaderOptions options;
-  int64_t num_batches = 0;
-  Position position;  // of the consumer, whose batch == num_batches at the end of an epoch
-
-  // Of the thread while it runs, else of the consumer.
-  Tensor order;
-  int64_t order_epoch = 0;
-
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::deque<Item> ready;
-  bool stopping = false;
-  std::thread thread;
+  Tensors take() {
+    if (source->options.prefetch > 0) {
+      Ahead& running = thread();
+      try {
+        return running.take();
+      } catch (...) {
+        ahead.reset();  // it ended; the next call begins again, at the failed batch
+        throw;
+      }
+    }
+    const GradMode off(false);
+    if (!epoch || epoch->number != position.epoch) epoch.emplace(source, position.epoch);
+    return epoch->batch(position.batch);
+  }
 };
 
 DataLoader::DataLoader(const TensorDataset& dataset, LoaderOptions options)
@@ -138,32 +203,43 @@ DataLoader::DataLoader(const TensorDataset& dataset, LoaderOptions options)
           std::move(options)) {}
 
 DataLoader::DataLoader(int64_t size, Gather gather, LoaderOptions options)
-    : impl_(std::make_unique<Impl>(size, std::move(gather), std::move(options))) {}
+    : impl_(std::make_unique<Impl>(make_source(size, std::move(gather), std::move(options)))) {}
 
 DataLoader::~DataLoader() = default;
 DataLoader::DataLoader(DataLoader&&) noexcept = default;
 
 std::optional<Tensors> DataLoader::next() {
   Position& at = impl_->position;
-  if (at.batch >= impl_->num_batches) {
+  if (at.batch >= num_batches()) {
     at = {at.epoch + 1, 0};
+    impl_->ahead.reset();
     return {};
   }
-  Tensors batch = impl_->options.prefetch > 0 ? impl_->take_ready() : impl_->make(at);
+  Tensors batch = impl_->take();
   ++at.batch;
   return batch;
 }
 
-int64_t DataLoader::num_batches() const { return impl_->num_batches; }
+bool DataLoader::wait_for(std::chrono::milliseconds patience) {
+  if (impl_->source->options.prefetch == 0 || impl_->position.batch >= num_batches()) return true;
+  return impl_->thread().wait_for(patience);
+}
+
+void DataLoader::abandon() {
+  if (impl_->ahead) impl_->ahead->abandon();
+  impl_->ahead.reset();
+}
+
+int64_t DataLoader::num_batches() const { return impl_->source->num_batches; }
 
 DataLoader::Position DataLoader::position() const { return impl_->position; }
 
 void DataLoader::seek(Position position) {
-  if (position.epoch < 0 || position.batch < 0 || position.batch > impl_->num_batches) {
+  if (position.epoch < 0 || position.batch < 0 || position.batch > num_batches()) {
     fail<ValueError>("[DataLoader] there is no batch ", position.batch, " of epoch ", position.epoch,
-                     " among ", impl_->num_batches, " batches");
+                     " among ", num_batches(), " batches");
   }
-  impl_->stop();
+  impl_->ahead.reset();
   impl_->position = position;
 }
 

@@ -1,6 +1,7 @@
 // Batches of a data set, in order or shuffled, gathered ahead by a thread.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -46,6 +47,11 @@ class DataLoader {
   // The next batch, or nothing where the epoch ends; the call after that begins the next epoch. What the
   // gather function or the transform threw comes out here, and the position stays at the failed batch.
   std::optional<Tensors> next();
+  // Waits until next() need not, at most so long; whether that is so.
+  bool wait_for(std::chrono::milliseconds patience);
+  // Stops making batches ahead until next() is called again, without waiting for the one that is being made:
+  // gather and transform must own what they use. Whatever else ends the thread waits for it.
+  void abandon();
 
   int64_t num_batches() const;  // an epoch
 

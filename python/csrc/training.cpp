@@ -203,40 +203,36 @@ void bind_files(py::module_& m) {
   });
 }
 
-// A loader whose thread may call Python: whoever waits for the thread lets go of the lock.
+// A loader whose thread may call Python. Nobody waits for a batch without answering signals, nor for one that
+// nobody wants any more.
 class Loader {
  public:
   Loader(const data::TensorDataset& dataset, data::LoaderOptions options)
-      : loader_(std::make_unique<data::DataLoader>(dataset, std::move(options))) {}
-  Loader(int64_t size, py::function gather, data::LoaderOptions options) {
-    const std::shared_ptr<PyObject> function = keep(gather.ptr());
-    const auto call = [function](const Tensor& indices) {
-      const py::gil_scoped_acquire lock;
-      return py::reinterpret_borrow<py::function>(function.get())(indices).cast<Tensors>();
-    };
-    loader_ = std::make_unique<data::DataLoader>(size, call, std::move(options));
-  }
-  ~Loader() {
-    const py::gil_scoped_release unlocked;
-    loader_.reset();
-  }
+      : loader_(dataset, std::move(options)) {}
+  Loader(int64_t size, const py::function& gather, data::LoaderOptions options)
+      : loader_(size, as_gather(gather), std::move(options)) {}
+  ~Loader() { loader_.abandon(); }
 
   std::optional<Tensors> next() {
-    const py::gil_scoped_release unlocked;
-    return loader_->next();
+    const WithoutLock unlocked;
+    while (!loader_.wait_for(std::chrono::milliseconds(50))) answer_signals();
+    return loader_.next();
   }
   void seek(int64_t epoch, int64_t batch) {
-    const py::gil_scoped_release unlocked;
-    loader_->seek({epoch, batch});
+    loader_.abandon();
+    loader_.seek({epoch, batch});
   }
-  void stop() { seek(loader_->position().epoch, loader_->position().batch); }
-  std::pair<int64_t, int64_t> position() const {
-    return {loader_->position().epoch, loader_->position().batch};
-  }
-  int64_t num_batches() const { return loader_->num_batches(); }
+  int64_t num_batches() const { return loader_.num_batches(); }
 
  private:
-  std::unique_ptr<data::DataLoader> loader_;
+  static data::Gather as_gather(const py::function& gather) {
+    return [held = keep(gather.ptr())](const Tensor& indices) {
+      const WithLock locked;
+      return in_python([&] { return py::handle(held.get())(indices).cast<Tensors>(); });
+    };
+  }
+
+  data::DataLoader loader_;
 };
 
 void bind_data(py::module_& m) {
@@ -264,9 +260,7 @@ void bind_data(py::module_& m) {
       }))
       .def("__len__", &Loader::num_batches)
       .def("next", &Loader::next)
-      .def("seek", &Loader::seek)
-      .def("stop", &Loader::stop)
-      .def_property_readonly("position", &Loader::position);
+      .def("seek", &Loader::seek);
 
   m.attr("FASHION_MNIST_ROOT") = data::FashionMnist::kDefaultRoot;
   m.attr("FASHION_MNIST_CLASSES") = data::FashionMnist::kClasses;

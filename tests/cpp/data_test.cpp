@@ -1,5 +1,6 @@
 // Readers on files made here, whole and damaged; the loader against the definition of its order.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -352,6 +353,72 @@ TEST(DataLoader, EndsWhileItsThreadWorks) {
     for (int k = 0; k < i % 7; ++k) loader.next();
     if (i % 3 == 0) loader.seek({1, 2});
   }
+}
+
+// A gather function that waits for its turn and owns all that it uses.
+struct Gate {
+  std::atomic<bool> open{false};
+};
+Gather slow_gather(const std::shared_ptr<Gate>& gate) {
+  return [gate](const Tensor& indices) -> Tensors {
+    while (!gate->open) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return {indices};
+  };
+}
+
+TEST(DataLoader, WaitsNoLongerThanItIsTold) {
+  const auto gate = std::make_shared<Gate>();
+  DataLoader loader(4, slow_gather(gate), {.batch_size = 2});
+  EXPECT_FALSE(loader.wait_for(std::chrono::milliseconds(5)));
+  gate->open = true;
+  EXPECT_TRUE(loader.wait_for(std::chrono::minutes(1)));
+  EXPECT_EQ(to_vector<int64_t>(loader.next()->at(0)), (std::vector<int64_t>{0, 1}));
+  EXPECT_TRUE(DataLoader(4, slow_gather(gate), {.prefetch = 0}).wait_for({}));
+}
+
+TEST(DataLoader, AbandonsABatchThatIsBeingMade) {
+  const auto gate = std::make_shared<Gate>();
+  {
+    DataLoader loader(4, slow_gather(gate), {.batch_size = 2});
+    EXPECT_FALSE(loader.wait_for({}));
+    loader.abandon();
+  }
+  gate->open = true;  // so that the thread, which alone holds on to the gate, ends
+  for (int i = 0; i < 10000 && gate.use_count() > 1; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(gate.use_count(), 1);
+}
+
+TEST(DataLoader, RunsOutOfMemoryLikeAnyCall) {
+  for (const int prefetch : {0, 2}) {
+    bool full = true;
+    const auto gather = [&](const Tensor& indices) -> Tensors {
+      if (full) throw std::bad_alloc();
+      return {indices};
+    };
+    DataLoader loader(4, gather, {.batch_size = 4, .prefetch = prefetch});
+    EXPECT_THROW(loader.next(), std::bad_alloc);
+    full = false;
+    EXPECT_EQ(to_vector<int64_t>(loader.next()->at(0)), (std::vector<int64_t>{0, 1, 2, 3}));
+  }
+}
+
+TEST(DataLoader, AForkedChildDoesWithoutTheThread) {
+  DataLoader loader(counting(100), {.batch_size = 2});
+  loader.next();
+  for (int i = 0; i < 10; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(20);
+      bool right = epoch_of(loader).size() == 49 && loader.next();
+      DataLoader(std::move(loader)).abandon();
+      ::_exit(right ? 7 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 7);
+  }
+  EXPECT_EQ(epoch_of(loader).size(), 49u);
 }
 
 TEST(DataLoader, BadOptionsAreRefused) {

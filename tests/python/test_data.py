@@ -1,10 +1,15 @@
 """Readers, data sets and the loader."""
 
+import copy
 import dataclasses
 import gzip
 import os
+import pickle
 import shutil
 import struct
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from typing import NamedTuple
@@ -299,6 +304,10 @@ def test_loaders_leave_no_threads():
         loader = DataLoader(data, 2)
         next(iter(loader))
         del loader
+    for _ in range(1000):  # a thread ends by itself
+        if native_threads() == before:
+            break
+        time.sleep(0.001)
     assert native_threads() == before and threading.active_count() == known
 
 
@@ -306,3 +315,180 @@ def test_loaders_leave_no_threads():
 def test_unfit_options(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         DataLoader(numbers(), **options)
+
+
+@pytest.mark.parametrize("data", [numbers(11), Squares(11)])
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_iterations_do_not_disturb_each_other(data, prefetch):
+    def values(batch):
+        return (batch["x"] if isinstance(batch, dict) else batch[0]).tolist()
+
+    loader = DataLoader(data, 3, shuffle=True, prefetch=prefetch)
+    epochs = [[values(batch) for batch in DataLoader(data, 3, shuffle=True)]]
+    for first, second, third in zip(loader, loader, loader, strict=True):
+        assert values(first) == values(second) == values(third) == epochs[0].pop(0)
+    assert loader.epoch == 1
+    outer = 0
+    for _ in loader:
+        outer += 1
+        assert sorted(i for batch in loader for i in values(batch)) == list(range(11))
+    assert outer == 4 and loader.epoch == 6
+    early = iter(loader)
+    next(early)
+    assert len(list(loader)) == 4 and len(list(early)) == 3 and list(early) == []
+
+
+def test_the_state_is_that_of_the_iteration_begun_last():
+    loader = DataLoader(numbers(40), 4, shuffle=True)
+    first = iter(loader)
+    next(first)
+    second = iter(loader)
+    next(second), next(second), next(first)
+    state = loader.state_dict()
+    assert (state["epoch"], state["batch"]) == (1, 2)
+    resumed = DataLoader(numbers(40), 4, shuffle=True)
+    resumed.load_state_dict(state)
+    rest = firsts(second)
+    assert [a[0].tolist() for a, _ in zip(resumed, resumed, strict=True)] == rest
+    assert firsts(resumed) == firsts(loader)
+
+
+def test_deep_copies_go_their_own_way():
+    loader = DataLoader(numbers(20), 4, shuffle=True)
+    passing = iter(loader)
+    next(passing)
+    twin = copy.deepcopy(loader)
+    assert twin.state_dict()["batch"] == 1 and twin.dataset is not loader.dataset
+    rest = firsts(passing)
+    assert twin.batch == 1 and firsts(twin) == firsts(loader) and rest != []
+    assert firsts(pickle.loads(pickle.dumps(loader))) == firsts(copy.copy(loader))
+
+
+def test_batches_may_differ_in_structure():
+    loader = DataLoader(list(range(6)), 2, collate=lambda items: {f"from {items[0]}": td.tensor(items)})
+    assert [list(batch) for batch in loader] == [["from 0"], ["from 2"], ["from 4"]]
+    with pytest.raises(TypeError, match="asarray"):
+        next(iter(DataLoader(["a"], collate=list)))
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_an_iteration_goes_on_after_an_error(prefetch):
+    failing = [True]
+
+    def collate(items):
+        if items == [2, 3] and failing.pop():
+            failing.append(False)
+            raise MemoryError
+        return td.tensor(items)
+
+    passing = iter(DataLoader(list(range(6)), 2, collate=collate, prefetch=prefetch))
+    assert next(passing).tolist() == [0, 1]
+    with pytest.raises(MemoryError):
+        next(passing)
+    assert [batch.tolist() for batch in passing] == [[2, 3], [4, 5]]
+
+
+def test_subsets():
+    data = td.data.Subset(numbers(), [7, -1, 2])
+    assert len(data) == 3 and [data[i][0].item() for i in range(3)] == [7, 9, 2]
+    inner = td.data.Subset(data, [2, 1])
+    for subset, expected in ((data, [7, 9, 2]), (inner, [2, 9])):
+        x, y = next(iter(DataLoader(subset, 5)))
+        assert x.tolist() == expected and y.tolist() == [[2 * i, 2 * i + 1] for i in expected]
+    assert next(iter(DataLoader(td.data.Subset(Squares(5), [4, 0]), 2)))["x"].tolist() == [4, 0]
+
+
+def test_random_split():
+    parts = td.data.random_split(range(10), [0.5, 0.25, 0.25], td.random.key(3))
+    assert [len(part) for part in parts] == [6, 2, 2]
+    assert sorted(i for part in parts for i in part.indices) == list(range(10))
+    again = td.data.random_split(range(10), [6, 2, 2], td.random.key(3))
+    assert [part.indices for part in again] == [part.indices for part in parts]
+    assert td.data.random_split(range(10), [6, 4])[0].indices != list(range(6))
+    for lengths in ([5, 4], [0.5, 0.4], [11, -1]):
+        with pytest.raises(ValueError, match="random_split"):
+            td.data.random_split(range(10), lengths)
+
+
+def outcome(code, timeout=30):
+    """What a program printed that is interrupted when it says so."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        output, _ = program.communicate(timeout=timeout)
+    finally:
+        program.kill()
+    assert program.returncode == 0, output
+    return output
+
+
+SLOW = """
+import os, signal, sys, threading, time
+import tidu as td
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+
+class Slow:
+    seconds = 60
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        if i >= 2:
+            time.sleep(self.seconds)
+        return i
+"""
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_an_interrupt_is_answered_whatever_a_batch_costs(prefetch):
+    code = f"""
+    loader = td.data.DataLoader(Slow(), 2, prefetch={prefetch})
+    def interrupt():
+        global sent
+        time.sleep(0.3)
+        sent = time.perf_counter()
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=interrupt).start()
+    try:
+        for batch in loader:
+            print(batch.tolist(), flush=True)
+    except KeyboardInterrupt:
+        print(time.perf_counter() - sent < 0.2, loader.batch)
+    """
+    assert outcome(SLOW + textwrap.dedent(code)) == "[0, 1]\nTrue 1\n"
+
+
+def test_dropping_an_iteration_does_not_wait_for_a_batch():
+    code = """
+    begin = time.perf_counter()
+    for _ in range(3):
+        next(iter(td.data.DataLoader(Slow(), 2)))
+    print(time.perf_counter() - begin < 1)
+    """
+    assert outcome(SLOW + textwrap.dedent(code)) == "True\n"
+
+
+@pytest.mark.cpu_only("a forked child cannot use a device that its parent used")
+@pytest.mark.parametrize("act", ["del passing", "sys.exit(7)", "print(len(list(passing)))"])
+@pytest.mark.parametrize("data", ["td.data.TensorDataset(td.arange(2000))", "list(range(2000))", "Slow()"])
+def test_a_forked_child_does_without_the_thread(act, data):
+    code = f"""
+    Slow.seconds = 0.01
+    passing = iter(td.data.DataLoader({data}, 2))
+    next(passing)
+    for _ in range(5):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            {act}
+            sys.exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    print(sum(1 for _ in passing) in (3, 999))
+    """
+    assert outcome(SLOW + textwrap.dedent(code)).endswith("True\n")

@@ -2,6 +2,8 @@
 
 import os
 
+import tidu as td
+
 from .._core import _training as training
 
 read_csv = training.read_csv
@@ -12,14 +14,49 @@ class TensorDataset:
     """Tensors whose first axis counts the samples; item i is the tuple of their i-th parts."""
 
     def __init__(self, *tensors):
-        self._native = training.TensorDataset(list(tensors))
+        training.TensorDataset(list(tensors))  # an error where they do not fit each other
         self.tensors = tensors
 
     def __len__(self):
-        return len(self._native)
+        return len(self.tensors[0])
 
     def __getitem__(self, i):
         return tuple(tensor[i] for tensor in self.tensors)
+
+
+class Subset:
+    """The items of a data set at integer `indices`, in their order."""
+
+    def __init__(self, dataset, indices):
+        self.dataset, self.indices = dataset, [int(i) for i in indices]
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, i):
+        return self.dataset[self.indices[i]]
+
+
+def random_split(dataset, lengths, key=None):
+    """Subsets of a data set in random order, which `key` (by default that of seed 0) decides, without common
+    items. `lengths` are numbers of items, or fractions that add up to 1: of the items that fractions leave over,
+    the first subsets get one each."""
+    size = len(dataset)
+    if any(length < 0 for length in lengths):
+        raise ValueError(f"[random_split] lengths {lengths} must not be negative")
+    if any(isinstance(length, float) for length in lengths) and abs(sum(lengths) - 1) < 1e-6:
+        counts = [int(size * fraction) for fraction in lengths]
+        for i in range(size - sum(counts)):
+            counts[i % len(counts)] += 1
+    elif sum(lengths) == size:
+        counts = [int(length) for length in lengths]
+    else:
+        raise ValueError(
+            f"[random_split] lengths {lengths} must add up to 1 or to the data set's {size} items"
+        )
+    order = td.random.permutation(td.random.key(0) if key is None else key, size).tolist()
+    ends = [sum(counts[: i + 1]) for i in range(len(counts))]
+    return [Subset(dataset, order[end - count : end]) for count, end in zip(counts, ends, strict=True)]
 
 
 class FashionMNIST(TensorDataset):

@@ -1,14 +1,13 @@
 """DataLoader: batches in an order that a key and the epoch decide, made ahead by a thread."""
 
-import atexit
+import collections
 import dataclasses
-import weakref
 
 import tidu as td
 
 from .._core import _training as training
 from .._pytree import flatten, unflatten
-from .datasets import TensorDataset
+from .datasets import Subset, TensorDataset
 
 
 def collate(items):
@@ -27,14 +26,34 @@ def collate(items):
     return td.stack([td.asarray(item) for item in items])
 
 
-# A loader's thread may be inside Python when the interpreter ends, which it would not survive.
-_live = weakref.WeakSet()
+@dataclasses.dataclass
+class _Position:
+    """How many batches of an epoch were given out, and whether a pass that began there gave any."""
+
+    epoch: int = 0
+    batch: int = 0
+    begun: bool = False
 
 
-@atexit.register
-def _stop_threads():
-    for loader in list(_live):
-        loader._native.stop()
+class _Pass:
+    """One iteration over a loader: the batches from a position to the end of its epoch."""
+
+    def __init__(self, native, rebuild, position):
+        native.seek(position.epoch, position.batch)
+        self._native, self._rebuild, self._position = native, rebuild, position
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        leaves = self._native.next() if self._native else None
+        at = self._position
+        if leaves is None:
+            if self._native:
+                self._native, at.epoch, at.batch, at.begun = None, at.epoch + 1, 0, False
+            raise StopIteration
+        at.batch, at.begun = at.batch + 1, True
+        return self._rebuild(leaves)
 
 
 class DataLoader:
@@ -47,9 +66,12 @@ class DataLoader:
     drop_last: leaves out a last batch that is not full.
     prefetch: how many batches are made ahead; with 0 there is no thread.
 
-    `state_dict` holds the exact position, also in the middle of an epoch: the iteration after
-    `load_state_dict` goes on with the batch that would have come next. Otherwise an iteration begins a new
-    epoch, also where the one before was left early.
+    Iterations do not disturb each other: one begins the epoch after that of the iteration begun before it,
+    also where that was left early, and the same epoch where that has given no batch yet, as in
+    zip(loader, loader).
+
+    `state_dict` holds the exact position of the iteration begun last, also in the middle of an epoch: the one
+    begun after `load_state_dict` goes on with the batch that would have come next.
     """
 
     def __init__(
@@ -59,48 +81,32 @@ class DataLoader:
         self.key = td.random.key(0) if key is None else key
         self._options = (batch_size, shuffle, drop_last, prefetch)
         self._collate = collate
-        # What a subclass does to the items must not be passed by.
-        self._plain = getattr(type(dataset), "__getitem__", None) is TensorDataset.__getitem__
-        self._restored = False
-        self._start()
+        self._position = _Position()
+        self._begin(self._position)  # unfit options are an error here
 
-    def _start(self):
-        if self._plain:
-            self._native = training.DataLoader(self.dataset._native, self.key, *self._options)
-            return
-        # The thread must not hold the loader, whose end stops it.
-        dataset, collate, structure = self.dataset, self._collate, [None]
-
-        def gather(indices):
-            leaves, structure[0] = flatten(collate([dataset[i] for i in indices.tolist()]))
-            return leaves
-
-        self._structure = structure
-        self._native = training.DataLoader(len(dataset), gather, self.key, *self._options)
-        _live.add(self)
+    def _begin(self, position):
+        native, rebuild = _source(self.dataset, self._collate, self.key, self._options)
+        return _Pass(native, rebuild, position)
 
     def __len__(self):
         """The number of batches of an epoch."""
-        return len(self._native)
+        batch_size, _, drop_last, _ = self._options
+        return (len(self.dataset) + (0 if drop_last else batch_size - 1)) // batch_size
 
     @property
     def epoch(self):
         """The number of the current epoch, from 0; it goes up when an iteration ends."""
-        return self._native.position[0]
+        return self._position.epoch
 
     @property
     def batch(self):
         """How many batches of the current epoch were given out."""
-        return self._native.position[1]
+        return self._position.batch
 
     def __iter__(self):
-        native = self._native
-        epoch, batch = native.position
-        if batch and not self._restored:
-            native.seek(epoch + 1, 0)
-        self._restored = False
-        while (leaves := native.next()) is not None:
-            yield tuple(leaves) if self._plain else unflatten(self._structure[0], leaves)
+        last = self._position
+        self._position = _Position(last.epoch + 1) if last.begun else _Position(last.epoch, last.batch)
+        return self._begin(self._position)
 
     def state_dict(self):
         """Key and position."""
@@ -108,8 +114,40 @@ class DataLoader:
 
     def load_state_dict(self, state):
         """Takes over what `state_dict` gave."""
-        self._native.seek(state["epoch"], state["batch"])  # also says whether there is such a position
-        self.key = state["key"]
-        self._start()
-        self._native.seek(state["epoch"], state["batch"])
-        self._restored = True
+        position = _Position(state["epoch"], state["batch"])
+        self._begin(position)  # says whether there is such a position
+        self.key, self._position = state["key"], position
+
+
+def _source(dataset, collate, key, options):
+    """The native loader of a data set, and what makes a batch of a list of tensors that it gives."""
+    if _has_items_of(dataset, TensorDataset):
+        return training.DataLoader(training.TensorDataset(list(dataset.tensors)), key, *options), tuple
+    if gather := _gather_of(dataset):
+        return training.DataLoader(len(dataset), gather, key, *options), tuple
+    structures = collections.deque()
+
+    def gather(indices):
+        leaves, structure = flatten(collate([dataset[i] for i in indices.tolist()]))
+        leaves = [td.asarray(leaf) for leaf in leaves]
+        structures.append(structure)
+        return leaves
+
+    native = training.DataLoader(len(dataset), gather, key, *options)
+    return native, lambda leaves: unflatten(structures.popleft(), leaves)
+
+
+def _has_items_of(dataset, class_):
+    # What a subclass does to the items must not be passed by.
+    return getattr(type(dataset), "__getitem__", None) is class_.__getitem__
+
+
+def _gather_of(dataset):
+    """What gathers the items of a TensorDataset, or of Subsets of one, at a tensor of indices."""
+    if _has_items_of(dataset, TensorDataset):
+        return lambda indices: [td.take(x, indices.to(x.device)) for x in dataset.tensors]
+    inner = _gather_of(dataset.dataset) if _has_items_of(dataset, Subset) else None
+    if inner is None:
+        return None
+    size, chosen = len(dataset.dataset), td.tensor(dataset.indices, dtype=td.int64, device="cpu")
+    return lambda indices: inner(td.take(td.where(chosen < 0, chosen + size, chosen), indices.to("cpu")))
