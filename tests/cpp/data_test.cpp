@@ -403,6 +403,7 @@ TEST(DataLoader, RunsOutOfMemoryLikeAnyCall) {
   }
 }
 
+#if !defined(__SANITIZE_THREAD__)  // which lets no child start threads
 TEST(DataLoader, AForkedChildDoesWithoutTheThread) {
   DataLoader loader(counting(100), {.batch_size = 2});
   loader.next();
@@ -420,6 +421,7 @@ TEST(DataLoader, AForkedChildDoesWithoutTheThread) {
   }
   EXPECT_EQ(epoch_of(loader).size(), 49u);
 }
+#endif
 
 TEST(DataLoader, BadOptionsAreRefused) {
   EXPECT_THROW(DataLoader(counting(4), {.batch_size = 0}), ValueError);

@@ -39,8 +39,8 @@ class Subset:
 
 def random_split(dataset, lengths, key=None):
     """Subsets of a data set in random order, which `key` (by default that of seed 0) decides, without common
-    items. `lengths` are numbers of items, or fractions that add up to 1: of the items that fractions leave over,
-    the first subsets get one each."""
+    items. `lengths` are numbers of items, or fractions that add up to 1: of the items that fractions leave
+    over, the first subsets get one each."""
     size = len(dataset)
     if any(length < 0 for length in lengths):
         raise ValueError(f"[random_split] lengths {lengths} must not be negative")
