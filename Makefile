@@ -5,14 +5,15 @@ VENV_PYTHON := .venv/bin/python
 EXAMPLES := logistic_regression two_layer_network
 EPOCHS ?= 10
 
-.PHONY: help demo test bench format lint clean
+.PHONY: help demo test bench gpu-bundle format lint clean
 help:
-	@echo "make demo     learn Fashion-MNIST with both example models; pictures go to demo-out/"
-	@echo "make test     build everything; run the C++, outside-project and Python tests"
-	@echo "make bench    run the benchmarks"
-	@echo "make format   format the sources"
-	@echo "make lint     check format, layers and style"
-	@echo "make clean    remove what was built; .venv stays"
+	@echo "make demo           learn Fashion-MNIST with both example models; pictures go to demo-out/"
+	@echo "make test           build everything; run the C++, outside-project and Python tests"
+	@echo "make bench          run the benchmarks"
+	@echo "make gpu-bundle     pack what a machine with a GPU and nothing else needs to test and time tidu"
+	@echo "make format         format the sources"
+	@echo "make lint           check format, layers and style"
+	@echo "make clean          remove what was built; .venv stays"
 
 .venv/ready: scripts/setup.sh requirements.txt
 	@scripts/setup.sh
@@ -58,6 +59,9 @@ bench: $(BUILD)/build.ninja
 	$(call build,_core benchmarks)
 	@for program in $(BUILD)/bin/bench_*; do echo "== $$program"; $$program || exit; done
 	@for script in bench/*.py; do echo "== $$script"; $(VENV_PYTHON) $$script || exit; done
+
+gpu-bundle: .venv/ready
+	@$(VENV_PYTHON) scripts/gpu_bundle.py
 
 format: .venv/dev
 	@$(VENV_PYTHON) scripts/lint.py --fix

@@ -1,9 +1,11 @@
-"""Times operations and training steps on device cuda, beside PyTorch and CuPy where they are installed.
+"""Times operations and training steps on device cuda, beside PyTorch, JAX and CuPy where they are installed.
 
     python bench/gpu.py [--quick] [--json FILE]
 
-Times are taken with events on the stream, over calls queued one after another, and are given as
-microseconds a call, with the rate of memory or arithmetic that they mean and the ratio to the peers' times.
+Times are taken with events on the stream (of JAX, which has none, by the clock), over calls queued one after
+another, and are given as microseconds a call, with the rate of memory or arithmetic that they mean, that of
+memory also as a share of what a copy reaches, and the ratio to the peers' times. Products are cuBLAS's in
+PyTorch and CuPy.
 On the emulated device nothing is timed: the program says so and ends.
 """
 
@@ -11,6 +13,8 @@ import argparse
 import json
 import statistics
 import sys
+import time
+from functools import partial
 
 import tidu as td
 
@@ -48,6 +52,7 @@ class Tidu:
     def labels(self, count, classes):
         return td.random.randint(td.random.key(1, device="cuda"), (count,), 0, classes)
 
+    copy = staticmethod(lambda a: td.copy(a))
     add = staticmethod(lambda a, b: a + b)
     exp = staticmethod(lambda a: td.exp(a))
     transpose = staticmethod(lambda a: td.copy(a.permute_dims((1, 0))))
@@ -78,6 +83,7 @@ class Torch:
         if not torch.cuda.is_available():
             raise ImportError("PyTorch sees no GPU")
         self.torch = torch
+        self.copy = torch.clone
         self.add = torch.add
         self.exp = torch.exp
         self.transpose = lambda a: a.t().contiguous()
@@ -104,6 +110,58 @@ class Torch:
         return elapsed(*(self.torch.cuda.Event(enable_timing=True) for _ in range(2)), run, calls)
 
 
+class Jax:
+    name = "JAX"
+
+    def __init__(self):
+        import jax
+
+        if jax.default_backend() != "gpu":
+            raise ImportError("JAX sees no GPU")
+        self.jax, self.key = jax, jax.random.key(0)
+        jnp = jax.numpy
+        self.copy = jax.jit(jnp.copy)
+        self.add, self.exp, self.sum_all = jax.jit(jnp.add), jax.jit(jnp.exp), jax.jit(jnp.sum)
+        self.transpose = jax.jit(lambda a: a.T.copy())
+        self.sum_columns = jax.jit(lambda a: a.sum(0))
+        self.softmax = jax.jit(jax.nn.softmax)
+        self.matmul = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
+
+    def array(self, shape, dtype):
+        return self.jax.random.normal(self.key, shape).astype(dtype)
+
+    def step(self):
+        jax, jnp = self.jax, self.jax.numpy
+        x = self.array((BATCH, PIXELS), "float32")
+        labels = jax.random.randint(self.key, (BATCH,), 0, CLASSES)
+        sizes = ((HIDDEN, PIXELS), (HIDDEN,), (CLASSES, HIDDEN), (CLASSES,))
+        parameters = [self.array(size, "float32") * 0.05 for size in sizes]
+
+        def loss(p):
+            logits = jax.nn.sigmoid(x @ p[0].T + p[1]) @ p[2].T + p[3]
+            return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1).mean()
+
+        @partial(jax.jit, donate_argnums=0)
+        def update(p):
+            return [w - 0.1 * g for w, g in zip(p, jax.grad(loss)(p), strict=True)]
+
+        state = [parameters]
+
+        def run():
+            state[0] = update(state[0])
+            return state[0]
+
+        return run
+
+    def milliseconds(self, run, calls):
+        self.jax.block_until_ready(run())
+        start = time.perf_counter()
+        for _ in range(calls):
+            last = run()
+        self.jax.block_until_ready(last)
+        return 1e3 * (time.perf_counter() - start)
+
+
 class CuPy:
     name = "CuPy"
 
@@ -111,7 +169,8 @@ class CuPy:
         import cupy
 
         self.cupy = cupy
-        self.add, self.exp, self.sum_all, self.matmul = cupy.add, cupy.exp, cupy.sum, cupy.matmul
+        self.copy, self.add, self.exp = cupy.copy, cupy.add, cupy.exp
+        self.sum_all, self.matmul = cupy.sum, cupy.matmul
         self.transpose = lambda a: cupy.ascontiguousarray(a.T)
         self.sum_columns = lambda a: a.sum(0)
 
@@ -145,6 +204,7 @@ def cases(quick):
 
     for dtype in ("float32", "bfloat16"):
         b = size[dtype]
+        yield f"copy {n} {dtype}", operation("copy", dtype, (n,)), 2 * n * b, 0
         yield f"add {n} {dtype}", operation("add", dtype, (n,), (n,)), 3 * n * b, n
         yield f"exp {n} {dtype}", operation("exp", dtype, (n,)), 2 * n * b, n
         yield f"sum {n} {dtype}", operation("sum_all", dtype, (n,)), n * b, n
@@ -188,13 +248,13 @@ def main():
         print(f"nothing timed: {td.cuda.why_not() or 'device cuda is emulated'}")
         return 0
     libraries = [Tidu()]
-    for make in (Torch, CuPy):
+    for make in (Torch, Jax, CuPy):
         try:
             libraries.append(make())
         except ImportError as error:
             print(f"{make.name} is left out: {error}")
     print(f"{td.cuda.get_device_name()}; microseconds a call, and tidu's time over each peer's")
-    rows = []
+    rows, copy_rate = [], 0
     for name, prepare, bytes_moved, flops in cases(arguments.quick):
         row = {"case": name}
         for library in libraries:
@@ -204,8 +264,14 @@ def main():
                 continue
         rows.append(row)
         own = row["tidu"]
+        row["bytes_per_second"], row["flops_per_second"] = bytes_moved / own * 1e6, flops / own * 1e6
+        if name.startswith("copy"):
+            copy_rate = row["bytes_per_second"]
+        row["share_of_copy_rate"] = row["bytes_per_second"] / copy_rate
         text = (
-            f"{name:42} {own:10.1f} us {bytes_moved / own / 1e3:8.1f} GB/s {flops / own / 1e6:8.2f} TFLOP/s"
+            f"{name:42} {own:10.1f} us {row['bytes_per_second'] / 1e9:8.1f} GB/s"
+            f" {100 * row['share_of_copy_rate']:4.0f} % of a copy"
+            f" {row['flops_per_second'] / 1e12:8.2f} TFLOP/s"
         )
         for library in libraries[1:]:
             if library.name in row:

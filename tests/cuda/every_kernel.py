@@ -21,8 +21,9 @@ for shape in ((33, 65), (7, 1025), (3, 9001)):
     for scatter in (td.scatter_set, td.scatter_multiply, td.scatter_min, td.scatter_max):
         scatter(x, td.tensor([0, 2, 2, 1]), x[:4] * 2, axis=0)
     picked = td.copy(x)
-    picked[labels, labels] = 1.0
-    picked[x > 0] = picked[labels, labels].sum()
+    each = td.arange(shape[0])
+    picked[each, labels] = 1.0
+    picked[x > 0] = picked[each, labels].sum()
     td.nonzero(x > 0)
 
 model = td.nn.Sequential(td.nn.Linear(784, 256), td.nn.Sigmoid(), td.nn.Linear(256, 10)).to("cuda")
