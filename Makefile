@@ -4,16 +4,18 @@ BUILD := build/release
 VENV_PYTHON := .venv/bin/python
 EXAMPLES := logistic_regression two_layer_network
 EPOCHS ?= 10
+PEERS_PYTHON ?= python3.12
 
-.PHONY: help demo test bench gpu-bundle format lint clean
+.PHONY: help demo test bench bench-peers gpu-bundle format lint clean
 help:
 	@echo "make demo           learn Fashion-MNIST with both example models; pictures go to demo-out/"
 	@echo "make test           build everything; run the C++, outside-project and Python tests"
 	@echo "make bench          run the benchmarks"
+	@echo "make bench-peers    install PyTorch and JAX into .venv-peers, for the benchmarks to time beside tidu"
 	@echo "make gpu-bundle     pack what a machine with a GPU and nothing else needs to test and time tidu"
 	@echo "make format         format the sources"
 	@echo "make lint           check format, layers and style"
-	@echo "make clean          remove what was built; .venv stays"
+	@echo "make clean          remove what was built; .venv and .venv-peers stay"
 
 .venv/ready: scripts/setup.sh requirements.txt
 	@scripts/setup.sh
@@ -26,6 +28,15 @@ $(BUILD)/build.ninja: CMakePresets.json .venv/ready
 	@echo "== configuring $(BUILD)"
 	@mkdir -p build
 	@cmake --preset release >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@touch $@
+
+# PyTorch and JAX, some gigabytes, in an environment of their own: they need not run on the Python that tidu runs on.
+bench-peers: .venv-peers/ready
+.venv-peers/ready: requirements-peers.txt
+	@echo "== making .venv-peers"
+	@PYENV_VERSION=3.12 $(PEERS_PYTHON) -m venv --clear .venv-peers || \
+	  { echo "JAX needs Python 3.12 or later: make bench-peers PEERS_PYTHON=.."; exit 1; }
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
 	@touch $@
 
 # build TARGETS: on success ninja's lines matter to nobody, so a terminal shows one line that moves.
@@ -58,7 +69,9 @@ test: $(BUILD)/build.ninja
 bench: $(BUILD)/build.ninja
 	$(call build,_core benchmarks)
 	@for program in $(BUILD)/bin/bench_*; do echo "== $$program"; $$program || exit; done
-	@for script in bench/*.py; do echo "== $$script"; $(VENV_PYTHON) $$script || exit; done
+	@for script in $(filter-out bench/libraries.py,$(wildcard bench/*.py)); do \
+	  echo "== $$script"; $(VENV_PYTHON) $$script || exit; \
+	done
 
 gpu-bundle: .venv/ready
 	@$(VENV_PYTHON) scripts/gpu_bundle.py

@@ -1,329 +1,275 @@
-"""Times the same training steps in tidu, NumPy (by hand) and PyTorch, side by side.
+"""Times training steps, matrix products and a small call in tidu, NumPy, PyTorch and JAX, side by side.
 
-    python bench/compare.py [--threads N] [--rounds N] [--json FILE]
+    python bench/compare.py [--only models|float32|float64|calls ..] [--grid] [--threads N] [--rounds N]
+                            [--peers PYTHON] [--markdown] [--json FILE]
 
-Each library runs in a process of its own with as many threads (two OpenMP runtimes in one process take
-the cores from each other), round by round in turn; first their losses and gradients are compared. A ratio
-is tidu's time over the peer's, the median over rounds of the ratio in each round. The bare matrix products
-of a step run through oneDNN, the fastest library here.
+Each library runs in a process of its own with as many threads on as many processors, round by round in
+turn, after all have been found to compute the same. A ratio is tidu's time over another's, the median over
+rounds of the ratio in each round; the best library is the one of least median time. PyTorch and JAX run in
+the environment that `make bench-peers` makes. The bare matrix products of a step run through oneDNN.
 """
 
 import argparse
-import ctypes
-import ctypes.util
+import functools
+import itertools
 import json
 import multiprocessing
 import os
 import statistics
+import subprocess
+import sys
 import time
+from pathlib import Path
 
-PIXELS, HIDDEN, CLASSES, BATCH = 784, 256, 10, 128
+import numpy as np
+import tidu as td
+
+ROOT = Path(__file__).resolve().parent.parent
+PIXELS, CLASSES = 784, 10
+PEERS = ("NumPy", "PyTorch", "JAX")
+BARE = "bare products"
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "--only", nargs="+", choices=SUBJECTS, default=list(SUBJECTS), help="what to time (default: all)"
+    )
+    parser.add_argument("--grid", action="store_true", help="all sizes, which takes most of an hour")
+    processors = len(os.sched_getaffinity(0))
+    parser.add_argument(
+        "--threads", type=int, default=processors, choices=range(1, processors + 1), metavar="N"
+    )
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--peers", help="the interpreter that has PyTorch and JAX (default: .venv-peers')")
+    parser.add_argument("--markdown", action="store_true", help="end with the README's table in Markdown")
     parser.add_argument("--json", help="also write the figures to this file")
     return parser.parse_args()
 
 
-def seconds_per_call(run, at_least=0.05):
-    """The time of one call, over as many calls as take `at_least` seconds."""
-    calls = 1
-    while True:
-        start = time.perf_counter()
-        for _ in range(calls):
-            run()
-        elapsed = time.perf_counter() - start
-        if elapsed >= at_least:
-            return elapsed / calls
-        calls = max(calls + 1, int(calls * min(10, 1.2 * at_least / max(elapsed, 1e-9))))
-
-
-class NumpyModel:
-    """Forward, backward and SGD written out, the way one would without a framework."""
-
-    name = "NumPy"
-
-    def __init__(self, np, weights, x, labels):
-        self.np, self.w, self.x, self.labels = np, [w.copy() for w in weights], x, labels
-
-    def value_and_grad(self):
-        np, x, w = self.np, self.x, self.w
-        two_layers = len(w) == 4
-        if two_layers:
-            h = 1 / (1 + np.exp(-(x @ w[0].T + w[1])))
-        else:
-            h = x
-        z = h @ w[-2].T + w[-1]
-        z -= z.max(axis=1, keepdims=True)
-        p = np.exp(z)
-        total = p.sum(axis=1, keepdims=True)
-        rows = np.arange(len(x))
-        loss = (np.log(total[:, 0]) - z[rows, self.labels]).mean()
-        p /= total
-        p[rows, self.labels] -= 1
-        p /= len(x)
-        grads = [p.T @ h, p.sum(axis=0)]
-        if two_layers:
-            back = (p @ w[2]) * h * (1 - h)
-            grads = [back.T @ x, back.sum(axis=0), *grads]
-        return loss, grads
-
-    def forward(self):
-        np, x, w = self.np, self.x, self.w
-        h = 1 / (1 + np.exp(-(x @ w[0].T + w[1]))) if len(w) == 4 else x
-        z = h @ w[-2].T + w[-1]
-        z -= z.max(axis=1, keepdims=True)
-        return (np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(x)), self.labels]).mean()
-
-    def step(self):
-        _, grads = self.value_and_grad()
-        for w, g in zip(self.w, grads, strict=True):
-            w -= 1e-3 * g
-
-
-class TorchModel:
-    name = "PyTorch"
-
-    def __init__(self, torch, weights, x, labels):
-        self.torch, self.x, self.labels = torch, torch.tensor(x), torch.tensor(labels)
-        self.w = [torch.tensor(w, requires_grad=True) for w in weights]
-        self.optimizer = torch.optim.SGD(self.w, lr=1e-3)
-
-    def loss(self):
-        functional, w = self.torch.nn.functional, self.w
-        h = self.torch.sigmoid(functional.linear(self.x, w[0], w[1])) if len(w) == 4 else self.x
-        return functional.cross_entropy(functional.linear(h, w[-2], w[-1]), self.labels)
-
-    def forward(self):
-        with self.torch.no_grad():
-            return self.loss().item()
-
-    def value_and_grad(self):
-        self.optimizer.zero_grad()
-        loss = self.loss()
-        loss.backward()
-        return loss.item(), [w.grad.numpy() for w in self.w]
-
-    def step(self):
-        self.optimizer.zero_grad()
-        self.loss().backward()
-        self.optimizer.step()
-
-
-class TiduModel:
-    name = "tidu"
-
-    def __init__(self, td, weights, x, labels):
-        self.td, self.x, self.labels = td, td.tensor(x), td.tensor(labels)
-        self.w = [td.tensor(w, requires_grad=True) for w in weights]
-        self.optimizer = td.optim.SGD(self.w, lr=1e-3)
-
-    def loss(self):
-        functional, w = self.td.nn.functional, self.w
-        h = self.td.sigmoid(functional.linear(self.x, w[0], w[1])) if len(w) == 4 else self.x
-        return functional.cross_entropy(functional.linear(h, w[-2], w[-1]), self.labels)
-
-    def forward(self):
-        with self.td.no_grad():
-            return self.loss().item()
-
-    def value_and_grad(self):
-        self.optimizer.zero_grad()
-        loss = self.loss()
-        loss.backward()
-        return loss.item(), [w.grad.numpy() for w in self.w]
-
-    def step(self):
-        self.optimizer.zero_grad()
-        self.loss().backward()
-        self.optimizer.step()
-
-
-class BareProducts:
-    """The matrix products that a step cannot do without, through oneDNN and nothing else."""
-
-    name = "bare GEMMs"
-
-    def __init__(self, np, weights, x, threads):
-        library = ctypes.CDLL(ctypes.util.find_library("dnnl"))
-        ctypes.CDLL(ctypes.util.find_library("gomp")).omp_set_num_threads(threads)
-        size, real, address = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
-        self.sgemm = library.dnnl_sgemm
-        factors = [address, size, address, size]
-        self.sgemm.argtypes = [
-            ctypes.c_char,
-            ctypes.c_char,
-            size,
-            size,
-            size,
-            real,
-            *factors,
-            real,
-            address,
-            size,
-        ]
-        self.keep, self.calls = [], []
-        layers = weights[::2]
-        for i, w in enumerate(layers):
-            outputs, inputs = w.shape
-            h = np.ones((len(x), inputs), np.float32)
-            y, dw, dh = np.ones((len(x), outputs), np.float32), np.ones_like(w), np.ones_like(h)
-            self.add(b"N", b"T", h, w, y)
-            self.add(b"T", b"N", y, h, dw)
-            if i > 0:
-                self.add(b"N", b"N", y, w, dh)
-
-    def add(self, ta, tb, a, b, c):
-        (m, n), k = c.shape, a.shape[0] if ta == b"T" else a.shape[1]
-        self.keep += [a, b, c]
-        factors = (a.ctypes.data, a.shape[1], b.ctypes.data, b.shape[1])
-        self.calls.append((ta, tb, m, n, k, 1.0, *factors, 0.0, c.ctypes.data, n))
-
-    def step(self):
-        for call in self.calls:
-            self.sgemm(*call)
-
-
-def weights_of(np, layers):
-    rng = np.random.default_rng(1)
-    weights = []
-    for outputs, inputs in layers:
-        weights += [
-            rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32),
-            np.zeros(outputs, np.float32),
-        ]
-    return weights
-
-
-MODELS = {
-    "logistic regression": [(CLASSES, PIXELS)],
-    "two-layer network": [(HIDDEN, PIXELS), (CLASSES, HIDDEN)],
-}
-ADD = "a + b on 8 floats (with the call of a Python function)"
-
-
-def serve(pipe, name, threads):
-    """A library's process: makes its models, then answers each question with a result or a time."""
-    import numpy as np
-
-    try:
-        if name == "tidu":
-            import tidu as library
-
-            library.set_num_threads(threads)
-            make, array = TiduModel, library.ones(8)
-        elif name == "PyTorch":
-            import torch as library
-
-            library.set_num_threads(threads)
-            make, array = TorchModel, library.ones(8)
-        else:
-            library, make, array = np, NumpyModel, np.ones(8, np.float32)
-    except ImportError as error:
-        pipe.send(error)
-        return
-    rng = np.random.default_rng(0)
-    x, labels = rng.random((BATCH, PIXELS), np.float32), rng.integers(0, CLASSES, BATCH)
-    runs, models = {(ADD, "call"): lambda: array + array}, {}
-    for title, layers in MODELS.items():
-        weights = weights_of(np, layers)
-        if name == BareProducts.name:
-            runs[title, "step"] = BareProducts(np, weights, x, threads).step
-            continue
-        models[title] = make(library, weights, x, labels)
-        for part in ("forward", "value_and_grad", "step"):
-            runs[title, part] = getattr(models[title], part)
-    pipe.send(f"{library.__name__} {library.__version__}")
-    while (question := pipe.recv()) is not None:
-        title, part = question
-        pipe.send(models[title].value_and_grad() if part == "result" else seconds_per_call(runs[title, part]))
-
-
-class Peer:
+class Library:
     """A library in a process of its own."""
 
-    def __init__(self, name, threads):
+    def __init__(self, name, python, threads):
         self.name = name
+        environment = os.environ | {
+            f"{runtime}_NUM_THREADS": str(threads) for runtime in ("OMP", "OPENBLAS", "MKL")
+        }
+        if name in PEERS:  # what an old OpenBLAS may need holds a new one back
+            environment.pop("OPENBLAS_CORETYPE", None)
         self.pipe, theirs = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=serve, args=(theirs, name, threads), daemon=True)
-        self.process.start()
-        self.version = self.pipe.recv()
+        program = [python, Path(__file__).with_name("libraries.py"), name, str(theirs.fileno())]
+        self.process = subprocess.Popen(program, pass_fds=[theirs.fileno()], env=environment)
+        theirs.close()
+        try:
+            self.version = self.pipe.recv()
+        except EOFError:
+            self.version = ImportError("its process ended")
 
-    def ask(self, title, part):
-        self.pipe.send((title, part))
+    def ask(self, *question):
+        self.pipe.send(question)
         return self.pipe.recv()
 
-
-def check(np, peers, title):
-    """Every library must agree before any is timed."""
-    loss, grads = peers[0].ask(title, "result")
-    for peer in peers[1:]:
-        other_loss, other_grads = peer.ask(title, "result")
-        np.testing.assert_allclose(other_loss, loss, rtol=1e-5)
-        for mine, theirs in zip(other_grads, grads, strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-7)
+    def time(self, part):
+        time.sleep(0.03)  # until the threads of the library before have stopped waiting for more work
+        return self.ask("time", part)
 
 
-def interleave(peers, title, part, rounds):
-    """Times each library once a round; {name: [seconds]}."""
-    times = {peer.name: [] for peer in peers}
-    for turn in range(rounds + 1):
-        for peer in peers:
-            seconds = peer.ask(title, part)
-            if turn > 0:  # the first warms up
-                times[peer.name].append(seconds)
-    return times
+def start(arguments):
+    """{name: library}, tidu first."""
+    environment = ROOT / ".venv-peers"
+    python = arguments.peers or (
+        environment / "bin/python" if (environment / "ready").exists() else sys.executable
+    )
+    interpreters = {"tidu": sys.executable, "NumPy": sys.executable, "PyTorch": python, "JAX": python}
+    libraries = {}
+    for name, interpreter in (interpreters | {BARE: sys.executable}).items():
+        library = Library(name, interpreter, arguments.threads)
+        if isinstance(library.version, ImportError):
+            remedy = " (make bench-peers installs it)" if name in PEERS else ""
+            print(f"{name} is left out: {library.version}{remedy}")
+        else:
+            libraries[name] = library
+    return libraries
 
 
-def report(title, times, unit, scale):
-    ours = times["tidu"]
-    figures = {}
-    print(f"\n{title}")
-    for name, seconds in times.items():
-        ratio = statistics.median(a / b for a, b in zip(ours, seconds, strict=True))
-        note = "" if name == "tidu" else f"   tidu / {name} = {ratio:.2f}"
-        print(f"  {name:12s} {statistics.median(seconds) * scale:10.2f} {unit}{note}")
-        figures[name] = {"seconds": statistics.median(seconds), "ratio": ratio}
-    return figures
+def agree(mine, theirs, tolerance):
+    """Within `tolerance` of the largest element of each array."""
+    if isinstance(mine, list):
+        for pair in zip(mine, theirs, strict=True):
+            agree(*pair, tolerance)
+    else:
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance * abs(theirs).max(initial=0))
+
+
+class Case:
+    """Something that every library does with the same operands, in parts that are timed one by one."""
+
+    def __init__(self, title, what, operands, parts, tolerance=1e-4):
+        self.title, self.what, self.operands, self.parts = title, what, operands, parts
+        self.tolerance = tolerance
+
+    def times(self, libraries, rounds):
+        """(title, {name: [seconds]}) of each part, once all libraries agree on all of them."""
+        asked = [library for name, library in libraries.items() if name != BARE or self.what == "model"]
+        for library in asked:
+            library.ask("prepare", self.what, *self.operands)
+        ours, *peers = (library for library in asked if library.name != BARE)
+        for part in self.parts:
+            result = ours.ask("result", part)
+            for peer in peers:
+                agree(result, peer.ask("result", part), self.tolerance)
+        for part in self.parts:
+            timed = [library for library in asked if library.name != BARE or part == "step"]
+            times = {library.name: [] for library in timed}
+            for turn in range(rounds + 1):
+                for library in timed:
+                    seconds = library.time(part)
+                    if turn > 0:  # the first warms up
+                        times[library.name].append(seconds)
+            yield self.title + (f", {part}" if len(self.parts) > 1 else ""), times
+
+
+def models(grid):
+    sizes = [(batch, hidden) for hidden in (16, 256, 2048) for batch in (1, 16, 128, 1024, 4096)]
+    for batch, hidden in [(128, None), *(sizes if grid else [(128, 256)])]:
+        widths = [PIXELS, CLASSES] if hidden is None else [PIXELS, hidden, CLASSES]
+        rng = np.random.default_rng(0)
+        weights = []
+        for inputs, outputs in itertools.pairwise(widths):
+            weights.append(rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32))
+            weights.append(np.zeros(outputs, np.float32))
+        x, labels = rng.random((batch, PIXELS), np.float32), rng.integers(0, CLASSES, batch)
+        title = f"{'-'.join(map(str, widths))}, batch {batch}"
+        yield Case(title, "model", (weights, x, labels), ("forward", "value_and_grad", "step"))
+
+
+# Rows, columns and depth of products: squares, some with no power of two, and skinny ones.
+SQUARES = [(n, n, n) for n in (8, 16, 24, 32, 64, 100, 128, 256, 512, 1000, 1024, 2048, 4096)]
+SKINNY = [
+    (128, 256, 784),
+    (256, 784, 128),
+    (128, 10, 256),
+    (128, 256, 10),
+    (512, 512, 1024),
+    (1, 1024, 1024),
+    (1024, 1, 1024),
+    (16, 4096, 1024),
+    (4096, 16, 1024),
+    (64, 64, 4096),
+    (2048, 2048, 16),
+]
+
+
+def products(dtype, tolerance, grid):
+    shapes = [*SQUARES, *SKINNY] if grid else [(64, 64, 64), (512, 512, 512), (128, 256, 784)]
+    rng = np.random.default_rng(0)
+    for (m, n, k), layout in itertools.product(shapes, ("NN", "NT", "TN", "TT") if grid else ("NN", "NT")):
+        a_transposed, b_transposed = (letter == "T" for letter in layout)
+        a = rng.standard_normal((k, m) if a_transposed else (m, k)).astype(dtype)
+        b = rng.standard_normal((n, k) if b_transposed else (k, n)).astype(dtype)
+        title = f"{dtype} product {m}x{n}x{k} {layout}"
+        yield Case(title, "product", (a, b, a_transposed, b_transposed), ("product",), tolerance)
+
+
+def calls(grid):
+    yield Case("a + b on 8 floats, from Python", "addition", (np.ones(8, np.float32),), ("sum",))
+
+
+SUBJECTS = {
+    "models": models,
+    "float32": functools.partial(products, "float32", 1e-4),
+    "float64": functools.partial(products, "float64", 1e-12),
+    "calls": calls,
+}
+
+
+class Figure:
+    """The times of one part of a case, and what they say about tidu."""
+
+    def __init__(self, title, times):
+        self.title = title
+        self.seconds = {name: statistics.median(rounds) for name, rounds in times.items()}
+        self.ratios = {
+            name: statistics.median(ours / theirs for ours, theirs in zip(times["tidu"], rounds, strict=True))
+            for name, rounds in times.items()
+        }
+        peers = [name for name in PEERS if name in times]
+        self.best = min(peers, key=self.seconds.get)
+
+    @property
+    def best_ratio(self):
+        return self.ratios[self.best]
+
+
+def duration(seconds):
+    """With three digits or more."""
+    if seconds < 9.5e-6:
+        return f"{seconds * 1e9:,.0f} ns"
+    if seconds < 9.5e-3:
+        return f"{seconds * 1e6:,.{int(seconds < 99.5e-6)}f} us"
+    return f"{seconds * 1e3:,.1f} ms"
+
+
+def text_row(figure, names):
+    cells = (
+        f"{duration(figure.seconds[name])} {figure.ratios[name]:5.2f}" if name in figure.seconds else ""
+        for name in names
+    )
+    row = f"{figure.title:42}" + "".join(f"{cell:>17}" for cell in cells)
+    return f"{row}   {figure.best_ratio:.2f} x {figure.best}"
+
+
+def summary(subject, figures):
+    """tidu against the best library in all figures."""
+    mean = statistics.geometric_mean(figure.best_ratio for figure in figures)
+    worst = max(figures, key=lambda figure: figure.best_ratio)
+    return (
+        f"{subject}: {mean:.2f} times the best library's time in the geometric mean of {len(figures)}, "
+        f"at most {worst.best_ratio:.2f} ({worst.title}, {worst.best})"
+    )
+
+
+def markdown_table(figures, versions):
+    yield "| | " + " | ".join(map(" ".join, versions.items())) + " | tidu / best |"
+    yield "|---" * (len(versions) + 2) + "|"
+    for figure in figures:
+        cells = (duration(figure.seconds[name]) if name in figure.seconds else "" for name in versions)
+        yield f"| {figure.title} | {' | '.join(cells)} | {figure.best_ratio:.2f} |"
 
 
 def main():
     arguments = parse()
-    # Read by the libraries when they are loaded.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(arguments.threads)
-    multiprocessing.set_start_method("spawn")
-    import numpy as np
+    # No library has more processors than this, whatever it takes as the number of its threads.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
+    td.set_num_threads(arguments.threads)
+    libraries = start(arguments)
+    machine = f"{td._core.describe_device('cpu')}, {os.cpu_count()} processors"
+    versions = {name: library.version for name, library in libraries.items()}
+    print(f"{machine}; {', '.join(map(' '.join, versions.items()))}; {arguments.rounds} rounds")
+    print(f"{'':42}" + "".join(f"{name:>17}" for name in libraries) + "   tidu / best")
 
-    peers = []
-    for name in ("tidu", "NumPy", "PyTorch"):
-        peer = Peer(name, arguments.threads)
-        if isinstance(peer.version, ImportError):
-            print(f"{name} is not compared: {peer.version}")
-        else:
-            peers.append(peer)
-    bare = Peer(BareProducts.name, arguments.threads)
-    versions = ", ".join(peer.version for peer in peers)
-    print(f"{versions}; {arguments.threads} threads, {arguments.rounds} rounds")
-
-    figures = {}
-    for title in MODELS:
-        check(np, peers, title)
-        for part in ("forward", "value_and_grad", "step"):
-            timed = [*peers, bare] if part == "step" else peers
-            key = f"{title}, batch {BATCH}: {part}"
-            figures[key] = report(key, interleave(timed, title, part, arguments.rounds), "us", 1e6)
-    figures[ADD] = report(ADD, interleave(peers, ADD, "call", arguments.rounds), "ns", 1e9)
-    for peer in (*peers, bare):
-        peer.pipe.send(None)
+    figures = {subject: [] for subject in arguments.only}
+    for subject, found in figures.items():
+        for case in SUBJECTS[subject](arguments.grid):
+            for title, times in case.times(libraries, arguments.rounds):
+                found.append(Figure(title, times))
+                print(text_row(found[-1], libraries), flush=True)
+    summaries = [summary(subject, found) for subject, found in figures.items() if len(found) > 1]
+    print("", *summaries, sep="\n")
+    if arguments.markdown:  # products are too many for a table
+        rows = [figure for subject in ("models", "calls") for figure in figures.get(subject, [])]
+        print("", f"{machine}:", "", *markdown_table(rows, versions), "", sep="\n")
+        print(*(f"- {line}" for line in summaries), sep="\n")
     if arguments.json:
+        report = {
+            "machine": machine,
+            "versions": versions,
+            "rounds": arguments.rounds,
+            "figures": {subject: [vars(figure) for figure in found] for subject, found in figures.items()},
+        }
         with open(arguments.json, "w") as file:
-            json.dump(
-                {"versions": versions, "threads": arguments.threads, "figures": figures}, file, indent=1
-            )
+            json.dump(report, file, indent=1)
 
 
 if __name__ == "__main__":
