@@ -3,6 +3,7 @@
 
 #include "autodiff/transpose.h"
 #include "core/bind.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
@@ -10,6 +11,20 @@
 
 namespace tidu {
 namespace {
+
+bool is_narrow_call(const Call& call) {
+  return std::ranges::any_of(call.inputs,
+                             [](const Tensor& x) { return x.defined() && is_narrow(x.dtype()); });
+}
+
+// What a rule that reads the outputs fine gets instead of them; otherwise none.
+Tensors fine_outputs(const Call& call, Reads differentiated) {
+  if (!is_narrow_call(call) || !(reads_of(call.primitive, differentiated) & kFineOutput)) return {};
+  Tensors inputs, outputs(call.outputs.size());
+  for (const Tensor& input : call.inputs) inputs.push_back(widened(input));
+  tidu::bind(call.primitive, inputs, call.attrs, outputs);
+  return outputs;
+}
 
 // dy/dx * t. A zero of either gives zero even where the other is infinite or NaN, so that a branch which
 // `where` did not take never poisons a gradient.
@@ -21,7 +36,8 @@ Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t) 
     case Partial::expression: break;
   }
   const Tensor value = partial.value(call);
-  return value.dtype() == DType::bool_ ? where(value, t, 0) : multiply_no_nan(value, t);
+  if (value.dtype() == DType::bool_) return where(value, t, 0);
+  return astype(multiply_no_nan(value, t), t.dtype());
 }
 
 [[noreturn]] void fail_opaque(const Call& call, const Opaque& form) {
@@ -127,12 +143,24 @@ struct Pusher {
 
 }  // namespace
 
+Reads kept_of(const Call& call, Reads tracked) {
+  const Reads reads = reads_of(call.primitive, tracked);
+  if (!(reads & kFineOutput)) return reads;
+  return reads | (is_narrow_call(call) ? kAllInputs : kOutput);
+}
+
 Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted) {
-  return std::visit(Puller{call, cotangents, wanted}, call.primitive.derivative);
+  Tensors fine = fine_outputs(call, wanted);
+  const Call seen{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine};
+  return std::visit(Puller{seen, cotangents, wanted}, call.primitive.derivative);
 }
 
 Tensors push_call(const Call& call, Tangents tangents) {
-  return std::visit(Pusher{call, tangents}, call.primitive.derivative);
+  Reads moving = 0;
+  for (size_t i = 0; i < tangents.size(); ++i) moving |= tangents[i].defined() ? input_bit(i) : 0;
+  Tensors fine = fine_outputs(call, moving);
+  const Call seen{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine};
+  return std::visit(Pusher{seen, tangents}, call.primitive.derivative);
 }
 
 Tensor accumulate(const Tensor& a, const Tensor& b) {

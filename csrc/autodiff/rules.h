@@ -5,6 +5,9 @@
 
 namespace tidu {
 
+// What backward keeps of a call for its rule, where the inputs of `tracked` are differentiated.
+Reads kept_of(const Call& call, Reads tracked);
+
 // The cotangents of the inputs in `wanted` from those of the outputs; undefined where zero.
 Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted);
 

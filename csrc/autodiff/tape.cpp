@@ -141,7 +141,7 @@ void Tape::record(const Call& call, bool) {
   if (std::ranges::none_of(call.inputs, is_mine) || std::ranges::none_of(call.outputs, has_derivative))
     return;
   auto node = make_ref<Node>(id(), static_cast<int>(call.outputs.size()));
-  const Reads reads = reads_of(primitive, add_edges(*node, call.inputs));
+  const Reads reads = kept_of(call, add_edges(*node, call.inputs));
   node->primitive = &primitive;
   node->attrs = call.attrs;
   // Rules of other primitives look at shapes, and choose the layout of a result by strides.

@@ -60,7 +60,7 @@ bool is_linear(const Primitive& primitive, Reads moving, Reads zero) {
                           for (size_t i = 0; i < form.partials.size(); ++i) {
                             const Partial& partial = form.partials[i];
                             const bool is_term = partial.sort != Partial::none && !partial.jumps &&
-                                                 (partial.reads & (moving | kOutput)) == 0;
+                                                 (partial.reads & (moving | kFineOutput | kOutput)) == 0;
                             if (is_term) terms |= input_bit(i);
                           }
                           return is_sum_of(terms);

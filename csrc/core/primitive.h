@@ -49,11 +49,13 @@ struct SpecCall {
 // in ops, so they can be differentiated again. Tangents and cotangents are aligned with inputs and outputs;
 // an undefined tensor is zero, and at least one is defined.
 
-// A set of inputs, bit i for input i and bit 30 for all from there on, and perhaps the outputs: what a rule
-// reads, or whose cotangents are wanted. The shapes of the inputs are always known.
+// A set of inputs, bit i for input i and bit 29 for all from there on, and perhaps the outputs: what a rule
+// reads, or whose cotangents are wanted. The shapes of the inputs are always known. A rule that magnifies
+// how the outputs were rounded reads them fine: those of 16 bits are computed again, in float32.
 using Reads = uint32_t;
-inline constexpr Reads kInput0 = 1, kInput1 = 2, kInput2 = 4, kAllInputs = (1u << 31) - 1, kOutput = 1u << 31;
-constexpr Reads input_bit(size_t i) { return 1u << (i < 30 ? i : 30); }
+inline constexpr Reads kInput0 = 1, kInput1 = 2, kInput2 = 4, kAllInputs = (1u << 30) - 1;
+inline constexpr Reads kFineOutput = 1u << 30, kOutput = 1u << 31;
+constexpr Reads input_bit(size_t i) { return 1u << (i < 29 ? i : 29); }
 
 using Cotangents = std::span<const Tensor>;
 using Tangents = std::span<const Tensor>;
@@ -158,7 +160,7 @@ extern Primitive assign;  // (x, value): overwrites x
 // Every primitive, in no particular order.
 const std::vector<Primitive*>& all_primitives();
 
-// What backward must keep where the inputs of `tracked` (a bit each) are differentiated.
+// What the rule reads where the inputs of `tracked` (a bit each) are differentiated.
 Reads reads_of(const Primitive& primitive, Reads tracked);
 
 // Whether the outputs are linear in the inputs of `moving` together, where those of `zero` (which has the

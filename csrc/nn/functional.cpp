@@ -15,11 +15,12 @@
 namespace tidu::nn {
 namespace {
 
-Tensor reduce(const Tensor& losses, Reduction reduction) {
+// Losses and layers of 16-bit floats are computed in float32 up to here and rounded once, to `dtype`.
+Tensor reduce(const Tensor& losses, Reduction reduction, DType dtype) {
   switch (reduction) {
-    case Reduction::mean: return mean(losses);
-    case Reduction::sum: return sum(losses);
-    case Reduction::none: return losses;
+    case Reduction::mean: return astype(mean(losses), dtype);
+    case Reduction::sum: return astype(sum(losses), dtype);
+    case Reduction::none: return astype(losses, dtype);
   }
   fail<ValueError>("not a reduction: ", static_cast<int>(reduction));
 }
@@ -35,6 +36,12 @@ void check_same_shape(const Tensor& prediction, const Tensor& target, const char
     fail<ShapeError>("[", op, "] the prediction ", describe(prediction), " and the target ", describe(target),
                      " differ in shape (reshape one of them)");
   }
+}
+
+// In float32 where both have 16 bits.
+Tensor residual_of(const Tensor& prediction, const Tensor& target, const char* op) {
+  check_same_shape(prediction, target, op);
+  return widened(prediction) - widened(target);
 }
 
 // x with its class axis last.
@@ -56,9 +63,9 @@ void check_class_indices(const Tensor& targets, const Tensor& scores, const char
 }
 
 // Of losses that are 0 where they do not count.
-Tensor reduce_counted(const CountedLosses& of, bool all_count, Reduction reduction) {
-  if (all_count || reduction != Reduction::mean) return reduce(of.losses, reduction);
-  return sum(of.losses) / sum(of.counts);
+Tensor reduce_counted(const CountedLosses& of, bool all_count, Reduction reduction, DType dtype) {
+  if (all_count || reduction != Reduction::mean) return reduce(of.losses, reduction, dtype);
+  return astype(sum(of.losses) / sum(of.counts), dtype);
 }
 
 Tensor cross_entropy_with_probabilities(const Tensor& logits, const Tensor& given, Reduction reduction,
@@ -67,13 +74,14 @@ Tensor cross_entropy_with_probabilities(const Tensor& logits, const Tensor& give
     fail<ShapeError>("[cross_entropy] target probabilities ", describe(given), " and logits ",
                      describe(logits), " differ in shape (class indices must be integers)");
   }
-  const Tensor scores = classes_last(logits, "cross_entropy");
-  Tensor targets = classes_last(given, "cross_entropy");
+  const Tensor scores = widened(classes_last(logits, "cross_entropy"));
+  Tensor targets = widened(classes_last(given, "cross_entropy"));
   if (label_smoothing > 0) {
     const double uniform = label_smoothing / static_cast<double>(scores.size(-1));
     targets = targets * (1 - label_smoothing) + uniform;
   }
-  return reduce(-sum(multiply_no_nan(log_softmax(scores), targets), Axes{-1}), reduction);
+  return reduce(-sum(multiply_no_nan(log_softmax(scores), targets), Axes{-1}), reduction,
+                promote(logits.dtype(), given.dtype()));
 }
 
 // log(p) and log(1 - p), but -100 with derivative 0 where they are below that.
@@ -101,7 +109,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, Reduction redu
     fail<ValueError>("[cross_entropy] label_smoothing must be in [0, 1], not ", label_smoothing);
   if (is_floating(targets.dtype()))
     return cross_entropy_with_probabilities(logits, targets, reduction, label_smoothing);
-  const Tensor scores = classes_last(logits, "cross_entropy");
+  const Tensor scores = classes_last(label_smoothing > 0 ? widened(logits) : logits, "cross_entropy");
   check_class_indices(targets, scores, "cross_entropy");
   CountedLosses rows = counted_cross_entropy(scores, targets, ignore_index);
   if (label_smoothing > 0) {
@@ -109,7 +117,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, Reduction redu
     rows.losses =
         rows.losses * (1 - label_smoothing) + multiply_no_nan(uniform, rows.counts) * label_smoothing;
   }
-  return reduce_counted(rows, !ignore_index, reduction);
+  return reduce_counted(rows, !ignore_index, reduction, logits.dtype());
 }
 
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, Reduction reduction,
@@ -129,49 +137,54 @@ Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, Reductio
                        " classes");
     }
   }
-  const Tensor losses = -squeeze(take_along_axis(scores, expand_dims(indices, -1), -1), {-1});
-  if (!ignore_index) return reduce(losses, reduction);
-  return reduce_counted({where(counted, losses, 0), astype(counted, losses.dtype())}, false, reduction);
+  const Tensor losses = -widened(squeeze(take_along_axis(scores, expand_dims(indices, -1), -1), {-1}));
+  if (!ignore_index) return reduce(losses, reduction, scores.dtype());
+  return reduce_counted({where(counted, losses, 0), astype(counted, losses.dtype())}, false, reduction,
+                        scores.dtype());
 }
 
 Tensor binary_cross_entropy(const Tensor& probabilities, const Tensor& targets, Reduction reduction) {
   check_same_shape(probabilities, targets, "binary_cross_entropy");
-  const Tensor &p = probabilities, &t = targets;
-  return reduce(-(t * bounded_log(p) + (1 - t) * bounded_log_of_rest(p)), reduction);
+  const Tensor p = widened(probabilities), t = widened(targets);
+  return reduce(-(t * bounded_log(p) + (1 - t) * bounded_log_of_rest(p)), reduction,
+                promote(probabilities.dtype(), targets.dtype()));
 }
 
 Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targets, Reduction reduction,
                                         const Tensor& pos_weight) {
   check_same_shape(logits, targets, "binary_cross_entropy_with_logits");
-  Tensor positive = targets;
+  DType dtype = promote(logits.dtype(), targets.dtype());
+  const Tensor x = widened(logits), t = widened(targets);
+  Tensor positive = t;
   if (pos_weight.defined()) {
     if (broadcast_shapes(pos_weight.shape(), logits.shape(), "binary_cross_entropy_with_logits") !=
         logits.shape()) {
       fail<ShapeError>("[binary_cross_entropy_with_logits] pos_weight ", describe(pos_weight),
                        " does not broadcast to the logits ", describe(logits));
     }
-    positive = targets * pos_weight;
+    positive = t * widened(pos_weight);
+    dtype = promote(dtype, pos_weight.dtype());
   }
-  return reduce(multiply_no_nan(softplus(-logits), positive) + multiply_no_nan(softplus(logits), 1 - targets),
-                reduction);
+  return reduce(multiply_no_nan(softplus(-x), positive) + multiply_no_nan(softplus(x), 1 - t), reduction,
+                dtype);
 }
 
 Tensor mse_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) {
-  check_same_shape(prediction, target, "mse_loss");
-  return reduce(square(prediction - target), reduction);
+  const Tensor residual = residual_of(prediction, target, "mse_loss");
+  return reduce(square(residual), reduction, promote(prediction.dtype(), target.dtype()));
 }
 
 Tensor l1_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) {
-  check_same_shape(prediction, target, "l1_loss");
-  return reduce(abs(prediction - target), reduction);
+  const Tensor residual = residual_of(prediction, target, "l1_loss");
+  return reduce(abs(residual), reduction, promote(prediction.dtype(), target.dtype()));
 }
 
 Tensor huber_loss(const Tensor& prediction, const Tensor& target, double delta, Reduction reduction) {
-  check_same_shape(prediction, target, "huber_loss");
+  const Tensor residual = residual_of(prediction, target, "huber_loss");
   if (!(delta > 0)) fail<ValueError>("[huber_loss] delta must be positive, not ", delta);
-  const Tensor distance = abs(prediction - target);
-  return reduce(where(distance <= delta, 0.5 * square(prediction - target), delta * (distance - 0.5 * delta)),
-                reduction);
+  const Tensor distance = abs(residual);
+  return reduce(where(distance <= delta, 0.5 * square(residual), delta * (distance - 0.5 * delta)), reduction,
+                promote(prediction.dtype(), target.dtype()));
 }
 
 Tensor dropout(const Tensor& x, double p, const Tensor& key, bool training) {
@@ -179,7 +192,7 @@ Tensor dropout(const Tensor& x, double p, const Tensor& key, bool training) {
   if (!(p >= 0 && p <= 1)) fail<ValueError>("[dropout] the probability p must be in [0, 1], not ", p);
   if (!training || p == 0) return x;
   if (p == 1) return where(false, x, 0);
-  return where(random_bernoulli(key, 1 - p, x.shape()), x * (1 / (1 - p)), 0);
+  return where(random_bernoulli(key, 1 - p, x.shape()), astype(widened(x) * (1 / (1 - p)), x.dtype()), 0);
 }
 
 Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias, double eps) {
@@ -195,10 +208,15 @@ Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, con
   }
   Axes axes;
   for (int axis = rank - count; axis < rank; ++axis) axes.push_back(axis);
-  const Tensor centred = x - mean(x, axes, true);
+  const Tensor wide = widened(x), centred = wide - mean(wide, axes, true);
   Tensor y = centred * rsqrt(mean(square(centred), axes, true) + eps);
-  if (weight.defined()) y = y * weight;
-  return bias.defined() ? y + bias : y;
+  DType dtype = x.dtype();
+  for (const Tensor* parameter : {&weight, &bias}) {
+    if (parameter->defined()) dtype = promote(dtype, parameter->dtype());
+  }
+  if (weight.defined()) y = y * widened(weight);
+  if (bias.defined()) y = y + widened(bias);
+  return astype(y, dtype);
 }
 
 Tensor embedding(const Tensor& indices, const Tensor& weight) {

@@ -38,10 +38,4 @@ inline Definition row_of(Infer infer, Derivative derivative) {
   return {.infer = infer, .derivative = std::move(derivative)};
 }
 
-// Halves in float32, in which derivatives are computed before they are rounded once.
-inline Tensor widened(const Tensor& x) {
-  const bool half = x.dtype() == DType::float16 || x.dtype() == DType::bfloat16;
-  return half ? astype(x, DType::float32) : x;
-}
-
 }  // namespace tidu

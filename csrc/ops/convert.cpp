@@ -78,5 +78,6 @@ Tensor to(const Tensor& x, Device device) {
 }
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : copy(x); }
 Tensor copy(const Tensor& x) { return bind(primitives::copy, {x}); }
+Tensor widened(const Tensor& x) { return is_narrow(x.dtype()) ? astype(x, DType::float32) : x; }
 
 }  // namespace tidu

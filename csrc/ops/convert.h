@@ -10,6 +10,8 @@ Tensor astype(const Tensor& x, DType dtype);
 Tensor to(const Tensor& x, Device device);
 Tensor contiguous(const Tensor& x);  // x itself where it is row-major
 Tensor copy(const Tensor& x);        // always new memory
+// Floats of 16 bits in float32, in which what has several steps is computed before it is rounded once.
+Tensor widened(const Tensor& x);
 
 // --- Primitives
 

@@ -1,6 +1,7 @@
 // Elementwise operations: promotion and broadcasting, the same for every row of the table.
 #include "ops/elementwise.h"
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -201,6 +202,7 @@ Tensor number_like(const Tensor& x, double value) { return constant(value, x.dty
 #define OUTPUT(name) const Tensor& name = call.outputs[0];
 #define FROM_X(e) PARTIAL(kInput0, INPUT(x, 0), e)
 #define FROM_Y(e) PARTIAL(kOutput, OUTPUT(y), e)
+#define FROM_FINE_Y(e) PARTIAL(kFineOutput, OUTPUT(y), e)
 #define FROM_XY(e) PARTIAL(kInput0 | kOutput, INPUT(x, 0) OUTPUT(y), e)
 #define FROM_A(e) PARTIAL(kInput0, INPUT(a, 0), e)
 #define FROM_B(e) PARTIAL(kInput1, INPUT(b, 1), e)
@@ -208,6 +210,7 @@ Tensor number_like(const Tensor& x, double value) { return constant(value, x.dty
 #define FROM_AB(e) PARTIAL(kInput0 | kInput1, INPUT(a, 0) INPUT(b, 1), e)
 #define FROM_AY(e) PARTIAL(kInput0 | kOutput, INPUT(a, 0) OUTPUT(y), e)
 #define FROM_BY(e) PARTIAL(kInput1 | kOutput, INPUT(b, 1) OUTPUT(y), e)
+#define FROM_ABY(e) PARTIAL(kInput0 | kInput1 | kOutput, INPUT(a, 0) INPUT(b, 1) OUTPUT(y), e)
 
 // In functions, where a name means the operation and not the primitive.
 #define ROW(name, parameters, derivative)           \

@@ -93,7 +93,8 @@ void infer_numeric_scatter(const SpecCall& call, std::span<Spec> outputs) {
     fail<DTypeError>("[", call.primitive.name, "] is not computed in bool (convert it with astype first)");
 }
 
-// --- What the derivatives are made of. `call` scatters.
+// --- What the derivatives are made of. `call` scatters. Those of halves are computed in float and rounded
+// once.
 
 Tensor gather_at(const Call& call, const Tensor& x) {
   Tensors inputs(call.inputs.begin() + 1, call.inputs.end());
@@ -106,6 +107,7 @@ Tensor scatter_at(const Primitive& primitive, const Tensor& x, const Tensor& upd
   inputs[1] = updates;
   return bind_one(primitive, inputs, call.attrs);
 }
+Tensor rounded(const Tensor& x, const Call& call) { return astype(x, call.inputs[0].dtype()); }
 Tensor constant(int value, const Tensor& like, const Shape& shape) {
   return broadcast_to(full({}, value, like.dtype(), like.device()), shape);
 }
@@ -131,7 +133,8 @@ struct Shares {
 Shares extreme_shares(const Call& call) {
   const Tensor &x = call.inputs[0], &updates = call.inputs[1], &y = call.outputs[0];
   const auto hits = [](const Tensor& some, const Tensor& extreme) {
-    return astype(logical_or(some == extreme, isnan(some)), some.dtype());
+    const DType dtype = is_narrow(some.dtype()) ? DType::float32 : some.dtype();
+    return astype(logical_or(some == extreme, isnan(some)), dtype);
   };
   const Tensor by_x = hits(x, y), by_updates = hits(updates, gather_at(call, y));
   const Tensor count = scatter_at(primitives::scatter_add, by_x, by_updates, call);
@@ -157,9 +160,16 @@ Tensor products_before(const Tensor& rows, const Tensor& keys) {
   return result;
 }
 
+// The product of the updates at each place.
+Tensor products(const Call& call) {
+  const Tensor updates = widened(call.inputs[1]);
+  return scatter_at(primitives::scatter_multiply, constant(1, updates, call.inputs[0].shape()), updates,
+                    call);
+}
+
 // For each update the product of the others at its place: exact also where some are zero, to any order.
 Tensor products_of_others(const Call& call) {
-  const Tensor &x = call.inputs[0], &updates = call.inputs[1];
+  const Tensor &x = call.inputs[0], updates = widened(call.inputs[1]);
   const auto& attrs = call.attrs.as<IndexAttrs>();
   const std::span<const Tensor> indices = call.inputs.subspan(2);
   if (updates.numel() == 0) return updates;
@@ -202,16 +212,42 @@ const Custom extreme{
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const auto [of_x, of_updates] = extreme_shares(call);
       const Tensor by_x = tangents[0] ? multiply_no_nan(tangents[0], of_x) : constant(0, of_x, of_x.shape());
-      if (!tangents[1]) return {by_x};
-      return {scatter_at(primitives::scatter_add, by_x, multiply_no_nan(tangents[1], of_updates), call)};
+      if (!tangents[1]) return {rounded(by_x, call)};
+      const Tensor by_updates = multiply_no_nan(tangents[1], of_updates);
+      return {rounded(scatter_at(primitives::scatter_add, by_x, by_updates, call), call)};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const auto [of_x, of_updates] = extreme_shares(call);
       Tensors result(call.inputs.size());
-      if (wanted & kInput0) result[0] = multiply_no_nan(cotangents[0], of_x);
-      if (wanted & kInput1) result[1] = multiply_no_nan(gather_at(call, cotangents[0]), of_updates);
+      if (wanted & kInput0) result[0] = rounded(multiply_no_nan(cotangents[0], of_x), call);
+      if (wanted & kInput1)
+        result[1] = rounded(multiply_no_nan(gather_at(call, cotangents[0]), of_updates), call);
       return result;
     },
+};
+
+const Custom product{
+    .reads = [](Reads wanted) -> Reads { return wanted & kInput1 ? kAllInputs : kAllInputs & ~kInput0; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor x = widened(call.inputs[0]);
+      const Tensor by_x =
+          tangents[0] ? multiply_no_nan(tangents[0], products(call)) : constant(0, x, x.shape());
+      if (!tangents[1]) return {rounded(by_x, call)};
+      const Tensor slope = gather_at(call, x) * products_of_others(call);
+      const Tensor by_updates = multiply_no_nan(slope, tangents[1]);
+      return {rounded(scatter_at(primitives::scatter_add, by_x, by_updates, call), call)};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const Tensor& g = cotangents[0];
+      Tensors result(call.inputs.size());
+      if (wanted & kInput0) result[0] = rounded(multiply_no_nan(g, products(call)), call);
+      if (wanted & kInput1) {
+        const Tensor slope = gather_at(call, widened(call.inputs[0])) * products_of_others(call);
+        result[1] = rounded(multiply_no_nan(gather_at(call, g), slope), call);
+      }
+      return result;
+    },
+    .linear = kInput0,
 };
 
 constexpr Reads kIndices = kAllInputs & ~(kInput0 | kInput1);  // of a call that scatters
@@ -256,29 +292,7 @@ Primitive scatter_set("scatter_set",
                                               return scatter_at(scatter_set, cotangents[0], zero, call);
                                             }}});
 
-Primitive scatter_multiply(
-    "scatter_multiply",
-    {.infer = infer_numeric_scatter,
-     .derivative = Custom{
-         .reads = [](Reads wanted) -> Reads { return wanted & kInput1 ? kAllInputs : kAllInputs & ~kInput0; },
-         .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-           const Tensor &x = call.inputs[0], &updates = call.inputs[1];
-           const Tensor by_x = tangents[0] ? scatter_at(scatter_multiply, tangents[0], updates, call)
-                                           : constant(0, x, x.shape());
-           if (!tangents[1]) return {by_x};
-           const Tensor slope = gather_at(call, x) * products_of_others(call);
-           return {scatter_at(scatter_add, by_x, slope * tangents[1], call)};
-         },
-         .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
-           const Tensor &x = call.inputs[0], &updates = call.inputs[1];
-           Tensors result(call.inputs.size());
-           if (wanted & kInput0) result[0] = scatter_at(scatter_multiply, cotangents[0], updates, call);
-           if (wanted & kInput1)
-             result[1] = gather_at(call, cotangents[0]) * gather_at(call, x) * products_of_others(call);
-           return result;
-         },
-         .linear = kInput0}});
-
+Primitive scatter_multiply("scatter_multiply", {.infer = infer_numeric_scatter, .derivative = product});
 Primitive scatter_min("scatter_min", {.infer = infer_numeric_scatter, .derivative = extreme});
 Primitive scatter_max("scatter_max", {.infer = infer_numeric_scatter, .derivative = extreme});
 

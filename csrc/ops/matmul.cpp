@@ -96,7 +96,9 @@ Tensor vecdot(const Tensor& a, const Tensor& b) {
   if (a.ndim() == 0 || b.ndim() == 0 || a.size(-1) != b.size(-1)) {
     fail<ShapeError>("[vecdot] last dimensions differ: ", describe(a), " and ", describe(b));
   }
-  return sum(a * b, Axes{-1});
+  const Tensor total = sum(widened(a) * widened(b), Axes{-1});
+  const DType dtype = promote(a.dtype(), b.dtype());
+  return is_narrow(dtype) ? astype(total, dtype) : total;
 }
 
 }  // namespace tidu

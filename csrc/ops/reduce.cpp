@@ -8,6 +8,7 @@
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
+#include "ops/softmax.h"
 
 namespace tidu {
 namespace {
@@ -60,7 +61,7 @@ template <auto slope> Tensor slope_of(const Call& call) {
   const Tensor x = widened(call.inputs[0]), &y = call.outputs[0];
   const auto& [axes, correction] = call.attrs.as<ReduceAttrs>();
   const double divisor = static_cast<double>(reduced_count(x.shape(), axes)) - correction;
-  return slope(x, y.defined() ? spread(widened(y), call) : y, axes, std::max(divisor, 0.0));
+  return slope(x, y.defined() ? spread(y, call) : y, axes, std::max(divisor, 0.0));
 }
 
 template <Reads read, auto slope> Custom sloping() {
@@ -98,8 +99,8 @@ Tensor product_of_others(const Tensor& x) {
   return reshape(stack({others * odd, others * even}, -1), x.shape());
 }
 
-// The same over any axes.
-Tensor products_of_others(const Tensor& x, const Axes& axes) {
+// What a function makes of the elements along the last axis, over any axes.
+template <class Function> Tensor over(const Axes& axes, const Tensor& x, const Function& function) {
   if (x.numel() == 0) return zeros_like(x);
   Axes order;
   for (int i = 0; i < x.ndim(); ++i) {
@@ -110,7 +111,18 @@ Tensor products_of_others(const Tensor& x, const Axes& axes) {
   for (int i = 0; i < order.size(); ++i) back[static_cast<int>(order[i])] = i;
   const Tensor last = permute_dims(x, order);
   const Tensor rows = reshape(last, {-1, reduced_count(x.shape(), axes)});
-  return permute_dims(reshape(product_of_others(rows), last.shape()), back);
+  return permute_dims(reshape(function(rows), last.shape()), back);
+}
+
+Tensor softmax_over(const Axes& axes, const Tensor& x) {
+  if (axes.size() == 1) return softmax_limit(x, axes[0]);
+  return over(axes, x, [](const Tensor& rows) { return softmax_limit(rows); });
+}
+
+// x - mean(x), where what rounding the mean leaves is taken away, too.
+Tensor centred(const Tensor& x, const Axes& axes) {
+  const Tensor near = x - stop_gradient(mean(x, axes, true));
+  return near - mean(near, axes, true);
 }
 
 // The columns of the table.
@@ -128,7 +140,7 @@ constexpr bool identity = true, error = false;
               [[maybe_unused]] const Axes& axes,                                  \
               [[maybe_unused]] double divisor) -> Tensor { return e; }>())
 #define SLOPE_X(e) SLOPE(kInput0, e)
-#define SLOPE_XY(e) SLOPE(kInput0 | kOutput, e)
+#define SLOPE_XY(e) SLOPE(kInput0 | kFineOutput, e)
 
 // In functions, where a name means the operation and not the primitive.
 #define REDUCTION(name, Struct, types, nothing, derivative, doc) \

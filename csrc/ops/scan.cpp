@@ -1,6 +1,8 @@
 // Cumulative scans: axes, dtypes and derivatives, the same for every row of the table.
 #include "ops/scan.h"
 
+#include <cmath>
+
 #include "core/bind.h"
 #include "ops/accumulate.h"
 #include "ops/creation.h"
@@ -40,27 +42,28 @@ Tensor recurrence(Tensor a, Tensor c, int axis) {
 }
 
 // How each result changes with the one before it, and with its element: dy[i] = before[i] * dy[i - 1] + x[i]
-// * dx[i].
+// * dx[i], or, where there is a scale, scale[i] times that.
 struct Fold {
-  Tensor before, x;
+  Tensor before, x, scale;
+
+  Tensor scaled(const Tensor& t) const { return scale.defined() ? multiply_no_nan(scale, t) : t; }
 };
 
-template <auto fold> Fold fold_of(const Call& call) {
-  const int axis = axis_of(call);
-  const Tensor x = widened(call.inputs[0]), y = widened(call.outputs[0]);
-  if (x.size(axis) == 0) return {x, x};
-  const Fold later = fold(but_last(y, axis), but_first(x, axis), but_first(y, axis));
-  const Tensor begin = first(x, axis);  // the first result is the first element
-  return {concat({zeros_like(begin), later.before}, axis), concat({ones_like(begin), later.x}, axis)};
+using FoldOf = Fold (*)(const Tensor& x, const Tensor& y, int axis);
+
+template <FoldOf fold> Fold fold_of(const Call& call) {
+  const Tensor x = widened(call.inputs[0]);
+  return x.size(axis_of(call)) == 0 ? Fold{x, x, {}} : fold(x, call.outputs[0], axis_of(call));
 }
 
-template <auto fold> Custom folding() {
+template <Reads read, FoldOf fold> Custom folding() {
   return {
-      .reads = [](Reads) -> Reads { return kInput0 | kOutput; },
+      .reads = [](Reads) { return read; },
       .jvp = [](const Call& call, Tangents tangents) -> Tensors {
         const Fold by = fold_of<fold>(call);
         const Tensor& t = tangents[0];
-        return {astype(recurrence(by.before, multiply_no_nan(by.x, widened(t)), axis_of(call)), t.dtype())};
+        const Tensor all = recurrence(by.before, multiply_no_nan(by.x, widened(t)), axis_of(call));
+        return {astype(by.scaled(all), t.dtype())};
       },
       .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
         const int axis = axis_of(call);
@@ -70,11 +73,34 @@ template <auto fold> Custom folding() {
         // From the last result backwards: each passes on to the one before it.
         const Tensor back = flip(by.before, {axis});
         const Tensor all = flip(recurrence(concat({first(back, axis), but_last(back, axis)}, axis),
-                                           flip(widened(g), {axis}), axis),
+                                           flip(by.scaled(widened(g)), {axis}), axis),
                                 {axis});
         return {astype(multiply_no_nan(by.x, all), g.dtype())};
       },
   };
+}
+
+// From the derivatives of each result but the first, which is the first element.
+template <auto derivatives> Fold from_second_on(const Tensor& x, const Tensor& y, int axis) {
+  const Fold later = derivatives(but_last(y, axis), but_first(x, axis), but_first(y, axis));
+  const Tensor begin = first(x, axis);
+  return {concat({zeros_like(begin), later.before}, axis), concat({ones_like(begin), later.x}, axis), {}};
+}
+
+// exp(x - top) of elements x up to their largest, also where that is infinite.
+Tensor exp_below(const Tensor& x, const Tensor& top) {
+  return exp(where(isinf(top), where(x == top, 0, -INFINITY), x - top));
+}
+
+// The weights of elements in each result are exp(x - top) / sum, with the same limits as softmax_limit has,
+// but the first result is the first element.
+Fold weights(const Tensor& x, const Tensor&, int axis) {
+  const Tensor top = stop_gradient(cummax(x, axis));
+  const Tensor before = exp_below(concat({first(top, axis), but_last(top, axis)}, axis), top);
+  const Tensor here = exp_below(x, top), sum = recurrence(before, here, axis);
+  const Tensor share = where(logical_and(top == INFINITY, sum != 1), NAN, reciprocal(sum));
+  const Tensor of_none = concat({ones_like(first(x, axis)), zeros_like(but_first(x, axis))}, axis);
+  return {before, here, where(top == -INFINITY, of_none, share)};
 }
 
 // Whether a running extreme stays what it was before, or becomes the element, as numbers. NaN stays.
@@ -83,19 +109,19 @@ Tensor keeps(const Tensor& holds, const Tensor& before) {
 }
 Tensor takes(const Tensor& holds, const Tensor& before) { return 1 - keeps(holds, before); }
 
-Tensor finite(const Tensor& y) { return where(isfinite(y), y, 0); }
-
 // The columns of the table.
 #define SUMMED                                                                               \
   (Linear{.transpose = [](const Call& call, Cotangents g, int) {                             \
     const int axis = axis_of(call);                                                          \
     return flip(bind(primitives::cumulative_sum, {flip(g[0], {axis})}, call.attrs), {axis}); \
   }})
-#define FOLD(by_before, by_x)                                                          \
-  (folding<[]([[maybe_unused]] const Tensor& before, [[maybe_unused]] const Tensor& x, \
-              [[maybe_unused]] const Tensor& y) -> Fold {                              \
-    return {by_before, by_x};                                                          \
-  }>())
+#define FOLD(by_before, by_x)                                                                         \
+  (folding<kInput0 | kFineOutput,                                                                     \
+           from_second_on<[]([[maybe_unused]] const Tensor& before, [[maybe_unused]] const Tensor& x, \
+                             [[maybe_unused]] const Tensor& y) -> Fold {                              \
+             return {by_before, by_x, {}};                                                            \
+           }>>())
+#define WEIGHTS (folding<kInput0, weights>())
 
 // In functions, where a name means the operation and not the primitive.
 #define SCAN(name, Struct, types, derivative, doc) \

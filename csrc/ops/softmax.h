@@ -9,6 +9,9 @@ namespace tidu {
 
 // exp(x) / sum(exp(x)) along an axis; floating-point of x's shape.
 Tensor softmax(const Tensor& x, int64_t axis = -1);
+// The slopes of logsumexp: softmax, and at infinities its limit. One +inf has slope 1; several have NaN each,
+// since it depends on how they grow; the others then have 0, as all have where there is nothing but -inf.
+Tensor softmax_limit(const Tensor& x, int64_t axis = -1);
 // x - logsumexp(x) along an axis.
 Tensor log_softmax(const Tensor& x, int64_t axis = -1);
 // -log_softmax(logits)[label] along the last axis, in one pass: logits (.., classes) and integer labels (..)
@@ -18,8 +21,9 @@ Tensor softmax_cross_entropy(const Tensor& logits, const Tensor& labels);
 // The same where rows labelled `ignore_index` do not count: their losses and gradients are 0.
 struct CountedLosses {
   Tensor losses;
-  Tensor counts;  // 1 for a row that counts, else 0; of the losses' dtype, and a constant
+  Tensor counts;  // 1 for a row that counts, else 0; a constant
 };
+// In float32 where the logits have 16 bits.
 CountedLosses counted_cross_entropy(const Tensor& logits, const Tensor& labels,
                                     std::optional<int64_t> ignore_index);
 
@@ -33,10 +37,20 @@ struct CrossEntropyAttrs {
   }
 };
 
+struct SoftmaxAttrs {
+  attr::Axis axis;
+  bool limit = false;  // rather than NaN where the largest element is infinite
+  void fields(auto&& field) const {
+    field("axis", axis);
+    field("limit", limit);
+  }
+};
+
 namespace primitives {
-// AxisAttrs
-extern Primitive softmax, log_softmax;
-// CrossEntropyAttrs: (logits (.., c), int64 labels (..)) -> losses (..), counts (..)
+extern Primitive softmax;      // SoftmaxAttrs
+extern Primitive log_softmax;  // AxisAttrs
+// CrossEntropyAttrs: (logits (.., c), int64 labels (..)) -> losses (..), counts (..), in float32 where the
+// logits have 16 bits
 extern Primitive softmax_cross_entropy;
 // CrossEntropyAttrs: (logits (.., c), int64 labels (..), g (..)) -> (softmax - one_hot) * g, (.., c)
 extern Primitive softmax_cross_entropy_grad;

@@ -9,6 +9,7 @@
 // Must come after foreach_target.h.
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -83,17 +84,30 @@ template <class T> HWY_INLINE void scale_row(T* y, T factor, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] *= factor;
 }
 
+// Of a row whose largest element is infinite.
+template <class T> HWY_NOINLINE void limit_row(const T* x, T* y, int64_t n) {
+  const bool nan = std::any_of(x, x + n, [](T v) { return v != v; });
+  const bool one = std::count(x, x + n, math::infinity<T>) == 1;
+  std::transform(x, x + n, y, [=](T v) {
+    const bool is_moved = v == math::infinity<T>;
+    return nan || (is_moved && !one) ? math::quiet_nan<T> : is_moved ? T(1) : T(0);
+  });
+}
+
 // exp(x - max) / sum * factor
-template <class T> HWY_INLINE void softmax_row(const T* x, T* y, T factor, int64_t n) {
+template <bool limit, class T> HWY_INLINE void softmax_row(const T* x, T* y, T factor, int64_t n) {
   const hn::ScalableTag<T> d;
   const T largest = row_max(d, x, n);
-  if (!std::isfinite(largest)) return static_cast<void>(std::fill_n(y, n, math::quiet_nan<T>));
+  if (!std::isfinite(largest)) {
+    if (limit) return limit_row(x, y, n);
+    return static_cast<void>(std::fill_n(y, n, math::quiet_nan<T>));
+  }
   scale_row(y, factor / row_exp_sum<true>(d, x, largest, y, n), n);
 }
 
-template <class T> void softmax(const void* x, void* y, int64_t rows, int64_t n) {
+template <class T, bool limit> void softmax(const void* x, void* y, int64_t rows, int64_t n) {
   for (int64_t r = 0; r < rows; ++r)
-    softmax_row(static_cast<const T*>(x) + r * n, static_cast<T*>(y) + r * n, T(1), n);
+    softmax_row<limit>(static_cast<const T*>(x) + r * n, static_cast<T*>(y) + r * n, T(1), n);
 }
 
 template <class T> void log_softmax(const void* input, void* output, int64_t rows, int64_t n) {
@@ -130,19 +144,19 @@ void cross_entropy_grad(const void* input, const int64_t* labels, const void* g,
                         void* output, int64_t rows, int64_t n) {
   for (int64_t r = 0; r < rows; ++r) {
     T* y = static_cast<T*>(output) + r * n;
-    if (labels[r] < 0) {
+    const T factor = static_cast<const T*>(g)[r * g_stride];
+    if (labels[r] < 0 || factor == 0) {
       std::fill_n(y, n, T(0));
       continue;
     }
-    const T factor = static_cast<const T*>(g)[r * g_stride];
-    softmax_row(static_cast<const T*>(input) + r * n, y, factor, n);
+    softmax_row<false>(static_cast<const T*>(input) + r * n, y, factor, n);
     y[labels[r]] -= factor;
   }
 }
 
 template <class T>
-constexpr SoftmaxFunctions kFunctions = {softmax<T>, log_softmax<T>, logsumexp<T>, cross_entropy<T>,
-                                         cross_entropy_grad<T>};
+constexpr SoftmaxFunctions kFunctions = {softmax<T, false>, softmax<T, true>, log_softmax<T>,
+                                         logsumexp<T>,      cross_entropy<T>, cross_entropy_grad<T>};
 
 SoftmaxFunctions find_softmax(DType dtype) {
   return dtype == DType::float64 ? kFunctions<double> : kFunctions<float>;

@@ -13,13 +13,16 @@ namespace tidu::cpu {
 struct SoftmaxFunctions {
   // y[r, :] from x[r, :], n elements a row; y may be x.
   void (*softmax)(const void* x, void* y, int64_t rows, int64_t n);
+  // The same, but of a row whose largest element is infinite the limit: where one element is inf 1, where
+  // several are NaN, elsewhere 0.
+  void (*softmax_limit)(const void* x, void* y, int64_t rows, int64_t n);
   void (*log_softmax)(const void* x, void* y, int64_t rows, int64_t n);
   // y[r] = log(sum(exp(x[r, :])))
   void (*logsumexp)(const void* x, void* y, int64_t rows, int64_t n);
   // loss[r] = logsumexp(x[r, :]) - x[r, labels[r]]; labels in 0 .. n, or less than 0 in a row that does not
   // count: 0.
   void (*cross_entropy)(const void* x, const int64_t* labels, void* loss, int64_t rows, int64_t n);
-  // y[r, :] = (softmax(x[r, :]) - one_hot(labels[r])) * g[r * g_stride], or 0 likewise.
+  // y[r, :] = (softmax(x[r, :]) - one_hot(labels[r])) * g[r * g_stride], or 0 likewise and where g is 0.
   void (*cross_entropy_grad)(const void* x, const int64_t* labels, const void* g, int64_t g_stride, void* y,
                              int64_t rows, int64_t n);
 };

@@ -26,15 +26,13 @@ template <class T> struct Loss {
   Real largest, log_sum;
 
   __device__ Loss(const SoftmaxPass& pass, int64_t row, bool first) : label(pass, row, first) {
-    if (first) static_cast<T*>(pass.labels.counts)[row] = static_cast<T>(label.counts ? Real(1) : Real(0));
+    if (first) static_cast<Real*>(pass.labels.counts)[row] = label.counts ? Real(1) : Real(0);
   }
   __device__ void prepare(Real row_largest, Real sum) {
     largest = row_largest;
     log_sum = scalar::log(sum);
   }
-  __device__ T value(Real x, int64_t) const {
-    return static_cast<T>(label.counts ? log_sum - (x - largest) : Real(0));
-  }
+  __device__ Real value(Real x, int64_t) const { return label.counts ? log_sum - (x - largest) : Real(0); }
 };
 
 template <class T> struct LossGradient {
@@ -45,13 +43,13 @@ template <class T> struct LossGradient {
 
   __device__ LossGradient(const SoftmaxPass& pass, int64_t row, bool first)
       : label(pass, row, first),
-        factor(static_cast<const T*>(pass.labels.factor)[pass.labels.factor_walk.at(row).in]) {}
+        factor(static_cast<const Real*>(pass.labels.factor)[pass.labels.factor_walk.at(row).in]) {}
   __device__ void prepare(Real largest, Real sum) {
     scale = factor / (scalar::isfinite(largest) ? sum : kNaN<Real>);
   }
   __device__ T value(Real e, int64_t i) const {
     const Real p = e * scale;
-    return static_cast<T>(!label.counts ? Real(0) : i == label.value ? p - factor : p);
+    return static_cast<T>(!label.counts || factor == Real(0) ? Real(0) : i == label.value ? p - factor : p);
   }
 };
 

@@ -6,7 +6,7 @@
 //     static constexpr bool loss;          whether it writes one number a row, at one element, or all
 //     elements Job(const SoftmaxPass& pass, int64_t row, bool first);    one thread of a row is the first
 //     void prepare(Real largest, Real sum);
-//     T value(Real x, int64_t i) const;    the loss only of element `label.value`
+//     T value(Real x, int64_t i) const;    the loss, in Real, only of element `label.value`
 //   };
 #pragma once
 
@@ -86,11 +86,12 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
   sum = block ? block_reduce<Total<Real>>(sum, sum_stage) : warp_reduce<Total<Real>>(sum, threads);
   if (!active) return;
   job.prepare(largest, sum);
-  T* y = static_cast<T*>(pass.rows.y) + place.out;
   if constexpr (Job<T>::loss) {
     const int vector = static_cast<int>(job.label.value) / v;
-    if ((vector & (threads - 1)) == lane) *y = job.value(of_label, job.label.value);
+    if ((vector & (threads - 1)) == lane)
+      static_cast<Real*>(pass.rows.y)[place.out] = job.value(of_label, job.label.value);
   } else {
+    T* y = static_cast<T*>(pass.rows.y) + place.out;
 #pragma unroll
     for (int k = 0; k < vectors; ++k) {
       const int i = (k * threads + lane) * v;
@@ -182,7 +183,8 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads) row_losses(SoftmaxPas
   job.prepare(state.largest, state.sum);
   const T* x = static_cast<const T*>(pass.rows.x) + place.in;
   const int64_t i = job.label.value;
-  static_cast<T*>(pass.rows.y)[place.out] = job.value(static_cast<Computed<T>>(x[i * pass.rows.x_stride]), i);
+  static_cast<Computed<T>*>(pass.rows.y)[place.out] =
+      job.value(static_cast<Computed<T>>(x[i * pass.rows.x_stride]), i);
 }
 
 template <class T> bool vectorises(const Softmax& rows, int v, bool loss) {

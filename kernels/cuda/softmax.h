@@ -29,6 +29,7 @@ struct Softmax {
   Walk kept = {};
   int64_t n = 0, x_stride = 1, y_stride = 1;  // of the elements of a row
   void* workspace = nullptr;                  // of workspace_bytes(dtype)
+  bool limit = false;                         // of softmax: as csrc/ops/softmax.h says of softmax_limit
 
   // Whether a row lies in a block's registers, so that x is read only once.
   bool fits(DType dtype, int registers) const {
@@ -59,8 +60,8 @@ struct Labels {
   Walk label_walk = {};
   bool ignores = false;  // rows of the label `ignored`, which do not count
   int64_t ignored = 0;
-  void* counts = nullptr;  // 1 for a row that counts, else 0, one after the other
-  const void* factor = nullptr;
+  void* counts = nullptr;        // 1 for a row that counts, else 0, one after the other
+  const void* factor = nullptr;  // as counts and losses of the type that is computed in
   Walk factor_walk = {};
   FaultRecord fault = {};
 };
@@ -73,7 +74,7 @@ struct Labels {
 // fault.
 [[nodiscard]] cudaError_t cross_entropy(cudaStream_t stream, DType dtype, const Softmax& rows,
                                         const Labels& labels);
-// y: (softmax(x) - one_hot(label)) * factor; 0 in a row that does not count
+// y: (softmax(x) - one_hot(label)) * factor; 0 in a row that does not count or whose factor is 0
 [[nodiscard]] cudaError_t cross_entropy_grad(cudaStream_t stream, DType dtype, const Softmax& rows,
                                              const Labels& labels);
 

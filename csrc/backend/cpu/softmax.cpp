@@ -39,8 +39,7 @@ Tensor with_axis_last(const Tensor& x, int axis) {
 
 using RowFunction = void (*)(const void* x, void* y, int64_t rows, int64_t n);
 
-void over_rows(RowFunction function, const Call& call) {
-  const int axis = call.attrs.as<AxisAttrs>().axis;
+void over_rows(RowFunction function, const Call& call, int axis) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return;
   const Tensor x = dense(with_axis_last(call.inputs[0], axis));
@@ -57,11 +56,14 @@ void over_rows(RowFunction function, const Call& call) {
 }
 
 void softmax(const Call& call) {
-  over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).softmax, call);
+  const auto& [axis, limit] = call.attrs.as<SoftmaxAttrs>();
+  const SoftmaxFunctions functions = softmax_functions(computing_type(call.inputs[0].dtype()));
+  over_rows(limit ? functions.softmax_limit : functions.softmax, call, axis);
 }
 
 void log_softmax(const Call& call) {
-  over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).log_softmax, call);
+  over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).log_softmax, call,
+            call.attrs.as<AxisAttrs>().axis);
 }
 
 // Row-major labels, each checked to be a class; -1 in rows that do not count.

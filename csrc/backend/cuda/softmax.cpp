@@ -39,10 +39,16 @@ Softmax rows_of(const Call& call, int axis, Context& context) {
   return rows;
 }
 
-template <cudaError_t (*function)(cudaStream_t, DType, const Softmax&)>
-cudaError_t along_axis(const Call& call, Context& context) {
-  return function(context.stream(), call.inputs[0].dtype(),
-                  rows_of(call, call.attrs.as<AxisAttrs>().axis, context));
+cudaError_t softmax(const Call& call, Context& context) {
+  const auto& [axis, limit] = call.attrs.as<SoftmaxAttrs>();
+  Softmax rows = rows_of(call, axis, context);
+  rows.limit = limit;
+  return softmax(context.stream(), call.inputs[0].dtype(), rows);
+}
+
+cudaError_t log_softmax(const Call& call, Context& context) {
+  const Softmax rows = rows_of(call, call.attrs.as<AxisAttrs>().axis, context);
+  return log_softmax(context.stream(), call.inputs[0].dtype(), rows);
 }
 
 template <cudaError_t (*function)(cudaStream_t, DType, const Softmax&, const Labels&)>
@@ -61,9 +67,9 @@ cudaError_t against_labels(const Call& call, Context& context) {
                  .fault = context.fault_record()};
   if (call.inputs.size() > 2) {
     const Tensor& factor = call.inputs[2];
-    if (factor.dtype() != logits.dtype())
-      fail<DTypeError>("[", call.primitive.name, "] factors ", describe(factor), " must have the dtype of ",
-                       describe(logits));
+    if (factor.dtype() != (is_narrow(logits.dtype()) ? DType::float32 : logits.dtype()))
+      fail<DTypeError>("[", call.primitive.name, "] factors ", describe(factor),
+                       " must have the dtype of the losses of ", describe(logits));
     classes.factor = factor.raw_data();
     classes.factor_walk = walk_of(factor.shape(), factor.strides(), Strides(factor.ndim(), 0));
   }
@@ -73,8 +79,8 @@ cudaError_t against_labels(const Call& call, Context& context) {
 }  // namespace
 
 void register_softmax_operations() {
-  set_operation<along_axis<softmax>>(primitives::softmax);
-  set_operation<along_axis<log_softmax>>(primitives::log_softmax);
+  set_operation<softmax>(primitives::softmax);
+  set_operation<log_softmax>(primitives::log_softmax);
   set_operation<against_labels<cross_entropy>>(primitives::softmax_cross_entropy);
   set_operation<against_labels<cross_entropy_grad>>(primitives::softmax_cross_entropy_grad);
 }

@@ -12,9 +12,11 @@ from .reductions import REDUCTION_REFERENCES
 from .scans import SCAN_REFERENCES
 from .tensors import (
     DTYPES,
+    EPSILON,
     FLOATS,
     INTEGERS,
     STORAGES,
+    TINY,
     array_dtype,
     assert_close,
     is_float,
@@ -34,6 +36,7 @@ __all__ = [
     "DTYPES",
     "ELEMENTWISE",
     "ELSEWHERE",
+    "EPSILON",
     "FLOATS",
     "INTEGERS",
     "OTHERS",
@@ -45,6 +48,7 @@ __all__ = [
     "SCANS",
     "SCAN_REFERENCES",
     "STORAGES",
+    "TINY",
     "Case",
     "Draw",
     "Fixed",

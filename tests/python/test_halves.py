@@ -1,0 +1,330 @@
+"""float16 and bfloat16: what has several steps is computed in float32 at least and rounded once."""
+
+import math
+
+import numpy as np
+import pytest
+import samplers as ops
+import tidu as td
+from tidu.nn import functional as F
+
+HALVES = [td.float16, td.bfloat16]
+EACH = pytest.mark.parametrize("dtype", HALVES, ids=str)
+LARGE = {td.float16: 6e4, td.bfloat16: 3e38}
+
+
+def half(values, dtype):
+    return ops.to_tensor(values, dtype)
+
+
+def exact(tensor):
+    return ops.to_array(tensor).astype(np.float64)
+
+
+def wide(tensor):
+    return tensor.astype(td.float64) if tensor.dtype in HALVES else tensor
+
+
+def rounded_once(got, want, dtype, message="", ulps=64.0, scale=None):
+    ops.assert_close(got, exact(want), dtype, ulps=ulps, scale=scale, message=message)
+
+
+def check(f, arguments, dtype, scale=None):
+    """Value and the derivatives of both modes, beside those of the same numbers in float64."""
+    widened = [wide(x) for x in arguments]
+    rng = np.random.default_rng(3)
+    y = f(*arguments)
+    rounded_once(y, f(*widened), dtype, "value", scale=scale)
+    w = half(rng.uniform(0.5, 2, y.shape), dtype)
+    floats = tuple(i for i, x in enumerate(arguments) if x.dtype in HALVES)
+    gradients = lambda *xs: td.vjp(f, *xs)[1](w.astype(f(*xs).dtype))
+    for i in floats:
+        want = gradients(*widened)[i]
+        size = np.abs(exact(want)).max()
+        rounded_once(
+            gradients(*arguments)[i],
+            want,
+            dtype,
+            f"gradient by {i}",
+            ulps=16,
+            scale=np.full(want.shape, size),
+        )
+        direction = [
+            half(rng.uniform(-1, 1, x.shape), dtype) if j == i else None for j, x in enumerate(arguments)
+        ]
+        along = lambda x, i=i: lambda z: f(*[z if j == i else other for j, other in enumerate(x)])
+        got = td.jvp(along(arguments), (arguments[i],), (direction[i],))[1]
+        want = td.jvp(along(widened), (widened[i],), (wide(direction[i]),))[1]
+        largest = max(np.abs(exact(want)).max(), np.abs(exact(gradients(*widened)[i])).max())
+        rounded_once(got, want, dtype, f"tangent by {i}", ulps=64, scale=np.full(want.shape, largest))
+
+
+# --- Losses
+
+RNG = np.random.default_rng(17)
+LABELS = td.tensor([1, 0, 3, 3, 2, 1])
+
+
+def spread(dtype, low, high, shape=(6, 4)):
+    return half(RNG.uniform(low, high, shape), dtype)
+
+
+LOSSES = {
+    "mse_loss": lambda d, r: (lambda p, t: F.mse_loss(p, t, reduction=r), spread(d, -9, 9), spread(d, -9, 9)),
+    "l1_loss": lambda d, r: (lambda p, t: F.l1_loss(p, t, reduction=r), spread(d, -9, 9), spread(d, -9, 9)),
+    "huber_loss": lambda d, r: (
+        lambda p, t: F.huber_loss(p, t, 2.0, reduction=r),
+        spread(d, -9, 9),
+        spread(d, -9, 9),
+    ),
+    "binary_cross_entropy": lambda d, r: (
+        lambda p, t: F.binary_cross_entropy(p, t, reduction=r),
+        spread(d, 0.01, 0.99),
+        spread(d, 0.1, 0.9),
+    ),
+    "binary_cross_entropy_with_logits": lambda d, r: (
+        lambda x, t, w: F.binary_cross_entropy_with_logits(x, t, reduction=r, pos_weight=w),
+        spread(d, -20, 20),
+        spread(d, 0.1, 0.9),
+        spread(d, 0.5, 3, (4,)),
+    ),
+    "cross_entropy": lambda d, r: (lambda x: F.cross_entropy(x, LABELS, reduction=r), spread(d, -9, 9)),
+    "smoothed cross_entropy": lambda d, r: (
+        lambda x: F.cross_entropy(x, LABELS, reduction=r, label_smoothing=0.3),
+        spread(d, -9, 9),
+    ),
+    "cross_entropy that ignores": lambda d, r: (
+        lambda x: F.cross_entropy(x, LABELS, reduction=r, ignore_index=3),
+        spread(d, -9, 9),
+    ),
+    "cross_entropy of probabilities": lambda d, r: (
+        lambda x, t: F.cross_entropy(x, t, reduction=r),
+        spread(d, -9, 9),
+        spread(d, 0.1, 0.9),
+    ),
+    "nll_loss": lambda d, r: (
+        lambda x: F.nll_loss(x, LABELS, reduction=r, ignore_index=3),
+        spread(d, -9, -1),
+    ),
+}
+
+
+@EACH
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name, reduction, dtype):
+    f, *arguments = LOSSES[name](dtype, reduction)
+    scale = None
+    if name == "binary_cross_entropy":
+        scale = np.full(f(*arguments).shape, 10.0)
+    check(f, arguments, dtype, scale)
+
+
+def test_means_of_losses_beyond_the_type():
+    """Squares that float16 does not hold, in a mean that it does; more rows than it counts to."""
+    p = half(np.r_[np.full(99, 1.0), 1000.0], td.float16)
+    zeros = td.zeros_like(p)
+    assert float(F.mse_loss(p, zeros)) == float(half(10000.99, td.float16))
+    assert float(F.huber_loss(p, zeros, 300.0)) == float(half(0.01 * (99 * 0.5 + 300 * 850), td.float16))
+    np.testing.assert_array_equal(
+        exact(td.grad(F.mse_loss)(p, zeros)), exact(half(exact(p) * 2 / 100, td.float16))
+    )
+    n = 1 << 17
+    logits, labels = td.zeros((n, 2), dtype=td.float16), td.zeros((n,), dtype=td.int64)
+    for ignore in (-100, 1):
+        loss = lambda x, ignore=ignore: F.cross_entropy(x, labels, ignore_index=ignore)
+        assert float(loss(logits)) == float(half(math.log(2), td.float16))
+        np.testing.assert_array_equal(exact(td.grad(loss)(logits))[0], [-0.5 / n, 0.5 / n])
+    scores = td.full((n, 2), -1.5, dtype=td.float16)
+    assert float(F.nll_loss(scores, labels, ignore_index=1)) == 1.5
+    assert float(td.grad(lambda x: F.nll_loss(x, labels))(scores)[0, 0]) == -1 / n
+    p = td.full((n,), 0.5, dtype=td.float16)
+    assert float(F.binary_cross_entropy(p, td.ones_like(p))) == float(half(math.log(2), td.float16))
+
+
+@EACH
+def test_cross_entropy_of_sure_rows(dtype):
+    """1 - p is not lost where p rounds to 1."""
+    x = half([[9.0, 0, 0, 0]], dtype)
+    p = np.exp(exact(x)[0]) / np.exp(exact(x)).sum()
+    labels = td.tensor([0])
+    want = p - [1, 0, 0, 0]
+    for loss in (F.cross_entropy, lambda x, labels: td.softmax_cross_entropy(x, labels).sum()):
+        f = lambda x, loss=loss: loss(x, labels)
+        for got in (td.grad(f)(x), td.jacfwd(f)(x)):
+            ops.assert_close(got, want[None], dtype, ulps=4, scale=np.ones((1, 4)))
+    hessian = td.hessian(lambda x: F.cross_entropy(x, labels))(x)
+    ops.assert_close(hessian[0, :, 0], np.diag(p) - np.outer(p, p), dtype, ulps=8, scale=np.ones((4, 4)))
+
+
+# --- Layers and functions
+
+FUNCTIONS = {
+    "layer_norm": lambda d: (
+        lambda x, w, b: F.layer_norm(x, (16,), w, b),
+        spread(d, -3, 3, (4, 16)),
+        spread(d, -1, 1, (16,)),
+        spread(d, -1, 1, (16,)),
+    ),
+    "layer_norm of large numbers": lambda d: (
+        lambda x: F.layer_norm(x, (4,)),
+        half([[-300, 300, 299, -290]], d),
+    ),
+    "softmax": lambda d: (lambda x: td.softmax(x, axis=0), spread(d, -6, 6, (8, 3))),
+    "log_softmax": lambda d: (lambda x: td.log_softmax(x, axis=1), spread(d, -6, 6, (3, 8))),
+    "logsumexp": lambda d: (lambda x: td.logsumexp(x, axis=(0, 2)), spread(d, -6, 6, (2, 3, 8))),
+    "logcumsumexp": lambda d: (lambda x: td.logcumsumexp(x, axis=1), spread(d, -6, 6, (3, 8))),
+    "mean": lambda d: (lambda x: td.mean(x, axis=1), spread(d, -3, 3, (3, 257))),
+    "var": lambda d: (lambda x: td.var(x, axis=1), spread(d, -3, 3, (3, 257))),
+    "std": lambda d: (lambda x: td.std(x, axis=1), spread(d, -3, 3, (3, 257))),
+    "prod": lambda d: (lambda x: td.prod(x, axis=1), spread(d, 0.5, 1.5, (3, 9))),
+    "cumulative_prod": lambda d: (lambda x: td.cumulative_prod(x, axis=1), spread(d, 0.5, 1.5, (3, 9))),
+    "scatter_multiply": lambda d: (
+        lambda x, u: td.scatter_multiply(x, td.tensor([0, 0, 1, 0, 1]), u),
+        spread(d, 0.5, 1.5, (3,)),
+        spread(d, 0.5, 1.5, (5,)),
+    ),
+    "vecdot": lambda d: (td.vecdot, spread(d, 0.5, 3, (3, 257)), spread(d, 0.5, 3, (3, 257))),
+    "dropout": lambda d: (lambda x: F.dropout(x, 0.1, td.random.key(3)), spread(d, -3, 3)),
+    "sigmoid": lambda d: (td.sigmoid, half([-9, -4, 0.5, 3, 5, 8], d)),
+    "tanh": lambda d: (td.tanh, half([-4, -3, 0.25, 2, 3, 5], d)),
+}
+
+
+@EACH
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name, dtype):
+    f, *arguments = FUNCTIONS[name](dtype)
+    scale = None
+    if name.startswith(("layer_norm", "log_softmax")):
+        scale = np.full(f(*arguments).shape, 8.0)
+    check(f, arguments, dtype, scale)
+
+
+@EACH
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_saturating_functions(name, dtype):
+    """Their slopes are those at x, not those that the rounded result would have."""
+    f = getattr(td, name)
+    for at in (-8, -5, -2.5, 2.5, 4, 5, 7):
+        x = half(at, dtype)
+        y = float(f(wide(x)))
+        first, second = (
+            (y * (1 - y), y * (1 - y) * (1 - 2 * y))
+            if name == "sigmoid"
+            else (1 - y * y, -2 * y * (1 - y * y))
+        )
+        for got in (td.grad(f)(x), td.jvp(f, (x,), (td.ones_like(x),))[1]):
+            assert float(got) == pytest.approx(first, rel=ops.EPSILON[dtype], abs=2.0**-23)
+        assert float(td.grad(td.grad(f))(x)) == pytest.approx(
+            second, rel=4 * ops.EPSILON[dtype], abs=2.0**-22
+        )
+
+
+def test_products_that_the_type_does_not_hold():
+    a = half([300, 300, 1], td.float16)
+    assert float(td.vecdot(a, half([300, -300, 2], td.float16))) == 2
+    assert td.vecdot(a, a.astype(td.float32)).dtype == td.float32
+    assert td.vecdot(td.tensor([1, 2]), td.tensor([3, 4])).tolist() == 11
+    x = half([300, 300, 0.001], td.float16)
+    np.testing.assert_allclose(
+        exact(td.grad(lambda x: td.cumulative_prod(x)[2])(x))[:2], 300 * exact(x)[2], rtol=2**-10
+    )
+    np.testing.assert_allclose(exact(td.grad(td.prod)(x))[:2], 300 * exact(x)[2], rtol=2**-10)
+
+
+def test_small_deviations():
+    """Of numbers that lie closer than float16 can say of their deviation."""
+    x = half([0.0, 2.0**-24], td.float16)
+    np.testing.assert_array_equal(exact(td.grad(td.std)(x)), [-0.5, 0.5])
+
+
+def test_ties_are_counted_exactly():
+    n = 3001
+    places = td.zeros((n,), dtype=td.int64)
+    for dtype in HALVES:
+        u = td.ones((n,), dtype=dtype)
+        for f in (lambda u: td.scatter_max(td.zeros_like(u[:1]), places, u).sum(), td.max):
+            assert set(exact(td.grad(f)(u)).tolist()) == {float(half(1 / n, dtype))}
+
+
+# --- Every rule
+
+
+@EACH
+@pytest.mark.parametrize("case", [c for c in ops.CASES.values() if c.differentiable], ids=str)
+def test_derivatives_of_every_case(case, dtype):
+    """Of the dtype of what is differentiated, and near those of the same numbers in float64."""
+    if dtype not in case.dtypes:
+        return
+    arrays = case.arrays(7, dtype)
+    rng = np.random.default_rng(8)
+
+    def problem(of):
+        inputs = [ops.to_tensor(a, case.dtype_of_input(i, of)) for i, a in enumerate(arrays)]
+        moved = [inputs[i] for i in case.differentiable]
+
+        def f(*xs):
+            all_ = list(inputs)
+            for i, x in zip(case.differentiable, xs, strict=True):
+                all_[i] = x
+            return case.function(*all_)
+
+        return f, moved
+
+    f, xs = problem(dtype)
+    reference, wides = problem(td.float64)
+    y, kept = f(*xs), reference(*wides)
+    w = half(rng.uniform(0.5, 2, y.shape), dtype)
+    directions = [half(rng.uniform(-1, 1, x.shape), dtype) for x in xs]
+
+    def close(got, want, ulps, message, of=dtype):
+        got_, want_ = exact(got), exact(want)
+        assert got.dtype == of, message
+        allowed = ulps * ops.EPSILON[dtype] * (np.abs(want_).max(initial=0) + 1)
+        assert (np.abs(got_ - want_) <= allowed).all(), message
+
+    gradients = td.vjp(f, *xs)[1](w.astype(y.dtype))
+    wanted = td.vjp(reference, *wides)[1](w.astype(kept.dtype))
+    for got, want in zip(gradients, wanted, strict=True):
+        close(got, want, 4, "gradient")
+    got = td.jvp(f, xs, directions)[1]
+    close(got, td.jvp(reference, wides, [wide(d) for d in directions])[1], 8, "tangent", y.dtype)
+    # f's gradient moves as that of float64 does.
+    of_gradient = lambda f, w: lambda *xs: td.vjp(f, *xs)[1](w)
+    moved = td.jvp(of_gradient(f, w.astype(y.dtype)), xs, directions)[1]
+    wanted = td.jvp(of_gradient(reference, w.astype(kept.dtype)), wides, [wide(d) for d in directions])[1]
+    for got, want in zip(moved, wanted, strict=True):
+        close(got, want, 24, "second derivative")
+
+
+@pytest.mark.parametrize("other", [td.float32, td.float64, td.int32], ids=str)
+@EACH
+def test_gradients_have_the_dtypes_of_what_they_are_of(dtype, other):
+    x = half([1.5, 2.0, 3.0], dtype)
+    y = td.tensor([2, 3, 1], dtype=other)
+    for f in (
+        td.multiply,
+        td.add,
+        td.divide,
+        td.pow,
+        td.hypot,
+        td.maximum,
+        td.logaddexp,
+        td.vecdot,
+        td.matmul,
+        F.mse_loss,
+    ):
+        out = f(x, y)
+        for i, of in enumerate((x, y)):
+            if not ops.is_float(of.dtype):
+                continue
+            assert td.grad(lambda *xs, f=f: f(*xs).sum(), argnums=i)(x, y).dtype == of.dtype, f
+            tangents = [td.ones_like(z) if j == i else td.zeros_like(z) for j, z in enumerate((x, y))]
+            if ops.is_float(other):
+                assert td.jvp(f, (x, y), tangents)[1].dtype == out.dtype, f
+    leaf = half([1.0, 2.0], dtype)
+    leaf.requires_grad = True
+    (leaf.astype(td.float32) * td.tensor([2.0, 3.0])).sum().backward()
+    assert leaf.grad.dtype == dtype
+    assert leaf.grad.tolist() == [2, 3]
