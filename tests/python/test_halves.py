@@ -248,6 +248,60 @@ def test_ties_are_counted_exactly():
             assert set(exact(td.grad(f)(u)).tolist()) == {float(half(1 / n, dtype))}
 
 
+# --- Clipping
+
+
+def parameters(*gradients, dtype=td.float32):
+    result = []
+    for g in gradients:
+        p = td.zeros_like(ops.to_tensor(g, dtype))
+        p.requires_grad = True
+        p.grad = ops.to_tensor(g, dtype)
+        result.append(p)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [(td.float32, s) for s in (1e30, 3e38, 1e-30, 1e-40, 1.0)]
+    + [(td.float64, s) for s in (1e200, 1e307, 1e-200, 1e-310, 1.0)]
+    + [(td.float16, s) for s in (6e4, 1.0, 6e-8)]
+    + [(td.bfloat16, s) for s in (3e38, 1.0, 1e-38)],
+    ids=str,
+)
+def test_clipping_to_a_norm(dtype, size):
+    units = [np.array([3.0, 0.0]) / 4, np.array([[-4.0], [0.0]]) / 4]
+    ps = parameters(*[size * u for u in units], dtype=dtype)
+    total = math.hypot(*(float(p.grad.astype(td.float64).abs().max()) for p in ps))
+    norm = td.optim.clip_grad_norm_(ps, 0.5)
+    assert norm.dtype == (td.float64 if dtype == td.float64 else td.float32)
+    if total < (1e308 if dtype == td.float64 else 3.4e38):
+        assert float(norm) == pytest.approx(total, rel=1e-6)
+    factor = min(0.5 / (total + 1e-6), 1)
+    rtol = 2 * ops.EPSILON[dtype] + (0 if dtype == td.float64 else 2.0**-149 / factor)  # a float32
+    for p, u in zip(ps, units, strict=True):
+        want = u * size * factor
+        assert p.grad.dtype == dtype
+        np.testing.assert_allclose(exact(p.grad), want, rtol=rtol, atol=2 * ops.TINY[dtype])
+
+
+def test_clipping_many_large_halves():
+    """The factor is smaller than any float16."""
+    ps = parameters(np.full(1 << 20, 6e4), dtype=td.float16)
+    assert float(td.optim.clip_grad_norm_(ps, 1024.0)) == pytest.approx(6e4 * 1024, rel=1e-6)
+    np.testing.assert_array_equal(exact(ps[0].grad), 1.0)
+
+
+def test_clipping_what_is_0_or_not_finite():
+    ps = parameters(np.zeros(3), np.zeros((0, 2)))
+    assert float(td.optim.clip_grad_norm_(ps, 1.0)) == 0
+    assert ps[0].grad.tolist() == [0, 0, 0]
+    ps = parameters([math.inf, 1.0])
+    assert float(td.optim.clip_grad_norm_(ps, 1.0)) == math.inf
+    ps = parameters([math.nan, 1.0], [2.0])
+    assert math.isnan(float(td.optim.clip_grad_norm_(ps, 1.0)))
+
+
 # --- Every rule
 
 
