@@ -9,12 +9,14 @@ namespace tidu {
 namespace {
 
 template <class T> void check(const SpecCall& call, std::span<Spec>) {
-  const size_t count = static_cast<size_t>(call.attrs.as<T>().count);
-  for (size_t i = 0; i < call.inputs.size(); ++i) {
+  const size_t count = static_cast<size_t>(call.attrs.as<T>().count), size = call.inputs.size();
+  for (size_t i = 0; i < size; ++i) {
     const Spec &parameter = call.inputs[i % count], &input = call.inputs[i];
     if (!is_floating(parameter.dtype))
       fail<DTypeError>("[", call.primitive.name, "] a parameter must be floating-point, not ", parameter);
-    if (input.shape != parameter.shape || input.dtype != parameter.dtype)
+    const bool is_state = i >= count && i + count < size;
+    const DType dtype = is_state ? state_dtype(parameter.dtype) : parameter.dtype;
+    if (input.shape != parameter.shape || input.dtype != dtype)
       fail<ShapeError>("[", call.primitive.name, "] ", input, " does not fit its parameter ", parameter);
   }
 }
@@ -33,6 +35,8 @@ Primitive sgd_update("sgd_update", update<SgdAttrs>());
 Primitive adam_update("adam_update", update<AdamAttrs>());
 Primitive rmsprop_update("rmsprop_update", update<RmspropAttrs>());
 }  // namespace primitives
+
+DType state_dtype(DType parameter) { return is_narrow(parameter) ? DType::float32 : parameter; }
 
 void apply_update(const Primitive& primitive, const Tensors& state, const Tensors& gradients,
                   const Attrs& attrs) {

@@ -40,8 +40,12 @@ extern Primitive adam_update;     // (parameters, first moments, second moments,
 extern Primitive rmsprop_update;  // (parameters, square averages, [buffers if momentum != 0], gradients)
 }  // namespace primitives
 
+// In what the tensors beside a parameter are kept, and computed: small steps would vanish in 16 bits.
+DType state_dtype(DType parameter);
+
 // Applies one of them: `state` holds the overwritten groups one after another, parameters first. All tensors
-// must be contiguous, floating-point, and alike within a parameter's group.
+// must be contiguous and those of a parameter of one shape, the gradient of its dtype, the others of its
+// state_dtype.
 void apply_update(const Primitive& primitive, const Tensors& state, const Tensors& gradients,
                   const Attrs& attrs);
 

@@ -33,7 +33,8 @@ Optimizer::Optimizer(Tensors parameters, double lr, std::vector<std::string> slo
   }
   for (size_t slot = 0; slot < slot_names_.size(); ++slot) {
     slots_.emplace_back();
-    for (const Tensor& parameter : parameters_) slots_.back().push_back(zeros_like(parameter));
+    for (const Tensor& parameter : parameters_)
+      slots_.back().push_back(zeros(parameter.shape(), state_dtype(parameter.dtype()), parameter.device()));
   }
 }
 

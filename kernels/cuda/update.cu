@@ -23,23 +23,44 @@ struct Table {
 };
 static_assert(sizeof(Table) < 3800);
 
-template <class Rule, class T, int n, size_t... k>
-__device__ __forceinline__ void step_at(const Rule& rule, T* const (&arrays)[sizeof...(k)],
-                                        std::index_sequence<k...>) {
-  Vec<T, n> x[] = {load_vec<n>(arrays[k])...};
+// The type of array k of a parameter of type T.
+template <class T, int groups, size_t k>
+using Element = std::conditional_t<k == 0 || k + 1 == groups, T, Computed<T>>;
+
+template <class T, int n, class Real>
+__device__ __forceinline__ void load_as(const void* from, Real (&to)[n]) {
+  const Vec<T, n> x = load_vec<n>(static_cast<const T*>(from));
 #pragma unroll
-  for (int j = 0; j < n; ++j) {
-    Computed<T> value[] = {static_cast<Computed<T>>(x[k][j])...};
-    rule(value[k]...);
-    ((x[k][j] = static_cast<T>(value[k])), ...);
-  }
-  ((k + 1 < sizeof...(k) ? store_vec<n>(arrays[k], x[k]) : void()), ...);
+  for (int j = 0; j < n; ++j) to[j] = static_cast<Real>(x[j]);
+}
+template <class T, int n, class Real>
+__device__ __forceinline__ void store_as(void* to, const Real (&from)[n]) {
+  Vec<T, n> x;
+#pragma unroll
+  for (int j = 0; j < n; ++j) x[j] = static_cast<T>(from[j]);
+  store_vec<n>(static_cast<T*>(to), x);
+}
+
+template <class Rule, class T, int n, size_t... k>
+__device__ __forceinline__ void step_at(const Rule& rule, void* const (&arrays)[sizeof...(k)],
+                                        std::index_sequence<k...>) {
+  constexpr int groups = sizeof...(k);
+  Computed<T> value[groups][n];
+  (load_as<Element<T, groups, k>>(arrays[k], value[k]), ...);
+#pragma unroll
+  for (int j = 0; j < n; ++j) rule(value[k][j]...);
+  ((k + 1 < groups ? store_as<Element<T, groups, k>>(arrays[k], value[k]) : void()), ...);
+}
+
+// The bytes of an element of array k.
+template <class T> __host__ __device__ int64_t bytes_of(int k, int groups) {
+  return k == 0 || k + 1 == groups ? sizeof(T) : sizeof(Computed<T>);
 }
 
 template <class Rule, class T, int groups>
 __global__ void __launch_bounds__(kThreads)
     update_kernel(const __grid_constant__ Table table, const __grid_constant__ Rule rule) {
-  constexpr int n = kVec<T>;
+  constexpr int n = groups == 2 ? kVec<T> : kVec<Computed<T>>;
   constexpr auto all = std::make_index_sequence<groups>();
   int parameter = 0;
   for (int high = table.parameters - 1; parameter < high;) {
@@ -53,15 +74,15 @@ __global__ void __launch_bounds__(kThreads)
   const uint32_t block = blockIdx.x - (parameter > 0 ? table.end[parameter - 1] : 0);
   const int64_t begin = block * kShare, rest = table.count[parameter] - begin;
   const int count = static_cast<int>(rest < kShare ? rest : kShare);
-  T* arrays[groups];
+  char* arrays[groups];
   uintptr_t addresses = 0;
   for (int k = 0; k < groups; ++k) {
-    arrays[k] = static_cast<T*>(table.data[k][parameter]) + begin;
+    arrays[k] = static_cast<char*>(table.data[k][parameter]) + begin * bytes_of<T>(k, groups);
     addresses |= reinterpret_cast<uintptr_t>(arrays[k]);
   }
   const auto step = [&]<int m>(int i, std::integral_constant<int, m>) {
-    T* here[groups];
-    for (int k = 0; k < groups; ++k) here[k] = arrays[k] + i;
+    void* here[groups];
+    for (int k = 0; k < groups; ++k) here[k] = arrays[k] + i * bytes_of<T>(k, groups);
     step_at<Rule, T, m>(rule, here, all);
   };
   const int whole = addresses % 16 == 0 ? count / n * n : 0;
@@ -92,7 +113,7 @@ cudaError_t update_all(cudaStream_t stream, const Rule& rule, std::span<const Up
       const int at = table.parameters++;
       for (int k = 0; k < groups; ++k) {
         table.data[k][at] = rest.data[k];
-        rest.data[k] = static_cast<T*>(rest.data[k]) + count;
+        rest.data[k] = static_cast<char*>(rest.data[k]) + count * bytes_of<T>(k, groups);
       }
       table.count[at] = count;
       rest.count -= count;

@@ -16,8 +16,8 @@ struct UpdateArrays {
   int64_t count;  // elements of each
 };
 
-// For parameters of one floating-point dtype, 16-bit ones stepped in float. The arrays of each:
-// p, b, g (without momentum p, g).
+// For parameters of one floating-point dtype. Those of 16 bits are stepped in float, as what is beside p and
+// g is kept. The arrays of each: p, b, g (without momentum p, g).
 [[nodiscard]] cudaError_t update(cudaStream_t stream, const SgdStep& step, DType dtype,
                                  std::span<const UpdateArrays> parameters);
 // p, m, v, g.

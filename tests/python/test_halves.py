@@ -302,6 +302,44 @@ def test_clipping_what_is_0_or_not_finite():
     assert math.isnan(float(td.optim.clip_grad_norm_(ps, 1.0)))
 
 
+# --- Optimisers
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        (td.optim.SGD, {"lr": 0.1, "weight_decay": 0.1}),
+        (td.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+        (td.optim.Adam, {"lr": 0.1}),
+        (td.optim.AdamW, {"lr": 0.1}),
+        (td.optim.RMSprop, {"lr": 0.1, "momentum": 0.5}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [1.0, 2e-4])
+def test_optimisers(optimizer, options, size, dtype):
+    """A step is that of the same numbers in float32, rounded; the state is not rounded at all."""
+    rng = np.random.default_rng(5)
+    p = half(rng.normal(size=(7, 5)), dtype)
+    p.requires_grad = True
+    run = optimizer([p], **options)
+    q = p.detach().astype(td.float32)
+    q.requires_grad = True
+    peer = optimizer([q], **options)
+    for _ in range(6):
+        g = half(size * rng.normal(size=(7, 5)), dtype)
+        before = exact(p.detach())
+        p.grad, q.grad = g, g.astype(td.float32)
+        with td.no_grad():
+            q[:] = p.detach().astype(td.float32)
+        run.step()
+        peer.step()
+        assert p.dtype == dtype
+        assert (exact(p.detach()) != before).any() or (optimizer is td.optim.SGD and size < 1)
+        ops.assert_close(p.detach(), exact(q.detach()), dtype, ulps=0)
+
+
 # --- Every rule
 
 

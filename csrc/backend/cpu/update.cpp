@@ -16,7 +16,7 @@ namespace {
 constexpr int kMaxGroups = 4;
 
 // Calls step(functions, arrays, n) for pieces of each parameter; arrays[k] is its tensor in group k, the last
-// one being the gradient. 16-bit floats are stepped in float, a tile at a time.
+// one being the gradient. 16-bit parameters and gradients are stepped in float, a tile at a time.
 template <class Step> void for_parameters(const Call& call, int count, const Step& step) {
   struct Piece {
     int parameter;
@@ -34,32 +34,30 @@ template <class Step> void for_parameters(const Call& call, int count, const Ste
   const auto run = [&](int64_t index) {
     const auto [parameter, begin] = pieces[static_cast<size_t>(index)];
     const DType dtype = inputs[parameter].dtype();
-    const int64_t size = static_cast<int64_t>(size_of(dtype));
     const int64_t n = std::min(kGrain, inputs[parameter].numel() - begin);
-    char* arrays[kMaxGroups];
-    for (int k = 0; k < groups; ++k) {
-      arrays[k] = static_cast<char*>(inputs[k * count + parameter].raw_data()) + begin * size;
-    }
-    if (dtype == DType::float32 || dtype == DType::float64) {
-      void* pointers[kMaxGroups];
-      std::copy_n(arrays, groups, pointers);
-      return step(update_functions(dtype), pointers, groups, n);
+    void* arrays[kMaxGroups];
+    const auto point_at = [&](int64_t i) {
+      for (int k = 0; k < groups; ++k) {
+        const Tensor& x = inputs[k * count + parameter];
+        arrays[k] = static_cast<char*>(x.raw_data()) + i * static_cast<int64_t>(size_of(x.dtype()));
+      }
+    };
+    if (!is_narrow(dtype)) {
+      point_at(begin);
+      return step(update_functions(dtype), arrays, groups, n);
     }
     constexpr int64_t tile = 1024;
-    alignas(64) float wide[kMaxGroups][tile];
+    alignas(64) float wide[2][tile];
     for (int64_t i = 0; i < n; i += tile) {
       const int64_t here = std::min(tile, n - i);
-      void* pointers[kMaxGroups];
-      for (int k = 0; k < groups; ++k) {
-        const void* source = arrays[k] + i * size;
-        cast_function(dtype, DType::float32)(&source, wide[k], here);
-        pointers[k] = wide[k];
-      }
-      step(update_functions(DType::float32), pointers, groups, here);
-      for (int k = 0; k + 1 < groups; ++k) {
-        const void* source = wide[k];
-        cast_function(DType::float32, dtype)(&source, arrays[k] + i * size, here);
-      }
+      point_at(begin + i);
+      void *const p = arrays[0], *const g = arrays[groups - 1];
+      cast_function(dtype, DType::float32)(&p, wide[0], here);
+      cast_function(dtype, DType::float32)(&g, wide[1], here);
+      arrays[0] = wide[0];
+      arrays[groups - 1] = wide[1];
+      step(update_functions(DType::float32), arrays, groups, here);
+      cast_function(DType::float32, dtype)(&arrays[0], p, here);
     }
   };
   parallel_for(static_cast<int64_t>(pieces.size()), total, run);

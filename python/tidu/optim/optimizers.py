@@ -5,6 +5,11 @@ import tidu as td
 from .._core import _training as training
 
 
+def _state_dtype(parameter):
+    """In what is kept beside a parameter: small steps would vanish in 16 bits."""
+    return td.float32 if parameter.dtype in (td.float16, td.bfloat16) else parameter.dtype
+
+
 class Optimizer:
     """What the optimisers share. `params` is a sequence of tensors that require grad, or of groups:
     dictionaries with "params" and options of their own. `param_groups` holds the groups; their options may be
@@ -41,7 +46,9 @@ class Optimizer:
             self._check(group)
             group["steps"] = [0] * len(group["params"])
             for name in self._buffers(group):
-                group[name] = [td.zeros_like(parameter.detach()) for parameter in group["params"]]
+                group[name] = [
+                    td.zeros(p.shape, dtype=_state_dtype(p), device=p.device) for p in group["params"]
+                ]
             self.param_groups.append(group)
 
     def _name(self):
@@ -114,7 +121,7 @@ class Optimizer:
                 if name not in saved:
                     raise ValueError(f"[{self._name()}] the state lacks {name}")
                 for i, (parameter, tensor) in enumerate(zip(own["params"], saved[name], strict=True)):
-                    if tensor.shape != parameter.shape or tensor.dtype != parameter.dtype:
+                    if tensor.shape != parameter.shape or tensor.dtype != _state_dtype(parameter):
                         raise td.ShapeError(
                             f"[{self._name()}] {name} {i} of the state is {tensor.dtype}{tensor.shape}, its "
                             f"parameter {parameter.dtype}{parameter.shape}"
