@@ -286,3 +286,68 @@ def test_power_corners():
     ]:
         assert (f64(a) ** f64(b)).tolist() == want, (a, b)
     assert math.isnan((f64(-8) ** f64(1 / 3)).tolist())
+
+
+# --- Domains
+
+
+@pytest.mark.parametrize("dtype", [*ops.FLOATS, td.int8, td.int32, td.int64], ids=str)
+def test_quotients_and_remainders_of_every_sign(dtype):
+    """As in Python: rounded towards minus infinity, the remainder with the divisor's sign."""
+    a, b = (grid.ravel() for grid in np.meshgrid(np.arange(-7, 8), [-3, -2, -1, 1, 2, 3, 5]))
+    x, y = ops.to_tensor(a, dtype), ops.to_tensor(b, dtype)
+    np.testing.assert_array_equal(ops.to_array(x // y), a // b)
+    np.testing.assert_array_equal(ops.to_array(x % y), a % b)
+    np.testing.assert_array_equal(ops.to_array(td.floor(x / y)), np.floor(a / b))
+    np.testing.assert_array_equal(ops.to_array(td.trunc(x / y)), np.trunc(a / b))
+    np.testing.assert_array_equal(ops.to_array(x // y * y + x % y), a)
+
+
+def test_fractional_quotients():
+    a = np.array([5.5, -5.5, 5.5, -5.5, 0.75, -0.75, 1e-3, -1e-3])
+    b = np.array([2.0, 2.0, -2.0, -2.0, 0.25, 0.25, 7.0, 7.0])
+    for dtype in WIDE_FLOATS:
+        x, y = ops.to_tensor(a, dtype), ops.to_tensor(b, dtype)
+        wide_a = ops.to_array(x).astype(np.float64)
+        np.testing.assert_array_equal(ops.to_array(x // y), wide_a // b)
+        np.testing.assert_allclose(ops.to_array(x % y), wide_a % b, rtol=ops.EPSILON[dtype])
+
+
+@pytest.mark.parametrize("dtype", ops.FLOATS, ids=str)
+def test_corrections_up_to_the_count_and_above(dtype):
+    """n - correction is never negative: at 0 and below, deviations are infinite, and none at all is NaN."""
+    x = ops.to_tensor([1.0, 3.0, 8.0], dtype)
+    for correction in (0, 1, 1.5, 2, 2.75):
+        want = 26 / (3 - correction)
+        ops.assert_close(td.var(x, correction=correction), want, dtype)
+        ops.assert_close(td.std(x, correction=correction), math.sqrt(want), dtype)
+        slopes = (np.array([1.0, 3.0, 8.0]) - 4) * 2 / (3 - correction)
+        ops.assert_close(td.grad(lambda x, c=correction: td.var(x, correction=c))(x), slopes, dtype)
+    for correction in (3, 3.5, 100):
+        assert td.var(x, correction=correction).tolist() == td.std(x, correction=correction).tolist() == INF
+        assert math.isnan(td.var(x[:1] * 0, correction=correction).tolist())
+    assert math.isnan(td.var(x[:0]).tolist())
+    assert math.isnan(td.mean(x[:0]).tolist())
+    assert td.grad(lambda x: td.var(x[:0]) * 0 + td.sum(x))(x).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", [*ops.FLOATS, td.int32], ids=str)
+def test_products_of_nothing(dtype):
+    for a, b in (
+        ((0, 0), (0, 0)),
+        ((0, 3), (3, 0)),
+        ((3, 0), (0, 2)),
+        ((0, 3), (3, 2)),
+        ((2, 0, 0), (2, 0, 4)),
+        ((0,), (0,)),
+    ):
+        x, y = td.zeros(a, dtype=dtype), td.zeros(b, dtype=dtype)
+        product = x @ y
+        assert product.shape == (np.zeros(a) @ np.zeros(b)).shape
+        assert product.dtype == dtype
+        assert not ops.to_array(product).any()
+        if ops.is_float(dtype):
+            for i, g in enumerate(td.grad(lambda x, y: (x @ y).sum(), argnums=(0, 1))(x, y)):
+                assert g.shape == (a, b)[i]
+                assert g.dtype == dtype
+    assert td.vecdot(td.zeros((2, 0), dtype=dtype), td.zeros((2, 0), dtype=dtype)).tolist() == [0, 0]
