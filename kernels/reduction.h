@@ -145,9 +145,11 @@ template <class T> struct Std : Var<T> {
   }
 };
 
-// exp(x - largest), where x is that largest element perhaps an infinite one.
+// exp(x - largest), where x is that largest element perhaps an infinite one. Without a branch, which each
+// element of a row on a GPU would take by itself.
 template <class Real> TIDU_HD Real shifted_exp(Real x, Real largest) {
-  return x == largest ? Real(1) : scalar::exp(x - largest);
+  const Real e = scalar::exp(x - largest);
+  return x == largest ? Real(1) : e;
 }
 
 template <class T> struct LogSumExp {

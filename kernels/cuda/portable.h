@@ -7,6 +7,7 @@
 //   TIDU_DYNAMIC_SHARED(buffer, float);                               float* to the launch's shared_bytes
 //   load_vec<n>(p), store_vec(p, v)                                   one access of n elements, at most 16
 //   bytes
+//   loads_above()                                                     what is read before it is on its way
 #pragma once
 
 #include <cuda_runtime.h>
@@ -41,6 +42,9 @@ struct Grid {
 
 #ifdef __CUDACC__
 
+// A compiler would move each load down to where its value is wanted, so that one waits for the other.
+__device__ __forceinline__ void loads_above() { asm volatile("" ::: "memory"); }
+
 #define TIDU_INDEX(i, n) (i)
 #define TIDU_SHARED(name, ...) __shared__ std::type_identity_t<__VA_ARGS__> name
 #define TIDU_DYNAMIC_SHARED(name, type)                          \
@@ -64,6 +68,8 @@ template <auto kernel, class... Args> [[nodiscard]] cudaError_t launch(const Gri
 }
 
 #else
+
+inline void loads_above() {}
 
 #define TIDU_INDEX(i, n) simt::index_within(i, n)
 #define TIDU_SHARED(name, ...)                               \

@@ -52,21 +52,25 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
   // What is beyond the row adds nothing to the sum, or to one that is not used: that of nothing but -inf.
   constexpr Real nothing = -std::numeric_limits<Real>::infinity();
   Real element[held], largest = nothing, of_label = nothing;
-  // One address that moves on: the many of single elements would take the registers that hold the row.
+  // One address that moves on: the many of single elements would take the registers that hold the row. All
+  // is loaded before any of it is used, and set before it is loaded, lest each load waits for the one before.
   const int64_t stride = v > 1 ? v : pass.rows.x_stride, step = threads * stride;
   const T* from = x + lane * stride;
+  Vec<T, v> some[vectors];
 #pragma unroll
   for (int k = 0; k < vectors; ++k, from += step) {
-    const int i = (k * threads + lane) * v;
-    Vec<T, v> some;
-    const bool inside = i < n;
-    if (inside) some = load_vec<v>(from);
+#pragma unroll
+    for (int j = 0; j < v; ++j) some[k][j] = static_cast<T>(nothing);
+    if ((k * threads + lane) * v < n) some[k] = load_vec<v>(from);
+  }
+#pragma unroll
+  for (int k = 0; k < vectors; ++k) {
 #pragma unroll
     for (int j = 0; j < v; ++j) {
-      element[k * v + j] = inside ? static_cast<Real>(some[j]) : nothing;
+      element[k * v + j] = static_cast<Real>(some[k][j]);
       largest = Largest<Real>::combine(element[k * v + j], largest);
       if constexpr (Job<T>::loss) {
-        if (i + j == static_cast<int>(job.label.value)) of_label = element[k * v + j];
+        if ((k * threads + lane) * v + j == static_cast<int>(job.label.value)) of_label = element[k * v + j];
       }
     }
   }
@@ -116,12 +120,18 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads, 1) softmax_columns(So
   const bool active = row < pass.count;
   const Walk::Place place = active ? pass.rows.kept.at(row) : Walk::Place{};
   const int n = active ? static_cast<int>(pass.rows.n) : 0;
-  const T* x = static_cast<const T*>(pass.rows.x) + place.in;
+  const int64_t step = height * pass.rows.x_stride;
+  const T* from = static_cast<const T*>(pass.rows.x) + place.in + first * pass.rows.x_stride;
+  T some[held];
+#pragma unroll
+  for (int k = 0; k < held; ++k, from += step) {
+    some[k] = static_cast<T>(nothing);
+    if (k * height + first < n) some[k] = *from;
+  }
   Real element[held], largest = nothing;
 #pragma unroll
   for (int k = 0; k < held; ++k) {
-    const int i = k * height + first;
-    element[k] = i < n ? static_cast<Real>(x[i * pass.rows.x_stride]) : nothing;
+    element[k] = static_cast<Real>(some[k]);
     largest = Largest<Real>::combine(element[k], largest);
   }
   largest = column_reduce_all<Largest<Real>>(largest, width, height, stage);
@@ -203,17 +213,14 @@ template <class T, template <class> class Job, int v>
 [[nodiscard]] cudaError_t launch_rows(cudaStream_t stream, SoftmaxPass pass) {
   using S = SoftmaxTuning;
   constexpr int registers = sizeof(T) == 8 ? 2 : 1;
-  constexpr int few = S::kFew / registers, many = S::kMany / registers, most = S::kMost / registers;
+  constexpr int few = S::kFew / registers, many = S::kMany / registers;
+  constexpr int blocks_many = S::held(v > 1) / registers;
   const int64_t n = pass.rows.n;
   pass.threads = 1;
   if (n > kWarp * many) {
-    pass.threads = n <= S::kThreads * many ? S::kThreads : S::kLongThreads;
+    pass.threads = n <= S::kThreads * blocks_many ? S::kThreads : S::kLongThreads;
     const unsigned blocks = static_cast<unsigned>(pass.count), threads = static_cast<unsigned>(pass.threads);
-    if constexpr (v > 1) {
-      if (n > S::kLongThreads * many)
-        return launch<softmax_rows<T, Job, v, most, true>>({blocks, threads, 0, stream}, pass);
-    }
-    return launch<softmax_rows<T, Job, v, many, true>>({blocks, threads, 0, stream}, pass);
+    return launch<softmax_rows<T, Job, v, blocks_many, true>>({blocks, threads, 0, stream}, pass);
   }
   while (pass.threads < kWarp && pass.threads * v < n) pass.threads *= 2;
   const int64_t groups = S::kThreads / pass.threads;
@@ -249,7 +256,7 @@ template <template <class> class Job>
   return visit_floating(dtype, cudaErrorInvalidValue, [&]<class T>() {
     constexpr int widest = kVec<T>;
     const bool wide = vectorises<T>(rows, widest, Job<T>::loss);
-    if (rows.fits(dtype, wide ? SoftmaxTuning::kMost : SoftmaxTuning::kMany))
+    if (rows.fits(dtype, wide))
       return wide ? launch_rows<T, Job, widest>(stream, pass) : launch_rows<T, Job, 1>(stream, pass);
     if constexpr (Job<T>::any_axis) {
       if (rows.column_fits(dtype)) return launch_columns<T, Job>(stream, pass);

@@ -10,15 +10,17 @@ namespace tidu::cuda {
 
 struct SoftmaxTuning {
   // Threads of a block: of one that holds a long row, and of others.
-  static constexpr int kLongThreads = 512, kThreads = 256;
-  // 32-bit registers of a thread for elements, in rows short to long; the most only where they are moved
-  // several at a time, because the addresses of single ones take more registers.
-  static constexpr int kFew = 8, kMany = 32, kMost = 64;
+  static constexpr int kLongThreads = 1024, kThreads = 256;
+  // 32-bit registers of a thread for elements, in rows short and longer.
+  static constexpr int kFew = 8, kMany = 32;
   // Threads that share a column, and how many elements each of them holds before there are more.
   static constexpr int kMaxHeight = 8, kEach = 8;
+  // Those of a thread of a block: fewer where they are moved one at a time, whose
+  // addresses take registers.
+  static constexpr int held(bool wide) { return wide ? kMany : kMany / 2; }
   // Elements of a row that a block can hold.
-  static constexpr int64_t capacity(DType dtype, int registers) {
-    return kLongThreads * registers / (dtype == DType::float64 ? 2 : 1);
+  static constexpr int64_t capacity(DType dtype, bool wide) {
+    return kLongThreads * held(wide) / (dtype == DType::float64 ? 2 : 1);
   }
 };
 
@@ -32,8 +34,8 @@ struct Softmax {
   bool limit = false;                         // of softmax: as csrc/ops/softmax.h says of softmax_limit
 
   // Whether a row lies in a block's registers, so that x is read only once.
-  bool fits(DType dtype, int registers) const {
-    return n <= SoftmaxTuning::capacity(dtype, registers) && y_stride == 1;
+  bool fits(DType dtype, bool wide) const {
+    return n <= SoftmaxTuning::capacity(dtype, wide) && y_stride == 1;
   }
   bool column_fits(DType dtype) const {
     const int held = SoftmaxTuning::kMany / (dtype == DType::float64 ? 2 : 1);
@@ -49,7 +51,7 @@ struct Softmax {
     return result;
   }
   int64_t workspace_bytes(DType dtype) const {
-    const bool direct = fits(dtype, SoftmaxTuning::kMany) || column_fits(dtype);
+    const bool direct = fits(dtype, false) || column_fits(dtype);
     return direct ? 0 : 16 * kept.size() + states().workspace_bytes();
   }
 };
