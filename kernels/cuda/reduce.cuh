@@ -16,6 +16,13 @@ struct ReducePass {
   int threads;   // rows: that work on one chunk; columns: side by side
   bool partial;  // states are written, numbered in order, not results
   reduction::Whole whole;
+
+  // Whether the elements need more than 32 bits to be found.
+  __device__ __forceinline__ bool is_vast() const { return reduced.rank > 1 && n > INT32_MAX; }
+  // Where element i of a result lies.
+  __device__ __forceinline__ int64_t element(int64_t i) const {
+    return reduced.rank == 1 ? i * reduced.in[0] : reduced.at(static_cast<uint32_t>(i)).in;
+  }
 };
 
 // What moves in one access, or a single state that is larger.
@@ -60,12 +67,18 @@ __device__ __forceinline__ typename Op::State lift_all(const Some& x, int64_t in
   return state[0];
 }
 
-// Loads that a thread has in flight where its elements are a stride apart.
-template <class T, int v> inline constexpr int kLoads = sizeof(T) * v <= 16 ? 4 : 1;
+// Loads that a thread has in flight while there are many more, and at the end or among dimensions: enough to
+// keep memory busy (docs/kernels.md), few enough for the registers.
+template <class T, int v>
+inline constexpr int kLoads = sizeof(T) * v > 16    ? 1
+                              : sizeof(T) * v == 16 ? 4
+                              : sizeof(T) * v >= 4  ? 8
+                                                    : 16;
+template <class T, int v> inline constexpr int kLastLoads = kLoads<T, v> < 4 ? kLoads<T, v> : 4;
 
 // A group of `threads` neighbours, part of a warp or the whole block, reduces one chunk of one row.
 template <class Op, class In, int v>
-__global__ void __launch_bounds__(ReduceTuning::kThreads) reduce_rows(ReducePass pass) {
+__global__ void __launch_bounds__(ReduceTuning::kThreads, 1) reduce_rows(ReducePass pass) {
   using State = typename Op::State;
   TIDU_SHARED(stage, WarpStage<State>);
   const int thread = static_cast<int>(threadIdx.x), lane = thread & (pass.threads - 1);
@@ -78,24 +91,54 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads) reduce_rows(ReducePass
     const In* x = static_cast<const In*>(pass.x) + place.in;
     const int64_t begin = (task - row * pass.splits) * pass.chunk;
     const int64_t rest = pass.n - begin, end = begin + (rest < pass.chunk ? rest : pass.chunk);
-    constexpr int loads = kLoads<In, v>;
     const int64_t step = pass.threads * v;
     int64_t i = begin + lane * v;
-    if (loads > 1 && pass.reduced.rank == 1) {
+    if (pass.reduced.rank == 1) {
+      constexpr int loads = kLoads<In, v>;
       const int64_t stride = pass.reduced.in[0];
       for (; i + (loads - 1) * step + v <= end; i += loads * step) {
         decltype(load_some<v>(x)) some[loads];
 #pragma unroll
         for (int k = 0; k < loads; ++k) some[k] = load_some<v>(x + (i + k * step) * stride);
+        loads_above();
 #pragma unroll
         for (int k = 0; k < loads; ++k) state = Op::combine(state, lift_all<Op, v>(some[k], i + k * step));
       }
     }
+    if (pass.is_vast()) {
 #pragma unroll 1
-    for (; i + v <= end; i += step)
-      state = Op::combine(state, lift_all<Op, v>(load_some<v>(x + pass.reduced.at(i).in), i));
+      for (; i + v <= end; i += step)
+        state = Op::combine(state, lift_all<Op, v>(load_some<v>(x + pass.reduced.at(i).in), i));
+    }
+    constexpr int loads = kLastLoads<In, v>;
+#pragma unroll 1
+    for (; i + v <= end; i += loads * step) {
+      decltype(load_some<v>(x)) some[loads] = {};
+#pragma unroll
+      for (int k = 0; k < loads; ++k) {
+        if (i + k * step + v <= end) some[k] = load_some<v>(x + pass.element(i + k * step));
+      }
+      loads_above();
+#pragma unroll
+      for (int k = 0; k < loads; ++k) {
+        if (i + k * step + v <= end) state = Op::combine(state, lift_all<Op, v>(some[k], i + k * step));
+      }
+    }
+    // Beyond the vectors, which are of an only dimension if they leave some.
     if constexpr (v > 1) {
-      for (; i < end; ++i) state = Op::combine(state, lift<Op>(x[pass.reduced.at(i).in], i));
+      const int64_t last = end - (end - begin) % v;
+      if ((((last - begin) / v) & (pass.threads - 1)) == lane) {
+        In some[v - 1] = {};
+#pragma unroll
+        for (int j = 0; j < v - 1; ++j) {
+          if (last + j < end) some[j] = x[last + j];
+        }
+        loads_above();
+#pragma unroll
+        for (int j = 0; j < v - 1; ++j) {
+          if (last + j < end) state = Op::combine(state, lift<Op>(some[j], last + j));
+        }
+      }
     }
   }
   state = pass.threads > kWarp ? block_reduce<Op>(state, stage) : warp_reduce<Op>(state, pass.threads);
@@ -110,7 +153,7 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads) reduce_rows(ReducePass
 // Neighbouring threads reduce neighbouring results, v each; the rows of threads in a block share the
 // elements.
 template <class Op, class In, int v>
-__global__ void __launch_bounds__(ReduceTuning::kThreads) reduce_columns(ReducePass pass) {
+__global__ void __launch_bounds__(ReduceTuning::kThreads, 1) reduce_columns(ReducePass pass) {
   using State = typename Op::State;
   using Result = typename Op::Result;
   TIDU_SHARED(stage, Staged<State, ReduceTuning::kThreads>);
@@ -127,14 +170,15 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads) reduce_columns(ReduceP
     const In* x = static_cast<const In*>(pass.x) + place.in;
     const int64_t begin = split * pass.chunk, rest = pass.n - begin;
     const int64_t end = begin + (rest < pass.chunk ? rest : pass.chunk);
-    constexpr int loads = kLoads<In, v>;
     int64_t i = begin + y;
-    if (loads > 1 && pass.reduced.rank == 1) {
+    if (pass.reduced.rank == 1) {
+      constexpr int loads = kLoads<In, v>;
       const int64_t stride = pass.reduced.in[0];
       for (; i + (loads - 1) * height < end; i += loads * height) {
         decltype(load_some<v>(x)) some[loads];
 #pragma unroll
         for (int k = 0; k < loads; ++k) some[k] = load_some<v>(x + (i + k * height) * stride);
+        loads_above();
 #pragma unroll
         for (int k = 0; k < loads; ++k) {
 #pragma unroll
@@ -142,11 +186,29 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads) reduce_columns(ReduceP
         }
       }
     }
+    if (pass.is_vast()) {
 #pragma unroll 1
-    for (; i < end; i += height) {
-      const auto some = load_some<v>(x + pass.reduced.at(i).in);
+      for (; i < end; i += height) {
+        const auto some = load_some<v>(x + pass.reduced.at(i).in);
 #pragma unroll
-      for (int j = 0; j < v; ++j) state[j] = Op::combine(state[j], lift<Op>(some[j], i));
+        for (int j = 0; j < v; ++j) state[j] = Op::combine(state[j], lift<Op>(some[j], i));
+      }
+    }
+    constexpr int loads = kLastLoads<In, v>;
+#pragma unroll 1
+    for (; i < end; i += loads * height) {
+      decltype(load_some<v>(x)) some[loads] = {};
+#pragma unroll
+      for (int k = 0; k < loads; ++k) {
+        if (i + k * height < end) some[k] = load_some<v>(x + pass.element(i + k * height));
+      }
+      loads_above();
+#pragma unroll
+      for (int k = 0; k < loads; ++k) {
+        if (i + k * height >= end) continue;
+#pragma unroll
+        for (int j = 0; j < v; ++j) state[j] = Op::combine(state[j], lift<Op>(some[k][j], i + k * height));
+      }
     }
   }
   if (height > 1) {

@@ -18,11 +18,12 @@ struct ReduceTuning {
   // Vectors in a row from which on it is worth a block, not a warp.
   static constexpr int64_t kBlockRow = 256;
   // Columns side by side in one block: narrow arrays whole, else whole cache lines of many rows, or where
-  // there are few rows, of many columns.
-  static constexpr int64_t kNarrow = 128, kTall = 64, kFlat = 256, kFewRows = 32;
+  // there are few rows, of many columns; down to the least while there are too few blocks.
+  static constexpr int64_t kNarrow = 128, kTall = 64, kFlat = 256, kFewRows = 32, kLeast = 16;
+  static constexpr int64_t kFewBlocks = 128;
   // Rows of one block, lest partial results (of var 16 bytes each) cost more than a small part of what is
-  // read.
-  static constexpr int64_t kMinRows = 256;
+  // read, and their pass more than what it saves.
+  static constexpr int64_t kMinRows = 512;
 };
 
 // One reduction of x into y. Results are numbered by `kept`, which says where each one's elements begin and
@@ -38,18 +39,29 @@ struct Reduce {
   reduction::Whole whole = {};
 
   int64_t results() const { return kept.size(); }
-  // Results side by side in one block.
-  int64_t span() const {
+  // Results side by side in one block, where there is enough of them.
+  int64_t widest() const {
     if (!columns) return 1;
     const int64_t wide = reduced.size() < ReduceTuning::kFewRows ? ReduceTuning::kFlat : ReduceTuning::kTall;
     return results() <= ReduceTuning::kNarrow ? results() : wide;
+  }
+  int64_t span() const {
+    using T = ReduceTuning;
+    int64_t span = widest();
+    const int64_t rows = std::min(reduced.size(), chunk());
+    for (int64_t less = T::kTall; columns && less >= T::kLeast; less /= 2) {
+      // Each thread still has one access of its own.
+      const bool worthwhile = less < span && less * rows >= 4 * T::kThreads;
+      if (worthwhile && (results() + span - 1) / span * splits() < T::kFewBlocks) span = less;
+    }
+    return span;
   }
   // How many elements of a result one block reduces. A power of two.
   int64_t chunk() const {
     const int64_t each = results() * reduced.size() / ReduceTuning::kTasks;
     const int64_t task = std::clamp(each, ReduceTuning::kMinTask, ReduceTuning::kMaxTask);
     int64_t chunk = columns ? ReduceTuning::kMinRows : 1;
-    while (2 * chunk * span() <= task) chunk *= 2;
+    while (2 * chunk * widest() <= task) chunk *= 2;
     return chunk;
   }
   // Partial results of each result, from as many blocks.

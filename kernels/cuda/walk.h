@@ -58,11 +58,12 @@ struct Walk {
     return possible;
   }
 
-  // Where item i of the row-major space lies. The outermost dimension needs no division.
-  TIDU_HD Place at(int64_t i) const {
+  // Where item i of the row-major space lies. The outermost dimension needs no division; a GPU divides
+  // numbers of 32 bits in place, and calls a function for those of 64.
+  template <class Index> TIDU_HD Place at(Index i) const {
     Place place;
     for (int d = rank - 1; d > 0; --d) {
-      const int64_t next = i / extent[d], here = i - next * extent[d];
+      const Index n = static_cast<Index>(extent[d]), next = i / n, here = i - next * n;
       place.in += here * in[d];
       place.out += here * out[d];
       i = next;
