@@ -1,6 +1,7 @@
 // The kernel behind all operations that compute each element of the output from one of each input.
 #pragma once
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/cuda/loop.h"
@@ -10,6 +11,8 @@
 namespace tidu::cuda {
 
 inline constexpr int kMapThreads = 256, kTileRows = kMapThreads / kSide;
+// Elements of a tile that a thread treats, each kTileRows-th of a column.
+inline constexpr int kTileElements = kSide / kTileRows;
 
 // Elements that a thread treats: as many as one access of 16 bytes moves of the widest operand, at most 8.
 template <class... T>
@@ -21,6 +24,12 @@ inline constexpr int kMapElements = [] {
 
 template <class T> __device__ __forceinline__ T load_element(const Loop& loop, int k, int64_t at) {
   return loop.data[k] ? static_cast<const T*>(loop.data[k])[at] : loop.number_of<T>(k);
+}
+
+// The same for one of many: without a branch around each, a number is taken before what is loaded.
+template <class T> __device__ __forceinline__ void load_if_any(const Loop& loop, int k, int64_t at, T& x) {
+  x = loop.number_of<T>(k);
+  if (loop.data[k]) x = static_cast<const T*>(loop.data[k])[at];
 }
 
 template <class T, int n>
@@ -62,8 +71,12 @@ template <class T, int k> __device__ __forceinline__ Stage<T>& stage() {
   return tile;
 }
 
+template <class T> struct TileElements { T of[kTileElements]; };
+
 template <class F, class Out, class... In> struct Map {
   static constexpr int kInputs = sizeof...(In), n = kMapElements<Out, In...>;
+  // Of elements that are loaded one at a time: enough to keep memory busy.
+  static constexpr int kGathered = std::min(n, ((sizeof(In) == 1) && ...) ? 8 : 4);
 
   template <size_t... k>
   static __device__ __forceinline__ void element(const Loop& loop, uint32_t i, std::index_sequence<k...>) {
@@ -80,6 +93,33 @@ template <class F, class Out, class... In> struct Map {
                  apply_each<F, Out, n, In...>(loop, load_operand<In, n>(loop, k, at[k])...));
   }
 
+  // Elements wherever they lie: a thread takes kGathered of them, as many apart as there are threads.
+  template <size_t k, class T> struct Gathered { Vec<T, kGathered> of; };
+  template <class Inputs> struct AllGathered;
+  template <size_t... k> struct AllGathered<std::index_sequence<k...>> : Gathered<k, In>... {};
+
+  template <size_t... k>
+  static __device__ __forceinline__ void elements(const Loop& loop, uint32_t first,
+                                                  std::index_sequence<k...> inputs) {
+    int64_t to[kGathered];
+    AllGathered<decltype(inputs)> x = {};
+#pragma unroll
+    for (int j = 0; j < kGathered; ++j) {
+      const uint32_t i = first + j * kMapThreads;
+      if (i >= loop.count) continue;
+      int64_t at[kInputs + 1];
+      locate(loop, i, at);
+      (load_if_any(loop, k, at[k], static_cast<Gathered<k, In>&>(x).of[j]), ...);
+      to[j] = at[kInputs];
+    }
+    loads_above();
+    const auto y = apply_each<F, Out, kGathered, In...>(loop, static_cast<Gathered<k, In>&>(x).of...);
+#pragma unroll
+    for (int j = 0; j < kGathered; ++j) {
+      if (first + j * kMapThreads < loop.count) static_cast<Out*>(loop.data[kInputs])[to[j]] = y[j];
+    }
+  }
+
   // A tile, and this thread's part of it: `lane` along the rows or the columns, each kTileRows-th of the
   // other.
   struct Tile {
@@ -91,59 +131,76 @@ template <class F, class Out, class... In> struct Map {
     __device__ __forceinline__ int64_t place(int k, uint32_t i, uint32_t j) const {
       return at[k] + (row + i) * tiles.row_stride[k] + (column + j) * tiles.column_stride[k];
     }
-    template <class T> __device__ __forceinline__ T load(int k, uint32_t i, uint32_t j) const {
-      return load_element<T>(tiles.rest, k, place(k, i, j));
-    }
     __device__ __forceinline__ bool holds(uint32_t i, uint32_t j) const {
       return row + i < tiles.rows && column + j < tiles.columns;
     }
   };
 
-  template <int k, class T> static __device__ __forceinline__ void fill_stage(const Tile& tile) {
-    if ((tile.tiles.staged >> k & 1) == 0) return;
-    const uint32_t lane = threadIdx.x % kSide;
+  // What is loaded of operand k: along its own lines if it is staged, else along the output's.
+  template <int k, class T> static __device__ __forceinline__ TileElements<T> load_tile(const Tile& tile) {
+    const uint32_t lane = threadIdx.x % kSide, first = threadIdx.x / kSide;
+    const bool staged = (tile.tiles.staged >> k & 1) != 0;
+    const T* const x = static_cast<const T*>(tile.tiles.rest.data[k]);
+    TileElements<T> some = {};
 #pragma unroll
-    for (uint32_t step = 0; step < kSide; step += kTileRows) {
-      const uint32_t j = threadIdx.x / kSide + step;
-      if (tile.holds(lane, j)) stage<T, k>()[j][lane] = tile.template load<T>(k, lane, j);
+    for (int e = 0; e < kTileElements; ++e) {
+      const uint32_t other = first + e * kTileRows, i = staged ? lane : other, j = staged ? other : lane;
+      if (x && tile.holds(i, j)) some.of[e] = x[tile.place(k, i, j)];
     }
+    return some;
   }
 
   template <int k, class T>
-  static __device__ __forceinline__ T read(const Tile& tile, uint32_t i, uint32_t j) {
-    return (tile.tiles.staged >> k & 1) != 0 ? stage<T, k>()[j][i] : tile.template load<T>(k, i, j);
+  static __device__ __forceinline__ void fill_stage(const Tile& tile, const TileElements<T>& some) {
+    if ((tile.tiles.staged >> k & 1) == 0) return;
+    const uint32_t lane = threadIdx.x % kSide, first = threadIdx.x / kSide;
+#pragma unroll
+    for (int e = 0; e < kTileElements; ++e) stage<T, k>()[first + e * kTileRows][lane] = some.of[e];
+  }
+
+  template <int k, class T>
+  static __device__ __forceinline__ T read(const Tile& tile, const TileElements<T>& some, int e) {
+    if (!tile.tiles.rest.data[k]) return tile.tiles.rest.template number_of<T>(k);
+    if ((tile.tiles.staged >> k & 1) == 0) return some.of[e];
+    return stage<T, k>()[threadIdx.x % kSide][threadIdx.x / kSide + e * kTileRows];
   }
 
   template <size_t... k>
-  static __device__ __forceinline__ void compute(const Tile& tile, std::index_sequence<k...>) {
-    (fill_stage<k, In>(tile), ...);
+  static __device__ __forceinline__ void compute(const Tile& tile, std::index_sequence<k...> inputs) {
+    compute(tile, inputs, load_tile<k, In>(tile)...);
+  }
+  template <size_t... k>
+  static __device__ __forceinline__ void compute(const Tile& tile, std::index_sequence<k...>,
+                                                 const TileElements<In>&... some) {
+    loads_above();
+    (fill_stage<k, In>(tile, some), ...);
     __syncthreads();
     const uint32_t lane = threadIdx.x % kSide;
 #pragma unroll
-    for (uint32_t step = 0; step < kSide; step += kTileRows) {
-      const uint32_t i = threadIdx.x / kSide + step;
+    for (int e = 0; e < kTileElements; ++e) {
+      const uint32_t i = threadIdx.x / kSide + e * kTileRows;
       if (tile.holds(i, lane))
         static_cast<Out*>(tile.tiles.rest.data[kInputs])[tile.place(kInputs, i, lane)] =
-            apply<F>(tile.tiles.rest, read<k, In>(tile, i, lane)...);
+            apply<F>(tile.tiles.rest, read<k, In>(tile, some, e)...);
     }
   }
 };
 
+// As many elements at once as one access moves, and by the first threads those that are left.
 template <class F, class Out, class... In>
-__global__ void __launch_bounds__(kMapThreads) map_kernel(const __grid_constant__ Loop loop) {
+__global__ void __launch_bounds__(kMapThreads) map_vectors_kernel(const __grid_constant__ Loop loop) {
   using M = Map<F, Out, In...>;
   constexpr auto inputs = std::make_index_sequence<sizeof...(In)>();
-  constexpr uint32_t share = kMapThreads * M::n;
-  uint32_t i = blockIdx.x * share + threadIdx.x, end = loop.count;
-  if (loop.vectors > 0) {
-    const uint32_t v = blockIdx.x * kMapThreads + threadIdx.x;
-    if (v < loop.vectors) M::vector(loop, v, inputs);
-    i = blockIdx.x == 0 ? loop.vectors * M::n + threadIdx.x : end;
-  } else if (end - blockIdx.x * share > share) {
-    end = (blockIdx.x + 1) * share;
-  }
-#pragma unroll 1
-  for (; i < end; i += kMapThreads) M::element(loop, i, inputs);
+  const uint32_t v = blockIdx.x * kMapThreads + threadIdx.x, left = loop.vectors * M::n + v;
+  if (v < loop.vectors) M::vector(loop, v, inputs);
+  if (left < loop.count) M::element(loop, left, inputs);
+}
+
+template <class F, class Out, class... In>
+__global__ void __launch_bounds__(kMapThreads) map_elements_kernel(const __grid_constant__ Loop loop) {
+  using M = Map<F, Out, In...>;
+  M::elements(loop, blockIdx.x * kMapThreads * M::kGathered + threadIdx.x,
+              std::make_index_sequence<sizeof...(In)>());
 }
 
 template <class F, class Out, class... In>
@@ -160,15 +217,20 @@ __global__ void __launch_bounds__(kMapThreads) map_tiles_kernel(const __grid_con
 
 // y = F::apply(x...) over a loop whose operands are the inputs and the output.
 template <class F, class Out, class... In> cudaError_t map(cudaStream_t stream, const Loop& over) {
-  constexpr int n = kMapElements<Out, In...>;
+  using M = Map<F, Out, In...>;
   Tiles tiles;
   uint32_t blocks = 0;
   if (cut_into_tiles(over, {sizeof(In)..., sizeof(Out)}, &tiles, &blocks))
     return launch<map_tiles_kernel<F, Out, In...>>({blocks, kMapThreads, 0, stream}, tiles);
   Loop loop = over;
-  vectorise(loop, n, {sizeof(In)..., sizeof(Out)});
-  return launch<map_kernel<F, Out, In...>>({ceil_divide(loop.count, kMapThreads * n), kMapThreads, 0, stream},
-                                           loop);
+  vectorise(loop, M::n, {sizeof(In)..., sizeof(Out)});
+  const auto blocks_of = [&](int each) {
+    return ceil_divide(loop.count, kMapThreads * static_cast<uint32_t>(each));
+  };
+  return loop.vectors > 0
+             ? launch<map_vectors_kernel<F, Out, In...>>({blocks_of(M::n), kMapThreads, 0, stream}, loop)
+             : launch<map_elements_kernel<F, Out, In...>>({blocks_of(M::kGathered), kMapThreads, 0, stream},
+                                                          loop);
 }
 
 }  // namespace tidu::cuda

@@ -17,8 +17,9 @@ struct Tiles {
   Loop rest;            // the other dimensions
 };
 
-// Whether some input runs across the output, both far enough for whole sectors of 32 bytes; if so, the tiles
-// and how many there are. `sizes` are those of the operands' elements, the output's last.
+// Whether some input runs across the output, both far enough for whole sectors of 32 bytes and to fill a
+// quarter of the tiles; if so, the tiles and how many there are. `sizes` are those of the operands' elements,
+// the output's last.
 inline bool cut_into_tiles(const Loop& loop, std::initializer_list<size_t> sizes, Tiles* tiles,
                            uint32_t* count) {
   const auto is_one = [](int64_t stride) { return stride == 1 || stride == -1; };
@@ -27,8 +28,12 @@ inline bool cut_into_tiles(const Loop& loop, std::initializer_list<size_t> sizes
     const auto far_enough = [&](int dimension) {
       return loop.extent[dimension].value() * sizes.begin()[k] >= 32;
     };
+    const auto slots = [&](int dimension) {
+      return uint64_t{ceil_divide(loop.extent[dimension].value(), kSide)} * kSide;
+    };
+    const bool filled = 4 * uint64_t{loop.extent[0].value()} * loop.extent[d].value() >= slots(0) * slots(d);
     return is_one(loop.stride[k][d]) && loop.stride[k][0] != 0 && !is_one(loop.stride[k][0]) &&
-           far_enough(0) && far_enough(d);
+           far_enough(0) && far_enough(d) && filled;
   };
   if (!is_one(loop.stride[inputs][0])) return false;
   int along = 0;
