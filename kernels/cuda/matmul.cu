@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/portable.h"
+
 namespace tidu::cuda {
 
 // Defined in matmul_launch.cuh, instantiated in matmul_*.cu.
@@ -41,13 +43,15 @@ MatmulPlan plan_matmul(const MatmulProblem& p) {
   const int64_t fewer = std::min(p.m, p.n), more = std::max(p.m, p.n);
   if (fewer <= 4) {
     const bool by_a = p.m >= p.n;
-    const bool rows = (by_a ? p.a.by_row : p.b.by_column) != 1 || more == 1;
+    const bool rows = p.k >= kWarp && ((by_a ? p.a.by_row : p.b.by_column) != 1 || more == 1);
     return rows ? split(MatmulKernel::vector, p, more * p.batches(), 4 * kEnoughBlocks, 1024)
                 : split(MatmulKernel::vector, p, up(more, 32) * p.batches(), kEnoughBlocks, 256);
   }
-  constexpr int64_t kLeast = 128;
+  // Few blocks wait for one step after the other, so that even a short k is worth a pass over its splits.
+  constexpr int64_t kLeast = 128, kLeastOfFew = 32, kFewBlocks = 4;
   if (is_float(p.dtype) && fewer <= 16) {
-    return split(MatmulKernel::narrow, p, up(more, 128) * p.batches(), kEnoughBlocks, kLeast);
+    const int64_t blocks = up(more, 128) * p.batches();
+    return split(MatmulKernel::narrow, p, blocks, kEnoughBlocks, blocks <= kFewBlocks ? kLeastOfFew : kLeast);
   }
   if (p.dtype == DType::float32 && tiles(p, 128, 64) >= kEnoughBlocks) return {MatmulKernel::large};
   if (is_float(p.dtype) && tiles(p, 64, 64) >= kEnoughBlocks) return {MatmulKernel::medium};

@@ -63,7 +63,6 @@ template <class T> struct Product {
   int64_t m, n, k;
   int64_t depth;  // of a split
   unsigned splits, batches, inner_batches;
-  Activation activation;
   bool vector_out;  // rows of out may be written kGroup elements at a time
 
   __device__ const T* a_matrix(unsigned batch) const {
@@ -75,21 +74,6 @@ template <class T> struct Product {
 };
 
 // --- The way of sums to memory.
-
-template <int n, class S> __device__ __forceinline__ void activate(Activation activation, S (&x)[n]) {
-  const auto each = [&](auto f) {
-#pragma unroll
-    for (int i = 0; i < n; ++i) x[i] = f(x[i]);
-  };
-  switch (activation) {
-    case Activation::none: break;
-    case Activation::relu: each([](S v) { return scalar::relu(v); }); break;
-    case Activation::sigmoid: each([](S v) { return scalar::sigmoid(v); }); break;
-    case Activation::tanh: each([](S v) { return scalar::tanh(v); }); break;
-    case Activation::gelu: each([](S v) { return scalar::gelu(v); }); break;
-    case Activation::silu: each([](S v) { return scalar::silu(v); }); break;
-  }
-}
 
 // Writes the n finished sums of neighbouring columns.
 template <int n, class T>
@@ -103,7 +87,6 @@ __device__ __forceinline__ void write_outputs(const Product<T>& p, unsigned batc
       sums[i] = add_sums<T>(sums[i], static_cast<Accumulator<T>>(bias));
     }
   }
-  if constexpr (is_floating_sum<T>) activate(p.activation, sums);
   T* const out = p.out + batch * (p.m * p.n) + row * p.out_by_row + column * p.out_by_column;
   if (n > 1 && p.vector_out) {
     if (column < p.n) {

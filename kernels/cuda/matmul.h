@@ -16,18 +16,14 @@ struct MatrixView {
   int64_t by_batch[2];
 };
 
-// What the product goes through on its way to memory.
-enum class Activation : uint8_t { none, relu, sigmoid, tanh, gelu, silu };
-
-// out = activation(a @ b + bias) for m x k and k x n matrices; out is contiguous.
+// out = a @ b + bias for m x k and k x n matrices; out is contiguous.
 struct MatmulProblem {
   DType dtype = DType::float32;
   int64_t m = 0, n = 0, k = 0;
   int64_t batch[2] = {1, 1};
   MatrixView a = {}, b = {};
   void* out = nullptr;
-  const void* bias = nullptr;                // n neighbours
-  Activation activation = Activation::none;  // of floating dtypes alone
+  const void* bias = nullptr;  // n neighbours
 
   int64_t batches() const { return batch[0] * batch[1]; }
 };

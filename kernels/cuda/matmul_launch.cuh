@@ -66,7 +66,6 @@ template <class T> Product<T> product_of(const MatmulProblem& problem, const Mat
   p.depth = ((p.k + plan.splits - 1) / plan.splits + kSplitStep - 1) / kSplitStep * kSplitStep;
   p.batches = static_cast<unsigned>(problem.batches());
   p.inner_batches = static_cast<unsigned>(problem.batch[1]);
-  p.activation = problem.activation;
   return p;
 }
 
@@ -116,7 +115,7 @@ template <class T> cudaError_t launch_vectors(cudaStream_t stream, const Product
   const Layout a = layout_of<kVec<T>>(p.a, p.m, p.k), b = layout_of<kVec<T>>(p.b, p.n, p.k);
   const int64_t units = static_cast<int64_t>(p.splits) * p.batches;
   const auto go = [&]<int columns>() {
-    if (!a.along_k) {
+    if (!a.along_k || p.k < kWarp) {  // a warp a row would leave lanes without work
       return launch_blocks<multiply_columns<T, columns>>(stream, (p.m + kWarp - 1) / kWarp * units,
                                                          kWarp * kColumnWarps, p);
     }

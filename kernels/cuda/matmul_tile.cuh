@@ -183,24 +183,16 @@ __global__ void __launch_bounds__(Shape::threads, (n > 1 ? kResident : kResident
     __syncthreads();
   }
 
-  // A rolled loop, because the activations are long; the row is picked by predicates, for an index that is
-  // not constant would put the sums into memory.
-#pragma unroll 1
+#pragma unroll
   for (int i = 0; i < Shape::rows; ++i) {
     const int64_t at = row0 + row + i / kVector * kRowStep + i % kVector;
     if (at >= p.m) continue;
 #pragma unroll
     for (int j = 0; j < Shape::columns; j += kVector) {
-      S picked[kVector];
+      S neighbours[kVector];
 #pragma unroll
-      for (int l = 0; l < kVector; ++l) {
-        picked[l] = sums[0][j + l];
-#pragma unroll
-        for (int candidate = 1; candidate < Shape::rows; ++candidate) {
-          if (candidate == i) picked[l] = sums[candidate][j + l];
-        }
-      }
-      write_sums<kVector>(p, batch, split, at, column0 + column + j / kVector * kColumnStep, picked);
+      for (int l = 0; l < kVector; ++l) neighbours[l] = sums[i][j + l];
+      write_sums<kVector>(p, batch, split, at, column0 + column + j / kVector * kColumnStep, neighbours);
     }
   }
 }
