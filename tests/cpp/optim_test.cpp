@@ -237,6 +237,28 @@ TEST(Clip, NormOfAllGradients) {
   EXPECT_THROW(clip_by_norm(gradients, -1), ValueError);
 }
 
+// Whose squares overflow or vanish, and whose norm float32 does not hold.
+TEST(Clip, NormOfLargeAndSmallGradients) {
+  for (const float size : {1e30f, 3e38f}) {
+    const Tensors clipped =
+        clip_by_norm({full({}, size, DType::float32), full({1}, size, DType::float32)}, 1);
+    for (const Tensor& g : clipped) EXPECT_NEAR(item<float>(g), std::sqrt(0.5f), 1e-6f);
+  }
+  EXPECT_FLOAT_EQ(item<float>(global_norm({full({4}, 1e-30, DType::float32)})), 2e-30f);
+  EXPECT_DOUBLE_EQ(item<double>(global_norm({full({4}, 1e200, DType::float64)})), 2e200);
+  const Tensor halves = full({1 << 20}, 6e4, DType::float16);
+  EXPECT_EQ(item<float>(astype(max(clip_by_norm({halves}, 1024)[0]), DType::float32)), 1);
+}
+
+TEST(Clip, DerivativesOfTheNorm) {
+  const auto norm = [](const Tensor& x) { return global_norm({x, x}); };
+  const auto total_slope = [&](const Tensor& x) { return sum(grad(norm)(x)); };
+  expect_close(grad(norm)(tensor<double>({3, 4})), tensor<double>({0.6, 0.8}) * std::numbers::sqrt2, 1e-15);
+  const Tensor zero = zeros({2}, DType::float64);
+  EXPECT_EQ(to_vector<double>(grad(norm)(zero)), (std::vector<double>{0, 0}));
+  EXPECT_EQ(to_vector<double>(grad(total_slope)(zero)), (std::vector<double>{0, 0}));
+}
+
 TEST(Clip, Values) {
   const Tensors clipped = clip_by_value({tensor<float>({-3, 0.5f, 2}), Tensor()}, 1);
   EXPECT_EQ(to_vector<float>(clipped[0]), (std::vector<float>{-1, 0.5f, 1}));

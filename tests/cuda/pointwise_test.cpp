@@ -464,7 +464,8 @@ void expect_same_updates(const Primitive& primitive, const Attrs& attrs, int gro
   for (const Device device : {Device{}, kCuda}) {
     Tensors& state = states[device == kCuda];
     for (int k = 0; k + 1 < groups; ++k) {
-      for (const Tensor& x : parameters(static_cast<uint64_t>(k) + 1, device)) state.push_back(x);
+      for (const Tensor& x : parameters(static_cast<uint64_t>(k) + 1, device))
+        state.push_back(k == 0 ? x : astype(x, state_dtype(x.dtype())));
     }
     apply_update(primitive, state, parameters(9, device), attrs);
   }

@@ -88,7 +88,7 @@ void check_loss(const Tensor& x, const Tensor& on_cuda, const std::string& what)
   const int64_t classes = x.size(-1);
   const Shape rows(x.shape().begin(), x.shape().end() - 1);
   const Tensor labels = where(random_bernoulli(random_key(9), 0.2, rows), kIgnored, labels_of(rows, classes));
-  const Tensor factor = numbers(rows, x.dtype(), 3);
+  const Tensor factor = numbers(rows, is_narrow(x.dtype()) ? DType::float32 : x.dtype(), 3);
   const double rounding = epsilon(x.dtype()), computing = computed_epsilon(x.dtype());
   const Tensor wide = astype(x, DType::float64), weight = astype(factor, DType::float64);
   const CountedLosses want = counted_cross_entropy(wide, labels, kIgnored);
@@ -161,6 +161,19 @@ TEST(CudaSoftmax, IgnoredRowsAreZero) {
   }
 }
 
+TEST(CudaSoftmax, RowsWithFactor0AreZero) {
+  for (const int64_t n : {10, 2000, 40000}) {
+    const int64_t label[] = {0, 1, 2, n - 1};
+    const float factor[] = {0, 1, 0, 2};
+    const Tensor labels = copy_from_host(label, {4}, DType::int64);
+    const Tensor g = copy_from_host(factor, {4}, DType::float32), none = g == 0;
+    const Tensor x = where(expand_dims(none, -1), NAN, numbers({4, n}, DType::float32));
+    const Tensor slope = loss_gradient(to(x, kCuda), to(labels, kCuda), to(g, kCuda));
+    EXPECT_EQ(to_vector<bool>(to(all(slope == 0, Axes{-1}), Device{})), to_vector<bool>(none)) << n;
+    EXPECT_FALSE(item<bool>(to(any(isnan(slope)), Device{}))) << n;
+  }
+}
+
 TEST(CudaSoftmax, RefusesLabelsThatAreNoClass) {
   for (const int64_t classes : {10, 2000, 40000}) {
     const Tensor x = to(numbers({4, classes}, DType::float32), kCuda);
@@ -191,7 +204,7 @@ TEST(CudaSoftmax, SpecialValues) {
   const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<std::vector<double>> rows = {
       {-inf, 3, -inf},   {nan, 1, 2},   {inf, 1, 0},      {-inf, -inf, -inf},
-      {-inf, nan, -inf}, {inf, nan, 1}, {1000, 0, -1000},
+      {-inf, nan, -inf}, {inf, nan, 1}, {1000, 0, -1000}, {1, inf, inf},
   };
   for (const std::vector<double>& row : rows) {
     for (const int64_t n : {3, 64, 2000, 20000, 40000}) {
@@ -207,6 +220,8 @@ TEST(CudaSoftmax, SpecialValues) {
           const std::string what = str(dtype, ' ', row[0], ' ', row[1], ' ', row[2], " in ", n);
           expect_near(softmax(on_cuda, axis), p, zeros_like(p), what);
           expect_near(log_softmax(on_cuda, axis), log_p, zeros_like(p), what);
+          expect_near(softmax_limit(on_cuda, axis), softmax_limit(view, axis), zeros_like(p),
+                      what + " limit");
         }
       }
     }
@@ -222,7 +237,7 @@ TEST(CudaSoftmax, SameBitsAgain) {
 
 TEST(CudaSoftmax, WantsFloats) {
   const Tensor x = to(numbers({3, 2}, DType::int32), kCuda);
-  EXPECT_THROW(bind(primitives::softmax, {x}, AxisAttrs{1}), DTypeError);
+  EXPECT_THROW(bind(primitives::softmax, {x}, SoftmaxAttrs{1}), DTypeError);
 }
 
 }  // namespace

@@ -81,6 +81,10 @@ template <class T> void check_special() {
     f.softmax(x.data(), x.data(), 1, static_cast<int64_t>(x.size()));
     return x;
   };
+  const auto limit = [&](std::vector<T> x) {
+    f.softmax_limit(x.data(), x.data(), 1, static_cast<int64_t>(x.size()));
+    return x;
+  };
   EXPECT_EQ(log_sum({-inf, -inf, -inf}), -inf);
   EXPECT_EQ(log_sum({0, inf}), inf);
   EXPECT_EQ(log_sum({-inf, 5}), 5);
@@ -92,6 +96,19 @@ template <class T> void check_special() {
   for (const T value : soft({nan, 1, 2})) EXPECT_TRUE(std::isnan(value));
   for (const T value : soft({inf, 1})) EXPECT_TRUE(std::isnan(value));
   for (const T value : soft({-inf, -inf})) EXPECT_TRUE(std::isnan(value));
+  EXPECT_EQ(limit({1, 1}), (std::vector<T>{0.5, 0.5}));
+  EXPECT_EQ(limit({1, inf, 100}), (std::vector<T>{0, 1, 0}));
+  EXPECT_EQ(limit({inf, -inf}), (std::vector<T>{1, 0}));
+  EXPECT_EQ(limit({-inf, -inf, -inf}), (std::vector<T>{0, 0, 0}));
+  for (const std::vector<T>& broken : {std::vector<T>{nan, 1}, {inf, nan}, {nan, -inf}})
+    for (const T value : limit(broken)) EXPECT_TRUE(std::isnan(value));
+  const std::vector<T> several = limit({inf, 0, inf});
+  EXPECT_TRUE(std::isnan(several[0]) && several[1] == 0 && std::isnan(several[2]));
+  const int64_t label = 1;
+  const T none = 0;
+  std::vector<T> slope = {nan, inf, 1};
+  f.cross_entropy_grad(slope.data(), &label, &none, 1, slope.data(), 1, 3);
+  EXPECT_EQ(slope, (std::vector<T>{0, 0, 0}));
   std::vector<T> x = {-inf, 0};
   f.log_softmax(x.data(), x.data(), 1, 2);
   EXPECT_EQ(x, (std::vector<T>{-inf, 0}));
