@@ -137,3 +137,159 @@ def test_backward_of_one_graph_in_several_threads():
     x.grad = None
     assert not run_together(lambda: [shared.sum().backward(retain_graph=True) for _ in range(100)])
     assert x.grad.tolist() == pytest.approx([400 * 2 * math.cos(1)] * 4)
+
+
+# --- What threads may share (docs/architecture.md)
+
+
+def results_of_threads(function, count=4):
+    """function(0), function(1) .. from as many threads, which change as often as can be."""
+    results = [None] * count
+    numbers = iter(range(count))
+
+    def run():
+        number = next(numbers)
+        results[number] = function(number)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        errors = run_together(run, count)
+    finally:
+        sys.setswitchinterval(interval)
+    assert not errors, errors
+    return results
+
+
+def shared_network():
+    net = td.nn.Sequential(
+        td.nn.Linear(17, 33, key=td.random.key(1)), td.nn.Tanh(), td.nn.Linear(33, 5, key=td.random.key(2))
+    )
+    x = td.random.normal(td.random.key(3), (29, 17))
+    return net, x, lambda n=net: (td.log_softmax(n(x)) ** 2).mean()
+
+
+def test_threads_read_and_differentiate_shared_tensors():
+    net, x, loss = shared_network()
+    params = net.params()
+
+    def f(p, x):
+        hidden = td.tanh(x @ p["0.weight"].mT + p["0.bias"])
+        return (td.softmax(hidden @ p["2.weight"].mT + p["2.bias"]) ** 2).sum()
+
+    program = td.program(f, params, x)
+    views = x[::2], x.T, x[:, 3]
+
+    def everything(_):
+        gradient = td.grad(f)(params, x)
+        value, tangent = td.jvp(lambda x: f(params, x), (x,), (td.ones_like(x),))
+        product = td.hvp(lambda x: f(params, x), (x,), (x,))[0]
+        return [
+            *(gradient[name].tolist() for name in gradient),
+            value.item(),
+            tangent.item(),
+            product.tolist(),
+            program(params, x).item(),
+            loss().item(),
+            [v.sum().item() for v in views],
+        ]
+
+    alone = everything(0)
+    for _ in range(5):
+        assert all(result == alone for result in results_of_threads(everything))
+
+
+def test_threads_train_one_module_by_its_grads():
+    net, _, loss = shared_network()
+    loss().backward()
+    alone = [p.grad.tolist() for p in net.parameters()]
+    net.zero_grad()
+    results_of_threads(lambda _: [loss().backward() for _ in range(25)])
+    for parameter, gradient in zip(net.parameters(), alone, strict=True):
+        difference = (parameter.grad - 100 * td.tensor(gradient)).abs().max().item()
+        assert difference <= 1e-4 * max(1, td.tensor(gradient).abs().max().item() * 100)
+
+
+def test_modes_and_devices_belong_to_their_thread():
+    x = td.ones(3, requires_grad=True)
+    barrier = threading.Barrier(4)
+
+    def of_thread(number):
+        if number % 2:
+            with td.no_grad():
+                barrier.wait()
+                return [(x * 2).requires_grad for _ in range(200)]
+        barrier.wait()
+        return [(x * 2).requires_grad for _ in range(200)]
+
+    assert results_of_threads(of_thread) == [[True] * 200, [False] * 200] * 2
+    with td.no_grad():
+        assert results_of_threads(lambda _: (x * 2).requires_grad) == [True] * 4
+    assert td.is_grad_enabled()
+
+
+def test_transforms_of_threads_do_not_meet():
+    shared = td.tensor(2.0, dtype=td.float64)
+
+    def of_thread(number):
+        f = lambda x: shared * x ** (number + 1) + shared
+        derivatives = set()
+        for _ in range(100):
+            first = td.grad(f)
+            derivatives.add((first(shared).item(), td.grad(first)(shared).item()))
+        return derivatives
+
+    # 2 (n + 1) 2^n and 2 (n + 1) n 2^(n - 1)
+    assert results_of_threads(of_thread) == [
+        {(2.0 * (n + 1) * 2**n, 2.0 * (n + 1) * n * 2 ** (n - 1))} for n in range(4)
+    ]
+
+
+def test_an_optimiser_under_a_lock():
+    parameter = td.zeros(5, dtype=td.float64, requires_grad=True)
+    optimiser = td.optim.SGD([parameter], lr=1.0)
+    lock = threading.Lock()
+
+    def of_thread(_):
+        for _ in range(100):
+            with lock:
+                optimiser.zero_grad()
+                (parameter * 2).sum().backward()
+                optimiser.step()
+
+    results_of_threads(of_thread)
+    assert parameter.tolist() == [-800.0] * 5
+    assert optimiser.param_groups[0]["steps"] == [400]
+
+
+def test_an_optimiser_a_thread():
+    def of_thread(number):
+        parameter = td.full((33,), 1.0 + number, dtype=td.float64, requires_grad=True)
+        optimiser = td.optim.Adam([parameter], lr=0.1)
+        for _ in range(50):
+            optimiser.zero_grad()
+            (parameter**3).sum().backward()
+            optimiser.step()
+        return parameter.tolist()
+
+    assert results_of_threads(of_thread) == [of_thread(number) for number in range(4)]
+
+
+def test_layers_of_threads_have_keys_of_their_own():
+    td.nn.manual_seed(5)
+    of_threads = results_of_threads(lambda _: [str(td.nn.next_key().tolist()) for _ in range(50)])
+    keys = [key for of_thread in of_threads for key in of_thread]
+    assert len(set(keys)) == 200
+    td.nn.manual_seed(5)
+    assert sorted(keys) == sorted(str(td.nn.next_key().tolist()) for _ in range(200))
+
+
+def test_iterations_of_threads_over_one_loader():
+    data = td.data.TensorDataset(td.arange(40))
+    loader = td.data.DataLoader(data, 3, shuffle=True, key=td.random.key(1))
+
+    def of_thread(_):
+        return [sorted(i for (batch,) in loader for i in batch.tolist()) for _ in range(5)]
+
+    for passes in results_of_threads(of_thread):
+        assert passes == [list(range(40))] * 5
