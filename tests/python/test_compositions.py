@@ -350,7 +350,7 @@ def dot(xs, ys):
 
 
 def numbers(tensors):
-    return [t.numpy() for t in tensors]
+    return [t.cpu().numpy() for t in tensors]
 
 
 def close(found, expected, rtol, what, scale=0.0):
@@ -424,7 +424,7 @@ def check_first_order(c):
 
     leaves = c.leaves()
     c.f(*leaves).backward()
-    close([leaf.grad.numpy() for leaf in leaves], numbers(gradient), 1e-12, c.what)
+    close([leaf.grad.cpu().numpy() for leaf in leaves], numbers(gradient), 1e-12, c.what)
     return gradient, slope, scale
 
 
@@ -437,7 +437,7 @@ def check_second_order(c, gradient):
 
     def gradients_at(h):
         return np.concatenate(
-            [g.numpy().ravel() for g in td.grad(c.f, (0, 1, 2))(*map(td.tensor, c.moved(h)))]
+            [g.cpu().numpy().ravel() for g in td.grad(c.f, (0, 1, 2))(*map(td.tensor, c.moved(h)))]
         )
 
     flat = np.concatenate([p.ravel() for p in product])
@@ -469,17 +469,17 @@ def check_second_order(c, gradient):
     with td.no_grad():
         assert not slope(*leaves).requires_grad
     slope(*leaves).backward()
-    close([leaf.grad.numpy() for leaf in leaves], product, 1e-9, c.what, scale)
+    close([leaf.grad.cpu().numpy() for leaf in leaves], product, 1e-9, c.what, scale)
 
     leaves = c.leaves()
     c.f(*leaves).backward(create_graph=True)
-    close([leaf.grad.detach().numpy() for leaf in leaves], numbers(gradient), 1e-12, c.what)
+    close([leaf.grad.detach().cpu().numpy() for leaf in leaves], numbers(gradient), 1e-12, c.what)
     firsts = [leaf.grad for leaf in leaves]
     for leaf in leaves:
         leaf.grad = None
     dot(firsts, c.tangents).backward()
     close(
-        [np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy() for leaf in leaves],
+        [np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.cpu().numpy() for leaf in leaves],
         product,
         1e-9,
         c.what,
@@ -515,7 +515,7 @@ def check_replay(c):
     """Programs of the function and of its derivatives, replayed elsewhere."""
     there = [td.tensor(a) for a in c.moved(0.125)]
     # Laid out otherwise, which a program must not notice.
-    there[0] = td.tensor(np.asfortranarray(there[0].numpy()).T).T
+    there[0] = td.tensor(np.asfortranarray(there[0].cpu().numpy()).T).T
     for function in (
         c.f,
         td.grad(c.f, (0, 1, 2)),
@@ -523,7 +523,7 @@ def check_replay(c):
         lambda *inputs: td.hvp(c.f, inputs, c.tangents),
     ):
         expected = td.tree_leaves(function(*there))
-        scale = max(np.abs(e.numpy()).max() for e in expected)
+        scale = max(np.abs(e.cpu().numpy()).max() for e in expected)
         found = td.tree_leaves(td.program(function, *c.inputs)(*there))
         close(numbers(found), numbers(expected), 1e-10, c.what, scale)
     program = td.program(c.f, *c.inputs)

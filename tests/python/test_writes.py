@@ -118,17 +118,17 @@ def check(seed):
         if not result.requires_grad:  # all was overwritten
             return np.zeros(SIZE)
         result.backward()
-        return leaf.grad.numpy()
+        return leaf.grad.cpu().numpy()
 
     def of_directions():
         columns = [td.jvp(f, (x,), (td.tensor(e),))[1].item() for e in np.eye(SIZE)]
         return np.array(columns)
 
     def of_grad_in_jvp():
-        return td.jvp(td.grad(f), (x,), (td.ones(SIZE, dtype=td.float64),))[1].numpy()
+        return td.jvp(td.grad(f), (x,), (td.ones(SIZE, dtype=td.float64),))[1].cpu().numpy()
 
     derived = 0
-    for derivative in (lambda: td.grad(f)(x).numpy(), by_backward, of_directions):
+    for derivative in (lambda: td.grad(f)(x).cpu().numpy(), by_backward, of_directions):
         found = attempt(derivative)
         if found is not None:
             derived += 1
