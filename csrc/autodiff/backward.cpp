@@ -98,12 +98,12 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
   check_thread(cotangent, "backward");
   check_gradient(cotangent, *this, "backward");
 
-  // All sums are made before any grad is touched, so that an error leaves every grad as it was.
   const VisibleTraces scope(create_graph ? visible_scope() : nullptr);
   std::vector<std::pair<Ref<Node>, Tensor>> leaves;
   pull_back({{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, cotangent}},
             retain_graph || create_graph,
             [&](const Ref<Node>& leaf, Tensor sum) { leaves.emplace_back(leaf, std::move(sum)); });
+  // All sums are made before any grad is touched, so that an error leaves every grad as it was.
   const std::lock_guard adding(sums_mutex);
   for (auto& [leaf, sum] : leaves) {
     const Tensor before = grad_of(*leaf);

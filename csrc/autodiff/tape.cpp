@@ -204,15 +204,15 @@ class Backward {
     Node::Values values;
     while (!queue_.empty()) {
       std::pop_heap(queue_.begin(), queue_.end());
-      Visit visit = std::move(queue_.back());
+      current_ = std::move(queue_.back());
       queue_.pop_back();
-      Node& node = *visit.node;
+      Node& node = *current_.node;
       cotangents.clear();
-      if (visit.has_sums) {
+      if (current_.has_sums) {
         cotangents = std::move(sums_.extract(&node).mapped());
       } else {
         cotangents.resize(static_cast<size_t>(node.num_outputs));
-        cotangents[visit.index] = std::move(visit.cotangent);
+        cotangents[current_.index] = std::move(current_.cotangent);
       }
       const bool is_reached = std::ranges::any_of(cotangents, &Tensor::defined);
       // Nodes are visited in the order in which they were pinned; one that was released then has no inputs.
@@ -293,6 +293,7 @@ class Backward {
   std::vector<Node*> pinned_;
   size_t visited_ = 0;  // how many of those
   std::vector<Visit> queue_;
+  Visit current_{};  // until the end also after an error: all that is pinned and not visited hangs on these
   std::unordered_map<Node*, Tensors> sums_;
   std::unordered_map<Node*, Leaf> leaves_;
 };

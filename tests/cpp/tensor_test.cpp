@@ -103,6 +103,26 @@ TEST(UndefinedTensors, AreErrors) {
   EXPECT_FALSE(x.grad().defined());
 }
 
+// The node at which it stops may be the last that holds the rest of the graph, parts of which other roots
+// share.
+TEST(Backward, EndsCleanlyWhereARuleThrows) {
+  Tensor x = tensor<float>({1, 2});
+  x.set_requires_grad();
+  const auto identity = [](const Tensors& in) { return in; };
+  const auto throwing = [](const Tensors& in) {
+    return CustomForward{{in[0] * 1}, [](const Tensors&) -> Tensors { fail<ValueError>("no pullback"); }};
+  };
+  const Tensor shared = exp(x);
+  {
+    const Tensor y = sum(sin(custom_vjp(identity, throwing, {cos(shared)})[0]));
+    EXPECT_THROW(y.backward(), ValueError);
+  }
+  EXPECT_FALSE(x.grad().defined());
+  sum(shared).backward();
+  EXPECT_EQ(to_vector<float>(x.grad()), to_vector<float>(exp(tensor<float>({1, 2}))));
+  EXPECT_THROW(sum(shared).backward(), GradientError);  // nothing is left pinned
+}
+
 TEST(Threads, MayGoBackwardThroughOneGraph) {
   Tensor x = tensor<float>({1, 2});
   x.set_requires_grad();
