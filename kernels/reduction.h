@@ -145,9 +145,11 @@ template <class T> struct Std : Var<T> {
   }
 };
 
-// exp(x - largest), where x is that largest element perhaps an infinite one. Without a branch, which each
-// element of a row on a GPU would take by itself.
+// exp(x - largest), where x is that largest element perhaps an infinite one. In float32 without a branch,
+// which each element of a row on a GPU would take by itself; the exponential of float64 takes more registers
+// than a kernel has left for what is needed beyond it.
 template <class Real> TIDU_HD Real shifted_exp(Real x, Real largest) {
+  if constexpr (std::is_same_v<Real, double>) return x == largest ? 1 : scalar::exp(x - largest);
   const Real e = scalar::exp(x - largest);
   return x == largest ? Real(1) : e;
 }
