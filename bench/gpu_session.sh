@@ -6,7 +6,8 @@
 #   bench/gpu_session.sh [RESULTS]     writes RESULTS.txt (at most 200 lines), RESULTS.json and whole outputs to
 #                                      RESULTS.logs/ (default: gpu_session)
 # A step that fails is reported and the next one runs; the exit status is the number of failed steps. PYTHON names the
-# interpreter of a bundle (default: python3.12). TIDU_CUDA=emulated goes through it all without a GPU, timing nothing.
+# interpreter of a bundle (default: python3.12), SESSION_SECONDS how long all of it may take. TIDU_CUDA=emulated goes
+# through it all without a GPU, timing nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 results=${1:-gpu_session}
@@ -21,20 +22,17 @@ if [[ $TIDU_CUDA == real ]]; then
   [[ $gpu ]] || { echo "no GPU here: nvidia-smi finds none"; exit 1; }
 fi
 started=$SECONDS
-failed=0
 # step SECONDS LINES NAME COMMAND..: shows the last lines of what the command prints. One that takes longer is stopped,
-# so that the later ones get their turn, and all of them when the nine minutes are over.
+# so that the later ones get their turn, and all of them when the time is over. Steps may run beside each other.
 step() {
-  local left=$((535 - SECONDS + started)) lines=$2 name=$3 begun=$SECONDS log="$logs/$3.log"
-  local limit=$(($1 < left ? $1 : left > 1 ? left : 1)) status verdict
+  local left=$((${SESSION_SECONDS:-535} - SECONDS + started)) lines=$2 name=$3 begun=$SECONDS log="$logs/$3.log"
+  local limit=$(($1 < left ? $1 : left > 1 ? left : 1)) status verdict=passed
   shift 3
-  printf '\n=== %s\n' "$name"
   timeout --kill-after=5 "$limit" "$@" >"$log" 2>&1
   status=$?
-  tail -n "$lines" "$log" | cut -c 1-200
-  verdict=passed
-  ((status == 0)) || { verdict="FAILED ($status)" failed=$((failed + 1)); }
-  printf -- '--- %s: %s after %d s\n' "$name" "$verdict" $((SECONDS - begun))
+  ((status == 0)) || verdict="FAILED ($status)"
+  printf '\n=== %s\n%s\n--- %s: %s after %d s\n' \
+    "$name" "$(tail -n "$lines" "$log" | cut -c 1-200)" "$name" "$verdict" $((SECONDS - begun))
   printf '%s\t%d\t%d\n' "$name" "$status" $((SECONDS - begun)) >>"$logs/steps.tsv"
 }
 
@@ -66,19 +64,24 @@ sys.exit(b"GLIBCXX_3.4.30" not in open(path, "rb").read())' 2>/dev/null || libra
 
   step 20 40 "doctor" "$python" -m tidu.doctor
   for test in "$build"/bin/cuda_{host,pointwise,matmul,reduce,softmax}_test; do
-    step 60 4 "$(basename "$test")" "$test" --gtest_brief=1
+    step 60 4 "$(basename "$test")" "$test" --gtest_brief=1 &
   done
-  step 180 8 "Python tests on device cuda" "$python" -m pytest -q --maxfail=20 tests/python --device cuda -p no:cacheprovider
+  local workers=()
+  "$python" -c "import xdist" 2>/dev/null && workers=(-n "$(($(nproc) < 12 ? $(nproc) : 12))")
+  step 180 40 "Python tests on device cuda" "$python" -m pytest -q --tb=short --maxfail=200 "${workers[@]}" \
+    tests/python --device cuda -p no:cacheprovider
+  wait
   if [[ $TIDU_CUDA == real ]] && command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck initcheck synccheck; do
-      step 45 5 "compute-sanitizer $tool" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
-        "$python" tests/cuda/every_kernel.py
+      step 90 5 "compute-sanitizer $tool" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
+        "$python" tests/cuda/every_kernel.py &
     done
+    wait
   else
     printf '\ncompute-sanitizer is left out\n'
     step 45 5 "every kernel" "$python" tests/cuda/every_kernel.py
   fi
-  step 150 60 "benchmarks" "$python" bench/gpu.py --quick --json "$logs/benchmarks.json"
+  step 150 90 "benchmarks" "$python" bench/gpu.py --json "$logs/benchmarks.json"
 }
 
 session 2>&1 | tee "$results.txt"

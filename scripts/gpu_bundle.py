@@ -97,7 +97,8 @@ def stage(python, arch):
             shutil.copytree(ROOT / source, target, ignore=ignored)
         else:
             shutil.copy(ROOT / source, target)
-    run(python, "-m", "pip", "install", "--quiet", "--target", STAGE / "python", "pytest")  # Python alone
+    for_tests = ("pytest", "pytest-xdist")  # Python alone
+    run(python, "-m", "pip", "install", "--quiet", "--target", STAGE / "python", *for_tests)
 
     libraries = needed([*(BUILD / "bin" / test for test in TESTS), *package.glob("*.so*")])
     (package / "fallback").mkdir()
