@@ -136,8 +136,21 @@ void check_exponent(const Operand& a, const Operand& b) {
         "[pow] integers have no negative powers (convert the base to a floating-point dtype first)");
 }
 
+// What computes the power of a tensor to some numbers at once, as NumPy does; null for others.
+Primitive* direct_power(const Operand& a, const Operand& b) {
+  if (!a.tensor() || b.tensor() || !a.tensor()->defined() || !is_floating(a.tensor()->dtype()))
+    return nullptr;
+  const double exponent = b.scalar().to_double();
+  if (exponent == 2) return &primitives::square;
+  if (exponent == 0.5) return &primitives::sqrt;
+  return exponent == -1 ? &primitives::reciprocal : nullptr;
+}
+
 Tensor apply_binary(Primitive& primitive, Types types, const Operand& a, const Operand& b) {
-  if (&primitive == &primitives::pow) check_exponent(a, b);
+  if (&primitive == &primitives::pow) {
+    check_exponent(a, b);
+    if (Primitive* const direct = direct_power(a, b)) return apply_unary(*direct, types, *a.tensor());
+  }
   // The usual case, two tensors alike, needs no conversion.
   if (a.tensor() && b.tensor() && a.tensor()->defined() && b.tensor()->defined()) {
     const Tensor &x = *a.tensor(), &y = *b.tensor();

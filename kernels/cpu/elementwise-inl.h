@@ -44,6 +44,10 @@ template <class D, class V> HWY_INLINE V vector_form(Row<"erf">, D d, V x) { ret
 template <class D, class V> HWY_INLINE V vector_form(Row<"erfc">, D d, V x) { return math::erfc(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"gelu">, D d, V x) { return math::gelu(d, x); }
 #endif
+#if HWY_TARGET != HWY_SCALAR
+template <class D, class V> requires(sizeof(hn::TFromD<D>) == 4)
+HWY_INLINE V vector_form(Row<"pow">, D d, V a, V b) { return math::pow(d, a, b); }
+#endif
 // clang-format on
 template <class D, class V, class T>
 HWY_INLINE V vector_form(Row<"elu">, D d, V x, const elu_parameters<T>& p) {
@@ -91,11 +95,31 @@ template <class Function, class T> void unary_with_tile(const void* const* input
   unary_loop<Function>(static_cast<const T*>(inputs[0]), output, n, parameters);
 }
 
+template <class Tag, class T>
+concept HasBinaryVectorForm = std::is_floating_point_v<T> &&
+    requires(hn::ScalableTag<T> d, hn::Vec<hn::ScalableTag<T>> x) {
+  vector_form(Tag{}, d, x, x);
+};
+
 template <class Function, class T> void binary_tile(const void* const* inputs, void* output, int64_t n) {
   const T *a = static_cast<const T*>(inputs[0]), *b = static_cast<const T*>(inputs[1]);
-  auto* y = static_cast<decltype(Function::apply(T{}, T{}))*>(output);
+  using Out = decltype(Function::apply(T{}, T{}));
+  Out* y = static_cast<Out*>(output);
+  if constexpr (HasBinaryVectorForm<typename Function::Tag, T>) {
+    const hn::ScalableTag<T> d;
+    const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes)
+      hn::StoreU(vector_form(typename Function::Tag{}, d, hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d,
+                 y + i);
+    if (i == n) return;
+    const auto rest = vector_form(typename Function::Tag{}, d, load_tail(d, a + i, n - i, T(0)),
+                                  load_tail(d, b + i, n - i, T(0)));
+    store_tail(rest, d, y + i, n - i);
+  } else {
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(a[i], b[i]);
+    for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(a[i], b[i]);
+  }
 }
 
 // The first input is the condition.

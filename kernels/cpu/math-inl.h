@@ -191,6 +191,33 @@ template <class D, class V> HWY_INLINE V log2(D d, V x) {
   return with_log_limits(d, x, hn::Add(e, y));
 }
 
+#if HWY_TARGET != HWY_SCALAR
+// exp(b log |a|) in float64, rounded once, with the signs and limits of C's pow.
+template <class D, class V> HWY_INLINE V pow(D d, V a, V b) {
+  static_assert(is_f32<hn::TFromD<D>>);
+  const hn::RepartitionToWide<D> wide;
+  const hn::Half<D> half;
+  const V one = hn::Set(d, 1.0f), base = hn::Abs(a);
+  const auto power = [&](auto x, auto y) {
+    const auto log_x = log(wide, hn::PromoteTo(wide, x));
+    return hn::DemoteTo(half, exp(wide, hn::Mul(hn::PromoteTo(wide, y), log_x)));
+  };
+  V y = hn::Combine(d, power(hn::UpperHalf(half, base), hn::UpperHalf(half, b)),
+                    power(hn::LowerHalf(half, base), hn::LowerHalf(half, b)));
+  const auto is_integer = hn::Eq(hn::Trunc(b), b);
+  const V halved = hn::Mul(b, hn::Set(d, 0.5f));
+  const auto is_odd = hn::AndNot(hn::Eq(hn::Trunc(halved), halved), is_integer);
+  y = hn::IfThenElse(is_odd, hn::CopySign(y, a), y);
+  const auto has_none =
+      hn::AndNot(is_integer, hn::And(hn::Lt(a, hn::Zero(d)), hn::Lt(base, hn::Set(d, infinity<float>))));
+  y = hn::IfThenElse(has_none, hn::Set(d, quiet_nan<float>), y);
+  // 1 to any power, -1 to an infinite one, anything to that of 0.
+  const auto is_one =
+      hn::Or(hn::Eq(a, one), hn::And(hn::Eq(base, one), hn::Eq(hn::Abs(b), hn::Set(d, infinity<float>))));
+  return hn::IfThenElse(hn::Or(is_one, hn::Eq(b, hn::Zero(d))), one, y);
+}
+#endif
+
 // log(u) + (x - (u - 1)) / u with u = 1 + x rounded.
 template <class D, class V> HWY_INLINE V log1p(D d, V x) {
   using T = hn::TFromD<D>;

@@ -291,6 +291,35 @@ def test_power_corners():
 # --- Domains
 
 
+def test_powers_of_float32_are_those_of_float64_rounded_once(device):
+    """The whole range of a processor's; a GPU's may be some units in the last place away."""
+    generator = np.random.default_rng(0)
+    for a, b in (
+        (np.exp(generator.uniform(-80, 80, 5001)), generator.uniform(-3, 3, 5001)),
+        (generator.uniform(0.9, 1.1, 5001), generator.uniform(-900, 900, 5001)),
+        (-generator.uniform(0.1, 9, 5001), generator.integers(-50, 50, 5001)),
+        (np.array([1e-40, 2e-39, 1e-45, -1e-40]), np.array([-0.9, 1.1, 0.7, 3.0])),
+    ):
+        a, b = a.astype(np.float32), b.astype(np.float32)
+        got = (td.asarray(a) ** td.asarray(b)).cpu().numpy()
+        with np.errstate(over="ignore", under="ignore"):
+            want = np.power(a.astype(np.float64), b.astype(np.float64)).astype(np.float32)
+        if device == td.device("cpu"):
+            np.testing.assert_array_equal(got, want)
+        else:
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=2e-45)
+
+
+@pytest.mark.parametrize("dtype", ops.FLOATS, ids=str)
+def test_squares_roots_and_reciprocals_are_powers(dtype):
+    x = ops.to_tensor([0.0, -0.0, 0.3, 2.5, -1.7, INF, NAN], dtype)
+    for exponent, direct in ((2, td.square), (2.0, td.square), (0.5, td.sqrt), (-1, td.reciprocal)):
+        got, want = (x**exponent).cpu(), direct(x).cpu()
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(ops.to_array(got), ops.to_array(want))
+    assert (td.tensor([3, -2]) ** 2).tolist() == [9, 4] and (td.tensor([3, -2]) ** 0.5).dtype == td.float32
+
+
 @pytest.mark.parametrize("dtype", [*ops.FLOATS, td.int8, td.int32, td.int64], ids=str)
 def test_quotients_and_remainders_of_every_sign(dtype):
     """As in Python: rounded towards minus infinity, the remainder with the divisor's sign."""
