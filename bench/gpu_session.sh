@@ -69,7 +69,7 @@ sys.exit(b"GLIBCXX_3.4.30" not in open(path, "rb").read())' 2>/dev/null || libra
   local workers=()
   "$python" -c "import xdist" 2>/dev/null && workers=(-n "$(($(nproc) < 12 ? $(nproc) : 12))")
   step 180 40 "Python tests on device cuda" "$python" -m pytest -q --tb=short --maxfail=200 "${workers[@]}" \
-    tests/python --device cuda -p no:cacheprovider
+    tests/python --device cuda -p no:cacheprovider -p no:benchmark
   wait
   if [[ $TIDU_CUDA == real ]] && command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck initcheck synccheck; do

@@ -21,7 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD, STAGE = ROOT / "build/bundle", ROOT / "build/bundle-stage"
 TESTS = ("cuda_host_test", "cuda_pointwise_test", "cuda_matmul_test", "cuda_reduce_test", "cuda_softmax_test")
-SOURCES = ("tests/python", "tests/cuda/every_kernel.py", "bench", "pyproject.toml", "LICENSE")
+SOURCES = (
+    *("tests/python", "tests/kernels", "tests/cuda/every_kernel.py", "bench", "scripts/check_cuda.py"),
+    *("pyproject.toml", "LICENSE"),
+)
 MOST_BYTES = 60 << 20
 # Of the target machine: glibc, whose version BUNDLE names, and CUDA.
 THEIRS = re.compile(

@@ -6,12 +6,17 @@ import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tidu as td
 
 pytestmark = pytest.mark.usefixtures("cuda_beside_cpu")
+IN_BUNDLE = (Path(__file__).parents[2] / "BUNDLE").exists()  # of scripts/gpu_bundle.py
+two_devices = pytest.mark.skipif(
+    os.environ.get("TIDU_CUDA") == "real" and td.cuda.device_count() == 1, reason="there is only one GPU"
+)
 
 
 def python(code, **environment):
@@ -47,6 +52,7 @@ def test_without_a_plugin_the_reason_is_named(tmp_path):
     assert str(tmp_path) in first and "TIDU_CUDA=ON" in first and "emulate()" in first
 
 
+@pytest.mark.skipif(IN_BUNDLE, reason="the bundle for a GPU has no emulation")
 def test_after_a_failure_the_emulation_can_be_chosen():
     out = python(
         "import tidu as td\n"
@@ -67,6 +73,7 @@ def test_an_unknown_form_is_an_error():
     assert "TIDU_CUDA is 'virtual'" in out
 
 
+@pytest.mark.skipif(IN_BUNDLE, reason="the bundle for a GPU has no emulation")
 def test_the_form_is_chosen_once():
     out = python(
         "import tidu as td\n"
@@ -113,6 +120,7 @@ def test_properties():
 # ---- Naming a device
 
 
+@two_devices
 def test_devices_by_name_and_number():
     first, second = td.device("cuda:0"), td.device("cuda:1")
     for same in (td.device("cuda"), td.device(0), td.device("cuda", 0), td.device(type="cuda", index=0)):
@@ -126,6 +134,7 @@ def test_devices_by_name_and_number():
             td.device(wrong)
 
 
+@two_devices
 def test_cuda_stands_for_the_current_device():
     assert td.cuda.current_device() == 0
     with td.cuda.device(1):
@@ -148,6 +157,7 @@ def test_cuda_stands_for_the_current_device():
     assert td.cuda.current_device() == 0
 
 
+@two_devices
 def test_a_device_around_a_block_is_its_default():
     with td.device("cuda") as device:
         assert device == "cuda:0" == td.get_default_device() and td.zeros(2).device == device
@@ -167,6 +177,7 @@ def test_a_device_around_a_block_is_its_default():
 # ---- Tensors
 
 
+@two_devices
 def test_tensors_go_anywhere_and_back(rng):
     values = rng.standard_normal((300, 41)).astype(np.float32)
     x = td.tensor(values)
@@ -179,6 +190,7 @@ def test_tensors_go_anywhere_and_back(rng):
     assert td.zeros((0, 3), device="cuda").cpu().shape == (0, 3)
 
 
+@two_devices
 def test_to_takes_device_and_dtype():
     x = td.tensor([1.0, 2.5])
     other = td.zeros((), dtype=td.int32, device="cuda:1")
@@ -217,6 +229,7 @@ def test_a_copy_to_the_device_is_one():
     assert td.asarray(np.ones(3), device="cuda", copy=True).device == "cuda"
 
 
+@two_devices
 def test_host_values_go_to_the_tensor_beside_them():
     x = td.tensor([1.0, 2.0, 3.0], device="cuda:1", requires_grad=True)
     host = np.array([4.0, 5.0, 6.0], np.float32)
@@ -227,6 +240,7 @@ def test_host_values_go_to_the_tensor_beside_them():
     assert x.grad.tolist() == [5.0, 5.0, 7.0]
 
 
+@two_devices
 def test_derivatives_cross_devices():
     x = td.tensor([1.0, 2.0, 3.0], requires_grad=True)
     y = (x.to("cuda") * td.tensor([2.0, 3.0, 4.0], device="cuda")).to("cuda:1").to("cpu")
@@ -275,6 +289,7 @@ def test_the_emulations_memory_is_not_taken_for_a_gpus():
         x.__dlpack__(dl_device=(1, 0), copy=False)
 
 
+@two_devices
 def test_devices_do_not_mix_silently():
     x, y = td.ones(3, device="cuda"), td.ones(3)
     with pytest.raises(
@@ -354,6 +369,7 @@ def test_random_numbers_are_the_cpus():
 # ---- Saving
 
 
+@two_devices
 def test_pickles_go_back_to_their_device():
     x = pickle.loads(pickle.dumps(td.tensor([1.0, 2.0], device="cuda:1", requires_grad=True)))
     assert x.device == "cuda:1" and x.requires_grad and x.tolist() == [1.0, 2.0]
@@ -404,6 +420,7 @@ def test_a_model_learns_the_same_on_both_devices():
     assert net[0].weight.device == "cuda:0" and host_net[0].weight.device == "cpu"
 
 
+@two_devices
 def test_layers_are_made_on_a_device():
     key = td.random.key(7)
     for make in (
@@ -422,6 +439,7 @@ def test_layers_are_made_on_a_device():
     assert net(x).device == "cuda:0" and net[1].key.device == "cuda:0"
 
 
+@two_devices
 def test_modules_move_and_convert():
     net = td.nn.Sequential(td.nn.Linear(4, 3), td.nn.Dropout(0.5), td.nn.LayerNorm(3))
     net[0].bias.requires_grad = False
@@ -473,6 +491,7 @@ def test_a_forked_process_is_told_that_it_cannot_use_cuda():
 # ---- Streams
 
 
+@two_devices
 def test_streams_and_events():
     stream, other = td.cuda.Stream(), td.cuda.Stream("cuda:0", priority=-1)
     assert td.cuda.current_stream() == td.cuda.default_stream() != stream and stream != other
@@ -507,6 +526,7 @@ def test_the_current_stream_is_a_threads_own():
     assert seen == [td.cuda.default_stream()]
 
 
+@two_devices
 def test_waits_between_streams_are_not_forgotten():
     """Deferred streams run only when somebody waits for them, so that a missing wait is a wrong value."""
     python(
@@ -539,10 +559,13 @@ def test_memory_is_counted_and_given_back():
     del x
     assert td.cuda.memory_allocated() == before and td.cuda.max_memory_allocated() == before + 1001
     td.cuda.empty_cache()
-    assert td.cuda.memory_stats("cuda:0")["reserved_bytes"] == td.cuda.memory_reserved(0) == before
+    reserved = td.cuda.memory_reserved(0)
+    assert td.cuda.memory_stats("cuda:0")["reserved_bytes"] == reserved
+    # The driver takes and keeps whole pages of megabytes.
+    assert reserved == before if td.cuda.is_emulated() else before <= reserved < before + (64 << 20)
     td.cuda.reset_peak_memory_stats()
     assert td.cuda.max_memory_allocated() == before
-    assert td.cuda.memory_stats("cuda:1").keys() == td.cpu.memory_stats().keys()
+    assert td.cuda.memory_stats("cuda:0").keys() == td.cpu.memory_stats().keys()
 
 
 def test_out_of_memory_is_an_error_after_which_the_program_goes_on():

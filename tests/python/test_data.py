@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from tidu.data import DataLoader, FashionMNIST, TensorDataset
 
 rng = np.random.default_rng(5)
 ROOT = FashionMNIST.ROOT
+IN_BUNDLE = (Path(__file__).parents[2] / "BUNDLE").exists()  # of scripts/gpu_bundle.py
 
 
 def idx_bytes(array, code):
@@ -100,6 +102,7 @@ def test_a_damaged_csv_file_is_named(tmp_path, text):
 # ---- Fashion-MNIST
 
 
+@pytest.mark.skipif(IN_BUNDLE, reason="the bundle for a GPU has no data")
 def test_fashion_mnist():
     train, test = FashionMNIST(), FashionMNIST(train=False)
     assert len(train) == 60000 and len(test) == 10000
@@ -114,6 +117,7 @@ def test_fashion_mnist():
     assert FashionMNIST.CLASSES[label.item()] == "Trouser"
 
 
+@pytest.mark.skipif(IN_BUNDLE, reason="the bundle for a GPU has no data")
 def test_a_changed_file_of_fashion_mnist_is_named(tmp_path):
     for name in os.listdir(ROOT):
         shutil.copy(os.path.join(ROOT, name), tmp_path)
@@ -305,10 +309,10 @@ def test_loaders_leave_no_threads():
         next(iter(loader))
         del loader
     for _ in range(1000):  # a thread ends by itself
-        if native_threads() == before:
+        if native_threads() <= before:
             break
         time.sleep(0.001)
-    assert native_threads() == before and threading.active_count() == known
+    assert native_threads() <= before and threading.active_count() == known
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"prefetch": -1}])
