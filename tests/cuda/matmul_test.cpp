@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/bind.h"
 #include "cuda/driver.h"
 #include "cuda/matmul.h"
 #include "ops/convert.h"
@@ -50,6 +51,37 @@ void expect_product(const Tensor& a, const Tensor& b, const Tensor& product, con
     ASSERT_LE(std::abs(found[i] - wanted[i]), unit_of(a.dtype()) * std::abs(wanted[i]) + sums * size[i])
         << "element " << i << " of " << describe(a) << " @ " << describe(b);
   }
+}
+
+// Numbers of the cpu in another dtype on device cuda.
+Tensor on_cuda(const std::vector<double>& values, const Shape& shape, DType dtype) {
+  return to(astype(tensor<double>(values, shape), dtype), kCuda);
+}
+
+// Matrices with rows (64, 1 .. 15, 0, 0 ..).
+Tensor rows_of_64(const Shape& shape, DType dtype) {
+  const auto k = static_cast<size_t>(shape.back());
+  std::vector<double> values(static_cast<size_t>(num_elements(shape)));
+  for (size_t i = 0; i < values.size() / k; ++i) {
+    values[i * k] = 64;
+    values[i * k + 1] = static_cast<double>(1 + i % 15);
+  }
+  return on_cuda(values, shape, dtype);
+}
+
+// What takes most of a product of such rows away.
+Tensor cancelling_bias(int64_t n, DType dtype) {
+  std::vector<double> values;
+  for (int64_t i = 0; i < n; ++i) values.push_back(static_cast<double>(-4096 - 32 * (i % 3)));
+  return on_cuda(values, {n}, dtype);
+}
+
+// All sums are integers that every accumulation type holds, and the results are of at most 8 bits.
+void expect_exact(const Tensor& a, const Tensor& b, const Tensor& bias) {
+  const auto wide = [](const Tensor& x) { return astype(to(x, Device{}), DType::float64); };
+  const Tensor product = bind(primitives::matmul, {a, b, bias});
+  EXPECT_EQ(to_vector<double>(wide(product)), to_vector<double>(matmul(wide(a), wide(b)) + wide(bias)))
+      << describe(a) << " @ " << describe(b) << " + " << describe(bias);
 }
 
 class CudaMatmul : public testing::TestWithParam<MatmulLibrary> {
@@ -122,6 +154,41 @@ TEST_P(CudaMatmul, Linear) {
   }
 }
 
+// Near 4096 numbers of 16 bits are 4 or 32 apart: a product that is rounded before the bias is added to it
+// has lost what the bias leaves of it.
+TEST_P(CudaMatmul, BiasIsAddedBeforeRounding) {
+  for (const DType dtype : kFloats) {
+    for (const auto& [m, n, k] :
+         {std::array<int64_t, 3>{20, 24, 40}, {160, 144, 96}, {33, 7, 13}, {6, 1, 8}, {1, 6, 8}}) {
+      const Tensor a = rows_of_64({m, k}, dtype), columns = rows_of_64({n, k}, dtype);
+      const Tensor b = matrix_transpose(columns), bias = cancelling_bias(n, dtype);
+      for (const Tensor& x : {a, matrix_transpose(copy(matrix_transpose(a))), flip(a, {0})}) {
+        for (const Tensor& y : {b, copy(b)}) expect_exact(x, y, bias);
+      }
+      // One leading dimension at addresses of either kind: only the size of an element divides the second.
+      const Tensor side = zeros({m, 1}, dtype, kCuda);
+      expect_exact(slice(concat({a, side}, 1), {0, 0}, {m, k}, {1, 1}), b, bias);
+      expect_exact(slice(concat({side, a}, 1), {0, 1}, {m, k}, {1, 1}), b, bias);
+      const Tensor biases = concat({zeros({1}, dtype, kCuda), cancelling_bias(2 * n, dtype)}, 0);
+      for (const Tensor& view :
+           {slice(biases, {1}, {n}, {1}), slice(biases, {1}, {n}, {2}), slice(biases, {n}, {n}, {-1}),
+            broadcast_to(slice(biases, {1}, {1}, {1}), {n})}) {
+        expect_exact(a, b, view);
+      }
+    }
+    const Tensor a = rows_of_64({3, 20, 40}, dtype), bias = cancelling_bias(24, dtype);
+    const Tensor b = matrix_transpose(rows_of_64({3, 24, 40}, dtype)),
+                 one = matrix_transpose(rows_of_64({24, 40}, dtype));
+    expect_exact(a, b, bias);
+    expect_exact(flip(a, {0}), b, bias);
+    expect_exact(a, broadcast_to(one, {3, 40, 24}), bias);
+    expect_exact(permute_dims(rows_of_64({2, 20, 3, 40}, dtype), {0, 2, 1, 3}),
+                 broadcast_to(one, {2, 3, 40, 24}), bias);
+    expect_exact(broadcast_to(expand_dims(a, 1), {3, 2, 20, 40}),
+                 broadcast_to(slice_axis(b, 0, 1, {}, 1), {3, 2, 40, 24}), bias);
+  }
+}
+
 TEST_P(CudaMatmul, NothingToAddOrToDo) {
   const Tensor none = matmul(zeros({3, 0}, DType::float32, kCuda), zeros({0, 4}, DType::float32, kCuda));
   EXPECT_EQ(to_vector<float>(to(none, Device{})), std::vector<float>(12, 0.0f));
@@ -145,8 +212,14 @@ TEST_P(CudaMatmul, Integers) {
 
 TEST_P(CudaMatmul, EqualBitsEachTime) {
   const Tensor a = numbers({70, 900}, DType::float32, 1), b = numbers({900, 30}, DType::float32, 2);
-  const auto first = to_vector<float>(to(matmul(a, b), Device{}));
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(to_vector<float>(to(matmul(a, b), Device{})), first);
+  const Tensor bias = numbers({30}, DType::float32, 3);
+  const auto product = [&] { return to_vector<float>(to(matmul(a, b), Device{})); };
+  const auto sum = [&] { return to_vector<float>(to(linear(a, matrix_transpose(b), bias), Device{})); };
+  const auto first_product = product(), first_sum = sum();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(product(), first_product);
+    EXPECT_EQ(sum(), first_sum);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Libraries, CudaMatmul,
@@ -157,13 +230,18 @@ INSTANTIATE_TEST_SUITE_P(Libraries, CudaMatmul,
 TEST(CudaMatmulPrecision, Tf32OnlyWhereAllowed) {
   cuda::set_matmul(MatmulLibrary::cublas);
   const Tensor x = full({16, 16}, 1.0 + 0x1p-12, DType::float32, kCuda), one = to(eye(16, 16), kCuda);
+  const Tensor bias = full({16}, 1.0, DType::float32, kCuda);
   const auto corner = [&] { return to_vector<float>(to(matmul(x, one), Device{}))[0]; };
+  const auto corner_of_sum = [&] { return to_vector<float>(to(linear(x, one, bias), Device{}))[0]; };
   EXPECT_FALSE(cuda::allow_tf32());
   EXPECT_EQ(corner(), 1.0f + 0x1p-12f);
+  EXPECT_EQ(corner_of_sum(), 2.0f + 0x1p-12f);
   cuda::set_allow_tf32(true);
   EXPECT_EQ(corner(), 1.0f);
+  EXPECT_NEAR(corner_of_sum(), 2.0f, 0x1p-12);  // either, as the library likes
   cuda::set_allow_tf32(false);
   EXPECT_EQ(corner(), 1.0f + 0x1p-12f);
+  EXPECT_EQ(corner_of_sum(), 2.0f + 0x1p-12f);
   cuda::set_matmul(MatmulLibrary::automatic);
 }
 

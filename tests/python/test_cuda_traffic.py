@@ -48,6 +48,22 @@ def test_traffic_of_a_sum_of_arrays():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_library_adds_a_bias_without_a_pass_over_it():
+    done = run(
+        "-c",
+        "import tidu as td\n"
+        "td.cuda.set_matmul('cublas')\n"
+        "for dtype in td.float16, td.bfloat16, td.float32:\n"
+        "    ones = lambda *shape: td.ones(shape, dtype=dtype, device='cuda')\n"
+        "    x, weight, bias = ones(24, 16), ones(20, 16), ones(20)\n"
+        "    with td.cuda.traffic() as launches:\n"
+        "        y = td.nn.functional.linear(x, weight, bias)\n"
+        "    assert launches == [], launches\n"
+        "    assert (y == 17).all()\n",
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_traffic_needs_the_checked_emulation():
     done = run("-c", "import tidu as td\nwith td.cuda.traffic(): pass", emulation="emulated")
     assert done.returncode == 1

@@ -1,14 +1,21 @@
 // cuBLAS: a handle per device; each call brings its stream and its workspace. With workspaces of their own
-// and no atomics, the library promises equal bits for equal calls on one kind of GPU.
+// and no atomics, the library promises equal bits for equal calls on one kind of GPU. Products with a bias go
+// through its cuBLASLt, which adds it to the sums before they are rounded.
 #include "backend/cuda/cublas.h"
-#include "cuda/matmul.h"
 
+#include <cublasLt.h>
 #include <cublas_v2.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <climits>
 #include <map>
 #include <mutex>
+#include <optional>
+
+#include "backend/cuda/elements.h"
+#include "cuda/matmul.h"
 
 namespace tidu::cuda {
 namespace {
@@ -20,12 +27,24 @@ void check(cublasStatus_t status, const char* function, const Call& call) {
                     ") for ", describe(call.inputs[0]), " @ ", describe(call.inputs[1]));
 }
 
+// How cuBLASLt computes a product with a bias, and the bytes of workspace that it needs for it.
+struct Algorithm {
+  cublasLtMatmulAlgo_t algorithm;
+  size_t workspace;
+};
+
+// All that an algorithm is chosen by; the workspace that it may use follows from it.
+using Question = std::array<int64_t, 16>;
+
 // Handles are not to be used by two threads at once, and are never destroyed: at exit the driver may be gone
 // before them.
 struct Handle {
   std::mutex mutex;
   cublasHandle_t handle = nullptr;
   int64_t workspace = 0;  // bytes that NVIDIA recommends
+  std::map<Question, std::optional<Algorithm>> algorithms;
+
+  cublasLtHandle_t lt() const { return reinterpret_cast<cublasLtHandle_t>(handle); }
 };
 
 Handle& handle_of(int device, const Call& call) {
@@ -44,54 +63,170 @@ Handle& handle_of(int device, const Call& call) {
   return entry;
 }
 
-cudaDataType type_of(DType dtype) {
+// In what the library computes a product.
+struct Arithmetic {
+  cudaDataType elements, sums;
+  cublasComputeType_t compute;
+  const void *zero, *one;  // of the type of the sums
+};
+
+Arithmetic arithmetic_of(DType dtype) {
+  static constexpr float kFloat[] = {0, 1};
+  static constexpr double kDouble[] = {0, 1};
+  const auto in_floats = [](cudaDataType elements, cublasComputeType_t compute = CUBLAS_COMPUTE_32F) {
+    return Arithmetic{elements, CUDA_R_32F, compute, &kFloat[0], &kFloat[1]};
+  };
   switch (dtype) {
-    case DType::float16: return CUDA_R_16F;
-    case DType::bfloat16: return CUDA_R_16BF;
-    case DType::float32: return CUDA_R_32F;
-    default: return CUDA_R_64F;
+    case DType::float16: return in_floats(CUDA_R_16F);
+    case DType::bfloat16: return in_floats(CUDA_R_16BF);
+    case DType::float32:
+      return in_floats(CUDA_R_32F, allow_tf32() ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F);
+    default: return {CUDA_R_64F, CUDA_R_64F, CUBLAS_COMPUTE_64F, &kDouble[0], &kDouble[1]};
   }
+}
+
+cublasOperation_t operation(bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; }
+
+// Bytes that divide the address, of which no algorithm needs more than 256.
+uint32_t alignment(const void* data) {
+  return uint32_t{1} << std::min(8, std::countr_zero(reinterpret_cast<uintptr_t>(data)));
+}
+
+// A product with a bias as cuBLASLt is told of it. Its matrices are column-major: it sees ours transposed and
+// multiplies c^T = b^T a^T. Values have the types that the header names for each attribute.
+struct BiasedProduct {
+  BiasedProduct(const Gemm& gemm, const Arithmetic& arithmetic, const Call& call) {
+    check(cublasLtMatmulDescInit(&product, arithmetic.compute, arithmetic.sums), "cublasLtMatmulDescInit",
+          call);
+    const auto set = [&](cublasLtMatmulDescAttributes_t attribute, auto value) {
+      check(cublasLtMatmulDescSetAttribute(&product, attribute, &value, sizeof value),
+            "cublasLtMatmulDescSetAttribute", call);
+    };
+    set(CUBLASLT_MATMUL_DESC_TRANSA, static_cast<int32_t>(operation(gemm.b.transposed)));
+    set(CUBLASLT_MATMUL_DESC_TRANSB, static_cast<int32_t>(operation(gemm.a.transposed)));
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BIAS});
+    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, gemm.bias);
+
+    const auto lay_out = [&](cublasLtMatrixLayoutOpaque_t& matrix, bool transposed, int64_t rows,
+                             int64_t columns, int64_t leading, int64_t by_batch) {
+      if (transposed) std::swap(rows, columns);
+      check(cublasLtMatrixLayoutInit(&matrix, arithmetic.elements, static_cast<uint64_t>(rows),
+                                     static_cast<uint64_t>(columns), leading),
+            "cublasLtMatrixLayoutInit", call);
+      if (gemm.batches == 1) return;
+      const auto set = [&](cublasLtMatrixLayoutAttribute_t attribute, auto value) {
+        check(cublasLtMatrixLayoutSetAttribute(&matrix, attribute, &value, sizeof value),
+              "cublasLtMatrixLayoutSetAttribute", call);
+      };
+      set(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(gemm.batches));
+      set(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, by_batch);
+    };
+    lay_out(b, gemm.b.transposed, gemm.n, gemm.k, gemm.b.leading, gemm.b.by_batch);
+    lay_out(a, gemm.a.transposed, gemm.k, gemm.m, gemm.a.leading, gemm.a.by_batch);
+    lay_out(c, false, gemm.n, gemm.m, gemm.n, gemm.m * gemm.n);
+  }
+
+  cublasLtMatmulDescOpaque_t product;
+  cublasLtMatrixLayoutOpaque_t a, b, c;
+};
+
+// The library's choice among the algorithms that sum in the type of the sums throughout.
+std::optional<Algorithm> choose_algorithm(cublasLtHandle_t handle, const Gemm& gemm, BiasedProduct& biased,
+                                          size_t most_workspace, const Call& call) {
+  cublasLtMatmulPreferenceOpaque_t preference;
+  check(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit", call);
+  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
+    check(cublasLtMatmulPreferenceSetAttribute(&preference, attribute, &value, sizeof value),
+          "cublasLtMatmulPreferenceSetAttribute", call);
+  };
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{most_workspace});
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(gemm.b.data));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(gemm.a.data));
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(gemm.c));
+  // There is no such attribute of the bias, which is read as the result is written.
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, std::min(alignment(gemm.c), alignment(gemm.bias)));
+  cublasLtMatmulHeuristicResult_t result;
+  int results = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle, &biased.product, &biased.b, &biased.a, &biased.c, &biased.c, &preference, 1, &result, &results);
+  // How the library says that it has none.
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return {};
+  check(status, "cublasLtMatmulAlgoGetHeuristic", call);
+  if (results == 0 || result.state != CUBLAS_STATUS_SUCCESS) return {};
+  return Algorithm{result.algo, result.workspaceSize};
+}
+
+// The choice for this product, made once.
+const std::optional<Algorithm>& algorithm_for(Handle& entry, const Gemm& gemm, const Arithmetic& arithmetic,
+                                              BiasedProduct& biased, size_t most_workspace,
+                                              const Call& call) {
+  const Question question{arithmetic.elements,
+                          arithmetic.compute,
+                          gemm.m,
+                          gemm.n,
+                          gemm.k,
+                          gemm.batches,
+                          gemm.a.transposed,
+                          gemm.a.leading,
+                          gemm.a.by_batch,
+                          gemm.b.transposed,
+                          gemm.b.leading,
+                          gemm.b.by_batch,
+                          alignment(gemm.a.data),
+                          alignment(gemm.b.data),
+                          alignment(gemm.c),
+                          alignment(gemm.bias)};
+  const auto found = entry.algorithms.find(question);
+  if (found != entry.algorithms.end()) return found->second;
+  constexpr size_t kMost = 4096;  // for programs whose shapes never come again
+  if (entry.algorithms.size() == kMost) entry.algorithms.clear();
+  return entry.algorithms[question] = choose_algorithm(entry.lt(), gemm, biased, most_workspace, call);
 }
 
 }  // namespace
 
-bool fits_cublas(const Gemm& gemm) {
+cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context) {
   for (const int64_t extent : {gemm.m, gemm.n, gemm.k, gemm.a.leading, gemm.b.leading, gemm.batches}) {
-    if (extent > INT_MAX) return false;
+    if (extent > INT_MAX) return cudaErrorNotSupported;
   }
-  return true;
-}
-
-void multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context) {
   Handle& entry = handle_of(context.device(), call);
+  const Arithmetic arithmetic = arithmetic_of(gemm.dtype);
   // Of use to split sums: no more than sixteen of each.
   const int64_t sums = gemm.batches * gemm.m * gemm.n * 4;
   const auto bytes = static_cast<size_t>(std::min(entry.workspace, (int64_t{64} << 10) + 16 * sums));
-  void* const workspace = context.workspace<char>(bytes);
-  const bool is_double = gemm.dtype == DType::float64;
-  const float one = 1, kept = gemm.adds ? 1 : 0;
-  const double one_double = 1, kept_double = kept;
-  const auto operation = [](bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  const cublasComputeType_t compute = is_double ? CUBLAS_COMPUTE_64F
-                                      : gemm.dtype == DType::float32 && tidu::cuda::allow_tf32()
-                                          ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                          : CUBLAS_COMPUTE_32F;
-  const auto type = type_of(gemm.dtype);
   const std::lock_guard lock(entry.mutex);
+  if (gemm.bias) {
+    BiasedProduct biased(gemm, arithmetic, call);
+    if (const auto& chosen = algorithm_for(entry, gemm, arithmetic, biased, bytes, call)) {
+      void* const workspace = chosen->workspace > 0 ? context.workspace<char>(chosen->workspace) : nullptr;
+      check(cublasLtMatmul(entry.lt(), &biased.product, arithmetic.one, gemm.b.data, &biased.b, gemm.a.data,
+                           &biased.a, arithmetic.zero, gemm.c, &biased.c, gemm.c, &biased.c,
+                           &chosen->algorithm, workspace, chosen->workspace, context.stream()),
+            "cublasLtMatmul", call);
+      return cudaSuccess;
+    }
+    // cublasGemmStridedBatchedEx rounds a product in 16 bits before it adds.
+    if (is_narrow(gemm.dtype)) return cudaErrorNotSupported;
+    const size_t size = size_of(gemm.dtype);
+    TIDU_TRY(copy_view(context.stream(), {gemm.batches * gemm.m, gemm.n}, View(gemm.bias, {0, 1}, size),
+                       View(gemm.c, {gemm.n, 1}, size)));
+  }
+  void* const workspace = context.workspace<char>(bytes);
   check(cublasSetStream(entry.handle, context.stream()), "cublasSetStream", call);
   // After the stream, for setting that takes the workspace away.
   check(cublasSetWorkspace(entry.handle, workspace, bytes), "cublasSetWorkspace", call);
-  // The library's matrices are column-major: it sees ours transposed and multiplies c^T = b^T a^T.
-  check(
-      cublasGemmStridedBatchedEx(entry.handle, operation(gemm.b.transposed), operation(gemm.a.transposed),
-                                 static_cast<int>(gemm.n), static_cast<int>(gemm.m), static_cast<int>(gemm.k),
-                                 is_double ? static_cast<const void*>(&one_double) : &one, gemm.b.data, type,
-                                 static_cast<int>(gemm.b.leading), gemm.b.by_batch, gemm.a.data, type,
-                                 static_cast<int>(gemm.a.leading), gemm.a.by_batch,
-                                 is_double ? static_cast<const void*>(&kept_double) : &kept, gemm.c, type,
-                                 static_cast<int>(gemm.n), gemm.m * gemm.n, static_cast<int>(gemm.batches),
-                                 compute, CUBLAS_GEMM_DEFAULT),
-      "cublasGemmStridedBatchedEx", call);
+  const cudaDataType type = arithmetic.elements;
+  // The library's matrices are column-major, as in BiasedProduct.
+  check(cublasGemmStridedBatchedEx(
+            entry.handle, operation(gemm.b.transposed), operation(gemm.a.transposed),
+            static_cast<int>(gemm.n), static_cast<int>(gemm.m), static_cast<int>(gemm.k), arithmetic.one,
+            gemm.b.data, type, static_cast<int>(gemm.b.leading), gemm.b.by_batch, gemm.a.data, type,
+            static_cast<int>(gemm.a.leading), gemm.a.by_batch, gemm.bias ? arithmetic.one : arithmetic.zero,
+            gemm.c, type, static_cast<int>(gemm.n), gemm.m * gemm.n, static_cast<int>(gemm.batches),
+            arithmetic.compute, CUBLAS_GEMM_DEFAULT),
+        "cublasGemmStridedBatchedEx", call);
+  return cudaSuccess;
 }
 
 }  // namespace tidu::cuda

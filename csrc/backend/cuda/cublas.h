@@ -5,8 +5,8 @@
 
 namespace tidu::cuda {
 
-// Row-major c = a @ b, or c + a @ b, for a batch of matrices: rows of a transposed operand are its columns in
-// memory, `leading` elements apart.
+// Row-major c = a @ b + bias for a batch of matrices: rows of a transposed operand are its columns in memory,
+// `leading` elements apart.
 struct Gemm {
   struct Matrix {
     const void* data;
@@ -16,16 +16,15 @@ struct Gemm {
   DType dtype;  // floating
   int64_t m, n, k;
   Matrix a, b;
-  void* c;  // contiguous
+  void* bias;  // n neighbours, added to each row; null where there is none
+  void* c;     // contiguous
   int64_t batches;
-  bool adds = false;  // to what is in c
 };
 
-// Whether the library takes it: its extents are 32-bit integers.
-bool fits_cublas(const Gemm& gemm);
-
 // Issues the product to the context's stream; `call` is what a message names. float32 is computed as TF32
-// only where allow_tf32() says so.
-void multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context);
+// only where allow_tf32() says so. Nothing is issued and the result is cudaErrorNotSupported where the
+// library cannot do it: its extents are 32-bit integers, and it may lack an algorithm that adds the bias to a
+// product in 16 bits before it rounds.
+cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context);
 
 }  // namespace tidu::cuda

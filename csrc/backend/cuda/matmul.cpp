@@ -57,12 +57,12 @@ bool is_blas_layout(const Tensor& x) {
          (by_row == 1 && (by_column >= rows || columns == 1));
 }
 
-Gemm::Matrix blas_matrix(const Tensor& x, int64_t by_batch) {
+Gemm::Matrix blas_matrix(const Tensor& x, const void* data, int64_t by_batch) {
   const int64_t rows = x.size(-2), columns = x.size(-1);
   const int64_t by_row = x.strides()[x.ndim() - 2], by_column = x.strides()[x.ndim() - 1];
   const bool plain = by_column == 1 && (by_row >= columns || rows == 1);
   const int64_t leading = plain ? (rows == 1 ? columns : by_row) : (columns == 1 ? rows : by_column);
-  return {x.raw_data(), !plain, std::max<int64_t>(leading, 1), by_batch};
+  return {data, !plain, std::max<int64_t>(leading, 1), by_batch};
 }
 
 // The rule: the library multiplies floats unless the product is so small that launching costs more than
@@ -101,39 +101,30 @@ cudaError_t multiply(const Call& call, Context& context) {
   }
   const int64_t m = out.size(-2), n = out.size(-1), k = a.size(-1);
 
+  if (bias.defined()) TIDU_TRY(make_row_major(&bias, context.stream()));
+  void* const added = bias.defined() ? bias.raw_data() : nullptr;
+
   if (by_cublas) {
-    const Gemm gemm{.dtype = out.dtype(),
-                    .m = m,
-                    .n = n,
-                    .k = k,
-                    .a = blas_matrix(a, batch.by_a[1]),
-                    .b = blas_matrix(b, batch.by_b[1]),
-                    .c = out.raw_data(),
-                    .batches = batch.sizes[1],
-                    .adds = bias.defined()};
-    if (fits_cublas(gemm)) {
-      if (bias.defined()) {
-        Strides repeated(out.ndim(), 0);
-        repeated.back() = bias.strides()[0];
-        const View rows(bias.raw_data(), repeated, size_of(bias.dtype()));
-        TIDU_TRY(copy_view(context.stream(), out.shape(), rows, out));
-      }
-      const auto bytes = static_cast<int64_t>(size_of(out.dtype()));
-      const auto at = [&](const void* p, int64_t offset) {
-        return static_cast<const char*>(p) + offset * bytes;
-      };
-      for (int64_t i = 0; i < batch.sizes[0]; ++i) {
-        Gemm one = gemm;
-        one.a.data = at(gemm.a.data, i * batch.by_a[0]);
-        one.b.data = at(gemm.b.data, i * batch.by_b[0]);
-        one.c = static_cast<char*>(gemm.c) + i * gemm.batches * m * n * bytes;
-        multiply_by_cublas(one, call, context);
-      }
-      return cudaSuccess;
+    const auto bytes = static_cast<int64_t>(size_of(out.dtype()));
+    const auto at = [&](const Tensor& x, int64_t offset) {
+      return static_cast<char*>(x.raw_data()) + offset * bytes;
+    };
+    cudaError_t error = cudaSuccess;
+    for (int64_t i = 0; i < batch.sizes[0] && error == cudaSuccess; ++i) {
+      error = multiply_by_cublas({.dtype = out.dtype(),
+                                  .m = m,
+                                  .n = n,
+                                  .k = k,
+                                  .a = blas_matrix(a, at(a, i * batch.by_a[0]), batch.by_a[1]),
+                                  .b = blas_matrix(b, at(b, i * batch.by_b[0]), batch.by_b[1]),
+                                  .bias = added,
+                                  .c = at(out, i * batch.sizes[1] * m * n),
+                                  .batches = batch.sizes[1]},
+                                 call, context);
     }
+    if (error != cudaErrorNotSupported) return error;
   }
 
-  if (bias.defined()) TIDU_TRY(make_row_major(&bias, context.stream()));
   const auto view = [](const Tensor& x, const std::vector<int64_t>& by_batch) {
     return MatrixView{
         x.raw_data(), x.strides()[x.ndim() - 2], x.strides()[x.ndim() - 1], {by_batch[0], by_batch[1]}};
@@ -146,7 +137,7 @@ cudaError_t multiply(const Call& call, Context& context) {
                               .a = view(a, batch.by_a),
                               .b = view(b, batch.by_b),
                               .out = out.raw_data(),
-                              .bias = bias.defined() ? bias.raw_data() : nullptr};
+                              .bias = added};
   const MatmulPlan plan = plan_matmul(problem);
   const size_t bytes = matmul_workspace(problem, plan);
   return matmul(context.stream(), problem, plan, bytes > 0 ? context.workspace<char>(bytes) : nullptr);

@@ -1,50 +1,13 @@
 // cuBLAS on the host: what the backend calls of it, carried to the BLAS of OpenBLAS, on one thread so that
 // the order of its sums is fixed.
+#include "simt/libraries/cublas.h"
+
 #include <cblas.h>
-#include <cublas_v2.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "simt/control.h"
-#include "simt/libraries/library.h"
-
 namespace tidu::simt {
 namespace {
-
-Handles& handles() {
-  static Handles all;
-  return all;
-}
-
-cublasStatus_t refuse(const std::string& why, cublasStatus_t status = CUBLAS_STATUS_INVALID_VALUE) {
-  report("cuBLAS: " + why);
-  return status;
-}
-
-// An entry point that needs a handle: f(state) under the lock.
-template <class F> cublasStatus_t with(cublasHandle_t handle, F f) {
-  const std::lock_guard lock(runtime_lock());
-  LibraryState* const state = handles().find(handle);
-  if (!state) return refuse("not a handle, or one destroyed", CUBLAS_STATUS_NOT_INITIALIZED);
-  if (sticky_error() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
-  return f(*state);
-}
-
-struct Matrix {
-  const void* data;
-  bool transposed;
-  int rows, columns;  // in memory
-  int leading;
-  int64_t by_matrix;
-};
-
-struct Product {
-  cudaDataType type;
-  bool tf32;
-  int m, n, k, count;
-  double alpha, beta;
-  Matrix a, b, c;
-};
 
 // To the nearest value with 10 bits of fraction, ties away from zero.
 float round_to_tf32(float x) {
@@ -109,7 +72,13 @@ size_t size_of(cudaDataType type) {
 }
 
 void run(const Product& p) {
+  const auto element = static_cast<int64_t>(size_of(p.type));
   for (int64_t i = 0; i < p.count; ++i) {
+    char* const c = static_cast<char*>(const_cast<void*>(p.c.data)) + i * p.c.by_matrix * element;
+    if (p.bias) {
+      for (int64_t column = 0; column < p.n; ++column)
+        std::memcpy(c + column * p.c.leading * element, p.bias, static_cast<size_t>(p.m * element));
+    }
     switch (p.type) {
       case CUDA_R_16F: multiply_by_copies<__half>(p, i); break;
       case CUDA_R_16BF: multiply_by_copies<__nv_bfloat16>(p, i); break;
@@ -122,13 +91,17 @@ void run(const Product& p) {
         break;
       default: multiply_in_place<double>(p, i, cblas_dgemm); break;
     }
-    const size_t element = size_of(p.type);
-    wrote(static_cast<const char*>(p.c.data) + i * p.c.by_matrix * static_cast<int64_t>(element), element,
-          p.m, p.n, p.c.leading);
+    wrote(c, static_cast<size_t>(element), p.m, p.n, p.c.leading);
   }
 }
 
-// Whether the library multiplies matrices of this type with sums of that one.
+}  // namespace
+
+Handles& cublas_handles() {
+  static Handles all;
+  return all;
+}
+
 bool has_combination(cudaDataType type, cublasComputeType_t compute) {
   switch (type) {
     case CUDA_R_16F:
@@ -139,7 +112,33 @@ bool has_combination(cudaDataType type, cublasComputeType_t compute) {
   }
 }
 
-}  // namespace
+cublasStatus_t submit_product(const LibraryState& state, const Product& p) {
+  const auto element = size_of(p.type);
+  const auto operand = [&](const char* name, const Matrix& x) {
+    return Operand{name, x.data, element, x.rows, x.columns, x.leading, x.by_matrix, p.count};
+  };
+  const auto vector = [](const char* name, const void* data, size_t size, int64_t count) {
+    return Operand{name, data, size, count, 1, std::max<int64_t>(count, 1)};
+  };
+  std::vector<Operand> operands{operand("A", p.a), operand("B", p.b), operand("C", p.c)};
+  if (p.bias) operands.push_back(vector("bias", p.bias, element, p.m));
+  if (state.workspace) {
+    const auto bytes = static_cast<int64_t>(state.workspace_bytes);
+    operands.push_back(vector("workspace", state.workspace, 1, bytes));
+  }
+  for (const Operand& x : operands) {
+    const std::string fault = fault_of(x, state.device);
+    if (!fault.empty()) return refuse("gemm: operand " + fault);
+  }
+  if (p.count > 1 && std::abs(p.c.by_matrix) < (p.n - 1LL) * p.c.leading + p.m)
+    return refuse("gemm: matrices of C overlap");
+  const cudaError_t error = submit_to(state, [p, workspace = state.workspace, bytes = state.workspace_bytes] {
+    scribble(workspace, bytes);
+    run(p);
+  });
+  return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
 }  // namespace tidu::simt
 
 using namespace tidu::simt;
@@ -149,13 +148,14 @@ extern "C" {
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
   if (!handle) return refuse("cublasCreate: no place for the handle");
   openblas_set_num_threads(1);
-  *handle = static_cast<cublasHandle_t>(handles().create());
+  *handle = static_cast<cublasHandle_t>(cublas_handles().create());
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
-  return handles().destroy(handle) ? CUBLAS_STATUS_SUCCESS
-                                   : refuse("cublasDestroy: not a handle", CUBLAS_STATUS_NOT_INITIALIZED);
+  return cublas_handles().destroy(handle)
+             ? CUBLAS_STATUS_SUCCESS
+             : refuse("cublasDestroy: not a handle", CUBLAS_STATUS_NOT_INITIALIZED);
 }
 
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
@@ -236,26 +236,9 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
                     matrix(A, transa, m, k, lda, strideA),
                     matrix(B, transb, k, n, ldb, strideB),
                     matrix(C, CUBLAS_OP_N, m, n, ldc, strideC)};
-    const std::pair<const char*, const Matrix*> operands[] = {{"A", &p.a}, {"B", &p.b}, {"C", &p.c}};
-    for (const auto& [name, x] : operands) {
-      const std::string fault =
-          fault_of({name, x->data, size_of(Atype), x->rows, x->columns, x->leading, x->by_matrix, batchCount},
-                   state.device);
-      if (!fault.empty()) return refuse("gemm: operand " + fault);
-    }
-    if (batchCount > 1 && std::abs(strideC) < (n - 1LL) * ldc + m)
-      return refuse("gemm: matrices of C overlap");
-    if (state.workspace) {
-      const auto bytes = static_cast<int64_t>(state.workspace_bytes);
-      const std::string fault = fault_of({"workspace", state.workspace, 1, bytes, 1, bytes}, state.device);
-      if (!fault.empty()) return refuse("gemm: " + fault);
-    }
-    const cudaError_t error =
-        submit_to(state, [p, workspace = state.workspace, bytes = state.workspace_bytes] {
-          scribble(workspace, bytes);
-          run(p);
-        });
-    return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+    if (p.beta != 0 && size_of(Atype) == 2)
+      return refuse("gemm: a GPU may round a product in 16 bits before it adds C to it");
+    return submit_product(state, p);
   });
 }
 
