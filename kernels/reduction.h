@@ -9,13 +9,16 @@
 //     static Result finish(State s, const Whole& whole);
 //   };
 //
-// (Perhaps also lift_run, of several elements at once, where that is cheaper.)
+// (Perhaps also lift_run, of several elements at once, where that is cheaper: lift_run<n>(x, index, step) of
+// x[0]
+// .. x[n - 1], each at a place `step` behind the one before.)
 // Each is named by a row of csrc/ops/reduce.def. Halves are accumulated in float, and what follows is
 // computed in float, too, and rounded once.
 #pragma once
 
 #include <concepts>
 #include <limits>
+#include <utility>
 
 #include "kernels/convert.h"
 #include "kernels/scalar.h"
@@ -27,6 +30,10 @@ struct Whole {
   int64_t count;     // of elements
   double parameter;  // of the reduction
 };
+
+// Elements rather than states.
+template <class X, class T>
+concept RunOf = std::same_as<std::remove_cvref_t<decltype(std::declval<const X&>()[0])>, T>;
 
 // What numbers are added up in.
 template <class T> struct WideOf { using type = Computed<T>; };
@@ -115,6 +122,17 @@ template <class T> struct Var {
     return {origin, distance,
             sum([origin, distance](Real x) { return scalar::square((x - origin) - distance); }), count};
   }
+  template <int n, RunOf<T> X> TIDU_HD static State lift_run(const X& x, int64_t, int64_t) {
+    return lift_run(x[0], n, Run<n, X>{x});
+  }
+  template <int n, class X> struct Run {
+    const X& x;
+    template <class F> TIDU_HD Real operator()(const F& f) const {
+      Real sum = f(static_cast<Real>(x[0]));
+      for (int i = 1; i < n; ++i) sum += f(static_cast<Real>(x[i]));
+      return sum;
+    }
+  };
   TIDU_HD static State combine(State a, State b) {
     const bool from_b = a.count == Real(0), from_a = b.count == Real(0);
     const Real delta = (b.origin - a.origin) + (b.distance - a.distance), count = a.count + b.count;
@@ -185,6 +203,17 @@ template <class T, template <class> class Extreme> struct Argument {
   // Behind all elements, so that it loses against an equal one.
   TIDU_HD static State identity() { return {Extreme<T>::identity(), INT64_MAX}; }
   TIDU_HD static State lift(T x, int64_t index) { return {static_cast<Value>(x), index}; }
+  template <int n, RunOf<T> X> TIDU_HD static State lift_run(const X& x, int64_t index, int64_t step) {
+    Value value = static_cast<Value>(x[0]);
+    int at = 0;
+    for (int i = 1; i < n; ++i) {
+      const Value best = Extreme<T>::combine(value, static_cast<Value>(x[i]));
+      const bool stays = value == best || value != value;
+      at = stays ? at : i;
+      value = stays ? value : best;
+    }
+    return {value, index + at * step};
+  }
   TIDU_HD static State combine(State a, State b) {
     const Value best = Extreme<T>::combine(a.value, b.value);
     const bool a_is = a.value == best || a.value != a.value, b_is = b.value == best || b.value != b.value;

@@ -54,17 +54,22 @@ template <class Op, class T> __device__ __forceinline__ typename Op::State lift(
   }
 }
 
-template <class Op, int v, class Some>
-__device__ __forceinline__ typename Op::State lift_all(const Some& x, int64_t index) {
-  typename Op::State state[v];
+// Of n elements, each at a place `step` behind the one before.
+template <class Op, int n, class Some>
+__device__ __forceinline__ typename Op::State lift_all(const Some& x, int64_t index, int64_t step = 1) {
+  if constexpr (n > 1 && requires { Op::template lift_run<n>(x, index, step); }) {
+    return Op::template lift_run<n>(x, index, step);
+  } else {
+    typename Op::State state[n];
 #pragma unroll
-  for (int i = 0; i < v; ++i) state[i] = lift<Op>(x[i], index + i);
+    for (int i = 0; i < n; ++i) state[i] = lift<Op>(x[i], index + i * step);
 #pragma unroll
-  for (int step = 1; step < v; step *= 2) {
+    for (int width = 1; width < n; width *= 2) {
 #pragma unroll
-    for (int i = 0; i < v; i += 2 * step) state[i] = Op::combine(state[i], state[i + step]);
+      for (int i = 0; i < n; i += 2 * width) state[i] = Op::combine(state[i], state[i + width]);
+    }
+    return state[0];
   }
-  return state[0];
 }
 
 // Loads that a thread has in flight while there are many more, and at the end or among dimensions: enough to
@@ -180,9 +185,17 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads, 1) reduce_columns(Redu
         for (int k = 0; k < loads; ++k) some[k] = load_some<v>(x + (i + k * height) * stride);
         loads_above();
 #pragma unroll
-        for (int k = 0; k < loads; ++k) {
+        for (int j = 0; j < v; ++j) {
+          if constexpr (requires { Op::template lift_run<loads>(some[0], i, height); }) {
+            In run[loads];
 #pragma unroll
-          for (int j = 0; j < v; ++j) state[j] = Op::combine(state[j], lift<Op>(some[k][j], i + k * height));
+            for (int k = 0; k < loads; ++k) run[k] = some[k][j];
+            state[j] = Op::combine(state[j], lift_all<Op, loads>(run, i, height));
+          } else {
+#pragma unroll
+            for (int k = 0; k < loads; ++k)
+              state[j] = Op::combine(state[j], lift<Op>(some[k][j], i + k * height));
+          }
         }
       }
     }
@@ -258,7 +271,7 @@ template <class Op, class In, bool columns, int v>
     return launch<reduce_columns<Op, In, v>>({blocks, T::kThreads, 0, stream}, pass);
   } else {
     const int64_t vectors = (std::min(pass.n, pass.chunk) + v - 1) / v;
-    if (vectors <= T::kBlockRow) {
+    if (vectors <= T::block_row(pass.results * pass.splits)) {
       pass.threads = 1;
       while (pass.threads < kWarp && pass.threads < vectors) pass.threads *= 2;
     }

@@ -15,8 +15,9 @@ struct ReduceTuning {
   // Elements that one block reduces: a thread then adds at most 64 of them one after another, so that
   // rounding errors grow as in a tree. Fewer where there would not be enough blocks to occupy a GPU.
   static constexpr int64_t kMaxTask = 64 * kThreads, kMinTask = kMaxTask / 4, kTasks = 1024;
-  // Vectors in a row from which on it is worth a block, not a warp.
-  static constexpr int64_t kBlockRow = 256;
+  // Vectors in a row from which on it is worth a block, not a warp; more where the rows alone occupy a GPU.
+  static constexpr int64_t kManyRows = 4096;
+  static constexpr int64_t block_row(int64_t rows) { return rows < kManyRows ? 256 : 1024; }
   // Columns side by side in one block: narrow arrays whole, else whole cache lines of many rows, or where
   // there are few rows, of many columns; down to the least while there are too few blocks.
   static constexpr int64_t kNarrow = 128, kTall = 64, kFlat = 256, kFewRows = 32, kLeast = 16;
