@@ -1,7 +1,9 @@
-// Cumulative scans: every block of elements is first reduced, then the blocks' results are scanned, and last
-// each block's elements after what is before it. A line is walked in strips of one element a thread, columns
-// by one thread each.
+// Cumulative scans. Where lines are few, every block of elements is first reduced, then the blocks' results
+// are scanned, and last each block's elements after what is before it. A line is walked in strips of some
+// elements a thread, columns by one thread each.
 #include "kernels/cuda/scan.h"
+
+#include <algorithm>
 
 #include "kernels/cuda/block.cuh"
 #include "kernels/reduction.h"
@@ -10,9 +12,11 @@ namespace tidu::cuda {
 namespace {
 
 constexpr int kThreads = ScanTuning::kThreads, kWarps = kThreads / kWarp;
+// Loads of a thread that are on their way together.
+constexpr int kLoads = 4;
 
-// What this thread's element and those of the threads before it amount to, after `before`, which becomes what
-// all amount to. The stage serves again after the call.
+// What the threads before this one amount to, whose own elements amount to `state`, after `before`, which
+// becomes what all amount to. The stage serves again after the call.
 template <class Op>
 __device__ __forceinline__ typename Op::State strip_scan(typename Op::State state, typename Op::State& before,
                                                          Staged<typename Op::State, kWarps>& stage) {
@@ -29,7 +33,8 @@ __device__ __forceinline__ typename Op::State strip_scan(typename Op::State stat
     if (w + 1 == warp) mine = before;
   }
   __syncthreads();
-  return Op::combine(mine, state);
+  const typename Op::State lower = shuffle_up(state, 1);
+  return lane == 0 ? mine : Op::combine(mine, lower);
 }
 
 struct ScanPass {
@@ -39,9 +44,17 @@ struct ScanPass {
   int64_t lines, n, columns, block, blocks;
 };
 
-// A block of threads walks one block of a line and writes, for each element, what it and those before it in
-// the line amount to; or with `total` one state, what they all amount to.
-template <class Op, class In, class Out, bool total>
+template <class Op, class Out> __device__ __forceinline__ Out result_of(const typename Op::State& state) {
+  if constexpr (std::is_same_v<Out, typename Op::State>) {
+    return state;
+  } else {
+    return Op::finish(state, {});
+  }
+}
+
+// A block of threads walks one block of a line, v neighbours each, and writes, for each element, what it and
+// those before it in the line amount to; or with `total` one state, what they all amount to.
+template <class Op, class In, class Out, int v, bool total>
 __global__ void __launch_bounds__(kThreads) scan_rows(ScanPass pass) {
   using State = typename Op::State;
   TIDU_SHARED(stage, Staged<State, kWarps>);
@@ -51,17 +64,32 @@ __global__ void __launch_bounds__(kThreads) scan_rows(ScanPass pass) {
   const int thread = static_cast<int>(threadIdx.x);
   State before = Op::identity();
   if (!total && pass.before && block > 0) before = static_cast<const State*>(pass.before)[blockIdx.x - 1];
-  for (int64_t i = begin; i < end; i += kThreads) {
-    const bool inside = i + thread < end;
-    const State lifted = inside ? Op::lift(static_cast<const In*>(pass.x)[i + thread]) : Op::identity();
-    const State state = strip_scan<Op>(lifted, before, stage);
-    if constexpr (!total) {
-      if (inside) {
-        if constexpr (std::is_same_v<Out, State>) {
-          static_cast<Out*>(pass.y)[i + thread] = state;
-        } else {
-          static_cast<Out*>(pass.y)[i + thread] = Op::finish(state, {});
-        }
+  for (int64_t strips = begin; strips < end; strips += kLoads * kThreads * v) {
+    Vec<In, v> some[kLoads] = {};
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      const int64_t at = strips + (k * kThreads + thread) * v;
+      if (at < end) some[k] = load_vec<v>(static_cast<const In*>(pass.x) + at);
+    }
+    loads_above();
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      const int64_t strip = strips + k * kThreads * v, at = strip + thread * v;
+      if (strip >= end) continue;
+      const bool inside = at < end;
+      State state[v];
+#pragma unroll
+      for (int j = 0; j < v; ++j) {
+        const State own = inside ? Op::lift(some[k][j]) : Op::identity();
+        state[j] = j > 0 ? Op::combine(state[j - 1], own) : own;
+      }
+      const State lower = strip_scan<Op>(state[v - 1], before, stage);
+      if constexpr (!total) {
+        if (!inside) continue;
+        Vec<Out, v> results;
+#pragma unroll
+        for (int j = 0; j < v; ++j) results[j] = result_of<Op, Out>(Op::combine(lower, state[j]));
+        store_vec<v>(static_cast<Out*>(pass.y) + at, results);
       }
     }
   }
@@ -80,15 +108,20 @@ __global__ void __launch_bounds__(kThreads) scan_columns(ScanPass pass) {
   const int64_t first = (frame * pass.n + block * pass.block) * pass.columns + column;
   State before = Op::identity(), state = Op::identity();
   if (!total && pass.before && block > 0) before = static_cast<const State*>(pass.before)[at - pass.columns];
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t here = first + i * pass.columns;
-    state = Op::combine(state, Op::lift(static_cast<const In*>(pass.x)[here]));
-    if constexpr (!total) {
-      const State all = Op::combine(before, state);
-      if constexpr (std::is_same_v<Out, State>) {
-        static_cast<Out*>(pass.y)[here] = all;
-      } else {
-        static_cast<Out*>(pass.y)[here] = Op::finish(all, {});
+  for (int64_t i = 0; i < count; i += kLoads) {
+    In some[kLoads] = {};
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      if (i + k < count) some[k] = static_cast<const In*>(pass.x)[first + (i + k) * pass.columns];
+    }
+    loads_above();
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      if (i + k >= count) continue;
+      const int64_t here = first + (i + k) * pass.columns;
+      state = Op::combine(state, Op::lift(some[k]));
+      if constexpr (!total) {
+        static_cast<Out*>(pass.y)[here] = result_of<Op, Out>(Op::combine(before, state));
       }
     }
   }
@@ -98,8 +131,12 @@ __global__ void __launch_bounds__(kThreads) scan_columns(ScanPass pass) {
 template <class Op, class In, class Out, bool total>
 [[nodiscard]] cudaError_t launch_pass(cudaStream_t stream, const ScanPass& pass) {
   if (pass.columns == 1) {
+    constexpr int widest = std::max<int>(1, 16 / std::max(sizeof(In), sizeof(Out)));
     const unsigned blocks = static_cast<unsigned>(pass.lines * pass.blocks);
-    return launch<scan_rows<Op, In, Out, total>>({blocks, kThreads, 0, stream}, pass);
+    const auto aligned = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
+    if (pass.n % widest == 0 && aligned(pass.x) && aligned(pass.y))
+      return launch<scan_rows<Op, In, Out, widest, total>>({blocks, kThreads, 0, stream}, pass);
+    return launch<scan_rows<Op, In, Out, 1, total>>({blocks, kThreads, 0, stream}, pass);
   }
   const int64_t threads = pass.lines * pass.blocks * pass.columns;
   const unsigned blocks = static_cast<unsigned>((threads + kThreads - 1) / kThreads);
