@@ -108,6 +108,81 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
   }
 }
 
+// Where shared memory holds the elements of rows of n that lie one behind the other: the banks are `banks`
+// elements wide, and one is left out wherever a whole number of rows fills whole lines of them. So neither
+// neighbours nor the same element of neighbouring rows meet in a bank.
+template <int banks> struct ShortRows {
+  int n, together = banks, lines;  // rows that end with a line, and the lines that they fill
+  int inverse;                     // of lines, in units of 2^-16: for dividing what is below 2^11
+
+  __device__ __forceinline__ explicit ShortRows(int n) : n(n), lines(n) {
+    while (together > 1 && lines % 2 == 0) together /= 2, lines /= 2;
+    inverse = (1 << 16) / lines + 1;
+  }
+  __device__ __forceinline__ int of_row(int row) const { return row * n + row / together; }
+  __device__ __forceinline__ int of_line(int line) const { return line * banks + (line * inverse >> 16); }
+};
+
+// A thread has a short row. All rows of a block go through shared memory, to and from which they move as they
+// lie, since single rows would be reached in pieces of sectors.
+template <class T, template <class> class Job>
+__global__ void __launch_bounds__(SoftmaxTuning::kThreads, 1) softmax_short_rows(SoftmaxPass pass) {
+  using Real = Computed<T>;
+  TIDU_DYNAMIC_SHARED(stage, Real);
+  constexpr int threads = SoftmaxTuning::kThreads, banks = 128 / static_cast<int>(sizeof(Real)), loads = 16;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % banks, line = thread / banks;
+  const int64_t first = int64_t{blockIdx.x} * threads, rest = pass.count - first;
+  const int rows = rest < threads ? static_cast<int>(rest) : threads, n = static_cast<int>(pass.rows.n);
+  const int elements = rows * n, step = threads / banks;
+  const ShortRows<banks> places(n);
+  const T* const x = static_cast<const T*>(pass.rows.x) + first * n;
+  for (int begin = 0; begin < n; begin += loads) {
+    T some[loads] = {};
+#pragma unroll
+    for (int k = 0; k < loads; ++k) {
+      const int i = (begin + k) * threads + thread;
+      if (i < elements) some[k] = x[i];
+    }
+    loads_above();
+#pragma unroll
+    for (int k = 0; k < loads; ++k) {
+      if ((begin + k) * threads + thread < elements)
+        stage[places.of_line((begin + k) * step + line) + lane] = static_cast<Real>(some[k]);
+    }
+  }
+  __syncthreads();
+  if (thread < rows) {
+    const int64_t row = first + thread;
+    Real* const element = stage + places.of_row(thread);
+    Job<T> job(pass, row, true);
+    Real largest = -std::numeric_limits<Real>::infinity(), sum = 0, of_label = 0;
+    for (int i = 0; i < n; ++i) {
+      largest = Largest<Real>::combine(element[i], largest);
+      if constexpr (Job<T>::loss) of_label = i == job.label.value ? element[i] : of_label;
+    }
+    for (int i = 0; i < n; ++i) {
+      const Real e = reduction::shifted_exp(element[i], largest);
+      if (Job<T>::exponential) element[i] = e;
+      sum += e;
+    }
+    job.prepare(largest, sum);
+    if constexpr (Job<T>::loss) {
+      static_cast<Real*>(pass.rows.y)[pass.rows.kept.at(row).out] = job.value(of_label, job.label.value);
+    } else {
+      for (int i = 0; i < n; ++i) element[i] = static_cast<Real>(job.value(element[i], i));
+    }
+  }
+  if constexpr (!Job<T>::loss) {
+    __syncthreads();
+    T* const y = static_cast<T*>(pass.rows.y) + first * n;
+#pragma unroll 4
+    for (int k = 0; k < n; ++k) {
+      const int i = k * threads + thread;
+      if (i < elements) y[i] = static_cast<T>(stage[places.of_line(k * step + line) + lane]);
+    }
+  }
+}
+
 // Neighbouring threads hold neighbouring columns, the rows of threads in a block share their elements.
 template <class T, template <class> class Job, int held>
 __global__ void __launch_bounds__(SoftmaxTuning::kThreads, 1) softmax_columns(SoftmaxPass pass) {
@@ -222,12 +297,22 @@ template <class T, template <class> class Job, int v>
     const unsigned blocks = static_cast<unsigned>(pass.count), threads = static_cast<unsigned>(pass.threads);
     return launch<softmax_rows<T, Job, v, blocks_many, true>>({blocks, threads, 0, stream}, pass);
   }
-  while (pass.threads < kWarp && pass.threads * v < n) pass.threads *= 2;
+  // With several vectors a thread there are fewer steps of the reductions, and more loads on their way.
+  while (pass.threads < kWarp && pass.threads * (v > 1 ? few : 1) < n) pass.threads *= 2;
   const int64_t groups = S::kThreads / pass.threads;
   const unsigned blocks = static_cast<unsigned>((pass.count + groups - 1) / groups);
   return n <= kWarp * few
              ? launch<softmax_rows<T, Job, v, few, false>>({blocks, S::kThreads, 0, stream}, pass)
              : launch<softmax_rows<T, Job, v, many, false>>({blocks, S::kThreads, 0, stream}, pass);
+}
+
+template <class T, template <class> class Job>
+[[nodiscard]] cudaError_t launch_short_rows(cudaStream_t stream, const SoftmaxPass& pass) {
+  constexpr int threads = SoftmaxTuning::kThreads;
+  const unsigned blocks = static_cast<unsigned>((pass.count + threads - 1) / threads);
+  // Of each row, and at most one left out for each.
+  const auto bytes = static_cast<size_t>(threads * (pass.rows.n + 1)) * sizeof(Computed<T>);
+  return launch<softmax_short_rows<T, Job>>({blocks, threads, bytes, stream}, pass);
 }
 
 template <class T, template <class> class Job>
@@ -256,6 +341,7 @@ template <template <class> class Job>
   return visit_floating(dtype, cudaErrorInvalidValue, [&]<class T>() {
     constexpr int widest = kVec<T>;
     const bool wide = vectorises<T>(rows, widest, Job<T>::loss);
+    if (rows.is_short(!Job<T>::loss)) return launch_short_rows<T, Job>(stream, pass);
     if (rows.fits(dtype, wide))
       return wide ? launch_rows<T, Job, widest>(stream, pass) : launch_rows<T, Job, 1>(stream, pass);
     if constexpr (Job<T>::any_axis) {

@@ -12,7 +12,9 @@ struct SoftmaxTuning {
   // Threads of a block: of one that holds a long row, and of others.
   static constexpr int kLongThreads = 1024, kThreads = 256;
   // 32-bit registers of a thread for elements, in rows short and longer.
-  static constexpr int kFew = 8, kMany = 32;
+  static constexpr int kFew = 16, kMany = 32;
+  // Elements of rows, one behind the other, that a thread has to itself.
+  static constexpr int kShort = 32;
   // Threads that share a column, and how many elements each of them holds before there are more.
   static constexpr int kMaxHeight = 8, kEach = 8;
   // Those of a thread of a block: fewer where they are moved one at a time, whose
@@ -36,6 +38,12 @@ struct Softmax {
   // Whether a row lies in a block's registers, so that x is read only once.
   bool fits(DType dtype, bool wide) const {
     return n <= SoftmaxTuning::capacity(dtype, wide) && y_stride == 1;
+  }
+  // Whether the rows are short ones that lie one behind the other, also in y if that has their elements.
+  bool is_short(bool to_elements) const {
+    const bool follow =
+        kept.rank == 0 || (kept.rank == 1 && kept.in[0] == n && (!to_elements || kept.out[0] == n));
+    return n <= SoftmaxTuning::kShort && follow && x_stride == 1 && y_stride == 1;
   }
   bool column_fits(DType dtype) const {
     const int held = SoftmaxTuning::kMany / (dtype == DType::float64 ? 2 : 1);
