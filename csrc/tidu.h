@@ -27,6 +27,7 @@
 #include "ops/elementwise.h"
 #include "ops/indexing.h"
 #include "ops/matmul.h"
+#include "ops/norm.h"
 #include "ops/print.h"
 #include "ops/random.h"
 #include "ops/reduce.h"

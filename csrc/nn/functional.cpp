@@ -195,30 +195,6 @@ Tensor dropout(const Tensor& x, double p, const Tensor& key, bool training) {
   return where(random_bernoulli(key, 1 - p, x.shape()), astype(widened(x) * (1 / (1 - p)), x.dtype()), 0);
 }
 
-Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias, double eps) {
-  check_floating(x, "layer_norm", "the input");
-  const int rank = x.ndim(), count = shape.size();
-  if (count == 0 || count > rank || Shape(x.shape().end() - count, x.shape().end()) != shape) {
-    fail<ShapeError>("[layer_norm] the trailing axes of ", describe(x), " do not have shape ", shape);
-  }
-  for (const Tensor* parameter : {&weight, &bias}) {
-    if (parameter->defined() && parameter->shape() != shape)
-      fail<ShapeError>("[layer_norm] weight and bias must have shape ", shape, ", not ",
-                       describe(*parameter));
-  }
-  Axes axes;
-  for (int axis = rank - count; axis < rank; ++axis) axes.push_back(axis);
-  const Tensor wide = widened(x), centred = wide - mean(wide, axes, true);
-  Tensor y = centred * rsqrt(mean(square(centred), axes, true) + eps);
-  DType dtype = x.dtype();
-  for (const Tensor* parameter : {&weight, &bias}) {
-    if (parameter->defined()) dtype = promote(dtype, parameter->dtype());
-  }
-  if (weight.defined()) y = y * widened(weight);
-  if (bias.defined()) y = y + widened(bias);
-  return astype(y, dtype);
-}
-
 Tensor embedding(const Tensor& indices, const Tensor& weight) {
   if (weight.ndim() != 2)
     fail<ShapeError>("[embedding] the weight must have shape (count, dim), not ", describe(weight));

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-#include "tensor/tensor.h"
+#include "ops/norm.h"
 
 namespace tidu::nn {
 
@@ -54,10 +54,7 @@ Tensor huber_loss(const Tensor& prediction, const Tensor& target, double delta =
 // In training, each element becomes 0 with probability p, else x / (1 - p); otherwise x itself.
 Tensor dropout(const Tensor& x, double p, const Tensor& key, bool training = true);
 
-// (x - mean) / sqrt(var + eps) * weight + bias over the trailing axes, which have `shape`; the variance is
-// the biased one. Weight and bias have that shape or are undefined (Ba et al. 2016).
-Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight = {}, const Tensor& bias = {},
-                  double eps = 1e-5);
+using tidu::layer_norm, tidu::rms_norm;
 
 // Rows of weight (count, dim) at integer indices of any shape: indices.shape + (dim,). IndexError outside
 // [-count, count).

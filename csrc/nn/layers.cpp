@@ -39,6 +39,13 @@ void LayerNorm::members(MemberVisitor& visit) {
   visit.parameter("bias", bias);
 }
 
+RMSNorm::RMSNorm(const Shape& shape, double eps, Device device)
+    : weight(ones(shape, kDefaultFloat, device)), eps_(eps) {
+  weight.set_requires_grad();
+}
+Tensor RMSNorm::forward(const Tensor& x) { return rms_norm(x, weight.shape(), weight, eps_); }
+void RMSNorm::members(MemberVisitor& visit) { visit.parameter("weight", weight); }
+
 Tensor Dropout::forward(const Tensor& x) {
   if (!training() || p_ == 0) return x;
   const Tensor keys = random_split(key);

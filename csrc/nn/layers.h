@@ -43,6 +43,19 @@ class LayerNorm : public Module {
   double eps_;
 };
 
+// rms_norm over trailing axes of `shape`; the weight begins one.
+class RMSNorm : public Module {
+ public:
+  explicit RMSNorm(const Shape& shape, double eps = 1e-5, Device device = {});
+  Tensor forward(const Tensor& x) override;
+  void members(MemberVisitor& visit) override;
+
+  Tensor weight;
+
+ private:
+  double eps_;
+};
+
 // dropout in training, nothing otherwise. Each call takes a new key from the one it holds, which is a buffer.
 class Dropout : public Module {
  public:

@@ -106,6 +106,13 @@ void bind_layers(py::module_& m) {
       py::arg("eps") = 1e-5,
       "(x - mean) / sqrt(var + eps) * weight + bias over the trailing axes, which have `shape`; the variance "
       "is the biased one.");
+  m.def(
+      "rms_norm",
+      [](const Tensor& x, const Shape& shape, const OptionalTensor& weight, double eps) {
+        return nn::rms_norm(x, shape, weight.value_or(Tensor()), eps);
+      },
+      py::arg("x"), py::arg("shape"), py::arg("weight") = py::none(), py::arg("eps") = 1e-5,
+      "x / sqrt(mean(x^2) + eps) * weight over the trailing axes, which have `shape`.");
   m.def("embedding", &nn::embedding, py::arg("indices"), py::arg("weight"),
         "Rows of weight (count, size) at integer indices of any shape: indices.shape + (size,).");
 }

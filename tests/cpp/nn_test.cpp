@@ -311,6 +311,16 @@ TEST(LayerNormFunction, FollowsTheDefinition) {
   EXPECT_THROW(layer_norm(x, {4}, weight), ShapeError);
 }
 
+TEST(RmsNormFunction, FollowsTheDefinition) {
+  const Tensor x = random_point(12, {2, 4}), weight = random_point(13, {4});
+  const Tensor mean_square = mean(square(x), Axes{-1}, true);
+  expect_close(rms_norm(x, {4}, weight), x / sqrt(mean_square + 1e-5) * weight);
+  expect_close(RMSNorm({4})(x), rms_norm(x, {4}));
+  check_derivatives([&](const Tensor& at) { return rms_norm(at, {4}, weight); }, x);
+  check_derivatives([&](const Tensor& at) { return rms_norm(x, {4}, at); }, weight);
+  EXPECT_THROW(rms_norm(x, {3}), ShapeError);
+}
+
 TEST(EmbeddingFunction, TakesRowsAndAddsTheirGradients) {
   const Tensor weight = random_point(15, {5, 2}), indices = tensor<int64_t>({1, 3, 1, 0}, {2, 2});
   const Tensor rows = embedding(indices, weight);

@@ -18,6 +18,8 @@ for shape in ((33, 65), (7, 1025), (3, 9001)):
     td.random.permutation(key, shape[1])
     rows = td.tensor(x, requires_grad=True)
     td.take(rows, td.tensor([0, 2, 2, 1]), axis=0).sum().backward()
+    for norm in (td.nn.functional.layer_norm, td.nn.functional.rms_norm):
+        norm(rows, rows.shape[1:], rows[0]).sum().backward()
     for scatter in (td.scatter_set, td.scatter_multiply, td.scatter_min, td.scatter_max):
         scatter(x, td.tensor([0, 2, 2, 1]), x[:1] * 2, axis=0)
     picked = td.copy(x)

@@ -1,6 +1,7 @@
 """Modules, layers, losses and initialisers against their formulas in NumPy."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -235,6 +236,117 @@ def test_layer_norm():
         layer(t(x[:, :, :4]))
 
 
+def test_rms_norm():
+    x, weight = rng.normal(size=(4, 3, 5)), rng.normal(size=(3, 5))
+    layer = nn.RMSNorm((3, 5), dtype=td.float64)
+    layer.load_state_dict({"weight": t(weight)})
+    close(layer(t(x)), x / np.sqrt(np.square(x).mean((1, 2), keepdims=True) + 1e-5) * weight)
+    with pytest.raises(td.ShapeError, match="rms_norm"):
+        layer(t(x[:, :, :4]))
+    with pytest.raises(td.DTypeError, match="rms_norm"):
+        F.rms_norm(td.ones((3,), dtype=td.int32), (3,))
+
+
+NORMS = {"layer_norm": (F.layer_norm, 1), "rms_norm": (F.rms_norm, 0)}
+
+
+def normalised(x, centred, eps=1e-5):
+    """The rows of x in float64, normalised, and the matrix of their derivative."""
+    x = np.asarray(x, np.float64)
+    n = x.shape[-1]
+    centre = x - x.mean(-1, keepdims=True) * centred
+    r = 1 / np.sqrt(np.square(centre).mean(-1, keepdims=True) + eps)
+    h = centre * r
+    slope = np.eye(n) - centred * np.ones((n, n)) / n - h[..., None] * h[..., None, :] / n
+    return h, r[..., None] * slope
+
+
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("dtype", [td.float16, td.bfloat16, td.float32, td.float64])
+def test_norms_of_rows_of_every_length(name, dtype):
+    function, centred = NORMS[name]
+    tolerance = {td.float16: 2e-3, td.bfloat16: 2e-2, td.float32: 2e-5, td.float64: 1e-12}[dtype]
+    for n in (1, 2, 7, 32, 128, 255, 520, 1000, 4100):
+        x = td.tensor(rng.normal(1, 2, (3, n))).astype(dtype).requires_grad_()
+        g, weight = (td.tensor(rng.normal(size=shape)).astype(dtype) for shape in ((3, n), (n,)))
+        y, pullback = td.vjp(lambda x, weight, f=function, n=n: f(x, (n,), weight), x, weight)
+        h, slope = normalised(to_numpy(x), centred)
+        wide_g, wide_weight = to_numpy(g), to_numpy(weight)
+        np.testing.assert_allclose(to_numpy(y), h * wide_weight, tolerance, 4 * tolerance)
+        by_x, by_weight = pullback(g)
+        np.testing.assert_allclose(
+            to_numpy(by_x), np.einsum("rij,rj->ri", slope, wide_g * wide_weight), tolerance, 8 * tolerance
+        )
+        np.testing.assert_allclose(to_numpy(by_weight), (wide_g * h).sum(0), 2 * tolerance, 8 * tolerance)
+
+
+def to_numpy(x):
+    return x.detach().astype(td.float64).cpu().numpy()
+
+
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("n", [8200, 8193, 20000])
+def test_norms_of_long_rows(name, n):
+    function, centred = NORMS[name]
+    x = rng.normal(1, 2, (2, n))
+    y, pullback = td.vjp(lambda x: function(x, (n,)), t(x))
+    centre = x - x.mean(-1, keepdims=True) * centred
+    r = 1 / np.sqrt(np.square(centre).mean(-1, keepdims=True) + 1e-5)
+    h, g = centre * r, rng.normal(size=(2, n))
+    close(y, h)
+    mean = g.mean(-1, keepdims=True) * centred
+    close(pullback(t(g))[0], r * (g - mean - h * (h * g).mean(-1, keepdims=True)))
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_of_large_and_small_rows(name):
+    function = NORMS[name][0]
+    half = td.tensor([[-300.0, 300.0, 300.0, -300.0]], dtype=td.float16)
+    np.testing.assert_array_equal(to_numpy(function(half, (4,))), [[-1, 1, 1, -1]])
+    sides = np.array([[-1.0, 1.0]])
+    for dtype, sizes in ((td.float32, (1e-30, 1e30, 1.5e38)), (td.float64, (1e-250, 1e250))):
+        for size in sizes:
+            x = td.tensor(size * sides, dtype=dtype)
+            y, pullback = td.vjp(lambda x: function(x, (2,), eps=0.0), x)
+            np.testing.assert_allclose(to_numpy(y), sides, 1e-6)
+            assert np.isfinite(to_numpy(pullback(td.ones_like(y))[0])).all()
+    np.testing.assert_array_equal(to_numpy(function(td.zeros((1, 3)), (3,))), np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_rows_of_norms_that_are_not_taken(name):
+    function = NORMS[name][0]
+    x = td.tensor([[1.0, 2.0, 4.0], [np.inf, 1.0, 2.0], [np.nan, 1.0, 2.0]], requires_grad=True)
+    taken = td.tensor([[True], [False], [False]])
+    td.sum(td.where(taken, td.square(function(x, (3,))), 0.0)[:, 0]).backward()
+    gradient = to_numpy(x.grad)
+    assert np.isfinite(gradient[0]).all() and (gradient[1:] == 0).all()
+    assert np.isnan(to_numpy(function(x, (3,)))[2]).all()
+
+    def of_weight(weight):
+        return td.sum(td.where(taken, function(x.detach(), (3,), weight), 0.0))
+
+    assert np.isfinite(to_numpy(td.grad(of_weight)(td.ones(3)))).all()
+
+    def loss(x):
+        return td.sum(td.where(taken, td.square(function(x, (3,))), 0.0)[:, 0])
+
+    bent = to_numpy(td.hvp(loss, (x.detach(),), (td.ones_like(x).detach(),))[0])
+    assert np.isfinite(bent[0]).all() and (bent[1:] == 0).all()
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_are_one_call_each_way(name):
+    function = NORMS[name][0]
+
+    def step(x, weight):
+        y, pullback = td.vjp(lambda x: function(x, (4,), weight), x)
+        return y, pullback(y)[0]
+
+    calls = str(td.program(step, td.ones((3, 4)), td.ones((4,))))
+    assert [call for call in re.findall(r"= (\w+)", calls) if call != "alias"] == [name, f"{name}_grad"]
+
+
 def test_dropout():
     layer = nn.Dropout(0.25, key=td.random.key(2))
     x = td.ones((200, 200))
@@ -345,6 +457,7 @@ def test_regression_losses(reduction):
         lambda x: F.mse_loss(x, t(np.ones((3, 3)))),
         lambda x: F.huber_loss(x, t(np.full((3, 3), 0.05))),
         lambda x: td.sum(td.square(F.layer_norm(x, (3,), t([1.0, 2.0, 3.0])))[:, 0]),
+        lambda x: td.sum(td.square(F.rms_norm(x, (3,), t([1.0, 2.0, 3.0])))[:, 0]),
     ],
 )
 def test_losses_are_twice_differentiable(loss):

@@ -38,6 +38,7 @@ ROWWISE = {
     ],
     "nll_loss": lambda x: F.nll_loss(td.log_softmax(x, axis=1), td.tensor(LABELS), reduction="none")[:, None],
     "layer_norm": lambda x: F.layer_norm(x, (3,)),
+    "rms_norm": lambda x: F.rms_norm(x, (3,)),
     "scatter_multiply": lambda x: td.scatter_multiply(
         td.ones_like(x[:, :1]), td.tensor([0, 0, 0]), x, axis=1
     ),

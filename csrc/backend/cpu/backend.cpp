@@ -77,6 +77,7 @@ Backend& load_cpu_backend() {
   cpu::register_reduce_kernels();
   cpu::register_scan_kernels();
   cpu::register_softmax_kernels();
+  cpu::register_norm_kernels();
   cpu::register_matmul_kernels();
   cpu::register_indexing_kernels();
   cpu::register_random_kernels();

@@ -9,6 +9,7 @@ void register_creation_kernels();
 void register_reduce_kernels();
 void register_scan_kernels();
 void register_softmax_kernels();
+void register_norm_kernels();
 void register_matmul_kernels();
 void register_indexing_kernels();
 void register_random_kernels();

@@ -14,6 +14,7 @@ void register_all_operations() {
   register_reduce_operations();
   register_scan_operations();
   register_softmax_operations();
+  register_norm_operations();
 }
 
 }  // namespace tidu::cuda

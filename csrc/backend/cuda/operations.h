@@ -15,5 +15,6 @@ void register_update_operations();
 void register_reduce_operations();
 void register_scan_operations();
 void register_softmax_operations();
+void register_norm_operations();
 
 }  // namespace tidu::cuda

@@ -35,6 +35,7 @@ __all__ = [
     "nll_loss",
     "one_hot",
     "relu",
+    "rms_norm",
     "sigmoid",
     "silu",
     "softmax",
@@ -53,3 +54,4 @@ layer_norm = _training.layer_norm
 linear = _training.linear
 mse_loss = _training.mse_loss
 nll_loss = _training.nll_loss
+rms_norm = _training.rms_norm

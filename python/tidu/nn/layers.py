@@ -61,6 +61,21 @@ class LayerNorm(Module):
         return f"{self.shape}, eps={self.eps}"
 
 
+class RMSNorm(Module):
+    """x / sqrt(mean(x^2) + eps) * weight over the trailing axes of `shape`."""
+
+    def __init__(self, shape, eps=1e-5, *, dtype=td.float32, device=None):
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.shape, self.eps = shape, eps
+        self.weight = Parameter(td.ones(shape, dtype=dtype, device=device))
+
+    def forward(self, x):
+        return F.rms_norm(x, self.shape, self.weight, self.eps)
+
+    def extra_repr(self):
+        return f"{self.shape}, eps={self.eps}"
+
+
 class Dropout(Module):
     """In training, zero with probability p, else x / (1 - p); in evaluation x. Its key is a buffer, replaced
     at each call, so it is saved with the module, and goes to the device of x; a key given to the call is used

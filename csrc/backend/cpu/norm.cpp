@@ -1,0 +1,81 @@
+// Normalisation over trailing axes.
+#include "ops/norm.h"
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/launch.h"
+#include "backend/cpu/threads.h"
+#include "core/backend.h"
+#include "kernels/cpu/norm.h"
+
+namespace tidu::cpu {
+namespace {
+
+// Row-major, in the dtype that the kernels compute in.
+Tensor dense(const Tensor& x) {
+  return converted(x, x.dtype() == DType::float64 ? DType::float64 : DType::float32);
+}
+
+// Runs function(work, first element) over ranges of rows of x; `more` are of the weight and the bias.
+template <class Function>
+void over_rows(const Call& call, bool centred, const Tensor& x, std::span<const Tensor> more,
+               const Function& function) {
+  const auto& attrs = call.attrs.as<NormAttrs>();
+  int64_t n = 1;
+  for (int i = 0; i < attrs.axes; ++i) n *= x.size(x.ndim() - 1 - i);
+  const auto data = [&](size_t i) { return i < more.size() ? more[i].raw_data() : nullptr; };
+  const NormWork work{centred, attrs.eps, 0, n, x.raw_data(), data(0), data(1)};
+  const auto size = static_cast<int64_t>(size_of(x.dtype()));
+  const int64_t rows = x.numel() / n;
+  parallel_ranges(rows, std::max<int64_t>(1, kGrain / 2 / n), 2 * rows * n, [&](int64_t begin, int64_t end) {
+    NormWork part = work;
+    part.rows = end - begin;
+    part.x = static_cast<const char*>(work.x) + begin * n * size;
+    function(part, begin * n * size);
+  });
+}
+
+void deliver(const Tensor& result, const Tensor& output) {
+  if (!result.is_same(output)) copy_elements(converted(result, output.dtype()), output);
+}
+
+Tensor result_of(const Tensor& output, const Tensor& x) {
+  return output.dtype() == x.dtype() ? output : Tensor::empty(x.shape(), x.dtype(), x.device());
+}
+
+template <bool centred> void norm(const Call& call) {
+  const Tensor& output = call.outputs[0];
+  if (output.numel() == 0) return;
+  const Tensor x = dense(call.inputs[0]), result = result_of(output, x);
+  std::vector<Tensor> more;
+  for (size_t i = 1; i < call.inputs.size(); ++i) more.push_back(dense(call.inputs[i]));
+  const auto function = norm_functions(x.dtype()).norm;
+  over_rows(call, centred, x, more, [&](const NormWork& work, int64_t offset) {
+    function(work, static_cast<char*>(result.raw_data()) + offset);
+  });
+  deliver(result, output);
+}
+
+template <bool centred> void norm_grad(const Call& call) {
+  const Tensor& output = call.outputs[0];
+  if (output.numel() == 0) return;
+  const Tensor x = dense(call.inputs[0]), g = dense(call.inputs[1]), result = result_of(output, x);
+  std::vector<Tensor> more;
+  if (call.inputs.size() > 2) more.push_back(dense(call.inputs[2]));
+  const auto function = norm_functions(x.dtype()).grad;
+  over_rows(call, centred, x, more, [&](const NormWork& work, int64_t offset) {
+    function(work, static_cast<const char*>(g.raw_data()) + offset,
+             static_cast<char*>(result.raw_data()) + offset);
+  });
+  deliver(result, output);
+}
+
+}  // namespace
+
+void register_norm_kernels() {
+  set_kernel(primitives::layer_norm, DeviceType::cpu, norm<true>);
+  set_kernel(primitives::rms_norm, DeviceType::cpu, norm<false>);
+  set_kernel(primitives::layer_norm_grad, DeviceType::cpu, norm_grad<true>);
+  set_kernel(primitives::rms_norm_grad, DeviceType::cpu, norm_grad<false>);
+}
+
+}  // namespace tidu::cpu

@@ -1,0 +1,159 @@
+// Normalisation over trailing axes.
+#include "ops/norm.h"
+
+#include "core/bind.h"
+#include "ops/convert.h"
+#include "ops/elementwise.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+void infer_same(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; }
+
+// One of the two normalisations at a call's x, in terms of u, the cotangent of the unweighted output:
+// y = h, the normalised x, and J u, where J = r (1 - mean - h mean(h .)) is symmetric.
+template <bool centred> struct Rows {
+  explicit Rows(const Call& call) : attrs(call.attrs.as<NormAttrs>()), x(widened(call.inputs[0])) {
+    for (int axis = x.ndim() - attrs.axes; axis < x.ndim(); ++axis) inner.push_back(axis);
+    for (int axis = 0; axis < x.ndim() - attrs.axes; ++axis) outer.push_back(axis);
+  }
+
+  Tensor normalised() const {
+    return bind(centred ? primitives::layer_norm : primitives::rms_norm, {x}, attrs);
+  }
+  Tensor slope(const Tensor& u) const {
+    return bind(centred ? primitives::layer_norm_grad : primitives::rms_norm_grad, {x, u}, attrs);
+  }
+  Tensor row_mean(const Tensor& a) const { return mean(a, inner, true); }
+  Tensor over_rows(const Tensor& a) const { return outer.empty() ? a : sum(a, outer); }
+  // The derivative of J u by x, applied to t; it is symmetric in that direction.
+  Tensor bend(const Tensor& u, const Tensor& t) const {
+    const Tensor h = normalised(), by_u = slope(u), by_t = slope(t);
+    const Tensor variance = centred ? var(x, inner, 0, true) : row_mean(square(x));
+    // Rows of u or t that are 0 stay so, whatever is in x.
+    const auto product = [](const Tensor& a, const Tensor& b) { return multiply_no_nan(a, b); };
+    const Tensor bent = product(row_mean(product(h, t)), by_u) + product(row_mean(product(h, u)), by_t) +
+                        product(h, row_mean(product(by_u, t)));
+    return -multiply_no_nan(rsqrt(variance + attrs.eps), bent);
+  }
+
+  NormAttrs attrs;
+  Tensor x;
+  Axes inner, outer;
+};
+
+Tensor weighted(const Tensor& x, const Call& call, size_t i) {
+  return call.inputs.size() > i ? x * widened(call.inputs[i]) : x;
+}
+
+template <bool centred>
+const Custom norm_rule{
+    .reads = [](Reads wanted) -> Reads { return kInput0 | (wanted & kInput0 ? kInput1 : 0); },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Rows<centred> rows(call);
+      Tensor result;
+      const auto add = [&](const Tensor& term) { result = result.defined() ? result + term : term; };
+      if (tangents[0].defined()) add(weighted(rows.slope(widened(tangents[0])), call, 1));
+      if (tangents.size() > 1 && tangents[1].defined())
+        add(multiply_no_nan(rows.normalised(), widened(tangents[1])));
+      if (tangents.size() > 2 && tangents[2].defined())
+        add(broadcast_to(widened(tangents[2]), call.inputs[0].shape()));
+      return {astype(result, call.inputs[0].dtype())};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const DType dtype = call.inputs[0].dtype();
+      const Rows<centred> rows(call);
+      const Tensor g = widened(cotangents[0]);
+      Tensors result(call.inputs.size());
+      if (wanted & kInput0) {
+        const Primitive& slope = centred ? primitives::layer_norm_grad : primitives::rms_norm_grad;
+        const Tensor inputs[] = {call.inputs[0], cotangents[0],
+                                 call.inputs.size() > 1 ? call.inputs[1] : Tensor()};
+        bind(slope, {inputs, std::min<size_t>(call.inputs.size(), 2) + 1}, call.attrs, {&result[0], 1});
+      }
+      if (wanted & kInput1) result[1] = astype(rows.over_rows(multiply_no_nan(rows.normalised(), g)), dtype);
+      if (wanted & kInput2) result[2] = astype(rows.over_rows(g), dtype);
+      return result;
+    },
+};
+
+template <bool centred>
+const Custom slope_rule{
+    .reads = [](Reads) -> Reads { return kAllInputs; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Rows<centred> rows(call);
+      const Tensor g = widened(call.inputs[1]);
+      Tensor result;
+      const auto add = [&](const Tensor& term) { result = result.defined() ? result + term : term; };
+      if (tangents[0].defined()) add(rows.bend(weighted(g, call, 2), widened(tangents[0])));
+      if (tangents[1].defined()) add(rows.slope(weighted(widened(tangents[1]), call, 2)));
+      if (tangents.size() > 2 && tangents[2].defined()) add(rows.slope(g * widened(tangents[2])));
+      return {astype(result, call.inputs[0].dtype())};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const DType dtype = call.inputs[0].dtype();
+      const Rows<centred> rows(call);
+      const Tensor g = widened(call.inputs[1]), c = widened(cotangents[0]);
+      Tensors result(call.inputs.size());
+      if (wanted & kInput0) result[0] = astype(rows.bend(weighted(g, call, 2), c), dtype);
+      if (wanted & (kInput1 | kInput2)) {
+        const Tensor slope = rows.slope(c);
+        if (wanted & kInput1) result[1] = astype(weighted(slope, call, 2), dtype);
+        if (wanted & kInput2) result[2] = astype(rows.over_rows(multiply_no_nan(slope, g)), dtype);
+      }
+      return result;
+    },
+    .linear = kInput1,
+};
+
+}  // namespace
+
+namespace primitives {
+Primitive layer_norm("layer_norm", {.infer = infer_same, .derivative = norm_rule<true>});
+Primitive rms_norm("rms_norm", {.infer = infer_same, .derivative = norm_rule<false>});
+Primitive layer_norm_grad("layer_norm_grad", {.infer = infer_same, .derivative = slope_rule<true>});
+Primitive rms_norm_grad("rms_norm_grad", {.infer = infer_same, .derivative = slope_rule<false>});
+}  // namespace primitives
+
+namespace {
+
+Tensor normalise(const Primitive& primitive, const Tensor& x, const Shape& shape, const Tensor& weight,
+                 const Tensor& bias, double eps) {
+  const int rank = x.ndim(), count = shape.size();
+  if (!is_floating(x.dtype()))
+    fail<DTypeError>("[", primitive.name, "] the input must be floating-point, not ", describe(x));
+  if (count == 0 || count > rank || Shape(x.shape().end() - count, x.shape().end()) != shape) {
+    fail<ShapeError>("[", primitive.name, "] the trailing axes of ", describe(x), " do not have shape ",
+                     shape);
+  }
+  DType dtype = x.dtype();
+  for (const Tensor* parameter : {&weight, &bias}) {
+    if (!parameter->defined()) continue;
+    if (parameter->shape() != shape)
+      fail<ShapeError>("[", primitive.name, "] weight and bias must have shape ", shape, ", not ",
+                       describe(*parameter));
+    dtype = promote(dtype, parameter->dtype());
+  }
+  const Tensor inputs[] = {astype(x, dtype), weight.defined() ? astype(weight, dtype) : weight,
+                           bias.defined() ? astype(bias, dtype) : bias};
+  const NormAttrs attrs{count, eps};
+  if (bias.defined() && !weight.defined())
+    return astype(bind(primitive, {widened(inputs[0])}, attrs) + widened(inputs[2]), dtype);
+  Tensor y;
+  bind(primitive, {inputs, size_t{1} + weight.defined() + bias.defined()}, Attrs(attrs), {&y, 1});
+  return y;
+}
+
+}  // namespace
+
+Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias, double eps) {
+  return normalise(primitives::layer_norm, x, shape, weight, bias, eps);
+}
+
+Tensor rms_norm(const Tensor& x, const Shape& shape, const Tensor& weight, double eps) {
+  return normalise(primitives::rms_norm, x, shape, weight, {}, eps);
+}
+
+}  // namespace tidu
