@@ -1,35 +1,31 @@
 """What the cuda kernels move and occupy, found with no GPU: by the checked emulation and by nvcc itself.
 
-    python bench/kernel_report.py [--check] [--only WORD] [--static] [--arch sm_80] [--json FILE]
+    python bench/kernel_report.py [--check] [--only WORD] [--static] [--arch sm_90] [--json FILE]
 
 For each operation on a stated shape: device memory that must cross to DRAM over the least possible, sectors
 of 32 bytes a request of a warp over the least, passes over the banks of shared memory over the least, and the
-launches. With --static also registers, shared memory and spills (nvcc -Xptxas -v, cached in build/) and the
-occupancy that they allow. Times are PREDICTED from published peak rates, never measured. With --check the
+launches. With --static also what is in the machine code of --arch (nvcc and nvdisasm, cached in build/):
+registers, shared memory, spills, the occupancy that they allow, and the bytes in flight over those that keep
+the memory of that GPU busy. Times are PREDICTED from published peak rates, never measured. With --check the
 program fails where a kernel misses its target. Last comes a training step, launch by launch.
 """
 
 import argparse
-import concurrent.futures
 import dataclasses
-import hashlib
 import json
 import math
 import os
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-CACHE = ROOT / "build/kernel_report"
+sys.path.insert(0, str(Path(__file__).parent))
+from machine_code import GPUS, kernels_of, occupancy, plain
 
-# Published peaks: bytes/s of DRAM, float32 operations/s outside the tensor cores.
-PEAKS = {"A100": (2.039e12, 19.5e12), "H100": (3.35e12, 66.9e12), "B200": (8.0e12, 75e12)}
 SLACK = 1.05  # how much more than the least a kernel may move
 TILE_SLACK = 1.10  # the same for matrix products, over what their tiles imply
+MANY_BYTES = 64  # in flight a thread: as much as a kernel need have
 
 
 @dataclasses.dataclass
@@ -165,6 +161,22 @@ def cases(td):
         yield case("cross-entropy", f"forward [{rows},{classes}]", size + 16 * rows, loss)
         yield case("cross-entropy", f"backward [{rows},{classes}]", 2 * size + 12 * rows, gradient)
 
+    for name in ("layer_norm", "rms_norm"):
+        for rows, n in ((2048, 128), (128, 2048), (16, 16384)):
+            size, function = 4 * rows * n, getattr(F, name)
+
+            def forward(rows=rows, n=n, function=function):
+                x, weight = normal(rows, n), normal(n, seed=1)
+                return lambda: function(x, (n,), weight)
+
+            def backward(rows=rows, n=n, function=function):
+                x, g, weight = normal(rows, n), normal(rows, n, seed=1), normal(n, seed=2)
+                _, pullback = td.vjp(lambda x: function(x, (n,), weight), x)
+                return lambda: pullback(g)
+
+            yield case(name, f"forward [{rows},{n}]", 2 * size + 4 * n, forward)
+            yield case(name, f"backward [{rows},{n}]", 3 * size + 4 * n, backward)
+
     def take(rows, width):
         def make():
             x, i = normal(rows, width), labels(rows, rows)
@@ -222,93 +234,6 @@ def cases(td):
     )
 
 
-# --- What nvcc says of each kernel.
-
-
-def plain(name):
-    """A kernel's name without what demanglers and compilers spell differently."""
-    name = re.sub(r"\(anonymous namespace\)|\{anonymous\}|<unnamed>", "", name)
-    name = re.sub(r"\((?:tidu::)?\w+\)(?=-?\d)", "", name)  # (int)4
-    name = re.sub(r"\b((?:long |short )+)unsigned int\b", r"unsigned \1", name)
-    name = re.sub(r"\b((?:long|short)) int\b", r"\1", name)
-    return re.sub(r"\b(tidu|cuda)::|::|\s+|(?<=\d)u?l*(?=[,>])", "", name)
-
-
-def sources_digest():
-    digest = hashlib.sha256()
-    for folder in ("kernels", "kernels/cuda"):
-        for path in sorted((ROOT / folder).iterdir()):
-            if path.suffix in (".h", ".cuh", ".def"):
-                digest.update(path.read_bytes())
-    digest.update((ROOT / "csrc/ops/elementwise.def").read_bytes())
-    return digest.hexdigest()
-
-
-def ptxas_report(source, arch, headers):
-    key = hashlib.sha256((headers + source.name + arch).encode() + source.read_bytes()).hexdigest()[:24]
-    stored = CACHE / f"{source.stem}-{arch}-{key}.txt"
-    if not stored.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        flags = [
-            "-std=c++20",
-            "--expt-relaxed-constexpr",
-            "-fmad=false",
-            f"-I{ROOT}",
-            f"-I{ROOT}/csrc",
-            "-Xptxas",
-            "-v",
-        ]
-        cubin = stored.with_suffix(".cubin")
-        done = subprocess.run(
-            ["nvcc", "-cubin", f"-arch={arch}", *flags, "-o", cubin, source], capture_output=True, text=True
-        )
-        cubin.unlink(missing_ok=True)
-        if done.returncode != 0:
-            sys.exit(f"{source.name} does not compile for {arch}:\n{done.stderr}")
-        stored.write_text(
-            subprocess.run(["c++filt"], input=done.stderr, capture_output=True, text=True).stdout
-        )
-    return stored.read_text()
-
-
-def kernels_of(arch):
-    """{name: {registers, shared, spills}} of every kernel in kernels/cuda."""
-    if shutil.which("nvcc") is None:
-        sys.exit("--static needs nvcc")
-    headers, found = sources_digest(), {}
-    sources = sorted((ROOT / "kernels/cuda").glob("*.cu"))
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        reports = list(pool.map(lambda source: ptxas_report(source, arch, headers), sources))
-    name = None
-    for line in "\n".join(reports).splitlines():
-        if match := re.search(r"Compiling entry function '(?:void )?(.*)' for", line):
-            name = plain(match[1].rpartition("(")[0] if match[1].endswith(")") else match[1])
-            name = name.split("(")[0]
-            found[name] = {"registers": 0, "shared": 0, "spills": 0}
-        elif name and (match := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line)):
-            found[name]["spills"] = int(match[1]) + int(match[2])
-        elif name and (match := re.search(r"Used (\d+) registers", line)):
-            found[name]["registers"] = int(match[1])
-            smem = re.search(r"(\d+) bytes smem", line)
-            found[name]["shared"] = int(smem[1]) if smem else 0
-    return found
-
-
-# Warps and shared memory of a multiprocessor; all have 65536 registers and hold 32 blocks.
-MULTIPROCESSORS = {"sm_80": (64, 164 * 1024), "sm_90": (64, 228 * 1024), "sm_100": (64, 228 * 1024)}
-
-
-def occupancy(arch, threads, registers, shared):
-    """The share of a multiprocessor's warps that blocks of this size fill: the rules of cuda_occupancy.h."""
-    max_warps, memory = MULTIPROCESSORS[arch]
-    warps = -(-threads // 32)
-    by_warps = max_warps // warps
-    per_warp = -(-max(registers, 1) * 32 // 256) * 256  # registers come in units of 256 a warp
-    by_registers = 65536 // 4 // per_warp * 4 // warps  # shared out evenly among 4 schedulers
-    by_shared = memory // (-(-shared // 128) * 128 + 1024)  # and 1 KiB a block is the system's
-    return min(by_warps, by_registers, by_shared, 32) * warps / max_warps
-
-
 # --- Rows.
 
 
@@ -356,7 +281,24 @@ def measure(td, case):
     return launches
 
 
-def judge(case, launches, static):
+def in_flight(case, launch, kernel, arch):
+    """The bytes that a multiprocessor has in flight while the launch reads, over those that keep its memory
+    busy; None where it reads little. Its loads are judged where it reads most."""
+    reads = [site for site in launch["sites"] if site["access"] == "load"]
+    if not reads or launch["bytes_read"] < case.least / 8:
+        return None
+    line = max(reads, key=lambda site: site["counts"]["sectors"])["line"]
+    ahead = max((load.bytes for load in kernel["loads"] if line in load.sites), default=0)
+    if ahead >= MANY_BYTES:
+        return 1
+    threads = math.prod(launch["block"])
+    read = launch["bytes_read"] / (math.prod(launch["grid"]) * threads)
+    resident = 32 * GPUS[arch].warps * occupancy(arch, threads, kernel["registers"], launch["shared_bytes"])
+    share = launch["sectors_read"] / (launch["sectors_read"] + launch["sectors_written"])
+    return min(ahead, read) * resident / (GPUS[arch].bytes_in_flight() * share)
+
+
+def judge(case, launches, static, arch):
     faults = []
     loads, banks = ("load", "store"), ("shared_load", "shared_store")
     tiled = [(32 * launch["load"]["sectors"], tiled_bytes(case, launch)) for launch in launches]
@@ -371,8 +313,12 @@ def judge(case, launches, static):
     conflicts = ratio(launches, banks, "wavefronts")
     if conflicts is not None and conflicts > 1:
         faults.append(f"banks ({worst_site(launches, banks, 'wavefronts')})")
-    if any(kernel["spills"] for kernel in static):
-        faults.append("spills")
+    for launch, kernel in static:
+        if kernel["spills"]:
+            faults.append("spills")
+        busy = None if case.product else in_flight(case, launch, kernel, arch)
+        if busy is not None and busy < 1:
+            faults.append(f"loads in flight ({busy:.0%})")
     return faults
 
 
@@ -382,24 +328,25 @@ def number(value, digits=2):
 
 def predicted(moved, flops):
     """Microseconds on each GPU, if nothing but its peak rates mattered."""
-    return {gpu: 1e6 * max(moved / bandwidth, flops / rate) for gpu, (bandwidth, rate) in PEAKS.items()}
+    return {gpu.name: 1e6 * max(moved / gpu.bandwidth, flops / gpu.rate) for gpu in GPUS.values()}
 
 
 def report(td, options):
-    table = kernels_of(options.arch) if options.static else {}
+    chosen = [case for case in cases(td) if not options.only or options.only in f"{case.family} {case.label}"]
+    measured = [(case, measure(td, case)) for case in chosen]
+    everything = [launch for _, launches in measured for launch in launches]
+    table = kernels_of(options.arch, everything) if options.static else {}
     rows, missed = [], 0
-    times = "".join(f"{gpu + ' us':>9}" for gpu in PEAKS)
+    times = "".join(f"{gpu.name + ' us':>9}" for gpu in GPUS.values())
     print(f"{'':56}{'moved':>7}{'sectors':>9}{'banks':>7}{'launch':>7}   PREDICTED at peak:\n{'':56}", end="")
     print(f"{'/least':>7}{'/least':>9}{'/least':>7}{'es':>7}{times}   misses")
-    for case in cases(td):
-        if options.only and options.only not in f"{case.family} {case.label}":
-            continue
-        launches = measure(td, case)
+    for case, launches in measured:
         if not launches:
             print(f"{case.family + ' ' + case.label:56}no kernel of tidu's own")
             continue
-        static = [table[name] for launch in launches if (name := plain(launch["kernel"])) in table]
-        faults = judge(case, launches, static)
+        named = ((launch, plain(launch["kernel"])) for launch in launches)
+        static = [(launch, table[name]) for launch, name in named if name in table]
+        faults = judge(case, launches, static, options.arch)
         missed += bool(faults)
         moved = moved_bytes(launches)
         sectors = ratio(launches, ("load", "store"), "sectors")
@@ -421,11 +368,11 @@ def report(td, options):
         }
         rows.append({**row, "predicted_us": times, "misses": faults, "launches": launches})
         for launch in launches if options.static else []:
-            print_static(launch, table)
+            print_static(case, launch, table, options.arch)
     return rows, missed
 
 
-def print_static(launch, table):
+def print_static(case, launch, table, arch):
     kernel = table.get(plain(launch["kernel"]))
     name = re.sub(r"tidu::(cuda::)?", "", launch["kernel"])
     if kernel is None:
@@ -433,12 +380,13 @@ def print_static(launch, table):
         return
     threads = math.prod(launch["block"])
     filled = [
-        f"{arch} {occupancy(arch, threads, kernel['registers'], launch['shared_bytes']):.0%}"
-        for arch in MULTIPROCESSORS
+        f"{each} {occupancy(each, threads, kernel['registers'], launch['shared_bytes']):.0%}" for each in GPUS
     ]
+    busy = in_flight(case, launch, kernel, arch)
     print(
         f"    {name[:100]}: {threads} threads, {kernel['registers']} registers, "
-        f"{launch['shared_bytes']} bytes shared, {kernel['spills']} spilled, occupancy {' '.join(filled)}"
+        f"{launch['shared_bytes']} bytes shared, {kernel['spills']} spilled, occupancy {' '.join(filled)}, "
+        f"{'-' if busy is None else f'{busy:.0%}'} in flight"
     )
 
 
@@ -497,7 +445,7 @@ def main():
     parser.add_argument("--check", action="store_true", help="fail where a kernel misses its target")
     parser.add_argument("--only", help="only the cases whose family and label contain this")
     parser.add_argument("--static", action="store_true", help="also what nvcc says of the kernels")
-    parser.add_argument("--arch", default="sm_80", help="the architecture of --static")
+    parser.add_argument("--arch", default="sm_90", choices=GPUS, help="the architecture of --static")
     parser.add_argument("--json", help="also write everything to this file")
     options = parser.parse_args()
 

@@ -13,6 +13,7 @@ spec = importlib.util.spec_from_file_location("kernel_report", ROOT / "bench/ker
 kernel_report = importlib.util.module_from_spec(spec)
 sys.modules["kernel_report"] = kernel_report
 spec.loader.exec_module(kernel_report)
+machine_code = sys.modules["machine_code"]
 
 pytestmark = pytest.mark.cpu_only("starts the checked emulation in processes of its own")
 
@@ -127,3 +128,99 @@ def test_names_of_kernels_meet():
         ("k<long int, short int, long long unsigned int>", "k<long, short, unsigned long long>"),
     ]:
         assert kernel_report.plain(compiler) == kernel_report.plain(demangler)
+
+
+LOAD = """
+    //## File "{file}", line 30 inlined at "{file}", line 93
+    //## File "{file}", line 93
+        /*0100*/              @!P0 LDG.E.128 R{to}, desc[UR8][R2.64+{at}] ;"""
+USE = """
+    //## File "{file}", line 95
+        /*0110*/                   FSEL R{to}, R{to}, -INF , !P0 ;"""
+file = ROOT / "kernels/cuda/softmax.cuh"
+
+
+def parsed(*parts):
+    code = "".join(part.format(to=4 * i + 8, at=i, file=file) for part, i in parts)
+    return machine_code.loads_in_flight(code.splitlines())
+
+
+def test_loads_in_flight():
+    together = parsed(*[(LOAD, i) for i in range(4)], *[(USE, i) for i in range(4)])
+    assert [(load.loads, load.bytes) for load in together] == [(4, 64), (3, 48), (2, 32), (1, 16)]
+    assert together[0].sites == ("kernels/cuda/softmax.cuh:30", "kernels/cuda/softmax.cuh:93")
+    in_series = parsed(*[(part, i) for i in range(4) for part in (LOAD, USE)])
+    assert [load.bytes for load in in_series] == [16] * 4
+    # What is behind a jump is not on its way together with what is before it.
+    assert [
+        load.loads for load in parsed((LOAD, 0), ("\n        /*0120*/      BRA `(.L_x_1) ;", 0), (LOAD, 1))
+    ] == [1, 1]
+    # A predicated one falls through.
+    assert [
+        load.loads for load in parsed((LOAD, 0), ("\n        /*0120*/  @P0 BRA `(.L_x_1) ;", 0), (LOAD, 1))
+    ] == [2, 1]
+    assert [machine_code.width_of(f"LDG.E.{kind}") for kind in ("U8", "S16", "CONSTANT", "64", "128")] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+    ]
+
+
+@pytest.mark.parametrize(("arch", "kibibytes"), [("sm_80", 12.9), ("sm_90", 17.3), ("sm_100", 37.0)])
+def test_bytes_that_keep_memory_busy(arch, kibibytes):
+    assert machine_code.GPUS[arch].bytes_in_flight() / 1024 == pytest.approx(kibibytes, abs=0.1)
+
+
+def test_a_launch_is_judged_by_the_loads_that_it_makes():
+    launch = {
+        "block": [256, 1, 1],
+        "grid": [64, 1, 1],
+        "shared_bytes": 0,
+        "bytes_read": 1 << 20,
+        "sectors_read": 1 << 15,
+        "sectors_written": 0,
+        "sites": [
+            {"line": "kernels/cuda/a.cuh:7", "access": "load", "counts": {"sectors": 1 << 15}},
+            {"line": "kernels/cuda/a.cuh:9", "access": "load", "counts": {"sectors": 16}},
+        ],
+    }
+    case = kernel_report.Case("", "", None, 1 << 20)
+
+    def judged(bytes_of_7, registers=32):
+        loads = [machine_code.Load(("kernels/cuda/a.cuh:7",), 1, bytes_of_7)]
+        loads.append(machine_code.Load(("kernels/cuda/a.cuh:9",), 4, 64))
+        return kernel_report.in_flight(case, launch, {"loads": loads, "registers": registers}, "sm_90")
+
+    assert judged(64) == 1  # whatever the occupancy
+    assert judged(4) == pytest.approx(2048 * 4 / (3.35e12 * 700e-9 / 132))
+    assert judged(4, registers=64) == judged(4) / 2
+    assert kernel_report.in_flight(case, launch | {"bytes_read": 512}, {}, "sm_90") is None
+
+
+def test_small_sums_of_columns_have_many_blocks():
+    done = run(
+        "-c",
+        "import tidu as td\n"
+        "for shape, least in (((128, 128), 8), ((512, 512), 32), ((4096, 512), 128)):\n"
+        "    x = td.ones(shape, device='cuda')\n"
+        "    with td.cuda.traffic() as launches: y = td.sum(x, axis=0)\n"
+        "    assert launches[0]['grid'][0] >= least, (shape, launches[0]['grid'])\n"
+        "    assert (y.cpu() == shape[0]).all()\n",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_small_transposes_take_no_tiles():
+    done = run(
+        "-c",
+        "import tidu as td\n"
+        "kernels = {(64, 8, 8): 'map_elements', (64, 16, 16): 'map_tiles', (2, 8, 64): 'map_tiles'}\n"
+        "for shape, kernel in kernels.items():\n"
+        "    x = td.random.normal(td.random.key(0), shape)\n"
+        "    with td.cuda.traffic() as launches: y = td.copy(x.to('cuda').mT)\n"
+        "    assert kernel in launches[0]['kernel'], launches[0]\n"
+        "    assert (y.cpu() == x.mT).all()\n",
+    )
+    assert done.returncode == 0, done.stderr
