@@ -76,7 +76,7 @@ template <class T, int span, int threads, bool along_k, int n> class Strip {
         Vec<S, kUnit> whole;
 #pragma unroll
         for (int j = 0; j < kUnit; ++j) whole[j] = from[j];
-        store_vec(&buffer[k][line], whole);
+        store_vec_shared(&buffer[k][line], whole);
       }
     });
   }

@@ -5,13 +5,14 @@
 //   launch<kernel<T>>({grid, block, shared_bytes, stream}, args...)   cudaError_t of the launch
 //   TIDU_SHARED(tile, float[32][33]);                                 a __shared__ array, seen by its name
 //   TIDU_DYNAMIC_SHARED(buffer, float);                               float* to the launch's shared_bytes
-//   load_vec<n>(p), store_vec(p, v)                                   one access of n elements, at most 16
+//   load_vec<n>(p), store_vec(p, v), store_vec_shared(p, v)           one access of n elements, at most 16
 //   bytes
 //   loads_above()                                                     what is read before it is on its way
 #pragma once
 
 #include <cuda_runtime.h>
 
+#include <cstring>
 #include <source_location>
 #include <type_traits>
 
@@ -104,7 +105,31 @@ template <int n, class T> __device__ __forceinline__ Vec<T, n> load_vec(const T*
 #endif
 }
 
+// To global memory. A compiler that meets the same elements stored one by one in another branch would merge
+// the two into the latter, so what can be more than one word is stored by an instruction that it leaves
+// whole.
 template <int n, class T> __device__ __forceinline__ void store_vec(T* p, const Vec<T, n>& v) {
+#ifdef __CUDACC__
+  if constexpr (sizeof v == 16) {
+    uint4 w;
+    memcpy(&w, &v, sizeof v);
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(w.x),
+                 "r"(w.y), "r"(w.z), "r"(w.w)
+                 : "memory");
+  } else if constexpr (sizeof v == 8) {
+    uint2 w;
+    memcpy(&w, &v, sizeof v);
+    asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(p)), "r"(w.x), "r"(w.y)
+                 : "memory");
+  } else {
+    *reinterpret_cast<Vec<T, n>*>(p) = v;
+  }
+#else
+  simt::store_whole(p, v);
+#endif
+}
+
+template <int n, class T> __device__ __forceinline__ void store_vec_shared(T* p, const Vec<T, n>& v) {
 #ifdef __CUDACC__
   *reinterpret_cast<Vec<T, n>*>(p) = v;
 #else
