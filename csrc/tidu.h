@@ -1,6 +1,7 @@
 // All of tidu's C++ API.
 #pragma once
 
+#include "autodiff/hooks.h"
 #include "autodiff/transforms.h"
 #include "autodiff/transpose.h"
 #include "backend/cpu/threads.h"

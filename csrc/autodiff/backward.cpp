@@ -67,7 +67,11 @@ Tensor& Tensor::set_requires_grad(bool value) {
 
 Tensor Tensor::grad() const {
   const Node* node = ambient_node(*this);
-  return node && node->is_leaf ? grad_of(*node) : Tensor();
+  if (!node) return {};
+  if (node->is_leaf) return grad_of(*node);
+  if (!node->watches) return {};
+  const auto watched = node->watches->find(impl().link(Tape::ambient().id())->index);
+  return watched == node->watches->end() ? Tensor() : watched->second.grad;
 }
 
 void Tensor::set_grad(const Tensor& grad) const {

@@ -223,6 +223,7 @@ class Backward {
             "one)");
       }
       if (!is_pinned) continue;
+      if (node.watches && is_reached) node.show(cotangents);
       Tensors of_inputs = is_reached ? node.pull(cotangents, values) : Tensors(node.inputs.size());
       cotangents.clear();
       for (size_t i = 0; i < of_inputs.size(); ++i)
@@ -272,7 +273,10 @@ class Backward {
     if (node->is_leaf) {
       Leaf& leaf = leaves_[node.get()];
       leaf.sum = accumulate(leaf.sum, cotangent);
-      if (--leaf.edges == 0 && leaf.sum.defined()) on_leaf_(node, std::move(leaf.sum));
+      if (--leaf.edges > 0 || !leaf.sum.defined()) return;
+      Tensors sum{std::move(leaf.sum)};
+      if (node->watches) node->show(sum);
+      on_leaf_(node, std::move(sum[0]));
       return;
     }
     const bool has_sums = node->edges.load(std::memory_order_relaxed) > 1;

@@ -14,7 +14,9 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 
+#include "autodiff/hooks.h"
 #include "core/trace.h"
 
 namespace tidu {
@@ -41,6 +43,15 @@ class Node : public RefCounted, public Pooled<Node> {
   };
   Tensors pull(const Tensors& cotangents, Values& values);
 
+  // What users watch of an output of a node of the ambient tape (hooks.h).
+  struct Watch {
+    std::vector<std::shared_ptr<GradientHook>> hooks;
+    bool retains = false;
+    Tensor grad;
+  };
+  // Shows the cotangents of the outputs to their hooks, which may replace them.
+  void show(Tensors& cotangents);
+
   // False where what backward needs was dropped.
   bool pin();
   void unpin();
@@ -56,8 +67,9 @@ class Node : public RefCounted, public Pooled<Node> {
   Function pullback;  // of a custom derivative, in place of a primitive: from the outputs' cotangents
   std::vector<Input> inputs;
   std::vector<Saved> outputs;
-  std::atomic<uint32_t> edges = 0;  // that lead here
-  Tensor grad;                      // of a leaf of the ambient tape, guarded by its lock (backward.cpp)
+  std::unique_ptr<std::map<int, Watch>> watches;  // by output; mostly null
+  std::atomic<uint32_t> edges = 0;                // that lead here
+  Tensor grad;  // of a leaf of the ambient tape, guarded by its lock (backward.cpp)
 
  private:
   static constexpr int kReleased = -1;

@@ -165,6 +165,24 @@ void bind_transforms(py::module_& m) {
       "shape, may be left out for one element. The graph is freed unless retain_graph; with create_graph "
       "the\n"
       "gradients can be differentiated again.");
+  py::class_<std::function<void()>>(m, "HookHandle", "What register_hook gives.")
+      .def("remove", [](const std::function<void()>& end) { end(); });
+  define.method(
+      "register_hook",
+      [](const Tensor& x, const py::function& hook) {
+        return register_hook(x, [held = keep(hook.ptr())](const Tensor& gradient) {
+          const WithLock locked;
+          const py::object given = in_python([&] { return py::handle(held.get())(gradient); });
+          return given.is_none() ? Tensor() : given.cast<Tensor>();
+        });
+      },
+      py::arg("hook"),
+      "Calls hook(gradient) with each gradient of this tensor that backward() computes; what it returns, "
+      "unless\n"
+      "None, stands for the gradient from there on. The result's remove() ends that.");
+  define.method(
+      "retain_grad", [](const Tensor& x) { retain_grad(x); },
+      "Lets `grad` of the result of an operation collect its gradient, as that of a leaf does.");
   m.def(
       "_check_escape",
       [](const Tensor& x, const char* op, bool leaves) {

@@ -212,3 +212,116 @@ def test_out_of_memory(live_bytes, device):
     del caught, x
     assert live_bytes() == before
     assert td.sum(td.ones((20 << 20,))).tolist() == 20 << 20
+
+
+# --- Watching gradients
+
+
+def test_hooks_see_and_replace_gradients():
+    x = td.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    seen = []
+    first = y.register_hook(lambda g: seen.append(g.tolist()))
+    second = y.register_hook(lambda g: g * 10)
+    third = x.register_hook(lambda g: seen.append(g.tolist()))
+    (y * y + y).sum().backward(retain_graph=True)  # y's gradient is 2 y + 1, of two uses
+    assert seen == [[7, 13], [210, 390]] and x.grad.tolist() == [210, 390]
+    x.grad = None
+    second.remove(), third.remove()
+    (y * y + y).sum().backward(retain_graph=True)
+    assert seen[2:] == [[7, 13]] and x.grad.tolist() == [21, 39]
+    first.remove()
+    third = x.register_hook(lambda g: td.zeros_like(g))
+    (y * y).sum().backward()
+    assert x.grad.tolist() == [21, 39] and len(seen) == 3
+
+
+def test_hooks_that_fail_leave_gradients_as_they_were():
+    x = td.tensor([1.0, 2.0], requires_grad=True)
+    x.register_hook(lambda g: g[:1])
+    with pytest.raises(td.ShapeError, match="register_hook"):
+        (x * 2).sum().backward()
+    y = td.tensor(1.0, requires_grad=True)
+    y.register_hook(lambda g: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        (y * 2).backward()
+    assert x.grad is None and y.grad is None
+    for method in ("retain_grad", "register_hook"):
+        with pytest.raises(td.GradientError, match=method):
+            getattr(td.ones(2), method)(*([print] * (method == "register_hook")))
+
+
+def test_results_retain_gradients_when_told():
+    x = td.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    z = y + 1
+    y.retain_grad(), x.retain_grad()
+    (z * z).sum().backward(retain_graph=True)
+    assert y.grad.tolist() == [8, 14] and z.grad is None and x.grad.tolist() == [24, 42]
+    (z * z).sum().backward()
+    assert y.grad.tolist() == [16, 28]
+    u = x * 2
+    u.retain_grad()
+    (u**3).sum().backward(create_graph=True)
+    (u.grad.sum()).backward()
+    np.testing.assert_allclose(x.grad.tolist(), [48 + 24 + 24, 84 + 96 + 48])
+
+
+# --- Scopes around what is suspended
+
+
+def test_no_grad_on_generators():
+    @td.no_grad()
+    def steps(x):
+        sent = []
+        for _ in range(3):
+            try:
+                assert not td.is_grad_enabled()
+                sent.append((yield x * 2))
+            except KeyError:
+                sent.append("caught")
+        assert not td.is_grad_enabled()
+        return sent
+
+    x = td.tensor(1.0, requires_grad=True)
+    walk = steps(x)
+    assert not next(walk).requires_grad and td.is_grad_enabled() and (x * 2).requires_grad
+    assert not walk.send("a").requires_grad and td.is_grad_enabled()
+    walk.throw(KeyError())
+    with pytest.raises(StopIteration) as end:
+        walk.send("b")
+    assert end.value.value == ["a", "caught", "b"] and td.is_grad_enabled()
+    closing = steps(x)
+    next(closing)
+    closing.close()
+    assert list(closing) == [] and td.is_grad_enabled()
+
+
+def test_no_grad_on_coroutines():
+    import asyncio
+
+    @td.no_grad()
+    async def double(x, gate):
+        await gate
+        assert not td.is_grad_enabled()
+        return x * 2
+
+    @td.no_grad()
+    async def count(n):
+        for i in range(n):
+            await asyncio.sleep(0)
+            assert not td.is_grad_enabled()
+            yield td.tensor(float(i))
+
+    async def main():
+        x = td.tensor(1.0, requires_grad=True)
+        results = await asyncio.gather(*(double(x, asyncio.sleep(0.001 * (3 - i))) for i in range(3)))
+        assert td.is_grad_enabled() and not any(y.requires_grad for y in results)
+        values = []
+        async for y in count(3):
+            assert td.is_grad_enabled()
+            values.append(y.item())
+        return values
+
+    assert asyncio.run(main()) == [0, 1, 2]
+    assert td.is_grad_enabled()

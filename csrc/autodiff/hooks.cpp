@@ -1,0 +1,51 @@
+// Watching what Tensor::backward carries back.
+#include "autodiff/hooks.h"
+
+#include "autodiff/rules.h"
+#include "autodiff/tape.h"
+#include "ops/convert.h"
+
+namespace tidu {
+namespace {
+
+Node::Watch& watch(const Tensor& tensor, const char* op) {
+  const Link* link = tensor.impl().link(Tape::ambient().id());
+  if (!link) fail<GradientError>("[", op, "] ", describe(tensor), " does not require grad");
+  auto& watches = static_cast<Node&>(*link->value).watches;
+  if (!watches) watches = std::make_unique<std::map<int, Node::Watch>>();
+  return (*watches)[link->index];
+}
+
+}  // namespace
+
+std::function<void()> register_hook(const Tensor& tensor, GradientHook hook) {
+  auto& hooks = watch(tensor, "register_hook").hooks;
+  hooks.push_back(std::make_shared<GradientHook>(std::move(hook)));
+  return [weak = std::weak_ptr(hooks.back())] {
+    if (const auto registered = weak.lock()) *registered = nullptr;
+  };
+}
+
+void retain_grad(const Tensor& tensor) {
+  if (!tensor.requires_grad() || !tensor.is_leaf()) watch(tensor, "retain_grad").retains = true;
+}
+
+void Node::show(Tensors& cotangents) {
+  for (auto& [index, watch] : *watches) {
+    Tensor& gradient = cotangents[static_cast<size_t>(index)];
+    if (!gradient.defined()) continue;
+    for (const auto& registered : std::vector(watch.hooks)) {
+      const GradientHook hook = *registered;  // which may end itself
+      const Tensor given = hook ? hook(gradient) : Tensor();
+      if (!given.defined()) continue;
+      if (given.spec() != gradient.spec()) {
+        fail<ShapeError>("[register_hook] the hook returned ", describe(given), " for the gradient ",
+                         describe(gradient));
+      }
+      gradient = given;
+    }
+    if (watch.retains) watch.grad = watch.grad.defined() ? accumulate(watch.grad, gradient) : copy(gradient);
+  }
+}
+
+}  // namespace tidu
