@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <set>
 
 #include "data/packed_file.h"
+#include "io/utf8.h"
 #include "ops/assign.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -87,22 +90,52 @@ std::string_view trim(std::string_view text) {
                             : text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
 }
 
-template <class T> std::optional<T> parse(std::string_view text) {
+// A number in text, exactly: an integer type takes "3.0" and "1e2", too. What is none, or does not fit, is
+// told by the error.
+template <class T> std::errc parse(std::string_view text, T& value) {
   text = trim(text);
   if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
-  T value;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || stop != text.data() + text.size()) return {};
-  return value;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (stop == end && error == std::errc()) return {};
+  if constexpr (std::is_same_v<T, double>) {
+    if (stop != end || error != std::errc::result_out_of_range) return std::errc::invalid_argument;
+    value = std::strtod(std::string(text).c_str(), nullptr);  // which tells too small from too large
+    return std::isinf(value) ? std::errc::result_out_of_range : std::errc();
+  } else {
+    if (stop == end) return error;
+    double real;
+    if (const std::errc other = parse(text, real); other != std::errc()) return other;
+    if (real != std::trunc(real)) return std::errc::invalid_argument;
+    constexpr double kExact = uint64_t{1} << 53;
+    if (std::abs(real) > kExact || (real < 0 && std::is_unsigned_v<T>)) return std::errc::result_out_of_range;
+    value = static_cast<T>(real);
+    return {};
+  }
+}
+
+// Whether a number keeps its value in a dtype, as far as floating-point numbers do: it does not become
+// infinite.
+template <class Wide> bool fits(Wide value, DType dtype) {
+  return visit_dtype(dtype, [&]<class T>() {
+    if constexpr (std::is_same_v<T, bool>) {
+      return value == 0 || value == 1;
+    } else if constexpr (std::is_integral_v<T> && std::is_integral_v<Wide>) {
+      return std::in_range<T>(value);
+    } else {
+      return !std::isfinite(static_cast<double>(value)) ||
+             std::isfinite(static_cast<double>(static_cast<T>(static_cast<double>(value))));
+    }
+  });
 }
 
 // Every label as a T, or nothing where one is none.
 template <class T> std::optional<std::vector<T>> parse_all(const std::vector<std::string>& labels) {
   std::vector<T> values;
   for (const std::string& label : labels) {
-    const auto value = parse<T>(label);
-    if (!value) return {};
-    values.push_back(*value);
+    T value;
+    if (parse(label, value) != std::errc()) return {};
+    values.push_back(value);
   }
   return values;
 }
@@ -139,15 +172,20 @@ void set_labels(CsvTable& table, const std::vector<std::string>& labels, DType d
   }
 }
 
-}  // namespace
-
-CsvTable read_csv(const Path& path, const CsvOptions& options) {
+// Reads the numbers as `Wide`, which holds all values of the dtype.
+template <class Wide> CsvTable read_table(const Path& path, const CsvOptions& options) {
   CsvReader reader(path, options.delimiter);
   CsvTable table;
   Row row;
   std::vector<std::string> names, labels;
-  if (options.header && reader.next(row)) names = row.fields;
-  std::vector<double> values;
+  const auto keep_text = [&](const std::string& text) {
+    if (!io::is_utf8(text)) reader.fail_at(row.line, "'", text, "' is not UTF-8");
+    return text;
+  };
+  if (options.header && reader.next(row)) {
+    for (const std::string& name : row.fields) names.push_back(keep_text(name));
+  }
+  std::vector<Wide> values;
   int64_t rows = 0, width = static_cast<int64_t>(names.size()), label = -1;
   if (options.header) label = find_label(options, names, width, path);
   while (reader.next(row)) {
@@ -158,16 +196,19 @@ CsvTable read_csv(const Path& path, const CsvOptions& options) {
     }
     if (found != width) reader.fail_at(row.line, "has ", found, " fields, not ", width);
     for (int64_t i = 0; i < width; ++i) {
+      const std::string& field = row.fields[i];
       if (i == label) {
-        labels.push_back(row.fields[i]);
+        labels.push_back(keep_text(field));
         continue;
       }
-      const auto value = parse<double>(row.fields[i]);
-      if (!value) {
-        reader.fail_at(row.line, "column ", options.header ? "'" + names[i] + "'" : str(i), ": '",
-                       row.fields[i], "' is not a number");
+      Wide value;
+      const std::errc error = parse(field, value);
+      const bool is_number = error == std::errc() || error == std::errc::result_out_of_range;
+      if (error != std::errc() || !fits(value, options.dtype)) {
+        reader.fail_at(row.line, "column ", options.header ? "'" + names[i] + "'" : str(i), ": '", field,
+                       is_number ? "' does not fit " : "' is not a number of ", options.dtype);
       }
-      values.push_back(*value);
+      values.push_back(value);
     }
     ++rows;
   }
@@ -175,9 +216,19 @@ CsvTable read_csv(const Path& path, const CsvOptions& options) {
     if (i != label) table.columns.push_back(names[i]);
   }
   const Shape shape{rows, width - (label >= 0)};
-  table.values = astype(tensor(std::span<const double>(values), shape), options.dtype);
+  table.values = astype(tensor(std::span<const Wide>(values), shape), options.dtype);
   if (label >= 0) set_labels(table, labels, options.dtype);
   return table;
+}
+
+}  // namespace
+
+CsvTable read_csv(const Path& path, const CsvOptions& options) {
+  switch (kind_of(options.dtype)) {
+    case Kind::floating: return read_table<double>(path, options);
+    case Kind::unsigned_integer: return read_table<uint64_t>(path, options);
+    default: return read_table<int64_t>(path, options);
+  }
 }
 
 }  // namespace tidu::data

@@ -31,8 +31,8 @@ struct CsvTable {
 };
 
 // Reads a file, plain or gzipped. Fields may be in double quotes ("" within them is a quote) and span lines
-// there; empty lines are skipped. A field that is no number and a row of the wrong length are FileErrors that
-// name file, line and column.
+// there; empty lines are skipped. A field that is no number or does not fit options.dtype, text that is not
+// UTF-8 and a row of the wrong length are FileErrors that name file, line and column.
 CsvTable read_csv(const Path& path, const CsvOptions& options = {});
 
 }  // namespace tidu::data

@@ -17,6 +17,16 @@ template <class E> struct FromPython : E {
   py::error_already_set original;
 };
 
+// Bytes of file names and files may be no UTF-8.
+void set_error(PyObject* type, const std::exception& error) {
+  const std::string_view text = error.what();
+  const auto size = static_cast<Py_ssize_t>(text.size());
+  PyObject* message = PyUnicode_DecodeUTF8(text.data(), size, "backslashreplace");
+  if (!message) return;
+  PyErr_SetObject(type, message);
+  Py_DECREF(message);
+}
+
 PyObject* make_error(py::module_& m, const char* name, const py::object& bases, const char* doc) {
   PyObject* type = PyErr_NewExceptionWithDoc(str("tidu.", name).c_str(), doc, bases.ptr(), nullptr);
   if (!type) throw py::error_already_set();
@@ -34,28 +44,22 @@ void set_python_error() noexcept {
   } catch (FromPython<TraceError>& error) {
     error.original.restore();
   } catch (const py::builtin_exception& error) { error.set_error(); } catch (const ShapeError& error) {
-    PyErr_SetString(shape_error, error.what());
-  } catch (const DTypeError& error) {
-    PyErr_SetString(dtype_error, error.what());
-  } catch (const DeviceError& error) {
-    PyErr_SetString(device_error, error.what());
+    set_error(shape_error, error);
+  } catch (const DTypeError& error) { set_error(dtype_error, error); } catch (const DeviceError& error) {
+    set_error(device_error, error);
   } catch (const NotLinearError& error) {
-    PyErr_SetString(not_linear_error, error.what());
-  } catch (const GradientError& error) {
-    PyErr_SetString(gradient_error, error.what());
-  } catch (const TraceError& error) {
-    PyErr_SetString(trace_error, error.what());
+    set_error(not_linear_error, error);
+  } catch (const GradientError& error) { set_error(gradient_error, error); } catch (const TraceError& error) {
+    set_error(trace_error, error);
   } catch (const MissingFileError& error) {
-    PyErr_SetString(missing_file_error, error.what());
-  } catch (const FileError& error) {
-    PyErr_SetString(file_error, error.what());
-  } catch (const std::bad_alloc& error) {
-    PyErr_SetString(PyExc_MemoryError, error.what());
+    set_error(missing_file_error, error);
+  } catch (const FileError& error) { set_error(file_error, error); } catch (const std::bad_alloc& error) {
+    set_error(PyExc_MemoryError, error);
   } catch (const std::out_of_range& error) {
-    PyErr_SetString(PyExc_IndexError, error.what());
+    set_error(PyExc_IndexError, error);
   } catch (const std::invalid_argument& error) {
-    PyErr_SetString(PyExc_ValueError, error.what());
-  } catch (const std::exception& error) { PyErr_SetString(PyExc_RuntimeError, error.what()); } catch (...) {
+    set_error(PyExc_ValueError, error);
+  } catch (const std::exception& error) { set_error(PyExc_RuntimeError, error); } catch (...) {
     PyErr_SetString(PyExc_RuntimeError, "unknown C++ exception");
   }
 }

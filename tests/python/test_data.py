@@ -99,6 +99,68 @@ def test_a_damaged_csv_file_is_named(tmp_path, text):
         td.data.read_csv(path)
 
 
+def read(tmp_path, column, dtype):
+    (tmp_path / "some.csv").write_bytes(b"a,b\n0," + column + b"\n")
+    return td.data.read_csv(tmp_path / "some.csv", dtype=dtype).values[0, 1].item()
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "value"),
+    [
+        ("9007199254740993", td.int64, 2**53 + 1),
+        ("-9223372036854775808", td.int64, -(2**63)),
+        ("18446744073709551615", td.uint64, 2**64 - 1),
+        ("255", td.uint8, 255),
+        ("-0", td.uint8, 0),
+        ("+7.0", td.int8, 7),
+        ("1e2", td.int16, 100),
+        ("1", td.bool, True),
+        ("1e-400", td.float64, 0.0),
+        ("-4.9e-324", td.float64, -5e-324),
+        ("1e-60", td.float32, 0.0),
+        ("inf", td.float32, np.inf),
+        ("65504", td.float16, 65504.0),
+    ],
+)
+def test_numbers_of_csv_files_are_exact(tmp_path, text, dtype, value):
+    assert read(tmp_path, text.encode(), dtype) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "message"),
+    [
+        (b"300", td.uint8, "'300' does not fit uint8"),
+        (b"-1", td.uint8, "'-1' does not fit uint8"),
+        (b"nan", td.uint8, "'nan' is not a number of uint8"),
+        (b"1.5", td.int32, "'1.5' is not a number of int32"),
+        (b"9223372036854775808", td.int64, "does not fit int64"),
+        (b"18446744073709551616", td.uint64, "does not fit uint64"),
+        (b"1e30", td.int64, "does not fit int64"),
+        (b"2", td.bool, "'2' does not fit bool"),
+        (b"1e400", td.float64, "does not fit float64"),
+        (b"1e39", td.float32, "does not fit float32"),
+        (b"70000", td.float16, "does not fit float16"),
+        (b"caf\xe9", td.float32, r"'caf\\xe9' is not a number of float32"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_named(tmp_path, text, dtype, message):
+    with pytest.raises(OSError, match=rf"some\.csv: line 2: column 'b': .*{message}"):
+        read(tmp_path, text, dtype)
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path):
+    path = tmp_path / "some.csv"
+    path.write_bytes(b"a,gr\xf6\xdfe\n1,2\n")
+    with pytest.raises(OSError, match=r"some\.csv: line 1: 'gr\\xf6\\xdfe' is not UTF-8"):
+        td.data.read_csv(path)
+    path.write_bytes(b"a,b\n1,caf\xe9\n")
+    with pytest.raises(OSError, match=r"some\.csv: line 2: 'caf\\xe9' is not UTF-8"):
+        td.data.read_csv(path, label_column="b")
+    for function in (td.load, td.data.read_csv, td.data.read_idx):
+        with pytest.raises(FileNotFoundError, match=r"\\xff"):
+            function(b"\xff")
+
+
 # ---- Fashion-MNIST
 
 
