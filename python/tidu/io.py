@@ -1,12 +1,14 @@
 """Saving and loading in the safetensors format."""
 
 import json
+import math
 import os
 
 from ._core import FileError, Tensor, get_default_device
 from ._core import _training as training
 
 _STRUCTURE = "tidu.structure"
+_MARKS = {"$tensor", "$float"}
 
 
 def save(path, obj, metadata=None):
@@ -30,13 +32,14 @@ def save(path, obj, metadata=None):
             tensors[name] = value
             return {"$tensor": name}
         if isinstance(value, dict):
-            if "$tensor" in value or not all(isinstance(key, str) for key in value):
-                raise ValueError(
-                    f"[save] the keys of {name or 'the object'} must be strings other than '$tensor'"
-                )
+            if not all(isinstance(key, str) and key not in _MARKS for key in value):
+                place = name or "the object"
+                raise ValueError(f"[save] the keys of {place} must be strings other than '$tensor', '$float'")
             return {key: strip(item, f"{name}.{key}" if name else key) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [strip(item, f"{name}.{i}" if name else str(i)) for i, item in enumerate(value)]
+        if isinstance(value, float) and not math.isfinite(value):  # which JSON has not
+            return {"$float": str(float(value))}
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         raise TypeError(f"[save] {name or 'the object'} is a {type(value).__name__}, which cannot be saved")
@@ -60,6 +63,8 @@ def load(path, device=None):
         if isinstance(value, dict):
             if value.keys() == {"$tensor"}:
                 return tensors[value["$tensor"]]
+            if value.keys() == {"$float"}:
+                return float(value["$float"])
             return {key: restore(item) for key, item in value.items()}
         return [restore(item) for item in value] if isinstance(value, list) else value
 

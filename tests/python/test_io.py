@@ -1,6 +1,7 @@
 """Saving and loading."""
 
 import json
+import math
 import os
 import struct
 import subprocess
@@ -199,3 +200,65 @@ def test_a_crash_while_writing_leaves_the_old_file_whole(tmp_path):
     assert path.read_bytes() == before
     td.save(path, {"a": td.zeros((2,))})
     assert td.load(path)["a"].tolist() == [0, 0]
+
+
+# ---- Where files are written
+
+
+def test_a_file_keeps_its_mode_and_links_lead_on(tmp_path):
+    target, link = tmp_path / "inside" / "file", tmp_path / "link"
+    target.parent.mkdir()
+    link.symlink_to("inside/file")
+    td.save(link, {"x": td.ones(2)})  # which led to nothing yet
+    target.chmod(0o600)
+    td.save(link, {"x": td.ones(3)})
+    assert link.is_symlink() and target.stat().st_mode & 0o777 == 0o600
+    assert td.load(target)["x"].shape == (3,)
+    link.unlink()
+    link.symlink_to("link")
+    with pytest.raises(OSError, match="link: cannot write: Too many levels"):
+        td.save(link, {"x": td.ones(2)})
+
+
+def test_only_regular_files_are_replaced_and_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", ""):
+        with pytest.raises(OSError, match=r"is not a regular file|is a folder"):
+            td.save(tmp_path / name, {"x": td.ones(2)})
+        with pytest.raises(OSError, match=r"is not a regular file|is a folder"):
+            td.load(tmp_path / name)
+    with pytest.raises(OSError, match="is not a regular file"):
+        td.save("/dev/null", {})
+
+
+def test_names_may_be_as_long_as_the_system_takes(tmp_path):
+    path = tmp_path / ("x" * 255)
+    td.save(path, {"x": td.ones(2)})
+    assert os.listdir(tmp_path) == [path.name]
+    with pytest.raises(OSError, match=f"{'x' * 256}: cannot"):
+        td.save(tmp_path / ("x" * 256), {"x": td.ones(2)})
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_what_killed_programs_left_behind_goes(tmp_path):
+    import fcntl
+
+    (tmp_path / ".tidu-left.tmp").write_text("half")
+    with open(tmp_path / ".tidu-used.tmp", "w") as used:
+        fcntl.flock(used, fcntl.LOCK_EX)  # as a program that is writing does
+        td.save(tmp_path / "x", {"x": td.ones(2)})
+        assert sorted(os.listdir(tmp_path)) == [".tidu-used.tmp", "x"]
+
+
+def test_numbers_that_json_has_not_go_round(tmp_path):
+    state = {"a": [float("nan"), float("inf")], "b": -float("inf"), "x": td.ones(1)}
+    td.save(tmp_path / "x", state)
+    back = td.load(tmp_path / "x")
+    assert math.isnan(back["a"][0]) and back["a"][1] == float("inf") and back["b"] == -float("inf")
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    json.loads(td.io.load_metadata(tmp_path / "x")["tidu.structure"], parse_constant=refuse)
+    with pytest.raises(ValueError, match="keys"):
+        td.save(tmp_path / "x", {"a": {"$float": "nan"}})
