@@ -97,3 +97,12 @@ def test_samples_are_differentiable_in_their_parameters():
     scale = td.tensor(2.0)
     g = td.grad(lambda s: td.sum(td.random.normal(key(9), (5,)) * s))(scale)
     assert g.tolist() == pytest.approx(float(td.sum(td.random.normal(key(9), (5,)))))
+
+
+@pytest.mark.parametrize("number", [-1, 2**64])
+def test_seeds_that_do_not_fit_are_named(number):
+    with pytest.raises(ValueError, match=rf"\[key\] takes integers from 0 to 2\^64 - 1, not {number}"):
+        td.random.key(number)
+    with pytest.raises(ValueError, match=rf"\[fold_in\].*not {number}"):
+        td.random.fold_in(td.random.key(0), number)
+    assert td.random.key(2**64 - 1).tolist() != td.random.key(0).tolist()

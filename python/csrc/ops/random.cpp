@@ -3,20 +3,38 @@
 
 namespace tidu::python {
 
+namespace {
+
+// Any other integer would be refused with the types alone.
+uint64_t to_uint64(const py::object& number, const char* what) {
+  const py::object integer = py::reinterpret_steal<py::object>(PyNumber_Index(number.ptr()));
+  if (!integer) throw py::error_already_set();
+  const uint64_t value = PyLong_AsUnsignedLongLong(integer.ptr());
+  if (!PyErr_Occurred()) return value;
+  PyErr_Clear();
+  fail<ValueError>("[", what, "] takes integers from 0 to 2^64 - 1, not ",
+                   py::str(integer).cast<std::string>());
+}
+
+}  // namespace
+
 void bind_random(py::module_& parent) {
   py::module_ m = parent.def_submodule("random");
   const auto key = py::arg("key");
   const auto shape = py::arg("shape") = py::tuple();
   m.def(
       "key",
-      [](uint64_t seed, std::optional<Device> device) {
-        return random_key(seed, device.value_or(default_device()));
+      [](const py::object& seed, std::optional<Device> device) {
+        return random_key(to_uint64(seed, "key"), device.value_or(default_device()));
       },
       py::arg("seed"), py::arg("device") = py::none(),
       "A key from a seed: a uint32 tensor of shape (2,). Use each key once. What is drawn lies on its "
       "device.");
   m.def("split", &random_split, key, py::arg("num") = 2, "`num` new keys, of shape (num, 2).");
-  m.def("fold_in", &random_fold_in, key, py::arg("data"), "A new key from a key and a number.");
+  m.def(
+      "fold_in",
+      [](const Tensor& k, const py::object& data) { return random_fold_in(k, to_uint64(data, "fold_in")); },
+      key, py::arg("data"), "A new key from a key and a number.");
   m.def("bits", &random_bits, key, shape, "Random uint32.");
   m.def("uniform", &random_uniform, key, shape, py::arg("low") = 0.0, py::arg("high") = 1.0,
         py::arg("dtype") = kDefaultFloat, "Numbers drawn uniformly from [low, high).");
