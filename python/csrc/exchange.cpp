@@ -424,6 +424,30 @@ void bind_exchange(py::module_& m) {
   m.def("_from_bytes", &from_bytes, py::arg("data"), py::arg("shape"), py::arg("dtype"),
         py::arg("device") = Device{}, "A tensor of row-major elements.");
   m.def(
+      "_storage",
+      [](const Tensor& x) {
+        const Storage& storage = *x.impl().storage;
+        const auto count = static_cast<int64_t>(storage.bytes() / size_of(x.dtype()));
+        int64_t low = x.impl().offset, high = low;
+        for (int i = 0; i < x.ndim(); ++i) {
+          const int64_t reach = x.strides()[i] * std::max<int64_t>(x.size(i) - 1, 0);
+          (reach < 0 ? low : high) += reach;
+        }
+        const bool inside = low >= 0 && high < count && !storage.is_number();
+        return inside ? py::make_tuple(reinterpret_cast<uintptr_t>(&storage), x.view({count}, {1}, 0),
+                                       x.impl().offset)
+                      : py::none().cast<py::object>();
+      },
+      py::arg("x"),
+      "What tells the memory of x from others', all of it as a vector, and where x begins; or None.");
+  m.def(
+      "_view",
+      [](const Tensor& x, const Shape& shape, const Strides& strides, int64_t offset) {
+        return x.view(shape, strides, offset);
+      },
+      py::arg("x"), py::arg("shape"), py::arg("strides"), py::arg("offset"),
+      "A view of a vector, unchecked.");
+  m.def(
       "_is_abstract", [](const Tensor& x) { return x.is_abstract(); }, "Whether x has a shape but no value.");
   const py::handle type(reinterpret_cast<PyObject*>(tensor_type));
   type.attr("item") = py::cpp_function(&to_number, py::name("item"), py::is_method(type),

@@ -43,7 +43,21 @@ def __copy__(self):
 
 
 def __deepcopy__(self, memo):
-    return __copy__(self)
+    """Copies of tensors that share memory do so, too, and leaves keep their gradients."""
+    _core._check_escape(self, "copy", leaves=True)
+    found = _core._storage(self.detach())
+    if found is None:
+        return __copy__(self)
+    key, whole, offset = found
+    key = ("tidu.storage", key)
+    if key not in memo:
+        memo[key] = whole, _core.copy(whole)  # the first so that no other memory comes to be under its key
+    copied = memo[key][1]
+    twin = _core._view(copied, self.shape, self.strides, offset)
+    if self.requires_grad and self.is_leaf:
+        twin.requires_grad = True
+        twin.grad = None if self.grad is None else __deepcopy__(self.grad.detach(), memo)
+    return twin
 
 
 def __reduce__(self):

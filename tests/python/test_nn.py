@@ -47,7 +47,7 @@ def test_names_and_order(net):
         "second.weight",
         "second.bias",
     ]
-    assert [name for name, _ in net.children()] == ["first", "second"]
+    assert [name for name, _ in net.named_children()] == ["first", "second"]
     assert len(net.modules()) == 3
     assert all(p.requires_grad and p.is_leaf for p in net.parameters())
 
@@ -169,6 +169,149 @@ def test_train_eval_zero_grad_freeze_repr_copy(net):
     assert [n for n, _ in twin.named_parameters()] == [n for n, _ in net.named_parameters()]
     assert twin.first.weight is not net.first.weight
     assert net.to("cpu").first.weight.requires_grad
+
+
+class Stack(nn.Module):
+    """Modules and parameters in containers."""
+
+    def __init__(self):
+        self.layers = []
+        for _ in range(2):
+            self.layers.append(nn.Linear(3, 3))
+        self.heads = {"a": (nn.Linear(3, 1), None), "b": [nn.Linear(3, 2, bias=False)]}
+        self.scales = [nn.Parameter(td.ones(()))]
+        self.cache = [td.ones(()), 1, "text", [self.layers]]
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x) * self.scales[0]
+        return self.heads["a"][0](x)
+
+
+STACK = [
+    "layers.0.weight",
+    "layers.0.bias",
+    "layers.1.weight",
+    "layers.1.bias",
+    "heads.a.0.weight",
+    "heads.a.0.bias",
+    "heads.b.0.weight",
+    "scales.0",
+]
+
+
+def test_modules_in_containers_are_found():
+    net = Stack()
+    assert list(net.state_dict()) == [name for name, _ in net.named_parameters()] == STACK
+    net.requires_grad_(False)
+    assert list(net.state_dict()) == STACK and not any(p.requires_grad for p in net.parameters())
+    net.requires_grad_()
+    other = Stack()
+    other.load_state_dict(net.state_dict())
+    x = td.ones((2, 3))
+    assert other(x).tolist() == net(x).tolist()
+    assert not net.eval().layers[1].training
+    zeros = {name: td.zeros_like(value) for name, value in net.params().items()}
+    assert nn.functional_call(net, zeros, x).tolist() == [[0], [0]] != net(x).tolist()
+    gradients = td.grad(lambda p: nn.functional_call(net, p, x).sum())(net.params())
+    assert gradients["scales.0"].item() != 0 and gradients["heads.b.0.weight"].tolist() == [[0] * 3] * 2
+    net.double()
+    assert all(p.dtype is td.float64 for p in net.parameters()) and net.scales[0].dtype is td.float64
+    net.me = net
+    assert len(net.parameters()) == 8 and len(net.modules()) == 5
+
+
+def test_lists_and_dictionaries_of_modules():
+    items = nn.ModuleList([nn.ReLU(), nn.Linear(2, 2)])
+    items.append(nn.Tanh()).extend([nn.Sigmoid()])
+    assert len(items) == 4 and isinstance(items[-1], nn.Sigmoid) and items[1] in list(items)
+    assert isinstance(items[1:3], nn.ModuleList) and items[1:3][0] is items[1]
+    assert [name for name, _ in items.named_parameters()] == ["1.weight", "1.bias"]
+    items[-1] = nn.Linear(2, 1)
+    assert [name for name, _ in items.named_children()] == ["0", "1", "2", "3"] and len(
+        items.parameters()
+    ) == 4
+    with pytest.raises(TypeError, match="number 4 is no Module"):
+        items.append(3)
+    names = nn.ModuleDict({"a": nn.Linear(1, 2)})
+    names["b"] = nn.ReLU()
+    names.update({"c": nn.Tanh()})
+    del names["b"]
+    assert names.keys() == list(names) == ["a", "c"] and "a" in names and "b" not in names and len(names) == 2
+    assert names["a"] is names.values()[0] is dict(names.items())["a"]
+    assert [name for name, _ in names.named_parameters()] == ["a.weight", "a.bias"]
+    with pytest.raises(KeyError):
+        names["keys"] = nn.ReLU()
+    with pytest.raises(TypeError, match="no Module"):
+        names["d"] = 1
+    numbers = nn.ParameterList([td.ones(2), nn.Parameter(td.ones(1))])
+    assert len(numbers) == 2 and numbers[0].requires_grad and [p.size for p in numbers] == [2, 1]
+    chain = nn.Sequential(nn.Linear(2, 2)).append(nn.ReLU())
+    assert (
+        isinstance(chain[:1], nn.Sequential)
+        and len(chain[:1]) == 1
+        and chain(td.ones((1, 2))).shape == (1, 2)
+    )
+
+
+def test_walking_over_modules(net):
+    assert [name for name, _ in net.named_modules()] == ["", "first", "second"]
+    seen = []
+    assert net.apply(seen.append) is net and seen[-1] is net and len(seen) == 3
+    assert net.children() == [net.first, net.second] and net.buffers() == []
+
+
+def test_state_from_arrays_and_in_part(net):
+    state = {name: value.cpu().numpy().astype(np.float32) for name, value in net.state_dict().items()}
+    state["first.bias"] = np.arange(5.0)
+    assert net.load_state_dict(state) == ([], [])
+    assert net.first.bias.tolist() == [0, 1, 2, 3, 4] and net.first.bias.dtype is td.float64
+    partial = {"second.bias": np.ones(3), "extra": np.ones(1)}
+    keys = net.load_state_dict(partial, strict=False)
+    assert keys.missing_keys == ["first.weight", "first.bias", "second.weight"]
+    assert keys.unexpected_keys == ["extra"] and net.second.bias.tolist() == [1, 1, 1]
+    with pytest.raises(
+        ValueError, match=r"lacks first\.weight, first\.bias, second\.weight and has unknown extra"
+    ):
+        net.load_state_dict(partial)
+    with pytest.raises(td.ShapeError, match=r"second\.bias"):
+        net.load_state_dict({"second.bias": np.ones(4)}, strict=False)
+    with pytest.raises(td.DTypeError, match=r"second\.bias"):
+        net.load_state_dict({"second.bias": np.ones(3, dtype=int)}, strict=False)
+
+
+def test_deep_copies_keep_gradients_and_shared_memory(net):
+    net.second.bias = net.first.bias
+    net.view = nn.Parameter(net.first.weight.detach()[1:, ::-2])
+    td.sum(net.first(t(rng.normal(size=(2, 6))))).backward()
+    twin = copy.deepcopy(net)
+    assert twin.second.bias is twin.first.bias is not net.first.bias
+    close(twin.first.weight.grad, net.first.weight.grad.cpu().numpy())
+    assert twin.first.weight.grad is not net.first.weight.grad and twin.second.weight.grad is None
+    with td.no_grad():
+        twin.first.weight[...] = 0
+        assert twin.view.tolist() == [[0] * 3] * 4 and td.max(td.abs(net.view)).item() > 0
+        twin.first.weight.grad[...] = 7
+    assert td.max(net.first.weight.grad).item() != 7
+    assert copy.deepcopy(td.ones(4).broadcast_to((3, 4))).tolist() == [[1] * 4] * 3
+
+
+def test_hooks_of_modules(net):
+    calls = []
+    before = net.first.register_forward_pre_hook(lambda module, args: calls.append(("before", module, args)))
+    after = net.first.register_forward_hook(lambda module, args, output: output * 0)
+    x = t(rng.normal(size=(2, 6)))
+    silent = net(x)
+    close(
+        silent, np.broadcast_to((net.second(td.full((5,), 0.5, dtype=td.float64))).detach().numpy(), (2, 3))
+    )
+    assert [name for name, _, _ in calls] == ["before"] and calls[0][1] is net.first and calls[0][2][0] is x
+    after.remove()
+    doubled = net.first.register_forward_pre_hook(lambda module, args: args[0] * 2)
+    close(net(x), net.second(td.sigmoid(x * 2 @ net.first.weight.T + net.first.bias)).detach().numpy())
+    doubled.remove(), before.remove(), before.remove()
+    close(net(x), net.second(td.sigmoid(net.first(x))).detach().numpy())
+    assert len(calls) == 2
 
 
 def test_a_module_without_forward_says_so():

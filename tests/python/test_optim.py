@@ -152,7 +152,9 @@ def test_an_update_makes_an_older_graph_an_error():
         (lambda p: td.optim.SGD([p], lr=-1), "lr is -1"),
         (lambda p: td.optim.SGD([p], nesterov=True), "nesterov needs"),
         (lambda p: td.optim.SGD([p, p]), "given twice"),
-        (lambda p: td.optim.SGD([td.ones((1,))]), "not a leaf"),
+        (lambda p: td.optim.SGD([td.ones((1,))]), "no parameter is a leaf"),
+        (lambda p: td.optim.SGD([p, p * 2]), "parameter 1 is not a leaf"),
+        (lambda p: td.optim.SGD([p, 2.0]), "parameter 1 is not a leaf"),
         (lambda p: td.optim.SGD([{"params": [p], "rate": 1}]), "unknown option rate"),
         (lambda p: td.optim.Adam([p], betas=(0.9, 1.0)), "betas"),
         (lambda p: td.optim.RMSprop([p], alpha=1.0), "alpha"),
@@ -257,3 +259,38 @@ def test_clipping():
         td.optim.clip_grad_norm_(params, -1.0)
     np.testing.assert_array_equal(params[1].grad.cpu().numpy(), before)
     assert math.isnan(td.optim.clip_grad_norm_(iter(params), 0.1).item())
+
+
+def test_frozen_parameters_stay_as_they_are():
+    model = td.nn.Sequential(td.nn.Linear(2, 3), td.nn.Linear(3, 1))
+    model[0].requires_grad_(False)
+    before = [p.tolist() for p in model.parameters()]
+    opt = td.optim.Adam(model.parameters(), lr=0.1)
+
+    def step():
+        opt.zero_grad()
+        model(td.ones((4, 2))).sum().backward()
+        opt.step()
+        return [p.tolist() != old for p, old in zip(model.parameters(), before, strict=True)]
+
+    assert step() == [False, False, True, True]
+    opt.update([td.ones_like(p.detach()) for p in model.parameters()])
+    assert [p.tolist() == old for p, old in zip(model.parameters(), before, strict=True)][:2] == [True, True]
+    model.requires_grad_()
+    assert step() == [True] * 4
+    twin = td.optim.Adam(model.parameters())
+    twin.load_state_dict(opt.state_dict())
+    assert twin.param_groups[0]["steps"] == [1, 1, 3, 3]
+
+
+def test_optimisers_print_themselves():
+    p, q = (td.tensor([1.0], requires_grad=True) for _ in range(2))
+    assert repr(td.optim.SGD([p], lr=0.5)) == (
+        "SGD(1 parameter, lr=0.5, momentum=0.0, weight_decay=0.0, nesterov=False)"
+    )
+    assert repr(td.optim.RMSprop([{"params": [p]}, {"params": [q], "lr": 1.0}])) == (
+        "RMSprop(\n"
+        "  1 parameter, lr=0.01, alpha=0.99, eps=1e-08, weight_decay=0.0, momentum=0.0\n"
+        "  1 parameter, lr=1.0, alpha=0.99, eps=1e-08, weight_decay=0.0, momentum=0.0\n"
+        ")"
+    )

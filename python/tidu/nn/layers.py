@@ -177,25 +177,128 @@ class SiLU(Module):
         return td.silu(x)
 
 
-class Sequential(Module):
-    """Each module on the result of the one before. Modules are named "0", "1" .."""
+class _Numbered(Module):
+    """Modules named "0", "1" .."""
 
     def __init__(self, *modules):
-        for i, module in enumerate(modules):
-            if not isinstance(module, Module):
-                raise TypeError(f"[Sequential] number {i} is no Module but {type(module).__name__}")
-            setattr(self, str(i), module)
+        for module in modules:
+            self.append(module)
+
+    def append(self, module):
+        """Adds a module at the end; returns self."""
+        if not isinstance(module, Module):
+            name, i = type(self).__name__, len(self)
+            raise TypeError(f"[{name}] number {i} is no Module but {type(module).__name__}")
+        setattr(self, str(len(self)), module)
+        return self
+
+    def extend(self, modules):
+        """Adds modules at the end; returns self."""
+        for module in modules:
+            self.append(module)
+        return self
 
     def __len__(self):
-        return len(self._roles)
+        return len(self.children())
 
     def __getitem__(self, i):
-        return self.children()[i][1]
+        return type(self)._of(self.children()[i]) if isinstance(i, slice) else self.children()[i]
+
+    def __setitem__(self, i, module):
+        setattr(self, str(range(len(self))[i]), module)
 
     def __iter__(self):
-        return iter([child for _, child in self.children()])
+        return iter(self.children())
+
+
+class Sequential(_Numbered):
+    """Each module on the result of the one before. Modules are named "0", "1" .."""
+
+    @classmethod
+    def _of(cls, modules):
+        return cls(*modules)
 
     def forward(self, x):
-        for name in self._roles:
-            x = self.__dict__[name](x)
+        for module in self.__dict__.values():
+            if isinstance(module, Module):
+                x = module(x)
         return x
+
+
+class ModuleList(_Numbered):
+    """A list of modules, named "0", "1" .. A plain list as an attribute of a module does as well."""
+
+    def __init__(self, modules=()):
+        super().__init__(*modules)
+
+    @classmethod
+    def _of(cls, modules):
+        return cls(modules)
+
+
+class ModuleDict(Module):
+    """A dictionary of modules by names. A plain dictionary as an attribute of a module does as well."""
+
+    def __init__(self, modules=()):
+        self.update(modules)
+
+    def update(self, modules):
+        """Adds the modules of a dictionary, or of (name, module) pairs."""
+        for name, module in dict(modules).items():
+            self[name] = module
+
+    def __setitem__(self, name, module):
+        if not isinstance(module, Module):
+            raise TypeError(f"[ModuleDict] {name!r} is no Module but {type(module).__name__}")
+        if hasattr(type(self), name):
+            raise KeyError(f"[ModuleDict] the name {name!r} is taken")
+        setattr(self, name, module)
+
+    def __getitem__(self, name):
+        return dict(self.named_children())[name]
+
+    def __delitem__(self, name):
+        delattr(self, self.keys()[self.keys().index(name)])
+
+    def __contains__(self, name):
+        return name in self.keys()
+
+    def __len__(self):
+        return len(self.children())
+
+    def __iter__(self):
+        return iter(self.keys())
+
+    def keys(self):
+        """The names, in order."""
+        return [name for name, _ in self.named_children()]
+
+    def values(self):
+        """The modules, in order."""
+        return self.children()
+
+    def items(self):
+        """(name, module) pairs, in order."""
+        return self.named_children()
+
+
+class ParameterList(Module):
+    """A list of parameters, named "0", "1" .. A plain list as an attribute of a module does as well."""
+
+    def __init__(self, parameters=()):
+        for parameter in parameters:
+            self.append(parameter)
+
+    def append(self, parameter):
+        """Adds a parameter at the end; returns self."""
+        setattr(self, str(len(self)), parameter if parameter.requires_grad else Parameter(parameter))
+        return self
+
+    def __len__(self):
+        return len(self.parameters())
+
+    def __getitem__(self, i):
+        return self.parameters()[i]
+
+    def __iter__(self):
+        return iter(self.parameters())

@@ -1,6 +1,10 @@
 """Module: a function with parameters, buffers and submodules, each under a name."""
 
+from typing import NamedTuple
+
 import tidu as td
+
+_OWN = {"_roles", "_hooks", "training"}
 
 
 def Parameter(tensor):
@@ -10,9 +14,27 @@ def Parameter(tensor):
     return leaf
 
 
+class Handle:
+    """A registered hook; `remove()` ends it."""
+
+    def __init__(self, hooks, hook):
+        self._hooks = hooks
+        hooks[id(self)] = hook
+
+    def remove(self):
+        self._hooks.pop(id(self), None)
+
+
+class LoadedKeys(NamedTuple):
+    """The names for which a state had no value, and those for which the module has no place."""
+
+    missing_keys: list
+    unexpected_keys: list
+
+
 class Module:
     """Subclasses assign parameters (`Parameter`, or any tensor that requires grad) and modules to attributes,
-    and define `forward`. `super().__init__()` need not be called.
+    also in lists, tuples and dictionaries, and define `forward`. `super().__init__()` need not be called.
 
         class Affine(td.nn.Module):
             def __init__(self, size):
@@ -27,26 +49,23 @@ class Module:
 
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
-        self.__dict__.update(_roles={}, training=True)  # _roles: name -> "parameter", "buffer" or "module"
+        # _roles: dotted name -> "parameter" or "buffer", which tensors keep when they no longer require grad
+        self.__dict__.update(_roles={}, _hooks=None, training=True)
         return self
 
     def __setattr__(self, name, value):
-        role = self._roles.get(name)
-        if isinstance(value, Module):
-            role = "module"
-        elif not isinstance(value, td.Tensor):
-            role = None
-        elif role not in ("parameter", "buffer"):
-            role = "parameter" if value.requires_grad and value.is_leaf else None
-        if role:
-            self._roles[name] = role
-        else:
-            self._roles.pop(name, None)
         self.__dict__[name] = value
+        if not isinstance(value, td.Tensor) or self._role(name, value) is None:
+            self._roles.pop(name, None)
 
     def __delattr__(self, name):
         super().__delattr__(name)
         self._roles.pop(name, None)
+
+    def _role(self, name, tensor):
+        if name not in self._roles and tensor.requires_grad and tensor.is_leaf:
+            self._roles[name] = "parameter"
+        return self._roles.get(name)
 
     def register_buffer(self, name, tensor):
         """A tensor that is saved and moved with the module but not trained."""
@@ -59,39 +78,101 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args, **kwargs):
-        return self.forward(*args, **kwargs)
+        if self._hooks is None:
+            return self.forward(*args, **kwargs)
+        before, after = self._hooks
+        for hook in list(before.values()):
+            given = hook(self, args)
+            if given is not None:
+                args = given if isinstance(given, tuple) else (given,)
+        output = self.forward(*args, **kwargs)
+        for hook in list(after.values()):
+            given = hook(self, args, output)
+            output = output if given is None else given
+        return output
+
+    def register_forward_pre_hook(self, hook):
+        """Calls hook(module, args) before each call of this module; what it returns, unless None, stands for
+        the positional arguments. The result's `remove()` ends that."""
+        return self._register(0, hook)
+
+    def register_forward_hook(self, hook):
+        """Calls hook(module, args, output) after each call of this module; what it returns, unless None,
+        stands for the output. The result's `remove()` ends that."""
+        return self._register(1, hook)
+
+    def _register(self, when, hook):
+        if self._hooks is None:
+            self.__dict__["_hooks"] = ({}, {})
+        return Handle(self._hooks[when], hook)
 
     # ---- What is inside
 
-    def children(self):
+    def _members(self):
+        """(name, holder, key) of each tensor and module: holder[key], where the holder is this module's
+        attributes or a list, tuple or dictionary among them."""
+        stack = [(name, self.__dict__, name) for name in reversed(self.__dict__) if name not in _OWN]
+        seen = set()
+        while stack:
+            name, holder, key = stack.pop()
+            value = holder[key]
+            if isinstance(value, (Module, td.Tensor)):
+                yield name, holder, key
+            elif not isinstance(value, (dict, list, tuple)) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            if isinstance(value, dict):
+                stack += [(f"{name}.{key}", value, key) for key in reversed(value)]
+            elif isinstance(value, (list, tuple)):
+                stack += [(f"{name}.{i}", value, i) for i in reversed(range(len(value)))]
+
+    def named_children(self):
         """(name, module) of the direct submodules, in order of assignment."""
-        return [(name, self.__dict__[name]) for name, role in self._roles.items() if role == "module"]
+        return [
+            (name, holder[key]) for name, holder, key in self._members() if isinstance(holder[key], Module)
+        ]
+
+    def children(self):
+        """The direct submodules, in order of assignment."""
+        return [child for _, child in self.named_children()]
+
+    def named_modules(self):
+        """(dotted name, module) of this module, whose name is "", and of all inside it, each once."""
+        seen, stack = {}, [("", self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) not in seen:
+                seen[id(module)] = (name, module)
+                inside = [(f"{name}.{own}" if name else own, child) for own, child in module.named_children()]
+                stack += reversed(inside)
+        return list(seen.values())
 
     def modules(self):
         """This module and all inside it, each once."""
-        seen, stack = {}, [self]
-        while stack:
-            module = stack.pop()
-            if id(module) not in seen:
-                seen[id(module)] = module
-                stack.extend(child for _, child in reversed(module.children()))
-        return list(seen.values())
+        return [module for _, module in self.named_modules()]
 
-    def _places(self, role, prefix=""):
-        """(dotted name, module, attribute) of every tensor of a role, in order of assignment."""
-        for name, its_role in self._roles.items():
-            if its_role == "module":
-                yield from self.__dict__[name]._places(role, f"{prefix}{name}.")
-            elif its_role == role:
-                yield prefix + name, self, name
+    def apply(self, function):
+        """Calls function(module) for all modules inside this one and then for itself; returns self."""
+        for module in reversed(self.modules()):
+            function(module)
+        return self
+
+    def _places(self, role, prefix="", above=()):
+        """(dotted name, holder, key) of every tensor of a role, in order of assignment."""
+        for name, holder, key in self._members():
+            value = holder[key]
+            if isinstance(value, Module):
+                if value not in above:
+                    yield from value._places(role, f"{prefix}{name}.", (*above, self))
+            elif self._role(name, value) == role:
+                yield prefix + name, holder, key
 
     def _named(self, role):
         seen = set()
-        for name, owner, attribute in self._places(role):
-            tensor = owner.__dict__[attribute]
-            if id(tensor) not in seen:
-                seen.add(id(tensor))
-                yield name, tensor
+        for name, holder, key in self._places(role):
+            if id(holder[key]) not in seen:
+                seen.add(id(holder[key]))
+                yield name, holder[key]
 
     def named_parameters(self):
         """(dotted name, parameter) in order of assignment; a shared parameter comes once."""
@@ -104,6 +185,10 @@ class Module:
     def named_buffers(self):
         """(dotted name, buffer) in order of assignment."""
         return list(self._named("buffer"))
+
+    def buffers(self):
+        """The buffers, in order of assignment."""
+        return [tensor for _, tensor in self._named("buffer")]
 
     def params(self):
         """The parameters' values as a dictionary for `functional_call` and the transforms. They share the
@@ -118,21 +203,30 @@ class Module:
             name: tensor.detach() for role in ("parameter", "buffer") for name, tensor in self._named(role)
         }
 
-    def load_state_dict(self, state):
-        """Copies values into the parameters and buffers. Names, shapes and dtypes must all fit, which is
-        checked before anything is changed."""
+    def load_state_dict(self, state, strict=True):
+        """Copies values, tensors or NumPy arrays, into the parameters and buffers. Names, shapes and dtypes
+        must all fit, which is checked before anything is changed; unless `strict`, only those that both sides
+        have. Returns the names that are missing and those that are unexpected. The floating-point numbers of
+        an array are converted."""
         own = {name: tensor for role in ("parameter", "buffer") for name, tensor in self._named(role)}
-        missing = [name for name in own if name not in state]
-        unexpected = [name for name in state if name not in own]
-        if missing or unexpected:
+        keys = LoadedKeys(
+            [name for name in own if name not in state], [name for name in state if name not in own]
+        )
+        if strict and any(keys):
             parts = [
                 f"{what} {', '.join(names)}"
-                for what, names in (("lacks", missing), ("has unknown", unexpected))
+                for what, names in (("lacks", keys.missing_keys), ("has unknown", keys.unexpected_keys))
                 if names
             ]
             raise ValueError(f"[load_state_dict] the state of {type(self).__name__} {' and '.join(parts)}")
+        values = {}
         for name, tensor in own.items():
-            value = state[name]
+            if name in keys.missing_keys:
+                continue
+            value = state[name] if isinstance(state[name], td.Tensor) else td.asarray(state[name])
+            both_float = value.dtype.is_floating_point and tensor.dtype.is_floating_point
+            if value is not state[name] and both_float:
+                value = value.astype(tensor.dtype)
             if value.shape != tensor.shape:
                 raise td.ShapeError(
                     f"[load_state_dict] {name} has shape {tensor.shape}, the state's {value.shape}"
@@ -141,9 +235,11 @@ class Module:
                 raise td.DTypeError(
                     f"[load_state_dict] {name} is {tensor.dtype}, the state's {value.dtype} (use astype)"
                 )
+            values[name] = value
         with td.no_grad():
-            for name, tensor in own.items():
-                tensor[...] = state[name].to(tensor.device)
+            for name, value in values.items():
+                own[name][...] = value.to(own[name].device)
+        return keys
 
     def train(self, mode=True):
         """Switches layers such as Dropout to training (or, with False, to evaluation); returns self."""
@@ -172,11 +268,11 @@ class Module:
         returns self. What is not yet as wanted becomes a new tensor: make the optimiser afterwards."""
         moved = {}
         for role in ("parameter", "buffer"):
-            for _, owner, name in list(self._places(role)):
-                tensor = owner.__dict__[name]
+            for name, holder, key in list(self._places(role)):
+                tensor = holder[key]
                 if id(tensor) not in moved:
                     moved[id(tensor)] = (tensor, _moved(tensor, target, dtype, device))
-                owner.__dict__[name] = moved[id(tensor)][1]
+                _put(holder, key, moved[id(tensor)][1], name)
         return self
 
     def cuda(self, device=None):
@@ -196,7 +292,7 @@ class Module:
         return self.to(td.float64)
 
     def __repr__(self):
-        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         inside = "".join(f"\n  {line}" for line in lines) + "\n" if lines else self.extra_repr()
         return f"{type(self).__name__}({inside})"
 
@@ -228,10 +324,10 @@ def functional_call(module, params, *args, **kwargs):
     places = {}
     own = {}  # a shared tensor is replaced under all its names
     for role in ("parameter", "buffer"):
-        for name, owner, attribute in module._places(role):
-            tensor = owner.__dict__[attribute]
+        for name, holder, key in module._places(role):
+            tensor = holder[key]
             first = own.setdefault(id(tensor), name)
-            places.setdefault(first, (tensor, []))[1].append((owner, attribute))
+            places.setdefault(first, (tensor, []))[1].append((holder, key))
     unknown = [name for name in params if name not in places]
     if unknown:
         raise ValueError(f"[functional_call] {type(module).__name__} has no parameter {', '.join(unknown)}")
@@ -242,11 +338,18 @@ def functional_call(module, params, *args, **kwargs):
             )
     try:
         for name, value in params.items():
-            for owner, attribute in places[name][1]:
-                owner.__dict__[attribute] = value
+            for holder, key in places[name][1]:
+                _put(holder, key, value, name)
         return module(*args, **kwargs)
     finally:
         for name in params:
             tensor, where = places[name]
-            for owner, attribute in where:
-                owner.__dict__[attribute] = tensor
+            for holder, key in where:
+                _put(holder, key, tensor, name)
+
+
+def _put(holder, key, tensor, name):
+    if holder[key] is not tensor:
+        if isinstance(holder, tuple):
+            raise TypeError(f"[Module] the parameter {name} is in a tuple, where nothing can take its place")
+        holder[key] = tensor

@@ -13,7 +13,7 @@ def _state_dtype(parameter):
 class Optimizer:
     """What the optimisers share. `params` is a sequence of tensors that require grad, or of groups:
     dictionaries with "params" and options of their own. `param_groups` holds the groups; their options may be
-    changed between steps.
+    changed between steps. Parameters that do not require grad stay as they are until they do.
 
     A subclass has `_buffers(group)`, the names of the tensors that it keeps for each parameter, and
     `_apply(group, step, tensors, gradients)`, the fused update of some parameters that stand at one step.
@@ -32,11 +32,8 @@ class Optimizer:
             if unknown:
                 raise ValueError(f"[{self._name()}] unknown option {', '.join(sorted(unknown))}")
             for i, parameter in enumerate(group["params"]):
-                if (
-                    not isinstance(parameter, td.Tensor)
-                    or not parameter.requires_grad
-                    or not parameter.is_leaf
-                ):
+                is_tensor = isinstance(parameter, td.Tensor)
+                if not (is_tensor and parameter.is_leaf and parameter.dtype.is_floating_point):
                     raise ValueError(
                         f"[{self._name()}] parameter {i} is not a leaf tensor that requires grad"
                     )
@@ -50,6 +47,21 @@ class Optimizer:
                     td.zeros(p.shape, dtype=_state_dtype(p), device=p.device) for p in group["params"]
                 ]
             self.param_groups.append(group)
+        if not any(parameter.requires_grad for group in self.param_groups for parameter in group["params"]):
+            raise ValueError(f"[{self._name()}] no parameter is a leaf tensor that requires grad")
+
+    def __repr__(self):
+        lines = []
+        for group in self.param_groups:
+            options = [
+                f"{name}={value!r}"
+                for name, value in group.items()
+                if name not in ("params", "steps", *self._buffers(group))
+            ]
+            count = len(group["params"])
+            lines.append(", ".join([f"{count} parameter{'s' * (count != 1)}", *options]))
+        text = lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines) + "\n"
+        return f"{self._name()}({text})"
 
     def _name(self):
         return type(self).__name__
@@ -63,7 +75,8 @@ class Optimizer:
         """Drops the gradients of all parameters."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                parameter.grad = None
+                if parameter.requires_grad:
+                    parameter.grad = None
 
     def step(self):
         """Updates each parameter from its `.grad`; those without one stay as they are."""
@@ -84,7 +97,7 @@ class Optimizer:
     def _update(self, group, gradients):
         buckets = {}  # by the number of steps so far, which the formulas depend on
         for i, gradient in enumerate(gradients):
-            if gradient is not None:
+            if gradient is not None and group["params"][i].requires_grad:
                 buckets.setdefault(group["steps"][i], []).append(i)
         names = ("params", *self._buffers(group))
         for step, members in buckets.items():
