@@ -300,10 +300,10 @@ template <class T> Tensor view_of(const Tensor& x, const Primitive& primitive, c
 
 Tensor reshape(const Tensor& x, const Shape& requested) {
   Shape shape = requested;
-  const auto free = std::find(shape.begin(), shape.end(), -1);
-  if (free != shape.end()) {
+  if (const auto free = std::ranges::find(shape, -1); free != shape.end()) {
     *free = 1;
-    const int64_t rest = num_elements(shape);
+    const bool is_one_free = std::ranges::none_of(shape, [](int64_t size) { return size < 0; });
+    const int64_t rest = is_one_free ? num_elements(shape) : 0;
     if (rest == 0 || x.numel() % rest != 0)
       fail<ShapeError>("[reshape] ", describe(x), " with ", x.numel(), " elements cannot take shape ",
                        requested);

@@ -25,6 +25,9 @@ def test_messages_name_operation_and_shapes():
         a + b
     with pytest.raises(td.ShapeError, match=r"\[reshape\].*\(2, 3\).*\(4, 2\)"):
         a.reshape(4, 2)
+    for free in ((4, -1), (0, -1), (-1, -1)):
+        with pytest.raises(td.ShapeError, match=r"\[reshape\].*\(2, 3\)"):
+            a.reshape(free)
     with pytest.raises(td.ShapeError, match=r"\[broadcast_to\]"):
         a.broadcast_to((2, 4))
     with pytest.raises(td.ShapeError, match=r"\[concat\]"):
