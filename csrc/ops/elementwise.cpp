@@ -306,13 +306,11 @@ const std::vector<ElementwiseRow>& elementwise_table() {
 }
 
 DType result_type(std::span<const Operand> operands) {
-  bool any_tensor = false;
   DType dtype = DType::bool_;
   Kind scalar_kind = Kind::boolean;
   for (const Operand& operand : operands) {
     if (operand.tensor()) {
-      dtype = any_tensor ? promote(dtype, operand.tensor()->dtype()) : operand.tensor()->dtype();
-      any_tensor = true;
+      dtype = promote(dtype, operand.tensor()->dtype());
     } else {
       scalar_kind = std::max(scalar_kind, operand.scalar().kind);
     }

@@ -18,7 +18,7 @@ class Storage : public RefCounted, public Pooled<Storage> {
   Storage(Device device, Allocator& allocator, size_t bytes)
       : Storage(device, allocator, bytes, allocator.allocate(bytes)) {}
   // Memory of somebody else (a NumPy array, a DLPack capsule), kept alive by `owner`.
-  Storage(Device device, void* data, size_t bytes, std::shared_ptr<void> owner, bool writable = true)
+  Storage(Device device, void* data, size_t bytes, std::shared_ptr<void> owner, bool writable)
       : device_(device), writable_(writable), bytes_(bytes), data_(data), owner_(std::move(owner)) {}
   // No memory: that of tensors whose values are not known while a program is recorded. Its views and writes
   // are told apart all the same.
