@@ -428,7 +428,15 @@ TEST(DataLoader, BadOptionsAreRefused) {
   EXPECT_THROW(DataLoader(counting(4), {.shuffle = true}), ValueError);
   EXPECT_THROW(DataLoader(counting(4), {.prefetch = -1}), ValueError);
   EXPECT_THROW(TensorDataset({}), ValueError);
-  EXPECT_THROW(TensorDataset({arange(3), arange(4)}), ShapeError);
+  try {
+    TensorDataset({arange(3), arange(4)});
+    ADD_FAILURE() << "no error";
+  } catch (const ShapeError& error) {
+    EXPECT_STREQ(error.what(), str("[TensorDataset] ", describe(arange(4)), " has not as many samples along ",
+                                   "its first axis as ", describe(arange(3)))
+                                   .c_str());
+  }
+  EXPECT_EQ(DataLoader(counting(4), {}).num_batches(), 4);  // of one sample each
   EXPECT_THROW(TensorDataset({zeros({})}), ShapeError);
 }
 

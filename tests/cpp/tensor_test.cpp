@@ -36,6 +36,11 @@ TEST(Printing, ShowsValuesInRows) {
 
 TEST(Printing, LeavesOutTheMiddleOfMany) {
   EXPECT_EQ(printed(arange(1001)), "tensor([   0,    1,    2, ...,  998,  999, 1000], int64 cpu)");
+  // As many as are shown at both ends are all shown.
+  const std::string rows = printed(zeros({6, 1000}));
+  EXPECT_EQ(std::ranges::count(rows, '\n'), 5);
+  EXPECT_EQ(rows.find("\n        ...,\n"), std::string::npos);
+  EXPECT_NE(printed(zeros({7, 1000})).find("\n        ...,\n"), std::string::npos);
   const std::string text = printed(zeros({50, 40}));
   EXPECT_EQ(std::ranges::count(text, '\n'), 6);
   EXPECT_NE(text.find("\n        ...,\n"), std::string::npos);
@@ -64,6 +69,16 @@ TEST(Indexing, OfAxesLongerThanInt) {
   EXPECT_EQ(slice_axis(x, 0, 5, 1, INT64_MIN).numel(), 1);
   EXPECT_THROW(slice(x, {0}, {3}, {INT64_MIN}), IndexError);
   EXPECT_THROW(slice(x, {1}, {2}, {INT64_MAX}), IndexError);
+}
+
+TEST(Indexing, DropsOnlyAxesOfOneElement) {
+  const Tensor x = reshape(arange(6), {2, 3});
+  EXPECT_EQ(slice(x, {1, 0}, {1, 3}, {1, 1}, {0}, {1}).shape(), (Shape{3, 1}));
+  EXPECT_THROW(slice(x, {0, 0}, {2, 3}, {1, 1}, {0}, {}), IndexError);
+  EXPECT_THROW(slice(x, {0, 0}, {1, 3}, {1, 1}, {2}, {}), IndexError);
+  EXPECT_THROW(slice(x, {0, 0}, {1, 3}, {1, 1}, {-1}, {}), IndexError);
+  EXPECT_THROW(slice(x, {0, 0}, {1, 3}, {1, 1}, {}, {3}), IndexError);
+  EXPECT_THROW(slice(x, {0, 0}, {1, 3}, {1, 1}, {}, {-1}), IndexError);
 }
 
 TEST(Axes, AreANumberOrAList) {
@@ -97,6 +112,9 @@ TEST(UndefinedTensors, AreErrors) {
   EXPECT_THROW(none.backward(), ValueError);
   EXPECT_THROW(none.set_requires_grad(), ValueError);
   EXPECT_THROW(grad(returns_none)(x), ValueError);
+  const auto all_none = [](const Tensors&) { return Tensors{Tensor()}; };
+  EXPECT_THROW(jvp(all_none, {x}, {x}), ValueError);
+  EXPECT_THROW(vjp(all_none, {x}), ValueError);
   EXPECT_THROW(hessian(returns_none)(x), ValueError);
   EXPECT_THROW(grad([](const Tensor& x) { return sum(x); })(none), ValueError);
   EXPECT_THROW(jvp([](const Tensors&) { return Tensors{Tensor()}; }, {x}, {x}), ValueError);

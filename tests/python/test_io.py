@@ -171,6 +171,48 @@ def test_a_damaged_or_hostile_file_is_named(tmp_path, content):
         td.load(path)
 
 
+NAMES = [
+    "plain",
+    'quotes " \\ / \b \f \n \r \t \x01',
+    "n\u00e4me \u0416 \u20ac \U0001f600",
+    # At the ends of what one, two, three and four bytes encode, and beside the surrogates.
+    "\x7f\x80\u07ff\u0800\u0fff\u1000\ucfff\ud000\ud7ff\ue000\uffff\U00010000\U0003ffff\U00040000\U0010ffff",
+]
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+def test_any_json_is_read(tmp_path, escaped):
+    """However a header is spelt, with blanks wherever there may be some."""
+    entries = {
+        name: {"dtype": "U8", "shape": [1], "data_offsets": [i, i + 1]} for i, name in enumerate(NAMES)
+    }
+    header = {"__metadata__": {name: name for name in NAMES}, **entries}
+    text = json.dumps(header, ensure_ascii=escaped, indent="\t", separators=(" \r\n,", " : "))
+    text = text.replace("[", "[ ").replace("{", "{ \n") + " \n"
+    path = tmp_path / "some.safetensors"
+    path.write_bytes(with_header(text, bytes(range(len(NAMES)))))
+    assert {name: x.tolist() for name, x in td.load(path).items()} == {n: [i] for i, n in enumerate(NAMES)}
+    assert td.io.load_metadata(path) == {name: name for name in NAMES}
+    td.save(path, td.load(path))
+    assert set(td.load(path)) == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(rb"\ud800", rb"\udfff", rb"\ud800\u0041", rb"\udc00\ud800", rb"\u12", rb"\u12g4", rb"\q", b"a\nb"),
+        # Bytes that are not UTF-8: alone, cut off, longer than need be, surrogates, beyond the last.
+        *(b"\x80", b"\xc3", b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf"),
+        *(b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xe2\x82", b"\xe2\x28\xa1"),
+    ],
+)
+def test_a_name_that_is_no_text_is_refused(tmp_path, name):
+    path = tmp_path / "some.safetensors"
+    path.write_bytes(with_header(b'{"' + name + b'":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'))
+    with pytest.raises(OSError, match=r"some\.safetensors"):
+        td.load(path)
+
+
 @pytest.mark.parametrize("structure", ["{", '{"a":{"$tensor":"b"}}', '{"a":{"$tensor":["a"]}}', "[" * 100000])
 def test_a_structure_that_does_not_fit_is_named(tmp_path, structure):
     path = tmp_path / "some.safetensors"

@@ -608,8 +608,11 @@ def test_losses_are_twice_differentiable(loss):
 
 
 def test_losses_name_what_does_not_fit(settle):
-    with pytest.raises(td.ShapeError, match="cross_entropy"):
-        F.cross_entropy(td.zeros((3, 4)), t([0, 1]))
+    for loss in (F.cross_entropy, F.nll_loss):
+        with pytest.raises(td.ShapeError, match=rf"\[{loss.__name__}\].*must have shape \(3,\)"):
+            loss(td.zeros((3, 4)), t([0, 1]))
+        with pytest.raises(td.DTypeError, match=rf"\[{loss.__name__}\] class indices must be integers"):
+            loss(td.zeros((2, 4)), t([True, False]))
     with pytest.raises(IndexError):
         F.cross_entropy(td.zeros((2, 4)), t([0, 4]))
         settle()

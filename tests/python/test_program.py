@@ -347,6 +347,40 @@ def test_what_a_recorded_rule_closes_over_becomes_an_input():
             td.grad(g, (0, 1))(x, w)
 
 
+def test_what_a_recorded_custom_jvp_closes_over_becomes_an_input():
+    def f(x, w, scale):
+        @td.custom_jvp
+        def g(x):
+            return x * w * scale
+
+        @g.defjvp
+        def rule(primals, tangents):
+            return primals[0] * w * scale, tangents[0] * w * scale * 10
+
+        return g(x) * x
+
+    x, w, scale = scalar(2.0), scalar(3.0), scalar(5.0)
+    program = td.program(f, x, w, scale)
+    at = scalar(2.0), scalar(4.0), scalar(7.0)
+    for g in (f, program):
+        assert g(*at).item() == 4 * 28
+        assert td.grad(g)(*at).item() == 2 * 28 + 2 * 280
+        assert td.jvp(lambda x, g=g: g(x, *at[1:]), at[:1], (scalar(1.0),))[1].item() == 2 * 28 + 2 * 280
+    assert td.program(td.grad(program), x, w, scale)(*at).item() == 2 * 28 + 2 * 280
+
+
+def test_what_a_program_returns_shares_memory_as_it_was_recorded():
+    """A copy of a row-major argument is one of every other, also where reshape would make a view of it."""
+    values = td.arange(6, dtype=td.float64).reshape(2, 3)
+    for flat in (lambda x: x.T.reshape(-1), lambda x: x.T.reshape(-1)[:4]):
+        program = td.program(flat, values)
+        for argument in (td.copy(values), td.copy(values.T).T):
+            result = program(argument)
+            assert result.tolist() == flat(values).tolist()
+            result[0] = 9.0
+            assert argument.tolist() == values.tolist()
+
+
 def test_forward_mode_of_a_rule_that_is_not_linear():
     @td.custom_vjp
     def f(x):

@@ -45,6 +45,16 @@ def test_uniform(dtype):
     assert values.mean() == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.parametrize("high", [2.0, 3.0, 0.5, -2.0, -3.0])
+@pytest.mark.parametrize("dtype", [td.float16, td.bfloat16], ids=str)
+def test_what_would_round_to_the_bound_is_the_number_below_it(dtype, high):
+    values = td.random.uniform(key(4), (N,), low=high - 1, high=high, dtype=dtype).astype(td.float64)
+    bits = {td.float16: 11, td.bfloat16: 8}[dtype]
+    spacing = 2.0 ** (np.floor(np.log2(abs(high))) + 1 - bits)
+    below = high - (spacing / 2 if high in (2.0, 0.5) else spacing)
+    assert values.max().item() == below
+
+
 @pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
 def test_normal(dtype):
     x = td.random.normal(key(2), (N,), mean=1, std=2, dtype=dtype)
