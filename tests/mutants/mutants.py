@@ -1,0 +1,369 @@
+"""Breaks the C++ sources in thousands of places, and counts the breaks that the C++ and Python tests notice.
+
+    python tests/mutants/mutants.py build FOLDER [--jobs N]      # once, and after each change of the sources
+    python tests/mutants/mutants.py record FOLDER                # and after each change of the tests
+    python tests/mutants/mutants.py try FOLDER [--sample N] [--seed N] [--jobs N] [--seconds N]
+                                    [--only N,N] [--files csrc/nn,csrc/io] [--at-least SHARE]
+
+`build` copies csrc without device cuda to FOLDER/tree, where each place becomes a condition on one number
+(switch.h), so that one build holds every mutant; which are no C++ the compiler says, and they are left out.
+`record` runs each test once and notes which places it reaches. `try` takes a sample, gives each mutant its
+turn by the environment variable TIDU_MUTANT, and runs the tests that reach it, those that reach least first,
+up to SECONDS of what they take unbroken. Some mutants change nothing that can be seen.
+"""
+
+import argparse
+import bisect
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+MOST = 1 << 16  # as in switch.h
+LEFT_OUT = ("csrc/simt", "csrc/backend/cuda", "csrc/cuda")
+# Of device cuda, or of what is not built here.
+TESTS_LEFT_OUT = ("test_cuda", "test_check_cuda", "test_examples", "test_stubs")
+
+# --- Places: spans of a text, what they become, and for a reader the broken text.
+
+OPERATORS = {
+    "<": ("<", "less", ">", "<="),
+    "<=": ("<", "less_equal", ">", "<"),
+    ">": ("<", "greater", ">", ">="),
+    ">=": ("<", "greater_equal", ">", ">"),
+    "==": ("==", "equal", "==", "!="),
+    "!=": ("==", "unequal", "==", "=="),
+    "+": ("+", "plus", "+", "-"),
+    "-": ("+", "minus", "+", "+"),
+    "*": ("*", "times", "*", "+"),
+    "/": ("*", "over", "*", "*"),
+    "%": ("*", "modulo", "*", "first of"),
+}
+STATEMENT = re.compile(
+    r"(?<=[;{}):])\n\s+(?!return\b|if\b|for\b|while\b|switch\b|case\b|default\b|else\b|do\b|using\b|throw\b"
+    r"|template\b|static\b|const\b|public\b|private\b|explicit\b|operator\b|catch\b|try\b|delete\b|typename\b"
+    r"|static_assert\b|namespace\b|struct\b|class\b|friend\b|virtual\b|auto\b)"
+    r"(?=[a-z_*(+:-][\w:.>\[\]*()+-]*(?:<[\w:]+>)?(?:\(| [-+*/|&]?= |;))"
+)
+
+
+def blank(match):
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def without_comments(text):
+    """The text with comments, literals and preprocessor lines blanked: places keep their positions."""
+    text = re.sub(r'R"\((?s:.*?)\)"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|//[^\n]*', blank, text)
+    return re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", blank, text, flags=re.M)
+
+
+def closing(code, opening):
+    depth = 0
+    for i in range(opening, len(code)):
+        depth += {"(": 1, ")": -1}.get(code[i], 0)
+        if depth == 0:
+            return i
+    return None
+
+
+def places(code):
+    """(kind, [(start, end, new text with {})], what a reader is told) of each place."""
+    for m in re.finditer(r" ([<>]=?|[!=]=|[-+*/%]) (?=\S)", code):
+        before, name, after, broken = OPERATORS[m[1]]
+        new = f" {before} mutants::{name}{{{{{{}}}}}} {after} "
+        yield "operator", [(m.start(), m.end(), new)], f"{m[1]} becomes {broken}"
+    for m in re.finditer(r" (&&|\|\|) ", code):
+        yield (
+            "condition",
+            [(m.end(), m.end(), f"{'!' if m[1] == '&&' else ''}mutants::on({{}}) {m[1]} ")],
+            f"{m[1]} is {'false' if m[1] == '&&' else 'true'}",
+        )
+    for m in re.finditer(r"\bif \(", code):
+        end = closing(code, m.end() - 1)
+        inside = code[m.end() : end]
+        if end and not re.search(r"(?<![=!<>+*/|&^-])=(?!=)|;", inside):
+            yield (
+                "condition",
+                [(m.end(), m.end(), "mutants::flip({}, static_cast<bool>("), (end, end, "))")],
+                "if not",
+            )
+    for m in STATEMENT.finditer(code):
+        yield "statement", [(m.end(), m.end(), "if (!mutants::on({})) ")], "is left out"
+    for m in re.finditer(r"(?<=[\w)]) [-+]= ", code):
+        yield "operator", [(m.end(), m.end(), "mutants::sign({}) * ")], "the other sign"
+    for m in re.finditer(r"(?<![\w.<'])\d+(?:\.\d+)?(?![\w.>'])", code):
+        yield "constant", [(m.start(), m.end(), f"({m[0]} + mutants::one({{}}))")], f"{m[0]} + 1"
+    for m in re.finditer(r"(?<![\w<])(?:true|false)(?![\w>])", code):
+        yield "constant", [(m.start(), m.end(), f"({m[0]} != mutants::on({{}}))")], f"not {m[0]}"
+    for m in re.finditer(r"\bstd::(min|max)(<[\w:]+>)?\(", code):
+        new = f"mutants::{m[1]}{m[2] or ''}({{}}, "
+        yield "operator", [(m.start(), m.end(), new)], f"the other than {m[1]}"
+
+
+def is_constant_expression(line):
+    return re.search(r"\bconstexpr\b|\bstatic_assert\b|\btemplate\b|\bcase\b|\benum\b", line) is not None
+
+
+def initialises_constant(code, line):
+    """What a member begins with, in a file with variables that must be constants at first."""
+    return "constinit" in code and re.fullmatch(r"\s+[\w:<>*]+ \w+ = (?:\w|::)+;.*", line) is not None
+
+
+class Sources:
+    """The mutants of every file, numbered; a copy of the tree with those that are C++."""
+
+    def __init__(self, tree):
+        self.tree = tree
+        self.mutants = {}  # number -> (file, numbers of lines, line, spans, kind, told)
+        self.texts = {}
+        self.changed = max(path.stat().st_mtime for path in HERE.iterdir() if path.is_file())
+        for path in sorted((ROOT / "csrc").rglob("*")):
+            name = str(path.relative_to(ROOT))
+            if path.suffix not in (".cpp", ".h", ".def") or name.startswith(LEFT_OUT):
+                continue
+            text = self.texts[name] = path.read_text()
+            self.changed = max(self.changed, path.stat().st_mtime)
+            if path.suffix == ".def":
+                continue
+            code = without_comments(text)
+            starts = [0, *(m.end() for m in re.finditer("\n", text))]
+            lines = text.splitlines()
+            for kind, spans, told in places(code):
+                touched = {bisect.bisect(starts, at) for start, end, _ in spans for at in (start, end)}
+                if not any(
+                    is_constant_expression(line) or initialises_constant(code, line)
+                    for line in (lines[number - 1] for number in touched)
+                ):
+                    number = len(self.mutants)
+                    first = lines[min(touched) - 1].strip()
+                    self.mutants[number] = (name, sorted(touched), first, spans, kind, told)
+        assert len(self.mutants) < MOST
+
+    def write(self, files=None):
+        spans_of = {}
+        for number, (name, _, _, spans, _, _) in self.mutants.items():
+            for i, (start, end, new) in enumerate(spans):
+                # An inner pair of parentheses closes first.
+                order = (start, 0, -number) if i else (start, 1, number)
+                spans_of.setdefault(name, []).append((order, start, end, new.format(number)))
+        for name in files or self.texts:
+            text, parts, at = self.texts[name], [], 0
+            for _, start, end, new in sorted(spans_of.get(name, [])):
+                parts += [text[at:start], new]
+                at = end
+            mutated = "".join([*parts, text[at:]])
+            if not name.endswith(".def"):
+                assert mutated.startswith("// ")  # a caption, whose place the switch takes
+                mutated = '#include "switch.h"' + mutated[mutated.index("\n") :]
+            (self.tree / name).write_text(mutated)
+
+    def drop(self, errors):
+        """Leaves out the mutants on lines of a compiler's errors, or else near them; whether some are."""
+        places = re.findall(r"(csrc/[\w/.]+):(\d+):\d+: (?:error|  required from)", errors)
+        for reach in (0, 8):  # an error may be told at the other end of what does not fit
+            bad = [
+                number
+                for number, (file, lines, *_) in self.mutants.items()
+                if any(file == name and abs(line - int(at)) <= reach for name, at in places for line in lines)
+            ]
+            if bad:
+                self.write({self.mutants.pop(number)[0] for number in bad})
+                return True
+        return False
+
+
+def build(folder, jobs):
+    tree = folder / "tree"
+    binary = tree / "build" / "release"
+    saved = folder / "mutants.json"
+    sources = Sources(tree)
+    print(f"{len(sources.mutants)} mutants", flush=True)
+    if saved.exists() and saved.stat().st_mtime > sources.changed:  # goes on where it was left
+        alive = {int(number) for number in json.loads(saved.read_text())}
+        sources.mutants = {number: m for number, m in sources.mutants.items() if number in alive}
+    else:
+        shutil.rmtree(tree / "csrc", ignore_errors=True)
+        shutil.copytree(ROOT / "csrc", tree / "csrc")
+        shutil.copy(HERE / "switch.h", tree / "csrc")
+        for entry in ROOT.iterdir():
+            if entry.name not in ("csrc", "build", ".git") and not (tree / entry.name).exists():
+                (tree / entry.name).symlink_to(entry)
+        sources.write()
+    options = ("-DTIDU_EMULATION=OFF", "-DTIDU_EXAMPLES=OFF", "-DTIDU_BENCH=OFF")
+    configure = ["cmake", "--preset", "release", *options, f"-DPython_EXECUTABLE={sys.executable}"]
+    subprocess.run([*configure, "-B", binary], cwd=tree, check=True, stdout=subprocess.DEVNULL)
+    targets = ["tidu", "_core", *(path.stem for path in (ROOT / "tests/cpp").glob("*_test.cpp"))]
+    for target in targets:  # the library first: most of what is no C++ is found in it
+        command = ["cmake", "--build", binary, "-j", str(jobs), "--target", target, "--", "-k", "0"]
+        while True:
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode == 0:
+                break
+            if not sources.drop(done.stdout):
+                sys.exit("\n".join(line for line in done.stdout.splitlines() if "error" in line))
+            saved.write_text(json.dumps(sources.mutants))
+            print(f"{len(sources.mutants)} of them C++ so far", flush=True)
+    saved.write_text(json.dumps(sources.mutants))
+
+
+# --- Tests, under the names "program:test" and pytest's
+
+
+def environment(folder, **more):
+    return os.environ | {"PYTHONPATH": f"{folder / 'tree/build/release/python'}:{HERE}", **more}
+
+
+def program(folder, name):
+    return folder / "tree/build/release/bin" / name
+
+
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-p", "no:cacheprovider", "--tb=line"]
+
+
+def record(folder):
+    """FOLDER/tests.json: test -> (seconds, the mutants that it reaches), for each that passes."""
+    reached = folder / "reached"
+    reached.write_bytes(bytes(MOST))
+    variables = environment(folder, TIDU_MUTANTS_REACHED=str(reached))
+    tests = {}
+    for path in sorted((ROOT / "tests/cpp").glob("*_test.cpp")):
+        listing = subprocess.run(
+            [program(folder, path.stem), "--gtest_list_tests"], capture_output=True, text=True, check=True
+        ).stdout
+        suite = ""
+        for line in listing.splitlines():
+            if not line.startswith(" "):
+                suite = line.split()[0]
+                continue
+            test = suite + line.split()[0]
+            reached.write_bytes(bytes(MOST))
+            start = os.times().elapsed
+            done = subprocess.run(
+                [program(folder, path.stem), f"--gtest_filter={test}"], env=variables, capture_output=True
+            )
+            if done.returncode == 0:
+                numbers = [i for i, byte in enumerate(reached.read_bytes()) if byte]
+                tests[f"{path.stem}:{test}"] = (os.times().elapsed - start, numbers)
+    print(f"{len(tests)} C++ tests", flush=True)
+    (folder / "record").unlink(missing_ok=True)
+    files = sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests/python").glob("test_*.py")
+        if not path.name.startswith(TESTS_LEFT_OUT)
+    )
+    variables["TIDU_MUTANTS_RECORD"] = str(folder / "record")
+    subprocess.run([*PYTEST, *files], env=variables, cwd=ROOT)
+    for line in (folder / "record").read_text().splitlines():
+        name, passed, seconds, numbers = json.loads(line)
+        if passed:
+            tests[name] = (seconds, numbers)
+    print(f"{len(tests)} tests")
+    (folder / "tests.json").write_text(json.dumps(tests))
+
+
+def failure(folder, number, tests, seconds):
+    """What of these tests, in their order, fails with this mutant; None where they pass."""
+    chosen = {"TIDU_MUTANT": str(number)}
+    cpp = {}
+    for test in tests:
+        if not test.startswith("tests/"):
+            name, filter = test.split(":", 1)
+            cpp.setdefault(name, []).append(filter)
+    limit = 60 + 10 * seconds
+    with tempfile.TemporaryDirectory() as work:
+        names = Path(work) / "tests.json"
+        python = [test for test in tests if test.startswith("tests/")]
+        names.write_text(json.dumps(python))
+        runs = [
+            ([program(folder, name), "--gtest_fail_fast", f"--gtest_filter={':'.join(filters)}"], {})
+            for name, filters in cpp.items()
+        ]
+        files = dict.fromkeys(test.split("::")[0] for test in python)
+        runs += [([*PYTEST, "-x", *files], {"TIDU_MUTANTS_TESTS": str(names)})] if python else []
+        for command, more in runs:
+            try:
+                done = subprocess.run(
+                    command,
+                    env=environment(folder, **chosen, **more),
+                    cwd=ROOT,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=limit,
+                )
+            except subprocess.TimeoutExpired:
+                return f"{Path(command[0]).name} hangs"
+            if done.returncode != 0:
+                lines = done.stdout.splitlines()
+                told = [line for line in lines if line.startswith(("FAILED", "ERROR", "[  FAILED"))]
+                return told[0] if told else f"{Path(command[0]).name} ends with {done.returncode}"
+    return None
+
+
+def attempt(folder, options):
+    mutants = {int(n): m for n, m in json.loads((folder / "mutants.json").read_text()).items()}
+    tests = json.loads((folder / "tests.json").read_text())
+    reaching = {}
+    for name, (_, numbers) in tests.items():
+        for number in numbers:
+            reaching.setdefault(number, []).append(name)
+    numbers = [n for n, (name, *_) in mutants.items() if name.startswith(tuple(options.files.split(",")))]
+    if options.only:
+        numbers = [int(number) for number in options.only.split(",")]
+    elif options.sample:
+        numbers = random.Random(options.seed).sample(numbers, min(options.sample, len(numbers)))
+    verdicts = Counter()
+
+    def judge(number):
+        # Those that reach least are about what they reach; long ones come late.
+        order = sorted(reaching.get(number, []), key=lambda name: len(tests[name][1]) * (1 + tests[name][0]))
+        chosen, total = [], 0.0
+        for name in order:
+            if total + tests[name][0] <= options.seconds:
+                total += tests[name][0]
+                chosen.append(name)
+        if not order:
+            return "unreached", ""
+        found = failure(folder, number, chosen, total)
+        return ("noticed", found) if found else ("missed", f"by {len(chosen)} of {len(order)} tests")
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for number, (verdict, text) in zip(numbers, pool.map(judge, numbers), strict=True):
+            verdicts[verdict] += 1
+            name, lines, line, _, kind, told = mutants[number]
+            print(f"{verdict:9} {number:6} {kind:9} {name}:{lines[0]}: {line}\n{'':10}{told}; {text[:160]}")
+            sys.stdout.flush()
+    print(", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())))
+    share = verdicts["noticed"] / max(1, verdicts.total())
+    return bool(options.at_least and share < options.at_least)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("action", choices=("build", "record", "try"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--sample", type=int, help="only so many mutants, chosen by the seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=600, help="of tests for a mutant")
+    parser.add_argument("--only", default="", help="only mutants of these numbers")
+    parser.add_argument("--files", default="csrc", help="only files whose path starts with one of these")
+    parser.add_argument("--at-least", type=float, help="fail if a smaller share is noticed")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    if options.action == "build":
+        return build(folder, options.jobs)
+    return record(folder) if options.action == "record" else attempt(folder, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
