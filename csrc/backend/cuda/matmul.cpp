@@ -90,7 +90,12 @@ cudaError_t multiply(const Call& call, Context& context) {
     if (!is_blas_layout(b)) TIDU_TRY(make_matrices_row_major(&b, context.stream()));
   }
   Batch batch = batch_of(a, b);
-  if (batch.sizes.size() > 2) {
+  // cuBLASLt reads outside of batches that run backwards (seen on an H100, which ends with an illegal
+  // access).
+  const auto runs_back = [](const std::vector<int64_t>& steps) {
+    return std::ranges::any_of(steps, [](int64_t step) { return step < 0; });
+  };
+  if (batch.sizes.size() > 2 || (by_cublas && (runs_back(batch.by_a) || runs_back(batch.by_b)))) {
     TIDU_TRY(make_row_major(&a, context.stream()));
     TIDU_TRY(make_row_major(&b, context.stream()));
     batch = batch_of(a, b);

@@ -113,6 +113,8 @@ bool has_combination(cudaDataType type, cublasComputeType_t compute) {
 }
 
 cublasStatus_t submit_product(const LibraryState& state, const Product& p) {
+  if (p.count > 1 && (p.a.by_matrix < 0 || p.b.by_matrix < 0))
+    return refuse("gemm: a GPU may read outside of a batch that runs backwards");
   const auto element = size_of(p.type);
   const auto operand = [&](const char* name, const Matrix& x) {
     return Operand{name, x.data, element, x.rows, x.columns, x.leading, x.by_matrix, p.count};
