@@ -303,14 +303,14 @@ def test_hooks_of_modules(net):
     x = t(rng.normal(size=(2, 6)))
     silent = net(x)
     close(
-        silent, np.broadcast_to((net.second(td.full((5,), 0.5, dtype=td.float64))).detach().numpy(), (2, 3))
+        silent, np.broadcast_to((net.second(td.full((5,), 0.5, dtype=td.float64))).detach().cpu().numpy(), (2, 3))
     )
     assert [name for name, _, _ in calls] == ["before"] and calls[0][1] is net.first and calls[0][2][0] is x
     after.remove()
     doubled = net.first.register_forward_pre_hook(lambda module, args: args[0] * 2)
-    close(net(x), net.second(td.sigmoid(x * 2 @ net.first.weight.T + net.first.bias)).detach().numpy())
+    close(net(x), net.second(td.sigmoid(x * 2 @ net.first.weight.T + net.first.bias)).detach().cpu().numpy())
     doubled.remove(), before.remove(), before.remove()
-    close(net(x), net.second(td.sigmoid(net.first(x))).detach().numpy())
+    close(net(x), net.second(td.sigmoid(net.first(x))).detach().cpu().numpy())
     assert len(calls) == 2
 
 
