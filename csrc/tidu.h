@@ -39,4 +39,6 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "transforms/custom.h"
+#include "transforms/directional.h"
 #include "transforms/jacobian.h"
+#include "transforms/paths.h"

@@ -329,6 +329,11 @@ class JvpCall final : public RuledCall {
   JvpCall(const Function& function, const Rule& rule, const Tensors& inputs, size_t arguments)
       : RuledCall("custom_jvp", function, inputs, arguments), rule_(rule) {}
 
+  const Tensors& outputs() override {
+    if (outputs_.empty()) push(Tensors(inputs_.size()));  // the rule gives them
+    return outputs_;
+  }
+
   Tensors push(const Tensors& tangents) override {
     Jvp result = guarded([&] { return rule_(outer_inputs(), filled(tangents, inputs_)); });
     check_count(result.tangents.size(), result.outputs.size(), op_, "tangents");

@@ -131,8 +131,12 @@ Blocks jacfwd(const Function& function, const Tensors& primals) {
 
 Blocks jacobian(const Function& function, const Tensors& primals) {
   const Vjp at_primals = checked_vjp(function, primals);
-  return total_numel(at_primals.outputs) <= total_numel(primals) ? jacobian_by_rows(at_primals, primals)
-                                                                 : jacobian_by_columns(function, primals);
+  return jacobian_mode(at_primals.outputs, primals) == Mode::reverse ? jacobian_by_rows(at_primals, primals)
+                                                                     : jacobian_by_columns(function, primals);
+}
+
+Mode jacobian_mode(const Tensors& outputs, const Tensors& primals) {
+  return total_numel(outputs) <= total_numel(primals) ? Mode::reverse : Mode::forward;
 }
 
 Blocks hessian(const ScalarFunction& function, const Tensors& primals) {
@@ -142,11 +146,26 @@ Blocks hessian(const ScalarFunction& function, const Tensors& primals) {
   } catch (const NotLinearError&) { return jacrev(gradient, primals); }
 }
 
-Tensors hvp(const ScalarFunction& function, const Tensors& primals, const Tensors& tangents) {
+Tensors hessian_diagonal(const ScalarFunction& function, const Tensors& primals) {
+  check_differentiable(primals, "argument");
   const Function gradient = gradient_of(function);
-  try {
-    return jvp(gradient, primals, tangents).tangents;
-  } catch (const NotLinearError&) { return vjp(gradient, primals).pullback(tangents); }
+  const Function product = [&]() -> Function {
+    try {
+      return linearize(gradient, primals).derivative;
+    } catch (const NotLinearError&) { return vjp(gradient, primals).pullback; }
+  }();
+  Tensors result;
+  for (size_t i = 0; i < primals.size(); ++i) {
+    const Basis basis(primals[i]);
+    Tensors direction(primals.size()), elements;
+    for (int64_t k = 0; k < basis.size(); ++k) {
+      direction[i] = basis[k];
+      elements.push_back(flatten(product(direction)[i])[k]);
+    }
+    result.push_back(elements.empty() ? zeros_like(primals[i])
+                                      : reshape(stack(elements, 0), primals[i].shape()));
+  }
+  return result;
 }
 
 UnaryFunction jacrev(UnaryFunction function) { return of_one_tensor(jacrev, std::move(function)); }
@@ -158,6 +177,12 @@ UnaryFunction jacobian(UnaryFunction function) { return of_one_tensor(jacobian, 
 UnaryFunction hessian(UnaryFunction function) {
   return [function = std::move(function)](const Tensor& x) {
     return hessian([&](const Tensors& inputs) { return function(inputs[0]); }, {x})[0][0];
+  };
+}
+
+UnaryFunction hessian_diagonal(UnaryFunction function) {
+  return [function = std::move(function)](const Tensor& x) {
+    return hessian_diagonal([&](const Tensors& inputs) { return function(inputs[0]); }, {x})[0];
   };
 }
 

@@ -113,10 +113,33 @@ void bind_transforms(py::module_& m) {
   m.def("jacrev", as_matrix<Function>(&jacrev, &as_function));
   m.def("jacfwd", as_matrix<Function>(&jacfwd, &as_function));
   m.def("jacobian", as_matrix<Function>(&jacobian, &as_function));
-  m.def("hvp", [](const py::function& function, const py::object& primals, const py::object& tangents) {
-    return to_list(hvp(as_scalar_function(function), to_tensors(primals), to_tensors(tangents)));
+  m.def("jacobian_mode", [](const py::object& outputs, const py::object& primals) {
+    return jacobian_mode(to_tensors(outputs), to_tensors(primals)) == Mode::forward ? "fwd" : "rev";
   });
   m.def("hessian", as_matrix<ScalarFunction>(&hessian, &as_scalar_function));
+  m.def("hessian_diagonal", [](const py::function& function, const py::object& primals) {
+    return to_list(hessian_diagonal(as_scalar_function(function), to_tensors(primals)));
+  });
+  m.def("hvp", [](const py::function& function, const py::object& primals, const py::object& direction) {
+    return to_list(hvp(as_scalar_function(function), to_tensors(primals), to_tensors(direction)));
+  });
+  m.def("vhp", [](const py::function& function, const py::object& primals, const py::object& direction) {
+    return to_list(vhp(as_scalar_function(function), to_tensors(primals), to_tensors(direction)));
+  });
+  m.def("steepest_direction", [](const py::function& function, const py::object& primals) {
+    return to_list(steepest_direction(as_scalar_function(function), to_tensors(primals)));
+  });
+  m.def("linearize", [](const py::function& function, const py::object& primals) {
+    Linearized result = linearize(as_function(function), to_tensors(primals));
+    return py::make_tuple(to_list(result.outputs), as_callable(std::move(result.derivative)));
+  });
+  m.def("require_paths", [](const py::function& function, std::string op, const py::function& where) {
+    const auto line = [held = keep(where.ptr())] {
+      const WithLock locked;
+      return py::handle(held.get())().cast<std::string>();
+    };
+    return as_callable(require_paths(as_function(function), std::move(op), line));
+  });
   m.def("custom_vjp",
         [](const py::function& function, const py::function& forward, const py::object& inputs) {
           const auto evaluate = [held = keep(forward.ptr())](const Tensors& primals) {

@@ -1,6 +1,8 @@
-"""Derivatives of functions of pytrees: grad, vjp, jvp, hvp, jacobian, hessian."""
+"""Derivatives of functions of pytrees: grad, vjp, jvp, jacobian, hessian."""
 
 import functools
+import os
+import sys
 
 from tidu import _core
 from tidu._core import DTypeError, ShapeError, Tensor
@@ -132,7 +134,18 @@ def _scalar(value, function, op):
     return value
 
 
-class _Flat:
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def _line_of_user():
+    """Where the innermost call outside of this package was made."""
+    frame = sys._getframe(1)
+    while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+class Flat:
     """A call as a function of the leaves of its differentiated arguments.
 
     Keeps the structure of the last result and its aux.
@@ -157,39 +170,51 @@ class _Flat:
         outputs, self.output_structure = outputs_from(self.result(tensors), self.op)
         return outputs
 
+    def checked(self, strict):
+        """This function; with strict an error where no path of derivatives leads to an argument."""
+        return _core.require_paths(self, self.op, _line_of_user) if strict else self
+
+    def checked_scalar(self, strict):
+        if not strict:
+            return self.scalar
+        checked = _core.require_paths(lambda tensors: [self.scalar(tensors)], self.op, _line_of_user)
+        return lambda tensors: checked(tensors)[0]
+
 
 def _flatten_call(function, argnums, args, kwargs, has_aux, op):
     chosen, put = _split_arguments(argnums, args, op)
     inputs, structure = inputs_of(chosen, op, "the differentiated argument")
-    return _Flat(function, put, kwargs, structure, has_aux, op), inputs
+    return Flat(function, put, kwargs, structure, has_aux, op), inputs
 
 
 # --- grad
 
 
-def value_and_grad(function, argnums=0, has_aux=False):
+def value_and_grad(function, argnums=0, has_aux=False, strict=False):
     """A function that returns (value, gradient) of a scalar function.
 
     argnums: the positional argument to differentiate by, any pytree, or a sequence of them (then the
     gradient is a tuple). With has_aux the function returns (value, aux), and the result is
-    ((value, aux), gradient). Other arguments, keyword arguments among them, are passed through.
+    ((value, aux), gradient). Other arguments, keyword arguments among them, are passed through. With strict
+    it is a GradientError where the gradient by a tensor is zero because no path of derivatives leads to it:
+    the error names the operation that cut the path (argmax, round, a conversion to integers ..) and its line.
     """
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "grad")
-        value, gradients = _core.value_and_grad(flat.scalar, inputs)
+        value, gradients = _core.value_and_grad(flat.checked_scalar(strict), inputs)
         return (value, flat.aux) if has_aux else value, unflatten(flat.structure, gradients)
 
     return wrapped
 
 
-def grad(function, argnums=0, has_aux=False):
+def grad(function, argnums=0, has_aux=False, strict=False):
     """A function that returns the gradient of a scalar function, like the argument `argnums`.
 
     See value_and_grad. With has_aux the result is (gradient, aux).
     """
-    both = value_and_grad(function, argnums, has_aux)
+    both = value_and_grad(function, argnums, has_aux, strict)
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
@@ -202,14 +227,15 @@ def grad(function, argnums=0, has_aux=False):
 # --- vjp, jvp
 
 
-def vjp(function, *primals, has_aux=False):
+def vjp(function, *primals, has_aux=False, strict=False):
     """function(*primals), and the pullback, from a cotangent like the result to a tuple of cotangents.
 
-    With has_aux the function returns (value, aux) and the result is (value, pullback, aux).
+    With has_aux the function returns (value, aux) and the result is (value, pullback, aux). strict: as in
+    value_and_grad.
     """
     inputs, structure = inputs_of(primals, "vjp", "the primals")
-    flat = _Flat(function, tuple, {}, structure, has_aux, "vjp")
-    outputs, pull = _core.vjp(flat, inputs)
+    flat = Flat(function, tuple, {}, structure, has_aux, "vjp")
+    outputs, pull = _core.vjp(flat.checked(strict), inputs)
     output_structure = flat.output_structure
 
     def pullback(cotangent):
@@ -231,79 +257,103 @@ def _primals_and_tangents(primals, tangents, op):
     return inputs, structure, match_tree(tangents, structure, inputs, op, "tangent")
 
 
-def jvp(function, primals, tangents, has_aux=False):
+def jvp(function, primals, tangents, has_aux=False, strict=False):
     """(function(*primals), its derivative in the direction `tangents`).
 
     primals and tangents are sequences of the same structure; None stands for a zero tangent. With has_aux the
-    function returns (value, aux) and the result is (value, tangent, aux).
+    function returns (value, aux) and the result is (value, tangent, aux). strict: as in value_and_grad.
     """
     inputs, structure, directions = _primals_and_tangents(primals, tangents, "jvp")
-    flat = _Flat(function, tuple, {}, structure, has_aux, "jvp")
-    outputs, output_tangents = _core.jvp(flat, inputs, directions)
+    flat = Flat(function, tuple, {}, structure, has_aux, "jvp")
+    outputs, output_tangents = _core.jvp(flat.checked(strict), inputs, directions)
     value = unflatten(flat.output_structure, outputs)
     tangent = unflatten(flat.output_structure, output_tangents)
     return (value, tangent, flat.aux) if has_aux else (value, tangent)
 
 
-def hvp(function, primals, tangents):
-    """The Hessian of a scalar function times a vector: like primals (a tuple).
-
-    Forward over reverse or, where a rule of custom_vjp cannot be transposed, reverse over reverse. None is a
-    zero tangent.
-    """
-    inputs, structure, directions = _primals_and_tangents(primals, tangents, "hvp")
-    flat = _Flat(function, tuple, {}, structure, False, "hvp")
-    return unflatten(structure, _core.hvp(flat.scalar, inputs, directions))
-
-
 # --- Jacobians
 
 
-def _matrix(blocks_of, function, argnums, has_aux):
+def _matrix(blocks_of, function, argnums, has_aux, strict):
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "jacobian")
-        rows = [unflatten(flat.structure, row) for row in blocks_of(flat, inputs)]
+        rows = [unflatten(flat.structure, row) for row in blocks_of(flat.checked(strict), inputs)]
         matrix = unflatten(flat.output_structure, rows)
         return (matrix, flat.aux) if has_aux else matrix
 
     return wrapped
 
 
-def jacrev(function, argnums=0, has_aux=False):
+def jacrev(function, argnums=0, has_aux=False, strict=False):
     """A function that returns the Jacobian by reverse mode: one backward pass for each element of the result.
 
     For each leaf of the result and each leaf of the argument a tensor of shape result.shape +
-    argument.shape, in the structure of the result with that of the argument in its leaves.
+    argument.shape, in the structure of the result with that of the argument in its leaves. argnums, has_aux
+    and strict are as in value_and_grad.
     """
-    return _matrix(_core.jacrev, function, argnums, has_aux)
+    return _matrix(_core.jacrev, function, argnums, has_aux, strict)
 
 
-def jacfwd(function, argnums=0, has_aux=False):
+def jacfwd(function, argnums=0, has_aux=False, strict=False):
     """A function that returns the Jacobian by forward mode: one evaluation for each element of the argument.
 
     The result is as for jacrev.
     """
-    return _matrix(_core.jacfwd, function, argnums, has_aux)
+    return _matrix(_core.jacfwd, function, argnums, has_aux, strict)
 
 
-def jacobian(function, argnums=0, has_aux=False):
-    """A function that returns the Jacobian, by the mode that takes fewer passes; as jacrev."""
-    return _matrix(_core.jacobian, function, argnums, has_aux)
+_JACOBIANS = {"auto": _core.jacobian, "fwd": _core.jacfwd, "rev": _core.jacrev}
 
 
-def hessian(function, argnums=0, has_aux=False):
+def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False):
+    """A function that returns the Jacobian, as jacrev does.
+
+    mode: "rev" (a pass for each element of the result), "fwd" (one for each element of the argument), or
+    "auto", the one of fewer passes. `jacobian(f).mode(*args)` says which one that is: it evaluates f.
+    """
+    if mode not in _JACOBIANS:
+        raise ValueError(f"[jacobian] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
+    wrapped = _matrix(_JACOBIANS[mode], function, argnums, has_aux, strict)
+
+    def mode_for(*args, **kwargs):
+        if mode != "auto":
+            return mode
+        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "jacobian")
+        return _core.jacobian_mode(flat(inputs), inputs)
+
+    wrapped.mode = mode_for
+    return wrapped
+
+
+def hessian(function, argnums=0, has_aux=False, strict=False):
     """A function that returns the matrix of second derivatives of a scalar function, forward over reverse.
 
     Of shape argument.shape + argument.shape; for a pytree of arguments, the Jacobian of its gradient.
+    strict is about the gradient, as in value_and_grad.
     """
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "hessian")
-        rows = [unflatten(flat.structure, row) for row in _core.hessian(flat.scalar, inputs)]
+        rows = [unflatten(flat.structure, row) for row in _core.hessian(flat.checked_scalar(strict), inputs)]
         matrix = unflatten(flat.structure, rows)
         return (matrix, flat.aux) if has_aux else matrix
+
+    return wrapped
+
+
+def hessian_diagonal(function, argnums=0, has_aux=False):
+    """A function that returns the diagonal of the Hessian of a scalar function, like the argument `argnums`.
+
+    Element i is the second derivative by element i: one product of the Hessian for each, and no matrix.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "hessian_diagonal")
+        diagonal = unflatten(flat.structure, _core.hessian_diagonal(flat.scalar, inputs))
+        return (diagonal, flat.aux) if has_aux else diagonal
 
     return wrapped
 

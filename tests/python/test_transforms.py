@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import re
 import threading
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
@@ -501,6 +502,25 @@ def test_check_grads_finds_faults():
     for mode in ("fwd", "rev"):
         with pytest.raises(AssertionError, match="wrong"):
             td.check_grads(wrong, (f64([0.3, 0.4]),), order=1, modes=mode)
+
+    @td.custom_jvp
+    def worse(x):
+        return td.sin(x)
+
+    # Element (1, 0) is off by 2^-8 of itself: 2^45 ulps, where there are 53 digits and it lies below 1.
+    factors = f64([[1.0, 1.0 + 2.0**-12], [1.0 + 2.0**-8, 1.0]])
+    worse.defjvp(lambda primals, tangents: (td.sin(primals[0]), factors * td.cos(primals[0]) * tangents[0]))
+    for mode in ("fwd", "rev"):
+        with pytest.raises(AssertionError) as info:
+            td.check_grads(worse, (f64([[0.3, 0.4], [0.5, 0.6]]),), order=1, modes=mode)
+        found = re.search(
+            r"element \(1, 0\) is (\S+) but (\S+) by differences, (\S+) ulps away", str(info.value)
+        )
+        got, want, ulps = map(float, found.groups())
+        assert abs(got / want - 1 - 2.0**-8) < 1e-7
+        assert abs(ulps / (abs(got - want) / np.spacing(abs(want))) - 1) < 1e-2
+    with pytest.raises(AssertionError, match="nan by differences, nan ulps"):
+        td.check_grads(lambda x: td.sqrt(x), (f64(0.0),), order=1)
     td.check_grads(td.sin, (td.ones(3),), order=1)
     with pytest.raises(ValueError, match="modes"):
         td.check_grads(td.sin, (f64(1.0),), modes=("sideways",))
