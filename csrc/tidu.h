@@ -42,3 +42,4 @@
 #include "transforms/directional.h"
 #include "transforms/jacobian.h"
 #include "transforms/paths.h"
+#include "transforms/taylor.h"

@@ -24,6 +24,8 @@ class CustomCall {
   virtual Function pullback() = 0;
   // The tangents of the outputs from those of the inputs.
   virtual Tensors push(const Tensors& tangents) = 0;
+  // The same for twins of the inputs, which may be known to a trace that is to see what the rule computes.
+  virtual Tensors push_at(const Tensors& inputs, const Tensors& tangents) = 0;
   // The function and its rule as programs, which are the attributes of one call; what they close over, its
   // further inputs.
   struct Closed {

@@ -215,40 +215,14 @@ class VjpCall final : public RuledCall {
     pullback_ = std::move(result.pullback);
   }
 
-  Function pullback() override {
-    Tensors like;
-    for (const Tensor& output : outputs_)
-      like.push_back(Tensor::abstract(output.shape(), output.dtype(), output.device()));
-    return [pullback = pullback_, like, op = op_, count = inputs_.size()](const Tensors& cotangents) {
-      Tensors result = pullback(filled(cotangents, like));
-      check_count(result.size(), count, op, "cotangents");
-      return result;
-    };
-  }
+  Function pullback() override { return checked(pullback_); }
 
-  Tensors push(const Tensors& tangents) override {
-    std::vector<size_t> moving;
-    Tensors directions;
-    for (size_t i = 0; i < tangents.size(); ++i) {
-      if (!tangents[i].defined()) continue;
-      moving.push_back(i);
-      directions.push_back(tangents[i]);
-    }
-    const Function pull = pullback();
-    const Function restricted = [&](const Tensors& cotangents) {
-      const Tensors all = pull(spread(cotangents, outputs_));
-      Tensors result;
-      for (size_t i : moving) result.push_back(all[i].defined() ? all[i] : zeros_like(inputs_[i]));
-      return result;
-    };
-    try {
-      return spread(transpose(restricted, differentiable_specs(outputs_))(directions), outputs_);
-    } catch (const NotLinearError& error) {
-      throw NotLinearError(
-          str("[custom_vjp] forward mode transposes the rule, which must be linear in the "
-              "cotangents: ",
-              error.what(), " (use reverse mode, or custom_jvp)"));
-    }
+  Tensors push(const Tensors& tangents) override { return transposed(pullback(), tangents); }
+
+  Tensors push_at(const Tensors& inputs, const Tensors& tangents) override {
+    const CustomForward result = guarded([&] { return forward_(inputs); });
+    set_outputs(result.outputs);
+    return transposed(checked(result.pullback), tangents);
   }
 
   Closed close() override {
@@ -281,6 +255,41 @@ class VjpCall final : public RuledCall {
   }
 
  private:
+  Function checked(const Function& pullback) const {
+    Tensors like;
+    for (const Tensor& output : outputs_)
+      like.push_back(Tensor::abstract(output.shape(), output.dtype(), output.device()));
+    return [pullback, like, op = op_, count = inputs_.size()](const Tensors& cotangents) {
+      Tensors result = pullback(filled(cotangents, like));
+      check_count(result.size(), count, op, "cotangents");
+      return result;
+    };
+  }
+
+  Tensors transposed(const Function& pull, const Tensors& tangents) const {
+    std::vector<size_t> moving;
+    Tensors directions;
+    for (size_t i = 0; i < tangents.size(); ++i) {
+      if (!tangents[i].defined()) continue;
+      moving.push_back(i);
+      directions.push_back(tangents[i]);
+    }
+    const Function restricted = [&](const Tensors& cotangents) {
+      const Tensors all = pull(spread(cotangents, outputs_));
+      Tensors result;
+      for (size_t i : moving) result.push_back(all[i].defined() ? all[i] : zeros_like(inputs_[i]));
+      return result;
+    };
+    try {
+      return spread(transpose(restricted, differentiable_specs(outputs_))(directions), outputs_);
+    } catch (const NotLinearError& error) {
+      throw NotLinearError(
+          str("[custom_vjp] forward mode transposes the rule, which must be linear in the "
+              "cotangents: ",
+              error.what(), " (use reverse mode, or custom_jvp)"));
+    }
+  }
+
   // forward: inputs -> outputs, residuals; backward: residuals, cotangents -> cotangents of the inputs.
   std::pair<Program, Program> halves(Program both, size_t output_count) const {
     std::vector<bool> late(both.variables.size()), is_residual(both.variables.size());
@@ -334,8 +343,10 @@ class JvpCall final : public RuledCall {
     return outputs_;
   }
 
-  Tensors push(const Tensors& tangents) override {
-    Jvp result = guarded([&] { return rule_(outer_inputs(), filled(tangents, inputs_)); });
+  Tensors push(const Tensors& tangents) override { return push_at(outer_inputs(), tangents); }
+
+  Tensors push_at(const Tensors& inputs, const Tensors& tangents) override {
+    Jvp result = guarded([&] { return rule_(inputs, filled(tangents, inputs)); });
     check_count(result.tangents.size(), result.outputs.size(), op_, "tangents");
     set_outputs(result.outputs);
     return std::move(result.tangents);

@@ -106,6 +106,20 @@ void bind_transforms(py::module_& m) {
     const Jvp result = jvp(as_function(function), to_tensors(primals), to_tensors(tangents));
     return py::make_tuple(to_list(result.outputs), to_list(result.tangents));
   });
+  // [i][k - 1] is term k of input or output i.
+  const auto along = [](Curve (*curve)(const Function&, const Tensors&, const std::vector<Tensors>&)) {
+    return [=](const py::function& function, const py::object& primals, const py::object& terms) {
+      std::vector<Tensors> of_primals;
+      for (const py::handle series : terms)
+        of_primals.push_back(to_tensors(py::reinterpret_borrow<py::object>(series)));
+      const Curve result = curve(as_function(function), to_tensors(primals), of_primals);
+      py::list of_outputs;
+      for (const Tensors& series : result.terms) of_outputs.append(to_list(series));
+      return py::make_tuple(to_list(result.outputs), of_outputs);
+    };
+  };
+  m.def("jet", along(&jet));
+  m.def("power_series", along(&power_series));
   m.def("value_and_grad", [](const py::function& function, const py::object& primals) {
     const ValueAndGrad result = value_and_grad(as_scalar_function(function), to_tensors(primals));
     return py::make_tuple(result.value, to_list(result.gradients));
@@ -128,6 +142,10 @@ void bind_transforms(py::module_& m) {
   });
   m.def("steepest_direction", [](const py::function& function, const py::object& primals) {
     return to_list(steepest_direction(as_scalar_function(function), to_tensors(primals)));
+  });
+  m.def("taylor_polynomial", [](const py::function& function, const py::object& primals,
+                                const py::object& step, int64_t order) {
+    return to_list(taylor_polynomial(as_function(function), to_tensors(primals), to_tensors(step), order));
   });
   m.def("linearize", [](const py::function& function, const py::object& primals) {
     Linearized result = linearize(as_function(function), to_tensors(primals));

@@ -39,6 +39,9 @@ from tidu._program import Program as Program
 from tidu._program import program as program
 from tidu._pytree import tree_leaves as tree_leaves
 from tidu._pytree import tree_map as tree_map
+from tidu._taylor import Taylor as Taylor
+from tidu._taylor import jet as jet
+from tidu._taylor import taylor as taylor
 from tidu._transforms import grad as grad
 from tidu._transforms import hessian as hessian
 from tidu._transforms import hessian_diagonal as hessian_diagonal

@@ -230,11 +230,11 @@ def classify_stationary_point(function, x, rtol=None):
             for row, rows in zip(blocks, sizes, strict=True)
         ]
     )
+    if not (np.isfinite(gradient_norm) and np.isfinite(hessian).all()):
+        raise ValueError("[classify_stationary_point] the gradient or the Hessian is not finite")
     scale = np.linalg.norm(hessian) * max(1.0, np.linalg.norm(_vector(point.inputs)))
     if not gradient_norm <= rtol * scale:
         return StationaryPoint("not stationary", gradient_norm)
-    if not np.isfinite(hessian).all():
-        raise ValueError("[classify_stationary_point] the Hessian is not finite")
     eigenvalues, vectors = _symmetric_eigen((hessian + hessian.T) / 2)
     zero = rtol * np.abs(eigenvalues).max(initial=0)
     up, down = eigenvalues > zero, eigenvalues < -zero

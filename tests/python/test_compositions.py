@@ -509,6 +509,9 @@ def check_third_order(c, scale):
         for mode in modes:
             derivative = mode(derivative)
         assert derivative(*c.inputs).item() == pytest.approx(third, rel=1e-7, abs=1e-8 * size), c.what
+    _, jet = td.jet(c.f, c.inputs, [(tangent, None, None) for tangent in c.tangents])
+    assert jet[1].item() == pytest.approx(curvature(*c.inputs).item(), rel=1e-7, abs=1e-8 * size), c.what
+    assert jet[2].item() == pytest.approx(third, rel=1e-7, abs=1e-8 * size), c.what
 
 
 def check_replay(c):
@@ -521,6 +524,7 @@ def check_replay(c):
         td.grad(c.f, (0, 1, 2)),
         c.by_directions(c.f),
         lambda *inputs: td.hvp(c.f, inputs, c.tangents),
+        lambda *inputs: td.jet(c.f, inputs, [(tangent, None) for tangent in c.tangents])[1],
     ):
         expected = td.tree_leaves(function(*there))
         scale = max(np.abs(e.cpu().numpy()).max() for e in expected)

@@ -156,6 +156,14 @@ def test_what_is_not_stationary(dtype):
     assert td.classify_stationary_point(lambda x: (x * x).sum(), near, rtol=1e-2).kind == "minimum"
 
 
+def test_what_is_not_finite_is_no_stationary_point():
+    for f, x in ((lambda x: td.log(x).sum(), [0.0, 1.0]), (lambda x: (x - x / 0).sum(), [1.0])):
+        with pytest.raises(
+            ValueError, match=r"\[classify_stationary_point\] the gradient or the Hessian is not"
+        ):
+            td.classify_stationary_point(f, td.tensor(x))
+
+
 def test_stationary_points_of_trees():
     f = lambda p, q: (p["a"] ** 2).sum() - (q - 1) ** 2
     point = td.classify_stationary_point(f, ({"a": td.zeros(2, dtype=td.float64)}, 1.0))
