@@ -42,4 +42,5 @@
 #include "transforms/directional.h"
 #include "transforms/jacobian.h"
 #include "transforms/paths.h"
+#include "transforms/points.h"
 #include "transforms/taylor.h"

@@ -143,6 +143,13 @@ void bind_transforms(py::module_& m) {
   m.def("steepest_direction", [](const py::function& function, const py::object& primals) {
     return to_list(steepest_direction(as_scalar_function(function), to_tensors(primals)));
   });
+  m.def("is_differentiable_at",
+        [](const py::function& function, const py::object& primals, int64_t directions, uint64_t seed) {
+          const Differentiability report =
+              is_differentiable_at(as_function(function), to_tensors(primals), directions, seed);
+          constexpr const char* kVerdicts[] = {"no objection found", "partials only", "no"};
+          return py::make_tuple(kVerdicts[static_cast<int>(report.verdict)], py::cast(report.objections));
+        });
   m.def("taylor_polynomial", [](const py::function& function, const py::object& primals,
                                 const py::object& step, int64_t order) {
     return to_list(taylor_polynomial(as_function(function), to_tensors(primals), to_tensors(step), order));

@@ -78,6 +78,33 @@ TEST(Jacobian, SaysItsMode) {
   EXPECT_EQ(jacobian_mode({x, x}, {y}), Mode::forward);
 }
 
+TEST(Points, Differentiability) {
+  using enum Differentiability::Verdict;
+  const auto verdict = [](const UnaryFunction& f, const Tensor& x) {
+    return is_differentiable_at([&](const Tensors& in) { return Tensors{f(in[0])}; }, {x}).verdict;
+  };
+  const Tensor origin = zeros({2});
+  const UnaryFunction root_of_product = [](const Tensor& x) { return sqrt(abs(x[0] * x[1])); };
+  const UnaryFunction on_axes = [](const Tensor& x) {
+    return where(logical_or(x[0] == 0, x[1] == 0), 1.0, 0 * x[0]);
+  };
+  const UnaryFunction with_root = [](const Tensor& x) { return x[0] * sqrt(abs(x[1])); };
+  EXPECT_EQ(verdict(root_of_product, origin), partials_only);
+  EXPECT_EQ(verdict(on_axes, origin), partials_only);
+  EXPECT_EQ(verdict(with_root, tensor<float>({1, 0})), no);
+  EXPECT_EQ(verdict(with_root, origin), no_objection);
+  EXPECT_EQ(verdict([](const Tensor& x) { return abs(x); }, origin), no);
+  EXPECT_EQ(verdict([](const Tensor& x) { return sin(x); }, origin), no_objection);
+  const Differentiability report =
+      is_differentiable_at([](const Tensors& in) { return Tensors{relu(in[0])}; }, {origin});
+  EXPECT_FALSE(report);
+  EXPECT_EQ(
+      report.objections[0],
+      "the partial derivative of result 0 by element 0 does not exist: differences give 1 above and 0 below");
+  EXPECT_THROW(is_differentiable_at([](const Tensors& in) { return Tensors{argmax(in[0])}; }, {origin}),
+               DTypeError);
+}
+
 std::string error_of(const Function& function, const Tensors& primals) {
   try {
     vjp(require_paths(function, "vjp", [] { return std::string("here"); }), primals);
