@@ -27,6 +27,7 @@
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/indexing.h"
+#include "ops/linalg.h"
 #include "ops/matmul.h"
 #include "ops/norm.h"
 #include "ops/print.h"

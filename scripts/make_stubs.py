@@ -1,4 +1,5 @@
-"""Writes _core.pyi and random.pyi, the types of the extension module, from its docs into a folder.
+"""Writes _core.pyi, random.pyi and linalg.pyi, the types of the extension module, from its docs into a
+folder.
 
 The build does it, with the package that it made on PYTHONPATH.
 """
@@ -57,6 +58,19 @@ import builtins
 from typing import Any
 
 from tidu._core import Tensor, _DeviceLike, _DTypeLike, _Shape, _TensorLike
+'''
+
+LINALG_HEAD = '''# ruff: noqa
+"""Types of tidu.linalg; written by scripts/make_stubs.py."""
+
+import builtins
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tidu._core import Tensor, _DTypeLike, _Shape, _TensorLike
+from tidu._core import cross as cross, diagonal as diagonal, einsum as einsum, kron as kron, matmul as matmul
+from tidu._core import matrix_transpose as matrix_transpose, outer as outer, tensordot as tensordot
+from tidu._core import trace as trace, vecdot as vecdot
 '''
 
 ATTRIBUTES = {
@@ -260,16 +274,24 @@ def stub(core):
     yield f"\n__version__: builtins.str\n__all__ = {core.__all__!r}"
 
 
-def random_stub(core):
-    yield RANDOM_HEAD
-    for name, value in vars(core.random).items():
+def module_stub(head, module):
+    yield head
+    for name, value in vars(module).items():
         if inspect.isbuiltin(value):
             yield from bound_function(name, value.__doc__, False)
+        elif isinstance(value, type):
+            yield f"class {name}(NamedTuple):"
+            yield from (f"    {field}: Tensor" for field in value._fields)
 
 
 def stubs(core):
     """The text of each file."""
-    return {"_core.pyi": "\n".join(stub(core)) + "\n", "random.pyi": "\n".join(random_stub(core)) + "\n"}
+    parts = {
+        "_core.pyi": stub(core),
+        "random.pyi": module_stub(RANDOM_HEAD, core.random),
+        "linalg.pyi": module_stub(LINALG_HEAD, core.linalg),
+    }
+    return {name: "\n".join(lines) + "\n" for name, lines in parts.items()}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/matrix_fault.h"
+
 namespace tidu::cuda {
 
 // One for each device, in memory that both sides see.
@@ -13,6 +15,8 @@ struct Fault {
   int64_t value;
   int64_t bound;  // good values are below it
   int axis;       // that the value indexes; -1: none
+  // Not none: matrix `position` of a batch has this fault, at row or minor `value`.
+  MatrixFault matrix;
 };
 
 // A kernel is given it by value (Context::fault_record()) and calls report_fault (kernels/cuda/fault.cuh).

@@ -120,6 +120,7 @@ void bind_types(py::module_& m);       // convert.cpp: dtype, device
 void bind_tensor(py::module_& m);      // tensor_type.cpp
 void bind_operations(py::module_& m);  // operations.cpp and the families in ops/
 void bind_random(py::module_& m);      // ops/random.cpp
+void bind_linalg(py::module_& m);      // ops/linalg.cpp
 void bind_creation(py::module_& m);    // ops/creation.cpp
 void bind_exchange(py::module_& m);    // exchange.cpp: buffers, DLPack
 void bind_transforms(py::module_& m);  // transforms.cpp

@@ -26,6 +26,7 @@ PYBIND11_MODULE(_core, m) {
   m.attr("__all__") =
       public_names(m);  // what users have as tidu.name; the rest is for the package's own files
   bind_random(m);
+  bind_linalg(m);
   bind_transforms(m);
   bind_system(m);
   bind_cuda(m);

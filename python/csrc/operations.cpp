@@ -11,6 +11,7 @@ void bind_operations(py::module_& m) {
   bind_scans(define);
   bind_softmax(define);
   bind_matmul(define);
+  bind_products(define);
   bind_shape(define);
   bind_conversions(define);
   bind_indexing(define);

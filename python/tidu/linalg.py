@@ -1,5 +1,63 @@
-"""Linear algebra, under the array API standard's names."""
+"""Linear algebra of matrices and batches of them, under the array API standard's names, else NumPy's."""
 
-from tidu._core import matmul, matrix_transpose, outer, vecdot
+from tidu._core import (
+    cross,
+    diagonal,
+    einsum,
+    kron,
+    matmul,
+    matrix_transpose,
+    outer,
+    tensordot,
+    trace,
+    vecdot,
+)
+from tidu._core.linalg import (
+    LuFactor,
+    Slogdet,
+    adjugate,
+    cholesky,
+    cholesky_solve,
+    det,
+    inv,
+    logdet,
+    lu_factor,
+    lu_solve,
+    matrix_norm,
+    matrix_power,
+    multi_dot,
+    slogdet,
+    solve,
+    solve_triangular,
+    vector_norm,
+)
 
-__all__ = ["matmul", "matrix_transpose", "outer", "vecdot"]
+__all__ = [
+    "LuFactor",
+    "Slogdet",
+    "adjugate",
+    "cholesky",
+    "cholesky_solve",
+    "cross",
+    "det",
+    "diagonal",
+    "einsum",
+    "inv",
+    "kron",
+    "logdet",
+    "lu_factor",
+    "lu_solve",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_transpose",
+    "multi_dot",
+    "outer",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]

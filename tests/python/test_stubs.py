@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tidu import _core
 
-MODULES = {"_core": _core, "random": _core.random}
+MODULES = {"_core": _core, "random": _core.random, "linalg": _core.linalg}
 
 
 def run_stub(name, scope, names):
@@ -32,10 +32,17 @@ def random_stub(core_stub):
     return run_stub("random", core_stub, {})
 
 
+@pytest.fixture
+def linalg_stub(core_stub):
+    return run_stub("linalg", core_stub, {})
+
+
 @pytest.fixture(params=MODULES)
-def stub(request, core_stub, random_stub):
+def stub(request, core_stub, random_stub, linalg_stub):
     """What a stub defines, beside what it stands for: two modules, or two classes."""
-    return {"_core": core_stub, "random": random_stub}[request.param], MODULES[request.param]
+    return {"_core": core_stub, "random": random_stub, "linalg": linalg_stub}[request.param], MODULES[
+        request.param
+    ]
 
 
 def public(names):
@@ -59,7 +66,7 @@ def parameters_of(function):
 def test_every_public_name_has_a_stub(stub):
     names, module = stub
     declared = set(names) | set(names.get("__annotations__", ()))
-    assert not public(vars(module)) - declared - {"random"}
+    assert not public(vars(module)) - declared - {"random", "linalg"}
 
 
 def test_every_attribute_of_tensors_has_a_stub(core_stub):

@@ -33,7 +33,7 @@ TESTS = {
     "logsumexp": ["cuda_reduce_test", "cuda_softmax_test"],
     "softmax": ["cuda_softmax_test"],
     "cross_entropy": ["cuda_softmax_test"],
-    "triangle": ["simt_checked_backend_cusolver_test"],
+    "linalg": ["simt_checked_kernels_linalg_test"],
     "": ["cuda_pointwise_test"],
 }
 

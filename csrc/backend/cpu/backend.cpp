@@ -79,6 +79,7 @@ Backend& load_cpu_backend() {
   cpu::register_softmax_kernels();
   cpu::register_norm_kernels();
   cpu::register_matmul_kernels();
+  cpu::register_linalg_kernels();
   cpu::register_indexing_kernels();
   cpu::register_random_kernels();
   cpu::register_update_kernels();

@@ -11,6 +11,7 @@ void register_scan_kernels();
 void register_softmax_kernels();
 void register_norm_kernels();
 void register_matmul_kernels();
+void register_linalg_kernels();
 void register_indexing_kernels();
 void register_random_kernels();
 void register_update_kernels();

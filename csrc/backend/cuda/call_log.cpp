@@ -14,7 +14,7 @@ uint64_t CallLog::add(const Call& call, Queue queue) {
 }
 
 std::string CallLog::describe(uint64_t number) const {
-  if (number == 0 || number > last_ || last_ - number >= kKept) return "[an earlier operation]";
+  if (!keeps(number)) return "[an earlier operation]";
   const Entry& entry = entries_[number % kKept];
   std::string text = str("[", entry.primitive->name, "]");
   for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i) {
@@ -23,6 +23,10 @@ std::string CallLog::describe(uint64_t number) const {
   if (entry.inputs > kInputs) text += str(" and ", entry.inputs - kInputs, " more");
   if (entry.inputs == 0) text += str(" -> ", entry.output.dtype, entry.output.shape);
   return text;
+}
+
+Shape CallLog::shape(uint64_t number) const {
+  return keeps(number) ? entries_[number % kKept].specs[0].shape : Shape{INT64_MAX, 0, 0};
 }
 
 }  // namespace tidu::cuda

@@ -18,6 +18,8 @@ class CallLog {
 
   // "[gather] float32(5, 3) int64(2)", or less where the call was too long ago.
   std::string describe(uint64_t number) const;
+  // The shape of that call's first input; of a vector of matrices where the call was too long ago.
+  Shape shape(uint64_t number) const;
   // The calls after number `finished(queue)`, newest first; at most eight.
   template <class Finished> std::string describe_after(const Finished& finished) const {
     std::string text;
@@ -31,6 +33,8 @@ class CallLog {
   }
 
  private:
+  bool keeps(uint64_t number) const { return number > 0 && number <= last_ && last_ - number < kKept; }
+
   static constexpr uint64_t kKept = 64;
   static constexpr int kInputs = 4;
   struct Entry {

@@ -184,6 +184,34 @@ const std::optional<Algorithm>& algorithm_for(Handle& entry, const Gemm& gemm, c
   return entry.algorithms[question] = choose_algorithm(entry.lt(), gemm, biased, most_workspace, call);
 }
 
+// Gives the handle the context's stream and a workspace.
+void prepare(const Handle& entry, size_t bytes, const Call& call, Context& context) {
+  void* const workspace = context.workspace<char>(bytes);
+  check(cublasSetStream(entry.handle, context.stream()), "cublasSetStream", call);
+  // After the stream, for setting that takes the workspace away.
+  check(cublasSetWorkspace(entry.handle, workspace, bytes), "cublasSetWorkspace", call);
+}
+
+template <class T> struct Functions;
+template <> struct Functions<float> { static constexpr auto trsm = cublasStrsm; };
+template <> struct Functions<double> { static constexpr auto trsm = cublasDtrsm; };
+
+template <class T>
+void solve_each(const Handle& entry, const Triangular& system, int n, int columns, const Call& call) {
+  const T one = 1;
+  const T* const a = static_cast<const T*>(system.a.data);
+  T* const b = static_cast<T*>(system.b.data);
+  for (int64_t i = 0; i < system.b.count; ++i) {
+    // To the library, whose matrices are column-major, these are transposed: x^T a^T = b^T.
+    check(Functions<T>::trsm(entry.handle, CUBLAS_SIDE_RIGHT,
+                             system.upper ? CUBLAS_FILL_MODE_LOWER : CUBLAS_FILL_MODE_UPPER,
+                             system.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+                             system.unit_diagonal ? CUBLAS_DIAG_UNIT : CUBLAS_DIAG_NON_UNIT, columns, n, &one,
+                             a + i * n * n, n, b + i * n * columns, columns),
+          "cublastrsm", call);
+  }
+}
+
 }  // namespace
 
 cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context) {
@@ -212,10 +240,7 @@ cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& cont
     TIDU_TRY(copy_view(context.stream(), {gemm.batches * gemm.m, gemm.n}, View(gemm.bias, {0, 1}, size),
                        View(gemm.c, {gemm.n, 1}, size)));
   }
-  void* const workspace = context.workspace<char>(bytes);
-  check(cublasSetStream(entry.handle, context.stream()), "cublasSetStream", call);
-  // After the stream, for setting that takes the workspace away.
-  check(cublasSetWorkspace(entry.handle, workspace, bytes), "cublasSetWorkspace", call);
+  prepare(entry, bytes, call, context);
   const cudaDataType type = arithmetic.elements;
   // The library's matrices are column-major, as in BiasedProduct.
   check(cublasGemmStridedBatchedEx(
@@ -227,6 +252,17 @@ cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& cont
             arithmetic.compute, CUBLAS_GEMM_DEFAULT),
         "cublasGemmStridedBatchedEx", call);
   return cudaSuccess;
+}
+
+void solve_by_cublas(const Triangular& system, const Call& call, Context& context) {
+  const int64_t n = system.b.rows, columns = system.b.columns;
+  if (n > INT_MAX || columns > INT_MAX)
+    fail<ShapeError>("[", call.primitive.name, "] an extent of ", std::max(n, columns), " is too large");
+  Handle& entry = handle_of(context.device(), call);
+  const std::lock_guard lock(entry.mutex);
+  prepare(entry, static_cast<size_t>(entry.workspace), call, context);
+  const auto solve = system.b.dtype == DType::float64 ? solve_each<double> : solve_each<float>;
+  solve(entry, system, static_cast<int>(n), static_cast<int>(columns), call);
 }
 
 }  // namespace tidu::cuda

@@ -1,7 +1,8 @@
-// Matrix products by cuBLAS.
+// Matrix products and triangular systems by cuBLAS.
 #pragma once
 
 #include "backend/cuda/context.h"
+#include "kernels/cuda/linalg.h"
 
 namespace tidu::cuda {
 
@@ -26,5 +27,13 @@ struct Gemm {
 // library cannot do it: its extents are 32-bit integers, and it may lack an algorithm that adds the bias to a
 // product in 16 bits before it rounds.
 cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context);
+
+// Triangular systems a x = b, or a^T x = b, for matrices a that are row-major as b is, which becomes x.
+struct Triangular {
+  Matrices a;
+  bool upper, transposed, unit_diagonal;
+  Matrices b;
+};
+void solve_by_cublas(const Triangular& system, const Call& call, Context& context);
 
 }  // namespace tidu::cuda

@@ -1,5 +1,4 @@
-// cuSOLVER: a handle per device. The library's matrices are column-major: a row-major symmetric matrix is the
-// same to it, with its triangles exchanged.
+// cuSOLVER: a handle per device, and a call for each matrix.
 #include "backend/cuda/cusolver.h"
 
 #include <cusolverDn.h>
@@ -8,10 +7,8 @@
 #include <climits>
 #include <map>
 #include <mutex>
-#include <vector>
 
 #include "backend/cuda/error.h"
-#include "kernels/cuda/triangle.h"
 
 namespace tidu::cuda {
 namespace {
@@ -28,24 +25,59 @@ const char* name_of(cusolverStatus_t status) {
   }
 }
 
-void check_solver(cusolverStatus_t status, const SolverCall& call) {
-  if (status == CUSOLVER_STATUS_SUCCESS) return;
-  fail<DeviceError>(call.what, ": cuSOLVER failed: ", name_of(status), " (", static_cast<int>(status), ")");
-}
+// The library's functions by element type.
+template <class T> struct Functions;
+template <> struct Functions<float> {
+  static constexpr auto potrf_size = cusolverDnSpotrf_bufferSize;
+  static constexpr auto potrf = cusolverDnSpotrf;
+  static constexpr auto getrf_size = cusolverDnSgetrf_bufferSize;
+  static constexpr auto getrf = cusolverDnSgetrf;
+  static constexpr auto gesvdj_size = cusolverDnSgesvdj_bufferSize;
+  static constexpr auto gesvdj = cusolverDnSgesvdj;
+};
+template <> struct Functions<double> {
+  static constexpr auto potrf_size = cusolverDnDpotrf_bufferSize;
+  static constexpr auto potrf = cusolverDnDpotrf;
+  static constexpr auto getrf_size = cusolverDnDgetrf_bufferSize;
+  static constexpr auto getrf = cusolverDnDgetrf;
+  static constexpr auto gesvdj_size = cusolverDnDgesvdj_bufferSize;
+  static constexpr auto gesvdj = cusolverDnDgesvdj;
+};
 
-// The device's handle, set to the call's stream and kept from other threads.
+// A row-major matrix's lower triangle is the upper one of the same memory seen column-major.
+constexpr cublasFillMode_t kRowMajorLower = CUBLAS_FILL_MODE_UPPER;
+
+// The device's handle, set to the context's stream and kept from other threads.
 class Solver {
  public:
-  explicit Solver(const SolverCall& call) : entry_(entry_of(call.device)), lock_(entry_.mutex) {
-    if (!entry_.handle) check_solver(cusolverDnCreate(&entry_.handle), call);
-    check_solver(cusolverDnSetStream(entry_.handle, call.stream), call);
+  Solver(const Call& call, Context& context)
+      : call_(call), context_(context), entry_(entry_of(context.device())), lock_(entry_.mutex) {
+    if (!entry_.handle) {
+      check(cusolverDnCreate(&entry_.handle));
+      check(cusolverDnCreateGesvdjInfo(&entry_.jacobi));
+    }
+    check(cusolverDnSetStream(entry_.handle, context.stream()));
   }
   operator cusolverDnHandle_t() const { return entry_.handle; }
+  gesvdjInfo_t jacobi() const { return entry_.jacobi; }
+
+  void check(cusolverStatus_t status) const {
+    if (status == CUSOLVER_STATUS_SUCCESS) return;
+    fail<DeviceError>("[", call_.primitive.name, "] ", describe(call_.inputs[0]),
+                      ": cuSOLVER failed: ", name_of(status), " (", static_cast<int>(status), ")");
+  }
+  int to_int(int64_t extent) const {
+    if (extent > INT_MAX)
+      fail<ShapeError>("[", call_.primitive.name, "] an extent of ", extent, " is too large");
+    return static_cast<int>(extent);
+  }
+  template <class T> T* workspace(int size) const { return context_.workspace<T>(static_cast<size_t>(size)); }
 
  private:
   struct Entry {
     std::mutex mutex;
     cusolverDnHandle_t handle = nullptr;
+    gesvdjInfo_t jacobi = nullptr;
   };
   // Never destroyed: at exit the driver may be gone before them.
   static Entry& entry_of(int device) {
@@ -55,160 +87,68 @@ class Solver {
     return entries[device];
   }
 
+  const Call& call_;
+  Context& context_;
   Entry& entry_;
   std::lock_guard<std::mutex> lock_;
 };
 
-// The library's functions by element type.
-template <class T> struct Functions;
-template <> struct Functions<float> {
-  static constexpr auto potrf_size = cusolverDnSpotrf_bufferSize;
-  static constexpr auto potrf = cusolverDnSpotrf;
-  static constexpr auto potrs = cusolverDnSpotrs;
-  static constexpr auto getrf_size = cusolverDnSgetrf_bufferSize;
-  static constexpr auto getrf = cusolverDnSgetrf;
-  static constexpr auto getrs = cusolverDnSgetrs;
-};
-template <> struct Functions<double> {
-  static constexpr auto potrf_size = cusolverDnDpotrf_bufferSize;
-  static constexpr auto potrf = cusolverDnDpotrf;
-  static constexpr auto potrs = cusolverDnDpotrs;
-  static constexpr auto getrf_size = cusolverDnDgetrf_bufferSize;
-  static constexpr auto getrf = cusolverDnDgetrf;
-  static constexpr auto getrs = cusolverDnDgetrs;
-};
-
-// A row-major matrix's lower triangle is the upper one of the same memory seen column-major.
-constexpr cublasFillMode_t kRowMajorLower = CUBLAS_FILL_MODE_UPPER;
-
-// Calls f<T>(handle, n) with what the library takes.
-template <class F> void with_solver(const SolverCall& call, const SquareMatrices& a, F f) {
-  if (a.n > INT_MAX) fail<ShapeError>(call.what, ": matrices have at most ", INT_MAX, " rows");
-  const Solver solver(call);
-  const int n = static_cast<int>(a.n);
-  if (a.dtype == DType::float32) return f.template operator()<float>(solver, n);
-  if (a.dtype == DType::float64) return f.template operator()<double>(solver, n);
-  fail<DTypeError>(call.what, ": float32 and float64 matrices are factorised, not ", a.dtype,
-                   " (use astype)");
-}
-
-int columns_of(const SolverCall& call, const Columns& b) {
-  if (b.count > INT_MAX) fail<ShapeError>(call.what, ": at most ", INT_MAX, " right-hand sides");
-  return static_cast<int>(b.count);
-}
-
-// Of matrices without rows.
-void accept_all(const SolverCall& call, int* info, int64_t count) {
-  check(cudaMemsetAsync(info, 0, static_cast<size_t>(count) * sizeof(int), call.stream),
-        [&] { return call.what; });
-}
-
-// The first matrix that was not as it must be, and the number in its verdict.
-struct Failure {
-  std::string matrix;
-  int number = 0;  // 0: there is none
-};
-Failure first_failure(const SolverCall& call, const int* info, int64_t count) {
-  std::vector<int> host(static_cast<size_t>(count));
-  const auto what = [&] { return call.what; };
-  check(cudaMemcpyAsync(host.data(), info, host.size() * sizeof(int), cudaMemcpyDeviceToHost, call.stream),
-        what);
-  check(cudaStreamSynchronize(call.stream), what);
-  const auto found = std::find_if(host.begin(), host.end(), [](int value) { return value != 0; });
-  if (found == host.end()) return {};
-  if (*found < 0) fail<DeviceError>(call.what, ": cuSOLVER refused its argument ", -*found);
-  return {count == 1 ? "the matrix" : str("matrix ", found - host.begin()), *found};
+// Calls f(T*) for the type of the elements, which are float32 or float64.
+template <class F> void with_elements(const Matrices& a, const F& f) {
+  if (a.dtype == DType::float32) {
+    f(static_cast<float*>(a.data));
+  } else {
+    f(static_cast<double*>(a.data));
+  }
 }
 
 }  // namespace
 
-size_t cholesky_workspace(const SolverCall& call, const SquareMatrices& a) {
-  int size = 0;
-  size_t element = 0;
-  with_solver(call, a, [&]<class T>(const Solver& solver, int n) {
-    check_solver(
-        Functions<T>::potrf_size(solver, kRowMajorLower, n, static_cast<T*>(a.data), std::max(n, 1), &size),
-        call);
-    element = sizeof(T);
-  });
-  return static_cast<size_t>(size) * element;
-}
-
-void cholesky(const SolverCall& call, const SquareMatrices& a, void* workspace, int* info) {
-  if (a.n == 0) return accept_all(call, info, a.count);
-  with_solver(call, a, [&]<class T>(const Solver& solver, int n) {
-    T* const data = static_cast<T*>(a.data);
+void factorize_cholesky(const Call& call, Context& context, const Matrices& a, int* info) {
+  const Solver solver(call, context);
+  const int n = solver.to_int(a.rows);
+  with_elements(a, [&]<class T>(T* data) {
     int size = 0;
-    check_solver(Functions<T>::potrf_size(solver, kRowMajorLower, n, data, n, &size), call);
+    solver.check(Functions<T>::potrf_size(solver, kRowMajorLower, n, data, n, &size));
+    T* const workspace = solver.workspace<T>(size);
     for (int64_t i = 0; i < a.count; ++i) {
-      check_solver(Functions<T>::potrf(solver, kRowMajorLower, n, data + i * a.n * a.n, n,
-                                       static_cast<T*>(workspace), size, info + i),
-                   call);
-    }
-  });
-  check(keep_lower(call.stream, a.dtype, a.data, a.n, a.count), [&] { return call.what; });
-}
-
-void cholesky_solve(const SolverCall& call, const SquareMatrices& lower, const Columns& b, int* info) {
-  const int columns = columns_of(call, b);
-  if (lower.n == 0 || columns == 0) return accept_all(call, info, lower.count);
-  with_solver(call, lower, [&]<class T>(const Solver& solver, int n) {
-    for (int64_t i = 0; i < lower.count; ++i) {
-      check_solver(Functions<T>::potrs(solver, kRowMajorLower, n, columns,
-                                       static_cast<const T*>(lower.data) + i * lower.n * lower.n, n,
-                                       static_cast<T*>(b.data) + i * lower.n * b.count, n, info + i),
-                   call);
+      solver.check(Functions<T>::potrf(solver, kRowMajorLower, n, data + i * a.rows * a.rows, n, workspace,
+                                       size, info + i));
     }
   });
 }
 
-void require_positive_definite(const SolverCall& call, const int* info, int64_t count) {
-  const Failure failure = first_failure(call, info, count);
-  if (failure.number == 0) return;
-  fail<ValueError>(call.what, ": ", failure.matrix, " is not positive definite: its leading minor of order ",
-                   failure.number, " is not");
-}
-
-size_t lu_workspace(const SolverCall& call, const SquareMatrices& a) {
-  int size = 0;
-  size_t element = 0;
-  with_solver(call, a, [&]<class T>(const Solver& solver, int n) {
-    check_solver(Functions<T>::getrf_size(solver, n, n, static_cast<T*>(a.data), std::max(n, 1), &size),
-                 call);
-    element = sizeof(T);
-  });
-  return static_cast<size_t>(size) * element;
-}
-
-void lu_factor(const SolverCall& call, const SquareMatrices& a, int* pivots, void* workspace, int* info) {
-  if (a.n == 0) return accept_all(call, info, a.count);
-  with_solver(call, a, [&]<class T>(const Solver& solver, int n) {
+void factorize_lu(const Call& call, Context& context, const Matrices& a, int* pivots, int* info) {
+  const Solver solver(call, context);
+  const int n = solver.to_int(a.rows);
+  with_elements(a, [&]<class T>(T* data) {
+    int size = 0;
+    solver.check(Functions<T>::getrf_size(solver, n, n, data, n, &size));
+    T* const workspace = solver.workspace<T>(size);
     for (int64_t i = 0; i < a.count; ++i) {
-      check_solver(Functions<T>::getrf(solver, n, n, static_cast<T*>(a.data) + i * a.n * a.n, n,
-                                       static_cast<T*>(workspace), pivots + i * a.n, info + i),
-                   call);
+      solver.check(Functions<T>::getrf(solver, n, n, data + i * a.rows * a.rows, n, workspace,
+                                       pivots + i * a.rows, info + i));
     }
   });
 }
 
-void lu_solve(const SolverCall& call, const SquareMatrices& lu, const int* pivots, bool transposed,
-              const Columns& b, int* info) {
-  const int columns = columns_of(call, b);
-  if (lu.n == 0 || columns == 0) return accept_all(call, info, lu.count);
-  with_solver(call, lu, [&]<class T>(const Solver& solver, int n) {
-    for (int64_t i = 0; i < lu.count; ++i) {
-      check_solver(Functions<T>::getrs(solver, transposed ? CUBLAS_OP_T : CUBLAS_OP_N, n, columns,
-                                       static_cast<const T*>(lu.data) + i * lu.n * lu.n, n, pivots + i * lu.n,
-                                       static_cast<T*>(b.data) + i * lu.n * b.count, n, info + i),
-                   call);
+void decompose_singular(const Call& call, Context& context, const Matrices& a, void* s, void* vh, void* ut,
+                        int* info) {
+  const Solver solver(call, context);
+  const int m = solver.to_int(a.columns), n = solver.to_int(a.rows), k = std::min(m, n);
+  with_elements(a, [&]<class T>(T* data) {
+    T *const values = static_cast<T*>(s), *const u = static_cast<T*>(vh), *const v = static_cast<T*>(ut);
+    constexpr auto vectors = CUSOLVER_EIG_MODE_VECTOR;
+    int size = 0;
+    solver.check(Functions<T>::gesvdj_size(solver, vectors, 1, m, n, data, m, values, u, m, v, n, &size,
+                                           solver.jacobi()));
+    T* const workspace = solver.workspace<T>(size);
+    for (int64_t i = 0; i < a.count; ++i) {
+      solver.check(Functions<T>::gesvdj(solver, vectors, 1, m, n, data + i * m * n, m, values + i * k,
+                                        u + i * m * k, m, v + i * n * k, n, workspace, size, info + i,
+                                        solver.jacobi()));
     }
   });
-}
-
-void require_regular(const SolverCall& call, const int* info, int64_t count) {
-  const Failure failure = first_failure(call, info, count);
-  if (failure.number == 0) return;
-  fail<ValueError>(call.what, ": ", failure.matrix, " is singular: pivot ", failure.number, " is zero");
 }
 
 }  // namespace tidu::cuda

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "ops/linalg.h"
+
 namespace tidu::cuda {
 namespace {
 
@@ -124,6 +126,10 @@ void Gpu::raise_faults() {
   const Fault fault = *fault_;
   *fault_ = {};
   if (fault.launch == 0) return;  // another thread was first
+  if (fault.matrix != MatrixFault::none) {
+    fail<ValueError>(calls_.describe(fault.launch), " on ", name(), ": ",
+                     describe_fault(fault.matrix, calls_.shape(fault.launch), fault.position, fault.value));
+  }
   fail<IndexError>(calls_.describe(fault.launch), " on ", name(), ": index ", fault.value, " at position ",
                    fault.position, " is out of range for extent ", fault.bound,
                    fault.axis >= 0 ? str(" of axis ", fault.axis) : "");

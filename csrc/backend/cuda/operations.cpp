@@ -9,6 +9,7 @@ void register_all_operations() {
   register_creation_operations();
   register_indexing_operations();
   register_matmul_operations();
+  register_linalg_operations();
   register_random_operations();
   register_update_operations();
   register_reduce_operations();

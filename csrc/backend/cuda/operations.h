@@ -10,6 +10,7 @@ void register_shape_operations();
 void register_creation_operations();
 void register_indexing_operations();
 void register_matmul_operations();
+void register_linalg_operations();
 void register_random_operations();
 void register_update_operations();
 void register_reduce_operations();

@@ -141,6 +141,33 @@ cublasStatus_t submit_product(const LibraryState& state, const Product& p) {
   return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
+namespace {
+
+template <class T, class Trsm>
+cublasStatus_t solve_triangular(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
+                                cublasOperation_t trans, cublasDiagType_t diag, int m, int n, const T* alpha,
+                                const T* a, int lda, T* b, int ldb, Trsm trsm) {
+  return with(handle, [&](LibraryState& state) {
+    if (m < 0 || n < 0 || !alpha) return refuse("trsm: a wrong argument");
+    const int order = side == CUBLAS_SIDE_LEFT ? m : n;
+    for (const Operand& x :
+         {Operand{"A", a, sizeof(T), order, order, lda}, Operand{"B", b, sizeof(T), m, n, ldb}}) {
+      const std::string fault = fault_of(x, state.device);
+      if (!fault.empty()) return refuse("trsm: operand " + fault);
+    }
+    const cudaError_t error =
+        submit_to(state, [=, alpha = *alpha, workspace = state.workspace, bytes = state.workspace_bytes] {
+          scribble(workspace, bytes);
+          trsm(CblasColMajor, side == CUBLAS_SIDE_LEFT ? CblasLeft : CblasRight,
+               uplo == CUBLAS_FILL_MODE_LOWER ? CblasLower : CblasUpper, blas(trans != CUBLAS_OP_N),
+               diag == CUBLAS_DIAG_UNIT ? CblasUnit : CblasNonUnit, m, n, alpha, a, lda, b, ldb);
+          wrote(b, sizeof(T), m, n, ldb);
+        });
+    return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+  });
+}
+
+}  // namespace
 }  // namespace tidu::simt
 
 using namespace tidu::simt;
@@ -242,6 +269,17 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
       return refuse("gemm: a GPU may round a product in 16 bits before it adds C to it");
     return submit_product(state, p);
   });
+}
+
+cublasStatus_t cublasStrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
+                              cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
+                              const float* alpha, const float* A, int lda, float* B, int ldb) {
+  return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb, cblas_strsm);
+}
+cublasStatus_t cublasDtrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
+                              cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
+                              const double* alpha, const double* A, int lda, double* B, int ldb) {
+  return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb, cblas_dtrsm);
 }
 
 }  // extern "C"

@@ -2,27 +2,18 @@
 #include <cblas.h>
 #include <cusolverDn.h>
 
+#include "kernels/lapack.h"
 #include "simt/libraries/library.h"
-
-// LAPACK's Fortran functions; a length follows for each text.
-extern "C" {
-void spotrf_(const char*, const int*, float*, const int*, int*, size_t);
-void dpotrf_(const char*, const int*, double*, const int*, int*, size_t);
-void spotrs_(const char*, const int*, const int*, const float*, const int*, float*, const int*, int*, size_t);
-void dpotrs_(const char*, const int*, const int*, const double*, const int*, double*, const int*, int*,
-             size_t);
-void sgetrf_(const int*, const int*, float*, const int*, int*, int*);
-void dgetrf_(const int*, const int*, double*, const int*, int*, int*);
-void sgetrs_(const char*, const int*, const int*, const float*, const int*, const int*, float*, const int*,
-             int*, size_t);
-void dgetrs_(const char*, const int*, const int*, const double*, const int*, const int*, double*, const int*,
-             int*, size_t);
-}
 
 namespace tidu::simt {
 namespace {
 
 Handles& handles() {
+  static Handles all;
+  return all;
+}
+
+Handles& jacobi_infos() {
   static Handles all;
   return all;
 }
@@ -59,6 +50,7 @@ Operand vector(const char* name, const void* data, size_t element, int64_t lengt
 // Sizes that no caller would guess.
 int potrf_workspace(int n) { return 32 * n + 7; }
 int getrf_workspace(int m, int n) { return 16 * std::max(m, n) + 5; }
+int gesvdj_workspace(int m, int n) { return 8 * (m + n) + 3; }
 
 cusolverStatus_t workspace_size(cusolverDnHandle_t handle, int n, int lda, int* size, int needed) {
   return with(handle, [&](LibraryState&) {
@@ -92,25 +84,6 @@ cusolverStatus_t factorize_cholesky(cusolverDnHandle_t handle, cublasFillMode_t 
 }
 
 template <class T, class Lapack>
-cusolverStatus_t solve_cholesky(cusolverDnHandle_t handle, cublasFillMode_t uplo, int n, int columns,
-                                const T* a, int lda, T* b, int ldb, int* info, Lapack lapack) {
-  return with(handle, [&](LibraryState& state) {
-    if (n < 0 || columns < 0 || (uplo != CUBLAS_FILL_MODE_LOWER && uplo != CUBLAS_FILL_MODE_UPPER))
-      return refuse("potrs: a wrong argument");
-    return submit_checked(state, "potrs",
-                          {{"A", a, sizeof(T), n, n, lda},
-                           {"B", b, sizeof(T), n, columns, ldb},
-                           vector("devInfo", info, sizeof(int), 1)},
-                          [=] {
-                            const char which = triangle(uplo);
-                            lapack(&which, &n, &columns, a, &lda, b, &ldb, info, 1);
-                            wrote(b, sizeof(T), n, columns, ldb);
-                            wrote(info, sizeof(int), 1, 1, 1);
-                          });
-  });
-}
-
-template <class T, class Lapack>
 cusolverStatus_t factorize_lu(cusolverDnHandle_t handle, int m, int n, T* a, int lda, T* workspace,
                               int* pivots, int* info, Lapack lapack) {
   return with(handle, [&](LibraryState& state) {
@@ -131,20 +104,34 @@ cusolverStatus_t factorize_lu(cusolverDnHandle_t handle, int m, int n, T* a, int
   });
 }
 
-template <class T, class Lapack>
-cusolverStatus_t solve_lu(cusolverDnHandle_t handle, cublasOperation_t trans, int n, int columns, const T* a,
-                          int lda, const int* pivots, T* b, int ldb, int* info, Lapack lapack) {
+template <class T>
+cusolverStatus_t decompose_singular(cusolverDnHandle_t handle, cusolverEigMode_t mode, int econ, int m, int n,
+                                    T* a, int lda, T* s, T* u, int ldu, T* v, int ldv, T* workspace, int size,
+                                    int* info, gesvdjInfo_t parameters) {
   return with(handle, [&](LibraryState& state) {
-    if (n < 0 || columns < 0) return refuse("getrs: a negative extent");
-    return submit_checked(state, "getrs",
-                          {{"A", a, sizeof(T), n, n, lda},
-                           vector("devIpiv", pivots, sizeof(int), n),
-                           {"B", b, sizeof(T), n, columns, ldb},
+    if (m < 0 || n < 0 || mode != CUSOLVER_EIG_MODE_VECTOR || econ != 1)
+      return refuse("gesvdj: a wrong argument, or one that is not emulated");
+    if (!jacobi_infos().find(parameters)) return refuse("gesvdj: no gesvdjInfo_t");
+    if (size < gesvdj_workspace(m, n)) return refuse("gesvdj: the workspace is too small");
+    const int k = std::min(m, n);
+    return submit_checked(state, "gesvdj",
+                          {{"A", a, sizeof(T), m, n, lda},
+                           vector("S", s, sizeof(T), k),
+                           {"U", u, sizeof(T), m, k, ldu},
+                           {"V", v, sizeof(T), n, k, ldv},
+                           vector("workspace", workspace, sizeof(T), size),
                            vector("devInfo", info, sizeof(int), 1)},
                           [=] {
-                            const char which = trans == CUBLAS_OP_N ? 'N' : 'T';
-                            lapack(&which, &n, &columns, a, &lda, pivots, b, &ldb, info, 1);
-                            wrote(b, sizeof(T), n, columns, ldb);
+                            scribble(workspace, size * sizeof(T));
+                            std::vector<T> dense(static_cast<size_t>(m) * n),
+                                left(static_cast<size_t>(m) * k), right(static_cast<size_t>(k) * n);
+                            for (int64_t i = 0; i < int64_t{m} * n; ++i) dense[i] = a[i / m * lda + i % m];
+                            *info = lapack::svd(m, n, dense.data(), s, left.data(), right.data());
+                            for (int64_t i = 0; i < int64_t{m} * k; ++i) u[i / m * ldu + i % m] = left[i];
+                            for (int64_t i = 0; i < int64_t{k} * n; ++i) v[i % k * ldv + i / k] = right[i];
+                            wrote(s, sizeof(T), k, 1, k);
+                            wrote(u, sizeof(T), m, k, ldu);
+                            wrote(v, sizeof(T), n, k, ldv);
                             wrote(info, sizeof(int), 1, 1, 1);
                           });
   });
@@ -193,14 +180,6 @@ cusolverStatus_t cusolverDnDpotrf(cusolverDnHandle_t handle, cublasFillMode_t up
                                   double* workspace, int size, int* info) {
   return factorize_cholesky(handle, uplo, n, a, lda, workspace, size, info, dpotrf_);
 }
-cusolverStatus_t cusolverDnSpotrs(cusolverDnHandle_t handle, cublasFillMode_t uplo, int n, int columns,
-                                  const float* a, int lda, float* b, int ldb, int* info) {
-  return solve_cholesky(handle, uplo, n, columns, a, lda, b, ldb, info, spotrs_);
-}
-cusolverStatus_t cusolverDnDpotrs(cusolverDnHandle_t handle, cublasFillMode_t uplo, int n, int columns,
-                                  const double* a, int lda, double* b, int ldb, int* info) {
-  return solve_cholesky(handle, uplo, n, columns, a, lda, b, ldb, info, dpotrs_);
-}
 
 cusolverStatus_t cusolverDnSgetrf_bufferSize(cusolverDnHandle_t handle, int m, int n, float*, int lda,
                                              int* size) {
@@ -218,14 +197,34 @@ cusolverStatus_t cusolverDnDgetrf(cusolverDnHandle_t handle, int m, int n, doubl
                                   double* workspace, int* pivots, int* info) {
   return factorize_lu(handle, m, n, a, lda, workspace, pivots, info, dgetrf_);
 }
-cusolverStatus_t cusolverDnSgetrs(cusolverDnHandle_t handle, cublasOperation_t trans, int n, int columns,
-                                  const float* a, int lda, const int* pivots, float* b, int ldb, int* info) {
-  return solve_lu(handle, trans, n, columns, a, lda, pivots, b, ldb, info, sgetrs_);
+
+cusolverStatus_t cusolverDnCreateGesvdjInfo(gesvdjInfo_t* info) {
+  if (!info) return refuse("cusolverDnCreateGesvdjInfo: no place for it");
+  *info = static_cast<gesvdjInfo_t>(jacobi_infos().create());
+  return CUSOLVER_STATUS_SUCCESS;
 }
-cusolverStatus_t cusolverDnDgetrs(cusolverDnHandle_t handle, cublasOperation_t trans, int n, int columns,
-                                  const double* a, int lda, const int* pivots, double* b, int ldb,
-                                  int* info) {
-  return solve_lu(handle, trans, n, columns, a, lda, pivots, b, ldb, info, dgetrs_);
+
+cusolverStatus_t cusolverDnSgesvdj_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t, int, int m, int n,
+                                              const float*, int lda, const float*, const float*, int,
+                                              const float*, int, int* size, gesvdjInfo_t) {
+  return workspace_size(handle, m, lda, size, gesvdj_workspace(m, n));
+}
+cusolverStatus_t cusolverDnSgesvdj(cusolverDnHandle_t handle, cusolverEigMode_t mode, int econ, int m, int n,
+                                   float* a, int lda, float* s, float* u, int ldu, float* v, int ldv,
+                                   float* workspace, int size, int* info, gesvdjInfo_t parameters) {
+  return decompose_singular(handle, mode, econ, m, n, a, lda, s, u, ldu, v, ldv, workspace, size, info,
+                            parameters);
+}
+cusolverStatus_t cusolverDnDgesvdj_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t, int, int m, int n,
+                                              const double*, int lda, const double*, const double*, int,
+                                              const double*, int, int* size, gesvdjInfo_t) {
+  return workspace_size(handle, m, lda, size, gesvdj_workspace(m, n));
+}
+cusolverStatus_t cusolverDnDgesvdj(cusolverDnHandle_t handle, cusolverEigMode_t mode, int econ, int m, int n,
+                                   double* a, int lda, double* s, double* u, int ldu, double* v, int ldv,
+                                   double* workspace, int size, int* info, gesvdjInfo_t parameters) {
+  return decompose_singular(handle, mode, econ, m, n, a, lda, s, u, ldu, v, ldv, workspace, size, info,
+                            parameters);
 }
 
 }  // extern "C"

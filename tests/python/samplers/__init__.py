@@ -3,7 +3,7 @@
 A family is a file with a function `cases`; a new one is named in FAMILIES.
 """
 
-from . import convert, creation, elementwise, indexing, matmul, norm, reductions, scans, shape, softmax
+from . import convert, creation, elementwise, indexing, linalg, matmul, norm, reductions, scans, shape, softmax
 from .case import Case, Draw, Fixed
 from .elementwise import REFERENCES
 from .elsewhere import ELSEWHERE
@@ -25,7 +25,7 @@ from .tensors import (
     with_storage,
 )
 
-FAMILIES = (reductions, scans, softmax, norm, matmul, shape, indexing, convert, creation)
+FAMILIES = (reductions, scans, softmax, norm, matmul, linalg, shape, indexing, convert, creation)
 
 ELEMENTWISE = elementwise.cases()
 OTHERS = [case for family in FAMILIES for case in family.cases()]

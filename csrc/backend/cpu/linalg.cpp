@@ -1,0 +1,223 @@
+// Factorisations and solutions by LAPACK and BLAS: a call on one thread for each matrix of a batch, and for
+// columns cut by the shape alone, so that the bits do not depend on the number of threads.
+#include "ops/linalg.h"
+
+#include <cblas.h>
+
+#include <climits>
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/launch.h"
+#include "backend/cpu/threads.h"
+#include "core/backend.h"
+#include "kernels/lapack.h"
+
+namespace tidu::cpu {
+namespace {
+
+// Calls f<T>() for the type of x's elements.
+template <class F> void visit_real(const Tensor& x, const F& f) {
+  if (x.dtype() == DType::float32) {
+    f.template operator()<float>();
+  } else {
+    f.template operator()<double>();
+  }
+}
+
+int to_int(const Call& call, int64_t extent) {
+  if (extent > INT_MAX)
+    fail<ShapeError>("[", call.primitive.name, "] an extent of ", extent, " is too large");
+  return static_cast<int>(extent);
+}
+
+int64_t matrices_in(const Tensor& x) { return x.numel() / (x.size(-1) * x.size(-2)); }
+
+// f(i) for each of `count` tasks, which take so many multiplications each.
+template <class F> void share_out(int64_t count, int64_t multiplications, const F& f) {
+  parallel_for(count, count * (multiplications / 8 + 1), f);
+}
+
+// The same memory with the last two axes exchanged.
+Tensor transposed(const Tensor& x) {
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  const int last = x.ndim() - 1;
+  std::swap(shape[last], shape[last - 1]);
+  std::swap(strides[last], strides[last - 1]);
+  return x.view(shape, strides, x.impl().offset);
+}
+
+// In new memory. The transposes of row-major matrices are column-major ones.
+Tensor copied(const Tensor& x) {
+  const Tensor copy = Tensor::empty(x.shape(), x.dtype());
+  copy_elements(x, copy);
+  return copy;
+}
+
+// What LAPACK found of each matrix: 0 is good, other numbers say where it failed.
+using Verdicts = std::vector<int>;
+Verdicts good(int64_t count) { return Verdicts(static_cast<size_t>(count)); }
+
+void raise_first(const Call& call, MatrixFault fault, const Verdicts& verdicts) {
+  const auto found = std::find_if(verdicts.begin(), verdicts.end(), [](int verdict) { return verdict != 0; });
+  if (found == verdicts.end()) return;
+  const Tensor& a = call.inputs[0];
+  fail<ValueError>("[", call.primitive.name, "] ", describe(a), ": ",
+                   describe_fault(fault, a.shape(), found - verdicts.begin(), *found));
+}
+
+template <class T> bool all_finite(const T* data, int64_t count) {
+  return std::all_of(data, data + count, [](T value) { return std::isfinite(value); });
+}
+
+void cholesky(const Call& call) {
+  const Tensor& y = call.outputs[0];
+  if (y.numel() == 0) return;
+  const int n = to_int(call, y.size(-1));
+  const int64_t size = int64_t{n} * n, count = matrices_in(y);
+  copy_elements(call.inputs[0], y);
+  Verdicts verdicts = good(count);
+  visit_real(y, [&]<class T>() {
+    share_out(count, size * n / 3, [&](int64_t i) {
+      T* const a = y.data<T>() + i * size;
+      bool finite = true;
+      for (int64_t row = 0; row < n; ++row) {
+        finite &= all_finite(a + row * n, row + 1);
+        std::fill(a + row * n + row + 1, a + (row + 1) * n, T(0));
+      }
+      if (!finite) {
+        for (int64_t row = 0; row < n; ++row)
+          std::fill_n(a + row * n, row + 1, std::numeric_limits<T>::quiet_NaN());
+        return;
+      }
+      // The lower triangle of a row-major matrix is the upper one of the same memory seen column-major.
+      lapack::Functions<T>::potrf("U", &n, a, &n, &verdicts[static_cast<size_t>(i)], 1);
+    });
+  });
+  raise_first(call, MatrixFault::minor, verdicts);
+}
+
+void lu_factor(const Call& call) {
+  const Tensor &lu = call.outputs[0], &pivots = call.outputs[1];
+  if (lu.numel() == 0) return;
+  const int n = to_int(call, lu.size(-1));
+  const int64_t size = int64_t{n} * n, count = matrices_in(lu);
+  const Tensor columns = copied(transposed(call.inputs[0]));
+  Verdicts verdicts = good(count);
+  visit_real(lu, [&]<class T>() {
+    share_out(count, size * n / 3, [&](int64_t i) {
+      std::vector<int> exchanged(static_cast<size_t>(n));
+      lapack::Functions<T>::getrf(&n, &n, columns.data<T>() + i * size, &n, exchanged.data(),
+                                  &verdicts[static_cast<size_t>(i)]);
+      std::transform(exchanged.begin(), exchanged.end(), pivots.data<int64_t>() + i * n,
+                     [](int row) { return int64_t{row} - 1; });
+    });
+  });
+  if (call.attrs.as<LuAttrs>().regular) raise_first(call, MatrixFault::pivot, verdicts);
+  copy_elements(transposed(columns), lu);
+}
+
+void exchange_rows(const Call& call) {
+  const Tensor& y = call.outputs[0];
+  const bool inverse = call.attrs.as<ExchangeAttrs>().inverse;
+  const int64_t n = y.size(-2), columns = y.size(-1);
+  copy_elements(call.inputs[0], y);
+  if (y.numel() == 0) return;
+  const Tensor pivots = row_major(call.inputs[1]);
+  for (int64_t i = 0; i < pivots.numel(); ++i) {
+    const int64_t row = pivots.data<int64_t>()[i];
+    if (row < 0 || row >= n)
+      fail<IndexError>("[", call.primitive.name, "] pivot ", row, " is none of ", n, " rows");
+  }
+  visit_real(y, [&]<class T>() {
+    share_out(matrices_in(y), 8 * n * columns, [&](int64_t i) {
+      T* const rows = y.data<T>() + i * n * columns;
+      const int64_t* const row = pivots.data<int64_t>() + i * n;
+      const auto exchange = [&](int64_t k) {
+        if (row[k] != k)
+          std::swap_ranges(rows + k * columns, rows + (k + 1) * columns, rows + row[k] * columns);
+      };
+      for (int64_t k = 0; k < n; ++k) exchange(inverse ? n - 1 - k : k);
+    });
+  });
+}
+
+void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, int n, int columns,
+          const float* a, int lda, float* b, int ldb) {
+  cblas_strsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, 1, a, lda, b, ldb);
+}
+void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, int n, int columns,
+          const double* a, int lda, double* b, int ldb) {
+  cblas_dtrsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, 1, a, lda, b, ldb);
+}
+
+void solve_triangular(const Call& call) {
+  const auto& [upper, unit] = call.attrs.as<TriangularAttrs>();
+  const Tensor& x = call.outputs[0];
+  copy_elements(call.inputs[1], x);
+  if (x.numel() == 0) return;
+  const int n = to_int(call, x.size(-2)), columns = to_int(call, x.size(-1));
+  const int64_t size = int64_t{n} * n, count = matrices_in(x);
+  // Row-major, or the transposes are.
+  const bool by_columns = call.inputs[0].strides()[x.ndim() - 2] == 1;
+  const Tensor a = row_major(by_columns ? transposed(call.inputs[0]) : call.inputs[0]);
+  constexpr int kColumns = 128;
+  const int pieces = size * columns > 1 << 19 ? (columns + kColumns - 1) / kColumns : 1;
+  const int width = pieces == 1 ? columns : kColumns;
+  visit_real(x, [&]<class T>() {
+    Verdicts verdicts = good(count);
+    for (int64_t i = 0; !unit && i < count; ++i) {
+      for (int64_t k = n; k > 0; --k) {
+        if (a.data<T>()[i * size + (k - 1) * (n + 1)] == 0)
+          verdicts[static_cast<size_t>(i)] = static_cast<int>(k);
+      }
+    }
+    raise_first(call, MatrixFault::diagonal, verdicts);
+    share_out(count * pieces, size * width / 2, [&](int64_t task) {
+      const int64_t i = task / pieces, first = task % pieces * width;
+      trsm(upper != by_columns ? CblasUpper : CblasLower, by_columns ? CblasTrans : CblasNoTrans,
+           unit ? CblasUnit : CblasNonUnit, n, std::min(width, columns - static_cast<int>(first)),
+           a.data<T>() + i * size, n, x.data<T>() + i * n * columns + first, columns);
+    });
+  });
+}
+
+void svd(const Call& call) {
+  const Tensor &u = call.outputs[0], &s = call.outputs[1], &vh = call.outputs[2];
+  if (u.numel() == 0 || vh.numel() == 0) return;
+  const Tensor a = copied(call.inputs[0]);
+  const int m = to_int(call, a.size(-2)), n = to_int(call, a.size(-1)), k = std::min(m, n);
+  const int64_t size = int64_t{m} * n, count = matrices_in(a);
+  Verdicts verdicts = good(count);
+  visit_real(a, [&]<class T>() {
+    share_out(count, 8 * size * k, [&](int64_t i) {
+      T* const matrix = a.data<T>() + i * size;
+      T *const left = u.data<T>() + i * m * k, *const values = s.data<T>() + i * k,
+               *const right = vh.data<T>() + i * k * n;
+      if (all_finite(matrix, size)) {
+        // Seen column-major it is the transpose, whose left vectors are this one's right ones.
+        verdicts[static_cast<size_t>(i)] = lapack::svd(n, m, matrix, values, right, left);
+        return;
+      }
+      constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+      std::fill_n(left, int64_t{m} * k, nan);
+      std::fill_n(values, k, nan);
+      std::fill_n(right, int64_t{k} * n, nan);
+    });
+  });
+  raise_first(call, MatrixFault::iteration, verdicts);
+}
+
+}  // namespace
+
+void register_linalg_kernels() {
+  set_kernel(primitives::cholesky, DeviceType::cpu, cholesky);
+  set_kernel(primitives::lu_factor, DeviceType::cpu, lu_factor);
+  set_kernel(primitives::exchange_rows, DeviceType::cpu, exchange_rows);
+  set_kernel(primitives::solve_triangular, DeviceType::cpu, solve_triangular);
+  set_kernel(primitives::svd, DeviceType::cpu, svd);
+}
+
+}  // namespace tidu::cpu

@@ -1,0 +1,126 @@
+// Linear algebra on the device: cuSOLVER factorises, cuBLAS solves triangular systems. Nothing waits: what a
+// matrix lacks is found later, as an index out of range is.
+#include "ops/linalg.h"
+
+#include "backend/cuda/cublas.h"
+#include "backend/cuda/cusolver.h"
+#include "backend/cuda/elements.h"
+#include "backend/cuda/operations.h"
+#include "kernels/cuda/linalg.h"
+
+namespace tidu::cuda {
+namespace {
+
+Matrices matrices_of(const Tensor& x) {
+  const int64_t size = x.size(-1) * x.size(-2);
+  return {x.dtype(), x.raw_data(), x.size(-2), x.size(-1), size == 0 ? 0 : x.numel() / size};
+}
+
+// The same memory with the last two axes exchanged.
+Tensor transposed(const Tensor& x) {
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  const int last = x.ndim() - 1;
+  std::swap(shape[last], shape[last - 1]);
+  std::swap(strides[last], strides[last - 1]);
+  return x.view(shape, strides, x.impl().offset);
+}
+
+cudaError_t copy_into(Context& context, const Tensor& from, const Tensor& to) {
+  return copy_view(context.stream(), to.shape(), from, to);
+}
+
+Tensor like(const Tensor& x, const Shape& shape) { return Tensor::empty(shape, x.dtype(), x.device()); }
+
+cudaError_t cholesky(const Call& call, Context& context) {
+  const Tensor& y = call.outputs[0];
+  if (y.numel() == 0) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  TIDU_TRY(copy_into(context, call.inputs[0], y));
+  const Matrices a = matrices_of(y);
+  int* const lost = context.workspace<int>(static_cast<size_t>(a.count));
+  int* const info = context.workspace<int>(static_cast<size_t>(a.count));
+  TIDU_TRY(keep_lower(stream, a));
+  TIDU_TRY(set_aside(stream, a, lost));
+  factorize_cholesky(call, context, a, info);
+  TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::minor, context.fault_record()));
+  TIDU_TRY(lose(stream, a, lost));
+  return keep_lower(stream, a);
+}
+
+cudaError_t lu_factor(const Call& call, Context& context) {
+  const Tensor &lu = call.outputs[0], &pivots = call.outputs[1];
+  if (lu.numel() == 0) return cudaSuccess;
+  const Tensor from = transposed(call.inputs[0]), columns = like(lu, from.shape());
+  TIDU_TRY(copy_into(context, from, columns));
+  const Matrices a = matrices_of(columns);
+  int* const info = context.workspace<int>(static_cast<size_t>(a.count));
+  int* const exchanged = context.workspace<int>(static_cast<size_t>(pivots.numel()));
+  factorize_lu(call, context, a, exchanged, info);
+  TIDU_TRY(number_pivots(context.stream(), exchanged, pivots.data<int64_t>(), pivots.numel()));
+  if (call.attrs.as<LuAttrs>().regular)
+    TIDU_TRY(judge(context.stream(), info, nullptr, a.count, MatrixFault::pivot, context.fault_record()));
+  return copy_into(context, transposed(columns), lu);
+}
+
+cudaError_t exchange(const Call& call, Context& context) {
+  const Tensor& y = call.outputs[0];
+  TIDU_TRY(copy_into(context, call.inputs[0], y));
+  if (y.numel() == 0) return cudaSuccess;
+  Tensor pivots = call.inputs[1];
+  TIDU_TRY(make_row_major(&pivots, context.stream()));
+  return exchange_rows(context.stream(), matrices_of(y), pivots.data<int64_t>(),
+                       call.attrs.as<ExchangeAttrs>().inverse, context.fault_record());
+}
+
+cudaError_t solve_triangular(const Call& call, Context& context) {
+  const auto& [upper, unit] = call.attrs.as<TriangularAttrs>();
+  const Tensor& x = call.outputs[0];
+  TIDU_TRY(copy_into(context, call.inputs[1], x));
+  if (x.numel() == 0) return cudaSuccess;
+  // Row-major, or the transposes are.
+  const bool by_columns = call.inputs[0].strides()[x.ndim() - 2] == 1;
+  Tensor a = by_columns ? transposed(call.inputs[0]) : call.inputs[0];
+  TIDU_TRY(make_row_major(&a, context.stream()));
+  if (!unit) TIDU_TRY(judge_diagonal(context.stream(), matrices_of(a), context.fault_record()));
+  solve_by_cublas({.a = matrices_of(a),
+                   .upper = upper != by_columns,
+                   .transposed = by_columns,
+                   .unit_diagonal = unit,
+                   .b = matrices_of(x)},
+                  call, context);
+  return cudaSuccess;
+}
+
+cudaError_t svd(const Call& call, Context& context) {
+  const Tensor &u = call.outputs[0], &s = call.outputs[1], &vh = call.outputs[2];
+  if (u.numel() == 0 || vh.numel() == 0) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  const Tensor copy = like(u, call.inputs[0].shape());
+  TIDU_TRY(copy_into(context, call.inputs[0], copy));
+  const Matrices a = matrices_of(copy);
+  int* const lost = context.workspace<int>(static_cast<size_t>(a.count));
+  int* const info = context.workspace<int>(static_cast<size_t>(a.count));
+  TIDU_TRY(set_aside(stream, a, lost));
+  // Seen column-major it is the transpose, whose left vectors are this one's right ones.
+  const Tensor ut = like(u, transposed(u).shape());
+  decompose_singular(call, context, a, s.raw_data(), vh.raw_data(), ut.raw_data(), info);
+  TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
+  TIDU_TRY(copy_into(context, transposed(ut), u));
+  const Matrices values{s.dtype(), s.raw_data(), s.size(-1), 1, a.count};
+  for (const Matrices& result : {matrices_of(u), values, matrices_of(vh)})
+    TIDU_TRY(lose(stream, result, lost));
+  return cudaSuccess;
+}
+
+}  // namespace
+
+void register_linalg_operations() {
+  set_operation<cholesky>(primitives::cholesky);
+  set_operation<lu_factor>(primitives::lu_factor);
+  set_operation<exchange>(primitives::exchange_rows);
+  set_operation<solve_triangular>(primitives::solve_triangular);
+  set_operation<svd>(primitives::svd);
+}
+
+}  // namespace tidu::cuda

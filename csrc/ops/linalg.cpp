@@ -1,0 +1,357 @@
+// Factors of square matrices and solutions.
+#include "ops/linalg.h"
+
+#include <cmath>
+
+#include "core/bind.h"
+#include "core/trace.h"
+#include "ops/convert.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/linalg_rules.h"
+#include "ops/matmul.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tidu {
+
+std::string describe_fault(MatrixFault fault, const Shape& matrices, int64_t index, int64_t number) {
+  Dims place(matrices.size() - 2, 0);
+  for (int i = place.size() - 1; i >= 0; --i) {
+    place[i] = index % matrices[i];
+    index /= matrices[i];
+  }
+  const std::string matrix = place.empty()       ? "the matrix"
+                             : place.size() == 1 ? str("matrix ", place[0])
+                                                 : str("matrix ", place);
+  switch (fault) {
+    case MatrixFault::none: break;
+    case MatrixFault::minor:
+      return str(matrix, " is not positive definite: its leading minor of order ", number,
+                 " is not positive");
+    case MatrixFault::pivot: return str(matrix, " is singular: pivot ", number, " is zero");
+    case MatrixFault::diagonal:
+      return str(matrix, " is singular: element ", number, " of its diagonal is zero");
+    case MatrixFault::iteration: return str(matrix, " was given up: the iteration does not converge");
+  }
+  return {};
+}
+
+namespace linalg {
+
+void require_matrices(const char* op, const Tensor& x) {
+  if (x.ndim() < 2) fail<ShapeError>("[", op, "] takes matrices (.., m, n), not ", describe(x));
+}
+
+void require_square(const char* op, const Tensor& x) {
+  if (x.ndim() < 2 || x.size(-1) != x.size(-2))
+    fail<ShapeError>("[", op, "] takes square matrices (.., n, n), not ", describe(x));
+}
+
+Tensor of_reals(const char* op, const Tensor& x) {
+  if (is_narrow(x.dtype()))
+    fail<DTypeError>("[", op, "] takes float32 and float64, not ", describe(x), " (use astype)");
+  return is_floating(x.dtype()) ? x : astype(x, kDefaultFloat);
+}
+
+Shape batch_of(const Tensor& x) { return Shape(x.shape().begin(), x.shape().end() - 2); }
+
+Tensor with_batch(const Tensor& x, const Shape& batch, int inner) {
+  Shape shape = batch;
+  for (int i = x.ndim() - inner; i < x.ndim(); ++i) shape.push_back(x.size(i));
+  return broadcast_to(x, shape);
+}
+
+Tensor identity_like(const Tensor& x) { return eye(x.size(-1), x.size(-1), 0, x.dtype(), x.device()); }
+
+Tensor below_diagonal(const Tensor& x, int64_t offset) {
+  const Tensor row = expand_dims(arange(x.size(-2), DType::int64, x.device()), 1),
+               column = arange(x.size(-1), DType::int64, x.device());
+  return column - row <= offset;
+}
+Tensor lower(const Tensor& x, int64_t offset) { return where(below_diagonal(x, offset), x, 0); }
+Tensor upper(const Tensor& x, int64_t offset) { return where(below_diagonal(x, offset - 1), 0, x); }
+
+Tensor symmetric(const Tensor& x) { return 0.5 * (x + matrix_transpose(x)); }
+
+Tensor nonzero_matrices(const Tensor& x) { return any(x != 0, Axes{-2, -1}, true); }
+Tensor nonzero_columns(const Tensor& x) { return any(x != 0, Axes{-2}, true); }
+
+Counted::Counted(const Tensor& nonzero, const Tensor& value) {
+  const Tensor finite = all(isfinite(value), Axes{-2, -1}, true);
+  counted_ = logical_and(nonzero, finite);
+  lost_ = logical_and(nonzero, logical_not(finite));
+}
+Tensor Counted::or_identity(const Tensor& x) const {
+  return where(counted_, x, eye(x.size(-2), x.size(-1), 0, x.dtype(), x.device()));
+}
+Tensor Counted::or_zero(const Tensor& x) const { return where(counted_, x, 0); }
+Tensor Counted::result(const Tensor& x) const { return lost_.defined() ? where(lost_, NAN, x) : x; }
+
+namespace {
+
+Tensor solve_lower(const Tensor& a, const Tensor& b, bool unit = false) {
+  return bind(primitives::solve_triangular, {a, b}, TriangularAttrs{false, unit});
+}
+Tensor solve_upper(const Tensor& a, const Tensor& b, bool unit = false) {
+  return bind(primitives::solve_triangular, {a, b}, TriangularAttrs{true, unit});
+}
+
+void infer_same(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; }
+void infer_second(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; }
+
+// --- Cholesky
+
+// The lower triangle with half the diagonal; its own transpose.
+Tensor half_lower(const Tensor& x) { return 0.5 * (lower(x) + lower(x, -1)); }
+
+const Custom cholesky_rule{
+    .reads = [](Reads) -> Reads { return kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor a = symmetric(tangents[0]);
+      const Counted counted(nonzero_matrices(a), call.outputs[0]);
+      const Tensor l = counted.or_identity(call.outputs[0]);
+      const Tensor inside = solve_lower(l, matrix_transpose(solve_lower(l, a)));
+      return {counted.result(matmul(l, half_lower(inside)))};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Counted counted(nonzero_matrices(cotangents[0]), call.outputs[0]);
+      const Tensor lt = matrix_transpose(counted.or_identity(call.outputs[0]));
+      const Tensor inside = half_lower(matmul(lt, cotangents[0]));
+      const Tensor left = solve_upper(lt, inside);
+      return {counted.result(symmetric(solve_upper(lt, matrix_transpose(left))))};
+    },
+};
+
+// --- Triangular systems
+
+Tensor triangle(const Call& call, const Tensor& x) {
+  const auto& [is_upper, unit] = call.attrs.as<TriangularAttrs>();
+  return is_upper ? upper(x, unit ? 1 : 0) : lower(x, unit ? -1 : 0);
+}
+
+const Custom solve_triangular_rule{
+    .reads = [](Reads wanted) -> Reads { return kInput0 | (wanted & kInput0 ? kOutput : 0); },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      Tensor b = tangents[1];
+      if (tangents[0].defined()) {
+        const Tensor moved = matmul(triangle(call, tangents[0]), call.outputs[0]);
+        b = b.defined() ? b - moved : -moved;
+      }
+      return {bind(primitives::solve_triangular, {call.inputs[0], b}, call.attrs)};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const Tensor& g = cotangents[0];
+      const auto& [is_upper, unit] = call.attrs.as<TriangularAttrs>();
+      const Tensor a = Counted(nonzero_matrices(g)).or_identity(call.inputs[0]);
+      const Tensor b =
+          bind(primitives::solve_triangular, {matrix_transpose(a), g}, TriangularAttrs{!is_upper, unit});
+      if (!(wanted & kInput0)) return {Tensor(), b};
+      const Tensor x = where(nonzero_columns(g), call.outputs[0], 0);
+      return {triangle(call, -matmul(b, matrix_transpose(x))), b};
+    },
+    .linear = kInput1,
+};
+
+// --- LU
+
+Tensor unit_lower(const Tensor& lu) { return lower(lu, -1) + identity_like(lu); }
+
+Tensor exchange(const Tensor& x, const Tensor& pivots, bool inverse) {
+  return bind(primitives::exchange_rows, {x, pivots}, ExchangeAttrs{inverse});
+}
+
+const Linear exchange_rule{
+    .reads = kInput1,
+    .transpose =
+        [](const Call& call, Cotangents cotangents, int) {
+          return exchange(cotangents[0], call.inputs[1], !call.attrs.as<ExchangeAttrs>().inverse);
+        },
+};
+
+const Custom lu_rule{
+    .reads = [](Reads) -> Reads { return kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Counted counted(nonzero_matrices(tangents[0]), call.outputs[0]);
+      const Tensor lu = counted.or_identity(call.outputs[0]);
+      const Tensor left = solve_lower(lu, exchange(tangents[0], call.outputs[1], false), true);
+      const Tensor inside = matrix_transpose(solve_lower(matrix_transpose(lu), matrix_transpose(left)));
+      return {counted.result(matmul(unit_lower(lu), lower(inside, -1)) + matmul(upper(inside), upper(lu))),
+              Tensor()};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Tensor& g = cotangents[0];
+      if (!g.defined()) return {Tensor()};
+      const Counted counted(nonzero_matrices(g), call.outputs[0]);
+      const Tensor lu = counted.or_identity(call.outputs[0]), lut = matrix_transpose(lu);
+      const Tensor inside = lower(matmul(matrix_transpose(unit_lower(lu)), lower(g, -1)), -1) +
+                            upper(matmul(upper(g), matrix_transpose(upper(lu))));
+      const Tensor left = solve_upper(lut, inside, true);
+      const Tensor x = matrix_transpose(solve_upper(lu, matrix_transpose(left)));
+      return {counted.result(exchange(x, call.outputs[1], true))};
+    },
+};
+
+// --- Solutions with known factors
+
+void run_solve(const Call& call) {
+  {
+    const VisibleTraces none(nullptr);
+    const Tensor &b = call.inputs[1], &lu = call.inputs[2], &pivots = call.inputs[3];
+    if (call.attrs.as<SolveAttrs>().transposed) {
+      const Tensor lut = matrix_transpose(lu);
+      call.outputs[0] = exchange(solve_upper(lut, solve_lower(lut, b), true), pivots, true);
+    } else {
+      call.outputs[0] = solve_upper(lu, solve_lower(lu, exchange(b, pivots, false), true));
+    }
+  }
+  show(call);
+}
+
+const Custom solve_rule{
+    .reads = [](Reads wanted) -> Reads {
+      return kInput0 | kInput2 | input_bit(3) | (wanted & kInput0 ? kOutput : 0);
+    },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      Tensor b = tangents[1];
+      if (const Tensor& a = tangents[0]; a.defined()) {
+        const bool transposed = call.attrs.as<SolveAttrs>().transposed;
+        const Tensor moved = matmul(transposed ? matrix_transpose(a) : a, call.outputs[0]);
+        b = b.defined() ? b - moved : -moved;
+      }
+      if (!b.defined()) return {Tensor()};
+      return {bind(primitives::solve, {call.inputs[0], b, call.inputs[2], call.inputs[3]}, call.attrs)};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const Tensor& g = cotangents[0];
+      const bool transposed = call.attrs.as<SolveAttrs>().transposed;
+      const Tensor lu = Counted(nonzero_matrices(g)).or_identity(call.inputs[2]);
+      const Tensor b =
+          bind(primitives::solve, {call.inputs[0], g, lu, call.inputs[3]}, SolveAttrs{!transposed});
+      if (!(wanted & kInput0)) return {Tensor(), b, Tensor(), Tensor()};
+      const Tensor x = where(nonzero_columns(g), call.outputs[0], 0);
+      const Tensor product = transposed ? matmul(x, matrix_transpose(b)) : matmul(b, matrix_transpose(x));
+      return {-product, b, Tensor(), Tensor()};
+    },
+    .linear = kInput1,
+};
+
+}  // namespace
+}  // namespace linalg
+
+namespace primitives {
+
+Primitive cholesky("cholesky", {.infer = linalg::infer_same, .derivative = linalg::cholesky_rule});
+Primitive solve_triangular("solve_triangular",
+                           {.infer = linalg::infer_second, .derivative = linalg::solve_triangular_rule});
+Primitive lu_factor("lu_factor", {.infer =
+                                      [](const SpecCall& call, std::span<Spec> outputs) {
+                                        outputs[0] = outputs[1] = call.inputs[0];
+                                        outputs[1].shape.erase(outputs[1].shape.size() - 1);
+                                        outputs[1].dtype = DType::int64;
+                                      },
+                                  .derivative = linalg::lu_rule,
+                                  .num_outputs = 2});
+Primitive exchange_rows("exchange_rows", {.infer = linalg::infer_same, .derivative = linalg::exchange_rule});
+Primitive solve("solve", {.infer = linalg::infer_second,
+                          .derivative = linalg::solve_rule,
+                          .evaluate = linalg::run_solve});
+
+}  // namespace primitives
+
+namespace linalg {
+
+Lu factors_of(const Tensor& x, bool regular) {
+  const Tensor inputs[] = {x};
+  Tensor outputs[2];
+  bind(primitives::lu_factor, inputs, LuAttrs{regular}, outputs);
+  return {outputs[0], outputs[1]};
+}
+
+namespace {
+
+// a and b for a primitive that solves: of one dtype, b of matrices, the batches not yet broadcast.
+struct System {
+  Tensor a, b;
+  Shape batch;
+  bool vector;
+
+  System(const char* op, const Tensor& given_a, const Tensor& given_b)
+      : a(of_reals(op, given_a)), b(of_reals(op, given_b)), vector(given_b.ndim() == 1) {
+    require_square(op, a);
+    if (b.ndim() == 0 || b.size(vector ? 0 : -2) != a.size(-1)) {
+      fail<ShapeError>("[", op, "] the right-hand side ", describe(given_b), " does not fit ",
+                       describe(given_a), " (it is (.., n, k), or a vector (n))");
+    }
+    const DType dtype = promote(a.dtype(), b.dtype());
+    a = astype(a, dtype), b = astype(b, dtype);
+    if (vector) b = expand_dims(b, 1);
+    batch = broadcast_shapes(batch_of(a), batch_of(b), op);
+  }
+
+  Tensor whole_a() const { return with_batch(a, batch); }
+  Tensor whole_b() const { return with_batch(b, batch); }
+  Tensor result(const Tensor& x) const { return vector ? squeeze(x, {-1}) : x; }
+};
+
+}  // namespace
+
+Tensor cholesky(const Tensor& given, bool is_upper) {
+  const Tensor x = of_reals("cholesky", given);
+  require_square("cholesky", x);
+  if (!is_upper) return bind(primitives::cholesky, {x});
+  return matrix_transpose(bind(primitives::cholesky, {matrix_transpose(x)}));
+}
+
+Lu lu_factor(const Tensor& given) {
+  const Tensor x = of_reals("lu_factor", given);
+  require_square("lu_factor", x);
+  return factors_of(x, false);
+}
+
+Tensor solve_known(const Tensor& a, const Tensor& b, const Lu& factors, bool transposed) {
+  return bind(primitives::solve, {a, b, factors.lu, factors.pivots}, SolveAttrs{transposed});
+}
+
+Tensor solve(const Tensor& a, const Tensor& b) {
+  const System system("solve", a, b);
+  const Lu factors = factors_of(stop_gradient(system.a), true);
+  return system.result(
+      solve_known(system.whole_a(), system.whole_b(),
+                  {with_batch(factors.lu, system.batch), with_batch(factors.pivots, system.batch, 1)}));
+}
+
+Tensor solve_triangular(const Tensor& a, const Tensor& b, bool is_upper, bool unit_diagonal) {
+  const System system("solve_triangular", a, b);
+  return system.result(bind(primitives::solve_triangular, {system.whole_a(), system.whole_b()},
+                            TriangularAttrs{is_upper, unit_diagonal}));
+}
+
+Tensor cholesky_solve(const Tensor& b, const Tensor& factor, bool is_upper) {
+  const System system("cholesky_solve", factor, b);
+  const Tensor l = is_upper ? matrix_transpose(system.whole_a()) : system.whole_a();
+  return system.result(solve_upper(matrix_transpose(l), solve_lower(l, system.whole_b())));
+}
+
+Tensor lu_solve(const Lu& factors, const Tensor& b, bool transposed) {
+  const System system("lu_solve", factors.lu, b);
+  if (factors.pivots.shape() != Shape(factors.lu.shape().begin(), factors.lu.shape().end() - 1) ||
+      !is_integral(factors.pivots.dtype())) {
+    fail<ShapeError>("[lu_solve] the pivots ", describe(factors.pivots), " must be integers, one a row of ",
+                     describe(factors.lu));
+  }
+  const Tensor lu = system.whole_a(), lut = matrix_transpose(lu);
+  const Tensor pivots = with_batch(astype(factors.pivots, DType::int64), system.batch, 1);
+  if (transposed)
+    return system.result(exchange(solve_upper(lut, solve_lower(lut, system.whole_b()), true), pivots, true));
+  return system.result(solve_upper(lu, solve_lower(lu, exchange(system.whole_b(), pivots, false), true)));
+}
+
+Tensor inv(const Tensor& given) {
+  const Tensor x = of_reals("inv", given);
+  require_square("inv", x);
+  return solve_known(x, broadcast_to(identity_like(x), x.shape()), factors_of(stop_gradient(x), true));
+}
+
+}  // namespace linalg
+}  // namespace tidu

@@ -1,0 +1,115 @@
+// Linear algebra of square matrices and what is made of it: factors, solutions, inverses, determinants. The
+// last two axes are those of matrices (.., n, n), the others a batch. float32 and float64; integers are first
+// cast to float32.
+//
+// In derivatives G is the cotangent of a result, A' and X' are tangents. The rules of factorisations that are
+// solved with are given the factors again: nothing is factorised twice. (Matrix differentials: Magnus and
+// Neudecker, "Matrix Differential Calculus", chapter 8; of factors: Murray, "Differentiation of the Cholesky
+// decomposition", 2016.)
+#pragma once
+
+#include <optional>
+
+#include "kernels/matrix_fault.h"
+#include "ops/contract.h"
+
+namespace tidu::linalg {
+
+// --- Factors
+
+// Lower triangular L (.., n, n) with A = L L^T or, with `upper`, U with A = U^T U. Only that triangle of A is
+// read; A counts as symmetric, so its cotangent is symmetric and its tangent is made so. A ValueError names
+// the leading minor that is not positive, and the matrix of the batch.
+//   L' = L phi(L^-1 A' L^-T), phi being the lower triangle with half the diagonal
+Tensor cholesky(const Tensor& x, bool upper = false);
+
+// A with rows exchanged is L U: L below the diagonal of `lu` (.., n, n), with ones on its own, U above and on
+// it. For i from 0 up, row i was exchanged with row pivots[.., i]. Singular matrices have factors, too.
+//   (L U)' = L tril(F, -1) + triu(F) U, F = L^-1 P A' U^-1
+struct Lu {
+  Tensor lu, pivots;
+};
+Lu lu_factor(const Tensor& x);
+
+// --- Solutions of a x = b for b (.., n, k), or a vector (n). Batches are broadcast. Singular matrices are a
+// ValueError that names the matrix and its pivot.
+
+//   X' = A^-1 (B' - A' X); of A: -A^-T G X^T, of B: A^-T G
+Tensor solve(const Tensor& a, const Tensor& b);
+// Of a triangular matrix, whose other triangle (and with `unit_diagonal` diagonal, which is 1) is not read.
+Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper = false, bool unit_diagonal = false);
+// Of L L^T x = b, or U^T U x = b.
+Tensor cholesky_solve(const Tensor& b, const Tensor& factor, bool upper = false);
+// Of the matrix that has the factors, or its transpose.
+Tensor lu_solve(const Lu& factors, const Tensor& b, bool transposed = false);
+//   -A^-1 A' A^-1
+Tensor inv(const Tensor& x);
+
+// --- Determinants (..)
+
+//   tr(adj(A) A'), singular matrices included
+Tensor det(const Tensor& x);
+// The sign (0 of a singular matrix) and the logarithm of the absolute value (there -inf).
+//   tr(A^-1 A') of the logarithm, 0 of the sign
+struct SignLogDet {
+  Tensor sign, logabsdet;
+};
+SignLogDet slogdet(const Tensor& x);
+// ln det; NaN where the determinant is negative.
+Tensor logdet(const Tensor& x);
+// The transposed matrix of cofactors: A adj(A) = det(A) I, for every A. Its derivatives are exact to order 3
+// for matrices of any rank, and to any order where the rank is at least n - 4.
+Tensor adjugate(const Tensor& x);
+
+// --- Norms
+
+// Of vectors along the axes (all by default) of x: (sum |x|^ord)^(1 / ord), max |x| for inf, min |x| for
+// -inf, the number of elements that are not 0 for 0. The derivatives of the 2-norm at 0 are 0.
+Tensor vector_norm(const Tensor& x, const std::optional<Axes>& axes = {}, bool keepdims = false,
+                   double ord = 2);
+enum class MatrixNorm : uint8_t { frobenius, columns, least_columns, rows, least_rows };
+// Of matrices: sqrt(sum x^2), or the largest or smallest sum of absolute values of a column, or of a row.
+Tensor matrix_norm(const Tensor& x, MatrixNorm norm = MatrixNorm::frobenius, bool keepdims = false);
+
+// --- What the operations of this family check of their arguments
+
+void require_matrices(const char* op, const Tensor& x);
+void require_square(const char* op, const Tensor& x);
+
+}  // namespace tidu::linalg
+
+namespace tidu {
+
+struct TriangularAttrs {
+  bool upper, unit_diagonal;
+  void fields(auto&& field) const { field("upper", upper), field("unit_diagonal", unit_diagonal); }
+};
+struct LuAttrs {
+  bool regular;  // whether a singular matrix is an error
+  void fields(auto&& field) const { field("regular", regular); }
+};
+struct ExchangeAttrs {
+  bool inverse;
+  void fields(auto&& field) const { field("inverse", inverse); }
+};
+struct SolveAttrs {
+  bool transposed;
+  void fields(auto&& field) const { field("transposed", transposed); }
+};
+
+namespace primitives {
+extern Primitive cholesky;          // to the lower factor
+extern Primitive lu_factor;         // LuAttrs: lu, int64 pivots (.., n)
+extern Primitive exchange_rows;     // (x, pivots), ExchangeAttrs: from the first pivot on, or back
+extern Primitive solve_triangular;  // (a, b), TriangularAttrs
+// (a, b, lu, pivots), SolveAttrs: a^-1 b, of which lu and pivots are what is known of a.
+extern Primitive solve;
+extern Primitive det;
+extern Primitive slogdet;  // (a, lu, pivots): sign, logarithm
+extern Primitive svd;      // of (.., m, n), k = min(m, n): u (.., m, k), s (.., k) descending, vh (.., k, n)
+}  // namespace primitives
+
+// What a factorisation found wrong with matrix `index` of a batch: "matrix (0, 1) is singular: ..".
+std::string describe_fault(MatrixFault fault, const Shape& matrices, int64_t index, int64_t number);
+
+}  // namespace tidu

@@ -1,0 +1,75 @@
+// Norms of vectors and of matrices.
+#include <cmath>
+
+#include "ops/convert.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/linalg_rules.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tidu::linalg {
+namespace {
+
+// (sum |x|^p)^(1 / p), of which the largest (p > 0) or smallest power is made 1 beforehand, so that none of
+// those that matter is too large or small for the dtype. A norm that is 0 is a constant: such rows are
+// computed as if they were ones.
+Tensor power_norm(const Tensor& x, const Axes& axes, double p) {
+  const Tensor sizes = stop_gradient(abs(x));
+  const Tensor extreme = p > 0 ? max(sizes, axes, true) : min(sizes, axes, true);
+  const Tensor scale = where(logical_and(extreme > 0, extreme < INFINITY), extreme, 1);
+  const Tensor vanishes = extreme == 0;
+  const Tensor scaled = where(vanishes, 1, x) / scale;
+  Tensor norm;
+  if (p == 2) {
+    norm = sqrt(sum(square(scaled), axes, true));
+  } else {
+    norm = pow(sum(pow(abs(scaled), p), axes, true), 1 / p);
+  }
+  return where(vanishes, 0, norm * scale);
+}
+
+}  // namespace
+
+Tensor vector_norm(const Tensor& given, const std::optional<Axes>& over, bool keepdims, double ord) {
+  const Tensor x = widened(is_floating(given.dtype()) ? given : astype(given, kDefaultFloat));
+  const Axes axes = over ? normalize_axes(*over, x.ndim(), "vector_norm") : all_axes(x.ndim());
+  int64_t count = 1;
+  for (const int64_t axis : axes) count *= x.size(static_cast<int>(axis));
+  if (count == 0 && ord < 0) {
+    fail<ShapeError>("[vector_norm] of order ", ord, ", which no elements do not have: ", describe(given));
+  }
+  if (std::isnan(ord)) fail<ValueError>("[vector_norm] the order is NaN");
+  Tensor norm;
+  if (ord == 0) {
+    norm = astype(count_nonzero(x, axes, true), x.dtype());
+  } else if (ord == 1 || count == 0) {
+    norm = sum(abs(x), axes, true);
+  } else if (std::isinf(ord)) {
+    norm = ord > 0 ? max(abs(x), axes, true) : min(abs(x), axes, true);
+  } else {
+    norm = power_norm(x, axes, ord);
+  }
+  norm = is_floating(given.dtype()) ? astype(norm, given.dtype()) : norm;
+  return keepdims ? norm : squeeze(norm, axes);
+}
+
+Tensor matrix_norm(const Tensor& x, MatrixNorm norm, bool keepdims) {
+  require_matrices("matrix_norm", x);
+  if (norm == MatrixNorm::frobenius) return vector_norm(x, Axes{-2, -1}, keepdims);
+  const bool of_rows = norm == MatrixNorm::rows || norm == MatrixNorm::least_rows;
+  const bool largest = norm == MatrixNorm::columns || norm == MatrixNorm::rows;
+  const int along = of_rows ? -1 : -2, across = of_rows ? -2 : -1;
+  if (x.size(across) == 0 && !largest) {
+    fail<ShapeError>("[matrix_norm] no ", of_rows ? "rows" : "columns", " have no least sum: ", describe(x));
+  }
+  const Tensor sums = vector_norm(x, Axes{along}, true, 1);
+  Shape none = sums.shape();
+  none[x.ndim() + across] = 1;
+  const Tensor result = x.size(across) == 0 ? zeros(none, sums.dtype(), sums.device())
+                        : largest           ? max(sums, across, true)
+                                            : min(sums, across, true);
+  return keepdims ? result : squeeze(result, {-2, -1});
+}
+
+}  // namespace tidu::linalg

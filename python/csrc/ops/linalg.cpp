@@ -1,0 +1,143 @@
+// Linear algebra: the module linalg, and what of it is of use everywhere.
+#include "ops/operations.h"
+
+namespace tidu::python {
+namespace {
+
+namespace la = tidu::linalg;
+
+Tensor tensordot(const Tensor& a, const Tensor& b, const py::object& axes) {
+  if (py::isinstance<py::int_>(axes)) return la::tensordot(a, b, axes.cast<int64_t>());
+  const auto pair = axes.cast<py::sequence>();
+  if (pair.size() != 2)
+    fail<ValueError>("[tensordot] axes is a number or a pair of axes or tuples of them, not ",
+                     std::string(py::str(axes)));
+  return la::tensordot(a, b, pair[0].cast<Dims>(), pair[1].cast<Dims>());
+}
+
+Tensor einsum(const std::string& subscripts, const py::args& operands) {
+  return la::einsum(subscripts, operands.cast<Tensors>());
+}
+
+Tensor trace(const Tensor& x, int64_t offset, Type dtype) {
+  return la::trace(dtype ? astype(x, *dtype) : x, offset);
+}
+
+// A named tuple, which the module has as a class.
+class Named {
+ public:
+  Named(py::module_& m, const char* name, const char* fields)
+      : type_(py::module_::import("collections").attr("namedtuple")(name, fields)) {
+    type_.attr("__module__") = "tidu.linalg";
+    m.attr(name) = type_;
+  }
+  template <class... T> py::object operator()(const T&... tensors) const { return type_(tensors...); }
+
+ private:
+  py::object type_;
+};
+
+la::MatrixNorm norm_of(const py::object& ord) {
+  if (py::isinstance<py::str>(ord)) {
+    if (ord.cast<std::string>() == "fro") return la::MatrixNorm::frobenius;
+  } else if (const auto number = scalar_from_object(ord.ptr())) {
+    const double value = number->to_double();
+    if (value == 1) return la::MatrixNorm::columns;
+    if (value == -1) return la::MatrixNorm::least_columns;
+    if (std::isinf(value)) return value > 0 ? la::MatrixNorm::rows : la::MatrixNorm::least_rows;
+  }
+  fail<ValueError>("[matrix_norm] ord is 'fro', 1, -1, inf or -inf, not ", std::string(py::repr(ord)));
+}
+
+}  // namespace
+
+void bind_products(const Definitions& define) {
+  const auto x1 = py::arg("x1"), x2 = py::arg("x2"), x = py::arg("x");
+  define.function("tensordot", tensordot, x1, x2, py::arg("axes") = 2,
+                  "The sum of products over pairs of axes: the last `axes` of x1 and the first of x2, or\n"
+                  "those of two tuples. The other axes of x1 come first, then those of x2.");
+  define.function("einsum", einsum, py::arg("subscripts"),
+                  "Einstein's sum of products, einsum('ij,jk->ik', a, b): letters name axes, those that the\n"
+                  "result lacks are summed over, '...' stands for axes that are broadcast. Without '->' the\n"
+                  "result has the letters that stand once, in alphabetical order.");
+  define.function("kron", &la::kron, x1, x2, "The Kronecker product, whose block (i, j) is x1[i, j] * x2.");
+  define.function("trace", trace, x, py::arg("offset") = 0, py::arg("dtype") = py::none(),
+                  "The sum along a diagonal of each matrix (.., m, n).");
+  define.function("diagonal", &la::diagonal, x, py::arg("offset") = 0,
+                  "The diagonal x[.., i, i + offset] of each matrix (.., m, n).");
+  define.function("cross", &la::cross, x1, x2, py::arg("axis") = -1,
+                  "The vector product along an axis of extent 3.");
+}
+
+void bind_linalg(py::module_& parent) {
+  py::module_ m = parent.def_submodule("linalg");
+  const auto x1 = py::arg("x1"), x2 = py::arg("x2"), x = py::arg("x");
+  const auto upper = py::arg("upper") = false, keepdims = py::arg("keepdims") = false;
+
+  m.def("multi_dot", &la::multi_dot, py::arg("arrays"),
+        "The product of matrices in the order that takes the fewest multiplications; the first and the last\n"
+        "may be vectors.");
+  m.def("matrix_power", &la::matrix_power, x, py::arg("n"),
+        "Square matrices to an integer power; a negative one is the power of the inverse.");
+
+  m.def(
+      "vector_norm", &la::vector_norm, x, py::kw_only(), py::arg("axis") = py::none(), keepdims,
+      py::arg("ord") = 2.0,
+      "(sum |x|^ord)^(1 / ord) over the axes (all by default); the largest or smallest |x| for inf or -inf,\n"
+      "the number of elements that are not 0 for 0. The derivatives of the 2-norm at 0 are 0.");
+  m.def(
+      "matrix_norm",
+      [](const Tensor& matrices, bool keep, const py::object& ord) {
+        return la::matrix_norm(matrices, norm_of(ord), keep);
+      },
+      x, py::kw_only(), keepdims, py::arg("ord") = "fro",
+      "Of each matrix (.., m, n): 'fro' sqrt(sum x^2), 1 and -1 the largest and smallest sum of a column's\n"
+      "absolute values, inf and -inf of a row's.");
+
+  m.def(
+      "cholesky", &la::cholesky, x, py::kw_only(), upper,
+      "Lower triangular L with x = L @ L.mT, or upper triangular U with x = U.mT @ U. Only that triangle of\n"
+      "x is read. x counts as symmetric: its gradient is the symmetric one. A matrix that is not positive\n"
+      "definite is a ValueError that names its leading minor.");
+  m.def(
+      "lu_factor",
+      [result = Named(m, "LuFactor", "lu pivots")](const Tensor& matrices) {
+        const auto [lu, pivots] = la::lu_factor(matrices);
+        return result(lu, pivots);
+      },
+      x,
+      "(lu, pivots): L below the diagonal, which is 1, and U on it and above, of x with its rows exchanged:\n"
+      "row i with row pivots[i] for i from 0 up.");
+  m.def(
+      "lu_solve",
+      [](const Tensor& lu, const Tensor& pivots, const Tensor& b, bool transposed) {
+        return la::lu_solve({lu, pivots}, b, transposed);
+      },
+      py::arg("lu"), py::arg("pivots"), py::arg("b"), py::kw_only(), py::arg("transposed") = false,
+      "The solution of a @ x = b, or a.mT @ x = b, by the factors of a.");
+  m.def("solve", &la::solve, x1, x2,
+        "The solution x of x1 @ x = x2 for square matrices and x2 (.., n, k), or a vector (n). A singular\n"
+        "matrix is a ValueError that names it and its pivot.");
+  m.def("solve_triangular", &la::solve_triangular, x1, x2, py::kw_only(), upper,
+        py::arg("unit_diagonal") = false,
+        "The solution x of x1 @ x = x2 for a lower (or upper) triangular x1, whose other triangle is not\n"
+        "read, nor its diagonal where that is said to be 1.");
+  m.def("cholesky_solve", &la::cholesky_solve, py::arg("b"), py::arg("factor"), py::kw_only(), upper,
+        "The solution x of a @ x = b by the Cholesky factor of a.");
+  m.def("inv", &la::inv, x, "The inverse. A singular matrix is a ValueError that names it and its pivot.");
+
+  m.def("det", &la::det, x, "The determinant. Its derivative is the adjugate, of singular matrices, too.");
+  m.def(
+      "slogdet",
+      [result = Named(m, "Slogdet", "sign logabsdet")](const Tensor& matrices) {
+        const auto [sign, logarithm] = la::slogdet(matrices);
+        return result(sign, logarithm);
+      },
+      x, "(sign, logabsdet): the determinant is sign * exp(logabsdet); 0 and -inf of a singular matrix.");
+  m.def("logdet", &la::logdet, x,
+        "The logarithm of the determinant: -inf of a singular matrix, NaN where it is negative.");
+  m.def("adjugate", &la::adjugate, x,
+        "The transposed matrix of cofactors: x @ adjugate(x) is det(x) times the identity, for every x.");
+}
+
+}  // namespace tidu::python

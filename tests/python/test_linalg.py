@@ -1,0 +1,586 @@
+"""Linear algebra beside NumPy, SciPy and closed forms, in every layout, at the edges of its domain."""
+
+import itertools
+
+import numpy as np
+import pytest
+import samplers as ops
+import scipy.linalg
+import tidu as td
+
+la = td.linalg
+REALS = [td.float32, td.float64]
+TOLERANCE = {td.float32: 2e-5, td.float64: 1e-12}
+SHAPES = [(1, 1), (2, 2), (7, 7), (3, 5, 5), (2, 3, 4, 4), (0, 0), (0, 3, 3), (2, 0, 0)]
+
+
+def array_of(x):
+    return x.detach().cpu().numpy()
+
+
+def close(got, want, dtype=td.float64, factor=1.0):
+    got, want = array_of(got), np.asarray(want)
+    assert got.shape == want.shape
+    size = max(np.abs(want[np.isfinite(want)]).max(initial=0), 1)
+    np.testing.assert_allclose(got, want, rtol=0, atol=factor * TOLERANCE[dtype] * size)
+
+
+def draw(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def definite(shape, seed=0):
+    x = draw(shape, seed)
+    return x @ np.swapaxes(x, -1, -2) + np.eye(shape[-1])
+
+
+def laid_out(array, dtype):
+    """The array in each of several layouts."""
+    for storage in ops.STORAGES[:4]:
+        yield ops.with_storage(array, dtype, storage)[0]
+    if array.ndim > 2:  # the batch last
+        turned = np.moveaxis(array, 0, -1)
+        yield td.moveaxis(ops.to_tensor(turned, dtype), -1, 0)
+
+
+def difference(f, x, v, h=1e-5):
+    """The directional derivative in float64."""
+    at = lambda t: array_of(f(td.tensor(x + t * v)))
+    return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
+
+
+# --- Products over named axes
+
+EINSUMS = [
+    ("ij,jk", [(3, 4), (4, 2)]),
+    ("ij,jk->ki", [(3, 4), (4, 2)]),
+    ("i,i", [(5,), (5,)]),
+    ("i,i->i", [(5,), (5,)]),
+    ("i,j,k->kij", [(2,), (3,), (4,)]),
+    ("ii", [(4, 4)]),
+    ("ii->i", [(4, 4)]),
+    ("iii->i", [(3, 3, 3)]),
+    ("iji->j", [(3, 4, 3)]),
+    ("ij->ji", [(3, 4)]),
+    ("ij->", [(3, 4)]),
+    ("ij->j", [(3, 4)]),
+    ("...ij,...jk->...ik", [(5, 1, 3, 4), (6, 4, 2)]),
+    ("...ij,jk", [(5, 3, 4), (4, 2)]),
+    ("...,...", [(2, 3), (3,)]),
+    ("...i->...", [(2, 3, 4)]),
+    ("i...,i...->...", [(3, 2), (3, 5, 2)]),
+    ("bij,bjk,bkl->bil", [(2, 3, 4), (2, 4, 5), (2, 5, 2)]),
+    ("abc,cd,def->abef", [(2, 3, 4), (4, 5), (5, 2, 3)]),
+    ("ij,ij,ij->i", [(3, 4)] * 3),
+    ("ij,j->i", [(3, 1), (4,)]),
+    ("Ba,ab", [(2, 3), (3, 4)]),
+    (",ij->ij", [(), (2, 3)]),
+    ("ij,jk->ik", [(3, 0), (0, 2)]),
+    ("ij,jk->ik", [(0, 3), (3, 2)]),
+    (" i j , j k -> i k ", [(2, 3), (3, 4)]),
+]
+
+
+@pytest.mark.parametrize("subscripts,shapes", EINSUMS, ids=str)
+def test_einsum(subscripts, shapes):
+    arrays = [draw(shape, i) for i, shape in enumerate(shapes)]
+    want = np.einsum(subscripts, *arrays)
+    close(td.einsum(subscripts, *map(td.tensor, arrays)), want)
+    for layouts in zip(*(laid_out(a, td.float64) for a in arrays if a.ndim <= 2), strict=False):
+        if len(layouts) == len(arrays):
+            close(td.einsum(subscripts, *layouts), want)
+    integers = [np.random.default_rng(i).integers(-4, 5, shape) for i, shape in enumerate(shapes)]
+    got = td.einsum(subscripts, *map(td.tensor, integers))
+    assert got.dtype == td.int64
+    np.testing.assert_array_equal(array_of(got), np.einsum(subscripts, *integers))
+
+
+@pytest.mark.parametrize(
+    "subscripts,shapes,why",
+    [
+        ("ij,jk", [(2, 3)], "operands"),
+        ("ij", [(2, 3, 4)], "name the axes"),
+        ("ij->k", [(2, 3)], "result alone"),
+        ("ij->ii", [(2, 3)], "twice"),
+        ("ij,jk", [(2, 3), (4, 5)], "extents 3 and 4"),
+        ("ii", [(2, 3)], "diagonal"),
+        ("i1", [(2, 3)], "letters"),
+        ("...i->i", [(2, 3)], "not in the result"),
+    ],
+    ids=str,
+)
+def test_einsum_refuses(subscripts, shapes, why):
+    with pytest.raises(td.ShapeError, match=why):
+        td.einsum(subscripts, *(td.zeros(s) for s in shapes))
+
+
+def test_diagonals_and_traces():
+    for shape in [(3, 3), (2, 5), (5, 2), (4, 3, 5), (0, 0), (0, 3), (2, 0, 3), (1, 1)]:
+        a = draw(shape)
+        for offset in range(-6, 7):
+            want = np.diagonal(a, offset, -2, -1)
+            for x in laid_out(a, td.float64):
+                np.testing.assert_array_equal(array_of(la.diagonal(x, offset=offset)), want)
+                close(la.trace(x, offset=offset), np.trace(a, offset, -2, -1))
+    assert la.trace(td.ones((2, 2), dtype=td.int8)).dtype == td.int64
+    assert la.trace(td.ones((2, 2)), dtype=td.float64).dtype == td.float64
+    with pytest.raises(td.ShapeError, match="trace"):
+        la.trace(td.ones(3))
+
+
+def test_kron_cross_tensordot_and_powers():
+    for a, b in [((2, 3), (4, 5)), ((3,), (2, 2)), ((2, 2, 2), (3, 1)), ((), (2, 3)), ((0, 2), (3, 3))]:
+        x, y = draw(a, 1), draw(b, 2)
+        close(la.kron(td.tensor(x), td.tensor(y)), np.kron(x, y))
+    for a, b, axis in [((3,), (3,), -1), ((4, 3), (3,), -1), ((3, 4), (3, 4), 0), ((2, 3, 5), (1, 3, 5), 1)]:
+        x, y = draw(a, 1), draw(b, 2)
+        close(la.cross(td.tensor(x), td.tensor(y), axis=axis), np.cross(x, y, axis=axis))
+    with pytest.raises(td.ShapeError, match="extent 3"):
+        la.cross(td.ones(2), td.ones(2))
+    x, y = draw((2, 3, 4), 1), draw((4, 3, 5), 2)
+    close(
+        td.tensordot(td.tensor(x), td.tensor(y), axes=((1, 2), (1, 0))), np.tensordot(x, y, ((1, 2), (1, 0)))
+    )
+    close(td.tensordot(td.tensor(x), td.tensor(y), axes=1), np.tensordot(x, y, 1))
+    close(td.tensordot(td.tensor(x), td.tensor(y), axes=0), np.tensordot(x, y, 0))
+    close(td.tensordot(td.tensor(x), td.tensor(y), axes=(-1, 0)), np.tensordot(x, y, (-1, 0)))
+    for axes, why in [(1.5, None), (4, "axes"), (((0,), (0,)), "differ"), (((0, 1), (0,)), "as many")]:
+        with pytest.raises((td.ShapeError, TypeError, RuntimeError, ValueError), match=why):
+            td.tensordot(td.tensor(x), td.tensor(y), axes=axes)
+    a = draw((3, 4, 4)) / 2
+    for n in range(-5, 8):
+        close(la.matrix_power(td.tensor(a), n), np.linalg.matrix_power(a, n), factor=100)
+    whole = np.array([[1, 1], [1, 0]])
+    np.testing.assert_array_equal(
+        array_of(la.matrix_power(td.tensor(whole), 40)), np.linalg.matrix_power(whole, 40)
+    )
+    with pytest.raises(td.DTypeError, match="inverse"):
+        la.matrix_power(td.tensor(whole), -1)
+    matrices = [draw(s, i) for i, s in enumerate([(10, 3), (3, 40), (40, 2), (2, 7)])]
+    tensors = list(map(td.tensor, matrices))
+    close(la.multi_dot(tensors), np.linalg.multi_dot(matrices))
+    close(
+        la.multi_dot([tensors[0][0], *tensors[1:3], tensors[3][:, 0]]),
+        np.linalg.multi_dot([matrices[0][0], *matrices[1:3], matrices[3][:, 0]]),
+    )
+    with pytest.raises(td.ShapeError, match="do not fit"):
+        la.multi_dot([tensors[0], tensors[2]])
+
+
+# --- Norms
+
+
+@pytest.mark.parametrize("order", [2, 1, 0, 3, 1.5, 0.5, -1, -2.5, np.inf, -np.inf], ids=str)
+def test_vector_norms(order):
+    x = draw((2, 3, 4))
+    x[0, 0, 1] = 0
+    for axis in (0, 1, -1):
+        with np.errstate(all="ignore"):
+            want = np.linalg.norm(x, order, axis=axis)
+        for t in laid_out(x, td.float64):
+            close(la.vector_norm(t, axis=axis, ord=order), want)
+            close(la.vector_norm(t, axis=axis, ord=order, keepdims=True), np.expand_dims(want, axis))
+    with np.errstate(all="ignore"):
+        close(la.vector_norm(td.tensor(x), ord=order), np.linalg.norm(x.ravel(), order))
+        want = np.linalg.norm(x.transpose(1, 0, 2).reshape(3, 8), order, axis=-1)
+    close(la.vector_norm(td.tensor(x), axis=(0, 2), ord=order), want)
+    if order > 0:
+        assert la.vector_norm(td.zeros((0, 3)), axis=0, ord=order).tolist() == [0, 0, 0]
+        assert float(la.vector_norm(td.tensor([1e-200, 1e-200], dtype=td.float64), ord=order)) > 0
+        if order >= 1:
+            assert np.isfinite(float(la.vector_norm(td.tensor([1e30, 1e30]), ord=order)))
+    assert np.isnan(float(la.vector_norm(td.tensor([1.0, np.nan]), ord=order))) or order == 0
+    if order == 2:
+        assert float(la.vector_norm(td.tensor([1.0, -np.inf]), ord=order)) == np.inf
+
+
+@pytest.mark.parametrize("order", [2, 1, 3, 1.5, np.inf, -1], ids=str)
+def test_vector_norms_at_zero(order):
+    """At the tip the first and the second derivative are 0; of a row beside others, too."""
+    x = td.tensor([[0.0, 0.0, 0.0], [3.0, -4.0, 1.0]], dtype=td.float64)
+    f = lambda x: la.vector_norm(x, axis=-1, ord=order).sum()
+    alone = lambda x: la.vector_norm(x, ord=order)
+    for gradient in (td.grad(f), td.jacfwd(f)):
+        got = array_of(gradient(x))
+        np.testing.assert_array_equal(got[0], 0)
+        np.testing.assert_allclose(got[1], array_of(td.grad(alone)(x[1])), rtol=1e-14)
+    h = array_of(td.hessian(f)(x))
+    assert np.isfinite(h).all()
+    np.testing.assert_array_equal(h[0], 0)
+
+
+def test_gradient_of_the_norm():
+    x = draw(5)
+    close(td.grad(la.vector_norm)(td.tensor(x)), x / np.linalg.norm(x))
+    h = (np.eye(5) - np.outer(x, x) / (x @ x)) / np.linalg.norm(x)
+    close(td.hessian(la.vector_norm)(td.tensor(x)), h)
+
+
+@pytest.mark.parametrize("order", ["fro", 1, -1, np.inf, -np.inf], ids=str)
+def test_matrix_norms(order):
+    for shape in [(3, 4), (2, 4, 3), (1, 1)]:
+        a = draw(shape)
+        want = np.linalg.norm(a, order, axis=(-2, -1))
+        close(la.matrix_norm(td.tensor(a), ord=order), want)
+        close(la.matrix_norm(td.tensor(a), ord=order, keepdims=True), want[..., None, None])
+    if order in ("fro", 1, np.inf):
+        assert la.matrix_norm(td.zeros((2, 0, 3)), ord=order).tolist() == [0, 0]
+        assert la.matrix_norm(td.zeros((2, 3, 0)), ord=order).tolist() == [0, 0]
+
+
+def test_norms_refuse():
+    with pytest.raises(ValueError, match="ord"):
+        la.matrix_norm(td.ones((2, 2)), ord=3)
+    with pytest.raises(td.ShapeError, match="matrices"):
+        la.matrix_norm(td.ones(2))
+    with pytest.raises(td.ShapeError, match="no elements"):
+        la.vector_norm(td.ones(0), ord=-1)
+
+
+# --- Factors and solutions
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+@pytest.mark.parametrize("shape", [*SHAPES, (70, 70)], ids=str)
+def test_cholesky(shape, dtype):
+    a = definite(shape)
+    want = np.linalg.cholesky(a) if a.size else a
+    for x in laid_out(a, dtype):
+        close(la.cholesky(x), want, dtype, 10)
+        close(la.cholesky(x, upper=True), np.swapaxes(want, -1, -2), dtype, 10)
+    # The other triangle is not read.
+    rest = np.where(np.tri(shape[-1], dtype=bool), a, np.nan)
+    close(la.cholesky(td.tensor(rest, dtype=dtype)), want, dtype, 10)
+    close(la.cholesky(td.tensor(rest, dtype=dtype).mT, upper=True), np.swapaxes(want, -1, -2), dtype, 10)
+    b = draw((*shape[:-1], 2), 3)
+    close(
+        la.cholesky_solve(td.tensor(b, dtype=dtype), td.tensor(want, dtype=dtype)),
+        np.linalg.solve(a, b),
+        dtype,
+        100,
+    )
+    close(
+        la.cholesky_solve(td.tensor(b, dtype=dtype), td.tensor(want, dtype=dtype).mT, upper=True),
+        np.linalg.solve(a, b),
+        dtype,
+        100,
+    )
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+@pytest.mark.parametrize("shape", [*SHAPES, (150, 150)], ids=str)
+def test_solutions(shape, dtype):
+    n = shape[-1]
+    a = draw(shape) + 3 * np.roll(np.eye(n), 1, 0) * np.sqrt(n)
+    for columns in (1, 3, 130):
+        b = draw((*shape[:-1], columns), 1)
+        want = np.linalg.solve(a, b)
+        for x, y in zip(laid_out(a, dtype), laid_out(b, dtype), strict=False):
+            close(la.solve(x, y), want, dtype, 100)
+            lu, pivots = la.lu_factor(x)
+            close(la.lu_solve(lu, pivots, y), want, dtype, 100)
+            close(
+                la.lu_solve(lu, pivots, y, transposed=True),
+                np.linalg.solve(np.swapaxes(a, -1, -2), b),
+                dtype,
+                100,
+            )
+    for x in laid_out(a, dtype):
+        close(la.inv(x), np.linalg.inv(a), dtype, 100)
+        if n < 100:
+            close(la.det(x), np.linalg.det(a), dtype, 100)
+        sign, logarithm = np.linalg.slogdet(a)
+        got = la.slogdet(x)
+        close(got.sign, sign, dtype)
+        close(got.logabsdet, logarithm, dtype, 10)
+    lower, upper = np.tril(a) + 4 * np.eye(n) * n, np.triu(a) + 4 * np.eye(n) * n
+    b = draw((*shape[:-1], 130), 2)
+    unit = np.tril(a, -1) / max(n, 1) + np.eye(n)
+    for x, y, z, t in zip(*(laid_out(v, dtype) for v in (lower, upper, b, unit)), strict=True):
+        rest = td.where(td.tensor(np.tri(n, dtype=bool)), x, np.nan)
+        close(la.solve_triangular(rest, z), np.linalg.solve(lower, b), dtype, 10)
+        close(
+            la.solve_triangular(rest.mT, z, upper=True),
+            np.linalg.solve(np.swapaxes(lower, -1, -2), b),
+            dtype,
+            10,
+        )
+        close(la.solve_triangular(y, z, upper=True), np.linalg.solve(upper, b), dtype, 10)
+        diagonal = td.where(td.eye(n, dtype=td.bool), np.nan, t)
+        close(la.solve_triangular(diagonal, z, unit_diagonal=True), np.linalg.solve(unit, b), dtype, 100)
+
+
+def test_lu_factors():
+    for shape in SHAPES:
+        a = draw(shape, 4)
+        lu, pivots = la.lu_factor(td.tensor(a))
+        assert pivots.dtype == td.int64
+        for i in np.ndindex(shape[:-2]):
+            want, exchanged = scipy.linalg.lu_factor(a[i]) if a[i].size else (a[i], np.zeros(0, int))
+            close(lu[i], want)
+            np.testing.assert_array_equal(array_of(pivots[i]), exchanged)
+    lu, pivots = la.lu_factor(td.zeros((3, 3)))
+    assert not array_of(lu).any()
+
+
+def test_right_hand_sides_broadcast():
+    a, b, v = draw((2, 1, 4, 4)), draw((3, 4, 2)), draw(4)
+    close(la.solve(td.tensor(a), td.tensor(b)), np.linalg.solve(a, b), factor=100)
+    close(
+        la.solve(td.tensor(a), td.tensor(v)),
+        np.linalg.solve(a, np.broadcast_to(v, (2, 1, 4))[..., None])[..., 0],
+        factor=100,
+    )
+    close(la.solve(td.tensor(a[0, 0]), td.tensor(b)), np.linalg.solve(a[0, 0], b), factor=100)
+    gradients = td.grad(lambda a, b: la.solve(a, b).sum(), argnums=(0, 1))(td.tensor(a), td.tensor(b))
+    assert [g.shape for g in gradients] == [a.shape, b.shape]
+    whole = td.grad(lambda a, b: la.solve(a, b).sum(), argnums=(0, 1))(
+        td.tensor(np.broadcast_to(a, (2, 3, 4, 4)).copy()), td.tensor(np.broadcast_to(b, (2, 3, 4, 2)).copy())
+    )
+    close(gradients[0], array_of(whole[0]).sum(1, keepdims=True), factor=1000)
+    close(gradients[1], array_of(whole[1]).sum(0), factor=1000)
+    assert la.solve(td.tensor([[2, 0], [0, 4]]), td.tensor([2, 4])).dtype == td.float32
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+def test_faults_are_named(dtype, settle):
+    def raises(f, *words):
+        with pytest.raises(ValueError) as caught:
+            f()
+            settle()
+        for word in words:
+            assert word in str(caught.value)
+
+    good = np.eye(3)
+    singular = np.array([[1.0, 2, 3], [2, 4, 6], [1, 1, 1]])
+    indefinite = np.diag([1.0, -1, 1])
+    t = lambda *arrays: td.tensor(np.array(arrays[0] if len(arrays) == 1 else arrays), dtype=dtype)
+    raises(lambda: la.solve(t(singular), td.ones(3, dtype=dtype)), "the matrix is singular: pivot 3 is zero")
+    raises(lambda: la.inv(t(good, singular, good)), "matrix 1 is singular: pivot 3 is zero")
+    batch = td.tensor(np.array([[good, good], [good, singular]]), dtype=dtype)
+    raises(lambda: la.inv(batch), "matrix (1, 1) is singular")
+    raises(lambda: la.solve(td.zeros((2, 2), dtype=dtype), td.ones(2, dtype=dtype)), "pivot 1 is zero")
+    raises(
+        lambda: la.cholesky(t(indefinite)),
+        "[cholesky]",
+        "the matrix is not positive definite",
+        "minor of order 2",
+    )
+    raises(lambda: la.cholesky(t(good, indefinite)), "matrix 1", "minor of order 2")
+    raises(lambda: la.cholesky(td.zeros((1, 1), dtype=dtype)), "minor of order 1")
+    triangular = np.tril(np.ones((3, 3)))
+    triangular[1, 1] = 0
+    raises(
+        lambda: la.solve_triangular(t(good, triangular), td.ones((3, 1), dtype=dtype)),
+        "matrix 1",
+        "element 2 of its diagonal is zero",
+    )
+    # And what was not wrong still works.
+    np.testing.assert_array_equal(array_of(la.inv(t(good, 2 * good))), [good, good / 2])
+    settle()
+
+
+def test_shapes_and_dtypes_are_checked():
+    for f in (
+        la.cholesky,
+        la.inv,
+        la.det,
+        la.slogdet,
+        la.logdet,
+        la.lu_factor,
+        la.adjugate,
+        lambda x: la.matrix_power(x, 2),
+    ):
+        for shape in [(3,), (2, 3), ()]:
+            with pytest.raises(td.ShapeError, match="square"):
+                f(td.ones(shape))
+    for f in (la.cholesky, la.inv, la.det, la.slogdet, la.lu_factor):
+        for dtype in (td.float16, td.bfloat16):
+            with pytest.raises(td.DTypeError, match="astype"):
+                f(td.eye(2, dtype=dtype))
+    for b in [(2,), (2, 3), (4, 2, 1)]:
+        with pytest.raises(td.ShapeError, match="right-hand side"):
+            la.solve(td.eye(3), td.ones(b))
+    with pytest.raises(td.ShapeError, match="pivots"):
+        la.lu_solve(td.eye(3), td.zeros(2, dtype=td.int64), td.ones(3))
+
+
+def test_pivots_out_of_range(settle):
+    with pytest.raises(IndexError):
+        la.lu_solve(td.eye(3), td.tensor([0, 5, 2]), td.ones((3, 1)))
+        settle()
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+def test_nan_goes_on(dtype):
+    a = np.array([np.eye(3), np.eye(3)])
+    a[0, 1, 1] = np.nan
+    x = td.tensor(a, dtype=dtype)
+    for f in (la.cholesky, la.inv, lambda x: la.solve(x, td.ones((3, 1), dtype=dtype)), la.adjugate):
+        y = array_of(f(x))
+        assert np.isnan(y[0]).any()
+        assert np.isfinite(y[1]).all()
+    for f in (la.det, la.logdet):
+        y = array_of(f(x))
+        assert np.isnan(y[0])
+        assert np.isfinite(y[1])
+    a[0] = np.nan
+    assert np.isnan(array_of(la.cholesky(td.tensor(a, dtype=dtype)))[0][np.tri(3, dtype=bool)]).all()
+
+
+# --- Closed forms of derivatives
+
+
+def test_gradients_of_inverses_and_solutions():
+    a, x, y = draw((5, 5)) + 3 * np.eye(5), draw(5, 1), draw(5, 2)
+    inverse = np.linalg.inv(a)
+    f = lambda a: (td.tensor(x) * la.solve(a, td.tensor(y))).sum()
+    g = lambda a: (td.tensor(x) @ la.inv(a) @ td.tensor(y)).sum()
+    for h in (f, g):
+        close(td.grad(h)(td.tensor(a)), -inverse.T @ np.outer(x, y) @ inverse.T, factor=10)
+    v = draw((5, 5), 3)
+    close(td.jvp(la.inv, (td.tensor(a),), (td.tensor(v),))[1], -inverse @ v @ inverse, factor=10)
+    second = td.jvp(lambda a: td.jvp(la.inv, (a,), (td.tensor(v),))[1], (td.tensor(a),), (td.tensor(v),))[1]
+    close(second, 2 * inverse @ v @ inverse @ v @ inverse, factor=10)
+
+
+def test_gradients_of_determinants():
+    a = draw((5, 5)) + 2 * np.eye(5)
+    inverse = np.linalg.inv(a)
+    close(td.grad(la.det)(td.tensor(a)), np.linalg.det(a) * inverse.T, factor=10)
+    for f in (la.logdet, lambda a: la.slogdet(a).logabsdet):
+        b = definite((5, 5))
+        close(td.grad(f)(td.tensor(b)), np.linalg.inv(b).T, factor=10)
+    h = array_of(td.hessian(lambda a: la.slogdet(a).logabsdet)(td.tensor(a)))
+    want = -np.einsum("jk,li->ijkl", inverse, inverse)
+    np.testing.assert_allclose(h, want, atol=1e-11)
+
+
+def cofactor(a, rows, columns):
+    """d det / d a[rows[0], columns[0]] d a[rows[1], columns[1]] ..: a minor and its sign."""
+    n = a.shape[0]
+    if len(set(rows)) < len(rows) or len(set(columns)) < len(columns):
+        return 0.0
+    rest = np.delete(np.delete(a, rows, 0), columns, 1)
+    order = lambda taken: [*taken, *(i for i in range(n) if i not in taken)]
+    sign = np.linalg.det(np.eye(n)[order(rows)]) * np.linalg.det(np.eye(n)[order(columns)])
+    return round(sign) * (np.linalg.det(rest) if rest.size else 1.0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 6])
+@pytest.mark.parametrize("equal", [False, True], ids=["distinct", "equal"])
+def test_determinants_of_every_rank(n, equal):
+    """The adjugate, to second order, in every pairing of modes; also where singular values are equal."""
+    rng = np.random.default_rng(n)
+    left, right = (np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(2))
+    for rank in range(n + 1):
+        values = np.where(np.arange(n) < rank, 1.5 if equal else 1 + np.arange(n), 0)
+        a = (left * values) @ right
+        x = td.tensor(a)
+        want = np.array([[cofactor(a, [i], [j]) for j in range(n)] for i in range(n)])
+        size = max(values.prod(), values.max() ** (n - 1), 1)
+        np.testing.assert_allclose(array_of(td.grad(la.det)(x)), want, atol=1e-13 * size * n)
+        np.testing.assert_allclose(array_of(la.adjugate(x)), want.T, atol=1e-13 * size * n)
+        indices = itertools.product(range(n), repeat=4)
+        second = np.array([cofactor(a, [i, k], [j, m]) for i, j, k, m in indices]).reshape((n,) * 4)
+        u, v = (td.tensor(rng.standard_normal((n, n))) for _ in range(2))
+        forward = lambda x, u=u: td.jvp(la.det, (x,), (u,))[1]
+        inner = lambda x, u=u: (td.grad(la.det)(x) * u).sum()
+        for f in (forward, inner):
+            by_hand = np.einsum("ijkl,ij->kl", second, array_of(u))
+            np.testing.assert_allclose(array_of(td.grad(f)(x)), by_hand, atol=1e-12 * size * n)
+            got = float(td.jvp(f, (x,), (v,))[1])
+            assert got == pytest.approx((by_hand * array_of(v)).sum(), abs=1e-12 * size * n * n)
+        assert float(forward(x)) == pytest.approx((want * array_of(u)).sum(), abs=1e-13 * size * n * n)
+
+
+def test_third_derivatives_of_singular_determinants():
+    n = 5
+    for rank in range(n + 1):
+        a = np.diag(np.where(np.arange(n) < rank, 2.0, 0.0))
+        d = [draw((n, n), i) for i in range(3)]
+        f = la.det
+        for direction in d:
+            f = lambda x, f=f, v=direction: td.jvp(f, (x,), (td.tensor(v),))[1]
+        want = sum(
+            cofactor(a, list(rows), list(columns))
+            * np.prod([v[i, j] for v, i, j in zip(d, rows, columns, strict=True)])
+            for rows in itertools.permutations(range(n), 3)
+            for columns in itertools.permutations(range(n), 3)
+        )
+        assert float(f(td.tensor(a))) == pytest.approx(want, rel=1e-11, abs=1e-10)
+
+
+def test_slogdet_of_singular_matrices():
+    x = td.tensor([[1.0, 2], [2, 4]])
+    sign, logarithm = la.slogdet(x)
+    assert (float(sign), float(logarithm)) == (0, -np.inf)
+    assert float(la.logdet(x)) == -np.inf
+    assert np.isnan(float(la.logdet(td.tensor([[0.0, 1], [1, 0]]))))
+    assert float(la.det(x)) == 0
+
+
+def test_the_gradient_of_cholesky_is_symmetric():
+    a = definite((4, 4))
+    weights = draw((4, 4), 5)
+    f = lambda x: (la.cholesky(x) * td.tensor(weights)).sum()
+    g = array_of(td.grad(f)(td.tensor(a)))
+    np.testing.assert_array_equal(g, g.T)
+    v = draw((4, 4), 6)
+    v = v + v.T
+    assert (g * v).sum() == pytest.approx(float(difference(f, a, v)), rel=1e-8)
+    # ln det through the factor has the inverse as gradient.
+    h = lambda x: 2 * td.log(la.diagonal(la.cholesky(x))).sum()
+    close(td.grad(h)(td.tensor(a)), np.linalg.inv(a), factor=10)
+
+
+def test_gaussian_likelihood_is_stationary_at_the_sample_covariance():
+    x = draw((40, 3))
+    x = x - x.mean(0)
+    covariance = x.T @ x / len(x)
+
+    def loss(s):
+        factor = la.cholesky(s)
+        return 2 * td.log(la.diagonal(factor)).sum() + (
+            td.tensor(x.T) * la.cholesky_solve(td.tensor(x.T), factor)
+        ).sum() / len(x)
+
+    assert np.abs(array_of(td.grad(loss)(td.tensor(covariance)))).max() < 1e-12
+
+
+def test_factors_are_computed_once():
+    """A gradient of solve factorises nothing again."""
+    a, b = td.tensor(draw((6, 6))), td.tensor(draw((6, 2)))
+    program = td.program(lambda a, b: td.grad(lambda a: (la.solve(a, b) ** 2).sum())(a), a, b)
+    text = str(program)
+    assert text.count("lu_factor") == 1, text
+
+
+# --- What is not taken counts for nothing
+
+
+@pytest.mark.parametrize(
+    "name", ["solve", "inv", "det", "logdet", "cholesky", "solve_triangular", "lu_factor"]
+)
+def test_matrices_that_are_not_taken(name):
+    f = {
+        "solve": lambda x: la.solve(x, td.ones((3, 1), dtype=x.dtype)).sum(axis=(-1, -2)),
+        "inv": lambda x: la.inv(x).sum(axis=(-1, -2)),
+        "det": la.det,
+        "logdet": la.logdet,
+        "cholesky": lambda x: la.cholesky(x).sum(axis=(-1, -2)),
+        "solve_triangular": lambda x: la.solve_triangular(x, td.ones((3, 1), dtype=x.dtype)).sum(
+            axis=(-1, -2)
+        ),
+        "lu_factor": lambda x: la.lu_factor(x).lu.sum(axis=(-1, -2)),
+    }[name]
+    good = definite((3, 3))
+    taken = td.tensor([True, False])
+    g = lambda x: td.where(taken, f(x), 0.0).sum()
+    want = td.grad(g)(td.tensor(np.array([good, good])))
+    hessian = td.hessian(g)(td.tensor(np.array([good, good])))
+    x = td.tensor(np.array([good, np.full((3, 3), np.nan)]))
+    for gradient in (td.grad(g), td.jacfwd(g)):
+        np.testing.assert_allclose(array_of(gradient(x)), array_of(want), rtol=1e-13, atol=1e-15)
+    for second in (td.hessian(g), td.jacfwd(td.jacfwd(g)), td.jacrev(td.jacrev(g)), td.jacrev(td.jacfwd(g))):
+        np.testing.assert_allclose(array_of(second(x)), array_of(hessian), rtol=1e-11, atol=1e-12)
