@@ -36,6 +36,7 @@
 #include "ops/scan.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
+#include "ops/spectral.h"
 #include "optim/clip.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"

@@ -54,15 +54,44 @@ template <class T, class Run> void with_workspace(const Run& run) {
   run(workspace.data(), static_cast<int>(workspace.size()));
 }
 
-// The singular values of an m x n matrix, which is overwritten, and k = min(m, n) vectors of each side.
-template <class T> int svd(int m, int n, T* a, T* s, T* u, T* vt) {
-  const int k = std::min(m, n);
+// The singular values of an m x n matrix, which is overwritten, and k = min(m, n) vectors of each side, or
+// all.
+template <class T> int svd(bool complete, int m, int n, T* a, T* s, T* u, T* vt) {
+  const int k = std::min(m, n), rows = complete ? n : k;
   int info = 0;
   std::vector<int> integers(8 * static_cast<size_t>(k));
   with_workspace<T>([&](T* workspace, int size) {
-    Functions<T>::gesdd("S", &m, &n, a, &m, s, u, &m, vt, &k, workspace, &size, integers.data(), &info, 1);
+    Functions<T>::gesdd(complete ? "A" : "S", &m, &n, a, &m, s, u, &m, vt, &rows, workspace, &size,
+                        integers.data(), &info, 1);
   });
   return info;
+}
+
+// The eigenvalues of a symmetric matrix, of which a triangle is read and which becomes their vectors.
+template <class T> int eigh(char triangle, int n, T* a, T* w) {
+  int info = 0, wanted = 0, none = -1;
+  T size = 0;
+  Functions<T>::syevd("V", &triangle, &n, a, &n, w, &size, &none, &wanted, &none, &info, 1, 1);
+  std::vector<T> workspace(static_cast<size_t>(size));
+  std::vector<int> integers(static_cast<size_t>(wanted));
+  const int length = static_cast<int>(workspace.size());
+  Functions<T>::syevd("V", &triangle, &n, a, &n, w, workspace.data(), &length, integers.data(), &wanted,
+                      &info, 1, 1);
+  return info;
+}
+
+// The first n columns of a, m x k, become k orthonormal columns q of a = q r; `take` finds r in its place.
+template <class T, class Take> void qr(int m, int n, int k, T* a, const Take& take) {
+  int info = 0;
+  const int reflections = std::min(m, n);
+  std::vector<T> factors(static_cast<size_t>(std::max(reflections, 1)));
+  with_workspace<T>([&](T* workspace, int size) {
+    Functions<T>::geqrf(&m, &n, a, &m, factors.data(), workspace, &size, &info);
+  });
+  take();
+  with_workspace<T>([&](T* workspace, int size) {
+    Functions<T>::orgqr(&m, &k, &reflections, a, &m, factors.data(), workspace, &size, &info);
+  });
 }
 
 }  // namespace tidu::lapack

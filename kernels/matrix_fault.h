@@ -5,6 +5,6 @@
 
 namespace tidu {
 
-enum class MatrixFault : uint8_t { none, minor, pivot, diagonal, iteration };
+enum class MatrixFault : uint8_t { none, minor, pivot, diagonal, iteration, turning };
 
 }  // namespace tidu

@@ -10,6 +10,7 @@
 #include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "ops/spectral.h"
 
 namespace tidu::linalg {
 namespace {
@@ -174,7 +175,7 @@ Tensor adjugate(const Tensor& given) {
   const Tensor safe = counted.or_identity(x);
   const Tensor inputs[] = {stop_gradient(safe)};
   Tensor svd[3];
-  bind(primitives::svd, inputs, {}, svd);
+  bind(primitives::svd, inputs, CompleteAttrs{false}, svd);
   const Tensor &u = svd[0], &s = svd[1], &vh = svd[2];
   const Tensor leading = arange(n, DType::int64, x.device()) < n - kSmall;
   // With more than four that are nothing, so is the adjugate, up to its third derivative.

@@ -15,26 +15,32 @@
 
 namespace tidu {
 
-std::string describe_fault(MatrixFault fault, const Shape& matrices, int64_t index, int64_t number) {
+void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matrices, int64_t index,
+                 int64_t number) {
   Dims place(matrices.size() - 2, 0);
   for (int i = place.size() - 1; i >= 0; --i) {
     place[i] = index % matrices[i];
     index /= matrices[i];
   }
-  const std::string matrix = place.empty()       ? "the matrix"
-                             : place.size() == 1 ? str("matrix ", place[0])
-                                                 : str("matrix ", place);
+  const std::string matrix = call + ": " +
+                             (place.empty()       ? "the matrix"
+                              : place.size() == 1 ? str("matrix ", place[0])
+                                                  : str("matrix ", place));
   switch (fault) {
-    case MatrixFault::none: break;
     case MatrixFault::minor:
-      return str(matrix, " is not positive definite: its leading minor of order ", number,
-                 " is not positive");
-    case MatrixFault::pivot: return str(matrix, " is singular: pivot ", number, " is zero");
+      fail<ValueError>(matrix, " is not positive definite: its leading minor of order ", number,
+                       " is not positive");
+    case MatrixFault::pivot: fail<ValueError>(matrix, " is singular: pivot ", number, " is zero");
     case MatrixFault::diagonal:
-      return str(matrix, " is singular: element ", number, " of its diagonal is zero");
-    case MatrixFault::iteration: return str(matrix, " was given up: the iteration does not converge");
+      fail<ValueError>(matrix, " is singular: element ", number, " of its diagonal is zero");
+    case MatrixFault::iteration: fail<ValueError>(matrix, " was given up: the iteration does not converge");
+    case MatrixFault::turning:
+      fail<GradientError>(matrix,
+                          " has equal eigenvalues or singular values, and what is differentiated "
+                          "depends on how their vectors turn or which comes first");
+    case MatrixFault::none: break;
   }
-  return {};
+  fail<std::logic_error>(matrix, " has no fault");
 }
 
 namespace linalg {

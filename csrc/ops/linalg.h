@@ -106,10 +106,10 @@ extern Primitive solve_triangular;  // (a, b), TriangularAttrs
 extern Primitive solve;
 extern Primitive det;
 extern Primitive slogdet;  // (a, lu, pivots): sign, logarithm
-extern Primitive svd;      // of (.., m, n), k = min(m, n): u (.., m, k), s (.., k) descending, vh (.., k, n)
 }  // namespace primitives
 
-// What a factorisation found wrong with matrix `index` of a batch: "matrix (0, 1) is singular: ..".
-std::string describe_fault(MatrixFault fault, const Shape& matrices, int64_t index, int64_t number);
+// Throws what `call` found wrong with matrix `index` of a batch: "[solve] ..: matrix (0, 1) is singular: ..".
+[[noreturn]] void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matrices,
+                              int64_t index, int64_t number);
 
 }  // namespace tidu

@@ -1,21 +1,649 @@
-// Singular values.
+// Orthogonal factors and their rules.
+#include "ops/spectral.h"
+
+#include <cmath>
+
 #include "core/bind.h"
+#include "core/trace.h"
+#include "ops/convert.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
 #include "ops/linalg_rules.h"
+#include "ops/matmul.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tidu::linalg {
+namespace {
+
+double epsilon_of(const Tensor& x) { return x.dtype() == DType::float64 ? 0x1p-52 : 0x1p-23; }
+
+Tensor mt(const Tensor& x) { return matrix_transpose(x); }
+Tensor product(const Tensor& a, const Tensor& b, const Tensor& c) { return matmul(matmul(a, b), c); }
+
+// Values as the diagonal of a matrix, and as a factor of rows.
+Tensor scaled_columns(const Tensor& x, const Tensor& values) { return x * expand_dims(values, -2); }
+
+// A call of a primitive that gives what is known.
+void know(const Call& call, size_t first) {
+  {
+    const VisibleTraces none(nullptr);
+    for (size_t i = 0; i < call.outputs.size(); ++i) call.outputs[i] = alias(call.inputs[first + i]);
+  }
+  show(call);
+}
+
+// --- Values that are equal but for rounding
+
+double rounding_of(const Tensor& values) {
+  return 2 * epsilon_of(values) * static_cast<double>(values.size(-1));
+}
+
+// values_j - values_i, and where that says nothing.
+struct Gaps {
+  Tensor gap, equal;
+  Gaps(const Counted& counted, const Tensor& given) {
+    const Tensor apart = arange(given.size(-1), given.dtype(), given.device());
+    const Tensor values = where(squeeze(counted.mask(), {-1}), given, apart);
+    gap = expand_dims(values, -2) - expand_dims(values, -1);
+    const Tensor size = max(abs(values), Axes{-1}, true);
+    equal = abs(gap) <= rounding_of(values) * expand_dims(size, -1);
+  }
+  Tensor quotient(const Tensor& x) const { return where(equal, 0, x / where(equal, 1, gap)); }
+};
+
+// x, the parts of which between equal values must be nothing beside the largest.
+Tensor determined(const Tensor& x, const Tensor& parts, const Tensor& equal) {
+  const double least = std::sqrt(epsilon_of(x)) / 8;
+  const Tensor size = max(abs(stop_gradient(parts)), Axes{-2, -1}, true);
+  const Tensor off = logical_not(eye(x.size(-1), x.size(-1), 0, DType::bool_, x.device()));
+  const Tensor wrong = logical_and(logical_and(equal, off), abs(stop_gradient(parts)) > least * size);
+  return bind(primitives::determined, {wrong, x});
+}
+
+// Cotangents of values, which must be the same for equal ones.
+Tensor determined_values(const Tensor& g, const Tensor& equal) {
+  const Tensor differences = expand_dims(g, -2) - expand_dims(g, -1);
+  const double least = std::sqrt(epsilon_of(g)) / 8;
+  const Tensor size = max(abs(stop_gradient(g)), Axes{-1}, true);
+  const Tensor wrong = logical_and(equal, abs(stop_gradient(differences)) > least * expand_dims(size, -1));
+  return bind(primitives::determined, {wrong, g});
+}
+
+// --- Eigenvalues
+
+// Whether a vector of values is not all zero, for matrices.
+Tensor nonzero_vectors(const Tensor& x) { return expand_dims(any(x != 0, Axes{-1}, true), -1); }
+
+Tensor vectors_of(const Call& call) {
+  return bind(primitives::eigenvectors, {call.inputs[0], call.inputs[1], call.inputs[2]});
+}
+
+const Custom eigenvalues_rule{
+    .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor t = symmetric(tangents[0]);
+      const Counted counted(nonzero_matrices(t), call.inputs[2]);
+      const Tensor v = counted.or_identity(vectors_of(call));
+      return {squeeze(counted.result(sum(v * matmul(t, v), Axes{-2}, true)), {-2})};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Counted counted(nonzero_vectors(cotangents[0]), call.inputs[2]);
+      const Tensor v = counted.or_identity(vectors_of(call));
+      const Tensor g = determined_values(cotangents[0], Gaps(counted, call.inputs[1]).equal);
+      return {counted.result(matmul(scaled_columns(v, g), mt(v))), Tensor(), Tensor()};
+    },
+};
+
+Tensor values_of(const Call& call) {
+  return bind(primitives::eigenvalues, {call.inputs[0], call.inputs[1], call.inputs[2]});
+}
+
+const Custom eigenvectors_rule{
+    .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2 | kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor t = symmetric(tangents[0]);
+      const Counted counted(nonzero_matrices(t), call.inputs[2]);
+      const Tensor v = counted.or_identity(call.outputs[0]);
+      const Gaps gaps(counted, values_of(call));
+      const Tensor inside = product(mt(v), t, v);
+      return {counted.result(matmul(v, gaps.quotient(determined(inside, inside, gaps.equal))))};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Tensor& g = cotangents[0];
+      const Counted counted(nonzero_matrices(g), call.inputs[2]);
+      const Tensor v = counted.or_identity(call.outputs[0]);
+      const Gaps gaps(counted, values_of(call));
+      const Tensor inside = matmul(mt(v), g), size = abs(inside) + abs(mt(inside));
+      const Tensor turning = where(gaps.equal, inside - mt(inside), size);
+      const Tensor moved = gaps.quotient(determined(inside, turning, gaps.equal));
+      return {counted.result(symmetric(product(v, moved, mt(v)))), Tensor(), Tensor()};
+    },
+};
+
+// --- Singular values
+
+Tensors singular_vectors_of(const Call& call) {
+  Tensors vectors(2);
+  bind(primitives::singular_vectors, call.inputs, {}, vectors);
+  return vectors;
+}
+
+Tensor singular_values_of(const Call& call) {
+  Tensor values;
+  bind(primitives::singular_values, call.inputs, {}, {&values, 1});
+  return values;
+}
+
+// x - a b x, and x - x a b.
+Tensor rest(const Tensor& a, const Tensor& b, const Tensor& x) { return x - matmul(a, matmul(b, x)); }
+Tensor rest_right(const Tensor& x, const Tensor& a, const Tensor& b) { return x - matmul(matmul(x, a), b); }
+
+// Where a singular value is nothing, its derivative counts as 0.
+Tensor of_positive(const Call& call, const Tensor& g) {
+  const Tensor& s = call.inputs[2];
+  const auto extent = std::max(call.inputs[0].size(-1), call.inputs[0].size(-2));
+  const Tensor least = epsilon_of(s) * static_cast<double>(extent) * max(s, Axes{-1}, true);
+  return where(s <= least, 0, g);
+}
+
+const Custom singular_values_rule{
+    .reads = [](Reads) -> Reads { return kAllInputs; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensors vectors = singular_vectors_of(call);
+      const Tensor& t = tangents[0];
+      const Counted counted(nonzero_matrices(t), call.inputs[1]);
+      const Tensor u = counted.or_identity(vectors[0]), v = mt(counted.or_identity(vectors[1]));
+      const Tensor moved = squeeze(counted.result(sum(u * matmul(t, v), Axes{-2}, true)), {-2});
+      return {of_positive(call, moved)};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Tensors vectors = singular_vectors_of(call);
+      const Counted counted(nonzero_vectors(cotangents[0]), call.inputs[1]);
+      const Tensor u = counted.or_identity(vectors[0]), vh = counted.or_identity(vectors[1]);
+      const Tensor g =
+          determined_values(of_positive(call, cotangents[0]), Gaps(counted, call.inputs[2]).equal);
+      return {counted.result(matmul(scaled_columns(u, g), vh)), Tensor(), Tensor(), Tensor()};
+    },
+};
+
+// With P = U^T A' V: U' = U (F * (P S + S P^T)) + (I - U U^T) A' V / S, V' = V (F * (S P + P^T S)) + .. / S,
+// F_ij = 1 / (s_j^2 - s_i^2).
+struct SingularParts {
+  Tensor u, vh, s;
+  Gaps gaps;
+  SingularParts(const Call& call, const Counted& counted)
+      : u(counted.or_identity(call.outputs[0])),
+        vh(counted.or_identity(call.outputs[1])),
+        s(where(squeeze(counted.mask(), {-1}), singular_values_of(call), 1)),
+        gaps(counted, square(s)) {}
+  Tensor nothing() const {
+    const double extent = static_cast<double>(std::max(u.size(-2), vh.size(-1)));
+    return s <= epsilon_of(s) * extent * max(s, Axes{-1}, true);
+  }
+  // x over the values of columns; where they are nothing, so must x be.
+  Tensor over_values(const Tensor& x) const {
+    const Tensor none = expand_dims(nothing(), -2);
+    const double least = std::sqrt(epsilon_of(x)) / 8;
+    const Tensor size = max(abs(stop_gradient(x)), Axes{-2, -1}, true);
+    const Tensor wrong = logical_and(none, abs(stop_gradient(x)) > least * size);
+    return where(none, 0, bind(primitives::determined, {wrong, x}) / where(none, 1, expand_dims(s, -2)));
+  }
+  bool is_wide() const { return u.size(-2) < vh.size(-1); }
+  bool is_tall() const { return u.size(-2) > vh.size(-1); }
+};
+
+const Custom singular_vectors_rule{
+    .reads = [](Reads) -> Reads { return kAllInputs | kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor& t = tangents[0];
+      const Counted counted(nonzero_matrices(t), call.inputs[1]);
+      const SingularParts x(call, counted);
+      const Tensor v = mt(x.vh), inside = product(mt(x.u), t, v);
+      const Tensor right = scaled_columns(inside, x.s), left = expand_dims(x.s, -1) * inside;
+      // Between equal values the sides turn against each other alone; nothing says how they turn together.
+      const Tensor none = expand_dims(x.nothing(), -2);
+      const Tensor against = where(logical_or(none, logical_not(x.gaps.equal)), 0,
+                                   (inside - mt(inside)) / where(none, 1, 4 * expand_dims(x.s, -2)));
+      const auto turned = [&](const Tensor& turn) {
+        return x.gaps.quotient(determined(turn, where(none, turn + inside, turn), x.gaps.equal));
+      };
+      Tensor u = matmul(x.u, turned(right + mt(right)) + against),
+             v_moved = matmul(v, turned(left + mt(left)) - against);
+      if (x.is_tall()) {
+        const Tensor moved = matmul(t, v);
+        u = u + x.over_values(rest(x.u, mt(x.u), moved));
+      }
+      if (x.is_wide()) {
+        const Tensor moved = matmul(mt(t), x.u);
+        v_moved = v_moved + x.over_values(rest(v, x.vh, moved));
+      }
+      return {counted.result(u), counted.result(mt(v_moved))};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Tensor gu = cotangents[0].defined() ? cotangents[0] : zeros_like(call.inputs[1]);
+      const Tensor gvh = cotangents[1].defined() ? cotangents[1] : zeros_like(call.inputs[3]);
+      const Counted counted(logical_or(nonzero_matrices(gu), nonzero_matrices(gvh)), call.inputs[1]);
+      const SingularParts x(call, counted);
+      const Tensor v = mt(x.vh), gv = mt(gvh);
+      const Tensor by_u = matmul(mt(x.u), gu), by_v = matmul(x.vh, gv);
+      const Tensor turn_u = by_u - mt(by_u), turn_v = by_v - mt(by_v);
+      // What turns both sides alike is free between equal values.
+      const Tensor size = abs(by_u) + abs(mt(by_u)) + abs(by_v) + abs(mt(by_v));
+      const Tensor none = expand_dims(x.nothing(), -2);
+      const Tensor free = where(none, abs(turn_u) + abs(turn_v), turn_u + turn_v);
+      const Tensor sure = determined(turn_u, where(x.gaps.equal, free, size), x.gaps.equal);
+      const Tensor against = where(logical_or(none, logical_not(x.gaps.equal)), 0,
+                                   sure / where(none, 1, 2 * expand_dims(x.s, -2)));
+      const Tensor moved = scaled_columns(x.gaps.quotient(sure), x.s) +
+                           expand_dims(x.s, -1) * x.gaps.quotient(turn_v) + against;
+      Tensor result = product(x.u, moved, x.vh);
+      if (x.is_tall()) result = result + matmul(x.over_values(rest(x.u, mt(x.u), gu)), x.vh);
+      if (x.is_wide()) result = result + matmul(x.u, mt(x.over_values(rest(v, x.vh, gv))));
+      return {counted.result(result), Tensor(), Tensor(), Tensor()};
+    },
+};
+
+// --- QR
+
+const Custom qr_rule{
+    .reads = [](Reads) -> Reads { return kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor& t = tangents[0];
+      const Counted counted(nonzero_matrices(t), call.outputs[0]);
+      const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
+      const Tensor c = mt(bind(primitives::solve_triangular, {mt(r), mt(t)}, TriangularAttrs{false, false}));
+      const Tensor w = matmul(mt(q), c), left = lower(w, -1), turn = left - mt(left);
+      return {counted.result(matmul(q, turn) + c - matmul(q, w)), counted.result(matmul(w - turn, r))};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Tensor gq = cotangents[0].defined() ? cotangents[0] : zeros_like(call.outputs[0]);
+      const Tensor gr = cotangents[1].defined() ? upper(cotangents[1]) : zeros_like(call.outputs[1]);
+      const Counted counted(logical_or(nonzero_matrices(gq), nonzero_matrices(gr)), call.outputs[0]);
+      const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
+      const Tensor m = matmul(r, mt(gr)) - matmul(mt(gq), q), left = lower(m, -1);
+      const Tensor g = gq + matmul(q, lower(m) + mt(left));
+      return {
+          counted.result(mt(bind(primitives::solve_triangular, {r, mt(g)}, TriangularAttrs{true, false})))};
+    },
+};
+
+// --- The pseudo-inverse
+
+// Singular values that count, as 1 and 0, from the largest and rtol.
+Tensor that_count(const Tensor& s, double rtol) { return s > rtol * max(s, Axes{-1}, true); }
+
+void infer_transposed(const SpecCall& call, std::span<Spec> outputs) {
+  outputs[0] = call.inputs[0];
+  const int last = outputs[0].shape.size() - 1;
+  std::swap(outputs[0].shape[last], outputs[0].shape[last - 1]);
+}
+
+Svd constant_svd(const Tensor& x, bool complete) {
+  const Tensor inputs[] = {stop_gradient(x)};
+  Tensor parts[3];
+  bind(primitives::svd, inputs, CompleteAttrs{complete}, parts);
+  return {parts[0], parts[1], parts[2]};
+}
+
+void run_pinv(const Call& call) {
+  {
+    const VisibleTraces none(nullptr);
+    const auto [u, s, vh] = constant_svd(call.inputs[0], false);
+    const Tensor counts = that_count(s, call.attrs.as<RankAttrs>().rtol);
+    const Tensor inverse = where(isnan(s), s, where(counts, 1 / where(counts, s, 1), 0));
+    call.outputs[0] = matmul(scaled_columns(mt(vh), inverse), mt(u));
+  }
+  show(call);
+}
+
+const Custom pinv_rule{
+    .reads = [](Reads) -> Reads { return kInput0 | kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor& t = tangents[0];
+      const Counted counted(nonzero_matrices(t), call.inputs[0]);
+      const Tensor a = counted.or_zero(call.inputs[0]), p = counted.or_zero(call.outputs[0]);
+      const Tensor pt = mt(p), tt = mt(t);
+      return {counted.result(-product(p, t, p) + matmul(p, matmul(pt, rest_right(tt, a, p))) +
+                             matmul(matmul(rest(p, a, tt), pt), p))};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Tensor& g = cotangents[0];
+      const Counted counted(nonzero_matrices(g), call.inputs[0]);
+      const Tensor a = counted.or_zero(call.inputs[0]), p = counted.or_zero(call.outputs[0]);
+      const Tensor pt = mt(p), gt = mt(g);
+      return {counted.result(-product(pt, g, pt) + matmul(matmul(rest(a, p, gt), p), pt) +
+                             matmul(pt, matmul(p, rest_right(gt, p, a))))};
+    },
+};
+
+// --- The exponential
+
+// By Pade's approximant of order 13 to the exponential of x / 2^s, squared s times (Higham, "The scaling and
+// squaring method for the matrix exponential revisited", 2005). How often depends on values, which are not
+// read: the squarings that do not count are done and left out.
+Tensor exponential(const Tensor& x) {
+  constexpr double kReach = 4.25;
+  constexpr int kSquarings = 24;
+  constexpr double kPade[] = {64764752532480000.,
+                              32382376266240000.,
+                              7771770303897600.,
+                              1187353796428800.,
+                              129060195264000.,
+                              10559470521600.,
+                              670442572800.,
+                              33522128640.,
+                              1323241920.,
+                              40840800.,
+                              960960.,
+                              16380.,
+                              182.,
+                              1.};
+  const Tensor norm = max(sum(abs(x), Axes{-2}, true), Axes{-1}, true);
+  const Tensor halvings = minimum(maximum(ceil(log2(norm / kReach)), 0), kSquarings);
+  const Tensor a = where(norm > 0, x / exp2(halvings), x), one = identity_like(x);
+  const Tensor a2 = matmul(a, a), a4 = matmul(a2, a2), a6 = matmul(a4, a2);
+  const auto c = [&](int i) { return kPade[i] / kPade[0]; };
+  const Tensor odd = matmul(
+      a, matmul(a6, c(13) * a6 + c(11) * a4 + c(9) * a2) + c(7) * a6 + c(5) * a4 + c(3) * a2 + c(1) * one);
+  const Tensor even =
+      matmul(a6, c(12) * a6 + c(10) * a4 + c(8) * a2) + c(6) * a6 + c(4) * a4 + c(2) * a2 + c(0) * one;
+  Tensor result = solve(even - odd, even + odd);
+  for (int i = 0; i < kSquarings; ++i) result = where(halvings > i, matmul(result, result), result);
+  return result;
+}
+
+void run_exponential(const Call& call) {
+  {
+    const VisibleTraces none(nullptr);
+    call.outputs[0] = exponential(call.inputs[0]);
+  }
+  show(call);
+}
+
+Tensor exponential_slope(const Tensor& a, const Tensor& t) {
+  const int64_t n = a.size(-1);
+  const Counted counted(nonzero_matrices(t), a);
+  const Tensor safe = counted.or_zero(a);
+  const Tensor block = concat({concat({safe, t}, -1), concat({zeros_like(safe), safe}, -1)}, -2);
+  const Tensor both = bind(primitives::matrix_exp, {block});
+  return counted.result(slice_axis(slice_axis(both, -2, 0, n), -1, n, std::nullopt));
+}
+
+const Custom exponential_rule{
+    .reads = [](Reads) -> Reads { return kInput0; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      return {exponential_slope(call.inputs[0], tangents[0])};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      return {exponential_slope(mt(call.inputs[0]), cotangents[0])};
+    },
+};
+
+void infer_same(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; }
+
+const char* const kConstant = "its factors are constants; eigh and svd say how they depend on the matrix";
+
+}  // namespace
+}  // namespace tidu::linalg
 
 namespace tidu::primitives {
 
+using linalg::know;
+
+Primitive qr("qr", {.infer =
+                        [](const SpecCall& call, std::span<Spec> outputs) {
+                          const int last = call.inputs[0].shape.size() - 1;
+                          const int64_t m = call.inputs[0].shape[last - 1], n = call.inputs[0].shape[last];
+                          const int64_t k = call.attrs.as<CompleteAttrs>().complete ? m : std::min(m, n);
+                          outputs[0] = outputs[1] = call.inputs[0];
+                          outputs[0].shape[last] = k;
+                          outputs[1].shape[last - 1] = k;
+                        },
+                    .derivative = linalg::qr_rule,
+                    .num_outputs = 2});
+Primitive eigh("eigh", {.infer =
+                            [](const SpecCall& call, std::span<Spec> outputs) {
+                              outputs[0] = outputs[1] = call.inputs[0];
+                              outputs[0].shape.erase(outputs[0].shape.size() - 1);
+                            },
+                        .derivative = Opaque{linalg::kConstant},
+                        .num_outputs = 2});
 Primitive svd("svd", {.infer =
                           [](const SpecCall& call, std::span<Spec> outputs) {
                             const Spec& x = call.inputs[0];
                             const int last = x.shape.size() - 1;
-                            const int64_t count = std::min(x.shape[last], x.shape[last - 1]);
+                            const int64_t m = x.shape[last - 1], n = x.shape[last], k = std::min(m, n);
+                            const bool complete = call.attrs.as<CompleteAttrs>().complete;
                             outputs[0] = outputs[1] = outputs[2] = x;
-                            outputs[0].shape[last] = count;
+                            outputs[0].shape[last] = complete ? m : k;
                             outputs[1].shape.erase(last);
-                            outputs[1].shape[last - 1] = count;
-                            outputs[2].shape[last - 1] = count;
+                            outputs[1].shape[last - 1] = k;
+                            outputs[2].shape[last - 1] = complete ? n : k;
                           },
-                      .derivative = Opaque{"the factors count as constants"},
+                      .derivative = Opaque{linalg::kConstant},
                       .num_outputs = 3});
+Primitive eigenvalues("eigenvalues", {.infer = [](const SpecCall& call,
+                                                  std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
+                                      .derivative = linalg::eigenvalues_rule,
+                                      .evaluate = [](const Call& call) { know(call, 1); }});
+Primitive eigenvectors("eigenvectors", {.infer = [](const SpecCall& call,
+                                                    std::span<Spec> outputs) { outputs[0] = call.inputs[2]; },
+                                        .derivative = linalg::eigenvectors_rule,
+                                        .evaluate = [](const Call& call) { know(call, 2); }});
+Primitive singular_values("singular_values",
+                          {.infer = [](const SpecCall& call,
+                                       std::span<Spec> outputs) { outputs[0] = call.inputs[2]; },
+                           .derivative = linalg::singular_values_rule,
+                           .evaluate = [](const Call& call) { know(call, 2); }});
+Primitive singular_vectors("singular_vectors", {.infer =
+                                                    [](const SpecCall& call, std::span<Spec> outputs) {
+                                                      outputs[0] = call.inputs[1],
+                                                      outputs[1] = call.inputs[3];
+                                                    },
+                                                .derivative = linalg::singular_vectors_rule,
+                                                .evaluate =
+                                                    [](const Call& call) {
+                                                      {
+                                                        const VisibleTraces none(nullptr);
+                                                        call.outputs[0] = tidu::alias(call.inputs[1]);
+                                                        call.outputs[1] = tidu::alias(call.inputs[3]);
+                                                      }
+                                                      show(call);
+                                                    },
+                                                .num_outputs = 2});
+Primitive determined("determined", {.infer = [](const SpecCall& call,
+                                                std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
+                                    .derivative = Linear{.linear = kInput1,
+                                                         .transpose = [](const Call&, Cotangents cotangents,
+                                                                         int) { return cotangents[0]; }}});
+Primitive pinv("pinv", {.infer = linalg::infer_transposed,
+                        .derivative = linalg::pinv_rule,
+                        .evaluate = linalg::run_pinv});
+Primitive matrix_exp("matrix_exp", {.infer = linalg::infer_same,
+                                    .derivative = linalg::exponential_rule,
+                                    .evaluate = linalg::run_exponential});
 
 }  // namespace tidu::primitives
+
+namespace tidu::linalg {
+namespace {
+
+double tolerance(const char* op, const Tensor& x, std::optional<double> rtol) {
+  if (rtol && !(*rtol >= 0)) fail<ValueError>("[", op, "] rtol is a number from 0 on, not ", *rtol);
+  return rtol.value_or(epsilon_of(x) * static_cast<double>(std::max(x.size(-1), x.size(-2))));
+}
+
+Tensor matrices(const char* op, const Tensor& given) {
+  const Tensor x = of_reals(op, given);
+  require_matrices(op, x);
+  return x;
+}
+
+bool has_no_elements(const Tensor& x) { return x.size(-1) == 0 || x.size(-2) == 0; }
+
+Tensor singular_values_of(const Tensor& x) {
+  const auto [u, s, vh] = constant_svd(x, false);
+  const Tensor inputs[] = {x, u, s, vh};
+  Tensor values;
+  bind(primitives::singular_values, inputs, {}, {&values, 1});
+  return values;
+}
+
+}  // namespace
+
+Qr qr(const Tensor& given, bool complete) {
+  const Tensor x = matrices("qr", given);
+  const int64_t m = x.size(-2), n = x.size(-1);
+  const auto factors = [&](const Tensor& part) {
+    const Tensor inputs[] = {part};
+    Tensor outputs[2];
+    bind(primitives::qr, inputs, CompleteAttrs{complete && m > n}, outputs);
+    return Qr{outputs[0], outputs[1]};
+  };
+  if (m >= n) return factors(x);
+  const auto [q, r] = factors(slice_axis(x, -1, 0, m));
+  return {q, concat({r, matmul(mt(q), slice_axis(x, -1, m, std::nullopt))}, -1)};
+}
+
+Eigh eigh(const Tensor& given) {
+  const Tensor x = of_reals("eigh", given);
+  require_square("eigh", x);
+  const Tensor inputs[] = {stop_gradient(x)};
+  Tensor known[2];
+  bind(primitives::eigh, inputs, {}, known);
+  return {bind(primitives::eigenvalues, {x, known[0], known[1]}),
+          bind(primitives::eigenvectors, {x, known[0], known[1]})};
+}
+
+Tensor eigvalsh(const Tensor& given) {
+  const Tensor x = of_reals("eigvalsh", given);
+  require_square("eigvalsh", x);
+  const Tensor inputs[] = {stop_gradient(x)};
+  Tensor known[2];
+  bind(primitives::eigh, inputs, {}, known);
+  return bind(primitives::eigenvalues, {x, known[0], known[1]});
+}
+
+Svd svd(const Tensor& given, bool full_matrices) {
+  const Tensor x = matrices("svd", given);
+  const bool complete = full_matrices && x.size(-1) != x.size(-2);
+  if (complete && is_tracked(x)) {
+    fail<GradientError>("[svd] of ", describe(x),
+                        ": all columns and rows have no derivative (use full_matrices=False)");
+  }
+  if (complete && has_no_elements(x)) {
+    const auto identity = [&](int64_t n) {
+      return with_batch(eye(n, n, 0, x.dtype(), x.device()), batch_of(x));
+    };
+    return {identity(x.size(-2)), constant_svd(x, false).s, identity(x.size(-1))};
+  }
+  const auto [u, s, vh] = constant_svd(x, complete);
+  if (complete) return {u, s, vh};
+  const Tensor inputs[] = {x, u, s, vh};
+  Tensor values, vectors[2];
+  bind(primitives::singular_values, inputs, {}, {&values, 1});
+  bind(primitives::singular_vectors, inputs, {}, vectors);
+  return {vectors[0], values, vectors[1]};
+}
+
+Tensor svdvals(const Tensor& x) { return singular_values_of(matrices("svdvals", x)); }
+
+Tensor pinv(const Tensor& given, std::optional<double> rtol) {
+  const Tensor x = matrices("pinv", given);
+  if (has_no_elements(x)) return mt(x);
+  return bind(primitives::pinv, {x}, RankAttrs{tolerance("pinv", x, rtol)});
+}
+
+Tensor matrix_rank(const Tensor& given, std::optional<double> rtol) {
+  const Tensor x = matrices("matrix_rank", given);
+  const double least = tolerance("matrix_rank", x, rtol);
+  if (has_no_elements(x)) return zeros(batch_of(x), DType::int64, x.device());
+  return count_nonzero(that_count(constant_svd(x, false).s, least), Axes{-1});
+}
+
+Lstsq lstsq(const Tensor& given_a, const Tensor& given_b, std::optional<double> rtol) {
+  const DType dtype = promote(of_reals("lstsq", given_a).dtype(), of_reals("lstsq", given_b).dtype());
+  const Tensor a = astype(matrices("lstsq", given_a), dtype);
+  const bool vector = given_b.ndim() == 1;
+  if (given_b.ndim() == 0 || given_b.size(vector ? 0 : -2) != a.size(-2)) {
+    fail<ShapeError>("[lstsq] the right-hand side ", describe(given_b), " does not fit ", describe(given_a),
+                     " (it is (.., m, k), or a vector (m))");
+  }
+  const Tensor b = vector ? expand_dims(astype(given_b, dtype), 1) : astype(given_b, dtype);
+  const Tensor x = matmul(pinv(a, rtol), b);
+  const Tensor residuals = sum(square(matmul(a, x) - b), Axes{-2});
+  const Tensor s = svdvals(a);
+  return {vector ? squeeze(x, {-1}) : x, vector ? squeeze(residuals, {-1}) : residuals, matrix_rank(a, rtol),
+          s};
+}
+
+Tensor spectral_norm(const Tensor& given, SpectralNorm norm, bool keepdims) {
+  const Tensor x = matrices("matrix_norm", given);
+  if (has_no_elements(x)) {
+    if (norm == SpectralNorm::least)
+      fail<ShapeError>("[matrix_norm] no singular value is the least: ", describe(x));
+    return sum(x, Axes{-2, -1}, keepdims);
+  }
+  const Tensor s = singular_values_of(x);
+  Tensor result;
+  if (norm == SpectralNorm::nuclear) {
+    result = sum(s, Axes{-1}, true);
+  } else {
+    // Those that are equal but for rounding share the gradient, as ties do.
+    const Tensor known = stop_gradient(s);
+    const Tensor extreme =
+        norm == SpectralNorm::largest ? max(known, Axes{-1}, true) : min(known, Axes{-1}, true);
+    const Tensor tied = abs(known - extreme) <= rounding_of(known) * max(known, Axes{-1}, true);
+    const Tensor mean = sum(where(tied, s, 0), Axes{-1}, true) / count_nonzero(tied, Axes{-1}, true);
+    result = where(isfinite(extreme), mean, extreme);
+  }
+  return keepdims ? expand_dims(result, -1) : squeeze(result, {-1});
+}
+
+Tensor matrix_exp(const Tensor& given) {
+  const Tensor x = of_reals("matrix_exp", given);
+  require_square("matrix_exp", x);
+  return x.size(-1) == 0 ? x : bind(primitives::matrix_exp, {x});
+}
+
+Tensor tensorsolve(const Tensor& given, const Tensor& b, const std::optional<Axes>& axes) {
+  Tensor a = given;
+  if (axes) {
+    Axes order;
+    const Axes last = [&] {
+      Axes result;
+      for (const int64_t axis : *axes) result.push_back(normalize_axis(axis, a.ndim(), "tensorsolve"));
+      return result;
+    }();
+    for (int i = 0; i < a.ndim(); ++i) {
+      if (!last.contains(i)) order.push_back(i);
+    }
+    for (const int64_t axis : last) order.push_back(axis);
+    a = permute_dims(a, order);
+  }
+  const int rows = std::min(b.ndim(), a.ndim());
+  const Shape shape(a.shape().begin() + rows, a.shape().end());
+  const int64_t n = num_elements(shape);
+  if (b.numel() != n || Shape(a.shape().begin(), a.shape().begin() + rows) != b.shape()) {
+    fail<ShapeError>("[tensorsolve] ", describe(given), " is no square system for ", describe(b));
+  }
+  return reshape(solve(reshape(a, {n, n}), reshape(b, {n})), shape);
+}
+
+Tensor tensorinv(const Tensor& a, int64_t ind) {
+  if (ind < 1 || ind > a.ndim())
+    fail<ValueError>("[tensorinv] ind is a number of axes of ", describe(a), ", not ", ind);
+  const auto cut = a.shape().begin() + ind;
+  const Shape rows(a.shape().begin(), cut), columns(cut, a.shape().end());
+  const int64_t n = num_elements(rows);
+  if (n != num_elements(columns)) {
+    fail<ShapeError>("[tensorinv] ", describe(a), " is no square matrix of its first ", ind,
+                     " axes and the rest");
+  }
+  Shape shape = columns;
+  for (const int64_t extent : rows) shape.push_back(extent);
+  return reshape(inv(reshape(a, {n, n})), shape);
+}
+
+}  // namespace tidu::linalg

@@ -23,6 +23,19 @@ template <class T> __global__ void __launch_bounds__(kThreads) zero_upper(T* dat
   if (i < count && i % n > i / n % n) data[i] = T(0);
 }
 
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    zero_lower(T* data, int64_t rows, int64_t columns, int64_t count) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < count && i % columns < i / columns % rows) data[i] = T(0);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    judge_bits(const bool* wrong, int64_t size, int64_t count, FaultRecord record) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < count && wrong[i]) report_matrix(record, MatrixFault::turning, i / size, i % size);
+}
+
 __global__ void __launch_bounds__(kThreads)
     judge_each(const int* info, const int* lost, int64_t count, MatrixFault fault, FaultRecord record) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -104,6 +117,21 @@ cudaError_t keep_lower(cudaStream_t stream, const Matrices& a) {
   return with_grid(stream, blocks_for(elements), [&](const Grid& grid) {
     return with_elements(
         a, [&]<class T>(T* data) { return launch<zero_upper<T>>(grid, data, a.rows, elements); });
+  });
+}
+
+cudaError_t keep_upper(cudaStream_t stream, const Matrices& a) {
+  const int64_t elements = a.rows * a.columns * a.count;
+  return with_grid(stream, blocks_for(elements), [&](const Grid& grid) {
+    return with_elements(
+        a, [&]<class T>(T* data) { return launch<zero_lower<T>>(grid, data, a.rows, a.columns, elements); });
+  });
+}
+
+cudaError_t judge_mask(cudaStream_t stream, const Matrices& wrong, const FaultRecord& record) {
+  const int64_t size = wrong.rows * wrong.columns, elements = size * wrong.count;
+  return with_grid(stream, blocks_for(elements), [&](const Grid& grid) {
+    return launch<judge_bits>(grid, static_cast<const bool*>(wrong.data), size, elements, record);
   });
 }
 

@@ -17,12 +17,17 @@ struct Matrices {
 
 // Zeroes what is above the diagonals of square matrices.
 [[nodiscard]] cudaError_t keep_lower(cudaStream_t stream, const Matrices& a);
+// Zeroes what is below the diagonals.
+[[nodiscard]] cudaError_t keep_upper(cudaStream_t stream, const Matrices& a);
 
 // A fault for each matrix whose info is not 0, but for the lost ones (none where `lost` is null).
 [[nodiscard]] cudaError_t judge(cudaStream_t stream, const int* info, const int* lost, int64_t count,
                                 MatrixFault fault, const FaultRecord& record);
 // A fault for each square matrix with a zero on its diagonal.
 [[nodiscard]] cudaError_t judge_diagonal(cudaStream_t stream, const Matrices& a, const FaultRecord& record);
+
+// A fault for each matrix of bool that has a true element: what turns freely.
+[[nodiscard]] cudaError_t judge_mask(cudaStream_t stream, const Matrices& wrong, const FaultRecord& record);
 
 // Numbers from 1 as numbers from 0.
 [[nodiscard]] cudaError_t number_pivots(cudaStream_t stream, const int* from, int64_t* to, int64_t count);

@@ -28,6 +28,16 @@ for shape in ((33, 65), (7, 1025), (3, 9001)):
     picked[x > 0] = picked[each, labels].sum()
     td.nonzero(x > 0)
 
+for n in (1, 33, 300):
+    for dtype in (td.float32, td.float64):
+        a = td.random.normal(key, (2, n, n), dtype=dtype) + 3 * n * td.eye(n, dtype=dtype)
+        b = td.ones((2, n, 3), dtype=dtype)
+        td.linalg.solve(a, b), td.linalg.solve_triangular(a, b), td.linalg.slogdet(a), td.linalg.adjugate(a)
+        td.linalg.cholesky(a @ a.mT), td.linalg.qr(a), td.linalg.eigh(a), td.linalg.svd(a[:, : n // 2 + 1])
+        td.grad(lambda x: td.linalg.eigh(x).eigenvectors.sum())(
+            a + td.arange(n).astype(dtype) * td.eye(n, dtype=dtype)
+        )
+
 model = td.nn.Sequential(td.nn.Linear(784, 256), td.nn.Sigmoid(), td.nn.Linear(256, 10)).to("cuda")
 for optimizer in (td.optim.SGD(model.parameters(), lr=0.1), td.optim.Adam(model.parameters(), lr=1e-3)):
     loss = td.nn.functional.cross_entropy(model(td.ones((128, 784))), td.zeros(128, dtype=td.int64))

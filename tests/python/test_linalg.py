@@ -428,6 +428,210 @@ def test_nan_goes_on(dtype):
     assert np.isnan(array_of(la.cholesky(td.tensor(a, dtype=dtype)))[0][np.tri(3, dtype=bool)]).all()
 
 
+# --- Orthogonal factors
+
+
+def symmetric(shape, seed=0):
+    x = draw(shape, seed)
+    return x + np.swapaxes(x, -1, -2)
+
+
+RECTANGLES = [(1, 1), (4, 4), (5, 3), (3, 5), (2, 4, 3), (2, 3, 3, 4), (0, 3), (3, 0), (0, 4, 3), (0, 0)]
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+@pytest.mark.parametrize("shape", RECTANGLES, ids=str)
+def test_orthogonal_factors(shape, dtype):
+    a = draw(shape)
+    m, n = shape[-2:]
+    for x in laid_out(a, dtype):
+        for mode in ("reduced", "complete"):
+            q, r = la.qr(x, mode=mode)
+            k = m if mode == "complete" else min(m, n)
+            assert (q.shape, r.shape) == ((*shape[:-1], k), (*shape[:-2], k, n))
+            close(q @ r, a, dtype, 10)
+            close(q.mT @ q, np.broadcast_to(np.eye(k), (*shape[:-2], k, k)), dtype, 10)
+            np.testing.assert_array_equal(array_of(r), np.triu(array_of(r)))
+        for full in (False, True):
+            u, s, vh = la.svd(x, full_matrices=full)
+            want = np.linalg.svd(a, full_matrices=full)
+            assert [u.shape, s.shape, vh.shape] == [w.shape for w in want]
+            close(s, want[1], dtype, 10)
+            k = min(m, n)
+            close((u[..., :k] * s[..., None, :]) @ vh[..., :k, :], a, dtype, 10)
+            close(
+                u.mT @ u, np.broadcast_to(np.eye(u.shape[-1]), (*shape[:-2], *(u.shape[-1:] * 2))), dtype, 10
+            )
+            close(
+                vh @ vh.mT,
+                np.broadcast_to(np.eye(vh.shape[-2]), (*shape[:-2], *(vh.shape[-2:-1] * 2))),
+                dtype,
+                10,
+            )
+        close(la.svdvals(x), np.linalg.svd(a, compute_uv=False), dtype, 10)
+        close(la.pinv(x), np.linalg.pinv(a), dtype, 100)
+        np.testing.assert_array_equal(
+            array_of(la.matrix_rank(x)), np.linalg.matrix_rank(a) if a.size else np.zeros(shape[:-2])
+        )
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_eigenvalues(shape, dtype):
+    a = symmetric(shape)
+    want = np.linalg.eigvalsh(a)
+    for x in laid_out(a, dtype):
+        w, v = la.eigh(x)
+        close(w, want, dtype, 10)
+        close(la.eigvalsh(x), want, dtype, 10)
+        close((v * w[..., None, :]) @ v.mT, a, dtype, 20)
+    rest = np.where(np.tri(shape[-1], dtype=bool), a, np.nan)
+    close(la.eigvalsh(td.tensor(rest, dtype=dtype)), want, dtype, 10)
+
+
+def test_repeated_eigenvalues():
+    q = np.linalg.qr(draw((4, 4)))[0]
+    a = (q * [1.0, 1.0, 1.0, 3.0]) @ q.T
+    x, v = td.tensor(a), symmetric((4, 4), 3)
+    # tr f(A) has the gradient f'(A).
+    close(td.grad(lambda x: (la.eigvalsh(x) ** 3).sum())(x), 3 * a @ a, factor=10)
+    assert float(td.jvp(lambda x: (la.eigvalsh(x) ** 3).sum(), (x,), (td.tensor(v),))[1]) == pytest.approx(
+        (3 * a @ a * v).sum()
+    )
+    # The largest is alone; the projector on its vector is smooth.
+    top = np.outer(q[:, 3], q[:, 3])
+    close(td.grad(lambda x: la.eigvalsh(x)[3])(x), top, factor=10)
+
+    weights = symmetric((4, 4), 5)
+
+    def projector(x):
+        v = la.eigh(x).eigenvectors
+        return (v[:, 3:] @ v[:, 3:].mT * td.tensor(weights)).sum()
+
+    rest = q[:, :3] @ q[:, :3].T
+    want = (rest @ weights @ top + top @ weights @ rest) / 2
+    close(td.grad(projector)(x), want, factor=100)
+
+
+def test_what_repeated_eigenvalues_do_not_determine(settle):
+    x = td.eye(3, dtype=td.float64)
+    for f in (
+        lambda x: la.eigh(x).eigenvectors[0, 1],
+        lambda x: la.eigvalsh(x)[0],
+        lambda x: la.svdvals(x)[0],
+        lambda x: la.svd(x).U[0, 1],
+    ):
+        with pytest.raises(td.GradientError, match="equal"):
+            td.grad(f)(x)
+            settle()
+    for f in (la.eigvalsh, la.svdvals):
+        with pytest.raises(td.GradientError, match="equal"):
+            td.hessian(lambda x, f=f: (f(x) ** 2).sum())(x)
+            settle()
+
+
+def test_repeated_singular_values():
+    u, v = (np.linalg.qr(draw((3, 3), i))[0] for i in range(2))
+    a = (u * [2.0, 2.0, 1.0]) @ v
+    x = td.tensor(a)
+    close(td.grad(lambda x: (la.svdvals(x) ** 2).sum())(x), 2 * a, factor=10)
+    close(td.grad(lambda x: la.matrix_norm(x, ord="nuc"))(x), u @ v, factor=10)
+    close(td.grad(lambda x: la.matrix_norm(x, ord=2))(x), u[:, :2] @ v[:2] / 2, factor=10)
+    # The orthogonal factor is smooth.
+    weights, h = draw((3, 3), 4), draw((3, 3), 5)
+
+    def polar(x):
+        u, _, vh = la.svd(x)
+        return ((u @ vh) * td.tensor(weights)).sum()
+
+    g = array_of(td.grad(polar)(x))
+    assert (g * h).sum() == pytest.approx(float(difference(polar, a, h)), rel=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5)], ids=str)
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_pseudo_inverses_of_every_rank(shape, rank):
+    m, n = shape
+    left, right = draw((m, rank), 1), draw((rank, n), 2)
+    a = left @ right
+    x = td.tensor(a)
+    close(la.pinv(x), np.linalg.pinv(a), factor=100)
+    assert int(la.matrix_rank(x)) == rank
+    b = draw((m, 2), 3)
+    got, want = la.lstsq(x, td.tensor(b)), np.linalg.lstsq(a, b, rcond=None)
+    close(got.x, want[0], factor=100)
+    assert int(got.rank) == want[2]
+    close(got.residuals, ((a @ want[0] - b) ** 2).sum(0), factor=100)
+    close(la.lstsq(x, td.tensor(b[:, 0])).x, want[0][:, 0], factor=100)
+    # Along matrices of the same rank.
+    d = draw((m, rank), 4) @ right + left @ draw((rank, n), 5)
+    e = draw((m, rank), 4), draw((rank, n), 5)
+    along = lambda t: np.linalg.pinv((left + t * e[0]) @ (right + t * e[1]), rcond=1e-10)
+    h = 1e-5
+    slope = (8 * (along(h) - along(-h)) - (along(2 * h) - along(-2 * h))) / (12 * h)
+    np.testing.assert_allclose(
+        array_of(td.jvp(la.pinv, (x,), (td.tensor(d),))[1]), slope, atol=1e-6 * max(1, np.abs(slope).max())
+    )
+    w = draw((n, m), 6)
+    g = array_of(td.grad(lambda x: (la.pinv(x) * td.tensor(w)).sum())(x))
+    assert (g * d).sum() == pytest.approx((w * slope).sum(), rel=1e-6, abs=1e-6)
+
+
+def test_spectral_norms_and_conditions():
+    for shape in [(3, 4), (2, 4, 3), (1, 1)]:
+        a = draw(shape)
+        for order in ("nuc", 2, -2):
+            want = np.linalg.norm(a, order, axis=(-2, -1))
+            close(la.matrix_norm(td.tensor(a), ord=order), want, factor=10)
+            close(la.matrix_norm(td.tensor(a), ord=order, keepdims=True), want[..., None, None], factor=10)
+    a = draw((2, 4, 4)) + 3 * np.eye(4)
+    for p in (None, 2, -2, 1, np.inf, "fro"):
+        close(la.cond(td.tensor(a), p=p), np.linalg.cond(a, p), factor=100)
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+def test_matrix_exp(dtype):
+    for shape, size in [
+        ((3, 3), 1),
+        ((2, 4, 4), 5),
+        ((1, 1), 2),
+        ((5, 5), 1e-3),
+        ((3, 3), 0),
+        ((0, 2, 2), 1),
+        ((0, 0), 1),
+    ]:
+        a = draw(shape) * size
+        close(la.matrix_exp(td.tensor(a, dtype=dtype)), scipy.linalg.expm(a) if a.size else a, dtype, 100)
+    a, v = draw((4, 4)), draw((4, 4), 1)
+    close(
+        td.jvp(la.matrix_exp, (td.tensor(a),), (td.tensor(v),))[1],
+        scipy.linalg.expm_frechet(a, v)[1],
+        factor=10,
+    )
+    close(
+        td.grad(lambda x: (la.matrix_exp(x) * td.tensor(v)).sum())(td.tensor(a)),
+        scipy.linalg.expm_frechet(a.T, v)[1],
+        factor=10,
+    )
+
+
+def test_tensor_systems():
+    a, b = draw((2, 3, 6)), draw((2, 3), 1)
+    close(la.tensorsolve(td.tensor(a), td.tensor(b)), np.linalg.tensorsolve(a, b), factor=100)
+    a = draw((2, 6, 3))
+    close(
+        la.tensorsolve(td.tensor(a), td.tensor(b), axes=(1,)),
+        np.linalg.tensorsolve(a, b, axes=(1,)),
+        factor=100,
+    )
+    a = draw((4, 6, 8, 3))
+    close(la.tensorinv(td.tensor(a)), np.linalg.tensorinv(a), factor=1000)
+    with pytest.raises(td.ShapeError, match="square"):
+        la.tensorinv(td.ones((2, 3)), ind=1)
+    with pytest.raises(td.ShapeError, match="square"):
+        la.tensorsolve(td.ones((2, 3)), td.ones(2))
+
+
 # --- Closed forms of derivatives
 
 
@@ -560,7 +764,11 @@ def test_factors_are_computed_once():
 
 
 @pytest.mark.parametrize(
-    "name", ["solve", "inv", "det", "logdet", "cholesky", "solve_triangular", "lu_factor"]
+    "name",
+    [
+        *("solve", "inv", "det", "logdet", "cholesky", "solve_triangular", "lu_factor"),
+        *("eigh", "eigvalsh", "svd", "svdvals", "qr", "pinv", "matrix_exp"),
+    ],
 )
 def test_matrices_that_are_not_taken(name):
     f = {
@@ -573,6 +781,13 @@ def test_matrices_that_are_not_taken(name):
             axis=(-1, -2)
         ),
         "lu_factor": lambda x: la.lu_factor(x).lu.sum(axis=(-1, -2)),
+        "eigh": lambda x: (la.eigh(x).eigenvectors ** 2 * td.arange(3)).sum(axis=(-1, -2)),
+        "eigvalsh": lambda x: (la.eigvalsh(x) * td.arange(3)).sum(axis=-1),
+        "svd": lambda x: (la.svd(x).U ** 2 * td.arange(3)).sum(axis=(-1, -2)),
+        "svdvals": lambda x: (la.svdvals(x) * td.arange(3)).sum(axis=-1),
+        "qr": lambda x: la.qr(x).Q.sum(axis=(-1, -2)),
+        "pinv": lambda x: la.pinv(x).sum(axis=(-1, -2)),
+        "matrix_exp": lambda x: la.matrix_exp(x / 4).sum(axis=(-1, -2)),
     }[name]
     good = definite((3, 3))
     taken = td.tensor([True, False])

@@ -1,11 +1,13 @@
 // Factorisations and solutions by LAPACK and BLAS: a call on one thread for each matrix of a batch, and for
 // columns cut by the shape alone, so that the bits do not depend on the number of threads.
 #include "ops/linalg.h"
+#include "ops/spectral.h"
 
 #include <cblas.h>
 
 #include <climits>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "backend/cpu/kernels.h"
@@ -64,8 +66,8 @@ void raise_first(const Call& call, MatrixFault fault, const Verdicts& verdicts) 
   const auto found = std::find_if(verdicts.begin(), verdicts.end(), [](int verdict) { return verdict != 0; });
   if (found == verdicts.end()) return;
   const Tensor& a = call.inputs[0];
-  fail<ValueError>("[", call.primitive.name, "] ", describe(a), ": ",
-                   describe_fault(fault, a.shape(), found - verdicts.begin(), *found));
+  fail_matrix(str("[", call.primitive.name, "] ", describe(a)), fault, a.shape(), found - verdicts.begin(),
+              *found);
 }
 
 template <class T> bool all_finite(const T* data, int64_t count) {
@@ -184,30 +186,95 @@ void solve_triangular(const Call& call) {
   });
 }
 
+template <class T> void fill_with_nan(const Tensor& x, int64_t matrix, int64_t size) {
+  std::fill_n(x.data<T>() + matrix * size, size, std::numeric_limits<T>::quiet_NaN());
+}
+
 void svd(const Call& call) {
   const Tensor &u = call.outputs[0], &s = call.outputs[1], &vh = call.outputs[2];
-  if (u.numel() == 0 || vh.numel() == 0) return;
+  const bool complete = call.attrs.as<CompleteAttrs>().complete;
+  if (call.inputs[0].numel() == 0) return;
   const Tensor a = copied(call.inputs[0]);
   const int m = to_int(call, a.size(-2)), n = to_int(call, a.size(-1)), k = std::min(m, n);
-  const int64_t size = int64_t{m} * n, count = matrices_in(a);
+  const int64_t size = int64_t{m} * n, count = matrices_in(a), left = int64_t{m} * u.size(-1),
+                right = int64_t{n} * vh.size(-2);
   Verdicts verdicts = good(count);
   visit_real(a, [&]<class T>() {
     share_out(count, 8 * size * k, [&](int64_t i) {
       T* const matrix = a.data<T>() + i * size;
-      T *const left = u.data<T>() + i * m * k, *const values = s.data<T>() + i * k,
-               *const right = vh.data<T>() + i * k * n;
-      if (all_finite(matrix, size)) {
-        // Seen column-major it is the transpose, whose left vectors are this one's right ones.
-        verdicts[static_cast<size_t>(i)] = lapack::svd(n, m, matrix, values, right, left);
-        return;
+      if (!all_finite(matrix, size)) {
+        fill_with_nan<T>(u, i, left);
+        fill_with_nan<T>(s, i, k);
+        return fill_with_nan<T>(vh, i, right);
       }
-      constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-      std::fill_n(left, int64_t{m} * k, nan);
-      std::fill_n(values, k, nan);
-      std::fill_n(right, int64_t{k} * n, nan);
+      // Seen column-major it is the transpose, whose left vectors are this one's right ones.
+      verdicts[static_cast<size_t>(i)] = lapack::svd(complete, n, m, matrix, s.data<T>() + i * k,
+                                                     vh.data<T>() + i * right, u.data<T>() + i * left);
     });
   });
   raise_first(call, MatrixFault::iteration, verdicts);
+}
+
+void eigh(const Call& call) {
+  const Tensor &w = call.outputs[0], &v = call.outputs[1];
+  if (v.numel() == 0) return;
+  const int n = to_int(call, v.size(-1));
+  const int64_t size = int64_t{n} * n, count = matrices_in(v);
+  const Tensor columns = copied(call.inputs[0]);
+  Verdicts verdicts = good(count);
+  visit_real(v, [&]<class T>() {
+    share_out(count, 4 * size * n, [&](int64_t i) {
+      T* const a = columns.data<T>() + i * size;
+      bool finite = true;
+      for (int64_t row = 0; row < n; ++row) finite &= all_finite(a + row * n, row + 1);
+      if (!finite) {
+        fill_with_nan<T>(w, i, n);
+        return fill_with_nan<T>(columns, i, size);
+      }
+      verdicts[static_cast<size_t>(i)] = lapack::eigh('U', n, a, w.data<T>() + i * n);
+    });
+  });
+  raise_first(call, MatrixFault::iteration, verdicts);
+  copy_elements(transposed(columns), v);
+}
+
+void qr(const Call& call) {
+  const Tensor &q = call.outputs[0], &r = call.outputs[1];
+  if (q.numel() == 0) return;
+  const int m = to_int(call, q.size(-2)), n = to_int(call, r.size(-1)), k = to_int(call, q.size(-1));
+  const int64_t count = matrices_in(q), left = int64_t{m} * k;
+  // Columns enough for q; those of a come first.
+  Shape shape = transposed(q).shape();
+  const Tensor columns = Tensor::empty(shape, q.dtype());
+  std::memset(columns.raw_data(), 0, columns.nbytes());
+  shape[shape.size() - 2] = n;
+  copy_elements(transposed(call.inputs[0]), columns.view(shape, columns.strides(), 0));
+  if (r.numel() > 0) std::memset(r.raw_data(), 0, r.nbytes());
+  visit_real(q, [&]<class T>() {
+    share_out(count, 2 * left * k, [&](int64_t i) {
+      T *const a = columns.data<T>() + i * left, *const upper = r.data<T>() + i * k * n;
+      lapack::qr(m, n, k, a, [&] {
+        for (int64_t row = 0; row < std::min(n, k); ++row) {
+          for (int64_t column = row; column < n; ++column) upper[row * n + column] = a[column * m + row];
+        }
+      });
+    });
+  });
+  copy_elements(transposed(columns), q);
+}
+
+void determined(const Call& call) {
+  const Tensor wrong = row_major(call.inputs[0]);
+  if (wrong.numel() > 0) {
+    const int64_t size = wrong.size(-1) * wrong.size(-2), count = matrices_in(wrong);
+    Verdicts verdicts = good(count);
+    for (int64_t i = 0; i < count; ++i) {
+      const bool* const mask = wrong.data<bool>() + i * size;
+      verdicts[static_cast<size_t>(i)] = std::any_of(mask, mask + size, [](bool x) { return x; });
+    }
+    raise_first(call, MatrixFault::turning, verdicts);
+  }
+  copy_elements(call.inputs[1], call.outputs[0]);
 }
 
 }  // namespace
@@ -218,6 +285,9 @@ void register_linalg_kernels() {
   set_kernel(primitives::exchange_rows, DeviceType::cpu, exchange_rows);
   set_kernel(primitives::solve_triangular, DeviceType::cpu, solve_triangular);
   set_kernel(primitives::svd, DeviceType::cpu, svd);
+  set_kernel(primitives::eigh, DeviceType::cpu, eigh);
+  set_kernel(primitives::qr, DeviceType::cpu, qr);
+  set_kernel(primitives::determined, DeviceType::cpu, determined);
 }
 
 }  // namespace tidu::cpu

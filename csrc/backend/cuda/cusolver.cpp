@@ -34,6 +34,12 @@ template <> struct Functions<float> {
   static constexpr auto getrf = cusolverDnSgetrf;
   static constexpr auto gesvdj_size = cusolverDnSgesvdj_bufferSize;
   static constexpr auto gesvdj = cusolverDnSgesvdj;
+  static constexpr auto syevd_size = cusolverDnSsyevd_bufferSize;
+  static constexpr auto syevd = cusolverDnSsyevd;
+  static constexpr auto geqrf_size = cusolverDnSgeqrf_bufferSize;
+  static constexpr auto geqrf = cusolverDnSgeqrf;
+  static constexpr auto orgqr_size = cusolverDnSorgqr_bufferSize;
+  static constexpr auto orgqr = cusolverDnSorgqr;
 };
 template <> struct Functions<double> {
   static constexpr auto potrf_size = cusolverDnDpotrf_bufferSize;
@@ -42,6 +48,12 @@ template <> struct Functions<double> {
   static constexpr auto getrf = cusolverDnDgetrf;
   static constexpr auto gesvdj_size = cusolverDnDgesvdj_bufferSize;
   static constexpr auto gesvdj = cusolverDnDgesvdj;
+  static constexpr auto syevd_size = cusolverDnDsyevd_bufferSize;
+  static constexpr auto syevd = cusolverDnDsyevd;
+  static constexpr auto geqrf_size = cusolverDnDgeqrf_bufferSize;
+  static constexpr auto geqrf = cusolverDnDgeqrf;
+  static constexpr auto orgqr_size = cusolverDnDorgqr_bufferSize;
+  static constexpr auto orgqr = cusolverDnDorgqr;
 };
 
 // A row-major matrix's lower triangle is the upper one of the same memory seen column-major.
@@ -132,21 +144,65 @@ void factorize_lu(const Call& call, Context& context, const Matrices& a, int* pi
   });
 }
 
-void decompose_singular(const Call& call, Context& context, const Matrices& a, void* s, void* vh, void* ut,
-                        int* info) {
+void decompose_singular(const Call& call, Context& context, bool complete, const Matrices& a, void* s,
+                        void* vh, void* ut, int* info) {
   const Solver solver(call, context);
   const int m = solver.to_int(a.columns), n = solver.to_int(a.rows), k = std::min(m, n);
+  const int64_t left = int64_t{m} * (complete ? m : k), right = int64_t{n} * (complete ? n : k);
   with_elements(a, [&]<class T>(T* data) {
     T *const values = static_cast<T*>(s), *const u = static_cast<T*>(vh), *const v = static_cast<T*>(ut);
     constexpr auto vectors = CUSOLVER_EIG_MODE_VECTOR;
+    const int economic = complete ? 0 : 1;
     int size = 0;
-    solver.check(Functions<T>::gesvdj_size(solver, vectors, 1, m, n, data, m, values, u, m, v, n, &size,
-                                           solver.jacobi()));
+    solver.check(Functions<T>::gesvdj_size(solver, vectors, economic, m, n, data, m, values, u, m, v, n,
+                                           &size, solver.jacobi()));
     T* const workspace = solver.workspace<T>(size);
     for (int64_t i = 0; i < a.count; ++i) {
-      solver.check(Functions<T>::gesvdj(solver, vectors, 1, m, n, data + i * m * n, m, values + i * k,
-                                        u + i * m * k, m, v + i * n * k, n, workspace, size, info + i,
+      solver.check(Functions<T>::gesvdj(solver, vectors, economic, m, n, data + i * m * n, m, values + i * k,
+                                        u + i * left, m, v + i * right, n, workspace, size, info + i,
                                         solver.jacobi()));
+    }
+  });
+}
+
+void decompose_symmetric(const Call& call, Context& context, const Matrices& a, void* w, int* info) {
+  const Solver solver(call, context);
+  const int n = solver.to_int(a.rows);
+  with_elements(a, [&]<class T>(T* data) {
+    T* const values = static_cast<T*>(w);
+    constexpr auto vectors = CUSOLVER_EIG_MODE_VECTOR;
+    int size = 0;
+    solver.check(Functions<T>::syevd_size(solver, vectors, kRowMajorLower, n, data, n, values, &size));
+    T* const workspace = solver.workspace<T>(size);
+    for (int64_t i = 0; i < a.count; ++i) {
+      solver.check(Functions<T>::syevd(solver, vectors, kRowMajorLower, n, data + i * a.rows * a.rows, n,
+                                       values + i * n, workspace, size, info + i));
+    }
+  });
+}
+
+void orthogonalise(const Call& call, Context& context, const Matrices& a, int64_t n,
+                   const std::function<cudaError_t()>& take) {
+  const Solver solver(call, context);
+  const int m = solver.to_int(a.columns), all = solver.to_int(a.rows), first = solver.to_int(n);
+  const int reflections = std::min(m, first);
+  int* const info = context.workspace<int>(1);
+  with_elements(a, [&]<class T>(T* data) {
+    T* const factors = context.workspace<T>(static_cast<size_t>(a.count) * reflections + 1);
+    int size = 0, other = 0;
+    solver.check(Functions<T>::geqrf_size(solver, m, first, data, m, &size));
+    solver.check(Functions<T>::orgqr_size(solver, m, all, reflections, data, m, factors, &other));
+    size = std::max(size, other);
+    T* const workspace = solver.workspace<T>(size);
+    const int64_t step = a.rows * a.columns;
+    for (int64_t i = 0; i < a.count; ++i) {
+      solver.check(Functions<T>::geqrf(solver, m, first, data + i * step, m, factors + i * reflections,
+                                       workspace, size, info));
+    }
+    check(take(), "[qr]");
+    for (int64_t i = 0; i < a.count; ++i) {
+      solver.check(Functions<T>::orgqr(solver, m, all, reflections, data + i * step, m,
+                                       factors + i * reflections, workspace, size, info));
     }
   });
 }

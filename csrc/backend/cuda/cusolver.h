@@ -3,6 +3,8 @@
 // column-major: it sees the transposes of row-major ones.
 #pragma once
 
+#include <functional>
+
 #include "backend/cuda/context.h"
 #include "kernels/cuda/linalg.h"
 
@@ -16,9 +18,18 @@ void factorize_cholesky(const Call& call, Context& context, const Matrices& a, i
 // i was exchanged with row pivots[i] - 1.
 void factorize_lu(const Call& call, Context& context, const Matrices& a, int* pivots, int* info);
 
-// Of row-major a, which is overwritten, k = min(rows, columns) singular values, descending, row-major vh
-// (k, columns) and ut (k, rows).
-void decompose_singular(const Call& call, Context& context, const Matrices& a, void* s, void* vh, void* ut,
-                        int* info);
+// Of row-major a, which is overwritten, k = min(rows, columns) singular values, descending, and of each side
+// k vectors or, `complete`, all of them: row-major vh (.., columns) and ut (.., rows).
+void decompose_singular(const Call& call, Context& context, bool complete, const Matrices& a, void* s,
+                        void* vh, void* ut, int* info);
+
+// Of symmetric a, of which the lower row-major triangle is read and which becomes the vectors as rows,
+// eigenvalues in ascending order.
+void decompose_symmetric(const Call& call, Context& context, const Matrices& a, void* w, int* info);
+
+// The first n rows of a, which are columns to the library, become all of its rows, which are orthonormal
+// then. In between `take` finds the triangular factor in its place.
+void orthogonalise(const Call& call, Context& context, const Matrices& a, int64_t n,
+                   const std::function<cudaError_t()>& take);
 
 }  // namespace tidu::cuda

@@ -127,8 +127,8 @@ void Gpu::raise_faults() {
   *fault_ = {};
   if (fault.launch == 0) return;  // another thread was first
   if (fault.matrix != MatrixFault::none) {
-    fail<ValueError>(calls_.describe(fault.launch), " on ", name(), ": ",
-                     describe_fault(fault.matrix, calls_.shape(fault.launch), fault.position, fault.value));
+    fail_matrix(str(calls_.describe(fault.launch), " on ", name()), fault.matrix, calls_.shape(fault.launch),
+                fault.position, fault.value);
   }
   fail<IndexError>(calls_.describe(fault.launch), " on ", name(), ": index ", fault.value, " at position ",
                    fault.position, " is out of range for extent ", fault.bound,

@@ -1,6 +1,7 @@
 // Linear algebra on the device: cuSOLVER factorises, cuBLAS solves triangular systems. Nothing waits: what a
 // matrix lacks is found later, as an index out of range is.
 #include "ops/linalg.h"
+#include "ops/spectral.h"
 
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/cusolver.h"
@@ -94,7 +95,7 @@ cudaError_t solve_triangular(const Call& call, Context& context) {
 
 cudaError_t svd(const Call& call, Context& context) {
   const Tensor &u = call.outputs[0], &s = call.outputs[1], &vh = call.outputs[2];
-  if (u.numel() == 0 || vh.numel() == 0) return cudaSuccess;
+  if (call.inputs[0].numel() == 0) return cudaSuccess;
   const cudaStream_t stream = context.stream();
   const Tensor copy = like(u, call.inputs[0].shape());
   TIDU_TRY(copy_into(context, call.inputs[0], copy));
@@ -104,13 +105,61 @@ cudaError_t svd(const Call& call, Context& context) {
   TIDU_TRY(set_aside(stream, a, lost));
   // Seen column-major it is the transpose, whose left vectors are this one's right ones.
   const Tensor ut = like(u, transposed(u).shape());
-  decompose_singular(call, context, a, s.raw_data(), vh.raw_data(), ut.raw_data(), info);
+  decompose_singular(call, context, call.attrs.as<CompleteAttrs>().complete, a, s.raw_data(), vh.raw_data(),
+                     ut.raw_data(), info);
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
   TIDU_TRY(copy_into(context, transposed(ut), u));
   const Matrices values{s.dtype(), s.raw_data(), s.size(-1), 1, a.count};
   for (const Matrices& result : {matrices_of(u), values, matrices_of(vh)})
     TIDU_TRY(lose(stream, result, lost));
   return cudaSuccess;
+}
+
+cudaError_t eigh(const Call& call, Context& context) {
+  const Tensor &w = call.outputs[0], &v = call.outputs[1];
+  if (v.numel() == 0) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  const Tensor columns = like(v, v.shape());
+  TIDU_TRY(copy_into(context, call.inputs[0], columns));
+  const Matrices a = matrices_of(columns);
+  int* const lost = context.workspace<int>(static_cast<size_t>(a.count));
+  int* const info = context.workspace<int>(static_cast<size_t>(a.count));
+  TIDU_TRY(keep_lower(stream, a));
+  TIDU_TRY(set_aside(stream, a, lost));
+  decompose_symmetric(call, context, a, w.raw_data(), info);
+  TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
+  TIDU_TRY(copy_into(context, transposed(columns), v));
+  TIDU_TRY(lose(stream, {w.dtype(), w.raw_data(), w.size(-1), 1, a.count}, lost));
+  return lose(stream, matrices_of(v), lost);
+}
+
+cudaError_t qr(const Call& call, Context& context) {
+  const Tensor &q = call.outputs[0], &r = call.outputs[1];
+  if (q.numel() == 0) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  const int64_t n = r.size(-1);
+  // Columns enough for q; those of a come first.
+  Shape shape = transposed(q).shape();
+  const Tensor columns = like(q, shape);
+  TIDU_TRY(cudaMemsetAsync(columns.raw_data(), 0, columns.nbytes(), stream));
+  shape[shape.size() - 2] = n;
+  const Tensor first = columns.view(shape, columns.strides(), 0);
+  TIDU_TRY(copy_view(stream, shape, transposed(call.inputs[0]), first));
+  const Matrices a = matrices_of(columns);
+  orthogonalise(call, context, a, n, [&] {
+    // r lies above the diagonal, transposed: below it, of the columns' memory.
+    shape[shape.size() - 1] = r.size(-2);
+    TIDU_TRY(copy_view(stream, r.shape(), transposed(columns.view(shape, columns.strides(), 0)), r));
+    return keep_upper(stream, matrices_of(r));
+  });
+  return copy_into(context, transposed(columns), q);
+}
+
+cudaError_t determined(const Call& call, Context& context) {
+  Tensor wrong = call.inputs[0];
+  TIDU_TRY(make_row_major(&wrong, context.stream()));
+  TIDU_TRY(judge_mask(context.stream(), matrices_of(wrong), context.fault_record()));
+  return copy_into(context, call.inputs[1], call.outputs[0]);
 }
 
 }  // namespace
@@ -121,6 +170,9 @@ void register_linalg_operations() {
   set_operation<exchange>(primitives::exchange_rows);
   set_operation<solve_triangular>(primitives::solve_triangular);
   set_operation<svd>(primitives::svd);
+  set_operation<eigh>(primitives::eigh);
+  set_operation<qr>(primitives::qr);
+  set_operation<determined>(primitives::determined);
 }
 
 }  // namespace tidu::cuda

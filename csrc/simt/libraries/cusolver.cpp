@@ -109,29 +109,101 @@ cusolverStatus_t decompose_singular(cusolverDnHandle_t handle, cusolverEigMode_t
                                     T* a, int lda, T* s, T* u, int ldu, T* v, int ldv, T* workspace, int size,
                                     int* info, gesvdjInfo_t parameters) {
   return with(handle, [&](LibraryState& state) {
-    if (m < 0 || n < 0 || mode != CUSOLVER_EIG_MODE_VECTOR || econ != 1)
+    if (m < 0 || n < 0 || mode != CUSOLVER_EIG_MODE_VECTOR || (econ != 0 && econ != 1))
       return refuse("gesvdj: a wrong argument, or one that is not emulated");
     if (!jacobi_infos().find(parameters)) return refuse("gesvdj: no gesvdjInfo_t");
     if (size < gesvdj_workspace(m, n)) return refuse("gesvdj: the workspace is too small");
-    const int k = std::min(m, n);
+    const int k = std::min(m, n), columns = econ ? k : m, rows = econ ? k : n;
     return submit_checked(state, "gesvdj",
                           {{"A", a, sizeof(T), m, n, lda},
                            vector("S", s, sizeof(T), k),
-                           {"U", u, sizeof(T), m, k, ldu},
-                           {"V", v, sizeof(T), n, k, ldv},
+                           {"U", u, sizeof(T), m, columns, ldu},
+                           {"V", v, sizeof(T), n, rows, ldv},
                            vector("workspace", workspace, sizeof(T), size),
                            vector("devInfo", info, sizeof(int), 1)},
                           [=] {
                             scribble(workspace, size * sizeof(T));
                             std::vector<T> dense(static_cast<size_t>(m) * n),
-                                left(static_cast<size_t>(m) * k), right(static_cast<size_t>(k) * n);
+                                left(static_cast<size_t>(m) * columns), right(static_cast<size_t>(rows) * n);
                             for (int64_t i = 0; i < int64_t{m} * n; ++i) dense[i] = a[i / m * lda + i % m];
-                            *info = lapack::svd(m, n, dense.data(), s, left.data(), right.data());
-                            for (int64_t i = 0; i < int64_t{m} * k; ++i) u[i / m * ldu + i % m] = left[i];
-                            for (int64_t i = 0; i < int64_t{k} * n; ++i) v[i % k * ldv + i / k] = right[i];
+                            *info = lapack::svd(econ == 0, m, n, dense.data(), s, left.data(), right.data());
+                            for (int64_t i = 0; i < int64_t{m} * columns; ++i)
+                              u[i / m * ldu + i % m] = left[i];
+                            for (int64_t i = 0; i < int64_t{rows} * n; ++i)
+                              v[i % rows * ldv + i / rows] = right[i];
                             wrote(s, sizeof(T), k, 1, k);
-                            wrote(u, sizeof(T), m, k, ldu);
-                            wrote(v, sizeof(T), n, k, ldv);
+                            wrote(u, sizeof(T), m, columns, ldu);
+                            wrote(v, sizeof(T), n, rows, ldv);
+                            wrote(info, sizeof(int), 1, 1, 1);
+                          });
+  });
+}
+
+int syevd_workspace(int n) { return 6 * n + 11; }
+int qr_workspace(int n) { return 4 * n + 9; }
+
+template <class T>
+cusolverStatus_t decompose_symmetric(cusolverDnHandle_t handle, cusolverEigMode_t mode, cublasFillMode_t uplo,
+                                     int n, T* a, int lda, T* w, T* workspace, int size, int* info) {
+  return with(handle, [&](LibraryState& state) {
+    if (n < 0 || lda != n || mode != CUSOLVER_EIG_MODE_VECTOR)
+      return refuse("syevd: a wrong argument, or one that is not emulated");
+    if (size < syevd_workspace(n)) return refuse("syevd: the workspace is too small");
+    return submit_checked(state, "syevd",
+                          {{"A", a, sizeof(T), n, n, lda},
+                           vector("W", w, sizeof(T), n),
+                           vector("workspace", workspace, sizeof(T), size),
+                           vector("devInfo", info, sizeof(int), 1)},
+                          [=] {
+                            scribble(workspace, size * sizeof(T));
+                            *info = lapack::eigh(triangle(uplo), n, a, w);
+                            wrote(a, sizeof(T), n, n, lda);
+                            wrote(w, sizeof(T), n, 1, n);
+                            wrote(info, sizeof(int), 1, 1, 1);
+                          });
+  });
+}
+
+template <class T>
+cusolverStatus_t factorize_qr(cusolverDnHandle_t handle, int m, int n, T* a, int lda, T* tau, T* workspace,
+                              int size, int* info) {
+  return with(handle, [&](LibraryState& state) {
+    if (m < 0 || n < 0) return refuse("geqrf: a negative extent");
+    if (size < qr_workspace(n)) return refuse("geqrf: the workspace is too small");
+    return submit_checked(state, "geqrf",
+                          {{"A", a, sizeof(T), m, n, lda},
+                           vector("TAU", tau, sizeof(T), std::min(m, n)),
+                           vector("workspace", workspace, sizeof(T), size),
+                           vector("devInfo", info, sizeof(int), 1)},
+                          [=] {
+                            scribble(workspace, size * sizeof(T));
+                            lapack::with_workspace<T>([&](T* own, int length) {
+                              lapack::Functions<T>::geqrf(&m, &n, a, &lda, tau, own, &length, info);
+                            });
+                            wrote(a, sizeof(T), m, n, lda);
+                            wrote(tau, sizeof(T), std::min(m, n), 1, std::min(m, n));
+                            wrote(info, sizeof(int), 1, 1, 1);
+                          });
+  });
+}
+
+template <class T>
+cusolverStatus_t generate_q(cusolverDnHandle_t handle, int m, int n, int k, T* a, int lda, const T* tau,
+                            T* workspace, int size, int* info) {
+  return with(handle, [&](LibraryState& state) {
+    if (m < n || n < k || k < 0) return refuse("orgqr: a wrong extent");
+    if (size < qr_workspace(n)) return refuse("orgqr: the workspace is too small");
+    return submit_checked(state, "orgqr",
+                          {{"A", a, sizeof(T), m, n, lda},
+                           vector("TAU", tau, sizeof(T), k),
+                           vector("workspace", workspace, sizeof(T), size),
+                           vector("devInfo", info, sizeof(int), 1)},
+                          [=] {
+                            scribble(workspace, size * sizeof(T));
+                            lapack::with_workspace<T>([&](T* own, int length) {
+                              lapack::Functions<T>::orgqr(&m, &n, &k, a, &lda, tau, own, &length, info);
+                            });
+                            wrote(a, sizeof(T), m, n, lda);
                             wrote(info, sizeof(int), 1, 1, 1);
                           });
   });
@@ -225,6 +297,56 @@ cusolverStatus_t cusolverDnDgesvdj(cusolverDnHandle_t handle, cusolverEigMode_t 
                                    double* workspace, int size, int* info, gesvdjInfo_t parameters) {
   return decompose_singular(handle, mode, econ, m, n, a, lda, s, u, ldu, v, ldv, workspace, size, info,
                             parameters);
+}
+
+cusolverStatus_t cusolverDnSsyevd_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t, cublasFillMode_t,
+                                             int n, const float*, int lda, const float*, int* size) {
+  return workspace_size(handle, n, lda, size, syevd_workspace(n));
+}
+cusolverStatus_t cusolverDnSsyevd(cusolverDnHandle_t handle, cusolverEigMode_t mode, cublasFillMode_t uplo,
+                                  int n, float* a, int lda, float* w, float* workspace, int size, int* info) {
+  return decompose_symmetric(handle, mode, uplo, n, a, lda, w, workspace, size, info);
+}
+cusolverStatus_t cusolverDnSgeqrf_bufferSize(cusolverDnHandle_t handle, int m, int n, float*, int lda,
+                                             int* size) {
+  return workspace_size(handle, m, lda, size, qr_workspace(n));
+}
+cusolverStatus_t cusolverDnSgeqrf(cusolverDnHandle_t handle, int m, int n, float* a, int lda, float* tau,
+                                  float* workspace, int size, int* info) {
+  return factorize_qr(handle, m, n, a, lda, tau, workspace, size, info);
+}
+cusolverStatus_t cusolverDnSorgqr_bufferSize(cusolverDnHandle_t handle, int m, int n, int, const float*,
+                                             int lda, const float*, int* size) {
+  return workspace_size(handle, m, lda, size, qr_workspace(n));
+}
+cusolverStatus_t cusolverDnSorgqr(cusolverDnHandle_t handle, int m, int n, int k, float* a, int lda,
+                                  const float* tau, float* workspace, int size, int* info) {
+  return generate_q(handle, m, n, k, a, lda, tau, workspace, size, info);
+}
+cusolverStatus_t cusolverDnDsyevd_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t, cublasFillMode_t,
+                                             int n, const double*, int lda, const double*, int* size) {
+  return workspace_size(handle, n, lda, size, syevd_workspace(n));
+}
+cusolverStatus_t cusolverDnDsyevd(cusolverDnHandle_t handle, cusolverEigMode_t mode, cublasFillMode_t uplo,
+                                  int n, double* a, int lda, double* w, double* workspace, int size,
+                                  int* info) {
+  return decompose_symmetric(handle, mode, uplo, n, a, lda, w, workspace, size, info);
+}
+cusolverStatus_t cusolverDnDgeqrf_bufferSize(cusolverDnHandle_t handle, int m, int n, double*, int lda,
+                                             int* size) {
+  return workspace_size(handle, m, lda, size, qr_workspace(n));
+}
+cusolverStatus_t cusolverDnDgeqrf(cusolverDnHandle_t handle, int m, int n, double* a, int lda, double* tau,
+                                  double* workspace, int size, int* info) {
+  return factorize_qr(handle, m, n, a, lda, tau, workspace, size, info);
+}
+cusolverStatus_t cusolverDnDorgqr_bufferSize(cusolverDnHandle_t handle, int m, int n, int, const double*,
+                                             int lda, const double*, int* size) {
+  return workspace_size(handle, m, lda, size, qr_workspace(n));
+}
+cusolverStatus_t cusolverDnDorgqr(cusolverDnHandle_t handle, int m, int n, int k, double* a, int lda,
+                                  const double* tau, double* workspace, int size, int* info) {
+  return generate_q(handle, m, n, k, a, lda, tau, workspace, size, info);
 }
 
 }  // extern "C"

@@ -1,6 +1,8 @@
 // Linear algebra: the module linalg, and what of it is of use everywhere.
 #include "ops/operations.h"
 
+#include <cmath>
+
 namespace tidu::python {
 namespace {
 
@@ -37,16 +39,31 @@ class Named {
   py::object type_;
 };
 
-la::MatrixNorm norm_of(const py::object& ord) {
+Tensor matrix_norm(const Tensor& x, bool keepdims, const py::object& ord) {
   if (py::isinstance<py::str>(ord)) {
-    if (ord.cast<std::string>() == "fro") return la::MatrixNorm::frobenius;
+    const auto name = ord.cast<std::string>();
+    if (name == "fro") return la::matrix_norm(x, la::MatrixNorm::frobenius, keepdims);
+    if (name == "nuc") return la::spectral_norm(x, la::SpectralNorm::nuclear, keepdims);
   } else if (const auto number = scalar_from_object(ord.ptr())) {
     const double value = number->to_double();
-    if (value == 1) return la::MatrixNorm::columns;
-    if (value == -1) return la::MatrixNorm::least_columns;
-    if (std::isinf(value)) return value > 0 ? la::MatrixNorm::rows : la::MatrixNorm::least_rows;
+    if (value == 1) return la::matrix_norm(x, la::MatrixNorm::columns, keepdims);
+    if (value == -1) return la::matrix_norm(x, la::MatrixNorm::least_columns, keepdims);
+    if (value == 2) return la::spectral_norm(x, la::SpectralNorm::largest, keepdims);
+    if (value == -2) return la::spectral_norm(x, la::SpectralNorm::least, keepdims);
+    if (std::isinf(value))
+      return la::matrix_norm(x, value > 0 ? la::MatrixNorm::rows : la::MatrixNorm::least_rows, keepdims);
   }
-  fail<ValueError>("[matrix_norm] ord is 'fro', 1, -1, inf or -inf, not ", std::string(py::repr(ord)));
+  fail<ValueError>("[matrix_norm] ord is 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not ",
+                   std::string(py::repr(ord)));
+}
+
+Tensor cond(const Tensor& x, const py::object& p) {
+  if (p.is_none()) return matrix_norm(x, false, py::int_(2)) / matrix_norm(x, false, py::int_(-2));
+  if (const auto number = scalar_from_object(p.ptr()); number && std::abs(number->to_double()) == 2) {
+    const py::int_ other(number->to_double() > 0 ? -2 : 2);
+    return matrix_norm(x, false, p) / matrix_norm(x, false, other);
+  }
+  return matrix_norm(x, false, p) * matrix_norm(la::inv(x), false, p);
 }
 
 }  // namespace
@@ -86,13 +103,13 @@ void bind_linalg(py::module_& parent) {
       "(sum |x|^ord)^(1 / ord) over the axes (all by default); the largest or smallest |x| for inf or -inf,\n"
       "the number of elements that are not 0 for 0. The derivatives of the 2-norm at 0 are 0.");
   m.def(
-      "matrix_norm",
-      [](const Tensor& matrices, bool keep, const py::object& ord) {
-        return la::matrix_norm(matrices, norm_of(ord), keep);
-      },
-      x, py::kw_only(), keepdims, py::arg("ord") = "fro",
-      "Of each matrix (.., m, n): 'fro' sqrt(sum x^2), 1 and -1 the largest and smallest sum of a column's\n"
-      "absolute values, inf and -inf of a row's.");
+      "matrix_norm", matrix_norm, x, py::kw_only(), keepdims, py::arg("ord") = "fro",
+      "Of each matrix (.., m, n): 'fro' sqrt(sum x^2); 1 and -1 the largest and smallest sum of a column's\n"
+      "absolute values, inf and -inf of a row's; 'nuc' the sum of the singular values, 2 and -2 the largest\n"
+      "and the smallest.");
+  m.def("cond", cond, x, py::arg("p") = py::none(),
+        "The condition number of each matrix: the ratio of the largest and smallest singular values, or for\n"
+        "another norm p of square matrices norm(x) * norm(inv(x)).");
 
   m.def(
       "cholesky", &la::cholesky, x, py::kw_only(), upper,
@@ -138,6 +155,62 @@ void bind_linalg(py::module_& parent) {
         "The logarithm of the determinant: -inf of a singular matrix, NaN where it is negative.");
   m.def("adjugate", &la::adjugate, x,
         "The transposed matrix of cofactors: x @ adjugate(x) is det(x) times the identity, for every x.");
+
+  const auto rtol = py::arg("rtol") = py::none();
+  m.def(
+      "qr",
+      [result = Named(m, "Qr", "Q R")](const Tensor& matrices, const std::string& mode) {
+        if (mode != "reduced" && mode != "complete")
+          fail<ValueError>("[qr] mode is 'reduced' or 'complete', not '", mode, "'");
+        const auto [q, r] = la::qr(matrices, mode == "complete");
+        return result(q, r);
+      },
+      x, py::kw_only(), py::arg("mode") = "reduced",
+      "(Q, R): orthonormal columns and an upper triangle with x = Q @ R; 'complete': Q is square. The first\n"
+      "min(m, n) columns must be independent for there to be a gradient.");
+  m.def(
+      "eigh",
+      [result = Named(m, "Eigh", "eigenvalues eigenvectors")](const Tensor& matrices) {
+        const auto [values, vectors] = la::eigh(matrices);
+        return result(values, vectors);
+      },
+      x,
+      "(eigenvalues, eigenvectors) of symmetric matrices, ascending, and as columns. The lower triangle is\n"
+      "read; the gradient is the symmetric one. Where eigenvalues are equal, a gradient that depends on how\n"
+      "their vectors turn, or on which of them comes first, is a GradientError.");
+  m.def("eigvalsh", &la::eigvalsh, x, "The eigenvalues of symmetric matrices, as `eigh` has them.");
+  m.def(
+      "svd",
+      [result = Named(m, "Svd", "U S Vh")](const Tensor& matrices, bool full_matrices) {
+        const auto [u, s, vh] = la::svd(matrices, full_matrices);
+        return result(u, s, vh);
+      },
+      x, py::kw_only(), py::arg("full_matrices") = true,
+      "(U, S, Vh) with x = (U * S) @ Vh and S descending. Of matrices that are not square, U and Vh have\n"
+      "gradients with full_matrices=False alone. Where singular values are equal, a gradient that depends "
+      "on\n"
+      "how their vectors turn, or on which of them comes first, is a GradientError.");
+  m.def("svdvals", &la::svdvals, x, "The singular values, descending. The gradient of one that is 0 is 0.");
+  m.def("pinv", &la::pinv, x, py::kw_only(), rtol,
+        "The pseudo-inverse: singular values up to rtol (by default max(m, n) eps) times the largest are 0.\n"
+        "Its gradient is that among matrices of one rank.");
+  m.def("matrix_rank", &la::matrix_rank, x, py::kw_only(), rtol,
+        "How many singular values exceed rtol (by default max(m, n) eps) times the largest.");
+  m.def(
+      "lstsq",
+      [result = Named(m, "Lstsq", "x residuals rank singular_values")](const Tensor& a, const Tensor& b,
+                                                                       std::optional<double> least) {
+        const auto [solution, residuals, rank, values] = la::lstsq(a, b, least);
+        return result(solution, residuals, rank, values);
+      },
+      py::arg("a"), py::arg("b"), py::arg("rcond") = py::none(),
+      "(x, residuals, rank, singular_values): the x of least norm that makes |a @ x - b| least, for b\n"
+      "(.., m, k) or a vector (m), and the sums of squares of a @ x - b.");
+  m.def("matrix_exp", &la::matrix_exp, x, "The exponential of square matrices.");
+  m.def("tensorsolve", &la::tensorsolve, py::arg("a"), py::arg("b"), py::arg("axes") = py::none(),
+        "The x with tensordot(a, x, x.ndim) equal to b, after the axes of a in `axes` went to its end.");
+  m.def("tensorinv", &la::tensorinv, py::arg("a"), py::arg("ind") = 2,
+        "The inverse of tensordot with a, whose first `ind` axes are those of the result.");
 }
 
 }  // namespace tidu::python

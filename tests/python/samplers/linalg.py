@@ -143,6 +143,79 @@ def norms():
         )
 
 
+def spread(x):
+    """Symmetric, with eigenvalues that lie apart."""
+    n = x.shape[-1]
+    far = np.diag(np.arange(n) * 20.0)
+    if isinstance(x, td.Tensor):
+        return 0.5 * (x + x.mT) + td.tensor(far, dtype=x.dtype)
+    return 0.5 * (x + np.swapaxes(x, -1, -2)) + far
+
+
+def long(x):
+    """With singular values that lie apart."""
+    m, n = x.shape[-2:]
+    far = np.eye(m, n) * (10.0 + 20 * np.arange(n))
+    return x + (td.tensor(far, dtype=x.dtype) if isinstance(x, td.Tensor) else far)
+
+
+def projectors(vectors):
+    """What does not depend on the vectors' signs."""
+    return vectors[..., :, None, :] * vectors[..., None, :, :]
+
+
+def orthogonal_cases():
+    yield real_case(
+        "eigvalsh",
+        ("eigenvalues", "eigh"),
+        lambda x: la.eigvalsh(spread(x)),
+        lambda x: np.linalg.eigvalsh(spread(x)),
+        MATRICES,
+    )
+    yield real_case(
+        "eigh",
+        ("eigenvectors", "determined"),
+        lambda x: projectors(la.eigh(spread(x)).eigenvectors),
+        lambda x: projectors(np.linalg.eigh(spread(x))[1]),
+        MATRICES,
+    )
+    for shape in [(2, 4, 4), (2, 5, 3), (2, 3, 5)]:
+        yield real_case(
+            f"svdvals{shape}",
+            "singular_values",
+            lambda x: la.svdvals(long(x)),
+            lambda x: np.linalg.svd(long(x), compute_uv=False),
+            Draw(shape),
+        )
+        yield real_case(
+            f"svd{shape}",
+            "singular_vectors",
+            lambda x: la.svd(long(x), full_matrices=False).U @ (la.svd(long(x), full_matrices=False).Vh),
+            lambda x: (lambda u, s, vh: u @ vh)(*np.linalg.svd(long(x), full_matrices=False)),
+            Draw(shape),
+            ulps=256,
+        )
+        yield real_case(
+            f"qr{shape}",
+            "qr",
+            lambda x: (lambda q, r: q @ (r + r * r))(*la.qr(long(x))),
+            lambda x: (lambda q, r: q @ (r + r * r))(*map(np.array, np.linalg.qr(long(x)))),
+            Draw(shape),
+            ulps=256,
+        )
+        yield real_case(
+            f"pinv{shape}",
+            "pinv",
+            lambda x: la.pinv(long(x)),
+            lambda x: np.linalg.pinv(long(x)),
+            Draw(shape),
+            ulps=256,
+        )
+    yield real_case(
+        "matrix_exp", "matrix_exp", la.matrix_exp, each(scipy.linalg.expm), Draw((2, 3, 3), -1, 1), ulps=256
+    )
+
+
 def cases():
     yield from products()
     yield from norms()
@@ -215,3 +288,4 @@ def cases():
         MATRICES,
     )
     yield real_case("adjugate", "svd", la.adjugate, each(cofactors), Draw((3, 5, 5)), ulps=512)
+    yield from orthogonal_cases()

@@ -71,6 +71,32 @@ TYPED_TEST(LinalgKernels, LowerTriangles) {
   }
 }
 
+TYPED_TEST(LinalgKernels, UpperTriangles) {
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{1, 1}, {17, 40}, {40, 17}}) {
+    const DeviceArray<TypeParam> a(this->counting(2 * rows * columns));
+    ASSERT_EQ(keep_upper(nullptr, {this->kType, a.get(), rows, columns, 2}), cudaSuccess);
+    const std::vector<TypeParam> got = a.host();
+    for (int64_t i = 0; i < 2 * rows * columns; ++i) {
+      const bool lower = i % columns < i / columns % rows;
+      EXPECT_EQ(got[static_cast<size_t>(i)], lower ? TypeParam(0) : static_cast<TypeParam>(i + 1));
+    }
+  }
+}
+
+TEST(LinalgMasks, ATrueElementIsAFault) {
+  const int64_t size = 9 * 40;
+  const DeviceArray<bool> mask(3 * size);
+  ASSERT_EQ(cudaMemset(mask.get(), 0, 3 * size), cudaSuccess);
+  const Record none, one;
+  ASSERT_EQ(judge_mask(nullptr, {DType::bool_, mask.get(), 9, 40, 3}, none.get()), cudaSuccess);
+  EXPECT_EQ(none.read().launch, 0u);
+  ASSERT_EQ(cudaMemset(mask.get() + 2 * size + 300, 1, 1), cudaSuccess);
+  ASSERT_EQ(judge_mask(nullptr, {DType::bool_, mask.get(), 9, 40, 3}, one.get()), cudaSuccess);
+  EXPECT_EQ(one.read().matrix, MatrixFault::turning);
+  EXPECT_EQ(one.read().position, 2);
+  EXPECT_EQ(one.read().value, 300);
+}
+
 TYPED_TEST(LinalgKernels, Verdicts) {
   std::vector<int> values(1000, 0);
   const DeviceArray<int> good(values);

@@ -1,0 +1,96 @@
+// Linear algebra by orthogonal factors: eigenvalues, singular values, and what is made of them. The last two
+// axes are those of matrices (.., m, n), k = min(m, n), the others a batch.
+//
+// Equal eigenvalues or singular values leave free how their vectors turn. Derivatives there are those of
+// functions that do not see it: a gradient that does is a GradientError. So a symmetric function of values
+// has its gradient; f(A) = V f(w) V^T has one, too. (Magnus and Neudecker, "Matrix Differential Calculus",
+// sections 8.8 and 8.9; Giles, "An extended collection of matrix derivative results", 2008; Walter and
+// Lehmann, "Algorithmic differentiation of linear algebra functions", 2010; Golub and Pereyra, "The
+// differentiation of pseudo-inverses and nonlinear least squares problems", 1973.)
+#pragma once
+
+#include <optional>
+
+#include "core/primitive.h"
+
+namespace tidu::linalg {
+
+// Q (.., m, k) with orthonormal columns and upper triangular R (.., k, n), A = Q R; `complete`: Q (.., m, m)
+// and R (.., m, n), which have no derivative where m > n. The first k columns of A must be independent for
+// there to be one.
+//   R' = (Q^T A' R^-1 - W) R, W = L - L^T, L the strictly lower part of Q^T A' R^-1
+struct Qr {
+  Tensor q, r;
+};
+Qr qr(const Tensor& x, bool complete = false);
+
+// Of symmetric matrices, of which the lower triangle is read: eigenvalues in ascending order (.., n), and
+// vectors as columns (.., n, n). The gradient is the symmetric one.
+//   w' = diag(V^T A' V); V' = V (F * V^T A' V), F_ij = 1 / (w_j - w_i), 0 where they are equal
+struct Eigh {
+  Tensor eigenvalues, eigenvectors;
+};
+Eigh eigh(const Tensor& x);
+Tensor eigvalsh(const Tensor& x);
+
+// A = U diag(S) Vh with singular values in descending order; U (.., m, k) and Vh (.., k, n), or of all
+// columns and rows where `full_matrices`, which have no derivative where m != n.
+//   S' = diag(U^T A' V); where a singular value is 0, its derivative counts as 0, as that of |x| does
+struct Svd {
+  Tensor u, s, vh;
+};
+Svd svd(const Tensor& x, bool full_matrices = true);
+Tensor svdvals(const Tensor& x);
+
+// The pseudo-inverse (.., n, m): singular values up to rtol (by default max(m, n) eps) times the largest
+// count as 0. Its derivative is that among matrices of the same rank.
+Tensor pinv(const Tensor& x, std::optional<double> rtol = {});
+// How many singular values are larger than that, in int64.
+Tensor matrix_rank(const Tensor& x, std::optional<double> rtol = {});
+// The solution x (.., n, k) of least norm among those that make |a x - b| least, for b (.., m, k) or a vector
+// (m); the sums of squares of a x - b, the rank and the singular values of a.
+struct Lstsq {
+  Tensor x, residuals, rank, singular_values;
+};
+Lstsq lstsq(const Tensor& a, const Tensor& b, std::optional<double> rtol = {});
+
+// Sums of singular values, the largest and the least.
+enum class SpectralNorm : uint8_t { nuclear, largest, least };
+Tensor spectral_norm(const Tensor& x, SpectralNorm norm, bool keepdims = false);
+
+// The exponential of square matrices.
+//   the upper right block of exp [A A'; 0 A]
+Tensor matrix_exp(const Tensor& x);
+
+// The x with tensordot(a, x, x.ndim()) = b, after the axes of a that `axes` names went to its end; and the
+// inverse of tensordot with a, whose first `ind` axes are those of the result.
+Tensor tensorsolve(const Tensor& a, const Tensor& b, const std::optional<Axes>& axes = {});
+Tensor tensorinv(const Tensor& a, int64_t ind = 2);
+
+}  // namespace tidu::linalg
+
+namespace tidu {
+
+struct CompleteAttrs {
+  bool complete;
+  void fields(auto&& field) const { field("complete", complete); }
+};
+struct RankAttrs {
+  double rtol;
+  void fields(auto&& field) const { field("rtol", rtol); }
+};
+
+namespace primitives {
+extern Primitive qr;    // CompleteAttrs: q, r
+extern Primitive eigh;  // of the lower triangle: values, vectors; as constants
+extern Primitive svd;   // CompleteAttrs: u, s, vh; as constants
+// (a, values, vectors), (a, u, s, vh): what the constants are as functions of a.
+extern Primitive eigenvalues, eigenvectors, singular_values;
+extern Primitive singular_vectors;  // u, vh
+// (undetermined, x): x, and a GradientError where a matrix of the mask has a true element.
+extern Primitive determined;
+extern Primitive pinv;  // RankAttrs
+extern Primitive matrix_exp;
+}  // namespace primitives
+
+}  // namespace tidu
