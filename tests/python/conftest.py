@@ -1,6 +1,7 @@
 """What the Python tests share."""
 
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--device", default="cpu", help="where tensors are made: cpu, or cuda (emulated without TIDU_CUDA)"
     )
+    parser.addoption("--part", default="0/1", metavar="K/N", help="part K of N equal ones, drawn at random")
 
 
 def pytest_configure(config):
@@ -28,11 +30,16 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     """On another device, tests of the host alone are left out rather than skipped."""
-    if config.getoption("--device") == "cpu":
-        return
-    left_out = [i for i in items if i.path.name in CPU_ONLY or i.get_closest_marker("cpu_only")]
-    items[:] = [i for i in items if i not in left_out]
-    config.hook.pytest_deselected(items=left_out)
+    part, parts = map(int, config.getoption("--part").split("/"))
+    on_cpu = config.getoption("--device") == "cpu"
+
+    def chosen(item):
+        of_host = item.path.name in CPU_ONLY or item.get_closest_marker("cpu_only")
+        return (on_cpu or not of_host) and zlib.crc32(item.nodeid.encode()) % parts == part
+
+    kept = [item for item in items if chosen(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not chosen(item)])
+    items[:] = kept
 
 
 @pytest.fixture
