@@ -303,7 +303,8 @@ def test_hooks_of_modules(net):
     x = t(rng.normal(size=(2, 6)))
     silent = net(x)
     close(
-        silent, np.broadcast_to((net.second(td.full((5,), 0.5, dtype=td.float64))).detach().cpu().numpy(), (2, 3))
+        silent,
+        np.broadcast_to((net.second(td.full((5,), 0.5, dtype=td.float64))).detach().cpu().numpy(), (2, 3)),
     )
     assert [name for name, _, _ in calls] == ["before"] and calls[0][1] is net.first and calls[0][2][0] is x
     after.remove()

@@ -3,7 +3,19 @@
 A family is a file with a function `cases`; a new one is named in FAMILIES.
 """
 
-from . import convert, creation, elementwise, indexing, linalg, matmul, norm, reductions, scans, shape, softmax
+from . import (
+    convert,
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    matmul,
+    norm,
+    reductions,
+    scans,
+    shape,
+    softmax,
+)
 from .case import Case, Draw, Fixed
 from .elementwise import REFERENCES
 from .elsewhere import ELSEWHERE
