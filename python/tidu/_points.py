@@ -87,31 +87,21 @@ def classify_stationary_point(function, x, rtol=None):
     most rtol times the largest. A ValueError where gradient or Hessian is not finite.
     """
     point = Point(function, x, "classify_stationary_point")
-    inputs, sizes = point.inputs, [tensor.size for tensor in point.inputs]
-    if sum(sizes) == 0:
+    inputs = point.inputs
+    if sum(tensor.size for tensor in inputs) == 0:
         raise ShapeError("[classify_stationary_point] the point has no elements")
     epsilon = 2.0**-23 if any(tensor.dtype != "float64" for tensor in inputs) else 2.0**-52
     rtol = epsilon**0.5 if rtol is None else rtol
-
-    def joined(tensors, axis, *shapes):
-        parts = [
-            t.detach().astype(_core.float64).reshape(shape) for t, shape in zip(tensors, shapes, strict=True)
-        ]
-        return _core.concat(parts, axis=axis)
 
     def norm(tensor):
         return (tensor * tensor).sum().sqrt().item()
 
     _, gradients = _core.value_and_grad(point.flat.scalar, inputs)
-    rows = _core.hessian(point.flat.scalar, inputs)
-    hessian = _core.concat(
-        [joined(row, 1, *((size, other) for other in sizes)) for row, size in zip(rows, sizes, strict=True)],
-        axis=0,
-    )
-    gradient_norm, hessian_norm = norm(joined(gradients, 0, *sizes)), norm(hessian)
+    hessian = point.hessian()
+    gradient_norm, hessian_norm = norm(point.join(gradients)), norm(hessian)
     if not (math.isfinite(gradient_norm) and math.isfinite(hessian_norm)):
         raise ValueError("[classify_stationary_point] the gradient or the Hessian is not finite")
-    if gradient_norm > rtol * hessian_norm * max(1.0, norm(joined(inputs, 0, *sizes))):
+    if gradient_norm > rtol * hessian_norm * max(1.0, norm(point.join(inputs))):
         return StationaryPoint("not stationary", gradient_norm)
     eigenvalues, vectors = _symmetric_eigen((hessian + hessian.T) / 2)
     values = eigenvalues.tolist()
@@ -121,14 +111,6 @@ def classify_stationary_point(function, x, rtol=None):
     kind = kinds.get(tuple(sorted(set(signs))), "undecided")
 
     def directions(sign):
-        result = []
-        for i in (i for i, other in enumerate(signs) if other == sign):
-            parts, begin = [], 0
-            for like in inputs:
-                part = vectors[begin : begin + like.size, i]
-                parts.append(part.reshape(like.shape).astype(like.dtype))
-                begin += like.size
-            result.append(point.tree(parts))
-        return result
+        return [point.split(vectors[:, i]) for i, other in enumerate(signs) if other == sign]
 
     return StationaryPoint(kind, gradient_norm, eigenvalues, directions(1), directions(-1), directions(0))
