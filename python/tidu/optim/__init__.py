@@ -1,20 +1,27 @@
-"""Optimisers, learning rate schedules, gradient clipping."""
+"""Optimisers, minimisation with reports, learning rate schedules, gradient clipping."""
 
 from .._core._training import clip_grad_norm_, clip_grad_value_
+from .methods import Report
+from .minimize import minimize
+from .minimizers import LBFGS, NewtonCG
 from .optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from .schedules import CosineLR, Schedule, SequentialLR, StepLR, WarmupLR
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adam",
     "AdamW",
     "CosineLR",
+    "NewtonCG",
     "Optimizer",
     "RMSprop",
+    "Report",
     "Schedule",
     "SequentialLR",
     "StepLR",
     "WarmupLR",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "minimize",
 ]

@@ -123,6 +123,9 @@ class Optimizer:
     def load_state_dict(self, state):
         """Takes over what `state_dict` gave. It must be of the same class, with groups of the same sizes,
         which is checked before anything is changed."""
+        self.param_groups = self._loaded_groups(state)
+
+    def _loaded_groups(self, state):
         if state.get("optimizer") != self._name():
             raise ValueError(f"[{self._name()}] the state is of {state.get('optimizer')}")
         if [len(g["steps"]) for g in state["groups"]] != [len(g["params"]) for g in self.param_groups]:
@@ -144,7 +147,7 @@ class Optimizer:
                     for parameter, tensor in zip(own["params"], saved[name], strict=True)
                 ]
             groups.append(group)
-        self.param_groups = groups
+        return groups
 
 
 class SGD(Optimizer):

@@ -1,0 +1,494 @@
+"""Minimisation with reports, LBFGS and NewtonCG over parameters: against closed forms and SciPy."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import scipy.optimize
+import tidu as td
+from tidu.optim.methods import steihaug
+
+METHODS = ["lbfgs", "newton-cg", "gradient-descent", "gradient-flow"]
+EACH = pytest.mark.parametrize("method", METHODS)
+DTYPES = pytest.mark.parametrize("dtype", [td.float64, td.float32])
+minimize = td.optim.minimize
+
+
+def numpy_of(x):
+    return x.detach().cpu().numpy()
+
+
+def rosenbrock(x):
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def quadratic(eigenvalues, dtype=td.float64, seed=0):
+    """f = <x, A x> / 2 - <b, x>, and its minimum by NumPy."""
+    draw = np.random.default_rng(seed)
+    n = len(eigenvalues)
+    q = np.linalg.qr(draw.normal(size=(n, n)))[0]
+    a, b = (q * eigenvalues) @ q.T, draw.normal(size=n)
+    at, bt = td.tensor(a, dtype=dtype), td.tensor(b, dtype=dtype)
+    return lambda x: (x * (at @ x)).sum() / 2 - (bt * x).sum(), np.linalg.solve(a, b), a, b
+
+
+# --- minimize
+
+
+@DTYPES
+@pytest.mark.parametrize("n", [2, 100])
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_rosenbrock(method, n, dtype):
+    start = td.tensor(np.resize([-1.2, 1.0], n) if n == 2 else np.full(n, 0.3), dtype=dtype)
+    report = minimize(rosenbrock, start, method)
+    assert report.converged and report.x.dtype == dtype
+    tolerance = 1e-7 if dtype == td.float64 else 2e-3
+    np.testing.assert_allclose(numpy_of(report.x), 1, atol=tolerance)
+    assert report.value == rosenbrock(report.x).item()
+    gradient = numpy_of(td.grad(rosenbrock)(report.x)).astype(np.float64)
+    assert math.isclose(report.gradient_norm, np.linalg.norm(gradient), rel_tol=1e-12)
+    assert report.gradient_norm <= math.sqrt(np.finfo(str(dtype).removeprefix("tidu.")).eps)
+    assert report.iterations < (60 if n == 2 else 600)
+
+
+@EACH
+@DTYPES
+def test_quadratics(method, dtype):
+    f, expected, *_ = quadratic(np.linspace(1, 10, 8), dtype)
+    report = minimize(f, td.zeros(8, dtype=dtype), method)
+    assert report.converged
+    np.testing.assert_allclose(numpy_of(report.x), expected, atol=1e-7 if dtype == td.float64 else 1e-3)
+
+
+def test_conjugate_gradients_end_in_as_many_steps_as_there_are_eigenvalues():
+    for eigenvalues in (np.linspace(1, 20, 12), np.repeat([1.0, 3.0, 50.0], 4)):
+        _, _, a, b = quadratic(eigenvalues)
+        at, count = td.tensor(a), [0]
+
+        def product(d, at=at, count=count):
+            count[0] += 1
+            return at @ d
+
+        p, ap = steihaug(product, td.tensor(-b), 1e6, 1e-8)
+        assert count[0] <= len(set(eigenvalues))
+        np.testing.assert_allclose(numpy_of(p), np.linalg.solve(a, b), rtol=1e-6)
+        np.testing.assert_allclose(numpy_of(ap), a @ numpy_of(p), rtol=1e-6)
+
+
+def test_truncated_conjugate_gradients_stay_in_the_region():
+    _, _, a, b = quadratic(np.linspace(1, 20, 12))
+    at = td.tensor(a)
+    p, _ = steihaug(lambda d: at @ d, td.tensor(-b), 0.01, 1e-12)
+    assert math.isclose(np.linalg.norm(numpy_of(p)), 0.01, rel_tol=1e-12)
+    indefinite = td.tensor(np.diag([1.0, -2.0]))
+    p, bp = steihaug(lambda d: indefinite @ d, td.tensor([1.0, 0.5], dtype=td.float64), 3.0, 1e-12)
+    assert math.isclose(np.linalg.norm(numpy_of(p)), 3.0, rel_tol=1e-12)
+    np.testing.assert_allclose(numpy_of(bp), [1, -2] * numpy_of(p), rtol=1e-12)
+
+
+def test_newton_on_a_quadratic_takes_one_pass_inside_a_wide_region():
+    f, expected, *_ = quadratic(np.full(6, 2.0))
+    report = minimize(f, td.zeros(6, dtype=td.float64), "newton-cg", radius=1e3)
+    assert (report.iterations, report.hvp_evaluations, report.f_evaluations) == (1, 1, 2)
+    np.testing.assert_allclose(numpy_of(report.x), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_logistic_regression_has_the_minimum_that_scipy_finds(method):
+    draw = np.random.default_rng(2)
+    x, w = draw.normal(size=(200, 3)), np.array([1.0, -2.0, 0.5])
+    y = (draw.uniform(size=200) < 1 / (1 + np.exp(-x @ w))).astype(float)
+    loss = lambda w, z=None: np.logaddexp(0, x @ w).sum() - y @ (x @ w) + 0.5 * w @ w
+    slope = lambda w: x.T @ (1 / (1 + np.exp(-x @ w)) - y) + w
+    expected = scipy.optimize.root(slope, w, tol=1e-14).x
+    xt, yt = td.tensor(x), td.tensor(y)
+
+    def f(w):
+        z = xt @ w
+        return td.logaddexp(td.zeros_like(z), z).sum() - (yt * z).sum() + 0.5 * (w * w).sum()
+
+    report = minimize(f, td.zeros(3, dtype=td.float64), method, gtol=1e-6)
+    assert report.converged
+    np.testing.assert_allclose(numpy_of(report.x), expected, atol=1e-7)
+    assert math.isclose(report.value, loss(expected), rel_tol=1e-12)
+
+
+@dataclasses.dataclass
+class Line:
+    slope: object
+    offset: object
+
+
+@EACH
+def test_points_are_trees(method):
+    def f(p):
+        return (p["line"].slope - 2) ** 2 + (p["line"].offset + 1) ** 2 + ((p["rest"][0] - 3) ** 2).sum()
+
+    start = {"line": Line(td.tensor(0.0), 0.5), "rest": [td.zeros((2, 2), dtype=td.float64)]}
+    report = minimize(f, start, method)
+    assert report.converged and isinstance(report.x["line"], Line)
+    assert report.x["line"].slope.dtype == td.float32 and report.x["rest"][0].dtype == td.float64
+    assert math.isclose(report.x["line"].slope.item(), 2, abs_tol=1e-3)
+    assert math.isclose(report.x["line"].offset.item(), -1, abs_tol=1e-3)
+    np.testing.assert_allclose(numpy_of(report.x["rest"][0]), np.full((2, 2), 3), atol=1e-3)
+    pair = minimize(lambda a, b: (a - 1) ** 2 + (b - a) ** 2, (0.0, 0.0), method).x
+    assert isinstance(pair, tuple) and math.isclose(pair[1].item(), 1, abs_tol=2e-3)
+
+
+@EACH
+def test_a_stationary_start_is_left_as_it_is(method):
+    report = minimize(lambda x: (x * x).sum(), td.zeros(3), method)
+    assert report.converged and (report.iterations, report.f_evaluations) == (0, 1)
+    assert numpy_of(report.x).tolist() == [0, 0, 0]
+    assert "at most gtol" in report.reason
+    empty = minimize(lambda x: x.sum(), td.zeros((0,)), method)
+    assert empty.converged and empty.x.shape == (0,)
+
+
+@EACH
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_steps_back_off_where_f_is_not_finite(method, scale):
+    """-log x + x has its minimum at 1; left of 0 it is NaN."""
+    f = lambda x: (scale * (x - td.log(x))).sum()
+    report = minimize(f, td.tensor([0.05, 3.0], dtype=td.float64), method, gtol=1e-6 * scale)
+    assert report.converged
+    np.testing.assert_allclose(numpy_of(report.x), 1, atol=1e-5)
+
+
+@EACH
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_walls_all_around_are_reported(method, bad):
+    """Finite at the start alone: no step can be taken."""
+    f = lambda x: td.where((x == 1).all(), (x * x).sum(), bad + 0 * x.sum())
+    report = minimize(f, td.ones(2), method)
+    assert not report.converged and "no step lowers f" in report.reason
+    assert numpy_of(report.x).tolist() == [1, 1] and report.value == 2
+
+
+@EACH
+def test_what_is_not_finite_at_the_start_is_reported(method):
+    for f, reason in (
+        (lambda x: td.log(x).sum(), "f is nan at the start"),
+        (lambda x: (1 / (x + 1)).sum(), "f is inf at the start"),
+        (lambda x: td.sqrt(x + 1).sum(), "the gradient is not finite at the start"),
+    ):
+        report = minimize(f, td.full((2,), -1.0), method)
+        assert not report.converged and report.reason == reason and report.iterations == 0
+        assert numpy_of(report.x).tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "gradient-descent"])
+def test_a_function_without_minimum_is_reported(method):
+    report = minimize(lambda x: -(x**3).sum(), td.ones(2), method)
+    assert not report.converged and "no minimum" in report.reason
+    assert -math.inf < report.value < -100 and np.isfinite(numpy_of(report.x)).all()
+    report = minimize(lambda x: -(x**3).sum(), td.ones(2), "newton-cg")
+    assert not report.converged and report.reason == "products of the Hessian are not finite"
+
+
+def test_newton_leaves_saddles_by_negative_curvature():
+    f = lambda x: x[0] ** 2 - x[1] ** 2 + x[1] ** 4 / 2
+    report = minimize(f, td.tensor([1.0, 1e-6], dtype=td.float64), "newton-cg")
+    assert report.converged
+    np.testing.assert_allclose(np.abs(numpy_of(report.x)), [0, 1], atol=1e-8)
+    assert td.classify_stationary_point(f, report.x).kind == "minimum"
+
+
+@EACH
+def test_functions_that_are_not_convex(method):
+    f = lambda x: (td.sin(3 * x) + x * x / 10).sum()
+    report = minimize(f, td.tensor([0.3, 2.0, -4.0], dtype=td.float64), method, gtol=1e-6)
+    assert report.converged and report.value < f(td.tensor([0.3, 2.0, -4.0])).item()
+    assert td.classify_stationary_point(f, report.x).kind == "minimum"
+
+
+def test_flow_follows_the_path():
+    eigenvalues = td.tensor([1.0, 5.0], dtype=td.float64)
+    f = lambda x: (eigenvalues * x * x).sum() / 2
+    for rtol in (1e-3, 1e-6):
+        report = minimize(
+            f, td.ones(2, dtype=td.float64), "gradient-flow", time=0.7, rtol=rtol, atol=rtol / 100
+        )
+        assert report.reason == "the path has come to time 0.7" and not report.converged
+        expected = np.exp([-0.7, -3.5])
+        np.testing.assert_allclose(numpy_of(report.x), expected, rtol=30 * rtol)
+
+
+def test_descent_never_rises():
+    for method in METHODS:
+        values = []
+        for limit in range(12):
+            report = minimize(rosenbrock, td.tensor([-1.2, 1.0]), method, max_iter=limit)
+            assert report.iterations == limit and "max_iter" in report.reason
+            values.append(report.value)
+        assert values == sorted(values, reverse=True) and values[-1] < values[0] / 2
+
+
+def test_evaluations_are_counted():
+    for method in METHODS:
+        calls = [0]
+
+        def f(x, calls=calls):
+            calls[0] += 1
+            return rosenbrock(x)
+
+        report = minimize(f, td.tensor([0.5, 0.5]), method, max_iter=7)
+        assert report.f_evaluations == report.gradient_evaluations
+        assert calls[0] == report.f_evaluations + report.hvp_evaluations
+        assert (report.hvp_evaluations > 0) == (method == "newton-cg")
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            report.value = 0.0
+
+
+def test_a_report_prints_as_a_sentence():
+    text = str(minimize(lambda x: x * x, td.tensor(0.0)))
+    assert text == (
+        "converged: the gradient's norm, 0, is at most gtol = 0.000345; f = 0, iterations 0, evaluations of "
+        "f 1, of its gradient 1, products of its Hessian 0"
+    )
+
+
+def test_a_large_value_does_not_hide_the_descent():
+    """Near the minimum of 1e6 + x^2 differences of float64 values are rounding; slopes are not."""
+    for method in METHODS:
+        report = minimize(lambda x: 1e6 + ((x - 1) ** 2).sum(), td.zeros(3, dtype=td.float64), method)
+        assert report.converged
+        np.testing.assert_allclose(numpy_of(report.x), 1, atol=1e-7)
+
+
+@EACH
+def test_the_same_call_gives_the_same_bits(method):
+    runs = [minimize(rosenbrock, td.tensor(np.full(10, 0.3)), method, max_iter=15).x for _ in range(2)]
+    assert numpy_of(runs[0]).tobytes() == numpy_of(runs[1]).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda f, x: minimize(f, x, "bfgs"), ValueError, r"\[minimize\] methods are 'lbfgs', .*not 'bfgs'"),
+        (lambda f, x: minimize(f, x, radius=1.0), ValueError, "unknown option radius of 'lbfgs'"),
+        (lambda f, x: minimize(f, x, history_size=0), ValueError, "history_size is 0"),
+        (lambda f, x: minimize(f, x, "newton-cg", radius=-1), ValueError, "radius is -1"),
+        (lambda f, x: minimize(f, x, "gradient-flow", time=0), ValueError, "time is 0"),
+        (lambda f, x: minimize(f, x, gtol=-1), ValueError, "gtol is -1"),
+        (lambda f, x: minimize(f, x, max_iter=-1), ValueError, "max_iter is -1"),
+        (lambda f, x: minimize(lambda x: x, x), td.ShapeError, "must return one element"),
+        (lambda f, x: minimize(lambda x: None, x), TypeError, "returned None"),
+        (lambda f, x: minimize(f, td.arange(3)), td.DTypeError, "only floating-point"),
+        (
+            lambda f, x: td.grad(lambda y: minimize(f, y).x.sum())(x),
+            td.GradientError,
+            r"\[minimize\].*is being differentiated",
+        ),
+    ],
+)
+def test_mistakes_are_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call(lambda x: (x * x).sum(), td.ones(3))
+
+
+# --- LBFGS and NewtonCG over parameters
+
+CLASSES = pytest.mark.parametrize("kind", [td.optim.LBFGS, td.optim.NewtonCG])
+
+
+def problem(dtype=td.float64):
+    """A small network's parameters, and the closure of its regularised loss."""
+    draw = np.random.default_rng(5)
+    x, y = (td.tensor(draw.normal(size=size), dtype=dtype) for size in ((20, 3), (20, 2)))
+    net = td.nn.Sequential(
+        td.nn.Linear(3, 4, key=td.random.key(0), dtype=dtype),
+        td.nn.Tanh(),
+        td.nn.Linear(4, 2, key=td.random.key(1), dtype=dtype),
+    )
+    loss = lambda: ((net(x) - y) ** 2).mean() + 0.01 * sum((p * p).sum() for p in net.parameters())
+    return net, loss
+
+
+@CLASSES
+@DTYPES
+def test_parameters_come_to_a_minimum(kind, dtype):
+    net, loss = problem(dtype)
+    optimizer = kind(net.parameters(), max_iter=500)
+    before = loss().item()
+    assert optimizer.step(loss).item() == before
+    assert optimizer.report.converged and optimizer.report.value < before
+    assert optimizer.report.value == loss().item()
+    for p, part in zip(net.parameters(), optimizer.report.x, strict=True):
+        assert numpy_of(p).tobytes() == numpy_of(part).tobytes()
+        assert p.grad is None and p.requires_grad and p.is_leaf
+
+
+@pytest.mark.parametrize(("kind", "method"), [(td.optim.LBFGS, "lbfgs"), (td.optim.NewtonCG, "newton-cg")])
+def test_classes_and_minimize_agree(kind, method):
+    w = td.tensor([-1.2, 1.0], dtype=td.float64, requires_grad=True)
+    optimizer = kind([w], max_iter=12)
+    optimizer.step(lambda: rosenbrock(w))
+    report = minimize(rosenbrock, td.tensor([-1.2, 1.0], dtype=td.float64), method, max_iter=12)
+    np.testing.assert_allclose(numpy_of(w), numpy_of(report.x), rtol=1e-6)
+    assert optimizer.report.iterations == report.iterations == 12
+
+
+def test_a_closure_may_call_backward():
+    runs = []
+    for calls in (False, True):
+        net, loss = problem()
+        optimizer = td.optim.LBFGS(net.parameters())
+
+        def closure(calls=calls, optimizer=optimizer, loss=loss):
+            value = loss()
+            if calls:
+                optimizer.zero_grad()
+                value.backward()
+            return value
+
+        with td.no_grad():
+            optimizer.step(closure)
+        runs.append([numpy_of(p).tobytes() for p in net.parameters()])
+    assert runs[0] == runs[1]
+
+
+@CLASSES
+@DTYPES
+def test_saved_state_goes_on_with_the_same_bits(kind, dtype, tmp_path):
+    net, loss = problem(dtype)
+    whole = kind(net.parameters(), max_iter=4)
+    for _ in range(3):
+        whole.step(loss)
+    td.save(tmp_path / "state", {"net": net.state_dict(), "optimizer": whole.state_dict()})
+    for _ in range(3):
+        whole.step(loss)
+
+    twin, twin_loss = problem(dtype)
+    saved = td.load(tmp_path / "state")
+    twin.load_state_dict(saved["net"])
+    resumed = kind(twin.parameters())
+    resumed.load_state_dict(saved["optimizer"])
+    assert resumed.param_groups[0]["max_iter"] == 4
+    for _ in range(3):
+        resumed.step(twin_loss)
+    for a, b in zip(net.parameters(), twin.parameters(), strict=True):
+        assert numpy_of(a).tobytes() == numpy_of(b).tobytes()
+    assert resumed.param_groups[0]["steps"] == [6] * 4
+
+
+def test_what_was_learnt_is_used_in_the_next_step():
+    counts = []
+    for size in (1, 20):
+        net, loss = problem()
+        optimizer = td.optim.LBFGS(net.parameters(), max_iter=size)
+        iterations = 0
+        while optimizer.report is None or not optimizer.report.converged:
+            optimizer.step(loss)
+            iterations += optimizer.report.iterations
+        counts.append(iterations)
+    assert counts[0] == counts[1]
+
+
+@CLASSES
+def test_an_interruption_leaves_the_best_point(kind):
+    for at in range(1, 9):
+        w = td.tensor([-1.2, 1.0], dtype=td.float64, requires_grad=True)
+        seen = []
+
+        def closure(w=w, seen=seen, at=at):
+            value = rosenbrock(w)
+            seen.append((value.item(), numpy_of(w).tolist()))
+            if len(seen) == at:
+                raise KeyboardInterrupt
+            return value
+
+        with pytest.raises(KeyboardInterrupt):
+            kind([w]).step(closure)
+        finished = seen[: at - 1] or seen
+        assert numpy_of(w).tolist() == min(finished)[1]
+        assert w.requires_grad and w.grad is None
+
+
+@CLASSES
+def test_frozen_parameters_stay_as_they_are(kind):
+    net, loss = problem()
+    optimizer = kind(net.parameters(), max_iter=5)
+    optimizer.step(loss)
+    net[0].requires_grad_(False)
+    before = [numpy_of(p).copy() for p in net.parameters()]
+    optimizer.step(loss)
+    same = [(numpy_of(p) == old).all() for p, old in zip(net.parameters(), before, strict=True)]
+    assert same == [True, True, False, False]
+    assert optimizer.param_groups[0]["steps"] == [1, 1, 2, 2]
+    net.requires_grad_()
+    optimizer.step(loss)
+    assert optimizer.param_groups[0]["steps"] == [2, 2, 3, 3]
+
+
+@CLASSES
+def test_a_parameter_that_the_loss_does_not_see_stays(kind):
+    w, idle = (td.ones(2, dtype=td.float64).requires_grad_(True) for _ in range(2))
+    optimizer = kind([w, idle], max_iter=50)
+    optimizer.step(lambda: ((w - 3) ** 2).sum())
+    np.testing.assert_allclose(numpy_of(w), 3, rtol=1e-7)
+    assert numpy_of(idle).tolist() == [1, 1] and optimizer.report.converged
+
+
+@CLASSES
+def test_a_loss_that_becomes_nan_leaves_finite_parameters(kind):
+    w = td.tensor([0.01], dtype=td.float64, requires_grad=True)
+    optimizer = kind([w], max_iter=100)
+    optimizer.step(lambda: (w - td.log(w)).sum())
+    assert optimizer.report.converged and math.isclose(w.item(), 1, rel_tol=1e-7)
+    optimizer.step(lambda: (w * math.nan).sum())
+    assert optimizer.report.reason == "f is nan at the start" and math.isclose(w.item(), 1, rel_tol=1e-7)
+
+
+@CLASSES
+def test_mistakes_with_parameters_are_named(kind):
+    name = kind.__name__
+    w = td.ones(2).requires_grad_(True)
+    for call, error, message in (
+        (
+            lambda: kind([{"params": [w]}, {"params": [td.ones(1).requires_grad_(True)]}]),
+            ValueError,
+            "one group",
+        ),
+        (lambda: kind([w], max_iter=-1), ValueError, "max_iter is -1"),
+        (lambda: kind([w], gtol=math.nan), ValueError, "gtol is nan"),
+        (lambda: kind([w]).step(lambda: None), TypeError, "closure must return the loss.*NoneType"),
+        (lambda: kind([w]).step(lambda: w * 2), TypeError, "closure must return the loss"),
+        (lambda: kind([w]).update([td.ones(2)]), TypeError, "call step"),
+        (
+            lambda: kind([w]).load_state_dict(td.optim.SGD([w]).state_dict()),
+            ValueError,
+            "the state is of SGD",
+        ),
+    ):
+        with pytest.raises(error, match=rf"\[{name}\].*{message}"):
+            call()
+    assert numpy_of(w).tolist() == [1, 1]
+
+
+def test_newton_wants_the_graph():
+    w = td.ones(2).requires_grad_(True)
+
+    def closure():
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    with pytest.raises(ValueError, match=r"\[NewtonCG\] the closure must leave backward"):
+        td.optim.NewtonCG([w]).step(closure)
+
+
+def test_a_state_of_other_sizes_changes_nothing():
+    a, b = td.ones(2).requires_grad_(True), td.ones(3).requires_grad_(True)
+    one, other = td.optim.LBFGS([a], max_iter=3), td.optim.LBFGS([b], max_iter=7)
+    one.step(lambda: ((a - 3) ** 4).sum())
+    with pytest.raises(td.ShapeError, match=r"\[LBFGS\] a vector of the state"):
+        other.load_state_dict(one.state_dict())
+    assert other.param_groups[0]["max_iter"] == 7
+
+
+def test_they_print_themselves():
+    w = td.ones(2).requires_grad_(True)
+    assert repr(td.optim.LBFGS([w])) == "LBFGS(1 parameter, history_size=10, max_iter=20, gtol=None)"
+    assert repr(td.optim.NewtonCG([w])) == "NewtonCG(1 parameter, radius=1.0, max_iter=20, gtol=None)"
