@@ -1,4 +1,5 @@
-"""Minimisation with reports, LBFGS and NewtonCG over parameters: against closed forms and SciPy."""
+"""Minimisation with reports, LBFGS and NewtonCG over parameters, standard errors: against closed forms,
+SciPy and the digits that statsmodels 0.15 prints."""
 
 import dataclasses
 import math
@@ -492,3 +493,142 @@ def test_they_print_themselves():
     w = td.ones(2).requires_grad_(True)
     assert repr(td.optim.LBFGS([w])) == "LBFGS(1 parameter, history_size=10, max_iter=20, gtol=None)"
     assert repr(td.optim.NewtonCG([w])) == "NewtonCG(1 parameter, radius=1.0, max_iter=20, gtol=None)"
+
+
+# --- Standard errors
+
+# Students of economics: grade point average, test score, method of teaching, and whether the grade improved
+# (Spector and Mazzeo 1980).
+SPECTOR = """
+2.66 20 0 0  2.89 22 0 0  3.28 24 0 0  2.92 12 0 0  4.00 21 0 1  2.86 17 0 0  2.76 17 0 0  2.87 21 0 0
+3.03 25 0 0  3.92 29 0 1  2.63 20 0 0  3.32 23 0 0  3.57 23 0 0  3.26 25 0 1  3.53 26 0 0  2.74 19 0 0
+2.75 25 0 0  2.83 19 0 0  3.12 23 1 0  3.16 25 1 1  2.06 22 1 0  3.62 28 1 1  2.89 14 1 0  3.51 26 1 0
+3.54 24 1 1  2.83 27 1 1  3.39 17 1 1  2.67 24 1 0  3.65 21 1 1  4.00 23 1 1  3.10 21 1 0  2.39 19 1 1
+"""
+# Two covariates, a class of three, and a count.
+DRAWN = """
+2.04 -2.56 1 9   0.42 -0.57 1 3  -0.45 -0.22 1 1  -2.02 -0.23 2 1  -0.87 3.32 2 0   0.23 -0.35 2 2
+-0.28 -0.67 0 2  -1.06 -0.39 2 2  0.48 -0.24 1 6   0.96 -0.20 1 2   0.02 1.55 2 1   0.55 -0.51 1 2
+-0.18 0.54 2 1   1.94 -0.27 0 2  -0.24 1.00 1 1  -0.89 -0.29 0 1   0.88 0.58 0 2    0.09 0.67 0 0
+-2.83 1.02 2 0  -0.96 -1.67 0 1   0.28 0.70 1 2  -0.44 -1.08 1 4   0.03 -0.05 2 2   1.41 0.75 2 2
+0.19 1.11 2 2   -0.21 -0.93 0 0   0.58 0.58 1 2  -0.21 -0.78 1 2   0.23 -2.49 0 6   0.69 0.49 1 1
+"""
+
+
+def table(text, columns):
+    return np.array(text.split(), dtype=np.float64).reshape(-1, columns)
+
+
+def logistic(dtype):
+    rows = table(SPECTOR, 4)
+    x = td.tensor(np.c_[rows[:, :3], np.ones(len(rows))], dtype=dtype)
+    y = td.tensor(rows[:, 3], dtype=dtype)
+    return lambda w: (td.softplus(x @ w) - y * (x @ w)).sum(), (4,)
+
+
+def with_constant(dtype):
+    rows = table(DRAWN, 4)
+    return rows, td.tensor(np.c_[np.ones(len(rows)), rows[:, :2]], dtype=dtype)
+
+
+def multinomial(dtype):
+    rows, x = with_constant(dtype)
+    chosen = td.tensor(np.eye(3)[rows[:, 2].astype(int)], dtype=dtype)
+
+    def f(w):
+        z = td.concat([td.zeros((len(rows), 1), dtype=dtype), x @ w], axis=1)
+        return -(chosen * td.log_softmax(z, axis=1)).sum()
+
+    return f, (3, 2)
+
+
+def poisson(dtype):
+    rows, x = with_constant(dtype)
+    k = td.tensor(rows[:, 3], dtype=dtype)
+    constant = sum(math.lgamma(n + 1) for n in rows[:, 3])
+    return lambda w: (td.exp(x @ w) - k * (x @ w)).sum() + constant, (3,)
+
+
+# coefficients, standard errors and log-likelihood as statsmodels prints them
+PRINTED = {
+    logistic: (["2.8261", "0.0952", "2.3787", "-13.0213"], ["1.263", "0.142", "1.065", "4.931"], "-12.890"),
+    multinomial: (
+        ["0.4845", "0.0511", "0.4197", "-0.9329", "0.3984", "1.8308"],
+        ["0.540", "0.611", "0.557", "0.750", "0.494", "0.815"],
+        "-25.768",
+    ),
+    poisson: (["0.4994", "0.3412", "-0.4129"], ["0.151", "0.134", "0.112"], "-43.184"),
+}
+# the same standard errors to all digits
+ERRORS = {
+    logistic: [1.262941075629098, 0.14155420567369487, 1.064564254497134, 4.931324213602806],
+    multinomial: [
+        [0.5398739832801248, 0.611325251553057],
+        [0.5569772562793561, 0.7500623493988771],
+        [0.4938756553804816, 0.8149449049605062],
+    ],
+    poisson: [0.15075575512205625, 0.13367836401528801, 0.11150377836233716],
+}
+
+
+@pytest.mark.parametrize("model", PRINTED)
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_standard_errors_are_those_that_statsmodels_prints(model, method):
+    f, shape = model(td.float64)
+    report = minimize(f, td.zeros(shape, dtype=td.float64), method)
+    assert report.converged
+    errors = td.optim.standard_errors(f, report.x)
+    coefficients, printed, likelihood = PRINTED[model]
+    assert [f"{w:.4f}" for w in numpy_of(report.x).ravel()] == coefficients
+    assert [f"{e:.3f}" for e in numpy_of(errors).ravel()] == printed
+    assert f"{-report.value:.3f}" == likelihood
+    np.testing.assert_allclose(numpy_of(errors), ERRORS[model], rtol=1e-7)
+
+
+@pytest.mark.parametrize("model", PRINTED)
+def test_standard_errors_in_float32(model):
+    exact, shape = model(td.float64)
+    x = minimize(exact, td.zeros(shape, dtype=td.float64), "newton-cg").x
+    errors = td.optim.standard_errors(model(td.float32)[0], x.astype(td.float32))
+    assert errors.dtype == td.float32
+    np.testing.assert_allclose(numpy_of(errors), ERRORS[model], rtol=2e-3)
+
+
+def test_standard_errors_of_trees():
+    """The mean and log of the deviation of normal data: s / sqrt(n) and 1 / sqrt(2 n)."""
+    data = td.tensor(np.random.default_rng(8).normal(3, 2, size=50))
+    f = lambda p: (((data - p["mean"]) / td.exp(p["log"])) ** 2 / 2 + p["log"]).sum()
+    x = {"mean": data.mean(), "log": td.log(td.std(data))}
+    errors = td.optim.standard_errors(f, x)
+    assert math.isclose(errors["mean"].item(), td.std(data).item() / math.sqrt(50), rel_tol=1e-12)
+    assert math.isclose(errors["log"].item(), 0.1, rel_tol=1e-12)
+    one, two = td.optim.standard_errors(lambda a, b: f({"mean": a, "log": b}), (x["mean"], x["log"]))
+    assert (one.item(), two.item()) == (errors["mean"].item(), errors["log"].item())
+
+
+def test_standard_errors_do_not_depend_on_units():
+    f, expected, a, _ = quadratic(np.linspace(1, 5, 4))
+    units = td.tensor([1e-9, 1.0, 1e6, 1e12], dtype=td.float64)
+    errors = td.optim.standard_errors(lambda x: f(x * units), td.tensor(expected) / units)
+    np.testing.assert_allclose(numpy_of(errors * units), np.sqrt(np.diag(np.linalg.inv(a))), rtol=1e-10)
+
+
+@DTYPES
+def test_what_the_likelihood_does_not_determine_is_named(dtype):
+    errors = td.optim.standard_errors
+    x = td.ones(3, dtype=dtype)
+    collinear = lambda w: ((w[0] + w[2] - 1) ** 2 + (w[1] - 2) ** 2).sum()
+    with pytest.raises(
+        ValueError, match=r"\[standard_errors\] the Hessian is singular: .* along x\[0\], x\[2\] "
+    ):
+        errors(collinear, x)
+    with pytest.raises(ValueError, match=r"by x\[1\] is not positive"):
+        errors(lambda w: w[0] ** 2 + w[2] ** 2, x)
+    with pytest.raises(ValueError, match=r"by x of leaf 1 is not positive"):
+        errors(lambda a, b: (a * a).sum() - b * b, (x, td.ones((), dtype=dtype)))
+    with pytest.raises(ValueError, match=r"x is not a minimum"):
+        errors(lambda w: (w * w).sum() - 4 * w[0] * w[1], x)
+    with pytest.raises(ValueError, match=r"not finite"):
+        errors(lambda w: (w * math.nan * w).sum(), x)
+    with pytest.raises(td.ShapeError, match=r"no elements"):
+        errors(lambda w: w.sum(), td.zeros((0,), dtype=dtype))

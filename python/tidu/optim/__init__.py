@@ -6,6 +6,7 @@ from .minimize import minimize
 from .minimizers import LBFGS, NewtonCG
 from .optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from .schedules import CosineLR, Schedule, SequentialLR, StepLR, WarmupLR
+from .standard_errors import standard_errors
 
 __all__ = [
     "LBFGS",
@@ -24,4 +25,5 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
     "minimize",
+    "standard_errors",
 ]
