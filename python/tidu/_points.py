@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tidu import _core
 from tidu._core import ShapeError
 from tidu._directional import Point
+from tidu.linalg import eigh
 
 # --- Differentiability
 
@@ -69,14 +70,6 @@ class StationaryPoint:
         return f"{self.kind}: the Hessian has eigenvalues {values}"
 
 
-def _symmetric_eigen(matrix):
-    """Eigenvalues, ascending, and eigenvectors, in columns, of a symmetric float64 matrix; on the host."""
-    import numpy as np
-
-    values, vectors = np.linalg.eigh(matrix.cpu().numpy())
-    return _core.asarray(values, device=matrix.device), _core.asarray(vectors, device=matrix.device)
-
-
 def classify_stationary_point(function, x, rtol=None):
     """The kind of a stationary point of a scalar function by its Hessian's eigenvalues: a StationaryPoint.
 
@@ -103,7 +96,7 @@ def classify_stationary_point(function, x, rtol=None):
         raise ValueError("[classify_stationary_point] the gradient or the Hessian is not finite")
     if gradient_norm > rtol * hessian_norm * max(1.0, norm(point.join(inputs))):
         return StationaryPoint("not stationary", gradient_norm)
-    eigenvalues, vectors = _symmetric_eigen((hessian + hessian.T) / 2)
+    eigenvalues, vectors = eigh((hessian + hessian.T) / 2)
     values = eigenvalues.tolist()
     zero = rtol * max(map(abs, values))
     signs = [(value > zero) - (value < -zero) for value in values]
