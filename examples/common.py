@@ -298,26 +298,27 @@ class Run:
 
         if args.no_pictures:
             return
+        from tidu import viz
+
+        wrong = np.flatnonzero(truth != guess)
+        surest = wrong[np.argsort(-probabilities[wrong, guess[wrong]], kind="stable")][:18]
         try:
-            from tidu import viz
+            pictures = {
+                "curves": viz.curves(state.points, state.epochs, f"{title}: {rows[0][1]} of the test set"),
+                "confusion": viz.confusion_matrix(counts, names),
+                "weights": weight_picture(viz, names),
+                "mistakes": viz.predictions(
+                    self.test_set.tensors[0].cpu().numpy()[surest].reshape(-1, 28, 28),
+                    truth[surest],
+                    guess[surest],
+                    probabilities[surest, guess[surest]],
+                    names,
+                    title="The surest mistakes",
+                ),
+            }
         except ImportError as error:
             print(f"no pictures: {error}")
             return
-        wrong = np.flatnonzero(truth != guess)
-        surest = wrong[np.argsort(-probabilities[wrong, guess[wrong]], kind="stable")][:18]
-        pictures = {
-            "curves": viz.curves(state.points, state.epochs, f"{title}: {rows[0][1]} of the test set"),
-            "confusion": viz.confusion_matrix(counts, names),
-            "weights": weight_picture(viz, names),
-            "mistakes": viz.predictions(
-                self.test_set.tensors[0].cpu().numpy()[surest].reshape(-1, 28, 28),
-                truth[surest],
-                guess[surest],
-                probabilities[surest, guess[surest]],
-                names,
-                title="The surest mistakes",
-            ),
-        }
         for name, figure in pictures.items():
             figure.savefig(args.out / f"{name}.png")
         print(f"\npictures in {args.out}: {', '.join(f'{name}.png' for name in pictures)}")

@@ -1,5 +1,6 @@
 // The transforms over flat lists of tensors; pytrees are dealt with in Python (tidu/_transforms.py).
 #include "ops/operations.h"
+#include "transforms/graph.h"
 
 namespace tidu::python {
 namespace {
@@ -65,6 +66,21 @@ auto as_matrix(Blocks (*matrix)(const F&, const Tensors&), F (*adopt)(const py::
     for (const Tensors& row : blocks) result.append(to_list(row));
     return result;
   };
+}
+
+// The values of all variables of a program for values of its inputs and then its constants. What it writes to
+// its arguments is not done.
+Tensors values_of(const Program& program, const Tensors& given) {
+  Tensors values(program.variables.size());
+  const size_t num_inputs = program.inputs.size();
+  for (size_t i = 0; i < given.size(); ++i) {
+    values[i < num_inputs ? program.inputs[i] : program.constants.at(i - num_inputs).variable] = given[i];
+  }
+  for (const Program::Instruction& instruction : program.instructions) {
+    const Tensors results = program.run(instruction, values);
+    for (size_t i = 0; i < results.size(); ++i) values[instruction.outputs[i]] = results[i];
+  }
+  return values;
 }
 
 // A scope of no_grad or enable_grad. Scopes must be left in the reverse order of their beginning; one left
@@ -187,11 +203,36 @@ void bind_transforms(py::module_& m) {
              return to_list(program(inputs));
            })
       .def("__str__", &Program::to_string)
-      .def_property_readonly("writes", [](const Program& program) {
-        py::list result;
-        for (const Program::Write& write : program.writes) result.append(write.input);
-        return result;
+      .def_property_readonly("writes",
+                             [](const Program& program) {
+                               py::list result;
+                               for (const Program::Write& write : program.writes) result.append(write.input);
+                               return result;
+                             })
+      .def_readonly("inputs", &Program::inputs)
+      .def_readonly("outputs", &Program::outputs)
+      .def_property_readonly("constants",
+                             [](const Program& program) {
+                               py::list result;
+                               for (const Program::Constant& constant : program.constants)
+                                 result.append(py::make_tuple(constant.variable, constant.value));
+                               return result;
+                             })
+      .def_property_readonly("calls",
+                             [](const Program& program) {
+                               py::list result;
+                               for (const Program::Instruction& call : program.instructions)
+                                 result.append(py::make_tuple(call.primitive->name, call.attrs.to_string(),
+                                                              call.inputs, call.outputs));
+                               return result;
+                             })
+      .def("values", [](const Program& program, const py::object& given) {
+        return to_list(values_of(program, to_tensors(given)));
       });
+  m.def("graph_of", [](const Tensor& tensor) {
+    TensorGraph graph = graph_of(tensor);
+    return py::make_tuple(std::move(graph.program), to_list(graph.arguments));
+  });
   m.def("record", [](const py::function& function, const py::object& like) {
     return record(as_function(function), to_tensors(like));
   });

@@ -1,42 +1,12 @@
-"""Pictures of training: curves, confusion matrices, weights as images, predictions. Needs matplotlib.
+"""Pictures of training: curves, confusion matrices, weights as images, predictions.
 
-Every function returns a matplotlib Figure; save it with `figure.savefig(path)`. Arrays may be tensors, also
-such as are being differentiated.
+Every function returns a matplotlib Figure; arrays may be tensors, also such as are being differentiated.
 """
 
 import numpy as np
 
-try:
-    from matplotlib import colors
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise ImportError("tidu.viz needs matplotlib: pip install matplotlib") from error
-
 from tidu._transforms import stop_gradient
-
-INK, FAINT = "#22303c", "#d5dbe0"
-BLUE, ORANGE, RED = "#1f6fb4", "#e07b1a", "#c8372d"
-DIVERGING = colors.LinearSegmentedColormap.from_list(
-    "tidu", ["#1f4e96", "#7fb0dd", "#f7f7f5", "#ee9d7a", "#a91e22"]
-)
-
-
-def _figure(width, height):
-    return Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
-
-
-def _floats(values):
-    return np.asarray(stop_gradient(values), dtype=float)
-
-
-def _plain(axes, title=None):
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(colors=INK, length=0, labelsize=9)
-    axes.grid(color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    if title:
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+from tidu.viz._style import BLUE, INK, ORANGE, RED, diverging, floats, new_figure, plain
 
 
 def curves(steps, epochs, title=None):
@@ -45,17 +15,17 @@ def curves(steps, epochs, title=None):
     steps: (epoch, loss, accuracy) of the training batches, epoch a number such as 0.25.
     epochs: (test loss, test accuracy) after each epoch. Accuracies are fractions.
     """
-    at, losses, accuracies = _floats(steps).reshape(-1, 3).T
+    at, losses, accuracies = floats(steps).reshape(-1, 3).T
     test_at = np.arange(1, len(epochs) + 1)
-    test_losses, test_accuracies = _floats(epochs).reshape(-1, 2).T
-    figure = _figure(10, 4)
+    test_losses, test_accuracies = floats(epochs).reshape(-1, 2).T
+    figure = new_figure(10, 4)
     panels = figure.subplots(1, 2)
     rows = (
         (losses, test_losses, "loss", "{:.3f}", 9),
         (100 * accuracies, 100 * test_accuracies, "accuracy, %", "{:.1f} %", -16),
     )
     for axes, (train, test, name, form, offset) in zip(panels, rows, strict=True):
-        _plain(axes, name)
+        plain(axes, name)
         axes.plot(at, train, color=BLUE, linewidth=1.1, alpha=0.75, label="training batches")
         axes.plot(test_at, test, color=ORANGE, linewidth=2, marker="o", markersize=4.5, label="test set")
         if len(test):
@@ -83,10 +53,10 @@ def curves(steps, epochs, title=None):
 
 def confusion_matrix(counts, names, title=None):
     """counts[i, j]: how many samples of class i were taken for class j."""
-    counts = _floats(counts)
+    counts = floats(counts)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     n = len(counts)
-    figure = _figure(1.9 + 0.62 * n, 1.3 + 0.58 * n)
+    figure = new_figure(1.9 + 0.62 * n, 1.3 + 0.58 * n)
     axes = figure.subplots()
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=10.5, aspect="auto")
     for i in range(n):
@@ -123,7 +93,7 @@ def confusion_matrix(counts, names, title=None):
 
 def _tiles(count, columns, size, extra):
     rows = -(-count // columns)
-    figure = _figure(columns * size, rows * (size + extra) + 0.4)
+    figure = new_figure(columns * size, rows * (size + extra) + 0.4)
     figure.get_layout_engine().set(w_pad=0.025, h_pad=0.025, wspace=0, hspace=0)
     tiles = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in tiles:
@@ -134,12 +104,12 @@ def _tiles(count, columns, size, extra):
 def weights(images, names=None, columns=None, title=None):
     """Weights as images, (count, height, width): blue is negative, red positive, white zero; each image has a
     scale of its own."""
-    images = _floats(images)
+    images = floats(images)
     columns = columns or min(len(images), 5 if names else 16)
     figure, tiles = _tiles(len(images), columns, 1.75 if names else 0.7, 0.3 if names else 0)
     for i, (axes, image) in enumerate(zip(tiles, images, strict=False)):
         limit = np.percentile(np.abs(image), 99.5) or 1.0
-        axes.imshow(image, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
+        axes.imshow(image, cmap=diverging(), vmin=-limit, vmax=limit, interpolation="nearest")
         if names:
             axes.set_title(names[i], fontsize=10, color=INK, pad=4)
     figure.suptitle(
@@ -150,7 +120,7 @@ def weights(images, names=None, columns=None, title=None):
 
 def predictions(images, truths, guesses, probabilities, names, columns=6, title=None):
     """Images (count, height, width) with what they are, what they were taken for, and how surely."""
-    images, probabilities = _floats(images), stop_gradient(probabilities)
+    images, probabilities = floats(images), stop_gradient(probabilities)
     figure, tiles = _tiles(len(images), columns, 1.7, 0.5)
     for axes, image, truth, guess, probability in zip(
         tiles, images, truths, guesses, probabilities, strict=False
