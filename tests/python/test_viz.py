@@ -457,6 +457,24 @@ def test_gradient_field():
     assert sorted(set(x.ravel())) == [-1, -0.5, 0, 0.5, 1] and len(x.ravel()) == 25
 
 
+@pytest.mark.parametrize("constant", [2.0, math.nan])
+def test_functions_without_slope_or_value_are_drawn(constant, tmp_path):
+    def flat(x):
+        return 0 * x.sum() + constant
+
+    figures = [
+        td.viz.gradient_field(flat, points=5),
+        td.viz.contour(flat, points=5),
+        td.viz.surface(flat, points=5),
+        td.viz.quadratic_model(flat, [1.0, 2.0], points=5),
+        td.viz.descent_path(flat, [[1.0, 2.0], [1.5, 2.5]], points=5),
+    ]
+    for i, figure in enumerate(figures):
+        figure.savefig(tmp_path / f"{i}.png")
+        assert (tmp_path / f"{i}.png").stat().st_size > 1000
+    np.testing.assert_array_equal(np.ma.filled(figures[0].axes[0].collections[-1].U, 0), 0)
+
+
 def test_quadratic_model_of_one_number():
     figure = td.viz.quadratic_model(td.exp, 0.5, reach=2.0, points=9)
     function, model, point = figure.axes[0].lines

@@ -222,7 +222,9 @@ def gradient_field(function, xlim=(-2, 2), ylim=(-2, 2), points=17, title=None, 
     values = np.ma.masked_invalid(plane.on_grid(*fine))
     figure, axes = _axes(axes)
     axes.contour(*fine, values, levels=14, colors=INK, linewidths=0.5, alpha=0.5)
-    drawn = axes.quiver(*np.meshgrid(x, y), *gradients, np.ma.hypot(*gradients), cmap=COLOURS, pivot="mid")
+    norms = np.ma.hypot(*gradients)
+    scale = None if norms.max() > 0 else 1  # matplotlib's own divides by the mean length
+    drawn = axes.quiver(*np.meshgrid(x, y), *gradients, norms, cmap=COLOURS, pivot="mid", scale=scale)
     axes.set_aspect("equal")  # or they would not look like right angles
     _bar(figure, drawn, axes, "norm of the gradient")
     _label(axes, title)
