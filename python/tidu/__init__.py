@@ -39,6 +39,7 @@ from tidu._program import Program as Program
 from tidu._program import program as program
 from tidu._pytree import tree_leaves as tree_leaves
 from tidu._pytree import tree_map as tree_map
+from tidu._spellings import no_attribute as _no_attribute
 from tidu._taylor import Taylor as Taylor
 from tidu._taylor import jet as jet
 from tidu._taylor import taylor as taylor
@@ -66,7 +67,7 @@ def __getattr__(name):
         return importlib.import_module(f"tidu.{name}")
     if name in ("save", "load"):
         return getattr(importlib.import_module("tidu.io"), name)
-    raise AttributeError(f"module 'tidu' has no attribute {name!r}")
+    raise _no_attribute("module 'tidu'", name)
 
 
 def __dir__():

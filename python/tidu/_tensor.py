@@ -3,6 +3,7 @@
 from tidu import _core
 from tidu import cuda as _cuda
 from tidu._core import Tensor
+from tidu._spellings import no_attribute
 
 
 def numpy(self):
@@ -87,6 +88,11 @@ to_device.__doc__ = "This tensor on another device."
 cpu.__doc__ = "This tensor on the cpu."
 cuda.__doc__ = "This tensor on a cuda device, by default the one that `tidu.cuda.current_device` says."
 
+
+def __getattr__(self, name):
+    raise no_attribute("'tidu.Tensor' object", name)
+
+
 for method in (
     numpy,
     __array__,
@@ -99,5 +105,6 @@ for method in (
     __reduce__,
     __round__,
     __format__,
+    __getattr__,
 ):
     setattr(Tensor, method.__name__, method)

@@ -260,3 +260,28 @@ def test_sums_of_extents():
     assert wide[-1].item() == 0
     with pytest.raises(IndexError):
         wide[2**62]
+
+
+def test_other_libraries_names_are_told_apart():
+    from tidu._spellings import FUNCTIONS
+
+    x = td.ones((2, 3))
+    with pytest.raises(AttributeError, match=r"module 'tidu' has no attribute 'cat' \(it is called concat\)"):
+        td.cat([x, x])
+    with pytest.raises(AttributeError, match=r"'tidu.Tensor' object has no attribute 'view' \(.*reshape\)"):
+        x.view(3, 2)
+    with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
+        x.nonsense  # noqa: B018
+    for call in (lambda: td.sum(x, dim=1), lambda: x.mean(dim=1), lambda: td.nn.functional.softmax(x, dim=1)):
+        with pytest.raises(TypeError, match=r"no argument 'dim' \(it is called axis\)"):
+            call()
+    with pytest.raises(TypeError, match=r"no argument 'keepdim' \(it is called keepdims\)"):
+        td.max(x, keepdim=True)
+    for foreign, own in FUNCTIONS.items():
+        assert not hasattr(td, foreign) and not hasattr(x, foreign), foreign
+        where, name = td, own.split("(")[0].split(",")[0].split()[0]
+        if name.startswith("x["):
+            continue
+        for part in name.split("."):
+            assert hasattr(where, part) or hasattr(x, part), own
+            where = getattr(where, part, x)

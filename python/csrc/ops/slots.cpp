@@ -100,7 +100,10 @@ void Parameters::place(PyObject** placed, size_t first, PyObject* const* given, 
     while (i < names_.size() && names_[i] != keyword && PyUnicode_Compare(names_[i], keyword) != 0) ++i;
     if (i == names_.size() || placed[i]) {
       const auto name = py::str(keyword).cast<std::string>();
-      throw py::type_error(i == names_.size() ? str("[", op_, "] has no argument '", name, "'")
+      const char* const here = name == "dim"       ? " (it is called axis)"
+                               : name == "keepdim" ? " (it is called keepdims)"
+                                                   : "";
+      throw py::type_error(i == names_.size() ? str("[", op_, "] has no argument '", name, "'", here)
                                               : str("[", op_, "] the argument '", name, "' is given twice"));
     }
     placed[i] = given[count + k];

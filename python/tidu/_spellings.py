@@ -1,0 +1,62 @@
+"""What other libraries call things that have another name here: for errors that say so."""
+
+# Names of PyTorch, NumPy and JAX. A Tensor has a method only where the right name is one.
+FUNCTIONS = {
+    "absolute": "abs",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+    "amax": "max",
+    "amin": "min",
+    "bitwise_not": "bitwise_invert",
+    "cat": "concat",
+    "clamp": "minimum(maximum(x, low), high)",
+    "clip": "minimum(maximum(x, low), high)",
+    "clone": "copy",
+    "concatenate": "concat",
+    "cumsum": "cumulative_sum",
+    "cumprod": "cumulative_prod",
+    "div": "divide",
+    "eq": "equal",
+    "expand": "broadcast_to",
+    "fill_": "x[...] = value",
+    "ge": "greater_equal",
+    "gt": "greater",
+    "index_select": "take",
+    "le": "less_equal",
+    "lt": "less",
+    "manual_seed": "random.key(seed), which random functions take first",
+    "mm": "matmul",
+    "movedim": "moveaxis",
+    "mul": "multiply",
+    "ne": "not_equal",
+    "neg": "negative",
+    "norm": "linalg.vector_norm",
+    "numel": "size",
+    "permute": "permute_dims",
+    "power": "pow",
+    "rand": "random.uniform(key, shape)",
+    "randint": "random.randint(key, shape, low, high)",
+    "randn": "random.normal(key, shape)",
+    "randperm": "random.permutation(key, n)",
+    "ravel": "flatten",
+    "scatter_add_": "scatter_add",
+    "sub": "subtract",
+    "t": "matrix_transpose",
+    "transpose": "permute_dims (of two axes: swapaxes)",
+    "true_divide": "divide",
+    "type": "astype",
+    "unsqueeze": "expand_dims",
+    "view": "reshape",
+    "zero_": "x[...] = 0",
+}
+
+
+def no_attribute(owner, name):
+    """The AttributeError for a name that `owner`, said in words, does not have."""
+    hint = f" (it is called {FUNCTIONS[name]})" if name in FUNCTIONS else ""
+    return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
