@@ -15,6 +15,15 @@
 
 namespace tidu {
 
+Tensor transposed_view(const Tensor& x) {
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  const int last = x.ndim() - 1;
+  std::swap(shape[last], shape[last - 1]);
+  std::swap(strides[last], strides[last - 1]);
+  return x.view(shape, strides, x.impl().offset);
+}
+
 void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matrices, int64_t index,
                  int64_t number) {
   Dims place(matrices.size() - 2, 0);

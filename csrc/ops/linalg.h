@@ -108,6 +108,10 @@ extern Primitive det;
 extern Primitive slogdet;  // (a, lu, pivots): sign, logarithm
 }  // namespace primitives
 
+// The memory of matrices with their axes exchanged, of which no trace hears: for kernels of libraries whose
+// matrices are column-major.
+Tensor transposed_view(const Tensor& x);
+
 // Throws what `call` found wrong with matrix `index` of a batch: "[solve] ..: matrix (0, 1) is singular: ..".
 [[noreturn]] void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matrices,
                               int64_t index, int64_t number);

@@ -41,16 +41,6 @@ template <class F> void share_out(int64_t count, int64_t multiplications, const 
   parallel_for(count, count * (multiplications / 8 + 1), f);
 }
 
-// The same memory with the last two axes exchanged.
-Tensor transposed(const Tensor& x) {
-  Shape shape = x.shape();
-  Strides strides = x.strides();
-  const int last = x.ndim() - 1;
-  std::swap(shape[last], shape[last - 1]);
-  std::swap(strides[last], strides[last - 1]);
-  return x.view(shape, strides, x.impl().offset);
-}
-
 // In new memory. The transposes of row-major matrices are column-major ones.
 Tensor copied(const Tensor& x) {
   const Tensor copy = Tensor::empty(x.shape(), x.dtype());
@@ -106,7 +96,7 @@ void lu_factor(const Call& call) {
   if (lu.numel() == 0) return;
   const int n = to_int(call, lu.size(-1));
   const int64_t size = int64_t{n} * n, count = matrices_in(lu);
-  const Tensor columns = copied(transposed(call.inputs[0]));
+  const Tensor columns = copied(transposed_view(call.inputs[0]));
   Verdicts verdicts = good(count);
   visit_real(lu, [&]<class T>() {
     share_out(count, size * n / 3, [&](int64_t i) {
@@ -118,7 +108,7 @@ void lu_factor(const Call& call) {
     });
   });
   if (call.attrs.as<LuAttrs>().regular) raise_first(call, MatrixFault::pivot, verdicts);
-  copy_elements(transposed(columns), lu);
+  copy_elements(transposed_view(columns), lu);
 }
 
 void exchange_rows(const Call& call) {
@@ -164,7 +154,7 @@ void solve_triangular(const Call& call) {
   const int64_t size = int64_t{n} * n, count = matrices_in(x);
   // Row-major, or the transposes are.
   const bool by_columns = call.inputs[0].strides()[x.ndim() - 2] == 1;
-  const Tensor a = row_major(by_columns ? transposed(call.inputs[0]) : call.inputs[0]);
+  const Tensor a = row_major(by_columns ? transposed_view(call.inputs[0]) : call.inputs[0]);
   constexpr int kColumns = 128;
   const int pieces = size * columns > 1 << 19 ? (columns + kColumns - 1) / kColumns : 1;
   const int width = pieces == 1 ? columns : kColumns;
@@ -235,7 +225,7 @@ void eigh(const Call& call) {
     });
   });
   raise_first(call, MatrixFault::iteration, verdicts);
-  copy_elements(transposed(columns), v);
+  copy_elements(transposed_view(columns), v);
 }
 
 void qr(const Call& call) {
@@ -244,11 +234,11 @@ void qr(const Call& call) {
   const int m = to_int(call, q.size(-2)), n = to_int(call, r.size(-1)), k = to_int(call, q.size(-1));
   const int64_t count = matrices_in(q), left = int64_t{m} * k;
   // Columns enough for q; those of a come first.
-  Shape shape = transposed(q).shape();
+  Shape shape = transposed_view(q).shape();
   const Tensor columns = Tensor::empty(shape, q.dtype());
   std::memset(columns.raw_data(), 0, columns.nbytes());
   shape[shape.size() - 2] = n;
-  copy_elements(transposed(call.inputs[0]), columns.view(shape, columns.strides(), 0));
+  copy_elements(transposed_view(call.inputs[0]), columns.view(shape, columns.strides(), 0));
   if (r.numel() > 0) std::memset(r.raw_data(), 0, r.nbytes());
   visit_real(q, [&]<class T>() {
     share_out(count, 2 * left * k, [&](int64_t i) {
@@ -260,7 +250,7 @@ void qr(const Call& call) {
       });
     });
   });
-  copy_elements(transposed(columns), q);
+  copy_elements(transposed_view(columns), q);
 }
 
 void determined(const Call& call) {

@@ -17,16 +17,6 @@ Matrices matrices_of(const Tensor& x) {
   return {x.dtype(), x.raw_data(), x.size(-2), x.size(-1), size == 0 ? 0 : x.numel() / size};
 }
 
-// The same memory with the last two axes exchanged.
-Tensor transposed(const Tensor& x) {
-  Shape shape = x.shape();
-  Strides strides = x.strides();
-  const int last = x.ndim() - 1;
-  std::swap(shape[last], shape[last - 1]);
-  std::swap(strides[last], strides[last - 1]);
-  return x.view(shape, strides, x.impl().offset);
-}
-
 cudaError_t copy_into(Context& context, const Tensor& from, const Tensor& to) {
   return copy_view(context.stream(), to.shape(), from, to);
 }
@@ -52,7 +42,7 @@ cudaError_t cholesky(const Call& call, Context& context) {
 cudaError_t lu_factor(const Call& call, Context& context) {
   const Tensor &lu = call.outputs[0], &pivots = call.outputs[1];
   if (lu.numel() == 0) return cudaSuccess;
-  const Tensor from = transposed(call.inputs[0]), columns = like(lu, from.shape());
+  const Tensor from = transposed_view(call.inputs[0]), columns = like(lu, from.shape());
   TIDU_TRY(copy_into(context, from, columns));
   const Matrices a = matrices_of(columns);
   int* const info = context.workspace<int>(static_cast<size_t>(a.count));
@@ -61,7 +51,7 @@ cudaError_t lu_factor(const Call& call, Context& context) {
   TIDU_TRY(number_pivots(context.stream(), exchanged, pivots.data<int64_t>(), pivots.numel()));
   if (call.attrs.as<LuAttrs>().regular)
     TIDU_TRY(judge(context.stream(), info, nullptr, a.count, MatrixFault::pivot, context.fault_record()));
-  return copy_into(context, transposed(columns), lu);
+  return copy_into(context, transposed_view(columns), lu);
 }
 
 cudaError_t exchange(const Call& call, Context& context) {
@@ -81,7 +71,7 @@ cudaError_t solve_triangular(const Call& call, Context& context) {
   if (x.numel() == 0) return cudaSuccess;
   // Row-major, or the transposes are.
   const bool by_columns = call.inputs[0].strides()[x.ndim() - 2] == 1;
-  Tensor a = by_columns ? transposed(call.inputs[0]) : call.inputs[0];
+  Tensor a = by_columns ? transposed_view(call.inputs[0]) : call.inputs[0];
   TIDU_TRY(make_row_major(&a, context.stream()));
   if (!unit) TIDU_TRY(judge_diagonal(context.stream(), matrices_of(a), context.fault_record()));
   solve_by_cublas({.a = matrices_of(a),
@@ -104,11 +94,11 @@ cudaError_t svd(const Call& call, Context& context) {
   int* const info = context.workspace<int>(static_cast<size_t>(a.count));
   TIDU_TRY(set_aside(stream, a, lost));
   // Seen column-major it is the transpose, whose left vectors are this one's right ones.
-  const Tensor ut = like(u, transposed(u).shape());
+  const Tensor ut = like(u, transposed_view(u).shape());
   decompose_singular(call, context, call.attrs.as<CompleteAttrs>().complete, a, s.raw_data(), vh.raw_data(),
                      ut.raw_data(), info);
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
-  TIDU_TRY(copy_into(context, transposed(ut), u));
+  TIDU_TRY(copy_into(context, transposed_view(ut), u));
   const Matrices values{s.dtype(), s.raw_data(), s.size(-1), 1, a.count};
   for (const Matrices& result : {matrices_of(u), values, matrices_of(vh)})
     TIDU_TRY(lose(stream, result, lost));
@@ -128,7 +118,7 @@ cudaError_t eigh(const Call& call, Context& context) {
   TIDU_TRY(set_aside(stream, a, lost));
   decompose_symmetric(call, context, a, w.raw_data(), info);
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
-  TIDU_TRY(copy_into(context, transposed(columns), v));
+  TIDU_TRY(copy_into(context, transposed_view(columns), v));
   TIDU_TRY(lose(stream, {w.dtype(), w.raw_data(), w.size(-1), 1, a.count}, lost));
   return lose(stream, matrices_of(v), lost);
 }
@@ -139,20 +129,20 @@ cudaError_t qr(const Call& call, Context& context) {
   const cudaStream_t stream = context.stream();
   const int64_t n = r.size(-1);
   // Columns enough for q; those of a come first.
-  Shape shape = transposed(q).shape();
+  Shape shape = transposed_view(q).shape();
   const Tensor columns = like(q, shape);
   TIDU_TRY(cudaMemsetAsync(columns.raw_data(), 0, columns.nbytes(), stream));
   shape[shape.size() - 2] = n;
   const Tensor first = columns.view(shape, columns.strides(), 0);
-  TIDU_TRY(copy_view(stream, shape, transposed(call.inputs[0]), first));
+  TIDU_TRY(copy_view(stream, shape, transposed_view(call.inputs[0]), first));
   const Matrices a = matrices_of(columns);
   orthogonalise(call, context, a, n, [&] {
     // r lies above the diagonal, transposed: below it, of the columns' memory.
     shape[shape.size() - 1] = r.size(-2);
-    TIDU_TRY(copy_view(stream, r.shape(), transposed(columns.view(shape, columns.strides(), 0)), r));
+    TIDU_TRY(copy_view(stream, r.shape(), transposed_view(columns.view(shape, columns.strides(), 0)), r));
     return keep_upper(stream, matrices_of(r));
   });
-  return copy_into(context, transposed(columns), q);
+  return copy_into(context, transposed_view(columns), q);
 }
 
 cudaError_t determined(const Call& call, Context& context) {
