@@ -46,3 +46,4 @@
 #include "transforms/paths.h"
 #include "transforms/points.h"
 #include "transforms/taylor.h"
+#include "transforms/vmap.h"

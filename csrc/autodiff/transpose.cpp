@@ -11,12 +11,6 @@
 namespace tidu {
 namespace {
 
-bool is_zero(const Tensor& constant) {
-  return is_one_number(constant) && visit_dtype(constant.dtype(), [&]<class T>() {
-           return *static_cast<const T*>(constant.raw_data()) == T(0);
-         });
-}
-
 // Which variables depend on the arguments, of which the program must be a linear function, and which are 0.
 struct Kinds {
   std::vector<bool> moving, zero;
@@ -24,7 +18,7 @@ struct Kinds {
   explicit Kinds(const Program& program) : moving(program.variables.size()), zero(program.variables.size()) {
     for (int variable : program.inputs) moving[variable] = true;
     for (const Program::Constant& constant : program.constants)
-      zero[constant.variable] = is_zero(constant.value);
+      zero[constant.variable] = is_all(constant.value, 0);
     for (const Program::Instruction& instruction : program.instructions) add(instruction);
   }
 

@@ -37,6 +37,20 @@ using Extents = DimsOf<struct ExtentsMeaning>;          // the output's shape
 using Starts = DimsOf<struct StartsMeaning>;            // where a slice begins, on each axis
 using Sizes = DimsOf<struct SizesMeaning>;              // how many elements it has there
 using Steps = DimsOf<struct StepsMeaning>;              // and how far they lie apart
+using SharedAxes = DimsOf<struct SharedAxesMeaning>;  // axes of the first input that the others have as well
+
+// What a field says of inputs that have one axis more, of this extent, in front.
+template <class T> void add_axis(T&, int64_t) {}
+inline void add_axis(Axis& axis, int64_t) { ++axis.value; }
+template <class Meaning> void add_axis(DimsOf<Meaning>& dims, int64_t extent) {
+  constexpr auto is = []<class... T>(const T*...) { return (std::is_same_v<DimsOf<Meaning>, T> || ...); };
+  if constexpr (is((Axes*)nullptr, (Places*)nullptr, (Permutation*)nullptr, (SharedAxes*)nullptr)) {
+    for (int64_t& axis : dims) ++axis;
+  }
+  if constexpr (is((Extents*)nullptr, (Sizes*)nullptr)) dims.insert(0, extent);
+  if constexpr (is((Permutation*)nullptr, (SharedAxes*)nullptr, (Starts*)nullptr)) dims.insert(0, 0);
+  if constexpr (is((Steps*)nullptr)) dims.insert(0, 1);
+}
 
 }  // namespace attr
 
@@ -76,6 +90,8 @@ class Attrs {
            (box_ && other.box_ && box_->type == other.box_->type && box_->equals(*other.box_));
   }
   size_t hash() const { return box_ ? box_->hash() : 0; }
+  // The attributes of the same call of inputs that have one axis more in front, of this extent.
+  Attrs with_axis(int64_t extent) const { return box_ ? Attrs(Given{}, box_->with_axis(extent)) : Attrs(); }
   // Writes "axes=(0,), keepdims=1".
   std::string to_string() const { return box_ ? box_->to_string() : ""; }
 
@@ -84,6 +100,7 @@ class Attrs {
     BoxBase(const std::type_info& type, const void* value, bool on_stack)
         : type(type), value(value), on_stack(on_stack) {}
     virtual BoxBase* clone() const = 0;
+    virtual BoxBase* with_axis(int64_t extent) const = 0;
     virtual bool equals(const BoxBase& other) const = 0;
     virtual size_t hash() const = 0;
     virtual std::string to_string() const = 0;
@@ -98,6 +115,13 @@ class Attrs {
     Box(const T& value, bool on_stack) : BoxBase(typeid(T), &value, on_stack) {}
     const T& get() const { return *static_cast<const T*>(value); }
     BoxBase* clone() const override { return new Owner<T>(get()); }
+    BoxBase* with_axis(int64_t extent) const override {
+      auto* const box = new Owner<T>(get());
+      box->owned.fields([&]<class F>(const char*, const F& field) {
+        attr::add_axis(const_cast<F&>(field), extent);  // `owned` is no constant
+      });
+      return box;
+    }
     bool equals(const BoxBase& other) const override {
       bool equal = true;
       int i = 0;
@@ -157,6 +181,8 @@ class Attrs {
 
   struct Borrow {};
   Attrs(Borrow, BoxBase& box) : box_(&box) {}
+  struct Given {};
+  Attrs(Given, BoxBase* box) : box_(box) {}
 
   Ref<BoxBase> box_;
 };

@@ -47,7 +47,7 @@ Differentiated differentiated(const Tensor& tensor) {
 void check_escape(const Tensor& tensor, const char* op, Differentiated free, const char* instead) {
   if (tensor.is_abstract()) {
     fail<TraceError>("[", op, "] the value of ", describe(tensor),
-                     " is not known while a program is recorded ", "(use ", instead,
+                     " is not known while a program is recorded, as by vmap (use ", instead,
                      ", or compute the value outside)");
   }
   if (differentiated(tensor) <= free) return;

@@ -109,6 +109,27 @@ struct Custom {
 
 using Derivative = std::variant<Zero, Opaque, Elementwise, Linear, Multilinear, Custom>;
 
+// --- Batches.
+
+// A call of which some inputs have an axis of `size` lanes in front, each lane to be computed on its own.
+struct BatchedCall {
+  const Call& call;                  // the outputs undefined
+  const std::vector<bool>& batched;  // which inputs have the axis
+  int64_t size;
+
+  // Input i with the axis.
+  Tensor lanes(size_t i) const;
+};
+// The outputs, with the axis.
+using BatchRule = Tensors (*)(const BatchedCall& batched);
+// The same call of inputs that all have the axis, with attributes that say so by the meaning of their fields.
+Tensors batch_by_fields(const BatchedCall& batched);
+// Must be given: there is no default.
+struct Batching {
+  Batching(BatchRule rule) : rule(rule) {}
+  BatchRule rule;
+};
+
 // --- The primitive itself.
 
 // Checks a call and writes shape and dtype of each output (of a primitive that overwrites: checks alone).
@@ -128,6 +149,7 @@ using WorkspaceBytes = size_t (*)(const Call& call);
 inline constexpr int kAnyNumber = -1;
 
 struct Definition {
+  Batching batching;
   Infer infer = nullptr;
   Derivative derivative;
   View view = nullptr;

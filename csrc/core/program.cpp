@@ -150,6 +150,12 @@ bool is_one_number(const Tensor& value) {
   return value.device().type == DeviceType::cpu || value.impl().storage->is_number();
 }
 
+bool is_all(const Tensor& value, int number) {
+  return is_one_number(value) && visit_dtype(value.dtype(), [&]<class T>() {
+           return *static_cast<const T*>(value.raw_data()) == T(number);
+         });
+}
+
 uint64_t hash_value(const ProgramField& field) {
   uint64_t hash = field->instructions.size();
   for (const Program::Instruction& instruction : field->instructions)

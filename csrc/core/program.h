@@ -59,6 +59,8 @@ void remove_unused(Program& program);
 
 // Whether the elements of a constant share one number, at raw_data() on the host.
 bool is_one_number(const Tensor& value);
+// Whether they share this one.
+bool is_all(const Tensor& value, int number);
 
 // A program as an attribute.
 struct ProgramField {

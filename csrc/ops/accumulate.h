@@ -35,7 +35,7 @@ template <template <class> class Struct, Takes types> DType result_dtype(DType d
 }
 
 inline Definition row_of(Infer infer, Derivative derivative) {
-  return {.infer = infer, .derivative = std::move(derivative)};
+  return {.batching = batch_by_fields, .infer = infer, .derivative = std::move(derivative)};
 }
 
 }  // namespace tidu

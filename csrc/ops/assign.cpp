@@ -10,7 +10,8 @@
 namespace tidu {
 namespace primitives {
 
-Primitive assign("assign", {.infer =
+Primitive assign("assign", {.batching = batch_by_fields,
+                            .infer =
                                 [](const SpecCall& call, std::span<Spec>) {
                                   const Spec &x = call.inputs[0], &value = call.inputs[1];
                                   const Shape& shape =
@@ -23,7 +24,8 @@ Primitive assign("assign", {.infer =
                             .pure = &slice_update});
 
 Primitive assign_points("assign_points",
-                        {.infer = [](const SpecCall& call,
+                        {.batching = batch_by_fields,
+                         .infer = [](const SpecCall& call,
                                      std::span<Spec> none) { scatter_set.infer(call, none); },
                          .derivative = Opaque{"it overwrites its input (write with scatter_set)"},
                          .overwrites = true,

@@ -29,7 +29,8 @@ void transfer(const Call& call) {
 
 namespace primitives {
 
-Primitive astype("astype", {.infer =
+Primitive astype("astype", {.batching = batch_by_fields,
+                            .infer =
                                 [](const SpecCall& call, std::span<Spec> outputs) {
                                   const Spec& x = call.inputs[0];
                                   outputs[0] = {x.shape, call.attrs.as<DTypeAttrs>().dtype, x.device};
@@ -41,7 +42,8 @@ Primitive astype("astype", {.infer =
                                                      }},
                             .pointwise = true});
 
-Primitive to("to", {.infer =
+Primitive to("to", {.batching = batch_by_fields,
+                    .infer =
                         [](const SpecCall& call, std::span<Spec> outputs) {
                           const Spec& x = call.inputs[0];
                           outputs[0] = {x.shape, x.dtype, call.attrs.as<DeviceAttrs>().device};
@@ -53,7 +55,8 @@ Primitive to("to", {.infer =
                     .pointwise = true});
 
 Primitive copy("copy",
-               {.infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
+               {.batching = batch_by_fields,
+                .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
                 .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
                                                      int) { return cotangents[0]; }},
                 .pointwise = true});

@@ -14,14 +14,16 @@
 namespace tidu {
 namespace primitives {
 
-Primitive full("full", {.infer =
+Primitive full("full", {.batching = batch_by_fields,
+                        .infer =
                             [](const SpecCall& call, std::span<Spec> outputs) {
                               const auto& attrs = call.attrs.as<FullAttrs>();
                               outputs[0] = {attrs.shape, attrs.dtype, outputs[0].device};
                             },
                         .derivative = Zero{}});
 
-Primitive arange("arange", {.infer =
+Primitive arange("arange", {.batching = batch_by_fields,
+                            .infer =
                                 [](const SpecCall& call, std::span<Spec> outputs) {
                                   const auto& attrs = call.attrs.as<ArangeAttrs>();
                                   outputs[0] = {Shape{attrs.count}, attrs.dtype, outputs[0].device};
@@ -153,8 +155,9 @@ Tensor copy_from_host(const void* host, const Shape& shape, DType dtype, Device 
 
 void copy_to_host(const Tensor& tensor, void* host) {
   if (tensor.is_abstract()) {
-    fail<TraceError>("the value of a tensor cannot be read while a program is recorded: ", describe(tensor),
-                     " has no value yet (use where instead of if, or ", "compute the value outside)");
+    fail<TraceError>(
+        "the value of a tensor cannot be read while a program is recorded, as by vmap: ", describe(tensor),
+        " has no value yet (use where instead of if, or ", "compute the value outside)");
   }
   if (tensor.numel() == 0) return;
   const GradMode off(false);

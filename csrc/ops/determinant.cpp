@@ -195,9 +195,12 @@ Tensor adjugate(const Tensor& given) {
 
 namespace tidu::primitives {
 
-Primitive det("det",
-              {.infer = linalg::infer_numbers, .derivative = linalg::det_rule, .evaluate = linalg::run_det});
-Primitive slogdet("slogdet", {.infer = linalg::infer_numbers,
+Primitive det("det", {.batching = batch_by_fields,
+                      .infer = linalg::infer_numbers,
+                      .derivative = linalg::det_rule,
+                      .evaluate = linalg::run_det});
+Primitive slogdet("slogdet", {.batching = batch_by_fields,
+                              .infer = linalg::infer_numbers,
                               .derivative = linalg::slogdet_rule,
                               .evaluate = linalg::run_slogdet,
                               .num_outputs = 2});

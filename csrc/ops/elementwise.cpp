@@ -179,7 +179,8 @@ template <bool kBoolean> void infer(const SpecCall& call, std::span<Spec> output
 constexpr bool same = false, boolean = true;
 
 Definition row_of(Infer infer, Derivative derivative) {
-  return {.infer = infer, .derivative = std::move(derivative), .pointwise = true};
+  return {
+      .batching = batch_by_fields, .infer = infer, .derivative = std::move(derivative), .pointwise = true};
 }
 
 // What derivatives say of parameters: p.negative_slope, and number_like(x, p.negative_slope) where no tensor

@@ -250,6 +250,12 @@ const Custom product{
     .linear = kInput0,
 };
 
+Tensors batch_argsort(const BatchedCall& batched) { return {argsort_rows(batched.call.inputs[0])}; }
+
+Tensors batch_nonzero(const BatchedCall&) {
+  fail<TraceError>("[nonzero] each lane of vmap would find another number of elements (use where)");
+}
+
 constexpr Reads kIndices = kAllInputs & ~(kInput0 | kInput1);  // of a call that scatters
 
 }  // namespace
@@ -257,7 +263,8 @@ constexpr Reads kIndices = kAllInputs & ~(kInput0 | kInput1);  // of a call that
 namespace primitives {
 
 Primitive gather("gather",
-                 {.infer =
+                 {.batching = batch_by_fields,
+                  .infer =
                       [](const SpecCall& call, std::span<Spec> outputs) {
                         outputs[0].shape = infer_picked(call, 1);
                         outputs[0].dtype = call.inputs[0].dtype;
@@ -272,7 +279,8 @@ Primitive gather("gather",
                                        }}});
 
 Primitive scatter_add("scatter_add",
-                      {.infer = infer_numeric_scatter,
+                      {.batching = batch_by_fields,
+                       .infer = infer_numeric_scatter,
                        .derivative = Linear{.linear = kInput0 | kInput1,
                                             .reads = kIndices,
                                             .transpose = [](const Call& call, Cotangents cotangents, int i) {
@@ -280,7 +288,8 @@ Primitive scatter_add("scatter_add",
                                             }}});
 
 Primitive scatter_set("scatter_set",
-                      {.infer = infer_scatter,
+                      {.batching = batch_by_fields,
+                       .infer = infer_scatter,
                        .derivative = Linear{.linear = kInput0 | kInput1,
                                             .reads = kIndices,
                                             .transpose = [](const Call& call, Cotangents cotangents, int i) {
@@ -292,19 +301,25 @@ Primitive scatter_set("scatter_set",
                                               return scatter_at(scatter_set, cotangents[0], zero, call);
                                             }}});
 
-Primitive scatter_multiply("scatter_multiply", {.infer = infer_numeric_scatter, .derivative = product});
-Primitive scatter_min("scatter_min", {.infer = infer_numeric_scatter, .derivative = extreme});
-Primitive scatter_max("scatter_max", {.infer = infer_numeric_scatter, .derivative = extreme});
+Primitive scatter_multiply("scatter_multiply", {.batching = batch_by_fields,
+                                                .infer = infer_numeric_scatter,
+                                                .derivative = product});
+Primitive scatter_min("scatter_min",
+                      {.batching = batch_by_fields, .infer = infer_numeric_scatter, .derivative = extreme});
+Primitive scatter_max("scatter_max",
+                      {.batching = batch_by_fields, .infer = infer_numeric_scatter, .derivative = extreme});
 
 Primitive nonzero("nonzero",
-                  {.infer =
+                  {.batching = batch_nonzero,
+                   .infer =
                        [](const SpecCall& call, std::span<Spec> outputs) {
                          outputs[0].shape = {call.inputs[0].shape.size(), call.attrs.as<CountAttrs>().count};
                          outputs[0].dtype = DType::int64;
                        },
                    .derivative = Zero{}});
 
-Primitive argsort("argsort", {.infer =
+Primitive argsort("argsort", {.batching = batch_argsort,
+                              .infer =
                                   [](const SpecCall& call, std::span<Spec> outputs) {
                                     const Spec& keys = call.inputs[0];
                                     if (keys.shape.size() != 1 || keys.dtype != DType::int64)
@@ -361,6 +376,15 @@ Tensor gather(const Tensor& x, const Tensors& indices, const IndexAttrs& attrs) 
 }
 Tensor scatter_set(const Tensor& x, const Tensor& updates, const Tensors& indices, const IndexAttrs& attrs) {
   return scatter(primitives::scatter_set, x, updates, indices, attrs);
+}
+
+// All keys sorted together, then by row, which keeps the order within each.
+Tensor argsort_rows(const Tensor& keys) {
+  if (keys.numel() == 0) return zeros_like(keys);
+  const int64_t count = keys.size(1);
+  const Tensor by_key = bind(primitives::argsort, {flatten(keys)});
+  const Tensor by_row = bind(primitives::argsort, {floor_divide(by_key, count)});
+  return remainder(reshape(take(by_key, by_row, 0), keys.shape()), count);
 }
 
 Tensor take(const Tensor& x, const Tensor& indices, int64_t axis) {

@@ -26,12 +26,16 @@ Tensor put_along_axis(const Tensor& x, const Tensor& indices, const Tensor& valu
 // (the only thing that is read back), so not in programs.
 Tensors nonzero(const Tensor& mask);
 
+// The order of each row of int64 keys (m, n), equal ones as they are.
+Tensor argsort_rows(const Tensor& keys);
+
 // How index tensors pick elements of x. The axes of x are those that the indices name (`axes`, one for each
 // index tensor), those that x and the index tensors share (`batch`), and the rest. The picked elements have
 // the axes of x but for the named ones, and from axis `at` on those of the points. The index tensors, all of
 // one shape, have the axes of the picked elements but for those that x alone has.
 struct IndexAttrs {
-  attr::Axes axes, batch;
+  attr::Axes axes;
+  attr::SharedAxes batch;
   attr::Axis at;
   void fields(auto&& field) const { field("axes", axes), field("batch", batch), field("at", at); }
 };

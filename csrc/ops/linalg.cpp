@@ -1,6 +1,7 @@
 // Factors of square matrices and solutions.
 #include "ops/linalg.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/bind.h"
@@ -251,15 +252,33 @@ const Custom solve_rule{
     .linear = kInput1,
 };
 
+// Right-hand sides of all lanes as columns beside each other, where the matrix is one.
+Tensors batch_columns(const BatchedCall& batched) {
+  const auto& many = batched.batched;
+  if (std::ranges::count(many, true) > 1 || !many[1]) return batch_by_fields(batched);
+  Tensors inputs(batched.call.inputs.begin(), batched.call.inputs.end());
+  const Tensor b = moveaxis(inputs[1], 0, -2);  // (.., n, lanes, k)
+  Shape together(b.shape().begin(), b.shape().end() - 2);
+  together.push_back(batched.size * b.size(-1));
+  inputs[1] = reshape(b, together);
+  Tensor x;
+  bind(batched.call.primitive, inputs, batched.call.attrs, {&x, 1});
+  return {moveaxis(reshape(x, b.shape()), -2, 0)};
+}
+
 }  // namespace
 }  // namespace linalg
 
 namespace primitives {
 
-Primitive cholesky("cholesky", {.infer = linalg::infer_same, .derivative = linalg::cholesky_rule});
-Primitive solve_triangular("solve_triangular",
-                           {.infer = linalg::infer_second, .derivative = linalg::solve_triangular_rule});
-Primitive lu_factor("lu_factor", {.infer =
+Primitive cholesky("cholesky", {.batching = batch_by_fields,
+                                .infer = linalg::infer_same,
+                                .derivative = linalg::cholesky_rule});
+Primitive solve_triangular("solve_triangular", {.batching = linalg::batch_columns,
+                                                .infer = linalg::infer_second,
+                                                .derivative = linalg::solve_triangular_rule});
+Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
+                                  .infer =
                                       [](const SpecCall& call, std::span<Spec> outputs) {
                                         outputs[0] = outputs[1] = call.inputs[0];
                                         outputs[1].shape.erase(outputs[1].shape.size() - 1);
@@ -267,8 +286,11 @@ Primitive lu_factor("lu_factor", {.infer =
                                       },
                                   .derivative = linalg::lu_rule,
                                   .num_outputs = 2});
-Primitive exchange_rows("exchange_rows", {.infer = linalg::infer_same, .derivative = linalg::exchange_rule});
-Primitive solve("solve", {.infer = linalg::infer_second,
+Primitive exchange_rows("exchange_rows", {.batching = batch_by_fields,
+                                          .infer = linalg::infer_same,
+                                          .derivative = linalg::exchange_rule});
+Primitive solve("solve", {.batching = linalg::batch_columns,
+                          .infer = linalg::infer_second,
                           .derivative = linalg::solve_rule,
                           .evaluate = linalg::run_solve});
 

@@ -8,10 +8,34 @@
 #include "ops/shape.h"
 
 namespace tidu {
+namespace {
+
+// With one right factor for all lanes, or one left factor and many vectors, a single product of matrices.
+Tensors batch_matmul(const BatchedCall& batched) {
+  const auto& inputs = batched.call.inputs;
+  const bool many_a = batched.batched[0], many_b = batched.batched[1];
+  const Tensor &a = inputs[0], &b = inputs[1];
+  const bool is_vector = b.size(-1) == 1 && a.ndim() == 2 && b.ndim() == 3;
+  if (many_a && !many_b && inputs.size() > 2 && !batched.batched[2] && b.ndim() == 2 && a.numel() > 0) {
+    const Tensor y = bind(primitives::matmul, {reshape(a, {-1, a.size(-1)}), b, inputs[2]});
+    return {reshape(y, {a.size(0), a.size(1), b.size(1)})};
+  }
+  Tensor product = !many_a && many_b && is_vector
+                       ? expand_dims(matmul(squeeze(b, {-1}), matrix_transpose(a)), -1)
+                   : many_a && many_b ? matmul(a, b)
+                   : many_a           ? matmul(a, b.ndim() == 2 ? b : batched.lanes(1))
+                                      : matmul(a.ndim() == 2 ? a : batched.lanes(0), b);
+  if (inputs.size() > 2) product = product + (batched.batched[2] ? expand_dims(inputs[2], 1) : inputs[2]);
+  return {product};
+}
+
+}  // namespace
+
 namespace primitives {
 
 Primitive matmul("matmul",
-                 {.infer =
+                 {.batching = batch_matmul,
+                  .infer =
                       [](const SpecCall& call, std::span<Spec> outputs) {
                         outputs[0] = call.inputs[0];
                         outputs[0].shape.back() = call.inputs[1].shape.back();

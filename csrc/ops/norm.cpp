@@ -108,13 +108,53 @@ const Custom slope_rule{
     .linear = kInput1,
 };
 
+// Weights of each lane are applied outside of the kernels, which know but one.
+template <bool centred, bool is_slope> Tensors batch_norm(const BatchedCall& batched) {
+  const Call& call = batched.call;
+  const auto attrs = call.attrs.as<NormAttrs>();
+  constexpr size_t kRows = is_slope ? 2 : 1;  // inputs that come before the weights
+  const auto many_weights = [&](size_t i) { return i < call.inputs.size() && batched.batched[i]; };
+  Tensors inputs;
+  for (size_t i = 0; i < kRows; ++i) inputs.push_back(batched.lanes(i));
+  Tensor y;
+  if (!many_weights(kRows) && !many_weights(kRows + 1)) {
+    inputs.insert(inputs.end(), call.inputs.begin() + kRows, call.inputs.end());
+    bind(call.primitive, inputs, call.attrs, {&y, 1});
+    return {y};
+  }
+  // A weight beside the axes of x.
+  const auto wide = [&](size_t i) {
+    const Tensor weight = widened(batched.lanes(i));
+    Shape shape(inputs[0].ndim(), 1);
+    shape[0] = batched.size;
+    for (int k = 1; k <= attrs.axes; ++k) shape[shape.size() - k] = weight.size(-k);
+    return reshape(weight, shape);
+  };
+  const Tensor x = widened(inputs[0]);
+  if constexpr (is_slope) {
+    y = bind(call.primitive, {x, widened(inputs[1]) * wide(kRows)}, attrs);
+  } else {
+    y = bind(call.primitive, {x}, attrs) * wide(kRows);
+    if (call.inputs.size() > kRows + 1) y = y + wide(kRows + 1);
+  }
+  return {astype(y, call.inputs[0].dtype())};
+}
+
 }  // namespace
 
 namespace primitives {
-Primitive layer_norm("layer_norm", {.infer = infer_same, .derivative = norm_rule<true>});
-Primitive rms_norm("rms_norm", {.infer = infer_same, .derivative = norm_rule<false>});
-Primitive layer_norm_grad("layer_norm_grad", {.infer = infer_same, .derivative = slope_rule<true>});
-Primitive rms_norm_grad("rms_norm_grad", {.infer = infer_same, .derivative = slope_rule<false>});
+Primitive layer_norm("layer_norm", {.batching = batch_norm<true, false>,
+                                    .infer = infer_same,
+                                    .derivative = norm_rule<true>});
+Primitive rms_norm("rms_norm", {.batching = batch_norm<false, false>,
+                                .infer = infer_same,
+                                .derivative = norm_rule<false>});
+Primitive layer_norm_grad("layer_norm_grad", {.batching = batch_norm<true, true>,
+                                              .infer = infer_same,
+                                              .derivative = slope_rule<true>});
+Primitive rms_norm_grad("rms_norm_grad", {.batching = batch_norm<false, true>,
+                                          .infer = infer_same,
+                                          .derivative = slope_rule<false>});
 }  // namespace primitives
 
 namespace {

@@ -7,6 +7,8 @@
 #include "core/bind.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/indexing.h"
 #include "ops/shape.h"
 
 namespace tidu {
@@ -14,12 +16,13 @@ namespace {
 
 void infer(const SpecCall& call, std::span<Spec> outputs) {
   const Spec& key = call.inputs[0];
-  if (key.shape != Shape{2} || key.dtype != DType::uint32) {
+  const auto& attrs = call.attrs.as<RandomAttrs>();
+  if (key.shape != (attrs.keys < 0 ? Shape{2} : Shape{attrs.keys, 2}) || key.dtype != DType::uint32) {
     fail<ShapeError>("[", call.primitive.name,
                      "] a key is a uint32 tensor of shape (2,), as random_key makes, not ", key);
   }
-  const auto& attrs = call.attrs.as<RandomAttrs>();
   outputs[0] = {attrs.shape, attrs.dtype, key.device};
+  if (attrs.keys >= 0) outputs[0].shape.insert(0, attrs.keys);
 }
 
 // Halves are drawn in float32.
@@ -47,13 +50,38 @@ double next_below(double bound, DType dtype) {
   return (std::ceil(bound / spacing) - 1) * spacing;
 }
 
+// Numbers of dtype `drawn` from the key of each lane. The call itself may be one of many keys.
+Tensor draw_lanes(const BatchedCall& batched, const Primitive& primitive, DType drawn) {
+  const Tensor& keys = batched.call.inputs[0];
+  const int64_t count = keys.numel() / 2;
+  const Shape& each = batched.call.attrs.as<RandomAttrs>().shape;
+  Shape shape(keys.shape().begin(), keys.shape().end() - 1);
+  for (int64_t extent : each) shape.push_back(extent);
+  return reshape(bind(primitive, {reshape(keys, {count, 2})}, RandomAttrs{each, drawn, count}), shape);
+}
+
+Tensors batch_random(const BatchedCall& batched) {
+  return {draw_lanes(batched, batched.call.primitive, batched.call.attrs.as<RandomAttrs>().dtype)};
+}
+
+// The order of the numbers that the kernel for one key sorts.
+Tensors batch_permutation(const BatchedCall& batched) {
+  const Tensor bits = draw_lanes(batched, primitives::random_bits, DType::uint64);
+  constexpr auto sign = std::numeric_limits<int64_t>::min();
+  const Tensor signed_bits = bitwise_xor(astype(bits, DType::int64), sign);
+  const Tensor rows =
+      reshape(signed_bits, {bits.numel() / std::max<int64_t>(bits.size(-1), 1), bits.size(-1)});
+  return {reshape(argsort_rows(rows), bits.shape())};
+}
+
 }  // namespace
 
 namespace primitives {
-Primitive random_bits("random_bits", {.infer = infer, .derivative = Zero{}});
-Primitive random_uniform("random_uniform", {.infer = infer, .derivative = Zero{}});
-Primitive random_normal("random_normal", {.infer = infer, .derivative = Zero{}});
-Primitive random_permutation("random_permutation", {.infer = infer, .derivative = Zero{}});
+Primitive random_bits("random_bits", {.batching = batch_random, .infer = infer, .derivative = Zero{}});
+Primitive random_uniform("random_uniform", {.batching = batch_random, .infer = infer, .derivative = Zero{}});
+Primitive random_normal("random_normal", {.batching = batch_random, .infer = infer, .derivative = Zero{}});
+Primitive random_permutation("random_permutation",
+                             {.batching = batch_permutation, .infer = infer, .derivative = Zero{}});
 }  // namespace primitives
 
 Tensor random_key(uint64_t seed, Device device) {

@@ -24,14 +24,15 @@ Tensor random_integers(const Tensor& key, const Shape& shape, int64_t low, int64
 Tensor random_permutation(const Tensor& key, int64_t count);  // int64
 
 struct RandomAttrs {
-  attr::Extents shape;
+  Shape shape;  // for one key
   DType dtype;
-  void fields(auto&& field) const { field("shape", shape), field("dtype", dtype); }
+  int64_t keys = -1;  // how many, in the rows of a matrix; -1: one, a vector
+  void fields(auto&& field) const { field("shape", shape), field("dtype", dtype), field("keys", keys); }
 };
 namespace primitives {
-extern Primitive random_bits;         // (key), RandomAttrs: uint32 or uint64
-extern Primitive random_uniform;      // (key), RandomAttrs: float32 or float64 in [0, 1)
-extern Primitive random_normal;       // (key), RandomAttrs: float32 or float64
+extern Primitive random_bits;         // (keys), RandomAttrs: uint32 or uint64
+extern Primitive random_uniform;      // (keys), RandomAttrs: float32 or float64 in [0, 1)
+extern Primitive random_normal;       // (keys), RandomAttrs: float32 or float64
 extern Primitive random_permutation;  // (key), RandomAttrs of an int64 vector: 0 .. n-1 in the order of n
                                       // random uint64 (ties by index)
 }  // namespace primitives

@@ -86,6 +86,17 @@ template <class Visit> void visit_kept(int ndim, const Axes& dropped, const Axes
   visit_added();
 }
 
+// The axis of lanes stays in front of those that broadcasting adds.
+Tensors batch_broadcast(const BatchedCall& batched) {
+  const Tensor& x = batched.call.inputs[0];
+  const Shape& lane = batched.call.attrs.as<ShapeAttrs>().shape;
+  Shape aligned(lane.size() + 1, 1), shape = lane;
+  aligned[0] = batched.size;
+  for (int i = 1; i < x.ndim(); ++i) aligned[aligned.size() - i] = x.size(-i);
+  shape.insert(0, batched.size);
+  return {broadcast_to(reshape(x, aligned), shape)};
+}
+
 }  // namespace
 
 void check_slice(const Shape& shape, const SliceAttrs& attrs, const char* op) {
@@ -124,7 +135,8 @@ Tensor slice_view(const Tensor& x, const SliceAttrs& attrs, const Axes& dropped,
 
 namespace primitives {
 
-Primitive reshape("reshape", {.infer =
+Primitive reshape("reshape", {.batching = batch_by_fields,
+                              .infer =
                                   [](const SpecCall& call, std::span<Spec> outputs) {
                                     const Spec& x = call.inputs[0];
                                     outputs[0] = {call.attrs.as<ShapeAttrs>().shape, x.dtype, x.device};
@@ -150,7 +162,8 @@ Primitive reshape("reshape", {.infer =
                               .view_may_copy = true});
 
 Primitive permute_dims("permute_dims",
-                       {.infer =
+                       {.batching = batch_by_fields,
+                        .infer =
                             [](const SpecCall& call, std::span<Spec> outputs) {
                               const Spec& x = call.inputs[0];
                               outputs[0] = {{}, x.dtype, x.device};
@@ -181,7 +194,8 @@ Primitive permute_dims("permute_dims",
 
 Primitive broadcast_to(
     "broadcast_to",
-    {.infer =
+    {.batching = batch_broadcast,
+     .infer =
          [](const SpecCall& call, std::span<Spec> outputs) {
            const Spec& x = call.inputs[0];
            outputs[0] = {call.attrs.as<ShapeAttrs>().shape, x.dtype, x.device};
@@ -203,7 +217,8 @@ Primitive broadcast_to(
                        const Tensor& value) { return tidu::reshape(value, call.inputs[0].shape()); }});
 
 Primitive slice("slice",
-                {.infer =
+                {.batching = batch_by_fields,
+                 .infer =
                      [](const SpecCall& call, std::span<Spec> outputs) {
                        const Spec& x = call.inputs[0];
                        const auto& [part, dropped, added] = call.attrs.as<SliceViewAttrs>();
@@ -233,7 +248,8 @@ Primitive slice("slice",
                                                  part.starts, part.steps);
                      }});
 
-Primitive alias("alias", {.infer = infer_same,
+Primitive alias("alias", {.batching = batch_by_fields,
+                          .infer = infer_same,
                           .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
                                                                int) { return cotangents[0]; }},
                           .view = identity,
@@ -241,14 +257,16 @@ Primitive alias("alias", {.infer = infer_same,
                           .pointwise = true});
 
 Primitive stop_gradient("stop_gradient",
-                        {.infer = infer_same,
+                        {.batching = batch_by_fields,
+                         .infer = infer_same,
                          .derivative = Zero{},
                          .view = identity,
                          .update_view = [](const Call&, const Tensor& value) { return value; },
                          .pointwise = true});
 
 Primitive concat("concat",
-                 {.infer =
+                 {.batching = batch_by_fields,
+                  .infer =
                       [](const SpecCall& call, std::span<Spec> outputs) {
                         const int axis = call.attrs.as<AxisAttrs>().axis;
                         outputs[0] = call.inputs[0];
@@ -268,7 +286,8 @@ Primitive concat("concat",
                       }}});
 
 Primitive slice_update("slice_update",
-                       {.infer =
+                       {.batching = batch_by_fields,
+                        .infer =
                             [](const SpecCall& call, std::span<Spec> outputs) {
                               check_dtypes(call);
                               check_slice(call.inputs[0].shape, call.attrs.as<SliceAttrs>(), "slice_update");

@@ -115,12 +115,16 @@ void infer_loss(const SpecCall& call, std::span<Spec> outputs) {
 }  // namespace
 
 namespace primitives {
-Primitive softmax("softmax", {.infer = infer_same, .derivative = softmax_rule});
-Primitive log_softmax("log_softmax", {.infer = infer_same, .derivative = log_softmax_rule});
-Primitive softmax_cross_entropy("softmax_cross_entropy",
-                                {.infer = infer_loss, .derivative = cross_entropy_rule, .num_outputs = 2});
-Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad",
-                                     {.infer = infer_same, .derivative = cross_entropy_grad_rule});
+Primitive softmax("softmax", {.batching = batch_by_fields, .infer = infer_same, .derivative = softmax_rule});
+Primitive log_softmax("log_softmax",
+                      {.batching = batch_by_fields, .infer = infer_same, .derivative = log_softmax_rule});
+Primitive softmax_cross_entropy("softmax_cross_entropy", {.batching = batch_by_fields,
+                                                          .infer = infer_loss,
+                                                          .derivative = cross_entropy_rule,
+                                                          .num_outputs = 2});
+Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", {.batching = batch_by_fields,
+                                                                    .infer = infer_same,
+                                                                    .derivative = cross_entropy_grad_rule});
 }  // namespace primitives
 
 namespace {

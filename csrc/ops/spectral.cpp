@@ -391,7 +391,8 @@ namespace tidu::primitives {
 
 using linalg::know;
 
-Primitive qr("qr", {.infer =
+Primitive qr("qr", {.batching = batch_by_fields,
+                    .infer =
                         [](const SpecCall& call, std::span<Spec> outputs) {
                           const int last = call.inputs[0].shape.size() - 1;
                           const int64_t m = call.inputs[0].shape[last - 1], n = call.inputs[0].shape[last];
@@ -402,14 +403,16 @@ Primitive qr("qr", {.infer =
                         },
                     .derivative = linalg::qr_rule,
                     .num_outputs = 2});
-Primitive eigh("eigh", {.infer =
+Primitive eigh("eigh", {.batching = batch_by_fields,
+                        .infer =
                             [](const SpecCall& call, std::span<Spec> outputs) {
                               outputs[0] = outputs[1] = call.inputs[0];
                               outputs[0].shape.erase(outputs[0].shape.size() - 1);
                             },
                         .derivative = Opaque{linalg::kConstant},
                         .num_outputs = 2});
-Primitive svd("svd", {.infer =
+Primitive svd("svd", {.batching = batch_by_fields,
+                      .infer =
                           [](const SpecCall& call, std::span<Spec> outputs) {
                             const Spec& x = call.inputs[0];
                             const int last = x.shape.size() - 1;
@@ -423,20 +426,24 @@ Primitive svd("svd", {.infer =
                           },
                       .derivative = Opaque{linalg::kConstant},
                       .num_outputs = 3});
-Primitive eigenvalues("eigenvalues", {.infer = [](const SpecCall& call,
+Primitive eigenvalues("eigenvalues", {.batching = batch_by_fields,
+                                      .infer = [](const SpecCall& call,
                                                   std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
                                       .derivative = linalg::eigenvalues_rule,
                                       .evaluate = [](const Call& call) { know(call, 1); }});
-Primitive eigenvectors("eigenvectors", {.infer = [](const SpecCall& call,
+Primitive eigenvectors("eigenvectors", {.batching = batch_by_fields,
+                                        .infer = [](const SpecCall& call,
                                                     std::span<Spec> outputs) { outputs[0] = call.inputs[2]; },
                                         .derivative = linalg::eigenvectors_rule,
                                         .evaluate = [](const Call& call) { know(call, 2); }});
 Primitive singular_values("singular_values",
-                          {.infer = [](const SpecCall& call,
+                          {.batching = batch_by_fields,
+                           .infer = [](const SpecCall& call,
                                        std::span<Spec> outputs) { outputs[0] = call.inputs[2]; },
                            .derivative = linalg::singular_values_rule,
                            .evaluate = [](const Call& call) { know(call, 2); }});
-Primitive singular_vectors("singular_vectors", {.infer =
+Primitive singular_vectors("singular_vectors", {.batching = batch_by_fields,
+                                                .infer =
                                                     [](const SpecCall& call, std::span<Spec> outputs) {
                                                       outputs[0] = call.inputs[1],
                                                       outputs[1] = call.inputs[3];
@@ -452,15 +459,18 @@ Primitive singular_vectors("singular_vectors", {.infer =
                                                       show(call);
                                                     },
                                                 .num_outputs = 2});
-Primitive determined("determined", {.infer = [](const SpecCall& call,
+Primitive determined("determined", {.batching = batch_by_fields,
+                                    .infer = [](const SpecCall& call,
                                                 std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
                                     .derivative = Linear{.linear = kInput1,
                                                          .transpose = [](const Call&, Cotangents cotangents,
                                                                          int) { return cotangents[0]; }}});
-Primitive pinv("pinv", {.infer = linalg::infer_transposed,
+Primitive pinv("pinv", {.batching = batch_by_fields,
+                        .infer = linalg::infer_transposed,
                         .derivative = linalg::pinv_rule,
                         .evaluate = linalg::run_pinv});
-Primitive matrix_exp("matrix_exp", {.infer = linalg::infer_same,
+Primitive matrix_exp("matrix_exp", {.batching = batch_by_fields,
+                                    .infer = linalg::infer_same,
                                     .derivative = linalg::exponential_rule,
                                     .evaluate = linalg::run_exponential});
 

@@ -22,7 +22,8 @@ template <class T> void check(const SpecCall& call, std::span<Spec>) {
 }
 
 template <class T> Definition update() {
-  return {.infer = check<T>,
+  return {.batching = batch_by_fields,
+          .infer = check<T>,
           .derivative = Opaque{"it overwrites its parameters"},
           .num_outputs = kAnyNumber,
           .overwrites = true};

@@ -14,7 +14,9 @@
 #include "core/recorder.h"
 #include "ops/assign.h"
 #include "ops/creation.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
+#include "transforms/vmap.h"
 
 namespace tidu {
 namespace {
@@ -455,6 +457,77 @@ void run_jvp_program(const Call& call) {
                     call.outputs.begin());
 }
 
+// --- The same for a batch: the programs run for all lanes, and the rule is one of the batched function.
+
+// A program as a function of values of which some have lanes, and whose results all have.
+Function in_lanes(const Program& program, const LaneRun& run, const std::vector<bool>& batched) {
+  return [&program, run, batched](const Tensors& arguments) {
+    std::vector<Lanes> given;
+    for (size_t i = 0; i < arguments.size(); ++i)
+      given.push_back({batched[i] ? Lanes::apart : Lanes::shared, arguments[i]});
+    const std::vector<Lanes> lanes = run(program, given);
+    Tensors results;
+    for (size_t i = 0; i < lanes.size(); ++i)
+      results.push_back(run.apart(lanes[i], program.variables[program.outputs[i]]));
+    return results;
+  };
+}
+
+// Cotangents of inputs, of which those that are the same for all lanes get the sum.
+Tensors summed_over_lanes(const Tensors& cotangents, const Tensors& inputs,
+                          const std::vector<bool>& batched) {
+  Tensors result = spread(cotangents, inputs);
+  for (size_t i = 0; i < result.size(); ++i) {
+    if (result[i].defined() && !batched[i]) result[i] = sum(result[i], Axes{0});
+  }
+  return result;
+}
+
+Tensors batch_vjp(const BatchedCall& batched) {
+  const auto& attrs = batched.call.attrs.as<VjpAttrs>();
+  const LaneRun run(batched.size);
+  const Tensors inputs(batched.call.inputs.begin(), batched.call.inputs.end());
+  const size_t count = attrs.function->outputs.size();
+  const VjpCall::Forward forward = [&](const Tensors& given) {
+    const Tensors results = in_lanes(*attrs.forward, run, batched.batched)(given);
+    CustomForward result{part(results, 0, count), {}};
+    Tensors shapes;
+    for (const Tensor& x : given) shapes.push_back(Tensor::abstract(x.shape(), x.dtype(), x.device()));
+    result.pullback = [backward = attrs.backward, residuals = part(results, count, results.size()), run,
+                       like = result.outputs, shapes, flags = batched.batched](const Tensors& cotangents) {
+      Tensors arguments = residuals;
+      for (const Tensor& cotangent : gather(cotangents, like)) arguments.push_back(cotangent);
+      const std::vector<bool> all(arguments.size(), true);
+      return summed_over_lanes(in_lanes(*backward, run, all)(arguments), shapes, flags);
+    };
+    return result;
+  };
+  return VjpCall(in_lanes(*attrs.function, run, batched.batched), forward, inputs,
+                 static_cast<size_t>(attrs.arguments))
+      .run();
+}
+
+Tensors batch_jvp(const BatchedCall& batched) {
+  const auto& attrs = batched.call.attrs.as<JvpAttrs>();
+  const LaneRun run(batched.size);
+  const Tensors inputs(batched.call.inputs.begin(), batched.call.inputs.end());
+  const size_t count = attrs.function->outputs.size();
+  const JvpCall::Rule rule = [&](const Tensors& given, const Tensors& tangents) {
+    Tensors arguments = given;
+    std::vector<bool> flags = batched.batched;
+    for (size_t i = 0; i < given.size(); ++i) {
+      if (is_differentiable(given[i].dtype())) flags.push_back(batched.batched[i]);
+    }
+    for (const Tensor& tangent : gather(tangents, given)) arguments.push_back(tangent);
+    const Tensors results = in_lanes(*attrs.rule, run, flags)(arguments);
+    const Tensors outputs = part(results, 0, count);
+    return Jvp{outputs, spread(part(results, count, results.size()), outputs)};
+  };
+  return JvpCall(in_lanes(*attrs.function, run, batched.batched), rule, inputs,
+                 static_cast<size_t>(attrs.arguments))
+      .run();
+}
+
 // The specs of a program's outputs.
 template <class T> void infer_program(const SpecCall& call, std::span<Spec> outputs) {
   const Program& function = *call.attrs.as<T>().function;
@@ -465,11 +538,13 @@ template <class T> void infer_program(const SpecCall& call, std::span<Spec> outp
 
 namespace primitives {
 
-Primitive custom_vjp("custom_vjp", {.infer = infer_program<VjpAttrs>,
+Primitive custom_vjp("custom_vjp", {.batching = batch_vjp,
+                                    .infer = infer_program<VjpAttrs>,
                                     .derivative = Zero{},
                                     .evaluate = run_vjp_program,
                                     .num_outputs = kAnyNumber});
-Primitive custom_jvp("custom_jvp", {.infer = infer_program<JvpAttrs>,
+Primitive custom_jvp("custom_jvp", {.batching = batch_jvp,
+                                    .infer = infer_program<JvpAttrs>,
                                     .derivative = Zero{},
                                     .evaluate = run_jvp_program,
                                     .num_outputs = kAnyNumber});

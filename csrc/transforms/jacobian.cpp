@@ -6,6 +6,7 @@
 #include "autodiff/transpose.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
+#include "transforms/vmap.h"
 
 namespace tidu {
 namespace {
@@ -20,65 +21,49 @@ void check_differentiable(const Tensors& tensors, const char* what) {
   }
 }
 
-// The unit vectors of the shape of a tensor, all of them views of 0 .. 0 1 0 .. 0: vector i has the one at i.
-class Basis {
- public:
-  explicit Basis(const Tensor& like)
-      : shape_(like.shape()),
-        size_(like.numel()),
-        window_(pad(ones({1}, like.dtype(), like.device()), {margin()}, {margin()})) {}
-
-  int64_t size() const { return size_; }
-  Tensor operator[](int64_t i) const {
-    return reshape(slice_axis(window_, 0, margin() - i, margin() - i + size_), shape_);
-  }
-
- private:
-  int64_t margin() const { return std::max<int64_t>(size_ - 1, 0); }
-
-  Shape shape_;
-  int64_t size_;
-  Tensor window_;
-};
-
-// d y / d x from its rows (along axis 0) or columns (along axis -1).
-Tensor block(const Tensors& lines, int64_t axis, const Tensor& y, const Tensor& x) {
+// d y / d x from its rows (reversed) or columns, along axis 0.
+Tensor block(const Tensor& lines, Mode mode, const Tensor& y, const Tensor& x) {
   Shape shape = y.shape();
   for (int64_t extent : x.shape()) shape.push_back(extent);
-  return lines.empty() ? zeros(shape, y.dtype(), y.device()) : reshape(stack(lines, axis), shape);
+  return reshape(mode == Mode::reverse ? lines : moveaxis(lines, 0, -1), shape);
+}
+Tensor empty_block(const Tensor& y, const Tensor& x) {
+  Shape shape = y.shape();
+  for (int64_t extent : x.shape()) shape.push_back(extent);
+  return zeros(shape, y.dtype(), y.device());
 }
 
-Blocks jacobian_by_rows(const Vjp& at_primals, const Tensors& primals) {
+Blocks jacobian_by_rows(const Vjp& at_primals, const Tensors& primals, Chunk chunk) {
   const Tensors& outputs = at_primals.outputs;
   Blocks blocks(outputs.size());
   for (size_t o = 0; o < outputs.size(); ++o) {
-    std::vector<Tensors> rows(primals.size());
-    const Basis basis(outputs[o]);
-    Tensors cotangents(outputs.size());
-    for (int64_t k = 0; k < basis.size(); ++k) {
-      cotangents[o] = basis[k];
-      const Tensors row = at_primals.pullback(cotangents);
-      for (size_t i = 0; i < primals.size(); ++i) rows[i].push_back(row[i]);
-    }
+    const Function pull = [&](const Tensors& cotangent) {
+      Tensors cotangents(outputs.size());
+      cotangents[o] = cotangent[0];
+      return at_primals.pullback(cotangents);
+    };
+    const Tensors rows = outputs[o].numel() > 0 ? images_of_basis(pull, outputs[o], chunk) : Tensors();
     for (size_t i = 0; i < primals.size(); ++i)
-      blocks[o].push_back(block(rows[i], 0, outputs[o], primals[i]));
+      blocks[o].push_back(rows.empty() ? empty_block(outputs[o], primals[i])
+                                       : block(rows[i], Mode::reverse, outputs[o], primals[i]));
   }
   return blocks;
 }
 
-Blocks jacobian_by_columns(const Function& function, const Tensors& primals) {
+Blocks jacobian_by_columns(const Function& function, const Tensors& primals, Chunk chunk) {
   Tensors outputs;
-  std::vector<std::vector<Tensors>> columns(primals.size());  // [i][k]: of each output, along element k
+  std::vector<Tensors> columns(primals.size());  // [i]: of each output, along the elements of primal i
   for (size_t i = 0; i < primals.size(); ++i) {
-    const Basis basis(primals[i]);
-    Tensors tangents(primals.size());
-    for (int64_t k = 0; k < basis.size(); ++k) {
-      tangents[i] = basis[k];
+    if (primals[i].numel() == 0) continue;
+    const Function push = [&](const Tensors& tangent) {
+      Tensors tangents(primals.size());
+      tangents[i] = tangent[0];
       Jvp along = jvp(function, primals, tangents);
       check_differentiable(along.outputs, "output");
       outputs = std::move(along.outputs);
-      columns[i].push_back(std::move(along.tangents));
-    }
+      return std::move(along.tangents);
+    };
+    columns[i] = images_of_basis(push, primals[i], chunk);
   }
   if (outputs.empty()) {  // there is no element to differentiate by
     outputs = function(primals);
@@ -86,11 +71,9 @@ Blocks jacobian_by_columns(const Function& function, const Tensors& primals) {
   }
   Blocks blocks(outputs.size());
   for (size_t o = 0; o < outputs.size(); ++o) {
-    for (size_t i = 0; i < primals.size(); ++i) {
-      Tensors of_output;
-      for (const Tensors& column : columns[i]) of_output.push_back(column.at(o));
-      blocks[o].push_back(block(of_output, -1, outputs[o], primals[i]));
-    }
+    for (size_t i = 0; i < primals.size(); ++i)
+      blocks[o].push_back(columns[i].empty() ? empty_block(outputs[o], primals[i])
+                                             : block(columns[i][o], Mode::forward, outputs[o], primals[i]));
   }
   return blocks;
 }
@@ -112,38 +95,40 @@ int64_t total_numel(const Tensors& tensors) {
   return total;
 }
 
-UnaryFunction of_one_tensor(Blocks (&matrix)(const Function&, const Tensors&), UnaryFunction function) {
+UnaryFunction of_one_tensor(Blocks (&matrix)(const Function&, const Tensors&, Chunk),
+                            UnaryFunction function) {
   return [&matrix, function = std::move(function)](const Tensor& x) {
-    return matrix([&](const Tensors& inputs) { return Tensors{function(inputs[0])}; }, {x})[0][0];
+    return matrix([&](const Tensors& inputs) { return Tensors{function(inputs[0])}; }, {x}, {})[0][0];
   };
 }
 
 }  // namespace
 
-Blocks jacrev(const Function& function, const Tensors& primals) {
-  return jacobian_by_rows(checked_vjp(function, primals), primals);
+Blocks jacrev(const Function& function, const Tensors& primals, Chunk chunk) {
+  return jacobian_by_rows(checked_vjp(function, primals), primals, chunk);
 }
 
-Blocks jacfwd(const Function& function, const Tensors& primals) {
+Blocks jacfwd(const Function& function, const Tensors& primals, Chunk chunk) {
   check_differentiable(primals, "argument");
-  return jacobian_by_columns(function, primals);
+  return jacobian_by_columns(function, primals, chunk);
 }
 
-Blocks jacobian(const Function& function, const Tensors& primals) {
+Blocks jacobian(const Function& function, const Tensors& primals, Chunk chunk) {
   const Vjp at_primals = checked_vjp(function, primals);
-  return jacobian_mode(at_primals.outputs, primals) == Mode::reverse ? jacobian_by_rows(at_primals, primals)
-                                                                     : jacobian_by_columns(function, primals);
+  return jacobian_mode(at_primals.outputs, primals) == Mode::reverse
+             ? jacobian_by_rows(at_primals, primals, chunk)
+             : jacobian_by_columns(function, primals, chunk);
 }
 
 Mode jacobian_mode(const Tensors& outputs, const Tensors& primals) {
   return total_numel(outputs) <= total_numel(primals) ? Mode::reverse : Mode::forward;
 }
 
-Blocks hessian(const ScalarFunction& function, const Tensors& primals) {
+Blocks hessian(const ScalarFunction& function, const Tensors& primals, Chunk chunk) {
   const Function gradient = gradient_of(function);
   try {
-    return jacfwd(gradient, primals);
-  } catch (const NotLinearError&) { return jacrev(gradient, primals); }
+    return jacfwd(gradient, primals, chunk);
+  } catch (const NotLinearError&) { return jacrev(gradient, primals, chunk); }
 }
 
 Tensors hessian_diagonal(const ScalarFunction& function, const Tensors& primals) {
@@ -156,14 +141,12 @@ Tensors hessian_diagonal(const ScalarFunction& function, const Tensors& primals)
   }();
   Tensors result;
   for (size_t i = 0; i < primals.size(); ++i) {
-    const Basis basis(primals[i]);
-    Tensors direction(primals.size()), elements;
-    for (int64_t k = 0; k < basis.size(); ++k) {
-      direction[i] = basis[k];
-      elements.push_back(flatten(product(direction)[i])[k]);
-    }
-    result.push_back(elements.empty() ? zeros_like(primals[i])
-                                      : reshape(stack(elements, 0), primals[i].shape()));
+    const Function of_one = [&](const Tensors& direction) {
+      Tensors directions(primals.size());
+      directions[i] = direction[0];
+      return Tensors{product(directions)[i]};
+    };
+    result.push_back(diagonal_of_images(of_one, primals[i]));
   }
   return result;
 }

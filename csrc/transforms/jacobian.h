@@ -1,25 +1,30 @@
-// Matrices of derivatives: Jacobian and Hessian. Pass for pass they are made of vjp and jvp, and they nest as
+// Matrices of derivatives: Jacobian and Hessian. They are made of vjp and jvp, batched, and they nest as
 // these do.
 #pragma once
+
+#include <optional>
 
 #include "transforms/directional.h"
 
 namespace tidu {
 
+// How many rows or columns are computed at once, where not as many as fit into kMemoryForLanes bytes.
+using Chunk = std::optional<int64_t>;
+
 // blocks[o][i] is d outputs[o] / d primals[i], of shape outputs[o].shape + primals[i].shape.
 using Blocks = std::vector<Tensors>;
 
-// One backward pass for each element of the outputs.
-Blocks jacrev(const Function& function, const Tensors& primals);
-// One evaluation, with its directional derivative, for each element of the primals.
-Blocks jacfwd(const Function& function, const Tensors& primals);
+// A backward pass for the elements of the outputs, all at once.
+Blocks jacrev(const Function& function, const Tensors& primals, Chunk chunk = {});
+// The linear part of an evaluation for the elements of the primals, all at once.
+Blocks jacfwd(const Function& function, const Tensors& primals, Chunk chunk = {});
 // By the mode that takes fewer passes, reverse where both take as many.
-Blocks jacobian(const Function& function, const Tensors& primals);
+Blocks jacobian(const Function& function, const Tensors& primals, Chunk chunk = {});
 enum class Mode : uint8_t { forward, reverse };
 Mode jacobian_mode(const Tensors& outputs, const Tensors& primals);
 // The Jacobian of the gradient, blocks[j][i] for primals j and i: forward over reverse or, where a rule of
 // the user's own cannot be transposed, reverse over reverse.
-Blocks hessian(const ScalarFunction& function, const Tensors& primals);
+Blocks hessian(const ScalarFunction& function, const Tensors& primals, Chunk chunk = {});
 // The Hessian's diagonal, one tensor of the shape of each primal: a product of the Hessian for each element,
 // but no matrix.
 Tensors hessian_diagonal(const ScalarFunction& function, const Tensors& primals);

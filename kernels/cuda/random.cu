@@ -1,4 +1,5 @@
-// Arrays of Philox numbers: a thread makes one block, which is 16 bytes of any kind.
+// Arrays of Philox numbers: a thread makes one block, which is 16 bytes of any kind. Of many keys, whose
+// arrays begin anywhere, a thread makes one element.
 #include "kernels/cuda/random.h"
 
 #include "kernels/cuda/generate.cuh"
@@ -42,37 +43,51 @@ struct Normal {
 };
 
 template <class Kind, class T> struct Draw {
-  Key key;
-  __device__ Vec<T, kVec<T>> operator()(int64_t v) const {
+  Keys keys;
+  __device__ Vec<T, kVec<T>> block(int64_t key, int64_t v) const {
+    const uint32_t* words = keys.words + key * keys.step;
     Vec<T, kVec<T>> y;
-    Kind::apply(philox::block(join(key.words[0], key.words[key.stride]), static_cast<uint64_t>(v)), y);
+    Kind::apply(philox::block(join(words[0], words[keys.stride]), static_cast<uint64_t>(v)), y);
     return y;
+  }
+  __device__ Vec<T, kVec<T>> operator()(int64_t v) const { return block(0, v); }
+};
+
+template <class Kind, class T> struct DrawMany : Draw<Kind, T> {
+  __device__ Vec<T, 1> operator()(int64_t i) const {
+    const int64_t key = i / this->keys.each, at = i - key * this->keys.each;
+    const Vec<T, kVec<T>> made = this->block(key, at / kVec<T>);
+    T y = made[0];
+#pragma unroll
+    for (int j = 1; j < kVec<T>; ++j) y = at % kVec<T> == j ? made[j] : y;  // an index would need memory
+    return {y};
   }
 };
 
-template <class Kind, class T> cudaError_t draw(cudaStream_t stream, Key key, T* y, int64_t count) {
-  return generate<T, kVec<T>>(stream, Draw<Kind, T>{key}, y, count);
+template <class Kind, class T> cudaError_t draw(cudaStream_t stream, Keys keys, T* y, int64_t count) {
+  if (keys.each == count) return generate<T, kVec<T>>(stream, Draw<Kind, T>{keys}, y, count);
+  return generate<T, 1>(stream, DrawMany<Kind, T>{{keys}}, y, count);
 }
 
 }  // namespace
 
-cudaError_t random_bits(cudaStream_t stream, Key key, uint32_t* y, int64_t count) {
-  return draw<Bits>(stream, key, y, count);
+cudaError_t random_bits(cudaStream_t stream, Keys keys, uint32_t* y, int64_t count) {
+  return draw<Bits>(stream, keys, y, count);
 }
-cudaError_t random_bits(cudaStream_t stream, Key key, uint64_t* y, int64_t count) {
-  return draw<Bits>(stream, key, y, count);
+cudaError_t random_bits(cudaStream_t stream, Keys keys, uint64_t* y, int64_t count) {
+  return draw<Bits>(stream, keys, y, count);
 }
-cudaError_t random_uniform(cudaStream_t stream, Key key, float* y, int64_t count) {
-  return draw<Uniform>(stream, key, y, count);
+cudaError_t random_uniform(cudaStream_t stream, Keys keys, float* y, int64_t count) {
+  return draw<Uniform>(stream, keys, y, count);
 }
-cudaError_t random_uniform(cudaStream_t stream, Key key, double* y, int64_t count) {
-  return draw<Uniform>(stream, key, y, count);
+cudaError_t random_uniform(cudaStream_t stream, Keys keys, double* y, int64_t count) {
+  return draw<Uniform>(stream, keys, y, count);
 }
-cudaError_t random_normal(cudaStream_t stream, Key key, float* y, int64_t count) {
-  return draw<Normal>(stream, key, y, count);
+cudaError_t random_normal(cudaStream_t stream, Keys keys, float* y, int64_t count) {
+  return draw<Normal>(stream, keys, y, count);
 }
-cudaError_t random_normal(cudaStream_t stream, Key key, double* y, int64_t count) {
-  return draw<Normal>(stream, key, y, count);
+cudaError_t random_normal(cudaStream_t stream, Keys keys, double* y, int64_t count) {
+  return draw<Normal>(stream, keys, y, count);
 }
 
 }  // namespace tidu::cuda

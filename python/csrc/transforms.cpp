@@ -54,13 +54,13 @@ py::cpp_function as_callable(Function function) {
 
 // `matrix` over lists: the blocks of a matrix of derivatives as a list of lists.
 template <class F>
-auto as_matrix(Blocks (*matrix)(const F&, const Tensors&), F (*adopt)(const py::function&)) {
-  return [=](const py::function& function, const py::object& primals) {
+auto as_matrix(Blocks (*matrix)(const F&, const Tensors&, Chunk), F (*adopt)(const py::function&)) {
+  return [=](const py::function& function, const py::object& primals, Chunk chunk) {
     const F adopted = adopt(function);
     const Tensors inputs = to_tensors(primals);
     const Blocks blocks = [&] {
       const WithoutLock unlocked;
-      return matrix(adopted, inputs);
+      return matrix(adopted, inputs, chunk);
     }();
     py::list result;
     for (const Tensors& row : blocks) result.append(to_list(row));
@@ -140,13 +140,17 @@ void bind_transforms(py::module_& m) {
     const ValueAndGrad result = value_and_grad(as_scalar_function(function), to_tensors(primals));
     return py::make_tuple(result.value, to_list(result.gradients));
   });
-  m.def("jacrev", as_matrix<Function>(&jacrev, &as_function));
-  m.def("jacfwd", as_matrix<Function>(&jacfwd, &as_function));
-  m.def("jacobian", as_matrix<Function>(&jacobian, &as_function));
+  m.def("jacrev", as_matrix<Function>(&jacrev, &as_function), py::arg("function"), py::arg("primals"),
+        py::arg("chunk") = py::none());
+  m.def("jacfwd", as_matrix<Function>(&jacfwd, &as_function), py::arg("function"), py::arg("primals"),
+        py::arg("chunk") = py::none());
+  m.def("jacobian", as_matrix<Function>(&jacobian, &as_function), py::arg("function"), py::arg("primals"),
+        py::arg("chunk") = py::none());
   m.def("jacobian_mode", [](const py::object& outputs, const py::object& primals) {
     return jacobian_mode(to_tensors(outputs), to_tensors(primals)) == Mode::forward ? "fwd" : "rev";
   });
-  m.def("hessian", as_matrix<ScalarFunction>(&hessian, &as_scalar_function));
+  m.def("hessian", as_matrix<ScalarFunction>(&hessian, &as_scalar_function), py::arg("function"),
+        py::arg("primals"), py::arg("chunk") = py::none());
   m.def("hessian_diagonal", [](const py::function& function, const py::object& primals) {
     return to_list(hessian_diagonal(as_scalar_function(function), to_tensors(primals)));
   });
@@ -173,6 +177,17 @@ void bind_transforms(py::module_& m) {
   m.def("linearize", [](const py::function& function, const py::object& primals) {
     Linearized result = linearize(as_function(function), to_tensors(primals));
     return py::make_tuple(to_list(result.outputs), as_callable(std::move(result.derivative)));
+  });
+  m.def("run_batched", [](const py::function& function, const py::object& arguments,
+                          const MappedAxes& in_axes, std::optional<int64_t> size) {
+    const std::vector<Lanes> results =
+        run_batched(as_function(function), to_tensors(arguments), in_axes, size);
+    py::list tensors, apart;
+    for (const Lanes& lanes : results) {
+      tensors.append(lanes.value);
+      apart.append(lanes.sort == Lanes::apart);
+    }
+    return py::make_tuple(tensors, apart);
   });
   m.def("require_paths", [](const py::function& function, std::string op, const py::function& where) {
     const auto line = [held = keep(where.ptr())] {

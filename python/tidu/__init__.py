@@ -53,6 +53,7 @@ from tidu._transforms import jvp as jvp
 from tidu._transforms import stop_gradient as stop_gradient
 from tidu._transforms import value_and_grad as value_and_grad
 from tidu._transforms import vjp as vjp
+from tidu._vmap import vmap as vmap
 
 e, pi, inf, nan = 2.718281828459045, 3.141592653589793, float("inf"), float("nan")
 newaxis = None

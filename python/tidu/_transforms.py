@@ -274,39 +274,40 @@ def jvp(function, primals, tangents, has_aux=False, strict=False):
 # --- Jacobians
 
 
-def _matrix(blocks_of, function, argnums, has_aux, strict):
+def _matrix(blocks_of, function, argnums, has_aux, strict, chunk_size):
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "jacobian")
-        rows = [unflatten(flat.structure, row) for row in blocks_of(flat.checked(strict), inputs)]
+        rows = [unflatten(flat.structure, row) for row in blocks_of(flat.checked(strict), inputs, chunk_size)]
         matrix = unflatten(flat.output_structure, rows)
         return (matrix, flat.aux) if has_aux else matrix
 
     return wrapped
 
 
-def jacrev(function, argnums=0, has_aux=False, strict=False):
-    """A function that returns the Jacobian by reverse mode: one backward pass for each element of the result.
+def jacrev(function, argnums=0, has_aux=False, strict=False, chunk_size=None):
+    """A function that returns the Jacobian by reverse mode: a backward pass for the elements of the result.
 
     For each leaf of the result and each leaf of the argument a tensor of shape result.shape +
     argument.shape, in the structure of the result with that of the argument in its leaves. argnums, has_aux
-    and strict are as in value_and_grad.
+    and strict are as in value_and_grad. The rows are computed at once, as by vmap, or chunk_size of them at a
+    time (by default as many as fit into 512 MB); one after the other where a rule looks at values.
     """
-    return _matrix(_core.jacrev, function, argnums, has_aux, strict)
+    return _matrix(_core.jacrev, function, argnums, has_aux, strict, chunk_size)
 
 
-def jacfwd(function, argnums=0, has_aux=False, strict=False):
-    """A function that returns the Jacobian by forward mode: one evaluation for each element of the argument.
+def jacfwd(function, argnums=0, has_aux=False, strict=False, chunk_size=None):
+    """A function that returns the Jacobian by forward mode: tangents for the elements of the argument.
 
-    The result is as for jacrev.
+    The result is as for jacrev. The function is evaluated once for each leaf of the argument.
     """
-    return _matrix(_core.jacfwd, function, argnums, has_aux, strict)
+    return _matrix(_core.jacfwd, function, argnums, has_aux, strict, chunk_size)
 
 
 _JACOBIANS = {"auto": _core.jacobian, "fwd": _core.jacfwd, "rev": _core.jacrev}
 
 
-def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False):
+def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False, chunk_size=None):
     """A function that returns the Jacobian, as jacrev does.
 
     mode: "rev" (a pass for each element of the result), "fwd" (one for each element of the argument), or
@@ -314,7 +315,7 @@ def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False):
     """
     if mode not in _JACOBIANS:
         raise ValueError(f"[jacobian] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
-    wrapped = _matrix(_JACOBIANS[mode], function, argnums, has_aux, strict)
+    wrapped = _matrix(_JACOBIANS[mode], function, argnums, has_aux, strict, chunk_size)
 
     def mode_for(*args, **kwargs):
         if mode != "auto":
@@ -326,17 +327,18 @@ def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False):
     return wrapped
 
 
-def hessian(function, argnums=0, has_aux=False, strict=False):
+def hessian(function, argnums=0, has_aux=False, strict=False, chunk_size=None):
     """A function that returns the matrix of second derivatives of a scalar function, forward over reverse.
 
     Of shape argument.shape + argument.shape; for a pytree of arguments, the Jacobian of its gradient.
-    strict is about the gradient, as in value_and_grad.
+    strict is about the gradient, as in value_and_grad; chunk_size is as in jacrev.
     """
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "hessian")
-        rows = [unflatten(flat.structure, row) for row in _core.hessian(flat.checked_scalar(strict), inputs)]
+        blocks = _core.hessian(flat.checked_scalar(strict), inputs, chunk_size)
+        rows = [unflatten(flat.structure, row) for row in blocks]
         matrix = unflatten(flat.structure, rows)
         return (matrix, flat.aux) if has_aux else matrix
 

@@ -14,21 +14,31 @@
 namespace tidu::cpu {
 namespace {
 
-uint64_t key_of(const Call& call) {
-  const Tensor& key = call.inputs[0];
-  const uint32_t* words = key.data<uint32_t>();
-  return philox::join(words[0], words[key.strides()[0]]);
+// Of the only key, or of that in row i.
+uint64_t key_of(const Call& call, int64_t i = 0) {
+  const Tensor& keys = call.inputs[0];
+  const uint32_t* words = keys.data<uint32_t>() + (keys.ndim() > 1 ? i * keys.strides()[0] : 0);
+  return philox::join(words[0], words[keys.strides()[keys.ndim() - 1]]);
 }
 
-template <class T> void fill(RandomFunction<T> function, uint64_t key, T* out, int64_t n) {
-  parallel_elements(n, [&](int64_t begin, int64_t end) { function(key, begin, end - begin, out + begin); });
+template <class T> void fill(RandomFunction<T> function, const Call& call, T* out, int64_t n) {
+  const int64_t keys = call.attrs.as<RandomAttrs>().keys;
+  if (keys < 0) {
+    const uint64_t key = key_of(call);
+    parallel_elements(n, [&](int64_t begin, int64_t end) { function(key, begin, end - begin, out + begin); });
+  } else if (n > 0) {
+    const int64_t each = n / keys;
+    parallel_ranges(keys, std::max<int64_t>(kGrain / each, 1), n, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) function(key_of(call, i), 0, each, out + i * each);
+    });
+  }
 }
 
 template <class Narrow, class Wide>
 void draw(const Call& call, RandomFunction<Narrow> narrow, RandomFunction<Wide> wide) {
   const Tensor& y = call.outputs[0];
-  if (y.dtype() == dtype_of<Narrow>) return fill(narrow, key_of(call), y.data<Narrow>(), y.numel());
-  fill(wide, key_of(call), y.data<Wide>(), y.numel());
+  if (y.dtype() == dtype_of<Narrow>) return fill(narrow, call, y.data<Narrow>(), y.numel());
+  fill(wide, call, y.data<Wide>(), y.numel());
 }
 
 void random_bits(const Call& call) { draw(call, random_functions().bits32, random_functions().bits64); }
@@ -41,7 +51,7 @@ void random_permutation(const Call& call) {
   const Tensor& y = call.outputs[0];
   const size_t n = static_cast<size_t>(y.numel());
   const std::unique_ptr<uint64_t[]> bits(new uint64_t[n]);
-  fill(random_functions().bits64, key_of(call), bits.get(), y.numel());
+  fill(random_functions().bits64, call, bits.get(), y.numel());
   int64_t* order = y.data<int64_t>();
   std::iota(order, order + n, int64_t{0});
   std::sort(order, order + n,

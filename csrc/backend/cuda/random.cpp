@@ -11,19 +11,23 @@
 namespace tidu::cuda {
 namespace {
 
-Key key_of(const Call& call) {
-  const Tensor& key = call.inputs[0];
-  return {key.data<uint32_t>(), key.strides()[0]};
+// For `count` elements.
+Keys keys_of(const Call& call, int64_t count) {
+  const Tensor& keys = call.inputs[0];
+  const int last = keys.ndim() - 1;
+  const int64_t each = last > 0 ? count / keys.size(0) : count;
+  return {keys.data<uint32_t>(), keys.strides()[last], last > 0 ? keys.strides()[0] : 0, each};
 }
 
 template <class Narrow, class Wide>
-cudaError_t draw(cudaError_t (*narrow)(cudaStream_t, Key, Narrow*, int64_t),
-                 cudaError_t (*wide)(cudaStream_t, Key, Wide*, int64_t), const Call& call, Context& context) {
+cudaError_t draw(cudaError_t (*narrow)(cudaStream_t, Keys, Narrow*, int64_t),
+                 cudaError_t (*wide)(cudaStream_t, Keys, Wide*, int64_t), const Call& call,
+                 Context& context) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return cudaSuccess;
   if (y.dtype() == dtype_of<Narrow>)
-    return narrow(context.stream(), key_of(call), y.data<Narrow>(), y.numel());
-  return wide(context.stream(), key_of(call), y.data<Wide>(), y.numel());
+    return narrow(context.stream(), keys_of(call, y.numel()), y.data<Narrow>(), y.numel());
+  return wide(context.stream(), keys_of(call, y.numel()), y.data<Wide>(), y.numel());
 }
 
 cudaError_t bits(const Call& call, Context& context) {
@@ -45,7 +49,7 @@ cudaError_t permutation(const Call& call, Context& context) {
   const cudaStream_t stream = context.stream();
   uint64_t* const keys = context.workspace<uint64_t>(n);
   int64_t* const order = y.data<int64_t>();
-  TIDU_TRY(random_bits(stream, key_of(call), keys, count));
+  TIDU_TRY(random_bits(stream, keys_of(call, y.numel()), keys, count));
   const Number zero{.real = false, .integer = 0}, one{.real = false, .integer = 1};
   TIDU_TRY(arange(stream, zero, one, DType::int64, order, count));
   return sort_pairs(stream, context.scratch(), keys, order, count);

@@ -1,0 +1,340 @@
+// Programs for many lanes.
+#include "transforms/vmap.h"
+
+#include <algorithm>
+
+#include "core/bind.h"
+#include "core/recorder.h"
+#include "ops/assign.h"
+#include "ops/convert.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/matmul.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+Shape with_lanes(int64_t size, const Shape& one) {
+  Shape shape = one;
+  shape.insert(0, size);
+  return shape;
+}
+
+// The last instruction that reads each variable.
+std::vector<size_t> last_reads(const Program& program) {
+  std::vector<size_t> last(program.variables.size());
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    for (int variable : program.instructions[i].inputs) last[variable] = i;
+  }
+  for (int variable : program.outputs) last[variable] = program.instructions.size();
+  for (const Program::Write& write : program.writes) last[write.variable] = program.instructions.size();
+  return last;
+}
+
+// Whether a view has the elements of its input in the same order.
+bool keeps_order(const Program& program, const Program::Instruction& call) {
+  const Primitive& primitive = *call.primitive;
+  const Spec &x = program.variables[call.inputs[0]], &y = program.variables[call.outputs[0]];
+  if (&primitive == &primitives::permute_dims) {
+    int64_t last = -1;
+    for (const int64_t axis : call.attrs.as<PermuteAttrs>().axes) {
+      if (x.shape[static_cast<int>(axis)] == 1) continue;
+      if (axis < last) return false;
+      last = axis;
+    }
+    return true;
+  }
+  if (&primitive == &primitives::slice) {
+    const SliceAttrs& part = call.attrs.as<SliceViewAttrs>().part;
+    return part.sizes == x.shape && std::ranges::all_of(part.steps, [](int64_t step) { return step > 0; });
+  }
+  const bool same = &primitive == &primitives::reshape || &primitive == &primitives::alias ||
+                    &primitive == &primitives::copy || &primitive == &primitives::broadcast_to;
+  return same && num_elements(x.shape) == num_elements(y.shape);
+}
+
+// Whether a call multiplies each element of one of its two inputs by an element of the other.
+bool is_scaling(const Primitive& primitive, const Shape& factor) {
+  return &primitive == &primitives::multiply_no_nan || &primitive == &primitives::multiply ||
+         (&primitive == &primitives::matmul && factor == Shape{1, 1});
+}
+
+}  // namespace
+
+Tensor LaneRun::apart(const Lanes& lanes, const Spec& one) const {
+  const Shape shape = with_lanes(size_, one.shape);
+  if (lanes.sort == Lanes::apart) return lanes.value;
+  if (lanes.sort == Lanes::shared) return broadcast_to(lanes.value, shape);
+  const Tensor column = arange(num_elements(one.shape), DType::int64, one.device);
+  const Tensor row = expand_dims(slice_axis(column, 0, first_, first_ + size_), 1);
+  const Tensor diagonal = lanes.value.defined() ? lanes.value : ones({}, one.dtype, one.device);
+  return reshape(where(row == column, diagonal, zeros({}, one.dtype, one.device)), shape);
+}
+
+Tensor LaneRun::distinct(const Lanes& lanes) const {
+  return lanes.sort == Lanes::shared ? copy(apart(lanes, lanes.value.spec())) : lanes.value;
+}
+
+Tensor LaneRun::diagonal(const Lanes& lanes, const Spec& one) const {
+  const int64_t count = num_elements(one.shape);
+  if (lanes.sort == Lanes::diagonal) {
+    return lanes.value.defined() ? slice_axis(lanes.value, 0, first_, first_ + size_)
+                                 : ones({size_}, one.dtype, one.device);
+  }
+  const Tensor all = reshape(apart(lanes, one), {size_ * count});
+  return slice_axis(all, 0, first_, first_ + (size_ - 1) * (count + 1) + 1, count + 1);
+}
+
+// Computes what keeps the form of a diagonal matrix, or makes parts of other tensors of it.
+bool LaneRun::run_diagonal(const Program& program, const Program::Instruction& call, Values& values) const {
+  const Primitive& primitive = *call.primitive;
+  const auto input = [&](size_t i) { return values.lanes(call.inputs[i]); };
+  const auto spec = [&](size_t i) -> const Spec& { return program.variables[call.inputs[i]]; };
+  const auto is_diagonal = [&](size_t i) { return input(i).sort == Lanes::diagonal; };
+  const auto give = [&](Lanes::Sort sort, Tensor value) {
+    values.set(call.outputs[0], {sort, std::move(value)});
+    return true;
+  };
+  const auto elements = [&](size_t i) {
+    return input(i).value.defined() ? input(i).value
+                                    : ones({num_elements(spec(i).shape)}, spec(i).dtype, spec(i).device);
+  };
+  // Lines first_ .. of a matrix, scaled by the diagonal.
+  const auto lines = [&](const Tensor& matrix, size_t diagonal) {
+    const Tensor part = slice_axis(matrix, 0, first_, first_ + size_);
+    if (!input(diagonal).value.defined()) return part;
+    const Tensor scale = slice_axis(input(diagonal).value, 0, first_, first_ + size_);
+    return multiply_no_nan(part, expand_dims(scale, 1));
+  };
+  const size_t count = call.inputs.size();
+  if (count == 1) {
+    if (keeps_order(program, call)) return give(Lanes::diagonal, input(0).value);
+    return &primitive == &primitives::negative && give(Lanes::diagonal, -elements(0));
+  }
+  if (count != 2) return false;
+  const size_t moving = is_diagonal(0) ? 0 : 1;
+  if (&primitive == &primitives::add && is_diagonal(0) && is_diagonal(1))
+    return give(Lanes::diagonal, elements(0) + elements(1));
+  if (input(1 - moving).sort != Lanes::shared) return false;
+  const Tensor other = input(1 - moving).value;
+  // Where 0 times an infinity is NaN, it is on all of the lane.
+  if (is_scaling(primitive, other.shape()) && &primitive != &primitives::multiply) {
+    const Tensor factor = broadcast_to(flatten(other), {num_elements(spec(moving).shape)});
+    const Tensor given = input(moving).value;
+    return give(Lanes::diagonal, given.defined() ? multiply_no_nan(given, factor) : factor);
+  }
+  if (&primitive != &primitives::matmul || other.ndim() != 2) return false;
+  if (moving == 0 && spec(0).shape[0] == 1) return give(Lanes::apart, expand_dims(lines(other, 0), 1));
+  if (moving == 1 && spec(1).shape[1] == 1)
+    return give(Lanes::apart, expand_dims(lines(matrix_transpose(other), 1), -1));
+  return false;
+}
+
+void LaneRun::run_call(const Program& program, const Program::Instruction& call, Values& values) const {
+  std::optional<GradMode> off;
+  if (!call.differentiable) off.emplace(false);
+  Tensors inputs, outputs(call.outputs.size());
+  std::vector<bool> batched;
+  for (int variable : call.inputs) {
+    if (values.sorts[variable] == Lanes::diagonal)
+      values.set(variable, {Lanes::apart, apart(values.lanes(variable), program.variables[variable])});
+    inputs.push_back(values.tensors[variable]);
+    batched.push_back(values.sorts[variable] == Lanes::apart);
+  }
+  if (inputs.size() == 2 && batched[0] != batched[1]) {
+    const size_t moving = batched[0] ? 0 : 1;
+    const Tensor& factor = inputs[1 - moving];
+    if (is_scaling(*call.primitive, factor.shape()) && is_all(factor, 1))
+      return values.set(call.outputs[0], {Lanes::apart, inputs[moving]});
+  }
+  const Call one{*call.primitive, inputs, call.attrs, outputs};
+  const Tensors results = call.primitive->batching.rule({one, batched, size_});
+  for (size_t i = 0; i < results.size(); ++i) values.set(call.outputs[i], {Lanes::apart, results[i]});
+}
+
+std::vector<Lanes> LaneRun::operator()(const Program& program, const std::vector<Lanes>& arguments) const {
+  Values values{Tensors(program.variables.size()), std::vector<Lanes::Sort>(program.variables.size())};
+  for (size_t i = 0; i < arguments.size(); ++i) values.set(program.inputs[i], arguments[i]);
+  for (const Program::Constant& constant : program.constants)
+    values.tensors[constant.variable] = constant.value;
+  const std::vector<size_t> last = last_reads(program);
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    const Program::Instruction& call = program.instructions[i];
+    const auto has = [&](Lanes::Sort sort) {
+      return std::ranges::any_of(call.inputs, [&](int variable) { return values.sorts[variable] == sort; });
+    };
+    if (!has(Lanes::diagonal) && !has(Lanes::apart)) {
+      const Tensors results = program.run(call, values.tensors);
+      for (size_t k = 0; k < results.size(); ++k) values.tensors[call.outputs[k]] = results[k];
+    } else if (!has(Lanes::diagonal) || !run_diagonal(program, call, values)) {
+      run_call(program, call, values);
+    }
+    for (int variable : call.inputs) {
+      if (last[variable] == i) values.tensors[variable] = {};
+    }
+  }
+  std::vector<Lanes> results;
+  for (int variable : program.outputs) results.push_back(values.lanes(variable));
+  for (const Program::Write& write : program.writes) results.push_back(values.lanes(write.variable));
+  return results;
+}
+
+namespace {
+
+// How many lanes the arguments have.
+int64_t count_lanes(const Tensors& arguments, const MappedAxes& in_axes, std::optional<int64_t> size) {
+  if (in_axes.size() != arguments.size())
+    fail<ValueError>("[vmap] in_axes names ", in_axes.size(), " axes for ", arguments.size(), " arguments");
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (!in_axes[i]) continue;
+    const Tensor& x = arguments[i];
+    if (x.ndim() == 0)
+      fail<ValueError>("[vmap] argument ", i, " is ", describe(x),
+                       ", which has no axis of lanes (give None, ", "if it is the same for all)");
+    const int64_t extent = x.size(normalize_axis(*in_axes[i], x.ndim(), "vmap"));
+    if (size && *size != extent) {
+      std::string text;
+      for (size_t k = 0; k < arguments.size(); ++k)
+        text += str(k ? ", " : "", describe(arguments[k]), in_axes[k] ? str(" along ", *in_axes[k]) : "");
+      fail<ValueError>("[vmap] arguments differ in their number of lanes, ", *size, " and ", extent, ": ",
+                       text);
+    }
+    size = extent;
+  }
+  if (!size) fail<ValueError>("[vmap] no argument has an axis of lanes (give one in in_axes, or axis_size)");
+  return *size;
+}
+
+}  // namespace
+
+std::vector<Lanes> run_batched(const Function& function, const Tensors& arguments, const MappedAxes& in_axes,
+                               std::optional<int64_t> given) {
+  const int64_t size = count_lanes(arguments, in_axes, given);
+  std::vector<Lanes> lanes;
+  std::vector<Spec> specs;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const bool apart = in_axes[i].has_value();
+    lanes.push_back({apart ? Lanes::apart : Lanes::shared,
+                     apart ? moveaxis(arguments[i], *in_axes[i], 0) : arguments[i]});
+    specs.push_back(lanes[i].value.spec());
+    if (apart) specs[i].shape.erase(0);
+  }
+  const Program program = [&] {
+    // Other traces are to see what is computed for all lanes, and not this.
+    const VisibleTraces none(nullptr);
+    return record(function, specs);
+  }();
+  for (const Program::Write& write : program.writes) {
+    if (!in_axes[write.input])
+      fail<ValueError>("[vmap] argument ", write.input,
+                       " is overwritten but is the same for all lanes (give it an ", "axis, or copy it)");
+  }
+  const LaneRun run(size);
+  std::vector<Lanes> results = run(program, lanes);
+  for (size_t i = 0; i < program.writes.size(); ++i) {
+    const Lanes& written = results[program.outputs.size() + i];
+    Tensor& argument = lanes[program.writes[i].input].value;
+    assign(argument, run.apart(written, program.variables[program.writes[i].variable]));
+  }
+  results.resize(program.outputs.size());
+  return results;
+}
+
+Function vmap(Function function, MappedAxes in_axes, MappedAxes out_axes) {
+  return [=](const Tensors& arguments) {
+    const auto axes_for = [](const MappedAxes& axes, size_t count) {
+      return axes.empty() ? MappedAxes(count, 0) : axes;
+    };
+    const MappedAxes inputs = axes_for(in_axes, arguments.size());
+    const std::vector<Lanes> results = run_batched(function, arguments, inputs);
+    const MappedAxes outputs = axes_for(out_axes, results.size());
+    if (outputs.size() != results.size())
+      fail<ValueError>("[vmap] out_axes names ", outputs.size(), " axes for ", results.size(), " results");
+    const LaneRun run(count_lanes(arguments, inputs, {}));
+    Tensors placed;
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (!outputs[i] && results[i].sort == Lanes::apart)
+        fail<ValueError>("[vmap] result ", i, " differs between lanes, so it needs an axis in out_axes");
+      placed.push_back(outputs[i] ? moveaxis(run.distinct(results[i]), 0, *outputs[i]) : results[i].value);
+    }
+    return placed;
+  };
+}
+
+// --- Linear functions of unit vectors
+
+namespace {
+
+int64_t bytes_of_lane(const Program& program) {
+  int64_t bytes = 1;
+  for (const Program::Instruction& call : program.instructions) {
+    for (int variable : call.outputs) {
+      const Spec& spec = program.variables[variable];
+      bytes += num_elements(spec.shape) * static_cast<int64_t>(size_of(spec.dtype));
+    }
+  }
+  return bytes;
+}
+
+// Unit vector i of the shape of `like`.
+Tensor unit_vector(const Tensor& like, int64_t i) {
+  const Tensor at = arange(like.numel(), DType::int64, like.device()) == i;
+  return reshape(astype(at, like.dtype()), like.shape());
+}
+
+// Calls visit(run, images, their specs) for the vectors of one chunk after the other.
+template <class Visit>
+void visit_images(const Function& linear, const Tensor& like, std::optional<int64_t> chunk,
+                  const Visit& visit) {
+  if (chunk && *chunk < 1) fail<ValueError>("[jacobian] chunk_size is ", *chunk, " but must be positive");
+  std::optional<Program> program;
+  try {
+    program = record(linear, std::vector<Spec>{like.spec()}, Recorder::Fold::constants);
+  } catch (const TraceError&) {
+    // The function looks at values.
+  }
+  const int64_t count = like.numel();
+  const auto fits = [&] { return std::max<int64_t>(kMemoryForLanes / bytes_of_lane(*program), 1); };
+  const int64_t step = program ? std::min(chunk ? *chunk : fits(), count) : 1;
+  for (int64_t first = 0; first < count; first += step) {
+    const LaneRun run(std::min(step, count - first), first);
+    std::vector<Lanes> images;
+    std::vector<Spec> specs;
+    if (program) {
+      images = run(*program, {{Lanes::diagonal, {}}});
+      for (int variable : program->outputs) specs.push_back(program->variables[variable]);
+    } else {
+      for (const Tensor& image : linear({unit_vector(like, first)})) {
+        images.push_back({Lanes::shared, image});
+        specs.push_back(image.spec());
+      }
+    }
+    visit(run, images, specs);
+  }
+}
+
+Tensor joined(const Tensors& parts) { return parts.size() == 1 ? parts[0] : concat(parts, 0); }
+
+}  // namespace
+
+Tensors images_of_basis(const Function& linear, const Tensor& like, std::optional<int64_t> chunk) {
+  std::vector<Tensors> parts;
+  visit_images(linear, like, chunk, [&](const LaneRun& run, const auto& images, const auto& specs) {
+    parts.resize(images.size());
+    for (size_t i = 0; i < images.size(); ++i) parts[i].push_back(run.apart(images[i], specs[i]));
+  });
+  Tensors result;
+  for (const Tensors& part : parts) result.push_back(joined(part));
+  return result;
+}
+
+Tensor diagonal_of_images(const Function& linear, const Tensor& like) {
+  Tensors parts;
+  visit_images(linear, like, {}, [&](const LaneRun& run, const auto& images, const auto& specs) {
+    parts.push_back(run.diagonal(images.at(0), specs[0]));
+  });
+  return parts.empty() ? zeros_like(like) : reshape(joined(parts), like.shape());
+}
+
+}  // namespace tidu

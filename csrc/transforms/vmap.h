@@ -1,0 +1,75 @@
+// Functions of one lane as functions of a batch: a recorded program is run once, each of its calls for all
+// lanes (core/primitive.h: BatchRule).
+#pragma once
+
+#include <optional>
+
+#include "core/program.h"
+#include "core/trace.h"
+
+namespace tidu {
+
+// What a variable of a program is where the program runs for many lanes.
+struct Lanes {
+  enum Sort : uint8_t {
+    shared,    // one value for all lanes
+    apart,     // one for each, along axis 0
+    diagonal,  // element `first` + i of lane i is that of the vector `value` (undefined: 1), the others are 0
+  } sort = shared;
+  Tensor value;
+};
+
+// Runs programs for `size` lanes. Those that are rows of a diagonal matrix are the rows from `first` on, so
+// products with unit vectors are parts of the other factor.
+class LaneRun {
+ public:
+  explicit LaneRun(int64_t size, int64_t first = 0) : size_(size), first_(first) {}
+
+  std::vector<Lanes> operator()(const Program& program, const std::vector<Lanes>& arguments) const;
+  // The values of all lanes, of the shape and dtype of `one`, along axis 0.
+  Tensor apart(const Lanes& lanes, const Spec& one) const;
+  // Element first + i of lane i, for each lane.
+  Tensor diagonal(const Lanes& lanes, const Spec& one) const;
+  // As `apart` for what is not diagonal, in memory that no two lanes share.
+  Tensor distinct(const Lanes& lanes) const;
+
+ private:
+  // By variable.
+  struct Values {
+    Tensors tensors;
+    std::vector<Lanes::Sort> sorts;
+    Lanes lanes(int variable) const { return {sorts[variable], tensors[variable]}; }
+    void set(int variable, const Lanes& lanes) {
+      sorts[variable] = lanes.sort;
+      tensors[variable] = lanes.value;
+    }
+  };
+  bool run_diagonal(const Program& program, const Program::Instruction& call, Values& values) const;
+  void run_call(const Program& program, const Program::Instruction& call, Values& values) const;
+
+  int64_t size_, first_;
+};
+
+// An axis an argument or result; nullopt: the same for all lanes.
+using MappedAxes = std::vector<std::optional<int64_t>>;
+
+// The lanes of each result along axis 0 where results differ between lanes, else the one for all. Without an
+// axis that says how many lanes there are, `size` does.
+std::vector<Lanes> run_batched(const Function& function, const Tensors& arguments, const MappedAxes& in_axes,
+                               std::optional<int64_t> size = {});
+
+// `function` for each lane of its arguments at once: lane i of an argument is its element i along its axis of
+// `in_axes` (none given: axis 0 of each), and results have their lanes along `out_axes`. The function is run
+// once, for the shapes of one lane, and may not look at values. A key of random numbers with an axis of lanes
+// gives each lane its own numbers, one without gives all the same.
+Function vmap(Function function, MappedAxes in_axes = {}, MappedAxes out_axes = {});
+
+// The images of the unit vectors of the shape of `like`, along axis 0: one result an output of a linear
+// function of one tensor. As many vectors at once as `chunk` says, or as fit into kMemoryForLanes. Where the
+// function looks at values it is called once a vector.
+Tensors images_of_basis(const Function& linear, const Tensor& like, std::optional<int64_t> chunk = {});
+// Element i of the image of unit vector i, in the shape of `like`, of a linear function to its own space.
+Tensor diagonal_of_images(const Function& linear, const Tensor& like);
+inline constexpr int64_t kMemoryForLanes = int64_t{1} << 29;  // bytes
+
+}  // namespace tidu

@@ -1,0 +1,149 @@
+"""vmap: a function of one example as a function of a batch."""
+
+import functools
+
+from tidu import _core
+from tidu._core import Tensor
+from tidu._pytree import flatten, unflatten
+from tidu._transforms import name_of, outputs_from
+
+
+def _axes_of_leaves(axes, structure, what):
+    """An axis or None for each leaf of a structure, from a tree of them that may end above the leaves."""
+    if axes is None or (isinstance(axes, int) and not isinstance(axes, bool)):
+        return [axes] * structure.count
+    other = flatten(axes)[1]
+    children = structure.children
+    if structure.kind == "dict" and isinstance(axes, dict) and set(axes) == set(structure.keys):
+        parts = [axes[key] for key in structure.keys]
+    elif structure.kind == "dataclass" and type(axes) is structure.type:
+        parts = [getattr(axes, key) for key in structure.keys]
+    elif (
+        structure.kind in ("list", "tuple") and isinstance(axes, list | tuple) and len(axes) == len(children)
+    ):
+        parts = list(axes)
+    else:
+        parts = None
+    if parts is None or len(parts) != len(children):
+        raise ValueError(
+            f"[vmap] {what} has structure {other!r} but must be an int, None, or a tree of them that fits "
+            f"{structure!r}"
+        )
+    return [
+        axis
+        for part, child in zip(parts, children, strict=True)
+        for axis in _axes_of_leaves(part, child, what)
+    ]
+
+
+def _mapped_leaf(leaf, axis, i):
+    if isinstance(leaf, Tensor):
+        return leaf
+    try:
+        tensor = _core.asarray(leaf)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"[vmap] leaf {i} of the arguments is of {type(leaf).__name__}, not a tensor"
+        ) from error
+    if tensor.ndim == 0:
+        raise ValueError(
+            f"[vmap] leaf {i} of the arguments is {leaf!r}, which has no axis {axis} (None in in_axes says "
+            "that it is the same for all)"
+        )
+    return tensor
+
+
+def vmap(function, in_axes=0, out_axes=0, *, axis_size=None, chunk_size=None):
+    """A function of batches that is `function` for each example of them, all at once.
+
+    in_axes: where the examples lie in the arguments: an axis for all, or a sequence with an axis for each
+    positional argument, or a tree of axes where that is a pytree. None: the same for all examples. Keyword
+    arguments are mapped along axis 0. out_axes: in the same way for the results; a result that is the same
+    for all is repeated, or given once where its axis is None. axis_size: the number of examples where no
+    argument says it. chunk_size: how many are computed at once (all by default).
+
+    The function is called once, with tensors that have the shapes of one example and no values: reading one
+    (float(x), `if x > 0:`) is a TraceError; use where. A random key with an axis of examples gives each its
+    own numbers, one without gives all the same. Nests in every other transform, and they in it.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        leaves, structure = flatten((args, kwargs))
+        axes = in_axes
+        if isinstance(axes, list):
+            axes = tuple(axes)
+        if isinstance(axes, tuple) and len(axes) != len(args):
+            raise ValueError(f"[vmap] in_axes names {len(axes)} arguments, but the call has {len(args)}")
+        axes = _axes_of_leaves((axes, 0), structure, "in_axes")
+        places, mapped = [], []
+        for i, (leaf, axis) in enumerate(zip(leaves, axes, strict=True)):
+            if axis is not None or isinstance(leaf, Tensor):
+                places.append(i)
+                mapped.append(_mapped_leaf(leaf, axis, i))
+        axes = [axes[i] for i in places]
+        output_structure = None
+
+        def flat(tensors):
+            nonlocal output_structure
+            filled = list(leaves)
+            for i, tensor in zip(places, tensors, strict=True):
+                filled[i] = tensor
+            inner_args, inner_kwargs = unflatten(structure, filled)
+            result = function(*inner_args, **inner_kwargs)
+            if result is None:
+                raise TypeError(f"[vmap] {name_of(function)} returned None instead of tensors")
+            outputs, output_structure = outputs_from(result, "vmap")
+            return outputs
+
+        outputs = _in_chunks(flat, mapped, axes, axis_size, chunk_size, lambda: output_structure, out_axes)
+        return unflatten(output_structure, outputs)
+
+    return wrapped
+
+
+def _run(flat, tensors, axes, size, structure_of, out_axes):
+    outputs, apart = _core.run_batched(flat, tensors, axes, size)
+    placed = []
+    for i, (output, differs, axis) in enumerate(
+        zip(outputs, apart, _axes_of_leaves(out_axes, structure_of(), "out_axes"), strict=True)
+    ):
+        if axis is None:
+            if differs:
+                raise ValueError(
+                    f"[vmap] out_axes is None for result {i}, which differs between examples (give an axis)"
+                )
+            placed.append(output)
+        elif differs:
+            placed.append(_core.moveaxis(output, 0, axis))
+        else:
+            count = next((x.shape[a] for x, a in zip(tensors, axes, strict=True) if a is not None), size)
+            repeated = _core.copy(_core.broadcast_to(output, (count, *output.shape)))
+            placed.append(_core.moveaxis(repeated, 0, axis))
+    return placed
+
+
+def _in_chunks(flat, tensors, axes, size, chunk_size, structure_of, out_axes):
+    if chunk_size is None:
+        return _run(flat, tensors, axes, size, structure_of, out_axes)
+    if chunk_size < 1:
+        raise ValueError(f"[vmap] chunk_size is {chunk_size} but must be positive")
+    counts = [
+        x.shape[a] for x, a in zip(tensors, axes, strict=True) if a is not None and -x.ndim <= a < x.ndim
+    ]
+    count = counts[0] if counts else size
+    if not count or count <= chunk_size or any(other != count for other in counts):
+        return _run(flat, tensors, axes, size, structure_of, out_axes)
+    parts = []
+    for begin in range(0, count, chunk_size):
+        end = min(begin + chunk_size, count)
+        some = [
+            x if a is None else _core.moveaxis(_core.moveaxis(x, a, 0)[begin:end], 0, a)
+            for x, a in zip(tensors, axes, strict=True)
+        ]
+        parts.append(_run(flat, some, axes, end - begin, structure_of, out_axes))
+    axes_of_outputs = _axes_of_leaves(out_axes, structure_of(), "out_axes")
+    return [
+        column[0] if axis is None else _core.concat(list(column), axis=axis)
+        for axis, column in zip(axes_of_outputs, zip(*parts, strict=True), strict=True)
+    ]
