@@ -40,6 +40,7 @@
 #include "optim/clip.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
+#include "transforms/control.h"
 #include "transforms/custom.h"
 #include "transforms/directional.h"
 #include "transforms/jacobian.h"

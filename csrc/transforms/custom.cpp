@@ -16,6 +16,7 @@
 #include "ops/creation.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "transforms/closure.h"
 #include "transforms/vmap.h"
 
 namespace tidu {
@@ -91,30 +92,6 @@ class RuledCall : public CustomCall {
   const Tensors& outputs() override { return outputs_; }
   // Shows the call to the visible traces, and returns its outputs.
   Tensors run();
-
-  // Everything that programs of the call close over and a trace knows becomes an input of theirs.
-  static void capture(std::initializer_list<Program*> programs, Tensors& captured) {
-    for (const Program* program : programs) {
-      for (const Program::Constant& constant : program->constants) {
-        const bool is_new = std::ranges::none_of(
-            captured, [&](const Tensor& tensor) { return tensor.is_same(constant.value); });
-        if (constant.value.impl().links && is_new) captured.push_back(constant.value);
-      }
-    }
-    for (Program* program : programs) {
-      for (const Tensor& tensor : captured) {
-        const auto found = std::ranges::find_if(
-            program->constants, [&](const auto& constant) { return constant.value.is_same(tensor); });
-        if (found != program->constants.end()) {
-          program->inputs.push_back(found->variable);
-          program->constants.erase(found);
-        } else {
-          program->inputs.push_back(static_cast<int>(program->variables.size()));
-          program->variables.push_back(tensor.spec());
-        }
-      }
-    }
-  }
 
  protected:
   // Runs the rule as far as that takes no cotangents or tangents.
@@ -199,11 +176,6 @@ struct JvpAttrs {
     field("arguments", arguments), field("function", function), field("rule", rule);
   }
 };
-
-std::shared_ptr<const Program> shared(Program program) {
-  remove_unused(program);
-  return std::make_shared<const Program>(std::move(program));
-}
 
 class VjpCall final : public RuledCall {
  public:

@@ -189,6 +189,23 @@ void bind_transforms(py::module_& m) {
     }
     return py::make_tuple(tensors, apart);
   });
+  m.def("scan", [](const py::function& step, const py::object& carry, const py::object& slices,
+                   std::optional<int64_t> length, bool reverse, std::optional<int64_t> checkpoint_every) {
+    const Scan done =
+        scan(as_function(step), to_tensors(carry), to_tensors(slices), {length, reverse, checkpoint_every});
+    return py::make_tuple(to_list(done.carry), to_list(done.results));
+  });
+  m.def("cond", [](const Tensor& predicate, const py::function& on_true, const py::function& on_false,
+                   const py::object& operands) {
+    return to_list(cond(predicate, as_function(on_true), as_function(on_false), to_tensors(operands)));
+  });
+  m.def("while_loop", [](const py::function& condition, const py::function& body, const py::object& carry,
+                         std::optional<int64_t> max_steps) {
+    return to_list(while_loop(as_function(condition), as_function(body), to_tensors(carry), max_steps));
+  });
+  m.def("checkpoint", [](const py::function& function, const py::object& arguments) {
+    return to_list(checkpoint(as_function(function), to_tensors(arguments)));
+  });
   m.def("require_paths", [](const py::function& function, std::string op, const py::function& where) {
     const auto line = [held = keep(where.ptr())] {
       const WithLock locked;

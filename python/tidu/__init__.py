@@ -16,6 +16,11 @@ from tidu import cuda as cuda
 from tidu import linalg as linalg
 from tidu import random as random
 from tidu._check_grads import check_grads as check_grads
+from tidu._control import checkpoint as checkpoint
+from tidu._control import cond as cond
+from tidu._control import fori_loop as fori_loop
+from tidu._control import scan as scan
+from tidu._control import while_loop as while_loop
 from tidu._core import *  # noqa: F403
 from tidu._core import __version__ as __version__
 from tidu._core import get_default_device as get_default_device

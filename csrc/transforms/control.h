@@ -1,0 +1,47 @@
+// Control flow that programs hold: loops and branches whose bodies are recorded once.
+#pragma once
+
+#include <optional>
+
+#include "core/primitive.h"
+#include "core/trace.h"
+
+namespace tidu {
+
+// `step` maps the carry and a slice of each of `slices` to the next carry, of the same shapes and dtypes, and
+// results of one step.
+struct Scan {
+  Tensors carry;    // after the last step
+  Tensors results;  // of all steps, along axis 0
+};
+struct ScanOptions {
+  std::optional<int64_t> length;  // of the slices, or instead of them
+  bool reverse = false;           // from the last slice to the first
+  // Reverse mode keeps the carry of each step or, where this is given, of every so many, and runs the steps
+  // between a second time.
+  std::optional<int64_t> checkpoint_every;
+};
+// The slices lie along axis 0. All modes of differentiation.
+Scan scan(const Function& step, const Tensors& carry, const Tensors& slices, const ScanOptions& options = {});
+
+// `on_true(operands)` or `on_false(operands)`, as the bool `predicate`, of shape (), says. Both must give
+// the same shapes and dtypes. All modes; in lanes of vmap that differ in it, both are computed.
+Tensors cond(const Tensor& predicate, const Function& on_true, const Function& on_false,
+             const Tensors& operands);
+
+// `body` applied to the carry for as long as the bool of shape () that `condition` makes of it is true.
+// Forward mode and Taylor mode; reverse mode too where there are at most `max_steps`, after which it ends in
+// any case.
+Tensors while_loop(const Function& condition, const Function& body, const Tensors& carry,
+                   std::optional<int64_t> max_steps = {});
+
+// `function(arguments)`, of which reverse mode keeps the arguments alone and runs it a second time.
+Tensors checkpoint(const Function& function, const Tensors& arguments);
+
+namespace primitives {
+// (carry.., slices.., what the program closes over..), (predicate, operands.., ..), (carry.., ..),
+// (arguments.., ..); the attributes hold the programs.
+extern Primitive scan, cond, while_loop, checkpoint;
+}  // namespace primitives
+
+}  // namespace tidu

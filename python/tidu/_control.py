@@ -1,0 +1,149 @@
+"""Loops and branches that programs hold: scan, cond, while_loop, fori_loop; and checkpoint.
+
+Their functions are called once, for tensors without values, and recorded. So they may be long loops of small
+programs, depend on values inside vmap and td.program, and be differentiated in every mode.
+"""
+
+import functools
+
+from tidu import _core
+from tidu._core import Tensor
+from tidu._pytree import flatten, unflatten
+from tidu._transforms import name_of, outputs_from
+
+
+def _tensors_of(tree, op, what):
+    leaves, structure = flatten(tree)
+    tensors = []
+    for leaf in leaves:
+        try:
+            tensors.append(leaf if isinstance(leaf, Tensor) else _core.asarray(leaf))
+        except (TypeError, ValueError) as error:
+            text = f"[{op}] {what} must be tensors or numbers, not {type(leaf).__name__}"
+            raise TypeError(text) from error
+    return tensors, structure
+
+
+def _same_structure(got, want, op, what):
+    if got != want:
+        raise ValueError(f"[{op}] {what} has structure {got!r} but must have {want!r}")
+
+
+def scan(f, init, xs=None, length=None, reverse=False, *, checkpoint_every=None):
+    """Runs carry, y = f(carry, x) for each slice x of xs along axis 0: (the last carry, the ys stacked).
+
+    init and xs are pytrees, and carry keeps the shapes and dtypes of init. Without xs, x is None, and length
+    says how many steps there are. reverse: from the last slice to the first; ys stay in the places of their
+    slices. All modes of differentiation; reverse mode keeps the carry of every step or, with
+    checkpoint_every=n, of every nth, and computes the steps between once more: n near the square root of the
+    length needs least memory.
+    """
+    carry, structure = _tensors_of(init, "scan", "the initial carry")
+    slices, slice_structure = _tensors_of(xs, "scan", "xs")
+    result_structure = None
+
+    def step(tensors):
+        nonlocal result_structure
+        x = unflatten(slice_structure, tensors[len(carry) :])
+        result = f(unflatten(structure, tensors[: len(carry)]), x)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"[scan] {name_of(f)} must return a pair (carry, y)")
+        after, after_structure = outputs_from(result[0], "scan")
+        _same_structure(after_structure, structure, "scan", "the carry that the function returns")
+        results, result_structure = outputs_from(result[1], "scan")
+        return after + results
+
+    last, results = _core.scan(step, carry, slices, length, reverse, checkpoint_every)
+    return unflatten(structure, last), unflatten(result_structure, results)
+
+
+def cond(pred, true_fun, false_fun, *operands):
+    """true_fun(*operands) where pred, a bool or a tensor of one, holds, else false_fun(*operands).
+
+    Both must return trees of the same structure, shapes and dtypes. Under vmap, where pred differs between
+    lanes, both are computed for all.
+    """
+    if not isinstance(pred, Tensor):
+        return (true_fun if pred else false_fun)(*operands)
+    tensors, structure = _tensors_of(operands, "cond", "the operands")
+    structures = []
+
+    def branch(function):
+        def flat(tensors):
+            outputs, output_structure = outputs_from(function(*unflatten(structure, tensors)), "cond")
+            structures.append(output_structure)
+            return outputs
+
+        return flat
+
+    outputs = _core.cond(
+        pred.reshape(()) if pred.size == 1 else pred, branch(true_fun), branch(false_fun), tensors
+    )
+    _same_structure(structures[-1], structures[0], "cond", "the result if false")
+    return unflatten(structures[0], outputs)
+
+
+def while_loop(cond_fun, body_fun, init, *, max_steps=None):
+    """Applies carry = body_fun(carry) for as long as cond_fun(carry) holds.
+
+    The carry is a pytree that keeps the shapes and dtypes of init. Forward and Taylor mode; reverse mode
+    needs max_steps, after which the loop ends in any case.
+    """
+    carry, structure = _tensors_of(init, "while_loop", "the initial carry")
+
+    def condition(tensors):
+        outputs, _ = outputs_from(cond_fun(unflatten(structure, tensors)), "while_loop")
+        return [x.reshape(()) if x.size == 1 else x for x in outputs]
+
+    def body(tensors):
+        outputs, after = outputs_from(body_fun(unflatten(structure, tensors)), "while_loop")
+        _same_structure(after, structure, "while_loop", "the carry that the function returns")
+        return outputs
+
+    return unflatten(structure, _core.while_loop(condition, body, carry, max_steps))
+
+
+def fori_loop(lower, upper, body_fun, init):
+    """Applies carry = body_fun(i, carry) for i from lower up to upper - 1.
+
+    i is an int64 tensor of shape (). Between Python ints it is a scan, with every mode of differentiation;
+    bounds that are tensors make it a while_loop.
+    """
+    if not isinstance(lower, Tensor) and not isinstance(upper, Tensor):
+        numbers = _core.arange(lower, max(lower, upper), dtype=_core.int64)
+        return scan(lambda carry, i: (body_fun(i, carry), None), init, numbers)[0]
+    first = lower if isinstance(lower, Tensor) else _core.asarray(lower, device=upper.device)
+    first = _core.astype(first, _core.int64)
+
+    def step(state):
+        i, carry = state
+        return i + 1, body_fun(i, carry)
+
+    return while_loop(lambda state: state[0] < upper, step, (first, init))[1]
+
+
+def checkpoint(function):
+    """A function like `function`, of which reverse mode keeps the arguments and computes the rest twice.
+
+    Arguments and results are pytrees; leaves that are no tensors are passed as they are.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        leaves, structure = flatten((args, kwargs))
+        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+        output_structure = None
+
+        def flat(tensors):
+            nonlocal output_structure
+            filled = list(leaves)
+            for i, tensor in zip(places, tensors, strict=True):
+                filled[i] = tensor
+            inner_args, inner_kwargs = unflatten(structure, filled)
+            outputs, output_structure = outputs_from(function(*inner_args, **inner_kwargs), "checkpoint")
+            return outputs
+
+        outputs = _core.checkpoint(flat, [leaves[i] for i in places])
+        return unflatten(output_structure, outputs)
+
+    return wrapped

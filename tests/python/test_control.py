@@ -1,0 +1,369 @@
+"""scan, cond, while_loop, fori_loop and checkpoint against the same written out, in every mode."""
+
+import numpy as np
+import pytest
+import tidu as td
+
+
+def normal(*shape, seed=0):
+    return td.asarray(np.random.default_rng(seed).normal(size=shape))
+
+
+def close(got, want, rtol=1e-10):
+    got, want = td.tree_leaves(got), td.tree_leaves(want)
+    assert len(got) == len(want)
+    for a, b in zip(got, want, strict=True):
+        assert a.dtype is b.dtype and a.shape == b.shape
+        b = b.detach().cpu().numpy()
+        np.testing.assert_allclose(
+            a.detach().cpu().numpy(), b, rtol=rtol, atol=rtol * np.abs(b).max(initial=1)
+        )
+
+
+W = normal(3, 3, seed=9) * 0.5
+
+
+def rnn_step(w, h, x):
+    h = td.tanh(w @ h + x)
+    return h, (td.sum(h * h), h[0] * x)
+
+
+def by_scan(w, h, xs, **how):
+    return td.scan(lambda c, x: rnn_step(w, c, x), h, xs, **how)
+
+
+def unrolled(w, h, xs, reverse=False, **_):
+    n = xs.shape[0]
+    ys = [None] * n
+    for i in reversed(range(n)) if reverse else range(n):
+        h, ys[i] = rnn_step(w, h, xs[i])
+    return h, tuple(td.stack(list(column)) for column in zip(*ys, strict=True))
+
+
+def total(run, **how):
+    def f(w, h, xs):
+        last, (a, b) = run(w, h, xs, **how)
+        return td.sum(last * td.arange(3.0, dtype=td.float64)) + td.sum(td.sin(a)) + td.sum(b * b)
+
+    return f
+
+
+WAYS = [
+    {},
+    {"reverse": True},
+    {"checkpoint_every": 2},
+    {"checkpoint_every": 3},
+    {"checkpoint_every": 3, "reverse": True},
+]
+
+
+def problem():
+    return normal(3, 3, seed=9) * 0.5, normal(3, seed=1), normal(7, 3, seed=2)
+
+
+def both(transform, way):
+    return transform(total(by_scan, **way)), transform(total(unrolled, **way))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_scan_is_its_loop(way):
+    w, h, xs = problem()
+    close(by_scan(w, h, xs, **way), unrolled(w, h, xs, **way))
+    every = (0, 1, 2)
+    direction = tuple(normal(*x.shape, seed=5 + i) for i, x in enumerate((w, h, xs)))
+    modes = {
+        "grad": lambda f: td.grad(f, argnums=every)(w, h, xs),
+        "jvp": lambda f: td.jvp(f, (w, h, xs), direction)[1],
+        "jvp of one": lambda f: td.jvp(f, (w, h, xs), (None, None, direction[2]))[1],
+        "hvp": lambda f: td.hvp(f, (w, h, xs), direction),
+        "vhp": lambda f: td.vhp(f, (w, h, xs), direction),
+        "grad of jvp": lambda f: td.grad(lambda v: td.jvp(f, (w, v, xs), direction)[1])(h),
+        "hessian": lambda f: td.hessian(f, argnums=1)(w, h, xs),
+        "jet": lambda f: td.jet(lambda v: f(w, v, xs), (h,), ((direction[1], h, h),)),
+        "program": lambda f: td.program(f, w, h, xs)(*direction),
+        "grad of program": lambda f: td.grad(td.program(f, w, h, xs), argnums=every)(*direction),
+        "program of grad": lambda f: td.program(td.grad(f, argnums=every), w, h, xs)(*direction),
+    }
+    for mode in modes.values():
+        close(*both(mode, way), rtol=1e-9)
+
+
+@pytest.mark.parametrize("way", [WAYS[0], WAYS[4]], ids=str)
+@pytest.mark.parametrize("axes", [(None, 0, None), (0, None, None), (None, None, 1), (0, 0, 0), (None, 0, 2)])
+def test_vmap_of_scan(way, axes):
+    shapes = ((3, 3), (3,), (7, 3))
+    arguments = [
+        normal(*shape, seed=i) if a is None else normal(*shape[:a], 4, *shape[a:], seed=i)
+        for i, (shape, a) in enumerate(zip(shapes, axes, strict=True))
+    ]
+    close(
+        td.vmap(by_scan_with(way), in_axes=axes)(*arguments),
+        td.vmap(unrolled_with(way), in_axes=axes)(*arguments),
+    )
+    gradients = [
+        td.vmap(td.grad(total(run, **way), argnums=(0, 1, 2)), in_axes=axes)(*arguments)
+        for run in (by_scan, unrolled)
+    ]
+    close(*gradients, rtol=1e-9)
+    outside = [
+        td.grad(lambda *p, run=run: td.sum(td.vmap(total(run, **way), in_axes=axes)(*p)), argnums=(0, 1, 2))(
+            *arguments
+        )
+        for run in (by_scan, unrolled)
+    ]
+    close(*outside, rtol=1e-9)
+
+
+def by_scan_with(way):
+    return lambda *arguments: by_scan(*arguments, **way)
+
+
+def unrolled_with(way):
+    return lambda *arguments: unrolled(*arguments, **way)
+
+
+def test_scan_closes_over_what_is_differentiated():
+    w, h, xs = problem()
+
+    def f(v):
+        return td.sum(td.scan(lambda c, x: (td.tanh(v @ c) + x, c * v[0]), h, xs)[1])
+
+    def loop(v):
+        c, out = h, 0.0
+        for i in range(7):
+            c, y = td.tanh(v @ c) + xs[i], c * v[0]
+            out = out + td.sum(y)
+        return out
+
+    close(td.grad(f)(w), td.grad(loop)(w))
+    close(td.hvp(f, w, w), td.hvp(loop, w, w))
+    leaf = td.copy(w).requires_grad_()
+    f(leaf).backward()
+    close(leaf.grad, td.grad(loop)(w))
+
+
+def test_scan_of_trees_integers_and_no_slices():
+    carry, ys = td.scan(
+        lambda c, _: ({"n": c["n"] + 1, "x": c["x"] * 2}, c["n"]),
+        {"n": td.asarray(0), "x": td.ones(2)},
+        length=5,
+    )
+    assert int(carry["n"]) == 5 and carry["x"].tolist() == [32, 32] and ys.tolist() == [0, 1, 2, 3, 4]
+    slope = td.grad(lambda x: td.sum(td.scan(lambda c, i: (c * (i + 1), i), x, td.arange(4))[0]))(td.ones(2))
+    assert slope.tolist() == [24, 24]
+    x = td.ones(2)
+    last, nothing = td.scan(lambda c, x: (c + x, x), x, td.ones((0, 2)))
+    assert last.tolist() == [1, 1] and nothing.shape == (0, 2)
+    assert td.grad(lambda v: td.sum(td.scan(lambda c, x: (c + x, x), v, td.ones((0, 2)))[0]))(x).tolist() == [
+        1,
+        1,
+    ]
+
+
+def test_scan_calls_its_function_once():
+    calls = []
+    td.scan(lambda c, x: (calls.append(1) or c + x, None), td.zeros(()), td.ones(100))
+    assert len(calls) == 1
+
+
+def test_checkpointing_a_scan_keeps_less(live_bytes):
+    xs = td.ones((400, 2000), dtype=td.float32)
+
+    def peak(every):
+        leaf = td.zeros(2000, dtype=td.float32).requires_grad_()
+        before = live_bytes()
+        y = td.sum(td.scan(lambda c, x: (td.sin(c + x), None), leaf, xs, checkpoint_every=every)[0])
+        held = live_bytes() - before
+        y.backward()
+        return held
+
+    assert peak(20) < peak(None) / 10
+
+
+# --- cond
+
+
+def branchy(p, x):
+    return td.cond(p, lambda v: td.sin(v) * v, lambda v: td.exp(v), x)
+
+
+def in_where(p, x):
+    return td.where(p, td.sin(x) * x, td.exp(x))
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_cond(taken):
+    x = normal(3)
+    for p in (taken, td.asarray(taken)):
+        close(branchy(p, x), in_where(td.asarray(taken), x))
+        close(
+            td.grad(lambda v, p=p: td.sum(branchy(p, v)))(x),
+            td.grad(lambda v: td.sum(in_where(td.asarray(taken), v)))(x),
+        )
+    program = td.program(lambda v, q: branchy(q, v), x, td.asarray(not taken))
+    assert "cond" in str(program)
+    p = td.asarray(taken)
+    want = lambda v: in_where(p, v)
+    got = lambda v: program(v, p)
+    close(got(x), want(x))
+    for transform in (
+        lambda f: td.grad(lambda v: td.sum(f(v)))(x),
+        lambda f: td.jvp(f, (x,), (x,)),
+        lambda f: td.hessian(lambda v: td.sum(f(v)))(x),
+        lambda f: td.jet(f, (x,), ((x, x, x),)),
+        lambda f: td.vhp(lambda v: td.sum(f(v)), x, x),
+    ):
+        close(transform(got), transform(want))
+
+
+def test_vmap_of_cond():
+    p, x = td.asarray([True, False, True]), normal(3, 4)
+    close(td.vmap(branchy)(p, x), in_where(p.reshape((3, 1)), x))
+    close(td.vmap(lambda v: branchy(v[0] > 0, v))(x), in_where(x[:, :1] > 0, x))
+    close(
+        td.vmap(td.grad(lambda v: td.sum(branchy(v[0] > 0, v))))(x),
+        td.grad(lambda v: td.sum(in_where(v[:, :1] > 0, v)))(x),
+    )
+    one = td.program(lambda q, v: td.vmap(lambda r: branchy(q, r))(v), td.asarray(True), x)
+    assert "where" not in str(one)
+    close(one(td.asarray(False), x), td.exp(x))
+
+
+def test_cond_closes_over_what_is_differentiated():
+    x, w = normal(3), normal(3, seed=1)
+    f = td.program(lambda p, v, u: td.sum(td.cond(p, lambda: v * u, lambda: u)), td.asarray(True), x, w)
+    close(td.grad(f, argnums=(1, 2))(td.asarray(True), x, w), (w, x))
+    close(td.grad(f, argnums=(1, 2))(td.asarray(False), x, w), (0 * w, 0 * x + 1))
+
+
+# --- while_loop, fori_loop
+
+
+def newton(a, **how):
+    """The square root of a."""
+    return td.while_loop(lambda x: td.abs(x * x - a) > 1e-12 * a, lambda x: 0.5 * (x + a / x), a, **how)
+
+
+def test_while_loop():
+    a = td.asarray(7.0, dtype=td.float64)
+    close(newton(a), td.sqrt(a))
+    close(td.jvp(newton, (a,), (a,))[1], 0.5 * td.sqrt(a), rtol=1e-6)
+    close(td.program(newton, a)(a * 2), td.sqrt(a * 2))
+    with pytest.raises(td.GradientError, match="give max_steps"):
+        td.grad(newton)(a)
+    bounded = lambda v: newton(v, max_steps=30)
+    close(bounded(a), td.sqrt(a))
+    close(td.grad(bounded)(a), 0.5 / td.sqrt(a), rtol=1e-6)
+    many = td.asarray([2.0, 1e-6, 1e6, 0.5], dtype=td.float64)
+    for f in (newton, bounded):
+        close(td.vmap(f)(many), td.sqrt(many))
+    close(td.vmap(td.grad(bounded))(many), 0.5 / td.sqrt(many), rtol=1e-6)
+
+
+def test_lanes_of_while_loop_end_by_themselves():
+    counts = td.asarray([0, 3, 1, 7])
+    state = td.vmap(lambda n: td.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] * 2), (0, 1.0)))(
+        counts
+    )
+    assert state[0].tolist() == [0, 3, 1, 7] and state[1].tolist() == [1, 8, 2, 128]
+    shared = td.vmap(lambda x: td.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * x), (0, 1.0)))(
+        td.asarray([1.0, 2.0])
+    )
+    assert shared[0].tolist() == [3, 3] and shared[1].tolist() == [1, 8]
+
+
+def test_fori_loop():
+    x = normal(3)
+    power = lambda v, n: td.fori_loop(0, n, lambda i, c: c * v + i, v)
+
+    def loop(v):
+        c = v
+        for i in range(4):
+            c = c * v + i
+        return c
+
+    close(power(x, 4), loop(x))
+    close(power(x, td.asarray(4)), loop(x))
+    close(td.grad(lambda v: td.sum(power(v, 4)))(x), td.grad(lambda v: td.sum(loop(v)))(x))
+    close(td.jvp(lambda v: power(v, td.asarray(4)), (x,), (x,))[1], td.jvp(loop, (x,), (x,))[1])
+    close(td.fori_loop(5, 2, lambda i, c: c + 1, x), x)
+
+
+# --- checkpoint
+
+
+def layers(w, x):
+    for _ in range(3):
+        x = td.tanh(w @ x) + x
+    return x
+
+
+def test_checkpoint():
+    w, x = normal(3, 3), normal(3, seed=1)
+    held = td.checkpoint(layers)
+    close(held(w, x), layers(w, x))
+    for transform in (
+        lambda f: td.grad(lambda *p: td.sum(td.sin(f(*p))), argnums=(0, 1))(w, x),
+        lambda f: td.jvp(f, (w, x), (w, x)),
+        lambda f: td.hessian(lambda v: td.sum(f(w, v)))(x),
+        lambda f: td.vhp(lambda v: td.sum(f(w, v)), x, x),
+        lambda f: td.jet(lambda v: f(w, v), (x,), ((x, x),)),
+        lambda f: td.vmap(f, in_axes=(None, 0))(w, td.stack([x, 2 * x])),
+        lambda f: td.vmap(td.grad(lambda v: td.sum(f(w, v))))(td.stack([x, 2 * x])),
+    ):
+        close(transform(held), transform(layers))
+
+
+def test_checkpoint_keeps_only_arguments(live_bytes):
+    def big(x):
+        for _ in range(20):
+            x = td.sin(x)
+        return td.sum(x)
+
+    leaf = td.zeros(100_000, dtype=td.float32).requires_grad_()
+    before = live_bytes()
+    y = td.checkpoint(big)(leaf)
+    assert live_bytes() - before < 10_000
+    y.backward()
+    assert leaf.grad.tolist()[0] == 1.0
+
+
+def test_checkpoint_of_parameters_that_it_closes_over():
+    w = normal(3, 3).requires_grad_()
+    x = normal(3, seed=1)
+    td.sum(td.checkpoint(lambda v: td.sin(w @ v))(x)).backward()
+    close(w.grad, td.grad(lambda u: td.sum(td.sin(u @ x)))(w.detach()))
+
+
+# --- What is refused
+
+
+def test_errors():
+    x = td.ones(3)
+    with pytest.raises(ValueError, match="nothing says how many steps"):
+        td.scan(lambda c, _: (c, None), x)
+    with pytest.raises(td.ShapeError, match="steps but there are"):
+        td.scan(lambda c, _: (c, None), x, (td.ones((3, 2)), td.ones(4)))
+    with pytest.raises(td.ShapeError, match=r"\[scan\] carry 0 is"):
+        td.scan(lambda c, v: (c[:2], None), x, td.ones(4))
+    with pytest.raises(TypeError, match="must return a pair"):
+        td.scan(lambda c, v: c, x, td.ones(4))
+    with pytest.raises(ValueError, match="has structure"):
+        td.scan(lambda c, v: ((c, c), None), x, td.ones(4))
+    with pytest.raises(td.TraceError):
+        td.scan(lambda c, v: (c if v > 0 else -c, None), x, td.ones(4))
+    with pytest.raises(td.ShapeError, match="the predicate is a bool"):
+        td.cond(x > 0, lambda: x, lambda: x)
+    with pytest.raises(td.ShapeError, match="the result if false"):
+        td.program(lambda p: td.cond(p, lambda: x, lambda: x[:2]), td.asarray(True))
+    with pytest.raises(td.ShapeError, match="the condition"):
+        td.while_loop(lambda c: c, lambda c: c, x)
+    with pytest.raises(ValueError, match="checkpoint_every"):
+        td.scan(lambda c, v: (c, None), x, td.ones(4), checkpoint_every=0)
+
+    def overwrites(c, v):
+        c += v
+        return c, None
+
+    with pytest.raises(ValueError, match="overwrites an argument"):
+        td.scan(overwrites, x, td.ones(4))
