@@ -320,8 +320,9 @@ class Run:
             print(f"no pictures: {error}")
             return
         for name, figure in pictures.items():
-            figure.savefig(args.out / f"{name}.png")
-        print(f"\npictures in {args.out}: {', '.join(f'{name}.png' for name in pictures)}")
+            for kind in ("png", "pdf"):
+                figure.savefig(args.out / f"{name}.{kind}")
+        print(f"\npictures in {args.out}, as .png and .pdf: {', '.join(pictures)}")
 
 
 def main(args, title, make_model, make_optimizer, weight_picture):

@@ -13,7 +13,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NETWORK, REGRESSION = EXAMPLES / "two_layer_network.py", EXAMPLES / "logistic_regression.py"
-PICTURES = ("curves.png", "confusion.png", "weights.png", "mistakes.png")
+PICTURES = ("curves", "confusion", "weights", "mistakes")
 
 
 def command(script, out, *options, epochs=2, subset=2000):
@@ -47,7 +47,8 @@ def test_they_learn_and_report(tmp_path, script, options):
     assert len(summary["parameters_sha256"]) == 64 and summary["threads"] >= 1
     assert "epoch  2/2" in text and "Ankle boot" in text and "test accuracy" in text
     for name in PICTURES:
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_the_number_of_threads_does_not_change_the_bits(whole, tmp_path):

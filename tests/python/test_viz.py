@@ -517,6 +517,52 @@ def test_descent_path():
     assert labels(figure) == ("x1", "x2", "f(x1, x2)")
 
 
+def axis_labels(figure):
+    return [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes]
+
+
+def test_curves():
+    figure = td.viz.curves([(0.5, 2.0, 0.25), (1.0, 1.0, 0.5)], [(1.5, 0.4)])
+    assert axis_labels(figure) == [("epoch", "loss"), ("epoch", "accuracy, %")]
+    training, test = figure.axes[1].lines
+    assert training.get_xydata().tolist() == [[0.5, 25], [1, 50]]
+    assert test.get_xydata().tolist() == [[1, 40]]
+    assert [text.get_text() for text in figure.axes[0].get_legend().texts] == ["training batches", "test set"]
+
+
+def test_confusion_matrix():
+    figure = td.viz.confusion_matrix(td.tensor([[9, 1], [0, 5]]), ["hat", "shoe"])
+    assert axis_labels(figure) == [("predicted", "true"), ("", "% of the true class")]
+    assert figure.axes[0].images[0].get_array().tolist() == [[90, 10], [0, 100]]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["90.0", "10.0", "100"]
+    assert figure.axes[1].get_ylim() == (0, 100)
+
+
+def test_weights():
+    images = td.tensor([[[-2.0, 0.0], [1.0, 2.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    figure = td.viz.weights(images, ["a", "b"])
+    first, second = (axes.images[0].get_array() for axes in figure.axes[:2])
+    np.testing.assert_allclose(first, [[-1, 0], [0.5, 1]])
+    assert not second.any()
+    assert "blue negative, red positive" in figure.axes[2].get_ylabel()
+    assert figure.get_supxlabel() and figure.get_supylabel()
+
+
+def test_predictions_say_what_their_colours_mean():
+    from matplotlib.colors import to_hex
+
+    images, names = td.ones((2, 3, 3), dtype=td.uint8), ["hat", "shoe"]
+    figure = td.viz.predictions(images, [0, 1], [0, 0], td.tensor([0.9, 0.8]), names)
+    drawn = [axes.texts[0] for axes in figure.axes[:2]]
+    assert [text.get_text() for text in drawn] == ["hat 90 %", "hat 80 %"]
+    meanings = {text.get_text().split(":")[0]: to_hex(text.get_color()) for text in figure.legends[0].texts}
+    assert list(meanings) == ["black", "blue", "red"]
+    assert [meanings["blue"], meanings["red"]] == [text.get_color() for text in drawn]
+    only_right = td.viz.predictions(images, [0, 1], [0, 1], [0.9, 0.8], names)
+    assert [text.get_text().split(":")[0] for text in only_right.legends[0].texts] == ["black", "blue"]
+    assert not td.viz.predictions(images[:0], [], [], [], names).axes[0].images
+
+
 def test_errors_of_functions():
     viz = td.viz
     with pytest.raises(

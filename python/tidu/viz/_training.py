@@ -25,7 +25,7 @@ def curves(steps, epochs, title=None):
         (100 * accuracies, 100 * test_accuracies, "accuracy, %", "{:.1f} %", -16),
     )
     for axes, (train, test, name, form, offset) in zip(panels, rows, strict=True):
-        plain(axes, name)
+        plain(axes)
         axes.plot(at, train, color=BLUE, linewidth=1.1, alpha=0.75, label="training batches")
         axes.plot(test_at, test, color=ORANGE, linewidth=2, marker="o", markersize=4.5, label="test set")
         if len(test):
@@ -44,6 +44,7 @@ def curves(steps, epochs, title=None):
         axes.set_ylim(low - margin, high + margin)
         axes.set_xlim(0, max(len(epochs), at[-1] if len(at) else 1) * 1.04)
         axes.set_xlabel("epoch", fontsize=9, color=INK)
+        axes.set_ylabel(name, fontsize=9, color=INK)
         axes.xaxis.get_major_locator().set_params(integer=True)
     panels[0].legend(frameon=False, fontsize=9, labelcolor=INK)
     if title:
@@ -51,14 +52,29 @@ def curves(steps, epochs, title=None):
     return figure
 
 
+def _root_scale():
+    """From 0 to 100 %, small shares being told apart, and the largest still bright enough for a grid."""
+    from matplotlib.colors import PowerNorm
+
+    return PowerNorm(0.5, vmin=0, vmax=110)
+
+
+def _bar(figure, drawn, axes, label, **kwargs):
+    bar = figure.colorbar(drawn, ax=axes, aspect=30, pad=0.02, **kwargs)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=INK, length=0, labelsize=8)
+    bar.set_label(label, fontsize=9, color=INK)
+    return bar
+
+
 def confusion_matrix(counts, names, title=None):
     """counts[i, j]: how many samples of class i were taken for class j."""
     counts = floats(counts)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     n = len(counts)
-    figure = new_figure(1.9 + 0.62 * n, 1.3 + 0.58 * n)
+    figure = new_figure(2.7 + 0.62 * n, 1.3 + 0.58 * n)
     axes = figure.subplots()
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=10.5, aspect="auto")
+    drawn = axes.imshow(shares, cmap="Blues", norm=_root_scale(), aspect="auto")
     for i in range(n):
         for j in range(n):
             if shares[i, j] >= 0.05:
@@ -81,6 +97,9 @@ def confusion_matrix(counts, names, title=None):
     axes.spines[:].set_visible(False)
     axes.set_xlabel("predicted", fontsize=10, color=INK)
     axes.set_ylabel("true", fontsize=10, color=INK)
+    bar = _bar(figure, drawn, axes, "% of the true class")
+    bar.ax.set_ylim(0, 100)
+    bar.set_ticks([0, 1, 5, 10, 25, 50, 75, 100])
     axes.set_title(
         title or "Confusion matrix, % of each true class",
         loc="left",
@@ -92,29 +111,30 @@ def confusion_matrix(counts, names, title=None):
 
 
 def _tiles(count, columns, size, extra):
-    rows = -(-count // columns)
-    figure = new_figure(columns * size, rows * (size + extra) + 0.4)
+    rows = max(-(-count // columns), 1)
+    figure = new_figure(columns * size + 1.1, rows * (size + extra) + 0.7)
     figure.get_layout_engine().set(w_pad=0.025, h_pad=0.025, wspace=0, hspace=0)
     tiles = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in tiles:
         axes.set_axis_off()
+    figure.supxlabel("column of pixels in each image", fontsize=9, color=INK)
+    figure.supylabel("row of pixels", fontsize=9, color=INK)
     return figure, tiles
 
 
 def weights(images, names=None, columns=None, title=None):
-    """Weights as images, (count, height, width): blue is negative, red positive, white zero; each image has a
-    scale of its own."""
+    """Weights as images, (count, height, width): blue is negative, red positive, white zero. Each image has a
+    scale of its own, from the 99.5th percentile of its absolute values."""
     images = floats(images)
     columns = columns or min(len(images), 5 if names else 16)
     figure, tiles = _tiles(len(images), columns, 1.75 if names else 0.7, 0.3 if names else 0)
     for i, (axes, image) in enumerate(zip(tiles, images, strict=False)):
         limit = np.percentile(np.abs(image), 99.5) or 1.0
-        axes.imshow(image, cmap=diverging(), vmin=-limit, vmax=limit, interpolation="nearest")
+        drawn = axes.imshow(image / limit, cmap=diverging(), vmin=-1, vmax=1, interpolation="nearest")
         if names:
             axes.set_title(names[i], fontsize=10, color=INK, pad=4)
-    figure.suptitle(
-        title or "Weights: blue negative, red positive", fontsize=12, fontweight="bold", color=INK
-    )
+    _bar(figure, drawn, tiles, "weight / scale of its image: blue negative, red positive", extend="both")
+    figure.suptitle(title or "Weights", fontsize=12, fontweight="bold", color=INK)
     return figure
 
 
@@ -122,11 +142,17 @@ def predictions(images, truths, guesses, probabilities, names, columns=6, title=
     """Images (count, height, width) with what they are, what they were taken for, and how surely."""
     images, probabilities = floats(images), stop_gradient(probabilities)
     figure, tiles = _tiles(len(images), columns, 1.7, 0.5)
+    meanings = {INK: "black: what it is"}
+    range_ = {"vmin": images.min(initial=0), "vmax": images.max(initial=0)}
     for axes, image, truth, guess, probability in zip(
         tiles, images, truths, guesses, probabilities, strict=False
     ):
-        axes.imshow(image, cmap="gray_r", interpolation="nearest")
+        drawn = axes.imshow(image, cmap="gray_r", interpolation="nearest", **range_)
         right = int(truth) == int(guess)
+        colour = BLUE if right else RED
+        meanings[colour] = (
+            "blue: taken for that, rightly" if right else "red: taken for that, wrongly"
+        ) + ", and how surely"
         axes.set_title(
             f"{names[int(truth)]}\n", fontsize=9, color=INK, pad=4
         )  # the second line is drawn in colour
@@ -138,12 +164,24 @@ def predictions(images, truths, guesses, probabilities, names, columns=6, title=
             ha="center",
             fontsize=9,
             fontweight="bold",
-            color=BLUE if right else RED,
+            color=colour,
         )
-    figure.suptitle(
-        title or "Predictions: the truth, and below it what was seen",
-        fontsize=12,
-        fontweight="bold",
-        color=INK,
-    )
+    if len(images):
+        _bar(figure, drawn, tiles, "pixel")
+    _explain(figure, meanings)
+    lines = (title or "Predictions") + "\n" * (len(meanings) - 1)  # as high as the legend beside it
+    figure.suptitle(lines, fontsize=12, fontweight="bold", color=INK)
     return figure
+
+
+def _explain(figure, meanings):
+    """A legend {colour: what it means}, beside the title."""
+    from matplotlib.patches import Patch
+
+    figure.legend(
+        handles=[Patch(color=colour, label=text) for colour, text in meanings.items()],
+        loc="upper right",
+        frameon=False,
+        fontsize=9,
+        labelcolor="linecolor",
+    )
