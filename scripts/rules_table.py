@@ -1,0 +1,311 @@
+"""Writes the elementwise tables of docs/rules.md; --check says whether all primitives are there, as they are.
+
+The partial derivatives are read from csrc/ops/elementwise.def: the very expressions that are computed. Rules
+that are programs are written out in docs/rules.md itself, and tests/python/test_rules.py computes them.
+"""
+
+import ast
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE, DOCUMENT = ROOT / "csrc/ops/elementwise.def", ROOT / "docs/rules.md"
+
+# --- The rows of elementwise.def
+
+
+@dataclass(frozen=True)
+class Row:
+    """An elementwise operation: its inputs and, as expressions in Python's syntax, dy/dx_i; None where input
+    i has no derivative, and no partials at all where the derivative is zero."""
+
+    name: str
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    partials: tuple[str | None, ...]
+    doc: str
+
+
+def arguments(text):
+    """What commas outside of parentheses and strings separate."""
+    parts, depth, in_string = [""], 0, False
+    for sign in text:
+        in_string ^= sign == '"'
+        if not in_string:
+            depth += (sign == "(") - (sign == ")")
+            if sign == "," and depth == 0:
+                parts.append("")
+                continue
+        parts[-1] += sign
+    return [" ".join(part.split()) for part in parts]
+
+
+def call(text):
+    """NAME(arguments) as (NAME, [arguments]); of NAME alone there are none."""
+    name, _, rest = text.partition("(")
+    return name, arguments(rest[:-1]) if rest else []
+
+
+def rows():
+    """Every row of the table, by name."""
+    lines = [line for line in TABLE.read_text().splitlines() if not re.match(r" *(//|#)", line)]
+    found = {}
+    for text in re.split(r"\n(?=\w)", "\n" + "\n".join(lines)):
+        kind, cells = call(text.strip())
+        if not cells:
+            continue
+        name, *parameters = cells[:-6]
+        derivative, doc = cells[-2:]
+        inputs = {"BINARY": ("a", "b"), "TERNARY": ("c", "a", "b")}.get(kind, ("x",))
+        found[name] = Row(
+            name,
+            inputs,
+            tuple(call(parameter)[1][0] for parameter in parameters),
+            tuple(partials(derivative)),
+            "".join(re.findall(r'"([^"]*)"', doc)),
+        )
+    return found
+
+
+def partials(derivative):
+    kind, cells = call(derivative)
+    if kind == "PRODUCT":
+        cells = ["FROM_B(b)", "FROM_A(a)"]
+    constants = {"ONE": "1", "ONE_BETWEEN_JUMPS": "1", "MINUS_ONE": "-1", "NONE": None}
+    for cell in cells:
+        sort, expression = call(cell)
+        yield constants[sort] if sort in constants else ", ".join(expression)
+
+
+class Simplified(ast.NodeTransformer):
+    """Without what dtypes need and mathematics does not."""
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        kept = {"astype": 0, "number_like": 1}.get(node.func.id if isinstance(node.func, ast.Name) else "")
+        return node if kept is None else node.args[kept]
+
+
+def parsed(expression):
+    return Simplified().visit(ast.parse(expression, mode="eval")).body
+
+
+# --- An expression as mathematics. On GitHub neither a backslash before a punctuation mark nor \operatorname
+# is mathematics, and | ends the cell of a table.
+
+FUNCTIONS = {
+    "abs": r"\lvert {} \rvert",
+    "sign": r"\mathrm{{sgn}}({})",
+    "exp": "e^{{{}}}",
+    "exp2": "2^{{{}}}",
+    "expm1": "e^{{{}}} - 1",
+    "log": r"\ln {}",
+    "log2": r"\log_2 {}",
+    "log10": r"\log_{{10}} {}",
+    "log1p": r"\ln(1 + {})",
+    "sqrt": r"\sqrt{{{}}}",
+    "asin": r"\arcsin {}",
+    "acos": r"\arccos {}",
+    "atan": r"\arctan {}",
+    "asinh": r"\mathrm{{arsinh}} {}",
+    "acosh": r"\mathrm{{arcosh}} {}",
+    "atanh": r"\mathrm{{artanh}} {}",
+    "sigmoid": r"\sigma({})",
+    "log_sigmoid": r"\ln \sigma({})",
+    "softplus": r"\ln(1 + e^{{{}}})",
+    "relu": r"\max({}, 0)",
+    "silu": r"x \sigma({})",
+    "gelu": r"x \Phi({})",
+    "erf": r"\mathrm{{erf}}({})",
+    "erfc": r"\mathrm{{erfc}}({})",
+    "add": "{} + {}",
+    "subtract": "{} - {}",
+    "floor_divide": r"\lfloor {} / {} \rfloor",
+    "remainder": r"a - \lfloor {} / {} \rfloor b",
+    "pow": "{}^{{{}}}",
+    "maximum": r"\max({}, {})",
+    "minimum": r"\min({}, {})",
+    "atan2": r"\arg({1} + i {0})",
+    "logaddexp": r"\ln(e^{{{}}} + e^{{{}}})",
+    "logical_not": r"\lnot {}",
+    **{name: rf"\{name} {{}}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+}
+# Values that are words, and not a formula.
+CHOICES = {
+    "leaky_relu": "$x$ where $x \\gt 0$, else $s x$",
+    "elu": "$x$ where $x \\gt 0$, else $\\alpha (e^x - 1)$",
+    "where": "$a$ where $c$, else $b$",
+}
+PARAMETERS = {"negative_slope": "s", "alpha": r"\alpha"}
+NUMBERS = (  # value, numerator, denominator
+    (0.69314718055994530942, [r"\ln 2"], []),
+    (1.44269504088896340736, [], [r"\ln 2"]),
+    (0.43429448190325182765, [], [r"\ln 10"]),
+    (1.12837916709551257390, ["2"], [r"\sqrt{\pi}"]),
+    (0.70710678118654752440, [], [r"\sqrt{2}"]),
+    (0.39894228040143267794, [], [r"\sqrt{2 \pi}"]),
+    (0.5, [], ["2"]),
+)
+COMPARISONS = {ast.Gt: r"\gt", ast.Lt: r"\lt", ast.Eq: "="}
+
+
+def product(node):
+    """(minus, factors above, factors below the line) of an expression."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        minus, above, below = product(node.operand)
+        return not minus, above, below
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+        return quotient(node.left, node.right, isinstance(node.op, ast.Div))
+    if isinstance(node, ast.Call):
+        name = node.func.id
+        if name in ("multiply", "multiply_no_nan", "divide"):
+            return quotient(*node.args, name == "divide")
+        if name == "negative":
+            return True, [factor(node.args[0])], []
+        if name == "reciprocal":
+            return quotient(ast.Constant(1), node.args[0], True)
+        if name == "rsqrt":
+            return False, [], [root(latex(node.args[0]))]
+    if isinstance(node, ast.Constant):
+        for value, above, below in NUMBERS:
+            if abs(node.value - value) < 1e-15:
+                return False, above, below
+        return False, [] if node.value == 1 else [str(node.value)], []
+    return False, [factor(node)], []
+
+
+def quotient(left, right, divided):
+    minus, above, below = product(left)
+    other_minus, other_above, other_below = product(right)
+    if divided:
+        other_above, other_below = other_below, other_above
+    return minus != other_minus, above + other_above, below + other_below
+
+
+def root(radicand):
+    return rf"\sqrt{{{radicand}}}"
+
+
+def in_parentheses(text):
+    return f"({text})"
+
+
+def factor(node):
+    text = latex(node)
+    return in_parentheses(text) if isinstance(node, ast.BinOp) else text
+
+
+def times(factors):
+    """Factors side by side, logarithms last; two equal roots are their radicand."""
+    for i, one in enumerate(factors):
+        if one.startswith(r"\sqrt") and one in factors[i + 1 :]:
+            j = factors.index(one, i + 1)
+            return times([*factors[:i], one[6:-1], *factors[i + 1 : j], *factors[j + 1 :]])
+    return " ".join(sorted(factors, key=lambda one: one.startswith(r"\ln"))) or "1"
+
+
+def latex(node):
+    if isinstance(node, ast.Name):
+        return node.id.replace("INFINITY", r"\infty")
+    if isinstance(node, ast.Attribute):
+        return PARAMETERS[node.attr]
+    if isinstance(node, ast.Compare):
+        return f"{latex(node.left)} {COMPARISONS[type(node.ops[0])]} {latex(node.comparators[0])}"
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+        sign = "+" if isinstance(node.op, ast.Add) else "-"
+        return f"{latex(node.left)} {sign} {latex(node.right)}"
+    if isinstance(node, ast.Call):
+        inner = [latex(argument) for argument in node.args]
+        name = node.func.id
+        if name == "square":
+            return (inner[0] if len(inner[0]) == 1 else in_parentheses(inner[0])) + "^2"
+        if name == "hypot":
+            return root(" + ".join("1" if text == "1" else f"{text}^2" for text in inner))
+        if name in FUNCTIONS:
+            return FUNCTIONS[name].format(*inner)
+    minus, above, below = product(node)
+    text = times(above)
+    if below:
+        divisor = below[0].strip("()") if len(below) == 1 and below[0][0] == "(" else times(below)
+        text = rf"\frac{{{text}}}{{{divisor}}}"
+    return "-" * minus + text
+
+
+def mathematics(expression):
+    """A derivative: a formula, or two and which holds where. What is true or false counts as 1 or 0."""
+    node = parsed(expression)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "where":
+        condition, first, second = node.args
+        return f"${latex(condition)}$".join((f"{truth(first)} where ", f", else {truth(second)}"))
+    return truth(node)
+
+
+def truth(node):
+    is_mask = isinstance(node, ast.Compare) or ast.unparse(node) in ("c", "logical_not(c)")
+    return f"$[{latex(node)}]$" if is_mask else f"${latex(node)}$"
+
+
+# --- The file
+
+
+def value_of(row):
+    if row.name in CHOICES:
+        return CHOICES[row.name]
+    return f"${latex(parsed(row.name + '(' + ','.join(row.inputs) + ')'))}$"
+
+
+def note_of(row):
+    return "; ".join(part for part in row.doc.split("; ") if "derivative" in part or "gradient" in part)
+
+
+def table(head, body):
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(cells)} |".replace("  |", " |") for cells in lines) + "\n"
+
+
+def elementwise_tables():
+    smooth = [row for row in rows().values() if row.partials]
+    binary = [r"$\frac{\partial y}{\partial a}$", r"$\frac{\partial y}{\partial b}$"]
+    for of_one, slopes in ((True, [r"$\frac{dy}{dx}$"]), (False, binary)):
+        body = [
+            [f"`{row.name}`", value_of(row), *map(mathematics, filter(None, row.partials)), note_of(row)]
+            for row in smooth
+            if (len(row.inputs) == 1) == of_one
+        ]
+        yield table(["", "$y$", *slopes, ""], body)
+    yield "The derivative of these is 0 wherever there is one:\n"
+    flat = (row for row in rows().values() if not row.partials)
+    yield table(["", ""], [[f"`{row.name}`", row.doc.replace("|", r"\|")] for row in flat])
+
+
+def document(text, names):
+    """What the file should be, from what it is and the names of all primitives."""
+    parts = re.split(r"(?<=\n)(<!-- .* -->\n)", text)
+    if len(parts) != 5:
+        raise SystemExit("docs/rules.md has not the two marks between which its elementwise tables are")
+    parts[2] = "\n" + "\n".join(elementwise_tables()) + "\n"
+    text = "".join(parts)
+    written = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    faults = [f"no rule of {name}" for name in names if name not in written]
+    faults += [f"a rule of {name}, which is no primitive" for name in written if name not in names]
+    faults += [f"{name} twice" for name in sorted(set(written)) if written.count(name) > 1]
+    if faults:
+        raise SystemExit(f"docs/rules.md has {', '.join(faults)}")
+    return text
+
+
+def main():
+    from tidu import _core
+
+    before = DOCUMENT.read_text()
+    after = document(before, [primitive["name"] for primitive in _core.primitives()])
+    if "--check" not in sys.argv[1:]:
+        DOCUMENT.write_text(after)
+    elif before != after:
+        raise SystemExit("docs/rules.md is not current: run scripts/rules_table.py")
+
+
+if __name__ == "__main__":
+    main()
