@@ -6,13 +6,14 @@ EXAMPLES := logistic_regression two_layer_network
 EPOCHS ?= 10
 PEERS_PYTHON ?= python3.12
 
-.PHONY: help demo test bench bench-peers gpu-bundle format lint clean
+.PHONY: help demo test bench bench-peers gpu-bundle pictures format lint clean
 help:
 	@echo "make demo           learn Fashion-MNIST with both example models; pictures go to demo-out/"
 	@echo "make test           build everything; run the C++, outside-project and Python tests"
 	@echo "make bench          run the benchmarks"
 	@echo "make bench-peers    install PyTorch and JAX into .venv-peers, for the benchmarks to time beside tidu"
 	@echo "make gpu-bundle     pack what a machine with a GPU and nothing else needs to test and time tidu"
+	@echo "make pictures       draw the pictures of the documents"
 	@echo "make format         format the sources"
 	@echo "make lint           check format, layers and style"
 	@echo "make clean          remove what was built; .venv and .venv-peers stay"
@@ -75,6 +76,10 @@ bench: $(BUILD)/build.ninja
 
 gpu-bundle: .venv/ready
 	@$(VENV_PYTHON) scripts/gpu_bundle.py
+
+pictures: $(BUILD)/build.ninja
+	$(call build,_core)
+	@$(VENV_PYTHON) scripts/pictures.py
 
 format: .venv/dev
 	@$(VENV_PYTHON) scripts/lint.py --fix

@@ -187,7 +187,7 @@ def of_cummax(x, y, g):
 
 LABEL = 2
 ROW, PAIR, BLOCK, TALL, WIDE, SYMMETRIC, POSITIVE = range(7)
-# primitive: (what is drawn, function, its rule: the cotangent of the input from input, output and its cotangent)
+# primitive: (what is drawn, function, its rule: cotangent of the input from input, output and cotangent)
 REVERSE = {
     "sum": (ROW, td.sum, lambda x, y, g: g + 0 * x),
     "mean": (ROW, td.mean, lambda x, y, g: g / len(x) + 0 * x),
