@@ -1,10 +1,13 @@
-"""Closed forms of vector and matrix calculus, in float32 and float64, by both modes."""
+"""What derivatives are, rules and closed forms of vector and matrix calculus, in float32 and float64."""
 
+import mpmath
 import numpy as np
 import pytest
 import tidu as td
+from tidu.nn import functional as F
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-13}
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 
 
 def vector_forms(rng, n):
@@ -53,6 +56,12 @@ def vector_forms(rng, n):
     )
 
 
+def cofactors(X):
+    n = len(X)
+    minor = lambda i, k: np.linalg.det(np.delete(np.delete(X, i, 0), k, 1))
+    return np.array([[(-1) ** (i + k) * minor(i, k) for k in range(n)] for i in range(n)])
+
+
 def matrix_forms(rng, n):
     m = n + 1
     x, y = rng.standard_normal(n), rng.standard_normal(m)
@@ -63,8 +72,11 @@ def matrix_forms(rng, n):
     X, Y, target = rng.standard_normal((n, m)), rng.standard_normal((m, 3)), rng.standard_normal((n, 3))
     C, D = rng.standard_normal((4, m)), rng.standard_normal((n, 4))
     H = rng.standard_normal((n, n))
+    regular = 2 * np.eye(n) + 0.3 * rng.standard_normal((n, n))
+    inverse = np.linalg.inv(regular)
+    positive = regular @ regular.T
     t = lambda array, like: td.tensor(array).astype(like.dtype)
-    trace = lambda M: td.sum(M * td.eye(M.shape[0], dtype=M.dtype))
+    trace = td.linalg.trace
 
     residual = X @ Y - target
     yield "|XY-A|^2/2 by Y", Y, lambda Y: td.sum((t(X, Y) @ Y - t(target, Y)) ** 2) / 2, X.T @ residual
@@ -88,6 +100,15 @@ def matrix_forms(rng, n):
         lambda A: td.exp(t(x, A) @ A @ t(y, A)),
         np.outer(x, y) * np.exp(x @ A @ y),
     )
+    yield (
+        "x'A^-1 y by A",
+        regular,
+        lambda A: t(u, A) @ td.linalg.inv(A) @ t(w, A),
+        -inverse.T @ np.outer(u, w) @ inverse.T,
+    )
+    yield "det X", regular, td.linalg.det, np.linalg.det(regular) * inverse.T
+    yield "ln det X", positive, td.linalg.logdet, np.linalg.inv(positive)
+    yield "det X, singular", np.outer(u, w), td.linalg.det, cofactors(np.outer(u, w))
     yield "tr A", S, trace, np.eye(n)
     yield "tr(AB) by A", A, lambda A: trace(A @ t(B, A)), B.T
     yield "tr(BA) by A", A, lambda A: trace(t(B, A) @ A), B.T
@@ -98,7 +119,7 @@ def matrix_forms(rng, n):
     yield "w'Xv by X", X, lambda X: (t(w, X) @ X) @ t(v, X), np.outer(w, v)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@DTYPES
 @pytest.mark.parametrize("n", [2, 3, 8])
 def test_closed_forms(n, dtype):
     rng = np.random.default_rng([n, 41])
@@ -114,9 +135,177 @@ def test_closed_forms(n, dtype):
         np.testing.assert_allclose(slope.cpu().numpy(), (want * direction).sum(), **close)
         if dtype == np.float64:
             td.check_grads(f, (x,), order=2)
+        else:
+            twice = lambda x, f=f, v=direction: td.hvp(f, x, td.tensor(v).astype(x.dtype)).cpu().numpy()
+            exact = twice(td.tensor(at))
+            close["atol"] = TOLERANCE[dtype] * (np.abs(exact).max() + 1) * n * n
+            np.testing.assert_allclose(twice(x), exact, **close)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+# --- What a derivative is
+
+
+def smooth(x):
+    return td.sin(x[0]) * td.exp(0.3 * x[1]) + x[0] * x[1] * x[2] + td.tanh(x[2])
+
+
+POINT, STEP = np.array([0.5, -0.4, 0.8]), np.array([0.6, 0.3, -0.5])
+
+
+@DTYPES
+def test_models_of_a_function(dtype):
+    """f(x + p) to first order by the gradient, to second by the Hessian; -gradient leads down."""
+    x, p = td.tensor(POINT.astype(dtype)), td.tensor(STEP.astype(dtype))
+    exact = lambda h: smooth(td.tensor(POINT + h * STEP)).item() - smooth(td.tensor(POINT)).item()
+    gradient, hessian = td.grad(smooth)(x), td.hessian(smooth)(x)
+    slope, bend = (gradient * p).sum().item(), (p @ hessian @ p).item()
+    errors = np.array([[exact(h) - h * slope, exact(h) - h * slope - h * h * bend / 2] for h in (0.1, 0.01)])
+    falls = np.abs(errors[0] / errors[1])
+    assert falls[0] > 60 and falls[1] > (600 if dtype == np.float64 else 60)
+    assert smooth(x - 0.05 * gradient).item() < smooth(x).item()
+    np.testing.assert_allclose(
+        [td.taylor(smooth, x, k)(0.2 * p).item() - smooth(x).item() for k in (1, 2)],
+        [0.2 * slope, 0.2 * slope + 0.02 * bend],
+        rtol=TOLERANCE[dtype] * 10,
+    )
+
+
+@DTYPES
+def test_gradients_by_several_and_nested_arguments(dtype):
+    rng = np.random.default_rng(47)
+    w, b, s = rng.standard_normal((3, 2)), rng.standard_normal(2), 0.7
+    f = lambda tree, s: td.sum(td.tanh(tree["w"].T @ tree["rest"][0]) * tree["rest"][1]) * s
+    given = [td.tensor(np.asarray(a, dtype)) for a in (w, POINT, b, s)]
+    tree, by_s = td.grad(f, argnums=(0, 1))({"w": given[0], "rest": [given[1], given[2]]}, given[3])
+    y = np.tanh(w.T @ POINT)
+    back = s * b * (1 - y * y)
+    close = {"rtol": TOLERANCE[dtype] * 10, "atol": TOLERANCE[dtype]}
+    np.testing.assert_allclose(tree["w"].cpu().numpy(), np.outer(POINT, back), **close)
+    np.testing.assert_allclose(tree["rest"][0].cpu().numpy(), w @ back, **close)
+    np.testing.assert_allclose(tree["rest"][1].cpu().numpy(), s * y, **close)
+    np.testing.assert_allclose(by_s.item(), y @ b, **close)
+
+
+@DTYPES
+def test_directions_curves_and_chains(dtype):
+    x, v = td.tensor(POINT.astype(dtype)), td.tensor(STEP.astype(dtype))
+    close = {"rtol": TOLERANCE[dtype] * 10, "atol": TOLERANCE[dtype]}
+    gradient = td.grad(smooth)(x).cpu().numpy()
+    norm = np.linalg.norm(gradient)
+    slope = lambda v: td.directional_derivative(smooth, x, td.tensor(v.astype(dtype))).item()
+    np.testing.assert_allclose(slope(STEP), gradient @ STEP, **close)
+    np.testing.assert_allclose(slope(gradient / norm), norm, **close)
+    assert slope(STEP / np.linalg.norm(STEP)) < norm
+
+    curve = lambda t: td.stack([td.cos(t), td.sin(t), t * t])
+    t = td.tensor(np.asarray(0.3, dtype))
+    velocity = np.array([-np.sin(0.3), np.cos(0.3), 0.6])
+    for got in (td.jvp(curve, (t,), (td.ones_like(t),))[1], td.jacfwd(curve)(t)):
+        np.testing.assert_allclose(got.cpu().numpy(), velocity, **close)
+    along = td.grad(lambda t: smooth(curve(t)))(t).item()
+    np.testing.assert_allclose(along, td.grad(smooth)(curve(t)).cpu().numpy() @ velocity, **close)
+
+    inner, outer = lambda x: td.tanh(x * x + 0.1), lambda y: td.stack([y[0] * y[1], td.exp(y[2])])
+    for jacobian in (td.jacobian, td.jacfwd, td.jacrev):
+        whole = jacobian(lambda x: outer(inner(x)))(x)
+        parts = jacobian(outer)(inner(x)) @ jacobian(inner)(x)
+        np.testing.assert_allclose(whole.cpu().numpy(), parts.cpu().numpy(), **close)
+        np.testing.assert_array_equal(jacobian(lambda x: x)(x).cpu().numpy(), np.eye(3))
+
+    hessian = td.hessian(smooth)(td.tensor(POINT)).cpu().numpy()
+    np.testing.assert_array_equal(hessian, hessian.T)
+    gradient_of = td.grad(smooth)
+    for way in (
+        td.hessian(smooth),
+        td.jacfwd(gradient_of),
+        td.jacrev(td.jacfwd(smooth)),
+        td.jacrev(gradient_of),
+    ):
+        np.testing.assert_allclose(way(x).cpu().numpy(), hessian, **close)
+    np.testing.assert_allclose(td.hvp(smooth, x, v).cpu().numpy(), hessian @ STEP, **close)
+
+
+ORDERS = {
+    "sin": (td.sin, mpmath.sin),
+    "exp": (td.exp, mpmath.exp),
+    "x^7": (lambda x: x**7, lambda x: x**7),
+    "sigmoid": (td.sigmoid, lambda x: 1 / (1 + mpmath.exp(-x))),
+    "tanh": (td.tanh, mpmath.tanh),
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("name", ORDERS)
+def test_five_derivatives(name, dtype):
+    function, exact = ORDERS[name]
+    x, by_grad = td.tensor(np.asarray(0.6, dtype)), function
+    _, by_jet = td.jet(function, (x,), ([td.ones_like(x), None, None, None, None],))
+    for k in range(1, 6):
+        by_grad = td.grad(by_grad)
+        with mpmath.workdps(40):
+            want = float(mpmath.diff(exact, mpmath.mpf(float(x)), k))
+        np.testing.assert_allclose(by_grad(x).item(), want, rtol=20 * TOLERANCE[dtype])
+        np.testing.assert_allclose(by_jet[k - 1].item(), want, rtol=20 * TOLERANCE[dtype])
+
+
+# --- The rules of the matrix differential
+
+
+@DTYPES
+@pytest.mark.parametrize("n", [1, 3, 6])
+def test_matrix_differentials(n, dtype):
+    rng = np.random.default_rng([n, 46])
+    X, Y, A = (2 * np.eye(n) + 0.3 * rng.standard_normal((n, n)) for _ in range(3))
+    dX, dY = rng.standard_normal((2, n, n))
+    inverse, S = np.linalg.inv(X), X @ X.T
+    trace, la = np.trace, td.linalg
+    lift = lambda array: td.tensor(array).astype(td.float32 if dtype == np.float32 else td.float64)
+    rules = {
+        "dC": (lambda X, Y: lift(A) + 0 * X, 0 * dX),
+        "d(aX + bY)": (lambda X, Y: 2 * X - 3 * Y, 2 * dX - 3 * dY),
+        "d(XY)": (lambda X, Y: X @ Y, dX @ Y + X @ dY),
+        "d(X')": (lambda X, Y: X.T, dX.T),
+        "d(X^-1)": (lambda X, Y: la.inv(X), -inverse @ dX @ inverse),
+        "d tr X": (lambda X, Y: la.trace(X), trace(dX)),
+        "d det X": (lambda X, Y: la.det(X), np.linalg.det(X) * trace(inverse @ dX)),
+        "d det X, singular": (lambda X, Y: la.det(X - X[:1]), trace(cofactors(X - X[:1]).T @ (dX - dX[:1]))),
+        "d ln det S": (lambda X, Y: la.logdet(X @ X.T), trace(np.linalg.inv(S) @ (dX @ X.T + X @ dX.T))),
+        "d(X * Y)": (lambda X, Y: X * Y, dX * Y + X * dY),
+        "d s(X)": (lambda X, Y: td.sin(X), np.cos(X) * dX),
+        "d(g o f)": (lambda X, Y: td.exp(la.trace(X @ Y)), np.exp(trace(X @ Y)) * trace(dX @ Y + X @ dY)),
+        "d |X|^2 / 2": (lambda X, Y: td.sum(X * X) / 2, (X * dX).sum()),
+    }
+    for name, (function, want) in rules.items():
+        y, got = td.jvp(function, (lift(X), lift(Y)), (lift(dX), lift(dY)))
+        close = {"rtol": TOLERANCE[dtype] * 10, "atol": TOLERANCE[dtype] * n * (np.abs(want).max() + 1)}
+        np.testing.assert_allclose(got.cpu().numpy(), want, **close, err_msg=name)
+        w = rng.standard_normal(y.shape)
+        back = td.vjp(function, lift(X), lift(Y))[1](lift(w))
+        pairing = sum((g.cpu().numpy() * d).sum() for g, d in zip(back, (dX, dY), strict=True))
+        close["atol"] *= np.abs(w).sum() + 1
+        np.testing.assert_allclose(pairing, (w * want).sum(), **close, err_msg=name)
+
+
+@DTYPES
+def test_traces(dtype):
+    A, B, C = (td.tensor(m.astype(dtype)) for m in np.random.default_rng(48).standard_normal((3, 4, 4)))
+    trace = td.linalg.trace
+    for one, other in (
+        (trace(A), trace(A.T)),
+        (trace(A @ B), trace(B @ A)),
+        (trace(A.T @ (B * C)), trace((A * B).T @ C)),
+    ):
+        np.testing.assert_allclose(one.item(), other.item(), rtol=TOLERANCE[dtype] * 10)
+    # w'X as a vector, contracted with the cotangent v.
+    w, v = A[0], B[0]
+    _, pullback = td.vjp(lambda X: w @ X, C)
+    np.testing.assert_array_equal(pullback(v)[0].cpu().numpy(), np.outer(w.cpu().numpy(), v.cpu().numpy()))
+
+
+# --- Hessians and models
+
+
+@DTYPES
 def test_hessians(dtype):
     rng = np.random.default_rng(43)
     A, B = rng.standard_normal((4, 4)), rng.standard_normal((4, 4))
@@ -133,7 +322,57 @@ def test_hessians(dtype):
     np.testing.assert_allclose(td.hessian(weighted)(x_).cpu().numpy(), 2 * A.T @ B @ A, **close)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@DTYPES
+def test_linear_regression(dtype):
+    """The solution of the normal equations is stationary."""
+    rng = np.random.default_rng(49)
+    X, y = rng.standard_normal((20, 4)), rng.standard_normal(20)
+    X_, y_ = td.tensor(X.astype(dtype)), td.tensor(y.astype(dtype))
+    w = td.linalg.solve(X_.T @ X_, X_.T @ y_)
+    np.testing.assert_allclose(
+        w.cpu().numpy(), np.linalg.lstsq(X, y, rcond=None)[0], rtol=TOLERANCE[dtype] * 50
+    )
+    loss = lambda w: td.sum((X_ @ w - y_) ** 2)
+    assert np.abs(td.grad(loss)(w).cpu().numpy()).max() < TOLERANCE[dtype] * 100
+    np.testing.assert_allclose(td.hessian(loss)(w).cpu().numpy(), 2 * X.T @ X, rtol=TOLERANCE[dtype] * 50)
+
+
+@DTYPES
+def test_gaussian_likelihood(dtype):
+    """ln det S + the mean of (x - m)' S^-1 (x - m) is stationary at the sample covariance."""
+    rng = np.random.default_rng(50)
+    x = rng.standard_normal((60, 3))
+    x = x - x.mean(0)
+    rows, S = td.tensor(x.astype(dtype)), x.T @ x / len(x)
+
+    def likelihood(S):
+        return td.linalg.logdet(S) + td.mean(td.sum(rows * td.linalg.solve(S, rows.T).T, axis=1))
+
+    at = lambda S: td.grad(likelihood)(td.tensor(S.astype(dtype))).cpu().numpy()
+    assert np.abs(at(S)).max() < TOLERANCE[dtype] * 20
+    other = S + 0.5 * np.eye(3)
+    inverse = np.linalg.inv(other)
+    want = inverse - inverse @ S @ inverse
+    np.testing.assert_allclose(at(other), want, rtol=TOLERANCE[dtype] * 20, atol=TOLERANCE[dtype] * 5)
+
+
+@DTYPES
+def test_binary_classification(dtype):
+    """The cross-entropy of a sigmoid: derivative sigmoid(z) - y, also of logits of 1e4."""
+    z = np.array([-1e4, -30, -1, 0, 2, 30, 1e4])
+    for label in (0.0, 1.0):
+        loss = lambda z, label=label: F.binary_cross_entropy_with_logits(
+            z, td.full_like(z, label), reduction="sum"
+        )
+        value, slope = td.value_and_grad(loss)(td.tensor(z.astype(dtype)))
+        sigmoid = lambda z: np.exp(-np.logaddexp(0, -z))
+        want = sigmoid(z) if label == 0 else -sigmoid(-z)  # without a difference that cancels
+        np.testing.assert_allclose(slope.cpu().numpy(), want, rtol=TOLERANCE[dtype], atol=1e-30)
+        want = (np.logaddexp(0, z) - label * z).sum()
+        np.testing.assert_allclose(value.item(), want, rtol=TOLERANCE[dtype])
+
+
+@DTYPES
 def test_logistic_regression(dtype):
     """l = -y' log softmax(Wx): gradient (p - y) x', Hessian positive semidefinite."""
     rng = np.random.default_rng(44)
@@ -148,7 +387,7 @@ def test_logistic_regression(dtype):
     np.testing.assert_allclose(hessian, expected, rtol=TOLERANCE[dtype] * 20, atol=TOLERANCE[dtype] * 10)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@DTYPES
 def test_two_layer_network(dtype):
     """grad_W2 = (p - y) h', grad_W1 = ((W2'(p - y)) * h * (1 - h)) x'."""
     rng = np.random.default_rng(45)

@@ -95,6 +95,32 @@ def test_second_order(case):
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+def test_third_order(case):
+    """w . D3f[u, u, u] by nested modes, beside Taylor mode."""
+    p = Problem(case, 16)
+
+    def forward(*x):
+        return td.jvp(lambda *x: td.jvp(p, x, p.u)[1], x, p.u)[1]
+
+    def reverse(*x):
+        return td.vjp(p, *x)[1](p.w)
+
+    def reverse_twice(*x):
+        return td.vjp(reverse, *x)[1](p.u)
+
+    by_jet = td.jet(p, p.x, [(u, None, None) for u in p.u])[1][2]
+    by_mode = {
+        "reverse over forward over forward": dot(td.vjp(forward, *p.x)[1](p.w), p.u),
+        "forward over forward over reverse": dot(
+            td.jvp(lambda *x: td.jvp(reverse, x, p.u)[1], p.x, p.u)[1], p.u
+        ),
+        "reverse over reverse over reverse": dot(td.vjp(reverse_twice, *p.x)[1](p.u), p.u),
+    }
+    for mode, value in by_mode.items():
+        assert value == pytest.approx(dot(p.w, by_jet), rel=1e-9, abs=1e-10 * magnitude(by_jet)), mode
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_backward_twice(case):
     """The same through .backward(), whose gradients can be differentiated again."""
     p = Problem(case, 13)
