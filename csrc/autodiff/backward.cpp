@@ -36,10 +36,21 @@ std::mutex sums_mutex;   // while one backward adds to grads
 
 Tensor grad_of(const Node& leaf) {
   const std::lock_guard lock(grads_mutex);
-  return leaf.grad;
+  return leaf.grad.value;
 }
 
 }  // namespace
+
+GradOwner::GradOwner(Ref<Node> node, Node::Grad& grad) : node_(std::move(node)), grad_(grad) {
+  const std::lock_guard lock(grads_mutex);
+  ++grad_.owners;
+}
+
+GradOwner::~GradOwner() {
+  Tensor last;  // which may take work to destroy, outside of the lock
+  const std::lock_guard lock(grads_mutex);
+  if (--grad_.owners == 0) std::swap(grad_.value, last);
+}
 
 bool Tensor::requires_grad() const { return ambient_node(*this) != nullptr; }
 
@@ -55,7 +66,8 @@ Tensor& Tensor::set_requires_grad(bool value) {
                      " (convert it with astype first)");
   }
   if (value) {
-    Tape::ambient().watch(*this);
+    const Ref<Node> leaf = Tape::ambient().watch(*this);
+    impl().link(Tape::ambient().id())->owned = Ref<RefCounted>(new GradOwner(leaf, leaf->grad));
   } else if (is_leaf()) {
     remove_link(*this, Tape::ambient().id());
   } else {
@@ -71,7 +83,7 @@ Tensor Tensor::grad() const {
   if (node->is_leaf) return grad_of(*node);
   if (!node->watches) return {};
   const auto watched = node->watches->find(impl().link(Tape::ambient().id())->index);
-  return watched == node->watches->end() ? Tensor() : watched->second.grad;
+  return watched == node->watches->end() ? Tensor() : watched->second.grad.value;
 }
 
 void Tensor::set_grad(const Tensor& grad) const {
@@ -81,7 +93,7 @@ void Tensor::set_grad(const Tensor& grad) const {
   if (grad.defined()) check_gradient(grad, *this, "grad");
   Tensor previous = grad;  // which may take work to destroy, outside of the lock
   const std::lock_guard lock(grads_mutex);
-  std::swap(node->grad, previous);
+  std::swap(node->grad.value, previous);
 }
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {
@@ -114,7 +126,9 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
     sum = before.defined() ? add(before, sum) : create_graph ? sum : own(std::move(sum));
   }
   const std::lock_guard lock(grads_mutex);
-  for (auto& [leaf, sum] : leaves) std::swap(leaf->grad, sum);
+  for (auto& [leaf, sum] : leaves) {
+    if (leaf->grad.owners > 0) std::swap(leaf->grad.value, sum);
+  }
 }
 
 }  // namespace tidu

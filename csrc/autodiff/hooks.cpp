@@ -9,7 +9,7 @@ namespace tidu {
 namespace {
 
 Node::Watch& watch(const Tensor& tensor, const char* op) {
-  const Link* link = tensor.impl().link(Tape::ambient().id());
+  const Link* const link = tensor.impl().link(Tape::ambient().id());
   if (!link) fail<GradientError>("[", op, "] ", describe(tensor), " does not require grad");
   auto& watches = static_cast<Node&>(*link->value).watches;
   if (!watches) watches = std::make_unique<std::map<int, Node::Watch>>();
@@ -27,7 +27,12 @@ std::function<void()> register_hook(const Tensor& tensor, GradientHook hook) {
 }
 
 void retain_grad(const Tensor& tensor) {
-  if (!tensor.requires_grad() || !tensor.is_leaf()) watch(tensor, "retain_grad").retains = true;
+  if (tensor.requires_grad() && tensor.is_leaf()) return;
+  Node::Watch& watched = watch(tensor, "retain_grad");
+  Link& link = *tensor.impl().link(Tape::ambient().id());
+  if (!link.owned)
+    link.owned =
+        Ref<RefCounted>(new GradOwner(Ref<Node>(static_cast<Node*>(link.value.get())), watched.grad));
 }
 
 void Node::show(Tensors& cotangents) {
@@ -44,7 +49,8 @@ void Node::show(Tensors& cotangents) {
       }
       gradient = given;
     }
-    if (watch.retains) watch.grad = watch.grad.defined() ? accumulate(watch.grad, gradient) : copy(gradient);
+    Tensor& grad = watch.grad.value;
+    if (watch.grad.owners > 0) grad = grad.defined() ? accumulate(grad, gradient) : copy(gradient);
   }
 }
 

@@ -17,9 +17,14 @@ uint64_t storage_version(const Tensor& tensor) {
 }
 
 Node::Saved save_input(const Tensor& tensor, uint64_t trace) {
-  // Links of inner traces would keep their graphs alive for nothing.
+  // Links of inner traces would keep their graphs alive for nothing, and grads are not the graph's.
+  const auto is_plain = [&](const Link* link) { return link->trace <= trace && !link->owned; };
   const Link* link = tensor.impl().links.get();
-  return {!link || link->trace <= trace ? tensor : twin(tensor, trace), storage_version(tensor)};
+  while (link && is_plain(link)) link = link->next.get();
+  if (!link) return {tensor, storage_version(tensor)};
+  Tensor copy = twin(tensor, trace);
+  for (Link* kept = copy.impl().links.get(); kept; kept = kept->next.get()) kept->owned = {};
+  return {std::move(copy), storage_version(tensor)};
 }
 
 // Without its link to the node itself, which would be a cycle; the link is put back when the value is used.

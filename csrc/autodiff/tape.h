@@ -43,11 +43,15 @@ class Node : public RefCounted, public Pooled<Node> {
   };
   Tensors pull(const Tensors& cotangents, Values& values);
 
+  // A grad that collects, while tensors have a GradOwner: under a lock (backward.cpp).
+  struct Grad {
+    Tensor value;
+    int owners = 0;
+  };
   // What users watch of an output of a node of the ambient tape (hooks.h).
   struct Watch {
     std::vector<std::shared_ptr<GradientHook>> hooks;
-    bool retains = false;
-    Tensor grad;
+    Grad grad;
   };
   // Shows the cotangents of the outputs to their hooks, which may replace them.
   void show(Tensors& cotangents);
@@ -69,7 +73,7 @@ class Node : public RefCounted, public Pooled<Node> {
   std::vector<Saved> outputs;
   std::unique_ptr<std::map<int, Watch>> watches;  // by output; mostly null
   std::atomic<uint32_t> edges = 0;                // that lead here
-  Tensor grad;  // of a leaf of the ambient tape, guarded by its lock (backward.cpp)
+  Grad grad;                                      // of a leaf of the ambient tape
 
  private:
   static constexpr int kReleased = -1;
@@ -79,6 +83,18 @@ class Node : public RefCounted, public Pooled<Node> {
   // into its inputs.
   void destroy() noexcept override;
   Node* next_dead_ = nullptr;
+};
+
+// What tensors have of the grad that a node collects for them. A grad may have a graph, which leads back to
+// the node: it belongs to the tensors, and goes when they go, where the node would keep itself.
+class GradOwner : public RefCounted {
+ public:
+  GradOwner(Ref<Node> node, Node::Grad& grad);
+  ~GradOwner() override;
+
+ private:
+  Ref<Node> node_;
+  Node::Grad& grad_;
 };
 
 class Tape : public Trace {

@@ -174,7 +174,7 @@ std::unique_ptr<Link> copy_links(const Tensor& tensor, const auto& keeps) {
   std::unique_ptr<Link>* end = &result;
   for (const Link* link = tensor.impl().links.get(); link; link = link->next.get()) {
     if (!keeps(link->trace)) continue;
-    *end = std::make_unique<Link>(Link{{}, link->trace, link->value, link->index, nullptr});
+    *end = std::make_unique<Link>(Link{{}, link->trace, link->value, link->index, nullptr, link->owned});
     end = &(*end)->next;
   }
   return result;
@@ -275,10 +275,10 @@ bool is_tracked(const Tensor& tensor) {
   return tracked;
 }
 
-void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int index) {
+void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int index, Ref<RefCounted> owned) {
   std::unique_ptr<Link>* place = &tensor.impl().links;
   while (*place && (*place)->trace > id) place = &(*place)->next;
-  *place = std::make_unique<Link>(Link{{}, id, std::move(value), index, std::move(*place)});
+  *place = std::make_unique<Link>(Link{{}, id, std::move(value), index, std::move(*place), std::move(owned)});
 }
 
 void remove_link(const Tensor& tensor, uint64_t id) {
@@ -299,7 +299,7 @@ Tensor recorded_twin(const Tensor& tensor) { return twin_with(tensor, is_recorde
 void take_identity(const Tensor& tensor, const Tensor& from) {
   tensor.impl().links = copy_links(tensor, is_recorder);
   for (const Link* link = from.impl().links.get(); link; link = link->next.get()) {
-    if (!is_recorder(link->trace)) set_link(tensor, link->trace, link->value, link->index);
+    if (!is_recorder(link->trace)) set_link(tensor, link->trace, link->value, link->index, link->owned);
   }
 }
 

@@ -146,7 +146,8 @@ std::vector<Trace*> differentiating_traces();
 bool is_tracked(const Tensor& tensor);
 
 // What trace `id` knows of `tensor` from now on.
-void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int index);
+void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int index,
+              Ref<RefCounted> owned = {});
 void remove_link(const Tensor& tensor, uint64_t id);
 // The same value under a second identity, which the traces up to `newest` take for the same tensor.
 Tensor twin(const Tensor& tensor, uint64_t newest);

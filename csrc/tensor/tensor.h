@@ -33,6 +33,7 @@ struct Link : Pooled<Link> {
   Ref<RefCounted> value;
   int index;
   std::unique_ptr<Link> next;  // links of outer traces, so the newest comes first
+  Ref<RefCounted> owned;       // what goes with the tensors that have the link: graphs keep none of it
 };
 
 struct TensorImpl : RefCounted, Pooled<TensorImpl>, Spec {
@@ -45,8 +46,8 @@ struct TensorImpl : RefCounted, Pooled<TensorImpl>, Spec {
   bool wrote = false;    // whether a write through this tensor, which its links know of, made this version
   std::unique_ptr<Link> links;
 
-  const Link* link(uint64_t trace) const {
-    for (const Link* link = links.get(); link; link = link->next.get()) {
+  Link* link(uint64_t trace) const {
+    for (Link* link = links.get(); link; link = link->next.get()) {
       if (link->trace == trace) return link;
     }
     return nullptr;

@@ -106,6 +106,9 @@ class custom_vjp(_Custom):
             raise GradientError(f"[custom_vjp] {name_of(self.function)} has no rule: call defvjp first")
 
         def differentiate(plain, inputs, tree, leaves, moving, structure, outputs_of):
+            # What a graph keeps must not hold the arguments, whose grads may hold the graph.
+            count, shapes = len(args), [x.shape for x in inputs]
+
             def forward(primals):
                 result = self.forward(*tree(primals, leaves), **kwargs)
                 if not isinstance(result, tuple) or len(result) != 2:
@@ -119,18 +122,18 @@ class custom_vjp(_Custom):
 
                 def pullback(cotangents):
                     returned = self.backward(residuals, unflatten(output_structure, cotangents))
-                    if not isinstance(returned, tuple | list) or len(returned) != len(args):
+                    if not isinstance(returned, tuple | list) or len(returned) != count:
                         raise TypeError(
                             f"[custom_vjp] the backward rule of {name_of(self.function)} must return a tuple "
-                            f"of {len(args)} cotangents, one an argument"
+                            f"of {count} cotangents, one an argument"
                         )
                     flat = align_tree(tuple(returned), structure, "custom_vjp", "tuple of cotangents")
                     chosen = [flat[i] for i in moving]
-                    for cotangent, x in zip(chosen, inputs, strict=True):
-                        if cotangent is not None and cotangent.shape != x.shape:
+                    for cotangent, shape in zip(chosen, shapes, strict=True):
+                        if cotangent is not None and cotangent.shape != shape:
                             raise ShapeError(
                                 f"[custom_vjp] the backward rule of {name_of(self.function)} returned a "
-                                f"cotangent of shape {cotangent.shape} for an argument of shape {x.shape}"
+                                f"cotangent of shape {cotangent.shape} for an argument of shape {shape}"
                             )
                     return chosen
 

@@ -458,6 +458,32 @@ TEST(InPlace, ViewsShareValues) {
   EXPECT_THROW(assign(repeated, zeros({3})), ValueError);
 }
 
+TEST(Backward, GradsWithGraphsGoWithTheirTensors) {
+  const int64_t before = live_bytes();
+  {
+    Tensor x = ones({10}, DType::float64), copied;
+    x.set_requires_grad();
+    Tensor y = exp(x);
+    retain_grad(y);
+    sum(y * y * y).backward({}, false, true);
+    sum(x.grad() * y.grad()).backward({}, false, true);
+    copied = x;
+    x = {};
+    EXPECT_TRUE(copied.grad().requires_grad());
+    EXPECT_GT(live_bytes(), before);
+  }
+  EXPECT_EQ(live_bytes(), before);
+  Tensor loss;
+  {
+    Tensor x = ones({10}, DType::float64);
+    x.set_requires_grad();
+    loss = sum(x * x);
+  }
+  loss.backward({}, false, true);  // whose leaf nobody has any more
+  loss = {};
+  EXPECT_EQ(live_bytes(), before);
+}
+
 TEST(LongChain, MillionOperations) {
   const int64_t before = live_bytes();
   {

@@ -185,6 +185,97 @@ def test_gradients_free_their_graphs(live_bytes):
     assert live_bytes() == before
 
 
+def cube_of_leaf():
+    x = td.tensor(np.ones(10_000))
+    x.requires_grad = True
+    (x**3).sum().backward(create_graph=True)
+    x.grad.sum().backward(create_graph=True)
+    return x, x.grad
+
+
+def cube_of_result():
+    x = td.tensor(np.ones(10_000))
+    x.requires_grad = True
+    y = td.sin(x)
+    y.retain_grad()
+    (y**3).sum().backward(create_graph=True)
+    return x, y, y.grad
+
+
+def cube_of_written():
+    x = td.tensor(np.ones(10_000))
+    x.requires_grad = True
+    y = td.copy(x)
+    y[0] = x[1] * x[2]
+    y.retain_grad()
+    (y**3).sum().backward(create_graph=True)
+    return x, y.grad
+
+
+def leaves_of_each_other():
+    x, w = td.tensor(np.ones(10_000)), td.tensor(np.ones(10_000))
+    x.requires_grad = w.requires_grad = True
+    td.logsumexp(td.softmax(x * w) * w).backward(create_graph=True)
+    (x.grad * w.grad).sum().backward(create_graph=True)
+    return x, w
+
+
+def gradient_penalty():
+    model = td.nn.Linear(100, 100)
+    model(td.ones((4, 100))).sigmoid().sum().backward(create_graph=True)
+    sum((p.grad**2).sum() for p in model.parameters()).backward()
+    return model
+
+
+def rule_of_own():
+    @td.custom_vjp
+    def square(x):
+        return x * x
+
+    square.defvjp(lambda x: (x * x, x), lambda x, cotangent: (2 * x * cotangent,))
+    x = td.tensor(np.ones(10_000))
+    x.requires_grad = True
+    td.sin(square(x)).sum().backward(create_graph=True)
+    return x
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        cube_of_leaf,
+        cube_of_result,
+        cube_of_written,
+        leaves_of_each_other,
+        gradient_penalty,
+        rule_of_own,
+    ],
+)
+def test_gradients_with_graphs_go_with_their_tensors(work, live_bytes):
+    work()
+    before = live_bytes()
+    for _ in range(3):
+        kept = work()
+        assert live_bytes() > before
+        del kept
+    assert live_bytes() == before
+
+
+def test_a_gradient_stays_while_some_tensor_has_the_leaf(live_bytes):
+    x = td.tensor([1.0, 2.0], requires_grad=True)
+    loss = (x**3).sum()
+    held = [x]
+    loss.backward(create_graph=True)
+    del x
+    live_bytes()
+    assert held[0].grad.tolist() == [3, 12] and held[0].grad.requires_grad
+    held[0].grad.sum().backward()
+    assert held[0].grad.tolist() == [9, 24]
+    lost = (td.tensor([1.0], requires_grad=True) * held[0]).sum()
+    held[0].grad = None
+    lost.backward()
+    assert held[0].grad.tolist() == [1, 1]
+
+
 def test_out_of_memory(live_bytes, device):
     memory = td.cuda if device.type == "cuda" else td.cpu
     before = live_bytes()
