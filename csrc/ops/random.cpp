@@ -19,7 +19,8 @@ void infer(const SpecCall& call, std::span<Spec> outputs) {
   const auto& attrs = call.attrs.as<RandomAttrs>();
   if (key.shape != (attrs.keys < 0 ? Shape{2} : Shape{attrs.keys, 2}) || key.dtype != DType::uint32) {
     fail<ShapeError>("[", call.primitive.name,
-                     "] a key is a uint32 tensor of shape (2,), as random_key makes, not ", key);
+                     "] the key, a uint32 tensor of shape (2,) as random.key(seed) makes, comes first: not ",
+                     key);
   }
   outputs[0] = {attrs.shape, attrs.dtype, key.device};
   if (attrs.keys >= 0) outputs[0].shape.insert(0, attrs.keys);

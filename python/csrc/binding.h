@@ -44,6 +44,20 @@ Tensor tensor_from_buffer(PyObject* object, bool copy);
 
 // --- Numbers, dtypes, devices (convert.cpp).
 
+inline std::string name_of_type(py::handle object) {
+  return py::str(py::type::handle_of(object).attr("__name__")).cast<std::string>();
+}
+// What is given to `op`, in words, as a value.
+template <class T> T read(py::handle object, const char* op, const char* words) {
+  py::detail::make_caster<T> caster;
+  bool loaded = false;
+  try {
+    loaded = caster.load(object, true);
+  } catch (const py::error_already_set&) {}  // of a sequence that is none
+  if (!loaded) throw py::type_error(str("[", op, "] takes ", words, ", not ", name_of_type(object)));
+  return py::detail::cast_op<T>(std::move(caster));
+}
+
 // The value of a Python or NumPy number, if it is one. NumPy's scalars count as numbers: they adapt to the
 // tensors that they meet.
 std::optional<Scalar> scalar_from_object(PyObject* object);
@@ -116,17 +130,18 @@ template <class F> PyObject* guarded(F&& body) noexcept {
 
 // --- The parts of the module.
 
-void bind_types(py::module_& m);       // convert.cpp: dtype, device
-void bind_tensor(py::module_& m);      // tensor_type.cpp
-void bind_operations(py::module_& m);  // operations.cpp and the families in ops/
-void bind_random(py::module_& m);      // ops/random.cpp
-void bind_linalg(py::module_& m);      // ops/linalg.cpp
-void bind_creation(py::module_& m);    // ops/creation.cpp
-void bind_exchange(py::module_& m);    // exchange.cpp: buffers, DLPack
-void bind_transforms(py::module_& m);  // transforms.cpp
-void bind_system(py::module_& m);      // system.cpp: memory, threads, what there is
-void bind_cuda(py::module_& m);        // cuda.cpp: streams, events, what GPUs there are
-void bind_training(py::module_& m);    // training.cpp: layer 6
+void bind_types(py::module_& m);         // convert.cpp: dtype, device
+void bind_tensor(py::module_& m);        // tensor_type.cpp
+void bind_operations(py::module_& m);    // operations.cpp and the families in ops/
+void bind_random(py::module_& m);        // ops/random.cpp
+void bind_linalg(py::module_& m);        // ops/linalg.cpp
+void bind_creation(py::module_& m);      // ops/creation.cpp
+void bind_exchange(py::module_& m);      // exchange.cpp: buffers, DLPack
+void bind_transforms(py::module_& m);    // transforms.cpp
+void bind_system(py::module_& m);        // system.cpp: memory, threads, what there is
+void bind_cuda(py::module_& m);          // cuda.cpp: streams, events, what GPUs there are
+void bind_training(py::module_& m);      // training.cpp: layer 6
+void explain_arguments(py::module_& m);  // arguments.cpp: what pybind11 says of those that do not fit
 
 }  // namespace tidu::python
 

@@ -414,7 +414,12 @@ Tensor from_bytes(const py::bytes& bytes, const Shape& shape, DType dtype, Devic
 
 void bind_exchange(py::module_& m) {
   m.def(
-      "from_numpy", [](const py::object& array) { return tensor_from_buffer(array.ptr(), false); },
+      "from_numpy",
+      [](const py::object& array) {
+        if (!PyObject_CheckBuffer(array.ptr()))
+          throw py::type_error("[from_numpy] takes an array or another buffer, not " + name_of_type(array));
+        return tensor_from_buffer(array.ptr(), false);
+      },
       py::arg("array"),
       "A tensor in the memory of a NumPy array (or anything with the buffer protocol), which both then see.");
   m.def("from_dlpack", &import_dlpack, py::arg("x"), py::kw_only(), py::arg("device") = py::none(),

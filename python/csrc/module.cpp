@@ -31,4 +31,5 @@ PYBIND11_MODULE(_core, m) {
   bind_system(m);
   bind_cuda(m);
   bind_training(m);
+  explain_arguments(m);
 }

@@ -205,14 +205,14 @@ template <auto F> PyObject* get(PyObject* self, void*) {
 int set_requires_grad(PyObject* self, PyObject* value, void*) {
   return guarded(-1, [&] {
     if (!value) throw py::type_error("requires_grad cannot be deleted");
-    tensor_of(self).set_requires_grad(py::handle(value).cast<bool>());
+    tensor_of(self).set_requires_grad(read<bool>(value, "requires_grad", "True or False"));
     return 0;
   });
 }
 int set_grad(PyObject* self, PyObject* value, void*) {
   return guarded(-1, [&] {
     const bool none = !value || value == Py_None;
-    tensor_of(self).set_grad(none ? Tensor() : py::handle(value).cast<Tensor>());
+    tensor_of(self).set_grad(none ? Tensor() : read<Tensor>(value, "grad", "a tensor or None"));
     return 0;
   });
 }
@@ -312,6 +312,7 @@ void bind_tensor(py::module_& m) {
       slot(Py_mp_length, length),
       slot(Py_mp_subscript, subscript),
       slot(Py_mp_ass_subscript, assign_subscript),
+      slot(Py_sq_length, length),
       slot(Py_sq_item, element),
       slot(Py_sq_contains, contains),
       slot(Py_bf_getbuffer, get_buffer),
@@ -323,9 +324,6 @@ void bind_tensor(py::module_& m) {
   tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (!tensor_type) throw py::error_already_set();
   const py::handle type(reinterpret_cast<PyObject*>(tensor_type));
-  // NumPy leaves operators with its arrays to this type.
-  type.attr("__array_ufunc__") = py::none();
-  type.attr("__array_priority__") = 1000.0;
   m.attr("Tensor") = type;
 }
 

@@ -180,9 +180,9 @@ void bind_updates(py::module_& m) {
 void bind_clipping(py::module_& m) {
   const auto tensors_of = [](const py::object& params) {
     if (is_tensor(params.ptr())) return Tensors{tensor_of(params.ptr())};
-    Tensors tensors;
-    for (const py::handle param : params) tensors.push_back(param.cast<Tensor>());
-    return tensors;
+    const py::list all =
+        py::isinstance<py::iterable>(params) ? py::list(params) : py::list(py::make_tuple(params));
+    return read<Tensors>(all, "clip_grad", "parameters");
   };
   m.def(
       "clip_grad_norm_",

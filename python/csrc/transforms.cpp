@@ -294,7 +294,8 @@ void bind_transforms(py::module_& m) {
         return register_hook(x, [held = keep(hook.ptr())](const Tensor& gradient) {
           const WithLock locked;
           const py::object given = in_python([&] { return py::handle(held.get())(gradient); });
-          return given.is_none() ? Tensor() : given.cast<Tensor>();
+          return given.is_none() ? Tensor()
+                                 : read<Tensor>(given, "register_hook", "hooks that return a tensor or None");
         });
       },
       py::arg("hook"),

@@ -15,6 +15,7 @@ from tidu import cpu as cpu
 from tidu import cuda as cuda
 from tidu import linalg as linalg
 from tidu import random as random
+from tidu._arguments import explain as _explain
 from tidu._check_grads import check_grads as check_grads
 from tidu._control import checkpoint as checkpoint
 from tidu._control import cond as cond
@@ -62,6 +63,8 @@ from tidu._vmap import vmap as vmap
 
 e, pi, inf, nan = 2.718281828459045, 3.141592653589793, float("inf"), float("nan")
 newaxis = None
+
+_explain(globals(), [name for name in dir() if not name.startswith("_")])
 
 _LAZY = ("data", "doctor", "io", "nn", "optim", "viz")
 

@@ -18,6 +18,18 @@ def __array__(self, dtype=None, copy=None):
     return __array__(self, dtype, copy)
 
 
+def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+    from tidu._numpy_calls import call_ufunc
+
+    return call_ufunc(ufunc, method, inputs, kwargs)
+
+
+def __array_function__(self, function, types, args, kwargs):
+    from tidu._numpy_calls import call_function
+
+    return call_function(function, args, kwargs)
+
+
 def __array_namespace__(self, *, api_version=None):
     import tidu
 
@@ -96,6 +108,8 @@ def __getattr__(self, name):
 for method in (
     numpy,
     __array__,
+    __array_ufunc__,
+    __array_function__,
     __array_namespace__,
     to_device,
     cpu,

@@ -123,6 +123,13 @@ def _split_aux(result, op):
 def _scalar(value, function, op):
     if value is None:
         raise TypeError(f"[{op}] {name_of(function)} returned None instead of a tensor")
+    if isinstance(value, tuple | list | dict):
+        hint = (
+            "pass has_aux=True where it returns (value, aux)" if isinstance(value, tuple) else "use jacobian"
+        )
+        raise TypeError(
+            f"[{op}] {name_of(function)} must return one tensor, not a {type(value).__name__} ({hint})"
+        )
     if not isinstance(value, Tensor):
         value = _as_tensor(value, op, "the function's result")
     if value.size != 1:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 
+from ._arguments import explain as _explain
 from ._core import FileError, Tensor, get_default_device
 from ._core import _training as training
 
@@ -79,3 +80,6 @@ def load(path, device=None):
 def load_metadata(path):
     """The metadata of a safetensors file, a dictionary of strings."""
     return training.load_safetensors(os.fspath(path), "cpu")[1]
+
+
+_explain(globals(), ["save", "load", "load_metadata"])

@@ -33,6 +33,8 @@ Tensor move_to(const Tensor& x, const py::object& target, std::optional<DType> d
   return copy_wanted && result.impl().storage == x.impl().storage ? copy(result) : result;
 }
 
+Tensor detached(const Tensor& x) { return stop_gradient(x); }
+
 }  // namespace
 
 void bind_conversions(const Definitions& define) {
@@ -47,7 +49,7 @@ void bind_conversions(const Definitions& define) {
   define.both<contiguous>("contiguous", "x", "x in row-major layout; x itself where it is.");
   define.both<copy>("copy", "x", "The same values in new memory; differentiable.");
   define.both<stop_gradient>("stop_gradient", "x", "The same values as a constant; a view.");
-  define.method<stop_gradient>("detach", "x", "The same values as a constant; a view.");
+  define.method<detached>("detach", "x", "The same values as a constant; a view.");
   define.method(
       "is_contiguous", [](const Tensor& x) { return x.is_contiguous(); }, "Whether the layout is row-major.");
 }

@@ -6,11 +6,16 @@
 namespace tidu::python {
 namespace {
 
+template <auto F> const char* op = nullptr;
+
+template <auto F> [[noreturn]] void fail_type(PyObject* given) {
+  throw py::type_error(str("[", op<F>, "] takes tensors and numbers, not ", name_of_type(given)));
+}
+
 template <Tensor (*F)(const Tensor&)> PyObject* unary_of(PyObject* x) {
   return guarded([&] {
     const Argument argument(x);
-    if (!argument)
-      throw py::type_error("expected a tensor, not " + py::str(py::type::of(x)).cast<std::string>());
+    if (!argument) fail_type<F>(x);
     return wrap(F(argument.tensor()));
   });
 }
@@ -22,10 +27,7 @@ template <auto F, int kArity> PyObject* call(PyObject* const* args) {
     const Argument a(args[0], device), b(args[1], device), c(args[kArity - 1], device);
     for (int i = 0; i < kArity; ++i) {
       const Argument& argument = i == 0 ? a : i == 1 ? b : c;
-      if (!argument) {
-        throw py::type_error("expected a tensor or a number, not " +
-                             py::str(py::type::of(args[i])).cast<std::string>());
-      }
+      if (!argument) fail_type<F>(args[i]);
     }
     if constexpr (kArity == 2) {
       return wrap(F(a.operand(), b.operand()));
@@ -35,9 +37,10 @@ template <auto F, int kArity> PyObject* call(PyObject* const* args) {
   });
 }
 
-bool check_count(Py_ssize_t given, Py_ssize_t expected) {
+template <auto F> bool check_count(Py_ssize_t given, Py_ssize_t expected) {
   if (given != expected)
-    PyErr_Format(PyExc_TypeError, "takes %zd positional arguments, not %zd", expected, given);
+    PyErr_Format(PyExc_TypeError, "[%s] takes %zd argument%s, not %zd", op<F>, expected,
+                 expected == 1 ? "" : "s", given);
   return given == expected;
 }
 
@@ -48,16 +51,17 @@ template <Tensor (*F)(const Tensor&)> PyObject* unary_method(PyObject* self, PyO
   return unary_of<F>(self);
 }
 template <auto F, int kArity> PyObject* function(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  return check_count(count, kArity) ? call<F, kArity>(args) : nullptr;
+  return check_count<F>(count, kArity) ? call<F, kArity>(args) : nullptr;
 }
 template <auto F, int kArity> PyObject* method(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  if (!check_count(count, kArity - 1)) return nullptr;
+  if (!check_count<F>(count, kArity - 1)) return nullptr;
   PyObject* all[kArity] = {self};
   std::copy_n(args, count, all + 1);
   return call<F, kArity>(all);
 }
 
-void add_row(py::module_& m, PyMethodDef& function, PyMethodDef& method) {
+template <auto F> void add_row(py::module_& m, PyMethodDef& function, PyMethodDef& method) {
+  op<F> = function.ml_name;
   add_function(m, function);
   add_method(method);
 }
@@ -80,15 +84,16 @@ void add_row_with(const Definitions& define, const char* name, const char* doc, 
 
 void bind_table(const Definitions& define) {
   py::module_& m = define.m;
-#define UNARY(name, types, result, low, high, derivative, doc)                            \
-  add_row(m, definition(#name, row(#name, "x", doc), unary_function<tidu::name>, METH_O), \
-          definition(#name, row(#name, "$self", doc), unary_method<tidu::name>, METH_NOARGS));
-#define BINARY(name, types, result, low, high, derivative, doc)                                  \
-  add_row(m, definition(#name, row(#name, "a, b", doc), function<tidu::name, 2>, METH_FASTCALL), \
-          definition(#name, row(#name, "$self, b", doc), method<tidu::name, 2>, METH_FASTCALL));
-#define TERNARY(name, types, result, low, high, derivative, doc)                                    \
-  add_row(m, definition(#name, row(#name, "c, a, b", doc), function<tidu::name, 3>, METH_FASTCALL), \
-          definition(#name, row(#name, "$self, a, b", doc), method<tidu::name, 3>, METH_FASTCALL));
+#define UNARY(name, types, result, low, high, derivative, doc)                                        \
+  add_row<tidu::name>(m, definition(#name, row(#name, "x", doc), unary_function<tidu::name>, METH_O), \
+                      definition(#name, row(#name, "$self", doc), unary_method<tidu::name>, METH_NOARGS));
+#define BINARY(name, types, result, low, high, derivative, doc)                                              \
+  add_row<tidu::name>(m, definition(#name, row(#name, "a, b", doc), function<tidu::name, 2>, METH_FASTCALL), \
+                      definition(#name, row(#name, "$self, b", doc), method<tidu::name, 2>, METH_FASTCALL));
+#define TERNARY(name, types, result, low, high, derivative, doc)                                \
+  add_row<tidu::name>(                                                                          \
+      m, definition(#name, row(#name, "c, a, b", doc), function<tidu::name, 3>, METH_FASTCALL), \
+      definition(#name, row(#name, "$self, a, b", doc), method<tidu::name, 3>, METH_FASTCALL));
 #define PARAMETER(name, value) , py::arg(#name) = static_cast<double>(value)
 #define UNARY_WITH(name, parameters, types, result, low, high, derivative, doc) \
   add_row_with<tidu::name, name##_parameters<double>>(define, #name, doc "." parameters);

@@ -8,17 +8,20 @@ namespace {
 
 namespace la = tidu::linalg;
 
+constexpr const char* kAxes = "a number of axes or a pair of tuples of them";
+
 Tensor tensordot(const Tensor& a, const Tensor& b, const py::object& axes) {
   if (py::isinstance<py::int_>(axes)) return la::tensordot(a, b, axes.cast<int64_t>());
-  const auto pair = axes.cast<py::sequence>();
+  const auto pair = read<py::sequence>(axes, "tensordot", kAxes);
   if (pair.size() != 2)
     fail<ValueError>("[tensordot] axes is a number or a pair of axes or tuples of them, not ",
                      std::string(py::str(axes)));
-  return la::tensordot(a, b, pair[0].cast<Dims>(), pair[1].cast<Dims>());
+  return la::tensordot(a, b, read<Dims>(pair[0], "tensordot", kAxes),
+                       read<Dims>(pair[1], "tensordot", kAxes));
 }
 
 Tensor einsum(const std::string& subscripts, const py::args& operands) {
-  return la::einsum(subscripts, operands.cast<Tensors>());
+  return la::einsum(subscripts, read<Tensors>(operands, "einsum", "subscripts and tensors"));
 }
 
 Tensor trace(const Tensor& x, int64_t offset, Type dtype) {

@@ -8,10 +8,6 @@ namespace tidu::python {
 using Axis = std::optional<int64_t>;
 using Type = std::optional<DType>;
 
-inline std::string name_of_type(py::handle object) {
-  return py::str(py::type::of(object)).cast<std::string>();
-}
-
 struct Definitions {
   py::module_& m;
 

@@ -7,6 +7,8 @@ namespace {
 
 // Any other integer would be refused with the types alone.
 uint64_t to_uint64(const py::object& number, const char* what) {
+  if (!PyIndex_Check(number.ptr()))
+    throw py::type_error(str("[", what, "] takes integers from 0 to 2^64 - 1, not ", name_of_type(number)));
   const py::object integer = py::reinterpret_steal<py::object>(PyNumber_Index(number.ptr()));
   if (!integer) throw py::error_already_set();
   const uint64_t value = PyLong_AsUnsignedLongLong(integer.ptr());
@@ -49,7 +51,7 @@ void bind_random(py::module_& parent) {
       "permutation",
       [](const Tensor& k, const py::object& x, int64_t axis) {
         if (py::isinstance<py::int_>(x)) return random_permutation(k, x.cast<int64_t>());
-        const auto tensor = x.cast<Tensor>();
+        const auto tensor = read<Tensor>(x, "permutation", "a key and then a number or a tensor");
         const int at = normalize_axis(axis, tensor.ndim(), "permutation");
         return take(tensor, random_permutation(k, tensor.size(at)), at);
       },

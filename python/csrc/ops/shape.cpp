@@ -21,7 +21,8 @@ Tensor flip_over(const Tensor& x, const Over& given) {
 }
 
 Tensors split_into(const Tensor& x, const py::object& parts, int64_t axis) {
-  if (!py::isinstance<py::int_>(parts)) return split(x, parts.cast<Dims>(), axis);
+  if (!py::isinstance<py::int_>(parts))
+    return split(x, read<Dims>(parts, "split", "a number of parts or their sizes"), axis);
   const auto count = parts.cast<int64_t>();
   const int64_t extent = x.shape()[normalize_axis(axis, x.ndim(), "split")];
   if (count < 1 || extent % count != 0) {
@@ -31,10 +32,12 @@ Tensors split_into(const Tensor& x, const py::object& parts, int64_t axis) {
   return split(x, Dims(count, extent / count), axis);
 }
 
+constexpr const char* kWidths = "a width or (before, after) pairs of integers";
+
 Tensor pad_with(const Tensor& x, const py::object& widths) {
   Dims low, high;
   const auto pair = [](const py::handle& item) {
-    const auto both = item.cast<Dims>();
+    const auto both = read<Dims>(item, "pad", kWidths);
     if (both.size() < 1 || both.size() > 2)
       fail<ValueError>("[pad] a width is n or (before, after), not ", both);
     return std::pair(both[0], both.back());
@@ -42,7 +45,7 @@ Tensor pad_with(const Tensor& x, const py::object& widths) {
   if (py::isinstance<py::int_>(widths)) {
     low = high = Dims(x.ndim(), widths.cast<int64_t>());
   } else {
-    for (const py::handle item : widths.cast<py::sequence>()) {
+    for (const py::handle item : read<py::sequence>(widths, "pad", kWidths)) {
       const auto [before, after] = pair(item);
       low.push_back(before);
       high.push_back(after);
@@ -52,7 +55,7 @@ Tensor pad_with(const Tensor& x, const py::object& widths) {
 }
 
 Tensors broadcast_all(const py::args& args) {
-  const auto tensors = args.cast<Tensors>();
+  const auto tensors = read<Tensors>(args, "broadcast_arrays", "tensors");
   Shape shape;
   for (const Tensor& x : tensors) shape = broadcast_shapes(shape, x.shape(), "broadcast_arrays");
   Tensors result;

@@ -90,7 +90,10 @@ void Parameters::place(PyObject** placed, size_t first, PyObject* const* given, 
                        PyObject* keywords) const {
   const size_t end = first + static_cast<size_t>(count);
   if (end > names_.size()) {
-    throw py::type_error(str("[", op_, "] takes at most ", names_.size() - first, " arguments, not ", count));
+    const size_t most = names_.size() - first;
+    throw py::type_error(str(
+        "[", op_, "] takes at most ", most, " argument", most == 1 ? "" : "s", ", not ", count, " (it takes ",
+        most == 0 ? "none" : py::str(", ").attr("join")(names_from(first)).cast<std::string>(), ")"));
   }
   std::copy_n(given, count, placed + first);
   std::fill(placed + end, placed + names_.size(), nullptr);
@@ -100,11 +103,11 @@ void Parameters::place(PyObject** placed, size_t first, PyObject* const* given, 
     while (i < names_.size() && names_[i] != keyword && PyUnicode_Compare(names_[i], keyword) != 0) ++i;
     if (i == names_.size() || placed[i]) {
       const auto name = py::str(keyword).cast<std::string>();
-      const char* const here = name == "dim"       ? " (it is called axis)"
-                               : name == "keepdim" ? " (it is called keepdims)"
-                                                   : "";
-      throw py::type_error(i == names_.size() ? str("[", op_, "] has no argument '", name, "'", here)
-                                              : str("[", op_, "] the argument '", name, "' is given twice"));
+      if (i < names_.size())
+        throw py::type_error(str("[", op_, "] the argument '", name, "' is given twice"));
+      const py::object hint =
+          py::module_::import("tidu._arguments").attr("keyword_hint")(name, names_from(first));
+      throw py::type_error(str("[", op_, "] has no argument '", name, "'", hint.cast<std::string>()));
     }
     placed[i] = given[count + k];
   }
@@ -113,6 +116,12 @@ void Parameters::place(PyObject** placed, size_t first, PyObject* const* given, 
     if (!placed[i])
       throw py::type_error(str("[", op_, "] needs the argument '", PyUnicode_AsUTF8(names_[i]), "'"));
   }
+}
+
+py::list Parameters::names_from(size_t first) const {
+  py::list names;
+  for (size_t i = first; i < names_.size(); ++i) names.append(py::handle(names_[i]));
+  return names;
 }
 
 void Parameters::fail_type(size_t i, const std::string& expected, PyObject* given) const {

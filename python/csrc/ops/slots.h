@@ -55,6 +55,8 @@ class Parameters {
   std::string typed(std::span<const std::string> types, bool is_method, bool variadic) const;
 
  private:
+  py::list names_from(size_t first) const;
+
   const char* op_;
   std::vector<PyObject*> names_, defaults_;  // a default is null where a value must be given
 };

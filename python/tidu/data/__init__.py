@@ -1,5 +1,6 @@
 """Data sets, readers and batches."""
 
+from .._arguments import explain as _explain
 from .datasets import FashionMNIST, Subset, TensorDataset, random_split, read_csv, read_idx
 from .loader import DataLoader, collate
 
@@ -13,3 +14,5 @@ __all__ = [
     "read_csv",
     "read_idx",
 ]
+
+_explain(globals(), __all__)

@@ -1,5 +1,6 @@
 """Neural networks: modules, functions, initialisers."""
 
+from .._arguments import explain as _explain
 from . import functional, init
 from .layers import (
     ELU,
@@ -51,3 +52,5 @@ __all__ = [
     "manual_seed",
     "next_key",
 ]
+
+_explain(globals(), __all__)

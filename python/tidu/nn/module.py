@@ -48,6 +48,8 @@ class Module:
     """
 
     def __new__(cls, *args, **kwargs):
+        if cls.__init__ is object.__init__ and (args or kwargs):
+            raise TypeError(f"[{cls.__name__}] takes no arguments, not {len(args) + len(kwargs)}")
         self = super().__new__(cls)
         # _roles: dotted name -> "parameter" or "buffer", which tensors keep when they no longer require grad
         self.__dict__.update(_roles={}, _hooks=None, training=True)

@@ -1,5 +1,6 @@
 """Optimisers, minimisation with reports, learning rate schedules, gradient clipping."""
 
+from .._arguments import explain as _explain
 from .._core._training import clip_grad_norm_, clip_grad_value_
 from .methods import Report
 from .minimize import minimize
@@ -27,3 +28,5 @@ __all__ = [
     "minimize",
     "standard_errors",
 ]
+
+_explain(globals(), __all__)

@@ -20,6 +20,11 @@ class Optimizer:
     """
 
     def __init__(self, params, **options):
+        if isinstance(params, td.Tensor) or not hasattr(params, "__iter__"):
+            raise TypeError(
+                f"[{self._name()}] params must be a sequence of tensors, not {type(params).__name__} "
+                "(model.parameters(), or a list of one)"
+            )
         params = list(params)
         if not params:
             raise ValueError(f"[{self._name()}] there are no parameters")
@@ -196,7 +201,11 @@ class Adam(Optimizer):
 
     def _check(self, group):
         super()._check(group)
-        if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
+        if (
+            not isinstance(group["betas"], tuple | list)
+            or len(group["betas"]) != 2
+            or not all(0 <= beta < 1 for beta in group["betas"])
+        ):
             raise ValueError(
                 f"[{self._name()}] betas are {group['betas']}, but must be two numbers in [0, 1)"
             )

@@ -6,6 +6,7 @@
 graph needs no other package. All others need matplotlib and return a matplotlib Figure.
 """
 
+from tidu._arguments import explain as _explain
 from tidu.viz._functions import contour as contour
 from tidu.viz._functions import descent_path as descent_path
 from tidu.viz._functions import gradient_field as gradient_field
@@ -17,3 +18,5 @@ from tidu.viz._training import confusion_matrix as confusion_matrix
 from tidu.viz._training import curves as curves
 from tidu.viz._training import predictions as predictions
 from tidu.viz._training import weights as weights
+
+_explain(globals(), [name for name in dir() if not name.startswith("_")])

@@ -1,0 +1,181 @@
+"""What is wrong with the arguments of a call, said in one line with what would be right."""
+
+import difflib
+import functools
+import inspect
+import re
+import sys
+import types
+
+from tidu._spellings import KEYWORDS
+
+_MOST = 100  # characters of what a caller wrote
+
+# The types that pybind11 names, as users say them, and whether a value is one; others are left to it.
+_TYPES = {
+    "Tensor": (
+        "Tensor",
+        lambda x: not isinstance(x, (str, bytes, dict, set, type(None), types.FunctionType)),
+    ),
+    "SupportsInt": ("int", lambda x: hasattr(x, "__index__")),
+    "SupportsIndex": ("int", lambda x: hasattr(x, "__index__")),
+    "SupportsFloat": ("float", lambda x: hasattr(x, "__float__") or hasattr(x, "__index__")),
+    "float": ("float", lambda x: hasattr(x, "__float__") or hasattr(x, "__index__")),
+    "int": ("int", lambda x: hasattr(x, "__index__")),
+    "bool": ("bool", lambda x: isinstance(x, bool)),
+    "str": ("str", lambda x: isinstance(x, str)),
+    "dtype": ("dtype", lambda x: not isinstance(x, (int, float, list, tuple, dict, type(None)))),
+    "device": ("device", lambda x: isinstance(x, (str, int)) or type(x).__name__ == "device"),
+    "tuple": (
+        "tuple of ints",
+        lambda x: isinstance(x, (tuple, list)) and all(hasattr(i, "__index__") for i in x),
+    ),
+    "Sequence": ("sequence", lambda x: isinstance(x, (tuple, list))),
+    "None": ("None", lambda x: x is None),
+    "PathLike": ("path", lambda x: hasattr(x, "__fspath__")),
+    "bytes": ("bytes", lambda x: isinstance(x, bytes)),
+}
+
+
+def _short(text):
+    return text if len(text) <= _MOST else text[: _MOST - 2] + ".."
+
+
+def keyword_hint(keyword, names):
+    """What to say for a keyword that is none of a function's `names`: the right one, or all of them."""
+    own = [name for name in KEYWORDS.get(keyword, ()) if name in names]
+    own = own or difflib.get_close_matches(keyword, names, 1)
+    if own:
+        return f" (it is called {own[0]})"
+    return f" (it takes {_short(', '.join(names))})" if names else " (it takes none)"
+
+
+def _kinds(annotation):
+    """The alternatives of "int | tuple[int, ...] | None" and the like, or nothing where one is not known."""
+    flat = re.sub(r"\[[^][]*\]", "", re.sub(r"\[[^][]*\]", "", annotation))
+    names = [part.strip().rpartition(".")[2] for part in flat.split("|")]
+    return [_TYPES[name] for name in names] if all(name in _TYPES for name in names) else []
+
+
+def _parse(signature):
+    """The parameters of a signature that pybind11 wrote."""
+    inside = re.sub(r"'[^']*'", "''", signature[signature.index("(") + 1 :])
+    parts, depth, start = [], 0, 0
+    for i, letter in enumerate(inside):
+        if (letter in ")]}" and depth == 0) or (letter == "," and depth == 0):
+            parts.append(inside[start:i].strip())
+            start = i + 1
+        if letter == ")" and depth == 0:
+            break
+        depth += (letter in "([{") - (letter in ")]}")
+    parameters, kind = [], inspect.Parameter.POSITIONAL_OR_KEYWORD
+    for part in filter(None, parts):
+        if part in ("*", "/"):
+            kind = inspect.Parameter.KEYWORD_ONLY if part == "*" else kind
+            continue
+        name, _, rest = part.partition(":")
+        annotation, equals, _ = rest.partition(" = ")
+        variadic = {"**": inspect.Parameter.VAR_KEYWORD, "*": inspect.Parameter.VAR_POSITIONAL}
+        stars = name[: len(name) - len(name.lstrip("*"))]
+        default = None if equals else inspect.Parameter.empty
+        parameters.append(
+            inspect.Parameter(name.lstrip("*"), variadic[stars], annotation=annotation.strip())
+            if stars
+            else inspect.Parameter(name, kind, default=default, annotation=annotation.strip())
+        )
+    return inspect.Signature(parameters, __validate_parameters__=False)
+
+
+def _misplaced(name, signature, args, kwargs):
+    """What is wrong with how many and which arguments are given, or None."""
+    parameters = list(signature.parameters.values())
+    names = [p.name for p in parameters]
+    kinds = {p.kind for p in parameters}
+    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    by_name = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        for keyword in kwargs:
+            if keyword not in by_name:
+                return f"[{name}] has no argument {_short(keyword)!r}{keyword_hint(keyword, names)}"
+    for parameter in by_place[: len(args)]:
+        if parameter.name in kwargs and parameter.kind == parameter.POSITIONAL_OR_KEYWORD:
+            return f"[{name}] the argument {parameter.name!r} is given twice"
+    if len(args) > len(by_place) and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        if names[:1] == ["shape"] and all(isinstance(x, int) for x in args):
+            hint = f"the shape is one argument: {name}({_short(repr(args))})"
+        elif len(by_place) < len(by_name):
+            hint = f"by name: {', '.join(by_name[len(by_place) :])}"
+        else:
+            hint = f"it takes {', '.join(names) or 'none'}"
+        plural = "s" * (len(by_place) != 1)
+        return f"[{name}] takes at most {len(by_place)} argument{plural} by place, not {len(args)} ({hint})"
+    for i, parameter in enumerate(parameters):
+        is_given = parameter.name in kwargs or (parameter in by_place and i < len(args))
+        is_needed = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        )
+        if is_needed and not is_given:
+            return f"[{name}] needs the argument {parameter.name!r} (it takes {_short(', '.join(names))})"
+    return None
+
+
+def _mistyped(name, signature, args, kwargs):
+    given = dict(zip(signature.parameters, args, strict=False)) | kwargs
+    for key, value in given.items():
+        kinds = _kinds(signature.parameters[key].annotation)
+        if not kinds or any(fits(value) for _, fits in kinds):
+            continue
+        wanted = " or ".join(dict.fromkeys(words for words, _ in kinds))
+        return f"[{name}] the argument {key!r} must be {wanted}, not {type(value).__name__}"
+    return None
+
+
+def refusal(text, args, kwargs):
+    """In place of what pybind11 says where arguments fit no signature; `args` are as it was called."""
+    name = text[: text.index("(")]
+    lines = re.findall(r"^    \d+\. (.*)$", text.partition("\n\nInvoked with")[0], re.MULTILINE)
+    signatures = [_parse(line) for line in lines]
+    if name.endswith("__init__"):
+        name, args = lines[0][: lines[0].index("(")].rpartition(".")[2], args[1:]
+    elif signatures and next(iter(signatures[0].parameters), None) == "self":
+        signatures = [s.replace(parameters=list(s.parameters.values())[1:]) for s in signatures]
+        args = args[1:]
+    if len(signatures) == 1:
+        wrong = _misplaced(name, signatures[0], args, kwargs) or _mistyped(name, signatures[0], args, kwargs)
+        if wrong:
+            return wrong
+    kinds = [type(x).__name__ for x in args] + [f"{k}: {type(x).__name__}" for k, x in kwargs.items()]
+    takes = " or ".join(f"({', '.join(signature.parameters)})" for signature in signatures)
+    return f"[{name}] takes {_short(takes)}, and cannot read ({_short(', '.join(kinds))})"
+
+
+def _explained(function, name):
+    own = 1 if function.__name__ == "__init__" else 0  # self is not the caller's
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__.tb_next is not None:  # which was raised inside
+                raise
+            signature = inspect.signature(function)
+            signature = signature.replace(parameters=list(signature.parameters.values())[own:])
+            wrong = _misplaced(name, signature, args[own:], kwargs)
+            if wrong is None:
+                raise
+        raise TypeError(wrong)
+
+    return call
+
+
+def explain(namespace, names):
+    """Lets the functions and classes of a module that are written in Python say what arguments they take."""
+    for name in names:
+        value = namespace[name]
+        if isinstance(value, types.FunctionType):
+            namespace[name] = _explained(value, name)
+            vars(sys.modules[value.__module__])[name] = namespace[name]  # where pickle looks for it
+        elif isinstance(value, type) and isinstance(value.__init__, types.FunctionType):
+            value.__init__ = _explained(getattr(value.__init__, "__wrapped__", value.__init__), name)
