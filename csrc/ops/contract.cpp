@@ -9,7 +9,7 @@
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
-#include "ops/linalg.h"
+#include "ops/linalg_rules.h"
 #include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -183,7 +183,7 @@ Tensor matrix_power(const Tensor& x, int64_t n) {
     const Tensor one = eye(x.size(-1), x.size(-1), 0, x.dtype(), x.device());
     return copy(broadcast_to(one, x.shape()));
   }
-  Tensor square = n < 0 ? inv(x) : x, result;
+  Tensor square = n < 0 ? inv_for({"matrix_power"}, x) : x, result;
   for (auto left = n < 0 ? -static_cast<uint64_t>(n) : static_cast<uint64_t>(n);; left >>= 1) {
     if (left & 1) result = result.defined() ? matmul(result, square) : square;
     if (left <= 1) return result;

@@ -34,7 +34,7 @@ Tensor parity(const Tensor& pivots, DType dtype) {
 void run_det(const Call& call) {
   {
     const VisibleTraces none(nullptr);
-    const auto [lu, pivots] = factors_of(call.inputs[0], false);
+    const auto [lu, pivots] = factors_of({"det"}, call.inputs[0], false);
     call.outputs[0] = parity(pivots, lu.dtype()) * prod(diagonal(lu), Axes{-1});
   }
   show(call);
@@ -68,7 +68,8 @@ void run_slogdet(const Call& call) {
 // The inverses of the matrices that count.
 Tensor counted_inverse(const Call& call, const Tensor& nonzero) {
   const Tensor lu = Counted(nonzero).or_identity(call.inputs[1]);
-  return solve_known(call.inputs[0], broadcast_to(identity_like(lu), lu.shape()), {lu, call.inputs[2]});
+  return solve_known({"slogdet"}, call.inputs[0], broadcast_to(identity_like(lu), lu.shape()),
+                     {lu, call.inputs[2]});
 }
 
 const Custom slogdet_rule{
@@ -144,9 +145,9 @@ Cofactors cofactors_by_parts(const Tensor& x) {
   const int64_t leading = x.size(-1) - kSmall;
   if (leading <= 0) return cofactors_of_small(x);
   const Quarters part(x, leading);
-  const Lu factors = factors_of(stop_gradient(part.first), false);
+  const Lu factors = factors_of({"det"}, stop_gradient(part.first), false);
   const Tensor inverse =
-      solve_known(part.first, broadcast_to(identity_like(part.first), part.first.shape()), factors);
+      solve_known({"det"}, part.first, broadcast_to(identity_like(part.first), part.first.shape()), factors);
   const Tensor inputs[] = {part.first, factors.lu, factors.pivots};
   Tensor sign_log[2];
   bind(primitives::slogdet, inputs, {}, sign_log);
@@ -218,7 +219,7 @@ Tensor det(const Tensor& given) {
 SignLogDet slogdet(const Tensor& given) {
   const Tensor x = of_reals("slogdet", given);
   require_square("slogdet", x);
-  const Lu factors = factors_of(stop_gradient(x), false);
+  const Lu factors = factors_of({"slogdet"}, stop_gradient(x), false);
   const Tensor inputs[] = {x, factors.lu, factors.pivots};
   Tensor outputs[2];
   bind(primitives::slogdet, inputs, {}, outputs);

@@ -13,6 +13,7 @@
 #include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "ops/spectral.h"
 
 namespace tidu {
 
@@ -23,6 +24,14 @@ Tensor transposed_view(const Tensor& x) {
   std::swap(shape[last], shape[last - 1]);
   std::swap(strides[last], strides[last - 1]);
   return x.view(shape, strides, x.impl().offset);
+}
+
+const char* caller_of(const Call& call) {
+  if (&call.primitive == &primitives::lu_factor) return call.attrs.as<LuAttrs>().caller.name;
+  if (&call.primitive == &primitives::solve_triangular) return call.attrs.as<TriangularAttrs>().caller.name;
+  if (&call.primitive == &primitives::solve) return call.attrs.as<SolveAttrs>().caller.name;
+  if (&call.primitive == &primitives::determined) return call.attrs.as<CallerAttrs>().caller.name;
+  return call.primitive.name;
 }
 
 void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matrices, int64_t index,
@@ -106,12 +115,13 @@ Tensor Counted::result(const Tensor& x) const { return lost_.defined() ? where(l
 
 namespace {
 
-Tensor solve_lower(const Tensor& a, const Tensor& b, bool unit = false) {
-  return bind(primitives::solve_triangular, {a, b}, TriangularAttrs{false, unit});
+Tensor solve_lower(Caller caller, const Tensor& a, const Tensor& b, bool unit = false) {
+  return bind(primitives::solve_triangular, {a, b}, TriangularAttrs{false, unit, caller});
 }
-Tensor solve_upper(const Tensor& a, const Tensor& b, bool unit = false) {
-  return bind(primitives::solve_triangular, {a, b}, TriangularAttrs{true, unit});
+Tensor solve_upper(Caller caller, const Tensor& a, const Tensor& b, bool unit = false) {
+  return bind(primitives::solve_triangular, {a, b}, TriangularAttrs{true, unit, caller});
 }
+constexpr Caller kCholesky{"cholesky"}, kLu{"lu_factor"};
 
 void infer_same(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; }
 void infer_second(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; }
@@ -127,22 +137,22 @@ const Custom cholesky_rule{
       const Tensor a = symmetric(tangents[0]);
       const Counted counted(nonzero_matrices(a), call.outputs[0]);
       const Tensor l = counted.or_identity(call.outputs[0]);
-      const Tensor inside = solve_lower(l, matrix_transpose(solve_lower(l, a)));
+      const Tensor inside = solve_lower(kCholesky, l, matrix_transpose(solve_lower(kCholesky, l, a)));
       return {counted.result(matmul(l, half_lower(inside)))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Counted counted(nonzero_matrices(cotangents[0]), call.outputs[0]);
       const Tensor lt = matrix_transpose(counted.or_identity(call.outputs[0]));
       const Tensor inside = half_lower(matmul(lt, cotangents[0]));
-      const Tensor left = solve_upper(lt, inside);
-      return {counted.result(symmetric(solve_upper(lt, matrix_transpose(left))))};
+      const Tensor left = solve_upper(kCholesky, lt, inside);
+      return {counted.result(symmetric(solve_upper(kCholesky, lt, matrix_transpose(left))))};
     },
 };
 
 // --- Triangular systems
 
 Tensor triangle(const Call& call, const Tensor& x) {
-  const auto& [is_upper, unit] = call.attrs.as<TriangularAttrs>();
+  const auto& [is_upper, unit, caller] = call.attrs.as<TriangularAttrs>();
   return is_upper ? upper(x, unit ? 1 : 0) : lower(x, unit ? -1 : 0);
 }
 
@@ -158,10 +168,10 @@ const Custom solve_triangular_rule{
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor& g = cotangents[0];
-      const auto& [is_upper, unit] = call.attrs.as<TriangularAttrs>();
+      const auto& [is_upper, unit, caller] = call.attrs.as<TriangularAttrs>();
       const Tensor a = Counted(nonzero_matrices(g)).or_identity(call.inputs[0]);
-      const Tensor b =
-          bind(primitives::solve_triangular, {matrix_transpose(a), g}, TriangularAttrs{!is_upper, unit});
+      const Tensor b = bind(primitives::solve_triangular, {matrix_transpose(a), g},
+                            TriangularAttrs{!is_upper, unit, caller});
       if (!(wanted & kInput0)) return {Tensor(), b};
       const Tensor x = where(nonzero_columns(g), call.outputs[0], 0);
       return {triangle(call, -matmul(b, matrix_transpose(x))), b};
@@ -190,8 +200,8 @@ const Custom lu_rule{
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Counted counted(nonzero_matrices(tangents[0]), call.outputs[0]);
       const Tensor lu = counted.or_identity(call.outputs[0]);
-      const Tensor left = solve_lower(lu, exchange(tangents[0], call.outputs[1], false), true);
-      const Tensor inside = matrix_transpose(solve_lower(matrix_transpose(lu), matrix_transpose(left)));
+      const Tensor left = solve_lower(kLu, lu, exchange(tangents[0], call.outputs[1], false), true);
+      const Tensor inside = matrix_transpose(solve_lower(kLu, matrix_transpose(lu), matrix_transpose(left)));
       return {counted.result(matmul(unit_lower(lu), lower(inside, -1)) + matmul(upper(inside), upper(lu))),
               Tensor()};
     },
@@ -202,8 +212,8 @@ const Custom lu_rule{
       const Tensor lu = counted.or_identity(call.outputs[0]), lut = matrix_transpose(lu);
       const Tensor inside = lower(matmul(matrix_transpose(unit_lower(lu)), lower(g, -1)), -1) +
                             upper(matmul(upper(g), matrix_transpose(upper(lu))));
-      const Tensor left = solve_upper(lut, inside, true);
-      const Tensor x = matrix_transpose(solve_upper(lu, matrix_transpose(left)));
+      const Tensor left = solve_upper(kLu, lut, inside, true);
+      const Tensor x = matrix_transpose(solve_upper(kLu, lu, matrix_transpose(left)));
       return {counted.result(exchange(x, call.outputs[1], true))};
     },
 };
@@ -214,11 +224,12 @@ void run_solve(const Call& call) {
   {
     const VisibleTraces none(nullptr);
     const Tensor &b = call.inputs[1], &lu = call.inputs[2], &pivots = call.inputs[3];
-    if (call.attrs.as<SolveAttrs>().transposed) {
+    const auto& [caller, transposed] = call.attrs.as<SolveAttrs>();
+    if (transposed) {
       const Tensor lut = matrix_transpose(lu);
-      call.outputs[0] = exchange(solve_upper(lut, solve_lower(lut, b), true), pivots, true);
+      call.outputs[0] = exchange(solve_upper(caller, lut, solve_lower(caller, lut, b), true), pivots, true);
     } else {
-      call.outputs[0] = solve_upper(lu, solve_lower(lu, exchange(b, pivots, false), true));
+      call.outputs[0] = solve_upper(caller, lu, solve_lower(caller, lu, exchange(b, pivots, false), true));
     }
   }
   show(call);
@@ -240,10 +251,10 @@ const Custom solve_rule{
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor& g = cotangents[0];
-      const bool transposed = call.attrs.as<SolveAttrs>().transposed;
+      const auto& [caller, transposed] = call.attrs.as<SolveAttrs>();
       const Tensor lu = Counted(nonzero_matrices(g)).or_identity(call.inputs[2]);
       const Tensor b =
-          bind(primitives::solve, {call.inputs[0], g, lu, call.inputs[3]}, SolveAttrs{!transposed});
+          bind(primitives::solve, {call.inputs[0], g, lu, call.inputs[3]}, SolveAttrs{caller, !transposed});
       if (!(wanted & kInput0)) return {Tensor(), b, Tensor(), Tensor()};
       const Tensor x = where(nonzero_columns(g), call.outputs[0], 0);
       const Tensor product = transposed ? matmul(x, matrix_transpose(b)) : matmul(b, matrix_transpose(x));
@@ -298,10 +309,10 @@ Primitive solve("solve", {.batching = linalg::batch_columns,
 
 namespace linalg {
 
-Lu factors_of(const Tensor& x, bool regular) {
+Lu factors_of(Caller caller, const Tensor& x, bool regular) {
   const Tensor inputs[] = {x};
   Tensor outputs[2];
-  bind(primitives::lu_factor, inputs, LuAttrs{regular}, outputs);
+  bind(primitives::lu_factor, inputs, LuAttrs{caller, regular}, outputs);
   return {outputs[0], outputs[1]};
 }
 
@@ -343,18 +354,20 @@ Tensor cholesky(const Tensor& given, bool is_upper) {
 Lu lu_factor(const Tensor& given) {
   const Tensor x = of_reals("lu_factor", given);
   require_square("lu_factor", x);
-  return factors_of(x, false);
+  return factors_of(kLu, x, false);
 }
 
-Tensor solve_known(const Tensor& a, const Tensor& b, const Lu& factors, bool transposed) {
-  return bind(primitives::solve, {a, b, factors.lu, factors.pivots}, SolveAttrs{transposed});
+Tensor solve_known(Caller caller, const Tensor& a, const Tensor& b, const Lu& factors) {
+  return bind(primitives::solve, {a, b, factors.lu, factors.pivots}, SolveAttrs{caller, false});
 }
 
-Tensor solve(const Tensor& a, const Tensor& b) {
-  const System system("solve", a, b);
-  const Lu factors = factors_of(stop_gradient(system.a), true);
+Tensor solve(const Tensor& a, const Tensor& b) { return solve_for({"solve"}, a, b); }
+
+Tensor solve_for(Caller caller, const Tensor& a, const Tensor& b) {
+  const System system(caller.name, a, b);
+  const Lu factors = factors_of(caller, stop_gradient(system.a), true);
   return system.result(
-      solve_known(system.whole_a(), system.whole_b(),
+      solve_known(caller, system.whole_a(), system.whole_b(),
                   {with_batch(factors.lu, system.batch), with_batch(factors.pivots, system.batch, 1)}));
 }
 
@@ -367,7 +380,8 @@ Tensor solve_triangular(const Tensor& a, const Tensor& b, bool is_upper, bool un
 Tensor cholesky_solve(const Tensor& b, const Tensor& factor, bool is_upper) {
   const System system("cholesky_solve", factor, b);
   const Tensor l = is_upper ? matrix_transpose(system.whole_a()) : system.whole_a();
-  return system.result(solve_upper(matrix_transpose(l), solve_lower(l, system.whole_b())));
+  constexpr Caller kCaller{"cholesky_solve"};
+  return system.result(solve_upper(kCaller, matrix_transpose(l), solve_lower(kCaller, l, system.whole_b())));
 }
 
 Tensor lu_solve(const Lu& factors, const Tensor& b, bool transposed) {
@@ -379,15 +393,22 @@ Tensor lu_solve(const Lu& factors, const Tensor& b, bool transposed) {
   }
   const Tensor lu = system.whole_a(), lut = matrix_transpose(lu);
   const Tensor pivots = with_batch(astype(factors.pivots, DType::int64), system.batch, 1);
-  if (transposed)
-    return system.result(exchange(solve_upper(lut, solve_lower(lut, system.whole_b()), true), pivots, true));
-  return system.result(solve_upper(lu, solve_lower(lu, exchange(system.whole_b(), pivots, false), true)));
+  constexpr Caller kCaller{"lu_solve"};
+  if (transposed) {
+    const Tensor inside = solve_lower(kCaller, lut, system.whole_b());
+    return system.result(exchange(solve_upper(kCaller, lut, inside, true), pivots, true));
+  }
+  const Tensor inside = solve_lower(kCaller, lu, exchange(system.whole_b(), pivots, false), true);
+  return system.result(solve_upper(kCaller, lu, inside));
 }
 
-Tensor inv(const Tensor& given) {
-  const Tensor x = of_reals("inv", given);
-  require_square("inv", x);
-  return solve_known(x, broadcast_to(identity_like(x), x.shape()), factors_of(stop_gradient(x), true));
+Tensor inv(const Tensor& x) { return inv_for({"inv"}, x); }
+
+Tensor inv_for(Caller caller, const Tensor& given) {
+  const Tensor x = of_reals(caller.name, given);
+  require_square(caller.name, x);
+  const Lu factors = factors_of(caller, stop_gradient(x), true);
+  return solve_known(caller, x, broadcast_to(identity_like(x), x.shape()), factors);
 }
 
 }  // namespace linalg

@@ -9,6 +9,8 @@
 #pragma once
 
 #include <optional>
+#include <ostream>
+#include <string_view>
 
 #include "kernels/matrix_fault.h"
 #include "ops/contract.h"
@@ -80,21 +82,41 @@ void require_square(const char* op, const Tensor& x);
 
 namespace tidu {
 
+// What users called that a primitive is a step of: errors name it. One of few, which live as long as the
+// program.
+struct Caller {
+  const char* name;
+  bool operator==(const Caller& other) const { return std::string_view(name) == other.name; }
+  friend size_t hash_value(Caller caller) { return std::hash<std::string_view>()(caller.name); }
+  friend std::ostream& operator<<(std::ostream& out, Caller caller) { return out << caller.name; }
+};
+struct CallerAttrs {
+  Caller caller;
+  void fields(auto&& field) const { field("caller", caller); }
+};
+// That of a call, by default the primitive.
+const char* caller_of(const Call& call);
+
 struct TriangularAttrs {
   bool upper, unit_diagonal;
-  void fields(auto&& field) const { field("upper", upper), field("unit_diagonal", unit_diagonal); }
+  Caller caller{"solve_triangular"};
+  void fields(auto&& field) const {
+    field("upper", upper), field("unit_diagonal", unit_diagonal), field("caller", caller);
+  }
 };
 struct LuAttrs {
+  Caller caller;
   bool regular;  // whether a singular matrix is an error
-  void fields(auto&& field) const { field("regular", regular); }
+  void fields(auto&& field) const { field("caller", caller), field("regular", regular); }
 };
 struct ExchangeAttrs {
   bool inverse;
   void fields(auto&& field) const { field("inverse", inverse); }
 };
 struct SolveAttrs {
+  Caller caller;
   bool transposed;
-  void fields(auto&& field) const { field("transposed", transposed); }
+  void fields(auto&& field) const { field("caller", caller), field("transposed", transposed); }
 };
 
 namespace primitives {

@@ -40,8 +40,11 @@ class Counted {
 };
 
 // `regular`: a singular matrix is an error.
-Lu factors_of(const Tensor& x, bool regular);
-// a^-1 b, or a^-T b, by factors of a that are known.
-Tensor solve_known(const Tensor& a, const Tensor& b, const Lu& factors, bool transposed = false);
+Lu factors_of(Caller caller, const Tensor& x, bool regular);
+// a^-1 b by factors of a that are known.
+Tensor solve_known(Caller caller, const Tensor& a, const Tensor& b, const Lu& factors);
+// solve and inv as a step of other operations.
+Tensor solve_for(Caller caller, const Tensor& a, const Tensor& b);
+Tensor inv_for(Caller caller, const Tensor& x);
 
 }  // namespace tidu::linalg

@@ -52,22 +52,24 @@ struct Gaps {
   Tensor quotient(const Tensor& x) const { return where(equal, 0, x / where(equal, 1, gap)); }
 };
 
+constexpr Caller kEigh{"eigh"}, kSvd{"svd"};
+
 // x, the parts of which between equal values must be nothing beside the largest.
-Tensor determined(const Tensor& x, const Tensor& parts, const Tensor& equal) {
+Tensor determined(Caller caller, const Tensor& x, const Tensor& parts, const Tensor& equal) {
   const double least = std::sqrt(epsilon_of(x)) / 8;
   const Tensor size = max(abs(stop_gradient(parts)), Axes{-2, -1}, true);
   const Tensor off = logical_not(eye(x.size(-1), x.size(-1), 0, DType::bool_, x.device()));
   const Tensor wrong = logical_and(logical_and(equal, off), abs(stop_gradient(parts)) > least * size);
-  return bind(primitives::determined, {wrong, x});
+  return bind(primitives::determined, {wrong, x}, CallerAttrs{caller});
 }
 
 // Cotangents of values, which must be the same for equal ones.
-Tensor determined_values(const Tensor& g, const Tensor& equal) {
+Tensor determined_values(Caller caller, const Tensor& g, const Tensor& equal) {
   const Tensor differences = expand_dims(g, -2) - expand_dims(g, -1);
   const double least = std::sqrt(epsilon_of(g)) / 8;
   const Tensor size = max(abs(stop_gradient(g)), Axes{-1}, true);
   const Tensor wrong = logical_and(equal, abs(stop_gradient(differences)) > least * expand_dims(size, -1));
-  return bind(primitives::determined, {wrong, g});
+  return bind(primitives::determined, {wrong, g}, CallerAttrs{caller});
 }
 
 // --- Eigenvalues
@@ -90,7 +92,7 @@ const Custom eigenvalues_rule{
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Counted counted(nonzero_vectors(cotangents[0]), call.inputs[2]);
       const Tensor v = counted.or_identity(vectors_of(call));
-      const Tensor g = determined_values(cotangents[0], Gaps(counted, call.inputs[1]).equal);
+      const Tensor g = determined_values(kEigh, cotangents[0], Gaps(counted, call.inputs[1]).equal);
       return {counted.result(matmul(scaled_columns(v, g), mt(v))), Tensor(), Tensor()};
     },
 };
@@ -107,7 +109,7 @@ const Custom eigenvectors_rule{
       const Tensor v = counted.or_identity(call.outputs[0]);
       const Gaps gaps(counted, values_of(call));
       const Tensor inside = product(mt(v), t, v);
-      return {counted.result(matmul(v, gaps.quotient(determined(inside, inside, gaps.equal))))};
+      return {counted.result(matmul(v, gaps.quotient(determined(kEigh, inside, inside, gaps.equal))))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor& g = cotangents[0];
@@ -116,7 +118,7 @@ const Custom eigenvectors_rule{
       const Gaps gaps(counted, values_of(call));
       const Tensor inside = matmul(mt(v), g), size = abs(inside) + abs(mt(inside));
       const Tensor turning = where(gaps.equal, inside - mt(inside), size);
-      const Tensor moved = gaps.quotient(determined(inside, turning, gaps.equal));
+      const Tensor moved = gaps.quotient(determined(kEigh, inside, turning, gaps.equal));
       return {counted.result(symmetric(product(v, moved, mt(v)))), Tensor(), Tensor()};
     },
 };
@@ -162,7 +164,7 @@ const Custom singular_values_rule{
       const Counted counted(nonzero_vectors(cotangents[0]), call.inputs[1]);
       const Tensor u = counted.or_identity(vectors[0]), vh = counted.or_identity(vectors[1]);
       const Tensor g =
-          determined_values(of_positive(call, cotangents[0]), Gaps(counted, call.inputs[2]).equal);
+          determined_values(kSvd, of_positive(call, cotangents[0]), Gaps(counted, call.inputs[2]).equal);
       return {counted.result(matmul(scaled_columns(u, g), vh)), Tensor(), Tensor(), Tensor()};
     },
 };
@@ -187,7 +189,9 @@ struct SingularParts {
     const double least = std::sqrt(epsilon_of(x)) / 8;
     const Tensor size = max(abs(stop_gradient(x)), Axes{-2, -1}, true);
     const Tensor wrong = logical_and(none, abs(stop_gradient(x)) > least * size);
-    return where(none, 0, bind(primitives::determined, {wrong, x}) / where(none, 1, expand_dims(s, -2)));
+    return where(
+        none, 0,
+        bind(primitives::determined, {wrong, x}, CallerAttrs{kSvd}) / where(none, 1, expand_dims(s, -2)));
   }
   bool is_wide() const { return u.size(-2) < vh.size(-1); }
   bool is_tall() const { return u.size(-2) > vh.size(-1); }
@@ -206,7 +210,7 @@ const Custom singular_vectors_rule{
       const Tensor against = where(logical_or(none, logical_not(x.gaps.equal)), 0,
                                    (inside - mt(inside)) / where(none, 1, 4 * expand_dims(x.s, -2)));
       const auto turned = [&](const Tensor& turn) {
-        return x.gaps.quotient(determined(turn, where(none, turn + inside, turn), x.gaps.equal));
+        return x.gaps.quotient(determined(kSvd, turn, where(none, turn + inside, turn), x.gaps.equal));
       };
       Tensor u = matmul(x.u, turned(right + mt(right)) + against),
              v_moved = matmul(v, turned(left + mt(left)) - against);
@@ -232,7 +236,7 @@ const Custom singular_vectors_rule{
       const Tensor size = abs(by_u) + abs(mt(by_u)) + abs(by_v) + abs(mt(by_v));
       const Tensor none = expand_dims(x.nothing(), -2);
       const Tensor free = where(none, abs(turn_u) + abs(turn_v), turn_u + turn_v);
-      const Tensor sure = determined(turn_u, where(x.gaps.equal, free, size), x.gaps.equal);
+      const Tensor sure = determined(kSvd, turn_u, where(x.gaps.equal, free, size), x.gaps.equal);
       const Tensor against = where(logical_or(none, logical_not(x.gaps.equal)), 0,
                                    sure / where(none, 1, 2 * expand_dims(x.s, -2)));
       const Tensor moved = scaled_columns(x.gaps.quotient(sure), x.s) +
@@ -252,7 +256,8 @@ const Custom qr_rule{
       const Tensor& t = tangents[0];
       const Counted counted(nonzero_matrices(t), call.outputs[0]);
       const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
-      const Tensor c = mt(bind(primitives::solve_triangular, {mt(r), mt(t)}, TriangularAttrs{false, false}));
+      const Tensor c =
+          mt(bind(primitives::solve_triangular, {mt(r), mt(t)}, TriangularAttrs{false, false, {"qr"}}));
       const Tensor w = matmul(mt(q), c), left = lower(w, -1), turn = left - mt(left);
       return {counted.result(matmul(q, turn) + c - matmul(q, w)), counted.result(matmul(w - turn, r))};
     },
@@ -263,8 +268,8 @@ const Custom qr_rule{
       const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
       const Tensor m = matmul(r, mt(gr)) - matmul(mt(gq), q), left = lower(m, -1);
       const Tensor g = gq + matmul(q, lower(m) + mt(left));
-      return {
-          counted.result(mt(bind(primitives::solve_triangular, {r, mt(g)}, TriangularAttrs{true, false})))};
+      return {counted.result(
+          mt(bind(primitives::solve_triangular, {r, mt(g)}, TriangularAttrs{true, false, {"qr"}})))};
     },
 };
 
@@ -348,7 +353,7 @@ Tensor exponential(const Tensor& x) {
       a, matmul(a6, c(13) * a6 + c(11) * a4 + c(9) * a2) + c(7) * a6 + c(5) * a4 + c(3) * a2 + c(1) * one);
   const Tensor even =
       matmul(a6, c(12) * a6 + c(10) * a4 + c(8) * a2) + c(6) * a6 + c(4) * a4 + c(2) * a2 + c(0) * one;
-  Tensor result = solve(even - odd, even + odd);
+  Tensor result = solve_for({"matrix_exp"}, even - odd, even + odd);
   for (int i = 0; i < kSquarings; ++i) result = where(halvings > i, matmul(result, result), result);
   return result;
 }
@@ -638,7 +643,7 @@ Tensor tensorsolve(const Tensor& given, const Tensor& b, const std::optional<Axe
   if (b.numel() != n || Shape(a.shape().begin(), a.shape().begin() + rows) != b.shape()) {
     fail<ShapeError>("[tensorsolve] ", describe(given), " is no square system for ", describe(b));
   }
-  return reshape(solve(reshape(a, {n, n}), reshape(b, {n})), shape);
+  return reshape(solve_for({"tensorsolve"}, reshape(a, {n, n}), reshape(b, {n})), shape);
 }
 
 Tensor tensorinv(const Tensor& a, int64_t ind) {
@@ -653,7 +658,7 @@ Tensor tensorinv(const Tensor& a, int64_t ind) {
   }
   Shape shape = columns;
   for (const int64_t extent : rows) shape.push_back(extent);
-  return reshape(inv(reshape(a, {n, n})), shape);
+  return reshape(inv_for({"tensorinv"}, reshape(a, {n, n})), shape);
 }
 
 }  // namespace tidu::linalg

@@ -56,7 +56,7 @@ void raise_first(const Call& call, MatrixFault fault, const Verdicts& verdicts) 
   const auto found = std::find_if(verdicts.begin(), verdicts.end(), [](int verdict) { return verdict != 0; });
   if (found == verdicts.end()) return;
   const Tensor& a = call.inputs[0];
-  fail_matrix(str("[", call.primitive.name, "] ", describe(a)), fault, a.shape(), found - verdicts.begin(),
+  fail_matrix(str("[", caller_of(call), "] ", describe(a)), fault, a.shape(), found - verdicts.begin(),
               *found);
 }
 
@@ -146,7 +146,7 @@ void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, i
 }
 
 void solve_triangular(const Call& call) {
-  const auto& [upper, unit] = call.attrs.as<TriangularAttrs>();
+  const auto& [upper, unit, caller] = call.attrs.as<TriangularAttrs>();
   const Tensor& x = call.outputs[0];
   copy_elements(call.inputs[1], x);
   if (x.numel() == 0) return;

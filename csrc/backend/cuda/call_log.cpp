@@ -1,11 +1,13 @@
 // The last calls issued to a device.
 #include "backend/cuda/call_log.h"
 
+#include "ops/linalg.h"
+
 namespace tidu::cuda {
 
 uint64_t CallLog::add(const Call& call, Queue queue) {
   Entry& entry = entries_[++last_ % kKept];
-  entry.primitive = &call.primitive;
+  entry.name = caller_of(call);
   entry.queue = queue;
   entry.inputs = call.inputs.size();
   for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i) entry.specs[i] = call.inputs[i].spec();
@@ -16,7 +18,7 @@ uint64_t CallLog::add(const Call& call, Queue queue) {
 std::string CallLog::describe(uint64_t number) const {
   if (!keeps(number)) return "[an earlier operation]";
   const Entry& entry = entries_[number % kKept];
-  std::string text = str("[", entry.primitive->name, "]");
+  std::string text = str("[", entry.name, "]");
   for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i) {
     text += str(" ", entry.specs[i].dtype, entry.specs[i].shape);
   }

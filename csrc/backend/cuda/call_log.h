@@ -38,7 +38,7 @@ class CallLog {
   static constexpr uint64_t kKept = 64;
   static constexpr int kInputs = 4;
   struct Entry {
-    const Primitive* primitive = nullptr;
+    const char* name = nullptr;
     Queue queue = 0;
     size_t inputs = 0;
     std::array<Spec, kInputs> specs;

@@ -65,7 +65,7 @@ cudaError_t exchange(const Call& call, Context& context) {
 }
 
 cudaError_t solve_triangular(const Call& call, Context& context) {
-  const auto& [upper, unit] = call.attrs.as<TriangularAttrs>();
+  const auto& [upper, unit, caller] = call.attrs.as<TriangularAttrs>();
   const Tensor& x = call.outputs[0];
   TIDU_TRY(copy_into(context, call.inputs[1], x));
   if (x.numel() == 0) return cudaSuccess;

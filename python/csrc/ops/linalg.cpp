@@ -1,4 +1,5 @@
 // Linear algebra: the module linalg, and what of it is of use everywhere.
+#include "ops/linalg_rules.h"
 #include "ops/operations.h"
 
 #include <cmath>
@@ -66,7 +67,7 @@ Tensor cond(const Tensor& x, const py::object& p) {
     const py::int_ other(number->to_double() > 0 ? -2 : 2);
     return matrix_norm(x, false, p) / matrix_norm(x, false, other);
   }
-  return matrix_norm(x, false, p) * matrix_norm(la::inv(x), false, p);
+  return matrix_norm(x, false, p) * matrix_norm(la::inv_for({"cond"}, x), false, p);
 }
 
 }  // namespace
