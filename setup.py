@@ -1,7 +1,11 @@
-"""Builds the wheel: CMake makes the extension and the library, setuptools adds the Python sources."""
+"""Builds the wheel: CMake makes the extension and the library, setuptools adds the Python sources.
+
+CMAKE_ARGS of the environment are CMake's, too: "-DTIDU_CUDA=ON" and "-DTIDU_EMULATION=ON" add device cuda.
+"""
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,9 +27,10 @@ class CMakeBuild(build_ext):
         build = Path(self.build_temp).resolve()
         prefix = ROOT / "python" if self.inplace else Path(self.build_lib).resolve()
         configure = [f"-DPython_EXECUTABLE={sys.executable}", "-DCMAKE_BUILD_TYPE=Release"]
-        configure += [f"-DTIDU_{part}=OFF" for part in ("TESTS", "EXAMPLES", "BENCH")]
+        configure += [f"-DTIDU_{part}=OFF" for part in ("TESTS", "EXAMPLES", "BENCH", "EMULATION", "CUDA")]
         if shutil.which("ninja"):
             configure += ["-G", "Ninja"]
+        configure += shlex.split(os.environ.get("CMAKE_ARGS", ""))
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count())
         subprocess.run(["cmake", "-S", ROOT, "-B", build, *configure], check=True)
         subprocess.run(["cmake", "--build", build, "--target", "package_binaries", "-j", jobs], check=True)
