@@ -44,6 +44,7 @@
 #include "transforms/custom.h"
 #include "transforms/directional.h"
 #include "transforms/jacobian.h"
+#include "transforms/laplacian.h"
 #include "transforms/paths.h"
 #include "transforms/points.h"
 #include "transforms/taylor.h"

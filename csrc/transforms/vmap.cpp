@@ -264,8 +264,6 @@ Function vmap(Function function, MappedAxes in_axes, MappedAxes out_axes) {
 
 // --- Linear functions of unit vectors
 
-namespace {
-
 int64_t bytes_of_lane(const Program& program) {
   int64_t bytes = 1;
   for (const Program::Instruction& call : program.instructions) {
@@ -276,6 +274,8 @@ int64_t bytes_of_lane(const Program& program) {
   }
   return bytes;
 }
+
+namespace {
 
 // Unit vector i of the shape of `like`.
 Tensor unit_vector(const Tensor& like, int64_t i) {

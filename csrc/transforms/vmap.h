@@ -64,6 +64,9 @@ std::vector<Lanes> run_batched(const Function& function, const Tensors& argument
 // gives each lane its own numbers, one without gives all the same.
 Function vmap(Function function, MappedAxes in_axes = {}, MappedAxes out_axes = {});
 
+// What one lane of a program needs, all its variables together.
+int64_t bytes_of_lane(const Program& program);
+
 // The images of the unit vectors of the shape of `like`, along axis 0: one result an output of a linear
 // function of one tensor. As many vectors at once as `chunk` says, or as fit into kMemoryForLanes. Where the
 // function looks at values it is called once a vector.

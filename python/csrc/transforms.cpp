@@ -206,6 +206,17 @@ void bind_transforms(py::module_& m) {
   m.def("checkpoint", [](const py::function& function, const py::object& arguments) {
     return to_list(checkpoint(as_function(function), to_tensors(arguments)));
   });
+  const auto summed =
+      [](Tensors (*transform)(const Function&, const Tensor&, const std::optional<Draws>&, Chunk)) {
+        return [=](const py::function& function, const Tensor& x, std::optional<int64_t> samples,
+                   const std::optional<Tensor>& key, Chunk chunk) {
+          std::optional<Draws> draws;
+          if (samples) draws = Draws{*samples, key.value()};
+          return to_list(transform(as_function(function), x, draws, chunk));
+        };
+      };
+  m.def("laplacian", summed(&laplacian));
+  m.def("biharmonic", summed(&biharmonic));
   m.def("require_paths", [](const py::function& function, std::string op, const py::function& where) {
     const auto line = [held = keep(where.ptr())] {
       const WithLock locked;

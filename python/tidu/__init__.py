@@ -39,6 +39,8 @@ from tidu._directional import total_derivative as total_derivative
 from tidu._directional import vhp as vhp
 from tidu._grad_mode import enable_grad as enable_grad
 from tidu._grad_mode import no_grad as no_grad
+from tidu._laplacian import biharmonic as biharmonic
+from tidu._laplacian import laplacian as laplacian
 from tidu._points import classify_stationary_point as classify_stationary_point
 from tidu._points import is_differentiable_at as is_differentiable_at
 from tidu._program import Program as Program
