@@ -42,6 +42,12 @@ OBJECTIONS = {
     "round": (lambda x: td.round(x), [0.5], NO, "by element 0"),
     "x sin(1/x)": (oscillating(1), 0.0, NO, "does not exist"),
     "sqrt at its end": (lambda x: td.sqrt(x), 0.0, NO, "does not exist|forward mode gives"),
+    "largest of equal eigenvalues": (
+        lambda x: td.linalg.eigvalsh(x)[1],
+        [[2.0, 0.0], [0.0, 2.0]],
+        NO,
+        "equal eigenvalues",
+    ),
     "log(0)": (lambda x: td.log(x), 0.0, NO, "the value is not finite"),
 }
 NO_OBJECTIONS = {
