@@ -116,11 +116,14 @@ Tensor outer(const Tensor& a, const Tensor& b) {
   return expand_dims(a, 1) * expand_dims(b, 0);
 }
 
-Tensor vecdot(const Tensor& a, const Tensor& b) {
-  if (a.ndim() == 0 || b.ndim() == 0 || a.size(-1) != b.size(-1)) {
-    fail<ShapeError>("[vecdot] last dimensions differ: ", describe(a), " and ", describe(b));
+Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
+  const int rank = std::max(a.ndim(), b.ndim());
+  const int at = normalize_axis(axis, rank, "vecdot") - rank;  // from the end, where both have it
+  if (std::min(a.ndim(), b.ndim()) < -at || a.size(at) != b.size(at)) {
+    fail<ShapeError>("[vecdot] axis ", axis, " must have one extent in both: ", describe(a), " and ",
+                     describe(b));
   }
-  const Tensor total = sum(widened(a) * widened(b), Axes{-1});
+  const Tensor total = sum(widened(a) * widened(b), Axes{at});
   const DType dtype = promote(a.dtype(), b.dtype());
   return is_narrow(dtype) ? astype(total, dtype) : total;
 }

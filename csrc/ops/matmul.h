@@ -12,8 +12,8 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 // The outer product (m, n) of vectors (m) and (n).
 Tensor outer(const Tensor& a, const Tensor& b);
-// Sum of the products along the last axis of two tensors, broadcast.
-Tensor vecdot(const Tensor& a, const Tensor& b);
+// Sum of the products along an axis of two tensors, broadcast. A positive axis is one of the broadcast shape.
+Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis = -1);
 
 namespace primitives {
 // (.., m, k) and (.., k, n) with equal leading dimensions and one dtype, and perhaps (n), which is added to

@@ -393,6 +393,11 @@ def test_shapes_against_numpy(rng):
     same(x[0].T, a[0].T)
     same(x.swapaxes(0, 2), a.swapaxes(0, 2))
     same(td.moveaxis(x, 0, -1), np.moveaxis(a, 0, -1))
+    for source, destination in [((0, 1), (2, 0)), ((-1, 0), (0, 1)), ((2, 0, 1), (0, 1, 2)), ((), ())]:
+        same(td.moveaxis(x, source, destination), np.moveaxis(a, source, destination))
+    for source, destination in [((0, 0), (1, 2)), ((0, 1), (2, 2)), ((0, 1), (0,))]:
+        with pytest.raises(ValueError, match="moveaxis"):
+            td.moveaxis(x, source, destination)
     same(x.flatten(), a.ravel())
     same(td.expand_dims(x, 1), a[:, None])
     same(td.squeeze(td.expand_dims(x, 1)), a)

@@ -7,7 +7,7 @@ void bind_matmul(const Definitions& define) {
   define.both<matmul>("matmul", "x, other",
                       "The matrix product by NumPy's rule: vectors, matrices, batches.");
   define.both<outer>("outer", "x, other", "The outer product (m, n) of vectors (m) and (n).");
-  define.both<vecdot>("vecdot", "x, other", "The sum of the products along the last axis.");
+  define.both<vecdot>("vecdot", "x, other, axis=-1", "The sum of the products along an axis.");
 }
 
 }  // namespace tidu::python

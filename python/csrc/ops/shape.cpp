@@ -20,6 +20,31 @@ Tensor flip_over(const Tensor& x, const Over& given) {
   return flip(x, axes);
 }
 
+// With axis source[i] at place destination[i], and the others in order.
+Tensor move_axes(const Tensor& x, const Axes& source, const Axes& destination) {
+  if (source.size() != destination.size()) {
+    fail<ValueError>("[moveaxis] source and destination name ", source.size(), " and ", destination.size(),
+                     " axes");
+  }
+  const int rank = x.ndim();
+  std::vector<int64_t> order(static_cast<size_t>(rank), -1), others;
+  std::vector<bool> moves(static_cast<size_t>(rank));
+  for (int i = 0; i < source.size(); ++i) {
+    const auto from = static_cast<size_t>(normalize_axis(source[i], rank, "moveaxis")),
+               to = static_cast<size_t>(normalize_axis(destination[i], rank, "moveaxis"));
+    if (moves[from] || order[to] >= 0) fail<ValueError>("[moveaxis] an axis is named twice");
+    moves[from] = true;
+    order[to] = static_cast<int64_t>(from);
+  }
+  for (int i = 0; i < rank; ++i) {
+    if (!moves[static_cast<size_t>(i)]) others.push_back(i);
+  }
+  Axes axes;
+  auto next = others.begin();
+  for (const int64_t from : order) axes.push_back(from >= 0 ? from : *next++);
+  return permute_dims(x, axes);
+}
+
 Tensors split_into(const Tensor& x, const py::object& parts, int64_t axis) {
   if (!py::isinstance<py::int_>(parts))
     return split(x, read<Dims>(parts, "split", "a number of parts or their sizes"), axis);
@@ -75,7 +100,8 @@ void bind_shape(const Definitions& define) {
   define.variadic_method<permute_dims>("permute_dims", "x, axes", "A view with axis i taken from axes[i].");
   define.both<flatten>("flatten", "x", "All elements as a vector; a view where the layout allows.");
   define.both<swapaxes>("swapaxes", "x, axis1, axis2", "A view with two axes swapped.");
-  define.both<moveaxis>("moveaxis", "x, source, destination", "A view with one axis moved.");
+  define.both("moveaxis", move_axes, py::arg("source"), py::arg("destination"),
+              "A view with one axis, or each of a tuple of axes, moved to another place.");
   define.both<matrix_transpose>("matrix_transpose", "x", "A view with the last two axes swapped.");
   define.both<broadcast_to>("broadcast_to", "x, shape",
                             "A view in which extents of 1 and missing leading ones are repeated.");
