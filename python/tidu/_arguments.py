@@ -4,7 +4,6 @@ import difflib
 import functools
 import inspect
 import re
-import sys
 import types
 
 from tidu._spellings import KEYWORDS
@@ -176,6 +175,6 @@ def explain(namespace, names):
         value = namespace[name]
         if isinstance(value, types.FunctionType):
             namespace[name] = _explained(value, name)
-            vars(sys.modules[value.__module__])[name] = namespace[name]  # where pickle looks for it
+            namespace[name].__module__ = namespace["__name__"]  # where pickle looks for it
         elif isinstance(value, type) and isinstance(value.__init__, types.FunctionType):
             value.__init__ = _explained(getattr(value.__init__, "__wrapped__", value.__init__), name)
