@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(g++ cmake ninja-build ccache libhwy-dev libdnnl-dev libopenblas-dev nlohmann-json3-dev libssl-dev zlib1g-dev
-          libgtest-dev libbenchmark-dev dataset-fashion-mnist)
+packages=(g++ cmake ninja-build ccache libhwy-dev libdnnl-dev libopenblas-dev libssl-dev zlib1g-dev libgtest-dev
+          libbenchmark-dev dataset-fashion-mnist)
 python_packages=(python3-numpy python3-scipy python3-matplotlib python3-tqdm python3-pytest python3-pybind11 pybind11-dev)
 
 say() { printf '== %s\n' "$*"; }
@@ -31,8 +31,8 @@ install_packages() {
 
 if [[ -z ${NO_APT:-} ]]; then
   command -v apt-get >/dev/null && command -v dpkg-query >/dev/null || fail "this system has no apt. tidu needs:
-  a C++20 compiler (g++ 12), CMake 3.22, Ninja, Highway 1.0, oneDNN 2.5, OpenBLAS, nlohmann-json 3.9, OpenSSL, zlib,
-  GoogleTest 1.11, Google Benchmark, Python 3.10 with headers and venv, and for the examples the four files of Fashion-MNIST (*-ubyte.gz)
+  a C++20 compiler (g++ 12), CMake 3.22, Ninja, Highway 1.0, oneDNN 2.5, OpenBLAS, OpenSSL, zlib, GoogleTest 1.11, Google
+  Benchmark, Python 3.10 with headers and venv, and for the examples the four files of Fashion-MNIST (*-ubyte.gz)
 Install these, then run make with NO_APT=1."
   install_packages "${packages[@]}"
   if [[ $(command -v "${PYTHON:-python3}" || echo /usr/bin/python3) == /usr/bin/python3 ]]; then

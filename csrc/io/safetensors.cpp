@@ -3,10 +3,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "core/escape.h"
+#include "io/json.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
@@ -15,9 +16,6 @@ namespace tidu::io {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
-
-using Json = nlohmann::json;
-using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kMaxHeaderBytes = 100'000'000;  // as in the reference implementation
@@ -43,78 +41,44 @@ struct Entry {
   uint64_t begin, end;  // in the bytes after the header
 };
 
-// What is wrong with the header of a file.
-class Refusal {
- public:
-  explicit Refusal(const Path& path) : path_(path) {}
-  [[noreturn]] void operator()(const auto&... what) const {
-    fail<FileError>(path_.string(), ": bad safetensors header: ", what...);
-  }
-
- private:
-  const Path& path_;
-};
-
-// In which no key is given twice, and nothing lies deeper than the lists of an entry: that is refused before
-// it takes memory.
-Json parse(std::string_view text, const Refusal& refuse) {
-  constexpr int kDepth = 3;
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  try {
-    return Json::parse(text, [&](int depth, Json::parse_event_t event, const Json& key) {
-      using Event = Json::parse_event_t;
-      if ((event == Event::object_start || event == Event::array_start) && depth >= kDepth)
-        refuse("it is nested deeper than ", kDepth, " levels");
-      if (event == Event::object_start) keys.emplace_back();
-      if (event == Event::object_end) keys.pop_back();
-      if (event == Event::key && !keys.back().insert(key.get<std::string>()).second)
-        refuse("the key '", key.get<std::string>(), "' is given twice");
-      return true;
-    });
-  } catch (const Json::parse_error& error) {
-    refuse("it is not JSON from byte ", error.byte, " on");
-  } catch (const Json::exception& error) { refuse(error.what()); }
-}
-
-const std::string& string_of(const Json& value, std::string_view name, const Refusal& refuse) {
-  if (!value.is_string()) refuse("'", name, "' must be a string");
-  return value.get_ref<const std::string&>();
-}
-
-std::vector<uint64_t> integers_of(const Json& value, std::string_view name, const Refusal& refuse) {
-  const auto is_integer = [](const Json& item) { return item.is_number_unsigned(); };
-  if (!value.is_array() || !std::ranges::all_of(value, is_integer))
-    refuse("'", name, "' must be a list of integers from 0 to 2^64 - 1");
-  return value.get<std::vector<uint64_t>>();
-}
-
-DType dtype_of_name(const std::string& name, const Refusal& refuse) {
+DType read_dtype(JsonReader& json) {
+  const std::string name = json.read_string();
   for (const TypeName& row : kTypeNames) {
     if (name == row.name) return row.dtype;
   }
-  refuse("dtype '", name, "' is not supported");
+  json.refuse(str("dtype '", name, "' is not supported"));
 }
 
-Entry read_entry(const std::string& name, const Json& fields, const Refusal& refuse) {
-  if (!fields.is_object()) refuse("tensor '", name, "' must be an object");
-  for (const auto& [key, value] : fields.items()) {
-    if (key != "dtype" && key != "shape" && key != "data_offsets") refuse("unknown key '", key, "'");
-  }
-  if (fields.size() != 3) refuse("tensor '", name, "' needs dtype, shape and data_offsets");
-  Entry entry{name, dtype_of_name(string_of(fields["dtype"], "dtype", refuse), refuse), {}, 0, 0};
-  const auto shape = integers_of(fields["shape"], "shape", refuse),
-             offsets = integers_of(fields["data_offsets"], "data_offsets", refuse);
-  if (offsets.size() != 2 || offsets[0] > offsets[1]) refuse("tensor '", name, "' has bad data_offsets");
-  if (shape.size() > kMaxRank) refuse("tensor '", name, "' has more than ", kMaxRank, " dimensions");
+Entry read_entry(JsonReader& json, std::string name) {
+  Entry entry{std::move(name), {}, {}, 0, 0};
+  std::vector<uint64_t> shape, offsets;
+  std::set<std::string> seen;
+  json.read_object([&](const std::string& key) {
+    seen.insert(key);
+    if (key == "dtype") {
+      entry.dtype = read_dtype(json);
+    } else if (key == "shape") {
+      shape = json.read_integers();
+    } else if (key == "data_offsets") {
+      offsets = json.read_integers();
+    } else {
+      json.refuse(str("unknown key '", key, "'"));
+    }
+  });
+  if (seen.size() != 3) json.refuse(str("tensor '", entry.name, "' needs dtype, shape and data_offsets"));
+  if (offsets.size() != 2 || offsets[0] > offsets[1])
+    json.refuse(str("tensor '", entry.name, "' has bad data_offsets"));
+  if (shape.size() > kMaxRank)
+    json.refuse(str("tensor '", entry.name, "' has more than ", kMaxRank, " dimensions"));
   uint64_t bytes = size_of(entry.dtype);
   for (const uint64_t extent : shape) {
     if (extent > INT64_MAX || __builtin_mul_overflow(bytes, extent, &bytes))
-      refuse("the size of tensor '", name, "' overflows");
+      json.refuse(str("the size of tensor '", entry.name, "' overflows"));
     entry.shape.push_back(static_cast<int64_t>(extent));
   }
   if (bytes != offsets[1] - offsets[0]) {
-    refuse("tensor '", name, "' of ", entry.dtype, entry.shape, " needs ", bytes,
-           " bytes, but its data_offsets span ", offsets[1] - offsets[0]);
+    json.refuse(str("tensor '", entry.name, "' of ", entry.dtype, entry.shape, " needs ", bytes,
+                    " bytes, but its data_offsets span ", offsets[1] - offsets[0]));
   }
   entry.begin = offsets[0];
   entry.end = offsets[1];
@@ -127,38 +91,31 @@ struct Header {
 };
 
 Header read_header(const Path& path, std::string_view text, size_t data_bytes) {
-  const Refusal refuse(path);
-  if (!text.starts_with('{')) refuse("'{' expected");
-  const Json json = parse(text, refuse);
+  JsonReader json(text, str(path.string(), ": bad safetensors header"));
+  if (!text.starts_with('{')) json.refuse("'{' expected");
   Header header;
-  for (const auto& [name, fields] : json.items()) {
+  json.read_object([&](const std::string& name) {
     if (name != kMetadataName) {
-      header.entries.push_back(read_entry(name, fields, refuse));
-      continue;
+      header.entries.push_back(read_entry(json, name));
+      return;
     }
-    if (!fields.is_object()) refuse(kMetadataName, " must be an object");
-    for (const auto& [key, value] : fields.items()) header.metadata[key] = string_of(value, key, refuse);
-  }
+    json.read_object([&](const std::string& key) { header.metadata[key] = json.read_string(); });
+  });
+  json.expect_end();
   std::ranges::sort(header.entries, [](const Entry& a, const Entry& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
   uint64_t position = 0;
   for (const Entry& entry : header.entries) {
     if (entry.begin != position) {
-      refuse("the bytes of tensor '", entry.name, "' begin at ", entry.begin, ", not at ", position,
-             entry.begin < position ? ": tensors overlap" : ": the file has a hole");
+      json.refuse(str("the bytes of tensor '", entry.name, "' begin at ", entry.begin, ", not at ", position,
+                      entry.begin < position ? ": tensors overlap" : ": the file has a hole"));
     }
     position = entry.end;
   }
   if (position != data_bytes)
-    refuse("the tensors take ", position, " bytes, but the file holds ", data_bytes);
+    json.refuse(str("the tensors take ", position, " bytes, but the file holds ", data_bytes));
   return header;
-}
-
-std::string text_of(const OrderedJson& header) {
-  try {
-    return header.dump();
-  } catch (const Json::exception&) { fail<ValueError>("[save] names and metadata must be UTF-8"); }
 }
 
 }  // namespace
@@ -174,21 +131,27 @@ void save(const Path& path, const NamedTensors& tensors, const Metadata& metadat
   std::ranges::stable_sort(ordered, std::ranges::greater(),
                            [](const auto& entry) { return size_of(entry.second.dtype()); });
 
-  OrderedJson json = OrderedJson::object();
-  auto& members =
-      json.get_ref<OrderedJson::object_t&>();  // which are looked up one by one, but appended at once
-  if (!metadata.empty()) members.emplace_back(kMetadataName, metadata);
+  JsonWriter json;
+  json.begin_object();
+  if (!metadata.empty()) {
+    json.key(kMetadataName).begin_object();
+    for (const auto& [key, value] : metadata) json.key(key).string(value);
+    json.end_object();
+  }
   std::vector<std::string_view> parts(2);
   uint64_t position = 0;
   for (const auto& [name, tensor] : ordered) {
-    members.emplace_back(
-        name, OrderedJson{{"dtype", type_name(tensor.dtype())},
-                          {"shape", std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end())},
-                          {"data_offsets", {position, position + tensor.nbytes()}}});
+    json.key(name).begin_object();
+    json.key("dtype").string(type_name(tensor.dtype()));
+    json.key("shape").integers(tensor.shape());
+    json.key("data_offsets")
+        .integers({{static_cast<int64_t>(position), static_cast<int64_t>(position + tensor.nbytes())}});
+    json.end_object();
     position += tensor.nbytes();
     if (tensor.nbytes()) parts.emplace_back(static_cast<const char*>(tensor.raw_data()), tensor.nbytes());
   }
-  std::string header = text_of(json);
+  json.end_object();
+  std::string header = json.text();
   header.resize((header.size() + 7) / 8 * 8, ' ');
   if (header.size() > kMaxHeaderBytes)
     fail<ValueError>("[save] the names and metadata take ", header.size(), " bytes, more than ",
