@@ -1,6 +1,7 @@
 // Whole files, written atomically.
 #include "io/files.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <random>
 
@@ -113,13 +115,15 @@ class Temporary {
   }
 
   static void remove_left_behind(const Path& folder) {
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-      const std::string name = entry.path().filename().string();
+    // Not by directory_iterator, which ends the program where memory runs out.
+    const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(folder.c_str()), ::closedir);
+    while (const dirent* const entry = entries ? ::readdir(entries.get()) : nullptr) {
+      const std::string_view name = entry->d_name;
       if (!name.starts_with(kBegin) || !name.ends_with(kEnd)) continue;
-      const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+      const Path path = folder / name;
+      const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
       if (fd < 0) continue;
-      if (::flock(fd, LOCK_EX | LOCK_NB) == 0) ::unlink(entry.path().c_str());
+      if (::flock(fd, LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
       ::close(fd);
     }
   }

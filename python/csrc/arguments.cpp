@@ -9,8 +9,16 @@ namespace {
 // version.
 PyCFunction dispatcher = nullptr;
 
+// Not all that pybind11 does is inside of its own catch: memory may run out where it registers an object.
+template <class Signature> PyObject* dispatch(PyObject* self, auto... arguments) {
+  try {
+    return reinterpret_cast<Signature>(reinterpret_cast<void (*)()>(dispatcher))(self, arguments...);
+  } catch (...) { set_python_error(); }
+  return nullptr;
+}
+
 // Puts our text in place of pybind11's, if it is that.
-void explain(const std::function<py::tuple()>& given, const std::function<py::dict()>& named) {
+void explain(const auto& given, const auto& named) {
   if (!PyErr_ExceptionMatches(PyExc_TypeError)) return;
   py::error_already_set error;
   try {
@@ -22,8 +30,7 @@ void explain(const std::function<py::tuple()>& given, const std::function<py::di
 }
 
 PyObject* vector_call(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
-  PyObject* const result = reinterpret_cast<_PyCFunctionFastWithKeywords>(
-      reinterpret_cast<void (*)()>(dispatcher))(self, given, count, keywords);
+  PyObject* const result = dispatch<_PyCFunctionFastWithKeywords>(self, given, count, keywords);
   if (result) return result;
   const auto number = PyVectorcall_NARGS(static_cast<size_t>(count));
   explain(
@@ -42,8 +49,7 @@ PyObject* vector_call(PyObject* self, PyObject* const* given, Py_ssize_t count, 
 }
 
 PyObject* tuple_call(PyObject* self, PyObject* given, PyObject* keywords) {
-  PyObject* const result = reinterpret_cast<PyCFunctionWithKeywords>(
-      reinterpret_cast<void (*)()>(dispatcher))(self, given, keywords);
+  PyObject* const result = dispatch<PyCFunctionWithKeywords>(self, given, keywords);
   if (result) return result;
   explain([&] { return py::reinterpret_borrow<py::tuple>(given); },
           [&] { return keywords ? py::reinterpret_borrow<py::dict>(keywords) : py::dict(); });

@@ -316,10 +316,10 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
     view->obj = self;
     Py_INCREF(self);
     return 0;
-  } catch (const std::exception& error) {
+  } catch (const std::bad_alloc&) { set_python_error(); } catch (const std::exception& error) {
     PyErr_SetString(PyExc_BufferError, error.what());
-    return -1;
   }
+  return -1;
 }
 
 void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<BufferState*>(view->internal); }

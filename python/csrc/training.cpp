@@ -258,12 +258,11 @@ void bind_data(py::module_& m) {
   py::class_<Loader>(m, "DataLoader")
       .def(py::init([options](const data::TensorDataset& dataset, const Tensor& key, int64_t batch_size,
                               bool shuffle, bool drop_last, int prefetch) {
-        return std::make_unique<Loader>(dataset, options(key, batch_size, shuffle, drop_last, prefetch));
+        return new Loader(dataset, options(key, batch_size, shuffle, drop_last, prefetch));
       }))
       .def(py::init([options](int64_t size, py::function gather, const Tensor& key, int64_t batch_size,
                               bool shuffle, bool drop_last, int prefetch) {
-        return std::make_unique<Loader>(size, std::move(gather),
-                                        options(key, batch_size, shuffle, drop_last, prefetch));
+        return new Loader(size, std::move(gather), options(key, batch_size, shuffle, drop_last, prefetch));
       }))
       .def("__len__", &Loader::num_batches)
       .def("next", &Loader::next)
