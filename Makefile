@@ -3,12 +3,17 @@
 BUILD := build/release
 VENV_PYTHON := .venv/bin/python
 EXAMPLES := logistic_regression two_layer_network
+PROBLEMS := linear_regression binary_logistic multinomial_logistic binary_network gaussian_likelihood \
+            matrix_factorisation surface_descent
 EPOCHS ?= 10
+DEVICE ?= cpu
 PEERS_PYTHON ?= python3.12
 
-.PHONY: help demo test bench bench-peers gpu-bundle pictures format lint clean
+.PHONY: help demo examples test bench bench-peers gpu-bundle pictures format lint clean
 help:
 	@echo "make demo           learn Fashion-MNIST with both example models; pictures go to demo-out/"
+	@echo "make examples       run the model problems, which check themselves; pictures go to examples-out/;"
+	@echo "                    DEVICE=cuda runs them there, emulated unless TIDU_CUDA=real"
 	@echo "make test           build everything; run the C++, outside-project and Python tests"
 	@echo "make bench          run the benchmarks"
 	@echo "make bench-peers    install PyTorch and JAX into .venv-peers, for the benchmarks to time beside tidu"
@@ -55,6 +60,23 @@ demo: $(BUILD)/build.ninja
 	@echo "== the pictures are in $(CURDIR)/demo-out:"
 	@find demo-out -name '*.png' | sort | sed 's/^/   /'
 
+# On an emulated device at reduced sizes.
+ifeq ($(DEVICE),cuda)
+  export TIDU_CUDA ?= emulated
+  quick := $(if $(filter real,$(TIDU_CUDA)),,--quick)
+endif
+examples: $(BUILD)/build.ninja
+	$(call build,_core $(if $(quick),tidu_cuda_$(TIDU_CUDA)))
+	@for name in $(PROBLEMS); do \
+	  echo "== examples/$$name.py"; \
+	  $(VENV_PYTHON) examples/$$name.py --device $(DEVICE) $(quick) --out examples-out/$$name || exit; \
+	done
+	@for name in $(EXAMPLES); do \
+	  echo "== examples/$$name.py"; \
+	  $(VENV_PYTHON) examples/$$name.py --device $(DEVICE) --epochs 1 $(if $(quick),--subset 500) \
+	    --out examples-out/$$name || exit; \
+	done
+
 test: $(BUILD)/build.ninja
 	$(call build,all)
 	@echo "== C++ tests"
@@ -88,4 +110,4 @@ lint: .venv/dev
 	@$(VENV_PYTHON) scripts/lint.py
 
 clean:
-	@rm -rf build dist demo-out
+	@rm -rf build dist demo-out examples-out

@@ -1,7 +1,7 @@
 """Multinomial logistic regression on Fashion-MNIST: softmax cross-entropy of one affine map of the pixels."""
 
-import common
 import tidu as td
+import training
 
 LEARNING_RATE = {"sgd": 0.05, "adam": 2e-3}
 
@@ -18,7 +18,7 @@ def picture_weights(model, viz, names):
 
 
 if __name__ == "__main__":
-    parser = common.options(__doc__, lr=None)
+    parser = training.options(__doc__, lr=None)
     parser.add_argument("--optimizer", choices=LEARNING_RATE, default="adam", help="sgd has momentum 0.9")
     args = parser.parse_args()
     if args.lr is None:
@@ -29,4 +29,4 @@ if __name__ == "__main__":
             return td.optim.Adam(params, args.lr)
         return td.optim.SGD(params, args.lr, momentum=0.9)
 
-    common.main(args, "Logistic regression", make_model, make_optimizer, picture_weights)
+    training.main(args, "Logistic regression", make_model, make_optimizer, picture_weights)

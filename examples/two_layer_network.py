@@ -1,8 +1,8 @@
 """A two-layer network learns Fashion-MNIST: 784 inputs, 256 sigmoid units, softmax cross-entropy over 10
 classes."""
 
-import common
 import tidu as td
+import training
 
 HIDDEN = 256
 
@@ -22,7 +22,7 @@ def picture_weights(model, viz, names):
 
 
 if __name__ == "__main__":
-    args = common.options(__doc__, lr=3e-3).parse_args()
-    common.main(
+    args = training.options(__doc__, lr=3e-3).parse_args()
+    training.main(
         args, "Two-layer network", make_model, lambda params: td.optim.Adam(params, args.lr), picture_weights
     )
