@@ -11,6 +11,8 @@ namespace tidu {
 struct HostLock {
   void* (*release)() = nullptr;  // null where this thread does not hold it
   void (*acquire)(void* released) = nullptr;
+  // Throws what a signal that has come asks for (Ctrl-C): for loops of many calls.
+  void (*answer_signals)() = nullptr;
 };
 // Set by a binding before it makes the first call.
 extern HostLock host_lock;

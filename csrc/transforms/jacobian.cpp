@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "autodiff/transpose.h"
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 #include "transforms/vmap.h"
@@ -129,6 +130,19 @@ Blocks hessian(const ScalarFunction& function, const Tensors& primals, Chunk chu
   try {
     return jacfwd(gradient, primals, chunk);
   } catch (const NotLinearError&) { return jacrev(gradient, primals, chunk); }
+}
+
+Tensor hessian_matrix(const ScalarFunction& function, const Tensors& primals) {
+  Tensors rows;
+  for (const Tensors& blocks : hessian(function, primals)) {
+    Tensors row;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const Shape shape{primals[rows.size()].numel(), primals[i].numel()};
+      row.push_back(reshape(astype(stop_gradient(blocks[i]), DType::float64), shape));
+    }
+    rows.push_back(concat(row, 1));
+  }
+  return rows.empty() ? zeros({0, 0}, DType::float64) : concat(rows, 0);
 }
 
 Tensors hessian_diagonal(const ScalarFunction& function, const Tensors& primals) {

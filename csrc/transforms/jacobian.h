@@ -25,6 +25,8 @@ Mode jacobian_mode(const Tensors& outputs, const Tensors& primals);
 // The Jacobian of the gradient, blocks[j][i] for primals j and i: forward over reverse or, where a rule of
 // the user's own cannot be transposed, reverse over reverse.
 Blocks hessian(const ScalarFunction& function, const Tensors& primals, Chunk chunk = {});
+// Its blocks as one matrix over all elements of the primals, in float64 and as a constant.
+Tensor hessian_matrix(const ScalarFunction& function, const Tensors& primals);
 // The Hessian's diagonal, one tensor of the shape of each primal: a product of the Hessian for each element,
 // but no matrix.
 Tensors hessian_diagonal(const ScalarFunction& function, const Tensors& primals);

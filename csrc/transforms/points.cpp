@@ -2,14 +2,17 @@
 #include "transforms/points.h"
 
 #include <algorithm>
-#include <cmath>
-#include <iomanip>
 #include <numeric>
 
+#include "base/digits.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/random.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
+#include "ops/spectral.h"
+#include "transforms/jacobian.h"
+#include "transforms/joined.h"
 
 namespace tidu {
 namespace {
@@ -20,25 +23,9 @@ constexpr size_t kFew = 3;  // of the shortest steps, at which what is left must
 using Vector = std::vector<double>;
 
 // Tensors as one vector on the host, and back.
-Vector vector_of(const Tensors& tensors) {
-  Vector result;
-  for (const Tensor& tensor : tensors) {
-    const Vector part = to_vector<double>(stop_gradient(tensor));
-    result.insert(result.end(), part.begin(), part.end());
-  }
-  return result;
-}
+Vector vector_of(const Tensors& tensors) { return to_vector<double>(join(tensors, DType::float64)); }
 Tensors tensors_of(const Vector& vector, const Tensors& like) {
-  Tensors result;
-  size_t begin = 0;
-  for (const Tensor& tensor : like) {
-    const auto count = static_cast<size_t>(tensor.numel());
-    const Tensor part =
-        tidu::tensor(std::span(vector).subspan(begin, count), tensor.shape(), tensor.device());
-    result.push_back(astype(part, tensor.dtype()));
-    begin += count;
-  }
-  return result;
+  return split_like(tensor(std::span(vector), {std::ssize(vector)}), like);
 }
 
 double dot(const Vector& a, const Vector& b) {
@@ -59,11 +46,7 @@ Vector times(double a, Vector b) {
   return b;
 }
 
-std::string text_of(double number) {
-  std::ostringstream out;
-  out << std::setprecision(9) << number + 0.0;
-  return out.str();
-}
+std::string text_of(double number) { return digits(number + 0.0, 9); }
 
 // A function of tensors as one of vectors. The unit of length along an axis is the size of x there, or 1
 // where x is 0.
@@ -241,6 +224,43 @@ Differentiability is_differentiable_at(const Function& function, const Tensors& 
   }
   report.verdict = report.objections.empty() ? no_objection : partials_only;
   return report;
+}
+
+StationaryPoint classify_stationary_point(const ScalarFunction& function, const Tensors& primals,
+                                          std::optional<double> rtol) {
+  const auto norm = [](const Tensor& x) { return std::sqrt(item<double>(sum(x * x))); };
+  const Tensor x = join(primals, DType::float64);
+  if (x.numel() == 0) fail<ShapeError>("[classify_stationary_point] the point has no elements");
+  const bool wide = std::ranges::all_of(primals, [](const Tensor& t) { return t.dtype() == DType::float64; });
+  const double tolerance = rtol.value_or(std::sqrt(wide ? 0x1p-52 : 0x1p-23));
+  const Tensor gradient = join(value_and_grad(function, primals).gradients, DType::float64);
+  const Tensor hessian = hessian_matrix(function, primals);
+  StationaryPoint point;
+  point.gradient_norm = norm(gradient);
+  const double hessian_norm = norm(hessian);
+  if (!(std::isfinite(point.gradient_norm) && std::isfinite(hessian_norm)))
+    fail<ValueError>("[classify_stationary_point] the gradient or the Hessian is not finite");
+  if (point.gradient_norm > tolerance * hessian_norm * std::max(1.0, norm(x))) return point;
+
+  const auto [eigenvalues, vectors] = linalg::eigh((hessian + matrix_transpose(hessian)) / 2);
+  point.eigenvalues = eigenvalues;
+  const Vector values = to_vector<double>(eigenvalues);
+  double largest = 0;
+  for (double value : values) largest = std::max(largest, std::abs(value));
+  const double zero = tolerance * largest;
+  for (size_t i = 0; i < values.size(); ++i) {
+    std::vector<Tensors>& same = values[i] > zero ? point.up : values[i] < -zero ? point.down : point.flat;
+    same.push_back(split_like(select(vectors, 1, static_cast<int64_t>(i)), primals));
+  }
+  using enum StationaryPoint::Kind;
+  if (!point.up.empty() && !point.down.empty()) {
+    point.kind = saddle;
+  } else if (!point.flat.empty()) {
+    point.kind = undecided;
+  } else {
+    point.kind = point.up.empty() ? maximum : minimum;
+  }
+  return point;
 }
 
 }  // namespace tidu

@@ -1,6 +1,7 @@
 // What a function is like at a point.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "autodiff/transforms.h"
@@ -23,5 +24,24 @@ struct Differentiability {
 // left, divided by the length of the step, must vanish with it.
 Differentiability is_differentiable_at(const Function& function, const Tensors& primals,
                                        int64_t directions = 8, uint64_t seed = 0);
+
+// What classify_stationary_point found. Of a point that is not stationary only the gradient's norm.
+struct StationaryPoint {
+  enum class Kind : uint8_t { minimum, maximum, saddle, undecided, not_stationary };
+  Kind kind = Kind::not_stationary;
+  double gradient_norm = 0;  // over all primals
+  Tensor eigenvalues;        // of the Hessian, ascending, a float64 vector
+  // The eigenvectors of norm 1, like the primals, along which the second derivative is positive, negative, or
+  // cannot be told from 0, in the order of their eigenvalues.
+  std::vector<Tensors> up, down, flat;
+};
+
+// The kind of a stationary point of a scalar function by its Hessian's eigenvalues: all positive, a minimum;
+// all negative, a maximum; of both signs, a saddle; else the Hessian does not decide, and terms of higher
+// order do. rtol, by default the square root of the dtype's epsilon: the point is stationary where
+// norm(gradient) <= rtol * norm(Hessian) * max(1, norm(x)), and an eigenvalue counts as 0 where it is at most
+// rtol times the largest. A ValueError where gradient or Hessian is not finite.
+StationaryPoint classify_stationary_point(const ScalarFunction& function, const Tensors& primals,
+                                          std::optional<double> rtol = {});
 
 }  // namespace tidu

@@ -71,7 +71,7 @@ void rethrow_as_ours(const py::error_already_set& error) {
 
 void bind_errors(py::module_& m) {
   host_lock = {[]() -> void* { return PyGILState_Check() ? release_lock() : nullptr; },
-               [](void* thread) { acquire_lock(static_cast<PyThreadState*>(thread)); }};
+               [](void* thread) { acquire_lock(static_cast<PyThreadState*>(thread)); }, &answer_signals};
   std::atexit(wait_for_computations);
   pthread_atfork(nullptr, nullptr, [] { num_computing = 0; });  // a child has none of those threads
   const auto builtin = [](PyObject* type) { return py::reinterpret_borrow<py::object>(type); };

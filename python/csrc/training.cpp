@@ -1,7 +1,7 @@
 // Layer 6 as tidu._core._training: losses, initialisers, fused updates, readers, the batch loader, files.
 #include <pybind11/stl/filesystem.h>
 
-#include "binding.h"
+#include "callables.h"
 #include "data/csv.h"
 #include "data/fashion_mnist.h"
 #include "data/idx.h"
@@ -11,6 +11,8 @@
 #include "nn/init.h"
 #include "ops/update.h"
 #include "optim/clip.h"
+#include "optim/minimize.h"
+#include "optim/standard_errors.h"
 
 namespace tidu::python {
 namespace {
@@ -202,6 +204,77 @@ void bind_clipping(py::module_& m) {
       "Holds each element of the gradients in [-max_value, max_value].");
 }
 
+constexpr std::pair<const char*, optim::Method> kMethods[] = {
+    {"lbfgs", optim::Method::lbfgs},
+    {"newton-cg", optim::Method::newton_cg},
+    {"gradient-descent", optim::Method::gradient_descent},
+    {"gradient-flow", optim::Method::gradient_flow},
+};
+
+// Of a dictionary of options by name; None stands for the default.
+optim::MinimizeOptions minimize_options(const std::string& op, const std::string& method,
+                                        const py::dict& given) {
+  optim::MinimizeOptions options;
+  for (const auto& [name, value] : kMethods) {
+    if (name == method) options.method = value;
+  }
+  const auto real = [&](const char* name, auto& place) {
+    if (given.contains(name) && !given[name].is_none()) place = py::float_(py::object(given[name]));
+  };
+  const auto integer = [&](const char* name, auto& place) {
+    if (!given.contains(name) || given[name].is_none()) return;
+    const py::object value = given[name];
+    if (!PyLong_Check(value.ptr()))
+      fail<ValueError>("[", op, "] ", name, " is ", py::str(value).cast<std::string>(),
+                       ", but must be an integer");
+    place = value.cast<int64_t>();
+  };
+  integer("max_iter", options.max_iter);
+  integer("history_size", options.history_size);
+  real("gtol", options.gtol);
+  real("radius", options.radius);
+  real("time", options.time);
+  real("rtol", options.rtol);
+  real("atol", options.atol);
+  return options;
+}
+
+py::tuple fields_of(const optim::Report& report) {
+  return py::make_tuple(to_list(report.x), report.value, report.gradient_norm, report.iterations,
+                        report.f_evaluations, report.gradient_evaluations, report.hvp_evaluations,
+                        report.converged, report.reason);
+}
+
+void bind_minimisation(py::module_& m) {
+  m.def("minimize", [](const py::function& function, const py::object& x, const std::string& method,
+                       const py::dict& options) {
+    return fields_of(optim::minimize(as_scalar_function(function), to_tensors(x),
+                                     minimize_options("minimize", method, options)));
+  });
+  m.def("standard_errors", [](const py::function& function, const py::object& x) {
+    return to_list(optim::standard_errors(as_scalar_function(function), to_tensors(x)));
+  });
+  py::class_<optim::Minimizer>(m, "Minimizer")
+      .def(py::init([](const py::object& parameters, const std::string& method, const py::dict& options,
+                       const std::string& name) {
+        return std::make_unique<optim::Minimizer>(to_tensors(parameters),
+                                                  minimize_options(name, method, options), name);
+      }))
+      .def("step",
+           [](optim::Minimizer& minimizer, const py::function& closure) {
+             return minimizer.step([&, held = keep(closure.ptr())] {
+               const WithLock locked;
+               const py::object loss = call(held);
+               if (is_tensor(loss.ptr())) return tensor_of(loss.ptr());
+               throw py::type_error(str("[", minimizer.name(), "] the closure must return the loss, one ",
+                                        "element, not ", Py_TYPE(loss.ptr())->tp_name));
+             });
+           })
+      .def_property_readonly("report", [](const optim::Minimizer& m) { return fields_of(m.report()); })
+      .def("state", &optim::Minimizer::state)
+      .def("load_state", &optim::Minimizer::load_state);
+}
+
 void bind_files(py::module_& m) {
   m.def("save_safetensors", &io::save, py::arg("path"), py::arg("tensors"), py::arg("metadata"));
   m.def("load_safetensors", [](const io::Path& path, Device device) {
@@ -321,6 +394,7 @@ void bind_training(py::module_& core) {
   bind_initialisers(m);
   bind_updates(m);
   bind_clipping(m);
+  bind_minimisation(m);
   bind_data(m);
   bind_files(m);
 }

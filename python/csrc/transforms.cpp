@@ -1,46 +1,10 @@
 // The transforms over flat lists of tensors; pytrees are dealt with in Python (tidu/_transforms.py).
+#include "callables.h"
 #include "ops/operations.h"
 #include "transforms/graph.h"
 
 namespace tidu::python {
 namespace {
-
-// None stands for an undefined tensor: an absent cotangent or tangent.
-Tensors to_tensors(const py::object& sequence) {
-  Tensors result;
-  for (const py::handle item : sequence) result.push_back(item.is_none() ? Tensor() : item.cast<Tensor>());
-  return result;
-}
-
-py::list to_list(const Tensors& tensors) {
-  py::list result;
-  for (const Tensor& tensor : tensors) result.append(tensor);
-  return result;
-}
-
-py::object call(const std::shared_ptr<PyObject>& callable, const auto&... arguments) {
-  try {
-    return in_python([&] { return py::handle(callable.get())(to_list(arguments)...); });
-  } catch (const py::error_already_set& error) {
-    rethrow_as_ours(error);
-    throw;
-  }
-}
-
-// A Python callable as a C++ one, which the engine may drop without the interpreter's lock.
-Function as_function(const py::function& callable) {
-  return [held = keep(callable.ptr())](const Tensors& inputs) {
-    const WithLock locked;
-    return to_tensors(call(held, inputs));
-  };
-}
-
-ScalarFunction as_scalar_function(const py::function& callable) {
-  return [held = keep(callable.ptr())](const Tensors& inputs) {
-    const WithLock locked;
-    return call(held, inputs).cast<Tensor>();
-  };
-}
 
 py::cpp_function as_callable(Function function) {
   return py::cpp_function([function = std::move(function)](const py::object& tensors) {
@@ -170,6 +134,25 @@ void bind_transforms(py::module_& m) {
           constexpr const char* kVerdicts[] = {"no objection found", "partials only", "no"};
           return py::make_tuple(kVerdicts[static_cast<int>(report.verdict)], py::cast(report.objections));
         });
+  m.def("classify_stationary_point",
+        [](const py::function& function, const py::object& primals, std::optional<double> rtol) {
+          const StationaryPoint point =
+              classify_stationary_point(as_scalar_function(function), to_tensors(primals), rtol);
+          constexpr const char* kKinds[] = {"minimum", "maximum", "saddle", "undecided", "not stationary"};
+          const auto lists = [](const std::vector<Tensors>& directions) {
+            py::list result;
+            for (const Tensors& direction : directions) result.append(to_list(direction));
+            return result;
+          };
+          return py::make_tuple(kKinds[static_cast<int>(point.kind)], point.gradient_norm, point.eigenvalues,
+                                lists(point.up), lists(point.down), lists(point.flat));
+        });
+  m.def("check_grads", [](const py::function& function, const py::object& primals, int order, bool forward,
+                          bool reverse, std::optional<double> atol, std::optional<double> rtol,
+                          std::optional<double> eps, uint64_t seed, std::string name) {
+    return check_grads(as_function(function), to_tensors(primals),
+                       {order, forward, reverse, atol, rtol, eps, seed, std::move(name)});
+  });
   m.def("taylor_polynomial", [](const py::function& function, const py::object& primals,
                                 const py::object& step, int64_t order) {
     return to_list(taylor_polynomial(as_function(function), to_tensors(primals), to_tensors(step), order));

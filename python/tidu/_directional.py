@@ -38,31 +38,6 @@ class Point:
         """Tensors like the outputs, as a tree like the function's result."""
         return unflatten(self.flat.output_structure, tensors)
 
-    def join(self, tensors):
-        """Tensors like the inputs as one float64 vector."""
-        return _core.concat([t.detach().astype(_core.float64).reshape(t.size) for t in tensors])
-
-    def split(self, vector):
-        """A vector as a tree like the point."""
-        parts, begin = [], 0
-        for like in self.inputs:
-            part = vector[begin : begin + like.size]
-            parts.append(part.reshape(like.shape).astype(like.dtype))
-            begin += like.size
-        return self.tree(parts)
-
-    def hessian(self):
-        """The Hessian of a scalar function by all elements of the point, a float64 matrix."""
-        blocks = _core.hessian(self.flat.scalar, self.inputs)
-        rows = [
-            [
-                block.detach().astype(_core.float64).reshape((one.size, other.size))
-                for block, other in zip(row, self.inputs, strict=True)
-            ]
-            for row, one in zip(blocks, self.inputs, strict=True)
-        ]
-        return _core.concat([_core.concat(row, axis=1) for row in rows], axis=0)
-
     def with_aux(self, result):
         return (result, self.flat.aux) if self.has_aux else result
 

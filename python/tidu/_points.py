@@ -1,12 +1,9 @@
 """What a function is like at a point: is_differentiable_at, classify_stationary_point."""
 
-import math
 from dataclasses import dataclass
 
 from tidu import _core
-from tidu._core import ShapeError
 from tidu._directional import Point
-from tidu.linalg import eigh
 
 # --- Differentiability
 
@@ -80,30 +77,10 @@ def classify_stationary_point(function, x, rtol=None):
     most rtol times the largest. A ValueError where gradient or Hessian is not finite.
     """
     point = Point(function, x, "classify_stationary_point")
-    inputs = point.inputs
-    if sum(tensor.size for tensor in inputs) == 0:
-        raise ShapeError("[classify_stationary_point] the point has no elements")
-    epsilon = 2.0**-23 if any(tensor.dtype != "float64" for tensor in inputs) else 2.0**-52
-    rtol = epsilon**0.5 if rtol is None else rtol
-
-    def norm(tensor):
-        return (tensor * tensor).sum().sqrt().item()
-
-    _, gradients = _core.value_and_grad(point.flat.scalar, inputs)
-    hessian = point.hessian()
-    gradient_norm, hessian_norm = norm(point.join(gradients)), norm(hessian)
-    if not (math.isfinite(gradient_norm) and math.isfinite(hessian_norm)):
-        raise ValueError("[classify_stationary_point] the gradient or the Hessian is not finite")
-    if gradient_norm > rtol * hessian_norm * max(1.0, norm(point.join(inputs))):
-        return StationaryPoint("not stationary", gradient_norm)
-    eigenvalues, vectors = eigh((hessian + hessian.T) / 2)
-    values = eigenvalues.tolist()
-    zero = rtol * max(map(abs, values))
-    signs = [(value > zero) - (value < -zero) for value in values]
-    kinds = {(1,): "minimum", (-1,): "maximum", (-1, 1): "saddle", (-1, 0, 1): "saddle"}
-    kind = kinds.get(tuple(sorted(set(signs))), "undecided")
-
-    def directions(sign):
-        return [point.split(vectors[:, i]) for i, other in enumerate(signs) if other == sign]
-
-    return StationaryPoint(kind, gradient_norm, eigenvalues, directions(1), directions(-1), directions(0))
+    found = _core.classify_stationary_point(point.flat.scalar, point.inputs, rtol)
+    kind, gradient_norm, eigenvalues, *directions = found
+    if kind == "not stationary":
+        return StationaryPoint(kind, gradient_norm)
+    return StationaryPoint(
+        kind, gradient_norm, eigenvalues, *([*map(point.tree, part)] for part in directions)
+    )

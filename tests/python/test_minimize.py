@@ -3,12 +3,13 @@ SciPy and the digits that statsmodels 0.15 prints."""
 
 import dataclasses
 import math
+import signal
+import time
 
 import numpy as np
 import pytest
 import scipy.optimize
 import tidu as td
-from tidu.optim.methods import steihaug
 
 METHODS = ["lbfgs", "newton-cg", "gradient-descent", "gradient-flow"]
 EACH = pytest.mark.parametrize("method", METHODS)
@@ -60,32 +61,6 @@ def test_quadratics(method, dtype):
     report = minimize(f, td.zeros(8, dtype=dtype), method)
     assert report.converged
     np.testing.assert_allclose(numpy_of(report.x), expected, atol=1e-7 if dtype == td.float64 else 1e-3)
-
-
-def test_conjugate_gradients_end_in_as_many_steps_as_there_are_eigenvalues():
-    for eigenvalues in (np.linspace(1, 20, 12), np.repeat([1.0, 3.0, 50.0], 4)):
-        _, _, a, b = quadratic(eigenvalues)
-        at, count = td.tensor(a), [0]
-
-        def product(d, at=at, count=count):
-            count[0] += 1
-            return at @ d
-
-        p, ap = steihaug(product, td.tensor(-b), 1e6, 1e-8)
-        assert count[0] <= len(set(eigenvalues))
-        np.testing.assert_allclose(numpy_of(p), np.linalg.solve(a, b), rtol=1e-6)
-        np.testing.assert_allclose(numpy_of(ap), a @ numpy_of(p), rtol=1e-6)
-
-
-def test_truncated_conjugate_gradients_stay_in_the_region():
-    _, _, a, b = quadratic(np.linspace(1, 20, 12))
-    at = td.tensor(a)
-    p, _ = steihaug(lambda d: at @ d, td.tensor(-b), 0.01, 1e-12)
-    assert math.isclose(np.linalg.norm(numpy_of(p)), 0.01, rel_tol=1e-12)
-    indefinite = td.tensor(np.diag([1.0, -2.0]))
-    p, bp = steihaug(lambda d: indefinite @ d, td.tensor([1.0, 0.5], dtype=td.float64), 3.0, 1e-12)
-    assert math.isclose(np.linalg.norm(numpy_of(p)), 3.0, rel_tol=1e-12)
-    np.testing.assert_allclose(numpy_of(bp), [1, -2] * numpy_of(p), rtol=1e-12)
 
 
 def test_newton_on_a_quadratic_takes_one_pass_inside_a_wide_region():
@@ -274,6 +249,8 @@ def test_the_same_call_gives_the_same_bits(method):
         (lambda f, x: minimize(f, x, "gradient-flow", time=0), ValueError, "time is 0"),
         (lambda f, x: minimize(f, x, gtol=-1), ValueError, "gtol is -1"),
         (lambda f, x: minimize(f, x, max_iter=-1), ValueError, "max_iter is -1"),
+        (lambda f, x: minimize(f, x, max_iter=2.5), ValueError, "max_iter is 2.5, .* an integer"),
+        (lambda f, x: minimize(f, x, gtol="small"), ValueError, "could not convert string"),
         (lambda f, x: minimize(lambda x: x, x), td.ShapeError, "must return one element"),
         (lambda f, x: minimize(lambda x: None, x), TypeError, "returned None"),
         (lambda f, x: minimize(f, td.arange(3)), td.DTypeError, "only floating-point"),
@@ -292,6 +269,13 @@ def test_mistakes_are_named(call, error, message):
 # --- LBFGS and NewtonCG over parameters
 
 CLASSES = pytest.mark.parametrize("kind", [td.optim.LBFGS, td.optim.NewtonCG])
+ALL_CLASSES = dict(
+    zip(
+        METHODS,
+        (td.optim.LBFGS, td.optim.NewtonCG, td.optim.GradientDescent, td.optim.GradientFlow),
+        strict=True,
+    )
+)
 
 
 def problem(dtype=td.float64):
@@ -321,14 +305,68 @@ def test_parameters_come_to_a_minimum(kind, dtype):
         assert p.grad is None and p.requires_grad and p.is_leaf
 
 
-@pytest.mark.parametrize(("kind", "method"), [(td.optim.LBFGS, "lbfgs"), (td.optim.NewtonCG, "newton-cg")])
-def test_classes_and_minimize_agree(kind, method):
+@EACH
+def test_classes_and_minimize_agree(method):
     w = td.tensor([-1.2, 1.0], dtype=td.float64, requires_grad=True)
-    optimizer = kind([w], max_iter=12)
+    optimizer = ALL_CLASSES[method]([w], max_iter=12)
     optimizer.step(lambda: rosenbrock(w))
     report = minimize(rosenbrock, td.tensor([-1.2, 1.0], dtype=td.float64), method, max_iter=12)
     np.testing.assert_allclose(numpy_of(w), numpy_of(report.x), rtol=1e-6)
     assert optimizer.report.iterations == report.iterations == 12
+
+
+def test_steps_follow_the_flow_to_its_time():
+    """Of x^2 / 2 it is exp(-t); the steps together take as long as one."""
+    w = td.ones(1, dtype=td.float64).requires_grad_(True)
+    optimizer = td.optim.GradientFlow([w], time=0.7, rtol=1e-6, atol=1e-9, max_iter=3)
+    for _ in range(40):
+        optimizer.step(lambda: (w * w).sum() / 2)
+    assert optimizer.report.reason == "the path has come to time 0.7"
+    assert math.isclose(w.item(), math.exp(-0.7), rel_tol=1e-5)
+
+
+def test_products_of_the_hessian_need_no_mode():
+    """Under no_grad as without it."""
+    values = []
+    for scope in (td.enable_grad, td.no_grad):
+        net, loss = problem()
+        with scope():
+            optimizer = td.optim.NewtonCG(net.parameters())
+            optimizer.step(loss)
+        values.append((optimizer.report.value, optimizer.report.hvp_evaluations))
+    assert values[0] == values[1] and values[0][1] > 0
+
+
+def test_ctrl_c_ends_a_step_that_runs_no_python():
+    """Thousands of products of the Hessian by the graph of the gradient, in one iteration."""
+    w = td.zeros(4000, dtype=td.float64).requires_grad_(True)
+    scale = td.tensor(np.geomspace(1, 1e12, 4000))
+    seconds = []
+
+    def step():
+        optimizer = td.optim.NewtonCG([w], radius=1e9, gtol=0, max_iter=1)
+        begin = time.perf_counter()
+        try:
+            optimizer.step(lambda: (scale * w * w).sum() / 2 - w.sum())
+        finally:
+            seconds.append(time.perf_counter() - begin)
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    step()
+    with td.no_grad():
+        w[...] = 0
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds[0] / 10)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            step()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert seconds[1] < seconds[0] / 2
+    assert numpy_of(w).tolist() == [0] * 4000 and w.grad is None
 
 
 def test_a_closure_may_call_backward():
@@ -350,9 +388,10 @@ def test_a_closure_may_call_backward():
     assert runs[0] == runs[1]
 
 
-@CLASSES
+@EACH
 @DTYPES
-def test_saved_state_goes_on_with_the_same_bits(kind, dtype, tmp_path):
+def test_saved_state_goes_on_with_the_same_bits(method, dtype, tmp_path):
+    kind = ALL_CLASSES[method]
     net, loss = problem(dtype)
     whole = kind(net.parameters(), max_iter=4)
     for _ in range(3):
@@ -387,8 +426,9 @@ def test_what_was_learnt_is_used_in_the_next_step():
     assert counts[0] == counts[1]
 
 
-@CLASSES
-def test_an_interruption_leaves_the_best_point(kind):
+@EACH
+def test_an_interruption_leaves_the_best_point(method):
+    kind = ALL_CLASSES[method]
     for at in range(1, 9):
         w = td.tensor([-1.2, 1.0], dtype=td.float64, requires_grad=True)
         seen = []
@@ -493,6 +533,7 @@ def test_they_print_themselves():
     w = td.ones(2).requires_grad_(True)
     assert repr(td.optim.LBFGS([w])) == "LBFGS(1 parameter, history_size=10, max_iter=20, gtol=None)"
     assert repr(td.optim.NewtonCG([w])) == "NewtonCG(1 parameter, radius=1.0, max_iter=20, gtol=None)"
+    assert repr(td.optim.GradientDescent([w])) == "GradientDescent(1 parameter, max_iter=20, gtol=None)"
 
 
 # --- Standard errors

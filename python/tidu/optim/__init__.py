@@ -2,9 +2,8 @@
 
 from .._arguments import explain as _explain
 from .._core._training import clip_grad_norm_, clip_grad_value_
-from .methods import Report
-from .minimize import minimize
-from .minimizers import LBFGS, NewtonCG
+from .minimize import Report, minimize
+from .minimizers import LBFGS, GradientDescent, GradientFlow, NewtonCG
 from .optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from .schedules import CosineLR, Schedule, SequentialLR, StepLR, WarmupLR
 from .standard_errors import standard_errors
@@ -15,6 +14,8 @@ __all__ = [
     "Adam",
     "AdamW",
     "CosineLR",
+    "GradientDescent",
+    "GradientFlow",
     "NewtonCG",
     "Optimizer",
     "RMSprop",

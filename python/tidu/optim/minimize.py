@@ -1,18 +1,45 @@
 """minimize: the least value of a function of a pytree, by one of four methods."""
 
 import re
+from dataclasses import dataclass
 
 from tidu._directional import Point
 
-from .methods import GradientDescent, GradientFlow, Lbfgs, NewtonCg, check_limits, descend
-from .objective import TreeObjective
+from .._core import _training as training
 
-_METHODS = {  # name: method, its options, how many iterations at most unless told
-    "lbfgs": (Lbfgs, {"history_size"}, 1000),
-    "newton-cg": (NewtonCg, {"radius"}, 1000),
-    "gradient-descent": (GradientDescent, set(), 10000),
-    "gradient-flow": (GradientFlow, {"time", "rtol", "atol"}, 10000),
+METHODS = {  # and the options of each
+    "lbfgs": {"history_size"},
+    "newton-cg": {"radius"},
+    "gradient-descent": set(),
+    "gradient-flow": {"time", "rtol", "atol"},
 }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a minimisation came to.
+
+    x: the point, like the one at the start; value: f there; gradient_norm: over all leaves. iterations, and
+    how often f, its gradient and products of its Hessian were computed. converged: whether the gradient's
+    norm came down to gtol; reason: a sentence that says why it ended.
+    """
+
+    x: object
+    value: float
+    gradient_norm: float
+    iterations: int
+    f_evaluations: int
+    gradient_evaluations: int
+    hvp_evaluations: int
+    converged: bool
+    reason: str
+
+    def __str__(self):
+        return (
+            f"{'converged' if self.converged else 'not converged'}: {self.reason}; f = {self.value:.9g}, "
+            f"iterations {self.iterations}, evaluations of f {self.f_evaluations}, of its gradient "
+            f"{self.gradient_evaluations}, products of its Hessian {self.hvp_evaluations}"
+        )
 
 
 def _plain(name):
@@ -35,18 +62,17 @@ def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, **options
     - "gradient-flow": the path x' = -grad f(x), by Runge-Kutta steps of adaptive length (Bogacki and
       Shampine 1989). time=inf: where the path ends; rtol=1e-3, atol=1e-6: the error allowed in a step.
     """
-    names = {_plain(name): name for name in _METHODS}
+    names = {_plain(name): name for name in METHODS}
     if not isinstance(method, str) or _plain(method) not in names:
-        raise ValueError(f"[minimize] methods are {', '.join(map(repr, _METHODS))}, not {method!r}")
+        raise ValueError(f"[minimize] methods are {', '.join(map(repr, METHODS))}, not {method!r}")
     name = names[_plain(method)]
-    kind, known, iterations = _METHODS[name]
-    unknown = options.keys() - known
+    unknown = options.keys() - METHODS[name]
     if unknown:
         raise ValueError(
             f"[minimize] unknown option {', '.join(sorted(unknown))} of {name!r} "
-            f"(it has {', '.join(sorted(known | {'gtol', 'max_iter'}))})"
+            f"(it has {', '.join(sorted(METHODS[name] | {'gtol', 'max_iter'}))})"
         )
-    max_iter = iterations if max_iter is None else max_iter
-    check_limits("minimize", gtol, max_iter)
-    objective = TreeObjective(Point(function, x, "minimize"))
-    return descend(kind(**options), objective, gtol, max_iter, objective.tree)[1]
+    point = Point(function, x, "minimize")
+    options = {"gtol": gtol, "max_iter": max_iter, **options}
+    best, *rest = training.minimize(point.flat.scalar, point.inputs, name, options)
+    return Report(point.tree(best), *rest)

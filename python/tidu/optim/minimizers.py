@@ -1,28 +1,30 @@
-"""LBFGS and NewtonCG over parameters: optimisers that evaluate the loss themselves, through a closure."""
+"""LBFGS and its kin over parameters: optimisers that evaluate the loss themselves, through a closure."""
 
-from .methods import Lbfgs, NewtonCg, check_limits, descend
-from .objective import ParameterObjective
+from .._core import _training as training
+from .minimize import Report
 from .optimizers import Optimizer
 
 
 class Minimizer(Optimizer):
-    """What they share: `step(closure)`, the `report` on the last one, and the method's state.
-
-    A subclass has `_method(options)`, the method in its first state, and `_twice`, whether it takes products
-    of the Hessian. What the method has learnt is of the parameters numbered `_trained`.
-    """
+    """What they share: `step(closure)`, the `report` on the last one, and what is learnt of the loss. A
+    subclass has `_method`, a name that minimize knows."""
 
     def __init__(self, params, **options):
         super().__init__(params, **options)
         if len(self.param_groups) != 1:
             raise ValueError(f"[{self._name()}] takes one group of parameters, not {len(self.param_groups)}")
         self.report = None
-        self._trained, self._learnt = [], None
+        self._learnt = {}
+
+    def _minimizer(self, group, learnt):
+        options = {name: value for name, value in group.items() if name not in ("params", "steps")}
+        made = training.Minimizer(group["params"], self._method, options, self._name())
+        made.load_state(learnt)
+        return made
 
     def _check(self, group):
         super()._check(group)
-        check_limits(self._name(), group["gtol"], group["max_iter"])
-        self._method(group)
+        self._minimizer(group, {})
 
     def _buffers(self, group):
         return ()  # what is kept is of all parameters together
@@ -34,38 +36,28 @@ class Minimizer(Optimizer):
         Ctrl-C, leaves the parameters at the best point so far."""
         (group,) = self.param_groups
         trained = [i for i, parameter in enumerate(group["params"]) if parameter.requires_grad]
-        objective, method = self._objective(group, trained, closure), self._method(group)
-        if self._learnt is not None and trained == self._trained:
-            method.restore(self._learnt, objective.start())
-        final = self.report = None
+        self.report = None
+        minimizer = self._minimizer(group, self._learnt)
         try:
-            final, self.report = descend(method, objective, group["gtol"], group["max_iter"], objective.split)
+            first_loss = minimizer.step(closure)
         finally:
-            self._trained, self._learnt = trained, method.state()
-            left = final or objective.best
-            if left is not None:
-                objective.put(left.x)
+            self._learnt = minimizer.state()
+        self.report = Report(*minimizer.report)
         for i in trained:
             group["steps"][i] += 1
-        return objective.first_loss
-
-    def _objective(self, group, trained, closure=None):
-        parameters = [group["params"][i] for i in trained]
-        return ParameterObjective(parameters, closure, self._name(), self._twice)
+        return first_loss
 
     def update(self, gradients):
         raise TypeError(f"[{self._name()}] needs the loss at other points than this one: call step(closure)")
 
     def state_dict(self):
         """All options, step counts and what the method has learnt of the loss, for `td.save`."""
-        return {**super().state_dict(), "trained": list(self._trained), "learnt": self._learnt}
+        return {**super().state_dict(), "learnt": dict(self._learnt)}
 
     def load_state_dict(self, state):
-        groups, trained = self._loaded_groups(state), list(state["trained"])
-        method = self._method(groups[0])
-        if state["learnt"] is not None:
-            method.restore(state["learnt"], self._objective(groups[0], trained).start())
-        self.param_groups, self._trained, self._learnt = groups, trained, method.state()
+        groups = self._loaded_groups(state)
+        self._learnt = self._minimizer(groups[0], state["learnt"]).state()
+        self.param_groups = groups
 
 
 class LBFGS(Minimizer):
@@ -79,13 +71,10 @@ class LBFGS(Minimizer):
     same function each time within a step. gtol: as in `minimize`.
     """
 
-    _twice = False
+    _method = "lbfgs"
 
     def __init__(self, params, history_size=10, max_iter=20, gtol=None):
         super().__init__(params, history_size=history_size, max_iter=max_iter, gtol=gtol)
-
-    def _method(self, group):
-        return Lbfgs(group["history_size"])
 
 
 class NewtonCG(Minimizer):
@@ -96,10 +85,28 @@ class NewtonCG(Minimizer):
     gtol: as in `minimize`.
     """
 
-    _twice = True
+    _method = "newton-cg"
 
     def __init__(self, params, radius=1.0, max_iter=20, gtol=None):
         super().__init__(params, radius=radius, max_iter=max_iter, gtol=gtol)
 
-    def _method(self, group):
-        return NewtonCg(group["radius"])
+
+class GradientDescent(Minimizer):
+    """Steepest descent with the line search of LBFGS, which begins with the step of Barzilai and Borwein
+    (1988). Closure and gtol: as in LBFGS and `minimize`."""
+
+    _method = "gradient-descent"
+
+    def __init__(self, params, max_iter=20, gtol=None):
+        super().__init__(params, max_iter=max_iter, gtol=gtol)
+
+
+class GradientFlow(Minimizer):
+    """The path x' = -grad f(x) of the parameters until `time`, which steps go along one after another, by
+    Runge-Kutta steps of adaptive length (Bogacki and Shampine 1989), whose error is kept to
+    atol + rtol abs(x). Closure and gtol: as in LBFGS and `minimize`."""
+
+    _method = "gradient-flow"
+
+    def __init__(self, params, time=float("inf"), rtol=1e-3, atol=1e-6, max_iter=20, gtol=None):
+        super().__init__(params, time=time, rtol=rtol, atol=atol, max_iter=max_iter, gtol=gtol)

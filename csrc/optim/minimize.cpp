@@ -1,0 +1,103 @@
+// Minimisation of functions of tensors and of losses over parameters.
+#include "optim/minimize.h"
+
+#include "core/trace.h"
+#include "ops/creation.h"
+#include "optim/descent.h"
+
+namespace tidu::optim {
+
+Report minimize(const ScalarFunction& function, const Tensors& x, const MinimizeOptions& options) {
+  const auto descent = make_descent(options, "minimize");
+  const bool slow = options.method == Method::gradient_descent || options.method == Method::gradient_flow;
+  FunctionObjective objective(function, x);
+  return descend(*descent, objective, options.gtol, options.max_iter.value_or(slow ? 10000 : 1000));
+}
+
+Minimizer::Minimizer(Tensors parameters, MinimizeOptions options, std::string name)
+    : parameters_(std::move(parameters)), options_(options), name_(std::move(name)) {
+  check_options(options, name_);
+  if (parameters_.empty()) fail<ValueError>("[", name_, "] there are no parameters");
+  for (const Tensor& parameter : parameters_) {
+    if (!parameter.defined() || !is_differentiable(parameter.dtype()) || !parameter.is_leaf())
+      fail<ValueError>("[", name_, "] a parameter must be a floating-point leaf, not ", describe(parameter));
+  }
+}
+
+Minimizer::~Minimizer() = default;
+
+void Minimizer::set_options(MinimizeOptions options) {
+  check_options(options, name_);
+  options.method = options_.method;
+  options_ = options;
+}
+
+Tensors Minimizer::numbered(const std::vector<int64_t>& numbers) const {
+  Tensors chosen;
+  for (const int64_t i : numbers) chosen.push_back(parameters_[static_cast<size_t>(i)]);
+  return chosen;
+}
+
+Tensor Minimizer::step(const Closure& closure) {
+  std::vector<int64_t> numbers;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].requires_grad()) numbers.push_back(static_cast<int64_t>(i));
+  }
+  LossObjective loss(numbered(numbers), closure, name_, options_.method == Method::newton_cg);
+  if (!descent_ || numbers != learnt_of_) descent_ = make_descent(options_, name_);
+  learnt_of_ = std::move(numbers);
+  descent_->set_options(options_);
+  report_ = {};
+  try {
+    report_ = descend(*descent_, loss, options_.gtol, options_.max_iter.value_or(20));
+  } catch (...) {
+    if (loss.best()) loss.put(loss.split(loss.best()->x));
+    throw;
+  }
+  loss.put(report_.x);
+  return loss.first_loss();
+}
+
+std::map<std::string, Tensor> Minimizer::state() const {
+  if (!descent_) return {};
+  std::map<std::string, Tensor> state = descent_->state();
+  state["trained"] = tensor(std::span(learnt_of_), {std::ssize(learnt_of_)});
+  return state;
+}
+
+void Minimizer::load_state(const std::map<std::string, Tensor>& state) {
+  std::unique_ptr<Descent> descent;
+  std::vector<int64_t> numbers;
+  if (!state.empty()) {
+    if (!state.contains("trained")) fail<ValueError>("[", name_, "] the state lacks 'trained'");
+    numbers = to_vector<int64_t>(state.at("trained"));
+    for (const int64_t i : numbers) {
+      if (i < 0 || i >= std::ssize(parameters_))
+        fail<ValueError>("[", name_, "] the state is of more parameters than ", parameters_.size());
+    }
+    descent = make_descent(options_, name_);
+    descent->restore(state, LossObjective(numbered(numbers), {}, name_, false).start());
+  }
+  descent_ = std::move(descent);
+  learnt_of_ = std::move(numbers);
+}
+
+namespace {
+
+MinimizeOptions with(MinimizeOptions options, Method method) {
+  options.method = method;
+  return options;
+}
+
+}  // namespace
+
+Lbfgs::Lbfgs(Tensors parameters, MinimizeOptions options)
+    : Minimizer(std::move(parameters), with(options, Method::lbfgs), "LBFGS") {}
+NewtonCg::NewtonCg(Tensors parameters, MinimizeOptions options)
+    : Minimizer(std::move(parameters), with(options, Method::newton_cg), "NewtonCG") {}
+GradientDescent::GradientDescent(Tensors parameters, MinimizeOptions options)
+    : Minimizer(std::move(parameters), with(options, Method::gradient_descent), "GradientDescent") {}
+GradientFlow::GradientFlow(Tensors parameters, MinimizeOptions options)
+    : Minimizer(std::move(parameters), with(options, Method::gradient_flow), "GradientFlow") {}
+
+}  // namespace tidu::optim

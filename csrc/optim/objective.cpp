@@ -1,0 +1,176 @@
+// Objectives: values, gradients and products of the Hessian, counted.
+#include "optim/objective.h"
+
+#include <algorithm>
+
+#include "core/escape.h"
+#include "core/host_lock.h"
+#include "ops/assign.h"
+#include "ops/convert.h"
+#include "ops/creation.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+#include "transforms/directional.h"
+
+namespace tidu::optim {
+namespace {
+
+double epsilon_of(DType dtype) {
+  return dtype == DType::float64   ? 0x1p-52
+         : dtype == DType::float32 ? 0x1p-23
+         : dtype == DType::float16 ? 0x1p-10
+                                   : 0x1p-7;
+}
+
+}  // namespace
+
+double dot(const Tensor& a, const Tensor& b) {
+  return item<double>(sum(astype(a, DType::float64) * astype(b, DType::float64)));
+}
+
+double norm(const Tensor& x) {
+  if (x.numel() == 0) return 0;
+  const double largest = item<double>(max(abs(x)));
+  if (largest == 0 || !std::isfinite(largest)) return largest;
+  const Tensor scaled = astype(x, DType::float64) / largest;
+  return largest * std::sqrt(dot(scaled, scaled));
+}
+
+// --- Objective
+
+Objective::Objective(Tensors leaves)
+    : leaves_(std::move(leaves)), dtype_(DType::float32), epsilon_(leaves_.empty() ? 0x1p-23 : 0) {
+  for (const Tensor& leaf : leaves_) {
+    dtype_ = promote(dtype_, leaf.dtype());
+    epsilon_ = std::max(epsilon_, epsilon_of(leaf.dtype()));
+  }
+}
+
+Sample Objective::evaluate(const Tensor& x) {
+  ++f_evaluations_;
+  const ValueAndGrad found = value_and_gradients(x);
+  epsilon_ = std::max(epsilon_, epsilon_of(found.value.dtype()));
+  const Tensor gradient = join(found.gradients, dtype_);
+  Sample sample{x, item<double>(found.value), gradient, norm(gradient)};
+  if (sample.is_finite() && (!best_ || change(*best_, sample) < 0)) best_ = sample;
+  return sample;
+}
+
+Tensor Objective::hvp(const Sample& at, const Tensor& vector) {
+  ++hvp_evaluations_;
+  if (host_lock.answer_signals) host_lock.answer_signals();
+  return join(product(at, split(vector)), dtype_);
+}
+
+bool Objective::is_drowned(double difference, const Sample& a, const Sample& b) const {
+  return !(std::abs(difference) > 10 * epsilon_ * std::max(std::abs(a.value), std::abs(b.value)));
+}
+
+double Objective::change(const Sample& a, const Sample& b, double slope_at_a, double slope_at_b) const {
+  const double difference = b.value - a.value;
+  return is_drowned(difference, a, b) ? (slope_at_a + slope_at_b) / 2 : difference;
+}
+
+double Objective::change(const Sample& a, const Sample& b) const {
+  const double difference = b.value - a.value;
+  if (!is_drowned(difference, a, b)) return difference;
+  const Tensor along = b.x - a.x;
+  return (dot(a.gradient, along) + dot(b.gradient, along)) / 2;
+}
+
+// --- FunctionObjective
+
+namespace {
+
+Tensors detached(const Tensors& primals) {
+  Tensors result;
+  for (const Tensor& primal : primals) {
+    if (!is_differentiable(primal.dtype())) {
+      fail<DTypeError>("[minimize] the point holds ", describe(primal),
+                       ": only floating-point tensors can be differentiated (convert it with astype)");
+    }
+    check_escape(primal, "minimize", Differentiated::leaf);
+    result.push_back(stop_gradient(primal));
+  }
+  return result;
+}
+
+}  // namespace
+
+FunctionObjective::FunctionObjective(const ScalarFunction& function, const Tensors& primals)
+    : Objective(detached(primals)), function_(function) {}
+
+ValueAndGrad FunctionObjective::value_and_gradients(const Tensor& x) {
+  const GradMode off(false);
+  return value_and_grad(function_, split(x));
+}
+
+Tensors FunctionObjective::product(const Sample& at, const Tensors& direction) {
+  const GradMode off(false);
+  return tidu::hvp(function_, split(at.x), direction);
+}
+
+// --- LossObjective
+
+LossObjective::LossObjective(Tensors parameters, const Closure& closure, std::string op, bool twice)
+    : Objective(std::move(parameters)), closure_(closure), op_(std::move(op)), twice_(twice) {}
+
+void LossObjective::put(const Tensors& parts) {
+  graph_at_ = {};
+  graph_.clear();
+  const GradMode off(false);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    leaves()[i].set_grad({});
+    Tensor place = leaves()[i];
+    assign(place, parts[i]);
+  }
+}
+
+Tensors LossObjective::gradients() const {
+  Tensors result;
+  for (const Tensor& leaf : leaves()) {
+    const Tensor gradient = leaf.grad();
+    result.push_back(gradient.defined() ? gradient : zeros(leaf.shape(), leaf.dtype(), leaf.device()));
+  }
+  return result;
+}
+
+ValueAndGrad LossObjective::value_and_gradients(const Tensor& x) {
+  put(split(x));
+  const GradMode on(true);
+  const Tensor loss = closure_();
+  if (!loss.defined() || loss.numel() != 1 || !is_differentiable(loss.dtype())) {
+    fail<DTypeError>("[", op_, "] the closure must return the loss, one floating-point element, not ",
+                     loss.defined() ? describe(loss) : "an undefined tensor");
+  }
+  if (!first_loss_.defined()) first_loss_ = stop_gradient(loss);
+  const bool untouched =
+      std::ranges::none_of(leaves(), [](const Tensor& leaf) { return leaf.grad().defined(); });
+  if (!untouched && twice_) {
+    fail<ValueError>("[", op_,
+                     "] the closure must leave backward() to the optimiser, which needs the graph of the "
+                     "gradient (return the loss alone)");
+  }
+  if (untouched && !leaves().empty()) loss.backward({}, false, twice_);
+  if (twice_) {
+    graph_at_ = x;
+    for (const Tensor& leaf : leaves()) graph_.push_back(leaf.grad());
+  }
+  return {loss, gradients()};
+}
+
+Tensors LossObjective::product(const Sample& at, const Tensors& direction) {
+  if (!graph_at_.is_same(at.x)) evaluate(at.x);  // the parameters have been elsewhere since
+  const GradMode on(true);
+  Tensor slope;
+  for (size_t i = 0; i < direction.size(); ++i) {
+    if (!graph_[i].defined() || !graph_[i].requires_grad()) continue;
+    const Tensor term = sum(graph_[i] * direction[i]);
+    slope = slope.defined() ? slope + term : term;
+  }
+  for (const Tensor& leaf : leaves()) leaf.set_grad({});
+  if (slope.defined()) slope.backward({}, true);
+  return gradients();
+}
+
+}  // namespace tidu::optim

@@ -1,0 +1,207 @@
+// Checking derivatives against differences.
+#include "transforms/check_grads.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/digits.h"
+#include "ops/convert.h"
+#include "ops/creation.h"
+#include "ops/random.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr int64_t kMostElements = 4096;  // that are looked at one by one
+
+Tensor wide(const Tensor& x) { return astype(x, DType::float64); }
+
+double dot(const Tensors& xs, const Tensors& ys) {
+  double total = 0;
+  for (size_t i = 0; i < xs.size(); ++i) total += item<double>(sum(wide(xs[i]) * wide(ys[i])));
+  return total;
+}
+
+Tensors absolute(const Tensors& xs) {
+  Tensors result;
+  for (const Tensor& x : xs) result.push_back(abs(x));
+  return result;
+}
+
+int binary_digits(DType dtype) {
+  return dtype == DType::float64 ? 53 : dtype == DType::float32 ? 24 : dtype == DType::float16 ? 11 : 8;
+}
+
+class Checker {
+ public:
+  Checker(const Tensors& primals, const CheckGradsOptions& options)
+      : options_(options), key_(random_key(options.seed)) {
+    const bool narrow =
+        std::ranges::any_of(primals, [](const Tensor& x) { return x.dtype() != DType::float64; });
+    atol_ = options.atol.value_or(narrow ? 2e-2 : 1e-6);
+    rtol_ = options.rtol.value_or(narrow ? 2e-2 : 1e-6);
+    eps_ = options.eps.value_or(narrow ? 1e-2 : 1e-4);
+  }
+
+  // The first fault, in words; empty where there is none.
+  std::string check(const Function& function, const Tensors& inputs, int order, const std::string& name) {
+    const Function flat = [&function](const Tensors& at) {
+      Tensors outputs = function(at);
+      std::erase_if(outputs, [](const Tensor& y) { return !is_differentiable(y.dtype()); });
+      return outputs;
+    };
+    const Tensors outputs = flat(inputs);
+    const Tensors tangents = directions_like(inputs), cotangents = directions_like(outputs);
+    const Tensors expected = differences(flat, inputs, tangents);
+    std::string fault;
+    if (options_.forward) {
+      const Jvp along = jvp(flat, inputs, tangents);
+      fault = first(fault, [&] { return compare(along.tangents, expected, "jvp of " + name); });
+      fault =
+          first(fault, [&] { return compare(along.outputs, outputs, "value of " + name + " under jvp"); });
+    }
+    if (options_.reverse && fault.empty()) {
+      const Vjp at = vjp(flat, inputs);
+      fault = compare(at.outputs, outputs, "value of " + name + " under vjp");
+      fault = first(fault,
+                    [&] { return compare_pulled(flat, inputs, at, tangents, cotangents, expected, name); });
+    }
+    if (order <= 1) return fault;
+    if (options_.forward) {
+      const Function forward = [&](const Tensors& at) { return jvp(flat, at, tangents).tangents; };
+      fault = first(fault, [&] { return check(forward, inputs, order - 1, "jvp(" + name + ")"); });
+    }
+    if (options_.reverse) {
+      const Function reverse = [&](const Tensors& at) { return vjp(flat, at).pullback(cotangents); };
+      fault = first(fault, [&] { return check(reverse, inputs, order - 1, "vjp(" + name + ")"); });
+    }
+    return fault;
+  }
+
+ private:
+  // `fault`, or where there is none what comes next.
+  static std::string first(const std::string& fault, const auto& next) {
+    return fault.empty() ? next() : fault;
+  }
+
+  Tensors directions_like(const Tensors& tensors) {
+    Tensors result;
+    for (const Tensor& x : tensors) {
+      const Tensor keys = random_split(key_);
+      key_ = keys[0];
+      result.push_back(
+          astype(random_normal(to(keys[1], x.device()), x.shape(), 0, 1, DType::float64), x.dtype()));
+    }
+    return result;
+  }
+
+  // The derivative in a direction by the five-point formula, whose error is of fourth order in eps.
+  Tensors differences(const Function& flat, const Tensors& inputs, const Tensors& direction) const {
+    const auto moved = [&](double step) {
+      Tensors at;
+      for (size_t i = 0; i < inputs.size(); ++i) at.push_back(inputs[i] + step * direction[i]);
+      return flat(at);
+    };
+    const Tensors above = moved(eps_), below = moved(-eps_), far_above = moved(2 * eps_),
+                  far_below = moved(-2 * eps_);
+    Tensors result;
+    for (size_t i = 0; i < above.size(); ++i) {
+      const Tensor near = (above[i] - below[i]) / (2 * eps_);
+      const Tensor far = (far_above[i] - far_below[i]) / (4 * eps_);
+      result.push_back((4 * near - far) / 3);
+    }
+    return result;
+  }
+
+  // How far elements differ, in tolerances: infinitely where only one is NaN or infinite.
+  Tensor excess_of(const Tensor& got, const Tensor& want) const {
+    const Tensor a = wide(got), b = wide(want);
+    const Tensor excess = abs(a - b) / (atol_ + rtol_ * abs(b));
+    const Tensor same = logical_or(a == b, logical_and(isnan(a), isnan(b)));
+    const Tensor counted = where(same, 0.0, excess);
+    return where(isnan(counted), kInfinity, counted);
+  }
+
+  // The element with the largest excess, in words.
+  static std::string worst(const Tensor& got, const Tensor& want, const Tensor& excess) {
+    int64_t element = item<int64_t>(argmax(excess));
+    const double a = item<double>(flatten(got)[element]), b = item<double>(flatten(want)[element]);
+    Dims index(int64_t{excess.ndim()}, 0);
+    for (int axis = excess.ndim(); axis-- > 0; element /= excess.size(axis))
+      index[axis] = element % excess.size(axis);
+    const bool finite = std::isfinite(a) && std::isfinite(b);
+    const int exponent = finite && b != 0 ? std::ilogb(b) + 1 : -1021;
+    const double ulp = finite ? std::ldexp(1, exponent - binary_digits(got.dtype()))
+                              : std::numeric_limits<double>::quiet_NaN();
+    return str("element ", index, " is ", digits(a, 12), " but ", digits(b, 12), " by differences, ",
+               digits(std::abs(a - b) / ulp, 3), " ulps away");
+  }
+
+  std::string compare(const Tensors& got, const Tensors& want, const std::string& what) const {
+    for (size_t o = 0; o < got.size(); ++o) {
+      if (got[o].shape() != want[o].shape())
+        return str(what, ", output ", o, ": shape ", got[o].shape(), " but must be ", want[o].shape());
+      const Tensor excess = excess_of(got[o], want[o]);
+      const auto count = item<int64_t>(sum(excess > 1));
+      if (count == 0) continue;
+      return str(what, ", output ", o, ": ", worst(got[o], want[o], excess), " (atol ", digits(atol_, 6),
+                 ", rtol ", digits(rtol_, 6), "; ", count, " of ", got[o].numel(), " differ)");
+    }
+    return {};
+  }
+
+  // Of reverse mode: <v^T J, tangent> against <v, J tangent>.
+  std::string compare_pulled(const Function& flat, const Tensors& inputs, const Vjp& at,
+                             const Tensors& tangents, const Tensors& cotangents, const Tensors& expected,
+                             const std::string& name) const {
+    const Tensors pulled = at.pullback(cotangents);
+    const double got = dot(pulled, tangents), want = dot(cotangents, expected);
+    const double tolerance = atol_ + rtol_ * dot(absolute(expected), absolute(cotangents));
+    if (std::abs(got - want) <= tolerance) return {};
+    return str("vjp of ", name, ": <cotangent, J tangent> is ", digits(got, 9), " by reverse mode but ",
+               digits(want, 9), " by differences (tolerance ", digits(tolerance, 2), ")",
+               worst_pulled(flat, inputs, cotangents, pulled));
+  }
+
+  // The worst element of what reverse mode gives, found by differences along each axis.
+  std::string worst_pulled(const Function& flat, const Tensors& inputs, const Tensors& cotangents,
+                           const Tensors& pulled) const {
+    int64_t size = 0;
+    for (const Tensor& x : inputs) size += x.numel();
+    if (size > kMostElements) return {};
+    double most = -1;
+    std::string text;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const Tensor& x = inputs[i];
+      std::vector<double> slopes;
+      for (int64_t k = 0; k < x.numel(); ++k) {
+        Tensors direction;
+        for (const Tensor& y : inputs) direction.push_back(zeros_like(y));
+        direction[i] = reshape(astype(arange(x.numel(), kDefaultInt, x.device()) == k, x.dtype()), x.shape());
+        slopes.push_back(dot(cotangents, differences(flat, inputs, direction)));
+      }
+      if (slopes.empty()) continue;
+      const Tensor want = tensor(std::span<const double>(slopes), x.shape(), x.device());
+      const Tensor excess = excess_of(pulled[i], want);
+      if (item<double>(max(excess)) < most) continue;
+      most = item<double>(max(excess));
+      text = str("; of input ", i, ", ", worst(pulled[i], want, excess));
+    }
+    return text;
+  }
+
+  const CheckGradsOptions& options_;
+  Tensor key_;
+  double atol_, rtol_, eps_;
+};
+
+}  // namespace
+
+std::string check_grads(const Function& function, const Tensors& primals, const CheckGradsOptions& options) {
+  return Checker(primals, options).check(function, primals, options.order, options.name);
+}
+
+}  // namespace tidu

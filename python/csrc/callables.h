@@ -1,0 +1,45 @@
+// Python callables over flat lists of tensors as C++ ones; pytrees are dealt with in Python.
+#pragma once
+
+#include "binding.h"
+
+namespace tidu::python {
+
+// None stands for an undefined tensor: an absent cotangent or tangent.
+inline Tensors to_tensors(const py::object& sequence) {
+  Tensors result;
+  for (const py::handle item : sequence) result.push_back(item.is_none() ? Tensor() : item.cast<Tensor>());
+  return result;
+}
+
+inline py::list to_list(const Tensors& tensors) {
+  py::list result;
+  for (const Tensor& tensor : tensors) result.append(tensor);
+  return result;
+}
+
+inline py::object call(const std::shared_ptr<PyObject>& callable, const auto&... arguments) {
+  try {
+    return in_python([&] { return py::handle(callable.get())(to_list(arguments)...); });
+  } catch (const py::error_already_set& error) {
+    rethrow_as_ours(error);
+    throw;
+  }
+}
+
+// A Python callable as a C++ one, which the engine may drop without the interpreter's lock.
+inline Function as_function(const py::function& callable) {
+  return [held = keep(callable.ptr())](const Tensors& inputs) {
+    const WithLock locked;
+    return to_tensors(call(held, inputs));
+  };
+}
+
+inline ScalarFunction as_scalar_function(const py::function& callable) {
+  return [held = keep(callable.ptr())](const Tensors& inputs) {
+    const WithLock locked;
+    return call(held, inputs).cast<Tensor>();
+  };
+}
+
+}  // namespace tidu::python
