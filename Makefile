@@ -66,10 +66,12 @@ ifeq ($(DEVICE),cuda)
   quick := $(if $(filter real,$(TIDU_CUDA)),,--quick)
 endif
 examples: $(BUILD)/build.ninja
-	$(call build,_core $(if $(quick),tidu_cuda_$(TIDU_CUDA)))
+	$(call build,_core examples $(if $(quick),tidu_cuda_$(TIDU_CUDA)))
 	@for name in $(PROBLEMS); do \
 	  echo "== examples/$$name.py"; \
 	  $(VENV_PYTHON) examples/$$name.py --device $(DEVICE) $(quick) --out examples-out/$$name || exit; \
+	  echo "== examples/cpp/$$name.cpp"; \
+	  $(BUILD)/bin/example_$$name --device $(DEVICE) $(quick) --out examples-out/$$name/cpp || exit; \
 	done
 	@for name in $(EXAMPLES); do \
 	  echo "== examples/$$name.py"; \

@@ -1,5 +1,6 @@
-// The example programs on a small part of Fashion-MNIST: the same bits on every run, for any number of
-// threads, and after being stopped or killed.
+// The example programs: those on a small part of Fashion-MNIST give the same bits on every run, for any
+// number of threads, and after being stopped or killed; the model problems check their closed forms
+// themselves.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -166,6 +167,46 @@ TEST_P(CurveFit, FindsWhatMadeTheMeasurements) {
   EXPECT_NEAR(p[2], 1.5, 0.01);
 }
 INSTANTIATE_TEST_SUITE_P(All, CurveFit, testing::Values("curve_fit"));
+
+class ModelProblems : public Examples {
+ protected:
+  // Runs one at a small size, and looks at the pictures.
+  void solve(const char* device) const {
+    ASSERT_EQ(wait_for(start({"--quick", "--device", device, "--out", folder / "out"})), 0) << log();
+    int pictures = 0;
+    for (const auto& entry : fs::directory_iterator(folder / "out")) {
+      const std::string svg = io::read_file(entry.path());
+      EXPECT_TRUE(svg.starts_with("<svg") && svg.ends_with("</svg>\n")) << entry;
+      EXPECT_EQ(svg.find("nan"), svg.npos) << entry;
+      ++pictures;
+    }
+    EXPECT_GE(pictures, 1);
+    EXPECT_NE(log().find("allowed"), std::string::npos);
+  }
+};
+
+TEST_P(ModelProblems, HaveTheirClosedForms) { solve("cpu"); }
+
+TEST_P(ModelProblems, HaveThemOnDeviceCudaEmulated) {
+  const fs::path here = fs::read_symlink("/proc/self/exe").parent_path();
+  if (!fs::exists(here.parent_path() / "libtidu_cuda_emulated.so"))
+    GTEST_SKIP() << "there is no such plug-in";
+  ::setenv("TIDU_CUDA", "emulated", 1);
+  solve("cuda");
+}
+
+TEST_P(ModelProblems, EndWithAnErrorWhereSomethingIsWrong) {
+  EXPECT_NE(wait_for(start({"--device", "abacus"})), 0);
+  EXPECT_NE(log().find("abacus"), std::string::npos) << log();
+  EXPECT_NE(wait_for(start({"--fast"})), 0);
+  EXPECT_NE(log().find("unknown option --fast"), std::string::npos) << log();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ModelProblems,
+                         testing::Values("linear_regression", "binary_logistic", "multinomial_logistic",
+                                         "binary_network", "gaussian_likelihood", "matrix_factorisation",
+                                         "surface_descent"),
+                         [](const auto& info) { return std::string(info.param); });
 
 INSTANTIATE_TEST_SUITE_P(All, Examples, testing::Values("logistic_regression", "two_layer_network"),
                          [](const auto& info) { return std::string(info.param); });
