@@ -29,10 +29,14 @@ Tensor multi_dot(const Tensors& matrices);
 // Square matrices (.., n, n) to an integer power, by squaring; a negative one is the power of the inverse.
 Tensor matrix_power(const Tensor& x, int64_t n);
 
+// What of each matrix (.., m, n) is not right of diagonal k, or not left of it; zeros elsewhere.
+Tensor tril(const Tensor& x, int64_t k = 0);
+Tensor triu(const Tensor& x, int64_t k = 0);
+
 // Einstein's sum: "ij,jk->ik". A letter names an axis; of a letter that stands twice in one operand the
-// diagonal is taken; letters that the result lacks are summed over. "..." stands for axes that are broadcast.
-// Without "->" the result has "..." and, in alphabetical order, the letters that stand once. Operands are
-// joined two at a time, the pair with the smallest result first.
+// diagonal is taken; letters that the result lacks are summed over, and so is "...", which stands for axes
+// that are broadcast. Without "->" the result has "..." and, in alphabetical order, the letters that stand
+// once. Operands are joined two at a time, the pair with the smallest result first.
 Tensor einsum(const std::string& subscripts, const Tensors& operands);
 
 }  // namespace tidu::linalg

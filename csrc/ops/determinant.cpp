@@ -67,7 +67,8 @@ void run_slogdet(const Call& call) {
 
 // The inverses of the matrices that count.
 Tensor counted_inverse(const Call& call, const Tensor& nonzero) {
-  const Tensor lu = Counted(nonzero).or_identity(call.inputs[1]);
+  const Tensor& factors = call.inputs[1];
+  const Tensor lu = Counted::shown(nonzero, regular_factors(factors)).or_identity(factors);
   return solve_known({"slogdet"}, call.inputs[0], broadcast_to(identity_like(lu), lu.shape()),
                      {lu, call.inputs[2]});
 }

@@ -89,23 +89,27 @@ Tensor with_batch(const Tensor& x, const Shape& batch, int inner) {
 
 Tensor identity_like(const Tensor& x) { return eye(x.size(-1), x.size(-1), 0, x.dtype(), x.device()); }
 
-Tensor below_diagonal(const Tensor& x, int64_t offset) {
-  const Tensor row = expand_dims(arange(x.size(-2), DType::int64, x.device()), 1),
-               column = arange(x.size(-1), DType::int64, x.device());
-  return column - row <= offset;
-}
-Tensor lower(const Tensor& x, int64_t offset) { return where(below_diagonal(x, offset), x, 0); }
-Tensor upper(const Tensor& x, int64_t offset) { return where(below_diagonal(x, offset - 1), 0, x); }
-
 Tensor symmetric(const Tensor& x) { return 0.5 * (x + matrix_transpose(x)); }
 
 Tensor nonzero_matrices(const Tensor& x) { return any(x != 0, Axes{-2, -1}, true); }
-Tensor nonzero_columns(const Tensor& x) { return any(x != 0, Axes{-2}, true); }
+
+Tensor finite_matrices(const Tensor& x) { return all(isfinite(x), Axes{-2, -1}, true); }
+Tensor regular_factors(const Tensor& x) {
+  return logical_and(finite_matrices(x), expand_dims(all(diagonal(x) != 0, Axes{-1}, true), -1));
+}
 
 Counted::Counted(const Tensor& nonzero, const Tensor& value) {
-  const Tensor finite = all(isfinite(value), Axes{-2, -1}, true);
-  counted_ = logical_and(nonzero, finite);
-  lost_ = logical_and(nonzero, logical_not(finite));
+  counted_ = finite_matrices(value);
+  lost_ = logical_and(nonzero, logical_not(counted_));
+}
+Counted::Counted(const Tensor& nonzero, const Tensor& value, const Tensor& regular)
+    : Counted(nonzero, value) {
+  counted_ = logical_and(counted_, logical_or(nonzero, regular));
+}
+Counted Counted::shown(const Tensor& nonzero, const Tensor& in_order) {
+  Counted result;
+  result.counted_ = logical_or(nonzero, in_order);
+  return result;
 }
 Tensor Counted::or_identity(const Tensor& x) const {
   return where(counted_, x, eye(x.size(-2), x.size(-1), 0, x.dtype(), x.device()));
@@ -129,7 +133,7 @@ void infer_second(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = 
 // --- Cholesky
 
 // The lower triangle with half the diagonal; its own transpose.
-Tensor half_lower(const Tensor& x) { return 0.5 * (lower(x) + lower(x, -1)); }
+Tensor half_lower(const Tensor& x) { return 0.5 * (tril(x) + tril(x, -1)); }
 
 const Custom cholesky_rule{
     .reads = [](Reads) -> Reads { return kOutput; },
@@ -151,9 +155,15 @@ const Custom cholesky_rule{
 
 // --- Triangular systems
 
+// Solutions, but for those that are not finite and have a cotangent of 0.
+Tensor columns_that_count(const Tensor& g, const Tensor& x) {
+  const Tensor finite = all(isfinite(x), Axes{-2}, true);
+  return where(logical_or(finite, any(g != 0, Axes{-2}, true)), x, 0);
+}
+
 Tensor triangle(const Call& call, const Tensor& x) {
   const auto& [is_upper, unit, caller] = call.attrs.as<TriangularAttrs>();
-  return is_upper ? upper(x, unit ? 1 : 0) : lower(x, unit ? -1 : 0);
+  return is_upper ? triu(x, unit ? 1 : 0) : tril(x, unit ? -1 : 0);
 }
 
 const Custom solve_triangular_rule{
@@ -169,11 +179,12 @@ const Custom solve_triangular_rule{
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor& g = cotangents[0];
       const auto& [is_upper, unit, caller] = call.attrs.as<TriangularAttrs>();
-      const Tensor a = Counted(nonzero_matrices(g)).or_identity(call.inputs[0]);
-      const Tensor b = bind(primitives::solve_triangular, {matrix_transpose(a), g},
-                            TriangularAttrs{!is_upper, unit, caller});
+      const Tensor in_order = finite_matrices(triangle(call, call.inputs[0]));
+      const Tensor a = Counted::shown(nonzero_matrices(g), in_order).or_identity(call.inputs[0]);
+      const Tensor b =
+          bind(primitives::solve_triangular, {matrix_transpose(a), g}, TriangularAttrs{!is_upper, unit, caller});
       if (!(wanted & kInput0)) return {Tensor(), b};
-      const Tensor x = where(nonzero_columns(g), call.outputs[0], 0);
+      const Tensor x = columns_that_count(g, call.outputs[0]);
       return {triangle(call, -matmul(b, matrix_transpose(x))), b};
     },
     .linear = kInput1,
@@ -181,7 +192,7 @@ const Custom solve_triangular_rule{
 
 // --- LU
 
-Tensor unit_lower(const Tensor& lu) { return lower(lu, -1) + identity_like(lu); }
+Tensor unit_lower(const Tensor& lu) { return tril(lu, -1) + identity_like(lu); }
 
 Tensor exchange(const Tensor& x, const Tensor& pivots, bool inverse) {
   return bind(primitives::exchange_rows, {x, pivots}, ExchangeAttrs{inverse});
@@ -198,20 +209,21 @@ const Linear exchange_rule{
 const Custom lu_rule{
     .reads = [](Reads) -> Reads { return kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-      const Counted counted(nonzero_matrices(tangents[0]), call.outputs[0]);
+      const Tensor& factors = call.outputs[0];
+      const Counted counted(nonzero_matrices(tangents[0]), factors, regular_factors(factors));
       const Tensor lu = counted.or_identity(call.outputs[0]);
       const Tensor left = solve_lower(kLu, lu, exchange(tangents[0], call.outputs[1], false), true);
       const Tensor inside = matrix_transpose(solve_lower(kLu, matrix_transpose(lu), matrix_transpose(left)));
-      return {counted.result(matmul(unit_lower(lu), lower(inside, -1)) + matmul(upper(inside), upper(lu))),
+      return {counted.result(matmul(unit_lower(lu), tril(inside, -1)) + matmul(triu(inside), triu(lu))),
               Tensor()};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor& g = cotangents[0];
       if (!g.defined()) return {Tensor()};
-      const Counted counted(nonzero_matrices(g), call.outputs[0]);
+      const Counted counted(nonzero_matrices(g), call.outputs[0], regular_factors(call.outputs[0]));
       const Tensor lu = counted.or_identity(call.outputs[0]), lut = matrix_transpose(lu);
-      const Tensor inside = lower(matmul(matrix_transpose(unit_lower(lu)), lower(g, -1)), -1) +
-                            upper(matmul(upper(g), matrix_transpose(upper(lu))));
+      const Tensor inside = tril(matmul(matrix_transpose(unit_lower(lu)), tril(g, -1)), -1) +
+                            triu(matmul(triu(g), matrix_transpose(triu(lu))));
       const Tensor left = solve_upper(kLu, lut, inside, true);
       const Tensor x = matrix_transpose(solve_upper(kLu, lu, matrix_transpose(left)));
       return {counted.result(exchange(x, call.outputs[1], true))};
@@ -252,11 +264,12 @@ const Custom solve_rule{
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor& g = cotangents[0];
       const auto& [caller, transposed] = call.attrs.as<SolveAttrs>();
-      const Tensor lu = Counted(nonzero_matrices(g)).or_identity(call.inputs[2]);
+      const Tensor& factors = call.inputs[2];
+      const Tensor lu = Counted::shown(nonzero_matrices(g), regular_factors(factors)).or_identity(factors);
       const Tensor b =
           bind(primitives::solve, {call.inputs[0], g, lu, call.inputs[3]}, SolveAttrs{caller, !transposed});
       if (!(wanted & kInput0)) return {Tensor(), b, Tensor(), Tensor()};
-      const Tensor x = where(nonzero_columns(g), call.outputs[0], 0);
+      const Tensor x = columns_that_count(g, call.outputs[0]);
       const Tensor product = transposed ? matmul(x, matrix_transpose(b)) : matmul(b, matrix_transpose(x));
       return {-product, b, Tensor(), Tensor()};
     },

@@ -14,28 +14,34 @@ Tensor with_batch(const Tensor& x, const Shape& batch, int inner = 2);
 // The identity of the last axis of x.
 Tensor identity_like(const Tensor& x);
 
-// What is at most `offset` right of the diagonal, as a mask and with zeros elsewhere; what is not left of it.
-Tensor below_diagonal(const Tensor& x, int64_t offset);
-Tensor lower(const Tensor& x, int64_t offset = 0);
-Tensor upper(const Tensor& x, int64_t offset = 0);
 Tensor symmetric(const Tensor& x);
 
-// Whether a matrix, or a column of it, is not all zero.
+// Whether a matrix is not all zero.
 Tensor nonzero_matrices(const Tensor& x);
-Tensor nonzero_columns(const Tensor& x);
 
-// Which matrices count in a derivative. Those whose tangent or cotangent is zero do not, whatever their
-// elements are; those that are not finite give NaN, and no derivatives of it.
+// Whether all elements of a matrix are finite; and those of a factor, which has no zero on its diagonal.
+Tensor finite_matrices(const Tensor& x);
+Tensor regular_factors(const Tensor& x);
+
+// Which matrices count in a derivative. Others count for nothing where their tangent or cotangent is zero,
+// whatever their elements are, and give NaN where it is not. Those that are in order count in any case: the
+// next derivative is that of an expression in which the tangent or cotangent happens to be zero.
 class Counted {
  public:
+  // Finite ones.
   Counted(const Tensor& nonzero, const Tensor& value);
-  explicit Counted(const Tensor& nonzero) : counted_(nonzero) {}
+  // Of those the regular ones; by others of a tangent or cotangent that is not zero something will be
+  // divided.
+  Counted(const Tensor& nonzero, const Tensor& value, const Tensor& regular);
+  // Those that are in order, and any that show by themselves that they are not, as a solution does.
+  static Counted shown(const Tensor& nonzero, const Tensor& in_order);
   const Tensor& mask() const { return counted_; }
   Tensor or_identity(const Tensor& x) const;
   Tensor or_zero(const Tensor& x) const;
   Tensor result(const Tensor& x) const;
 
  private:
+  Counted() = default;
   Tensor counted_, lost_;  // (.., 1, 1)
 };
 

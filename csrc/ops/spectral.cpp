@@ -35,9 +35,17 @@ void know(const Call& call, size_t first) {
 
 // --- Values that are equal but for rounding
 
+// The largest of no elements is 0.
+Tensor largest(const Tensor& x, const Axes& axes) {
+  return x.numel() == 0 ? sum(x, axes, true) : max(x, axes, true);
+}
+
 double rounding_of(const Tensor& values) {
   return 2 * epsilon_of(values) * static_cast<double>(values.size(-1));
 }
+
+// x_j - x_i.
+Tensor differences(const Tensor& x) { return expand_dims(x, -2) - expand_dims(x, -1); }
 
 // values_j - values_i, and where that says nothing.
 struct Gaps {
@@ -45,8 +53,8 @@ struct Gaps {
   Gaps(const Counted& counted, const Tensor& given) {
     const Tensor apart = arange(given.size(-1), given.dtype(), given.device());
     const Tensor values = where(squeeze(counted.mask(), {-1}), given, apart);
-    gap = expand_dims(values, -2) - expand_dims(values, -1);
-    const Tensor size = max(abs(values), Axes{-1}, true);
+    gap = differences(values);
+    const Tensor size = largest(abs(values), Axes{-1});
     equal = abs(gap) <= rounding_of(values) * expand_dims(size, -1);
   }
   Tensor quotient(const Tensor& x) const { return where(equal, 0, x / where(equal, 1, gap)); }
@@ -54,10 +62,11 @@ struct Gaps {
 
 constexpr Caller kEigh{"eigh"}, kSvd{"svd"};
 
-// x, the parts of which between equal values must be nothing beside the largest.
-Tensor determined(Caller caller, const Tensor& x, const Tensor& parts, const Tensor& equal) {
+// x, of which the parts between equal values must be nothing beside the largest of `others`.
+Tensor determined(Caller caller, const Tensor& x, const Tensor& parts, const Tensor& others,
+                  const Tensor& equal) {
   const double least = std::sqrt(epsilon_of(x)) / 8;
-  const Tensor size = max(abs(stop_gradient(parts)), Axes{-2, -1}, true);
+  const Tensor size = largest(abs(stop_gradient(others)), Axes{-2, -1});
   const Tensor off = logical_not(eye(x.size(-1), x.size(-1), 0, DType::bool_, x.device()));
   const Tensor wrong = logical_and(logical_and(equal, off), abs(stop_gradient(parts)) > least * size);
   return bind(primitives::determined, {wrong, x}, CallerAttrs{caller});
@@ -65,10 +74,9 @@ Tensor determined(Caller caller, const Tensor& x, const Tensor& parts, const Ten
 
 // Cotangents of values, which must be the same for equal ones.
 Tensor determined_values(Caller caller, const Tensor& g, const Tensor& equal) {
-  const Tensor differences = expand_dims(g, -2) - expand_dims(g, -1);
   const double least = std::sqrt(epsilon_of(g)) / 8;
-  const Tensor size = max(abs(stop_gradient(g)), Axes{-1}, true);
-  const Tensor wrong = logical_and(equal, abs(stop_gradient(differences)) > least * expand_dims(size, -1));
+  const Tensor size = largest(abs(stop_gradient(g)), Axes{-1});
+  const Tensor wrong = logical_and(equal, abs(differences(stop_gradient(g))) > least * expand_dims(size, -1));
   return bind(primitives::determined, {wrong, g}, CallerAttrs{caller});
 }
 
@@ -81,6 +89,10 @@ Tensor vectors_of(const Call& call) {
   return bind(primitives::eigenvectors, {call.inputs[0], call.inputs[1], call.inputs[2]});
 }
 
+Tensor values_of(const Call& call) {
+  return bind(primitives::eigenvalues, {call.inputs[0], call.inputs[1], call.inputs[2]});
+}
+
 const Custom eigenvalues_rule{
     .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
@@ -91,15 +103,58 @@ const Custom eigenvalues_rule{
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Counted counted(nonzero_vectors(cotangents[0]), call.inputs[2]);
-      const Tensor v = counted.or_identity(vectors_of(call));
       const Tensor g = determined_values(kEigh, cotangents[0], Gaps(counted, call.inputs[1]).equal);
-      return {counted.result(matmul(scaled_columns(v, g), mt(v))), Tensor(), Tensor()};
+      return {bind(primitives::spectrum, {call.inputs[0], call.inputs[1], call.inputs[2], g}), Tensor(),
+              Tensor()};
     },
 };
 
-Tensor values_of(const Call& call) {
-  return bind(primitives::eigenvalues, {call.inputs[0], call.inputs[1], call.inputs[2]});
+// V diag(g) V^T.
+void run_spectrum(const Call& call) {
+  {
+    const VisibleTraces none(nullptr);
+    const Tensor& g = call.inputs[3];
+    const Counted counted(nonzero_vectors(g), call.inputs[2]);
+    const Tensor v = counted.or_identity(call.inputs[2]);
+    call.outputs[0] = counted.result(matmul(scaled_columns(v, g), mt(v)));
+  }
+  show(call);
 }
+
+// With M = V^T A' V: V (M_ij (g_j - g_i) / (w_j - w_i)) V^T, where values are equal 0; its own transpose.
+Tensor spectrum_by_matrix(const Call& call, const Tensor& t) {
+  const Counted counted(logical_and(nonzero_matrices(t), nonzero_vectors(call.inputs[3])), call.inputs[2]);
+  const Tensor v = counted.or_identity(vectors_of(call));
+  const Tensor slopes = Gaps(counted, values_of(call)).quotient(differences(call.inputs[3]));
+  return counted.result(product(v, product(mt(v), symmetric(t), v) * slopes, mt(v)));
+}
+
+const Custom spectrum_rule{
+    .reads = [](Reads) -> Reads { return kAllInputs; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      Tensor moved;
+      if (tangents[0].defined()) moved = spectrum_by_matrix(call, tangents[0]);
+      if (const Tensor& g = tangents[3]; g.defined()) {
+        const Counted counted(nonzero_vectors(g), call.inputs[2]);
+        const Tensor sure = determined_values(kEigh, g, Gaps(counted, call.inputs[1]).equal);
+        const Tensor by_values =
+            bind(primitives::spectrum, {call.inputs[0], call.inputs[1], call.inputs[2], sure});
+        moved = moved.defined() ? moved + by_values : by_values;
+      }
+      return {moved};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const Tensor& g = cotangents[0];
+      Tensor by_matrix, by_values;
+      if (wanted & kInput0) by_matrix = spectrum_by_matrix(call, g);
+      if (wanted & input_bit(3)) {
+        const Counted counted(nonzero_matrices(g), call.inputs[2]);
+        const Tensor v = counted.or_identity(vectors_of(call));
+        by_values = squeeze(counted.result(sum(v * matmul(g, v), Axes{-2}, true)), {-2});
+      }
+      return {by_matrix, Tensor(), Tensor(), by_values};
+    },
+};
 
 const Custom eigenvectors_rule{
     .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2 | kOutput; },
@@ -109,7 +164,7 @@ const Custom eigenvectors_rule{
       const Tensor v = counted.or_identity(call.outputs[0]);
       const Gaps gaps(counted, values_of(call));
       const Tensor inside = product(mt(v), t, v);
-      return {counted.result(matmul(v, gaps.quotient(determined(kEigh, inside, inside, gaps.equal))))};
+      return {counted.result(matmul(v, gaps.quotient(determined(kEigh, inside, inside, inside, gaps.equal))))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor& g = cotangents[0];
@@ -117,8 +172,7 @@ const Custom eigenvectors_rule{
       const Tensor v = counted.or_identity(call.outputs[0]);
       const Gaps gaps(counted, values_of(call));
       const Tensor inside = matmul(mt(v), g), size = abs(inside) + abs(mt(inside));
-      const Tensor turning = where(gaps.equal, inside - mt(inside), size);
-      const Tensor moved = gaps.quotient(determined(kEigh, inside, turning, gaps.equal));
+      const Tensor moved = gaps.quotient(determined(kEigh, inside, inside - mt(inside), size, gaps.equal));
       return {counted.result(symmetric(product(v, moved, mt(v)))), Tensor(), Tensor()};
     },
 };
@@ -141,12 +195,13 @@ Tensor singular_values_of(const Call& call) {
 Tensor rest(const Tensor& a, const Tensor& b, const Tensor& x) { return x - matmul(a, matmul(b, x)); }
 Tensor rest_right(const Tensor& x, const Tensor& a, const Tensor& b) { return x - matmul(matmul(x, a), b); }
 
-// Where a singular value is nothing, its derivative counts as 0.
+// Where a singular value is nothing, and so for its derivative, which counts as 0.
+Tensor nothing(const Tensor& s, const Tensor& matrix) {
+  const auto extent = std::max(matrix.size(-1), matrix.size(-2));
+  return s <= epsilon_of(s) * static_cast<double>(extent) * largest(s, Axes{-1});
+}
 Tensor of_positive(const Call& call, const Tensor& g) {
-  const Tensor& s = call.inputs[2];
-  const auto extent = std::max(call.inputs[0].size(-1), call.inputs[0].size(-2));
-  const Tensor least = epsilon_of(s) * static_cast<double>(extent) * max(s, Axes{-1}, true);
-  return where(s <= least, 0, g);
+  return where(nothing(call.inputs[2], call.inputs[0]), 0, g);
 }
 
 const Custom singular_values_rule{
@@ -160,60 +215,120 @@ const Custom singular_values_rule{
       return {of_positive(call, moved)};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      const Tensors vectors = singular_vectors_of(call);
       const Counted counted(nonzero_vectors(cotangents[0]), call.inputs[1]);
-      const Tensor u = counted.or_identity(vectors[0]), vh = counted.or_identity(vectors[1]);
       const Tensor g =
           determined_values(kSvd, of_positive(call, cotangents[0]), Gaps(counted, call.inputs[2]).equal);
-      return {counted.result(matmul(scaled_columns(u, g), vh)), Tensor(), Tensor(), Tensor()};
+      return {bind(primitives::singular_spectrum,
+                   {call.inputs[0], call.inputs[1], call.inputs[2], call.inputs[3], g}),
+              Tensor(), Tensor(), Tensor()};
     },
 };
 
-// With P = U^T A' V: U' = U (F * (P S + S P^T)) + (I - U U^T) A' V / S, V' = V (F * (S P + P^T S)) + .. / S,
-// F_ij = 1 / (s_j^2 - s_i^2).
+// Vectors and values of the matrices that count, as functions of these.
 struct SingularParts {
-  Tensor u, vh, s;
+  Tensor u, vh, s, none;
   Gaps gaps;
-  SingularParts(const Call& call, const Counted& counted)
-      : u(counted.or_identity(call.outputs[0])),
-        vh(counted.or_identity(call.outputs[1])),
+  SingularParts(const Call& call, const Tensors& vectors, const Counted& counted)
+      : u(counted.or_identity(vectors[0])),
+        vh(counted.or_identity(vectors[1])),
         s(where(squeeze(counted.mask(), {-1}), singular_values_of(call), 1)),
-        gaps(counted, square(s)) {}
-  Tensor nothing() const {
-    const double extent = static_cast<double>(std::max(u.size(-2), vh.size(-1)));
-    return s <= epsilon_of(s) * extent * max(s, Axes{-1}, true);
+        none(nothing(s, call.inputs[0])),
+        gaps(counted, s) {}
+  Tensor none_of_columns() const { return expand_dims(none, -2); }
+  // x / (s_i + s_j); 0 where both are nothing.
+  Tensor over_sums(const Tensor& x) const {
+    const Tensor both = logical_and(none_of_columns(), expand_dims(none, -1));
+    return where(both, 0, x / where(both, 1, expand_dims(s, -2) + expand_dims(s, -1)));
   }
+  // x / (s_j^2 - s_i^2); 0 between equal values.
+  Tensor turn(const Tensor& x) const { return over_sums(gaps.quotient(x)); }
   // x over the values of columns; where they are nothing, so must x be.
   Tensor over_values(const Tensor& x) const {
-    const Tensor none = expand_dims(nothing(), -2);
     const double least = std::sqrt(epsilon_of(x)) / 8;
-    const Tensor size = max(abs(stop_gradient(x)), Axes{-2, -1}, true);
-    const Tensor wrong = logical_and(none, abs(stop_gradient(x)) > least * size);
-    return where(
-        none, 0,
-        bind(primitives::determined, {wrong, x}, CallerAttrs{kSvd}) / where(none, 1, expand_dims(s, -2)));
+    const Tensor size = largest(abs(stop_gradient(x)), Axes{-2, -1});
+    const Tensor wrong = logical_and(none_of_columns(), abs(stop_gradient(x)) > least * size);
+    return where(none_of_columns(), 0,
+                 bind(primitives::determined, {wrong, x}, CallerAttrs{kSvd}) / where(none_of_columns(), 1, expand_dims(s, -2)));
   }
   bool is_wide() const { return u.size(-2) < vh.size(-1); }
   bool is_tall() const { return u.size(-2) > vh.size(-1); }
 };
 
+// U diag(g) V^T.
+void run_singular_spectrum(const Call& call) {
+  {
+    const VisibleTraces none(nullptr);
+    const Tensor& g = call.inputs[4];
+    const Counted counted(nonzero_vectors(g), call.inputs[1]);
+    const Tensor u = counted.or_identity(call.inputs[1]), vh = counted.or_identity(call.inputs[3]);
+    call.outputs[0] = counted.result(matmul(scaled_columns(u, g), vh));
+  }
+  show(call);
+}
+
+// With P = U^T A' V = X + Y, X symmetric: U (X_ij (g_j - g_i) / (s_j - s_i) + Y_ij (g_i + g_j) / (s_i + s_j))
+// V^T, where equal values have no part in X, and with D = diag(g / s): (I - U U^T) A' V D V^T + U D U^T A' (I
+// - V V^T). It is its own transpose.
+Tensor singular_spectrum_by_matrix(const Call& call, const Tensor& t) {
+  const Tensor& g = call.inputs[4];
+  const Counted counted(logical_and(nonzero_matrices(t), nonzero_vectors(g)), call.inputs[1]);
+  const SingularParts x(call, singular_vectors_of(call), counted);
+  const Tensor v = mt(x.vh), ut = mt(x.u), tv = matmul(t, v), inside = matmul(ut, tv);
+  const Tensor sums = expand_dims(g, -2) + expand_dims(g, -1);
+  const Tensor moved =
+      symmetric(inside) * x.gaps.quotient(differences(g)) + 0.5 * (inside - mt(inside)) * x.over_sums(sums);
+  const Tensor quotients = where(x.none, 0, g / where(x.none, 1, x.s));
+  Tensor result = product(x.u, moved, x.vh);
+  if (x.is_tall()) result = result + matmul(scaled_columns(rest(x.u, ut, tv), quotients), x.vh);
+  if (x.is_wide())
+    result = result + matmul(scaled_columns(x.u, quotients), rest_right(matmul(ut, t), v, x.vh));
+  return counted.result(result);
+}
+
+const Custom singular_spectrum_rule{
+    .reads = [](Reads) -> Reads { return kAllInputs; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      Tensor moved;
+      if (tangents[0].defined()) moved = singular_spectrum_by_matrix(call, tangents[0]);
+      if (const Tensor& g = tangents[4]; g.defined()) {
+        const Counted counted(nonzero_vectors(g), call.inputs[1]);
+        const Tensor sure = determined_values(kSvd, g, Gaps(counted, call.inputs[2]).equal);
+        const Tensor by_values = bind(primitives::singular_spectrum,
+                                      {call.inputs[0], call.inputs[1], call.inputs[2], call.inputs[3], sure});
+        moved = moved.defined() ? moved + by_values : by_values;
+      }
+      return {moved};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const Tensor& g = cotangents[0];
+      Tensor by_matrix, by_values;
+      if (wanted & kInput0) by_matrix = singular_spectrum_by_matrix(call, g);
+      if (wanted & input_bit(4)) {
+        const Tensors vectors = singular_vectors_of(call);
+        const Counted counted(nonzero_matrices(g), call.inputs[1]);
+        const Tensor u = counted.or_identity(vectors[0]), v = mt(counted.or_identity(vectors[1]));
+        by_values = squeeze(counted.result(sum(u * matmul(g, v), Axes{-2}, true)), {-2});
+      }
+      return {by_matrix, Tensor(), Tensor(), Tensor(), by_values};
+    },
+};
+
+// With P = U^T A' V: U' = U (F * (P S + S P^T)) + (I - U U^T) A' V / S, V' = V (F * (S P + P^T S)) + .. / S,
+// F_ij = 1 / (s_j^2 - s_i^2).
 const Custom singular_vectors_rule{
     .reads = [](Reads) -> Reads { return kAllInputs | kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor& t = tangents[0];
       const Counted counted(nonzero_matrices(t), call.inputs[1]);
-      const SingularParts x(call, counted);
-      const Tensor v = mt(x.vh), inside = product(mt(x.u), t, v);
+      const SingularParts x(call, {call.outputs[0], call.outputs[1]}, counted);
+      const Tensor v = mt(x.vh), none = x.none_of_columns(), all = product(mt(x.u), t, v);
+      const Tensor inside = determined(kSvd, all, where(none, all, all + mt(all)), all, x.gaps.equal);
       const Tensor right = scaled_columns(inside, x.s), left = expand_dims(x.s, -1) * inside;
       // Between equal values the sides turn against each other alone; nothing says how they turn together.
-      const Tensor none = expand_dims(x.nothing(), -2);
       const Tensor against = where(logical_or(none, logical_not(x.gaps.equal)), 0,
                                    (inside - mt(inside)) / where(none, 1, 4 * expand_dims(x.s, -2)));
-      const auto turned = [&](const Tensor& turn) {
-        return x.gaps.quotient(determined(kSvd, turn, where(none, turn + inside, turn), x.gaps.equal));
-      };
-      Tensor u = matmul(x.u, turned(right + mt(right)) + against),
-             v_moved = matmul(v, turned(left + mt(left)) - against);
+      Tensor u = matmul(x.u, x.turn(right + mt(right)) + against),
+             v_moved = matmul(v, x.turn(left + mt(left)) - against);
       if (x.is_tall()) {
         const Tensor moved = matmul(t, v);
         u = u + x.over_values(rest(x.u, mt(x.u), moved));
@@ -228,23 +343,39 @@ const Custom singular_vectors_rule{
       const Tensor gu = cotangents[0].defined() ? cotangents[0] : zeros_like(call.inputs[1]);
       const Tensor gvh = cotangents[1].defined() ? cotangents[1] : zeros_like(call.inputs[3]);
       const Counted counted(logical_or(nonzero_matrices(gu), nonzero_matrices(gvh)), call.inputs[1]);
-      const SingularParts x(call, counted);
+      const SingularParts x(call, {call.outputs[0], call.outputs[1]}, counted);
       const Tensor v = mt(x.vh), gv = mt(gvh);
       const Tensor by_u = matmul(mt(x.u), gu), by_v = matmul(x.vh, gv);
       const Tensor turn_u = by_u - mt(by_u), turn_v = by_v - mt(by_v);
       // What turns both sides alike is free between equal values.
       const Tensor size = abs(by_u) + abs(mt(by_u)) + abs(by_v) + abs(mt(by_v));
-      const Tensor none = expand_dims(x.nothing(), -2);
+      const Tensor none = x.none_of_columns();
       const Tensor free = where(none, abs(turn_u) + abs(turn_v), turn_u + turn_v);
-      const Tensor sure = determined(kSvd, turn_u, where(x.gaps.equal, free, size), x.gaps.equal);
+      const Tensor sure = determined(kSvd, turn_u, free, size, x.gaps.equal);
       const Tensor against = where(logical_or(none, logical_not(x.gaps.equal)), 0,
                                    sure / where(none, 1, 2 * expand_dims(x.s, -2)));
-      const Tensor moved = scaled_columns(x.gaps.quotient(sure), x.s) +
-                           expand_dims(x.s, -1) * x.gaps.quotient(turn_v) + against;
+      const Tensor moved =
+          scaled_columns(x.turn(sure), x.s) + expand_dims(x.s, -1) * x.turn(turn_v) + against;
       Tensor result = product(x.u, moved, x.vh);
       if (x.is_tall()) result = result + matmul(x.over_values(rest(x.u, mt(x.u), gu)), x.vh);
       if (x.is_wide()) result = result + matmul(x.u, mt(x.over_values(rest(v, x.vh, gv))));
       return {counted.result(result), Tensor(), Tensor(), Tensor()};
+    },
+};
+
+// Columns N that complete orthonormal ones, U, as a function of these: N' = -U U'^T N. How they turn among
+// each other is free, and forward mode does not know whether anybody looks at them: their tangent is NaN.
+const Custom null_vectors_rule{
+    .reads = [](Reads) -> Reads { return kInput0 | kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      return {where(nonzero_matrices(tangents[0]), NAN, zeros_like(call.outputs[0]))};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Tensor &u = call.inputs[0], &g = cotangents[0];
+      const Tensor n = where(nonzero_matrices(g), call.outputs[0], stop_gradient(call.outputs[0]));
+      const Tensor inside = matmul(mt(n), g), turn = inside - mt(inside);
+      const Tensor sure = determined(kSvd, g, turn, g, ones_like(turn) > 0);
+      return {-matmul(n, matmul(mt(sure), u)), Tensor()};
     },
 };
 
@@ -254,29 +385,31 @@ const Custom qr_rule{
     .reads = [](Reads) -> Reads { return kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor& t = tangents[0];
-      const Counted counted(nonzero_matrices(t), call.outputs[0]);
+      const Counted counted(nonzero_matrices(t), call.outputs[0], regular_factors(call.outputs[1]));
       const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
-      const Tensor c =
-          mt(bind(primitives::solve_triangular, {mt(r), mt(t)}, TriangularAttrs{false, false, {"qr"}}));
-      const Tensor w = matmul(mt(q), c), left = lower(w, -1), turn = left - mt(left);
+      const Tensor c = mt(bind(primitives::solve_triangular, {mt(r), mt(t)}, TriangularAttrs{false, false, {"qr"}}));
+      const Tensor w = matmul(mt(q), c), left = tril(w, -1), turn = left - mt(left);
       return {counted.result(matmul(q, turn) + c - matmul(q, w)), counted.result(matmul(w - turn, r))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor gq = cotangents[0].defined() ? cotangents[0] : zeros_like(call.outputs[0]);
-      const Tensor gr = cotangents[1].defined() ? upper(cotangents[1]) : zeros_like(call.outputs[1]);
-      const Counted counted(logical_or(nonzero_matrices(gq), nonzero_matrices(gr)), call.outputs[0]);
+      const Tensor gr = cotangents[1].defined() ? triu(cotangents[1]) : zeros_like(call.outputs[1]);
+      const Counted counted(logical_or(nonzero_matrices(gq), nonzero_matrices(gr)), call.outputs[0],
+                            regular_factors(call.outputs[1]));
       const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
-      const Tensor m = matmul(r, mt(gr)) - matmul(mt(gq), q), left = lower(m, -1);
-      const Tensor g = gq + matmul(q, lower(m) + mt(left));
-      return {counted.result(
-          mt(bind(primitives::solve_triangular, {r, mt(g)}, TriangularAttrs{true, false, {"qr"}})))};
+      const Tensor m = matmul(r, mt(gr)) - matmul(mt(gq), q), left = tril(m, -1);
+      const Tensor g = gq + matmul(q, tril(m) + mt(left));
+      return {
+          counted.result(mt(bind(primitives::solve_triangular, {r, mt(g)}, TriangularAttrs{true, false, {"qr"}})))};
     },
 };
 
 // --- The pseudo-inverse
 
-// Singular values that count, as 1 and 0, from the largest and rtol.
-Tensor that_count(const Tensor& s, double rtol) { return s > rtol * max(s, Axes{-1}, true); }
+// Which singular values count, beside the largest and rtol.
+Tensor that_count(const Tensor& s, const Tensor& rtol) {
+  return s > expand_dims(rtol, -1) * largest(s, Axes{-1});
+}
 
 void infer_transposed(const SpecCall& call, std::span<Spec> outputs) {
   outputs[0] = call.inputs[0];
@@ -295,7 +428,7 @@ void run_pinv(const Call& call) {
   {
     const VisibleTraces none(nullptr);
     const auto [u, s, vh] = constant_svd(call.inputs[0], false);
-    const Tensor counts = that_count(s, call.attrs.as<RankAttrs>().rtol);
+    const Tensor counts = that_count(s, call.inputs[1]);
     const Tensor inverse = where(isnan(s), s, where(counts, 1 / where(counts, s, 1), 0));
     call.outputs[0] = matmul(scaled_columns(mt(vh), inverse), mt(u));
   }
@@ -318,7 +451,8 @@ const Custom pinv_rule{
       const Tensor a = counted.or_zero(call.inputs[0]), p = counted.or_zero(call.outputs[0]);
       const Tensor pt = mt(p), gt = mt(g);
       return {counted.result(-product(pt, g, pt) + matmul(matmul(rest(a, p, gt), p), pt) +
-                             matmul(pt, matmul(p, rest_right(gt, p, a))))};
+                             matmul(pt, matmul(p, rest_right(gt, p, a)))),
+              Tensor()};
     },
 };
 
@@ -464,6 +598,22 @@ Primitive singular_vectors("singular_vectors", {.batching = batch_by_fields,
                                                       show(call);
                                                     },
                                                 .num_outputs = 2});
+Primitive null_vectors("null_vectors", {.batching = batch_by_fields,
+                                        .infer = [](const SpecCall& call,
+                                                    std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
+                                        .derivative = linalg::null_vectors_rule,
+                                        .evaluate = [](const Call& call) { know(call, 1); }});
+Primitive spectrum("spectrum", {.batching = batch_by_fields,
+                                .infer = [](const SpecCall& call,
+                                            std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
+                                .derivative = linalg::spectrum_rule,
+                                .evaluate = linalg::run_spectrum});
+Primitive singular_spectrum("singular_spectrum",
+                            {.batching = batch_by_fields,
+                             .infer = [](const SpecCall& call,
+                                         std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
+                             .derivative = linalg::singular_spectrum_rule,
+                             .evaluate = linalg::run_singular_spectrum});
 Primitive determined("determined", {.batching = batch_by_fields,
                                     .infer = [](const SpecCall& call,
                                                 std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
@@ -484,9 +634,32 @@ Primitive matrix_exp("matrix_exp", {.batching = batch_by_fields,
 namespace tidu::linalg {
 namespace {
 
-double tolerance(const char* op, const Tensor& x, std::optional<double> rtol) {
+bool has_no_elements(const Tensor& x) { return x.size(-1) == 0 || x.size(-2) == 0; }
+
+// As one number of each matrix.
+Tensor tolerance(const char* op, const Tensor& x, std::optional<double> rtol) {
   if (rtol && !(*rtol >= 0)) fail<ValueError>("[", op, "] rtol is a number from 0 on, not ", *rtol);
-  return rtol.value_or(epsilon_of(x) * static_cast<double>(std::max(x.size(-1), x.size(-2))));
+  const double least = rtol.value_or(epsilon_of(x) * static_cast<double>(std::max(x.size(-1), x.size(-2))));
+  return broadcast_to(full({}, least, x.dtype(), x.device()), batch_of(x));
+}
+Tensor tolerance(const char* op, const Tensor& x, const Tensor& rtol) {
+  const Shape batch = batch_of(x);
+  if (rtol.ndim() != 0 && rtol.shape() != batch) {
+    fail<ShapeError>("[", op, "] rtol is a number, or one of each matrix of ", describe(x), ", not ",
+                     describe(rtol));
+  }
+  return broadcast_to(astype(stop_gradient(rtol), x.dtype()), batch);
+}
+
+Tensor pinv_by(const Tensor& x, const auto& rtol) {
+  if (has_no_elements(x)) return mt(x);
+  return bind(primitives::pinv, {x, tolerance("pinv", x, rtol)});
+}
+
+Tensor rank_by(const Tensor& x, const auto& rtol) {
+  const Tensor least = tolerance("matrix_rank", x, rtol);
+  if (has_no_elements(x)) return zeros(batch_of(x), DType::int64, x.device());
+  return count_nonzero(that_count(constant_svd(x, false).s, least), Axes{-1});
 }
 
 Tensor matrices(const char* op, const Tensor& given) {
@@ -494,8 +667,6 @@ Tensor matrices(const char* op, const Tensor& given) {
   require_matrices(op, x);
   return x;
 }
-
-bool has_no_elements(const Tensor& x) { return x.size(-1) == 0 || x.size(-2) == 0; }
 
 Tensor singular_values_of(const Tensor& x) {
   const auto [u, s, vh] = constant_svd(x, false);
@@ -542,40 +713,40 @@ Tensor eigvalsh(const Tensor& given) {
 
 Svd svd(const Tensor& given, bool full_matrices) {
   const Tensor x = matrices("svd", given);
-  const bool complete = full_matrices && x.size(-1) != x.size(-2);
-  if (complete && is_tracked(x)) {
-    fail<GradientError>("[svd] of ", describe(x),
-                        ": all columns and rows have no derivative (use full_matrices=False)");
-  }
+  const int64_t m = x.size(-2), n = x.size(-1), k = std::min(m, n);
+  const bool complete = full_matrices && m != n;
   if (complete && has_no_elements(x)) {
     const auto identity = [&](int64_t n) {
       return with_batch(eye(n, n, 0, x.dtype(), x.device()), batch_of(x));
     };
-    return {identity(x.size(-2)), constant_svd(x, false).s, identity(x.size(-1))};
+    return {identity(m), constant_svd(x, false).s, identity(n)};
   }
-  const auto [u, s, vh] = constant_svd(x, complete);
-  if (complete) return {u, s, vh};
-  const Tensor inputs[] = {x, u, s, vh};
+  const auto [all_u, s, all_vh] = constant_svd(x, complete);
+  const Tensor inputs[] = {x, slice_axis(all_u, -1, 0, k), s, slice_axis(all_vh, -2, 0, k)};
   Tensor values, vectors[2];
   bind(primitives::singular_values, inputs, {}, {&values, 1});
   bind(primitives::singular_vectors, inputs, {}, vectors);
-  return {vectors[0], values, vectors[1]};
+  const auto& [u, vh] = vectors;
+  if (m > n && complete) {
+    const Tensor rest = slice_axis(all_u, -1, k, std::nullopt);
+    return {concat({u, bind(primitives::null_vectors, {u, rest})}, -1), values, vh};
+  }
+  if (m < n && complete) {
+    const Tensor rest = slice_axis(all_vh, -2, k, std::nullopt);
+    return {u, values, concat({vh, mt(bind(primitives::null_vectors, {mt(vh), mt(rest)}))}, -2)};
+  }
+  return {u, values, vh};
 }
 
 Tensor svdvals(const Tensor& x) { return singular_values_of(matrices("svdvals", x)); }
 
-Tensor pinv(const Tensor& given, std::optional<double> rtol) {
-  const Tensor x = matrices("pinv", given);
-  if (has_no_elements(x)) return mt(x);
-  return bind(primitives::pinv, {x}, RankAttrs{tolerance("pinv", x, rtol)});
-}
+Tensor pinv(const Tensor& x, std::optional<double> rtol) { return pinv_by(matrices("pinv", x), rtol); }
+Tensor pinv(const Tensor& x, const Tensor& rtol) { return pinv_by(matrices("pinv", x), rtol); }
 
-Tensor matrix_rank(const Tensor& given, std::optional<double> rtol) {
-  const Tensor x = matrices("matrix_rank", given);
-  const double least = tolerance("matrix_rank", x, rtol);
-  if (has_no_elements(x)) return zeros(batch_of(x), DType::int64, x.device());
-  return count_nonzero(that_count(constant_svd(x, false).s, least), Axes{-1});
+Tensor matrix_rank(const Tensor& x, std::optional<double> rtol) {
+  return rank_by(matrices("matrix_rank", x), rtol);
 }
+Tensor matrix_rank(const Tensor& x, const Tensor& rtol) { return rank_by(matrices("matrix_rank", x), rtol); }
 
 Lstsq lstsq(const Tensor& given_a, const Tensor& given_b, std::optional<double> rtol) {
   const DType dtype = promote(of_reals("lstsq", given_a).dtype(), of_reals("lstsq", given_b).dtype());
@@ -593,6 +764,27 @@ Lstsq lstsq(const Tensor& given_a, const Tensor& given_b, std::optional<double> 
           s};
 }
 
+namespace {
+
+// The largest or the least of singular values (.., 1). Those that are equal but for rounding share the
+// gradient, as ties do; NaN has it whole.
+Tensor extreme(const Tensor& s, SpectralNorm norm) {
+  const Tensor known = stop_gradient(s), largest = max(known, Axes{-1}, true);
+  const Tensor value = norm == SpectralNorm::largest ? largest : min(known, Axes{-1}, true);
+  const Tensor tied = logical_not(abs(known - value) > rounding_of(known) * largest);
+  return sum(where(tied, s, 0), Axes{-1}, true) / count_nonzero(tied, Axes{-1}, true);
+}
+
+Tensor cond_by_inverse(const Tensor& x, const auto& norm_of) {
+  require_square("cond", x);
+  const Tensor pivots = diagonal(factors_of({"cond"}, stop_gradient(x), false).lu);
+  const Tensor singular = any(pivots == 0, Axes{-1}, true);
+  const Tensor inverse = inv_for({"cond"}, where(expand_dims(singular, -1), identity_like(x), x));
+  return where(squeeze(singular, {-1}), INFINITY, norm_of(x) * norm_of(inverse));
+}
+
+}  // namespace
+
 Tensor spectral_norm(const Tensor& given, SpectralNorm norm, bool keepdims) {
   const Tensor x = matrices("matrix_norm", given);
   if (has_no_elements(x)) {
@@ -601,19 +793,23 @@ Tensor spectral_norm(const Tensor& given, SpectralNorm norm, bool keepdims) {
     return sum(x, Axes{-2, -1}, keepdims);
   }
   const Tensor s = singular_values_of(x);
-  Tensor result;
-  if (norm == SpectralNorm::nuclear) {
-    result = sum(s, Axes{-1}, true);
-  } else {
-    // Those that are equal but for rounding share the gradient, as ties do.
-    const Tensor known = stop_gradient(s);
-    const Tensor extreme =
-        norm == SpectralNorm::largest ? max(known, Axes{-1}, true) : min(known, Axes{-1}, true);
-    const Tensor tied = abs(known - extreme) <= rounding_of(known) * max(known, Axes{-1}, true);
-    const Tensor mean = sum(where(tied, s, 0), Axes{-1}, true) / count_nonzero(tied, Axes{-1}, true);
-    result = where(isfinite(extreme), mean, extreme);
-  }
+  const Tensor result = norm == SpectralNorm::nuclear ? sum(s, Axes{-1}, true) : extreme(s, norm);
   return keepdims ? expand_dims(result, -1) : squeeze(result, {-1});
+}
+
+Tensor cond(const Tensor& given, SpectralNorm norm) {
+  const Tensor x = matrices("cond", given);
+  if (norm == SpectralNorm::nuclear)
+    return cond_by_inverse(x, [&](const Tensor& a) { return spectral_norm(a, norm); });
+  if (has_no_elements(x)) fail<ShapeError>("[cond] no singular value is the least: ", describe(x));
+  const Tensor s = singular_values_of(x);
+  const Tensor most = extreme(s, SpectralNorm::largest), least = extreme(s, SpectralNorm::least);
+  const Tensor number = norm == SpectralNorm::largest ? most / least : least / most;
+  return squeeze(where(most == 0, INFINITY, number), {-1});
+}
+
+Tensor cond(const Tensor& x, MatrixNorm norm) {
+  return cond_by_inverse(matrices("cond", x), [&](const Tensor& a) { return matrix_norm(a, norm); });
 }
 
 Tensor matrix_exp(const Tensor& given) {
@@ -640,7 +836,7 @@ Tensor tensorsolve(const Tensor& given, const Tensor& b, const std::optional<Axe
   const int rows = std::min(b.ndim(), a.ndim());
   const Shape shape(a.shape().begin() + rows, a.shape().end());
   const int64_t n = num_elements(shape);
-  if (b.numel() != n || Shape(a.shape().begin(), a.shape().begin() + rows) != b.shape()) {
+  if (b.numel() != n || a.numel() != n * n) {
     fail<ShapeError>("[tensorsolve] ", describe(given), " is no square system for ", describe(b));
   }
   return reshape(solve_for({"tensorsolve"}, reshape(a, {n, n}), reshape(b, {n})), shape);

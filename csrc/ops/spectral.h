@@ -1,17 +1,18 @@
 // Linear algebra by orthogonal factors: eigenvalues, singular values, and what is made of them. The last two
 // axes are those of matrices (.., m, n), k = min(m, n), the others a batch.
 //
-// Equal eigenvalues or singular values leave free how their vectors turn. Derivatives there are those of
-// functions that do not see it: a gradient that does is a GradientError. So a symmetric function of values
-// has its gradient; f(A) = V f(w) V^T has one, too. (Magnus and Neudecker, "Matrix Differential Calculus",
-// sections 8.8 and 8.9; Giles, "An extended collection of matrix derivative results", 2008; Walter and
-// Lehmann, "Algorithmic differentiation of linear algebra functions", 2010; Golub and Pereyra, "The
-// differentiation of pseudo-inverses and nonlinear least squares problems", 1973.)
+// Equal eigenvalues or singular values leave free how their vectors turn; here it has nothing to do with the
+// axes (kernels/turning.h). Derivatives there are those of functions that do not see it and that the values'
+// gradient determines, as it does that of tr f(A); of others they are a GradientError. (Magnus and Neudecker,
+// "Matrix Differential Calculus", sections 8.8 and 8.9; Giles, "An extended collection of matrix derivative
+// results", 2008; Walter and Lehmann, "Algorithmic differentiation of linear algebra functions", 2010; Golub
+// and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems", 1973.)
 #pragma once
 
 #include <optional>
 
 #include "core/primitive.h"
+#include "ops/linalg.h"
 
 namespace tidu::linalg {
 
@@ -34,7 +35,8 @@ Eigh eigh(const Tensor& x);
 Tensor eigvalsh(const Tensor& x);
 
 // A = U diag(S) Vh with singular values in descending order; U (.., m, k) and Vh (.., k, n), or of all
-// columns and rows where `full_matrices`, which have no derivative where m != n.
+// columns and rows where `full_matrices`: of those added, gradients see their span alone, and tangents are
+// NaN.
 //   S' = diag(U^T A' V); where a singular value is 0, its derivative counts as 0, as that of |x| does
 struct Svd {
   Tensor u, s, vh;
@@ -43,10 +45,12 @@ Svd svd(const Tensor& x, bool full_matrices = true);
 Tensor svdvals(const Tensor& x);
 
 // The pseudo-inverse (.., n, m): singular values up to rtol (by default max(m, n) eps) times the largest
-// count as 0. Its derivative is that among matrices of the same rank.
+// count as 0. Its derivative is that among matrices of the same rank. rtol may be of each matrix, (..).
 Tensor pinv(const Tensor& x, std::optional<double> rtol = {});
+Tensor pinv(const Tensor& x, const Tensor& rtol);
 // How many singular values are larger than that, in int64.
 Tensor matrix_rank(const Tensor& x, std::optional<double> rtol = {});
+Tensor matrix_rank(const Tensor& x, const Tensor& rtol);
 // The solution x (.., n, k) of least norm among those that make |a x - b| least, for b (.., m, k) or a vector
 // (m); the sums of squares of a x - b, the rank and the singular values of a.
 struct Lstsq {
@@ -57,6 +61,12 @@ Lstsq lstsq(const Tensor& a, const Tensor& b, std::optional<double> rtol = {});
 // Sums of singular values, the largest and the least.
 enum class SpectralNorm : uint8_t { nuclear, largest, least };
 Tensor spectral_norm(const Tensor& x, SpectralNorm norm, bool keepdims = false);
+
+// Condition numbers |x| |x^-1|, infinite for singular matrices: of any matrix by the largest singular values
+// (the ratio of the largest and the least), or by the least ones (its reciprocal); of square ones by any
+// norm.
+Tensor cond(const Tensor& x, SpectralNorm norm = SpectralNorm::largest);
+Tensor cond(const Tensor& x, MatrixNorm norm);
 
 // The exponential of square matrices.
 //   the upper right block of exp [A A'; 0 A]
@@ -75,10 +85,6 @@ struct CompleteAttrs {
   bool complete;
   void fields(auto&& field) const { field("complete", complete); }
 };
-struct RankAttrs {
-  double rtol;
-  void fields(auto&& field) const { field("rtol", rtol); }
-};
 
 namespace primitives {
 extern Primitive qr;    // CompleteAttrs: q, r
@@ -87,9 +93,13 @@ extern Primitive svd;   // CompleteAttrs: u, s, vh; as constants
 // (a, values, vectors), (a, u, s, vh): what the constants are as functions of a.
 extern Primitive eigenvalues, eigenvectors, singular_values;
 extern Primitive singular_vectors;  // u, vh
+extern Primitive null_vectors;      // (u, rest): rest, as a function of u
+// (a, values, vectors, g), (a, u, s, vh, g): V diag(g) V^T and U diag(g) V^T, the gradients of functions of
+// values that have the gradient g, as functions of a and g.
+extern Primitive spectrum, singular_spectrum;
 // (undetermined, x): x, and a GradientError where a matrix of the mask has a true element.
 extern Primitive determined;
-extern Primitive pinv;  // RankAttrs
+extern Primitive pinv;  // (a, rtol)
 extern Primitive matrix_exp;
 }  // namespace primitives
 

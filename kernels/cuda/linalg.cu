@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/fault.cuh"
 #include "kernels/cuda/portable.h"
+#include "kernels/turning.h"
 
 namespace tidu::cuda {
 namespace {
@@ -93,6 +94,17 @@ __global__ void __launch_bounds__(kThreads) nan_where_lost(T* data, int64_t n, c
   for (int64_t i = threadIdx.x; i < n; i += kThreads) data[blockIdx.x * n + i] = zero / zero;
 }
 
+// Row i of matrix k begins at data[k * size + i * step], and its elements are `stride` apart.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    turn(T* data, int64_t size, int64_t rows, int64_t step, int64_t stride, bool null, const T* values,
+         int64_t n, int64_t count) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= count) return;
+  const int64_t matrix = i / rows;
+  turn_row(values + matrix * n, n, data + matrix * size + i % rows * step, stride, null);
+}
+
 // A block for each of `count`, or enough of them for as many threads.
 cudaError_t with_grid(cudaStream_t stream, int64_t blocks, const auto& run) {
   if (blocks == 0) return cudaSuccess;
@@ -108,6 +120,17 @@ cudaError_t with_elements(const Matrices& a, const auto& run) {
     case DType::float64: return run(static_cast<double*>(a.data));
     default: return cudaErrorInvalidValue;
   }
+}
+
+cudaError_t turn_vectors(cudaStream_t stream, const Matrices& vectors, const Matrices& values, int64_t rows,
+                         int64_t step, int64_t stride, bool null) {
+  const int64_t threads = rows * vectors.count;
+  return with_grid(stream, blocks_for(threads), [&](const Grid& grid) {
+    return with_elements(vectors, [&]<class T>(T* data) {
+      return launch<turn<T>>(grid, data, vectors.rows * vectors.columns, rows, step, stride, null,
+                             static_cast<const T*>(values.data), values.rows, threads);
+    });
+  });
 }
 
 }  // namespace
@@ -177,6 +200,14 @@ cudaError_t lose(cudaStream_t stream, const Matrices& a, const int* lost) {
     return with_elements(
         a, [&]<class T>(T* data) { return launch<nan_where_lost<T>>(grid, data, a.rows * a.columns, lost); });
   });
+}
+
+cudaError_t turn_columns(cudaStream_t stream, const Matrices& vectors, const Matrices& values) {
+  return turn_vectors(stream, vectors, values, vectors.rows, vectors.columns, 1, true);
+}
+
+cudaError_t turn_rows(cudaStream_t stream, const Matrices& vectors, const Matrices& values) {
+  return turn_vectors(stream, vectors, values, vectors.columns, 1, vectors.columns, false);
 }
 
 }  // namespace tidu::cuda

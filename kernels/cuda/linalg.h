@@ -39,4 +39,9 @@ struct Matrices {
 [[nodiscard]] cudaError_t set_aside(cudaStream_t stream, const Matrices& a, int* lost);
 [[nodiscard]] cudaError_t lose(cudaStream_t stream, const Matrices& a, const int* lost);
 
+// Turns vectors of equal values (kernels/turning.h): columns, or rows but for those of values that are
+// nothing.
+[[nodiscard]] cudaError_t turn_columns(cudaStream_t stream, const Matrices& vectors, const Matrices& values);
+[[nodiscard]] cudaError_t turn_rows(cudaStream_t stream, const Matrices& vectors, const Matrices& values);
+
 }  // namespace tidu::cuda

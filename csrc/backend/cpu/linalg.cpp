@@ -15,6 +15,7 @@
 #include "backend/cpu/threads.h"
 #include "core/backend.h"
 #include "kernels/lapack.h"
+#include "kernels/turning.h"
 
 namespace tidu::cpu {
 namespace {
@@ -180,6 +181,13 @@ template <class T> void fill_with_nan(const Tensor& x, int64_t matrix, int64_t s
   std::fill_n(x.data<T>() + matrix * size, size, std::numeric_limits<T>::quiet_NaN());
 }
 
+// Turns the vectors of equal values: `rows` of them, so far from one another, whose elements are `stride`
+// apart.
+template <class T>
+void turn(const T* values, int64_t n, T* vectors, int64_t rows, int64_t step, int64_t stride, bool null) {
+  for (int64_t row = 0; row < rows; ++row) turn_row(values, n, vectors + row * step, stride, null);
+}
+
 void svd(const Call& call) {
   const Tensor &u = call.outputs[0], &s = call.outputs[1], &vh = call.outputs[2];
   const bool complete = call.attrs.as<CompleteAttrs>().complete;
@@ -198,8 +206,11 @@ void svd(const Call& call) {
         return fill_with_nan<T>(vh, i, right);
       }
       // Seen column-major it is the transpose, whose left vectors are this one's right ones.
-      verdicts[static_cast<size_t>(i)] = lapack::svd(complete, n, m, matrix, s.data<T>() + i * k,
-                                                     vh.data<T>() + i * right, u.data<T>() + i * left);
+      T *const values = s.data<T>() + i * k, *const us = u.data<T>() + i * left,
+               *const vs = vh.data<T>() + i * right;
+      verdicts[static_cast<size_t>(i)] = lapack::svd(complete, n, m, matrix, values, vs, us);
+      turn(values, k, us, m, u.size(-1), 1, true);
+      turn(values, k, vs, n, 1, n, false);
     });
   });
   raise_first(call, MatrixFault::iteration, verdicts);
@@ -221,7 +232,9 @@ void eigh(const Call& call) {
         fill_with_nan<T>(w, i, n);
         return fill_with_nan<T>(columns, i, size);
       }
-      verdicts[static_cast<size_t>(i)] = lapack::eigh('U', n, a, w.data<T>() + i * n);
+      T* const values = w.data<T>() + i * n;
+      verdicts[static_cast<size_t>(i)] = lapack::eigh('U', n, a, values);
+      turn(values, n, a, n, 1, n, true);
     });
   });
   raise_first(call, MatrixFault::iteration, verdicts);

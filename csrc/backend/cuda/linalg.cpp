@@ -100,6 +100,8 @@ cudaError_t svd(const Call& call, Context& context) {
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
   TIDU_TRY(copy_into(context, transposed_view(ut), u));
   const Matrices values{s.dtype(), s.raw_data(), s.size(-1), 1, a.count};
+  TIDU_TRY(turn_columns(stream, matrices_of(u), values));
+  TIDU_TRY(turn_rows(stream, matrices_of(vh), values));
   for (const Matrices& result : {matrices_of(u), values, matrices_of(vh)})
     TIDU_TRY(lose(stream, result, lost));
   return cudaSuccess;
@@ -119,7 +121,9 @@ cudaError_t eigh(const Call& call, Context& context) {
   decompose_symmetric(call, context, a, w.raw_data(), info);
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
   TIDU_TRY(copy_into(context, transposed_view(columns), v));
-  TIDU_TRY(lose(stream, {w.dtype(), w.raw_data(), w.size(-1), 1, a.count}, lost));
+  const Matrices values{w.dtype(), w.raw_data(), w.size(-1), 1, a.count};
+  TIDU_TRY(turn_columns(stream, matrices_of(v), values));
+  TIDU_TRY(lose(stream, values, lost));
   return lose(stream, matrices_of(v), lost);
 }
 

@@ -43,31 +43,42 @@ class Named {
   py::object type_;
 };
 
-Tensor matrix_norm(const Tensor& x, bool keepdims, const py::object& ord) {
+// f of the norm that `ord` names.
+Tensor with_norm(const char* argument, const py::object& ord, const auto& f) {
   if (py::isinstance<py::str>(ord)) {
     const auto name = ord.cast<std::string>();
-    if (name == "fro") return la::matrix_norm(x, la::MatrixNorm::frobenius, keepdims);
-    if (name == "nuc") return la::spectral_norm(x, la::SpectralNorm::nuclear, keepdims);
+    if (name == "fro") return f(la::MatrixNorm::frobenius);
+    if (name == "nuc") return f(la::SpectralNorm::nuclear);
   } else if (const auto number = scalar_from_object(ord.ptr())) {
     const double value = number->to_double();
-    if (value == 1) return la::matrix_norm(x, la::MatrixNorm::columns, keepdims);
-    if (value == -1) return la::matrix_norm(x, la::MatrixNorm::least_columns, keepdims);
-    if (value == 2) return la::spectral_norm(x, la::SpectralNorm::largest, keepdims);
-    if (value == -2) return la::spectral_norm(x, la::SpectralNorm::least, keepdims);
-    if (std::isinf(value))
-      return la::matrix_norm(x, value > 0 ? la::MatrixNorm::rows : la::MatrixNorm::least_rows, keepdims);
+    if (value == 1) return f(la::MatrixNorm::columns);
+    if (value == -1) return f(la::MatrixNorm::least_columns);
+    if (value == 2) return f(la::SpectralNorm::largest);
+    if (value == -2) return f(la::SpectralNorm::least);
+    if (std::isinf(value)) return f(value > 0 ? la::MatrixNorm::rows : la::MatrixNorm::least_rows);
   }
-  fail<ValueError>("[matrix_norm] ord is 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not ",
-                   std::string(py::repr(ord)));
+  fail<ValueError>(argument, " is 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not ", std::string(py::repr(ord)));
+}
+
+Tensor matrix_norm(const Tensor& x, bool keepdims, const py::object& ord) {
+  return with_norm("[matrix_norm] ord", ord, [&](auto norm) {
+    if constexpr (std::is_same_v<decltype(norm), la::MatrixNorm>) {
+      return la::matrix_norm(x, norm, keepdims);
+    } else {
+      return la::spectral_norm(x, norm, keepdims);
+    }
+  });
 }
 
 Tensor cond(const Tensor& x, const py::object& p) {
-  if (p.is_none()) return matrix_norm(x, false, py::int_(2)) / matrix_norm(x, false, py::int_(-2));
-  if (const auto number = scalar_from_object(p.ptr()); number && std::abs(number->to_double()) == 2) {
-    const py::int_ other(number->to_double() > 0 ? -2 : 2);
-    return matrix_norm(x, false, p) / matrix_norm(x, false, other);
-  }
-  return matrix_norm(x, false, p) * matrix_norm(la::inv_for({"cond"}, x), false, p);
+  if (p.is_none()) return la::cond(x);
+  return with_norm("[cond] p", p, [&](auto norm) { return la::cond(x, norm); });
+}
+
+// f(rtol), a number or a tensor.
+Tensor with_rtol(const py::object& rtol, const auto& f) {
+  if (is_tensor(rtol.ptr())) return f(rtol.cast<Tensor>());
+  return f(rtol.is_none() ? std::optional<double>() : rtol.cast<double>());
 }
 
 }  // namespace
@@ -80,12 +91,16 @@ void bind_products(const Definitions& define) {
   define.function("einsum", einsum, py::arg("subscripts"),
                   "Einstein's sum of products, einsum('ij,jk->ik', a, b): letters name axes, those that the\n"
                   "result lacks are summed over, '...' stands for axes that are broadcast. Without '->' the\n"
-                  "result has the letters that stand once, in alphabetical order.");
+                  "result has '...' and the letters that stand once, in alphabetical order.");
   define.function("kron", &la::kron, x1, x2, "The Kronecker product, whose block (i, j) is x1[i, j] * x2.");
   define.function("trace", trace, x, py::arg("offset") = 0, py::arg("dtype") = py::none(),
                   "The sum along a diagonal of each matrix (.., m, n).");
   define.function("diagonal", &la::diagonal, x, py::arg("offset") = 0,
                   "The diagonal x[.., i, i + offset] of each matrix (.., m, n).");
+  define.function("tril", &la::tril, x, py::arg("k") = 0,
+                  "Each matrix (.., m, n) with zeros right of diagonal k.");
+  define.function("triu", &la::triu, x, py::arg("k") = 0,
+                  "Each matrix (.., m, n) with zeros left of diagonal k.");
   define.function("cross", &la::cross, x1, x2, py::arg("axis") = -1,
                   "The vector product along an axis of extent 3.");
 }
@@ -113,7 +128,7 @@ void bind_linalg(py::module_& parent) {
       "and the smallest.");
   m.def("cond", cond, x, py::arg("p") = py::none(),
         "The condition number of each matrix: the ratio of the largest and smallest singular values, or for\n"
-        "another norm p of square matrices norm(x) * norm(inv(x)).");
+        "another norm p of square matrices norm(x) * norm(inv(x)). Infinite for singular matrices.");
 
   m.def(
       "cholesky", &la::cholesky, x, py::kw_only(), upper,
@@ -190,16 +205,26 @@ void bind_linalg(py::module_& parent) {
         return result(u, s, vh);
       },
       x, py::kw_only(), py::arg("full_matrices") = true,
-      "(U, S, Vh) with x = (U * S) @ Vh and S descending. Of matrices that are not square, U and Vh have\n"
-      "gradients with full_matrices=False alone. Where singular values are equal, a gradient that depends "
-      "on\n"
-      "how their vectors turn, or on which of them comes first, is a GradientError.");
+      "(U, S, Vh) with x = (U * S) @ Vh and S descending; with full_matrices=False U has no more columns\n"
+      "and Vh no more rows than S. Of those that are added, gradients see the span alone, and tangents are\n"
+      "NaN. Where singular values are equal, a gradient that depends on how their vectors turn, or on which\n"
+      "of them comes first, is a GradientError.");
   m.def("svdvals", &la::svdvals, x, "The singular values, descending. The gradient of one that is 0 is 0.");
-  m.def("pinv", &la::pinv, x, py::kw_only(), rtol,
-        "The pseudo-inverse: singular values up to rtol (by default max(m, n) eps) times the largest are 0.\n"
-        "Its gradient is that among matrices of one rank.");
-  m.def("matrix_rank", &la::matrix_rank, x, py::kw_only(), rtol,
-        "How many singular values exceed rtol (by default max(m, n) eps) times the largest.");
+  m.def(
+      "pinv",
+      [](const Tensor& matrices, const py::object& least) {
+        return with_rtol(least, [&](const auto& value) { return la::pinv(matrices, value); });
+      },
+      x, py::kw_only(), rtol,
+      "The pseudo-inverse: singular values up to rtol (by default max(m, n) eps) times the largest are 0.\n"
+      "Its gradient is that among matrices of one rank. rtol may be a tensor, a number of each matrix.");
+  m.def(
+      "matrix_rank",
+      [](const Tensor& matrices, const py::object& least) {
+        return with_rtol(least, [&](const auto& value) { return la::matrix_rank(matrices, value); });
+      },
+      x, py::kw_only(), rtol,
+      "How many singular values exceed rtol (by default max(m, n) eps) times the largest.");
   m.def(
       "lstsq",
       [result = Named(m, "Lstsq", "x residuals rank singular_values")](const Tensor& a, const Tensor& b,

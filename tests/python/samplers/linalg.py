@@ -167,7 +167,7 @@ def projectors(vectors):
 def orthogonal_cases():
     yield real_case(
         "eigvalsh",
-        ("eigenvalues", "eigh"),
+        ("eigenvalues", "eigh", "spectrum"),
         lambda x: la.eigvalsh(spread(x)),
         lambda x: np.linalg.eigvalsh(spread(x)),
         MATRICES,
@@ -182,7 +182,7 @@ def orthogonal_cases():
     for shape in [(2, 4, 4), (2, 5, 3), (2, 3, 5)]:
         yield real_case(
             f"svdvals{shape}",
-            "singular_values",
+            ("singular_values", "singular_spectrum"),
             lambda x: la.svdvals(long(x)),
             lambda x: np.linalg.svd(long(x), compute_uv=False),
             Draw(shape),
