@@ -206,27 +206,73 @@ const Linear exchange_rule{
         },
 };
 
+// Pivots for all rows; those beyond the factors' stay where they are.
+Tensor all_pivots(const Tensor& pivots, int64_t rows) {
+  const int64_t known = pivots.size(-1);
+  if (known == rows) return pivots;
+  Shape shape(pivots.shape().begin(), pivots.shape().end() - 1);
+  shape.push_back(rows - known);
+  const Tensor others = slice_axis(arange(rows, DType::int64, pivots.device()), 0, known, std::nullopt);
+  return concat({pivots, broadcast_to(others, shape)}, -1);
+}
+
+// A matrix (.., m, n) cut at k = min(m, n): a square, and what is right of it or below.
+struct Cut {
+  Tensor square, right, below;
+  explicit Cut(const Tensor& x) : square(x) {
+    const int64_t m = x.size(-2), n = x.size(-1);
+    if (m < n) right = slice_axis(x, -1, m, std::nullopt), square = slice_axis(x, -1, 0, m);
+    if (m > n) below = slice_axis(x, -2, n, std::nullopt), square = slice_axis(x, -2, 0, n);
+  }
+  Tensor whole() const {
+    return right.defined()   ? concat({square, right}, -1)
+           : below.defined() ? concat({square, below}, -2)
+                             : square;
+  }
+};
+
+// With P A' = S and F = L^-1 S U^-1 of the squares: L' and U' of these, right of them L^-1 S - tril(F, -1) U,
+// below S U^-1 - L triu(F).
 const Custom lu_rule{
     .reads = [](Reads) -> Reads { return kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor& factors = call.outputs[0];
       const Counted counted(nonzero_matrices(tangents[0]), factors, regular_factors(factors));
-      const Tensor lu = counted.or_identity(call.outputs[0]);
-      const Tensor left = solve_lower(kLu, lu, exchange(tangents[0], call.outputs[1], false), true);
-      const Tensor inside = matrix_transpose(solve_lower(kLu, matrix_transpose(lu), matrix_transpose(left)));
-      return {counted.result(matmul(unit_lower(lu), tril(inside, -1)) + matmul(triu(inside), triu(lu))),
-              Tensor()};
+      const Cut lu(counted.or_identity(factors));
+      Cut moved(exchange(tangents[0], all_pivots(call.outputs[1], factors.size(-2)), false));
+      const auto over_u = [&](const Tensor& x) {
+        return matrix_transpose(solve_lower(kLu, matrix_transpose(lu.square), matrix_transpose(x)));
+      };
+      const Tensor inside = over_u(solve_lower(kLu, lu.square, moved.square, true));
+      moved.square = matmul(unit_lower(lu.square), tril(inside, -1)) + matmul(triu(inside), triu(lu.square));
+      if (moved.right.defined())
+        moved.right = solve_lower(kLu, lu.square, moved.right, true) - matmul(tril(inside, -1), lu.right);
+      if (moved.below.defined()) moved.below = over_u(moved.below) - matmul(lu.below, triu(inside));
+      return {counted.result(moved.whole()), Tensor()};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      const Tensor& g = cotangents[0];
-      if (!g.defined()) return {Tensor()};
-      const Counted counted(nonzero_matrices(g), call.outputs[0], regular_factors(call.outputs[0]));
-      const Tensor lu = counted.or_identity(call.outputs[0]), lut = matrix_transpose(lu);
-      const Tensor inside = tril(matmul(matrix_transpose(unit_lower(lu)), tril(g, -1)), -1) +
-                            triu(matmul(triu(g), matrix_transpose(triu(lu))));
-      const Tensor left = solve_upper(kLu, lut, inside, true);
-      const Tensor x = matrix_transpose(solve_upper(kLu, lu, matrix_transpose(left)));
-      return {counted.result(exchange(x, call.outputs[1], true))};
+      if (!cotangents[0].defined()) return {Tensor()};
+      const Tensor& factors = call.outputs[0];
+      const Counted counted(nonzero_matrices(cotangents[0]), factors, regular_factors(factors));
+      const Cut lu(counted.or_identity(factors));
+      Cut g(cotangents[0]);
+      const Tensor lut = matrix_transpose(lu.square);
+      const auto over_ut = [&](const Tensor& x) {
+        return matrix_transpose(solve_upper(kLu, lu.square, matrix_transpose(x)));
+      };
+      Tensor inside = tril(matmul(matrix_transpose(unit_lower(lu.square)), tril(g.square, -1)), -1) +
+                      triu(matmul(triu(g.square), matrix_transpose(triu(lu.square))));
+      if (g.right.defined()) {
+        inside = inside - tril(matmul(g.right, matrix_transpose(lu.right)), -1);
+        g.right = solve_upper(kLu, lut, g.right, true);
+      }
+      if (g.below.defined()) {
+        inside = inside - triu(matmul(matrix_transpose(lu.below), g.below));
+        g.below = over_ut(g.below);
+      }
+      g.square = over_ut(solve_upper(kLu, lut, inside, true));
+      const Tensor pivots = all_pivots(call.outputs[1], factors.size(-2));
+      return {counted.result(exchange(g.whole(), pivots, true))};
     },
 };
 
@@ -305,7 +351,10 @@ Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
                                   .infer =
                                       [](const SpecCall& call, std::span<Spec> outputs) {
                                         outputs[0] = outputs[1] = call.inputs[0];
-                                        outputs[1].shape.erase(outputs[1].shape.size() - 1);
+                                        Shape& pivots = outputs[1].shape;
+                                        const int last = pivots.size() - 1;
+                                        pivots[last - 1] = std::min(pivots[last - 1], pivots[last]);
+                                        pivots.erase(last);
                                         outputs[1].dtype = DType::int64;
                                       },
                                   .derivative = linalg::lu_rule,
@@ -366,7 +415,7 @@ Tensor cholesky(const Tensor& given, bool is_upper) {
 
 Lu lu_factor(const Tensor& given) {
   const Tensor x = of_reals("lu_factor", given);
-  require_square("lu_factor", x);
+  require_matrices("lu_factor", x);
   return factors_of(kLu, x, false);
 }
 

@@ -25,8 +25,9 @@ namespace tidu::linalg {
 //   L' = L phi(L^-1 A' L^-T), phi being the lower triangle with half the diagonal
 Tensor cholesky(const Tensor& x, bool upper = false);
 
-// A with rows exchanged is L U: L below the diagonal of `lu` (.., n, n), with ones on its own, U above and on
-// it. For i from 0 up, row i was exchanged with row pivots[.., i]. Singular matrices have factors, too.
+// A with rows exchanged is L U: L below the diagonal of `lu` (.., m, n), with ones on its own, U above and on
+// it. For i from 0 to min(m, n) - 1, row i was exchanged with row pivots[.., i]. Singular matrices have
+// factors, too.
 //   (L U)' = L tril(F, -1) + triu(F) U, F = L^-1 P A' U^-1
 struct Lu {
   Tensor lu, pivots;

@@ -361,6 +361,29 @@ def test_lu_factors():
     assert not array_of(lu).any()
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (2, 4, 1), (2, 1, 4), (0, 3), (3, 0), (0, 2, 3)], ids=str)
+def test_lu_factors_of_rectangles(shape):
+    a, k = draw(shape), min(shape[-2:])
+    lu, pivots = la.lu_factor(td.tensor(a))
+    assert lu.shape == shape and pivots.shape == (*shape[:-2], k)
+    for i in np.ndindex(shape[:-2]):
+        factors, exchanged = array_of(lu)[i], a[i].copy()
+        for row, other in enumerate(array_of(pivots)[i]):
+            exchanged[[row, other]] = exchanged[[other, row]]
+        left = np.tril(factors, -1)[:, :k] + np.eye(shape[-2], k)
+        np.testing.assert_allclose(left @ np.triu(factors)[:k], exchanged, rtol=0, atol=1e-13)
+        assert np.abs(left).max(initial=0) <= 1
+    w, v, z = (draw(shape, i) for i in (1, 2, 3))
+    f = lambda x: (la.lu_factor(x).lu ** 2 * td.tensor(w)).sum()
+    x = td.tensor(a)
+    slope = difference(f, a, v)
+    assert float(td.jvp(f, (x,), (td.tensor(v),))[1]) == pytest.approx(float(slope), rel=1e-7, abs=1e-7)
+    assert (array_of(td.grad(f)(x)) * v).sum() == pytest.approx(float(slope), rel=1e-7, abs=1e-7)
+    second = difference(td.grad(f), a, z)
+    for product in (td.hvp, td.vhp):
+        np.testing.assert_allclose(array_of(product(f, x, td.tensor(z))), second, rtol=1e-6, atol=1e-6)
+
+
 def test_right_hand_sides_broadcast():
     a, b, v = draw((2, 1, 4, 4)), draw((3, 4, 2)), draw(4)
     close(la.solve(td.tensor(a), td.tensor(b)), np.linalg.solve(a, b), factor=100)
@@ -425,13 +448,14 @@ def test_shapes_and_dtypes_are_checked():
         la.det,
         la.slogdet,
         la.logdet,
-        la.lu_factor,
         la.adjugate,
         lambda x: la.matrix_power(x, 2),
     ):
         for shape in [(3,), (2, 3), ()]:
             with pytest.raises(td.ShapeError, match="square"):
                 f(td.ones(shape))
+    with pytest.raises(td.ShapeError, match="matrices"):
+        la.lu_factor(td.ones(3))
     for f in (la.cholesky, la.inv, la.det, la.slogdet, la.lu_factor):
         for dtype in (td.float16, td.bfloat16):
             with pytest.raises(td.DTypeError, match="astype"):
@@ -439,6 +463,8 @@ def test_shapes_and_dtypes_are_checked():
     for b in [(2,), (2, 3), (4, 2, 1)]:
         with pytest.raises(td.ShapeError, match="right-hand side"):
             la.solve(td.eye(3), td.ones(b))
+    with pytest.raises(td.ShapeError, match="square"):
+        la.lu_solve(*la.lu_factor(td.ones((3, 2))), td.ones(3))
     with pytest.raises(td.ShapeError, match="pivots"):
         la.lu_solve(td.eye(3), td.zeros(2, dtype=td.int64), td.ones(3))
 
@@ -875,6 +901,11 @@ def test_tolerances_of_each_matrix():
     for f in (la.pinv, la.matrix_rank):
         with pytest.raises(td.ShapeError, match="rtol"):
             f(x, rtol=td.ones(3))
+        with pytest.raises(TypeError, match="rtol"):
+            f(x, rtol="small")
+    for axes in ("ab", ((0,), (0,), (1,)), (0, "a"), 1.5, None):
+        with pytest.raises((TypeError, ValueError), match="axes"):
+            la.tensordot(x, x, axes=axes)
 
 
 @pytest.mark.parametrize("dtype", REALS, ids=str)

@@ -95,16 +95,16 @@ void cholesky(const Call& call) {
 void lu_factor(const Call& call) {
   const Tensor &lu = call.outputs[0], &pivots = call.outputs[1];
   if (lu.numel() == 0) return;
-  const int n = to_int(call, lu.size(-1));
-  const int64_t size = int64_t{n} * n, count = matrices_in(lu);
+  const int m = to_int(call, lu.size(-2)), n = to_int(call, lu.size(-1)), k = std::min(m, n);
+  const int64_t size = int64_t{m} * n, count = matrices_in(lu);
   const Tensor columns = copied(transposed_view(call.inputs[0]));
   Verdicts verdicts = good(count);
   visit_real(lu, [&]<class T>() {
-    share_out(count, size * n / 3, [&](int64_t i) {
-      std::vector<int> exchanged(static_cast<size_t>(n));
-      lapack::Functions<T>::getrf(&n, &n, columns.data<T>() + i * size, &n, exchanged.data(),
+    share_out(count, size * k / 3, [&](int64_t i) {
+      std::vector<int> exchanged(static_cast<size_t>(k));
+      lapack::Functions<T>::getrf(&m, &n, columns.data<T>() + i * size, &m, exchanged.data(),
                                   &verdicts[static_cast<size_t>(i)]);
-      std::transform(exchanged.begin(), exchanged.end(), pivots.data<int64_t>() + i * n,
+      std::transform(exchanged.begin(), exchanged.end(), pivots.data<int64_t>() + i * k,
                      [](int row) { return int64_t{row} - 1; });
     });
   });

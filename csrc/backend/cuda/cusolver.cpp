@@ -132,14 +132,14 @@ void factorize_cholesky(const Call& call, Context& context, const Matrices& a, i
 
 void factorize_lu(const Call& call, Context& context, const Matrices& a, int* pivots, int* info) {
   const Solver solver(call, context);
-  const int n = solver.to_int(a.rows);
+  const int m = solver.to_int(a.columns), n = solver.to_int(a.rows);  // seen column-major
   with_elements(a, [&]<class T>(T* data) {
     int size = 0;
-    solver.check(Functions<T>::getrf_size(solver, n, n, data, n, &size));
+    solver.check(Functions<T>::getrf_size(solver, m, n, data, m, &size));
     T* const workspace = solver.workspace<T>(size);
     for (int64_t i = 0; i < a.count; ++i) {
-      solver.check(Functions<T>::getrf(solver, n, n, data + i * a.rows * a.rows, n, workspace,
-                                       pivots + i * a.rows, info + i));
+      solver.check(Functions<T>::getrf(solver, m, n, data + i * a.rows * a.columns, m, workspace,
+                                       pivots + i * std::min(m, n), info + i));
     }
   });
 }

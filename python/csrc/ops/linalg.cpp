@@ -76,9 +76,10 @@ Tensor cond(const Tensor& x, const py::object& p) {
 }
 
 // f(rtol), a number or a tensor.
-Tensor with_rtol(const py::object& rtol, const auto& f) {
+Tensor with_rtol(const char* op, const py::object& rtol, const auto& f) {
   if (is_tensor(rtol.ptr())) return f(rtol.cast<Tensor>());
-  return f(rtol.is_none() ? std::optional<double>() : rtol.cast<double>());
+  if (rtol.is_none()) return f(std::optional<double>());
+  return f(std::optional(read<double>(rtol, op, "a number or a tensor as rtol")));
 }
 
 }  // namespace
@@ -142,8 +143,8 @@ void bind_linalg(py::module_& parent) {
         return result(lu, pivots);
       },
       x,
-      "(lu, pivots): L below the diagonal, which is 1, and U on it and above, of x with its rows exchanged:\n"
-      "row i with row pivots[i] for i from 0 up.");
+      "(lu, pivots): L below the diagonal, which is 1, and U on it and above, of x (.., m, n) with its rows\n"
+      "exchanged: row i with row pivots[i] for i from 0 to min(m, n) - 1.");
   m.def(
       "lu_solve",
       [](const Tensor& lu, const Tensor& pivots, const Tensor& b, bool transposed) {
@@ -213,7 +214,7 @@ void bind_linalg(py::module_& parent) {
   m.def(
       "pinv",
       [](const Tensor& matrices, const py::object& least) {
-        return with_rtol(least, [&](const auto& value) { return la::pinv(matrices, value); });
+        return with_rtol("pinv", least, [&](const auto& value) { return la::pinv(matrices, value); });
       },
       x, py::kw_only(), rtol,
       "The pseudo-inverse: singular values up to rtol (by default max(m, n) eps) times the largest are 0.\n"
@@ -221,7 +222,8 @@ void bind_linalg(py::module_& parent) {
   m.def(
       "matrix_rank",
       [](const Tensor& matrices, const py::object& least) {
-        return with_rtol(least, [&](const auto& value) { return la::matrix_rank(matrices, value); });
+        return with_rtol("matrix_rank", least,
+                         [&](const auto& value) { return la::matrix_rank(matrices, value); });
       },
       x, py::kw_only(), rtol,
       "How many singular values exceed rtol (by default max(m, n) eps) times the largest.");
