@@ -5,6 +5,7 @@
 #include <atomic>
 #include <unordered_map>
 
+#include "autodiff/cotangent_sum.h"
 #include "autodiff/rules.h"
 
 namespace tidu {
@@ -214,7 +215,8 @@ class Backward {
       Node& node = *current_.node;
       cotangents.clear();
       if (current_.has_sums) {
-        cotangents = std::move(sums_.extract(&node).mapped());
+        std::vector<CotangentSum> sums = std::move(sums_.extract(&node).mapped());
+        for (CotangentSum& sum : sums) cotangents.push_back(sum.take());
       } else {
         cotangents.resize(static_cast<size_t>(node.num_outputs));
         cotangents[current_.index] = std::move(current_.cotangent);
@@ -229,10 +231,15 @@ class Backward {
       }
       if (!is_pinned) continue;
       if (node.watches && is_reached) node.show(cotangents);
-      Tensors of_inputs = is_reached ? node.pull(cotangents, values) : Tensors(node.inputs.size());
+      // The cotangent of a slice joins those of other slices where they are summed.
+      const bool is_part = is_reached && node.primitive == &primitives::slice;
+      Tensors of_inputs = is_part      ? std::move(cotangents)
+                          : is_reached ? node.pull(cotangents, values)
+                                       : Tensors(node.inputs.size());
       cotangents.clear();
       for (size_t i = 0; i < of_inputs.size(); ++i)
-        send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs[i]));
+        send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs[i]),
+             is_part ? &node : nullptr);
       ++visited_;
       if (is_reached && !retain_graph_) {
         node.unpin_and_release();
@@ -245,7 +252,7 @@ class Backward {
  private:
   struct Leaf {
     int edges = 0;  // that a cotangent, or word of none, has still to come by
-    Tensor sum;
+    CotangentSum sum;
   };
 
   // Pins the nodes that cotangents, or word of none, will come by, and counts the edges to leaves.
@@ -272,14 +279,24 @@ class Backward {
     }
   }
 
+  // A cotangent, or where `slice` is a call that the cotangent of what it gave.
+  static void add(CotangentSum& sum, const Tensor& cotangent, const Node* slice) {
+    if (slice) {
+      sum.add_part(slice->inputs[0].saved.tensor.shape(), slice->attrs.as<SliceViewAttrs>().part, cotangent);
+    } else {
+      sum.add(cotangent);
+    }
+  }
+
   // An undefined cotangent is sent on, too: leaves wait for word from every edge.
-  void send(const Ref<Node>& node, int index, Tensor cotangent) {
+  void send(const Ref<Node>& node, int index, Tensor cotangent, const Node* slice = nullptr) {
     if (!node) return;
     if (node->is_leaf) {
       Leaf& leaf = leaves_[node.get()];
-      leaf.sum = accumulate(leaf.sum, cotangent);
-      if (--leaf.edges > 0 || !leaf.sum.defined()) return;
-      Tensors sum{std::move(leaf.sum)};
+      add(leaf.sum, cotangent, slice);
+      if (--leaf.edges > 0) return;
+      Tensors sum{leaf.sum.take()};
+      if (!sum[0].defined()) return;
       if (node->watches) node->show(sum);
       on_leaf_(node, std::move(sum[0]));
       return;
@@ -288,10 +305,13 @@ class Backward {
     if (has_sums) {
       const auto [found, is_first] = sums_.try_emplace(node.get());
       if (is_first) found->second.resize(static_cast<size_t>(node->num_outputs));
-      Tensor& sum = found->second[static_cast<size_t>(index)];
-      sum = accumulate(sum, cotangent);
+      add(found->second[static_cast<size_t>(index)], cotangent, slice);
       if (!is_first) return;
       cotangent = {};
+    } else if (slice) {
+      CotangentSum sum;
+      add(sum, cotangent, slice);
+      cotangent = sum.take();
     }
     queue_.push_back({node, has_sums, index, std::move(cotangent)});
     std::push_heap(queue_.begin(), queue_.end());
@@ -303,7 +323,7 @@ class Backward {
   size_t visited_ = 0;  // how many of those
   std::vector<Visit> queue_;
   Visit current_{};  // until the end also after an error: all that is pinned and not visited hangs on these
-  std::unordered_map<Node*, Tensors> sums_;
+  std::unordered_map<Node*, std::vector<CotangentSum>> sums_;
   std::unordered_map<Node*, Leaf> leaves_;
 };
 

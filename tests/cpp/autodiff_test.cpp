@@ -1,4 +1,5 @@
 // The engine: both modes, nesting, the ambient tape, in-place writes, long chains.
+#include <algorithm>
 #include <cmath>
 #include <thread>
 
@@ -575,6 +576,45 @@ TEST(Primitives, AreComplete) {
     EXPECT_TRUE(primitive->view || primitive->evaluate ||
                 primitive->kernels[static_cast<int>(DeviceType::cpu)])
         << primitive->name << " has no cpu kernel";
+  }
+}
+
+// Of sums of squares of slices the gradient is 2 x, once for each slice that shows the element.
+TEST(Autodiff, SlicesOfOneTensor) {
+  struct Box {
+    int64_t row, column, rows, columns, step = 1;
+    bool shows(int64_t i, int64_t k) const {
+      return i >= row && i < row + rows && k >= column && (k - column) % step == 0 &&
+             (k - column) / step < columns;
+    }
+  };
+  const std::vector<std::vector<Box>> cases = {
+      {{0, 0, 1, 8}, {1, 0, 1, 8}, {2, 0, 1, 8}, {3, 0, 1, 8}, {4, 0, 1, 8}, {5, 0, 1, 8}},  // all rows
+      {{3, 1, 3, 7}, {0, 4, 3, 4}, {0, 0, 3, 4}, {3, 0, 3, 1}},                              // blocks
+      {{4, 0, 1, 8}, {1, 2, 1, 3}, {1, 2, 1, 3}, {1, 6, 1, 1}},                   // gaps, and one twice
+      {{0, 0, 4, 8}, {2, 0, 4, 8}},                                               // overlaps
+      {{0, 0, 6, 4, 2}, {0, 1, 6, 4, 2}},                                         // steps
+      {{0, 0, 2, 8}, {0, 0, 6, 8}, {5, 7, 1, 1, 3}, {2, 0, 0, 8}, {2, 0, 2, 4}},  // the whole, and nothing
+  };
+  const Tensor x = random_uniform(random_key(6), {6, 8}, -1, 1, DType::float64);
+  for (const std::vector<Box>& boxes : cases) {
+    const UnaryFunction f = [&](const Tensor& t) {
+      Tensor total = scalar(0);
+      for (const auto& [row, column, rows, columns, step] : boxes) {
+        const Tensor part = slice(t, {row, column}, {rows, columns}, {1, step});
+        total = total + sum(part * part);
+      }
+      return total;
+    };
+    const Tensor gradient = grad(f)(x), product = hvp(f, x, ones_like(x));
+    for (int64_t i = 0; i < 6; ++i) {
+      for (int64_t k = 0; k < 8; ++k) {
+        const auto times = static_cast<double>(
+            std::ranges::count_if(boxes, [&](const Box& box) { return box.shows(i, k); }));
+        EXPECT_DOUBLE_EQ(value_of(gradient[i][k]), 2 * times * value_of(x[i][k]));
+        EXPECT_DOUBLE_EQ(value_of(product[i][k]), 2 * times);
+      }
+    }
   }
 }
 

@@ -1,0 +1,84 @@
+// Putting slices together.
+#include "autodiff/cotangent_sum.h"
+
+#include <algorithm>
+
+#include "autodiff/rules.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+
+namespace tidu {
+
+void CotangentSum::add(const Tensor& cotangent) { whole_ = accumulate(whole_, cotangent); }
+
+void CotangentSum::add_part(const Shape& whole, const SliceAttrs& slice, const Tensor& cotangent) {
+  if (!cotangent.defined()) return;
+  const Tensor part = reshape(cotangent, slice.sizes);
+  const auto same = std::ranges::find_if(parts_, [&](const Part& other) {
+    return other.slice.starts == slice.starts && other.slice.sizes == slice.sizes &&
+           other.slice.steps == slice.steps;
+  });
+  if (same != parts_.end()) {
+    same->sum = accumulate(same->sum, part);
+  } else {
+    parts_.push_back({whole, slice, part});
+  }
+}
+
+Tensor CotangentSum::assemble(Parts parts, int axis) {
+  const Shape& whole = parts[0]->whole;
+  if (axis == whole.size()) return parts.size() == 1 ? parts[0]->sum : Tensor();
+  const auto start = [&](const Part* part) { return part->slice.starts[axis]; };
+  const auto size = [&](const Part* part) { return part->slice.sizes[axis]; };
+  std::ranges::stable_sort(parts, {}, start);
+  Tensors pieces;
+  int64_t end = 0;
+  const auto fill_to = [&](int64_t next) {
+    if (next == end) return;
+    Shape gap = whole;
+    for (int i = 0; i < axis; ++i) gap[i] = parts[0]->slice.sizes[i];
+    gap[axis] = next - end;
+    const Tensor& like = parts[0]->sum;
+    pieces.push_back(broadcast_to(zeros({}, like.dtype(), like.device()), gap));
+  };
+  for (size_t i = 0; i < parts.size();) {
+    Parts alike;
+    const int64_t first = start(parts[i]), count = size(parts[i]);
+    for (; i < parts.size() && start(parts[i]) == first; ++i) {
+      if (size(parts[i]) != count || (count > 1 && parts[i]->slice.steps[axis] != 1)) return {};
+      alike.push_back(parts[i]);
+    }
+    if (first < end) return {};
+    fill_to(first);
+    const Tensor piece = assemble(std::move(alike), axis + 1);
+    if (!piece.defined()) return {};
+    pieces.push_back(piece);
+    end = first + count;
+  }
+  fill_to(whole[axis]);
+  return pieces.size() == 1 ? pieces[0] : concat(pieces, axis);
+}
+
+Tensor CotangentSum::take() {
+  if (parts_.size() > 1) {
+    Parts all;
+    for (const Part& part : parts_) all.push_back(&part);
+    if (const Tensor together = assemble(std::move(all), 0); together.defined()) {
+      add(together);
+      parts_.clear();
+    }
+  }
+  for (const auto& [shape, slice, sum] : parts_) {
+    const auto& [starts, sizes, steps] = slice;
+    if (whole_.defined()) {
+      whole_ = slice_update(whole_, tidu::slice(whole_, starts, sizes, steps) + sum, starts, steps);
+    } else {
+      const Tensor zero = zeros({}, sum.dtype(), sum.device());
+      whole_ = slice_update(broadcast_to(zero, shape), sum, starts, steps);
+    }
+  }
+  parts_.clear();
+  return std::move(whole_);
+}
+
+}  // namespace tidu
