@@ -156,9 +156,35 @@ const Custom cholesky_rule{
 // --- Triangular systems
 
 // Solutions, but for those that are not finite and have a cotangent of 0.
-Tensor columns_that_count(const Tensor& g, const Tensor& x) {
+Tensor columns_that_count(const Tensor& nonzero, const Tensor& x) {
   const Tensor finite = all(isfinite(x), Axes{-2}, true);
-  return where(logical_or(finite, any(g != 0, Axes{-2}, true)), x, 0);
+  return where(logical_or(finite, nonzero), x, 0);
+}
+
+// The tangent of X in A X = B from those of A and B.
+template <class Solve>
+Tensor push_solution(const Call& call, const Tensor& a, const Tensor& b, const Solve& solve) {
+  if (!a.defined()) return b.defined() ? solve(b) : b;
+  const Tensor& x = call.outputs[0];
+  if (b.defined()) return solve(b - matmul(a, x));
+  // What has fewer columns is solved for.
+  return x.size(-1) > x.size(-2) ? -matmul(solve(a), x) : solve(-matmul(a, x));
+}
+
+// A^-T G, the cotangent of B in A X = B, and A^-T G X^T, that of A but for its sign, as far as they are
+// wanted: `inverse(nonzero)` is A^-T for the matrices of G that are not zero.
+struct Pulled {
+  Tensor a, b;
+};
+template <class Inverse>
+Pulled pull_solution(const Call& call, const Tensor& g, Reads wanted, const Inverse& inverse) {
+  const Tensor columns = any(g != 0, Axes{-2}, true);
+  const auto solve = inverse(any(columns, Axes{-1}, true));
+  if (!(wanted & kInput0)) return {Tensor(), solve(g)};
+  const Tensor xt = matrix_transpose(columns_that_count(columns, call.outputs[0]));
+  if (!(wanted & kInput1) && g.size(-1) > g.size(-2)) return {solve(matmul(g, xt)), Tensor()};
+  const Tensor b = solve(g);
+  return {matmul(b, xt), b};
 }
 
 Tensor triangle(const Call& call, const Tensor& x) {
@@ -169,23 +195,21 @@ Tensor triangle(const Call& call, const Tensor& x) {
 const Custom solve_triangular_rule{
     .reads = [](Reads wanted) -> Reads { return kInput0 | (wanted & kInput0 ? kOutput : 0); },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-      Tensor b = tangents[1];
-      if (tangents[0].defined()) {
-        const Tensor moved = matmul(triangle(call, tangents[0]), call.outputs[0]);
-        b = b.defined() ? b - moved : -moved;
-      }
-      return {bind(primitives::solve_triangular, {call.inputs[0], b}, call.attrs)};
+      const auto solve = [&](const Tensor& b) {
+        return bind(primitives::solve_triangular, {call.inputs[0], b}, call.attrs);
+      };
+      const Tensor a = tangents[0].defined() ? triangle(call, tangents[0]) : tangents[0];
+      return {push_solution(call, a, tangents[1], solve)};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
-      const Tensor& g = cotangents[0];
       const auto& [is_upper, unit, caller] = call.attrs.as<TriangularAttrs>();
-      const Tensor in_order = finite_matrices(triangle(call, call.inputs[0]));
-      const Tensor a = Counted::shown(nonzero_matrices(g), in_order).or_identity(call.inputs[0]);
-      const Tensor b =
-          bind(primitives::solve_triangular, {matrix_transpose(a), g}, TriangularAttrs{!is_upper, unit, caller});
-      if (!(wanted & kInput0)) return {Tensor(), b};
-      const Tensor x = columns_that_count(g, call.outputs[0]);
-      return {triangle(call, -matmul(b, matrix_transpose(x))), b};
+      const TriangularAttrs attrs{!is_upper, unit, caller};
+      const Pulled by = pull_solution(call, cotangents[0], wanted, [&](const Tensor& nonzero) {
+        const Tensor in_order = finite_matrices(triangle(call, call.inputs[0]));
+        const Tensor at = matrix_transpose(Counted::shown(nonzero, in_order).or_identity(call.inputs[0]));
+        return [at, attrs](const Tensor& g) { return bind(primitives::solve_triangular, {at, g}, attrs); };
+      });
+      return {by.a.defined() ? triangle(call, -by.a) : by.a, by.b};
     },
     .linear = kInput1,
 };
@@ -298,26 +322,25 @@ const Custom solve_rule{
       return kInput0 | kInput2 | input_bit(3) | (wanted & kInput0 ? kOutput : 0);
     },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-      Tensor b = tangents[1];
-      if (const Tensor& a = tangents[0]; a.defined()) {
-        const bool transposed = call.attrs.as<SolveAttrs>().transposed;
-        const Tensor moved = matmul(transposed ? matrix_transpose(a) : a, call.outputs[0]);
-        b = b.defined() ? b - moved : -moved;
-      }
-      if (!b.defined()) return {Tensor()};
-      return {bind(primitives::solve, {call.inputs[0], b, call.inputs[2], call.inputs[3]}, call.attrs)};
+      const auto solve = [&](const Tensor& b) {
+        return bind(primitives::solve, {call.inputs[0], b, call.inputs[2], call.inputs[3]}, call.attrs);
+      };
+      const bool transposed = call.attrs.as<SolveAttrs>().transposed && tangents[0].defined();
+      return {
+          push_solution(call, transposed ? matrix_transpose(tangents[0]) : tangents[0], tangents[1], solve)};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
-      const Tensor& g = cotangents[0];
       const auto& [caller, transposed] = call.attrs.as<SolveAttrs>();
-      const Tensor& factors = call.inputs[2];
-      const Tensor lu = Counted::shown(nonzero_matrices(g), regular_factors(factors)).or_identity(factors);
-      const Tensor b =
-          bind(primitives::solve, {call.inputs[0], g, lu, call.inputs[3]}, SolveAttrs{caller, !transposed});
-      if (!(wanted & kInput0)) return {Tensor(), b, Tensor(), Tensor()};
-      const Tensor x = columns_that_count(g, call.outputs[0]);
-      const Tensor product = transposed ? matmul(x, matrix_transpose(b)) : matmul(b, matrix_transpose(x));
-      return {-product, b, Tensor(), Tensor()};
+      const SolveAttrs attrs{caller, !transposed};
+      const Pulled by = pull_solution(call, cotangents[0], wanted, [&](const Tensor& nonzero) {
+        const Tensor& factors = call.inputs[2];
+        const Tensor lu = Counted::shown(nonzero, regular_factors(factors)).or_identity(factors);
+        return [&call, lu, attrs](const Tensor& g) {
+          return bind(primitives::solve, {call.inputs[0], g, lu, call.inputs[3]}, attrs);
+        };
+      });
+      if (!by.a.defined()) return {Tensor(), by.b, Tensor(), Tensor()};
+      return {-(transposed ? matrix_transpose(by.a) : by.a), by.b, Tensor(), Tensor()};
     },
     .linear = kInput1,
 };
