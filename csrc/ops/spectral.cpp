@@ -164,7 +164,8 @@ const Custom eigenvectors_rule{
       const Tensor v = counted.or_identity(call.outputs[0]);
       const Gaps gaps(counted, values_of(call));
       const Tensor inside = product(mt(v), t, v);
-      return {counted.result(matmul(v, gaps.quotient(determined(kEigh, inside, inside, inside, gaps.equal))))};
+      return {
+          counted.result(matmul(v, gaps.quotient(determined(kEigh, inside, inside, inside, gaps.equal))))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor& g = cotangents[0];
@@ -248,7 +249,8 @@ struct SingularParts {
     const Tensor size = largest(abs(stop_gradient(x)), Axes{-2, -1});
     const Tensor wrong = logical_and(none_of_columns(), abs(stop_gradient(x)) > least * size);
     return where(none_of_columns(), 0,
-                 bind(primitives::determined, {wrong, x}, CallerAttrs{kSvd}) / where(none_of_columns(), 1, expand_dims(s, -2)));
+                 bind(primitives::determined, {wrong, x}, CallerAttrs{kSvd}) /
+                     where(none_of_columns(), 1, expand_dims(s, -2)));
   }
   bool is_wide() const { return u.size(-2) < vh.size(-1); }
   bool is_tall() const { return u.size(-2) > vh.size(-1); }
@@ -387,7 +389,8 @@ const Custom qr_rule{
       const Tensor& t = tangents[0];
       const Counted counted(nonzero_matrices(t), call.outputs[0], regular_factors(call.outputs[1]));
       const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
-      const Tensor c = mt(bind(primitives::solve_triangular, {mt(r), mt(t)}, TriangularAttrs{false, false, {"qr"}}));
+      const Tensor c =
+          mt(bind(primitives::solve_triangular, {mt(r), mt(t)}, TriangularAttrs{false, false, {"qr"}}));
       const Tensor w = matmul(mt(q), c), left = tril(w, -1), turn = left - mt(left);
       return {counted.result(matmul(q, turn) + c - matmul(q, w)), counted.result(matmul(w - turn, r))};
     },
@@ -399,8 +402,8 @@ const Custom qr_rule{
       const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
       const Tensor m = matmul(r, mt(gr)) - matmul(mt(gq), q), left = tril(m, -1);
       const Tensor g = gq + matmul(q, tril(m) + mt(left));
-      return {
-          counted.result(mt(bind(primitives::solve_triangular, {r, mt(g)}, TriangularAttrs{true, false, {"qr"}})))};
+      return {counted.result(
+          mt(bind(primitives::solve_triangular, {r, mt(g)}, TriangularAttrs{true, false, {"qr"}})))};
     },
 };
 
