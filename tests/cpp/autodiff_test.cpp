@@ -126,10 +126,7 @@ TEST(Autodiff, BlocksOfMatrices) {
   const Function outer = [](const Tensors& in) {
     return Tensors{reshape(in[0], {2, 1}) * in[1], sum(in[1]), slice_axis(in[0], 0, 0, 0)};
   };
-  for (const auto matrix : {static_cast<Blocks (*)(const Function&, const Tensors&)>(jacrev),
-                            static_cast<Blocks (*)(const Function&, const Tensors&)>(jacfwd),
-                            static_cast<Blocks (*)(const Function&, const Tensors&)>(jacobian)}) {
-    const Blocks blocks = matrix(outer, {x, y});
+  for (const Blocks& blocks : {jacrev(outer, {x, y}), jacfwd(outer, {x, y}), jacobian(outer, {x, y})}) {
     const Tensor units = eye(2, 2, 0, DType::float64);
     expect_close(blocks[0][0], reshape(units, {2, 1, 2}) * reshape(y, {1, 3, 1}));
     expect_close(blocks[0][1], reshape(x, {2, 1, 1}) * eye(3, 3, 0, DType::float64));
