@@ -20,8 +20,8 @@ template <class Signature> PyObject* dispatch(PyObject* self, auto... arguments)
 // Puts our text in place of pybind11's, if it is that.
 void explain(const auto& given, const auto& named) {
   if (!PyErr_ExceptionMatches(PyExc_TypeError)) return;
-  py::error_already_set error;
   try {
+    py::error_already_set error;
     const auto text = py::str(error.value()).cast<std::string>();
     if (text.find("(): incompatible ") == std::string::npos) return error.restore();
     const py::object message = py::module_::import("tidu._arguments").attr("refusal")(text, given(), named());
