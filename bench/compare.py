@@ -50,6 +50,8 @@ def parse():
 class Library:
     """A library in a process of its own."""
 
+    program = "libraries.py"
+
     def __init__(self, name, python, threads):
         self.name = name
         environment = os.environ | {
@@ -58,7 +60,7 @@ class Library:
         if name in PEERS:  # what an old OpenBLAS may need holds a new one back
             environment.pop("OPENBLAS_CORETYPE", None)
         self.pipe, theirs = multiprocessing.Pipe()
-        program = [python, Path(__file__).with_name("libraries.py"), name, str(theirs.fileno())]
+        program = [python, Path(__file__).with_name(self.program), name, str(theirs.fileno())]
         self.process = subprocess.Popen(program, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
         try:
@@ -75,16 +77,15 @@ class Library:
         return self.ask("time", part)
 
 
-def start(arguments):
-    """{name: library}, tidu first."""
+def start(arguments, names, kind=Library):
+    """{name: library}."""
     environment = ROOT / ".venv-peers"
     python = arguments.peers or (
         environment / "bin/python" if (environment / "ready").exists() else sys.executable
     )
-    interpreters = {"tidu": sys.executable, "NumPy": sys.executable, "PyTorch": python, "JAX": python}
     libraries = {}
-    for name, interpreter in (interpreters | {BARE: sys.executable}).items():
-        library = Library(name, interpreter, arguments.threads)
+    for name in names:
+        library = kind(name, python if name in ("PyTorch", "JAX") else sys.executable, arguments.threads)
         if isinstance(library.version, ImportError):
             remedy = " (make bench-peers installs it)" if name in PEERS else ""
             print(f"{name} is left out: {library.version}{remedy}")
@@ -243,7 +244,7 @@ def main():
     # No library has more processors than this, whatever it takes as the number of its threads.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
     td.set_num_threads(arguments.threads)
-    libraries = start(arguments)
+    libraries = start(arguments, ("tidu", *PEERS, BARE))
     machine = f"{td._core.describe_device('cpu')}, {os.cpu_count()} processors"
     versions = {name: library.version for name, library in libraries.items()}
     print(f"{machine}; {', '.join(map(' '.join, versions.items()))}; {arguments.rounds} rounds")

@@ -17,6 +17,7 @@ LAYERS = {
     "csrc/cuda": 4,
     "csrc/ops": 4,
     "csrc/autodiff": 5,
+    "csrc/compile": 5,
     "csrc/backend/cpu": 5,
     "csrc/backend/cuda": 5,
     "csrc/simt": 0,

@@ -22,8 +22,7 @@ Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, co
   }
 }
 
-// Shows a call to the traces, as bind does after running it: for primitives that are evaluated in terms of
-// ops.
+// Shows a call to the traces, as bind does after running it: for primitives that dispatch their calls.
 void show(const Call& call);
 
 // The DeviceError of an operation whose inputs are on different devices.

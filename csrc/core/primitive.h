@@ -139,12 +139,48 @@ using Infer = void (*)(const SpecCall& call, std::span<Spec> outputs);
 using View = Tensor (*)(const Call& call);
 // The first input of such a call with the elements that the view shows replaced by `value`.
 using UpdateView = Tensor (*)(const Call& call, const Tensor& value);
-// The outputs in terms of ops, on any device. It shows the traces what they are to see.
+// The outputs in terms of ops, on any device. Traces are shown the call, and nothing of these.
 using Evaluate = void (*)(const Call& call);
+// Gives the outputs of such a call, and shows the traces itself what they are to see.
+using Dispatch = void (*)(const Call& call);
 // Fills the outputs, which are allocated and contiguous; the inputs may have any layout.
 using Kernel = void (*)(const Call& call);
 // The bytes of workspace that a kernel needs, from the specs and layouts of the call.
 using WorkspaceBytes = size_t (*)(const Call& call);
+
+// --- What a call costs.
+
+// Operations on numbers, integers among them, by class.
+struct Flops {
+  int64_t multiply_adds = 0;   // of sums of products
+  int64_t arithmetic = 0;      // other ones of few cycles: + - * / sqrt, comparisons, choices
+  int64_t transcendental = 0;  // exp, log, sin and their like, whatever they take
+
+  // A multiply-add is two operations.
+  int64_t total() const { return 2 * multiply_adds + arithmetic + transcendental; }
+  Flops& operator+=(const Flops& other) {
+    multiply_adds += other.multiply_adds;
+    arithmetic += other.arithmetic;
+    transcendental += other.transcendental;
+    return *this;
+  }
+  bool operator==(const Flops&) const = default;
+};
+using CountFlops = Flops (*)(const SpecCall& call, std::span<const Spec> outputs);
+
+// So many for each element of the first output, or of the first input.
+template <int64_t arithmetic, int64_t transcendental = 0>
+Flops flops_per_output(const SpecCall&, std::span<const Spec> outputs) {
+  const int64_t n = num_elements(outputs[0].shape);
+  return {0, arithmetic * n, transcendental * n};
+}
+template <int64_t arithmetic, int64_t transcendental = 0>
+Flops flops_per_input(const SpecCall& call, std::span<const Spec>) {
+  const int64_t n = num_elements(call.inputs[0].shape);
+  return {0, arithmetic * n, transcendental * n};
+}
+// Memory is moved, and no number computed.
+inline Flops no_flops(const SpecCall&, std::span<const Spec>) { return {}; }
 
 inline constexpr int kAnyNumber = -1;
 
@@ -156,10 +192,12 @@ struct Definition {
   UpdateView update_view = nullptr;  // none where elements share memory
   bool view_may_copy = false;
   Evaluate evaluate = nullptr;
+  Dispatch dispatch = nullptr;  // of one that is evaluated
   int num_outputs = 1;
   bool pointwise = false;           // element i of the output depends on the elements i of the inputs alone
   bool overwrites = false;          // its first inputs, which are its outputs
   const Primitive* pure = nullptr;  // what gives the same value without overwriting
+  CountFlops flops = nullptr;       // of every primitive that has kernels
 };
 
 // A primitive is total over layouts: what a rule, a program or another transform binds again may be laid out

@@ -50,9 +50,16 @@ Tensors Program::operator()(std::span<const Tensor> arguments) const {
     values[inputs[i]] = is_copied ? bind(primitives::copy, {argument}) : argument;
   }
   for (const Constant& constant : constants) values[constant.variable] = constant.value;
-  for (const Instruction& instruction : instructions) {
-    const Tensors results = run(instruction, values);
-    for (size_t i = 0; i < results.size(); ++i) values[instruction.outputs[i]] = results[i];
+  const std::vector<size_t> last_uses = this->last_uses();
+  for (size_t now = 0; now < instructions.size(); ++now) {
+    const Instruction& instruction = instructions[now];
+    Tensors results = run(instruction, values);
+    for (size_t i = 0; i < results.size(); ++i) values[instruction.outputs[i]] = std::move(results[i]);
+    for (const std::vector<int>* variables : {&instruction.inputs, &instruction.outputs}) {
+      for (int variable : *variables) {
+        if (last_uses[variable] <= now) values[variable] = {};
+      }
+    }
   }
   Tensors result;
   for (int variable : outputs) result.push_back(values[variable]);
@@ -72,6 +79,16 @@ Tensors Program::run(const Instruction& instruction, std::span<const Tensor> val
     operands[i] = bind(primitives::copy, {operands[i]});
   tidu::bind(primitive, operands, instruction.attrs, results, variables[instruction.outputs[0]].device);
   return results;
+}
+
+std::vector<size_t> Program::last_uses() const {
+  std::vector<size_t> result(variables.size(), 0);
+  for (size_t now = 0; now < instructions.size(); ++now) {
+    for (int variable : instructions[now].inputs) result[variable] = now;
+  }
+  for (int variable : outputs) result[variable] = instructions.size();
+  for (const Write& write : writes) result[write.variable] = instructions.size();
+  return result;
 }
 
 std::string Program::to_string() const {

@@ -44,11 +44,14 @@ struct Program {
   // Runs the instructions through bind, so that live traces see them. Arguments must match the inputs in
   // shape, dtype and device. Which values share memory was fixed for row-major arguments: one that is laid
   // out otherwise is copied first where that could change it. So is one that the program writes to, which
-  // gets its new value at the end.
+  // gets its new value at the end. Values go after their last use.
   Tensors operator()(std::span<const Tensor> arguments) const;
 
   // The results of one instruction, whose inputs have values.
   Tensors run(const Instruction& instruction, std::span<const Tensor> values) const;
+
+  // The number of the last instruction that reads each variable; of results that of instructions.
+  std::vector<size_t> last_uses() const;
 
   // One line an instruction: "c:float32(3,) = multiply a b".
   std::string to_string() const;

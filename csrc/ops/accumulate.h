@@ -34,8 +34,8 @@ template <template <class> class Struct, Takes types> DType result_dtype(DType d
   });
 }
 
-inline Definition row_of(Infer infer, Derivative derivative) {
-  return {.batching = batch_by_fields, .infer = infer, .derivative = std::move(derivative)};
+inline Definition row_of(Infer infer, Derivative derivative, CountFlops flops) {
+  return {.batching = batch_by_fields, .infer = infer, .derivative = std::move(derivative), .flops = flops};
 }
 
 }  // namespace tidu

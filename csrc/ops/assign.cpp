@@ -21,7 +21,8 @@ Primitive assign("assign", {.batching = batch_by_fields,
                                 },
                             .derivative = Opaque{"it overwrites its input (write with slice_update)"},
                             .overwrites = true,
-                            .pure = &slice_update});
+                            .pure = &slice_update,
+                            .flops = no_flops});
 
 Primitive assign_points("assign_points",
                         {.batching = batch_by_fields,
@@ -29,7 +30,8 @@ Primitive assign_points("assign_points",
                                      std::span<Spec> none) { scatter_set.infer(call, none); },
                          .derivative = Opaque{"it overwrites its input (write with scatter_set)"},
                          .overwrites = true,
-                         .pure = &scatter_set});
+                         .pure = &scatter_set,
+                         .flops = no_flops});
 
 }  // namespace primitives
 

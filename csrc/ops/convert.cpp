@@ -40,7 +40,8 @@ Primitive astype("astype", {.batching = batch_by_fields,
                                                        return tidu::astype(cotangents[0],
                                                                            call.inputs[0].dtype());
                                                      }},
-                            .pointwise = true});
+                            .pointwise = true,
+                            .flops = no_flops});
 
 Primitive to("to", {.batching = batch_by_fields,
                     .infer =
@@ -52,14 +53,16 @@ Primitive to("to", {.batching = batch_by_fields,
                                              [](const Call& call, Cotangents cotangents, int) {
                                                return tidu::to(cotangents[0], call.inputs[0].device());
                                              }},
-                    .pointwise = true});
+                    .pointwise = true,
+                    .flops = no_flops});
 
 Primitive copy("copy",
                {.batching = batch_by_fields,
                 .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
                 .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
                                                      int) { return cotangents[0]; }},
-                .pointwise = true});
+                .pointwise = true,
+                .flops = no_flops});
 
 }  // namespace primitives
 

@@ -20,7 +20,8 @@ Primitive full("full", {.batching = batch_by_fields,
                               const auto& attrs = call.attrs.as<FullAttrs>();
                               outputs[0] = {attrs.shape, attrs.dtype, outputs[0].device};
                             },
-                        .derivative = Zero{}});
+                        .derivative = Zero{},
+                        .flops = no_flops});
 
 Primitive arange("arange", {.batching = batch_by_fields,
                             .infer =
@@ -28,7 +29,8 @@ Primitive arange("arange", {.batching = batch_by_fields,
                                   const auto& attrs = call.attrs.as<ArangeAttrs>();
                                   outputs[0] = {Shape{attrs.count}, attrs.dtype, outputs[0].device};
                                 },
-                            .derivative = Zero{}});
+                            .derivative = Zero{},
+                            .flops = no_flops});
 
 }  // namespace primitives
 

@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "core/bind.h"
-#include "core/trace.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -32,12 +31,8 @@ Tensor parity(const Tensor& pivots, DType dtype) {
 }
 
 void run_det(const Call& call) {
-  {
-    const VisibleTraces none(nullptr);
-    const auto [lu, pivots] = factors_of({"det"}, call.inputs[0], false);
-    call.outputs[0] = parity(pivots, lu.dtype()) * prod(diagonal(lu), Axes{-1});
-  }
-  show(call);
+  const auto [lu, pivots] = factors_of({"det"}, call.inputs[0], false);
+  call.outputs[0] = parity(pivots, lu.dtype()) * prod(diagonal(lu), Axes{-1});
 }
 
 const Custom det_rule{
@@ -56,13 +51,9 @@ const Custom det_rule{
 };
 
 void run_slogdet(const Call& call) {
-  {
-    const VisibleTraces none(nullptr);
-    const Tensor on_diagonal = diagonal(call.inputs[1]);
-    call.outputs[0] = parity(call.inputs[2], on_diagonal.dtype()) * prod(sign(on_diagonal), Axes{-1});
-    call.outputs[1] = sum(log(abs(on_diagonal)), Axes{-1});
-  }
-  show(call);
+  const Tensor on_diagonal = diagonal(call.inputs[1]);
+  call.outputs[0] = parity(call.inputs[2], on_diagonal.dtype()) * prod(sign(on_diagonal), Axes{-1});
+  call.outputs[1] = sum(log(abs(on_diagonal)), Axes{-1});
 }
 
 // The inverses of the matrices that count.

@@ -178,9 +178,14 @@ template <bool kBoolean> void infer(const SpecCall& call, std::span<Spec> output
 
 constexpr bool same = false, boolean = true;
 
-Definition row_of(Infer infer, Derivative derivative) {
-  return {
-      .batching = batch_by_fields, .infer = infer, .derivative = std::move(derivative), .pointwise = true};
+constexpr CountFlops arithmetic = flops_per_output<1>, transcendental = flops_per_output<0, 1>;
+
+Definition row_of(Infer infer, Derivative derivative, CountFlops flops) {
+  return {.batching = batch_by_fields,
+          .infer = infer,
+          .derivative = std::move(derivative),
+          .pointwise = true,
+          .flops = flops};
 }
 
 // What derivatives say of parameters: p.negative_slope, and number_like(x, p.negative_slope) where no tensor
@@ -232,10 +237,10 @@ Tensor number_like(const Tensor& x, double value) { return constant(value, x.dty
     using Parameters [[maybe_unused]] = parameters; \
     return derivative;                              \
   }
-#define UNARY(name, types, result, low, high, derivative, doc) ROW(name, no_parameters, derivative)
+#define UNARY(name, types, result, low, high, cost, derivative, doc) ROW(name, no_parameters, derivative)
 #define BINARY UNARY
 #define TERNARY UNARY
-#define UNARY_WITH(name, parameters, types, result, low, high, derivative, doc) \
+#define UNARY_WITH(name, parameters, types, result, low, high, cost, derivative, doc) \
   ROW(name, name##_parameters<double>, derivative)
 #include "ops/elementwise.def"
 #undef ROW
@@ -254,23 +259,23 @@ ParameterAttrs attrs_of(std::span<const Parameter> declared, const Parameters& p
 }  // namespace
 
 namespace primitives {
-#define UNARY(name, types, result, low, high, derivative, doc) \
-  Primitive name(#name, row_of(infer<result>, derivative_of_##name()));
+#define UNARY(name, types, result, low, high, cost, derivative, doc) \
+  Primitive name(#name, row_of(infer<result>, derivative_of_##name(), cost));
 #define BINARY UNARY
 #define TERNARY UNARY
 #include "ops/elementwise.def"
 }  // namespace primitives
 
-#define UNARY(name, types, result, low, high, derivative, doc) \
+#define UNARY(name, types, result, low, high, cost, derivative, doc) \
   Tensor name(const Tensor& x) { return apply_unary(primitives::name, Types::types, x); }
-#define BINARY(name, types, result, low, high, derivative, doc) \
-  Tensor name(const Operand& a, const Operand& b) {             \
-    return apply_binary(primitives::name, Types::types, a, b);  \
+#define BINARY(name, types, result, low, high, cost, derivative, doc) \
+  Tensor name(const Operand& a, const Operand& b) {                   \
+    return apply_binary(primitives::name, Types::types, a, b);        \
   }
-#define TERNARY(name, types, result, low, high, derivative, doc)      \
-  Tensor name(const Operand& c, const Operand& a, const Operand& b) { \
-    const Operand operands[3] = {c, a, b};                            \
-    return apply(primitives::name, Types::types, operands);           \
+#define TERNARY(name, types, result, low, high, cost, derivative, doc) \
+  Tensor name(const Operand& c, const Operand& a, const Operand& b) {  \
+    const Operand operands[3] = {c, a, b};                             \
+    return apply(primitives::name, Types::types, operands);            \
   }
 #define UNARY_WITH(name, parameters, types, ...)                             \
   Tensor name(const Tensor& x, const name##_parameters<double>& p) {         \
@@ -281,24 +286,24 @@ namespace primitives {
 #include "ops/elementwise.def"
 
 const std::vector<ElementwiseRow>& elementwise_table() {
-#define UNARY(name, types, result, low, high, derivative, doc) \
+#define UNARY(name, types, result, low, high, cost, derivative, doc) \
   {&primitives::name, 1, Types::types, result, low, high, doc, {}, {}, name, nullptr, nullptr},
-#define BINARY(name, types, result, low, high, derivative, doc) \
+#define BINARY(name, types, result, low, high, cost, derivative, doc) \
   {&primitives::name, 2, Types::types, result, low, high, doc, {}, {}, nullptr, name, nullptr},
-#define TERNARY(name, types, result, low, high, derivative, doc) \
+#define TERNARY(name, types, result, low, high, cost, derivative, doc) \
   {&primitives::name, 3, Types::types, result, low, high, doc, {}, {}, nullptr, nullptr, name},
-#define UNARY_WITH(name, parameters, types, result, low, high, derivative, doc) \
-  {&primitives::name,                                                           \
-   1,                                                                           \
-   Types::types,                                                                \
-   result,                                                                      \
-   low,                                                                         \
-   high,                                                                        \
-   doc,                                                                         \
-   parameters_of_##name,                                                        \
-   attrs_of(parameters_of_##name, name##_parameters<double>()),                 \
-   [](const Tensor& x) { return name(x); },                                     \
-   nullptr,                                                                     \
+#define UNARY_WITH(name, parameters, types, result, low, high, cost, derivative, doc) \
+  {&primitives::name,                                                                 \
+   1,                                                                                 \
+   Types::types,                                                                      \
+   result,                                                                            \
+   low,                                                                               \
+   high,                                                                              \
+   doc,                                                                               \
+   parameters_of_##name,                                                              \
+   attrs_of(parameters_of_##name, name##_parameters<double>()),                       \
+   [](const Tensor& x) { return name(x); },                                           \
+   nullptr,                                                                           \
    nullptr},
   static const std::vector<ElementwiseRow> table = {
 #include "ops/elementwise.def"

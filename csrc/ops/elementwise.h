@@ -53,10 +53,10 @@ class Operand {
 // The dtype in which operands meet.
 DType result_type(std::span<const Operand> operands);
 
-#define UNARY(name, types, result, low, high, derivative, doc) Tensor name(const Tensor& x);
-#define BINARY(name, types, result, low, high, derivative, doc) \
+#define UNARY(name, types, result, low, high, cost, derivative, doc) Tensor name(const Tensor& x);
+#define BINARY(name, types, result, low, high, cost, derivative, doc) \
   Tensor name(const Operand& a, const Operand& b);
-#define TERNARY(name, types, result, low, high, derivative, doc) \
+#define TERNARY(name, types, result, low, high, cost, derivative, doc) \
   Tensor name(const Operand& c, const Operand& a, const Operand& b);
 #define UNARY_WITH(name, ...) Tensor name(const Tensor& x, const name##_parameters<double>& p = {});
 #include "ops/elementwise.def"

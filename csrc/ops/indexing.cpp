@@ -1,6 +1,8 @@
 // Indexing by tensors.
 #include "ops/indexing.h"
 
+#include <bit>
+
 #include "core/bind.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -256,58 +258,75 @@ Tensors batch_nonzero(const BatchedCall&) {
   fail<TraceError>("[nonzero] each lane of vmap would find another number of elements (use where)");
 }
 
+Flops one_each_update(const SpecCall& call, std::span<const Spec>) {
+  return {.arithmetic = num_elements(call.inputs[1].shape)};
+}
+
 constexpr Reads kIndices = kAllInputs & ~(kInput0 | kInput1);  // of a call that scatters
 
 }  // namespace
 
 namespace primitives {
 
-Primitive gather("gather",
-                 {.batching = batch_by_fields,
-                  .infer =
-                      [](const SpecCall& call, std::span<Spec> outputs) {
-                        outputs[0].shape = infer_picked(call, 1);
-                        outputs[0].dtype = call.inputs[0].dtype;
-                      },
-                  .derivative = Linear{.linear = kInput0,
-                                       .reads = kAllInputs & ~kInput0,
-                                       .transpose = [](const Call& call, Cotangents cotangents, int) {
-                                         Tensors inputs{constant(0, cotangents[0], call.inputs[0].shape())};
-                                         inputs.insert(inputs.end(), call.inputs.begin(), call.inputs.end());
-                                         inputs[1] = cotangents[0];
-                                         return bind_one(scatter_add, inputs, call.attrs);
-                                       }}});
+Primitive gather("gather", {.batching = batch_by_fields,
+                            .infer =
+                                [](const SpecCall& call, std::span<Spec> outputs) {
+                                  outputs[0].shape = infer_picked(call, 1);
+                                  outputs[0].dtype = call.inputs[0].dtype;
+                                },
+                            .derivative = Linear{.linear = kInput0,
+                                                 .reads = kAllInputs & ~kInput0,
+                                                 .transpose =
+                                                     [](const Call& call, Cotangents cotangents, int) {
+                                                       Tensors inputs{constant(0, cotangents[0],
+                                                                               call.inputs[0].shape())};
+                                                       inputs.insert(inputs.end(), call.inputs.begin(),
+                                                                     call.inputs.end());
+                                                       inputs[1] = cotangents[0];
+                                                       return bind_one(scatter_add, inputs, call.attrs);
+                                                     }},
+                            .flops = no_flops});
 
 Primitive scatter_add("scatter_add",
                       {.batching = batch_by_fields,
                        .infer = infer_numeric_scatter,
                        .derivative = Linear{.linear = kInput0 | kInput1,
                                             .reads = kIndices,
-                                            .transpose = [](const Call& call, Cotangents cotangents, int i) {
-                                              return i == 0 ? cotangents[0] : gather_at(call, cotangents[0]);
-                                            }}});
+                                            .transpose =
+                                                [](const Call& call, Cotangents cotangents, int i) {
+                                                  return i == 0 ? cotangents[0]
+                                                                : gather_at(call, cotangents[0]);
+                                                }},
+                       .flops = one_each_update});
 
 Primitive scatter_set("scatter_set",
                       {.batching = batch_by_fields,
                        .infer = infer_scatter,
                        .derivative = Linear{.linear = kInput0 | kInput1,
                                             .reads = kIndices,
-                                            .transpose = [](const Call& call, Cotangents cotangents, int i) {
-                                              if (i == 1)
-                                                return tidu::where(last_ones(call),
-                                                                   gather_at(call, cotangents[0]), 0);
-                                              const Tensor zero =
-                                                  constant(0, cotangents[0], call.inputs[1].shape());
-                                              return scatter_at(scatter_set, cotangents[0], zero, call);
-                                            }}});
+                                            .transpose =
+                                                [](const Call& call, Cotangents cotangents, int i) {
+                                                  if (i == 1)
+                                                    return tidu::where(last_ones(call),
+                                                                       gather_at(call, cotangents[0]), 0);
+                                                  const Tensor zero =
+                                                      constant(0, cotangents[0], call.inputs[1].shape());
+                                                  return scatter_at(scatter_set, cotangents[0], zero, call);
+                                                }},
+                       .flops = no_flops});
 
 Primitive scatter_multiply("scatter_multiply", {.batching = batch_by_fields,
                                                 .infer = infer_numeric_scatter,
-                                                .derivative = product});
-Primitive scatter_min("scatter_min",
-                      {.batching = batch_by_fields, .infer = infer_numeric_scatter, .derivative = extreme});
-Primitive scatter_max("scatter_max",
-                      {.batching = batch_by_fields, .infer = infer_numeric_scatter, .derivative = extreme});
+                                                .derivative = product,
+                                                .flops = one_each_update});
+Primitive scatter_min("scatter_min", {.batching = batch_by_fields,
+                                      .infer = infer_numeric_scatter,
+                                      .derivative = extreme,
+                                      .flops = one_each_update});
+Primitive scatter_max("scatter_max", {.batching = batch_by_fields,
+                                      .infer = infer_numeric_scatter,
+                                      .derivative = extreme,
+                                      .flops = one_each_update});
 
 Primitive nonzero("nonzero",
                   {.batching = batch_nonzero,
@@ -316,7 +335,8 @@ Primitive nonzero("nonzero",
                          outputs[0].shape = {call.inputs[0].shape.size(), call.attrs.as<CountAttrs>().count};
                          outputs[0].dtype = DType::int64;
                        },
-                   .derivative = Zero{}});
+                   .derivative = Zero{},
+                   .flops = flops_per_input<1>});
 
 Primitive argsort("argsort", {.batching = batch_argsort,
                               .infer =
@@ -326,7 +346,14 @@ Primitive argsort("argsort", {.batching = batch_argsort,
                                       fail<ShapeError>("[argsort] sorts int64 vectors, not ", keys);
                                     outputs[0] = keys;
                                   },
-                              .derivative = Zero{}});
+                              .derivative = Zero{},
+                              .flops =
+                                  [](const SpecCall& call, std::span<const Spec>) {
+                                    const int64_t n = num_elements(call.inputs[0].shape);
+                                    const auto depth =
+                                        static_cast<int64_t>(std::bit_width(static_cast<uint64_t>(n)));
+                                    return Flops{.arithmetic = n * depth};
+                                  }});
 
 }  // namespace primitives
 

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "core/bind.h"
-#include "core/trace.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -132,6 +131,11 @@ void infer_second(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = 
 
 // --- Cholesky
 
+Flops cholesky_flops(const SpecCall& call, std::span<const Spec>) {
+  const Extents x(call.inputs[0]);
+  return x.each(x.n * (x.n * x.n - 1) / 6, x.n * (x.n + 1) / 2);
+}
+
 // The lower triangle with half the diagonal; its own transpose.
 Tensor half_lower(const Tensor& x) { return 0.5 * (tril(x) + tril(x, -1)); }
 
@@ -159,6 +163,12 @@ const Custom cholesky_rule{
 Tensor columns_that_count(const Tensor& nonzero, const Tensor& x) {
   const Tensor finite = all(isfinite(x), Axes{-2}, true);
   return where(logical_or(finite, nonzero), x, 0);
+}
+
+Flops triangular_flops(const SpecCall& call, std::span<const Spec>) {
+  const Extents b(call.inputs[1]);
+  const bool unit = call.attrs.as<TriangularAttrs>().unit_diagonal;
+  return b.each(b.n * b.m * (b.m - 1) / 2, unit ? 0 : b.m * b.n);
 }
 
 // The tangent of X in A X = B from those of A and B.
@@ -215,6 +225,13 @@ const Custom solve_triangular_rule{
 };
 
 // --- LU
+
+// Of each of the first min(m, n) columns, pivots are compared, and the rest divided by one.
+Flops lu_flops(const SpecCall& call, std::span<const Spec>) {
+  const Extents x(call.inputs[0]);
+  const int64_t m = x.m - 1, n = x.n - 1, k = std::min(x.m, x.n);
+  return x.each(k * m * n - (m + n) * k * (k - 1) / 2 + k * (k - 1) * (2 * k - 1) / 6, 2 * k * m - k * (k - 1));
+}
 
 Tensor unit_lower(const Tensor& lu) { return tril(lu, -1) + identity_like(lu); }
 
@@ -303,18 +320,14 @@ const Custom lu_rule{
 // --- Solutions with known factors
 
 void run_solve(const Call& call) {
-  {
-    const VisibleTraces none(nullptr);
-    const Tensor &b = call.inputs[1], &lu = call.inputs[2], &pivots = call.inputs[3];
-    const auto& [caller, transposed] = call.attrs.as<SolveAttrs>();
-    if (transposed) {
-      const Tensor lut = matrix_transpose(lu);
-      call.outputs[0] = exchange(solve_upper(caller, lut, solve_lower(caller, lut, b), true), pivots, true);
-    } else {
-      call.outputs[0] = solve_upper(caller, lu, solve_lower(caller, lu, exchange(b, pivots, false), true));
-    }
+  const Tensor &b = call.inputs[1], &lu = call.inputs[2], &pivots = call.inputs[3];
+  const auto& [caller, transposed] = call.attrs.as<SolveAttrs>();
+  if (transposed) {
+    const Tensor lut = matrix_transpose(lu);
+    call.outputs[0] = exchange(solve_upper(caller, lut, solve_lower(caller, lut, b), true), pivots, true);
+  } else {
+    call.outputs[0] = solve_upper(caller, lu, solve_lower(caller, lu, exchange(b, pivots, false), true));
   }
-  show(call);
 }
 
 const Custom solve_rule{
@@ -366,10 +379,12 @@ namespace primitives {
 
 Primitive cholesky("cholesky", {.batching = batch_by_fields,
                                 .infer = linalg::infer_same,
-                                .derivative = linalg::cholesky_rule});
+                                .derivative = linalg::cholesky_rule,
+                                .flops = linalg::cholesky_flops});
 Primitive solve_triangular("solve_triangular", {.batching = linalg::batch_columns,
                                                 .infer = linalg::infer_second,
-                                                .derivative = linalg::solve_triangular_rule});
+                                                .derivative = linalg::solve_triangular_rule,
+                                                .flops = linalg::triangular_flops});
 Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
                                   .infer =
                                       [](const SpecCall& call, std::span<Spec> outputs) {
@@ -381,10 +396,12 @@ Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
                                         outputs[1].dtype = DType::int64;
                                       },
                                   .derivative = linalg::lu_rule,
-                                  .num_outputs = 2});
+                                  .num_outputs = 2,
+                                  .flops = linalg::lu_flops});
 Primitive exchange_rows("exchange_rows", {.batching = batch_by_fields,
                                           .infer = linalg::infer_same,
-                                          .derivative = linalg::exchange_rule});
+                                          .derivative = linalg::exchange_rule,
+                                          .flops = no_flops});
 Primitive solve("solve", {.batching = linalg::batch_columns,
                           .infer = linalg::infer_second,
                           .derivative = linalg::solve_rule,

@@ -19,6 +19,18 @@ Tensor symmetric(const Tensor& x);
 // Whether a matrix is not all zero.
 Tensor nonzero_matrices(const Tensor& x);
 
+// The extents of a batch of matrices (.., m, n) as numbers, and what each of them costs as the cost of all.
+struct Extents {
+  explicit Extents(const Spec& x)
+      : m(x.shape[x.shape.size() - 2]),
+        n(x.shape.back()),
+        count(m * n == 0 ? 0 : num_elements(x.shape) / (m * n)) {}
+  Flops each(int64_t multiply_adds, int64_t arithmetic) const {
+    return {count * multiply_adds, count * arithmetic};
+  }
+  int64_t m, n, count;
+};
+
 // Whether all elements of a matrix are finite; and those of a factor, which has no zero on its diagonal.
 Tensor finite_matrices(const Tensor& x);
 Tensor regular_factors(const Tensor& x);

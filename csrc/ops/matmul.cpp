@@ -33,25 +33,35 @@ Tensors batch_matmul(const BatchedCall& batched) {
 
 namespace primitives {
 
-Primitive matmul("matmul",
-                 {.batching = batch_matmul,
-                  .infer =
-                      [](const SpecCall& call, std::span<Spec> outputs) {
-                        outputs[0] = call.inputs[0];
-                        outputs[0].shape.back() = call.inputs[1].shape.back();
-                      },
-                  .derivative = Multilinear{
-                      .addends = kInput2, .transpose = [](const Call& call, const Tensor& cotangent, int i) {
-                        const Tensor x = i == 0 ? cotangent : matrix_transpose(call.inputs[0]);
-                        const Tensor y = i == 0 ? matrix_transpose(call.inputs[1]) : cotangent;
-                        // Where the input is a transposed matrix (a layer's weight, say), so is its
-                        // cotangent: what leaves the transpose again is row-major and needs no copy.
-                        const Strides& strides = call.inputs[i].strides();
-                        const bool transposed = strides[strides.size() - 2] == 1 && strides.back() != 1;
-                        return transposed ? matrix_transpose(
-                                                bind(matmul, {matrix_transpose(y), matrix_transpose(x)}))
-                                          : bind(matmul, {x, y});
-                      }}});
+Primitive matmul(
+    "matmul",
+    {.batching = batch_matmul,
+     .infer =
+         [](const SpecCall& call, std::span<Spec> outputs) {
+           outputs[0] = call.inputs[0];
+           outputs[0].shape.back() = call.inputs[1].shape.back();
+         },
+     .derivative = Multilinear{.addends = kInput2,
+                               .transpose =
+                                   [](const Call& call, const Tensor& cotangent, int i) {
+                                     const Tensor x = i == 0 ? cotangent : matrix_transpose(call.inputs[0]);
+                                     const Tensor y = i == 0 ? matrix_transpose(call.inputs[1]) : cotangent;
+                                     // Where the input is a transposed matrix (a layer's weight, say), so is
+                                     // its cotangent: what leaves the transpose again is row-major and needs
+                                     // no copy.
+                                     const Strides& strides = call.inputs[i].strides();
+                                     const bool transposed =
+                                         strides[strides.size() - 2] == 1 && strides.back() != 1;
+                                     return transposed ? matrix_transpose(bind(matmul, {matrix_transpose(y),
+                                                                                        matrix_transpose(x)}))
+                                                       : bind(matmul, {x, y});
+                                   }},
+     .flops =
+         [](const SpecCall& call, std::span<const Spec> outputs) {
+           const int64_t n = num_elements(outputs[0].shape);
+           const bool has_bias = call.inputs.size() > 2;
+           return Flops{.multiply_adds = n * call.inputs[0].shape.back(), .arithmetic = has_bias ? n : 0};
+         }});
 
 }  // namespace primitives
 

@@ -145,16 +145,20 @@ template <bool centred, bool is_slope> Tensors batch_norm(const BatchedCall& bat
 namespace primitives {
 Primitive layer_norm("layer_norm", {.batching = batch_norm<true, false>,
                                     .infer = infer_same,
-                                    .derivative = norm_rule<true>});
+                                    .derivative = norm_rule<true>,
+                                    .flops = flops_per_input<5>});
 Primitive rms_norm("rms_norm", {.batching = batch_norm<false, false>,
                                 .infer = infer_same,
-                                .derivative = norm_rule<false>});
+                                .derivative = norm_rule<false>,
+                                .flops = flops_per_input<3>});
 Primitive layer_norm_grad("layer_norm_grad", {.batching = batch_norm<true, true>,
                                               .infer = infer_same,
-                                              .derivative = slope_rule<true>});
+                                              .derivative = slope_rule<true>,
+                                              .flops = flops_per_input<11>});
 Primitive rms_norm_grad("rms_norm_grad", {.batching = batch_norm<false, true>,
                                           .infer = infer_same,
-                                          .derivative = slope_rule<false>});
+                                          .derivative = slope_rule<false>,
+                                          .flops = flops_per_input<7>});
 }  // namespace primitives
 
 namespace {

@@ -78,11 +78,23 @@ Tensors batch_permutation(const BatchedCall& batched) {
 }  // namespace
 
 namespace primitives {
-Primitive random_bits("random_bits", {.batching = batch_random, .infer = infer, .derivative = Zero{}});
-Primitive random_uniform("random_uniform", {.batching = batch_random, .infer = infer, .derivative = Zero{}});
-Primitive random_normal("random_normal", {.batching = batch_random, .infer = infer, .derivative = Zero{}});
-Primitive random_permutation("random_permutation",
-                             {.batching = batch_permutation, .infer = infer, .derivative = Zero{}});
+// Ten rounds of Philox give four words.
+Primitive random_bits("random_bits", {.batching = batch_random,
+                                      .infer = infer,
+                                      .derivative = Zero{},
+                                      .flops = flops_per_output<20>});
+Primitive random_uniform("random_uniform", {.batching = batch_random,
+                                            .infer = infer,
+                                            .derivative = Zero{},
+                                            .flops = flops_per_output<22>});
+Primitive random_normal("random_normal", {.batching = batch_random,
+                                          .infer = infer,
+                                          .derivative = Zero{},
+                                          .flops = flops_per_output<22, 2>});
+Primitive random_permutation("random_permutation", {.batching = batch_permutation,
+                                                    .infer = infer,
+                                                    .derivative = Zero{},
+                                                    .flops = flops_per_output<20>});
 }  // namespace primitives
 
 Tensor random_key(uint64_t seed, Device device) {

@@ -127,6 +127,7 @@ Tensor centred(const Tensor& x, const Axes& axes) {
 
 // The columns of the table.
 constexpr bool identity = true, error = false;
+#define EACH(arithmetic, transcendental) (flops_per_input<arithmetic, transcendental>)
 #define ZERO (Zero{})
 #define LINEAR(e)                                                                            \
   (Linear{.transpose = [](const Call& call, Cotangents cotangents, int) {                    \
@@ -143,15 +144,16 @@ constexpr bool identity = true, error = false;
 #define SLOPE_XY(e) SLOPE(kInput0 | kFineOutput, e)
 
 // In functions, where a name means the operation and not the primitive.
-#define REDUCTION(name, Struct, types, nothing, derivative, doc) \
+#define REDUCTION(name, Struct, types, nothing, cost, derivative, doc) \
   Derivative derivative_of_##name() { return derivative; }
 #include "ops/reduce.def"
 
 }  // namespace
 
 namespace primitives {
-#define REDUCTION(name, Struct, types, nothing, derivative, doc) \
-  Primitive name(#name, row_of(infer<reduction::Struct, Takes::types, nothing>, derivative_of_##name()));
+#define REDUCTION(name, Struct, types, nothing, cost, derivative, doc) \
+  Primitive name(#name,                                                \
+                 row_of(infer<reduction::Struct, Takes::types, nothing>, derivative_of_##name(), cost));
 #include "ops/reduce.def"
 }  // namespace primitives
 
@@ -190,7 +192,7 @@ Tensor reduce_index(const Primitive& primitive, const Tensor& x, std::optional<i
 #include "ops/reduce.def"
 
 const std::vector<ReduceRow>& reduce_table() {
-#define ROW(sort, name, Struct, types, nothing, derivative, doc) \
+#define ROW(sort, name, Struct, types, nothing, cost, derivative, doc) \
   {&primitives::name, nothing, ReduceRow::sort, doc},
 #define REDUCTION(...) ROW(plain, __VA_ARGS__)
 #define TOTAL(...) ROW(total, __VA_ARGS__)

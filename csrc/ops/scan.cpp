@@ -110,6 +110,7 @@ Tensor keeps(const Tensor& holds, const Tensor& before) {
 Tensor takes(const Tensor& holds, const Tensor& before) { return 1 - keeps(holds, before); }
 
 // The columns of the table.
+#define EACH(arithmetic, transcendental) (flops_per_input<arithmetic, transcendental>)
 #define SUMMED                                                                               \
   (Linear{.transpose = [](const Call& call, Cotangents g, int) {                             \
     const int axis = axis_of(call);                                                          \
@@ -124,15 +125,15 @@ Tensor takes(const Tensor& holds, const Tensor& before) { return 1 - keeps(holds
 #define WEIGHTS (folding<kInput0, weights>())
 
 // In functions, where a name means the operation and not the primitive.
-#define SCAN(name, Struct, types, derivative, doc) \
+#define SCAN(name, Struct, types, cost, derivative, doc) \
   Derivative derivative_of_##name() { return derivative; }
 #include "ops/scan.def"
 
 }  // namespace
 
 namespace primitives {
-#define SCAN(name, Struct, types, derivative, doc) \
-  Primitive name(#name, row_of(infer<reduction::Struct, Takes::types>, derivative_of_##name()));
+#define SCAN(name, Struct, types, cost, derivative, doc) \
+  Primitive name(#name, row_of(infer<reduction::Struct, Takes::types>, derivative_of_##name(), cost));
 #include "ops/scan.def"
 }  // namespace primitives
 
@@ -167,8 +168,8 @@ Tensor with_initial(const Tensor& y, double value, std::optional<int64_t> axis) 
 #include "ops/scan.def"
 
 const std::vector<ScanRow>& scan_table() {
-#define SCAN(name, Struct, types, derivative, doc) {&primitives::name, false, doc},
-#define TOTAL_SCAN(name, Struct, types, derivative, doc) {&primitives::name, true, doc},
+#define SCAN(name, Struct, types, cost, derivative, doc) {&primitives::name, false, doc},
+#define TOTAL_SCAN(name, Struct, types, cost, derivative, doc) {&primitives::name, true, doc},
   static const std::vector<ScanRow> table = {
 #include "ops/scan.def"
   };

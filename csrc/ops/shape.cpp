@@ -264,26 +264,29 @@ Primitive stop_gradient("stop_gradient",
                          .update_view = [](const Call&, const Tensor& value) { return value; },
                          .pointwise = true});
 
-Primitive concat("concat",
-                 {.batching = batch_by_fields,
-                  .infer =
-                      [](const SpecCall& call, std::span<Spec> outputs) {
-                        const int axis = call.attrs.as<AxisAttrs>().axis;
-                        outputs[0] = call.inputs[0];
-                        int64_t& extent = outputs[0].shape[axis] = 0;
-                        for (size_t i = 0; i < call.inputs.size(); ++i) {
-                          if (__builtin_add_overflow(extent, call.inputs[i].shape[axis], &extent))
-                            fail<ShapeError>("[concat] the extents along axis ", axis,
-                                             " add up to over 2^63");
-                        }
-                      },
-                  .derivative = Linear{
-                      .linear = kAllInputs, .transpose = [](const Call& call, Cotangents cotangents, int i) {
-                        const int axis = call.attrs.as<AxisAttrs>().axis;
-                        int64_t start = 0;
-                        for (int k = 0; k < i; ++k) start += call.inputs[k].size(axis);
-                        return slice_axis(cotangents[0], axis, start, start + call.inputs[i].size(axis));
-                      }}});
+Primitive concat("concat", {.batching = batch_by_fields,
+                            .infer =
+                                [](const SpecCall& call, std::span<Spec> outputs) {
+                                  const int axis = call.attrs.as<AxisAttrs>().axis;
+                                  outputs[0] = call.inputs[0];
+                                  int64_t& extent = outputs[0].shape[axis] = 0;
+                                  for (size_t i = 0; i < call.inputs.size(); ++i) {
+                                    if (__builtin_add_overflow(extent, call.inputs[i].shape[axis], &extent))
+                                      fail<ShapeError>("[concat] the extents along axis ", axis,
+                                                       " add up to over 2^63");
+                                  }
+                                },
+                            .derivative = Linear{.linear = kAllInputs,
+                                                 .transpose =
+                                                     [](const Call& call, Cotangents cotangents, int i) {
+                                                       const int axis = call.attrs.as<AxisAttrs>().axis;
+                                                       int64_t start = 0;
+                                                       for (int k = 0; k < i; ++k)
+                                                         start += call.inputs[k].size(axis);
+                                                       return slice_axis(cotangents[0], axis, start,
+                                                                         start + call.inputs[i].size(axis));
+                                                     }},
+                            .flops = no_flops});
 
 Primitive slice_update("slice_update",
                        {.batching = batch_by_fields,
@@ -293,15 +296,18 @@ Primitive slice_update("slice_update",
                               check_slice(call.inputs[0].shape, call.attrs.as<SliceAttrs>(), "slice_update");
                               outputs[0] = call.inputs[0];
                             },
-                        .derivative = Linear{
-                            .linear = kInput0 | kInput1,
-                            .transpose = [](const Call& call, Cotangents cotangents, int i) {
-                              const auto& attrs = call.attrs.as<SliceAttrs>();
-                              if (i == 1)
-                                return tidu::slice(cotangents[0], attrs.starts, attrs.sizes, attrs.steps);
-                              return tidu::slice_update(cotangents[0], zeros_of(cotangents[0], attrs.sizes),
-                                                        attrs.starts, attrs.steps);
-                            }}});
+                        .derivative = Linear{.linear = kInput0 | kInput1,
+                                             .transpose =
+                                                 [](const Call& call, Cotangents cotangents, int i) {
+                                                   const auto& attrs = call.attrs.as<SliceAttrs>();
+                                                   if (i == 1)
+                                                     return tidu::slice(cotangents[0], attrs.starts,
+                                                                        attrs.sizes, attrs.steps);
+                                                   return tidu::slice_update(
+                                                       cotangents[0], zeros_of(cotangents[0], attrs.sizes),
+                                                       attrs.starts, attrs.steps);
+                                                 }},
+                        .flops = no_flops});
 
 }  // namespace primitives
 

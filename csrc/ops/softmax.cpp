@@ -115,16 +115,24 @@ void infer_loss(const SpecCall& call, std::span<Spec> outputs) {
 }  // namespace
 
 namespace primitives {
-Primitive softmax("softmax", {.batching = batch_by_fields, .infer = infer_same, .derivative = softmax_rule});
-Primitive log_softmax("log_softmax",
-                      {.batching = batch_by_fields, .infer = infer_same, .derivative = log_softmax_rule});
+// An element is compared, the largest taken from it, and its exponential added and divided.
+Primitive softmax("softmax", {.batching = batch_by_fields,
+                              .infer = infer_same,
+                              .derivative = softmax_rule,
+                              .flops = flops_per_input<4, 1>});
+Primitive log_softmax("log_softmax", {.batching = batch_by_fields,
+                                      .infer = infer_same,
+                                      .derivative = log_softmax_rule,
+                                      .flops = flops_per_input<4, 1>});
 Primitive softmax_cross_entropy("softmax_cross_entropy", {.batching = batch_by_fields,
                                                           .infer = infer_loss,
                                                           .derivative = cross_entropy_rule,
-                                                          .num_outputs = 2});
+                                                          .num_outputs = 2,
+                                                          .flops = flops_per_input<3, 1>});
 Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", {.batching = batch_by_fields,
                                                                     .infer = infer_same,
-                                                                    .derivative = cross_entropy_grad_rule});
+                                                                    .derivative = cross_entropy_grad_rule,
+                                                                    .flops = flops_per_input<5, 1>});
 }  // namespace primitives
 
 namespace {

@@ -26,11 +26,7 @@ Tensor scaled_columns(const Tensor& x, const Tensor& values) { return x * expand
 
 // A call of a primitive that gives what is known.
 void know(const Call& call, size_t first) {
-  {
-    const VisibleTraces none(nullptr);
-    for (size_t i = 0; i < call.outputs.size(); ++i) call.outputs[i] = alias(call.inputs[first + i]);
-  }
-  show(call);
+  for (size_t i = 0; i < call.outputs.size(); ++i) call.outputs[i] = alias(call.inputs[first + i]);
 }
 
 // --- Values that are equal but for rounding
@@ -111,14 +107,10 @@ const Custom eigenvalues_rule{
 
 // V diag(g) V^T.
 void run_spectrum(const Call& call) {
-  {
-    const VisibleTraces none(nullptr);
-    const Tensor& g = call.inputs[3];
-    const Counted counted(nonzero_vectors(g), call.inputs[2]);
-    const Tensor v = counted.or_identity(call.inputs[2]);
-    call.outputs[0] = counted.result(matmul(scaled_columns(v, g), mt(v)));
-  }
-  show(call);
+  const Tensor& g = call.inputs[3];
+  const Counted counted(nonzero_vectors(g), call.inputs[2]);
+  const Tensor v = counted.or_identity(call.inputs[2]);
+  call.outputs[0] = counted.result(matmul(scaled_columns(v, g), mt(v)));
 }
 
 // With M = V^T A' V: V (M_ij (g_j - g_i) / (w_j - w_i)) V^T, where values are equal 0; its own transpose.
@@ -258,14 +250,10 @@ struct SingularParts {
 
 // U diag(g) V^T.
 void run_singular_spectrum(const Call& call) {
-  {
-    const VisibleTraces none(nullptr);
-    const Tensor& g = call.inputs[4];
-    const Counted counted(nonzero_vectors(g), call.inputs[1]);
-    const Tensor u = counted.or_identity(call.inputs[1]), vh = counted.or_identity(call.inputs[3]);
-    call.outputs[0] = counted.result(matmul(scaled_columns(u, g), vh));
-  }
-  show(call);
+  const Tensor& g = call.inputs[4];
+  const Counted counted(nonzero_vectors(g), call.inputs[1]);
+  const Tensor u = counted.or_identity(call.inputs[1]), vh = counted.or_identity(call.inputs[3]);
+  call.outputs[0] = counted.result(matmul(scaled_columns(u, g), vh));
 }
 
 // With P = U^T A' V = X + Y, X symmetric: U (X_ij (g_j - g_i) / (s_j - s_i) + Y_ij (g_i + g_j) / (s_i + s_j))
@@ -428,14 +416,10 @@ Svd constant_svd(const Tensor& x, bool complete) {
 }
 
 void run_pinv(const Call& call) {
-  {
-    const VisibleTraces none(nullptr);
-    const auto [u, s, vh] = constant_svd(call.inputs[0], false);
-    const Tensor counts = that_count(s, call.inputs[1]);
-    const Tensor inverse = where(isnan(s), s, where(counts, 1 / where(counts, s, 1), 0));
-    call.outputs[0] = matmul(scaled_columns(mt(vh), inverse), mt(u));
-  }
-  show(call);
+  const auto [u, s, vh] = constant_svd(call.inputs[0], false);
+  const Tensor counts = that_count(s, call.inputs[1]);
+  const Tensor inverse = where(isnan(s), s, where(counts, 1 / where(counts, s, 1), 0));
+  call.outputs[0] = matmul(scaled_columns(mt(vh), inverse), mt(u));
 }
 
 const Custom pinv_rule{
@@ -495,13 +479,7 @@ Tensor exponential(const Tensor& x) {
   return result;
 }
 
-void run_exponential(const Call& call) {
-  {
-    const VisibleTraces none(nullptr);
-    call.outputs[0] = exponential(call.inputs[0]);
-  }
-  show(call);
-}
+void run_exponential(const Call& call) { call.outputs[0] = exponential(call.inputs[0]); }
 
 Tensor exponential_slope(const Tensor& a, const Tensor& t) {
   const int64_t n = a.size(-1);
@@ -524,6 +502,26 @@ const Custom exponential_rule{
 
 void infer_same(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; }
 
+// Operations of Householder's and the QR iteration's methods, as in Golub and Van Loan, "Matrix
+// Computations", 4th edition, sections 5.2, 8.3 and 8.6, two of them a multiply-add.
+Flops qr_flops(const SpecCall& call, std::span<const Spec> outputs) {
+  const Extents x(call.inputs[0]);
+  const int64_t m = x.m, k = std::min(x.m, x.n), n = x.n;
+  const int64_t to_r = m < n ? k * k * (3 * n - k) / 3 : k * k * (3 * m - k) / 3;
+  const bool complete = outputs[0].shape.back() > k;
+  return x.each(to_r + (complete ? 2 * (m * m * k - m * k * k + k * k * k / 3) : k * k * (3 * m - k) / 3), 0);
+}
+Flops eigh_flops(const SpecCall& call, std::span<const Spec>) {
+  const Extents x(call.inputs[0]);
+  return x.each(9 * x.n * x.n * x.n / 2, 0);
+}
+Flops svd_flops(const SpecCall& call, std::span<const Spec>) {
+  const Extents x(call.inputs[0]);
+  const int64_t k = std::min(x.m, x.n), longer = std::max(x.m, x.n);
+  const bool complete = call.attrs.as<CompleteAttrs>().complete;
+  return x.each(complete ? 2 * longer * longer * k + 11 * k * k * k : 3 * longer * k * k + 10 * k * k * k, 0);
+}
+
 const char* const kConstant = "its factors are constants; eigh and svd say how they depend on the matrix";
 
 }  // namespace
@@ -544,7 +542,8 @@ Primitive qr("qr", {.batching = batch_by_fields,
                           outputs[1].shape[last - 1] = k;
                         },
                     .derivative = linalg::qr_rule,
-                    .num_outputs = 2});
+                    .num_outputs = 2,
+                    .flops = linalg::qr_flops});
 Primitive eigh("eigh", {.batching = batch_by_fields,
                         .infer =
                             [](const SpecCall& call, std::span<Spec> outputs) {
@@ -552,7 +551,8 @@ Primitive eigh("eigh", {.batching = batch_by_fields,
                               outputs[0].shape.erase(outputs[0].shape.size() - 1);
                             },
                         .derivative = Opaque{linalg::kConstant},
-                        .num_outputs = 2});
+                        .num_outputs = 2,
+                        .flops = linalg::eigh_flops});
 Primitive svd("svd", {.batching = batch_by_fields,
                       .infer =
                           [](const SpecCall& call, std::span<Spec> outputs) {
@@ -567,7 +567,8 @@ Primitive svd("svd", {.batching = batch_by_fields,
                             outputs[2].shape[last - 1] = complete ? n : k;
                           },
                       .derivative = Opaque{linalg::kConstant},
-                      .num_outputs = 3});
+                      .num_outputs = 3,
+                      .flops = linalg::svd_flops});
 Primitive eigenvalues("eigenvalues", {.batching = batch_by_fields,
                                       .infer = [](const SpecCall& call,
                                                   std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
@@ -593,12 +594,8 @@ Primitive singular_vectors("singular_vectors", {.batching = batch_by_fields,
                                                 .derivative = linalg::singular_vectors_rule,
                                                 .evaluate =
                                                     [](const Call& call) {
-                                                      {
-                                                        const VisibleTraces none(nullptr);
-                                                        call.outputs[0] = tidu::alias(call.inputs[1]);
-                                                        call.outputs[1] = tidu::alias(call.inputs[3]);
-                                                      }
-                                                      show(call);
+                                                      call.outputs[0] = tidu::alias(call.inputs[1]);
+                                                      call.outputs[1] = tidu::alias(call.inputs[3]);
                                                     },
                                                 .num_outputs = 2});
 Primitive null_vectors("null_vectors", {.batching = batch_by_fields,
@@ -617,12 +614,13 @@ Primitive singular_spectrum("singular_spectrum",
                                          std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
                              .derivative = linalg::singular_spectrum_rule,
                              .evaluate = linalg::run_singular_spectrum});
-Primitive determined("determined", {.batching = batch_by_fields,
-                                    .infer = [](const SpecCall& call,
-                                                std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
-                                    .derivative = Linear{.linear = kInput1,
-                                                         .transpose = [](const Call&, Cotangents cotangents,
-                                                                         int) { return cotangents[0]; }}});
+Primitive determined(
+    "determined",
+    {.batching = batch_by_fields,
+     .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
+     .derivative = Linear{.linear = kInput1,
+                          .transpose = [](const Call&, Cotangents cotangents, int) { return cotangents[0]; }},
+     .flops = flops_per_input<1>});
 Primitive pinv("pinv", {.batching = batch_by_fields,
                         .infer = linalg::infer_transposed,
                         .derivative = linalg::pinv_rule,

@@ -21,20 +21,28 @@ template <class T> void check(const SpecCall& call, std::span<Spec>) {
   }
 }
 
-template <class T> Definition update() {
+template <class T, int64_t multiply_adds, int64_t arithmetic>
+Flops each_parameter(const SpecCall& call, std::span<const Spec>) {
+  int64_t n = 0;
+  for (int i = 0; i < call.attrs.as<T>().count; ++i) n += num_elements(call.inputs[i].shape);
+  return {multiply_adds * n, arithmetic * n};
+}
+
+template <class T, int64_t multiply_adds, int64_t arithmetic> Definition update() {
   return {.batching = batch_by_fields,
           .infer = check<T>,
           .derivative = Opaque{"it overwrites its parameters"},
           .num_outputs = kAnyNumber,
-          .overwrites = true};
+          .overwrites = true,
+          .flops = each_parameter<T, multiply_adds, arithmetic>};
 }
 
 }  // namespace
 
 namespace primitives {
-Primitive sgd_update("sgd_update", update<SgdAttrs>());
-Primitive adam_update("adam_update", update<AdamAttrs>());
-Primitive rmsprop_update("rmsprop_update", update<RmspropAttrs>());
+Primitive sgd_update("sgd_update", update<SgdAttrs, 3, 0>());
+Primitive adam_update("adam_update", update<AdamAttrs, 4, 5>());
+Primitive rmsprop_update("rmsprop_update", update<RmspropAttrs, 4, 3>());
 }  // namespace primitives
 
 DType state_dtype(DType parameter) { return is_narrow(parameter) ? DType::float32 : parameter; }

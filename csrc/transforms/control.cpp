@@ -86,9 +86,12 @@ Tensors bind_all(const Primitive& primitive, const Tensors& inputs, const Attrs&
   return result;
 }
 
-// Runs `compute`, unseen, where all inputs have values, and shows the call. The results get identities of
-// their own: a program may return an input or a constant.
-template <class Compute> void evaluate(const Call& call, const Compute& compute) {
+template <Tensors (*compute)(const Call&)> void evaluate(const Call& call) {
+  std::ranges::copy(compute(call), call.outputs.begin());
+}
+// Computes, unseen, where all inputs have values, and shows the call: where one has none, nothing says which
+// way it goes. The results get identities of their own: a program may return an input or a constant.
+template <Tensors (*compute)(const Call&)> void dispatch(const Call& call) {
   if (std::ranges::any_of(call.inputs, &Tensor::is_abstract)) {
     std::vector<Spec> specs(call.outputs.size());
     call.primitive.infer({call.primitive, call.inputs, call.attrs}, specs);
@@ -96,7 +99,7 @@ template <class Compute> void evaluate(const Call& call, const Compute& compute)
       call.outputs[i] = Tensor::unknown(specs[i].shape, specs[i].dtype, specs[i].device);
   } else {
     const VisibleTraces none(nullptr);
-    const Tensors results = compute();
+    const Tensors results = compute(call);
     for (size_t i = 0; i < results.size(); ++i) call.outputs[i] = alias(results[i]);
   }
   show(call);
@@ -200,37 +203,62 @@ void infer_scan(const SpecCall& call, std::span<Spec> outputs) {
   }
 }
 
-void run_scan(const Call& call) {
+Tensors run_scan(const Call& call) {
   const auto& attrs = call.attrs.as<ScanAttrs>();
-  evaluate(call, [&] {
-    const ScanInputs inputs(list(call.inputs), attrs);
-    const size_t carries = inputs.carry.size();
-    std::vector<Spec> specs(call.outputs.size());
-    infer_scan({call.primitive, call.inputs, call.attrs}, specs);
-    Tensors results = inputs.carry;
-    for (size_t i = carries; i < specs.size(); ++i)
-      results.push_back(Tensor::empty(specs[i].shape, specs[i].dtype, specs[i].device));
-    for (int64_t step = 0; step < attrs.length; ++step) {
-      const int64_t at = attrs.reverse ? attrs.length - 1 - step : step;
-      const auto keep = [&](size_t i, const Tensor& value) {
-        Tensor place = select(results[i], 0, at);
-        assign(place, value);
-      };
-      Tensors arguments = part(results, 0, carries);
-      for (size_t i = 0; attrs.saves && i < carries; ++i) keep(attrs.body->outputs.size() + i, arguments[i]);
-      for (const Tensor& slice : inputs.slices) arguments.push_back(select(slice, 0, at));
-      append(arguments, inputs.captured);
-      const Tensors stepped = (*attrs.body)(arguments);
-      for (size_t i = 0; i < stepped.size(); ++i) {
-        if (i < carries) {
-          results[i] = stepped[i];
-        } else {
-          keep(i, stepped[i]);
-        }
+  const ScanInputs inputs(list(call.inputs), attrs);
+  const size_t carries = inputs.carry.size();
+  std::vector<Spec> specs(call.outputs.size());
+  infer_scan({call.primitive, call.inputs, call.attrs}, specs);
+  Tensors results = inputs.carry;
+  for (size_t i = carries; i < specs.size(); ++i)
+    results.push_back(Tensor::empty(specs[i].shape, specs[i].dtype, specs[i].device));
+  for (int64_t step = 0; step < attrs.length; ++step) {
+    const int64_t at = attrs.reverse ? attrs.length - 1 - step : step;
+    const auto keep = [&](size_t i, const Tensor& value) {
+      Tensor place = select(results[i], 0, at);
+      assign(place, value);
+    };
+    Tensors arguments = part(results, 0, carries);
+    for (size_t i = 0; attrs.saves && i < carries; ++i) keep(attrs.body->outputs.size() + i, arguments[i]);
+    for (const Tensor& slice : inputs.slices) arguments.push_back(select(slice, 0, at));
+    append(arguments, inputs.captured);
+    const Tensors stepped = (*attrs.body)(arguments);
+    for (size_t i = 0; i < stepped.size(); ++i) {
+      if (i < carries) {
+        results[i] = stepped[i];
+      } else {
+        keep(i, stepped[i]);
       }
     }
-    return results;
-  });
+  }
+  return results;
+}
+
+// The same without a write in place: all steps as one program.
+Tensors unroll_scan(const Call& call) {
+  const auto& attrs = call.attrs.as<ScanAttrs>();
+  const ScanInputs inputs(list(call.inputs), attrs);
+  const size_t carries = inputs.carry.size();
+  std::vector<Tensors> kept(call.outputs.size(), Tensors(static_cast<size_t>(attrs.length)));
+  Tensors results = inputs.carry;
+  for (int64_t step = 0; step < attrs.length; ++step) {
+    const int64_t at = attrs.reverse ? attrs.length - 1 - step : step;
+    Tensors arguments = results;
+    for (size_t i = 0; attrs.saves && i < carries; ++i)
+      kept[attrs.body->outputs.size() + i][at] = arguments[i];
+    for (const Tensor& slice : inputs.slices) arguments.push_back(select(slice, 0, at));
+    append(arguments, inputs.captured);
+    const Tensors stepped = (*attrs.body)(arguments);
+    results = part(stepped, 0, carries);
+    for (size_t i = carries; i < stepped.size(); ++i) kept[i][at] = stepped[i];
+  }
+  std::vector<Spec> specs(call.outputs.size());
+  infer_scan({call.primitive, call.inputs, call.attrs}, specs);
+  for (size_t i = carries; i < specs.size(); ++i) {
+    results.push_back(attrs.length > 0 ? stack(kept[i], 0)
+                                       : zeros(specs[i].shape, specs[i].dtype, specs[i].device));
+  }
+  return results;
 }
 
 // Carries are followed by their tangents, slices and what is captured by those that there are.
@@ -409,12 +437,10 @@ void infer_cond(const SpecCall& call, std::span<Spec> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = program.variables[program.outputs[i]];
 }
 
-void run_cond(const Call& call) {
+Tensors run_cond(const Call& call) {
   const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
-  evaluate(call, [&] {
-    const ProgramField& taken = item<bool>(call.inputs[0]) ? on_true : on_false;
-    return (*taken)(call.inputs.subspan(1));
-  });
+  const ProgramField& taken = item<bool>(call.inputs[0]) ? on_true : on_false;
+  return (*taken)(call.inputs.subspan(1));
 }
 
 // A branch each from the derivative of each.
@@ -503,14 +529,12 @@ void infer_while(const SpecCall& call, std::span<Spec> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = call.inputs[i];
 }
 
-void run_while(const Call& call) {
+Tensors run_while(const Call& call) {
   const auto& attrs = call.attrs.as<WhileAttrs>();
-  evaluate(call, [&] {
-    Tensors now = list(call.inputs);
-    while (item<bool>((*attrs.condition)(now)[0])) std::ranges::copy((*attrs.body)(now), now.begin());
-    now.resize(attrs.carries());
-    return now;
-  });
+  Tensors now = list(call.inputs);
+  while (item<bool>((*attrs.condition)(now)[0])) std::ranges::copy((*attrs.body)(now), now.begin());
+  now.resize(attrs.carries());
+  return now;
 }
 
 Tensors push_while(const Call& call, Tangents given) {
@@ -607,9 +631,7 @@ void infer_checkpoint(const SpecCall& call, std::span<Spec> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = program.variables[program.outputs[i]];
 }
 
-void run_checkpoint(const Call& call) {
-  evaluate(call, [&] { return (*call.attrs.as<CheckpointAttrs>().program)(call.inputs); });
-}
+Tensors run_checkpoint(const Call& call) { return (*call.attrs.as<CheckpointAttrs>().program)(call.inputs); }
 
 Tensors push_checkpoint(const Call& call, Tangents tangents) {
   const Program& program = *call.attrs.as<CheckpointAttrs>().program;
@@ -647,22 +669,26 @@ namespace primitives {
 Primitive scan("scan", {.batching = batch_scan,
                         .infer = infer_scan,
                         .derivative = rule<push_scan, pull_scan, kAllInputs | kOutput>(),
-                        .evaluate = run_scan,
+                        .evaluate = evaluate<unroll_scan>,
+                        .dispatch = dispatch<run_scan>,
                         .num_outputs = kAnyNumber});
 Primitive cond("cond", {.batching = batch_cond,
                         .infer = infer_cond,
                         .derivative = rule<push_cond, pull_cond, kAllInputs>(),
-                        .evaluate = run_cond,
+                        .evaluate = evaluate<run_cond>,
+                        .dispatch = dispatch<run_cond>,
                         .num_outputs = kAnyNumber});
 Primitive while_loop("while_loop", {.batching = batch_while,
                                     .infer = infer_while,
                                     .derivative = rule<push_while, pull_while, kAllInputs>(),
-                                    .evaluate = run_while,
+                                    .evaluate = evaluate<run_while>,
+                                    .dispatch = dispatch<run_while>,
                                     .num_outputs = kAnyNumber});
 Primitive checkpoint("checkpoint", {.batching = batch_checkpoint,
                                     .infer = infer_checkpoint,
                                     .derivative = rule<push_checkpoint, pull_checkpoint, kAllInputs>(),
-                                    .evaluate = run_checkpoint,
+                                    .evaluate = evaluate<run_checkpoint>,
+                                    .dispatch = dispatch<run_checkpoint>,
                                     .num_outputs = kAnyNumber});
 
 }  // namespace primitives

@@ -500,6 +500,12 @@ Tensors batch_jvp(const BatchedCall& batched) {
       .run();
 }
 
+// The values alone.
+template <class T> void run_function(const Call& call) {
+  const Tensors inputs(call.inputs.begin(), call.inputs.end());
+  std::ranges::copy((*call.attrs.as<T>().function)(inputs), call.outputs.begin());
+}
+
 // The specs of a program's outputs.
 template <class T> void infer_program(const SpecCall& call, std::span<Spec> outputs) {
   const Program& function = *call.attrs.as<T>().function;
@@ -513,12 +519,14 @@ namespace primitives {
 Primitive custom_vjp("custom_vjp", {.batching = batch_vjp,
                                     .infer = infer_program<VjpAttrs>,
                                     .derivative = Zero{},
-                                    .evaluate = run_vjp_program,
+                                    .evaluate = run_function<VjpAttrs>,
+                                    .dispatch = run_vjp_program,
                                     .num_outputs = kAnyNumber});
 Primitive custom_jvp("custom_jvp", {.batching = batch_jvp,
                                     .infer = infer_program<JvpAttrs>,
                                     .derivative = Zero{},
-                                    .evaluate = run_jvp_program,
+                                    .evaluate = run_function<JvpAttrs>,
+                                    .dispatch = run_jvp_program,
                                     .num_outputs = kAnyNumber});
 
 }  // namespace primitives

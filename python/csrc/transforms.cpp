@@ -1,6 +1,8 @@
 // The transforms over flat lists of tensors; pytrees are dealt with in Python (tidu/_transforms.py).
 #include "callables.h"
+#include "compile/simplify.h"
 #include "ops/operations.h"
+#include "transforms/cost.h"
 #include "transforms/graph.h"
 
 namespace tidu::python {
@@ -45,6 +47,17 @@ Tensors values_of(const Program& program, const Tensors& given) {
     for (size_t i = 0; i < results.size(); ++i) values[instruction.outputs[i]] = results[i];
   }
   return values;
+}
+
+py::dict to_dict(const Cost& cost) {
+  using namespace py::literals;
+  const auto& [multiply_adds, arithmetic, transcendental] = cost.flops;
+  return py::dict("calls"_a = cost.calls,
+                  "flops"_a = py::dict("multiply_adds"_a = multiply_adds, "arithmetic"_a = arithmetic,
+                                       "transcendental"_a = transcendental, "total"_a = cost.flops.total()),
+                  "bytes"_a = cost.bytes, "bytes_in_groups"_a = cost.bytes_in_groups,
+                  "argument_bytes"_a = cost.argument_bytes, "peak_bytes"_a = cost.peak_bytes,
+                  "arena_bytes"_a = cost.arena_bytes);
 }
 
 // A scope of no_grad or enable_grad. Scopes must be left in the reverse order of their beginning; one left
@@ -200,6 +213,14 @@ void bind_transforms(py::module_& m) {
       };
   m.def("laplacian", summed(&laplacian));
   m.def("biharmonic", summed(&biharmonic));
+  m.def("cost",
+        [](const py::function& function, const py::object& primals, const py::object& others, bool matrix) {
+          py::dict result;
+          for (const auto& [name, cost] :
+               cost(as_function(function), to_tensors(primals), to_tensors(others), matrix))
+            result[py::str(name)] = to_dict(cost);
+          return result;
+        });
   m.def("require_paths", [](const py::function& function, std::string op, const py::function& where) {
     const auto line = [held = keep(where.ptr())] {
       const WithLock locked;
@@ -252,6 +273,8 @@ void bind_transforms(py::module_& m) {
                                                               call.inputs, call.outputs));
                                return result;
                              })
+      .def("simplified", &simplify)
+      .def("cost", [](const Program& program) { return to_dict(cost_of(program)); })
       .def("values", [](const Program& program, const py::object& given) {
         return to_list(values_of(program, to_tensors(given)));
       });

@@ -29,6 +29,8 @@ from tidu._core import get_num_threads as get_num_threads
 from tidu._core import is_grad_enabled as is_grad_enabled
 from tidu._core import set_default_device as set_default_device
 from tidu._core import set_num_threads as set_num_threads
+from tidu._cost import Cost as Cost
+from tidu._cost import cost as cost
 from tidu._custom import custom_jvp as custom_jvp
 from tidu._custom import custom_vjp as custom_vjp
 from tidu._directional import directional_derivative as directional_derivative

@@ -42,12 +42,19 @@ template <class F> void share_out(int64_t count, int64_t multiplications, const 
   parallel_for(count, count * (multiplications / 8 + 1), f);
 }
 
-// In new memory. The transposes of row-major matrices are column-major ones.
-Tensor copied(const Tensor& x) {
-  const Tensor copy = Tensor::empty(x.shape(), x.dtype());
+// What LAPACK overwrites: matrices in the call's workspace.
+Tensor in_workspace(const Call& call, const Shape& shape) {
+  return Tensor::from_memory(call.workspace, shape, contiguous_strides(shape), call.outputs[0].dtype(),
+                             nullptr);
+}
+// The transposes of row-major matrices are column-major ones.
+Tensor copied_to_workspace(const Call& call, const Tensor& x) {
+  const Tensor copy = in_workspace(call, x.shape());
   copy_elements(x, copy);
   return copy;
 }
+size_t size_of_input(const Call& call) { return call.inputs[0].nbytes(); }
+size_t size_of_output(const Call& call) { return call.outputs[0].nbytes(); }
 
 // What LAPACK found of each matrix: 0 is good, other numbers say where it failed.
 using Verdicts = std::vector<int>;
@@ -97,7 +104,7 @@ void lu_factor(const Call& call) {
   if (lu.numel() == 0) return;
   const int m = to_int(call, lu.size(-2)), n = to_int(call, lu.size(-1)), k = std::min(m, n);
   const int64_t size = int64_t{m} * n, count = matrices_in(lu);
-  const Tensor columns = copied(transposed_view(call.inputs[0]));
+  const Tensor columns = copied_to_workspace(call, transposed_view(call.inputs[0]));
   Verdicts verdicts = good(count);
   visit_real(lu, [&]<class T>() {
     share_out(count, size * k / 3, [&](int64_t i) {
@@ -192,7 +199,7 @@ void svd(const Call& call) {
   const Tensor &u = call.outputs[0], &s = call.outputs[1], &vh = call.outputs[2];
   const bool complete = call.attrs.as<CompleteAttrs>().complete;
   if (call.inputs[0].numel() == 0) return;
-  const Tensor a = copied(call.inputs[0]);
+  const Tensor a = copied_to_workspace(call, call.inputs[0]);
   const int m = to_int(call, a.size(-2)), n = to_int(call, a.size(-1)), k = std::min(m, n);
   const int64_t size = int64_t{m} * n, count = matrices_in(a), left = int64_t{m} * u.size(-1),
                 right = int64_t{n} * vh.size(-2);
@@ -221,7 +228,7 @@ void eigh(const Call& call) {
   if (v.numel() == 0) return;
   const int n = to_int(call, v.size(-1));
   const int64_t size = int64_t{n} * n, count = matrices_in(v);
-  const Tensor columns = copied(call.inputs[0]);
+  const Tensor columns = copied_to_workspace(call, call.inputs[0]);
   Verdicts verdicts = good(count);
   visit_real(v, [&]<class T>() {
     share_out(count, 4 * size * n, [&](int64_t i) {
@@ -248,7 +255,7 @@ void qr(const Call& call) {
   const int64_t count = matrices_in(q), left = int64_t{m} * k;
   // Columns enough for q; those of a come first.
   Shape shape = transposed_view(q).shape();
-  const Tensor columns = Tensor::empty(shape, q.dtype());
+  const Tensor columns = in_workspace(call, shape);
   std::memset(columns.raw_data(), 0, columns.nbytes());
   shape[shape.size() - 2] = n;
   copy_elements(transposed_view(call.inputs[0]), columns.view(shape, columns.strides(), 0));
@@ -284,12 +291,12 @@ void determined(const Call& call) {
 
 void register_linalg_kernels() {
   set_kernel(primitives::cholesky, DeviceType::cpu, cholesky);
-  set_kernel(primitives::lu_factor, DeviceType::cpu, lu_factor);
+  set_kernel(primitives::lu_factor, DeviceType::cpu, lu_factor, size_of_input);
   set_kernel(primitives::exchange_rows, DeviceType::cpu, exchange_rows);
   set_kernel(primitives::solve_triangular, DeviceType::cpu, solve_triangular);
-  set_kernel(primitives::svd, DeviceType::cpu, svd);
-  set_kernel(primitives::eigh, DeviceType::cpu, eigh);
-  set_kernel(primitives::qr, DeviceType::cpu, qr);
+  set_kernel(primitives::svd, DeviceType::cpu, svd, size_of_input);
+  set_kernel(primitives::eigh, DeviceType::cpu, eigh, size_of_input);
+  set_kernel(primitives::qr, DeviceType::cpu, qr, size_of_output);
   set_kernel(primitives::determined, DeviceType::cpu, determined);
 }
 

@@ -84,18 +84,18 @@ void add_row_with(const Definitions& define, const char* name, const char* doc, 
 
 void bind_table(const Definitions& define) {
   py::module_& m = define.m;
-#define UNARY(name, types, result, low, high, derivative, doc)                                        \
+#define UNARY(name, types, result, low, high, cost, derivative, doc)                                  \
   add_row<tidu::name>(m, definition(#name, row(#name, "x", doc), unary_function<tidu::name>, METH_O), \
                       definition(#name, row(#name, "$self", doc), unary_method<tidu::name>, METH_NOARGS));
-#define BINARY(name, types, result, low, high, derivative, doc)                                              \
+#define BINARY(name, types, result, low, high, cost, derivative, doc)                                        \
   add_row<tidu::name>(m, definition(#name, row(#name, "a, b", doc), function<tidu::name, 2>, METH_FASTCALL), \
                       definition(#name, row(#name, "$self, b", doc), method<tidu::name, 2>, METH_FASTCALL));
-#define TERNARY(name, types, result, low, high, derivative, doc)                                \
+#define TERNARY(name, types, result, low, high, cost, derivative, doc)                          \
   add_row<tidu::name>(                                                                          \
       m, definition(#name, row(#name, "c, a, b", doc), function<tidu::name, 3>, METH_FASTCALL), \
       definition(#name, row(#name, "$self, a, b", doc), method<tidu::name, 3>, METH_FASTCALL));
 #define PARAMETER(name, value) , py::arg(#name) = static_cast<double>(value)
-#define UNARY_WITH(name, parameters, types, result, low, high, derivative, doc) \
+#define UNARY_WITH(name, parameters, types, result, low, high, cost, derivative, doc) \
   add_row_with<tidu::name, name##_parameters<double>>(define, #name, doc "." parameters);
 #include "ops/elementwise.def"
 }

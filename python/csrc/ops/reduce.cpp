@@ -18,18 +18,19 @@ Tensor scanned_in(const Tensor& x, Axis axis, Type dtype, bool include_initial) 
 }  // namespace
 
 void bind_reductions(const Definitions& define) {
-#define REDUCTION(name, Struct, types, nothing, derivative, doc) \
+#define REDUCTION(name, Struct, types, nothing, cost, derivative, doc) \
   define.both<tidu::name>(#name, "x, axis=None, keepdims=False", doc ".");
-#define TOTAL(name, Struct, types, nothing, derivative, doc) \
+#define TOTAL(name, Struct, types, nothing, cost, derivative, doc) \
   define.both<reduced_in<tidu::name>>(#name, "x, axis=None, keepdims=False, dtype=None", doc ".");
-#define MOMENT(name, Struct, types, nothing, derivative, doc) \
+#define MOMENT(name, Struct, types, nothing, cost, derivative, doc) \
   define.both<tidu::name>(#name, "x, axis=None, correction=0.0, keepdims=False", doc ".");
 #include "ops/reduce.def"
 }
 
 void bind_scans(const Definitions& define) {
-#define SCAN(name, Struct, types, derivative, doc) define.both<tidu::name>(#name, "x, axis=None", doc ".");
-#define TOTAL_SCAN(name, Struct, types, derivative, doc) \
+#define SCAN(name, Struct, types, cost, derivative, doc) \
+  define.both<tidu::name>(#name, "x, axis=None", doc ".");
+#define TOTAL_SCAN(name, Struct, types, cost, derivative, doc) \
   define.both<scanned_in<tidu::name>>(#name, "x, axis=None, dtype=None, include_initial=False", doc ".");
 #include "ops/scan.def"
 }

@@ -1,0 +1,407 @@
+"""The problems whose derivatives bench/derivatives.py measures, and a library's process, which it starts:
+
+    PYTHON bench/derivative_problems.py NAME DESCRIPTOR_OF_A_PIPE
+
+Questions are ("prepare", problem), then ("result", part), ("time", part) or ("peak", part), until the pipe is
+closed; parts are f, gradient, hvp and hessian. Each formula is written once, in terms of the functions of a
+library `lib`, and takes what is differentiated as its first argument. The second half of the problems are
+those of GradBench (https://github.com/gradbench/gradbench).
+"""
+
+import contextlib
+import functools
+import importlib
+import itertools
+import os
+import sys
+from multiprocessing.connection import Connection
+
+import numpy as np
+from libraries import arrays, seconds_per_call
+
+# --- Formulas
+
+
+def linear_regression(lib, w, x, y):
+    r = x @ w - y
+    return lib.sum(r * r)
+
+
+def logistic_regression(lib, w, x, y):
+    z = x @ w
+    return lib.sum(lib.softplus(z) - y * z)
+
+
+def multinomial_regression(lib, w, x, y):
+    return -lib.sum(y * lib.log_softmax(x @ w))
+
+
+def two_layer_network(lib, parameters, x, y):
+    w1, b1, w2, b2 = parameters
+    return -lib.sum(y * lib.log_softmax(lib.sigmoid(x @ w1 + b1) @ w2 + b2))
+
+
+def gaussian(lib, factor, x, lower):
+    """-2 / n times the logarithm of the likelihood of a covariance L L^T, for centred columns x."""
+    factor = factor * lower
+    whitened = lib.solve_lower(factor, x)
+    return 2 * lib.sum(lib.log(lib.diagonal(factor))) + lib.sum(whitened * whitened) / x.shape[1]
+
+
+def matrix_factorisation(lib, factors, a):
+    x, y = factors
+    r = x @ y - a
+    return lib.sum(r * r) / 2
+
+
+def gmm(lib, parameters, x, below, identity):
+    """The likelihood of a mixture of Gaussians with a Wishart prior, whose precisions are Q Q^T."""
+    weights, means, log_diagonals, rest = parameters
+    q = lib.exp(log_diagonals)[:, :, None] * identity + rest * below
+    moved = q @ (x[None, :, :] - means[:, :, None])
+    scores = weights[:, None] + lib.sum(log_diagonals, 1)[:, None] - lib.sum(moved * moved, 1) / 2
+    likelihood = lib.sum(lib.logsumexp(scores, 0)) - x.shape[1] * lib.logsumexp(weights, 0)
+    prior = (lib.sum(lib.exp(2 * log_diagonals)) + lib.sum(rest * rest * below)) / 2 - lib.sum(log_diagonals)
+    return likelihood - prior
+
+
+def lstm(lib, parameters, state, sequence):
+    """A stack of recurrent cells whose gates act on each unit alone, and what it predicts of a sequence."""
+    gates, ends = parameters
+    layers = gates.shape[0]
+    hidden, cell = ([state[i, layer] for layer in range(layers)] for i in range(2))
+    loss = 0
+    for t in range(sequence.shape[0] - 1):
+        x = sequence[t] * ends[0]
+        for layer in range(layers):
+            w = gates[layer]
+            forget, let_in = lib.sigmoid(x * w[0] + w[1]), lib.sigmoid(hidden[layer] * w[2] + w[3])
+            let_out, change = lib.sigmoid(x * w[4] + w[5]), lib.tanh(hidden[layer] * w[6] + w[7])
+            cell[layer] = cell[layer] * forget + let_in * change
+            x = hidden[layer] = let_out * lib.tanh(cell[layer])
+        predicted = x * ends[1] + ends[2]
+        loss = loss - lib.sum(sequence[t + 1] * (predicted - lib.log(2 + lib.sum(lib.exp(predicted)))))
+    return loss / (sequence.shape[0] - 1)
+
+
+def lse(lib, x):
+    return lib.logsumexp(x, 0)
+
+
+def llsq(lib, x, powers, signs):
+    r = signs - powers @ x
+    return lib.sum(r * r) / 2
+
+
+def kmeans(lib, centres, points):
+    difference = points[:, None, :] - centres[None, :, :]
+    return lib.sum(lib.min(lib.sum(difference * difference, 2), 1))
+
+
+def ode(lib, x, start, steps):
+    """The last unknown of y1' = x1, yi' = xi y(i-1) at time 2, by Runge and Kutta's method."""
+    h = 2 / steps
+
+    def slope(y):
+        return x * lib.concat([start[:1] + 1, y[:-1]])
+
+    y = start
+    for _ in range(steps):
+        k1 = slope(y)
+        k2 = slope(y + h / 2 * k1)
+        k3 = slope(y + h / 2 * k2)
+        k4 = slope(y + h * k3)
+        y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    return y[-1]
+
+
+def det(lib, x):
+    return lib.det(x)
+
+
+# --- Operands, of sizes that are arguments
+
+
+def normal(rng, *shape, scale=1.0):
+    return (scale * rng.standard_normal(shape)).astype(np.float32)
+
+
+def one_hot(rng, rows, classes):
+    return np.eye(classes, dtype=np.float32)[rng.integers(0, classes, rows)]
+
+
+def regression(n, d, k=None):
+    rng = np.random.default_rng(0)
+    x = normal(rng, n, d, scale=d**-0.5)
+    if k is None:
+        return normal(rng, d), x, (rng.random(n) < 0.5).astype(np.float32)
+    return normal(rng, d, k), x, one_hot(rng, n, k)
+
+
+def network(n, d, h, k):
+    rng = np.random.default_rng(0)
+    weights = [
+        normal(rng, d, h, scale=d**-0.5),
+        normal(rng, h),
+        normal(rng, h, k, scale=h**-0.5),
+        normal(rng, k),
+    ]
+    return weights, normal(rng, n, d), one_hot(rng, n, k)
+
+
+def gaussian_data(n, d):
+    rng = np.random.default_rng(0)
+    lower = np.tril(np.ones((d, d), np.float32))
+    return np.eye(d, dtype=np.float32) + normal(rng, d, d, scale=0.1 / d), normal(rng, d, n), lower
+
+
+def factors(m, n, rank):
+    rng = np.random.default_rng(0)
+    return [normal(rng, m, rank), normal(rng, rank, n)], normal(rng, m, n)
+
+
+def mixture(n, d, k):
+    rng = np.random.default_rng(0)
+    parameters = [
+        normal(rng, k),
+        normal(rng, k, d),
+        normal(rng, k, d, scale=0.1),
+        normal(rng, k, d, d, scale=0.1),
+    ]
+    return (
+        parameters,
+        normal(rng, d, n),
+        np.tril(np.ones((d, d), np.float32), -1),
+        np.eye(d, dtype=np.float32),
+    )
+
+
+def characters(length, layers, d):
+    rng = np.random.default_rng(0)
+    parameters = [normal(rng, layers, 8, d, scale=0.5), normal(rng, 3, d, scale=0.5)]
+    return parameters, normal(rng, 2, layers, d), one_hot(rng, length, d)
+
+
+def polynomial(n, m):
+    t = np.linspace(-1, 1, n)
+    powers = t[:, None] ** np.arange(m)
+    return np.zeros(m, np.float32), powers.astype(np.float32), np.sign(t).astype(np.float32)
+
+
+def clusters(n, d, k):
+    rng = np.random.default_rng(0)
+    return normal(rng, k, d), normal(rng, n, d)
+
+
+def unknowns(n, steps):
+    rng = np.random.default_rng(0)
+    return 1 + normal(rng, n, scale=0.1), np.zeros(n, np.float32), steps
+
+
+def vector(n):
+    return (normal(np.random.default_rng(0), n),)
+
+
+def matrix(n):
+    return (np.eye(n, dtype=np.float32) + normal(np.random.default_rng(0), n, n, scale=0.3 * n**-0.5),)
+
+
+# name: (formula, operands, sizes at which it is timed, whether there is room for its Hessian)
+PROBLEMS = {
+    "linear regression": (linear_regression, regression, (2000, 100), True),
+    "logistic regression": (logistic_regression, regression, (2000, 100), True),
+    "multinomial regression": (multinomial_regression, regression, (1000, 20, 10), True),
+    "two-layer network": (two_layer_network, network, (256, 256, 128, 10), False),
+    "Gaussian likelihood": (gaussian, gaussian_data, (1000, 64), False),
+    "matrix factorisation": (matrix_factorisation, factors, (256, 256, 32), False),
+    "gmm": (gmm, mixture, (500, 16, 10), False),
+    "lstm": (lstm, characters, (20, 2, 64), False),
+    "lse": (lse, vector, (100000,), False),
+    "llsq": (llsq, polynomial, (5000, 50), True),
+    "kmeans": (kmeans, clusters, (1000, 8, 16), True),
+    "ode": (ode, unknowns, (100, 50), True),
+    "det": (det, matrix, (64,), False),
+}
+
+
+def direction_like(tree):
+    rng = np.random.default_rng(1)
+    if isinstance(tree, list):
+        return [normal(rng, *leaf.shape) for leaf in tree]
+    return normal(rng, *tree.shape)
+
+
+# --- Libraries
+
+
+class Tidu:
+    def __init__(self):
+        td = self.td = importlib.import_module("tidu")
+        td.set_num_threads(len(os.sched_getaffinity(0)))
+        self.version, self.array = td.__version__, td.tensor
+        for name in (
+            "exp",
+            "log",
+            "sigmoid",
+            "tanh",
+            "softplus",
+            "log_softmax",
+            "logsumexp",
+            "sum",
+            "min",
+            "concat",
+        ):
+            setattr(self, name, getattr(td, name))
+        self.diagonal, self.det, self.solve_lower = (
+            td.linalg.diagonal,
+            td.linalg.det,
+            td.linalg.solve_triangular,
+        )
+
+    def parts(self, f, x, v, data):
+        td, f = self.td, functools.partial(closed, f, data)
+        return {
+            "f": lambda: f(x),
+            "gradient": lambda: td.grad(f)(x),
+            "hvp": lambda: td.hvp(f, x, v),
+            "hessian": lambda: td.hessian(f)(x),
+        }
+
+    def wait(self, result):
+        """The cpu's work is done when a call returns."""
+
+    def peak(self, run):
+        memory = self.td.cpu
+        run()  # what is kept between calls is there then
+        memory.reset_peak_memory()
+        before = memory.memory_stats()["live_bytes"]
+        result = run()
+        del result
+        return memory.memory_stats()["peak_bytes"] - before
+
+
+class PyTorch:
+    def __init__(self):
+        torch = self.torch = importlib.import_module("torch")
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        self.version, self.array = torch.__version__, torch.tensor
+        for name in ("exp", "log", "sigmoid", "tanh", "logsumexp", "sum", "diagonal", "concat", "det"):
+            setattr(self, name, getattr(torch, name))
+        self.softplus, self.min = torch.nn.functional.softplus, torch.amin
+
+    def log_softmax(self, x):
+        return self.torch.log_softmax(x, -1)
+
+    def solve_lower(self, a, b):
+        return self.torch.linalg.solve_triangular(a, b, upper=False)
+
+    def parts(self, f, x, v, data):
+        func, f = self.torch.func, functools.partial(closed, f, data)
+        gradient = func.grad(f)
+        return {
+            "f": lambda: f(x),
+            "gradient": lambda: gradient(x),
+            "hvp": lambda: func.jvp(gradient, (x,), (v,))[1],
+            "hessian": lambda: func.hessian(f)(x),
+        }
+
+    def wait(self, result):
+        """The cpu's work is done when a call returns."""
+
+    def peak(self, run):
+        with self.torch.profiler.profile(profile_memory=True) as profile:
+            result = run()
+        del result
+        events = profile.profiler.kineto_results.events()
+        changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
+        return max(itertools.accumulate((change for _, change in sorted(changes)), initial=0))
+
+
+class Jax:
+    def __init__(self):
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        jax = self.jax = importlib.import_module("jax")
+        self.version, self.array, self.wait = jax.__version__, jax.numpy.array, jax.block_until_ready
+        for name in ("exp", "log", "tanh", "sum", "min", "diagonal", "concat"):
+            setattr(self, name, getattr(jax.numpy, name))
+        for name in ("sigmoid", "softplus", "log_softmax"):
+            setattr(self, name, getattr(jax.nn, name))
+        self.logsumexp, self.det = jax.nn.logsumexp, jax.numpy.linalg.det
+
+    def solve_lower(self, a, b):
+        return self.jax.scipy.linalg.solve_triangular(a, b, lower=True)
+
+    def parts(self, f, x, v, data):
+        jax = self.jax
+        gradient = jax.grad(f)
+
+        def hvp(x, v, *data):
+            return jax.jvp(lambda x: gradient(x, *data), (x,), (v,))[1]
+
+        calls = {"f": (f, x), "gradient": (gradient, x), "hvp": (hvp, x, v), "hessian": (jax.hessian(f), x)}
+        return {
+            name: functools.partial(jax.jit(function), *arguments, *data)
+            for name, (function, *arguments) in calls.items()
+        }
+
+    def peak(self, run):
+        report = run.func.lower(*run.args).compile().memory_analysis()
+        return report.temp_size_in_bytes + report.output_size_in_bytes
+
+
+def closed(f, data, x):
+    return f(x, *data)
+
+
+LIBRARIES = {"tidu": Tidu, "PyTorch": PyTorch, "JAX": Jax}
+
+
+def adopt(lib, tree):
+    if isinstance(tree, list):
+        return [lib.array(leaf) for leaf in tree]
+    return lib.array(tree)
+
+
+def problem(lib, name, sizes=None):
+    """What is differentiated, a direction, the arrays of data, and the function of both."""
+    formula, operands, usual, _ = PROBLEMS[name]
+    x, *data = operands(*(sizes or usual))
+    numbers = [operand for operand in data if not isinstance(operand, np.ndarray)]
+
+    def f(x, *data):
+        return formula(lib, x, *data, *numbers)
+
+    given = [lib.array(operand) for operand in data if isinstance(operand, np.ndarray)]
+    return adopt(lib, x), adopt(lib, direction_like(x)), given, f
+
+
+def prepare(lib, name, sizes=None):
+    """The parts of a problem as functions without arguments, in a library."""
+    x, v, data, f = problem(lib, name, sizes)
+    return lib.parts(f, x, v, data)
+
+
+def serve(pipe, name):
+    try:
+        lib = LIBRARIES[name]()
+    except ImportError as error:
+        pipe.send(error)
+        return
+    pipe.send(str(lib.version))
+    parts = {}
+    while True:
+        question, subject = pipe.recv()
+        if question == "prepare":
+            parts = prepare(lib, subject)
+            pipe.send(None)
+        elif question == "result":
+            pipe.send(arrays(parts[subject]()))
+        elif question == "peak":
+            pipe.send(lib.peak(parts[subject]))
+        else:
+            pipe.send(seconds_per_call(parts[subject], lib.wait))
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        serve(Connection(int(sys.argv[2])), sys.argv[1])

@@ -1,0 +1,44 @@
+// Running programs on abstract tensors.
+#include "compile/outline.h"
+
+#include "core/trace.h"
+
+namespace tidu {
+
+Tensor outline_of(const Tensor& value) {
+  return Tensor::unknown(value.shape(), value.dtype(), value.device())
+      .view(value.shape(), value.strides(), value.impl().offset);
+}
+
+Tensors outline(const Program& program, const Program::Instruction& call, std::span<const Tensor> values) {
+  const VisibleTraces none(nullptr);
+  if (!call.inputs.empty()) return program.run(call, values);
+  Tensors created;
+  for (int variable : call.outputs) {
+    const Spec& spec = program.variables[variable];
+    created.push_back(Tensor::unknown(spec.shape, spec.dtype, spec.device));
+  }
+  return created;
+}
+
+Tensors outline(const Program& program) {
+  Tensors values(program.variables.size());
+  for (int variable : program.inputs) {
+    const Spec& spec = program.variables[variable];
+    values[variable] = Tensor::unknown(spec.shape, spec.dtype, spec.device);
+  }
+  for (const Program::Constant& constant : program.constants)
+    values[constant.variable] = outline_of(constant.value);
+  for (const Program::Instruction& call : program.instructions) {
+    const Tensors results = outline(program, call, values);
+    for (size_t i = 0; i < results.size(); ++i) values[call.outputs[i]] = results[i];
+  }
+  return values;
+}
+
+bool is_view(const Program::Instruction& call, std::span<const Tensor> values) {
+  return call.primitive->view &&
+         values[call.outputs[0]].impl().storage == values[call.inputs[0]].impl().storage;
+}
+
+}  // namespace tidu

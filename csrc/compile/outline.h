@@ -1,0 +1,19 @@
+// What is known of a program's values before there are any: shapes, layouts, and which share memory.
+#pragma once
+
+#include "core/program.h"
+
+namespace tidu {
+
+// An abstract tensor with the layout of `value`.
+Tensor outline_of(const Tensor& value);
+// The results of a call on abstract tensors. Nothing is computed.
+Tensors outline(const Program& program, const Program::Instruction& call, std::span<const Tensor> values);
+// An abstract tensor for each variable of a program, for row-major arguments. Those that share memory share a
+// storage.
+Tensors outline(const Program& program);
+
+// Whether a call gives another view of its first input, and neither computes nor moves anything.
+bool is_view(const Program::Instruction& call, std::span<const Tensor> values);
+
+}  // namespace tidu

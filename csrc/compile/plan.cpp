@@ -1,0 +1,107 @@
+// Lifetimes, and greedy placement: the largest first, each in the smallest gap that holds it.
+#include "compile/plan.h"
+
+#include <algorithm>
+#include <numeric>
+#include <unordered_map>
+
+#include "compile/outline.h"
+
+namespace tidu {
+namespace {
+
+constexpr int64_t kAlignment = 64;  // the allocators'
+
+class Lifetimes {
+ public:
+  explicit Lifetimes(const Program& program) : program_(program), values_(outline(program)) {
+    // What is written to an argument is written to a copy first.
+    for (const Program::Write& write : program.writes) begin(program.inputs[write.input], 0);
+    const int end = static_cast<int>(program.instructions.size());
+    for (int now = 0; now < end; ++now) {
+      const Program::Instruction& call = program.instructions[now];
+      if (!is_view(call, values_)) {
+        for (int variable : call.outputs) begin(variable, now);
+        add_workspace(call, now);
+      }
+      for (int variable : call.inputs) use(variable, now);
+    }
+    for (int variable : program.outputs) use(variable, end);
+    for (const Program::Write& write : program.writes) use(write.variable, end);
+  }
+
+  std::vector<Lifetime> take() { return std::move(result_); }
+
+ private:
+  void begin(int variable, int now) {
+    const Tensor& value = values_[variable];
+    owned_.emplace(value.impl().storage.get(), result_.size());
+    result_.push_back({static_cast<int64_t>(value.nbytes()), now, now});
+  }
+
+  // Memory of arguments and constants is not the program's.
+  void use(int variable, int now) {
+    const auto found = owned_.find(values_[variable].impl().storage.get());
+    if (found != owned_.end()) result_[found->second].last = now;
+  }
+
+  void add_workspace(const Program::Instruction& call, int now) {
+    const Tensor& first = values_[call.outputs[0]];
+    const WorkspaceBytes bytes = call.primitive->workspaces[static_cast<int>(first.device().type)];
+    if (!bytes) return;
+    Tensors inputs, outputs;
+    for (int variable : call.inputs) inputs.push_back(values_[variable]);
+    for (int variable : call.outputs) outputs.push_back(values_[variable]);
+    const size_t needed = bytes({*call.primitive, inputs, call.attrs, outputs});
+    if (needed > 0) result_.push_back({static_cast<int64_t>(needed), now, now});
+  }
+
+  const Program& program_;
+  const Tensors values_;
+  std::unordered_map<const Storage*, size_t> owned_;
+  std::vector<Lifetime> result_;
+};
+
+}  // namespace
+
+std::vector<Lifetime> lifetimes_of(const Program& program) { return Lifetimes(program).take(); }
+
+int64_t peak_bytes(std::span<const Lifetime> lifetimes) {
+  int end = 0;
+  for (const Lifetime& lifetime : lifetimes) end = std::max(end, lifetime.last);
+  std::vector<int64_t> changes(static_cast<size_t>(end) + 2);
+  for (const Lifetime& lifetime : lifetimes) {
+    changes[lifetime.first] += lifetime.bytes;
+    changes[lifetime.last + 1] -= lifetime.bytes;
+  }
+  int64_t now = 0, most = 0;
+  for (int64_t change : changes) most = std::max(most, now += change);
+  return most;
+}
+
+Arena arena_for(std::span<const Lifetime> lifetimes) {
+  std::vector<size_t> by_size(lifetimes.size());
+  std::iota(by_size.begin(), by_size.end(), size_t{0});
+  std::ranges::stable_sort(by_size,
+                           [&](size_t a, size_t b) { return lifetimes[a].bytes > lifetimes[b].bytes; });
+  Arena arena{std::vector<int64_t>(lifetimes.size()), 0};
+  std::vector<size_t> placed;  // by offset
+  for (size_t i : by_size) {
+    const auto& [bytes, first, last] = lifetimes[i];
+    int64_t best = -1, least = INT64_MAX, end = 0;
+    for (size_t other : placed) {
+      if (lifetimes[other].last < first || last < lifetimes[other].first) continue;
+      const int64_t gap = arena.offsets[other] - end;
+      if (gap >= bytes && gap < least) best = end, least = gap;
+      const int64_t occupied = (lifetimes[other].bytes + kAlignment - 1) / kAlignment * kAlignment;
+      end = std::max(end, arena.offsets[other] + occupied);
+    }
+    arena.offsets[i] = best < 0 ? end : best;
+    arena.bytes = std::max(arena.bytes, arena.offsets[i] + bytes);
+    const auto before = [&](size_t a, size_t b) { return arena.offsets[a] < arena.offsets[b]; };
+    placed.insert(std::ranges::upper_bound(placed, i, before), i);
+  }
+  return arena;
+}
+
+}  // namespace tidu

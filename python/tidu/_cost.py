@@ -1,0 +1,143 @@
+"""What a function and its derivatives cost: cost."""
+
+import json
+
+from tidu import _core
+from tidu._core import Tensor
+from tidu._pytree import flatten, unflatten
+from tidu._transforms import inputs_of, outputs_from
+
+# What the table shows: a figure's title, and where it is in the counts of a function.
+_FIGURES = {
+    "flops": ("flops", "total"),
+    "  multiply-adds": ("flops", "multiply_adds"),
+    "  other arithmetic": ("flops", "arithmetic"),
+    "  transcendental": ("flops", "transcendental"),
+    "bytes moved": ("bytes",),
+    "  elementwise in groups": ("bytes_in_groups",),
+    "peak bytes alive": ("peak_bytes",),
+    "peak bytes in an arena": ("arena_bytes",),
+    "bytes of arguments": ("argument_bytes",),
+    "calls of kernels": ("calls",),
+}
+_LARGEST_MATRIX = 1024  # elements that a Hessian or Jacobian is counted for unless told
+
+
+def _figure(counts, path):
+    for key in path:
+        counts = counts[key]
+    return counts
+
+
+class Cost:
+    """What cost() counted: report["gradient"]["flops"]["total"], report.ratio("gradient").
+
+    str() and notebooks show a table, with ratios to f; json() gives all of it.
+    """
+
+    VERSION = 1
+
+    def __init__(self, counts):
+        self.counts = counts
+
+    def __getitem__(self, name):
+        return self.counts[name]
+
+    def ratio(self, name, figure="flops", to="f"):
+        """A figure of one function as a multiple of that of another, inf where the other's is 0.
+
+        figure: "flops", "bytes", "bytes_in_groups", "peak_bytes", "arena_bytes", "argument_bytes", "calls".
+        """
+        path = ("flops", "total") if figure == "flops" else (figure,)
+        return _ratio(_figure(self.counts[name], path), _figure(self.counts[to], path))
+
+    def json(self):
+        """A JSON object of `version`, `counts` by function, and `ratios` of each other function to f.
+
+        A ratio to 0 is null.
+        """
+        ratios = {}
+        for name in list(self.counts)[1:]:
+            figures = ("flops", *(path[0] for path in _FIGURES.values() if path[0] != "flops"))
+            known = {figure: self.ratio(name, figure) for figure in figures}
+            ratios[name] = {figure: None if x == float("inf") else x for figure, x in known.items()}
+        return json.dumps({"version": self.VERSION, "counts": self.counts, "ratios": ratios})
+
+    def _rows(self):
+        """The table as text: titles, and for each function a figure and its ratio to f."""
+        yield "", *(cell for name in self.counts for cell in (name, "/ f" if name != "f" else ""))
+        for title, path in _FIGURES.items():
+            base = _figure(self.counts["f"], path)
+            row = [title]
+            for name, counts in self.counts.items():
+                value = _figure(counts, path)
+                row += [f"{value:,}", "" if name == "f" else f"{_ratio(value, base):.2f}"]
+            yield tuple(row)
+
+    def __str__(self):
+        rows = list(self._rows())
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = []
+        for title, *cells in rows:
+            aligned = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True) if width)
+            lines.append(f"{title:{widths[0]}}  {'  '.join(aligned)}".rstrip())
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        (_, *names), *rows = self._rows()
+        head = "".join(f"<th>{name}</th>" for name in names)
+        body = "".join(
+            f'<tr><th style="text-align: left; white-space: pre">{title}</th>'
+            + "".join(f"<td>{cell}</td>" for cell in cells)
+            + "</tr>"
+            for title, *cells in rows
+        )
+        return f"<table><tr><th></th>{head}</tr>{body}</table>"
+
+
+def _ratio(value, base):
+    return value / base if base else float("inf") if value else 1.0
+
+
+def cost(function, *args, argnums=0, matrix=None):
+    """What `function` and its derivatives by argument `argnums` cost at arguments like `args`: a Cost.
+
+    Of a scalar function "f", "gradient", "hvp" (forward over reverse) and "hessian" are counted, of another
+    one "f", "jvp", "vjp" and "jacobian": operations by class (a multiply-add is two in their sum; a
+    transcendental function is one, whatever it takes), the bytes that must be moved when each call of a
+    kernel reads its inputs and writes its outputs once, the same where elementwise calls of one shape that
+    make and use a value are one pass, and the memory beside the arguments: the most bytes that are alive at
+    once when values go after their last use, and the size of an arena in which all have fixed places.
+
+    Equal calls count once, and those whose results are not used not at all. Nothing is run: the function is
+    recorded for the shapes of its tensors as td.program does it, so it must not read their values. What
+    recording computes are tensors that are made without an argument (zeros, arange, random numbers from a
+    known key) and calls on tensors from outside alone.
+
+    Control flow is unrolled; where a value decides which way it goes (cond, while_loop), it is a TraceError.
+
+    matrix: whether the Hessian or Jacobian is counted, by default where the argument has at most 1024
+    elements.
+    """
+    numbers = {range(len(args))[i] for i in ((argnums,) if isinstance(argnums, int) else argnums)}
+    leaves, structure = flatten(args)
+    owners = [i for i, arg in enumerate(args) for _ in flatten(arg)[0]]
+    moving = [place for place, owner in enumerate(owners) if owner in numbers]
+    fixed = [
+        place
+        for place, owner in enumerate(owners)
+        if owner not in numbers and isinstance(leaves[place], Tensor)
+    ]
+    primals, _ = inputs_of([leaves[place] for place in moving], "cost", "the differentiated argument")
+
+    def flat(tensors):
+        filled = list(leaves)
+        for place, tensor in zip(moving + fixed, tensors, strict=True):
+            filled[place] = tensor
+        return outputs_from(function(*unflatten(structure, filled)), "cost")[0]
+
+    if matrix is None:
+        matrix = sum(tensor.size for tensor in primals) <= _LARGEST_MATRIX
+    return Cost(_core.cost(flat, primals, [leaves[place] for place in fixed], matrix))
