@@ -56,7 +56,7 @@ def rows():
         kind, cells = call(text.strip())
         if not cells:
             continue
-        name, *parameters = cells[:-6]
+        name, *parameters = cells[:-7]
         derivative, doc = cells[-2:]
         inputs = {"BINARY": ("a", "b"), "TERNARY": ("c", "a", "b")}.get(kind, ("x",))
         found[name] = Row(

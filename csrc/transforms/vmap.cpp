@@ -21,17 +21,6 @@ Shape with_lanes(int64_t size, const Shape& one) {
   return shape;
 }
 
-// The last instruction that reads each variable.
-std::vector<size_t> last_reads(const Program& program) {
-  std::vector<size_t> last(program.variables.size());
-  for (size_t i = 0; i < program.instructions.size(); ++i) {
-    for (int variable : program.instructions[i].inputs) last[variable] = i;
-  }
-  for (int variable : program.outputs) last[variable] = program.instructions.size();
-  for (const Program::Write& write : program.writes) last[write.variable] = program.instructions.size();
-  return last;
-}
-
 // Whether a view has the elements of its input in the same order.
 bool keeps_order(const Program& program, const Program::Instruction& call) {
   const Primitive& primitive = *call.primitive;
@@ -158,7 +147,7 @@ std::vector<Lanes> LaneRun::operator()(const Program& program, const std::vector
   for (size_t i = 0; i < arguments.size(); ++i) values.set(program.inputs[i], arguments[i]);
   for (const Program::Constant& constant : program.constants)
     values.tensors[constant.variable] = constant.value;
-  const std::vector<size_t> last = last_reads(program);
+  const std::vector<size_t> last = program.last_uses();
   for (size_t i = 0; i < program.instructions.size(); ++i) {
     const Program::Instruction& call = program.instructions[i];
     const auto has = [&](Lanes::Sort sort) {
