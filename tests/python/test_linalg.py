@@ -606,11 +606,13 @@ def test_errors_name_what_was_called(name, way, settle):
 
 RESIDUALS = {
     "solve": lambda x: la.solve(x, td.arange(3, dtype=x.dtype)),
+    "solve many": lambda x: la.solve(x, td.arange(15, dtype=x.dtype).reshape((3, 5))),
     "inv": la.inv,
     "det": la.det,
     "slogdet": lambda x: la.slogdet(x).logabsdet,
     "cholesky": la.cholesky,
     "solve_triangular": lambda x: la.solve_triangular(x, td.arange(3, dtype=x.dtype)),
+    "triangle of many": lambda x: la.solve_triangular(x, td.arange(15, dtype=x.dtype).reshape((3, 5))),
     "unit triangle": lambda x: la.solve_triangular(x, x, upper=True, unit_diagonal=True),
     "cholesky_solve": lambda x: la.cholesky_solve(td.ones((3, 1), dtype=x.dtype), x),
     "lu_factor": lambda x: la.lu_factor(x).lu,

@@ -248,8 +248,23 @@ REVERSE = {
         lambda A: td.linalg.eigh(A)[1],
         lambda A, V, G: sym(V @ (reciprocal_gaps(np.linalg.eigh(A)[0]) * (V.T @ G)) @ V.T),
     ),
+    "spectrum": (
+        SYMMETRIC,
+        lambda A: td.grad(lambda A: (td.linalg.eigvalsh(A) ** 3).sum())(A),  # 3 A^2
+        lambda A, Y, G: 3 * (A @ sym(G) + sym(G) @ A),
+    ),
     "singular_values": (TALL, lambda A: tuple(td.linalg.svd(A, full_matrices=False)), of_svd),
     "singular_vectors": (WIDE, lambda A: tuple(td.linalg.svd(A, full_matrices=False)), of_svd),
+    "null_vectors": (
+        TALL,
+        lambda A: (lambda N: N @ N.mT)(td.linalg.svd(A).U[:, 3:]),
+        lambda A, Y, G: -Y @ (G + G.T) @ np.linalg.pinv(A).T,
+    ),
+    "singular_spectrum": (
+        TALL,
+        lambda A: td.grad(lambda A: (td.linalg.svdvals(A) ** 4).sum())(A),  # 4 A A^T A
+        lambda A, Y, G: 4 * (G @ A.T @ A + A @ G.T @ A + A @ A.T @ G),
+    ),
     "pinv": (TALL, td.linalg.pinv, of_pinv),
     "matrix_exp": (BLOCK, td.linalg.matrix_exp, of_exponential),
 }

@@ -164,6 +164,13 @@ def projectors(vectors):
     return vectors[..., :, None, :] * vectors[..., None, :, :]
 
 
+def polar(x, linear_algebra):
+    """The orthogonal factor, from singular vectors of all columns."""
+    u, _, vh = linear_algebra.svd(x)
+    k = min(x.shape[-2:])
+    return u[..., :k] @ vh[..., :k, :]
+
+
 def orthogonal_cases():
     yield real_case(
         "eigvalsh",
@@ -192,6 +199,14 @@ def orthogonal_cases():
             "singular_vectors",
             lambda x: la.svd(long(x), full_matrices=False).U @ (la.svd(long(x), full_matrices=False).Vh),
             lambda x: (lambda u, s, vh: u @ vh)(*np.linalg.svd(long(x), full_matrices=False)),
+            Draw(shape),
+            ulps=256,
+        )
+        yield real_case(
+            f"full svd{shape}",
+            "singular_vectors" if shape[-1] == shape[-2] else ("singular_vectors", "null_vectors"),
+            lambda x: polar(long(x), la),
+            lambda x: polar(long(x), np.linalg),
             Draw(shape),
             ulps=256,
         )
