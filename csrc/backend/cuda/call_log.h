@@ -35,7 +35,7 @@ class CallLog {
  private:
   bool keeps(uint64_t number) const { return number > 0 && number <= last_ && last_ - number < kKept; }
 
-  static constexpr uint64_t kKept = 64;
+  static constexpr uint64_t kKept = 256;
   static constexpr int kInputs = 4;
   struct Entry {
     const char* name = nullptr;
