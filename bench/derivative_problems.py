@@ -41,10 +41,10 @@ def two_layer_network(lib, parameters, x, y):
     return -lib.sum(y * lib.log_softmax(lib.sigmoid(x @ w1 + b1) @ w2 + b2))
 
 
-def gaussian(lib, factor, x, lower):
-    """-2 / n times the logarithm of the likelihood of a covariance L L^T, for centred columns x."""
+def gaussian(lib, factor, x, mean, lower):
+    """-2 / n times the logarithm of the likelihood of a covariance L L^T, for columns x."""
     factor = factor * lower
-    whitened = lib.solve_lower(factor, x)
+    whitened = lib.solve_lower(factor, x - mean[:, None])
     return 2 * lib.sum(lib.log(lib.diagonal(factor))) + lib.sum(whitened * whitened) / x.shape[1]
 
 
@@ -151,8 +151,8 @@ def network(n, d, h, k):
 
 def gaussian_data(n, d):
     rng = np.random.default_rng(0)
-    lower = np.tril(np.ones((d, d), np.float32))
-    return np.eye(d, dtype=np.float32) + normal(rng, d, d, scale=0.1 / d), normal(rng, d, n), lower
+    factor, x = np.eye(d, dtype=np.float32) + normal(rng, d, d, scale=0.1 / d), normal(rng, d, n)
+    return factor, x, x.mean(1), np.tril(np.ones_like(factor))
 
 
 def factors(m, n, rank):

@@ -17,7 +17,7 @@ struct CsvOptions {
   char delimiter = ',';
   bool header = true;  // the first row names the columns
   // The column to hold apart, by name or by position (negative: from the end).
-  std::variant<std::monostate, std::string, int64_t> label_column;
+  std::variant<std::monostate, std::string, int64_t> label_column{};
   DType dtype = kDefaultFloat;
 };
 

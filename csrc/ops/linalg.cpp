@@ -230,7 +230,8 @@ const Custom solve_triangular_rule{
 Flops lu_flops(const SpecCall& call, std::span<const Spec>) {
   const Extents x(call.inputs[0]);
   const int64_t m = x.m - 1, n = x.n - 1, k = std::min(x.m, x.n);
-  return x.each(k * m * n - (m + n) * k * (k - 1) / 2 + k * (k - 1) * (2 * k - 1) / 6, 2 * k * m - k * (k - 1));
+  return x.each(k * m * n - (m + n) * k * (k - 1) / 2 + k * (k - 1) * (2 * k - 1) / 6,
+                2 * k * m - k * (k - 1));
 }
 
 Tensor unit_lower(const Tensor& lu) { return tril(lu, -1) + identity_like(lu); }

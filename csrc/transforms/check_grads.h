@@ -9,12 +9,12 @@
 namespace tidu {
 
 struct CheckGradsOptions {
-  int order = 2;                        // of derivatives that are checked
-  bool forward = true, reverse = true;  // the modes: jvp and vjp, in every mix
-  std::optional<double> atol, rtol;     // by default 1e-6, 2e-2 where a primal is not float64
-  std::optional<double> eps;            // the step of differences: by default 1e-4, or 1e-2
-  uint64_t seed = 0;                    // of the directions
-  std::string name = "f";               // of the function, in the result
+  int order = 2;                         // of derivatives that are checked
+  bool forward = true, reverse = true;   // the modes: jvp and vjp, in every mix
+  std::optional<double> atol{}, rtol{};  // by default 1e-6, 2e-2 where a primal is not float64
+  std::optional<double> eps{};           // the step of differences: by default 1e-4, or 1e-2
+  uint64_t seed = 0;                     // of the directions
+  std::string name = "f";                // of the function, in the result
 };
 
 // Checks the derivatives of a function against differences, in random directions. Use float64: differences in

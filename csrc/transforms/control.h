@@ -15,11 +15,11 @@ struct Scan {
   Tensors results;  // of all steps, along axis 0
 };
 struct ScanOptions {
-  std::optional<int64_t> length;  // of the slices, or instead of them
-  bool reverse = false;           // from the last slice to the first
+  std::optional<int64_t> length{};  // of the slices, or instead of them
+  bool reverse = false;             // from the last slice to the first
   // Reverse mode keeps the carry of each step or, where this is given, of every so many, and runs the steps
   // between a second time.
-  std::optional<int64_t> checkpoint_every;
+  std::optional<int64_t> checkpoint_every{};
 };
 // The slices lie along axis 0. All modes of differentiation.
 Scan scan(const Function& step, const Tensors& carry, const Tensors& slices, const ScanOptions& options = {});

@@ -126,15 +126,17 @@ TEST(Autodiff, BlocksOfMatrices) {
   const Function outer = [](const Tensors& in) {
     return Tensors{reshape(in[0], {2, 1}) * in[1], sum(in[1]), slice_axis(in[0], 0, 0, 0)};
   };
-  for (const Blocks& blocks : {jacrev(outer, {x, y}), jacfwd(outer, {x, y}), jacobian(outer, {x, y})}) {
+  using Matrix = Blocks (*)(const Function&, const Tensors&, Chunk);
+  for (const Matrix matrix : {Matrix(jacrev), Matrix(jacfwd), Matrix(jacobian)}) {
+    const Blocks blocks = matrix(outer, {x, y}, {});
     const Tensor units = eye(2, 2, 0, DType::float64);
     expect_close(blocks[0][0], reshape(units, {2, 1, 2}) * reshape(y, {1, 3, 1}));
     expect_close(blocks[0][1], reshape(x, {2, 1, 1}) * eye(3, 3, 0, DType::float64));
     expect_close(blocks[1][0], zeros({2}, DType::float64));
     expect_close(blocks[1][1], ones({3}, DType::float64));
     EXPECT_EQ(blocks[2][1].shape(), (Shape{0, 3}));
-    EXPECT_THROW(matrix(outer, {Tensor(), y}), ValueError);
-    EXPECT_THROW(matrix([](const Tensors& in) { return Tensors{in[0] > 0}; }, {x}), DTypeError);
+    EXPECT_THROW(matrix(outer, {Tensor(), y}, {}), ValueError);
+    EXPECT_THROW(matrix([](const Tensors& in) { return Tensors{in[0] > 0}; }, {x}, {}), DTypeError);
   }
   const Blocks h = hessian([](const Tensors& in) { return sum(in[0]) * sum(in[1] * in[1]); }, {x, y});
   expect_close(h[0][0], zeros({2, 2}, DType::float64));

@@ -103,7 +103,8 @@ TEST(Rules, OnlyWantedCotangentsAreComputed) {
 TEST(Rules, OpaqueRaisesAndSaysWhy) {
   static Primitive opaque(
       "test_opaque",
-      {.infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
+      {.batching = batch_by_fields,
+       .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
        .derivative = Opaque{"nobody has written its rule"}});
   set_kernel(opaque, DeviceType::cpu,
              [](const Call& call) { backend({}).copy(call.inputs[0], call.outputs[0]); });
@@ -124,7 +125,8 @@ TEST(Rules, ACustomRuleWithoutVjpIsTransposed) {
   // a * sin(b), of which only the jvp is given.
   static Primitive half(
       "test_half",
-      {.infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
+      {.batching = batch_by_fields,
+       .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
        .derivative = Custom{.reads = [](Reads) -> Reads { return kInput0 | kInput1; },
                             .jvp = [](const Call& call, Tangents t) -> Tensors {
                               const Tensor &a = call.inputs[0], &b = call.inputs[1];

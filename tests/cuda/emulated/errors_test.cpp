@@ -110,7 +110,7 @@ TEST_F(CudaErrors, AFaultOfOneDeviceIsNotTheOthers) {
 
 TEST_F(CudaErrors, AFaultOfLongAgoIsStillRaised) {
   run("test_fault", x);
-  for (int i = 0; i < 100; ++i) run("test_good", x);
+  for (int i = 0; i < 300; ++i) run("test_good", x);
   EXPECT_FOUND(message_of<IndexError>([] { cuda::synchronize(); }),
                "[an earlier operation] on cuda:0: index 77");
 }

@@ -47,7 +47,8 @@ cudaError_t recover(const Call&, Context&) {
 }
 
 template <Operation operation> Primitive& primitive(const char* name) {
-  static Primitive result(name, {.infer = [](const SpecCall&, std::span<Spec>) {},
+  static Primitive result(name, {.batching = batch_by_fields,
+                                 .infer = [](const SpecCall&, std::span<Spec>) {},
                                  .derivative = Opaque{"it overwrites its input"},
                                  .overwrites = true});
   set_operation<operation>(result);
