@@ -87,14 +87,15 @@ test: $(BUILD)/build.ninja
 	@echo "== Python tests"
 	@$(VENV_PYTHON) -m pytest -q
 	@if [ -e $(BUILD)/libtidu_cuda_emulated.so ]; then \
-	  echo "== Python tests on device cuda, emulated"; \
-	  $(VENV_PYTHON) -m pytest -q tests/python --device cuda; \
+	  part=$$(($$(git rev-list --count HEAD 2>/dev/null || echo 0) % 2))/2; \
+	  echo "== half of the Python tests, another at each commit, on device cuda, emulated"; \
+	  $(VENV_PYTHON) -m pytest -q tests/python --device cuda --part $$part; \
 	else echo "== device cuda: not tested, no headers of CUDA 13 were found"; fi
 
 bench: $(BUILD)/build.ninja
 	$(call build,_core benchmarks)
 	@for program in $(BUILD)/bin/bench_*; do echo "== $$program"; $$program || exit; done
-	@for script in $(filter-out bench/libraries.py,$(wildcard bench/*.py)); do \
+	@for script in $(filter-out bench/libraries.py bench/derivative_problems.py,$(wildcard bench/*.py)); do \
 	  echo "== $$script"; $(VENV_PYTHON) $$script || exit; \
 	done
 
