@@ -42,7 +42,14 @@ class Collapsed {
     Series& line = series_[program_.inputs[0]];
     line.below.assign(static_cast<size_t>(order_ - 1), {Lanes::shared, {}});
     line.below[0] = directions;
-    for (const Program::Instruction& call : program_.instructions) advance(call);
+    const std::vector<size_t> last_uses = program_.last_uses();
+    for (size_t now = 0; now < program_.instructions.size(); ++now) {
+      const Program::Instruction& call = program_.instructions[now];
+      advance(call);
+      for (int variable : call.inputs) {
+        if (last_uses[variable] == now) values_[variable] = {}, series_[variable] = {};
+      }
+    }
     Tensors result;
     for (int variable : program_.outputs) result.push_back(series_[variable].sum);
     return result;

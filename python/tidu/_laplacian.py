@@ -28,8 +28,8 @@ def laplacian(function, argnums=0, *, samples=None, key=None, chunk_size=None):
     Like the function's result, for each element of it. argnums: the positional argument to differentiate by,
     one tensor. With samples and a random key the mean over so many random directions, which is right on
     average (Hutchinson's estimate). chunk_size: how many directions at once (by default as many as fit into
-    512 MB). By collapsed Taylor mode: about half of the time and memory of a second derivative for each
-    direction. The function is recorded, and may not look at values.
+    512 MB). By collapsed Taylor mode, which computes a first derivative for each direction and one second
+    derivative for all. The function is recorded, and may not look at values.
     """
     return _summed(_core.laplacian, "laplacian", function, argnums, samples, key, chunk_size)
 
