@@ -9,7 +9,7 @@ import functools
 from tidu import _core
 from tidu._core import Tensor
 from tidu._pytree import flatten, unflatten
-from tidu._transforms import name_of, outputs_from
+from tidu._transforms import OfTensors, name_of, outputs_from
 
 
 def _tensors_of(tree, op, what):
@@ -132,18 +132,8 @@ def checkpoint(function):
     def wrapped(*args, **kwargs):
         leaves, structure = flatten((args, kwargs))
         places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-        output_structure = None
-
-        def flat(tensors):
-            nonlocal output_structure
-            filled = list(leaves)
-            for i, tensor in zip(places, tensors, strict=True):
-                filled[i] = tensor
-            inner_args, inner_kwargs = unflatten(structure, filled)
-            outputs, output_structure = outputs_from(function(*inner_args, **inner_kwargs), "checkpoint")
-            return outputs
-
+        flat = OfTensors(function, leaves, structure, places, "checkpoint")
         outputs = _core.checkpoint(flat, [leaves[i] for i in places])
-        return unflatten(output_structure, outputs)
+        return unflatten(flat.output_structure, outputs)
 
     return wrapped

@@ -3,7 +3,7 @@
 from tidu import _core
 from tidu._core import Tensor
 from tidu._pytree import flatten, unflatten
-from tidu._transforms import align_tree, name_of, outputs_from
+from tidu._transforms import OfTensors, align_tree
 
 
 class Program:
@@ -51,21 +51,9 @@ def program(function, *args):
     that the function makes use of are constants; they must not be overwritten. Random numbers drawn from a
     key from outside are the same at every call.
     """
-    leaves, structure = flatten(args)
+    leaves, structure = flatten((args, {}))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-    output_structure = None
-
-    def flat(tensors):
-        nonlocal output_structure
-        filled = list(leaves)
-        for i, tensor in zip(places, tensors, strict=True):
-            filled[i] = tensor
-        result = function(*unflatten(structure, filled))
-        if result is None:
-            raise TypeError(f"[program] {name_of(function)} returned None instead of tensors")
-        outputs, output_structure = outputs_from(result, "program")
-        return outputs
-
+    flat = OfTensors(function, leaves, structure, places, "program")
     recorded = _core.record(flat, [leaves[i] for i in places])
     fixed = [None if i in set(places) else leaf for i, leaf in enumerate(leaves)]
-    return Program(recorded, structure, fixed, output_structure)
+    return Program(recorded, structure.children[0], fixed, flat.output_structure)

@@ -188,6 +188,30 @@ class Flat:
         return lambda tensors: checked(tensors)[0]
 
 
+class OfTensors:
+    """A function of trees as one of the tensors that stand at `places` among the leaves of a call.
+
+    `leaves` and `structure` are those of (args, kwargs). Keeps the structure of the last result.
+    """
+
+    __slots__ = ("function", "leaves", "op", "output_structure", "places", "structure")
+
+    def __init__(self, function, leaves, structure, places, op):
+        self.function, self.leaves, self.structure = function, leaves, structure
+        self.places, self.op = places, op
+
+    def __call__(self, tensors):
+        filled = list(self.leaves)
+        for i, tensor in zip(self.places, tensors, strict=True):
+            filled[i] = tensor
+        args, kwargs = unflatten(self.structure, filled)
+        result = self.function(*args, **kwargs)
+        if result is None:
+            raise TypeError(f"[{self.op}] {name_of(self.function)} returned None instead of tensors")
+        outputs, self.output_structure = outputs_from(result, self.op)
+        return outputs
+
+
 def _flatten_call(function, argnums, args, kwargs, has_aux, op):
     chosen, put = _split_arguments(argnums, args, op)
     inputs, structure = inputs_of(chosen, op, "the differentiated argument")

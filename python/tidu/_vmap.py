@@ -5,7 +5,7 @@ import functools
 from tidu import _core
 from tidu._core import Tensor
 from tidu._pytree import flatten, unflatten
-from tidu._transforms import name_of, outputs_from
+from tidu._transforms import OfTensors
 
 
 def _axes_of_leaves(axes, structure, what):
@@ -82,31 +82,18 @@ def vmap(function, in_axes=0, out_axes=0, *, axis_size=None, chunk_size=None):
                 places.append(i)
                 mapped.append(_mapped_leaf(leaf, axis, i))
         axes = [axes[i] for i in places]
-        output_structure = None
-
-        def flat(tensors):
-            nonlocal output_structure
-            filled = list(leaves)
-            for i, tensor in zip(places, tensors, strict=True):
-                filled[i] = tensor
-            inner_args, inner_kwargs = unflatten(structure, filled)
-            result = function(*inner_args, **inner_kwargs)
-            if result is None:
-                raise TypeError(f"[vmap] {name_of(function)} returned None instead of tensors")
-            outputs, output_structure = outputs_from(result, "vmap")
-            return outputs
-
-        outputs = _in_chunks(flat, mapped, axes, axis_size, chunk_size, lambda: output_structure, out_axes)
-        return unflatten(output_structure, outputs)
+        flat = OfTensors(function, leaves, structure, places, "vmap")
+        outputs = _in_chunks(flat, mapped, axes, axis_size, chunk_size, out_axes)
+        return unflatten(flat.output_structure, outputs)
 
     return wrapped
 
 
-def _run(flat, tensors, axes, size, structure_of, out_axes):
+def _run(flat, tensors, axes, size, out_axes):
     outputs, apart = _core.run_batched(flat, tensors, axes, size)
     placed = []
     for i, (output, differs, axis) in enumerate(
-        zip(outputs, apart, _axes_of_leaves(out_axes, structure_of(), "out_axes"), strict=True)
+        zip(outputs, apart, _axes_of_leaves(out_axes, flat.output_structure, "out_axes"), strict=True)
     ):
         if axis is None:
             if differs:
@@ -123,9 +110,9 @@ def _run(flat, tensors, axes, size, structure_of, out_axes):
     return placed
 
 
-def _in_chunks(flat, tensors, axes, size, chunk_size, structure_of, out_axes):
+def _in_chunks(flat, tensors, axes, size, chunk_size, out_axes):
     if chunk_size is None:
-        return _run(flat, tensors, axes, size, structure_of, out_axes)
+        return _run(flat, tensors, axes, size, out_axes)
     if chunk_size < 1:
         raise ValueError(f"[vmap] chunk_size is {chunk_size} but must be positive")
     counts = [
@@ -133,7 +120,7 @@ def _in_chunks(flat, tensors, axes, size, chunk_size, structure_of, out_axes):
     ]
     count = counts[0] if counts else size
     if not count or count <= chunk_size or any(other != count for other in counts):
-        return _run(flat, tensors, axes, size, structure_of, out_axes)
+        return _run(flat, tensors, axes, size, out_axes)
     parts = []
     for begin in range(0, count, chunk_size):
         end = min(begin + chunk_size, count)
@@ -141,8 +128,8 @@ def _in_chunks(flat, tensors, axes, size, chunk_size, structure_of, out_axes):
             x if a is None else _core.moveaxis(_core.moveaxis(x, a, 0)[begin:end], 0, a)
             for x, a in zip(tensors, axes, strict=True)
         ]
-        parts.append(_run(flat, some, axes, end - begin, structure_of, out_axes))
-    axes_of_outputs = _axes_of_leaves(out_axes, structure_of(), "out_axes")
+        parts.append(_run(flat, some, axes, end - begin, out_axes))
+    axes_of_outputs = _axes_of_leaves(out_axes, flat.output_structure, "out_axes")
     return [
         column[0] if axis is None else _core.concat(list(column), axis=axis)
         for axis, column in zip(axes_of_outputs, zip(*parts, strict=True), strict=True)
