@@ -9,15 +9,14 @@ median of the ratios of the rounds.
 """
 
 import argparse
-import contextlib
 import importlib
 import itertools
 import json
 import os
 import statistics
 import sys
-from multiprocessing.connection import Connection
 
+import libraries
 import numpy as np
 
 
@@ -60,7 +59,15 @@ PROBLEMS = {
 }
 
 
-class Peer:
+class Runs:
+    def compiled(self, build, operands):
+        return build(*operands)
+
+    def wait(self, result):
+        """The cpu's work is done when a call returns."""
+
+
+class Peer(Runs):
     """The problems in terms of a library's functions, which subclasses name."""
 
     def logistic(self, w, x, y):
@@ -93,9 +100,6 @@ class Peer:
 
         return self.sum(self.vmap(second)(self.eye(50)))
 
-    def wait(self, result):
-        """The cpu's work is done when a call returns."""
-
 
 class Tidu(Peer):
     def __init__(self):
@@ -113,7 +117,7 @@ class Tidu(Peer):
         return td.sum(td.scan(lambda h, x: (td.tanh(w @ h + x), None), td.zeros(64), xs)[0])
 
 
-class Closed:
+class Closed(Runs):
     def __init__(self):
         self.version, self.array = np.__version__, np.asarray
 
@@ -126,9 +130,6 @@ class Closed:
 
     def quadratic(self, x, a):
         return lambda: a + a.T
-
-    def wait(self, result):
-        """NumPy's work is done when a call returns."""
 
 
 class PyTorch(Peer):
@@ -183,33 +184,16 @@ def adopt(lib, operand):
     return [lib.array(part) for part in operand] if isinstance(operand, list) else lib.array(operand)
 
 
-def serve(pipe, name):
-    from libraries import arrays, seconds_per_call
-
-    try:
-        lib = LIBRARIES[name]()
-    except ImportError as error:
-        pipe.send(error)
-        return
-    pipe.send(str(lib.version))
-    run = None
-    while True:
-        question, subject = pipe.recv()
-        if question == "prepare":
-            method, operands = PROBLEMS[subject]
-            build = getattr(lib, method, None)
-            given = [adopt(lib, operand) for operand in operands(np.random.default_rng(0))]
-            if build:
-                run = lib.compiled(build, given) if name == "JAX" else build(*given)
-            pipe.send(build is not None)
-        elif question == "result":
-            pipe.send(arrays(run()))
-        else:
-            pipe.send(seconds_per_call(run, lib.wait))
+def prepare(lib, problem):
+    method, operands = PROBLEMS[problem]
+    build = getattr(lib, method, None)
+    if not build:
+        return {}
+    return {problem: lib.compiled(build, [adopt(lib, x) for x in operands(np.random.default_rng(0))])}
 
 
 def main():
-    from compare import Library, agree, start
+    from compare import Library, agree, start  # which imports tidu: the peers' interpreter has none
 
     class Process(Library):
         program = "batches.py"
@@ -222,11 +206,11 @@ def main():
     parser.add_argument("--json", help="also write the figures to this file")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
-    libraries = start(arguments, tuple(LIBRARIES), Process)
-    print(", ".join(f"{name} {library.version}" for name, library in libraries.items()))
+    started = start(arguments, tuple(LIBRARIES), Process)
+    print(", ".join(f"{name} {library.version}" for name, library in started.items()))
     report = []
     for problem in arguments.only:
-        asked = {name: library for name, library in libraries.items() if library.ask("prepare", problem)}
+        asked = {name: library for name, library in started.items() if library.ask("prepare", problem)}
         result = asked["tidu"].ask("result", problem)
         for name, peer in asked.items():
             if name != "tidu":
@@ -255,7 +239,6 @@ def main():
 
 if __name__ == "__main__":
     if len(sys.argv) == 3 and sys.argv[1] in LIBRARIES:
-        with contextlib.suppress(EOFError, KeyboardInterrupt):
-            serve(Connection(int(sys.argv[2])), sys.argv[1])
+        libraries.main(LIBRARIES, prepare)
     else:
         main()

@@ -8,16 +8,13 @@ library `lib`, and takes what is differentiated as its first argument. The secon
 those of GradBench (https://github.com/gradbench/gradbench).
 """
 
-import contextlib
 import functools
 import importlib
 import itertools
 import os
-import sys
-from multiprocessing.connection import Connection
 
 import numpy as np
-from libraries import arrays, seconds_per_call
+from libraries import main
 
 # --- Formulas
 
@@ -381,27 +378,5 @@ def prepare(lib, name, sizes=None):
     return lib.parts(f, x, v, data)
 
 
-def serve(pipe, name):
-    try:
-        lib = LIBRARIES[name]()
-    except ImportError as error:
-        pipe.send(error)
-        return
-    pipe.send(str(lib.version))
-    parts = {}
-    while True:
-        question, subject = pipe.recv()
-        if question == "prepare":
-            parts = prepare(lib, subject)
-            pipe.send(None)
-        elif question == "result":
-            pipe.send(arrays(parts[subject]()))
-        elif question == "peak":
-            pipe.send(lib.peak(parts[subject]))
-        else:
-            pipe.send(seconds_per_call(parts[subject], lib.wait))
-
-
 if __name__ == "__main__":
-    with contextlib.suppress(EOFError, KeyboardInterrupt):
-        serve(Connection(int(sys.argv[2])), sys.argv[1])
+    main(LIBRARIES, prepare)

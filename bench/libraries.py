@@ -250,9 +250,10 @@ def arrays(result):
     return np.asarray(result.detach() if hasattr(result, "detach") else result)
 
 
-def serve(pipe, name):
+def serve(pipe, library_of, prepare):
+    """Answers what compare.Library asks: prepare(library, *subject) gives runs by name, or none."""
     try:
-        library = LIBRARIES[name]()
+        library = library_of()
     except ImportError as error:
         pipe.send(error)
         return
@@ -261,14 +262,22 @@ def serve(pipe, name):
     while True:
         question, subject, *operands = pipe.recv()
         if question == "prepare":
-            runs = getattr(library, subject)(*operands)
-            pipe.send(None)
+            runs = prepare(library, subject, *operands)
+            pipe.send(bool(runs))
         elif question == "result":
             pipe.send(arrays(runs[subject]()))
+        elif question == "peak":
+            pipe.send(library.peak(runs[subject]))
         else:
             pipe.send(seconds_per_call(runs[subject], library.wait))
 
 
-if __name__ == "__main__":
+def main(libraries, prepare):
+    """The process of the library that the command line names."""
+    name, pipe = sys.argv[1:]
     with contextlib.suppress(EOFError, KeyboardInterrupt):
-        serve(Connection(int(sys.argv[2])), sys.argv[1])
+        serve(Connection(int(pipe)), libraries[name], prepare)
+
+
+if __name__ == "__main__":
+    main(LIBRARIES, lambda library, subject, *operands: getattr(library, subject)(*operands))
