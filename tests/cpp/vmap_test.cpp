@@ -3,20 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include "finite_difference.h"
 #include "tidu.h"
 
 namespace tidu {
 namespace {
 
-Tensor random_point(uint64_t seed, const Shape& shape) {
-  return random_uniform(random_key(seed), shape, -1, 1, DType::float64);
-}
-
-void expect_close(const Tensor& a, const Tensor& b, double tolerance = 1e-12) {
-  ASSERT_EQ(a.shape(), b.shape());
-  if (a.numel() == 0) return;
-  EXPECT_LT(item<double>(max(abs(a - b))), tolerance) << a << " instead of " << b;
-}
+using testing::expect_close;
+using testing::random_point;
 
 TEST(Vmap, IsALoop) {
   const Tensor a = random_point(1, {4, 3}), x = random_point(2, {5, 3}), y = random_point(3, {3, 5});
