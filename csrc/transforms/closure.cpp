@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "core/recorder.h"
+#include "ops/elementwise.h"
+#include "transforms/vmap.h"
 
 namespace tidu {
 
@@ -30,9 +32,9 @@ void capture(std::initializer_list<Program*> programs, Tensors& captured) {
   }
 }
 
-std::shared_ptr<const Program> shared(Program program) {
+ProgramField hold(Program program) {
   remove_unused(program);
-  return std::make_shared<const Program>(std::move(program));
+  return {std::make_shared<const Program>(std::move(program))};
 }
 
 Program record_unseen(const Function& function, Specs like) {
@@ -75,6 +77,71 @@ Pulled pull_program(const Program& program, const Tensors& inputs, const std::ve
   }
   const Vjp at_inputs = vjp(of_some(program, inputs, moving), picked(inputs, moving));
   return {at_inputs.outputs, at_inputs.pullback(cotangents)};
+}
+
+std::vector<Spec> specs_of(const Program& program, const std::vector<int>& variables, size_t begin,
+                           size_t end) {
+  std::vector<Spec> specs;
+  for (size_t i = begin; i < end; ++i) specs.push_back(program.variables[variables[i]]);
+  return specs;
+}
+
+std::vector<bool> depends(const Program& program, const std::vector<bool>& inputs) {
+  std::vector<bool> moves(program.variables.size());
+  for (size_t i = 0; i < inputs.size(); ++i) moves[program.inputs[i]] = inputs[i];
+  for (const Program::Instruction& call : program.instructions) {
+    const bool any = std::ranges::any_of(call.inputs, [&](int variable) { return moves[variable]; });
+    for (int variable : call.outputs) moves[variable] = any;
+  }
+  std::vector<bool> result;
+  for (int variable : program.outputs) result.push_back(moves[variable]);
+  return result;
+}
+
+Program in_lanes(const Program& program, const std::vector<bool>& batched, const std::vector<bool>& kept,
+                 int64_t size) {
+  std::vector<Spec> specs;
+  for (size_t i = 0; i < batched.size(); ++i) {
+    const Spec& spec = program.variables[program.inputs[i]];
+    specs.push_back(batched[i] ? times(spec, size) : spec);
+  }
+  return record_unseen(
+      [&](const Tensors& inputs) {
+        std::vector<Lanes> lanes;
+        for (size_t i = 0; i < inputs.size(); ++i)
+          lanes.push_back({batched[i] ? Lanes::apart : Lanes::shared, inputs[i]});
+        const LaneRun run(size);
+        const std::vector<Lanes> results = run(program, lanes);
+        Tensors outputs;
+        for (size_t i = 0; i < kept.size(); ++i)
+          outputs.push_back(kept[i] ? run.apart(results[i], program.variables[program.outputs[i]])
+                                    : results[i].value);
+        return outputs;
+      },
+      specs);
+}
+
+void check_same_specs(const char* op, const char* what, const std::vector<Spec>& got,
+                      const std::vector<Spec>& want) {
+  if (got.size() != want.size())
+    fail<ValueError>("[", op, "] ", what, " has ", got.size(), " tensors but must have ", want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (got[i] == want[i]) continue;
+    fail<ShapeError>("[", op, "] ", what, " ", i, " is ", got[i], " but must be ", want[i],
+                     " (use reshape or astype)");
+  }
+}
+
+Tensor choose(const Tensor& predicate, const Tensor& a, const Tensor& b) {
+  Shape shape(a.ndim(), 1);
+  shape[0] = predicate.size(0);
+  return where(reshape(predicate, shape), a, b);
+}
+
+Tensors bind_all(const Primitive& primitive, const Tensors& inputs, const Attrs& attrs, size_t outputs) {
+  Tensors result(outputs);
+  tidu::bind(primitive, inputs, attrs, result);
+  return result;
 }
 
 }  // namespace tidu

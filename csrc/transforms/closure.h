@@ -1,8 +1,17 @@
-// Functions recorded to be held by a call: as programs that take all they close over as further inputs.
+// Calls that hold programs: functions recorded once, with all that they close over as further inputs.
+//
+// A rule of such a call is again one: its program is recorded from the derivative of the program that the
+// call holds. What the programs close over and a trace knows is an input of the call, so every transform
+// finds it.
 #pragma once
 
+#include <algorithm>
+
 #include "autodiff/transforms.h"
+#include "core/bind.h"
 #include "core/program.h"
+#include "ops/shape.h"
+#include "transforms/lists.h"
 
 namespace tidu {
 
@@ -10,8 +19,8 @@ namespace tidu {
 // that it has, and is appended to `captured`.
 void capture(std::initializer_list<Program*> programs, Tensors& captured);
 
-// Without what is of no use.
-std::shared_ptr<const Program> shared(Program program);
+// As an attribute, without what is of no use.
+ProgramField hold(Program program);
 
 // The function for arguments of these specs, recorded unseen by other traces, before anything is captured.
 Program record_unseen(const Function& function, Specs like);
@@ -25,5 +34,47 @@ struct Pulled {
 };
 Pulled pull_program(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
                     const Tensors& cotangents);
+
+// The specs of a program's inputs or outputs from number `begin` on.
+std::vector<Spec> specs_of(const Program& program, const std::vector<int>& variables, size_t begin,
+                           size_t end);
+// Which outputs of a program depend on inputs of the set.
+std::vector<bool> depends(const Program& program, const std::vector<bool>& inputs);
+void check_same_specs(const char* op, const char* what, const std::vector<Spec>& got,
+                      const std::vector<Spec>& want);
+
+// A program for many lanes, where the inputs of `batched` and the outputs of `kept` have them.
+Program in_lanes(const Program& program, const std::vector<bool>& batched, const std::vector<bool>& kept,
+                 int64_t size);
+// Elements of lanes where the bool of the lane holds, else others.
+Tensor choose(const Tensor& predicate, const Tensor& a, const Tensor& b);
+
+// --- The call itself
+
+Tensors bind_all(const Primitive& primitive, const Tensors& inputs, const Attrs& attrs, size_t outputs);
+
+template <Tensors (*compute)(const Call&)> void evaluate(const Call& call) {
+  std::ranges::copy(compute(call), call.outputs.begin());
+}
+// Computes, unseen, where all inputs have values, and shows the call: where one has none, nothing says which
+// way it goes. The results get identities of their own: a program may return an input or a constant.
+template <Tensors (*compute)(const Call&)> void dispatch(const Call& call) {
+  if (std::ranges::any_of(call.inputs, &Tensor::is_abstract)) {
+    std::vector<Spec> specs(call.outputs.size());
+    call.primitive.infer({call.primitive, call.inputs, call.attrs}, specs);
+    for (size_t i = 0; i < specs.size(); ++i)
+      call.outputs[i] = Tensor::unknown(specs[i].shape, specs[i].dtype, specs[i].device);
+  } else {
+    const VisibleTraces none(nullptr);
+    const Tensors results = compute(call);
+    for (size_t i = 0; i < results.size(); ++i) call.outputs[i] = alias(results[i]);
+  }
+  show(call);
+}
+
+// A rule that reads all inputs, and perhaps the outputs.
+template <auto push, auto pull, Reads read> Custom rule() {
+  return {.reads = [](Reads) -> Reads { return read; }, .jvp = push, .vjp = pull};
+}
 
 }  // namespace tidu

@@ -22,12 +22,6 @@
 namespace tidu {
 namespace {
 
-std::vector<Spec> specs_of(const Tensors& tensors) {
-  std::vector<Spec> specs;
-  for (const Tensor& tensor : tensors) specs.push_back(tensor.spec());
-  return specs;
-}
-
 std::vector<Spec> differentiable_specs(const Tensors& tensors) {
   std::vector<Spec> specs = specs_of(tensors);
   std::erase_if(specs, [](const Spec& spec) { return !is_differentiable(spec.dtype); });
@@ -221,10 +215,8 @@ class VjpCall final : public RuledCall {
     Closed closed{&primitives::custom_vjp, {}, {}};
     capture({&function, &both}, closed.captured);
     auto [forward, backward] = halves(std::move(both), output_count);
-    closed.attrs = VjpAttrs{static_cast<int>(arguments_),
-                            {shared(std::move(function))},
-                            {shared(std::move(forward))},
-                            {shared(std::move(backward))}};
+    closed.attrs = VjpAttrs{static_cast<int>(arguments_), hold(std::move(function)), hold(std::move(forward)),
+                            hold(std::move(backward))};
     return closed;
   }
 
@@ -377,8 +369,7 @@ class JvpCall final : public RuledCall {
       rule.inputs.push_back(static_cast<int>(rule.variables.size()));
       rule.variables.push_back(spec);
     }
-    closed.attrs =
-        JvpAttrs{static_cast<int>(arguments_), {shared(std::move(function))}, {shared(std::move(rule))}};
+    closed.attrs = JvpAttrs{static_cast<int>(arguments_), hold(std::move(function)), hold(std::move(rule))};
     return closed;
   }
 

@@ -1,0 +1,126 @@
+// Branches as calls that hold the programs of both.
+#include "transforms/control.h"
+
+#include "ops/creation.h"
+#include "transforms/closure.h"
+
+namespace tidu {
+namespace {
+
+struct CondAttrs {
+  ProgramField on_true, on_false;
+  void fields(auto&& field) const { field("on_true", on_true), field("on_false", on_false); }
+};
+
+void infer_cond(const SpecCall& call, std::span<Spec> outputs) {
+  const Program& program = *call.attrs.as<CondAttrs>().on_true;
+  for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = program.variables[program.outputs[i]];
+}
+
+Tensors run_cond(const Call& call) {
+  const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
+  const ProgramField& taken = item<bool>(call.inputs[0]) ? on_true : on_false;
+  return (*taken)(call.inputs.subspan(1));
+}
+
+// A branch each from the derivative of each.
+template <class Derive> Tensors branch_on(const Call& call, const Tensors& operands, const Derive& derive) {
+  const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
+  const std::vector<Spec> specs = specs_of(operands);
+  const auto derived = [&](const Program& program) {
+    return hold(record_unseen([&](const Tensors& at) { return derive(program, at); }, specs));
+  };
+  const CondAttrs attrs{derived(*on_true), derived(*on_false)};
+  Tensors inputs{call.inputs[0]};
+  append(inputs, operands);
+  return bind_all(primitives::cond, inputs, attrs, attrs.on_true->outputs.size());
+}
+
+// (inputs.., tangents..) -> tangents of the outputs that have one.
+Tensors tangents_of(const Program& program, const Tensors& at, const std::vector<bool>& moving) {
+  const Jvp pushed = push_program(program, part(at, 0, moving.size()), spread(at, moving, moving.size()));
+  Tensors outputs;
+  for (size_t i = 0; i < pushed.outputs.size(); ++i) {
+    if (is_differentiable(pushed.outputs[i].dtype())) outputs.push_back(pushed.tangents[i]);
+  }
+  return outputs;
+}
+
+Tensors push_cond(const Call& call, Tangents given) {
+  const Tensors tangents = from(list(given), 1);
+  const std::vector<bool> moving = which_defined(tangents);
+  Tensors operands = list(call.inputs.subspan(1));
+  append(operands, defined_of(tangents));
+  const Tensors pushed = branch_on(call, operands, [&](const Program& program, const Tensors& at) {
+    return tangents_of(program, at, moving);
+  });
+  return spread(pushed, which_float(list(call.outputs)));
+}
+
+Tensors pull_cond(const Call& call, Cotangents given, Reads wanted_bits) {
+  std::vector<bool> wanted;
+  for (size_t i = 1; i < call.inputs.size(); ++i)
+    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && (wanted_bits & input_bit(i)));
+  const Tensors cotangents = list(given);
+  const std::vector<bool> has = which_defined(cotangents);
+  Tensors operands = list(call.inputs.subspan(1));
+  append(operands, defined_of(cotangents));
+  const Tensors pulled = branch_on(call, operands, [&](const Program& program, const Tensors& at) {
+    return pull_program(program, part(at, 0, wanted.size()), wanted, spread(at, has, wanted.size()))
+        .cotangents;
+  });
+  Tensors result{Tensor()};
+  append(result, spread(pulled, wanted));
+  return result;
+}
+
+Tensors batch_cond(const BatchedCall& batched) {
+  const Call& call = batched.call;
+  const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
+  const std::vector<bool> flags = from(batched.batched, 1), kept(call.outputs.size(), true);
+  const Program if_true = in_lanes(*on_true, flags, kept, batched.size),
+                if_false = in_lanes(*on_false, flags, kept, batched.size);
+  if (!batched.batched[0])
+    return bind_all(primitives::cond, list(call.inputs), CondAttrs{hold(if_true), hold(if_false)},
+                    kept.size());
+  const Tensors operands = list(call.inputs.subspan(1));
+  Tensors result;
+  const Tensors a = if_true(operands), b = if_false(operands);
+  for (size_t i = 0; i < a.size(); ++i) result.push_back(choose(call.inputs[0], a[i], b[i]));
+  return result;
+}
+
+}  // namespace
+
+Primitive primitives::cond("cond", {.batching = batch_cond,
+                                    .infer = infer_cond,
+                                    .derivative = rule<push_cond, pull_cond, kAllInputs>(),
+                                    .evaluate = evaluate<run_cond>,
+                                    .dispatch = dispatch<run_cond>,
+                                    .num_outputs = kAnyNumber});
+
+Tensors cond(const Tensor& predicate, const Function& on_true, const Function& on_false,
+             const Tensors& operands) {
+  if (predicate.ndim() != 0 || predicate.dtype() != DType::bool_)
+    fail<ShapeError>("[cond] the predicate is a bool of shape (), not ", describe(predicate));
+  // Where it is known, and nobody is to have a program that fits both, there is nothing to hold.
+  if (!predicate.is_abstract() && std::ranges::all_of(visible_traces(), [](const VisibleTrace& visible) {
+        return visible.trace->differentiates();
+      }))
+    return item<bool>(predicate) ? on_true(operands) : on_false(operands);
+  const std::vector<Spec> specs = specs_of(operands);
+  Program if_true = record_unseen(on_true, specs), if_false = record_unseen(on_false, specs);
+  if (!if_true.writes.empty() || !if_false.writes.empty())
+    fail<ValueError>("[cond] a branch overwrites an argument (return the new value instead)");
+  check_same_specs("cond", "the result if false,",
+                   specs_of(if_false, if_false.outputs, 0, if_false.outputs.size()),
+                   specs_of(if_true, if_true.outputs, 0, if_true.outputs.size()));
+  Tensors inputs{predicate}, captured;
+  append(inputs, operands);
+  capture({&if_true, &if_false}, captured);
+  append(inputs, captured);
+  const CondAttrs attrs{hold(std::move(if_true)), hold(std::move(if_false))};
+  return bind_all(primitives::cond, inputs, attrs, attrs.on_true->outputs.size());
+}
+
+}  // namespace tidu

@@ -1,0 +1,364 @@
+// Loops over slices as calls that hold the program of a step.
+#include "transforms/control.h"
+
+#include "ops/assign.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/shape.h"
+#include "transforms/closure.h"
+
+namespace tidu {
+namespace {
+
+struct ScanAttrs {
+  ProgramField body;
+  int carries, slices;
+  int64_t length;
+  bool reverse;
+  bool saves;  // the carry before each step, in further results
+  void fields(auto&& field) const {
+    field("carries", carries), field("slices", slices), field("length", length), field("reverse", reverse);
+    field("saves", saves), field("body", body);
+  }
+  size_t results() const { return body->outputs.size() - static_cast<size_t>(carries); }
+  size_t outputs() const { return body->outputs.size() + (saves ? static_cast<size_t>(carries) : 0); }
+};
+
+// The inputs of a call that scans.
+struct ScanInputs {
+  Tensors carry, slices, captured;
+  ScanInputs(const Tensors& all, const ScanAttrs& attrs)
+      : carry(part(all, 0, static_cast<size_t>(attrs.carries))),
+        slices(
+            part(all, static_cast<size_t>(attrs.carries), static_cast<size_t>(attrs.carries + attrs.slices))),
+        captured(from(all, static_cast<size_t>(attrs.carries + attrs.slices))) {}
+};
+
+void infer_scan(const SpecCall& call, std::span<Spec> outputs) {
+  const auto& attrs = call.attrs.as<ScanAttrs>();
+  const Program& body = *attrs.body;
+  const auto carries = static_cast<size_t>(attrs.carries);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    outputs[i] = i < body.outputs.size() ? body.variables[body.outputs[i]]
+                                         : body.variables[body.outputs[i - body.outputs.size()]];
+    if (i >= carries) outputs[i] = times(outputs[i], attrs.length);
+  }
+}
+
+Tensors run_scan(const Call& call) {
+  const auto& attrs = call.attrs.as<ScanAttrs>();
+  const ScanInputs inputs(list(call.inputs), attrs);
+  const size_t carries = inputs.carry.size();
+  std::vector<Spec> specs(call.outputs.size());
+  infer_scan({call.primitive, call.inputs, call.attrs}, specs);
+  Tensors results = inputs.carry;
+  for (size_t i = carries; i < specs.size(); ++i)
+    results.push_back(Tensor::empty(specs[i].shape, specs[i].dtype, specs[i].device));
+  for (int64_t step = 0; step < attrs.length; ++step) {
+    const int64_t at = attrs.reverse ? attrs.length - 1 - step : step;
+    const auto keep = [&](size_t i, const Tensor& value) {
+      Tensor place = select(results[i], 0, at);
+      assign(place, value);
+    };
+    Tensors arguments = part(results, 0, carries);
+    for (size_t i = 0; attrs.saves && i < carries; ++i) keep(attrs.body->outputs.size() + i, arguments[i]);
+    for (const Tensor& slice : inputs.slices) arguments.push_back(select(slice, 0, at));
+    append(arguments, inputs.captured);
+    const Tensors stepped = (*attrs.body)(arguments);
+    for (size_t i = 0; i < stepped.size(); ++i) {
+      if (i < carries) {
+        results[i] = stepped[i];
+      } else {
+        keep(i, stepped[i]);
+      }
+    }
+  }
+  return results;
+}
+
+// The same without a write in place: all steps as one program.
+Tensors unroll_scan(const Call& call) {
+  const auto& attrs = call.attrs.as<ScanAttrs>();
+  const ScanInputs inputs(list(call.inputs), attrs);
+  const size_t carries = inputs.carry.size();
+  std::vector<Tensors> kept(call.outputs.size(), Tensors(static_cast<size_t>(attrs.length)));
+  Tensors results = inputs.carry;
+  for (int64_t step = 0; step < attrs.length; ++step) {
+    const int64_t at = attrs.reverse ? attrs.length - 1 - step : step;
+    Tensors arguments = results;
+    for (size_t i = 0; attrs.saves && i < carries; ++i)
+      kept[attrs.body->outputs.size() + i][at] = arguments[i];
+    for (const Tensor& slice : inputs.slices) arguments.push_back(select(slice, 0, at));
+    append(arguments, inputs.captured);
+    const Tensors stepped = (*attrs.body)(arguments);
+    results = part(stepped, 0, carries);
+    for (size_t i = carries; i < stepped.size(); ++i) kept[i][at] = stepped[i];
+  }
+  std::vector<Spec> specs(call.outputs.size());
+  infer_scan({call.primitive, call.inputs, call.attrs}, specs);
+  for (size_t i = carries; i < specs.size(); ++i) {
+    results.push_back(attrs.length > 0 ? stack(kept[i], 0)
+                                       : zeros(specs[i].shape, specs[i].dtype, specs[i].device));
+  }
+  return results;
+}
+
+// Carries are followed by their tangents, slices and what is captured by those that there are.
+Tensors push_scan(const Call& call, Tangents given) {
+  const auto& attrs = call.attrs.as<ScanAttrs>();
+  const ScanInputs inputs(list(call.inputs), attrs), tangents(list(given), attrs);
+  const std::vector<bool> moving = which_float(inputs.carry), sliding = which_defined(tangents.slices),
+                          around = which_defined(tangents.captured);
+  const size_t carries = inputs.carry.size(), slices = inputs.slices.size();
+  std::vector<bool> result_moves;
+  for (const Spec& spec : specs_of(*attrs.body, attrs.body->outputs, carries, attrs.body->outputs.size()))
+    result_moves.push_back(is_differentiable(spec.dtype));
+
+  Tensors all = inputs.carry;
+  for (size_t i = 0; i < carries; ++i) {
+    if (moving[i])
+      all.push_back(tangents.carry[i].defined() ? tangents.carry[i] : zeros_like(inputs.carry[i]));
+  }
+  const size_t slices_at = all.size();
+  append(all, inputs.slices);
+  append(all, defined_of(tangents.slices));
+  const size_t captured_at = all.size();
+  append(all, inputs.captured);
+  append(all, defined_of(tangents.captured));
+
+  std::vector<Spec> specs = specs_of(all);
+  for (size_t i = slices_at; i < captured_at; ++i) specs[i] = one_of(specs[i]);
+  Program body = record_unseen(
+      [&](const Tensors& at) {
+        Tensors primals = part(at, 0, carries), directions = spread(at, moving, carries);
+        append(primals, part(at, slices_at, slices_at + slices));
+        append(directions, spread(at, sliding, slices_at + slices));
+        append(primals, part(at, captured_at, captured_at + around.size()));
+        append(directions, spread(at, around, captured_at + around.size()));
+        const Jvp pushed = push_program(*attrs.body, primals, directions);
+        Tensors outputs = part(pushed.outputs, 0, carries);
+        for (size_t i = 0; i < carries; ++i) {
+          if (moving[i]) outputs.push_back(pushed.tangents[i]);
+        }
+        append(outputs, from(pushed.outputs, carries));
+        for (size_t i = 0; i < result_moves.size(); ++i) {
+          if (result_moves[i]) outputs.push_back(pushed.tangents[carries + i]);
+        }
+        return outputs;
+      },
+      specs);
+  const ScanAttrs both{hold(std::move(body)),
+                       static_cast<int>(slices_at),
+                       static_cast<int>(captured_at - slices_at),
+                       attrs.length,
+                       attrs.reverse,
+                       attrs.saves};
+  const Tensors outputs = bind_all(primitives::scan, all, both, both.outputs());
+  Tensors result = spread(outputs, moving, carries);
+  append(result, spread(outputs, result_moves, slices_at + result_moves.size()));
+  if (attrs.saves) append(result, spread(outputs, moving, both.body->outputs.size() + carries));
+  return result;
+}
+
+// From the last step to the first, with the carries that were kept, or else are computed again. The carry is
+// that of cotangents, and the sums of those of what is captured.
+Tensors pull_scan(const Call& call, Cotangents given, Reads wanted_bits) {
+  const auto& attrs = call.attrs.as<ScanAttrs>();
+  const ScanInputs inputs(list(call.inputs), attrs);
+  const size_t carries = inputs.carry.size(), slices = inputs.slices.size(), results = attrs.results();
+  std::vector<bool> wanted;
+  for (size_t i = 0; i < call.inputs.size(); ++i)
+    wanted.push_back(is_differentiable(call.inputs[i].dtype()) &&
+                     (i < carries || (wanted_bits & input_bit(i))));
+  const std::vector<bool> moving = part(wanted, 0, carries),
+                          sliding = part(wanted, carries, carries + slices),
+                          around = from(wanted, carries + slices);
+  Tensors saved;
+  if (attrs.saves) {
+    saved = from(list(call.outputs), carries + results);
+  } else {
+    ScanAttrs again = attrs;
+    again.saves = true;
+    saved = from(bind_all(primitives::scan, list(call.inputs), again, again.outputs()), carries + results);
+  }
+  const Tensors cotangents = list(given), of_results = part(cotangents, carries, carries + results);
+  const Tensors of_saved = attrs.saves ? from(cotangents, carries + results) : Tensors(carries);
+  const std::vector<bool> has_result = which_defined(of_results), has_saved = which_defined(of_saved);
+
+  Tensors all;
+  for (size_t i = 0; i < carries; ++i) {
+    if (moving[i]) all.push_back(cotangents[i].defined() ? cotangents[i] : zeros_like(inputs.carry[i]));
+  }
+  for (size_t i = 0; i < around.size(); ++i) {
+    if (around[i]) all.push_back(zeros_like(inputs.captured[i]));
+  }
+  const size_t slices_at = all.size();
+  for (const Tensors& part_of : {saved, inputs.slices, defined_of(of_results), defined_of(of_saved)})
+    append(all, part_of);
+  const size_t captured_at = all.size();
+  append(all, inputs.captured);
+
+  std::vector<Spec> specs = specs_of(all);
+  for (size_t i = slices_at; i < captured_at; ++i) specs[i] = one_of(specs[i]);
+  Program body = record_unseen(
+      [&](const Tensors& at) {
+        Tensors primals = part(at, slices_at, slices_at + carries + slices);
+        append(primals, from(at, captured_at));
+        Tensors of_outputs = spread(at, moving);
+        append(of_outputs, spread(at, has_result, slices_at + carries + slices));
+        const Pulled pulled = pull_program(*attrs.body, primals, wanted, of_outputs);
+        const Tensors of_inputs = spread(pulled.cotangents, wanted);
+        const Tensors extra = spread(at, has_saved, slices_at + carries + slices + count(has_result));
+        Tensors outputs;
+        for (size_t i = 0; i < carries; ++i) {
+          if (moving[i]) outputs.push_back(extra[i].defined() ? of_inputs[i] + extra[i] : of_inputs[i]);
+        }
+        for (size_t i = 0, sum = count(moving); i < around.size(); ++i) {
+          if (around[i]) outputs.push_back(at[sum++] + of_inputs[carries + slices + i]);
+        }
+        for (size_t i = 0; i < slices; ++i) {
+          if (sliding[i]) outputs.push_back(of_inputs[carries + i]);
+        }
+        return outputs;
+      },
+      specs);
+  const ScanAttrs back{hold(std::move(body)),
+                       static_cast<int>(slices_at),
+                       static_cast<int>(captured_at - slices_at),
+                       attrs.length,
+                       !attrs.reverse,
+                       false};
+  const Tensors outputs = bind_all(primitives::scan, all, back, back.outputs());
+  Tensors result = spread(outputs, moving);
+  append(result, spread(outputs, sliding, slices_at));
+  append(result, spread(outputs, around, count(moving)));
+  return result;
+}
+
+Tensors batch_scan(const BatchedCall& batched) {
+  auto attrs = batched.call.attrs.as<ScanAttrs>();
+  const auto carries = static_cast<size_t>(attrs.carries), slices = static_cast<size_t>(attrs.slices);
+  const Program& body = *attrs.body;
+  std::vector<bool> flags = batched.batched;
+  const std::vector<bool> carry = settled(part(flags, 0, carries), [&](const std::vector<bool>& now) {
+    std::copy(now.begin(), now.end(), flags.begin());
+    return part(depends(body, flags), 0, carries);
+  });
+  std::copy(carry.begin(), carry.end(), flags.begin());
+  std::vector<bool> kept = depends(body, flags);
+  std::copy(carry.begin(), carry.end(), kept.begin());
+  Tensors inputs = list(batched.call.inputs);
+  for (size_t i = 0; i < carries; ++i) {
+    if (carry[i]) inputs[i] = batched.lanes(i);
+  }
+  for (size_t i = carries; i < carries + slices; ++i) {
+    if (flags[i]) inputs[i] = moveaxis(inputs[i], 0, 1);
+  }
+  attrs.body = hold(in_lanes(body, flags, kept, batched.size));
+  if (attrs.saves) append(kept, carry);
+  Tensors outputs = bind_all(primitives::scan, inputs, attrs, attrs.outputs());
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!kept[i]) {
+      outputs[i] = broadcast_to(outputs[i], times(outputs[i].spec(), batched.size).shape);
+    } else if (i >= carries) {
+      outputs[i] = moveaxis(outputs[i], 1, 0);
+    }
+  }
+  return outputs;
+}
+
+}  // namespace
+
+Primitive primitives::scan("scan", {.batching = batch_scan,
+                                    .infer = infer_scan,
+                                    .derivative = rule<push_scan, pull_scan, kAllInputs | kOutput>(),
+                                    .evaluate = evaluate<unroll_scan>,
+                                    .dispatch = dispatch<run_scan>,
+                                    .num_outputs = kAnyNumber});
+
+namespace {
+
+int64_t length_of(const Tensors& slices, std::optional<int64_t> length) {
+  for (size_t i = 0; i < slices.size(); ++i) {
+    if (slices[i].ndim() == 0)
+      fail<ShapeError>("[scan] slices ", i, " are ", describe(slices[i]), ", which has no axis");
+    const int64_t extent = slices[i].size(0);
+    if (length && *length != extent)
+      fail<ShapeError>("[scan] slices ", i, " have ", extent, " steps but there are ", *length);
+    length = extent;
+  }
+  if (!length) fail<ValueError>("[scan] nothing says how many steps there are (give slices, or a length)");
+  if (*length < 0) fail<ValueError>("[scan] the length is ", *length);
+  return *length;
+}
+
+bool any_tracked(const Tensors& tensors) { return std::ranges::any_of(tensors, is_tracked); }
+
+Scan scan_all(const Function& step, const Tensors& carry, const Tensors& slices, int64_t length,
+              bool reverse) {
+  std::vector<Spec> specs = specs_of(carry);
+  for (const Tensor& slice : slices) specs.push_back(one_of(slice.spec()));
+  Program body = record_unseen(step, specs);
+  if (!body.writes.empty())
+    fail<ValueError>("[scan] the step overwrites an argument (return the new value instead)");
+  if (body.outputs.size() < carry.size())
+    fail<ValueError>("[scan] the step returns ", body.outputs.size(),
+                     " tensors, fewer than the carry has: ", carry.size());
+  check_same_specs("scan", "carry", specs_of(body, body.outputs, 0, carry.size()), specs_of(carry));
+  Tensors inputs = carry, captured;
+  append(inputs, slices);
+  capture({&body}, captured);
+  append(inputs, captured);
+  const ScanAttrs attrs{
+      hold(std::move(body)), static_cast<int>(carry.size()), static_cast<int>(slices.size()), length, reverse,
+      any_tracked(inputs)};
+  const Tensors outputs = bind_all(primitives::scan, inputs, attrs, attrs.outputs());
+  return {part(outputs, 0, carry.size()), part(outputs, carry.size(), attrs.body->outputs.size())};
+}
+
+}  // namespace
+
+Scan scan(const Function& step, const Tensors& carry, const Tensors& slices, const ScanOptions& options) {
+  const int64_t length = length_of(slices, options.length);
+  const int64_t stretch = options.checkpoint_every.value_or(length);
+  if (options.checkpoint_every && stretch < 1)
+    fail<ValueError>("[scan] checkpoint_every is ", stretch, " but must be positive");
+  if (stretch >= length) return scan_all(step, carry, slices, length, options.reverse);
+  // A scan over stretches, which keeps the carry of each, of scans; and one over what is left.
+  const int64_t whole = length / stretch * stretch;
+  const auto over = [&](int64_t begin, int64_t end, const Tensors& from_carry) {
+    Tensors some;
+    for (const Tensor& slice : slices) some.push_back(slice_axis(slice, 0, begin, end));
+    return scan_all(step, from_carry, some, end - begin, options.reverse);
+  };
+  const auto over_stretches = [&](const Tensors& from_carry) {
+    Tensors stretches;
+    for (const Tensor& slice : slices) {
+      Shape shape = times(one_of(slice.spec()), stretch).shape;
+      shape.insert(0, length / stretch);
+      stretches.push_back(reshape(slice_axis(slice, 0, 0, whole), shape));
+    }
+    const Function inner = [&](const Tensors& at) {
+      Scan done = scan_all(step, part(at, 0, carry.size()), from(at, carry.size()), stretch, options.reverse);
+      append(done.carry, done.results);
+      return std::move(done.carry);
+    };
+    Scan done = scan_all(inner, from_carry, stretches, length / stretch, options.reverse);
+    for (Tensor& result : done.results) {
+      Shape shape = one_of(one_of(result.spec())).shape;
+      shape.insert(0, whole);
+      result = reshape(result, shape);
+    }
+    return done;
+  };
+  if (whole == length) return over_stretches(carry);
+  const Scan first = options.reverse ? over(whole, length, carry) : over_stretches(carry);
+  const Scan last = options.reverse ? over_stretches(first.carry) : over(whole, length, first.carry);
+  const auto& [low, high] = options.reverse ? std::tie(last, first) : std::tie(first, last);
+  Scan result{last.carry, {}};
+  for (size_t i = 0; i < low.results.size(); ++i)
+    result.results.push_back(concat({low.results[i], high.results[i]}, 0));
+  return result;
+}
+
+}  // namespace tidu

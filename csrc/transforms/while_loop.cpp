@@ -1,0 +1,146 @@
+// Loops that a value ends, as calls that hold programs.
+#include "transforms/control.h"
+
+#include "ops/creation.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+#include "transforms/closure.h"
+
+namespace tidu {
+namespace {
+
+struct WhileAttrs {
+  ProgramField condition, body;  // of (carry.., captured..)
+  void fields(auto&& field) const { field("condition", condition), field("body", body); }
+  size_t carries() const { return body->outputs.size(); }
+};
+
+void infer_while(const SpecCall& call, std::span<Spec> outputs) {
+  for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = call.inputs[i];
+}
+
+Tensors run_while(const Call& call) {
+  const auto& attrs = call.attrs.as<WhileAttrs>();
+  Tensors now = list(call.inputs);
+  while (item<bool>((*attrs.condition)(now)[0])) std::ranges::copy((*attrs.body)(now), now.begin());
+  now.resize(attrs.carries());
+  return now;
+}
+
+Tensors push_while(const Call& call, Tangents given) {
+  const auto& attrs = call.attrs.as<WhileAttrs>();
+  const size_t carries = attrs.carries();
+  const Tensors inputs = list(call.inputs), tangents = list(given), captured = from(inputs, carries);
+  const std::vector<bool> moving = which_float(part(inputs, 0, carries)),
+                          around = which_defined(from(tangents, carries));
+  Tensors all = part(inputs, 0, carries);
+  for (size_t i = 0; i < carries; ++i) {
+    if (moving[i]) all.push_back(tangents[i].defined() ? tangents[i] : zeros_like(inputs[i]));
+  }
+  const size_t captured_at = all.size();
+  append(all, captured);
+  append(all, defined_of(from(tangents, carries)));
+  const auto primals_of = [&](const Tensors& at) {
+    Tensors primals = part(at, 0, carries);
+    append(primals, part(at, captured_at, captured_at + captured.size()));
+    return primals;
+  };
+  const std::vector<Spec> specs = specs_of(all);
+  Program condition =
+      record_unseen([&](const Tensors& at) { return (*attrs.condition)(primals_of(at)); }, specs);
+  Program body = record_unseen(
+      [&](const Tensors& at) {
+        Tensors directions = spread(at, moving, carries);
+        append(directions, spread(at, around, captured_at + captured.size()));
+        const Jvp pushed = push_program(*attrs.body, primals_of(at), directions);
+        Tensors outputs = pushed.outputs;
+        for (size_t i = 0; i < carries; ++i) {
+          if (moving[i]) outputs.push_back(pushed.tangents[i]);
+        }
+        return outputs;
+      },
+      specs);
+  const WhileAttrs both{hold(std::move(condition)), hold(std::move(body))};
+  return spread(bind_all(primitives::while_loop, all, both, both.carries()), moving, carries);
+}
+
+Tensors pull_while(const Call&, Cotangents, Reads) {
+  fail<GradientError>(
+      "[while_loop] reverse mode needs to know how many steps there can be (give max_steps, or use forward "
+      "mode)");
+}
+
+// Lanes whose condition no longer holds stay what they are.
+Tensors batch_while(const BatchedCall& batched) {
+  const auto& attrs = batched.call.attrs.as<WhileAttrs>();
+  const size_t carries = attrs.carries();
+  std::vector<bool> flags = batched.batched;
+  bool apart = false;
+  const std::vector<bool> carry = settled(part(flags, 0, carries), [&](const std::vector<bool>& now) {
+    std::copy(now.begin(), now.end(), flags.begin());
+    apart = depends(*attrs.condition, flags)[0];
+    return apart ? std::vector<bool>(carries, true) : depends(*attrs.body, flags);
+  });
+  std::copy(carry.begin(), carry.end(), flags.begin());
+  Tensors inputs = list(batched.call.inputs);
+  for (size_t i = 0; i < carries; ++i) {
+    if (carry[i]) inputs[i] = batched.lanes(i);
+  }
+  Program condition = in_lanes(*attrs.condition, flags, {apart}, batched.size),
+          body = in_lanes(*attrs.body, flags, carry, batched.size);
+  if (apart) {
+    const std::vector<Spec> specs = specs_of(inputs);
+    const Program each = std::move(condition), step = std::move(body);
+    condition = record_unseen([&](const Tensors& at) { return Tensors{any(each(at)[0])}; }, specs);
+    body = record_unseen(
+        [&](const Tensors& at) {
+          const Tensor goes_on = each(at)[0];
+          Tensors next = step(at);
+          for (size_t i = 0; i < next.size(); ++i) next[i] = choose(goes_on, next[i], at[i]);
+          return next;
+        },
+        specs);
+  }
+  Tensors outputs = bind_all(primitives::while_loop, inputs,
+                             WhileAttrs{hold(std::move(condition)), hold(std::move(body))}, carries);
+  for (size_t i = 0; i < carries; ++i) {
+    if (!carry[i]) outputs[i] = broadcast_to(outputs[i], times(outputs[i].spec(), batched.size).shape);
+  }
+  return outputs;
+}
+
+}  // namespace
+
+Primitive primitives::while_loop("while_loop", {.batching = batch_while,
+                                                .infer = infer_while,
+                                                .derivative = rule<push_while, pull_while, kAllInputs>(),
+                                                .evaluate = evaluate<run_while>,
+                                                .dispatch = dispatch<run_while>,
+                                                .num_outputs = kAnyNumber});
+
+Tensors while_loop(const Function& condition, const Function& body, const Tensors& carry,
+                   std::optional<int64_t> max_steps) {
+  const std::vector<Spec> specs = specs_of(carry);
+  Program goes_on = record_unseen(condition, specs), step = record_unseen(body, specs);
+  if (!goes_on.writes.empty() || !step.writes.empty())
+    fail<ValueError>("[while_loop] the carry is overwritten (return the new value instead)");
+  const Spec truth{{}, DType::bool_, goes_on.variables[goes_on.outputs.at(0)].device};
+  check_same_specs("while_loop", "the condition",
+                   specs_of(goes_on, goes_on.outputs, 0, goes_on.outputs.size()), {truth});
+  check_same_specs("while_loop", "carry", specs_of(step, step.outputs, 0, step.outputs.size()), specs);
+  if (max_steps) {
+    // A scan whose steps do nothing once the condition does not hold.
+    const Function bounded = [&](const Tensors& now) {
+      return cond(
+          condition(now)[0], body, [](const Tensors& same) { return same; }, now);
+    };
+    return scan(bounded, carry, {}, {max_steps, false, {}}).carry;
+  }
+  Tensors inputs = carry, captured;
+  capture({&goes_on, &step}, captured);
+  append(inputs, captured);
+  return bind_all(primitives::while_loop, inputs, WhileAttrs{hold(std::move(goes_on)), hold(std::move(step))},
+                  carry.size());
+}
+
+}  // namespace tidu
