@@ -44,6 +44,7 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "optim/standard_errors.h"
+#include "transforms/callback.h"
 #include "transforms/check_grads.h"
 #include "transforms/control.h"
 #include "transforms/cost.h"

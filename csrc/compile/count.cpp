@@ -39,10 +39,9 @@ class Groups {
       const Program::Instruction& call = program.instructions[now];
       const bool view = is_view(call, values);
       const bool groups = call.primitive->pointwise && !view;
-      const Shape& shape = values[call.outputs[0]].shape();
       const auto joins = [&](int variable) {
         return groups && maker_[variable] >= 0 && of_[maker_[variable]] >= 0 &&
-               values[variable].shape() == shape;
+               values[variable].shape() == values[call.outputs[0]].shape();
       };
       int time = 0;
       for (int variable : call.inputs)

@@ -46,6 +46,7 @@ class Lifetimes {
   }
 
   void add_workspace(const Program::Instruction& call, int now) {
+    if (call.outputs.empty()) return;
     const Tensor& first = values_[call.outputs[0]];
     const WorkspaceBytes bytes = call.primitive->workspaces[static_cast<int>(first.device().type)];
     if (!bytes) return;

@@ -128,10 +128,11 @@ class Simplifier {
         if (ones_[call.inputs[i]]) return {call.inputs[1 - i]};
       }
     }
-    const Device device = program.variables[as_recorded[0]].device;
+    const bool is_once = call.has_effect();
+    const Device device = as_recorded.empty() ? Device() : program.variables[as_recorded[0]].device;
     const uint64_t hash = hash_of(call);
     const auto [first, last] = calls_.equal_range(hash);
-    for (auto it = first; it != last; ++it) {
+    for (auto it = first; it != last && !is_once; ++it) {
       const Program::Instruction& other = result_.instructions[it->second];
       if (other.primitive == call.primitive && other.attrs == call.attrs && other.inputs == call.inputs &&
           result_.variables[other.outputs[0]].device == device)
@@ -142,7 +143,7 @@ class Simplifier {
     call.outputs.clear();
     const size_t known = values_.size();
     for (const Tensor& result : results) call.outputs.push_back(name_of(result));
-    if (values_.size() > known) {  // else it shows what another view shows
+    if (values_.size() > known || is_once) {  // else it shows what another view shows
       if (has_ones(call)) ones_[call.outputs[0]] = true;
       calls_.emplace(hash, result_.instructions.size());
       result_.instructions.push_back(call);

@@ -52,6 +52,9 @@ template <class Meaning> void add_axis(DimsOf<Meaning>& dims, int64_t extent) {
   if constexpr (is((Steps*)nullptr)) dims.insert(0, 1);
 }
 
+// Whether a field holds calls that do something besides giving values.
+template <class T> bool has_effect(const T&) { return false; }
+
 }  // namespace attr
 
 // An attribute struct lists its members once:
@@ -92,6 +95,8 @@ class Attrs {
   size_t hash() const { return box_ ? box_->hash() : 0; }
   // The attributes of the same call of inputs that have one axis more in front, of this extent.
   Attrs with_axis(int64_t extent) const { return box_ ? Attrs(Given{}, box_->with_axis(extent)) : Attrs(); }
+  // Whether programs among them do something besides giving values.
+  bool has_effect() const { return box_ && box_->has_effect(); }
   // Writes "axes=(0,), keepdims=1".
   std::string to_string() const { return box_ ? box_->to_string() : ""; }
 
@@ -103,6 +108,7 @@ class Attrs {
     virtual BoxBase* with_axis(int64_t extent) const = 0;
     virtual bool equals(const BoxBase& other) const = 0;
     virtual size_t hash() const = 0;
+    virtual bool has_effect() const = 0;
     virtual std::string to_string() const = 0;
 
     const std::type_info& type;
@@ -141,6 +147,14 @@ class Attrs {
     size_t hash() const override {
       size_t result = type.hash_code();
       get().fields([&](const char*, const auto& field) { mix(result, field); });
+      return result;
+    }
+    bool has_effect() const override {
+      bool result = false;
+      get().fields([&](const char*, const auto& field) {
+        using attr::has_effect;
+        result |= has_effect(field);
+      });
       return result;
     }
     std::string to_string() const override {

@@ -194,6 +194,7 @@ struct Definition {
   Evaluate evaluate = nullptr;
   Dispatch dispatch = nullptr;  // of one that is evaluated
   int num_outputs = 1;
+  bool effect = false;              // does something besides: programs keep it, once and in order
   bool pointwise = false;           // element i of the output depends on the elements i of the inputs alone
   bool overwrites = false;          // its first inputs, which are its outputs
   const Primitive* pure = nullptr;  // what gives the same value without overwriting

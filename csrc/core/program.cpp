@@ -77,7 +77,8 @@ Tensors Program::run(const Instruction& instruction, std::span<const Tensor> val
   // A variable keeps its value.
   for (size_t i = 0; primitive.overwrites && i < results.size(); ++i)
     operands[i] = bind(primitives::copy, {operands[i]});
-  tidu::bind(primitive, operands, instruction.attrs, results, variables[instruction.outputs[0]].device);
+  const Device device = instruction.outputs.empty() ? Device() : variables[instruction.outputs[0]].device;
+  tidu::bind(primitive, operands, instruction.attrs, results, device);
   return results;
 }
 
@@ -105,7 +106,7 @@ std::string Program::to_string() const {
     out << "  ";
     for (size_t i = 0; i < instruction.outputs.size(); ++i)
       out << (i ? ", " : "") << typed(instruction.outputs[i]);
-    out << " = " << instruction.primitive->name;
+    out << (instruction.outputs.empty() ? "" : " = ") << instruction.primitive->name;
     if (!instruction.attrs.empty()) out << '[' << instruction.attrs.to_string() << ']';
     for (int variable : instruction.inputs) out << ' ' << name_of_variable(variable);
     out << '\n';
@@ -130,7 +131,7 @@ void remove_unused(Program& program) {
   const auto is_unused = [&](int variable) { return names[variable] < 0; };
   std::vector<Program::Instruction> kept;
   for (auto it = program.instructions.rbegin(); it != program.instructions.rend(); ++it) {
-    if (std::ranges::all_of(it->outputs, is_unused)) continue;
+    if (std::ranges::all_of(it->outputs, is_unused) && !it->has_effect()) continue;
     use(it->inputs);
     use(it->outputs);
     kept.push_back(std::move(*it));
@@ -179,6 +180,10 @@ uint64_t hash_value(const ProgramField& field) {
     hash = (hash ^ reinterpret_cast<uintptr_t>(instruction.primitive) ^ instruction.attrs.hash()) *
            0x9e3779b97f4a7c15u;
   return hash;
+}
+
+bool has_effect(const ProgramField& field) {
+  return std::ranges::any_of(field->instructions, &Program::Instruction::has_effect);
 }
 
 std::ostream& operator<<(std::ostream& out, const ProgramField& field) {

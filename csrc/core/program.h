@@ -16,6 +16,9 @@ struct Program {
     std::vector<int> inputs, outputs;
     bool differentiable = true;  // false: recorded under GradMode(false)
 
+    // Whether it, or a program that it holds, does something besides giving values.
+    bool has_effect() const { return primitive->effect || attrs.has_effect(); }
+
     bool operator==(const Instruction&) const = default;
   };
   struct Constant {
@@ -57,7 +60,7 @@ struct Program {
   std::string to_string() const;
 };
 
-// Removes the instructions and constants of which no output, directly or not, makes use.
+// Removes the instructions and constants of which no output and no effect, directly or not, makes use.
 void remove_unused(Program& program);
 
 // Whether the elements of a constant share one number, at raw_data() on the host.
@@ -76,6 +79,7 @@ struct ProgramField {
   }
 };
 uint64_t hash_value(const ProgramField& field);
+bool has_effect(const ProgramField& field);
 std::ostream& operator<<(std::ostream& out, const ProgramField& field);
 
 }  // namespace tidu

@@ -89,9 +89,17 @@ Tensor Recorder::add_input(const Spec& spec) {
   return input;
 }
 
+bool Recorder::knows(std::span<const Tensor> tensors) const {
+  return std::ranges::any_of(tensors, [&](const Tensor& tensor) { return tensor.impl().link(id()); });
+}
+
+// Whether only the results of a call of these are of interest, if at all.
+bool Recorder::folds(std::span<const Tensor> inputs) const {
+  return fold_ == Fold::constants && !inputs.empty() && !knows(inputs);
+}
+
 void Recorder::record(const Call& call, bool differentiable) {
-  const auto is_mine = [&](const Tensor& input) { return input.impl().link(id()) != nullptr; };
-  if (fold_ == Fold::constants && !call.inputs.empty() && std::ranges::none_of(call.inputs, is_mine)) return;
+  if (folds(call.inputs)) return;
   std::vector<int> inputs, outputs;
   for (const Tensor& input : call.inputs) inputs.push_back(value_of(place_of(input)));
   if (call.primitive.overwrites) {
@@ -116,6 +124,7 @@ void Recorder::record(const Call& call, bool differentiable) {
 }
 
 void Recorder::record_custom(CustomCall& call, bool differentiable) {
+  if (folds(call.inputs()) && !knows(call.captured())) return;
   const CustomCall::Closed closed = call.close();
   std::vector<int> inputs, outputs;
   for (const Tensors& tensors : {call.inputs(), closed.captured}) {

@@ -22,6 +22,7 @@ class Recorder : public Trace {
   void record(const Call& call, bool differentiable) override;
   void record_custom(CustomCall& call, bool differentiable) override;
   bool differentiates() const override { return false; }
+  bool defers(std::span<const Tensor> inputs) const override { return !folds(inputs); }
 
   // A row-major argument of the program, whose value is not known.
   Tensor add_input(const Spec& spec);
@@ -36,6 +37,8 @@ class Recorder : public Trace {
     bool outside = false;  // of a root: was there before the program
   };
 
+  bool knows(std::span<const Tensor> tensors) const;
+  bool folds(std::span<const Tensor> inputs) const;
   int new_variable(const Tensor& tensor);
   int new_place(const Tensor& tensor);
   int place_of(const Tensor& tensor);

@@ -34,6 +34,8 @@ class CustomCall {
     Tensors captured;
   };
   virtual Closed close() = 0;
+  // What the function closes over and a trace knows.
+  virtual Tensors captured() = 0;
 
  protected:
   explicit CustomCall(Tensors inputs) : inputs_(std::move(inputs)) {}
@@ -56,6 +58,8 @@ class Trace {
   // Shown a call of a function with a rule of its own in place of the calls that it consists of.
   virtual void record_custom(CustomCall& call, bool differentiable) = 0;
   virtual bool differentiates() const { return true; }
+  // Whether what a call of these inputs does besides is done when the trace's program runs, and not now.
+  virtual bool defers(std::span<const Tensor>) const { return false; }
 
   // Grows with nesting; 0 is the ambient tape.
   uint64_t id() const { return id_; }

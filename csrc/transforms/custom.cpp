@@ -7,6 +7,7 @@
 #include "transforms/custom.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 
 #include "autodiff/transpose.h"
@@ -22,11 +23,11 @@
 namespace tidu {
 namespace {
 
-std::vector<Spec> differentiable_specs(const Tensors& tensors) {
-  std::vector<Spec> specs = specs_of(tensors);
+std::vector<Spec> differentiable(std::vector<Spec> specs) {
   std::erase_if(specs, [](const Spec& spec) { return !is_differentiable(spec.dtype); });
   return specs;
 }
+std::vector<Spec> differentiable_specs(const Tensors& tensors) { return differentiable(specs_of(tensors)); }
 
 // The tensors of a list of the differentiable ones, or of the first of them, in their places among all.
 Tensors spread(const Tensors& differentiable, const Tensors& all) {
@@ -77,6 +78,68 @@ class ClosureGuard : public Trace {
   uint64_t id_;
 };
 
+// A program that may be recorded when it is first needed.
+class LazyProgram {
+ public:
+  LazyProgram(ProgramField made) : state_(std::make_shared<State>()) {
+    state_->made = std::move(made.program);
+  }
+  explicit LazyProgram(std::function<ProgramField()> make) : state_(std::make_shared<State>()) {
+    state_->make = std::move(make);
+  }
+
+  // Threads that need it at a time may both record it, and get the same.
+  const Program& operator*() const {
+    if (!state_->made.load()) {
+      std::shared_ptr<const Program> none, made = state_->make().program;
+      state_->made.compare_exchange_strong(none, std::move(made));
+    }
+    return *state_->made.load();
+  }
+  ProgramField made() const { return {state_->made.load()}; }
+  bool operator==(const LazyProgram& other) const {
+    return state_ == other.state_ || (made().program && made() == other.made());
+  }
+
+ private:
+  struct State {
+    std::atomic<std::shared_ptr<const Program>> made;
+    std::function<ProgramField()> make;
+  };
+  std::shared_ptr<State> state_;
+};
+uint64_t hash_value(const LazyProgram&) { return 0; }  // stays what it is
+std::ostream& operator<<(std::ostream& out, const LazyProgram& program) {
+  return program.made().program ? out << program.made() : out << "not recorded yet";
+}
+
+// How many rules are being recorded, one inside of the other. A rule may call the function that it is a rule
+// of: from the second level on, rules are recorded when they are needed.
+thread_local int rules_in_record = 0;
+class InRule {
+ public:
+  InRule() { ++rules_in_record; }
+  ~InRule() { --rules_in_record; }
+  InRule(const InRule&) = delete;
+  static bool is_deep() { return rules_in_record >= 2; }
+};
+
+// A program that was recorded later, as one that takes what the function had captured, and makes no use of
+// it.
+void pad(Program& program, const std::vector<Spec>& captured) {
+  for (const Program::Constant& constant : program.constants) {
+    if (constant.value.is_abstract())
+      fail<GradientError>(
+          "a derivative rule that calls its own function makes use of a tensor that is no argument and has "
+          "no "
+          "value: higher derivatives cannot follow it (make it an argument of the function)");
+  }
+  for (const Spec& spec : captured) {
+    program.inputs.push_back(static_cast<int>(program.variables.size()));
+    program.variables.push_back(spec);
+  }
+}
+
 // What calls of both sorts share.
 class RuledCall : public CustomCall {
  public:
@@ -84,6 +147,13 @@ class RuledCall : public CustomCall {
       : CustomCall(std::move(inputs)), op_(op), function_(function), arguments_(arguments) {}
 
   const Tensors& outputs() override { return outputs_; }
+  Tensors captured() override {
+    Tensors result;
+    const VisibleTraces none(nullptr);
+    Program function = record(function_, specs_of(inputs_));
+    capture({&function}, result);
+    return result;
+  }
   // Shows the call to the visible traces, and returns its outputs.
   Tensors run();
 
@@ -156,7 +226,8 @@ Tensors RuledCall::run() {
 
 struct VjpAttrs {
   int arguments;  // of the function, without what it closes over
-  ProgramField function, forward, backward;
+  ProgramField function;
+  LazyProgram forward, backward;
   void fields(auto&& field) const {
     field("arguments", arguments), field("function", function), field("forward", forward);
     field("backward", backward);
@@ -165,7 +236,8 @@ struct VjpAttrs {
 
 struct JvpAttrs {
   int arguments;
-  ProgramField function, rule;
+  ProgramField function;
+  LazyProgram rule;
   void fields(auto&& field) const {
     field("arguments", arguments), field("function", function), field("rule", rule);
   }
@@ -196,27 +268,28 @@ class VjpCall final : public RuledCall {
   Closed close() override {
     const VisibleTraces none(nullptr);
     Program function = record(function_, specs_of(inputs_));
-    // Forward and backward in one: what does not depend on the cotangents is the forward half.
-    std::vector<Spec> specs = specs_of(inputs_);
-    const auto cotangents = differentiable_specs(outputs_);
-    specs.insert(specs.end(), cotangents.begin(), cotangents.end());
-    size_t output_count = 0;
-    Program both = record(
-        [&](const Tensors& all) {
-          const Tensors inputs(all.begin(), all.begin() + static_cast<int64_t>(inputs_.size()));
-          CustomForward result = forward_(inputs);
-          const Tensors given(all.begin() + static_cast<int64_t>(inputs_.size()), all.end());
-          Tensors returned = gather(result.pullback(spread(given, result.outputs)), inputs);
-          output_count = result.outputs.size();
-          returned.insert(returned.begin(), result.outputs.begin(), result.outputs.end());
-          return returned;
-        },
-        specs);
     Closed closed{&primitives::custom_vjp, {}, {}};
-    capture({&function, &both}, closed.captured);
-    auto [forward, backward] = halves(std::move(both), output_count);
-    closed.attrs = VjpAttrs{static_cast<int>(arguments_), hold(std::move(function)), hold(std::move(forward)),
-                            hold(std::move(backward))};
+    const auto attrs = [&](LazyProgram forward, LazyProgram backward) {
+      return VjpAttrs{static_cast<int>(arguments_), hold(std::move(function)), std::move(forward),
+                      std::move(backward)};
+    };
+    const std::vector<Spec> inputs = specs_of(inputs_), cotangents = differentiable_specs(outputs_);
+    if (InRule::is_deep()) {
+      capture({&function}, closed.captured);
+      const auto rule = [=, forward = forward_, captured = specs_of(closed.captured)](bool first) {
+        const VisibleTraces unseen(nullptr);
+        Program both = record_both(forward, inputs, cotangents);
+        pad(both, captured);
+        auto [one, other] = halves(std::move(both), inputs.size(), cotangents.size());
+        return hold(std::move(first ? one : other));
+      };
+      closed.attrs = attrs(LazyProgram([=] { return rule(true); }), LazyProgram([=] { return rule(false); }));
+    } else {
+      Program both = record_both(forward_, inputs, cotangents);
+      capture({&function, &both}, closed.captured);
+      auto [forward, backward] = halves(std::move(both), inputs.size(), cotangents.size());
+      closed.attrs = attrs(hold(std::move(forward)), hold(std::move(backward)));
+    }
     return closed;
   }
 
@@ -256,11 +329,31 @@ class VjpCall final : public RuledCall {
     }
   }
 
-  // forward: inputs -> outputs, residuals; backward: residuals, cotangents -> cotangents of the inputs.
-  std::pair<Program, Program> halves(Program both, size_t output_count) const {
+  // Forward and backward in one, (inputs.., cotangents..) -> (outputs.., cotangents of the inputs..).
+  static Program record_both(const Forward& rule, const std::vector<Spec>& inputs,
+                             const std::vector<Spec>& cotangents) {
+    const InRule in_rule;
+    std::vector<Spec> specs = inputs;
+    append(specs, cotangents);
+    return record(
+        [&](const Tensors& all) {
+          const Tensors at = part(all, 0, inputs.size());
+          const CustomForward result = rule(at);
+          Tensors returned = result.outputs;
+          append(returned, gather(result.pullback(spread(from(all, inputs.size()), result.outputs)), at));
+          return returned;
+        },
+        specs);
+  }
+
+  // forward: inputs -> outputs, residuals; backward: residuals, cotangents -> cotangents of the inputs. What
+  // does not depend on the cotangents is the forward half.
+  static std::pair<Program, Program> halves(Program both, size_t inputs, size_t given) {
     std::vector<bool> late(both.variables.size()), is_residual(both.variables.size());
-    const size_t given = differentiable_specs(outputs_).size();
-    const auto first = both.inputs.begin() + static_cast<int64_t>(inputs_.size());
+    size_t pulled = 0;
+    for (size_t i = 0; i < inputs; ++i) pulled += is_differentiable(both.variables[both.inputs[i]].dtype);
+    const size_t output_count = both.outputs.size() - pulled;
+    const auto first = both.inputs.begin() + static_cast<int64_t>(inputs);
     const std::vector<int> cotangents(first, first + static_cast<int64_t>(given));
     for (int variable : cotangents) late[variable] = true;
     Program forward = both, backward = both;
@@ -346,47 +439,64 @@ class JvpCall final : public RuledCall {
   Closed close() override {
     const VisibleTraces none(nullptr);
     Program function = record(function_, specs_of(inputs_));
-    std::vector<Spec> specs = specs_of(inputs_);
-    const auto tangents = differentiable_specs(inputs_);
-    specs.insert(specs.end(), tangents.begin(), tangents.end());
-    Program rule = record(
-        [&](const Tensors& all) {
-          const Tensors inputs(all.begin(), all.begin() + static_cast<int64_t>(inputs_.size()));
-          const Tensors given(all.begin() + static_cast<int64_t>(inputs_.size()), all.end());
-          const Jvp result = rule_(inputs, spread(given, inputs));
-          Tensors returned = result.outputs;
-          const Tensors pushed = gather(result.tangents, result.outputs);
-          returned.insert(returned.end(), pushed.begin(), pushed.end());
-          return returned;
-        },
-        specs);
     Closed closed{&primitives::custom_jvp, {}, {}};
-    capture({&function, &rule}, closed.captured);
-    // Tangents come last, of what was captured, too, though nothing depends on those.
-    const auto first = rule.inputs.begin() + static_cast<int64_t>(inputs_.size());
-    std::rotate(first, first + static_cast<int64_t>(tangents.size()), rule.inputs.end());
-    for (const Spec& spec : differentiable_specs(closed.captured)) {
-      rule.inputs.push_back(static_cast<int>(rule.variables.size()));
-      rule.variables.push_back(spec);
+    const std::vector<Spec> inputs = specs_of(inputs_);
+    const auto attrs = [&](LazyProgram rule) {
+      return JvpAttrs{static_cast<int>(arguments_), hold(std::move(function)), std::move(rule)};
+    };
+    if (InRule::is_deep()) {
+      capture({&function}, closed.captured);
+      closed.attrs = attrs(LazyProgram([inputs, rule = rule_, captured = specs_of(closed.captured)] {
+        const VisibleTraces unseen(nullptr);
+        Program program = record_rule(rule, inputs);
+        pad(program, captured);
+        return hold(tangents_last(std::move(program), inputs, captured));
+      }));
+    } else {
+      Program rule = record_rule(rule_, inputs);
+      capture({&function, &rule}, closed.captured);
+      closed.attrs = attrs(hold(tangents_last(std::move(rule), inputs, specs_of(closed.captured))));
     }
-    closed.attrs = JvpAttrs{static_cast<int>(arguments_), hold(std::move(function)), hold(std::move(rule))};
     return closed;
   }
 
  private:
+  // (inputs.., tangents..) -> (outputs.., tangents of the outputs..).
+  static Program record_rule(const Rule& rule, const std::vector<Spec>& inputs) {
+    const InRule in_rule;
+    std::vector<Spec> specs = inputs;
+    append(specs, differentiable(inputs));
+    return record(
+        [&](const Tensors& all) {
+          const Tensors at = part(all, 0, inputs.size());
+          const Jvp result = rule(at, spread(from(all, inputs.size()), at));
+          Tensors returned = result.outputs;
+          append(returned, gather(result.tangents, result.outputs));
+          return returned;
+        },
+        specs);
+  }
+
+  // Tangents come last, of what was captured, too, though nothing depends on those.
+  static Program tangents_last(Program rule, const std::vector<Spec>& inputs,
+                               const std::vector<Spec>& captured) {
+    const auto first = rule.inputs.begin() + static_cast<int64_t>(inputs.size());
+    std::rotate(first, first + static_cast<int64_t>(differentiable(inputs).size()), rule.inputs.end());
+    for (const Spec& spec : differentiable(captured)) {
+      rule.inputs.push_back(static_cast<int>(rule.variables.size()));
+      rule.variables.push_back(spec);
+    }
+    return rule;
+  }
+
   const Rule& rule_;
 };
-
-template <class T> Tensors part(const T& tensors, size_t begin, size_t end) {
-  return Tensors(tensors.begin() + static_cast<int64_t>(begin), tensors.begin() + static_cast<int64_t>(end));
-}
 
 // A call whose function and rule are programs.
 void run_vjp_program(const Call& call) {
   const auto& attrs = call.attrs.as<VjpAttrs>();
   const Function function = [&](const Tensors& inputs) { return (*attrs.function)(inputs); };
-  const size_t count = attrs.function->outputs.size();
-  const VjpCall::Forward forward = [&](const Tensors& inputs) {
+  const VjpCall::Forward forward = [attrs, count = attrs.function->outputs.size()](const Tensors& inputs) {
     const Tensors results = (*attrs.forward)(inputs);
     CustomForward result{part(results, 0, count), {}};
     Tensors shapes;
@@ -407,8 +517,8 @@ void run_vjp_program(const Call& call) {
 void run_jvp_program(const Call& call) {
   const auto& attrs = call.attrs.as<JvpAttrs>();
   const Function function = [&](const Tensors& inputs) { return (*attrs.function)(inputs); };
-  const size_t count = attrs.function->outputs.size();
-  const JvpCall::Rule rule = [&](const Tensors& inputs, const Tensors& tangents) {
+  const JvpCall::Rule rule = [attrs, count = attrs.function->outputs.size()](const Tensors& inputs,
+                                                                             const Tensors& tangents) {
     Tensors arguments = inputs;
     for (const Tensor& tangent : gather(tangents, inputs)) arguments.push_back(tangent);
     const Tensors results = (*attrs.rule)(arguments);
@@ -450,14 +560,14 @@ Tensors batch_vjp(const BatchedCall& batched) {
   const auto& attrs = batched.call.attrs.as<VjpAttrs>();
   const LaneRun run(batched.size);
   const Tensors inputs(batched.call.inputs.begin(), batched.call.inputs.end());
-  const size_t count = attrs.function->outputs.size();
-  const VjpCall::Forward forward = [&](const Tensors& given) {
-    const Tensors results = in_lanes(*attrs.forward, run, batched.batched)(given);
+  const VjpCall::Forward forward = [attrs, run, flags = batched.batched,
+                                    count = attrs.function->outputs.size()](const Tensors& given) {
+    const Tensors results = in_lanes(*attrs.forward, run, flags)(given);
     CustomForward result{part(results, 0, count), {}};
     Tensors shapes;
     for (const Tensor& x : given) shapes.push_back(Tensor::abstract(x.shape(), x.dtype(), x.device()));
     result.pullback = [backward = attrs.backward, residuals = part(results, count, results.size()), run,
-                       like = result.outputs, shapes, flags = batched.batched](const Tensors& cotangents) {
+                       like = result.outputs, shapes, flags](const Tensors& cotangents) {
       Tensors arguments = residuals;
       for (const Tensor& cotangent : gather(cotangents, like)) arguments.push_back(cotangent);
       const std::vector<bool> all(arguments.size(), true);
@@ -474,12 +584,12 @@ Tensors batch_jvp(const BatchedCall& batched) {
   const auto& attrs = batched.call.attrs.as<JvpAttrs>();
   const LaneRun run(batched.size);
   const Tensors inputs(batched.call.inputs.begin(), batched.call.inputs.end());
-  const size_t count = attrs.function->outputs.size();
-  const JvpCall::Rule rule = [&](const Tensors& given, const Tensors& tangents) {
+  const JvpCall::Rule rule = [attrs, run, batches = batched.batched, count = attrs.function->outputs.size()](
+                                 const Tensors& given, const Tensors& tangents) {
     Tensors arguments = given;
-    std::vector<bool> flags = batched.batched;
+    std::vector<bool> flags = batches;
     for (size_t i = 0; i < given.size(); ++i) {
-      if (is_differentiable(given[i].dtype())) flags.push_back(batched.batched[i]);
+      if (is_differentiable(given[i].dtype())) flags.push_back(batches[i]);
     }
     for (const Tensor& tangent : gather(tangents, given)) arguments.push_back(tangent);
     const Tensors results = in_lanes(*attrs.rule, run, flags)(arguments);

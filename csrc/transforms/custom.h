@@ -8,7 +8,8 @@ namespace tidu {
 // `function(inputs)`, but where it is differentiated `forward` runs in its place: it returns the outputs and
 // the pullback (which may hold on to residuals). Forward mode transposes the pullback, which must be linear
 // in the cotangents, else it is a NotLinearError. Where transforms nest, each gives the outputs what the rule
-// says, and what the rule computes is differentiated in turn.
+// says, and what the rule computes is differentiated in turn. A rule may call the function that it is given
+// for; it may then be kept, and run again when a derivative of higher order needs it.
 struct CustomForward {
   Tensors outputs;
   Function pullback;

@@ -202,6 +202,17 @@ void bind_transforms(py::module_& m) {
   m.def("checkpoint", [](const py::function& function, const py::object& arguments) {
     return to_list(checkpoint(as_function(function), to_tensors(arguments)));
   });
+  m.def("pure_callback",
+        [](const py::function& function, const std::vector<std::tuple<Shape, DType, Device>>& results,
+           const py::object& arguments, bool all_lanes) {
+          std::vector<Spec> specs;
+          for (const auto& [shape, dtype, device] : results) specs.push_back({shape, dtype, device});
+          return to_list(pure_callback(as_function(function), specs, to_tensors(arguments),
+                                       all_lanes ? LanesOf::all : LanesOf::one));
+        });
+  m.def("debug_callback", [](const py::function& function, const py::object& arguments) {
+    debug_callback(as_function(function), to_tensors(arguments));
+  });
   const auto summed =
       [](Tensors (*transform)(const Function&, const Tensor&, const std::optional<Draws>&, Chunk)) {
         return [=](const py::function& function, const Tensor& x, std::optional<int64_t> samples,

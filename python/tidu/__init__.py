@@ -13,9 +13,12 @@ their first use.
 from tidu import _tensor  # noqa: F401  (adds methods to Tensor)
 from tidu import cpu as cpu
 from tidu import cuda as cuda
+from tidu import debug as debug
 from tidu import linalg as linalg
 from tidu import random as random
 from tidu._arguments import explain as _explain
+from tidu._callback import ShapeDtypeStruct as ShapeDtypeStruct
+from tidu._callback import pure_callback as pure_callback
 from tidu._check_grads import check_grads as check_grads
 from tidu._control import checkpoint as checkpoint
 from tidu._control import cond as cond

@@ -525,3 +525,46 @@ def test_random_functions_replay_as_they_run(seed):
         return
     for x, y in zip(td.grad(td.program(loss, *tensors()), numbers)(*tensors()), gradients, strict=True):
         np.testing.assert_allclose(values(x), values(y), rtol=1e-12)
+
+
+def _ruled(kind):
+    """exp, whose rule says that it grows three times as fast, by a call of itself."""
+    if kind == "custom_jvp":
+
+        @td.custom_jvp
+        def f(x):
+            return td.exp(x)
+
+        @f.defjvp
+        def _(primals, tangents):
+            y = f(*primals)
+            return y, 3 * y * tangents[0]
+
+        return f
+    f = td.custom_vjp(lambda x: td.exp(x))
+    f.defvjp(lambda x: (y := f(x), y), lambda y, cotangent: (3 * y * cotangent,))
+    return f
+
+
+@pytest.mark.parametrize("kind", ["custom_jvp", "custom_vjp"])
+def test_rules_may_call_their_own_function(kind):
+    f, x = _ruled(kind), td.tensor(0.5, dtype=td.float64)
+    functions = {
+        "now": f,
+        "recorded": td.program(f, x),
+        "in lanes": lambda x: td.vmap(f)(x * td.ones(2, dtype=td.float64))[1],
+        "in a loop": lambda x: td.scan(lambda c, _: (c, f(x)), 0.0, length=2)[1][1],
+    }
+    for name, derivative in functions.items():
+        for order in range(5):
+            np.testing.assert_allclose(
+                float(derivative(x)), 3.0**order * np.exp(0.5), rtol=1e-12, err_msg=f"{name}, order {order}"
+            )
+            derivative = td.grad(derivative)
+    derivative = f
+    for order in range(4):
+        lanes = td.vmap(derivative)(td.stack([x, 2 * x]))
+        np.testing.assert_allclose(lanes.numpy(), 3.0**order * np.exp([0.5, 1.0]), rtol=1e-12)
+        derivative = td.grad(derivative)
+    assert float(td.jvp(f, (x,), (x,))[1]) == pytest.approx(1.5 * np.exp(0.5), rel=1e-12)
+    assert kind in str(td.program(f, x))

@@ -9,6 +9,8 @@ ELSEWHERE = {
     "cond": ("python/test_control.py", "cond"),
     "while_loop": ("python/test_control.py", "while_loop"),
     "checkpoint": ("python/test_control.py", "checkpoint"),
+    "pure_callback": ("python/test_callback.py", "pure_callback"),
+    "debug_callback": ("python/test_callback.py", "debug.callback"),
     "custom_vjp": ("python/test_program.py", "custom_vjp"),
     "custom_jvp": ("python/test_program.py", "custom_jvp"),
     "sgd_update": ("kernels/update_test.cpp", "sgd"),
