@@ -87,21 +87,35 @@ Evaluation evaluate(const Function& function, const Tensors& primals, const char
 
 }  // namespace
 
+namespace {
+
+void check_cotangents(const Tensors& cotangents, const Tensors& outputs) {
+  if (cotangents.size() != outputs.size()) {
+    fail<ValueError>("[vjp] the pullback takes one cotangent an output: ", outputs.size(), ", not ",
+                     cotangents.size());
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (cotangents[i].defined()) check_like(cotangents[i], outputs[i], i, "vjp", "cotangent");
+  }
+}
+
+}  // namespace
+
 Vjp vjp(const Function& function, const Tensors& primals) {
   Evaluation at_primals = evaluate(function, primals, "vjp");
   Tensors outputs = at_primals.outputs;
   auto pullback = [at_primals = std::move(at_primals)](const Tensors& cotangents) {
-    const Tensors& outputs = at_primals.outputs;
-    if (cotangents.size() != outputs.size()) {
-      fail<ValueError>("[vjp] the pullback takes one cotangent an output: ", outputs.size(), ", not ",
-                       cotangents.size());
-    }
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      if (cotangents[i].defined()) check_like(cotangents[i], outputs[i], i, "vjp", "cotangent");
-    }
+    check_cotangents(cotangents, at_primals.outputs);
     return at_primals.pull(cotangents, true);
   };
   return {std::move(outputs), std::move(pullback)};
+}
+
+Tensors pull(const Function& function, const Tensors& primals, const Tensors& cotangents) {
+  Evaluation at_primals = evaluate(function, primals, "vjp");
+  check_cotangents(cotangents, at_primals.outputs);
+  at_primals.outputs.clear();
+  return at_primals.pull(cotangents, false);
 }
 
 Jvp jvp(const Function& function, const Tensors& primals, const Tensors& tangents) {

@@ -19,6 +19,9 @@ struct Vjp {
 // Evaluates `function` and keeps what its transposed derivative needs. All primals must be floating-point.
 Vjp vjp(const Function& function, const Tensors& primals);
 
+// v^T J alone, for a v that is known: what the derivative needs goes as the cotangents pass it.
+Tensors pull(const Function& function, const Tensors& primals, const Tensors& cotangents);
+
 struct Jvp {
   Tensors outputs;
   Tensors tangents;  // J v, one of the shape of each output

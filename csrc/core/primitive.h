@@ -111,11 +111,18 @@ using Derivative = std::variant<Zero, Opaque, Elementwise, Linear, Multilinear, 
 
 // --- Batches.
 
+// What becomes of branches and loops that lanes do not take alike.
+enum class LaneControl : uint8_t {
+  select,  // all lanes at once compute both branches, and loops until the last of them ends
+  loop     // one lane after the other
+};
+
 // A call of which some inputs have an axis of `size` lanes in front, each lane to be computed on its own.
 struct BatchedCall {
   const Call& call;                  // the outputs undefined
   const std::vector<bool>& batched;  // which inputs have the axis
   int64_t size;
+  LaneControl control = LaneControl::select;
 
   // Input i with the axis.
   Tensor lanes(size_t i) const;

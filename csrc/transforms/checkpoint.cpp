@@ -1,6 +1,13 @@
 // Functions that reverse mode computes a second time, as calls that hold their programs.
 #include "transforms/control.h"
 
+#include <map>
+
+#include "autodiff/rules.h"
+#include "compile/chain.h"
+#include "compile/count.h"
+#include "compile/outline.h"
+#include "compile/simplify.h"
 #include "transforms/closure.h"
 
 namespace tidu {
@@ -32,14 +39,14 @@ Tensors pull_checkpoint(const Call& call, Cotangents cotangents, Reads wanted_bi
   std::vector<bool> wanted;
   for (size_t i = 0; i < call.inputs.size(); ++i)
     wanted.push_back(is_differentiable(call.inputs[i].dtype()) && (wanted_bits & input_bit(i)));
-  return spread(pull_program(program, list(call.inputs), wanted, list(cotangents)).cotangents, wanted);
+  return spread(pull_program(program, list(call.inputs), wanted, list(cotangents)), wanted);
 }
 
 Tensors batch_checkpoint(const BatchedCall& batched) {
   const Program& program = *batched.call.attrs.as<CheckpointAttrs>().program;
   const std::vector<bool> all(batched.call.outputs.size(), true);
   return bind_all(primitives::checkpoint, list(batched.call.inputs),
-                  CheckpointAttrs{hold(in_lanes(program, batched.batched, all, batched.size))}, all.size());
+                  CheckpointAttrs{hold(in_lanes(program, batched.batched, all, batched))}, all.size());
 }
 
 }  // namespace
@@ -52,12 +59,233 @@ Primitive primitives::checkpoint("checkpoint",
                                   .dispatch = dispatch<run_checkpoint>,
                                   .num_outputs = kAnyNumber});
 
-Tensors checkpoint(const Function& function, const Tensors& arguments) {
+namespace {
+
+constexpr int kStages = 48;
+
+// What a call takes: operations, and bytes that it reads and writes.
+double work_of(const Program& program, const Program::Instruction& call) {
+  Program one;
+  one.instructions = {{call.primitive, call.attrs, {}, {}}};
+  const auto number = [&](int variable) {
+    one.variables.push_back(program.variables[variable]);
+    return static_cast<int>(one.variables.size()) - 1;
+  };
+  for (int variable : call.inputs) one.inputs.push_back(number(variable));
+  for (int variable : call.outputs) one.outputs.push_back(number(variable));
+  one.instructions[0].inputs = one.inputs;
+  one.instructions[0].outputs = one.outputs;
+  const Cost cost = cost_of(call.primitive->evaluate ? simplify(one) : one);
+  return static_cast<double>(cost.flops.total() + cost.bytes);
+}
+
+// A program as a chain: its instructions in order, cut into stages.
+class ChainOf {
+ public:
+  explicit ChainOf(const Program& program) : program_(program), values_(outline(program)) {
+    find_memory();
+    find_cuts();
+    for (size_t i = 0; i + 1 < cuts_.size(); ++i) stages_.push_back(measure(cuts_[i], cuts_[i + 1]));
+  }
+
+  const std::vector<Stage>& stages() const { return stages_; }
+
+  // Runs the instructions of steps on values by variable.
+  void run(std::span<const Step> steps, Tensors& values) const {
+    for (const Step& step : steps) {
+      const int begin = cuts_[step.begin], end = cuts_[step.end];
+      if (step.again.empty()) {
+        for (int now = begin; now < end; ++now) {
+          const Program::Instruction& call = program_.instructions[now];
+          const Tensors results = program_.run(call, values);
+          for (size_t i = 0; i < results.size(); ++i) values[call.outputs[i]] = results[i];
+        }
+      } else {
+        const auto [needed, left] = boundary(begin, end);
+        const Function part_of = [&](const Tensors& inputs) {
+          Tensors inside = values;  // constants among them
+          for (size_t i = 0; i < needed.size(); ++i) inside[needed[i]] = inputs[i];
+          run(step.again, inside);
+          return at(inside, left);
+        };
+        const Tensors results = checkpoint(part_of, at(values, needed));
+        for (size_t i = 0; i < left.size(); ++i) values[left[i]] = results[i];
+      }
+      for (int variable = 0; variable < static_cast<int>(values.size()); ++variable) {
+        if (last_[variable] < end) values[variable] = {};
+      }
+    }
+  }
+
+ private:
+  // Memory that the program allocates, from the call that does to the last that uses it; results stay.
+  struct Memory {
+    int64_t bytes;
+    int first, last;
+  };
+
+  static Tensors at(const Tensors& values, const std::vector<int>& variables) {
+    Tensors result;
+    for (int variable : variables) result.push_back(values[variable]);
+    return result;
+  }
+
+  void find_memory() {
+    const int end = static_cast<int>(program_.instructions.size());
+    first_.assign(values_.size(), -1);
+    last_.assign(values_.size(), -1);
+    const auto use = [&](int variable, int now) {
+      last_[variable] = now;
+      const auto found = memory_.find(storage(variable));
+      if (found != memory_.end()) found->second.last = now;
+    };
+    for (int now = 0; now < end; ++now) {
+      const Program::Instruction& call = program_.instructions[now];
+      for (int variable : call.outputs) {
+        first_[variable] = now;
+        if (!is_view(call, values_))
+          memory_[storage(variable)] = {static_cast<int64_t>(values_[variable].nbytes()), now, now};
+        use(variable, now);
+      }
+      for (int variable : call.inputs) use(variable, now);
+    }
+    for (int variable : program_.outputs) {
+      last_[variable] = end;
+      memory_.erase(storage(variable));  // kept by who called
+    }
+  }
+  const Storage* storage(int variable) const { return values_[variable].impl().storage.get(); }
+
+  // Bytes that are needed after a call and were made in a stage.
+  int64_t live_after(int now, int stage_begin) const {
+    int64_t bytes = 0;
+    for (const auto& [storage, memory] : memory_) {
+      if (memory.first >= stage_begin && memory.first <= now && memory.last > now) bytes += memory.bytes;
+    }
+    return bytes;
+  }
+
+  // Between all instructions or, if there are many, where least is live in each of equal shares of the work.
+  void find_cuts() {
+    const int end = static_cast<int>(program_.instructions.size());
+    double total = 0;
+    for (const Program::Instruction& call : program_.instructions)
+      work_.push_back(total += is_view(call, values_) ? 0 : work_of(program_, call));
+    cuts_ = {0};
+    int64_t least = INT64_MAX;
+    int best = 0;
+    for (int now = 0; now < end; ++now) {
+      const int64_t live = live_after(now, 0);
+      if (live <= least) least = live, best = now + 1;
+      const bool share_ends =
+          end <= kStages || work_[now] * kStages >= total * static_cast<double>(cuts_.size());
+      if (now + 1 == end) {
+        cuts_.push_back(end);
+      } else if (share_ends) {
+        cuts_.push_back(best);
+        least = INT64_MAX;
+      }
+    }
+  }
+
+  Stage measure(int begin, int end) const {
+    Stage stage;
+    stage.cost = work_[end - 1] - (begin > 0 ? work_[begin - 1] : 0);
+    // What comes from before is live there, too, while later stages use it.
+    stage.output = live_after(end - 1, 0);
+    std::map<const Storage*, int64_t> kept;
+    const auto keep = [&](int variable) {
+      const auto found = memory_.find(storage(variable));
+      if (found != memory_.end() && found->second.first >= begin) kept[found->first] = found->second.bytes;
+    };
+    for (const auto& [storage, memory] : memory_) {
+      if (memory.first >= begin && memory.first < end && memory.last >= end) kept[storage] = memory.bytes;
+    }
+    for (int now = begin; now < end; ++now) {
+      stage.working = std::max(stage.working, live_after(now, begin) + freed_at(now, begin));
+      const Program::Instruction& call = program_.instructions[now];
+      Tensors inputs = at(values_, call.inputs), outputs = at(values_, call.outputs);
+      Reads tracked = 0;
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        if (is_differentiable(inputs[i].dtype())) tracked |= input_bit(i);
+      }
+      const Reads reads = kept_of({*call.primitive, inputs, call.attrs, outputs}, tracked);
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        if (reads & input_bit(i)) keep(call.inputs[i]);
+      }
+      if (reads & kOutput) std::ranges::for_each(call.outputs, keep);
+    }
+    for (const auto& [storage, bytes] : kept) stage.residuals += bytes;
+    return stage;
+  }
+
+  // Bytes that a call was the last to use.
+  int64_t freed_at(int now, int stage_begin) const {
+    int64_t bytes = 0;
+    for (const auto& [storage, memory] : memory_) {
+      if (memory.first >= stage_begin && memory.last == now) bytes += memory.bytes;
+    }
+    return bytes;
+  }
+
+  // The variables that instructions use and did not make, and those that they made and others use.
+  std::pair<std::vector<int>, std::vector<int>> boundary(int begin, int end) const {
+    std::vector<bool> is_constant(values_.size()), seen(values_.size());
+    for (const Program::Constant& constant : program_.constants) is_constant[constant.variable] = true;
+    std::vector<int> needed, left;
+    for (int now = begin; now < end; ++now) {
+      for (int variable : program_.instructions[now].inputs) {
+        if (first_[variable] >= begin || is_constant[variable] || seen[variable]) continue;
+        seen[variable] = true;
+        needed.push_back(variable);
+      }
+      for (int variable : program_.instructions[now].outputs) {
+        if (last_[variable] >= end) left.push_back(variable);
+      }
+    }
+    return {needed, left};
+  }
+
+  const Program& program_;
+  const Tensors values_;
+  std::map<const Storage*, Memory> memory_;
+  std::vector<int> first_, last_;  // the instruction that makes a variable and the last to use it
+  std::vector<double> work_;       // up to each instruction
+  std::vector<int> cuts_;
+  std::vector<Stage> stages_;
+};
+
+Tensors run_within(const Program& program, const Tensors& inputs, int64_t budget) {
+  const ChainOf chain(program);
+  const std::optional<std::vector<Step>> steps = best_steps(chain.stages(), budget);
+  if (!steps) {
+    int64_t too_few = std::max<int64_t>(budget, 0), enough = std::max<int64_t>(2 * too_few, 512);
+    while (!best_steps(chain.stages(), enough)) enough *= 2;
+    while (enough - too_few > enough / 512 + 1) {
+      const int64_t middle = too_few + (enough - too_few) / 2;
+      (best_steps(chain.stages(), middle) ? enough : too_few) = middle;
+    }
+    fail<ValueError>("[checkpoint] reverse mode cannot do with a budget of ", budget, " bytes: it needs ",
+                     enough);
+  }
+  Tensors values(program.variables.size());
+  for (size_t i = 0; i < inputs.size(); ++i) values[program.inputs[i]] = inputs[i];
+  for (const Program::Constant& constant : program.constants) values[constant.variable] = constant.value;
+  chain.run(*steps, values);
+  Tensors outputs;
+  for (int variable : program.outputs) outputs.push_back(values[variable]);
+  return outputs;
+}
+
+}  // namespace
+
+Tensors checkpoint(const Function& function, const Tensors& arguments, std::optional<int64_t> budget) {
   Program program = record_unseen(function, specs_of(arguments));
   if (!program.writes.empty()) fail<ValueError>("[checkpoint] the function overwrites an argument");
   Tensors inputs = arguments, captured;
   capture({&program}, captured);
   append(inputs, captured);
+  if (budget) return run_within(program, inputs, *budget);
   const CheckpointAttrs attrs{hold(std::move(program))};
   return bind_all(primitives::checkpoint, inputs, attrs, attrs.program->outputs.size());
 }

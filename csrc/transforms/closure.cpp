@@ -69,14 +69,13 @@ Jvp push_program(const Program& program, const Tensors& inputs, const Tensors& t
   return jvp(of_some(program, inputs, moving), picked(inputs, moving), picked(tangents, moving));
 }
 
-Pulled pull_program(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
-                    const Tensors& cotangents) {
+Tensors pull_program(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
+                     const Tensors& cotangents) {
   std::vector<size_t> moving;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (wanted[i] && is_differentiable(inputs[i].dtype())) moving.push_back(i);
   }
-  const Vjp at_inputs = vjp(of_some(program, inputs, moving), picked(inputs, moving));
-  return {at_inputs.outputs, at_inputs.pullback(cotangents)};
+  return pull(of_some(program, inputs, moving), picked(inputs, moving), cotangents);
 }
 
 std::vector<Spec> specs_of(const Program& program, const std::vector<int>& variables, size_t begin,
@@ -99,18 +98,18 @@ std::vector<bool> depends(const Program& program, const std::vector<bool>& input
 }
 
 Program in_lanes(const Program& program, const std::vector<bool>& batched, const std::vector<bool>& kept,
-                 int64_t size) {
+                 const BatchedCall& call) {
   std::vector<Spec> specs;
   for (size_t i = 0; i < batched.size(); ++i) {
     const Spec& spec = program.variables[program.inputs[i]];
-    specs.push_back(batched[i] ? times(spec, size) : spec);
+    specs.push_back(batched[i] ? times(spec, call.size) : spec);
   }
   return record_unseen(
       [&](const Tensors& inputs) {
         std::vector<Lanes> lanes;
         for (size_t i = 0; i < inputs.size(); ++i)
           lanes.push_back({batched[i] ? Lanes::apart : Lanes::shared, inputs[i]});
-        const LaneRun run(size);
+        const LaneRun run(call.size, 0, call.control);
         const std::vector<Lanes> results = run(program, lanes);
         Tensors outputs;
         for (size_t i = 0; i < kept.size(); ++i)

@@ -26,14 +26,11 @@ ProgramField hold(Program program);
 Program record_unseen(const Function& function, Specs like);
 
 // A program with a part of its inputs differentiated. Tangents and cotangents are aligned with inputs and
-// outputs; an undefined one is zero.
+// outputs; an undefined one is zero. What is pulled back is of those inputs that are wanted and have
+// derivatives.
 Jvp push_program(const Program& program, const Tensors& inputs, const Tensors& tangents);
-struct Pulled {
-  Tensors outputs;
-  Tensors cotangents;  // of the inputs that are wanted
-};
-Pulled pull_program(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
-                    const Tensors& cotangents);
+Tensors pull_program(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
+                     const Tensors& cotangents);
 
 // The specs of a program's inputs or outputs from number `begin` on.
 std::vector<Spec> specs_of(const Program& program, const std::vector<int>& variables, size_t begin,
@@ -43,9 +40,11 @@ std::vector<bool> depends(const Program& program, const std::vector<bool>& input
 void check_same_specs(const char* op, const char* what, const std::vector<Spec>& got,
                       const std::vector<Spec>& want);
 
-// A program for many lanes, where the inputs of `batched` and the outputs of `kept` have them.
+// A program for the lanes of a call, where the inputs of `batched` and the outputs of `kept` have them.
 Program in_lanes(const Program& program, const std::vector<bool>& batched, const std::vector<bool>& kept,
-                 int64_t size);
+                 const BatchedCall& call);
+// The outputs of the call, computed for one lane after the other: by a scan.
+Tensors lane_by_lane(const BatchedCall& batched);
 // Elements of lanes where the bool of the lane holds, else others.
 Tensor choose(const Tensor& predicate, const Tensor& a, const Tensor& b);
 

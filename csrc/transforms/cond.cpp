@@ -66,8 +66,7 @@ Tensors pull_cond(const Call& call, Cotangents given, Reads wanted_bits) {
   Tensors operands = list(call.inputs.subspan(1));
   append(operands, defined_of(cotangents));
   const Tensors pulled = branch_on(call, operands, [&](const Program& program, const Tensors& at) {
-    return pull_program(program, part(at, 0, wanted.size()), wanted, spread(at, has, wanted.size()))
-        .cotangents;
+    return pull_program(program, part(at, 0, wanted.size()), wanted, spread(at, has, wanted.size()));
   });
   Tensors result{Tensor()};
   append(result, spread(pulled, wanted));
@@ -78,11 +77,12 @@ Tensors batch_cond(const BatchedCall& batched) {
   const Call& call = batched.call;
   const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
   const std::vector<bool> flags = from(batched.batched, 1), kept(call.outputs.size(), true);
-  const Program if_true = in_lanes(*on_true, flags, kept, batched.size),
-                if_false = in_lanes(*on_false, flags, kept, batched.size);
+  const Program if_true = in_lanes(*on_true, flags, kept, batched),
+                if_false = in_lanes(*on_false, flags, kept, batched);
   if (!batched.batched[0])
     return bind_all(primitives::cond, list(call.inputs), CondAttrs{hold(if_true), hold(if_false)},
                     kept.size());
+  if (batched.control == LaneControl::loop) return lane_by_lane(batched);
   const Tensors operands = list(call.inputs.subspan(1));
   Tensors result;
   const Tensors a = if_true(operands), b = if_false(operands);

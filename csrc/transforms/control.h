@@ -35,8 +35,11 @@ Tensors cond(const Tensor& predicate, const Function& on_true, const Function& o
 Tensors while_loop(const Function& condition, const Function& body, const Tensors& carry,
                    std::optional<int64_t> max_steps = {});
 
-// `function(arguments)`, of which reverse mode keeps the arguments alone and runs it a second time.
-Tensors checkpoint(const Function& function, const Tensors& arguments);
+// `function(arguments)`, of which reverse mode keeps the arguments alone and runs it a second time. With a
+// budget, what it keeps is chosen: at no time more than so many bytes beside arguments, results and
+// cotangents, and such that least is computed again (compile/chain.h), where the function is taken for a
+// chain of at most 48 stages. A ValueError says how many bytes are needed where that is more.
+Tensors checkpoint(const Function& function, const Tensors& arguments, std::optional<int64_t> budget = {});
 
 namespace primitives {
 // (carry.., slices.., what the program closes over..), (predicate, operands.., ..), (carry.., ..),

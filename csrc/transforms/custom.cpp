@@ -558,7 +558,7 @@ Tensors summed_over_lanes(const Tensors& cotangents, const Tensors& inputs,
 
 Tensors batch_vjp(const BatchedCall& batched) {
   const auto& attrs = batched.call.attrs.as<VjpAttrs>();
-  const LaneRun run(batched.size);
+  const LaneRun run(batched.size, 0, batched.control);
   const Tensors inputs(batched.call.inputs.begin(), batched.call.inputs.end());
   const VjpCall::Forward forward = [attrs, run, flags = batched.batched,
                                     count = attrs.function->outputs.size()](const Tensors& given) {
@@ -582,7 +582,7 @@ Tensors batch_vjp(const BatchedCall& batched) {
 
 Tensors batch_jvp(const BatchedCall& batched) {
   const auto& attrs = batched.call.attrs.as<JvpAttrs>();
-  const LaneRun run(batched.size);
+  const LaneRun run(batched.size, 0, batched.control);
   const Tensors inputs(batched.call.inputs.begin(), batched.call.inputs.end());
   const JvpCall::Rule rule = [attrs, run, batches = batched.batched, count = attrs.function->outputs.size()](
                                  const Tensors& given, const Tensors& tangents) {

@@ -206,8 +206,8 @@ Tensors pull_scan(const Call& call, Cotangents given, Reads wanted_bits) {
         append(primals, from(at, captured_at));
         Tensors of_outputs = spread(at, moving);
         append(of_outputs, spread(at, has_result, slices_at + carries + slices));
-        const Pulled pulled = pull_program(*attrs.body, primals, wanted, of_outputs);
-        const Tensors of_inputs = spread(pulled.cotangents, wanted);
+        const Tensors pulled = pull_program(*attrs.body, primals, wanted, of_outputs);
+        const Tensors of_inputs = spread(pulled, wanted);
         const Tensors extra = spread(at, has_saved, slices_at + carries + slices + count(has_result));
         Tensors outputs;
         for (size_t i = 0; i < carries; ++i) {
@@ -254,7 +254,7 @@ Tensors batch_scan(const BatchedCall& batched) {
   for (size_t i = carries; i < carries + slices; ++i) {
     if (flags[i]) inputs[i] = moveaxis(inputs[i], 0, 1);
   }
-  attrs.body = hold(in_lanes(body, flags, kept, batched.size));
+  attrs.body = hold(in_lanes(body, flags, kept, batched));
   if (attrs.saves) append(kept, carry);
   Tensors outputs = bind_all(primitives::scan, inputs, attrs, attrs.outputs());
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -317,6 +317,22 @@ Scan scan_all(const Function& step, const Tensors& carry, const Tensors& slices,
 }
 
 }  // namespace
+
+Tensors lane_by_lane(const BatchedCall& batched) {
+  const Call& call = batched.call;
+  Tensors slices;
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    if (batched.batched[i]) slices.push_back(call.inputs[i]);
+  }
+  const Function one = [&](const Tensors& lane) {
+    Tensors inputs = list(call.inputs);
+    for (size_t i = 0, next = 0; i < inputs.size(); ++i) {
+      if (batched.batched[i]) inputs[i] = lane[next++];
+    }
+    return bind_all(call.primitive, inputs, call.attrs, call.outputs.size());
+  };
+  return scan(one, {}, slices).results;
+}
 
 Scan scan(const Function& step, const Tensors& carry, const Tensors& slices, const ScanOptions& options) {
   const int64_t length = length_of(slices, options.length);

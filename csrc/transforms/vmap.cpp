@@ -138,7 +138,7 @@ void LaneRun::run_call(const Program& program, const Program::Instruction& call,
       return values.set(call.outputs[0], {Lanes::apart, inputs[moving]});
   }
   const Call one{*call.primitive, inputs, call.attrs, outputs};
-  const Tensors results = call.primitive->batching.rule({one, batched, size_});
+  const Tensors results = call.primitive->batching.rule({one, batched, size_, control_});
   for (size_t i = 0; i < results.size(); ++i) values.set(call.outputs[i], {Lanes::apart, results[i]});
 }
 
@@ -195,10 +195,26 @@ int64_t count_lanes(const Tensors& arguments, const MappedAxes& in_axes, std::op
   return *size;
 }
 
+std::vector<Lanes> run_one_by_one(const Function& function, const std::vector<Lanes>& arguments,
+                                  int64_t size) {
+  std::vector<Tensors> results;
+  for (int64_t lane = 0; lane < size; ++lane) {
+    Tensors one;
+    for (const Lanes& argument : arguments)
+      one.push_back(argument.sort == Lanes::apart ? select(argument.value, 0, lane) : argument.value);
+    const Tensors values = function(one);
+    results.resize(values.size());
+    for (size_t i = 0; i < values.size(); ++i) results[i].push_back(values[i]);
+  }
+  std::vector<Lanes> lanes;
+  for (const Tensors& values : results) lanes.push_back({Lanes::apart, stack(values, 0)});
+  return lanes;
+}
+
 }  // namespace
 
 std::vector<Lanes> run_batched(const Function& function, const Tensors& arguments, const MappedAxes& in_axes,
-                               std::optional<int64_t> given) {
+                               std::optional<int64_t> given, LaneControl control) {
   const int64_t size = count_lanes(arguments, in_axes, given);
   std::vector<Lanes> lanes;
   std::vector<Spec> specs;
@@ -209,17 +225,21 @@ std::vector<Lanes> run_batched(const Function& function, const Tensors& argument
     specs.push_back(lanes[i].value.spec());
     if (apart) specs[i].shape.erase(0);
   }
-  const Program program = [&] {
+  Program program;
+  try {
     // Other traces are to see what is computed for all lanes, and not this.
     const VisibleTraces none(nullptr);
-    return record(function, specs);
-  }();
+    program = record(function, specs);
+  } catch (const TraceError&) {
+    if (control == LaneControl::select || size == 0) throw;
+    return run_one_by_one(function, lanes, size);
+  }
   for (const Program::Write& write : program.writes) {
     if (!in_axes[write.input])
       fail<ValueError>("[vmap] argument ", write.input,
                        " is overwritten but is the same for all lanes (give it an ", "axis, or copy it)");
   }
-  const LaneRun run(size);
+  const LaneRun run(size, 0, control);
   std::vector<Lanes> results = run(program, lanes);
   for (size_t i = 0; i < program.writes.size(); ++i) {
     const Lanes& written = results[program.outputs.size() + i];
@@ -230,13 +250,13 @@ std::vector<Lanes> run_batched(const Function& function, const Tensors& argument
   return results;
 }
 
-Function vmap(Function function, MappedAxes in_axes, MappedAxes out_axes) {
+Function vmap(Function function, MappedAxes in_axes, MappedAxes out_axes, LaneControl control) {
   return [=](const Tensors& arguments) {
     const auto axes_for = [](const MappedAxes& axes, size_t count) {
       return axes.empty() ? MappedAxes(count, 0) : axes;
     };
     const MappedAxes inputs = axes_for(in_axes, arguments.size());
-    const std::vector<Lanes> results = run_batched(function, arguments, inputs);
+    const std::vector<Lanes> results = run_batched(function, arguments, inputs, {}, control);
     const MappedAxes outputs = axes_for(out_axes, results.size());
     if (outputs.size() != results.size())
       fail<ValueError>("[vmap] out_axes names ", outputs.size(), " axes for ", results.size(), " results");

@@ -23,7 +23,8 @@ struct Lanes {
 // products with unit vectors are parts of the other factor.
 class LaneRun {
  public:
-  explicit LaneRun(int64_t size, int64_t first = 0) : size_(size), first_(first) {}
+  explicit LaneRun(int64_t size, int64_t first = 0, LaneControl control = LaneControl::select)
+      : size_(size), first_(first), control_(control) {}
 
   std::vector<Lanes> operator()(const Program& program, const std::vector<Lanes>& arguments) const;
   // The values of all lanes, of the shape and dtype of `one`, along axis 0.
@@ -48,6 +49,7 @@ class LaneRun {
   void run_call(const Program& program, const Program::Instruction& call, Values& values) const;
 
   int64_t size_, first_;
+  LaneControl control_;
 };
 
 // An axis an argument or result; nullopt: the same for all lanes.
@@ -56,13 +58,15 @@ using MappedAxes = std::vector<std::optional<int64_t>>;
 // The lanes of each result along axis 0 where results differ between lanes, else the one for all. Without an
 // axis that says how many lanes there are, `size` does.
 std::vector<Lanes> run_batched(const Function& function, const Tensors& arguments, const MappedAxes& in_axes,
-                               std::optional<int64_t> size = {});
+                               std::optional<int64_t> size = {}, LaneControl control = LaneControl::select);
 
 // `function` for each lane of its arguments at once: lane i of an argument is its element i along its axis of
 // `in_axes` (none given: axis 0 of each), and results have their lanes along `out_axes`. The function is run
 // once, for the shapes of one lane, and may not look at values. A key of random numbers with an axis of lanes
-// gives each lane its own numbers, one without gives all the same.
-Function vmap(Function function, MappedAxes in_axes = {}, MappedAxes out_axes = {});
+// gives each lane its own numbers, one without gives all the same. With LaneControl::loop a function that
+// looks at values is run for one lane after the other.
+Function vmap(Function function, MappedAxes in_axes = {}, MappedAxes out_axes = {},
+              LaneControl control = LaneControl::select);
 
 // What one lane of a program needs, all its variables together.
 int64_t bytes_of_lane(const Program& program);

@@ -81,13 +81,14 @@ Tensors batch_while(const BatchedCall& batched) {
     apart = depends(*attrs.condition, flags)[0];
     return apart ? std::vector<bool>(carries, true) : depends(*attrs.body, flags);
   });
+  if (apart && batched.control == LaneControl::loop) return lane_by_lane(batched);
   std::copy(carry.begin(), carry.end(), flags.begin());
   Tensors inputs = list(batched.call.inputs);
   for (size_t i = 0; i < carries; ++i) {
     if (carry[i]) inputs[i] = batched.lanes(i);
   }
-  Program condition = in_lanes(*attrs.condition, flags, {apart}, batched.size),
-          body = in_lanes(*attrs.body, flags, carry, batched.size);
+  Program condition = in_lanes(*attrs.condition, flags, {apart}, batched),
+          body = in_lanes(*attrs.body, flags, carry, batched);
   if (apart) {
     const std::vector<Spec> specs = specs_of(inputs);
     const Program each = std::move(condition), step = std::move(body);

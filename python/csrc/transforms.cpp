@@ -175,9 +175,9 @@ void bind_transforms(py::module_& m) {
     return py::make_tuple(to_list(result.outputs), as_callable(std::move(result.derivative)));
   });
   m.def("run_batched", [](const py::function& function, const py::object& arguments,
-                          const MappedAxes& in_axes, std::optional<int64_t> size) {
-    const std::vector<Lanes> results =
-        run_batched(as_function(function), to_tensors(arguments), in_axes, size);
+                          const MappedAxes& in_axes, std::optional<int64_t> size, bool loops) {
+    const std::vector<Lanes> results = run_batched(as_function(function), to_tensors(arguments), in_axes,
+                                                   size, loops ? LaneControl::loop : LaneControl::select);
     py::list tensors, apart;
     for (const Lanes& lanes : results) {
       tensors.append(lanes.value);
@@ -199,9 +199,10 @@ void bind_transforms(py::module_& m) {
                          std::optional<int64_t> max_steps) {
     return to_list(while_loop(as_function(condition), as_function(body), to_tensors(carry), max_steps));
   });
-  m.def("checkpoint", [](const py::function& function, const py::object& arguments) {
-    return to_list(checkpoint(as_function(function), to_tensors(arguments)));
-  });
+  m.def("checkpoint",
+        [](const py::function& function, const py::object& arguments, std::optional<int64_t> budget) {
+          return to_list(checkpoint(as_function(function), to_tensors(arguments), budget));
+        });
   m.def("pure_callback",
         [](const py::function& function, const std::vector<std::tuple<Shape, DType, Device>>& results,
            const py::object& arguments, bool all_lanes) {

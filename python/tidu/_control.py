@@ -122,10 +122,13 @@ def fori_loop(lower, upper, body_fun, init):
     return while_loop(lambda state: state[0] < upper, step, (first, init))[1]
 
 
-def checkpoint(function):
+def checkpoint(function, *, budget=None):
     """A function like `function`, of which reverse mode keeps the arguments and computes the rest twice.
 
-    Arguments and results are pytrees; leaves that are no tensors are passed as they are.
+    Arguments and results are pytrees; leaves that are no tensors are passed as they are. With a budget, in
+    bytes, reverse mode keeps what fits, beside arguments, results and cotangents, such that it has least to
+    compute again: the function is recorded and taken for a chain of up to 48 stages, for which that is found
+    by dynamic programming. It is a ValueError that names the least possible budget if nothing fits.
     """
 
     @functools.wraps(function)
@@ -133,7 +136,7 @@ def checkpoint(function):
         leaves, structure = flatten((args, kwargs))
         places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
         flat = OfTensors(function, leaves, structure, places, "checkpoint")
-        outputs = _core.checkpoint(flat, [leaves[i] for i in places])
+        outputs = _core.checkpoint(flat, [leaves[i] for i in places], budget)
         return unflatten(flat.output_structure, outputs)
 
     return wrapped

@@ -53,7 +53,7 @@ def _mapped_leaf(leaf, axis, i):
     return tensor
 
 
-def vmap(function, in_axes=0, out_axes=0, *, axis_size=None, chunk_size=None):
+def vmap(function, in_axes=0, out_axes=0, *, axis_size=None, chunk_size=None, control="select"):
     """A function of batches that is `function` for each example of them, all at once.
 
     in_axes: where the examples lie in the arguments: an axis for all, or a sequence with an axis for each
@@ -62,10 +62,18 @@ def vmap(function, in_axes=0, out_axes=0, *, axis_size=None, chunk_size=None):
     for all is repeated, or given once where its axis is None. axis_size: the number of examples where no
     argument says it. chunk_size: how many are computed at once (all by default).
 
+    control: what becomes of a cond or while_loop that examples do not take alike. "select": both branches are
+    computed for all, and loops go on until the last example ends; "loop": each is computed for one example
+    after the other.
+
     The function is called once, with tensors that have the shapes of one example and no values: reading one
-    (float(x), `if x > 0:`) is a TraceError; use where. A random key with an axis of examples gives each its
+    (float(x), `if x > 0:`) is a TraceError; use where or cond. With control="loop" such a function is called
+    for one example after the other instead. A random key with an axis of examples gives each its
     own numbers, one without gives all the same. Nests in every other transform, and they in it.
     """
+
+    if control not in ("select", "loop"):
+        raise ValueError(f"[vmap] control is {control!r}, not 'select' or 'loop'")
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
@@ -83,14 +91,14 @@ def vmap(function, in_axes=0, out_axes=0, *, axis_size=None, chunk_size=None):
                 mapped.append(_mapped_leaf(leaf, axis, i))
         axes = [axes[i] for i in places]
         flat = OfTensors(function, leaves, structure, places, "vmap")
-        outputs = _in_chunks(flat, mapped, axes, axis_size, chunk_size, out_axes)
+        outputs = _in_chunks(flat, mapped, axes, axis_size, chunk_size, out_axes, control == "loop")
         return unflatten(flat.output_structure, outputs)
 
     return wrapped
 
 
-def _run(flat, tensors, axes, size, out_axes):
-    outputs, apart = _core.run_batched(flat, tensors, axes, size)
+def _run(flat, tensors, axes, size, out_axes, loops):
+    outputs, apart = _core.run_batched(flat, tensors, axes, size, loops)
     placed = []
     for i, (output, differs, axis) in enumerate(
         zip(outputs, apart, _axes_of_leaves(out_axes, flat.output_structure, "out_axes"), strict=True)
@@ -110,9 +118,9 @@ def _run(flat, tensors, axes, size, out_axes):
     return placed
 
 
-def _in_chunks(flat, tensors, axes, size, chunk_size, out_axes):
+def _in_chunks(flat, tensors, axes, size, chunk_size, out_axes, loops):
     if chunk_size is None:
-        return _run(flat, tensors, axes, size, out_axes)
+        return _run(flat, tensors, axes, size, out_axes, loops)
     if chunk_size < 1:
         raise ValueError(f"[vmap] chunk_size is {chunk_size} but must be positive")
     counts = [
@@ -120,7 +128,7 @@ def _in_chunks(flat, tensors, axes, size, chunk_size, out_axes):
     ]
     count = counts[0] if counts else size
     if not count or count <= chunk_size or any(other != count for other in counts):
-        return _run(flat, tensors, axes, size, out_axes)
+        return _run(flat, tensors, axes, size, out_axes, loops)
     parts = []
     for begin in range(0, count, chunk_size):
         end = min(begin + chunk_size, count)
@@ -128,7 +136,7 @@ def _in_chunks(flat, tensors, axes, size, chunk_size, out_axes):
             x if a is None else _core.moveaxis(_core.moveaxis(x, a, 0)[begin:end], 0, a)
             for x, a in zip(tensors, axes, strict=True)
         ]
-        parts.append(_run(flat, some, axes, end - begin, out_axes))
+        parts.append(_run(flat, some, axes, end - begin, out_axes, loops))
     axes_of_outputs = _axes_of_leaves(out_axes, flat.output_structure, "out_axes")
     return [
         column[0] if axis is None else _core.concat(list(column), axis=axis)

@@ -367,3 +367,133 @@ def test_errors():
 
     with pytest.raises(ValueError, match="overwrites an argument"):
         td.scan(overwrites, x, td.ones(4))
+
+
+# --- checkpoint with a budget
+
+
+def _deep(weights, x):
+    for w in weights:
+        x = td.tanh(x @ w)
+    return td.sum(x * x)
+
+
+def _deep_arguments(layers, size=64, rows=128):
+    key = td.random.key(3)
+    weights = [td.random.normal(td.random.fold_in(key, i), (size, size)) * 0.2 for i in range(layers)]
+    return weights, td.random.normal(key, (rows, size))
+
+
+def _peak_of(function, *args):
+    function(*args)
+    td.cpu.reset_peak_memory()
+    before = td.cpu.memory_stats()["live_bytes"]
+    function(*args)
+    return td.cpu.memory_stats()["peak_bytes"] - before
+
+
+def test_a_budget_bounds_what_reverse_mode_keeps():
+    weights, x = _deep_arguments(40)
+    activation, gradients = 128 * 64 * 4, 40 * 64 * 64 * 4
+    want = td.grad(_deep)(weights, x)
+    whole = _peak_of(lambda: td.grad(_deep)(weights, x))
+    assert whole > 40 * activation
+    for kept in (20, 10, 5):
+        gradient = td.grad(td.checkpoint(_deep, budget=kept * activation))
+        for a, b in zip(gradient(weights, x), want, strict=True):
+            assert (a == b).all()
+        # Beside the budget: gradients, and a cotangent for each level of what is computed again.
+        assert _peak_of(lambda: gradient(weights, x)) <= gradients + (kept + 8) * activation  # noqa: B023
+
+
+def test_what_is_computed_again_grows_as_the_budget_shrinks():
+    weights, x = _deep_arguments(24, 16, 32)
+    calls = []
+    for budget in (10**9, 60_000, 30_000, 15_000):
+        gradient = td.grad(td.checkpoint(_deep, budget=budget), argnums=1)
+        calls.append(str(td.program(gradient, weights, x)).count("= tanh "))
+    assert calls[0] == 24
+    assert calls == sorted(calls)
+    assert calls[-1] > 24
+
+
+def test_budgets_nest_in_every_transform():
+    weights, x = _deep_arguments(6, 4, 3)
+    weights = [w.astype(td.float64) for w in weights]
+    x = x.astype(td.float64)
+    loss = lambda x: _deep(weights, x)
+    saving = lambda x: td.checkpoint(_deep, budget=4 * 3 * 8 * 6)(weights, x)
+    v = td.ones_like(x)
+    pairs = [
+        (lambda f: f(x)),
+        (lambda f: td.grad(f)(x)),
+        (lambda f: td.jvp(f, (x,), (v,))[1]),
+        (lambda f: td.hessian(f)(x)),
+        (lambda f: td.grad(lambda y: td.sum(td.grad(f)(y) ** 2))(x)),
+        (lambda f: td.vmap(td.grad(f))(td.stack([x, 2 * x]))),
+        (lambda f: td.program(td.grad(f), x)(x)),
+        (lambda f: td.jet(f, (x,), ([v, v, v],))[1][2]),
+    ]
+    for of in pairs:
+        np.testing.assert_allclose(of(saving).numpy(), of(loss).numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_a_budget_that_nothing_fits_names_one_that_does():
+    weights, x = _deep_arguments(8)
+    with pytest.raises(ValueError, match=r"\[checkpoint\] .* a budget of 1000 bytes: it needs \d+") as error:
+        td.checkpoint(_deep, budget=1000)(weights, x)
+    least = int(str(error.value).split()[-1])
+    td.checkpoint(_deep, budget=least)(weights, x)
+    with pytest.raises(ValueError, match="checkpoint"):
+        td.checkpoint(_deep, budget=int(least * 0.99) - 1)(weights, x)
+    assert float(td.checkpoint(lambda x: x, budget=0)(td.tensor(2.0))) == 2
+    tree = td.checkpoint(lambda p: {"a": p["x"] * 2, "b": p["x"], "c": 3}, budget=10**6)({"x": td.ones(2)})
+    assert tree["a"].tolist() == [2, 2]
+    assert tree["b"].tolist() == [1, 1]
+
+
+# --- vmap(control=)
+
+
+def test_lanes_may_branch_one_by_one(device):
+    taken = []
+
+    def f(x, y):
+        yes = lambda x: (td.debug.callback(lambda x: taken.append(float(x)), x), x * y)[1]
+        return td.cond(x > 0, yes, lambda x: -x, x)
+
+    x, y = td.tensor([1.0, -2.0, 3.0], device=device), td.tensor(2.0, device=device)
+    for control, seen in (("select", [1, -2, 3]), ("loop", [1, 3])):
+        taken.clear()
+        lanes = td.vmap(f, in_axes=(0, None), control=control)
+        assert lanes(x, y).tolist() == [2, 2, 6]
+        assert taken == seen
+        assert td.grad(lambda x: td.sum(lanes(x, y)))(x).tolist() == [2, -1, 2]  # noqa: B023
+        assert td.grad(lambda y: td.sum(lanes(x, y)))(y).tolist() == 4  # noqa: B023
+
+
+def test_lanes_may_loop_one_by_one(device):
+    def halvings(x):
+        return td.while_loop(lambda c: c[0] > 1, lambda c: (c[0] / 2, c[1] + 1), (x, 0))[1]
+
+    x = td.tensor([0.5, 9.0, 3.0, 100.0], device=device)
+    for control in ("select", "loop"):
+        assert td.vmap(halvings, control=control)(x).tolist() == [0, 4, 2, 7]
+        nested = td.vmap(td.vmap(halvings, control=control), control="loop")
+        assert nested(x.reshape(2, 2)).tolist() == [[0, 4], [2, 7]]
+        empty = td.vmap(halvings, control=control)(x[:0])
+        assert empty.shape == (0,)
+
+
+def test_lanes_may_look_at_values_one_by_one(device):
+    def f(x, y):
+        return x * y if float(x) > 0 else (x - y)
+
+    x, y = td.tensor([1.0, -2.0], device=device), td.tensor([3.0, 4.0], device=device)
+    with pytest.raises(td.TraceError):
+        td.vmap(f)(x, y)
+    lanes = td.vmap(f, in_axes=(0, None), control="loop")
+    assert lanes(x, y).tolist() == [[3, 4], [-5, -6]]
+    assert td.grad(lambda y: td.sum(lanes(x, y)))(y).tolist() == [0, 0]
+    with pytest.raises(ValueError, match="control"):
+        td.vmap(f, control="both")
