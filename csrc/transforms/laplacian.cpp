@@ -57,7 +57,7 @@ class Collapsed {
 
  private:
   void advance(const Program::Instruction& call);
-  Tensor weighted_sum(const Lanes& lanes, const Spec& one) const;
+  Tensors last_sums(const Program& last, const std::vector<Lanes>& given, bool pointwise) const;
 
   const Program& program_;
   const int order_;
@@ -67,11 +67,36 @@ class Collapsed {
   std::vector<Series> series_;
 };
 
-Tensor Collapsed::weighted_sum(const Lanes& lanes, const Spec& one) const {
-  const Tensor all = run_.apart(lanes, one);
-  if (!weights_.defined()) return sum(all, Axes{0});
-  const Tensor rows = reshape(all, {all.size(0), num_elements(one.shape)});
-  return reshape(matmul(astype(weights_, one.dtype), rows), one.shape);
+// Few lanes at a time: only their sum is kept, so what it takes stays in a cache. What is diagonal and stays
+// so is no more than its diagonal.
+Tensors Collapsed::last_sums(const Program& last, const std::vector<Lanes>& given, bool pointwise) const {
+  constexpr int64_t kBytes = 1 << 15;
+  const bool is_small = pointwise && std::ranges::all_of(given, [](const Lanes& lanes) {
+                          return lanes.sort == Lanes::diagonal;
+                        });
+  const int64_t step = is_small ? run_.size() : std::max<int64_t>(kBytes / (bytes_of_lane(last) / 2 + 1), 1);
+  Tensors totals(last.outputs.size());
+  for (int64_t begin = 0; begin < run_.size(); begin += step) {
+    const LaneRun part = run_.part(begin, std::min(begin + step, run_.size()));
+    std::vector<Lanes> some = given;
+    for (Lanes& lanes : some) {
+      if (lanes.sort == Lanes::apart) lanes.value = slice_axis(lanes.value, 0, begin, begin + part.size());
+    }
+    const std::vector<Lanes> lanes = part(last, some);
+    for (size_t o = 0; o < totals.size(); ++o) {
+      const Spec& one = last.variables[last.outputs[o]];
+      Tensor sum;
+      if (weights_.defined()) {
+        const Tensor weights = slice_axis(weights_, 0, begin, begin + part.size());
+        const Tensor rows = reshape(part.apart(lanes[o], one), {part.size(), num_elements(one.shape)});
+        sum = reshape(matmul(astype(weights, one.dtype), rows), one.shape);
+      } else {
+        sum = part.sum(lanes[o], one);
+      }
+      totals[o] = accumulate(totals[o], sum);
+    }
+  }
+  return totals;
 }
 
 void Collapsed::advance(const Program::Instruction& call) {
@@ -129,17 +154,29 @@ void Collapsed::advance(const Program::Instruction& call) {
         return outputs;
       },
       specs);
-  const std::vector<Lanes> lanes = run_(coefficients, given);
+  Program below = coefficients, last = coefficients;
+  below.outputs.clear();
+  last.outputs.clear();
+  for (size_t o = 0, next = 0; o < results.size(); ++o) {
+    for (size_t k = 0; k < order; ++k) {
+      if (present[o][k]) (k + 1 < order ? below : last).outputs.push_back(coefficients.outputs[next++]);
+    }
+  }
+  remove_unused(below);
+  remove_unused(last);
+  const std::vector<Lanes> lanes = run_(below, given);
+  const Tensors last_terms =
+      last.outputs.empty() ? Tensors() : last_sums(last, given, call.primitive->pointwise);
   Tensors pushed(results.size()), outputs = results;
   if (std::ranges::any_of(sums, &Tensor::defined))
     pushed = push_call({*call.primitive, inputs, call.attrs, outputs}, sums);
-  size_t next = 0;
+  size_t next = 0, next_last = 0;
   for (size_t o = 0; o < results.size(); ++o) {
     if (!is_differentiable(results[o].dtype())) continue;
     Series& series = series_[call.outputs[o]];
     for (size_t k = 0; k + 1 < order; ++k) series.below.push_back(lanes[next++]);
     Tensor total = pushed[o];
-    if (present[o][order - 1]) total = accumulate(total, weighted_sum(lanes[next++], results[o].spec()));
+    if (present[o][order - 1]) total = accumulate(total, last_terms[next_last++]);
     series.sum = total;
   }
 }

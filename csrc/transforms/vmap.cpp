@@ -2,6 +2,7 @@
 #include "transforms/vmap.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/bind.h"
 #include "core/recorder.h"
@@ -10,6 +11,7 @@
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace tidu {
@@ -49,6 +51,13 @@ bool is_scaling(const Primitive& primitive, const Shape& factor) {
          (&primitive == &primitives::matmul && factor == Shape{1, 1});
 }
 
+// Whether all elements share one number, which leaves 0 times or by it 0.
+bool is_finite_number(const Tensor& value) {
+  return is_one_number(value) && visit_dtype(value.dtype(), [&]<class T>() {
+           return std::isfinite(static_cast<double>(*static_cast<const T*>(value.raw_data())));
+         });
+}
+
 }  // namespace
 
 Tensor LaneRun::apart(const Lanes& lanes, const Spec& one) const {
@@ -63,6 +72,17 @@ Tensor LaneRun::apart(const Lanes& lanes, const Spec& one) const {
 
 Tensor LaneRun::distinct(const Lanes& lanes) const {
   return lanes.sort == Lanes::shared ? copy(apart(lanes, lanes.value.spec())) : lanes.value;
+}
+
+Tensor LaneRun::sum(const Lanes& lanes, const Spec& one) const {
+  if (lanes.sort != Lanes::diagonal) return tidu::sum(apart(lanes, one), Axes{0});
+  const int64_t count = num_elements(one.shape);
+  const Tensor elements = lanes.value.defined() ? lanes.value : ones({count}, one.dtype, one.device);
+  if (size_ == count) return reshape(elements, one.shape);
+  const Tensor some = slice_axis(elements, 0, first_, first_ + size_);
+  const Tensor before = zeros({first_}, one.dtype, one.device),
+               after = zeros({count - first_ - size_}, one.dtype, one.device);
+  return reshape(concat({before, some, after}, 0), one.shape);
 }
 
 Tensor LaneRun::diagonal(const Lanes& lanes, const Spec& one) const {
@@ -99,14 +119,28 @@ bool LaneRun::run_diagonal(const Program& program, const Program::Instruction& c
   const size_t count = call.inputs.size();
   if (count == 1) {
     if (keeps_order(program, call)) return give(Lanes::diagonal, input(0).value);
+    const Spec& result = program.variables[call.outputs[0]];
+    if (&primitive == &primitives::sum && num_elements(result.shape) == 1)
+      return give(Lanes::apart, reshape(diagonal(input(0), spec(0)), with_lanes(size_, result.shape)));
     return &primitive == &primitives::negative && give(Lanes::diagonal, -elements(0));
   }
   if (count != 2) return false;
   const size_t moving = is_diagonal(0) ? 0 : 1;
   if (&primitive == &primitives::add && is_diagonal(0) && is_diagonal(1))
     return give(Lanes::diagonal, elements(0) + elements(1));
+  if (is_diagonal(0) && is_diagonal(1)) {
+    if (&primitive == &primitives::multiply) return give(Lanes::diagonal, elements(0) * elements(1));
+    return &primitive == &primitives::multiply_no_nan &&
+           give(Lanes::diagonal, multiply_no_nan(elements(0), elements(1)));
+  }
   if (input(1 - moving).sort != Lanes::shared) return false;
   const Tensor other = input(1 - moving).value;
+  if (is_finite_number(other) && (&primitive == &primitives::multiply ||
+                                  (&primitive == &primitives::divide && moving == 0 && !is_all(other, 0)))) {
+    const Tensor number = reshape(slice_axis(flatten(other), 0, 0, 1), {});
+    return give(Lanes::diagonal,
+                &primitive == &primitives::divide ? elements(moving) / number : elements(moving) * number);
+  }
   // Where 0 times an infinity is NaN, it is on all of the lane.
   if (is_scaling(primitive, other.shape()) && &primitive != &primitives::multiply) {
     const Tensor factor = broadcast_to(flatten(other), {num_elements(spec(moving).shape)});

@@ -26,11 +26,17 @@ class LaneRun {
   explicit LaneRun(int64_t size, int64_t first = 0, LaneControl control = LaneControl::select)
       : size_(size), first_(first), control_(control) {}
 
+  int64_t size() const { return size_; }
+  // For the lanes from `begin` to `end` of these alone.
+  LaneRun part(int64_t begin, int64_t end) const { return LaneRun(end - begin, first_ + begin, control_); }
+
   std::vector<Lanes> operator()(const Program& program, const std::vector<Lanes>& arguments) const;
   // The values of all lanes, of the shape and dtype of `one`, along axis 0.
   Tensor apart(const Lanes& lanes, const Spec& one) const;
   // Element first + i of lane i, for each lane.
   Tensor diagonal(const Lanes& lanes, const Spec& one) const;
+  // The sum over all lanes.
+  Tensor sum(const Lanes& lanes, const Spec& one) const;
   // As `apart` for what is not diagonal, in memory that no two lanes share.
   Tensor distinct(const Lanes& lanes) const;
 

@@ -1,5 +1,7 @@
 """Laplacian and biharmonic against the Hessian, closed forms and nesting."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tidu as td
@@ -103,3 +105,37 @@ def test_errors():
         td.laplacian(lambda x: x if x[0] > 0 else -x)(td.ones(3))
     with pytest.raises(ValueError, match="one tensor"):
         td.laplacian(lambda p: p[0])((td.ones(3), td.ones(3)))
+
+
+def _peak_of(function, *args):
+    function(*args)
+    td.cpu.reset_peak_memory()
+    before = td.cpu.memory_stats()["live_bytes"]
+    function(*args)
+    return td.cpu.memory_stats()["peak_bytes"] - before
+
+
+def test_takes_little_more_memory_than_its_directions():
+    sizes = [50, 768, 768, 512, 512]
+    weights = [normal(b, a, seed=i) / a**0.5 for i, (a, b) in enumerate(itertools.pairwise(sizes))]
+
+    def f(x):
+        for w in weights:
+            x = td.tanh(w @ x)
+        return td.sum(x)
+
+    def nested(x):
+        second = lambda v: td.jvp(lambda y: td.jvp(f, (y,), (v,))[1], (x,), (v,))[1]
+        return td.sum(td.vmap(second)(td.eye(50, dtype=td.float64)))
+
+    x = normal(50)
+    close(td.laplacian(f)(x), nested(x))
+    assert _peak_of(td.laplacian(f), x) <= 0.55 * _peak_of(nested, x)
+
+
+def test_what_is_separable_takes_no_matrix():
+    x = normal(3000)
+    f = lambda x: td.sum(td.sin(x) ** 2 + 3 * x)
+    close(td.laplacian(f)(x), td.sum(2 * td.cos(2 * x)))
+    close(td.laplacian(f, chunk_size=1000)(x), td.sum(2 * td.cos(2 * x)))
+    assert _peak_of(td.laplacian(f), x) < 30 * x.nbytes
