@@ -220,7 +220,7 @@ SignLogDet slogdet(const Tensor& given) {
 
 Tensor logdet(const Tensor& x) {
   const auto [sign, logarithm] = slogdet(x);
-  return where(sign < 0, NAN, logarithm);
+  return where(sign < 0, logarithm + NAN, logarithm);  // with a derivative, as log has
 }
 
 }  // namespace tidu::linalg

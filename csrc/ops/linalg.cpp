@@ -97,13 +97,18 @@ Tensor regular_factors(const Tensor& x) {
   return logical_and(finite_matrices(x), expand_dims(all(diagonal(x) != 0, Axes{-1}, true), -1));
 }
 
-Counted::Counted(const Tensor& nonzero, const Tensor& value) {
+Counted::Counted(const Tensor& nonzero, const Tensor& value) : value_(value) {
   counted_ = finite_matrices(value);
   lost_ = logical_and(nonzero, logical_not(counted_));
 }
 Counted::Counted(const Tensor& nonzero, const Tensor& value, const Tensor& regular)
     : Counted(nonzero, value) {
   counted_ = logical_and(counted_, logical_or(nonzero, regular));
+}
+Counted Counted::of(const Tensor& source) const {
+  Counted result = *this;
+  result.value_ = source;
+  return result;
 }
 Counted Counted::shown(const Tensor& nonzero, const Tensor& in_order) {
   Counted result;
@@ -114,7 +119,10 @@ Tensor Counted::or_identity(const Tensor& x) const {
   return where(counted_, x, eye(x.size(-2), x.size(-1), 0, x.dtype(), x.device()));
 }
 Tensor Counted::or_zero(const Tensor& x) const { return where(counted_, x, 0); }
-Tensor Counted::result(const Tensor& x) const { return lost_.defined() ? where(lost_, NAN, x) : x; }
+// What is lost is NaN, and so are all its derivatives.
+Tensor Counted::result(const Tensor& x) const {
+  return lost_.defined() ? where(lost_, exp(NAN * sum(value_, Axes{-2, -1}, true)), x) : x;
+}
 
 namespace {
 

@@ -47,6 +47,8 @@ class Counted {
   Counted(const Tensor& nonzero, const Tensor& value, const Tensor& regular);
   // Those that are in order, and any that show by themselves that they are not, as a solution does.
   static Counted shown(const Tensor& nonzero, const Tensor& in_order);
+  // The same as a function of `source`, where `value` is taken for a constant: what is lost depends on it.
+  Counted of(const Tensor& source) const;
   const Tensor& mask() const { return counted_; }
   Tensor or_identity(const Tensor& x) const;
   Tensor or_zero(const Tensor& x) const;
@@ -54,7 +56,7 @@ class Counted {
 
  private:
   Counted() = default;
-  Tensor counted_, lost_;  // (.., 1, 1)
+  Tensor value_, counted_, lost_;  // the latter (.., 1, 1)
 };
 
 // `regular`: a singular matrix is an error.

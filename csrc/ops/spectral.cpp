@@ -93,12 +93,12 @@ const Custom eigenvalues_rule{
     .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor t = symmetric(tangents[0]);
-      const Counted counted(nonzero_matrices(t), call.inputs[2]);
+      const Counted counted = Counted(nonzero_matrices(t), call.inputs[2]).of(call.inputs[0]);
       const Tensor v = counted.or_identity(vectors_of(call));
       return {squeeze(counted.result(sum(v * matmul(t, v), Axes{-2}, true)), {-2})};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      const Counted counted(nonzero_vectors(cotangents[0]), call.inputs[2]);
+      const Counted counted = Counted(nonzero_vectors(cotangents[0]), call.inputs[2]).of(call.inputs[0]);
       const Tensor g = determined_values(kEigh, cotangents[0], Gaps(counted, call.inputs[1]).equal);
       return {bind(primitives::spectrum, {call.inputs[0], call.inputs[1], call.inputs[2], g}), Tensor(),
               Tensor()};
@@ -108,14 +108,16 @@ const Custom eigenvalues_rule{
 // V diag(g) V^T.
 void run_spectrum(const Call& call) {
   const Tensor& g = call.inputs[3];
-  const Counted counted(nonzero_vectors(g), call.inputs[2]);
+  const Counted counted = Counted(nonzero_vectors(g), call.inputs[2]).of(call.inputs[0]);
   const Tensor v = counted.or_identity(call.inputs[2]);
   call.outputs[0] = counted.result(matmul(scaled_columns(v, g), mt(v)));
 }
 
 // With M = V^T A' V: V (M_ij (g_j - g_i) / (w_j - w_i)) V^T, where values are equal 0; its own transpose.
 Tensor spectrum_by_matrix(const Call& call, const Tensor& t) {
-  const Counted counted(logical_and(nonzero_matrices(t), nonzero_vectors(call.inputs[3])), call.inputs[2]);
+  const Counted counted =
+      Counted(logical_and(nonzero_matrices(t), nonzero_vectors(call.inputs[3])), call.inputs[2])
+          .of(call.inputs[0]);
   const Tensor v = counted.or_identity(vectors_of(call));
   const Tensor slopes = Gaps(counted, values_of(call)).quotient(differences(call.inputs[3]));
   return counted.result(product(v, product(mt(v), symmetric(t), v) * slopes, mt(v)));
@@ -127,7 +129,7 @@ const Custom spectrum_rule{
       Tensor moved;
       if (tangents[0].defined()) moved = spectrum_by_matrix(call, tangents[0]);
       if (const Tensor& g = tangents[3]; g.defined()) {
-        const Counted counted(nonzero_vectors(g), call.inputs[2]);
+        const Counted counted = Counted(nonzero_vectors(g), call.inputs[2]).of(call.inputs[0]);
         const Tensor sure = determined_values(kEigh, g, Gaps(counted, call.inputs[1]).equal);
         const Tensor by_values =
             bind(primitives::spectrum, {call.inputs[0], call.inputs[1], call.inputs[2], sure});
@@ -140,7 +142,7 @@ const Custom spectrum_rule{
       Tensor by_matrix, by_values;
       if (wanted & kInput0) by_matrix = spectrum_by_matrix(call, g);
       if (wanted & input_bit(3)) {
-        const Counted counted(nonzero_matrices(g), call.inputs[2]);
+        const Counted counted = Counted(nonzero_matrices(g), call.inputs[2]).of(call.inputs[0]);
         const Tensor v = counted.or_identity(vectors_of(call));
         by_values = squeeze(counted.result(sum(v * matmul(g, v), Axes{-2}, true)), {-2});
       }
@@ -152,7 +154,7 @@ const Custom eigenvectors_rule{
     .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2 | kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor t = symmetric(tangents[0]);
-      const Counted counted(nonzero_matrices(t), call.inputs[2]);
+      const Counted counted = Counted(nonzero_matrices(t), call.inputs[2]).of(call.inputs[0]);
       const Tensor v = counted.or_identity(call.outputs[0]);
       const Gaps gaps(counted, values_of(call));
       const Tensor inside = product(mt(v), t, v);
@@ -161,7 +163,7 @@ const Custom eigenvectors_rule{
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor& g = cotangents[0];
-      const Counted counted(nonzero_matrices(g), call.inputs[2]);
+      const Counted counted = Counted(nonzero_matrices(g), call.inputs[2]).of(call.inputs[0]);
       const Tensor v = counted.or_identity(call.outputs[0]);
       const Gaps gaps(counted, values_of(call));
       const Tensor inside = matmul(mt(v), g), size = abs(inside) + abs(mt(inside));
@@ -202,13 +204,13 @@ const Custom singular_values_rule{
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensors vectors = singular_vectors_of(call);
       const Tensor& t = tangents[0];
-      const Counted counted(nonzero_matrices(t), call.inputs[1]);
+      const Counted counted = Counted(nonzero_matrices(t), call.inputs[1]).of(call.inputs[0]);
       const Tensor u = counted.or_identity(vectors[0]), v = mt(counted.or_identity(vectors[1]));
       const Tensor moved = squeeze(counted.result(sum(u * matmul(t, v), Axes{-2}, true)), {-2});
       return {of_positive(call, moved)};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      const Counted counted(nonzero_vectors(cotangents[0]), call.inputs[1]);
+      const Counted counted = Counted(nonzero_vectors(cotangents[0]), call.inputs[1]).of(call.inputs[0]);
       const Tensor g =
           determined_values(kSvd, of_positive(call, cotangents[0]), Gaps(counted, call.inputs[2]).equal);
       return {bind(primitives::singular_spectrum,
@@ -251,7 +253,7 @@ struct SingularParts {
 // U diag(g) V^T.
 void run_singular_spectrum(const Call& call) {
   const Tensor& g = call.inputs[4];
-  const Counted counted(nonzero_vectors(g), call.inputs[1]);
+  const Counted counted = Counted(nonzero_vectors(g), call.inputs[1]).of(call.inputs[0]);
   const Tensor u = counted.or_identity(call.inputs[1]), vh = counted.or_identity(call.inputs[3]);
   call.outputs[0] = counted.result(matmul(scaled_columns(u, g), vh));
 }
@@ -261,7 +263,8 @@ void run_singular_spectrum(const Call& call) {
 // - V V^T). It is its own transpose.
 Tensor singular_spectrum_by_matrix(const Call& call, const Tensor& t) {
   const Tensor& g = call.inputs[4];
-  const Counted counted(logical_and(nonzero_matrices(t), nonzero_vectors(g)), call.inputs[1]);
+  const Counted counted =
+      Counted(logical_and(nonzero_matrices(t), nonzero_vectors(g)), call.inputs[1]).of(call.inputs[0]);
   const SingularParts x(call, singular_vectors_of(call), counted);
   const Tensor v = mt(x.vh), ut = mt(x.u), tv = matmul(t, v), inside = matmul(ut, tv);
   const Tensor sums = expand_dims(g, -2) + expand_dims(g, -1);
@@ -281,7 +284,7 @@ const Custom singular_spectrum_rule{
       Tensor moved;
       if (tangents[0].defined()) moved = singular_spectrum_by_matrix(call, tangents[0]);
       if (const Tensor& g = tangents[4]; g.defined()) {
-        const Counted counted(nonzero_vectors(g), call.inputs[1]);
+        const Counted counted = Counted(nonzero_vectors(g), call.inputs[1]).of(call.inputs[0]);
         const Tensor sure = determined_values(kSvd, g, Gaps(counted, call.inputs[2]).equal);
         const Tensor by_values = bind(primitives::singular_spectrum,
                                       {call.inputs[0], call.inputs[1], call.inputs[2], call.inputs[3], sure});
@@ -295,7 +298,7 @@ const Custom singular_spectrum_rule{
       if (wanted & kInput0) by_matrix = singular_spectrum_by_matrix(call, g);
       if (wanted & input_bit(4)) {
         const Tensors vectors = singular_vectors_of(call);
-        const Counted counted(nonzero_matrices(g), call.inputs[1]);
+        const Counted counted = Counted(nonzero_matrices(g), call.inputs[1]).of(call.inputs[0]);
         const Tensor u = counted.or_identity(vectors[0]), v = mt(counted.or_identity(vectors[1]));
         by_values = squeeze(counted.result(sum(u * matmul(g, v), Axes{-2}, true)), {-2});
       }
@@ -309,7 +312,7 @@ const Custom singular_vectors_rule{
     .reads = [](Reads) -> Reads { return kAllInputs | kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor& t = tangents[0];
-      const Counted counted(nonzero_matrices(t), call.inputs[1]);
+      const Counted counted = Counted(nonzero_matrices(t), call.inputs[1]).of(call.inputs[0]);
       const SingularParts x(call, {call.outputs[0], call.outputs[1]}, counted);
       const Tensor v = mt(x.vh), none = x.none_of_columns(), all = product(mt(x.u), t, v);
       const Tensor inside = determined(kSvd, all, where(none, all, all + mt(all)), all, x.gaps.equal);
@@ -332,7 +335,8 @@ const Custom singular_vectors_rule{
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor gu = cotangents[0].defined() ? cotangents[0] : zeros_like(call.inputs[1]);
       const Tensor gvh = cotangents[1].defined() ? cotangents[1] : zeros_like(call.inputs[3]);
-      const Counted counted(logical_or(nonzero_matrices(gu), nonzero_matrices(gvh)), call.inputs[1]);
+      const Counted counted =
+          Counted(logical_or(nonzero_matrices(gu), nonzero_matrices(gvh)), call.inputs[1]).of(call.inputs[0]);
       const SingularParts x(call, {call.outputs[0], call.outputs[1]}, counted);
       const Tensor v = mt(x.vh), gv = mt(gvh);
       const Tensor by_u = matmul(mt(x.u), gu), by_v = matmul(x.vh, gv);

@@ -1126,3 +1126,42 @@ def test_matrices_that_are_not_taken(name):
         np.testing.assert_allclose(array_of(gradient(x)), array_of(want), rtol=1e-13, atol=1e-15)
     for second in (td.hessian(g), td.jacfwd(td.jacfwd(g)), td.jacrev(td.jacrev(g)), td.jacrev(td.jacfwd(g))):
         np.testing.assert_allclose(array_of(second(x)), array_of(hessian), rtol=1e-11, atol=1e-12)
+
+
+WITHOUT_A_WAY_OUT = {
+    "det": td.linalg.det,
+    "logdet": td.linalg.logdet,
+    "slogdet": lambda a: td.linalg.slogdet(a)[1],
+    "adjugate": lambda a: td.sum(td.linalg.adjugate(a)),
+    "inv": lambda a: td.sum(td.linalg.inv(a)),
+    "solve": lambda a: td.sum(td.linalg.solve(a, td.ones(3, dtype=a.dtype))),
+    "cholesky": lambda a: td.sum(td.linalg.cholesky(a)),
+    "eigvalsh": lambda a: td.sum(td.linalg.eigvalsh(a) ** 2),
+    "svdvals": lambda a: td.sum(td.linalg.svdvals(a)),
+    "pinv": lambda a: td.sum(td.linalg.pinv(a)),
+    "qr": lambda a: td.sum(td.linalg.qr(a)[1]),
+    "matrix_exp": lambda a: td.sum(td.linalg.matrix_exp(a)),
+    "matrix_power": lambda a: td.sum(td.linalg.matrix_power(a, -2)),
+    "nuclear norm": lambda a: td.linalg.matrix_norm(a, ord="nuc"),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_WAY_OUT)
+def test_a_nan_stays_nan_in_every_derivative(name, device):
+    f = WITHOUT_A_WAY_OUT[name]
+    a = np.eye(3) + 0.1
+    a[1, 1] = np.nan
+    a = td.tensor(a, device=device)
+    assert td.isnan(td.grad(f)(a)).all()
+    assert td.isnan(td.hessian(f)(a)).all()
+    assert td.isnan(td.jacfwd(td.jacfwd(f))(a)).all()
+    # A matrix beside it in the batch is not concerned.
+    good = td.tensor(np.eye(3) + 0.1, device=device)
+    batch = td.vmap(td.grad(f))(td.stack([good, a]))
+    np.testing.assert_allclose(batch[0].numpy(), td.grad(f)(good).numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_logdet_of_a_negative_determinant_has_the_derivative_of_log():
+    a = td.tensor([[0.0, 1.0], [2.0, 3.0]], dtype=td.float64)
+    assert td.isnan(td.linalg.logdet(a))
+    np.testing.assert_allclose(td.grad(td.linalg.logdet)(a).numpy(), np.linalg.inv(a.numpy()).T, rtol=1e-12)
