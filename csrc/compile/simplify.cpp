@@ -96,7 +96,8 @@ class Simplifier {
     for (const Program::Instruction& call : program.instructions) {
       Program::Instruction renamed{call.primitive, call.attrs, {}, {}};
       for (int variable : call.inputs) renamed.inputs.push_back(names[variable]);
-      const std::vector<int> outputs = call.primitive->evaluate
+      // What says what it costs depends on values: which way it goes is not known.
+      const std::vector<int> outputs = call.primitive->evaluate && !call.primitive->flops
                                            ? add_parts(renamed, call.outputs.size())
                                            : add_call(std::move(renamed), program, call.outputs);
       for (size_t i = 0; i < outputs.size(); ++i) names[call.outputs[i]] = outputs[i];

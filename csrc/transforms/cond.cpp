@@ -1,6 +1,8 @@
 // Branches as calls that hold the programs of both.
 #include "transforms/control.h"
 
+#include "compile/count.h"
+#include "compile/simplify.h"
 #include "ops/creation.h"
 #include "transforms/closure.h"
 
@@ -21,6 +23,13 @@ Tensors run_cond(const Call& call) {
   const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
   const ProgramField& taken = item<bool>(call.inputs[0]) ? on_true : on_false;
   return (*taken)(call.inputs.subspan(1));
+}
+
+// Of the dearer branch.
+Flops cond_flops(const SpecCall& call, std::span<const Spec>) {
+  const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
+  const Flops a = cost_of(simplify(*on_true)).flops, b = cost_of(simplify(*on_false)).flops;
+  return a.total() < b.total() ? b : a;
 }
 
 // A branch each from the derivative of each.
@@ -97,7 +106,8 @@ Primitive primitives::cond("cond", {.batching = batch_cond,
                                     .derivative = rule<push_cond, pull_cond, kAllInputs>(),
                                     .evaluate = evaluate<run_cond>,
                                     .dispatch = dispatch<run_cond>,
-                                    .num_outputs = kAnyNumber});
+                                    .num_outputs = kAnyNumber,
+                                    .flops = cond_flops});
 
 Tensors cond(const Tensor& predicate, const Function& on_true, const Function& on_false,
              const Tensors& operands) {

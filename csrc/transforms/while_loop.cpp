@@ -1,6 +1,8 @@
 // Loops that a value ends, as calls that hold programs.
 #include "transforms/control.h"
 
+#include "compile/count.h"
+#include "compile/simplify.h"
 #include "ops/creation.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -25,6 +27,13 @@ Tensors run_while(const Call& call) {
   while (item<bool>((*attrs.condition)(now)[0])) std::ranges::copy((*attrs.body)(now), now.begin());
   now.resize(attrs.carries());
   return now;
+}
+
+// Of one round.
+Flops while_flops(const SpecCall& call, std::span<const Spec>) {
+  const auto& attrs = call.attrs.as<WhileAttrs>();
+  Flops flops = cost_of(simplify(*attrs.condition)).flops;
+  return flops += cost_of(simplify(*attrs.body)).flops;
 }
 
 Tensors push_while(const Call& call, Tangents given) {
@@ -117,7 +126,8 @@ Primitive primitives::while_loop("while_loop", {.batching = batch_while,
                                                 .derivative = rule<push_while, pull_while, kAllInputs>(),
                                                 .evaluate = evaluate<run_while>,
                                                 .dispatch = dispatch<run_while>,
-                                                .num_outputs = kAnyNumber});
+                                                .num_outputs = kAnyNumber,
+                                                .flops = while_flops});
 
 Tensors while_loop(const Function& condition, const Function& body, const Tensors& carry,
                    std::optional<int64_t> max_steps) {
