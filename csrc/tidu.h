@@ -24,6 +24,7 @@
 #include "nn/functional.h"
 #include "nn/init.h"
 #include "nn/layers.h"
+#include "ops/arrange.h"
 #include "ops/assign.h"
 #include "ops/convert.h"
 #include "ops/creation.h"

@@ -13,6 +13,7 @@ void bind_operations(py::module_& m) {
   bind_matmul(define);
   bind_products(define);
   bind_shape(define);
+  bind_arrangements(define);
   bind_conversions(define);
   bind_indexing(define);
 }

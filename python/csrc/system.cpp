@@ -27,6 +27,7 @@ py::list primitives_list() {
     entry["num_outputs"] = primitive->num_outputs;
     entry["view"] = primitive->view != nullptr;
     entry["evaluate"] = primitive->evaluate != nullptr;
+    entry["dispatch"] = primitive->dispatch != nullptr;
     entry["flops"] = primitive->flops != nullptr;
     entry["pointwise"] = primitive->pointwise;
     entry["overwrites"] = primitive->overwrites;

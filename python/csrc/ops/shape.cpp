@@ -57,28 +57,6 @@ Tensors split_into(const Tensor& x, const py::object& parts, int64_t axis) {
   return split(x, Dims(count, extent / count), axis);
 }
 
-constexpr const char* kWidths = "a width or (before, after) pairs of integers";
-
-Tensor pad_with(const Tensor& x, const py::object& widths) {
-  Dims low, high;
-  const auto pair = [](const py::handle& item) {
-    const auto both = read<Dims>(item, "pad", kWidths);
-    if (both.size() < 1 || both.size() > 2)
-      fail<ValueError>("[pad] a width is n or (before, after), not ", both);
-    return std::pair(both[0], both.back());
-  };
-  if (py::isinstance<py::int_>(widths)) {
-    low = high = Dims(x.ndim(), widths.cast<int64_t>());
-  } else {
-    for (const py::handle item : read<py::sequence>(widths, "pad", kWidths)) {
-      const auto [before, after] = pair(item);
-      low.push_back(before);
-      high.push_back(after);
-    }
-  }
-  return pad(x, low, high);
-}
-
 Tensors broadcast_all(const py::args& args) {
   const auto tensors = read<Tensors>(args, "broadcast_arrays", "tensors");
   Shape shape;
@@ -122,8 +100,6 @@ void bind_shape(const Definitions& define) {
   define.function("stack", &stack, py::arg("tensors"), py::arg("axis") = 0, "The tensors along a new axis.");
   define.both("split", split_into, py::arg("sizes"), py::arg("axis") = 0,
               "Parts along an axis: `sizes` of them equal, or of the sizes given. Views.");
-  define.both("pad", pad_with, py::arg("pad_width"),
-              "Zeros around x: n on every side, or a (before, after) pair for each axis.");
 }
 
 }  // namespace tidu::python

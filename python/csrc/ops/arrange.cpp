@@ -1,0 +1,122 @@
+// Elements in other places: rolled, repeated, padded, on diagonals and grids.
+#include "ops/arrange.h"
+
+#include "ops/operations.h"
+
+namespace tidu::python {
+namespace {
+
+constexpr const char* kWidths = "a width or (before, after) pairs of integers";
+
+Tensor pad_with(const Tensor& x, const py::object& widths, const std::string& mode, const Scalar& value) {
+  Dims low, high;
+  const auto pair = [](const py::handle& item) {
+    const auto both = read<Dims>(item, "pad", kWidths);
+    if (both.size() < 1 || both.size() > 2)
+      fail<ValueError>("[pad] a width is n or (before, after), not ", both);
+    return std::pair(both[0], both.back());
+  };
+  if (py::isinstance<py::int_>(widths)) {
+    low = high = Dims(x.ndim(), widths.cast<int64_t>());
+  } else {
+    const auto items = read<py::sequence>(widths, "pad", kWidths);
+    const bool is_one = py::len(items) == 2 && x.ndim() != 2 && py::isinstance<py::int_>(items[0]) &&
+                        py::isinstance<py::int_>(items[1]);
+    for (size_t i = 0; i < (is_one ? static_cast<size_t>(x.ndim()) : py::len(items)); ++i) {
+      const auto [before, after] = pair(is_one ? py::object(items) : py::object(items[i]));
+      low.push_back(before);
+      high.push_back(after);
+    }
+  }
+  if (mode == "constant") {
+    const bool is_zero = value.to_double() == 0 && !std::signbit(value.to_double());
+    return is_zero ? pad(x, low, high) : pad(x, low, high, value);
+  }
+  if (mode == "reflect") return pad(x, low, high, PadMode::reflect);
+  if (mode == "symmetric") return pad(x, low, high, PadMode::symmetric);
+  if (mode == "edge" || mode == "replicate") return pad(x, low, high, PadMode::edge);
+  if (mode == "wrap" || mode == "circular") return pad(x, low, high, PadMode::wrap);
+  fail<ValueError>("[pad] mode is '", mode,
+                   "', not constant, reflect, symmetric, edge (replicate) or wrap (circular)");
+}
+
+Tensor repeat_by(const Tensor& x, const py::object& repeats, Axis axis) {
+  if (py::isinstance<py::int_>(repeats)) return repeat(x, repeats.cast<int64_t>(), axis);
+  return repeat(x, read<Tensor>(repeats, "repeat", "an integer or integers"), axis);
+}
+
+// The one tensor at least so large, or all of them.
+template <int rank> py::object at_least_all(const py::args& args) {
+  const auto tensors = read<Tensors>(args, "atleast", "tensors");
+  if (tensors.size() == 1) return py::cast(at_least(rank, tensors[0]));
+  py::list result;
+  for (const Tensor& x : tensors) result.append(at_least(rank, x));
+  return py::tuple(result);
+}
+
+Tensors grids(const py::args& args, const std::string& indexing) {
+  if (indexing != "xy" && indexing != "ij")
+    fail<ValueError>("[meshgrid] indexing is '", indexing, "', not 'xy' or 'ij'");
+  return meshgrid(read<Tensors>(args, "meshgrid", "vectors"), indexing == "xy");
+}
+
+}  // namespace
+
+void bind_arrangements(const Definitions& define) {
+  define.both<roll>(
+      "roll", "x, shift, axis=None",
+      "Element i goes to place i + shift, from the end to the beginning, along one axis or each of "
+      "several; without an axis in the order of all elements.");
+  define.function("rot90", &rot90, py::arg("x"), py::arg("k") = 1, py::arg("axes") = py::make_tuple(0, 1),
+                  "Turned by k times 90 degrees from the first of the two axes towards the second.");
+  define.function<tile>("tile", "x, repetitions",
+                        "x so many times along each axis; missing leading counts or axes are 1.");
+  for (const char* name : {"repeat", "repeat_interleave"}) {
+    define.function(name, repeat_by, py::arg("x"), py::arg("repeats"), py::arg("axis") = py::none(),
+                    "Each element so many times (an int, or an integer tensor with a count for each slice), "
+                    "along the axis; without one of x as a vector. The counts of a tensor are read back.");
+  }
+  define.both(
+      "unstack", [](const Tensor& x, int64_t axis) { return py::tuple(py::cast(unstack(x, axis))); },
+      py::arg("axis") = 0, "A tuple of the slices along the axis, which goes. Views.");
+  define.both(
+      "chunk",
+      [](const Tensor& x, int64_t chunks, int64_t axis) {
+        return py::tuple(py::cast(chunk(x, chunks, axis)));
+      },
+      py::arg("chunks"), py::arg("axis") = 0,
+      "A tuple of at most so many consecutive parts of one extent, but for the last. Views.");
+  define.function("atleast_1d", at_least_all<1>, "The tensors, a number as a vector of one.");
+  define.function("atleast_2d", at_least_all<2>, "The tensors, a vector as a matrix of one row.");
+  define.function("atleast_3d", at_least_all<3>,
+                  "The tensors with at least three axes: (n) becomes (1, n, 1), (m, n) becomes (m, n, 1).");
+  define.both(
+      "pad", pad_with, py::arg("pad_width"), py::arg("mode") = "constant",
+      py::arg("constant_values") = Scalar(0),
+      "More elements around x: n on every side, (before, after) on every axis, or such a pair for each. "
+      "mode: constant_values; 'reflect' or 'symmetric', x mirrored without or with its ends; 'edge' "
+      "('replicate'), the ends; 'wrap' ('circular'), x from the other side.");
+  define.function<diag>("diag", "x, k=0",
+                        "The matrix with a vector on its k-th diagonal, or the k-th diagonal of a matrix.");
+  define.function<diag_embed>("diag_embed", "x, offset=0",
+                              "Square matrices, zero but for the vectors (.., n) on a diagonal.");
+  define.function(
+      "block_diag",
+      [](const py::args& args) { return block_diag(read<Tensors>(args, "block_diag", "matrices")); },
+      "The matrices (vectors as rows) along a diagonal, zeros elsewhere.");
+  define.function(
+      "meshgrid", [](const py::args& args, const std::string& indexing) { return grids(args, indexing); },
+      py::arg("indexing") = "xy",
+      "Each vector along an axis of its own, repeated along those of the others: vector i along axis i with "
+      "indexing='ij'; with 'xy' the first two are swapped. Views.");
+  define.function(
+      "cartesian_prod",
+      [](const py::args& args) { return cartesian_prod(read<Tensors>(args, "cartesian_prod", "vectors")); },
+      "All tuples of elements of the vectors, one a row, the last vector's running first.");
+  define.function(
+      "vander", [](const Tensor& x, Axis columns, bool increasing) { return vander(x, columns, increasing); },
+      py::arg("x"), py::arg("N") = py::none(), py::arg("increasing") = false,
+      "The powers N - 1 down to 0 (or up) of the elements of vectors (.., n) as columns.");
+}
+
+}  // namespace tidu::python
