@@ -26,6 +26,7 @@
 #include "nn/layers.h"
 #include "ops/arrange.h"
 #include "ops/assign.h"
+#include "ops/composites.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"

@@ -14,6 +14,7 @@ void bind_operations(py::module_& m) {
   bind_products(define);
   bind_shape(define);
   bind_arrangements(define);
+  bind_composites(define);
   bind_conversions(define);
   bind_indexing(define);
 }

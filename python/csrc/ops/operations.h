@@ -68,6 +68,7 @@ void bind_matmul(const Definitions& define);
 void bind_products(const Definitions& define);
 void bind_shape(const Definitions& define);
 void bind_arrangements(const Definitions& define);
+void bind_composites(const Definitions& define);
 void bind_conversions(const Definitions& define);
 void bind_indexing(const Definitions& define);
 
