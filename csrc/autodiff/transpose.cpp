@@ -42,8 +42,9 @@ struct Kinds {
       throw NotLinearError(str("'", primitive.name, "' of them is not linear"));
     }
     const auto* linear = std::get_if<Linear>(&primitive.derivative);
-    const bool is_zero = (&primitive == &primitives::full && instruction.attrs.as<FullAttrs>().bits == 0) ||
-                         (linear && !instruction.inputs.empty() && (linear->linear & ~zeros) == 0);
+    const bool is_zero =
+        (&primitive == &primitives::full && instruction.attrs.as<FullAttrs>().value.bits == 0) ||
+        (linear && !instruction.inputs.empty() && (linear->linear & ~zeros) == 0);
     for (int output : instruction.outputs) {
       moving[output] = moves != 0;
       zero[output] = is_zero;

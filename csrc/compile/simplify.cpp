@@ -94,7 +94,7 @@ class Simplifier {
     for (const Program::Constant& constant : program.constants)
       names[constant.variable] = name_of_constant(constant.value);
     for (const Program::Instruction& call : program.instructions) {
-      Program::Instruction renamed{call.primitive, call.attrs, {}, {}};
+      Program::Instruction renamed{call.primitive, call.attrs, {}, {}, true, call.source};
       for (int variable : call.inputs) renamed.inputs.push_back(names[variable]);
       // What says what it costs depends on values: which way it goes is not known.
       const std::vector<int> outputs = call.primitive->evaluate && !call.primitive->flops
@@ -109,13 +109,14 @@ class Simplifier {
   std::vector<int> add_parts(const Program::Instruction& call, size_t num_outputs) {
     std::vector<Spec> specs;
     for (int variable : call.inputs) specs.push_back(result_.variables[variable]);
-    const Program parts = record(
+    Program parts = record(
         [&](const Tensors& inputs) {
           Tensors outputs(num_outputs);
           call.primitive->evaluate({*call.primitive, inputs, call.attrs, outputs});
           return outputs;
         },
         specs);
+    for (Program::Instruction& part : parts.instructions) part.source = call.source;
     const std::vector<int> names = add(parts, call.inputs);
     std::vector<int> outputs;
     for (int variable : parts.outputs) outputs.push_back(names[variable]);
@@ -155,7 +156,7 @@ class Simplifier {
   // Whether all elements of the result are 1.
   bool has_ones(const Program::Instruction& call) const {
     if (call.primitive != &primitives::full) return call.primitive->view && ones_[call.inputs[0]];
-    return call.attrs.as<FullAttrs>().value().to_double() == 1;
+    return Scalar(call.attrs.as<FullAttrs>().value).to_double() == 1;
   }
 
   static uint64_t hash_of(const Program::Instruction& call) {

@@ -3,8 +3,12 @@
 
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
 #include <typeinfo>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include "base/device.h"
 #include "base/dtype.h"
@@ -55,7 +59,72 @@ template <class Meaning> void add_axis(DimsOf<Meaning>& dims, int64_t extent) {
 // Whether a field holds calls that do something besides giving values.
 template <class T> bool has_effect(const T&) { return false; }
 
+// Whether what a field says can be so of a first input of this shape.
+template <class T> bool fits(const T&, const Shape&) { return true; }
+inline bool fits(Axis axis, const Shape& first) { return axis >= 0 && axis < first.size(); }
+bool are_axes(const Dims& axes, int rank);  // distinct ones
+bool are_extents(const Dims& extents);      // none negative, and together a number of elements
+template <class Meaning> bool fits(const DimsOf<Meaning>& dims, const Shape& first) {
+  constexpr auto is = []<class... T>(const T*...) { return (std::is_same_v<DimsOf<Meaning>, T> || ...); };
+  if constexpr (is((Axes*)nullptr, (SharedAxes*)nullptr)) return are_axes(dims, first.size());
+  if constexpr (is((Places*)nullptr)) return are_axes(dims, kMaxRank);
+  if constexpr (is((Permutation*)nullptr)) return dims.size() == first.size() && are_axes(dims, first.size());
+  if constexpr (is((Extents*)nullptr)) return are_extents(dims);
+  if constexpr (is((Sizes*)nullptr)) return dims.size() == first.size() && are_extents(dims);
+  if constexpr (is((Starts*)nullptr, (Steps*)nullptr)) return dims.size() == first.size();
+  return true;
+}
+
 }  // namespace attr
+
+struct Program;
+
+// A field as data, of which files are made. Nothing (monostate) where it has none, as a function of the host.
+using AttrValue = std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>,
+                               std::shared_ptr<const Program>>;
+
+// Types of their own have functions of these names in their namespace.
+template <class T> AttrValue to_value(const T& field) {
+  if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, double>) {
+    return field;
+  } else if constexpr (std::is_base_of_v<Dims, T>) {
+    return std::vector<int64_t>(field.begin(), field.end());
+  } else if constexpr (std::is_convertible_v<T, int64_t>) {
+    return static_cast<int64_t>(field);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return field;
+  } else if constexpr (std::is_same_v<T, DType>) {
+    return std::string(name_of(field));
+  } else if constexpr (std::is_same_v<T, Device>) {
+    return str(field);
+  } else {
+    return std::monostate();
+  }
+}
+// The field of which to_value made a value of this kind; a ValueError where it can be no such field.
+template <class T> void from_value(T& field, const AttrValue& value) {
+  if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, double> || std::is_same_v<T, std::string>) {
+    field = std::get<T>(value);
+  } else if constexpr (std::is_base_of_v<Dims, T>) {
+    field = T(Dims(std::span<const int64_t>(std::get<std::vector<int64_t>>(value))));
+  } else if constexpr (std::is_convertible_v<T, int64_t>) {
+    const int64_t number = std::get<int64_t>(value);
+    if constexpr (std::is_same_v<T, int> || std::is_same_v<T, attr::Axis>) {
+      if (!std::in_range<int>(number)) fail<ValueError>(number, " does not fit 32 bits");
+      field = T{static_cast<int>(number)};
+    } else {
+      field = T{number};
+    }
+  } else if constexpr (std::is_same_v<T, DType>) {
+    field = dtype_from_name(std::get<std::string>(value));
+  } else if constexpr (std::is_same_v<T, Device>) {
+    field = device_from_name(std::get<std::string>(value));
+  } else {
+    fail<std::logic_error>("a field that is no data is read");
+  }
+}
+// For readers: "(2, 3)", "true", "float32", "1e-05".
+std::string text_of(const AttrValue& value);
 
 // An attribute struct lists its members once:
 //
@@ -64,8 +133,8 @@ template <class T> bool has_effect(const T&) { return false; }
 //     void fields(auto&& field) const { field("axes", axes); }
 //   };
 //
-// Equality, hash and printing follow from that list. Numbers are compared as bytes, so that 0.0 and -0.0 are
-// two values and NaN is one; other types by ==, with hash_value found by their namespace.
+// Equality, hash, printing and files follow from that list. Numbers are compared as bytes, so that 0.0 and
+// -0.0 are two values and NaN is one; other types by ==, with hash_value found by their namespace.
 class Attrs {
  public:
   template <class T> class OnStack;
@@ -97,8 +166,19 @@ class Attrs {
   Attrs with_axis(int64_t extent) const { return box_ ? Attrs(Given{}, box_->with_axis(extent)) : Attrs(); }
   // Whether programs among them do something besides giving values.
   bool has_effect() const { return box_ && box_->has_effect(); }
-  // Writes "axes=(0,), keepdims=1".
-  std::string to_string() const { return box_ ? box_->to_string() : ""; }
+  using Field = std::pair<const char*, AttrValue>;
+  std::vector<Field> fields() const { return box_ ? box_->list() : std::vector<Field>(); }
+  // The same struct with another value of the same kind for each field.
+  Attrs with_values(const std::vector<AttrValue>& values) const {
+    return box_ ? Attrs(Given{}, box_->with_values(values)) : Attrs();
+  }
+  bool is_like(const Attrs& other) const {
+    return box_ && other.box_ ? box_->type == other.box_->type : !box_ && !other.box_;
+  }
+  // The first field that says what cannot be of a first input of this shape, or null.
+  const char* misfit(const Shape& first) const { return box_ ? box_->misfit(first) : nullptr; }
+  // Writes "axes=(0,), keepdims=true"; what a program holds is not shown.
+  std::string to_string() const;
 
  private:
   struct BoxBase : RefCounted {
@@ -109,7 +189,9 @@ class Attrs {
     virtual bool equals(const BoxBase& other) const = 0;
     virtual size_t hash() const = 0;
     virtual bool has_effect() const = 0;
-    virtual std::string to_string() const = 0;
+    virtual std::vector<Field> list() const = 0;
+    virtual BoxBase* with_values(const std::vector<AttrValue>& values) const = 0;
+    virtual const char* misfit(const Shape& first) const = 0;
 
     const std::type_info& type;
     const void* const value;
@@ -157,12 +239,28 @@ class Attrs {
       });
       return result;
     }
-    std::string to_string() const override {
-      std::ostringstream out;
-      get().fields([&](const char* name, const auto& field) {
-        out << (out.tellp() > 0 ? ", " : "") << name << '=' << field;
+    std::vector<Field> list() const override {
+      std::vector<Field> result;
+      get().fields([&](const char* name, const auto& field) { result.emplace_back(name, to_value(field)); });
+      return result;
+    }
+    BoxBase* with_values(const std::vector<AttrValue>& values) const override {
+      auto box = std::make_unique<Owner<T>>(get());
+      size_t i = 0;
+      box->owned.fields([&]<class F>(const char* name, const F& field) {
+        try {
+          from_value(const_cast<F&>(field), values.at(i++));
+        } catch (const std::invalid_argument& error) { fail<ValueError>("'", name, "': ", error.what()); }
       });
-      return out.str();
+      return box.release();
+    }
+    const char* misfit(const Shape& first) const override {
+      const char* result = nullptr;
+      get().fields([&](const char* name, const auto& field) {
+        using attr::fits;
+        if (!result && !fits(field, first)) result = name;
+      });
+      return result;
     }
   };
 

@@ -23,6 +23,18 @@ Primitive::Primitive(const char* name, Definition definition)
 
 const std::vector<Primitive*>& all_primitives() { return registry(); }
 
+void require(bool holds, const SpecCall& call, const char* what) {
+  if (holds) return;
+  std::string inputs;
+  for (size_t i = 0; i < call.inputs.size(); ++i) inputs += str(i ? ", " : "", call.inputs[i]);
+  fail<ValueError>("[", call.primitive.name, "] ", what, ": ", inputs);
+}
+
+void check_alike(const SpecCall& call, size_t) {
+  for (size_t i = 1; i < call.inputs.size(); ++i)
+    require(call.inputs[i] == call.inputs[0], call, "the inputs must have one shape and dtype");
+}
+
 Reads reads_of(const Primitive& primitive, Reads tracked) {
   return std::visit(Overload{
                         [](const Zero&) -> Reads { return 0; },

@@ -139,6 +139,40 @@ struct Batching {
 
 // --- The primitive itself.
 
+// The attributes of its calls. Must be given, like the batching rule: an example of the struct, whose fields
+// say what is read from a file; kNoAttrs; or why calls cannot be in a file.
+struct Attributes {
+  struct None {};
+  struct Unsaved {
+    const char* why;  // "it calls a function of the host"
+  };
+  Attributes(None) {}
+  Attributes(Unsaved unsaved) : why_unsaved(unsaved.why) {}
+  template <class T>
+  requires(!std::is_same_v<T, Attributes>) Attributes(T example) : example(std::move(example)) {}
+
+  Attrs example;
+  const char* why_unsaved = nullptr;
+};
+inline constexpr Attributes::None kNoAttrs;
+
+inline constexpr int kAnyNumber = -1;
+
+// How many inputs a call has.
+struct InputCount {
+  InputCount(int count) : least(count), most(count) {}
+  InputCount(int least, int most) : least(least), most(most) {}
+  int least, most;  // the most may be kAnyNumber
+};
+
+// Throws where a call that a file describes is none that the public functions make: what infer, views and
+// kernels take for granted. Attributes are of the right struct and fit the first input by their meaning.
+using Check = void (*)(const SpecCall& call, size_t num_outputs);
+// What checks are written in: a ValueError "[matmul] `what`: float32(2, 3) cpu, ..".
+void require(bool holds, const SpecCall& call, const char* what);
+// All inputs have one shape and dtype.
+void check_alike(const SpecCall& call, size_t num_outputs);
+
 // Checks a call and writes shape and dtype of each output (of a primitive that overwrites: checks alone).
 // Outputs come with the device of the inputs.
 using Infer = void (*)(const SpecCall& call, std::span<Spec> outputs);
@@ -189,10 +223,11 @@ Flops flops_per_input(const SpecCall& call, std::span<const Spec>) {
 // Memory is moved, and no number computed.
 inline Flops no_flops(const SpecCall&, std::span<const Spec>) { return {}; }
 
-inline constexpr int kAnyNumber = -1;
-
 struct Definition {
   Batching batching;
+  Attributes attrs;
+  InputCount inputs = 1;
+  Check check = nullptr;
   Infer infer = nullptr;
   Derivative derivative;
   View view = nullptr;

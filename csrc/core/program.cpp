@@ -1,36 +1,13 @@
-// Running and printing programs.
+// Running and comparing programs.
 #include "core/program.h"
 
 #include <algorithm>
-#include <optional>
 
+#include "core/backend.h"
 #include "core/bind.h"
-#include "core/trace.h"
+#include "core/recorder.h"
 
 namespace tidu {
-namespace {
-
-// a .. z, aa, ab ..
-std::string name_of_variable(int i) {
-  std::string name(1, static_cast<char>('a' + i % 26));
-  return i < 26 ? name : name_of_variable(i / 26 - 1) + name;
-}
-
-// The number that all elements share, if it is on the host; else "constant".
-std::string text_of_constant(const Tensor& value) {
-  if (!is_one_number(value)) return "constant";
-  return visit_dtype(value.dtype(), [&]<class T>() {
-    const T number = *static_cast<const T*>(value.raw_data());
-    if constexpr (std::is_integral_v<T>) {
-      return std::to_string(number);
-    } else {
-      return str(static_cast<double>(number));
-    }
-  });
-}
-
-}  // namespace
-
 Tensors Program::operator()(std::span<const Tensor> arguments) const {
   if (arguments.size() != inputs.size())
     fail<ValueError>("[program] takes ", inputs.size(), " arguments, not ", arguments.size());
@@ -68,7 +45,38 @@ Tensors Program::operator()(std::span<const Tensor> arguments) const {
   return result;
 }
 
+std::map<std::string, Tensor> Program::by_name(const std::map<std::string, Tensor>& arguments) const {
+  const auto name = [](const std::vector<std::string>& names, size_t i) {
+    return names.empty() ? std::to_string(i) : names[i];
+  };
+  Tensors ordered;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const auto found = arguments.find(name(names.inputs, i));
+    if (found == arguments.end())
+      fail<ValueError>("[program] argument ", name(names.inputs, i), " is missing: ", variables[inputs[i]]);
+    ordered.push_back(found->second);
+  }
+  if (arguments.size() != inputs.size()) {
+    for (const auto& [given, value] : arguments) {
+      bool known = false;
+      for (size_t i = 0; i < inputs.size(); ++i) known |= name(names.inputs, i) == given;
+      if (!known) fail<ValueError>("[program] there is no argument ", given, ": ", describe(value));
+    }
+  }
+  const Tensors results = (*this)(ordered);
+  std::map<std::string, Tensor> result;
+  for (size_t i = 0; i < results.size(); ++i) result[name(names.outputs, i)] = results[i];
+  return result;
+}
+
+bool Program::Constant::operator==(const Constant& other) const {
+  if (variable != other.variable || !(value.spec() == other.value.spec())) return false;
+  return value.is_same(other.value) || host_bytes(value) == host_bytes(other.value);
+}
+
 Tensors Program::run(const Instruction& instruction, std::span<const Tensor> values) const {
+  std::optional<Lines> line;
+  if (Lines::are_asked_for() && instruction.source.file) line.emplace([&] { return instruction.source; });
   std::optional<GradMode> off;
   if (!instruction.differentiable) off.emplace(false);
   Tensors operands, results(instruction.outputs.size());
@@ -90,34 +98,6 @@ std::vector<size_t> Program::last_uses() const {
   for (int variable : outputs) result[variable] = instructions.size();
   for (const Write& write : writes) result[write.variable] = instructions.size();
   return result;
-}
-
-std::string Program::to_string() const {
-  std::ostringstream out;
-  const auto typed = [&](int i) {
-    return str(name_of_variable(i), ":", variables[i].dtype, variables[i].shape);
-  };
-  out << "program(";
-  for (size_t i = 0; i < inputs.size(); ++i) out << (i ? ", " : "") << typed(inputs[i]);
-  out << ")\n";
-  for (const Constant& constant : constants)
-    out << "  " << typed(constant.variable) << " = " << text_of_constant(constant.value) << '\n';
-  for (const Instruction& instruction : instructions) {
-    out << "  ";
-    for (size_t i = 0; i < instruction.outputs.size(); ++i)
-      out << (i ? ", " : "") << typed(instruction.outputs[i]);
-    out << (instruction.outputs.empty() ? "" : " = ") << instruction.primitive->name;
-    if (!instruction.attrs.empty()) out << '[' << instruction.attrs.to_string() << ']';
-    for (int variable : instruction.inputs) out << ' ' << name_of_variable(variable);
-    out << '\n';
-  }
-  for (const Write& write : writes)
-    out << "  write " << name_of_variable(inputs[write.input]) << " = " << name_of_variable(write.variable)
-        << '\n';
-  out << "  return";
-  for (int variable : outputs) out << ' ' << name_of_variable(variable);
-  out << '\n';
-  return out.str();
 }
 
 void remove_unused(Program& program) {
@@ -160,6 +140,17 @@ void remove_unused(Program& program) {
   program.variables = std::move(specs);
 }
 
+std::string host_bytes(const Tensor& tensor) {
+  std::string bytes(tensor.nbytes(), '\0');
+  if (bytes.empty()) return bytes;
+  const VisibleTraces none(nullptr);
+  const Tensor dense = tensor.is_contiguous() && !tensor.impl().storage->is_number()
+                           ? tensor
+                           : bind(primitives::copy, {tensor});
+  backend(tensor.device()).copy_to_host(bytes.data(), dense);
+  return bytes;
+}
+
 bool is_one_number(const Tensor& value) {
   if (value.is_abstract() || value.numel() == 0) return false;
   for (int i = 0; i < value.ndim(); ++i) {
@@ -184,14 +175,6 @@ uint64_t hash_value(const ProgramField& field) {
 
 bool has_effect(const ProgramField& field) {
   return std::ranges::any_of(field->instructions, &Program::Instruction::has_effect);
-}
-
-std::ostream& operator<<(std::ostream& out, const ProgramField& field) {
-  // On lines of its own, indented.
-  std::string text = "\n" + field->to_string();
-  text.pop_back();
-  for (size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 5) text.replace(at, 1, "\n    ");
-  return out << text;
 }
 
 }  // namespace tidu

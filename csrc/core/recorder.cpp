@@ -4,6 +4,15 @@
 #include <algorithm>
 
 namespace tidu {
+namespace {
+
+thread_local const Lines::Here* lines = nullptr;
+
+}  // namespace
+
+Lines::Lines(Here here) : here_(std::move(here)), outer_(std::exchange(lines, &here_)) {}
+Lines::~Lines() { lines = outer_; }
+bool Lines::are_asked_for() { return lines != nullptr; }
 
 int Recorder::new_variable(const Tensor& tensor) {
   program_.variables.push_back(tensor.spec());
@@ -55,7 +64,8 @@ Tensor Recorder::tensor_of(int variable) {
 
 void Recorder::append(const Primitive& primitive, const Attrs& attrs, std::vector<int> inputs,
                       std::vector<int> outputs, bool differentiable) {
-  program_.instructions.push_back({&primitive, attrs, std::move(inputs), std::move(outputs), differentiable});
+  program_.instructions.push_back({&primitive, attrs, std::move(inputs), std::move(outputs), differentiable,
+                                   lines ? (*lines)() : Program::Source()});
 }
 
 void Recorder::write(int place, int variable, const Call& call, bool differentiable) {
@@ -104,8 +114,12 @@ void Recorder::record(const Call& call, bool differentiable) {
   for (const Tensor& input : call.inputs) inputs.push_back(value_of(place_of(input)));
   if (call.primitive.overwrites) {
     for (const Tensor& output : call.outputs) outputs.push_back(new_variable(output));
-    append(call.primitive.pure ? *call.primitive.pure : call.primitive, call.attrs, std::move(inputs),
-           outputs, differentiable);
+    if (&call.primitive == &primitives::assign && call.attrs.empty()) {  // all of it
+      append(primitives::copy, {}, {inputs[1]}, outputs, differentiable);
+    } else {
+      append(call.primitive.pure ? *call.primitive.pure : call.primitive, call.attrs, std::move(inputs),
+             outputs, differentiable);
+    }
     for (size_t i = 0; i < outputs.size(); ++i)
       write(place_of(call.inputs[i]), outputs[i], call, differentiable);
     return;

@@ -55,6 +55,20 @@ class Recorder : public Trace {
   std::unordered_map<const TensorImpl*, int> outside_;  // kept alive by program_.constants
 };
 
+// While one lives on this thread, recorders ask it for the line of each call.
+class Lines {
+ public:
+  using Here = std::function<Program::Source()>;
+  explicit Lines(Here here);
+  ~Lines();
+  Lines(const Lines&) = delete;
+  static bool are_asked_for();
+
+ private:
+  const Here here_;
+  const Here* const outer_;
+};
+
 // The program of `function` for arguments of these specs, whose values are not known: reading one inside is
 // a TraceError.
 Program record(const Function& function, Specs like, Recorder::Fold fold = Recorder::Fold::nothing);

@@ -2,8 +2,10 @@
 #include "io/json.h"
 
 #include <charconv>
+#include <cmath>
 #include <set>
 
+#include "base/digits.h"
 #include "base/error.h"
 #include "io/utf8.h"
 
@@ -108,25 +110,71 @@ std::string JsonReader::read_string() {
   return value;
 }
 
-uint64_t JsonReader::read_integer() {
+template <class T> T JsonReader::read_whole(const char* range) {
   skip_blanks();
-  uint64_t value = 0;
+  T value = 0;
   const char *begin = text_.data() + position_, *end = text_.data() + text_.size();
   const auto [stop, error] = std::from_chars(begin, end, value);
   const bool whole = stop == end || std::string_view(".eE0123456789").find(*stop) == std::string_view::npos;
-  if (error != std::errc() || !whole || (*begin == '0' && stop != begin + 1))
-    refuse("an integer from 0 to 2^64 - 1 expected");
+  const char* const first = begin + (begin != end && *begin == '-');
+  if (error != std::errc() || !whole || (*first == '0' && stop != first + 1))
+    refuse(str("an integer from ", range, " expected"));
   position_ = static_cast<size_t>(stop - text_.data());
   return value;
 }
 
+int64_t JsonReader::read_integer() { return read_whole<int64_t>("-2^63 to 2^63 - 1"); }
+
 std::vector<uint64_t> JsonReader::read_integers() {
   std::vector<uint64_t> values;
-  expect('[');
-  if (accept(']')) return values;
-  do { values.push_back(read_integer()); } while (accept(','));
-  expect(']');
+  read_array([&] { values.push_back(read_whole<uint64_t>("0 to 2^64 - 1")); });
   return values;
+}
+
+std::vector<int64_t> JsonReader::read_signed_integers() {
+  std::vector<int64_t> values;
+  read_array([&] { values.push_back(read_integer()); });
+  return values;
+}
+
+double JsonReader::read_number() {
+  std::string text;
+  if (peek() == '"') {
+    text = read_string();
+    if (const auto number = number_from(text); number && !std::isfinite(*number)) return *number;
+    refuse("a number expected");
+  }
+  const size_t end = std::min(text_.find_first_not_of("+-.eE0123456789", position_), text_.size());
+  const auto number = number_from(text_.substr(position_, end - position_));
+  if (!number) refuse("a number expected");
+  position_ = end;
+  return *number;
+}
+
+bool JsonReader::read_bool() {
+  skip_blanks();
+  for (const bool value : {false, true}) {
+    const std::string_view name = value ? "true" : "false";
+    if (text_.substr(position_, name.size()) != name) continue;
+    position_ += name.size();
+    return value;
+  }
+  refuse("true or false expected");
+}
+
+bool JsonReader::accept_null() {
+  skip_blanks();
+  constexpr std::string_view null = "null";
+  if (text_.substr(position_, null.size()) != null) return false;
+  position_ += null.size();
+  return true;
+}
+
+void JsonReader::read_array(const std::function<void()>& element) {
+  expect('[');
+  if (accept(']')) return;
+  do { element(); } while (accept(','));
+  expect(']');
 }
 
 void JsonReader::expect_end() {
@@ -135,10 +183,11 @@ void JsonReader::expect_end() {
 }
 
 void JsonWriter::separate() {
-  if (!text_.empty() && text_.back() != '{' && text_.back() != ':') text_ += ',';
+  if (!text_.empty() && std::string_view("{[:").find(text_.back()) == std::string_view::npos) text_ += ',';
 }
 
 void JsonWriter::quote(std::string_view value) {
+  separate();
   if (!is_utf8(value)) fail<ValueError>("[save] a name or metadata string is not UTF-8");
   text_ += '"';
   for (const char c : value) {
@@ -155,6 +204,7 @@ void JsonWriter::quote(std::string_view value) {
 }
 
 JsonWriter& JsonWriter::begin_object() {
+  separate();
   text_ += '{';
   return *this;
 }
@@ -162,8 +212,16 @@ JsonWriter& JsonWriter::end_object() {
   text_ += '}';
   return *this;
 }
-JsonWriter& JsonWriter::key(std::string_view name) {
+JsonWriter& JsonWriter::begin_array() {
   separate();
+  text_ += '[';
+  return *this;
+}
+JsonWriter& JsonWriter::end_array() {
+  text_ += ']';
+  return *this;
+}
+JsonWriter& JsonWriter::key(std::string_view name) {
   quote(name);
   text_ += ':';
   return *this;
@@ -173,9 +231,29 @@ JsonWriter& JsonWriter::string(std::string_view value) {
   return *this;
 }
 JsonWriter& JsonWriter::integers(std::span<const int64_t> values) {
-  text_ += '[';
-  for (size_t i = 0; i < values.size(); ++i) text_ += (i ? "," : "") + std::to_string(values[i]);
-  text_ += ']';
+  begin_array();
+  for (int64_t value : values) integer(value);
+  return end_array();
+}
+JsonWriter& JsonWriter::integer(int64_t value) {
+  separate();
+  text_ += std::to_string(value);
+  return *this;
+}
+JsonWriter& JsonWriter::number(double value) {
+  if (!std::isfinite(value)) return string(exact(value));
+  separate();
+  text_ += exact(value);
+  return *this;
+}
+JsonWriter& JsonWriter::null() {
+  separate();
+  text_ += "null";
+  return *this;
+}
+JsonWriter& JsonWriter::boolean(bool value) {
+  separate();
+  text_ += value ? "true" : "false";
   return *this;
 }
 

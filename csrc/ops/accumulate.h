@@ -34,8 +34,14 @@ template <template <class> class Struct, Takes types> DType result_dtype(DType d
   });
 }
 
-inline Definition row_of(Infer infer, Derivative derivative, CountFlops flops) {
-  return {.batching = batch_by_fields, .infer = infer, .derivative = std::move(derivative), .flops = flops};
+inline Definition row_of(Attributes attrs, Check check, Infer infer, Derivative derivative,
+                         CountFlops flops) {
+  return {.batching = batch_by_fields,
+          .attrs = std::move(attrs),
+          .check = check,
+          .infer = infer,
+          .derivative = std::move(derivative),
+          .flops = flops};
 }
 
 }  // namespace tidu

@@ -11,6 +11,8 @@ namespace tidu {
 namespace primitives {
 
 Primitive assign("assign", {.batching = batch_by_fields,
+                            .attrs = SliceAttrs{},
+                            .inputs = 2,
                             .infer =
                                 [](const SpecCall& call, std::span<Spec>) {
                                   const Spec &x = call.inputs[0], &value = call.inputs[1];
@@ -26,6 +28,8 @@ Primitive assign("assign", {.batching = batch_by_fields,
 
 Primitive assign_points("assign_points",
                         {.batching = batch_by_fields,
+                         .attrs = IndexAttrs{},
+                         .inputs = {3, kAnyNumber},
                          .infer = [](const SpecCall& call,
                                      std::span<Spec> none) { scatter_set.infer(call, none); },
                          .derivative = Opaque{"it overwrites its input (write with scatter_set)"},

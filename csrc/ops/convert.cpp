@@ -30,6 +30,7 @@ void transfer(const Call& call) {
 namespace primitives {
 
 Primitive astype("astype", {.batching = batch_by_fields,
+                            .attrs = DTypeAttrs{},
                             .infer =
                                 [](const SpecCall& call, std::span<Spec> outputs) {
                                   const Spec& x = call.inputs[0];
@@ -44,6 +45,7 @@ Primitive astype("astype", {.batching = batch_by_fields,
                             .flops = no_flops});
 
 Primitive to("to", {.batching = batch_by_fields,
+                    .attrs = DeviceAttrs{},
                     .infer =
                         [](const SpecCall& call, std::span<Spec> outputs) {
                           const Spec& x = call.inputs[0];
@@ -58,6 +60,7 @@ Primitive to("to", {.batching = batch_by_fields,
 
 Primitive copy("copy",
                {.batching = batch_by_fields,
+                .attrs = kNoAttrs,
                 .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
                 .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
                                                      int) { return cotangents[0]; }},

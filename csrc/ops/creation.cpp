@@ -1,8 +1,11 @@
 // Making tensors.
 #include "ops/creation.h"
 
+#include <bit>
+#include <charconv>
 #include <cmath>
 
+#include "base/digits.h"
 #include "core/backend.h"
 #include "core/bind.h"
 #include "core/escape.h"
@@ -12,9 +15,28 @@
 #include "ops/shape.h"
 
 namespace tidu {
+namespace {
+
+// Numbers that do not fit the dtype have no conversion to it.
+void check_full(const SpecCall& call, size_t) {
+  const auto& attrs = call.attrs.as<FullAttrs>();
+  const Scalar value = attrs.value;
+  value.check_fits(attrs.dtype, "full");
+}
+
+void check_arange(const SpecCall& call, size_t) {
+  const auto& attrs = call.attrs.as<ArangeAttrs>();
+  require(attrs.count >= 0, call, "a negative number of elements");
+}
+
+}  // namespace
+
 namespace primitives {
 
 Primitive full("full", {.batching = batch_by_fields,
+                        .attrs = FullAttrs{},
+                        .inputs = 0,
+                        .check = check_full,
                         .infer =
                             [](const SpecCall& call, std::span<Spec> outputs) {
                               const auto& attrs = call.attrs.as<FullAttrs>();
@@ -24,6 +46,9 @@ Primitive full("full", {.batching = batch_by_fields,
                         .flops = no_flops});
 
 Primitive arange("arange", {.batching = batch_by_fields,
+                            .attrs = ArangeAttrs{},
+                            .inputs = 0,
+                            .check = check_arange,
                             .infer =
                                 [](const SpecCall& call, std::span<Spec> outputs) {
                                   const auto& attrs = call.attrs.as<ArangeAttrs>();
@@ -73,10 +98,43 @@ void Scalar::check_fits(DType dtype, const char* op) const {
   fail<ValueError>("[", op, "] the number ", number, " does not fit ", dtype, " (a wider dtype does)");
 }
 
+AttrValue to_value(Number number) {
+  const Scalar scalar = number;
+  switch (number.kind) {
+    case Kind::boolean: return std::string(scalar.integer ? "true" : "false");
+    case Kind::signed_integer: return std::to_string(scalar.integer);
+    case Kind::unsigned_integer: return std::to_string(scalar.natural);
+    default: break;
+  }
+  const std::string text = exact(scalar.real);
+  return text.find_first_not_of("-0123456789") == text.npos ? text + ".0" : text;
+}
+
+void from_value(Number& number, const AttrValue& value) {
+  const auto& text = std::get<std::string>(value);
+  const auto integer = [&]<class T>(T parsed) -> std::optional<int64_t> {
+    const char* last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, parsed);
+    if (error != std::errc() || end != last) return std::nullopt;
+    return static_cast<int64_t>(parsed);
+  };
+  if (text == "true" || text == "false") {
+    number = {Kind::boolean, text == "true"};
+  } else if (const auto whole = integer(int64_t{})) {
+    number = {Kind::signed_integer, *whole};
+  } else if (const auto natural = integer(uint64_t{})) {
+    number = {Kind::unsigned_integer, *natural};
+  } else if (const auto real = number_from(text)) {
+    number = {Kind::floating, std::bit_cast<int64_t>(*real)};
+  } else {
+    fail<ValueError>("'", text, "' is no number");
+  }
+}
+
 Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device) {
   value.check_fits(dtype, "full");
   const Scalar stored = storable(value, dtype);
-  return create(primitives::full, FullAttrs{shape, dtype, stored.kind, stored.integer}, device);
+  return create(primitives::full, FullAttrs{shape, dtype, {stored.kind, stored.integer}}, device);
 }
 
 Tensor zeros(const Shape& shape, DType dtype, Device device) { return full(shape, 0, dtype, device); }

@@ -46,19 +46,28 @@ Tensor copy_from_host(const void* host, const Shape& shape, DType dtype, Device 
 
 // --- Primitives
 
-struct FullAttrs {
-  attr::Extents shape;
-  DType dtype;
+// A Scalar that is compared bit for bit.
+struct Number {
   Kind kind;
-  int64_t bits;  // of Scalar's integer or real
-  void fields(auto&& field) const {
-    field("shape", shape), field("dtype", dtype), field("kind", static_cast<int>(kind)), field("bits", bits);
-  }
-  Scalar value() const {
+  int64_t bits;  // of the scalar's integer or real
+
+  operator Scalar() const {
     Scalar scalar(bits);
     scalar.kind = kind;
     return scalar;
   }
+  bool operator==(const Number&) const = default;
+  friend uint64_t hash_value(Number number) { return static_cast<uint64_t>(number.bits); }
+};
+// "true", "3", "3.0"
+AttrValue to_value(Number number);
+void from_value(Number& number, const AttrValue& value);
+
+struct FullAttrs {
+  attr::Extents shape;
+  DType dtype;
+  Number value;
+  void fields(auto&& field) const { field("shape", shape), field("dtype", dtype), field("value", value); }
 };
 struct ArangeAttrs {
   int64_t count;

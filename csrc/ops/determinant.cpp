@@ -50,6 +50,12 @@ const Custom det_rule{
     },
 };
 
+void check_factors(const SpecCall& call, size_t) {
+  check_square(call, 1);
+  require(call.inputs[1] == call.inputs[0] && are_pivots(call.inputs[2], call.inputs[0]), call,
+          "the factors do not fit the matrices");
+}
+
 void run_slogdet(const Call& call) {
   const Tensor on_diagonal = diagonal(call.inputs[1]);
   call.outputs[0] = parity(call.inputs[2], on_diagonal.dtype()) * prod(sign(on_diagonal), Axes{-1});
@@ -189,10 +195,15 @@ Tensor adjugate(const Tensor& given) {
 namespace tidu::primitives {
 
 Primitive det("det", {.batching = batch_by_fields,
+                      .attrs = kNoAttrs,
+                      .check = linalg::check_square,
                       .infer = linalg::infer_numbers,
                       .derivative = linalg::det_rule,
                       .evaluate = linalg::run_det});
 Primitive slogdet("slogdet", {.batching = batch_by_fields,
+                              .attrs = kNoAttrs,
+                              .inputs = 3,
+                              .check = linalg::check_factors,
                               .infer = linalg::infer_numbers,
                               .derivative = linalg::slogdet_rule,
                               .evaluate = linalg::run_slogdet,

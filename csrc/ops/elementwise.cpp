@@ -176,12 +176,26 @@ template <bool kBoolean> void infer(const SpecCall& call, std::span<Spec> output
   outputs[0] = {last.shape, kBoolean ? DType::bool_ : last.dtype, last.device};
 }
 
+// One dtype that the kernel computes in, but that the first of three inputs chooses.
+template <Types types> void check(const SpecCall& call, size_t) {
+  constexpr bool choice = types == Types::choice;
+  const DType dtype = call.inputs.back().dtype;
+  bool fits = computing_type(dtype, types, call.primitive.name) == dtype;
+  for (size_t i = 0; i < call.inputs.size(); ++i)
+    fits = fits && call.inputs[i].dtype == (choice && i == 0 ? DType::bool_ : dtype);
+  require(fits, call, "the dtypes do not fit");
+}
+
 constexpr bool same = false, boolean = true;
 
 constexpr CountFlops arithmetic = flops_per_output<1>, transcendental = flops_per_output<0, 1>;
 
-Definition row_of(Infer infer, Derivative derivative, CountFlops flops) {
+Definition row_of(Attributes attrs, int arity, Check check, Infer infer, Derivative derivative,
+                  CountFlops flops) {
   return {.batching = batch_by_fields,
+          .attrs = std::move(attrs),
+          .inputs = arity,
+          .check = check,
           .infer = infer,
           .derivative = std::move(derivative),
           .pointwise = true,
@@ -259,11 +273,19 @@ ParameterAttrs attrs_of(std::span<const Parameter> declared, const Parameters& p
 }  // namespace
 
 namespace primitives {
+#define DEFINE(name, attrs, arity, types, result, cost) \
+  Primitive name(#name,                                 \
+                 row_of(attrs, arity, check<Types::types>, infer<result>, derivative_of_##name(), cost));
 #define UNARY(name, types, result, low, high, cost, derivative, doc) \
-  Primitive name(#name, row_of(infer<result>, derivative_of_##name(), cost));
-#define BINARY UNARY
-#define TERNARY UNARY
+  DEFINE(name, kNoAttrs, 1, types, result, cost)
+#define BINARY(name, types, result, low, high, cost, derivative, doc) \
+  DEFINE(name, kNoAttrs, 2, types, result, cost)
+#define TERNARY(name, types, result, low, high, cost, derivative, doc) \
+  DEFINE(name, kNoAttrs, 3, types, result, cost)
+#define UNARY_WITH(name, parameters, types, result, low, high, cost, derivative, doc) \
+  DEFINE(name, attrs_of(parameters_of_##name, name##_parameters<double>()), 1, types, result, cost)
 #include "ops/elementwise.def"
+#undef DEFINE
 }  // namespace primitives
 
 #define UNARY(name, types, result, low, high, cost, derivative, doc) \

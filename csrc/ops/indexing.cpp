@@ -262,6 +262,14 @@ Flops one_each_update(const SpecCall& call, std::span<const Spec>) {
   return {.arithmetic = num_elements(call.inputs[1].shape)};
 }
 
+// That picked_axes can be found, and no axis of x is named twice.
+template <int first> void check_indices(const SpecCall& call, size_t) {
+  const auto& [axes, batch, at] = call.attrs.as<IndexAttrs>();
+  const int x = call.inputs[0].shape.size(), points = call.inputs[first].shape.size() - batch.size();
+  const bool apart = std::ranges::none_of(batch, [&](int64_t axis) { return axes.contains(axis); });
+  require(apart && points >= 0 && at <= x - axes.size(), call, "the axes do not fit");
+}
+
 constexpr Reads kIndices = kAllInputs & ~(kInput0 | kInput1);  // of a call that scatters
 
 }  // namespace
@@ -269,6 +277,9 @@ constexpr Reads kIndices = kAllInputs & ~(kInput0 | kInput1);  // of a call that
 namespace primitives {
 
 Primitive gather("gather", {.batching = batch_by_fields,
+                            .attrs = IndexAttrs{},
+                            .inputs = {2, kAnyNumber},
+                            .check = check_indices<1>,
                             .infer =
                                 [](const SpecCall& call, std::span<Spec> outputs) {
                                   outputs[0].shape = infer_picked(call, 1);
@@ -289,6 +300,9 @@ Primitive gather("gather", {.batching = batch_by_fields,
 
 Primitive scatter_add("scatter_add",
                       {.batching = batch_by_fields,
+                       .attrs = IndexAttrs{},
+                       .inputs = {3, kAnyNumber},
+                       .check = check_indices<2>,
                        .infer = infer_numeric_scatter,
                        .derivative = Linear{.linear = kInput0 | kInput1,
                                             .reads = kIndices,
@@ -301,6 +315,9 @@ Primitive scatter_add("scatter_add",
 
 Primitive scatter_set("scatter_set",
                       {.batching = batch_by_fields,
+                       .attrs = IndexAttrs{},
+                       .inputs = {3, kAnyNumber},
+                       .check = check_indices<2>,
                        .infer = infer_scatter,
                        .derivative = Linear{.linear = kInput0 | kInput1,
                                             .reads = kIndices,
@@ -316,20 +333,35 @@ Primitive scatter_set("scatter_set",
                        .flops = no_flops});
 
 Primitive scatter_multiply("scatter_multiply", {.batching = batch_by_fields,
+                                                .attrs = IndexAttrs{},
+                                                .inputs = {3, kAnyNumber},
+                                                .check = check_indices<2>,
                                                 .infer = infer_numeric_scatter,
                                                 .derivative = product,
                                                 .flops = one_each_update});
 Primitive scatter_min("scatter_min", {.batching = batch_by_fields,
+                                      .attrs = IndexAttrs{},
+                                      .inputs = {3, kAnyNumber},
+                                      .check = check_indices<2>,
                                       .infer = infer_numeric_scatter,
                                       .derivative = extreme,
                                       .flops = one_each_update});
 Primitive scatter_max("scatter_max", {.batching = batch_by_fields,
+                                      .attrs = IndexAttrs{},
+                                      .inputs = {3, kAnyNumber},
+                                      .check = check_indices<2>,
                                       .infer = infer_numeric_scatter,
                                       .derivative = extreme,
                                       .flops = one_each_update});
 
 Primitive nonzero("nonzero",
                   {.batching = batch_nonzero,
+                   .attrs = CountAttrs{},
+                   .check =
+                       [](const SpecCall& call, size_t) {
+                         require(call.attrs.as<CountAttrs>().count >= 0, call,
+                                 "a negative number of elements");
+                       },
                    .infer =
                        [](const SpecCall& call, std::span<Spec> outputs) {
                          outputs[0].shape = {call.inputs[0].shape.size(), call.attrs.as<CountAttrs>().count};
@@ -339,6 +371,7 @@ Primitive nonzero("nonzero",
                    .flops = flops_per_input<1>});
 
 Primitive argsort("argsort", {.batching = batch_argsort,
+                              .attrs = kNoAttrs,
                               .infer =
                                   [](const SpecCall& call, std::span<Spec> outputs) {
                                     const Spec& keys = call.inputs[0];

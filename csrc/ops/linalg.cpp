@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <set>
 
 #include "core/bind.h"
 #include "ops/convert.h"
@@ -31,6 +33,13 @@ const char* caller_of(const Call& call) {
   if (&call.primitive == &primitives::solve) return call.attrs.as<SolveAttrs>().caller.name;
   if (&call.primitive == &primitives::determined) return call.attrs.as<CallerAttrs>().caller.name;
   return call.primitive.name;
+}
+
+void from_value(Caller& caller, const AttrValue& value) {
+  static std::mutex mutex;
+  static std::set<std::string> names;
+  const std::lock_guard lock(mutex);
+  caller.name = names.insert(std::get<std::string>(value)).first->c_str();
 }
 
 void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matrices, int64_t index,
@@ -76,6 +85,20 @@ Tensor of_reals(const char* op, const Tensor& x) {
   if (is_narrow(x.dtype()))
     fail<DTypeError>("[", op, "] takes float32 and float64, not ", describe(x), " (use astype)");
   return is_floating(x.dtype()) ? x : astype(x, kDefaultFloat);
+}
+
+void check_matrix(const SpecCall& call, size_t) {
+  const Spec& x = call.inputs[0];
+  require(x.shape.size() >= 2 && is_floating(x.dtype) && !is_narrow(x.dtype), call,
+          "the first input must be matrices of float32 or float64");
+}
+void check_square(const SpecCall& call, size_t) {
+  check_matrix(call, 1);
+  const Shape& shape = call.inputs[0].shape;
+  require(shape.back() == shape[shape.size() - 2], call, "the matrices must be square");
+}
+bool are_pivots(const Spec& pivots, const Spec& matrix) {
+  return pivots.dtype == DType::int64 && pivots.shape == Shape(matrix.shape.begin(), matrix.shape.end() - 1);
 }
 
 Shape batch_of(const Tensor& x) { return Shape(x.shape().begin(), x.shape().end() - 2); }
@@ -136,6 +159,21 @@ constexpr Caller kCholesky{"cholesky"}, kLu{"lu_factor"};
 
 void infer_same(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; }
 void infer_second(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; }
+
+void check_pivots(const SpecCall& call, size_t) {
+  check_matrix(call, 1);
+  require(are_pivots(call.inputs[1], call.inputs[0]), call, "there must be a pivot for each row");
+}
+// (a, b), perhaps with the factors of a.
+void check_system(const SpecCall& call, size_t) {
+  check_square(call, 1);
+  const Spec &a = call.inputs[0], &b = call.inputs[1];
+  const int rank = a.shape.size();
+  bool fits = b.shape.size() == rank && b.dtype == a.dtype;
+  for (int i = 0; fits && i < rank - 1; ++i) fits = a.shape[i] == b.shape[i];
+  if (call.inputs.size() > 2) fits = fits && call.inputs[2] == a && are_pivots(call.inputs[3], a);
+  require(fits, call, "the right-hand sides do not fit the matrices");
+}
 
 // --- Cholesky
 
@@ -387,14 +425,21 @@ Tensors batch_columns(const BatchedCall& batched) {
 namespace primitives {
 
 Primitive cholesky("cholesky", {.batching = batch_by_fields,
+                                .attrs = kNoAttrs,
+                                .check = linalg::check_square,
                                 .infer = linalg::infer_same,
                                 .derivative = linalg::cholesky_rule,
                                 .flops = linalg::cholesky_flops});
 Primitive solve_triangular("solve_triangular", {.batching = linalg::batch_columns,
+                                                .attrs = TriangularAttrs{},
+                                                .inputs = 2,
+                                                .check = linalg::check_system,
                                                 .infer = linalg::infer_second,
                                                 .derivative = linalg::solve_triangular_rule,
                                                 .flops = linalg::triangular_flops});
 Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
+                                  .attrs = LuAttrs{},
+                                  .check = linalg::check_matrix,
                                   .infer =
                                       [](const SpecCall& call, std::span<Spec> outputs) {
                                         outputs[0] = outputs[1] = call.inputs[0];
@@ -408,10 +453,16 @@ Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
                                   .num_outputs = 2,
                                   .flops = linalg::lu_flops});
 Primitive exchange_rows("exchange_rows", {.batching = batch_by_fields,
+                                          .attrs = ExchangeAttrs{},
+                                          .inputs = 2,
+                                          .check = linalg::check_pivots,
                                           .infer = linalg::infer_same,
                                           .derivative = linalg::exchange_rule,
                                           .flops = no_flops});
 Primitive solve("solve", {.batching = linalg::batch_columns,
+                          .attrs = SolveAttrs{},
+                          .inputs = 4,
+                          .check = linalg::check_system,
                           .infer = linalg::infer_second,
                           .derivative = linalg::solve_rule,
                           .evaluate = linalg::run_solve});

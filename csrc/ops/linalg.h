@@ -86,11 +86,12 @@ namespace tidu {
 // What users called that a primitive is a step of: errors name it. One of few, which live as long as the
 // program.
 struct Caller {
-  const char* name;
+  const char* name = "";
   bool operator==(const Caller& other) const { return std::string_view(name) == other.name; }
   friend size_t hash_value(Caller caller) { return std::hash<std::string_view>()(caller.name); }
-  friend std::ostream& operator<<(std::ostream& out, Caller caller) { return out << caller.name; }
 };
+inline AttrValue to_value(Caller caller) { return std::string(caller.name); }
+void from_value(Caller& caller, const AttrValue& value);
 struct CallerAttrs {
   Caller caller;
   void fields(auto&& field) const { field("caller", caller); }

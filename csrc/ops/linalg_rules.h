@@ -31,6 +31,12 @@ struct Extents {
   int64_t m, n, count;
 };
 
+// What the public functions see to: matrices of reals, square ones; and factors of as many rows with their
+// pivots.
+void check_matrix(const SpecCall& call, size_t num_outputs);
+void check_square(const SpecCall& call, size_t num_outputs);
+bool are_pivots(const Spec& pivots, const Spec& matrix);
+
 // Whether all elements of a matrix are finite; and those of a factor, which has no zero on its diagonal.
 Tensor finite_matrices(const Tensor& x);
 Tensor regular_factors(const Tensor& x);

@@ -10,6 +10,16 @@
 namespace tidu {
 namespace {
 
+void check(const SpecCall& call, size_t) {
+  const Spec &a = call.inputs[0], &b = call.inputs[1], &last = call.inputs.back();
+  const int rank = a.shape.size();
+  bool fits = rank >= 2 && b.shape.size() == rank && a.dtype == b.dtype && last.dtype == a.dtype;
+  for (int i = 0; fits && i < rank - 2; ++i) fits = a.shape[i] == b.shape[i];
+  fits = fits && a.shape[rank - 1] == b.shape[rank - 2];
+  if (call.inputs.size() > 2) fits = fits && last.shape == Shape{b.shape.back()} && rank == 2;
+  require(fits, call, "the matrices do not fit");
+}
+
 // With one right factor for all lanes, or one left factor and many vectors, a single product of matrices.
 Tensors batch_matmul(const BatchedCall& batched) {
   const auto& inputs = batched.call.inputs;
@@ -36,6 +46,9 @@ namespace primitives {
 Primitive matmul(
     "matmul",
     {.batching = batch_matmul,
+     .attrs = kNoAttrs,
+     .inputs = {2, 3},
+     .check = check,
      .infer =
          [](const SpecCall& call, std::span<Spec> outputs) {
            outputs[0] = call.inputs[0];

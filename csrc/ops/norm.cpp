@@ -108,6 +108,18 @@ const Custom slope_rule{
     .linear = kInput1,
 };
 
+// `same` inputs have the shape of x, the others that of its rows.
+template <size_t same> void check_rows(const SpecCall& call, size_t) {
+  const Spec& x = call.inputs[0];
+  const int axes = call.attrs.as<NormAttrs>().axes;
+  bool fits = axes >= 1 && axes <= x.shape.size() && is_floating(x.dtype);
+  for (size_t i = 1; fits && i < call.inputs.size(); ++i) {
+    const Shape row(i < same ? x.shape.begin() : x.shape.end() - axes, x.shape.end());
+    fits = call.inputs[i].shape == row && call.inputs[i].dtype == x.dtype;
+  }
+  require(fits, call, "the weights do not fit the rows");
+}
+
 // Weights of each lane are applied outside of the kernels, which know but one.
 template <bool centred, bool is_slope> Tensors batch_norm(const BatchedCall& batched) {
   const Call& call = batched.call;
@@ -144,18 +156,30 @@ template <bool centred, bool is_slope> Tensors batch_norm(const BatchedCall& bat
 
 namespace primitives {
 Primitive layer_norm("layer_norm", {.batching = batch_norm<true, false>,
+                                    .attrs = NormAttrs{},
+                                    .inputs = {1, 3},
+                                    .check = check_rows<1>,
                                     .infer = infer_same,
                                     .derivative = norm_rule<true>,
                                     .flops = flops_per_input<5>});
 Primitive rms_norm("rms_norm", {.batching = batch_norm<false, false>,
+                                .attrs = NormAttrs{},
+                                .inputs = {1, 2},
+                                .check = check_rows<1>,
                                 .infer = infer_same,
                                 .derivative = norm_rule<false>,
                                 .flops = flops_per_input<3>});
 Primitive layer_norm_grad("layer_norm_grad", {.batching = batch_norm<true, true>,
+                                              .attrs = NormAttrs{},
+                                              .inputs = {2, 3},
+                                              .check = check_rows<2>,
                                               .infer = infer_same,
                                               .derivative = slope_rule<true>,
                                               .flops = flops_per_input<11>});
 Primitive rms_norm_grad("rms_norm_grad", {.batching = batch_norm<false, true>,
+                                          .attrs = NormAttrs{},
+                                          .inputs = {2, 3},
+                                          .check = check_rows<2>,
                                           .infer = infer_same,
                                           .derivative = slope_rule<false>,
                                           .flops = flops_per_input<7>});

@@ -26,6 +26,18 @@ void infer(const SpecCall& call, std::span<Spec> outputs) {
   if (attrs.keys >= 0) outputs[0].shape.insert(0, attrs.keys);
 }
 
+// What the kernels of a primitive draw.
+template <DType a, DType b> void check_drawn(const SpecCall& call, size_t) {
+  const auto& [shape, dtype, keys] = call.attrs.as<RandomAttrs>();
+  require(keys >= -1 && attr::are_extents(shape) && (dtype == a || dtype == b), call,
+          "no numbers of this shape and dtype are drawn");
+}
+void check_permutation(const SpecCall& call, size_t) {
+  check_drawn<DType::int64, DType::int64>(call, 1);
+  const auto& attrs = call.attrs.as<RandomAttrs>();
+  require(attrs.keys == -1 && attrs.shape.size() == 1, call, "a permutation is a vector of one key");
+}
+
 // Halves are drawn in float32.
 DType drawn_type(DType dtype, const char* op) {
   if (!is_floating(dtype)) fail<DTypeError>("[", op, "] yields floating-point numbers, not ", dtype);
@@ -80,18 +92,26 @@ Tensors batch_permutation(const BatchedCall& batched) {
 namespace primitives {
 // Ten rounds of Philox give four words.
 Primitive random_bits("random_bits", {.batching = batch_random,
+                                      .attrs = RandomAttrs{},
+                                      .check = check_drawn<DType::uint32, DType::uint64>,
                                       .infer = infer,
                                       .derivative = Zero{},
                                       .flops = flops_per_output<20>});
 Primitive random_uniform("random_uniform", {.batching = batch_random,
+                                            .attrs = RandomAttrs{},
+                                            .check = check_drawn<DType::float32, DType::float64>,
                                             .infer = infer,
                                             .derivative = Zero{},
                                             .flops = flops_per_output<22>});
 Primitive random_normal("random_normal", {.batching = batch_random,
+                                          .attrs = RandomAttrs{},
+                                          .check = check_drawn<DType::float32, DType::float64>,
                                           .infer = infer,
                                           .derivative = Zero{},
                                           .flops = flops_per_output<22, 2>});
 Primitive random_permutation("random_permutation", {.batching = batch_permutation,
+                                                    .attrs = RandomAttrs{},
+                                                    .check = check_permutation,
                                                     .infer = infer,
                                                     .derivative = Zero{},
                                                     .flops = flops_per_output<20>});

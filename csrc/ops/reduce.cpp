@@ -52,6 +52,14 @@ void infer(const SpecCall& call, std::span<Spec> outputs) {
   outputs[0] = {shape, result_dtype<Struct, types>(x.dtype), x.device};
 }
 
+void check_sorted(const SpecCall& call, size_t) {
+  require(std::ranges::is_sorted(axes_of(call)), call, "the axes must be sorted");
+}
+// Kernels count along one axis.
+void check_single(const SpecCall& call, size_t) {
+  require(axes_of(call).size() == 1, call, "there must be one axis");
+}
+
 // --- Derivatives. Those of halves are computed in float and rounded once.
 
 Tensor divided(const Tensor& x, int64_t n) { return astype(widened(x) / static_cast<double>(n), x.dtype()); }
@@ -151,10 +159,15 @@ constexpr bool identity = true, error = false;
 }  // namespace
 
 namespace primitives {
+#define REDUCE(name, Struct, types, nothing, cost, derivative, check)                                 \
+  Primitive name(#name, row_of(ReduceAttrs{}, check, infer<reduction::Struct, Takes::types, nothing>, \
+                               derivative_of_##name(), cost));
 #define REDUCTION(name, Struct, types, nothing, cost, derivative, doc) \
-  Primitive name(#name,                                                \
-                 row_of(infer<reduction::Struct, Takes::types, nothing>, derivative_of_##name(), cost));
+  REDUCE(name, Struct, types, nothing, cost, derivative, check_sorted)
+#define INDEX(name, Struct, types, nothing, cost, derivative, doc) \
+  REDUCE(name, Struct, types, nothing, cost, derivative, check_single)
 #include "ops/reduce.def"
+#undef REDUCE
 }  // namespace primitives
 
 namespace {

@@ -132,8 +132,9 @@ Tensor takes(const Tensor& holds, const Tensor& before) { return 1 - keeps(holds
 }  // namespace
 
 namespace primitives {
-#define SCAN(name, Struct, types, cost, derivative, doc) \
-  Primitive name(#name, row_of(infer<reduction::Struct, Takes::types>, derivative_of_##name(), cost));
+#define SCAN(name, Struct, types, cost, derivative, doc)                                     \
+  Primitive name(#name, row_of(AxisAttrs{}, nullptr, infer<reduction::Struct, Takes::types>, \
+                               derivative_of_##name(), cost));
 #include "ops/scan.def"
 }  // namespace primitives
 

@@ -86,6 +86,51 @@ template <class Visit> void visit_kept(int ndim, const Axes& dropped, const Axes
   visit_added();
 }
 
+void check_reshape(const SpecCall& call, size_t) {
+  require(num_elements(call.attrs.as<ShapeAttrs>().shape) == num_elements(call.inputs[0].shape), call,
+          "the shape has another number of elements");
+}
+bool can_broadcast(const Shape& x, const Shape& shape) {
+  bool possible = x.size() <= shape.size();
+  for (int i = 1; possible && i <= x.size(); ++i) {
+    const int64_t extent = x[x.size() - i];
+    possible = extent == shape[shape.size() - i] || extent == 1;
+  }
+  return possible;
+}
+void check_broadcast(const SpecCall& call, size_t) {
+  require(can_broadcast(call.inputs[0].shape, call.attrs.as<ShapeAttrs>().shape), call,
+          "it cannot be broadcast to that shape");
+}
+void check_concat(const SpecCall& call, size_t) {
+  const Spec& first = call.inputs[0];
+  const int axis = call.attrs.as<AxisAttrs>().axis;
+  for (size_t i = 1; i < call.inputs.size(); ++i) {
+    Shape shape = call.inputs[i].shape;
+    const bool has_axis = shape.size() == first.shape.size() && call.inputs[i].dtype == first.dtype;
+    if (has_axis) shape[axis] = first.shape[axis];
+    require(has_axis && shape == first.shape, call, "the shapes differ elsewhere than along the axis");
+  }
+}
+void check_update(const SpecCall& call, size_t) {
+  require(call.inputs[1].shape == call.attrs.as<SliceAttrs>().sizes, call,
+          "the update does not have the shape of the slice");
+}
+// The axes that go have extent 1, and those that come have a place.
+bool can_show(const Shape& shape, const SliceViewAttrs& attrs) {
+  const auto& [part, dropped, added] = attrs;
+  const int ndim = shape.size() - dropped.size() + added.size();
+  const auto is_single = [&, &sizes = part.sizes](int64_t i) {
+    return i >= 0 && i < shape.size() && sizes[static_cast<int>(i)] == 1;
+  };
+  const auto is_place = [&](int64_t i) { return i >= 0 && i < ndim; };
+  return std::ranges::all_of(dropped, is_single) && std::ranges::all_of(added, is_place);
+}
+void check_slice_view(const SpecCall& call, size_t) {
+  require(can_show(call.inputs[0].shape, call.attrs.as<SliceViewAttrs>()), call,
+          "its axes cannot be dropped and added");
+}
+
 // The axis of lanes stays in front of those that broadcasting adds.
 Tensors batch_broadcast(const BatchedCall& batched) {
   const Tensor& x = batched.call.inputs[0];
@@ -136,6 +181,8 @@ Tensor slice_view(const Tensor& x, const SliceAttrs& attrs, const Axes& dropped,
 namespace primitives {
 
 Primitive reshape("reshape", {.batching = batch_by_fields,
+                              .attrs = ShapeAttrs{},
+                              .check = check_reshape,
                               .infer =
                                   [](const SpecCall& call, std::span<Spec> outputs) {
                                     const Spec& x = call.inputs[0];
@@ -163,6 +210,7 @@ Primitive reshape("reshape", {.batching = batch_by_fields,
 
 Primitive permute_dims("permute_dims",
                        {.batching = batch_by_fields,
+                        .attrs = PermuteAttrs{},
                         .infer =
                             [](const SpecCall& call, std::span<Spec> outputs) {
                               const Spec& x = call.inputs[0];
@@ -195,6 +243,8 @@ Primitive permute_dims("permute_dims",
 Primitive broadcast_to(
     "broadcast_to",
     {.batching = batch_broadcast,
+     .attrs = ShapeAttrs{},
+     .check = check_broadcast,
      .infer =
          [](const SpecCall& call, std::span<Spec> outputs) {
            const Spec& x = call.inputs[0];
@@ -218,6 +268,8 @@ Primitive broadcast_to(
 
 Primitive slice("slice",
                 {.batching = batch_by_fields,
+                 .attrs = SliceViewAttrs{},
+                 .check = check_slice_view,
                  .infer =
                      [](const SpecCall& call, std::span<Spec> outputs) {
                        const Spec& x = call.inputs[0];
@@ -249,6 +301,7 @@ Primitive slice("slice",
                      }});
 
 Primitive alias("alias", {.batching = batch_by_fields,
+                          .attrs = kNoAttrs,
                           .infer = infer_same,
                           .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
                                                                int) { return cotangents[0]; }},
@@ -258,6 +311,7 @@ Primitive alias("alias", {.batching = batch_by_fields,
 
 Primitive stop_gradient("stop_gradient",
                         {.batching = batch_by_fields,
+                         .attrs = kNoAttrs,
                          .infer = infer_same,
                          .derivative = Zero{},
                          .view = identity,
@@ -265,6 +319,9 @@ Primitive stop_gradient("stop_gradient",
                          .pointwise = true});
 
 Primitive concat("concat", {.batching = batch_by_fields,
+                            .attrs = AxisAttrs{},
+                            .inputs = {1, kAnyNumber},
+                            .check = check_concat,
                             .infer =
                                 [](const SpecCall& call, std::span<Spec> outputs) {
                                   const int axis = call.attrs.as<AxisAttrs>().axis;
@@ -290,6 +347,9 @@ Primitive concat("concat", {.batching = batch_by_fields,
 
 Primitive slice_update("slice_update",
                        {.batching = batch_by_fields,
+                        .attrs = SliceAttrs{},
+                        .inputs = 2,
+                        .check = check_update,
                         .infer =
                             [](const SpecCall& call, std::span<Spec> outputs) {
                               check_dtypes(call);
@@ -377,10 +437,8 @@ Tensor matrix_transpose(const Tensor& x) {
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
-  bool possible = x.ndim() <= shape.size();
-  for (int i = 1; possible && i <= x.ndim(); ++i)
-    possible = x.size(-i) == shape[shape.size() - i] || x.size(-i) == 1;
-  if (!possible) fail<ShapeError>("[broadcast_to] ", describe(x), " cannot be broadcast to ", shape);
+  if (!can_broadcast(x.shape(), shape))
+    fail<ShapeError>("[broadcast_to] ", describe(x), " cannot be broadcast to ", shape);
   return view_of(x, primitives::broadcast_to, ShapeAttrs{shape});
 }
 
@@ -411,12 +469,7 @@ Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims&
 Tensor slice(const Tensor& x, const SliceViewAttrs& attrs) {
   const auto& [part, dropped, added] = attrs;
   check_slice(x.shape(), part, "slice");
-  const int ndim = x.ndim() - dropped.size() + added.size();
-  const auto is_single = [&, &sizes = part.sizes](int64_t i) {
-    return i >= 0 && i < x.ndim() && sizes[static_cast<int>(i)] == 1;
-  };
-  const auto is_place = [&](int64_t i) { return i >= 0 && i < ndim; };
-  if (!std::ranges::all_of(dropped, is_single) || !std::ranges::all_of(added, is_place)) {
+  if (!can_show(x.shape(), attrs)) {
     fail<IndexError>("[slice] of sizes ", part.sizes, " the axes ", dropped, " cannot be dropped and ", added,
                      " added");
   }

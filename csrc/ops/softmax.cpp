@@ -106,10 +106,27 @@ const Custom cross_entropy_grad_rule{
     .linear = kInput2,
 };
 
+void check_floating(const SpecCall& call, size_t) {
+  require(is_floating(call.inputs[0].dtype), call, "the input must be floating-point");
+}
+
+DType loss_dtype(const Spec& logits) { return is_narrow(logits.dtype) ? DType::float32 : logits.dtype; }
+
+// (logits, labels), and for the gradient its cotangents.
+void check_losses(const SpecCall& call, size_t) {
+  check_floating(call, 1);
+  const Spec &logits = call.inputs[0], &labels = call.inputs[1];
+  Shape rows = labels.shape;
+  rows.push_back(logits.shape.empty() ? -1 : logits.shape.back());
+  const bool has_g = call.inputs.size() > 2;
+  require(rows == logits.shape && labels.dtype == DType::int64 &&
+              (!has_g || call.inputs[2] == Spec{labels.shape, loss_dtype(logits), logits.device}),
+          call, "there must be a label for each row of logits");
+}
+
 void infer_loss(const SpecCall& call, std::span<Spec> outputs) {
   const Spec& logits = call.inputs[0];
-  const DType dtype = is_narrow(logits.dtype) ? DType::float32 : logits.dtype;
-  outputs[0] = outputs[1] = {call.inputs[1].shape, dtype, logits.device};
+  outputs[0] = outputs[1] = {call.inputs[1].shape, loss_dtype(logits), logits.device};
 }
 
 }  // namespace
@@ -117,19 +134,29 @@ void infer_loss(const SpecCall& call, std::span<Spec> outputs) {
 namespace primitives {
 // An element is compared, the largest taken from it, and its exponential added and divided.
 Primitive softmax("softmax", {.batching = batch_by_fields,
+                              .attrs = SoftmaxAttrs{},
+                              .check = check_floating,
                               .infer = infer_same,
                               .derivative = softmax_rule,
                               .flops = flops_per_input<4, 1>});
 Primitive log_softmax("log_softmax", {.batching = batch_by_fields,
+                                      .attrs = AxisAttrs{},
+                                      .check = check_floating,
                                       .infer = infer_same,
                                       .derivative = log_softmax_rule,
                                       .flops = flops_per_input<4, 1>});
 Primitive softmax_cross_entropy("softmax_cross_entropy", {.batching = batch_by_fields,
+                                                          .attrs = CrossEntropyAttrs{},
+                                                          .inputs = 2,
+                                                          .check = check_losses,
                                                           .infer = infer_loss,
                                                           .derivative = cross_entropy_rule,
                                                           .num_outputs = 2,
                                                           .flops = flops_per_input<3, 1>});
 Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", {.batching = batch_by_fields,
+                                                                    .attrs = CrossEntropyAttrs{},
+                                                                    .inputs = 3,
+                                                                    .check = check_losses,
                                                                     .infer = infer_same,
                                                                     .derivative = cross_entropy_grad_rule,
                                                                     .flops = flops_per_input<5, 1>});

@@ -526,6 +526,11 @@ Flops svd_flops(const SpecCall& call, std::span<const Spec>) {
   return x.each(complete ? 2 * longer * longer * k + 11 * k * k * k : 3 * longer * k * k + 10 * k * k * k, 0);
 }
 
+void check_determined(const SpecCall& call, size_t) {
+  require(call.inputs[0].dtype == DType::bool_ && call.inputs[0].shape.size() >= 2, call,
+          "the mask must be matrices of bool");
+}
+
 const char* const kConstant = "its factors are constants; eigh and svd say how they depend on the matrix";
 
 }  // namespace
@@ -536,6 +541,8 @@ namespace tidu::primitives {
 using linalg::know;
 
 Primitive qr("qr", {.batching = batch_by_fields,
+                    .attrs = CompleteAttrs{},
+                    .check = linalg::check_matrix,
                     .infer =
                         [](const SpecCall& call, std::span<Spec> outputs) {
                           const int last = call.inputs[0].shape.size() - 1;
@@ -549,6 +556,8 @@ Primitive qr("qr", {.batching = batch_by_fields,
                     .num_outputs = 2,
                     .flops = linalg::qr_flops});
 Primitive eigh("eigh", {.batching = batch_by_fields,
+                        .attrs = kNoAttrs,
+                        .check = linalg::check_square,
                         .infer =
                             [](const SpecCall& call, std::span<Spec> outputs) {
                               outputs[0] = outputs[1] = call.inputs[0];
@@ -558,6 +567,8 @@ Primitive eigh("eigh", {.batching = batch_by_fields,
                         .num_outputs = 2,
                         .flops = linalg::eigh_flops});
 Primitive svd("svd", {.batching = batch_by_fields,
+                      .attrs = CompleteAttrs{},
+                      .check = linalg::check_matrix,
                       .infer =
                           [](const SpecCall& call, std::span<Spec> outputs) {
                             const Spec& x = call.inputs[0];
@@ -574,22 +585,34 @@ Primitive svd("svd", {.batching = batch_by_fields,
                       .num_outputs = 3,
                       .flops = linalg::svd_flops});
 Primitive eigenvalues("eigenvalues", {.batching = batch_by_fields,
+                                      .attrs = kNoAttrs,
+                                      .inputs = 3,
+                                      .check = linalg::check_matrix,
                                       .infer = [](const SpecCall& call,
                                                   std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
                                       .derivative = linalg::eigenvalues_rule,
                                       .evaluate = [](const Call& call) { know(call, 1); }});
 Primitive eigenvectors("eigenvectors", {.batching = batch_by_fields,
+                                        .attrs = kNoAttrs,
+                                        .inputs = 3,
+                                        .check = linalg::check_matrix,
                                         .infer = [](const SpecCall& call,
                                                     std::span<Spec> outputs) { outputs[0] = call.inputs[2]; },
                                         .derivative = linalg::eigenvectors_rule,
                                         .evaluate = [](const Call& call) { know(call, 2); }});
 Primitive singular_values("singular_values",
                           {.batching = batch_by_fields,
+                           .attrs = kNoAttrs,
+                           .inputs = 4,
+                           .check = linalg::check_matrix,
                            .infer = [](const SpecCall& call,
                                        std::span<Spec> outputs) { outputs[0] = call.inputs[2]; },
                            .derivative = linalg::singular_values_rule,
                            .evaluate = [](const Call& call) { know(call, 2); }});
 Primitive singular_vectors("singular_vectors", {.batching = batch_by_fields,
+                                                .attrs = kNoAttrs,
+                                                .inputs = 4,
+                                                .check = linalg::check_matrix,
                                                 .infer =
                                                     [](const SpecCall& call, std::span<Spec> outputs) {
                                                       outputs[0] = call.inputs[1],
@@ -603,17 +626,26 @@ Primitive singular_vectors("singular_vectors", {.batching = batch_by_fields,
                                                     },
                                                 .num_outputs = 2});
 Primitive null_vectors("null_vectors", {.batching = batch_by_fields,
+                                        .attrs = kNoAttrs,
+                                        .inputs = 2,
+                                        .check = linalg::check_matrix,
                                         .infer = [](const SpecCall& call,
                                                     std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
                                         .derivative = linalg::null_vectors_rule,
                                         .evaluate = [](const Call& call) { know(call, 1); }});
 Primitive spectrum("spectrum", {.batching = batch_by_fields,
+                                .attrs = kNoAttrs,
+                                .inputs = 4,
+                                .check = linalg::check_matrix,
                                 .infer = [](const SpecCall& call,
                                             std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
                                 .derivative = linalg::spectrum_rule,
                                 .evaluate = linalg::run_spectrum});
 Primitive singular_spectrum("singular_spectrum",
                             {.batching = batch_by_fields,
+                             .attrs = kNoAttrs,
+                             .inputs = 5,
+                             .check = linalg::check_matrix,
                              .infer = [](const SpecCall& call,
                                          std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
                              .derivative = linalg::singular_spectrum_rule,
@@ -621,15 +653,23 @@ Primitive singular_spectrum("singular_spectrum",
 Primitive determined(
     "determined",
     {.batching = batch_by_fields,
+     .attrs = CallerAttrs{},
+     .inputs = 2,
+     .check = linalg::check_determined,
      .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
      .derivative = Linear{.linear = kInput1,
                           .transpose = [](const Call&, Cotangents cotangents, int) { return cotangents[0]; }},
      .flops = flops_per_input<1>});
 Primitive pinv("pinv", {.batching = batch_by_fields,
+                        .attrs = kNoAttrs,
+                        .inputs = 2,
+                        .check = linalg::check_matrix,
                         .infer = linalg::infer_transposed,
                         .derivative = linalg::pinv_rule,
                         .evaluate = linalg::run_pinv});
 Primitive matrix_exp("matrix_exp", {.batching = batch_by_fields,
+                                    .attrs = kNoAttrs,
+                                    .check = linalg::check_square,
                                     .infer = linalg::infer_same,
                                     .derivative = linalg::exponential_rule,
                                     .evaluate = linalg::run_exponential});

@@ -21,6 +21,16 @@ template <class T> void check(const SpecCall& call, std::span<Spec>) {
   }
 }
 
+// Groups of as many inputs as parameters: all but the last, the gradients, are results.
+template <class T, int least> void check_groups(const SpecCall& call, size_t num_outputs) {
+  const int64_t count = call.attrs.as<T>().count, size = static_cast<int64_t>(call.inputs.size());
+  int64_t groups = least;
+  if constexpr (requires(const T& attrs) { attrs.momentum; }) groups += call.attrs.as<T>().momentum != 0;
+  require(count > 0 && size % count == 0 && size / count == groups &&
+              static_cast<int64_t>(num_outputs) == size - count,
+          call, "there must be as many of each as parameters");
+}
+
 template <class T, int64_t multiply_adds, int64_t arithmetic>
 Flops each_parameter(const SpecCall& call, std::span<const Spec>) {
   int64_t n = 0;
@@ -28,8 +38,11 @@ Flops each_parameter(const SpecCall& call, std::span<const Spec>) {
   return {multiply_adds * n, arithmetic * n};
 }
 
-template <class T, int64_t multiply_adds, int64_t arithmetic> Definition update() {
+template <class T, int groups, int64_t multiply_adds, int64_t arithmetic> Definition update() {
   return {.batching = batch_by_fields,
+          .attrs = T{},
+          .inputs = {1, kAnyNumber},
+          .check = check_groups<T, groups>,
           .infer = check<T>,
           .derivative = Opaque{"it overwrites its parameters"},
           .num_outputs = kAnyNumber,
@@ -40,9 +53,9 @@ template <class T, int64_t multiply_adds, int64_t arithmetic> Definition update(
 }  // namespace
 
 namespace primitives {
-Primitive sgd_update("sgd_update", update<SgdAttrs, 3, 0>());
-Primitive adam_update("adam_update", update<AdamAttrs, 4, 5>());
-Primitive rmsprop_update("rmsprop_update", update<RmspropAttrs, 4, 3>());
+Primitive sgd_update("sgd_update", update<SgdAttrs, 2, 3, 0>());
+Primitive adam_update("adam_update", update<AdamAttrs, 4, 4, 5>());
+Primitive rmsprop_update("rmsprop_update", update<RmspropAttrs, 3, 4, 3>());
 }  // namespace primitives
 
 DType state_dtype(DType parameter) { return is_narrow(parameter) ? DType::float32 : parameter; }

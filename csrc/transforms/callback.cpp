@@ -27,7 +27,6 @@ struct HostFunction {
   bool operator==(const HostFunction&) const = default;
 };
 uint64_t hash_value(const HostFunction& function) { return std::hash<const void*>()(function.held.get()); }
-std::ostream& operator<<(std::ostream& out, const HostFunction&) { return out << "host function"; }
 
 struct CallbackAttrs {
   HostFunction function;
@@ -124,8 +123,12 @@ Tensors batch_callback(const BatchedCall& batched) {
 
 namespace primitives {
 
+constexpr Attributes::Unsaved kHost{"it calls a function of the host"};
+
 Primitive pure_callback("pure_callback",
                         {.batching = batch_callback,
+                         .attrs = kHost,
+                         .inputs = {0, kAnyNumber},
                          .infer = infer_callback,
                          .derivative = Opaque{"it computes outside of tidu (give a rule by custom_vjp or "
                                               "custom_jvp around it)"},
@@ -133,6 +136,8 @@ Primitive pure_callback("pure_callback",
                          .num_outputs = kAnyNumber,
                          .flops = no_flops});
 Primitive debug_callback("debug_callback", {.batching = batch_callback,
+                                            .attrs = kHost,
+                                            .inputs = {0, kAnyNumber},
                                             .infer = infer_callback,
                                             .derivative = Zero{},
                                             .dispatch = dispatch_callback,

@@ -23,6 +23,12 @@ void infer_checkpoint(const SpecCall& call, std::span<Spec> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = program.variables[program.outputs[i]];
 }
 
+void check_checkpoint(const SpecCall& call, size_t num_outputs) {
+  const Program& program = *call.attrs.as<CheckpointAttrs>().program;
+  check_held(call, program, specs_of(call), specs_of_outputs(program));
+  require(num_outputs == program.outputs.size(), call, "it has another number of results");
+}
+
 Tensors run_checkpoint(const Call& call) { return (*call.attrs.as<CheckpointAttrs>().program)(call.inputs); }
 
 Tensors push_checkpoint(const Call& call, Tangents tangents) {
@@ -53,6 +59,9 @@ Tensors batch_checkpoint(const BatchedCall& batched) {
 
 Primitive primitives::checkpoint("checkpoint",
                                  {.batching = batch_checkpoint,
+                                  .attrs = CheckpointAttrs{},
+                                  .inputs = {0, kAnyNumber},
+                                  .check = check_checkpoint,
                                   .infer = infer_checkpoint,
                                   .derivative = rule<push_checkpoint, pull_checkpoint, kAllInputs>(),
                                   .evaluate = evaluate<run_checkpoint>,

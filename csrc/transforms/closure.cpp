@@ -85,6 +85,24 @@ std::vector<Spec> specs_of(const Program& program, const std::vector<int>& varia
   return specs;
 }
 
+std::vector<Spec> specs_of(const SpecCall& call, size_t begin) {
+  std::vector<Spec> specs;
+  for (size_t i = begin; i < call.inputs.size(); ++i) specs.push_back(call.inputs[i]);
+  return specs;
+}
+
+std::vector<Spec> specs_of_outputs(const Program& program, size_t begin) {
+  return specs_of(program, program.outputs, begin, program.outputs.size());
+}
+
+void check_held(const SpecCall& call, const Program& program, const std::vector<Spec>& inputs,
+                const std::vector<Spec>& outputs) {
+  require(specs_of(program, program.inputs, 0, program.inputs.size()) == inputs &&
+              specs_of_outputs(program) == outputs,
+          call, "the program that it holds has other inputs or outputs");
+  require(program.writes.empty(), call, "the program that it holds overwrites its inputs");
+}
+
 std::vector<bool> depends(const Program& program, const std::vector<bool>& inputs) {
   std::vector<bool> moves(program.variables.size());
   for (size_t i = 0; i < inputs.size(); ++i) moves[program.inputs[i]] = inputs[i];

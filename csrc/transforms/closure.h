@@ -37,6 +37,12 @@ std::vector<Spec> specs_of(const Program& program, const std::vector<int>& varia
                            size_t end);
 // Which outputs of a program depend on inputs of the set.
 std::vector<bool> depends(const Program& program, const std::vector<bool>& inputs);
+// What checks of calls from files ask of a held program: inputs and outputs of these specs, and no writes.
+void check_held(const SpecCall& call, const Program& program, const std::vector<Spec>& inputs,
+                const std::vector<Spec>& outputs);
+std::vector<Spec> specs_of(const SpecCall& call, size_t begin = 0);
+std::vector<Spec> specs_of_outputs(const Program& program, size_t begin = 0);
+
 void check_same_specs(const char* op, const char* what, const std::vector<Spec>& got,
                       const std::vector<Spec>& want);
 

@@ -19,6 +19,16 @@ void infer_cond(const SpecCall& call, std::span<Spec> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = program.variables[program.outputs[i]];
 }
 
+void check_cond(const SpecCall& call, size_t num_outputs) {
+  const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
+  const std::vector<Spec> operands = specs_of(call, 1), outputs = specs_of_outputs(*on_true);
+  check_held(call, *on_true, operands, outputs);
+  check_held(call, *on_false, operands, outputs);
+  require(num_outputs == outputs.size(), call, "it has another number of results");
+  require(call.inputs[0].shape.empty() && call.inputs[0].dtype == DType::bool_, call,
+          "the predicate is a bool of shape ()");
+}
+
 Tensors run_cond(const Call& call) {
   const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
   const ProgramField& taken = item<bool>(call.inputs[0]) ? on_true : on_false;
@@ -102,6 +112,9 @@ Tensors batch_cond(const BatchedCall& batched) {
 }  // namespace
 
 Primitive primitives::cond("cond", {.batching = batch_cond,
+                                    .attrs = CondAttrs{},
+                                    .inputs = {1, kAnyNumber},
+                                    .check = check_cond,
                                     .infer = infer_cond,
                                     .derivative = rule<push_cond, pull_cond, kAllInputs>(),
                                     .evaluate = evaluate<run_cond>,

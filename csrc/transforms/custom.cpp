@@ -81,6 +81,12 @@ class ClosureGuard : public Trace {
 // A program that may be recorded when it is first needed.
 class LazyProgram {
  public:
+  LazyProgram()
+      : LazyProgram([]() -> ProgramField {
+          fail<GradientError>(
+              "a derivative rule that calls its own function was not saved for derivatives of this order "
+              "(save the program of the derivative)");
+        }) {}
   LazyProgram(ProgramField made) : state_(std::make_shared<State>()) {
     state_->made = std::move(made.program);
   }
@@ -109,8 +115,10 @@ class LazyProgram {
   std::shared_ptr<State> state_;
 };
 uint64_t hash_value(const LazyProgram&) { return 0; }  // stays what it is
-std::ostream& operator<<(std::ostream& out, const LazyProgram& program) {
-  return program.made().program ? out << program.made() : out << "not recorded yet";
+// Nothing of one that was not recorded: a rule that calls its own function has no end.
+AttrValue to_value(const LazyProgram& program) { return program.made().program; }
+void from_value(LazyProgram& program, const AttrValue& value) {
+  if (auto held = std::get<std::shared_ptr<const Program>>(value)) program = ProgramField{std::move(held)};
 }
 
 // How many rules are being recorded, one inside of the other. A rule may call the function that it is a rule
@@ -607,6 +615,39 @@ template <class T> void run_function(const Call& call) {
   std::ranges::copy((*call.attrs.as<T>().function)(inputs), call.outputs.begin());
 }
 
+template <class T> const T& check_function(const SpecCall& call, size_t num_outputs) {
+  const auto& attrs = call.attrs.as<T>();
+  require(attrs.arguments >= 0 && attrs.arguments <= static_cast<int64_t>(call.inputs.size()) &&
+              num_outputs == attrs.function->outputs.size(),
+          call, "it has another number of inputs or results");
+  check_held(call, *attrs.function, specs_of(call), specs_of_outputs(*attrs.function));
+  return attrs;
+}
+
+void check_vjp(const SpecCall& call, size_t num_outputs) {
+  const auto& attrs = check_function<VjpAttrs>(call, num_outputs);
+  const ProgramField forward = attrs.forward.made(), backward = attrs.backward.made();
+  require(!forward.program == !backward.program, call, "it has one half of a rule");
+  if (!forward.program) return;
+  const std::vector<Spec> inputs = specs_of(call), outputs = specs_of_outputs(*attrs.function);
+  require(forward->outputs.size() >= outputs.size(), call, "its forward half has too few results");
+  std::vector<Spec> results = outputs, given = specs_of_outputs(*forward, outputs.size());
+  append(results, given);
+  append(given, differentiable(outputs));
+  check_held(call, *forward, inputs, results);
+  check_held(call, *backward, given, differentiable(inputs));
+}
+
+void check_jvp(const SpecCall& call, size_t num_outputs) {
+  const auto& attrs = check_function<JvpAttrs>(call, num_outputs);
+  const ProgramField rule = attrs.rule.made();
+  if (!rule.program) return;
+  std::vector<Spec> inputs = specs_of(call), outputs = specs_of_outputs(*attrs.function);
+  append(inputs, differentiable(inputs));
+  append(outputs, differentiable(outputs));
+  check_held(call, *rule, inputs, outputs);
+}
+
 // The specs of a program's outputs.
 template <class T> void infer_program(const SpecCall& call, std::span<Spec> outputs) {
   const Program& function = *call.attrs.as<T>().function;
@@ -618,12 +659,18 @@ template <class T> void infer_program(const SpecCall& call, std::span<Spec> outp
 namespace primitives {
 
 Primitive custom_vjp("custom_vjp", {.batching = batch_vjp,
+                                    .attrs = VjpAttrs{},
+                                    .inputs = {0, kAnyNumber},
+                                    .check = check_vjp,
                                     .infer = infer_program<VjpAttrs>,
                                     .derivative = Zero{},
                                     .evaluate = run_function<VjpAttrs>,
                                     .dispatch = run_vjp_program,
                                     .num_outputs = kAnyNumber});
 Primitive custom_jvp("custom_jvp", {.batching = batch_jvp,
+                                    .attrs = JvpAttrs{},
+                                    .inputs = {0, kAnyNumber},
+                                    .check = check_jvp,
                                     .infer = infer_program<JvpAttrs>,
                                     .derivative = Zero{},
                                     .evaluate = run_function<JvpAttrs>,

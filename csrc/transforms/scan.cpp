@@ -45,6 +45,26 @@ void infer_scan(const SpecCall& call, std::span<Spec> outputs) {
   }
 }
 
+void check_scan(const SpecCall& call, size_t num_outputs) {
+  const auto& attrs = call.attrs.as<ScanAttrs>();
+  const int64_t moving = int64_t{attrs.carries} + attrs.slices;
+  require(attrs.carries >= 0 && attrs.slices >= 0 && attrs.length >= 0 &&
+              moving <= static_cast<int64_t>(call.inputs.size()) &&
+              attrs.carries <= static_cast<int64_t>(attrs.body->outputs.size()) &&
+              num_outputs == attrs.outputs(),
+          call, "it has another number of inputs or results");
+  std::vector<Spec> inputs = specs_of(call);
+  for (int64_t i = attrs.carries; i < moving; ++i) {
+    Spec& slices = inputs[static_cast<size_t>(i)];
+    require(!slices.shape.empty() && slices.shape[0] == attrs.length, call,
+            "the slices have another number of steps");
+    slices = one_of(slices);
+  }
+  std::vector<Spec> outputs(inputs.begin(), inputs.begin() + attrs.carries);
+  append(outputs, specs_of_outputs(*attrs.body, static_cast<size_t>(attrs.carries)));
+  check_held(call, *attrs.body, inputs, outputs);
+}
+
 Tensors run_scan(const Call& call) {
   const auto& attrs = call.attrs.as<ScanAttrs>();
   const ScanInputs inputs(list(call.inputs), attrs);
@@ -270,6 +290,9 @@ Tensors batch_scan(const BatchedCall& batched) {
 }  // namespace
 
 Primitive primitives::scan("scan", {.batching = batch_scan,
+                                    .attrs = ScanAttrs{},
+                                    .inputs = {0, kAnyNumber},
+                                    .check = check_scan,
                                     .infer = infer_scan,
                                     .derivative = rule<push_scan, pull_scan, kAllInputs | kOutput>(),
                                     .evaluate = evaluate<unroll_scan>,

@@ -21,6 +21,16 @@ void infer_while(const SpecCall& call, std::span<Spec> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = call.inputs[i];
 }
 
+void check_while(const SpecCall& call, size_t num_outputs) {
+  const auto& attrs = call.attrs.as<WhileAttrs>();
+  const std::vector<Spec> inputs = specs_of(call);
+  require(num_outputs == attrs.carries() && num_outputs <= inputs.size(), call,
+          "it has another number of results");
+  const std::vector<Spec> carry(inputs.begin(), inputs.begin() + static_cast<int64_t>(num_outputs));
+  check_held(call, *attrs.condition, inputs, {{{}, DType::bool_, inputs[0].device}});
+  check_held(call, *attrs.body, inputs, carry);
+}
+
 Tensors run_while(const Call& call) {
   const auto& attrs = call.attrs.as<WhileAttrs>();
   Tensors now = list(call.inputs);
@@ -122,6 +132,9 @@ Tensors batch_while(const BatchedCall& batched) {
 }  // namespace
 
 Primitive primitives::while_loop("while_loop", {.batching = batch_while,
+                                                .attrs = WhileAttrs{},
+                                                .inputs = {1, kAnyNumber},
+                                                .check = check_while,
                                                 .infer = infer_while,
                                                 .derivative = rule<push_while, pull_while, kAllInputs>(),
                                                 .evaluate = evaluate<run_while>,

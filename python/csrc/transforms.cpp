@@ -1,6 +1,7 @@
 // The transforms over flat lists of tensors; pytrees are dealt with in Python (tidu/_transforms.py).
 #include "callables.h"
 #include "compile/simplify.h"
+#include "core/recorder.h"
 #include "ops/operations.h"
 #include "transforms/cost.h"
 #include "transforms/graph.h"
@@ -48,6 +49,49 @@ Tensors values_of(const Program& program, const Tensors& given) {
   }
   return values;
 }
+
+// The line of the innermost Python call outside of this package, for each code object looked up once.
+class UserLine {
+ public:
+  UserLine()
+      : package_(py::module_::import("os.path")
+                     .attr("dirname")(py::module_::import("tidu").attr("__file__"))
+                     .cast<std::string>() +
+                 "/") {}
+
+  Program::Source operator()() {
+    const WithLock locked;
+    Program::Source source;
+    auto frame = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(PyEval_GetFrame()));
+    while (frame) {
+      auto* const at = reinterpret_cast<PyFrameObject*>(frame.ptr());
+      if (const auto& file = file_of(at)) return {file, PyFrame_GetLineNumber(at)};
+      frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetBack(at)));
+    }
+    return source;
+  }
+
+ private:
+  // Without its folder; null for a file of this package.
+  const std::shared_ptr<const std::string>& file_of(PyFrameObject* frame) {
+    const auto code = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetCode(frame)));
+    const auto [found, is_new] = files_.try_emplace(code.ptr());
+    if (is_new) {
+      const auto path = code.attr("co_filename").cast<std::string>();
+      found->second.code = code;
+      if (!path.starts_with(package_))
+        found->second.file = std::make_shared<const std::string>(path.substr(path.rfind('/') + 1));
+    }
+    return found->second.file;
+  }
+
+  struct File {
+    py::object code;  // which keeps its address
+    std::shared_ptr<const std::string> file;
+  };
+  const std::string package_;
+  std::unordered_map<PyObject*, File> files_;
+};
 
 py::dict to_dict(const Cost& cost) {
   using namespace py::literals;
@@ -262,6 +306,20 @@ void bind_transforms(py::module_& m) {
              return to_list(program(inputs));
            })
       .def("__str__", &Program::to_string)
+      .def("__eq__", [](const Program& a, const Program& b) { return a == b; })
+      .def("__hash__",
+           [](const Program& program) {
+             return hash_value(ProgramField{{std::shared_ptr<const Program>(), &program}});
+           })
+      .def("verify", &Program::verify)
+      .def("save", &Program::save)
+      .def_static("load", &Program::load)
+      .def("set_names",
+           [](Program& program, std::vector<std::string> inputs, std::vector<std::string> outputs,
+              std::string trees) {
+             program.names = {std::move(inputs), std::move(outputs), std::move(trees)};
+           })
+      .def_property_readonly("trees", [](const Program& program) { return program.names.trees; })
       .def_property_readonly("writes",
                              [](const Program& program) {
                                py::list result;
@@ -295,6 +353,8 @@ void bind_transforms(py::module_& m) {
     return py::make_tuple(std::move(graph.program), to_list(graph.arguments));
   });
   m.def("record", [](const py::function& function, const py::object& like) {
+    UserLine line;
+    const Lines lines([&] { return line(); });
     return record(as_function(function), to_tensors(like));
   });
   m.def("is_grad_enabled", &is_grad_enabled, "Whether operations are recorded for derivatives here.");

@@ -49,6 +49,7 @@ from tidu._laplacian import laplacian as laplacian
 from tidu._points import classify_stationary_point as classify_stationary_point
 from tidu._points import is_differentiable_at as is_differentiable_at
 from tidu._program import Program as Program
+from tidu._program import load_program as load_program
 from tidu._program import program as program
 from tidu._pytree import tree_leaves as tree_leaves
 from tidu._pytree import tree_map as tree_map

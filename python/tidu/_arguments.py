@@ -85,7 +85,7 @@ def _parse(signature):
     return inspect.Signature(parameters, __validate_parameters__=False)
 
 
-def _misplaced(name, signature, args, kwargs):
+def misplaced(name, signature, args, kwargs):
     """What is wrong with how many and which arguments are given, or None."""
     parameters = list(signature.parameters.values())
     names = [p.name for p in parameters]
@@ -141,7 +141,7 @@ def refusal(text, args, kwargs):
         signatures = [s.replace(parameters=list(s.parameters.values())[1:]) for s in signatures]
         args = args[1:]
     if len(signatures) == 1:
-        wrong = _misplaced(name, signatures[0], args, kwargs) or _mistyped(name, signatures[0], args, kwargs)
+        wrong = misplaced(name, signatures[0], args, kwargs) or _mistyped(name, signatures[0], args, kwargs)
         if wrong:
             return wrong
     kinds = [type(x).__name__ for x in args] + [f"{k}: {type(x).__name__}" for k, x in kwargs.items()]
@@ -161,7 +161,7 @@ def _explained(function, name):
                 raise
             signature = inspect.signature(function)
             signature = signature.replace(parameters=list(signature.parameters.values())[own:])
-            wrong = _misplaced(name, signature, args[own:], kwargs)
+            wrong = misplaced(name, signature, args[own:], kwargs)
             if wrong is None:
                 raise
         raise TypeError(wrong)

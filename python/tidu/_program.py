@@ -1,46 +1,175 @@
 """Programs: functions recorded as a list of primitive calls."""
 
+import inspect
+import json
+import os
+
 from tidu import _core
-from tidu._core import Tensor
-from tidu._pytree import flatten, unflatten
+from tidu._arguments import misplaced
+from tidu._core import FileError, Tensor
+from tidu._pytree import (
+    LEAF,
+    Node,
+    flatten,
+    structure_from_data,
+    structure_to_data,
+    tree_paths,
+    unflatten,
+)
 from tidu._transforms import OfTensors, align_tree
 
 
 class Program:
     """A function of tensors as it was recorded for arguments of certain shapes, dtypes and devices.
 
-    It is called like the function. All transforms apply to it. str() shows one line a primitive call;
-    `writes` has the numbers of the tensors among the arguments' leaves that it overwrites.
+    It is called like the function, also with the function's names, and all transforms apply to it. print()
+    shows one line a primitive call, with the line of the function that made it; `writes` has the numbers of
+    the tensors among the arguments' leaves that it overwrites. Programs are equal where they do the same
+    calls with the same constants. `save` and `Program.load` keep one in a file, which C++ reads as well.
     """
 
-    def __init__(self, recorded, structure, leaves, output_structure):
+    def __init__(self, recorded, structure, leaves, output_structure, parameters):
         self._recorded = recorded
         self._structure = structure
         self._leaves = leaves  # None where a tensor goes
         self._output_structure = output_structure
+        self._parameters = parameters
 
     @property
     def writes(self):
         return self._recorded.writes
 
-    def __call__(self, *args):
+    @property
+    def __signature__(self):
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        names = self._parameters
+        if not all(name.isidentifier() for name in names):  # of *args
+            kind, names = inspect.Parameter.POSITIONAL_ONLY, [f"arg{i}" for i in range(len(names))]
+        return inspect.Signature([inspect.Parameter(name, kind) for name in names])
+
+    def __call__(self, *args, **kwargs):
+        if kwargs:
+            signature = self.__signature__
+            if wrong := misplaced("program", signature, args, kwargs):
+                raise TypeError(wrong)
+            args = signature.bind(*args, **kwargs).args
         tensors = []
         for i, (leaf, fixed) in enumerate(
             zip(align_tree(args, self._structure, "program", "arguments"), self._leaves, strict=True)
         ):
             if fixed is None:
                 tensors.append(leaf if isinstance(leaf, Tensor) else _core.asarray(leaf))
-            elif type(leaf) is not type(fixed) or leaf != fixed:
+            elif type(leaf) is not type(fixed) or (leaf != fixed and leaf is not fixed):
                 raise ValueError(
                     f"[program] leaf {i} of the arguments is {leaf!r} but was {fixed!r} when the program was "
                     "recorded (only tensors may change)"
                 )
         return unflatten(self._output_structure, self._recorded(tensors))
 
+    def __eq__(self, other):
+        if not isinstance(other, Program):
+            return NotImplemented
+        return (
+            self._recorded == other._recorded
+            and self._structure == other._structure
+            and self._output_structure == other._output_structure
+            and _fixed_to_data(self._leaves) == _fixed_to_data(other._leaves)
+        )
+
+    def __hash__(self):
+        return hash(self._recorded)
+
     def __str__(self):
         return str(self._recorded)
 
     __repr__ = __str__
+
+    def verify(self):
+        """A ValueError that names the call and the reason where this is no program that runs.
+
+        Loaded programs are verified already.
+        """
+        self._recorded.verify()
+
+    def save(self, path):
+        """Writes the program with its constants to one file, atomically: docs/program-format.md.
+
+        Tensors that require grad are saved as constants. A ValueError names what no file can hold.
+        """
+        trees = {
+            "parameters": self._parameters,
+            "arguments": structure_to_data(self._structure),
+            "fixed": _fixed_to_data(self._leaves, tree_paths(self._structure, "arguments")),
+            "results": structure_to_data(self._output_structure),
+        }
+        names = _names(self._structure, self._leaves, self._parameters, self._output_structure)
+        self._recorded.set_names(*names, json.dumps(trees))
+        self._recorded.save(os.fspath(path))
+
+    @staticmethod
+    def load(path, device=None):
+        """See load_program."""
+        return load_program(path, device)
+
+
+_FIXED = {"int": int, "bool": bool, "str": str}
+
+
+def _fixed_to_data(leaves, paths=None):
+    """None for tensors; for the other leaves of arguments the type's name and the value."""
+    data = []
+    for i, leaf in enumerate(leaves):
+        kind = type(leaf)
+        if leaf is None:
+            data.append(None)
+        elif kind is float:
+            data.append(["float", leaf.hex()])
+        elif kind in (int, bool, str):
+            data.append([kind.__name__, leaf])
+        elif isinstance(leaf, (_core.dtype, _core.device)):
+            data.append([kind.__name__, str(leaf)])
+        elif paths:
+            raise ValueError(f"[save] {paths[i]} is {leaf!r}, of a type that no file holds")
+        else:
+            data.append(["object", leaf])
+    return data
+
+
+def _fixed_from_data(data):
+    if data is None:
+        return None
+    kind, value = data
+    if kind == "float":
+        return float.fromhex(value)
+    if kind in ("dtype", "device"):
+        return getattr(_core, kind)(value)
+    if type(value) is not _FIXED[kind]:
+        raise ValueError(f"{value!r} is no {kind}")
+    return value
+
+
+def _parameters_of(function, count):
+    """What `function` calls its first `count` positional arguments."""
+    names = []
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        parameters = ()
+    for parameter in parameters:
+        if parameter.kind == parameter.VAR_POSITIONAL:
+            names += [f"{parameter.name}[{i}]" for i in range(count - len(names))]
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            names.append(parameter.name)
+    return names[:count] + [f"arg{i}" for i in range(len(names), count)]
+
+
+def _names(structure, leaves, parameters, output_structure):
+    """What the tensors among the leaves of arguments, and those of results, are called."""
+    paths = []
+    for name, child in zip(parameters, structure.children, strict=True):
+        paths += tree_paths(child, name)
+    inputs = [path for path, fixed in zip(paths, leaves, strict=True) if fixed is None]
+    return inputs, tree_paths(output_structure, "result")
 
 
 def program(function, *args):
@@ -56,4 +185,36 @@ def program(function, *args):
     flat = OfTensors(function, leaves, structure, places, "program")
     recorded = _core.record(flat, [leaves[i] for i in places])
     fixed = [None if i in set(places) else leaf for i, leaf in enumerate(leaves)]
-    return Program(recorded, structure.children[0], fixed, flat.output_structure)
+    arguments, parameters = structure.children[0], _parameters_of(function, len(args))
+    recorded.set_names(*_names(arguments, fixed, parameters, flat.output_structure), "")
+    return Program(recorded, arguments, fixed, flat.output_structure, parameters)
+
+
+def load_program(path, device=None):
+    """The Program that `Program.save` wrote, in Python or in C++, verified.
+
+    It is called as the recorded one was: with the same names and structure. It runs on the device that it
+    was recorded on, or, where `device` is given, on that one. A file that is damaged, of a newer version or
+    no program is an OSError that says so. Loading runs no code; classes in the arguments' structure must have
+    been imported.
+    """
+    path = os.fspath(path)
+    recorded = _core.RecordedProgram.load(path, None if device is None else _core.device(device))
+    if not recorded.trees:  # which C++ wrote: tensors in order
+        inputs, outputs = (
+            Node("tuple", tuple, None, (LEAF,) * len(variables))
+            for variables in (recorded.inputs, recorded.outputs)
+        )
+        parameters = [f"arg{i}" for i in range(len(recorded.inputs))]
+        return Program(recorded, inputs, [None] * len(parameters), outputs, parameters)
+    try:
+        trees = json.loads(recorded.trees)
+        arguments, results = (structure_from_data(trees[key]) for key in ("arguments", "results"))
+        fixed = [_fixed_from_data(data) for data in trees["fixed"]]
+        parameters = [str(name) for name in trees["parameters"]]
+        counts = (fixed.count(None), len(fixed), results.count, len(parameters))
+        if counts != (len(recorded.inputs), arguments.count, len(recorded.outputs), len(arguments.children)):
+            raise ValueError("it does not fit the program")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FileError(f"{path}: the structure of arguments and results: {error}") from None
+    return Program(recorded, arguments, fixed, results, parameters)

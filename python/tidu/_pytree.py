@@ -3,6 +3,8 @@
 None is a tree without leaves. The keys of a dict are taken in its own order.
 """
 
+import sys
+
 from tidu._core import Tensor
 
 
@@ -125,3 +127,79 @@ def tree_map(function, tree, *rest):
 def tree_leaves(tree):
     """The leaves of a tree, in order."""
     return flatten(tree)[0]
+
+
+def tree_paths(structure, root):
+    """What Python calls each leaf of a tree that it calls `root`: "params['w'][0]", "state.step"."""
+    if structure.kind == "leaf":
+        return [root]
+    paths = []
+    by_index = structure.kind == "list" or (structure.kind == "tuple" and not structure.keys)
+    for i, child in enumerate(structure.children):
+        step = f"[{i}]" if by_index else f"[{structure.keys[i]!r}]"
+        if not by_index and structure.kind != "dict":
+            step = f".{structure.keys[i]}"
+        paths += tree_paths(child, root + step)
+    return paths
+
+
+# --- Structures as data of JSON
+
+
+def _name_of_type(kind):
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if _type_of_name(name) is not kind:
+        raise ValueError(f"[save] {name} is no class that can be found by its name (define it in a module)")
+    return name
+
+
+def _type_of_name(name):
+    """A class of a module that is imported already: files import nothing."""
+    module, _, path = name.partition(":")
+    found = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def structure_to_data(structure):
+    """Lists, dictionaries, strings and None from which structure_from_data makes the structure again."""
+    kind = structure.kind
+    if kind == "leaf":
+        return "*"
+    if kind == "none":
+        return None
+    parts = [structure_to_data(child) for child in structure.children]
+    if kind == "list":
+        return parts
+    data = {"kind": kind, "parts": parts}
+    if structure.keys is not None:
+        if not all(type(key) in (str, int) for key in structure.keys):
+            raise ValueError(f"[save] the keys of {structure!r} must be strings or integers")
+        data["keys"] = list(structure.keys)
+    if structure.type not in (tuple, dict):
+        data["type"] = _name_of_type(structure.type)
+    return data
+
+
+def structure_from_data(data):
+    if data == "*":
+        return LEAF
+    if data is None:
+        return NONE
+    if isinstance(data, list):
+        return Node("list", list, None, tuple(structure_from_data(part) for part in data))
+    kind, keys = data["kind"], data.get("keys")
+    base = {"tuple": tuple, "dict": dict, "dataclass": object}[kind]
+    type_ = base
+    if "type" in data:
+        type_ = _type_of_name(data["type"])
+        if not isinstance(type_, type) or not issubclass(type_, base):
+            raise ValueError(f"it needs the class {data['type']} (import its module first)")
+        fields = {"tuple": "_fields", "dataclass": "__dataclass_fields__"}.get(kind)
+        if fields and tuple(getattr(type_, fields, ())) != tuple(keys):
+            raise ValueError(f"the class {data['type']} has other fields than when it was saved")
+    parts = tuple(structure_from_data(part) for part in data["parts"])
+    if (kind == "dataclass" and "type" not in data) or (keys is not None and len(keys) != len(parts)):
+        raise ValueError(f"{data} is no structure")
+    return Node(kind, type_, None if keys is None else tuple(keys), parts)

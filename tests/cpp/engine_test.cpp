@@ -104,6 +104,7 @@ TEST(Rules, OpaqueRaisesAndSaysWhy) {
   static Primitive opaque(
       "test_opaque",
       {.batching = batch_by_fields,
+       .attrs = kNoAttrs,
        .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
        .derivative = Opaque{"nobody has written its rule"}});
   set_kernel(opaque, DeviceType::cpu,
@@ -126,6 +127,7 @@ TEST(Rules, ACustomRuleWithoutVjpIsTransposed) {
   static Primitive half(
       "test_half",
       {.batching = batch_by_fields,
+       .attrs = kNoAttrs,
        .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
        .derivative = Custom{.reads = [](Reads) -> Reads { return kInput0 | kInput1; },
                             .jvp = [](const Call& call, Tangents t) -> Tensors {

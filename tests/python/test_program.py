@@ -1,5 +1,7 @@
 """Recorded programs: replay, writes in place, creation, derivatives of programs, custom rules in them."""
 
+import inspect
+
 import numpy as np
 import pytest
 import tidu as td
@@ -23,19 +25,105 @@ def replays(f, *arguments):
     return program
 
 
-def test_prints_one_line_a_call():
+def here():
+    """The line of the caller, as programs show it."""
+    return f"test_program.py:{inspect.currentframe().f_back.f_lineno}"
+
+
+def test_prints_one_line_a_call(device):
     w = td.tensor([1.0, 2.0])
-    program = td.program(lambda x: (td.sin(x) * w * 3).sum(), td.ones(2))
-    assert str(program) == (
-        "program(a:float32(2,))\n"
-        "  b:float32(2,) = constant\n"
+    program, line = td.program(lambda x: (td.sin(x) * w * 3).sum(), td.ones(2)), here()
+    text = str(program)
+    if device.type == "cuda":
+        assert text.count("@cuda:0") == 7
+    assert text.replace("@cuda:0", "") == (
+        "program(x:float32(2,))\n"
+        "  b:float32(2,) = [1, 2]\n"
         "  c:float32(2,) = 3\n"
-        "  d:float32(2,) = sin a\n"
-        "  e:float32(2,) = multiply d b\n"
-        "  f:float32(2,) = multiply e c\n"
-        "  g:float32() = sum[axes=(0,), correction=0] f\n"
+        f"  d:float32(2,) = sin x  # {line}\n"
+        f"  e:float32(2,) = multiply d b  # {line}\n"
+        f"  f:float32(2,) = multiply e c  # {line}\n"
+        f"  g:float32() = sum[axes=(0,), correction=0] f  # {line}\n"
         "  return g\n"
     )
+
+
+def test_prints_the_users_names_and_lines():
+    lines = {}
+
+    def helper(h):
+        result, lines["helper"] = td.exp(h) + 1, here()
+        return result
+
+    def f(params, x, *more, b=2.0):
+        y, lines["y"] = td.sin(x @ params["w"]), here()
+        more[0][1][0] = 0.0
+        return {"y": helper(y), "parts": (y * b, more[0][0])}
+
+    text = str(td.program(f, {"w": td.ones((3, 2))}, td.ones((4, 3)), [td.ones(2), td.ones(2)]))
+    head, *body = text.replace("@cuda:0", "").splitlines()
+    inputs = [
+        "params['w']:float32(3, 2)",
+        "x:float32(4, 3)",
+        "more[0][0]:float32(2,)",
+        "more[0][1]:float32(2,)",
+    ]
+    assert head == f"program({', '.join(inputs)})"
+    calls = {line.split(" = ")[1].split()[0].split("[")[0]: line for line in body if "  # " in line}
+    assert calls["matmul"].endswith(f" = matmul x params['w']  # {lines['y']}")
+    assert calls["sin"].endswith(lines["y"]) and calls["exp"].endswith(lines["helper"])
+    assert any(line.startswith("  write more[0][1] = ") for line in body)
+    names = [part.split(":")[0].strip() for part in body[-1].removeprefix("  return").split(",")]
+    assert names == ["result['y']", "result['parts'][0]", "result['parts'][1]"]
+
+
+def test_names_of_variables_are_no_arguments_names():
+    text = str(td.program(lambda c, b: (td.sin(b) * td.cos(c), b, c), td.ones(2), td.ones(2)))
+    defined = [line.split(":")[0].strip() for line in text.splitlines() if " = " in line]
+    assert len(set(defined)) == len(defined) and not {"b", "c"} & set(defined)
+
+
+def test_prints_held_programs_below_their_call():
+    def f(x, xs):
+        return td.scan(lambda h, v: (td.tanh(h + v), td.checkpoint(lambda h: td.sin(h))(h)), x, xs)
+
+    text = str(td.program(f, td.ones(2), td.ones((5, 2)))).replace("@cuda:0", "")
+    assert "    body = program(a:float32(2,), b:float32(2,))\n      c:float32(2,) = add a b  # " in text
+    assert "        program = program(a:float32(2,))\n          b:float32(2,) = sin a  # " in text
+    assert "\n          return b\n      return d, e\n  return " in text
+
+
+def test_few_constants_are_shown():
+    few, many = td.tensor([[1, 2], [3, 4]]), td.arange(100)
+    mask, half = td.tensor([True, False]), td.tensor([0.1, 1e-3], dtype=td.float16)
+    text = str(td.program(lambda x: (few + x, many + x, td.where(mask, x, x + 1), half * 2), td.tensor(1)))
+    for value in ("= [[1, 2], [3, 4]]\n", "(100,) = constant", "= [true, false]\n", "= [0.09998, 0.001]\n"):
+        assert value in text.replace("@cuda:0", "")
+
+
+def test_lines_and_names_are_no_part_of_equality():
+    def g(x):
+        return td.sin(x) * 2
+
+    f = lambda y: td.sin(y) * 2
+    a, b = td.program(f, td.ones(2)), td.program(g, td.ones(2))
+    assert a == b and hash(a) == hash(b) and str(a) != str(b)
+    others = td.program(lambda x: td.sin(x) * 3, td.ones(2)), td.program(g, td.ones(3)), g
+    assert all(a != other for other in others)
+    assert a != td.program(lambda x: {"y": td.sin(x) * 2}, td.ones(2))
+
+
+def test_a_program_that_calls_one_that_writes():
+    def add(x):
+        x += 1
+        return x * 2
+
+    inner = td.program(add, td.ones(3))
+    replays(lambda x: inner(x) + x, td.tensor([1.0, 2.0, 3.0]))
+    outer = td.program(lambda x: inner(x) + x, td.ones(3))
+    outer.verify()
+    x = td.zeros(3)
+    assert outer(x).tolist() == [3, 3, 3] and x.tolist() == [1, 1, 1]
 
 
 def test_trees_in_and_out_and_fixed_leaves():
@@ -102,7 +190,7 @@ def test_a_write_to_an_argument_is_an_effect():
 
     program = replays(f, td.tensor([1.0, 2.0]))
     assert program.writes == [0]
-    assert "write a = " in str(program)
+    assert "write x = " in str(program)
     x = td.tensor([1.0, 2.0])
     program(x)
     program(x)

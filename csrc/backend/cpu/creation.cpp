@@ -30,7 +30,7 @@ template <class Word> void fill_words(void* out, const void* element, int64_t n)
 void full(const Call& call) {
   const Tensor& y = call.outputs[0];
   uint64_t element = 0;
-  convert_scalar(call.attrs.as<FullAttrs>().value(), y.dtype(), &element);
+  convert_scalar(call.attrs.as<FullAttrs>().value, y.dtype(), &element);
   switch (size_of(y.dtype())) {
     case 1: return fill_words<uint8_t>(y.raw_data(), &element, y.numel());
     case 2: return fill_words<uint16_t>(y.raw_data(), &element, y.numel());

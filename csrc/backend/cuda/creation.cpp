@@ -12,7 +12,7 @@ Number integer(int64_t value) { return {.real = false, .integer = value}; }
 Number real(double value) { return {.real = true, .floating = value}; }
 
 cudaError_t full(const Call& call, Context& context) {
-  const Scalar value = call.attrs.as<FullAttrs>().value();
+  const Scalar value = call.attrs.as<FullAttrs>().value;
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return cudaSuccess;
   return full(context.stream(), value.kind == Kind::floating ? real(value.real) : integer(value.integer),
