@@ -73,6 +73,9 @@ examples: $(BUILD)/build.ninja
 	  echo "== examples/cpp/$$name.cpp"; \
 	  $(BUILD)/bin/example_$$name --device $(DEVICE) $(quick) --out examples-out/$$name/cpp || exit; \
 	done
+	@echo "== examples/exported_training.py, and its programs in C++"
+	@$(VENV_PYTHON) examples/exported_training.py --device $(DEVICE) $(quick) --out examples-out/exported_training
+	@$(BUILD)/bin/example_exported_training --device $(DEVICE) --out examples-out/exported_training
 	@for name in $(EXAMPLES); do \
 	  echo "== examples/$$name.py"; \
 	  $(VENV_PYTHON) examples/$$name.py --device $(DEVICE) --epochs 1 $(if $(quick),--subset 500) \
