@@ -17,11 +17,7 @@ Report minimize(const ScalarFunction& function, const Tensors& x, const Minimize
 Minimizer::Minimizer(Tensors parameters, MinimizeOptions options, std::string name)
     : parameters_(std::move(parameters)), options_(options), name_(std::move(name)) {
   check_options(options, name_);
-  if (parameters_.empty()) fail<ValueError>("[", name_, "] there are no parameters");
-  for (const Tensor& parameter : parameters_) {
-    if (!parameter.defined() || !is_differentiable(parameter.dtype()) || !parameter.is_leaf())
-      fail<ValueError>("[", name_, "] a parameter must be a floating-point leaf, not ", describe(parameter));
-  }
+  check_parameters(parameters_, name_);
 }
 
 Minimizer::~Minimizer() = default;
@@ -32,18 +28,9 @@ void Minimizer::set_options(MinimizeOptions options) {
   options_ = options;
 }
 
-Tensors Minimizer::numbered(const std::vector<int64_t>& numbers) const {
-  Tensors chosen;
-  for (const int64_t i : numbers) chosen.push_back(parameters_[static_cast<size_t>(i)]);
-  return chosen;
-}
-
 Tensor Minimizer::step(const Closure& closure) {
-  std::vector<int64_t> numbers;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (parameters_[i].requires_grad()) numbers.push_back(static_cast<int64_t>(i));
-  }
-  LossObjective loss(numbered(numbers), closure, name_, options_.method == Method::newton_cg);
+  std::vector<int64_t> numbers = trained_numbers(parameters_);
+  LossObjective loss(numbered(parameters_, numbers), closure, name_, options_.method == Method::newton_cg);
   if (!descent_ || numbers != learnt_of_) descent_ = make_descent(options_, name_);
   learnt_of_ = std::move(numbers);
   descent_->set_options(options_);
@@ -69,14 +56,9 @@ void Minimizer::load_state(const std::map<std::string, Tensor>& state) {
   std::unique_ptr<Descent> descent;
   std::vector<int64_t> numbers;
   if (!state.empty()) {
-    if (!state.contains("trained")) fail<ValueError>("[", name_, "] the state lacks 'trained'");
-    numbers = to_vector<int64_t>(state.at("trained"));
-    for (const int64_t i : numbers) {
-      if (i < 0 || i >= std::ssize(parameters_))
-        fail<ValueError>("[", name_, "] the state is of more parameters than ", parameters_.size());
-    }
+    numbers = numbers_in_state(state, parameters_, name_);
     descent = make_descent(options_, name_);
-    descent->restore(state, LossObjective(numbered(numbers), {}, name_, false).start());
+    descent->restore(state, LossObjective(numbered(parameters_, numbers), {}, name_, false).start());
   }
   descent_ = std::move(descent);
   learnt_of_ = std::move(numbers);

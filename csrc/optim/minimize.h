@@ -78,8 +78,6 @@ class Minimizer {
   void load_state(const std::map<std::string, Tensor>& state);
 
  private:
-  Tensors numbered(const std::vector<int64_t>& numbers) const;
-
   Tensors parameters_;
   MinimizeOptions options_;
   std::string name_;  // in errors

@@ -3,54 +3,21 @@
 
 #include <algorithm>
 
-#include "core/escape.h"
 #include "core/host_lock.h"
-#include "ops/assign.h"
-#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "transforms/directional.h"
+#include "transforms/joined.h"
 
 namespace tidu::optim {
-namespace {
-
-double epsilon_of(DType dtype) {
-  return dtype == DType::float64   ? 0x1p-52
-         : dtype == DType::float32 ? 0x1p-23
-         : dtype == DType::float16 ? 0x1p-10
-                                   : 0x1p-7;
-}
-
-}  // namespace
-
-double dot(const Tensor& a, const Tensor& b) {
-  return item<double>(sum(astype(a, DType::float64) * astype(b, DType::float64)));
-}
-
-double norm(const Tensor& x) {
-  if (x.numel() == 0) return 0;
-  const double largest = item<double>(max(abs(x)));
-  if (largest == 0 || !std::isfinite(largest)) return largest;
-  const Tensor scaled = astype(x, DType::float64) / largest;
-  return largest * std::sqrt(dot(scaled, scaled));
-}
-
 // --- Objective
-
-Objective::Objective(Tensors leaves)
-    : leaves_(std::move(leaves)), dtype_(DType::float32), epsilon_(leaves_.empty() ? 0x1p-23 : 0) {
-  for (const Tensor& leaf : leaves_) {
-    dtype_ = promote(dtype_, leaf.dtype());
-    epsilon_ = std::max(epsilon_, epsilon_of(leaf.dtype()));
-  }
-}
 
 Sample Objective::evaluate(const Tensor& x) {
   ++f_evaluations_;
   const ValueAndGrad found = value_and_gradients(x);
-  epsilon_ = std::max(epsilon_, epsilon_of(found.value.dtype()));
-  const Tensor gradient = join(found.gradients, dtype_);
+  coarsen(found.value.dtype());
+  const Tensor gradient = join(found.gradients, dtype());
   Sample sample{x, item<double>(found.value), gradient, norm(gradient)};
   if (sample.is_finite() && (!best_ || change(*best_, sample) < 0)) best_ = sample;
   return sample;
@@ -59,11 +26,11 @@ Sample Objective::evaluate(const Tensor& x) {
 Tensor Objective::hvp(const Sample& at, const Tensor& vector) {
   ++hvp_evaluations_;
   if (host_lock.answer_signals) host_lock.answer_signals();
-  return join(product(at, split(vector)), dtype_);
+  return join(product(at, split(vector)), dtype());
 }
 
 bool Objective::is_drowned(double difference, const Sample& a, const Sample& b) const {
-  return !(std::abs(difference) > 10 * epsilon_ * std::max(std::abs(a.value), std::abs(b.value)));
+  return !(std::abs(difference) > 10 * epsilon() * std::max(std::abs(a.value), std::abs(b.value)));
 }
 
 double Objective::change(const Sample& a, const Sample& b, double slope_at_a, double slope_at_b) const {
@@ -80,25 +47,8 @@ double Objective::change(const Sample& a, const Sample& b) const {
 
 // --- FunctionObjective
 
-namespace {
-
-Tensors detached(const Tensors& primals) {
-  Tensors result;
-  for (const Tensor& primal : primals) {
-    if (!is_differentiable(primal.dtype())) {
-      fail<DTypeError>("[minimize] the point holds ", describe(primal),
-                       ": only floating-point tensors can be differentiated (convert it with astype)");
-    }
-    check_escape(primal, "minimize", Differentiated::leaf);
-    result.push_back(stop_gradient(primal));
-  }
-  return result;
-}
-
-}  // namespace
-
 FunctionObjective::FunctionObjective(const ScalarFunction& function, const Tensors& primals)
-    : Objective(detached(primals)), function_(function) {}
+    : Objective(detached(primals, "minimize")), function_(function) {}
 
 ValueAndGrad FunctionObjective::value_and_gradients(const Tensor& x) {
   const GradMode off(false);
@@ -118,12 +68,7 @@ LossObjective::LossObjective(Tensors parameters, const Closure& closure, std::st
 void LossObjective::put(const Tensors& parts) {
   graph_at_ = {};
   graph_.clear();
-  const GradMode off(false);
-  for (size_t i = 0; i < parts.size(); ++i) {
-    leaves()[i].set_grad({});
-    Tensor place = leaves()[i];
-    assign(place, parts[i]);
-  }
+  optim::put(leaves(), parts);
 }
 
 Tensors LossObjective::gradients() const {

@@ -3,15 +3,10 @@
 
 #include <cmath>
 
+#include "optim/domain.h"
 #include "optim/minimize.h"
-#include "transforms/joined.h"
 
 namespace tidu::optim {
-
-// <a, b> in float64.
-double dot(const Tensor& a, const Tensor& b);
-// The Euclidean norm in float64; elements whose squares overflow do no harm.
-double norm(const Tensor& x);
 
 // A point with the value and the gradient of the objective there.
 struct Sample {
@@ -23,13 +18,9 @@ struct Sample {
   bool is_finite() const { return std::isfinite(value) && std::isfinite(gradient_norm); }
 };
 
-class Objective {
+class Objective : public Domain {
  public:
   virtual ~Objective() = default;
-
-  // The elements of the tensors as one vector, and a vector as tensors like them.
-  Tensor start() const { return join(leaves_, dtype_); }
-  Tensors split(const Tensor& vector) const { return split_like(vector, leaves_); }
 
   Sample evaluate(const Tensor& x);
   // The Hessian at a sample times a vector.
@@ -41,16 +32,13 @@ class Objective {
   double change(const Sample& a, const Sample& b) const;
   double change(const Sample& a, const Sample& b, double slope_at_a, double slope_at_b) const;
 
-  // Of the arithmetic: as coarse as the coarsest part.
-  double epsilon() const { return epsilon_; }
   int64_t f_evaluations() const { return f_evaluations_; }
   int64_t hvp_evaluations() const { return hvp_evaluations_; }
   // The finite sample of the least value.
   const std::optional<Sample>& best() const { return best_; }
 
  protected:
-  explicit Objective(Tensors leaves);
-  const Tensors& leaves() const { return leaves_; }
+  explicit Objective(Tensors leaves) : Domain(std::move(leaves)) {}
 
  private:
   // The value and the gradients by the tensors at a vector, and the Hessian at a sample times a direction.
@@ -59,9 +47,6 @@ class Objective {
 
   bool is_drowned(double difference, const Sample& a, const Sample& b) const;
 
-  Tensors leaves_;
-  DType dtype_;
-  double epsilon_;
   int64_t f_evaluations_ = 0, hvp_evaluations_ = 0;
   std::optional<Sample> best_;
 };
