@@ -195,7 +195,7 @@ class NewtonCgDescent : public Descent {
   }
 
   Next advance(Objective& objective, const Sample& at) override {
-    const double tolerance = std::min(0.5, std::sqrt(at.gradient_norm)) * at.gradient_norm;
+    double tolerance = std::min(0.5, std::sqrt(at.gradient_norm)) * at.gradient_norm;
     const double radius = radius_;
     for (;;) {
       const auto [p, bp] =
@@ -207,12 +207,19 @@ class NewtonCgDescent : public Descent {
       const Sample after = objective.evaluate(at.x + p);
       if (after.value == -kInfinity) return {after, {}};
       const double ratio = after.is_finite() ? -objective.change(at, after) / predicted : -kInfinity;
+      // Where curvatures differ by much, an early step promises less than rounding of f hides: conjugate
+      // gradients come to more of it later.
+      if (ratio <= kAccepted && predicted <= kHidden * objective.epsilon() * std::abs(at.value) &&
+          length < 0.99 * radius_ && tolerance > objective.epsilon() * at.gradient_norm) {
+        tolerance *= 0.01;
+        continue;
+      }
       if (ratio < 0.25) {
         radius_ = length / 4;
       } else if (ratio > 0.75 && length >= 0.99 * radius_) {
         radius_ = 2 * radius_;
       }
-      if (ratio > 1e-4) return {after, {}};
+      if (ratio > kAccepted) return {after, {}};
       if (radius_ <= objective.epsilon() * std::max(objective.epsilon(), norm(at.x))) {
         radius_ = radius;
         return {};
@@ -221,6 +228,9 @@ class NewtonCgDescent : public Descent {
   }
 
  private:
+  static constexpr double kAccepted = 1e-4;  // the least ratio of what f loses to what was predicted
+  static constexpr double kHidden = 1e6;     // rounding errors of f, in units of its last place
+
   double radius_;
 };
 

@@ -179,6 +179,17 @@ def test_functions_that_are_not_convex(method):
     assert td.classify_stationary_point(f, report.x).kind == "minimum"
 
 
+def test_newton_reaches_minima_that_early_steps_of_conjugate_gradients_hide():
+    """Meyer's function: curvatures from 0.02 to 2e14, where rounding of f hides the steepest steps."""
+    t = td.tensor(45.0 + 5 * np.arange(1, 17))
+    y = "34780 28610 23650 19630 16370 13720 11540 9744 8261 7030 6005 5147 4427 3820 3307 2872"
+    y = td.tensor(np.array(y.split(), float))
+    f = lambda x: ((x[0] * td.exp(x[1] / (t + x[2])) - y) ** 2).sum()
+    report = minimize(f, td.tensor([0.02, 4000.0, 250.0], dtype=td.float64), "newton-cg")
+    assert math.isclose(report.value, 87.94585517, rel_tol=1e-9), str(report)
+    np.testing.assert_allclose(numpy_of(report.x), [5.6096364710e-3, 6181.3463463, 345.22363462], rtol=1e-5)
+
+
 def test_flow_follows_the_path():
     eigenvalues = td.tensor([1.0, 5.0], dtype=td.float64)
     f = lambda x: (eigenvalues * x * x).sum() / 2
