@@ -390,11 +390,19 @@ std::unique_ptr<Descent> make_descent(const MinimizeOptions& options, const std:
   fail<ValueError>("[", op, "] there is no such method");
 }
 
-Report descend(Descent& descent, Objective& objective, std::optional<double> gtol, int64_t max_iter) {
+Report descend(Descent& descent, Objective& objective, const MinimizeOptions& options, int64_t max_iter) {
+  max_iter = options.max_iter.value_or(max_iter);
   Sample at = objective.evaluate(objective.start());
   Report report;
+  const auto fill = [&] {
+    report.x = objective.split(at.x);
+    report.value = at.value;
+    report.gradient_norm = at.gradient_norm;
+    report.f_evaluations = report.gradient_evaluations = objective.f_evaluations();
+    report.hvp_evaluations = objective.hvp_evaluations();
+  };
   for (;;) {
-    const double limit = gtol.value_or(std::sqrt(objective.epsilon()));
+    const double limit = options.gtol.value_or(std::sqrt(objective.epsilon()));
     if (!std::isfinite(at.value)) {
       report.reason = "f is " + digits(at.value, 3) + " at the start";
     } else if (!at.is_finite()) {
@@ -423,14 +431,14 @@ Report descend(Descent& descent, Objective& objective, std::optional<double> gto
       } else {
         at = *after;
         ++report.iterations;
+        if (options.callback) {
+          fill();
+          if (options.callback(report)) report.reason = "the callback ended it";
+        }
       }
       continue;
     }
-    report.x = objective.split(at.x);
-    report.value = at.value;
-    report.gradient_norm = at.gradient_norm;
-    report.f_evaluations = report.gradient_evaluations = objective.f_evaluations();
-    report.hvp_evaluations = objective.hvp_evaluations();
+    fill();
     return report;
   }
 }

@@ -27,8 +27,9 @@ class Descent {
 std::unique_ptr<Descent> make_descent(const MinimizeOptions& options, const std::string& op);
 void check_options(const MinimizeOptions& options, const std::string& op);
 
-// Advances until the gradient's norm is at most gtol, or as the report says.
-Report descend(Descent& descent, Objective& objective, std::optional<double> gtol, int64_t max_iter);
+// Advances until the gradient's norm is at most gtol, or as the report says; max_iter is that of options
+// without one.
+Report descend(Descent& descent, Objective& objective, const MinimizeOptions& options, int64_t max_iter);
 
 // A step p that lowers <g, p> + <p, B p> / 2 within norm(p) <= radius, and B p: conjugate gradients,
 // truncated at the radius or where the curvature is not positive (algorithm 7.2, Steihaug 1983).

@@ -11,7 +11,7 @@ Report minimize(const ScalarFunction& function, const Tensors& x, const Minimize
   const auto descent = make_descent(options, "minimize");
   const bool slow = options.method == Method::gradient_descent || options.method == Method::gradient_flow;
   FunctionObjective objective(function, x);
-  return descend(*descent, objective, options.gtol, options.max_iter.value_or(slow ? 10000 : 1000));
+  return descend(*descent, objective, options, slow ? 10000 : 1000);
 }
 
 Minimizer::Minimizer(Tensors parameters, MinimizeOptions options, std::string name)
@@ -36,7 +36,7 @@ Tensor Minimizer::step(const Closure& closure) {
   descent_->set_options(options_);
   report_ = {};
   try {
-    report_ = descend(*descent_, loss, options_.gtol, options_.max_iter.value_or(20));
+    report_ = descend(*descent_, loss, options_, 20);
   } catch (...) {
     if (loss.best()) loss.put(loss.split(loss.best()->x));
     throw;

@@ -20,6 +20,8 @@ namespace tidu::optim {
 // x' = -grad f(x), by Runge-Kutta steps of adaptive length (Bogacki and Shampine 1989).
 enum class Method : uint8_t { lbfgs, newton_cg, gradient_descent, gradient_flow };
 
+struct Report;
+
 struct MinimizeOptions {
   Method method = Method::lbfgs;
   // The norm of the gradient at which it ends: by default the square root of the dtype's epsilon.
@@ -30,6 +32,8 @@ struct MinimizeOptions {
   double radius = 1;          // newton_cg: of the region at first
   // gradient_flow: where the path ends, and the error allowed in a step, atol + rtol |x|.
   double time = std::numeric_limits<double>::infinity(), rtol = 1e-3, atol = 1e-6;
+  // Called after each iteration with how far it has come; true ends it.
+  std::function<bool(const Report&)> callback = {};
 };
 
 // What a minimisation came to.

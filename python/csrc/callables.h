@@ -18,13 +18,17 @@ inline py::list to_list(const Tensors& tensors) {
   return result;
 }
 
-inline py::object call(const std::shared_ptr<PyObject>& callable, const auto&... arguments) {
+inline py::object call_with(const std::shared_ptr<PyObject>& callable, const auto& make_arguments) {
   try {
-    return in_python([&] { return py::handle(callable.get())(to_list(arguments)...); });
+    return in_python([&] { return py::handle(callable.get())(*py::tuple(make_arguments())); });
   } catch (const py::error_already_set& error) {
     rethrow_as_ours(error);
     throw;
   }
+}
+
+inline py::object call(const std::shared_ptr<PyObject>& callable, const auto&... arguments) {
+  return call_with(callable, [&] { return py::make_tuple(to_list(arguments)...); });
 }
 
 // A Python callable as a C++ one, which the engine may drop without the interpreter's lock.

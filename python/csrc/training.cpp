@@ -211,38 +211,64 @@ constexpr std::pair<const char*, optim::Method> kMethods[] = {
     {"gradient-flow", optim::Method::gradient_flow},
 };
 
-// Of a dictionary of options by name; None stands for the default.
-optim::MinimizeOptions minimize_options(const std::string& op, const std::string& method,
-                                        const py::dict& given) {
-  optim::MinimizeOptions options;
-  for (const auto& [name, value] : kMethods) {
-    if (name == method) options.method = value;
-  }
-  const auto real = [&](const char* name, auto& place) {
-    if (given.contains(name) && !given[name].is_none()) place = py::float_(py::object(given[name]));
-  };
-  const auto integer = [&](const char* name, auto& place) {
-    if (!given.contains(name) || given[name].is_none()) return;
-    const py::object value = given[name];
-    if (!PyLong_Check(value.ptr()))
-      fail<ValueError>("[", op, "] ", name, " is ", py::str(value).cast<std::string>(),
-                       ", but must be an integer");
-    place = value.cast<int64_t>();
-  };
-  integer("max_iter", options.max_iter);
-  integer("history_size", options.history_size);
-  real("gtol", options.gtol);
-  real("radius", options.radius);
-  real("time", options.time);
-  real("rtol", options.rtol);
-  real("atol", options.atol);
-  return options;
-}
-
 py::tuple fields_of(const optim::Report& report) {
   return py::make_tuple(to_list(report.x), report.value, report.gradient_norm, report.iterations,
                         report.f_evaluations, report.gradient_evaluations, report.hvp_evaluations,
                         report.converged, report.reason);
+}
+
+template <class T> T method_of(const std::string& wanted, const auto& methods) {
+  for (const auto& [name, method] : methods) {
+    if (name == wanted) return method;
+  }
+  return {};
+}
+
+// A dictionary of options by name; None stands for the default.
+class Options {
+ public:
+  Options(std::string op, py::dict given) : op_(std::move(op)), given_(std::move(given)) {}
+
+  void real(const char* name, auto& place) const {
+    if (has(name)) place = py::float_(py::object(given_[name]));
+  }
+  void integer(const char* name, auto& place) const {
+    if (!has(name)) return;
+    const py::object value = given_[name];
+    if (!PyLong_Check(value.ptr()))
+      fail<ValueError>("[", op_, "] ", name, " is ", py::str(value).cast<std::string>(),
+                       ", but must be an integer");
+    place = value.cast<int64_t>();
+  }
+  // Called with the fields of a report.
+  template <class Report> void callback(const char* name, std::function<bool(const Report&)>& place) const {
+    if (!has(name)) return;
+    place = [held = keep(py::object(given_[name]).ptr())](const Report& report) {
+      const WithLock locked;
+      return call_with(held, [&] { return py::make_tuple(fields_of(report)); }).template cast<bool>();
+    };
+  }
+
+ private:
+  bool has(const char* name) const { return given_.contains(name) && !given_[name].is_none(); }
+
+  std::string op_;
+  py::dict given_;
+};
+
+optim::MinimizeOptions minimize_options(const std::string& op, const std::string& method,
+                                        const py::dict& given) {
+  optim::MinimizeOptions options{.method = method_of<optim::Method>(method, kMethods)};
+  const Options read(op, given);
+  read.integer("max_iter", options.max_iter);
+  read.integer("history_size", options.history_size);
+  read.real("gtol", options.gtol);
+  read.real("radius", options.radius);
+  read.real("time", options.time);
+  read.real("rtol", options.rtol);
+  read.real("atol", options.atol);
+  read.callback("callback", options.callback);
+  return options;
 }
 
 void bind_minimisation(py::module_& m) {

@@ -228,6 +228,34 @@ def test_evaluations_are_counted():
             report.value = 0.0
 
 
+@EACH
+@pytest.mark.parametrize("ending", ["returns True", "raises StopIteration"])
+def test_callbacks_see_each_iteration_and_may_end_it(method, ending):
+    f, start = lambda p: rosenbrock(p["x"]), {"x": td.tensor([-1.2, 1.0], dtype=td.float64)}
+    seen = []
+
+    def record(x, report):
+        assert report.x is x and not report.converged
+        seen.append((report.iterations, report.value, numpy_of(x["x"]).tolist()))
+
+    whole = minimize(f, start, method, max_iter=8, callback=record)
+    assert [i for i, *_ in seen] == list(range(1, 9)) and seen[-1][1] == whole.value
+    assert seen[2][2] == numpy_of(minimize(f, start, method, max_iter=3).x["x"]).tolist()
+
+    def end(x, report):
+        if report.iterations == 3 and ending == "raises StopIteration":
+            raise StopIteration
+        return report.iterations == 3
+
+    ended = minimize(f, start, method, callback=end)
+    assert not ended.converged and ended.iterations == 3 and ended.reason == "the callback ended it"
+    assert numpy_of(ended.x["x"]).tolist() == seen[2][2]
+    with pytest.raises(ZeroDivisionError):
+        minimize(f, start, method, callback=lambda x, report: 1 / 0)
+    with pytest.raises(TypeError, match=r"\[minimize\] callback must be a function"):
+        minimize(f, start, method, callback=3)
+
+
 def test_a_report_prints_as_a_sentence():
     text = str(minimize(lambda x: x * x, td.tensor(0.0)))
     assert text == (

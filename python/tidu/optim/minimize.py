@@ -46,7 +46,32 @@ def _plain(name):
     return re.sub("[-_ ]", "", name.lower())
 
 
-def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, **options):
+def known_method(method, methods, op):
+    """The name among `methods` that is meant, whatever its case and hyphens."""
+    names = {_plain(name): name for name in methods}
+    if not isinstance(method, str) or _plain(method) not in names:
+        raise ValueError(f"[{op}] methods are {', '.join(map(repr, methods))}, not {method!r}")
+    return names[_plain(method)]
+
+
+def watched(callback, report_of, op):
+    """A callback for the fields of a report: whether the search is to end."""
+    if callback is None:
+        return None
+    if not callable(callback):
+        raise TypeError(f"[{op}] callback must be a function of x and the report, not {callback!r}")
+
+    def call(fields):
+        report = report_of(fields)
+        try:
+            return bool(callback(report.x, report))
+        except StopIteration:
+            return True
+
+    return call
+
+
+def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, callback=None, **options):
     """A point near x where a scalar function is least: a Report.
 
     x is the argument, any pytree; a tuple is the tuple of arguments. It ends where the norm of the gradient
@@ -61,11 +86,11 @@ def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, **options
     - "gradient-descent": steepest descent with the same line search.
     - "gradient-flow": the path x' = -grad f(x), by Runge-Kutta steps of adaptive length (Bogacki and
       Shampine 1989). time=inf: where the path ends; rtol=1e-3, atol=1e-6: the error allowed in a step.
+
+    `callback(x, report)` is called after each iteration with the point and the Report so far; it ends the
+    search where it returns True or raises StopIteration.
     """
-    names = {_plain(name): name for name in METHODS}
-    if not isinstance(method, str) or _plain(method) not in names:
-        raise ValueError(f"[minimize] methods are {', '.join(map(repr, METHODS))}, not {method!r}")
-    name = names[_plain(method)]
+    name = known_method(method, METHODS, "minimize")
     unknown = options.keys() - METHODS[name]
     if unknown:
         raise ValueError(
@@ -73,6 +98,11 @@ def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, **options
             f"(it has {', '.join(sorted(METHODS[name] | {'gtol', 'max_iter'}))})"
         )
     point = Point(function, x, "minimize")
-    options = {"gtol": gtol, "max_iter": max_iter, **options}
-    best, *rest = training.minimize(point.flat.scalar, point.inputs, name, options)
-    return Report(point.tree(best), *rest)
+
+    def report_of(fields):
+        best, *rest = fields
+        return Report(point.tree(best), *rest)
+
+    callback = watched(callback, report_of, "minimize")
+    options = {"gtol": gtol, "max_iter": max_iter, "callback": callback, **options}
+    return report_of(training.minimize(point.flat.scalar, point.inputs, name, options))
