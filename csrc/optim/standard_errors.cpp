@@ -1,4 +1,4 @@
-// Standard errors from the exact Hessian.
+// Standard errors from the exact Hessian, or from the exact Jacobian of residuals.
 #include "optim/standard_errors.h"
 
 #include <algorithm>
@@ -7,9 +7,11 @@
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/linalg.h"
+#include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/spectral.h"
+#include "optim/residuals.h"
 #include "transforms/jacobian.h"
 #include "transforms/joined.h"
 
@@ -43,6 +45,17 @@ std::vector<int64_t> where_true(const std::vector<double>& values, const auto& h
   return found;
 }
 
+// Those that have a part in a direction.
+std::string names_along(const Tensors& x, const Tensor& direction) {
+  const auto weights = to_vector<double>(abs(direction));
+  const double most = *std::ranges::max_element(weights);
+  return names_of(x, where_true(weights, [&](double weight) { return weight >= 0.1 * most; }));
+}
+
+bool is_wide(const Tensors& x) {
+  return std::ranges::all_of(x, [](const Tensor& t) { return t.dtype() == DType::float64; });
+}
+
 }  // namespace
 
 Tensors standard_errors(const ScalarFunction& negative_log_likelihood, const Tensors& x) {
@@ -60,20 +73,56 @@ Tensors standard_errors(const ScalarFunction& negative_log_likelihood, const Ten
   const Tensor units = 1 / sqrt(diagonal);
   const Tensor scaled = hessian * units * reshape(units, {-1, 1});
   const auto [values, vectors] = linalg::eigh((scaled + matrix_transpose(scaled)) / 2);
-  const bool wide = std::ranges::all_of(x, [](const Tensor& t) { return t.dtype() == DType::float64; });
   const double least = item<double>(values[0]);
-  const double limit = 64 * (wide ? 0x1p-52 : 0x1p-23) * static_cast<double>(values.numel());
+  const double limit = 64 * (is_wide(x) ? 0x1p-52 : 0x1p-23) * static_cast<double>(values.numel());
   if (least <= limit) {
-    const auto weights = to_vector<double>(abs(select(vectors, 1, 0)));
-    const double most = *std::ranges::max_element(weights);
     fail<ValueError>("[standard_errors] the Hessian is ",
                      least < -limit ? "not positive, so x is not a minimum" : "singular",
                      ": its least eigenvalue, scaled to a diagonal of 1, is ", digits(least, 3), ", along ",
-                     names_of(x, where_true(weights, [&](double weight) { return weight >= 0.1 * most; })),
-                     " (collinear or redundant parameters?)");
+                     names_along(x, select(vectors, 1, 0)), " (collinear or redundant parameters?)");
   }
   const Tensor variances = sum(vectors * vectors / values, 1) * units * units;
   return split_like(sqrt(variances), x);
+}
+
+Tensor covariance_of(const Tensor& residuals, const Tensor& jacobian, const Tensors& x, const char* op) {
+  const int64_t m = jacobian.size(0), n = jacobian.size(1);
+  if (n == 0) fail<ShapeError>("[", op, "] the point has no elements");
+  if (m <= n) {
+    fail<ValueError>("[", op, "] ", m, " residuals of ", n,
+                     " elements leave none over to tell their variance by");
+  }
+  const Tensor wide = astype(jacobian, DType::float64);
+  if (!item<bool>(all(isfinite(wide)))) fail<ValueError>("[", op, "] the Jacobian is not finite");
+  const Tensor largest = max(abs(wide), 0);
+  const std::vector<int64_t> idle =
+      where_true(to_vector<double>(largest), [](double value) { return value == 0; });
+  if (!idle.empty()) fail<ValueError>("[", op, "] the residuals do not depend on ", names_of(x, idle));
+  // In units of the columns' norms what is dependent does not depend on scales.
+  const Tensor units = largest * sqrt(sum(square(wide / largest), 0));
+  const auto [u, s, vh] = linalg::svd(linalg::qr(wide / units).r, false);
+  const auto values = to_vector<double>(s);
+  const double limit = 16 * (is_wide(x) ? 0x1p-52 : 0x1p-23) * static_cast<double>(n);
+  if (values.back() <= limit) {
+    fail<ValueError>(
+        "[", op,
+        "] the columns of the Jacobian are dependent: their least singular value, of columns of norm 1, is ",
+        digits(values.back(), 3), ", along ", names_along(x, select(vh, 0, n - 1)),
+        " (collinear or redundant parameters?)");
+  }
+  const double deviation = norm(residuals) / std::sqrt(static_cast<double>(m - n));
+  const Tensor root = matrix_transpose(vh) / s / reshape(units / deviation, {n, 1});
+  return matmul(root, matrix_transpose(root));
+}
+
+Tensors standard_errors_of(const Tensor& residuals, const Tensor& jacobian, const Tensors& x) {
+  return split_like(sqrt(linalg::diagonal(covariance_of(residuals, jacobian, x, "standard_errors"))), x);
+}
+
+Tensors residual_standard_errors(const Function& residuals, const Tensors& x) {
+  FunctionResiduals at(residuals, x, "standard_errors");
+  const Tensor start = at.start(), found = at.evaluate(start);
+  return standard_errors_of(found, at.jacobian(start), x);
 }
 
 }  // namespace tidu::optim

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "autodiff/tape.h"
 #include "autodiff/transpose.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -112,6 +113,26 @@ Blocks jacrev(const Function& function, const Tensors& primals, Chunk chunk) {
 Blocks jacfwd(const Function& function, const Tensors& primals, Chunk chunk) {
   check_differentiable(primals, "argument");
   return jacobian_by_columns(function, primals, chunk);
+}
+
+Tensors jacobian_of_graph(const Tensor& output, const Tensors& leaves) {
+  const auto link_of = [](const Tensor& tensor) { return tensor.impl().link(Tape::ambient().id()); };
+  const auto pull = [&](const Tensors& cotangents) {
+    Tensors gradients;
+    for (const Tensor& leaf : leaves) gradients.push_back(zeros(leaf.shape(), leaf.dtype(), leaf.device()));
+    const Link* const link = link_of(output);
+    if (!link) return gradients;
+    const Root root{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, cotangents[0]};
+    pull_back({root}, true, [&](const Ref<Node>& node, Tensor gradient) {
+      for (size_t i = 0; i < leaves.size(); ++i) {
+        if (link_of(leaves[i]) && link_of(leaves[i])->value.get() == node.get()) gradients[i] = gradient;
+      }
+    });
+    return gradients;
+  };
+  check_differentiable({output}, "output");
+  const GradMode off(false);
+  return jacobian_by_rows({{stop_gradient(output)}, pull}, leaves, {})[0];
 }
 
 Blocks jacobian(const Function& function, const Tensors& primals, Chunk chunk) {

@@ -18,6 +18,9 @@ using Blocks = std::vector<Tensors>;
 Blocks jacrev(const Function& function, const Tensors& primals, Chunk chunk = {});
 // The linear part of an evaluation for the elements of the primals, all at once.
 Blocks jacfwd(const Function& function, const Tensors& primals, Chunk chunk = {});
+// By the leaves of the graph that an output has from the ambient tape, that of Tensor::backward, which stays:
+// in reverse mode, of no effect on their grads.
+Tensors jacobian_of_graph(const Tensor& output, const Tensors& leaves);
 // By the mode that takes fewer passes, reverse where both take as many.
 Blocks jacobian(const Function& function, const Tensors& primals, Chunk chunk = {});
 enum class Mode : uint8_t { forward, reverse };

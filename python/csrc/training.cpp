@@ -11,7 +11,9 @@
 #include "nn/init.h"
 #include "ops/update.h"
 #include "optim/clip.h"
+#include "optim/least_squares.h"
 #include "optim/minimize.h"
+#include "optim/root.h"
 #include "optim/standard_errors.h"
 
 namespace tidu::python {
@@ -211,9 +213,26 @@ constexpr std::pair<const char*, optim::Method> kMethods[] = {
     {"gradient-flow", optim::Method::gradient_flow},
 };
 
+constexpr std::pair<const char*, optim::LeastSquaresMethod> kLeastSquaresMethods[] = {
+    {"lm", optim::LeastSquaresMethod::lm},
+    {"gauss-newton", optim::LeastSquaresMethod::gauss_newton},
+};
+
 py::tuple fields_of(const optim::Report& report) {
   return py::make_tuple(to_list(report.x), report.value, report.gradient_norm, report.iterations,
                         report.f_evaluations, report.gradient_evaluations, report.hvp_evaluations,
+                        report.converged, report.reason);
+}
+
+py::tuple fields_of(const optim::LeastSquaresReport& report) {
+  return py::make_tuple(to_list(report.x), report.cost, report.gradient_norm, report.iterations,
+                        report.f_evaluations, report.jacobian_evaluations, report.curvature_evaluations,
+                        report.converged, report.reason, report.residuals, report.jacobian);
+}
+
+py::tuple fields_of(const optim::RootReport& report) {
+  return py::make_tuple(to_list(report.x), report.values, report.jacobian, report.norm, report.iterations,
+                        report.f_evaluations, report.jacobian_evaluations, report.curvature_evaluations,
                         report.converged, report.reason);
 }
 
@@ -239,6 +258,9 @@ class Options {
       fail<ValueError>("[", op_, "] ", name, " is ", py::str(value).cast<std::string>(),
                        ", but must be an integer");
     place = value.cast<int64_t>();
+  }
+  void boolean(const char* name, bool& place) const {
+    if (has(name)) place = py::bool_(py::object(given_[name]));
   }
   // Called with the fields of a report.
   template <class Report> void callback(const char* name, std::function<bool(const Report&)>& place) const {
@@ -271,6 +293,31 @@ optim::MinimizeOptions minimize_options(const std::string& op, const std::string
   return options;
 }
 
+optim::LeastSquaresOptions least_squares_options(const std::string& op, const std::string& method,
+                                                 const py::dict& given) {
+  optim::LeastSquaresOptions options{.method =
+                                         method_of<optim::LeastSquaresMethod>(method, kLeastSquaresMethods)};
+  const Options read(op, given);
+  read.integer("max_iter", options.max_iter);
+  read.real("ftol", options.ftol);
+  read.real("xtol", options.xtol);
+  read.real("gtol", options.gtol);
+  read.real("radius", options.radius);
+  read.boolean("acceleration", options.acceleration);
+  read.callback("callback", options.callback);
+  return options;
+}
+
+optim::RootOptions root_options(const py::dict& given) {
+  optim::RootOptions options;
+  const Options read("root", given);
+  read.integer("max_iter", options.max_iter);
+  read.real("tol", options.tol);
+  read.real("radius", options.radius);
+  read.callback("callback", options.callback);
+  return options;
+}
+
 void bind_minimisation(py::module_& m) {
   m.def("minimize", [](const py::function& function, const py::object& x, const std::string& method,
                        const py::dict& options) {
@@ -299,6 +346,42 @@ void bind_minimisation(py::module_& m) {
       .def_property_readonly("report", [](const optim::Minimizer& m) { return fields_of(m.report()); })
       .def("state", &optim::Minimizer::state)
       .def("load_state", &optim::Minimizer::load_state);
+}
+
+void bind_least_squares(py::module_& m) {
+  m.def("least_squares", [](const py::function& function, const py::object& x, const std::string& method,
+                            const py::dict& options) {
+    return fields_of(optim::least_squares(as_function(function), to_tensors(x),
+                                          least_squares_options("least_squares", method, options)));
+  });
+  m.def("root", [](const py::function& function, const py::object& x, const py::dict& options) {
+    return fields_of(optim::root(as_function(function), to_tensors(x), root_options(options)));
+  });
+  m.def("covariance_of", [](const Tensor& residuals, const Tensor& jacobian, const py::object& x) {
+    return optim::covariance_of(residuals, jacobian, to_tensors(x));
+  });
+  m.def("standard_errors_of", [](const Tensor& residuals, const Tensor& jacobian, const py::object& x) {
+    return to_list(optim::standard_errors_of(residuals, jacobian, to_tensors(x)));
+  });
+  m.def("residual_standard_errors", [](const py::function& function, const py::object& x) {
+    return to_list(optim::residual_standard_errors(as_function(function), to_tensors(x)));
+  });
+  py::class_<optim::Fitter>(m, "Fitter")
+      .def(py::init([](const py::object& parameters, const std::string& method, const py::dict& options,
+                       const std::string& name) {
+        return std::make_unique<optim::Fitter>(to_tensors(parameters),
+                                               least_squares_options(name, method, options), name);
+      }))
+      .def("step",
+           [](optim::Fitter& fitter, const py::function& closure) {
+             return fitter.step([&, held = keep(closure.ptr())] {
+               const WithLock locked;
+               return to_tensors(call(held));
+             });
+           })
+      .def_property_readonly("report", [](const optim::Fitter& fitter) { return fields_of(fitter.report()); })
+      .def("state", &optim::Fitter::state)
+      .def("load_state", &optim::Fitter::load_state);
 }
 
 void bind_files(py::module_& m) {
@@ -421,6 +504,7 @@ void bind_training(py::module_& core) {
   bind_updates(m);
   bind_clipping(m);
   bind_minimisation(m);
+  bind_least_squares(m);
   bind_data(m);
   bind_files(m);
 }

@@ -9,6 +9,8 @@ class Minimizer(Optimizer):
     """What they share: `step(closure)`, the `report` on the last one, and what is learnt of the loss. A
     subclass has `_method`, a name that minimize knows."""
 
+    _kind, _report = training.Minimizer, Report
+
     def __init__(self, params, **options):
         super().__init__(params, **options)
         if len(self.param_groups) != 1:
@@ -18,7 +20,7 @@ class Minimizer(Optimizer):
 
     def _minimizer(self, group, learnt):
         options = {name: value for name, value in group.items() if name not in ("params", "steps")}
-        made = training.Minimizer(group["params"], self._method, options, self._name())
+        made = self._kind(group["params"], self._method, options, self._name())
         made.load_state(learnt)
         return made
 
@@ -42,7 +44,7 @@ class Minimizer(Optimizer):
             first_loss = minimizer.step(closure)
         finally:
             self._learnt = minimizer.state()
-        self.report = Report(*minimizer.report)
+        self.report = self._report(*minimizer.report)
         for i in trained:
             group["steps"][i] += 1
         return first_loss

@@ -83,6 +83,7 @@ def others(folder):
     yield "program", lambda: td.program(lambda x: td.sin(x) * 2, x)(x)
     yield "Adam", step
     yield "minimize", lambda: td.optim.minimize(lambda x: ((x - 1) ** 2).sum(), td.zeros(3))
+    yield "least_squares", lambda: td.optim.least_squares(lambda x: x**2 - 2, td.ones(2))
     yield "Linear", lambda: td.nn.Linear(3, 4)(td.ones((2, 3)))
     yield "save", lambda: td.save(f"{folder}/new", state, {"m": "n"})
     yield "load", lambda: td.load(f"{folder}/there")
