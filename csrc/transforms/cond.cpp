@@ -9,11 +9,6 @@
 namespace tidu {
 namespace {
 
-struct CondAttrs {
-  ProgramField on_true, on_false;
-  void fields(auto&& field) const { field("on_true", on_true), field("on_false", on_false); }
-};
-
 void infer_cond(const SpecCall& call, std::span<Spec> outputs) {
   const Program& program = *call.attrs.as<CondAttrs>().on_true;
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = program.variables[program.outputs[i]];

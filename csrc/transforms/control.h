@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "core/primitive.h"
+#include "core/program.h"
 #include "core/trace.h"
 
 namespace tidu {
@@ -40,6 +40,18 @@ Tensors while_loop(const Function& condition, const Function& body, const Tensor
 // cotangents, and such that least is computed again (compile/chain.h), where the function is taken for a
 // chain of at most 48 stages. A ValueError says how many bytes are needed where that is more.
 Tensors checkpoint(const Function& function, const Tensors& arguments, std::optional<int64_t> budget = {});
+
+// --- Primitives
+
+struct CondAttrs {
+  ProgramField on_true, on_false;
+  void fields(auto&& field) const { field("on_true", on_true), field("on_false", on_false); }
+};
+struct WhileAttrs {
+  ProgramField condition, body;  // of (carry.., captured..)
+  void fields(auto&& field) const { field("condition", condition), field("body", body); }
+  size_t carries() const { return body->outputs.size(); }
+};
 
 namespace primitives {
 // (carry.., slices.., what the program closes over..), (predicate, operands.., ..), (carry.., ..),

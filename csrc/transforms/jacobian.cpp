@@ -11,7 +11,6 @@
 #include "transforms/vmap.h"
 
 namespace tidu {
-namespace {
 
 void check_differentiable(const Tensors& tensors, const char* what) {
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -22,6 +21,8 @@ void check_differentiable(const Tensors& tensors, const char* what) {
                      "or leave it out)");
   }
 }
+
+namespace {
 
 // d y / d x from its rows (reversed) or columns, along axis 0.
 Tensor block(const Tensor& lines, Mode mode, const Tensor& y, const Tensor& x) {

@@ -34,6 +34,10 @@ Tensor hessian_matrix(const ScalarFunction& function, const Tensors& primals);
 // but no matrix.
 Tensors hessian_diagonal(const ScalarFunction& function, const Tensors& primals);
 
+// A DTypeError or ValueError where one of the tensors, which are each a `what` ("argument"), has no
+// derivative.
+void check_differentiable(const Tensors& tensors, const char* what);
+
 // The same for functions of one tensor, as functions: jacobian(f)(x) is of shape f(x).shape + x.shape.
 UnaryFunction jacrev(UnaryFunction function);
 UnaryFunction jacfwd(UnaryFunction function);

@@ -326,29 +326,30 @@ Tensor unit_vector(const Tensor& like, int64_t i) {
   return reshape(astype(at, like.dtype()), like.shape());
 }
 
-// Calls visit(run, images, their specs) for the vectors of one chunk after the other.
-template <class Visit>
-void visit_images(const Function& linear, const Tensor& like, std::optional<int64_t> chunk,
-                  const Visit& visit) {
+// Calls visit(run, images, their specs) for the arguments of one chunk after the other, which are
+// lanes(first, size), or one(i) where the function looks at values.
+template <class ManyOf, class OneOf, class Visit>
+void visit_images(const Function& linear, const std::vector<Spec>& like, int64_t count,
+                  std::optional<int64_t> chunk, const ManyOf& lanes, const OneOf& one, const Visit& visit) {
   if (chunk && *chunk < 1) fail<ValueError>("[jacobian] chunk_size is ", *chunk, " but must be positive");
   std::optional<Program> program;
   try {
-    program = record(linear, std::vector<Spec>{like.spec()}, Recorder::Fold::constants);
+    program = record(linear, like, Recorder::Fold::constants);
   } catch (const TraceError&) {
     // The function looks at values.
   }
-  const int64_t count = like.numel();
   const auto fits = [&] { return std::max<int64_t>(kMemoryForLanes / bytes_of_lane(*program), 1); };
   const int64_t step = program ? std::min(chunk ? *chunk : fits(), count) : 1;
   for (int64_t first = 0; first < count; first += step) {
-    const LaneRun run(std::min(step, count - first), first);
+    const int64_t size = std::min(step, count - first);
+    const LaneRun run(size, first);
     std::vector<Lanes> images;
     std::vector<Spec> specs;
     if (program) {
-      images = run(*program, {{Lanes::diagonal, {}}});
+      images = run(*program, lanes(first, size));
       for (int variable : program->outputs) specs.push_back(program->variables[variable]);
     } else {
-      for (const Tensor& image : linear({unit_vector(like, first)})) {
+      for (const Tensor& image : linear(one(first))) {
         images.push_back({Lanes::shared, image});
         specs.push_back(image.spec());
       }
@@ -357,13 +358,24 @@ void visit_images(const Function& linear, const Tensor& like, std::optional<int6
   }
 }
 
+// The same for the unit vectors.
+template <class Visit>
+void visit_images_of_basis(const Function& linear, const Tensor& like, std::optional<int64_t> chunk,
+                           const Visit& visit) {
+  visit_images(
+      linear, {like.spec()}, like.numel(), chunk,
+      [](int64_t, int64_t) {
+        return std::vector<Lanes>{{Lanes::diagonal, {}}};
+      },
+      [&](int64_t i) { return Tensors{unit_vector(like, i)}; }, visit);
+}
+
 Tensor joined(const Tensors& parts) { return parts.size() == 1 ? parts[0] : concat(parts, 0); }
 
-}  // namespace
-
-Tensors images_of_basis(const Function& linear, const Tensor& like, std::optional<int64_t> chunk) {
+// Visits chunks, and puts their images together.
+template <class VisitAll> Tensors collected(const VisitAll& visit_all) {
   std::vector<Tensors> parts;
-  visit_images(linear, like, chunk, [&](const LaneRun& run, const auto& images, const auto& specs) {
+  visit_all([&](const LaneRun& run, const auto& images, const auto& specs) {
     parts.resize(images.size());
     for (size_t i = 0; i < images.size(); ++i) parts[i].push_back(run.apart(images[i], specs[i]));
   });
@@ -372,9 +384,31 @@ Tensors images_of_basis(const Function& linear, const Tensor& like, std::optiona
   return result;
 }
 
+}  // namespace
+
+Tensors images_of(const Function& linear, const std::vector<Spec>& like, int64_t count,
+                  const std::function<Tensors(int64_t first, int64_t size)>& vectors,
+                  std::optional<int64_t> chunk) {
+  const auto lanes = [&](int64_t first, int64_t size) {
+    std::vector<Lanes> result;
+    for (const Tensor& all : vectors(first, size)) result.push_back({Lanes::apart, all});
+    return result;
+  };
+  const auto one = [&](int64_t i) {
+    Tensors result;
+    for (const Tensor& all : vectors(i, 1)) result.push_back(select(all, 0, 0));
+    return result;
+  };
+  return collected([&](const auto& visit) { visit_images(linear, like, count, chunk, lanes, one, visit); });
+}
+
+Tensors images_of_basis(const Function& linear, const Tensor& like, std::optional<int64_t> chunk) {
+  return collected([&](const auto& visit) { visit_images_of_basis(linear, like, chunk, visit); });
+}
+
 Tensor diagonal_of_images(const Function& linear, const Tensor& like) {
   Tensors parts;
-  visit_images(linear, like, {}, [&](const LaneRun& run, const auto& images, const auto& specs) {
+  visit_images_of_basis(linear, like, {}, [&](const LaneRun& run, const auto& images, const auto& specs) {
     parts.push_back(run.diagonal(images.at(0), specs[0]));
   });
   return parts.empty() ? zeros_like(like) : reshape(joined(parts), like.shape());

@@ -77,9 +77,15 @@ Function vmap(Function function, MappedAxes in_axes = {}, MappedAxes out_axes = 
 // What one lane of a program needs, all its variables together.
 int64_t bytes_of_lane(const Program& program);
 
+// The images of `count` arguments of the specs `like` under a linear function, along axis 0, one result an
+// output. `vectors(first, size)` gives so many of the arguments from number `first` on, along axis 0. As many
+// at once as `chunk` says, or as fit into kMemoryForLanes. Where the function looks at values it is called
+// once each.
+Tensors images_of(const Function& linear, const std::vector<Spec>& like, int64_t count,
+                  const std::function<Tensors(int64_t first, int64_t size)>& vectors,
+                  std::optional<int64_t> chunk = {});
 // The images of the unit vectors of the shape of `like`, along axis 0: one result an output of a linear
-// function of one tensor. As many vectors at once as `chunk` says, or as fit into kMemoryForLanes. Where the
-// function looks at values it is called once a vector.
+// function of one tensor, with `chunk` as above.
 Tensors images_of_basis(const Function& linear, const Tensor& like, std::optional<int64_t> chunk = {});
 // Element i of the image of unit vector i, in the shape of `like`, of a linear function to its own space.
 Tensor diagonal_of_images(const Function& linear, const Tensor& like);

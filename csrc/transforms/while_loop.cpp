@@ -11,12 +11,6 @@
 namespace tidu {
 namespace {
 
-struct WhileAttrs {
-  ProgramField condition, body;  // of (carry.., captured..)
-  void fields(auto&& field) const { field("condition", condition), field("body", body); }
-  size_t carries() const { return body->outputs.size(); }
-};
-
 void infer_while(const SpecCall& call, std::span<Spec> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = call.inputs[i];
 }

@@ -46,4 +46,7 @@ inline ScalarFunction as_scalar_function(const py::function& callable) {
   };
 }
 
+// Part of bind_transforms (sparse.cpp).
+void bind_sparse(py::module_& m);
+
 }  // namespace tidu::python

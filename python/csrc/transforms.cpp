@@ -357,6 +357,7 @@ void bind_transforms(py::module_& m) {
     const Lines lines([&] { return line(); });
     return record(as_function(function), to_tensors(like));
   });
+  bind_sparse(m);
   m.def("is_grad_enabled", &is_grad_enabled, "Whether operations are recorded for derivatives here.");
   m.def("is_tracked", &is_tracked, "Whether some transform that is live here differentiates by the tensor.");
   const Definitions define{m};

@@ -68,6 +68,8 @@ from tidu._transforms import stop_gradient as stop_gradient
 from tidu._transforms import value_and_grad as value_and_grad
 from tidu._transforms import vjp as vjp
 from tidu._vmap import vmap as vmap
+from tidu.sparse import hessian_sparsity as hessian_sparsity
+from tidu.sparse import sparsity as sparsity
 
 e, pi, inf, nan = 2.718281828459045, 3.141592653589793, float("inf"), float("nan")
 newaxis = None

@@ -338,14 +338,25 @@ def jacfwd(function, argnums=0, has_aux=False, strict=False, chunk_size=None):
 _JACOBIANS = {"auto": _core.jacobian, "fwd": _core.jacfwd, "rev": _core.jacrev}
 
 
-def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False, chunk_size=None):
+def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False, chunk_size=None, *, sparse=False):
     """A function that returns the Jacobian, as jacrev does.
 
     mode: "rev" (a pass for each element of the result), "fwd" (one for each element of the argument), or
     "auto", the one of fewer passes. `jacobian(f).mode(*args)` says which one that is: it evaluates f.
+
+    sparse: with True a scipy.sparse.csr_array, computed by few passes on the pattern that the function
+    shows: a row for each element of the results, a column for each of the argument (of leaf after leaf, each
+    in row-major order). The pattern may also be given, as td.sparsity found it once, or as a scipy.sparse or
+    dense matrix of your own. See td.sparse.jacobian, which gives a matrix of tensors that can be
+    differentiated again.
     """
     if mode not in _JACOBIANS:
         raise ValueError(f"[jacobian] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
+    if sparse is not None and sparse is not False:
+        from tidu import sparse as _sparse
+
+        of_tensors = _sparse.jacobian(function, sparse, argnums, has_aux, mode, strict, chunk_size)
+        return _sparse.as_scipy(of_tensors, has_aux, "jacobian")
     wrapped = _matrix(_JACOBIANS[mode], function, argnums, has_aux, strict, chunk_size)
 
     def mode_for(*args, **kwargs):
@@ -358,12 +369,18 @@ def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False, chun
     return wrapped
 
 
-def hessian(function, argnums=0, has_aux=False, strict=False, chunk_size=None):
+def hessian(function, argnums=0, has_aux=False, strict=False, chunk_size=None, *, sparse=False):
     """A function that returns the matrix of second derivatives of a scalar function, forward over reverse.
 
     Of shape argument.shape + argument.shape; for a pytree of arguments, the Jacobian of its gradient.
-    strict is about the gradient, as in value_and_grad; chunk_size is as in jacrev.
+    strict is about the gradient, as in value_and_grad; chunk_size is as in jacrev. sparse is as in jacobian,
+    with a pattern that td.hessian_sparsity gives.
     """
+    if sparse is not None and sparse is not False:
+        from tidu import sparse as _sparse
+
+        of_tensors = _sparse.hessian(function, sparse, argnums, has_aux, strict, chunk_size)
+        return _sparse.as_scipy(of_tensors, has_aux, "hessian")
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):

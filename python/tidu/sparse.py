@@ -1,0 +1,394 @@
+"""Sparse derivatives: patterns, Jacobians and Hessians by few products, and matrices by rows.
+
+x = td.linspace(0.0, 1.0, 6)
+f = lambda x: x[1:] ** 2 - x[:-1]
+pattern = td.sparsity(f, x)            # found once: Sparsity(5 x 6, 10 nonzeros, 2 colors, mode='fwd')
+td.jacobian(f, sparse=pattern)(x)      # a scipy.sparse.csr_array, by two jvps
+td.sparse.jacobian(f, pattern)(x) @ x  # the same of tensors, which can be differentiated
+"""
+
+import functools
+import operator
+
+from tidu import _core
+from tidu._arguments import explain as _explain
+from tidu._core import GradientError, ShapeError, Tensor, TraceError
+from tidu._pytree import flatten as _flatten
+from tidu._pytree import unflatten as _unflatten
+from tidu._transforms import (
+    _flatten_call,
+    _scalar,
+    _split_arguments,
+    _split_aux,
+    inputs_of,
+    outputs_from,
+)
+
+__all__ = ["CSR", "Sparsity", "hessian", "hessian_sparsity", "jacobian", "sparsity"]
+
+_MODES = ("auto", "fwd", "rev")
+
+
+def _scipy_sparse(op):
+    try:
+        import scipy.sparse
+    except ImportError as error:
+        raise ImportError(
+            f"[{op}] needs SciPy (pip install scipy); td.sparse.jacobian and td.sparse.hessian do without it"
+        ) from error
+    return scipy.sparse
+
+
+def _is_scipy(value):
+    return type(value).__module__.startswith("scipy.sparse")
+
+
+# --- Patterns
+
+
+class Sparsity:
+    """Where a matrix of derivatives can be other than 0, and which columns or rows are computed together.
+
+    td.sparsity and td.hessian_sparsity find one on the function; Sparsity(pattern) takes it from a
+    scipy.sparse matrix (its stored elements), a CSR, or a dense matrix (what is not 0).
+    mode: "fwd" (groups of columns, a jvp each), "rev" (groups of rows, a vjp each), "auto", the one of fewer
+    groups, or "symmetric" (a Hessian: fewer products, each element read from that of its row or its column).
+
+    shape, nnz; indptr and indices, the pattern by rows, and colors, the group of each column or row (-1: it
+    has no elements), all int64 vectors; num_colors, which is the number of products; mode.
+    """
+
+    __slots__ = ("_coloring",)
+
+    def __init__(self, pattern, mode="auto"):
+        if mode not in (*_MODES, "symmetric"):
+            raise ValueError(f"[Sparsity] modes are 'auto', 'fwd', 'rev' and 'symmetric', not {mode!r}")
+        if isinstance(pattern, CSR | Sparsity):
+            shape, rows, columns = pattern.shape, _rows_of(pattern.indptr), pattern.indices
+        elif _is_scipy(pattern):
+            coordinates = pattern.tocoo()
+            shape, rows, columns = pattern.shape, coordinates.row, coordinates.col
+        else:
+            dense = _as_dense(pattern)
+            shape, (rows, columns) = dense.shape, _core.nonzero(dense)
+        rows, columns = (_core.asarray(each, dtype=_core.int64) for each in (rows, columns))
+        self._coloring = _core.Coloring(*map(int, shape), rows, columns, mode)
+
+    @classmethod
+    def _of(cls, coloring):
+        self = object.__new__(cls)
+        self._coloring = coloring
+        return self
+
+    def __reduce__(self):
+        return _restored, (self.shape, self.indptr.tolist(), self.indices.tolist(), self.mode)
+
+    def __repr__(self):
+        rows, columns = self.shape
+        return (
+            f"Sparsity({rows} x {columns}, {self.nnz} nonzeros, {self.num_colors} colors, mode={self.mode!r})"
+        )
+
+    def __eq__(self, other):
+        if not isinstance(other, Sparsity):
+            return NotImplemented
+        return self.__reduce__()[1] == other.__reduce__()[1]
+
+    __hash__ = None
+
+    shape = property(lambda self: self._coloring.shape, doc="(rows, columns)")
+    nnz = property(lambda self: self._coloring.nnz, doc="How many elements can be other than 0.")
+    mode = property(lambda self: self._coloring.mode, doc='"fwd", "rev" or "symmetric".')
+    num_colors = property(lambda self: self._coloring.num_colors, doc="How many products the matrix takes.")
+    colors = property(lambda self: self._coloring.colors, doc="The group of each column, or row.")
+    indptr = property(lambda self: self._coloring.indptr, doc="Where each row begins in indices.")
+    indices = property(lambda self: self._coloring.indices, doc="The columns of the elements, by rows.")
+
+    def to_scipy(self):
+        """The pattern as a scipy.sparse.csr_array of True."""
+        ones = _core.ones((self.nnz,), dtype=_core.bool, device="cpu")
+        return _to_scipy(ones, self.indices, self.indptr, self.shape, "to_scipy")
+
+    def to_dense(self):
+        """The pattern as a bool tensor."""
+        return (
+            CSR._of(_core.ones((self.nnz,), device="cpu"), self.indices, self.indptr, self.shape).to_dense()
+            != 0
+        )
+
+
+def _as_dense(pattern):
+    dense = pattern if isinstance(pattern, Tensor) else _core.asarray(pattern)
+    if dense.ndim != 2:
+        raise ShapeError(
+            f"[Sparsity] a pattern has two axes, not shape {dense.shape} (give a matrix, what td.sparsity "
+            "found, or True)"
+        )
+    return dense
+
+
+def _restored(shape, indptr, indices, mode):
+    rows = _core.asarray(
+        [i for i in range(shape[0]) for _ in range(indptr[i + 1] - indptr[i])], dtype=_core.int64
+    )
+    return Sparsity._of(_core.Coloring(*shape, rows, _core.asarray(indices, dtype=_core.int64), mode))
+
+
+def _rows_of(indptr):
+    import numpy as np
+
+    ends = np.asarray(indptr.tolist() if isinstance(indptr, Tensor) else indptr)
+    return np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+
+
+def _recorded(function, argnums, args, kwargs, has_aux, scalar, op):
+    """The function of its differentiated and its other floating-point tensors, and both of these."""
+    leaves, structure = _flatten((args, kwargs))
+    _split_arguments(argnums, args, op)
+    places, begin = [], 0
+    for arg in args:
+        count = len(_flatten(arg)[0])
+        places.append(range(begin, begin + count))
+        begin += count
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    moving = [place for number in numbers for place in places[number]]
+    others = [
+        place
+        for place, leaf in enumerate(leaves)
+        if place not in set(moving) and isinstance(leaf, Tensor) and leaf.dtype.is_floating_point
+    ]
+    primals, _ = inputs_of([leaves[place] for place in moving], op, "the differentiated argument")
+
+    def flat(tensors):
+        filled = list(leaves)
+        for place, tensor in zip(moving + others, tensors, strict=True):
+            filled[place] = tensor
+        args, kwargs = _unflatten(structure, filled)
+        result = function(*args, **kwargs)
+        if has_aux:
+            result = _split_aux(result, op)[0]
+        return _scalar(result, function, op) if scalar else outputs_from(result, op)[0]
+
+    return flat, primals, [leaves[place] for place in others]
+
+
+def sparsity(function, *args, argnums=0, mode="auto", **kwargs):
+    """Where the Jacobian of `function` can be other than 0, at arguments like `args`: a Sparsity.
+
+    A row for each element of the results, a column for each of the argument `argnums`: the elements of each
+    leaf in row-major order, one leaf after the other. The pattern holds for all values of the floating-point
+    tensors among the arguments, and for all random numbers. Other arguments (Python numbers, index tensors)
+    and what the function closes over are taken as they are, and a product with a zero of theirs as 0: where
+    they change, so may the pattern.
+
+    The derivative is recorded, as td.program does it, and sets of columns go through its calls: exactly
+    through those that move elements (views, slices, concatenation, known indices), that are elementwise,
+    that reduce or accumulate along axes, and through products of matrices. Of other calls (inverses,
+    eigenvalues) each result depends on all elements of its matrix; of a branch both ways count. The function
+    may not look at values: a TraceError; give the pattern yourself then, Sparsity(pattern).
+
+    mode: "fwd", "rev", or "auto", the one of fewer products. Many orders of the columns are tried, and the
+    fewest colours kept.
+    """
+    if mode not in _MODES:
+        raise ValueError(f"[sparsity] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
+    flat, primals, others = _recorded(function, argnums, args, kwargs, False, False, "sparsity")
+    return Sparsity._of(_core.jacobian_sparsity(flat, primals, others, mode))
+
+
+def hessian_sparsity(function, *args, argnums=0, **kwargs):
+    """Where the Hessian of the scalar `function` can be other than 0, and its star colouring: a Sparsity.
+
+    As `sparsity`, found on the derivative of the gradient: a linear operation adds nothing, a product the
+    pairs of its factors. Of mode "symmetric" or, where that takes fewer products, "fwd".
+    """
+    flat, primals, others = _recorded(function, argnums, args, kwargs, False, True, "hessian_sparsity")
+    return Sparsity._of(_core.hessian_sparsity(flat, primals, others))
+
+
+# --- Matrices
+
+
+class CSR:
+    """A sparse matrix by rows: row i has data[k] in column indices[k] for k from indptr[i] to indptr[i + 1].
+
+    Of tensors on one device: data, indices and indptr (int64). A @ x and x @ A for vectors and matrices x,
+    and A.T, are differentiable by data and by x, to any order and under vmap; the elements of a row are
+    added in their order. Elements that stand twice are added.
+    """
+
+    __slots__ = ("data", "indices", "indptr", "shape")
+    __array_ufunc__ = None  # array @ A comes here
+    ndim = 2
+
+    def __init__(self, data, indices, indptr, shape):
+        data = data if isinstance(data, Tensor) else _core.asarray(data)
+        indices, indptr = (
+            _core.astype(x if isinstance(x, Tensor) else _core.asarray(x, device=data.device), _core.int64)
+            for x in (indices, indptr)
+        )
+        shape = tuple(map(operator.index, shape))
+        lengths = (shape[0] + 1,) if len(shape) == 2 else None
+        if data.ndim != 1 or indices.shape != data.shape or indptr.shape != lengths:
+            raise ShapeError(
+                f"[CSR] data {data.shape}, indices {indices.shape} and indptr {indptr.shape} do not make a "
+                f"matrix of shape {shape}: data and indices have one length, indptr an element more than rows"
+            )
+        _check_places(indices, indptr, shape)
+        self.data, self.indices, self.indptr, self.shape = data, indices, indptr, shape
+
+    @classmethod
+    def _of(cls, data, indices, indptr, shape):
+        self = object.__new__(cls)
+        self.data, self.indices, self.indptr, self.shape = data, indices, indptr, shape
+        return self
+
+    @classmethod
+    def from_scipy(cls, matrix, dtype=None, device=None):
+        """A scipy.sparse matrix of any format; a copy."""
+        rows = matrix.tocsr()
+        data = _core.asarray(rows.data, dtype=dtype, device=device)
+        return cls(_core.copy(data), rows.indices, rows.indptr, rows.shape)
+
+    def to_scipy(self):
+        """A scipy.sparse.csr_array on the host, with indices as SciPy chooses them: int32 where they fit.
+
+        float16 and bfloat16, which SciPy lacks, become float32.
+        """
+        return _to_scipy(self.data, self.indices, self.indptr, self.shape, "to_scipy")
+
+    def to_dense(self):
+        """A tensor of the matrix's shape."""
+        return _core.csr_to_dense(*self._parts())
+
+    nnz = property(lambda self: self.data.size, doc="How many elements are stored.")
+    dtype = property(lambda self: self.data.dtype, doc="The dtype of the elements.")
+    device = property(lambda self: self.data.device, doc="The device of all parts.")
+
+    @property
+    def T(self):
+        """The transposed matrix, by rows again."""
+        return CSR._of(*_core.csr_transposed(*self._parts()), self.shape[::-1])
+
+    def __matmul__(self, other):
+        if isinstance(other, CSR) or _is_scipy(other):
+            raise TypeError(
+                "[matmul] a CSR takes vectors and dense matrices (use to_scipy() for a sparse product)"
+            )
+        dense = other if isinstance(other, Tensor) else _core.asarray(other, device=self.device)
+        return _core.csr_matmul(*self._parts(), dense)
+
+    def __rmatmul__(self, other):
+        dense = other if isinstance(other, Tensor) else _core.asarray(other, device=self.device)
+        if dense.ndim not in (1, 2) or dense.shape[-1] != self.shape[0]:
+            raise ShapeError(f"[matmul] {dense.dtype}{dense.shape} does not fit a sparse matrix {self.shape}")
+        product = self.T @ (dense if dense.ndim == 1 else dense.T)
+        return product if dense.ndim == 1 else product.T
+
+    def __repr__(self):
+        rows, columns = self.shape
+        return f"CSR({rows} x {columns}, {self.nnz} nonzeros, {self.dtype}, {self.device})"
+
+    def _parts(self):
+        return self.data, self.indices, self.indptr, self.shape
+
+
+def _check_places(indices, indptr, shape):
+    try:
+        ends, columns = indptr.tolist(), indices.tolist()
+    except TraceError:  # a program is recorded
+        return
+    if ends[0] != 0 or ends[-1] != len(columns) or ends != sorted(ends):
+        raise ValueError(f"[CSR] indptr must rise from 0 to the number of elements, {len(columns)}")
+    if columns and not 0 <= min(columns) <= max(columns) < shape[1]:
+        raise ValueError(f"[CSR] indices must be in [0, {shape[1]})")
+
+
+def _to_scipy(data, indices, indptr, shape, op):
+    scipy_sparse = _scipy_sparse(op)
+    if data.dtype in (_core.float16, _core.bfloat16):
+        data = _core.astype(data, _core.float32)
+    try:
+        values = data.cpu().numpy()
+    except (GradientError, TraceError) as error:
+        raise type(error)(
+            f"[{op}] a SciPy matrix cannot be differentiated or recorded further: {error} "
+            "(td.sparse.jacobian and td.sparse.hessian give matrices of tensors)"
+        ) from error
+    return scipy_sparse.csr_array((values, indices.cpu().numpy(), indptr.cpu().numpy()), shape=shape)
+
+
+# --- Derivatives
+
+
+def _pattern_for(pattern, mode):
+    """What `sparse` of a transform says: None where the pattern is to be found."""
+    if pattern is None or pattern is True:
+        return None
+    if isinstance(pattern, Sparsity) and mode in ("auto", "symmetric", pattern.mode):
+        return pattern
+    return Sparsity(pattern, mode)
+
+
+def jacobian(function, pattern=None, argnums=0, has_aux=False, mode="auto", strict=False, chunk_size=None):
+    """A function that returns the Jacobian as a CSR of tensors, by a product for each colour of its pattern.
+
+    A row for each element of the results, a column for each of the argument: the elements of each leaf in
+    row-major order, one leaf after the other. pattern: what td.sparsity gave, or anything that Sparsity
+    takes; without one it is found at each call. Elements that it lacks are taken as 0: of a wrong pattern
+    the result is wrong. The products are computed at once, as by vmap, or chunk_size of them at a time.
+    Other parameters are as in td.jacobian. The result can be differentiated again, by its data.
+    """
+    if mode not in _MODES:
+        raise ValueError(f"[jacobian] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
+    given = _pattern_for(pattern, mode)
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        found = given
+        if found is None:
+            flat, primals, others = _recorded(function, argnums, args, kwargs, has_aux, False, "jacobian")
+            found = Sparsity._of(_core.jacobian_sparsity(flat, primals, others, mode))
+        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "jacobian")
+        parts = _core.sparse_jacobian(flat.checked(strict), inputs, found._coloring, chunk_size)
+        matrix = CSR._of(*parts, found.shape)
+        return (matrix, flat.aux) if has_aux else matrix
+
+    return wrapped
+
+
+def hessian(function, pattern=None, argnums=0, has_aux=False, strict=False, chunk_size=None):
+    """A function that returns the Hessian of a scalar function as a CSR of tensors, as `jacobian` does.
+
+    By a product of the Hessian for each colour of its pattern, which td.hessian_sparsity gives.
+    """
+    given = _pattern_for(pattern, "symmetric")
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        found = given
+        if found is None:
+            flat, primals, others = _recorded(function, argnums, args, kwargs, has_aux, True, "hessian")
+            found = Sparsity._of(_core.hessian_sparsity(flat, primals, others))
+        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "hessian")
+        parts = _core.sparse_hessian(flat.checked_scalar(strict), inputs, found._coloring, chunk_size)
+        matrix = CSR._of(*parts, found.shape)
+        return (matrix, flat.aux) if has_aux else matrix
+
+    return wrapped
+
+
+def as_scipy(of_tensors, has_aux, op):
+    """A function that gives a CSR as one that gives a scipy.sparse.csr_array."""
+    _scipy_sparse(op)
+
+    @functools.wraps(of_tensors)
+    def wrapped(*args, **kwargs):
+        matrix, *aux = of_tensors(*args, **kwargs) if has_aux else (of_tensors(*args, **kwargs),)
+        result = _to_scipy(*matrix._parts(), op)
+        return (result, *aux) if has_aux else result
+
+    return wrapped
+
+
+_explain(globals(), __all__)
