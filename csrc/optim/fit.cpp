@@ -79,10 +79,11 @@ Numbers LinearModel::project(const Tensor& residuals) const {
 std::optional<LinearModel> LinearModel::curved(const Tensor& hessians) const {
   const Device device = v_.device();
   const Tensor to_components = v_ / reshape(vector(units_, device), {-1, 1});
-  Tensor sum = matmul(matrix_transpose(to_components), matmul(hessians, to_components));
-  const Tensor s = vector(s_, device);
-  sum = (norm_ / 2) * (sum + matrix_transpose(sum)) +
-        square(s) * eye(s.numel(), s.numel(), 0, DType::float64, device);
+  const Tensor half = (norm_ / 2) * matmul(matrix_transpose(to_components), matmul(hessians, to_components));
+  const Tensor own = half + matrix_transpose(half), s = vector(s_, device);
+  // As fast as this steps of the model without it become shorter.
+  if (norm(own / (s * reshape(s, {-1, 1}))) <= kSlow) return {};
+  const Tensor sum = own + square(s) * eye(s.numel(), s.numel(), 0, DType::float64, device);
   if (!is_finite(sum)) return {};
   const auto [values, vectors] = linalg::eigh(sum);
   const Numbers curvatures = numbers(values);

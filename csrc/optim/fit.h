@@ -31,7 +31,7 @@ class LinearModel {
   std::vector<double> project(const Tensor& residuals) const;
   // With the residuals' own curvature, the sum (n, n) of their Hessians, each times its residual, in parts of
   // the norm of all: a model of the sum of squares that is exact to the second order, of the same form.
-  // Nothing where it has no minimum.
+  // Nothing where it has no minimum, or differs too little.
   std::optional<LinearModel> curved(const Tensor& hessians) const;
   // The step that has components q.
   Tensor step(const std::vector<double>& q) const;
