@@ -149,8 +149,9 @@ class TrustRegion : public Steps {
     if (units_.empty()) units_.assign(columns.size(), 0);
     for (size_t i = 0; i < columns.size(); ++i) units_[i] = std::max(units_[i], columns[i]);
     for (double& unit : units_) unit = unit == 0 ? 1 : unit;
-    if (radius_ == 0) radius_ = factor_ * length(scaled(x, units_));
-    if (!(radius_ > 0 && radius_ < kInfinity)) radius_ = factor_;
+    if (radius_ != 0) return;
+    const double size = length(scaled(x, units_));
+    radius_ = size > 0 ? factor_ * size : kInfinity;  // the origin says nothing of scales
   }
 
   Proposal propose(const LinearModel& model) override {

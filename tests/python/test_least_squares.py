@@ -295,6 +295,17 @@ def test_units_of_elements_and_of_residuals_do_not_matter():
         np.testing.assert_allclose(numpy_of(report.x * units), numpy_of(plain.x), rtol=1e-13)
 
 
+@EACH
+def test_a_start_at_the_origin_says_nothing_of_scales(method):
+    for scale in (1e-200, 1.0, 1e200):
+        for far in (1e-100, 1.0, 1e100):
+            values = f64([1.0, 2.0])
+            f = lambda x, scale=scale, far=far, values=values: scale * (x / far - values)
+            report = least_squares(f, f64(0.0), method=method)
+            assert report.converged and report.iterations <= 3, str(report)
+            assert report.x.item() == pytest.approx(1.5 * far)
+
+
 def test_minima_at_zero_and_singular_roots_end():
     for f in (lambda x: td.stack([x, td.cos(x)]), lambda x: x**2, lambda x: td.stack([x**3, x**2])):
         report = least_squares(f, f64(0.7))

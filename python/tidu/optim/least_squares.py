@@ -76,7 +76,8 @@ def least_squares(
 
     - "lm": the steps of Levenberg and Marquardt in a trust region of scaled length (Moré, The
       Levenberg-Marquardt algorithm: implementation and theory, 1978), by singular values of the Jacobian and
-      not of its square. radius=4.0: of the region at first, in lengths of the scaled point.
+      not of its square. radius=4.0: of the region at first, in lengths of the scaled point;
+      at the origin there is none.
       acceleration=True: steps are bent by the exact second derivative along them (Transtrum and Sethna
       2012), and where residuals are large and curved, the model takes their exact Hessians in.
     - "gauss-newton": the steps that solve the linear problem, the shortest where it has many solutions,
