@@ -8,6 +8,7 @@
 #include "core/recorder.h"
 
 namespace tidu {
+
 Tensors Program::operator()(std::span<const Tensor> arguments) const {
   if (arguments.size() != inputs.size())
     fail<ValueError>("[program] takes ", inputs.size(), " arguments, not ", arguments.size());
@@ -53,7 +54,8 @@ std::map<std::string, Tensor> Program::by_name(const std::map<std::string, Tenso
   for (size_t i = 0; i < inputs.size(); ++i) {
     const auto found = arguments.find(name(names.inputs, i));
     if (found == arguments.end())
-      fail<ValueError>("[program] argument ", name(names.inputs, i), " is missing: ", variables[inputs[i]]);
+      fail<ValueError>("[program] argument ", name(names.inputs, i), " is missing (it is ",
+                       variables[inputs[i]], ")");
     ordered.push_back(found->second);
   }
   if (arguments.size() != inputs.size()) {

@@ -11,10 +11,11 @@ constexpr int kMaxDepth = 64;
 
 class Verifier {
  public:
-  Verifier(const Program& program, int depth) : program_(program), depth_(depth) {}
+  Verifier(const Program& program, int depth, std::string holder)
+      : program_(program), depth_(depth), holder_(std::move(holder)) {}
 
   void verify() {
-    where_ = "the program";
+    where_ = holder_ + "the program";
     if (depth_ > kMaxDepth) refuse("it holds programs over ", kMaxDepth, " deep");
     for (const Spec& spec : program_.variables) {
       if (!attr::are_extents(spec.shape)) refuse("a variable has shape ", spec.shape);
@@ -25,10 +26,11 @@ class Verifier {
     check_names(program_.names.outputs, program_.outputs.size(), "results");
     for (const Program::Constant& constant : program_.constants) verify(constant);
     for (size_t i = 0; i < program_.instructions.size(); ++i) {
-      where_ = describe(program_.instructions[i], i);
+      if (!program_.instructions[i].primitive) refuse("instruction ", i, " has no primitive");
+      where_ = holder_ + describe(program_.instructions[i], i);
       verify(program_.instructions[i]);
     }
-    where_ = "the program";
+    where_ = holder_ + "the program";
     for (int variable : program_.outputs) use(variable);
     verify_writes();
   }
@@ -102,10 +104,7 @@ class Verifier {
       refuse("'", field, "' does not fit its input: ", call.attrs.to_string());
     for (const auto& [name, value] : call.attrs.fields()) {
       const auto* const held = std::get_if<std::shared_ptr<const Program>>(&value);
-      if (!held || !*held) continue;  // not recorded yet
-      try {
-        Verifier(**held, depth_ + 1).verify();
-      } catch (const ValueError& error) { refuse("'", name, "': ", error.what()); }
+      if (held && *held) Verifier(**held, depth_ + 1, str(where_, ": '", name, "': ")).verify();
     }
   }
 
@@ -114,11 +113,11 @@ class Verifier {
                       Device device) const {
     const Primitive& primitive = *call.primitive;
     std::vector<Spec> expected(call.outputs.size(), Spec{{}, kDefaultFloat, device});
+    if (primitive.overwrites && expected.size() > inputs.size()) refuse("it overwrites more than its inputs");
     try {
       const SpecCall spec_call{primitive, inputs, call.attrs};
       if (primitive.check) primitive.check(spec_call, expected.size());
       if (primitive.overwrites) {
-        if (expected.size() > inputs.size()) refuse("it overwrites more than its inputs");
         primitive.infer(spec_call, {});
         std::copy_n(inputs.begin(), expected.size(), expected.begin());
       } else {
@@ -147,12 +146,13 @@ class Verifier {
 
   const Program& program_;
   const int depth_;
+  const std::string holder_;  // where the call is that holds the program
   std::string where_;
   std::vector<bool> has_value_;
 };
 
 }  // namespace
 
-void Program::verify() const { Verifier(*this, 0).verify(); }
+void Program::verify() const { Verifier(*this, 0, "").verify(); }
 
 }  // namespace tidu

@@ -315,11 +315,14 @@ void bind_transforms(py::module_& m) {
       .def("save", &Program::save)
       .def_static("load", &Program::load)
       .def("set_names",
-           [](Program& program, std::vector<std::string> inputs, std::vector<std::string> outputs,
-              std::string trees) {
-             program.names = {std::move(inputs), std::move(outputs), std::move(trees)};
+           [](Program& program, std::vector<std::string> inputs, std::vector<std::string> outputs) {
+             program.names.inputs = std::move(inputs);
+             program.names.outputs = std::move(outputs);
            })
-      .def_property_readonly("trees", [](const Program& program) { return program.names.trees; })
+      .def_property_readonly("input_names", [](const Program& program) { return program.names.inputs; })
+      .def_property(
+          "trees", [](const Program& program) { return program.names.trees; },
+          [](Program& program, std::string trees) { program.names.trees = std::move(trees); })
       .def_property_readonly("writes",
                              [](const Program& program) {
                                py::list result;

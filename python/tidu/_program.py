@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import keyword
 import os
 
 from tidu import _core
@@ -34,25 +35,17 @@ class Program:
         self._leaves = leaves  # None where a tensor goes
         self._output_structure = output_structure
         self._parameters = parameters
+        self.__signature__ = _signature(parameters)
 
     @property
     def writes(self):
         return self._recorded.writes
 
-    @property
-    def __signature__(self):
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        names = self._parameters
-        if not all(name.isidentifier() for name in names):  # of *args
-            kind, names = inspect.Parameter.POSITIONAL_ONLY, [f"arg{i}" for i in range(len(names))]
-        return inspect.Signature([inspect.Parameter(name, kind) for name in names])
-
     def __call__(self, *args, **kwargs):
         if kwargs:
-            signature = self.__signature__
-            if wrong := misplaced("program", signature, args, kwargs):
+            if wrong := misplaced("program", self.__signature__, args, kwargs):
                 raise TypeError(wrong)
-            args = signature.bind(*args, **kwargs).args
+            args = self.__signature__.bind(*args, **kwargs).args
         tensors = []
         for i, (leaf, fixed) in enumerate(
             zip(align_tree(args, self._structure, "program", "arguments"), self._leaves, strict=True)
@@ -102,8 +95,7 @@ class Program:
             "fixed": _fixed_to_data(self._leaves, tree_paths(self._structure, "arguments")),
             "results": structure_to_data(self._output_structure),
         }
-        names = _names(self._structure, self._leaves, self._parameters, self._output_structure)
-        self._recorded.set_names(*names, json.dumps(trees))
+        self._recorded.trees = json.dumps(trees)
         self._recorded.save(os.fspath(path))
 
     @staticmethod
@@ -163,13 +155,24 @@ def _parameters_of(function, count):
     return names[:count] + [f"arg{i}" for i in range(len(names), count)]
 
 
+def _signature(parameters):
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    if not all(name.isidentifier() and not keyword.iskeyword(name) for name in parameters):  # of *args
+        kind, parameters = inspect.Parameter.POSITIONAL_ONLY, [f"arg{i}" for i in range(len(parameters))]
+    return inspect.Signature([inspect.Parameter(name, kind) for name in parameters])
+
+
 def _names(structure, leaves, parameters, output_structure):
     """What the tensors among the leaves of arguments, and those of results, are called."""
     paths = []
     for name, child in zip(parameters, structure.children, strict=True):
         paths += tree_paths(child, name)
     inputs = [path for path, fixed in zip(paths, leaves, strict=True) if fixed is None]
-    return inputs, tree_paths(output_structure, "result")
+    # Keys of dictionaries may be anything, and read alike.
+    return [
+        names if len(set(names)) == len(names) else []
+        for names in (inputs, tree_paths(output_structure, "result"))
+    ]
 
 
 def program(function, *args):
@@ -186,7 +189,7 @@ def program(function, *args):
     recorded = _core.record(flat, [leaves[i] for i in places])
     fixed = [None if i in set(places) else leaf for i, leaf in enumerate(leaves)]
     arguments, parameters = structure.children[0], _parameters_of(function, len(args))
-    recorded.set_names(*_names(arguments, fixed, parameters, flat.output_structure), "")
+    recorded.set_names(*_names(arguments, fixed, parameters, flat.output_structure))
     return Program(recorded, arguments, fixed, flat.output_structure, parameters)
 
 
@@ -200,12 +203,12 @@ def load_program(path, device=None):
     """
     path = os.fspath(path)
     recorded = _core.RecordedProgram.load(path, None if device is None else _core.device(device))
-    if not recorded.trees:  # which C++ wrote: tensors in order
+    if not recorded.trees:  # which C++ recorded: tensors in order
         inputs, outputs = (
             Node("tuple", tuple, None, (LEAF,) * len(variables))
             for variables in (recorded.inputs, recorded.outputs)
         )
-        parameters = [f"arg{i}" for i in range(len(recorded.inputs))]
+        parameters = recorded.input_names or [f"arg{i}" for i in range(len(recorded.inputs))]
         return Program(recorded, inputs, [None] * len(parameters), outputs, parameters)
     try:
         trees = json.loads(recorded.trees)

@@ -86,8 +86,9 @@ TEST(Verify, LooksIntoHeldPrograms) {
       Program bad = good;
       bad.instructions[i].attrs = good.instructions[i].attrs.with_values(values);
       EXPECT_FALSE(bad == good);
-      expect_in(str("instruction ", i, " (scan): 'body': "), fault_of(bad, [](Program&) {}));
-      expect_in("there is no variable 17", fault_of(bad, [](Program&) {}));
+      EXPECT_EQ(
+          fault_of(bad, [](Program&) {}),
+          str("[verify] instruction ", i, " (scan): 'body': instruction 0 (add): there is no variable 17"));
       return;
     }
   }

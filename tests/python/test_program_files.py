@@ -331,6 +331,33 @@ def test_arguments_by_name(tmp_path):
             p(w=w)
 
 
+def test_names_of_a_program_that_cpp_recorded(tmp_path):
+    path = tmp_path / "p.tidu"
+    td.program(lambda x, w: (x - w, x), normal(3), normal(3)).save(path)
+    header, tensors = parts(path)
+    header["__metadata__"]["tidu.trees"] = ""
+    names = header["__metadata__"]["tidu.program"]
+    header["__metadata__"]["tidu.program"] = names.replace("result[0]", "difference")
+    write(path, header, tensors)
+    for _ in range(2):
+        loaded = td.load_program(path)
+        x, w = normal(3, seed=2), normal(3, seed=3)
+        assert bits(loaded(w=w, x=x)) == bits((x - w, x)) and "return difference: " in str(loaded)
+        loaded.save(path)
+
+
+def test_keys_that_read_alike_have_no_names(tmp_path):
+    class Key:
+        def __repr__(self):
+            return "key"
+
+    program = td.program(lambda p: sum(p.values()), {Key(): normal(3), Key(): normal(3)})
+    program.verify()
+    assert "program(a:float32(3,), b:float32(3,))" in str(program)
+    with pytest.raises(ValueError, match="must be strings or integers"):
+        program.save(tmp_path / "p.tidu")
+
+
 @pytest.mark.parametrize("value", [0.1, -0.0, math.inf, -math.inf, 5e-324, True, 3, "mean", td.float16])
 def test_other_arguments_are_kept_exactly(value, tmp_path):
     program = td.program(lambda x, how: x * 2, normal(2), value)
