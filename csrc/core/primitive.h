@@ -148,10 +148,14 @@ struct Attributes {
   };
   Attributes(None) {}
   Attributes(Unsaved unsaved) : why_unsaved(unsaved.why) {}
+  // `for_file` makes what can be in a file of attributes that hold code of the host.
   template <class T>
-  requires(!std::is_same_v<T, Attributes>) Attributes(T example) : example(std::move(example)) {}
+  requires(!std::is_same_v<T, Attributes>)
+      Attributes(T example, Attrs (*for_file)(const Attrs& attrs) = nullptr)
+      : example(std::move(example)), for_file(for_file) {}
 
   Attrs example;
+  Attrs (*for_file)(const Attrs& attrs) = nullptr;
   const char* why_unsaved = nullptr;
 };
 inline constexpr Attributes::None kNoAttrs;

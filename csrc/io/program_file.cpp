@@ -140,9 +140,14 @@ class Writer {
                        " cannot be saved: ", primitive.attrs.why_unsaved);
     }
     json_.begin_object().key("primitive").string(primitive.name);
-    if (!instruction.attrs.empty()) {
+    const Attrs attrs =
+        primitive.attrs.for_file ? primitive.attrs.for_file(instruction.attrs) : instruction.attrs;
+    if (!attrs.empty()) {
       json_.key("attrs").begin_object();
-      for (const auto& [name, value] : instruction.attrs.fields()) {
+      for (const auto& [name, value] : attrs.fields()) {
+        if (std::holds_alternative<std::monostate>(value))
+          fail<ValueError>("[save] ", describe(instruction, number), " cannot be saved: '", name,
+                           "' is code of the host");
         json_.key(name);
         write_value(value);
       }
