@@ -144,7 +144,8 @@ def _parameters_of(function, count):
     """What `function` calls its first `count` positional arguments."""
     names = []
     try:
-        parameters = inspect.signature(function).parameters.values()
+        # A module is called like its `forward`.
+        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
     except (TypeError, ValueError):
         parameters = ()
     for parameter in parameters:

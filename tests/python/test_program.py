@@ -78,6 +78,12 @@ def test_prints_the_users_names_and_lines():
     assert names == ["result['y']", "result['parts'][0]", "result['parts'][1]"]
 
 
+def test_a_module_has_the_names_of_its_forward():
+    text = str(td.program(td.nn.Linear(3, 2, key=td.random.key(0)), td.ones((4, 3))))
+    assert text.startswith("program(x:float32(4, 3)")
+    assert text.count("test_program.py:") == 2  # the line of the call: the module's own are tidu's
+
+
 def test_names_of_variables_are_no_arguments_names():
     text = str(td.program(lambda c, b: (td.sin(b) * td.cos(c), b, c), td.ones(2), td.ones(2)))
     defined = [line.split(":")[0].strip() for line in text.splitlines() if " = " in line]
