@@ -48,6 +48,8 @@ cudaError_t recover(const Call&, Context&) {
 
 template <Operation operation> Primitive& primitive(const char* name) {
   static Primitive result(name, {.batching = batch_by_fields,
+                                 .attrs = kNoAttrs,
+                                 .inputs = 1,
                                  .infer = [](const SpecCall&, std::span<Spec>) {},
                                  .derivative = Opaque{"it overwrites its input"},
                                  .overwrites = true});
