@@ -535,12 +535,12 @@ TEST(Failure, ExceptionInBackwardLeavesNothing) {
 }
 
 TEST(Recording, ProgramsReplayAndDifferentiate) {
-  const Tensor w = random_point(1, {3}), x = random_point(2, {3}), other = random_point(3, {3});
+  const Tensor w = tensor<double>({0.5, -2, 3}), x = random_point(2, {3}), other = random_point(3, {3});
   const auto f = [&](const Tensors& in) { return Tensors{sum(sin(in[0]) * w)}; };
   const Program program = record(f, Tensors{x});
   EXPECT_EQ(program.to_string(),
             "program(a:float64(3,))\n"
-            "  b:float64(3,) = constant\n"
+            "  b:float64(3,) = [0.5, -2, 3]\n"
             "  c:float64(3,) = sin a\n"
             "  d:float64(3,) = multiply c b\n"
             "  e:float64() = sum[axes=(0,), correction=0] d\n"
@@ -572,7 +572,7 @@ TEST(Recording, NoGradIsRemembered) {
 TEST(Primitives, AreComplete) {
   backend({});
   for (const Primitive* primitive : all_primitives()) {
-    EXPECT_TRUE(primitive->view || primitive->evaluate ||
+    EXPECT_TRUE(primitive->view || primitive->evaluate || primitive->dispatch ||
                 primitive->kernels[static_cast<int>(DeviceType::cpu)])
         << primitive->name << " has no cpu kernel";
   }
