@@ -2,6 +2,7 @@
 #pragma once
 
 #include "binding.h"
+#include "transforms/implicit.h"
 
 namespace tidu::python {
 
@@ -31,6 +32,16 @@ inline py::object call(const std::shared_ptr<PyObject>& callable, const auto&...
   return call_with(callable, [&] { return py::make_tuple(to_list(arguments)...); });
 }
 
+inline py::cpp_function as_callable(Function function) {
+  return py::cpp_function([function = std::move(function)](const py::object& tensors) {
+    const Tensors inputs = to_tensors(tensors);
+    return to_list([&] {
+      const WithoutLock unlocked;
+      return function(inputs);
+    }());
+  });
+}
+
 // A Python callable as a C++ one, which the engine may drop without the interpreter's lock.
 inline Function as_function(const py::function& callable) {
   return [held = keep(callable.ptr())](const Tensors& inputs) {
@@ -46,7 +57,18 @@ inline ScalarFunction as_scalar_function(const py::function& callable) {
   };
 }
 
-// Part of bind_transforms (sparse.cpp).
-void bind_sparse(py::module_& m);
+// solve(function, tensors), whose function takes and gives lists of tensors; None: none.
+inline Solver as_solver(const py::object& callable) {
+  if (callable.is_none()) return {};
+  return [held = keep(callable.ptr())](const Function& function, const Tensors& tensors) {
+    const WithLock locked;
+    return to_tensors(
+        call_with(held, [&] { return py::make_tuple(as_callable(function), to_list(tensors)); }));
+  };
+}
+
+// Parts of bind_transforms.
+void bind_sparse(py::module_& m);    // sparse.cpp
+void bind_implicit(py::module_& m);  // implicit.cpp
 
 }  // namespace tidu::python

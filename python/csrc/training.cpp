@@ -324,6 +324,11 @@ void bind_minimisation(py::module_& m) {
     return fields_of(optim::minimize(as_scalar_function(function), to_tensors(x),
                                      minimize_options("minimize", method, options)));
   });
+  m.def("argmin", [](const py::function& function, const py::object& x0, const std::string& method,
+                     const py::dict& options, const py::object& tangent_solve) {
+    return to_list(implicit::argmin(as_scalar_function(function), to_tensors(x0),
+                                    minimize_options("argmin", method, options), as_solver(tangent_solve)));
+  });
   m.def("standard_errors", [](const py::function& function, const py::object& x) {
     return to_list(optim::standard_errors(as_scalar_function(function), to_tensors(x)));
   });

@@ -9,16 +9,6 @@
 namespace tidu::python {
 namespace {
 
-py::cpp_function as_callable(Function function) {
-  return py::cpp_function([function = std::move(function)](const py::object& tensors) {
-    const Tensors inputs = to_tensors(tensors);
-    return to_list([&] {
-      const WithoutLock unlocked;
-      return function(inputs);
-    }());
-  });
-}
-
 // `matrix` over lists: the blocks of a matrix of derivatives as a list of lists.
 template <class F>
 auto as_matrix(Blocks (*matrix)(const F&, const Tensors&, Chunk), F (*adopt)(const py::function&)) {
@@ -361,6 +351,7 @@ void bind_transforms(py::module_& m) {
     return record(as_function(function), to_tensors(like));
   });
   bind_sparse(m);
+  bind_implicit(m);
   m.def("is_grad_enabled", &is_grad_enabled, "Whether operations are recorded for derivatives here.");
   m.def("is_tracked", &is_tracked, "Whether some transform that is live here differentiates by the tensor.");
   const Definitions define{m};

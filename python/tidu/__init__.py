@@ -14,6 +14,7 @@ from tidu import _tensor  # noqa: F401  (adds methods to Tensor)
 from tidu import cpu as cpu
 from tidu import cuda as cuda
 from tidu import debug as debug
+from tidu import implicit as implicit
 from tidu import linalg as linalg
 from tidu import random as random
 from tidu._arguments import explain as _explain
@@ -44,6 +45,8 @@ from tidu._directional import total_derivative as total_derivative
 from tidu._directional import vhp as vhp
 from tidu._grad_mode import enable_grad as enable_grad
 from tidu._grad_mode import no_grad as no_grad
+from tidu._implicit import custom_linear_solve as custom_linear_solve
+from tidu._implicit import custom_root as custom_root
 from tidu._laplacian import biharmonic as biharmonic
 from tidu._laplacian import laplacian as laplacian
 from tidu._points import classify_stationary_point as classify_stationary_point

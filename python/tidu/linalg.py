@@ -47,6 +47,7 @@ from tidu._core.linalg import (
     tensorsolve,
     vector_norm,
 )
+from tidu._krylov import cg, gmres
 
 __all__ = [
     "Eigh",
@@ -56,6 +57,7 @@ __all__ = [
     "Slogdet",
     "Svd",
     "adjugate",
+    "cg",
     "cholesky",
     "cholesky_solve",
     "cond",
@@ -65,6 +67,7 @@ __all__ = [
     "eigh",
     "eigvalsh",
     "einsum",
+    "gmres",
     "inv",
     "kron",
     "logdet",

@@ -71,6 +71,18 @@ def watched(callback, report_of, op):
     return call
 
 
+def checked_method(op, method, options):
+    """The name of a method as METHODS has it, whose options are known ones."""
+    name = known_method(method, METHODS, op)
+    unknown = options.keys() - METHODS[name]
+    if unknown:
+        raise ValueError(
+            f"[{op}] unknown option {', '.join(sorted(unknown))} of {name!r} "
+            f"(it has {', '.join(sorted(METHODS[name] | {'gtol', 'max_iter'}))})"
+        )
+    return name
+
+
 def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, callback=None, **options):
     """A point near x where a scalar function is least: a Report.
 
@@ -90,13 +102,7 @@ def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, callback=
     `callback(x, report)` is called after each iteration with the point and the Report so far; it ends the
     search where it returns True or raises StopIteration.
     """
-    name = known_method(method, METHODS, "minimize")
-    unknown = options.keys() - METHODS[name]
-    if unknown:
-        raise ValueError(
-            f"[minimize] unknown option {', '.join(sorted(unknown))} of {name!r} "
-            f"(it has {', '.join(sorted(METHODS[name] | {'gtol', 'max_iter'}))})"
-        )
+    name = checked_method("minimize", method, options)
     point = Point(function, x, "minimize")
 
     def report_of(fields):

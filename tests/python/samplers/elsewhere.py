@@ -11,6 +11,8 @@ ELSEWHERE = {
     "checkpoint": ("python/test_control.py", "checkpoint"),
     "pure_callback": ("python/test_callback.py", "pure_callback"),
     "debug_callback": ("python/test_callback.py", "debug.callback"),
+    "linear_solve": ("python/test_implicit.py", "custom_linear_solve"),
+    "root": ("python/test_implicit.py", "custom_root"),
     "custom_vjp": ("python/test_program.py", "custom_vjp"),
     "custom_jvp": ("python/test_program.py", "custom_jvp"),
     "sgd_update": ("kernels/update_test.cpp", "sgd"),
