@@ -59,6 +59,7 @@
 #include "transforms/jacobian.h"
 #include "transforms/krylov.h"
 #include "transforms/laplacian.h"
+#include "transforms/odeint.h"
 #include "transforms/paths.h"
 #include "transforms/points.h"
 #include "transforms/sparse.h"

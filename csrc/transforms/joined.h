@@ -21,6 +21,8 @@ class Joint {
 
   Tensor vector(const Tensors& tensors) const;
   Tensors tensors(const Tensor& vector) const { return parts(vector, {}); }
+  // Of vectors along axis 0, tensors that have that axis in front.
+  Tensors rows(const Tensor& vectors) const { return parts(vectors, {vectors.size(0)}); }
   size_t count() const { return specs_.size(); }
   // Of the coarsest of the dtypes.
   double epsilon() const;

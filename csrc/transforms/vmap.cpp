@@ -173,7 +173,11 @@ void LaneRun::run_call(const Program& program, const Program::Instruction& call,
   }
   const Call one{*call.primitive, inputs, call.attrs, outputs};
   const Tensors results = call.primitive->batching.rule({one, batched, size_, control_});
-  for (size_t i = 0; i < results.size(); ++i) values.set(call.outputs[i], {Lanes::apart, results[i]});
+  for (size_t i = 0; i < results.size(); ++i) {
+    // What the lanes must have in common, a rule may give once.
+    const bool is_one = results[i].ndim() == program.variables[call.outputs[i]].shape.size();
+    values.set(call.outputs[i], {is_one ? Lanes::shared : Lanes::apart, results[i]});
+  }
 }
 
 std::vector<Lanes> LaneRun::operator()(const Program& program, const std::vector<Lanes>& arguments) const {

@@ -2,6 +2,7 @@
 #include "callables.h"
 #include "ops/operations.h"
 #include "transforms/krylov.h"
+#include "transforms/odeint.h"
 
 namespace tidu::python {
 namespace {
@@ -53,6 +54,20 @@ void bind_implicit(py::module_& m) {
   };
   define_krylov("cg", &linalg::cg);
   define_krylov("gmres", &linalg::gmres);
+  m.def(
+      "odeint",
+      [](const py::function& f, const py::object& y0, const Tensor& ts, std::optional<double> rtol,
+         std::optional<double> atol, int64_t max_steps, bool adjoint) {
+        const OdeFunction slope = [held = keep(f.ptr())](const Tensors& y, const Tensor& t) {
+          const WithLock locked;
+          return to_tensors(call_with(held, [&] { return py::make_tuple(to_list(y), t); }));
+        };
+        return to_list(
+            odeint(slope, to_tensors(y0), ts,
+                   {rtol, atol, max_steps, adjoint ? OdeOptions::adjoint : OdeOptions::checkpoint}));
+      },
+      py::arg("f"), py::arg("y0"), py::arg("ts"), py::arg("rtol"), py::arg("atol"), py::arg("max_steps"),
+      py::arg("adjoint"));
 }
 
 }  // namespace tidu::python

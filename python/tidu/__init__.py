@@ -49,6 +49,7 @@ from tidu._implicit import custom_linear_solve as custom_linear_solve
 from tidu._implicit import custom_root as custom_root
 from tidu._laplacian import biharmonic as biharmonic
 from tidu._laplacian import laplacian as laplacian
+from tidu._odeint import odeint as odeint
 from tidu._points import classify_stationary_point as classify_stationary_point
 from tidu._points import is_differentiable_at as is_differentiable_at
 from tidu._program import Program as Program

@@ -75,7 +75,8 @@ def test_operations_of_primitives(f, shapes, expected):
 @pytest.mark.parametrize("name", ops.PRIMITIVES)
 def test_every_primitive_with_kernels_says_what_it_costs(name):
     primitive = ops.PRIMITIVES[name]
-    by_parts = primitive["evaluate"] and name not in ("cond", "while_loop")  # which way these go is not known
+    unknown = ("cond", "while_loop", "ode_steps")  # which way these go is not known
+    by_parts = primitive["evaluate"] and name not in unknown
     assert primitive["flops"] != (primitive["view"] or by_parts)
 
 

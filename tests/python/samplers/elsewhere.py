@@ -13,6 +13,8 @@ ELSEWHERE = {
     "debug_callback": ("python/test_callback.py", "debug.callback"),
     "linear_solve": ("python/test_implicit.py", "custom_linear_solve"),
     "root": ("python/test_implicit.py", "custom_root"),
+    "ode_steps": ("python/test_odeint.py", "odeint"),
+    "ode_adjoint": ("python/test_odeint.py", "odeint"),
     "custom_vjp": ("python/test_program.py", "custom_vjp"),
     "custom_jvp": ("python/test_program.py", "custom_jvp"),
     "sgd_update": ("kernels/update_test.cpp", "sgd"),
