@@ -110,9 +110,9 @@ void check_linear(const SpecCall& call, size_t num_outputs) {
   require(num_outputs >= 1 && static_cast<size_t>(system.outputs) == num_outputs, call,
           "it has another number of results");
   check_held(call, *system.matvec, inputs, {inputs[0]});
-  require(system.solve.program.program != nullptr, call, "nothing says how it is solved");
+  require(static_cast<bool>(system.solve), call, "nothing says how it is solved");
   for (const HeldSolver* solver : {&system.solve, &system.transpose_solve}) {
-    if (!*solver) continue;
+    if (!solver->program.program) continue;
     std::vector<Spec> outputs = specs_of_outputs(*solver->program);
     require(outputs.size() == num_outputs, call, "a solver has another number of results");
     outputs[0] = inputs[0];

@@ -78,11 +78,10 @@ void check_root(const SpecCall& call, size_t) {
   with_b.insert(with_b.begin(), inputs[0]);
   check_held(call, *attrs.given, inputs, specs_of_outputs(*attrs.given));
   check_held(call, *attrs.residual, inputs, {inputs[0]});
-  require(attrs.solve.program.program && attrs.tangent_solve.program.program, call,
-          "nothing says how it is solved");
-  check_held(call, *attrs.solve.program, inputs, {inputs[0]});
+  require(attrs.solve && attrs.tangent_solve, call, "nothing says how it is solved");
+  if (attrs.solve.program.program) check_held(call, *attrs.solve.program, inputs, {inputs[0]});
   for (const HeldSolver* solver : {&attrs.tangent_solve, &attrs.transpose_solve}) {
-    if (*solver) check_held(call, *solver->program, with_b, {inputs[0]});
+    if (solver->program.program) check_held(call, *solver->program, with_b, {inputs[0]});
   }
 }
 

@@ -111,7 +111,7 @@ def test_every_primitive_is_in_some_file(tmp_path):
         look(case.function, *tensors)
         if case.differentiable and dtype == td.float64:
             look(gradient(case.function, case), *tensors)
-    for function, args in HELD.values():
+    for function, args in (*HELD.values(), *ROOTS.values()):
         look(function, *args)
     for optimizer in OPTIMIZERS:
         look(one_step(optimizer), *parameters().values())
@@ -182,6 +182,13 @@ def parameters(scale=1.0):
 
 
 BATCH = (normal(8, 4, seed=5), normal(8, 1, seed=6))
+TIMES = td.tensor([0.0, 0.5, 1.0], dtype=td.float64)
+
+
+def fixed_point(p):
+    return td.implicit.fixed_point(lambda x, p: 0.3 * td.cos(x) * p, td.ones_like(p), p)
+
+
 HELD = {
     "rnn": (rnn, ({"w": normal(3, 3)}, normal(5, 3, seed=1))),
     "branches": (branches, (normal(4),)),
@@ -189,6 +196,12 @@ HELD = {
     "noisy": (noisy, (td.random.key(7), normal(2, 3))),
     "training": (sgd_step, (parameters(), parameters(0.0), BATCH)),
     "in place": (step_in_place, (parameters(), BATCH)),
+    "solver": (lambda d: td.linalg.cg(lambda v: (1 + d * d) * v, d)[0], (normal(3),)),
+    "steps": (lambda y: td.odeint(lambda y, t: -t * y, y, TIMES), (normal(3),)),
+    "adjoint": (
+        td.grad(lambda y: td.sum(td.odeint(lambda y, t: -t * y, y, TIMES, mode="adjoint"))),
+        (normal(3),),
+    ),
 }
 
 
@@ -196,6 +209,34 @@ HELD = {
 def test_programs_that_hold_programs(name, tmp_path):
     function, args = HELD[name]
     check_reload(function, tmp_path, *args)
+
+
+ROOTS = {
+    "root": (fixed_point, (normal(3),)),
+    "slope": (td.grad(lambda p: td.sum(fixed_point(p))), (normal(3),)),
+}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_roots_are_saved_with_the_solvers_of_their_derivatives(name, tmp_path):
+    function, args = ROOTS[name]
+    program = td.program(function, *args)
+    program.save(tmp_path / "p.tidu")
+    loaded = td.load_program(tmp_path / "p.tidu")
+    assert reloaded(loaded, tmp_path) == loaded
+    assert bits(loaded(*args)) == bits(program(*args))
+    assert bits(td.jacobian(loaded)(*args)) == bits(td.jacobian(program)(*args))
+
+
+def test_solvers_that_look_at_values_are_not_saved(tmp_path):
+    def newton(f, x):
+        while float(td.sum(td.abs(f(x)))) > 1e-12:
+            x = x - td.linalg.solve(td.jacobian(f)(x), f(x))
+        return x
+
+    f = lambda p: td.custom_root(lambda x: x * x - p, td.ones_like(p), newton)
+    with pytest.raises(td.TraceError, match="looks at values"):
+        td.program(f, normal(3) ** 2)
 
 
 def test_transforms_of_a_loaded_program(tmp_path):
