@@ -9,6 +9,7 @@
 #include "compile/outline.h"
 #include "compile/simplify.h"
 #include "transforms/closure.h"
+#include "transforms/custom.h"
 
 namespace tidu {
 namespace {
@@ -218,7 +219,11 @@ class ChainOf {
       for (size_t i = 0; i < inputs.size(); ++i) {
         if (is_differentiable(inputs[i].dtype())) tracked |= input_bit(i);
       }
-      const Reads reads = kept_of({*call.primitive, inputs, call.attrs, outputs}, tracked);
+      // What a rule of the user's own keeps is not known before it runs.
+      const bool is_ruled =
+          call.primitive == &primitives::custom_vjp || call.primitive == &primitives::custom_jvp;
+      const Reads reads =
+          is_ruled ? kAllInputs | kOutput : kept_of({*call.primitive, inputs, call.attrs, outputs}, tracked);
       for (size_t i = 0; i < inputs.size(); ++i) {
         if (reads & input_bit(i)) keep(call.inputs[i]);
       }

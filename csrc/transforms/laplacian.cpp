@@ -15,6 +15,7 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "transforms/closure.h"
+#include "transforms/custom.h"
 #include "transforms/vmap.h"
 
 namespace tidu {
@@ -123,7 +124,16 @@ void Collapsed::advance(const Program::Instruction& call) {
   }
   if (moving.empty() || !call.differentiable) return;
   const auto order = static_cast<size_t>(order_);
-  const bool is_linear = !(reads_of(*call.primitive, bits) & (bits | kOutput | kFineOutput));
+  // The derivative of a function with a rule of its own is found by calling it alone.
+  const bool is_ruled =
+      call.primitive == &primitives::custom_vjp || call.primitive == &primitives::custom_jvp;
+  const bool is_linear = !is_ruled && !(reads_of(*call.primitive, bits) & (bits | kOutput | kFineOutput));
+  const Function one_call = [&](const Tensors& some) {
+    Tensors all = inputs, outputs(results.size());
+    for (size_t i = 0; i < moving.size(); ++i) all[moving[i]] = some[i];
+    tidu::bind(*call.primitive, all, call.attrs, outputs);
+    return outputs;
+  };
   // Whether a coefficient of an output is more than zero.
   std::vector<std::vector<bool>> present(results.size(), std::vector<bool>(order));
   std::vector<Spec> specs;
@@ -134,12 +144,6 @@ void Collapsed::advance(const Program::Instruction& call) {
         for (size_t g = 0; g < at.size(); ++g) terms[places[g].first][places[g].second] = at[g];
         Tensors primals;
         for (size_t i : moving) primals.push_back(inputs[i]);
-        const Function one_call = [&](const Tensors& some) {
-          Tensors all = inputs, outputs(results.size());
-          for (size_t i = 0; i < moving.size(); ++i) all[moving[i]] = some[i];
-          tidu::bind(*call.primitive, all, call.attrs, outputs);
-          return outputs;
-        };
         const Curve curve = power_series(one_call, primals, terms);
         Tensors outputs;
         for (size_t o = 0; o < results.size(); ++o) {
@@ -168,8 +172,12 @@ void Collapsed::advance(const Program::Instruction& call) {
   const Tensors last_terms =
       last.outputs.empty() ? Tensors() : last_sums(last, given, call.primitive->pointwise);
   Tensors pushed(results.size()), outputs = results;
-  if (std::ranges::any_of(sums, &Tensor::defined))
-    pushed = push_call({*call.primitive, inputs, call.attrs, outputs}, sums);
+  if (std::ranges::any_of(sums, &Tensor::defined)) {
+    Tensors primals, tangents;
+    for (size_t i : moving) primals.push_back(inputs[i]), tangents.push_back(sums[i]);
+    pushed = is_ruled ? jvp(one_call, primals, tangents).tangents
+                      : push_call({*call.primitive, inputs, call.attrs, outputs}, sums);
+  }
   size_t next = 0, next_last = 0;
   for (size_t o = 0; o < results.size(); ++o) {
     if (!is_differentiable(results[o].dtype())) continue;
