@@ -277,6 +277,7 @@ void bind_transforms(py::module_& m) {
   m.def("custom_vjp",
         [](const py::function& function, const py::function& forward, const py::object& inputs) {
           const auto evaluate = [held = keep(forward.ptr())](const Tensors& primals) {
+            const WithLock locked;  // a rule may run again where it is recorded later
             const py::tuple result = call(held, primals);
             return CustomForward{to_tensors(result[0]), as_function(result[1])};
           };
@@ -284,6 +285,7 @@ void bind_transforms(py::module_& m) {
         });
   m.def("custom_jvp", [](const py::function& function, const py::function& rule, const py::object& inputs) {
     const auto evaluate = [held = keep(rule.ptr())](const Tensors& primals, const Tensors& tangents) {
+      const WithLock locked;
       const py::tuple result = call(held, primals, tangents);
       return Jvp{to_tensors(result[0]), to_tensors(result[1])};
     };
