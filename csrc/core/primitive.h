@@ -127,7 +127,7 @@ struct BatchedCall {
   // Input i with the axis.
   Tensor lanes(size_t i) const;
 };
-// The outputs, with the axis.
+// The outputs, with the axis; without it they are the same for all lanes.
 using BatchRule = Tensors (*)(const BatchedCall& batched);
 // The same call of inputs that all have the axis, with attributes that say so by the meaning of their fields.
 Tensors batch_by_fields(const BatchedCall& batched);
