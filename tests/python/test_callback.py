@@ -22,9 +22,9 @@ def test_pure_callback_computes_now_and_in_programs(device):
     want = np.sin(2 * np.array([0.1, 0.2, 0.3])) + 1
     for result in (f(x), td.program(f, x)(x)):
         assert result.device == x.device
-        np.testing.assert_allclose(result.numpy(), want, rtol=1e-6)
+        np.testing.assert_allclose(result.cpu().numpy(), want, rtol=1e-6)
     other = td.tensor([1.0, 2.0, 3.0], device=device)
-    np.testing.assert_allclose(td.program(f, x)(other).numpy(), np.sin([2.0, 4.0, 6.0]) + 1, rtol=1e-6)
+    np.testing.assert_allclose(td.program(f, x)(other).cpu().numpy(), np.sin([2.0, 4.0, 6.0]) + 1, rtol=1e-6)
 
 
 def test_trees_and_numbers_pass_through():
@@ -50,12 +50,12 @@ def test_pure_callback_under_vmap(method, device):
     f = lambda x, y: td.pure_callback(scaled, like(x), x, y, vmap_method=method)
     x = td.arange(6, dtype=td.float32, device=device).reshape(2, 3)
     y = td.tensor([1.0, 2.0, 3.0], device=device)
-    want = x.numpy() * y.numpy()
-    np.testing.assert_array_equal(td.vmap(f, in_axes=(0, None))(x, y).numpy(), want)
+    want = x.cpu().numpy() * y.cpu().numpy()
+    np.testing.assert_array_equal(td.vmap(f, in_axes=(0, None))(x, y).cpu().numpy(), want)
     assert calls == ([(3,), (3,)] if method == "sequential" else [(2, 3)])
     calls.clear()
     nested = td.vmap(td.vmap(f, in_axes=(0, 0)), in_axes=(0, None))
-    np.testing.assert_array_equal(nested(x, y).numpy(), want)
+    np.testing.assert_array_equal(nested(x, y).cpu().numpy(), want)
     assert calls == ([()] * 6 if method == "sequential" else [(2, 3)])
     empty = td.vmap(f, in_axes=(0, None))(x[:0], y)
     assert empty.shape == (0, 3)
@@ -71,12 +71,12 @@ def test_a_rule_gives_the_derivative(device):
         return f(*primals), td.cos(primals[0]) * tangents[0]
 
     x = td.tensor([0.5, 1.5], device=device)
-    np.testing.assert_allclose(td.grad(lambda x: f(x).sum())(x).numpy(), np.cos(x.numpy()), rtol=1e-6)
+    np.testing.assert_allclose(td.grad(lambda x: f(x).sum())(x).cpu().numpy(), np.cos(x.cpu().numpy()), rtol=1e-6)
     np.testing.assert_allclose(
-        td.hessian(lambda x: f(x).sum())(x).numpy(), -np.diag(np.sin(x.numpy())), rtol=1e-6, atol=1e-7
+        td.hessian(lambda x: f(x).sum())(x).cpu().numpy(), -np.diag(np.sin(x.cpu().numpy())), rtol=1e-6, atol=1e-7
     )
     rows = td.vmap(td.grad(lambda x: f(x).sum()))(td.stack([x, 2 * x]))
-    np.testing.assert_allclose(rows[1].numpy(), np.cos(2 * x.numpy()), rtol=1e-6)
+    np.testing.assert_allclose(rows[1].cpu().numpy(), np.cos(2 * x.cpu().numpy()), rtol=1e-6)
 
 
 def test_inside_of_loops():

@@ -115,6 +115,7 @@ def _peak_of(function, *args):
     return td.cpu.memory_stats()["peak_bytes"] - before
 
 
+@pytest.mark.cpu_only("reads the allocator of the cpu")
 def test_takes_little_more_memory_than_its_directions():
     sizes = [50, 768, 768, 512, 512]
     weights = [normal(b, a, seed=i) / a**0.5 for i, (a, b) in enumerate(itertools.pairwise(sizes))]
@@ -133,6 +134,7 @@ def test_takes_little_more_memory_than_its_directions():
     assert _peak_of(td.laplacian(f), x) <= 0.55 * _peak_of(nested, x)
 
 
+@pytest.mark.cpu_only("reads the allocator of the cpu")
 def test_what_is_separable_takes_no_matrix():
     x = normal(3000)
     f = lambda x: td.sum(td.sin(x) ** 2 + 3 * x)
