@@ -71,9 +71,14 @@ def test_a_rule_gives_the_derivative(device):
         return f(*primals), td.cos(primals[0]) * tangents[0]
 
     x = td.tensor([0.5, 1.5], device=device)
-    np.testing.assert_allclose(td.grad(lambda x: f(x).sum())(x).cpu().numpy(), np.cos(x.cpu().numpy()), rtol=1e-6)
     np.testing.assert_allclose(
-        td.hessian(lambda x: f(x).sum())(x).cpu().numpy(), -np.diag(np.sin(x.cpu().numpy())), rtol=1e-6, atol=1e-7
+        td.grad(lambda x: f(x).sum())(x).cpu().numpy(), np.cos(x.cpu().numpy()), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        td.hessian(lambda x: f(x).sum())(x).cpu().numpy(),
+        -np.diag(np.sin(x.cpu().numpy())),
+        rtol=1e-6,
+        atol=1e-7,
     )
     rows = td.vmap(td.grad(lambda x: f(x).sum()))(td.stack([x, 2 * x]))
     np.testing.assert_allclose(rows[1].cpu().numpy(), np.cos(2 * x.cpu().numpy()), rtol=1e-6)

@@ -413,6 +413,18 @@ def test_contour(f):
         assert points[:, 0].min() >= -1 and points[:, 0].max() <= 2
 
 
+def test_contour_of_one_level_and_of_wrong_ones():
+    figure = td.viz.contour(bowl, levels=[1.0], points=21)
+    assert len(figure.axes) == 1
+    assert figure.axes[0].collections[-1].levels.tolist() == [1.0]
+    many = td.viz.contour(bowl, levels=[2.0, 0.5, 2.0], points=21)
+    assert many.axes[0].collections[-1].levels.tolist() == [0.5, 2.0]
+    assert td.viz.quadratic_model(bowl, td.tensor([0.5, 0.5]), levels=[1.0], points=21).axes
+    for levels in ([], [td.nan]):
+        with pytest.raises(ValueError, match="levels"):
+            td.viz.contour(bowl, levels=levels)
+
+
 def test_contour_draws_into_given_axes():
     figure = td.viz.contour(bowl, points=11)
     other = td.viz.gradient_field(bowl, points=5, axes=figure.axes[0])

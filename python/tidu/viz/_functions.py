@@ -102,19 +102,28 @@ def _label(axes, title):
 
 
 def _bar(figure, drawn, axes, label="f(x1, x2)"):
-    figure.colorbar(drawn, ax=axes).set_label(label, color=INK)
+    if len(getattr(drawn, "levels", (0, 1))) > 1:
+        figure.colorbar(drawn, ax=axes).set_label(label, color=INK)
 
 
 def _filled(axes, x, y, values, levels, extend="neither"):
     """Filled contours with lines; where the function is not finite nothing is drawn."""
     values = np.ma.masked_invalid(values)
+    if not isinstance(levels, int):
+        levels = sorted({float(level) for level in levels})
+        if not levels or not np.isfinite(levels).all():
+            raise ValueError("[viz] levels must be a number of lines, or finite values of the function")
+        if len(levels) == 1:  # a line has no area, and no scale of colours
+            line = axes.contour(x, y, values, levels=levels, colors=INK)
+            axes.clabel(line)
+            return line
     drawn = axes.contourf(x, y, values, levels=levels, cmap=COLOURS, extend=extend)
     axes.contour(x, y, values, levels=drawn.levels, colors="white", linewidths=0.5, alpha=0.7)
     return drawn
 
 
 def contour(function, xlim=(-2, 2), ylim=(-2, 2), levels=14, points=81, title=None, axes=None):
-    """Lines of equal value of a function of two numbers. levels: how many, or their values, ascending."""
+    """Lines of equal value of a function of two numbers. levels: how many, or their values (one: a line)."""
     plane = Plane(function, "contour")
     x, y = _range(xlim, "contour", "xlim", points), _range(ylim, "contour", "ylim", points)
     values = plane.on_grid(x, y)
