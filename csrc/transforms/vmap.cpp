@@ -168,7 +168,8 @@ void LaneRun::run_call(const Program& program, const Program::Instruction& call,
   if (inputs.size() == 2 && batched[0] != batched[1]) {
     const size_t moving = batched[0] ? 0 : 1;
     const Tensor& factor = inputs[1 - moving];
-    if (is_scaling(*call.primitive, factor.shape()) && is_all(factor, 1))
+    // Of a factor that somebody differentiates only the value is 1.
+    if (is_scaling(*call.primitive, factor.shape()) && !factor.impl().links && is_all(factor, 1))
       return values.set(call.outputs[0], {Lanes::apart, inputs[moving]});
   }
   const Call one{*call.primitive, inputs, call.attrs, outputs};

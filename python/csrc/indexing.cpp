@@ -22,7 +22,11 @@ struct Key {
 
 bool is_array(PyObject* item) {
   if (PyLong_CheckExact(item) || PySlice_Check(item) || item == Py_None || item == Py_Ellipsis) return false;
-  if (is_tensor(item)) return tensor_of(item).ndim() > 0 || tensor_of(item).dtype() == DType::bool_;
+  if (is_tensor(item)) {
+    const Tensor& index = tensor_of(item);
+    // An integer that is not known yet is an index like those of arrays.
+    return index.ndim() > 0 || index.dtype() == DType::bool_ || index.is_abstract();
+  }
   return PyBool_Check(item) || PyList_Check(item) || is_numpy_array(item);
 }
 

@@ -205,10 +205,7 @@ class OfTensors:
         for i, tensor in zip(self.places, tensors, strict=True):
             filled[i] = tensor
         args, kwargs = unflatten(self.structure, filled)
-        result = self.function(*args, **kwargs)
-        if result is None:
-            raise TypeError(f"[{self.op}] {name_of(self.function)} returned None instead of tensors")
-        outputs, self.output_structure = outputs_from(result, self.op)
+        outputs, self.output_structure = outputs_from(self.function(*args, **kwargs), self.op)
         return outputs
 
 

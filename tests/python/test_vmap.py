@@ -415,8 +415,7 @@ def test_errors():
         td.vmap(lambda v: v if v[0] > 0 else -v)(x)
     with pytest.raises(td.TraceError):
         td.vmap(td.nonzero)(x)
-    with pytest.raises(TypeError, match="returned None"):
-        td.vmap(lambda v: None)(x)
+    assert td.vmap(lambda v: None)(x) is None
 
 
 # --- Matrices of derivatives run on it
@@ -486,3 +485,37 @@ def test_matrices_of_matrices():
     h = td.hessian(lambda m: td.linalg.logdet(m @ m.mT))(x).cpu().numpy()
     want = -2 * np.einsum("li,jk->ijkl", inv, inv)
     np.testing.assert_allclose(h, want, rtol=1e-8, atol=1e-9)
+
+
+# --- Factors that are 1 at the point, but are being differentiated
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 2.0])
+def test_factors_that_happen_to_be_one_are_differentiated(value, device):
+    v = td.tensor([2.0, 3.0], device=device)
+    a = td.tensor(value, device=device)
+    for f in (lambda a: td.vmap(lambda v: a * v)(v), lambda a: td.vmap(lambda a, v: v * a, (None, 0))(a, v)):
+        assert float(td.grad(lambda a: td.sum(f(a)))(a)) == 5  # noqa: B023
+        assert td.jvp(f, (a,), (td.ones_like(a),))[1].tolist() == [2, 3]
+    leaf = td.tensor(value, device=device, requires_grad=True)
+    td.sum(td.vmap(lambda v: leaf * v)(v)).backward()
+    assert float(leaf.grad) == 5
+    x = td.tensor([value, 2.0], device=device)
+    product = lambda y: y[0] * y[1]
+    assert td.jacfwd(td.jacfwd(product))(x).tolist() == [[0, 1], [1, 0]]
+    assert td.jacrev(td.jacfwd(product))(x).tolist() == [[0, 1], [1, 0]]
+    third = td.jacfwd(td.hessian(lambda y: y[0] * y[1] ** 3))(x)
+    assert third[1, 1].tolist() == [12, 6 * value]
+    assert td.grad(td.laplacian(lambda y: y[0] * y[1] ** 3))(x).tolist() == [12, 6 * value]
+
+
+def test_an_index_of_a_lane(device):
+    x = td.arange(12.0, device=device).reshape(3, 4)
+    i = td.tensor([2, 0], device=device)
+    assert td.vmap(lambda i: x[i])(i).tolist() == x[[2, 0]].tolist()
+    assert td.vmap(lambda i: x[1:, i])(i).tolist() == x[1:][:, [2, 0]].mT.tolist()
+    assert td.vmap(lambda i: x[i, i])(i).tolist() == [10, 0]
+    assert td.grad(lambda x: td.sum(td.vmap(lambda i: x[i, 0])(i)))(x)[:, 0].tolist() == [1, 0, 1]
+    total = td.fori_loop(0, 3, lambda i, c: c + x[i, 0], td.tensor(0.0, device=device))
+    assert float(total) == 12
+    assert td.program(lambda x, i: x[i], x, i[0])(x, i[1]).tolist() == x[0].tolist()
