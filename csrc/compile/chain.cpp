@@ -48,8 +48,11 @@ class Table {
   }
 
   void fill(int first, int last) {
-    const int kept = in_slots(stages_[first].residuals);
-    for (int memory = kept; memory <= slots_; ++memory)
+    // The cotangents of its output and of its input are there together with what it keeps.
+    const int64_t input = first > 0 ? stages_[first - 1].output : 0;
+    const int kept = in_slots(stages_[first].residuals),
+              pulled = in_slots(stages_[first].residuals + stages_[first].output + input);
+    for (int memory = pulled; memory <= slots_; ++memory)
       at(first, last, memory) = {first == last ? 0 : at(first + 1, last, memory - kept).cost, 0};
     double cost = 0;
     int64_t working = 0;
@@ -59,7 +62,9 @@ class Table {
       working = std::max(working, before.working + (split - 1 > first ? stages_[split - 2].output : 0));
       const int output = in_slots(before.output);
       for (int memory = std::max(in_slots(working), output); memory <= slots_; ++memory) {
-        const double all = cost + at(split, last, memory - output).cost + at(first, split - 1, memory).cost;
+        // While the stages before it are run again, the cotangent of the output stays in its place.
+        const double all =
+            cost + at(split, last, memory - output).cost + at(first, split - 1, memory - output).cost;
         if (all < at(first, last, memory).cost) at(first, last, memory) = {all, split};
       }
     }
@@ -73,7 +78,8 @@ class Table {
         result.push_back({first, first + 1, {}});
         memory -= in_slots(stages_[first++].residuals);
       } else {
-        result.push_back({first, split, steps(first, split - 1, memory)});
+        result.push_back(
+            {first, split, steps(first, split - 1, memory - in_slots(stages_[split - 1].output))});
         memory -= in_slots(stages_[split - 1].output);
         first = split;
       }
@@ -91,9 +97,13 @@ class Table {
 }  // namespace
 
 std::optional<std::vector<Step>> best_steps(std::span<const Stage> stages, int64_t budget) {
-  int64_t all = 0;
-  for (const Stage& stage : stages) all += stage.residuals;
-  if (all <= budget) {
+  int64_t kept = 0, most = 0, input = 0;
+  for (const Stage& stage : stages) {
+    kept += stage.residuals;
+    most = std::max(most, kept + stage.output + input);
+    input = stage.output;
+  }
+  if (most <= budget) {
     std::vector<Step> steps;
     for (int i = 0; i < static_cast<int>(stages.size()); ++i) steps.push_back({i, i + 1, {}});
     return steps;

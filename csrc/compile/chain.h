@@ -25,11 +25,11 @@ struct Step {
   bool operator==(const Step&) const = default;
 };
 
-// The steps whose reverse mode needs at most `budget` bytes at once, beside the input of the first stage,
-// with the least cost of what is run again; nullopt where none fits. Sizes are rounded up to 1/512 of the
-// budget. By dynamic programming over parts of the chain and memory: optimal among schedules that keep what
-// they keep until it is used (Beaumont, Eyraud-Dubois, Herrmann, Joly, Shilova: Optimal checkpointing for
-// heterogeneous chains, 2019).
+// The steps whose reverse mode needs at most `budget` bytes at once, cotangents among them, beside the input
+// of the first stage and its cotangent, with the least cost of what is run again; nullopt where none fits.
+// Sizes are rounded up to 1/512 of the budget. By dynamic programming over parts of the chain and memory:
+// optimal among schedules that keep what they keep until it is used (after Beaumont, Eyraud-Dubois, Herrmann,
+// Joly, Shilova: Optimal checkpointing for heterogeneous chains, 2019).
 std::optional<std::vector<Step>> best_steps(std::span<const Stage> stages, int64_t budget);
 
 }  // namespace tidu

@@ -126,9 +126,9 @@ def checkpoint(function, *, budget=None):
     """A function like `function`, of which reverse mode keeps the arguments and computes the rest twice.
 
     Arguments and results are pytrees; leaves that are no tensors are passed as they are. With a budget, in
-    bytes, reverse mode keeps what fits, beside arguments, results and cotangents, such that it has least to
-    compute again: the function is recorded and taken for a chain of up to 48 stages, for which that is found
-    by dynamic programming. It is a ValueError that names the least possible budget if nothing fits.
+    bytes, reverse mode holds what fits, beside arguments, results and their gradients, such that it has
+    least to compute again: the function is recorded and taken for a chain of up to 48 stages, for which that
+    is found by dynamic programming. It is a ValueError that names the least possible budget if nothing fits.
     """
 
     @functools.wraps(function)
