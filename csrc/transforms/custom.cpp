@@ -81,12 +81,8 @@ class ClosureGuard : public Trace {
 // A program that may be recorded when it is first needed.
 class LazyProgram {
  public:
-  LazyProgram()
-      : LazyProgram([]() -> ProgramField {
-          fail<GradientError>(
-              "a derivative rule that calls its own function was not saved for derivatives of this order "
-              "(save the program of the derivative)");
-        }) {}
+  // One that a file does not have.
+  LazyProgram() : state_(std::make_shared<State>()) {}
   LazyProgram(ProgramField made) : state_(std::make_shared<State>()) {
     state_->made = std::move(made.program);
   }
@@ -96,6 +92,12 @@ class LazyProgram {
 
   // Threads that need it at a time may both record it, and get the same.
   const Program& operator*() const {
+    if (is_missing()) {
+      fail<GradientError>(
+          "a derivative rule that calls its own function was not saved for derivatives of this order (save "
+          "the "
+          "program of the derivative)");
+    }
     if (!state_->made.load()) {
       std::shared_ptr<const Program> none, made = state_->make().program;
       state_->made.compare_exchange_strong(none, std::move(made));
@@ -103,6 +105,7 @@ class LazyProgram {
     return *state_->made.load();
   }
   ProgramField made() const { return {state_->made.load()}; }
+  bool is_missing() const { return !made().program && !state_->make; }
   bool operator==(const LazyProgram& other) const {
     return state_ == other.state_ || (made().program && made() == other.made());
   }
@@ -151,8 +154,12 @@ void pad(Program& program, const std::vector<Spec>& captured) {
 // What calls of both sorts share.
 class RuledCall : public CustomCall {
  public:
-  RuledCall(const char* op, const Function& function, Tensors inputs, size_t arguments)
-      : CustomCall(std::move(inputs)), op_(op), function_(function), arguments_(arguments) {}
+  RuledCall(const char* op, const Function& function, Tensors inputs, size_t arguments, bool is_missing)
+      : CustomCall(std::move(inputs)),
+        op_(op),
+        function_(function),
+        arguments_(arguments),
+        is_missing_(is_missing) {}
 
   const Tensors& outputs() override { return outputs_; }
   Tensors captured() override {
@@ -193,6 +200,7 @@ class RuledCall : public CustomCall {
   const char* op_;
   const Function& function_;
   const size_t arguments_;        // of the function; the inputs after them are what programs captured
+  const bool is_missing_;         // the rule, which a file did not have
   const Trace* trace_ = nullptr;  // the innermost that differentiates the call
   Tensors outputs_;
 };
@@ -254,8 +262,9 @@ struct JvpAttrs {
 class VjpCall final : public RuledCall {
  public:
   using Forward = std::function<CustomForward(const Tensors&)>;
-  VjpCall(const Function& function, const Forward& forward, const Tensors& inputs, size_t arguments)
-      : RuledCall("custom_vjp", function, inputs, arguments), forward_(forward) {}
+  VjpCall(const Function& function, const Forward& forward, const Tensors& inputs, size_t arguments,
+          bool is_missing = false)
+      : RuledCall("custom_vjp", function, inputs, arguments, is_missing), forward_(forward) {}
 
   void begin() override {
     CustomForward result = guarded([&] { return forward_(outer_inputs()); });
@@ -282,7 +291,10 @@ class VjpCall final : public RuledCall {
                       std::move(backward)};
     };
     const std::vector<Spec> inputs = specs_of(inputs_), cotangents = differentiable_specs(outputs_);
-    if (InRule::is_deep()) {
+    if (is_missing_) {
+      capture({&function}, closed.captured);
+      closed.attrs = attrs(LazyProgram(), LazyProgram());
+    } else if (InRule::is_deep()) {
       capture({&function}, closed.captured);
       const auto rule = [=, forward = forward_, captured = specs_of(closed.captured)](bool first) {
         const VisibleTraces unseen(nullptr);
@@ -402,8 +414,9 @@ class VjpCall final : public RuledCall {
 class JvpCall final : public RuledCall {
  public:
   using Rule = std::function<Jvp(const Tensors&, const Tensors&)>;
-  JvpCall(const Function& function, const Rule& rule, const Tensors& inputs, size_t arguments)
-      : RuledCall("custom_jvp", function, inputs, arguments), rule_(rule) {}
+  JvpCall(const Function& function, const Rule& rule, const Tensors& inputs, size_t arguments,
+          bool is_missing = false)
+      : RuledCall("custom_jvp", function, inputs, arguments, is_missing), rule_(rule) {}
 
   const Tensors& outputs() override {
     if (outputs_.empty()) push(Tensors(inputs_.size()));  // the rule gives them
@@ -452,7 +465,10 @@ class JvpCall final : public RuledCall {
     const auto attrs = [&](LazyProgram rule) {
       return JvpAttrs{static_cast<int>(arguments_), hold(std::move(function)), std::move(rule)};
     };
-    if (InRule::is_deep()) {
+    if (is_missing_) {
+      capture({&function}, closed.captured);
+      closed.attrs = attrs(LazyProgram());
+    } else if (InRule::is_deep()) {
       capture({&function}, closed.captured);
       closed.attrs = attrs(LazyProgram([inputs, rule = rule_, captured = specs_of(closed.captured)] {
         const VisibleTraces unseen(nullptr);
@@ -518,8 +534,10 @@ void run_vjp_program(const Call& call) {
     return result;
   };
   const Tensors inputs(call.inputs.begin(), call.inputs.end());
-  std::ranges::copy(VjpCall(function, forward, inputs, static_cast<size_t>(attrs.arguments)).run(),
-                    call.outputs.begin());
+  std::ranges::copy(
+      VjpCall(function, forward, inputs, static_cast<size_t>(attrs.arguments), attrs.forward.is_missing())
+          .run(),
+      call.outputs.begin());
 }
 
 void run_jvp_program(const Call& call) {
@@ -534,8 +552,9 @@ void run_jvp_program(const Call& call) {
     return Jvp{outputs, spread(part(results, count, results.size()), outputs)};
   };
   const Tensors inputs(call.inputs.begin(), call.inputs.end());
-  std::ranges::copy(JvpCall(function, rule, inputs, static_cast<size_t>(attrs.arguments)).run(),
-                    call.outputs.begin());
+  std::ranges::copy(
+      JvpCall(function, rule, inputs, static_cast<size_t>(attrs.arguments), attrs.rule.is_missing()).run(),
+      call.outputs.begin());
 }
 
 // --- The same for a batch: the programs run for all lanes, and the rule is one of the batched function.
@@ -584,7 +603,7 @@ Tensors batch_vjp(const BatchedCall& batched) {
     return result;
   };
   return VjpCall(in_lanes(*attrs.function, run, batched.batched), forward, inputs,
-                 static_cast<size_t>(attrs.arguments))
+                 static_cast<size_t>(attrs.arguments), attrs.forward.is_missing())
       .run();
 }
 
@@ -605,7 +624,7 @@ Tensors batch_jvp(const BatchedCall& batched) {
     return Jvp{outputs, spread(part(results, count, results.size()), outputs)};
   };
   return JvpCall(in_lanes(*attrs.function, run, batched.batched), rule, inputs,
-                 static_cast<size_t>(attrs.arguments))
+                 static_cast<size_t>(attrs.arguments), attrs.rule.is_missing())
       .run();
 }
 

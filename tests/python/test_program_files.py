@@ -682,3 +682,22 @@ def test_damaged_programs_are_refused_or_run(name, tmp_path):
             loaded(*copies(args))
         ran += 1
     assert refused > 100 and (ran > 10 or name == "branches")
+
+
+@td.custom_jvp
+def recursive(x):
+    return td.log(1 + td.exp(x))
+
+
+recursive.defjvp(lambda p, t: (recursive(*p), td.sigmoid(p[0]) * t[0]))
+
+
+def test_a_saved_rule_that_calls_its_own_function(tmp_path):
+    x = normal(2)
+    td.program(recursive, x[0]).save(tmp_path / "p.tidu")
+    loaded = td.load_program(tmp_path / "p.tidu")
+    slope = td.sigmoid(x)
+    np.testing.assert_allclose(td.vmap(td.grad(loaded))(x).numpy(), slope.numpy(), rtol=1e-12)
+    assert float(td.program(td.grad(loaded), x[0])(x[0])) == pytest.approx(float(slope[0]), rel=1e-12)
+    assert float(td.hessian(loaded)(x[0])) == pytest.approx(float(slope[0] * (1 - slope[0])), rel=1e-12)
+    assert td.cost(loaded, x[0])["gradient"]["calls"] > 0
