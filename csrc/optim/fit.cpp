@@ -212,6 +212,7 @@ class HalvedSteps : public Steps {
   }
 
   void judge(double kept, double) override { share_ *= kept > -1 ? 0.5 : 0.25; }
+  bool is_cut() const override { return share_ < 1; }
 
  private:
   double share_ = 1;
@@ -388,6 +389,7 @@ class Searcher {
                promise;
         if (kept > 1e-4) is_wall = !differentiate(next);
       }
+      const bool is_cut = steps_.is_cut();
       steps_.judge(is_wall ? -kInfinity : kept, length(q));
       if (!is_wall && kept > 1e-4) {
         const double step = length(bent_q);
@@ -396,7 +398,7 @@ class Searcher {
         wants_curved_ = is_curved ? trial == 0 && kept > 0.25 : is_misled || is_slow;
         was_rejected_ = trial > 0;
         is_undamped_ = damping == 0;
-        last_step_ = step;
+        last_step_ = is_cut ? kInfinity : step;
         search_.at = std::move(next);
         return true;
       }
@@ -405,13 +407,16 @@ class Searcher {
     if (at.norm <= std::pow(residuals_.epsilon(), 0.75) * std::min(1.0, first_norm_))
       return !finish(End::zero,
                      "the norm of the residuals is " + digits(at.norm, 3) + ", and no step lowers it");
-    if (is_drowned && !is_wall)
+    if (is_drowned && !is_wall && !steps_.is_cut())
       return !finish(End::rounding, "no step lowers the sum of squares by more than rounding shows");
     return !finish(End::no_step,
                    is_wall ? "no step lowers the sum of squares: steps lead to where the residuals or "
                              "their derivatives are not finite"
-                           : "no step lowers the sum of squares as their Jacobian promises: the residuals "
-                             "are not smooth here, or a rule of their derivatives is wrong");
+                   : is_drowned
+                       ? "no part of a step lowers the sum of squares by more than rounding shows: the "
+                         "linear model is of no use here (use lm)"
+                       : "no step lowers the sum of squares as their Jacobian promises: the residuals "
+                         "are not smooth here, or a rule of their derivatives is wrong");
   }
 
   // The part that the sum of squares loses on the way to a point, by the slopes at both ends.

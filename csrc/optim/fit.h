@@ -63,6 +63,8 @@ class Steps {
   virtual Proposal propose(const LinearModel& model) = 0;
   // What of its promise the last step kept, -inf where the residuals are not finite, and how long it was.
   virtual void judge(double kept, double length) = 0;
+  // Whether what it proposes now is a part of a step, which says nothing of how near the end is.
+  virtual bool is_cut() const { return false; }
 
   virtual std::map<std::string, Tensor> state() const { return {}; }
   // Throws before it changes anything; n is the number of elements.

@@ -212,7 +212,8 @@ Tensor number(double value, const Tensor& like) { return full({}, value, like.dt
 
 // Whether a change of x is none.
 Tensor is_small(const Tensor& change, const Tensor& x, double tol) {
-  return largest(change) <= tol * maximum(largest(x), 1);
+  const Tensor size = largest(change);
+  return logical_and(size <= tol * maximum(largest(x), 1), isfinite(size));
 }
 
 // NaN where not found; a ValueError where that is known.
@@ -284,7 +285,14 @@ Tensors root(const Function& function, const Tensors& x0, const RootOptions& opt
   const HeldSolver tangent = tangent_solver(options.tangent_solve, joint, op);
   const Solver newton = [limits, tangent](const Function& f, const Tensors& start) {
     const Tensor& x = start[0];
+    const Tensor at_start = f({x})[0];
     const auto norm = [](const Tensor& y) { return sum(square(y)); };
+    // A step that is small beside x ends it or, where x itself goes to 0, one that f is small after, too.
+    const auto ends = [&](const Tensor& step, const Tensor& from, const Tensor& image) {
+      const Tensor relative = largest(step) <= limits.tol * largest(from);
+      const Tensor vanished = largest(image) <= limits.tol * largest(at_start);
+      return logical_and(is_small(step, from, limits.tol), logical_or(relative, vanished));
+    };
     // x, f(x), the part of the step that is tried, whether it is found, the number of steps.
     const Tensors last = while_loop(
         [&](const Tensors& at) { return Tensors{logical_and(logical_not(at[3]), at[4] < limits.max_iter)}; },
@@ -292,13 +300,13 @@ Tensors root(const Function& function, const Tensors& x0, const RootOptions& opt
           const Function derivative = [&](const Tensors& v) { return jvp(f, {at[0]}, v).tangents; };
           const Tensor step = (*tangent.code)(derivative, {-at[1]})[0];
           const Tensor next = at[0] + at[2] * step, image = f({next})[0];
-          const Tensor is_found = is_small(step, at[0], limits.tol);
+          const Tensor is_found = ends(step, at[0], image);
           const Tensor is_better = norm(image) < norm(at[1]);
           const Tensor is_taken = logical_or(is_better, logical_and(is_found, isfinite(norm(image))));
           return Tensors{where(is_taken, next, at[0]), where(is_taken, image, at[1]),
                          where(is_taken, minimum(2 * at[2], 1), at[2] / 2), is_found, at[4] + 1};
         },
-        {x, f({x})[0], number(1, x), zeros({}, DType::bool_, x.device()),
+        {x, at_start, number(1, x), zeros({}, DType::bool_, x.device()),
          zeros({}, DType::int64, x.device())});
     return Tensors{or_nan(last[3], last[0])};
   };

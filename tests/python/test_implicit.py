@@ -547,3 +547,17 @@ def test_large_systems_are_solved_without_their_matrix():
     )
     y = g(a)
     close(td.grad(lambda a: td.sum(w * g(a)))(a), -w * y / (a + 3 * y * y), 1e-8)
+
+
+def test_what_is_no_solution_is_none():
+    with pytest.raises(ValueError, match="fixed_point"):
+        td.implicit.fixed_point(lambda x: x * x, td.tensor(2.0, dtype=td.float64))
+    assert td.isnan(
+        td.vmap(lambda a: td.implicit.fixed_point(lambda x: a * x * x, a))(td.tensor([2.0, 3.0]))
+    ).all()
+    with pytest.raises(ValueError, match="root"):
+        td.implicit.root(lambda x: td.sqrt(x) + 0.1, td.tensor(1.0, dtype=td.float64))
+    small = td.implicit.root(lambda x: td.log(x) + 50, td.tensor(1.0, dtype=td.float64))
+    np.testing.assert_allclose(float(small), np.exp(-50), rtol=1e-9)
+    double = td.implicit.root(lambda x: x * x, td.tensor(1.0, dtype=td.float64))
+    assert abs(float(double)) < 1e-4

@@ -648,3 +648,22 @@ def test_they_print_themselves():
         "GaussNewton(1 parameter, max_iter=20, ftol=None, xtol=None, gtol=None)"
     )
     assert "radius=4.0" in repr(td.optim.LevenbergMarquardt([w]))
+
+
+def test_a_callback_cannot_move_the_search():
+    f = lambda x: td.sum((x - 3) ** 2 * td.tensor([1.0, 5.0]))
+    for method in ("lbfgs", "newton-cg", "gradient-descent"):
+        found = td.optim.minimize(f, td.zeros(2), method, callback=lambda x, report: x.__setitem__(0, 100.0))
+        np.testing.assert_allclose(found.x.cpu().numpy(), [3, 3], rtol=1e-3)
+    residuals = lambda x: td.concat([x - 3, x[:1] * 0])
+    found = td.optim.least_squares(residuals, td.zeros(2), callback=lambda x, report: x.__setitem__(0, 100.0))
+    np.testing.assert_allclose(found.x.cpu().numpy(), [3, 3], rtol=1e-5)
+
+
+def test_a_part_of_a_step_says_nothing_of_the_end():
+    """Gauss and Newton's steps, halved until they are tiny, far from where the gradient is 0."""
+    q = np.random.default_rng(10)
+    t, y, x0 = (td.tensor(v) for v in (np.linspace(0, 1, 12), q.normal(size=12), q.normal(size=4)))
+    f = lambda p: p[0] * td.exp(-(p[1] ** 2) * t) + p[2] * td.sin(3 * p[3] * t) - y
+    found = td.optim.least_squares(f, x0, method="gauss-newton")
+    assert not found.converged or found.gradient_norm < 1e-4

@@ -1,11 +1,13 @@
 """minimize: the least value of a function of a pytree, by one of four methods."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidu._directional import Point
 
+from .. import _core
 from .._core import _training as training
+from .._pytree import tree_map
 
 METHODS = {  # and the options of each
     "lbfgs": {"history_size"},
@@ -63,6 +65,8 @@ def watched(callback, report_of, op):
 
     def call(fields):
         report = report_of(fields)
+        # The search goes on from its own.
+        report = replace(report, x=tree_map(_core.copy, report.x))
         try:
             return bool(callback(report.x, report))
         except StopIteration:
