@@ -83,9 +83,16 @@ class WithoutLock {
   PyThreadState* thread_;
 };
 
-// Throws what a handler of Python's raises for a signal that has come, such as KeyboardInterrupt.
+// Throws what a handler of Python's raises for a signal that has come, such as KeyboardInterrupt. Every few
+// milliseconds other threads get their turn, as between instructions of Python.
 inline void answer_signals() {
+  constexpr std::chrono::milliseconds kTurn{5};
+  static thread_local auto last_turn = std::chrono::steady_clock::now();
   const WithLock locked;
+  if (const auto now = std::chrono::steady_clock::now(); now - last_turn > kTurn) {
+    const WithoutLock unlocked;
+    last_turn = now;
+  }
   if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();
 }
 

@@ -60,7 +60,7 @@ def pure_callback(function, results, *args, vmap_method="sequential", **kwargs):
                 "td.ShapeDtypeStruct)"
             )
     call = _Call(function, args, kwargs)
-    device = call.tensors[0].device if call.tensors else _core.Device("cpu")
+    device = call.tensors[0].device if call.tensors else _core.get_default_device()
 
     def values(tensors):
         leaves = align_tree(call(tensors), structure, "pure_callback", f"result of {name_of(function)}")

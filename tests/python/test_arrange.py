@@ -190,7 +190,7 @@ def test_vander():
         (lambda x: td.chunk(x, 0), ValueError, "positive"),
         (lambda x: td.pad(x, 1, "linear"), ValueError, "symmetric"),
         (lambda x: td.pad(x[:0], 1, "edge"), td.ShapeError, "no elements"),
-        (lambda x: td.pad(x, ((1, 1),)), td.ShapeError, "each axis"),
+        (lambda x: td.pad(x, ((1, 1), (0, 0), (2, 2))), td.ShapeError, "each axis"),
         (lambda x: td.diag(td.ones((2, 2, 2))), td.ShapeError, "diag"),
         (lambda x: td.meshgrid(x), td.ShapeError, "vectors"),
         (lambda x: td.meshgrid(x[0], indexing="yx"), ValueError, "'xy' or 'ij'"),

@@ -176,3 +176,8 @@ def test_callback_sees_values(device):
     assert seen == [([1.0, 2.0], "tag")]
     with pytest.raises(KeyError):
         td.debug.callback(lambda x: {}[x], td.ones(1))
+
+
+def test_pure_callback_without_tensors():
+    assert td.pure_callback(lambda: np.ones(2), td.ShapeDtypeStruct((2,), td.float64)).tolist() == [1, 1]
+    assert td.pure_callback(lambda n: n + 1, td.ShapeDtypeStruct((), td.int64), 3).item() == 4

@@ -164,6 +164,35 @@ def test_interrupts_come_between_operations():
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("kind", ["while_loop", "scan", "program"])
+def test_interrupts_come_between_the_rounds_of_loops(kind):
+    import os
+    import signal
+    import subprocess
+    import sys
+
+    loop = {
+        "while_loop": "td.while_loop(lambda c: c > -1, lambda c: td.sin(c) ** 2, x)",
+        "scan": "td.scan(lambda c, _: (td.sin(c), None), x, length=10**9)",
+        "program": "td.program(lambda x: td.while_loop(lambda c: c > -1, td.sin, x), x)(x)",
+    }[kind]
+    code = f"""
+import signal, tidu as td
+signal.signal(signal.SIGINT, signal.default_int_handler)
+x = td.tensor(1.0)
+print("ready", flush=True)
+try:
+    {loop}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        os.kill(process.pid, signal.SIGINT)
+        assert process.stdout.readline() == "interrupted\n"
+        assert process.wait(60) == 0
+
+
 def test_unknown_devices_are_named():
     with pytest.raises(ValueError, match="unknown device 'gpu'"):
         td.ones(3, device="gpu")

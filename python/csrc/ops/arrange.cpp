@@ -20,10 +20,13 @@ Tensor pad_with(const Tensor& x, const py::object& widths, const std::string& mo
     low = high = Dims(x.ndim(), widths.cast<int64_t>());
   } else {
     const auto items = read<py::sequence>(widths, "pad", kWidths);
-    const bool is_one = py::len(items) == 2 && x.ndim() != 2 && py::isinstance<py::int_>(items[0]) &&
-                        py::isinstance<py::int_>(items[1]);
+    // One pair for every axis, by itself or alone in a sequence.
+    const bool is_pair =
+        py::len(items) == 2 && py::isinstance<py::int_>(items[0]) && py::isinstance<py::int_>(items[1]);
+    const bool is_one = is_pair || py::len(items) == 1;
+    const py::object all = is_pair ? py::object(items) : is_one ? py::object(items[0]) : py::none();
     for (size_t i = 0; i < (is_one ? static_cast<size_t>(x.ndim()) : py::len(items)); ++i) {
-      const auto [before, after] = pair(is_one ? py::object(items) : py::object(items[i]));
+      const auto [before, after] = pair(is_one ? all : py::object(items[i]));
       low.push_back(before);
       high.push_back(after);
     }
