@@ -41,6 +41,7 @@ struct Program {
   struct Constant {
     int variable;
     Tensor value;
+    std::optional<uint64_t> version{};  // of its memory, where it must still be that for derivatives
 
     bool operator==(const Constant& other) const;  // bit for bit
   };

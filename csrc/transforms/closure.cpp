@@ -34,6 +34,10 @@ void capture(std::initializer_list<Program*> programs, Tensors& captured) {
 
 ProgramField hold(Program program) {
   remove_unused(program);
+  for (Program::Constant& constant : program.constants) {
+    if (const auto& storage = constant.value.impl().storage; storage && !constant.version)
+      constant.version = storage->version();
+  }
   return {std::make_shared<const Program>(std::move(program))};
 }
 
@@ -61,6 +65,17 @@ Tensors picked(const Tensors& tensors, const std::vector<size_t>& places) {
 
 }  // namespace
 
+void check_not_overwritten(const Program& program) {
+  for (const Program::Constant& constant : program.constants) {
+    const auto& storage = constant.value.impl().storage;
+    if (!constant.version || !storage || storage->version() == *constant.version) continue;
+    fail<GradientError>(
+        "a tensor that a function closes over, ", describe(constant.value),
+        ", was overwritten in place since the function was called, and its derivative needs what "
+        "it was (write to a copy)");
+  }
+}
+
 Jvp push_program(const Program& program, const Tensors& inputs, const Tensors& tangents) {
   std::vector<size_t> moving;
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -71,6 +86,7 @@ Jvp push_program(const Program& program, const Tensors& inputs, const Tensors& t
 
 Tensors pull_program(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
                      const Tensors& cotangents) {
+  check_not_overwritten(program);
   std::vector<size_t> moving;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (wanted[i] && is_differentiable(inputs[i].dtype())) moving.push_back(i);

@@ -32,6 +32,9 @@ Jvp push_program(const Program& program, const Tensors& inputs, const Tensors& t
 Tensors pull_program(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
                      const Tensors& cotangents);
 
+// A GradientError where a constant was overwritten since the program was held: for rules that run it again.
+void check_not_overwritten(const Program& program);
+
 // The specs of a program's inputs or outputs from number `begin` on.
 std::vector<Spec> specs_of(const Program& program, const std::vector<int>& variables, size_t begin,
                            size_t end);

@@ -151,6 +151,7 @@ Tensors push_linear(const Call& call, Tangents given) {
 // A^T z = g: z is the cotangent of b, and that of what A closes over is that of -z^T A x.
 Tensors pull_linear(const Call& call, Cotangents cotangents, Reads wanted_bits) {
   const auto& system = call.attrs.as<LinearSystem>();
+  check_not_overwritten(*system.matvec);
   Tensors result(call.inputs.size());
   if (!cotangents[0].defined()) return result;
   const Tensors captured = from(list(call.inputs), 1);

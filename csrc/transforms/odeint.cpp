@@ -369,6 +369,7 @@ Tensors push_adjoint(const Call& call, Tangents given) {
 // both from the last time back to the first, and at each time a grows by the cotangent of y there.
 Tensors pull_adjoint(const Call& call, Cotangents cotangents, Reads wanted_bits) {
   const auto& attrs = call.attrs.as<OdeAttrs>();
+  check_not_overwritten(*attrs.f);
   const Tensors inputs = list(call.inputs), captured = from(inputs, 2);
   const Tensor &ts = inputs[1], &ys = call.outputs[0], &given = cotangents[0];
   const int64_t n = inputs[0].numel(), last = ts.size(0) - 1;

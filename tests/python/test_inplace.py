@@ -169,3 +169,23 @@ def test_self_overlap():
     np.testing.assert_array_equal(
         x.cpu().numpy(), np.arange(9.0).reshape(3, 3) + np.arange(9.0).reshape(3, 3).T
     )
+
+
+CLOSURES = {
+    "cg": lambda a, b: td.linalg.cg(a, b)[0],
+    "scan": lambda a, b: td.scan(lambda c, _: (a @ c, None), b, length=2)[0],
+    "fori_loop": lambda a, b: td.fori_loop(0, 2, lambda i, c: a @ c, b),
+    "checkpoint": lambda a, b: td.checkpoint(lambda b: a @ (b * b))(b),
+    "root": lambda a, b: td.implicit.root(lambda x, b: a @ x - b, td.zeros_like(b), b),
+    "fixed_point": lambda a, b: td.implicit.fixed_point(lambda x, b: a @ x / 8 + b, td.zeros_like(b), b),
+    "odeint": lambda a, b: td.odeint(lambda y, t: a @ y, b, td.tensor([0.0, 1.0]), mode="adjoint")[-1],
+}
+
+
+@pytest.mark.parametrize("name", CLOSURES)
+def test_what_held_functions_close_over_is_not_overwritten_in_silence(name):
+    a, b = td.tensor([[2.0, 0.0], [0.0, 4.0]]), td.ones(2, requires_grad=True)
+    y = td.sum(CLOSURES[name](a, b))
+    a[0, 0] = 100.0
+    with pytest.raises(td.GradientError, match="overwritten in place"):
+        y.backward()
