@@ -58,7 +58,7 @@ class Sparsity:
     has no elements), all int64 vectors; num_colors, which is the number of products; mode.
     """
 
-    __slots__ = ("_coloring",)
+    __slots__ = ("_arguments", "_coloring")
 
     def __init__(self, pattern, mode="auto"):
         if mode not in (*_MODES, "symmetric"):
@@ -73,15 +73,30 @@ class Sparsity:
             shape, (rows, columns) = dense.shape, _core.nonzero(dense)
         rows, columns = (_core.asarray(each, dtype=_core.int64) for each in (rows, columns))
         self._coloring = _core.Coloring(*map(int, shape), rows, columns, mode)
+        self._arguments = None
 
     @classmethod
-    def _of(cls, coloring):
+    def _of(cls, coloring, arguments=None):
         self = object.__new__(cls)
-        self._coloring = coloring
+        self._coloring, self._arguments = coloring, arguments
         return self
 
     def __reduce__(self):
-        return _restored, (self.shape, self.indptr.tolist(), self.indices.tolist(), self.mode)
+        return _restored, (
+            self.shape,
+            self.indptr.tolist(),
+            self.indices.tolist(),
+            self.mode,
+            self._arguments,
+        )
+
+    def _check(self, argnums, args, op):
+        """That a pattern found for other arguments is not used for these."""
+        given = _described(argnums, args, op)
+        if self._arguments not in (None, given):
+            raise ValueError(
+                f"[{op}] the pattern was found for {self._arguments}, not for {given} (find it for these)"
+            )
 
     def __repr__(self):
         rows, columns = self.shape
@@ -92,7 +107,7 @@ class Sparsity:
     def __eq__(self, other):
         if not isinstance(other, Sparsity):
             return NotImplemented
-        return self.__reduce__()[1] == other.__reduce__()[1]
+        return self.__reduce__()[1][:4] == other.__reduce__()[1][:4]
 
     __hash__ = None
 
@@ -127,11 +142,12 @@ def _as_dense(pattern):
     return dense
 
 
-def _restored(shape, indptr, indices, mode):
+def _restored(shape, indptr, indices, mode, arguments=None):
     rows = _core.asarray(
         [i for i in range(shape[0]) for _ in range(indptr[i + 1] - indptr[i])], dtype=_core.int64
     )
-    return Sparsity._of(_core.Coloring(*shape, rows, _core.asarray(indices, dtype=_core.int64), mode))
+    coloring = _core.Coloring(*shape, rows, _core.asarray(indices, dtype=_core.int64), mode)
+    return Sparsity._of(coloring, arguments)
 
 
 def _rows_of(indptr):
@@ -139,6 +155,13 @@ def _rows_of(indptr):
 
     ends = np.asarray(indptr.tolist() if isinstance(indptr, Tensor) else indptr)
     return np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+
+
+def _described(argnums, args, op):
+    """Which arguments a matrix is by: their numbers, structure and shapes."""
+    leaves, structure = _flatten(_split_arguments(argnums, args, op)[0])
+    shapes = ", ".join(str(getattr(leaf, "shape", ())) for leaf in leaves)
+    return f"argument {argnums}, {structure!r} of shapes {shapes}"
 
 
 def _recorded(function, argnums, args, kwargs, has_aux, scalar, op):
@@ -193,7 +216,8 @@ def sparsity(function, *args, argnums=0, mode="auto", **kwargs):
     if mode not in _MODES:
         raise ValueError(f"[sparsity] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
     flat, primals, others = _recorded(function, argnums, args, kwargs, False, False, "sparsity")
-    return Sparsity._of(_core.jacobian_sparsity(flat, primals, others, mode))
+    arguments = _described(argnums, args, "sparsity")
+    return Sparsity._of(_core.jacobian_sparsity(flat, primals, others, mode), arguments)
 
 
 def hessian_sparsity(function, *args, argnums=0, **kwargs):
@@ -203,7 +227,8 @@ def hessian_sparsity(function, *args, argnums=0, **kwargs):
     pairs of its factors. Of mode "symmetric" or, where that takes fewer products, "fwd".
     """
     flat, primals, others = _recorded(function, argnums, args, kwargs, False, True, "hessian_sparsity")
-    return Sparsity._of(_core.hessian_sparsity(flat, primals, others))
+    arguments = _described(argnums, args, "hessian_sparsity")
+    return Sparsity._of(_core.hessian_sparsity(flat, primals, others), arguments)
 
 
 # --- Matrices
@@ -349,6 +374,7 @@ def jacobian(function, pattern=None, argnums=0, has_aux=False, mode="auto", stri
         if found is None:
             flat, primals, others = _recorded(function, argnums, args, kwargs, has_aux, False, "jacobian")
             found = Sparsity._of(_core.jacobian_sparsity(flat, primals, others, mode))
+        found._check(argnums, args, "jacobian")
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "jacobian")
         parts = _core.sparse_jacobian(flat.checked(strict), inputs, found._coloring, chunk_size)
         matrix = CSR._of(*parts, found.shape)
@@ -370,6 +396,7 @@ def hessian(function, pattern=None, argnums=0, has_aux=False, strict=False, chun
         if found is None:
             flat, primals, others = _recorded(function, argnums, args, kwargs, has_aux, True, "hessian")
             found = Sparsity._of(_core.hessian_sparsity(flat, primals, others))
+        found._check(argnums, args, "hessian")
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "hessian")
         parts = _core.sparse_hessian(flat.checked_scalar(strict), inputs, found._coloring, chunk_size)
         matrix = CSR._of(*parts, found.shape)

@@ -625,3 +625,18 @@ def test_without_scipy(monkeypatch):
     with pytest.raises(ImportError, match="install scipy"):
         td.jacobian(broyden, sparse=True)
     assert td.sparse.jacobian(broyden)(points(4)).nnz == 10
+
+
+def test_a_pattern_is_for_the_arguments_that_it_was_found_for():
+    one, two = td.tensor([1.0]), td.tensor([1.0, 2.0])
+    f = lambda d: td.concat([d["a"], 10 * d["b"]])
+    pattern = td.sparsity(f, {"a": one, "b": two})
+    assert td.jacobian(f, sparse=pattern)({"a": one, "b": two}).shape == (3, 3)
+    with pytest.raises(ValueError, match="find it for these"):
+        td.jacobian(f, sparse=pattern)({"b": two, "a": one})
+    g = lambda x, y: td.concat([x, y[:1]])
+    with pytest.raises(ValueError, match=r"argument 0.*argument 1"):
+        td.jacobian(g, argnums=1, sparse=td.sparsity(g, two, two))(two, two)
+    h = lambda x: td.sum(x**3)
+    with pytest.raises(ValueError, match="shapes"):
+        td.hessian(h, sparse=td.hessian_sparsity(h, two))(td.ones(3))
