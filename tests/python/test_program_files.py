@@ -651,7 +651,7 @@ DAMAGED = HELD | {"many": (many_operations, (normal(3, 3), td.asarray([0, 2, 1])
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damaged_programs_are_refused_or_run(name, tmp_path):
+def test_damaged_programs_are_refused_or_run(name, tmp_path, settle):
     """Also where the digest was put right: what is loaded is safe to run."""
     function, args = DAMAGED[name]
     path = tmp_path / "p.tidu"
@@ -678,8 +678,11 @@ def test_damaged_programs_are_refused_or_run(name, tmp_path):
             continue
         if name == "branches":  # a loop may run for ever
             continue
-        with contextlib.suppress(ValueError, TypeError, IndexError, RuntimeError, MemoryError):
+        faults = (ValueError, TypeError, IndexError, RuntimeError, MemoryError)
+        with contextlib.suppress(*faults):
             loaded(*copies(args))
+        with contextlib.suppress(*faults):
+            settle()  # what a device finds, it reports later
         ran += 1
     assert refused > 100 and (ran > 10 or name == "branches")
 
@@ -697,7 +700,7 @@ def test_a_saved_rule_that_calls_its_own_function(tmp_path):
     td.program(recursive, x[0]).save(tmp_path / "p.tidu")
     loaded = td.load_program(tmp_path / "p.tidu")
     slope = td.sigmoid(x)
-    np.testing.assert_allclose(td.vmap(td.grad(loaded))(x).numpy(), slope.numpy(), rtol=1e-12)
-    assert float(td.program(td.grad(loaded), x[0])(x[0])) == pytest.approx(float(slope[0]), rel=1e-12)
-    assert float(td.hessian(loaded)(x[0])) == pytest.approx(float(slope[0] * (1 - slope[0])), rel=1e-12)
+    np.testing.assert_allclose(td.vmap(td.grad(loaded))(x).cpu().numpy(), slope.cpu().numpy(), rtol=1e-6)
+    assert float(td.program(td.grad(loaded), x[0])(x[0])) == pytest.approx(float(slope[0]), rel=1e-6)
+    assert float(td.hessian(loaded)(x[0])) == pytest.approx(float(slope[0] * (1 - slope[0])), rel=1e-6)
     assert td.cost(loaded, x[0])["gradient"]["calls"] > 0
