@@ -71,7 +71,7 @@ class Collapsed {
 // Few lanes at a time: only their sum is kept, so what it takes stays in a cache. What is diagonal and stays
 // so is no more than its diagonal.
 Tensors Collapsed::last_sums(const Program& last, const std::vector<Lanes>& given, bool pointwise) const {
-  constexpr int64_t kBytes = 1 << 15;
+  constexpr int64_t kBytes = 1 << 18;
   const bool is_small = pointwise && std::ranges::all_of(given, [](const Lanes& lanes) {
                           return lanes.sort == Lanes::diagonal;
                         });
