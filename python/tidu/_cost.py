@@ -116,7 +116,8 @@ def cost(function, *args, argnums=0, matrix=None):
     recording computes are tensors that are made without an argument (zeros, arange, random numbers from a
     known key) and calls on tensors from outside alone.
 
-    Control flow is unrolled; where a value decides which way it goes (cond, while_loop), it is a TraceError.
+    scan and checkpoint are unrolled; of cond, whose way a value decides, the dearer branch counts, and of
+    while_loop one round.
 
     matrix: whether the Hessian or Jacobian is counted, by default where the argument has at most 1024
     elements.
