@@ -355,6 +355,25 @@ def _pattern_for(pattern, mode):
     return Sparsity(pattern, mode)
 
 
+def _by_colors(function, given, find, is_hessian, argnums, has_aux, strict, chunk_size):
+    """A function that gives the matrix of the pattern `given` or, if None, of what `find` finds each time."""
+    op = "hessian" if is_hessian else "jacobian"
+    compute = _core.sparse_hessian if is_hessian else _core.sparse_jacobian
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        pattern = given
+        if pattern is None:
+            pattern = Sparsity._of(find(*_recorded(function, argnums, args, kwargs, has_aux, is_hessian, op)))
+        pattern._check(argnums, args, op)
+        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, op)
+        checked = flat.checked_scalar(strict) if is_hessian else flat.checked(strict)
+        matrix = CSR._of(*compute(checked, inputs, pattern._coloring, chunk_size), pattern.shape)
+        return (matrix, flat.aux) if has_aux else matrix
+
+    return wrapped
+
+
 def jacobian(function, pattern=None, argnums=0, has_aux=False, mode="auto", strict=False, chunk_size=None):
     """A function that returns the Jacobian as a CSR of tensors, by a product for each colour of its pattern.
 
@@ -366,21 +385,10 @@ def jacobian(function, pattern=None, argnums=0, has_aux=False, mode="auto", stri
     """
     if mode not in _MODES:
         raise ValueError(f"[jacobian] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
-    given = _pattern_for(pattern, mode)
-
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
-        found = given
-        if found is None:
-            flat, primals, others = _recorded(function, argnums, args, kwargs, has_aux, False, "jacobian")
-            found = Sparsity._of(_core.jacobian_sparsity(flat, primals, others, mode))
-        found._check(argnums, args, "jacobian")
-        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "jacobian")
-        parts = _core.sparse_jacobian(flat.checked(strict), inputs, found._coloring, chunk_size)
-        matrix = CSR._of(*parts, found.shape)
-        return (matrix, flat.aux) if has_aux else matrix
-
-    return wrapped
+    find = lambda *recorded: _core.jacobian_sparsity(*recorded, mode)
+    return _by_colors(
+        function, _pattern_for(pattern, mode), find, False, argnums, has_aux, strict, chunk_size
+    )
 
 
 def hessian(function, pattern=None, argnums=0, has_aux=False, strict=False, chunk_size=None):
@@ -389,20 +397,7 @@ def hessian(function, pattern=None, argnums=0, has_aux=False, strict=False, chun
     By a product of the Hessian for each colour of its pattern, which td.hessian_sparsity gives.
     """
     given = _pattern_for(pattern, "symmetric")
-
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
-        found = given
-        if found is None:
-            flat, primals, others = _recorded(function, argnums, args, kwargs, has_aux, True, "hessian")
-            found = Sparsity._of(_core.hessian_sparsity(flat, primals, others))
-        found._check(argnums, args, "hessian")
-        flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "hessian")
-        parts = _core.sparse_hessian(flat.checked_scalar(strict), inputs, found._coloring, chunk_size)
-        matrix = CSR._of(*parts, found.shape)
-        return (matrix, flat.aux) if has_aux else matrix
-
-    return wrapped
+    return _by_colors(function, given, _core.hessian_sparsity, True, argnums, has_aux, strict, chunk_size)
 
 
 def as_scipy(of_tensors, has_aux, op):

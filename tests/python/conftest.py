@@ -88,6 +88,21 @@ def live_bytes():
 
 
 @pytest.fixture
+def peak_bytes():
+    """The most bytes of the cpu's that a second call of a function takes, beside those before it."""
+    import tidu as td
+
+    def measure(function, *args):
+        function(*args)
+        td.cpu.reset_peak_memory()
+        before = td.cpu.memory_stats()["live_bytes"]
+        function(*args)
+        return td.cpu.memory_stats()["peak_bytes"] - before
+
+    return measure
+
+
+@pytest.fixture
 def settle(device):
     """Waits for the device, which is when it reports values that it could not use, such as wrong indices."""
     import tidu as td

@@ -3,21 +3,11 @@
 import numpy as np
 import pytest
 import tidu as td
+from samplers import assert_trees_close as close
 
 
 def normal(*shape, seed=0):
     return td.asarray(np.random.default_rng(seed).normal(size=shape))
-
-
-def close(got, want, rtol=1e-10):
-    got, want = td.tree_leaves(got), td.tree_leaves(want)
-    assert len(got) == len(want)
-    for a, b in zip(got, want, strict=True):
-        assert a.dtype is b.dtype and a.shape == b.shape
-        b = b.detach().cpu().numpy()
-        np.testing.assert_allclose(
-            a.detach().cpu().numpy(), b, rtol=rtol, atol=rtol * np.abs(b).max(initial=1)
-        )
 
 
 W = normal(3, 3, seed=9) * 0.5
@@ -384,26 +374,18 @@ def _deep_arguments(layers, size=64, rows=128):
     return weights, td.random.normal(key, (rows, size))
 
 
-def _peak_of(function, *args):
-    function(*args)
-    td.cpu.reset_peak_memory()
-    before = td.cpu.memory_stats()["live_bytes"]
-    function(*args)
-    return td.cpu.memory_stats()["peak_bytes"] - before
-
-
 @pytest.mark.cpu_only("reads the allocator of the cpu")
-def test_a_budget_bounds_what_reverse_mode_keeps():
+def test_a_budget_bounds_what_reverse_mode_keeps(peak_bytes):
     weights, x = _deep_arguments(40)
     activation, gradients = 128 * 64 * 4, 40 * 64 * 64 * 4
     want = td.grad(_deep)(weights, x)
-    whole = _peak_of(lambda: td.grad(_deep)(weights, x))
+    whole = peak_bytes(lambda: td.grad(_deep)(weights, x))
     assert whole > 40 * activation
     for kept in (20, 14, 11):
         gradient = td.grad(td.checkpoint(_deep, budget=kept * activation))
         for a, b in zip(gradient(weights, x), want, strict=True):
             assert (a == b).all()
-        assert _peak_of(lambda: gradient(weights, x)) <= gradients + kept * activation  # noqa: B023
+        assert peak_bytes(lambda: gradient(weights, x)) <= gradients + kept * activation  # noqa: B023
 
 
 def test_what_is_computed_again_grows_as_the_budget_shrinks():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import tidu as td
+from samplers import assert_trees_close as close
 
 
 def normal(*shape, seed=0):
@@ -13,17 +14,6 @@ def normal(*shape, seed=0):
 
 def number(value):
     return td.asarray(value, dtype=td.float64)
-
-
-def close(got, want, rtol=1e-9):
-    got, want = td.tree_leaves(got), td.tree_leaves(want)
-    assert len(got) == len(want)
-    for a, b in zip(got, want, strict=True):
-        assert a.dtype is b.dtype and a.shape == b.shape
-        b = b.detach().cpu().numpy()
-        np.testing.assert_allclose(
-            a.detach().cpu().numpy(), b, rtol=rtol, atol=rtol * np.abs(b).max(initial=1)
-        )
 
 
 def regular(n, seed=0):

@@ -107,16 +107,8 @@ def test_errors():
         td.laplacian(lambda p: p[0])((td.ones(3), td.ones(3)))
 
 
-def _peak_of(function, *args):
-    function(*args)
-    td.cpu.reset_peak_memory()
-    before = td.cpu.memory_stats()["live_bytes"]
-    function(*args)
-    return td.cpu.memory_stats()["peak_bytes"] - before
-
-
 @pytest.mark.cpu_only("reads the allocator of the cpu")
-def test_takes_little_more_memory_than_its_directions():
+def test_takes_little_more_memory_than_its_directions(peak_bytes):
     sizes = [50, 768, 768, 512, 512]
     weights = [normal(b, a, seed=i) / a**0.5 for i, (a, b) in enumerate(itertools.pairwise(sizes))]
 
@@ -131,13 +123,13 @@ def test_takes_little_more_memory_than_its_directions():
 
     x = normal(50)
     close(td.laplacian(f)(x), nested(x))
-    assert _peak_of(td.laplacian(f), x) <= 0.55 * _peak_of(nested, x)
+    assert peak_bytes(td.laplacian(f), x) <= 0.55 * peak_bytes(nested, x)
 
 
 @pytest.mark.cpu_only("reads the allocator of the cpu")
-def test_what_is_separable_takes_no_matrix():
+def test_what_is_separable_takes_no_matrix(peak_bytes):
     x = normal(3000)
     f = lambda x: td.sum(td.sin(x) ** 2 + 3 * x)
     close(td.laplacian(f)(x), td.sum(2 * td.cos(2 * x)))
     close(td.laplacian(f, chunk_size=1000)(x), td.sum(2 * td.cos(2 * x)))
-    assert _peak_of(td.laplacian(f), x) < 30 * x.nbytes
+    assert peak_bytes(td.laplacian(f), x) < 30 * x.nbytes

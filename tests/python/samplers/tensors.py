@@ -93,3 +93,15 @@ def assert_close(got, want, dtype, ulps=4.0, scale=None, message=""):
             f"{message}: {wrong.sum()} of {wrong.size} wrong; at {at} {got[at]!r} instead of {want[at]!r}, "
             f"off by {abs(got[at] - want[at]):.3g}, allowed {allowed[at]:.3g}"
         )
+
+
+def assert_trees_close(got, want, rtol=1e-9):
+    """That trees of tensors have equal structure, shapes and dtypes, and close elements."""
+    got, want = td.tree_leaves(got), td.tree_leaves(want)
+    assert len(got) == len(want)
+    for a, b in zip(got, want, strict=True):
+        assert a.dtype is b.dtype and a.shape == b.shape
+        b = b.detach().cpu().numpy()
+        np.testing.assert_allclose(
+            a.detach().cpu().numpy(), b, rtol=rtol, atol=rtol * np.abs(b).max(initial=1)
+        )
