@@ -1,70 +1,105 @@
 // Transposing functions that are linear.
 #include "autodiff/transpose.h"
 
+#include "autodiff/linearity.h"
 #include "autodiff/rules.h"
 #include "core/bind.h"
 #include "core/recorder.h"
 #include "ops/creation.h"
+#include "ops/shape.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace tidu {
 namespace {
 
-// Which variables depend on the arguments, of which the program must be a linear function, and which are 0.
-struct Kinds {
-  std::vector<bool> moving, zero;
-  std::vector<bool> closed;  // calls that hold programs, of which it is not known whether they are linear
+using Kinds = std::vector<Linearity>;
 
-  Kinds() = default;
-  explicit Kinds(const Program& program) : moving(program.variables.size()), zero(program.variables.size()) {
-    for (int variable : program.inputs) moving[variable] = true;
-    for (const Program::Constant& constant : program.constants)
-      zero[constant.variable] = is_all(constant.value, 0);
-    for (const Program::Instruction& instruction : program.instructions) add(instruction);
+// The inputs that are of a kind.
+Reads which(const Program::Instruction& call, const Kinds& kinds, Linearity kind) {
+  Reads result = 0;
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    if (kinds[call.inputs[i]] == kind) result |= input_bit(i);
   }
+  return result;
+}
 
-  Reads moving_inputs(const Program::Instruction& instruction) const {
-    Reads result = 0;
-    for (size_t i = 0; i < instruction.inputs.size(); ++i) {
-      if (moving[instruction.inputs[i]]) result |= input_bit(i);
-    }
-    return result;
-  }
+std::unordered_map<const Primitive*, TellLinearity>& tellers() {
+  static std::unordered_map<const Primitive*, TellLinearity> all;
+  return all;
+}
+bool tells_linearity(const Primitive& primitive) { return tellers().contains(&primitive); }
 
- private:
-  // Not a function with a rule of its own, which is no derivative of what it does.
-  static bool can_be_opened(const Program::Instruction& instruction) {
-    if (!instruction.primitive->evaluate || std::holds_alternative<Zero>(instruction.primitive->derivative))
-      return false;
-    const std::vector<Attrs::Field> fields = instruction.attrs.fields();
-    return std::ranges::any_of(fields, [](const Attrs::Field& field) {
-      return std::holds_alternative<std::shared_ptr<const Program>>(field.second);
-    });
+// Whether a call gives 0 where the inputs of `zero` (all that are, and those that are not there) are 0.
+bool is_zero(const Program::Instruction& call, Reads zero) {
+  const Primitive& primitive = *call.primitive;
+  if (&primitive == &primitives::full) return call.attrs.as<FullAttrs>().value.bits == 0;
+  Reads all = 0;
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const Reads one = input_bit(i) & zero;
+    if (one && is_linear(primitive, one, zero)) return true;
+    all |= one;
   }
+  return all && is_linear(primitive, all, zero);
+}
 
-  void add(const Program::Instruction& instruction) {
-    const Primitive& primitive = *instruction.primitive;
-    const Reads moves = moving_inputs(instruction);
-    Reads zeros = kAllInputs;
-    for (size_t i = 0; i < instruction.inputs.size(); ++i) {
-      if (!zero[instruction.inputs[i]]) zeros &= ~input_bit(i);
-    }
-    closed.push_back(false);
-    if (moves && !(instruction.differentiable && is_linear(primitive, moves, zeros))) {
-      closed.back() = instruction.differentiable && can_be_opened(instruction);
-      if (!closed.back()) throw NotLinearError(str("'", primitive.name, "' of them is not linear"));
-    }
-    const auto* linear = std::get_if<Linear>(&primitive.derivative);
-    const bool is_zero =
-        (&primitive == &primitives::full && instruction.attrs.as<FullAttrs>().value.bits == 0) ||
-        (linear && !instruction.inputs.empty() && (linear->linear & ~zeros) == 0);
-    for (int output : instruction.outputs) {
-      moving[output] = moves != 0;
-      zero[output] = is_zero;
-    }
+// Of the outputs of a call.
+Kinds kinds_after(const Program::Instruction& call, const Kinds& kinds) {
+  const Primitive& primitive = *call.primitive;
+  const Reads moving = which(call, kinds, Linearity::linear);
+  const Reads zeros = kAllInputs & ~(which(call, kinds, Linearity::fixed) | moving);
+  if (call.differentiable && tells_linearity(primitive)) {
+    Kinds inputs;
+    for (int variable : call.inputs) inputs.push_back(kinds[variable]);
+    return tellers().at(&primitive)(call.attrs, inputs);
   }
+  if (moving && !(call.differentiable && is_linear(primitive, moving, zeros)))
+    throw NotLinearError(str("'", primitive.name, "' of them is not linear"));
+  if (moving) return Kinds(call.outputs.size(), Linearity::linear);
+  return Kinds(call.outputs.size(), is_zero(call, zeros) ? Linearity::zero : Linearity::fixed);
+}
+
+// Whether it can be told from what a call does whether it is linear. Not of a function with a rule of its
+// own, which is no derivative of what it does.
+bool can_be_opened(const Program::Instruction& call) {
+  if (!call.differentiable || !call.primitive->evaluate ||
+      std::holds_alternative<Zero>(call.primitive->derivative))
+    return false;
+  const std::vector<Attrs::Field> fields = call.attrs.fields();
+  return std::ranges::any_of(fields, [](const Attrs::Field& field) {
+    return std::holds_alternative<std::shared_ptr<const Program>>(field.second);
+  });
+}
+
+// Calls that have to be opened, and why the last of them.
+struct Opened {
+  std::vector<bool> calls;
+  std::string why;
 };
+
+// Of all variables. Calls that have to be opened are noted, where that may be.
+Kinds kinds_of(const Program& program, const Kinds& inputs, Opened* opened) {
+  Kinds kinds(program.variables.size());
+  for (size_t i = 0; i < inputs.size(); ++i) kinds[program.inputs[i]] = inputs[i];
+  for (const Program::Constant& constant : program.constants) {
+    if (is_all(constant.value, 0)) kinds[constant.variable] = Linearity::zero;
+  }
+  for (size_t now = 0; now < program.instructions.size(); ++now) {
+    const Program::Instruction& call = program.instructions[now];
+    Kinds outputs;
+    try {
+      outputs = kinds_after(call, kinds);
+    } catch (const NotLinearError& error) {
+      if (!opened || !can_be_opened(call)) throw;
+      opened->calls[now] = true;
+      opened->why = error.what();
+      outputs.assign(call.outputs.size(), Linearity::linear);
+    }
+    for (size_t i = 0; i < outputs.size(); ++i) kinds[call.outputs[i]] = outputs[i];
+  }
+  return kinds;
+}
 
 // Runs a program with some of its calls as what they do.
 Tensors run_opened(const Program& program, const std::vector<bool>& opened, const Tensors& inputs) {
@@ -88,48 +123,93 @@ Tensors run_opened(const Program& program, const std::vector<bool>& opened, cons
   return outputs;
 }
 
+// A tensor of zeros that takes no memory.
+Tensor zero_like(const Spec& spec) { return broadcast_to(zeros({}, spec.dtype, spec.device), spec.shape); }
+
 }  // namespace
+
+TellsLinearity::TellsLinearity(const Primitive& primitive, TellLinearity tell) {
+  tellers().emplace(&primitive, tell);
+}
+
+Linearity either(Linearity a, Linearity b) {
+  if (a == b || b == Linearity::zero) return a;
+  if (a == Linearity::zero) return b;
+  throw NotLinearError("a value that does not depend on them stands beside one that does");
+}
+
+std::vector<Linearity> linearity_of_variables(const Program& program, const std::vector<Linearity>& inputs) {
+  return kinds_of(program, inputs, nullptr);
+}
+
+std::vector<Linearity> linearity_of(const Program& program, const std::vector<Linearity>& inputs) {
+  const Kinds kinds = kinds_of(program, inputs, nullptr);
+  Kinds outputs;
+  for (int variable : program.outputs) outputs.push_back(kinds[variable]);
+  return outputs;
+}
 
 Function transpose(const Function& linear, Specs like) {
   Program program;
   Kinds kinds;
+  Opened opened;
   try {
     program = record(linear, like, Recorder::Fold::constants);
-    for (kinds = Kinds(program); std::ranges::count(kinds.closed, true) > 0; kinds = Kinds(program)) {
-      const Function opened = [&](const Tensors& x) { return run_opened(program, kinds.closed, x); };
-      program = record(opened, like, Recorder::Fold::constants);
+    for (;;) {
+      opened.calls.assign(program.instructions.size(), false);
+      kinds = kinds_of(program, Kinds(like.size(), Linearity::linear), &opened);
+      if (std::ranges::count(opened.calls, true) == 0) break;
+      const Function of_opened = [&](const Tensors& x) { return run_opened(program, opened.calls, x); };
+      program = record(of_opened, like, Recorder::Fold::constants);
     }
-  } catch (const TraceError& error) { throw NotLinearError(error.what()); }
+  } catch (const TraceError& error) {
+    // A call that is not linear as a whole was to be opened, and looks at a value.
+    throw NotLinearError(opened.why.empty() ? error.what() : opened.why);
+  }
 
-  // What does not depend on the arguments has a value now.
+  // What does not depend on the arguments has a value now. What does is of no matter, and 0 where a call that
+  // holds programs is computed with it.
   Tensors values(program.variables.size());
+  const auto is_moving = [&kinds](int variable) { return kinds[variable] == Linearity::linear; };
   for (size_t i = 0; i < values.size(); ++i) {
     const Spec& spec = program.variables[i];
-    if (kinds.moving[i]) values[i] = Tensor::abstract(spec.shape, spec.dtype, spec.device);
+    if (is_moving(static_cast<int>(i))) values[i] = Tensor::abstract(spec.shape, spec.dtype, spec.device);
   }
   for (const Program::Constant& constant : program.constants) values[constant.variable] = constant.value;
-  for (const Program::Instruction& instruction : program.instructions) {
-    if (kinds.moving_inputs(instruction)) continue;
-    const Tensors results = program.run(instruction, values);
-    for (size_t i = 0; i < results.size(); ++i) values[instruction.outputs[i]] = results[i];
+  for (const Program::Instruction& call : program.instructions) {
+    if (tells_linearity(*call.primitive)) {
+      for (const std::vector<int>* variables : {&call.inputs, &call.outputs}) {
+        for (int variable : *variables) {
+          if (is_moving(variable)) values[variable] = zero_like(program.variables[variable]);
+        }
+      }
+    }
+    if (!call.outputs.empty() && std::ranges::all_of(call.outputs, is_moving)) continue;
+    const Tensors results = program.run(call, values);
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (!is_moving(call.outputs[i])) values[call.outputs[i]] = results[i];
+    }
   }
 
   return [program = std::move(program), kinds, values = std::move(values)](const Tensors& cotangents) {
     Tensors sums(program.variables.size());
     const auto add = [&](int variable, const Tensor& cotangent) {
-      if (kinds.moving[variable]) sums[variable] = accumulate(sums[variable], cotangent);
+      if (kinds[variable] == Linearity::linear) sums[variable] = accumulate(sums[variable], cotangent);
     };
     for (size_t i = 0; i < cotangents.size(); ++i) add(program.outputs[i], cotangents[i]);
     Tensors inputs, outputs, of_outputs;
     for (auto it = program.instructions.rbegin(); it != program.instructions.rend(); ++it) {
       inputs.clear();
+      outputs.assign(it->outputs.size(), Tensor());
       of_outputs.clear();
       for (int variable : it->inputs) inputs.push_back(values[variable]);
       for (int variable : it->outputs) of_outputs.push_back(std::exchange(sums[variable], {}));
       if (std::ranges::none_of(of_outputs, &Tensor::defined)) continue;
-      outputs.assign(it->outputs.size(), Tensor());
-      const Tensors of_inputs =
-          pull_call({*it->primitive, inputs, it->attrs, outputs}, of_outputs, kinds.moving_inputs(*it));
+      if (tells_linearity(*it->primitive)) {
+        for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = values[it->outputs[i]];
+      }
+      const Tensors of_inputs = pull_call({*it->primitive, inputs, it->attrs, outputs}, of_outputs,
+                                          which(*it, kinds, Linearity::linear));
       for (size_t i = 0; i < of_inputs.size(); ++i) add(it->inputs[i], of_inputs[i]);
     }
     Tensors result;

@@ -49,6 +49,10 @@ Tensors pull_checkpoint(const Call& call, Cotangents cotangents, Reads wanted_bi
   return spread(pull_program(program, list(call.inputs), wanted, list(cotangents)), wanted);
 }
 
+std::vector<Linearity> checkpoint_linearity(const Attrs& attrs, const std::vector<Linearity>& inputs) {
+  return linearity_of(*attrs.as<CheckpointAttrs>().program, inputs);
+}
+
 Tensors batch_checkpoint(const BatchedCall& batched) {
   const Program& program = *batched.call.attrs.as<CheckpointAttrs>().program;
   const std::vector<bool> all(batched.call.outputs.size(), true);
@@ -70,6 +74,8 @@ Primitive primitives::checkpoint("checkpoint",
                                   .num_outputs = kAnyNumber});
 
 namespace {
+
+const TellsLinearity of_checkpoints(primitives::checkpoint, checkpoint_linearity);
 
 constexpr int kStages = 48;
 

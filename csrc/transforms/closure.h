@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "autodiff/linearity.h"
 #include "autodiff/transforms.h"
 #include "core/bind.h"
 #include "core/program.h"

@@ -1,6 +1,7 @@
 // Branches as calls that hold the programs of both.
 #include "transforms/control.h"
 
+#include "autodiff/transpose.h"
 #include "compile/count.h"
 #include "compile/simplify.h"
 #include "ops/creation.h"
@@ -87,6 +88,15 @@ Tensors pull_cond(const Call& call, Cotangents given, Reads wanted_bits) {
   return result;
 }
 
+std::vector<Linearity> cond_linearity(const Attrs& attrs, const std::vector<Linearity>& inputs) {
+  const auto& [on_true, on_false] = attrs.as<CondAttrs>();
+  if (inputs[0] == Linearity::linear) throw NotLinearError("a branch that depends on them is not linear");
+  std::vector<Linearity> result = linearity_of(*on_true, from(inputs, 1));
+  const std::vector<Linearity> others = linearity_of(*on_false, from(inputs, 1));
+  for (size_t i = 0; i < result.size(); ++i) result[i] = either(result[i], others[i]);
+  return result;
+}
+
 Tensors batch_cond(const BatchedCall& batched) {
   const Call& call = batched.call;
   const auto& [on_true, on_false] = call.attrs.as<CondAttrs>();
@@ -116,6 +126,7 @@ Primitive primitives::cond("cond", {.batching = batch_cond,
                                     .dispatch = dispatch<run_cond>,
                                     .num_outputs = kAnyNumber,
                                     .flops = cond_flops});
+static const TellsLinearity of_branches(primitives::cond, cond_linearity);
 
 Tensors cond(const Tensor& predicate, const Function& on_true, const Function& on_false,
              const Tensors& operands) {

@@ -367,9 +367,10 @@ class VjpCall final : public RuledCall {
   }
 
   // forward: inputs -> outputs, residuals; backward: residuals, cotangents -> cotangents of the inputs. What
-  // does not depend on the cotangents is the forward half.
+  // does not depend on the cotangents is the forward half. Zeros are in both, so that the backward one is
+  // seen to be linear.
   static std::pair<Program, Program> halves(Program both, size_t inputs, size_t given) {
-    std::vector<bool> late(both.variables.size()), is_residual(both.variables.size());
+    std::vector<bool> late(both.variables.size()), in_both = late, is_residual = late;
     size_t pulled = 0;
     for (size_t i = 0; i < inputs; ++i) pulled += is_differentiable(both.variables[both.inputs[i]].dtype);
     const size_t output_count = both.outputs.size() - pulled;
@@ -381,13 +382,21 @@ class VjpCall final : public RuledCall {
     backward.instructions.clear();
     std::vector<int> residuals;
     const auto need = [&](int variable) {
-      if (late[variable] || is_residual[variable]) return;
+      if (late[variable] || in_both[variable] || is_residual[variable]) return;
       is_residual[variable] = true;
       residuals.push_back(variable);
     };
-    for (const Program::Constant& constant : both.constants)
-      is_residual[constant.variable] = true;  // in both
+    for (const Program::Constant& constant : both.constants) in_both[constant.variable] = true;
+    const std::vector<Linearity> kinds =
+        linearity_of_variables(both, std::vector<Linearity>(both.inputs.size(), Linearity::fixed));
     for (const Program::Instruction& instruction : both.instructions) {
+      const bool is_zero =
+          std::ranges::all_of(instruction.outputs, [&](int v) { return kinds[v] == Linearity::zero; });
+      if (is_zero && std::ranges::all_of(instruction.inputs, [&](int v) { return in_both[v]; })) {
+        for (Program* half : {&forward, &backward}) half->instructions.push_back(instruction);
+        for (int variable : instruction.outputs) in_both[variable] = true;
+        continue;
+      }
       const bool depends = std::ranges::any_of(instruction.inputs, [&](int v) { return late[v]; });
       (depends ? backward : forward).instructions.push_back(instruction);
       if (!depends) continue;

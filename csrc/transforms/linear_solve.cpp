@@ -240,8 +240,10 @@ Tensors solve_linear(const LinearSystem& system, const Tensor& b, const Tensors&
   return bind_all(primitives::linear_solve, inputs, system, static_cast<size_t>(system.outputs));
 }
 
-Tensor solve_exactly(const LinearSystem& system, const Tensor& b, const Tensors& captured) {
-  const Tensors found = solve_linear(system, b, captured);
+namespace {
+
+// The solution, or NaN where a report says that it is none.
+Tensors without_reports(const Tensors& found) {
   Tensor x = found[0];
   for (size_t i = 1; i < found.size(); ++i) {
     Shape shape = found[i].shape();
@@ -249,7 +251,34 @@ Tensor solve_exactly(const LinearSystem& system, const Tensor& b, const Tensors&
     x = x * where(reshape(found[i], shape) == 0, full({}, 1, x.dtype(), x.device()),
                   full({}, std::numeric_limits<double>::quiet_NaN(), x.dtype(), x.device()));
   }
-  return x;
+  return {x};
+}
+
+HeldSolver without_reports(const HeldSolver& solver) {
+  if (solver.code) {
+    const Solver checked = [code = solver.code](const Function& function, const Tensors& vectors) {
+      return without_reports((*code)(function, vectors));
+    };
+    return {std::make_shared<const Solver>(checked), {}};
+  }
+  if (!solver) return {};
+  const Program& program = *solver.program;
+  return {{},
+          hold(record_unseen([&](const Tensors& at) { return without_reports(program(at)); },
+                             inputs_of(program)))};
+}
+
+}  // namespace
+
+// What a report says is not linear in b, so the calls of rules have none.
+Tensor solve_exactly(const LinearSystem& system, const Tensor& b, const Tensors& captured) {
+  LinearSystem exact = system;
+  if (system.outputs > 1) {
+    exact.solve = without_reports(system.solve);
+    exact.transpose_solve = without_reports(system.transpose_solve);
+    exact.outputs = 1;
+  }
+  return solve_linear(exact, b, captured)[0];
 }
 
 Tensors linear_solve(const char* op, const Function& matvec, const Tensors& b, const Solver& solve,

@@ -255,6 +255,23 @@ Tensors pull_scan(const Call& call, Cotangents given, Reads wanted_bits) {
   return result;
 }
 
+std::vector<Linearity> scan_linearity(const Attrs& given, const std::vector<Linearity>& inputs) {
+  const auto& attrs = given.as<ScanAttrs>();
+  const auto carries = static_cast<size_t>(attrs.carries);
+  std::vector<Linearity> at = inputs, outputs;
+  for (bool changed = true; changed;) {
+    outputs = linearity_of(*attrs.body, at);
+    changed = false;
+    for (size_t i = 0; i < carries; ++i) {
+      const Linearity before = std::exchange(at[i], either(at[i], outputs[i]));
+      changed |= at[i] != before;
+    }
+  }
+  std::copy_n(at.begin(), carries, outputs.begin());
+  if (attrs.saves) append(outputs, part(at, 0, carries));
+  return outputs;
+}
+
 Tensors batch_scan(const BatchedCall& batched) {
   auto attrs = batched.call.attrs.as<ScanAttrs>();
   const auto carries = static_cast<size_t>(attrs.carries), slices = static_cast<size_t>(attrs.slices);
@@ -300,6 +317,8 @@ Primitive primitives::scan("scan", {.batching = batch_scan,
                                     .num_outputs = kAnyNumber});
 
 namespace {
+
+const TellsLinearity of_scans(primitives::scan, scan_linearity);
 
 int64_t length_of(const Tensors& slices, std::optional<int64_t> length) {
   for (size_t i = 0; i < slices.size(); ++i) {

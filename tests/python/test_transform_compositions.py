@@ -106,3 +106,67 @@ def test_ways_inside_of_ways(seed):
     np.testing.assert_allclose(
         to_array(got), to_array(want), rtol=1e-8, atol=1e-10, err_msg=f"{kind} of {names}"
     )
+
+
+# --- Rules of the user's own around branches, loops and solvers, which are transposed as calls
+
+SYSTEM = td.tensor([[2.0, 0.3, 0.0], [0.3, 3.0, 0.1], [0.0, 0.1, 4.0]], dtype=td.float64)
+INSIDE = {
+    "branch": lambda x: td.cond(td.sum(x) < 0.5, lambda x: td.sin(x) * x, lambda x: x * x[0], x),
+    "branch of zero": lambda x: td.cond(td.sum(x) < 0.5, lambda x: td.sin(x) * x, td.zeros_like, x),
+    "masked loop": lambda x: td.while_loop(
+        lambda s: s[1] < 2, lambda s: (td.sin(s[0]) + x, s[1] + 1), (x, 0), max_steps=4
+    )[0],
+    "loop until a value": lambda x: td.while_loop(
+        lambda s: td.sum(td.abs(s)) > 0.3, lambda s: s * td.cos(x) * 0.5, x, max_steps=9
+    ),
+    "scan": lambda x: td.sum(td.scan(lambda c, s: (td.sin(c) * s, c * s), x, x)[1], axis=0),
+    "reverse scan that counts": lambda x: td.scan(
+        lambda c, s: ((c[0] * s + x, c[1] + 1), c[1] * s), (x, 0), x, reverse=True
+    )[1],
+    "checkpoint": td.checkpoint(lambda x: td.sin(x) * x[1]),
+    "cg": lambda x: td.linalg.cg(lambda v: SYSTEM @ v, x * x, tol=1e-14)[0],
+    "gmres": lambda x: td.linalg.gmres(lambda v: SYSTEM @ v + x * v, x, tol=1e-14)[0],
+}
+
+
+def ruled_by_jvp(f):
+    g = td.custom_jvp(lambda x: f(x))
+    g.defjvp(lambda primals, tangents: td.jvp(f, primals, tangents))
+    return g
+
+
+def ruled_by_vjp(f):
+    g = td.custom_vjp(lambda x: f(x))
+    g.defvjp(lambda x: (f(x), x), lambda x, c: td.vjp(f, x)[1](c))
+    return g
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("inside", INSIDE)
+def test_rules_around_control(inside, kind):
+    f, x = INSIDE[inside], td.tensor([0.2, -0.5, 0.6], dtype=td.float64)
+    for lanes in (lambda g: g, lambda g: lambda x: td.vmap(g)(td.stack([2 * x, x]))[1]):
+        want = to_array(KINDS[kind](lanes(f), x))
+        for ruled in (ruled_by_jvp, ruled_by_vjp):
+            got = to_array(KINDS[kind](lanes(ruled(f)), x))
+            np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-11, err_msg=ruled.__name__)
+
+
+@pytest.mark.parametrize(
+    "tangent",
+    [
+        lambda x, t: td.cond(td.sum(t) > 0, lambda t: t, lambda t: 2 * t, t),
+        lambda x, t: td.cond(td.sum(x) < 0, lambda t: t * t, lambda t: t, t),
+        lambda x, t: td.scan(lambda c, _: (c + t, None), td.ones_like(t), length=3)[0],
+        lambda x, t: td.scan(lambda c, _: (c * c, None), t, length=3)[0],
+        lambda x, t: td.checkpoint(lambda t: t + 1.0)(t),
+    ],
+)
+def test_rules_around_control_that_are_not_linear(tangent):
+    g = td.custom_jvp(lambda x: x * x)
+    g.defjvp(lambda primals, tangents: (primals[0] ** 2, tangent(primals[0], tangents[0])))
+    x = td.tensor([0.2, -0.5], dtype=td.float64)
+    for f in (lambda x: td.sum(g(x)), lambda x: td.sum(td.vmap(g)(td.stack([x, x])))):
+        with pytest.raises(td.GradientError, match="of them is not linear"):
+            td.grad(f)(x)
