@@ -12,12 +12,12 @@ constexpr int64_t kSlots = 512;
 
 class Table {
  public:
-  Table(std::span<const Stage> stages, int64_t budget)
-      : stages_(stages),
-        count_(static_cast<int>(stages.size())),
+  Table(const Chain& chain, int64_t budget)
+      : chain_(chain),
+        count_(static_cast<int>(chain.stages.size())),
         slot_(std::max<int64_t>((budget + kSlots - 1) / kSlots, 1)),
         slots_(static_cast<int>(budget / slot_)),
-        best_(stages.size() * stages.size() * (static_cast<size_t>(slots_) + 1)) {
+        best_(chain.stages.size() * chain.stages.size() * (static_cast<size_t>(slots_) + 1)) {
     for (int length = 1; length <= count_; ++length) {
       for (int first = 0; first + length <= count_; ++first) fill(first, first + length - 1);
     }
@@ -48,23 +48,25 @@ class Table {
   }
 
   void fill(int first, int last) {
-    // The cotangents of its output and of its input are there together with what it keeps.
-    const int64_t input = first > 0 ? stages_[first - 1].output : 0;
-    const int kept = in_slots(stages_[first].residuals),
-              pulled = in_slots(stages_[first].residuals + stages_[first].output + input);
+    // The cotangents of what it makes and of what it is handed are there together with what it keeps; those
+    // of what is handed over the last stage have their place.
+    const Stage& stage = chain_.stages[first];
+    const int kept = in_slots(stage.residuals),
+              pulled = in_slots(stage.residuals + stage.pulling + pulled_around(chain_, first, last));
     for (int memory = pulled; memory <= slots_; ++memory)
       at(first, last, memory) = {first == last ? 0 : at(first + 1, last, memory - kept).cost, 0};
     double cost = 0;
     int64_t working = 0;
     for (int split = first + 1; split <= last; ++split) {
-      const Stage& before = stages_[split - 1];
+      const Stage& before = chain_.stages[split - 1];
       cost += before.cost;
-      working = std::max(working, before.working + (split - 1 > first ? stages_[split - 2].output : 0));
-      const int output = in_slots(before.output);
-      for (int memory = std::max(in_slots(working), output); memory <= slots_; ++memory) {
-        // While the stages before it are run again, the cotangent of the output stays in its place.
+      working = std::max(working, before.working + kept_between(chain_, first, split - 1));
+      // While the stages before the split are run again, the cotangents of what they handed over stay.
+      const int kept = in_slots(kept_between(chain_, first, split)),
+                pulled = in_slots(pulled_between(chain_, split, last));
+      for (int memory = std::max({in_slots(working), kept, pulled}); memory <= slots_; ++memory) {
         const double all =
-            cost + at(split, last, memory - output).cost + at(first, split - 1, memory - output).cost;
+            cost + at(split, last, memory - kept).cost + at(first, split - 1, memory - pulled).cost;
         if (all < at(first, last, memory).cost) at(first, last, memory) = {all, split};
       }
     }
@@ -76,18 +78,18 @@ class Table {
       const int split = at(first, last, memory).split;
       if (split == 0) {
         result.push_back({first, first + 1, {}});
-        memory -= in_slots(stages_[first++].residuals);
+        memory -= in_slots(chain_.stages[first++].residuals);
       } else {
         result.push_back(
-            {first, split, steps(first, split - 1, memory - in_slots(stages_[split - 1].output))});
-        memory -= in_slots(stages_[split - 1].output);
+            {first, split, steps(first, split - 1, memory - in_slots(pulled_between(chain_, split, last)))});
+        memory -= in_slots(kept_between(chain_, first, split));
         first = split;
       }
     }
     return result;
   }
 
-  const std::span<const Stage> stages_;
+  const Chain& chain_;
   const int count_;
   const int64_t slot_;
   const int slots_;
@@ -96,20 +98,48 @@ class Table {
 
 }  // namespace
 
-std::optional<std::vector<Step>> best_steps(std::span<const Stage> stages, int64_t budget) {
-  int64_t kept = 0, most = 0, input = 0;
-  for (const Stage& stage : stages) {
-    kept += stage.residuals;
-    most = std::max(most, kept + stage.output + input);
-    input = stage.output;
+namespace {
+
+template <class Counts> int64_t bytes_of(const Chain& chain, const Counts& counts) {
+  int64_t bytes = 0;
+  for (const Handed& value : chain.values) {
+    if (counts(value)) bytes += value.bytes;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+int64_t kept_between(const Chain& chain, int first, int split) {
+  return bytes_of(chain, [&](const Handed& value) {
+    return value.made >= first && value.made < split && value.used >= split;
+  });
+}
+int64_t pulled_between(const Chain& chain, int split, int last) {
+  return bytes_of(chain, [&](const Handed& value) {
+    return value.made < split && value.used >= split && value.used <= last;
+  });
+}
+int64_t pulled_around(const Chain& chain, int at, int last) {
+  return bytes_of(chain, [&](const Handed& value) {
+    return value.made <= at && value.used >= at && value.made < value.used && value.used <= last;
+  });
+}
+
+std::optional<std::vector<Step>> best_steps(const Chain& chain, int64_t budget) {
+  const int count = static_cast<int>(chain.stages.size());
+  int64_t kept = 0, most = 0;
+  for (int i = 0; i < count; ++i) {
+    kept += chain.stages[i].residuals;
+    most = std::max(most, kept + chain.stages[i].pulling + pulled_around(chain, i, count - 1));
   }
   if (most <= budget) {
     std::vector<Step> steps;
-    for (int i = 0; i < static_cast<int>(stages.size()); ++i) steps.push_back({i, i + 1, {}});
+    for (int i = 0; i < count; ++i) steps.push_back({i, i + 1, {}});
     return steps;
   }
   if (budget <= 0) return std::nullopt;
-  return Table(stages, budget).take();
+  return Table(chain, budget).take();
 }
 
 }  // namespace tidu

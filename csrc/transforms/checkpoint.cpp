@@ -1,6 +1,7 @@
 // Functions that reverse mode computes a second time, as calls that hold their programs.
 #include "transforms/control.h"
 
+#include <cmath>
 #include <map>
 
 #include "autodiff/rules.h"
@@ -10,6 +11,7 @@
 #include "compile/simplify.h"
 #include "transforms/closure.h"
 #include "transforms/custom.h"
+#include "transforms/scan.h"
 
 namespace tidu {
 namespace {
@@ -78,9 +80,18 @@ namespace {
 const TellsLinearity of_checkpoints(primitives::checkpoint, checkpoint_linearity);
 
 constexpr int kStages = 48;
+constexpr int64_t kParts = 32;  // of a long scan
+
+bool is_scan(const Program::Instruction& call) { return call.primitive == &primitives::scan; }
 
 // What a call takes: operations, and bytes that it reads and writes.
 double work_of(const Program& program, const Program::Instruction& call) {
+  if (is_scan(call)) {
+    const auto& attrs = call.attrs.as<ScanAttrs>();
+    double step = 0;
+    for (const Program::Instruction& inner : attrs.body->instructions) step += work_of(*attrs.body, inner);
+    return step * static_cast<double>(attrs.length);
+  }
   Program one;
   one.instructions = {{call.primitive, call.attrs, {}, {}}};
   const auto number = [&](int variable) {
@@ -95,17 +106,62 @@ double work_of(const Program& program, const Program::Instruction& call) {
   return static_cast<double>(cost.flops.total() + cost.bytes);
 }
 
+int64_t bytes_of(const Program& program, const std::vector<int>& variables) {
+  int64_t bytes = 0;
+  for (int variable : variables) {
+    const Spec& spec = program.variables[variable];
+    bytes += num_elements(spec.shape) * static_cast<int64_t>(size_of(spec.dtype));
+  }
+  return bytes;
+}
+
+// What the reverse mode of a call needs beside what it keeps, where it runs programs that it holds: what they
+// compute, and the carries of a scan that did not save them.
+int64_t pulling_of(const Program& program, const Program::Instruction& call) {
+  int64_t bytes = 0;
+  if (is_scan(call) && !call.attrs.as<ScanAttrs>().saves) {
+    const auto& attrs = call.attrs.as<ScanAttrs>();
+    const std::vector<int> carry(call.inputs.begin(), call.inputs.begin() + attrs.carries);
+    bytes += attrs.length * bytes_of(program, carry);
+  }
+  for (const auto& [name, value] : call.attrs.fields()) {
+    const auto* held = std::get_if<std::shared_ptr<const Program>>(&value);
+    if (!held || !*held) continue;
+    const std::vector<Tensor> values = outline(**held);
+    for (const Program::Instruction& inner : (*held)->instructions)
+      bytes += (is_view(inner, values) ? 0 : bytes_of(**held, inner.outputs)) + pulling_of(**held, inner);
+  }
+  return bytes;
+}
+
 // A program as a chain: its instructions in order, cut into stages.
 class ChainOf {
  public:
-  explicit ChainOf(const Program& program) : program_(program), values_(outline(program)) {
+  explicit ChainOf(Program program) : program_(std::move(program)), values_(outline(program_)) {
     find_memory();
     find_cuts();
-    for (size_t i = 0; i + 1 < cuts_.size(); ++i) stages_.push_back(measure(cuts_[i], cuts_[i + 1]));
+    for (size_t i = 0; i + 1 < cuts_.size(); ++i) chain_.stages.push_back(measure(cuts_[i], cuts_[i + 1]));
+    const auto stage_of = [&](int now) {
+      return static_cast<int>(std::ranges::upper_bound(cuts_, now) - cuts_.begin()) - 1;
+    };
+    for (const auto& [storage, memory] : memory_) {
+      const Handed value{stage_of(memory.first), stage_of(memory.last), memory.bytes};
+      if (value.made < value.used) chain_.values.push_back(value);
+    }
   }
 
-  const std::vector<Stage>& stages() const { return stages_; }
+  const Chain& chain() const { return chain_; }
 
+  // The program's results, of which reverse mode keeps what the steps say.
+  Tensors operator()(std::span<const Step> steps, const Tensors& inputs) const {
+    Tensors values(program_.variables.size());
+    for (size_t i = 0; i < inputs.size(); ++i) values[program_.inputs[i]] = inputs[i];
+    for (const Program::Constant& constant : program_.constants) values[constant.variable] = constant.value;
+    run(steps, values);
+    return at(values, program_.outputs);
+  }
+
+ private:
   // Runs the instructions of steps on values by variable.
   void run(std::span<const Step> steps, Tensors& values) const {
     for (const Step& step : steps) {
@@ -133,7 +189,6 @@ class ChainOf {
     }
   }
 
- private:
   // Memory that the program allocates, from the call that does to the last that uses it; results stay.
   struct Memory {
     int64_t bytes;
@@ -207,8 +262,6 @@ class ChainOf {
   Stage measure(int begin, int end) const {
     Stage stage;
     stage.cost = work_[end - 1] - (begin > 0 ? work_[begin - 1] : 0);
-    // What comes from before is live there, too, while later stages use it.
-    stage.output = live_after(end - 1, 0);
     std::map<const Storage*, int64_t> kept;
     const auto keep = [&](int variable) {
       const auto found = memory_.find(storage(variable));
@@ -220,6 +273,7 @@ class ChainOf {
     for (int now = begin; now < end; ++now) {
       stage.working = std::max(stage.working, live_after(now, begin) + freed_at(now, begin));
       const Program::Instruction& call = program_.instructions[now];
+      stage.pulling = std::max(stage.pulling, pulling_of(program_, call));
       Tensors inputs = at(values_, call.inputs), outputs = at(values_, call.outputs);
       Reads tracked = 0;
       for (size_t i = 0; i < inputs.size(); ++i) {
@@ -266,35 +320,69 @@ class ChainOf {
     return {needed, left};
   }
 
-  const Program& program_;
+  const Program program_;
   const Tensors values_;
   std::map<const Storage*, Memory> memory_;
   std::vector<int> first_, last_;  // the instruction that makes a variable and the last to use it
   std::vector<double> work_;       // up to each instruction
   std::vector<int> cuts_;
-  std::vector<Stage> stages_;
+  Chain chain_;
 };
 
+// The same with long scans in parts, which are stages of their own; where there is a stretch to each, it is
+// such that a part and its stretches have as many steps.
+Program with_scans_in_parts(const Program& program, bool in_stretches) {
+  const Function in_parts = [&](const Tensors& inputs) {
+    Tensors values(program.variables.size());
+    for (size_t i = 0; i < inputs.size(); ++i) values[program.inputs[i]] = inputs[i];
+    for (const Program::Constant& constant : program.constants) values[constant.variable] = constant.value;
+    for (const Program::Instruction& call : program.instructions) {
+      Tensors results;
+      if (is_scan(call) && call.attrs.as<ScanAttrs>().length > 1) {
+        const auto& attrs = call.attrs.as<ScanAttrs>();
+        const int64_t parts = std::min<int64_t>(attrs.length, kParts);
+        const double steps = static_cast<double>(attrs.length) / static_cast<double>(parts);
+        Tensors given;
+        for (int variable : call.inputs) given.push_back(values[variable]);
+        results = scan_in_parts(attrs, given, parts,
+                                in_stretches ? std::max<int64_t>(std::lround(std::sqrt(steps)), 1) : 1);
+      } else {
+        results = program.run(call, values);
+      }
+      for (size_t i = 0; i < results.size(); ++i) values[call.outputs[i]] = results[i];
+    }
+    Tensors outputs;
+    for (int variable : program.outputs) outputs.push_back(values[variable]);
+    return outputs;
+  };
+  return record_unseen(in_parts, specs_of(program, program.inputs, 0, program.inputs.size()));
+}
+
 Tensors run_within(const Program& program, const Tensors& inputs, int64_t budget) {
-  const ChainOf chain(program);
-  const std::optional<std::vector<Step>> steps = best_steps(chain.stages(), budget);
+  std::vector<ChainOf> ways;
+  ways.emplace_back(program);
+  std::optional<std::vector<Step>> steps = best_steps(ways[0].chain(), budget);
+  const bool has_scans = std::ranges::any_of(program.instructions, is_scan);
+  for (const bool in_stretches : {false, true}) {
+    if (steps || !has_scans) break;
+    ways.emplace_back(with_scans_in_parts(program, in_stretches));
+    steps = best_steps(ways.back().chain(), budget);
+  }
   if (!steps) {
+    const auto is_enough = [&](int64_t bytes) {
+      return std::ranges::any_of(
+          ways, [&](const ChainOf& way) { return best_steps(way.chain(), bytes).has_value(); });
+    };
     int64_t too_few = std::max<int64_t>(budget, 0), enough = std::max<int64_t>(2 * too_few, 512);
-    while (!best_steps(chain.stages(), enough)) enough *= 2;
+    while (!is_enough(enough)) enough *= 2;
     while (enough - too_few > enough / 512 + 1) {
       const int64_t middle = too_few + (enough - too_few) / 2;
-      (best_steps(chain.stages(), middle) ? enough : too_few) = middle;
+      (is_enough(middle) ? enough : too_few) = middle;
     }
     fail<ValueError>("[checkpoint] reverse mode cannot do with a budget of ", budget, " bytes: it needs ",
                      enough);
   }
-  Tensors values(program.variables.size());
-  for (size_t i = 0; i < inputs.size(); ++i) values[program.inputs[i]] = inputs[i];
-  for (const Program::Constant& constant : program.constants) values[constant.variable] = constant.value;
-  chain.run(*steps, values);
-  Tensors outputs;
-  for (int variable : program.outputs) outputs.push_back(values[variable]);
-  return outputs;
+  return ways.back()(*steps, inputs);
 }
 
 }  // namespace

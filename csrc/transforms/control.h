@@ -38,7 +38,8 @@ Tensors while_loop(const Function& condition, const Function& body, const Tensor
 // `function(arguments)`, of which reverse mode keeps the arguments alone and runs it a second time. With a
 // budget, what it keeps is chosen: at no time more than so many bytes beside arguments, results and
 // cotangents, and such that least is computed again (compile/chain.h), where the function is taken for a
-// chain of at most 48 stages. A ValueError says how many bytes are needed where that is more.
+// chain of at most 48 stages, parts of a long scan among them. A ValueError says how many bytes are needed
+// where that is more.
 Tensors checkpoint(const Function& function, const Tensors& arguments, std::optional<int64_t> budget = {});
 
 // --- Primitives

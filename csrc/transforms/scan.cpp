@@ -1,28 +1,15 @@
 // Loops over slices as calls that hold the program of a step.
-#include "transforms/control.h"
+#include "transforms/scan.h"
 
 #include "ops/assign.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
 #include "transforms/closure.h"
+#include "transforms/control.h"
 
 namespace tidu {
 namespace {
-
-struct ScanAttrs {
-  ProgramField body;
-  int carries, slices;
-  int64_t length;
-  bool reverse;
-  bool saves;  // the carry before each step, in further results
-  void fields(auto&& field) const {
-    field("carries", carries), field("slices", slices), field("length", length), field("reverse", reverse);
-    field("saves", saves), field("body", body);
-  }
-  size_t results() const { return body->outputs.size() - static_cast<size_t>(carries); }
-  size_t outputs() const { return body->outputs.size() + (saves ? static_cast<size_t>(carries) : 0); }
-};
 
 // The inputs of a call that scans.
 struct ScanInputs {
@@ -315,6 +302,61 @@ Primitive primitives::scan("scan", {.batching = batch_scan,
                                     .evaluate = evaluate<unroll_scan>,
                                     .dispatch = dispatch<run_scan>,
                                     .num_outputs = kAnyNumber});
+
+Tensors scan_in_parts(const ScanAttrs& attrs, const Tensors& inputs, int64_t parts, int64_t stretch) {
+  const ScanInputs given(inputs, attrs);
+  const size_t carries = given.carry.size(), outputs = attrs.outputs();
+  Tensors carry = given.carry;
+  std::vector<Tensors> pieces(outputs);
+  // Steps from `begin` to `end` in the order of the slices, in stretches of `together` steps.
+  const auto run = [&](int64_t begin, int64_t end, int64_t together) {
+    const int64_t count = (end - begin) / together;
+    ScanAttrs part_of = attrs;
+    part_of.length = count;
+    part_of.saves = true;
+    Tensors all = carry;
+    for (const Tensor& slices : given.slices) {
+      const Tensor mine = slice_axis(slices, 0, begin, end);
+      all.push_back(together == 1 ? mine
+                                  : reshape(mine, times(times(one_of(mine.spec()), together), count).shape));
+    }
+    append(all, given.captured);
+    if (together > 1) {
+      std::vector<Spec> specs = specs_of(all);
+      for (size_t i = carries; i < carries + given.slices.size(); ++i) specs[i] = one_of(specs[i]);
+      ScanAttrs inner = attrs;
+      inner.length = together;
+      inner.saves = true;
+      const auto step = [&](const Tensors& at) {
+        Tensors results = bind_all(primitives::scan, at, inner, inner.outputs());
+        results.resize(outputs);
+        return results;
+      };
+      part_of.body = hold(record_unseen(step, specs));
+    }
+    const Tensors results = bind_all(primitives::scan, all, part_of, part_of.outputs());
+    carry = part(results, 0, carries);
+    for (size_t i = carries; i < outputs; ++i) {
+      Shape shape = results[i].shape();
+      if (together > 1) shape.erase(0), shape[0] = end - begin;
+      pieces[i].push_back(reshape(results[i], shape));
+    }
+  };
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t now = attrs.reverse ? parts - 1 - part : part;
+    const int64_t begin = attrs.length * now / parts, end = attrs.length * (now + 1) / parts;
+    const int64_t rest = (end - begin) % stretch;
+    if (attrs.reverse && rest > 0) run(end - rest, end, 1);
+    if (end - rest > begin) run(begin, end - rest, stretch);
+    if (!attrs.reverse && rest > 0) run(end - rest, end, 1);
+  }
+  Tensors results = carry;
+  for (size_t i = carries; i < outputs; ++i) {
+    if (attrs.reverse) std::ranges::reverse(pieces[i]);
+    results.push_back(concat(pieces[i], 0));
+  }
+  return results;
+}
 
 namespace {
 

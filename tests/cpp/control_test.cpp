@@ -73,5 +73,58 @@ TEST(Control, CheckpointsComputeTwice) {
   EXPECT_EQ(calls, 1);  // recorded once; the program runs twice
 }
 
+TEST(Control, StepsOfAScanAreStagesOfABudget) {
+  const Tensor w = random_point(8, {4, 4}), h = random_point(9, {8, 4}), xs = random_point(10, {200});
+  const Function f = [](const Tensors& in) {
+    const Function step = [&](const Tensors& at) { return Tensors{tanh(matmul(at[0], in[0]) + at[1])}; };
+    return Tensors{sum(square(scan(step, {in[1]}, {in[2]}).carry[0]))};
+  };
+  const auto within = [&](int64_t budget) -> ScalarFunction {
+    return [&f, budget](const Tensors& in) { return checkpoint(f, in, budget)[0]; };
+  };
+  const ValueAndGrad want = value_and_grad([&](const Tensors& in) { return f(in)[0]; }, {w, h, xs});
+  const int64_t carry = 8 * 4 * 8;
+  for (const int64_t carries : {300, 60, 30}) {
+    const ValueAndGrad got = value_and_grad(within(carries * carry), {w, h, xs});
+    expect_close(got.value, want.value);
+    for (int i = 0; i < 3; ++i) expect_close(got.gradients[i], want.gradients[i], 1e-11);
+  }
+  EXPECT_THROW(within(4 * carry)({w, h, xs}), ValueError);
+}
+
+TEST(Control, RulesAroundBranchesAndLoops) {
+  const Function f = [](const Tensors& in) {
+    const Function some = [](const Tensors& x) { return Tensors{sin(x[0]) * x[0]}; };
+    const Tensor y = cond(
+        sum(in[0]) > 0, some, [](const Tensors& x) { return x; }, in)[0];
+    return Tensors{
+        scan([&](const Tensors& at) { return Tensors{cos(at[0]) * y}; }, {y}, {}, {.length = 3}).carry[0]};
+  };
+  const Function by_jvp = [&](const Tensors& in) {
+    return custom_jvp(
+        f, [&](const Tensors& x, const Tensors& t) { return jvp(f, x, t); }, in);
+  };
+  const Function by_vjp = [&](const Tensors& in) {
+    const auto forward = [&](const Tensors& x) {
+      return CustomForward{f(x), [&f, x](const Tensors& c) { return vjp(f, x).pullback(c); }};
+    };
+    return custom_vjp(f, forward, in);
+  };
+  const Tensor x = random_point(11, {3, 4});
+  const auto gradients = [&](const Function& function) {
+    const Function gradient = [&](const Tensors& in) {
+      return value_and_grad([&](const Tensors& at) { return sum(function(at)[0]); }, in).gradients;
+    };
+    return vmap(gradient)({x})[0];
+  };
+  const auto directions = [&](const Function& function) {
+    return vmap([&](const Tensors& in) { return jvp(function, in, in).tangents; })({x})[0];
+  };
+  for (const Function& ruled : {by_jvp, by_vjp}) {
+    expect_close(gradients(ruled), gradients(f));
+    expect_close(directions(ruled), directions(f));
+  }
+}
+
 }  // namespace
 }  // namespace tidu

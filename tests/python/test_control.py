@@ -434,6 +434,69 @@ def test_a_budget_that_nothing_fits_names_one_that_does():
     assert tree["b"].tolist() == [1, 1]
 
 
+def _long(w, h, xs):
+    last, ys = td.scan(lambda c, x: (td.tanh(c @ w + x), td.sum(c)), h, xs)
+    return td.sum(last * last) + td.sum(ys)
+
+
+def _long_arguments(steps, size=16, rows=256):
+    key = td.random.key(3)
+    w = td.random.normal(key, (size, size), dtype=td.float64) * 0.2
+    return w, td.ones((rows, size), dtype=td.float64), td.linspace(0, 1, steps, dtype=td.float64)
+
+
+@pytest.mark.cpu_only("reads the allocator of the cpu")
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_steps_of_a_scan_are_stages_of_a_budget(peak_bytes, reverse):
+    def f(w, h, xs):
+        return _long(w, h, xs[::-1] if reverse else xs)
+
+    arguments = _long_arguments(500)
+    carry = 256 * 16 * 8
+    want = td.grad(f, argnums=(0, 1, 2))(*arguments)
+    assert peak_bytes(lambda: td.grad(f, argnums=(0, 1, 2))(*arguments)) > 500 * carry
+    for kept in (120, 60, 30):
+        gradient = td.grad(td.checkpoint(f, budget=kept * carry), argnums=(0, 1, 2))
+        close(gradient(*arguments), want, rtol=1e-12)
+        assert peak_bytes(lambda: gradient(*arguments)) < (kept + 4) * carry  # noqa: B023
+
+
+def test_a_scan_within_a_budget_in_every_transform():
+    w, h, xs = _long_arguments(23, 3, 2)
+    saving = lambda h: td.checkpoint(_long, budget=1500)(w, h, xs)
+    loss = lambda h: _long(w, h, xs)
+    with pytest.raises(ValueError, match="it needs"):
+        td.checkpoint(_long, budget=300)(w, h, xs)
+    for of in (
+        lambda f: f(h),
+        lambda f: td.grad(f)(h),
+        lambda f: td.jvp(f, (h,), (h,))[1],
+        lambda f: td.hessian(f)(h),
+        lambda f: td.vmap(td.grad(f))(td.stack([h, 2 * h])),
+        lambda f: td.program(td.grad(f), h)(h),
+        lambda f: td.jet(f, (h,), ([h, h, h],))[1][2],
+    ):
+        close(of(saving), of(loss), rtol=1e-10)
+
+
+@pytest.mark.cpu_only("reads the allocator of the cpu")
+def test_what_skips_stages_counts_once_in_a_budget(peak_bytes):
+    weights, x = _deep_arguments(24)
+    activation, gradients = 128 * 64 * 4, 24 * 64 * 64 * 4
+
+    def f(weights, x):
+        start = [td.tanh(x * k) for k in (1.0, 2.0, 3.0, 4.0)]
+        for w in weights:
+            x = td.tanh(x @ w)
+        return td.sum(x * x) + sum(td.sum(s * x) for s in start)
+
+    want = td.grad(f)(weights, x)
+    for kept in (24, 18):  # 4 of them skip all stages, as do their cotangents
+        gradient = td.grad(td.checkpoint(f, budget=kept * activation))
+        close(gradient(weights, x), want)
+        assert peak_bytes(lambda: gradient(weights, x)) <= gradients + kept * activation  # noqa: B023
+
+
 # --- vmap(control=)
 
 
