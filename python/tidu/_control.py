@@ -24,9 +24,11 @@ def _tensors_of(tree, op, what):
     return tensors, structure
 
 
-def _same_structure(got, want, op, what):
-    if got != want:
-        raise ValueError(f"[{op}] {what} has structure {got!r} but must have {want!r}")
+def _outputs_like(tree, structure, op, what):
+    outputs, got = outputs_from(tree, op, structure)
+    if got is not structure:
+        raise ValueError(f"[{op}] {what} has structure {got!r} but must have {structure!r}")
+    return outputs
 
 
 def scan(f, init, xs=None, length=None, reverse=False, *, checkpoint_every=None):
@@ -48,8 +50,7 @@ def scan(f, init, xs=None, length=None, reverse=False, *, checkpoint_every=None)
         result = f(unflatten(structure, tensors[: len(carry)]), x)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"[scan] {name_of(f)} must return a pair (carry, y)")
-        after, after_structure = outputs_from(result[0], "scan")
-        _same_structure(after_structure, structure, "scan", "the carry that the function returns")
+        after = _outputs_like(result[0], structure, "scan", "the carry that the function returns")
         results, result_structure = outputs_from(result[1], "scan")
         return after + results
 
@@ -66,12 +67,15 @@ def cond(pred, true_fun, false_fun, *operands):
     if not isinstance(pred, Tensor):
         return (true_fun if pred else false_fun)(*operands)
     tensors, structure = _tensors_of(operands, "cond", "the operands")
-    structures = []
+    result_structure = None
 
     def branch(function):
         def flat(tensors):
-            outputs, output_structure = outputs_from(function(*unflatten(structure, tensors)), "cond")
-            structures.append(output_structure)
+            nonlocal result_structure
+            result = function(*unflatten(structure, tensors))
+            if result_structure is not None:
+                return _outputs_like(result, result_structure, "cond", "the result if false")
+            outputs, result_structure = outputs_from(result, "cond")
             return outputs
 
         return flat
@@ -79,8 +83,7 @@ def cond(pred, true_fun, false_fun, *operands):
     outputs = _core.cond(
         pred.reshape(()) if pred.size == 1 else pred, branch(true_fun), branch(false_fun), tensors
     )
-    _same_structure(structures[-1], structures[0], "cond", "the result if false")
-    return unflatten(structures[0], outputs)
+    return unflatten(result_structure, outputs)
 
 
 def while_loop(cond_fun, body_fun, init, *, max_steps=None):
@@ -96,9 +99,8 @@ def while_loop(cond_fun, body_fun, init, *, max_steps=None):
         return [x.reshape(()) if x.size == 1 else x for x in outputs]
 
     def body(tensors):
-        outputs, after = outputs_from(body_fun(unflatten(structure, tensors)), "while_loop")
-        _same_structure(after, structure, "while_loop", "the carry that the function returns")
-        return outputs
+        after = body_fun(unflatten(structure, tensors))
+        return _outputs_like(after, structure, "while_loop", "the carry that the function returns")
 
     return unflatten(structure, _core.while_loop(condition, body, carry, max_steps))
 
@@ -127,8 +129,9 @@ def checkpoint(function, *, budget=None):
 
     Arguments and results are pytrees; leaves that are no tensors are passed as they are. With a budget, in
     bytes, reverse mode holds what fits, beside arguments, results and their gradients, such that it has
-    least to compute again: the function is recorded and taken for a chain of up to 48 stages, for which that
-    is found by dynamic programming. It is a ValueError that names the least possible budget if nothing fits.
+    least to compute again: the function is recorded and taken for a chain of up to 48 stages, parts of a long
+    scan among them, for which that is found by dynamic programming. It is a ValueError that names the least
+    possible budget if nothing fits.
     """
 
     @functools.wraps(function)

@@ -33,11 +33,17 @@ class _Custom:
 
         def outputs_of(result):
             nonlocal output_structure
-            outputs, output_structure = outputs_from(result, type(self).__name__)
-            return outputs
+            op, before = type(self).__name__, output_structure
+            outputs, output_structure = outputs_from(result, op, before)
+            if before is not None and output_structure is not before:
+                raise ValueError(
+                    f"[{op}] {name_of(self.function)} and its rule return results of different structures: "
+                    f"{before!r} and {output_structure!r}"
+                )
+            return outputs, output_structure
 
         def plain(tensors):
-            return outputs_of(self.function(*tree(tensors, leaves), **kwargs))
+            return outputs_of(self.function(*tree(tensors, leaves), **kwargs))[0]
 
         inputs = [leaves[i] for i in moving]
         result = differentiate(plain, inputs, tree, leaves, moving, structure, outputs_of)
@@ -72,9 +78,9 @@ class custom_jvp(_Custom):
                     raise TypeError(
                         f"[custom_jvp] the rule of {name_of(self.function)} must return (result, tangent)"
                     )
-                outputs = outputs_of(result[0])
+                outputs, output_structure = outputs_of(result[0])
                 tangents_out = match_tree(
-                    result[1], flatten(result[0])[1], outputs, "custom_jvp", "tangent of the result"
+                    result[1], output_structure, outputs, "custom_jvp", "tangent of the result"
                 )
                 return outputs, [
                     _core.zeros_like(y) if t is None else t
@@ -117,8 +123,7 @@ class custom_vjp(_Custom):
                         "(result, residuals)"
                     )
                 value, residuals = result
-                outputs = outputs_of(value)
-                output_structure = flatten(value)[1]
+                outputs, output_structure = outputs_of(value)
 
                 def pullback(cotangents):
                     returned = self.backward(residuals, unflatten(output_structure, cotangents))

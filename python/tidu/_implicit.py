@@ -2,7 +2,7 @@
 
 from tidu import _core
 from tidu._core import Tensor
-from tidu._pytree import flatten, unflatten
+from tidu._pytree import flatten, in_order, unflatten
 from tidu._transforms import inputs_of, match_tree, name_of
 
 
@@ -25,7 +25,7 @@ class Unknowns:
             )
         return [
             leaf if isinstance(leaf, Tensor) else _core.asarray(leaf, dtype=like.dtype, device=like.device)
-            for leaf, like in zip(leaves, self.tensors, strict=True)
+            for leaf, like in zip(in_order(leaves, structure, self.structure), self.tensors, strict=True)
         ]
 
     def like(self, tree, what):

@@ -64,8 +64,8 @@ class Program:
             return NotImplemented
         return (
             self._recorded == other._recorded
-            and self._structure == other._structure
-            and self._output_structure == other._output_structure
+            and self._structure.is_same(other._structure)
+            and self._output_structure.is_same(other._output_structure)
             and _fixed_to_data(self._leaves) == _fixed_to_data(other._leaves)
         )
 
@@ -219,6 +219,6 @@ def load_program(path, device=None):
         counts = (fixed.count(None), len(fixed), results.count, len(parameters))
         if counts != (len(recorded.inputs), arguments.count, len(recorded.outputs), len(arguments.children)):
             raise ValueError("it does not fit the program")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(f"{path}: the structure of arguments and results: {error}") from None
     return Program(recorded, arguments, fixed, results, parameters)

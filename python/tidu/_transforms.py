@@ -6,7 +6,7 @@ import sys
 
 from tidu import _core
 from tidu._core import DTypeError, ShapeError, Tensor
-from tidu._pytree import flatten, tree_map, unflatten
+from tidu._pytree import MisfitError, flatten, in_order, tree_map, unflatten
 
 # --- Arguments and results
 
@@ -38,8 +38,11 @@ def inputs_of(tree, op, where):
     return tensors, structure
 
 
-def outputs_from(tree, op):
+def outputs_from(tree, op, like=None):
+    """The leaves of a function's result as tensors, and its structure: `like`, where it is equal to that."""
     leaves, structure = flatten(tree)
+    if like is not None and structure == like:
+        leaves, structure = in_order(leaves, structure, like), like
     where = "the function's results"
     return [x if isinstance(x, Tensor) else _as_tensor(x, op, where) for x in leaves], structure
 
@@ -65,30 +68,15 @@ def match_tree(tree, structure, tensors, op, what):
 
 
 def align_tree(tree, structure, op, what):
-    if structure.kind == "leaf":
-        leaves, _ = flatten(tree)
-        if tree is not None and (len(leaves) != 1 or leaves[0] is not tree):
-            raise ValueError(f"[{op}] the {what} must be one tensor, not {flatten(tree)[1]!r}")
-        return [tree]
-    if tree is None:
-        return [None] * structure.count
-    other = flatten(tree)[1]
-    if (
-        other.kind != structure.kind
-        or len(other.children) != len(structure.children)
-        or other.keys != structure.keys
-    ):
-        raise ValueError(f"[{op}] the {what} has structure {other!r} but must have {structure!r}")
-    if structure.kind == "dict":
-        parts = [tree[key] for key in structure.keys]
-    elif structure.kind == "dataclass":
-        parts = [getattr(tree, key) for key in structure.keys]
-    else:
-        parts = list(tree or ())
-    result = []
-    for part, child in zip(parts, structure.children, strict=True):
-        result += align_tree(part, child, op, what)
-    return result
+    """The leaves of a tree in the order of a structure that it should have; None leaves a part out."""
+    leaves, got = flatten(tree)
+    try:
+        return in_order(leaves, got, structure)
+    except MisfitError as misfit:
+        got, want = misfit.args
+    if want.kind == "leaf":
+        raise ValueError(f"[{op}] the {what} must be one tensor, not {got!r}")
+    raise ValueError(f"[{op}] the {what} has structure {got!r} but must have {want!r}")
 
 
 def _split_arguments(argnums, args, op):
@@ -163,6 +151,7 @@ class Flat:
     def __init__(self, function, put, kwargs, structure, has_aux, op):
         self.function, self.put, self.kwargs = function, put, kwargs
         self.structure, self.has_aux, self.op = structure, has_aux, op
+        self.output_structure = None
 
     def result(self, tensors):
         result = self.function(*self.put(unflatten(self.structure, tensors)), **self.kwargs)
@@ -174,7 +163,8 @@ class Flat:
         return _scalar(self.result(tensors), self.function, self.op)
 
     def __call__(self, tensors):
-        outputs, self.output_structure = outputs_from(self.result(tensors), self.op)
+        result = self.result(tensors)
+        outputs, self.output_structure = outputs_from(result, self.op, self.output_structure)
         return outputs
 
     def checked(self, strict):
@@ -198,14 +188,15 @@ class OfTensors:
 
     def __init__(self, function, leaves, structure, places, op):
         self.function, self.leaves, self.structure = function, leaves, structure
-        self.places, self.op = places, op
+        self.places, self.op, self.output_structure = places, op, None
 
     def __call__(self, tensors):
         filled = list(self.leaves)
         for i, tensor in zip(self.places, tensors, strict=True):
             filled[i] = tensor
         args, kwargs = unflatten(self.structure, filled)
-        outputs, self.output_structure = outputs_from(self.function(*args, **kwargs), self.op)
+        result = self.function(*args, **kwargs)
+        outputs, self.output_structure = outputs_from(result, self.op, self.output_structure)
         return outputs
 
 

@@ -4,36 +4,35 @@ import functools
 
 from tidu import _core
 from tidu._core import Tensor
-from tidu._pytree import flatten, unflatten
+from tidu._pytree import begins_of, flatten, unflatten
 from tidu._transforms import OfTensors
 
 
 def _axes_of_leaves(axes, structure, what):
     """An axis or None for each leaf of a structure, from a tree of them that may end above the leaves."""
-    if axes is None or (isinstance(axes, int) and not isinstance(axes, bool)):
-        return [axes] * structure.count
-    other = flatten(axes)[1]
-    children = structure.children
-    if structure.kind == "dict" and isinstance(axes, dict) and set(axes) == set(structure.keys):
-        parts = [axes[key] for key in structure.keys]
-    elif structure.kind == "dataclass" and type(axes) is structure.type:
-        parts = [getattr(axes, key) for key in structure.keys]
-    elif (
-        structure.kind in ("list", "tuple") and isinstance(axes, list | tuple) and len(axes) == len(children)
-    ):
-        parts = list(axes)
-    else:
-        parts = None
-    if parts is None or len(parts) != len(children):
-        raise ValueError(
-            f"[vmap] {what} has structure {other!r} but must be an int, None, or a tree of them that fits "
-            f"{structure!r}"
-        )
-    return [
-        axis
-        for part, child in zip(parts, children, strict=True)
-        for axis in _axes_of_leaves(part, child, what)
-    ]
+    leaves, got = flatten(axes)
+    result = []
+
+    def spread(begin, got, structure):
+        if got.kind == "none":
+            result.extend([None] * structure.count)
+        elif got.kind == "leaf" and isinstance(leaves[begin], int) and not isinstance(leaves[begin], bool):
+            result.extend([leaves[begin]] * structure.count)
+        else:
+            are_lists = {got.kind, structure.kind} <= {"list", "tuple"}
+            fits = len(got.children) == len(structure.children) if are_lists else got.has_parts_of(structure)
+            if got.kind == "leaf" or not fits:
+                raise ValueError(
+                    f"[vmap] {what} has structure {got!r} but must be an int, None, or a tree of them that "
+                    f"fits {structure!r}"
+                )
+            places = range(len(got.children)) if are_lists else got.places_of(structure)
+            begins = begins_of(got, begin)
+            for place, child in zip(places, structure.children, strict=True):
+                spread(begins[place], got.children[place], child)
+
+    spread(0, got, structure)
+    return result
 
 
 def _mapped_leaf(leaf, axis, i):
