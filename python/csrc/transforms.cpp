@@ -25,6 +25,13 @@ auto as_matrix(Blocks (*matrix)(const F&, const Tensors&, Chunk), F (*adopt)(con
   };
 }
 
+using SpecTuples = std::vector<std::tuple<Shape, DType, Device>>;
+std::vector<Spec> specs_of(const SpecTuples& tuples) {
+  std::vector<Spec> specs;
+  for (const auto& [shape, dtype, device] : tuples) specs.push_back({shape, dtype, device});
+  return specs;
+}
+
 // The values of all variables of a program for values of its inputs and then its constants. What it writes to
 // its arguments is not done.
 Tensors values_of(const Program& program, const Tensors& given) {
@@ -237,14 +244,11 @@ void bind_transforms(py::module_& m) {
         [](const py::function& function, const py::object& arguments, std::optional<int64_t> budget) {
           return to_list(checkpoint(as_function(function), to_tensors(arguments), budget));
         });
-  m.def("pure_callback",
-        [](const py::function& function, const std::vector<std::tuple<Shape, DType, Device>>& results,
-           const py::object& arguments, bool all_lanes) {
-          std::vector<Spec> specs;
-          for (const auto& [shape, dtype, device] : results) specs.push_back({shape, dtype, device});
-          return to_list(pure_callback(as_function(function), specs, to_tensors(arguments),
-                                       all_lanes ? LanesOf::all : LanesOf::one));
-        });
+  m.def("pure_callback", [](const py::function& function, const SpecTuples& results,
+                            const py::object& arguments, bool all_lanes) {
+    return to_list(pure_callback(as_function(function), specs_of(results), to_tensors(arguments),
+                                 all_lanes ? LanesOf::all : LanesOf::one));
+  });
   m.def("debug_callback", [](const py::function& function, const py::object& arguments) {
     debug_callback(as_function(function), to_tensors(arguments));
   });
@@ -323,6 +327,15 @@ void bind_transforms(py::module_& m) {
                              })
       .def_readonly("inputs", &Program::inputs)
       .def_readonly("outputs", &Program::outputs)
+      .def_property_readonly("output_specs",
+                             [](const Program& program) {
+                               SpecTuples specs;
+                               for (int variable : program.outputs) {
+                                 const auto& [shape, dtype, device] = program.variables[variable];
+                                 specs.emplace_back(shape, dtype, device);
+                               }
+                               return specs;
+                             })
       .def_property_readonly("constants",
                              [](const Program& program) {
                                py::list result;
@@ -347,10 +360,10 @@ void bind_transforms(py::module_& m) {
     TensorGraph graph = graph_of(tensor);
     return py::make_tuple(std::move(graph.program), to_list(graph.arguments));
   });
-  m.def("record", [](const py::function& function, const py::object& like) {
+  m.def("record", [](const py::function& function, const SpecTuples& like) {
     UserLine line;
     const Lines lines([&] { return line(); });
-    return record(as_function(function), to_tensors(like));
+    return record(as_function(function), specs_of(like));
   });
   bind_sparse(m);
   bind_implicit(m);

@@ -19,7 +19,6 @@ from tidu import linalg as linalg
 from tidu import random as random
 from tidu import tree as tree
 from tidu._arguments import explain as _explain
-from tidu._callback import ShapeDtypeStruct as ShapeDtypeStruct
 from tidu._callback import pure_callback as pure_callback
 from tidu._check_grads import check_grads as check_grads
 from tidu._control import checkpoint as checkpoint
@@ -54,10 +53,12 @@ from tidu._odeint import odeint as odeint
 from tidu._points import classify_stationary_point as classify_stationary_point
 from tidu._points import is_differentiable_at as is_differentiable_at
 from tidu._program import Program as Program
+from tidu._program import eval_shape as eval_shape
 from tidu._program import load_program as load_program
 from tidu._program import program as program
 from tidu._pytree import tree_leaves as tree_leaves
 from tidu._pytree import tree_map as tree_map
+from tidu._shapes import ShapeDtypeStruct as ShapeDtypeStruct
 from tidu._spellings import no_attribute as _no_attribute
 from tidu._taylor import Taylor as Taylor
 from tidu._taylor import jet as jet

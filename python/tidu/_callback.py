@@ -6,19 +6,6 @@ from tidu._pytree import flatten, unflatten
 from tidu._transforms import align_tree, name_of
 
 
-class ShapeDtypeStruct:
-    """The shape and dtype of a tensor that there is not yet."""
-
-    __slots__ = ("dtype", "shape")
-
-    def __init__(self, shape, dtype):
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        self.dtype = dtype
-
-    def __repr__(self):
-        return f"ShapeDtypeStruct({self.shape}, {self.dtype})"
-
-
 class _Call:
     """The arguments of a callback: which of their leaves are tensors, and how to call it with those."""
 

@@ -1,9 +1,11 @@
 """Programs: functions recorded as a list of primitive calls."""
 
+import functools
 import inspect
 import json
 import keyword
 import os
+import tempfile
 
 from tidu import _core
 from tidu._arguments import misplaced
@@ -17,6 +19,7 @@ from tidu._pytree import (
     tree_paths,
     unflatten,
 )
+from tidu._shapes import ShapeDtypeStruct, spec_of
 from tidu._transforms import OfTensors, align_tree
 
 
@@ -26,26 +29,28 @@ class Program:
     It is called like the function, also with the function's names, and all transforms apply to it. print()
     shows one line a primitive call, with the line of the function that made it; `writes` has the numbers of
     the tensors among the arguments' leaves that it overwrites. Programs are equal where they do the same
-    calls with the same constants. `save` and `Program.load` keep one in a file, which C++ reads as well.
+    calls with the same constants. `save` and `Program.load` keep one in a file, which C++ reads as well;
+    pickle keeps what such a file holds. It never changes, so its copies are the program itself.
     """
 
-    def __init__(self, recorded, structure, leaves, output_structure, parameters):
+    def __init__(self, recorded, structure, leaves, output_structure, parameters, keywords=0):
         self._recorded = recorded
-        self._structure = structure
+        self._structure = structure  # of the tuple of all arguments
         self._leaves = leaves  # None where a tensor goes
         self._output_structure = output_structure
         self._parameters = parameters
-        self.__signature__ = _signature(parameters)
+        self._keywords = keywords  # how many of them, the last, are given by name
+        self.__signature__ = _signature(parameters, keywords)
 
     @property
     def writes(self):
         return self._recorded.writes
 
     def __call__(self, *args, **kwargs):
-        if kwargs:
+        if kwargs or self._keywords:
             if wrong := misplaced("program", self.__signature__, args, kwargs):
                 raise TypeError(wrong)
-            args = self.__signature__.bind(*args, **kwargs).args
+            args = tuple(self.__signature__.bind(*args, **kwargs).arguments.values())
         tensors = []
         for i, (leaf, fixed) in enumerate(
             zip(align_tree(args, self._structure, "program", "arguments"), self._leaves, strict=True)
@@ -66,6 +71,7 @@ class Program:
             self._recorded == other._recorded
             and self._structure.is_same(other._structure)
             and self._output_structure.is_same(other._output_structure)
+            and self._keywords == other._keywords
             and _fixed_to_data(self._leaves) == _fixed_to_data(other._leaves)
         )
 
@@ -76,6 +82,19 @@ class Program:
         return str(self._recorded)
 
     __repr__ = __str__
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "program")
+            self.save(path)
+            with open(path, "rb") as file:
+                return _unpickled, (file.read(),)
 
     def verify(self):
         """A ValueError that names the call and the reason where this is no program that runs.
@@ -91,6 +110,7 @@ class Program:
         """
         trees = {
             "parameters": self._parameters,
+            "keywords": self._keywords,
             "arguments": structure_to_data(self._structure),
             "fixed": _fixed_to_data(self._leaves, tree_paths(self._structure, "arguments")),
             "results": structure_to_data(self._output_structure),
@@ -102,6 +122,14 @@ class Program:
     def load(path, device=None):
         """See load_program."""
         return load_program(path, device)
+
+
+def _unpickled(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "program")
+        with open(path, "wb") as file:
+            file.write(data)
+        return load_program(path)
 
 
 _FIXED = {"int": int, "bool": bool, "str": str}
@@ -156,11 +184,16 @@ def _parameters_of(function, count):
     return names[:count] + [f"arg{i}" for i in range(len(names), count)]
 
 
-def _signature(parameters):
+def _signature(parameters, keywords):
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    if not all(name.isidentifier() and not keyword.iskeyword(name) for name in parameters):  # of *args
-        kind, parameters = inspect.Parameter.POSITIONAL_ONLY, [f"arg{i}" for i in range(len(parameters))]
-    return inspect.Signature([inspect.Parameter(name, kind) for name in parameters])
+    split = len(parameters) - keywords
+    names, by_name = parameters[:split], parameters[split:]
+    if not all(name.isidentifier() and not keyword.iskeyword(name) for name in names):  # of *args
+        kind, names = inspect.Parameter.POSITIONAL_ONLY, [f"arg{i}" for i in range(split)]
+    return inspect.Signature(
+        [inspect.Parameter(name, kind) for name in names]
+        + [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in by_name]
+    )
 
 
 def _names(structure, leaves, parameters, output_structure):
@@ -176,22 +209,72 @@ def _names(structure, leaves, parameters, output_structure):
     ]
 
 
-def program(function, *args):
-    """Records `function` for arguments like `args` as a Program.
+def _bound(function, args, kwargs):
+    """The arguments by place and by name, as the function itself tells them apart."""
+    if not kwargs:
+        return args, kwargs
+    try:
+        bound = inspect.signature(getattr(function, "forward", function)).bind(*args, **kwargs)
+    except (TypeError, ValueError):  # which the call will say better
+        return args, kwargs
+    return bound.args, bound.kwargs
+
+
+def _takes_nothing(function):
+    try:
+        inspect.signature(getattr(function, "forward", function)).bind()
+    except TypeError:
+        return False
+    except ValueError:
+        pass
+    return True
+
+
+def _is_spec(leaf):
+    return isinstance(leaf, Tensor | ShapeDtypeStruct)
+
+
+def program(function, /, *args, **kwargs):
+    """Records `function` for arguments like `args` and `kwargs` as a Program.
 
     The tensors among the leaves of the arguments are what the program is a function of: their values are not
-    looked at, and reading one inside is an error (TraceError). Other leaves are fixed. Tensors from outside
-    that the function makes use of are constants; they must not be overwritten. Random numbers drawn from a
-    key from outside are the same at every call.
+    looked at, so a td.ShapeDtypeStruct may stand for one, and reading one inside is an error (TraceError).
+    Other leaves are fixed. Tensors from outside that the function makes use of are constants; they must not
+    be overwritten. Random numbers drawn from a key from outside are the same at every call.
+
+    Without arguments, of a function that takes some, it is what records them: td.program(f)(x) is
+    td.program(f, x).
     """
-    leaves, structure = flatten((args, {}))
-    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+    if not args and not kwargs and not _takes_nothing(function):
+        return functools.partial(program, function)
+    args, kwargs = _bound(function, args, kwargs)
+    leaves, structure = flatten((args, kwargs))
+    places = [i for i, leaf in enumerate(leaves) if _is_spec(leaf)]
     flat = OfTensors(function, leaves, structure, places, "program")
-    recorded = _core.record(flat, [leaves[i] for i in places])
+    recorded = _core.record(flat, [spec_of(leaves[i]) for i in places])
     fixed = [None if i in set(places) else leaf for i, leaf in enumerate(leaves)]
-    arguments, parameters = structure.children[0], _parameters_of(function, len(args))
+    by_place, by_name = structure.children
+    arguments = Node("tuple", tuple, None, by_place.children + by_name.children)
+    parameters = _parameters_of(function, len(args)) + list(kwargs)
     recorded.set_names(*_names(arguments, fixed, parameters, flat.output_structure))
-    return Program(recorded, arguments, fixed, flat.output_structure, parameters)
+    return Program(recorded, arguments, fixed, flat.output_structure, parameters, len(kwargs))
+
+
+def eval_shape(function, /, *args, **kwargs):
+    """What `function(*args, **kwargs)` returns, with a td.ShapeDtypeStruct in place of each tensor.
+
+    Nothing is computed of the arguments, which may be td.ShapeDtypeStruct themselves: the function is
+    recorded, as td.program does it. A device is said where it is not the default one.
+    """
+    leaves, structure = flatten((args, kwargs))
+    places = [i for i, leaf in enumerate(leaves) if _is_spec(leaf)]
+    flat = OfTensors(function, leaves, structure, places, "eval_shape")
+    recorded = _core.record(flat, [spec_of(leaves[i]) for i in places])
+    results = [
+        ShapeDtypeStruct(shape, dtype, None if device == _core.get_default_device() else device)
+        for shape, dtype, device in recorded.output_specs
+    ]
+    return unflatten(flat.output_structure, results)
 
 
 def load_program(path, device=None):
@@ -216,9 +299,10 @@ def load_program(path, device=None):
         arguments, results = (structure_from_data(trees[key]) for key in ("arguments", "results"))
         fixed = [_fixed_from_data(data) for data in trees["fixed"]]
         parameters = [str(name) for name in trees["parameters"]]
+        keywords = range(len(parameters) + 1)[trees.get("keywords", 0)]
         counts = (fixed.count(None), len(fixed), results.count, len(parameters))
         if counts != (len(recorded.inputs), arguments.count, len(recorded.outputs), len(arguments.children)):
             raise ValueError("it does not fit the program")
+        return Program(recorded, arguments, fixed, results, parameters, keywords)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(f"{path}: the structure of arguments and results: {error}") from None
-    return Program(recorded, arguments, fixed, results, parameters)

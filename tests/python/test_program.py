@@ -1,10 +1,13 @@
 """Recorded programs: replay, writes in place, creation, derivatives of programs, custom rules in them."""
 
+import copy
 import inspect
+import pickle
 
 import numpy as np
 import pytest
 import tidu as td
+from samplers import to_array
 from tidu import GradientError, TraceError
 
 
@@ -663,3 +666,88 @@ def test_rules_may_call_their_own_function(kind):
         derivative = td.grad(derivative)
     assert float(td.jvp(f, (x,), (x,))[1]) == pytest.approx(1.5 * np.exp(0.5), rel=1e-12)
     assert kind in str(td.program(f, x))
+
+
+# --- Arguments by name, without values, and copies
+
+
+def test_arguments_by_name():
+    def f(x, y, *, scale, options=None):
+        return (x - y) * scale + (options or {}).get("shift", 0)
+
+    x, y, s = td.tensor([1.0, 2.0]), td.tensor([0.5, 3.0]), td.tensor(2.0)
+    program = td.program(f, x, y=y, scale=s, options={"shift": 1})
+    want = f(x, y, scale=s, options={"shift": 1})
+    for got in (
+        program(x, y, scale=s, options={"shift": 1}),
+        program(x, y=y, options={"shift": 1}, scale=s),
+        program(y=y, x=x, scale=s, options={"shift": 1}),
+    ):
+        np.testing.assert_array_equal(to_array(got), to_array(want))
+    other = program(y, x, scale=3 * s, options={"shift": 1})
+    np.testing.assert_array_equal(to_array(other), to_array(f(y, x, scale=3 * s, options={"shift": 1})))
+    assert str(inspect.signature(program)) == "(x, y, *, scale, options)"
+    assert "scale:float32()" in str(program)
+    gradient = td.grad(lambda s: td.sum(program(x, y, scale=s, options={"shift": 1})))(s)
+    np.testing.assert_allclose(to_array(gradient), to_array(td.sum(x - y)))
+    for wrong in (lambda: program(x, y, s, {"shift": 1}), lambda: program(x, y, scale=s)):
+        with pytest.raises(TypeError, match="program"):
+            wrong()
+    with pytest.raises(ValueError, match="was 1 when"):
+        program(x, y, scale=s, options={"shift": 2})
+
+
+def test_arguments_by_name_are_saved(tmp_path):
+    program = td.program(lambda x, *, k: x * k["a"], td.ones(2), k={"a": td.ones(())})
+    program.save(tmp_path / "program")
+    loaded = td.load_program(tmp_path / "program")
+    assert loaded == program and str(inspect.signature(loaded)) == "(x, *, k)"
+    np.testing.assert_array_equal(to_array(loaded(td.ones(2), k={"a": td.tensor(3.0)})), [3, 3])
+
+
+def test_arguments_without_values():
+    spec = td.ShapeDtypeStruct((3, 2), td.float64)
+    f = lambda t, n: {"y": td.sin(t["x"]) * n, "s": t["x"].sum(axis=0)}
+    program = td.program(f, {"x": spec}, 2)
+    x = td.ones((3, 2), dtype=td.float64)
+    assert program == td.program(f, {"x": x}, 2) and hash(program) == hash(td.program(f, {"x": x}, 2))
+    np.testing.assert_array_equal(to_array(program({"x": x}, 2)["y"]), to_array(td.sin(x) * 2))
+    assert td.eval_shape(f, {"x": spec}, 2) == {"y": spec, "s": td.ShapeDtypeStruct(2, "float64")}
+    huge = td.eval_shape(lambda a, *, b: a @ b, td.ShapeDtypeStruct((10**6, 10**6), "float32"),
+                         b=td.ShapeDtypeStruct((10**6, 3), np.float32))  # fmt: skip
+    assert huge.shape == (10**6, 3) and huge.dtype == td.float32 and huge.ndim == 2 and huge.size == 3 * 10**6
+    assert td.eval_shape(lambda x: (1.5, None, x > 0), spec)[2].dtype == td.bool
+    with pytest.raises(td.TraceError):
+        td.eval_shape(lambda x: x if float(x.sum()) > 0 else -x, spec)
+    recorder = td.program(f)
+    assert recorder({"x": spec}, 2) == program
+    assert td.program(lambda: td.ones(2))().shape == (2,)
+
+
+def test_shapes_without_values_compare():
+    spec = td.ShapeDtypeStruct(3, "float32")
+    assert (
+        spec == td.ShapeDtypeStruct((3,), td.float32)
+        and len({spec, td.ShapeDtypeStruct([3], td.float32)}) == 1
+    )
+    assert spec != td.ShapeDtypeStruct((3,), td.float64) and spec != td.ShapeDtypeStruct((), td.float32)
+    assert spec != td.ShapeDtypeStruct(3, "float32", "cpu") and spec != 3
+    assert repr(td.ShapeDtypeStruct(3, "int64", "cpu")) == "ShapeDtypeStruct((3,), tidu.int64, device='cpu')"
+
+
+def weighted(x):
+    return {"y": x * td.tensor([1.0, 2.0]), "n": None}
+
+
+def test_copies_and_pickles():
+    program = td.program(weighted, td.ones(2))
+    assert copy.copy(program) is program
+    assert copy.deepcopy({"p": [program]})["p"][0] == program
+    loaded = pickle.loads(pickle.dumps(program))
+    assert loaded == program and hash(loaded) == hash(program) and loaded is not program
+    np.testing.assert_array_equal(to_array(loaded(td.tensor([3.0, 4.0]))["y"]), [3, 8])
+    assert {program: 1}[loaded] == 1
+    assert program == td.program(weighted, td.zeros(2)) and program != td.program(weighted, td.ones((1, 2)))
+    assert program != td.program(lambda x: {"y": x * 2.0, "n": None}, td.ones(2))
+    with pytest.raises(ValueError, match="host"):
+        pickle.dumps(td.program(lambda x: td.pure_callback(lambda x: x, x, x), td.ones(2)))

@@ -3,6 +3,7 @@
 import collections
 import copy
 import dataclasses
+import pickle
 from typing import NamedTuple
 
 import numpy as np
@@ -209,6 +210,7 @@ def test_every_transform_keeps_the_class(tree):
     )
     close(same_class(td.program(lambda t: t, tree)(tree)), leaves)
     close(same_class(td.checkpoint(lambda t: t)(tree)), leaves)
+    assert td.tree.structure(td.eval_shape(lambda t: t, tree)) == td.tree.structure(tree)
 
 
 def test_what_is_static_is_part_of_the_structure():
@@ -230,7 +232,7 @@ def test_registered_classes_in_axes_and_in_files(tmp_path):
     tree = {"i": Interval(A, B), "l": Layer(A, "named")}
     program = td.program(lambda t: {**t, "s": t["i"].low * t["l"].weight}, tree)
     program.save(tmp_path / "program")
-    for loaded in (td.load_program(tmp_path / "program"),):
+    for loaded in (td.load_program(tmp_path / "program"), pickle.loads(pickle.dumps(program))):
         got = loaded(tree)
         assert isinstance(got["i"], Interval) and got["i"].closed and got["l"].name == "named"
         close(got["s"], A * A)
