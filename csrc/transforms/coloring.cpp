@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
+#include <limits>
 #include <numeric>
 
 namespace tidu {
@@ -169,12 +170,97 @@ class StarColoring {
   ColorSet forbidden_;
 };
 
-// No star colouring of so many vertices and edges has fewer colours: two classes of a and b vertices have at
-// most a + b - 1 edges.
-int64_t star_colors_at_least(int64_t vertices, int64_t edges) {
+// An acyclic colouring in the making: the edges between two colours, all that lead to a vertex together, are
+// trees, of which a new vertex of one of the colours must not meet one twice.
+class AcyclicColoring {
+ public:
+  explicit AcyclicColoring(const Sparsity& graph)
+      : graph_(graph),
+        colors_(static_cast<size_t>(graph.num_rows), kNone),
+        stars_(static_cast<size_t>(graph.num_rows)) {}
+
+  Colors operator()(const Order& order) {
+    for (const Vertex v : order) add(v);
+    return std::move(colors_);
+  }
+
+ private:
+  using Tree = int64_t;
+  // A vertex with its neighbours of one colour.
+  struct Star {
+    int64_t color;
+    Tree tree;
+  };
+
+  int64_t color_of(Vertex v) const { return colors_[static_cast<size_t>(v)]; }
+  template <class Visit> void each_colored(Vertex v, const Visit& visit) const {
+    for (const Vertex w : graph_.row(v)) {
+      if (w != v && color_of(w) != kNone) visit(w);
+    }
+  }
+
+  Tree new_tree() {
+    roots_.push_back(std::ssize(roots_));
+    met_.push_back({});
+    return roots_.back();
+  }
+  Tree root_of(Tree tree) {
+    while (roots_[static_cast<size_t>(tree)] != tree) {
+      Tree& up = roots_[static_cast<size_t>(tree)];
+      tree = up = roots_[static_cast<size_t>(up)];
+    }
+    return tree;
+  }
+  // The tree of a vertex and its neighbours of a colour.
+  Tree tree_of(Vertex v, int64_t color) {
+    std::vector<Star>& stars = stars_[static_cast<size_t>(v)];
+    const auto found = std::ranges::find(stars, color, &Star::color);
+    if (found != stars.end()) return root_of(found->tree);
+    stars.push_back({color, new_tree()});
+    return stars.back().tree;
+  }
+
+  void add(Vertex v) {
+    forbidden_.clear();
+    each_colored(v, [&](Vertex w) { forbidden_.add(color_of(w)); });
+    each_colored(v, [&](Vertex w) {
+      for (const Star& star : stars_[static_cast<size_t>(w)]) {
+        auto& [by, from] = met_[static_cast<size_t>(root_of(star.tree))];
+        if (by == v && from != w) forbidden_.add(star.color);
+        by = v, from = w;
+      }
+    });
+    const int64_t color = colors_[static_cast<size_t>(v)] = forbidden_.smallest_absent();
+    each_colored(v, [&](Vertex w) {
+      const Tree mine = tree_of(v, color_of(w)), other = tree_of(w, color);
+      roots_[static_cast<size_t>(other)] = mine;
+    });
+  }
+
+  const Sparsity& graph_;
+  Colors colors_;
+  std::vector<std::vector<Star>> stars_;
+  std::vector<Tree> roots_;
+  struct Meeting {
+    Vertex by = kNone, from = kNone;
+  };
+  std::vector<Meeting> met_;  // the vertex that was last to look at a tree, and over which neighbour
+  ColorSet forbidden_;
+};
+
+// No star colouring of so many vertices and edges, and no acyclic one, has fewer colours: two classes of a
+// and b vertices have at most a + b - 1 edges.
+int64_t colors_at_least(int64_t vertices, int64_t edges) {
   int64_t count = vertices > 0 ? 1 : 0;
   while (count < vertices && (count - 1) * vertices - count * (count - 1) / 2 < edges) ++count;
   return count;
+}
+
+// Where an element stands among those of a pattern.
+int64_t place_of(const Sparsity& pattern, int64_t row, int64_t column) {
+  const auto in_row = pattern.row(row);
+  return pattern.indptr[static_cast<size_t>(row)] +
+         (std::ranges::lower_bound(in_row, column) - in_row.begin());
 }
 
 // The products lie one after the other, and have an element each for those of a row (or column).
@@ -228,24 +314,12 @@ Coloring color_jacobian(Sparsity pattern) {
                                              : by_rows(std::move(pattern), std::move(rows));
 }
 
-Coloring color_hessian(Sparsity pattern) {
-  if (transposed(pattern) != pattern)
-    fail<ValueError>("[coloring] the pattern of a Hessian must be symmetric, and that of ", pattern.num_rows,
-                     " x ", pattern.num_columns, " is not");
-  const Order natural = all_with_elements(pattern);
-  int64_t edges = 0;
-  for (const Vertex v : natural)
-    edges += std::ranges::count_if(pattern.row(v), [&](Vertex w) { return w > v; });
-  Colors colors = best_of(natural, sorted_by(natural, [&](Vertex v) { return std::ssize(pattern.row(v)); }),
-                          star_colors_at_least(std::ssize(natural), edges),
-                          [&](const Order& order) { return StarColoring(pattern)(order); });
-  const int64_t count = count_of(colors);
-  if (longest_row(pattern) < count) {
-    Colors columns = color_apart(pattern, pattern);
-    if (count_of(columns) < count) return by_columns(std::move(pattern), std::move(columns));
-  }
+namespace {
+
+// Each element read where it stands alone.
+Coloring by_stars(Sparsity pattern, Colors colors) {
+  const int64_t n = pattern.num_rows, count = count_of(colors);
   Coloring result{std::move(pattern), Coloring::Groups::symmetric, count, std::move(colors), {}};
-  const int64_t n = result.pattern.num_rows;
   const auto color_of = [&](Vertex v) { return result.colors[static_cast<size_t>(v)]; };
   std::vector<int64_t> near(static_cast<size_t>(count));  // how many neighbours of each colour a row has
   std::vector<bool> alone;                                // in the product of their column
@@ -257,17 +331,176 @@ Coloring color_hessian(Sparsity pattern) {
   }
   // Of two equal elements the one above the diagonal is read where both stand alone, for both.
   for (Vertex i = 0; i < n; ++i) {
-    const auto row = result.pattern.row(i);
-    for (const Vertex j : row) {
+    for (const Vertex j : result.pattern.row(i)) {
       const Vertex up = std::min(i, j), down = std::max(i, j);
-      const auto in_up = result.pattern.row(up);
-      const auto at = result.pattern.indptr[static_cast<size_t>(up)] +
-                      (std::ranges::lower_bound(in_up, down) - in_up.begin());
-      result.places.push_back(alone[static_cast<size_t>(at)] ? color_of(down) * n + up
-                                                             : color_of(up) * n + down);
+      result.places.push_back(alone[static_cast<size_t>(place_of(result.pattern, up, down))]
+                                  ? color_of(down) * n + up
+                                  : color_of(up) * n + down);
     }
   }
   return result;
+}
+
+// The trees between two colours, from their leaves to their middles: what stands alone at a vertex is taken
+// from what stands at its only other neighbour. Elements are numbered by their place above the diagonal.
+class Peeling {
+ public:
+  explicit Peeling(const Coloring& coloring)
+      : pattern_(coloring.pattern),
+        colors_(coloring.colors),
+        stars_(static_cast<size_t>(pattern_.num_rows),
+               std::vector<Star>(static_cast<size_t>(coloring.count))),
+        found_(pattern_.indices.size()) {}
+
+  Coloring::Substitution operator()() {
+    const int64_t n = pattern_.num_rows;
+    std::vector<End> now, next;
+    for (Vertex i = 0; i < n; ++i) {
+      for (const Vertex j : pattern_.row(i)) {
+        const int64_t element = number(i, j);
+        if (i == j) {
+          find(element, color_of(i) * n + i, 0);
+        } else {
+          star(i, color_of(j)).add(element, j);
+        }
+      }
+    }
+    for (Vertex i = 0; i < n; ++i) {
+      for (const Vertex j : pattern_.row(i)) {
+        if (i != j && star(i, color_of(j)).count == 1) now.push_back({i, color_of(j)});
+      }
+    }
+    for (int64_t level = 0; !now.empty(); ++level) {
+      next.clear();
+      for (const auto& [v, color] : now) {
+        Star& mine = star(v, color);
+        if (mine.count != 1) continue;  // found from its other end
+        const int64_t element = mine.elements;
+        const Vertex w = mine.vertices;
+        find(element, color * n + v, level);
+        for (const int64_t child : mine.taken) {
+          found_[static_cast<size_t>(child)].parent = element;
+          found_[static_cast<size_t>(element)].subtracted +=
+              found_[static_cast<size_t>(child)].subtracted + 1;
+        }
+        mine.take(element, w);
+        Star& other = star(w, color_of(v));
+        other.take(element, v);
+        if (other.count == 1) next.push_back({w, color_of(v)});
+      }
+      std::swap(now, next);
+    }
+    return in_order();
+  }
+
+  // Of each element of the pattern, its place in the list.
+  std::vector<int64_t> places() const {
+    std::vector<int64_t> result;
+    for (Vertex i = 0; i < pattern_.num_rows; ++i) {
+      for (const Vertex j : pattern_.row(i)) result.push_back(found_[static_cast<size_t>(number(i, j))].at);
+    }
+    return result;
+  }
+
+ private:
+  struct End {
+    Vertex vertex;
+    int64_t color;
+  };
+  // What of the elements to a vertex's neighbours of one colour is not found yet: the last one is the sum.
+  struct Star {
+    int64_t count = 0, elements = 0;
+    Vertex vertices = 0;
+    std::vector<int64_t> taken;
+
+    void add(int64_t element, Vertex neighbour) { ++count, elements += element, vertices += neighbour; }
+    void take(int64_t element, Vertex neighbour) {
+      --count, elements -= element, vertices -= neighbour;
+      taken.push_back(element);
+    }
+  };
+  struct Found {
+    int64_t place = kNone, level = 0, parent = kNone, subtracted = 0, at = kNone;
+  };
+
+  int64_t color_of(Vertex v) const { return colors_[static_cast<size_t>(v)]; }
+  Star& star(Vertex v, int64_t color) { return stars_[static_cast<size_t>(v)][static_cast<size_t>(color)]; }
+  int64_t number(Vertex i, Vertex j) const { return place_of(pattern_, std::min(i, j), std::max(i, j)); }
+  void find(int64_t element, int64_t place, int64_t level) {
+    found_[static_cast<size_t>(element)].place = place;
+    found_[static_cast<size_t>(element)].level = level;
+  }
+
+  // Those with a parent first, level by level.
+  Coloring::Substitution in_order() {
+    Order order;
+    for (int64_t k = 0; k < std::ssize(found_); ++k) {
+      if (found_[static_cast<size_t>(k)].place != kNone) order.push_back(k);
+    }
+    const auto level = [&](int64_t k) {
+      const Found& found = found_[static_cast<size_t>(k)];
+      return found.parent == kNone ? std::numeric_limits<int64_t>::max() : found.level;
+    };
+    std::ranges::stable_sort(order, {}, level);
+    Coloring::Substitution result;
+    for (const int64_t k : order) {
+      found_[static_cast<size_t>(k)].at = std::ssize(result.places);
+      result.places.push_back(found_[static_cast<size_t>(k)].place);
+    }
+    for (const int64_t k : order) {
+      const Found& found = found_[static_cast<size_t>(k)];
+      result.most_subtracted = std::max(result.most_subtracted, found.subtracted);
+      if (found.parent == kNone) continue;
+      while (std::ssize(result.levels) <= found.level) result.levels.push_back(std::ssize(result.parents));
+      result.parents.push_back(found_[static_cast<size_t>(found.parent)].at);
+    }
+    result.levels.push_back(std::ssize(result.parents));
+    return result;
+  }
+
+  const Sparsity& pattern_;
+  const Colors& colors_;
+  std::vector<std::vector<Star>> stars_;
+  std::vector<Found> found_;
+};
+
+Coloring by_substitution(Sparsity pattern, Colors colors) {
+  const int64_t count = count_of(colors);
+  Coloring result{std::move(pattern), Coloring::Groups::symmetric, count, std::move(colors), {}};
+  Peeling peeling(result);
+  result.substitution = peeling();
+  result.places = peeling.places();
+  return result;
+}
+
+}  // namespace
+
+Coloring color_hessian(Sparsity pattern, Recovery recovery) {
+  if (transposed(pattern) != pattern)
+    fail<ValueError>("[coloring] the pattern of a Hessian must be symmetric, and that of ", pattern.num_rows,
+                     " x ", pattern.num_columns, " is not");
+  const Order natural = all_with_elements(pattern),
+              largest_first = sorted_by(natural, [&](Vertex v) { return std::ssize(pattern.row(v)); });
+  int64_t edges = 0;
+  for (const Vertex v : natural)
+    edges += std::ranges::count_if(pattern.row(v), [&](Vertex w) { return w > v; });
+  const int64_t fewest = colors_at_least(std::ssize(natural), edges);
+  const auto best = [&](const auto& color) { return best_of(natural, largest_first, fewest, color); };
+  Colors stars = best([&](const Order& order) { return StarColoring(pattern)(order); });
+  Colors columns;
+  if (longest_row(pattern) < count_of(stars)) columns = color_apart(pattern, pattern);
+  const bool are_columns_better = !columns.empty() && count_of(columns) < count_of(stars);
+  const int64_t direct = count_of(are_columns_better ? columns : stars);
+  if (recovery != Recovery::direct && direct > fewest) {
+    Colors acyclic = best([&](const Order& order) { return AcyclicColoring(pattern)(order); });
+    if (count_of(acyclic) < direct) {
+      Coloring found = by_substitution(pattern, std::move(acyclic));
+      if (recovery == Recovery::substitution || found.substitution.most_subtracted <= kMostSubtracted)
+        return found;
+    }
+  }
+  return are_columns_better ? by_columns(std::move(pattern), std::move(columns))
+                            : by_stars(std::move(pattern), std::move(stars));
 }
 
 }  // namespace tidu

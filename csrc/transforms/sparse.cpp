@@ -53,15 +53,32 @@ Tensors products_of(const Function& linear, const std::vector<Spec>& like, const
   return images_of(linear, like, coloring.count, seeds, chunk);
 }
 
+// The elements that are found one from the other.
+Tensor substituted(const Tensor& products, const Coloring::Substitution& found) {
+  const Device device = products.device();
+  Tensor elements = widened(take(products, on_device(found.places, device), 0));
+  const Tensor parents = on_device(found.parents, device);
+  for (size_t level = 0; level + 1 < found.levels.size(); ++level) {
+    const int64_t begin = found.levels[level], end = found.levels[level + 1];
+    elements = scatter_add(elements, slice_axis(parents, 0, begin, end),
+                           negative(slice_axis(elements, 0, begin, end)), 0);
+  }
+  return astype(elements, products.dtype());
+}
+
 // The matrix from its products, which lie along axis 0.
 Csr matrix_of(const Tensors& products, const Coloring& coloring, DType dtype, Device device) {
   const Sparsity& pattern = coloring.pattern;
   Tensors parts;
   for (const Tensor& product : products)
     parts.push_back(astype(reshape(product, {coloring.count, product.numel() / coloring.count}), dtype));
-  const Tensor values = parts.empty()
-                            ? zeros({0}, dtype, device)
-                            : take(flatten(concat(parts, 1)), on_device(coloring.places, device), 0);
+  Tensor values = zeros({0}, dtype, device);
+  if (!parts.empty()) {
+    const Tensor all = flatten(concat(parts, 1));
+    const bool is_direct = coloring.substitution.places.empty();
+    values = take(is_direct ? all : substituted(all, coloring.substitution),
+                  on_device(coloring.places, device), 0);
+  }
   return {on_device(pattern.indptr, device),
           on_device(pattern.indices, device),
           values,

@@ -9,12 +9,19 @@ Tensor vector_of(const std::vector<int64_t>& numbers) {
   return tensor(std::span(numbers), {std::ssize(numbers)});
 }
 
-constexpr const char* kModes[] = {"fwd", "rev", "symmetric"};
+const char* mode_of(const Coloring& coloring) {
+  if (!coloring.substitution.places.empty()) return "acyclic";
+  return coloring.groups == Coloring::Groups::columns ? "fwd"
+         : coloring.groups == Coloring::Groups::rows  ? "rev"
+                                                      : "symmetric";
+}
 
 Coloring colored(Sparsity pattern, const std::string& mode) {
   return mode == "fwd"         ? color_columns(std::move(pattern))
          : mode == "rev"       ? color_rows(std::move(pattern))
          : mode == "symmetric" ? color_hessian(std::move(pattern))
+         : mode == "star"      ? color_hessian(std::move(pattern), Recovery::direct)
+         : mode == "acyclic"   ? color_hessian(std::move(pattern), Recovery::substitution)
                                : color_jacobian(std::move(pattern));
 }
 
@@ -54,7 +61,7 @@ void bind_sparse(py::module_& m) {
       .def_property_readonly("nnz", [](const Coloring& c) { return c.pattern.count(); })
       .def_property_readonly("indptr", [](const Coloring& c) { return vector_of(c.pattern.indptr); })
       .def_property_readonly("indices", [](const Coloring& c) { return vector_of(c.pattern.indices); })
-      .def_property_readonly("mode", [](const Coloring& c) { return kModes[static_cast<int>(c.groups)]; })
+      .def_property_readonly("mode", &mode_of)
       .def_property_readonly("colors", [](const Coloring& c) { return vector_of(c.colors); })
       .def_readonly("num_colors", &Coloring::count);
   m.def("jacobian_sparsity", [](const py::function& function, const py::object& primals,
@@ -65,14 +72,14 @@ void bind_sparse(py::module_& m) {
     const WithoutLock unlocked;
     return colored(jacobian_sparsity(adopted, of_primals, of_others), mode);
   });
-  m.def("hessian_sparsity",
-        [](const py::function& function, const py::object& primals, const py::object& others) {
-          const ScalarFunction adopted = as_scalar_function(function);
-          const std::vector<Spec> of_primals = specs_of(to_tensors(primals)),
-                                  of_others = specs_of(to_tensors(others));
-          const WithoutLock unlocked;
-          return color_hessian(hessian_sparsity(adopted, of_primals, of_others));
-        });
+  m.def("hessian_sparsity", [](const py::function& function, const py::object& primals,
+                               const py::object& others, const std::string& mode) {
+    const ScalarFunction adopted = as_scalar_function(function);
+    const std::vector<Spec> of_primals = specs_of(to_tensors(primals)),
+                            of_others = specs_of(to_tensors(others));
+    const WithoutLock unlocked;
+    return colored(hessian_sparsity(adopted, of_primals, of_others), mode);
+  });
   m.def("sparse_jacobian", as_sparse<Function>(&sparse_jacobian, &as_function));
   m.def("sparse_hessian", as_sparse<ScalarFunction>(&sparse_hessian, &as_scalar_function));
   m.def("csr_matmul", [](const Tensor& values, const Tensor& indices, const Tensor& indptr,

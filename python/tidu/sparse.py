@@ -27,6 +27,7 @@ from tidu._transforms import (
 __all__ = ["CSR", "Sparsity", "hessian", "hessian_sparsity", "jacobian", "sparsity"]
 
 _MODES = ("auto", "fwd", "rev")
+_HESSIAN_MODES = ("symmetric", "star", "acyclic")
 
 
 def _scipy_sparse(op):
@@ -52,17 +53,18 @@ class Sparsity:
     td.sparsity and td.hessian_sparsity find one on the function; Sparsity(pattern) takes it from a
     scipy.sparse matrix (its stored elements), a CSR, or a dense matrix (what is not 0).
     mode: "fwd" (groups of columns, a jvp each), "rev" (groups of rows, a vjp each), "auto", the one of fewer
-    groups, or "symmetric" (a Hessian: fewer products, each element read from that of its row or its column).
+    groups, or, of a Hessian, "symmetric", "star" or "acyclic": see hessian_sparsity.
 
     shape, nnz; indptr and indices, the pattern by rows, and colors, the group of each column or row (-1: it
-    has no elements), all int64 vectors; num_colors, which is the number of products; mode.
+    has no elements), all int64 vectors; num_colors, which is the number of products; mode, which of
+    "symmetric" and "star" is "symmetric".
     """
 
     __slots__ = ("_arguments", "_coloring")
 
     def __init__(self, pattern, mode="auto"):
-        if mode not in (*_MODES, "symmetric"):
-            raise ValueError(f"[Sparsity] modes are 'auto', 'fwd', 'rev' and 'symmetric', not {mode!r}")
+        if mode not in _MODES + _HESSIAN_MODES:
+            raise ValueError(f"[Sparsity] modes are {', '.join(_MODES + _HESSIAN_MODES)}, not {mode!r}")
         if isinstance(pattern, CSR | Sparsity):
             shape, rows, columns = pattern.shape, _rows_of(pattern.indptr), pattern.indices
         elif _is_scipy(pattern):
@@ -86,7 +88,7 @@ class Sparsity:
             self.shape,
             self.indptr.tolist(),
             self.indices.tolist(),
-            self.mode,
+            "star" if self.mode == "symmetric" else self.mode,
             self._arguments,
         )
 
@@ -113,7 +115,7 @@ class Sparsity:
 
     shape = property(lambda self: self._coloring.shape, doc="(rows, columns)")
     nnz = property(lambda self: self._coloring.nnz, doc="How many elements can be other than 0.")
-    mode = property(lambda self: self._coloring.mode, doc='"fwd", "rev" or "symmetric".')
+    mode = property(lambda self: self._coloring.mode, doc='"fwd", "rev", "symmetric" or "acyclic".')
     num_colors = property(lambda self: self._coloring.num_colors, doc="How many products the matrix takes.")
     colors = property(lambda self: self._coloring.colors, doc="The group of each column, or row.")
     indptr = property(lambda self: self._coloring.indptr, doc="Where each row begins in indices.")
@@ -220,15 +222,23 @@ def sparsity(function, *args, argnums=0, mode="auto", **kwargs):
     return Sparsity._of(_core.jacobian_sparsity(flat, primals, others, mode), arguments)
 
 
-def hessian_sparsity(function, *args, argnums=0, **kwargs):
-    """Where the Hessian of the scalar `function` can be other than 0, and its star colouring: a Sparsity.
+def hessian_sparsity(function, *args, argnums=0, mode="symmetric", **kwargs):
+    """Where the Hessian of the scalar `function` can be other than 0, and how it is computed: a Sparsity.
 
     As `sparsity`, found on the derivative of the gradient: a linear operation adds nothing, a product the
-    pairs of its factors. Of mode "symmetric" or, where that takes fewer products, "fwd".
+    pairs of its factors.
+
+    mode: "star", by products from which each element is read, at its row or at its column (star colouring; or
+    "fwd", where that takes fewer); "acyclic", by fewer where there are any, from which elements are found one
+    from the other, by subtraction (acyclic colouring; Gebremedhin, Manne and Pothen, SIAM Review 47, 2005).
+    A tridiagonal matrix takes 2 products then and not 3, but the rounding errors of all that is taken from an
+    element add up: "symmetric" is "acyclic" where those are at most 8, else "star".
     """
+    if mode not in _HESSIAN_MODES:
+        raise ValueError(f"[hessian_sparsity] modes are 'symmetric', 'star' and 'acyclic', not {mode!r}")
     flat, primals, others = _recorded(function, argnums, args, kwargs, False, True, "hessian_sparsity")
     arguments = _described(argnums, args, "hessian_sparsity")
-    return Sparsity._of(_core.hessian_sparsity(flat, primals, others), arguments)
+    return Sparsity._of(_core.hessian_sparsity(flat, primals, others, mode), arguments)
 
 
 # --- Matrices
@@ -397,7 +407,11 @@ def hessian(function, pattern=None, argnums=0, has_aux=False, strict=False, chun
     By a product of the Hessian for each colour of its pattern, which td.hessian_sparsity gives.
     """
     given = _pattern_for(pattern, "symmetric")
-    return _by_colors(function, given, _core.hessian_sparsity, True, argnums, has_aux, strict, chunk_size)
+
+    def find(*recorded):
+        return _core.hessian_sparsity(*recorded, "symmetric")
+
+    return _by_colors(function, given, find, True, argnums, has_aux, strict, chunk_size)
 
 
 def as_scipy(of_tensors, has_aux, op):

@@ -53,6 +53,33 @@ void expect_reads_alone(const Coloring& coloring) {
   }
 }
 
+// The elements of a symmetric matrix of integers from its products, one from the other.
+void expect_finds_by_substitution(const Coloring& coloring, std::mt19937& random) {
+  const Coloring::Substitution& found = coloring.substitution;
+  if (found.places.empty()) return expect_reads_alone(coloring);
+  const int64_t n = coloring.pattern.num_rows;
+  const auto at = [](int64_t i) { return static_cast<size_t>(i); };
+  std::vector<int64_t> matrix(at(n * n)), products(at(coloring.count * n)), elements, subtracted;
+  for (const auto& [i, j] : pairs_of(coloring.pattern)) {
+    if (i <= j) matrix[at(i * n + j)] = matrix[at(j * n + i)] = static_cast<int64_t>(random() % 1000);
+    products[at(coloring.colors[at(j)] * n + i)] += matrix[at(i * n + j)];
+  }
+  for (const int64_t place : found.places) elements.push_back(products[at(place)]);
+  subtracted.resize(elements.size());
+  for (size_t level = 0; level + 1 < found.levels.size(); ++level) {
+    for (int64_t k = found.levels[level]; k < found.levels[level + 1]; ++k) {
+      const int64_t parent = found.parents[at(k)];
+      ASSERT_GE(parent, found.levels[level + 1]);  // which is found later
+      elements[at(parent)] -= elements[at(k)];
+      subtracted[at(parent)] += subtracted[at(k)] + 1;
+    }
+  }
+  EXPECT_EQ(found.most_subtracted, std::ranges::max(subtracted));
+  size_t k = 0;
+  for (const auto& [i, j] : pairs_of(coloring.pattern))
+    ASSERT_EQ(elements[at(coloring.places[k++])], matrix[at(i * n + j)]) << i << ' ' << j;
+}
+
 TEST(IndexSets, AreUnionsWithOneNameEach) {
   std::mt19937 random(2);
   IndexSets sets;
@@ -104,9 +131,15 @@ TEST(Coloring, ReadsEachElementAloneOnRandomPatterns) {
     expect_reads_alone(color_rows(pattern));
     const Coloring both = color_jacobian(pattern);
     EXPECT_EQ(both.count, std::min(color_columns(pattern).count, color_rows(pattern).count));
-    const Coloring star = color_hessian(pattern_of(rows, rows, symmetric));
+    const Coloring star = color_hessian(pattern_of(rows, rows, symmetric), Recovery::direct);
     expect_reads_alone(star);
     EXPECT_LE(star.count, color_columns(star.pattern).count);
+    const Coloring acyclic = color_hessian(star.pattern, Recovery::substitution);
+    expect_finds_by_substitution(acyclic, random);
+    EXPECT_LE(acyclic.count, star.count);
+    const Coloring best = color_hessian(star.pattern);
+    EXPECT_EQ(best.count,
+              acyclic.substitution.most_subtracted <= kMostSubtracted ? acyclic.count : star.count);
   }
 }
 
@@ -134,6 +167,19 @@ TEST(Coloring, TakesAsFewProductsAsThereAreKnownToBe) {
   }
   EXPECT_EQ(color_hessian(pattern(30, [](int64_t i, int64_t j) { return i == j; })).count, 1);
   EXPECT_EQ(color_hessian(pattern(30, [](int64_t i, int64_t j) { return std::abs(i - j) <= 1; })).count, 3);
+  for (const int64_t half : {1, 2, 3, 4}) {  // of a band
+    const Sparsity band = pattern(60, [&](int64_t i, int64_t j) { return std::abs(i - j) <= half; });
+    EXPECT_EQ(color_hessian(band, Recovery::substitution).count, half + 1);
+    EXPECT_EQ(color_hessian(band, Recovery::direct).count, half == 1 ? 3 : 2 * half + 1);
+    EXPECT_TRUE(color_hessian(band).substitution.places.empty());  // of long chains
+  }
+  const Sparsity grid = pattern(
+      64, [](int64_t i, int64_t j) { return std::abs(i / 8 - j / 8) + std::abs(i % 8 - j % 8) <= 1; });
+  EXPECT_EQ(color_hessian(grid, Recovery::substitution).count, 4);
+  EXPECT_GE(color_hessian(grid, Recovery::direct).count, 5);
+  const Sparsity chain = pattern(18, [](int64_t i, int64_t j) { return std::abs(i - j) <= 1; });
+  EXPECT_EQ(color_hessian(chain).count, 2);
+  EXPECT_EQ(color_hessian(chain).substitution.most_subtracted, kMostSubtracted);
   const Coloring one_row = color_jacobian(pattern(30, [](int64_t i, int64_t j) { return i == 0 || i == j; }));
   EXPECT_EQ(one_row.count, 2);
   EXPECT_EQ(one_row.groups, Coloring::Groups::rows);
@@ -176,6 +222,31 @@ TEST(Sparse, HessianOfSeveralArguments) {
   EXPECT_LT(item<double>(max(abs(to_dense(sparse) - hessian_matrix(f, {x, weights})))), 1e-12);
   // Of the weights alone there is none.
   EXPECT_EQ(hessian_sparsity(f, {x.spec(), weights.spec()}).row(7).size(), 1u);
+}
+
+TEST(Sparse, HessianBySubstitution) {
+  const ScalarFunction f = [](const Tensors& x) {
+    const Tensor a = slice_axis(x[0], 0, 0, 39), b = slice_axis(x[0], 0, 1, 40);
+    return sum(sin(a * b) + exp(a - b));
+  };
+  const Tensor x = linspace(-1, 1, 40, DType::float64);
+  const Tensor dense = hessian(f, {x})[0][0];
+  const Coloring coloring = color_hessian(hessian_sparsity(f, {x.spec()}), Recovery::substitution);
+  EXPECT_EQ(coloring.count, 2);
+  for (const Chunk chunk : {Chunk(), Chunk(1)}) {
+    const Tensor got = to_dense(sparse_hessian(f, {x}, coloring, chunk));
+    EXPECT_LT(item<double>(max(abs(got - dense))), 1e-13);
+    EXPECT_EQ(item<double>(max(abs(got - matrix_transpose(got)))), 0);  // equal elements have equal bits
+  }
+  const auto of_scale = [&](const Tensor& s) {
+    return sum(
+        square(sparse_hessian([&](const Tensors& at) { return f({s * at[0]}); }, {x}, coloring).values));
+  };
+  const auto dense_of_scale = [&](const Tensor& s) {
+    return sum(square(hessian([&](const Tensors& at) { return f({s * at[0]}); }, {x})[0][0]));
+  };
+  const Tensor s = full({}, 1.3, DType::float64);
+  EXPECT_NEAR(item<double>(grad(of_scale)(s)), item<double>(grad(dense_of_scale)(s)), 1e-9);
 }
 
 TEST(Sparse, SaysWhatIsWrong) {

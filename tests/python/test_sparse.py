@@ -413,6 +413,75 @@ def test_a_band_takes_as_many_products_as_it_is_wide():
     assert td.hessian_sparsity(arrow, points(1000)).num_colors == 2
 
 
+def grid(x):
+    y = x.reshape(8, 8)
+    return td.sum(td.sin(y[1:] * y[:-1])) + td.sum(td.exp(y[:, 1:] - y[:, :-1]))
+
+
+def star_of(count):
+    """Arrows of their own, of four elements each."""
+    return lambda x: td.sum(td.sin(x.reshape(count, 4)[:, :1] * x.reshape(count, 4)[:, 1:]))
+
+
+def wide(x):
+    return sum(td.sum(td.sin(x[k:] * x[: x.shape[0] - k])) for k in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("f", "n", "star", "acyclic"),
+    [
+        (rosenbrock, 200, 3, 2),  # tridiagonal
+        (wide, 100, 7, 4),  # three diagonals on each side
+        (grid, 64, 5, 4),
+        (arrow, 50, 2, 2),
+        (star_of(6), 24, 2, 2),
+        (separable, 9, 1, 1),
+    ],
+)
+def test_hessians_by_substitution(f, n, star, acyclic):
+    x = points(n)
+    dense = td.hessian(f)(x).cpu().numpy()
+    scale = np.abs(dense).max()
+    for mode, colors in (("star", star), ("acyclic", acyclic)):
+        found = td.hessian_sparsity(f, x, mode=mode)
+        assert found.num_colors == colors
+        assert (found.mode == "acyclic") == (mode == "acyclic" and acyclic < star)
+        for pattern in (found, pickle.loads(pickle.dumps(found))):
+            got = td.hessian(f, sparse=pattern)(x).toarray()
+            np.testing.assert_allclose(got, dense, atol=1e-13 * scale)
+            np.testing.assert_array_equal(got, got.T)
+        narrow = td.sparse.hessian(f, found, chunk_size=1)(x).to_dense()
+        np.testing.assert_array_equal(narrow.cpu().numpy(), got)
+
+
+def test_substitution_is_taken_where_few_elements_are_subtracted():
+    short, long = points(12), points(200)
+    assert td.hessian_sparsity(rosenbrock, short).mode == "acyclic"
+    assert td.hessian_sparsity(rosenbrock, short).num_colors == 2
+    assert td.hessian_sparsity(rosenbrock, long).mode == "symmetric"
+    mine = band_pattern(200, 200, -1, 1)
+    assert td.sparse.Sparsity(mine, mode="acyclic").num_colors == 2
+    assert td.sparse.Sparsity(mine, mode="star").num_colors == 3
+    with pytest.raises(ValueError, match="acyclic"):
+        td.hessian_sparsity(rosenbrock, short, mode="fwd")
+
+
+@pytest.mark.parametrize("mode", ["star", "acyclic"])
+def test_hessians_by_substitution_nest_in_transforms(mode):
+    x = points(12)
+    pattern = td.hessian_sparsity(rosenbrock, x, mode=mode)
+    sparse = lambda x: td.sum(td.sin(td.sparse.hessian(rosenbrock, pattern)(x).data))
+    dense = lambda x: td.sum(td.sin(td.hessian(rosenbrock)(x)))
+    for transform in (
+        lambda f: td.grad(f)(x),
+        lambda f: td.jvp(f, (x,), (x,))[1],
+        lambda f: td.vmap(f)(td.stack([x, x / 2])),
+        lambda f: td.program(f, x)(x / 2),
+    ):
+        got, want = (transform(f).cpu().numpy() for f in (sparse, dense))
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+
+
 def test_pattern_is_data():
     x = points(20)
     found = td.sparsity(broyden, x)
