@@ -2,6 +2,7 @@
 #include "ops/update.h"
 
 #include "core/bind.h"
+#include "core/escape.h"
 #include "ops/convert.h"
 #include "ops/shape.h"
 
@@ -59,6 +60,15 @@ Primitive rmsprop_update("rmsprop_update", update<RmspropAttrs, 3, 4, 3>());
 }  // namespace primitives
 
 DType state_dtype(DType parameter) { return is_narrow(parameter) ? DType::float32 : parameter; }
+
+void check_gradients(const Tensors& gradients) {
+  for (const Tensor& gradient : gradients) {
+    if (!gradient.defined() || differentiated(gradient) != Differentiated::by_transform) continue;
+    fail<GradientError>("[update] the gradient ", describe(gradient), " is being differentiated, but ",
+                        "parameters that are overwritten have no derivative by it (compute p - lr * g, or ",
+                        "pass stop_gradient(g) where none is meant)");
+  }
+}
 
 void apply_update(const Primitive& primitive, const Tensors& state, const Tensors& gradients,
                   const Attrs& attrs) {

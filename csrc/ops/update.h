@@ -43,6 +43,10 @@ extern Primitive rmsprop_update;  // (parameters, square averages, [buffers if m
 // In what the tensors beside a parameter are kept, and computed: small steps would vanish in 16 bits.
 DType state_dtype(DType parameter);
 
+// A GradientError where a live transform would miss the derivative of a gradient: what is written in place to
+// parameters has none.
+void check_gradients(const Tensors& gradients);
+
 // Applies one of them: `state` holds the overwritten groups one after another, parameters first. All tensors
 // must be contiguous and those of a parameter of one shape, the gradient of its dtype, the others of its
 // state_dtype.

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/escape.h"
 #include "core/trace.h"
 #include "ops/assign.h"
 #include "ops/convert.h"
@@ -50,6 +49,21 @@ void Domain::coarsen(DType dtype) { epsilon_ = std::max(epsilon_, epsilon_of(dty
 Tensor Domain::start() const { return join(leaves_, dtype_); }
 Tensors Domain::split(const Tensor& vector) const { return split_like(vector, leaves_); }
 
+void check_numbers(const Tensors& found, const std::string& op, Differentiated free) {
+  for (const Tensor& tensor : found) {
+    if (tensor.is_abstract()) {
+      fail<TraceError>("[", op, "] looks at values, but that of ", describe(tensor),
+                       " is not known while a program is recorded, as by vmap (use vmap with ",
+                       "control=\"loop\", or implicit.root, which can be recorded)");
+    }
+    if (differentiated(tensor) > free) {
+      fail<GradientError>("[", op, "] ", describe(tensor), " is being differentiated, but what is found has ",
+                          "no derivative by it (implicit.argmin and implicit.root give solutions that have; ",
+                          "or pass x.detach() or stop_gradient(x) where none is meant)");
+    }
+  }
+}
+
 Tensors detached(const Tensors& primals, const char* op) {
   Tensors result;
   for (const Tensor& primal : primals) {
@@ -57,7 +71,7 @@ Tensors detached(const Tensors& primals, const char* op) {
       fail<DTypeError>("[", op, "] the point holds ", describe(primal),
                        ": only floating-point tensors can be differentiated (convert it with astype)");
     }
-    check_escape(primal, op, Differentiated::leaf);
+    check_numbers({primal}, op, Differentiated::leaf);
     result.push_back(stop_gradient(primal));
   }
   return result;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/escape.h"
 #include "tensor/tensor.h"
 
 namespace tidu::optim {
@@ -35,6 +36,11 @@ class Domain {
   DType dtype_;
   double epsilon_;
 };
+
+// That a search may compute with these as plain numbers: a TraceError where they have no values, and a
+// GradientError where somebody beyond `free` would miss their derivative, which a report does not have.
+void check_numbers(const Tensors& found, const std::string& op,
+                   Differentiated free = Differentiated::by_backward);
 
 // A point as constants; an error names `op` where it cannot be one.
 Tensors detached(const Tensors& primals, const char* op);

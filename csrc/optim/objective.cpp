@@ -51,8 +51,13 @@ FunctionObjective::FunctionObjective(const ScalarFunction& function, const Tenso
     : Objective(detached(primals, "minimize")), function_(function) {}
 
 ValueAndGrad FunctionObjective::value_and_gradients(const Tensor& x) {
-  const GradMode off(false);
-  return value_and_grad(function_, split(x));
+  std::optional<GradMode> off;
+  if (is_hidden_) off.emplace(false);
+  ValueAndGrad found = value_and_grad(function_, split(x));
+  check_numbers({found.value}, "minimize");
+  is_hidden_ = is_hidden_ || differentiated(found.value) != Differentiated::no;
+  found.value = stop_gradient(found.value);
+  return found;
 }
 
 Tensors FunctionObjective::product(const Sample& at, const Tensors& direction) {
@@ -82,12 +87,15 @@ Tensors LossObjective::gradients() const {
 
 ValueAndGrad LossObjective::value_and_gradients(const Tensor& x) {
   put(split(x));
-  const GradMode on(true);
-  const Tensor loss = closure_();
+  const Tensor loss = [&] {
+    const GradMode on(true);
+    return closure_();
+  }();
   if (!loss.defined() || loss.numel() != 1 || !is_differentiable(loss.dtype())) {
     fail<DTypeError>("[", op_, "] the closure must return the loss, one floating-point element, not ",
                      loss.defined() ? describe(loss) : "an undefined tensor");
   }
+  check_numbers({loss}, op_);
   if (!first_loss_.defined()) first_loss_ = stop_gradient(loss);
   const bool untouched =
       std::ranges::none_of(leaves(), [](const Tensor& leaf) { return leaf.grad().defined(); });
@@ -96,7 +104,10 @@ ValueAndGrad LossObjective::value_and_gradients(const Tensor& x) {
                      "] the closure must leave backward() to the optimiser, which needs the graph of the "
                      "gradient (return the loss alone)");
   }
-  if (untouched && !leaves().empty()) loss.backward({}, false, twice_);
+  if (untouched && !leaves().empty()) {
+    const GradMode on(true);
+    loss.backward({}, false, twice_);
+  }
   if (twice_) {
     graph_at_ = x;
     for (const Tensor& leaf : leaves()) graph_.push_back(leaf.grad());

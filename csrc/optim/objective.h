@@ -61,6 +61,8 @@ class FunctionObjective : public Objective {
   Tensors product(const Sample& at, const Tensors& direction) override;
 
   const ScalarFunction& function_;
+  bool is_hidden_ =
+      false;  // from the tape of backward(), which alone differentiates what function closes over
 };
 
 // The loss that a closure returns for the present values of parameters; `twice`: with products of its

@@ -61,6 +61,7 @@ void Optimizer::step(const Tensors& gradients) {
     }
     counts.insert(steps_[i]);
   }
+  check_gradients(gradients);
   const GradMode off(false);
   const std::vector<int64_t> before = steps_;
   for (const int64_t count : counts) {

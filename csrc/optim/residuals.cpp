@@ -69,8 +69,12 @@ FunctionResiduals::FunctionResiduals(const Function& function, const Tensors& pr
       flat_([this, function](const Tensors& x) { return Tensors{joined(function(split(x[0])))}; }) {}
 
 Tensor FunctionResiduals::residuals_at(const Tensor& x) {
-  const GradMode off(false);
-  return flat_({x})[0];
+  std::optional<GradMode> off;
+  if (is_hidden_) off.emplace(false);
+  const Tensor found = flat_({x})[0];
+  check_numbers({found}, op());
+  is_hidden_ = is_hidden_ || differentiated(found) != Differentiated::no;
+  return stop_gradient(found);
 }
 
 Tensor FunctionResiduals::jacobian_at(const Tensor& x) {
@@ -115,8 +119,11 @@ void ClosureResiduals::put(const Tensors& values) {
 
 Tensor ClosureResiduals::residuals_at(const Tensor& x) {
   put(split(x));
-  const GradMode on(true);
-  graph_ = joined(closure_());
+  {
+    const GradMode on(true);
+    graph_ = joined(closure_());
+  }
+  check_numbers({graph_}, op());
   graph_at_ = x;
   return stop_gradient(graph_);
 }

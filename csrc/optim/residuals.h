@@ -28,6 +28,7 @@ class Residuals : public Domain {
   Residuals(Tensors leaves, std::string op) : Domain(std::move(leaves)), op_(std::move(op)) {}
   // Results as one vector on the point's device, by operations that derivatives see.
   Tensor joined(const Tensors& results);
+  const std::string& op() const { return op_; }  // in errors
 
  private:
   // What was found of each residual: an error where these are not as many as ever.
@@ -38,7 +39,7 @@ class Residuals : public Domain {
   virtual Tensor curvature_at(const Tensor&, const Tensor&) { return {}; }
   virtual Tensor weighted_hessian_at(const Tensor&, const Tensor&) { return {}; }
 
-  std::string op_;  // in errors
+  std::string op_;
   int64_t count_ = -1;
   int64_t f_evaluations_ = 0, jacobian_evaluations_ = 0, curvature_evaluations_ = 0;
 };
@@ -54,8 +55,9 @@ class FunctionResiduals : public Residuals {
   Tensor curvature_at(const Tensor& x, const Tensor& step) override;
   Tensor weighted_hessian_at(const Tensor& x, const Tensor& weights) override;
 
-  Function flat_;          // of one vector
-  bool is_smooth_ = true;  // as far as is known: that second derivatives are to be had
+  Function flat_;           // of one vector
+  bool is_hidden_ = false;  // from the tape of backward(), which alone differentiates what it closes over
+  bool is_smooth_ = true;   // as far as is known: that second derivatives are to be had
 };
 
 // That a closure returns for the present values of parameters.

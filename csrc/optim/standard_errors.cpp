@@ -58,7 +58,9 @@ bool is_wide(const Tensors& x) {
 
 }  // namespace
 
-Tensors standard_errors(const ScalarFunction& negative_log_likelihood, const Tensors& x) {
+Tensors standard_errors(const ScalarFunction& negative_log_likelihood, const Tensors& given) {
+  const Tensors x = detached(given, "standard_errors");
+  check_numbers({negative_log_likelihood(x)}, "standard_errors");
   const Tensor hessian = hessian_matrix(negative_log_likelihood, x);
   if (hessian.numel() == 0) fail<ShapeError>("[standard_errors] the point has no elements");
   if (!item<bool>(all(isfinite(hessian)))) fail<ValueError>("[standard_errors] the Hessian is not finite");

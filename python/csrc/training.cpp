@@ -158,6 +158,7 @@ void bind_initialisers(py::module_& m) {
 
 // The updates overwrite leaves that require grad, of which no derivative may know.
 void update(const Primitive& primitive, const Tensors& state, const Tensors& gradients, const Attrs& attrs) {
+  check_gradients(gradients);
   const GradMode off(false);
   apply_update(primitive, state, gradients, attrs);
 }

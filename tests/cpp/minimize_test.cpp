@@ -29,6 +29,41 @@ Tensor symmetric(const Tensor& eigenvalues) {
 
 // --- minimize
 
+TEST(Minimize, WhatATransformDifferentiatesIsRefused) {
+  const Tensor start = zeros({1}, DType::float64), a = ones({1}, DType::float64);
+  const std::pair<const char*, Function> searches[] = {
+      {"minimize",
+       [&](const Tensors& at) {
+         return minimize([&](const Tensors& x) { return sum(square(x[0] - at[0])); }, {start}).x;
+       }},
+      {"least_squares",
+       [&](const Tensors& at) {
+         return least_squares([&](const Tensors& x) { return Tensors{x[0] - at[0]}; }, {start}).x;
+       }},
+      {"root",
+       [&](const Tensors& at) {
+         return root([&](const Tensors& x) { return Tensors{x[0] - at[0]}; }, {start}).x;
+       }},
+      {"standard_errors", [&](const Tensors& at) {
+         return standard_errors([&](const Tensors& x) { return sum(at[0] * square(x[0])); }, {start});
+       }}};
+  for (const auto& [name, search] : searches) {
+    EXPECT_THROW(jvp(search, {a}, {a}), GradientError) << name;
+    EXPECT_THROW(vjp(search, {a}), GradientError) << name;
+    EXPECT_THROW(record(search, std::vector{a.spec()}), TraceError) << name;
+    EXPECT_NEAR(item<double>(search({a})[0]), std::string(name) == "standard_errors" ? std::sqrt(0.5) : 1,
+                1e-7);
+  }
+  Tensor parameter = zeros({1}, DType::float64);
+  parameter.set_requires_grad(true);
+  const Function updated = [&](const Tensors& gradients) {
+    Sgd({parameter}, {.lr = 0.1}).step(gradients);
+    return gradients;
+  };
+  EXPECT_THROW(vjp(updated, {a}), GradientError);
+  EXPECT_EQ(item<double>(parameter), 0);
+}
+
 TEST(Minimize, QuadraticsOverSeveralTensors) {
   const Tensor a = symmetric(linspace(1, 10, 6, DType::float64)), b = random_point(4, {6});
   const Tensor expected = linalg::solve(a, b);

@@ -466,3 +466,107 @@ def test_a_value_that_leaked_from_a_live_transform_is_free_when_it_ended():
     thread.join()
     assert (kept[0] + 1).tolist() == [2, 5]
     assert np.asarray(kept[0].cpu()).tolist() == [1, 4]
+
+
+# --- What a search finds, of functions that close over what is differentiated
+
+F64 = td.float64
+SEARCHES = {
+    "minimize": lambda a: td.optim.minimize(lambda x: (x - a) ** 2, td.tensor(0.0, dtype=F64)).x,
+    "newton-cg": lambda a: (
+        td.optim.minimize(lambda x: (x - a) ** 2, td.tensor(0.0, dtype=F64), "newton-cg").x
+    ),
+    "gradient-flow": lambda a: (
+        td.optim.minimize(lambda x: (x - a) ** 2, td.tensor(0.0, dtype=F64), "gradient-flow").x
+    ),
+    "of x0": lambda a: td.optim.minimize(lambda x: (x - 2) ** 2, a).x,
+    "least_squares": lambda a: td.optim.least_squares(lambda x: x - a, td.zeros(1, dtype=F64)).x[0],
+    "gauss-newton": lambda a: td.optim.least_squares(
+        lambda x: x - a, td.zeros(1, dtype=F64), method="gauss-newton"
+    ).x[0],
+    "root": lambda a: td.optim.root(lambda x: x - a, td.zeros(1, dtype=F64)).x[0],
+    "standard_errors": lambda a: td.optim.standard_errors(
+        lambda x: (a * x * x).sum() / 16, td.zeros((), dtype=F64)
+    ),
+    "of residuals": lambda a: td.optim.standard_errors(
+        lambda x: a * x * td.ones(2, dtype=F64) + td.tensor([4.0, -4.0], dtype=F64),
+        td.zeros((), dtype=F64),
+        residuals=True,
+    ),
+}
+FITTERS = {
+    "LBFGS": (td.optim.LBFGS, lambda p, a: (p - a) ** 2),
+    "NewtonCG": (td.optim.NewtonCG, lambda p, a: (p - a) ** 2),
+    "GradientDescent": (td.optim.GradientDescent, lambda p, a: (p - a) ** 2),
+    "GradientFlow": (td.optim.GradientFlow, lambda p, a: (p - a) ** 2),
+    "LevenbergMarquardt": (td.optim.LevenbergMarquardt, lambda p, a: p - a),
+    "GaussNewton": (td.optim.GaussNewton, lambda p, a: p - a),
+}
+TRANSFORMS = {
+    "grad": lambda f, a: td.grad(f)(a),
+    "jvp": lambda f, a: td.jvp(f, (a,), (td.ones_like(a),)),
+    "vjp": lambda f, a: td.vjp(f, a),
+    "jet": lambda f, a: td.jet(f, (a,), ((td.ones_like(a), td.zeros_like(a)),)),
+    "nested": lambda f, a: td.grad(td.grad(f))(a),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_searches_refuse_what_a_transform_differentiates(search, transform):
+    a = td.tensor(2.0, dtype=F64)
+    with pytest.raises(td.GradientError, match=r"implicit\.argmin and implicit\.root"):
+        transform(search, a)
+    expected = pytest.approx(2.0, abs=1e-5)
+    assert search(a).item() == expected
+    assert search(td.tensor(2.0, dtype=F64, requires_grad=True)).item() == expected
+
+    def quietly(a):
+        with td.no_grad():
+            x = search(a)
+        return a * x + a * search(td.stop_gradient(a))
+
+    assert td.grad(quietly)(a).item() == pytest.approx(4.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_searches_say_that_they_look_at_values(search):
+    xs = td.full((3,), 2.0, dtype=F64)
+    with pytest.raises(td.TraceError, match=r"control=\"loop\", or implicit\.root"):
+        td.vmap(search)(xs)
+    with pytest.raises(td.TraceError, match=r"looks at values"):
+        td.program(search, xs[0])
+    found = td.vmap(search, control="loop")(xs)
+    np.testing.assert_allclose(found.cpu().numpy(), np.full(3, 2.0), atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "loss"), FITTERS.values(), ids=FITTERS)
+def test_fits_of_parameters_refuse_what_a_transform_differentiates(kind, loss):
+    parameter = td.tensor(0.0, dtype=F64, requires_grad=True)
+
+    def fitted(a):
+        kind([parameter]).step(lambda: loss(parameter, a))
+        return parameter * a
+
+    a = td.tensor(2.0, dtype=F64)
+    with pytest.raises(td.GradientError, match=r"implicit\.argmin and implicit\.root"):
+        td.grad(fitted)(a)
+    assert parameter.item() == 0
+    fitted(a)
+    assert parameter.item() == pytest.approx(2.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [td.optim.SGD, td.optim.Adam, td.optim.AdamW, td.optim.RMSprop])
+def test_updates_refuse_gradients_that_a_transform_differentiates(kind):
+    parameter = td.tensor([1.0], requires_grad=True)
+    optimizer = kind([parameter], lr=0.1)
+
+    def updated(a):
+        optimizer.update([a * td.ones(1)])
+        return (parameter * parameter).sum() * a
+
+    with pytest.raises(td.GradientError, match=r"\[update\] the gradient .*stop_gradient"):
+        td.grad(updated)(td.tensor(2.0))
+    assert parameter.item() == 1
+    optimizer.update([td.ones(1)])
+    assert parameter.item() != 1
