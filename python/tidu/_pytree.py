@@ -336,6 +336,8 @@ def _static_to_data(value):
     if type(value) in (list, tuple):
         items = [_static_to_data(item) for item in value]
         return {"tuple": items} if type(value) is tuple else items
+    if hasattr(value, "plain"):
+        return _static_to_data(value.plain())
     raise ValueError(f"[save] {value!r}, part of the arguments' structure, is of a type that no file holds")
 
 

@@ -12,8 +12,9 @@ import operator
 
 from tidu import _core
 from tidu._arguments import explain as _explain
-from tidu._core import GradientError, ShapeError, Tensor, TraceError
+from tidu._core import DTypeError, GradientError, ShapeError, Tensor, TraceError
 from tidu._pytree import flatten as _flatten
+from tidu._pytree import register as _register
 from tidu._pytree import unflatten as _unflatten
 from tidu._transforms import (
     _flatten_call,
@@ -244,12 +245,49 @@ def hessian_sparsity(function, *args, argnums=0, mode="symmetric", **kwargs):
 # --- Matrices
 
 
+class _Places:
+    """Where the elements of a CSR are: what is no leaf of it."""
+
+    __slots__ = ("indices", "indptr", "shape")
+
+    def __init__(self, indices, indptr, shape):
+        self.indices, self.indptr, self.shape = indices, indptr, tuple(shape)
+
+    def __eq__(self, other):
+        if isinstance(other, tuple):  # from a file
+            return self.plain() == other
+        if not isinstance(other, _Places):
+            return NotImplemented
+        pairs = ((self.indices, other.indices), (self.indptr, other.indptr))
+        try:
+            return self.shape == other.shape and all(a is b or a.tolist() == b.tolist() for a, b in pairs)
+        except TraceError:  # not known while a program is recorded
+            return False
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"{self.shape[0]} x {self.shape[1]}, indices={str(self.indices)[:60]}"
+
+    def plain(self):
+        return self.indices.tolist(), self.indptr.tolist(), self.shape
+
+
+def _integers(values, name, device):
+    tensor = values if isinstance(values, Tensor) else _core.asarray(values, device=device)
+    if tensor.dtype == _core.bool or (tensor.dtype.is_floating_point and tensor.size > 0):
+        raise DTypeError(f"[CSR] {name} must be integers, not {tensor.dtype}{tensor.shape} (use astype)")
+    return _core.astype(tensor, _core.int64)
+
+
 class CSR:
     """A sparse matrix by rows: row i has data[k] in column indices[k] for k from indptr[i] to indptr[i + 1].
 
     Of tensors on one device: data, indices and indptr (int64). A @ x and x @ A for vectors and matrices x,
     and A.T, are differentiable by data and by x, to any order and under vmap; the elements of a row are
     added in their order. Elements that stand twice are added.
+
+    In pytrees it has one leaf, data: transforms differentiate and map that, and results have the same places.
     """
 
     __slots__ = ("data", "indices", "indptr", "shape")
@@ -259,8 +297,7 @@ class CSR:
     def __init__(self, data, indices, indptr, shape):
         data = data if isinstance(data, Tensor) else _core.asarray(data)
         indices, indptr = (
-            _core.astype(x if isinstance(x, Tensor) else _core.asarray(x, device=data.device), _core.int64)
-            for x in (indices, indptr)
+            _integers(x, name, data.device) for x, name in ((indices, "indices"), (indptr, "indptr"))
         )
         shape = tuple(map(operator.index, shape))
         lengths = (shape[0] + 1,) if len(shape) == 2 else None
@@ -277,6 +314,16 @@ class CSR:
         self = object.__new__(cls)
         self.data, self.indices, self.indptr, self.shape = data, indices, indptr, shape
         return self
+
+    def tree_flatten(self):
+        return [self.data], _Places(self.indices, self.indptr, self.shape)
+
+    @classmethod
+    def tree_unflatten(cls, places, parts):
+        if isinstance(places, tuple):  # from a file
+            indices, indptr, shape = places
+            places = _Places(*(_core.asarray(x, dtype=_core.int64) for x in (indices, indptr)), shape)
+        return cls._of(*parts, places.indices, places.indptr, places.shape)
 
     @classmethod
     def from_scipy(cls, matrix, dtype=None, device=None):
@@ -326,6 +373,9 @@ class CSR:
 
     def _parts(self):
         return self.data, self.indices, self.indptr, self.shape
+
+
+_register(CSR)
 
 
 def _check_places(indices, indptr, shape):

@@ -709,3 +709,63 @@ def test_a_pattern_is_for_the_arguments_that_it_was_found_for():
     h = lambda x: td.sum(x**3)
     with pytest.raises(ValueError, match="shapes"):
         td.hessian(h, sparse=td.hessian_sparsity(h, two))(td.ones(3))
+
+
+# --- CSR as a tree of its elements
+
+
+def some_matrix(data=(4.0, 1.0, 3.0)):
+    return td.sparse.CSR(td.tensor(list(data), dtype=td.float64), [0, 1, 1], [0, 2, 3], (2, 2))
+
+
+def test_a_csr_is_a_tree_of_its_elements(tmp_path):
+    matrix, x = some_matrix(), td.tensor([1.0, 2.0], dtype=td.float64)
+    doubled = td.tree_map(lambda leaf: 2 * leaf, {"A": matrix})["A"]
+    assert isinstance(doubled, td.sparse.CSR) and doubled.to_dense().tolist() == [[8, 2], [0, 6]]
+    assert [leaf is matrix.data for leaf in td.tree_leaves(matrix)] == [True]
+
+    loss = lambda a: ((a @ x) ** 2).sum()
+    dense = td.grad(lambda a: ((a @ x) ** 2).sum())(matrix.to_dense()).tolist()
+    gradient = td.grad(loss)(matrix)
+    assert isinstance(gradient, td.sparse.CSR) and gradient.to_dense().tolist() == [
+        dense[0],
+        [0, dense[1][1]],
+    ]
+    value, tangent = td.jvp(lambda a: a @ x, (matrix,), (doubled,))
+    assert tangent.tolist() == (2 * value).tolist()
+
+    scaled = td.vmap(lambda s: td.tree_map(lambda leaf: s * leaf, matrix))(td.tensor([1.0, 3.0]))
+    products = td.vmap(lambda a: a @ x)(scaled)
+    np.testing.assert_array_equal(products.cpu().numpy(), np.outer([1, 3], (matrix @ x).cpu().numpy()))
+    carried, _ = td.scan(lambda a, _: (td.tree_map(lambda leaf: leaf + 1, a), None), matrix, length=2)
+    assert carried.to_dense().tolist() == [[6, 3], [0, 5]]
+
+    program = td.program(lambda a, x: a @ x, matrix, x)
+    program.save(tmp_path / "product.tidu")
+    loaded = td.load_program(tmp_path / "product.tidu")
+    assert loaded(doubled, x).tolist() == (doubled @ x).tolist() and loaded == program
+    other = td.sparse.CSR(matrix.data, [1, 0, 1], [0, 2, 3], (2, 2))
+    for run in (program, loaded):
+        with pytest.raises(ValueError, match=r"CSR\(\*, 2 x 2, indices="):
+            run(other, x)
+    with pytest.raises(ValueError, match="structure"):
+        td.tree_map(lambda a, b: a + b, matrix, other)
+
+
+@pytest.mark.parametrize("bad", [[0.5, 1.0, 1.0], [0.0, 1.0, 1.0], [True, False, True]])
+def test_places_of_a_csr_are_integers(bad):
+    with pytest.raises(td.DTypeError, match=r"\[CSR\] indices must be integers"):
+        td.sparse.CSR([1.0, 2.0, 3.0], bad, [0, 2, 3], (2, 2))
+    with pytest.raises(td.DTypeError, match=r"\[CSR\] indptr must be integers"):
+        td.sparse.CSR([1.0, 2.0, 3.0], [0, 1, 1], bad, (2, 2))
+    empty = td.sparse.CSR([], [], [0, 0], (1, 3))
+    assert empty.to_dense().tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("indices", "indptr"),
+    [([0, 2, 1], [0, 2, 3]), ([0, -1, 1], [0, 2, 3]), ([0, 1, 1], [0, 4, 3]), ([0, 1, 1], [1, 2, 3])],
+)
+def test_places_of_a_csr_are_in_range(indices, indptr):
+    with pytest.raises(ValueError, match=r"\[CSR\] ind"):
+        td.sparse.CSR([1.0, 2.0, 3.0], indices, indptr, (2, 2))
