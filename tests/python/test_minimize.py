@@ -256,6 +256,48 @@ def test_callbacks_see_each_iteration_and_may_end_it(method, ending):
         minimize(f, start, method, callback=3)
 
 
+@EACH
+def test_callbacks_may_be_those_of_scipy(method):
+    f, start = rosenbrock, td.tensor([-1.2, 1.0], dtype=td.float64)
+    points, reports, pairs, anything = [], [], [], []
+
+    def of_the_report(intermediate_result):
+        reports.append(intermediate_result)
+
+    def with_a_default(x, report=None):
+        pairs.append((x, report))
+
+    minimize(f, start, method, max_iter=3, callback=lambda xk: points.append(numpy_of(xk)))
+    minimize(f, start, method, max_iter=3, callback=of_the_report)
+    minimize(f, start, method, max_iter=3, callback=with_a_default)
+    minimize(f, start, method, max_iter=3, callback=lambda *args: anything.append(args))
+    assert [r.iterations for r in reports] == [r.iterations for _, r in pairs] == [1, 2, 3]
+    np.testing.assert_array_equal(points, [numpy_of(r.x) for r in reports])
+    assert [len(args) for args in anything] == [2, 2, 2]
+    ended = minimize(f, start, method, callback=lambda xk: True)
+    assert ended.iterations == 1 and ended.reason == "the callback ended it"
+    collected = []
+    minimize(f, start, method, max_iter=2, callback=collected.append)
+    assert [type(x) for x in collected] == [td.Tensor, td.Tensor]
+    with pytest.raises(TypeError, match="takes 0 positional arguments"):
+        minimize(f, start, method, callback=lambda: None)
+
+
+@pytest.mark.parametrize("search", [td.optim.least_squares, td.optim.root])
+def test_callbacks_of_least_squares_and_root_may_be_those_of_scipy(search):
+    f = lambda x: td.stack([10 * (x[1] - x[0] ** 2), 1 - x[0]])
+    start = td.tensor([-1.2, 1.0], dtype=td.float64)
+    points, reports = [], []
+
+    def of_the_report(intermediate_result):
+        reports.append(intermediate_result)
+
+    search(f, start, max_iter=2, callback=points.append)
+    search(f, start, max_iter=2, callback=of_the_report)
+    assert [r.iterations for r in reports] == [1, 2]
+    np.testing.assert_array_equal([numpy_of(x) for x in points], [numpy_of(r.x) for r in reports])
+
+
 def test_a_report_prints_as_a_sentence():
     text = str(minimize(lambda x: x * x, td.tensor(0.0)))
     assert text == (

@@ -90,7 +90,8 @@ def least_squares(
     and gives residuals, Jacobian, covariance and standard errors.
 
     `callback(x, report)` is called after each iteration with the point and the report so far; it ends the
-    search where it returns True or raises StopIteration.
+    search where it returns True or raises StopIteration. It may be one of SciPy's, and what is found has no
+    derivative, as in `minimize`.
 
     >>> t = td.arange(5).astype(td.float64)
     >>> y = 2 * td.exp(-0.5 * t)
@@ -154,7 +155,7 @@ def root(function, x, *, tol=None, max_iter=None, radius=4.0, callback=None):
     regular. It ends where the norm of the values is at most tol, without one where rounding hides what is
     left of them, or after max_iter iterations (1000). Where it ends at a point at which the norm is least,
     but not zero, `converged` is False and the report says so: try another start. radius and callback: as in
-    `least_squares`.
+    `least_squares`. What is found has no derivative (td.implicit.root has one).
 
     >>> report = td.optim.root(lambda x, y: (x * y - 2, x - y - 1), (td.tensor(3.0), td.tensor(3.0)))
     >>> report.converged, [round(v.item(), 4) for v in report.x]

@@ -1,5 +1,6 @@
 """minimize: the least value of a function of a pytree, by one of four methods."""
 
+import inspect
 import re
 from dataclasses import dataclass, replace
 
@@ -56,19 +57,38 @@ def known_method(method, methods, op):
     return names[_plain(method)]
 
 
+def _caller(callback):
+    """How a callback is called with the point and the report: callback(x, report) or, as SciPy's are,
+    callback(x) or callback(intermediate_result=report)."""
+    try:
+        signature = inspect.signature(callback)
+    except ValueError:  # of a builtin
+        return callback
+    if list(signature.parameters) == ["intermediate_result"]:
+        return lambda x, report: callback(intermediate_result=report)
+    for arguments in ((None, None), (None,)):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return callback if len(arguments) == 2 else lambda x, report: callback(x)
+    return callback
+
+
 def watched(callback, report_of, op):
     """A callback for the fields of a report: whether the search is to end."""
     if callback is None:
         return None
     if not callable(callback):
         raise TypeError(f"[{op}] callback must be a function of x and the report, not {callback!r}")
+    called = _caller(callback)
 
     def call(fields):
         report = report_of(fields)
         # The search goes on from its own.
         report = replace(report, x=tree_map(_core.copy, report.x))
         try:
-            return bool(callback(report.x, report))
+            return bool(called(report.x, report))
         except StopIteration:
             return True
 
@@ -104,7 +124,11 @@ def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, callback=
       Shampine 1989). time=inf: where the path ends; rtol=1e-3, atol=1e-6: the error allowed in a step.
 
     `callback(x, report)` is called after each iteration with the point and the Report so far; it ends the
-    search where it returns True or raises StopIteration.
+    search where it returns True or raises StopIteration. As SciPy's, it may also be `callback(x)`, or
+    `callback(intermediate_result)` with the report.
+
+    What is found has no derivative: a GradientError where `function` closes over what a transform
+    differentiates (td.implicit.argmin has the derivative), and under vmap a TraceError (control="loop").
     """
     name = checked_method("minimize", method, options)
     point = Point(function, x, "minimize")
