@@ -134,11 +134,15 @@ double first_length(const Field& f, const Tensor& y, const Tensor& slope, const 
   return h > 0 ? h : h0;
 }
 
-Tensors find_steps(const Call& call) {
-  const auto& [program, tolerance] = call.attrs.as<OdeAttrs>();
-  const Tensor& ts = call.inputs[1];
-  const Tensors captured = list(call.inputs.subspan(2));
-  const Field f = field_of(program, captured);
+struct Steps {
+  std::vector<double> begins, lengths;  // after the first time
+  std::vector<int64_t> leads;           // the step that leads to each time
+};
+
+Steps steps_for(const OdeAttrs& attrs, const Tensors& inputs) {
+  const auto& [program, tolerance] = attrs;
+  const Tensor& ts = inputs[1];
+  const Field f = field_of(program, from(inputs, 2));
   const std::vector<double> times = sorted_times(ts);
   const double end = times.back(), direction = end >= times.front() ? 1 : -1;
   const double epsilon = ts.dtype() == DType::float64 ? 0x1p-52 : 0x1p-23;
@@ -146,11 +150,11 @@ Tensors find_steps(const Call& call) {
   const auto step = [&](const Tensor& y, const Tensor& slope, double t, double h) {
     return take_step(f, y, slope, at(t), full({}, h, DType::float64, y.device()));
   };
-  std::vector<double> begins, lengths;
-  std::vector<int64_t> leads(times.size(), 0);
+  Steps steps{{}, {}, std::vector<int64_t>(times.size(), 0)};
+  auto& [begins, lengths, leads] = steps;
   double t = times.front();
-  if (t != end && call.inputs[0].numel() > 0) {
-    Tensor y = call.inputs[0], slope = f(y, at(t));
+  if (t != end && inputs[0].numel() > 0) {
+    Tensor y = inputs[0], slope = f(y, at(t));
     if (!item<bool>(all(isfinite(y))) || !item<bool>(all(isfinite(slope))))
       fail<ValueError>("[odeint] y or f(y, t) is not finite at the first time, ", digits(t, 9));
     const double least = 10 * epsilon * std::max(std::abs(t), std::abs(end));
@@ -190,14 +194,27 @@ Tensors find_steps(const Call& call) {
         ++leads[i];
     }
   }
-  const auto count = static_cast<int64_t>(begins.size());
-  begins.resize(static_cast<size_t>(tolerance.max_steps));
-  lengths.resize(static_cast<size_t>(tolerance.max_steps));
-  const Device device = ts.device();
-  return {tensor(std::span<const double>(begins), {tolerance.max_steps}, device),
-          tensor(std::span<const double>(lengths), {tolerance.max_steps}, device),
-          tensor(std::span<const int64_t>(leads), {std::ssize(leads)}, device),
-          full({}, count, DType::int64, device)};
+  return steps;
+}
+
+// Where each begins, their lengths, and which of them lead to the times.
+Tensors tensors_of(const Steps& steps, Device device) {
+  return {tensor(std::span(steps.begins), {std::ssize(steps.begins)}, device),
+          tensor(std::span(steps.lengths), {std::ssize(steps.lengths)}, device),
+          tensor(std::span(steps.leads), {std::ssize(steps.leads)}, device)};
+}
+
+// As many as there can be.
+Tensors find_steps(const Call& call) {
+  const auto& attrs = call.attrs.as<OdeAttrs>();
+  Steps steps = steps_for(attrs, list(call.inputs));
+  const auto count = static_cast<int64_t>(steps.begins.size());
+  for (std::vector<double>* numbers : {&steps.begins, &steps.lengths})
+    numbers->resize(static_cast<size_t>(attrs.tolerance.max_steps));
+  const Device device = call.inputs[1].device();
+  Tensors result = tensors_of(steps, device);
+  result.push_back(full({}, count, DType::int64, device));
+  return result;
 }
 
 void check_ode(const SpecCall& call, size_t) {
@@ -278,8 +295,13 @@ Tensors batch_steps(const BatchedCall& batched) {
 Tensor integrate(const OdeAttrs& attrs, const Tensor& y0, const Tensor& ts, const Tensors& captured) {
   Tensors inputs{y0, ts};
   append(inputs, captured);
-  const Tensors found = bind_all(primitives::ode_steps, inputs, attrs, 4);
-  const Tensor &leads = found[2], &number = found[3];
+  const bool is_known = !is_recording() && std::ranges::none_of(inputs, &Tensor::is_abstract);
+  const Tensors found = [&] {
+    if (!is_known) return bind_all(primitives::ode_steps, inputs, attrs, 4);
+    const VisibleTraces none(nullptr);
+    return tensors_of(steps_for(attrs, inputs), ts.device());
+  }();
+  const Tensor &begins = found[0], &lengths = found[1], &leads = found[2];
   const Field f = field_of(attrs.f, captured);
   const Tensor t0 = select(ts, 0, 0);
   const auto time = [&](const Tensor& begin) { return t0 + astype(begin, ts.dtype()); };
@@ -294,8 +316,8 @@ Tensor integrate(const OdeAttrs& attrs, const Tensor& y0, const Tensor& ts, cons
     return Tensors{done.y, done.slope, done.between};
   };
   const Tensors start{y0, f(y0, t0)};
-  Tensor begins = found[0], lengths = found[1], between;
-  if (number.is_abstract() || is_recording()) {
+  Tensor between;
+  if (!is_known) {
     const Function guarded = [&](const Tensors& at) {
       const Function no_step = [](const Tensors& same) {
         const Tensor none = zeros({4, same[0].numel()}, same[0].dtype(), same[0].device());
@@ -305,10 +327,8 @@ Tensor integrate(const OdeAttrs& attrs, const Tensor& y0, const Tensor& ts, cons
     };
     between = scan(guarded, start, {begins, lengths}).results[0];
   } else {
-    const auto count = item<int64_t>(number);
-    if (count == 0) return broadcast_to(expand_dims(y0, 0), {ts.size(0), y0.numel()});
-    begins = slice_axis(begins, 0, 0, count);
-    lengths = slice_axis(lengths, 0, 0, count);
+    const int64_t count = begins.numel();
+    if (count == 0) return copy(broadcast_to(expand_dims(y0, 0), {ts.size(0), y0.numel()}));
     if (ts.size(0) == 2) {
       // Nothing is asked for but the end, so nothing of a step is kept but that.
       const Function ends = [&](const Tensors& at) {
@@ -365,6 +385,62 @@ Tensors push_adjoint(const Call& call, Tangents given) {
   return jvp(of_moving(run, inputs, moves), moving_of(inputs, moves), defined_of(tangents)).tangents;
 }
 
+// The state of an equation that is solved backward, of which the first n elements are y of a forward one.
+class Backward {
+ public:
+  Backward(const OdeAttrs& forward, const Tensors& captured, OdeAttrs back, const Tensors& around, int64_t n)
+      : forward_(forward), captured_(captured), back_(std::move(back)), around_(around), n_(n) {}
+
+  // At `begin` from that at the later time `end`. Where the equation is unstable backward, y goes astray on
+  // the way: then it is computed forward to the middle, from y_begin, and the way is taken in two parts.
+  Tensor go(const Tensor& state, const Tensor& end, const Tensor& begin, const Tensor& y_begin,
+            int halvings = 0) const {
+    std::string fault;
+    try {
+      const Tensor before = last_of(back_, state, end, begin, around_);
+      const Tensor y = slice_axis(before, 0, 0, n_), y_end = slice_axis(state, 0, 0, n_);
+      const Tensor drift =
+          stop_gradient(size_of(y - y_begin, maximum(abs(y_begin), abs(y_end)), forward_.tolerance));
+      if (drift.is_abstract() || is_recording())
+        return where(drift <= kMostDrift, before, full({}, NAN, before.dtype(), before.device()));
+      if (item<bool>(drift <= kMostDrift)) return before;
+      fault = "y comes back to its first value with an error of " + digits(item<double>(drift), 3) +
+              " times the tolerance";
+    } catch (const ValueError& error) { fault = error.what(); }
+    if (halvings == kMostHalvings) {
+      fail<GradientError>("[odeint] the equation cannot be solved backward, as mode=\"adjoint\" does, from ",
+                          digits(item<double>(stop_gradient(end)), 9), " to ",
+                          digits(item<double>(stop_gradient(begin)), 9), ": ", fault,
+                          " (use mode=\"checkpoint\")");
+    }
+    const Tensor middle = (begin + end) / 2;
+    const Tensor y_middle = last_of(forward_, y_begin, begin, middle, captured_);
+    const Tensor halfway = go(state, end, middle, y_middle, halvings + 1);
+    return go(with_y(halfway, y_middle), middle, begin, y_begin, halvings + 1);
+  }
+
+  // y is known better than by going back.
+  Tensor with_y(const Tensor& state, const Tensor& y) const {
+    return concat({y, slice_axis(state, 0, n_, {})}, 0);
+  }
+
+ private:
+  // Of the tolerance, which bounds the error of a step.
+  static constexpr double kMostDrift = 1000;
+  static constexpr int kMostHalvings = 12;
+
+  static Tensor last_of(const OdeAttrs& attrs, const Tensor& y, const Tensor& from, const Tensor& to,
+                        const Tensors& captured) {
+    return select(integrate(attrs, y, stack({from, to}, 0), captured), 0, 1);
+  }
+
+  const OdeAttrs& forward_;
+  const Tensors& captured_;
+  OdeAttrs back_;
+  const Tensors& around_;
+  int64_t n_;
+};
+
 // With a the cotangent of y(t): a' = -a^T df/dy, and that of what f closes over is the integral of a^T df/dp,
 // both from the last time back to the first, and at each time a grows by the cotangent of y there.
 Tensors pull_adjoint(const Call& call, Cotangents cotangents, Reads wanted_bits) {
@@ -404,13 +480,12 @@ Tensors pull_adjoint(const Call& call, Cotangents cotangents, Reads wanted_bits)
   OdeAttrs back{hold(std::move(program)), attrs.tolerance};
   back.tolerance.lanes = 1;
   back.tolerance.controlled = 2 * n;
+  const Backward backward_equation(attrs, captured, back, around, n);
   for (int64_t i = last; i > 0; --i) {
-    const Tensor times = stack({select(ts, 0, i), select(ts, 0, i - 1)}, 0);
-    const Tensor before = select(integrate(back, state, times, around), 0, 1);
-    // y is known better than by going back.
-    state = concat({select(ys, 0, i - 1), slice_axis(before, 0, n, 2 * n) + select(given, 0, i - 1),
-                    slice_axis(before, 0, 2 * n, {})},
-                   0);
+    const Tensor y = select(ys, 0, i - 1);
+    const Tensor before = backward_equation.go(state, select(ts, 0, i), select(ts, 0, i - 1), y);
+    state = concat(
+        {y, slice_axis(before, 0, n, 2 * n) + select(given, 0, i - 1), slice_axis(before, 0, 2 * n, {})}, 0);
   }
   Tensors result(inputs.size());
   const Tensor a = slice_axis(state, 0, n, 2 * n);

@@ -23,7 +23,8 @@ def odeint(f, y0, ts, *params, rtol=None, atol=None, method="dopri5", mode="chec
     Differentiated in every mode by y0, ts, params and what f closes over, as the steps that were made, whose
     lengths count as constants. mode says what reverse mode does: "checkpoint" keeps y at each step and
     computes the stages again, and gives the exact derivative of these steps; "adjoint" keeps the results
-    alone, and solves the adjoint equation backward to the same tolerances.
+    alone, and solves the adjoint equation backward to the same tolerances, in shorter parts where it is
+    unstable backward; a GradientError where that does not help, and NaN where values are not known.
 
     f is recorded, and may not look at values. Under vmap, lanes with the same ts make the same steps. In
     programs and under vmap, reverse mode and values between times have memory for max_steps steps.

@@ -52,6 +52,32 @@ TEST_P(Odeint, RefusesWhatHasNoSolution) {
   EXPECT_THROW(odeint(bursts, {number(1)}, number(1), options), ShapeError);
 }
 
+TEST_P(Odeint, OfWhatIsUnstableBackward) {
+  const ScalarFunction end = [&](const Tensors& in) {
+    const OdeFunction f = [&](const Tensors& y, const Tensor&) { return Tensors{-in[1] * y[0] + sin(y[0])}; };
+    OdeOptions options = sharp(GetParam());
+    options.atol = 1e-40;
+    options.max_steps = 4000;
+    return 1e10 * odeint(f, {in[0]}, tensor<double>({0, 2}), options)[0][1];
+  };
+  // With the flow's equation for y(t): dy(2)/dy(0) = f(y(2)) / f(y(0)).
+  const Tensor y0 = number(1), rate = number(12), last = end({y0, rate}) / 1e10;
+  const auto f = [&](const Tensor& y) { return -rate * y + sin(y); };
+  const double want = 1e10 * item<double>(f(last) / f(y0));
+  EXPECT_NEAR(item<double>(value_and_grad(end, {y0, rate}).gradients[0]), want, 1e-6 * std::abs(want));
+}
+
+TEST_P(Odeint, HoldsTheStepsThatWereMade) {
+  OdeOptions options = sharp(GetParam());
+  options.max_steps = int64_t{1} << 39;
+  const OdeFunction decay = [](const Tensors& y, const Tensor&) { return Tensors{-y[0]}; };
+  Tensor y0 = number(1);
+  expect_close(odeint(decay, {y0}, tensor<double>({0, 1}), options)[0], exp(-tensor<double>({0, 1})), 1e-9);
+  Tensor first = odeint(decay, {y0}, tensor<double>({0}), options)[0];
+  assign(first, number(5));
+  EXPECT_EQ(item<double>(y0), 1);
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, Odeint, ::testing::Values(OdeOptions::checkpoint, OdeOptions::adjoint));
 
 }  // namespace

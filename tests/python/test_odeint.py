@@ -256,6 +256,87 @@ def test_costs_are_counted():
     assert 0 < report["f"]["flops"]["total"] < report["gradient"]["flops"]["total"]
 
 
+# --- Equations that are unstable backward
+
+
+def fading(y, t, rate):
+    return -rate * y + td.sin(y)
+
+
+def lorenz(y, t, p):
+    return td.stack([p[0] * (y[1] - y[0]), y[0] * (p[1] - y[2]) - y[1], y[0] * y[1] - p[2] * y[2]])
+
+
+UNSTABLE = {
+    "rate 5": (fading, [1.0], [5.0], (0.0, 4.0)),
+    "rate 20": (fading, [1.0, 2.0], [20.0], (0.0, 2.0)),
+    "rate 60": (fading, [1.0], [60.0], (0.0, 0.3, 1.0)),
+    "backward in time": (lambda y, t, p: p * y + td.sin(y), [1.0], [20.0], (1.0, -1.0)),
+    "chaos": (lorenz, [1.0, 1.0, 20.0], [10.0, 28.0, 8 / 3], (0.0, 2.0)),
+}
+
+
+@pytest.mark.parametrize(("f", "y0", "p", "ts"), UNSTABLE.values(), ids=UNSTABLE)
+def test_the_adjoint_of_what_is_unstable_backward(f, y0, p, ts):
+    """Of the last time alone, in units of itself, so that no other part hides what is lost."""
+    y0, p, ts = times(*y0), times(*p), times(*ts)
+    weights = normal(y0.size, seed=3)
+    control = {"rtol": 1e-9, "atol": 1e-9 if y0.size == 3 else 1e-40, "max_steps": 4000}
+
+    def loss(mode, unit=1.0):
+        return lambda y, p: td.sum(weights / unit * td.odeint(f, y, ts, p, mode=mode, **control)[-1])
+
+    want = td.grad(loss("checkpoint"), (0, 1))(y0, p)
+    unit = float(td.max(td.abs(td.concat(list(want)))))
+    found = td.grad(loss("adjoint", unit), (0, 1))(y0, p)
+    close(found, td.tree_map(lambda g: g / unit, want), 1e-5)
+    # Where no value is known: right, NaN, or an error of the way back.
+    in_lanes = td.vmap(td.grad(loss("adjoint", unit), (0, 1)), in_axes=(0, None))
+    try:
+        lanes = in_lanes(td.stack([y0, y0]), p)
+    except ValueError as error:
+        assert "[odeint]" in str(error)
+        return
+    for lane, reference in zip(lanes, want, strict=True):
+        numbers = lane[0].cpu().numpy()
+        assert np.isnan(numbers).all() or np.allclose(numbers, reference.cpu().numpy() / unit, atol=1e-5)
+
+
+def test_second_derivatives_of_what_is_unstable_backward():
+    y0, p = times(1.0), number(20.0)
+    loss = lambda mode: (
+        lambda y: td.sum(td.odeint(fading, y, times(0.0, 1.0), p, mode=mode, rtol=1e-9, atol=1e-12))
+    )
+    want, found = (td.hvp(loss(mode), y0, td.ones_like(y0)) for mode in MODES)
+    close(found, want, 1e-4 * abs(float(want[0])))
+
+
+def test_what_cannot_be_solved_backward_names_the_other_mode():
+    burst = lambda y, t: td.where(t < 0.01, -1e5 * y, 0 * y)
+    loss = lambda mode: lambda y: td.odeint(burst, y, times(0.0, 1000.0), mode=mode, max_steps=1200)[1]
+    assert abs(float(td.grad(loss("checkpoint"))(number(1.0)))) < 1e-6
+    with pytest.raises(td.GradientError, match=r"cannot be solved backward.*\(use mode=\"checkpoint\"\)"):
+        td.grad(loss("adjoint"))(number(1.0))
+
+
+@both
+def test_stable_equations_are_solved_backward_in_one_piece(mode):
+    """Many turns, in which errors add up: no reason to refuse, nor to begin again."""
+    ts = times(0.0, 60.0)
+    loss = lambda omega: td.odeint(oscillator, times(1.0, 0.0), ts, omega, mode=mode)[1, 0]
+    close(td.grad(loss)(number(1.0)), number(-60 * np.sin(60.0)), 1e-3)
+    lanes = td.vmap(td.grad(loss))(times(1.0, 1.0))
+    close(lanes, times(*[-60 * np.sin(60.0)] * 2), 1e-3)
+
+
+def test_memory_is_that_of_the_steps_taken():
+    solve = lambda **more: td.odeint(decay, number(1.0), times(0.0, 1.0, 2.0), number(1.0), **more)
+    many = solve(max_steps=10**11)
+    assert many.tolist() == solve().tolist()
+    gradient = td.grad(lambda rate: td.odeint(decay, number(1.0), times(0.0, 1.0), rate, max_steps=10**11)[1])
+    close(gradient(number(1.0)), number(-np.exp(-1.0)), 1e-7)
+
+
 # --- What goes wrong
 
 
