@@ -37,6 +37,10 @@ Tensor clip(const Tensor& x, const std::optional<Operand>& low, const std::optio
     if (!bound.tensor()) return std::isnan(bound.scalar().to_double()) ? ones_like(beyond) : beyond;
     return is_floating(bound.tensor()->dtype()) ? logical_or(beyond, isnan(*bound.tensor())) : beyond;
   };
+  for (const auto& bound : {low, high}) {
+    if (bound && !bound->tensor() && bound->scalar().kind != Kind::floating)
+      bound->scalar().check_fits(x.dtype(), "clip");
+  }
   Tensor result = x;
   if (low) result = where(nan_or(*low, result < *low), *low, result);
   if (high) result = where(nan_or(*high, result > *high), *high, result);

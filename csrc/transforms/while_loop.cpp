@@ -146,6 +146,8 @@ Tensors while_loop(const Function& condition, const Function& body, const Tensor
   check_same_specs("while_loop", "the condition",
                    specs_of(goes_on, goes_on.outputs, 0, goes_on.outputs.size()), {truth});
   check_same_specs("while_loop", "carry", specs_of(step, step.outputs, 0, step.outputs.size()), specs);
+  if (max_steps && *max_steps < 0)
+    fail<ValueError>("[while_loop] max_steps is ", *max_steps, " but must not be negative");
   if (max_steps) {
     // A scan whose steps do nothing once the condition does not hold.
     const Function bounded = [&](const Tensors& now) {

@@ -5,6 +5,7 @@ programs, depend on values inside vmap and td.program, and be differentiated in 
 """
 
 import functools
+import operator
 
 from tidu import _core
 from tidu._core import Tensor
@@ -22,6 +23,19 @@ def _tensors_of(tree, op, what):
             text = f"[{op}] {what} must be tensors or numbers, not {type(leaf).__name__}"
             raise TypeError(text) from error
     return tensors, structure
+
+
+def _count(value, op, name):
+    """An integer that int64 holds, or None."""
+    if value is None:
+        return None
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"[{op}] {name} must be an int, not {type(value).__name__}") from None
+    if not -(2**63) <= count < 2**63:
+        raise ValueError(f"[{op}] {name} is {count}, but must be less than 2**63")
+    return count
 
 
 def _outputs_like(tree, structure, op, what):
@@ -54,7 +68,14 @@ def scan(f, init, xs=None, length=None, reverse=False, *, checkpoint_every=None)
         results, result_structure = outputs_from(result[1], "scan")
         return after + results
 
-    last, results = _core.scan(step, carry, slices, length, reverse, checkpoint_every)
+    last, results = _core.scan(
+        step,
+        carry,
+        slices,
+        _count(length, "scan", "length"),
+        reverse,
+        _count(checkpoint_every, "scan", "checkpoint_every"),
+    )
     return unflatten(structure, last), unflatten(result_structure, results)
 
 
@@ -93,6 +114,7 @@ def while_loop(cond_fun, body_fun, init, *, max_steps=None):
     needs max_steps, after which the loop ends in any case.
     """
     carry, structure = _tensors_of(init, "while_loop", "the initial carry")
+    max_steps = _count(max_steps, "while_loop", "max_steps")
 
     def condition(tensors):
         outputs, _ = outputs_from(cond_fun(unflatten(structure, tensors)), "while_loop")
@@ -133,6 +155,7 @@ def checkpoint(function, *, budget=None):
     scan among them, for which that is found by dynamic programming. It is a ValueError that names the least
     possible budget if nothing fits.
     """
+    budget = _count(budget, "checkpoint", "budget")
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):

@@ -104,3 +104,13 @@ def test_trapezoid():
     td.check_grads(lambda y, x: td.trapezoid(y, x), (td.tensor(y[0]), td.tensor(x)), order=2)
     with pytest.raises(td.ShapeError, match=r"\[trapezoid\]"):
         td.trapezoid(td.ones(3), td.ones(4))
+
+
+def test_bounds_of_clip_that_no_element_can_be_name_clip():
+    x = td.tensor([1, 200], dtype=td.uint8)
+    for bounds in ((-1, 300), (0, 300), (-1, 5), (None, 2**40)):
+        with pytest.raises(ValueError, match=r"\[clip\] the number -?\d+ does not fit uint8"):
+            td.clip(x, *bounds)
+    assert td.clip(x, 2, 150).tolist() == [2, 150] and td.clip(x, 2, 150).dtype is td.uint8
+    assert td.clip(x, 0.5, 300.5).tolist() == [1, 200]
+    assert td.clip(td.tensor([True, False]), 0, 1).tolist() == [1, 0]

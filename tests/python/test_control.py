@@ -359,6 +359,24 @@ def test_errors():
         td.scan(overwrites, x, td.ones(4))
 
 
+def test_counts_are_integers_that_fit():
+    count = td.tensor(0.0)
+    loops = {
+        "max_steps": lambda n: td.while_loop(lambda x: x < 3, lambda x: x + 1, count, max_steps=n),
+        "length": lambda n: td.scan(lambda x, _: (x, None), count, length=n),
+        "checkpoint_every": lambda n: td.scan(lambda x, _: (x, None), count, length=4, checkpoint_every=n),
+        "budget": lambda n: td.checkpoint(lambda x: x * 2, budget=n)(count),
+    }
+    for name, loop in loops.items():
+        with pytest.raises(TypeError, match=rf"\[\w+\] {name} must be an int, not float"):
+            loop(1.5)
+        with pytest.raises(ValueError, match=rf"\[\w+\] {name} is {2**70}, but must be less than 2\*\*63"):
+            loop(2**70)
+    with pytest.raises(ValueError, match=r"\[while_loop\] max_steps is -1 but must not be negative"):
+        loops["max_steps"](-1)
+    assert loops["max_steps"](0).item() == 0 and loops["max_steps"](np.int32(5)).item() == 3
+
+
 # --- checkpoint with a budget
 
 
