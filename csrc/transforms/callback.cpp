@@ -9,7 +9,7 @@
 #include "ops/convert.h"
 #include "ops/print.h"
 #include "ops/shape.h"
-#include "transforms/lists.h"
+#include "transforms/closure.h"
 
 namespace tidu {
 namespace {
@@ -44,9 +44,19 @@ void infer_callback(const SpecCall& call, std::span<Spec> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = in_lanes(function->results[i], lanes);
 }
 
+// The same memory, which the function must not write to: it is that of a program. That of a device, which has
+// a queue, is copied.
+Tensor read_only(const Tensor& x) {
+  if (x.device().type != DeviceType::cpu) return copy(x);
+  return Tensor::from_memory(x.raw_data(), x.shape(), x.strides(), x.dtype(), std::make_shared<Tensor>(x), {},
+                             false);
+}
+
 // The function's results, which are as it was said that they would be.
 Tensors checked(const HostFunction& function, const Tensors& arguments, const Dims& lanes) {
-  const Tensors results = function->function(arguments);
+  Tensors given;
+  for (const Tensor& argument : arguments) given.push_back(read_only(argument));
+  const Tensors results = function->function(given);
   std::vector<Spec> want;
   for (const Spec& spec : function->results) want.push_back(in_lanes(spec, lanes));
   if (results.size() != want.size())
@@ -56,7 +66,8 @@ Tensors checked(const HostFunction& function, const Tensors& arguments, const Di
     if (!(results[i].shape() == want[i].shape) || results[i].dtype() != want[i].dtype)
       fail<ShapeError>("[pure_callback] result ", i, " of the function is ", describe(results[i]),
                        " but was to be ", want[i], " (use reshape or astype, or say what it is)");
-    placed.push_back(to(results[i], want[i].device));
+    const Tensor placed_there = to(results[i], want[i].device);
+    placed.push_back(placed_there.impl().storage->writable() ? placed_there : copy(placed_there));
   }
   return placed;
 }
@@ -105,7 +116,7 @@ void dispatch_callback(const Call& call) {
   } else {
     const VisibleTraces none(nullptr);
     const Tensors results = call_back(call);
-    for (size_t i = 0; i < results.size(); ++i) call.outputs[i] = alias(results[i]);
+    for (size_t i = 0; i < results.size(); ++i) call.outputs[i] = own(results[i]);
   }
   show(call);
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/recorder.h"
+#include "ops/convert.h"
 #include "ops/elementwise.h"
 #include "transforms/vmap.h"
 
@@ -169,6 +170,12 @@ Tensor choose(const Tensor& predicate, const Tensor& a, const Tensor& b) {
   Shape shape(a.ndim(), 1);
   shape[0] = predicate.size(0);
   return where(reshape(predicate, shape), a, b);
+}
+
+Tensor own(const Tensor& result) {
+  const auto& storage = result.impl().storage;
+  const bool is_shared = storage && (storage->use_count() > 1 || result.impl().use_count() > 1);
+  return is_shared ? copy(result) : alias(result);
 }
 
 Tensors bind_all(const Primitive& primitive, const Tensors& inputs, const Attrs& attrs, size_t outputs) {

@@ -65,8 +65,11 @@ Tensors bind_all(const Primitive& primitive, const Tensors& inputs, const Attrs&
 template <Tensors (*compute)(const Call&)> void evaluate(const Call& call) {
   std::ranges::copy(compute(call), call.outputs.begin());
 }
+// A result under an identity of its own, in memory of its own: a function may return an argument, or what it
+// closes over, which must not be written to through the result.
+Tensor own(const Tensor& result);
 // Computes, unseen, where all inputs have values, and shows the call: where one has none, nothing says which
-// way it goes. The results get identities of their own: a program may return an input or a constant.
+// way it goes.
 template <Tensors (*compute)(const Call&)> void dispatch(const Call& call) {
   if (std::ranges::any_of(call.inputs, &Tensor::is_abstract)) {
     std::vector<Spec> specs(call.outputs.size());
@@ -76,7 +79,7 @@ template <Tensors (*compute)(const Call&)> void dispatch(const Call& call) {
   } else {
     const VisibleTraces none(nullptr);
     const Tensors results = compute(call);
-    for (size_t i = 0; i < results.size(); ++i) call.outputs[i] = alias(results[i]);
+    for (size_t i = 0; i < results.size(); ++i) call.outputs[i] = own(results[i]);
   }
   show(call);
 }

@@ -31,11 +31,11 @@ def pure_callback(function, results, *args, vmap_method="sequential", **kwargs):
 
     results: a tree of what the function returns, of anything with a shape and a dtype (tensors, arrays,
     td.ShapeDtypeStruct). The function is called whenever the values of the tensors are known: now, or each
-    time that a program, a loop or a batch runs; so it must depend on its arguments alone. It may return NumPy
-    arrays, of exactly those shapes and dtypes, and Python numbers. Under vmap it is called for one example
-    after the other or, with vmap_method="broadcast_all", once, with an axis of examples in front of every
-    tensor, for results that have it too. It has no derivative: td.custom_vjp or td.custom_jvp around it
-    gives one.
+    time that a program, a loop or a batch runs; so it must depend on its arguments alone, and must not write
+    to them (on the host their memory is read-only). It may return NumPy arrays, of exactly those shapes and
+    dtypes, and Python numbers. Under vmap it is called for one example after the other or, with
+    vmap_method="broadcast_all", once, with an axis of examples in front of every tensor, for results that
+    have it too. It has no derivative: td.custom_vjp or td.custom_jvp around it gives one.
     """
     if vmap_method not in _LANES:
         raise ValueError(f"[pure_callback] vmap_method is {vmap_method!r}, not one of {', '.join(_LANES)}")
@@ -54,7 +54,9 @@ def pure_callback(function, results, *args, vmap_method="sequential", **kwargs):
         return [
             _core.asarray(leaf, dtype=like.dtype)
             if isinstance(leaf, bool | int | float)
-            else _core.asarray(leaf)
+            else leaf
+            if isinstance(leaf, Tensor)
+            else _core.asarray(leaf, copy=True)
             for leaf, like in zip(leaves, expected, strict=True)
         ]
 

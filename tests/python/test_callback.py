@@ -181,3 +181,26 @@ def test_callback_sees_values(device):
 def test_pure_callback_without_tensors():
     assert td.pure_callback(lambda: np.ones(2), td.ShapeDtypeStruct((2,), td.float64)).tolist() == [1, 1]
     assert td.pure_callback(lambda n: n + 1, td.ShapeDtypeStruct((), td.int64), 3).item() == 4
+
+
+@pytest.mark.cpu_only("arrays of NumPy share memory with tensors of the host alone")
+def test_arguments_are_read_only():
+    x, kept = td.tensor([1.0, 2.0, 3.0]), []
+
+    def careless(v):
+        kept.append(v)
+        with pytest.raises(ValueError, match="read-only"):
+            v.numpy()[0] = 99
+        with pytest.raises(ValueError, match=r"\[assign\].*read-only"):
+            v += 1
+        return v.numpy() * 2
+
+    f = lambda x: td.pure_callback(careless, SHAPES, x)
+    assert f(x).tolist() == td.program(f, x)(x).tolist() == [2, 4, 6]
+    constant = td.program(lambda: td.pure_callback(careless, SHAPES, td.ones(3) * 2))
+    assert constant().tolist() == constant().tolist() == [4, 4, 4]
+    assert td.vmap(f)(td.stack([x, x])).tolist() == [[2, 4, 6]] * 2
+    td.debug.callback(careless, x)
+    assert x.tolist() == [1, 2, 3]
+    del x
+    assert kept[0].tolist() == [1, 2, 3]
