@@ -38,6 +38,10 @@ HeldSolver hold_recorded(const HeldSolver& solver, const ProgramField& function,
 // Whether calls made here are recorded, so that values that are known now may be others later.
 bool is_recording();
 
+// solve_any for the derivatives of `op`. A singular matrix is a ValueError that names it where values are
+// known, else NaN, as is what GMRES and conjugate gradients do not solve.
+Tensors solve_tangents(const char* op, const Function& matvec, const Tensors& b, bool symmetric);
+
 // A linear system as the attributes of primitives::linear_solve.
 struct LinearSystem {
   ProgramField matvec;                // of (x, captured..)

@@ -145,7 +145,7 @@ struct Outcome {
 };
 
 Outcome solve_vectors(const Method& method, const Function& a, const Tensor& given, const Tensor& x0,
-                      const Function& preconditioner, const KrylovOptions& options) {
+                      const Function& preconditioner, double tol, const KrylovOptions& options) {
   const int64_t n = given.numel();
   if (n == 0) {
     const Tensor none = zeros({}, given.dtype(), given.device());
@@ -154,20 +154,22 @@ Outcome solve_vectors(const Method& method, const Function& a, const Tensor& giv
   const Tensor largest = max(abs(given));
   const Tensor scale = where(logical_and(largest > 0, isfinite(largest)), largest, 1);
   const Tensor b = given / scale, norm = norm_of(b);
-  const System system{a, preconditioner, b, maximum(options.tol * norm, options.atol / scale),
+  const System system{a, preconditioner, b, maximum(tol * norm, options.atol / scale),
                       options.maxiter.value_or(10 * n)};
   const Tensor start = x0.defined() ? where(norm == 0, 0, x0 / scale) : zeros_like(b);
   const State last = iterate(system, start, [&](const State& state) {
     return method.is_cg ? cg_stretch(system, state) : gmres_cycle(system, state, options.restart);
   });
-  return {last.x * scale, last.norm, system.limit, norm, last.steps};
+  // Of a b, an x0 or a matrix that is not finite there is no solution.
+  const Tensor nan = full({}, std::numeric_limits<double>::quiet_NaN(), b.dtype(), b.device());
+  return {where(isfinite(last.norm), last.x * scale, nan), last.norm, system.limit, norm, last.steps};
 }
 
 void check(const Method& method, const KrylovOptions& options) {
   const auto refuse = [&](const char* name, double value, const char* must) {
     fail<ValueError>("[", method.op, "] ", name, " is ", value, " but must ", must);
   };
-  if (!(options.tol >= 0)) refuse("tol", options.tol, "not be negative");
+  if (options.tol && !(*options.tol >= 0)) refuse("tol", *options.tol, "not be negative");
   if (!(options.atol >= 0)) refuse("atol", options.atol, "not be negative");
   if (options.maxiter && *options.maxiter < 0)
     refuse("maxiter", static_cast<double>(*options.maxiter), "not be negative");
@@ -193,10 +195,11 @@ KrylovSolution solve_by(const Method& method, const Function& a, const Tensors& 
     start = stop_gradient(joint.vector(x0));
   }
   const Function preconditioner = on_vectors(options.preconditioner, joint, "what M returns");
+  const double tol = options.tol.value_or(std::max(1e-5, 8 * joint.epsilon()));
   const Solver solve = [=](const Function& of_tensors, const Tensors& right) {
     const Function of_vectors = on_vectors(of_tensors, joint, "what A returns");
     const Outcome done =
-        solve_vectors(method, of_vectors, joint.vector(right), start, preconditioner, options);
+        solve_vectors(method, of_vectors, joint.vector(right), start, preconditioner, tol, options);
     Tensors result = joint.tensors(done.x);
     result.push_back(done.info());
     return result;
@@ -217,12 +220,12 @@ KrylovSolution gmres(const Function& a, const Tensors& b, const Tensors& x0, con
   return solve_by({"gmres", false}, a, b, x0, options);
 }
 
-Tensors solve_or_nan(const Function& a, const Tensors& b, bool symmetric, const KrylovOptions& options,
-                     double worst) {
+Tensors solve_or_nan(const Function& a, const Tensors& b, bool symmetric, double tol, double worst) {
+  const KrylovOptions options{.restart = 50};
   const Method method{symmetric ? "cg" : "gmres", symmetric};
   const Joint joint(method.op, "b", b);
   const Outcome done =
-      solve_vectors(method, on_vectors(a, joint, "what A returns"), joint.vector(b), {}, {}, options);
+      solve_vectors(method, on_vectors(a, joint, "what A returns"), joint.vector(b), {}, {}, tol, options);
   const Tensor nan = full({}, std::numeric_limits<double>::quiet_NaN(), done.x.dtype(), done.x.device());
   return joint.tensors(where(done.norm <= worst * done.norm_of_b, done.x, nan));
 }

@@ -11,8 +11,10 @@
 namespace tidu::linalg {
 
 struct KrylovOptions {
-  // It ends where the norm of b - A x is at most max(tol * norm of b, atol).
-  double tol = 1e-5, atol = 0;
+  // It ends where the norm of b - A x is at most max(tol * norm of b, atol). By default 1e-5 or, of 16 bits,
+  // which round A x, 8 epsilons.
+  std::optional<double> tol = {};
+  double atol = 0;
   // cg: steps; gmres: cycles of `restart` steps. By default ten times the number of unknowns.
   std::optional<int64_t> maxiter = {};
   int64_t restart = 20;
@@ -34,8 +36,7 @@ KrylovSolution cg(const Function& a, const Tensors& b, const Tensors& x0 = {},
 KrylovSolution gmres(const Function& a, const Tensors& b, const Tensors& x0 = {},
                      const KrylovOptions& options = {});
 
-// By cg or gmres; NaN where the residual does not come down to `worst` times the norm of b.
-Tensors solve_or_nan(const Function& a, const Tensors& b, bool symmetric, const KrylovOptions& options,
-                     double worst);
+// By cg or gmres, to `tol`; NaN where the residual does not come down to `worst` times the norm of b.
+Tensors solve_or_nan(const Function& a, const Tensors& b, bool symmetric, double tol, double worst);
 
 }  // namespace tidu::linalg

@@ -1,11 +1,15 @@
 // Linear systems that a user's code solves, as calls that are linear in the right-hand side.
 #include <cmath>
 
+#include "autodiff/linearity.h"
+#include "autodiff/transpose.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/linalg.h"
+#include "ops/linalg_rules.h"
 #include "ops/matmul.h"
+#include "ops/reduce.h"
 #include "transforms/held_solver.h"
 #include "transforms/krylov.h"
 #include "transforms/vmap.h"
@@ -281,18 +285,60 @@ Tensor solve_exactly(const LinearSystem& system, const Tensor& b, const Tensors&
   return solve_linear(exact, b, captured)[0];
 }
 
+namespace {
+
+// Whether each call is seen to be linear: the function is so then, else it may be so.
+bool is_seen_linear(const Program& function) {
+  try {
+    const std::vector<Linearity> images = linearity_of(function, {Linearity::linear});
+    return std::ranges::none_of(images, [](Linearity image) { return image == Linearity::fixed; });
+  } catch (const NotLinearError&) { return false; }
+}
+
+// Whether a function of vectors, of which not every call is seen to be linear, behaves as if it were: 0 goes
+// to 0, and -2 b to -2 times the image of b, as far as rounding and an approximate product let it. Of numbers
+// that are not finite nothing is said.
+Tensor behaves_linear(const Function& matvec, const Tensor& b) {
+  constexpr double kApproximate = 1e-3;
+  const double epsilon = b.dtype() == DType::float64 ? 0x1p-52 : 0x1p-23;
+  const auto at = [&](const Tensor& x) { return matvec({x})[0]; };
+  const Tensor of_zero = at(zeros_like(b)), image = at(b), of_other = at(-2 * b);
+  const auto size = [](const Tensor& x) { return max(abs(x)); };
+  const Tensor fits = logical_and(size(of_zero) <= std::sqrt(epsilon) * size(image),
+                                  size(of_other + 2 * image) <= kApproximate * size(image));
+  return logical_or(fits, logical_not(isfinite(size(of_zero) + size(image) + size(of_other))));
+}
+
+// The right-hand side of a system whose function is linear: an error if it is not or, where values are not
+// known, NaN.
+Tensor checked_side(const char* op, const Program& matvec, const Tensor& b) {
+  if (b.numel() == 0 || is_seen_linear(matvec)) return b;
+  const GradMode off(false);
+  const Tensor fits = behaves_linear([&](const Tensors& x) { return matvec(x); }, stop_gradient(b));
+  if (is_recording())
+    return where(fits, b, full({}, std::numeric_limits<double>::quiet_NaN(), b.dtype(), b.device()));
+  if (item<bool>(fits)) return b;
+  fail<ValueError>("[", op,
+                   "] the function of the system is not linear, so its solution and derivatives are ",
+                   "not those of a linear system: it must map 0 to 0, and -2 b to -2 times the image of b ",
+                   "(subtract its value at 0 from it and from b, or use implicit.root)");
+}
+
+}  // namespace
+
 Tensors linear_solve(const char* op, const Function& matvec, const Tensors& b, const Solver& solve,
                      const LinearSolveOptions& options, int reports) {
   const Joint joint(op, "b", b);
-  const Tensor vector = joint.vector(b);
+  const Tensor given = joint.vector(b);
   Program program = record_unseen(
       [&](const Tensors& at) {
         const Tensors image = matvec(joint.tensors(at[0]));
         joint.check(image, "what matvec returns");
         return Tensors{joint.vector(image)};
       },
-      specs_of({vector}));
+      specs_of({given}));
   if (!program.writes.empty()) fail<ValueError>("[", op, "] matvec overwrites its argument");
+  const Tensor vector = checked_side(op, program, given);
   LinearSystem system{
       {},
       {},
@@ -332,21 +378,40 @@ Tensor matrix_of(const Function& function, const Tensor& like) {
   return matrix_transpose(images_of_basis(function, like)[0]);
 }
 
+// a^-1 b. Where a is singular, NaN, so that the lanes of a batch are independent; an error where it is known.
+Tensor solve_dense(const char* op, const Tensor& a, const Tensor& b) {
+  constexpr Caller kCaller{"solve"};
+  const auto [lu, pivots] = linalg::factors_of(kCaller, a, false);
+  const Tensor regular = linalg::regular_factors(lu);
+  if (!is_recording() && item<bool>(logical_and(linalg::finite_matrices(lu), logical_not(regular)))) {
+    fail<ValueError>("[", op, "] the derivative of the function by x, ", describe(a),
+                     ", is singular at the solution, which is no differentiable function of what it closes ",
+                     "over there (take another solution, or give a tangent_solve)");
+  }
+  const Tensor one = eye(a.size(0), a.size(0), 0, a.dtype(), a.device());
+  const Tensor x = linalg::solve_known(kCaller, a, expand_dims(b, 1), {where(regular, lu, one), pivots});
+  return where(squeeze(regular, {-1}), squeeze(x, {-1}),
+               full({}, std::numeric_limits<double>::quiet_NaN(), x.dtype(), x.device()));
+}
+
 }  // namespace
 
-Tensors solve_any(const Function& matvec, const Tensors& b, bool symmetric) {
-  const Joint joint("solve_any", "b", b);
+Tensors solve_tangents(const char* op, const Function& matvec, const Tensors& b, bool symmetric) {
+  const Joint joint(op, "b", b);
   const Tensor vector = joint.vector(b);
   if (vector.numel() == 0) return b;
   if (vector.numel() > kDenseSystem) {
     const double epsilon = vector.dtype() == DType::float64 ? 0x1p-52 : 0x1p-23;
-    const linalg::KrylovOptions options{.tol = std::pow(epsilon, 0.75), .restart = 50};
-    return linalg::solve_or_nan(matvec, b, symmetric, options, std::sqrt(epsilon));
+    return linalg::solve_or_nan(matvec, b, symmetric, std::pow(epsilon, 0.75), std::sqrt(epsilon));
   }
   const Function of_vectors = [&](const Tensors& x) {
     return Tensors{joint.vector(matvec(joint.tensors(x[0])))};
   };
-  return joint.tensors(linalg::solve(matrix_of(of_vectors, vector), vector));
+  return joint.tensors(solve_dense(op, matrix_of(of_vectors, vector), vector));
+}
+
+Tensors solve_any(const Function& matvec, const Tensors& b, bool symmetric) {
+  return solve_tangents("solve_any", matvec, b, symmetric);
 }
 
 }  // namespace tidu

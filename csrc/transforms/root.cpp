@@ -1,11 +1,15 @@
 // Roots, and what is one: fixed points and minima. Derivatives by the implicit function theorem.
 #include <cmath>
 
+#include "base/digits.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/random.h"
 #include "ops/reduce.h"
+#include "optim/domain.h"
 #include "transforms/control.h"
+#include "transforms/directional.h"
 #include "transforms/held_solver.h"
 
 namespace tidu {
@@ -198,8 +202,8 @@ Function on_vectors(const Function& function, const Joint& joint) {
 
 HeldSolver tangent_solver(const Solver& given, const Joint& joint, const char* op, bool symmetric = false) {
   if (given) return hold_solver(given, joint, op);
-  return {std::make_shared<const Solver>([symmetric](const Function& matvec, const Tensors& b) {
-            return solve_any(matvec, b, symmetric);
+  return {std::make_shared<const Solver>([symmetric, op](const Function& matvec, const Tensors& b) {
+            return solve_tangents(op, matvec, b, symmetric);
           }),
           {}};
 }
@@ -239,6 +243,40 @@ struct Limits {
   double tol;
   int64_t max_iter;
 };
+
+// That a point that a minimisation came to is a minimum, as far as a few steps of conjugate gradients from a
+// direction drawn at random tell, with exact products of the Hessian: of few unknowns they tell all.
+void check_minimum(const ScalarFunction& function, const optim::Report& report, double epsilon) {
+  constexpr int64_t kProducts = 20;
+  constexpr double kNear = 0.01;  // of the length of x, or of 1
+  const Tensor& x = report.x[0];
+  if (x.numel() == 0) return;
+  const Tensor key = to(random_key(0), x.device());
+  Tensor r = astype(random_normal(key, x.shape(), 0, 1, DType::float32), x.dtype()), d = r;
+  double rr = optim::dot(r, r), largest = 0;
+  for (int64_t i = 0; i < std::min(x.numel(), kProducts); ++i) {
+    const Tensor product = hvp(function, {x}, {d})[0];
+    const double length = optim::norm(d), curvature = optim::dot(d, product) / (length * length);
+    if (!std::isfinite(curvature)) return;
+    largest = std::max(largest, optim::norm(product) / length);
+    if (curvature < -std::sqrt(epsilon) * largest) {
+      fail<ValueError>(
+          "[argmin] the point found is stationary, but no minimum: the second derivative along a ",
+          "direction is ", digits(curvature, 3), " (begin elsewhere, not at a maximum or saddle; ",
+          "implicit.root of the gradient takes any stationary point)");
+    }
+    if (curvature <= std::sqrt(epsilon) * largest) break;
+    r = r - rr / (curvature * length * length) * product;
+    const double before = std::exchange(rr, optim::dot(r, r));
+    if (rr <= epsilon * before) break;
+    d = r + (rr / before) * d;
+  }
+  if (report.gradient_norm > kNear * largest * std::max(1.0, optim::norm(x))) {
+    fail<ValueError>("[argmin] the point found is not stationary: the gradient's norm is ",
+                     digits(report.gradient_norm, 3), ", but second derivatives are at most about ",
+                     digits(largest, 3), ", so a minimum is not near (give a smaller gtol)");
+  }
+}
 
 }  // namespace
 
@@ -293,21 +331,36 @@ Tensors root(const Function& function, const Tensors& x0, const RootOptions& opt
       const Tensor vanished = largest(image) <= limits.tol * largest(at_start);
       return logical_and(is_small(step, from, limits.tol), logical_or(relative, vanished));
     };
-    // x, f(x), the part of the step that is tried, whether it is found, the number of steps.
+    // x, f(x), the part of the step that is tried, whether it is found, the number of steps, whether there is
+    // one.
     const Tensors last = while_loop(
-        [&](const Tensors& at) { return Tensors{logical_and(logical_not(at[3]), at[4] < limits.max_iter)}; },
+        [&](const Tensors& at) {
+          const Tensor goes_on = logical_and(logical_not(at[3]), at[4] < limits.max_iter);
+          return Tensors{logical_and(goes_on, at[5])};
+        },
         [&](const Tensors& at) {
           const Function derivative = [&](const Tensors& v) { return jvp(f, {at[0]}, v).tangents; };
-          const Tensor step = (*tangent.code)(derivative, {-at[1]})[0];
+          const Tensor newton = (*tangent.code)(derivative, {-at[1]})[0];
+          const Tensor step = where(all(at[1] == 0), 0, newton);  // at a root though df/dx be singular
           const Tensor next = at[0] + at[2] * step, image = f({next})[0];
           const Tensor is_found = ends(step, at[0], image);
           const Tensor is_better = norm(image) < norm(at[1]);
           const Tensor is_taken = logical_or(is_better, logical_and(is_found, isfinite(norm(image))));
-          return Tensors{where(is_taken, next, at[0]), where(is_taken, image, at[1]),
-                         where(is_taken, minimum(2 * at[2], 1), at[2] / 2), is_found, at[4] + 1};
+          return Tensors{where(is_taken, next, at[0]),
+                         where(is_taken, image, at[1]),
+                         where(is_taken, minimum(2 * at[2], 1), at[2] / 2),
+                         is_found,
+                         at[4] + 1,
+                         all(isfinite(step))};
         },
-        {x, at_start, number(1, x), zeros({}, DType::bool_, x.device()),
-         zeros({}, DType::int64, x.device())});
+        {x, at_start, number(1, x), zeros({}, DType::bool_, x.device()), zeros({}, DType::int64, x.device()),
+         ones({}, DType::bool_, x.device())});
+    if (!is_recording() && !item<bool>(last[5])) {
+      fail<ValueError>(
+          "[root] Newton's method came to where the derivative of the function by x is singular ",
+          "or not finite, after ", item<int64_t>(last[4]) - 1,
+          " steps (begin elsewhere, or give a tangent_solve; optim.root goes on there)");
+    }
     return Tensors{or_nan(last[3], last[0])};
   };
   const Tensors x = solve_problem({op, given, given, hold_code(newton), tangent}, joint, x0);
@@ -320,11 +373,13 @@ Tensors argmin(const ScalarFunction& function, const Tensors& x0, const optim::M
   const char* const op = "argmin";
   const Joint joint(op, "x0", x0);
   const ScalarFunction objective = [&](const Tensors& x) { return function(joint.tensors(x[0])); };
-  const Solver descend = [options](const Function& f, const Tensors& start) {
-    const optim::Report report = optim::minimize([&](const Tensors& x) { return f(x)[0]; }, start, options);
+  const Solver descend = [options, epsilon = joint.epsilon()](const Function& f, const Tensors& start) {
+    const ScalarFunction scalar = [&](const Tensors& x) { return f(x)[0]; };
+    const optim::Report report = optim::minimize(scalar, start, options);
     if (!report.converged)
       fail<ValueError>("[argmin] no minimum was found: ", report.reason,
                        " (begin nearer to it, or give another gtol, max_iter or method)");
+    check_minimum(scalar, report, epsilon);
     return report.x;
   };
   return solve_problem({op, [&](const Tensors& x) { return Tensors{objective(x)}; },

@@ -20,8 +20,8 @@ using Krylov = linalg::KrylovSolution (*)(const Function&, const Tensors&, const
                                           const linalg::KrylovOptions&);
 
 auto as_krylov(Krylov solve) {
-  return [=](const py::function& a, const py::object& b, const py::object& x0, double tol, double atol,
-             std::optional<int64_t> maxiter, int64_t restart, const py::object& preconditioner) {
+  return [=](const py::function& a, const py::object& b, const py::object& x0, std::optional<double> tol,
+             double atol, std::optional<int64_t> maxiter, int64_t restart, const py::object& preconditioner) {
     const Function m = preconditioner.is_none() ? Function() : as_function(py::function(preconditioner));
     const linalg::KrylovSolution found =
         solve(as_function(a), to_tensors(b), to_tensors(x0), {tol, atol, maxiter, restart, m});

@@ -55,7 +55,8 @@ class Unknowns:
 def custom_linear_solve(matvec, b, solve, transpose_solve=None, symmetric=False):
     """solve(matvec, b): the x with matvec(x) = b, differentiated as that and not by how it is found.
 
-    matvec is a linear function from trees like b to such trees; it may close over what is differentiated.
+    matvec is a linear function from trees like b to such trees; it may close over what is differentiated. One
+    that is seen not to be linear, since it maps 0 or -2 b wrongly, is a ValueError (NaN in programs).
     solve(matvec, b) returns x, like b. Linear in b, and forward and reverse to any order; reverse mode calls
     transpose_solve(vecmat, b) with the transposed function or, with symmetric=True, solve; without either it
     is a GradientError. Eagerly solve may look at values; under vmap and in programs it is recorded, and

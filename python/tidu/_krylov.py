@@ -4,23 +4,28 @@ from tidu import _core
 from tidu._core import ShapeError, Tensor
 from tidu._implicit import Unknowns
 from tidu._pytree import tree_map
+from tidu.sparse import CSR
 
 
 def _as_float(leaf):
+    if isinstance(leaf, CSR):
+        return tree_map(_as_float, leaf)
+    if type(leaf).__module__.startswith("scipy.sparse"):
+        return _as_float(CSR.from_scipy(leaf))
     tensor = leaf if isinstance(leaf, Tensor) else _core.asarray(leaf)
     return tensor if tensor.dtype.is_floating_point else _core.astype(tensor, _core.float32)
 
 
 def _product(matrix, b, op, name):
-    """The product with a matrix as a function, and b in the dtype in which they meet."""
+    """The product with a matrix, dense or a CSR, as a function, and b in the dtype in which they meet."""
     if matrix.ndim != 2 or b.ndim not in (1, 2) or matrix.shape != (b.shape[0], b.shape[0]):
         raise ShapeError(
             f"[{op}] {name} is {matrix.shape} and b {b.shape}, but a matrix must be (n, n) and b (n) or "
             "(n, k) (use vmap for a batch of systems)"
         )
-    dtype = _core.result_type(matrix, b)
-    matrix = _core.astype(matrix, dtype)
-    return lambda x: _core.matmul(matrix, x), _core.astype(b, dtype)
+    dtype = _core.result_type(matrix.data if isinstance(matrix, CSR) else matrix, b)
+    matrix = tree_map(lambda elements: _core.astype(elements, dtype), matrix)
+    return lambda x: matrix @ x, _core.astype(b, dtype)
 
 
 def _solved(find, op, a, b, x0, m, tol, atol, maxiter, restart):
@@ -32,7 +37,7 @@ def _solved(find, op, a, b, x0, m, tol, atol, maxiter, restart):
         a, b = _product(_as_float(a), _as_float(b), op, "A")
         x0 = x0 if x0 is None else _core.astype(_as_float(x0), b.dtype)
     if m is not None and not callable(m):
-        m, _ = _product(_core.astype(_as_float(m), b.dtype), b, op, "M")
+        m, _ = _product(_as_float(m), b, op, "M")
     unknowns = Unknowns(op, b, "b")
     x, info = find(
         unknowns.function(a),
@@ -47,14 +52,16 @@ def _solved(find, op, a, b, x0, m, tol, atol, maxiter, restart):
     return unknowns.tree(x), info
 
 
-def cg(A, b, x0=None, *, tol=1e-5, atol=0.0, maxiter=None, M=None):
+def cg(A, b, x0=None, *, tol=None, atol=0.0, maxiter=None, M=None):
     """The solution of A x = b for a symmetric positive definite A, by conjugate gradients: (x, info).
 
-    A is a matrix (n, n) or a linear function of trees like b; b is a tree or, with a matrix, of shape (n) or
-    (n, k). It ends where the norm of b - A x over all leaves is at most max(tol * norm of b, atol), or after
-    maxiter steps (ten times the number of unknowns by default). info is an int64 tensor: 0 where it
-    converged, which is told from b - A x itself, else the number of steps. M, a matrix or a function, is an
-    approximate inverse of A, symmetric and positive definite.
+    A is a matrix (n, n), dense, a td.sparse.CSR or of scipy.sparse, or a linear function of trees like b; b
+    is a tree or, with a matrix, of shape (n) or (n, k). It ends where the norm of b - A x over all leaves is
+    at most max(tol * norm of b, atol), or after maxiter steps (ten times the number of unknowns by default).
+    tol is 1e-5 by default, for 16 bits 8 epsilons of these. info is an int64 tensor: 0 where it converged,
+    which is told from b - A x itself, else the number of steps. x is NaN where b, x0 or A is not finite. M, a
+    matrix or a function, is an approximate inverse of A, symmetric and positive definite. A function that is
+    seen not to be linear is a ValueError; NaN where values are not known.
 
     Differentiated as the solution of A x = b, by b and by what A holds or closes over, in every mode to any
     order, with the same method and tolerance; NaN where that does not converge. x0 and M have no derivative.
@@ -65,7 +72,7 @@ def cg(A, b, x0=None, *, tol=1e-5, atol=0.0, maxiter=None, M=None):
     return _solved(_core.cg, "cg", A, b, x0, M, tol, atol, maxiter, 1)
 
 
-def gmres(A, b, x0=None, *, tol=1e-5, atol=0.0, restart=20, maxiter=None, M=None):
+def gmres(A, b, x0=None, *, tol=None, atol=0.0, restart=20, maxiter=None, M=None):
     """The solution of A x = b for a regular A, by restarted GMRES: (x, info).
 
     As cg, but A need not be symmetric, and M, an approximate inverse, is applied from the right. It keeps

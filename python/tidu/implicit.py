@@ -37,7 +37,8 @@ def root(f, x0, *params, tol=None, max_iter=100, tangent_solve=None):
 
     By Newton's method, whose steps are halved for as long as they do not lower the norm of f; tangent_solve,
     as in custom_root, also solves for the steps. It ends when a full step changes no element by more than
-    tol * max(1, max abs(x)); else as fixed_point.
+    tol * max(1, max abs(x)); else as fixed_point. Where df/dx is singular on the way it is a ValueError, or
+    NaN for the lane, unless f is zero there.
 
         td.implicit.root(lambda x, a: x**3 - a, 1.0, td.tensor(8.0))    # 2
     """
@@ -48,10 +49,11 @@ def argmin(f, x0, *params, method="lbfgs", gtol=None, max_iter=None, tangent_sol
     """The x near x0 at which the scalar f(x, *params) is least, as a function of params.
 
     Found by td.optim.minimize with its methods and options, from the tree x0 (a tuple is one argument here);
-    a ValueError where that does not converge. Differentiated as the root of the gradient, whose derivative,
-    the Hessian, is symmetric: by its matrix up to 512 unknowns, by conjugate gradients above, or by
-    tangent_solve. The minimisation looks at values: under vmap and in programs it is a TraceError (use
-    root with the gradient, or vmap with control="loop").
+    a ValueError where that does not converge, or to no minimum: where f has negative curvature (a maximum, a
+    saddle), or is steep beside its curvature (gtol is too large). Differentiated as the root of the gradient,
+    whose derivative, the Hessian, is symmetric: by its matrix up to 512 unknowns, by conjugate gradients
+    above, or by tangent_solve. The minimisation looks at values: under vmap and in programs it is a
+    TraceError (use root with the gradient, or vmap with control="loop").
 
         td.implicit.argmin(lambda x, a: td.sum((x - a) ** 2), td.zeros(2), td.tensor([1.0, 2.0]))    # a
     """

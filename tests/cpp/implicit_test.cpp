@@ -113,6 +113,68 @@ TEST(Implicit, FixedPointsAndMinima) {
   expect_close(jacfwd(jacrev(ridge))(penalty), jacfwd(jacrev(closed))(penalty), 1e-9);
 }
 
+TEST(Implicit, SingularLanesAreNaNAndAloneAnError) {
+  const Function line = [](const Tensors& a) {
+    const Function f = [&](const Tensors& x) { return Tensors{a[0] * (x[0] - 1.0)}; };
+    return implicit::root(f, {number(2)});
+  };
+  const Tensor factors = tensor<double>({0, 1, 2});
+  expect_close(vmap(line)({factors})[0], tensor<double>({2, 1, 1}), 1e-12);
+  const Function slope = [&](const Tensors& a) { return jvp(line, a, {number(1)}).tangents; };
+  const Tensor slopes = vmap(slope)({factors})[0];
+  EXPECT_EQ(to_vector<bool>(isnan(slopes)), (std::vector<bool>{true, false, false}));
+  EXPECT_THROW(slope({number(0)}), ValueError);
+  const Function still = [](const Tensors& a) {
+    const Function f = [&](const Tensors& x) { return Tensors{x[0] + 0.0 * a[0]}; };
+    return implicit::fixed_point(f, {number(1)});
+  };
+  expect_close(vmap(still)({factors})[0], ones({3}, DType::float64));
+}
+
+TEST(Implicit, ArgminIsAMinimum) {
+  const auto at = [](const ScalarFunction& f, const Tensor& x0, optim::MinimizeOptions options = {}) {
+    return implicit::argmin(f, {x0}, options)[0];
+  };
+  const Tensor start = tensor<double>({1, 0});
+  EXPECT_THROW(at([](const Tensors& x) { return -sum(square(x[0])); }, zeros({2}, DType::float64)),
+               ValueError);
+  EXPECT_THROW(at([](const Tensors& x) { return square(x[0][0]) - square(x[0][1]); }, start), ValueError);
+  const ScalarFunction away = [](const Tensors& x) { return sum(square(x[0] - 3.0)); };
+  EXPECT_THROW(at(away, start, {.gtol = 100}), ValueError);
+  expect_close(at(away, start), full({2}, 3, DType::float64), 1e-7);
+}
+
+TEST(Implicit, SystemsThatAreNotLinearAreRefused) {
+  const Tensor a = regular(4), b = random_point(2, {4});
+  const Function affine = [&](const Tensors& x) { return Tensors{matmul(a, x[0]) + 1.0}; };
+  const Function curved = [&](const Tensors& x) { return Tensors{matmul(a, x[0]) + square(x[0])}; };
+  const Solver solve = [&](const Function&, const Tensors& in) { return Tensors{linalg::solve(a, in[0])}; };
+  for (const Function& matvec : {affine, curved}) {
+    EXPECT_THROW(linalg::gmres(matvec, {b}), ValueError);
+    EXPECT_THROW(linalg::cg(matvec, {b}), ValueError);
+    EXPECT_THROW(custom_linear_solve(matvec, {b}, solve, {solve}), ValueError);
+  }
+  const Function opaque = [&](const Tensors& x) { return Tensors{where(x[0] == x[0], matmul(a, x[0]), 0)}; };
+  expect_close(custom_linear_solve(opaque, {b}, solve, {solve})[0], linalg::solve(a, b), 1e-12);
+}
+
+TEST(Implicit, SolutionsAreNoViewsOfArguments) {
+  Tensor x = random_point(3, {4});
+  const Tensor before = copy(x);
+  const Function same = [](const Tensors& at) { return at; };
+  const Tensors results{
+      custom_root([](const Tensors& at) { return Tensors{at[0] - at[0]}; }, {x},
+                  [](const Function&, const Tensors& guess) { return guess; })[0],
+      implicit::fixed_point(same, {x})[0],
+      while_loop([](const Tensors& at) { return Tensors{any(at[0] != at[0])}; }, same, {x})[0],
+      checkpoint(same, {x})[0], scan(same, {x}, {}, {.length = 2}).carry[0]};
+  for (Tensor result : results) {
+    EXPECT_NE(result.impl().storage, x.impl().storage);
+    assign(result, zeros({4}, DType::float64));
+  }
+  expect_close(x, before, 0);
+}
+
 TEST(Implicit, KrylovSolversConverge) {
   const Tensor a = regular(30) / 3.0, spd = matmul(a, matrix_transpose(a)), b = random_point(2, {30});
   linalg::KrylovOptions options;
@@ -126,6 +188,9 @@ TEST(Implicit, KrylovSolversConverge) {
   const auto gmres = linalg::gmres(product(a), {b}, {}, options);
   EXPECT_EQ(item<int64_t>(gmres.info), 0);
   expect_close(matmul(a, gmres.x[0]), b, 1e-10);
+  const Tensor bad = full({30}, NAN, DType::float64);
+  EXPECT_TRUE(item<bool>(all(isnan(linalg::cg(product(spd), {bad}).x[0]))));
+  EXPECT_TRUE(item<bool>(all(isnan(linalg::gmres(product(a), {bad}).x[0]))));
   options.maxiter = 1;
   EXPECT_EQ(item<int64_t>(linalg::cg(product(spd), {b}, {}, options).info), 1);
   const ScalarFunction unfinished = [&](const Tensors& in) {

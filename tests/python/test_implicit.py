@@ -551,3 +551,167 @@ def test_what_is_no_solution_is_none():
     np.testing.assert_allclose(float(small), np.exp(-50), rtol=1e-9)
     double = td.implicit.root(lambda x: x * x, td.tensor(1.0, dtype=td.float64))
     assert abs(float(double)) < 1e-4
+
+
+# --- Where there is no derivative, or no minimum
+
+
+def test_lanes_with_singular_derivatives_leave_the_others_alone():
+    """a (x - 1) is 0 everywhere at a = 0."""
+    factors = td.asarray([0.0, 1.0, 2.0], dtype=td.float64)
+    line = lambda a: td.implicit.root(lambda x: a * (x - 1), number(2.0))
+    close(td.vmap(line)(factors), td.asarray([2.0, 1.0, 1.0], dtype=td.float64), 1e-12)
+
+    def moved(a, b):
+        """2 - b at a = 1; at a = 0 any x is a root for b = 1, and none for another b."""
+        return td.implicit.root(lambda x: a * (x - b) + 2 * (b - 1), number(0.5))
+
+    ones = td.ones(2, dtype=td.float64)
+    for slope in (
+        td.grad(moved, argnums=1),
+        lambda a, b: td.jvp(lambda b: moved(a, b), (b,), (number(1.0),))[1],
+    ):
+        np.testing.assert_allclose(td.vmap(slope)(factors[:2], ones).cpu().numpy(), [np.nan, -1.0], atol=1e-9)
+    outside = td.grad(lambda b: td.sum(td.vmap(moved)(factors[:2], b)))(ones)
+    np.testing.assert_allclose(outside.cpu().numpy(), [np.nan, -1.0], atol=1e-9)
+
+    def both(a):
+        """Two unknowns, of which a = 0 leaves one undetermined."""
+        x = td.implicit.root(lambda x: td.stack([x[0] - 2, a * (x[1] - x[0])]), td.ones(2, dtype=td.float64))
+        return x[1]
+
+    values = td.vmap(both)(factors).cpu().numpy()
+    assert np.isnan(values[0]) and np.allclose(values[1:], 2)
+
+
+def test_a_solution_that_is_everywhere_singular_is_found_under_vmap():
+    still = lambda a: td.implicit.fixed_point(lambda x: x + 0 * a, number(1.0))
+    a = td.ones(3, dtype=td.float64)
+    assert td.vmap(still)(a).tolist() == [1, 1, 1]
+    assert td.program(still, a[0])(a[0]).item() == 1
+    flat = lambda a: td.implicit.root(lambda x: 0 * x * a, number(3.0))
+    assert flat(a[0]).item() == 3 and td.vmap(flat)(a).tolist() == [3, 3, 3]
+    slopes = td.vmap(lambda a: td.jvp(still, (a,), (a,))[1])(a)
+    assert td.isnan(slopes).all()
+
+
+def test_singular_derivatives_name_the_function_and_the_remedy():
+    with pytest.raises(
+        ValueError, match=r"\[root\] Newton's method .* singular.*begin elsewhere.*tangent_solve"
+    ):
+        td.implicit.root(lambda x: x * x - 1, number(0.0))
+    for op, f in {
+        "fixed_point": lambda a: td.implicit.fixed_point(lambda x: x + 0 * a, number(1.0)),
+        "root": lambda a: td.implicit.root(lambda x: 0 * x * a, number(1.0)),
+        "custom_root": lambda a: td.custom_root(lambda x: 0 * x * a, number(1.0), lambda f, x: x),
+        "argmin": lambda a: td.implicit.argmin(lambda x: (x - a) ** 4, a),
+    }.items():
+        with pytest.raises(
+            ValueError, match=rf"\[{op}\] the derivative .* singular at the solution.*tangent_solve"
+        ):
+            td.grad(f)(number(1.0))
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "newton-cg", "gradient-descent"])
+def test_argmin_refuses_what_is_no_minimum(method):
+    argmin = lambda f, x0, **more: td.implicit.argmin(f, x0, method=method, **more)
+    for n in (1, 2, 30):
+        with pytest.raises(ValueError, match=r"\[argmin\] .* no minimum: the second derivative .* -2"):
+            argmin(lambda x: -(x * x).sum(), td.zeros(n, dtype=td.float64))
+    start = td.asarray([1.0, 0.0], dtype=td.float64)
+    if method != "newton-cg":  # which leaves the ridge
+        with pytest.raises(ValueError, match="no minimum"):
+            argmin(lambda x: x[0] ** 2 - x[1] ** 2, start)
+        with pytest.raises(ValueError, match="no minimum"):
+            td.grad(lambda a: argmin(lambda x: (x[0] - a) ** 2 - x[1] ** 2, start).sum())(number(2.0))
+    with pytest.raises(ValueError, match=r"\[argmin\] .* not stationary: .* smaller gtol"):
+        argmin(lambda x: ((x - 3) ** 2).sum(), td.zeros(2, dtype=td.float64), gtol=100.0)
+    with pytest.raises(ValueError, match="not stationary"):  # the default gtol is for values near 1
+        argmin(lambda x: 1e-9 * ((x - 3) ** 2).sum(), td.zeros(2, dtype=td.float64))
+
+
+def test_argmin_takes_flat_and_unequal_minima():
+    scales = td.asarray(np.geomspace(1e-3, 1e3, 40))
+    x = td.implicit.argmin(
+        lambda x: (scales * (x - 1) ** 2).sum(), td.zeros(40, dtype=td.float64), method="newton-cg"
+    )
+    close(x, td.ones(40, dtype=td.float64), 1e-3)
+    valley = td.implicit.argmin(lambda x: (x[0] + x[1] - 2) ** 2, td.zeros(2, dtype=td.float64))
+    close(valley, td.ones(2, dtype=td.float64), 1e-6)
+    flat = td.implicit.argmin(lambda x: (x**4).sum(), td.ones(3, dtype=td.float64))
+    assert float(td.max(td.abs(flat))) < 0.01
+    assert td.implicit.argmin(lambda x: (x * 0).sum(), td.ones(2)).tolist() == [1, 1]
+    assert td.implicit.argmin(lambda x: (x * 0).sum(), td.ones(0)).shape == (0,)
+
+
+# --- Systems that are not linear
+
+
+@pytest.mark.parametrize("solver", ["cg", "gmres", "custom_linear_solve"])
+def test_functions_that_are_not_linear_are_refused(solver):
+    a, b = td.asarray([[2.0, 1.0], [1.0, 3.0]], dtype=td.float64), td.asarray([1.0, 2.0], dtype=td.float64)
+
+    def solve(matvec, b=b):
+        if solver == "custom_linear_solve":
+            return td.custom_linear_solve(matvec, b, lambda f, b: td.linalg.solve(a, b), symmetric=True)
+        return getattr(td.linalg, solver)(matvec, b, tol=1e-10)[0]
+
+    scale = number(2.0)
+    for matvec in (
+        lambda x: a @ x + 1,
+        lambda x: a @ x + 1e-3 * b,
+        lambda x: a @ x + x * x,
+        lambda x: td.abs(a @ x),
+        lambda x: a @ td.maximum(x, 0.0),
+    ):
+        with pytest.raises(ValueError, match=rf"\[{solver}\] the function of the system is not linear"):
+            solve(matvec)
+        scaled = lambda s, matvec=matvec: solve(lambda x: s * matvec(x))
+        with pytest.raises(ValueError, match="not linear"):
+            td.grad(lambda s, scaled=scaled: scaled(s).sum())(scale)
+        assert td.isnan(td.vmap(scaled)(td.stack([scale, scale]))).all()
+    want = td.linalg.solve(a, b)
+    # Linear, though not each of its calls is.
+    again = td.custom_jvp(lambda x: a @ x)
+    again.defjvp(lambda primals, tangents: (a @ primals[0], a @ tangents[0]))
+    for matvec in (
+        lambda x: a @ x + 0,
+        lambda x: td.where(x == x, a @ x, 0.0),
+        lambda x: td.jvp(lambda p: a @ p + 1, (b,), (x,))[1],
+        lambda x: td.while_loop(lambda s: s[0] < 1, lambda s: (s[0] + 1, a @ s[1]), (0, x))[1],
+        lambda x: td.pure_callback(lambda v: a @ v, x, x),
+        again,
+    ):
+        close(solve(matvec), want, 1e-9)
+    close(solve(lambda x: a @ x, 0 * b), 0 * b, 1e-12)
+
+
+# --- Results are no views of arguments
+
+
+def test_results_do_not_share_memory_with_arguments():
+    x = td.asarray([1.0, 2.0], dtype=td.float64)
+    kept = td.asarray([5.0, 6.0], dtype=td.float64)
+    never = lambda v: (v != v).any()
+    functions = {
+        "custom_root": lambda x: td.custom_root(lambda z: z - z, x, lambda f, guess: guess),
+        "fixed_point": lambda x: td.implicit.fixed_point(lambda z: z, x),
+        "root": lambda x: td.implicit.root(lambda z: z - z, x),
+        "argmin": lambda x: td.implicit.argmin(lambda z: (0 * z).sum(), x),
+        "custom_linear_solve": lambda x: td.custom_linear_solve(lambda z: z, x, lambda f, b: b),
+        "cg": lambda x: td.linalg.cg(lambda z: z, x)[0],
+        "one time": lambda x: td.odeint(lambda y, t: -y, x, td.asarray([0.0]))[0],
+        "no time": lambda x: td.odeint(lambda y, t: -y, x, td.asarray([1.0, 1.0]))[1],
+        "adjoint": lambda x: td.odeint(lambda y, t: -y, x, td.asarray([0.0]), mode="adjoint")[0],
+        "checkpoint": lambda x: td.checkpoint(lambda z: z)(x),
+        "checkpoint of a constant": lambda x: td.checkpoint(lambda z: kept)(x),
+        "while_loop": lambda x: td.while_loop(never, lambda z: z, x),
+        "scan": lambda x: td.scan(lambda c, _: (c, None), x, length=2)[0],
+        "pure_callback": lambda x: td.pure_callback(lambda z: z, x, x),
+        "pure_callback of an array": lambda x: td.pure_callback(lambda z: z.cpu().numpy(), x, x),
+        "pure_callback of a constant": lambda x: td.pure_callback(lambda z: kept.cpu().numpy(), x, x),
+    }
+    for name, function in functions.items():
+        result = function(x)
+        result += 10
+        assert x.tolist() == [1, 2] and kept.tolist() == [5, 6], name

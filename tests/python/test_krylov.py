@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.sparse
 import scipy.sparse.linalg
 import tidu as td
 from test_implicit import close, normal, same_in_all_modes
@@ -152,8 +153,13 @@ def test_singular_matrices(name):
 def test_numbers_that_are_not_finite_or_extreme(name):
     a = MATRICES[name](3)
     for wrong in (float("nan"), float("inf")):
-        x, info = SOLVERS[name](a, td.asarray([1.0, wrong, 2.0], dtype=td.float64))
-        assert info.item() > 0
+        bad = td.asarray([1.0, wrong, 2.0], dtype=td.float64)
+        for given in ((a, bad), (a, bad, bad), (a, td.ones(3, dtype=td.float64), bad), (a * wrong, a[0])):
+            x, info = SOLVERS[name](*given)
+            assert info.item() > 0 and bool(td.all(td.isnan(x)))
+        xs, infos = td.vmap(lambda b: SOLVERS[name](a, b))(td.stack([bad, a[0]]))
+        assert (infos > 0).tolist() == [True, False]
+        assert td.isnan(xs).tolist() == [[True] * 3, [False] * 3]
     for scale in (1e-300, 1e300):
         b = normal(3, seed=1) * scale
         x, info = SOLVERS[name](a, b, tol=1e-12)
@@ -179,11 +185,49 @@ def test_dtypes(name):
     x, _ = solve(td.asarray([[4.0, 1], [1, 3]], dtype=td.float64), td.asarray([1.0, 2.0]))
     assert x.dtype is td.float64
     for dtype in (td.float16, td.bfloat16):
-        x, info = solve(
-            td.asarray([[4.0, 1], [1, 3]], dtype=dtype), td.asarray([1.0, 2.0], dtype=dtype), tol=1e-2
-        )
+        x, info = solve(td.asarray([[4.0, 1], [1, 3]], dtype=dtype), td.asarray([1.0, 2.0], dtype=dtype))
         assert x.dtype is dtype and info.item() == 0
         np.testing.assert_allclose(td.astype(x, td.float32).cpu().numpy(), [1 / 11, 7 / 11], rtol=2e-2)
+
+
+@both
+@pytest.mark.parametrize("dtype", [td.float16, td.bfloat16])
+def test_the_default_tolerance_is_one_that_sixteen_bits_reach(name, dtype):
+    for seed in range(5):
+        wide = definite(20, 4.0, seed)
+        a, b = td.astype(wide, dtype), td.astype(normal(20, seed=seed), dtype)
+        x, info = SOLVERS[name](a, b)
+        assert x.dtype is dtype and info.item() == 0
+        epsilon = 2.0**-10 if dtype is td.float16 else 2.0**-7
+        left = td.linalg.vector_norm(td.astype(b, td.float64) - wide @ td.astype(x, td.float64))
+        assert float(left) <= 12 * epsilon * float(td.linalg.vector_norm(td.astype(b, td.float64)))
+        gradient = td.grad(lambda b, a=a: td.sum(td.astype(SOLVERS[name](a, b)[0], td.float32)))(b)
+        want = td.linalg.solve(wide, td.ones(20, dtype=td.float64))
+        close(td.astype(gradient, td.float64), want, 12 * epsilon * float(td.max(td.abs(want))) * 4)
+
+
+@both
+def test_sparse_matrices(name):
+    dense = MATRICES[name](6) * td.asarray(np.eye(6) + np.eye(6, k=1) + np.eye(6, k=-1))
+    b, sparse = normal(6, seed=1), scipy.sparse.csr_array(dense.cpu().numpy())
+    matrix = td.sparse.CSR.from_scipy(sparse)
+    want = td.linalg.solve(dense, b)
+    for a in (matrix, sparse, sparse.tocoo()):
+        x, info = SOLVERS[name](a, b, tol=1e-12)
+        assert info.item() == 0
+        close(x, want, 1e-10)
+    close(SOLVERS[name](matrix, b, tol=1e-12, M=matrix)[0], want, 1e-8)
+    close(SOLVERS[name](matrix, td.stack([b, 2 * b], 1), tol=1e-12)[0], td.stack([want, 2 * want], 1), 1e-10)
+
+    loss = lambda a, b: td.sum(td.sin(SOLVERS[name](a, b, tol=1e-12)[0]))
+    of_sparse, of_b = td.grad(loss, (0, 1))(matrix, b)
+    of_dense, same = td.grad(lambda a, b: td.sum(td.sin(td.linalg.solve(a, b))), (0, 1))(dense, b)
+    close(of_b, same, 1e-9)
+    close(of_sparse.to_dense(), of_dense * (dense != 0), 1e-9)
+    integers = td.sparse.CSR([4, 5], [0, 1], [0, 1, 2], (2, 2))
+    close(SOLVERS[name](integers, [4, 5])[0], td.ones(2), 1e-5)
+    with pytest.raises(td.ShapeError, match=r"A is \(6, 6\) and b \(5,\)"):
+        SOLVERS[name](matrix, td.ones(5))
 
 
 @both
