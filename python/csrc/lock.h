@@ -84,9 +84,11 @@ class WithoutLock {
 };
 
 // Throws what a handler of Python's raises for a signal that has come, such as KeyboardInterrupt. Every few
-// milliseconds other threads get their turn, as between instructions of Python.
+// milliseconds other threads get their turn, as between instructions of Python. That is less often than they
+// ask for it (sys.getswitchinterval(), 5 ms): only to those that have asked does Python give the lock for
+// sure, and one that is woken earlier without getting it begins to wait anew.
 inline void answer_signals() {
-  constexpr std::chrono::milliseconds kTurn{5};
+  constexpr std::chrono::milliseconds kTurn{12};
   static thread_local auto last_turn = std::chrono::steady_clock::now();
   const WithLock locked;
   if (const auto now = std::chrono::steady_clock::now(); now - last_turn > kTurn) {

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import signal
 import sys
 import threading
 import time
@@ -109,6 +110,25 @@ def run_together(function, count=4):
     for thread in threads:
         thread.join()
     return errors
+
+
+def test_a_loop_gives_each_turn_that_another_thread_asks_for():
+    """One that wants the lock again and again, as the thread does that raises Ctrl-C."""
+    turns = []
+
+    def take_turns():
+        for _ in range(30):
+            time.sleep(0.001)
+            turns.append(time.monotonic())
+        signal.raise_signal(signal.SIGINT)
+
+    other = threading.Thread(target=take_turns)
+    begin = time.monotonic()
+    other.start()
+    with pytest.raises(KeyboardInterrupt):
+        td.while_loop(lambda x: x < 1e15, lambda x: x + 1, td.tensor(0.0, dtype=td.float64))
+    assert len(turns) == 30 and time.monotonic() - begin < 5
+    other.join()
 
 
 def test_backward_of_several_threads_loses_no_gradient():
