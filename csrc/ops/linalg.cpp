@@ -62,9 +62,12 @@ void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matric
       fail<ValueError>(matrix, " is singular: element ", number, " of its diagonal is zero");
     case MatrixFault::iteration: fail<ValueError>(matrix, " was given up: the iteration does not converge");
     case MatrixFault::turning:
-      fail<GradientError>(matrix,
-                          " has equal eigenvalues or singular values, and what is differentiated "
-                          "depends on how their vectors turn or which comes first");
+      fail<GradientError>(
+          matrix,
+          " has equal eigenvalues or singular values, and what is differentiated "
+          "depends on how their vectors turn or which comes first (second derivatives of "
+          "symmetric functions of the values are those of hvp and hessian, in forward mode over "
+          "reverse; of other functions there may be none)");
     case MatrixFault::none: break;
   }
   fail<std::logic_error>(matrix, " has no fault");

@@ -68,11 +68,116 @@ Tensor determined(Caller caller, const Tensor& x, const Tensor& parts, const Ten
   return bind(primitives::determined, {wrong, x}, CallerAttrs{caller});
 }
 
-// Cotangents of values, which must be the same for equal ones.
-Tensor determined_values(Caller caller, const Tensor& g, const Tensor& equal) {
+// Whether what stands at equal values differs.
+Tensor tells_apart(const Tensor& g, const Tensor& equal) {
   const double least = std::sqrt(epsilon_of(g)) / 8;
   const Tensor size = largest(abs(stop_gradient(g)), Axes{-1});
-  const Tensor wrong = logical_and(equal, abs(differences(stop_gradient(g))) > least * expand_dims(size, -1));
+  return logical_and(equal, abs(differences(stop_gradient(g))) > least * expand_dims(size, -1));
+}
+
+// Cotangents of values, which must be the same for equal ones.
+Tensor determined_values(Caller caller, const Tensor& g, const Tensor& equal) {
+  return bind(primitives::determined, {tells_apart(g, equal), g}, CallerAttrs{caller});
+}
+
+// --- Motions that split equal values
+
+// The elements off the diagonal that `equal` names.
+Tensor between(const Tensor& equal) {
+  return logical_and(equal,
+                     logical_not(eye(equal.size(-1), equal.size(-1), 0, DType::bool_, equal.device())));
+}
+
+// x, whose elements between equal values must be nothing beside the largest of `others`; and so must their
+// derivatives.
+Tensor vanishing(Caller caller, const Tensor& x, const Tensor& others, const Tensor& equal) {
+  return bind(primitives::vanishing, {between(equal), x, others}, CallerAttrs{caller});
+}
+
+// How far apart the motions of two values may be, which are the same but for rounding, by a matrix that moves
+// by t.
+Tensor rounding_of_motion(const Tensor& t) {
+  const auto extent = static_cast<double>(std::max(t.size(-1), t.size(-2)));
+  return 2 * epsilon_of(t) * extent * extent * largest(abs(stop_gradient(t)), Axes{-2, -1});
+}
+
+// Of equal values those that move alike, by `motion` where their matrix moves by t.
+Tensor alike(const Tensor& equal, const Tensor& motion, const Tensor& t) {
+  return logical_and(equal, abs(differences(stop_gradient(motion))) <= rounding_of_motion(t));
+}
+
+// `inside`, how far vectors are moved towards each other, which must be those that t leaves: between equal
+// values it must be nothing beside `others`, and its diagonal in the values' order.
+Tensor splitting(Caller caller, const Tensor& inside, const Tensor& others, const Tensor& equal,
+                 const Tensor& t) {
+  const Tensor motion = stop_gradient(diagonal(inside)), later = triu(equal, 1);
+  const Tensor ahead = caller == kEigh ? -differences(motion) : differences(motion);
+  const Tensor wrong = logical_and(later, ahead > rounding_of_motion(t));
+  return bind(primitives::determined, {wrong, vanishing(caller, inside, others, equal)}, CallerAttrs{caller});
+}
+
+// The vectors, constants, of a matrix that moves by t: of equal values those that split.
+Tensors split(Caller caller, const Tensor& values, const Tensor& left, const Tensor& right, const Tensor& t) {
+  Tensors vectors(2);
+  const Tensor inputs[] = {values, left, right, stop_gradient(t)};
+  tidu::bind(primitives::split_vectors, inputs, SplitAttrs{caller == kSvd}, vectors);
+  return vectors;
+}
+
+// diag(L^T t R), the motion of values that are simple once their matrix has moved by t.
+Tensor motion_of(Caller caller, const Tensor& left, const Tensor& t, const Tensor& right,
+                 const Tensor& equal) {
+  return bind(primitives::motion, {left, t, right, equal}, CallerAttrs{caller});
+}
+
+void run_motion(const Call& call) {
+  call.outputs[0] = sum(call.inputs[0] * matmul(call.inputs[1], call.inputs[2]), Axes{-2});
+}
+
+const Custom motion_rule{
+    .reads = [](Reads) -> Reads { return kAllInputs | kOutput; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor &left = call.inputs[0], &t = call.inputs[1], &right = call.inputs[2];
+      Tensor inside;
+      const auto add = [&](const Tensor& left, const Tensor& t, const Tensor& right) {
+        const Tensor part = product(mt(left), t, right);
+        inside = inside.defined() ? inside + part : part;
+      };
+      if (tangents[0].defined()) add(tangents[0], t, right);
+      if (tangents[1].defined()) add(left, tangents[1], right);
+      if (tangents[2].defined()) add(left, t, tangents[2]);
+      // Values that did not split may do so now, and their vectors are not known to be those.
+      const CallerAttrs& attrs = call.attrs.as<CallerAttrs>();
+      const Tensor together = alike(call.inputs[3], call.outputs[0], t);
+      return {diagonal(vanishing(attrs.caller, symmetric(inside), inside, together))};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const Tensor &left = call.inputs[0], &t = call.inputs[1], &right = call.inputs[2];
+      // Where the vectors move, none may be told from others of its value; else those that move alike.
+      const bool fixed = !(wanted & (kInput0 | kInput2));
+      const Tensor& equal = call.inputs[3];
+      const Tensor g = determined_values(call.attrs.as<CallerAttrs>().caller, cotangents[0],
+                                         fixed ? alike(equal, call.outputs[0], t) : equal);
+      Tensors result(4);
+      if (wanted & kInput0) result[0] = scaled_columns(matmul(t, right), g);
+      if (wanted & kInput1) result[1] = matmul(scaled_columns(left, g), mt(right));
+      if (wanted & kInput2) result[2] = scaled_columns(matmul(mt(t), left), g);
+      return result;
+    },
+};
+
+void run_vanishing(const Call& call) {
+  const Tensor& x = call.inputs[1];
+  const double least = std::sqrt(epsilon_of(x)) / 8;
+  const Tensor wrong =
+      logical_and(call.inputs[0], abs(x) > least * largest(abs(call.inputs[2]), Axes{-2, -1}));
+  call.outputs[0] = bind(primitives::determined, {wrong, x}, call.attrs);
+}
+
+// The gradient of values, which must be the same for equal ones where the matrix moves by t: that they have
+// split does not say yet how their vectors turn.
+Tensor unless_moved(Caller caller, const Tensor& g, const Tensor& equal, const Tensor& t) {
+  const Tensor wrong = logical_and(tells_apart(g, equal), nonzero_matrices(stop_gradient(t)));
   return bind(primitives::determined, {wrong, g}, CallerAttrs{caller});
 }
 
@@ -81,12 +186,18 @@ Tensor determined_values(Caller caller, const Tensor& g, const Tensor& equal) {
 // Whether a vector of values is not all zero, for matrices.
 Tensor nonzero_vectors(const Tensor& x) { return expand_dims(any(x != 0, Axes{-1}, true), -1); }
 
-Tensor vectors_of(const Call& call) {
-  return bind(primitives::eigenvectors, {call.inputs[0], call.inputs[1], call.inputs[2]});
+// Those that are `known` as functions of the matrix.
+Tensor vectors_of(const Call& call, const Tensor& known) {
+  return bind(primitives::eigenvectors, {call.inputs[0], call.inputs[1], known});
 }
+Tensor vectors_of(const Call& call) { return vectors_of(call, call.inputs[2]); }
 
 Tensor values_of(const Call& call) {
   return bind(primitives::eigenvalues, {call.inputs[0], call.inputs[1], call.inputs[2]});
+}
+
+Tensor split(const Call& call, const Tensor& t) {
+  return split(kEigh, call.inputs[1], call.inputs[2], call.inputs[2], t)[0];
 }
 
 const Custom eigenvalues_rule{
@@ -94,8 +205,9 @@ const Custom eigenvalues_rule{
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor t = symmetric(tangents[0]);
       const Counted counted = Counted(nonzero_matrices(t), call.inputs[2]).of(call.inputs[0]);
-      const Tensor v = counted.or_identity(vectors_of(call));
-      return {squeeze(counted.result(sum(v * matmul(t, v), Axes{-2}, true)), {-2})};
+      const Tensor v = counted.or_identity(vectors_of(call, split(call, t)));
+      const Tensor moved = motion_of(kEigh, v, t, v, Gaps(counted, call.inputs[1]).equal);
+      return {squeeze(counted.result(expand_dims(moved, -2)), {-2})};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Counted counted = Counted(nonzero_vectors(cotangents[0]), call.inputs[2]).of(call.inputs[0]);
@@ -114,25 +226,33 @@ void run_spectrum(const Call& call) {
 }
 
 // With M = V^T A' V: V (M_ij (g_j - g_i) / (w_j - w_i)) V^T, where values are equal 0; its own transpose.
-Tensor spectrum_by_matrix(const Call& call, const Tensor& t) {
+Tensor spectrum_by_matrix(const Call& call, const Tensor& t, const Tensor& known) {
+  const Tensor& given = call.inputs[3];
   const Counted counted =
-      Counted(logical_and(nonzero_matrices(t), nonzero_vectors(call.inputs[3])), call.inputs[2])
-          .of(call.inputs[0]);
-  const Tensor v = counted.or_identity(vectors_of(call));
-  const Tensor slopes = Gaps(counted, values_of(call)).quotient(differences(call.inputs[3]));
+      Counted(logical_and(nonzero_matrices(t), nonzero_vectors(given)), known).of(call.inputs[0]);
+  const Tensor v = counted.or_identity(vectors_of(call, known));
+  const Gaps gaps(counted, values_of(call));
+  const Tensor g = unless_moved(kEigh, given, gaps.equal, t);
+  const Tensor slopes = gaps.quotient(differences(g));
   return counted.result(product(v, product(mt(v), symmetric(t), v) * slopes, mt(v)));
 }
 
 const Custom spectrum_rule{
     .reads = [](Reads) -> Reads { return kAllInputs; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor &t = tangents[0], &g = tangents[3];
+      const Tensor known = t.defined() ? split(call, symmetric(t)) : call.inputs[2];
       Tensor moved;
-      if (tangents[0].defined()) moved = spectrum_by_matrix(call, tangents[0]);
-      if (const Tensor& g = tangents[3]; g.defined()) {
-        const Counted counted = Counted(nonzero_vectors(g), call.inputs[2]).of(call.inputs[0]);
-        const Tensor sure = determined_values(kEigh, g, Gaps(counted, call.inputs[1]).equal);
-        const Tensor by_values =
-            bind(primitives::spectrum, {call.inputs[0], call.inputs[1], call.inputs[2], sure});
+      if (t.defined()) moved = spectrum_by_matrix(call, t, known);
+      if (g.defined()) {
+        const Counted counted = Counted(nonzero_vectors(g), known).of(call.inputs[0]);
+        Tensor equal = Gaps(counted, call.inputs[1]).equal;
+        if (t.defined()) {
+          const Tensor v = counted.or_identity(known), moving = stop_gradient(symmetric(t));
+          equal = alike(equal, motion_of(kEigh, v, moving, v, equal), moving);
+        }
+        const Tensor sure = determined_values(kEigh, g, equal);
+        const Tensor by_values = bind(primitives::spectrum, {call.inputs[0], call.inputs[1], known, sure});
         moved = moved.defined() ? moved + by_values : by_values;
       }
       return {moved};
@@ -140,7 +260,7 @@ const Custom spectrum_rule{
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor& g = cotangents[0];
       Tensor by_matrix, by_values;
-      if (wanted & kInput0) by_matrix = spectrum_by_matrix(call, g);
+      if (wanted & kInput0) by_matrix = spectrum_by_matrix(call, g, call.inputs[2]);
       if (wanted & input_bit(3)) {
         const Counted counted = Counted(nonzero_matrices(g), call.inputs[2]).of(call.inputs[0]);
         const Tensor v = counted.or_identity(vectors_of(call));
@@ -158,8 +278,7 @@ const Custom eigenvectors_rule{
       const Tensor v = counted.or_identity(call.outputs[0]);
       const Gaps gaps(counted, values_of(call));
       const Tensor inside = product(mt(v), t, v);
-      return {
-          counted.result(matmul(v, gaps.quotient(determined(kEigh, inside, inside, inside, gaps.equal))))};
+      return {counted.result(matmul(v, gaps.quotient(splitting(kEigh, inside, inside, gaps.equal, t))))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor& g = cotangents[0];
@@ -174,16 +293,27 @@ const Custom eigenvectors_rule{
 
 // --- Singular values
 
-Tensors singular_vectors_of(const Call& call) {
+// U and V as columns, constants.
+Tensors known_vectors(const Call& call) { return {call.inputs[1], mt(call.inputs[3])}; }
+
+// U and Vh as functions of the matrix.
+Tensors singular_vectors_of(const Call& call, const Tensors& known) {
   Tensors vectors(2);
-  bind(primitives::singular_vectors, call.inputs, {}, vectors);
+  const Tensor inputs[] = {call.inputs[0], known[0], call.inputs[2], mt(known[1])};
+  bind(primitives::singular_vectors, inputs, {}, vectors);
   return vectors;
 }
+Tensors singular_vectors_of(const Call& call) { return singular_vectors_of(call, known_vectors(call)); }
 
 Tensor singular_values_of(const Call& call) {
   Tensor values;
-  bind(primitives::singular_values, call.inputs, {}, {&values, 1});
+  bind(primitives::singular_values, call.inputs.first(4), {}, {&values, 1});
   return values;
+}
+
+Tensors split_singular(const Call& call, const Tensor& t) {
+  const Tensors known = known_vectors(call);
+  return split(kSvd, call.inputs[2], known[0], known[1], t);
 }
 
 // x - a b x, and x - x a b.
@@ -199,15 +329,20 @@ Tensor of_positive(const Call& call, const Tensor& g) {
   return where(nothing(call.inputs[2], call.inputs[0]), 0, g);
 }
 
+Tensor equal_positive(const Call& call, const Counted& counted) {
+  const Tensor none = nothing(call.inputs[2], call.inputs[0]);
+  return logical_and(Gaps(counted, call.inputs[2]).equal, logical_not(expand_dims(none, -2)));
+}
+
 const Custom singular_values_rule{
     .reads = [](Reads) -> Reads { return kAllInputs; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-      const Tensors vectors = singular_vectors_of(call);
       const Tensor& t = tangents[0];
+      const Tensors vectors = singular_vectors_of(call, split_singular(call, t));
       const Counted counted = Counted(nonzero_matrices(t), call.inputs[1]).of(call.inputs[0]);
       const Tensor u = counted.or_identity(vectors[0]), v = mt(counted.or_identity(vectors[1]));
-      const Tensor moved = squeeze(counted.result(sum(u * matmul(t, v), Axes{-2}, true)), {-2});
-      return {of_positive(call, moved)};
+      const Tensor moved = motion_of(kSvd, u, t, v, equal_positive(call, counted));
+      return {of_positive(call, squeeze(counted.result(expand_dims(moved, -2)), {-2}))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Counted counted = Counted(nonzero_vectors(cotangents[0]), call.inputs[1]).of(call.inputs[0]);
@@ -261,11 +396,12 @@ void run_singular_spectrum(const Call& call) {
 // With P = U^T A' V = X + Y, X symmetric: U (X_ij (g_j - g_i) / (s_j - s_i) + Y_ij (g_i + g_j) / (s_i + s_j))
 // V^T, where equal values have no part in X, and with D = diag(g / s): (I - U U^T) A' V D V^T + U D U^T A' (I
 // - V V^T). It is its own transpose.
-Tensor singular_spectrum_by_matrix(const Call& call, const Tensor& t) {
-  const Tensor& g = call.inputs[4];
+Tensor singular_spectrum_by_matrix(const Call& call, const Tensor& t, const Tensors& known) {
+  const Tensor& given = call.inputs[4];
   const Counted counted =
-      Counted(logical_and(nonzero_matrices(t), nonzero_vectors(g)), call.inputs[1]).of(call.inputs[0]);
-  const SingularParts x(call, singular_vectors_of(call), counted);
+      Counted(logical_and(nonzero_matrices(t), nonzero_vectors(given)), known[0]).of(call.inputs[0]);
+  const SingularParts x(call, singular_vectors_of(call, known), counted);
+  const Tensor g = unless_moved(kSvd, given, x.gaps.equal, t);
   const Tensor v = mt(x.vh), ut = mt(x.u), tv = matmul(t, v), inside = matmul(ut, tv);
   const Tensor sums = expand_dims(g, -2) + expand_dims(g, -1);
   const Tensor moved =
@@ -281,13 +417,21 @@ Tensor singular_spectrum_by_matrix(const Call& call, const Tensor& t) {
 const Custom singular_spectrum_rule{
     .reads = [](Reads) -> Reads { return kAllInputs; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Tensor &t = tangents[0], &g = tangents[4];
+      const Tensors known = t.defined() ? split_singular(call, t) : known_vectors(call);
       Tensor moved;
-      if (tangents[0].defined()) moved = singular_spectrum_by_matrix(call, tangents[0]);
-      if (const Tensor& g = tangents[4]; g.defined()) {
-        const Counted counted = Counted(nonzero_vectors(g), call.inputs[1]).of(call.inputs[0]);
-        const Tensor sure = determined_values(kSvd, g, Gaps(counted, call.inputs[2]).equal);
+      if (t.defined()) moved = singular_spectrum_by_matrix(call, t, known);
+      if (g.defined()) {
+        const Counted counted = Counted(nonzero_vectors(g), known[0]).of(call.inputs[0]);
+        Tensor equal = Gaps(counted, call.inputs[2]).equal;
+        if (t.defined()) {
+          const Tensor u = counted.or_identity(known[0]), v = mt(counted.or_identity(mt(known[1])));
+          const Tensor moving = stop_gradient(t);
+          equal = alike(equal, motion_of(kSvd, u, moving, v, equal), moving);
+        }
+        const Tensor sure = determined_values(kSvd, g, equal);
         const Tensor by_values = bind(primitives::singular_spectrum,
-                                      {call.inputs[0], call.inputs[1], call.inputs[2], call.inputs[3], sure});
+                                      {call.inputs[0], known[0], call.inputs[2], mt(known[1]), sure});
         moved = moved.defined() ? moved + by_values : by_values;
       }
       return {moved};
@@ -295,7 +439,7 @@ const Custom singular_spectrum_rule{
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor& g = cotangents[0];
       Tensor by_matrix, by_values;
-      if (wanted & kInput0) by_matrix = singular_spectrum_by_matrix(call, g);
+      if (wanted & kInput0) by_matrix = singular_spectrum_by_matrix(call, g, known_vectors(call));
       if (wanted & input_bit(4)) {
         const Tensors vectors = singular_vectors_of(call);
         const Counted counted = Counted(nonzero_matrices(g), call.inputs[1]).of(call.inputs[0]);
@@ -315,7 +459,13 @@ const Custom singular_vectors_rule{
       const Counted counted = Counted(nonzero_matrices(t), call.inputs[1]).of(call.inputs[0]);
       const SingularParts x(call, {call.outputs[0], call.outputs[1]}, counted);
       const Tensor v = mt(x.vh), none = x.none_of_columns(), all = product(mt(x.u), t, v);
-      const Tensor inside = determined(kSvd, all, where(none, all, all + mt(all)), all, x.gaps.equal);
+      // Between equal values the sides turn together, but where these are nothing.
+      const Tensor free = logical_and(x.gaps.equal, none),
+                   bound = logical_and(x.gaps.equal, logical_not(none));
+      const Tensor together = splitting(kSvd, symmetric(all), all, bound, t);
+      const Tensor between_equal =
+          where(free, vanishing(kSvd, all, all, free), together + 0.5 * (all - mt(all)));
+      const Tensor inside = where(x.gaps.equal, between_equal, all);
       const Tensor right = scaled_columns(inside, x.s), left = expand_dims(x.s, -1) * inside;
       // Between equal values the sides turn against each other alone; nothing says how they turn together.
       const Tensor against = where(logical_or(none, logical_not(x.gaps.equal)), 0,
@@ -531,6 +681,38 @@ void check_determined(const SpecCall& call, size_t) {
           "the mask must be matrices of bool");
 }
 
+// Values (.., n), two matrices of n columns, and t of as many rows and columns as these have rows.
+void check_split(const SpecCall& call, size_t) {
+  const Spec &values = call.inputs[0], &left = call.inputs[1], &right = call.inputs[2], &t = call.inputs[3];
+  const int axes = t.shape.size();
+  const bool real = t.dtype == DType::float32 || t.dtype == DType::float64;
+  require(real && axes >= 2 && values.shape.size() + 1 == axes && left.shape.size() == axes &&
+              right.shape.size() == axes,
+          call, "it takes values, two matrices of vectors and a matrix of reals");
+  const Shape batch(t.shape.begin(), t.shape.end() - 2);
+  const auto is = [&](const Spec& x, std::initializer_list<int64_t> extents) {
+    Shape shape = batch;
+    for (const int64_t extent : extents) shape.push_back(extent);
+    return x.dtype == t.dtype && x.shape == shape;
+  };
+  const int64_t n = values.shape.back();
+  require(is(values, {n}) && is(left, {t.shape[axes - 2], n}) && is(right, {t.shape[axes - 1], n}), call,
+          "the vectors must be columns, one a value, as long as the matrix has rows and columns");
+}
+
+void check_motion(const SpecCall& call, size_t) {
+  const Spec &left = call.inputs[0], &t = call.inputs[1], &right = call.inputs[2], &equal = call.inputs[3];
+  for (const Spec* x : {&left, &t, &right, &equal}) require(x->shape.size() >= 2, call, "it takes matrices");
+  require(left.shape.back() == right.shape.back() && equal.dtype == DType::bool_, call,
+          "the vectors must be columns, as many on both sides, and the mask of bool");
+}
+
+void check_vanishing(const SpecCall& call, size_t) {
+  require(call.inputs[0].dtype == DType::bool_ && call.inputs[0].shape.size() >= 2 &&
+              call.inputs[0].shape == call.inputs[1].shape,
+          call, "the mask must be matrices of bool, as many as it is of");
+}
+
 const char* const kConstant = "its factors are constants; eigh and svd say how they depend on the matrix";
 
 }  // namespace
@@ -650,6 +832,40 @@ Primitive singular_spectrum("singular_spectrum",
                                          std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
                              .derivative = linalg::singular_spectrum_rule,
                              .evaluate = linalg::run_singular_spectrum});
+Primitive split_vectors("split_vectors",
+                        {.batching = batch_by_fields,
+                         .attrs = SplitAttrs{},
+                         .inputs = 4,
+                         .check = linalg::check_split,
+                         .infer =
+                             [](const SpecCall& call, std::span<Spec> outputs) {
+                               outputs[0] = call.inputs[1];
+                               outputs[1] = call.inputs[2];
+                             },
+                         .derivative = Opaque{"vectors of equal values that split are constants"},
+                         .num_outputs = 2,
+                         .flops = flops_per_input<1>});
+Primitive motion("motion", {.batching = batch_by_fields,
+                            .attrs = CallerAttrs{},
+                            .inputs = 4,
+                            .check = linalg::check_motion,
+                            .infer =
+                                [](const SpecCall& call, std::span<Spec> outputs) {
+                                  outputs[0] = call.inputs[0];
+                                  outputs[0].shape.erase(outputs[0].shape.size() - 2);
+                                },
+                            .derivative = linalg::motion_rule,
+                            .evaluate = linalg::run_motion});
+Primitive vanishing(
+    "vanishing", {.batching = batch_by_fields,
+                  .attrs = CallerAttrs{},
+                  .inputs = 3,
+                  .check = linalg::check_vanishing,
+                  .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
+                  .derivative = Linear{.linear = kInput1 | kInput2,
+                                       .transpose = [](const Call&, Cotangents cotangents,
+                                                       int i) { return i == 1 ? cotangents[0] : Tensor(); }},
+                  .evaluate = linalg::run_vanishing});
 Primitive determined(
     "determined",
     {.batching = batch_by_fields,

@@ -3,7 +3,10 @@
 //
 // Equal eigenvalues or singular values leave free how their vectors turn; here it has nothing to do with the
 // axes (kernels/turning.h). Derivatives there are those of functions that do not see it and that the values'
-// gradient determines, as it does that of tr f(A); of others they are a GradientError. (Magnus and Neudecker,
+// gradient determines, as it does that of tr f(A); of others they are a GradientError. In forward mode the
+// direction says how they turn (kernels/splitting.h): tangents of values are the one-sided derivatives of the
+// sorted ones, and second derivatives of their symmetric functions are exact in forward mode over reverse, as
+// hvp and hessian go, or along one direction. The third are a GradientError. (Magnus and Neudecker,
 // "Matrix Differential Calculus", sections 8.8 and 8.9; Giles, "An extended collection of matrix derivative
 // results", 2008; Walter and Lehmann, "Algorithmic differentiation of linear algebra functions", 2010; Golub
 // and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems", 1973.)
@@ -85,6 +88,10 @@ struct CompleteAttrs {
   bool complete;
   void fields(auto&& field) const { field("complete", complete); }
 };
+struct SplitAttrs {
+  bool singular;  // values in descending order, of which those that are nothing do not split
+  void fields(auto&& field) const { field("singular", singular); }
+};
 
 namespace primitives {
 extern Primitive qr;    // CompleteAttrs: q, r
@@ -97,6 +104,15 @@ extern Primitive null_vectors;      // (u, rest): rest, as a function of u
 // (a, values, vectors, g), (a, u, s, vh, g): V diag(g) V^T and U diag(g) V^T, the gradients of functions of
 // values that have the gradient g, as functions of a and g.
 extern Primitive spectrum, singular_spectrum;
+// SplitAttrs, (values, left, right, t): the vectors that a matrix has once it moved by t, which splits equal
+// values; constants.
+extern Primitive split_vectors;
+// CallerAttrs, (left, t, right, equal): diag(L^T t R), the motion of values along t. Those that are equal
+// must not be told apart.
+extern Primitive motion;
+// CallerAttrs, (mask, x, others): x, and a GradientError where the mask is true of an element that is not
+// nothing beside others, or whose derivative is not.
+extern Primitive vanishing;
 // (undetermined, x): x, and a GradientError where a matrix of the mask has a true element.
 extern Primitive determined;
 extern Primitive pinv;  // (a, rtol)

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/fault.cuh"
 #include "kernels/cuda/portable.h"
+#include "kernels/splitting.h"
 #include "kernels/turning.h"
 
 namespace tidu::cuda {
@@ -103,6 +104,16 @@ __global__ void __launch_bounds__(kThreads)
   if (i >= count) return;
   const int64_t matrix = i / rows;
   turn_row(values + matrix * n, n, data + matrix * size + i % rows * step, stride, null);
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    split(const T* values, int64_t n, T* left, int64_t m, T* right, int64_t k, const T* t, bool singular,
+          T* room, int64_t count) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= count) return;
+  split_equal(values + i * n, n, Vectors<T>{left + i * m * n, m}, Vectors<T>{right + i * k * n, k},
+              t + i * m * k, singular, room + i * room_to_split(n));
 }
 
 // A block for each of `count`, or enough of them for as many threads.
@@ -208,6 +219,17 @@ cudaError_t turn_columns(cudaStream_t stream, const Matrices& vectors, const Mat
 
 cudaError_t turn_rows(cudaStream_t stream, const Matrices& vectors, const Matrices& values) {
   return turn_vectors(stream, vectors, values, vectors.columns, 1, vectors.columns, false);
+}
+
+cudaError_t split_equal_values(cudaStream_t stream, const Matrices& values, const Matrices& left,
+                               const Matrices& right, const Matrices& t, bool singular, void* room) {
+  return with_grid(stream, blocks_for(values.count), [&](const Grid& grid) {
+    return with_elements(left, [&]<class T>(T* vectors) {
+      return launch<split<T>>(grid, static_cast<const T*>(values.data), values.rows, vectors, left.rows,
+                              static_cast<T*>(right.data), right.rows, static_cast<const T*>(t.data),
+                              singular, static_cast<T*>(room), values.count);
+    });
+  });
 }
 
 }  // namespace tidu::cuda

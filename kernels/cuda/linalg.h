@@ -44,4 +44,9 @@ struct Matrices {
 [[nodiscard]] cudaError_t turn_columns(cudaStream_t stream, const Matrices& vectors, const Matrices& values);
 [[nodiscard]] cudaError_t turn_rows(cudaStream_t stream, const Matrices& vectors, const Matrices& values);
 
+// Turns vectors of equal values into those that split along t (kernels/splitting.h), a thread a matrix.
+[[nodiscard]] cudaError_t split_equal_values(cudaStream_t stream, const Matrices& values,
+                                             const Matrices& left, const Matrices& right, const Matrices& t,
+                                             bool singular, void* room);
+
 }  // namespace tidu::cuda

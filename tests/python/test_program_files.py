@@ -198,6 +198,10 @@ HELD = {
     "in place": (step_in_place, (parameters(), BATCH)),
     "solver": (lambda d: td.linalg.cg(lambda v: (1 + d * d) * v, d)[0], (normal(3),)),
     "steps": (lambda y: td.odeint(lambda y, t: -t * y, y, TIMES), (normal(3),)),
+    "splitting": (
+        lambda x: td.jvp(lambda x: td.jvp(td.linalg.eigvalsh, (x,), (x,))[1], (x,), (x,)),
+        (normal(3, 3),),
+    ),
     "adjoint": (
         td.grad(lambda y: td.sum(td.odeint(lambda y, t: -t * y, y, TIMES, mode="adjoint"))),
         (normal(3),),

@@ -15,6 +15,7 @@
 #include "backend/cpu/threads.h"
 #include "core/backend.h"
 #include "kernels/lapack.h"
+#include "kernels/splitting.h"
 #include "kernels/turning.h"
 
 namespace tidu::cpu {
@@ -273,6 +274,30 @@ void qr(const Call& call) {
   copy_elements(transposed_view(columns), q);
 }
 
+size_t room_for_split(const Call& call) {
+  const int64_t n = call.inputs[0].size(-1);
+  return static_cast<size_t>(call.inputs[0].numel() / std::max<int64_t>(n, 1) * room_to_split(n)) *
+         size_of(call.inputs[0].dtype());
+}
+
+void split_vectors(const Call& call) {
+  const Tensor values = row_major(call.inputs[0]), t = row_major(call.inputs[3]);
+  const Tensor &left = call.outputs[0], &right = call.outputs[1];
+  copy_elements(call.inputs[1], left);
+  copy_elements(call.inputs[2], right);
+  if (values.numel() == 0) return;
+  const bool singular = call.attrs.as<SplitAttrs>().singular;
+  const int64_t n = values.size(-1), m = left.size(-2), k = right.size(-2), room = room_to_split(n);
+  visit_real(t, [&]<class T>() {
+    T* const rooms = static_cast<T*>(call.workspace);
+    share_out(values.numel() / n, 8 * n * n, [&](int64_t i) {
+      const Vectors<T> of_left{left.data<T>() + i * m * n, m}, of_right{right.data<T>() + i * k * n, k};
+      split_equal(values.data<T>() + i * n, n, of_left, of_right, t.data<T>() + i * m * k, singular,
+                  rooms + i * room);
+    });
+  });
+}
+
 void determined(const Call& call) {
   const Tensor wrong = row_major(call.inputs[0]);
   if (wrong.numel() > 0) {
@@ -297,6 +322,7 @@ void register_linalg_kernels() {
   set_kernel(primitives::svd, DeviceType::cpu, svd, size_of_input);
   set_kernel(primitives::eigh, DeviceType::cpu, eigh, size_of_input);
   set_kernel(primitives::qr, DeviceType::cpu, qr, size_of_output);
+  set_kernel(primitives::split_vectors, DeviceType::cpu, split_vectors, room_for_split);
   set_kernel(primitives::determined, DeviceType::cpu, determined);
 }
 

@@ -8,6 +8,7 @@
 #include "backend/cuda/elements.h"
 #include "backend/cuda/operations.h"
 #include "kernels/cuda/linalg.h"
+#include "kernels/splitting.h"
 
 namespace tidu::cuda {
 namespace {
@@ -149,6 +150,22 @@ cudaError_t qr(const Call& call, Context& context) {
   return copy_into(context, transposed_view(columns), q);
 }
 
+cudaError_t split_vectors(const Call& call, Context& context) {
+  const Tensor &left = call.outputs[0], &right = call.outputs[1];
+  TIDU_TRY(copy_into(context, call.inputs[1], left));
+  TIDU_TRY(copy_into(context, call.inputs[2], right));
+  if (left.numel() == 0 || right.numel() == 0) return cudaSuccess;
+  Tensor values = call.inputs[0], t = call.inputs[3];
+  TIDU_TRY(make_row_major(&values, context.stream()));
+  TIDU_TRY(make_row_major(&t, context.stream()));
+  const int64_t n = values.size(-1), count = values.numel() / n;
+  void* const room =
+      context.workspace<std::byte>(static_cast<size_t>(count * room_to_split(n)) * size_of(t.dtype()));
+  return split_equal_values(context.stream(), {values.dtype(), values.raw_data(), n, 1, count},
+                            matrices_of(left), matrices_of(right), matrices_of(t),
+                            call.attrs.as<SplitAttrs>().singular, room);
+}
+
 cudaError_t determined(const Call& call, Context& context) {
   Tensor wrong = call.inputs[0];
   TIDU_TRY(make_row_major(&wrong, context.stream()));
@@ -166,6 +183,7 @@ void register_linalg_operations() {
   set_operation<svd>(primitives::svd);
   set_operation<eigh>(primitives::eigh);
   set_operation<qr>(primitives::qr);
+  set_operation<split_vectors>(primitives::split_vectors);
   set_operation<determined>(primitives::determined);
 }
 

@@ -198,7 +198,13 @@ void bind_linalg(py::module_& parent) {
       "(eigenvalues, eigenvectors) of symmetric matrices, ascending, and as columns. The lower triangle is\n"
       "read; the gradient is the symmetric one. Where eigenvalues are equal, a gradient that depends on how\n"
       "their vectors turn, or on which of them comes first, is a GradientError.");
-  m.def("eigvalsh", &la::eigvalsh, x, "The eigenvalues of symmetric matrices, as `eigh` has them.");
+  m.def(
+      "eigvalsh", &la::eigvalsh, x,
+      "The eigenvalues of symmetric matrices, as `eigh` has them. Tangents of equal ones are the one-sided\n"
+      "derivatives of the sorted values; `hvp`, `hessian` and Taylor models of order 2 of symmetric "
+      "functions\n"
+      "of the values are exact there. Reverse mode over any other mode, and third derivatives, are a\n"
+      "GradientError. Between values that lie d apart a second derivative has lost eps / d of itself.");
   m.def(
       "svd",
       [result = Named(m, "Svd", "U S Vh")](const Tensor& matrices, bool full_matrices) {
@@ -210,7 +216,12 @@ void bind_linalg(py::module_& parent) {
       "and Vh no more rows than S. Of those that are added, gradients see the span alone, and tangents are\n"
       "NaN. Where singular values are equal, a gradient that depends on how their vectors turn, or on which\n"
       "of them comes first, is a GradientError.");
-  m.def("svdvals", &la::svdvals, x, "The singular values, descending. The gradient of one that is 0 is 0.");
+  m.def(
+      "svdvals", &la::svdvals, x,
+      "The singular values, descending, with derivatives at equal ones as `eigvalsh` has them. The gradient\n"
+      "of one that is 0 is 0, as that of abs; so the second derivative of (svdvals(x) ** 2).sum() lacks "
+      "what\n"
+      "moves such ones: that of (x * x).sum() has it.");
   m.def(
       "pinv",
       [](const Tensor& matrices, const py::object& least) {

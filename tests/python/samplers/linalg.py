@@ -174,14 +174,14 @@ def polar(x, linear_algebra):
 def orthogonal_cases():
     yield real_case(
         "eigvalsh",
-        ("eigenvalues", "eigh", "spectrum"),
+        ("eigenvalues", "eigh", "spectrum", "motion", "split_vectors"),
         lambda x: la.eigvalsh(spread(x)),
         lambda x: np.linalg.eigvalsh(spread(x)),
         MATRICES,
     )
     yield real_case(
         "eigh",
-        ("eigenvectors", "determined"),
+        ("eigenvectors", "determined", "vanishing"),
         lambda x: projectors(la.eigh(spread(x)).eigenvectors),
         lambda x: projectors(np.linalg.eigh(spread(x))[1]),
         MATRICES,

@@ -1,0 +1,308 @@
+"""Derivatives through equal eigenvalues and singular values, against the matrix functions that they are."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import tidu as td
+from samplers import to_array
+
+la = td.linalg
+REALS = [td.float32, td.float64]
+
+
+def draw(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def symmetric(shape, seed=0):
+    x = draw(shape, seed)
+    return (x + np.swapaxes(x, -1, -2)) / 2
+
+
+def with_eigenvalues(values, seed=0):
+    q = np.linalg.qr(draw((len(values),) * 2, seed))[0]
+    return (q * values) @ q.T
+
+
+def with_singular_values(shape, values, seed=0):
+    u, v = (np.linalg.qr(draw((n, n), seed + n))[0][:, : len(values)] for n in shape)
+    return (u * values) @ v.T
+
+
+def close(got, want, dtype=td.float64, factor=10):
+    tolerance = factor * (1e-5 if dtype == td.float32 else 1e-13)
+    np.testing.assert_allclose(
+        to_array(got), want, rtol=tolerance, atol=tolerance * max(1, np.abs(want).max())
+    )
+
+
+def motion_of_eigenvalues(a, t, gap=1e-6):
+    """The derivatives of the sorted eigenvalues of a + s t at s = 0 from above."""
+    w, v = np.linalg.eigh(a)
+    moved, begin = [], 0
+    for end in range(1, len(w) + 1):
+        if end == len(w) or w[end] - w[begin] > gap:
+            part = v[:, begin:end]
+            moved.extend(np.linalg.eigvalsh(part.T @ t @ part))
+            begin = end
+    return np.array(moved)
+
+
+def motion_of_singular_values(a, t):
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    moved, begin = [], 0
+    for end in range(1, len(s) + 1):
+        if end == len(s) or s[begin] - s[end] > 1e-6:
+            inside = u[:, begin:end].T @ t @ vh[begin:end].T
+            moved.extend(np.linalg.eigvalsh((inside + inside.T) / 2)[::-1])
+            begin = end
+    return np.array(moved)
+
+
+SPECTRA = {
+    "identity": [1.0, 1.0, 1.0],
+    "zero": [0.0, 0.0, 0.0],
+    "pair": [1.0, 1.0, 3.0],
+    "upper pair": [0.5, 2.0, 2.0],
+    "two pairs": [1.0, 1.0, 2.0, 2.0],
+    "triple": [0.5, 2.0, 2.0, 2.0, 4.0],
+    "simple": [1.0, 2.0, 4.0],
+}
+POSITIVE = [name for name in SPECTRA if name != "zero"]
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+@pytest.mark.parametrize("name", SPECTRA)
+def test_eigenvalues_split_along_a_direction(name, dtype):
+    a = with_eigenvalues(SPECTRA[name])
+    for seed in range(3):
+        t = symmetric(a.shape, seed + 5)
+        x, v = td.tensor(a, dtype=dtype), td.tensor(t, dtype=dtype)
+        want = motion_of_eigenvalues(a, t)
+        close(td.jvp(la.eigvalsh, (x,), (v,))[1], want, dtype)
+        close(td.linearize(la.eigvalsh, x)[1](v), want, dtype)
+        close(td.jet(la.eigvalsh, (x,), [[v]])[1][0], want, dtype)
+        if dtype == td.float64:
+            step = 1e-7
+            slopes = (np.linalg.eigvalsh(a + step * t) - np.linalg.eigvalsh(a)) / step
+            np.testing.assert_allclose(want, slopes, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5)], ids=str)
+def test_singular_values_split_along_a_direction(shape, dtype):
+    k = min(shape)
+    for values in ([2.0] * k, [2.0, 2.0, 1.0][:k] + [0.5] * (k - 3), [3.0] + [1.5] * (k - 1)):
+        a, t = with_singular_values(shape, values), draw(shape, 9)
+        x, v = td.tensor(a, dtype=dtype), td.tensor(t, dtype=dtype)
+        want = motion_of_singular_values(a, t)
+        close(td.jvp(la.svdvals, (x,), (v,))[1], want, dtype)
+        step = 1e-7
+        slopes = (np.linalg.svd(a + step * t)[1] - np.linalg.svd(a)[1]) / step
+        np.testing.assert_allclose(want, slopes, atol=1e-5)
+
+
+def frechet(f):
+    """The derivative of a matrix function along a direction."""
+    return lambda a, t: f(np.block([[a, t], [np.zeros_like(a), a]]))[: len(a), len(a) :]
+
+
+FUNCTIONS = {
+    "square": (lambda w: (w**2).sum(-1), lambda a: 2 * a, lambda a, t: 2 * t),
+    "cube": (lambda w: (w**3).sum(-1), lambda a: 3 * a @ a, lambda a, t: 3 * (a @ t + t @ a)),
+    "trace": (lambda w: w.sum(-1), lambda a: np.eye(len(a)), lambda a, t: 0 * t),
+    "exp": (lambda w: td.exp(w).sum(-1), scipy.linalg.expm, scipy.linalg.expm_frechet),
+    "log": (
+        lambda w: td.log(w).sum(-1),
+        np.linalg.inv,
+        lambda a, t: -np.linalg.solve(a, t) @ np.linalg.inv(a),
+    ),
+    "product": (
+        lambda w: td.prod(w, axis=-1),
+        lambda a: np.linalg.det(a) * np.linalg.inv(a),
+        lambda a, t: np.linalg.det(a) * (np.sum((i := np.linalg.inv(a)) * t) * i - i @ t @ i),
+    ),
+    "square of the trace": (
+        lambda w: w.sum(-1) ** 2,
+        lambda a: 2 * np.trace(a) * np.eye(len(a)),
+        lambda a, t: 2 * np.trace(t) * np.eye(len(a)),
+    ),
+}
+
+
+def second(name, a, t):
+    got = FUNCTIONS[name][2](a, t)
+    return got[1] if isinstance(got, tuple) else got
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+@pytest.mark.parametrize("spectrum", POSITIVE)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_second_derivatives_of_symmetric_functions(name, spectrum, dtype):
+    a = with_eigenvalues(SPECTRA[spectrum])
+    of_values, gradient, _ = FUNCTIONS[name]
+    f = lambda x: of_values(la.eigvalsh(x))
+    x = td.tensor(a, dtype=dtype)
+    close(td.grad(f)(x), gradient(a), dtype, 30)
+    columns = []
+    for i in range(a.size):
+        unit = np.zeros(a.size)
+        unit[i] = 1
+        unit = unit.reshape(a.shape)
+        columns.append(second(name, a, (unit + unit.T) / 2))
+    close(td.hessian(f)(x), np.moveaxis(np.array(columns).reshape(a.shape * 2), (0, 1), (2, 3)), dtype, 100)
+    t = symmetric(a.shape, 7)
+    v = td.tensor(t, dtype=dtype)
+    want = second(name, a, t)
+    close(td.hvp(f, x, v), want, dtype, 100)
+    close(td.jvp(td.grad(f), (x,), (v,))[1], want, dtype, 100)
+    # Along one direction in forward mode, and in Taylor mode.
+    along = lambda x: td.jvp(f, (x,), (v,))[1]
+    slope, curvature = td.jvp(along, (x,), (v,))
+    close(slope, (gradient(a) * t).sum(), dtype, 100)
+    close(curvature, (want * t).sum(), dtype, 100)
+    _, (first, twice) = td.jet(f, (x,), [[v, None]])
+    close(first, (gradient(a) * t).sum(), dtype, 100)
+    close(twice, (want * t).sum(), dtype, 100)
+    close(
+        td.hessian_diagonal(f)(x),
+        np.diag(np.array(columns).reshape(a.size, a.size)).reshape(a.shape),
+        dtype,
+        100,
+    )
+
+
+def test_squares_at_zero():
+    x, t = td.zeros((3, 3), dtype=td.float64), symmetric((3, 3), 7)
+    f = lambda x: (la.eigvalsh(x) ** 2).sum()
+    close(td.hvp(f, x, td.tensor(t)), 2 * t)
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5)], ids=str)
+def test_second_derivatives_of_singular_values(shape, dtype):
+    k = min(shape)
+    for values in ([2.0] * k, [2.0, 2.0, 1.0][:k] + [0.5] * (k - 3)):
+        a, t = with_singular_values(shape, values), draw(shape, 9)
+        x, v = td.tensor(a, dtype=dtype), td.tensor(t, dtype=dtype)
+        square = lambda x: (la.svdvals(x) ** 2).sum()  # norm_F^2
+        fourth = lambda x: (la.svdvals(x) ** 4).sum()  # tr (A^T A)^2
+        close(td.hvp(square, x, v), 2 * t, dtype, 30)
+        close(td.hessian(square)(x), 2 * np.eye(a.size).reshape(shape * 2), dtype, 30)
+        of_fourth = 4 * (t @ a.T @ a + a @ t.T @ a + a @ a.T @ t)
+        close(td.hvp(fourth, x, v), of_fourth, dtype, 100)
+        for f, want in ((square, 2 * t), (fourth, of_fourth)):
+            along = lambda x, f=f, v=v: td.jvp(f, (x,), (v,))[1]
+            close(td.jvp(along, (x,), (v,))[1], (want * t).sum(), dtype, 100)
+            close(td.jet(f, (x,), [[v, None]])[1][1], (want * t).sum(), dtype, 100)
+
+
+def test_one_lane_of_a_batch():
+    spectra = ([1.0, 1.0, 3.0], [1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
+    a = np.array([with_eigenvalues(values, seed) for seed, values in enumerate(spectra)])
+    t = symmetric(a.shape, 3)
+    x, v = td.tensor(a), td.tensor(t)
+    want = np.array([motion_of_eigenvalues(*at) for at in zip(a, t, strict=True)])
+    close(td.jvp(la.eigvalsh, (x,), (v,))[1], want)
+    want = np.array([3 * (p @ q + q @ p) for p, q in zip(a, t, strict=True)])
+    close(td.hvp(lambda x: (la.eigvalsh(x) ** 3).sum(), x, v), want, factor=100)
+    each = td.vmap(lambda x, v: td.hvp(lambda x: (la.eigvalsh(x) ** 3).sum(), x, v))
+    close(each(x, v), want, factor=100)
+
+
+@pytest.mark.parametrize("gap", [1e-6, 1e-9, 1e-12, 1e-15])
+def test_nearly_equal_values(gap):
+    a = np.diag([1.0, 1 + gap, 2.0])
+    x, t = td.tensor(a), symmetric((3, 3), 4)
+    for name in ("square", "cube"):
+        f = lambda x, name=name: FUNCTIONS[name][0](la.eigvalsh(x))
+        close(td.grad(f)(x), FUNCTIONS[name][1](a))
+        # A difference of gradients over one of values has lost what these have in common, but for 2 w.
+        loses = name == "cube" and gap > 1e-14
+        got, want = to_array(td.hvp(f, x, td.tensor(t))), second(name, a, t)
+        np.testing.assert_allclose(got, want, rtol=0, atol=4e-15 / gap if loses else 1e-13)
+
+
+def not_determined():
+    one = td.eye(3, dtype=td.float64)
+    t, other = (td.tensor(symmetric((3, 3), seed)) for seed in (1, 2))
+    square = lambda x: (la.eigvalsh(x) ** 2).sum()
+    along = lambda t: lambda x: td.jvp(square, (x,), (t,))[1]
+    yield "the largest", lambda: td.grad(lambda x: la.eigvalsh(x)[2])(one)
+    yield "Hessian of the largest", lambda: td.hessian(lambda x: la.eigvalsh(x)[2])(one)
+    yield "weights", lambda: td.hessian(lambda x: (la.eigvalsh(x) * td.arange(3, dtype=x.dtype)).sum())(one)
+    yield "reverse over reverse", lambda: td.vhp(square, one, t)
+    yield "reverse over forward", lambda: td.grad(along(t))(one)
+    yield "two directions", lambda: td.jvp(along(t), (one,), (other,))
+    yield "third derivative", lambda: td.jet(lambda x: (la.eigvalsh(x) ** 3).sum(), (far,), [[t, None, None]])
+    yield "third by hvp", lambda: td.jvp(lambda x: td.hvp(square, x, t), (far,), (t,))
+    yield "function by vectors", lambda: td.grad(function_by_vectors)(one)
+    yield "its motion", lambda: td.jvp(function_by_vectors, (one,), (t,))
+    yield "one vector", lambda: td.jvp(lambda x: la.eigh(x).eigenvectors, (one,), (t,))
+    yield (
+        "values that split in the second order",
+        lambda: td.jet(la.eigvalsh, (far,), [[td.tensor(across), None]]),
+    )
+    yield "a singular value", lambda: td.hessian(lambda x: la.svdvals(x)[0])(one)
+    yield (
+        "two directions of singular values",
+        lambda: td.jvp(
+            lambda x: td.jvp(lambda x: (la.svdvals(x) ** 2).sum(), (x,), (t,))[1], (one,), (other,)
+        ),
+    )
+
+
+far = td.tensor(np.diag([1.0, 1.0, 3.0]))
+across = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 2.0], [1.0, 2.0, 0.0]])
+
+
+def function_by_vectors(x):
+    w, v = la.eigh(x)
+    return ((v * td.exp(w)) @ v.mT * td.tensor(symmetric((3, 3), 6))).sum()
+
+
+@pytest.mark.parametrize("name", [name for name, _ in not_determined()])
+def test_what_is_not_determined_is_refused(name, settle):
+    with pytest.raises(td.GradientError, match=r"^\[(eigh|svd)\].*equal"):
+        dict(not_determined())[name]()
+        settle()
+
+
+def test_forward_over_forward_along_directions_that_agree():
+    a = with_eigenvalues([1.0, 1.0, 2.0])
+    square = lambda x: (la.eigvalsh(x) ** 2).sum()
+    x, t = td.tensor(a), symmetric((3, 3), 1)
+    for other in (2 * t, a, np.eye(3)):
+        along = lambda x: td.jvp(square, (x,), (td.tensor(t),))[1]
+        close(td.jvp(along, (x,), (td.tensor(other),))[1], 2 * (t * other).sum(), factor=100)
+
+
+def test_values_alone_split_in_the_second_order_where_they_did_in_the_first():
+    a, t = np.diag([1.0, 1.0, 3.0]), symmetric((3, 3), 8)
+    _, (first, twice) = td.jet(la.eigvalsh, (td.tensor(a),), [[td.tensor(t), None]])
+    step = 1e-3
+    w = lambda s: np.linalg.eigvalsh(a + s * t)
+    close(first, motion_of_eigenvalues(a, t))
+    curvature = 2 * (8 * w(step / 2) - w(step) - 7 * w(0) - 3 * step * to_array(first)) / step**2
+    np.testing.assert_allclose(to_array(twice), curvature, atol=5e-3)
+
+
+def test_taylor_models_of_the_second_order():
+    f = lambda x: td.log(la.eigvalsh(x)).sum()
+    model = td.taylor(f, td.eye(3, dtype=td.float64), 2)
+    t = symmetric((3, 3), 2)
+    close(model(td.tensor(t)), np.trace(t) - (t * t).sum() / 2, factor=100)
+
+
+def test_spectra_of_tracked_parameters():
+    """Derivatives by other arguments, of what was differentiated by the matrix."""
+    a, t = with_singular_values((4, 3), [2.0, 2.0, 1.0]), draw((4, 3), 3)
+    f = lambda c: (
+        td.hvp(lambda x: (c * la.svdvals(x) ** 2).sum(), td.tensor(a), td.tensor(t)) * td.tensor(t)
+    ).sum()
+    close(td.grad(f)(td.tensor(3.0, dtype=td.float64)), 2 * (t * t).sum(), factor=100)
+    b, u = with_eigenvalues([1.0, 1.0, 3.0]), symmetric((3, 3), 3)
+    g = lambda c: (
+        td.hvp(lambda x: (c * la.eigvalsh(x) ** 2).sum(), td.tensor(b), td.tensor(u)) * td.tensor(u)
+    ).sum()
+    close(td.grad(g)(td.tensor(3.0, dtype=td.float64)), 2 * (u * u).sum(), factor=100)
