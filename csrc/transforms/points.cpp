@@ -2,6 +2,7 @@
 #include "transforms/points.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "base/digits.h"
@@ -18,7 +19,12 @@ namespace tidu {
 namespace {
 
 constexpr int64_t kMostAxes = 64;
-constexpr size_t kFew = 3;  // of the shortest steps, at which what is left must have vanished
+constexpr size_t kFew = 3;         // of the shortest steps, at which values must be finite
+constexpr double kClear = 32;      // times its error that a limit must be not to be 0
+constexpr double kSame = 8;        // times what they may be off that slopes may differ
+constexpr double kSettled = 1e-6;  // of a slope, up to which it may still change
+constexpr double kExpected = 64;   // epsilons that values are expected to be off
+constexpr double kRounded = 0.6;   // the power of epsilon, beside what is added, up to which rounding may go
 
 using Vector = std::vector<double>;
 
@@ -68,7 +74,7 @@ class Differences {
     const bool wide =
         std::ranges::all_of(outputs, [](const Tensor& output) { return output.dtype() == DType::float64; });
     epsilon_ = wide ? 0x1p-52 : 0x1p-23;
-    for (int power = wide ? 4 : 2; power <= (wide ? 24 : 10); power += wide ? 2 : 1)
+    for (int power = wide ? 4 : 2; power <= (wide ? 46 : 20); power += 2)
       steps_.push_back(std::ldexp(1, -power));
   }
 
@@ -93,36 +99,36 @@ class Differences {
   // The objection to the partial derivatives by one element.
   std::string compare_partial(size_t axis) const {
     const Vector up = unit_vector(axis), down = times(-1, up), of_modes = slope(times(up, unit_));
-    const Fit above = fit(up, {}, of_modes, {}), below = fit(down, {}, times(-1, of_modes), {});
-    const auto fits = [&](size_t i) { return above.good[i] && below.good[i]; };
+    const std::vector<Fit> above = fit(up, {}, of_modes, {}), below = fit(down, {}, times(-1, of_modes), {});
+    const auto fits = [&](size_t i) { return above[i].good && below[i].good; };
+    // Perhaps there is another derivative than that of the modes.
+    const auto exists = [&](size_t i) {
+      return above[i].settled && below[i].settled &&
+             std::abs(above[i].slope + below[i].slope) <= kSame * (above[i].doubt + below[i].doubt);
+    };
     size_t at = 0;
     while (at < y_.size() && fits(at)) ++at;
     if (at == y_.size()) return {};
-    // Perhaps there is another derivative than that of the modes.
-    Vector middle(y_.size());
-    for (size_t i = 0; i < middle.size(); ++i) middle[i] = (above.last[i] - below.last[i]) / 2;
-    const Fit other_above = fit(up, {}, middle, {}), other_below = fit(down, {}, times(-1, middle), {});
-    const auto exists = [&](size_t i) { return other_above.good[i] && other_below.good[i]; };
     for (size_t i = y_.size(); i-- > at;) {
       if (!fits(i) && !exists(i)) at = i;
     }
     const std::string name = str("the partial derivative of result ", at, " by element ", axis);
     if (exists(at)) {
-      return str(name, " is ", text_of(middle[at] / unit_[axis]), " by differences but ",
-                 text_of(of_modes[at] / unit_[axis]), " by the modes");
+      return str(name, " is ", text_of((above[at].slope - below[at].slope) / 2 / unit_[axis]),
+                 " by differences but ", text_of(of_modes[at] / unit_[axis]), " by the modes");
     }
-    return str(name, " does not exist: differences give ", text_of(above.last[at] / unit_[axis]),
-               " above and ", text_of(-below.last[at] / unit_[axis]), " below");
+    return str(name, " does not exist: differences give ", text_of(above[at].slope / unit_[axis]),
+               " above and ", text_of(-below[at].slope / unit_[axis]), " below");
   }
 
   // The objection to the linear model on the path x + h direction + h^2 bend.
   std::string compare_path(const Vector& direction, const Vector& bend, const std::string& name) const {
     const Vector along = slope(times(direction, unit_));
     const Vector bent = bend.empty() ? Vector() : slope(times(bend, unit_));
-    const Fit found = fit(direction, bend, along, bent);
+    const std::vector<Fit> found = fit(direction, bend, along, bent);
     for (size_t i = 0; i < y_.size(); ++i) {
-      if (found.good[i]) continue;
-      return str(name, " result ", i, " changes by ", text_of(found.last[i]),
+      if (found[i].good) continue;
+      return str(name, " result ", i, " changes by ", text_of(found[i].slope),
                  " a step, where its partial derivatives give ", text_of(along[i]));
     }
     return {};
@@ -135,45 +141,86 @@ class Differences {
   }
 
  private:
-  // Of each result, whether what a linear model leaves of the differences goes to 0 with the steps, and the
-  // last difference a unit of length.
+  // Of a result, whether what a linear model leaves of the differences seems to go to 0 with the steps; the
+  // difference a unit of length where it is known best, how far it may be off, and whether it has a limit.
   struct Fit {
-    std::vector<bool> good;
-    Vector last;
+    bool good, settled;
+    double slope, doubt;
   };
 
   Vector slope(const Vector& direction) const {
     return vector_of(jvp(function_, inputs_, tensors_of(direction, inputs_)).tangents);
   }
 
-  Fit fit(const Vector& direction, const Vector& bend, const Vector& along, const Vector& bent) const {
-    const size_t count = y_.size();
-    Fit result{std::vector<bool>(count), Vector(count)};
-    Vector first(count), last(count), noise(count);
-    for (size_t s = 0; s < steps_.size(); ++s) {
-      const double h = steps_[s];
+  std::vector<Fit> fit(const Vector& direction, const Vector& bend, const Vector& along,
+                       const Vector& bent) const {
+    std::vector<Vector> left, noise, change;  // of each step
+    for (const double h : steps_) {
       Vector moved = x_;
       for (size_t i = 0; i < moved.size(); ++i)
         moved[i] += h * unit_[i] * (direction[i] + (bend.empty() ? 0 : h * bend[i]));
       const Vector value = vector_of(function_(tensors_of(moved, inputs_)));
-      for (size_t i = 0; i < count; ++i) {
+      left.emplace_back(y_.size());
+      noise.emplace_back(y_.size());
+      change.emplace_back(y_.size());
+      for (size_t i = 0; i < y_.size(); ++i) {
+        change.back()[i] = std::abs(value[i] - y_[i]);
         const double quotient = (value[i] - y_[i]) / h;
-        const double left = std::abs(quotient - along[i] - (bent.empty() ? 0 : h * bent[i]));
-        if (s + kFew < steps_.size()) {
-          if (std::isfinite(left)) first[i] = std::max(first[i], left);
-          continue;
-        }
-        if (!(left <= last[i]) && !std::isnan(last[i])) last[i] = left;
-        const double rounded = std::abs(value[i]) + std::abs(y_[i]) + std::abs(quotient);
-        noise[i] = std::max(noise[i], 64 * epsilon_ * rounded / h);
-        result.last[i] = quotient;
+        left.back()[i] = quotient - along[i] - (bent.empty() ? 0 : h * bent[i]);
+        noise.back()[i] =
+            kExpected * epsilon_ * (std::abs(value[i]) + std::abs(y_[i]) + std::abs(quotient)) / h;
       }
     }
-    for (size_t i = 0; i < count; ++i) {
-      const double small = noise[i] + 1e-5 * (std::abs(along[i]) + std::abs(result.last[i]));
-      result.good[i] = std::isfinite(last[i]) && (last[i] <= small || last[i] <= first[i] / 4);
-    }
+    std::vector<Fit> result;
+    for (size_t i = 0; i < y_.size(); ++i) result.push_back(fit_one(i, left, noise, change, along[i]));
     return result;
+  }
+
+  // What is left at a step and at a quarter of it, extrapolated, lacks its linear part. Where that and the
+  // error by rounding are least together, it must not be many times the error: what falls with a power of the
+  // steps does so until it meets the error.
+  Fit fit_one(size_t i, const std::vector<Vector>& left, const std::vector<Vector>& noise,
+              const std::vector<Vector>& change, double along) const {
+    const size_t count = steps_.size();
+    const double rounded = rounding_of(i, left, noise, change);
+    const auto extrapolated = [&](size_t s) { return (4 * left[s][i] - left[s - 1][i]) / 3; };
+    double least = std::numeric_limits<double>::infinity();
+    Fit best{false, false, std::numeric_limits<double>::quiet_NaN(), least};
+    for (size_t s = 1; s + 1 < count; ++s) {
+      const double rest = std::max(std::abs(extrapolated(s)), std::abs(extrapolated(s + 1)));
+      const double error =
+          std::max({noise[s - 1][i], noise[s][i], noise[s + 1][i], 4 * rounded / steps_[s + 1]});
+      if (rest + error < least) {
+        least = rest + error;
+        best.good = rest <= kClear * error;
+      }
+      const double doubt = std::abs(extrapolated(s + 1) - extrapolated(s)) + error;
+      if (!(doubt < best.doubt)) continue;
+      best.doubt = doubt;
+      best.slope = along + extrapolated(s + 1);
+      best.settled = doubt <= kClear * error + kSettled * (std::abs(best.slope) + std::abs(along));
+    }
+    for (size_t s = count - kFew; s < count; ++s) best.good = best.good && std::isfinite(left[s][i]);
+    return best;
+  }
+
+  // How the function is rounded, as seen by its least change, and where what it lacks of its linear model no
+  // longer falls with the steps.
+  double rounding_of(size_t i, const std::vector<Vector>& left, const std::vector<Vector>& noise,
+                     const std::vector<Vector>& change) const {
+    const auto lacking = [&](size_t s) {
+      return std::max(std::abs(left[s][i]) * steps_[s], std::abs(left[s + 1][i]) * steps_[s + 1]);
+    };
+    double least = std::numeric_limits<double>::infinity(), rounded = 0;
+    for (const Vector& changes : change) {
+      if (changes[i] > 0) least = std::min(least, changes[i]);
+    }
+    if (std::isfinite(least)) rounded = least;
+    for (size_t s = 0; s + 3 < steps_.size(); ++s) {
+      if (lacking(s + 2) > lacking(s) / 2) rounded = std::max(rounded, lacking(s + 2));
+    }
+    const double added = noise[0][i] * steps_[0] / (kExpected * epsilon_);
+    return std::min(rounded, std::pow(epsilon_, kRounded) * added);
   }
 
   Function function_;

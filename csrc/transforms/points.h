@@ -21,7 +21,10 @@ struct Differentiability {
 // Whether function(primals + p) = function(primals) + J p + o(norm p) seems to hold for the J of both modes,
 // in float64. It is compared with differences of ever shorter steps along both sides of each axis (64 of
 // them, if there are more), in random directions, and on paths that leave along an axis and bend: what is
-// left, divided by the length of the step, must vanish with it.
+// left, divided by the length of the step, must fall with it until it meets the error by rounding. That tells
+// powers of the step above 1.04 from kinks, whose slopes differ by 1e-7 of f or more; what is smaller, or
+// further from the point than the longest steps, is not seen, and what vanishes more slowly than a power (as
+// x / log x does) may count as a kink. Results in float32 are told apart to 1e-2.
 Differentiability is_differentiable_at(const Function& function, const Tensors& primals,
                                        int64_t directions = 8, uint64_t seed = 0);
 

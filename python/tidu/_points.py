@@ -32,8 +32,11 @@ def is_differentiable_at(function, x, directions=8, seed=0):
     x is the argument, any pytree; a tuple is the tuple of arguments. J is what both modes give, computed in
     float64. It is compared with differences of ever shorter steps along both sides of each axis (64 of them,
     if there are more), in random directions, and along axes on paths that bend: what is left, divided by the
-    length of the step, must vanish with it. Differences cannot prove anything, so the best verdict is that
-    there was no objection; a DTypeError where nothing in the result is floating-point.
+    length of the step, must fall with it until it meets the error by rounding. That tells |x|**1.04 from a
+    kink, and sees a kink whose slopes differ by 1e-7 of the function. Smaller kinks are not seen, nor is what
+    happens along other paths only; what vanishes more slowly than a power, as x / log(x) does, may count as
+    a kink. Results in float32 are told apart to 1e-2. Differences cannot prove anything, so the best verdict
+    is that there was no objection; a DTypeError where nothing in the result is floating-point.
     """
     point = Point(function, x, "is_differentiable_at")
     verdict, objections = _core.is_differentiable_at(point.flat, point.inputs, directions, seed)

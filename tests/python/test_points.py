@@ -49,6 +49,15 @@ OBJECTIONS = {
         "equal eigenvalues",
     ),
     "log(0)": (lambda x: td.log(x), 0.0, NO, "the value is not finite"),
+    "1 on the axes, in float32": (
+        lambda x: td.where(x[0] * x[1] == 0, 1.0, 0.0),
+        [0.0, 0.0],
+        PARTIALS,
+        "random direction",
+    ),
+    "step": (lambda x: td.where(x >= 1, x + 1e-6, x), 1.0, NO, "does not exist"),
+    "root beside 1": (lambda x: 1 + td.sqrt(td.abs(x - 1)), 1.0, NO, "does not exist|forward mode gives"),
+    "sign(x) |x|^0.9": (lambda x: td.sign(x) * td.abs(x) ** 0.9, 0.0, NO, "does not exist|forward mode"),
 }
 NO_OBJECTIONS = {
     "x1 sqrt(|x2|)": (root, [0.0, 0.0]),
@@ -61,6 +70,21 @@ NO_OBJECTIONS = {
     "huge": (lambda x: 1e20 * td.exp(x), [1.0, 2.0]),
     "matrix": (lambda x: td.softmax(x @ x.T), [[1.0, 2.0], [0.5, -1.0]]),
     "round inside": (lambda x: td.round(x), [0.3, 1.2]),
+    "|x|^1.1": (lambda x: td.abs(x) ** 1.1, 0.0),
+    "|x|^1.05": (lambda x: td.abs(x) ** 1.05, [0.0, 1.0]),
+    "|x - 1|^1.2 + 1": (lambda x: td.abs(x - 1) ** 1.2 + 1, 1.0),
+    "norm^1.1": (lambda x: (x * x).sum() ** 0.55, [0.0, 0.0]),
+    "x^2 log|x|": (lambda x: x * x * td.log(td.abs(x)) if x.item() != 0 else 0 * x, 0.0),
+    "cancellation": (lambda x: (1 - td.cos(x)) / (x * x), [1e-2, 3.0]),
+    "large terms": (lambda x: (1e6 + td.cos(x)) - 1e6, [0.0, 0.5]),
+    "beside a step": (lambda x: td.where(x > 1.001, x + 1, x), 1.0),
+}
+# What only float64 shows.
+SMALL_KINKS = {
+    "beside sin": lambda x: td.sin(x) + 1e-6 * td.abs(x - 1),
+    "beside exp": lambda x: td.exp(x) + 1e-6 * td.relu(x - 1),
+    "alone": lambda x: 1e-6 * td.abs(x - 1),
+    "of a maximum": lambda x: td.maximum(x * x, x * x + 1e-6 * (x - 1)),
 }
 
 
@@ -84,6 +108,14 @@ def test_no_objection(name, dtype):
         report = td.is_differentiable_at(f, td.tensor(x, dtype=dtype), seed=seed)
         assert report, report
         assert report.verdict == "no objection found" and report.objections == ()
+
+
+@pytest.mark.parametrize("name", SMALL_KINKS)
+def test_small_kinks(name):
+    for seed in range(4):
+        report = td.is_differentiable_at(SMALL_KINKS[name], td.tensor(1.0, dtype=td.float64), seed=seed)
+        assert report.verdict == "no" and "does not exist" in report.objections[0], report
+        assert td.is_differentiable_at(SMALL_KINKS[name], td.tensor(1.5, dtype=td.float64), seed=seed)
 
 
 def test_differentiability_of_trees():
