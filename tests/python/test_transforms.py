@@ -526,6 +526,37 @@ def test_check_grads_finds_faults():
         td.check_grads(td.sin, (f64(1.0),), modes=("sideways",))
 
 
+LARGE = {
+    "sin": (td.sin, 1e8),
+    "sin of -1e10": (td.sin, -1e10),
+    "square": (lambda x: x * x, 1e8),
+    "cube": (lambda x: x**3, 1e6),
+    "log": (td.log, 1e12),
+    "sqrt": (td.sqrt, 1e30),
+    "each": (lambda x: x * td.stack([td.sin(x[0]), x[1] ** 2]), [1e8, 1e8]),
+    "small beside large": (lambda x: td.exp(x[1]) * 1e8 + x[0], [1e8, 0.5]),
+}
+
+
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+@pytest.mark.parametrize("name", LARGE)
+def test_check_grads_at_large_numbers(name, dtype):
+    f, at = LARGE[name]
+    if dtype == td.float32 and name in ("sin", "sin of -1e10", "each"):
+        f, at = td.sin, 1e4  # whose neighbours are still less than a period away
+    x = td.tensor(at, dtype=dtype)
+    for seed in range(3):
+        td.check_grads(f, (x,), order=1 if dtype == td.float32 else 2, seed=seed)
+    if dtype == td.float32:
+        return
+    wrong = td.custom_jvp(f)
+    wrong.defjvp(lambda primals, tangents: (f(*primals), 1.1 * td.jvp(f, primals, tangents)[1]))
+    for seed in range(3):
+        for mode in ("fwd", "rev"):
+            with pytest.raises(AssertionError, match="by differences"):
+                td.check_grads(wrong, (x,), order=1, modes=mode, seed=seed)
+
+
 # --- Errors name what is wrong
 
 
