@@ -1,6 +1,8 @@
 // Watching what Tensor::backward carries back.
 #include "autodiff/hooks.h"
 
+#include <limits>
+
 #include "autodiff/rules.h"
 #include "autodiff/tape.h"
 #include "ops/convert.h"
@@ -26,13 +28,43 @@ std::function<void()> register_hook(const Tensor& tensor, GradientHook hook) {
   };
 }
 
-void retain_grad(const Tensor& tensor) {
+void retain_grad(Tensor& tensor) {
   if (tensor.requires_grad() && tensor.is_leaf()) return;
   Node::Watch& watched = watch(tensor, "retain_grad");
+  if (tensor.impl().use_count() > 1) tensor = twin(tensor, std::numeric_limits<uint64_t>::max());
   Link& link = *tensor.impl().link(Tape::ambient().id());
   if (!link.owned)
     link.owned =
         Ref<RefCounted>(new GradOwner(Ref<Node>(static_cast<Node*>(link.value.get())), watched.grad));
+}
+
+namespace {
+
+Node::Watch* watch_of(const Tensor& tensor) {
+  const Link* const link = tensor.impl().link(Tape::ambient().id());
+  if (!link) return nullptr;
+  const auto& watches = static_cast<Node&>(*link->value).watches;
+  if (!watches) return nullptr;
+  const auto found = watches->find(link->index);
+  return found == watches->end() ? nullptr : &found->second;
+}
+
+}  // namespace
+
+void visit_own_hooks(const Tensor& tensor, const std::function<void(const GradientHook&)>& visit) {
+  const Node::Watch* const watched = watch_of(tensor);
+  if (!watched || tensor.impl().use_count() > 1) return;
+  const Link& link = *tensor.impl().link(Tape::ambient().id());
+  const bool owns_grad = static_cast<bool>(link.owned);
+  if (link.value->use_count() > (owns_grad ? 2 : 1) || (owns_grad && link.owned->use_count() > 1)) return;
+  for (const auto& hook : watched->hooks) {
+    if (hook.use_count() == 1) visit(*hook);
+  }
+}
+
+void drop_hooks(const Tensor& tensor) {
+  Node::Watch* const watched = watch_of(tensor);
+  if (watched) const auto dropped = std::exchange(watched->hooks, {});
 }
 
 void Node::show(Tensors& cotangents) {

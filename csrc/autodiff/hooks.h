@@ -16,7 +16,13 @@ using GradientHook = std::function<Tensor(const Tensor& gradient)>;
 std::function<void()> register_hook(const Tensor& tensor, GradientHook hook);
 
 // Lets grad() of the result of an operation collect its gradient, as that of a leaf does. GradientError where
-// `tensor` does not require grad.
-void retain_grad(const Tensor& tensor);
+// `tensor` does not require grad. The grad goes with `tensor`, which is told apart for that from what a graph
+// has kept of it.
+void retain_grad(Tensor& tensor);
+
+// Shows the hooks of `tensor` that go with this handle, since nobody else holds the tensor or a graph of it;
+// and ends all of them. For a collector of cycles: a hook may hold its tensor.
+void visit_own_hooks(const Tensor& tensor, const std::function<void(const GradientHook&)>& visit);
+void drop_hooks(const Tensor& tensor);
 
 }  // namespace tidu

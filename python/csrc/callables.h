@@ -57,6 +57,17 @@ inline ScalarFunction as_scalar_function(const py::function& callable) {
   };
 }
 
+// A hook of a gradient, known by its type to the collector of cycles (tensor_type.cpp).
+struct PythonHook {
+  std::shared_ptr<PyObject> held;
+  Tensor operator()(const Tensor& gradient) const {
+    const WithLock locked;
+    const py::object given = in_python([&] { return py::handle(held.get())(gradient); });
+    return given.is_none() ? Tensor()
+                           : read<Tensor>(given, "register_hook", "hooks that return a tensor or None");
+  }
+};
+
 // solve(function, tensors), whose function takes and gives lists of tensors; None: none.
 inline Solver as_solver(const py::object& callable) {
   if (callable.is_none()) return {};

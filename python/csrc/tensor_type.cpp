@@ -2,7 +2,7 @@
 // of a bound method.
 #include <structmember.h>
 
-#include "binding.h"
+#include "callables.h"
 
 namespace tidu::python {
 
@@ -10,7 +10,7 @@ PyTypeObject* tensor_type = nullptr;
 
 PyObject* wrap(Tensor tensor) {
   if (!tensor.defined()) Py_RETURN_NONE;
-  auto* object = PyObject_New(TensorObject, tensor_type);
+  auto* object = PyObject_GC_New(TensorObject, tensor_type);
   if (!object) throw py::error_already_set();
   new (&object->value) Tensor(std::move(tensor));
   object->weak_references = nullptr;
@@ -19,12 +19,29 @@ PyObject* wrap(Tensor tensor) {
 
 namespace {
 
+// A tensor with hooks is known to the collector of cycles, since a hook may close over its tensor. It sees
+// what goes with this object alone: what a graph holds, too, may be called yet.
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  int stopped = 0;
+  visit_own_hooks(tensor_of(self), [&](const GradientHook& hook) {
+    const auto* const python = hook.target<PythonHook>();
+    if (python && stopped == 0 && python->held.use_count() == 1) stopped = visit(python->held.get(), arg);
+  });
+  return stopped;
+}
+int clear(PyObject* self) {
+  drop_hooks(tensor_of(self));
+  return 0;
+}
+
 void deallocate(PyObject* self) {
+  PyObject_GC_UnTrack(self);
   auto* object = reinterpret_cast<TensorObject*>(self);
   if (object->weak_references) PyObject_ClearWeakRefs(self);
   PyTypeObject* type = Py_TYPE(self);
   object->value.~Tensor();
-  PyObject_Free(self);
+  PyObject_GC_Del(self);
   Py_DECREF(type);
 }
 
@@ -269,6 +286,8 @@ void bind_tensor(py::module_& m) {
   PyType_Slot slots[] = {
       {Py_tp_doc, const_cast<char*>(kDoc)},
       slot(Py_tp_dealloc, deallocate),
+      slot(Py_tp_traverse, traverse),
+      slot(Py_tp_clear, clear),
       slot(Py_tp_repr, represent),
       slot(Py_tp_hash, PyBaseObject_Type.tp_hash),
       slot(Py_tp_richcompare, compare),
@@ -320,7 +339,7 @@ void bind_tensor(py::module_& m) {
       {0, nullptr},
   };
   PyType_Spec spec{"tidu.Tensor", sizeof(TensorObject), 0,
-                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
   tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (!tensor_type) throw py::error_already_set();
   const py::handle type(reinterpret_cast<PyObject*>(tensor_type));

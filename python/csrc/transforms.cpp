@@ -389,20 +389,21 @@ void bind_transforms(py::module_& m) {
       .def("remove", [](const std::function<void()>& end) { end(); });
   define.method(
       "register_hook",
-      [](const Tensor& x, const py::function& hook) {
-        return register_hook(x, [held = keep(hook.ptr())](const Tensor& gradient) {
-          const WithLock locked;
-          const py::object given = in_python([&] { return py::handle(held.get())(gradient); });
-          return given.is_none() ? Tensor()
-                                 : read<Tensor>(given, "register_hook", "hooks that return a tensor or None");
-        });
+      [](const py::object& self, const py::function& hook) {
+        auto end = register_hook(tensor_of(self.ptr()), PythonHook{keep(hook.ptr())});
+        if (!PyObject_GC_IsTracked(self.ptr())) PyObject_GC_Track(self.ptr());
+        return end;
       },
       py::arg("hook"),
       "Calls hook(gradient) with each gradient of this tensor that backward() computes; what it returns, "
       "unless\n"
-      "None, stands for the gradient from there on. The result's remove() ends that.");
+      "None, stands for the gradient from there on. The result's remove() ends that. A hook may close over\n"
+      "this tensor: Python's collector of cycles frees both when nothing else has the tensor or a graph of "
+      "it.\n"
+      "That does not see a graph in `grad`: of a leaf with such a hook, and a grad made with create_graph,\n"
+      "set grad to None when it is no longer used.");
   define.method(
-      "retain_grad", [](const Tensor& x) { retain_grad(x); },
+      "retain_grad", [](const py::object& self) { retain_grad(tensor_of(self.ptr())); },
       "Lets `grad` of the result of an operation collect its gradient, as that of a leaf does.");
   m.def(
       "_check_escape",

@@ -212,6 +212,35 @@ def cube_of_written():
     return x, y.grad
 
 
+def used_before_it_was_watched():
+    x = td.tensor(np.ones(10_000))
+    x.requires_grad = True
+    y = td.sin(x)
+    z = y * y
+    y.retain_grad()
+    (z * y).sum().backward(create_graph=True)
+    assert y.grad.requires_grad and y.grad.sum().item() == pytest.approx(3e4 * np.sin(1) ** 2)
+    return x, y, z
+
+
+def watched_by_its_own_hook():
+    x = td.tensor(np.ones(10_000))
+    x.requires_grad = True
+    y = td.sin(x)
+    y.register_hook(lambda g: g * y)
+    (y * y).sum().backward(create_graph=True)
+    assert x.grad.sum().item() == pytest.approx(2e4 * np.sin(1) ** 2 * np.cos(1))
+    return x, y
+
+
+def leaf_watched_by_its_own_hook():
+    x = td.tensor(np.ones(10_000))
+    x.requires_grad = True
+    x.register_hook(lambda g: g * x)
+    (x * x).sum().backward()
+    return x
+
+
 def leaves_of_each_other():
     x, w = td.tensor(np.ones(10_000)), td.tensor(np.ones(10_000))
     x.requires_grad = w.requires_grad = True
@@ -245,6 +274,9 @@ def rule_of_own():
         cube_of_leaf,
         cube_of_result,
         cube_of_written,
+        used_before_it_was_watched,
+        watched_by_its_own_hook,
+        leaf_watched_by_its_own_hook,
         leaves_of_each_other,
         gradient_penalty,
         rule_of_own,
@@ -258,6 +290,42 @@ def test_gradients_with_graphs_go_with_their_tensors(work, live_bytes):
         assert live_bytes() > before
         del kept
     assert live_bytes() == before
+
+
+def test_hooks_stay_while_a_graph_may_call_them(live_bytes):
+    x = td.tensor([1.0, 2.0], requires_grad=True)
+    seen = []
+
+    def loss():
+        y = x * x
+
+        def hook(g):
+            seen.append(y.tolist())
+            return g * y
+
+        y.register_hook(hook)
+        return y.sum()
+
+    result = loss()
+    live_bytes()  # collects
+    result.backward()
+    assert seen == [[1, 4]] and x.grad.tolist() == [2, 16]
+    y = x * 1
+    y.register_hook(lambda g: seen.append(y.tolist()))
+    held = [y]
+    live_bytes()
+    y.sum().backward()
+    assert len(seen) == 2 and held[0] is y
+
+
+def test_a_tensor_may_be_written_to_after_it_is_watched():
+    x = td.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    kept = [td.sin(y)]
+    y[0] = x[1] * 5
+    y.retain_grad()
+    (y * y).sum().backward()
+    assert y.grad.tolist() == [20, 12] and x.grad.tolist() == [0, 136] and kept[0].requires_grad
 
 
 def test_a_gradient_stays_while_some_tensor_has_the_leaf(live_bytes):
