@@ -79,6 +79,17 @@ TEST(Jacobian, SaysItsMode) {
   EXPECT_EQ(jacobian_mode({x, x}, {y}), Mode::forward);
 }
 
+TEST(Directional, SymmetricFunctionsOfEqualEigenvalues) {
+  const Tensor one = eye(3, 3, 0, DType::float64), v = random_point(6, {3, 3});
+  const Tensor t = (v + matrix_transpose(v)) / 2;
+  const UnaryFunction log_det = [](const Tensor& x) { return sum(log(linalg::eigvalsh(x))); };
+  const UnaryFunction square = [](const Tensor& x) { return sum(linalg::svdvals(x) * linalg::svdvals(x)); };
+  expect_close(hvp(log_det, one, t), -t);
+  expect_close(hvp(square, one, v), 2 * v);
+  expect_close(directional_derivative(linalg::eigvalsh, one, t), linalg::eigvalsh(t));
+  EXPECT_THROW(vhp(log_det, one, t), GradientError);
+}
+
 TEST(Points, Differentiability) {
   using enum Differentiability::Verdict;
   const auto verdict = [](const UnaryFunction& f, const Tensor& x) {
@@ -96,6 +107,9 @@ TEST(Points, Differentiability) {
   EXPECT_EQ(verdict(with_root, origin), no_objection);
   EXPECT_EQ(verdict([](const Tensor& x) { return abs(x); }, origin), no);
   EXPECT_EQ(verdict([](const Tensor& x) { return sin(x); }, origin), no_objection);
+  EXPECT_EQ(verdict([](const Tensor& x) { return pow(abs(x), 1.1); }, origin), no_objection);
+  EXPECT_EQ(verdict([](const Tensor& x) { return sin(x) + 1e-6 * abs(x - 1); }, ones({2}, DType::float64)),
+            no);
   const Differentiability report =
       is_differentiable_at([](const Tensors& in) { return Tensors{relu(in[0])}; }, {origin});
   EXPECT_FALSE(report);
