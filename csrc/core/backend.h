@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "core/primitive.h"
+#include "core/group.h"
 #include "tensor/allocator.h"
 
 namespace tidu {
@@ -18,6 +18,8 @@ class Backend {
   virtual void copy_to_host(void* host, const Tensor& source) = 0;
   // Between contiguous tensors on devices of this backend.
   virtual void copy(const Tensor& source, const Tensor& target) = 0;
+  // Null where the device runs such groups call by call.
+  virtual std::unique_ptr<GroupKernel> prepare(const Group&) { return nullptr; }
   // Waits for all work issued to the device.
   virtual void synchronize(int index) = 0;
   // One line: the processor's name and what is used of it.

@@ -1,0 +1,48 @@
+// Calls of pointwise primitives that are run as one loop: plain data that compile writes and a backend reads.
+#pragma once
+
+#include <optional>
+
+#include "core/primitive.h"
+
+namespace tidu {
+
+struct Group {
+  // What comes from outside, broadcast to the shape of the loop by strides of 0.
+  struct Input {
+    DType dtype;
+    Strides strides;                                // in elements, an entry an axis of the loop
+    std::optional<std::array<char, 8>> number{};    // its value, where it is known: it has no memory
+  };
+  // A call of a primitive that is pointwise and has a row in ops/elementwise.def, or of a conversion. Values
+  // are numbered: first the inputs, then the results of the steps.
+  struct Step {
+    const Primitive* primitive;
+    Attrs attrs;
+    DType dtype;  // of its result
+    std::vector<int> inputs;
+  };
+  // A value that leaves, in row-major memory: all of it or, where there is one, its reduction.
+  struct Output {
+    int value;
+    const Primitive* reduction = nullptr;
+    Attrs attrs{};
+    DType dtype;
+  };
+
+  Shape shape;
+  std::vector<Input> inputs;
+  std::vector<Step> steps;
+  std::vector<Output> outputs;
+};
+
+// A group made ready for one device. Results have the bits of the same calls one by one.
+class GroupKernel {
+ public:
+  virtual ~GroupKernel() = default;
+  // The first elements of inputs (null for numbers) and outputs, on the device. An output that is no reduction
+  // may be an input of the same dtype that is row-major too. May be called by several threads at once.
+  virtual void run(const void* const* inputs, void* const* outputs) const = 0;
+};
+
+}  // namespace tidu
