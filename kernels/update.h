@@ -8,17 +8,24 @@
 
 namespace tidu {
 
+// What changes from step to step, for one parameter: corrections are 1 - beta^step, of Adam alone.
+struct ClockRow {
+  double lr, step, correction1, correction2;
+};
+
 // g += weight_decay p;  b = first ? g : momentum b + g;  p -= lr (nesterov ? g + momentum b : b).
 // Without momentum (0) there is no buffer b and p -= lr g.
 struct SgdStep {
   double lr, momentum, weight_decay;
   bool nesterov, first;
+
+  TIDU_HD void set(const ClockRow& row) { lr = row.lr, first = row.step == 1; }
 };
 
 template <class T> struct SgdRule {
   T lr, weight_decay;
 
-  explicit SgdRule(const SgdStep& s)
+  TIDU_HD explicit SgdRule(const SgdStep& s)
       : lr(static_cast<T>(s.lr)), weight_decay(static_cast<T>(s.weight_decay)) {}
   TIDU_HD void operator()(T& p, T g) const { p -= lr * (g + weight_decay * p); }
 };
@@ -27,7 +34,7 @@ template <class T> struct MomentumRule {
   T lr, momentum, weight_decay;
   bool nesterov, first;
 
-  explicit MomentumRule(const SgdStep& s)
+  TIDU_HD explicit MomentumRule(const SgdStep& s)
       : lr(static_cast<T>(s.lr)),
         momentum(static_cast<T>(s.momentum)),
         weight_decay(static_cast<T>(s.weight_decay)),
@@ -46,13 +53,17 @@ template <class T> struct MomentumRule {
 struct AdamStep {
   double lr, beta1, beta2, eps, weight_decay;
   bool decoupled;
-  int64_t step;  // 1 at the first
+  double correction1, correction2;  // 1 - beta^step, where the first step is number 1
+
+  TIDU_HD void set(const ClockRow& row) {
+    lr = row.lr, correction1 = row.correction1, correction2 = row.correction2;
+  }
 };
 
 template <class T> struct AdamRule {
   T beta1, beta2, eps, rest1, rest2, coupled, shrink, rate, root;
 
-  explicit AdamRule(const AdamStep& s)
+  TIDU_HD explicit AdamRule(const AdamStep& s)
       : beta1(static_cast<T>(s.beta1)),
         beta2(static_cast<T>(s.beta2)),
         eps(static_cast<T>(s.eps)),
@@ -60,8 +71,8 @@ template <class T> struct AdamRule {
         rest2(static_cast<T>(1 - s.beta2)),
         coupled(static_cast<T>(s.decoupled ? 0 : s.weight_decay)),
         shrink(static_cast<T>(s.decoupled ? 1 - s.lr * s.weight_decay : 1)),
-        rate(static_cast<T>(s.lr / (1 - ::pow(s.beta1, static_cast<double>(s.step))))),
-        root(static_cast<T>(1 / ::sqrt(1 - ::pow(s.beta2, static_cast<double>(s.step))))) {}
+        rate(static_cast<T>(s.lr / s.correction1)),
+        root(static_cast<T>(1 / ::sqrt(s.correction2))) {}
   TIDU_HD void operator()(T& p, T& m, T& v, T g) const {
     const T slope = g + coupled * p;
     m = beta1 * m + rest1 * slope;
@@ -74,12 +85,14 @@ template <class T> struct AdamRule {
 // with momentum b = momentum b + u and p -= lr b, else p -= lr u.
 struct RmspropStep {
   double lr, alpha, eps, weight_decay, momentum;
+
+  TIDU_HD void set(const ClockRow& row) { lr = row.lr; }
 };
 
 template <class T> struct RmspropRule {
   T lr, alpha, rest, eps, weight_decay, momentum;
 
-  explicit RmspropRule(const RmspropStep& s)
+  TIDU_HD explicit RmspropRule(const RmspropStep& s)
       : lr(static_cast<T>(s.lr)),
         alpha(static_cast<T>(s.alpha)),
         rest(static_cast<T>(1 - s.alpha)),

@@ -1,8 +1,11 @@
 // The fused update steps of the optimisers: one call for all parameters. Inputs come in groups of n = number
 // of parameters; the overwritten groups first, the gradients last. Formulas as in the docstrings of optim/.
+// Where a call is clocked, one input more says what changes from step to step, in place of the attributes:
+// float64 (n, 4), the ClockRow of each parameter.
 #pragma once
 
 #include "core/primitive.h"
+#include "kernels/update.h"
 
 namespace tidu {
 
@@ -10,9 +13,10 @@ struct SgdAttrs {
   int count;  // n
   double lr, momentum, weight_decay;
   bool nesterov, first;  // first: the momentum buffers hold nothing yet and become the gradient
+  bool clocked = false;
   void fields(auto&& field) const {
     field("count", count), field("lr", lr), field("momentum", momentum), field("weight_decay", weight_decay);
-    field("nesterov", nesterov), field("first", first);
+    field("nesterov", nesterov), field("first", first), field("clocked", clocked);
   }
 };
 struct AdamAttrs {
@@ -20,17 +24,19 @@ struct AdamAttrs {
   double lr, beta1, beta2, eps, weight_decay;
   bool decoupled;  // AdamW
   int64_t step;    // 1 at the first
+  bool clocked = false;
   void fields(auto&& field) const {
     field("count", count), field("lr", lr), field("beta1", beta1), field("beta2", beta2), field("eps", eps);
-    field("weight_decay", weight_decay), field("decoupled", decoupled), field("step", step);
+    field("weight_decay", weight_decay), field("decoupled", decoupled), field("step", step), field("clocked", clocked);
   }
 };
 struct RmspropAttrs {
   int count;  // n
   double lr, alpha, eps, weight_decay, momentum;
+  bool clocked = false;
   void fields(auto&& field) const {
     field("count", count), field("lr", lr), field("alpha", alpha), field("eps", eps),
-        field("weight_decay", weight_decay), field("momentum", momentum);
+        field("weight_decay", weight_decay), field("momentum", momentum), field("clocked", clocked);
   }
 };
 
@@ -47,10 +53,17 @@ DType state_dtype(DType parameter);
 // parameters has none.
 void check_gradients(const Tensors& gradients);
 
+// What the kernels are given.
+SgdStep step_of(const SgdAttrs& attrs);
+AdamStep step_of(const AdamAttrs& attrs);
+RmspropStep step_of(const RmspropAttrs& attrs);
+// Betas are Adam's.
+ClockRow clock_row(double lr, int64_t step, double beta1 = 0, double beta2 = 0);
+
 // Applies one of them: `state` holds the overwritten groups one after another, parameters first. All tensors
 // must be contiguous and those of a parameter of one shape, the gradient of its dtype, the others of its
-// state_dtype.
+// state_dtype. The clock is undefined where the call is not clocked.
 void apply_update(const Primitive& primitive, const Tensors& state, const Tensors& gradients,
-                  const Attrs& attrs);
+                  const Attrs& attrs, const Tensor& clock = {});
 
 }  // namespace tidu

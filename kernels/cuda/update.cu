@@ -11,12 +11,13 @@ namespace tidu::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kTable = 72;           // parameters of a launch: their table fits the 4 KiB of its arguments
+constexpr int kTable = 60;           // parameters of a launch: their table fits the 4 KiB of its arguments
 constexpr int64_t kShare = 1 << 12;  // elements of a block
 constexpr int64_t kMaxBlocks = int64_t{1} << 30;
 
 struct Table {
   void* data[kMaxUpdateArrays][kTable];
+  const ClockRow* clock[kTable];
   int64_t count[kTable];
   uint32_t end[kTable];  // of each parameter's blocks
   int parameters;
@@ -57,9 +58,21 @@ template <class T> __host__ __device__ int64_t bytes_of(int k, int groups) {
   return k == 0 || k + 1 == groups ? sizeof(T) : sizeof(Computed<T>);
 }
 
-template <class Rule, class T, int groups>
+// Of calls that are not clocked the rule is made on the host.
+template <class Rule, class Source>
+__device__ __forceinline__ Rule rule_from(const Source& source, const ClockRow* clock) {
+  if constexpr (std::is_same_v<Source, Rule>) {
+    return source;
+  } else {
+    Source step = source;
+    step.set(*clock);
+    return Rule(step);
+  }
+}
+
+template <class Rule, class T, int groups, class Source>
 __global__ void __launch_bounds__(kThreads)
-    update_kernel(const __grid_constant__ Table table, const __grid_constant__ Rule rule) {
+    update_kernel(const __grid_constant__ Table table, const __grid_constant__ Source source) {
   // Of 16-bit parameters with two states fewer, which their conversions would spill.
   constexpr int n = groups == 2 ? kVec<T> : kVec<Computed<T>> / (is_half<T> && groups > 3 ? 2 : 1);
   constexpr auto all = std::make_index_sequence<groups>();
@@ -72,6 +85,7 @@ __global__ void __launch_bounds__(kThreads)
       parameter = middle + 1;
     }
   }
+  const Rule rule = rule_from<Rule>(source, table.clock[parameter]);
   const uint32_t block = blockIdx.x - (parameter > 0 ? table.end[parameter - 1] : 0);
   const int64_t begin = block * kShare, rest = table.count[parameter] - begin;
   const int count = static_cast<int>(rest < kShare ? rest : kShare);
@@ -91,15 +105,15 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = whole + threadIdx.x; i < count; i += kThreads) step(i, std::integral_constant<int, 1>());
 }
 
-template <int groups, class T, class Rule>
-cudaError_t update_all(cudaStream_t stream, const Rule& rule, std::span<const UpdateArrays> parameters) {
+template <int groups, class T, class Rule, class Source>
+cudaError_t update_all(cudaStream_t stream, const Source& source, std::span<const UpdateArrays> parameters) {
   Table table;
   table.parameters = 0;
   int64_t blocks = 0;
   const auto flush = [&]() -> cudaError_t {
     if (blocks == 0) return cudaSuccess;
     const Grid grid(static_cast<unsigned>(blocks), kThreads, 0, stream);
-    const cudaError_t error = launch<update_kernel<Rule, T, groups>>(grid, table, rule);
+    const cudaError_t error = launch<update_kernel<Rule, T, groups, Source>>(grid, table, source);
     table.parameters = 0;
     blocks = 0;
     return error;
@@ -117,6 +131,7 @@ cudaError_t update_all(cudaStream_t stream, const Rule& rule, std::span<const Up
         rest.data[k] = static_cast<char*>(rest.data[k]) + count * bytes_of<T>(k, groups);
       }
       table.count[at] = count;
+      table.clock[at] = rest.clock;
       rest.count -= count;
       blocks += needed;
       table.end[at] = static_cast<uint32_t>(blocks);
@@ -130,7 +145,10 @@ template <int groups, template <class> class Rule, class Step>
 cudaError_t update_any(cudaStream_t stream, const Step& step, DType dtype,
                        std::span<const UpdateArrays> parameters) {
   return visit_floating(dtype, cudaErrorInvalidValue, [&]<class T>() {
-    return update_all<groups, T>(stream, Rule<Computed<T>>(step), parameters);
+    using Applied = Rule<Computed<T>>;
+    const bool clocked = !parameters.empty() && parameters[0].clock;
+    return clocked ? update_all<groups, T, Applied>(stream, step, parameters)
+                   : update_all<groups, T, Applied>(stream, Applied(step), parameters);
   });
 }
 

@@ -14,6 +14,7 @@ inline constexpr int kMaxUpdateArrays = 4;
 struct UpdateArrays {
   void* data[kMaxUpdateArrays];
   int64_t count;  // elements of each
+  const ClockRow* clock = nullptr;  // on the device: what stands for that of the step; for all or none
 };
 
 // For parameters of one floating-point dtype. Those of 16 bits are stepped in float, as what is beside p and

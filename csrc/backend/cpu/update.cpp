@@ -15,25 +15,36 @@ namespace {
 
 constexpr int kMaxGroups = 4;
 
-// Calls step(functions, arrays, n) for pieces of each parameter; arrays[k] is its tensor in group k, the last
-// one being the gradient. 16-bit parameters and gradients are stepped in float, a tile at a time.
-template <class Step> void for_parameters(const Call& call, int count, const Step& step) {
+// Calls step(functions, s, arrays, n), s saying what is done to the parameter, for pieces of each parameter; arrays[k] is its tensor in group
+// k, the last one being the gradient. 16-bit parameters and gradients are stepped in float, a tile at a time.
+template <class Attributes, class Step> void for_parameters(const Call& call, const Step& step) {
   struct Piece {
     int parameter;
     int64_t begin;
   };
+  const auto& attrs = call.attrs.as<Attributes>();
+  const int count = attrs.count;
   Tensors inputs;
   for (const Tensor& input : call.inputs) inputs.push_back(row_major(input));
+  Tensor clock;
+  if (attrs.clocked) {
+    clock = inputs.back();
+    inputs.pop_back();
+  }
   const int groups = static_cast<int>(inputs.size()) / std::max(count, 1);
+  const auto* rows = clock.defined() ? static_cast<const ClockRow*>(clock.raw_data()) : nullptr;
+  std::vector steps(static_cast<size_t>(count), step_of(attrs));
   std::vector<Piece> pieces;
   int64_t total = 0;
   for (int i = 0; i < count; ++i) {
+    if (rows) steps[static_cast<size_t>(i)].set(rows[i]);
     total += inputs[i].numel();
     for (int64_t begin = 0; begin < inputs[i].numel(); begin += kGrain) pieces.push_back({i, begin});
   }
   const auto run = [&](int64_t index) {
     const auto [parameter, begin] = pieces[static_cast<size_t>(index)];
     const DType dtype = inputs[parameter].dtype();
+    const auto& s = steps[static_cast<size_t>(parameter)];
     const int64_t n = std::min(kGrain, inputs[parameter].numel() - begin);
     void* arrays[kMaxGroups];
     const auto point_at = [&](int64_t i) {
@@ -44,7 +55,7 @@ template <class Step> void for_parameters(const Call& call, int count, const Ste
     };
     if (!is_narrow(dtype)) {
       point_at(begin);
-      return step(update_functions(dtype), arrays, groups, n);
+      return step(update_functions(dtype), s, arrays, groups, n);
     }
     constexpr int64_t tile = 1024;
     alignas(64) float wide[2][tile];
@@ -56,7 +67,7 @@ template <class Step> void for_parameters(const Call& call, int count, const Ste
       cast_function(dtype, DType::float32)(&g, wide[1], here);
       arrays[0] = wide[0];
       arrays[groups - 1] = wide[1];
-      step(update_functions(DType::float32), arrays, groups, here);
+      step(update_functions(DType::float32), s, arrays, groups, here);
       cast_function(DType::float32, dtype)(&arrays[0], p, here);
     }
   };
@@ -67,27 +78,24 @@ template <class Step> void for_parameters(const Call& call, int count, const Ste
 }
 
 void sgd_update(const Call& call) {
-  const auto& a = call.attrs.as<SgdAttrs>();
-  const SgdStep s{a.lr, a.momentum, a.weight_decay, a.nesterov, a.first};
-  for_parameters(call, a.count, [&](const UpdateFunctions& f, void* const* x, int groups, int64_t n) {
-    f.sgd(s, x[0], groups == 3 ? x[1] : nullptr, x[groups - 1], n);
-  });
+  for_parameters<SgdAttrs>(
+      call, [](const UpdateFunctions& f, const SgdStep& s, void* const* x, int groups, int64_t n) {
+        f.sgd(s, x[0], groups == 3 ? x[1] : nullptr, x[groups - 1], n);
+      });
 }
 
 void adam_update(const Call& call) {
-  const auto& a = call.attrs.as<AdamAttrs>();
-  const AdamStep s{a.lr, a.beta1, a.beta2, a.eps, a.weight_decay, a.decoupled, a.step};
-  for_parameters(call, a.count, [&](const UpdateFunctions& f, void* const* x, int, int64_t n) {
-    f.adam(s, x[0], x[1], x[2], x[3], n);
-  });
+  for_parameters<AdamAttrs>(
+      call, [](const UpdateFunctions& f, const AdamStep& s, void* const* x, int, int64_t n) {
+        f.adam(s, x[0], x[1], x[2], x[3], n);
+      });
 }
 
 void rmsprop_update(const Call& call) {
-  const auto& a = call.attrs.as<RmspropAttrs>();
-  const RmspropStep s{a.lr, a.alpha, a.eps, a.weight_decay, a.momentum};
-  for_parameters(call, a.count, [&](const UpdateFunctions& f, void* const* x, int groups, int64_t n) {
-    f.rmsprop(s, x[0], x[1], groups == 4 ? x[2] : nullptr, x[groups - 1], n);
-  });
+  for_parameters<RmspropAttrs>(
+      call, [](const UpdateFunctions& f, const RmspropStep& s, void* const* x, int groups, int64_t n) {
+        f.rmsprop(s, x[0], x[1], groups == 4 ? x[2] : nullptr, x[groups - 1], n);
+      });
 }
 
 }  // namespace
