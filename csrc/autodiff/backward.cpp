@@ -1,4 +1,5 @@
 // Tensor::backward: reverse mode by the ambient tape, whose graph the tensors own.
+#include <algorithm>
 #include <mutex>
 
 #include "autodiff/tape.h"
@@ -34,12 +35,51 @@ void check_gradient(const Tensor& gradient, const Tensor& tensor, const char* op
 std::mutex grads_mutex;  // for moments
 std::mutex sums_mutex;   // while one backward adds to grads
 
+thread_local GradJournal* journal = nullptr;
+
 Tensor grad_of(const Node& leaf) {
   const std::lock_guard lock(grads_mutex);
   return leaf.grad.value;
 }
 
 }  // namespace
+
+GradJournal::GradJournal() : outer_(std::exchange(journal, this)) {}
+
+GradJournal::~GradJournal() {
+  journal = outer_;
+  const std::lock_guard lock(grads_mutex);
+  for (Entry& entry : entries_) std::swap(entry.leaf->grad.value, entry.before);
+}
+
+GradJournal::Entry* GradJournal::find(const Node* leaf) {
+  const auto found = std::ranges::find(entries_, leaf, [](const Entry& entry) { return entry.leaf.get(); });
+  return found == entries_.end() ? nullptr : &*found;
+}
+
+void GradJournal::write(Node* leaf) {
+  if (!find(leaf)) entries_.push_back({Ref<Node>(leaf), grad_of(*leaf), false});
+}
+
+void GradJournal::read(const Node& leaf, const char* op) {
+  if (find(&leaf) || !grad_of(leaf).defined()) return;
+  fail<TraceError>("[", op, "] a tensor that the function closes over has a grad from before it (call ",
+                   "zero_grad first, in the function or outside, or pass the gradient as an argument)");
+}
+
+void GradJournal::add(Node* leaf) {
+  if (find(leaf)) return;
+  read(*leaf, "backward");
+  entries_.push_back({Ref<Node>(leaf), {}, true});
+}
+
+std::vector<Ref<Node>> GradJournal::must_have_none() const {
+  std::vector<Ref<Node>> leaves;
+  for (const Entry& entry : entries_) {
+    if (entry.added_first) leaves.push_back(entry.leaf);
+  }
+  return leaves;
+}
 
 GradOwner::GradOwner(Ref<Node> node, Node::Grad& grad) : node_(std::move(node)), grad_(grad) {
   const std::lock_guard lock(grads_mutex);
@@ -80,7 +120,10 @@ Tensor& Tensor::set_requires_grad(bool value) {
 Tensor Tensor::grad() const {
   const Node* node = ambient_node(*this);
   if (!node) return {};
-  if (node->is_leaf) return grad_of(*node);
+  if (node->is_leaf) {
+    if (journal) journal->read(*node, "grad");
+    return grad_of(*node);
+  }
   if (!node->watches) return {};
   const auto watched = node->watches->find(impl().link(Tape::ambient().id())->index);
   return watched == node->watches->end() ? Tensor() : watched->second.grad.value;
@@ -91,6 +134,7 @@ void Tensor::set_grad(const Tensor& grad) const {
   if (!node || !node->is_leaf)
     fail<GradientError>("[grad] only leaves that require grad have one, not ", describe(*this));
   if (grad.defined()) check_gradient(grad, *this, "grad");
+  if (journal) journal->write(node);
   Tensor previous = grad;  // which may take work to destroy, outside of the lock
   const std::lock_guard lock(grads_mutex);
   std::swap(node->grad.value, previous);
@@ -114,7 +158,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
   check_thread(cotangent, "backward");
   check_gradient(cotangent, *this, "backward");
 
-  const VisibleTraces scope(create_graph ? visible_scope() : nullptr);
+  const VisibleTraces scope(create_graph ? visible_scope() : Tape::ambient().outer());
   std::vector<std::pair<Ref<Node>, Tensor>> leaves;
   pull_back({{Ref<Node>(static_cast<Node*>(link->value.get())), link->index, cotangent}},
             retain_graph || create_graph,
@@ -122,6 +166,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
   // All sums are made before any grad is touched, so that an error leaves every grad as it was.
   const std::lock_guard adding(sums_mutex);
   for (auto& [leaf, sum] : leaves) {
+    if (journal) journal->add(leaf.get());
     const Tensor before = grad_of(*leaf);
     sum = before.defined() ? add(before, sum) : create_graph ? sum : own(std::move(sum));
   }

@@ -97,6 +97,34 @@ class GradOwner : public RefCounted {
   Node::Grad& grad_;
 };
 
+// While one lives on this thread, grads of leaves are those of a function that is recorded: they begin with
+// none, and at the end are as they were. A grad from before, which the program would not know, is a TraceError
+// where it is read or added to.
+class GradJournal {
+ public:
+  GradJournal();
+  ~GradJournal();
+  GradJournal(const GradJournal&) = delete;
+
+  // Leaves that were added to before they were written to: a grad that they have later is no part of it.
+  std::vector<Ref<Node>> must_have_none() const;
+
+  void read(const Node& leaf, const char* op);
+  void write(Node* leaf);
+  void add(Node* leaf);
+
+ private:
+  struct Entry {
+    Ref<Node> leaf;
+    Tensor before;
+    bool added_first;
+  };
+  Entry* find(const Node* leaf);
+
+  std::vector<Entry> entries_;
+  GradJournal* const outer_;
+};
+
 class Tape : public Trace {
  public:
   Tape() = default;

@@ -30,7 +30,7 @@ const Scope*& innermost() {
   return chain.innermost;
 }
 
-std::atomic<uint64_t> next_trace_id{1};
+std::atomic<uint64_t> next_trace_id{1}, next_outermost_id{1};
 
 // Calls visit(trace, differentiable) for each visible trace, the outermost first. Between two traces the
 // innermost switch decides; one that is off hides everything outside of it from differentiation.
@@ -114,7 +114,8 @@ void run(const Call& call, Device device) {
     call.outputs[0] = call.primitive.view(call);
     return;
   }
-  const bool abstract = std::ranges::any_of(call.inputs, &Tensor::is_abstract);
+  const bool is_made_later = call.inputs.empty() && outermost_trace();
+  const bool abstract = is_made_later || std::ranges::any_of(call.inputs, &Tensor::is_abstract);
   make_outputs(call, device, abstract);
   if (!abstract) run_kernel(call, device);
 }
@@ -205,6 +206,11 @@ void fail_on_devices(const char* name, std::span<const Tensor> inputs) {
 
 void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attrs& attrs,
           std::span<Tensor> outputs, Device device) {
+  Tensors stand_ins;
+  if (Trace* const outermost = outermost_trace()) [[unlikely]] {
+    for (const Tensor& input : inputs) stand_ins.push_back(outermost->stand_in(input));
+    inputs = stand_ins;
+  }
   const Call call{primitive, inputs, attrs, outputs};
   device = common_device(call, device);
   const bool watched = is_watched(call);
@@ -235,7 +241,15 @@ void show(const Call& call) {
   visit_traces(innermost(), [&](Trace& trace, bool differentiable) { trace.record(call, differentiable); });
 }
 
-Trace::Trace() : id_(next_trace_id.fetch_add(1, std::memory_order_relaxed)) {}
+Trace::Trace() : id_(kAmbientId + next_trace_id.fetch_add(1, std::memory_order_relaxed)) {}
+Trace::Trace(Outermost) : id_(next_outermost_id.fetch_add(1, std::memory_order_relaxed)) {}
+
+const Scope* Trace::outer() const {
+  if (!is_ambient()) return outer_;
+  const Scope* scope = innermost();
+  while (scope && scope->trace() != this) scope = scope->outer();
+  return scope ? scope->outer() : nullptr;
+}
 
 const Scope* visible_scope() { return innermost(); }
 
@@ -247,6 +261,25 @@ LiveTrace::LiveTrace(Trace& trace) : scope_(trace, innermost()) {
 LiveTrace::~LiveTrace() {
   end_live(*scope_.trace());
   innermost() = scope_.outer();
+}
+
+OutermostTrace::OutermostTrace(Trace& trace)
+    : outermost_(trace),
+      ambient_(*ambient_scope().trace(), &outermost_),
+      previous_(std::exchange(innermost(), &ambient_)) {
+  begin_live(trace);
+}
+OutermostTrace::~OutermostTrace() {
+  end_live(*outermost_.trace());
+  innermost() = previous_;
+}
+
+Trace* outermost_trace() {
+  const Scope* scope = innermost();
+  if (scope == &ambient_scope()) return nullptr;
+  Trace* trace = nullptr;
+  for (; scope; scope = scope->outer()) trace = scope->trace() ? scope->trace() : trace;
+  return trace && trace->is_outermost() ? trace : nullptr;
 }
 
 VisibleTraces::VisibleTraces(const Scope* scope) : previous_(std::exchange(innermost(), scope)) {}

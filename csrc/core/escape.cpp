@@ -6,6 +6,8 @@
 #include <mutex>
 #include <thread>
 
+#include "core/recorder.h"
+
 namespace tidu {
 namespace {
 
@@ -22,7 +24,7 @@ constinit thread_local size_t num_live_here = 0;
 bool is_known_elsewhere(const Tensor& tensor, bool differentiable) {
   if (!tensor.impl().links || num_live.load(std::memory_order_relaxed) == num_live_here) return false;
   const std::vector<Trace*> here = differentiating_traces();
-  differentiable &= !here.empty() && here.front()->id() == 0;  // else no_grad holds for all outside
+  differentiable &= !here.empty() && here.front()->is_ambient();  // else no_grad holds for all outside
   const std::lock_guard lock(live_mutex);
   return std::ranges::any_of(live, [&](const Live& other) {
     return other.thread != std::this_thread::get_id() && tensor.impl().link(other.trace->id()) &&
@@ -38,18 +40,21 @@ Differentiated differentiated(const Tensor& tensor) {
   Differentiated result = Differentiated::no;
   for (const Trace* trace : differentiating_traces()) {
     if (!tensor.impl().link(trace->id())) continue;
-    if (trace->id() != 0) return Differentiated::by_transform;
+    if (!trace->is_ambient()) return Differentiated::by_transform;
     result = tensor.is_leaf() ? Differentiated::leaf : Differentiated::by_backward;
   }
   return result;
 }
 
+void check_known(const Tensor& tensor, const char* op, const char* instead) {
+  if (!tensor.is_abstract() && !outermost_trace()) return;
+  fail<TraceError>("[", op, "] the value of ", describe(tensor), " is not known while a program is recorded, ",
+                   "as by compile or vmap", Lines::text(), " (use ", instead,
+                   ", or compute the value outside)");
+}
+
 void check_escape(const Tensor& tensor, const char* op, Differentiated free, const char* instead) {
-  if (tensor.is_abstract()) {
-    fail<TraceError>("[", op, "] the value of ", describe(tensor),
-                     " is not known while a program is recorded, as by vmap (use ", instead,
-                     ", or compute the value outside)");
-  }
+  check_known(tensor, op, instead);
   if (differentiated(tensor) <= free) return;
   fail<GradientError>("[", op, "] ", describe(tensor), " is being differentiated: as plain numbers it would ",
                       "lose its derivative in silence (use ", instead,

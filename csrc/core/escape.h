@@ -10,8 +10,11 @@ namespace tidu {
 enum class Differentiated : uint8_t { no, leaf, by_backward, by_transform };
 Differentiated differentiated(const Tensor& tensor);
 
-// A GradientError where somebody beyond `free` would miss it, a TraceError where there are no numbers because
-// a program is recorded. `instead` would keep the derivative, and be recorded.
+// A TraceError where there are no numbers because a program is recorded. `instead` would be recorded.
+void check_known(const Tensor& tensor, const char* op, const char* instead = "where instead of if");
+
+// A GradientError where somebody beyond `free` would miss it, or there are no numbers. `instead` would keep
+// the derivative, and be recorded.
 void check_escape(const Tensor& tensor, const char* op, Differentiated free = Differentiated::no,
                   const char* instead = "tidu's operations");
 

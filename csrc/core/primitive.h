@@ -262,6 +262,7 @@ struct Primitive : Definition {
 namespace primitives {
 extern Primitive copy;    // to row-major, in new memory
 extern Primitive assign;  // (x, value): overwrites x
+extern Primitive stop_gradient;
 }  // namespace primitives
 
 // Every primitive, in no particular order.

@@ -14,6 +14,12 @@ Lines::Lines(Here here) : here_(std::move(here)), outer_(std::exchange(lines, &h
 Lines::~Lines() { lines = outer_; }
 bool Lines::are_asked_for() { return lines != nullptr; }
 
+std::string Lines::text() {
+  if (!lines) return "";
+  const Program::Source source = (*lines)();
+  return source.file ? str(" at ", source) : "";
+}
+
 int Recorder::new_variable(const Tensor& tensor) {
   program_.variables.push_back(tensor.spec());
   return static_cast<int>(program_.variables.size()) - 1;
@@ -26,7 +32,11 @@ int Recorder::new_place(const Tensor& tensor) {
 }
 
 int Recorder::place_of(const Tensor& tensor) {
-  if (const Link* link = tensor.impl().link(id())) return link->index;
+  const Link* const link = tensor.impl().link(id());
+  return link ? link->index : place_outside(tensor);
+}
+
+int Recorder::place_outside(const Tensor& tensor) {
   const auto [found, inserted] = outside_.try_emplace(&tensor.impl(), static_cast<int>(places_.size()));
   if (inserted) {
     places_.push_back({.value = new_variable(tensor), .outside = true});
@@ -70,11 +80,7 @@ void Recorder::append(const Primitive& primitive, const Attrs& attrs, std::vecto
 
 void Recorder::write(int place, int variable, const Call& call, bool differentiable) {
   const int root = root_of(place);
-  if (places_[root].outside) {
-    fail<TraceError>("[", call.primitive.name, "] a tensor from outside of the function, ",
-                     describe(call.inputs[0]),
-                     ", cannot be overwritten while a program is recorded (pass it as an argument)");
-  }
+  if (places_[root].outside) overwrite_outside(root, call);
   const Scope mine(*this), off(false, &mine);
   const VisibleTraces scope(differentiable ? &mine : &off);
   const uint64_t version = places_[root].version + 1;
@@ -93,9 +99,22 @@ void Recorder::write(int place, int variable, const Call& call, bool differentia
   places_[root].version = version;
 }
 
+void Recorder::overwrite_outside(int, const Call& call) {
+  fail<TraceError>("[", call.primitive.name, "] a tensor from outside of the function, ",
+                   describe(call.inputs[0]),
+                   ", cannot be overwritten while a program is recorded (pass it as an argument)");
+}
+
+int Recorder::add_place(const Tensor& input, bool outside) {
+  inputs_.push_back(new_place(input));
+  places_[inputs_.back()].outside = outside;
+  program_.inputs.push_back(places_[inputs_.back()].value);
+  return inputs_.back();
+}
+
 Tensor Recorder::add_input(const Spec& spec) {
   const Tensor input = Tensor::unknown(spec.shape, spec.dtype, spec.device);
-  program_.inputs.push_back(places_[new_place(input)].value);
+  add_place(input, false);
   return input;
 }
 
@@ -151,8 +170,7 @@ void Recorder::record_custom(CustomCall& call, bool differentiable) {
 Program Recorder::finish(std::span<const Tensor> outputs) {
   for (const Tensor& output : outputs) program_.outputs.push_back(value_of(place_of(output)));
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
-    // The places of the inputs come first.
-    const Place& place = places_[i];
+    const Place& place = places_[inputs_[i]];
     if (place.version > 0) program_.writes.push_back({static_cast<int>(i), place.value});
   }
   outside_.clear();

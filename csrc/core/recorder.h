@@ -28,13 +28,23 @@ class Recorder : public Trace {
   Tensor add_input(const Spec& spec);
   Program finish(std::span<const Tensor> outputs);
 
+ protected:
+  explicit Recorder(Outermost outermost) : Trace(outermost), fold_(Fold::nothing) {}
+
+  // The place of a tensor from outside that the program is not known to use yet: a constant.
+  virtual int place_outside(const Tensor& tensor);
+  // Whether one may be overwritten: throws where not.
+  virtual void overwrite_outside(int place, const Call& call);
+  // Of a further input, which may be an argument or from outside.
+  int add_place(const Tensor& input, bool outside);
+
  private:
   struct Place {
     int value;             // the variable of its value ..
     int base = -1;         // .. at the version of its root, whose memory it shows; -1: of its own
     uint64_t version = 0;  // of a root: how often its memory was written to
     int instruction = -1;  // that made the view
-    bool outside = false;  // of a root: was there before the program
+    bool outside = false;  // of a root: no argument, was there before the program
   };
 
   bool knows(std::span<const Tensor> tensors) const;
@@ -52,6 +62,7 @@ class Recorder : public Trace {
   const Fold fold_;
   Program program_;
   std::vector<Place> places_;
+  std::vector<int> inputs_;  // places
   std::unordered_map<const TensorImpl*, int> outside_;  // kept alive by program_.constants
 };
 
@@ -63,6 +74,8 @@ class Lines {
   ~Lines();
   Lines(const Lines&) = delete;
   static bool are_asked_for();
+  // " at net.py:7", or nothing.
+  static std::string text();
 
  private:
   const Here here_;

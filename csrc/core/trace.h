@@ -60,18 +60,26 @@ class Trace {
   virtual bool differentiates() const { return true; }
   // Whether what a call of these inputs does besides is done when the trace's program runs, and not now.
   virtual bool defers(std::span<const Tensor>) const { return false; }
+  // Of an outermost trace: what stands for a tensor whose value the calls here are not to know.
+  virtual Tensor stand_in(const Tensor& tensor) { return tensor; }
 
-  // Grows with nesting; 0 is the ambient tape.
+  // Grows with nesting.
   uint64_t id() const { return id_; }
+  // Whether it is the tape behind Tensor::backward.
+  bool is_ambient() const { return id_ == kAmbientId; }
+  bool is_outermost() const { return id_ < kAmbientId; }
   // What was visible when this trace went live: a rule of it runs under VisibleTraces(outer()).
-  const Scope* outer() const { return outer_; }
+  const Scope* outer() const;
 
  protected:
   struct Ambient {};
-  explicit Trace(Ambient) : id_(0) {}
+  explicit Trace(Ambient) : id_(kAmbientId) {}
+  struct Outermost {};
+  explicit Trace(Outermost);  // to live outside of the ambient tape
 
  private:
   friend class LiveTrace;
+  static constexpr uint64_t kAmbientId = uint64_t{1} << 63;
   uint64_t id_;
   const Scope* outer_ = nullptr;
 };
@@ -109,6 +117,21 @@ class LiveTrace {
  private:
   Scope scope_;
 };
+
+// Makes `trace` live here outside of the ambient tape, so that it is shown what backward() computes, and nothing
+// else.
+class OutermostTrace {
+ public:
+  explicit OutermostTrace(Trace& trace);
+  ~OutermostTrace();
+  OutermostTrace(const OutermostTrace&) = delete;
+
+ private:
+  Scope outermost_, ambient_;
+  const Scope* previous_;
+};
+// The one that is visible, or null.
+Trace* outermost_trace();
 
 // Shows the calls made here only to the traces from `innermost` outwards; to none where it is null.
 class VisibleTraces {

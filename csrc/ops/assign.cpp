@@ -44,7 +44,7 @@ namespace {
 void check_writable(const Tensor& x) {
   for (const Trace* trace : differentiating_traces()) {
     const Link* link = x.impl().link(trace->id());
-    if (trace->id() == 0 && link && x.is_leaf()) {
+    if (trace->is_ambient() && link && x.is_leaf()) {
       fail<GradientError>("[assign] ", describe(x),
                           " is a leaf that requires grad: writing in place would lose its gradient (use "
                           "no_grad, or a new tensor)");

@@ -214,11 +214,7 @@ Tensor copy_from_host(const void* host, const Shape& shape, DType dtype, Device 
 }
 
 void copy_to_host(const Tensor& tensor, void* host) {
-  if (tensor.is_abstract()) {
-    fail<TraceError>(
-        "the value of a tensor cannot be read while a program is recorded, as by vmap: ", describe(tensor),
-        " has no value yet (use where instead of if, or ", "compute the value outside)");
-  }
+  check_known(tensor, "read");
   if (tensor.numel() == 0) return;
   const GradMode off(false);
   const Tensor dense = contiguous(tensor);

@@ -59,7 +59,7 @@ Tensor constant(const Scalar& value, DType dtype, Device device) {
   auto bytes = std::make_shared<int64_t>(0);
   std::memcpy(bytes.get(), made.raw_data(), made.nbytes());
   void* data = bytes.get();
-  entry = {value.integer, value.kind, dtype, Tensor::from_memory(data, {}, {}, dtype, std::move(bytes))};
+  entry = {value.integer, value.kind, dtype, Tensor::from_memory(data, {}, {}, dtype, std::move(bytes), {}, false)};
   return entry.tensor;
 }
 
@@ -67,6 +67,7 @@ Tensor constant(const Scalar& value, DType dtype, Device device) {
 // depends on it.
 Tensor materialize(const Operand& operand, DType dtype, const Shape& shape, Device device, const char* op) {
   if (operand.tensor()) return broadcast_to(astype(*operand.tensor(), dtype), shape);
+  if (operand.later()) return broadcast_to(to(astype(operand.later()->tensor, dtype), device), shape);
   operand.scalar().check_fits(dtype, op);
   const Tensor number = constant(operand.scalar(), dtype, device);
   return shape.empty() ? number : number.view(shape, Strides(shape.size(), 0), 0);
@@ -138,7 +139,7 @@ void check_exponent(const Operand& a, const Operand& b) {
 
 // What computes the power of a tensor to some numbers at once, as NumPy does; null for others.
 Primitive* direct_power(const Operand& a, const Operand& b) {
-  if (!a.tensor() || b.tensor() || !a.tensor()->defined() || !is_floating(a.tensor()->dtype()))
+  if (!a.tensor() || b.tensor() || b.later() || !a.tensor()->defined() || !is_floating(a.tensor()->dtype()))
     return nullptr;
   const double exponent = b.scalar().to_double();
   if (exponent == 2) return &primitives::square;
@@ -340,7 +341,7 @@ DType result_type(std::span<const Operand> operands) {
     if (operand.tensor()) {
       dtype = promote(dtype, operand.tensor()->dtype());
     } else {
-      scalar_kind = std::max(scalar_kind, operand.scalar().kind);
+      scalar_kind = std::max(scalar_kind, operand.scalar_kind());
     }
   }
   if (scalar_kind == Kind::floating && !is_floating(dtype)) return kDefaultFloat;

@@ -34,6 +34,19 @@ struct Scalar {
   void check_fits(DType dtype, const char* op) const;
 };
 
+// A number of a recorded program, whose value is known later: a 0-d tensor, but it takes on dtypes like a
+// number.
+class LaterNumber {
+ public:
+  LaterNumber(Kind kind, Tensor tensor) : kind(kind), tensor(std::move(tensor)) {}
+  virtual ~LaterNumber() = default;
+  // For code that must know the value: the program is only right for this one from then on.
+  virtual Scalar value() const = 0;
+
+  const Kind kind;
+  const Tensor tensor;
+};
+
 // A tensor or a number.
 class Operand {
  public:
@@ -41,12 +54,16 @@ class Operand {
   template <class T>
   requires std::is_arithmetic_v<T> Operand(T value) : scalar_(value) {}
   Operand(const Scalar& value) : scalar_(value) {}
+  Operand(const LaterNumber& later) : later_(&later) {}
 
   const Tensor* tensor() const { return tensor_; }  // null for a number
-  const Scalar& scalar() const { return scalar_; }
+  Scalar scalar() const { return later_ ? later_->value() : scalar_; }
+  Kind scalar_kind() const { return later_ ? later_->kind : scalar_.kind; }
+  const LaterNumber* later() const { return later_; }  // null for others
 
  private:
   const Tensor* tensor_ = nullptr;
+  const LaterNumber* later_ = nullptr;
   Scalar scalar_{false};
 };
 

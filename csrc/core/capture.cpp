@@ -1,0 +1,109 @@
+// Recording a function with what it closes over as further arguments.
+#include "core/capture.h"
+
+#include <algorithm>
+
+#include "core/bind.h"
+
+namespace tidu {
+namespace {
+
+Tensor unknown_like(const Tensor& tensor) {
+  return Tensor::unknown({}, tensor.dtype(), tensor.device()).view(tensor.shape(), tensor.strides(), 0);
+}
+
+bool is_number_in_code(const Tensor& tensor) {
+  return is_one_number(tensor) && !tensor.impl().storage->writable();
+}
+
+bool share_layout(const Tensor& a, const Tensor& b) {
+  return a.spec() == b.spec() && a.strides() == b.strides() && a.impl().offset == b.impl().offset;
+}
+
+const RefCounted* leaf_of(const Tensor& tensor) {
+  const Link* const link = tensor.impl().links.get();
+  return link ? link->value.get() : nullptr;
+}
+
+[[noreturn]] void fail_on_sharing(const char* op, const Tensor& a, const Tensor& b) {
+  fail<TraceError>("[", op, "] ", describe(a), ", which the function closes over, is overwritten and shares ",
+                   "memory with ", describe(b), ", which it also closes over (take the view inside of it)");
+}
+
+}  // namespace
+
+Capture* visible_capture() { return static_cast<Capture*>(outermost_trace()); }
+
+Capture::~Capture() {
+  for (const RecordedHook& hook : hooks_) hook.undo();
+}
+
+Tensor Capture::add_argument(const Tensor& like) {
+  const Tensor argument = unknown_like(like);
+  add_place(argument, false);
+  return argument;
+}
+
+Tensor Capture::stand_in(const Tensor& tensor) {
+  if (!tensor.defined() || !tensor.impl().storage || tensor.impl().link(id()) || is_number_in_code(tensor))
+    return tensor;
+  const auto [found, is_new] = stand_ins_.try_emplace(&tensor.impl());
+  if (is_new) {
+    kept_.push_back(tensor);
+    found->second = add(tensor);
+  }
+  return found->second;
+}
+
+Tensor Capture::add(const Tensor& tensor) {
+  for (const Closure& other : closures_) {
+    if (!(other.tensor.impl().storage == tensor.impl().storage)) continue;
+    if (share_layout(other.tensor, tensor)) {
+      if (leaf_of(other.tensor) == leaf_of(tensor)) return other.stand_in;
+      if (!leaf_of(tensor)) {
+        const Scope mine(*this);
+        const VisibleTraces scope(&mine);
+        return bind(primitives::stop_gradient, {other.stand_in});
+      }
+    }
+    if (other.written) fail_on_sharing("compile", other.tensor, tensor);
+  }
+  const Tensor made = unknown_like(tensor);
+  for (const Link* link = tensor.impl().links.get(); link; link = link->next.get())
+    set_link(made, link->trace, link->value, link->index, link->owned);
+  const int place = add_place(made, true);
+  closed_over_.push_back(tensor);
+  closures_.push_back({tensor, made, place});
+  return made;
+}
+
+int Capture::place_outside(const Tensor& tensor) {
+  const Tensor known = stand_in(tensor);
+  const Link* const link = known.impl().link(id());
+  return link ? link->index : Recorder::place_outside(tensor);
+}
+
+void Capture::overwrite_outside(int place, const Call& call) {
+  const auto written = std::ranges::find(closures_, place, &Closure::place);
+  if (written == closures_.end()) return Recorder::overwrite_outside(place, call);
+  for (const Closure& other : closures_) {
+    if (&other != &*written && other.tensor.impl().storage == written->tensor.impl().storage)
+      fail_on_sharing(call.primitive.name, written->tensor, other.tensor);
+  }
+  written->written = true;
+}
+
+Captured capture(const Function& function, std::span<const Tensor> like) {
+  Capture recorder;
+  Tensors arguments, results;
+  for (const Tensor& argument : like) arguments.push_back(recorder.add_argument(argument));
+  {
+    const OutermostTrace live(recorder);
+    results = function(arguments);
+    for (Tensor& result : results) result = recorder.stand_in(result);
+  }
+  Program program = recorder.finish(results);
+  return {std::move(program), recorder.closed_over(), recorder.hooks()};
+}
+
+}  // namespace tidu
