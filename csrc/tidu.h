@@ -51,6 +51,7 @@
 #include "transforms/callback.h"
 #include "transforms/check_grads.h"
 #include "transforms/coloring.h"
+#include "transforms/compile.h"
 #include "transforms/control.h"
 #include "transforms/cost.h"
 #include "transforms/custom.h"

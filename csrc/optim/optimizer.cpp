@@ -63,23 +63,51 @@ void Optimizer::step(const Tensors& gradients) {
   }
   check_gradients(gradients);
   const GradMode off(false);
+  if (Capture* const capture = visible_capture()) return record_step(*capture, gradients);
   const std::vector<int64_t> before = steps_;
   for (const int64_t count : counts) {
-    Tensors chosen;
     std::vector<size_t> which;
     for (size_t i = 0; i < gradients.size(); ++i) {
-      if (!gradients[i].defined() || before[i] != count) continue;
-      which.push_back(i);
-      chosen.push_back(gradients[i]);
+      if (gradients[i].defined() && before[i] == count) which.push_back(i);
     }
-    Tensors state;
-    for (const size_t i : which) state.push_back(parameters_[i]);
-    for (const Tensors& slot : slots_) {
-      for (const size_t i : which) state.push_back(slot[i]);
-    }
-    update(state, chosen, static_cast<int>(which.size()), count + 1);
+    step_some(gradients, which, count + 1, {});
     for (const size_t i : which) ++steps_[i];
   }
+}
+
+void Optimizer::step_some(const Tensors& gradients, const std::vector<size_t>& which, int64_t step,
+                          const Tensor& clock) {
+  Tensors state, chosen;
+  for (const size_t i : which) state.push_back(parameters_[i]), chosen.push_back(gradients[i]);
+  for (const Tensors& slot : slots_) {
+    for (const size_t i : which) state.push_back(slot[i]);
+  }
+  update(state, chosen, static_cast<int>(which.size()), step, clock);
+}
+
+void Optimizer::record_step(Capture& capture, const Tensors& gradients) {
+  std::vector<size_t> which;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (gradients[i].defined()) which.push_back(i);
+  }
+  if (which.empty()) return;
+  const Tensor clock = [&] {
+    const VisibleTraces none(nullptr);
+    return zeros({static_cast<int64_t>(which.size()), 4}, DType::float64);
+  }();
+  ahead_.resize(parameters_.size(), 0);
+  std::vector<int64_t> numbers;
+  for (const size_t i : which) numbers.push_back(++ahead_[i]);
+  capture.add_hook({[] { return std::string(); },
+                    [this, which, clock, numbers] {
+                      auto* const rows = static_cast<ClockRow*>(clock.raw_data());
+                      for (size_t k = 0; k < which.size(); ++k) rows[k] = row(steps_[which[k]] + numbers[k]);
+                    },
+                    [this, which] {
+                      for (const size_t i : which) ++steps_[i];
+                    },
+                    [this] { ahead_.clear(); }});
+  step_some(gradients, which, 1, clock);
 }
 
 void Optimizer::zero_grad() {
@@ -128,9 +156,12 @@ Sgd::Sgd(Tensors parameters, SgdOptions options)
     fail<ValueError>("[optimizer] nesterov needs a momentum above 0");
 }
 
-void Sgd::update(const Tensors& state, const Tensors& gradients, int count, int64_t step) {
+void Sgd::update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
+                  const Tensor& clock) {
   apply_update(primitives::sgd_update, state, gradients,
-               SgdAttrs{count, lr(), options_.momentum, options_.weight_decay, options_.nesterov, step == 1});
+               SgdAttrs{count, lr(), options_.momentum, options_.weight_decay, options_.nesterov, step == 1,
+                        clock.defined()},
+               clock);
 }
 
 Adam::Adam(Tensors parameters, AdamOptions options, bool decoupled)
@@ -143,10 +174,16 @@ Adam::Adam(Tensors parameters, AdamOptions options, bool decoupled)
   check_not_negative(options.weight_decay, "weight_decay");
 }
 
-void Adam::update(const Tensors& state, const Tensors& gradients, int count, int64_t step) {
+void Adam::update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
+                  const Tensor& clock) {
   apply_update(primitives::adam_update, state, gradients,
                AdamAttrs{count, lr(), options_.beta1, options_.beta2, options_.eps, options_.weight_decay,
-                         decoupled_, step});
+                         decoupled_, step, clock.defined()},
+               clock);
+}
+
+ClockRow Adam::row(int64_t step) const {
+  return clock_row(lr(), step, options_.beta1, options_.beta2);
 }
 
 Rmsprop::Rmsprop(Tensors parameters, RmspropOptions options)
@@ -160,10 +197,13 @@ Rmsprop::Rmsprop(Tensors parameters, RmspropOptions options)
   check_not_negative(options.momentum, "momentum");
 }
 
-void Rmsprop::update(const Tensors& state, const Tensors& gradients, int count, int64_t) {
+void Rmsprop::update(const Tensors& state, const Tensors& gradients, int count, int64_t,
+                     const Tensor& clock) {
   apply_update(
       primitives::rmsprop_update, state, gradients,
-      RmspropAttrs{count, lr(), options_.alpha, options_.eps, options_.weight_decay, options_.momentum});
+      RmspropAttrs{count, lr(), options_.alpha, options_.eps, options_.weight_decay, options_.momentum,
+                   clock.defined()},
+      clock);
 }
 
 }  // namespace tidu::optim

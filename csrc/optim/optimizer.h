@@ -4,7 +4,8 @@
 #include <map>
 #include <string>
 
-#include "tensor/tensor.h"
+#include "core/capture.h"
+#include "ops/update.h"
 
 namespace tidu::optim {
 
@@ -33,16 +34,23 @@ class Optimizer {
   // floating-point.
   Optimizer(Tensors parameters, double lr, std::vector<std::string> slots);
 
-  // Updates `count` parameters, which all take step number `step` (1 is the first). `state` holds the
-  // parameters and then each slot's tensors.
-  virtual void update(const Tensors& state, const Tensors& gradients, int count, int64_t step) = 0;
+  // Updates `count` parameters, which all take step number `step` (1 is the first), or the ones of the clock
+  // where there is one (ops/update.h). `state` holds the parameters and then each slot's tensors.
+  virtual void update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
+                      const Tensor& clock) = 0;
+  virtual ClockRow row(int64_t step) const { return clock_row(lr(), step); }
 
  private:
+  void step_some(const Tensors& gradients, const std::vector<size_t>& which, int64_t step,
+                 const Tensor& clock);
+  void record_step(Capture& capture, const Tensors& gradients);
+
   Tensors parameters_;
   double lr_;
   std::vector<std::string> slot_names_;
   std::vector<Tensors> slots_;  // slot by slot, for each parameter
   std::vector<int64_t> steps_;  // that each parameter took
+  std::vector<int64_t> ahead_;  // while a function is recorded: that it takes so far
 };
 
 // g = gradient + weight_decay w; without momentum w -= lr g. With momentum b = g at first, then b = momentum
@@ -56,7 +64,8 @@ class Sgd : public Optimizer {
   Sgd(Tensors parameters, SgdOptions options);
 
  private:
-  void update(const Tensors& state, const Tensors& gradients, int count, int64_t step) override;
+  void update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
+              const Tensor& clock) override;
   SgdOptions options_;
 };
 
@@ -74,7 +83,9 @@ class Adam : public Optimizer {
   Adam(Tensors parameters, AdamOptions options, bool decoupled);
 
  private:
-  void update(const Tensors& state, const Tensors& gradients, int count, int64_t step) override;
+  void update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
+              const Tensor& clock) override;
+  ClockRow row(int64_t step) const override;
   AdamOptions options_;
   bool decoupled_;
 };
@@ -97,7 +108,8 @@ class Rmsprop : public Optimizer {
   Rmsprop(Tensors parameters, RmspropOptions options);
 
  private:
-  void update(const Tensors& state, const Tensors& gradients, int count, int64_t step) override;
+  void update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
+              const Tensor& clock) override;
   RmspropOptions options_;
 };
 

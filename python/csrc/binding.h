@@ -80,6 +80,17 @@ inline std::optional<Device> device_of(PyObject* object) {
   return is_tensor(object) ? std::optional(tensor_of(object).device()) : std::nullopt;
 }
 
+// A number that is an argument of the function that is recorded (tidu/_compile.py).
+class NumberObject : public LaterNumber {
+ public:
+  explicit NumberObject(PyObject* object);
+  Scalar value() const override;
+
+ private:
+  PyObject* const object_;
+};
+inline PyTypeObject* number_type = nullptr;
+
 // An operand of an operator or function: a tensor, a number, or what becomes a tensor.
 class Argument {
  public:
@@ -87,6 +98,8 @@ class Argument {
   explicit Argument(PyObject* object, std::optional<Device> device = {}) {
     if (is_tensor(object)) [[likely]] {
       tensor_ = &tensor_of(object);
+    } else if (Py_TYPE(object) == number_type) {
+      later_.emplace(object);
     } else if ((scalar_ = scalar_from_object(object)), !scalar_) {
       owned_ = tensor_from_object(object, {}, device);
       if (owned_.defined()) tensor_ = &owned_;
@@ -94,8 +107,11 @@ class Argument {
   }
   Argument(const Argument&) = delete;
 
-  explicit operator bool() const { return tensor_ || scalar_; }
-  Operand operand() const { return tensor_ ? Operand(*tensor_) : Operand(*scalar_); }
+  explicit operator bool() const { return tensor_ || scalar_ || later_; }
+  Operand operand() const {
+    if (tensor_) return Operand(*tensor_);
+    return later_ ? Operand(*later_) : Operand(*scalar_);
+  }
   Tensor tensor() const { return tensor_ ? *tensor_ : tensor_of_scalar(); }
 
  private:
@@ -104,6 +120,7 @@ class Argument {
   const Tensor* tensor_ = nullptr;
   Tensor owned_;
   std::optional<Scalar> scalar_;
+  std::optional<NumberObject> later_;
 };
 
 // --- Errors (errors.cpp). bind lets go of the interpreter's lock while a large kernel runs.

@@ -79,6 +79,7 @@ inline Solver as_solver(const py::object& callable) {
 }
 
 // Parts of bind_transforms.
+void bind_compile(py::module_& m);   // compile.cpp
 void bind_sparse(py::module_& m);    // sparse.cpp
 void bind_implicit(py::module_& m);  // implicit.cpp
 

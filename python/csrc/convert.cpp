@@ -67,11 +67,20 @@ bool is_numpy_array(PyObject* object) {
 }
 
 Tensor Argument::tensor_of_scalar() const {
-  const DType dtype = scalar_->kind == Kind::floating  ? kDefaultFloat
-                      : scalar_->kind == Kind::boolean ? DType::bool_
-                                                       : kDefaultInt;
-  return full({}, *scalar_, dtype);
+  const Kind kind = operand().scalar_kind();
+  const DType dtype = kind == Kind::floating  ? kDefaultFloat
+                      : kind == Kind::boolean ? DType::bool_
+                                              : kDefaultInt;
+  return later_ ? astype(later_->tensor, dtype) : full({}, *scalar_, dtype);
 }
+
+NumberObject::NumberObject(PyObject* object)
+    : LaterNumber(py::handle(object).attr("kind").cast<std::string>() == "float" ? Kind::floating
+                                                                                 : Kind::signed_integer,
+                  tensor_of(py::handle(object).attr("tensor").ptr())),
+      object_(object) {}
+
+Scalar NumberObject::value() const { return *scalar_from_object(py::handle(object_).attr("fix")().ptr()); }
 
 PyObject* dtype_object(DType dtype) { return dtype_objects[static_cast<int>(dtype)]; }
 

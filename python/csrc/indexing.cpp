@@ -196,7 +196,7 @@ Tensor value_like(const Tensor& x, PyObject* value) {
   }
   const Operand operand = argument.operand();
   if (operand.tensor()) return *operand.tensor();
-  const bool fits = operand.scalar().kind != Kind::floating || is_floating(x.dtype());
+  const bool fits = operand.scalar_kind() != Kind::floating || is_floating(x.dtype());
   return full({}, operand.scalar(), fits ? x.dtype() : kDefaultFloat, x.device());
 }
 

@@ -21,6 +21,7 @@ from tidu import tree as tree
 from tidu._arguments import explain as _explain
 from tidu._callback import pure_callback as pure_callback
 from tidu._check_grads import check_grads as check_grads
+from tidu._compile import compile as compile
 from tidu._control import checkpoint as checkpoint
 from tidu._control import cond as cond
 from tidu._control import fori_loop as fori_loop

@@ -43,7 +43,7 @@ def __array__(x, dtype=None, copy=None):
 
 def format_tensor(x):
     """repr: the values as NumPy prints them, then the dtype and what else differs from a plain tensor."""
-    if _core._is_abstract(x):
+    if _core._is_abstract(x) and not _core.is_compiling():
         return f"tensor(shape={x.shape}, dtype={x.dtype}, no value while a program is recorded)"
     import numpy as np
 

@@ -2,6 +2,7 @@
 
 import tidu as td
 
+from .._core import is_compiling
 from . import functional as F
 from . import init
 from .module import Module, Parameter
@@ -92,7 +93,11 @@ class Dropout(Module):
             return x
         if key is None:
             keys = td.random.split(self.key.to(x.device))
-            self.key, key = keys[0], keys[1]
+            if is_compiling():
+                self.key[...] = keys[0].to(self.key.device)
+                key = keys[1]
+            else:
+                self.key, key = keys[0], keys[1]
         return F.dropout(x, self.p, key)
 
     def extra_repr(self):

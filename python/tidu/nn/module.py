@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tidu as td
 
+from .._compile import module_epoch, watch_module
+
 _OWN = {"_roles", "_hooks", "training"}
 
 
@@ -23,6 +25,7 @@ class Handle:
 
     def remove(self):
         self._hooks.pop(id(self), None)
+        module_epoch[0] += 1
 
 
 class LoadedKeys(NamedTuple):
@@ -57,10 +60,12 @@ class Module:
 
     def __setattr__(self, name, value):
         self.__dict__[name] = value
+        module_epoch[0] += 1
         if not isinstance(value, td.Tensor) or self._role(name, value) is None:
             self._roles.pop(name, None)
 
     def __delattr__(self, name):
+        module_epoch[0] += 1
         super().__delattr__(name)
         self._roles.pop(name, None)
 
@@ -80,6 +85,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args, **kwargs):
+        watch_module(self)
         if self._hooks is None:
             return self.forward(*args, **kwargs)
         before, after = self._hooks
@@ -106,6 +112,7 @@ class Module:
     def _register(self, when, hook):
         if self._hooks is None:
             self.__dict__["_hooks"] = ({}, {})
+        module_epoch[0] += 1
         return Handle(self._hooks[when], hook)
 
     # ---- What is inside

@@ -2,6 +2,7 @@
 
 import tidu as td
 
+from .. import _core
 from .._core import _training as training
 
 
@@ -16,7 +17,8 @@ class Optimizer:
     changed between steps. Parameters that do not require grad stay as they are until they do.
 
     A subclass has `_buffers(group)`, the names of the tensors that it keeps for each parameter, and
-    `_apply(group, step, tensors, gradients)`, the fused update of some parameters that stand at one step.
+    `_apply(group, step, tensors, gradients, clock)`, the fused update of some parameters that stand at one
+    step, or, where there is a clock, each at the step that it names.
     """
 
     def __init__(self, params, **options):
@@ -100,6 +102,8 @@ class Optimizer:
             del gradients[: len(group["params"])]
 
     def _update(self, group, gradients):
+        if _core.is_compiling():
+            return self._record_update(group, gradients)
         buckets = {}  # by the number of steps so far, which the formulas depend on
         for i, gradient in enumerate(gradients):
             if gradient is not None and group["params"][i].requires_grad:
@@ -107,9 +111,45 @@ class Optimizer:
         names = ("params", *self._buffers(group))
         for step, members in buckets.items():
             tensors = [group[name][i] for name in names for i in members]
-            self._apply(group, step + 1, tensors, [gradients[i] for i in members])
+            self._apply(group, step + 1, tensors, [gradients[i] for i in members], None)
             for i in members:
                 group["steps"][i] = step + 1
+
+    def _record_update(self, group, gradients):
+        """The update as a part of a compiled function: lr and step counts are read anew at each call."""
+        asked = [parameter.requires_grad for parameter in group["params"]]
+        members = [i for i, gradient in enumerate(gradients) if gradient is not None and asked[i]]
+        if not members:
+            return
+        constant = {"params", "steps", "lr", "initial_lr", *self._buffers(group)}
+        options = {name: value for name, value in group.items() if name not in constant}
+        ahead = self.__dict__.setdefault("_ahead", {}).setdefault(id(group), [0] * len(asked))
+        for i in members:
+            ahead[i] += 1
+        numbers = [ahead[i] for i in members]
+        clock = training.new_clock(len(members))
+        betas = group.get("betas", (0.0, 0.0))
+
+        def why_stale():
+            for name, value in options.items():
+                if group[name] != value:
+                    return f"the optimiser's {name} was changed"
+            if [parameter.requires_grad for parameter in group["params"]] != asked:
+                return "requires_grad of a parameter was changed"
+            return None
+
+        def before():
+            steps = group["steps"]
+            steps = [steps[i] + number for i, number in zip(members, numbers, strict=True)]
+            training.set_clock(clock, group["lr"], steps, *betas)
+
+        def after():
+            for i in members:
+                group["steps"][i] += 1
+
+        _core.on_compiled_call(why_stale, before, after, lambda: self.__dict__.pop("_ahead", None))
+        tensors = [group[name][i] for name in ("params", *self._buffers(group)) for i in members]
+        self._apply(group, 1, tensors, [gradients[i] for i in members], clock)
 
     def state_dict(self):
         """All options, step counts and buffers, for `td.save`. The buffers share the optimiser's memory."""
@@ -175,7 +215,7 @@ class SGD(Optimizer):
     def _buffers(self, group):
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def _apply(self, group, step, tensors, gradients):
+    def _apply(self, group, step, tensors, gradients, clock):
         training.sgd_update(
             tensors,
             gradients,
@@ -184,6 +224,7 @@ class SGD(Optimizer):
             group["weight_decay"],
             group["nesterov"],
             step == 1,
+            clock,
         )
 
 
@@ -213,7 +254,7 @@ class Adam(Optimizer):
     def _buffers(self, group):
         return ("exp_avg", "exp_avg_sq")
 
-    def _apply(self, group, step, tensors, gradients):
+    def _apply(self, group, step, tensors, gradients, clock):
         beta1, beta2 = group["betas"]
         training.adam_update(
             tensors,
@@ -225,6 +266,7 @@ class Adam(Optimizer):
             group["weight_decay"],
             self._decoupled,
             step,
+            clock,
         )
 
 
@@ -258,7 +300,7 @@ class RMSprop(Optimizer):
     def _buffers(self, group):
         return ("square_avg", "momentum_buffer") if group["momentum"] else ("square_avg",)
 
-    def _apply(self, group, step, tensors, gradients):
+    def _apply(self, group, step, tensors, gradients, clock):
         training.rmsprop_update(
             tensors,
             gradients,
@@ -267,4 +309,5 @@ class RMSprop(Optimizer):
             group["eps"],
             group["weight_decay"],
             group["momentum"],
+            clock,
         )

@@ -1,0 +1,47 @@
+// Functions that are recorded once for arguments of their kind, and then run as one prepared program.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "autodiff/tape.h"
+#include "core/capture.h"
+
+namespace tidu {
+
+// One recording: for arguments of the specs and layouts that it was made with.
+class Compiled {
+ public:
+  Compiled(const Function& function, std::span<const Tensor> like);
+
+  // The results, new tensors. Tensors that the function closes over are read, and where it writes to them
+  // written, at each call. Where a trace that differentiates or records knows of a tensor, the calls go through
+  // bind one by one, and the trace sees them. Without `advance` the host's state, such as counts of steps, stays.
+  Tensors operator()(std::span<const Tensor> arguments, bool advance = true) const;
+
+  // Why it must be recorded anew, or empty.
+  std::string why_stale() const;
+  // The tensors that a call overwrites.
+  Tensors written(std::span<const Tensor> arguments) const;
+  // What is run, as text.
+  std::string explain() const;
+
+  const Program& program() const { return program_; }
+  const Tensors& closed_over() const { return closed_over_; }
+
+ private:
+  bool is_watched(std::span<const Tensor> inputs) const;
+
+  Program program_;
+  Tensors closed_over_;
+  std::vector<RecordedHook> hooks_;
+  std::vector<Ref<Node>> must_have_no_grad_;
+  bool has_graph_ = false;  // the ambient tape knows how to differentiate some result
+};
+
+// The function as one that is recorded for each kind of arguments that it meets: their specs and layouts. As
+// many recordings are kept; they go with the last copy of the result.
+Function compile(Function function);
+
+}  // namespace tidu

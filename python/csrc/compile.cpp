@@ -1,0 +1,163 @@
+// Compiled functions: what calls are looked up by, recordings, numbers that are arguments.
+#include "transforms/compile.h"
+
+#include "callables.h"
+#include "user_line.h"
+
+namespace tidu::python {
+namespace {
+
+// The leaves of a call's arguments, and what two calls have in common that one recording serves.
+class FlatCall {
+ public:
+  FlatCall(PyObject* arguments, PyObject* keywords) {
+    add(is_grad_enabled());
+    visit(arguments);
+    visit(keywords);
+  }
+
+  py::tuple take() {
+    return py::make_tuple(py::bytes(key_), std::move(tensors_), std::move(numbers_),
+                          py::tuple(std::move(fixed_)));
+  }
+
+ private:
+  template <class T> void add(const T& value) {
+    key_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  void fix(char kind, py::handle value) {
+    key_ += kind;
+    fixed_.append(value);
+  }
+
+  void visit(PyObject* tree) {
+    if (is_tensor(tree)) return visit_tensor(tensor_of(tree), tree);
+    if (PyFloat_CheckExact(tree) || PyLong_CheckExact(tree)) {
+      key_ += PyFloat_CheckExact(tree) ? 'f' : 'i';
+      return numbers_.append(py::handle(tree));
+    }
+    if (tree == Py_None) return void(key_ += 'n');
+    if (PyBool_Check(tree)) return void(key_ += tree == Py_True ? '1' : '0');
+    if (PyTuple_Check(tree)) {
+      PyTuple_CheckExact(tree) ? void(key_ += '(') : fix('<', py::type::of(tree));
+      add(PyTuple_GET_SIZE(tree));
+      for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tree); ++i) visit(PyTuple_GET_ITEM(tree, i));
+      return;
+    }
+    if (PyList_Check(tree)) {
+      key_ += '[';
+      add(PyList_GET_SIZE(tree));
+      for (Py_ssize_t i = 0; i < PyList_GET_SIZE(tree); ++i) visit(PyList_GET_ITEM(tree, i));
+      return;
+    }
+    if (PyDict_Check(tree)) {
+      PyDict_CheckExact(tree) ? void(key_ += '{') : fix('d', py::type::of(tree));
+      add(PyDict_GET_SIZE(tree));
+      Py_ssize_t at = 0;
+      for (PyObject *name, *value; PyDict_Next(tree, &at, &name, &value);) {
+        fixed_.append(py::handle(name));
+        visit(value);
+      }
+      return;
+    }
+    if (is_numpy_array(tree)) {
+      const Tensor tensor = tensor_from_object(tree);
+      return visit_tensor(tensor, py::reinterpret_steal<py::object>(wrap(tensor)));
+    }
+    const py::handle object(tree);
+    if (!PyType_Check(tree) && py::hasattr(object, "__dataclass_fields__")) {
+      fix('@', py::type::of(object));
+      for (const py::handle field : object.attr("__dataclass_fields__")) visit(object.attr(field).ptr());
+      return;
+    }
+    fix('o', tree);
+  }
+
+  void visit_tensor(const Tensor& tensor, py::handle object) {
+    key_ += 't';
+    add(tensor.dtype()), add(tensor.device().type), add(tensor.device().index), add(tensor.ndim());
+    for (int i = 0; i < tensor.ndim(); ++i) add(tensor.size(i));
+    if (!tensor.is_contiguous()) {
+      key_ += 's';
+      for (int i = 0; i < tensor.ndim(); ++i) add(tensor.strides()[i]);
+    }
+    tensors_.append(object);
+  }
+
+  std::string key_;
+  py::list tensors_, numbers_, fixed_;
+};
+
+Tensor tensor_of_number(py::handle number) {
+  const Scalar scalar = *scalar_from_object(number.ptr());
+  const VisibleTraces none(nullptr);
+  return full({}, scalar, scalar.kind == Kind::floating ? DType::float64 : DType::int64, Device{});
+}
+
+Tensors inputs_of(const py::list& tensors, const py::list& numbers) {
+  Tensors inputs = to_tensors(tensors);
+  for (const py::handle number : numbers) inputs.push_back(tensor_of_number(number));
+  return inputs;
+}
+
+}  // namespace
+
+void bind_compile(py::module_& m) {
+  m.def("flatten_call", [](const py::object& arguments, const py::object& keywords) {
+    return FlatCall(arguments.ptr(), keywords.ptr()).take();
+  });
+  py::class_<Compiled>(m, "Recording")
+      .def(py::init([](const py::function& function, const py::list& tensors, const py::list& numbers) {
+        UserLine line;
+        const Lines lines([&] { return line(); });
+        return std::make_unique<Compiled>(as_function(function), inputs_of(tensors, numbers));
+      }))
+      .def("__call__",
+           [](const Compiled& compiled, const py::list& tensors, const py::list& numbers, bool advance) {
+             return to_list(compiled(inputs_of(tensors, numbers), advance));
+           },
+           py::arg("tensors"), py::arg("numbers"), py::arg("advance") = true)
+      .def("why_stale",
+           [](const Compiled& compiled) -> py::object {
+             const std::string reason = compiled.why_stale();
+             return reason.empty() ? py::object(py::none()) : py::object(py::str(reason));
+           })
+      .def("written",
+           [](const Compiled& compiled, const py::list& tensors) {
+             return to_list(compiled.written(to_tensors(tensors)));
+           })
+      .def("explain", &Compiled::explain)
+      .def_property_readonly("program", &Compiled::program)
+      .def_property_readonly("closed_over", [](const Compiled& compiled) {
+        return to_list(compiled.closed_over());
+      });
+  m.def("set_number_type", [](const py::type& type) {
+    number_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr());
+  });
+  m.def("is_compiling", [] { return visible_capture() != nullptr; });
+  m.def("same_bits", [](const Tensor& a, const Tensor& b) {
+    return a.spec() == b.spec() && host_bytes(a) == host_bytes(b);
+  });
+  m.def("on_compiled_call", [](const py::function& why_stale, const py::function& before,
+                               const py::function& after, const py::function& undo) {
+    visible_capture()->add_hook({[held = keep(why_stale.ptr())] {
+                                   const WithLock locked;
+                                   const py::object reason = call(held);
+                                   return reason.is_none() ? std::string() : reason.cast<std::string>();
+                                 },
+                                 [held = keep(before.ptr())] {
+                                   const WithLock locked;
+                                   call(held);
+                                 },
+                                 [held = keep(after.ptr())] {
+                                   const WithLock locked;
+                                   call(held);
+                                 },
+                                 [held = keep(undo.ptr())] {
+                                   const WithLock locked;
+                                   call(held);
+                                 }});
+  });
+}
+
+}  // namespace tidu::python

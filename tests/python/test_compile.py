@@ -1,0 +1,614 @@
+"""compile: calls of what was recorded are calls of the function."""
+
+import collections
+import dataclasses
+import gc
+import math
+import threading
+import weakref
+
+import numpy as np
+import pytest
+import tidu as td
+
+from samplers import assert_trees_close
+
+F = td.nn.functional
+
+
+def bits(tree):
+    """The bytes of each tensor of a tree."""
+    return [np.asarray(leaf.detach().cpu()).tobytes() for leaf in td.tree_leaves(tree)]
+
+
+def batches(count, device, rows=32):
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        x = rng.standard_normal((rows, 12)).astype(np.float32)
+        y = rng.integers(0, 5, rows)
+        yield td.asarray(x, device=device), td.asarray(y, device=device)
+
+
+def network(device, dropout=0.0):
+    td.nn.manual_seed(3)
+    layers = [td.nn.Linear(12, 16), td.nn.Sigmoid(), td.nn.Linear(16, 5)]
+    if dropout:
+        layers.insert(2, td.nn.Dropout(dropout))
+    return td.nn.Sequential(*layers).to(device)
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: td.optim.SGD(p, lr=0.1, weight_decay=0.01),
+    "momentum": lambda p: td.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "adam": lambda p: td.optim.Adam(p, lr=0.01),
+    "adamw": lambda p: td.optim.AdamW(p, lr=0.01),
+    "rmsprop": lambda p: td.optim.RMSprop(p, lr=0.01, momentum=0.5),
+}
+
+
+def train(make_optimizer, device, compiled, by_backward, dropout=0.0, scheduled=False):
+    net = network(device, dropout)
+    optimizer = make_optimizer(net.parameters())
+    schedule = td.optim.CosineLR(optimizer, 12) if scheduled else None
+
+    def step(x, y):
+        if by_backward:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            optimizer.step()
+        else:
+            loss, grads = td.value_and_grad(
+                lambda p: F.cross_entropy(td.nn.functional_call(net, p, x), y)
+            )(net.params())
+            optimizer.update(grads)
+        return loss
+
+    if compiled:
+        step = td.compile(step)
+    losses = []
+    for x, y in batches(12, device):
+        losses.append(step(x, y).item())
+        if scheduled:
+            schedule.step()
+    return losses, net.state_dict(), optimizer.state_dict()
+
+
+@pytest.mark.parametrize("by_backward", [True, False])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_steps_have_the_bits_of_eager_ones(name, by_backward, device):
+    eager = train(OPTIMIZERS[name], device, False, by_backward)
+    compiled = train(OPTIMIZERS[name], device, True, by_backward)
+    assert eager[0] == compiled[0]
+    assert bits(eager[1]) == bits(compiled[1])
+    assert eager[2]["groups"][0]["steps"] == compiled[2]["groups"][0]["steps"] == [12] * 4
+
+
+def test_learning_rates_and_keys_are_read_at_each_call(device):
+    eager = train(OPTIMIZERS["adam"], device, False, True, dropout=0.3, scheduled=True)
+    compiled = train(OPTIMIZERS["adam"], device, True, True, dropout=0.3, scheduled=True)
+    assert eager[0] == compiled[0]
+    assert bits(eager[1]) == bits(compiled[1])
+    assert len(set(compiled[0])) == 12
+
+
+def test_eager_and_compiled_steps_take_turns(device):
+    def run(which):
+        net = network(device)
+        optimizer = td.optim.Adam(net.parameters(), lr=0.01)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        steps = {"e": step, "c": td.compile(step)}
+        losses = []
+        for kind, (x, y) in zip(which, batches(len(which), device), strict=True):
+            losses.append(steps[kind](x, y).item())
+        return losses, bits(net.state_dict())
+
+    assert run("eeeeee") == run("ccecce")
+
+
+def test_results_are_new_tensors(device):
+    w = td.ones((3,), device=device)
+    f = td.compile(lambda x: (x, w, x[0], x * 1, x))
+    x = td.arange(3, device=device).astype(td.float32)
+    for result in (f(x), f(x)):
+        before = bits(result)
+        with td.no_grad():
+            for leaf in result:
+                leaf += 1
+        assert bits(x) == bits(td.arange(3).astype(td.float32))
+        assert bits(w) == bits(td.ones((3,)))
+        assert len({leaf.data_ptr() for leaf in result}) == 5 if hasattr(x, "data_ptr") else before
+
+
+def test_structures_and_names(device):
+    Pair = collections.namedtuple("Pair", "a b")
+
+    @dataclasses.dataclass
+    class State:
+        x: td.Tensor
+        y: td.Tensor
+
+    @td.compile
+    def f(pair, state, *rest, scale, **more):
+        assert isinstance(pair, Pair)
+        assert isinstance(state, State)
+        return {"sum": pair.a + state.x * scale, "more": [more["z"], None], "rest": rest, "name": "f"}
+
+    one = td.ones((2,), device=device)
+    for k in range(3):
+        result = f(Pair(one * k, one), State(one, one), one, (one,), scale=2.5, z=one * k)
+        expected = {"sum": one * k + 2.5, "more": [one * k, None], "rest": (one, (one,)), "name": "f"}
+        assert result.keys() == expected.keys()
+        assert result["name"] == "f"
+        assert result["more"][1] is None
+        assert_trees_close([result[k] for k in ("sum", "rest")], [expected[k] for k in ("sum", "rest")], 0)
+    assert len(f._entries) == 1
+
+
+def test_what_is_closed_over_is_read_at_each_call(device):
+    w = td.ones((3,), device=device)
+    f = td.compile(lambda x: (x * w).sum())
+    x = td.arange(3, device=device).astype(td.float32)
+    assert f(x).item() == 3
+    with td.no_grad():
+        w[...] = 2
+    assert f(x).item() == 6
+    assert len(f._entries) == 1
+
+
+def test_writes_to_arguments_and_closures(device):
+    total = td.zeros((2,), device=device)
+    calls = []
+
+    @td.compile
+    def f(x):
+        calls.append(0)
+        total[...] = total + x
+        x[0] = 7.0
+        return x * 2, total
+
+    for k in range(1, 4):
+        x = td.ones((2,), device=device)
+        doubled, sums = f(x)
+        assert x.tolist() == [7, 1]
+        assert doubled.tolist() == [14, 2]
+        assert sums.tolist() == total.tolist() == [k, k]
+    assert len(calls) == 1
+
+
+def test_numbers_stay_arguments(device):
+    calls = []
+
+    @td.compile
+    def f(x, rate, count):
+        calls.append((rate, count))
+        return x - rate * 2 * x + count / 2, (1 + rate) * count
+
+    for dtype in (td.float32, td.float64, td.float16):
+        x = td.asarray([1.0, 2.0], dtype=dtype, device=device)
+        for rate, count in ((0.1, 1), (0.2, 2), (1e-3, 3)):
+            result = f(x, rate, count)[0]
+            assert result.dtype == dtype
+            assert bits(result) == bits(x - rate * 2 * x + count / 2)
+    assert len(calls) == 3
+    assert len(f._entries) == 3
+
+
+def test_a_number_that_is_a_shape_is_static(device):
+    calls = []
+
+    @td.compile
+    def f(x, n, rate):
+        calls.append(0)
+        for _ in range(n):
+            x = x * rate
+        return x.reshape(n, -1)
+
+    x = td.arange(12, device=device).astype(td.float32)
+    for n, rate in ((2, 0.5), (2, 0.25), (3, 0.5), (3, 2.0), (2, 4.0)):
+        assert f(x, n, rate).tolist() == (x * rate**n).reshape(n, -1).tolist()
+    assert len(calls) == 3  # once to find out, then for 2 and for 3
+    assert len(f._entries) == 2
+
+
+def test_other_arguments_tell_recordings_apart(device):
+    @td.compile
+    def f(x, mode, flag):
+        return (x + 1 if flag else x - 1) * (2 if mode == "double" else 1)
+
+    x = td.ones((), device=device)
+    assert f(x, "double", True).item() == 4
+    assert f(x, "single", True).item() == 2
+    assert f(x, "single", False).item() == 0
+    assert f(x, "double", True).item() == 4
+    assert len(f._entries) == 3
+
+
+def test_shapes_dtypes_and_layouts(device):
+    calls = []
+
+    @td.compile
+    def f(x):
+        calls.append(0)
+        return td.sin(x).reshape(-1), x.sum(axis=0)
+
+    a = td.arange(12, device=device).astype(td.float32).reshape(3, 4)
+    for x in (a, a.T, a[:, ::-1], a[1:], a.astype(td.float64), td.zeros((0, 4), device=device), a.T, a):
+        assert [leaf.tolist() for leaf in f(x)] == [td.sin(x).reshape(-1).tolist(), x.sum(axis=0).tolist()]
+    assert len(calls) == 6
+
+
+READERS = {
+    "item": lambda x: x.sum().item(),
+    "float": lambda x: float(x.sum()),
+    "bool": lambda x: 1 if x.sum() > 0 else 2,
+    "print": lambda x: print(x),
+    "numpy": lambda x: np.asarray(x),
+    "tolist": lambda x: x.tolist(),
+    "index": lambda x: [1, 2, 3][x.sum().astype(td.int64)],
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("closed", [False, True])
+def test_reading_a_value_is_an_error(name, closed, device):
+    w = td.ones((2,), device=device)
+
+    @td.compile
+    def f(x):
+        READERS[name](w if closed else x)
+        return x
+
+    for _ in range(2):
+        with pytest.raises(td.TraceError, match=r"compile"):
+            f(w)
+    assert not f._entries
+    assert w.tolist() == [1, 1]
+
+
+def test_a_failed_recording_leaves_everything_as_it_was(device):
+    net = network(device)
+    optimizer = td.optim.Adam(net.parameters(), lr=0.01)
+    before = bits(net.state_dict())
+    fail = [True]
+
+    @td.compile
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        if fail[0]:
+            raise RuntimeError("as asked")
+        return loss
+
+    ((x, y),) = batches(1, device)
+    net.parameters()[0].grad = td.ones_like(net.parameters()[0])
+    with pytest.raises(RuntimeError, match="as asked"):
+        step(x, y)
+    assert not step._entries
+    assert bits(net.state_dict()) == before
+    assert optimizer.state_dict()["groups"][0]["steps"] == [0] * 4
+    assert net.parameters()[0].grad is not None
+    assert net.parameters()[1].grad is None
+    fail[0] = False
+    step(x, y)
+    assert optimizer.state_dict()["groups"][0]["steps"] == [1] * 4
+    assert bits(net.state_dict()) != before
+
+
+def test_grad_is_left_alone(device):
+    w = td.ones((3,), device=device)
+    w.requires_grad = True
+    held = td.arange(3, device=device).astype(td.float32)
+
+    @td.compile
+    def f(x):
+        w.grad = None
+        (w * x).sum().backward()
+        return w.grad
+
+    for k in range(3):
+        w.grad = held
+        assert f(held * k).tolist() == (held * k).tolist()
+        assert w.grad is held or w.grad.tolist() == held.tolist()
+
+
+def test_adding_to_a_grad_from_before_is_an_error(device):
+    w = td.ones((3,), device=device)
+    w.requires_grad = True
+
+    def f(x):
+        (w * x).sum().backward()
+        return w.grad
+
+    x = td.ones((3,), device=device)
+    compiled = td.compile(f)
+    assert compiled(x).tolist() == [1, 1, 1]
+    w.grad = x
+    with pytest.raises(ValueError, match="zero_grad"):
+        compiled(x)
+    with pytest.raises(td.TraceError, match="zero_grad"):
+        td.compile(f)(x)
+
+
+def test_derivatives_of_compiled_functions(device):
+    w = td.asarray([0.5, -1.0, 2.0], dtype=td.float64, device=device)
+
+    def f(x):
+        return (td.sin(x * w) * x).sum()
+
+    compiled = td.compile(f)
+    x = td.asarray([0.3, 0.7, -0.2], dtype=td.float64, device=device)
+    for transform in (
+        td.grad,
+        td.hessian,
+        lambda g: td.grad(td.compile(lambda v: td.grad(g)(v).sum())),
+        lambda g: td.compile(td.grad(g)),
+        lambda g: td.compile(td.hessian(g)),
+        lambda g: lambda v: td.jvp(g, (v,), (v,)),
+        lambda g: lambda v: td.vmap(g)(td.stack([v, 2 * v])),
+        lambda g: td.compile(lambda v: td.vmap(td.grad(g))(td.stack([v, 2 * v]))),
+        lambda g: lambda v: td.compile(lambda u: g(u) + g(2 * u))(v),
+        lambda g: td.program(g, x),
+        td.laplacian,
+        lambda g: td.checkpoint(g),
+    ):
+        assert_trees_close(transform(compiled)(x), transform(f)(x), 1e-13)
+
+
+def test_backward_through_a_compiled_function(device):
+    net = network(device)
+    ((x, y),) = batches(1, device)
+    compiled = td.compile(lambda x: net(x))
+    F.cross_entropy(net(x), y).backward()
+    expected = [p.grad for p in net.parameters()]
+    net.zero_grad()
+    for _ in range(2):
+        F.cross_entropy(compiled(x), y).backward()
+    assert_trees_close([p.grad for p in net.parameters()], [2 * g for g in expected], 1e-6)
+    with td.no_grad():
+        assert not compiled(x).requires_grad
+    assert compiled(x).requires_grad
+
+
+def test_shared_memory_of_what_is_closed_over(device):
+    w = td.arange(4, device=device).astype(td.float32)
+    same, other = w.detach(), w.reshape(2, 2)
+
+    @td.compile
+    def through_the_same(x):
+        w[...] = w + x
+        return same * 1
+
+    assert through_the_same(td.ones((), device=device)).tolist() == [1, 2, 3, 4]
+    assert through_the_same(td.ones((), device=device)).tolist() == [2, 3, 4, 5]
+
+    @td.compile
+    def through_another(x):
+        y = other * 1
+        w[...] = w + x
+        return y
+
+    before = w.tolist()
+    with pytest.raises(td.TraceError, match="shares memory"):
+        through_another(td.ones((), device=device))
+    assert w.tolist() == before
+
+
+def test_random_numbers_follow_their_keys(device):
+    @td.compile
+    def f(key):
+        return td.random.normal(key, (4,)), td.random.split(key)
+
+    for seed in range(3):
+        key = td.random.key(seed, device=device) if device != "cpu" else td.random.key(seed)
+        drawn, keys = f(key)
+        assert bits(drawn) == bits(td.random.normal(key, (4,)))
+        assert bits(keys) == bits(td.random.split(key))
+
+
+def test_python_state_is_that_of_the_recording(device):
+    scale, seen = [2.0], []
+
+    @td.compile
+    def f(x):
+        seen.append(x)
+        return x * scale[0]
+
+    x = td.ones((2,), device=device)
+    assert f(x).tolist() == [2, 2]
+    scale[0] = 3.0
+    assert f(x).tolist() == [2, 2]
+    assert len(seen) == 1
+    with pytest.raises(td.TraceError):
+        seen[0].tolist()
+    assert f(td.ones((3,), device=device)).tolist() == [3, 3, 3]
+
+
+@pytest.mark.cpu_only("threads of emulated devices have tests of their own")
+def test_two_threads_call_one_function():
+    w = td.ones((64, 64))
+    f = td.compile(lambda x, k: td.tanh(x @ w) * k)
+    x = td.ones((64, 64))
+    results, errors = {}, []
+
+    def work(k):
+        try:
+            results[k] = [bits(f(x * k, float(k))) for _ in range(50)]
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    for k in range(1, 5):
+        assert set(map(tuple, results[k])) == {tuple(bits(td.tanh((x * k) @ w) * float(k)))}
+
+
+@pytest.mark.cpu_only("of the host's objects")
+def test_a_thousand_compiled_functions_do_not_leak():
+    w = td.ones((2,))
+    alive = []
+    for k in range(1000):
+        f = td.compile(lambda x, k=k: x * w + k)
+        assert f(w).tolist() == [1 + k, 1 + k]
+        alive.append(weakref.ref(f))
+        del f
+    gc.collect()
+    assert not any(ref() for ref in alive)
+
+
+def test_math_of_numbers():
+    @td.compile
+    def f(x, a, n):
+        return x * math.sqrt(a), -a + abs(a) * 2 - 1 / (a + n), n // 2
+
+    x = td.ones(())
+    for a, n in ((4.0, 3), (9.0, 3), (9.0, 4)):
+        got = f(x, a, n)
+        assert [leaf.item() if isinstance(leaf, td.Tensor) else leaf for leaf in got] == pytest.approx(
+            [math.sqrt(a), -a + abs(a) * 2 - 1 / (a + n), n // 2]
+        )
+
+
+def test_unhashable_arguments_are_refused():
+    f = td.compile(lambda x, names: x)
+    with pytest.raises(TypeError, match="hashable"):
+        f(td.ones(()), {"a"})
+
+
+def test_modes_tensors_and_hooks_of_modules_are_part_of_a_recording(device):
+    net = network(device, dropout=0.5)
+    ((x, _),) = batches(1, device)
+    f = td.compile(lambda x: net(x))
+    net.eval()
+    expected = bits(net(x))
+    assert bits(f(x)) == expected
+    net.train()
+    assert bits(f(x)) != expected
+    net.eval()
+    assert bits(f(x)) == expected
+    assert len(f._reasons) == 2
+    assert "training" in f._reasons[1]
+    net[0].weight = td.nn.Parameter(net[0].weight.detach() * 2)
+    assert bits(f(x)) == bits(net(x)) != expected
+    assert "weight" in f._reasons[2]
+    handle = net[0].register_forward_hook(lambda module, args, output: output + 1)
+    assert bits(f(x)) == bits(net(x))
+    assert "hooks" in f._reasons[3]
+    handle.remove()
+    assert bits(f(x)) == bits(net(x))
+
+
+def test_options_of_the_optimiser_are_part_of_a_recording(device):
+    def run(compiled):
+        net = network(device)
+        optimizer = td.optim.SGD(net.parameters(), lr=0.1)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = td.compile(step) if compiled else step
+        for i, (x, y) in enumerate(batches(8, device)):
+            if i == 3:
+                optimizer.param_groups[0]["weight_decay"] = 0.1
+            if i == 5:
+                net[0].requires_grad_(False)
+            step(x, y)
+        return bits(net.state_dict()), step
+
+    expected, _ = run(False)
+    got, step = run(True)
+    assert got == expected
+    assert ["weight_decay" in step._reasons[1], "requires_grad" in step._reasons[2]] == [True, True]
+    assert len(step._reasons) == 3
+
+
+def test_check_compares_with_the_function(device):
+    calls = []
+    total = td.zeros((2,), device=device)
+
+    def f(x, bias):
+        calls.append(0)
+        total[...] = total + x
+        return x * (2 if len(calls) < 4 else 3) + bias[0]
+
+    good = td.compile(f, check=2)
+    bias = [1.0]
+    x = td.ones((2,), device=device)
+    for k in range(3):
+        assert good(x, bias).tolist() == [3, 3]
+        assert total.tolist() == [k + 1, k + 1]
+        assert len(calls) == min(k + 2, 3)
+    bad = td.compile(f, check=1)
+    calls.clear()
+    calls.extend([0, 0])
+    with pytest.raises(RuntimeError, match="differs"):
+        bad(x, bias)
+
+
+def test_several_steps_in_one_call(device):
+    def run(compiled):
+        net = network(device)
+        optimizer = td.optim.Adam(net.parameters(), lr=0.01)
+
+        def two_steps(x, y):
+            for part in (slice(0, 16), slice(16, 32)):
+                optimizer.zero_grad()
+                F.cross_entropy(net(x[part]), y[part]).backward()
+                optimizer.step()
+
+        two_steps = td.compile(two_steps) if compiled else two_steps
+        for x, y in batches(3, device):
+            assert two_steps(x, y) is None
+        return bits(net.state_dict()), optimizer.state_dict()["groups"][0]["steps"]
+
+    assert run(True) == run(False)
+
+
+def test_explain_says_what_is_fixed(device):
+    w = td.ones((2,), device=device)
+    f = td.compile(lambda x, n, rate: ((x * w).reshape(n, -1) * rate, "label"))
+    text = f.explain(td.ones((2,), device=device), 1, 0.5)
+    assert "static: 1" in text
+    assert "'label'" in text
+    assert "read from outside at each call: float32(2,)" in text
+    assert "multiply" in text
+    assert "0.5" not in text.split("\n")[0]
+    assert "first time" in text
+
+
+def test_methods_and_decorators(device):
+    class Model:
+        def __init__(self):
+            self.w = td.ones((2,), device=device)
+
+        @td.compile
+        def forward(self, x):
+            return x * self.w
+
+        @td.compile(check=1)
+        def twice(self, x):
+            return 2 * x * self.w
+
+    model = Model()
+    assert model.forward(model.w).tolist() == [1, 1]
+    assert model.twice(model.w).tolist() == [2, 2]
+    assert Model.forward.__name__ == "forward"
+    with pytest.raises(TypeError, match="function"):
+        td.compile(3)
