@@ -13,6 +13,7 @@
 #include "core/backend.h"
 #include "core/escape.h"
 #include "core/host_lock.h"
+#include "core/profile.h"
 #include "core/trace.h"
 
 namespace tidu {
@@ -92,8 +93,13 @@ void run_kernel(const Call& call, Device device) {
   if (!kernel) fail<DeviceError>(describe_call(call), ": no kernel for device ", device);
   const WorkspaceBytes bytes = call.primitive.workspaces[slot];
   const Workspace workspace(device, bytes ? bytes(call) : 0);
-  const Unlocked unlocked(call);
-  kernel({call.primitive, call.inputs, call.attrs, call.outputs, workspace.data()});
+  const auto run = [&] {
+    const Unlocked unlocked(call);
+    kernel({call.primitive, call.inputs, call.attrs, call.outputs, workspace.data()});
+  };
+  if (Profile* const profile = Profile::active()) [[unlikely]]
+    return profile->note(call, run);
+  run();
 }
 
 void make_outputs(const Call& call, Device device, bool abstract) {

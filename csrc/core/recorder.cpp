@@ -14,9 +14,9 @@ Lines::Lines(Here here) : here_(std::move(here)), outer_(std::exchange(lines, &h
 Lines::~Lines() { lines = outer_; }
 bool Lines::are_asked_for() { return lines != nullptr; }
 
+Program::Source Lines::here() { return lines ? (*lines)() : Program::Source(); }
 std::string Lines::text() {
-  if (!lines) return "";
-  const Program::Source source = (*lines)();
+  const Program::Source source = here();
   return source.file ? str(" at ", source) : "";
 }
 
@@ -75,7 +75,7 @@ Tensor Recorder::tensor_of(int variable) {
 void Recorder::append(const Primitive& primitive, const Attrs& attrs, std::vector<int> inputs,
                       std::vector<int> outputs, bool differentiable) {
   program_.instructions.push_back({&primitive, attrs, std::move(inputs), std::move(outputs), differentiable,
-                                   lines ? (*lines)() : Program::Source()});
+                                   Lines::here()});
 }
 
 void Recorder::write(int place, int variable, const Call& call, bool differentiable) {

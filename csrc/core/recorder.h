@@ -74,6 +74,8 @@ class Lines {
   ~Lines();
   Lines(const Lines&) = delete;
   static bool are_asked_for();
+  // The line, if they were asked for.
+  static Program::Source here();
   // " at net.py:7", or nothing.
   static std::string text();
 

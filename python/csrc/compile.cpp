@@ -2,6 +2,7 @@
 #include "transforms/compile.h"
 
 #include "callables.h"
+#include "core/profile.h"
 #include "user_line.h"
 
 namespace tidu::python {
@@ -100,6 +101,31 @@ Tensors inputs_of(const py::list& tensors, const py::list& numbers) {
   return inputs;
 }
 
+// A profile of which calls have the lines of the user's code.
+class ProfileSession {
+ public:
+  py::list end() {
+    py::list result;
+    for (const ProfiledCall& call : profile_->calls()) {
+      py::dict noted;
+      noted["name"] = call.name, noted["operands"] = call.operands;
+      noted["source"] = call.source.file ? str(call.source) : std::string();
+      noted["device"] = call.device, noted["begin"] = call.begin, noted["duration"] = call.duration;
+      noted["bytes"] = call.bytes, noted["operations"] = call.operations;
+      noted["live_bytes"] = call.live_bytes, noted["thread"] = call.thread;
+      result.append(noted);
+    }
+    profile_.reset();
+    lines_.reset();
+    return result;
+  }
+
+ private:
+  UserLine line_;
+  std::optional<Lines> lines_{std::in_place, [this] { return line_(); }};
+  std::optional<Profile> profile_{std::in_place};
+};
+
 }  // namespace
 
 void bind_compile(py::module_& m) {
@@ -135,6 +161,7 @@ void bind_compile(py::module_& m) {
     number_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr());
   });
   m.def("is_compiling", [] { return visible_capture() != nullptr; });
+  py::class_<ProfileSession>(m, "ProfileSession").def(py::init()).def("end", &ProfileSession::end);
   m.def("same_bits", [](const Tensor& a, const Tensor& b) {
     return a.spec() == b.spec() && host_bytes(a) == host_bytes(b);
   });

@@ -53,6 +53,7 @@ from tidu._laplacian import laplacian as laplacian
 from tidu._odeint import odeint as odeint
 from tidu._points import classify_stationary_point as classify_stationary_point
 from tidu._points import is_differentiable_at as is_differentiable_at
+from tidu._profile import profile as profile
 from tidu._program import Program as Program
 from tidu._program import eval_shape as eval_shape
 from tidu._program import load_program as load_program
