@@ -20,6 +20,8 @@ class Backend {
   virtual void copy(const Tensor& source, const Tensor& target) = 0;
   // Null where the device runs such groups call by call.
   virtual std::unique_ptr<GroupKernel> prepare(const Group&) { return nullptr; }
+  // Whether a group may have such an output, a reduction, beside those that it has. (prepare refuses others.)
+  virtual bool reduces(const Group&, const Group::Output&) { return false; }
   // Waits for all work issued to the device.
   virtual void synchronize(int index) = 0;
   // One line: the processor's name and what is used of it.

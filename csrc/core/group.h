@@ -11,8 +11,8 @@ struct Group {
   // What comes from outside, broadcast to the shape of the loop by strides of 0.
   struct Input {
     DType dtype;
-    Strides strides;                                // in elements, an entry an axis of the loop
-    std::optional<std::array<char, 8>> number{};    // its value, where it is known: it has no memory
+    Strides strides;                              // in elements, an entry an axis of the loop
+    std::optional<std::array<char, 8>> number{};  // its value, where it is known: it has no memory
   };
   // A call of a primitive that is pointwise and has a row in ops/elementwise.def, or of a conversion. Values
   // are numbered: first the inputs, then the results of the steps.
@@ -22,7 +22,8 @@ struct Group {
     DType dtype;  // of its result
     std::vector<int> inputs;
   };
-  // A value that leaves, in row-major memory: all of it or, where there is one, its reduction.
+  // A value that leaves, in row-major memory: all of it or, where there is one, its reduction, which must be
+  // one that Backend::reduces takes.
   struct Output {
     int value;
     const Primitive* reduction = nullptr;
@@ -40,8 +41,9 @@ struct Group {
 class GroupKernel {
  public:
   virtual ~GroupKernel() = default;
-  // The first elements of inputs (null for numbers) and outputs, on the device. An output that is no reduction
-  // may be an input of the same dtype that is row-major too. May be called by several threads at once.
+  // The first elements of inputs (null for numbers) and outputs, on the device. An output that is no
+  // reduction may be an input of the same dtype that is row-major too. May be called by several threads at
+  // once.
   virtual void run(const void* const* inputs, void* const* outputs) const = 0;
 };
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "backend/cpu/group.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
 #include "kernels/cpu/targets.h"
@@ -49,6 +50,10 @@ class CpuBackend final : public Backend {
   }
   void copy(const Tensor& source, const Tensor& target) override {
     std::memcpy(target.raw_data(), source.raw_data(), source.nbytes());
+  }
+  std::unique_ptr<GroupKernel> prepare(const Group& group) override { return cpu::prepare_group(group); }
+  bool reduces(const Group& group, const Group::Output& output) override {
+    return cpu::reduces(group, output);
   }
   void synchronize(int) override {}
 
