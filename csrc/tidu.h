@@ -9,6 +9,7 @@
 #include "compile/simplify.h"
 #include "core/backend.h"
 #include "core/escape.h"
+#include "core/profile.h"
 #include "core/recorder.h"
 #include "core/trace.h"
 #include "cuda/driver.h"
