@@ -5,6 +5,7 @@
 #include "autodiff/transforms.h"
 #include "autodiff/transpose.h"
 #include "backend/cpu/threads.h"
+#include "compile/executable.h"
 #include "compile/plan.h"
 #include "compile/simplify.h"
 #include "core/backend.h"

@@ -21,12 +21,16 @@ Tensors outline(const Program& program, const Program::Instruction& call, std::s
   return created;
 }
 
-Tensors outline(const Program& program) {
+Tensor outline_of_input(const Program& program, size_t input, Layouts layouts) {
+  const Spec& spec = program.variables[program.inputs[input]];
+  const Tensor row_major = Tensor::unknown(spec.shape, spec.dtype, spec.device);
+  return layouts.empty() ? row_major : row_major.view(spec.shape, layouts[input], 0);
+}
+
+Tensors outline(const Program& program, Layouts layouts) {
   Tensors values(program.variables.size());
-  for (int variable : program.inputs) {
-    const Spec& spec = program.variables[variable];
-    values[variable] = Tensor::unknown(spec.shape, spec.dtype, spec.device);
-  }
+  for (size_t i = 0; i < program.inputs.size(); ++i)
+    values[program.inputs[i]] = outline_of_input(program, i, layouts);
   for (const Program::Constant& constant : program.constants)
     values[constant.variable] = outline_of(constant.value);
   for (const Program::Instruction& call : program.instructions) {

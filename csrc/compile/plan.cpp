@@ -10,7 +10,7 @@
 namespace tidu {
 namespace {
 
-constexpr int64_t kAlignment = 64;  // the allocators'
+constexpr int64_t kAlignment = 256;  // of any kernel's vectors and transactions
 
 class Lifetimes {
  public:

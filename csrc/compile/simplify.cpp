@@ -1,6 +1,7 @@
 // Expansion and common subexpressions: one walk that numbers values.
 #include "compile/simplify.h"
 
+#include <cmath>
 #include <unordered_map>
 
 #include "compile/outline.h"
@@ -33,12 +34,10 @@ class Key {
 
 class Simplifier {
  public:
-  explicit Simplifier(const Program& program) {
+  Simplifier(const Program& program, Loops loops, Layouts layouts) : loops_(loops) {
     std::vector<int> inputs;
-    for (int variable : program.inputs) {
-      const Spec& spec = program.variables[variable];
-      inputs.push_back(name_of(Tensor::unknown(spec.shape, spec.dtype, spec.device)));
-    }
+    for (size_t i = 0; i < program.inputs.size(); ++i)
+      inputs.push_back(name_of(outline_of_input(program, i, layouts)));
     result_.inputs = inputs;
     const std::vector<int> names = add(program, inputs);
     for (int variable : program.outputs) result_.outputs.push_back(names[variable]);
@@ -58,22 +57,24 @@ class Simplifier {
     const auto [found, is_new] = shown_.try_emplace(key.bytes(), static_cast<int>(values_.size()));
     if (is_new) {
       values_.push_back(outline);
-      ones_.push_back(false);
+      numbers_.emplace_back();
+      makers_.push_back(-1);
       result_.variables.push_back(outline.spec());
     }
     return found->second;
   }
 
   int name_of_constant(const Tensor& value) {
-    bool is_one = false;
+    std::optional<double> element;
     Key key;
     key.add_layout(value).add(value.device().type).add(value.device().index);
-    if (is_one_number(value)) {
+    // What may be written to is no number for good.
+    if (is_one_number(value) && !value.impl().storage->writable()) {
       key.add(true);
       visit_dtype(value.dtype(), [&]<class T>() {
         const T number = *static_cast<const T*>(value.raw_data());
         key.add(number);
-        is_one = number == T(1);
+        element = static_cast<double>(number);
       });
     } else {
       key.add(false).add(value.is_abstract() ? static_cast<const void*>(&value.impl()) : value.raw_data());
@@ -82,7 +83,7 @@ class Simplifier {
     if (is_new) {
       found->second = name_of(outline_of(value));
       result_.constants.push_back({found->second, value});
-      ones_[found->second] = is_one;
+      numbers_[found->second] = element;
     }
     return found->second;
   }
@@ -97,9 +98,10 @@ class Simplifier {
       Program::Instruction renamed{call.primitive, call.attrs, {}, {}, true, call.source};
       for (int variable : call.inputs) renamed.inputs.push_back(names[variable]);
       // What says what it costs depends on values: which way it goes is not known.
-      const std::vector<int> outputs = call.primitive->evaluate && !call.primitive->flops
-                                           ? add_parts(renamed, call.outputs.size())
-                                           : add_call(std::move(renamed), program, call.outputs);
+      const bool has_parts = call.primitive->evaluate && !call.primitive->flops &&
+                             !(loops_ == Loops::kept && call.primitive->repeats);
+      const std::vector<int> outputs = has_parts ? add_parts(renamed, call.outputs.size())
+                                                 : add_call(std::move(renamed), program, call.outputs);
       for (size_t i = 0; i < outputs.size(); ++i) names[call.outputs[i]] = outputs[i];
     }
     return names;
@@ -117,27 +119,53 @@ class Simplifier {
         },
         specs);
     for (Program::Instruction& part : parts.instructions) part.source = call.source;
+    const auto begin = static_cast<std::ptrdiff_t>(hidden_.size());
     const std::vector<int> names = add(parts, call.inputs);
+    // What a derivative computes again is not to be kept for it.
+    if (loops_ == Loops::kept && call.primitive->dispatch)
+      std::fill(hidden_.begin() + begin, hidden_.end(), true);
     std::vector<int> outputs;
     for (int variable : parts.outputs) outputs.push_back(names[variable]);
     return outputs;
   }
 
+  bool is_number(int variable, double number) const {
+    const std::optional<double>& known = numbers_[variable];
+    return known == number && std::signbit(*known) == std::signbit(number);
+  }
+
+  // The input that a call gives back bit for bit, if there is one.
+  std::optional<int> unchanged_by(const Program::Instruction& call) const {
+    const Primitive* const primitive = call.primitive;
+    const int a = call.inputs.empty() ? -1 : call.inputs[0];
+    if (primitive == &primitives::copy && values_[a].is_contiguous()) return a;
+    if (primitive == &primitives::negative && makers_[a] >= 0 && !is_narrow(values_[a].dtype())) {
+      const Program::Instruction& maker = result_.instructions[makers_[a]];
+      if (maker.primitive == primitive) return maker.inputs[0];
+    }
+    if (call.inputs.size() != 2) return std::nullopt;
+    const int b = call.inputs[1];
+    const bool is_product = primitive == &primitives::multiply;  // multiply_no_nan makes 0 of -0
+    if ((is_product || primitive == &primitives::divide) && is_number(b, 1)) return a;
+    if (is_product && is_number(a, 1)) return b;
+    const double nothing = is_floating(values_[a].dtype()) ? -0.0 : 0.0;
+    if (primitive == &primitives::subtract && is_number(b, 0)) return a;
+    if (primitive == &primitives::add && is_number(b, nothing)) return a;
+    if (primitive == &primitives::add && is_number(a, nothing)) return b;
+    return std::nullopt;
+  }
+
   std::vector<int> add_call(Program::Instruction call, const Program& program,
                             const std::vector<int>& as_recorded) {
-    if (call.primitive == &primitives::multiply || call.primitive == &primitives::multiply_no_nan) {
-      for (size_t i = 0; i < 2; ++i) {
-        if (ones_[call.inputs[i]]) return {call.inputs[1 - i]};
-      }
-    }
+    if (const std::optional<int> unchanged = unchanged_by(call)) return {*unchanged};
     const bool is_once = call.has_effect();
     const Device device = as_recorded.empty() ? Device() : program.variables[as_recorded[0]].device;
     const uint64_t hash = hash_of(call);
     const auto [first, last] = calls_.equal_range(hash);
     for (auto it = first; it != last && !is_once; ++it) {
       const Program::Instruction& other = result_.instructions[it->second];
-      if (other.primitive == call.primitive && other.attrs == call.attrs && other.inputs == call.inputs &&
-          result_.variables[other.outputs[0]].device == device)
+      if (!hidden_[it->second] && other.primitive == call.primitive && other.attrs == call.attrs &&
+          other.inputs == call.inputs && result_.variables[other.outputs[0]].device == device)
         return other.outputs;
     }
     call.outputs = as_recorded;
@@ -146,17 +174,19 @@ class Simplifier {
     const size_t known = values_.size();
     for (const Tensor& result : results) call.outputs.push_back(name_of(result));
     if (values_.size() > known || is_once) {  // else it shows what another view shows
-      if (has_ones(call)) ones_[call.outputs[0]] = true;
+      for (int variable : call.outputs) makers_[variable] = static_cast<int>(result_.instructions.size());
+      if (!call.outputs.empty()) numbers_[call.outputs[0]] = number_of(call);
       calls_.emplace(hash, result_.instructions.size());
+      hidden_.push_back(false);
       result_.instructions.push_back(call);
     }
     return call.outputs;
   }
 
-  // Whether all elements of the result are 1.
-  bool has_ones(const Program::Instruction& call) const {
-    if (call.primitive != &primitives::full) return call.primitive->view && ones_[call.inputs[0]];
-    return Scalar(call.attrs.as<FullAttrs>().value).to_double() == 1;
+  // What all elements of the result are, where that is known.
+  std::optional<double> number_of(const Program::Instruction& call) const {
+    if (call.primitive == &primitives::full) return Scalar(call.attrs.as<FullAttrs>().value).to_double();
+    return call.primitive->view ? numbers_[call.inputs[0]] : std::nullopt;
   }
 
   static uint64_t hash_of(const Program::Instruction& call) {
@@ -165,18 +195,21 @@ class Simplifier {
     return hash;
   }
 
+  const Loops loops_;
   Program result_;
-  Tensors values_;          // abstract ones of its variables
-  std::vector<bool> ones_;  // which of them are all 1
+  Tensors values_;                              // abstract ones of its variables
+  std::vector<std::optional<double>> numbers_;  // what all elements of each are, where that is known
+  std::vector<int> makers_;                     // the instructions
   std::unordered_map<std::string, int> shown_, constants_;
   std::unordered_multimap<uint64_t, size_t> calls_;
+  std::vector<bool> hidden_;  // instructions that no later one is equal to
 };
 
 }  // namespace
 
-Program simplify(const Program& program) {
+Program simplify(const Program& program, Loops loops, Layouts layouts) {
   const VisibleTraces none(nullptr);
-  return Simplifier(program).take();
+  return Simplifier(program, loops, layouts).take();
 }
 
 }  // namespace tidu

@@ -1,14 +1,19 @@
 // Programs that do less for the same results.
 #pragma once
 
-#include "core/program.h"
+#include "compile/outline.h"
 
 namespace tidu {
 
-// The same function of row-major arguments by views and kernels alone, and branches and loops that a value
-// decides. Calls that are evaluated in terms of ops are those, functions with rules of their own are what
-// they compute, equal calls are made once, views that show the same are one, factors that are 1 are left out,
-// and so is what no output makes use of. The result can be run, but knows no longer how it is differentiated.
-Program simplify(const Program& program);
+// The same function by views and kernels alone, and branches and loops that a value decides. Calls that are
+// evaluated in terms of ops are those, functions with rules of their own are what they compute, equal calls
+// are made once, views that show the same are one, and so are copies that lie alike; what changes no bit
+// (factors that are 1, two signs) is left out, and so is what no output makes use of. The result can be run,
+// but knows no longer how it is differentiated.
+enum class Loops : bool {
+  unrolled,  // so that all that is computed can be counted
+  kept       // and what is to be computed again, as by checkpoint, is
+};
+Program simplify(const Program& program, Loops loops = Loops::unrolled, Layouts layouts = {});
 
 }  // namespace tidu

@@ -19,22 +19,23 @@ extern HostLock host_lock;
 
 class Unlocked {
  public:
+  static constexpr int64_t kMany = 1 << 15;  // elements that are worth it
+
   // While a kernel runs. A small one is over sooner than a lock changes hands.
   explicit Unlocked(const Call& call) : Unlocked(is_long(call.inputs) || is_long(call.outputs)) {}
   // While the elements of x are copied to the host, for which a device of its own must have computed them.
   explicit Unlocked(const Tensor& x) : Unlocked(x.numel() >= kMany || x.device().type != DeviceType::cpu) {}
+  explicit Unlocked(bool worthwhile)
+      : released_(worthwhile && host_lock.release ? host_lock.release() : nullptr) {}
   ~Unlocked() {
     if (released_) host_lock.acquire(released_);
   }
   Unlocked(const Unlocked&) = delete;
 
  private:
-  static constexpr int64_t kMany = 1 << 15;
   static bool is_long(std::span<const Tensor> tensors) {
     return std::ranges::any_of(tensors, [](const Tensor& x) { return x.numel() >= kMany; });
   }
-  explicit Unlocked(bool worthwhile)
-      : released_(worthwhile && host_lock.release ? host_lock.release() : nullptr) {}
 
   void* released_;
 };

@@ -243,6 +243,7 @@ struct Definition {
   bool effect = false;              // does something besides: programs keep it, once and in order
   bool pointwise = false;           // element i of the output depends on the elements i of the inputs alone
   bool overwrites = false;          // its first inputs, which are its outputs
+  bool repeats = false;             // is evaluated by a program that it holds, once for each of many steps
   const Primitive* pure = nullptr;  // what gives the same value without overwriting
   CountFlops flops = nullptr;       // of every primitive that has kernels
 };

@@ -36,6 +36,8 @@ class Storage : public RefCounted, public Pooled<Storage> {
   // A value that is not known was written to it.
   void forget() { is_unknown_ = true; }
   void* data() const { return data_; }
+  // Memory of somebody else in place of that of somebody else: all views follow.
+  void point_at(void* data) { data_ = data; }
   size_t bytes() const { return bytes_; }
   bool writable() const { return writable_; }
 

@@ -301,7 +301,8 @@ Primitive primitives::scan("scan", {.batching = batch_scan,
                                     .derivative = rule<push_scan, pull_scan, kAllInputs | kOutput>(),
                                     .evaluate = evaluate<unroll_scan>,
                                     .dispatch = dispatch<run_scan>,
-                                    .num_outputs = kAnyNumber});
+                                    .num_outputs = kAnyNumber,
+                                    .repeats = true});
 
 Tensors scan_in_parts(const ScanAttrs& attrs, const Tensors& inputs, int64_t parts, int64_t stretch) {
   const ScanInputs given(inputs, attrs);

@@ -1,0 +1,422 @@
+// Preparing a program's kernels, and running them.
+#include "compile/executable.h"
+
+#include <algorithm>
+
+#include "compile/simplify.h"
+#include "core/backend.h"
+#include "core/bind.h"
+#include "core/host_lock.h"
+#include "core/profile.h"
+#include "core/trace.h"
+
+namespace tidu {
+namespace {
+
+const Attrs kNone;
+
+// Whether it, or a program that it holds, shows tensors to code of the host, which may keep them.
+bool calls_host(const Primitive& primitive, const Attrs& attrs) {
+  if (primitive.attrs.why_unsaved) return true;
+  for (const auto& [name, value] : attrs.fields()) {
+    const auto* const held = std::get_if<std::shared_ptr<const Program>>(&value);
+    if (held && *held && std::ranges::any_of((*held)->instructions, [](const auto& call) {
+          return calls_host(*call.primitive, call.attrs);
+        }))
+      return true;
+  }
+  return false;
+}
+
+// What the program reads, laid out as Program::operator() would have it, and writes of arguments' old values
+// from memory of their own.
+Program with_copies(Program program, const std::vector<Strides>& layouts, Executable::Recorded recorded) {
+  const auto copy = [&](int variable, size_t at) {
+    const Spec spec = program.variables[variable];
+    program.variables.push_back(spec);
+    const int copied = static_cast<int>(program.variables.size()) - 1;
+    program.instructions.insert(program.instructions.begin() + static_cast<std::ptrdiff_t>(at),
+                                {&primitives::copy, {}, {variable}, {copied}});
+    return copied;
+  };
+  const bool has_layout =
+      recorded == Executable::Recorded::for_row_major &&
+      std::ranges::any_of(program.instructions,
+                          [](const auto& call) { return call.primitive->view_may_copy; });
+  size_t copies = 0;
+  for (size_t i = 0; i < program.inputs.size(); ++i) {
+    const int variable = program.inputs[i];
+    const bool is_written = std::ranges::any_of(
+        program.writes, [&](const Program::Write& write) { return write.input == static_cast<int>(i); });
+    if (!(has_layout || is_written) || layouts[i] == contiguous_strides(program.variables[variable].shape))
+      continue;
+    const int copied = copy(variable, copies++);
+    const auto rename = [&](int& name) { name = name == variable ? copied : name; };
+    for (size_t k = copies; k < program.instructions.size(); ++k)
+      std::ranges::for_each(program.instructions[k].inputs, rename);
+    std::ranges::for_each(program.outputs, rename);
+    for (Program::Write& write : program.writes) rename(write.variable);
+  }
+  return program;
+}
+
+Program with_copied_writes(Program program, const Tensors& values) {
+  for (Program::Write& write : program.writes) {
+    const auto is_of = [&](const Program::Write& other) {
+      const int input = program.inputs[other.input];
+      return write.variable != program.inputs[write.input] &&
+             values[write.variable].impl().storage == values[input].impl().storage;
+    };
+    if (std::ranges::none_of(program.writes, is_of)) continue;
+    program.variables.push_back(Spec(program.variables[write.variable]));
+    const int copied = static_cast<int>(program.variables.size()) - 1;
+    program.instructions.push_back({&primitives::copy, {}, {write.variable}, {copied}});
+    write.variable = copied;
+  }
+  return program;
+}
+
+Tensor over(const Ref<Storage>& storage, const Tensor& like, int64_t bytes) {
+  const Tensor base = Tensor::abstract(like.shape(), like.dtype(), like.device());
+  base.impl().storage = storage;
+  return base.view(like.shape(), like.strides(),
+                   bytes / static_cast<int64_t>(size_of(like.dtype())) + like.impl().offset);
+}
+
+// The bytes between which the elements of a tensor lie.
+std::pair<const char*, const char*> extent_of(const Tensor& tensor) {
+  const char* begin = static_cast<const char*>(tensor.raw_data());
+  const auto size = static_cast<int64_t>(size_of(tensor.dtype()));
+  const char* end = begin + size;
+  for (int i = 0; i < tensor.ndim(); ++i) {
+    const int64_t reach = (tensor.size(i) - 1) * tensor.strides()[i] * size;
+    (reach < 0 ? begin : end) += reach;
+  }
+  return {begin, end};
+}
+
+bool overlap(const Tensor& a, const Tensor& b) {
+  if (a.numel() == 0 || b.numel() == 0) return false;
+  const auto [a_begin, a_end] = extent_of(a);
+  const auto [b_begin, b_end] = extent_of(b);
+  return a_begin < b_end && b_begin < a_end;
+}
+
+// One thing to do, with all that it needs: a kernel's call, a group, or a call that goes through bind.
+struct Step {
+  const Primitive* primitive = nullptr;
+  const Attrs* attrs = &kNone;
+  Tensors inputs{}, outputs{};
+  void* workspace = nullptr;
+  int64_t borrows = 0;  // bytes of workspace from a device with queues, in the order of the call's
+  Kernel kernel = nullptr;
+  const GroupKernel* group = nullptr;
+  std::vector<const void*> from{};
+  std::vector<void*> to{};
+  bool calls_host = false;
+};
+
+Kernel kernel_of(const Primitive& primitive, Device device) {
+  return primitive.kernels[static_cast<int>(device.type)];
+}
+
+template <class Run> void noted(const Call& call, const Run& run) {
+  if (Profile* const profile = Profile::active()) return profile->note(call, run);
+  run();
+}
+
+void run_through_bind(Step& step) {
+  Tensors operands = step.inputs, results(step.outputs.size());
+  if (step.calls_host) {
+    for (Tensor& operand : operands) operand = tidu::bind(primitives::copy, {operand});
+  }
+  tidu::bind(*step.primitive, operands, *step.attrs, results,
+             results.empty() ? Device() : step.outputs[0].device());
+  for (size_t i = 0; i < results.size(); ++i)
+    kernel_of(primitives::copy,
+              results[i].device())({primitives::copy, {&results[i], 1}, kNone, {&step.outputs[i], 1}});
+}
+
+// What stands in a frame for tensors that are others at each call.
+class StandIns {
+ public:
+  StandIns(const Program& program, const std::vector<int>& variables) {
+    for (int variable : variables) {
+      const Spec& spec = program.variables[variable];
+      const size_t bytes = static_cast<size_t>(num_elements(spec.shape)) * size_of(spec.dtype);
+      storages_.push_back(make_ref<Storage>(spec.device, nullptr, bytes, nullptr, true));
+    }
+  }
+  const Ref<Storage>& operator[](size_t i) const { return storages_[i]; }
+
+  // While one lives the memory of tensors stands in the places.
+  class Filled {
+   public:
+    Filled(const StandIns& places, std::span<const Tensor> tensors) : places_(places), tensors_(tensors) {
+      for (size_t i = 0; i < tensors.size(); ++i) {
+        places[i]->point_at(tensors[i].raw_data());
+        places[i]->set_queue(tensors[i].impl().storage->queue());
+      }
+    }
+    ~Filled() {
+      for (size_t i = 0; i < tensors_.size(); ++i) tensors_[i].impl().storage->set_queue(places_[i]->queue());
+    }
+    Filled(const Filled&) = delete;
+
+   private:
+    const StandIns& places_;
+    std::span<const Tensor> tensors_;
+  };
+
+ private:
+  std::vector<Ref<Storage>> storages_;
+};
+
+}  // namespace
+
+// All that one call in flight needs.
+struct Executable::Frame {
+  // A pointer of a group into memory that is another one at each call.
+  struct Moving {
+    const void** place;
+    const Storage* storage;
+    int64_t offset;
+  };
+
+  explicit Frame(const Program& program)
+      : arguments(program, program.inputs), results(program, program.outputs) {}
+
+  Tensors arenas{};
+  StandIns arguments, results;
+  std::vector<Step> steps{};
+  std::vector<Moving> moving{};
+  std::vector<const void*> checked{};  // where arguments were when they were seen to lie apart
+
+  void run(bool is_long) {
+    for (const Moving& pointer : moving)
+      *pointer.place = static_cast<const char*>(pointer.storage->data()) + pointer.offset;
+    std::optional<Unlocked> unlocked(is_long);
+    for (Step& step : steps) {
+      if (step.kernel) {
+        Tensor borrowed;
+        if (step.borrows > 0) {
+          borrowed = Tensor::empty({step.borrows}, DType::uint8, step.outputs[0].device());
+          step.workspace = borrowed.raw_data();
+        }
+        const Call call{*step.primitive, step.inputs, *step.attrs, step.outputs, step.workspace};
+        noted(call, [&] { step.kernel(call); });
+      } else if (step.group) {
+        step.group->run(step.from.data(), step.to.data());
+      } else {
+        unlocked.reset();
+        run_through_bind(step);
+        unlocked.emplace(is_long);
+      }
+    }
+  }
+};
+
+// A frame for the time of a call.
+class Executable::Loan {
+ public:
+  explicit Loan(const Executable& executable) : executable_(executable) {
+    {
+      const std::lock_guard lock(executable.mutex_);
+      if (!executable.idle_.empty()) {
+        frame_ = std::move(executable.idle_.back());
+        executable.idle_.pop_back();
+      }
+    }
+    if (!frame_) frame_ = executable.make_frame();
+  }
+  ~Loan() {
+    const std::lock_guard lock(executable_.mutex_);
+    executable_.idle_.push_back(std::move(frame_));
+  }
+  Loan(const Loan&) = delete;
+  Frame* operator->() const { return frame_.get(); }
+
+ private:
+  const Executable& executable_;
+  std::unique_ptr<Frame> frame_;
+};
+
+Executable::Executable(const Program& program, Layouts layouts, const Passes& passes, Recorded recorded)
+    : original_(program) {
+  const VisibleTraces none(nullptr);
+  for (size_t i = 0; i < program.inputs.size(); ++i) {
+    const Spec& spec = program.variables[program.inputs[i]];
+    const Tensor like = outline_of_input(program, i, layouts);
+    is_row_major_.push_back(like.is_contiguous());
+    layouts_.push_back(like.is_contiguous() ? contiguous_strides(spec.shape) : like.strides());
+    is_written_.push_back(std::ranges::any_of(
+        program.writes, [&](const Program::Write& write) { return write.input == static_cast<int>(i); }));
+    for (int axis = 0; is_written_.back() && axis < spec.shape.size(); ++axis) {
+      if (spec.shape[axis] > 1 && layouts_.back()[axis] == 0)
+        fail<ValueError>("[executable] argument ", i, ", ", spec,
+                         ", is written to, but its elements share memory (copy it first)");
+    }
+  }
+  program_ = with_copies(program, layouts_, recorded);
+  if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_);
+  program_ = with_copied_writes(program_, outline(program_, layouts_));
+  values_ = outline(program_, layouts_);
+  units_ = units_of(program_, values_);
+  groups_.resize(units_.size());
+  plan_ = plan_memory(program_, values_, units_, passes.in_place);
+  int64_t elements = 0;
+  for (const Unit& unit : units_) {
+    for (int variable : unit.outputs) elements += values_[variable].numel();
+  }
+  is_long_ = elements >= Unlocked::kMany;
+}
+
+Executable::~Executable() = default;
+
+int64_t Executable::arena_bytes() const {
+  int64_t bytes = 0;
+  for (const MemoryPlan::Arena& arena : plan_.arenas) bytes += arena.bytes;
+  return bytes;
+}
+
+void Executable::check(std::span<const Tensor> arguments) const {
+  if (arguments.size() != program_.inputs.size())
+    fail<ValueError>("[executable] takes ", program_.inputs.size(), " arguments, not ", arguments.size());
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const Tensor& argument = arguments[i];
+    const Spec& spec = program_.variables[program_.inputs[i]];
+    if (!(argument.spec() == spec))
+      fail<ShapeError>("[executable] argument ", i, " is ", describe(argument), " but it was made for ",
+                       spec);
+    if (argument.is_abstract())
+      fail<TraceError>("[executable] argument ", i, ", ", describe(argument), ", has no value yet");
+    if (argument.is_contiguous() ? !is_row_major_[i] : argument.strides() != layouts_[i])
+      fail<ValueError>("[executable] argument ", i, ", ", describe(argument), ", has strides ",
+                       argument.strides(), " but it was made for ", layouts_[i]);
+    if (is_written_[i] && !argument.impl().storage->writable())
+      fail<ValueError>("[executable] argument ", i, ", ", describe(argument),
+                       ", is written to, but is read-only memory (copy it first)");
+  }
+}
+
+// Those that lie where they lay when this was looked at last need no second look.
+void Executable::check_apart(std::span<const Tensor> arguments, std::vector<const void*>& checked) const {
+  std::vector<const void*> now;
+  for (const Tensor& argument : arguments) now.push_back(argument.raw_data());
+  checked.resize(now.size());
+  for (size_t i = 0; i < now.size(); ++i) {
+    if (now[i] == checked[i]) continue;
+    for (size_t k = 0; k < now.size(); ++k) {
+      if (i == k || !(is_written_[i] || is_written_[k]) || !overlap(arguments[i], arguments[k])) continue;
+      const auto [written, other] = is_written_[i] ? std::pair(i, k) : std::pair(k, i);
+      checked.clear();
+      fail<ValueError>("[executable] argument ", written, ", ", describe(arguments[written]),
+                       ", is written to, but shares memory with argument ", other, ", ",
+                       describe(arguments[other]), " (copy one of them first)");
+    }
+  }
+  checked = std::move(now);
+}
+
+Tensors Executable::operator()(std::span<const Tensor> arguments) const {
+  if (host_lock.answer_signals) host_lock.answer_signals();  // a loop may call it without end
+  check(arguments);
+  const VisibleTraces none(nullptr);
+  const Loan frame(*this);
+  if (!program_.writes.empty()) check_apart(arguments, frame->checked);
+  Tensors results;
+  results.reserve(program_.outputs.size());
+  for (int variable : program_.outputs) {
+    const Spec& spec = program_.variables[variable];
+    results.push_back(Tensor::empty(spec.shape, spec.dtype, spec.device));
+  }
+  {
+    const StandIns::Filled filled(frame->arguments, arguments), with_results(frame->results, results);
+    frame->run(is_long_);
+  }
+  for (const Program::Write& write : program_.writes) {
+    TensorImpl& argument = arguments[write.input].impl();
+    argument.storage->bump_version();
+    argument.version = argument.storage->version();
+  }
+  return results;
+}
+
+std::unique_ptr<Executable::Frame> Executable::make_frame() const {
+  auto frame = std::make_unique<Frame>(program_);
+  for (const MemoryPlan::Arena& arena : plan_.arenas)
+    frame->arenas.push_back(Tensor::empty({arena.bytes}, DType::uint8, arena.device));
+  const auto storage_of = [&](const Memory& memory) -> const Ref<Storage>& {
+    const auto index = static_cast<size_t>(memory.index);
+    switch (memory.kind) {
+      case Memory::argument: return frame->arguments[index];
+      case Memory::constant: return program_.constants[index].value.impl().storage;
+      case Memory::result: return frame->results[index];
+      default: return frame->arenas[index].impl().storage;
+    }
+  };
+  const auto tensor_of = [&](int variable) {
+    return over(storage_of(plan_[variable]), values_[variable], plan_[variable].offset);
+  };
+  const auto tensors_of = [&](const std::vector<int>& variables) {
+    Tensors result;
+    for (int variable : variables) result.push_back(variable < 0 ? Tensor() : tensor_of(variable));
+    return result;
+  };
+  const auto add_copy = [&](const Tensor& from, const Tensor& to) {
+    frame->steps.push_back({.primitive = &primitives::copy,
+                            .inputs = {from},
+                            .outputs = {to},
+                            .kernel = kernel_of(primitives::copy, from.device())});
+  };
+
+  for (size_t now = 0; now < units_.size(); ++now) {
+    const Unit& unit = units_[now];
+    const Program::Instruction& call = program_.instructions[unit.calls[0]];
+    Step step{.primitive = call.primitive,
+              .attrs = &call.attrs,
+              .inputs = tensors_of(unit.inputs),
+              .outputs = tensors_of(unit.outputs)};
+    if (call.primitive->view) {  // that copies: another shape of as many elements
+      const Tensor &x = step.inputs[0], &y = step.outputs[0];
+      add_copy(x, y.view(x.shape(), contiguous_strides(x.shape()), y.impl().offset));
+      continue;
+    }
+    const auto is_in_place = [&](size_t i) {
+      return plan_[unit.inputs[i]].is_same_place(plan_[unit.outputs[i]]);
+    };
+    const Primitive* const writer = overwriting(*call.primitive);
+    if (writer && (call.primitive->overwrites || is_in_place(0))) {
+      for (size_t i = 0; i < step.outputs.size(); ++i) {
+        if (!is_in_place(i)) add_copy(step.inputs[i], step.outputs[i]);
+        step.inputs[i] = step.outputs[i];
+      }
+      step.primitive = writer;
+    }
+    const Tensors& first = step.inputs.empty() ? step.outputs : step.inputs;
+    if (!first.empty() && !call.primitive->dispatch)
+      step.kernel = kernel_of(*step.primitive, first[0].device());
+    step.calls_host = !step.kernel && calls_host(*call.primitive, call.attrs);
+    if (const Memory& workspace = plan_.workspaces[now]; workspace.device.type != DeviceType::cpu) {
+      step.borrows = workspace.bytes;
+    } else if (workspace.bytes > 0) {
+      step.workspace = static_cast<char*>(storage_of(workspace)->data()) + workspace.offset;
+    }
+    frame->steps.push_back(std::move(step));
+  }
+  for (const auto& [variable, to] : plan_.results) {
+    const Spec& spec = program_.variables[variable];
+    add_copy(tensor_of(variable),
+             over(frame->results[to], Tensor::abstract(spec.shape, spec.dtype, spec.device), 0));
+  }
+  for (const auto& [variable, to] : plan_.writes) {
+    const Tensor target = over(frame->arguments[to], values_[program_.inputs[to]], 0);
+    frame->steps.push_back({.primitive = &primitives::assign,
+                            .inputs = {target, tensor_of(variable)},
+                            .outputs = {target},
+                            .kernel = kernel_of(primitives::assign, target.device())});
+  }
+  return frame;
+}
+
+}  // namespace tidu

@@ -1,0 +1,62 @@
+// A program made ready to be run many times.
+#pragma once
+
+#include <mutex>
+
+#include "compile/memory.h"
+
+namespace tidu {
+
+// What is done to a program; each of these leaves the bits of its results as they are.
+struct Passes {
+  bool simplify = true;  // equal calls once, and what changes nothing not at all
+  bool fuse = true;      // elementwise calls as one loop, where the device has such loops
+  bool in_place = true;  // memory that nobody reads any more is written to where it is read last
+};
+
+// A program whose kernels know where all values lie: a call points at its arguments, allocates its results
+// and runs what was prepared. It gives what Program::operator() gives, unseen by traces, in new row-major
+// tensors that share no memory with anything, and writes to arguments as the program says. Closed-over
+// tensors are read where they are.
+class Executable {
+ public:
+  // For arguments that lie so; none given: for row-major ones. A ValueError where one that is written to has
+  // elements that share memory. Which values share memory may depend on layouts, so that arguments are copied
+  // where the program was not recorded for these ones.
+  enum class Recorded : bool { for_row_major, for_layouts };
+  explicit Executable(const Program& program, Layouts layouts = {}, const Passes& passes = {},
+                      Recorded recorded = Recorded::for_row_major);
+  ~Executable();
+  Executable(const Executable&) = delete;
+
+  // By several threads at once, if it must be. Arguments must have the specs and layouts that it was made
+  // for, and those that are written to must be writable and share no memory with others: a ValueError else,
+  // and nothing is changed.
+  Tensors operator()(std::span<const Tensor> arguments) const;
+
+  // The bytes that a call needs beside arguments, constants and results; they are kept for the next one.
+  int64_t arena_bytes() const;
+
+ private:
+  struct Frame;
+  class Loan;
+
+  void check(std::span<const Tensor> arguments) const;
+  void check_apart(std::span<const Tensor> arguments, std::vector<const void*>& checked) const;
+  std::unique_ptr<Frame> make_frame() const;
+
+  const Program original_;
+  Program program_;
+  std::vector<Strides> layouts_;
+  std::vector<bool> is_row_major_, is_written_;  // arguments
+  Tensors values_;                               // abstract ones of its variables
+  std::vector<Unit> units_;
+  std::vector<std::unique_ptr<GroupKernel>> groups_;  // of units; null for calls
+  MemoryPlan plan_;
+  bool is_long_ = false;
+
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Frame>> idle_;
+};
+
+}  // namespace tidu

@@ -1,0 +1,233 @@
+// Where each value of a program that is run many times has its memory.
+#include "compile/memory.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "compile/plan.h"
+#include "ops/creation.h"
+#include "ops/matmul.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tidu {
+namespace {
+
+// Whether a call cannot fail once it has begun: others look at values, such as indices.
+bool is_sure(const Primitive& primitive) {
+  static const std::vector<const Primitive*> sure = [] {
+    std::vector<const Primitive*> result{&primitives::matmul, &primitives::concat, &primitives::slice_update,
+                                         &primitives::full, &primitives::arange};
+    for (const ReduceRow& row : reduce_table()) result.push_back(row.primitive);
+    return result;
+  }();
+  return primitive.pointwise || primitive.view || (primitive.overwrites && !primitive.pure) ||
+         std::ranges::find(sure, &primitive) != sure.end();
+}
+
+class Planner {
+ public:
+  Planner(const Program& program, const Tensors& values, const std::vector<Unit>& units, bool in_place)
+      : program_(program), values_(values), units_(units), end_(static_cast<int>(units.size())) {
+    for (size_t i = 0; i < program.inputs.size(); ++i) add(program.inputs[i], Memory::argument, i, -1);
+    for (size_t i = 0; i < program.constants.size(); ++i)
+      add(program.constants[i].variable, Memory::constant, i, -1);
+    for (int now = 0; now < end_; ++now) {
+      for (int variable : units[now].outputs) add(variable, Memory::arena, 0, now);
+    }
+    for (size_t variable = 0; variable < values.size(); ++variable) {
+      const auto found =
+          values[variable].defined() ? found_.find(values[variable].impl().storage.get()) : found_.end();
+      plan_.of.push_back(found == found_.end() ? -1 : found->second);
+    }
+    find_last_reads();
+    if (in_place) {
+      for (int now = 0; now < end_; ++now) share(now);
+    }
+    place_writes(in_place);
+    place_results();
+    place_arenas();
+  }
+
+  MemoryPlan take() { return std::move(plan_); }
+
+ private:
+  void add(int variable, Memory::Kind kind, size_t index, int now) {
+    const Tensor& value = values_[variable];
+    if (found_.emplace(value.impl().storage.get(), plan_.memories.size()).second)
+      plan_.memories.push_back(
+          {kind, static_cast<int>(index), 0, static_cast<int64_t>(value.nbytes()), value.device(), now, now});
+  }
+
+  Memory& memory(int variable) { return plan_.memories[plan_.of[variable]]; }
+
+  void find_last_reads() {
+    for (int now = 0; now < end_; ++now) {
+      for (int variable : units_[now].inputs) {
+        if (variable >= 0) memory(variable).last = now;
+      }
+    }
+    for (int variable : program_.outputs) memory(variable).last = end_;
+    for (const Program::Write& write : program_.writes) memory(write.variable).last = end_;
+  }
+
+  // Whether a variable is all of its memory, row-major.
+  bool is_whole(int variable) {
+    return values_[variable].is_contiguous() &&
+           static_cast<int64_t>(values_[variable].nbytes()) == memory(variable).bytes;
+  }
+
+  // Whether output i of a unit may be written where the old value of some memory is, which it reads element
+  // by element.
+  bool may_overwrite(const Unit& unit, size_t i, int memory) {
+    const auto reads = [&](int variable) { return variable >= 0 && plan_.of[variable] == memory; };
+    const auto fits = [&](int variable) {
+      return is_whole(variable) && values_[variable].spec() == values_[unit.outputs[i]].spec();
+    };
+    if (unit.group) {
+      return !unit.group->outputs[i].reduction && std::ranges::all_of(unit.inputs, [&](int variable) {
+        return !reads(variable) || fits(variable);
+      });
+    }
+    return overwriting(*program_.instructions[unit.calls[0]].primitive) && reads(unit.inputs[i]) &&
+           fits(unit.inputs[i]) && std::ranges::count_if(unit.inputs, reads) == 1;
+  }
+
+  // Gives outputs the memory of inputs that nobody reads any more.
+  void share(int now) {
+    const Unit& unit = units_[now];
+    std::vector<int> taken;
+    for (size_t i = 0; i < unit.outputs.size(); ++i) {
+      const int mine = plan_.of[unit.outputs[i]];
+      const auto theirs = std::ranges::find_if(unit.inputs, [&](int variable) {
+        if (variable < 0) return false;
+        const int other = plan_.of[variable];
+        const Memory& memory = plan_.memories[other];
+        return memory.kind == Memory::arena && memory.last == now && memory.bytes > 0 &&
+               std::ranges::find(taken, other) == taken.end() && may_overwrite(unit, i, other);
+      });
+      if (theirs == unit.inputs.end()) continue;
+      const int other = plan_.of[*theirs];
+      taken.push_back(other);
+      plan_.memories[other].last = plan_.memories[mine].last;
+      plan_.memories[mine].bytes = 0;
+      std::ranges::replace(plan_.of, mine, other);
+    }
+  }
+
+  // A value is made in the argument that it is written to, if the old value is not read after that, and
+  // nothing can go wrong after that.
+  void place_writes(bool in_place) {
+    int sure_from = end_;
+    while (sure_from > 0 && std::ranges::all_of(units_[sure_from - 1].calls, [&](int call) {
+             return is_sure(*program_.instructions[call].primitive);
+           }))
+      --sure_from;
+    for (const auto& [input, variable] : program_.writes) {
+      const int target = program_.inputs[input];
+      if (variable == target) continue;
+      Memory& made = memory(variable);
+      const Memory& old = memory(target);
+      const auto is_overwritten = [&] {
+        const Unit& unit = units_[made.first];
+        for (size_t i = 0; i < unit.outputs.size(); ++i) {
+          if (plan_.of[unit.outputs[i]] == plan_.of[variable])
+            return may_overwrite(unit, i, plan_.of[target]);
+        }
+        return false;
+      };
+      if (in_place && made.kind == Memory::arena && made.first >= sure_from && is_whole(variable) &&
+          is_whole(target) && (old.last < made.first || (old.last == made.first && is_overwritten()))) {
+        made.kind = Memory::argument;
+        made.index = input;
+      } else {
+        plan_.writes.push_back({variable, input});
+      }
+    }
+  }
+
+  void place_results() {
+    for (size_t i = 0; i < program_.outputs.size(); ++i) {
+      const int variable = program_.outputs[i];
+      Memory& made = memory(variable);
+      if (made.kind == Memory::arena && is_whole(variable)) {
+        made.kind = Memory::result;
+        made.index = static_cast<int>(i);
+      } else {
+        plan_.results.push_back({variable, static_cast<int>(i)});
+      }
+    }
+  }
+
+  void place_arenas() {
+    for (int now = 0; now < end_; ++now) {
+      const Device device = units_[now].outputs.empty() ? Device() : values_[units_[now].outputs[0]].device();
+      plan_.workspaces.push_back({Memory::arena, 0, 0, workspace_bytes(units_[now]), device, now, now});
+    }
+    std::vector<Memory*> placed;
+    for (std::vector<Memory>* memories : {&plan_.memories, &plan_.workspaces}) {
+      for (Memory& memory : *memories) {
+        if (memory.kind == Memory::arena) placed.push_back(&memory);
+      }
+    }
+    for (Memory* memory : placed) {
+      const auto known = std::ranges::find(plan_.arenas, memory->device, &MemoryPlan::Arena::device);
+      memory->index = static_cast<int>(known - plan_.arenas.begin());
+      if (known == plan_.arenas.end()) plan_.arenas.push_back({memory->device, 0, 0});
+    }
+    for (size_t i = 0; i < plan_.arenas.size(); ++i) {
+      std::vector<Lifetime> lifetimes;
+      for (const Memory* memory : placed) {
+        const bool is_here = memory->index == static_cast<int>(i);
+        lifetimes.push_back({is_here ? memory->bytes : 0, memory->first, memory->last});
+      }
+      const Arena arena = arena_for(lifetimes);
+      for (size_t k = 0; k < placed.size(); ++k) {
+        if (placed[k]->index == static_cast<int>(i)) placed[k]->offset = arena.offsets[k];
+      }
+      plan_.arenas[i].bytes = arena.bytes;
+      plan_.arenas[i].peak = peak_bytes(lifetimes);
+    }
+  }
+
+  int64_t workspace_bytes(const Unit& unit) {
+    if (unit.group || unit.outputs.empty()) return 0;
+    const Program::Instruction& call = program_.instructions[unit.calls[0]];
+    const WorkspaceBytes bytes =
+        call.primitive->workspaces[static_cast<int>(values_[unit.outputs[0]].device().type)];
+    if (!bytes) return 0;
+    Tensors inputs, outputs;
+    for (int variable : unit.inputs) inputs.push_back(values_[variable]);
+    for (int variable : unit.outputs) outputs.push_back(values_[variable]);
+    return static_cast<int64_t>(bytes({*call.primitive, inputs, call.attrs, outputs}));
+  }
+
+  const Program& program_;
+  const Tensors& values_;
+  const std::vector<Unit>& units_;
+  const int end_;
+  std::unordered_map<const Storage*, int> found_;
+  MemoryPlan plan_;
+};
+
+}  // namespace
+
+MemoryPlan plan_memory(const Program& program, const Tensors& values, const std::vector<Unit>& units,
+                       bool in_place) {
+  return Planner(program, values, units, in_place).take();
+}
+
+const Primitive* overwriting(const Primitive& primitive) {
+  if (primitive.overwrites) return &primitive;
+  static const auto found = [] {
+    std::unordered_map<const Primitive*, const Primitive*> result;
+    for (const Primitive* other : all_primitives()) {
+      if (other->pure) result[other->pure] = other;
+    }
+    return result;
+  }();
+  const auto writer = found.find(&primitive);
+  return writer == found.end() ? nullptr : writer->second;
+}
+
+}  // namespace tidu

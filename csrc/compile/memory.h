@@ -1,0 +1,53 @@
+// Where each value of a program that is run many times has its memory.
+#pragma once
+
+#include "compile/fuse.h"
+#include "compile/outline.h"
+
+namespace tidu {
+
+// Memory that values share: of an argument, a constant or a result, by number, or a part of an arena.
+struct Memory {
+  enum Kind : uint8_t { argument, constant, arena, result } kind;
+  int index;
+  int64_t offset;  // in the arena, in bytes
+  int64_t bytes;
+  Device device;
+  int first, last;  // units that make and read what it holds; what is given back is read after the last unit
+
+  bool is_same_place(const Memory& other) const {
+    return kind == other.kind && index == other.index && offset == other.offset;
+  }
+};
+
+struct MemoryPlan {
+  struct Arena {
+    Device device;
+    int64_t bytes;
+    int64_t peak;  // that are in use at once
+  };
+  // A value that is copied to a result, or written to an argument, after the last unit.
+  struct Copy {
+    int variable, to;
+  };
+
+  std::vector<Memory> memories;
+  std::vector<int> of;             // the memory of each variable; -1: it needs none
+  std::vector<Memory> workspaces;  // of each unit
+  std::vector<Arena> arenas;       // one for each device
+  std::vector<Copy> results, writes;
+
+  const Memory& operator[](int variable) const { return memories[of[variable]]; }
+};
+
+// With `in_place`, a value takes the memory of one that is read for the last time where it is made, element
+// by element, and what is written to an argument is made there; else no memory that holds a value is written
+// to.
+MemoryPlan plan_memory(const Program& program, const Tensors& values, const std::vector<Unit>& units,
+                       bool in_place);
+
+// Whether a call may write what it makes over its first input, as a primitive that overwrites does; null:
+// not.
+const Primitive* overwriting(const Primitive& primitive);
+
+}  // namespace tidu

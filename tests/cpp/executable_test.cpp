@@ -1,0 +1,461 @@
+// Executables against the programs that they are made of, bit for bit.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <thread>
+
+#include "ops/update.h"
+#include "tidu.h"
+
+namespace tidu {
+namespace {
+
+// Functions drawn at random: a pool of values to which call after call adds one.
+class Draw {
+ public:
+  explicit Draw(uint64_t seed) : random_(seed) {}
+
+  int64_t below(int64_t count) { return static_cast<int64_t>(random_() % static_cast<uint64_t>(count)); }
+  template <class T> const T& of(const std::vector<T>& all) {
+    return all[static_cast<size_t>(below(static_cast<int64_t>(all.size())))];
+  }
+
+  std::vector<Spec> specs() {
+    const std::vector<Shape> shapes{{}, {1}, {5}, {3, 4}, {4, 3}, {3, 1}, {2, 3, 4}, {0, 3}, {40, 33}};
+    const std::vector<DType> dtypes{DType::float32, DType::float32, DType::float32,
+                                    DType::float64, DType::float16, DType::bfloat16,
+                                    DType::int32,   DType::int64,   DType::bool_};
+    std::vector<Spec> result;
+    for (int64_t i = 2 + below(3); i > 0; --i) result.push_back({of(shapes), of(dtypes), {}});
+    return result;
+  }
+
+  Tensors arguments(const std::vector<Spec>& specs, bool strided) {
+    Tensors result;
+    for (const Spec& spec : specs) {
+      Tensor x = random_normal(random_key(random_()), spec.shape, 0, 2, DType::float64);
+      x = astype(is_floating(spec.dtype) ? x : round(x), spec.dtype);
+      if (strided && spec.shape.size() > 1 && below(2)) x = swapaxes(copy(swapaxes(x, 0, -1)), 0, -1);
+      if (strided && below(3) == 0) x = flip(copy(flip(x, {})), {});
+      result.push_back(x);
+    }
+    return result;
+  }
+
+  Tensors run(const Tensors& inputs, int64_t calls, bool writes) {
+    pool_ = inputs;
+    for (int64_t i = 0; i < calls; ++i) {
+      const Tensor made = call(inputs, writes);
+      if (made.defined() && made.numel() < 1 << 14) pool_.push_back(made);
+    }
+    Tensors outputs;
+    for (int64_t i = 1 + below(4); i > 0; --i)
+      outputs.push_back(below(3) ? pool_[pool_.size() - 1 - below(std::min<int64_t>(3, pool_.size()))]
+                                 : of(pool_));
+    return outputs;
+  }
+
+ private:
+  Tensor real(const Tensor& x) { return is_floating(x.dtype()) ? x : astype(x, DType::float32); }
+  Tensor number(const Tensor& x) { return x.dtype() == DType::bool_ ? astype(x, DType::int32) : x; }
+
+  Tensor call(const Tensors& inputs, bool writes) {
+    const Tensor x = of(pool_), y = of(pool_);
+    const int64_t axis = x.ndim() ? below(x.ndim()) : 0;
+    const bool has_rows = x.ndim() > 0 && x.size(axis) > 0;
+    switch (below(34)) {
+      case 0: return sin(real(x));
+      case 1: return tanh(real(x)) * 0.5;
+      case 2: return exp(-abs(real(x)));
+      case 3: return -number(x);
+      case 4: return -(-number(x)) - 0;
+      case 5: return 1 - number(x) * 1;
+      case 6: return real(x) / 1.0 + (-0.0);
+      case 7: return square(number(x));
+      case 8:
+      case 9:
+      case 10: return together(x, y, [](const Tensor& a, const Tensor& b) { return a + b; });
+      case 11:
+      case 12: return together(x, y, [](const Tensor& a, const Tensor& b) { return a * b; });
+      case 13: return together(x, y, [](const Tensor& a, const Tensor& b) { return where(a > b, a, b); });
+      case 14: return astype(x, of(std::vector{DType::float32, DType::float64, DType::float16}));
+      case 15: return x.ndim() ? sum(number(x), axis, below(2)) : sum(number(x));
+      case 16: return has_rows ? max(x, axis) : mean(real(x));
+      case 17: return has_rows ? astype(argmax(x, axis), DType::float32) : Tensor();
+      case 18: return x.ndim() == 2 ? matmul(real(x), matrix_transpose(real(x))) : Tensor();
+      case 19: return x.ndim() == 2 ? matmul(matrix_transpose(real(x)), real(x)) : Tensor();
+      case 20: return x.ndim() > 1 ? swapaxes(x, 0, -1) : alias(x);
+      case 21: return flatten(x);
+      case 22: return has_rows ? slice_axis(x, axis, below(x.size(axis)), x.size(axis)) : stop_gradient(x);
+      case 23: return has_rows ? select(x, axis, below(x.size(axis))) : expand_dims(x, 0);
+      case 24: return x.ndim() < 4 ? concat({expand_dims(x, 0), expand_dims(x, 0)}, 0) : Tensor();
+      case 25: return has_rows ? take(x, tensor({int64_t{0}, x.size(axis) - 1, int64_t{0}}), axis) : Tensor();
+      case 26: return has_rows ? cumulative_sum(number(x), axis) : Tensor();
+      case 27: return has_rows ? softmax(real(x), axis) : copy(x);
+      case 28: {
+        if (!has_rows || x.size(0) == 0) return Tensor();
+        const Tensor first = select(x, 0, 0);
+        return slice_update(x, expand_dims(first, 0), Dims(x.ndim(), 0), Dims(x.ndim(), 1));
+      }
+      case 29: return x.ndim() ? full(x.shape(), 3, x.dtype()) * number(x) : arange(4, DType::float32);
+      case 30: {
+        if (!has_rows) return Tensor();
+        const Scan done = scan(
+            [](const Tensors& in) {
+              return Tensors{in[0] * 0.5f + sum(in[1]), in[0] + 1};
+            },
+            {zeros({})}, {astype(moveaxis(x, axis, 0), DType::float32)});
+        return done.results[0];
+      }
+      case 31:
+        return cond(
+            sum(real(x)) > 0, [](const Tensors& in) { return Tensors{in[0] + in[0]}; },
+            [](const Tensors& in) { return Tensors{sin(real_of(in[0]))}; }, {real(x)})[0];
+      case 32: {
+        Tensor target = of(inputs);
+        if (!writes || !(target.shape() == x.shape()) || is_floating(x.dtype()) > is_floating(target.dtype()))
+          return together(x, y, [](const Tensor& a, const Tensor& b) { return a - b; });
+        if (below(2) && target.ndim() > 0 && target.size(0) > 0) {
+          Tensor row = select(target, 0, 0);
+          assign(row, select(x, 0, 0));
+        } else {
+          assign(target, x);
+        }
+        return target;
+      }
+      default: {
+        const Tensor target = of(inputs);
+        if (!writes || !is_floating(target.dtype())) return Tensor();
+        const Tensor gradient = target * 0.25;
+        apply_update(primitives::sgd_update, {target}, {gradient}, SgdAttrs{1, 0.1, 0, 0.01, false, false});
+        return gradient;
+      }
+    }
+  }
+
+  static Tensor real_of(const Tensor& x) { return x; }
+
+  template <class F> Tensor together(const Tensor& x, const Tensor& y, const F& function) {
+    const Tensor a = number(x), b = number(y);
+    for (int i = 1; i <= std::min(a.ndim(), b.ndim()); ++i) {
+      if (a.size(-i) != b.size(-i) && a.size(-i) != 1 && b.size(-i) != 1) return function(a, a);
+    }
+    return function(a, b);
+  }
+
+  std::mt19937_64 random_;
+  Tensors pool_;
+};
+
+// The same elements that lie alike.
+Tensor twin_of(const Tensor& x) {
+  Axes order = all_axes(x.ndim());
+  std::ranges::sort(order, std::greater(), [&](int64_t axis) { return x.strides()[static_cast<int>(axis)]; });
+  Axes back(x.ndim(), 0);
+  for (int i = 0; i < x.ndim(); ++i) back[static_cast<int>(order[i])] = i;
+  return x.is_contiguous() ? copy(x) : permute_dims(copy(permute_dims(x, order)), back);
+}
+Tensors twins_of(const Tensors& tensors) {
+  Tensors result;
+  for (const Tensor& tensor : tensors) result.push_back(twin_of(tensor));
+  return result;
+}
+
+std::vector<Strides> layouts_of(const Tensors& arguments) {
+  std::vector<Strides> result;
+  for (const Tensor& argument : arguments) result.push_back(argument.strides());
+  return result;
+}
+
+void expect_same(const Tensors& got, const Tensors& want, const std::string& where) {
+  ASSERT_EQ(got.size(), want.size()) << where;
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_EQ(got[i].spec(), want[i].spec()) << where;
+    ASSERT_EQ(host_bytes(got[i]), host_bytes(want[i])) << where << ", number " << i;
+  }
+}
+
+void expect_apart(const Tensors& results, const Tensors& arguments, const Program& program) {
+  std::vector<const Storage*> seen;
+  for (const Tensor& argument : arguments) seen.push_back(argument.impl().storage.get());
+  for (const auto& constant : program.constants) seen.push_back(constant.value.impl().storage.get());
+  for (const Tensor& result : results) {
+    EXPECT_TRUE(result.is_contiguous());
+    EXPECT_EQ(std::ranges::find(seen, result.impl().storage.get()), seen.end());
+    seen.push_back(result.impl().storage.get());
+  }
+}
+
+const std::vector<Passes> kPasses{
+    {}, {false, true, true}, {true, false, true}, {true, true, false}, {false, false, false}};
+
+void expect_as_program(const Program& program, const Tensors& arguments, const std::string& where,
+                       const std::vector<Passes>& all = kPasses) {
+  const Tensors at = twins_of(arguments);
+  const Tensors want = program(at);
+  for (const Passes& passes : all) {
+    const Executable executable(program, layouts_of(arguments), passes);
+    for (int round = 0; round < 2; ++round) {
+      const Tensors mine = twins_of(arguments);
+      const Tensors got = executable(mine);
+      const std::string what =
+          str(where, " simplify=", passes.simplify, " fuse=", passes.fuse, " in_place=", passes.in_place,
+              " round ", round, "\n", program.to_string());
+      expect_same(got, want, what);
+      expect_same(mine, at, what + "\narguments");
+      expect_apart(got, mine, program);
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Executable, GivesTheBitsOfRandomPrograms) {
+  for (uint64_t seed = 0; seed < 400; ++seed) {
+    Draw draw(seed);
+    const std::vector<Spec> specs = draw.specs();
+    const int64_t calls = 1 + draw.below(25);
+    const bool writes = draw.below(2);
+    const Program program =
+        record([&](const Tensors& inputs) { return draw.run(inputs, calls, writes); }, specs);
+    expect_as_program(program, draw.arguments(specs, seed % 3 == 0), str("seed ", seed));
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Executable, GivesTheBitsOfGradientsOfRandomPrograms) {
+  int compared = 0;
+  for (uint64_t seed = 1000; seed < 1300; ++seed) {
+    Draw draw(seed);
+    const std::vector<Spec> specs{{{3, 4}, DType::float32, {}}, {{4, 3}, DType::float64, {}}};
+    const int64_t calls = 1 + draw.below(12);
+    const Program program = record(
+        [&](const Tensors& inputs) {
+          return value_and_grad(
+                     [&](const Tensors& p) {
+                       Tensor loss = zeros({}, DType::float64);
+                       for (const Tensor& made : draw.run(p, calls, false)) {
+                         if (is_floating(made.dtype())) loss = loss + sum(made);
+                       }
+                       return loss;
+                     },
+                     inputs)
+              .gradients;
+        },
+        specs);
+    compared += program.instructions.size() > 10;
+    expect_as_program(program, draw.arguments(specs, seed % 3 == 0), str("seed ", seed));
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(compared, 100);
+}
+
+// One step of a network of two layers, which writes to its parameters.
+struct Network {
+  static constexpr int64_t kPixels = 784, kHidden = 256, kClasses = 10;
+  Tensors arguments;
+  Program step;
+
+  explicit Network(int64_t batch)
+      : arguments{random_normal(random_key(1), {kHidden, kPixels}, 0, 0.03),
+                  zeros({kHidden}),
+                  random_normal(random_key(2), {kClasses, kHidden}, 0, 0.06),
+                  zeros({kClasses}),
+                  random_uniform(random_key(3), {batch, kPixels}),
+                  random_integers(random_key(4), {batch}, 0, kClasses)},
+        step(record(
+            [](const Tensors& in) {
+              const Tensors parameters(in.begin(), in.begin() + 4);
+              const auto found = value_and_grad(
+                  [&](const Tensors& p) {
+                    const Tensor hidden = sigmoid(linear(in[4], p[0], p[1]));
+                    return mean(softmax_cross_entropy(linear(hidden, p[2], p[3]), in[5]));
+                  },
+                  parameters);
+              apply_update(primitives::sgd_update, parameters, found.gradients,
+                           SgdAttrs{4, 0.1, 0, 0, false, false});
+              return Tensors{found.value};
+            },
+            arguments)) {}
+};
+
+TEST(Executable, WritesToParametersWhereTheyLie) {
+  const Network network(16);
+  expect_as_program(network.step, network.arguments, "network");
+  const Executable executable(network.step);
+  // The gradients, hidden values and what the loss needs; neither copies of parameters nor of their new
+  // values.
+  const int64_t weights = 4 * (784 * 256 + 256 + 256 * 10 + 10);
+  EXPECT_LT(executable.arena_bytes(), weights + (64 << 10));
+  Allocator& allocator = backend(Device{}).allocator(0);
+  Tensors arguments = twins_of(network.arguments);
+  const void* const where = arguments[0].raw_data();
+  const uint64_t version = arguments[0].impl().storage->version();
+  const float first = item<float>(executable(arguments)[0]);
+  const int64_t live = allocator.stats().live_bytes;
+  Tensor loss = executable(arguments)[0];
+  EXPECT_EQ(allocator.stats().live_bytes - live, 4);
+  EXPECT_EQ(arguments[0].raw_data(), where);
+  EXPECT_EQ(arguments[0].impl().storage->version(), version + 2);
+  EXPECT_EQ(arguments[0].impl().version, version + 2);
+  for (int step = 0; step < 20; ++step) loss = executable(arguments)[0];
+  EXPECT_LT(item<float>(loss), 0.8f * first);
+}
+
+TEST(Executable, AllocatesItsResultsAlone) {
+  const Tensors arguments{random_normal(random_key(1), {30, 20}), random_normal(random_key(2), {20, 30})};
+  const Executable executable(record(
+      [](const Tensors& in) {
+        const Tensor y = sin(matmul(in[0], in[1])) + 1;
+        return Tensors{sum(y * y, 0), matrix_transpose(y), in[0], y, y};
+      },
+      arguments));
+  (void)executable(arguments);
+  Allocator& allocator = backend(Device{}).allocator(0);
+  const MemoryStats before = allocator.stats();
+  allocator.reset_peak();
+  const Tensors results = executable(arguments);
+  EXPECT_EQ(allocator.stats().allocations - before.allocations, 5);
+  EXPECT_EQ(allocator.stats().peak_bytes - before.live_bytes, 4 * (30 + 3 * 900 + 600));
+}
+
+TEST(Executable, TakesLessMemoryThanARun) {
+  for (const int64_t batch : {1, 16, 128}) {
+    const Program step = simplify(Network(batch).step);
+    const int64_t apart = peak_bytes(lifetimes_of(step));
+    EXPECT_LT(Executable(step).arena_bytes(), apart) << batch;
+  }
+}
+
+TEST(Executable, IsCalledByThreadsAtOnce) {
+  const Network network(16);
+  const Executable executable(network.step);
+  const Tensors once = twins_of(network.arguments);
+  const Tensors want = network.step(once);
+  std::vector<std::thread> threads;
+  std::atomic<int> same = 0;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 10; ++round) {
+        const Tensors mine = twins_of(network.arguments);
+        const Tensors got = executable(mine);
+        same += host_bytes(got[0]) == host_bytes(want[0]) && host_bytes(mine[0]) == host_bytes(once[0]);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(same, 40);
+}
+
+TEST(Executable, ReadsWhatIsClosedOverWhereItIs) {
+  Tensor factor = zeros({}) + 2, rows = ones({3});
+  const Program program =
+      record([&](const Tensors& in) { return Tensors{in[0] * factor * 1 + rows}; }, Tensors{ones({3})});
+  const Executable executable(program);
+  const Tensor x = ones({3});
+  EXPECT_EQ(to_vector<float>(executable({&x, 1})[0]), (std::vector<float>{3, 3, 3}));
+  assign(factor, zeros({}) + 5);
+  assign(rows, zeros({3}) + 7);
+  EXPECT_EQ(to_vector<float>(executable({&x, 1})[0]), (std::vector<float>{12, 12, 12}));
+}
+
+template <class Error, class F> void expect_error(const std::string& part, const F& function) {
+  try {
+    function();
+    FAIL() << "no error: " << part;
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+TEST(Executable, RefusesArgumentsThatItWasNotMadeFor) {
+  const Program program = record(
+      [](const Tensors& in) {
+        Tensor x = in[0];
+        assign(x, in[0] + in[1]);
+        return Tensors{sum(in[1])};
+      },
+      std::vector<Spec>{{{2, 3}, DType::float32, {}}, {{2, 3}, DType::float32, {}}});
+  const Executable executable(program);
+  const auto call = [&](const Tensor& a, const Tensor& b) { return executable(Tensors{a, b}); };
+  const Tensor a = ones({2, 3}), b = ones({2, 3});
+  expect_error<ValueError>("takes 2 arguments, not 1", [&] { executable(Tensors{a}); });
+  expect_error<ShapeError>("argument 1 is float32(3, 2) cpu but it was made for float32(2, 3) cpu", [&] {
+    call(a, ones({3, 2}));
+  });
+  expect_error<ValueError>("argument 1, float32(2, 3) cpu, has strides (1, 2) but it was made for (3, 1)",
+                           [&] {
+                             call(a, matrix_transpose(ones({3, 2})));
+                           });
+  expect_error<ValueError>("argument 0, float32(2, 3) cpu, is written to, but shares memory with argument 1",
+                           [&] { call(a, a); });
+  const Tensor both = ones({3, 3});
+  expect_error<ValueError>("shares memory with argument 1",
+                           [&] { call(slice_axis(both, 0, 1, 3), slice_axis(both, 0, 0, 2)); });
+  EXPECT_EQ(to_vector<float>(both), std::vector<float>(9, 1));
+  const Tensor four = ones({4, 3});
+  (void)call(slice_axis(four, 0, 2, 4), slice_axis(four, 0, 0, 2));
+  EXPECT_EQ(to_vector<float>(four), (std::vector<float>{1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2}));
+  std::vector<float> memory(6, 1);
+  const Tensor fixed = Tensor::from_memory(memory.data(), {2, 3}, {3, 1}, DType::float32, nullptr, {}, false);
+  expect_error<ValueError>("read-only memory", [&] { call(fixed, b); });
+  EXPECT_EQ(memory, std::vector<float>(6, 1));
+  expect_error<TraceError>("has no value yet", [&] { call(Tensor::unknown({2, 3}, DType::float32), b); });
+  const std::vector<Strides> repeated{{0, 1}, {3, 1}};
+  expect_error<ValueError>("its elements share memory", [&] { Executable(program, repeated); });
+}
+
+TEST(Executable, ChangesNothingWhereACallFails) {
+  const Program program = record(
+      [](const Tensors& in) {
+        Tensor x = in[0];
+        assign(x, x * 2);
+        return Tensors{take(in[0], in[1], 0)};
+      },
+      std::vector<Spec>{{{3}, DType::float32, {}}, {{2}, DType::int64, {}}});
+  const Executable executable(program);
+  const Tensor x = ones({3}), outside = tensor({int64_t{0}, int64_t{3}}),
+               inside = tensor({int64_t{2}, int64_t{0}});
+  EXPECT_THROW(executable(Tensors{x, outside}), IndexError);
+  EXPECT_EQ(to_vector<float>(x), std::vector<float>(3, 1));
+  EXPECT_EQ(to_vector<float>(executable(Tensors{x, inside})[0]), (std::vector<float>{2, 2}));
+  EXPECT_EQ(to_vector<float>(x), std::vector<float>(3, 2));
+}
+
+TEST(Executable, ShowsTheHostTensorsThatStay) {
+  Tensors kept;
+  const Program program = record(
+      [&](const Tensors& in) {
+        debug_callback([&](const Tensors& seen) { kept.push_back(seen[0]); }, {in[0] * 2});
+        return Tensors{in[0] * 2 + 1};
+      },
+      Tensors{ones({2})});
+  const Executable executable(program);
+  for (const float value : {1.0f, 2.0f, 3.0f}) {
+    const Tensor x = zeros({2}) + value;
+    (void)executable({&x, 1});
+  }
+  ASSERT_EQ(kept.size(), 3u);
+  EXPECT_EQ(to_vector<float>(kept[0]), (std::vector<float>{2, 2}));
+  EXPECT_EQ(to_vector<float>(kept[2]), (std::vector<float>{6, 6}));
+}
+
+TEST(Executable, ComputesAgainWhatACheckpointLetsGo) {
+  const Program program = record(
+      [](const Tensors& in) {
+        const auto found = value_and_grad(
+            [](const Tensors& p) {
+              return sum(checkpoint([](const Tensors& x) { return Tensors{sin(sin(x[0]))}; }, p)[0]);
+            },
+            in);
+        return Tensors{found.value, found.gradients[0]};
+      },
+      Tensors{ones({5})});
+  const auto sines = [](const Program& p) {
+    return std::ranges::count(p.instructions, &primitives::sin, &Program::Instruction::primitive);
+  };
+  EXPECT_EQ(sines(simplify(program, Loops::kept)), 3);
+  EXPECT_EQ(sines(simplify(program)), 2);
+}
+
+}  // namespace
+}  // namespace tidu
