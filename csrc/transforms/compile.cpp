@@ -49,20 +49,47 @@ Compiled::Compiled(const Function& function, std::span<const Tensor> like) {
   closed_over_ = std::move(captured.closed_over);
   hooks_ = std::move(captured.hooks);
   must_have_no_grad_ = journal.must_have_none();
+  for (const Tensor& argument : like) layouts_.push_back(argument.strides());
+  for (const Tensor& tensor : closed_over_) layouts_.push_back(tensor.strides());
+  executable_ = std::make_unique<Executable>(program_, layouts_, Passes(), Executable::Recorded::for_layouts);
 }
 
-// Whether some trace would miss what is computed unseen.
-bool Compiled::is_watched(std::span<const Tensor> inputs) const {
+// The traces that would miss what is computed unseen.
+Compiled::Watchers Compiled::watchers(std::span<const Tensor> inputs) const {
+  Watchers watchers;
   for (const VisibleTrace& visible : visible_traces()) {
-    if (!visible.trace->differentiates()) return true;
-    // Of what is closed over, the recording says whether results have a graph.
-    const bool of_arguments = visible.trace->is_ambient() && !has_graph_;
-    const auto relevant = inputs.first(inputs.size() - (of_arguments ? closed_over_.size() : 0));
-    const uint64_t id = visible.trace->id();
-    if (std::ranges::any_of(relevant, [&](const Tensor& input) { return input.impl().link(id) != nullptr; }))
-      return true;
+    Trace& trace = *visible.trace;
+    if (trace.differentiates()) {
+      // Of what is closed over, the recording says whether results have a graph.
+      const bool of_arguments = trace.is_ambient() && !has_graph_;
+      const auto relevant = inputs.first(inputs.size() - (of_arguments ? closed_over_.size() : 0));
+      const auto is_known = [&](const Tensor& input) { return input.impl().link(trace.id()) != nullptr; };
+      if (std::ranges::none_of(relevant, is_known)) continue;
+    }
+    watchers.only = ++watchers.count == 1 && dynamic_cast<Tape*>(&trace) ? &trace : nullptr;
   }
-  return false;
+  return watchers;
+}
+
+Tensors Compiled::run(const Tensors& inputs) const {
+  // Where a program is recorded, values may be unknown though no trace is to see what is done here.
+  if (std::ranges::any_of(inputs, &Tensor::is_abstract)) return program_(inputs);
+  const auto [count, tape] = watchers(inputs);
+  if (count == 0) return (*executable_)(inputs);
+  return tape && program_.writes.empty() ? run_taped(inputs, *tape) : program_(inputs);
+}
+
+Tensors Compiled::run_taped(const Tensors& inputs, Trace& tape) const {
+  std::vector<bool> tracked;
+  for (const Tensor& input : inputs) tracked.push_back(input.impl().link(tape.id()) != nullptr);
+  const Taped* taped = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    auto found = taped_.find(tracked);
+    if (found == taped_.end()) found = taped_.emplace(tracked, Taped(program_, layouts_, tracked)).first;
+    taped = &found->second;
+  }
+  return (*taped)(inputs, tape);
 }
 
 std::string Compiled::why_stale() const {
@@ -95,13 +122,7 @@ Tensors Compiled::operator()(std::span<const Tensor> arguments, bool advance) co
   Tensors inputs(arguments.begin(), arguments.end());
   inputs.insert(inputs.end(), closed_over_.begin(), closed_over_.end());
   for (const Tensor& input : inputs) check_thread(input, "compile");
-  Tensors results;
-  if (is_watched(inputs)) {
-    results = program_(inputs);
-  } else {
-    const VisibleTraces none(nullptr);
-    results = program_(inputs);
-  }
+  Tensors results = run(inputs);
   for (const RecordedHook& hook : hooks_) {
     if (advance) hook.after();
   }

@@ -6,7 +6,9 @@
 #include <mutex>
 
 #include "autodiff/tape.h"
+#include "compile/executable.h"
 #include "core/capture.h"
+#include "transforms/taped.h"
 
 namespace tidu {
 
@@ -31,9 +33,19 @@ class Compiled {
   const Tensors& closed_over() const { return closed_over_; }
 
  private:
-  bool is_watched(std::span<const Tensor> inputs) const;
+  struct Watchers {
+    int count = 0;
+    Trace* only = nullptr;  // the one that there is, where it is a tape
+  };
+  Watchers watchers(std::span<const Tensor> inputs) const;
+  Tensors run(const Tensors& inputs) const;
+  Tensors run_taped(const Tensors& inputs, Trace& tape) const;
 
   Program program_;
+  std::vector<Strides> layouts_;
+  std::unique_ptr<const Executable> executable_;
+  mutable std::mutex mutex_;
+  mutable std::map<std::vector<bool>, Taped> taped_;  // by inputs that are differentiated
   Tensors closed_over_;
   std::vector<RecordedHook> hooks_;
   std::vector<Ref<Node>> must_have_no_grad_;

@@ -237,6 +237,12 @@ class CompiledFunction:
             return self._checked(entry, tensors, values, args, kwargs)
         return entry.results(entry.recording(tensors, entry.later(values)))
 
+    def __getattr__(self, name):
+        """What the function has, such as a module's `parameters`."""
+        if name == "_function":
+            raise AttributeError(name)
+        return getattr(self._function, name)
+
     def __get__(self, instance, owner=None):
         return self if instance is None else functools.partial(self, instance)
 

@@ -612,3 +612,63 @@ def test_methods_and_decorators(device):
     assert Model.forward.__name__ == "forward"
     with pytest.raises(TypeError, match="function"):
         td.compile(3)
+
+
+def test_a_compiled_module_has_what_the_module_has(device):
+    net = network(device)
+    compiled = td.compile(net)
+    ((x, _),) = batches(1, device)
+    assert bits(compiled(x)) == bits(net(x))
+    assert compiled.parameters()[0] is net.parameters()[0]
+    with pytest.raises(AttributeError):
+        compiled.nothing_of_that_name
+
+
+def test_second_derivatives_through_backward(device):
+    w = td.asarray([0.5, -1.5], dtype=td.float64, device=device)
+    w.requires_grad = True
+    x = td.asarray([0.3, 0.7], dtype=td.float64, device=device)
+
+    def gradients(f):
+        w.grad = None
+        y = f(x)
+        y.backward(create_graph=True)
+        first = w.grad
+        w.grad = None
+        td.sum(first * first).backward()
+        return first.detach(), w.grad.detach()
+
+    f = lambda x: td.sum(td.sin(w * x) * w)
+    compiled = td.compile(f)
+    for _ in range(2):
+        assert_trees_close(gradients(compiled), gradients(f), 1e-13)
+    w.grad = None
+
+
+def test_what_was_overwritten_before_backward(device):
+    w = td.ones((3,), device=device)
+    w.requires_grad = True
+    compiled = td.compile(lambda x: td.sum(td.sin(w * x)))
+    x = td.ones((3,), device=device)
+    y = compiled(x)
+    with td.no_grad():
+        w[...] = 2
+    with pytest.raises(td.GradientError, match="overwritten"):
+        y.backward()
+    compiled(x).backward()
+    assert_trees_close(w.grad, td.cos(w.detach() * x) * x, 1e-6)
+
+
+def test_graphs_of_compiled_calls_are_freed(live_bytes, device):
+    w = td.ones((100, 100), device=device)
+    w.requires_grad = True
+    compiled = td.compile(lambda x: td.sum(td.tanh(x @ w)))
+    x = td.ones((100, 100), device=device)
+    compiled(x).backward()
+    w.grad = None
+    before = live_bytes()
+    for _ in range(3):
+        compiled(x).backward()
+        compiled(x)
+    w.grad = None
+    assert live_bytes() == before
