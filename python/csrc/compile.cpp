@@ -129,7 +129,9 @@ class ProfileSession {
 }  // namespace
 
 void bind_compile(py::module_& m) {
-  m.def("flatten_call", [](const py::object& arguments, const py::object& keywords) {
+  // None inside of a recording.
+  m.def("flatten_call", [](const py::object& arguments, const py::object& keywords) -> py::object {
+    if (visible_capture()) return py::none();
     return FlatCall(arguments.ptr(), keywords.ptr()).take();
   });
   py::class_<Compiled>(m, "Recording")
@@ -139,7 +141,10 @@ void bind_compile(py::module_& m) {
         return std::make_unique<Compiled>(as_function(function), inputs_of(tensors, numbers));
       }))
       .def("__call__",
-           [](const Compiled& compiled, const py::list& tensors, const py::list& numbers, bool advance) {
+           // None where it must be made anew.
+           [](const Compiled& compiled, const py::list& tensors, const py::list& numbers,
+              bool advance) -> py::object {
+             if (!compiled.why_stale().empty()) return py::none();
              return to_list(compiled(inputs_of(tensors, numbers), advance));
            },
            py::arg("tensors"), py::arg("numbers"), py::arg("advance") = true)

@@ -183,6 +183,7 @@ class _Entry:
         finally:
             self.modules, _watched.modules = _watched.modules, outer
         self.newly_static = frozenset(used)
+        self.is_plain = self.structure.kind == "leaf" and not self.constants
 
     def later(self, values):
         """The numbers that are arguments of the recording."""
@@ -214,7 +215,7 @@ class _Entry:
                 self.constants[i] if i in self.constants else next(tensors)
                 for i in range(self.structure.count)
             ]
-        return tensors[0] if self.structure.kind == "leaf" else unflatten(self.structure, tensors)
+        return unflatten(self.structure, tensors)
 
 
 class CompiledFunction:
@@ -225,17 +226,26 @@ class CompiledFunction:
         self._function = function
         self._to_check = check
         self._entries = {}  # by kind of arguments and values of static ones: the last used first
+        self._plain = {}  # by kind alone: the last used, where nothing is fixed or static
         self._static = {}  # by kind of arguments: numbers of the numbers whose values are static
         self._reasons = []  # of each recording
         self._lock = threading.RLock()
 
     def __call__(self, *args, **kwargs):
-        if _core.is_compiling():
+        flat = _core.flatten_call(args, kwargs)
+        if flat is None:  # inside of another recording
             return self._function(*args, **kwargs)
-        entry, tensors, values = self._find(args, kwargs)
-        if self._to_check > 0:
-            return self._checked(entry, tensors, values, args, kwargs)
-        return entry.results(entry.recording(tensors, entry.later(values)))
+        kind, tensors, numbers_, fixed = flat
+        entry = None if fixed or self._to_check else self._plain.get(kind)
+        if entry is None or entry.epoch != module_epoch[0]:
+            entry = self._find(flat, args, kwargs)
+            if self._to_check > 0:
+                return self._checked(entry, tensors, numbers_, args, kwargs)
+        results = entry.recording(tensors, entry.later(numbers_) if entry.static else numbers_)
+        if results is None:  # it does not hold any more
+            entry = self._find(flat, args, kwargs)
+            results = entry.recording(tensors, entry.later(numbers_))
+        return results[0] if entry.is_plain else entry.results(results)
 
     def __getattr__(self, name):
         """What the function has, such as a module's `parameters`."""
@@ -249,7 +259,8 @@ class CompiledFunction:
     def explain(self, *args, **kwargs):
         """What a call with these arguments runs, as text: the program as recorded and as it is run, what is
         fixed in it, memory, and why the last recording was made."""
-        entry, tensors, values = self._find(args, kwargs)
+        flat = _core.flatten_call(args, kwargs)
+        entry, values = self._find(flat, args, kwargs), flat[2]
         lines = [f"{self.__name__}: recorded {len(self._reasons)} times, last because {self._reasons[-1]}"]
         lines += [
             f"static: {values[i]!r}, whose value was needed (recorded for each value)"
@@ -261,9 +272,9 @@ class CompiledFunction:
             lines.append("read from outside at each call: " + ", ".join(_spec(tensor) for tensor in closed))
         return "\n".join([*lines, entry.recording.explain()])
 
-    def _find(self, args, kwargs):
-        """The recording for these arguments, made where there is none, and the arguments' leaves."""
-        kind, tensors, values, fixed = _core.flatten_call(args, kwargs)
+    def _find(self, flat, args, kwargs):
+        """The recording for a call, made where there is none."""
+        kind, tensors, values, fixed = flat
         try:
             static = self._static.get((kind, fixed))
         except TypeError as error:
@@ -279,12 +290,16 @@ class CompiledFunction:
             if why is None:
                 if i > 0:
                     self._entries[key] = [entry, *entries[:i], *entries[i + 1 :]]
-                return entry, tensors, values
+                break
             reason = reason or why
-        if reason is None:
-            reason = "it met arguments of this kind for the first time"
-        with self._lock:
-            return self._record(kind, fixed, args, kwargs, tensors, values, reason), tensors, values
+        else:
+            if reason is None:
+                reason = "it met arguments of this kind for the first time"
+            with self._lock:
+                entry = self._record(kind, fixed, args, kwargs, tensors, values, reason)
+        if not fixed and not entry.static:
+            self._plain[kind] = entry
+        return entry
 
     def _record(self, kind, fixed, args, kwargs, tensors, values, reason):
         static = frozenset(self._static.get((kind, fixed), ()))
