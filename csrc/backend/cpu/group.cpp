@@ -6,6 +6,7 @@
 
 #include "backend/cpu/elementwise.h"
 #include "backend/cpu/space.h"
+#include "backend/cpu/steps.h"
 #include "backend/cpu/threads.h"
 #include "kernels/cpu/cast.h"
 #include "kernels/cpu/copy.h"
@@ -20,7 +21,7 @@ namespace {
 
 // Elements of a tile: few enough for the first-level cache. Where arrays come from memory, short tiles let
 // loads of one step run ahead while others compute.
-constexpr int64_t kTile = 512, kFarTile = 128, kSecondLevel = 1 << 20;
+constexpr int64_t kTile = 1024, kFarTile = 128, kSecondLevel = 1 << 20;
 constexpr int64_t kSpan = 4096;  // elements that a thread takes at a time
 
 constexpr size_t kMostArrays = 64;
@@ -102,7 +103,8 @@ class TileKernel final : public GroupKernel {
   };
   struct Array {
     int argument;
-    int64_t size;  // of an element
+    int64_t size;        // of an element
+    bool direct = true;  // read or written where it is
   };
   // An output that is not written where it is computed.
   struct Store {
@@ -126,16 +128,20 @@ class TileKernel final : public GroupKernel {
   void run_span(const void* const* inputs, void* const* outputs, char* partials, int64_t i) const;
   void run_range(const void* const* inputs, const Target* outputs, char* memory, int64_t begin,
                  int64_t end) const;
+  void run_steps(char** at, char** at_inputs, char** at_outputs, int64_t count) const;
   void reduce_nothing(void* const* outputs) const;
 
   Space space_;
   std::vector<std::vector<Line>> constants_;
   std::vector<Array> inputs_, outputs_;
   std::vector<Step> steps_;
+  std::vector<ListStep> list_;  // the same steps as a list, where that is faster
+  DType list_dtype_ = DType::float32;
   std::vector<Store> stores_;
   std::vector<Reduced> reduced_;
   Cut cut_;
   int64_t room_;  // elements of a buffer
+  int64_t tile_;  // and of a tile
   int64_t buffer_size_ = 0;
   int buffers_ = 0;
   int64_t spans_ = 0;   // the tasks: each a range of elements
@@ -173,8 +179,10 @@ class TileKernel::Lowering {
     DType dtype;
     Place place;
     int last_read = -1;  // by which step
-    int wide = -1;       // the same value in float32
-    int output = -1;     // where it leaves
+    int reads = 0;
+    int wide = -1;    // the same value in float32
+    int output = -1;  // where it leaves
+    bool is_parameter = false;
   };
 
   int value(DType dtype, Place place) {
@@ -183,7 +191,8 @@ class TileKernel::Lowering {
   }
   char* constant(int64_t bytes, Place* place) {
     *place = {Place::constant, static_cast<int>(kernel_.constants_.size())};
-    return kernel_.constants_.emplace_back(static_cast<size_t>(lines_of(bytes))).data()->bytes;
+    // Vectors of lists are read whole.
+    return kernel_.constants_.emplace_back(static_cast<size_t>(lines_of(bytes) + 1)).data()->bytes;
   }
   int number(DType dtype, const char* bytes) {
     Place place;
@@ -194,11 +203,15 @@ class TileKernel::Lowering {
     return value(dtype, place);
   }
 
-  int add_step(TileFunction function, std::span<const int> inputs, DType dtype) {
+  int add_step(TileFunction function, std::span<const int> inputs, DType dtype, std::string_view row = {}) {
     Step step{.function = function, .output = value(dtype, {Place::buffer, -1})};
     std::ranges::copy(inputs, step.inputs);
-    for (const int x : inputs) values_[x].last_read = static_cast<int>(kernel_.steps_.size());
+    for (const int x : inputs) {
+      values_[x].last_read = static_cast<int>(kernel_.steps_.size());
+      ++values_[x].reads;
+    }
     kernel_.steps_.push_back(step);
+    rows_.push_back(row);
     return step.output;
   }
   // What was widened once is not widened again.
@@ -242,9 +255,11 @@ class TileKernel::Lowering {
       const double* const parameters = step.attrs.as<ParameterAttrs>().values;
       std::memcpy(constant(sizeof(ParameterAttrs::values), &place), parameters,
                   sizeof(ParameterAttrs::values));
-      x[count++] = value(DType::float64, place);
+      x[count] = value(DType::float64, place);
+      values_[x[count++]].is_parameter = true;
     }
-    const int result = add_step(function, {x, count}, is_narrow(step.dtype) ? DType::float32 : step.dtype);
+    const int result =
+        add_step(function, {x, count}, is_narrow(step.dtype) ? DType::float32 : step.dtype, primitive->name);
     return converted(result, step.dtype);
   }
 
@@ -309,7 +324,8 @@ class TileKernel::Lowering {
       if (result.output >= 0 && in_order && !kernel_.space_.transposed()) {
         result.place = {Place::output, result.output};
       } else {
-        if (free.empty()) free.push_back(kernel_.buffers_++);
+        // Of lists, parts of a value stay while parts of others, perhaps of another size, are computed.
+        if (free.empty() || result.output >= 0) free.push_back(kernel_.buffers_++);
         result.place.index = free.back();
         free.pop_back();
       }
@@ -317,13 +333,72 @@ class TileKernel::Lowering {
       if (result.output < 0 && result.last_read < 0) free.push_back(result.place.index);
     }
     for (const Value& value : values_) {
-      if (value.output >= 0 && value.place.kind == Place::buffer)
-        kernel_.stores_.push_back({place_of(value), value.output});
+      if (value.output < 0 || value.place.kind != Place::buffer) continue;
+      kernel_.stores_.push_back({place_of(value), value.output});
+      kernel_.outputs_[value.output].direct = false;
     }
+    make_list();
     for (Step& step : kernel_.steps_) {
       for (int& input : step.inputs) input = input < 0 ? 0 : place_of(values_[input]);
       step.output = place_of(values_[step.output]);
     }
+  }
+
+  // The steps in registers, where most of them are computed there. A value goes to its place only if a step
+  // other than the next reads it.
+  void make_list() {
+    const DType dtype = values_.back().dtype == DType::float64 ? DType::float64 : DType::float32;
+    std::vector<ListStep> list;
+    const auto add = [&](StepForm form, int value, std::string_view row = {}) {
+      const bool number = value >= 0 && values_[value].place.kind == Place::constant;
+      list.push_back(list_step(form, row, dtype, value < 0 ? 0 : place_of(values_[value]), number));
+    };
+    const auto in_registers = [&](size_t i) {
+      const Step& step = kernel_.steps_[i];
+      if (values_[step.output].dtype != dtype || step.inputs[2] >= 0) return false;
+      for (const int x : step.inputs) {
+        if (x >= 0 && values_[x].dtype != dtype) return false;
+      }
+      return list_step(StepForm::of_value, rows_[i], dtype, 0).wide != nullptr;
+    };
+    size_t count = 0;
+    int held = -1;  // the value in registers
+    for (size_t i = 0; i < kernel_.steps_.size(); ++i) {
+      const Step& step = kernel_.steps_[i];
+      const int a = step.inputs[0], b = step.inputs[1];
+      if (!in_registers(i)) {
+        add_call(step, list, dtype);
+        held = -1;
+        continue;
+      }
+      ++count;
+      if (b >= 0 && b == held && a != held) {
+        add(StepForm::of_place_first, a, rows_[i]);
+      } else {
+        if (a != held) add(StepForm::load, a);
+        add(StepForm::of_value, b, rows_[i]);
+      }
+      held = step.output;
+      const int* const next = i + 1 < kernel_.steps_.size() ? kernel_.steps_[i + 1].inputs : nullptr;
+      const bool taken = next && in_registers(i + 1) && (next[0] == held) != (next[1] == held);
+      if (values_[held].output >= 0 || values_[held].reads > taken) add(StepForm::store, held);
+    }
+    add(StepForm::end, -1);
+    if (2 * count < kernel_.steps_.size()) return;
+    kernel_.list_ = std::move(list);
+    kernel_.list_dtype_ = dtype;
+  }
+  void add_call(const Step& step, std::vector<ListStep>& list, DType dtype) {
+    ListStep call = list_step(StepForm::call, {}, dtype, 0);
+    call.function = step.function;
+    for (int k = 0; k < 4 && step.inputs[k] >= 0; ++k) {
+      const Value& x = values_[step.inputs[k]];
+      call.inputs[k] = place_of(x);
+      call.input_sizes[k] = x.is_parameter ? 0 : static_cast<int>(bytes_of(x.dtype));
+    }
+    call.output = place_of(values_[step.output]);
+    call.output_size = static_cast<int>(bytes_of(values_[step.output].dtype));
+    list.push_back(call);
   }
 
   bool is_reduced(int output) const {
@@ -341,7 +416,8 @@ class TileKernel::Lowering {
 
   TileKernel& kernel_;
   std::vector<Value> values_;
-  std::vector<int> ids_;  // of the values of the group
+  std::vector<int> ids_;                // of the values of the group
+  std::vector<std::string_view> rows_;  // of the steps; empty for conversions
 };
 
 std::vector<Strides> strides_of(const Group& group) {
@@ -357,14 +433,15 @@ TileKernel::TileKernel(const Group& group) : space_(group.shape, strides_of(grou
   int64_t width = 0;  // bytes of all arrays, for an element
   for (const Group::Input& input : group.inputs) width += input.number ? 0 : bytes_of(input.dtype);
   for (const Group::Output& output : group.outputs) width += output.reduction ? 0 : bytes_of(output.dtype);
-  const bool far = numel * width > kSecondLevel && !space_.transposed();
-  room_ = std::min(far ? kFarTile : kTile, numel);
+  room_ = std::min(kTile, numel);
   Lowering(*this, group);
+  const bool far = numel * width > kSecondLevel && !space_.transposed() && list_.empty();
+  tile_ = far ? kFarTile : room_;
   complete_ &= inputs_.size() <= kMostArrays && outputs_.size() <= kMostArrays;
   if (numel == 0 || !complete_) return;
   if (reduced_.empty()) {
     // Whole squares where an input is transposed.
-    const int64_t whole = space_.transposed() ? space_.height(room_) * space_.columns() : 1;
+    const int64_t whole = space_.transposed() ? space_.height(tile_) * space_.columns() : 1;
     span_ = numel < kGrain ? numel : (kSpan + whole - 1) / whole * whole;
     spans_ = (numel + span_ - 1) / span_;
   } else if (cut_.columns == 1) {
@@ -479,13 +556,13 @@ void TileKernel::run_range(const void* const* inputs, const Target* outputs, cha
     const char* source = nullptr;
     int64_t rows = 0, columns = 0;
   } packed[kMostArrays];
-  space_.for_tiles(begin, end, room_, [&](const Tile& tile) {
+  space_.for_tiles(begin, end, tile_, [&](const Tile& tile) {
     int64_t offsets[kMostArrays];
     space_.locate(tile.begin, offsets);
     for (size_t k = 0; k < inputs_.size(); ++k) {
-      const auto [argument, size] = inputs_[k];
+      const int64_t size = inputs_[k].size;
       const BlockStrides strides = space_.strides(k);
-      const char* const source = static_cast<const char*>(inputs[argument]) + offsets[k] * size;
+      const char* const source = static_cast<const char*>(inputs[inputs_[k].argument]) + offsets[k] * size;
       if ((strides.column == 1 || tile.columns == 1) && (tile.rows == 1 || strides.row == tile.columns)) {
         at_inputs[k] = const_cast<char*>(source);
         continue;
@@ -500,16 +577,44 @@ void TileKernel::run_range(const void* const* inputs, const Target* outputs, cha
     }
     for (size_t k = 0; k < outputs_.size(); ++k)
       at_outputs[k] = outputs[k].data + (tile.begin - outputs[k].first) * outputs_[k].size;
-    for (const Step& step : steps_) {
-      const void* const operands[4] = {at[step.inputs[0]], at[step.inputs[1]], at[step.inputs[2]],
-                                       at[step.inputs[3]]};
-      step.function(operands, at[step.output], tile.size());
-    }
+    run_steps(at, at_inputs, at_outputs, tile.size());
     for (const auto [place, output] : stores_) {
       copy_block_function(static_cast<size_t>(outputs_[output].size))(
           at[place], {tile.columns, 1}, at_outputs[output], {space_.columns(), 1}, tile.rows, tile.columns);
     }
   });
+}
+
+void TileKernel::run_steps(char** at, char** at_inputs, char** at_outputs, int64_t count) const {
+  if (list_.empty()) {
+    for (const Step& step : steps_) {
+      const void* const operands[4] = {at[step.inputs[0]], at[step.inputs[1]], at[step.inputs[2]],
+                                       at[step.inputs[3]]};
+      step.function(operands, at[step.output], count);
+    }
+    return;
+  }
+  const int64_t lanes = list_lanes(list_dtype_), rest = count % lanes, whole = count - rest;
+  run_list(list_.data(), list_dtype_, at, 0, whole);
+  if (rest == 0) return;
+  // The last elements on copies that are as long as a vector, as buffers are.
+  alignas(Line) char pads[2 * kMostArrays][2 * kLine];
+  char* real[kMostArrays];
+  for (size_t k = 0; k < inputs_.size(); ++k) {
+    const int64_t size = inputs_[k].size;
+    std::memset(pads[k], 0, sizeof *pads);
+    std::memcpy(pads[k], at_inputs[k] + whole * size, static_cast<size_t>(rest * size));
+    at_inputs[k] = pads[k] - whole * size;
+  }
+  for (size_t k = 0; k < outputs_.size(); ++k)
+    real[k] = std::exchange(at_outputs[k], pads[kMostArrays + k] - whole * outputs_[k].size);
+  run_list(list_.data(), list_dtype_, at, whole, whole + lanes);
+  for (size_t k = 0; k < outputs_.size(); ++k) {
+    const int64_t size = outputs_[k].size;
+    at_outputs[k] = real[k];
+    if (outputs_[k].direct)
+      std::memcpy(real[k] + whole * size, pads[kMostArrays + k], static_cast<size_t>(rest * size));
+  }
 }
 
 void TileKernel::reduce_nothing(void* const* outputs) const {
