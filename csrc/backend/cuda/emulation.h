@@ -3,12 +3,17 @@
 
 #include <string>
 
+#include "kernels/nvrtc.h"
+
 namespace tidu::simt {
 
-// What it found wrong in the last kernel that failed. The plug-in for GPUs has no such function, so that its
-// address is null there.
+// What it found wrong in the last kernel that failed. The plug-in for GPUs has no such functions, so that
+// their addresses are null there.
 [[gnu::weak, gnu::visibility("default")]] std::string last_report();
 [[gnu::weak, gnu::visibility("default")]] void clear_report();
+
+// What compiles kernels for it; null where there is no compiler on this machine.
+[[gnu::weak, gnu::visibility("default")]] const Nvrtc* nvrtc();
 
 }  // namespace tidu::simt
 

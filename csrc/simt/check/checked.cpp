@@ -3,10 +3,13 @@
 // calls for an index outside of an array, be that in registers or a row within shared memory.
 #ifdef TIDU_SIMT_CHECKED
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdio>
 #include <memory>
+#include <unordered_map>
 #include <utility>
 
 #include "simt/check/shadow.h"
@@ -98,6 +101,8 @@ class Checker : public Observer {
   const Image image_ = image();
   // Dense numbers of instructions, by their place in the image.
   Reserved<uint32_t> site_of_;
+  std::unordered_map<const void*, uint32_t>
+      loaded_sites_;  // of kernels that are loaded while the process runs
   std::vector<const void*> sites_{nullptr};
 
   LaunchTraffic current_;
@@ -125,10 +130,17 @@ TIDU_INLINE void Checker::touch(const Touch& t) {
   touch_other(t);
 }
 
+// Constants of a kernel that was loaded while the process runs.
+bool is_of_loaded_code(const void* p) {
+  Dl_info found;
+  return dladdr(p, &found) != 0;
+}
+
 void Checker::touch_other(const Touch& t) {
   const auto p = reinterpret_cast<const char*>(t.address);
   const Launch& launch = *running.launch;
   if (static_cast<size_t>(p - static_cast<const char*>(launch.parameters)) < launch.parameter_bytes) return;
+  if (is_of_loaded_code(p)) return;
   // Pinned memory is the host's as well, which may write it at any time.
   const Allocation* pinned = allocation_at(p);
   if (pinned == nullptr || !pinned->live || p + t.bytes > pinned->base + pinned->bytes) report_stray(t);
@@ -208,7 +220,8 @@ TIDU_INLINE void Checker::check_races(Space& space, uint32_t floor, uint32_t sit
 }
 
 TIDU_INLINE uint32_t Checker::site(const void* caller) {
-  uint32_t& site = site_of_[static_cast<const char*>(caller) - image_.base];
+  uint32_t& site =
+      image_.holds(caller) ? site_of_[static_cast<const char*>(caller) - image_.base] : loaded_sites_[caller];
   if (site == 0) site = new_site(caller);
   return site;
 }
@@ -516,7 +529,7 @@ std::string json(const LaunchTraffic& l) {
 
 }  // namespace
 
-void fail_index(int64_t i, int64_t n) {
+[[gnu::visibility("default")]] void fail_index(int64_t i, int64_t n) {
   checker.report_index(i, "a vector of " + std::to_string(n), __builtin_return_address(0));
 }
 
@@ -568,56 +581,57 @@ void touch_range(const void* p, size_t n, Mode mode, const void* caller) {
 
 extern "C" {
 
-#define TIDU_HIDDEN __attribute__((visibility("hidden")))
+// Also for kernels that are loaded while the process runs (machine/loaded.h).
+#define TIDU_VISIBLE __attribute__((visibility("default")))
 #define TIDU_CALLER __builtin_return_address(0)
 
-TIDU_HIDDEN void __tsan_init() {}
-TIDU_HIDDEN void __tsan_func_entry(void*) {}
-TIDU_HIDDEN void __tsan_func_exit() {}
+TIDU_VISIBLE void __tsan_init() {}
+TIDU_VISIBLE void __tsan_func_entry(void*) {}
+TIDU_VISIBLE void __tsan_func_exit() {}
 
-#define TIDU_ACCESS(n)                                                                               \
-  TIDU_HIDDEN void __tsan_read##n(void* p) { touch(p, n, Mode::read, TIDU_CALLER); }                 \
-  TIDU_HIDDEN void __tsan_write##n(void* p) { touch(p, n, Mode::write, TIDU_CALLER); }               \
-  TIDU_HIDDEN void __tsan_volatile_read##n(void* p) { touch(p, n, Mode::read, TIDU_CALLER); }        \
-  TIDU_HIDDEN void __tsan_volatile_write##n(void* p) { touch(p, n, Mode::write, TIDU_CALLER); }      \
-  TIDU_HIDDEN void __tsan_unaligned_read##n(void* p) { touch_range(p, n, Mode::read, TIDU_CALLER); } \
-  TIDU_HIDDEN void __tsan_unaligned_write##n(void* p) { touch_range(p, n, Mode::write, TIDU_CALLER); }
+#define TIDU_ACCESS(n)                                                                                \
+  TIDU_VISIBLE void __tsan_read##n(void* p) { touch(p, n, Mode::read, TIDU_CALLER); }                 \
+  TIDU_VISIBLE void __tsan_write##n(void* p) { touch(p, n, Mode::write, TIDU_CALLER); }               \
+  TIDU_VISIBLE void __tsan_volatile_read##n(void* p) { touch(p, n, Mode::read, TIDU_CALLER); }        \
+  TIDU_VISIBLE void __tsan_volatile_write##n(void* p) { touch(p, n, Mode::write, TIDU_CALLER); }      \
+  TIDU_VISIBLE void __tsan_unaligned_read##n(void* p) { touch_range(p, n, Mode::read, TIDU_CALLER); } \
+  TIDU_VISIBLE void __tsan_unaligned_write##n(void* p) { touch_range(p, n, Mode::write, TIDU_CALLER); }
 TIDU_ACCESS(1)
 TIDU_ACCESS(2)
 TIDU_ACCESS(4)
 TIDU_ACCESS(8)
 TIDU_ACCESS(16)
 
-TIDU_HIDDEN void __tsan_read_range(void* p, size_t n) { touch_range(p, n, Mode::read, TIDU_CALLER); }
-TIDU_HIDDEN void __tsan_write_range(void* p, size_t n) { touch_range(p, n, Mode::write, TIDU_CALLER); }
-TIDU_HIDDEN void __tsan_vptr_update(void* p, void*) { touch(p, 8, Mode::write, TIDU_CALLER); }
-TIDU_HIDDEN void __tsan_vptr_read(void* p) { touch(p, 8, Mode::read, TIDU_CALLER); }
+TIDU_VISIBLE void __tsan_read_range(void* p, size_t n) { touch_range(p, n, Mode::read, TIDU_CALLER); }
+TIDU_VISIBLE void __tsan_write_range(void* p, size_t n) { touch_range(p, n, Mode::write, TIDU_CALLER); }
+TIDU_VISIBLE void __tsan_vptr_update(void* p, void*) { touch(p, 8, Mode::write, TIDU_CALLER); }
+TIDU_VISIBLE void __tsan_vptr_read(void* p) { touch(p, 8, Mode::read, TIDU_CALLER); }
 
-#define TIDU_UPDATE(bits, type, name, operation)                        \
-  TIDU_HIDDEN type __tsan_atomic##bits##_##name(void* p, type v, int) { \
-    touch(p, bits / 8, Mode::atomic, TIDU_CALLER);                      \
-    return operation(static_cast<type*>(p), v, __ATOMIC_SEQ_CST);       \
+#define TIDU_UPDATE(bits, type, name, operation)                         \
+  TIDU_VISIBLE type __tsan_atomic##bits##_##name(void* p, type v, int) { \
+    touch(p, bits / 8, Mode::atomic, TIDU_CALLER);                       \
+    return operation(static_cast<type*>(p), v, __ATOMIC_SEQ_CST);        \
   }
-#define TIDU_ATOMIC(bits, type)                                                                        \
-  TIDU_UPDATE(bits, type, exchange, __atomic_exchange_n)                                               \
-  TIDU_UPDATE(bits, type, fetch_add, __atomic_fetch_add)                                               \
-  TIDU_UPDATE(bits, type, fetch_sub, __atomic_fetch_sub)                                               \
-  TIDU_UPDATE(bits, type, fetch_and, __atomic_fetch_and)                                               \
-  TIDU_UPDATE(bits, type, fetch_or, __atomic_fetch_or)                                                 \
-  TIDU_UPDATE(bits, type, fetch_xor, __atomic_fetch_xor)                                               \
-  TIDU_HIDDEN type __tsan_atomic##bits##_load(const void* p, int) {                                    \
-    touch(p, bits / 8, Mode::atomic_read, TIDU_CALLER);                                                \
-    return __atomic_load_n(static_cast<const type*>(p), __ATOMIC_SEQ_CST);                             \
-  }                                                                                                    \
-  TIDU_HIDDEN void __tsan_atomic##bits##_store(void* p, type v, int) {                                 \
-    touch(p, bits / 8, Mode::atomic_write, TIDU_CALLER);                                               \
-    __atomic_store_n(static_cast<type*>(p), v, __ATOMIC_SEQ_CST);                                      \
-  }                                                                                                    \
-  TIDU_HIDDEN bool __tsan_atomic##bits##_compare_exchange_strong(void* p, void* expected, type v, int, \
-                                                                 int) {                                \
-    touch(p, bits / 8, Mode::atomic, TIDU_CALLER);                                                     \
-    return __atomic_compare_exchange_n(static_cast<type*>(p), static_cast<type*>(expected), v, false,  \
-                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                            \
+#define TIDU_ATOMIC(bits, type)                                                                         \
+  TIDU_UPDATE(bits, type, exchange, __atomic_exchange_n)                                                \
+  TIDU_UPDATE(bits, type, fetch_add, __atomic_fetch_add)                                                \
+  TIDU_UPDATE(bits, type, fetch_sub, __atomic_fetch_sub)                                                \
+  TIDU_UPDATE(bits, type, fetch_and, __atomic_fetch_and)                                                \
+  TIDU_UPDATE(bits, type, fetch_or, __atomic_fetch_or)                                                  \
+  TIDU_UPDATE(bits, type, fetch_xor, __atomic_fetch_xor)                                                \
+  TIDU_VISIBLE type __tsan_atomic##bits##_load(const void* p, int) {                                    \
+    touch(p, bits / 8, Mode::atomic_read, TIDU_CALLER);                                                 \
+    return __atomic_load_n(static_cast<const type*>(p), __ATOMIC_SEQ_CST);                              \
+  }                                                                                                     \
+  TIDU_VISIBLE void __tsan_atomic##bits##_store(void* p, type v, int) {                                 \
+    touch(p, bits / 8, Mode::atomic_write, TIDU_CALLER);                                                \
+    __atomic_store_n(static_cast<type*>(p), v, __ATOMIC_SEQ_CST);                                       \
+  }                                                                                                     \
+  TIDU_VISIBLE bool __tsan_atomic##bits##_compare_exchange_strong(void* p, void* expected, type v, int, \
+                                                                  int) {                                \
+    touch(p, bits / 8, Mode::atomic, TIDU_CALLER);                                                      \
+    return __atomic_compare_exchange_n(static_cast<type*>(p), static_cast<type*>(expected), v, false,   \
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                             \
   }
 TIDU_ATOMIC(8, uint8_t)
 TIDU_ATOMIC(16, uint16_t)
@@ -635,30 +649,29 @@ struct OutOfBounds {
   const TypeOfArray* array;
   const void* type_of_index;
 };
-TIDU_HIDDEN void __ubsan_handle_out_of_bounds(const OutOfBounds* what, uintptr_t index) {
+TIDU_VISIBLE void __ubsan_handle_out_of_bounds(const OutOfBounds* what, uintptr_t index) {
   if (in_kernel())
     tidu::simt::checker.report_index(static_cast<int64_t>(index),
                                      std::string("an array ") + what->array->name, TIDU_CALLER);
 }
 
 // The names that checked_kernel.h gives to the functions of the library.
-TIDU_HIDDEN void* tidu_simt_memcpy(void* to, const void* from, size_t n) {
+TIDU_VISIBLE void* tidu_simt_memcpy(void* to, const void* from, size_t n) {
   touch_range(from, n, Mode::read, TIDU_CALLER);
   touch_range(to, n, Mode::write, TIDU_CALLER);
   return std::memcpy(to, from, n);
 }
-TIDU_HIDDEN void* tidu_simt_memmove(void* to, const void* from, size_t n) {
+TIDU_VISIBLE void* tidu_simt_memmove(void* to, const void* from, size_t n) {
   touch_range(from, n, Mode::read, TIDU_CALLER);
   touch_range(to, n, Mode::write, TIDU_CALLER);
   return std::memmove(to, from, n);
 }
-TIDU_HIDDEN void* tidu_simt_memset(void* to, int value, size_t n) {
+TIDU_VISIBLE void* tidu_simt_memset(void* to, int value, size_t n) {
   touch_range(to, n, Mode::write, TIDU_CALLER);
   return std::memset(to, value, n);
 }
 
 // For tidu.cuda.traffic(), by ctypes. The text stays until the next call.
-#define TIDU_VISIBLE __attribute__((visibility("default")))
 TIDU_VISIBLE void tidu_simt_count_traffic(int on) { tidu::simt::count_traffic(on != 0); }
 TIDU_VISIBLE const char* tidu_simt_take_traffic() {
   static std::string text;

@@ -33,6 +33,15 @@ dim3 block_shape __asm__("blockDim");
 dim3 grid_shape __asm__("gridDim");
 int warp_size __asm__("warpSize") = 32;
 
+// The same for kernels that are loaded while the process runs (loaded.h).
+#define TIDU_LOADED(type, name, of) \
+  extern "C" [[gnu::alias(of), gnu::visibility("default")]] type tidu_simt_##name
+TIDU_LOADED(uint3, thread_index, "threadIdx");
+TIDU_LOADED(uint3, block_index, "blockIdx");
+TIDU_LOADED(dim3, block_shape, "blockDim");
+TIDU_LOADED(dim3, grid_shape, "gridDim");
+#undef TIDU_LOADED
+
 Running running;
 Observer* observer = nullptr;
 

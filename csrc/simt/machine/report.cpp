@@ -40,7 +40,7 @@ void abandon(cudaError_t error, const std::string& what) {
   leave_fibre();
 }
 
-void fail(const char* what) {
+[[gnu::visibility("default")]] void fail(const char* what) {
   note(cudaErrorLaunchFailure, what);
   leave_fibre();
 }
