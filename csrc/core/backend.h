@@ -22,6 +22,9 @@ class Backend {
   virtual std::unique_ptr<GroupKernel> prepare(const Group&) { return nullptr; }
   // Whether a group may have such an output, a reduction, beside those that it has. (prepare refuses others.)
   virtual bool reduces(const Group&, const Group::Output&) { return false; }
+  // Readies the memory of tensors for work that this thread issues next by other means than calls: what other
+  // streams do with it comes first. To be called before a GroupKernel runs.
+  virtual void use(std::span<const Tensor>) {}
   // Waits for all work issued to the device.
   virtual void synchronize(int index) = 0;
   // One line: the processor's name and what is used of it.

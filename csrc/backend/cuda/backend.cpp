@@ -8,6 +8,7 @@
 #include "backend/cuda/blocking.h"
 #include "backend/cuda/emulation.h"
 #include "backend/cuda/gpu.h"
+#include "backend/cuda/group.h"
 #include "backend/cuda/operations.h"
 #include "cuda/driver.h"
 
@@ -71,6 +72,17 @@ class CudaDriver final : public Driver {
     }
     from.wait(source_queue, to, queue);
     source.impl().storage->set_queue(source_queue);
+  }
+
+  std::unique_ptr<GroupKernel> prepare(const Group& group) override { return prepare_group(group); }
+
+  void use(std::span<const Tensor> tensors) override {
+    for (const Tensor& tensor : tensors) {
+      Gpu& gpu = gpu_of(tensor);
+      const std::lock_guard lock(gpu.mutex());
+      const DeviceGuard guard(gpu.index());
+      gpu.use(*tensor.impl().storage, gpu.current_queue());
+    }
   }
 
   void synchronize(int index) override { gpu(index).synchronize(); }

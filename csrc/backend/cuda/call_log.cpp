@@ -15,6 +15,15 @@ uint64_t CallLog::add(const Call& call, Queue queue) {
   return last_;
 }
 
+uint64_t CallLog::add(const char* name, const Spec& output, Queue queue) {
+  Entry& entry = entries_[++last_ % kKept];
+  entry.name = name;
+  entry.queue = queue;
+  entry.inputs = 0;
+  entry.output = output;
+  return last_;
+}
+
 std::string CallLog::describe(uint64_t number) const {
   if (!keeps(number)) return "[an earlier operation]";
   const Entry& entry = entries_[number % kKept];

@@ -13,6 +13,8 @@ class CallLog {
  public:
   // Notes a call issued on a queue and returns its number; the first is 1.
   uint64_t add(const Call& call, Queue queue);
+  // Of something else, whose name lives as long as the log.
+  uint64_t add(const char* name, const Spec& output, Queue queue);
   // The number of the last call.
   uint64_t last() const { return last_; }
 

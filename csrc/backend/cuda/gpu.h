@@ -51,6 +51,7 @@ class Gpu {
 
   // Notes a call that is about to be issued on a queue.
   uint64_t note(const Call& call, Queue queue) { return calls_.add(call, queue); }
+  uint64_t note(const char* name, const Spec& output, Queue queue) { return calls_.add(name, output, queue); }
   FaultRecord fault_record(uint64_t call) const { return {device_fault_, call}; }
 
   // These raise what went wrong since the last of them.

@@ -1,0 +1,46 @@
+// From a Group the text of its kernels, and the argument that they are launched with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/group.h"
+
+namespace tidu::cuda {
+
+inline constexpr size_t kMaxArgument = 4096;  // bytes that every GPU takes
+
+struct Generated {
+  // An address among the bytes of the argument: of the group's input or output `index`.
+  struct Address {
+    size_t offset;
+    int index;
+  };
+
+  // CUDA C++ (kernels/cuda/group.cuh) with two kernels, NAME_vectors and NAME_elements. It does not depend on
+  // extents, on numbers or on how long strides are, so that groups of other sizes share it.
+  std::string text, name;
+  int64_t count = 0;  // elements of the loop
+  // How many a thread does of each kernel. One of NAME_vectors does neighbours at once, if all the addresses
+  // in `together` are multiples of `alignment` elements; where no vectors are possible there is no such
+  // kernel, and this is 1.
+  int vector = 1, apart = 1;
+  struct Together {
+    Address address;
+    size_t alignment;  // in bytes
+  };
+  std::vector<Together> together;
+  std::vector<std::byte> argument;
+  std::vector<Address> inputs, outputs;
+};
+
+// Nothing where no kernel is made of such a group: of reductions, or of more steps than a kernel should have.
+std::optional<Generated> generate(const Group& group);
+
+// "[group] multiply, add, tanh of float32(128, 784)": for messages.
+std::string describe(const Group& group);
+
+}  // namespace tidu::cuda

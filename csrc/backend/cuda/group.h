@@ -1,0 +1,13 @@
+// Groups of pointwise calls as kernels that are made for them.
+#pragma once
+
+#include <memory>
+
+#include "core/group.h"
+
+namespace tidu::cuda {
+
+// Null where the group is to be run call by call: no kernel is made of it, or there is no NVRTC.
+std::unique_ptr<GroupKernel> prepare_group(const Group& group);
+
+}  // namespace tidu::cuda
