@@ -26,6 +26,10 @@ class FlatCall {
   template <class T> void add(const T& value) {
     key_.append(reinterpret_cast<const char*>(&value), sizeof value);
   }
+  void begin(char kind, Py_ssize_t size) {
+    key_ += kind;
+    add(size);
+  }
   void fix(char kind, py::handle value) {
     key_ += kind;
     fixed_.append(value);
@@ -39,21 +43,18 @@ class FlatCall {
     }
     if (tree == Py_None) return void(key_ += 'n');
     if (PyBool_Check(tree)) return void(key_ += tree == Py_True ? '1' : '0');
-    if (PyTuple_Check(tree)) {
-      PyTuple_CheckExact(tree) ? void(key_ += '(') : fix('<', py::type::of(tree));
-      add(PyTuple_GET_SIZE(tree));
+    if (PyTuple_CheckExact(tree)) {
+      begin('(', PyTuple_GET_SIZE(tree));
       for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tree); ++i) visit(PyTuple_GET_ITEM(tree, i));
       return;
     }
-    if (PyList_Check(tree)) {
-      key_ += '[';
-      add(PyList_GET_SIZE(tree));
+    if (PyList_CheckExact(tree)) {
+      begin('[', PyList_GET_SIZE(tree));
       for (Py_ssize_t i = 0; i < PyList_GET_SIZE(tree); ++i) visit(PyList_GET_ITEM(tree, i));
       return;
     }
-    if (PyDict_Check(tree)) {
-      PyDict_CheckExact(tree) ? void(key_ += '{') : fix('d', py::type::of(tree));
-      add(PyDict_GET_SIZE(tree));
+    if (PyDict_CheckExact(tree)) {
+      begin('{', PyDict_GET_SIZE(tree));
       Py_ssize_t at = 0;
       for (PyObject *name, *value; PyDict_Next(tree, &at, &name, &value);) {
         fixed_.append(py::handle(name));
@@ -65,10 +66,15 @@ class FlatCall {
       const Tensor tensor = tensor_from_object(tree);
       return visit_tensor(tensor, py::reinterpret_steal<py::object>(wrap(tensor)));
     }
-    const py::handle object(tree);
-    if (!PyType_Check(tree) && py::hasattr(object, "__dataclass_fields__")) {
-      fix('@', py::type::of(object));
-      for (const py::handle field : object.attr("__dataclass_fields__")) visit(object.attr(field).ptr());
+    const py::object opened =
+        py::module_::import("tidu._pytree").attr("_open")(py::handle(tree), py::type::of(py::handle(tree)));
+    if (!opened.is_none()) {
+      const auto [kind, type, names, parts, data] =
+          opened.cast<std::tuple<py::object, py::object, py::object, py::object, py::object>>();
+      fix('c', py::make_tuple(kind, type, names, data));
+      begin('(', 0);
+      for (const py::handle part : parts) visit(part.ptr());
+      key_ += ')';
       return;
     }
     fix('o', tree);

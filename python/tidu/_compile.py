@@ -95,31 +95,9 @@ _core.set_number_type(Number)
 module_epoch = [0]  # how often an attribute of some module was set
 
 
-def _is_array(kind):
+def _is_array(leaf):
+    kind = type(leaf)
     return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
-
-
-def _replaced(tree, replace):
-    """A tree of arguments with replace(leaf) for its tensors and numbers, in the order of flatten_call."""
-    kind = type(tree)
-    if kind is Tensor or kind is float or kind is int or _is_array(kind):
-        return replace(tree)
-    if isinstance(tree, tuple):
-        parts = [_replaced(part, replace) for part in tree]
-        return kind(*parts) if hasattr(kind, "_fields") else tuple(parts)
-    if isinstance(tree, list):
-        return [_replaced(part, replace) for part in tree]
-    if isinstance(tree, dict):
-        copy = kind.__new__(kind)
-        copy.update({name: _replaced(part, replace) for name, part in tree.items()})
-        return copy
-    fields = getattr(kind, "__dataclass_fields__", None)
-    if fields is None:
-        return tree
-    copy = object.__new__(kind)
-    for name in fields:
-        object.__setattr__(copy, name, _replaced(getattr(tree, name), replace))
-    return copy
 
 
 class _Watched(threading.local):
@@ -155,16 +133,18 @@ class _Entry:
         used = set()  # numbers of which a value was needed
 
         def flat(inputs):
-            inputs, count = iter(inputs), itertools.count()
-            arguments = iter([next(inputs) for _ in tensors])
+            arguments, later = iter(inputs[: len(tensors)]), iter(inputs[len(tensors) :])
+            count = itertools.count()
 
-            def replace(leaf):
-                if type(leaf) not in (int, float):
+            def replaced(leaf):
+                if isinstance(leaf, Tensor) or _is_array(leaf):
                     return next(arguments)
-                i = next(count)
-                return leaf if i in static else Number(next(inputs), leaf, frozenset({i}), used)
+                if type(leaf) not in (int, float) or (i := next(count)) in static:
+                    return leaf
+                return Number(next(later), leaf, frozenset({i}), used)
 
-            new_args, new_kwargs = _replaced((args, kwargs), replace)
+            given, structure = flatten((args, kwargs))
+            new_args, new_kwargs = unflatten(structure, [replaced(leaf) for leaf in given])
             leaves, self.structure = flatten(function(*new_args, **new_kwargs))
             results = []
             for i, leaf in enumerate(leaves):

@@ -672,3 +672,34 @@ def test_graphs_of_compiled_calls_are_freed(live_bytes, device):
         compiled(x)
     w.grad = None
     assert live_bytes() == before
+
+
+def test_registered_classes_and_other_trees(device):
+    @td.tree.register
+    class Point:
+        def __init__(self, x, y, name):
+            self.x, self.y, self.name = x, y, name
+
+        def tree_flatten(self):
+            return (self.x, self.y), self.name
+
+        @classmethod
+        def tree_unflatten(cls, name, parts):
+            return cls(*parts, name)
+
+    calls = []
+
+    @td.compile
+    def f(point, counts):
+        calls.append(0)
+        scale = 2 if point.name == "a" else 3
+        return Point(point.x * scale, point.y + counts["k"], point.name)
+
+    one = td.ones((2,), device=device)
+    counts = collections.OrderedDict(k=one)
+    for _ in range(2):
+        for name, scale in (("a", 2), ("b", 3)):
+            result = f(Point(one, 2.0, name), counts)
+            assert isinstance(result, Point)
+            assert (result.name, result.x.tolist(), result.y.tolist()) == (name, [scale, scale], [3, 3])
+    assert len(calls) == 2
