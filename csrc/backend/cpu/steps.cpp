@@ -144,11 +144,15 @@ template <class T, class Tag, class Operand, bool first> struct Binary {
 template <class Step, class... A> void run(const ListStep* step, char* const* at, int64_t i, A... a) {
   Step::go(std::index_sequence_for<A...>(), step, at, i, a...);
 }
-template <class Step, class T> ListStep step_of() {
-  using V = Vector<T>;
-  return {.wide = reinterpret_cast<void (*)()>(&run<Step, V, V, V, V, V, V, V, V>),
-          .narrow = reinterpret_cast<void (*)()>(&run<Step, V>)};
+// Vectors of a list. 256 bytes of an array at a time: of more, streams from memory are prefetched less well.
+using Wide = std::make_index_sequence<HWY_MAX_BYTES >= 64 ? 4 : 8>;
+template <class T, size_t> using Repeated = Vector<T>;
+
+template <class Step, class T, size_t... k> ListStep step_with(std::index_sequence<k...>) {
+  return {.wide = reinterpret_cast<void (*)()>(&run<Step, Repeated<T, k>...>),
+          .narrow = reinterpret_cast<void (*)()>(&run<Step, Vector<T>>)};
 }
+template <class Step, class T> ListStep step_of() { return step_with<Step, T>(Wide()); }
 
 template <class T, class Operand> ListStep binary_step(StepForm wanted, std::string_view row) {
 #define UNARY(...)
@@ -196,19 +200,19 @@ int64_t find_lanes(DType dtype) {
                                                       : hn::Lanes(hn::ScalableTag<double>()));
 }
 
-template <class T> void run_list_of(const ListStep* list, char* const* at, int64_t i, int64_t end) {
-  using V = Vector<T>;
-  using Wide = void (*)(const ListStep*, char* const*, int64_t, V, V, V, V, V, V, V, V);
-  using Narrow = void (*)(const ListStep*, char* const*, int64_t, V);
-  const V zero = hn::Zero(hn::ScalableTag<T>());
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<T>()));
-  for (; i + 8 * lanes <= end; i += 8 * lanes)
-    reinterpret_cast<Wide>(list->wide)(list, at, i, zero, zero, zero, zero, zero, zero, zero, zero);
-  for (; i < end; i += lanes) reinterpret_cast<Narrow>(list->narrow)(list, at, i, zero);
+template <class T, size_t... k>
+void run_list_of(std::index_sequence<k...>, const ListStep* list, char* const* at, int64_t i, int64_t end) {
+  using WideStep = void (*)(const ListStep*, char* const*, int64_t, Repeated<T, k>...);
+  using NarrowStep = void (*)(const ListStep*, char* const*, int64_t, Vector<T>);
+  const auto zero = hn::Zero(hn::ScalableTag<T>());
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<T>())), width = sizeof...(k) * lanes;
+  for (; i + width <= end; i += width)
+    reinterpret_cast<WideStep>(list->wide)(list, at, i, (static_cast<void>(k), zero)...);
+  for (; i < end; i += lanes) reinterpret_cast<NarrowStep>(list->narrow)(list, at, i, zero);
 }
 void run_any_list(const ListStep* list, DType dtype, char* const* at, int64_t begin, int64_t end) {
-  dtype == DType::float32 ? run_list_of<float>(list, at, begin, end)
-                          : run_list_of<double>(list, at, begin, end);
+  dtype == DType::float32 ? run_list_of<float>(Wide(), list, at, begin, end)
+                          : run_list_of<double>(Wide(), list, at, begin, end);
 }
 
 }  // namespace
