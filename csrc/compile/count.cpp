@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "compile/fuse.h"
 #include "compile/outline.h"
 #include "compile/plan.h"
 
@@ -27,56 +28,6 @@ Flops flops_of(const Program& program, const Program::Instruction& call) {
   for (int variable : call.outputs) outputs.push_back(program.variables[variable]);
   return primitive.flops({primitive, inputs, call.attrs}, outputs);
 }
-
-// Elementwise calls of one shape, each of which uses what another one makes. Each group has a time, and what
-// it makes is read from memory at later times alone: so no group waits for itself.
-class Groups {
- public:
-  Groups(const Program& program, const Tensors& values)
-      : of_(program.instructions.size(), -1), maker_(values.size(), -1) {
-    std::vector<int> ready(values.size(), 0);  // from when on a value is in memory
-    for (int now = 0; now < static_cast<int>(of_.size()); ++now) {
-      const Program::Instruction& call = program.instructions[now];
-      const bool view = is_view(call, values);
-      const bool groups = call.primitive->pointwise && !view;
-      const auto joins = [&](int variable) {
-        return groups && maker_[variable] >= 0 && of_[maker_[variable]] >= 0 &&
-               values[variable].shape() == values[call.outputs[0]].shape();
-      };
-      int time = 0;
-      for (int variable : call.inputs)
-        time = std::max(time, joins(variable) ? times_[root(of_[maker_[variable]])] : ready[variable]);
-      if (groups) {
-        of_[now] = static_cast<int>(parents_.size());
-        parents_.push_back(of_[now]);
-        times_.push_back(time);
-        for (int variable : call.inputs) {
-          if (!joins(variable)) continue;
-          const int other = root(of_[maker_[variable]]);
-          if (times_[other] == time) parents_[other] = root(of_[now]);
-        }
-      }
-      for (int variable : call.outputs) {
-        maker_[variable] = now;
-        ready[variable] = view ? time : time + 1;
-      }
-    }
-  }
-
-  // The group of a call, or -1.
-  int of(int call) { return of_[call] < 0 ? -1 : root(of_[call]); }
-  // The group that makes a value, or -1.
-  int making(int variable) { return maker_[variable] < 0 ? -1 : of(maker_[variable]); }
-
- private:
-  int root(int group) {
-    while (parents_[group] != group) group = parents_[group] = parents_[parents_[group]];
-    return group;
-  }
-
-  std::vector<int> of_, maker_;  // the group of each call, the call that makes each variable
-  std::vector<int> parents_, times_;
-};
 
 int64_t bytes_in_groups(const Program& program, const Tensors& values) {
   Groups groups(program, values);

@@ -39,10 +39,9 @@ Program with_copies(Program program, const std::vector<Strides>& layouts, Execut
                                 {&primitives::copy, {}, {variable}, {copied}});
     return copied;
   };
-  const bool has_layout =
-      recorded == Executable::Recorded::for_row_major &&
-      std::ranges::any_of(program.instructions,
-                          [](const auto& call) { return call.primitive->view_may_copy; });
+  const bool has_layout = recorded == Executable::Recorded::for_row_major &&
+                          std::ranges::any_of(program.instructions,
+                                              [](const auto& call) { return call.primitive->view_may_copy; });
   size_t copies = 0;
   for (size_t i = 0; i < program.inputs.size(); ++i) {
     const int variable = program.inputs[i];
@@ -261,8 +260,7 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
   if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_);
   program_ = with_copied_writes(program_, outline(program_, layouts_));
   values_ = outline(program_, layouts_);
-  units_ = units_of(program_, values_);
-  groups_.resize(units_.size());
+  units_ = units_of(program_, values_, passes.fuse);
   plan_ = plan_memory(program_, values_, units_, passes.in_place);
   int64_t elements = 0;
   for (const Unit& unit : units_) {
@@ -372,6 +370,27 @@ std::unique_ptr<Executable::Frame> Executable::make_frame() const {
 
   for (size_t now = 0; now < units_.size(); ++now) {
     const Unit& unit = units_[now];
+    if (unit.group) {
+      Step step{.group = unit.kernel.get()};
+      step.from.resize(unit.inputs.size());
+      step.to.resize(unit.outputs.size());
+      const auto point = [&](const void*& pointer, int variable) {
+        const Memory& memory = plan_[variable];
+        const Storage* const storage = storage_of(memory).get();
+        const auto size = static_cast<int64_t>(size_of(values_[variable].dtype()));
+        const int64_t offset = memory.offset + values_[variable].impl().offset * size;
+        pointer = static_cast<const char*>(storage->data()) + offset;
+        if (memory.kind == Memory::argument || memory.kind == Memory::result)
+          frame->moving.push_back({&pointer, storage, offset});
+      };
+      for (size_t i = 0; i < unit.inputs.size(); ++i) {
+        if (unit.inputs[i] >= 0) point(step.from[i], unit.inputs[i]);
+      }
+      for (size_t i = 0; i < unit.outputs.size(); ++i)
+        point(*const_cast<const void**>(&step.to[i]), unit.outputs[i]);
+      frame->steps.push_back(std::move(step));
+      continue;
+    }
     const Program::Instruction& call = program_.instructions[unit.calls[0]];
     Step step{.primitive = call.primitive,
               .attrs = &call.attrs,

@@ -51,7 +51,6 @@ class Executable {
   std::vector<bool> is_row_major_, is_written_;  // arguments
   Tensors values_;                               // abstract ones of its variables
   std::vector<Unit> units_;
-  std::vector<std::unique_ptr<GroupKernel>> groups_;  // of units; null for calls
   MemoryPlan plan_;
   bool is_long_ = false;
 

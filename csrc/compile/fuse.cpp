@@ -1,17 +1,300 @@
-// Units of programs.
+// Groups of elementwise calls, and an order for them.
 #include "compile/fuse.h"
 
+#include <algorithm>
+#include <queue>
+#include <set>
+#include <unordered_map>
+
 #include "compile/outline.h"
+#include "core/backend.h"
+#include "core/trace.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/reduce.h"
 
 namespace tidu {
+namespace {
 
-std::vector<Unit> units_of(const Program& program, const Tensors& values) {
-  std::vector<Unit> units;
-  for (size_t i = 0; i < program.instructions.size(); ++i) {
-    const Program::Instruction& call = program.instructions[i];
-    if (!is_view(call, values)) units.push_back({{static_cast<int>(i)}, call.inputs, call.outputs});
+constexpr size_t kMostOperands = 24;
+
+bool is_reduction(const Primitive& primitive) {
+  return std::ranges::any_of(reduce_table(), [&](const ReduceRow& row) {
+    return row.primitive == &primitive && row.sort != ReduceRow::index;
+  });
+}
+
+class Fuser {
+ public:
+  Fuser(const Program& program, const Tensors& values, bool fuses)
+      : program_(program), values_(values), readers_(values.size(), 0) {
+    for (const Program::Instruction& call : program.instructions) count_readers(call.inputs);
+    count_readers(program.outputs);
+    for (const Program::Write& write : program.writes) ++readers_[write.variable];
+    for (const Program::Constant& constant : program.constants) {
+      const Tensor& value = constant.value;
+      if (is_one_number(value) && !value.impl().storage->writable()) note_number(constant.variable, value);
+    }
+    gather(fuses);
+    for (size_t unit = 0; fuses && unit < units_.size(); ++unit) attach(unit);
+    prepare();
+    sort();
+    drop_unused();
   }
-  return units;
+
+  std::vector<Unit> take() { return std::move(units_); }
+
+ private:
+  const Program::Instruction& call(int number) const { return program_.instructions[number]; }
+  const Storage* storage_of(int variable) const { return values_[variable].impl().storage.get(); }
+  void count_readers(const std::vector<int>& variables) {
+    for (int variable : variables) ++readers_[variable];
+  }
+  void note_number(int variable, const Tensor& value) {
+    std::memcpy(numbers_[storage_of(variable)].data(), value.raw_data(), size_of(value.dtype()));
+  }
+
+  // Calls to units: those of a group to one, or, where they need too many operands, to several one after
+  // another.
+  void gather(bool fuses) {
+    Groups groups(program_, values_);
+    struct Piece {
+      size_t unit;
+      std::set<int> outside;              // what it reads of others
+      std::unordered_map<int, int> open;  // how often what it makes is still to be read
+    };
+    std::unordered_map<int, Piece> pieces;
+    for (int now = 0; now < static_cast<int>(program_.instructions.size()); ++now) {
+      const auto& [primitive, attrs, inputs, outputs, differentiable, source] = call(now);
+      if (is_view(call(now), values_)) continue;
+      if (primitive == &primitives::full) {
+        const VisibleTraces none(nullptr);
+        const auto& filled = attrs.as<FullAttrs>();
+        note_number(outputs[0], full({}, filled.value, filled.dtype));
+      }
+      const int group = fuses ? groups.of(now) : -1;
+      if (group < 0) {
+        units_.push_back({{now}, inputs, outputs});
+        for (int variable : outputs) makers_[variable] = units_.size() - 1;
+        continue;
+      }
+      const auto fits = [&](const Piece& piece) {
+        return piece.outside.size() + piece.open.size() + inputs.size() + 1 <= kMostOperands;
+      };
+      auto found = pieces.find(group);
+      if (found == pieces.end() || !fits(found->second)) {
+        found = pieces.insert_or_assign(group, Piece{units_.size(), {}, {}}).first;
+        units_.push_back({{}, inputs, outputs});
+      }
+      Piece& piece = found->second;
+      for (int variable : inputs) {
+        const auto open = piece.open.find(variable);
+        if (open != piece.open.end()) {
+          if (--open->second == 0) piece.open.erase(open);
+        } else if (!makers_.contains(variable) || makers_.at(variable) != piece.unit) {
+          piece.outside.insert(variable);
+        }
+      }
+      if (readers_[outputs[0]] > 0) piece.open[outputs[0]] = readers_[outputs[0]];
+      makers_[outputs[0]] = piece.unit;
+      units_[piece.unit].calls.push_back(now);
+      is_pointwise_.insert(piece.unit);
+    }
+  }
+
+  // A reduction goes to the group that makes what it reads, where the device has such loops.
+  void attach(size_t number) {
+    Unit& unit = units_[number];
+    if (is_pointwise_.contains(number) || unit.calls.size() != 1 ||
+        !is_reduction(*call(unit.calls[0]).primitive))
+      return;
+    const auto maker = makers_.find(unit.inputs[0]);
+    if (maker == makers_.end() || !is_pointwise_.contains(maker->second)) return;
+    std::vector<int> calls = units_[maker->second].calls;
+    const Unit group = as_group(calls);
+    calls.push_back(unit.calls[0]);
+    const Unit both = as_group(calls);
+    const auto output = std::ranges::find(both.outputs, unit.outputs[0]) - both.outputs.begin();
+    const Device device = values_[unit.outputs[0]].device();
+    if (both.inputs.size() + both.outputs.size() > kMostOperands ||
+        !backend(device).reduces(*group.group, both.group->outputs[static_cast<size_t>(output)]))
+      return;
+    units_[maker->second].calls = std::move(calls);
+    unit.calls.clear();
+  }
+
+  Unit as_group(const std::vector<int>& calls) const {
+    Unit unit{calls, {}, {}};
+    Group group{values_[call(calls[0]).outputs[0]].shape(), {}, {}, {}};
+    std::unordered_map<int, int> made, read, numbered;  // variables
+    for (int number : calls) {
+      for (int variable : call(number).outputs) made[variable] = 0;
+    }
+    for (int number : calls) {
+      for (int variable : call(number).inputs) {
+        ++read[variable];
+        if (made.contains(variable) || numbered.contains(variable)) continue;
+        numbered[variable] = static_cast<int>(unit.inputs.size());
+        const auto number_of = numbers_.find(storage_of(variable));
+        const bool is_number = number_of != numbers_.end();
+        unit.inputs.push_back(is_number ? -1 : variable);
+        group.inputs.push_back({values_[variable].dtype(), values_[variable].strides()});
+        if (is_number) group.inputs.back().number = number_of->second;
+      }
+    }
+    for (int number : calls) {
+      const Program::Instruction& made_by = call(number);
+      const int result = made_by.outputs[0];
+      if (!made_by.primitive->pointwise) {
+        group.outputs.push_back(
+            {numbered[made_by.inputs[0]], made_by.primitive, made_by.attrs, values_[result].dtype()});
+        unit.outputs.push_back(result);
+        continue;
+      }
+      Group::Step step{made_by.primitive, made_by.attrs, values_[result].dtype(), {}};
+      for (int variable : made_by.inputs) step.inputs.push_back(numbered[variable]);
+      numbered[result] = static_cast<int>(group.inputs.size() + group.steps.size());
+      group.steps.push_back(std::move(step));
+      if (readers_[result] <= read[result]) continue;
+      group.outputs.push_back({numbered[result], nullptr, {}, values_[result].dtype()});
+      unit.outputs.push_back(result);
+    }
+    unit.group = std::move(group);
+    return unit;
+  }
+
+  // Groups that the device does not take are calls.
+  void prepare() {
+    std::vector<Unit> prepared;
+    for (Unit& unit : units_) {
+      if (unit.calls.size() > 1) {
+        Unit group = as_group(unit.calls);
+        group.kernel = backend(values_[call(unit.calls[0]).outputs[0]].device()).prepare(*group.group);
+        if (group.kernel) {
+          prepared.push_back(std::move(group));
+          continue;
+        }
+      }
+      for (int number : unit.calls) prepared.push_back({{number}, call(number).inputs, call(number).outputs});
+    }
+    units_ = std::move(prepared);
+  }
+
+  // Each unit after those that make what it reads, and calls with effects in their order; else by its last
+  // call.
+  void sort() {
+    std::unordered_map<const Storage*, size_t> makers;
+    for (size_t i = 0; i < units_.size(); ++i) {
+      for (int variable : units_[i].outputs) makers[storage_of(variable)] = i;
+    }
+    std::vector<std::vector<size_t>> readers(units_.size());
+    std::vector<int> waits(units_.size(), 0);
+    const auto add_edge = [&](size_t from, size_t to) {
+      readers[from].push_back(to);
+      ++waits[to];
+    };
+    std::optional<size_t> last_effect;
+    for (size_t i = 0; i < units_.size(); ++i) {
+      for (int variable : units_[i].inputs) {
+        const auto maker = variable < 0 ? makers.end() : makers.find(storage_of(variable));
+        if (maker != makers.end()) add_edge(maker->second, i);
+      }
+      if (!call(units_[i].calls[0]).has_effect()) continue;
+      if (last_effect) add_edge(*last_effect, i);
+      last_effect = i;
+    }
+    using Entry = std::pair<int, size_t>;
+    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> ready;
+    const auto push = [&](size_t i) { ready.emplace(std::ranges::max(units_[i].calls), i); };
+    for (size_t i = 0; i < units_.size(); ++i) {
+      if (waits[i] == 0) push(i);
+    }
+    std::vector<Unit> sorted;
+    while (!ready.empty()) {
+      const size_t now = ready.top().second;
+      ready.pop();
+      for (size_t reader : readers[now]) {
+        if (--waits[reader] == 0) push(reader);
+      }
+      sorted.push_back(std::move(units_[now]));
+    }
+    if (sorted.size() != units_.size()) fail<std::logic_error>("groups of calls wait for each other");
+    units_ = std::move(sorted);
+  }
+
+  // What only groups read, as a number.
+  void drop_unused() {
+    std::set<const Storage*> used;
+    for (int variable : program_.outputs) used.insert(storage_of(variable));
+    for (const Program::Write& write : program_.writes) used.insert(storage_of(write.variable));
+    std::vector<Unit> kept;
+    for (auto unit = units_.rbegin(); unit != units_.rend(); ++unit) {
+      const bool is_used = std::ranges::any_of(
+          unit->outputs, [&](int variable) { return used.contains(storage_of(variable)); });
+      if (!is_used && !call(unit->calls[0]).has_effect()) continue;
+      for (int variable : unit->inputs) {
+        if (variable >= 0) used.insert(storage_of(variable));
+      }
+      kept.push_back(std::move(*unit));
+    }
+    units_.assign(std::make_move_iterator(kept.rbegin()), std::make_move_iterator(kept.rend()));
+  }
+
+  const Program& program_;
+  const Tensors& values_;
+  std::vector<int> readers_;  // how often each variable is read
+  std::unordered_map<const Storage*, std::array<char, 8>> numbers_;
+  std::unordered_map<int, size_t> makers_;  // the unit that makes each variable
+  std::set<size_t> is_pointwise_;           // units
+  std::vector<Unit> units_;
+};
+
+}  // namespace
+
+Groups::Groups(const Program& program, const Tensors& values)
+    : of_(program.instructions.size(), -1), makers_(values.size(), -1) {
+  std::vector<int> ready(values.size(), 0);  // from when on a value is in memory
+  int effects = 0;                           // from when on the next one can come
+  for (int now = 0; now < static_cast<int>(of_.size()); ++now) {
+    const Program::Instruction& call = program.instructions[now];
+    const bool view = is_view(call, values);
+    const bool groups =
+        call.primitive->pointwise && !view && std::ranges::all_of(call.inputs, [&](int input) {
+          return values[input].device() == values[call.outputs[0]].device();
+        });
+    const auto joins = [&](int variable) {
+      return groups && makers_[variable] >= 0 && of_[makers_[variable]] >= 0 &&
+             values[variable].shape() == values[call.outputs[0]].shape() &&
+             values[variable].device() == values[call.outputs[0]].device();
+    };
+    int time = call.has_effect() ? effects : 0;
+    for (int variable : call.inputs)
+      time = std::max(time, joins(variable) ? times_[root(of_[makers_[variable]])] : ready[variable]);
+    if (call.has_effect()) effects = time + 1;
+    if (groups) {
+      of_[now] = static_cast<int>(parents_.size());
+      parents_.push_back(of_[now]);
+      times_.push_back(time);
+      for (int variable : call.inputs) {
+        if (!joins(variable)) continue;
+        const int other = root(of_[makers_[variable]]);
+        if (times_[other] == time) parents_[other] = root(of_[now]);
+      }
+    }
+    for (int variable : call.outputs) {
+      makers_[variable] = now;
+      ready[variable] = view ? time : time + 1;
+    }
+  }
+}
+
+int Groups::root(int group) {
+  while (parents_[group] != group) group = parents_[group] = parents_[parents_[group]];
+  return group;
+}
+
+std::vector<Unit> units_of(const Program& program, const Tensors& values, bool fuses) {
+  return Fuser(program, values, fuses).take();
 }
 
 }  // namespace tidu

@@ -6,14 +6,34 @@
 
 namespace tidu {
 
-// One call, or several as a group.
-struct Unit {
-  std::vector<int> calls;            // numbers of instructions
-  std::vector<int> inputs, outputs;  // variables, as the call or the group has them; -1 for a number
-  std::optional<Group> group{};
+// Elementwise calls of one shape, each of which uses what another one makes. Each group has a time, and what
+// it makes is read from memory at later times alone: so no group waits for itself.
+class Groups {
+ public:
+  Groups(const Program& program, const Tensors& values);
+
+  // The group of a call, or -1.
+  int of(int call) { return of_[call] < 0 ? -1 : root(of_[call]); }
+  // The group that makes a value, or -1.
+  int making(int variable) { return makers_[variable] < 0 ? -1 : of(makers_[variable]); }
+
+ private:
+  int root(int group);
+
+  std::vector<int> of_, makers_;  // the group of each call, the call that makes each variable
+  std::vector<int> parents_, times_;
 };
 
-// Each call of a program that is no view, on its own.
-std::vector<Unit> units_of(const Program& program, const Tensors& values);
+// One call, or several as a group that a device has made ready.
+struct Unit {
+  std::vector<int> calls;            // numbers of instructions, in order
+  std::vector<int> inputs, outputs;  // variables, as the call or the group has them; -1 for a number
+  std::optional<Group> group{};
+  std::shared_ptr<const GroupKernel> kernel{};
+};
+
+// All that a program computes, in an order in which it can be run. `fuses`: elementwise calls in groups, with
+// the reductions that read them where the device has such loops.
+std::vector<Unit> units_of(const Program& program, const Tensors& values, bool fuses);
 
 }  // namespace tidu

@@ -326,6 +326,41 @@ TEST(Executable, TakesLessMemoryThanARun) {
   }
 }
 
+TEST(Executable, RunsElementwiseCallsAndTheReductionsOfThemAsOne) {
+  const auto units = [](const Function& function, const Tensors& like) {
+    const Program program = simplify(record(function, like));
+    std::vector<size_t> sizes;
+    for (const Unit& unit : units_of(program, outline(program), true)) sizes.push_back(unit.calls.size());
+    return sizes;
+  };
+  const Tensor x = ones({6, 8}), row = ones({8});
+  EXPECT_EQ(units([](const Tensors& in) { return Tensors{tanh(in[0] * in[1] + 2) * in[0] - 1}; }, {x, row}),
+            (std::vector<size_t>{5}));
+  // A sum that is read again ends a group; one that is given back is a result of it.
+  EXPECT_EQ(units([](const Tensors& in) { return Tensors{exp(in[0]) / sum(exp(in[0]))}; }, {x}),
+            (std::vector<size_t>{2, 1}));
+  // a -> matmul -> b: neither waits for itself, and what is beside the product is one.
+  EXPECT_EQ(units(
+                [](const Tensors& in) {
+                  const Tensor a = sin(in[0]) + 1;
+                  return Tensors{matmul(a, matrix_transpose(a)) * 2, cos(a) * a};
+                },
+                {x}),
+            (std::vector<size_t>{4, 1, 1}));
+  // No more than 24 operands.
+  Tensors many(40, x);
+  for (Tensor& each : many) each = ones({6, 8});
+  const auto sizes = units(
+      [](const Tensors& in) {
+        Tensor total = in[0];
+        for (const Tensor& each : in) total = total + each;
+        return Tensors{total};
+      },
+      many);
+  EXPECT_GT(sizes.size(), 1u);
+  EXPECT_LT(sizes.size(), 4u);
+}
+
 TEST(Executable, IsCalledByThreadsAtOnce) {
   const Network network(16);
   const Executable executable(network.step);
