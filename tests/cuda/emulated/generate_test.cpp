@@ -5,7 +5,7 @@
 
 #include "backend/cuda/nvrtc.h"
 #include "ops/reduce.h"
-#include "random_group.h"
+#include "../groups.h"
 
 namespace tidu::cuda_testing {
 namespace {

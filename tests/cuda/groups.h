@@ -1,15 +1,32 @@
-// Groups made at random, with tensors for their inputs: any rows of the table, dtypes and layouts.
+// What the tests of groups share: groups with tensors for their inputs, some made at random of any rows of
+// the table, dtypes and layouts; and how they are run, as kernels and call by call.
 #pragma once
 
+#include <unistd.h>
+
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <random>
 
-#include "../testing.h"
+#include "core/backend.h"
 #include "core/bind.h"
-#include "core/group.h"
 #include "ops/convert.h"
+#include "testing.h"
 
 namespace tidu::cuda_testing {
+
+// Compiled code is kept for the test alone.
+class GroupTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { setenv("TIDU_CACHE_DIR", folder().c_str(), 1); }
+  static void TearDownTestSuite() { std::filesystem::remove_all(folder()); }
+  static const std::filesystem::path& folder() {
+    static const auto folder =
+        std::filesystem::temp_directory_path() / ("tidu_group_test_" + std::to_string(getpid()));
+    return folder;
+  }
+};
 
 inline bool holds(Types types, DType dtype) {
   const Kind kind = kind_of(dtype);
@@ -143,5 +160,76 @@ class RandomGroup {
   std::mt19937_64 random_;
   GroupCase made_;
 };
+
+inline std::unique_ptr<GroupKernel> prepared(const Group& group) { return backend(kCuda).prepare(group); }
+
+inline Tensors on_device(const GroupCase& c, Device device = kCuda) {
+  Tensors inputs;
+  for (const auto& [memory, view] : c.inputs) inputs.push_back(view(to(memory, device)));
+  return inputs;
+}
+
+// The outputs by one call after another.
+inline Tensors by_calls(const GroupCase& c, const Tensors& inputs) {
+  Tensors values = inputs;
+  for (const Group::Step& step : c.group.steps) {
+    Tensors from;
+    for (const int value : step.inputs) from.push_back(values[value]);
+    Tensor result;
+    if (step.primitive == &primitives::astype) {
+      result = astype(from[0], step.dtype);
+    } else {
+      bind(*step.primitive, from, step.attrs, {&result, 1});
+    }
+    values.push_back(result);
+  }
+  Tensors outputs;
+  for (const Group::Output& output : c.group.outputs) outputs.push_back(values[output.value]);
+  return outputs;
+}
+
+inline Tensors by_kernel(const GroupCase& c, const GroupKernel& kernel, const Tensors& inputs,
+                         Device device = kCuda) {
+  std::vector<const void*> from;
+  for (size_t k = 0; k < inputs.size(); ++k)
+    from.push_back(c.group.inputs[k].number ? nullptr : inputs[k].raw_data());
+  Tensors outputs;
+  std::vector<void*> at;
+  for (const Group::Output& output : c.group.outputs) {
+    outputs.push_back(Tensor::empty(c.group.shape, output.dtype, device));
+    at.push_back(outputs.back().raw_data());
+  }
+  kernel.run(from.data(), at.data());
+  return outputs;
+}
+
+// The same bits, but for what a NaN carries.
+inline void expect_same(const Tensor& got, const Tensor& want, const std::string& what) {
+  ASSERT_EQ(got.dtype(), want.dtype()) << what;
+  ASSERT_EQ(got.shape(), want.shape()) << what;
+  const std::string have = bytes(got), wanted = bytes(want);
+  if (have == wanted) return;
+  const std::vector<double> a = values(got), b = values(want);
+  const size_t size = size_of(got.dtype());
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
+    ASSERT_EQ(have.substr(i * size, size), wanted.substr(i * size, size))
+        << what << ", element " << i << ": " << a[i] << " instead of " << b[i];
+  }
+}
+
+// multiply, add, tanh of float32 inputs.
+inline GroupCase chain(const Shape& shape, std::vector<GroupCase::Input> inputs) {
+  GroupCase c;
+  c.group.shape = shape;
+  for (auto& input : inputs) c.add_input(std::move(input));
+  const int product = c.add_step(primitives::multiply, {0, 1}, DType::float32);
+  const int sum = c.add_step(primitives::add, {product, 0}, DType::float32);
+  c.add_output(c.add_step(primitives::tanh, {sum}, DType::float32));
+  return c;
+}
+inline GroupCase::Input whole(const Shape& shape, uint64_t seed) {
+  return {copy(numbers(shape, DType::float32, seed)), [](const Tensor& x) { return x; }};
+}
 
 }  // namespace tidu::cuda_testing
