@@ -11,6 +11,8 @@ struct Nvrtc {
   using Program = void*;
 
   int (*version)(int* major, int* minor) = nullptr;
+  int (*architecture_count)(int* count) = nullptr;
+  int (*architectures)(int* numbers) = nullptr;  // 90 for sm_90
   int (*create)(Program* program, const char* text, const char* name, int headers,
                 const char* const* header_texts, const char* const* header_names) = nullptr;
   int (*destroy)(Program* program) = nullptr;

@@ -10,8 +10,6 @@
 
 namespace tidu::cuda {
 
-inline constexpr int kGroupThreads = 256;
-
 // Element numbers, and what they are multiplied and divided by: of 64 bits only where there are as many
 // elements, or steps as wide.
 struct Narrow {
@@ -119,10 +117,12 @@ __device__ __forceinline__ void finish_group(const typename G::Arguments& a, con
   G::template store<n>(a, place, y);
 }
 
-// n elements at once, and by the first threads those that are left, which only a loop of rank 1 has.
-template <class G, int n> __device__ __forceinline__ void run_vectors(const typename G::Arguments& a) {
+// In blocks of so many threads: n elements at once, and by the first threads those that are left, which only
+// a loop of rank 1 has.
+template <class G, int n, int threads>
+__device__ __forceinline__ void run_vectors(const typename G::Arguments& a) {
   using Index = decltype(a.span.count);
-  const Index v = static_cast<Index>(blockIdx.x) * kGroupThreads + threadIdx.x, left = a.span.vectors * n + v;
+  const Index v = static_cast<Index>(blockIdx.x) * threads + threadIdx.x, left = a.span.vectors * n + v;
   if (v < a.span.vectors) {
     const typename G::Place place(a.span, v * n);
     const auto x = G::template load<n>(a, place);
@@ -136,19 +136,20 @@ template <class G, int n> __device__ __forceinline__ void run_vectors(const type
 }
 
 // Elements wherever they lie: a thread takes n of them, as many apart as there are threads.
-template <class G, int n> __device__ __forceinline__ void run_elements(const typename G::Arguments& a) {
+template <class G, int n, int threads>
+__device__ __forceinline__ void run_elements(const typename G::Arguments& a) {
   using Index = decltype(a.span.count);
-  const Index first = static_cast<Index>(blockIdx.x) * (kGroupThreads * n) + threadIdx.x;
+  const Index first = static_cast<Index>(blockIdx.x) * (threads * n) + threadIdx.x;
   typename G::template Inputs<1> x[n] = {};
 #pragma unroll
   for (int j = 0; j < n; ++j) {
-    const Index i = first + j * kGroupThreads;
+    const Index i = first + j * threads;
     if (i < a.span.count) x[j] = G::template load<1>(a, typename G::Place(a.span, i));
   }
   loads_above();
 #pragma unroll
   for (int j = 0; j < n; ++j) {
-    const Index i = first + j * kGroupThreads;
+    const Index i = first + j * threads;
     if (i < a.span.count) finish_group<1, G>(a, typename G::Place(a.span, i), x[j]);
   }
 }

@@ -339,9 +339,9 @@ class Generator {
   }
 
   static void write_kernel(std::ostream& out, const std::string& name, const char* form, int n) {
-    out << "extern \"C\" __global__ void __launch_bounds__(kGroupThreads) " << name << "_" << form
-        << "(const __grid_constant__ Group::Arguments a) {\n  run_" << form << "<Group, " << n
-        << ">(a);\n}\n\n";
+    out << "extern \"C\" __global__ void __launch_bounds__(" << kGroupThreads << ") " << name << "_" << form
+        << "(const __grid_constant__ Group::Arguments a) {\n  run_" << form << "<Group, " << n << ", "
+        << kGroupThreads << ">(a);\n}\n\n";
   }
 
   const Group& group_;

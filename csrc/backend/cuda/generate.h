@@ -11,6 +11,7 @@
 
 namespace tidu::cuda {
 
+inline constexpr int kGroupThreads = 256;     // of a block
 inline constexpr size_t kMaxArgument = 4096;  // bytes that every GPU takes
 
 struct Generated {

@@ -8,12 +8,9 @@
 #include "backend/cuda/generate.h"
 #include "backend/cuda/gpu.h"
 #include "backend/cuda/module.h"
-#include "backend/cuda/nvrtc.h"
 
 namespace tidu::cuda {
 namespace {
-
-constexpr int kThreads = 256;  // kGroupThreads of kernels/cuda/group.cuh
 
 // The same text for as long as the process lives: the log of calls keeps addresses of names.
 const char* kept(const std::string& text) {
@@ -87,11 +84,11 @@ class CudaGroup final : public GroupKernel {
     const Kernels kernels = device == 0 ? first_ : kernels_of(device);
     const bool together = lies_together(argument);
     const int64_t items = together ? made_.count / made_.vector : made_.count;
-    const int64_t block = kThreads * static_cast<int64_t>(together ? 1 : made_.apart);
+    const int64_t block = kGroupThreads * static_cast<int64_t>(together ? 1 : made_.apart);
     void* arguments[] = {argument.bytes};
     gpu.note(name_, output_, queue);
     check(cudaLaunchKernel(static_cast<const void*>(together ? kernels.vectors : kernels.elements),
-                           dim3(static_cast<unsigned>((items + block - 1) / block)), dim3(kThreads),
+                           dim3(static_cast<unsigned>((items + block - 1) / block)), dim3(kGroupThreads),
                            arguments, 0, gpu.stream(queue)),
           [&] { return what_; });
     if (is_blocking()) gpu.synchronize(queue);
@@ -107,7 +104,9 @@ class CudaGroup final : public GroupKernel {
 }  // namespace
 
 std::unique_ptr<GroupKernel> prepare_group(const Group& group) {
-  if (!find_nvrtc()) return nullptr;
+  for (int device = 0; device < device_count(); ++device) {
+    if (!Module::can_be_made(device)) return nullptr;
+  }
   std::optional<Generated> made = generate(group);
   if (!made) return nullptr;
   return std::make_unique<CudaGroup>(group, *std::move(made));

@@ -14,7 +14,7 @@ namespace {
 
 std::string architecture_of(int device) {
   const Properties& properties = gpu(device).properties();
-  return str("sm_", properties.major, properties.minor);
+  return architecture_for(*find_nvrtc(), properties.major, properties.minor);
 }
 
 std::string compiled_code(const std::string& text, const std::string& architecture, const std::string& what) {
@@ -40,6 +40,8 @@ Module::Module(const std::string& text, const std::string& architecture, const s
   check(cudaLibraryLoadData(&library_, code.data(), nullptr, nullptr, 0, nullptr, nullptr, 0),
         [&] { return str(what, ": loading the kernel made for it"); });
 }
+
+bool Module::can_be_made(int device) { return find_nvrtc() && !architecture_of(device).empty(); }
 
 const Module& Module::of(const std::string& text, int device, const std::string& what) {
   struct Entry {

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -70,6 +71,8 @@ const Nvrtc* open() {
     complete &= function != nullptr;
   };
   find(found.version, "nvrtcVersion");
+  find(found.architecture_count, "nvrtcGetNumSupportedArchs");
+  find(found.architectures, "nvrtcGetSupportedArchs");
   find(found.create, "nvrtcCreateProgram");
   find(found.destroy, "nvrtcDestroyProgram");
   find(found.compile, "nvrtcCompileProgram");
@@ -116,6 +119,18 @@ class Program {
 const Nvrtc* find_nvrtc() {
   static const Nvrtc* const found = open();
   return found;
+}
+
+std::string architecture_for(const Nvrtc& nvrtc, int major, int minor) {
+  int count = 0;
+  if (nvrtc.architecture_count(&count) != 0) return "";
+  std::vector<int> numbers(static_cast<size_t>(count));
+  if (nvrtc.architectures(numbers.data()) != 0) return "";
+  int best = -1;
+  for (const int number : numbers) {
+    if (number / 10 == major && number % 10 <= minor) best = std::max(best, number);
+  }
+  return best < 0 ? "" : str("sm_", best);
 }
 
 std::vector<std::string> compiler_options(const std::string& architecture) {

@@ -12,6 +12,10 @@ namespace tidu::cuda {
 // runtime has in its place. Null where there is none.
 const Nvrtc* find_nvrtc();
 
+// What it can compile for that a GPU of compute capability major.minor runs ("sm_90"), or nothing: a GPU runs
+// code for those of its major number that came before it.
+std::string architecture_for(const Nvrtc& nvrtc, int major, int minor);
+
 // How kernels are compiled for a GPU of this architecture ("sm_90"), so that they compute what those of the
 // build do.
 std::vector<std::string> compiler_options(const std::string& architecture);

@@ -173,6 +173,16 @@ int version(int* major, int* minor) {
   return kSuccess;
 }
 
+// Those of the device (host/calls_device.cpp).
+int architecture_count(int* count) {
+  *count = 1;
+  return kSuccess;
+}
+int architectures(int* numbers) {
+  *numbers = 90;
+  return kSuccess;
+}
+
 bool is_complete() {
   return !compiler().empty() && std::filesystem::exists(TIDU_SOURCE_DIR "/csrc/simt/machine/loaded.h") &&
          std::filesystem::exists(TIDU_CUDA_INCLUDE_DIR "/cuda_runtime.h");
@@ -181,7 +191,8 @@ bool is_complete() {
 }  // namespace
 
 [[gnu::visibility("default")]] const Nvrtc* nvrtc() {
-  static constexpr Nvrtc functions = {version, create, destroy, compile, log_size, log, code_size, code};
+  static constexpr Nvrtc functions = {version, architecture_count, architectures, create,    destroy,
+                                      compile, log_size,           log,           code_size, code};
   return is_complete() ? &functions : nullptr;
 }
 

@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "../groups.h"
 #include "backend/cuda/nvrtc.h"
 #include "ops/reduce.h"
-#include "../groups.h"
 
 namespace tidu::cuda_testing {
 namespace {
@@ -101,6 +101,17 @@ class CudaGenerateForGpus : public testing::Test {
     if (!cuda::find_nvrtc()) GTEST_SKIP() << "there is no NVRTC on this machine";
   }
 };
+
+TEST_F(CudaGenerateForGpus, CodeIsOfAnArchitectureThatTheGpuRuns) {
+  const auto architecture = [](int major, int minor) {
+    return cuda::architecture_for(*cuda::find_nvrtc(), major, minor);
+  };
+  EXPECT_EQ(architecture(8, 0), "sm_80");
+  EXPECT_EQ(architecture(9, 0), "sm_90");
+  EXPECT_EQ(architecture(9, 7), "sm_90");  // which does not exist
+  EXPECT_EQ(architecture(3, 5), "");
+  EXPECT_EQ(architecture(99, 0), "");
+}
 
 TEST_F(CudaGenerateForGpus, RandomGroupsCompile) {
   for (uint64_t seed = 101; seed <= 108; ++seed)
