@@ -110,6 +110,8 @@ struct Step {
   int64_t borrows = 0;  // bytes of workspace from a device with queues, in the order of the call's
   Kernel kernel = nullptr;
   const GroupKernel* group = nullptr;
+  std::string label{}, shape{};  // of a group, for a profile
+  Device device{};
   std::vector<const void*> from{};
   std::vector<void*> to{};
   bool calls_host = false;
@@ -205,7 +207,12 @@ struct Executable::Frame {
         const Call call{*step.primitive, step.inputs, *step.attrs, step.outputs, step.workspace};
         noted(call, [&] { step.kernel(call); });
       } else if (step.group) {
-        step.group->run(step.from.data(), step.to.data());
+        const auto run_group = [&] { step.group->run(step.from.data(), step.to.data()); };
+        if (Profile* const profile = Profile::active()) {
+          profile->note(step.label, step.shape, step.device, run_group);
+        } else {
+          run_group();
+        }
       } else {
         unlocked.reset();
         run_through_bind(step);
@@ -371,7 +378,13 @@ std::unique_ptr<Executable::Frame> Executable::make_frame() const {
   for (size_t now = 0; now < units_.size(); ++now) {
     const Unit& unit = units_[now];
     if (unit.group) {
-      Step step{.group = unit.kernel.get()};
+      Step step{.group = unit.kernel.get(),
+                .shape = str(unit.group->shape),
+                .device = values_[unit.outputs[0]].device()};
+      for (int call : unit.calls) {
+        const Program::Instruction& of_group = program_.instructions[call];
+        if (!is_view(of_group, values_)) step.label += str(step.label.empty() ? "" : "+", of_group.primitive->name);
+      }
       step.from.resize(unit.inputs.size());
       step.to.resize(unit.outputs.size());
       const auto point = [&](const void*& pointer, int variable) {

@@ -15,8 +15,15 @@ NUMBER_OF_PROGRAMS = 200
 
 
 def bits(tree):
-    leaves = td.tree_leaves(tree)
-    return [(leaf.dtype, leaf.shape, bytes(ops.to_array(leaf.detach()).tobytes())) for leaf in leaves]
+    """The bytes of each tensor of a tree; which of its many forms a NaN has is left open."""
+
+    def of(leaf):
+        array = ops.to_array(leaf.detach())
+        if array.dtype.kind == "f":
+            array = np.where(np.isnan(array), array.dtype.type(np.nan), array)
+        return array.tobytes()
+
+    return [(leaf.dtype, leaf.shape, of(leaf)) for leaf in td.tree_leaves(tree)]
 
 
 def check(function, *arguments, what=""):
