@@ -98,8 +98,8 @@ class GradOwner : public RefCounted {
 };
 
 // While one lives on this thread, grads of leaves are those of a function that is recorded: they begin with
-// none, and at the end are as they were. A grad from before, which the program would not know, is a TraceError
-// where it is read or added to.
+// none, and at the end are as they were. A grad from before, which the program would not know, is a
+// TraceError where it is read or added to.
 class GradJournal {
  public:
   GradJournal();

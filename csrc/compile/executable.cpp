@@ -383,7 +383,8 @@ std::unique_ptr<Executable::Frame> Executable::make_frame() const {
                 .device = values_[unit.outputs[0]].device()};
       for (int call : unit.calls) {
         const Program::Instruction& of_group = program_.instructions[call];
-        if (!is_view(of_group, values_)) step.label += str(step.label.empty() ? "" : "+", of_group.primitive->name);
+        if (!is_view(of_group, values_))
+          step.label += str(step.label.empty() ? "" : "+", of_group.primitive->name);
       }
       step.from.resize(unit.inputs.size());
       step.to.resize(unit.outputs.size());

@@ -1,4 +1,5 @@
-// Recording a function of which all tensors may change from call to call, those that it closes over among them.
+// Recording a function of which all tensors may change from call to call, those that it closes over among
+// them.
 #pragma once
 
 #include "core/recorder.h"

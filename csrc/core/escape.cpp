@@ -48,9 +48,9 @@ Differentiated differentiated(const Tensor& tensor) {
 
 void check_known(const Tensor& tensor, const char* op, const char* instead) {
   if (!tensor.is_abstract() && !outermost_trace()) return;
-  fail<TraceError>("[", op, "] the value of ", describe(tensor), " is not known while a program is recorded, ",
-                   "as by compile or vmap", Lines::text(), " (use ", instead,
-                   ", or compute the value outside)");
+  fail<TraceError>("[", op, "] the value of ", describe(tensor),
+                   " is not known while a program is recorded, ", "as by compile or vmap", Lines::text(),
+                   " (use ", instead, ", or compute the value outside)");
 }
 
 void check_escape(const Tensor& tensor, const char* op, Differentiated free, const char* instead) {

@@ -9,7 +9,7 @@
 namespace tidu {
 
 struct ProfiledCall {
-  std::string name{};    // of the primitive, or what stands for several
+  std::string name{};      // of the primitive, or what stands for several
   std::string operands{};  // "float32(64, 784), .."
   Program::Source source{};
   Device device{};

@@ -74,8 +74,8 @@ Tensor Recorder::tensor_of(int variable) {
 
 void Recorder::append(const Primitive& primitive, const Attrs& attrs, std::vector<int> inputs,
                       std::vector<int> outputs, bool differentiable) {
-  program_.instructions.push_back({&primitive, attrs, std::move(inputs), std::move(outputs), differentiable,
-                                   Lines::here()});
+  program_.instructions.push_back(
+      {&primitive, attrs, std::move(inputs), std::move(outputs), differentiable, Lines::here()});
 }
 
 void Recorder::write(int place, int variable, const Call& call, bool differentiable) {

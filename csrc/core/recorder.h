@@ -62,7 +62,7 @@ class Recorder : public Trace {
   const Fold fold_;
   Program program_;
   std::vector<Place> places_;
-  std::vector<int> inputs_;  // places
+  std::vector<int> inputs_;                             // places
   std::unordered_map<const TensorImpl*, int> outside_;  // kept alive by program_.constants
 };
 

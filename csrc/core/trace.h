@@ -118,8 +118,8 @@ class LiveTrace {
   Scope scope_;
 };
 
-// Makes `trace` live here outside of the ambient tape, so that it is shown what backward() computes, and nothing
-// else.
+// Makes `trace` live here outside of the ambient tape, so that it is shown what backward() computes, and
+// nothing else.
 class OutermostTrace {
  public:
   explicit OutermostTrace(Trace& trace);

@@ -59,7 +59,8 @@ Tensor constant(const Scalar& value, DType dtype, Device device) {
   auto bytes = std::make_shared<int64_t>(0);
   std::memcpy(bytes.get(), made.raw_data(), made.nbytes());
   void* data = bytes.get();
-  entry = {value.integer, value.kind, dtype, Tensor::from_memory(data, {}, {}, dtype, std::move(bytes), {}, false)};
+  entry = {value.integer, value.kind, dtype,
+           Tensor::from_memory(data, {}, {}, dtype, std::move(bytes), {}, false)};
   return entry.tensor;
 }
 

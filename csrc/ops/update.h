@@ -27,7 +27,8 @@ struct AdamAttrs {
   bool clocked = false;
   void fields(auto&& field) const {
     field("count", count), field("lr", lr), field("beta1", beta1), field("beta2", beta2), field("eps", eps);
-    field("weight_decay", weight_decay), field("decoupled", decoupled), field("step", step), field("clocked", clocked);
+    field("weight_decay", weight_decay), field("decoupled", decoupled), field("step", step),
+        field("clocked", clocked);
   }
 };
 struct RmspropAttrs {

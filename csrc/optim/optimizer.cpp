@@ -157,7 +157,7 @@ Sgd::Sgd(Tensors parameters, SgdOptions options)
 }
 
 void Sgd::update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
-                  const Tensor& clock) {
+                 const Tensor& clock) {
   apply_update(primitives::sgd_update, state, gradients,
                SgdAttrs{count, lr(), options_.momentum, options_.weight_decay, options_.nesterov, step == 1,
                         clock.defined()},
@@ -182,9 +182,7 @@ void Adam::update(const Tensors& state, const Tensors& gradients, int count, int
                clock);
 }
 
-ClockRow Adam::row(int64_t step) const {
-  return clock_row(lr(), step, options_.beta1, options_.beta2);
-}
+ClockRow Adam::row(int64_t step) const { return clock_row(lr(), step, options_.beta1, options_.beta2); }
 
 Rmsprop::Rmsprop(Tensors parameters, RmspropOptions options)
     : Optimizer(std::move(parameters), options.lr,
@@ -199,11 +197,10 @@ Rmsprop::Rmsprop(Tensors parameters, RmspropOptions options)
 
 void Rmsprop::update(const Tensors& state, const Tensors& gradients, int count, int64_t,
                      const Tensor& clock) {
-  apply_update(
-      primitives::rmsprop_update, state, gradients,
-      RmspropAttrs{count, lr(), options_.alpha, options_.eps, options_.weight_decay, options_.momentum,
-                   clock.defined()},
-      clock);
+  apply_update(primitives::rmsprop_update, state, gradients,
+               RmspropAttrs{count, lr(), options_.alpha, options_.eps, options_.weight_decay,
+                            options_.momentum, clock.defined()},
+               clock);
 }
 
 }  // namespace tidu::optim

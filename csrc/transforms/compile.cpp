@@ -114,8 +114,9 @@ std::string Compiled::explain() const { return program_.to_string(); }
 Tensors Compiled::operator()(std::span<const Tensor> arguments, bool advance) const {
   for (const Ref<Node>& leaf : must_have_no_grad_) {
     if (leaf->grad.value.defined()) {
-      fail<ValueError>("[compile] a tensor that the function closes over has a grad from before the call, to ",
-                       "which it would add (call zero_grad first, in the function or before it)");
+      fail<ValueError>(
+          "[compile] a tensor that the function closes over has a grad from before the call, to ",
+          "which it would add (call zero_grad first, in the function or before it)");
     }
   }
   for (const RecordedHook& hook : hooks_) hook.before();

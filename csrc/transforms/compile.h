@@ -18,8 +18,9 @@ class Compiled {
   Compiled(const Function& function, std::span<const Tensor> like);
 
   // The results, new tensors. Tensors that the function closes over are read, and where it writes to them
-  // written, at each call. Where a trace that differentiates or records knows of a tensor, the calls go through
-  // bind one by one, and the trace sees them. Without `advance` the host's state, such as counts of steps, stays.
+  // written, at each call. Where a trace that differentiates or records knows of a tensor, the calls go
+  // through bind one by one, and the trace sees them. Without `advance` the host's state, such as counts of
+  // steps, stays.
   Tensors operator()(std::span<const Tensor> arguments, bool advance = true) const;
 
   // Why it must be recorded anew, or empty.

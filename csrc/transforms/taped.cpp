@@ -68,7 +68,8 @@ class Cut {
   // Of cotangents, inputs and kept values.
   Program backward() const {
     Program program = joint_;
-    program.inputs.erase(program.inputs.begin(), program.inputs.begin() + static_cast<std::ptrdiff_t>(begin_));
+    program.inputs.erase(program.inputs.begin(),
+                         program.inputs.begin() + static_cast<std::ptrdiff_t>(begin_));
     for (size_t i : kept_inputs_) program.inputs.push_back(joint_.inputs[i]);
     program.inputs.insert(program.inputs.end(), kept_.begin(), kept_.end());
     program.instructions.clear();
@@ -155,8 +156,9 @@ Taped::Taped(const Program& program, Layouts layouts, std::vector<bool> tracked)
   for (size_t i = of_backward.size(); i < backward.inputs.size(); ++i)
     of_backward.push_back(contiguous_strides(backward.variables[backward.inputs[i]].shape));
   parts->forward = std::make_unique<Executable>(forward, std::span(strides).first(n), Passes(),
-                                                 Executable::Recorded::for_layouts);
-  parts->backward = std::make_unique<Executable>(backward, of_backward, Passes(), Executable::Recorded::for_layouts);
+                                                Executable::Recorded::for_layouts);
+  parts->backward =
+      std::make_unique<Executable>(backward, of_backward, Passes(), Executable::Recorded::for_layouts);
   parts_ = std::move(parts);
 }
 

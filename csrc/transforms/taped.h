@@ -1,4 +1,5 @@
-// A recorded program as reverse mode meets it: one call, whose values and whose pullback are prepared programs.
+// A recorded program as reverse mode meets it: one call, whose values and whose pullback are prepared
+// programs.
 #pragma once
 
 #include "compile/executable.h"

@@ -13,7 +13,7 @@ namespace tidu::cuda {
 inline constexpr int kMaxUpdateArrays = 4;
 struct UpdateArrays {
   void* data[kMaxUpdateArrays];
-  int64_t count;  // elements of each
+  int64_t count;                    // elements of each
   const ClockRow* clock = nullptr;  // on the device: what stands for that of the step; for all or none
 };
 

@@ -146,31 +146,28 @@ void bind_compile(py::module_& m) {
         const Lines lines([&] { return line(); });
         return std::make_unique<Compiled>(as_function(function), inputs_of(tensors, numbers));
       }))
-      .def("__call__",
-           // None where it must be made anew.
-           [](const Compiled& compiled, const py::list& tensors, const py::list& numbers,
-              bool advance) -> py::object {
-             if (!compiled.why_stale().empty()) return py::none();
-             return to_list(compiled(inputs_of(tensors, numbers), advance));
-           },
-           py::arg("tensors"), py::arg("numbers"), py::arg("advance") = true)
+      .def(
+          "__call__",
+          // None where it must be made anew.
+          [](const Compiled& compiled, const py::list& tensors, const py::list& numbers,
+             bool advance) -> py::object {
+            if (!compiled.why_stale().empty()) return py::none();
+            return to_list(compiled(inputs_of(tensors, numbers), advance));
+          },
+          py::arg("tensors"), py::arg("numbers"), py::arg("advance") = true)
       .def("why_stale",
            [](const Compiled& compiled) -> py::object {
              const std::string reason = compiled.why_stale();
              return reason.empty() ? py::object(py::none()) : py::object(py::str(reason));
            })
-      .def("written",
-           [](const Compiled& compiled, const py::list& tensors) {
-             return to_list(compiled.written(to_tensors(tensors)));
-           })
+      .def("written", [](const Compiled& compiled,
+                         const py::list& tensors) { return to_list(compiled.written(to_tensors(tensors))); })
       .def("explain", &Compiled::explain)
       .def_property_readonly("program", &Compiled::program)
-      .def_property_readonly("closed_over", [](const Compiled& compiled) {
-        return to_list(compiled.closed_over());
-      });
-  m.def("set_number_type", [](const py::type& type) {
-    number_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr());
-  });
+      .def_property_readonly("closed_over",
+                             [](const Compiled& compiled) { return to_list(compiled.closed_over()); });
+  m.def("set_number_type",
+        [](const py::type& type) { number_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr()); });
   m.def("is_compiling", [] { return visible_capture() != nullptr; });
   py::class_<ProfileSession>(m, "ProfileSession").def(py::init()).def("end", &ProfileSession::end);
   m.def("same_bits", [](const Tensor& a, const Tensor& b) {

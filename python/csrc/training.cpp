@@ -165,15 +165,13 @@ void update(const Primitive& primitive, const Tensors& state, const Tensors& gra
 }
 
 void bind_updates(py::module_& m) {
-  m.def(
-      "sgd_update",
-      [](const Tensors& state, const Tensors& gradients, double lr, double momentum, double weight_decay,
-         bool nesterov, bool first, const py::object& clock) {
-        update(primitives::sgd_update, state, gradients,
-               SgdAttrs{static_cast<int>(gradients.size()), lr, momentum, weight_decay, nesterov, first,
-                        !clock.is_none()},
-               clock);
-      });
+  m.def("sgd_update", [](const Tensors& state, const Tensors& gradients, double lr, double momentum,
+                         double weight_decay, bool nesterov, bool first, const py::object& clock) {
+    update(primitives::sgd_update, state, gradients,
+           SgdAttrs{static_cast<int>(gradients.size()), lr, momentum, weight_decay, nesterov, first,
+                    !clock.is_none()},
+           clock);
+  });
   m.def("adam_update",
         [](const Tensors& state, const Tensors& gradients, double lr, double beta1, double beta2, double eps,
            double weight_decay, bool decoupled, int64_t step, const py::object& clock) {
@@ -182,23 +180,22 @@ void bind_updates(py::module_& m) {
                            step, !clock.is_none()},
                  clock);
         });
-  m.def("rmsprop_update",
-        [](const Tensors& state, const Tensors& gradients, double lr, double alpha, double eps,
-           double weight_decay, double momentum, const py::object& clock) {
-          update(primitives::rmsprop_update, state, gradients,
-                 RmspropAttrs{static_cast<int>(gradients.size()), lr, alpha, eps, weight_decay, momentum,
-                              !clock.is_none()},
-                 clock);
-        });
+  m.def("rmsprop_update", [](const Tensors& state, const Tensors& gradients, double lr, double alpha,
+                             double eps, double weight_decay, double momentum, const py::object& clock) {
+    update(primitives::rmsprop_update, state, gradients,
+           RmspropAttrs{static_cast<int>(gradients.size()), lr, alpha, eps, weight_decay, momentum,
+                        !clock.is_none()},
+           clock);
+  });
   m.def("new_clock", [](int64_t count) {
     const VisibleTraces none(nullptr);
     return zeros({count, 4}, DType::float64);
   });
-  m.def("set_clock", [](const Tensor& clock, double lr, const std::vector<int64_t>& steps, double beta1,
-                        double beta2) {
-    auto* const rows = static_cast<ClockRow*>(clock.raw_data());
-    for (size_t i = 0; i < steps.size(); ++i) rows[i] = clock_row(lr, steps[i], beta1, beta2);
-  });
+  m.def("set_clock",
+        [](const Tensor& clock, double lr, const std::vector<int64_t>& steps, double beta1, double beta2) {
+          auto* const rows = static_cast<ClockRow*>(clock.raw_data());
+          for (size_t i = 0; i < steps.size(); ++i) rows[i] = clock_row(lr, steps[i], beta1, beta2);
+        });
 }
 
 void bind_clipping(py::module_& m) {

@@ -63,7 +63,9 @@ def _arithmetic(name):
                 sources = self.sources | (other.sources if is_number else frozenset())
                 return Number(getattr(a, name)(b), known, sources, self.recording)
         elif not others:
-            return Number(getattr(self.tensor, name)(), getattr(self.known, name)(), self.sources, self.recording)
+            return Number(
+                getattr(self.tensor, name)(), getattr(self.known, name)(), self.sources, self.recording
+            )
         if len(others) == 1 and isinstance(others[0], Tensor):
             return NotImplemented
         return getattr(self.fix(), name)(*others)
@@ -83,10 +85,11 @@ def _by_value(name):
 
 for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "neg", "abs"):
     setattr(Number, f"__{_name}__", _arithmetic(f"__{_name}__"))
-for _name in (
+_BY_VALUE = (
     "floordiv rfloordiv mod rmod divmod rdivmod pow rpow pos bool int float index round trunc floor ceil "
     "eq ne lt le gt ge and rand or ror xor rxor lshift rlshift rshift rrshift invert"
-).split():
+)
+for _name in _BY_VALUE.split():
     setattr(Number, f"__{_name}__", _by_value(f"__{_name}__"))
 _core.set_number_type(Number)
 

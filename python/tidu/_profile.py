@@ -32,7 +32,8 @@ class profile:
         self._session = None
 
     def table(self, by="name", limit=20):
-        """The calls summed by "name", "operands" (name and operands) or "source", as text, the longest first."""
+        """The calls summed by "name", "operands" (name and operands) or "source", as text, the longest
+        first."""
         keys = {
             "name": lambda call: call["name"],
             "operands": lambda call: f"{call['name']} {call['operands']}",
@@ -51,8 +52,9 @@ class profile:
         lines = [f"{by:{width}}   calls       us      %    GB/s  Gop/s"]
         for key, (count, time, size, operations) in ordered[:limit]:
             rates = (size / time, operations / time) if time else (0.0, 0.0)
+            share = 100 * time / total
             lines.append(
-                f"{key[:60]:{width}} {count:7} {time / 1e3:8.1f} {100 * time / total:6.1f} {rates[0]:7.2f} {rates[1]:6.1f}"
+                f"{key[:60]:{width}} {count:7} {time / 1e3:8.1f} {share:6.1f} {rates[0]:7.2f} {rates[1]:6.1f}"
             )
         if len(ordered) > limit:
             lines.append(f"and {len(ordered) - limit} more")

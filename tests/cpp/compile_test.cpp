@@ -89,9 +89,8 @@ TEST(Compile, RecordsOnceForEachKindOfArguments) {
 TEST(Compile, ValuesAreUnknownInside) {
   const Tensor w = numbers({3}, 1);
   for (const bool closed : {false, true}) {
-    const Function f = compile([&](const Tensors& in) {
-      return Tensors{item<float>(sum(closed ? w : in[0])) > 0 ? w : in[0]};
-    });
+    const Function f = compile(
+        [&](const Tensors& in) { return Tensors{item<float>(sum(closed ? w : in[0])) > 0 ? w : in[0]}; });
     try {
       f({numbers({3}, 2)});
       FAIL() << "no error";

@@ -10,7 +10,6 @@ import weakref
 import numpy as np
 import pytest
 import tidu as td
-
 from samplers import assert_trees_close
 
 F = td.nn.functional
@@ -58,9 +57,9 @@ def train(make_optimizer, device, compiled, by_backward, dropout=0.0, scheduled=
             loss.backward()
             optimizer.step()
         else:
-            loss, grads = td.value_and_grad(
-                lambda p: F.cross_entropy(td.nn.functional_call(net, p, x), y)
-            )(net.params())
+            loss, grads = td.value_and_grad(lambda p: F.cross_entropy(td.nn.functional_call(net, p, x), y))(
+                net.params()
+            )
             optimizer.update(grads)
         return loss
 

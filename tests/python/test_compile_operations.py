@@ -37,9 +37,7 @@ def check(function, *arguments, what=""):
 
 
 def tensors_of(case, dtype, seed=5):
-    return [
-        ops.to_tensor(x, case.dtype_of_input(i, dtype)) for i, x in enumerate(case.arrays(seed, dtype))
-    ]
+    return [ops.to_tensor(x, case.dtype_of_input(i, dtype)) for i, x in enumerate(case.arrays(seed, dtype))]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -82,15 +80,14 @@ def test_derivatives(case):
 
     def along(*inputs):
         tangents = [inputs[i] * 0.5 + 1 if i in places else None for i in range(len(inputs))]
-        moved = [i for i in places]
 
         def of_moved(*primals):
             everything = list(inputs)
-            for i, primal in zip(moved, primals, strict=True):
+            for i, primal in zip(places, primals, strict=True):
                 everything[i] = primal
             return case.function(*everything)
 
-        return td.jvp(of_moved, [inputs[i] for i in moved], [tangents[i] for i in moved])
+        return td.jvp(of_moved, [inputs[i] for i in places], [tangents[i] for i in places])
 
     check(along, *tensors, what="jvp")
 
@@ -104,7 +101,10 @@ def test_derivatives(case):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_lanes(case):
-    tensors = [td.stack([x, x]) for x in tensors_of(case, td.float64 if td.float64 in case.dtypes else case.dtypes[0])]
+    tensors = [
+        td.stack([x, x])
+        for x in tensors_of(case, td.float64 if td.float64 in case.dtypes else case.dtypes[0])
+    ]
     check(td.vmap(case.function), *tensors)
 
 
@@ -184,7 +184,10 @@ def test_large_arrays_on_several_threads():
     try:
         for count in (1, 2, 3):
             td.set_num_threads(count)
-            check(lambda x: (td.tanh(x * 2 + 1).sum(axis=0), (td.exp(x) / (1 + td.exp(x))).sum(axis=1), x * x), x)
+            check(
+                lambda x: (td.tanh(x * 2 + 1).sum(axis=0), (td.exp(x) / (1 + td.exp(x))).sum(axis=1), x * x),
+                x,
+            )
     finally:
         td.set_num_threads(threads)
 

@@ -15,8 +15,9 @@ namespace {
 
 constexpr int kMaxGroups = 4;
 
-// Calls step(functions, s, arrays, n), s saying what is done to the parameter, for pieces of each parameter; arrays[k] is its tensor in group
-// k, the last one being the gradient. 16-bit parameters and gradients are stepped in float, a tile at a time.
+// Calls step(functions, s, arrays, n), s saying what is done to the parameter, for pieces of each parameter;
+// arrays[k] is its tensor in group k, the last one being the gradient. 16-bit parameters and gradients are
+// stepped in float, a tile at a time.
 template <class Attributes, class Step> void for_parameters(const Call& call, const Step& step) {
   struct Piece {
     int parameter;
@@ -85,10 +86,8 @@ void sgd_update(const Call& call) {
 }
 
 void adam_update(const Call& call) {
-  for_parameters<AdamAttrs>(
-      call, [](const UpdateFunctions& f, const AdamStep& s, void* const* x, int, int64_t n) {
-        f.adam(s, x[0], x[1], x[2], x[3], n);
-      });
+  for_parameters<AdamAttrs>(call, [](const UpdateFunctions& f, const AdamStep& s, void* const* x, int,
+                                     int64_t n) { f.adam(s, x[0], x[1], x[2], x[3], n); });
 }
 
 void rmsprop_update(const Call& call) {
