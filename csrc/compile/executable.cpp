@@ -112,6 +112,7 @@ struct Step {
   const GroupKernel* group = nullptr;
   std::string label{}, shape{};  // of a group, for a profile
   Device device{};
+  Backend* queued = nullptr;  // of a group on a device with queues
   std::vector<const void*> from{};
   std::vector<void*> to{};
   bool calls_host = false;
@@ -207,6 +208,10 @@ struct Executable::Frame {
         const Call call{*step.primitive, step.inputs, *step.attrs, step.outputs, step.workspace};
         noted(call, [&] { step.kernel(call); });
       } else if (step.group) {
+        if (step.queued) {
+          step.queued->use(step.inputs);
+          step.queued->use(step.outputs);
+        }
         const auto run_group = [&] { step.group->run(step.from.data(), step.to.data()); };
         if (Profile* const profile = Profile::active()) {
           profile->note(step.label, step.shape, step.device, run_group);
@@ -402,6 +407,13 @@ std::unique_ptr<Executable::Frame> Executable::make_frame() const {
       }
       for (size_t i = 0; i < unit.outputs.size(); ++i)
         point(*const_cast<const void**>(&step.to[i]), unit.outputs[i]);
+      step.outputs = tensors_of(unit.outputs);
+      if (const Device device = step.outputs[0].device(); device.type != DeviceType::cpu) {
+        step.queued = &backend(device);
+        for (int variable : unit.inputs) {
+          if (variable >= 0) step.inputs.push_back(tensor_of(variable));
+        }
+      }
       frame->steps.push_back(std::move(step));
       continue;
     }
