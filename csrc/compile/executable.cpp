@@ -352,6 +352,57 @@ Tensors Executable::operator()(std::span<const Tensor> arguments) const {
   return results;
 }
 
+std::string Executable::explain() const {
+  std::string text = str("recorded, ", original_.instructions.size(), " calls:\n", original_.to_string(),
+                         "\nrun, ", program_.instructions.size(), " calls:\n", program_.to_string());
+  const auto name_of = [&](const Unit& unit) {
+    return describe(program_.instructions[unit.calls[0]], static_cast<size_t>(unit.calls[0]));
+  };
+  std::string groups;
+  int in_groups = 0, kernels = 0;
+  for (const Unit& unit : units_) {
+    ++kernels;
+    if (!unit.group) continue;
+    const auto numbers = std::ranges::count(unit.inputs, -1);
+    groups += str("  ", unit.group->shape, " from ", name_of(unit), ":");
+    for (int call : unit.calls) groups += str(' ', program_.instructions[call].primitive->name);
+    groups += str("; reads ", static_cast<std::ptrdiff_t>(unit.inputs.size()) - numbers, " tensors and ",
+                  numbers, " numbers, gives ", unit.outputs.size(), '\n');
+    in_groups += static_cast<int>(unit.calls.size());
+    --kernels;
+  }
+  const size_t count = units_.size() - static_cast<size_t>(kernels);
+  text += str("\n", kernels, " calls on their own, ", count, " groups of ", in_groups, " calls\n", groups);
+  for (size_t i = 0; i < plan_.arenas.size(); ++i) {
+    const auto& [device, bytes, peak] = plan_.arenas[i];
+    text += str("arena on ", device, ": ", bytes, " bytes, of which ", peak, " are in use at once");
+    const auto in_use = [&](int now) {
+      int64_t sum = 0;
+      for (const std::vector<Memory>* memories : {&plan_.memories, &plan_.workspaces}) {
+        for (const Memory& memory : *memories) {
+          const bool is_here = memory.kind == Memory::arena && memory.index == static_cast<int>(i);
+          if (is_here && memory.first <= now && now <= memory.last) sum += memory.bytes;
+        }
+      }
+      return sum;
+    };
+    for (size_t now = 0; now < units_.size(); ++now) {
+      if (in_use(static_cast<int>(now)) != peak) continue;
+      text += str(", at ", name_of(units_[now]));
+      break;
+    }
+    text += '\n';
+  }
+  for (const auto& [variable, to] : plan_.results) text += str("result ", to, " is a copy\n");
+  for (const Program::Write& write : program_.writes) {
+    const auto is_copied = [&](const MemoryPlan::Copy& copy) { return copy.to == write.input; };
+    text += str("argument ", write.input, " is ",
+                std::ranges::any_of(plan_.writes, is_copied) ? "written to by a copy at the end\n"
+                                                             : "written to where its new value is made\n");
+  }
+  return text;
+}
+
 std::unique_ptr<Executable::Frame> Executable::make_frame() const {
   auto frame = std::make_unique<Frame>(program_);
   for (const MemoryPlan::Arena& arena : plan_.arenas)

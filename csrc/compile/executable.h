@@ -36,6 +36,8 @@ class Executable {
 
   // The bytes that a call needs beside arguments, constants and results; they are kept for the next one.
   int64_t arena_bytes() const;
+  // In words: the program before and after, how it is run, and where memory is needed.
+  std::string explain() const;
 
  private:
   struct Frame;

@@ -8,6 +8,7 @@
 #include "core/recorder.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/shape.h"
 
 namespace tidu {
 namespace {
@@ -145,6 +146,12 @@ class Simplifier {
     }
     if (call.inputs.size() != 2) return std::nullopt;
     const int b = call.inputs[1];
+    if (primitive == &primitives::slice_update && values_[b].is_contiguous()) {  // of all elements
+      const auto& [starts, sizes, steps] = call.attrs.as<SliceAttrs>();
+      bool is_whole = sizes == values_[a].shape();
+      for (int i = 0; i < sizes.size(); ++i) is_whole &= sizes[i] <= 1 || steps[i] == 1;
+      if (is_whole) return b;
+    }
     const bool is_product = primitive == &primitives::multiply;  // multiply_no_nan makes 0 of -0
     if ((is_product || primitive == &primitives::divide) && is_number(b, 1)) return a;
     if (is_product && is_number(a, 1)) return b;

@@ -361,6 +361,22 @@ TEST(Executable, RunsElementwiseCallsAndTheReductionsOfThemAsOne) {
   EXPECT_LT(sizes.size(), 4u);
 }
 
+TEST(Executable, ExplainsWhatItDoes) {
+  const Program program = record(
+      [](const Tensors& in) {
+        Tensor x = in[0];
+        assign(x, tanh(x * 2 + in[1]));
+        return Tensors{sum(matmul(x, x)), in[1]};
+      },
+      std::vector<Spec>{{{4, 4}, DType::float32, {}}, {{4}, DType::float32, {}}});
+  const std::string text = Executable(program).explain();
+  for (const char* part :
+       {"2 calls on their own, 1 groups of 3 calls", "tanh; reads 2 tensors and 1 numbers, gives 1",
+        "arena on cpu: 64 bytes, of which 64 are in use at once, at instruction ", "result 1 is a copy",
+        "argument 0 is written to where its new value is made"})
+    EXPECT_NE(text.find(part), text.npos) << part << " is not in\n" << text;
+}
+
 TEST(Executable, IsCalledByThreadsAtOnce) {
   const Network network(16);
   const Executable executable(network.step);
