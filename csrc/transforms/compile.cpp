@@ -109,7 +109,7 @@ Tensors Compiled::written(std::span<const Tensor> arguments) const {
   return result;
 }
 
-std::string Compiled::explain() const { return program_.to_string(); }
+std::string Compiled::explain() const { return executable_->explain(); }
 
 Tensors Compiled::operator()(std::span<const Tensor> arguments, bool advance) const {
   for (const Ref<Node>& leaf : must_have_no_grad_) {
