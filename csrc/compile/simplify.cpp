@@ -152,7 +152,9 @@ class Simplifier {
       for (int i = 0; i < sizes.size(); ++i) is_whole &= sizes[i] <= 1 || steps[i] == 1;
       if (is_whole) return b;
     }
-    const bool is_product = primitive == &primitives::multiply;  // multiply_no_nan makes 0 of -0
+    // multiply_no_nan makes 0 of -0, which is no work that a count should show.
+    const bool is_product = primitive == &primitives::multiply ||
+                            (loops_ == Loops::unrolled && primitive == &primitives::multiply_no_nan);
     if ((is_product || primitive == &primitives::divide) && is_number(b, 1)) return a;
     if (is_product && is_number(a, 1)) return b;
     const double nothing = is_floating(values_[a].dtype()) ? -0.0 : 0.0;

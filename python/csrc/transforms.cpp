@@ -309,7 +309,7 @@ void bind_transforms(py::module_& m) {
                                                               call.inputs, call.outputs));
                                return result;
                              })
-      .def("simplified", &simplify)
+      .def("simplified", [](const Program& program) { return simplify(program); })
       .def("cost", [](const Program& program) { return to_dict(cost_of(program)); })
       .def("values", [](const Program& program, const py::object& given) {
         return to_list(values_of(program, to_tensors(given)));
