@@ -6,17 +6,19 @@ EXAMPLES := logistic_regression two_layer_network
 PROBLEMS := linear_regression binary_logistic multinomial_logistic binary_network gaussian_likelihood \
             matrix_factorisation surface_descent
 EPOCHS ?= 10
+BENCH ?=
 DEVICE ?= cpu
 PEERS_PYTHON ?= python3.12
 
-.PHONY: help demo examples test bench bench-peers gpu-bundle pictures format lint clean
+.PHONY: help demo examples test bench bench-full bench-peers gpu-bundle pictures format lint clean
 help:
 	@echo "make demo           learn Fashion-MNIST with both example models; pictures go to demo-out/"
 	@echo "make examples       run the model problems, which check themselves; pictures go to examples-out/;"
 	@echo "                    DEVICE=cuda runs them there, emulated unless TIDU_CUDA=real"
 	@echo "make test           build everything; run the C++, outside-project and Python tests"
-	@echo "make bench          run the benchmarks"
-	@echo "make bench-peers    install PyTorch and JAX into .venv-peers, for the benchmarks to time beside tidu"
+	@echo "make bench          measure tidu beside its peers; the report goes to build/bench (BENCH=.. passes options)"
+	@echo "make bench-full     the same at all sizes and with torch.compile, for hours"
+	@echo "make bench-peers    install PyTorch, JAX, MLX and autograd into .venv-peers, for the benchmarks"
 	@echo "make gpu-bundle     pack what a machine with a GPU and nothing else needs to test and time tidu"
 	@echo "make pictures       draw the pictures of the documents"
 	@echo "make format         format the sources"
@@ -36,7 +38,7 @@ $(BUILD)/build.ninja: CMakePresets.json .venv/ready
 	@cmake --preset release >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@touch $@
 
-# PyTorch and JAX, some gigabytes, in an environment of their own: they need not run on the Python that tidu runs on.
+# The peers, some gigabytes, in an environment of their own: they need not run on the Python that tidu runs on.
 bench-peers: .venv-peers/ready
 .venv-peers/ready: requirements-peers.txt
 	@echo "== making .venv-peers"
@@ -96,11 +98,12 @@ test: $(BUILD)/build.ninja
 	else echo "== device cuda: not tested, no headers of CUDA 13 were found"; fi
 
 bench: $(BUILD)/build.ninja
+	$(call build,_core bench_eager bench_hand_written)
+	@$(VENV_PYTHON) bench/suite.py $(BENCH)
+
+bench-full: $(BUILD)/build.ninja
 	$(call build,_core benchmarks)
-	@for program in $(BUILD)/bin/bench_*; do echo "== $$program"; $$program || exit; done
-	@for script in $(filter-out bench/libraries.py bench/derivative_problems.py,$(wildcard bench/*.py)); do \
-	  echo "== $$script"; $(VENV_PYTHON) $$script || exit; \
-	done
+	@$(VENV_PYTHON) bench/suite.py --size full $(BENCH)
 
 gpu-bundle: .venv/ready
 	@$(VENV_PYTHON) scripts/gpu_bundle.py

@@ -1,22 +1,51 @@
-"""The problems whose derivatives bench/derivatives.py measures, and a library's process, which it starts:
-
-    PYTHON bench/derivative_problems.py NAME DESCRIPTOR_OF_A_PIPE
-
-Questions are ("prepare", problem), then ("result", part), ("time", part) or ("peak", part), until the pipe is
-closed; parts are f, gradient, hvp and hessian. Each formula is written once, in terms of the functions of a
-library `lib`, and takes what is differentiated as its first argument. The second half of the problems are
-those of GradBench (https://github.com/gradbench/gradbench).
+"""What the benchmarks compute, written once in terms of the functions of a library `lib` (libraries.py), and
+the operands, from fixed seeds. The derivative problems take what is differentiated as their first argument;
+the second half of them are those of GradBench (https://github.com/gradbench/gradbench).
 """
 
-import functools
-import importlib
 import itertools
-import os
 
 import numpy as np
-from libraries import main
 
-# --- Formulas
+# --- Single operations
+
+
+OPERATIONS = {
+    "a + b": lambda lib, a, b: a + b,
+    "exp": lambda lib, a, b: lib.exp(a),
+    "tanh": lambda lib, a, b: lib.tanh(a),
+    "sum": lambda lib, a, b: lib.sum(a),
+    "sums of rows": lambda lib, a, b: lib.sum(a, 1),
+    "sums of columns": lambda lib, a, b: lib.sum(a, 0),
+    "softmax of rows": lambda lib, a, b: lib.softmax(a),
+}
+
+
+def tanh_chain(lib, a, b, c):
+    return lib.tanh(a * b + c) * a - b
+
+
+def nine_operations(lib, a, b, c):
+    t = ((a + b) * c - a) * 0.5 + b
+    t = t * t - c
+    return t * a + 1.0
+
+
+FUSIONS = {"tanh(a * b + c) * a - b": tanh_chain, "9 cheap operations": nine_operations}
+
+
+def chain(lib, length):
+    """The sum of `length` times sin, one after another."""
+
+    def f(x):
+        for _ in range(length):
+            x = lib.sin(x)
+        return lib.sum(x)
+
+    return f
+
+
+# --- Formulas that are differentiated
 
 
 def linear_regression(lib, w, x, y):
@@ -228,131 +257,6 @@ def direction_like(tree):
     return normal(rng, *tree.shape)
 
 
-# --- Libraries
-
-
-class Tidu:
-    def __init__(self):
-        td = self.td = importlib.import_module("tidu")
-        td.set_num_threads(len(os.sched_getaffinity(0)))
-        self.version, self.array = td.__version__, td.tensor
-        for name in (
-            "exp",
-            "log",
-            "sigmoid",
-            "tanh",
-            "softplus",
-            "log_softmax",
-            "logsumexp",
-            "sum",
-            "min",
-            "concat",
-        ):
-            setattr(self, name, getattr(td, name))
-        self.diagonal, self.det, self.solve_lower = (
-            td.linalg.diagonal,
-            td.linalg.det,
-            td.linalg.solve_triangular,
-        )
-
-    def parts(self, f, x, v, data):
-        td, f = self.td, functools.partial(closed, f, data)
-        return {
-            "f": lambda: f(x),
-            "gradient": lambda: td.grad(f)(x),
-            "hvp": lambda: td.hvp(f, x, v),
-            "hessian": lambda: td.hessian(f)(x),
-        }
-
-    def wait(self, result):
-        """The cpu's work is done when a call returns."""
-
-    def peak(self, run):
-        memory = self.td.cpu
-        run()  # what is kept between calls is there then
-        memory.reset_peak_memory()
-        before = memory.memory_stats()["live_bytes"]
-        result = run()
-        del result
-        return memory.memory_stats()["peak_bytes"] - before
-
-
-class PyTorch:
-    def __init__(self):
-        torch = self.torch = importlib.import_module("torch")
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
-        self.version, self.array = torch.__version__, torch.tensor
-        for name in ("exp", "log", "sigmoid", "tanh", "logsumexp", "sum", "diagonal", "concat", "det"):
-            setattr(self, name, getattr(torch, name))
-        self.softplus, self.min = torch.nn.functional.softplus, torch.amin
-
-    def log_softmax(self, x):
-        return self.torch.log_softmax(x, -1)
-
-    def solve_lower(self, a, b):
-        return self.torch.linalg.solve_triangular(a, b, upper=False)
-
-    def parts(self, f, x, v, data):
-        func, f = self.torch.func, functools.partial(closed, f, data)
-        gradient = func.grad(f)
-        return {
-            "f": lambda: f(x),
-            "gradient": lambda: gradient(x),
-            "hvp": lambda: func.jvp(gradient, (x,), (v,))[1],
-            "hessian": lambda: func.hessian(f)(x),
-        }
-
-    def wait(self, result):
-        """The cpu's work is done when a call returns."""
-
-    def peak(self, run):
-        with self.torch.profiler.profile(profile_memory=True) as profile:
-            result = run()
-        del result
-        events = profile.profiler.kineto_results.events()
-        changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
-        return max(itertools.accumulate((change for _, change in sorted(changes)), initial=0))
-
-
-class Jax:
-    def __init__(self):
-        os.environ["JAX_PLATFORMS"] = "cpu"
-        jax = self.jax = importlib.import_module("jax")
-        self.version, self.array, self.wait = jax.__version__, jax.numpy.array, jax.block_until_ready
-        for name in ("exp", "log", "tanh", "sum", "min", "diagonal", "concat"):
-            setattr(self, name, getattr(jax.numpy, name))
-        for name in ("sigmoid", "softplus", "log_softmax"):
-            setattr(self, name, getattr(jax.nn, name))
-        self.logsumexp, self.det = jax.nn.logsumexp, jax.numpy.linalg.det
-
-    def solve_lower(self, a, b):
-        return self.jax.scipy.linalg.solve_triangular(a, b, lower=True)
-
-    def parts(self, f, x, v, data):
-        jax = self.jax
-        gradient = jax.grad(f)
-
-        def hvp(x, v, *data):
-            return jax.jvp(lambda x: gradient(x, *data), (x,), (v,))[1]
-
-        calls = {"f": (f, x), "gradient": (gradient, x), "hvp": (hvp, x, v), "hessian": (jax.hessian(f), x)}
-        return {
-            name: functools.partial(jax.jit(function), *arguments, *data)
-            for name, (function, *arguments) in calls.items()
-        }
-
-    def peak(self, run):
-        report = run.func.lower(*run.args).compile().memory_analysis()
-        return report.temp_size_in_bytes + report.output_size_in_bytes
-
-
-def closed(f, data, x):
-    return f(x, *data)
-
-
-LIBRARIES = {"tidu": Tidu, "PyTorch": PyTorch, "JAX": Jax}
-
-
 def adopt(lib, tree):
     if isinstance(tree, list):
         return [lib.array(leaf) for leaf in tree]
@@ -372,11 +276,78 @@ def problem(lib, name, sizes=None):
     return adopt(lib, x), adopt(lib, direction_like(x)), given, f
 
 
-def prepare(lib, name, sizes=None):
-    """The parts of a problem as functions without arguments, in a library."""
-    x, v, data, f = problem(lib, name, sizes)
-    return lib.parts(f, x, v, data)
+# --- Many derivatives at once
 
 
-if __name__ == "__main__":
-    main(LIBRARIES, prepare)
+def hessian_of_logistic(lib):
+    def loss(w, x, y):
+        return lib.mean(lib.softplus(-y * (x @ w)))
+
+    return lambda w, x, y: lib.hessian(lambda w: loss(w, x, y))(w)
+
+
+def hessian_of_quadratic(lib):
+    return lambda x, a: lib.hessian(lambda x: x @ (a @ x))(x)
+
+
+def gradients_of_examples(lib):
+    def loss(weights, x, y):
+        w1, w2 = weights
+        return -lib.sum(y * lib.log_softmax(w2 @ lib.sigmoid(w1 @ x)))
+
+    return lambda weights, xs, ys: lib.vmap(lib.grad(loss), (None, 0, 0))(weights, xs, ys)
+
+
+def laplacian_of_network(lib):
+    def run(x, weights):
+        def f(x):
+            for w in weights[:-1]:
+                x = lib.tanh(w @ x)
+            return lib.sum(weights[-1] @ x)
+
+        return lib.laplacian(f, x)
+
+    return run
+
+
+def gradient_of_recurrence(lib):
+    return lambda w, xs: lib.grad(lambda w: lib.sum(lib.recurrence(w, xs)))(w)
+
+
+def logistic_operands(n, d):
+    rng = np.random.default_rng(0)
+    return normal(rng, d, scale=0.1), normal(rng, n, d), np.sign(normal(rng, n))
+
+
+def quadratic_operands(n):
+    rng = np.random.default_rng(0)
+    return normal(rng, n), normal(rng, n, n)
+
+
+def layers(rng, sizes):
+    return [normal(rng, b, a, scale=a**-0.5) for a, b in itertools.pairwise(sizes)]
+
+
+def example_operands(count, *sizes):
+    rng = np.random.default_rng(0)
+    return layers(rng, sizes), normal(rng, count, sizes[0]), one_hot(rng, count, sizes[-1])
+
+
+def network_operands(*sizes):
+    rng = np.random.default_rng(0)
+    return normal(rng, sizes[0]), layers(rng, sizes)
+
+
+def recurrent_operands(steps, units):
+    rng = np.random.default_rng(0)
+    return normal(rng, units, units, scale=0.1), normal(rng, steps, units)
+
+
+# name: (what a library computes, operands, sizes)
+TRANSFORMS = {
+    "Hessian of a logistic loss": (hessian_of_logistic, logistic_operands, (2000, 200)),
+    "Hessian of x^T A x": (hessian_of_quadratic, quadratic_operands, (2048,)),
+    "gradient of each example": (gradients_of_examples, example_operands, (256, 64, 128, 10)),
+    "Laplacian of a tanh network": (laplacian_of_network, network_operands, (50, 768, 768, 512, 512, 1)),
+    "gradient of recurrent steps": (gradient_of_recurrence, recurrent_operands, (200, 64)),
+}
