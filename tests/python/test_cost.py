@@ -10,7 +10,8 @@ import samplers as ops
 import tidu as td
 
 sys.path.append(str(Path(__file__).parents[2] / "bench"))
-from derivative_problems import PROBLEMS, Tidu, problem
+from libraries import Tidu
+from problems import PROBLEMS, problem
 
 pytestmark = pytest.mark.cpu_only(reason="counts of programs, which are the same, and the cpu's allocator")
 
