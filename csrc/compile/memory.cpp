@@ -40,6 +40,10 @@ class Planner {
           values[variable].defined() ? found_.find(values[variable].impl().storage.get()) : found_.end();
       plan_.of.push_back(found == found_.end() ? -1 : found->second);
     }
+    holders_.resize(plan_.memories.size());
+    for (size_t variable = 0; variable < values.size(); ++variable) {
+      if (plan_.of[variable] >= 0) holders_[plan_.of[variable]].push_back(static_cast<int>(variable));
+    }
     find_last_reads();
     if (in_place) {
       for (int now = 0; now < end_; ++now) share(now);
@@ -111,7 +115,9 @@ class Planner {
       taken.push_back(other);
       plan_.memories[other].last = plan_.memories[mine].last;
       plan_.memories[mine].bytes = 0;
-      std::ranges::replace(plan_.of, mine, other);
+      for (int variable : holders_[mine]) plan_.of[variable] = other;
+      holders_[other].insert(holders_[other].end(), holders_[mine].begin(), holders_[mine].end());
+      holders_[mine].clear();
     }
   }
 
@@ -207,6 +213,7 @@ class Planner {
   const std::vector<Unit>& units_;
   const int end_;
   std::unordered_map<const Storage*, int> found_;
+  std::vector<std::vector<int>> holders_;  // the variables of each memory
   MemoryPlan plan_;
 };
 

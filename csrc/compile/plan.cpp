@@ -1,8 +1,11 @@
-// Lifetimes, and greedy placement: the largest first, each in the smallest gap that holds it.
+// Lifetimes, and greedy placement: the largest first, or where there are many the earliest, each in the
+// smallest gap that holds it.
 #include "compile/plan.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
+#include <queue>
 #include <unordered_map>
 
 #include "compile/outline.h"
@@ -80,7 +83,65 @@ int64_t peak_bytes(std::span<const Lifetime> lifetimes) {
   return most;
 }
 
+namespace {
+
+int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Each in the smallest gap that is free when it begins: for many, each of which the other way compares with
+// all that were placed before.
+Arena arena_by_time(std::span<const Lifetime> lifetimes) {
+  std::vector<size_t> by_time(lifetimes.size());
+  std::iota(by_time.begin(), by_time.end(), size_t{0});
+  std::ranges::stable_sort(by_time, {}, [&](size_t i) { return lifetimes[i].first; });
+  Arena arena{std::vector<int64_t>(lifetimes.size()), 0};
+  std::map<int64_t, int64_t> gaps;  // bytes by offset
+  using Ending = std::pair<int, size_t>;
+  std::priority_queue<Ending, std::vector<Ending>, std::greater<>> alive;
+  int64_t end = 0;
+  const auto release = [&](size_t i) {
+    auto gap = gaps.emplace(arena.offsets[i], aligned(lifetimes[i].bytes)).first;
+    const auto next = std::next(gap);
+    if (next != gaps.end() && gap->first + gap->second == next->first) {
+      gap->second += next->second;
+      gaps.erase(next);
+    }
+    if (gap == gaps.begin()) return;
+    const auto before = std::prev(gap);
+    if (before->first + before->second != gap->first) return;
+    before->second += gap->second;
+    gaps.erase(gap);
+  };
+  for (size_t i : by_time) {
+    const int64_t bytes = aligned(lifetimes[i].bytes);
+    if (bytes == 0) continue;
+    for (; !alive.empty() && alive.top().first < lifetimes[i].first; alive.pop()) release(alive.top().second);
+    auto best = gaps.end();
+    for (auto gap = gaps.begin(); gap != gaps.end(); ++gap) {
+      if (gap->second >= bytes && (best == gaps.end() || gap->second < best->second)) best = gap;
+    }
+    if (best == gaps.end() && !gaps.empty()) {
+      const auto last = std::prev(gaps.end());
+      if (last->first + last->second == end) best = last;  // and grows
+    }
+    const int64_t offset = best == gaps.end() ? end : best->first;
+    if (best != gaps.end()) {
+      const int64_t rest = best->second - bytes;
+      gaps.erase(best);
+      if (rest > 0) gaps.emplace(offset + bytes, rest);
+    }
+    end = std::max(end, offset + bytes);
+    arena.offsets[i] = offset;
+    arena.bytes = std::max(arena.bytes, offset + lifetimes[i].bytes);
+    alive.emplace(lifetimes[i].last, i);
+  }
+  return arena;
+}
+
+}  // namespace
+
 Arena arena_for(std::span<const Lifetime> lifetimes) {
+  constexpr size_t kMany = 2000;
+  if (lifetimes.size() > kMany) return arena_by_time(lifetimes);
   std::vector<size_t> by_size(lifetimes.size());
   std::iota(by_size.begin(), by_size.end(), size_t{0});
   std::ranges::stable_sort(by_size,
@@ -94,8 +155,7 @@ Arena arena_for(std::span<const Lifetime> lifetimes) {
       if (lifetimes[other].last < first || last < lifetimes[other].first) continue;
       const int64_t gap = arena.offsets[other] - end;
       if (gap >= bytes && gap < least) best = end, least = gap;
-      const int64_t occupied = (lifetimes[other].bytes + kAlignment - 1) / kAlignment * kAlignment;
-      end = std::max(end, arena.offsets[other] + occupied);
+      end = std::max(end, arena.offsets[other] + aligned(lifetimes[other].bytes));
     }
     arena.offsets[i] = best < 0 ? end : best;
     arena.bytes = std::max(arena.bytes, arena.offsets[i] + bytes);

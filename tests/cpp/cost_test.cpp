@@ -87,23 +87,27 @@ TEST(Plan, ArenaKeepsWhatIsAliveApart) {
   const auto draw = [&](uint64_t below) {
     return ((state = state * 6364136223846793005u + 1) >> 33) % below;
   };
-  std::vector<Lifetime> lifetimes;
-  for (int i = 0; i < 300; ++i) {
-    const int first = static_cast<int>(draw(1u << 30) % 100);
-    lifetimes.push_back(
-        {static_cast<int64_t>(draw(1u << 30) % 9000), first, first + static_cast<int>(draw(1u << 30) % 20)});
-  }
-  const Arena arena = arena_for(lifetimes);
-  EXPECT_GE(arena.bytes, peak_bytes(lifetimes));
-  EXPECT_LE(static_cast<double>(arena.bytes), 1.2 * static_cast<double>(peak_bytes(lifetimes)));
-  for (size_t i = 0; i < lifetimes.size(); ++i) {
-    EXPECT_EQ(arena.offsets[i] % 64, 0);
-    EXPECT_LE(arena.offsets[i] + lifetimes[i].bytes, arena.bytes);
-    for (size_t k = 0; k < i; ++k) {
-      const bool meet = lifetimes[i].first <= lifetimes[k].last && lifetimes[k].first <= lifetimes[i].last;
-      const bool apart = arena.offsets[i] + lifetimes[i].bytes <= arena.offsets[k] ||
-                         arena.offsets[k] + lifetimes[k].bytes <= arena.offsets[i];
-      EXPECT_TRUE(!meet || apart || lifetimes[i].bytes == 0 || lifetimes[k].bytes == 0) << i << ' ' << k;
+  for (const int count : {300, 3000}) {
+    std::vector<Lifetime> lifetimes;
+    for (int i = 0; i < count; ++i) {
+      const int first = static_cast<int>(draw(1u << 30) % (count / 3));
+      lifetimes.push_back({static_cast<int64_t>(draw(1u << 30) % 9000), first,
+                           first + static_cast<int>(draw(1u << 30) % 20)});
+    }
+    const Arena arena = arena_for(lifetimes);
+    EXPECT_GE(arena.bytes, peak_bytes(lifetimes));
+    // Many are placed by time alone, which wastes more.
+    const double most = (count > 2000 ? 1.3 : 1.2) * static_cast<double>(peak_bytes(lifetimes));
+    EXPECT_LE(static_cast<double>(arena.bytes), most);
+    for (size_t i = 0; i < lifetimes.size(); ++i) {
+      EXPECT_EQ(arena.offsets[i] % 64, 0);
+      EXPECT_LE(arena.offsets[i] + lifetimes[i].bytes, arena.bytes);
+      for (size_t k = 0; k < i; ++k) {
+        const bool meet = lifetimes[i].first <= lifetimes[k].last && lifetimes[k].first <= lifetimes[i].last;
+        const bool apart = arena.offsets[i] + lifetimes[i].bytes <= arena.offsets[k] ||
+                           arena.offsets[k] + lifetimes[k].bytes <= arena.offsets[i];
+        ASSERT_TRUE(!meet || apart || lifetimes[i].bytes == 0 || lifetimes[k].bytes == 0) << i << ' ' << k;
+      }
     }
   }
 }
