@@ -2,6 +2,7 @@
 #include "core/capture.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/bind.h"
 
@@ -11,6 +12,17 @@ namespace {
 Tensor unknown_like(const Tensor& tensor) {
   return Tensor::unknown({}, tensor.dtype(), tensor.device()).view(tensor.shape(), tensor.strides(), 0);
 }
+
+// Marks memory that is allocated here.
+class Birth {
+ public:
+  explicit Birth(uint64_t number) : before_(std::exchange(Storage::now(), number)) {}
+  ~Birth() { Storage::now() = before_; }
+  Birth(const Birth&) = delete;
+
+ private:
+  uint64_t before_;
+};
 
 bool is_number_in_code(const Tensor& tensor) {
   return is_one_number(tensor) && !tensor.impl().storage->writable();
@@ -23,6 +35,12 @@ bool share_layout(const Tensor& a, const Tensor& b) {
 const RefCounted* leaf_of(const Tensor& tensor) {
   const Link* const link = tensor.impl().links.get();
   return link ? link->value.get() : nullptr;
+}
+
+// Row-major, in memory that nobody else has.
+Tensor own_copy(const Tensor& tensor) {
+  const VisibleTraces none(nullptr);
+  return bind(primitives::copy, {tensor});
 }
 
 [[noreturn]] void fail_on_sharing(const char* op, const Tensor& a, const Tensor& b) {
@@ -71,6 +89,10 @@ Tensor Capture::add(const Tensor& tensor) {
   const Tensor made = unknown_like(tensor);
   for (const Link* link = tensor.impl().links.get(); link; link = link->next.get())
     set_link(made, link->trace, link->value, link->index, link->owned);
+  if (tensor.impl().storage->born_during() == id()) {  // of numbers of the host: the same at each call
+    closures_.push_back({tensor, made, add_made(made, own_copy(tensor)), true});
+    return made;
+  }
   const int place = add_place(made, true);
   closed_over_.push_back(tensor);
   closures_.push_back({tensor, made, place});
@@ -93,12 +115,28 @@ void Capture::overwrite_outside(int place, const Call& call) {
   written->written = true;
 }
 
+bool is_switched_off() {
+  const Scope* const scope = visible_scope();
+  return scope && !scope->trace() && !scope->enabled();
+}
+
+Tensor filled_by_hooks(const Shape& shape) {
+  const Birth outside(0);
+  const Tensor zeros = Tensor::empty(shape, DType::float64);
+  std::memset(zeros.raw_data(), 0, zeros.nbytes());
+  return zeros;
+}
+
 Captured capture(const Function& function, std::span<const Tensor> like) {
   Capture recorder;
   Tensors arguments, results;
+  const bool is_off = is_switched_off();
   for (const Tensor& argument : like) arguments.push_back(recorder.add_argument(argument));
   {
     const OutermostTrace live(recorder);
+    const Birth birth(recorder.id());
+    std::optional<GradMode> off;
+    if (is_off) off.emplace(false);
     results = function(arguments);
     for (Tensor& result : results) result = recorder.stand_in(result);
   }

@@ -38,7 +38,7 @@ class Capture : public Recorder {
   struct Closure {
     Tensor tensor, stand_in;
     int place;
-    bool written = false;
+    bool written = false;  // or may be: another view of its memory that appears later would not know
   };
 
   int place_outside(const Tensor& tensor) override;
@@ -54,6 +54,12 @@ class Capture : public Recorder {
 
 // The one that is visible here, or null.
 Capture* visible_capture();
+
+// Whether no_grad is what was said last here: part of what a recording is made for.
+bool is_switched_off();
+
+// Zeros on the cpu, in memory that counts as from outside also where a function is recorded: what hooks fill.
+Tensor filled_by_hooks(const Shape& shape);
 
 // The program of a function, and the tensors that are its inputs after the arguments.
 struct Captured {

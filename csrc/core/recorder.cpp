@@ -112,6 +112,12 @@ int Recorder::add_place(const Tensor& input, bool outside) {
   return inputs_.back();
 }
 
+int Recorder::add_made(const Tensor& made, const Tensor& value) {
+  const int place = new_place(made);
+  program_.constants.push_back({places_[place].value, value});
+  return place;
+}
+
 Tensor Recorder::add_input(const Spec& spec) {
   const Tensor input = Tensor::unknown(spec.shape, spec.dtype, spec.device);
   add_place(input, false);

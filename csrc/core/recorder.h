@@ -37,6 +37,8 @@ class Recorder : public Trace {
   virtual void overwrite_outside(int place, const Call& call);
   // Of a further input, which may be an argument or from outside.
   int add_place(const Tensor& input, bool outside);
+  // Of a tensor that the program begins with, and may overwrite as its own.
+  int add_made(const Tensor& made, const Tensor& value);
 
  private:
   struct Place {

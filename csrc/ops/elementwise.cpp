@@ -68,7 +68,10 @@ Tensor constant(const Scalar& value, DType dtype, Device device) {
 // depends on it.
 Tensor materialize(const Operand& operand, DType dtype, const Shape& shape, Device device, const char* op) {
   if (operand.tensor()) return broadcast_to(astype(*operand.tensor(), dtype), shape);
-  if (operand.later()) return broadcast_to(to(astype(operand.later()->tensor, dtype), device), shape);
+  // What fits an integer type depends on the value.
+  const bool may_not_fit = operand.scalar_kind() != Kind::floating && !is_floating(dtype);
+  if (operand.later() && !(may_not_fit && dtype != DType::int64))
+    return broadcast_to(to(astype(operand.later()->tensor, dtype), device), shape);
   operand.scalar().check_fits(dtype, op);
   const Tensor number = constant(operand.scalar(), dtype, device);
   return shape.empty() ? number : number.view(shape, Strides(shape.size(), 0), 0);

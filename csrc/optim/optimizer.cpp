@@ -91,10 +91,7 @@ void Optimizer::record_step(Capture& capture, const Tensors& gradients) {
     if (gradients[i].defined()) which.push_back(i);
   }
   if (which.empty()) return;
-  const Tensor clock = [&] {
-    const VisibleTraces none(nullptr);
-    return zeros({static_cast<int64_t>(which.size()), 4}, DType::float64);
-  }();
+  const Tensor clock = filled_by_hooks({static_cast<int64_t>(which.size()), 4});
   ahead_.resize(parameters_.size(), 0);
   std::vector<int64_t> numbers;
   for (const size_t i : which) numbers.push_back(++ahead_[i]);

@@ -17,6 +17,11 @@ class Storage : public RefCounted, public Pooled<Storage> {
   // Memory from an allocator, given back with the last view.
   Storage(Device device, Allocator& allocator, size_t bytes)
       : Storage(device, allocator, bytes, allocator.allocate(bytes)) {}
+  // What is written down as born_during() of memory that this thread takes from allocators; at first 0.
+  static uint64_t& now() {
+    static constinit thread_local uint64_t number = 0;
+    return number;
+  }
   // Memory of somebody else (a NumPy array, a DLPack capsule), kept alive by `owner`.
   Storage(Device device, void* data, size_t bytes, std::shared_ptr<void> owner, bool writable)
       : device_(device), writable_(writable), bytes_(bytes), data_(data), owner_(std::move(owner)) {}
@@ -30,6 +35,7 @@ class Storage : public RefCounted, public Pooled<Storage> {
   }
 
   Device device() const { return device_; }
+  uint64_t born_during() const { return born_during_; }
   // Whether data() is on the host, and the device has no memory for it.
   bool is_number() const { return is_number_; }
   bool is_unknown() const { return is_unknown_; }
@@ -55,13 +61,19 @@ class Storage : public RefCounted, public Pooled<Storage> {
 
  private:
   Storage(Device device, Allocator& allocator, size_t bytes, Block block)
-      : device_(device), queue_(block.queue), bytes_(bytes), data_(block.data), allocator_(&allocator) {}
+      : device_(device),
+        born_during_(now()),
+        queue_(block.queue),
+        bytes_(bytes),
+        data_(block.data),
+        allocator_(&allocator) {}
   ~Storage() override {
     if (allocator_) allocator_->deallocate(data_, bytes_, queue());
   }
 
   Device device_;
   bool writable_ = true, is_number_ = false, is_unknown_ = false;
+  uint64_t born_during_ = 0;
   alignas(8) char number_[8];
   std::atomic<Queue> queue_ = 0;
   size_t bytes_;

@@ -29,8 +29,9 @@ std::string kind_of(std::span<const Tensor> arguments) {
   for (const Tensor& argument : arguments) {
     add(argument.dtype()), add(argument.device().type), add(argument.device().index), add(argument.ndim());
     for (int i = 0; i < argument.ndim(); ++i) add(argument.size(i)), add(argument.strides()[i]);
+    add(argument.requires_grad());
   }
-  add(is_grad_enabled());
+  add(is_switched_off());
   return kind;
 }
 
@@ -40,6 +41,10 @@ Compiled::Compiled(const Function& function, std::span<const Tensor> like) {
   const GradJournal journal;
   Captured captured = capture(
       [&](const Tensors& arguments) {
+        for (size_t i = 0; i < arguments.size(); ++i) {
+          Tensor argument = arguments[i];
+          if (ambient_link(like[i])) argument.set_requires_grad();
+        }
         const Tensors results = function(arguments);
         has_graph_ = std::ranges::any_of(results, has_graph);
         return results;

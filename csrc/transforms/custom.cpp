@@ -235,6 +235,9 @@ Tensors RuledCall::run() {
     const VisibleTraces scope(trace_->outer());
     begin();
   }
+  // Where backward() is recorded too, the recorder saw what the rule ran; but the call keeps its rule.
+  Trace* const outermost = outermost_trace();
+  if (trace_ && trace_->is_ambient() && outermost) outermost->record_custom(*this, true);
   for (size_t i = tracking.size(); i-- > 0;) tracking[i].trace->record_custom(*this, true);
   for (const VisibleTrace& recorder : inside) recorder.trace->record_custom(*this, recorder.differentiable);
   return outputs_;

@@ -15,6 +15,7 @@ struct Taped::Parts {
   Program program;
   std::vector<bool> tracked;
   std::vector<Spec> outputs;
+  std::vector<bool> shown;     // which outputs some gradient depends on: the others are no tape's business
   std::vector<int> gradients;  // the inputs that they are of
   // What the pullback reads beside cotangents: inputs, and after the results of `forward` what it keeps.
   std::vector<size_t> kept_inputs;
@@ -147,6 +148,14 @@ Taped::Taped(const Program& program, Layouts layouts, std::vector<bool> tracked)
         return all;
       },
       specs);
+  for (size_t i = 0, next = n; i < results; ++i) {
+    const bool has_cotangent = is_differentiable(parts->outputs[i].dtype);
+    std::vector<bool> alone(joint.inputs.size(), false);
+    if (has_cotangent) alone[next++] = true;
+    const std::vector<bool> reached = depends(joint, alone);
+    parts->shown.push_back(has_cotangent && std::find(reached.begin() + static_cast<std::ptrdiff_t>(results),
+                                                      reached.end(), true) != reached.end());
+  }
   joint = simplify(joint, Loops::kept, strides);
   const Cut cut(joint, n, results);
   parts->kept_inputs = cut.kept_inputs();
@@ -170,7 +179,11 @@ class Taped::Call : public CustomCall {
     outputs_ = (*parts_->forward)(inputs_);
     kept_.assign(outputs_.begin() + static_cast<std::ptrdiff_t>(parts_->outputs.size()), outputs_.end());
     outputs_.resize(parts_->outputs.size());
+    all_ = outputs_;
+    std::erase_if(outputs_, [&, i = size_t{0}](const Tensor&) mutable { return !parts_->shown[i++]; });
   }
+
+  const Tensors& all() const { return all_; }
 
   const Tensors& outputs() override { return outputs_; }
 
@@ -181,7 +194,10 @@ class Taped::Call : public CustomCall {
       for (Link* link = same.impl().links.get(); link; link = link->next.get()) link->owned = {};
       inputs.push_back({same, input.impl().storage->version()});
     }
-    return [inputs = std::move(inputs), kept = kept_, parts = parts_](const Tensors& cotangents) {
+    return [inputs = std::move(inputs), kept = kept_, parts = parts_](const Tensors& of_shown) {
+      Tensors cotangents;
+      for (size_t i = 0, next = 0; i < parts->outputs.size(); ++i)
+        cotangents.push_back(parts->shown[i] ? of_shown[next++] : Tensor());
       Tensors of_inputs(inputs.size()), values;
       for (const Kept& input : inputs) {
         values.push_back(input.tensor);
@@ -225,13 +241,13 @@ class Taped::Call : public CustomCall {
   }
 
   const std::shared_ptr<const Parts> parts_;
-  Tensors outputs_, kept_;
+  Tensors all_, outputs_, kept_;
 };
 
 Tensors Taped::operator()(const Tensors& inputs, Trace& tape) const {
   Call call(inputs, parts_);
-  tape.record_custom(call, true);
-  return call.outputs();
+  if (!call.outputs().empty()) tape.record_custom(call, true);
+  return call.all();
 }
 
 }  // namespace tidu

@@ -12,7 +12,7 @@ namespace {
 class FlatCall {
  public:
   FlatCall(PyObject* arguments, PyObject* keywords) {
-    add(is_grad_enabled());
+    add(is_switched_off());
     visit(arguments);
     visit(keywords);
   }
@@ -40,6 +40,11 @@ class FlatCall {
     if (PyFloat_CheckExact(tree) || PyLong_CheckExact(tree)) {
       key_ += PyFloat_CheckExact(tree) ? 'f' : 'i';
       return numbers_.append(py::handle(tree));
+    }
+    if (PySlice_Check(tree)) {
+      key_ += ':';
+      for (const char* part : {"start", "stop", "step"}) fixed_.append(py::handle(tree).attr(part));
+      return;
     }
     if (tree == Py_None) return void(key_ += 'n');
     if (PyBool_Check(tree)) return void(key_ += tree == Py_True ? '1' : '0');
@@ -84,6 +89,7 @@ class FlatCall {
     key_ += 't';
     add(tensor.dtype()), add(tensor.device().type), add(tensor.device().index), add(tensor.ndim());
     for (int i = 0; i < tensor.ndim(); ++i) add(tensor.size(i));
+    add(tensor.requires_grad());
     if (!tensor.is_contiguous()) {
       key_ += 's';
       for (int i = 0; i < tensor.ndim(); ++i) add(tensor.strides()[i]);
@@ -101,7 +107,7 @@ Tensor tensor_of_number(py::handle number) {
   return full({}, scalar, scalar.kind == Kind::floating ? DType::float64 : DType::int64, Device{});
 }
 
-Tensors inputs_of(const py::list& tensors, const py::list& numbers) {
+Tensors inputs_of(const py::list& tensors, const py::object& numbers) {
   Tensors inputs = to_tensors(tensors);
   for (const py::handle number : numbers) inputs.push_back(tensor_of_number(number));
   return inputs;
@@ -149,9 +155,9 @@ void bind_compile(py::module_& m) {
       .def(
           "__call__",
           // None where it must be made anew.
-          [](const Compiled& compiled, const py::list& tensors, const py::list& numbers,
+          [](const Compiled& compiled, const py::list& tensors, const py::object& numbers,
              bool advance) -> py::object {
-            if (!compiled.why_stale().empty()) return py::none();
+            if (numbers.is_none() || !compiled.why_stale().empty()) return py::none();
             return to_list(compiled(inputs_of(tensors, numbers), advance));
           },
           py::arg("tensors"), py::arg("numbers"), py::arg("advance") = true)

@@ -48,6 +48,10 @@ Device default_device() { return devices_in_force.empty() ? device_set : devices
 std::optional<Scalar> scalar_from_object(PyObject* object) {
   if (PyFloat_Check(object)) return Scalar(PyFloat_AS_DOUBLE(object));
   if (PyBool_Check(object)) return Scalar(object == Py_True);
+  if (Py_TYPE(object) == number_type) {
+    const py::object value = py::handle(object).attr("fix")();
+    return scalar_from_object(value.ptr());
+  }
   if (PyLong_Check(object)) return integer_scalar(object);
   if (PyList_CheckExact(object) || PyTuple_CheckExact(object) || !is_numpy_scalar(object)) return {};
   const py::object number = py::reinterpret_borrow<py::object>(object).attr("item")();

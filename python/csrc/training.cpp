@@ -187,10 +187,7 @@ void bind_updates(py::module_& m) {
                         !clock.is_none()},
            clock);
   });
-  m.def("new_clock", [](int64_t count) {
-    const VisibleTraces none(nullptr);
-    return zeros({count, 4}, DType::float64);
-  });
+  m.def("new_clock", [](int64_t count) { return filled_by_hooks({count, 4}); });
   m.def("set_clock",
         [](const Tensor& clock, double lr, const std::vector<int64_t>& steps, double beta1, double beta2) {
           auto* const rows = static_cast<ClockRow*>(clock.raw_data());

@@ -1,12 +1,14 @@
 """compile: functions that are recorded once for arguments of their kind, and then run as one program."""
 
 import functools
+import inspect
 import itertools
 import numbers
+import operator
 import threading
 
 from tidu import _core
-from tidu._core import Tensor
+from tidu._core import Tensor, TraceError
 from tidu._grad_mode import no_grad
 from tidu._pytree import flatten, unflatten
 
@@ -14,26 +16,30 @@ from tidu._pytree import flatten, unflatten
 
 
 class Number(numbers.Number):
-    """A Python number that is an argument of a function while that is recorded.
+    """A Python number that is an argument of a function while that is recorded, or is computed of such.
 
-    In operations with tensors and with numbers it stays an argument, and takes on dtypes like a number.
-    Whatever needs its value (a shape, an axis, a comparison, `range`, `math.sqrt`) makes the argument static:
-    the function is then recorded for each of its values.
+    In operations with tensors it stays an argument, and takes on dtypes like a number. What is computed of it
+    with other numbers is computed by Python at each call. Whatever needs its value (a shape, an axis, a
+    comparison, `range`, `math.sqrt`) makes the argument static: the function is then recorded for each of its
+    values.
     """
 
-    __slots__ = ("known", "recording", "sources", "tensor")
+    __slots__ = ("expression", "known", "recorded")
 
-    def __init__(self, tensor, known, sources, recording):
-        self.tensor, self.known = tensor, known
-        self.sources, self.recording = sources, recording
+    def __init__(self, expression, known, recorded):
+        self.expression, self.known, self.recorded = expression, known, recorded
 
     @property
     def kind(self):
         return type(self.known).__name__
 
+    @property
+    def tensor(self):
+        return self.recorded.tensor_of(self)
+
     def fix(self):
-        """The value; the argument is static from here on."""
-        self.recording.update(self.sources)
+        """The value; what it is computed of is static from here on."""
+        self.recorded.static.update(_sources(self.expression))
         return self.known
 
     def __repr__(self):
@@ -48,49 +54,117 @@ class Number(numbers.Number):
     def __getattr__(self, name):
         return getattr(self.fix(), name)
 
+    def __array__(self, dtype=None, copy=None):
+        import numpy as np
 
-def _arithmetic(name):
+        return np.asarray(self.fix(), dtype)
+
+
+class _Recorded:
+    """The numbers of one recording: its arguments, and `missing` ones, which it needs as well."""
+
+    def __init__(self, expressions, tensors):
+        self.tensors = dict(zip(expressions, tensors, strict=True))
+        self.static = set()
+        self.missing = []
+
+    def tensor_of(self, number):
+        if number.expression not in self.tensors:
+            # It stands for an argument of the next attempt.
+            self.missing.append(number.expression)
+            dtype = _core.float64 if type(number.known) is float else _core.int64
+            self.tensors[number.expression] = _core.zeros((), dtype=dtype, device="cpu")
+        return self.tensors[number.expression]
+
+
+def _sources(expression):
+    """The arguments, by number, of which an expression is computed."""
+    if type(expression) is int:
+        return {expression}
+    return set().union(*(_sources(part) for part in expression[1:] if type(part) is not _Literal))
+
+
+def _value(expression, values):
+    if type(expression) is int:
+        return values[expression]
+    if type(expression) is _Literal:
+        return expression.value
+    return getattr(operator, expression[0])(*(_value(part, values) for part in expression[1:]))
+
+
+class _Literal:
+    """A number in the code, equal to others of its type and bits alone."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, value):
+        self.key, self.value = _identity(value), value
+
+    def __eq__(self, other):
+        return type(other) is _Literal and self.key == other.key
+
+    def __hash__(self):
+        return hash(self.key)
+
+
+def _identity(value):
+    """Equal for numbers of one type and the same bits."""
+    return value.hex() if type(value) is float else value
+
+
+def _is_argument(value):
+    return type(value) is float or (type(value) is int and -(2**63) <= value < 2**63)
+
+
+def _computed(name, reflected=False):
     def method(self, *others):
-        if len(others) == 1 and type(others[0]) in (Number, int, float):
-            (other,) = others
-            is_number = type(other) is Number
-            known = getattr(self.known, name)(other.known if is_number else other)
-            if known is NotImplemented:  # int and float
-                known = getattr(float(self.known), name)(other.known if is_number else other)
-            if type(known) in (int, float):
-                a = self.tensor.astype(_core.float64) if type(known) is float else self.tensor
-                b = other.tensor.astype(a.dtype) if is_number else other
-                sources = self.sources | (other.sources if is_number else frozenset())
-                return Number(getattr(a, name)(b), known, sources, self.recording)
-        elif not others:
-            return Number(
-                getattr(self.tensor, name)(), getattr(self.known, name)(), self.sources, self.recording
-            )
-        if len(others) == 1 and isinstance(others[0], Tensor):
+        if not others:
+            return _number(name, self)
+        (other,) = others
+        if type(other) not in (Number, int, float):
             return NotImplemented
-        return getattr(self.fix(), name)(*others)
+        return _number(name, other, self) if reflected else _number(name, self, other)
 
     return method
+
+
+def _number(name, *operands):
+    of = next(operand for operand in operands if type(operand) is Number)
+    known = getattr(operator, name)(
+        *(operand.known if type(operand) is Number else operand for operand in operands)
+    )
+    if not _is_argument(known):
+        return getattr(operator, name)(
+            *(operand.fix() if type(operand) is Number else operand for operand in operands)
+        )
+    parts = [operand.expression if type(operand) is Number else _Literal(operand) for operand in operands]
+    return Number((name, *parts), known, of.recorded)
 
 
 def _by_value(name):
     def method(self, *others):
         if len(others) == 1 and isinstance(others[0], Tensor):
             return NotImplemented
+        function = getattr(operator, name, None)
         others = [other.fix() if type(other) is Number else other for other in others]
-        return getattr(self.fix(), name)(*others)
+        if function is not None and others:
+            return function(self.fix(), *others)
+        return getattr(self.fix(), f"__{name}__")(*others)
 
     return method
 
 
-for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "neg", "abs"):
-    setattr(Number, f"__{_name}__", _arithmetic(f"__{_name}__"))
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+    setattr(Number, f"__{_name}__", _computed(_name))
+    setattr(Number, f"__r{_name}__", _computed(_name, reflected=True))
+for _name in ("neg", "abs", "pos"):
+    setattr(Number, f"__{_name}__", _computed(_name))
 _BY_VALUE = (
-    "floordiv rfloordiv mod rmod divmod rdivmod pow rpow pos bool int float index round trunc floor ceil "
-    "eq ne lt le gt ge and rand or ror xor rxor lshift rlshift rshift rrshift invert"
+    "divmod rdivmod bool int float index round trunc floor ceil eq ne lt le gt ge and rand or ror xor rxor "
+    "lshift rlshift rshift rrshift invert"
 )
 for _name in _BY_VALUE.split():
-    setattr(Number, f"__{_name}__", _by_value(f"__{_name}__"))
+    setattr(Number, f"__{_name}__", _by_value(_name))
 _core.set_number_type(Number)
 
 # --- Recordings
@@ -113,38 +187,78 @@ _watched = _Watched()
 
 
 def watch_module(module):
-    """Notes a module that is called while a function is recorded: its mode, its hooks and tensors are part of
-    what is recorded."""
+    """Notes a module that is called while a function is recorded: its attributes and hooks are a part of
+    that."""
     if _watched.modules is not None:
-        _watched.modules.append((module, module.training, _hooks_of(module), _tensors_of(module)))
+        _watched.modules.setdefault(id(module), (module, dict(module.__dict__)))
 
 
-def _hooks_of(module):
-    return [*module._hooks[0], *module._hooks[1]] if module._hooks else []
+def _state_of(module):
+    """The attributes of a module, and its hooks."""
+    hooks = [*module._hooks[0], *module._hooks[1]] if module._hooks else []
+    return {**module.__dict__, "_hooks": hooks}
 
 
-def _tensors_of(module):
-    return {name: value for name, value in module.__dict__.items() if isinstance(value, Tensor)}
+_PLAIN = (bool, int, float, str, list, tuple)
+
+
+def _changed(before, now):
+    """An attribute that is another one now, or None."""
+    for name in before.keys() | now.keys():
+        if name == "_roles":
+            continue
+        if name not in before or name not in now:
+            return name
+        old, new = before[name], now[name]
+        if old is not new and (type(old) is not type(new) or type(old) not in _PLAIN or old != new):
+            return name
+    return None
+
+
+def _refuse_leaks(modules):
+    """Puts back what a module had where it was given a tensor of the recording, and says so."""
+    leaked = None
+    for module, before in modules:
+        for name, value in list(module.__dict__.items()):
+            if isinstance(value, Tensor) and _core._is_abstract(value) and value is not before.get(name):
+                leaked = leaked or f"{type(module).__name__}.{name}"
+                if name in before:
+                    module.__dict__[name] = before[name]
+                else:
+                    del module.__dict__[name]
+    if leaked:
+        raise TraceError(
+            f"[compile] {leaked} was set to a tensor of the function, which is recorded once (write into the "
+            "one that it has: buffer[...] = value)"
+        )
 
 
 class _Entry:
-    """One recording of a function: for arguments of one kind, and values of those that are static."""
+    """One recording of a function: for arguments of one kind, and values of those that are static.
 
-    def __init__(self, function, args, kwargs, tensors, values, static):
+    `expressions` says which numbers are its arguments: by number among the call's, or as what is computed.
+    """
+
+    def __init__(self, function, args, kwargs, tensors, values, static, expressions):
         self.constants = {}  # of the results' leaves: what is no tensor
         self.static = static
-        used = set()  # numbers of which a value was needed
+        self.expressions = expressions
+        self.kinds = (
+            None
+            if all(type(e) is int for e in expressions)
+            else [type(_value(e, values)) for e in expressions]
+        )
 
         def flat(inputs):
-            arguments, later = iter(inputs[: len(tensors)]), iter(inputs[len(tensors) :])
-            count = itertools.count()
+            self.recorded = _Recorded(expressions, inputs[len(tensors) :])
+            arguments, count = iter(inputs[: len(tensors)]), itertools.count()
 
             def replaced(leaf):
                 if isinstance(leaf, Tensor) or _is_array(leaf):
                     return next(arguments)
                 if type(leaf) not in (int, float) or (i := next(count)) in static:
                     return leaf
-                return Number(next(later), leaf, frozenset({i}), used)
+                return Number(i, leaf, self.recorded)
 
             given, structure = flatten((args, kwargs))
             new_args, new_kwargs = unflatten(structure, [replaced(leaf) for leaf in given])
@@ -159,35 +273,37 @@ class _Entry:
                     self.constants[i] = leaf
             return results
 
-        outer, _watched.modules = _watched.modules, []
+        outer, _watched.modules = _watched.modules, {}
         try:
-            self.epoch = module_epoch[0]
             self.recording = _core.Recording(flat, tensors, self.later(values))
         finally:
-            self.modules, _watched.modules = _watched.modules, outer
-        self.newly_static = frozenset(used)
+            modules, _watched.modules = _watched.modules.values(), outer
+            _refuse_leaks(modules)
+        self.epoch = module_epoch[0]
+        self.modules = [(module, _state_of(module)) for module, _ in modules]
         self.is_plain = self.structure.kind == "leaf" and not self.constants
 
     def later(self, values):
-        """The numbers that are arguments of the recording."""
-        if not self.static:
-            return values
-        return [value for i, value in enumerate(values) if i not in self.static]
+        """The numbers that are arguments of the recording; None where one is of another type than it was."""
+        if self.kinds is None:
+            return [values[i] for i in self.expressions] if self.static else values
+        later = [_value(expression, values) for expression in self.expressions]
+        fits = all(type(v) is kind and _is_argument(v) for v, kind in zip(later, self.kinds, strict=True))
+        return later if fits else None
 
     def why_stale(self):
         """None where the modules that the function called are as they were."""
         if self.epoch == module_epoch[0]:
             return None
         epoch = module_epoch[0]
-        for module, training, hooks, tensors in self.modules:
-            name = type(module).__name__
-            if module.training != training:
-                return f"a {name} is in {'training' if module.training else 'evaluation'} now"
-            if _hooks_of(module) != hooks:
-                return f"a {name} has other hooks"
-            for key, value in _tensors_of(module).items():
-                if tensors.get(key) is not value:
-                    return f"a {name} has another tensor as its {key}"
+        for module, state in self.modules:
+            name = _changed(state, _state_of(module))
+            if name == "training":
+                return (
+                    f"a {type(module).__name__} is in {'training' if module.training else 'evaluation'} now"
+                )
+            if name is not None:
+                return f"a {type(module).__name__} has other {name}"
         self.epoch = epoch
         return None
 
@@ -224,7 +340,8 @@ class CompiledFunction:
             entry = self._find(flat, args, kwargs)
             if self._to_check > 0:
                 return self._checked(entry, tensors, numbers_, args, kwargs)
-        results = entry.recording(tensors, entry.later(numbers_) if entry.static else numbers_)
+        later = numbers_ if entry.kinds is None and not entry.static else entry.later(numbers_)
+        results = entry.recording(tensors, later)
         if results is None:  # it does not hold any more
             entry = self._find(flat, args, kwargs)
             results = entry.recording(tensors, entry.later(numbers_))
@@ -265,11 +382,13 @@ class CompiledFunction:
                 f"[compile] an argument of {self.__name__} is neither a tensor, a number nor hashable "
                 f"({error}): what is no tensor tells recordings apart"
             ) from None
-        key = (kind, fixed, *(values[i] for i in static)) if static else (kind, fixed)
+        key = self._key(kind, fixed, static or (), values)
         reason = None
         entries = self._entries.get(key, ())
         for i, entry in enumerate(entries):
             why = entry.why_stale() or entry.recording.why_stale()
+            if why is None and entry.later(values) is None:
+                why = "what is computed of its numbers is of another type"
             if why is None:
                 if i > 0:
                     self._entries[key] = [entry, *entries[:i], *entries[i + 1 :]]
@@ -284,16 +403,32 @@ class CompiledFunction:
             self._plain[kind] = entry
         return entry
 
+    @staticmethod
+    def _key(kind, fixed, static, values):
+        return (kind, fixed, *(_identity(values[i]) for i in static))
+
     def _record(self, kind, fixed, args, kwargs, tensors, values, reason):
         static = frozenset(self._static.get((kind, fixed), ()))
-        while (entry := _Entry(self._function, args, kwargs, tensors, values, static)).newly_static:
-            static |= entry.newly_static
+        derived = []
+        while True:
+            expressions = [i for i, value in enumerate(values) if i not in static and _is_argument(value)]
+            static |= {i for i in range(len(values)) if i not in expressions}
+            derived = [e for e in derived if not _sources(e) & static]
+            entry = _Entry(self._function, args, kwargs, tensors, values, static, [*expressions, *derived])
+            recorded = entry.recorded
+            if not recorded.static and not recorded.missing:
+                break
+            static |= recorded.static
+            derived += recorded.missing
         if static:
             self._static[kind, fixed] = sorted(static)
-        key = (kind, fixed, *(values[i] for i in sorted(static)))
+        key = self._key(kind, fixed, sorted(static), values)
         self._entries[key] = [entry, *self._entries.get(key, [])[: MOST_OF_A_KIND - 1]]
         self._reasons.append(reason)
         return entry
+
+    def __reduce__(self):
+        return compile_again, (self._function, self._to_check)
 
     def _checked(self, entry, tensors, values, args, kwargs):
         """The function's own results, after those of the recording were found to have the same bits."""
@@ -351,4 +486,14 @@ def compile(function=None, *, check=0):
         return functools.partial(compile, check=check)
     if not callable(function):
         raise TypeError(f"[compile] takes a function, not {type(function).__name__}")
+    of_call = getattr(function, "forward", function)
+    if inspect.isgeneratorfunction(of_call) or inspect.iscoroutinefunction(of_call):
+        raise TypeError(
+            f"[compile] {getattr(function, '__name__', function)} runs in parts, which is not recorded"
+        )
+    return CompiledFunction(function, check)
+
+
+def compile_again(function, check):
+    """What a copy or a pickle of a compiled function becomes: it is recorded anew."""
     return CompiledFunction(function, check)

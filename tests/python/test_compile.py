@@ -1,9 +1,11 @@
 """compile: calls of what was recorded are calls of the function."""
 
 import collections
+import copy
 import dataclasses
 import gc
 import math
+import pickle
 import threading
 import weakref
 
@@ -196,7 +198,7 @@ def test_numbers_stay_arguments(device):
             result = f(x, rate, count)[0]
             assert result.dtype == dtype
             assert bits(result) == bits(x - rate * 2 * x + count / 2)
-    assert len(calls) == 3
+    assert len(calls) == 6  # for each dtype once to find what is computed of numbers, and once with that
     assert len(f._entries) == 3
 
 
@@ -701,3 +703,176 @@ def test_registered_classes_and_other_trees(device):
             assert isinstance(result, Point)
             assert (result.name, result.x.tolist(), result.y.tolist()) == (name, [scale, scale], [3, 3])
     assert len(calls) == 2
+
+
+# --- What broke other compilers, and this one once
+
+
+def test_tensors_made_inside_begin_anew_at_each_call(device):
+    w = td.ones((2,), device=device)
+
+    def f(x):
+        total = td.tensor([0.0, 0.0], device=device)
+        total += x
+        view = td.asarray(np.zeros(2, np.float32), device=device)
+        view[0] = x[1]
+        leaf = td.nn.Parameter(td.tensor([1.0, 1.0], device=device))
+        optimizer = td.optim.SGD([leaf], lr=0.5, momentum=0.9)
+        (leaf * x).sum().backward()
+        optimizer.step()
+        return total, view, leaf * 1
+
+    compiled = td.compile(f)
+    for _ in range(3):
+        assert bits(compiled(w)) == bits(f(w))
+
+
+def test_custom_rules_hold_for_closed_over_parameters(device):
+    rule = td.custom_vjp(lambda x, w: x * w)
+    rule.defvjp(lambda x, w: (x * w, (x, w)), lambda saved, g: (3 * g * saved[1], 5 * g * saved[0]))
+    w = td.asarray([2.0], device=device)
+    w.requires_grad = True
+    compiled = td.compile(lambda x: rule(x, w).sum())
+    for _ in range(2):
+        x = td.asarray([1.0], device=device)
+        x.requires_grad = True
+        w.grad = None
+        compiled(x).backward()
+        assert (x.grad.item(), w.grad.item()) == (6, 5)
+        assert td.grad(compiled)(x.detach()).item() == 6
+        w.grad = None
+        compiled(x.detach()).backward()
+        assert w.grad.item() == 5
+
+
+def test_another_state_of_the_optimiser(device):
+    def run(compiled):
+        net = network(device)
+        optimizer = td.optim.Adam(net.parameters(), lr=0.01)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            F.cross_entropy(net(x), y).backward()
+            optimizer.step()
+
+        step = td.compile(step) if compiled else step
+        saved = None
+        for i, (x, y) in enumerate(batches(6, device)):
+            if i == 2:
+                state = optimizer.state_dict()
+                groups = [
+                    {
+                        k: [t.detach() * 1 for t in v]
+                        if isinstance(v, list) and isinstance(v[0], td.Tensor)
+                        else v
+                        for k, v in group.items()
+                    }
+                    for group in state["groups"]
+                ]
+                saved = {**state, "groups": [{**g, "steps": list(g["steps"])} for g in groups]}
+            if i == 4:
+                optimizer.load_state_dict(saved)
+            step(x, y)
+        return bits(net.state_dict()), optimizer.state_dict()["groups"][0]["steps"]
+
+    assert run(True) == run(False)
+
+
+def test_modules_that_are_replaced_and_their_options(device):
+    net = td.nn.Sequential(td.nn.Linear(4, 4), td.nn.LayerNorm(4)).to(device)
+    x = td.asarray(np.arange(8, dtype=np.float32).reshape(2, 4), device=device)
+    f = td.compile(lambda x: net(x))
+    changes = [
+        lambda: None,
+        lambda: setattr(net, "0", td.nn.Linear(4, 4).to(device)),
+        lambda: setattr(net[1], "eps", 0.5),
+        lambda: setattr(net, "1", td.nn.Tanh()),
+        lambda: net.append(td.nn.Linear(4, 2).to(device)) if hasattr(net, "append") else None,
+    ]
+    for change in changes:
+        change()
+        for _ in range(2):
+            assert bits(f(x)) == bits(net(x))
+
+
+def test_no_grad_is_seen_inside(device):
+    f = td.compile(lambda x: x * 2 if td.is_grad_enabled() else x * 3)
+    g = td.compile(lambda x: x * 2 if x.requires_grad else x * 3)
+    x = td.ones((), device=device)
+    leaf = td.ones((), device=device)
+    leaf.requires_grad = True
+    for _ in range(2):
+        assert f(x).item() == 2
+        with td.no_grad():
+            assert f(x).item() == 3
+        assert (g(x).item(), g(leaf).item()) == (3, 2)
+
+
+def test_what_has_no_derivative_is_not_differentiated(device):
+    w = td.ones((2,), device=device)
+    w.requires_grad = True
+    f = td.compile(lambda x: ((x * w).sum(), (x * w).detach(), (x * w).argmax()))
+    for _ in range(2):
+        loss, metric, index = f(td.ones((2,), device=device))
+        assert [leaf.requires_grad for leaf in (loss, metric, index)] == [True, False, False]
+        assert np.asarray(metric.cpu()).tolist() == [1, 1]
+
+
+@pytest.mark.cpu_only("of Python's numbers")
+def test_numbers_are_computed_by_python():
+    cases = [
+        (lambda x, n, a: x * (n * n // (n + 1)), (2**40, 0.5), (3, 0.5)),
+        (lambda x, n, a: x + (n**a) + 2.0**n % 7 - max(n, a), (4, 0.5), (5, 1.5)),
+        (lambda x, n, a: x * float(a), (1, -0.0), (1, 0.0)),
+        (lambda x, n, a: x * (n / 3), (2**53 + 1, 1.0), (7, 1.0)),
+        (lambda x, n, a: x * (2**n), (3, 1.0), (-3, 1.0)),
+        (lambda x, n, a: x.astype(td.float64) * n, (2**62, 1.0), (5, 1.0)),
+        (lambda x, n, a: td.full((2,), n) + td.clip(x, 0, a), (3, 0.25), (4, 0.5)),
+        (lambda x, n, a: x + np.sin(a) + math.floor(a), (3, 0.25), (4, 1.5)),
+    ]
+    x = td.asarray([1.0, 2.0])
+    for f, *calls in cases:
+        compiled = td.compile(f)
+        for n, a in calls * 2:
+            assert bits(compiled(x, n, a)) == bits(f(x, n, a))
+    compiled = td.compile(lambda x, n: x + n)
+    for n in (5, 200):
+        assert compiled(td.asarray([1], dtype=td.uint8), n).tolist() == [1 + n]
+    with pytest.raises(ValueError, match="uint8"):
+        compiled(td.asarray([1], dtype=td.uint8), -1)
+
+
+def test_state_that_is_rebound_is_refused(device):
+    class Counter(td.nn.Module):
+        def __init__(self):
+            self.register_buffer("count", td.zeros((), device=device))
+
+        def forward(self, x):
+            self.count = self.count + x
+            return self.count * 1
+
+    counter = Counter()
+    f = td.compile(lambda x: counter(x))
+    with pytest.raises(td.TraceError, match=r"Counter\.count"):
+        f(td.ones((), device=device))
+    assert counter.count.item() == 0
+    with pytest.raises(td.TraceError, match="next_key"):
+        td.compile(lambda x: td.random.uniform(td.nn.random.next_key(), (2,)))(counter.count)
+    with pytest.raises(TypeError, match="parts"):
+
+        @td.compile
+        def parts(x):
+            yield x
+
+
+def test_copies_are_recorded_anew(device):
+    f = td.compile(math_free)
+    x = td.ones((2,), device=device)
+    assert f(x).tolist() == [2, 2]
+    for again in (copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
+        assert again(x).tolist() == [2, 2]
+    assert td.compile(lambda x, s: x[s])(x, slice(0, 1)).tolist() == [1]
+
+
+def math_free(x):
+    return x * 2

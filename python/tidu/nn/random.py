@@ -3,6 +3,7 @@
 import itertools
 
 from .. import random
+from .._core import TraceError, is_compiling
 
 _seed = 0
 _count = itertools.count()
@@ -17,4 +18,9 @@ def manual_seed(seed):
 
 def next_key():
     """The next key of the stream, which begins with seed 0 when the program starts."""
+    if is_compiling():
+        raise TraceError(
+            "[next_key] the key would be the same at each call of a compiled function (make layers outside, "
+            "or pass a key)"
+        )
     return random.fold_in(random.key(_seed), next(_count))

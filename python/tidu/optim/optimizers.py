@@ -131,6 +131,8 @@ class Optimizer:
         betas = group.get("betas", (0.0, 0.0))
 
         def why_stale():
+            if not any(own is group for own in self.param_groups):
+                return "the optimiser was given another state"
             for name, value in options.items():
                 if group[name] != value:
                     return f"the optimiser's {name} was changed"

@@ -2,6 +2,8 @@
 
 import math
 
+from .._core import TraceError, is_compiling
+
 
 class Schedule:
     """Sets the learning rate of every group of `optimizer` to its initial one times `factor(steps)`. Call
@@ -27,6 +29,10 @@ class Schedule:
 
     def step(self):
         """Goes on by one step."""
+        if is_compiling():
+            raise TraceError(
+                "[schedule] step() would be done once, when a function is recorded (call it outside)"
+            )
         self.steps += 1
         self._apply()
 
