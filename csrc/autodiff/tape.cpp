@@ -13,8 +13,9 @@ namespace {
 
 std::atomic<uint64_t> next_sequence{0};
 
+// Also of memory that has no values while a program is recorded: writes to it count there too.
 uint64_t storage_version(const Tensor& tensor) {
-  return tensor.is_abstract() ? 0 : tensor.impl().storage->version();
+  return tensor.impl().storage ? tensor.impl().storage->version() : 0;
 }
 
 Node::Saved save_input(const Tensor& tensor, uint64_t trace) {

@@ -519,3 +519,15 @@ def test_an_index_of_a_lane(device):
     total = td.fori_loop(0, 3, lambda i, c: c + x[i, 0], td.tensor(0.0, device=device))
     assert float(total) == 12
     assert td.program(lambda x, i: x[i], x, i[0])(x, i[1]).tolist() == x[0].tolist()
+
+
+def test_a_value_that_was_overwritten_is_missed_under_vmap_too():
+    def f(x):
+        y = x * 1.5
+        total = td.sum(td.sin(y))
+        y[...] = 0.0
+        return total
+
+    for function in (td.grad(f), td.vmap(td.grad(f)), td.compile(td.vmap(td.grad(f)))):
+        with pytest.raises(td.GradientError, match="overwritten"):
+            function(td.ones((2, 2)))
