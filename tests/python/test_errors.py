@@ -180,8 +180,8 @@ def test_interrupts_come_between_the_rounds_of_loops(kind):
 import signal, tidu as td
 signal.signal(signal.SIGINT, signal.default_int_handler)
 x = td.tensor(1.0)
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     {loop}
 except KeyboardInterrupt:
     print("interrupted", flush=True)
