@@ -106,8 +106,9 @@ __global__ void __launch_bounds__(kThreads)
   turn_row(values + matrix * n, n, data + matrix * size + i % rows * step, stride, null);
 }
 
+// One block at a time may have all registers: with fewer the compiler spills around its divisions.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     split(const T* values, int64_t n, T* left, int64_t m, T* right, int64_t k, const T* t, bool singular,
           T* room, int64_t count) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
