@@ -4,6 +4,7 @@
 #include "autodiff/linearity.h"
 #include "autodiff/rules.h"
 #include "core/bind.h"
+#include "core/interpret.h"
 #include "core/recorder.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
@@ -103,24 +104,14 @@ Kinds kinds_of(const Program& program, const Kinds& inputs, Opened* opened) {
 
 // Runs a program with some of its calls as what they do.
 Tensors run_opened(const Program& program, const std::vector<bool>& opened, const Tensors& inputs) {
-  Tensors values(program.variables.size());
-  for (size_t i = 0; i < inputs.size(); ++i) values[program.inputs[i]] = inputs[i];
-  for (const Program::Constant& constant : program.constants) values[constant.variable] = constant.value;
-  for (size_t now = 0; now < program.instructions.size(); ++now) {
+  return interpret(program, inputs, [&](size_t now, const Tensors& values) {
     const Program::Instruction& call = program.instructions[now];
-    Tensors results(call.outputs.size());
-    if (opened[now]) {
-      Tensors operands;
-      for (int variable : call.inputs) operands.push_back(values[variable]);
-      call.primitive->evaluate({*call.primitive, operands, call.attrs, results});
-    } else {
-      results = program.run(call, values);
-    }
-    for (size_t i = 0; i < results.size(); ++i) values[call.outputs[i]] = results[i];
-  }
-  Tensors outputs;
-  for (int variable : program.outputs) outputs.push_back(values[variable]);
-  return outputs;
+    if (!opened[now]) return program.run(call, values);
+    Tensors operands, results(call.outputs.size());
+    for (int variable : call.inputs) operands.push_back(values[variable]);
+    call.primitive->evaluate({*call.primitive, operands, call.attrs, results});
+    return results;
+  });
 }
 
 // A tensor of zeros that takes no memory.

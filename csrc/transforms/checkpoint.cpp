@@ -9,6 +9,7 @@
 #include "compile/count.h"
 #include "compile/outline.h"
 #include "compile/simplify.h"
+#include "core/interpret.h"
 #include "transforms/closure.h"
 #include "transforms/custom.h"
 #include "transforms/scan.h"
@@ -333,27 +334,17 @@ class ChainOf {
 // such that a part and its stretches have as many steps.
 Program with_scans_in_parts(const Program& program, bool in_stretches) {
   const Function in_parts = [&](const Tensors& inputs) {
-    Tensors values(program.variables.size());
-    for (size_t i = 0; i < inputs.size(); ++i) values[program.inputs[i]] = inputs[i];
-    for (const Program::Constant& constant : program.constants) values[constant.variable] = constant.value;
-    for (const Program::Instruction& call : program.instructions) {
-      Tensors results;
-      if (is_scan(call) && call.attrs.as<ScanAttrs>().length > 1) {
-        const auto& attrs = call.attrs.as<ScanAttrs>();
-        const int64_t parts = std::min<int64_t>(attrs.length, kParts);
-        const double steps = static_cast<double>(attrs.length) / static_cast<double>(parts);
-        Tensors given;
-        for (int variable : call.inputs) given.push_back(values[variable]);
-        results = scan_in_parts(attrs, given, parts,
-                                in_stretches ? std::max<int64_t>(std::lround(std::sqrt(steps)), 1) : 1);
-      } else {
-        results = program.run(call, values);
-      }
-      for (size_t i = 0; i < results.size(); ++i) values[call.outputs[i]] = results[i];
-    }
-    Tensors outputs;
-    for (int variable : program.outputs) outputs.push_back(values[variable]);
-    return outputs;
+    return interpret(program, inputs, [&](size_t now, const Tensors& values) {
+      const Program::Instruction& call = program.instructions[now];
+      if (!is_scan(call) || call.attrs.as<ScanAttrs>().length <= 1) return program.run(call, values);
+      const auto& attrs = call.attrs.as<ScanAttrs>();
+      const int64_t parts = std::min<int64_t>(attrs.length, kParts);
+      const double steps = static_cast<double>(attrs.length) / static_cast<double>(parts);
+      Tensors given;
+      for (int variable : call.inputs) given.push_back(values[variable]);
+      return scan_in_parts(attrs, given, parts,
+                           in_stretches ? std::max<int64_t>(std::lround(std::sqrt(steps)), 1) : 1);
+    });
   };
   return record_unseen(in_parts, specs_of(program, program.inputs, 0, program.inputs.size()));
 }

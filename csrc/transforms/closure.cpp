@@ -120,13 +120,18 @@ void check_held(const SpecCall& call, const Program& program, const std::vector<
   require(program.writes.empty(), call, "the program that it holds overwrites its inputs");
 }
 
-std::vector<bool> depends(const Program& program, const std::vector<bool>& inputs) {
+std::vector<bool> dependent_variables(const Program& program, const std::vector<bool>& inputs) {
   std::vector<bool> moves(program.variables.size());
   for (size_t i = 0; i < inputs.size(); ++i) moves[program.inputs[i]] = inputs[i];
   for (const Program::Instruction& call : program.instructions) {
     const bool any = std::ranges::any_of(call.inputs, [&](int variable) { return moves[variable]; });
     for (int variable : call.outputs) moves[variable] = any;
   }
+  return moves;
+}
+
+std::vector<bool> depends(const Program& program, const std::vector<bool>& inputs) {
+  const std::vector<bool> moves = dependent_variables(program, inputs);
   std::vector<bool> result;
   for (int variable : program.outputs) result.push_back(moves[variable]);
   return result;

@@ -39,7 +39,8 @@ void check_not_overwritten(const Program& program);
 // The specs of a program's inputs or outputs from number `begin` on.
 std::vector<Spec> specs_of(const Program& program, const std::vector<int>& variables, size_t begin,
                            size_t end);
-// Which outputs of a program depend on inputs of the set.
+// Which variables, or outputs, of a program depend on inputs of the set.
+std::vector<bool> dependent_variables(const Program& program, const std::vector<bool>& inputs);
 std::vector<bool> depends(const Program& program, const std::vector<bool>& inputs);
 // What checks of calls from files ask of a held program: inputs and outputs of these specs, and no writes.
 void check_held(const SpecCall& call, const Program& program, const std::vector<Spec>& inputs,

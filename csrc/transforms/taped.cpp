@@ -24,14 +24,11 @@ struct Taped::Parts {
 
 namespace {
 
+// Which variables depend on inputs from number `begin` on.
 std::vector<bool> depending(const Program& program, size_t begin) {
-  std::vector<bool> result(program.variables.size(), false);
-  for (size_t i = begin; i < program.inputs.size(); ++i) result[program.inputs[i]] = true;
-  for (const Program::Instruction& call : program.instructions) {
-    const bool depends = std::ranges::any_of(call.inputs, [&](int variable) { return result[variable]; });
-    for (int variable : call.outputs) result[variable] = result[variable] || depends;
-  }
-  return result;
+  std::vector<bool> inputs(program.inputs.size(), true);
+  std::fill_n(inputs.begin(), begin, false);
+  return dependent_variables(program, inputs);
 }
 
 // The part of a program that gives what the other part, of the calls that depend on its inputs from `begin`
