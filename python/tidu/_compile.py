@@ -428,7 +428,7 @@ class CompiledFunction:
         return entry
 
     def __reduce__(self):
-        return compile_again, (self._function, self._to_check)
+        return CompiledFunction, (self._function, self._to_check)
 
     def _checked(self, entry, tensors, values, args, kwargs):
         """The function's own results, after those of the recording were found to have the same bits."""
@@ -491,9 +491,4 @@ def compile(function=None, *, check=0):
         raise TypeError(
             f"[compile] {getattr(function, '__name__', function)} runs in parts, which is not recorded"
         )
-    return CompiledFunction(function, check)
-
-
-def compile_again(function, check):
-    """What a copy or a pickle of a compiled function becomes: it is recorded anew."""
     return CompiledFunction(function, check)
