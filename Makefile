@@ -90,11 +90,11 @@ test: $(BUILD)/build.ninja
 	@ctest --preset release -j $$(nproc)
 	@scripts/count_tests.sh release
 	@echo "== Python tests"
-	@$(VENV_PYTHON) -m pytest -q
+	@$(VENV_PYTHON) -m pytest -q -n $$(nproc)
 	@if [ -e $(BUILD)/libtidu_cuda_emulated.so ]; then \
 	  part=$$(($$(git rev-list --count HEAD 2>/dev/null || echo 0) % 2))/2; \
 	  echo "== half of the Python tests, another at each commit, on device cuda, emulated"; \
-	  $(VENV_PYTHON) -m pytest -q tests/python --device cuda --part $$part; \
+	  $(VENV_PYTHON) -m pytest -q -n $$(nproc) tests/python --device cuda --part $$part; \
 	else echo "== device cuda: not tested, no headers of CUDA 13 were found"; fi
 
 bench: $(BUILD)/build.ninja

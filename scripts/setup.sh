@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 
 packages=(g++ cmake ninja-build ccache libhwy-dev libdnnl-dev libopenblas-dev libssl-dev zlib1g-dev libgtest-dev
           libbenchmark-dev dataset-fashion-mnist)
-python_packages=(python3-numpy python3-scipy python3-matplotlib python3-tqdm python3-pytest python3-pybind11 pybind11-dev)
+python_packages=(python3-numpy python3-scipy python3-matplotlib python3-tqdm python3-pytest
+                 python3-pytest-xdist python3-pybind11 pybind11-dev)
 
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
