@@ -36,6 +36,7 @@
 #include "ops/linalg.h"
 #include "ops/matmul.h"
 #include "ops/norm.h"
+#include "ops/order.h"
 #include "ops/print.h"
 #include "ops/random.h"
 #include "ops/reduce.h"

@@ -1,12 +1,11 @@
 // Indexing by tensors.
 #include "ops/indexing.h"
 
-#include <bit>
-
 #include "core/bind.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/order.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -200,7 +199,7 @@ Tensor products_of_others(const Call& call) {
   const Tensor rows = reshape(ahead, {indices[0].numel(), updates.numel() / indices[0].numel()});
   place = flatten(place);
 
-  const Tensor by_place = bind(primitives::argsort, {place}), back = bind(primitives::argsort, {by_place});
+  const Tensor by_place = argsort(place), back = argsort(by_place);
   const Tensor sorted = take(rows, by_place, 0), keys = take(place, by_place, 0);
   const Tensor after = flip(products_before(flip(sorted, {0}), flip(keys, {0})), {0});
   const Tensor others = reshape(take(products_before(sorted, keys) * after, back, 0), ahead.shape());
@@ -251,8 +250,6 @@ const Custom product{
     },
     .linear = kInput0,
 };
-
-Tensors batch_argsort(const BatchedCall& batched) { return {argsort_rows(batched.call.inputs[0])}; }
 
 Tensors batch_nonzero(const BatchedCall&) {
   fail<TraceError>("[nonzero] each lane of vmap would find another number of elements (use where)");
@@ -370,24 +367,6 @@ Primitive nonzero("nonzero",
                    .derivative = Zero{},
                    .flops = flops_per_input<1>});
 
-Primitive argsort("argsort", {.batching = batch_argsort,
-                              .attrs = kNoAttrs,
-                              .infer =
-                                  [](const SpecCall& call, std::span<Spec> outputs) {
-                                    const Spec& keys = call.inputs[0];
-                                    if (keys.shape.size() != 1 || keys.dtype != DType::int64)
-                                      fail<ShapeError>("[argsort] sorts int64 vectors, not ", keys);
-                                    outputs[0] = keys;
-                                  },
-                              .derivative = Zero{},
-                              .flops =
-                                  [](const SpecCall& call, std::span<const Spec>) {
-                                    const int64_t n = num_elements(call.inputs[0].shape);
-                                    const auto depth =
-                                        static_cast<int64_t>(std::bit_width(static_cast<uint64_t>(n)));
-                                    return Flops{.arithmetic = n * depth};
-                                  }});
-
 }  // namespace primitives
 
 namespace {
@@ -436,15 +415,6 @@ Tensor gather(const Tensor& x, const Tensors& indices, const IndexAttrs& attrs) 
 }
 Tensor scatter_set(const Tensor& x, const Tensor& updates, const Tensors& indices, const IndexAttrs& attrs) {
   return scatter(primitives::scatter_set, x, updates, indices, attrs);
-}
-
-// All keys sorted together, then by row, which keeps the order within each.
-Tensor argsort_rows(const Tensor& keys) {
-  if (keys.numel() == 0) return zeros_like(keys);
-  const int64_t count = keys.size(1);
-  const Tensor by_key = bind(primitives::argsort, {flatten(keys)});
-  const Tensor by_row = bind(primitives::argsort, {floor_divide(by_key, count)});
-  return remainder(reshape(take(by_key, by_row, 0), keys.shape()), count);
 }
 
 Tensor take(const Tensor& x, const Tensor& indices, int64_t axis) {

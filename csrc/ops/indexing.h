@@ -26,9 +26,6 @@ Tensor put_along_axis(const Tensor& x, const Tensor& indices, const Tensor& valu
 // (the only thing that is read back), so not in programs.
 Tensors nonzero(const Tensor& mask);
 
-// The order of each row of int64 keys (m, n), equal ones as they are.
-Tensor argsort_rows(const Tensor& keys);
-
 // How index tensors pick elements of x. The axes of x are those that the indices name (`axes`, one for each
 // index tensor), those that x and the index tensors share (`batch`), and the rest. The picked elements have
 // the axes of x but for the named ones, and from axis `at` on those of the points. The index tensors, all of
@@ -71,7 +68,6 @@ extern Primitive gather;                    // (x, int64 indices..), IndexAttrs
 extern Primitive scatter_add, scatter_set;  // (x, updates, int64 indices..), IndexAttrs
 extern Primitive scatter_multiply, scatter_min, scatter_max;
 extern Primitive nonzero;  // (mask), CountAttrs: (axes, count)
-extern Primitive argsort;  // of an int64 vector; equal ones stay in order
 }  // namespace primitives
 
 }  // namespace tidu

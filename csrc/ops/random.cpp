@@ -8,7 +8,7 @@
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
-#include "ops/indexing.h"
+#include "ops/order.h"
 #include "ops/shape.h"
 
 namespace tidu {
@@ -79,12 +79,7 @@ Tensors batch_random(const BatchedCall& batched) {
 
 // The order of the numbers that the kernel for one key sorts.
 Tensors batch_permutation(const BatchedCall& batched) {
-  const Tensor bits = draw_lanes(batched, primitives::random_bits, DType::uint64);
-  constexpr auto sign = std::numeric_limits<int64_t>::min();
-  const Tensor signed_bits = bitwise_xor(astype(bits, DType::int64), sign);
-  const Tensor rows =
-      reshape(signed_bits, {bits.numel() / std::max<int64_t>(bits.size(-1), 1), bits.size(-1)});
-  return {reshape(argsort_rows(rows), bits.shape())};
+  return {argsort(draw_lanes(batched, primitives::random_bits, DType::uint64))};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "ops/elementwise.h"
 #include "ops/indexing.h"
 #include "ops/matmul.h"
+#include "ops/order.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
 #include "transforms/lists.h"
@@ -182,7 +183,7 @@ Tensor sparse_matmul(const Csr& a, const Tensor& dense) {
 
 Csr transposed(const Csr& a) {
   const Device device = a.indices.device();
-  const Tensor order = bind(primitives::argsort, {a.indices});
+  const Tensor order = argsort(a.indices);
   const Tensor counts = scatter_add(zeros({a.shape[1] + 1}, DType::int64, device), a.indices + 1,
                                     ones({}, DType::int64, device), 0);
   return {cumulative_sum(counts, 0),

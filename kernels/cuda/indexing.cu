@@ -288,14 +288,6 @@ cudaError_t combine(cudaStream_t stream, DType dtype, const Loop& loop, const So
   });
 }
 
-__global__ void __launch_bounds__(kThreads)
-    number_keys_kernel(const int64_t* x, int64_t stride, uint64_t* keys, int64_t* order, int64_t count) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i >= count) return;
-  keys[i] = static_cast<uint64_t>(x[i * stride]) ^ uint64_t { 1 } << 63;
-  order[i] = i;
-}
-
 struct Extents {
   int64_t of[kMaxDims];
 };
@@ -371,11 +363,6 @@ cudaError_t sum_chunks(cudaStream_t stream, DType dtype, const Loop& loop, const
     const uint32_t threads = chunks.loop.vectors > 0 ? chunks.loop.vectors : chunks.loop.count;
     return launch<sum_chunks_kernel<T>>({ceil_divide(threads, kThreads), kThreads, 0, stream}, chunks);
   });
-}
-
-cudaError_t number_keys(cudaStream_t stream, const int64_t* x, int64_t stride, uint64_t* keys, int64_t* order,
-                        int64_t count) {
-  return launch<number_keys_kernel>({blocks_for(count), kThreads, 0, stream}, x, stride, keys, order, count);
 }
 
 cudaError_t unravel(cudaStream_t stream, const int64_t* positions, int64_t count, const int64_t* shape,

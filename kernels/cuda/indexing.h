@@ -70,10 +70,6 @@ inline constexpr int64_t kChunk = 1024;
 [[nodiscard]] cudaError_t sum_chunks(cudaStream_t stream, DType dtype, const Loop& loop,
                                      const SortedPlaces& places);
 
-// keys[i] = x[i * stride], in an unsigned type with the same order; order[i] = i.
-[[nodiscard]] cudaError_t number_keys(cudaStream_t stream, const int64_t* x, int64_t stride, uint64_t* keys,
-                                      int64_t* order, int64_t count);
-
 // The coordinates of row-major positions in a shape: coordinates[axis * count + i].
 [[nodiscard]] cudaError_t unravel(cudaStream_t stream, const int64_t* positions, int64_t count,
                                   const int64_t* shape, int rank, int64_t* coordinates);

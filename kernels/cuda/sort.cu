@@ -55,6 +55,9 @@ cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint32_t* keys, uin
                        int64_t count) {
   return sort(stream, scratch, keys, values, count);
 }
+cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint32_t* keys, int64_t* values, int64_t count) {
+  return sort(stream, scratch, keys, values, count);
+}
 cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint64_t* keys, int64_t* values, int64_t count) {
   return sort(stream, scratch, keys, values, count);
 }

@@ -19,6 +19,8 @@ struct Scratch {
 // Orders pairs by their keys, equal keys as they are.
 [[nodiscard]] cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint32_t* keys, uint32_t* values,
                                      int64_t count);
+[[nodiscard]] cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint32_t* keys, int64_t* values,
+                                     int64_t count);
 [[nodiscard]] cudaError_t sort_pairs(cudaStream_t stream, Scratch scratch, uint64_t* keys, int64_t* values,
                                      int64_t count);
 

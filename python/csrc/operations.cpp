@@ -17,6 +17,7 @@ void bind_operations(py::module_& m) {
   bind_composites(define);
   bind_conversions(define);
   bind_indexing(define);
+  bind_order(define);
 }
 
 }  // namespace tidu::python

@@ -51,6 +51,17 @@ from tidu._implicit import custom_root as custom_root
 from tidu._laplacian import biharmonic as biharmonic
 from tidu._laplacian import laplacian as laplacian
 from tidu._odeint import odeint as odeint
+from tidu._order import histogram as histogram
+from tidu._order import histogram_bin_edges as histogram_bin_edges
+from tidu._order import kthvalue as kthvalue
+from tidu._order import nanquantile as nanquantile
+from tidu._order import quantile as quantile
+from tidu._order import topk as topk
+from tidu._order import unique as unique
+from tidu._order import unique_all as unique_all
+from tidu._order import unique_counts as unique_counts
+from tidu._order import unique_inverse as unique_inverse
+from tidu._order import unique_values as unique_values
 from tidu._points import classify_stationary_point as classify_stationary_point
 from tidu._points import is_differentiable_at as is_differentiable_at
 from tidu._profile import profile as profile

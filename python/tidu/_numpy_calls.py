@@ -22,6 +22,16 @@ _EXTREME = {"axis": "axis", "out": None, "keepdims": "keepdims"}
 _SUM = {"axis": "axis", "dtype": "dtype", "out": None, "keepdims": "keepdims"}
 _SPREAD = {"axis": "axis", "dtype": None, "out": None, "ddof": "correction", "keepdims": "keepdims"}
 _LIKE = {"dtype": "dtype"}
+_SORT = {"axis": "axis", "kind": None, "order": None}
+_MEDIAN = {"axis": "axis", "out": None, "overwrite_input": None, "keepdims": "keepdims"}
+_QUANTILE = {
+    "q": "q",
+    "axis": "axis",
+    "out": None,
+    "overwrite_input": None,
+    "method": "method",
+    "keepdims": "keepdims",
+}
 _FUNCTIONS = {
     "all": (td.all, _EXTREME),
     "amax": (td.max, _EXTREME),
@@ -29,6 +39,7 @@ _FUNCTIONS = {
     "any": (td.any, _EXTREME),
     "argmax": (td.argmax, _EXTREME),
     "argmin": (td.argmin, _EXTREME),
+    "argsort": (td.argsort, _SORT),
     "around": (td.round, {"decimals": None, "out": None}),
     "broadcast_to": (td.broadcast_to, {"shape": "shape"}),
     "concatenate": (td.concat, {"axis": "axis", "out": None}),
@@ -38,15 +49,21 @@ _FUNCTIONS = {
     "flip": (td.flip, _AXIS),
     "full_like": (td.full_like, {"fill_value": "fill_value", "dtype": "dtype"}),
     "max": (td.max, _EXTREME),
+    "median": (td.median, _MEDIAN),
     "mean": (td.mean, {"axis": "axis", "dtype": None, "out": None, "keepdims": "keepdims"}),
     "min": (td.min, _EXTREME),
     "moveaxis": (td.moveaxis, {"source": "source", "destination": "destination"}),
+    "nanmedian": (td.nanmedian, _MEDIAN),
+    "nanquantile": (td.nanquantile, _QUANTILE),
     "ones_like": (td.ones_like, _LIKE),
     "outer": (td.outer, {"b": "other"}),
     "prod": (td.prod, _SUM),
+    "quantile": (td.quantile, _QUANTILE),
     "ravel": (td.flatten, {}),
     "reshape": (td.reshape, {"shape": "shape"}),
     "round": (td.round, {"decimals": None, "out": None}),
+    "searchsorted": (td.searchsorted, {"v": "x2", "side": "side", "sorter": "sorter"}),
+    "sort": (td.sort, _SORT),
     "squeeze": (td.squeeze, _AXIS),
     "stack": (td.stack, {"axis": "axis", "out": None}),
     "std": (td.std, _SPREAD),

@@ -12,6 +12,12 @@ for shape in ((33, 65), (7, 1025), (3, 9001)):
         checks += [td.argmax(y, axis=0), td.nn.functional.softmax(y, -1), td.nn.functional.softmax(y, 0)]
         checks += [td.copy(y.permute_dims((1, 0))), y[:, ::-2] + 1, td.concat([y, y], axis=1)]
         checks += [y @ y.permute_dims((1, 0))]
+        checks += [
+            td.sort(y),
+            td.sort(y[0]),
+            td.sort(y, axis=0),
+            td.searchsorted(td.sort(y), y, side="right"),
+        ]
     labels = td.random.randint(key, (shape[0],), 0, shape[1])
     logits = td.tensor(x, requires_grad=True)
     td.nn.functional.cross_entropy(logits, labels).backward()

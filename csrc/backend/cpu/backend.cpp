@@ -86,6 +86,7 @@ Backend& load_cpu_backend() {
   cpu::register_matmul_kernels();
   cpu::register_linalg_kernels();
   cpu::register_indexing_kernels();
+  cpu::register_order_kernels();
   cpu::register_random_kernels();
   cpu::register_update_kernels();
   // Outlives every tensor, also those that static objects hold.

@@ -378,14 +378,6 @@ void nonzero(const Call& call) {
   });
 }
 
-void argsort(const Call& call) {
-  const Tensor keys = row_major(call.inputs[0]);
-  const int64_t* key = static_cast<const int64_t*>(keys.raw_data());
-  int64_t* order = static_cast<int64_t*>(call.outputs[0].raw_data());
-  std::iota(order, order + keys.numel(), 0);
-  std::stable_sort(order, order + keys.numel(), [&](int64_t a, int64_t b) { return key[a] < key[b]; });
-}
-
 }  // namespace
 
 void register_indexing_kernels() {
@@ -397,7 +389,6 @@ void register_indexing_kernels() {
   set_kernel(primitives::scatter_max, DeviceType::cpu, scatter<Maximum>);
   set_kernel(primitives::assign_points, DeviceType::cpu, assign_points);
   set_kernel(primitives::nonzero, DeviceType::cpu, nonzero);
-  set_kernel(primitives::argsort, DeviceType::cpu, argsort);
 }
 
 }  // namespace tidu::cpu

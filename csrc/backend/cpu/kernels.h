@@ -13,6 +13,7 @@ void register_norm_kernels();
 void register_matmul_kernels();
 void register_linalg_kernels();
 void register_indexing_kernels();
+void register_order_kernels();
 void register_random_kernels();
 void register_update_kernels();
 

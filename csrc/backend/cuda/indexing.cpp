@@ -239,15 +239,6 @@ cudaError_t nonzero(const Call& call, Context& context) {
   return unravel(stream, positions, count, mask.shape().begin(), mask.ndim(), y.data<int64_t>());
 }
 
-cudaError_t argsort(const Call& call, Context& context) {
-  const Tensor &x = call.inputs[0], &y = call.outputs[0];
-  const int64_t count = y.numel();
-  if (count == 0) return cudaSuccess;
-  uint64_t* const keys = context.workspace<uint64_t>(static_cast<size_t>(count));
-  TIDU_TRY(number_keys(context.stream(), x.data<int64_t>(), x.strides()[0], keys, y.data<int64_t>(), count));
-  return sort_pairs(context.stream(), context.scratch(), keys, y.data<int64_t>(), count);
-}
-
 }  // namespace
 
 void register_indexing_operations() {
@@ -259,7 +250,6 @@ void register_indexing_operations() {
   set_operation<scatter<Combine::maximum>>(primitives::scatter_max);
   set_operation<assign_points>(primitives::assign_points);
   set_operation<nonzero>(primitives::nonzero);
-  set_operation<argsort>(primitives::argsort);
 }
 
 }  // namespace tidu::cuda

@@ -8,6 +8,7 @@ void register_all_operations() {
   register_shape_operations();
   register_creation_operations();
   register_indexing_operations();
+  register_order_operations();
   register_matmul_operations();
   register_linalg_operations();
   register_random_operations();

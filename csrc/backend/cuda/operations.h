@@ -9,6 +9,7 @@ void register_elementwise_operations();
 void register_shape_operations();
 void register_creation_operations();
 void register_indexing_operations();
+void register_order_operations();
 void register_matmul_operations();
 void register_linalg_operations();
 void register_random_operations();

@@ -71,5 +71,6 @@ void bind_arrangements(const Definitions& define);
 void bind_composites(const Definitions& define);
 void bind_conversions(const Definitions& define);
 void bind_indexing(const Definitions& define);
+void bind_order(const Definitions& define);
 
 }  // namespace tidu::python

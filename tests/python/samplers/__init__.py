@@ -11,6 +11,7 @@ from . import (
     linalg,
     matmul,
     norm,
+    order,
     reductions,
     scans,
     shape,
@@ -38,7 +39,7 @@ from .tensors import (
     with_storage,
 )
 
-FAMILIES = (reductions, scans, softmax, norm, matmul, linalg, shape, indexing, convert, creation)
+FAMILIES = (reductions, scans, softmax, norm, matmul, linalg, shape, indexing, order, convert, creation)
 
 ELEMENTWISE = elementwise.cases()
 OTHERS = [case for family in FAMILIES for case in family.cases()]
