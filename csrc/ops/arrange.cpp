@@ -219,6 +219,37 @@ Tensor block_diag(const Tensors& matrices) {
   return concat(rows, 0);
 }
 
+namespace {
+
+// The places of a matrix, row by row, from column first(row) to before last(row).
+template <class First, class Last>
+Tensors places_between(int64_t rows, int64_t columns, Device device, const First& first, const Last& last) {
+  if (rows < 0 || columns < 0)
+    fail<ValueError>("[tril_indices, triu_indices] a matrix of ", rows, " rows and ", columns, " columns");
+  std::vector<int64_t> at[2];
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = std::clamp<int64_t>(first(i), 0, columns); j < std::min(last(i), columns); ++j) {
+      at[0].push_back(i);
+      at[1].push_back(j);
+    }
+  }
+  Tensors result;
+  for (const std::vector<int64_t>& coordinates : at)
+    result.push_back(copy_from_host(coordinates.data(), {std::ssize(coordinates)}, DType::int64, device));
+  return result;
+}
+
+}  // namespace
+
+Tensors tril_indices(int64_t rows, int64_t columns, int64_t k, Device device) {
+  return places_between(
+      rows, columns, device, [](int64_t) { return 0; }, [&](int64_t i) { return i + k + 1; });
+}
+Tensors triu_indices(int64_t rows, int64_t columns, int64_t k, Device device) {
+  return places_between(
+      rows, columns, device, [&](int64_t i) { return i + k; }, [&](int64_t) { return columns; });
+}
+
 Tensors meshgrid(const Tensors& vectors, bool swapped) {
   check_vectors("meshgrid", vectors);
   const int rank = static_cast<int>(vectors.size());

@@ -38,6 +38,9 @@ Tensor diag(const Tensor& x, int64_t offset = 0);
 Tensor diag_embed(const Tensor& x, int64_t offset = 0);
 // Matrices (or vectors and numbers, as rows) along a diagonal.
 Tensor block_diag(const Tensors& matrices);
+// The int64 rows and columns of what is at most k right of the diagonal of a matrix, or not left of it.
+Tensors tril_indices(int64_t rows, int64_t columns, int64_t k = 0, Device device = {});
+Tensors triu_indices(int64_t rows, int64_t columns, int64_t k = 0, Device device = {});
 // The vectors broadcast along one axis each: tensor i along axis i or, as NumPy's "xy", the first two
 // swapped.
 Tensors meshgrid(const Tensors& vectors, bool swapped);

@@ -1,6 +1,9 @@
 // Indexing by tensors.
 #include "ops/indexing.h"
 
+#include <cmath>
+#include <limits>
+
 #include "core/bind.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -446,6 +449,148 @@ Tensor scatter_min(const Tensor& x, const Tensor& indices, const Tensor& updates
 }
 Tensor scatter_max(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
   return scatter(primitives::scatter_max, x, updates, {indices}, along_axis(x, axis, "scatter_max"));
+}
+
+namespace {
+
+// The part of x that indices of its rank reach on the other axes.
+Tensor reached(const char* op, const Tensor& x, const Tensor& indices, int at) {
+  Dims sizes = x.shape();
+  bool fits = x.ndim() == indices.ndim();
+  for (int i = 0; fits && i < x.ndim(); ++i) {
+    if (i == at) continue;
+    fits = indices.size(i) <= x.size(i);
+    sizes[i] = indices.size(i);
+  }
+  if (!fits)
+    fail<ShapeError>("[", op, "] indices ", describe(indices), " must have the rank of ", describe(x),
+                     " and be no larger on other axes than ", at, " (take_along_axis broadcasts)");
+  return slice(x, Dims(x.ndim(), 0), sizes, Dims(x.ndim(), 1));
+}
+
+// x with what scatter(part, updates) makes of its part that the indices reach.
+template <class Scatter>
+Tensor scatter_part(const char* op, const Tensor& x, int64_t axis, const Tensor& indices,
+                    const Tensor& updates, const Scatter& scatter) {
+  IndexAttrs attrs = along_axis(x, axis, op);
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (i != attrs.at) attrs.batch.push_back(i);
+  }
+  const Tensor part = reached(op, x, indices, attrs.at);
+  Tensor values = updates;
+  if (updates.ndim() > 0) {
+    bool fits = updates.ndim() == indices.ndim();
+    for (int i = 0; fits && i < indices.ndim(); ++i) fits = indices.size(i) <= updates.size(i);
+    if (!fits)
+      fail<ShapeError>("[", op, "] ", describe(updates), " has no element for each index of ",
+                       describe(indices));
+    values = slice(updates, Dims(x.ndim(), 0), indices.shape(), Dims(x.ndim(), 1));
+  }
+  const Tensor result = scatter(part, values, attrs);
+  if (part.shape() == x.shape()) return result;
+  return slice_update(x, result, Dims(x.ndim(), 0), Dims(x.ndim(), 1));
+}
+
+// What a combination of nothing is: for extremes what every number is beyond.
+Scalar of_nothing(Combining how, DType dtype) {
+  if (how == Combining::prod) return 1;
+  if (how != Combining::amax && how != Combining::amin) return 0;
+  const bool least = how == Combining::amax;
+  return visit_dtype(dtype, [&]<class T>() -> Scalar {
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      return least ? std::numeric_limits<T>::min() : std::numeric_limits<T>::max();
+    } else {
+      return least ? -INFINITY : INFINITY;
+    }
+  });
+}
+
+const Primitive& primitive_of(Combining how) {
+  switch (how) {
+    case Combining::prod: return primitives::scatter_multiply;
+    case Combining::amax: return primitives::scatter_max;
+    case Combining::amin: return primitives::scatter_min;
+    default: return primitives::scatter_add;
+  }
+}
+
+// x combined with the updates at the places that each index tensor names.
+Tensor combined(const Tensor& x, const Tensor& updates, const Tensor& indices, const IndexAttrs& attrs,
+                Combining how, bool include_self) {
+  const Tensor one = full({}, 1, DType::int64, x.device());
+  const auto count = [&](bool self) {
+    return scatter(primitives::scatter_add, full(x.shape(), self ? 1 : 0, DType::int64, x.device()), one,
+                   {indices}, attrs);
+  };
+  Tensor base = x;
+  if (!include_self) base = where(count(false) > 0, of_nothing(how, x.dtype()), x);
+  base = astype(base, x.dtype());
+  if (how != Combining::mean) return scatter(primitive_of(how), base, updates, {indices}, attrs);
+  const Tensor sum = scatter(primitives::scatter_add, widened(base), updates, {indices}, attrs);
+  const Tensor divisor = astype(maximum(count(include_self), 1), sum.dtype());
+  return astype(is_floating(sum.dtype()) ? sum / divisor : floor_divide(sum, divisor), x.dtype());
+}
+
+}  // namespace
+
+Tensor gather(const Tensor& x, int64_t axis, const Tensor& indices) {
+  const int at = normalize_axis(axis, x.ndim(), "gather");
+  return take_along_axis(reached("gather", x, indices, at), indices, at);
+}
+
+Tensor scatter(const Tensor& x, int64_t axis, const Tensor& indices, const Tensor& updates) {
+  return scatter_part("scatter", x, axis, indices, updates,
+                      [&](const Tensor& part, const Tensor& values, const IndexAttrs& attrs) {
+                        return scatter_set(part, values, {indices}, attrs);
+                      });
+}
+
+Tensor scatter_reduce(const Tensor& x, int64_t axis, const Tensor& indices, const Tensor& updates,
+                      Combining how, bool include_self) {
+  return scatter_part("scatter_reduce", x, axis, indices, updates,
+                      [&](const Tensor& part, const Tensor& values, const IndexAttrs& attrs) {
+                        return combined(part, values, indices, attrs, how, include_self);
+                      });
+}
+
+Tensor segment(const Tensor& x, const Tensor& segments, Combining how, std::optional<int64_t> count) {
+  if (segments.ndim() != 1 || x.ndim() == 0 || x.size(0) != segments.numel() ||
+      !is_integral(segments.dtype()))
+    fail<ShapeError>("[segment] ", describe(segments), " does not name a segment for each slice of ",
+                     describe(x));
+  if (!count) count = segments.numel() == 0 ? 0 : item<int64_t>(max(segments)) + 1;
+  if (*count < 0) fail<ValueError>("[segment] the number of segments, ", *count, ", is negative");
+  Shape shape = x.shape();
+  shape[0] = *count;
+  const IndexAttrs attrs = along_axis(x, 0, "segment");
+  const bool is_mean = how == Combining::mean;
+  if (is_mean && !is_floating(x.dtype())) return segment(astype(x, kDefaultFloat), segments, how, count);
+  const Tensor values = is_mean ? widened(x) : x;
+  const Tensor base = full(shape, of_nothing(how, x.dtype()), values.dtype(), x.device());
+  const Tensor result = scatter(primitive_of(how), base, values, {segments}, attrs);
+  if (!is_mean) return result;
+  const Tensor none = zeros({*count}, values.dtype(), x.device());
+  Shape each(x.ndim(), 1);
+  each[0] = *count;
+  const Tensor counts = scatter_add(none, segments, ones({}, values.dtype(), x.device()), 0);
+  return astype(result / reshape(counts, each), x.dtype());
+}
+
+Tensor masked_select(const Tensor& x, const Tensor& mask) {
+  if (mask.dtype() != DType::bool_)
+    fail<DTypeError>("[masked_select] the mask is bool, not ", describe(mask),
+                     " (compare it with something)");
+  const Shape shape = broadcast_shapes(x.shape(), mask.shape(), "masked_select");
+  const Tensor places = nonzero(flatten(broadcast_to(mask, shape)))[0];
+  return take(flatten(broadcast_to(x, shape)), places, 0);
+}
+
+Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
+  if (mask.dtype() != DType::bool_)
+    fail<DTypeError>("[masked_fill] the mask is bool, not ", describe(mask), " (compare it with something)");
+  if (value.ndim() > 0)
+    fail<ShapeError>("[masked_fill] the value has shape (), not ", describe(value), " (use where)");
+  return where(mask, astype(value, x.dtype()), x);
 }
 
 Tensors nonzero(const Tensor& x) {

@@ -3,6 +3,8 @@
 // happens there happens in the row-major order of the indices.
 #pragma once
 
+#include <optional>
+
 #include "core/primitive.h"
 
 namespace tidu {
@@ -21,6 +23,26 @@ Tensor scatter_min(const Tensor& x, const Tensor& indices, const Tensor& updates
 Tensor scatter_max(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis);
 // x with the elements that take_along_axis(x, indices, axis) reads replaced by `values`, which broadcast.
 Tensor put_along_axis(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis);
+
+// With indices of x's rank that are at most as large as x on the other axes: element (.., i, ..) is
+// x[.., indices[.., i, ..], ..].
+Tensor gather(const Tensor& x, int64_t axis, const Tensor& indices);
+// x with the elements that gather(x, axis, indices) reads replaced by the first elements of `updates`, or
+// combined with them; of elements that are not to count themselves, with these alone.
+enum class Combining : uint8_t { sum, prod, mean, amax, amin };
+Tensor scatter(const Tensor& x, int64_t axis, const Tensor& indices, const Tensor& updates);
+Tensor scatter_reduce(const Tensor& x, int64_t axis, const Tensor& indices, const Tensor& updates,
+                      Combining how, bool include_self = true);
+
+// The slices of x (n, ..) put together by integers (n), which say of which of `count` segments each one is:
+// (count, ..). Of no slices the sum is 0, the product 1, the mean NaN, the largest -inf or the least integer.
+// The largest segment is read back where the count is left out.
+Tensor segment(const Tensor& x, const Tensor& segments, Combining how, std::optional<int64_t> count = {});
+
+// The elements where the mask, which is broadcast with x, is true: a vector. Their number is read back.
+Tensor masked_select(const Tensor& x, const Tensor& mask);
+// x with a number, or a tensor of shape (), converted, where the mask is true.
+Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value);
 
 // The int64 coordinates of the true elements, row-major: one vector an axis. Their number depends on values
 // (the only thing that is read back), so not in programs.

@@ -218,3 +218,13 @@ def test_under_vmap_and_in_programs():
         np.testing.assert_array_equal(to_array(td.program(f, x[0])(x[1])), rows[1])
     with pytest.raises(td.TraceError):
         td.program(lambda x, n: td.repeat(x, n, 0), x, td.tensor([1, 2, 3]))
+
+
+def test_triangles():
+    for n, k, m in itertools.product((0, 1, 4), (-5, -1, 0, 2, 6), (None, 0, 3)):
+        for ours, numpys in ((td.tril_indices, np.tril_indices), (td.triu_indices, np.triu_indices)):
+            for got, want in zip(ours(n, k, m), numpys(n, k, m), strict=True):
+                assert got.dtype == td.int64
+                np.testing.assert_array_equal(to_array(got), want)
+    with pytest.raises(ValueError, match="-1 rows"):
+        td.tril_indices(-1)

@@ -114,9 +114,7 @@ def test_slices_and_elements_along_an_axis(seed):
 def test_masks(rng, shape, share):
     x, mask = rng.standard_normal(shape), np.asarray(rng.random(shape) < share)
     tensor, place = stored(rng, x), stored(rng, mask)
-    coordinates = td.nonzero(place)
-    assert len(coordinates) == len(shape)
-    for got, want in zip(coordinates, np.nonzero(mask) if shape else (), strict=True):
+    for got, want in zip(td.nonzero(place), np.nonzero(mask), strict=True) if shape else ():
         np.testing.assert_array_equal(got.cpu().numpy(), want, strict=True)
     np.testing.assert_array_equal(tensor[place].cpu().numpy(), x[mask], strict=True)
     for value in (rng.standard_normal(()), rng.standard_normal(int(mask.sum()))):
@@ -283,3 +281,147 @@ def test_products_with_zeros_have_their_derivatives():
         for f in (product, plain)
     )
     assert got.tolist() == want.tolist()
+
+
+REDUCE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
+
+
+def smaller(rng, shape, axis):
+    """Indices of a rank-3 tensor that are at most as large as it on other axes."""
+    extents = [int(rng.integers(1, n + 1)) for n in shape]
+    extents[axis] = int(rng.integers(0, 6))
+    return rng.integers(-shape[axis], shape[axis], extents)
+
+
+def places_of(indices, axis):
+    places = list(np.indices(indices.shape))
+    places[axis] = indices
+    return tuple(places)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_gather_and_scatter_as_in_pytorch(seed):
+    rng = np.random.default_rng([seed, 9])
+    shape, axis = (4, 3, 5), int(rng.integers(-3, 3))
+    dtype = [td.int32, td.float32, td.float64, td.uint16][seed % 4]
+    x, indices = values(rng, shape, dtype), smaller(rng, shape, axis)
+    places = places_of(indices, axis)
+    tensor, index = stored(rng, x), stored(rng, indices)
+    np.testing.assert_array_equal(to_array(td.gather(tensor, axis, index)), x[places], strict=True)
+    updates = values(rng, [n + 1 for n in indices.shape], dtype)
+    first = updates[tuple(slice(n) for n in indices.shape)]
+    want = x.copy()
+    want[places] = first
+    np.testing.assert_array_equal(to_array(td.scatter(tensor, axis, index, stored(rng, updates))), want)
+    touched = np.zeros(shape, int)
+    np.add.at(touched, places, 1)
+    for name, ufunc in REDUCE.items():
+        for include_self in (True, False):
+            want = x.copy()
+            if not include_self:
+                if name in ("amax", "amin"):
+                    extreme = -9 if name == "amax" else 9
+                    base = x.astype(np.int64)
+                    base[touched > 0] = extreme
+                    ufunc.at(base, places, first.astype(np.int64))
+                    want = base.astype(x.dtype)
+                else:
+                    want[touched > 0] = name == "prod"
+                    ufunc.at(want, places, first)
+            else:
+                ufunc.at(want, places, first)
+            got = tensor.scatter_reduce(axis, index, stored(rng, updates), name, include_self)
+            np.testing.assert_array_equal(to_array(got), want, err_msg=f"{name} {include_self}")
+    for include_self in (True, False):
+        sums = np.where((touched > 0) & (not include_self), 0, x.astype(np.float64))
+        np.add.at(sums, places, first.astype(np.float64))
+        mean = sums / np.maximum(touched + include_self, 1)
+        want = mean if dtype in (td.float32, td.float64) else np.floor(mean)
+        got = td.scatter_reduce(tensor, axis, index, stored(rng, updates), "mean", include_self)
+        np.testing.assert_allclose(to_array(got), want, rtol=1e-6)
+
+
+def test_gather_and_scatter_refuse():
+    x, indices = td.ones((3, 4)), td.zeros((3, 5), dtype=td.int64)
+    with pytest.raises(ValueError, match=r"gather.*no larger"):
+        td.gather(x, 0, indices)
+    with pytest.raises(ValueError, match="rank"):
+        td.gather(x, 0, td.tensor([0]))
+    with pytest.raises(ValueError, match="element for each index"):
+        td.scatter(x, 1, indices, td.ones((2, 5)))
+    with pytest.raises(ValueError, match="reduce is 'median'"):
+        td.scatter_reduce(x, 1, indices, td.ones((3, 5)), "median")
+
+
+def test_adding_and_filling(rng):
+    x, updates = rng.standard_normal((4, 3)), rng.standard_normal((5, 3))
+    i = np.array([0, 3, 3, -2, 0])
+    want = x.copy()
+    np.add.at(want, i, 2 * updates)
+    got = td.index_add(td.tensor(x), 0, td.tensor(i), td.tensor(updates), alpha=2)
+    np.testing.assert_allclose(to_array(got), want, rtol=1e-14)
+    mask = rng.random((4, 1)) < 0.5
+    np.testing.assert_array_equal(
+        to_array(td.tensor(x).masked_fill(td.tensor(mask), -1)), np.where(mask, -1, x)
+    )
+    np.testing.assert_array_equal(
+        to_array(td.masked_select(td.tensor(x), td.tensor(mask))), x[np.broadcast_to(mask, x.shape)]
+    )
+    assert td.masked_fill(td.ones(2, dtype=td.int32), td.tensor([True, False]), 2.7).tolist() == [2, 1]
+    for call in (td.masked_fill, td.masked_select):
+        with pytest.raises(TypeError, match="mask is bool"):
+            call(td.ones(2), td.ones(2), *([0] if call is td.masked_fill else []))
+
+
+def test_coordinates(rng):
+    x = rng.integers(0, 2, (3, 4))
+    np.testing.assert_array_equal(to_array(td.argwhere(td.tensor(x))), np.argwhere(x))
+    np.testing.assert_array_equal(to_array(td.flatnonzero(td.tensor(x))), np.flatnonzero(x))
+    for call in (td.nonzero, td.argwhere):
+        with pytest.raises(ValueError, match="no coordinates"):
+            call(td.tensor(1.0))
+
+
+@pytest.mark.parametrize("dtype", [td.float64, td.float16, td.int32], ids=str)
+def test_segments(rng, dtype):
+    x, ids = values(rng, (6, 2), dtype if dtype != td.float16 else td.float32), np.array([0, 2, 2, 0, 4, 2])
+    tensor, segments = td.tensor(x, dtype=dtype), td.tensor(ids)
+    kept = [x[ids == i] for i in range(5)]
+    none = {"sum": 0, "prod": 1}
+    for name in ("sum", "prod"):
+        want = [getattr(part, name)(0) if len(part) else np.full(2, none[name]) for part in kept]
+        got = getattr(td, f"segment_{name}")(tensor, segments)
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(to_array(got), np.stack(want))
+    least, largest = (-np.inf, np.inf) if dtype != td.int32 else (-(2**31), 2**31 - 1)
+    for name, nothing in (("max", least), ("min", largest)):
+        want = [getattr(part, name)(0) if len(part) else np.full(2, nothing) for part in kept]
+        got = getattr(td, f"segment_{name}")(tensor, segments, num_segments=5)
+        np.testing.assert_array_equal(to_array(got), np.stack(want))
+    means = to_array(td.segment_mean(tensor, segments)).astype(np.float64)
+    want = np.stack([part.mean(0) if len(part) else np.full(2, np.nan) for part in kept])
+    np.testing.assert_allclose(means, want, rtol=1e-3 if dtype == td.float16 else 1e-6)
+    assert td.segment_sum(tensor, segments, 7).shape == (7, 2)
+    with pytest.raises(ValueError, match="each slice"):
+        td.segment_sum(tensor, segments[:3])
+
+
+def test_derivatives_of_forms(rng):
+    x, updates = td.tensor(rng.standard_normal((4, 3))), td.tensor(rng.standard_normal((3, 3)))
+    indices = td.tensor([[0, 3], [3, 1], [0, 1]])
+    td.check_grads(lambda x: td.sin(td.gather(x, 0, indices)), (x,), order=2)
+    for how in ("sum", "prod", "mean", "amax", "amin"):
+        for include_self in (True, False):
+
+            def f(x, u, how=how, include_self=include_self):
+                return td.sin(td.scatter_reduce(x, 0, indices, u, how, include_self))
+
+            td.check_grads(f, (x, updates), order=2)
+    ids = td.tensor([0, 2, 2, 0])
+    for function in (td.segment_sum, td.segment_prod, td.segment_max, td.segment_min):
+        td.check_grads(lambda x: td.cos(function(x, ids, 3)[::2]), (x,), order=2)  # noqa: B023
+    lanes = td.vmap(lambda x, u: td.scatter_reduce(x, 0, indices[:, 0], u, "amax"), (1, 1), 1)
+    want = td.stack(
+        [td.scatter_reduce(x[:, i], 0, indices[:, 0], updates[:, i], "amax") for i in range(3)], 1
+    )
+    assert lanes(x, updates).tolist() == want.tolist()

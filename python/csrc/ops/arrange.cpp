@@ -107,6 +107,19 @@ void bind_arrangements(const Definitions& define) {
       "block_diag",
       [](const py::args& args) { return block_diag(read<Tensors>(args, "block_diag", "matrices")); },
       "The matrices (vectors as rows) along a diagonal, zeros elsewhere.");
+  const auto triangle = [&](const char* name, auto places, const char* doc) {
+    define.function(
+        name,
+        [places](int64_t n, int64_t k, Axis m, const std::optional<Device>& device) {
+          return py::tuple(py::cast(places(n, m.value_or(n), k, device.value_or(default_device()))));
+        },
+        py::arg("n"), py::arg("k") = 0, py::arg("m") = py::none(), py::kw_only(),
+        py::arg("device") = py::none(), doc);
+  };
+  triangle("tril_indices", &tril_indices,
+           "The int64 rows and columns of what is at most k right of the diagonal of an (n, m) matrix.");
+  triangle("triu_indices", &triu_indices,
+           "The int64 rows and columns of what is not left of diagonal k of an (n, m) matrix.");
   define.function(
       "meshgrid", [](const py::args& args, const std::string& indexing) { return grids(args, indexing); },
       py::arg("indexing") = "xy",
