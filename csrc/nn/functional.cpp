@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "ops/contract.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -199,6 +200,83 @@ Tensor embedding(const Tensor& indices, const Tensor& weight) {
   if (weight.ndim() != 2)
     fail<ShapeError>("[embedding] the weight must have shape (count, dim), not ", describe(weight));
   return take(weight, indices, 0);
+}
+
+Tensor bilinear(const Tensor& x1, const Tensor& x2, const Tensor& weight, const Tensor& bias) {
+  if (weight.ndim() != 3 || x1.ndim() == 0 || x2.ndim() == 0 || weight.size(1) != x1.size(-1) ||
+      weight.size(2) != x2.size(-1))
+    fail<ShapeError>("[bilinear] weight (outputs, n1, n2) does not fit (.., n1) and (.., n2): ",
+                     describe(weight), ", ", describe(x1), ", ", describe(x2));
+  const Tensor y = linalg::einsum("...i,oij,...j->...o", {x1, weight, x2});
+  return bias.defined() ? y + bias : y;
+}
+
+namespace {
+
+// Where the elements of windows lie in (h, w) padded: (kernel[0] * kernel[1], windows).
+struct Places {
+  Places(const char* op, int64_t height, int64_t width, const Windows& windows, Device device)
+      : rows(height + 2 * windows.padding[0]), columns(width + 2 * windows.padding[1]) {
+    int64_t counts[2];
+    for (int i = 0; i < 2; ++i) {
+      const int64_t extent = i == 0 ? rows : columns,
+                    reach = windows.dilation[i] * (windows.kernel[i] - 1) + 1;
+      if (windows.kernel[i] < 1 || windows.dilation[i] < 1 || windows.stride[i] < 1 ||
+          windows.padding[i] < 0 || reach > extent)
+        fail<ValueError>("[", op, "] there are no windows of kernel ", windows.kernel[i], ", dilation ",
+                         windows.dilation[i], " and stride ", windows.stride[i], " in an extent of ", extent,
+                         " (with the padding)");
+      counts[i] = (extent - reach) / windows.stride[i] + 1;
+    }
+    const auto along = [&](int i) {
+      const Tensor begin = arange(counts[i], DType::int64, device) * windows.stride[i];
+      return expand_dims(arange(windows.kernel[i], DType::int64, device) * windows.dilation[i], 1) + begin;
+    };
+    const Tensor down = reshape(along(0), {windows.kernel[0], 1, counts[0], 1});
+    const Tensor across = reshape(along(1), {1, windows.kernel[1], 1, counts[1]});
+    indices =
+        reshape(down * columns + across, {windows.kernel[0] * windows.kernel[1], counts[0] * counts[1]});
+  }
+  int64_t rows, columns;
+  Tensor indices;
+};
+
+// Zeros around the last two axes.
+Tensor padded(const Tensor& x, const int64_t (&padding)[2]) {
+  Dims around(x.ndim(), 0);
+  for (int i = 0; i < 2; ++i) around[x.ndim() - 2 + i] = padding[i];
+  return pad(x, around, around);
+}
+
+}  // namespace
+
+Tensor unfold(const Tensor& x, const Windows& windows) {
+  if (x.ndim() < 3) fail<ShapeError>("[unfold] takes (.., channels, height, width), not ", describe(x));
+  const Places places("unfold", x.size(-2), x.size(-1), windows, x.device());
+  Shape flat(x.shape().begin(), x.shape().end() - 2), columns(x.shape().begin(), x.shape().end() - 3);
+  flat.push_back(places.rows * places.columns);
+  columns.push_back(x.size(-3) * places.indices.size(0));
+  columns.push_back(places.indices.size(1));
+  return reshape(take(reshape(padded(x, windows.padding), flat), places.indices, -1), columns);
+}
+
+Tensor fold(const Tensor& x, int64_t height, int64_t width, const Windows& windows) {
+  const Places places("fold", height, width, windows, x.device());
+  const int64_t each = places.indices.size(0), count = places.indices.size(1);
+  if (x.ndim() < 2 || x.size(-2) % each != 0 || x.size(-1) != count)
+    fail<ShapeError>("[fold] ", describe(x), " does not hold ", count, " windows of ", each,
+                     " elements in each channel: (.., channels * ", each, ", ", count, ")");
+  Shape ahead(x.shape().begin(), x.shape().end() - 2);
+  ahead.push_back(x.size(-2) / each);
+  Shape parts = ahead, flat = ahead, image = ahead;
+  parts.push_back(each);
+  parts.push_back(count);
+  flat.push_back(places.rows * places.columns);
+  image.push_back(places.rows);
+  image.push_back(places.columns);
+  const Tensor sum = scatter_add(zeros(flat, x.dtype(), x.device()), places.indices, reshape(x, parts), -1);
+  const auto [down, across] = windows.padding;
+  return slice_axis(slice_axis(reshape(sum, image), -2, down, down + height), -1, across, across + width);
 }
 
 }  // namespace tidu::nn

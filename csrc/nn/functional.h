@@ -60,4 +60,17 @@ using tidu::layer_norm, tidu::rms_norm;
 // [-count, count).
 Tensor embedding(const Tensor& indices, const Tensor& weight);
 
+// sum over i and j of x1[.., i] weight[o, i, j] x2[.., j], + bias[o], which may be undefined.
+Tensor bilinear(const Tensor& x1, const Tensor& x2, const Tensor& weight, const Tensor& bias = {});
+
+// Windows of the last two axes: how large they are, how far their elements and they themselves lie apart, and
+// how many zeros there are around x.
+struct Windows {
+  int64_t kernel[2], dilation[2] = {1, 1}, padding[2] = {0, 0}, stride[2] = {1, 1};
+};
+// (.., c, h, w) to the elements of each window as a column: (.., c * kernel[0] * kernel[1], windows).
+Tensor unfold(const Tensor& x, const Windows& windows);
+// Columns as unfold gives them, added up where they came from: (.., c, height, width).
+Tensor fold(const Tensor& x, int64_t height, int64_t width, const Windows& windows);
+
 }  // namespace tidu::nn

@@ -27,6 +27,20 @@ Tensor diagonal(const Tensor& x, int64_t offset) {
   return slice_axis(reshape(x, flat), -1, first, first + count * (columns + 1), columns + 1);
 }
 
+Tensor diagonal(const Tensor& x, int64_t offset, int64_t axis1, int64_t axis2) {
+  require_matrices("diagonal", x);
+  const int rows = normalize_axis(axis1, x.ndim(), "diagonal"),
+            columns = normalize_axis(axis2, x.ndim(), "diagonal");
+  if (rows == columns) fail<ValueError>("[diagonal] axes ", axis1, " and ", axis2, " are one");
+  Axes order;
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (i != rows && i != columns) order.push_back(i);
+  }
+  order.push_back(rows);
+  order.push_back(columns);
+  return diagonal(permute_dims(x, order), offset);
+}
+
 Tensor trace(const Tensor& x, int64_t offset) {
   require_matrices("trace", x);
   return sum(diagonal(x, offset), -1);
@@ -134,6 +148,11 @@ Tensor tensordot(const Tensor& a, const Tensor& b, int64_t axes) {
     first.push_back(i);
   }
   return tensordot(a, b, last, first);
+}
+
+Tensor inner(const Tensor& a, const Tensor& b) {
+  if (a.ndim() == 0 || b.ndim() == 0) return a * b;
+  return tensordot(a, b, {-1}, {-1});
 }
 
 namespace {

@@ -9,6 +9,8 @@ namespace tidu::linalg {
 
 // The elements a[.., i, i + offset] of each matrix (.., m, n): (.., length of that diagonal).
 Tensor diagonal(const Tensor& x, int64_t offset = 0);
+// Of the matrices that two axes make, which go; the diagonal comes last.
+Tensor diagonal(const Tensor& x, int64_t offset, int64_t axis1, int64_t axis2);
 // Their sum: (..).
 Tensor trace(const Tensor& x, int64_t offset = 0);
 
@@ -22,6 +24,9 @@ Tensor cross(const Tensor& a, const Tensor& b, int64_t axis = -1);
 Tensor tensordot(const Tensor& a, const Tensor& b, const Axes& a_axes, const Axes& b_axes);
 // Over the last `axes` axes of a and the first ones of b.
 Tensor tensordot(const Tensor& a, const Tensor& b, int64_t axes = 2);
+
+// Over the last axes of both; with a number, the product.
+Tensor inner(const Tensor& a, const Tensor& b);
 
 // The product of two or more matrices, in the order that takes the fewest multiplications; the first and the
 // last may be vectors.

@@ -90,6 +90,22 @@ second of (N, C, d1, ..). Targets are
       "d^2 / 2 where d = |p - t| is at most delta, else delta (d - delta / 2); p and t have one shape.");
 }
 
+// A number for both of two axes, or one for each.
+std::pair<int64_t, int64_t> pair(const char* op, const char* what, const Dims& given) {
+  if (given.size() < 1 || given.size() > 2)
+    fail<ValueError>("[", op, "] ", what, " is a number or two, not ", given);
+  return {given[0], given.back()};
+}
+
+nn::Windows windows(const char* op, const Dims& kernel, const Dims& dilation, const Dims& padding,
+                    const Dims& stride) {
+  const auto [k0, k1] = pair(op, "kernel_size", kernel);
+  const auto [d0, d1] = pair(op, "dilation", dilation);
+  const auto [p0, p1] = pair(op, "padding", padding);
+  const auto [s0, s1] = pair(op, "stride", stride);
+  return {{k0, k1}, {d0, d1}, {p0, p1}, {s0, s1}};
+}
+
 void bind_layers(py::module_& m) {
   m.def(
       "linear",
@@ -117,6 +133,31 @@ void bind_layers(py::module_& m) {
       },
       py::arg("x"), py::arg("shape"), py::arg("weight") = py::none(), py::arg("eps") = 1e-5,
       "x / sqrt(mean(x^2) + eps) * weight over the trailing axes, which have `shape`.");
+  m.def(
+      "bilinear",
+      [](const Tensor& x1, const Tensor& x2, const Tensor& weight, const OptionalTensor& bias) {
+        return nn::bilinear(x1, x2, weight, bias.value_or(Tensor()));
+      },
+      py::arg("x1"), py::arg("x2"), py::arg("weight"), py::arg("bias") = py::none(),
+      "The sum of x1[.., i] weight[o, i, j] x2[.., j] over i and j, + bias[o]: (.., outputs).");
+  const auto dilation = py::arg("dilation") = Dims{1}, padding = py::arg("padding") = Dims{0},
+             stride = py::arg("stride") = Dims{1};
+  m.def(
+      "unfold",
+      [](const Tensor& x, const Dims& kernel, const Dims& dilation, const Dims& padding, const Dims& stride) {
+        return nn::unfold(x, windows("unfold", kernel, dilation, padding, stride));
+      },
+      py::arg("x"), py::arg("kernel_size"), dilation, padding, stride,
+      "The windows of x (.., channels, height, width) as columns: (.., channels * kernel, windows).");
+  m.def(
+      "fold",
+      [](const Tensor& x, const Dims& size, const Dims& kernel, const Dims& dilation, const Dims& padding,
+         const Dims& stride) {
+        const auto [height, width] = pair("fold", "output_size", size);
+        return nn::fold(x, height, width, windows("fold", kernel, dilation, padding, stride));
+      },
+      py::arg("x"), py::arg("output_size"), py::arg("kernel_size"), dilation, padding, stride,
+      "Columns as unfold gives them, added up where they came from: (.., channels, height, width).");
   m.def("embedding", &nn::embedding, py::arg("indices"), py::arg("weight"),
         "Rows of weight (count, size) at integer indices of any shape: indices.shape + (size,).");
 }

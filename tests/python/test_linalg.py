@@ -121,6 +121,14 @@ def test_einsum_refuses(subscripts, shapes, why):
         td.einsum(subscripts, *(td.zeros(s) for s in shapes))
 
 
+@pytest.mark.parametrize(
+    "shapes", [((3,), (3,)), ((2, 3), (4, 3)), ((2, 1, 3), (3,)), ((), (2, 3)), ((2, 0), (3, 0))]
+)
+def test_inner(shapes):
+    a, b = map(draw, shapes)
+    close(td.inner(td.tensor(a), td.tensor(b)), np.inner(a, b))
+
+
 def test_diagonals_and_traces():
     for shape in [(3, 3), (2, 5), (5, 2), (4, 3, 5), (0, 0), (0, 3), (2, 0, 3), (1, 1)]:
         a = draw(shape)
@@ -129,6 +137,15 @@ def test_diagonals_and_traces():
             for x in laid_out(a, td.float64):
                 np.testing.assert_array_equal(array_of(la.diagonal(x, offset=offset)), want)
                 close(la.trace(x, offset=offset), np.trace(a, offset, -2, -1))
+    a = draw((2, 3, 4, 5))
+    for axes in ((0, 1), (-1, 0), (2, 1)):
+        for offset in (-1, 0, 2):
+            want = np.diagonal(a, offset, *axes)
+            np.testing.assert_array_equal(array_of(la.diagonal(td.tensor(a), offset, *axes)), want)
+            got = la.trace(td.tensor(a), offset=offset, axis1=axes[0], axis2=axes[1])
+            close(got, np.trace(a, offset, *axes))
+    with pytest.raises(ValueError, match="are one"):
+        la.diagonal(td.ones((2, 2)), axis1=1)
     assert la.trace(td.ones((2, 2), dtype=td.int8)).dtype == td.int64
     assert la.trace(td.ones((2, 2)), dtype=td.float64).dtype == td.float64
     with pytest.raises(td.ShapeError, match="trace"):

@@ -370,6 +370,68 @@ def test_embedding(settle):
         settle()
 
 
+def test_bilinear():
+    for bias in (True, False):
+        layer = nn.Bilinear(3, 4, 5, bias, key=td.random.key(2), dtype=td.float64)
+        x1, x2 = rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 6, 4))
+        weight = layer.weight.detach().cpu().numpy()
+        assert np.abs(weight).max() < 3**-0.5
+        want = np.einsum("nki,oij,nkj->nko", x1, weight, x2)
+        close(layer(t(x1), t(x2)), want + (layer.bias.detach().cpu().numpy() if bias else 0))
+    assert repr(layer) == "Bilinear(3, 4, 5, bias=False)"
+    with pytest.raises(ValueError, match=r"bilinear.*does not fit"):
+        layer(t(x1), t(x1))
+
+
+WINDOWS = [
+    {"kernel_size": 2},
+    {"kernel_size": (2, 3), "stride": 2},
+    {"kernel_size": 3, "padding": (1, 2), "stride": (2, 1)},
+    {"kernel_size": (2, 2), "dilation": (2, 1), "padding": 1},
+]
+
+
+@pytest.mark.parametrize("how", WINDOWS)
+def test_windows(how):
+    """unfold copies windows; fold is its transpose."""
+    x = rng.normal(size=(2, 3, 5, 6))
+
+    def two(name, default):
+        given = how.get(name, default)
+        return (given, given) if isinstance(given, int) else given
+
+    kernel, stride, padding, dilation = (
+        two(*pair) for pair in (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
+    )
+    around = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    columns = [
+        around[:, :, i : i + reach[0] : dilation[0], j : j + reach[1] : dilation[1]].reshape(2, -1)
+        for i in range(0, around.shape[2] - reach[0] + 1, stride[0])
+        for j in range(0, around.shape[3] - reach[1] + 1, stride[1])
+    ]
+    want = np.stack(columns, -1)
+    np.testing.assert_array_equal(F.unfold(t(x), **how).cpu().numpy(), want)
+    np.testing.assert_array_equal(F.unfold(t(x[0]), **how).cpu().numpy(), want[0])
+    c = rng.normal(size=want.shape)
+    folded = F.fold(t(c), (5, 6), **how)
+    assert folded.shape == x.shape
+    close((folded * t(x)).sum(), (c * want).sum())
+    (pulled,) = td.vjp(lambda x: F.unfold(x, **how), t(x))[1](t(c))
+    close(pulled, folded.cpu().numpy())
+
+
+def test_windows_refuse():
+    with pytest.raises(ValueError, match="no windows of kernel 7"):
+        F.unfold(td.ones((1, 5, 5)), 7)
+    with pytest.raises(ValueError, match="height, width"):
+        F.unfold(td.ones((5, 5)), 2)
+    with pytest.raises(ValueError, match="does not hold 16 windows of 4"):
+        F.fold(td.ones((4, 15)), 5, 2)
+    with pytest.raises(ValueError, match="stride is a number or two"):
+        F.unfold(td.ones((1, 5, 5)), 2, stride=(1, 1, 1))
+
+
 def test_layer_norm():
     x, weight, bias = rng.normal(size=(4, 3, 5)), rng.normal(size=(3, 5)), rng.normal(size=(3, 5))
     layer = nn.LayerNorm((3, 5), dtype=td.float64)

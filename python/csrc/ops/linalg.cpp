@@ -25,8 +25,9 @@ Tensor einsum(const std::string& subscripts, const py::args& operands) {
   return la::einsum(subscripts, read<Tensors>(operands, "einsum", "subscripts and tensors"));
 }
 
-Tensor trace(const Tensor& x, int64_t offset, Type dtype) {
-  return la::trace(dtype ? astype(x, *dtype) : x, offset);
+Tensor trace(const Tensor& x, int64_t offset, Type dtype, int64_t axis1, int64_t axis2) {
+  la::require_matrices("trace", x);
+  return sum(la::diagonal(dtype ? astype(x, *dtype) : x, offset, axis1, axis2), -1);
 }
 
 // A named tuple, which the module has as a class.
@@ -95,9 +96,17 @@ void bind_products(const Definitions& define) {
                   "result has '...' and the letters that stand once, in alphabetical order.");
   define.function("kron", &la::kron, x1, x2, "The Kronecker product, whose block (i, j) is x1[i, j] * x2.");
   define.function("trace", trace, x, py::arg("offset") = 0, py::arg("dtype") = py::none(),
-                  "The sum along a diagonal of each matrix (.., m, n).");
-  define.function("diagonal", &la::diagonal, x, py::arg("offset") = 0,
-                  "The diagonal x[.., i, i + offset] of each matrix (.., m, n).");
+                  py::arg("axis1") = -2, py::arg("axis2") = -1,
+                  "The sum along a diagonal of each matrix (.., m, n), or of those that two axes make.");
+  define.function("inner", &la::inner, x1, x2,
+                  "The sum of products over the last axes of both: the other axes of x1, then those of x2.");
+  define.function(
+      "diagonal",
+      [](const Tensor& matrices, int64_t offset, int64_t axis1, int64_t axis2) {
+        return la::diagonal(matrices, offset, axis1, axis2);
+      },
+      x, py::arg("offset") = 0, py::arg("axis1") = -2, py::arg("axis2") = -1,
+      "The diagonal x[.., i, i + offset] of each matrix (.., m, n), or of those that two axes make.");
   define.function("tril", &la::tril, x, py::arg("k") = 0,
                   "Each matrix (.., m, n) with zeros right of diagonal k.");
   define.function("triu", &la::triu, x, py::arg("k") = 0,

@@ -5,6 +5,7 @@ from . import functional, init
 from .layers import (
     ELU,
     GELU,
+    Bilinear,
     Dropout,
     Embedding,
     Flatten,
@@ -28,6 +29,7 @@ from .random import manual_seed, next_key
 __all__ = [
     "ELU",
     "GELU",
+    "Bilinear",
     "Dropout",
     "Embedding",
     "Flatten",

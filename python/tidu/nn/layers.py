@@ -32,6 +32,26 @@ class Linear(Module):
         return f"{inputs}, {outputs}" + ("" if self.bias is not None else ", bias=False")
 
 
+class Bilinear(Module):
+    """x1 (.., inputs1) and x2 (.., inputs2) -> functional.bilinear (.., outputs). weight (outputs, inputs1,
+    inputs2) and bias (outputs) begin uniform in +-1 / sqrt(inputs1)."""
+
+    def __init__(self, inputs1, inputs2, outputs, bias=True, *, key=None, dtype=td.float32, device=None):
+        bound = 1 / max(inputs1, 1) ** 0.5
+        keys = td.random.split(_key_on(device, key))
+        self.weight = Parameter(
+            init.uniform(keys[0], (outputs, inputs1, inputs2), -bound, bound, dtype=dtype)
+        )
+        self.bias = Parameter(init.uniform(keys[1], (outputs,), -bound, bound, dtype=dtype)) if bias else None
+
+    def forward(self, x1, x2):
+        return F.bilinear(x1, x2, self.weight, self.bias)
+
+    def extra_repr(self):
+        outputs, inputs1, inputs2 = self.weight.shape
+        return f"{inputs1}, {inputs2}, {outputs}" + ("" if self.bias is not None else ", bias=False")
+
+
 class Embedding(Module):
     """Row `index` of weight (count, size) for integer indices: (..) -> (.., size). weight begins standard
     normal."""
