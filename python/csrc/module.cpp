@@ -17,6 +17,7 @@ PYBIND11_MODULE(_core, m) {
   using namespace tidu::python;
   m.doc() = "The C++ library as seen from Python; users import tidu.";
   m.attr("__version__") = TIDU_VERSION;
+  m.attr("_max_rank") = tidu::kMaxRank;
   bind_errors(m);
   bind_types(m);
   bind_tensor(m);

@@ -48,6 +48,11 @@ from tidu._grad_mode import enable_grad as enable_grad
 from tidu._grad_mode import no_grad as no_grad
 from tidu._implicit import custom_linear_solve as custom_linear_solve
 from tidu._implicit import custom_root as custom_root
+from tidu._inspection import __array_namespace_info__ as __array_namespace_info__
+from tidu._inspection import can_cast as can_cast
+from tidu._inspection import finfo as finfo
+from tidu._inspection import iinfo as iinfo
+from tidu._inspection import isdtype as isdtype
 from tidu._laplacian import biharmonic as biharmonic
 from tidu._laplacian import laplacian as laplacian
 from tidu._odeint import odeint as odeint
@@ -92,6 +97,7 @@ from tidu.sparse import sparsity as sparsity
 
 e, pi, inf, nan = 2.718281828459045, 3.141592653589793, float("inf"), float("nan")
 newaxis = None
+__array_api_version__ = "2024.12"
 
 _explain(globals(), [name for name in dir() if not name.startswith("_")])
 
