@@ -146,9 +146,7 @@ Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
     fail<ShapeError>("[vecdot] axis ", axis, " must have one extent in both: ", describe(a), " and ",
                      describe(b));
   }
-  const Tensor total = sum(widened(a) * widened(b), Axes{at});
-  const DType dtype = promote(a.dtype(), b.dtype());
-  return is_narrow(dtype) ? astype(total, dtype) : total;
+  return astype(sum(widened(a) * widened(b), Axes{at}), promote(a.dtype(), b.dtype()));
 }
 
 }  // namespace tidu

@@ -177,6 +177,7 @@ def test_vecdot_along_every_axis():
         close(la.vecdot(td.tensor(a), td.tensor(b), axis=axis), (a * b).sum(axis))
     close(td.vecdot(td.tensor(a), td.tensor(b), axis=1), (a * b).sum(1))
     close(td.vecdot(td.tensor(a), td.tensor(a), axis=0), (a * a).sum(0))
+    assert td.vecdot(td.ones(2, dtype=td.uint8), td.ones(2, dtype=td.int8)).dtype == td.int16
     with pytest.raises(td.ShapeError, match="vecdot"):
         td.vecdot(td.tensor(a), td.tensor(b), axis=0)
     with pytest.raises(td.ShapeError, match="vecdot"):
