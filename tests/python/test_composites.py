@@ -80,6 +80,12 @@ def test_diff():
             got = td.diff(t, n, axis)
             assert got.dtype == dtype
             np.testing.assert_array_equal(to_array(got), want)
+            ends = {"prepend": x[:1] if axis == 0 else x[:, :2], "append": x[:2] if axis == 0 else x[:, :1]}
+            for names in (["prepend"], ["append"], ["append", "prepend"]):
+                given = {name: to_array(td.tensor(ends[name], dtype=dtype)) for name in names}
+                want = np.diff(to_array(t), n, axis, **given)
+                got = td.diff(t, n, axis, **{name: td.tensor(value) for name, value in given.items()})
+                np.testing.assert_array_equal(to_array(got), want)
     jacobian = td.jacobian(lambda x: td.diff(x, 2))(td.ones(4))
     assert jacobian.tolist() == [[1, -2, 1, 0], [0, 1, -2, 1]]
     with pytest.raises(ValueError, match=r"\[diff\]"):

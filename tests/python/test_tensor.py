@@ -692,3 +692,44 @@ def test_the_default_device_is_where_tensors_are_made(device):
     with pytest.raises(td.DeviceError, match="cuda:99"):
         td.set_default_device("cuda:99")
     assert td.get_default_device() == device
+
+
+def test_copies_that_are_asked_for():
+    x = td.arange(6, dtype=td.float32)
+    for wanted, shared in ((None, True), (False, True), (True, False)):
+        y = td.reshape(x, (2, 3), copy=wanted)
+        y[0, 0] = 1 + x[0]
+        assert (y.tolist()[0][0] == x.tolist()[0]) == shared
+    with pytest.raises(ValueError, match="leave out copy=False"):
+        td.reshape(x.reshape(2, 3).mT, (6,), copy=False)
+    assert td.reshape(x.reshape(2, 3).mT, (6,), copy=True).shape == (6,)
+    for wanted, shared in ((False, True), (True, False)):
+        y = td.astype(x, td.float32, copy=wanted)
+        y[0] = 1 + x[0]
+        assert (y.tolist()[0] == x.tolist()[0]) == shared
+    assert td.astype(x, td.int32, device="cpu").device == "cpu"
+    assert x.astype(td.float64, device=x.device).dtype == td.float64
+
+
+def test_what_the_array_api_asks_of_dtypes():
+    for dtype in ("float16", "float32", "float64"):
+        ours, numpys = td.finfo(dtype), np.finfo(dtype)
+        for name in ("bits", "eps", "max", "min", "smallest_normal"):
+            assert getattr(ours, name) == getattr(numpys, name), (dtype, name)
+        assert ours.dtype == dtype
+    assert td.finfo(td.bfloat16).max == float.fromhex("0x1.fep127") and td.finfo(td.bfloat16).bits == 16
+    for dtype in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"):
+        ours, numpys = td.iinfo(td.zeros(2, dtype=dtype)), np.iinfo(dtype)
+        assert (ours.bits, ours.max, ours.min) == (numpys.bits, numpys.max, numpys.min)
+    for call, dtype in ((td.finfo, td.int32), (td.iinfo, td.float32), (td.iinfo, td.bool)):
+        with pytest.raises(TypeError, match="is no"):
+            call(dtype)
+    assert td.isdtype(td.int8, "integral") and td.isdtype(td.bfloat16, ("bool", "real floating"))
+    assert not td.isdtype(td.bool, "numeric") and td.isdtype(td.bool, td.bool)
+    with pytest.raises(ValueError, match="kind is"):
+        td.isdtype(td.bool, "number")
+    assert td.can_cast(td.int8, td.int16) and not td.can_cast(td.ones(1), td.int32)
+    about = td.ones(1).__array_namespace__().__array_namespace_info__()
+    assert about.default_device() in about.devices() and about.capabilities()["max dimensions"] == 12
+    assert about.default_dtypes(device="cpu")["integral"] == td.int64
+    assert set(about.dtypes(kind="real floating")) == {"float32", "float64"}

@@ -34,6 +34,16 @@ bool all_close(const Tensor& a, const Tensor& b, double rtol, double atol, bool 
   return item<bool>(all(isclose(a, b, rtol, atol, equal_nan)));
 }
 
+Tensor differences(const Tensor& x, int64_t n, int64_t axis, const std::optional<Tensor>& before,
+                   const std::optional<Tensor>& after) {
+  if (n == 0) return diff(x, n, axis);
+  Tensors parts;
+  if (before) parts.push_back(*before);
+  parts.push_back(x);
+  if (after) parts.push_back(*after);
+  return diff(parts.size() == 1 ? x : concat(parts, axis), n, axis);
+}
+
 Tensor area(const Tensor& y, const std::optional<Tensor>& x, double distance, int64_t axis) {
   return x ? trapezoid(y, *x, axis) : trapezoid(y, distance, axis);
 }
@@ -67,8 +77,11 @@ void bind_composites(const Definitions& define) {
       "Whether shapes and all elements are equal, as a Python bool.");
   define.function<isposinf>("isposinf", "x", "True where x is positive infinity.");
   define.function<isneginf>("isneginf", "x", "True where x is negative infinity.");
-  define.function<diff>("diff", "x, n=1, axis=-1",
-                        "Differences of neighbours along the axis, n times; of bool whether they differ.");
+  define.function("diff", differences, py::arg("x"), py::arg("n") = 1, py::arg("axis") = -1,
+                  py::arg("prepend") = py::none(), py::arg("append") = py::none(),
+                  "Differences of neighbours along the axis, n times; of bool whether they differ. What is "
+                  "to come before\n"
+                  "and after x is put there first.");
   define.function("trapezoid", area, py::arg("y"), py::arg("x") = py::none(), py::arg("dx") = 1.0,
                   py::arg("axis") = -1,
                   "The area below y by the trapezoidal rule, over points x (a vector, or shaped as y) or "

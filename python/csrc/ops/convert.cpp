@@ -33,8 +33,8 @@ Tensor move_to(const Tensor& x, const py::object& target, std::optional<DType> d
   return copy_wanted && result.impl().storage == x.impl().storage ? copy(result) : result;
 }
 
-Tensor as_type(const Tensor& x, DType dtype, bool copy_wanted) {
-  const Tensor result = astype(x, dtype);
+Tensor as_type(const Tensor& x, DType dtype, bool copy_wanted, const std::optional<Device>& device) {
+  const Tensor result = astype(device ? to(x, *device) : x, dtype);
   return copy_wanted && result.is_same(x) ? copy(x) : result;
 }
 
@@ -43,10 +43,10 @@ Tensor detached(const Tensor& x) { return stop_gradient(x); }
 }  // namespace
 
 void bind_conversions(const Definitions& define) {
-  define.both<as_type>(
-      "astype", "x, dtype, copy=False",
-      "x converted. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0. Without\n"
-      "`copy` x itself where it has the dtype already.");
+  define.both<as_type>("astype", "x, dtype, copy=False, device=None",
+                       "x converted, and on a device. To bool: x != 0; to an integer: towards zero, "
+                       "saturating, NaN to 0. Without\n"
+                       "`copy` x itself where it is so already.");
   define.both(
       "to", move_to, py::arg("target") = py::none(), py::arg("dtype") = py::none(), py::kw_only(),
       py::arg("device") = py::none(), py::arg("copy") = false, py::arg("non_blocking") = false,

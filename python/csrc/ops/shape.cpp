@@ -4,6 +4,16 @@
 namespace tidu::python {
 namespace {
 
+Tensor reshape_to(const Tensor& x, const Shape& shape, const std::optional<bool>& copy_wanted) {
+  const Tensor result = reshape(x, shape);
+  if (!copy_wanted) return result;
+  const bool shared = result.impl().storage == x.impl().storage;
+  if (!*copy_wanted && !shared)
+    fail<ValueError>("[reshape] ", describe(x), " has a layout that becomes ", result.shape(),
+                     " by a copy only (leave out copy=False)");
+  return *copy_wanted && shared ? copy(result) : result;
+}
+
 Tensor squeeze_over(const Tensor& x, const Over& given) {
   if (given) return squeeze(x, *given);
   Axes axes;
@@ -69,9 +79,10 @@ Tensors broadcast_all(const py::args& args) {
 }  // namespace
 
 void bind_shape(const Definitions& define) {
-  define.function<reshape>(
-      "reshape", "x, shape",
-      "The same values in another shape, of which one extent may be -1; a view where the layout allows.");
+  define.function<reshape_to>("reshape", "x, shape, copy=None",
+                              "The same values in another shape, of which one extent may be -1; a view where "
+                              "the layout allows, with\n"
+                              "copy=True always new memory, and with copy=False else a ValueError.");
   define.variadic_method<reshape>("reshape", "x, shape",
                                   "The same values in another shape: reshape(2, -1) or reshape((2, -1)).");
   define.function<permute_dims>("permute_dims", "x, axes", "A view with axis i taken from axes[i].");

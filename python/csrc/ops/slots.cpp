@@ -66,6 +66,13 @@ bool load(PyObject* object, DType& value) {
   return dtype.has_value();
 }
 
+bool load(PyObject* object, Device& value) {
+  py::detail::make_caster<Device> caster;
+  if (!caster.load(object, true)) return false;
+  value = py::detail::cast_op<Device&>(caster);
+  return true;
+}
+
 bool load(PyObject* object, Dims& value) {
   const auto dims = dims_from_object(object);
   if (dims) value = *dims;

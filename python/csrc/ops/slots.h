@@ -27,6 +27,7 @@ template <class T> std::string type_name() {
   if constexpr (std::is_same_v<T, int64_t>) return "int";
   if constexpr (std::is_same_v<T, double>) return "float";
   if constexpr (std::is_same_v<T, DType>) return "dtype";
+  if constexpr (std::is_same_v<T, Device>) return "device";
   if constexpr (std::is_same_v<T, Dims>) return "int | tuple[int, ...]";
 }
 template <class T>
@@ -38,6 +39,7 @@ bool load(PyObject* object, bool& value);
 bool load(PyObject* object, int64_t& value);
 bool load(PyObject* object, double& value);
 bool load(PyObject* object, DType& value);
+bool load(PyObject* object, Device& value);
 bool load(PyObject* object, Dims& value);
 template <class T> bool load(PyObject* object, std::optional<T>& value) {
   return object == Py_None || load(object, value.emplace());
