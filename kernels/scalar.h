@@ -9,6 +9,7 @@
 #include <math.h>
 #endif
 
+#include "kernels/special.h"
 #include "kernels/types.h"
 
 namespace tidu::scalar {
@@ -91,6 +92,18 @@ template <class T> TIDU_HD inline T round(T x) {
   }
 }
 
+template <class T> TIDU_HD inline bool signbit(T x) {
+  if constexpr (is_float<T>) {
+    return ::copysign(T(1), x) < T(0);
+  } else if constexpr (is_signed<T>) {
+    return x < T(0);
+  } else {
+    return false;
+  }
+}
+
+template <class T> TIDU_HD inline T copysign(T a, T b) { return ::copysign(a, b); }
+
 // Arithmetic
 
 template <class T> TIDU_HD inline T add(T a, T b) {
@@ -168,6 +181,25 @@ template <class T> TIDU_HD inline T floor_divide(T a, T b) {
   }
 }
 
+// Without a sign, but for the smallest signed integer.
+template <class T> TIDU_HD inline T gcd(T a, T b) {
+  if constexpr (is_bool<T>) {
+    return a | b;
+  } else {
+    Wrap<T> x = static_cast<Wrap<T>>(abs(a)), y = static_cast<Wrap<T>>(abs(b));
+    if constexpr (sizeof(T) < sizeof(x)) {
+      constexpr Wrap<T> mask = (Wrap<T>{1} << (8 * sizeof(T))) - 1;
+      x &= mask, y &= mask;
+    }
+    while (y != 0) {
+      const Wrap<T> rest = x % y;
+      x = y;
+      y = rest;
+    }
+    return static_cast<T>(x);
+  }
+}
+
 template <class T> TIDU_HD inline T maximum(T a, T b) { return a > b || a != a ? a : b; }
 
 template <class T> TIDU_HD inline T minimum(T a, T b) { return a < b || a != a ? a : b; }
@@ -179,6 +211,8 @@ template <class T> TIDU_HD inline T square(T x) { return multiply(x, x); }
 template <class T> TIDU_HD inline T reciprocal(T x) { return T(1) / x; }
 
 template <class T> TIDU_HD inline T sqrt(T x) { return ::sqrt(x); }
+
+template <class T> TIDU_HD inline T cbrt(T x) { return ::cbrt(x); }
 
 template <class T> TIDU_HD inline T rsqrt(T x) { return T(1) / ::sqrt(x); }
 
@@ -276,8 +310,25 @@ template <class T> TIDU_HD inline T leaky_relu(T x, T negative_slope) {
 
 template <class T> TIDU_HD inline T elu(T x, T alpha) { return x > T(0) ? x : alpha * ::expm1(x); }
 
+template <class T> TIDU_HD inline T hardtanh(T x, T min_val, T max_val) {
+  return x <= min_val ? min_val : x >= max_val ? max_val : x;
+}
+
 // The limit at -inf is 0, where the plain product would be -inf * 0.
 template <class T> TIDU_HD inline T silu(T x) { return multiply_no_nan(x, sigmoid(x)); }
+
+// (1 + tanh(u)) / 2 = sigmoid(2 u) keeps its relative accuracy in the left tail.
+template <class T> TIDU_HD inline T gelu_tanh(T x) {
+  return multiply_no_nan(x, sigmoid(x * (T(1.59576912160573071176) + T(0.07135481627260025) * x * x)));
+}
+
+// tanh(log(1 + e)) = e (e + 2) / (e (e + 2) + 2), of e = exp(x) below 0 and of 1 / e above.
+template <class T> TIDU_HD inline T mish(T x) {
+  const T e = ::exp(-::fabs(x));
+  const T above = x < T(0) ? e * (e + T(2)) : T(1) + T(2) * e;
+  const T rest = x < T(0) ? T(2) : T(2) * e * e;
+  return multiply_no_nan(x, above / (above + rest));
+}
 
 template <class T> TIDU_HD inline T erf(T x) { return ::erf(x); }
 

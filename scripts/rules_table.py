@@ -62,7 +62,7 @@ def rows():
         found[name] = Row(
             name,
             inputs,
-            tuple(call(parameter)[1][0] for parameter in parameters),
+            tuple(re.findall(r"PARAMETER\((\w+)", "".join(parameters))),
             tuple(partials(derivative)),
             "".join(re.findall(r'"([^"]*)"', doc)),
         )
@@ -80,7 +80,11 @@ def partials(derivative):
 
 
 class Simplified(ast.NodeTransformer):
-    """Without what dtypes need and mathematics does not."""
+    """Without what dtypes and C++ need and mathematics does not."""
+
+    def visit_Set(self, node):  # {p.order + 1}, the parameters of a call
+        self.generic_visit(node)
+        return node.elts[0]
 
     def visit_Call(self, node):
         self.generic_visit(node)
@@ -120,6 +124,24 @@ FUNCTIONS = {
     "gelu": r"x \Phi({})",
     "erf": r"\mathrm{{erf}}({})",
     "erfc": r"\mathrm{{erfc}}({})",
+    "erfcx": r"\mathrm{{erfcx}}^{{({1})}}({0})",
+    "erfinv": r"\mathrm{{erf}}^{{-1}}({})",
+    "ndtr": r"\Phi({})",
+    "log_ndtr": r"\ln \Phi({})",
+    "ndtri": r"\Phi^{{-1}}({})",
+    "lgamma": r"\ln \lvert \Gamma({}) \rvert",
+    "digamma": r"\psi({})",
+    "polygamma": r"\psi^{{({1})}}({0})",
+    "bessel_i": r"I_{{{1}}}({0})",
+    "bessel_ie": r"I^e_{{{1}}}({0})",
+    "sinc": r"\mathrm{{sinc}}^{{({1})}}({0})",
+    "logit": r"\ln \frac{{x}}{{1 - x}}",
+    "entr": r"-x \ln {}",
+    "cbrt": r"\sqrt[3]{{{}}}",
+    "mish": r"x \tanh \ln(1 + e^{{{}}})",
+    "copysign": r"\mathrm{{sgn}}({1})",
+    "xlogy": r"{} \ln {}",
+    "xlog1py": r"{} \ln(1 + {})",
     "add": "{} + {}",
     "subtract": "{} - {}",
     "floor_divide": r"\lfloor {} / {} \rfloor",
@@ -130,15 +152,31 @@ FUNCTIONS = {
     "atan2": r"\arg({1} + i {0})",
     "logaddexp": r"\ln(e^{{{}}} + e^{{{}}})",
     "logical_not": r"\lnot {}",
+    "logical_and": r"{} \land {}",
     **{name: rf"\{name} {{}}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
 }
 # Values that are words, and not a formula.
 CHOICES = {
     "leaky_relu": "$x$ where $x \\gt 0$, else $s x$",
     "elu": "$x$ where $x \\gt 0$, else $\\alpha (e^x - 1)$",
+    "hardtanh": "$x$ between $l$ and $u$, else the nearer of them",
+    "gelu_tanh": "$x \\sigma(2 \\sqrt{2 / \\pi} (x + 0.044715 x^3))$",
+    "copysign": "$\\lvert a \\rvert$ with the sign of $b$",
+    "erfcx": "$e^{x^2} \\mathrm{erfc}(x)$, derived $n$ times",
+    "polygamma": "$\\psi^{(n)}(x)$",
+    "bessel_i": "$I_n(x)$",
+    "bessel_ie": "$I^e_n(x) = e^{-\\lvert x \\rvert} I_n(x)$",
+    "sinc": "$\\frac{\\sin \\pi x}{\\pi x}$, derived $n$ times",
     "where": "$a$ where $c$, else $b$",
 }
-PARAMETERS = {"negative_slope": "s", "alpha": r"\alpha"}
+PARAMETERS = {
+    "negative_slope": "s",
+    "alpha": r"\alpha",
+    "min_val": "l",
+    "max_val": "u",
+    "n": "n",
+    "order": "n",
+}
 NUMBERS = (  # value, numerator, denominator
     (0.69314718055994530942, [r"\ln 2"], []),
     (1.44269504088896340736, [], [r"\ln 2"]),
@@ -146,6 +184,9 @@ NUMBERS = (  # value, numerator, denominator
     (1.12837916709551257390, ["2"], [r"\sqrt{\pi}"]),
     (0.70710678118654752440, [], [r"\sqrt{2}"]),
     (0.39894228040143267794, [], [r"\sqrt{2 \pi}"]),
+    (0.88622692545275801365, [r"\sqrt{\pi}"], ["2"]),
+    (0.79788456080286535588, [r"\sqrt{2}"], [r"\sqrt{\pi}"]),
+    (2.50662827463100050242, [r"\sqrt{2 \pi}"], []),
     (0.5, [], ["2"]),
 )
 COMPARISONS = {ast.Gt: r"\gt", ast.Lt: r"\lt", ast.Eq: "="}
@@ -243,7 +284,9 @@ def mathematics(expression):
 
 
 def truth(node):
-    is_mask = isinstance(node, ast.Compare) or ast.unparse(node) in ("c", "logical_not(c)")
+    is_mask = (
+        isinstance(node, ast.Compare) or ast.unparse(node) == "c" or ast.unparse(node).startswith("logical_")
+    )
     return f"$[{latex(node)}]$" if is_mask else f"${latex(node)}$"
 
 
@@ -257,7 +300,8 @@ def value_of(row):
 
 
 def note_of(row):
-    return "; ".join(part for part in row.doc.split("; ") if "derivative" in part or "gradient" in part)
+    notes = (part for part in row.doc.split("; ") if "derivative" in part or "gradient" in part)
+    return "; ".join(notes).replace("|", r"\|")
 
 
 def table(head, body):

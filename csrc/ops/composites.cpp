@@ -4,9 +4,11 @@
 #include <cmath>
 #include <limits>
 
-#include "ops/convert.h"
+#include "ops/contract.h"
 #include "ops/creation.h"
-#include "ops/reduce.h"
+#include "ops/linalg.h"
+#include "ops/matmul.h"
+#include "ops/scan.h"
 #include "ops/shape.h"
 
 namespace tidu {
@@ -28,6 +30,37 @@ double largest_of(DType dtype) {
 // The axis moved last.
 Tensor along(const Tensor& x, int64_t axis, const char* op) {
   return moveaxis(x, normalize_axis(axis, x.ndim(), op), -1);
+}
+
+// Two operands as tensors of one dtype, where they meet, and on one device.
+struct Pair {
+  Tensor a, b;
+
+  Pair(const Operand& first, const Operand& second) : Pair(first, second, meeting_of(first, second)) {}
+  Pair(const Operand& first, const Operand& second, DType dtype) {
+    const Device device = first.tensor()    ? first.tensor()->device()
+                          : second.tensor() ? second.tensor()->device()
+                                            : Device{};
+    const auto as_tensor = [&](const Operand& x) {
+      return x.tensor() ? astype(*x.tensor(), dtype) : full({}, x.scalar(), dtype, device);
+    };
+    a = as_tensor(first);
+    b = as_tensor(second);
+  }
+
+  static DType meeting_of(const Operand& first, const Operand& second) {
+    const Operand both[] = {first, second};
+    return result_type(both);
+  }
+};
+
+DType floating_meeting(const Operand& a, const Operand& b) {
+  const DType dtype = Pair::meeting_of(a, b);
+  return is_floating(dtype) ? dtype : kDefaultFloat;
+}
+
+void check_numbers(const Tensor& x, const char* op) {
+  if (x.dtype() == DType::bool_) fail<DTypeError>("[", op, "] is not defined for bool (convert with astype)");
 }
 
 }  // namespace
@@ -57,15 +90,9 @@ Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> positive,
 }
 
 Tensor isclose(const Operand& a, const Operand& b, double rtol, double atol, bool equal_nan) {
-  const Operand both[] = {a, b};
-  const DType meeting = result_type(both);
-  const auto in_numbers = [&](const Operand& operand) {
-    const DType dtype = meeting == DType::float32 || is_narrow(meeting) ? DType::float32 : DType::float64;
-    return operand.tensor() ? astype(*operand.tensor(), dtype) : full({}, operand.scalar(), dtype);
-  };
-  Tensor x = in_numbers(a), y = in_numbers(b);
-  if (!a.tensor() && b.tensor()) x = to(x, y.device());
-  if (!b.tensor() && a.tensor()) y = to(y, x.device());
+  const DType meeting = Pair::meeting_of(a, b);
+  const auto [x, y] =
+      Pair(a, b, meeting == DType::float32 || is_narrow(meeting) ? DType::float32 : DType::float64);
   const Tensor near = logical_and(abs(x - y) <= atol + rtol * abs(y), isfinite(y));
   const Tensor close = logical_or(near, x == y);
   return equal_nan ? logical_or(close, logical_and(isnan(x), isnan(y))) : close;
@@ -80,6 +107,285 @@ Tensor array_equal(const Tensor& a, const Tensor& b, bool equal_nan) {
 
 Tensor isposinf(const Tensor& x) { return is_floating(x.dtype()) ? x == INFINITY : isinf(x); }
 Tensor isneginf(const Tensor& x) { return is_floating(x.dtype()) ? x == -INFINITY : isinf(x); }
+
+namespace {
+
+template <auto extreme> Tensor of_numbers(const Operand& a, const Operand& b) {
+  const auto [x, y] = Pair(a, b);
+  const Tensor result = extreme(x, y);
+  return is_floating(x.dtype()) ? where(isnan(x), y, where(isnan(y), x, result)) : result;
+}
+
+}  // namespace
+
+Tensor fmax(const Operand& a, const Operand& b) { return of_numbers<maximum>(a, b); }
+Tensor fmin(const Operand& a, const Operand& b) { return of_numbers<minimum>(a, b); }
+
+// Of floats by sizes, whose remainder is exact; of integers, whose sizes may not be there, by the remainder
+// with the sign of b.
+Tensor fmod(const Operand& a, const Operand& b) {
+  const auto [x, y] = Pair(a, b);
+  check_numbers(x, "fmod");
+  if (is_floating(x.dtype())) {
+    const Tensor rest = remainder(abs(x), abs(y));
+    return where(x < 0, -rest, rest);
+  }
+  const Tensor rest = remainder(x, y);
+  return where(logical_and(rest != 0, (rest < 0) != (x < 0)), rest - y, rest);
+}
+
+Tensor lcm(const Operand& a, const Operand& b) {
+  const auto [x, y] = Pair(a, b);
+  const Tensor divisor = gcd(x, y);
+  return floor_divide(abs(x), divisor) * abs(y);
+}
+
+Tensor logaddexp2(const Operand& a, const Operand& b) {
+  const DType dtype = floating_meeting(a, b);
+  const auto [x, y] = Pair(a, b, dtype);
+  constexpr double log_2 = 0.69314718055994530942;
+  return astype(logaddexp(widened(x) * log_2, widened(y) * log_2) / log_2, dtype);
+}
+
+Tensor heaviside(const Operand& a, const Operand& b) {
+  const auto [x, y] = Pair(a, b);
+  check_numbers(x, "heaviside");
+  const Tensor step = where(x == 0, y, astype(x > 0, x.dtype()));
+  return is_floating(x.dtype()) ? where(isnan(x), x, step) : step;
+}
+
+Tensor float_power(const Operand& a, const Operand& b) {
+  const auto [x, y] = Pair(a, b, DType::float64);
+  return pow(x, y);
+}
+
+// In float64, whose powers of 2 are exact. Of float64 in three factors where one would leave the range; the
+// first products are exact, since the result is not below the normal numbers then or nothing is left of it.
+Tensor ldexp(const Operand& a, const Operand& b) {
+  const bool integers = b.tensor() ? !is_floating(b.tensor()->dtype()) : b.scalar_kind() != Kind::floating;
+  if (!integers) fail<DTypeError>("[ldexp] the exponents must be integers (convert them with astype)");
+  const Operand without_kind(0);
+  const DType dtype = a.tensor() ? floating_meeting(a, without_kind) : kDefaultFloat;
+  const auto [given, exponents] = Pair(a, b, DType::float64);
+  const Tensor n = clip(exponents, -2200, 2200);
+  if (dtype != DType::float64) return astype(given * exp2(clip(n, -600, 600)), dtype);
+  const Tensor third = where(abs(n) <= 1000, 0.0, trunc(n / 3)), power = exp2(third);
+  return given * power * power * exp2(n - 2 * third);
+}
+
+// A step of more than half a unit in the last place and at most one, which rounding takes to the neighbour;
+// in float64, whose least numbers are first made normal.
+Tensor nextafter(const Operand& a, const Operand& b) {
+  const DType dtype = floating_meeting(a, b);
+  const auto [from, to] = Pair(a, b, dtype);
+  const bool wide = dtype == DType::float64;
+  const double scale = wide ? 0x1p60 : 1;
+  const auto [half_unit, least] = dtype == DType::float16    ? std::pair(0x1p-11, 0x1p-24)
+                                  : dtype == DType::bfloat16 ? std::pair(0x1p-8, 0x1p-133)
+                                  : dtype == DType::float32  ? std::pair(0x1p-24, 0x1p-149)
+                                                             : std::pair(0x1p-53, 0x1p-1074);
+  const Tensor x = astype(from, DType::float64), y = astype(to, DType::float64);
+  const Tensor unit = where(abs(x) < 0x1p-900, scale, 1.0), scaled = x * unit;
+  const Tensor step = maximum(abs(scaled) * (half_unit * (1 + 0x1p-20)), 0.75 * least * scale);
+  const Tensor direction = astype(y > x, DType::float64) - astype(y < x, DType::float64);
+  const Tensor next = (scaled + stop_gradient(multiply_no_nan(direction, step))) / unit;
+  const Tensor inward = where(logical_and(isinf(x), x != y), copysign(largest_of(dtype), x), next);
+  return astype(where(isnan(y), y, inward), dtype);
+}
+
+Tensor lerp(const Operand& start, const Operand& end, const Operand& weight) {
+  const Operand all[] = {start, end, weight};
+  const DType meeting = result_type(all), dtype = is_floating(meeting) ? meeting : kDefaultFloat;
+  const DType computed = is_narrow(dtype) ? DType::float32 : dtype;
+  const auto [first, last] = Pair(start, end, computed);
+  const Tensor share = Pair(weight, first, computed).a, distance = last - first;
+  return astype(where(share < 0.5, first + share * distance, last - distance * (1 - share)), dtype);
+}
+
+namespace {
+
+Tensor plus_scaled(const Tensor& x, const Tensor& term, double value, DType dtype, const char* op) {
+  if (is_floating(term.dtype())) return astype(widened(x) + value * term, dtype);
+  if (value != std::trunc(value))
+    fail<ValueError>("[", op, "] the value ", value, " does not fit ", dtype, " (convert x to a float)");
+  return x + static_cast<int64_t>(value) * term;
+}
+
+}  // namespace
+
+Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, double value) {
+  const Operand all[] = {x, a, b};
+  return plus_scaled(x, widened(a) * widened(b), value, result_type(all), "addcmul");
+}
+
+Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, double value) {
+  const Operand all[] = {x, a, b};
+  const DType meeting = result_type(all);
+  return plus_scaled(x, widened(a) / widened(b), value, is_floating(meeting) ? meeting : kDefaultFloat,
+                     "addcdiv");
+}
+
+Tensor frac(const Tensor& x) {
+  check_numbers(x, "frac");
+  return x - trunc(x);
+}
+Tensor deg2rad(const Tensor& x) {
+  return rounded_once(x, [](const Tensor& y) { return y * 0.017453292519943295769; });
+}
+Tensor rad2deg(const Tensor& x) {
+  return rounded_once(x, [](const Tensor& y) { return y * 57.295779513082320877; });
+}
+Tensor positive(const Tensor& x) {
+  check_numbers(x, "positive");
+  return copy(x);
+}
+Tensor real(const Tensor& x) { return x; }
+Tensor imag(const Tensor& x) { return zeros_like(x); }
+Tensor conj(const Tensor& x) { return x; }
+
+Tensor logit_within(const Tensor& x, double eps) {
+  return rounded_once(x, [&](const Tensor& p) { return logit(clip(p, eps, 1 - eps)); });
+}
+
+Tensor i0(const Tensor& x) { return bessel_i(x, {0}); }
+Tensor i1(const Tensor& x) { return bessel_i(x, {1}); }
+Tensor i0e(const Tensor& x) { return bessel_ie(x, {0}); }
+Tensor i1e(const Tensor& x) { return bessel_ie(x, {1}); }
+
+namespace {
+
+Tensor instead_of_nan(const Tensor& x, double value) {
+  return is_floating(x.dtype()) ? where(isnan(x), value, x) : x;
+}
+
+// Sums of deviations from the means of what is not NaN, with how many there are.
+Tensor nan_variance(const Tensor& x, const Over& axes, double correction, bool keepdims) {
+  const Tensor counted = logical_not(isnan(x));
+  const Tensor count = astype(sum(counted, axes, true), x.dtype());
+  const Tensor mean = sum(where(counted, x, 0), axes, true) / count;
+  const Tensor squares = sum(where(counted, square(x - mean), 0), axes, true);
+  const Tensor divisor = count - correction;
+  const Tensor variance = where(divisor > 0, squares / divisor, NAN);
+  return keepdims ? variance : sum(variance, axes);
+}
+
+template <auto extreme> Tensor extreme_number(const Tensor& x, const Over& axes, bool keepdims, double none) {
+  if (!is_floating(x.dtype())) return extreme(x, axes, keepdims);
+  const Tensor nothing = all(isnan(x), axes, keepdims);
+  return where(nothing, NAN, extreme(instead_of_nan(x, none), axes, keepdims));
+}
+
+}  // namespace
+
+Tensor nansum(const Tensor& x, const Over& axes, bool keepdims) {
+  return sum(instead_of_nan(x, 0), axes, keepdims);
+}
+Tensor nanprod(const Tensor& x, const Over& axes, bool keepdims) {
+  return prod(instead_of_nan(x, 1), axes, keepdims);
+}
+Tensor nanmean(const Tensor& x, const Over& axes, bool keepdims) {
+  return rounded_once(x, [&](const Tensor& y) {
+    const Tensor count = sum(logical_not(isnan(y)), axes, keepdims);
+    return nansum(y, axes, keepdims) / astype(count, y.dtype());
+  });
+}
+Tensor nanvar(const Tensor& x, const Over& axes, double correction, bool keepdims) {
+  return rounded_once(x, [&](const Tensor& y) { return nan_variance(y, axes, correction, keepdims); });
+}
+Tensor nanstd(const Tensor& x, const Over& axes, double correction, bool keepdims) {
+  return rounded_once(x, [&](const Tensor& y) {
+    const Tensor variance = nan_variance(y, axes, correction, keepdims);
+    return where(variance == 0, 0, sqrt(variance));  // whose derivative is 0, as that of std
+  });
+}
+Tensor nanmax(const Tensor& x, const Over& axes, bool keepdims) {
+  return extreme_number<static_cast<Tensor (*)(const Tensor&, const Over&, bool)>(max)>(x, axes, keepdims,
+                                                                                        -INFINITY);
+}
+Tensor nanmin(const Tensor& x, const Over& axes, bool keepdims) {
+  return extreme_number<static_cast<Tensor (*)(const Tensor&, const Over&, bool)>(min)>(x, axes, keepdims,
+                                                                                        INFINITY);
+}
+
+Tensor cumsum(const Tensor& x, std::optional<int64_t> axis) {
+  return axis ? cumulative_sum(x, axis) : cumulative_sum(flatten(x), 0);
+}
+Tensor cumprod(const Tensor& x, std::optional<int64_t> axis) {
+  return axis ? cumulative_prod(x, axis) : cumulative_prod(flatten(x), 0);
+}
+
+namespace {
+
+// Where a running extreme changes, its place; the running maximum of places is that of the last change.
+Tensor places_of_changes(const Tensor& extremes, std::optional<int64_t> axis, const char* op) {
+  const int along = normalize_axis(axis.value_or(0), extremes.ndim(), op);
+  const int64_t n = extremes.size(along);
+  if (n == 0) return astype(extremes, DType::int64);
+  const Tensor before = slice_axis(extremes, along, 0, n - 1), after = slice_axis(extremes, along, 1, {});
+  Tensor changes = before != after;
+  if (is_floating(extremes.dtype())) changes = logical_and(changes, logical_not(isnan(before)));
+  Shape shape(extremes.ndim(), 1);
+  shape[along] = n - 1;
+  const Tensor places = where(changes, reshape(arange(1, n, 1, DType::int64, extremes.device()), shape), 0);
+  const Tensor begin = zeros(slice_axis(extremes, along, 0, 1).shape(), DType::int64, extremes.device());
+  return cummax(concat({begin, places}, along), along);
+}
+
+}  // namespace
+
+Tensor cumargmax(const Tensor& x, std::optional<int64_t> axis) {
+  return places_of_changes(cummax(stop_gradient(x), axis), axis, "cumargmax");
+}
+Tensor cumargmin(const Tensor& x, std::optional<int64_t> axis) {
+  return places_of_changes(cummin(stop_gradient(x), axis), axis, "cumargmin");
+}
+
+Tensor cov(const Tensor& x, double correction, const Tensor& fweights, const Tensor& aweights) {
+  if (x.ndim() > 2) fail<ShapeError>("[cov] takes a vector or variables by observations, not ", describe(x));
+  const Tensor rows = x.ndim() == 2 ? x : reshape(x, {1, x.numel()});
+  const int64_t count = rows.size(1);
+  for (const Tensor& weights : {fweights, aweights}) {
+    if (weights.defined() && weights.shape() != Shape{count})
+      fail<ShapeError>("[cov] the weights ", describe(weights), " must be a vector of ", count,
+                       ", one for each observation of ", describe(x));
+  }
+  if (fweights.defined() && is_floating(fweights.dtype()))
+    fail<DTypeError>("[cov] fweights are counts, so integers, not ", describe(fweights));
+  const Tensor covariance = rounded_once(rows, [&](const Tensor& values) {
+    const DType dtype = values.dtype();
+    if (!fweights.defined() && !aweights.defined()) {
+      const Tensor centred = values - mean(values, Axes{1}, true);
+      return matmul(centred, matrix_transpose(centred)) / (static_cast<double>(count) - correction);
+    }
+    Tensor weights = ones({count}, dtype, x.device());
+    if (fweights.defined()) weights = weights * astype(fweights, dtype);
+    if (aweights.defined()) weights = weights * astype(aweights, dtype);
+    const Tensor total = sum(weights);
+    const Tensor lost =
+        aweights.defined() ? sum(weights * astype(aweights, dtype)) / total : ones({}, dtype, x.device());
+    const Tensor centred = values - sum(values * weights, Axes{1}, true) / total;
+    return matmul(centred * weights, matrix_transpose(centred)) / (total - correction * lost);
+  });
+  return x.ndim() == 2 ? covariance : reshape(covariance, {});
+}
+
+Tensor corrcoef(const Tensor& x) {
+  return rounded_once(x, [](const Tensor& values) {
+    const Tensor covariance = cov(values);
+    if (covariance.ndim() == 0) return covariance / covariance;
+    const Tensor deviations = sqrt(linalg::diagonal(covariance));
+    return clip(covariance / expand_dims(deviations, 1) / deviations, -1, 1);
+  });
+}
+
+Tensor cdist(const Tensor& a, const Tensor& b, double p) {
+  if (a.ndim() < 2 || b.ndim() < 2 || a.size(-1) != b.size(-1))
+    fail<ShapeError>("[cdist] takes rows (.., m, d) and (.., n, d), not ", describe(a), " and ", describe(b));
+  if (!(p >= 0)) fail<ValueError>("[cdist] p must be at least 0, not ", p);
+  const DType dtype = floating_meeting(a, b);
+  const Tensor differences = expand_dims(widened(a), -2) - expand_dims(widened(b), -3);
+  return astype(linalg::vector_norm(differences, Axes{-1}, false, p), dtype);
+}
 
 Tensor diff(const Tensor& x, int64_t n, int64_t axis) {
   if (n < 0) fail<ValueError>("[diff] the order ", n, " is negative");

@@ -39,7 +39,10 @@ template <class D, class V> HWY_INLINE V vector_form(Row<"sigmoid">, D d, V x) {
 template <class D, class V> HWY_INLINE V vector_form(Row<"log_sigmoid">, D d, V x) { return math::log_sigmoid(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"softplus">, D d, V x) { return math::softplus(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"silu">, D d, V x) { return math::silu(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"gelu_tanh">, D d, V x) { return math::gelu_tanh(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"mish">, D d, V x) { return math::mish(d, x); }
 #if HWY_NATIVE_FMA
+template <class D, class V> HWY_INLINE V vector_form(Row<"ndtr">, D d, V x) { return math::ndtr(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"erf">, D d, V x) { return math::erf(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"erfc">, D d, V x) { return math::erfc(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"gelu">, D d, V x) { return math::gelu(d, x); }

@@ -16,6 +16,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/special.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace tidu::HWY_NAMESPACE::math {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -252,6 +254,23 @@ template <class D, class V> HWY_INLINE V silu(D d, V x) {
   return hn::IfThenZeroElse(hn::Eq(s, hn::Zero(d)), hn::Mul(x, s));
 }
 
+template <class D, class V> HWY_INLINE V gelu_tanh(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V slope =
+      hn::MulAdd(hn::Mul(x, x), hn::Set(d, T(0.07135481627260025)), hn::Set(d, T(1.59576912160573071176)));
+  const V s = sigmoid(d, hn::Mul(x, slope));
+  return hn::IfThenZeroElse(hn::Eq(s, hn::Zero(d)), hn::Mul(x, s));
+}
+
+template <class D, class V> HWY_INLINE V mish(D d, V x) {
+  const V two = hn::Set(d, hn::TFromD<D>(2)), e = exp(d, hn::Neg(hn::Abs(x)));
+  const auto negative = hn::Lt(x, hn::Zero(d));
+  const V above = hn::IfThenElse(negative, hn::Mul(e, hn::Add(e, two)), hn::MulAdd(two, e, hn::Set(d, 1)));
+  const V rest = hn::IfThenElse(negative, two, hn::Mul(two, hn::Mul(e, e)));
+  const V t = hn::Div(above, hn::Add(above, rest));
+  return hn::IfThenZeroElse(hn::Eq(t, hn::Zero(d)), hn::Mul(x, t));
+}
+
 template <class D, class V> HWY_INLINE V tanh(D d, V x) {
   const V t = expm1(d, hn::Mul(hn::Abs(x), hn::Set(d, hn::TFromD<D>(-2))));
   return hn::CopySign(hn::Div(t, hn::Add(t, hn::Set(d, hn::TFromD<D>(2)))), x);
@@ -260,11 +279,10 @@ template <class D, class V> HWY_INLINE V tanh(D d, V x) {
 // The error functions need the rounding error of x^2, which only a fused multiply-add gives cheaply.
 #if HWY_NATIVE_FMA
 
-// erfc(z) for z >= 0: exp(-z^2) erfcx(z), where (z + k) erfcx(z) is a Chebyshev series in t = (z - k) / (z +
-// k). (M. M. Shepherd and J. G. Laframboise, Math. Comp. 36, 1981)
+// erfc(z) for z >= 0: exp(-z^2) erfcx(z), with the series of kernels/special.h.
 template <class D, class V> HWY_INLINE V erfc_of_nonnegative(D d, V z) {
   using T = hn::TFromD<D>;
-  const V k = hn::Set(d, is_f32<T> ? T(3) : T(3.5));
+  const V k = hn::Set(d, scalar::kErfcxCentre<T>);
   const V c = hn::IfThenElse(hn::Gt(z, hn::Set(d, T(28))), hn::Set(d, T(28)), z);
   const V below = hn::Sub(c, k), above = hn::Add(c, k);
   const V q = hn::Div(hn::Set(d, T(1)), above), quotient = hn::Mul(below, q);
@@ -272,18 +290,9 @@ template <class D, class V> HWY_INLINE V erfc_of_nonnegative(D d, V z) {
   const V t = hn::MulAdd(hn::NegMulAdd(quotient, above, below), q, quotient);
   V series;
   if constexpr (is_f32<T>) {
-    series =
-        polynomial(d, t, 2.3893264e-6, -3.20521236e-4, -4.80369278e-4, 3.08031196e-3, -1.22749012e-3,
-                   -2.68406823e-2, 1.19529021e-1, -3.10465839e-1, 5.90228321e-1, -8.83394494e-1, 1.07400691);
+    series = polynomial(d, t, TIDU_ERFCX_OF_FLOAT);
   } else {
-    series = polynomial(d, t, -5.27453729066093528e-10, -1.23662388219112601e-9, 4.20934252463290292e-9,
-                        1.29194463548709016e-8, -2.17069565352025515e-8, -8.87783928218456407e-8,
-                        1.14858551421250129e-7, 5.54602483532897045e-7, -7.95028683082642827e-7,
-                        -3.39400799614399608e-6, 7.24345845621562592e-6, 1.864782101368625e-5,
-                        -7.47768747120362918e-5, -4.2062296815611578e-5, 7.14531646371325414e-4,
-                        -1.30535467407781021e-3, -3.17705033857715921e-3, 2.65186198802310586e-2,
-                        -9.2318706638698389e-2, 2.25738621647472138e-1, -4.35256026716884572e-1,
-                        6.94113646634643371e-1, -9.37799724567112032e-1, 1.08705558926226008);
+    series = polynomial(d, t, TIDU_ERFCX_OF_DOUBLE);
   }
   const V square = hn::Mul(c, c), lost = hn::MulSub(c, c, square);
   const V power = exp(d, hn::Neg(square));
@@ -323,6 +332,17 @@ template <class D, class V> HWY_INLINE V gelu(D d, V x) {
   using T = hn::TFromD<D>;
   const V p = hn::Mul(hn::Set(d, T(0.5)), erfc(d, hn::Mul(x, hn::Set(d, T(-0.70710678118654752440)))));
   return hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), hn::Mul(x, p));
+}
+
+// erfc(-x / sqrt(2)) / 2; the part of the argument that rounding loses counts in the left tail.
+template <class D, class V> HWY_INLINE V ndtr(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V high = hn::Set(d, T(0.70710678118654752440)), low = hn::Set(d, scalar::kSqrtHalfRest<T>);
+  const V z = hn::Neg(hn::Mul(x, high)), y = hn::Mul(hn::Set(d, T(0.5)), erfc(d, z));
+  const V lost = hn::NegMulSub(x, low, hn::MulAdd(x, high, z));
+  const V density = hn::Mul(hn::Set(d, T(0.56418958354775628695)), exp(d, hn::Neg(hn::Mul(z, z))));
+  const auto finite = hn::Lt(hn::Abs(x), hn::Set(d, T(40)));
+  return hn::IfThenElse(finite, hn::NegMulAdd(density, lost, y), y);
 }
 
 #endif

@@ -17,6 +17,7 @@ from tidu import debug as debug
 from tidu import implicit as implicit
 from tidu import linalg as linalg
 from tidu import random as random
+from tidu import special as special
 from tidu import tree as tree
 from tidu._arguments import explain as _explain
 from tidu._callback import pure_callback as pure_callback

@@ -257,7 +257,11 @@ class Maker {
     if (row.arity > 1) inputs.push_back(value_of(dtype_of(x)));
     if (row.arity > 2) inputs.insert(inputs.begin(), value_of(DType::bool_));
     Attrs attrs = row.attrs;
-    if (!attrs.empty()) attrs = attrs.with_values({AttrValue(0.25 * pick(9))});
+    if (!attrs.empty()) {
+      std::vector<AttrValue> parameters;
+      for ([[maybe_unused]] const auto& field : attrs.fields()) parameters.emplace_back(0.25 * pick(9));
+      attrs = attrs.with_values(parameters);
+    }
     c_.step(*row.primitive, inputs, attrs);
   }
 

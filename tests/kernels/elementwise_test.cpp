@@ -111,6 +111,11 @@ double by_magnitude(double x) { return std::isfinite(x) ? std::fabs(x) : 0; }
 // The relative condition of Phi in its left tail is x^2, and its argument is rounded twice.
 double by_square(double x) { return std::isfinite(x) ? 2 * x * x : 0; }
 
+// So does that of the sigmoid in gelu_tanh with its argument.
+double by_cube(double x) {
+  return std::isfinite(x) ? 3 * std::fmin(std::fabs(x * (1.6 + 0.0714 * x * x)), 800) : 0;
+}
+
 Real sigmoid(Real x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
 Real softplus(Real x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
 Real phi(Real x) { return std::erfc(-x * std::sqrt(Real(0.5))) / 2; }
@@ -156,6 +161,19 @@ const UnaryCase kUnary[] = {
     {"relu", [](Real x) { return x <= 0 ? Real(0) : x; }, 0, 0},
     {"silu", [](Real x) { return times(x, sigmoid(x)); }, 4, 4, by_magnitude},
     {"gelu", [](Real x) { return times(x, phi(x)); }, 5, 5, by_square},
+    {"gelu_tanh",
+     [](Real x) {
+       return times(x, sigmoid(std::sqrt(8 / std::acos(Real(-1))) * (x + 0.044715L * x * x * x)));
+     },
+     5, 5, by_cube},
+    {"mish", [](Real x) { return times(x, std::tanh(softplus(x))); }, 5, 5, by_magnitude},
+    {"ndtr", phi, 6, 6},
+    {"cbrt", [](Real x) { return std::cbrt(x); }, 2, 4},
+    {"entr",
+     [](Real x) {
+       return x > 0 ? -x * std::log(x) : x == 0 ? 0 : x < 0 ? -std::numeric_limits<Real>::infinity() : x;
+     },
+     2, 2},
     {"erf", [](Real x) { return std::erf(x); }, 2.5, 2.5},
     {"erfc", [](Real x) { return std::erfc(x); }, 5, 5},
 };
@@ -246,6 +264,7 @@ const BinaryCase kBinary[] = {
     {"multiply_no_nan", times, 0.501},
     {"divide", [](Real a, Real b) { return a / b; }, 0.501},
     {"pow", [](Real a, Real b) { return std::pow(a, b); }, 1.5},
+    {"copysign", [](Real a, Real b) { return std::copysign(a, b); }, 0},
     {"maximum", larger, 0},
     {"minimum", smaller, 0},
     {"atan2", [](Real a, Real b) { return std::atan2(a, b); }, 1.5},

@@ -1,5 +1,7 @@
 """Operations made of others: against NumPy, with their derivatives at the special points."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tidu as td
@@ -120,3 +122,246 @@ def test_bounds_of_clip_that_no_element_can_be_name_clip():
     assert td.clip(x, 2, 150).tolist() == [2, 150] and td.clip(x, 2, 150).dtype is td.uint8
     assert td.clip(x, 0.5, 300.5).tolist() == [1, 200]
     assert td.clip(td.tensor([True, False]), 0, 1).tolist() == [1, 0]
+
+
+# --- Functions of one element each
+
+INF, NAN = np.inf, np.nan
+SPECIALS = np.array([0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 7.0, 1e-310, -3e300, INF, -INF, NAN])
+PAIRS = tuple(grid.ravel() for grid in np.meshgrid(SPECIALS, SPECIALS))
+INTEGERS = (td.int8, td.int32, td.int64, td.uint8)
+
+
+@pytest.mark.parametrize(
+    "name", ["fmax", "fmin", "fmod", "heaviside", "float_power", "logaddexp2", "nextafter"]
+)
+def test_pairs_of_specials(name):
+    with np.errstate(all="ignore"):
+        want = getattr(np, name)(*PAIRS)
+    got = to_array(getattr(td, name)(*map(td.tensor, PAIRS)))
+    np.testing.assert_allclose(
+        got, want, rtol=4e-16 if name != "logaddexp2" else 1e-15, atol=1e-15 * (name == "logaddexp2")
+    )
+
+
+@pytest.mark.parametrize("name", ["fmax", "fmin", "fmod", "gcd", "lcm"])
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+def test_pairs_of_integers(name, dtype):
+    info = np.iinfo(dtype.name)
+    values = [0, 1, 2, 6, 9, 30, info.max] + ([-1, -4, -6, info.min + 1] if info.min else [])
+    a, b = (grid.ravel().astype(dtype.name) for grid in np.meshgrid(values, values))
+    with np.errstate(all="ignore"):
+        want = getattr(np, name)(a, b)
+    got = getattr(td, name)(td.tensor(a), td.tensor(b))
+    assert got.dtype is dtype
+    np.testing.assert_array_equal(to_array(got), want)
+
+
+def test_numbers_meet_tensors():
+    x = td.tensor([1.0, 3.0], dtype=td.float16)
+    for name in ("fmax", "fmin", "fmod", "heaviside", "logaddexp2", "nextafter"):
+        assert getattr(td, name)(x, 2.0).dtype is td.float16
+        assert getattr(td, name)(2.0, x).dtype is td.float16
+    assert td.fmax(x, 2).tolist() == [2, 3] and x.fmin(2).tolist() == [1, 2]
+    assert td.lcm(td.tensor([4, 6]), 10).tolist() == [20, 30]
+    assert td.float_power(td.tensor([2, 3]), 0.5).dtype is td.float64
+
+
+@pytest.mark.parametrize("dtype", [td.float16, td.float32, td.float64], ids=str)
+def test_nextafter_everywhere(dtype):
+    kind = np.dtype(dtype.name)
+    info = np.finfo(kind)
+    bits = rng.integers(0, 2 ** (8 * kind.itemsize), 300, dtype=np.uint64)
+    x = bits.astype(f"u{kind.itemsize}").view(kind)
+    edges = [0, -0.0, info.tiny, -info.tiny, info.smallest_subnormal, info.max, -info.max, 1, 2, INF, -INF]
+    x = np.concatenate([x, np.array(edges, kind)])
+    for towards in (-INF, 0.0, INF):
+        with np.errstate(all="ignore"):
+            want = np.nextafter(x, kind.type(towards))
+        np.testing.assert_array_equal(to_array(td.nextafter(td.tensor(x), towards)), want)
+    assert td.grad(td.nextafter)(td.tensor(1.5, dtype=dtype), td.tensor(2.0, dtype=dtype)).item() == 1
+
+
+def test_nextafter_of_bfloat16_is_the_next_pattern():
+    bits = rng.integers(1, 0x7F80, 200).astype(np.uint32)
+    x, above = ((b << 16).view(np.float32) for b in (bits, bits + 1))
+    got = td.nextafter(td.tensor(x).astype(td.bfloat16), td.inf)
+    np.testing.assert_array_equal(to_array(got), above)
+
+
+@pytest.mark.parametrize("dtype", [td.float16, td.float32, td.float64], ids=str)
+def test_ldexp(dtype):
+    kind = np.dtype(dtype.name)
+    with np.errstate(all="ignore"):
+        x = np.concatenate([rng.normal(size=40), SPECIALS, [5e-324, 1.7e308]]).astype(kind)
+    for n in (0, 1, -3, 30, -140, 900, -1074, 1030, -2000, 2090):
+        with np.errstate(all="ignore"):
+            want = np.ldexp(x, n)
+        np.testing.assert_array_equal(to_array(td.ldexp(td.tensor(x), td.tensor(n))), want)
+    assert td.grad(lambda x: td.ldexp(x, 3))(td.tensor(1.5)).item() == 8
+    with pytest.raises(td.DTypeError, match=r"\[ldexp\] the exponents must be integers"):
+        td.ldexp(td.tensor(x), 0.5)
+
+
+def test_signs_and_parts():
+    x = td.tensor(SPECIALS)
+    np.testing.assert_array_equal(to_array(td.signbit(x)), np.signbit(SPECIALS))
+    signs = td.copysign(td.tensor(PAIRS[0]), td.tensor(PAIRS[1]))
+    np.testing.assert_array_equal(np.signbit(to_array(signs)), np.signbit(PAIRS[1]))
+    np.testing.assert_array_equal(to_array(td.real(x)), SPECIALS)
+    np.testing.assert_array_equal(to_array(td.conj(x)), SPECIALS)
+    assert not to_array(td.imag(x)).any()
+    np.testing.assert_array_equal(to_array(td.positive(x)), SPECIALS)
+    assert td.positive(x) is not x
+    with pytest.raises(td.DTypeError, match=r"\[positive\]"):
+        td.positive(td.tensor([True]))
+    y = td.tensor([1.75, -1.75, 3.0, 1e30])
+    assert td.frac(y).tolist() == [0.75, -0.75, 0, 0]
+    assert td.grad(lambda y: td.frac(y).sum())(y).tolist() == [1, 1, 1, 1]
+    degrees = td.tensor([0.0, 90.0, -180.0, 360.0], dtype=td.float64)
+    np.testing.assert_allclose(to_array(td.deg2rad(degrees)), np.deg2rad(to_array(degrees)), rtol=4e-16)
+    np.testing.assert_allclose(to_array(td.rad2deg(degrees)), np.rad2deg(to_array(degrees)), rtol=4e-16)
+    assert td.deg2rad(td.tensor([180])).dtype is td.float32
+
+
+def test_interpolation_and_products():
+    a, b, c = (rng.normal(size=(3, 4)) for _ in range(3))
+    x, y, z = map(td.tensor, (a, b, c))
+    np.testing.assert_allclose(to_array(td.lerp(x, y, z)), a + c * (b - a), rtol=1e-13)
+    assert td.lerp(x, y, 0).tolist() == a.tolist() and x.lerp(y, 1.0).tolist() == b.tolist()
+    np.testing.assert_allclose(to_array(td.addcmul(x, y, z, value=0.5)), a + 0.5 * b * c, rtol=1e-14)
+    np.testing.assert_allclose(to_array(x.addcdiv(y, z, value=-2)), a - 2 * b / c, rtol=1e-14)
+    assert td.addcmul(td.tensor([1]), td.tensor([2]), td.tensor([3]), value=2).tolist() == [13]
+    with pytest.raises(ValueError, match=r"\[addcmul\] the value 0.5 does not fit int64"):
+        td.addcmul(td.tensor([1]), td.tensor([2]), td.tensor([3]), value=0.5)
+    for f in (td.lerp, td.addcmul, td.addcdiv):
+        td.check_grads(lambda x, y, z, f=f: f(x, y, z).sum(), (x, y, z), order=2)
+    halves = [td.tensor(v, dtype=td.float16) for v in (a, b, c)]
+    want = [to_array(h).astype(np.float64) for h in halves]
+    got = to_array(td.addcmul(*halves)).astype(np.float64)
+    exact = want[0] + want[1] * want[2]
+    assert (np.abs(got - exact) <= 2.0**-10 * np.abs(exact)).all()
+
+
+@pytest.mark.parametrize("name", ["xlogy", "xlog1py", "fmax", "fmin", "fmod", "logaddexp2", "copysign"])
+def test_derivatives_of_pairs(name):
+    a, b = (td.tensor(rng.uniform(0.4, 2.9, 5)) for _ in range(2))
+    td.check_grads(lambda a, b: getattr(td, name)(a, b).sum(), (a, b), order=2)
+
+
+# --- Reductions of what is not NaN, scans, statistics
+
+
+@pytest.mark.parametrize("name", ["nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin"])
+@pytest.mark.parametrize("axis", [None, 0, (0, 2), -1])
+def test_reductions_of_numbers(name, axis):
+    x = rng.normal(size=(3, 4, 5))
+    x[rng.random(x.shape) < 0.3] = NAN
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of slices of nothing but NaN
+        want = getattr(np, name)(x, axis=axis)
+    f = getattr(td, name)
+    np.testing.assert_allclose(to_array(f(td.tensor(x), axis)), want, rtol=1e-13)
+    kept = f(td.tensor(x), axis, keepdims=True)
+    assert kept.ndim == 3 and np.size(want) == kept.size
+
+
+def test_reductions_of_nothing_but_nan():
+    x = td.tensor([[NAN, NAN], [1.0, NAN]])
+    assert td.nansum(x, 1).tolist() == [0, 1] and td.nanprod(x, 1).tolist() == [1, 1]
+    for f in (td.nanmean, td.nanmax, td.nanmin, td.nanvar, td.nanstd):
+        assert np.isnan(f(x, 1).tolist()[0])
+    assert np.isnan(td.nanvar(x, 1, correction=1).tolist()).all()
+    assert td.nanmax(td.tensor([1, 3]), 0).tolist() == 3
+    gradient = td.grad(lambda x: td.nanmean(x) + td.nanmax(x) + td.nanstd(x) + td.nansum(x * x))(x)
+    assert to_array(gradient).tolist() == [[0, 0], [4, 0]]
+    tens = td.full((4000,), 10.0, dtype=td.float16)
+    assert td.nanmean(tens).item() == 10
+    y = td.tensor([0.5, NAN, -1.5, 2.0], dtype=td.float64)
+    numbers = td.tensor([0.5, -1.5, 2.0], dtype=td.float64)
+    for f, of_numbers in ((td.nanvar, td.var), (td.nanstd, td.std), (td.nanprod, td.prod)):
+        got, want = to_array(td.hessian(f)(y)), to_array(td.hessian(of_numbers)(numbers))
+        np.testing.assert_allclose(np.delete(np.delete(got, 1, 0), 1, 1), want, rtol=1e-12, atol=1e-15)
+
+
+def test_cumulative_spellings():
+    x = rng.integers(-3, 4, (3, 4))
+    for dtype in (td.int8, td.float32, td.float64):
+        t = td.tensor(x, dtype=dtype)
+        for axis in (None, 0, 1):
+            np.testing.assert_array_equal(to_array(td.cumsum(t, axis)), np.cumsum(x, axis))
+            np.testing.assert_array_equal(to_array(t.cumprod(axis)), np.cumprod(x, axis))
+    assert td.cumsum(td.tensor([1, 2]), dtype=td.float32).dtype is td.float32
+
+
+def test_gradients_of_cumprod_with_zeros():
+    """Of each result by each element: the product of the others."""
+    for values in ([2.0, 0.0, 3.0, 4.0], [0.0, 0.0, 3.0], [1.0, 2.0, 0.0]):
+        x = np.array(values)
+        want = [
+            [np.prod(np.delete(x[: i + 1], j)) if j <= i else 0 for j in range(len(x))] for i in range(len(x))
+        ]
+        t = td.tensor(x)
+        for jacobian in (td.jacrev, td.jacfwd):
+            np.testing.assert_array_equal(to_array(jacobian(td.cumprod)(t)), want)
+
+
+@pytest.mark.parametrize("dtype", [td.int32, td.float32], ids=str)
+def test_indices_of_running_extremes(dtype):
+    x = rng.integers(-4, 5, (6, 9))
+    for ours, values, argument in (
+        (td.cumargmax, td.cummax, np.argmax),
+        (td.cumargmin, td.cummin, np.argmin),
+    ):
+        t = td.tensor(x, dtype=dtype)
+        got = ours(t, 1)
+        want = np.stack([argument(x[:, : i + 1], 1) for i in range(9)], 1)
+        assert got.dtype is td.int64
+        np.testing.assert_array_equal(to_array(got), want)
+        np.testing.assert_array_equal(to_array(td.take_along_axis(t, got, 1)), to_array(values(t, 1)))
+    assert td.cumargmax(td.tensor([1.0, NAN, 5.0, NAN])).tolist() == [0, 1, 1, 1]
+    assert td.cumargmax(td.tensor([INF, INF])).tolist() == [0, 0]
+    assert td.cumargmin(td.zeros((0,))).shape == (0,)
+
+
+def test_covariances():
+    x, counts, weights = rng.normal(size=(3, 7)), rng.integers(1, 4, 7), rng.uniform(0.2, 2, 7)
+    t = td.tensor(x)
+    for correction in (0, 1):
+        np.testing.assert_allclose(to_array(td.cov(t, correction)), np.cov(x, ddof=correction), rtol=1e-12)
+        for options in (
+            {"fweights": counts},
+            {"aweights": weights},
+            {"fweights": counts, "aweights": weights},
+        ):
+            got = td.cov(t, correction, **{key: td.tensor(value) for key, value in options.items()})
+            np.testing.assert_allclose(to_array(got), np.cov(x, ddof=correction, **options), rtol=1e-12)
+    np.testing.assert_allclose(to_array(td.corrcoef(t)), np.corrcoef(x), rtol=1e-12)
+    assert td.cov(t[0]).shape == () and td.corrcoef(t[0]).item() == 1
+    td.check_grads(lambda t: td.cov(t, aweights=td.tensor(weights)).sum(), (t,), order=2)
+    with pytest.raises(td.ShapeError, match=r"\[cov\] the weights"):
+        td.cov(t, fweights=td.tensor([1, 2]))
+    with pytest.raises(td.DTypeError, match=r"\[cov\] fweights are counts"):
+        td.cov(t, fweights=td.tensor(weights))
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, 1.5, 2.0, 3.0, INF])
+def test_distances_of_rows(p):
+    a, b = rng.normal(size=(2, 3, 4)), rng.normal(size=(5, 4))
+    difference = np.abs(a[:, :, None] - b[None, None])
+    want = (
+        (difference != 0).sum(-1)
+        if p == 0
+        else difference.max(-1)
+        if p == INF
+        else (difference**p).sum(-1) ** (1 / p)
+    )
+    np.testing.assert_allclose(to_array(td.cdist(td.tensor(a), td.tensor(b), p)), want, rtol=1e-12)
+
+
+def test_distances_at_zero_have_no_gradient():
+    x = td.tensor(rng.normal(size=(3, 2)))
+    gradient = td.grad(lambda x: td.cdist(x, x).sum())(x)
+    assert np.isfinite(to_array(gradient)).all()
+    with pytest.raises(td.ShapeError, match=r"\[cdist\]"):
+        td.cdist(x, td.ones((3, 3)))

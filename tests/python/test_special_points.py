@@ -61,13 +61,30 @@ LIMITS = {
     "relu": {0: (0, 0), INF: (1, 0), -INF: (0, 0)},
     "leaky_relu": {0: (0.01, 0), INF: (1, 0), -INF: (0.01, 0)},
     "elu": {0: (1, 1), INF: (1, 0), -INF: (0, 0)},
+    "cbrt": {0: (INF, -INF), INF: (0, 0), -INF: (0, 0)},
+    "gelu_tanh": {0: (0.5, math.sqrt(2 / math.pi)), INF: (1, 0), -INF: (0, 0)},
+    "mish": {0: (0.6, 0.64), INF: (1, 0), -INF: (0, 0)},
+    "hardtanh": {-1: (0, 0), 0: (1, 0), 1: (0, 0), INF: (0, 0), -INF: (0, 0)},
+    "erfcx": {0: (-2 / math.sqrt(math.pi), 2), INF: (0, 0), -INF: (-INF, INF)},
+    "erfinv": {0: (math.sqrt(math.pi) / 2, 0), 1: (INF, INF), -1: (INF, -INF)},
+    "ndtr": {0: (1 / math.sqrt(2 * math.pi), 0), INF: (0, 0), -INF: (0, 0)},
+    "log_ndtr": {0: (math.sqrt(2 / math.pi), -2 / math.pi), INF: (0, 0)},
+    "ndtri": {0.5: (math.sqrt(2 * math.pi), 0), 0: (INF, -INF), 1: (INF, INF)},
+    "lgamma": {0: (-INF, INF), INF: (INF, 0)},
+    "digamma": {0: (INF, -INF), INF: (0, 0)},
+    "polygamma": {0: (-INF, INF), INF: (0, 0)},
+    "bessel_i": {0: (0, 0.5), INF: (INF, INF), -INF: (-INF, INF)},
+    "bessel_ie": {0: (0, 0.5), INF: (0, 0), -INF: (0, 0)},
+    "sinc": {0: (0, -(math.pi**2) / 3), 1: (-1, 2), INF: (0, 0), -INF: (0, 0)},
+    "logit": {0.5: (4, 0), 0: (INF, -INF), 1: (INF, INF)},
+    "entr": {0: (INF, -INF), 1: (-1, -1), INF: (-INF, 0)},
 }
 
 
 @pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
 @pytest.mark.parametrize("name", LIMITS)
 def test_functions_of_one_argument(name, dtype):
-    f, rtol = getattr(td, name), 8 * ops.EPSILON[dtype]
+    f, rtol = ops.row_function(name), 8 * ops.EPSILON[dtype]
     for point, (first, second) in LIMITS[name].items():
         x = t(point, dtype)
         for got in both_modes(f, x):
@@ -121,6 +138,14 @@ PAIRS = {
         (0, 2): ((0.5, 0), ((0, -0.25), (-0.25, 0))),
         (1, INF): ((0, 0), ((0, 0), (0, 0))),
         (1, 0): ((INF, -INF), ((0, -INF), (-INF, INF))),
+    },
+    "xlogy": {
+        (0, 2): ((math.log(2), 0), ((0, 0.5), (0.5, 0))),
+        (0, 0): ((-INF, 0), ((0, INF), (INF, 0))),
+    },
+    "xlog1py": {
+        (0, 1): ((math.log(2), 0), ((0, 0.5), (0.5, 0))),
+        (0, -1): ((-INF, 0), ((0, INF), (INF, 0))),
     },
     "multiply": {(0, INF): ((INF, 0), ((0, 1), (1, 0))), (0, 0): ((0, 0), ((0, 1), (1, 0)))},
 }

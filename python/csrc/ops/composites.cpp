@@ -48,9 +48,83 @@ Tensor area(const Tensor& y, const std::optional<Tensor>& x, double distance, in
   return x ? trapezoid(y, *x, axis) : trapezoid(y, distance, axis);
 }
 
+// Small integers are added up in 64 bits, of which the dtype keeps the low ones.
+template <Tensor (*F)(const Tensor&, const Over&, bool)>
+Tensor reduced_in(const Tensor& x, const Over& axis, bool keepdims, Type dtype) {
+  return dtype ? astype(F(astype(x, *dtype), axis, keepdims), *dtype) : F(x, axis, keepdims);
+}
+template <Tensor (*F)(const Tensor&, Axis)> Tensor scanned_in(const Tensor& x, Axis axis, Type dtype) {
+  return dtype ? astype(F(astype(x, *dtype), axis), *dtype) : F(x, axis);
+}
+
+Tensor covariance(const Tensor& x, double correction, const std::optional<Tensor>& fweights,
+                  const std::optional<Tensor>& aweights) {
+  return cov(x, correction, fweights.value_or(Tensor()), aweights.value_or(Tensor()));
+}
+
+void bind_interpolations(const Definitions& define) {
+  const auto lerp_between = [](const Tensor& start, const Tensor& end, const py::object& weight) {
+    const Bound share(weight, "lerp", start);
+    if (!share.get()) throw py::type_error("[lerp] needs a weight");
+    return lerp(start, end, *share.get());
+  };
+  const char* of_lerp =
+      "start + weight * (end - start), exact at both ends; the weight is a number or a tensor.";
+  define.function("lerp", lerp_between, py::arg("start"), py::arg("end"), py::arg("weight"), of_lerp);
+  define.method("lerp", lerp_between, py::arg("end"), py::arg("weight"), of_lerp);
+  define.both<addcmul>("addcmul", "x, tensor1, tensor2, value=1.0", "x + value * tensor1 * tensor2.");
+  define.both<addcdiv>("addcdiv", "x, tensor1, tensor2, value=1.0", "x + value * tensor1 / tensor2.");
+}
+
+void bind_nan_reductions(const Definitions& define) {
+  define.both<reduced_in<nansum>>("nansum", "x, axis=None, keepdims=False, dtype=None",
+                                  "`sum` of what is not NaN: 0 of nothing else.");
+  define.both<reduced_in<nanprod>>("nanprod", "x, axis=None, keepdims=False, dtype=None",
+                                   "`prod` of what is not NaN: 1 of nothing else.");
+  define.both<nanmean>("nanmean", "x, axis=None, keepdims=False", "`mean` of what is not NaN.");
+  define.both<nanvar>("nanvar", "x, axis=None, correction=0.0, keepdims=False",
+                      "`var` of what is not NaN; NaN where no more elements than `correction` are left.");
+  define.both<nanstd>("nanstd", "x, axis=None, correction=0.0, keepdims=False",
+                      "The square root of nanvar; the derivative at 0 is 0.");
+  define.both<nanmax>("nanmax", "x, axis=None, keepdims=False",
+                      "`max` of what is not NaN; NaN of nothing else.");
+  define.both<nanmin>("nanmin", "x, axis=None, keepdims=False",
+                      "`min` of what is not NaN; NaN of nothing else.");
+}
+
+void bind_cumulative(const Definitions& define) {
+  define.both<scanned_in<cumsum>>("cumsum", "x, axis=None, dtype=None",
+                                  "`cumulative_sum`, of the flattened tensor without an axis.");
+  define.both<scanned_in<cumprod>>("cumprod", "x, axis=None, dtype=None",
+                                   "`cumulative_prod`, of the flattened tensor without an axis.");
+  define.both<cumargmax>(
+      "cumargmax", "x, axis=None",
+      "The int64 indices of the elements that cummax gives: of equal ones, or NaN, the first.");
+  define.both<cumargmin>(
+      "cumargmin", "x, axis=None",
+      "The int64 indices of the elements that cummin gives: of equal ones, or NaN, the first.");
+}
+
+void bind_statistics(const Definitions& define) {
+  define.function("cov", covariance, py::arg("x"), py::arg("correction") = 1.0,
+                  py::arg("fweights") = py::none(), py::arg("aweights") = py::none(),
+                  "The covariance matrix of variables, the rows of (variables, observations) or one vector, "
+                  "divided by n - correction.\n`fweights` are integers, how often each observation counts, "
+                  "`aweights` how much.");
+  define.function<corrcoef>(
+      "corrcoef", "x",
+      "The correlation matrix of variables, the rows of (variables, observations) or one vector.");
+  define.function<cdist>("cdist", "x1, x2, p=2.0",
+                         "The p-norms of differences of rows: (.., m, d) and (.., n, d) give (.., m, n).");
+}
+
 }  // namespace
 
 void bind_composites(const Definitions& define) {
+  bind_interpolations(define);
+  bind_nan_reductions(define);
+  bind_cumulative(define);
+  bind_statistics(define);
   define.both("clip", clip_between, py::arg("min") = py::none(), py::arg("max") = py::none(),
               "min where x is below it, max where it is above, else x (numbers, tensors or None). The "
               "derivative by x is 1 at both bounds.");

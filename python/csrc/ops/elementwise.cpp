@@ -1,6 +1,7 @@
 // The rows of elementwise.def, by looping over them: plain C functions, which cost less than bound ones.
 #include <deque>
 
+#include "ops/composites.h"
 #include "ops/operations.h"
 
 namespace tidu::python {
@@ -60,14 +61,26 @@ template <auto F, int kArity> PyObject* method(PyObject* self, PyObject* const* 
   return call<F, kArity>(all);
 }
 
+std::string row(const char* name, const char* parameters, const char* doc) {
+  return document(name, str(parameters, ", /"), str(doc, ".").c_str());
+}
+
 template <auto F> void add_row(py::module_& m, PyMethodDef& function, PyMethodDef& method) {
   op<F> = function.ml_name;
   add_function(m, function);
   add_method(method);
 }
-
-std::string row(const char* name, const char* parameters, const char* doc) {
-  return document(name, str(parameters, ", /"), str(doc, ".").c_str());
+template <auto F> void add_unary(py::module_& m, const char* name, const char* doc) {
+  add_row<F>(m, definition(name, row(name, "x", doc), unary_function<F>, METH_O),
+             definition(name, row(name, "$self", doc), unary_method<F>, METH_NOARGS));
+}
+template <auto F> void add_binary(py::module_& m, const char* name, const char* doc) {
+  add_row<F>(m, definition(name, row(name, "a, b", doc), function<F, 2>, METH_FASTCALL),
+             definition(name, row(name, "$self, b", doc), method<F, 2>, METH_FASTCALL));
+}
+template <auto F> void add_ternary(py::module_& m, const char* name, const char* doc) {
+  add_row<F>(m, definition(name, row(name, "c, a, b", doc), function<F, 3>, METH_FASTCALL),
+             definition(name, row(name, "$self, a, b", doc), method<F, 3>, METH_FASTCALL));
 }
 
 // A row with parameters: a function of a tensor and numbers.
@@ -84,26 +97,58 @@ void add_row_with(const Definitions& define, const char* name, const char* doc, 
 
 void bind_table(const Definitions& define) {
   py::module_& m = define.m;
-#define UNARY(name, types, result, low, high, cost, derivative, doc)                                  \
-  add_row<tidu::name>(m, definition(#name, row(#name, "x", doc), unary_function<tidu::name>, METH_O), \
-                      definition(#name, row(#name, "$self", doc), unary_method<tidu::name>, METH_NOARGS));
-#define BINARY(name, types, result, low, high, cost, derivative, doc)                                        \
-  add_row<tidu::name>(m, definition(#name, row(#name, "a, b", doc), function<tidu::name, 2>, METH_FASTCALL), \
-                      definition(#name, row(#name, "$self, b", doc), method<tidu::name, 2>, METH_FASTCALL));
-#define TERNARY(name, types, result, low, high, cost, derivative, doc)                          \
-  add_row<tidu::name>(                                                                          \
-      m, definition(#name, row(#name, "c, a, b", doc), function<tidu::name, 3>, METH_FASTCALL), \
-      definition(#name, row(#name, "$self, a, b", doc), method<tidu::name, 3>, METH_FASTCALL));
+#define UNARY(name, types, result, low, high, cost, derivative, doc) add_unary<tidu::name>(m, #name, doc);
+#define BINARY(name, types, result, low, high, cost, derivative, doc) add_binary<tidu::name>(m, #name, doc);
+#define TERNARY(name, types, result, low, high, cost, derivative, doc) add_ternary<tidu::name>(m, #name, doc);
 #define PARAMETER(name, value) , py::arg(#name) = static_cast<double>(value)
 #define UNARY_WITH(name, parameters, types, result, low, high, cost, derivative, doc) \
   add_row_with<tidu::name, name##_parameters<double>>(define, #name, doc "." parameters);
 #include "ops/elementwise.def"
 }
 
+// Functions of one element each that are made of rows.
+void bind_made_of_rows(py::module_& m) {
+  add_binary<fmax>(m, "fmax", "The larger of a and b, and the number where one is NaN");
+  add_binary<fmin>(m, "fmin", "The smaller of a and b, and the number where one is NaN");
+  add_binary<fmod>(m, "fmod", "a - trunc(a / b) * b, with the sign of a; integers: 0 for b = 0");
+  add_binary<lcm>(m, "lcm", "The least common multiple of integers; 0 where one is 0");
+  add_binary<logaddexp2>(m, "logaddexp2", "log2(2^a + 2^b), without overflow");
+  add_binary<heaviside>(m, "heaviside", "0 where a < 0, 1 where a > 0, b where a is 0");
+  add_binary<float_power>(m, "float_power", "a to the power of b, in float64");
+  add_binary<ldexp>(m, "ldexp", "a * 2^b of integers b, rounded once");
+  add_binary<nextafter>(m, "nextafter", "The next number of the dtype of a towards b");
+  add_unary<frac>(m, "frac", "x - trunc(x), with the sign of x");
+  add_unary<deg2rad>(m, "deg2rad", "Degrees as radians");
+  add_unary<rad2deg>(m, "rad2deg", "Radians as degrees");
+  add_unary<positive>(m, "positive", "A copy of x, numbers alone");
+  add_unary<real>(m, "real", "The real part: x");
+  add_unary<imag>(m, "imag", "The imaginary part: zeros");
+  add_unary<conj>(m, "conj", "The complex conjugate: x");
+  add_unary<i0>(m, "i0", "The modified Bessel function of the first kind of order 0");
+  add_unary<i1>(m, "i1", "The modified Bessel function of the first kind of order 1");
+  add_unary<i0e>(m, "i0e", "exp(-|x|) * i0(x), without overflow");
+  add_unary<i1e>(m, "i1e", "exp(-|x|) * i1(x), without overflow");
+}
+
+// logit with PyTorch's `eps`.
+Tensor logit_of(const Tensor& x, std::optional<double> eps) { return eps ? logit_within(x, *eps) : logit(x); }
+
+Tensor polygamma_of(int64_t n, const Tensor& x) {
+  if (n < 0) fail<ValueError>("[polygamma] the order n must be at least 0, not ", n);
+  return polygamma(x, {static_cast<double>(n)});
+}
+
 }  // namespace
 
 void bind_elementwise(const Definitions& define) {
   bind_table(define);
+  bind_made_of_rows(define.m);
+  define.both<logit_of>(
+      "logit", "x, eps=None",
+      "log(x / (1 - x)), the inverse of sigmoid; of x held in [eps, 1 - eps] where eps is given.");
+  py::delattr(define.m, "polygamma");  // the row has the order last
+  define.function("polygamma", polygamma_of, py::arg("n"), py::arg("x"),
+                  "The derivative of digamma of the order n = 0, 1 .. of x.");
   define.function(
       "result_type",
       [](const py::args& args) {

@@ -18,7 +18,7 @@ from . import (
     softmax,
 )
 from .case import Case, Draw, Fixed
-from .elementwise import REFERENCES
+from .elementwise import EXACT, REFERENCES, row_function
 from .elsewhere import ELSEWHERE
 from .primitives import PRIMITIVES, REDUCTIONS, ROWS, SCANS
 from .reductions import REDUCTION_REFERENCES
@@ -51,6 +51,7 @@ __all__ = [
     "ELEMENTWISE",
     "ELSEWHERE",
     "EPSILON",
+    "EXACT",
     "FLOATS",
     "INTEGERS",
     "OTHERS",
@@ -70,6 +71,7 @@ __all__ = [
     "assert_close",
     "assert_trees_close",
     "is_float",
+    "row_function",
     "to_array",
     "to_tensor",
     "with_storage",

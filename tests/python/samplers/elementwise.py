@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 
+import mpmath
 import numpy as np
 import tidu as td
 from scipy import special
@@ -34,6 +36,92 @@ def phi(x):
     return in_double(special.ndtr)(x)
 
 
+def exactly(function):
+    """A function of one number and options in 60 digits, of each element."""
+
+    def one(x, *options):
+        try:
+            with mpmath.workdps(60):
+                return float(function(mpmath.mpf(float(x)), *options))
+        except (ValueError, ZeroDivisionError, mpmath.libmp.NoConvergence):
+            return math.nan
+
+    return lambda x, *options, **named: np.vectorize(one, otypes=[np.float64])(x, *options, *named.values())
+
+
+def with_limits(at_minus_infinity, at_infinity, function):
+    """A function whose limits at infinities mpmath does not know."""
+    limits = {-math.inf: at_minus_infinity, math.inf: at_infinity}
+
+    def of(x, *options):
+        limit = limits.get(float(x))
+        return function(x, *options) if limit is None else limit(*options) if callable(limit) else limit
+
+    return exactly(of)
+
+
+def erfcx(x, order=0):
+    before, y = 2 / mpmath.sqrt(mpmath.pi), mpmath.erfc(x) * mpmath.exp(x * x)
+    for n in range(1, int(order) + 1):  # of the n-fold integral of erfc
+        before, y = y, (before - 2 * x * y) / (2 * n)
+    return (-2) ** int(order) * mpmath.factorial(int(order)) * y
+
+
+def log_ndtr(x):
+    return mpmath.log1p(-mpmath.ncdf(-x)) if x > 0 else mpmath.log(mpmath.ncdf(x))
+
+
+def ndtri(p):
+    if p < 0 or p > 1:
+        return math.nan
+    return {0: -math.inf, 1: math.inf}.get(float(p)) or mpmath.sqrt(2) * mpmath.erfinv(2 * p - 1)
+
+
+def erfinv(x):
+    return {-1: -math.inf, 1: math.inf}.get(float(x)) or (mpmath.erfinv(x) if abs(x) < 1 else math.nan)
+
+
+def lgamma(x):
+    return math.inf if x <= 0 and x == mpmath.floor(x) else mpmath.log(abs(mpmath.gamma(x)))
+
+
+def digamma(x):
+    if x == 0:
+        return -math.inf
+    return math.nan if x < 0 and x == mpmath.floor(x) else mpmath.digamma(x)
+
+
+def polygamma(x, n=1):
+    if x <= 0 and x == mpmath.floor(x):
+        return (-1) ** int(n + 1) * math.inf
+    return mpmath.polygamma(int(n), x)
+
+
+def bessel_i(x, order=0):
+    return mpmath.besseli(abs(int(order)), x)
+
+
+def bessel_ie(x, order=0):
+    return mpmath.exp(-abs(x)) * bessel_i(x, order)
+
+
+def sinc(x, order=0):
+    """The integral of cos(pi x u) over u in [0, 1], derived under the integral sign, as a power series."""
+    n, t = int(order), mpmath.pi * x
+    if n == 0:
+        return mpmath.mpf(1) if x == 0 else mpmath.sinpi(x) / t
+    if abs(t) < 20:
+        terms = (
+            (-1) ** ((k + n) // 2) * t**k / (mpmath.factorial(k) * (k + n + 1)) for k in range(n % 2, 160, 2)
+        )
+        return mpmath.pi**n * mpmath.fsum(terms)
+    s = mpmath.sinpi(x) / t
+    for m in range(1, n + 1):
+        cycle = (mpmath.sinpi(x), mpmath.cospi(x), -mpmath.sinpi(x), -mpmath.cospi(x))[m % 4]
+        s = (cycle - m * s) / t
+    return mpmath.pi**n * s
+
+
 def logical(function):
     return lambda *arrays: function(*(array != 0 for array in arrays))
 
@@ -50,8 +138,58 @@ def shift(function):
     return lambda a, b: a & ~b if a.dtype == bool else function(a, b)
 
 
+# In 60 digits, for few numbers.
+EXACT = {
+    "erfcx": with_limits(math.inf, 0.0, erfcx),
+    "erfinv": exactly(erfinv),
+    "ndtr": exactly(mpmath.ncdf),
+    "log_ndtr": with_limits(-math.inf, 0.0, log_ndtr),
+    "ndtri": exactly(ndtri),
+    "lgamma": with_limits(math.inf, math.inf, lgamma),
+    "digamma": with_limits(math.nan, math.inf, digamma),
+    "polygamma": with_limits(math.nan, 0.0, polygamma),
+    "bessel_i": with_limits(lambda order=0: (-1) ** int(order) * math.inf, math.inf, bessel_i),
+    "bessel_ie": with_limits(0.0, 0.0, bessel_ie),
+    "sinc": with_limits(0.0, 0.0, sinc),
+}
+
+
+def unless_derived(function, name):
+    """The exact one has the derivatives too."""
+    return lambda x, order=0.0: in_double(function)(x) if order == 0 else EXACT[name](x, order)
+
+
+def sinc_of(x):
+    pi, size = 4 * np.arctan(np.longdouble(1)), np.abs(x)
+    r = size - 2 * np.rint(size / 2)  # exact, as 1 - r is
+    sine = np.sin(pi * np.where(np.abs(r) > 0.5, np.sign(r) - r, r))
+    return np.where(x == 0, 1, np.where(np.isinf(x), 0, sine / np.where(x == 0, 1, pi * size)))
+
+
 REFERENCES = {
     "negative": np.negative,
+    "signbit": integers_or(lambda x: x < 0, np.signbit),
+    "copysign": np.copysign,
+    "gcd": lambda a, b: a | b if a.dtype == bool else np.gcd(a, b),
+    "cbrt": np.cbrt,
+    "gelu_tanh": lambda x: x * sigmoid(np.sqrt(8 / np.longdouble(np.pi)) * (x + 0.044715 * x**3)),
+    "mish": lambda x: x * np.tanh(softplus(x)),
+    "hardtanh": lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
+    "erfcx": unless_derived(special.erfcx, "erfcx"),
+    "erfinv": in_double(special.erfinv),
+    "ndtr": in_double(special.ndtr),
+    "log_ndtr": in_double(special.log_ndtr),
+    "ndtri": in_double(special.ndtri),
+    "lgamma": in_double(special.gammaln),
+    "digamma": in_double(special.psi),
+    "polygamma": lambda x, n=1.0: in_double(lambda x: special.polygamma(int(n), x))(x),
+    "bessel_i": lambda x, order=0.0: in_double(lambda x: special.iv(abs(order), x))(x),
+    "bessel_ie": lambda x, order=0.0: in_double(lambda x: special.ive(abs(order), x))(x),
+    "sinc": lambda x, order=0.0: sinc_of(x) if order == 0 else EXACT["sinc"](x, order),
+    "logit": in_double(special.logit),
+    "entr": in_double(special.entr),
+    "xlogy": in_double(special.xlogy),
+    "xlog1py": in_double(special.xlog1py),
     "abs": np.abs,
     "sign": np.sign,
     "floor": integers_or(np.array, np.floor),
@@ -127,11 +265,38 @@ REFERENCES = {
 }
 
 # Integers that are not drawn from their whole type.
-INTEGER_RANGES = {"pow": (0, 5), "bitwise_left_shift": (0, 70), "bitwise_right_shift": (0, 70)}
+INTEGER_RANGES = {
+    "pow": (0, 5),
+    "bitwise_left_shift": (0, 70),
+    "bitwise_right_shift": (0, 70),
+    "ndtri": (0, 1),
+    "logit": (0, 1),
+}
 
-# The error of erfc(x) in its tail grows with x^2, and SciPy has its own; that of a sum grows with its terms.
-ULPS = {"gelu": 24, "erfc": 12}
-SCALES = {"logaddexp": lambda a, b: np.maximum(np.abs(a), np.abs(b)) + 1}
+# The error of erfc(x) in its tail grows with x^2, and SciPy has its own; that of a sum grows with its terms;
+# close to a zero of a function the error of its arguments counts.
+ULPS = {
+    "ndtr": 24,
+    "log_ndtr": 24,
+    "digamma": 8,
+    "gelu": 24,
+    "erfc": 12,
+    "gelu_tanh": 24,
+    "erfcx": 12,
+    "polygamma": 12,
+    "bessel_i": 16,
+    "bessel_ie": 16,
+}
+SCALES = {
+    "logaddexp": lambda a, b: np.maximum(np.abs(a), np.abs(b)) + 1,
+    "digamma": lambda x: np.abs(REFERENCES["digamma"](x)) + 1,
+    "lgamma": lambda x: np.abs(REFERENCES["lgamma"](x)) + 1,
+}
+# Rows whose parameter is an integer: tests/python/test_special.py has other orders than the defaults.
+OF_ORDERS = {"erfcx", "polygamma", "bessel_i", "bessel_ie", "sinc"}
+
+# The sign of b does not change where it has a derivative.
+WITHOUT_DERIVATIVE = {("copysign", 1)}
 
 TYPES = {
     "floating": FLOATS,
@@ -143,28 +308,35 @@ TYPES = {
 }
 
 
+def row_function(name):
+    """A row as a function of tensors: td.polygamma has the order before x, as SciPy's."""
+    return getattr(td.Tensor if name == "polygamma" else td, name)
+
+
 def elementwise_case(name, row, parameters=None):
     inside = (int(np.ceil(row["low"])), int(np.floor(row["high"])))
-    draw = Draw(
-        (3, 4), row["low"], row["high"], inside if row["types"] == "floating" else INTEGER_RANGES.get(name)
-    )
+    integers = INTEGER_RANGES.get(name, inside if row["types"] == "floating" else None)
+    draw = Draw((3, 4), row["low"], row["high"], integers)
     inputs = [draw] * row["arity"]
     if row["types"] == "choice":
         inputs[0] = Draw((3, 4), dtype=td.bool)
     boolean = row["boolean_result"]
     differentiable = range(len(inputs)) if row["derivative"] != "zero" else ()
     label = ", ".join(f"{key}={value}" for key, value in (parameters or {}).items())
+    case_name = f"{name}, {label}" if label else name
     return Case(
-        name=f"{name}, {label}" if label else name,
+        name=case_name,
         covers=(name,),
-        function=functools.partial(getattr(td, name), **(parameters or {})),
+        function=functools.partial(row_function(name), **(parameters or {})),
         reference=functools.partial(REFERENCES[name], **(parameters or {})),
         inputs=tuple(inputs),
         dtypes=tuple(TYPES[row["types"]]),
-        differentiable=tuple(i for i in differentiable if inputs[i].dtype is None),
+        differentiable=tuple(
+            i for i in differentiable if inputs[i].dtype is None and (name, i) not in WITHOUT_DERIVATIVE
+        ),
         result=lambda dtype: td.bool if boolean else dtype,
         ulps=ULPS.get(name, 4.0),
-        scale=SCALES.get(name),
+        scale=SCALES.get(case_name),
     )
 
 
@@ -173,5 +345,5 @@ def cases():
     return found + [  # with other parameters than the defaults
         elementwise_case(name, row, {key: value + 0.3 for key, value in row["parameters"].items()})
         for name, row in ROWS.items()
-        if row["parameters"] and name in REFERENCES
+        if row["parameters"] and name in REFERENCES and name not in OF_ORDERS
     ]
