@@ -7,6 +7,7 @@
 #include "data/idx.h"
 #include "data/loader.h"
 #include "io/safetensors.h"
+#include "nn/activations.h"
 #include "nn/functional.h"
 #include "nn/init.h"
 #include "ops/update.h"
@@ -21,17 +22,176 @@ namespace {
 
 using OptionalTensor = std::optional<Tensor>;
 
+void bind_activations(py::module_& m) {
+  const auto x = py::arg("x");
+  const auto plain = [&](const char* name, Tensor (*function)(const Tensor&), const char* doc) {
+    m.def(name, function, x, doc);
+  };
+  m.def(
+      "gelu",
+      [](const Tensor& x, const std::string& approximate) {
+        if (approximate == "none") return gelu(x);
+        if (approximate == "tanh") return gelu_tanh(x);
+        fail<ValueError>("[gelu] approximate must be 'none' or 'tanh', not '", approximate, "'");
+      },
+      x, py::arg("approximate") = "none",
+      "x Phi(x), Phi being the normal distribution function, or its approximation by tanh.");
+  m.def(
+      "softplus",
+      [](const Tensor& x, double beta, std::optional<double> threshold) {
+        return beta == 1 && !threshold ? softplus(x) : nn::softplus(x, beta, threshold);
+      },
+      x, py::arg("beta") = 1.0, py::arg("threshold") = py::none(),
+      "log(1 + exp(beta x)) / beta, without overflow. Where beta x exceeds the threshold x itself, as "
+      "PyTorch "
+      "has it\nfrom 20 on; without one nothing is approximated.");
+  plain("selu", nn::selu, "1.0507 elu(x, 1.6733), which keeps mean 0 and variance 1.");
+  m.def("celu", nn::celu, x, py::arg("alpha") = 1.0, "x where x > 0, else alpha (exp(x / alpha) - 1).");
+  plain("relu6", nn::relu6, "x held in [0, 6]; the derivative at both bounds is 0.");
+  plain("hardsigmoid", nn::hardsigmoid, "relu6(x + 3) / 6.");
+  plain("hardswish", nn::hardswish, "x relu6(x + 3) / 6.");
+  plain("softsign", nn::softsign, "x / (1 + |x|).");
+  plain("tanhshrink", nn::tanhshrink, "x - tanh(x).");
+  m.def("softshrink", nn::softshrink, x, py::arg("lambd") = 0.5,
+        "x moved by lambd towards 0, and 0 where |x| <= lambd.");
+  m.def("hardshrink", nn::hardshrink, x, py::arg("lambd") = 0.5, "x, and 0 where |x| <= lambd.");
+  m.def("threshold", nn::threshold, x, py::arg("threshold"), py::arg("value"),
+        "x where it exceeds the threshold, else the value.");
+  m.def("prelu", nn::prelu, x, py::arg("weight"),
+        "x where x > 0, else weight x: one weight, or a vector with one for each channel, axis 1.");
+  m.def("glu", nn::glu, x, py::arg("axis") = -1,
+        "The first half along the axis times the sigmoid of the second.");
+  m.def("softmin", nn::softmin, x, py::arg("axis") = -1, "softmax(-x) along the axis.");
+}
+
+using nn::reduction_from_name;
+
+void bind_likelihoods(py::module_& m) {
+  m.def(
+      "kl_div",
+      [](const Tensor& x, const Tensor& target, const std::string& reduction, bool log_target) {
+        const auto how = reduction == "batchmean" ? nn::Reduction::batchmean : reduction_from_name(reduction);
+        return nn::kl_div(x, target, how, log_target);
+      },
+      py::arg("x"), py::arg("target"), py::arg("reduction") = "mean", py::arg("log_target") = false,
+      "t (log(t) - x) of log-probabilities x and probabilities t of one shape, or exp(t) (t - x) of "
+      "log-probabilities t.\nThe reduction may also be \"batchmean\": the sum divided by the size of the "
+      "first "
+      "axis.");
+  m.def(
+      "gaussian_nll_loss",
+      [](const Tensor& prediction, const Tensor& target, const Tensor& var, bool full, double eps,
+         const std::string& reduction) {
+        return nn::gaussian_nll_loss(prediction, target, var, full, eps, reduction_from_name(reduction));
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("var"), py::arg("full") = false,
+      py::arg("eps") = 1e-6, py::arg("reduction") = "mean",
+      "(log(var) + (p - t)^2 / var) / 2, with var held at eps or above; `full` adds log(2 pi) / 2. The "
+      "variances broadcast\nto the predictions or lack their last axis; a negative one is a ValueError.");
+  m.def(
+      "poisson_nll_loss",
+      [](const Tensor& x, const Tensor& target, bool log_input, bool full, double eps,
+         const std::string& reduction) {
+        return nn::poisson_nll_loss(x, target, log_input, full, eps, reduction_from_name(reduction));
+      },
+      py::arg("x"), py::arg("target"), py::arg("log_input") = true, py::arg("full") = false,
+      py::arg("eps") = 1e-8, py::arg("reduction") = "mean",
+      "exp(x) - t x, or without log_input x - t log(x + eps); `full` adds Stirling's log(t!) where t > 1.");
+}
+
+void bind_margins(py::module_& m) {
+  m.def(
+      "multi_margin_loss",
+      [](const Tensor& scores, const Tensor& targets, int64_t p, double margin, const OptionalTensor& weight,
+         const std::string& reduction) {
+        return nn::multi_margin_loss(scores, targets, p, margin, weight.value_or(Tensor()),
+                                     reduction_from_name(reduction));
+      },
+      py::arg("scores"), py::arg("targets"), py::arg("p") = 1, py::arg("margin") = 1.0,
+      py::arg("weight") = py::none(), py::arg("reduction") = "mean",
+      "The sum over the other classes c of weight[t] max(0, margin - x[t] + x[c])^p / C, p 1 or 2, of scores "
+      "x (N, C) or\n(C) and class indices t.");
+  const auto plain = [&](const char* name, Tensor (*loss)(const Tensor&, const Tensor&, nn::Reduction),
+                         const char* doc) {
+    m.def(
+        name,
+        [loss](const Tensor& x, const Tensor& target, const std::string& reduction) {
+          return loss(x, target, reduction_from_name(reduction));
+        },
+        py::arg("x"), py::arg("target"), py::arg("reduction") = "mean", doc);
+  };
+  plain(
+      "multilabel_margin_loss", nn::multilabel_margin_loss,
+      "The sum over target classes t and others c of max(0, 1 - x[t] + x[c]) / C; rows of targets, shaped as "
+      "the scores\n(N, C) or (C), list class indices up to the first that is negative.");
+  plain("soft_margin_loss", nn::soft_margin_loss, "log(1 + exp(-t x)) of targets t, 1 or -1.");
+  m.def(
+      "multilabel_soft_margin_loss",
+      [](const Tensor& logits, const Tensor& targets, const OptionalTensor& weight,
+         const std::string& reduction) {
+        return nn::multilabel_soft_margin_loss(logits, targets, weight.value_or(Tensor()),
+                                               reduction_from_name(reduction));
+      },
+      py::arg("logits"), py::arg("targets"), py::arg("weight") = py::none(), py::arg("reduction") = "mean",
+      "The mean over the last axis of binary_cross_entropy_with_logits.");
+  m.def(
+      "hinge_embedding_loss",
+      [](const Tensor& x, const Tensor& target, double margin, const std::string& reduction) {
+        return nn::hinge_embedding_loss(x, target, margin, reduction_from_name(reduction));
+      },
+      py::arg("x"), py::arg("target"), py::arg("margin") = 1.0, py::arg("reduction") = "mean",
+      "x where the target is 1, max(0, margin - x) where it is -1.");
+  m.def(
+      "margin_ranking_loss",
+      [](const Tensor& x1, const Tensor& x2, const Tensor& target, double margin,
+         const std::string& reduction) {
+        return nn::margin_ranking_loss(x1, x2, target, margin, reduction_from_name(reduction));
+      },
+      py::arg("x1"), py::arg("x2"), py::arg("target"), py::arg("margin") = 0.0, py::arg("reduction") = "mean",
+      "max(0, margin - t (x1 - x2)) of targets t, 1 or -1.");
+}
+
+void bind_distances(py::module_& m) {
+  m.def("pairwise_distance", nn::pairwise_distance, py::arg("x1"), py::arg("x2"), py::arg("p") = 2.0,
+        py::arg("eps") = 1e-6, py::arg("keepdims") = false,
+        "The p-norm along the last axis of x1 - x2 + eps.");
+  m.def("cosine_similarity", nn::cosine_similarity, py::arg("x1"), py::arg("x2"), py::arg("axis") = 1,
+        py::arg("eps") = 1e-8,
+        "The cosine of the angle between x1 and x2 along the axis; norms are held at eps or above.");
+  m.def("normalize", nn::normalize, py::arg("x"), py::arg("p") = 2.0, py::arg("axis") = 1,
+        py::arg("eps") = 1e-12, "x divided by its p-norm along the axis, held at eps or above.");
+  m.def(
+      "cosine_embedding_loss",
+      [](const Tensor& x1, const Tensor& x2, const Tensor& target, double margin,
+         const std::string& reduction) {
+        return nn::cosine_embedding_loss(x1, x2, target, margin, reduction_from_name(reduction));
+      },
+      py::arg("x1"), py::arg("x2"), py::arg("target"), py::arg("margin") = 0.0, py::arg("reduction") = "mean",
+      "1 - cosine where the target is 1, max(0, cosine - margin) where it is -1, along the last axis.");
+  m.def(
+      "triplet_margin_loss",
+      [](const Tensor& anchor, const Tensor& positive, const Tensor& negative, double margin, double p,
+         double eps, bool swap, const std::string& reduction) {
+        return nn::triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap,
+                                       reduction_from_name(reduction));
+      },
+      py::arg("anchor"), py::arg("positive"), py::arg("negative"), py::arg("margin") = 1.0,
+      py::arg("p") = 2.0, py::arg("eps") = 1e-6, py::arg("swap") = false, py::arg("reduction") = "mean",
+      "max(0, margin + d(anchor, positive) - d(anchor, negative)), d being pairwise_distance; with `swap` "
+      "the "
+      "negative is\nat its distance from the positive where that is less.");
+}
+
 void bind_losses(py::module_& m) {
-  using nn::reduction_from_name;
   m.def(
       "cross_entropy",
       [](const Tensor& logits, const Tensor& targets, const std::string& reduction, double label_smoothing,
-         std::optional<int64_t> ignore_index) {
+         std::optional<int64_t> ignore_index, const OptionalTensor& weight) {
         return nn::cross_entropy(logits, targets, reduction_from_name(reduction), label_smoothing,
-                                 ignore_index);
+                                 ignore_index, weight.value_or(Tensor()));
       },
       py::arg("logits"), py::arg("targets"), py::arg("reduction") = "mean", py::arg("label_smoothing") = 0.0,
-      py::arg("ignore_index") = -100,
+      py::arg("ignore_index") = -100, py::arg("weight") = py::none(),
       R"(The cross-entropy of softmax(logits) with targets. The class axis is the last of logits (N, C) or (C), and the
 second of (N, C, d1, ..). Targets are
 
@@ -39,37 +199,44 @@ second of (N, C, d1, ..). Targets are
   the target is `ignore_index` the loss is 0, and the mean is taken over the others;
 - or probabilities, floating-point of the logits' shape: -sum_c target_c log_softmax(logits)_c.
 
-`label_smoothing` e mixes the targets with the uniform distribution: (1 - e) target + e / C. `reduction` is "mean",
-"sum" or "none". ShapeError where shapes do not fit, IndexError for a class index out of range.)");
+`label_smoothing` e mixes the targets with the uniform distribution: (1 - e) target + e / C. `weight`, one number
+for each class, multiplies what that class contributes; the mean over class indices then divides by the weights of
+the targets. `reduction` is "mean", "sum" or "none". ShapeError where shapes do not fit, IndexError for a class index out of range.)");
   m.def(
       "nll_loss",
       [](const Tensor& log_probabilities, const Tensor& targets, const std::string& reduction,
-         std::optional<int64_t> ignore_index) {
-        return nn::nll_loss(log_probabilities, targets, reduction_from_name(reduction), ignore_index);
+         std::optional<int64_t> ignore_index, const OptionalTensor& weight) {
+        return nn::nll_loss(log_probabilities, targets, reduction_from_name(reduction), ignore_index,
+                            weight.value_or(Tensor()));
       },
       py::arg("log_probabilities"), py::arg("targets"), py::arg("reduction") = "mean",
-      py::arg("ignore_index") = -100,
-      "-log_probabilities[target] along the class axis: cross_entropy for what log_softmax gave.");
+      py::arg("ignore_index") = -100, py::arg("weight") = py::none(),
+      "-weight[target] log_probabilities[target] along the class axis: cross_entropy for what log_softmax "
+      "gave.");
   m.def(
       "binary_cross_entropy",
-      [](const Tensor& probabilities, const Tensor& targets, const std::string& reduction) {
-        return nn::binary_cross_entropy(probabilities, targets, reduction_from_name(reduction));
+      [](const Tensor& probabilities, const Tensor& targets, const std::string& reduction,
+         const OptionalTensor& weight) {
+        return nn::binary_cross_entropy(probabilities, targets, reduction_from_name(reduction),
+                                        weight.value_or(Tensor()));
       },
       py::arg("probabilities"), py::arg("targets"), py::arg("reduction") = "mean",
+      py::arg("weight") = py::none(),
       "-(t log(p) + (1 - t) log(1 - p)) of probabilities p and targets t of one shape, the logarithms held "
-      "at "
-      "-100 or above.");
+      "at -100 or above.\n`weight` multiplies the losses, to whose shape it broadcasts.");
   m.def(
       "binary_cross_entropy_with_logits",
       [](const Tensor& logits, const Tensor& targets, const std::string& reduction,
-         const OptionalTensor& pos_weight) {
+         const OptionalTensor& pos_weight, const OptionalTensor& weight) {
         return nn::binary_cross_entropy_with_logits(logits, targets, reduction_from_name(reduction),
-                                                    pos_weight.value_or(Tensor()));
+                                                    pos_weight.value_or(Tensor()), weight.value_or(Tensor()));
       },
       py::arg("logits"), py::arg("targets"), py::arg("reduction") = "mean",
-      py::arg("pos_weight") = py::none(),
+      py::arg("pos_weight") = py::none(), py::arg("weight") = py::none(),
       "binary_cross_entropy of sigmoid(logits), without overflow or cancellation: w t softplus(-x) + (1 - t) "
-      "softplus(x).\n`pos_weight` w broadcasts to the logits' shape; left out, it is 1.");
+      "softplus(x).\n`pos_weight` w broadcasts to the logits' shape; left out, it is 1. `weight` multiplies "
+      "the "
+      "losses.");
   const auto regression = [&](const char* name, Tensor (*loss)(const Tensor&, const Tensor&, nn::Reduction),
                               const char* doc) {
     m.def(
@@ -88,6 +255,16 @@ second of (N, C, d1, ..). Targets are
       },
       py::arg("prediction"), py::arg("target"), py::arg("delta") = 1.0, py::arg("reduction") = "mean",
       "d^2 / 2 where d = |p - t| is at most delta, else delta (d - delta / 2); p and t have one shape.");
+  m.def(
+      "smooth_l1_loss",
+      [](const Tensor& prediction, const Tensor& target, const std::string& reduction, double beta) {
+        return nn::smooth_l1_loss(prediction, target, beta, reduction_from_name(reduction));
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("reduction") = "mean", py::arg("beta") = 1.0,
+      "d^2 / (2 beta) where d = |p - t| is below beta, else d - beta / 2; l1_loss where beta is 0.");
+  bind_likelihoods(m);
+  bind_margins(m);
+  bind_distances(m);
 }
 
 // A number for both of two axes, or one for each.
@@ -558,6 +735,7 @@ void bind_data(py::module_& m) {
 
 void bind_training(py::module_& core) {
   py::module_ m = core.def_submodule("_training", "What tidu.nn, optim, data and io stand on.");
+  bind_activations(m);
   bind_losses(m);
   bind_layers(m);
   bind_initialisers(m);

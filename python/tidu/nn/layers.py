@@ -5,7 +5,7 @@ import tidu as td
 from .._core import is_compiling
 from . import functional as F
 from . import init
-from .module import Module, Parameter
+from .module import Module, Parameter, options_of
 from .random import next_key
 
 
@@ -147,59 +147,224 @@ class Softmax(Module):
         return f"axis={self.axis}"
 
 
+class _Shown(Module):
+    """A module whose repr shows what it was made with."""
+
+    def extra_repr(self):
+        return ", ".join(f"{name}={value}" for name, value in options_of(self).items())
+
+
 class Sigmoid(Module):
     """1 / (1 + exp(-x))."""
 
     def forward(self, x):
-        return td.sigmoid(x)
+        return F.sigmoid(x)
+
+
+class LogSigmoid(Module):
+    """log(sigmoid(x)), without overflow."""
+
+    def forward(self, x):
+        return F.log_sigmoid(x)
 
 
 class Tanh(Module):
     """The hyperbolic tangent."""
 
     def forward(self, x):
-        return td.tanh(x)
+        return F.tanh(x)
 
 
 class ReLU(Module):
     """max(x, 0)."""
 
     def forward(self, x):
-        return td.relu(x)
+        return F.relu(x)
 
 
-class LeakyReLU(Module):
+class ReLU6(Module):
+    """x held in [0, 6]."""
+
+    def forward(self, x):
+        return F.relu6(x)
+
+
+class LeakyReLU(_Shown):
     """x where it is positive, else negative_slope x."""
 
     def __init__(self, negative_slope=0.01):
         self.negative_slope = negative_slope
 
     def forward(self, x):
-        return td.leaky_relu(x, self.negative_slope)
+        return F.leaky_relu(x, self.negative_slope)
 
 
-class ELU(Module):
+class ELU(_Shown):
     """x where it is positive, else alpha (exp(x) - 1)."""
 
     def __init__(self, alpha=1.0):
         self.alpha = alpha
 
     def forward(self, x):
-        return td.elu(x, self.alpha)
+        return F.elu(x, self.alpha)
 
 
-class GELU(Module):
-    """x times the standard normal distribution function of x."""
+class SELU(Module):
+    """1.0507 ELU of alpha 1.6733, which keeps mean 0 and variance 1."""
 
     def forward(self, x):
-        return td.gelu(x)
+        return F.selu(x)
+
+
+class CELU(_Shown):
+    """x where it is positive, else alpha (exp(x / alpha) - 1)."""
+
+    def __init__(self, alpha=1.0):
+        self.alpha = alpha
+
+    def forward(self, x):
+        return F.celu(x, self.alpha)
+
+
+class GELU(_Shown):
+    """x times the standard normal distribution function of x, or approximated by tanh."""
+
+    def __init__(self, approximate="none"):
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"[GELU] approximate must be 'none' or 'tanh', not {approximate!r}")
+        self.approximate = approximate
+
+    def forward(self, x):
+        return F.gelu(x, self.approximate)
 
 
 class SiLU(Module):
     """x sigmoid(x)."""
 
     def forward(self, x):
-        return td.silu(x)
+        return F.silu(x)
+
+
+class Mish(Module):
+    """x tanh(softplus(x))."""
+
+    def forward(self, x):
+        return F.mish(x)
+
+
+class Softplus(_Shown):
+    """log(1 + exp(beta x)) / beta; x itself where beta x exceeds a threshold."""
+
+    def __init__(self, beta=1.0, threshold=None):
+        self.beta = beta
+        self.threshold = threshold
+
+    def forward(self, x):
+        return F.softplus(x, self.beta, self.threshold)
+
+
+class Hardtanh(_Shown):
+    """x held in [min_val, max_val]; the derivative at both is 0."""
+
+    def __init__(self, min_val=-1.0, max_val=1.0):
+        self.min_val = min_val
+        self.max_val = max_val
+
+    def forward(self, x):
+        return F.hardtanh(x, self.min_val, self.max_val)
+
+
+class Hardsigmoid(Module):
+    """ReLU6(x + 3) / 6."""
+
+    def forward(self, x):
+        return F.hardsigmoid(x)
+
+
+class Hardswish(Module):
+    """x ReLU6(x + 3) / 6."""
+
+    def forward(self, x):
+        return F.hardswish(x)
+
+
+class Softsign(Module):
+    """x / (1 + |x|)."""
+
+    def forward(self, x):
+        return F.softsign(x)
+
+
+class Tanhshrink(Module):
+    """x - tanh(x)."""
+
+    def forward(self, x):
+        return F.tanhshrink(x)
+
+
+class Softshrink(_Shown):
+    """x moved by lambd towards 0, and 0 where |x| <= lambd."""
+
+    def __init__(self, lambd=0.5):
+        self.lambd = lambd
+
+    def forward(self, x):
+        return F.softshrink(x, self.lambd)
+
+
+class Hardshrink(_Shown):
+    """x, and 0 where |x| <= lambd."""
+
+    def __init__(self, lambd=0.5):
+        self.lambd = lambd
+
+    def forward(self, x):
+        return F.hardshrink(x, self.lambd)
+
+
+class Threshold(_Shown):
+    """x where it exceeds the threshold, else the value."""
+
+    def __init__(self, threshold, value):
+        self.threshold = threshold
+        self.value = value
+
+    def forward(self, x):
+        return F.threshold(x, self.threshold, self.value)
+
+
+class GLU(_Shown):
+    """The first half along the axis times the sigmoid of the second."""
+
+    def __init__(self, axis=-1):
+        self.axis = axis
+
+    def forward(self, x):
+        return F.glu(x, self.axis)
+
+
+class Softmin(_Shown):
+    """softmax(-x) along the axis."""
+
+    def __init__(self, axis=-1):
+        self.axis = axis
+
+    def forward(self, x):
+        return F.softmin(x, self.axis)
+
+
+class PReLU(Module):
+    """x where it is positive, else weight x; weight, one number or (count), one for each channel, axis 1,
+    begins `init`."""
+
+    def __init__(self, count=1, init=0.25, *, dtype=td.float32, device=None):
+        self.weight = Parameter(td.full((count,), init, dtype=dtype, device=device))
+
+    def forward(self, x):
+        return F.prelu(x, self.weight)
+
+    def extra_repr(self):
+        return f"{self.weight.shape[0]}"
 
 
 class _Numbered(Module):

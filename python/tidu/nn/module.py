@@ -16,6 +16,11 @@ def Parameter(tensor):
     return leaf
 
 
+def options_of(module):
+    """What a module without submodules was made with: its attributes by name."""
+    return {name: value for name, value in vars(module).items() if name not in _OWN}
+
+
 class Handle:
     """A registered hook; `remove()` ends it."""
 

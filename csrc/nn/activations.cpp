@@ -1,0 +1,84 @@
+// Activations made of rows.
+#include "nn/activations.h"
+
+#include "ops/composites.h"
+#include "ops/shape.h"
+#include "ops/softmax.h"
+
+namespace tidu::nn {
+
+Tensor softplus(const Tensor& x, double beta, std::optional<double> threshold) {
+  if (beta == 0) fail<ValueError>("[softplus] beta must not be 0");
+  return rounded_once(x, [&](const Tensor& y) {
+    const Tensor scaled = y * beta, smooth = tidu::softplus(scaled) / beta;
+    return threshold ? where(scaled > *threshold, y, smooth) : smooth;
+  });
+}
+
+Tensor selu(const Tensor& x) {
+  return rounded_once(
+      x, [](const Tensor& y) { return elu(y, {1.6732632423543772848}) * 1.0507009873554804934; });
+}
+
+Tensor celu(const Tensor& x, double alpha) {
+  if (alpha == 0) fail<ValueError>("[celu] alpha must not be 0");
+  return rounded_once(x, [&](const Tensor& y) { return where(y > 0, y, alpha * expm1(y / alpha)); });
+}
+
+Tensor relu6(const Tensor& x) { return hardtanh(x, {0, 6}); }
+
+Tensor hardsigmoid(const Tensor& x) {
+  return rounded_once(x, [](const Tensor& y) { return relu6(y + 3) / 6; });
+}
+
+Tensor hardswish(const Tensor& x) {
+  return rounded_once(x, [](const Tensor& y) { return multiply_no_nan(y, relu6(y + 3)) / 6; });
+}
+
+Tensor softsign(const Tensor& x) {
+  return rounded_once(x, [](const Tensor& y) { return y / (1 + abs(y)); });
+}
+
+Tensor tanhshrink(const Tensor& x) {
+  return rounded_once(x, [](const Tensor& y) { return y - tanh(y); });
+}
+
+Tensor softshrink(const Tensor& x, double lambd) {
+  if (!(lambd >= 0)) fail<ValueError>("[softshrink] lambd must be at least 0, not ", lambd);
+  return rounded_once(
+      x, [&](const Tensor& y) { return where(y > lambd, y - lambd, where(y < -lambd, y + lambd, y * 0)); });
+}
+
+Tensor hardshrink(const Tensor& x, double lambd) {
+  return rounded_once(x, [&](const Tensor& y) { return where(abs(y) <= lambd, 0, y); });
+}
+
+Tensor threshold(const Tensor& x, double threshold, double value) {
+  return rounded_once(x, [&](const Tensor& y) { return where(y <= threshold, value, y); });
+}
+
+Tensor prelu(const Tensor& x, const Tensor& weight) {
+  const int64_t channels = x.ndim() < 2 ? 1 : x.size(1);
+  if (weight.ndim() > 1 || (weight.numel() != 1 && weight.numel() != channels)) {
+    fail<ShapeError>("[prelu] the weight ", describe(weight), " must be one number or a vector of ", channels,
+                     ", one for each channel, axis 1, of ", describe(x));
+  }
+  Shape along(x.ndim(), 1);
+  if (weight.numel() != 1) along[1] = channels;
+  const Tensor slope = widened(reshape(weight, along));
+  return rounded_once(x, [&](const Tensor& y) { return where(y > 0, y, slope * y); });
+}
+
+Tensor glu(const Tensor& x, int64_t axis) {
+  const int along = normalize_axis(axis, x.ndim(), "glu");
+  const int64_t half = x.size(along) / 2;
+  if (x.size(along) != 2 * half)
+    fail<ShapeError>("[glu] axis ", axis, " of ", describe(x), " must have an even size, to be halved");
+  return rounded_once(x, [&](const Tensor& y) {
+    return slice_axis(y, along, 0, half) * sigmoid(slice_axis(y, along, half, {}));
+  });
+}
+
+Tensor softmin(const Tensor& x, int64_t axis) { return softmax(-x, axis); }
+
+}  // namespace tidu::nn
