@@ -89,9 +89,11 @@ class Planner {
       return is_whole(variable) && values_[variable].spec() == values_[unit.outputs[i]].spec();
     };
     if (unit.group) {
-      return !unit.group->outputs[i].reduction && std::ranges::all_of(unit.inputs, [&](int variable) {
-        return !reads(variable) || fits(variable);
-      });
+      if (unit.group->outputs[i].reduction) return false;
+      for (size_t k = 0; k < unit.inputs.size(); ++k) {
+        if (reads(unit.inputs[k]) && !(fits(unit.inputs[k]) && unit.kernel->may_be(i, k))) return false;
+      }
+      return true;
     }
     return overwriting(*program_.instructions[unit.calls[0]].primitive) && reads(unit.inputs[i]) &&
            fits(unit.inputs[i]) && std::ranges::count_if(unit.inputs, reads) == 1;

@@ -41,9 +41,10 @@ struct Group {
 class GroupKernel {
  public:
   virtual ~GroupKernel() = default;
-  // The first elements of inputs (null for numbers) and outputs, on the device. An output that is no
-  // reduction may be an input of the same dtype that is row-major too. May be called by several threads at
-  // once.
+  // Whether an output that is no reduction may be the memory of an input of its dtype that is row-major too.
+  virtual bool may_be([[maybe_unused]] size_t output, [[maybe_unused]] size_t input) const { return true; }
+  // The first elements of inputs (null for numbers) and outputs, on the device. May be called by several
+  // threads at once.
   virtual void run(const void* const* inputs, void* const* outputs) const = 0;
 };
 

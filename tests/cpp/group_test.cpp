@@ -90,7 +90,7 @@ void expect_same(const Tensor& got, const Tensor& want, const std::string& what)
   });
 }
 
-// Runs the kernel; output k is written to the memory of input `in_place[k]` where that is one.
+// Runs the kernel; output k is written to the memory of input `in_place[k]` where that is one and may be.
 void expect_eager(const Case& c, const std::vector<int>& in_place = {}) {
   const std::unique_ptr<GroupKernel> kernel = backend(Device{}).prepare(c.group);
   ASSERT_TRUE(kernel);
@@ -105,7 +105,7 @@ void expect_eager(const Case& c, const std::vector<int>& in_place = {}) {
       inputs.push_back(c.group.inputs[k].number ? nullptr : c.values[k].raw_data());
     for (size_t k = 0; k < expected.size(); ++k) {
       const int input = k < in_place.size() ? in_place[k] : -1;
-      if (input >= 0) {
+      if (input >= 0 && kernel->may_be(k, static_cast<size_t>(input))) {
         fresh.push_back(copy(c.values[static_cast<size_t>(input)]));
         inputs[static_cast<size_t>(input)] = fresh.back().raw_data();
       } else {
@@ -326,6 +326,44 @@ TEST(Group, UpdatesTheMemoryThatItReads) {
     const int p1 = c.step(primitives::subtract, {p, moved});
     c.output(p1), c.output(m1), c.output(v1);
     expect_eager(c, {p, m, v});
+  }
+}
+
+// Conditions from registers and from memory, as each operand, of each pair of special values.
+TEST(Group, ChoosesBetweenSpecialValues) {
+  const std::vector<double> special{0., -0., 1., -1.5, 1e30, -1e-30, INFINITY, -INFINITY, NAN};
+  const auto n = static_cast<int64_t>(special.size());
+  const Primitive* const predicates[] = {&primitives::equal,   &primitives::not_equal,
+                                         &primitives::less,    &primitives::less_equal,
+                                         &primitives::greater, &primitives::greater_equal};
+  const Primitive* const of_one[] = {&primitives::isnan, &primitives::isinf, &primitives::isfinite};
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const Primitive* const predicate : predicates) {
+      for (const Primitive* const test : of_one) {
+        Case c;
+        c.group.shape = {n, n};
+        const Tensor values = astype(tensor<double>(special, {n}), dtype);
+        const int a = c.input(broadcast_to(expand_dims(values, 1), {n, n})),
+                  b = c.input(broadcast_to(values, {n, n})), k = c.number(full({}, 0.5, dtype));
+        const auto step = [&](const Primitive& primitive, const std::vector<int>& inputs) {
+          return c.step(primitive, inputs);
+        };
+        const int first = step(*predicate, {a, b}), second = step(*predicate, {k, a}),
+                  third = step(*predicate, {b, k}), fourth = step(*test, {a});
+        const int both = step(primitives::logical_and, {first, fourth}),
+                  one = step(primitives::logical_xor, {both, third}),
+                  none = step(primitives::logical_not, {step(primitives::logical_or, {second, one})});
+        c.output(step(primitives::where, {none, a, b}));
+        c.output(step(primitives::where, {first, k, step(primitives::negative, {b})}));
+        c.output(step(primitives::where, {third, step(primitives::multiply, {a, b}), k}));
+        c.output(c.cast(second, dtype));
+        c.output(c.cast(a, DType::bool_));
+        c.output(step(primitives::where, {c.cast(step(primitives::sign, {b}), DType::bool_), k, a}));
+        c.output(fourth);
+        expect_eager(c);
+        if (HasFailure()) return;
+      }
+    }
   }
 }
 
