@@ -367,6 +367,34 @@ TEST(Group, ChoosesBetweenSpecialValues) {
   }
 }
 
+// As each operand, beside numbers, arrays and each other, in registers and in calls.
+TEST(Group, ReadsInputsOfOneElement) {
+  for (const int64_t n : {1, 5, 16, 700, 40000}) {
+    for (const DType dtype : {DType::float32, DType::float64}) {
+      Case c;
+      c.group.shape = {n, 3};
+      const auto normal = [&](uint64_t seed, const Shape& shape) {
+        return random_normal(random_key(seed), shape, 0, 1, dtype);
+      };
+      const auto one = [&](uint64_t seed) { return c.input(broadcast_to(normal(seed, {}), {n, 3})); };
+      const int x = c.input(normal(1, {n, 3})), a = one(2), b = one(3), c1 = one(4), d = one(5),
+                k = c.number(full({}, 0.5, dtype));
+      const auto step = [&](const Primitive& primitive, const std::vector<int>& inputs) {
+        return c.step(primitive, inputs);
+      };
+      const int y = step(primitives::subtract, {a, step(primitives::multiply, {x, a})});
+      c.output(step(primitives::add, {step(primitives::multiply, {x, c1}), y}));
+      c.output(step(primitives::multiply, {b, k}));
+      c.output(step(primitives::add, {step(primitives::multiply, {b, b}), y}));
+      c.output(step(primitives::where, {step(primitives::less, {x, c1}), c1, y}));
+      c.output(step(primitives::atan2, {d, x}));
+      c.output(step(primitives::sqrt, {a}));
+      expect_eager(c);
+      if (HasFailure()) return;
+    }
+  }
+}
+
 TEST(Group, SwapsWhatItReads) {
   Case c;
   c.group.shape = {3000};

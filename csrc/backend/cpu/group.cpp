@@ -281,7 +281,8 @@ void TileKernel::run_range(const void* const* inputs, const Target* outputs, cha
       const BlockStrides strides = space_.strides(k);
       const char* const source =
           static_cast<const char*>(inputs[tiles_.inputs[k].argument]) + offsets[k] * size;
-      if ((strides.column == 1 || tile.columns == 1) && (tile.rows == 1 || strides.row == tile.columns)) {
+      if (tiles_.inputs[k].single ||
+          ((strides.column == 1 || tile.columns == 1) && (tile.rows == 1 || strides.row == tile.columns))) {
         at_inputs[k] = const_cast<char*>(source);
         continue;
       }
@@ -319,6 +320,7 @@ void TileKernel::run_steps(char** at, char** at_inputs, char** at_outputs, int64
   alignas(Line) char pads[2 * kMostArrays][2 * kLine];
   char* real[kMostArrays];
   for (size_t k = 0; k < tiles_.inputs.size(); ++k) {
+    if (tiles_.inputs[k].single) continue;
     const int64_t size = tiles_.inputs[k].size;
     std::memset(pads[k], 0, sizeof *pads);
     std::memcpy(pads[k], at_inputs[k] + whole * size, static_cast<size_t>(rest * size));

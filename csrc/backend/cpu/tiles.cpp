@@ -51,7 +51,7 @@ class Lowering {
     int reads = 0;
     int wide = -1;    // the same value in float32
     int output = -1;  // where it leaves
-    bool is_parameter = false;
+    bool is_parameter = false, is_single = false;
   };
 
   int value(DType dtype, Place place) {
@@ -249,6 +249,7 @@ class Lowering {
   void make_list() {
     const int count = static_cast<int>(steps().size());
     for (int i = 0; i < count; ++i) in_registers_.push_back(is_in_registers(i));
+    find_singles();
     std::vector<ListStep> list;
     const auto add = [&](StepForm form, int value, std::string_view row, std::span<const ListOperand> x) {
       list.push_back(list_step(form, tiles_.list_dtype, row, is_flag(value), x));
@@ -281,7 +282,33 @@ class Lowering {
     }
     list.push_back(list_step(StepForm::end, tiles_.list_dtype));
     // Bytes of bools are computed faster as such.
-    if (2 * computed >= count) tiles_.list = std::move(list);
+    if (2 * computed < count) return;
+    tiles_.list = std::move(list);
+    for (const Value& value : values_) {
+      if (value.is_single) tiles_.inputs[value.place.index].single = true;
+    }
+  }
+  // Inputs of one element that are read from registers alone, and beside other than numbers.
+  void find_singles() {
+    const auto is_one = [&](const Value& value) {
+      if (value.place.kind == Place::constant) return true;
+      if (value.place.kind != Place::input || value.dtype != tiles_.list_dtype) return false;
+      const Strides& strides =
+          group_.inputs[static_cast<size_t>(tiles_.inputs[value.place.index].argument)].strides;
+      for (int axis = 0; axis < group_.shape.size(); ++axis) {
+        if (group_.shape[axis] > 1 && strides[axis] != 0) return false;
+      }
+      return true;
+    };
+    for (Value& value : values_) value.is_single = value.place.kind == Place::input && is_one(value);
+    for (int i = 0; i < static_cast<int>(steps().size()); ++i) {
+      int ones = 0;
+      for (const int x : steps()[i].inputs) ones += x >= 0 && is_one(values_[x]);
+      if (in_registers_[i] && ones < 2) continue;
+      for (const int x : steps()[i].inputs) {
+        if (x >= 0) values_[x].is_single = false;
+      }
+    }
   }
   bool is_flag(int value) const { return values_[value].dtype == DType::bool_; }
   bool is_in_registers(int i) const {
@@ -298,7 +325,8 @@ class Lowering {
   }
   ListOperand operand(int value) const {
     const Value& x = values_[value];
-    const bool is_number = x.place.kind == Place::constant && !x.is_parameter && x.dtype != DType::bool_;
+    const bool is_number =
+        x.is_single || (x.place.kind == Place::constant && !x.is_parameter && x.dtype != DType::bool_);
     return {is_number ? ListOperand::number : ListOperand::array, place_of(x)};
   }
   std::vector<ListOperand> operands_of(int i, int held) const {

@@ -20,8 +20,9 @@ struct Tiles {
   };
   struct Array {
     int argument;
-    int64_t size;        // of an element
-    bool direct = true;  // read or written where it is
+    int64_t size;         // of an element
+    bool direct = true;   // written where it is
+    bool single = false;  // read as a number: one element for all of the loop
   };
   // An output that is not written where it is computed.
   struct Store {
