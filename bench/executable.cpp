@@ -22,7 +22,7 @@ void chain(benchmark::State& state, const Passes& passes) {
   for (auto _ : state) benchmark::DoNotOptimize(executable({&x, 1}));
   state.SetItemsProcessed(state.iterations() * kLength);
 }
-BENCHMARK_CAPTURE(chain, calls, Passes{true, false, true});
+BENCHMARK_CAPTURE(chain, calls, Passes{.fuse = false});
 BENCHMARK_CAPTURE(chain, one_group, Passes{});
 
 void call_of_one_operation(benchmark::State& state) {
@@ -73,7 +73,12 @@ void make_executable(benchmark::State& state) {
 }
 BENCHMARK(step_eager)->Arg(1)->Arg(16)->Arg(128)->UseRealTime();
 BENCHMARK_CAPTURE(step_executable, all, Passes{})->Arg(1)->Arg(16)->Arg(128)->UseRealTime();
-BENCHMARK_CAPTURE(step_executable, no_groups, Passes{true, false, true})
+BENCHMARK_CAPTURE(step_executable, no_products, Passes{.products = false})
+    ->Arg(1)
+    ->Arg(16)
+    ->Arg(128)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(step_executable, no_groups, Passes{.fuse = false})
     ->Arg(1)
     ->Arg(16)
     ->Arg(128)

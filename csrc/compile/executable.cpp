@@ -101,7 +101,8 @@ bool overlap(const Tensor& a, const Tensor& b) {
   return a_begin < b_end && b_begin < a_end;
 }
 
-// One thing to do, with all that it needs: a kernel's call, a group, or a call that goes through bind.
+// One thing to do, with all that it needs: a kernel's call, a group, a call and the products that it reads,
+// or a call that goes through bind.
 struct Step {
   const Primitive* primitive = nullptr;
   const Attrs* attrs = &kNone;
@@ -110,7 +111,8 @@ struct Step {
   int64_t borrows = 0;  // bytes of workspace from a device with queues, in the order of the call's
   Kernel kernel = nullptr;
   const GroupKernel* group = nullptr;
-  std::string label{}, shape{};  // of a group, for a profile
+  std::vector<Factors> products{};
+  std::string label{}, shape{};  // of several calls, for a profile
   Device device{};
   Backend* queued = nullptr;  // of a group on a device with queues
   std::vector<const void*> from{};
@@ -198,8 +200,17 @@ struct Executable::Frame {
     for (const Moving& pointer : moving)
       *pointer.place = static_cast<const char*>(pointer.storage->data()) + pointer.offset;
     std::optional<Unlocked> unlocked(is_long);
+    const auto run_noted = [](const Step& step, const auto& run_step) {
+      if (Profile* const profile = Profile::active())
+        return profile->note(step.label, step.shape, step.device, run_step);
+      run_step();
+    };
     for (Step& step : steps) {
-      if (step.kernel) {
+      if (!step.products.empty()) {
+        run_noted(step, [&] {
+          backend(step.device).run({*step.primitive, step.inputs, *step.attrs, step.outputs}, step.products);
+        });
+      } else if (step.kernel) {
         Tensor borrowed;
         if (step.borrows > 0) {
           borrowed = Tensor::empty({step.borrows}, DType::uint8, step.outputs[0].device());
@@ -212,12 +223,7 @@ struct Executable::Frame {
           step.queued->use(step.inputs);
           step.queued->use(step.outputs);
         }
-        const auto run_group = [&] { step.group->run(step.from.data(), step.to.data()); };
-        if (Profile* const profile = Profile::active()) {
-          profile->note(step.label, step.shape, step.device, run_group);
-        } else {
-          run_group();
-        }
+        run_noted(step, [&] { step.group->run(step.from.data(), step.to.data()); });
       } else {
         unlocked.reset();
         run_through_bind(step);
@@ -272,7 +278,7 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
   if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_);
   program_ = with_copied_writes(program_, outline(program_, layouts_));
   values_ = outline(program_, layouts_);
-  units_ = units_of(program_, values_, passes.fuse);
+  units_ = units_of(program_, values_, {passes.fuse, passes.products});
   plan_ = plan_memory(program_, values_, units_, passes.in_place);
   int64_t elements = 0;
   for (const Unit& unit : units_) {
@@ -358,10 +364,13 @@ std::string Executable::explain() const {
   const auto name_of = [&](const Unit& unit) {
     return describe(program_.instructions[unit.calls[0]], static_cast<size_t>(unit.calls[0]));
   };
-  std::string groups;
+  std::string groups, products;
   int in_groups = 0, kernels = 0;
   for (const Unit& unit : units_) {
     ++kernels;
+    for (const auto& [input, product] : unit.products)
+      products += str("  input ", input, " of ", name_of(unit), " is computed part by part: ",
+                      describe(program_.instructions[product], static_cast<size_t>(product)), '\n');
     if (!unit.group) continue;
     const auto numbers = std::ranges::count(unit.inputs, -1);
     groups += str("  ", unit.group->shape, " from ", name_of(unit), ":");
@@ -372,7 +381,8 @@ std::string Executable::explain() const {
     --kernels;
   }
   const size_t count = units_.size() - static_cast<size_t>(kernels);
-  text += str("\n", kernels, " calls on their own, ", count, " groups of ", in_groups, " calls\n", groups);
+  text += str("\n", kernels, " calls on their own, ", count, " groups of ", in_groups, " calls\n", groups,
+              products);
   for (size_t i = 0; i < plan_.arenas.size(); ++i) {
     const auto& [device, bytes, peak] = plan_.arenas[i];
     text += str("arena on ", device, ": ", bytes, " bytes, of which ", peak, " are in use at once");
@@ -473,6 +483,17 @@ std::unique_ptr<Executable::Frame> Executable::make_frame() const {
               .attrs = &call.attrs,
               .inputs = tensors_of(unit.inputs),
               .outputs = tensors_of(unit.outputs)};
+    for (size_t k = 0; k < unit.products.size(); ++k) {
+      const size_t at = call.inputs.size() + 2 * k;
+      step.products.push_back({unit.products[k].input, step.inputs[at], step.inputs[at + 1]});
+      step.label += "matmul+";
+    }
+    if (!unit.products.empty()) {
+      step.inputs.resize(call.inputs.size());
+      step.label += call.primitive->name;
+      step.shape = str(step.outputs[0].shape());
+      step.device = step.outputs[0].device();
+    }
     if (call.primitive->view) {  // that copies: another shape of as many elements
       const Tensor &x = step.inputs[0], &y = step.outputs[0];
       add_copy(x, y.view(x.shape(), contiguous_strides(x.shape()), y.impl().offset));

@@ -11,6 +11,8 @@ namespace tidu {
 struct Passes {
   bool simplify = true;  // equal calls once, and what changes nothing not at all
   bool fuse = true;      // elementwise calls as one loop, where the device has such loops
+  bool products =
+      true;  // parts of products are used by the call that alone reads them as soon as they are made
   bool in_place = true;  // memory that nobody reads any more is written to where it is read last
 };
 

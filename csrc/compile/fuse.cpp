@@ -11,6 +11,7 @@
 #include "core/trace.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/matmul.h"
 #include "ops/reduce.h"
 
 namespace tidu {
@@ -26,7 +27,7 @@ bool is_reduction(const Primitive& primitive) {
 
 class Fuser {
  public:
-  Fuser(const Program& program, const Tensors& values, bool fuses)
+  Fuser(const Program& program, const Tensors& values, Fusing fusing)
       : program_(program), values_(values), readers_(values.size(), 0) {
     for (const Program::Instruction& call : program.instructions) count_readers(call.inputs);
     count_readers(program.outputs);
@@ -35,9 +36,10 @@ class Fuser {
       const Tensor& value = constant.value;
       if (is_one_number(value) && !value.impl().storage->writable()) note_number(constant.variable, value);
     }
-    gather(fuses);
-    for (size_t unit = 0; fuses && unit < units_.size(); ++unit) attach(unit);
+    gather(fusing.groups);
+    for (size_t unit = 0; fusing.groups && unit < units_.size(); ++unit) attach(unit);
     prepare();
+    if (fusing.products) take_products();
     sort();
     drop_unused();
   }
@@ -180,6 +182,38 @@ class Fuser {
     units_ = std::move(prepared);
   }
 
+  // Products go to the call that alone reads them, where the device computes them there.
+  void take_products() {
+    std::unordered_map<int, size_t> makers;
+    for (size_t i = 0; i < units_.size(); ++i) {
+      const Unit& unit = units_[i];
+      const bool is_product = unit.calls.size() == 1 && unit.inputs.size() == 2 &&
+                              call(unit.calls[0]).primitive == &primitives::matmul;
+      if (!is_product || values_[unit.inputs[0]].numel() == 0 || values_[unit.inputs[1]].numel() == 0)
+        continue;
+      if (readers_[unit.outputs[0]] == 1) makers[unit.outputs[0]] = i;
+    }
+    for (Unit& unit : units_) {
+      if (unit.calls.size() != 1) continue;
+      const Program::Instruction& reader = call(unit.calls[0]);
+      std::vector<Spec> specs;
+      for (int variable : reader.inputs) specs.push_back(program_.variables[variable]);
+      for (size_t i = 0; i < reader.inputs.size(); ++i) {
+        const auto maker = makers.find(reader.inputs[i]);
+        if (maker == makers.end() ||
+            !backend(specs[i].device).takes_factors({*reader.primitive, specs, reader.attrs}, i))
+          continue;
+        Unit& product = units_[maker->second];
+        unit.products.push_back({i, product.calls[0]});
+        unit.calls.push_back(product.calls[0]);
+        unit.inputs[i] = -1;
+        unit.inputs.insert(unit.inputs.end(), product.inputs.begin(), product.inputs.end());
+        product.calls.clear();
+      }
+    }
+    std::erase_if(units_, [](const Unit& unit) { return unit.calls.empty(); });
+  }
+
   // Each unit after those that make what it reads, and calls with effects in their order; else by its last
   // call.
   void sort() {
@@ -293,8 +327,8 @@ int Groups::root(int group) {
   return group;
 }
 
-std::vector<Unit> units_of(const Program& program, const Tensors& values, bool fuses) {
-  return Fuser(program, values, fuses).take();
+std::vector<Unit> units_of(const Program& program, const Tensors& values, Fusing fusing) {
+  return Fuser(program, values, fusing).take();
 }
 
 }  // namespace tidu

@@ -24,16 +24,29 @@ class Groups {
   std::vector<int> parents_, times_;
 };
 
-// One call, or several as a group that a device has made ready.
+// One call, or several as a group that a device has made ready; or one after whose number come those of
+// products that it alone reads, and computes part by part.
 struct Unit {
+  // An input that is such a product; its factors come after the call's inputs.
+  struct Product {
+    size_t input;
+    int call;
+  };
+
   std::vector<int> calls;            // numbers of instructions, in order
-  std::vector<int> inputs, outputs;  // variables, as the call or the group has them; -1 for a number
+  std::vector<int> inputs, outputs;  // variables, as the call or the group has them; -1: not in memory
+  std::vector<Product> products{};
   std::optional<Group> group{};
   std::shared_ptr<const GroupKernel> kernel{};
 };
 
-// All that a program computes, in an order in which it can be run. `fuses`: elementwise calls in groups, with
-// the reductions that read them where the device has such loops.
-std::vector<Unit> units_of(const Program& program, const Tensors& values, bool fuses);
+struct Fusing {
+  bool groups =
+      true;  // elementwise calls, with the reductions that read them where the device has such loops
+  bool products = true;  // with what reads them alone, where the device computes it part by part
+};
+
+// All that a program computes, in an order in which it can be run.
+std::vector<Unit> units_of(const Program& program, const Tensors& values, Fusing fusing);
 
 }  // namespace tidu

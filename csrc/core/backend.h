@@ -8,6 +8,12 @@
 
 namespace tidu {
 
+// Of an input of a call that is a product of matrices which nobody else reads.
+struct Factors {
+  size_t input;
+  Tensor a, b;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -22,6 +28,11 @@ class Backend {
   virtual std::unique_ptr<GroupKernel> prepare(const Group&) { return nullptr; }
   // Whether a group may have such an output, a reduction, beside those that it has. (prepare refuses others.)
   virtual bool reduces(const Group&, const Group::Output&) { return false; }
+  // Whether `run` takes the factors of such an input in its place, and uses each part of the product as soon
+  // as it is computed.
+  virtual bool takes_factors(const SpecCall&, size_t) { return false; }
+  // A call of a primitive that has kernels; the inputs whose factors are given are undefined.
+  virtual void run(const Call&, std::span<const Factors>) {}
   // Readies the memory of tensors for work that this thread issues next by other means than calls: what other
   // streams do with it comes first. To be called before a GroupKernel runs.
   virtual void use(std::span<const Tensor>) {}

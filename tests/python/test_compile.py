@@ -594,6 +594,38 @@ def test_explain_says_what_is_fixed(device):
     assert "first time" in text
 
 
+@pytest.mark.cpu_only("an emulated device runs the calls of a loop one by one")
+def test_explain_says_what_is_one_loop(device):
+    x, y = td.ones((30, 8), device=device), td.ones((8,), device=device)
+
+    def clipped(x, y):
+        return td.where(td.logical_and(x > y, x < 3), td.minimum(td.relu(x), 2), td.leaky_relu(x) * y)
+
+    calls = ["relu", "minimum", "greater", "less", "logical_and", "leaky_relu", "multiply", "where"]
+    text = td.compile(clipped).explain(x, y)
+    (group,) = (line for line in text.split("\n") if line.lstrip().startswith("(30, 8) from"))
+    assert sorted(group.split(": ")[1].split(";")[0].split()) == sorted(calls)
+    assert "0 calls on their own, 1 groups of 8 calls" in text
+
+
+@pytest.mark.cpu_only("steps of other devices read gradients from memory")
+@pytest.mark.parametrize("make_optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_steps_compute_gradients_that_are_products(device, make_optimizer):
+    net = network(device)
+    optimizer = make_optimizer(net.parameters())
+
+    @td.compile
+    def step(x, y):
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+
+    ((x, y),) = batches(1, device)
+    text = step.explain(x, y)
+    assert text.count("_update, test_compile.py") >= 2
+    assert text.count("is computed part by part: instruction") == 2
+
+
 def test_methods_and_decorators(device):
     class Model:
         def __init__(self):

@@ -12,6 +12,7 @@
 #include "backend/cpu/group.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
+#include "backend/cpu/update.h"
 #include "kernels/cpu/targets.h"
 #include "tensor/caching_allocator.h"
 
@@ -55,6 +56,8 @@ class CpuBackend final : public Backend {
   bool reduces(const Group& group, const Group::Output& output) override {
     return cpu::reduces(group, output);
   }
+  bool takes_factors(const SpecCall& call, size_t input) override { return cpu::takes_factors(call, input); }
+  void run(const Call& call, std::span<const Factors> factors) override { cpu::update(call, factors); }
   void synchronize(int) override {}
 
   std::string description(int) const override {

@@ -1,6 +1,6 @@
 // Matrix products: oneDNN or OpenBLAS for float32, OpenBLAS for float64, each on one thread for blocks that
 // the shape alone determines, so that the bits do not depend on the number of threads.
-#include "ops/matmul.h"
+#include "backend/cpu/matmul.h"
 
 #include <cblas.h>
 #include <hwy/targets.h>
@@ -14,7 +14,9 @@
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
 #include "core/backend.h"
+#include "kernels/cpu/outer.h"
 #include "kernels/scalar.h"
+#include "ops/matmul.h"
 
 namespace tidu::cpu {
 namespace {
@@ -59,7 +61,7 @@ int64_t batch_offset(const Tensor& x, int64_t index) {
   return offset;
 }
 
-struct Block {
+struct Size {
   int64_t rows, columns, depth;
   bool adds = false;  // to what is there
 };
@@ -82,7 +84,7 @@ class OneOmpThread {
 // oneDNN 2.6's products cost 250 ns more than OpenBLAS 0.3.21's however small they are, and where AVX2 is all
 // there is, it loses a fifth of its speed to large right factors, whose rows a power of two apart share few
 // cache sets.
-bool openblas_is_faster([[maybe_unused]] const Block& size) {
+bool openblas_is_faster([[maybe_unused]] const Size& size) {
 #if HWY_ARCH_X86
   static const int64_t targets = hwy::SupportedTargets();
   const int64_t products = size.rows * size.columns * size.depth;
@@ -94,7 +96,7 @@ bool openblas_is_faster([[maybe_unused]] const Block& size) {
   return true;  // oneDNN is made for x86
 }
 
-void multiply(const Block& size, bool a_transposed, const float* a, int64_t lda, bool b_transposed,
+void multiply(const Size& size, bool a_transposed, const float* a, int64_t lda, bool b_transposed,
               const float* b, int64_t ldb, float* c, int64_t ldc) {
   if (openblas_is_faster(size)) {
     return cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
@@ -108,7 +110,7 @@ void multiply(const Block& size, bool a_transposed, const float* a, int64_t lda,
              lda, b, ldb, size.adds ? 1 : 0, c, ldc);
 }
 
-void multiply(const Block& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,
+void multiply(const Size& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,
               const double* b, int64_t ldb, double* c, int64_t ldc) {
   cblas_dgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
               b_transposed ? CblasTrans : CblasNoTrans, static_cast<blasint>(size.rows),
@@ -119,7 +121,7 @@ void multiply(const Block& size, bool a_transposed, const double* a, int64_t lda
 
 // bool and integers: rows of b, scaled and added.
 template <class T>
-void multiply(const Block& size, bool a_transposed, const T* a, int64_t lda, bool b_transposed, const T* b,
+void multiply(const Size& size, bool a_transposed, const T* a, int64_t lda, bool b_transposed, const T* b,
               int64_t ldb, T* c, int64_t ldc) {
   const int64_t a_row = a_transposed ? 1 : lda, a_column = a_transposed ? lda : 1;
   const int64_t b_row = b_transposed ? 1 : ldb, b_column = b_transposed ? ldb : 1;
@@ -139,10 +141,22 @@ void multiply(const Block& size, bool a_transposed, const T* a, int64_t lda, boo
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // Equal blocks: at least eight where none gets smaller than 64 x 128, where GEMM begins to lose speed, and
-// none larger than 512 x 512.
-Block choose_block(int64_t m, int64_t n, int64_t k) {
-  constexpr int64_t kSmall = 1 << 19;  // multiplications that do not pay a second thread
+// none larger than 512 x 512; or bands of whole rows, which lie together. Products of a vector are as fast as
+// their matrix comes from memory, so that fewer multiplications pay a second thread; sums of one product are
+// written as fast.
+Size choose_block(int64_t m, int64_t n, int64_t k) {
+  constexpr int64_t kSmall = 1 << 19;    // multiplications that do not pay a second thread
+  constexpr int64_t kNear = kGrain / 4;  // elements that stay in the first-level cache
+  if (k == 1) return {std::clamp<int64_t>(kNear / n, 1, m), n, k};
+  if (m == 1 || n == 1) {
+    const int64_t pieces = std::clamp<int64_t>(m * n * k / (2 * kGrain), 1, 8), length = std::max(m, n);
+    const int64_t piece = std::min(length, round_up((length + pieces - 1) / pieces, 16));
+    return m == 1 ? Size{1, piece, k} : Size{piece, 1, k};
+  }
   if (m * n * k <= kSmall) return {m, n, k};
+  constexpr int64_t kBands = 8, kBand = 32, kWidest = 1024;
+  if (m >= kBands * kBand && m <= kBands * 512 && n > 512 && n <= kWidest)
+    return {round_up((m + kBands - 1) / kBands, 16), n, k};
   int64_t down = 1, across = 1;
   while (true) {
     const int64_t rows = m / down, columns = n / across;
@@ -159,30 +173,57 @@ Block choose_block(int64_t m, int64_t n, int64_t k) {
   return {round_up((m + down - 1) / down, 16), round_up((n + across - 1) / across, 16), k};
 }
 
-template <class T> void multiply_batches(const Tensor& a, const Tensor& b, const T* bias, const Tensor& c) {
-  const int64_t m = c.size(-2), n = c.size(-1), k = a.size(-1), batches = c.numel() / (m * n);
-  const Matrices left = matrices_of(a), right = matrices_of(b);
-  T* out = static_cast<T*>(c.raw_data());
-  const Block block = choose_block(m, n, k);
-  const int64_t down = (m + block.rows - 1) / block.rows, across = (n + block.columns - 1) / block.columns;
-  const auto run = [&](int64_t task) {
-    const int64_t batch = task / (down * across), row = task / across % down * block.rows,
-                  column = task % across * block.columns;
-    const Block size{std::min(block.rows, m - row), std::min(block.columns, n - column), k, bias != nullptr};
-    T* const to = out + (batch * m + row) * n + column;
-    for (int64_t i = 0; bias && i < size.rows; ++i) std::copy_n(bias + column, size.columns, to + i * n);
-    multiply(size, left.transposed, reinterpret_cast<const T*>(left.at(batch_offset(a, batch), row, 0)),
-             left.leading, right.transposed,
-             reinterpret_cast<const T*>(right.at(batch_offset(b, batch), 0, column)), right.leading, to, n);
-  };
-  const int64_t tasks = batches * down * across,
-                products = std::max<int64_t>(1, block.rows * block.columns * k);
-  // Multiplications are cheaper than the elements of other kernels: eight to one.
-  const int64_t piece = std::max<int64_t>(1, 8 * kGrain / products);
-  parallel_ranges(tasks, piece, tasks * products / 8, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) run(task);
+}  // namespace
+
+Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
+    : a_(is_blas_layout(a) ? a : row_major(a)),
+      b_(is_blas_layout(b) ? b : row_major(b)),
+      bias_(bias.defined() ? row_major(bias) : bias),
+      m_(a.size(-2)),
+      n_(b.size(-1)),
+      depth_(a.size(-1)) {
+  batches_ = a.numel() / (m_ * depth_);
+  const Size size = choose_block(m_, n_, depth_);
+  rows_ = size.rows, columns_ = size.columns;
+  down_ = (m_ + rows_ - 1) / rows_, across_ = (n_ + columns_ - 1) / columns_;
+  visit_dtype(a.dtype(), [&]<class T>() {
+    if constexpr (!std::is_same_v<T, float16> && !std::is_same_v<T, bfloat16>) compute_ = compute_of<T>;
   });
 }
+
+Product::Block Product::block(int64_t i) const {
+  const int64_t batch = i / (down_ * across_), row = i / across_ % down_ * rows_,
+                column = i % across_ * columns_;
+  return {(batch * m_ + row) * n_ + column, std::min(rows_, m_ - row), std::min(columns_, n_ - column)};
+}
+
+int64_t Product::work() const {
+  // Multiplications are cheaper than the elements of other kernels: eight to one.
+  const int64_t touched =
+      m_ == 1 || n_ == 1 || depth_ == 1 ? std::max(rows_ * columns_, std::max(rows_, columns_) * depth_) : 1;
+  return std::max(rows_ * columns_ * depth_ / 8, touched);
+}
+
+template <class T> void Product::compute_of(const Product& p, int64_t i, void* to, int64_t leading) {
+  const auto [first, rows, columns] = p.block(i);
+  const int64_t batch = first / (p.m_ * p.n_), row = first / p.n_ % p.m_, column = first % p.n_;
+  const Matrices left = matrices_of(p.a_), right = matrices_of(p.b_);
+  const auto* const a = reinterpret_cast<const T*>(left.at(batch_offset(p.a_, batch), row, 0));
+  const auto* const b = reinterpret_cast<const T*>(right.at(batch_offset(p.b_, batch), 0, column));
+  T* const out = static_cast<T*>(to);
+  const bool adds = p.bias_.defined();
+  if constexpr (std::is_floating_point_v<T>) {
+    if (p.depth_ == 1 && !adds && (!right.transposed || p.n_ == 1))
+      return outer_function(p.a_.dtype())(a, left.transposed ? 1 : left.leading, b, out, leading, rows,
+                                          columns);
+  }
+  for (int64_t r = 0; adds && r < rows; ++r)
+    std::copy_n(p.bias_.data<T>() + column, columns, out + r * leading);
+  multiply({rows, columns, p.depth_, adds}, left.transposed, a, left.leading, right.transposed, b,
+           right.leading, out, leading);
+}
+
+namespace {
 
 void matmul(const Call& call) {
   const Tensor& output = call.outputs[0];
@@ -196,17 +237,17 @@ void matmul(const Call& call) {
     return copy_elements(bias.view(output.shape(), repeated, bias.impl().offset), output);
   }
   const bool half = is_narrow(output.dtype());
-  const auto operand = [&](const Tensor& x) {
-    if (half) return converted(x, DType::float32);
-    return is_blas_layout(x) ? x : row_major(x);
-  };
-  const Tensor a = operand(call.inputs[0]), b = operand(call.inputs[1]);
-  const Tensor bias = has_bias ? converted(call.inputs[2], a.dtype()) : Tensor();
+  const auto operand = [&](const Tensor& x) { return half ? converted(x, DType::float32) : x; };
   const Tensor c = half ? Tensor::empty(output.shape(), DType::float32, output.device()) : output;
+  const Product product(operand(call.inputs[0]), operand(call.inputs[1]),
+                        has_bias ? operand(call.inputs[2]) : Tensor());
   const SignalsHeldBack held;
-  visit_dtype(c.dtype(), [&]<class T>() {
-    if constexpr (!std::is_same_v<T, float16> && !std::is_same_v<T, bfloat16>)
-      multiply_batches<T>(a, b, has_bias ? bias.data<T>() : nullptr, c);
+  char* const out = static_cast<char*>(c.raw_data());
+  const auto size = static_cast<int64_t>(size_of(c.dtype()));
+  const int64_t tasks = product.blocks(), work = product.work();
+  parallel_ranges(tasks, std::max<int64_t>(1, kGrain / work), tasks * work, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      product.compute(i, out + product.block(i).first * size, product.columns());
   });
   if (half) copy_elements(converted(c, output.dtype()), output);
 }
