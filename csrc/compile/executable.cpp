@@ -102,7 +102,7 @@ bool overlap(const Tensor& a, const Tensor& b) {
 }
 
 // One thing to do, with all that it needs: a kernel's call, a group, a call and the products that it reads,
-// or a call that goes through bind.
+// a call whose programs are prepared, or one that goes through bind.
 struct Step {
   const Primitive* primitive = nullptr;
   const Attrs* attrs = &kNone;
@@ -112,6 +112,7 @@ struct Step {
   Kernel kernel = nullptr;
   const GroupKernel* group = nullptr;
   std::vector<Factors> products{};
+  PreparedCall::Run held{};
   std::string label{}, shape{};  // of several calls, for a profile
   Device device{};
   Backend* queued = nullptr;  // of a group on a device with queues
@@ -136,9 +137,7 @@ void run_through_bind(Step& step) {
   }
   tidu::bind(*step.primitive, operands, *step.attrs, results,
              results.empty() ? Device() : step.outputs[0].device());
-  for (size_t i = 0; i < results.size(); ++i)
-    kernel_of(primitives::copy,
-              results[i].device())({primitives::copy, {&results[i], 1}, kNone, {&step.outputs[i], 1}});
+  for (size_t i = 0; i < results.size(); ++i) copy_into(step.outputs[i], results[i]);
 }
 
 // What stands in a frame for tensors that are others at each call.
@@ -226,7 +225,11 @@ struct Executable::Frame {
         run_noted(step, [&] { step.group->run(step.from.data(), step.to.data()); });
       } else {
         unlocked.reset();
-        run_through_bind(step);
+        if (step.held) {
+          step.held(step.inputs, step.outputs);
+        } else {
+          run_through_bind(step);
+        }
         unlocked.emplace(is_long);
       }
     }
@@ -244,7 +247,11 @@ class Executable::Loan {
         executable.idle_.pop_back();
       }
     }
-    if (!frame_) frame_ = executable.make_frame();
+    if (frame_) return;
+    Tensors arenas;
+    for (const MemoryPlan::Arena& arena : executable.plan_.arenas)
+      arenas.push_back(Tensor::empty({arena.bytes}, DType::uint8, arena.device));
+    frame_ = executable.make_frame(std::move(arenas));
   }
   ~Loan() {
     const std::lock_guard lock(executable_.mutex_);
@@ -279,6 +286,15 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
   program_ = with_copied_writes(program_, outline(program_, layouts_));
   values_ = outline(program_, layouts_);
   units_ = units_of(program_, values_, {passes.fuse, passes.products});
+  for (Unit& unit : units_) {
+    const Program::Instruction& call = program_.instructions[unit.calls[0]];
+    const PrepareCall prepare = unit.group ? nullptr : preparation_of(*call.primitive);
+    if (!prepare) continue;
+    Tensors inputs, outputs;
+    for (int variable : unit.inputs) inputs.push_back(values_[variable]);
+    for (int variable : unit.outputs) outputs.push_back(values_[variable]);
+    unit.held = prepare({*call.primitive, inputs, call.attrs, outputs}, passes);
+  }
   plan_ = plan_memory(program_, values_, units_, passes.in_place);
   int64_t elements = 0;
   for (const Unit& unit : units_) {
@@ -359,15 +375,20 @@ Tensors Executable::operator()(std::span<const Tensor> arguments) const {
 }
 
 std::string Executable::explain() const {
-  std::string text = str("recorded, ", original_.instructions.size(), " calls:\n", original_.to_string(),
-                         "\nrun, ", program_.instructions.size(), " calls:\n", program_.to_string());
+  return str("recorded, ", original_.instructions.size(), " calls:\n", original_.to_string(), "\n",
+             explain_run());
+}
+
+std::string Executable::explain_run() const {
+  std::string text = str("run, ", program_.instructions.size(), " calls:\n", program_.to_string());
   const auto name_of = [&](const Unit& unit) {
     return describe(program_.instructions[unit.calls[0]], static_cast<size_t>(unit.calls[0]));
   };
-  std::string groups, products;
+  std::string groups, products, held;
   int in_groups = 0, kernels = 0;
   for (const Unit& unit : units_) {
     ++kernels;
+    if (unit.held) held += str("\n", name_of(unit), ", ", unit.held->text);
     for (const auto& [input, product] : unit.products)
       products += str("  input ", input, " of ", name_of(unit), " is computed part by part: ",
                       describe(program_.instructions[product], static_cast<size_t>(product)), '\n');
@@ -410,13 +431,30 @@ std::string Executable::explain() const {
                 std::ranges::any_of(plan_.writes, is_copied) ? "written to by a copy at the end\n"
                                                              : "written to where its new value is made\n");
   }
-  return text;
+  return text + held;
 }
 
-std::unique_ptr<Executable::Frame> Executable::make_frame() const {
+Executable::Replay::Replay(const Executable& executable, const Tensor& memory)
+    : executable_(executable), frame_([&] {
+        Tensors arenas;
+        for (const MemoryPlan::Arena& arena : executable.plan_.arenas)
+          arenas.push_back(arena.device == memory.device()
+                               ? memory
+                               : Tensor::empty({arena.bytes}, DType::uint8, arena.device));
+        return executable.make_frame(std::move(arenas));
+      }()) {}
+
+Executable::Replay::~Replay() = default;
+
+void Executable::Replay::operator()(std::span<void* const> arguments, std::span<void* const> results) {
+  for (size_t i = 0; i < arguments.size(); ++i) frame_->arguments[i]->point_at(arguments[i]);
+  for (size_t i = 0; i < results.size(); ++i) frame_->results[i]->point_at(results[i]);
+  frame_->run(executable_.is_long_);
+}
+
+std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const {
   auto frame = std::make_unique<Frame>(program_);
-  for (const MemoryPlan::Arena& arena : plan_.arenas)
-    frame->arenas.push_back(Tensor::empty({arena.bytes}, DType::uint8, arena.device));
+  frame->arenas = std::move(arenas);
   const auto storage_of = [&](const Memory& memory) -> const Ref<Storage>& {
     const auto index = static_cast<size_t>(memory.index);
     switch (memory.kind) {
@@ -426,8 +464,11 @@ std::unique_ptr<Executable::Frame> Executable::make_frame() const {
       default: return frame->arenas[index].impl().storage;
     }
   };
+  const auto offset_of = [&](const Memory& memory) {
+    return memory.kind == Memory::arena ? memory.offset + frame->arenas[memory.index].impl().offset : 0;
+  };
   const auto tensor_of = [&](int variable) {
-    return over(storage_of(plan_[variable]), values_[variable], plan_[variable].offset);
+    return over(storage_of(plan_[variable]), values_[variable], offset_of(plan_[variable]));
   };
   const auto tensors_of = [&](const std::vector<int>& variables) {
     Tensors result;
@@ -458,7 +499,7 @@ std::unique_ptr<Executable::Frame> Executable::make_frame() const {
         const Memory& memory = plan_[variable];
         const Storage* const storage = storage_of(memory).get();
         const auto size = static_cast<int64_t>(size_of(values_[variable].dtype()));
-        const int64_t offset = memory.offset + values_[variable].impl().offset * size;
+        const int64_t offset = offset_of(memory) + values_[variable].impl().offset * size;
         pointer = static_cast<const char*>(storage->data()) + offset;
         if (memory.kind == Memory::argument || memory.kind == Memory::result)
           frame->moving.push_back({&pointer, storage, offset});
@@ -510,14 +551,23 @@ std::unique_ptr<Executable::Frame> Executable::make_frame() const {
       }
       step.primitive = writer;
     }
+    const Memory& workspace = plan_.workspaces[now];
+    if (unit.held) {
+      const Tensor none = Tensor::empty({0}, DType::uint8, workspace.device);
+      const Tensor memory =
+          workspace.bytes == 0 ? none : over(storage_of(workspace), none, offset_of(workspace));
+      step.held = unit.held->in(memory);
+      frame->steps.push_back(std::move(step));
+      continue;
+    }
     const Tensors& first = step.inputs.empty() ? step.outputs : step.inputs;
     if (!first.empty() && !call.primitive->dispatch)
       step.kernel = kernel_of(*step.primitive, first[0].device());
     step.calls_host = !step.kernel && calls_host(*call.primitive, call.attrs);
-    if (const Memory& workspace = plan_.workspaces[now]; workspace.device.type != DeviceType::cpu) {
+    if (workspace.device.type != DeviceType::cpu) {
       step.borrows = workspace.bytes;
     } else if (workspace.bytes > 0) {
-      step.workspace = static_cast<char*>(storage_of(workspace)->data()) + workspace.offset;
+      step.workspace = static_cast<char*>(storage_of(workspace)->data()) + offset_of(workspace);
     }
     frame->steps.push_back(std::move(step));
   }

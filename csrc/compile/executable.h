@@ -36,10 +36,14 @@ class Executable {
   // and nothing is changed.
   Tensors operator()(std::span<const Tensor> arguments) const;
 
+  // Calls one after another, by one thread at a time.
+  class Replay;
+
   // The bytes that a call needs beside arguments, constants and results; they are kept for the next one.
   int64_t arena_bytes() const;
   // In words: the program before and after, how it is run, and where memory is needed.
   std::string explain() const;
+  std::string explain_run() const;  // without the program before
 
  private:
   struct Frame;
@@ -47,7 +51,7 @@ class Executable {
 
   void check(std::span<const Tensor> arguments) const;
   void check_apart(std::span<const Tensor> arguments, std::vector<const void*>& checked) const;
-  std::unique_ptr<Frame> make_frame() const;
+  std::unique_ptr<Frame> make_frame(Tensors arenas) const;
 
   const Program original_;
   Program program_;
@@ -60,6 +64,20 @@ class Executable {
 
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Frame>> idle_;
+};
+
+// In memory that is given, arena_bytes() of it on its device, with arguments and results where they are said
+// to be: nothing is allocated, and nothing is checked. Arguments and results must lie as those of calls do,
+// results apart from all else.
+class Executable::Replay {
+ public:
+  Replay(const Executable& executable, const Tensor& memory);
+  ~Replay();
+  void operator()(std::span<void* const> arguments, std::span<void* const> results);
+
+ private:
+  const Executable& executable_;
+  const std::unique_ptr<Frame> frame_;
 };
 
 }  // namespace tidu

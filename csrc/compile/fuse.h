@@ -1,6 +1,7 @@
 // What of a program is run at once.
 #pragma once
 
+#include "compile/held.h"
 #include "core/group.h"
 #include "core/program.h"
 
@@ -38,6 +39,7 @@ struct Unit {
   std::vector<Product> products{};
   std::optional<Group> group{};
   std::shared_ptr<const GroupKernel> kernel{};
+  std::optional<PreparedCall> held{};  // of a call whose programs are prepared
 };
 
 struct Fusing {

@@ -169,7 +169,7 @@ class Planner {
 
   void place_arenas() {
     for (int now = 0; now < end_; ++now) {
-      const Device device = units_[now].outputs.empty() ? Device() : values_[units_[now].outputs[0]].device();
+      const Device device = device_of(units_[now], values_);
       plan_.workspaces.push_back({Memory::arena, 0, 0, workspace_bytes(units_[now]), device, now, now});
     }
     std::vector<Memory*> placed;
@@ -199,6 +199,7 @@ class Planner {
   }
 
   int64_t workspace_bytes(const Unit& unit) {
+    if (unit.held) return unit.held->bytes;
     if (unit.group || unit.outputs.empty()) return 0;
     const Program::Instruction& call = program_.instructions[unit.calls[0]];
     const WorkspaceBytes bytes =
@@ -224,6 +225,15 @@ class Planner {
 MemoryPlan plan_memory(const Program& program, const Tensors& values, const std::vector<Unit>& units,
                        bool in_place) {
   return Planner(program, values, units, in_place).take();
+}
+
+Device device_of(const Unit& unit, const Tensors& values) {
+  for (const std::vector<int>* variables : {&unit.outputs, &unit.inputs}) {
+    for (int variable : *variables) {
+      if (variable >= 0) return values[variable].device();
+    }
+  }
+  return {};
 }
 
 const Primitive* overwriting(const Primitive& primitive) {

@@ -46,6 +46,9 @@ struct MemoryPlan {
 MemoryPlan plan_memory(const Program& program, const Tensors& values, const std::vector<Unit>& units,
                        bool in_place);
 
+// Where a unit is run.
+Device device_of(const Unit& unit, const Tensors& values);
+
 // Whether a call may write what it makes over its first input, as a primitive that overwrites does; null:
 // not.
 const Primitive* overwriting(const Primitive& primitive);

@@ -83,9 +83,9 @@ int64_t peak_bytes(std::span<const Lifetime> lifetimes) {
   return most;
 }
 
-namespace {
-
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+namespace {
 
 // Each in the smallest gap that is free when it begins: for many, each of which the other way compares with
 // all that were placed before.

@@ -17,6 +17,9 @@ std::vector<Lifetime> lifetimes_of(const Program& program);
 // The most bytes that are needed at once.
 int64_t peak_bytes(std::span<const Lifetime> lifetimes);
 
+// So that memory behind them is aligned for any kernel.
+int64_t aligned(int64_t bytes);
+
 // Where each of them lies in one block of memory, such that none overlaps another of its time.
 struct Arena {
   std::vector<int64_t> offsets;

@@ -183,6 +183,14 @@ Tensor own(const Tensor& result) {
   return is_shared ? copy(result) : alias(result);
 }
 
+std::vector<Strides> layouts_of(const Call& call, size_t begin, size_t row_major) {
+  std::vector<Strides> layouts;
+  for (size_t i = begin; i < call.inputs.size(); ++i)
+    layouts.push_back(i < begin + row_major ? contiguous_strides(call.inputs[i].shape())
+                                            : call.inputs[i].strides());
+  return layouts;
+}
+
 Tensors bind_all(const Primitive& primitive, const Tensors& inputs, const Attrs& attrs, size_t outputs) {
   Tensors result(outputs);
   tidu::bind(primitive, inputs, attrs, result);

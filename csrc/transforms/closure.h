@@ -85,6 +85,9 @@ template <Tensors (*compute)(const Call&)> void dispatch(const Call& call) {
   show(call);
 }
 
+// How the inputs of a call lie, from number `begin` on; so many of them in row-major places.
+std::vector<Strides> layouts_of(const Call& call, size_t begin, size_t row_major = 0);
+
 // A rule that reads all inputs, and perhaps the outputs.
 template <auto push, auto pull, Reads read> Custom rule() {
   return {.reads = [](Reads) -> Reads { return read; }, .jvp = push, .vjp = pull};

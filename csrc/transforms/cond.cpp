@@ -3,6 +3,7 @@
 
 #include "autodiff/transpose.h"
 #include "compile/count.h"
+#include "compile/executable.h"
 #include "compile/simplify.h"
 #include "ops/creation.h"
 #include "transforms/closure.h"
@@ -30,6 +31,46 @@ Tensors run_cond(const Call& call) {
   const ProgramField& taken = item<bool>(call.inputs[0]) ? on_true : on_false;
   return (*taken)(call.inputs.subspan(1));
 }
+
+// Branches as executables.
+class PreparedCond {
+ public:
+  PreparedCond(const Call& call, const Passes& passes)
+      : on_true_(*call.attrs.as<CondAttrs>().on_true, layouts_of(call, 1), passes),
+        on_false_(*call.attrs.as<CondAttrs>().on_false, layouts_of(call, 1), passes) {}
+
+  int64_t bytes() const { return std::max(on_true_.arena_bytes(), on_false_.arena_bytes()); }
+  std::string explain() const {
+    return str("if true ", on_true_.explain_run(), "else ", on_false_.explain_run());
+  }
+
+  // The calls in one memory.
+  class Run {
+   public:
+    Run(std::shared_ptr<const PreparedCond> branches, const Tensor& memory)
+        : branches_(std::move(branches)),
+          memory_(memory),
+          on_true_(branches_->on_true_, memory),
+          on_false_(branches_->on_false_, memory) {}
+
+    void operator()(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
+      ready(inputs), ready(outputs), ready({&memory_, 1});
+      std::vector<void*> from, to;
+      for (const Tensor& input : inputs.subspan(1)) from.push_back(input.raw_data());
+      for (const Tensor& output : outputs) to.push_back(output.raw_data());
+      (item<bool>(inputs[0]) ? on_true_ : on_false_)(from, to);
+    }
+
+   private:
+    const std::shared_ptr<const PreparedCond> branches_;
+    const Tensor memory_;
+    Executable::Replay on_true_, on_false_;
+  };
+
+ private:
+  const Executable on_true_, on_false_;
+};
+const PreparesCall prepared_branches(primitives::cond, prepared<PreparedCond>);
 
 // Of the dearer branch.
 Flops cond_flops(const SpecCall& call, std::span<const Spec>) {

@@ -1,6 +1,9 @@
 // Loops over slices as calls that hold the program of a step.
 #include "transforms/scan.h"
 
+#include "compile/executable.h"
+#include "compile/plan.h"
+#include "core/host_lock.h"
 #include "ops/assign.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -52,12 +55,109 @@ void check_scan(const SpecCall& call, size_t num_outputs) {
   check_held(call, *attrs.body, inputs, outputs);
 }
 
+// Steps as calls of one executable: a slice is read where it lies, results are made in their places, and the
+// carry goes to and fro between two places or, where it is saved, from one place to the next.
+class PreparedScan {
+ public:
+  PreparedScan(const Call& call, const Passes& passes)
+      : attrs_(call.attrs.as<ScanAttrs>()),
+        body_(*attrs_.body, layouts_of_step(call), passes),
+        bytes_(aligned(body_.arena_bytes())) {
+    for (int i = 0; i < attrs_.carries; ++i) {
+      spares_.push_back(bytes_);
+      if (!attrs_.saves) bytes_ += aligned(static_cast<int64_t>(call.outputs[i].nbytes()));
+    }
+  }
+
+  int64_t bytes() const { return bytes_; }
+  std::string explain() const {
+    return str(attrs_.length, " steps, of each of which are ", body_.explain_run());
+  }
+
+  // The calls in one memory.
+  class Run {
+   public:
+    Run(std::shared_ptr<const PreparedScan> scan, const Tensor& memory)
+        : scan_(std::move(scan)), memory_(memory), replay_(scan_->body_, memory) {}
+
+    void operator()(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
+      const ScanAttrs& attrs = scan_->attrs_;
+      const auto carries = static_cast<size_t>(attrs.carries), slices = static_cast<size_t>(attrs.slices),
+                 results = attrs.body->outputs.size();
+      ready(inputs), ready(outputs), ready({&memory_, 1});
+      std::vector<void*> from, to(results);
+      for (const Tensor& input : inputs) from.push_back(input.raw_data());
+      for (size_t i = 0; i < carries; ++i) {
+        if (inputs[i].is_contiguous() && attrs.length > 0 && !attrs.saves) continue;
+        const Tensor first = attrs.length == 0       ? outputs[i]
+                             : attrs.saves           ? select(outputs[results + i], 0, at(0))
+                             : attrs.length % 2 == 0 ? outputs[i]
+                                                     : part_of(memory_, outputs[i].spec(), scan_->spares_[i]);
+        copy_into(first, inputs[i]);
+        from[i] = first.raw_data();
+      }
+      // Where the carry is after a step.
+      const auto carry = [&](size_t i, int64_t step) -> void* {
+        const int64_t left = attrs.length - 1 - step;
+        if (left > 0 && attrs.saves) return slice(outputs[results + i], at(step + 1));
+        return left % 2 == 0 || attrs.saves ? outputs[i].raw_data()
+                                            : static_cast<char*>(memory_.raw_data()) + scan_->spares_[i];
+      };
+      for (int64_t step = 0; step < attrs.length; ++step) {
+        if (host_lock.answer_signals) host_lock.answer_signals();
+        for (size_t i = 0; i < carries; ++i) to[i] = carry(i, step);
+        for (size_t i = carries; i < carries + slices; ++i) from[i] = slice(inputs[i], at(step));
+        for (size_t i = carries; i < results; ++i) to[i] = slice(outputs[i], at(step));
+        replay_(from, to);
+        std::copy_n(to.begin(), carries, from.begin());
+      }
+    }
+
+   private:
+    int64_t at(int64_t step) const { return scan_->attrs_.reverse ? scan_->attrs_.length - 1 - step : step; }
+    static void* slice(const Tensor& all, int64_t at) {
+      return static_cast<char*>(all.raw_data()) +
+             at * all.strides()[0] * static_cast<int64_t>(size_of(all.dtype()));
+    }
+
+    const std::shared_ptr<const PreparedScan> scan_;
+    const Tensor memory_;
+    Executable::Replay replay_;
+  };
+
+ private:
+  static std::vector<Strides> layouts_of_step(const Call& call) {
+    const auto& attrs = call.attrs.as<ScanAttrs>();
+    std::vector<Strides> layouts = layouts_of(call, 0, static_cast<size_t>(attrs.carries));
+    for (int i = attrs.carries; i < attrs.carries + attrs.slices; ++i) layouts[i].erase(0);
+    return layouts;
+  }
+
+  const ScanAttrs attrs_;
+  const Executable body_;
+  std::vector<int64_t> spares_;  // where the second place of each carry is
+  int64_t bytes_;
+};
+
+// Groups of a device that compiles them when they are made would cost more than they save.
+Tensors run_many_steps(const Call& call, const std::vector<Spec>& specs) {
+  Tensors outputs;
+  for (const auto& [shape, dtype, device] : specs) outputs.push_back(Tensor::empty(shape, dtype, device));
+  const Device device = call.inputs.empty() ? Device() : call.inputs[0].device();
+  const auto scan = std::make_shared<const PreparedScan>(
+      Call{call.primitive, call.inputs, call.attrs, outputs}, Passes{.fuse = device.type == DeviceType::cpu});
+  PreparedScan::Run(scan, Tensor::empty({scan->bytes()}, DType::uint8, device))(call.inputs, outputs);
+  return outputs;
+}
+
 Tensors run_scan(const Call& call) {
+  constexpr int64_t kMany = 16;  // steps for which it is worth while to prepare one
   const auto& attrs = call.attrs.as<ScanAttrs>();
   const ScanInputs inputs(list(call.inputs), attrs);
   const size_t carries = inputs.carry.size();
   std::vector<Spec> specs(call.outputs.size());
   infer_scan({call.primitive, call.inputs, call.attrs}, specs);
+  if (attrs.length >= kMany) return run_many_steps(call, specs);
   Tensors results = inputs.carry;
   for (size_t i = carries; i < specs.size(); ++i)
     results.push_back(Tensor::empty(specs[i].shape, specs[i].dtype, specs[i].device));
@@ -362,6 +462,7 @@ Tensors scan_in_parts(const ScanAttrs& attrs, const Tensors& inputs, int64_t par
 namespace {
 
 const TellsLinearity of_scans(primitives::scan, scan_linearity);
+const PreparesCall prepared_scans(primitives::scan, prepared<PreparedScan>);
 
 int64_t length_of(const Tensors& slices, std::optional<int64_t> length) {
   for (size_t i = 0; i < slices.size(); ++i) {

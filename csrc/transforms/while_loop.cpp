@@ -2,7 +2,10 @@
 #include "transforms/control.h"
 
 #include "compile/count.h"
+#include "compile/executable.h"
+#include "compile/plan.h"
 #include "compile/simplify.h"
+#include "core/host_lock.h"
 #include "ops/creation.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -32,6 +35,77 @@ Tensors run_while(const Call& call) {
   now.resize(attrs.carries());
   return now;
 }
+
+// Condition and body as executables; the carry goes to and fro between two places.
+class PreparedWhile {
+ public:
+  PreparedWhile(const Call& call, const Passes& passes)
+      : condition_(*call.attrs.as<WhileAttrs>().condition, layouts_of(call, 0, call.outputs.size()), passes),
+        body_(*call.attrs.as<WhileAttrs>().body, layouts_of(call, 0, call.outputs.size()), passes),
+        goes_on_(aligned(std::max(condition_.arena_bytes(), body_.arena_bytes()))),
+        bytes_(goes_on_ + aligned(1)) {
+    for (const Tensor& output : call.outputs) {
+      spares_.push_back(bytes_);
+      bytes_ += aligned(static_cast<int64_t>(output.nbytes()));
+    }
+  }
+
+  int64_t bytes() const { return bytes_; }
+  std::string explain() const {
+    return str("while ", condition_.explain_run(), "rounds, of each of which are ", body_.explain_run());
+  }
+
+  // The calls in one memory.
+  class Run {
+   public:
+    Run(std::shared_ptr<const PreparedWhile> loop, const Tensor& memory)
+        : loop_(std::move(loop)),
+          memory_(memory),
+          goes_on_(part_of(memory, {{}, DType::bool_, memory.device()}, loop_->goes_on_)),
+          condition_(loop_->condition_, memory),
+          body_(loop_->body_, memory) {}
+
+    void operator()(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
+      ready(inputs), ready(outputs), ready({&memory_, 1});
+      Tensors spares;
+      std::vector<void*> from, to(outputs.size()), other;
+      for (const Tensor& input : inputs) from.push_back(input.raw_data());
+      for (size_t i = 0; i < outputs.size(); ++i) {
+        spares.push_back(part_of(memory_, outputs[i].spec(), loop_->spares_[i]));
+        to[i] = outputs[i].raw_data();
+        other.push_back(spares[i].raw_data());
+        if (inputs[i].is_contiguous()) continue;
+        copy_into(spares[i], inputs[i]);
+        from[i] = other[i];
+      }
+      void* const truth = goes_on_.raw_data();
+      for (bool is_in_outputs = false;; is_in_outputs = !is_in_outputs) {
+        if (host_lock.answer_signals) host_lock.answer_signals();
+        condition_(from, {&truth, 1});
+        if (!item<bool>(goes_on_)) {
+          for (size_t i = 0; i < outputs.size() && !is_in_outputs; ++i)
+            copy_into(outputs[i], from[i] == inputs[i].raw_data() ? inputs[i] : spares[i]);
+          return;
+        }
+        body_(from, to);
+        std::ranges::copy(to, from.begin());
+        std::swap(to, other);
+      }
+    }
+
+   private:
+    const std::shared_ptr<const PreparedWhile> loop_;
+    const Tensor memory_, goes_on_;
+    Executable::Replay condition_, body_;
+  };
+
+ private:
+  const Executable condition_, body_;
+  const int64_t goes_on_;        // where what the condition says is
+  std::vector<int64_t> spares_;  // where the second place of each carry is
+  int64_t bytes_;
+};
+const PreparesCall prepared_loops(primitives::while_loop, prepared<PreparedWhile>);
 
 // Of one round.
 Flops while_flops(const SpecCall& call, std::span<const Spec>) {

@@ -369,6 +369,142 @@ TEST(Executable, TakesLessMemoryThanARun) {
   }
 }
 
+// Carries that are exchanged, handed on, viewed and counted; slices; what it closes over.
+Tensors step_of(const Tensors& at, const Tensor& w) {
+  const Tensor a = tanh(matmul(at[0], w) + at[3]);
+  return {a, at[0], at[2] + 1, a, sum(matrix_transpose(at[1]) * at[4], 0), at[0]};
+}
+
+TEST(Executable, StepsOfAScanAreItsLoop) {
+  for (const bool strided : {false, true}) {
+    for (const int64_t length : {0, 1, 2, 5, 16, 17}) {
+      Tensors arguments{random_normal(random_key(1), {4, 4}),
+                        random_normal(random_key(2), {4, 4}),
+                        arange(3),
+                        random_normal(random_key(3), {4, length, 4}),
+                        random_normal(random_key(4), {4, length}),
+                        random_normal(random_key(5), {4, 4})};
+      if (strided)
+        arguments[0] = matrix_transpose(arguments[0]), arguments[5] = matrix_transpose(arguments[5]);
+      arguments[3] = moveaxis(arguments[3], 1, 0);
+      arguments[4] = flip(matrix_transpose(arguments[4]), {0});
+      if (!strided) arguments[3] = copy(arguments[3]), arguments[4] = copy(arguments[4]);
+      for (const bool reverse : {false, true}) {
+        const Function f = [reverse](const Tensors& in) {
+          const Function step = [&](const Tensors& at) { return step_of(at, in[5]); };
+          Scan done = scan(step, {in[0], in[1], in[2]}, {in[3], in[4]}, {.reverse = reverse});
+          done.carry.insert(done.carry.end(), done.results.begin(), done.results.end());
+          return done.carry;
+        };
+        Tensors carry(arguments.begin(), arguments.begin() + 3);
+        std::vector<Tensors> kept(3, Tensors(static_cast<size_t>(length)));
+        for (int64_t i = 0; i < length; ++i) {
+          const int64_t at = reverse ? length - 1 - i : i;
+          const Tensors all =
+              step_of({carry[0], carry[1], carry[2], arguments[3][at], arguments[4][at]}, arguments[5]);
+          carry.assign(all.begin(), all.begin() + 3);
+          for (size_t k = 0; k < 3; ++k) kept[k][static_cast<size_t>(at)] = all[3 + k];
+        }
+        Tensors want = carry;
+        for (const Tensors& steps : kept)
+          want.push_back(length > 0 ? stack(steps, 0)
+                                    : zeros(want.size() == 4 ? Shape{0, 4} : Shape{0, 4, 4}));
+        const std::string where = str("length ", length, " strided ", strided, " reverse ", reverse);
+        const Program program = record(f, arguments);
+        expect_same(f(arguments), want, where);
+        for (const Passes& passes : kPasses)
+          expect_same(Executable(program, layouts_of(arguments), passes)(arguments), want, where);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(Executable, DerivativesOfLoopsAndLoopsOfLoopsHaveTheBitsOfRuns) {
+  const ScalarFunction f = [](const Tensors& in) {
+    const Function outer = [&](const Tensors& at) {
+      const Function inner = [&](const Tensors& now) {
+        const Tensor next = cond(
+            sum(now[0]) > 0, [](const Tensors& x) { return Tensors{sin(x[0]) * x[1]}; },
+            [](const Tensors& x) { return Tensors{x[0] + x[1]}; }, {now[0], in[1]})[0];
+        return Tensors{next, next};
+      };
+      const Scan done = scan(inner, {at[0]}, {}, {.length = 3});
+      return Tensors{tanh(matmul(done.carry[0], in[1]) + at[1]), sum(done.results[0], 0)};
+    };
+    return sum(square(scan(outer, {in[0]}, {in[2]}).results[0]));
+  };
+  const Tensors arguments{random_normal(random_key(1), {4, 4}), random_normal(random_key(2), {4, 4}),
+                          matrix_transpose(random_normal(random_key(3), {5, 4, 4}))};
+  for (const auto& program :
+       {record([&](const Tensors& in) { return value_and_grad(f, in).gradients; }, arguments),
+        record([&](const Tensors& in) { return hvp(f, in, in); }, arguments)})
+    expect_as_program(program, arguments, "loops");
+}
+
+TEST(Executable, RoundsOfALoopAreItsLoop) {
+  const auto round = [](const Tensors& at, const Tensor& w) {
+    return Tensors{at[1], sin(matmul(at[0], w)), at[2] + 1};
+  };
+  for (const bool strided : {false, true}) {
+    for (const int64_t rounds : {0, 1, 2, 5}) {
+      Tensors arguments{random_normal(random_key(1), {3, 3}), random_normal(random_key(2), {3, 3}),
+                        zeros({}, DType::int64), random_normal(random_key(3), {3, 3})};
+      if (strided)
+        arguments[0] = matrix_transpose(arguments[0]), arguments[3] = matrix_transpose(arguments[3]);
+      const Program program = record(
+          [&](const Tensors& in) {
+            return while_loop([&](const Tensors& at) { return Tensors{at[2] < rounds}; },
+                              [&](const Tensors& at) { return round(at, in[3]); }, {in[0], in[1], in[2]});
+          },
+          arguments);
+      Tensors want(arguments.begin(), arguments.begin() + 3);
+      for (int64_t i = 0; i < rounds; ++i) want = round(want, arguments[3]);
+      for (const Passes& passes : kPasses)
+        expect_same(Executable(program, layouts_of(arguments), passes)(arguments), want,
+                    str(rounds, strided));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Executable, StepsAllocateNothing) {
+  const Tensors arguments{zeros({8, 16}), random_normal(random_key(1), {50, 8, 16}),
+                          random_normal(random_key(2), {16, 16})};
+  const auto loss = [](const Tensors& in) {
+    const Function step = [&](const Tensors& at) {
+      const Tensor next = tanh(matmul(at[0], in[2]) + at[1]);
+      return Tensors{next, next};
+    };
+    return sum(square(scan(step, {in[0]}, {in[1]}).results[0]));
+  };
+  const Executable executable(
+      record([&](const Tensors& in) { return value_and_grad(loss, in).gradients; }, arguments));
+  Allocator& allocator = backend(Device{}).allocator(0);
+  const MemoryStats before = allocator.stats();
+  allocator.reset_peak();
+  Tensors results = executable(arguments);
+  const int64_t bytes = 4 * (8 * 16 + 50 * 8 * 16 + 16 * 16);
+  EXPECT_EQ(allocator.stats().peak_bytes - before.live_bytes, executable.arena_bytes() + bytes);
+  const int64_t allocations = allocator.stats().allocations;
+  results = executable(arguments);
+  EXPECT_EQ(allocator.stats().allocations - allocations, 3);
+}
+
+TEST(Executable, AnErrorInAStepLeavesItReady) {
+  const Tensors arguments{zeros({2}), arange(20)};
+  const Tensor table = arange(10, DType::float32);
+  const Executable executable(record(
+      [&](const Tensors& in) {
+        const Function step = [&](const Tensors& at) { return Tensors{at[0] + take(table, at[1], 0)}; };
+        return scan(step, {in[0]}, {in[1]}).carry;
+      },
+      arguments));
+  EXPECT_THROW((void)executable(arguments), IndexError);
+  const Tensor sums = executable({{arguments[0], zeros({20}, DType::int64) + 3}})[0];
+  EXPECT_EQ(item<float>(sum(sums)), 2 * 20 * 3);
+}
+
 TEST(Executable, RunsElementwiseCallsAndTheReductionsOfThemAsOne) {
   const auto units = [](const Function& function, const Tensors& like) {
     const Program program = simplify(record(function, like));
