@@ -282,7 +282,7 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
     }
   }
   program_ = with_copies(program, layouts_, recorded);
-  if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_);
+  if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_, passes.fold);
   program_ = with_copied_writes(program_, outline(program_, layouts_));
   values_ = outline(program_, layouts_);
   units_ = units_of(program_, values_, {passes.fuse, passes.products});

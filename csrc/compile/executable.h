@@ -14,6 +14,7 @@ struct Passes {
   bool products =
       true;  // parts of products are used by the call that alone reads them as soon as they are made
   bool in_place = true;  // memory that nobody reads any more is written to where it is read last
+  bool fold = true;      // what constants alone decide once, when it is made ready (with `simplify`)
 };
 
 // A program whose kernels know where all values lie: a call points at its arguments, allocates its results

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "compile/outline.h"
+#include "core/bind.h"
 #include "core/recorder.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -35,7 +36,8 @@ class Key {
 
 class Simplifier {
  public:
-  Simplifier(const Program& program, Loops loops, Layouts layouts) : loops_(loops) {
+  Simplifier(const Program& program, Loops loops, Layouts layouts, bool folds)
+      : loops_(loops), folds_(folds) {
     std::vector<int> inputs;
     for (size_t i = 0; i < program.inputs.size(); ++i)
       inputs.push_back(name_of(outline_of_input(program, i, layouts)));
@@ -47,6 +49,7 @@ class Simplifier {
   }
 
   Program take() {
+    std::erase_if(result_.instructions, [&](const Program::Instruction& call) { return is_folded(call); });
     remove_unused(result_);
     return std::move(result_);
   }
@@ -58,6 +61,7 @@ class Simplifier {
     const auto [found, is_new] = shown_.try_emplace(key.bytes(), static_cast<int>(values_.size()));
     if (is_new) {
       values_.push_back(outline);
+      known_.emplace_back();
       numbers_.emplace_back();
       makers_.push_back(-1);
       result_.variables.push_back(outline.spec());
@@ -85,6 +89,7 @@ class Simplifier {
       found->second = name_of(outline_of(value));
       result_.constants.push_back({found->second, value});
       numbers_[found->second] = element;
+      if (!value.is_abstract() && !value.impl().storage->writable()) known_[found->second] = value;
     }
     return found->second;
   }
@@ -188,8 +193,58 @@ class Simplifier {
       calls_.emplace(hash, result_.instructions.size());
       hidden_.push_back(false);
       result_.instructions.push_back(call);
+      if (folds_) compute(call, device);
     }
     return call.outputs;
+  }
+
+  // Its values, where constants say what they are.
+  void compute(const Program::Instruction& call, Device device) {
+    constexpr int64_t kMost = 1 << 20, kMostInAll = 16 << 20;
+    const Primitive& primitive = *call.primitive;
+    if (call.has_effect() || primitive.evaluate || primitive.dispatch || primitive.overwrites) return;
+    if (!std::ranges::all_of(call.inputs, [&](int variable) { return known_[variable].defined(); })) return;
+    if (&primitive == &primitives::full) {  // a number, which takes no memory
+      const auto& filled = call.attrs.as<FullAttrs>();
+      const Shape& shape = values_[call.outputs[0]].shape();
+      known_[call.outputs[0]] =
+          full({}, filled.value, filled.dtype, device).view(shape, Strides(shape.size(), 0), 0);
+      return;
+    }
+    int64_t bytes = 0;
+    for (int variable : call.outputs) bytes += static_cast<int64_t>(values_[variable].nbytes());
+    const bool is_view_of_known = is_view(call, values_);
+    if (!is_view_of_known && (bytes > kMost || bytes + folded_bytes_ > kMostInAll)) return;
+    Tensors inputs, results(call.outputs.size());
+    for (int variable : call.inputs) inputs.push_back(known_[variable]);
+    try {
+      tidu::bind(primitive, inputs, call.attrs, results, device);
+    } catch (const std::exception&) { return; }  // it is thrown by the calls that come to it
+    if (!is_view_of_known) folded_bytes_ += bytes;
+    for (size_t i = 0; i < results.size(); ++i) {
+      const int variable = call.outputs[i];
+      if (!results[i].impl().contiguous && !is_view_of_known) return;
+      known_[variable] = results[i];
+      if (results[i].numel() != 1 || results[i].device().type != DeviceType::cpu) continue;
+      visit_dtype(results[i].dtype(), [&]<class T>() {
+        numbers_[variable] = static_cast<double>(*static_cast<const T*>(results[i].raw_data()));
+      });
+    }
+  }
+
+  // Makes constants of what a call gives, where it is known.
+  bool is_folded(const Program::Instruction& call) {
+    const bool is_known = !call.outputs.empty() &&
+                          std::ranges::all_of(call.outputs, [&](int v) { return known_[v].defined(); });
+    if (!is_known || call.primitive == &primitives::full || is_view(call, values_)) return false;
+    for (int variable : call.outputs) {
+      Tensor value = known_[variable];
+      if (value.numel() == 1 && value.device().type == DeviceType::cpu)
+        value = Tensor::number(value.raw_data(), value.dtype(), value.device())
+                    .view(value.shape(), Strides(value.ndim(), 0), 0);
+      result_.constants.push_back({variable, value});
+    }
+    return true;
   }
 
   // What all elements of the result are, where that is known.
@@ -205,8 +260,11 @@ class Simplifier {
   }
 
   const Loops loops_;
+  const bool folds_;
   Program result_;
-  Tensors values_;                              // abstract ones of its variables
+  Tensors values_;  // abstract ones of its variables
+  Tensors known_;   // what they are, where constants say it
+  int64_t folded_bytes_ = 0;
   std::vector<std::optional<double>> numbers_;  // what all elements of each are, where that is known
   std::vector<int> makers_;                     // the instructions
   std::unordered_map<std::string, int> shown_, constants_;
@@ -216,9 +274,9 @@ class Simplifier {
 
 }  // namespace
 
-Program simplify(const Program& program, Loops loops, Layouts layouts) {
+Program simplify(const Program& program, Loops loops, Layouts layouts, bool folds) {
   const VisibleTraces none(nullptr);
-  return Simplifier(program, loops, layouts).take();
+  return Simplifier(program, loops, layouts, folds).take();
 }
 
 }  // namespace tidu

@@ -14,6 +14,9 @@ enum class Loops : bool {
   unrolled,  // so that all that is computed can be counted
   kept       // and what is to be computed again, as by checkpoint, is
 };
-Program simplify(const Program& program, Loops loops = Loops::unrolled, Layouts layouts = {});
+// With `folds`, what depends on constants alone that cannot be written to is computed here and becomes a
+// constant: at most 1 MiB at once and 16 MiB in all, where views, such as broadcasts, stay views.
+Program simplify(const Program& program, Loops loops = Loops::unrolled, Layouts layouts = {},
+                 bool folds = false);
 
 }  // namespace tidu

@@ -37,10 +37,14 @@ const RefCounted* leaf_of(const Tensor& tensor) {
   return link ? link->value.get() : nullptr;
 }
 
-// Row-major, in memory that nobody else has.
+// Row-major, in memory that nobody else has and nobody can write to.
 Tensor own_copy(const Tensor& tensor) {
   const VisibleTraces none(nullptr);
-  return bind(primitives::copy, {tensor});
+  const auto copied = std::make_shared<Tensor>(bind(primitives::copy, {tensor}));
+  const Tensor result = Tensor::from_memory(copied->raw_data(), copied->shape(), copied->strides(),
+                                            copied->dtype(), copied, copied->device(), false);
+  result.impl().storage->set_queue(copied->impl().storage->queue());
+  return result;
 }
 
 [[noreturn]] void fail_on_sharing(const char* op, const Tensor& a, const Tensor& b) {

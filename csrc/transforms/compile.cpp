@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/escape.h"
+#include "ops/convert.h"
 
 namespace tidu {
 namespace {
@@ -78,10 +79,19 @@ Compiled::Watchers Compiled::watchers(std::span<const Tensor> inputs) const {
 
 Tensors Compiled::run(const Tensors& inputs) const {
   // Where a program is recorded, values may be unknown though no trace is to see what is done here.
-  if (std::ranges::any_of(inputs, &Tensor::is_abstract)) return program_(inputs);
+  if (std::ranges::any_of(inputs, &Tensor::is_abstract)) return run_seen(inputs);
   const auto [count, tape] = watchers(inputs);
   if (count == 0) return (*executable_)(inputs);
-  return tape && program_.writes.empty() ? run_taped(inputs, *tape) : program_(inputs);
+  return tape && program_.writes.empty() ? run_taped(inputs, *tape) : run_seen(inputs);
+}
+
+// A result may be written to, also where it is a constant.
+Tensors Compiled::run_seen(const Tensors& inputs) const {
+  Tensors results = program_(inputs);
+  for (Tensor& result : results) {
+    if (!result.is_abstract() && !result.impl().storage->writable()) result = copy(result);
+  }
+  return results;
 }
 
 Tensors Compiled::run_taped(const Tensors& inputs, Trace& tape) const {

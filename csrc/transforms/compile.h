@@ -40,6 +40,7 @@ class Compiled {
   };
   Watchers watchers(std::span<const Tensor> inputs) const;
   Tensors run(const Tensors& inputs) const;
+  Tensors run_seen(const Tensors& inputs) const;
   Tensors run_taped(const Tensors& inputs, Trace& tape) const;
 
   Program program_;

@@ -4,6 +4,7 @@
 #include <random>
 #include <thread>
 
+#include "core/capture.h"
 #include "ops/update.h"
 #include "tidu.h"
 
@@ -503,6 +504,58 @@ TEST(Executable, AnErrorInAStepLeavesItReady) {
   EXPECT_THROW((void)executable(arguments), IndexError);
   const Tensor sums = executable({{arguments[0], zeros({20}, DType::int64) + 3}})[0];
   EXPECT_EQ(item<float>(sum(sums)), 2 * 20 * 3);
+}
+
+TEST(Executable, ComputesOnceWhatConstantsDecide) {
+  const Tensor x = random_normal(random_key(1), {3, 4});
+  const auto of = [&](const Function& f, bool fold) {
+    const Executable executable(record(f, Tensors{x}), {}, {.fold = fold});
+    expect_same(executable({{x}}), f({x}), "fold");
+    const std::string text = executable.explain_run();
+    return text.substr(0, text.find("calls on their own"));
+  };
+  // Of numbers, of what is made of nothing, and not of what is closed over, which may be written to.
+  const Function masked = [](const Tensors& in) {
+    const Tensor columns = arange(4), rows = reshape(arange(3), {3, 1});
+    return Tensors{where(columns <= rows, in[0], sqrt(Tensor(full({}, 2.0, DType::float32))))};
+  };
+  EXPECT_EQ(of(masked, true).find("arange"), std::string::npos);
+  EXPECT_EQ(of(masked, true).find("sqrt"), std::string::npos);
+  EXPECT_EQ(of(masked, true).find("less_equal"), std::string::npos);
+  EXPECT_NE(of(masked, true).find("where"), std::string::npos);
+  EXPECT_NE(of(masked, false).find("arange"), std::string::npos);
+  Tensor closed_over = random_normal(random_key(2), {4});
+  const Function reads = [&](const Tensors& in) { return Tensors{in[0] * sin(closed_over)}; };
+  EXPECT_NE(of(reads, true).find("sin"), std::string::npos);
+  // Much memory is not taken, and a broadcast stays one.
+  const Function large = [](const Tensors& in) {
+    return Tensors{in[0] + sum(sin(arange(1 << 19, DType::float32)) + arange(1 << 19, DType::float32))};
+  };
+  EXPECT_NE(of(large, true).find("arange"), std::string::npos);
+  const Function wide = [](const Tensors& in) {
+    return Tensors{sum(matmul(in[0], broadcast_to(exp(full({}, 0.5, DType::float32)), {4, 1 << 16})))};
+  };
+  EXPECT_EQ(of(wide, true).find("exp"), std::string::npos);
+  EXPECT_NE(of(wide, true).find("broadcast_to"), std::string::npos);
+  // Nor can anybody write to numbers of the host.
+  const Captured captured = capture(
+      [](const Tensors& in) {
+        return Tensors{in[0] * sin(tensor({1.0f, 2.0f, 3.0f, 4.0f}))};
+      },
+      Tensors{x});
+  EXPECT_TRUE(captured.closed_over.empty());
+  const Executable executable(captured.program);
+  expect_same(executable({{x}}), {x * sin(tensor({1.0f, 2.0f, 3.0f, 4.0f}))}, "numbers of the host");
+  EXPECT_EQ(executable.explain_run().find("sin"), std::string::npos);
+  // What raises does so when it is called.
+  const Executable raises(capture(
+                              [](const Tensors& in) {
+                                const Tensor at = tensor({int64_t{7}});
+                                return Tensors{in[0] * take(arange(3, DType::float32), at, 0)};
+                              },
+                              Tensors{x})
+                              .program);
+  EXPECT_THROW((void)raises({{x}}), IndexError);
 }
 
 TEST(Executable, RunsElementwiseCallsAndTheReductionsOfThemAsOne) {

@@ -183,3 +183,27 @@ def test_what_is_run_is_explained(device):
     weights, xs = problem(1, device)
     text = td.compile(td.grad(by_scan(rnn))).explain(weights, xs)
     assert text.count(f"{STEPS} steps, of each of which are run") == 2
+
+
+def test_numbers_of_the_code_are_computed_once(device):
+    def f(x):
+        mask = td.arange(4, device=x.device) < td.tensor([1, 5, 2, 7], device=x.device)
+        return x * td.where(mask, td.sqrt(td.tensor([1.0, 4.0, 9.0, 16.0], device=x.device)), 0.0)
+
+    compiled = td.compile(f)
+    x = td.asarray([1.0, -2.0, 3.0, 0.5], dtype=td.float32, device=device)
+    for k in range(3):
+        assert bits(compiled(x * k)) == bits(f(x * k))
+    run = compiled.explain(x).split("\nrun, ")[1]
+    assert [name for name in ("arange", "sqrt", "where", "less") if f"{name} " in run] == []
+    assert "multiply" in run
+
+
+def test_a_result_that_is_a_number_of_the_code_may_be_written_to(device):
+    compiled = td.compile(lambda x: (x * 2, td.tensor([1.0, 2.0], device=x.device)))
+    x = td.ones((2,), device=device)
+    for run in (compiled, lambda x: [leaf[0] for leaf in td.vmap(compiled)(x[None])]):
+        for _ in range(2):
+            number = run(x)[1]
+            assert number.tolist() == [1, 2]
+            number[...] = 7
