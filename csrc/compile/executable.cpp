@@ -311,6 +311,15 @@ int64_t Executable::arena_bytes() const {
   return bytes;
 }
 
+int64_t Executable::peak_bytes() const {
+  int64_t bytes = arena_bytes();
+  for (int variable : program_.outputs) {
+    const Spec& spec = program_.variables[variable];
+    bytes += num_elements(spec.shape) * static_cast<int64_t>(size_of(spec.dtype));
+  }
+  return bytes;
+}
+
 void Executable::check(std::span<const Tensor> arguments) const {
   if (arguments.size() != program_.inputs.size())
     fail<ValueError>("[executable] takes ", program_.inputs.size(), " arguments, not ", arguments.size());

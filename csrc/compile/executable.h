@@ -42,6 +42,8 @@ class Executable {
 
   // The bytes that a call needs beside arguments, constants and results; they are kept for the next one.
   int64_t arena_bytes() const;
+  // With the results: what the first call allocates, but for calls that go through bind.
+  int64_t peak_bytes() const;
   // In words: the program before and after, how it is run, and where memory is needed.
   std::string explain() const;
   std::string explain_run() const;  // without the program before

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "compile/executable.h"
 #include "compile/simplify.h"
 #include "core/recorder.h"
 #include "transforms/jacobian.h"
@@ -54,7 +55,7 @@ std::vector<NamedCost> cost(const Function& function, const Tensors& primals, co
           return derived(of_primals, Tensors(begin, fixed), Tensors(along, inputs.end()));
         },
         all);
-    costs.push_back({name, cost_of(simplify(program))});
+    costs.push_back({name, cost_of(simplify(program)), Executable(program).peak_bytes()});
     results.clear();
     for (int variable : program.outputs) results.push_back(program.variables[variable]);
   };

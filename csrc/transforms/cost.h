@@ -11,6 +11,7 @@ namespace tidu {
 struct NamedCost {
   std::string name;
   Cost cost;
+  int64_t compiled_bytes;  // that the first call of the compiled function allocates
 };
 
 // Of `function(primals, others)` and its derivatives by the primals: of one floating-point element "f",

@@ -224,9 +224,12 @@ void bind_transforms(py::module_& m) {
   m.def("cost",
         [](const py::function& function, const py::object& primals, const py::object& others, bool matrix) {
           py::dict result;
-          for (const auto& [name, cost] :
-               cost(as_function(function), to_tensors(primals), to_tensors(others), matrix))
-            result[py::str(name)] = to_dict(cost);
+          for (const auto& [name, cost, compiled_bytes] :
+               cost(as_function(function), to_tensors(primals), to_tensors(others), matrix)) {
+            py::dict counts = to_dict(cost);
+            counts["compiled_bytes"] = compiled_bytes;
+            result[py::str(name)] = counts;
+          }
           return result;
         });
   m.def("require_paths", [](const py::function& function, std::string op, const py::function& where) {

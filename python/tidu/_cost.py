@@ -17,6 +17,7 @@ _FIGURES = {
     "  elementwise in groups": ("bytes_in_groups",),
     "peak bytes alive": ("peak_bytes",),
     "peak bytes in an arena": ("arena_bytes",),
+    "peak bytes, compiled": ("compiled_bytes",),
     "bytes of arguments": ("argument_bytes",),
     "calls of kernels": ("calls",),
 }
@@ -46,7 +47,8 @@ class Cost:
     def ratio(self, name, figure="flops", to="f"):
         """A figure of one function as a multiple of that of another, inf where the other's is 0.
 
-        figure: "flops", "bytes", "bytes_in_groups", "peak_bytes", "arena_bytes", "argument_bytes", "calls".
+        figure: "flops", "bytes", "bytes_in_groups", "peak_bytes", "arena_bytes", "compiled_bytes",
+        "argument_bytes", "calls".
         """
         path = ("flops", "total") if figure == "flops" else (figure,)
         return _ratio(_figure(self.counts[name], path), _figure(self.counts[to], path))
@@ -109,7 +111,8 @@ def cost(function, *args, argnums=0, matrix=None):
     transcendental function is one, whatever it takes), the bytes that must be moved when each call of a
     kernel reads its inputs and writes its outputs once, the same where elementwise calls of one shape that
     make and use a value are one pass, and the memory beside the arguments: the most bytes that are alive at
-    once when values go after their last use, and the size of an arena in which all have fixed places.
+    once when values go after their last use, the size of an arena in which all have fixed places, and what a
+    call of the compiled function takes.
 
     Equal calls count once, and those whose results are not used not at all. Nothing is run: the function is
     recorded for the shapes of its tensors as td.program does it, so it must not read their values. What

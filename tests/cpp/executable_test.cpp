@@ -486,7 +486,8 @@ TEST(Executable, StepsAllocateNothing) {
   allocator.reset_peak();
   Tensors results = executable(arguments);
   const int64_t bytes = 4 * (8 * 16 + 50 * 8 * 16 + 16 * 16);
-  EXPECT_EQ(allocator.stats().peak_bytes - before.live_bytes, executable.arena_bytes() + bytes);
+  EXPECT_EQ(allocator.stats().peak_bytes - before.live_bytes, executable.peak_bytes());
+  EXPECT_EQ(executable.peak_bytes(), executable.arena_bytes() + bytes);
   const int64_t allocations = allocator.stats().allocations;
   results = executable(arguments);
   EXPECT_EQ(allocator.stats().allocations - allocations, 3);

@@ -250,8 +250,19 @@ def test_predicted_peak_is_what_a_replay_allocates(name):
     report = counted(name)
     for part, recorded, arguments in programs_of(name):
         program, leaves = recorded.simplified(), td.tree_leaves(arguments)
-        assert program.cost() == report[part]
+        assert program.cost().items() < report[part].items()
         assert peak_of(program, leaves) == report[part]["peak_bytes"], part
+
+
+# Of gmm, logsumexp along the first axis takes scratch for its rows.
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "gmm"])
+def test_a_compiled_call_allocates_what_was_predicted(name):
+    x, _, data, f = problem(Tidu(), name, SIZES[name])
+    report = td.cost(f, x, *data, matrix=False)
+    for part, function in (("f", f), ("gradient", td.grad(f))):
+        compiled = td.compile(function)
+        compiled.explain(x, *data)  # makes it ready
+        assert peak_of(compiled, x, *data) == report[part]["compiled_bytes"], part
 
 
 def test_predicted_peak_of_a_hessian_and_of_writes():
