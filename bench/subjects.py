@@ -235,23 +235,44 @@ def compiling(size):
     yield Case("compiling a training step", "compiling", operands, limits={"seconds": 0.05})
 
 
+TRAINING = ("tidu", "tidu compiled", "NumPy", "PyTorch", "JAX", "MLX")
+
+
+def printed(script, name, arguments, case, settings, faults):
+    """What a script of this folder prints for a library, or None."""
+    python = sys.executable if name in IN_OUR_PYTHON else settings.python
+    program = [python, Path(__file__).with_name(script), name, *arguments]
+    done = subprocess.run(program, capture_output=True, text=True)
+    if done.returncode == 0:
+        return done.stdout
+    why = (done.stderr.strip().splitlines() or ["it ended"])[-1]
+    faults.append({"library": name, "case": case, "why": why})
+    return None
+
+
+def memory(size, settings, faults):
+    """The most memory that training steps take, over what was resident before."""
+    for batch in (4,) if size == "small" else (128, 4096):
+        found = {}
+        for name in [name for name in TRAINING if name in settings.names]:
+            for _ in range(1 if size == "small" else min(3, settings.rounds)):
+                text = printed("memory.py", name, [str(batch)], "memory", settings, faults)
+                if text is None:
+                    break
+                found.setdefault(name, []).append(int(text))
+        yield Figure("memory", f"a step, 784-256-10, batch {batch}", found, "B", limits={"PyTorch": 1.0})
+
+
 def learning(size, settings, faults):
     """From the start of a process to 84 and 88 % on Fashion-MNIST, with the memory that it takes at most."""
-    names = ("tidu", "tidu compiled", "NumPy", "PyTorch", "JAX", "MLX")
     found = {}
     for _ in range(1 if size == "small" else min(3, settings.rounds)):
-        for name in [name for name in names if name in settings.names]:
-            python = sys.executable if name in IN_OUR_PYTHON else settings.python
-            program = [python, Path(__file__).with_name("learning.py"), name, "--from", str(time.monotonic())]
-            program += ["--data-root", td.data.FashionMNIST.ROOT]
+        for name in [name for name in TRAINING if name in settings.names]:
+            arguments = ["--from", str(time.monotonic()), "--data-root", td.data.FashionMNIST.ROOT]
             if size == "small":
-                program += ["--samples", "640", "--goals", "0.1", "0.2"]
-            done = subprocess.run(program, capture_output=True, text=True)
-            if done.returncode != 0:
-                why = (done.stderr.strip().splitlines() or ["it ended"])[-1]
-                faults.append({"library": name, "case": "learning", "why": why})
-                continue
-            for goal, value in json.loads(done.stdout).items():
+                arguments += ["--samples", "640", "--goals", "0.1", "0.2"]
+            text = printed("learning.py", name, arguments, "learning", settings, faults)
+            for goal, value in json.loads(text or "{}").items():
                 found.setdefault(goal, {}).setdefault(name, []).append(value)
     for goal, rounds in found.items():
         limits = {"PyTorch": 1.0} if goal == "peak memory" else {}
@@ -413,4 +434,4 @@ CASES = {
     "compiling": compiling,
     "derivatives": derivatives,
 }
-MEASURED = {"cpp": cpp, "learning": learning, "footprint": footprint}
+MEASURED = {"cpp": cpp, "learning": learning, "memory": memory, "footprint": footprint}
