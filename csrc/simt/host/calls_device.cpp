@@ -58,6 +58,9 @@ constexpr ErrorText kErrors[] = {
      "operation not permitted on an event last recorded in a capturing stream"},
     {cudaErrorIllegalState, "cudaErrorIllegalState",
      "the operation cannot be performed in the present state"},
+    {cudaErrorGraphExecUpdateFailure, "cudaErrorGraphExecUpdateFailure",
+     "the graph update was not performed because it included changes which violated constraints specific to "
+     "instantiated graph update"},
     {cudaErrorInvalidDeviceFunction, "cudaErrorInvalidDeviceFunction", "invalid device function"},
     {cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined", "capturing stream has unjoined work"},
     {cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit",
@@ -101,7 +104,7 @@ cudaError_t cudaGetDevice(int* device) {
 }
 cudaError_t cudaDeviceSynchronize() {
   return entry([&] {
-    if (const cudaError_t error = refuse_in_capture("cudaDeviceSynchronize")) return error;
+    if (const cudaError_t error = refuse_in_any_capture("cudaDeviceSynchronize")) return error;
     finish_device(current_device());
     return sticky_error();
   });

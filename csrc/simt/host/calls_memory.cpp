@@ -83,7 +83,7 @@ cudaError_t copy(const char* call, void* to, const void* from, size_t bytes, cud
     auto kept = std::make_shared<std::vector<char>>(begin, begin + bytes);
     run = [to, kept, bytes] { copy_now(to, kept->data(), bytes); };
   }
-  if (const cudaError_t error = submit(stream, std::move(run))) return error;
+  if (const cudaError_t error = submit(stream, std::move(run), {}, cudaGraphNodeTypeMemcpy)) return error;
   if (blocking || side_of(to) == Side::host) finish(stream);
   return sticky_error();
 }
@@ -96,12 +96,13 @@ cudaError_t set(const char* call, void* to, int value, size_t bytes, cudaStream_
   }
   const auto stream = find_stream(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-  return submit(stream, [to, value, bytes] {
+  const auto run = [to, value, bytes] {
     if (sticky_error() != cudaSuccess) return;
     const DeviceAccess access;
     std::memset(to, value, bytes);
     if (observer) observer->written(to, bytes);
-  });
+  };
+  return submit(stream, run, {}, cudaGraphNodeTypeMemset);
 }
 
 // --- Freeing.

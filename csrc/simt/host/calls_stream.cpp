@@ -60,7 +60,10 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   });
 }
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t f, void* data) {
-  return entry(stream, [&](const auto& found) { return submit(found, [f, data] { call_host(f, data); }); });
+  return entry(stream, [&](const auto& found) {
+    return submit(
+        found, [f, data] { call_host(f, data); }, {}, cudaGraphNodeTypeHost);
+  });
 }
 
 // --- Events.

@@ -104,12 +104,12 @@ std::shared_ptr<Event> find_event(cudaEvent_t handle) {
   return found->second;
 }
 
-cudaError_t submit(const std::shared_ptr<Stream>& stream, std::function<void()> run,
-                   std::vector<Point> after) {
+cudaError_t submit(const std::shared_ptr<Stream>& stream, std::function<void()> run, std::vector<Point> after,
+                   cudaGraphNodeType type) {
   if (const auto& capture = stream->capture) {
     if (capture->invalid)
       return wrong("the capture of this stream has failed before", cudaErrorStreamCaptureInvalidated);
-    capture->graph->work.push_back(std::move(run));
+    capture->graph->nodes.push_back(std::make_shared<Node>(Node{type, std::move(run), nullptr}));
     ++stream->clock[stream.get()];
     return cudaSuccess;
   }
@@ -176,10 +176,18 @@ cudaError_t refuse_captured(const Stream& stream, const char* call) {
 cudaError_t refuse_in_capture(const char* call) {
   for (const auto& capture : captures()) {
     if (capture->mode == cudaStreamCaptureModeRelaxed) continue;
+    if (capture->mode == cudaStreamCaptureModeThreadLocal && capture->thread != std::this_thread::get_id())
+      continue;
     return invalidate(*capture, std::string(call) + ": a stream is being captured",
                       cudaErrorStreamCaptureUnsupported);
   }
   return cudaSuccess;
+}
+
+cudaError_t refuse_in_any_capture(const char* call) {
+  if (captures().empty()) return cudaSuccess;
+  return invalidate(*captures().front(), std::string(call) + ": a stream is being captured",
+                    cudaErrorStreamCaptureUnsupported);
 }
 
 cudaError_t join(const std::shared_ptr<Stream>& stream, const Event& event) {

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "simt/host/entry.h"
@@ -30,9 +31,18 @@ struct Work {
   std::vector<Point> after;
 };
 
+struct Graph;
+
+// One piece of a graph's work: that of a stream, or another graph.
+struct Node {
+  cudaGraphNodeType type;
+  std::function<void()> run;
+  std::shared_ptr<const Graph> child;
+};
+
 // Work in an order that it may run in, with the memory that was allocated while it was captured.
 struct Graph {
-  std::vector<std::function<void()>> work;
+  std::vector<std::shared_ptr<Node>> nodes;
   std::vector<void*> memory;
   Graph() = default;
   Graph(const Graph&) = delete;
@@ -45,6 +55,7 @@ using Clock = std::map<const Stream*, uint64_t>;
 struct Capture {
   const Stream* origin = nullptr;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+  std::thread::id thread = std::this_thread::get_id();  // where it began
   std::shared_ptr<Graph> graph = std::make_shared<Graph>();
   std::vector<std::shared_ptr<Stream>> streams;
   bool invalid = false;
@@ -94,9 +105,11 @@ template <class F> cudaError_t entry(cudaEvent_t handle, F f) {
   });
 }
 
-// Adds work to a stream, or to the graph that it captures; it runs at once unless streams are deferred.
+// Adds work to a stream, or a node to the graph that it captures; it runs at once unless streams are
+// deferred.
 [[nodiscard]] cudaError_t submit(const std::shared_ptr<Stream>& stream, std::function<void()> run,
-                                 std::vector<Point> after = {});
+                                 std::vector<Point> after = {},
+                                 cudaGraphNodeType type = cudaGraphNodeTypeKernel);
 // Whether work of the stream runs when it is submitted, and waits for nothing.
 bool runs_at_once(const Stream& stream);
 
@@ -110,8 +123,10 @@ void finish_device(int device);
 
 // The error of a call that fails the capture.
 cudaError_t invalidate(Capture& capture, const std::string& why, cudaError_t error);
-// Of a call that no capture in progress survives, or not that of the stream; success where none is.
+// Of a call that is unsafe beside a capture in progress, as far as the mode of each says so; of one that no
+// capture survives, whatever its mode; of one on a captured stream. Success where there is none.
 cudaError_t refuse_in_capture(const char* call);
+cudaError_t refuse_in_any_capture(const char* call);
 cudaError_t refuse_captured(const Stream& stream, const char* call);
 // A stream that waits for captured work becomes part of the capture.
 cudaError_t join(const std::shared_ptr<Stream>& stream, const Event& event);

@@ -1,5 +1,7 @@
 // Streams, events, memory in stream order, deferred work, capture and graphs.
 #include <atomic>
+#include <functional>
+#include <thread>
 
 #include "tests/simt/simt.h"
 
@@ -213,6 +215,82 @@ TEST(SimtGraph, MemoryOfACaptureIsTheGraphs) {
   EXPECT_NE(tidu::simt::leaks().find("of 400 bytes"), std::string::npos);
   ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
   EXPECT_EQ(tidu::simt::leaks().find("of 400 bytes"), std::string::npos);
+}
+
+cudaGraph_t captured(cudaStream_t stream, const std::function<void()>& issue) {
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  issue();
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess) << tidu::simt::last_report();
+  return graph;
+}
+
+TEST(SimtGraph, RunsWhatItsGraphsInsideWereLastGiven) {
+  Buffer<int> x(std::vector<int>{0}), y(std::vector<int>{0});
+  OwnStream stream;
+  const cudaGraph_t to_x = captured(stream, [&] { EXPECT_EQ(increment(x.get(), stream), cudaSuccess); });
+  const cudaGraph_t to_y = captured(stream, [&] { EXPECT_EQ(increment(y.get(), stream), cudaSuccess); });
+  const cudaGraph_t twice = captured(stream, [&] {
+    EXPECT_EQ(increment(y.get(), stream), cudaSuccess);
+    EXPECT_EQ(increment(y.get(), stream), cudaSuccess);
+  });
+  const cudaGraph_t zeroed =
+      captured(stream, [&] { EXPECT_EQ(cudaMemsetAsync(y.get(), 0, sizeof(int), stream), cudaSuccess); });
+  cudaGraph_t graph;
+  cudaGraphNode_t first, second;
+  cudaGraphExec_t executable;
+  ASSERT_EQ(cudaGraphCreate(&graph, 0), cudaSuccess);
+  ASSERT_EQ(cudaGraphAddChildGraphNode(&first, graph, nullptr, 0, to_x), cudaSuccess);
+  ASSERT_EQ(cudaGraphAddChildGraphNode(&second, graph, &first, 1, to_x), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0ull), cudaSuccess);
+  ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+  ASSERT_EQ(cudaGraphExecChildGraphNodeSetParams(executable, second, to_y), cudaSuccess);
+  ASSERT_EQ(cudaGraphDestroy(to_y), cudaSuccess);
+  ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_EQ(x.values()[0], 3);
+  EXPECT_EQ(y.values()[0], 1);
+
+  // Other nodes are another graph, and a graph that failed to change is as it was.
+  EXPECT_EQ(cudaGraphExecChildGraphNodeSetParams(executable, second, twice), cudaErrorGraphExecUpdateFailure);
+  EXPECT_EQ(cudaGraphExecChildGraphNodeSetParams(executable, second, zeroed),
+            cudaErrorGraphExecUpdateFailure);
+  ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_EQ(x.values()[0], 4);
+  EXPECT_EQ(y.values()[0], 2);
+
+  size_t count = 0;
+  ASSERT_EQ(cudaGraphGetNodes(twice, nullptr, &count), cudaSuccess);
+  EXPECT_EQ(count, 2u);
+  cudaGraphNodeType type;
+  EXPECT_EQ(cudaGraphNodeGetType(second, &type), cudaSuccess);
+  EXPECT_EQ(type, cudaGraphNodeTypeGraph);
+  // A node is its graph's, and an executable graph changes as long as that is there.
+  EXPECT_EQ(cudaGraphAddChildGraphNode(&first, twice, &second, 1, to_x), cudaErrorInvalidValue);
+  for (const cudaGraph_t each : {to_x, twice, zeroed, graph}) EXPECT_EQ(cudaGraphDestroy(each), cudaSuccess);
+  EXPECT_EQ(cudaGraphExecChildGraphNodeSetParams(executable, second, to_x), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  cudaGetLastError();
+}
+
+TEST(SimtGraph, ModesOfCapture) {
+  OwnStream stream;
+  cudaGraph_t graph;
+  void* p = nullptr;
+  // What is unsafe beside a capture that is not of this thread, or is relaxed, is allowed ..
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  std::thread([&] {
+    EXPECT_EQ(cudaMalloc(&p, 4), cudaSuccess);
+    EXPECT_EQ(cudaFree(p), cudaSuccess);
+  }).join();
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  // .. but none survives that the whole device is waited for.
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+  cudaGetLastError();
 }
 
 TEST(SimtGraph, ErrorsOfCapture) {
