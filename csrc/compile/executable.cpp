@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "compile/replay.h"
 #include "compile/simplify.h"
 #include "core/backend.h"
 #include "core/bind.h"
@@ -151,6 +152,7 @@ class StandIns {
     }
   }
   const Ref<Storage>& operator[](size_t i) const { return storages_[i]; }
+  const std::vector<Ref<Storage>>& all() const { return storages_; }
 
   // While one lives the memory of tensors stands in the places.
   class Filled {
@@ -194,35 +196,19 @@ struct Executable::Frame {
   std::vector<Step> steps{};
   std::vector<Moving> moving{};
   std::vector<const void*> checked{};  // where arguments were when they were seen to lie apart
+  std::optional<Replay> replay{};      // what graphs of devices have of the steps
 
-  void run(bool is_long) {
+  void run(bool is_long, bool in_graphs) {
     for (const Moving& pointer : moving)
       *pointer.place = static_cast<const char*>(pointer.storage->data()) + pointer.offset;
+    Replay* const graphs = in_graphs ? replaying() : nullptr;
     std::optional<Unlocked> unlocked(is_long);
-    const auto run_noted = [](const Step& step, const auto& run_step) {
-      if (Profile* const profile = Profile::active())
-        return profile->note(step.label, step.shape, step.device, run_step);
-      run_step();
-    };
-    for (Step& step : steps) {
-      if (!step.products.empty()) {
-        run_noted(step, [&] {
-          backend(step.device).run({*step.primitive, step.inputs, *step.attrs, step.outputs}, step.products);
-        });
-      } else if (step.kernel) {
-        Tensor borrowed;
-        if (step.borrows > 0) {
-          borrowed = Tensor::empty({step.borrows}, DType::uint8, step.outputs[0].device());
-          step.workspace = borrowed.raw_data();
-        }
-        const Call call{*step.primitive, step.inputs, *step.attrs, step.outputs, step.workspace};
-        noted(call, [&] { step.kernel(call); });
-      } else if (step.group) {
-        if (step.queued) {
-          step.queued->use(step.inputs);
-          step.queued->use(step.outputs);
-        }
-        run_noted(step, [&] { step.group->run(step.from.data(), step.to.data()); });
+    for (size_t i = 0; i < steps.size(); ++i) {
+      Step& step = steps[i];
+      if (const size_t next = graphs ? graphs->launch(i) : i; next > i) {
+        i = next - 1;
+      } else if (is_issued(step)) {
+        issue(step);
       } else {
         unlocked.reset();
         if (step.held) {
@@ -234,6 +220,81 @@ struct Executable::Frame {
       }
     }
   }
+
+ private:
+  // Whether all that a step does is known beforehand.
+  static bool is_issued(const Step& step) { return step.kernel || step.group || !step.products.empty(); }
+
+  static void issue(Step& step) {
+    const auto run_noted = [&](const auto& run_step) {
+      if (Profile* const profile = Profile::active())
+        return profile->note(step.label, step.shape, step.device, run_step);
+      run_step();
+    };
+    if (!step.products.empty()) {
+      run_noted([&] {
+        backend(step.device).run({*step.primitive, step.inputs, *step.attrs, step.outputs}, step.products);
+      });
+    } else if (step.kernel) {
+      Tensor borrowed;
+      if (step.borrows > 0) {
+        borrowed = Tensor::empty({step.borrows}, DType::uint8, step.outputs[0].device());
+        step.workspace = borrowed.raw_data();
+      }
+      const Call call{*step.primitive, step.inputs, *step.attrs, step.outputs, step.workspace};
+      noted(call, [&] { step.kernel(call); });
+    } else {
+      if (step.queued) {
+        step.queued->use(step.inputs);
+        step.queued->use(step.outputs);
+      }
+      run_noted([&] { step.group->run(step.from.data(), step.to.data()); });
+    }
+  }
+
+  // From the second call on, where devices have graphs: at the first one whatever is made once is made, such
+  // as handles of libraries. A profile is of the calls one by one.
+  Replay* replaying() {
+    if (calls_++ == 0 || Profile::active() || !has_graphs()) return nullptr;
+    if (replay && replay->is_stale()) replay.reset();
+    if (!replay) {
+      std::vector<Ref<Storage>> moving = arguments.all();
+      moving.insert(moving.end(), results.all().begin(), results.all().end());
+      std::vector<Replay::Step> all;
+      for (Step& step : steps) all.push_back(as_piece(step));
+      replay.emplace(std::move(all), std::move(moving));
+      return &*replay;
+    }
+    try {
+      replay->renew();
+    } catch (const std::exception&) {
+      replay.reset();  // the calls say themselves what is wrong
+      return nullptr;
+    }
+    return &*replay;
+  }
+
+  bool has_graphs() const {
+    return std::ranges::any_of(steps, [](const Step& step) {
+      const Device device = step.outputs.empty() ? Device() : step.outputs[0].device();
+      return device.type != DeviceType::cpu && backend(device).has_graphs();
+    });
+  }
+
+  static Replay::Step as_piece(Step& step) {
+    if (step.calls_host) return {"it calls code of the host"};
+    if (!is_issued(step)) return {"it is made of calls that it chooses as it runs"};
+    Replay::Step piece{"", step.outputs.empty() ? Device() : step.outputs[0].device(), step.outputs,
+                       [&step] { issue(step); }};
+    piece.operands.insert(piece.operands.end(), step.inputs.begin(), step.inputs.end());
+    for (const Tensor& operand : piece.operands) {
+      if (operand.device().type == DeviceType::cpu) return {"it reads or writes memory of the host"};
+      if (!(operand.device() == piece.device)) return {"it copies between devices"};
+    }
+    return piece;
+  }
+
+  int calls_ = 0;
 };
 
 // A frame for the time of a call.
@@ -373,7 +434,7 @@ Tensors Executable::operator()(std::span<const Tensor> arguments) const {
   }
   {
     const StandIns::Filled filled(frame->arguments, arguments), with_results(frame->results, results);
-    frame->run(is_long_);
+    frame->run(is_long_, true);
   }
   for (const Program::Write& write : program_.writes) {
     TensorImpl& argument = arguments[write.input].impl();
@@ -389,6 +450,7 @@ std::string Executable::explain() const {
 }
 
 std::string Executable::explain_run() const {
+  const std::lock_guard lock(mutex_);
   std::string text = str("run, ", program_.instructions.size(), " calls:\n", program_.to_string());
   const auto name_of = [&](const Unit& unit) {
     return describe(program_.instructions[unit.calls[0]], static_cast<size_t>(unit.calls[0]));
@@ -433,6 +495,7 @@ std::string Executable::explain_run() const {
     }
     text += '\n';
   }
+  text += explain_graphs();
   for (const auto& [variable, to] : plan_.results) text += str("result ", to, " is a copy\n");
   for (const Program::Write& write : program_.writes) {
     const auto is_copied = [&](const MemoryPlan::Copy& copy) { return copy.to == write.input; };
@@ -443,7 +506,19 @@ std::string Executable::explain_run() const {
   return text + held;
 }
 
-Executable::Replay::Replay(const Executable& executable, const Tensor& memory)
+// Of the call that was made last, if there were two.
+std::string Executable::explain_graphs() const {
+  if (idle_.empty() || !idle_.back()->replay) return "";
+  const Frame& frame = *idle_.back();
+  std::string text = str(frame.replay->launches(), " launches as graphs take them up:\n");
+  for (size_t i = 0; i < frame.steps.size(); ++i) {
+    const Step& step = frame.steps[i];
+    text += str("  ", step.group ? step.label : step.primitive->name, ": ", frame.replay->describe(i), '\n');
+  }
+  return text;
+}
+
+Executable::Body::Body(const Executable& executable, const Tensor& memory)
     : executable_(executable), frame_([&] {
         Tensors arenas;
         for (const MemoryPlan::Arena& arena : executable.plan_.arenas)
@@ -453,12 +528,12 @@ Executable::Replay::Replay(const Executable& executable, const Tensor& memory)
         return executable.make_frame(std::move(arenas));
       }()) {}
 
-Executable::Replay::~Replay() = default;
+Executable::Body::~Body() = default;
 
-void Executable::Replay::operator()(std::span<void* const> arguments, std::span<void* const> results) {
+void Executable::Body::operator()(std::span<void* const> arguments, std::span<void* const> results) {
   for (size_t i = 0; i < arguments.size(); ++i) frame_->arguments[i]->point_at(arguments[i]);
   for (size_t i = 0; i < results.size(); ++i) frame_->results[i]->point_at(results[i]);
-  frame_->run(executable_.is_long_);
+  frame_->run(executable_.is_long_, false);
 }
 
 std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const {

@@ -37,8 +37,8 @@ class Executable {
   // and nothing is changed.
   Tensors operator()(std::span<const Tensor> arguments) const;
 
-  // Calls one after another, by one thread at a time.
-  class Replay;
+  // Calls one after another, by one thread at a time, as of the body of a loop.
+  class Body;
 
   // The bytes that a call needs beside arguments, constants and results; they are kept for the next one.
   int64_t arena_bytes() const;
@@ -55,6 +55,7 @@ class Executable {
   void check(std::span<const Tensor> arguments) const;
   void check_apart(std::span<const Tensor> arguments, std::vector<const void*>& checked) const;
   std::unique_ptr<Frame> make_frame(Tensors arenas) const;
+  std::string explain_graphs() const;
 
   const Program original_;
   Program program_;
@@ -72,10 +73,10 @@ class Executable {
 // In memory that is given, arena_bytes() of it on its device, with arguments and results where they are said
 // to be: nothing is allocated, and nothing is checked. Arguments and results must lie as those of calls do,
 // results apart from all else.
-class Executable::Replay {
+class Executable::Body {
  public:
-  Replay(const Executable& executable, const Tensor& memory);
-  ~Replay();
+  Body(const Executable& executable, const Tensor& memory);
+  ~Body();
   void operator()(std::span<void* const> arguments, std::span<void* const> results);
 
  private:

@@ -239,7 +239,14 @@ class Fuser {
     }
     using Entry = std::pair<int, size_t>;
     std::priority_queue<Entry, std::vector<Entry>, std::greater<>> ready;
-    const auto push = [&](size_t i) { ready.emplace(std::ranges::max(units_[i].calls), i); };
+    // Copies between devices as early as they can be, so that what one device does stays together.
+    const auto push = [&](size_t i) {
+      const bool between = std::ranges::any_of(units_[i].inputs, [&](int variable) {
+        return variable >= 0 && !units_[i].outputs.empty() &&
+               !(values_[variable].device() == values_[units_[i].outputs[0]].device());
+      });
+      ready.emplace(between ? -1 : std::ranges::max(units_[i].calls), i);
+    };
     for (size_t i = 0; i < units_.size(); ++i) {
       if (waits[i] == 0) push(i);
     }

@@ -1,6 +1,7 @@
 // What a device must offer beside its kernels.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "core/group.h"
@@ -12,6 +13,25 @@ namespace tidu {
 struct Factors {
   size_t input;
   Tensor a, b;
+};
+
+// Work of a device that is taken up once and then issued again as a whole: pieces, one after another. For one
+// thread at a time.
+class WorkGraph {
+ public:
+  virtual ~WorkGraph() = default;
+  // Takes up what `issue` gives the device, and does not run it. Throws where it cannot be taken up, as it
+  // cannot where `issue` waits for the device or copies from or to the host: then the graph is as it was.
+  virtual void add(const std::function<void()>& issue) = 0;
+  // The same in the place of a piece, by number.
+  virtual void replace(size_t piece, const std::function<void()>& issue) = 0;
+  // The kernels of a piece.
+  virtual int launches(size_t piece) const = 0;
+  // Whether the same calls would issue other work now: how products are computed was set anew.
+  virtual bool is_stale() const = 0;
+  // Issues it all on this thread's current queue, after what other queues do with `used`, the tensors whose
+  // memory it uses. What it was taken up with it reads and writes.
+  virtual void launch(std::span<const Tensor> used) = 0;
 };
 
 class Backend {
@@ -36,6 +56,9 @@ class Backend {
   // Readies the memory of tensors for work that this thread issues next by other means than calls: what other
   // streams do with it comes first. To be called before a GroupKernel runs.
   virtual void use(std::span<const Tensor>) {}
+  // Null where work of the device is issued call by call; `has_graphs` may change from call to call.
+  virtual bool has_graphs() const { return false; }
+  virtual std::unique_ptr<WorkGraph> new_graph(int) { return nullptr; }
   // Waits for all work issued to the device.
   virtual void synchronize(int index) = 0;
   // One line: the processor's name and what is used of it.

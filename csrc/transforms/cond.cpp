@@ -64,7 +64,7 @@ class PreparedCond {
    private:
     const std::shared_ptr<const PreparedCond> branches_;
     const Tensor memory_;
-    Executable::Replay on_true_, on_false_;
+    Executable::Body on_true_, on_false_;
   };
 
  private:

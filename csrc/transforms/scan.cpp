@@ -122,7 +122,7 @@ class PreparedScan {
 
     const std::shared_ptr<const PreparedScan> scan_;
     const Tensor memory_;
-    Executable::Replay replay_;
+    Executable::Body replay_;
   };
 
  private:

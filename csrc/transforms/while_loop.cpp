@@ -96,7 +96,7 @@ class PreparedWhile {
    private:
     const std::shared_ptr<const PreparedWhile> loop_;
     const Tensor memory_, goes_on_;
-    Executable::Replay condition_, body_;
+    Executable::Body condition_, body_;
   };
 
  private:

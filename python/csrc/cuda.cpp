@@ -1,5 +1,6 @@
 // Device cuda: which implementation of it is used, its streams and events. tidu.cuda is written on it.
 #include "cuda/driver.h"
+#include "cuda/graphs.h"
 #include "cuda/matmul.h"
 #include "cuda/stream.h"
 
@@ -97,6 +98,8 @@ void bind_cuda(py::module_& core) {
   });
   m.def("set_blocking", [](bool blocking) { cuda::driver().set_blocking(blocking); });
   m.def("is_blocking", [] { return cuda::driver().is_blocking(); });
+  m.def("set_graphs", &cuda::set_graphs);
+  m.def("uses_graphs", &cuda::uses_graphs);
   m.def("set_allow_tf32", &cuda::set_allow_tf32);
   m.def("is_tf32_allowed", &cuda::allow_tf32);
   m.def("set_matmul",

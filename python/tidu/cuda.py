@@ -110,6 +110,17 @@ def is_blocking():
     return _cuda.is_blocking()
 
 
+def set_graphs(on=True):
+    """Whether compiled functions issue their work as CUDA graphs from their second call on. At first as the
+    environment variable TIDU_CUDA_GRAPHS says (0: not), else they do."""
+    _cuda.set_graphs(on)
+
+
+def uses_graphs():
+    """Whether compiled functions issue their work as CUDA graphs."""
+    return _cuda.uses_graphs()
+
+
 def allow_tf32(allow=True):
     """Whether float32 products may use TF32: faster on tensor cores, but operands keep 10 of their 23
     fraction bits. Off at first."""
@@ -248,10 +259,12 @@ __all__ = [
     "reset_peak_memory_stats",
     "set_blocking",
     "set_device",
+    "set_graphs",
     "set_matmul",
     "set_memory_limit",
     "stream",
     "synchronize",
     "traffic",
+    "uses_graphs",
     "why_not",
 ]

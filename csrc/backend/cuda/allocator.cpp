@@ -6,6 +6,7 @@
 
 #include "backend/cuda/error.h"
 #include "backend/cuda/gpu.h"
+#include "backend/cuda/graph.h"
 
 namespace tidu::cuda {
 
@@ -18,13 +19,16 @@ PoolAllocator::PoolAllocator(Gpu& gpu) : gpu_(gpu), limit_(gpu.properties().memo
 Block PoolAllocator::allocate(size_t bytes) {
   if (bytes == 0) return {};
   const Queue queue = gpu_.current_queue();
+  if (queue == kCaptureQueue) return {gpu_.captured()->allocate(bytes), queue};
   const cudaStream_t stream = gpu_.stream(queue);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   void* data = attempt(bytes, stream);
   if (!data) {
     // Freed memory of other streams can be had once their work is done.
+    lock.unlock();
     const DeviceGuard guard(gpu_.index());
-    check(cudaDeviceSynchronize(), "[cuda] waiting for memory");
+    gpu_.wait_for_all("[cuda] waiting for memory");
+    lock.lock();
     trim(0);
     data = attempt(bytes, stream);
   }
@@ -57,6 +61,10 @@ void* PoolAllocator::attempt(size_t bytes, cudaStream_t stream) {
 // Errors are of work issued earlier, and come up again where it is waited for.
 void PoolAllocator::deallocate(void* data, size_t bytes, Queue queue) noexcept {
   if (!data) return;
+  if (queue == kCaptureQueue) {  // the graph's, for as long as it lives
+    if (Graph* const graph = gpu_.captured()) graph->deallocate(data);
+    return;
+  }
   std::lock_guard lock(mutex_);
   stats_.live_bytes -= static_cast<int64_t>(bytes);
   if (cudaFreeAsync(data, gpu_.stream(queue)) != cudaSuccess) cudaGetLastError();

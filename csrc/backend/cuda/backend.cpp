@@ -8,9 +8,11 @@
 #include "backend/cuda/blocking.h"
 #include "backend/cuda/emulation.h"
 #include "backend/cuda/gpu.h"
+#include "backend/cuda/graph.h"
 #include "backend/cuda/group.h"
 #include "backend/cuda/operations.h"
 #include "cuda/driver.h"
+#include "cuda/graphs.h"
 
 namespace tidu::cuda {
 namespace {
@@ -33,6 +35,7 @@ class CudaDriver final : public Driver {
 
   void copy_from_host(const Tensor& target, const void* host) override {
     Gpu& gpu = gpu_of(target);
+    gpu.refuse_captured("[copy] from the host to the device");
     const DeviceGuard guard(gpu.index());
     const Queue queue = gpu.current_queue();
     gpu.use(*target.impl().storage, queue);
@@ -45,6 +48,7 @@ class CudaDriver final : public Driver {
       return;
     }
     Gpu& gpu = gpu_of(source);
+    gpu.refuse_captured("[copy] from the device to the host");
     const DeviceGuard guard(gpu.index());
     const Queue queue = gpu.current_queue();
     gpu.use(*source.impl().storage, queue);
@@ -57,6 +61,8 @@ class CudaDriver final : public Driver {
   void copy(const Tensor& source, const Tensor& target) override {
     if (source.impl().storage->is_number()) return copy_from_host(target, source.raw_data());
     Gpu &from = gpu_of(source), &to = gpu_of(target);
+    to.refuse_captured("[copy] between devices");
+    from.refuse_captured("[copy] between devices");
     const std::scoped_lock lock(from.mutex(), to.mutex());
     from.allocator().share_with(to.index());
     const Queue queue = to.current_queue();
@@ -73,6 +79,9 @@ class CudaDriver final : public Driver {
     from.wait(source_queue, to, queue);
     source.impl().storage->set_queue(source_queue);
   }
+
+  bool has_graphs() const override { return uses_graphs() && !cuda::is_blocking(); }
+  std::unique_ptr<WorkGraph> new_graph(int index) override { return std::make_unique<Graph>(gpu(index)); }
 
   std::unique_ptr<GroupKernel> prepare(const Group& group) override { return prepare_group(group); }
 

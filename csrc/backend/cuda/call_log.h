@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "core/primitive.h"
@@ -15,7 +16,11 @@ class CallLog {
   uint64_t add(const Call& call, Queue queue);
   // Of something else, whose name lives as long as the log.
   uint64_t add(const char* name, const Spec& output, Queue queue);
-  // The number of the last call.
+  // Calls that are taken up for a graph are kept until they are forgotten: they may run at any time. They
+  // have numbers of their own, of which this is the next.
+  uint64_t next_captured() const { return kCaptured | (captured_count_ + 1); }
+  void forget_captured(uint64_t begin, uint64_t end);
+  // The number of the last call, those of graphs apart.
   uint64_t last() const { return last_; }
 
   // "[gather] float32(5, 3) int64(2)", or less where the call was too long ago.
@@ -35,8 +40,6 @@ class CallLog {
   }
 
  private:
-  bool keeps(uint64_t number) const { return number > 0 && number <= last_ && last_ - number < kKept; }
-
   static constexpr uint64_t kKept = 256;
   static constexpr int kInputs = 4;
   struct Entry {
@@ -47,8 +50,15 @@ class CallLog {
     Spec output;
   };
 
+  static constexpr uint64_t kCaptured = uint64_t{1} << 63;
+  uint64_t captured_count_ = 0;
+  std::map<uint64_t, Entry> captured_;
   uint64_t last_ = 0;
   std::array<Entry, kKept> entries_;
+
+  // A new one, and its number; the one of a number, or null.
+  Entry& next(Queue queue, uint64_t& number);
+  const Entry* find(uint64_t number) const;
 };
 
 }  // namespace tidu::cuda

@@ -11,6 +11,8 @@ namespace {
 constexpr int kMaxDevices = 64;
 constinit thread_local Queue current_queues[kMaxDevices] = {};  // 0 stands for the main one
 
+constinit thread_local Graph* captured_graphs[kMaxDevices] = {};
+
 int number_of_devices = 0;
 std::atomic<Gpu*> gpus[kMaxDevices];  // outlive every tensor
 
@@ -33,7 +35,8 @@ Gpu::Gpu(int index) : index_(index), properties_(read_properties(index)) {
   if (!pools) {
     fail<DeviceError>(properties_.name, " has no memory pools (CUDA compute capability 6.0 or newer has)");
   }
-  open_queue(queues_[queue_count_++], 0);
+  for (const Queue queue : {kMainQueue, kCaptureQueue}) open_queue(queues_[queue], 0);
+  queue_count_ = kCaptureQueue + 1;
   allocator_ = std::make_unique<PoolAllocator>(*this);
   void* fault = nullptr;
   check(cudaHostAlloc(&fault, sizeof(Fault), cudaHostAllocMapped), "[cuda] pinned memory");
@@ -80,11 +83,24 @@ Queue Gpu::current_queue() const {
 }
 void Gpu::set_current_queue(Queue queue) { current_queues[index_] = queue; }
 
+Graph* Gpu::captured() const { return captured_graphs[index_]; }
+void Gpu::set_captured(Graph* graph) { captured_graphs[index_] = graph; }
+
+void Gpu::refuse_captured(const char* what) const {
+  if (captured()) fail<DeviceError>(what, ": not in work that is taken up to be issued again");
+}
+
 void Gpu::wait(Queue queue, Gpu& other, Queue last) {
   std::lock_guard lock(other.mutex_);
   const QueueState& state = other.queues_[last];
   check(cudaEventRecord(state.event, state.stream), "[cuda] between streams");
   check(cudaStreamWaitEvent(stream(queue), state.event, 0), "[cuda] between streams");
+}
+
+void Gpu::wait_for_all(const std::string& what) {
+  refuse_captured(what.c_str());
+  const std::shared_lock lock(capture_mutex_);
+  check(cudaDeviceSynchronize(), [&] { return what; });
 }
 
 void Gpu::synchronize() {
@@ -93,7 +109,7 @@ void Gpu::synchronize() {
     std::lock_guard lock(mutex_);
     return calls_.last();
   }();
-  check(cudaDeviceSynchronize(), [&] { return str("[synchronize] ", name()); });
+  wait_for_all(str("[synchronize] ", name()));
   {
     std::lock_guard lock(mutex_);
     for (Queue queue = kMainQueue; queue < queue_count_; ++queue) queues_[queue].finished = last;
@@ -102,6 +118,7 @@ void Gpu::synchronize() {
 }
 
 void Gpu::synchronize(Queue queue) {
+  refuse_captured("[synchronize] a stream");
   const DeviceGuard guard(index_);
   const uint64_t last = [&] {
     std::lock_guard lock(mutex_);
@@ -122,7 +139,7 @@ void Gpu::raise_faults() {
   const DeviceGuard guard(index_);
   std::lock_guard lock(mutex_);
   // Another stream's kernel may still be writing it.
-  check(cudaDeviceSynchronize(), [&] { return str("[synchronize] ", name()); });
+  wait_for_all(str("[synchronize] ", name()));
   const Fault fault = *fault_;
   *fault_ = {};
   if (fault.launch == 0) return;  // another thread was first

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 
 #include "backend/cuda/allocator.h"
 #include "backend/cuda/call_log.h"
@@ -18,6 +19,10 @@
 namespace tidu::cuda {
 
 inline constexpr Queue kMainQueue = 1;
+// Of the stream from which graphs are taken up: a thread's current one meanwhile, and nobody else's.
+inline constexpr Queue kCaptureQueue = 2;
+
+class Graph;
 
 class Gpu {
  public:
@@ -32,6 +37,14 @@ class Gpu {
   // Held while a call is issued, so that a tensor's queue says where its last use was issued.
   std::recursive_mutex& mutex() { return mutex_; }
 
+  // What a thread takes up is a graph's only as long as nobody waits for the whole device.
+  std::shared_mutex& capture_mutex() { return capture_mutex_; }
+  // The graph that takes up what this thread issues, or null.
+  Graph* captured() const;
+  void set_captured(Graph* graph);
+  // Throws where this thread's work is being taken up: what `what` does would be done once, and not again.
+  void refuse_captured(const char* what) const;
+
   // Streams are never destroyed: memory may be given back on one long after its handle went.
   cudaStream_t stream(Queue queue) const { return queues_[queue].stream; }
   Queue new_queue(int priority);
@@ -44,7 +57,7 @@ class Gpu {
   // Readies a storage for use by work on `queue`.
   void use(Storage& storage, Queue queue) {
     const Queue last = storage.queue();
-    if (last == queue || storage.is_number()) return;
+    if (last == queue || queue == kCaptureQueue || storage.is_number()) return;
     if (last != 0) wait(queue, *this, last);
     storage.set_queue(queue);
   }
@@ -52,8 +65,14 @@ class Gpu {
   // Notes a call that is about to be issued on a queue.
   uint64_t note(const Call& call, Queue queue) { return calls_.add(call, queue); }
   uint64_t note(const char* name, const Spec& output, Queue queue) { return calls_.add(name, output, queue); }
+  // The number of the next call that is taken up for a graph; and that those from `begin` to before `end`
+  // never run again.
+  uint64_t next_captured() const { return calls_.next_captured(); }
+  void forget_captured(uint64_t begin, uint64_t end) { calls_.forget_captured(begin, end); }
   FaultRecord fault_record(uint64_t call) const { return {device_fault_, call}; }
 
+  // Waits for all work of the device, for what `what` says.
+  void wait_for_all(const std::string& what);
   // These raise what went wrong since the last of them.
   void synchronize();
   void synchronize(Queue queue);
@@ -78,6 +97,7 @@ class Gpu {
   int index_;
   Properties properties_;
   std::recursive_mutex mutex_;
+  std::shared_mutex capture_mutex_;
   std::array<QueueState, kMaxQueues> queues_;  // number 0 stays empty
   Queue queue_count_ = 1;
   std::unique_ptr<PoolAllocator> allocator_;
