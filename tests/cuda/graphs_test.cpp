@@ -8,7 +8,10 @@
 #include "cuda/matmul.h"
 #include "cuda/stream.h"
 #include "groups.h"
+#include "nn/functional.h"
+#include "optim/optimizer.h"
 #include "tidu.h"
+#include "transforms/compile.h"
 
 namespace tidu::cuda_testing {
 namespace {
@@ -138,6 +141,61 @@ TEST_F(CudaGraphs, RunOnTheCurrentStreamAfterWhatMadeTheirArguments) {
     streams[call % 2].synchronize();
     expect_same(got, want, str("call ", call));
   }
+}
+
+// A network with one hidden layer, and a step of an optimiser on batches of images with labels.
+template <class Optimizer, class Options> struct Training {
+  Tensors weights;
+  Optimizer optimizer;
+  Training(int64_t images, int64_t hidden, Options options)
+      : weights{on_cuda({hidden, images}, 1) * 0.05, on_cuda({10, hidden}, 2) * 0.05},
+        optimizer(
+            [&] {
+              for (Tensor& weight : weights) weight.set_requires_grad();
+              return weights;
+            }(),
+            options) {}
+
+  Tensors step(const Tensors& in) {
+    optimizer.zero_grad();
+    const Tensor scores =
+        matmul(sigmoid(matmul(in[0], permute_dims(weights[0], {1, 0}))), permute_dims(weights[1], {1, 0}));
+    const Tensor loss = nn::cross_entropy(scores, in[1]);
+    loss.backward();
+    optimizer.step();
+    return {loss};
+  }
+  static Tensors batch(int64_t size, int64_t images, uint64_t seed) {
+    return {on_cuda({size, images}, seed), to(random_integers(random_key(seed), {size}, 0, 10), kCuda)};
+  }
+};
+
+// What changes by step is read at each: Adam's count of steps, and the learning rate.
+TEST_F(CudaGraphs, TrainWithTheBitsOfEagerSteps) {
+  using Adam = Training<optim::Adam, optim::AdamOptions>;
+  Adam eager(30, 20, {.lr = 0.01}), trained(30, 20, {.lr = 0.01});
+  const Function step = compile([&](const Tensors& in) { return trained.step(in); });
+  for (uint64_t call = 0; call < 6; ++call) {
+    if (call == 4) eager.optimizer.set_lr(0.1), trained.optimizer.set_lr(0.1);
+    const Tensors batch = Adam::batch(16, 30, call);
+    expect_same(step(batch)[0], eager.step(batch)[0], str("loss of step ", call));
+  }
+  for (size_t i = 0; i < 2; ++i)
+    expect_same(stop_gradient(trained.weights[i]), stop_gradient(eager.weights[i]), str("weight ", i));
+}
+
+// 784-256-10 at batch 128: what a call launches, and that all but the copy of the clock is one graph.
+TEST_F(CudaGraphs, CountTheLaunchesOfATrainingStep) {
+  using Sgd = Training<optim::Sgd, optim::SgdOptions>;
+  Sgd training(784, 256, {.lr = 0.1});
+  const Tensors batch = Sgd::batch(128, 784, 1);
+  const Compiled step([&](const Tensors& in) { return training.step(in); }, batch);
+  for (int call = 0; call < 2; ++call) step(batch);
+  const std::string text = step.explain();
+  EXPECT_TRUE(says(text, "16 launches as graphs take them up")) << text;
+  EXPECT_TRUE(says(text, "sgd_update: 1 launch, in graph 0")) << text;
+  EXPECT_TRUE(says(text, "to: in no graph: it reads or writes memory of the host")) << text;
+  EXPECT_FALSE(says(text, "in graph 1")) << text;
 }
 
 TEST_F(CudaGraphs, NameTheCallThatMetAValueItCannotUse) {

@@ -321,6 +321,20 @@ def test_host_values_go_where_they_are_written():
     assert x[2].tolist() == [9, 10, 10, 12]
 
 
+def test_compiled_functions_are_launched_as_graphs_unless_that_is_turned_off():
+    x = td.ones((8, 8), device="cuda")
+    assert td.cuda.uses_graphs()
+    for on in (True, False):
+        td.cuda.set_graphs(on)
+        try:
+            f = td.compile(lambda x: td.sum(x @ x) * 2)
+            for _ in range(2):
+                assert f(x).item() == 1024
+            assert ("in graph 0" in f.explain(x)) == on
+        finally:
+            td.cuda.set_graphs(True)
+
+
 def test_index_errors_are_raised_where_values_are_read():
     x = td.ones((5, 3), device="cuda")
     y = td.take(x, td.tensor([0, 7, 2], device="cuda"), axis=0)
