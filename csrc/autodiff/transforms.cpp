@@ -40,12 +40,25 @@ Tensors fresh(const Tensors& tensors) {
   return result;
 }
 
+std::vector<Spec> specs_of(const Tensors& tensors) {
+  std::vector<Spec> specs;
+  for (const Tensor& tensor : tensors) specs.push_back(tensor.spec());
+  return specs;
+}
+
+// Zeros where a gradient is undefined.
+Tensors filled(Tensors gradients, const std::vector<Spec>& specs) {
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) gradients[i] = zeros(specs[i].shape, specs[i].dtype, specs[i].device);
+  }
+  return gradients;
+}
+
 // A function evaluated with a tape of its own: the outputs and the way back.
 struct Evaluation {
   Tensors outputs;
   std::vector<Root> roots;  // one an output, without a node where it does not depend on the inputs
   std::vector<Ref<Node>> leaves;
-  std::vector<Spec> specs;  // of the inputs
 
   Tensors pull(const Tensors& cotangents, bool retain_graph) const {
     std::vector<Root> seeded = roots;
@@ -55,9 +68,6 @@ struct Evaluation {
       const auto found = std::ranges::find(leaves, leaf);
       if (found != leaves.end()) result[found - leaves.begin()] = std::move(cotangent);
     });
-    for (size_t i = 0; i < result.size(); ++i) {
-      if (!result[i].defined()) result[i] = zeros(specs[i].shape, specs[i].dtype, specs[i].device);
-    }
     return result;
   }
 };
@@ -67,10 +77,7 @@ Evaluation evaluate(const Function& function, const Tensors& primals, const char
   Tape tape;
   Evaluation result;
   const Tensors inputs = fresh(primals);
-  for (const Tensor& input : inputs) {
-    result.leaves.push_back(tape.watch(input));
-    result.specs.push_back(input.spec());
-  }
+  for (const Tensor& input : inputs) { result.leaves.push_back(tape.watch(input)); }
   {
     const LiveTrace live(tape);
     result.outputs = function(inputs);
@@ -102,6 +109,13 @@ void check_cotangents(const Tensors& cotangents, const Tensors& outputs) {
 }  // namespace
 
 Vjp vjp(const Function& function, const Tensors& primals) {
+  Vjp result = vjp_where_reached(function, primals);
+  result.pullback = [pullback = std::move(result.pullback), specs = specs_of(primals)](
+                        const Tensors& cotangents) { return filled(pullback(cotangents), specs); };
+  return result;
+}
+
+Vjp vjp_where_reached(const Function& function, const Tensors& primals) {
   Evaluation at_primals = evaluate(function, primals, "vjp");
   Tensors outputs = at_primals.outputs;
   auto pullback = [at_primals = std::move(at_primals)](const Tensors& cotangents) {
@@ -208,7 +222,7 @@ ValueAndGrad value_and_grad(const ScalarFunction& function, const Tensors& prima
     fail<ShapeError>("[grad] the function must return one floating-point element, not ", describe(value),
                      " (use vjp or jacobian)");
   }
-  return {value, at_primals.pull({ones_like(value)}, false)};
+  return {value, filled(at_primals.pull({ones_like(value)}, false), specs_of(primals))};
 }
 
 }  // namespace tidu

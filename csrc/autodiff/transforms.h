@@ -18,8 +18,11 @@ struct Vjp {
 };
 // Evaluates `function` and keeps what its transposed derivative needs. All primals must be floating-point.
 Vjp vjp(const Function& function, const Tensors& primals);
+// The same with a pullback that leaves undefined what no cotangent comes to.
+Vjp vjp_where_reached(const Function& function, const Tensors& primals);
 
-// v^T J alone, for a v that is known: what the derivative needs goes as the cotangents pass it.
+// v^T J alone, for a v that is known: what the derivative needs goes as the cotangents pass it. Undefined for
+// a primal that no cotangent comes to.
 Tensors pull(const Function& function, const Tensors& primals, const Tensors& cotangents);
 
 struct Jvp {

@@ -49,7 +49,7 @@ Tensors pull_checkpoint(const Call& call, Cotangents cotangents, Reads wanted_bi
   std::vector<bool> wanted;
   for (size_t i = 0; i < call.inputs.size(); ++i)
     wanted.push_back(is_differentiable(call.inputs[i].dtype()) && (wanted_bits & input_bit(i)));
-  return spread(pull_program(program, list(call.inputs), wanted, list(cotangents)), wanted);
+  return spread(pull_reached(program, list(call.inputs), wanted, list(cotangents)), wanted);
 }
 
 std::vector<Linearity> checkpoint_linearity(const Attrs& attrs, const std::vector<Linearity>& inputs) {

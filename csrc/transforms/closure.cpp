@@ -5,6 +5,7 @@
 
 #include "core/recorder.h"
 #include "ops/convert.h"
+#include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "transforms/vmap.h"
 
@@ -64,6 +65,15 @@ Tensors picked(const Tensors& tensors, const std::vector<size_t>& places) {
   return result;
 }
 
+// Of what is to be differentiated, and has a derivative.
+std::vector<size_t> places_of(const std::vector<bool>& wanted, const Tensors& inputs) {
+  std::vector<size_t> places;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (wanted[i] && is_differentiable(inputs[i].dtype())) places.push_back(i);
+  }
+  return places;
+}
+
 }  // namespace
 
 void check_not_overwritten(const Program& program) {
@@ -87,12 +97,26 @@ Jvp push_program(const Program& program, const Tensors& inputs, const Tensors& t
 
 Tensors pull_program(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
                      const Tensors& cotangents) {
-  check_not_overwritten(program);
-  std::vector<size_t> moving;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (wanted[i] && is_differentiable(inputs[i].dtype())) moving.push_back(i);
+  Tensors result = pull_reached(program, inputs, wanted, cotangents);
+  const std::vector<size_t> moving = places_of(wanted, inputs);
+  for (size_t k = 0; k < moving.size(); ++k) {
+    const Tensor& input = inputs[moving[k]];
+    if (!result[k].defined()) result[k] = zeros(input.shape(), input.dtype(), input.device());
   }
+  return result;
+}
+
+Tensors pull_reached(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
+                     const Tensors& cotangents) {
+  check_not_overwritten(program);
+  const std::vector<size_t> moving = places_of(wanted, inputs);
   return pull(of_some(program, inputs, moving), picked(inputs, moving), cotangents);
+}
+
+Vjp differentiate(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted) {
+  check_not_overwritten(program);
+  const std::vector<size_t> moving = places_of(wanted, inputs);
+  return vjp_where_reached(of_some(program, inputs, moving), picked(inputs, moving));
 }
 
 std::vector<Spec> specs_of(const Program& program, const std::vector<int>& variables, size_t begin,

@@ -28,10 +28,14 @@ Program record_unseen(const Function& function, Specs like);
 
 // A program with a part of its inputs differentiated. Tangents and cotangents are aligned with inputs and
 // outputs; an undefined one is zero. What is pulled back is of those inputs that are wanted and have
-// derivatives.
+// derivatives; pull_reached leaves those undefined that no cotangent comes to.
 Jvp push_program(const Program& program, const Tensors& inputs, const Tensors& tangents);
 Tensors pull_program(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
                      const Tensors& cotangents);
+Tensors pull_reached(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted,
+                     const Tensors& cotangents);
+// The outputs, and pull_reached for cotangents that come later.
+Vjp differentiate(const Program& program, const Tensors& inputs, const std::vector<bool>& wanted);
 
 // A GradientError where a constant was overwritten since the program was held: for rules that run it again.
 void check_not_overwritten(const Program& program);
