@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <mutex>
 
+#include "autodiff/hooks.h"
 #include "autodiff/tape.h"
+#include "core/capture.h"
 #include "core/escape.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -12,8 +14,13 @@
 namespace tidu {
 namespace {
 
+const Link* ambient_link(const Tensor& tensor) {
+  const Capture* const capture = visible_capture();
+  return (capture ? capture->known(tensor) : tensor).impl().link(Tape::ambient().id());
+}
+
 Node* ambient_node(const Tensor& tensor) {
-  const Link* link = tensor.impl().link(Tape::ambient().id());
+  const Link* const link = ambient_link(tensor);
   return link ? static_cast<Node*>(link->value.get()) : nullptr;
 }
 
@@ -105,6 +112,7 @@ Tensor& Tensor::set_requires_grad(bool value) {
     fail<DTypeError>("[requires_grad] only floating-point tensors have gradients, not ", describe(*this),
                      " (convert it with astype first)");
   }
+  ++leaf_changes();
   if (value) {
     const Ref<Node> leaf = Tape::ambient().watch(*this);
     impl().link(Tape::ambient().id())->owned = Ref<RefCounted>(new GradOwner(leaf, leaf->grad));
@@ -147,7 +155,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
           "[backward] cannot be called inside a function that grad, vjp or jvp differentiates (nest grad "
           "instead)");
   }
-  const Link* link = impl().link(Tape::ambient().id());
+  const Link* const link = ambient_link(*this);
   if (!link)
     fail<GradientError>("[backward] ", describe(*this), " does not depend on any tensor that requires grad");
   if (!gradient.defined() && numel() != 1) {

@@ -1,6 +1,7 @@
 // Watching what Tensor::backward carries back.
 #include "autodiff/hooks.h"
 
+#include <atomic>
 #include <limits>
 
 #include "autodiff/rules.h"
@@ -23,9 +24,16 @@ Node::Watch& watch(const Tensor& tensor, const char* op) {
 std::function<void()> register_hook(const Tensor& tensor, GradientHook hook) {
   auto& hooks = watch(tensor, "register_hook").hooks;
   hooks.push_back(std::make_shared<GradientHook>(std::move(hook)));
+  ++leaf_changes();
   return [weak = std::weak_ptr(hooks.back())] {
     if (const auto registered = weak.lock()) *registered = nullptr;
+    ++leaf_changes();
   };
+}
+
+std::atomic<uint64_t>& leaf_changes() {
+  static std::atomic<uint64_t> number = 0;
+  return number;
 }
 
 void retain_grad(Tensor& tensor) {
@@ -51,6 +59,16 @@ Node::Watch* watch_of(const Tensor& tensor) {
 
 }  // namespace
 
+std::vector<std::shared_ptr<GradientHook>> hooks_of(const Tensor& tensor) {
+  const Node::Watch* const watched = watch_of(tensor);
+  std::vector<std::shared_ptr<GradientHook>> result;
+  if (!watched) return result;
+  for (const auto& hook : watched->hooks) {
+    if (*hook) result.push_back(hook);
+  }
+  return result;
+}
+
 void visit_own_hooks(const Tensor& tensor, const std::function<void(const GradientHook&)>& visit) {
   const Node::Watch* const watched = watch_of(tensor);
   if (!watched || tensor.impl().use_count() > 1) return;
@@ -65,6 +83,7 @@ void visit_own_hooks(const Tensor& tensor, const std::function<void(const Gradie
 void drop_hooks(const Tensor& tensor) {
   Node::Watch* const watched = watch_of(tensor);
   if (watched) const auto dropped = std::exchange(watched->hooks, {});
+  ++leaf_changes();
 }
 
 void Node::show(Tensors& cotangents) {

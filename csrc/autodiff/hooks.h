@@ -1,7 +1,10 @@
 // Watching what Tensor::backward carries back.
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <memory>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -14,6 +17,11 @@ using GradientHook = std::function<Tensor(const Tensor& gradient)>;
 // is added to grad(). Hooks are called in the order of their registration. The result ends it. GradientError
 // where `tensor` does not require grad.
 std::function<void()> register_hook(const Tensor& tensor, GradientHook hook);
+
+// Those of a tensor that have not ended, in order.
+std::vector<std::shared_ptr<GradientHook>> hooks_of(const Tensor& tensor);
+// A number that grows whenever a hook comes or ends, or requires_grad is set, of whatever tensor.
+std::atomic<uint64_t>& leaf_changes();
 
 // Lets grad() of the result of an operation collect its gradient, as that of a leaf does. GradientError where
 // `tensor` does not require grad. The grad goes with `tensor`, which is told apart for that from what a graph

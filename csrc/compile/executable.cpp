@@ -10,6 +10,7 @@
 #include "core/host_lock.h"
 #include "core/profile.h"
 #include "core/trace.h"
+#include "tensor/overlap.h"
 
 namespace tidu {
 namespace {
@@ -29,37 +30,7 @@ bool calls_host(const Primitive& primitive, const Attrs& attrs) {
   return false;
 }
 
-// What the program reads, laid out as Program::operator() would have it, and writes of arguments' old values
-// from memory of their own.
-Program with_copies(Program program, const std::vector<Strides>& layouts, Executable::Recorded recorded) {
-  const auto copy = [&](int variable, size_t at) {
-    const Spec spec = program.variables[variable];
-    program.variables.push_back(spec);
-    const int copied = static_cast<int>(program.variables.size()) - 1;
-    program.instructions.insert(program.instructions.begin() + static_cast<std::ptrdiff_t>(at),
-                                {&primitives::copy, {}, {variable}, {copied}});
-    return copied;
-  };
-  const bool has_layout = recorded == Executable::Recorded::for_row_major &&
-                          std::ranges::any_of(program.instructions,
-                                              [](const auto& call) { return call.primitive->view_may_copy; });
-  size_t copies = 0;
-  for (size_t i = 0; i < program.inputs.size(); ++i) {
-    const int variable = program.inputs[i];
-    const bool is_written = std::ranges::any_of(
-        program.writes, [&](const Program::Write& write) { return write.input == static_cast<int>(i); });
-    if (!(has_layout || is_written) || layouts[i] == contiguous_strides(program.variables[variable].shape))
-      continue;
-    const int copied = copy(variable, copies++);
-    const auto rename = [&](int& name) { name = name == variable ? copied : name; };
-    for (size_t k = copies; k < program.instructions.size(); ++k)
-      std::ranges::for_each(program.instructions[k].inputs, rename);
-    std::ranges::for_each(program.outputs, rename);
-    for (Program::Write& write : program.writes) rename(write.variable);
-  }
-  return program;
-}
-
+// Writes of what lies in the memory of some argument that is written to, from memory of their own.
 Program with_copied_writes(Program program, const Tensors& values) {
   for (Program::Write& write : program.writes) {
     const auto is_of = [&](const Program::Write& other) {
@@ -81,25 +52,6 @@ Tensor over(const Ref<Storage>& storage, const Tensor& like, int64_t bytes) {
   base.impl().storage = storage;
   return base.view(like.shape(), like.strides(),
                    bytes / static_cast<int64_t>(size_of(like.dtype())) + like.impl().offset);
-}
-
-// The bytes between which the elements of a tensor lie.
-std::pair<const char*, const char*> extent_of(const Tensor& tensor) {
-  const char* begin = static_cast<const char*>(tensor.raw_data());
-  const auto size = static_cast<int64_t>(size_of(tensor.dtype()));
-  const char* end = begin + size;
-  for (int i = 0; i < tensor.ndim(); ++i) {
-    const int64_t reach = (tensor.size(i) - 1) * tensor.strides()[i] * size;
-    (reach < 0 ? begin : end) += reach;
-  }
-  return {begin, end};
-}
-
-bool overlap(const Tensor& a, const Tensor& b) {
-  if (a.numel() == 0 || b.numel() == 0) return false;
-  const auto [a_begin, a_end] = extent_of(a);
-  const auto [b_begin, b_end] = extent_of(b);
-  return a_begin < b_end && b_begin < a_end;
 }
 
 // One thing to do, with all that it needs: a kernel's call, a group, a call and the products that it reads,
@@ -195,8 +147,8 @@ struct Executable::Frame {
   StandIns arguments, results;
   std::vector<Step> steps{};
   std::vector<Moving> moving{};
-  std::vector<const void*> checked{};  // where arguments were when they were seen to lie apart
-  std::optional<Replay> replay{};      // what graphs of devices have of the steps
+  std::vector<const void*> apart{};  // where arguments were when they were seen to lie apart
+  std::optional<Replay> replay{};    // what graphs of devices have of the steps
 
   void run(bool is_long, bool in_graphs) {
     for (const Moving& pointer : moving)
@@ -326,8 +278,8 @@ class Executable::Loan {
   std::unique_ptr<Frame> frame_;
 };
 
-Executable::Executable(const Program& program, Layouts layouts, const Passes& passes, Recorded recorded)
-    : original_(program) {
+Executable::Executable(const Program& program, Layouts layouts, const Passes& passes)
+    : original_(program), program_(program) {
   const VisibleTraces none(nullptr);
   for (size_t i = 0; i < program.inputs.size(); ++i) {
     const Spec& spec = program.variables[program.inputs[i]];
@@ -342,7 +294,6 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
                          ", is written to, but its elements share memory (copy it first)");
     }
   }
-  program_ = with_copies(program, layouts_, recorded);
   if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_, passes.fold);
   program_ = with_copied_writes(program_, outline(program_, layouts_));
   values_ = outline(program_, layouts_);
@@ -401,23 +352,20 @@ void Executable::check(std::span<const Tensor> arguments) const {
   }
 }
 
-// Those that lie where they lay when this was looked at last need no second look.
-void Executable::check_apart(std::span<const Tensor> arguments, std::vector<const void*>& checked) const {
-  std::vector<const void*> now;
-  for (const Tensor& argument : arguments) now.push_back(argument.raw_data());
-  checked.resize(now.size());
-  for (size_t i = 0; i < now.size(); ++i) {
-    if (now[i] == checked[i]) continue;
-    for (size_t k = 0; k < now.size(); ++k) {
-      if (i == k || !(is_written_[i] || is_written_[k]) || !overlap(arguments[i], arguments[k])) continue;
-      const auto [written, other] = is_written_[i] ? std::pair(i, k) : std::pair(k, i);
-      checked.clear();
+void check_apart(std::span<const Tensor> arguments, const Program& program, const std::vector<bool>& known) {
+  std::vector<bool> is_written(arguments.size());
+  for (const Program::Write& write : program.writes) is_written[static_cast<size_t>(write.input)] = true;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (!known.empty() && known[i]) continue;
+    for (size_t k = 0; k < arguments.size(); ++k) {
+      if (i == k || !(is_written[i] || is_written[k]) || !share_elements(arguments[i], arguments[k]))
+        continue;
+      const auto [written, other] = is_written[i] ? std::pair(i, k) : std::pair(k, i);
       fail<ValueError>("[executable] argument ", written, ", ", describe(arguments[written]),
                        ", is written to, but shares memory with argument ", other, ", ",
                        describe(arguments[other]), " (copy one of them first)");
     }
   }
-  checked = std::move(now);
 }
 
 Tensors Executable::operator()(std::span<const Tensor> arguments) const {
@@ -425,7 +373,15 @@ Tensors Executable::operator()(std::span<const Tensor> arguments) const {
   check(arguments);
   const VisibleTraces none(nullptr);
   const Loan frame(*this);
-  if (!program_.writes.empty()) check_apart(arguments, frame->checked);
+  if (!program_.writes.empty()) {
+    std::vector<const void*> apart = std::exchange(frame->apart, {}), places;
+    apart.resize(arguments.size());
+    std::vector<bool> known;
+    for (const Tensor& argument : arguments) places.push_back(argument.raw_data());
+    for (size_t i = 0; i < arguments.size(); ++i) known.push_back(places[i] == apart[i]);
+    if (places != apart) check_apart(arguments, program_, known);
+    frame->apart = std::move(places);
+  }
   Tensors results;
   results.reserve(program_.outputs.size());
   for (int variable : program_.outputs) {

@@ -24,11 +24,8 @@ struct Passes {
 class Executable {
  public:
   // For arguments that lie so; none given: for row-major ones. A ValueError where one that is written to has
-  // elements that share memory. Which values share memory may depend on layouts, so that arguments are copied
-  // where the program was not recorded for these ones.
-  enum class Recorded : bool { for_row_major, for_layouts };
-  explicit Executable(const Program& program, Layouts layouts = {}, const Passes& passes = {},
-                      Recorded recorded = Recorded::for_row_major);
+  // elements that share memory.
+  explicit Executable(const Program& program, Layouts layouts = {}, const Passes& passes = {});
   ~Executable();
   Executable(const Executable&) = delete;
 
@@ -53,7 +50,6 @@ class Executable {
   class Loan;
 
   void check(std::span<const Tensor> arguments) const;
-  void check_apart(std::span<const Tensor> arguments, std::vector<const void*>& checked) const;
   std::unique_ptr<Frame> make_frame(Tensors arenas) const;
   std::string explain_graphs() const;
 
@@ -83,5 +79,10 @@ class Executable::Body {
   const Executable& executable_;
   const std::unique_ptr<Frame> frame_;
 };
+
+// A ValueError where an argument that the program writes to has elements in common with another one. Of those
+// of `known` it is known that they have none among each other.
+void check_apart(std::span<const Tensor> arguments, const Program& program,
+                 const std::vector<bool>& known = {});
 
 }  // namespace tidu

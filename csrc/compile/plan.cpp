@@ -18,8 +18,6 @@ constexpr int64_t kAlignment = 256;  // of any kernel's vectors and transactions
 class Lifetimes {
  public:
   explicit Lifetimes(const Program& program) : program_(program), values_(outline(program)) {
-    // What is written to an argument is written to a copy first.
-    for (const Program::Write& write : program.writes) begin(program.inputs[write.input], 0);
     const int end = static_cast<int>(program.instructions.size());
     for (int now = 0; now < end; ++now) {
       const Program::Instruction& call = program.instructions[now];
@@ -30,7 +28,15 @@ class Lifetimes {
       for (int variable : call.inputs) use(variable, now);
     }
     for (int variable : program.outputs) use(variable, end);
-    for (const Program::Write& write : program.writes) use(write.variable, end);
+    for (const Program::Write& write : program.writes) {
+      use(write.variable, end);
+      // What lies in memory that is written to is copied first.
+      const Tensor& value = values_[write.variable];
+      const bool is_read_later = std::ranges::any_of(program.writes, [&](const Program::Write& other) {
+        return value.impl().storage == values_[program.inputs[other.input]].impl().storage;
+      });
+      if (is_read_later) result_.push_back({static_cast<int64_t>(value.nbytes()), end, end});
+    }
   }
 
   std::vector<Lifetime> take() { return std::move(result_); }

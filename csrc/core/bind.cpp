@@ -155,6 +155,18 @@ void check_threads(const Call& call) {
   for (const Tensor& input : call.inputs) check_thread(input, call.primitive.name, differentiable);
 }
 
+// What has no value may be written to memory that has one where a program is recorded that knows of both.
+void check_recorded(const Call& call) {
+  bool is_recorded = false;
+  visit_traces(innermost(), [&](Trace& trace, bool) { is_recorded |= !trace.differentiates(); });
+  for (const Tensor& target : call.outputs) {
+    if (is_recorded || target.is_abstract()) continue;
+    fail<TraceError>(describe_call(call),
+                     ": overwrites a tensor by one without a value, which was made while a ",
+                     "program was recorded and has left that (return it instead)");
+  }
+}
+
 // Traces are shown a write before it happens: what they refuse must not have been done.
 void overwrite(const Call& call, Device device) {
   for (const Tensor& input : call.inputs) {
@@ -165,6 +177,7 @@ void overwrite(const Call& call, Device device) {
   call.primitive.infer({call.primitive, call.inputs, call.attrs}, {});
   std::copy_n(call.inputs.begin(), call.outputs.size(), call.outputs.begin());
   const bool abstract = std::ranges::any_of(call.inputs, &Tensor::is_abstract);
+  if (abstract) check_recorded(call);
   if (visible_scope()) show(call);
   if (!abstract) run_kernel(call, device);
   for (const Tensor& output : call.outputs) {

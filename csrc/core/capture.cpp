@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/bind.h"
+#include "tensor/overlap.h"
 
 namespace tidu {
 namespace {
@@ -74,10 +75,41 @@ Tensor Capture::stand_in(const Tensor& tensor) {
     kept_.push_back(tensor);
     found->second = add(tensor);
   }
-  return found->second;
+  return known(tensor);
+}
+
+const Tensor& Capture::known(const Tensor& tensor) const {
+  const auto found = stand_ins_.find(&tensor.impl());
+  if (found == stand_ins_.end()) return tensor;
+  const Link* const link = found->second.impl().link(id());
+  const auto newest = link ? renewed_.find(link->index) : renewed_.end();
+  return newest == renewed_.end() ? found->second : newest->second;
+}
+
+void Capture::renew(const Tensor& known) { renewed_[known.impl().link(id())->index] = known; }
+
+Tensors Capture::renewed() const {
+  Tensors result;
+  for (const auto& [place, known] : renewed_) result.push_back(known);
+  return result;
+}
+
+std::vector<Ref<Storage>> Capture::overwritten() const {
+  std::vector<Ref<Storage>> result;
+  for (const Closure& closure : closures_) {
+    if (closure.written) result.push_back(closure.tensor.impl().storage);
+  }
+  return result;
 }
 
 Tensor Capture::add(const Tensor& tensor) {
+  if (is_outdated(tensor)) {
+    fail<GradientError>(
+        "[compile] ", describe(tensor),
+        ", which the function closes over, was overwritten with "
+        "what is differentiated, through another view of its memory (take the view again after ",
+        "the write)");
+  }
   for (const Closure& other : closures_) {
     if (!(other.tensor.impl().storage == tensor.impl().storage)) continue;
     if (share_layout(other.tensor, tensor)) {
@@ -88,7 +120,9 @@ Tensor Capture::add(const Tensor& tensor) {
         return bind(primitives::stop_gradient, {other.stand_in});
       }
     }
-    if (other.written) fail_on_sharing("compile", other.tensor, tensor);
+    // Another view of memory that is written to, or may be, would not know of that.
+    if ((other.written || other.made) && share_elements(other.tensor, tensor))
+      fail_on_sharing("compile", other.tensor, tensor);
   }
   const Tensor made = unknown_like(tensor);
   for (const Link* link = tensor.impl().links.get(); link; link = link->next.get())
@@ -113,10 +147,16 @@ void Capture::overwrite_outside(int place, const Call& call) {
   const auto written = std::ranges::find(closures_, place, &Closure::place);
   if (written == closures_.end()) return Recorder::overwrite_outside(place, call);
   for (const Closure& other : closures_) {
-    if (&other != &*written && other.tensor.impl().storage == written->tensor.impl().storage)
+    if (&other != &*written && share_elements(other.tensor, written->tensor))
       fail_on_sharing(call.primitive.name, written->tensor, other.tensor);
   }
   written->written = true;
+}
+
+bool is_outdated(const Tensor& tensor) {
+  const TensorImpl& impl = tensor.impl();
+  return impl.storage->version() != impl.version && impl.storage->traced_version() > impl.version &&
+         is_grad_enabled();
 }
 
 bool is_switched_off() {

@@ -23,6 +23,11 @@ class Capture : public Recorder {
   Capture() : Recorder(Outermost{}) {}
 
   Tensor stand_in(const Tensor& tensor) override;
+  // What stands for it already, or itself.
+  const Tensor& known(const Tensor& tensor) const;
+  // A write of what is differentiated gives its target another identity: `known`, which stands for it from
+  // here on.
+  void renew(const Tensor& known);
   // For an argument of that spec and layout.
   Tensor add_argument(const Tensor& like);
 
@@ -32,13 +37,18 @@ class Capture : public Recorder {
 
   // What the program's inputs after the arguments are, in order.
   const Tensors& closed_over() const { return closed_over_; }
+  // The newest of those identities, of each target.
+  Tensors renewed() const;
+  // The memory of what is closed over and was overwritten so far.
+  std::vector<Ref<Storage>> overwritten() const;
   const std::vector<RecordedHook>& hooks() const { return hooks_; }
 
  private:
   struct Closure {
     Tensor tensor, stand_in;
     int place;
-    bool written = false;  // or may be: another view of its memory that appears later would not know
+    bool made = false;  // inside, of numbers of the host
+    bool written = false;
   };
 
   int place_outside(const Tensor& tensor) override;
@@ -48,12 +58,17 @@ class Capture : public Recorder {
   std::vector<Closure> closures_;
   Tensors closed_over_;
   std::unordered_map<const TensorImpl*, Tensor> stand_ins_;
-  Tensors kept_;  // whose addresses are keys
+  std::unordered_map<int, Tensor> renewed_;  // by place
+  Tensors kept_;                             // whose addresses are keys
   std::vector<RecordedHook> hooks_;
 };
 
 // The one that is visible here, or null.
 Capture* visible_capture();
+
+// Whether a derivative depends on a value that was written to the tensor's memory through another view, or by
+// an object that then became another tensor.
+bool is_outdated(const Tensor& tensor);
 
 // Whether no_grad is what was said last here: part of what a recording is made for.
 bool is_switched_off();

@@ -34,6 +34,24 @@ bool is_known_elsewhere(const Tensor& tensor, bool differentiable) {
 
 }  // namespace
 
+namespace {
+
+thread_local const std::vector<Ref<Storage>>* outdated = nullptr;
+
+}  // namespace
+
+Outdated::Outdated(const std::vector<Ref<Storage>>& memories)
+    : outer_(std::exchange(outdated, memories.empty() ? outdated : &memories)) {}
+Outdated::~Outdated() { outdated = outer_; }
+
+void check_current(const Tensor& tensor, const char* op) {
+  if (!outdated || std::ranges::find(*outdated, tensor.impl().storage) == outdated->end()) return;
+  fail<TraceError>(
+      "[", op, "] ", describe(tensor), " was overwritten by the compiled function that calls this ",
+      "function of the host, which gets to see that when all is computed (pass the tensor as an ",
+      "argument)");
+}
+
 Differentiated differentiated(const Tensor& tensor) {
   if (!tensor.impl().links) return Differentiated::no;
   if (is_known_elsewhere(tensor, true)) return Differentiated::by_transform;
@@ -47,6 +65,7 @@ Differentiated differentiated(const Tensor& tensor) {
 }
 
 void check_known(const Tensor& tensor, const char* op, const char* instead) {
+  check_current(tensor, op);
   if (!tensor.is_abstract() && !outermost_trace()) return;
   fail<TraceError>("[", op, "] the value of ", describe(tensor),
                    " is not known while a program is recorded, ", "as by compile or vmap", Lines::text(),
@@ -62,6 +81,7 @@ void check_escape(const Tensor& tensor, const char* op, Differentiated free, con
 }
 
 void check_thread(const Tensor& tensor, const char* op, bool differentiable) {
+  check_current(tensor, op);
   if (!is_known_elsewhere(tensor, differentiable)) return;
   fail<GradientError>("[", op, "] ", describe(tensor), " is being differentiated or recorded on another ",
                       "thread, whose transform does not see this call (make it on that thread, or pass ",

@@ -22,6 +22,19 @@ void check_escape(const Tensor& tensor, const char* op, Differentiated free = Di
 // done with it here. Of what is not differentiable, recorders alone would miss it.
 void check_thread(const Tensor& tensor, const char* op, bool differentiable = true);
 
+// While one lives, these memories hold old values on this thread: a program that writes to them does so when
+// all is computed. Using one is a TraceError.
+class Outdated {
+ public:
+  explicit Outdated(const std::vector<Ref<Storage>>& memories);
+  ~Outdated();
+  Outdated(const Outdated&) = delete;
+
+ private:
+  const std::vector<Ref<Storage>>* const outer_;
+};
+void check_current(const Tensor& tensor, const char* op);
+
 // From here until `end_live` by the same thread, `trace` is a live one of this thread.
 void begin_live(const Trace& trace);
 void end_live(const Trace& trace);

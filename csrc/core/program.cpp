@@ -24,10 +24,7 @@ Tensors Program::operator()(std::span<const Tensor> arguments) const {
       fail<ShapeError>("[program] argument ", i, " is ", describe(argument),
                        " but the program was recorded for ", spec);
     }
-    const bool is_written =
-        std::ranges::any_of(writes, [&](const Write& write) { return write.input == static_cast<int>(i); });
-    const bool is_copied = is_written || (has_layout && !argument.is_contiguous());
-    values[inputs[i]] = is_copied ? bind(primitives::copy, {argument}) : argument;
+    values[inputs[i]] = argument;
   }
   for (const Constant& constant : constants) values[constant.variable] = constant.value;
   const std::vector<size_t> last_uses = this->last_uses();
@@ -42,7 +39,23 @@ Tensors Program::operator()(std::span<const Tensor> arguments) const {
     }
   }
   Tensors result;
-  for (int variable : outputs) result.push_back(values[variable]);
+  for (int variable : outputs) {
+    Tensor one = values[variable];
+    // A view of such an argument may have been recorded as a copy of a row-major one.
+    const bool is_view = has_layout && std::ranges::any_of(arguments, [&](const Tensor& argument) {
+                           return !argument.is_contiguous() && argument.impl().storage == one.impl().storage;
+                         });
+    result.push_back(is_view ? bind(primitives::copy, {one}) : one);
+  }
+  const auto is_written_to = [&](const Tensor& value) {
+    return std::ranges::any_of(writes, [&](const Write& write) {
+      return value.impl().storage == arguments[write.input].impl().storage;
+    });
+  };
+  for (const Write& write : writes) {
+    Tensor& value = values[write.variable];
+    if (is_written_to(value)) value = bind(primitives::copy, {value});
+  }
   for (const Write& write : writes)
     bind(primitives::assign, {arguments[write.input], values[write.variable]});
   return result;

@@ -62,9 +62,9 @@ struct Program {
   bool operator==(const Program&) const = default;
 
   // Runs the instructions through bind, so that live traces see them. Arguments must match the inputs in
-  // shape, dtype and device. Which values share memory was fixed for row-major arguments: one that is laid
-  // out otherwise is copied first where that could change it. So is one that the program writes to, which
-  // gets its new value at the end. Values go after their last use.
+  // shape, dtype and device, and may be laid out in any way: what may have been recorded as a copy of a
+  // row-major one is a copy where it is a result. Those that the program writes to get their new values at
+  // the end. Values go after their last use.
   Tensors operator()(std::span<const Tensor> arguments) const;
 
   // The same by names. Those of arguments and results are the ones that it was saved with, or else their

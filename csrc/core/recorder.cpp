@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+#include "core/bind.h"
+#include "core/overwritten.h"
+
 namespace tidu {
 namespace {
 
@@ -81,27 +84,36 @@ void Recorder::append(const Primitive& primitive, const Attrs& attrs, std::vecto
 void Recorder::write(int place, int variable, const Call& call, bool differentiable) {
   const int root = root_of(place);
   if (places_[root].outside) overwrite_outside(root, call);
-  const Scope mine(*this), off(false, &mine);
-  const VisibleTraces scope(differentiable ? &mine : &off);
-  const uint64_t version = places_[root].version + 1;
+  const Scope mine(*this);
+  const VisibleTraces scope(&mine);
+  if (!differentiable) {  // which changes a value, and no derivative
+    const Spec spec = program_.variables[variable];
+    const int kept = static_cast<int>(program_.variables.size());
+    program_.variables.push_back(spec);
+    append(primitives::overwritten, {}, {variable, value_of(place)}, {kept}, true);
+    variable = kept;
+  }
   while (places_[place].base >= 0) {
     const int base = places_[place].base;
     const Program::Instruction view = program_.instructions[places_[place].instruction];
     const Tensor before = tensor_of(value_of(base));
-    const Tensor after =
+    Tensor after =
         view.primitive->update_view({*view.primitive, {&before, 1}, view.attrs, {}}, tensor_of(variable));
-    places_[place].value = variable;
-    places_[place].version = version;
+    // Views are taken again from memory that lies as it did.
+    if (base == root && !after.is_contiguous()) after = bind(primitives::copy, {after});
     variable = value_of(place_of(after));
     place = base;
   }
   places_[root].value = variable;
-  places_[root].version = version;
+  ++places_[root].version;
 }
 
 void Recorder::overwrite_outside(int, const Call& call) {
-  fail<TraceError>("[", call.primitive.name, "] a tensor from outside of the function, ",
-                   describe(call.inputs[0]),
+  fail_on_outside(call.primitive.name, call.inputs[0]);
+}
+
+void fail_on_outside(const char* op, const Tensor& target) {
+  fail<TraceError>("[", op, "] a tensor from outside of the function, ", describe(target),
                    ", cannot be overwritten while a program is recorded (pass it as an argument)");
 }
 

@@ -68,6 +68,9 @@ class Recorder : public Trace {
   std::unordered_map<const TensorImpl*, int> outside_;  // kept alive by program_.constants
 };
 
+// The TraceError of a recorder whose program is not to write to what it closes over.
+[[noreturn]] void fail_on_outside(const char* op, const Tensor& target);
+
 // While one lives on this thread, recorders ask it for the line of each call.
 class Lines {
  public:

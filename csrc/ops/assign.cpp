@@ -1,8 +1,12 @@
 // Writing in place.
 #include "ops/assign.h"
 
+#include <array>
+
 #include "core/bind.h"
+#include "core/capture.h"
 #include "core/escape.h"
+#include "core/recorder.h"
 #include "ops/convert.h"
 #include "ops/indexing.h"
 #include "ops/shape.h"
@@ -91,6 +95,25 @@ bool is_whole(const Shape& shape, const SliceAttrs& attrs) {
   return whole;
 }
 
+void check_tracked(const Tensor& x, bool is_current) {
+  if (is_current) return;
+  fail<GradientError>(
+      "[assign] ", describe(x),
+      " was overwritten in place through another view of its memory (take the view again after the write)");
+}
+
+// While a function is captured, what traces know of a tensor from outside they know of what stands for it.
+template <class Write> void write_to(Tensor& x, const Write& write) {
+  Capture* const capture = visible_capture();
+  if (!capture) return write(x);
+  Tensor known = capture->stand_in(x);
+  const Tensor before = known;
+  write(known);
+  if (known.is_same(before)) return;
+  capture->renew(known);
+  if (before.is_same(x)) x = known;
+}
+
 // Overwrites elements of x by a primitive that also reads `from`, unless they have their values `already`.
 // Where a derivative depends on it, x becomes what `pure` gives.
 template <class Pure>
@@ -101,11 +124,7 @@ void write(Tensor& x, bool already, const Primitive& primitive, std::span<Tensor
   const Storage& storage = *x.impl().storage;
   const bool current = x.impl().version == storage.version() || already;
   const bool tracked = is_tracked(x) || std::ranges::any_of(from, is_tracked);
-  if (tracked && !current) {
-    fail<GradientError>(
-        "[assign] ", describe(x),
-        " was overwritten in place through another view of its memory (take the view again after the write)");
-  }
+  if (tracked) check_tracked(x, current);
   Tensor identity;
   if (tracked) identity = pure();
   if (!already) {
@@ -132,6 +151,17 @@ void write(Tensor& x, bool already, const Primitive& primitive, std::span<Tensor
 
 }  // namespace
 
+void check_assign(const Tensor& x, const Tensor& value) {
+  check_writable(x);
+  for (const Tensor& tensor : {x, value}) check_thread(tensor, "assign");
+  if (is_tracked(x) || is_tracked(value)) check_tracked(x, x.impl().version == x.impl().storage->version());
+  for (const VisibleTrace& visible : visible_traces()) {
+    const Trace& trace = *visible.trace;
+    if (!trace.differentiates() && !x.impl().link(trace.id()) && trace.defers(std::array{x, value}))
+      fail_on_outside("assign", x);
+  }
+}
+
 void assign(Tensor& x, const Tensor& value) {
   assign_slice(x, value, Dims(x.ndim(), 0), x.shape(), Dims(x.ndim(), 1));
 }
@@ -143,13 +173,15 @@ void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims
   check_writable(x);
   // `x[i] += 1` takes the view x[i], writes to it, and assigns it to where it lies already: the one write
   // that x has not seen.
-  const uint64_t version = x.impl().storage->version();
-  const bool already = same_elements(update, slice_view(x, attrs)) && update.impl().wrote &&
-                       update.impl().version == version && x.impl().version + 1 == version;
-  write(x, already, primitives::assign, {&update, 1}, attrs, [&] {
-    return is_whole(x.shape(), attrs)
-               ? alias(update)
-               : slice_update(without_storage(x), without_storage(update), starts, steps);
+  write_to(x, [&](Tensor& known) {
+    const uint64_t version = known.impl().storage->version();
+    const bool already = same_elements(update, slice_view(known, attrs)) && update.impl().wrote &&
+                         update.impl().version == version && known.impl().version + 1 == version;
+    write(known, already, primitives::assign, {&update, 1}, attrs, [&] {
+      return is_whole(known.shape(), attrs)
+                 ? alias(update)
+                 : slice_update(without_storage(known), without_storage(update), starts, steps);
+    });
   });
 }
 
@@ -159,13 +191,15 @@ void assign_points(Tensor& x, const Tensor& value, const Tensors& indices, const
   make_indices(std::span(from).subspan(1), "assign");
   from[0] = fit(value, x, picked_shape(attrs, x.shape(), from[1].shape()));
   check_writable(x);
-  write(x, false, primitives::assign_points, from, attrs, [&] {
-    Tensors inputs{without_storage(x)};
-    inputs.insert(inputs.end(), from.begin(), from.end());
-    inputs[1] = without_storage(from[0]);
-    Tensor result;
-    bind(primitives::scatter_set, inputs, attrs, {&result, 1});
-    return result;
+  write_to(x, [&](Tensor& known) {
+    write(known, false, primitives::assign_points, from, attrs, [&] {
+      Tensors inputs{without_storage(known)};
+      inputs.insert(inputs.end(), from.begin(), from.end());
+      inputs[1] = without_storage(from[0]);
+      Tensor result;
+      bind(primitives::scatter_set, inputs, attrs, {&result, 1});
+      return result;
+    });
   });
 }
 

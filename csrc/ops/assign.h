@@ -11,6 +11,8 @@ struct IndexAttrs;
 // it, x becomes the result of a recorded operation, and other views of its memory may not be differentiated
 // any more (they raise GradientError).
 void assign(Tensor& x, const Tensor& value);
+// Raises what assign would for a value of x's shape and dtype; changes nothing.
+void check_assign(const Tensor& x, const Tensor& value);
 // The same for the part of x that `slice` would view.
 void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims& sizes, const Dims& steps);
 // The same for the elements of x that `gather` would pick; nothing else is touched.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/bind.h"
+#include "core/overwritten.h"
 #include "core/trace.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -262,9 +263,16 @@ Primitive broadcast_to(
              strides[added + i] = x.shape()[i] == shape[added + i] ? x.strides()[i] : 0;
            return x.view(shape, strides, x.impl().offset);
          },
-     // Only a view without repetition is written to.
-     .update_view = [](const Call& call,
-                       const Tensor& value) { return tidu::reshape(value, call.inputs[0].shape()); }});
+     .update_view =
+         [](const Call& call, const Tensor& value) {
+           const Tensor& x = call.inputs[0];
+           if (x.numel() != value.numel()) {
+             fail<ValueError>("[assign] into a view of ", describe(value), ", which repeats the elements of ",
+                              describe(x), ": in recorded code one is not written through another (write to ",
+                              "what was broadcast, or to a copy)");
+           }
+           return tidu::reshape(value, x.shape());
+         }});
 
 Primitive slice("slice",
                 {.batching = batch_by_fields,
@@ -317,6 +325,19 @@ Primitive stop_gradient("stop_gradient",
                          .view = identity,
                          .update_view = [](const Call&, const Tensor& value) { return value; },
                          .pointwise = true});
+
+Primitive overwritten("overwritten", {.batching = batch_by_fields,
+                                      .attrs = kNoAttrs,
+                                      .inputs = 2,
+                                      .infer =
+                                          [](const SpecCall& call, std::span<Spec> outputs) {
+                                            require(call.inputs[0] == call.inputs[1], call,
+                                                    "its inputs differ");
+                                            outputs[0] = call.inputs[0];
+                                          },
+                                      .derivative = Elementwise{{Partial{}, Partial{Partial::one}}},
+                                      .view = identity,
+                                      .update_view = [](const Call&, const Tensor& value) { return value; }});
 
 Primitive concat("concat", {.batching = batch_by_fields,
                             .attrs = AxisAttrs{},

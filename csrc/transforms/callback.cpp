@@ -5,6 +5,8 @@
 #include <iostream>
 
 #include "core/bind.h"
+#include "core/capture.h"
+#include "core/escape.h"
 #include "ops/assign.h"
 #include "ops/convert.h"
 #include "ops/print.h"
@@ -20,6 +22,7 @@ struct HostFunction {
     Function function;
     std::vector<Spec> results;
     LanesOf lanes;
+    std::vector<Ref<Storage>> outdated;  // what a compiled function has written to by then, as it seems
   };
   std::shared_ptr<const Held> held;
 
@@ -56,7 +59,10 @@ Tensor read_only(const Tensor& x) {
 Tensors checked(const HostFunction& function, const Tensors& arguments, const Dims& lanes) {
   Tensors given;
   for (const Tensor& argument : arguments) given.push_back(read_only(argument));
-  const Tensors results = function->function(given);
+  const Tensors results = [&] {
+    const Outdated until_the_end(function->outdated);
+    return function->function(given);
+  }();
   std::vector<Spec> want;
   for (const Spec& spec : function->results) want.push_back(in_lanes(spec, lanes));
   if (results.size() != want.size())
@@ -158,11 +164,22 @@ Primitive debug_callback("debug_callback", {.batching = batch_callback,
 
 }  // namespace primitives
 
+namespace {
+
+Attrs attrs_of(Function function, std::vector<Spec> results, LanesOf lanes) {
+  const Capture* const capture = visible_capture();
+  return CallbackAttrs{{std::make_shared<const HostFunction::Held>(HostFunction::Held{
+                           std::move(function), std::move(results), lanes,
+                           capture ? capture->overwritten() : std::vector<Ref<Storage>>()})},
+                       {}};
+}
+
+}  // namespace
+
 Tensors pure_callback(const Function& function, const std::vector<Spec>& results, const Tensors& arguments,
                       LanesOf lanes) {
-  const auto held = std::make_shared<const HostFunction::Held>(HostFunction::Held{function, results, lanes});
   Tensors outputs(results.size());
-  tidu::bind(primitives::pure_callback, arguments, CallbackAttrs{{held}, {}}, outputs);
+  tidu::bind(primitives::pure_callback, arguments, attrs_of(function, results, lanes), outputs);
   return outputs;
 }
 
@@ -171,9 +188,7 @@ void debug_callback(std::function<void(const Tensors&)> function, const Tensors&
     function(values);
     return Tensors();
   };
-  const auto held =
-      std::make_shared<const HostFunction::Held>(HostFunction::Held{without_results, {}, LanesOf::one});
-  tidu::bind(primitives::debug_callback, arguments, CallbackAttrs{{held}, {}}, {});
+  tidu::bind(primitives::debug_callback, arguments, attrs_of(without_results, {}, LanesOf::one), {});
 }
 
 void debug_print(const std::string& format, const Tensors& arguments) {

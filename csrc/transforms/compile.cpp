@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/escape.h"
+#include "ops/assign.h"
 #include "ops/convert.h"
 
 namespace tidu {
@@ -20,6 +21,9 @@ bool has_graph(const Tensor& tensor) {
   node.unpin();
   return true;
 }
+
+// Such a target was overwritten under no_grad: it had been refused else when that was recorded.
+bool is_leaf(const Tensor& target) { return target.requires_grad() && target.is_leaf(); }
 
 // Equal for arguments that one recording serves.
 std::string kind_of(std::span<const Tensor> arguments) {
@@ -47,7 +51,8 @@ Compiled::Compiled(const Function& function, std::span<const Tensor> like) {
           if (ambient_link(like[i])) argument.set_requires_grad();
         }
         const Tensors results = function(arguments);
-        has_graph_ = std::ranges::any_of(results, has_graph);
+        has_graph_ = std::ranges::any_of(results, has_graph) ||
+                     std::ranges::any_of(visible_capture()->renewed(), has_graph);
         return results;
       },
       like);
@@ -55,9 +60,17 @@ Compiled::Compiled(const Function& function, std::span<const Tensor> like) {
   closed_over_ = std::move(captured.closed_over);
   hooks_ = std::move(captured.hooks);
   must_have_no_grad_ = journal.must_have_none();
+  leaf_changes_ = leaf_changes().load();
+  for (const Tensor& tensor : closed_over_) {
+    const auto hooks = hooks_of(tensor);
+    closures_.push_back({tensor, tensor.requires_grad(), {hooks.begin(), hooks.end()}});
+  }
+  by_calls_ = program_;
+  for (const Program::Write& write : by_calls_.writes) by_calls_.outputs.push_back(write.variable);
+  by_calls_.writes.clear();
   for (const Tensor& argument : like) layouts_.push_back(argument.strides());
   for (const Tensor& tensor : closed_over_) layouts_.push_back(tensor.strides());
-  executable_ = std::make_unique<Executable>(program_, layouts_, Passes(), Executable::Recorded::for_layouts);
+  executable_ = std::make_unique<Executable>(program_, layouts_);
 }
 
 // The traces that would miss what is computed unseen.
@@ -79,17 +92,42 @@ Compiled::Watchers Compiled::watchers(std::span<const Tensor> inputs) const {
 
 Tensors Compiled::run(const Tensors& inputs) const {
   // Where a program is recorded, values may be unknown though no trace is to see what is done here.
-  if (std::ranges::any_of(inputs, &Tensor::is_abstract)) return run_seen(inputs);
+  if (std::ranges::any_of(inputs, &Tensor::is_abstract)) return run_by_calls(inputs);
   const auto [count, tape] = watchers(inputs);
   if (count == 0) return (*executable_)(inputs);
-  return tape && program_.writes.empty() ? run_taped(inputs, *tape) : run_seen(inputs);
+  return tape && program_.writes.empty() ? run_taped(inputs, *tape) : run_by_calls(inputs);
 }
 
-// A result may be written to, also where it is a constant.
-Tensors Compiled::run_seen(const Tensors& inputs) const {
-  Tensors results = program_(inputs);
-  for (Tensor& result : results) {
+// Writes as the function itself would: where a derivative depends on a value, what was written to has the
+// identity of the value from then on.
+Tensors Compiled::run_by_calls(const Tensors& inputs) const {
+  check_apart(inputs, program_);
+  Tensors results = by_calls_(inputs);
+  const auto first = results.begin() + static_cast<std::ptrdiff_t>(program_.outputs.size());
+  Tensors values(first, results.end());
+  results.erase(first, results.end());
+  for (Tensor& result : results) {  // of constants, which may be written to by nobody
     if (!result.is_abstract() && !result.impl().storage->writable()) result = copy(result);
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Tensor& target = inputs[program_.writes[i].input];
+    std::optional<GradMode> off;
+    if (is_leaf(target)) off.emplace(false);
+    check_assign(target, values[i]);
+    const bool is_read_later = std::ranges::any_of(program_.writes, [&](const Program::Write& write) {
+      return inputs[write.input].impl().storage == values[i].impl().storage;
+    });
+    if (is_read_later) values[i] = copy(values[i]);
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Tensor& target = inputs[program_.writes[i].input];
+    Tensor written = target;
+    std::optional<GradMode> off;
+    if (is_leaf(target)) off.emplace(false);
+    assign(written, values[i]);
+    if (written.is_same(target)) continue;
+    take_identity(target, written);
+    target.impl().version = written.impl().version;
   }
   return results;
 }
@@ -111,6 +149,20 @@ std::string Compiled::why_stale() const {
   for (const RecordedHook& hook : hooks_) {
     if (std::string reason = hook.why_stale(); !reason.empty()) return reason;
   }
+  for (const Tensor& tensor : closed_over_) {
+    if (is_outdated(tensor))
+      return "a tensor that it closes over was overwritten with what is differentiated";
+  }
+  const uint64_t now = leaf_changes();
+  if (now == leaf_changes_) return "";
+  for (const Closure& closure : closures_) {
+    if (closure.tensor.requires_grad() != closure.requires_grad)
+      return "requires_grad of a tensor that it closes over was changed";
+    const auto is_same = [](const auto& hook, const auto& before) { return hook == before.lock(); };
+    if (!std::ranges::equal(hooks_of(closure.tensor), closure.hooks, is_same))
+      return "a tensor that it closes over has other hooks of its gradient";
+  }
+  leaf_changes_ = now;
   return "";
 }
 
@@ -151,6 +203,7 @@ Function compile(Function function) {
     std::map<std::string, std::shared_ptr<const Compiled>> recordings;
   };
   return [function = std::move(function), cache = std::make_shared<Cache>()](const Tensors& arguments) {
+    if (visible_capture()) return function(arguments);
     const std::string kind = kind_of(arguments);
     std::shared_ptr<const Compiled> compiled;
     {

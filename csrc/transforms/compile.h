@@ -1,10 +1,12 @@
 // Functions that are recorded once for arguments of their kind, and then run as one prepared program.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
 
+#include "autodiff/hooks.h"
 #include "autodiff/tape.h"
 #include "compile/executable.h"
 #include "core/capture.h"
@@ -39,11 +41,18 @@ class Compiled {
     Trace* only = nullptr;  // the one that there is, where it is a tape
   };
   Watchers watchers(std::span<const Tensor> inputs) const;
+  // What is closed over as it was when it was recorded.
+  struct Closure {
+    Tensor tensor;
+    bool requires_grad;
+    std::vector<std::weak_ptr<GradientHook>> hooks;
+  };
   Tensors run(const Tensors& inputs) const;
-  Tensors run_seen(const Tensors& inputs) const;
   Tensors run_taped(const Tensors& inputs, Trace& tape) const;
+  Tensors run_by_calls(const Tensors& inputs) const;
 
   Program program_;
+  Program by_calls_;  // with what is written as further results
   std::vector<Strides> layouts_;
   std::unique_ptr<const Executable> executable_;
   mutable std::mutex mutex_;
@@ -51,7 +60,9 @@ class Compiled {
   Tensors closed_over_;
   std::vector<RecordedHook> hooks_;
   std::vector<Ref<Node>> must_have_no_grad_;
-  bool has_graph_ = false;  // the ambient tape knows how to differentiate some result
+  std::vector<Closure> closures_;
+  mutable std::atomic<uint64_t> leaf_changes_ = 0;  // when closures were as they were
+  bool has_graph_ = false;  // the ambient tape knows how to differentiate some result, or what was written
 };
 
 // The function as one that is recorded for each kind of arguments that it meets: their specs and layouts. As

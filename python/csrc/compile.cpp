@@ -82,7 +82,17 @@ class FlatCall {
       key_ += ')';
       return;
     }
-    fix('o', tree);
+    key_ += 'o';
+    fixed_.append(is_told_by_identity(tree)
+                      ? py::reinterpret_steal<py::object>(PyWeakref_NewRef(tree, nullptr))
+                      : py::reinterpret_borrow<py::object>(tree));
+  }
+
+  // Such an object equals no other one, and a recording for it need not outlive it.
+  static bool is_told_by_identity(PyObject* object) {
+    PyTypeObject* const type = Py_TYPE(object);
+    return type->tp_hash == PyBaseObject_Type.tp_hash &&
+           type->tp_richcompare == PyBaseObject_Type.tp_richcompare && PyType_SUPPORTS_WEAKREFS(type);
   }
 
   void visit_tensor(const Tensor& tensor, py::handle object) {

@@ -6,6 +6,7 @@ import itertools
 import numbers
 import operator
 import threading
+import weakref
 
 from tidu import _core
 from tidu._core import Tensor, TraceError
@@ -280,7 +281,7 @@ class _Entry:
             modules, _watched.modules = _watched.modules.values(), outer
             _refuse_leaks(modules)
         self.epoch = module_epoch[0]
-        self.modules = [(module, _state_of(module)) for module, _ in modules]
+        self.modules = [(weakref.ref(module), _state_of(module)) for module, _ in modules]
         self.is_plain = self.structure.kind == "leaf" and not self.constants
 
     def later(self, values):
@@ -296,7 +297,10 @@ class _Entry:
         if self.epoch == module_epoch[0]:
             return None
         epoch = module_epoch[0]
-        for module, state in self.modules:
+        for reference, state in self.modules:
+            module = reference()
+            if module is None:
+                continue
             name = _changed(state, _state_of(module))
             if name == "training":
                 return (
@@ -328,6 +332,7 @@ class CompiledFunction:
         self._plain = {}  # by kind alone: the last used, where nothing is fixed or static
         self._static = {}  # by kind of arguments: numbers of the numbers whose values are static
         self._reasons = []  # of each recording
+        self._ends = {}  # of objects among the arguments, by weak reference: what forgets their recordings
         self._lock = threading.RLock()
 
     def __call__(self, *args, **kwargs):
@@ -403,6 +408,25 @@ class CompiledFunction:
             self._plain[kind] = entry
         return entry
 
+    def _forget_with(self, reference):
+        """Lets the recordings for an object, known by `reference`, go when it goes."""
+        if type(reference) is not weakref.ref or id(reference) in self._ends:
+            return
+        own = weakref.ref(self)
+
+        def forget(_):
+            compiled = own()
+            if compiled is None:
+                return
+            for table in (compiled._entries, compiled._static):
+                for key in list(table):
+                    if any(part is reference for part in key[1]):
+                        table.pop(key, None)
+            compiled._ends.pop(id(reference), None)
+
+        if (thing := reference()) is not None:
+            self._ends[id(reference)] = weakref.ref(thing, forget)
+
     @staticmethod
     def _key(kind, fixed, static, values):
         return (kind, fixed, *(_identity(values[i]) for i in static))
@@ -425,6 +449,8 @@ class CompiledFunction:
         key = self._key(kind, fixed, sorted(static), values)
         self._entries[key] = [entry, *self._entries.get(key, [])[: MOST_OF_A_KIND - 1]]
         self._reasons.append(reason)
+        for part in fixed:
+            self._forget_with(part)
         return entry
 
     def __reduce__(self):
@@ -444,7 +470,9 @@ class CompiledFunction:
         leaves = [leaf for leaf in flatten(wanted)[0] if isinstance(leaf, Tensor)]
         for what, got, want in (("result", results, leaves), ("written tensor", after, written)):
             for i, (a, b) in enumerate(zip(got, want, strict=True)):
-                if not _core.same_bits(a, b.detach()):
+                with no_grad():
+                    is_same = _core.same_bits(a, b.detach())
+                if not is_same:
                     raise RuntimeError(
                         f"[compile] {what} {i} of {self.__name__} differs from the function's: {_spec(a)}"
                     )

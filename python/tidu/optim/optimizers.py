@@ -1,5 +1,7 @@
 """Optimisers: each step is one fused call for all parameters of a group."""
 
+import weakref
+
 import tidu as td
 
 from .. import _core
@@ -129,9 +131,11 @@ class Optimizer:
         numbers = [ahead[i] for i in members]
         clock = training.new_clock(len(members))
         betas = group.get("betas", (0.0, 0.0))
+        reference = weakref.ref(self)  # so that a recording does not keep what it is forgotten with
 
         def why_stale():
-            if not any(own is group for own in self.param_groups):
+            optimizer = reference()
+            if optimizer and not any(own is group for own in optimizer.param_groups):
                 return "the optimiser was given another state"
             for name, value in options.items():
                 if group[name] != value:
@@ -149,7 +153,11 @@ class Optimizer:
             for i in members:
                 group["steps"][i] += 1
 
-        _core.on_compiled_call(why_stale, before, after, lambda: self.__dict__.pop("_ahead", None))
+        def undo():
+            if optimizer := reference():
+                optimizer.__dict__.pop("_ahead", None)
+
+        _core.on_compiled_call(why_stale, before, after, undo)
         tensors = [group[name][i] for name in ("params", *self._buffers(group)) for i in members]
         self._apply(group, 1, tensors, [gradients[i] for i in members], clock)
 

@@ -11,6 +11,7 @@ ELSEWHERE = {
     "checkpoint": ("python/test_control.py", "checkpoint"),
     "pure_callback": ("python/test_callback.py", "pure_callback"),
     "debug_callback": ("python/test_callback.py", "debug.callback"),
+    "overwritten": ("python/test_compile_like_eager.py", "no_grad"),
     "linear_solve": ("python/test_implicit.py", "custom_linear_solve"),
     "root": ("python/test_implicit.py", "custom_root"),
     "ode_steps": ("python/test_odeint.py", "odeint"),
