@@ -14,6 +14,7 @@ LAYERS = {
     "csrc/base": 1,
     "csrc/tensor": 2,
     "csrc/core": 3,
+    "csrc/program": 3.5,
     "csrc/cuda": 4,
     "csrc/ops": 4,
     "csrc/autodiff": 5,

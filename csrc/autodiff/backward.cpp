@@ -4,12 +4,12 @@
 
 #include "autodiff/hooks.h"
 #include "autodiff/tape.h"
-#include "core/capture.h"
 #include "core/escape.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
+#include "program/capture.h"
 
 namespace tidu {
 namespace {

@@ -4,10 +4,10 @@
 #include "autodiff/linearity.h"
 #include "autodiff/rules.h"
 #include "core/bind.h"
-#include "core/interpret.h"
-#include "core/recorder.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
+#include "program/interpret.h"
+#include "program/recorder.h"
 
 #include <algorithm>
 #include <unordered_map>

@@ -1,8 +1,8 @@
 // Transposing functions that are linear.
 #pragma once
 
-#include "core/program.h"
 #include "core/trace.h"
+#include "program/program.h"
 
 namespace tidu {
 

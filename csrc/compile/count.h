@@ -1,7 +1,7 @@
 // What running a program costs, counted on the program.
 #pragma once
 
-#include "core/program.h"
+#include "program/program.h"
 
 namespace tidu {
 

@@ -3,7 +3,7 @@
 
 #include "compile/held.h"
 #include "core/group.h"
-#include "core/program.h"
+#include "program/program.h"
 
 namespace tidu {
 

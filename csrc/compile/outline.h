@@ -1,7 +1,7 @@
 // What is known of a program's values before there are any: shapes, layouts, and which share memory.
 #pragma once
 
-#include "core/program.h"
+#include "program/program.h"
 
 namespace tidu {
 

@@ -1,7 +1,7 @@
 // Memory for a program's values.
 #pragma once
 
-#include "core/program.h"
+#include "program/program.h"
 
 namespace tidu {
 

@@ -6,10 +6,10 @@
 
 #include "compile/outline.h"
 #include "core/bind.h"
-#include "core/recorder.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
+#include "program/recorder.h"
 
 namespace tidu {
 namespace {

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <thread>
 
-#include "core/recorder.h"
+#include "core/source_line.h"
 
 namespace tidu {
 namespace {

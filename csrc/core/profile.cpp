@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "core/backend.h"
-#include "core/recorder.h"
+#include "core/source_line.h"
 
 namespace tidu {
 namespace {

@@ -4,14 +4,15 @@
 #include <atomic>
 #include <mutex>
 
-#include "core/program.h"
+#include "core/primitive.h"
+#include "core/source_line.h"
 
 namespace tidu {
 
 struct ProfiledCall {
   std::string name{};      // of the primitive, or what stands for several
   std::string operands{};  // "float32(64, 784), .."
-  Program::Source source{};
+  SourceLine source{};
   Device device{};
   int64_t begin = 0, duration = 0;  // nanoseconds, from the start of the profile
   int64_t bytes = 0;                // read and written, each element once

@@ -5,13 +5,13 @@
 #include <functional>
 #include <unordered_map>
 
-#include "core/program.h"
 #include "core/trace.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "io/sha256.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
+#include "program/program.h"
 
 namespace tidu {
 namespace {
@@ -368,7 +368,7 @@ class Reader {
   }
 
   // "net.py:7"
-  Program::Source read_source() {
+  SourceLine read_source() {
     const std::string text = json_.read_string();
     const size_t colon = text.rfind(':');
     int line = 0;

@@ -4,12 +4,12 @@
 #include <array>
 
 #include "core/bind.h"
-#include "core/capture.h"
 #include "core/escape.h"
-#include "core/recorder.h"
 #include "ops/convert.h"
 #include "ops/indexing.h"
 #include "ops/shape.h"
+#include "program/capture.h"
+#include "program/recorder.h"
 
 namespace tidu {
 namespace primitives {

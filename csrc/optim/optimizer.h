@@ -4,8 +4,8 @@
 #include <map>
 #include <string>
 
-#include "core/capture.h"
 #include "ops/update.h"
+#include "program/capture.h"
 
 namespace tidu::optim {
 

@@ -5,12 +5,12 @@
 #include <iostream>
 
 #include "core/bind.h"
-#include "core/capture.h"
 #include "core/escape.h"
 #include "ops/assign.h"
 #include "ops/convert.h"
 #include "ops/print.h"
 #include "ops/shape.h"
+#include "program/capture.h"
 #include "transforms/closure.h"
 
 namespace tidu {

@@ -9,7 +9,7 @@
 #include "compile/count.h"
 #include "compile/outline.h"
 #include "compile/simplify.h"
-#include "core/interpret.h"
+#include "program/interpret.h"
 #include "transforms/closure.h"
 #include "transforms/custom.h"
 #include "transforms/scan.h"

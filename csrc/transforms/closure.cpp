@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
-#include "core/recorder.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "program/recorder.h"
 #include "transforms/vmap.h"
 
 namespace tidu {

@@ -10,8 +10,8 @@
 #include "autodiff/linearity.h"
 #include "autodiff/transforms.h"
 #include "core/bind.h"
-#include "core/program.h"
 #include "ops/shape.h"
+#include "program/program.h"
 #include "transforms/lists.h"
 
 namespace tidu {

@@ -9,7 +9,7 @@
 #include "autodiff/hooks.h"
 #include "autodiff/tape.h"
 #include "compile/executable.h"
-#include "core/capture.h"
+#include "program/capture.h"
 #include "transforms/taped.h"
 
 namespace tidu {

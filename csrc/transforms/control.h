@@ -3,8 +3,8 @@
 
 #include <optional>
 
-#include "core/program.h"
 #include "core/trace.h"
+#include "program/program.h"
 
 namespace tidu {
 

@@ -5,7 +5,7 @@
 
 #include "compile/executable.h"
 #include "compile/simplify.h"
-#include "core/recorder.h"
+#include "program/recorder.h"
 #include "transforms/jacobian.h"
 
 namespace tidu {

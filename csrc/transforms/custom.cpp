@@ -12,11 +12,11 @@
 
 #include "autodiff/transpose.h"
 #include "core/bind.h"
-#include "core/recorder.h"
 #include "ops/assign.h"
 #include "ops/creation.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "program/recorder.h"
 #include "transforms/closure.h"
 #include "transforms/vmap.h"
 

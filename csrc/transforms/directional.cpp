@@ -4,11 +4,11 @@
 #include <memory>
 
 #include "autodiff/transpose.h"
-#include "core/recorder.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
+#include "program/recorder.h"
 
 namespace tidu {
 namespace {

@@ -1,7 +1,7 @@
 // The graph of calls behind a tensor that requires grad, as a program.
 #pragma once
 
-#include "core/program.h"
+#include "program/program.h"
 
 namespace tidu {
 

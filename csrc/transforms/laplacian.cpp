@@ -5,7 +5,6 @@
 
 #include "autodiff/rules.h"
 #include "core/bind.h"
-#include "core/recorder.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -14,6 +13,7 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "program/recorder.h"
 #include "transforms/closure.h"
 #include "transforms/custom.h"
 #include "transforms/vmap.h"

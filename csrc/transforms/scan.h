@@ -1,8 +1,8 @@
 // Scans as calls that hold the program of a step.
 #pragma once
 
-#include "core/program.h"
 #include "core/trace.h"
+#include "program/program.h"
 
 namespace tidu {
 

@@ -6,7 +6,6 @@
 
 #include "autodiff/transpose.h"
 #include "core/bind.h"
-#include "core/recorder.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -18,6 +17,7 @@
 #include "ops/reduce.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
+#include "program/recorder.h"
 #include "transforms/closure.h"
 #include "transforms/control.h"
 #include "transforms/index_sets.h"

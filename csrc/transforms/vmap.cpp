@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "core/bind.h"
-#include "core/recorder.h"
 #include "ops/assign.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -13,6 +12,7 @@
 #include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "program/recorder.h"
 
 namespace tidu {
 namespace {

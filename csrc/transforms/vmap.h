@@ -4,8 +4,8 @@
 
 #include <optional>
 
-#include "core/program.h"
 #include "core/trace.h"
+#include "program/program.h"
 
 namespace tidu {
 

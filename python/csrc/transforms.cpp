@@ -1,8 +1,8 @@
 // The transforms over flat lists of tensors; pytrees are dealt with in Python (tidu/_transforms.py).
 #include "callables.h"
 #include "compile/simplify.h"
-#include "core/recorder.h"
 #include "ops/operations.h"
+#include "program/recorder.h"
 #include "transforms/cost.h"
 #include "transforms/graph.h"
 #include "user_line.h"

@@ -16,9 +16,9 @@ class UserLine {
                      .cast<std::string>() +
                  "/") {}
 
-  Program::Source operator()() {
+  SourceLine operator()() {
     const WithLock locked;
-    Program::Source source;
+    SourceLine source;
     auto frame = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(PyEval_GetFrame()));
     while (frame) {
       auto* const at = reinterpret_cast<PyFrameObject*>(frame.ptr());

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/recorder.h"
+#include "program/recorder.h"
 #include "tidu.h"
 
 namespace tidu {

@@ -6,10 +6,10 @@
 #include "autodiff/tape.h"
 #include "core/backend.h"
 #include "core/bind.h"
-#include "core/recorder.h"
 #include "finite_difference.h"
 #include "ops/assign.h"
 #include "ops/update.h"
+#include "program/recorder.h"
 
 namespace tidu {
 namespace {

@@ -4,8 +4,8 @@
 #include <random>
 #include <thread>
 
-#include "core/capture.h"
 #include "ops/update.h"
+#include "program/capture.h"
 #include "tidu.h"
 
 namespace tidu {

@@ -6,10 +6,10 @@
 
 #include "base/digits.h"
 #include "core/bind.h"
-#include "core/recorder.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "ops/random.h"
+#include "program/recorder.h"
 #include "tidu.h"
 
 namespace tidu {
@@ -165,7 +165,7 @@ TEST(Lines, AreAskedForOnlyWhileRecordingForSomebody) {
   const std::vector<Spec> like{{{2}, DType::float32, {}}};
   const Program plain = record(f, like);
   const Program with = [&] {
-    const Lines lines([&] { return Program::Source{file, ++asked}; });
+    const Lines lines([&] { return SourceLine{file, ++asked}; });
     return record(f, like);
   }();
   EXPECT_EQ(asked, 2);
@@ -176,7 +176,7 @@ TEST(Lines, AreAskedForOnlyWhileRecordingForSomebody) {
   EXPECT_EQ(describe(with.instructions[1], 1), "instruction 1 (sin, net.py:2)");
   // What runs a program in another recording shows the lines of its own.
   const Program again = [&] {
-    const Lines lines([&] { return Program::Source{file, 99}; });
+    const Lines lines([&] { return SourceLine{file, 99}; });
     return record([&](const Tensors& in) { return with(in); }, like);
   }();
   expect_in("= cos a  # net.py:1\n", again.to_string());

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <set>
 
-#include "core/program.h"
+#include "program/program.h"
 
 namespace tidu {
 namespace {

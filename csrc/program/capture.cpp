@@ -1,5 +1,5 @@
 // Recording a function with what it closes over as further arguments.
-#include "core/capture.h"
+#include "program/capture.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,5 +1,5 @@
 // Recording a function as a program.
-#include "core/recorder.h"
+#include "program/recorder.h"
 
 #include <algorithm>
 
@@ -7,21 +7,6 @@
 #include "core/overwritten.h"
 
 namespace tidu {
-namespace {
-
-thread_local const Lines::Here* lines = nullptr;
-
-}  // namespace
-
-Lines::Lines(Here here) : here_(std::move(here)), outer_(std::exchange(lines, &here_)) {}
-Lines::~Lines() { lines = outer_; }
-bool Lines::are_asked_for() { return lines != nullptr; }
-
-Program::Source Lines::here() { return lines ? (*lines)() : Program::Source(); }
-std::string Lines::text() {
-  const Program::Source source = here();
-  return source.file ? str(" at ", source) : "";
-}
 
 int Recorder::new_variable(const Tensor& tensor) {
   program_.variables.push_back(tensor.spec());

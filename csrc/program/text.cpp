@@ -3,7 +3,7 @@
 #include <set>
 
 #include "base/digits.h"
-#include "core/program.h"
+#include "program/program.h"
 
 namespace tidu {
 namespace {
@@ -136,10 +136,6 @@ std::string Program::to_string() const {
   std::ostringstream out;
   Text(out, *this, "").write();
   return out.str();
-}
-
-std::ostream& operator<<(std::ostream& out, const Program::Source& source) {
-  return source.file ? out << *source.file << ':' << source.line : out;
 }
 
 std::string describe(const Program::Instruction& instruction, size_t number) {

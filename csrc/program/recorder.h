@@ -3,8 +3,8 @@
 
 #include <unordered_map>
 
-#include "core/program.h"
 #include "core/trace.h"
+#include "program/program.h"
 
 namespace tidu {
 
@@ -70,24 +70,6 @@ class Recorder : public Trace {
 
 // The TraceError of a recorder whose program is not to write to what it closes over.
 [[noreturn]] void fail_on_outside(const char* op, const Tensor& target);
-
-// While one lives on this thread, recorders ask it for the line of each call.
-class Lines {
- public:
-  using Here = std::function<Program::Source()>;
-  explicit Lines(Here here);
-  ~Lines();
-  Lines(const Lines&) = delete;
-  static bool are_asked_for();
-  // The line, if they were asked for.
-  static Program::Source here();
-  // " at net.py:7", or nothing.
-  static std::string text();
-
- private:
-  const Here here_;
-  const Here* const outer_;
-};
 
 // The program of `function` for arguments of these specs, whose values are not known: reading one inside is
 // a TraceError.

@@ -2,7 +2,7 @@
 // them.
 #pragma once
 
-#include "core/recorder.h"
+#include "program/recorder.h"
 
 namespace tidu {
 

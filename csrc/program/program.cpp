@@ -1,12 +1,12 @@
 // Running and comparing programs.
-#include "core/program.h"
+#include "program/program.h"
 
 #include <algorithm>
 
 #include "core/backend.h"
 #include "core/bind.h"
 #include "core/host_lock.h"
-#include "core/recorder.h"
+#include "program/recorder.h"
 
 namespace tidu {
 

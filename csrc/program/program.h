@@ -8,17 +8,12 @@
 #include <string>
 
 #include "core/primitive.h"
+#include "core/source_line.h"
 
 namespace tidu {
 
 struct Program {
-  // What readers are told of a program; no part of what it computes, and so of none of its equalities.
-  struct Source {
-    std::shared_ptr<const std::string> file;  // without its folder; null where the line is not known
-    int line = 0;
-
-    bool operator==(const Source&) const { return true; }
-  };
+  // For readers, as the lines of its calls are.
   struct Names {
     std::vector<std::string> inputs, outputs;  // as many as there are, or none
     std::string trees;                         // how the host language arranges them, in words of its own
@@ -31,7 +26,7 @@ struct Program {
     Attrs attrs;
     std::vector<int> inputs, outputs;
     bool differentiable = true;  // false: recorded under GradMode(false)
-    Source source{};
+    SourceLine source{};
 
     // Whether it, or a program that it holds, does something besides giving values.
     bool has_effect() const { return primitive->effect || attrs.has_effect(); }
@@ -92,8 +87,6 @@ struct Program {
   // FileError. Defined in io.
   static Program load(const std::string& path, std::optional<Device> device = {});
 };
-// Writes "net.py:7", or nothing.
-std::ostream& operator<<(std::ostream& out, const Program::Source& source);
 // What errors call an instruction: "instruction 3 (matmul, net.py:7)".
 std::string describe(const Program::Instruction& instruction, size_t number);
 

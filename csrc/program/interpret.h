@@ -1,7 +1,7 @@
 // Running a program call by call, some calls otherwise than as they are.
 #pragma once
 
-#include "core/program.h"
+#include "program/program.h"
 
 namespace tidu {
 
