@@ -19,17 +19,18 @@ inline py::list to_list(const Tensors& tensors) {
   return result;
 }
 
-inline py::object call_with(const std::shared_ptr<PyObject>& callable, const auto& make_arguments) {
-  try {
-    return in_python([&] { return py::handle(callable.get())(*py::tuple(make_arguments())); });
-  } catch (const py::error_already_set& error) {
-    rethrow_as_ours(error);
-    throw;
-  }
+// A thread whose interpreter ends during the call stays in it: unwound, it would let go of objects of Python,
+// the arguments among them, without the lock.
+inline py::object call_with(const std::shared_ptr<PyObject>& callable, const py::tuple& arguments) {
+  PyObject* const result = in_python([&] { return PyObject_CallObject(callable.get(), arguments.ptr()); });
+  if (result) return py::reinterpret_steal<py::object>(result);
+  const py::error_already_set error;
+  rethrow_as_ours(error);
+  throw error;
 }
 
 inline py::object call(const std::shared_ptr<PyObject>& callable, const auto&... arguments) {
-  return call_with(callable, [&] { return py::make_tuple(to_list(arguments)...); });
+  return call_with(callable, py::make_tuple(to_list(arguments)...));
 }
 
 inline py::cpp_function as_callable(Function function) {
@@ -62,7 +63,7 @@ struct PythonHook {
   std::shared_ptr<PyObject> held;
   Tensor operator()(const Tensor& gradient) const {
     const WithLock locked;
-    const py::object given = in_python([&] { return py::handle(held.get())(gradient); });
+    const py::object given = call_with(held, py::make_tuple(gradient));
     return given.is_none() ? Tensor()
                            : read<Tensor>(given, "register_hook", "hooks that return a tensor or None");
   }
@@ -73,8 +74,7 @@ inline Solver as_solver(const py::object& callable) {
   if (callable.is_none()) return {};
   return [held = keep(callable.ptr())](const Function& function, const Tensors& tensors) {
     const WithLock locked;
-    return to_tensors(
-        call_with(held, [&] { return py::make_tuple(as_callable(function), to_list(tensors)); }));
+    return to_tensors(call_with(held, py::make_tuple(as_callable(function), to_list(tensors))));
   };
 }
 

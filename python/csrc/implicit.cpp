@@ -60,7 +60,7 @@ void bind_implicit(py::module_& m) {
          std::optional<double> atol, int64_t max_steps, bool adjoint) {
         const OdeFunction slope = [held = keep(f.ptr())](const Tensors& y, const Tensor& t) {
           const WithLock locked;
-          return to_tensors(call_with(held, [&] { return py::make_tuple(to_list(y), t); }));
+          return to_tensors(call_with(held, py::make_tuple(to_list(y), t)));
         };
         return to_list(
             odeint(slope, to_tensors(y0), ts,

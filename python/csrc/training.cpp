@@ -47,6 +47,7 @@ void bind_activations(py::module_& m) {
       "has it\nfrom 20 on; without one nothing is approximated.");
   plain("selu", nn::selu, "1.0507 elu(x, 1.6733), which keeps mean 0 and variance 1.");
   m.def("celu", nn::celu, x, py::arg("alpha") = 1.0, "x where x > 0, else alpha (exp(x / alpha) - 1).");
+  plain("logsigmoid", log_sigmoid, "log(1 / (1 + exp(-x))), which is log_sigmoid.");
   plain("relu6", nn::relu6, "x held in [0, 6]; the derivative at both bounds is 0.");
   plain("hardsigmoid", nn::hardsigmoid, "relu6(x + 3) / 6.");
   plain("hardswish", nn::hardswish, "x relu6(x + 3) / 6.");
@@ -499,7 +500,7 @@ class Options {
     if (!has(name)) return;
     place = [held = keep(py::object(given_[name]).ptr())](const Report& report) {
       const WithLock locked;
-      return call_with(held, [&] { return py::make_tuple(fields_of(report)); }).template cast<bool>();
+      return call_with(held, py::make_tuple(fields_of(report))).template cast<bool>();
     };
   }
 
@@ -654,7 +655,7 @@ class Loader {
   static data::Gather as_gather(const py::function& gather) {
     return [held = keep(gather.ptr())](const Tensor& indices) {
       const WithLock locked;
-      return in_python([&] { return py::handle(held.get())(indices).cast<Tensors>(); });
+      return call_with(held, py::make_tuple(indices)).cast<Tensors>();
     };
   }
 

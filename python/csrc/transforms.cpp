@@ -235,7 +235,7 @@ void bind_transforms(py::module_& m) {
   m.def("require_paths", [](const py::function& function, std::string op, const py::function& where) {
     const auto line = [held = keep(where.ptr())] {
       const WithLock locked;
-      return py::handle(held.get())().cast<std::string>();
+      return call(held).cast<std::string>();
     };
     return as_callable(require_paths(as_function(function), std::move(op), line));
   });
