@@ -225,7 +225,8 @@ def test_signs_and_parts():
 
 
 def test_interpolation_and_products():
-    a, b, c = (rng.normal(size=(3, 4)) for _ in range(3))
+    a, b = (rng.normal(size=(3, 4)) for _ in range(2))
+    c = rng.uniform(0.4, 1.9, (3, 4)) * rng.choice([-1, 1], (3, 4))  # a divisor, far from 0
     x, y, z = map(td.tensor, (a, b, c))
     np.testing.assert_allclose(to_array(td.lerp(x, y, z)), a + c * (b - a), rtol=1e-13)
     assert td.lerp(x, y, 0).tolist() == a.tolist() and x.lerp(y, 1.0).tolist() == b.tolist()
