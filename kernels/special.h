@@ -1,8 +1,9 @@
 // The special functions of kernels/scalar.h, for one element of float or double.
 //
 // Each is made of series that converge where they are used, of the math library, and of one table (of erfcx).
-// Errors are a few units in the last place, except close to zeros of digamma, lgamma and polygamma other than
-// 1 and 2, where the error is a few units of 1.
+// Errors are mostly within 5 units in the last place, those of Bessel functions within 13 and those of high
+// orders of polygamma and sinc more; close to zeros of digamma, lgamma and polygamma other than 1 and 2 the
+// error is a few units of 1.
 #pragma once
 
 #ifndef __CUDACC_RTC__
