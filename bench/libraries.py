@@ -137,11 +137,16 @@ class Library:
 
         return self.sum(self.vmap(second)(self.eye(len(x))))
 
-    def recurrence(self, w, xs):
-        h = 0 * xs[0]
-        for x in xs:
-            h = self.tanh(w @ h + x)
-        return h
+    def fold(self, step, carry, *rows):
+        """The last of carry = step(carry, row of each of `rows`)."""
+        for i in range(rows[0].shape[0]):
+            carry = step(carry, *(each[i] for each in rows))
+        return carry
+
+    def repeat(self, step, carry, times):
+        for _ in range(times):
+            carry = step(carry)
+        return carry
 
 
 def affine(x, w, b):
@@ -312,7 +317,8 @@ class Step(ctypes.Structure):
 
 
 def hand_written_loops():
-    path = Path(importlib.util.find_spec("tidu").origin).resolve().parents[2] / "bin/libbench_hand_written.so"
+    # Unresolved: the package beside the programs is made of links into the sources.
+    path = Path(importlib.util.find_spec("tidu").origin).parents[2] / "bin/libbench_hand_written.so"
     if not path.exists():
         raise ImportError(f"there is no {path.name} beside tidu's programs")
     return ctypes.CDLL(path)
@@ -477,9 +483,11 @@ class Tidu(Eager):
     def laplacian(self, f, x):
         return self.module.laplacian(f)(x)
 
-    def recurrence(self, w, xs):
-        td = self.module
-        return td.scan(lambda h, x: (td.tanh(w @ h + x), None), 0 * xs[0], xs)[0]
+    def fold(self, step, carry, *rows):
+        return self.module.scan(lambda carry, row: (step(carry, *row), None), carry, rows)[0]
+
+    def repeat(self, step, carry, times):
+        return self.module.scan(lambda carry, _: (step(carry), None), carry, None, length=times)[0]
 
     def peak(self, run):
         memory = self.module.cpu
@@ -662,8 +670,11 @@ class Jax(Library):
     def solve_lower(self, a, b):
         return self.module.scipy.linalg.solve_triangular(a, b, lower=True)
 
-    def recurrence(self, w, xs):
-        return self.module.lax.scan(lambda h, x: (self.tanh(w @ h + x), None), 0 * xs[0], xs)[0]
+    def fold(self, step, carry, *rows):
+        return self.module.lax.scan(lambda carry, row: (step(carry, *row), None), carry, rows)[0]
+
+    def repeat(self, step, carry, times):
+        return self.module.lax.scan(lambda carry, _: (step(carry), None), carry, None, length=times)[0]
 
     def jit(self, function, donate=False):
         return self.module.jit(function, donate_argnums=0 if donate else ())

@@ -95,19 +95,25 @@ def lstm(lib, parameters, state, sequence):
     """A stack of recurrent cells whose gates act on each unit alone, and what it predicts of a sequence."""
     gates, ends = parameters
     layers = gates.shape[0]
-    hidden, cell = ([state[i, layer] for layer in range(layers)] for i in range(2))
-    loss = 0
-    for t in range(sequence.shape[0] - 1):
-        x = sequence[t] * ends[0]
+
+    def step(carry, now, after):
+        hidden, cell, loss = carry
+        x = now * ends[0]
+        outputs, cells = [], []
         for layer in range(layers):
             w = gates[layer]
             forget, let_in = lib.sigmoid(x * w[0] + w[1]), lib.sigmoid(hidden[layer] * w[2] + w[3])
             let_out, change = lib.sigmoid(x * w[4] + w[5]), lib.tanh(hidden[layer] * w[6] + w[7])
-            cell[layer] = cell[layer] * forget + let_in * change
-            x = hidden[layer] = let_out * lib.tanh(cell[layer])
+            cells.append(cell[layer] * forget + let_in * change)
+            x = let_out * lib.tanh(cells[layer])
+            outputs.append(x)
         predicted = x * ends[1] + ends[2]
-        loss = loss - lib.sum(sequence[t + 1] * (predicted - lib.log(2 + lib.sum(lib.exp(predicted)))))
-    return loss / (sequence.shape[0] - 1)
+        loss = loss - lib.sum(after * (predicted - lib.log(2 + lib.sum(lib.exp(predicted)))))
+        return outputs, cells, loss
+
+    hidden, cell = ([state[i, layer] for layer in range(layers)] for i in range(2))
+    carry = hidden, cell, 0 * lib.sum(sequence[0])
+    return lib.fold(step, carry, sequence[:-1], sequence[1:])[2] / (sequence.shape[0] - 1)
 
 
 def lse(lib, x):
@@ -131,14 +137,14 @@ def ode(lib, x, start, steps):
     def slope(y):
         return x * lib.concat([start[:1] + 1, y[:-1]])
 
-    y = start
-    for _ in range(steps):
+    def step(y):
         k1 = slope(y)
         k2 = slope(y + h / 2 * k1)
         k3 = slope(y + h / 2 * k2)
         k4 = slope(y + h * k3)
-        y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-    return y[-1]
+        return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+    return lib.repeat(step, start, steps)[-1]
 
 
 def det(lib, x):
@@ -310,8 +316,12 @@ def laplacian_of_network(lib):
     return run
 
 
+def recurrence(lib, w, xs):
+    return lib.fold(lambda h, x: lib.tanh(w @ h + x), 0 * xs[0], xs)
+
+
 def gradient_of_recurrence(lib):
-    return lambda w, xs: lib.grad(lambda w: lib.sum(lib.recurrence(w, xs)))(w)
+    return lambda w, xs: lib.grad(lambda w: lib.sum(recurrence(lib, w, xs)))(w)
 
 
 def logistic_operands(n, d):
