@@ -5,11 +5,12 @@ cd "$(dirname "$0")/.."
 python=$PWD/.venv/bin/python
 target=$PWD/build/wheel
 rm -rf "$target"
-mkdir -p "$target"
+mkdir -p "$target/tmp"
+export TMPDIR=$target/tmp  # where pip builds: inside of what ccache may take for one tree
 "$python" -m pip install --quiet --disable-pip-version-check --target "$target/tools" "setuptools>=77"
 PYTHONPATH=$target/tools "$python" -c "from setuptools import build_meta; build_meta.build_sdist('$target')" >/dev/null
-CMAKE_ARGS="-DTIDU_WERROR=ON ${CMAKE_ARGS:-}" \
-  "$python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$target/package" "$target"/tidu-*.tar.gz
+"$python" -m pip install --quiet --disable-pip-version-check --no-deps \
+  --target "$target/package" "$target"/tidu-*.tar.gz
 cd "$target"
 "$python" - "$target/package" <<'PYTHON'
 import os
