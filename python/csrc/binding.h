@@ -158,6 +158,7 @@ void bind_transforms(py::module_& m);    // transforms.cpp
 void bind_system(py::module_& m);        // system.cpp: memory, threads, what there is
 void bind_cuda(py::module_& m);          // cuda.cpp: streams, events, what GPUs there are
 void bind_training(py::module_& m);      // training.cpp: layer 6
+void bind_windows(py::module_& m);       // windows.cpp: a part of it
 void explain_arguments(py::module_& m);  // arguments.cpp: what pybind11 says of those that do not fit
 
 }  // namespace tidu::python

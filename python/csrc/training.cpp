@@ -739,6 +739,7 @@ void bind_training(py::module_& core) {
   bind_activations(m);
   bind_losses(m);
   bind_layers(m);
+  bind_windows(m);
   bind_initialisers(m);
   bind_updates(m);
   bind_clipping(m);

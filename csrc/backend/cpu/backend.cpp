@@ -87,6 +87,8 @@ Backend& load_cpu_backend() {
   cpu::register_softmax_kernels();
   cpu::register_norm_kernels();
   cpu::register_matmul_kernels();
+  cpu::register_convolution_kernels();
+  cpu::register_pooling_kernels();
   cpu::register_linalg_kernels();
   cpu::register_indexing_kernels();
   cpu::register_order_kernels();

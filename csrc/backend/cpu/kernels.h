@@ -11,6 +11,8 @@ void register_scan_kernels();
 void register_softmax_kernels();
 void register_norm_kernels();
 void register_matmul_kernels();
+void register_convolution_kernels();
+void register_pooling_kernels();
 void register_linalg_kernels();
 void register_indexing_kernels();
 void register_order_kernels();

@@ -61,11 +61,6 @@ int64_t batch_offset(const Tensor& x, int64_t index) {
   return offset;
 }
 
-struct Size {
-  int64_t rows, columns, depth;
-  bool adds = false;  // to what is there
-};
-
 // oneDNN would share the block out over OpenMP's threads, which are not ours.
 class OneOmpThread {
  public:
@@ -84,7 +79,7 @@ class OneOmpThread {
 // oneDNN 2.6's products cost 250 ns more than OpenBLAS 0.3.21's however small they are, and where AVX2 is all
 // there is, it loses a fifth of its speed to large right factors, whose rows a power of two apart share few
 // cache sets.
-bool openblas_is_faster([[maybe_unused]] const Size& size) {
+bool openblas_is_faster([[maybe_unused]] const ProductSize& size) {
 #if HWY_ARCH_X86
   static const int64_t targets = hwy::SupportedTargets();
   const int64_t products = size.rows * size.columns * size.depth;
@@ -96,7 +91,9 @@ bool openblas_is_faster([[maybe_unused]] const Size& size) {
   return true;  // oneDNN is made for x86
 }
 
-void multiply(const Size& size, bool a_transposed, const float* a, int64_t lda, bool b_transposed,
+}  // namespace
+
+void multiply(const ProductSize& size, bool a_transposed, const float* a, int64_t lda, bool b_transposed,
               const float* b, int64_t ldb, float* c, int64_t ldc) {
   if (openblas_is_faster(size)) {
     return cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
@@ -110,7 +107,7 @@ void multiply(const Size& size, bool a_transposed, const float* a, int64_t lda, 
              lda, b, ldb, size.adds ? 1 : 0, c, ldc);
 }
 
-void multiply(const Size& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,
+void multiply(const ProductSize& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,
               const double* b, int64_t ldb, double* c, int64_t ldc) {
   cblas_dgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
               b_transposed ? CblasTrans : CblasNoTrans, static_cast<blasint>(size.rows),
@@ -119,10 +116,12 @@ void multiply(const Size& size, bool a_transposed, const double* a, int64_t lda,
               static_cast<blasint>(ldc));
 }
 
+namespace {
+
 // bool and integers: rows of b, scaled and added.
 template <class T>
-void multiply(const Size& size, bool a_transposed, const T* a, int64_t lda, bool b_transposed, const T* b,
-              int64_t ldb, T* c, int64_t ldc) {
+void multiply(const ProductSize& size, bool a_transposed, const T* a, int64_t lda, bool b_transposed,
+              const T* b, int64_t ldb, T* c, int64_t ldc) {
   const int64_t a_row = a_transposed ? 1 : lda, a_column = a_transposed ? lda : 1;
   const int64_t b_row = b_transposed ? 1 : ldb, b_column = b_transposed ? ldb : 1;
   for (int64_t i = 0; i < size.rows; ++i) {
@@ -144,14 +143,14 @@ int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / mult
 // none larger than 512 x 512; or bands of whole rows, which lie together. Products of a vector are as fast as
 // their matrix comes from memory, so that fewer multiplications pay a second thread; sums of one product are
 // written as fast.
-Size choose_block(int64_t m, int64_t n, int64_t k) {
+ProductSize choose_block(int64_t m, int64_t n, int64_t k) {
   constexpr int64_t kSmall = 1 << 19;    // multiplications that do not pay a second thread
   constexpr int64_t kNear = kGrain / 4;  // elements that stay in the first-level cache
   if (k == 1) return {std::clamp<int64_t>(kNear / n, 1, m), n, k};
   if (m == 1 || n == 1) {
     const int64_t pieces = std::clamp<int64_t>(m * n * k / (2 * kGrain), 1, 8), length = std::max(m, n);
     const int64_t piece = std::min(length, round_up((length + pieces - 1) / pieces, 16));
-    return m == 1 ? Size{1, piece, k} : Size{piece, 1, k};
+    return m == 1 ? ProductSize{1, piece, k} : ProductSize{piece, 1, k};
   }
   if (m * n * k <= kSmall) return {m, n, k};
   constexpr int64_t kBands = 8, kBand = 32, kWidest = 1024;
@@ -183,7 +182,7 @@ Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
       n_(b.size(-1)),
       depth_(a.size(-1)) {
   batches_ = a.numel() / (m_ * depth_);
-  const Size size = choose_block(m_, n_, depth_);
+  const ProductSize size = choose_block(m_, n_, depth_);
   rows_ = size.rows, columns_ = size.columns;
   down_ = (m_ + rows_ - 1) / rows_, across_ = (n_ + columns_ - 1) / columns_;
   visit_dtype(a.dtype(), [&]<class T>() {

@@ -10,6 +10,7 @@ void register_all_operations() {
   register_indexing_operations();
   register_order_operations();
   register_matmul_operations();
+  register_window_operations();
   register_linalg_operations();
   register_random_operations();
   register_update_operations();

@@ -11,6 +11,7 @@ void register_creation_operations();
 void register_indexing_operations();
 void register_order_operations();
 void register_matmul_operations();
+void register_window_operations();
 void register_linalg_operations();
 void register_random_operations();
 void register_update_operations();

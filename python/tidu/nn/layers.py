@@ -102,9 +102,11 @@ class Dropout(Module):
     at each call, so it is saved with the module, and goes to the device of x; a key given to the call is used
     instead."""
 
+    _function = staticmethod(F.dropout)
+
     def __init__(self, p=0.5, *, key=None):
         if not 0 <= p <= 1:
-            raise ValueError(f"[Dropout] the probability p is {p}")
+            raise ValueError(f"[{type(self).__name__}] the probability p is {p}")
         self.p = p
         self.register_buffer("key", next_key() if key is None else key)
 
@@ -118,20 +120,28 @@ class Dropout(Module):
                 key = keys[1]
             else:
                 self.key, key = keys[0], keys[1]
-        return F.dropout(x, self.p, key)
+        return self._function(x, self.p, key, True)
 
     def extra_repr(self):
         return f"p={self.p}"
 
 
 class Flatten(Module):
-    """Joins the axes from `start_axis` on: (n, a, b ..) -> (n, a b ..)."""
+    """Joins the axes from `start_axis` to `end_axis`: (n, a, b ..) -> (n, a b ..)."""
 
-    def __init__(self, start_axis=1):
-        self.start_axis = start_axis
+    def __init__(self, start_axis=1, end_axis=-1):
+        self.start_axis, self.end_axis = start_axis, end_axis
 
     def forward(self, x):
-        return x.reshape((*x.shape[: self.start_axis], -1))
+        start, end = (axis + x.ndim if axis < 0 else axis for axis in (self.start_axis, self.end_axis))
+        if not 0 <= start <= end < x.ndim:
+            raise td.ShapeError(
+                f"[Flatten] there are no axes {self.start_axis} to {self.end_axis} in the shape {x.shape}"
+            )
+        joined = 1
+        for extent in x.shape[start : end + 1]:
+            joined *= extent
+        return x.reshape((*x.shape[:start], joined, *x.shape[end + 1 :]))
 
 
 class Softmax(Module):

@@ -16,6 +16,7 @@ from . import (
     scans,
     shape,
     softmax,
+    windows,
 )
 from .case import Case, Draw, Fixed
 from .elementwise import EXACT, REFERENCES, row_function
@@ -39,7 +40,20 @@ from .tensors import (
     with_storage,
 )
 
-FAMILIES = (reductions, scans, softmax, norm, matmul, linalg, shape, indexing, order, convert, creation)
+FAMILIES = (
+    reductions,
+    scans,
+    softmax,
+    norm,
+    matmul,
+    windows,
+    linalg,
+    shape,
+    indexing,
+    order,
+    convert,
+    creation,
+)
 
 ELEMENTWISE = elementwise.cases()
 OTHERS = [case for family in FAMILIES for case in family.cases()]

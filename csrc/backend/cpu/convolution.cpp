@@ -1,0 +1,280 @@
+// Convolutions as products of matrices: the kernels are one, the elements of x that outputs meet with are the
+// columns of the other, which is made in pieces that stay in the cache. Blocks are what the shape says.
+#include "ops/convolution.h"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+#include <vector>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/launch.h"
+#include "backend/cpu/matmul.h"
+#include "backend/cpu/scratch.h"
+#include "backend/cpu/threads.h"
+#include "core/backend.h"
+
+namespace tidu::cpu {
+namespace {
+
+// What one side of the product runs over, outputs (images and places) or kernels' elements (channels and
+// places): where their elements lie in x. The place in x is the sum of what both sides say.
+struct Side {
+  int64_t stride;               // in x, of an image or channel
+  int64_t extent[kMaxSpatial];  // of the places
+  int64_t step[kMaxSpatial];    // of neighbours, in places of x
+
+  int64_t places() const { return extent[0] * extent[1] * extent[2]; }
+};
+
+struct Problem {
+  int64_t images, groups, outputs, channels;
+  ConvolutionAxis axis[kMaxSpatial];
+  int64_t x_group;  // strides in x
+  int64_t x_place[kMaxSpatial];
+  int64_t plane, y_first, y_place[kMaxSpatial];  // elements of y in an output; where its places lie there
+  Side columns, rows;                            // the product's, of which rows are summed over
+
+  int64_t places() const { return columns.places(); }
+  int64_t column_count() const { return images * columns.places(); }
+  int64_t depth() const { return channels * rows.places(); }
+};
+
+void set_sides(Problem& p) {
+  for (int i = 0; i < kMaxSpatial; ++i) {
+    p.columns.extent[i] = p.axis[i].count, p.columns.step[i] = p.axis[i].stride;
+    p.rows.extent[i] = p.axis[i].kernel, p.rows.step[i] = p.axis[i].dilation;
+  }
+}
+
+Problem problem_of(const Call& call) {
+  const Tensor &x = call.inputs[0], &kernel = call.inputs[1];
+  const int rank = x.ndim() - 3, first = kMaxSpatial - rank;
+  Problem p;
+  p.images = x.size(0), p.groups = x.size(1), p.outputs = kernel.size(1), p.channels = x.size(2);
+  p.x_group = x.strides()[1];
+  p.columns.stride = x.strides()[0], p.rows.stride = x.strides()[2];
+  for (int i = 0; i < kMaxSpatial; ++i) {
+    ConvolutionAxis& axis = p.axis[i];
+    if (i >= first) axis = convolution_axis(call.inputs, call.attrs.as<ConvolutionAttrs>(), i - first);
+    p.x_place[i] = i >= first ? x.strides()[3 + i - first] : 0;
+  }
+  set_sides(p);
+  p.y_first = 0;
+  p.y_place[2] = 1, p.y_place[1] = p.axis[2].count, p.y_place[0] = p.axis[1].count * p.y_place[1];
+  p.plane = p.axis[0].count * p.y_place[0];
+  return p;
+}
+
+// Places i, from 0 to count, whose element begin + i * step lies in x: those of [first, last).
+struct Inside {
+  int64_t first, last;
+};
+Inside inside(int64_t begin, int64_t step, int64_t count, int64_t extent) {
+  const int64_t first = begin < 0 ? (step - 1 - begin) / step : 0;
+  const int64_t last = begin < extent ? (extent - 1 - begin) / step + 1 : 0;
+  return {std::min(first, count), std::max(std::min(first, count), std::min(last, count))};
+}
+
+// The elements that items [begin, end) of the inner side meet with at one place of the outer side, which has
+// `shift` in x and the place `at`: to `to`, one after another.
+template <class T>
+void fill_line(const Problem& p, const Side& inner, const T* x, const int64_t (&at)[kMaxSpatial],
+               int64_t begin, int64_t end, T* to) {
+  const ConvolutionAxis& last = p.axis[2];
+  const int64_t width = inner.extent[2], stride = p.x_place[2];
+  for (int64_t i = begin; i < end;) {
+    const int64_t column = i % width, line = i / width, row = line % inner.extent[1],
+                  plane = line / inner.extent[1] % inner.extent[0],
+                  item = line / (inner.extent[1] * inner.extent[0]);
+    const int64_t count = std::min(width - column, end - i);
+    const int64_t y = p.axis[1].element(at[1] + row * inner.step[1]),
+                  z = p.axis[0].element(at[0] + plane * inner.step[0]);
+    if (y < 0 || z < 0) {
+      std::fill_n(to, count, T(0));
+    } else {
+      const T* const from = x + item * inner.stride + z * p.x_place[0] + y * p.x_place[1];
+      const int64_t place = at[2] + column * inner.step[2];
+      if (last.spread == 1) {
+        const int64_t step = inner.step[2];
+        const auto [first, past] = inside(place, step, count, last.extent);
+        std::fill_n(to, first, T(0));
+        if (step == 1 && stride == 1) {
+          std::copy_n(from + place + first, past - first, to + first);
+        } else {
+          for (int64_t k = first; k < past; ++k) to[k] = from[(place + k * step) * stride];
+        }
+        std::fill_n(to + past, count - past, T(0));
+      } else {
+        for (int64_t k = 0; k < count; ++k) {
+          const int64_t element = last.element(place + k * inner.step[2]);
+          to[k] = element < 0 ? T(0) : from[element * stride];
+        }
+      }
+    }
+    to += count, i += count;
+  }
+}
+
+// Lines of the outer side's items [outer_begin, outer_end), `leading` elements apart.
+template <class T>
+void fill(const Problem& p, const Side& outer, const Side& inner, const T* x, int64_t outer_begin,
+          int64_t outer_end, int64_t inner_begin, int64_t inner_end, T* to, int64_t leading) {
+  for (int64_t i = outer_begin; i < outer_end; ++i, to += leading) {
+    int64_t at[kMaxSpatial], rest = i;
+    for (int k = kMaxSpatial - 1; k >= 0; --k) {
+      at[k] = rest % outer.extent[k] * outer.step[k] - p.axis[k].low;
+      rest /= outer.extent[k];
+    }
+    fill_line(p, inner, x + rest * outer.stride, at, inner_begin, inner_end, to);
+  }
+}
+
+int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+// How the product of a group is cut: blocks of the result, each of which is summed up piece by piece.
+struct Blocks {
+  int64_t outputs, columns, depth;
+};
+Blocks choose_blocks(const Problem& p) {
+  constexpr int64_t kColumns = 512, kDepth = 256, kFew = 64, kEnough = 8, kSmall = 1 << 19;
+  Blocks blocks{std::min<int64_t>(p.outputs, 1024), std::min(p.column_count(), kColumns),
+                std::min(p.depth(), kDepth)};
+  const auto enough = [&] {
+    return p.groups * pieces(p.outputs, blocks.outputs) * pieces(p.column_count(), blocks.columns) >=
+               kEnough ||
+           blocks.outputs * blocks.columns * p.depth() <= kSmall;
+  };
+  while (!enough() && blocks.columns > kFew) blocks.columns = (blocks.columns + 1) / 2;
+  while (!enough() && blocks.outputs > kFew) blocks.outputs = (blocks.outputs + 1) / 2;
+  return blocks;
+}
+
+template <class T> void convolve(const Problem& p, const T* x, const T* kernel, const T* bias, T* y) {
+  const Blocks blocks = choose_blocks(p);
+  const int64_t depth = p.depth(), places = p.places(), total = p.column_count();
+  const int64_t down = pieces(p.outputs, blocks.outputs), across = pieces(total, blocks.columns);
+  // Lines of the piece run along the side that has more neighbours.
+  const bool along_columns = p.columns.extent[2] >= p.rows.extent[2];
+  const SignalsHeldBack held;
+  const int64_t work = std::max<int64_t>(1, blocks.outputs * depth / 8) * blocks.columns;
+  parallel_for(p.groups * down * across, p.groups * down * across * work, [&](int64_t task) {
+    const int64_t group = task / (down * across), output = task / across % down * blocks.outputs,
+                  column = task % across * blocks.columns;
+    const int64_t outputs = std::min(blocks.outputs, p.outputs - output),
+                  columns = std::min(blocks.columns, total - column);
+    // A block of one image is written where it belongs.
+    const int64_t image = column / places, first = column - image * places;
+    const bool direct = places == p.plane && first + columns <= places;
+    const int64_t piece = blocks.depth * blocks.columns;
+    char* const memory = own_memory<Use::convolution>((piece + (direct ? 0 : outputs * columns)) *
+                                                      static_cast<int64_t>(sizeof(T)));
+    T* const elements = reinterpret_cast<T*>(memory);
+    T* const to = y + ((image * p.groups + group) * p.outputs + output) * places + first;
+    T* const sums = direct ? to : elements + piece;
+    const int64_t leading = direct ? places : columns;
+    for (int64_t i = 0; i < outputs; ++i)
+      std::fill_n(sums + i * leading, columns, bias ? bias[group * p.outputs + output + i] : T(0));
+    for (int64_t begin = 0; begin < depth; begin += blocks.depth) {
+      const int64_t count = std::min(blocks.depth, depth - begin);
+      if (along_columns) {
+        fill(p, p.rows, p.columns, x + group * p.x_group, begin, begin + count, column, column + columns,
+             elements, columns);
+      } else {
+        fill(p, p.columns, p.rows, x + group * p.x_group, column, column + columns, begin, begin + count,
+             elements, count);
+      }
+      multiply({outputs, columns, count, true}, false, kernel + (group * p.outputs + output) * depth + begin,
+               depth, !along_columns, elements, along_columns ? columns : count, sums, leading);
+    }
+    for (int64_t i = 0; !direct && i < outputs; ++i) {
+      const T* from = sums + i * columns;
+      for (int64_t k = column; k < column + columns;) {
+        const int64_t here = k / places, place = k - here * places, width = p.axis[2].count,
+                      line = place / width, at = place - line * width,
+                      some = std::min(width - at, column + columns - k);
+        T* const y_line = y + ((here * p.groups + group) * p.outputs + output + i) * p.plane + p.y_first +
+                          line / p.axis[1].count * p.y_place[0] + line % p.axis[1].count * p.y_place[1];
+        for (int64_t n = 0; n < some; ++n) y_line[(at + n) * p.y_place[2]] = from[n];
+        from += some, k += some;
+      }
+    }
+  });
+}
+
+// Of elements that lie `spread` apart, outputs that lie so meet with the same elements of the kernel, and the
+// others are nothing: this makes an axis that of outputs `phase`, `phase` + spread .., in a problem without
+// spread. Returns the first of these elements of the kernel, and how far they lie apart.
+std::pair<int64_t, int64_t> take_phase(ConvolutionAxis& axis, int64_t phase) {
+  const int64_t spread = axis.spread, apart = spread / std::gcd(spread, axis.dilation);
+  int64_t first = 0;
+  while (first < apart && (phase + first * axis.dilation - axis.low) % spread != 0) ++first;
+  const bool none = first == apart || first >= axis.kernel;
+  axis = {.extent = axis.extent,
+          .kernel = none ? 0 : (axis.kernel - 1 - first) / apart + 1,
+          .count = (axis.count - phase + spread - 1) / spread,
+          .stride = 1,
+          .low = none ? 0 : -((phase + first * axis.dilation - axis.low) / spread),
+          .dilation = apart * axis.dilation / spread,
+          .spread = 1};
+  return {first, apart};
+}
+
+template <class T>
+void convolve_phases(const Problem& whole, const T* x, const T* kernel, const T* bias, T* y) {
+  int64_t phases[kMaxSpatial];
+  for (int i = 0; i < kMaxSpatial; ++i)
+    phases[i] = whole.axis[i].stride == 1 ? std::min(whole.axis[i].spread, whole.axis[i].count) : 1;
+  const int64_t total = phases[0] * phases[1] * phases[2];
+  if (total == 1) return convolve(whole, x, kernel, bias, y);
+  std::vector<T> some;
+  for (int64_t number = 0; number < total; ++number) {
+    Problem p = whole;
+    int64_t rest = number, first[kMaxSpatial] = {}, apart[kMaxSpatial] = {1, 1, 1};
+    for (int i = kMaxSpatial - 1; i >= 0; --i) {
+      const int64_t phase = rest % phases[i];
+      rest /= phases[i];
+      if (whole.axis[i].spread == 1 || whole.axis[i].stride != 1) continue;
+      std::tie(first[i], apart[i]) = take_phase(p.axis[i], phase);
+      p.y_first += phase * whole.y_place[i], p.y_place[i] *= whole.axis[i].spread;
+    }
+    set_sides(p);
+    some.clear();
+    for (int64_t k = 0; k < p.groups * p.outputs * p.channels; ++k) {
+      const T* const from = kernel + k * whole.rows.places();
+      for (int64_t a = 0; a < p.axis[0].kernel; ++a) {
+        for (int64_t b = 0; b < p.axis[1].kernel; ++b) {
+          const T* const line =
+              from + ((first[0] + a * apart[0]) * whole.axis[1].kernel + first[1] + b * apart[1]) *
+                         whole.axis[2].kernel;
+          for (int64_t c = 0; c < p.axis[2].kernel; ++c) some.push_back(line[first[2] + c * apart[2]]);
+        }
+      }
+    }
+    convolve(p, x, some.data(), bias, y);
+  }
+}
+
+void convolution(const Call& call) {
+  const Tensor& output = call.outputs[0];
+  if (output.numel() == 0) return;
+  const DType dtype = is_narrow(output.dtype()) ? DType::float32 : output.dtype();
+  // x is read where it lies.
+  Tensors inputs(call.inputs.begin(), call.inputs.end());
+  if (inputs[0].dtype() != dtype) inputs[0] = converted(inputs[0], dtype);
+  for (size_t i = 1; i < inputs.size(); ++i) inputs[i] = converted(inputs[i], dtype);
+  const Tensor y = dtype == output.dtype() ? output : Tensor::empty(output.shape(), dtype, output.device());
+  const Problem problem = problem_of({call.primitive, inputs, call.attrs, call.outputs});
+  const auto run = [&]<class T>() {
+    convolve_phases(problem, inputs[0].data<T>(), inputs[1].data<T>(),
+                    inputs.size() > 2 ? inputs[2].data<T>() : nullptr, y.data<T>());
+  };
+  dtype == DType::float64 ? run.operator()<double>() : run.operator()<float>();
+  if (!y.is_same(output)) copy_elements(converted(y, output.dtype()), output);
+}
+
+}  // namespace
+
+void register_convolution_kernels() { set_kernel(primitives::convolution, DeviceType::cpu, convolution); }
+
+}  // namespace tidu::cpu

@@ -1,0 +1,65 @@
+// Convolutions and poolings on the device.
+#include "backend/cuda/elements.h"
+#include "backend/cuda/operations.h"
+#include "kernels/cuda/convolution.h"
+#include "kernels/cuda/pooling.h"
+#include "ops/convolution.h"
+#include "ops/pooling.h"
+
+namespace tidu::cuda {
+namespace {
+
+cudaError_t convolution(const Call& call, Context& context) {
+  const Tensor& out = call.outputs[0];
+  if (out.numel() == 0) return cudaSuccess;
+  const Tensor& x = call.inputs[0];
+  Tensor kernel = call.inputs[1], bias = call.inputs.size() > 2 ? call.inputs[2] : Tensor();
+  TIDU_TRY(make_row_major(&kernel, context.stream()));
+  if (bias.defined()) TIDU_TRY(make_row_major(&bias, context.stream()));
+  Convolution work{.dtype = out.dtype(),
+                   .images = x.size(0),
+                   .groups = x.size(1),
+                   .outputs = kernel.size(1),
+                   .channels = x.size(2),
+                   .by_image = x.strides()[0],
+                   .by_group = x.strides()[1],
+                   .by_channel = x.strides()[2],
+                   .x = x.raw_data(),
+                   .kernel = kernel.raw_data(),
+                   .bias = bias.defined() ? bias.raw_data() : nullptr,
+                   .y = out.raw_data()};
+  const int rank = x.ndim() - 3;
+  for (int i = 0; i < rank; ++i) {
+    const int at = kMaxSpatial - rank + i;
+    work.axis[at] = convolution_axis(call.inputs, call.attrs.as<ConvolutionAttrs>(), i);
+    work.by_place[at] = x.strides()[3 + i];
+  }
+  const int splits = convolution_splits(work);
+  const size_t bytes = convolution_workspace(work, splits);
+  return convolve(context.stream(), work, splits, bytes > 0 ? context.workspace<char>(bytes) : nullptr);
+}
+
+cudaError_t argmax(const Call& call, Context& context) {
+  const Tensor& out = call.outputs[0];
+  if (out.numel() == 0) return cudaSuccess;
+  Tensor x = call.inputs[0];
+  TIDU_TRY(make_row_major(&x, context.stream()));
+  const auto& attrs = call.attrs.as<PoolingAttrs>();
+  const int rank = attrs.extents.size();
+  Pooling work{.dtype = x.dtype(), .planes = out.numel(), .x = x.raw_data(), .places = out.data<int64_t>()};
+  for (int i = 0; i < rank; ++i) {
+    PoolingAxis& axis = work.axis[kMaxSpatial - rank + i];
+    axis = pooling_axis(x.shape(), attrs, i);
+    work.planes /= axis.count;
+  }
+  return argmax_of_windows(context.stream(), work);
+}
+
+}  // namespace
+
+void register_window_operations() {
+  set_operation<convolution>(primitives::convolution);
+  set_operation<argmax>(primitives::argmax_of_windows);
+}
+
+}  // namespace tidu::cuda

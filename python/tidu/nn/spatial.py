@@ -1,0 +1,121 @@
+"""What nn.functional has for images beside what is compiled: whole channels dropped, pixels regrouped."""
+
+import tidu as td
+
+from .._arguments import explain as _explain
+from .._core import _training
+
+__all__ = [
+    "alpha_dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
+    "local_response_norm",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+]
+
+
+def _channels(name, x, rank):
+    """The shape of a mask of channels: x is (N, C, ..) or (C, ..)."""
+    if x.ndim not in (rank + 1, rank + 2):
+        raise td.ShapeError(f"[{name}] takes x of {rank + 1} or {rank + 2} axes, not of shape {x.shape}")
+    return x.shape[:-rank] + (1,) * rank
+
+
+def _kept(name, x, p, key, shape):
+    if not 0 <= p <= 1:
+        raise ValueError(f"[{name}] the probability p must be in [0, 1], not {p}")
+    if not x.dtype.is_floating_point:
+        raise td.DTypeError(f"[{name}] the input must be floating-point, not {x.dtype} (use astype)")
+    return td.random.bernoulli(key, 1 - p, shape)
+
+
+def _dropout(name, x, p, key, training, rank):
+    kept = _kept(name, x, p, key, _channels(name, x, rank))
+    if not training or p == 0:
+        return x
+    return td.where(kept, x / (1 - p) if p < 1 else 0 * x, 0)
+
+
+def dropout1d(x, p, key, training=True):
+    """In training, each channel of x (N, C, l) or (C, l) is 0 with probability p, else x / (1 - p)."""
+    return _dropout("dropout1d", x, p, key, training, 1)
+
+
+def dropout2d(x, p, key, training=True):
+    """In training, each channel of x (N, C, h, w) or (C, h, w) is 0 with probability p, else x / (1 - p)."""
+    return _dropout("dropout2d", x, p, key, training, 2)
+
+
+def dropout3d(x, p, key, training=True):
+    """In training, each channel of x (N, C, d, h, w) or (C, d, h, w) is 0 with probability p, else
+    x / (1 - p)."""
+    return _dropout("dropout3d", x, p, key, training, 3)
+
+
+_LEAST = -1.7580993408473766  # of SELU
+
+
+def _alpha_dropout(name, x, p, key, training, shape):
+    kept = _kept(name, x, p, key, shape)
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return 0 * x
+    scale = ((1 - p) * (1 + p * _LEAST**2)) ** -0.5
+    return td.where(kept, x, _LEAST) * scale - scale * _LEAST * p
+
+
+def alpha_dropout(x, p, key, training=False):
+    """In training, each element is SELU's least value with probability p, and all are scaled and moved so
+    that mean 0 and variance 1 stay."""
+    return _alpha_dropout("alpha_dropout", x, p, key, training, x.shape)
+
+
+def feature_alpha_dropout(x, p, key, training=False):
+    """alpha_dropout of whole channels of x (N, C, ..)."""
+    if x.ndim < 2:
+        raise td.ShapeError(f"[feature_alpha_dropout] takes x (N, C, ..), not of shape {x.shape}")
+    return _alpha_dropout("feature_alpha_dropout", x, p, key, training, x.shape[:2] + (1,) * (x.ndim - 2))
+
+
+def pixel_shuffle(x, upscale_factor):
+    """(.., C r^2, h, w) -> (.., C, h r, w r), r = upscale_factor: the r^2 channels of each become a block."""
+    r = upscale_factor
+    if x.ndim < 3 or r < 1 or x.shape[-3] % r**2:
+        raise td.ShapeError(f"[pixel_shuffle] takes x (.., C {r}^2, h, w), not of shape {x.shape}")
+    *ahead, channels, h, w = x.shape
+    n = len(ahead)
+    parts = x.reshape((*ahead, channels // r**2, r, r, h, w))
+    order = (*range(n + 1), n + 3, n + 1, n + 4, n + 2)
+    return td.permute_dims(parts, order).reshape((*ahead, channels // r**2, h * r, w * r))
+
+
+def pixel_unshuffle(x, downscale_factor):
+    """(.., C, h r, w r) -> (.., C r^2, h, w), r = downscale_factor: what pixel_shuffle undoes."""
+    r = downscale_factor
+    if x.ndim < 3 or r < 1 or x.shape[-1] % r or x.shape[-2] % r:
+        raise td.ShapeError(f"[pixel_unshuffle] takes x (.., C, h {r}, w {r}), not of shape {x.shape}")
+    *ahead, channels, h, w = x.shape
+    n = len(ahead)
+    parts = x.reshape((*ahead, channels, h // r, r, w // r, r))
+    order = (*range(n + 1), n + 2, n + 4, n + 1, n + 3)
+    return td.permute_dims(parts, order).reshape((*ahead, channels * r**2, h // r, w // r))
+
+
+def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
+    """x / (k + alpha mean(x^2))^beta of x (N, C, ..), the mean over `size` channels around each, those beyond
+    counting as 0."""
+    if x.ndim < 3:
+        raise td.ShapeError(
+            f"[local_response_norm] takes x (N, C, ..) of 3 axes or more, not of shape {x.shape}"
+        )
+    squares = td.square(x).reshape((x.shape[0], 1, x.shape[1], -1))
+    squares = td.pad(squares, [(0, 0), (0, 0), (size // 2, (size - 1) // 2), (0, 0)])
+    means = _training.avg_pool2d(squares, (size, 1), stride=1).reshape(x.shape)
+    return x / (k + alpha * means) ** beta
+
+
+_explain(globals(), __all__)
