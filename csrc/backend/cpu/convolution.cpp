@@ -83,10 +83,9 @@ void fill_line(const Problem& p, const Side& inner, const T* x, const int64_t (&
                int64_t begin, int64_t end, T* to) {
   const ConvolutionAxis& last = p.axis[2];
   const int64_t width = inner.extent[2], stride = p.x_place[2];
+  int64_t column = begin % width, row = begin / width % inner.extent[1],
+          plane = begin / (width * inner.extent[1]) % inner.extent[0], item = begin / inner.places();
   for (int64_t i = begin; i < end;) {
-    const int64_t column = i % width, line = i / width, row = line % inner.extent[1],
-                  plane = line / inner.extent[1] % inner.extent[0],
-                  item = line / (inner.extent[1] * inner.extent[0]);
     const int64_t count = std::min(width - column, end - i);
     const int64_t y = p.axis[1].element(at[1] + row * inner.step[1]),
                   z = p.axis[0].element(at[0] + plane * inner.step[0]);
@@ -112,7 +111,11 @@ void fill_line(const Problem& p, const Side& inner, const T* x, const int64_t (&
         }
       }
     }
-    to += count, i += count;
+    to += count, i += count, column = 0;
+    if (++row == inner.extent[1]) {
+      row = 0;
+      if (++plane == inner.extent[0]) plane = 0, ++item;
+    }
   }
 }
 
@@ -132,73 +135,104 @@ void fill(const Problem& p, const Side& outer, const Side& inner, const T* x, in
 
 int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
-// How the product of a group is cut: blocks of the result, each of which is summed up piece by piece.
+// How the product of a group is cut: blocks of the result, and parts of their sums where there are few of
+// them and many to add up; each sum is made piece by piece.
 struct Blocks {
-  int64_t outputs, columns, depth;
+  int64_t outputs, columns, parts, part, piece;
 };
 Blocks choose_blocks(const Problem& p) {
-  constexpr int64_t kColumns = 512, kDepth = 256, kFew = 64, kEnough = 8, kSmall = 1 << 19;
-  Blocks blocks{std::min<int64_t>(p.outputs, 1024), std::min(p.column_count(), kColumns),
-                std::min(p.depth(), kDepth)};
-  const auto enough = [&] {
-    return p.groups * pieces(p.outputs, blocks.outputs) * pieces(p.column_count(), blocks.columns) >=
-               kEnough ||
-           blocks.outputs * blocks.columns * p.depth() <= kSmall;
+  constexpr int64_t kColumns = 512, kOutputs = 1024, kPiece = 1 << 17, kDepth = 256;
+  constexpr int64_t kFew = 64, kEnough = 8, kSmall = 1 << 19, kLongSum = 2048;
+  Blocks blocks{std::min(p.outputs, kOutputs), std::min(p.column_count(), kColumns), 1, 0, 0};
+  const auto count = [&] {
+    return p.groups * pieces(p.outputs, blocks.outputs) * pieces(p.column_count(), blocks.columns);
   };
-  while (!enough() && blocks.columns > kFew) blocks.columns = (blocks.columns + 1) / 2;
-  while (!enough() && blocks.outputs > kFew) blocks.outputs = (blocks.outputs + 1) / 2;
+  const auto enough = [&] {
+    return count() >= kEnough || blocks.outputs * blocks.columns * p.depth() <= kSmall;
+  };
+  const auto add_parts = [&] {
+    if (!enough()) blocks.parts = std::clamp(p.depth() / kLongSum, int64_t{1}, kEnough / count());
+  };
+  add_parts();
+  if (blocks.parts == 1) {
+    while (!enough() && blocks.columns > kFew) blocks.columns = (blocks.columns + 1) / 2;
+    while (!enough() && blocks.outputs > kFew) blocks.outputs = (blocks.outputs + 1) / 2;
+  }
+  blocks.piece = std::max(kDepth, kPiece / blocks.columns / 16 * 16);
+  blocks.part = pieces(p.depth(), blocks.parts);
   return blocks;
+}
+
+// Writes sums of one output, of the columns from `column` on, where they belong.
+template <class T>
+void deliver(const Problem& p, int64_t group, int64_t output, int64_t column, int64_t columns, const T* from,
+             T* y) {
+  const int64_t places = p.places(), width = p.axis[2].count;
+  for (int64_t k = column; k < column + columns;) {
+    const int64_t image = k / places, place = k - image * places, line = place / width,
+                  at = place - line * width, some = std::min(width - at, column + columns - k);
+    T* const to = y + ((image * p.groups + group) * p.outputs + output) * p.plane + p.y_first +
+                  line / p.axis[1].count * p.y_place[0] + line % p.axis[1].count * p.y_place[1];
+    for (int64_t n = 0; n < some; ++n) to[(at + n) * p.y_place[2]] = from[n];
+    from += some, k += some;
+  }
 }
 
 template <class T> void convolve(const Problem& p, const T* x, const T* kernel, const T* bias, T* y) {
   const Blocks blocks = choose_blocks(p);
   const int64_t depth = p.depth(), places = p.places(), total = p.column_count();
   const int64_t down = pieces(p.outputs, blocks.outputs), across = pieces(total, blocks.columns);
-  // Lines of the piece run along the side that has more neighbours.
+  const int64_t tasks = p.groups * down * across * blocks.parts;
+  const Tensor parts =
+      blocks.parts > 1 ? Tensor::empty({blocks.parts, p.groups, p.outputs, total}, dtype_of<T>) : Tensor();
+  // Lines of a piece run along the side that has more neighbours.
   const bool along_columns = p.columns.extent[2] >= p.rows.extent[2];
   const SignalsHeldBack held;
-  const int64_t work = std::max<int64_t>(1, blocks.outputs * depth / 8) * blocks.columns;
-  parallel_for(p.groups * down * across, p.groups * down * across * work, [&](int64_t task) {
-    const int64_t group = task / (down * across), output = task / across % down * blocks.outputs,
-                  column = task % across * blocks.columns;
+  const int64_t work = std::max<int64_t>(1, blocks.outputs * blocks.part / 8) * blocks.columns;
+  parallel_for(tasks, tasks * work, [&](int64_t task) {
+    const int64_t part = task % blocks.parts, block = task / blocks.parts;
+    const int64_t group = block / (down * across), output = block / across % down * blocks.outputs,
+                  column = block % across * blocks.columns;
     const int64_t outputs = std::min(blocks.outputs, p.outputs - output),
                   columns = std::min(blocks.columns, total - column);
     // A block of one image is written where it belongs.
     const int64_t image = column / places, first = column - image * places;
-    const bool direct = places == p.plane && first + columns <= places;
-    const int64_t piece = blocks.depth * blocks.columns;
-    char* const memory = own_memory<Use::convolution>((piece + (direct ? 0 : outputs * columns)) *
-                                                      static_cast<int64_t>(sizeof(T)));
+    const bool direct = !parts.defined() && places == p.plane && first + columns <= places;
+    const int64_t piece = blocks.piece * blocks.columns;
+    char* const memory = own_memory<Use::convolution>(
+        (piece + (direct || parts.defined() ? 0 : outputs * columns)) * static_cast<int64_t>(sizeof(T)));
     T* const elements = reinterpret_cast<T*>(memory);
-    T* const to = y + ((image * p.groups + group) * p.outputs + output) * places + first;
-    T* const sums = direct ? to : elements + piece;
-    const int64_t leading = direct ? places : columns;
+    T* const sums = direct ? y + ((image * p.groups + group) * p.outputs + output) * places + first
+                    : parts.defined()
+                        ? parts.data<T>() + ((part * p.groups + group) * p.outputs + output) * total + column
+                        : elements + piece;
+    const int64_t leading = direct ? places : parts.defined() ? total : columns;
     for (int64_t i = 0; i < outputs; ++i)
-      std::fill_n(sums + i * leading, columns, bias ? bias[group * p.outputs + output + i] : T(0));
-    for (int64_t begin = 0; begin < depth; begin += blocks.depth) {
-      const int64_t count = std::min(blocks.depth, depth - begin);
+      std::fill_n(sums + i * leading, columns,
+                  bias && part == 0 ? bias[group * p.outputs + output + i] : T(0));
+    const int64_t past = std::min(depth, (part + 1) * blocks.part);
+    for (int64_t begin = part * blocks.part; begin < past; begin += blocks.piece) {
+      const int64_t count = std::min(blocks.piece, past - begin);
+      const T* const at = x + group * p.x_group;
       if (along_columns) {
-        fill(p, p.rows, p.columns, x + group * p.x_group, begin, begin + count, column, column + columns,
-             elements, columns);
+        fill(p, p.rows, p.columns, at, begin, begin + count, column, column + columns, elements, columns);
       } else {
-        fill(p, p.columns, p.rows, x + group * p.x_group, column, column + columns, begin, begin + count,
-             elements, count);
+        fill(p, p.columns, p.rows, at, column, column + columns, begin, begin + count, elements, count);
       }
       multiply({outputs, columns, count, true}, false, kernel + (group * p.outputs + output) * depth + begin,
                depth, !along_columns, elements, along_columns ? columns : count, sums, leading);
     }
-    for (int64_t i = 0; !direct && i < outputs; ++i) {
-      const T* from = sums + i * columns;
-      for (int64_t k = column; k < column + columns;) {
-        const int64_t here = k / places, place = k - here * places, width = p.axis[2].count,
-                      line = place / width, at = place - line * width,
-                      some = std::min(width - at, column + columns - k);
-        T* const y_line = y + ((here * p.groups + group) * p.outputs + output + i) * p.plane + p.y_first +
-                          line / p.axis[1].count * p.y_place[0] + line % p.axis[1].count * p.y_place[1];
-        for (int64_t n = 0; n < some; ++n) y_line[(at + n) * p.y_place[2]] = from[n];
-        from += some, k += some;
-      }
+    for (int64_t i = 0; !direct && !parts.defined() && i < outputs; ++i)
+      deliver(p, group, output + i, column, columns, sums + i * columns, y);
+  });
+  if (!parts.defined()) return;
+  parallel_for(p.groups * p.outputs, parts.numel(), [&](int64_t i) {
+    T* const sums = parts.data<T>() + i * total;
+    for (int64_t part = 1; part < blocks.parts; ++part) {
+      const T* const more = sums + part * p.groups * p.outputs * total;
+      for (int64_t k = 0; k < total; ++k) sums[k] += more[k];
     }
+    deliver(p, i / p.outputs, i % p.outputs, 0, total, sums, y);
   });
 }
 
