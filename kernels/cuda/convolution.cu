@@ -66,6 +66,7 @@ __global__ void __launch_bounds__(Tuning::kThreads)
   constexpr int kTile = Tuning::kTile, kStep = Tuning::kStep, kHeld = Tuning::kHeld, kSide = kTile / kHeld;
   TIDU_SHARED(left, Real[kStep][kTile + 1]);
   TIDU_SHARED(right, Real[kStep][kTile + 1]);
+  constexpr int kTogether = sizeof(Index) == 8 ? 1 : 4;  // a division that is called keeps registers
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t group = blockIdx.x / across, column0 = static_cast<int64_t>(blockIdx.x % across) * kTile,
                 output0 = static_cast<int64_t>(blockIdx.y) * kTile;
@@ -81,13 +82,13 @@ __global__ void __launch_bounds__(Tuning::kThreads)
 
   Real sums[kHeld][kHeld] = {};
   for (int64_t at = begin; at < end; at += kStep) {
-#pragma unroll
+#pragma unroll kTogether
     for (int k = 0; k < kTile; k += Tuning::kThreads / kStep) {
       const int64_t output = output0 + my_output + k, row = at + my_step;
       left[my_step][my_output + k] =
           output < work.outputs && row < end ? static_cast<Real>(kernel[output * depth + row]) : Real(0);
     }
-#pragma unroll
+#pragma unroll kTogether
     for (int k = 0; k < kStep; k += Tuning::kThreads / kTile) {
       const int64_t row = at + my_row + k;
       right[my_row + k][my_column] =

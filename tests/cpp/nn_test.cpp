@@ -472,5 +472,36 @@ TEST(Module, UsersWriteTheirOwn) {
   for (const Tensor& parameter : net.parameters()) EXPECT_TRUE(parameter.grad().defined());
 }
 
+// --- Images
+
+TEST(Images, ConvolutionsAndPoolsFollowTheirDefinitions) {
+  const Tensor x = reshape(arange(9, DType::float64), {1, 3, 3});
+  const Tensor w = doubles({1, 2, 3, 4}, {1, 1, 2, 2});
+  using Numbers = std::vector<double>;
+  EXPECT_EQ(to_vector<double>(conv2d(x, w, doubles({0.5}))), (Numbers{27.5, 37.5, 57.5, 67.5}));
+  EXPECT_EQ(to_vector<double>(conv2d(x, w, {}, {.stride = {2}, .padding = Dims{1}})),
+            (Numbers{0, 11, 30, 67}));
+  EXPECT_EQ(conv2d(x, w, {}, {.padding = std::nullopt}).shape(), x.shape());
+  EXPECT_EQ(to_vector<double>(conv_transpose2d(doubles({1, 10}, {1, 1, 2}), w, {}, {.stride = {2}})),
+            (Numbers{1, 2, 10, 20, 3, 4, 30, 40}));
+  const Pooled largest = max_pool(2, x, {.kernel = {2}, .stride = {1}});
+  EXPECT_EQ(to_vector<double>(largest.values), (Numbers{4, 5, 7, 8}));
+  EXPECT_EQ(to_vector<int64_t>(largest.indices), (std::vector<int64_t>{4, 5, 7, 8}));
+  EXPECT_EQ(to_vector<double>(avg_pool(2, x, {.kernel = {3}})), (Numbers{4}));
+  EXPECT_EQ(to_vector<double>(adaptive_avg_pool(2, x, {1, std::nullopt})), (Numbers{3, 4, 5}));
+  EXPECT_EQ(interpolate(expand_dims(x, 0), {6}, {}, Interpolation::linear).shape(), (Shape{1, 1, 6, 6}));
+  EXPECT_THROW(conv2d(x, w, {}, {.dilation = {3}}), ShapeError);
+}
+
+TEST(Images, BatchNormWritesRunningValues) {
+  const Tensor x = doubles({1, 10, 3, 30}, {2, 2});
+  Tensor mean = zeros({2}, DType::float64), variance = ones({2}, DType::float64);
+  expect_close(batch_norm(x, mean, variance, {}, {}, {.training = true, .momentum = 0.5, .eps = 0}),
+               doubles({-1, -1, 1, 1}, {2, 2}), 1e-15);
+  expect_close(mean, doubles({1, 10}), 1e-15);
+  expect_close(variance, doubles({1.5, 100.5}), 1e-14);
+  expect_close(group_norm(x, 2, {}, {}, 1), zeros({2, 2}, DType::float64), 0);
+}
+
 }  // namespace
 }  // namespace tidu::nn

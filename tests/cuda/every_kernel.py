@@ -26,6 +26,10 @@ for shape in ((33, 65), (7, 1025), (3, 9001)):
     td.take(rows, td.tensor([0, 2, 2, 1]), axis=0).sum().backward()
     for norm in (td.nn.functional.layer_norm, td.nn.functional.rms_norm):
         norm(rows, rows.shape[1:], rows[0]).sum().backward()
+    for stride in (1, 2):
+        layer = td.nn.Conv2d(3, 5, 3, stride=stride, padding=1).to("cuda")
+        images = td.tensor(td.random.normal(key, (2, 3, shape[0], 17)), requires_grad=True)
+        td.nn.functional.max_pool2d(layer(images), 2).sum().backward()
     for scatter in (td.scatter_set, td.scatter_multiply, td.scatter_min, td.scatter_max):
         scatter(x, td.tensor([0, 2, 2, 1]), x[:1] * 2, axis=0)
     picked = td.copy(x)

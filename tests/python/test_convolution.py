@@ -84,6 +84,28 @@ def test_large_sums_are_cut(rng):
         close(F.conv2d(t(a), t(b), **how), convolution(a, b, **how), 1e-11)
 
 
+@pytest.mark.cpu_only("the threads of the cpu")
+def test_the_number_of_threads_does_not_change_the_bits(rng):
+    x, w = (
+        t(rng.standard_normal((6, 5, 24, 24)), td.float32),
+        t(rng.standard_normal((8, 5, 3, 3)), td.float32),
+    )
+
+    def results():
+        y, pull = td.vjp(lambda x, w: F.conv2d(x, w, stride=2, padding=1), x, w)
+        return [a.numpy().tobytes() for a in (y, *pull(y), F.max_pool2d(x, 2))]
+
+    before = td.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 3):
+            td.set_num_threads(threads)
+            found.append(results())
+    finally:
+        td.set_num_threads(before)
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("layout", ["permuted", "backwards", "repeated", "sliced"])
 def test_any_layout(rng, layout):
     change = {
