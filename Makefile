@@ -83,6 +83,8 @@ examples: $(BUILD)/build.ninja
 	  $(VENV_PYTHON) examples/$$name.py --device $(DEVICE) --epochs 1 $(if $(quick),--subset 500) \
 	    --out examples-out/$$name || exit; \
 	done
+	@echo "== examples/cnn.py"
+	@$(VENV_PYTHON) examples/cnn.py --device $(DEVICE) --epochs 1 --subset $(if $(quick),200,6000) --out examples-out/cnn
 
 test: $(BUILD)/build.ninja
 	$(call build,all)

@@ -147,10 +147,13 @@ def pixels(images):
 
 
 def predict(model, data):
-    """The logits of a whole data set, without derivatives."""
+    """The logits of a whole data set, without derivatives and in evaluation."""
+    model.eval()
     with td.no_grad():
         images = data.tensors[0]
-        return td.concat([model(pixels(images[i : i + TEST_BATCH])) for i in range(0, len(data), TEST_BATCH)])
+        logits = [model(pixels(images[i : i + TEST_BATCH])) for i in range(0, len(data), TEST_BATCH)]
+    model.train()
+    return td.concat(logits)
 
 
 def evaluate(model, data):

@@ -13,6 +13,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NETWORK, REGRESSION = EXAMPLES / "two_layer_network.py", EXAMPLES / "logistic_regression.py"
+CNN = EXAMPLES / "cnn.py"
 PICTURES = ("curves", "confusion", "weights", "mistakes")
 
 
@@ -55,6 +56,12 @@ def test_the_number_of_threads_does_not_change_the_bits(whole, tmp_path):
     summary, _ = run(NETWORK, tmp_path, "--threads", "2", epochs=3)
     assert summary["threads"] == 2
     assert summary["parameters_sha256"] == whole["parameters_sha256"]
+
+
+def test_the_convolutional_network_learns(tmp_path):
+    summary, text = run(CNN, tmp_path, "--batch-size", "50", pictures=True, epochs=1, subset=1000)
+    assert summary["test_accuracy"] > 0.5 and "epoch  1/1" in text
+    assert (tmp_path / "weights.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_seed_does_change_them(whole, tmp_path):
