@@ -1,0 +1,311 @@
+"""Recurrent networks: layers that are scanned over time, and their cells."""
+
+import tidu as td
+
+from . import functional as F
+from . import init
+from .layers import Dropout, _key_on
+from .module import Module, Parameter
+
+# What a step does: (the input's part of the gates, state, the product's function) -> the next state. A state
+# is a tuple whose first member is the output h.
+
+
+def _rnn(nonlinearity):
+    def step(gates, state, recur):
+        return (nonlinearity(gates + recur(state[0])),)
+
+    return step
+
+
+def _lstm(gates, state, recur):
+    i, f, g, o = td.split(gates + recur(state[0]), 4, axis=-1)
+    c = td.sigmoid(f) * state[1] + td.sigmoid(i) * td.tanh(g)
+    return td.sigmoid(o) * td.tanh(c), c
+
+
+def _gru(gates, state, recur):
+    h = state[0]
+    xr, xz, xn = td.split(gates, 3, axis=-1)
+    hr, hz, hn = td.split(recur(h), 3, axis=-1)
+    r, z = td.sigmoid(xr + hr), td.sigmoid(xz + hz)
+    n = td.tanh(xn + r * hn)
+    return (n + z * (h - n),)
+
+
+def _nonlinearity(op, name):
+    if name not in ("tanh", "relu"):
+        raise ValueError(f"[{op}] nonlinearity must be 'tanh' or 'relu', not {name!r}")
+    return getattr(td, name)
+
+
+def _draw(module, shapes, key, dtype, device):
+    """Parameters uniform in +-1 / sqrt(hidden_size), under their names."""
+    bound = max(module.hidden_size, 1) ** -0.5
+    keys = td.random.split(_key_on(device, key), len(shapes) + 1)
+    for i, (name, shape) in enumerate(shapes.items()):
+        setattr(module, name, Parameter(init.uniform(keys[i], shape, -bound, bound, dtype=dtype)))
+    return keys[len(shapes)]
+
+
+def _check_input(op, x, size, ranks):
+    if x.ndim not in ranks or x.shape[-1] != size:
+        axes = " or ".join(str(rank) for rank in ranks)
+        raise td.ShapeError(
+            f"[{op}] the input must have {axes} axes, the last of input_size {size}, not shape {x.shape}"
+        )
+
+
+def _checked_state(op, names, state, shapes):
+    """The state as a tuple, with an error where a shape is not the one it must be."""
+    state = (state,) if isinstance(state, td.Tensor) else tuple(state)
+    found = [x.shape for x in state]
+    if found != list(shapes):
+        expected = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
+        raise td.ShapeError(f"[{op}] the state must have the shapes {expected}, not {found}")
+    return state
+
+
+class _Cell(Module):
+    _gates, _states = 1, ("hx",)
+
+    def __init__(self, input_size, hidden_size, bias=True, *, key=None, dtype=td.float32, device=None):
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        rows = self._gates * hidden_size
+        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
+        shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
+        _draw(self, shapes, key, dtype, device)
+
+    def forward(self, input, hx=None):
+        op = type(self).__name__
+        _check_input(op, input, self.input_size, (1, 2))
+        bias_ih, bias_hh = (self.bias_ih, self.bias_hh) if self.bias else (None, None)
+        gates = F.linear(input, self.weight_ih, bias_ih)
+        shape = (*input.shape[:-1], self.hidden_size)
+        if hx is None:
+            state = (td.zeros(shape, dtype=gates.dtype, device=gates.device),) * len(self._states)
+        else:
+            state = _checked_state(op, self._states, hx, [shape] * len(self._states))
+        state = self._step(gates, state, lambda h: F.linear(h, self.weight_hh, bias_hh))
+        return state if len(state) > 1 else state[0]
+
+    def extra_repr(self):
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+
+
+class RNNCell(_Cell):
+    """tanh or relu of (weight_ih x + bias_ih + weight_hh h + bias_hh): x (N, input_size) or (input_size), and
+    h (N, hidden_size), zero if left out, give the next h. Parameters begin uniform in
+    +-1 / sqrt(hidden_size)."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        bias=True,
+        nonlinearity="tanh",
+        *,
+        key=None,
+        dtype=td.float32,
+        device=None,
+    ):
+        self._step = _rnn(_nonlinearity("RNNCell", nonlinearity))
+        super().__init__(input_size, hidden_size, bias, key=key, dtype=dtype, device=device)
+
+
+class LSTMCell(_Cell):
+    """A step of long short-term memory (Hochreiter, Schmidhuber 1997): x (N, input_size) and (h, c), zero if
+    left out, give the next (h, c) of (N, hidden_size). Rows of the weights are the gates i, f, g, o."""
+
+    _gates, _states = 4, ("h", "c")
+    _step = staticmethod(_lstm)
+
+
+class GRUCell(_Cell):
+    """A step of gated recurrent units (Cho et al. 2014): x (N, input_size) and h (N, hidden_size), zero if
+    left out, give the next h. Rows of the weights are the gates r, z, n."""
+
+    _gates = 3
+    _step = staticmethod(_gru)
+
+
+class _Recurrent(Module):
+    _gates, _states, proj_size = 1, ("h_0",), 0
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        *,
+        key=None,
+        dtype=td.float32,
+        device=None,
+    ):
+        op = type(self).__name__
+        if num_layers < 1 or hidden_size < 1:
+            raise ValueError(
+                f"[{op}] num_layers is {num_layers}, hidden_size {hidden_size} (both must be positive)"
+            )
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        rows, output = self._gates * hidden_size, self.proj_size or hidden_size
+        self._suffixes = ("", "_reverse") if bidirectional else ("",)
+        shapes = {}
+        for layer in range(num_layers):
+            size = output * len(self._suffixes) if layer else input_size
+            for suffix in self._suffixes:
+                end = f"_l{layer}{suffix}"
+                shapes |= {f"weight_ih{end}": (rows, size), f"weight_hh{end}": (rows, output)}
+                shapes |= {f"bias_ih{end}": (rows,), f"bias_hh{end}": (rows,)} if bias else {}
+                shapes |= {f"weight_hr{end}": (output, hidden_size)} if self.proj_size else {}
+        key = _draw(self, shapes, key, dtype, device)
+        self.dropout = Dropout(dropout, key=key) if dropout else None
+
+    def _direction(self, x, state, end, reverse):
+        """One layer in one direction: x (L, N, size) and the first state give (h of every step, the last
+        state). The products with x are one for all steps."""
+        bias_ih, bias_hh = (
+            getattr(self, f"bias_{name}{end}") if self.bias else None for name in ("ih", "hh")
+        )
+        weight_hh = getattr(self, f"weight_hh{end}")
+        weight_hr = getattr(self, f"weight_hr{end}") if self.proj_size else None
+
+        def step(state, gates):
+            h, *rest = self._step(gates, state, lambda h: F.linear(h, weight_hh, bias_hh))
+            if weight_hr is not None:
+                h = F.linear(h, weight_hr)
+            return (h, *rest), h
+
+        gates = F.linear(x, getattr(self, f"weight_ih{end}"), bias_ih)
+        state, h = td.scan(step, state, gates, reverse=reverse)
+        return h, state
+
+    def forward(self, input, hx=None):
+        op = type(self).__name__
+        _check_input(op, input, self.input_size, (2, 3))
+        alone, x = input.ndim == 2, input
+        if alone:
+            x = td.expand_dims(x, 1)
+        elif self.batch_first:
+            x = td.swapaxes(x, 0, 1)
+        directions, lanes = len(self._suffixes), x.shape[1]
+        sizes = (self.proj_size or self.hidden_size, self.hidden_size)
+        shapes = [
+            (self.num_layers * directions, *(() if alone else (lanes,)), size)
+            for size, _ in zip(sizes, self._states, strict=False)
+        ]
+        if hx is None:
+            first = tuple(td.zeros(s, dtype=self.weight_ih_l0.dtype, device=x.device) for s in shapes)
+        else:
+            first = _checked_state(op, self._states, hx, shapes)
+        if alone:
+            first = tuple(td.expand_dims(part, 1) for part in first)
+        last = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout is not None:
+                x = self.dropout(x)
+            outputs = []
+            for direction, suffix in enumerate(self._suffixes):
+                state = tuple(part[layer * directions + direction] for part in first)
+                h, state = self._direction(x, state, f"_l{layer}{suffix}", reverse=direction == 1)
+                outputs.append(h)
+                last.append(state)
+            x = td.concat(outputs, axis=-1) if directions > 1 else outputs[0]
+        last = tuple(td.stack(parts) for parts in zip(*last, strict=True))
+        if alone:
+            x, last = x[:, 0], tuple(part[:, 0] for part in last)
+        elif self.batch_first:
+            x = td.swapaxes(x, 0, 1)
+        return x, last if len(last) > 1 else last[0]
+
+    def extra_repr(self):
+        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
+
+
+class RNN(_Recurrent):
+    """num_layers of RNNCell over time: forward(x, h_0) of x (L, N, input_size), or with batch_first
+    (N, L, input_size), or without N, and h_0 (layers directions, N, hidden_size), zero if left out, gives (h
+    of the last layer at every step (L, N, directions hidden_size), the last h of every layer and direction).
+    dropout acts between layers. Parameters have PyTorch's names, weight_ih_l0 .., and begin uniform in
+    +-1 / sqrt(hidden_size)."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        nonlinearity="tanh",
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        *,
+        key=None,
+        dtype=td.float32,
+        device=None,
+    ):
+        self.nonlinearity = nonlinearity
+        self._step = _rnn(_nonlinearity("RNN", nonlinearity))
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            key=key,
+            dtype=dtype,
+            device=device,
+        )
+
+
+class LSTM(_Recurrent):
+    """num_layers of LSTMCell over time, as RNN; the state is (h, c). With proj_size, h is weight_hr h, of
+    that size."""
+
+    _gates, _states = 4, ("h_0", "c_0")
+    _step = staticmethod(_lstm)
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        proj_size=0,
+        *,
+        key=None,
+        dtype=td.float32,
+        device=None,
+    ):
+        if not 0 <= proj_size < hidden_size:
+            raise ValueError(f"[LSTM] proj_size {proj_size} is not below hidden_size {hidden_size}")
+        self.proj_size = proj_size
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            key=key,
+            dtype=dtype,
+            device=device,
+        )
+
+
+class GRU(_Recurrent):
+    """num_layers of GRUCell over time, as RNN."""
+
+    _gates = 3
+    _step = staticmethod(_gru)
