@@ -10,6 +10,7 @@
 #include "nn/activations.h"
 #include "nn/functional.h"
 #include "nn/init.h"
+#include "ops/attention.h"
 #include "ops/update.h"
 #include "optim/clip.h"
 #include "optim/least_squares.h"
@@ -294,6 +295,14 @@ void bind_layers(py::module_& m) {
       "x @ weight^T + bias, the weight of shape (outputs, inputs), the bias of (outputs) or None.");
   m.def("dropout", &nn::dropout, py::arg("x"), py::arg("p"), py::arg("key"), py::arg("training") = true,
         "In training, each element is 0 with probability p, else x / (1 - p); otherwise x itself.");
+  m.def(
+      "attention",
+      [](const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& mask, bool causal,
+         std::optional<double> scale) {
+        return scaled_dot_product_attention(query, key, value, mask.value_or(Tensor()), causal, scale);
+      },
+      py::arg("query"), py::arg("key"), py::arg("value"), py::arg("mask"), py::arg("causal"),
+      py::arg("scale"), "softmax(scale query key^T + mask) value, without a matrix of weights.");
   m.def(
       "layer_norm",
       [](const Tensor& x, const Shape& shape, const OptionalTensor& weight, const OptionalTensor& bias,

@@ -185,6 +185,26 @@ def of_cummax(x, y, g):
     )
 
 
+def attend(A):
+    return F.scaled_dot_product_attention(A, A, A, scale=1.0)
+
+
+def of_attention(A, Y, G):
+    """Of the matrix that is query, key and value in one, and whose P is softmax(A A^T)."""
+    P = np.exp(A @ A.T)
+    P /= P.sum(1, keepdims=True)
+    D = G @ A.T
+    S = P * (D - (P * D).sum(1, keepdims=True))
+    return S @ A + S.T @ A + P.T @ G
+
+
+def of_attention_twice(A, Y, G):
+    """Of A -> the gradient of the sum of Y, by differences of that gradient along G."""
+    h = 1e-5
+    one = np.ones_like(A)
+    return (of_attention(A + h * G, None, one) - of_attention(A - h * G, None, one)) / (2 * h)
+
+
 LABEL = 2
 ROW, PAIR, BLOCK, TALL, WIDE, SYMMETRIC, POSITIVE = range(7)
 # primitive: (what is drawn, function, its rule: cotangent of the input from input, output and cotangent)
@@ -222,6 +242,8 @@ REVERSE = {
     "rms_norm": (ROW, lambda x: F.rms_norm(x, x.shape, eps=1e-5), of_norm(False)),
     "layer_norm_grad": (PAIR, pulled(lambda x: F.layer_norm(x, x.shape)), of_norm_twice(True)),
     "rms_norm_grad": (PAIR, pulled(lambda x: F.rms_norm(x, x.shape, eps=1e-5)), of_norm_twice(False)),
+    "attention": (BLOCK, attend, of_attention),
+    "attention_grad": (BLOCK, td.grad(lambda A: attend(A).sum()), of_attention_twice),
     "matmul": (BLOCK, lambda A: A @ A, lambda A, Y, G: G @ A.T + A.T @ G),
     "solve": (BLOCK, lambda A: td.linalg.solve(A, A[0]), lambda A, X, G: of_solve(A, X, G)),
     "solve_triangular": (

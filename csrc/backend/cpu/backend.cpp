@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "backend/cpu/attention.h"
 #include "backend/cpu/group.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
@@ -86,6 +87,7 @@ Backend& load_cpu_backend() {
   cpu::register_scan_kernels();
   cpu::register_softmax_kernels();
   cpu::register_norm_kernels();
+  cpu::register_attention_kernels();
   cpu::register_matmul_kernels();
   cpu::register_convolution_kernels();
   cpu::register_pooling_kernels();

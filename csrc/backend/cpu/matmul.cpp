@@ -51,7 +51,8 @@ Matrices matrices_of(const Tensor& x) {
           static_cast<int64_t>(size_of(x.dtype()))};
 }
 
-// Where matrix `index` of a batch begins.
+}  // namespace
+
 int64_t batch_offset(const Tensor& x, int64_t index) {
   int64_t offset = 0;
   for (int i = x.ndim() - 3; i >= 0; --i) {
@@ -60,6 +61,8 @@ int64_t batch_offset(const Tensor& x, int64_t index) {
   }
   return offset;
 }
+
+namespace {
 
 // oneDNN would share the block out over OpenMP's threads, which are not ours.
 class OneOmpThread {

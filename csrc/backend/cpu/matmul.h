@@ -18,6 +18,9 @@ void multiply(const ProductSize& size, bool a_transposed, const float* a, int64_
 void multiply(const ProductSize& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,
               const double* b, int64_t ldb, double* c, int64_t ldc);
 
+// Where matrix `index` of a batch begins.
+int64_t batch_offset(const Tensor& x, int64_t index);
+
 // A batch of products of one dtype, not of 16-bit floats and not empty. Its blocks are what its shape says,
 // each of them a product by itself on the thread that asks for it: so bits depend neither on threads nor on
 // who asks.

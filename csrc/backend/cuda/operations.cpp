@@ -18,6 +18,7 @@ void register_all_operations() {
   register_scan_operations();
   register_softmax_operations();
   register_norm_operations();
+  register_attention_operations();
 }
 
 }  // namespace tidu::cuda

@@ -19,5 +19,6 @@ void register_reduce_operations();
 void register_scan_operations();
 void register_softmax_operations();
 void register_norm_operations();
+void register_attention_operations();
 
 }  // namespace tidu::cuda

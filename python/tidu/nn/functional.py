@@ -25,6 +25,7 @@ from .spatial import (
     pixel_shuffle,
     pixel_unshuffle,
 )
+from ._attention import scaled_dot_product_attention
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -103,6 +104,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",

@@ -4,6 +4,7 @@ A family is a file with a function `cases`; a new one is named in FAMILIES.
 """
 
 from . import (
+    attention,
     convert,
     creation,
     elementwise,
@@ -47,6 +48,9 @@ FAMILIES = (
     norm,
     matmul,
     windows,
+    attention,
+    norm,
+    matmul,
     linalg,
     shape,
     indexing,
