@@ -78,6 +78,8 @@ examples: $(BUILD)/build.ninja
 	@echo "== examples/exported_training.py, and its programs in C++"
 	@$(VENV_PYTHON) examples/exported_training.py --device $(DEVICE) $(quick) --out examples-out/exported_training
 	@$(BUILD)/bin/example_exported_training --device $(DEVICE) --out examples-out/exported_training
+	@echo "== examples/gpt.py"
+	@$(VENV_PYTHON) examples/gpt.py --device $(DEVICE) --quick
 	@for name in $(EXAMPLES); do \
 	  echo "== examples/$$name.py"; \
 	  $(VENV_PYTHON) examples/$$name.py --device $(DEVICE) --epochs 1 $(if $(quick),--subset 500) \

@@ -116,3 +116,16 @@ def test_resuming_with_other_options_or_from_nothing_is_refused(tmp_path):
         )
         assert done.returncode != 0 and message in done.stderr
         assert os.path.exists(tmp_path / "checkpoint.safetensors")
+
+
+def test_a_gpt_learns_and_writes(tmp_path):
+    text = tmp_path / "text"
+    text.write_text("to be, or not to be: that is the question. " * 40)
+    words = [sys.executable, EXAMPLES / "gpt.py", "--quick", "--text", text]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    losses = [float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("step ")]
+    assert len(losses) == 10 and losses[-1] < losses[0] and "sample:" in done.stdout
+    words[-1] = tmp_path / "nowhere"
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=100)
+    assert done.returncode != 0 and "base-files" in done.stderr
