@@ -415,6 +415,7 @@ void bind_updates(py::module_& m) {
                         !clock.is_none()},
            clock);
   });
+  m.def("check_gradients", &check_gradients);
   m.def("new_clock", [](int64_t count) { return filled_by_hooks({count, 4}); });
   m.def("set_clock",
         [](const Tensor& clock, double lr, const std::vector<int64_t>& steps, double beta1, double beta2) {

@@ -13,10 +13,13 @@ class Minimizer(Optimizer):
 
     def __init__(self, params, **options):
         super().__init__(params, **options)
-        if len(self.param_groups) != 1:
-            raise ValueError(f"[{self._name()}] takes one group of parameters, not {len(self.param_groups)}")
         self.report = None
         self._learnt = {}
+
+    def add_param_group(self, group):
+        if self.param_groups:
+            raise ValueError(f"[{self._name()}] takes one group of parameters, not 2")
+        super().add_param_group(group)
 
     def _minimizer(self, group, learnt):
         options = {name: value for name, value in group.items() if name not in ("params", "steps")}

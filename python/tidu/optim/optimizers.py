@@ -1,4 +1,4 @@
-"""Optimisers: each step is one fused call for all parameters of a group."""
+"""Optimisers: those whose step is one fused call for all parameters of a group, and what all share."""
 
 import weakref
 
@@ -13,14 +13,25 @@ def _state_dtype(parameter):
     return td.float32 if parameter.dtype in (td.float16, td.bfloat16) else parameter.dtype
 
 
+def like(p, number):
+    """A factor of p, which was computed in float64."""
+    return number.astype(p.dtype)
+
+
+def decayed(group, lr, p, g, decoupled):
+    """(p, g) with the weight decay in one of them."""
+    decay = group["weight_decay"]
+    return (p * like(p, 1 - lr * decay), g) if decoupled else (p, g + decay * p)
+
+
 class Optimizer:
     """What the optimisers share. `params` is a sequence of tensors that require grad, or of groups:
     dictionaries with "params" and options of their own. `param_groups` holds the groups; their options may be
     changed between steps. Parameters that do not require grad stay as they are until they do.
 
     A subclass has `_buffers(group)`, the names of the tensors that it keeps for each parameter, and
-    `_apply(group, step, tensors, gradients, clock)`, the fused update of some parameters that stand at one
-    step, or, where there is a clock, each at the step that it names.
+    `_formula(group, lr, t, p, g, *buffers)`, which gives the parameter and the buffers after step number t, a
+    function of tensors, lr and t of float64. It may have a fused update in place of its calls, `_apply`.
     """
 
     def __init__(self, params, **options):
@@ -32,32 +43,70 @@ class Optimizer:
         params = list(params)
         if not params:
             raise ValueError(f"[{self._name()}] there are no parameters")
-        groups = params if isinstance(params[0], dict) else [{"params": params}]
+        self.defaults = options
         self.param_groups = []
-        seen = set()
-        for group in groups:
-            group = {**options, **group, "params": list(group["params"])}
-            unknown = group.keys() - options.keys() - {"params"}
-            if unknown:
-                raise ValueError(f"[{self._name()}] unknown option {', '.join(sorted(unknown))}")
-            for i, parameter in enumerate(group["params"]):
-                is_tensor = isinstance(parameter, td.Tensor)
-                if not (is_tensor and parameter.is_leaf and parameter.dtype.is_floating_point):
-                    raise ValueError(
-                        f"[{self._name()}] parameter {i} is not a leaf tensor that requires grad"
-                    )
-                if id(parameter) in seen:
-                    raise ValueError(f"[{self._name()}] parameter {i} is given twice")
-                seen.add(id(parameter))
-            self._check(group)
-            group["steps"] = [0] * len(group["params"])
-            for name in self._buffers(group):
-                group[name] = [
-                    td.zeros(p.shape, dtype=_state_dtype(p), device=p.device) for p in group["params"]
-                ]
-            self.param_groups.append(group)
+        for group in params if isinstance(params[0], dict) else [{"params": params}]:
+            self.add_param_group(group)
         if not any(parameter.requires_grad for group in self.param_groups for parameter in group["params"]):
             raise ValueError(f"[{self._name()}] no parameter is a leaf tensor that requires grad")
+
+    def add_param_group(self, group):
+        """Updates the parameters of one group more from here on: a dictionary with "params", a sequence of
+        tensors, and options of their own; others are those that the optimiser was made with. A ValueError,
+        before anything is changed, for an unknown option or a parameter that is no leaf or is there already.
+        """
+        params = group.get("params")
+        group = {
+            **self.defaults,
+            **group,
+            "params": [params] if isinstance(params, td.Tensor) else list(params),
+        }
+        unknown = group.keys() - self.defaults.keys() - {"params"}
+        if unknown:
+            raise ValueError(f"[{self._name()}] unknown option {', '.join(sorted(unknown))}")
+        seen = {id(parameter) for own in self.param_groups for parameter in own["params"]}
+        for i, parameter in enumerate(group["params"]):
+            is_tensor = isinstance(parameter, td.Tensor)
+            if not (is_tensor and parameter.is_leaf and parameter.dtype.is_floating_point):
+                raise ValueError(f"[{self._name()}] parameter {i} is not a leaf tensor that requires grad")
+            if id(parameter) in seen:
+                raise ValueError(f"[{self._name()}] parameter {i} is given twice")
+            seen.add(id(parameter))
+        self._check(group)
+        group["steps"] = [0] * len(group["params"])
+        for name in self._buffers(group):
+            group[name] = [self._new_buffer(name, group, parameter) for parameter in group["params"]]
+        self.param_groups.append(group)
+
+    def _new_buffer(self, name, group, parameter):
+        return td.zeros(parameter.shape, dtype=_state_dtype(parameter), device=parameter.device)
+
+    def _advanced(self, group, lr, t, parameter, gradient, buffers):
+        """The formula, of 16-bit parameters in float32."""
+        dtype = _state_dtype(parameter)
+        p, *buffers = self._formula(group, lr, t, parameter.astype(dtype), gradient.astype(dtype), *buffers)
+        return p.astype(parameter.dtype), *buffers
+
+    def _apply(self, group, step, tensors, gradients, clock):
+        """Updates some parameters that stand at one step or, where there is a clock, each at the step that it
+        names; `tensors` are the parameters and then each buffer's tensors."""
+        count = len(gradients)
+        for parameter, gradient in zip(tensors, gradients, strict=False):
+            if gradient.shape != parameter.shape or gradient.dtype != parameter.dtype:
+                raise td.ShapeError(
+                    f"[{self._name()}] the gradient {gradient.dtype}{gradient.shape} does not fit its "
+                    f"parameter {parameter.dtype}{parameter.shape}"
+                )
+        training.check_gradients(gradients)
+        if clock is None:
+            clock = td.tensor([[group["lr"], step]] * count, dtype=td.float64, device="cpu")
+        with td.no_grad():
+            for i, gradient in enumerate(gradients):
+                parameter, *buffers = old = tensors[i::count]
+                row = clock[i].to(parameter.device)
+                new = self._advanced(group, row[0], row[1], parameter, gradient, buffers)
+                for place, value in zip(old, new, strict=True):
+                    place[...] = value
 
     def __repr__(self):
         lines = []
@@ -79,6 +128,9 @@ class Optimizer:
         for name in ("lr", "eps", "weight_decay"):
             if name in group and not group[name] >= 0:
                 raise ValueError(f"[{self._name()}] {name} is {group[name]}, but must not be negative")
+        betas = group.get("betas", (0, 0))
+        if not isinstance(betas, tuple | list) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"[{self._name()}] betas are {betas}, but must be two numbers in [0, 1)")
 
     def zero_grad(self):
         """Drops the gradients of all parameters."""
@@ -131,12 +183,15 @@ class Optimizer:
         numbers = [ahead[i] for i in members]
         clock = training.new_clock(len(members))
         betas = group.get("betas", (0.0, 0.0))
+        group_count = len(self.param_groups)
         reference = weakref.ref(self)  # so that a recording does not keep what it is forgotten with
 
         def why_stale():
             optimizer = reference()
             if optimizer and not any(own is group for own in optimizer.param_groups):
                 return "the optimiser was given another state"
+            if optimizer and len(optimizer.param_groups) != group_count:
+                return "the optimiser was given another group of parameters"
             for name, value in options.items():
                 if group[name] != value:
                     return f"the optimiser's {name} was changed"
@@ -192,7 +247,8 @@ class Optimizer:
                 if name not in saved:
                     raise ValueError(f"[{self._name()}] the state lacks {name}")
                 for i, (parameter, tensor) in enumerate(zip(own["params"], saved[name], strict=True)):
-                    if tensor.shape != parameter.shape or tensor.dtype != _state_dtype(parameter):
+                    place = self._new_buffer(name, group, parameter)
+                    if tensor.shape != place.shape or tensor.dtype != place.dtype:
                         raise td.ShapeError(
                             f"[{self._name()}] {name} {i} of the state is {tensor.dtype}{tensor.shape}, its "
                             f"parameter {parameter.dtype}{parameter.shape}"
@@ -225,6 +281,13 @@ class SGD(Optimizer):
     def _buffers(self, group):
         return ("momentum_buffer",) if group["momentum"] else ()
 
+    def _formula(self, group, lr, t, p, g, *buffers):
+        g = g + group["weight_decay"] * p
+        for b in buffers:
+            b = group["momentum"] * b + g
+            g, buffers = g + group["momentum"] * b if group["nesterov"] else b, (b,)
+        return p - like(p, lr) * g, *buffers
+
     def _apply(self, group, step, tensors, gradients, clock):
         training.sgd_update(
             tensors,
@@ -250,19 +313,16 @@ class Adam(Optimizer):
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def _check(self, group):
-        super()._check(group)
-        if (
-            not isinstance(group["betas"], tuple | list)
-            or len(group["betas"]) != 2
-            or not all(0 <= beta < 1 for beta in group["betas"])
-        ):
-            raise ValueError(
-                f"[{self._name()}] betas are {group['betas']}, but must be two numbers in [0, 1)"
-            )
-
     def _buffers(self, group):
         return ("exp_avg", "exp_avg_sq")
+
+    def _formula(self, group, lr, t, p, g, m, v):
+        beta1, beta2 = group["betas"]
+        p, g = decayed(group, lr, p, g, self._decoupled)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        rate, root = like(p, lr / (1 - beta1**t)), like(p, (1 - beta2**t) ** -0.5)
+        return p - rate * m / (td.sqrt(v) * root + group["eps"]), m, v
 
     def _apply(self, group, step, tensors, gradients, clock):
         beta1, beta2 = group["betas"]
@@ -309,6 +369,15 @@ class RMSprop(Optimizer):
 
     def _buffers(self, group):
         return ("square_avg", "momentum_buffer") if group["momentum"] else ("square_avg",)
+
+    def _formula(self, group, lr, t, p, g, v, *buffers):
+        g = g + group["weight_decay"] * p
+        v = group["alpha"] * v + (1 - group["alpha"]) * g * g
+        d = g / (td.sqrt(v) + group["eps"])
+        for b in buffers:
+            d = group["momentum"] * b + d
+            buffers = (d,)
+        return p - like(p, lr) * d, v, *buffers
 
     def _apply(self, group, step, tensors, gradients, clock):
         training.rmsprop_update(

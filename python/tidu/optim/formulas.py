@@ -1,0 +1,311 @@
+"""Optimisers whose step is a formula of tensors, which compiled code makes one loop of."""
+
+import math
+
+import tidu as td
+
+from .optimizers import Optimizer, decayed, like
+
+
+def _check_range(optimizer, group, name, fits, range_):
+    if not fits(group[name]):
+        raise ValueError(f"[{type(optimizer).__name__}] {name} is {group[name]}, but must be {range_}")
+
+
+def _not_negative(optimizer, group, *names):
+    for name in names:
+        _check_range(optimizer, group, name, lambda value: value >= 0, "0 or more")
+
+
+class Adagrad(Optimizer):
+    """Adagrad (Duchi, Hazan and Singer 2011), with g = gradient + weight_decay p and s
+    `initial_accumulator_value` before the first step, whose t is 1:
+
+    s = s + g^2;  p = p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)
+    """
+
+    def __init__(
+        self, params, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10
+    ):
+        super().__init__(
+            params,
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+        )
+
+    def _check(self, group):
+        super()._check(group)
+        _not_negative(self, group, "lr_decay", "initial_accumulator_value")
+
+    def _buffers(self, group):
+        return ("sum",)
+
+    def _new_buffer(self, name, group, parameter):
+        return super()._new_buffer(name, group, parameter) + group["initial_accumulator_value"]
+
+    def _formula(self, group, lr, t, p, g, s):
+        g = g + group["weight_decay"] * p
+        s = s + g * g
+        return p - like(p, lr / (1 + (t - 1) * group["lr_decay"])) * g / (td.sqrt(s) + group["eps"]), s
+
+
+class Adadelta(Optimizer):
+    """Adadelta (Zeiler 2012), with g = gradient + weight_decay p:
+
+    v = rho v + (1 - rho) g^2;  d = sqrt(u + eps) / sqrt(v + eps) g;  u = rho u + (1 - rho) d^2
+    p = p - lr d
+    """
+
+    def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
+        super().__init__(params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
+
+    def _check(self, group):
+        super()._check(group)
+        _check_range(self, group, "rho", lambda value: 0 <= value <= 1, "in [0, 1]")
+
+    def _buffers(self, group):
+        return ("square_avg", "acc_delta")
+
+    def _formula(self, group, lr, t, p, g, v, u):
+        rho, eps = group["rho"], group["eps"]
+        g = g + group["weight_decay"] * p
+        v = rho * v + (1 - rho) * g * g
+        d = td.sqrt(u + eps) / td.sqrt(v + eps) * g
+        return p - like(p, lr) * d, v, rho * u + (1 - rho) * d * d
+
+
+class Adamax(Optimizer):
+    """Adam by the infinity norm (Kingma and Ba 2015), with g = gradient + weight_decay p:
+
+    m = beta1 m + (1 - beta1) g;  u = max(beta2 u, |g| + eps)
+    p = p - lr m / (1 - beta1^t) / u
+    """
+
+    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def _buffers(self, group):
+        return ("exp_avg", "exp_inf")
+
+    def _formula(self, group, lr, t, p, g, m, u):
+        beta1, beta2 = group["betas"]
+        g = g + group["weight_decay"] * p
+        m = beta1 * m + (1 - beta1) * g
+        u = td.maximum(beta2 * u, td.abs(g) + group["eps"])
+        return p - like(p, lr / (1 - beta1**t)) * m / u, m, u
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016), with m and v as in Adam, mu_t = beta1 (1 - 0.96^(t
+    momentum_decay) / 2) and M the product of mu_1 .. mu_t:
+
+    p = p - lr ((1 - mu_t) / (1 - M) g + mu_(t+1) / (1 - M mu_(t+1)) m) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    The weight decay is part of g, or with `decoupled_weight_decay` p = p - lr weight_decay p comes first.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr=2e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
+        momentum_decay=4e-3,
+        decoupled_weight_decay=False,
+    ):
+        super().__init__(
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum_decay=momentum_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def _check(self, group):
+        super()._check(group)
+        _not_negative(self, group, "momentum_decay")
+
+    def _buffers(self, group):
+        return ("exp_avg", "exp_avg_sq", "mu_product")
+
+    def _new_buffer(self, name, group, parameter):
+        if name == "mu_product":
+            return td.ones((), dtype=td.float64, device=parameter.device)
+        return super()._new_buffer(name, group, parameter)
+
+    def _formula(self, group, lr, t, p, g, m, v, product):
+        beta1, beta2 = group["betas"]
+        p, g = decayed(group, lr, p, g, group["decoupled_weight_decay"])
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        now, next_ = (beta1 * (1 - 0.5 * 0.96 ** (i * group["momentum_decay"])) for i in (t, t + 1))
+        product = product * now
+        direction = like(p, (1 - now) / (1 - product)) * g + like(p, next_ / (1 - product * next_)) * m
+        root = like(p, (1 - beta2**t) ** -0.5)
+        return p - like(p, lr) * direction / (td.sqrt(v) * root + group["eps"]), m, v, product
+
+
+class RAdam(Optimizer):
+    """Rectified Adam (Liu et al. 2020), with m and v as in Adam, rho' = 2 / (1 - beta2) - 1 and
+    rho = rho' - 2 t beta2^t / (1 - beta2^t):
+
+    p = p - lr m / (1 - beta1^t) d, d = r sqrt(1 - beta2^t) / (sqrt(v) + eps) where rho > 5, else 1
+    r = sqrt((rho - 4) (rho - 2) rho' / ((rho' - 4) (rho' - 2) rho))
+
+    The weight decay is part of g, or with `decoupled_weight_decay` p = p - lr weight_decay p comes first.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
+        decoupled_weight_decay=False,
+    ):
+        super().__init__(
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def _buffers(self, group):
+        return ("exp_avg", "exp_avg_sq")
+
+    def _formula(self, group, lr, t, p, g, m, v):
+        beta1, beta2 = group["betas"]
+        p, g = decayed(group, lr, p, g, group["decoupled_weight_decay"])
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        rate = like(p, lr / (1 - beta1**t))
+        last = 2 / (1 - beta2) - 1
+        if last <= 5:
+            return p - rate * m, m, v
+        correction = 1 - beta2**t
+        rho = last - 2 * t * (1 - correction) / correction
+        held = td.maximum(rho, 5.0)
+        r = td.sqrt((held - 4) * (held - 2) * last / ((last - 4) * (last - 2) * held) * correction)
+        return p - rate * m * td.where(rho > 5, like(p, r) / (td.sqrt(v) + group["eps"]), 1.0), m, v
+
+
+class Lion(Optimizer):
+    """Lion (Chen et al. 2023), whose steps have one size in every element:
+
+    p = p - lr weight_decay p - lr sign(beta1 m + (1 - beta1) g);  m = beta2 m + (1 - beta2) g
+
+    Take a third to a tenth of AdamW's lr, and so many times its weight_decay.
+    """
+
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+        super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
+
+    def _buffers(self, group):
+        return ("exp_avg",)
+
+    def _formula(self, group, lr, t, p, g, m):
+        beta1, beta2 = group["betas"]
+        p, g = decayed(group, lr, p, g, True)
+        return p - like(p, lr) * td.sign(beta1 * m + (1 - beta1) * g), beta2 * m + (1 - beta2) * g
+
+
+class Muon(Optimizer):
+    """Muon (Jordan et al. 2024) for the matrices of hidden layers: momentum b, whose singular values are made
+    nearly 1 by `ns_steps` of Newton and Schulz's iteration.
+
+    b = momentum b + (1 - momentum) g;  u = (1 - momentum) g + momentum b, or without `nesterov` u = b
+    p = p - lr weight_decay p - lr s orthogonalize(u)
+
+    s is max(1, rows / columns)^(1/2) or, with adjust_lr_fn="match_rms_adamw", 0.2 max(rows, columns)^(1/2),
+    whose steps have about the size of AdamW's. All parameters must be matrices: biases, embeddings and the
+    last layer are for another optimiser, such as AdamW.
+
+    The iteration computes in float32, or float64 for such parameters.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        weight_decay=0.1,
+        momentum=0.95,
+        nesterov=True,
+        ns_coefficients=(3.4445, -4.775, 2.0315),
+        eps=1e-7,
+        ns_steps=5,
+        adjust_lr_fn=None,
+    ):
+        super().__init__(
+            params,
+            lr=lr,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            nesterov=nesterov,
+            ns_coefficients=ns_coefficients,
+            eps=eps,
+            ns_steps=ns_steps,
+            adjust_lr_fn=adjust_lr_fn,
+        )
+
+    def _check(self, group):
+        super()._check(group)
+        _check_range(self, group, "momentum", lambda value: 0 <= value < 1, "in [0, 1)")
+        _check_range(self, group, "ns_steps", lambda value: value in range(100), "an integer from 0 to 99")
+        _check_range(self, group, "ns_coefficients", lambda value: len(value) == 3, "three numbers")
+        _check_range(
+            self,
+            group,
+            "adjust_lr_fn",
+            lambda value: value in (None, "original", "match_rms_adamw"),
+            "'original' or 'match_rms_adamw'",
+        )
+        for i, parameter in enumerate(group["params"]):
+            if parameter.ndim != 2:
+                raise ValueError(
+                    f"[Muon] parameter {i} is of shape {tuple(parameter.shape)}, but must be a matrix "
+                    "(give the others to AdamW)"
+                )
+
+    def _buffers(self, group):
+        return ("momentum_buffer",)
+
+    def _formula(self, group, lr, t, p, g, b):
+        momentum = group["momentum"]
+        p, g = decayed(group, lr, p, g, True)
+        b = momentum * b + (1 - momentum) * g
+        u = (1 - momentum) * g + momentum * b if group["nesterov"] else b
+        rows, columns = p.shape
+        scale = math.sqrt(max(1, rows / max(columns, 1)))
+        if group["adjust_lr_fn"] == "match_rms_adamw":
+            scale = 0.2 * math.sqrt(max(rows, columns))
+        return p - like(p, lr * scale) * orthogonalize(
+            u, group["ns_steps"], group["ns_coefficients"], group["eps"]
+        ), b
+
+
+def orthogonalize(matrix, steps=5, coefficients=(3.4445, -4.775, 2.0315), eps=1e-7):
+    """U V^T of a matrix U S V^T (m, n), roughly, like `matrix`: singular values of at least some thousandths
+    of the Frobenius norm come to lie in [0.7, 1.2].
+
+    By so many steps of x = a x + b (x x^T) x + c (x x^T)^2 x, coefficients a, b and c, after division by
+    the norm, held at eps or above. ShapeError for what is no matrix.
+    """
+    if matrix.ndim != 2:
+        raise td.ShapeError(f"[orthogonalize] takes a matrix, not a tensor of shape {tuple(matrix.shape)}")
+    a, b, c = coefficients
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / td.maximum(td.sqrt(td.sum(x * x)), eps)
+    for _ in range(steps):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.T if tall else x
