@@ -58,6 +58,14 @@ import builtins
 from typing import Any
 
 from tidu._core import Tensor, _DeviceLike, _DTypeLike, _Shape, _TensorLike
+from tidu._samplers import bernoulli as bernoulli, beta as beta, binomial as binomial
+from tidu._samplers import categorical as categorical, cauchy as cauchy, chisquare as chisquare
+from tidu._samplers import choice as choice, dirichlet as dirichlet, exponential as exponential
+from tidu._samplers import gamma as gamma, geometric as geometric, gumbel as gumbel
+from tidu._samplers import laplace as laplace, loggamma as loggamma, logistic as logistic
+from tidu._samplers import multivariate_normal as multivariate_normal, pareto as pareto
+from tidu._samplers import poisson as poisson, rademacher as rademacher, t as t
+from tidu._samplers import truncated_normal as truncated_normal, weibull as weibull
 '''
 
 LINALG_HEAD = '''# ruff: noqa

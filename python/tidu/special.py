@@ -31,6 +31,7 @@ from tidu._core import (
     xlog1py,
     xlogy,
 )
+from tidu._incomplete_gamma import gammainc, gammaincc
 
 expit = sigmoid
 log_expit = log_sigmoid
@@ -49,6 +50,8 @@ __all__ = [
     "exp2",
     "expit",
     "expm1",
+    "gammainc",
+    "gammaincc",
     "gammaln",
     "i0",
     "i0e",

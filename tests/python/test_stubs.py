@@ -15,7 +15,7 @@ MODULES = {"_core": _core, "random": _core.random, "linalg": _core.linalg}
 def run_stub(name, scope, names):
     """Runs a stub as a module whose annotations wait until they are asked for."""
     text = (Path(_core.__file__).parent / f"{name}.pyi").read_text()
-    lines = [line for line in text.splitlines() if not line.startswith("from tidu._core import")]
+    lines = [line for line in text.splitlines() if not line.startswith("from tidu.")]
     flags = __future__.annotations.compiler_flag
     exec(compile("\n".join(lines), f"{name}.pyi", "exec", flags=flags), scope, names)
     return names

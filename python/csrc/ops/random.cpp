@@ -42,9 +42,6 @@ void bind_random(py::module_& parent) {
         py::arg("dtype") = kDefaultFloat, "Numbers drawn uniformly from [low, high).");
   m.def("normal", &random_normal, key, shape, py::arg("mean") = 0.0, py::arg("std") = 1.0,
         py::arg("dtype") = kDefaultFloat, "Normally distributed numbers.");
-  m.def(
-      "bernoulli", [](const Tensor& k, double p, const Dims& s) { return random_bernoulli(k, p, s); }, key,
-      py::arg("p") = 0.5, shape, "True with probability p.");
   m.def("randint", &random_integers, key, py::arg("shape"), py::arg("low"), py::arg("high"),
         py::arg("dtype") = kDefaultInt, "Integers drawn uniformly from [low, high).");
   m.def(
