@@ -102,7 +102,7 @@ __array_api_version__ = "2024.12"
 
 _explain(globals(), [name for name in dir() if not name.startswith("_")])
 
-_LAZY = ("data", "doctor", "io", "nn", "optim", "viz")
+_LAZY = ("data", "distributions", "doctor", "io", "nn", "optim", "viz")
 
 
 def __getattr__(name):

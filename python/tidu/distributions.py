@@ -1,0 +1,1067 @@
+"""Probability distributions: log_prob, samples by keys, moments, entropies and divergences.
+
+A distribution has a batch of independent members, whose shape (`batch_shape`) is that to which its parameters
+broadcast, and values of shape `event_shape`: () of numbers, (n,) of vectors. Parameters are numbers or
+tensors; a number out of range is a ValueError, while tensors are not read. Distributions are trees of their
+parameters: they pass through vmap, grad, compile and scan.
+
+Of values outside the support the density is 0. What has no closed form is a NotImplementedError.
+"""
+
+import math
+
+import tidu as td
+
+from . import _samplers as samplers
+from ._arguments import explain as _explain
+from ._core import linalg
+from ._core import random as uniform_samplers
+from ._incomplete_gamma import gammainc, gammaincc
+
+__all__ = [
+    "Bernoulli",
+    "Beta",
+    "Binomial",
+    "Categorical",
+    "Cauchy",
+    "Dirichlet",
+    "Distribution",
+    "Exponential",
+    "Gamma",
+    "Geometric",
+    "Gumbel",
+    "HalfNormal",
+    "Independent",
+    "Laplace",
+    "LogNormal",
+    "MultivariateNormal",
+    "Normal",
+    "OneHotCategorical",
+    "Poisson",
+    "StudentT",
+    "TransformedDistribution",
+    "Uniform",
+    "kl_divergence",
+    "register_kl",
+]
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_EULER = 0.57721566490153286
+
+
+class Distribution:
+    """What distributions share.
+
+    A subclass names the tensors and distributions that it is made of in `_parts`, and other attributes in
+    `_static`. It has `_log_prob` of values, and `_rsample(key, shape)` or, where samples have no derivatives,
+    `_sample`, of samples that fill a shape of batches.
+    """
+
+    _parts = ()
+    _static = ()
+    _event_dims = 0  # axes of the first part that belong to an event
+
+    def __init_subclass__(cls):
+        def opened(distribution):
+            names = (*cls._parts, *cls._static)
+            values = [getattr(distribution, name) for name in names]
+            return tuple(values[: len(cls._parts)]), tuple(values[len(cls._parts) :])
+
+        def closed(static, parts):
+            distribution = cls.__new__(cls)
+            for name, value in zip((*cls._parts, *cls._static), (*parts, *static), strict=True):
+                setattr(distribution, name, value)
+            return distribution
+
+        td.tree.register(cls, opened, closed)
+
+    def __repr__(self):
+        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*self._parts, *self._static))
+        return f"{type(self).__name__}({parts})"
+
+    def _shape(self):
+        return tuple(getattr(self, self._parts[0]).shape)
+
+    @property
+    def batch_shape(self):
+        """The shape of the batch of independent members."""
+        shape = self._shape()
+        return shape[: len(shape) - self._event_dims]
+
+    @property
+    def event_shape(self):
+        """The shape of one value of one member."""
+        shape = self._shape()
+        return shape[len(shape) - self._event_dims :]
+
+    @property
+    def has_rsample(self):
+        """Whether samples have derivatives by the parameters."""
+        return hasattr(self, "_rsample")
+
+    def _missing(self, what):
+        raise NotImplementedError(f"[{type(self).__name__}] {what} has no closed form here")
+
+    def log_prob(self, x):
+        """The logarithm of the density, or of the probability, at x, which broadcasts with batch_shape +
+        event_shape: of the shape of both without the axes of events."""
+        return self._log_prob(self._value(x))
+
+    def _value(self, x):
+        # Numbers are as exact as the parameters.
+        like = td.tree.leaves(self)[0]
+        return (
+            td.asarray(x, dtype=like.dtype, device=like.device)
+            if isinstance(x, (int, float))
+            else td.asarray(x)
+        )
+
+    def prob(self, x):
+        """exp(log_prob(x))."""
+        return td.exp(self.log_prob(x))
+
+    def rsample(self, key, shape=()):
+        """Samples of shape `shape` + batch_shape + event_shape that have derivatives by the parameters."""
+        if not self.has_rsample:
+            raise NotImplementedError(
+                f"[{type(self).__name__}] samples have no derivatives by the parameters (call sample)"
+            )
+        return self._rsample(key, self._extended(shape))
+
+    def sample(self, key, shape=()):
+        """Samples of shape `shape` + batch_shape + event_shape, as constants."""
+        if self.has_rsample:
+            return td.stop_gradient(self._rsample(key, self._extended(shape)))
+        return self._sample(key, self._extended(shape))
+
+    def _extended(self, shape):
+        return (*((shape,) if isinstance(shape, int) else shape), *self.batch_shape)
+
+    @property
+    def mean(self):
+        """The mean, of shape batch_shape + event_shape."""
+        return self._missing("the mean")
+
+    @property
+    def variance(self):
+        """The variance of each element, of shape batch_shape + event_shape."""
+        return self._missing("the variance")
+
+    @property
+    def stddev(self):
+        """The standard deviation of each element."""
+        return td.sqrt(self.variance)
+
+    def entropy(self):
+        """The expectation of -log_prob, of shape batch_shape."""
+        return self._missing("the entropy")
+
+    def cdf(self, x):
+        """The probability of values up to x."""
+        return (
+            self._cdf(self._value(x)) if hasattr(self, "_cdf") else self._missing("the distribution function")
+        )
+
+    def icdf(self, p):
+        """The value up to which the probability is p."""
+        return self._icdf(self._value(p)) if hasattr(self, "_icdf") else self._missing("the quantile")
+
+
+def _tensors(*values):
+    """Parameters as floating-point tensors of one shape and dtype."""
+    given = [x for x in values if isinstance(x, td.Tensor)]
+    floating = [x for x in given if x.dtype.is_floating_point]
+    dtype = td.result_type(*floating) if floating else td.float32
+    device = given[0].device if given else None
+    return td.broadcast_arrays(*(td.asarray(x, device=device).astype(dtype) for x in values))
+
+
+def _within(fits, value):
+    """`value` where x is in the support, else -inf."""
+    return td.where(fits, value, -math.inf)
+
+
+def _whole(x, least=0):
+    return td.logical_and(x >= least, x == td.floor(x))
+
+
+def _number(x, like):
+    """x in the dtype of the parameters, where it is of integers."""
+    return x if x.dtype.is_floating_point else x.astype(like.dtype)
+
+
+# --- Real numbers
+
+
+class Normal(Distribution):
+    """The normal distribution of a mean and a standard deviation."""
+
+    _parts = ("loc", "scale")
+
+    def __init__(self, loc=0.0, scale=1.0):
+        samplers._positive("Normal", scale=scale)
+        self.loc, self.scale = _tensors(loc, scale)
+
+    def _log_prob(self, x):
+        z = (x - self.loc) / self.scale
+        return -0.5 * z * z - td.log(self.scale) - _HALF_LOG_2PI
+
+    def _rsample(self, key, shape):
+        return self.loc + self.scale * uniform_samplers.normal(key, shape, dtype=self.loc.dtype)
+
+    mean = property(lambda self: self.loc)
+    variance = property(lambda self: self.scale * self.scale)
+
+    def entropy(self):
+        return 0.5 + _HALF_LOG_2PI + td.log(self.scale)
+
+    def _cdf(self, x):
+        return td.ndtr((x - self.loc) / self.scale)
+
+    def _icdf(self, p):
+        return self.loc + self.scale * td.ndtri(p)
+
+
+class LogNormal(Distribution):
+    """The distribution of exp(x) of a normal x with mean `loc` and standard deviation `scale`."""
+
+    _parts = ("loc", "scale")
+
+    def __init__(self, loc=0.0, scale=1.0):
+        samplers._positive("LogNormal", scale=scale)
+        self.loc, self.scale = _tensors(loc, scale)
+
+    def _normal(self):
+        return Normal(self.loc, self.scale)
+
+    def _log_prob(self, x):
+        y = td.log(td.where(x > 0, x, 1.0))
+        return _within(x > 0, self._normal().log_prob(y) - y)
+
+    def _rsample(self, key, shape):
+        return td.exp(self._normal()._rsample(key, shape))
+
+    mean = property(lambda self: td.exp(self.loc + 0.5 * self.scale**2))
+    variance = property(lambda self: td.expm1(self.scale**2) * td.exp(2 * self.loc + self.scale**2))
+
+    def entropy(self):
+        return self._normal().entropy() + self.loc
+
+    def _cdf(self, x):
+        return td.where(x > 0, self._normal().cdf(td.log(td.where(x > 0, x, 1.0))), 0.0)
+
+    def _icdf(self, p):
+        return td.exp(self._normal().icdf(p))
+
+
+class HalfNormal(Distribution):
+    """The distribution of |x| of a normal x with mean 0 and standard deviation `scale`."""
+
+    _parts = ("scale",)
+
+    def __init__(self, scale=1.0):
+        samplers._positive("HalfNormal", scale=scale)
+        (self.scale,) = _tensors(scale)
+
+    def _log_prob(self, x):
+        return _within(x >= 0, Normal(0.0, self.scale).log_prob(x) + math.log(2))
+
+    def _rsample(self, key, shape):
+        return self.scale * td.abs(uniform_samplers.normal(key, shape, dtype=self.scale.dtype))
+
+    mean = property(lambda self: self.scale * math.sqrt(2 / math.pi))
+    variance = property(lambda self: self.scale**2 * (1 - 2 / math.pi))
+
+    def entropy(self):
+        return 0.5 + _HALF_LOG_2PI - math.log(2) + td.log(self.scale)
+
+    def _cdf(self, x):
+        return td.where(x > 0, td.erf(x / (self.scale * math.sqrt(2))), 0.0)
+
+    def _icdf(self, p):
+        return self.scale * math.sqrt(2) * td.erfinv(p)
+
+
+class Uniform(Distribution):
+    """The uniform distribution on [low, high]."""
+
+    _parts = ("low", "high")
+
+    def __init__(self, low=0.0, high=1.0):
+        if not (isinstance(low, td.Tensor) or isinstance(high, td.Tensor)) and not low < high:
+            raise ValueError(f"[Uniform] the interval [{low}, {high}] is empty")
+        self.low, self.high = _tensors(low, high)
+
+    def _log_prob(self, x):
+        return _within(td.logical_and(x >= self.low, x <= self.high), -td.log(self.high - self.low))
+
+    def _rsample(self, key, shape):
+        unit = uniform_samplers.uniform(key, shape, dtype=self.low.dtype)
+        return self.low + (self.high - self.low) * unit
+
+    mean = property(lambda self: 0.5 * (self.low + self.high))
+    variance = property(lambda self: (self.high - self.low) ** 2 / 12)
+
+    def entropy(self):
+        return td.log(self.high - self.low)
+
+    def _cdf(self, x):
+        return td.clip((x - self.low) / (self.high - self.low), 0.0, 1.0)
+
+    def _icdf(self, p):
+        return self.low + (self.high - self.low) * p
+
+
+class Exponential(Distribution):
+    """The exponential distribution of mean 1 / rate."""
+
+    _parts = ("rate",)
+
+    def __init__(self, rate=1.0):
+        samplers._positive("Exponential", rate=rate)
+        (self.rate,) = _tensors(rate)
+
+    def _log_prob(self, x):
+        return _within(x >= 0, td.log(self.rate) - self.rate * x)
+
+    def _rsample(self, key, shape):
+        return samplers.exponential(key, shape, self.rate.dtype) / self.rate
+
+    mean = property(lambda self: 1 / self.rate)
+    variance = property(lambda self: 1 / self.rate**2)
+
+    def entropy(self):
+        return 1 - td.log(self.rate)
+
+    def _cdf(self, x):
+        return -td.expm1(-self.rate * td.maximum(x, 0.0))
+
+    def _icdf(self, p):
+        return -td.log1p(-p) / self.rate
+
+
+class Gamma(Distribution):
+    """The gamma distribution, of mean concentration / rate."""
+
+    _parts = ("concentration", "rate")
+
+    def __init__(self, concentration, rate=1.0):
+        samplers._positive("Gamma", concentration=concentration, rate=rate)
+        self.concentration, self.rate = _tensors(concentration, rate)
+
+    def _log_prob(self, x):
+        a, y = self.concentration, x * self.rate
+        return _within(
+            x >= 0, td.xlogy(a - 1, td.where(x >= 0, y, 1.0)) - y - td.lgamma(a) + td.log(self.rate)
+        )
+
+    def _rsample(self, key, shape):
+        return samplers.gamma(key, self.concentration, shape) / self.rate
+
+    mean = property(lambda self: self.concentration / self.rate)
+    variance = property(lambda self: self.concentration / self.rate**2)
+
+    def entropy(self):
+        a = self.concentration
+        return a - td.log(self.rate) + td.lgamma(a) + (1 - a) * td.digamma(a)
+
+    def _cdf(self, x):
+        return gammainc(self.concentration, td.maximum(x, 0.0) * self.rate)
+
+
+class Beta(Distribution):
+    """The beta distribution on [0, 1], of mean a / (a + b)."""
+
+    _parts = ("a", "b")
+
+    def __init__(self, a, b):
+        samplers._positive("Beta", a=a, b=b)
+        self.a, self.b = _tensors(a, b)
+
+    def _log_prob(self, x):
+        fits = td.logical_and(x >= 0, x <= 1)
+        y = td.where(fits, x, 0.5)
+        return _within(fits, td.xlogy(self.a - 1, y) + td.xlog1py(self.b - 1, -y) - _log_beta(self.a, self.b))
+
+    def _rsample(self, key, shape):
+        return samplers.beta(key, self.a, self.b, shape)
+
+    mean = property(lambda self: self.a / (self.a + self.b))
+
+    @property
+    def variance(self):
+        total = self.a + self.b
+        return self.a * self.b / (total**2 * (total + 1))
+
+    def entropy(self):
+        a, b = self.a, self.b
+        return (
+            _log_beta(a, b)
+            - (a - 1) * td.digamma(a)
+            - (b - 1) * td.digamma(b)
+            + (a + b - 2) * td.digamma(a + b)
+        )
+
+
+def _log_beta(a, b):
+    return td.lgamma(a) + td.lgamma(b) - td.lgamma(a + b)
+
+
+class Laplace(Distribution):
+    """Laplace's distribution, of density exp(-|x - loc| / scale) / (2 scale)."""
+
+    _parts = ("loc", "scale")
+
+    def __init__(self, loc=0.0, scale=1.0):
+        samplers._positive("Laplace", scale=scale)
+        self.loc, self.scale = _tensors(loc, scale)
+
+    def _log_prob(self, x):
+        return -td.abs(x - self.loc) / self.scale - td.log(2 * self.scale)
+
+    def _rsample(self, key, shape):
+        return self.loc + self.scale * samplers.laplace(key, shape, self.loc.dtype)
+
+    mean = property(lambda self: self.loc)
+    variance = property(lambda self: 2 * self.scale**2)
+
+    def entropy(self):
+        return 1 + td.log(2 * self.scale)
+
+    def _cdf(self, x):
+        z = (x - self.loc) / self.scale
+        tail = 0.5 * td.exp(-td.abs(z))
+        return td.where(z < 0, tail, 1 - tail)
+
+    def _icdf(self, p):
+        left = td.minimum(p, 1 - p)
+        return self.loc + self.scale * td.sign(p - 0.5) * -td.log(2 * left)
+
+
+class Cauchy(Distribution):
+    """Cauchy's distribution, of median `loc` and quartiles `loc` -+ `scale`. It has no mean: NaN."""
+
+    _parts = ("loc", "scale")
+
+    def __init__(self, loc=0.0, scale=1.0):
+        samplers._positive("Cauchy", scale=scale)
+        self.loc, self.scale = _tensors(loc, scale)
+
+    def _log_prob(self, x):
+        z = (x - self.loc) / self.scale
+        return -math.log(math.pi) - td.log(self.scale) - td.log1p(z * z)
+
+    def _rsample(self, key, shape):
+        return self.loc + self.scale * samplers.cauchy(key, shape, self.loc.dtype)
+
+    mean = property(lambda self: td.full_like(self.loc, math.nan))
+    variance = property(lambda self: td.full_like(self.loc, math.nan))
+
+    def entropy(self):
+        return td.log(4 * math.pi * self.scale)
+
+    def _cdf(self, x):
+        return 0.5 + td.atan((x - self.loc) / self.scale) / math.pi
+
+    def _icdf(self, p):
+        return self.loc + self.scale * td.tan(math.pi * (p - 0.5))
+
+
+class StudentT(Distribution):
+    """Student's t distribution of df degrees of freedom, moved by `loc` and stretched by `scale`."""
+
+    _parts = ("df", "loc", "scale")
+
+    def __init__(self, df, loc=0.0, scale=1.0):
+        samplers._positive("StudentT", df=df, scale=scale)
+        self.df, self.loc, self.scale = _tensors(df, loc, scale)
+
+    def _log_prob(self, x):
+        z, half = (x - self.loc) / self.scale, 0.5 * self.df
+        return (
+            td.lgamma(half + 0.5)
+            - td.lgamma(half)
+            - 0.5 * td.log(math.pi * self.df)
+            - td.log(self.scale)
+            - (half + 0.5) * td.log1p(z * z / self.df)
+        )
+
+    def _rsample(self, key, shape):
+        return self.loc + self.scale * samplers.t(key, self.df, shape)
+
+    @property
+    def mean(self):
+        return td.where(self.df > 1, self.loc, math.nan)
+
+    @property
+    def variance(self):
+        df = td.where(self.df > 2, self.df, 3.0)
+        finite = self.scale**2 * df / (df - 2)
+        return td.where(self.df > 2, finite, td.where(self.df > 1, math.inf, math.nan).astype(finite.dtype))
+
+    def entropy(self):
+        half = 0.5 * self.df
+        return (
+            (half + 0.5) * (td.digamma(half + 0.5) - td.digamma(half))
+            + 0.5 * td.log(self.df)
+            + _log_beta(half, td.full_like(half, 0.5))
+            + td.log(self.scale)
+        )
+
+
+class Gumbel(Distribution):
+    """Gumbel's distribution of maxima, with mode `loc`."""
+
+    _parts = ("loc", "scale")
+
+    def __init__(self, loc=0.0, scale=1.0):
+        samplers._positive("Gumbel", scale=scale)
+        self.loc, self.scale = _tensors(loc, scale)
+
+    def _log_prob(self, x):
+        z = (x - self.loc) / self.scale
+        return -z - td.exp(-z) - td.log(self.scale)
+
+    def _rsample(self, key, shape):
+        return self.loc + self.scale * samplers.gumbel(key, shape, self.loc.dtype)
+
+    mean = property(lambda self: self.loc + _EULER * self.scale)
+    variance = property(lambda self: (math.pi * self.scale) ** 2 / 6)
+
+    def entropy(self):
+        return 1 + _EULER + td.log(self.scale)
+
+    def _cdf(self, x):
+        return td.exp(-td.exp(-(x - self.loc) / self.scale))
+
+    def _icdf(self, p):
+        return self.loc - self.scale * td.log(-td.log(p))
+
+
+# --- Vectors
+
+
+class Dirichlet(Distribution):
+    """The Dirichlet distribution of vectors of sum 1, with concentrations (.., n)."""
+
+    _parts = ("concentration",)
+    _event_dims = 1
+
+    def __init__(self, concentration):
+        (self.concentration,) = _tensors(concentration)
+        if self.concentration.ndim < 1:
+            raise td.ShapeError("[Dirichlet] the concentration must be a vector or a batch of such")
+
+    def _log_prob(self, x):
+        a = self.concentration
+        fits = td.all(x >= 0, axis=-1)
+        y = td.where(x >= 0, x, 1.0)
+        return _within(
+            fits, td.sum(td.xlogy(a - 1, y) - td.lgamma(a), axis=-1) + td.lgamma(td.sum(a, axis=-1))
+        )
+
+    def _rsample(self, key, shape):
+        return samplers.dirichlet(key, self.concentration, shape)
+
+    mean = property(lambda self: self.concentration / td.sum(self.concentration, axis=-1, keepdims=True))
+
+    @property
+    def variance(self):
+        mean = self.mean
+        return mean * (1 - mean) / (td.sum(self.concentration, axis=-1, keepdims=True) + 1)
+
+    def entropy(self):
+        a, total = self.concentration, td.sum(self.concentration, axis=-1)
+        log_beta = td.sum(td.lgamma(a), axis=-1) - td.lgamma(total)
+        spread = (total - a.shape[-1]) * td.digamma(total) - td.sum((a - 1) * td.digamma(a), axis=-1)
+        return log_beta + spread
+
+
+class MultivariateNormal(Distribution):
+    """Normal vectors with means `loc` (.., n) and covariance matrices (.., n, n), or lower triangular factors
+    `scale_tril` of these. A covariance that is not positive definite is an error."""
+
+    _parts = ("loc", "scale_tril")
+    _event_dims = 1
+
+    def __init__(self, loc, covariance_matrix=None, *, scale_tril=None):
+        if (covariance_matrix is None) == (scale_tril is None):
+            raise ValueError("[MultivariateNormal] needs either covariance_matrix or scale_tril")
+        matrix = td.asarray(covariance_matrix if scale_tril is None else scale_tril)
+        loc = td.asarray(loc)
+        if loc.ndim < 1 or matrix.ndim < 2 or matrix.shape[-2:] != (loc.shape[-1],) * 2:
+            raise td.ShapeError(
+                f"[MultivariateNormal] loc {tuple(loc.shape)} needs matrices of shape (.., n, n), not "
+                f"{tuple(matrix.shape)}"
+            )
+        dtype = td.result_type(loc, matrix)
+        dtype = dtype if dtype.is_floating_point else td.float32
+        matrix = matrix.astype(dtype)
+        batch = samplers._shape_of("MultivariateNormal", None, loc.shape[:-1], matrix.shape[:-2])
+        size = loc.shape[-1]
+        factor = linalg.cholesky(matrix) if scale_tril is None else td.tril(matrix)
+        self.loc = td.broadcast_to(loc.astype(dtype), (*batch, size))
+        self.scale_tril = td.broadcast_to(factor, (*batch, size, size))
+
+    @property
+    def covariance_matrix(self):
+        """The covariance matrices (.., n, n)."""
+        return self.scale_tril @ td.matrix_transpose(self.scale_tril)
+
+    def _log_scale(self):
+        return td.sum(td.log(td.diagonal(self.scale_tril)), axis=-1)
+
+    def _log_prob(self, x):
+        y = (x - self.loc)[..., None]
+        factor = td.broadcast_to(self.scale_tril, (*y.shape[:-2], *self.scale_tril.shape[-2:]))
+        z = linalg.solve_triangular(factor, y, upper=False)[..., 0]
+        return -0.5 * td.sum(z * z, axis=-1) - self._log_scale() - self.loc.shape[-1] * _HALF_LOG_2PI
+
+    def _rsample(self, key, shape):
+        z = uniform_samplers.normal(key, (*shape, self.loc.shape[-1]), dtype=self.loc.dtype)
+        return self.loc + (self.scale_tril @ z[..., None])[..., 0]
+
+    mean = property(lambda self: self.loc)
+    variance = property(lambda self: td.sum(self.scale_tril**2, axis=-1))
+
+    def entropy(self):
+        return self._log_scale() + self.loc.shape[-1] * (0.5 + _HALF_LOG_2PI)
+
+
+# --- Integers
+
+
+def _log_odds(op, probs, logits):
+    """Logits from either."""
+    if (probs is None) == (logits is None):
+        raise ValueError(f"[{op}] needs either probs or logits")
+    if probs is None:
+        return logits
+    samplers._probability(op, "probs", probs)
+    return td.logit(_tensors(probs)[0])
+
+
+class _ByLogits(Distribution):
+    @property
+    def probs(self):
+        """The probabilities."""
+        return td.sigmoid(self.logits)
+
+
+class Bernoulli(_ByLogits):
+    """1 with probability `probs`, or sigmoid(logits), else 0. Samples are int64."""
+
+    _parts = ("logits",)
+
+    def __init__(self, probs=None, *, logits=None):
+        (self.logits,) = _tensors(_log_odds("Bernoulli", probs, logits))
+
+    def _log_prob(self, x):
+        value = td.where(x == 1, td.log_sigmoid(self.logits), td.log_sigmoid(-self.logits))
+        return _within(td.logical_or(x == 0, x == 1), value)
+
+    def _sample(self, key, shape):
+        return samplers.bernoulli(key, self.probs, shape).astype(td.int64)
+
+    mean = property(lambda self: self.probs)
+    variance = property(lambda self: self.probs * td.sigmoid(-self.logits))
+
+    def entropy(self):
+        return td.entr(self.probs) + td.entr(td.sigmoid(-self.logits))
+
+
+class Binomial(_ByLogits):
+    """How many of n trials succeed, each with probability `probs`, or sigmoid(logits). Samples are int64."""
+
+    _parts = ("n", "logits")
+
+    def __init__(self, n, probs=None, *, logits=None):
+        samplers._check("Binomial", "n", n, lambda x: x >= 0 and x == int(x), "an integer of at least 0")
+        self.n, self.logits = _tensors(n, _log_odds("Binomial", probs, logits))
+
+    def _log_prob(self, x):
+        x = _number(x, self.n)
+        fits = td.logical_and(_whole(x), x <= self.n)
+        k = td.where(fits, x, 0.0)
+        ways = td.lgamma(self.n + 1) - td.lgamma(k + 1) - td.lgamma(self.n - k + 1)
+        # 0 of an impossible outcome has probability 1.
+        successes = td.where(k == 0, 0.0, k * td.log_sigmoid(self.logits))
+        failures = td.where(k == self.n, 0.0, (self.n - k) * td.log_sigmoid(-self.logits))
+        return _within(fits, ways + successes + failures)
+
+    def _sample(self, key, shape):
+        return samplers.binomial(key, self.n, self.probs, shape)
+
+    mean = property(lambda self: self.n * self.probs)
+    variance = property(lambda self: self.n * self.probs * td.sigmoid(-self.logits))
+
+
+class Geometric(_ByLogits):
+    """How many trials there are to the first success, 1, 2 .., each of probability `probs`, or
+    sigmoid(logits). Samples are int64."""
+
+    _parts = ("logits",)
+
+    def __init__(self, probs=None, *, logits=None):
+        (self.logits,) = _tensors(_log_odds("Geometric", probs, logits))
+
+    def _log_prob(self, x):
+        x = _number(x, self.logits)
+        failures = td.where(x == 1, 0.0, (x - 1) * td.log_sigmoid(-self.logits))
+        return _within(_whole(x, 1), failures + td.log_sigmoid(self.logits))
+
+    def _sample(self, key, shape):
+        return samplers.geometric(key, self.probs, shape)
+
+    mean = property(lambda self: 1 / self.probs)
+    variance = property(lambda self: td.sigmoid(-self.logits) / self.probs**2)
+
+    def entropy(self):
+        return (td.entr(self.probs) + td.entr(td.sigmoid(-self.logits))) / self.probs
+
+    def _cdf(self, x):
+        return -td.expm1(td.floor(td.maximum(x, 0.0)) * td.log_sigmoid(-self.logits))
+
+
+class Poisson(Distribution):
+    """How many events there are where `rate` are expected. Samples are int64."""
+
+    _parts = ("rate",)
+
+    def __init__(self, rate):
+        samplers._positive("Poisson", rate=rate)
+        (self.rate,) = _tensors(rate)
+
+    def _log_prob(self, x):
+        x = _number(x, self.rate)
+        k = td.where(_whole(x), x, 0.0)
+        return _within(_whole(x), td.xlogy(k, self.rate) - self.rate - td.lgamma(k + 1))
+
+    def _sample(self, key, shape):
+        return samplers.poisson(key, self.rate, shape)
+
+    mean = property(lambda self: self.rate)
+    variance = property(lambda self: self.rate)
+
+    def _cdf(self, x):
+        k = td.floor(_number(x, self.rate))
+        return td.where(k >= 0, gammaincc(td.maximum(k, 0.0) + 1, self.rate), 0.0)
+
+
+def _log_weights(op, probs, logits):
+    """Logarithms of probabilities along the last axis, from weights or logits."""
+    if (probs is None) == (logits is None):
+        raise ValueError(f"[{op}] needs either probs or logits")
+    (weights,) = _tensors(td.asarray(logits if probs is None else probs))
+    if weights.ndim < 1 or weights.shape[-1] == 0:
+        raise td.ShapeError(f"[{op}] has no categories along the last axis of {tuple(weights.shape)}")
+    return td.log_softmax(weights if probs is None else td.log(weights), axis=-1)
+
+
+class Categorical(Distribution):
+    """0 .. n-1 with probabilities in proportion to `probs` (.., n), or exp(logits). Samples are int64."""
+
+    _parts = ("logits",)
+
+    def __init__(self, probs=None, *, logits=None):
+        self.logits = _log_weights("Categorical", probs, logits)
+
+    def _shape(self):
+        return tuple(self.logits.shape[:-1])
+
+    @property
+    def probs(self):
+        """The probabilities."""
+        return td.exp(self.logits)
+
+    def _log_prob(self, x):
+        shape = td.broadcast_to(td.empty((), dtype=td.bool), self.batch_shape)
+        indices = td.broadcast_arrays(x, shape)[0].astype(td.int64)
+        fits = td.logical_and(indices >= 0, indices < self.logits.shape[-1])
+        logits = td.broadcast_to(self.logits, (*indices.shape, self.logits.shape[-1]))
+        taken = td.take_along_axis(logits, td.where(fits, indices, 0)[..., None], axis=-1)[..., 0]
+        return _within(fits, taken)
+
+    def _sample(self, key, shape):
+        return samplers.categorical(key, self.logits, shape=shape)
+
+    def entropy(self):
+        return td.sum(td.entr(self.probs), axis=-1)
+
+
+class OneHotCategorical(Distribution):
+    """Vectors (n,) of zeros with a 1 at the place of a category, as Categorical draws it."""
+
+    _parts = ("logits",)
+    _event_dims = 1
+
+    def __init__(self, probs=None, *, logits=None):
+        self.logits = _log_weights("OneHotCategorical", probs, logits)
+
+    @property
+    def probs(self):
+        """The probabilities."""
+        return td.exp(self.logits)
+
+    def _log_prob(self, x):
+        return td.sum(td.where(x == 1, self.logits, 0.0), axis=-1)
+
+    def _sample(self, key, shape):
+        indices = samplers.categorical(key, self.logits, shape=shape)
+        return td.one_hot(indices, self.logits.shape[-1]).astype(self.logits.dtype)
+
+    mean = property(lambda self: self.probs)
+    variance = property(lambda self: self.probs * (1 - self.probs))
+
+    def entropy(self):
+        return td.sum(td.entr(self.probs), axis=-1)
+
+
+# --- Of other distributions
+
+
+class Independent(Distribution):
+    """`base` with the last `count` axes of its batch as axes of one event, over which log_prob is summed."""
+
+    _parts = ("base",)
+    _static = ("count",)
+
+    def __init__(self, base, count=1):
+        if not 0 <= count <= len(base.batch_shape):
+            raise ValueError(f"[Independent] {base.batch_shape} has no {count} axes")
+        self.base, self.count = base, count
+
+    @property
+    def batch_shape(self):
+        shape = self.base.batch_shape
+        return shape[: len(shape) - self.count]
+
+    @property
+    def event_shape(self):
+        shape = self.base.batch_shape
+        return (*shape[len(shape) - self.count :], *self.base.event_shape)
+
+    has_rsample = property(lambda self: self.base.has_rsample)
+
+    def _summed(self, x):
+        return td.sum(x, axis=tuple(range(-self.count, 0))) if self.count else x
+
+    def _log_prob(self, x):
+        return self._summed(self.base.log_prob(x))
+
+    def _extended(self, shape):
+        return self.base._extended(shape)
+
+    def _rsample(self, key, shape):
+        return self.base._rsample(key, shape)
+
+    def _sample(self, key, shape):
+        return self.base._sample(key, shape)
+
+    mean = property(lambda self: self.base.mean)
+    variance = property(lambda self: self.base.variance)
+
+    def entropy(self):
+        return self._summed(self.base.entropy())
+
+
+class TransformedDistribution(Distribution):
+    """The distribution of forward(x) of x of `base`, a smooth function of each element with an `inverse`.
+
+    The derivative is that of forward, by which log_prob is divided.
+    """
+
+    _parts = ("base",)
+    _static = ("forward", "inverse")
+
+    def __init__(self, base, forward, inverse):
+        if base.event_shape:
+            raise ValueError(f"[TransformedDistribution] takes distributions of numbers, not {base!r}")
+        self.base, self.forward, self.inverse = base, forward, inverse
+
+    batch_shape = property(lambda self: self.base.batch_shape)
+    event_shape = ()
+    has_rsample = property(lambda self: self.base.has_rsample)
+
+    def _log_prob(self, y):
+        x = self.inverse(y)
+        _, slope = td.jvp(self.forward, (x,), (td.ones_like(x),))
+        return self.base.log_prob(x) - td.log(td.abs(slope))
+
+    def _rsample(self, key, shape):
+        return self.forward(self.base._rsample(key, shape))
+
+    def _sample(self, key, shape):
+        return self.forward(self.base._sample(key, shape))
+
+
+# --- Divergences
+
+
+_DIVERGENCES = {}
+
+
+def register_kl(p, q):
+    """Decorates a function of a distribution of class p and one of class q as their kl_divergence."""
+
+    def register(function):
+        _DIVERGENCES[p, q] = function
+        return function
+
+    return register
+
+
+def kl_divergence(p, q):
+    """Kullback and Leibler's divergence of p from q, the expectation under p of p.log_prob - q.log_prob, of
+    the shape of their batches. NotImplementedError where there is none for the classes (register_kl)."""
+    for of_p in type(p).__mro__:
+        for of_q in type(q).__mro__:
+            if (of_p, of_q) in _DIVERGENCES:
+                return _DIVERGENCES[of_p, of_q](p, q)
+    raise NotImplementedError(
+        f"[kl_divergence] there is none of {type(p).__name__} and {type(q).__name__} (see register_kl)"
+    )
+
+
+@register_kl(Normal, Normal)
+def _(p, q):
+    ratio = (p.scale / q.scale) ** 2
+    return 0.5 * (ratio + ((p.loc - q.loc) / q.scale) ** 2 - 1 - td.log(ratio))
+
+
+@register_kl(LogNormal, LogNormal)
+def _(p, q):
+    return kl_divergence(p._normal(), q._normal())
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _(p, q):
+    return kl_divergence(Normal(0.0, p.scale), Normal(0.0, q.scale))
+
+
+@register_kl(Uniform, Uniform)
+def _(p, q):
+    is_inside = td.logical_and(q.low <= p.low, p.high <= q.high)
+    return td.where(is_inside, td.log((q.high - q.low) / (p.high - p.low)), math.inf)
+
+
+@register_kl(Exponential, Exponential)
+def _(p, q):
+    return q.rate / p.rate - 1 - td.log(q.rate / p.rate)
+
+
+@register_kl(Gamma, Gamma)
+def _(p, q):
+    a, b = p.concentration, q.concentration
+    return (
+        b * td.log(p.rate / q.rate)
+        + td.lgamma(b)
+        - td.lgamma(a)
+        + (a - b) * td.digamma(a)
+        + a * (q.rate / p.rate - 1)
+    )
+
+
+@register_kl(Beta, Beta)
+def _(p, q):
+    total = p.a + p.b
+    return (
+        _log_beta(q.a, q.b)
+        - _log_beta(p.a, p.b)
+        + (p.a - q.a) * td.digamma(p.a)
+        + (p.b - q.b) * td.digamma(p.b)
+        + (q.a + q.b - total) * td.digamma(total)
+    )
+
+
+@register_kl(Dirichlet, Dirichlet)
+def _(p, q):
+    a, b = p.concentration, q.concentration
+    total = td.sum(a, axis=-1)
+    each = td.lgamma(b) - td.lgamma(a) + (a - b) * (td.digamma(a) - td.digamma(total)[..., None])
+    return td.lgamma(total) - td.lgamma(td.sum(b, axis=-1)) + td.sum(each, axis=-1)
+
+
+@register_kl(Laplace, Laplace)
+def _(p, q):
+    distance = td.abs(p.loc - q.loc)
+    mean = (p.scale * td.exp(-distance / p.scale) + distance) / q.scale
+    return mean - 1 + td.log(q.scale / p.scale)
+
+
+@register_kl(Cauchy, Cauchy)
+def _(p, q):
+    return td.log(((p.scale + q.scale) ** 2 + (p.loc - q.loc) ** 2) / (4 * p.scale * q.scale))
+
+
+@register_kl(Gumbel, Gumbel)
+def _(p, q):
+    ratio = p.scale / q.scale
+    return (
+        td.log(q.scale / p.scale)
+        + _EULER * (ratio - 1)
+        + td.exp((q.loc - p.loc) / q.scale + td.lgamma(1 + ratio))
+        - 1
+        + (p.loc - q.loc) / q.scale
+    )
+
+
+@register_kl(Bernoulli, Bernoulli)
+def _(p, q):
+    return _binary_kl(p, q)
+
+
+def _binary_kl(p, q):
+    def part(sign):
+        probability = td.sigmoid(sign * p.logits)
+        difference = td.log_sigmoid(sign * p.logits) - td.log_sigmoid(sign * q.logits)
+        return td.where(probability == 0, 0.0, probability * difference)
+
+    return part(1) + part(-1)
+
+
+@register_kl(Binomial, Binomial)
+def _(p, q):
+    return td.where(p.n > q.n, math.inf, td.where(p.n == q.n, p.n * _binary_kl(p, q), math.nan))
+
+
+@register_kl(Geometric, Geometric)
+def _(p, q):
+    return _binary_kl(p, q) / p.probs
+
+
+@register_kl(Poisson, Poisson)
+def _(p, q):
+    return p.rate * td.log(p.rate / q.rate) - p.rate + q.rate
+
+
+@register_kl(Categorical, Categorical)
+@register_kl(OneHotCategorical, OneHotCategorical)
+def _(p, q):
+    return td.sum(td.where(p.probs == 0, 0.0, p.probs * (p.logits - q.logits)), axis=-1)
+
+
+@register_kl(MultivariateNormal, MultivariateNormal)
+def _(p, q):
+    size = p.loc.shape[-1]
+    batch = samplers._shape_of("kl_divergence", None, p.batch_shape, q.batch_shape)
+    factor = td.broadcast_to(q.scale_tril, (*batch, size, size))
+    parts = td.concat(
+        [
+            td.broadcast_to(p.scale_tril, (*batch, size, size)),
+            td.broadcast_to((p.loc - q.loc)[..., None], (*batch, size, 1)),
+        ],
+        axis=-1,
+    )
+    ratio = linalg.solve_triangular(factor, parts, upper=False)
+    return 0.5 * (td.sum(ratio**2, axis=(-2, -1)) - size) + q._log_scale() - p._log_scale()
+
+
+@register_kl(Independent, Independent)
+def _(p, q):
+    if p.count != q.count:
+        raise ValueError(f"[kl_divergence] events of {p.count} and {q.count} axes")
+    return p._summed(kl_divergence(p.base, q.base))
+
+
+_explain(globals(), __all__)

@@ -1,0 +1,347 @@
+"""Distributions against scipy.stats and numerical integrals."""
+
+import math
+
+import numpy as np
+import pytest
+import tidu as td
+from scipy import integrate, stats
+
+D = td.distributions
+F64 = td.float64
+rng = np.random.default_rng(3)
+
+
+def t(x):
+    return td.tensor(x, dtype=F64)
+
+
+def array(x):
+    return x.cpu().numpy()
+
+
+# name: (ours, SciPy's, values)
+REAL = {
+    "Normal": (lambda: D.Normal(t(0.3), t(1.7)), stats.norm(0.3, 1.7), np.linspace(-4, 4, 9)),
+    "LogNormal": (
+        lambda: D.LogNormal(t(0.3), t(0.6)),
+        stats.lognorm(0.6, scale=math.exp(0.3)),
+        np.linspace(-1, 4, 9),
+    ),
+    "HalfNormal": (lambda: D.HalfNormal(t(1.7)), stats.halfnorm(scale=1.7), np.linspace(-1, 4, 9)),
+    "Uniform": (lambda: D.Uniform(t(-1.0), t(2.0)), stats.uniform(-1, 3), np.linspace(-2, 3, 9)),
+    "Exponential": (lambda: D.Exponential(t(1.7)), stats.expon(scale=1 / 1.7), np.linspace(-1, 4, 9)),
+    "Gamma": (lambda: D.Gamma(t(2.3), t(1.7)), stats.gamma(2.3, scale=1 / 1.7), np.linspace(-1, 4, 9)),
+    "Beta": (lambda: D.Beta(t(2.3), t(0.7)), stats.beta(2.3, 0.7), np.linspace(-0.5, 1.5, 9)),
+    "Laplace": (lambda: D.Laplace(t(0.3), t(1.7)), stats.laplace(0.3, 1.7), np.linspace(-4, 4, 9)),
+    "Cauchy": (lambda: D.Cauchy(t(0.3), t(1.7)), stats.cauchy(0.3, 1.7), np.linspace(-4, 4, 9)),
+    "StudentT": (lambda: D.StudentT(t(3.5), t(0.3), t(1.7)), stats.t(3.5, 0.3, 1.7), np.linspace(-4, 4, 9)),
+    "Gumbel": (lambda: D.Gumbel(t(0.3), t(1.7)), stats.gumbel_r(0.3, 1.7), np.linspace(-4, 4, 9)),
+}
+WHOLE = {
+    "Bernoulli": (lambda: D.Bernoulli(t(0.3)), stats.bernoulli(0.3)),
+    "Binomial": (lambda: D.Binomial(7, t(0.3)), stats.binom(7, 0.3)),
+    "Geometric": (lambda: D.Geometric(t(0.3)), stats.geom(0.3)),
+    "Poisson": (lambda: D.Poisson(t(2.3)), stats.poisson(2.3)),
+    "Categorical": (
+        lambda: D.Categorical(t([1.0, 2.0, 0.0, 7.0])),
+        stats.rv_discrete(values=([0, 1, 2, 3], [0.1, 0.2, 0.0, 0.7])),
+    ),
+}
+ALL = {**REAL, **WHOLE}
+CLOSE = {"rtol": 1e-11, "atol": 1e-13}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_densities_and_distribution_functions(name):
+    make, exact, x = REAL[name]
+    ours = make()
+    np.testing.assert_allclose(array(ours.log_prob(t(x))), exact.logpdf(x), **CLOSE)
+    np.testing.assert_allclose(array(ours.prob(t(x))), exact.pdf(x), **CLOSE)
+    for method, at, want in [(ours.cdf, x, exact.cdf), (ours.icdf, np.linspace(0.05, 0.95, 7), exact.ppf)]:
+        try:
+            got = array(method(t(at)))
+        except NotImplementedError as error:
+            assert "no closed form" in str(error)
+        else:
+            np.testing.assert_allclose(got, want(at), **CLOSE)
+    assert ours.log_prob(0.3).item() == pytest.approx(exact.logpdf(0.3), rel=1e-13)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_probabilities(name):
+    make, exact = WHOLE[name]
+    ours, x = make(), np.array([-1, 0, 1, 2, 3, 5, 8])
+    with np.errstate(divide="ignore"):
+        want = np.log(exact.pmf(x))
+    for values in (td.tensor(x), t(x)):
+        np.testing.assert_allclose(array(ours.log_prob(values)), want, **CLOSE)
+    if name in ("Poisson", "Geometric"):
+        np.testing.assert_allclose(array(ours.cdf(t(x + 0.5))), exact.cdf(x + 0.5), **CLOSE)
+    if name != "Categorical":
+        assert ours.log_prob(0.5).item() == -math.inf
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_moments_and_entropies(name):
+    make, exact = ALL[name][:2]
+    ours = make()
+    for what, want in [
+        (lambda: ours.mean, exact.mean()),
+        (lambda: ours.variance, exact.var()),
+        (lambda: ours.stddev, exact.std()),
+        (lambda: ours.entropy(), exact.entropy()),
+    ]:
+        try:
+            got = what().item()
+        except NotImplementedError as error:
+            assert "no closed form" in str(error)
+            continue
+        if name == "Cauchy" and math.isnan(got):
+            continue
+        assert got == pytest.approx(float(want), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_samples(name):
+    make, exact = ALL[name][:2]
+    ours = make()
+    x = array(ours.sample(td.random.key(5), (20_000,)))
+    assert x.shape == (20_000,)
+    if name in REAL:
+        assert stats.kstest(x, exact.cdf).pvalue > 1e-3
+    else:
+        counts = np.bincount(x, minlength=4)
+        expected = len(x) * exact.pmf(np.arange(len(counts)))
+        often = expected > 5
+        assert (
+            stats.chisquare(
+                counts[often], expected[often] * counts[often].sum() / expected[often].sum()
+            ).pvalue
+            > 1e-3
+        )
+    assert ours.has_rsample == (name in REAL)
+    if name not in REAL:
+        with pytest.raises(NotImplementedError, match="call sample"):
+            ours.rsample(td.random.key(5))
+
+
+def test_samples_have_derivatives():
+    def total(d):
+        return td.sum(d.rsample(td.random.key(1), (100,)))
+
+    grads = td.grad(total)(D.Normal(t(0.3), t(1.7)))
+    z = array(td.random.normal(td.random.key(1), (100,), dtype=F64))
+    assert isinstance(grads, D.Normal)
+    assert grads.loc.item() == pytest.approx(100) and grads.scale.item() == pytest.approx(z.sum())
+    assert (
+        td.grad(lambda d: td.sum(d.sample(td.random.key(1), (9,))))(D.Normal(t(0.3), t(1.7))).loc.item() == 0
+    )
+
+
+# ---- Vectors
+
+
+def test_dirichlet():
+    a = np.array([0.7, 2.0, 3.3])
+    ours, exact = D.Dirichlet(t(a)), stats.dirichlet(a)
+    x = rng.dirichlet(a, 5)
+    np.testing.assert_allclose(array(ours.log_prob(t(x))), exact.logpdf(x.T), **CLOSE)
+    np.testing.assert_allclose(array(ours.mean), exact.mean(), **CLOSE)
+    np.testing.assert_allclose(array(ours.variance), exact.var(), **CLOSE)
+    assert ours.entropy().item() == pytest.approx(exact.entropy())
+    assert ours.batch_shape == () and ours.event_shape == (3,)
+    assert ours.sample(td.random.key(0), (4, 2)).shape == (4, 2, 3)
+    assert ours.log_prob(t([-1.0, 1.0, 1.0])).item() == -math.inf
+
+
+def test_multivariate_normal():
+    mean, root = rng.normal(size=3), rng.normal(size=(3, 3))
+    cov = root @ root.T + np.eye(3)
+    exact = stats.multivariate_normal(mean, cov)
+    x = rng.normal(size=(5, 3))
+    for ours in (
+        D.MultivariateNormal(t(mean), t(cov)),
+        D.MultivariateNormal(t(mean), scale_tril=t(np.linalg.cholesky(cov))),
+    ):
+        np.testing.assert_allclose(array(ours.log_prob(t(x))), exact.logpdf(x), **CLOSE)
+        np.testing.assert_allclose(array(ours.covariance_matrix), cov, **CLOSE)
+        np.testing.assert_allclose(array(ours.variance), np.diag(cov), **CLOSE)
+        assert ours.entropy().item() == pytest.approx(exact.entropy())
+    batch = D.MultivariateNormal(td.zeros((4, 1, 3)), td.eye(3) * td.ones((2, 1, 1)))
+    assert batch.batch_shape == (4, 2) and batch.event_shape == (3,)
+    assert batch.sample(td.random.key(0), (5,)).shape == (5, 4, 2, 3)
+    assert batch.log_prob(td.zeros((3,))).shape == (4, 2)
+
+
+def test_one_hot_vectors():
+    ours = D.OneHotCategorical(t([1.0, 2.0, 7.0]))
+    x = ours.sample(td.random.key(0), (2000,))
+    assert x.shape == (2000, 3) and x.dtype == F64
+    np.testing.assert_allclose(array(x).mean(axis=0), [0.1, 0.2, 0.7], atol=0.05)
+    np.testing.assert_allclose(array(ours.log_prob(t(np.eye(3)))), np.log([0.1, 0.2, 0.7]))
+    assert ours.entropy().item() == pytest.approx(stats.entropy([0.1, 0.2, 0.7]))
+
+
+def test_axes_of_one_event():
+    base = D.Normal(td.zeros((4, 3, 2), dtype=F64), t(2.0))
+    ours = D.Independent(base, 2)
+    assert ours.batch_shape == (4,) and ours.event_shape == (3, 2)
+    x = t(rng.normal(size=(5, 4, 3, 2)))
+    np.testing.assert_allclose(array(ours.log_prob(x)), stats.norm(0, 2).logpdf(array(x)).sum(axis=(2, 3)))
+    assert ours.rsample(td.random.key(0), (7,)).shape == (7, 4, 3, 2)
+    np.testing.assert_allclose(array(ours.entropy()), np.full(4, 6 * stats.norm(0, 2).entropy()))
+    kl = D.kl_divergence(ours, D.Independent(D.Normal(td.ones((4, 3, 2), dtype=F64), t(1.0)), 2))
+    assert kl.shape == (4,)
+    with pytest.raises(ValueError, match="has no 4 axes"):
+        D.Independent(base, 4)
+    with pytest.raises(ValueError, match="events of 2 and 1 axes"):
+        D.kl_divergence(ours, D.Independent(base, 1))
+
+
+def test_transformed_distributions():
+    ours = D.TransformedDistribution(D.Normal(t(0.3), t(0.6)), td.exp, td.log)
+    exact, x = stats.lognorm(0.6, scale=math.exp(0.3)), np.linspace(0.2, 4, 7)
+    np.testing.assert_allclose(array(ours.log_prob(t(x))), exact.logpdf(x), **CLOSE)
+    assert stats.kstest(array(ours.sample(td.random.key(2), (5000,))), exact.cdf).pvalue > 1e-3
+    slope = td.grad(lambda d: td.sum(d.log_prob(t(x))))(ours)
+    want = td.grad(lambda d: td.sum(d.log_prob(t(x))))(D.LogNormal(t(0.3), t(0.6)))
+    assert slope.base.loc.item() == pytest.approx(want.loc.item())
+
+
+# ---- Divergences
+
+
+PAIRS = [
+    (lambda: D.Normal(t(0.3), t(1.7)), lambda: D.Normal(t(-1.0), t(0.9)), (-20, 20)),
+    (lambda: D.LogNormal(t(0.3), t(0.7)), lambda: D.LogNormal(t(-1.0), t(0.9)), (0, 200)),
+    (lambda: D.HalfNormal(t(0.7)), lambda: D.HalfNormal(t(1.9)), (0, 20)),
+    (lambda: D.Uniform(t(0.0), t(1.0)), lambda: D.Uniform(t(-1.0), t(3.0)), (0, 1)),
+    (lambda: D.Exponential(t(0.7)), lambda: D.Exponential(t(1.9)), (0, 60)),
+    (lambda: D.Gamma(t(2.3), t(0.7)), lambda: D.Gamma(t(1.3), t(1.9)), (0, 90)),
+    (lambda: D.Beta(t(2.3), t(1.7)), lambda: D.Beta(t(1.3), t(1.9)), (0, 1)),
+    (lambda: D.Laplace(t(0.3), t(0.7)), lambda: D.Laplace(t(-1.0), t(0.9)), (-30, 30)),
+    (lambda: D.Gumbel(t(0.3), t(0.7)), lambda: D.Gumbel(t(-1.0), t(0.9)), (-3, 40)),
+    (lambda: D.Bernoulli(t(0.3)), lambda: D.Bernoulli(t(0.6)), range(2)),
+    (lambda: D.Binomial(5, t(0.3)), lambda: D.Binomial(5, t(0.6)), range(6)),
+    (lambda: D.Geometric(t(0.3)), lambda: D.Geometric(t(0.6)), range(1, 200)),
+    (lambda: D.Poisson(t(2.3)), lambda: D.Poisson(t(1.6)), range(60)),
+    (lambda: D.Categorical(t([1.0, 2.0, 3.0])), lambda: D.Categorical(t([2.0, 1.0, 1.0])), range(3)),
+]
+
+
+@pytest.mark.parametrize(("p", "q", "support"), PAIRS, ids=lambda v: "")
+def test_divergences_are_expectations(p, q, support):
+    p, q = p(), q()
+    got = D.kl_divergence(p, q).item()
+    if isinstance(support, range):
+        x = td.tensor(list(support))
+        want = td.sum(p.prob(x) * (p.log_prob(x) - q.log_prob(x))).item()
+    else:
+        x = np.linspace(support[0] + 1e-9, support[1] - 1e-9, 200_001)
+        density = array(p.prob(t(x)))
+        difference = array(p.log_prob(t(x)) - q.log_prob(t(x)))
+        want = integrate.simpson(np.where(density > 0, density * difference, 0), x=x)
+    assert got == pytest.approx(want, rel=2e-4)
+    assert D.kl_divergence(p, p).item() == pytest.approx(0, abs=1e-14)
+
+
+def test_divergences_of_vectors():
+    """By the definition, on many samples."""
+    root = rng.normal(size=(2, 3, 3)) + 2 * np.eye(3)
+    for p, q in [
+        (
+            D.MultivariateNormal(t([0.0, 1, 2]), t(root[0] @ root[0].T)),
+            D.MultivariateNormal(t([1.0, 1, 1]), t(root[1] @ root[1].T + np.eye(3))),
+        ),
+        (D.Dirichlet(t([1.0, 2, 3])), D.Dirichlet(t([2.0, 2, 1]))),
+    ]:
+        x = p.sample(td.random.key(0), (40_000,))
+        terms = array(p.log_prob(x) - q.log_prob(x))
+        assert abs(D.kl_divergence(p, q).item() - terms.mean()) < 5 * terms.std() / 200
+        assert D.kl_divergence(q, q).item() == pytest.approx(0, abs=1e-13)
+    a, b = D.OneHotCategorical(t([1.0, 2.0, 3.0])), D.OneHotCategorical(t([2.0, 1.0, 1.0]))
+    p, q = np.array([1, 2, 3]) / 6, np.array([2, 1, 1]) / 4
+    assert D.kl_divergence(a, b).item() == pytest.approx((p * np.log(p / q)).sum())
+    c, d = D.Cauchy(t(0.3), t(1.7)), D.Cauchy(t(-1.0), t(0.9))
+    want, _ = integrate.quad(
+        lambda x: (
+            stats.cauchy.pdf(x, 0.3, 1.7)
+            * (stats.cauchy.logpdf(x, 0.3, 1.7) - stats.cauchy.logpdf(x, -1, 0.9))
+        ),
+        -math.inf,
+        math.inf,
+    )
+    assert D.kl_divergence(c, d).item() == pytest.approx(want, rel=1e-6)
+
+
+def test_divergences_of_ones_own():
+    with pytest.raises(NotImplementedError, match="none of Normal and Laplace"):
+        D.kl_divergence(D.Normal(), D.Laplace())
+    assert D.kl_divergence(D.Uniform(0.0, 2.0), D.Uniform(0.0, 1.0)).item() == math.inf
+
+
+# ---- Trees
+
+
+def test_distributions_pass_through_transforms():
+    locs = t([0.0, 1.0, 2.0])
+    batch = td.vmap(lambda loc: D.Normal(loc, t(2.0)))(locs)
+    assert isinstance(batch, D.Normal) and batch.batch_shape == (3,)
+    x = t([0.5, 0.5, 0.5])
+    each = td.vmap(lambda d, x: d.log_prob(x))(batch, x)
+    np.testing.assert_allclose(array(each), stats.norm(array(locs), 2).logpdf(0.5))
+    np.testing.assert_allclose(array(td.compile(lambda d, x: d.log_prob(x))(batch, x)), array(each))
+    slope = td.grad(lambda d: td.sum(d.log_prob(x)))(batch)
+    np.testing.assert_allclose(array(slope.loc), (0.5 - array(locs)) / 4)
+    params = td.tree.leaves(D.Independent(batch, 1))
+    assert [p.shape for p in params] == [(3,), (3,)]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_gradients_of_log_prob(name):
+    make, exact, x = REAL[name]
+    distribution = make()
+    inside = t(x[exact.pdf(x) > 0][1:-1])
+
+    def total(*leaves):
+        return td.sum(td.tree.unflatten(td.tree.structure(distribution), leaves).log_prob(inside))
+
+    td.check_grads(total, tuple(td.tree.leaves(distribution)))
+
+
+def test_edges():
+    assert D.Bernoulli(t(0.0)).log_prob(t([0.0, 1.0])).tolist() == [0, -math.inf]
+    assert D.Bernoulli(t(1.0)).entropy().item() == 0
+    assert D.Binomial(3, t(1.0)).log_prob(t([3.0, 2.0])).tolist() == [0, -math.inf]
+    assert D.Geometric(t(1.0)).log_prob(t([1.0, 2.0])).tolist() == [0, -math.inf]
+    np.testing.assert_array_equal(array(D.StudentT(t([1.0, 1.5, 2.5])).variance), [math.nan, math.inf, 5.0])
+    np.testing.assert_array_equal(array(D.StudentT(t([0.5, 2.5])).mean), [math.nan, 0.0])
+    grads = td.grad(lambda d: d.log_prob(t(-1.0)))(D.Gamma(t(2.0)))
+    assert grads.concentration.item() == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: D.Normal(0.0, -1.0), ValueError, r"\[Normal\] scale is -1.0, but must be positive"),
+        (lambda: D.Normal(td.ones((2,)), td.ones((3,))), td.ShapeError, "broadcast"),
+        (lambda: D.Uniform(1.0, 1.0), ValueError, "is empty"),
+        (lambda: D.Bernoulli(), ValueError, "either probs or logits"),
+        (lambda: D.Bernoulli(1.5), ValueError, "probs is 1.5"),
+        (lambda: D.Categorical(td.ones((2, 0))), td.ShapeError, "no categories"),
+        (lambda: D.Dirichlet(1.0), td.ShapeError, "must be a vector"),
+        (lambda: D.MultivariateNormal(td.ones((2,))), ValueError, "either covariance_matrix"),
+        (lambda: D.MultivariateNormal(td.ones((2,)), td.eye(3)), td.ShapeError, "needs matrices"),
+        (lambda: D.Binomial(2.5, 0.5), ValueError, "n is 2.5"),
+        (lambda: D.Beta(1.0, 1.0).cdf(0.5), NotImplementedError, "no closed form"),
+        (
+            lambda: D.TransformedDistribution(D.Dirichlet(td.ones((2,))), td.exp, td.log),
+            ValueError,
+            "of numbers",
+        ),
+    ],
+)
+def test_mistakes_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
