@@ -3,6 +3,7 @@
 
 #include "autodiff/transpose.h"
 #include "core/bind.h"
+#include "ops/autocast.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -149,13 +150,16 @@ Reads kept_of(const Call& call, Reads tracked) {
   return reads | (is_narrow_call(call) ? kAllInputs : kOutput);
 }
 
+// Rules have the dtypes of the call that they are of.
 Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted) {
+  const Autocast off({});
   Tensors fine = fine_outputs(call, wanted);
   const Call seen{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine};
   return std::visit(Puller{seen, cotangents, wanted}, call.primitive.derivative);
 }
 
 Tensors push_call(const Call& call, Tangents tangents) {
+  const Autocast off({});
   Reads moving = 0;
   for (size_t i = 0; i < tangents.size(); ++i) moving |= tangents[i].defined() ? input_bit(i) : 0;
   Tensors fine = fine_outputs(call, moving);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/trace.h"
+#include "ops/autocast.h"
 #include "ops/composites.h"
 #include "ops/contract.h"
 #include "ops/convert.h"
@@ -19,7 +20,8 @@ namespace tidu::nn {
 namespace {
 
 // Losses and layers of 16-bit floats are computed in float32 up to here and rounded once, to `dtype`.
-Tensor reduce(const Tensor& losses, Reduction reduction, DType dtype) {
+Tensor reduce(const Tensor& losses, Reduction reduction, DType given) {
+  const DType dtype = precise_type(losses, given);
   switch (reduction) {
     case Reduction::mean: return astype(mean(losses), dtype);
     case Reduction::sum: return astype(sum(losses), dtype);
@@ -100,7 +102,7 @@ void check_class_weight(const Tensor& weight, int64_t classes, const char* op) {
 // Of losses that are 0 where they do not count.
 Tensor reduce_counted(const CountedLosses& of, bool all_count, Reduction reduction, DType dtype) {
   if (all_count || reduction != Reduction::mean) return reduce(of.losses, reduction, dtype);
-  return astype(sum(of.losses) / sum(of.counts), dtype);
+  return astype(sum(of.losses) / sum(of.counts), precise_type(of.losses, dtype));
 }
 
 // Targets, with class 0 for those that do not count, and which ones do; an undefined tensor where all do.

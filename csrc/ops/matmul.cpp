@@ -2,6 +2,7 @@
 #include "ops/matmul.h"
 
 #include "core/bind.h"
+#include "ops/autocast.h"
 #include "ops/convert.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
@@ -117,9 +118,14 @@ Tensor product_of(const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
 
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b) { return product_of(a, b); }
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  const Tensors cast = cast_operands({a, b});
+  return product_of(cast[0], cast[1]);
+}
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+Tensor linear(const Tensor& given_x, const Tensor& given_weight, const Tensor& given_bias) {
+  const Tensors cast = cast_operands({given_x, given_weight, given_bias});
+  const Tensor &x = cast[0], &weight = cast[1], &bias = cast[2];
   if (weight.ndim() != 2 || x.ndim() == 0 || x.size(-1) != weight.size(1)) {
     fail<ShapeError>("[linear] the input ", describe(x), " does not fit the weight ", describe(weight),
                      " of (outputs, inputs)");

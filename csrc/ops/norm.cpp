@@ -2,6 +2,7 @@
 #include "ops/norm.h"
 
 #include "core/bind.h"
+#include "ops/autocast.h"
 #include "ops/convert.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
@@ -204,6 +205,7 @@ Tensor normalise(const Primitive& primitive, const Tensor& x, const Shape& shape
                        describe(*parameter));
     dtype = promote(dtype, parameter->dtype());
   }
+  dtype = precise_type(x, dtype);
   const Tensor inputs[] = {astype(x, dtype), weight.defined() ? astype(weight, dtype) : weight,
                            bias.defined() ? astype(bias, dtype) : bias};
   const NormAttrs attrs{count, eps};

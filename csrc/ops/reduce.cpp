@@ -5,6 +5,7 @@
 
 #include "core/bind.h"
 #include "ops/accumulate.h"
+#include "ops/autocast.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -177,7 +178,10 @@ Tensor reduce(const Primitive& primitive, Takes types, const Tensor& x, const Ov
   Axes all_axes;
   for (int i = 0; i < x.ndim(); ++i) all_axes.push_back(i);
   const Axes axes = over ? normalize_axes(*over, x.ndim(), primitive.name) : all_axes;
-  const Tensor input = astype(x, computing_type(x.dtype(), types));
+  const DType dtype = computing_type(x.dtype(), types);
+  const bool adds =
+      types == Takes::floating || &primitive == &primitives::sum || &primitive == &primitives::prod;
+  const Tensor input = astype(x, adds ? precise_type(x, dtype) : dtype);
   const Tensor result = bind(primitive, {input}, ReduceAttrs{axes, correction});
   return keepdims ? reshape(result, kept_shape(x.shape(), axes)) : result;
 }

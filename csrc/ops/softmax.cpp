@@ -2,6 +2,7 @@
 #include "ops/softmax.h"
 
 #include "core/bind.h"
+#include "ops/autocast.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -164,7 +165,9 @@ Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", {.batching = 
 
 namespace {
 
-Tensor floating(const Tensor& x) { return is_floating(x.dtype()) ? x : astype(x, kDefaultFloat); }
+Tensor floating(const Tensor& x) {
+  return is_floating(x.dtype()) ? cast_to_precise(x) : astype(x, kDefaultFloat);
+}
 
 }  // namespace
 
@@ -181,7 +184,8 @@ Tensor log_softmax(const Tensor& x, int64_t axis) {
 }
 
 Tensor softmax_cross_entropy(const Tensor& logits, const Tensor& labels) {
-  return astype(counted_cross_entropy(logits, labels, std::nullopt).losses, logits.dtype());
+  return astype(counted_cross_entropy(logits, labels, std::nullopt).losses,
+                precise_type(logits, logits.dtype()));
 }
 
 CountedLosses counted_cross_entropy(const Tensor& logits, const Tensor& labels,

@@ -3,6 +3,7 @@
 
 #include "callables.h"
 #include "core/profile.h"
+#include "ops/autocast.h"
 #include "user_line.h"
 
 namespace tidu::python {
@@ -13,6 +14,11 @@ class FlatCall {
  public:
   FlatCall(PyObject* arguments, PyObject* keywords) {
     add(is_switched_off());
+    if (const Autocasting now = autocasting(); now.enabled) {
+      key_ += 'a';
+      add(now.dtype);
+      add(now.device ? static_cast<int>(*now.device) : -1);
+    }
     visit(arguments);
     visit(keywords);
   }
@@ -184,6 +190,16 @@ void bind_compile(py::module_& m) {
                              [](const Compiled& compiled) { return to_list(compiled.closed_over()); });
   m.def("set_number_type",
         [](const py::type& type) { number_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr()); });
+  m.def("autocasting", [] {
+    const Autocasting now = autocasting();
+    return py::make_tuple(
+        now.enabled, now.dtype,
+        now.device ? py::object(py::int_(static_cast<int>(*now.device))) : py::object(py::none()));
+  });
+  m.def("set_autocasting", [](bool enabled, DType dtype, std::optional<int> device) {
+    set_autocasting(
+        {enabled, dtype, device ? std::optional(static_cast<DeviceType>(*device)) : std::nullopt});
+  });
   m.def("is_compiling", [] { return visible_capture() != nullptr; });
   py::class_<ProfileSession>(m, "ProfileSession").def(py::init()).def("end", &ProfileSession::end);
   m.def("same_bits", [](const Tensor& a, const Tensor& b) {

@@ -20,6 +20,7 @@ from tidu import random as random
 from tidu import special as special
 from tidu import tree as tree
 from tidu._arguments import explain as _explain
+from tidu._autocast import autocast as autocast
 from tidu._callback import pure_callback as pure_callback
 from tidu._check_grads import check_grads as check_grads
 from tidu._compile import compile as compile

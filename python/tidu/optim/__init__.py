@@ -10,6 +10,7 @@ from .least_squares import LeastSquaresReport, RootReport, least_squares, root
 from .minimize import Report, minimize
 from .minimizers import LBFGS, GradientDescent, GradientFlow, NewtonCG
 from .optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from .scaler import GradScaler
 from .schedules import (
     CosineLR,
     CosineWarmRestartsLR,
@@ -39,6 +40,7 @@ __all__ = [
     "CosineWarmRestartsLR",
     "ExponentialLR",
     "GaussNewton",
+    "GradScaler",
     "GradientDescent",
     "GradientFlow",
     "LeastSquaresReport",
