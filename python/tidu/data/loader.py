@@ -8,6 +8,7 @@ import tidu as td
 from .._core import _training as training
 from .._pytree import flatten, unflatten
 from .datasets import Subset, TensorDataset
+from .workers import Ahead, Workers
 
 
 def collate(items):
@@ -65,6 +66,12 @@ class DataLoader:
     shuffle: a new order each epoch, which `key` (by default that of seed 0) and the epoch's number decide.
     drop_last: leaves out a last batch that is not full.
     prefetch: how many batches are made ahead; with 0 there is no thread.
+    num_workers: how many processes make batches, `prefetch` ahead each, for data sets whose items Python
+        computes; the batches and their order are the same for any number. They are forked, so data sets are
+        not copied, but cannot use device cuda, and give what can be pickled. worker_init_fn(number) is
+        called in each when it begins. With persistent_workers they stay from epoch to epoch, and go with the
+        loader; what the data set keeps then stays as it was. What a worker raises is a RuntimeError with its
+        traceback, and so is its death.
 
     Iterations do not disturb each other: one begins the epoch after that of the iteration begun before it,
     also where that was left early, and the same epoch where that has given no batch yet, as in
@@ -75,18 +82,48 @@ class DataLoader:
     """
 
     def __init__(
-        self, dataset, batch_size=1, shuffle=False, key=None, drop_last=False, prefetch=2, collate=collate
+        self,
+        dataset,
+        batch_size=1,
+        shuffle=False,
+        key=None,
+        drop_last=False,
+        prefetch=2,
+        collate=collate,
+        num_workers=0,
+        worker_init_fn=None,
+        persistent_workers=False,
     ):
+        if num_workers < 0:
+            raise ValueError(f"[DataLoader] num_workers is {num_workers}, but must not be negative")
         self.dataset = dataset
         self.key = td.random.key(0) if key is None else key
         self._options = (batch_size, shuffle, drop_last, prefetch)
         self._collate = collate
+        self._num_workers, self._worker_init = num_workers, worker_init_fn
+        self._keeps_workers, self._workers = persistent_workers, None
         self._position = _Position()
-        self._begin(self._position)  # unfit options are an error here
+        self._check(self._position)  # unfit options are an error here
+
+    def _check(self, position):
+        native, rebuild = _source(self.dataset, self._collate, self.key, self._options)
+        _Pass(native, rebuild, position)
 
     def _begin(self, position):
-        native, rebuild = _source(self.dataset, self._collate, self.key, self._options)
-        return _Pass(native, rebuild, position)
+        if self._num_workers == 0:
+            native, rebuild = _source(self.dataset, self._collate, self.key, self._options)
+            return _Pass(native, rebuild, position)
+        workers = self._workers
+        if workers is None or not workers.is_free():
+            workers = Workers(self._num_workers, self.dataset, self._collate, self._worker_init)
+        if self._keeps_workers:
+            self._workers = workers
+        batch_size, shuffle, drop_last, ahead = self._options
+        indices = training.DataLoader(
+            len(self.dataset), lambda indices: [indices], self.key, batch_size, shuffle, drop_last, 0
+        )
+        ahead = Ahead(indices, workers, max(ahead, 1), self._keeps_workers)
+        return _Pass(ahead, lambda batch: batch, position)
 
     def __len__(self):
         """The number of batches of an epoch."""
@@ -115,7 +152,7 @@ class DataLoader:
     def load_state_dict(self, state):
         """Takes over what `state_dict` gave."""
         position = _Position(state["epoch"], state["batch"])
-        self._begin(position)  # says whether there is such a position
+        self._check(position)  # says whether there is such a position
         self.key, self._position = state["key"], position
 
 

@@ -1,0 +1,155 @@
+"""Batches made by worker processes: the same as without, errors, deaths, Ctrl-C, ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tidu as td
+
+pytestmark = pytest.mark.cpu_only("a forked child cannot use a device that its parent used")
+
+
+class Squares:
+    """Items computed by Python."""
+
+    def __init__(self, size=23, fails_at=None):
+        self.size, self.fails_at = size, fails_at
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, i):
+        if i == self.fails_at:
+            raise KeyError(f"item {i} is lost")
+        return {"x": np.full(3, float(i * i)), "label": i}
+
+
+class Pids(Squares):
+    def __getitem__(self, i):
+        return os.getpid()
+
+
+class Deadly(Squares):
+    def __getitem__(self, i):
+        if i == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return i
+
+
+def batches(loader):
+    return [(b["x"].cpu().numpy(), b["label"].tolist()) for b in loader]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_any_number_of_workers_gives_the_same_batches(workers, persistent):
+    options = {"batch_size": 4, "shuffle": True, "key": td.random.key(5)}
+    alone = td.data.DataLoader(Squares(), **options)
+    together = td.data.DataLoader(Squares(), **options, num_workers=workers, persistent_workers=persistent)
+    for _ in range(2):
+        for (a, i), (b, j) in zip(batches(alone), batches(together), strict=True):
+            np.testing.assert_array_equal(a, b)
+            assert i == j
+    assert together.epoch == 2 and len(together) == 6
+
+
+def test_a_pass_goes_on_from_its_state():
+    options = {"batch_size": 4, "shuffle": True, "num_workers": 2}
+    loader = td.data.DataLoader(Squares(), **options)
+    first = iter(loader)
+    next(first), next(first)
+    resumed = td.data.DataLoader(Squares(), **options)
+    resumed.load_state_dict(loader.state_dict())
+    assert [b["label"].tolist() for b in resumed] == [b["label"].tolist() for b in first]
+
+
+def test_workers_stay_or_go():
+    def pids(loader):
+        return {pid for batch in loader for pid in batch.tolist()}
+
+    going = td.data.DataLoader(Pids(), 2, num_workers=2)
+    staying = td.data.DataLoader(Pids(), 2, num_workers=2, persistent_workers=True)
+    first, second = pids(going), pids(going)
+    assert len(first) == len(second) == 2 and not first & second and os.getpid() not in first
+    kept = pids(staying)
+    assert kept == pids(staying)
+    del staying
+    for pid in first | second | kept:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    left = iter(td.data.DataLoader(Pids(), 1, num_workers=1))
+    pid = next(left).item()
+    del left
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_persistent_workers_serve_a_pass_after_one_that_was_left():
+    loader = td.data.DataLoader(Squares(), 4, num_workers=2, persistent_workers=True)
+    next(iter(loader))
+    assert [label for _, labels in batches(loader) for label in labels] == list(range(23))
+
+
+def test_what_a_worker_raises_comes_out_with_its_traceback():
+    loader = td.data.DataLoader(Squares(fails_at=9), 4, num_workers=2)
+    got = []
+    with pytest.raises(RuntimeError, match=r"(?s)worker 0 failed: KeyError: 'item 9 is lost'.*__getitem__"):
+        for batch in loader:
+            got.append(batch["label"].tolist())
+    assert got == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_killed_worker_is_an_error():
+    with pytest.raises(RuntimeError, match="worker 1 ended before its batch was done, with exit code -9"):
+        list(td.data.DataLoader(Deadly(), 4, num_workers=2))
+
+
+def test_workers_are_set_up():
+    def init(number):
+        os.environ["NUMBER"] = str(number)
+
+    class Numbers(Squares):
+        def __getitem__(self, i):
+            return int(os.environ["NUMBER"])
+
+    loader = td.data.DataLoader(Numbers(8), 2, num_workers=2, worker_init_fn=init)
+    assert [batch.tolist() for batch in loader] == [[0, 0], [1, 1], [0, 0], [1, 1]]
+    with pytest.raises(ValueError, match="num_workers is -1"):
+        td.data.DataLoader(Squares(), num_workers=-1)
+
+
+@pytest.mark.parametrize("ending", ["interrupt", "exit"])
+def test_no_worker_outlives_its_process(ending):
+    code = """
+import os, sys, time
+import tidu as td
+
+class Slow:
+    def __len__(self):
+        return 100
+    def __getitem__(self, i):
+        if i > 3:
+            time.sleep(60)
+        return os.getpid()
+
+loader = iter(td.data.DataLoader(Slow(), 1, num_workers=2))
+print(next(loader).item(), next(loader).item(), flush=True)
+if sys.argv[1] == "interrupt":
+    list(loader)
+"""
+    program = subprocess.Popen(
+        [sys.executable, "-c", code, ending], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    pids = [int(pid) for pid in program.stdout.readline().split()]
+    if ending == "interrupt":
+        time.sleep(0.3)
+        program.send_signal(signal.SIGINT)
+    _, error = program.communicate(timeout=30)
+    assert ("KeyboardInterrupt" in error) == (ending == "interrupt")
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
