@@ -30,6 +30,7 @@
 #include "nn/pooling.h"
 #include "ops/arrange.h"
 #include "ops/assign.h"
+#include "ops/autocast.h"
 #include "ops/composites.h"
 #include "ops/convert.h"
 #include "ops/convolution.h"

@@ -41,6 +41,26 @@ Schedule cosine_schedule(double lr, int64_t steps, double last) {
   };
 }
 
+Schedule exponential_schedule(double lr, double factor) {
+  return [=](int64_t step) { return lr * std::pow(factor, static_cast<double>(step)); };
+}
+
+Schedule polynomial_schedule(double lr, int64_t steps, double power) {
+  check_positive(steps, "steps");
+  return [=](int64_t step) { return lr * std::pow(1 - fraction(step, steps), power); };
+}
+
+Schedule cosine_restart_schedule(double lr, int64_t steps, int64_t factor, double last) {
+  check_positive(steps, "steps");
+  check_positive(factor, "factor");
+  return [=](int64_t step) {
+    int64_t period = steps;
+    if (factor == 1) step %= period;
+    for (; step >= period; period *= factor) step -= period;
+    return cosine_schedule(lr, period, last)(step);
+  };
+}
+
 Schedule chain_schedules(std::vector<Phase> phases) {
   if (phases.empty()) fail<ValueError>("[schedule] there is nothing to chain");
   return [phases = std::move(phases)](int64_t step) {

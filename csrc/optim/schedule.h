@@ -18,6 +18,12 @@ Schedule linear_schedule(double from, double to, int64_t steps);
 // last + (lr - last) (1 + cos(pi step / steps)) / 2, held at `last` from step `steps` on (Loshchilov and
 // Hutter 2017).
 Schedule cosine_schedule(double lr, int64_t steps, double last = 0);
+// lr factor^step
+Schedule exponential_schedule(double lr, double factor);
+// lr (1 - step / steps)^power, held at 0 from step `steps` on.
+Schedule polynomial_schedule(double lr, int64_t steps, double power = 1);
+// cosine_schedule again and again, at first in `steps` and then each time in `factor` times as many.
+Schedule cosine_restart_schedule(double lr, int64_t steps, int64_t factor = 1, double last = 0);
 
 // One schedule after another, each counting from its own step 0; the last one's length does not matter.
 struct Phase {

@@ -37,6 +37,25 @@ std::vector<std::vector<double>> log_softmax_rows(const Tensor& logits) {
 
 // --- Classification
 
+TEST(Autocast, ProductsTake16BitsAndLossesGiveFloat32) {
+  const Tensor x = tensor<float>({1, 2, 3, 4}, {2, 2}), weight = tensor<float>({1, -1, 0.5, 2}, {2, 2});
+  const auto loss = [&](const Tensor& w) {
+    const Autocast scope({.enabled = true});
+    const Tensor y = linear(x, w);
+    EXPECT_EQ(y.dtype(), DType::bfloat16);
+    {
+      const Autocast off({});
+      EXPECT_EQ(matmul(x, w).dtype(), DType::float32);
+    }
+    return mse_loss(y, x);
+  };
+  const Tensor gradient = grad(loss)(weight);
+  EXPECT_EQ(gradient.dtype(), DType::float32);
+  EXPECT_EQ(loss(weight).dtype(), DType::float32);
+  EXPECT_EQ(matmul(x, weight).dtype(), DType::float32);
+  EXPECT_THROW(Autocast({.enabled = true, .dtype = DType::float64}), DTypeError);
+}
+
 TEST(CrossEntropy, IndicesFollowTheDefinition) {
   const Tensor logits = random_point(1, {4, 3});
   const Tensor targets = classes({2, 0, 1, 1});

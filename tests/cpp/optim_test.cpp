@@ -205,6 +205,15 @@ TEST(Schedule, ClosedForms) {
                 1e-15);
   EXPECT_DOUBLE_EQ(cosine(9), 0.2);
   EXPECT_EQ(constant_schedule(0.3)(7), 0.3);
+  EXPECT_DOUBLE_EQ(exponential_schedule(0.8, 0.5)(3), 0.1);
+  EXPECT_DOUBLE_EQ(polynomial_schedule(0.8, 4, 2)(2), 0.2);
+  EXPECT_EQ(polynomial_schedule(0.8, 4, 2)(9), 0);
+  const Schedule again = cosine_restart_schedule(1, 2, 3, 0.2);
+  for (const int64_t start : {0, 2, 8}) EXPECT_DOUBLE_EQ(again(start), 1);
+  EXPECT_DOUBLE_EQ(again(1), 0.6);
+  EXPECT_DOUBLE_EQ(again(5), 0.6);
+  EXPECT_DOUBLE_EQ(cosine_restart_schedule(1, 2)(9), 0.5);
+  EXPECT_THROW(cosine_restart_schedule(1, 2, 0), ValueError);
 }
 
 TEST(Schedule, ChainsCountAfresh) {
