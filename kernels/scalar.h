@@ -159,10 +159,11 @@ template <class T> TIDU_HD inline T remainder(T a, T b) {
 }
 
 // Floats: through the exact remainder, so that a = floor_divide(a, b) * b + remainder(a, b) as in Python; the
-// plain floor(a / b) can be one too large when a / b rounds up to an integer.
+// plain floor(a / b) can be one too large when a / b rounds up to an integer. Where one is infinite, and
+// where b is 0, the quotient is exact and the array API standard's.
 template <class T> TIDU_HD inline T floor_divide(T a, T b) {
   if constexpr (is_float<T>) {
-    if (b == T(0)) return a / b;
+    if (b == T(0) || a - a != T(0) || b - b != T(0)) return ::floor(a / b);
     const T r = ::fmod(a, b);
     T quotient = (a - r) / b;
     if (r != T(0) && (r < T(0)) != (b < T(0))) quotient -= T(1);

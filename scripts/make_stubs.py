@@ -153,9 +153,8 @@ def split_parameters(text):
     return [part for part in [*parts, text[start:].strip()] if part]
 
 
-def bound_function(name, doc, is_method):
-    """A pybind11 function, from the first line of its doc: name(x: type = value, ..) -> type."""
-    signature, _, text = doc.partition("\n")
+def bound_function(name, signature, text, is_method):
+    """A function of the signature that the module has apart: name(x: type = value, ..) -> type."""
     parameters, result = re.fullmatch(r"\w+\((.*)\) -> (.*)", signature).groups()
     written = []
     for i, parameter in enumerate(split_parameters(parameters)):
@@ -168,12 +167,12 @@ def bound_function(name, doc, is_method):
             written.append("self")
         else:
             written.append(f"{argument}: {arrow_type(type_, True)}" + (" = ..." if default else ""))
-    return definition(name, written, arrow_type(result, False), text.strip())
+    return definition(name, written, arrow_type(result, False), (text or "").strip())
 
 
 def typed_function(name, place, function, core, is_method):
     """One whose types the module has apart, since a signature as inspect reads it holds none."""
-    return bound_function(name, core._signatures[place] + "\n" + function.__doc__, is_method)
+    return bound_function(name, core._signatures[place], function.__doc__, is_method)
 
 
 def table_function(name, function, is_method):
@@ -220,8 +219,6 @@ def tensor_class(core):
             lines = typed_function(name, f"Tensor.{name}", value, core, True)
         elif kind == "method_descriptor":
             lines = table_function(name, value, True)
-        elif kind == "instancemethod":
-            lines = bound_function(name, value.__doc__, True)
         elif name in PYTHON_METHODS:
             lines = definition(
                 name, ["self", "*args: Any", "**kwargs: Any"], PYTHON_METHODS[name], value.__doc__
@@ -246,14 +243,14 @@ def tensor_class(core):
         yield from ("    " + line if line else "" for line in lines)
 
 
-def bound_class(name, value):
+def bound_class(name, value, core):
     yield f"class {name}:"
     if value.__doc__:
         yield f'    """{value.__doc__}"""'
     for key, member in vars(value).items():
         kind = type(member).__name__
-        if kind == "instancemethod" and member.__doc__:
-            yield from ("    " + line for line in bound_function(key, member.__doc__, True))
+        if kind == "instancemethod" and f"{name}.{key}" in core._signatures:
+            yield from ("    " + line for line in typed_function(key, f"{name}.{key}", member, core, True))
         elif kind == "property":
             yield from ("    @property", f"    def {key}(self) -> Any: ...")
 
@@ -272,21 +269,19 @@ def stub(core):
         elif kind == "dtype":
             yield f"{name}: _DType"
         elif isinstance(value, type) and name not in WRITTEN:
-            yield from bound_class(name, value)
+            yield from bound_class(name, value, core)
         elif name in core._signatures:
             yield from typed_function(name, name, value, core, False)
-        elif inspect.isbuiltin(value) and value.__text_signature__:
-            yield from table_function(name, value, False)
         elif inspect.isbuiltin(value):
-            yield from bound_function(name, value.__doc__, False)
+            yield from table_function(name, value, False)
     yield f"\n__version__: builtins.str\n__all__ = {core.__all__!r}"
 
 
-def module_stub(head, module):
+def module_stub(head, name_of_module, core):
     yield head
-    for name, value in vars(module).items():
+    for name, value in vars(getattr(core, name_of_module)).items():
         if inspect.isbuiltin(value):
-            yield from bound_function(name, value.__doc__, False)
+            yield from typed_function(name, f"{name_of_module}.{name}", value, core, False)
         elif isinstance(value, type):
             yield f"class {name}(NamedTuple):"
             yield from (f"    {field}: Tensor" for field in value._fields)
@@ -296,8 +291,8 @@ def stubs(core):
     """The text of each file."""
     parts = {
         "_core.pyi": stub(core),
-        "random.pyi": module_stub(RANDOM_HEAD, core.random),
-        "linalg.pyi": module_stub(LINALG_HEAD, core.linalg),
+        "random.pyi": module_stub(RANDOM_HEAD, "random", core),
+        "linalg.pyi": module_stub(LINALG_HEAD, "linalg", core),
     }
     return {name: "\n".join(lines) + "\n" for name, lines in parts.items()}
 

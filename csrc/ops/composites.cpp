@@ -190,7 +190,7 @@ Tensor nextafter(const Operand& a, const Operand& b) {
   const Tensor direction = astype(y > x, DType::float64) - astype(y < x, DType::float64);
   const Tensor next = (scaled + stop_gradient(multiply_no_nan(direction, step))) / unit;
   const Tensor inward = where(logical_and(isinf(x), x != y), copysign(largest_of(dtype), x), next);
-  return astype(where(isnan(y), y, inward), dtype);
+  return astype(where(logical_or(isnan(y), x == y), y, inward), dtype);  // of zeros the sign of b
 }
 
 Tensor lerp(const Operand& start, const Operand& end, const Operand& weight) {

@@ -1,5 +1,8 @@
 // What is said where arguments fit no signature that pybind11 knows: one line of ours (tidu/_arguments.py) in
-// place of all signatures and all values.
+// place of all signatures and all values. And signatures as inspect reads them.
+#include <cstdlib>
+#include <cstring>
+
 #include "binding.h"
 
 namespace tidu::python {
@@ -56,27 +59,75 @@ PyObject* tuple_call(PyObject* self, PyObject* given, PyObject* keywords) {
   return nullptr;
 }
 
-void visit(py::handle object) {
-  if (PyInstanceMethod_Check(object.ptr())) return visit(PyInstanceMethod_GET_FUNCTION(object.ptr()));
+// "x, axis=0, *" of "x: Tensor, axis: int = 0, *", the parameters as pybind11 writes them. A default that is
+// no literal is `...`.
+std::string without_types(std::string_view parameters) {
+  std::string result;
+  int depth = 0;
+  bool quoted = false;
+  for (size_t start = 0, i = 0; i <= parameters.size(); ++i) {
+    const char at = i < parameters.size() ? parameters[i] : ',';
+    quoted ^= at == '\'';
+    depth += (at == '(' || at == '[' || at == '{') - (at == ')' || at == ']' || at == '}');
+    if (at != ',' || depth > 0 || quoted) continue;
+    const std::string_view one = parameters.substr(start, i - start);
+    const size_t equals = one.find(" = ");
+    result += (result.empty() ? "" : ", ") + std::string(one.substr(0, one.find_first_of(":=")));
+    if (equals != one.npos) {
+      const std::string_view value = one.substr(equals + 3);
+      const bool is_literal = value == "None" || value == "True" || value == "False" || value == "()" ||
+                              std::string_view("-0123456789'").find(value[0]) != value.npos;
+      result += "=" + std::string(is_literal && value != "-inf" ? value : "...");
+    }
+    start = std::min(i + 2, parameters.size());
+  }
+  return result;
+}
+
+// Gives a function's doc the form that inspect.signature reads, and keeps its first line, which has the
+// types, for the stubs.
+void show_signature(PyMethodDef& definition, const std::string& place, const py::dict& signatures) {
+  if (!definition.ml_doc) return;
+  const std::string doc = definition.ml_doc;
+  const size_t line = std::min(doc.find('\n'), doc.size()), arrow = doc.rfind(") -> ", line);
+  const std::string name = definition.ml_name;
+  if (arrow == doc.npos || arrow > line || !doc.starts_with(name + "(")) return;  // of several overloads
+  signatures[py::str(place)] = doc.substr(0, line);
+  const std::string parameters =
+      without_types(std::string_view(doc).substr(name.size() + 1, arrow - name.size() - 1));
+  const size_t text = std::min(doc.find_first_not_of('\n', line), doc.size());
+  const std::string shown = str(name, "(", parameters, ")\n--\n\n", std::string_view(doc).substr(text));
+  std::free(const_cast<char*>(definition.ml_doc));
+  definition.ml_doc = strdup(shown.c_str());
+}
+
+void visit(py::handle object, const std::string& place, const py::dict& signatures) {
+  if (PyInstanceMethod_Check(object.ptr()))
+    return visit(PyInstanceMethod_GET_FUNCTION(object.ptr()), place, signatures);
   if (PyCFunction_Check(object.ptr())) {
     PyMethodDef& definition = *reinterpret_cast<PyCFunctionObject*>(object.ptr())->m_ml;
     if (definition.ml_meth != dispatcher) return;
     definition.ml_meth = (definition.ml_flags & METH_FASTCALL) != 0
                              ? reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(vector_call))
                              : reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(tuple_call));
-    return;
+    return show_signature(definition, place, signatures);
   }
   const bool is_property = Py_IS_TYPE(object.ptr(), &PyProperty_Type);
-  if (is_property) return visit(object.attr("fget")), visit(object.attr("fset"));
+  if (is_property) {
+    for (const char* part : {"fget", "fset"}) visit(object.attr(part), str(place, ".", part), signatures);
+    return;
+  }
   if (!PyModule_Check(object.ptr()) && !PyType_Check(object.ptr())) return;
-  for (const auto& [name, value] : py::dict(object.attr("__dict__"))) visit(value);
+  const std::string prefix = place.empty() ? "" : place + ".";
+  for (const auto& [name, value] : py::dict(object.attr("__dict__")))
+    visit(value, prefix + name.cast<std::string>(), signatures);
 }
 
 }  // namespace
 
 void explain_arguments(py::module_& m) {
   dispatcher = reinterpret_cast<PyCFunctionObject*>(m.attr("tensor").ptr())->m_ml->ml_meth;
-  visit(m);
+  visit(m, "", m.attr("_signatures"));
 }
 
 }  // namespace tidu::python

@@ -137,7 +137,7 @@ def fori_loop(lower, upper, body_fun, init):
         numbers = _core.arange(lower, max(lower, upper), dtype=_core.int64)
         return scan(lambda carry, i: (body_fun(i, carry), None), init, numbers)[0]
     first = lower if isinstance(lower, Tensor) else _core.asarray(lower, device=upper.device)
-    first = _core.astype(first, _core.int64)
+    first = _core.astype(first, _core.int64, copy=False)
 
     def step(state):
         i, carry = state

@@ -24,8 +24,8 @@ def _product(matrix, b, op, name):
             "(n, k) (use vmap for a batch of systems)"
         )
     dtype = _core.result_type(matrix.data if isinstance(matrix, CSR) else matrix, b)
-    matrix = tree_map(lambda elements: _core.astype(elements, dtype), matrix)
-    return lambda x: matrix @ x, _core.astype(b, dtype)
+    matrix = tree_map(lambda elements: _core.astype(elements, dtype, copy=False), matrix)
+    return lambda x: matrix @ x, _core.astype(b, dtype, copy=False)
 
 
 def _solved(find, op, a, b, x0, m, tol, atol, maxiter, restart):
@@ -35,7 +35,7 @@ def _solved(find, op, a, b, x0, m, tol, atol, maxiter, restart):
         if isinstance(b, tuple | dict):
             raise TypeError(f"[{op}] with a matrix A, b must be one tensor, not a {type(b).__name__}")
         a, b = _product(_as_float(a), _as_float(b), op, "A")
-        x0 = x0 if x0 is None else _core.astype(_as_float(x0), b.dtype)
+        x0 = x0 if x0 is None else _core.astype(_as_float(x0), b.dtype, copy=False)
     if m is not None and not callable(m):
         m, _ = _product(_as_float(m), b, op, "M")
     unknowns = Unknowns(op, b, "b")

@@ -277,7 +277,7 @@ def _integers(values, name, device):
     tensor = values if isinstance(values, Tensor) else _core.asarray(values, device=device)
     if tensor.dtype == _core.bool or (tensor.dtype.is_floating_point and tensor.size > 0):
         raise DTypeError(f"[CSR] {name} must be integers, not {tensor.dtype}{tensor.shape} (use astype)")
-    return _core.astype(tensor, _core.int64)
+    return _core.astype(tensor, _core.int64, copy=False)
 
 
 class CSR:
@@ -392,7 +392,7 @@ def _check_places(indices, indptr, shape):
 def _to_scipy(data, indices, indptr, shape, op):
     scipy_sparse = _scipy_sparse(op)
     if data.dtype in (_core.float16, _core.bfloat16):
-        data = _core.astype(data, _core.float32)
+        data = _core.astype(data, _core.float32, copy=False)
     try:
         values = data.cpu().numpy()
     except (GradientError, TraceError) as error:

@@ -43,10 +43,10 @@ Tensor detached(const Tensor& x) { return stop_gradient(x); }
 }  // namespace
 
 void bind_conversions(const Definitions& define) {
-  define.both<as_type>("astype", "x, dtype, copy=False, device=None",
+  define.both<as_type>("astype", "x, dtype, copy=True, device=None",
                        "x converted, and on a device. To bool: x != 0; to an integer: towards zero, "
-                       "saturating, NaN to 0. Without\n"
-                       "`copy` x itself where it is so already.");
+                       "saturating, NaN to 0. In new\n"
+                       "memory; without `copy` x itself where it is so already, as `to` has it.");
   define.both(
       "to", move_to, py::arg("target") = py::none(), py::arg("dtype") = py::none(), py::kw_only(),
       py::arg("device") = py::none(), py::arg("copy") = false, py::arg("non_blocking") = false,

@@ -289,9 +289,15 @@ void bind_creation(py::module_& m) {
       "`num` evenly spaced values from start to stop, which is included unless endpoint is False.");
   m.def(
       "eye",
-      [](int64_t rows, std::optional<int64_t> columns, int64_t k, D t, On d, bool g) {
+      [](int64_t rows, std::optional<int64_t> columns, const py::int_& k, D t, On d, bool g) {
         const Options options{t, d, g};
-        return options.finish(eye(rows, columns.value_or(rows), k, t.value_or(kDefaultFloat), options.on()));
+        int beyond = 0;  // diagonals of any number, of which those far out are empty
+        const long long near = PyLong_AsLongLongAndOverflow(k.ptr(), &beyond);
+        const int64_t diagonal = beyond == 0  ? int64_t{near}
+                                 : beyond > 0 ? std::numeric_limits<int64_t>::max()
+                                              : std::numeric_limits<int64_t>::min();
+        return options.finish(
+            eye(rows, columns.value_or(rows), diagonal, t.value_or(kDefaultFloat), options.on()));
       },
       py::arg("n_rows"), py::arg("n_cols") = py::none(), py::arg("k") = 0, only, dtype, device, requires_grad,
       "Ones on the k-th diagonal, zeros elsewhere.");

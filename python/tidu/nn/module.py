@@ -240,7 +240,7 @@ class Module:
             value = state[name] if isinstance(state[name], td.Tensor) else td.asarray(state[name])
             both_float = value.dtype.is_floating_point and tensor.dtype.is_floating_point
             if value is not state[name] and both_float:
-                value = value.astype(tensor.dtype)
+                value = value.astype(tensor.dtype, copy=False)
             if value.shape != tensor.shape:
                 raise td.ShapeError(
                     f"[load_state_dict] {name} has shape {tensor.shape}, the state's {value.shape}"

@@ -344,7 +344,7 @@ def _numbers(tensor):
         return _number(tensor.item())
     if tensor.size <= MOST_ELEMENTS:
         return _list(tensor.tolist())
-    wide = tensor.astype(_core.float64)
+    wide = tensor.astype(_core.float64, copy=False)
     return f"{_number(wide.min().item())} .. {_number(wide.max().item())}"
 
 
