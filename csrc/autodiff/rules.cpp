@@ -1,6 +1,7 @@
 // The six forms of derivative.
 #include "autodiff/rules.h"
 
+#include "autodiff/non_finite.h"
 #include "autodiff/transpose.h"
 #include "core/bind.h"
 #include "ops/autocast.h"
@@ -150,21 +151,36 @@ Reads kept_of(const Call& call, Reads tracked) {
   return reads | (is_narrow_call(call) ? kAllInputs : kOutput);
 }
 
+namespace {
+
+// A rule, looked at where somebody looks for NaN.
+template <class Rule> Tensors looked_at(const Call& call, std::span<const Tensor> given, const Rule& rule) {
+  if (NonFinite* const watch = NonFinite::active()) [[unlikely]]
+    return watch->derivative(call, given, rule);
+  return rule();
+}
+
+}  // namespace
+
 // Rules have the dtypes of the call that they are of.
 Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted) {
   const Autocast off({});
-  Tensors fine = fine_outputs(call, wanted);
-  const Call seen{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine};
-  return std::visit(Puller{seen, cotangents, wanted}, call.primitive.derivative);
+  return looked_at(call, cotangents, [&] {
+    Tensors fine = fine_outputs(call, wanted);
+    const Call seen{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine};
+    return std::visit(Puller{seen, cotangents, wanted}, call.primitive.derivative);
+  });
 }
 
 Tensors push_call(const Call& call, Tangents tangents) {
   const Autocast off({});
   Reads moving = 0;
   for (size_t i = 0; i < tangents.size(); ++i) moving |= tangents[i].defined() ? input_bit(i) : 0;
-  Tensors fine = fine_outputs(call, moving);
-  const Call seen{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine};
-  return std::visit(Pusher{seen, tangents}, call.primitive.derivative);
+  return looked_at(call, tangents, [&] {
+    Tensors fine = fine_outputs(call, moving);
+    const Call seen{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine};
+    return std::visit(Pusher{seen, tangents}, call.primitive.derivative);
+  });
 }
 
 Tensor accumulate(const Tensor& a, const Tensor& b) {

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "autodiff/cotangent_sum.h"
+#include "autodiff/non_finite.h"
 #include "autodiff/rules.h"
 
 namespace tidu {
@@ -148,6 +149,8 @@ void Tape::record(const Call& call, bool) {
   if (std::ranges::none_of(call.inputs, is_mine) || std::ranges::none_of(call.outputs, has_derivative))
     return;
   auto node = make_ref<Node>(id(), static_cast<int>(call.outputs.size()));
+  if (NonFinite* const watch = NonFinite::active()) [[unlikely]]
+    watch->keep_line(node->sequence);
   const Reads reads = kept_of(call, add_edges(*node, call.inputs));
   node->primitive = &primitive;
   node->attrs = call.attrs;
@@ -232,6 +235,9 @@ class Backward {
       }
       if (!is_pinned) continue;
       if (node.watches && is_reached) node.show(cotangents);
+      std::optional<Lines> line;  // of the call, and not of backward
+      if (const NonFinite* const watch = NonFinite::active()) [[unlikely]]
+        line.emplace([source = watch->line_of(node.sequence)] { return source; });
       // The cotangent of a slice joins those of other slices where they are summed.
       const bool is_part = is_reached && node.primitive == &primitives::slice;
       Tensors of_inputs = is_part      ? std::move(cotangents)

@@ -15,6 +15,7 @@
 #include "core/host_lock.h"
 #include "core/profile.h"
 #include "core/trace.h"
+#include "core/watch.h"
 
 namespace tidu {
 namespace {
@@ -97,9 +98,14 @@ void run_kernel(const Call& call, Device device) {
     const Unlocked unlocked(call);
     kernel({call.primitive, call.inputs, call.attrs, call.outputs, workspace.data()});
   };
-  if (Profile* const profile = Profile::active()) [[unlikely]]
-    return profile->note(call, run);
-  run();
+  const auto noted = [&] {
+    if (Profile* const profile = Profile::active()) [[unlikely]]
+      return profile->note(call, run);
+    run();
+  };
+  if (Watch* const watch = Watch::active()) [[unlikely]]
+    return watch->run(call, noted);
+  noted();
 }
 
 void make_outputs(const Call& call, Device device, bool abstract) {

@@ -4,6 +4,7 @@
 #include "compile/executable.h"
 #include "compile/plan.h"
 #include "core/host_lock.h"
+#include "core/watch.h"
 #include "ops/assign.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -157,7 +158,7 @@ Tensors run_scan(const Call& call) {
   const size_t carries = inputs.carry.size();
   std::vector<Spec> specs(call.outputs.size());
   infer_scan({call.primitive, call.inputs, call.attrs}, specs);
-  if (attrs.length >= kMany) return run_many_steps(call, specs);
+  if (attrs.length >= kMany && !Watch::active()) return run_many_steps(call, specs);
   Tensors results = inputs.carry;
   for (size_t i = carries; i < specs.size(); ++i)
     results.push_back(Tensor::empty(specs[i].shape, specs[i].dtype, specs[i].device));

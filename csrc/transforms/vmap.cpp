@@ -189,6 +189,8 @@ std::vector<Lanes> LaneRun::operator()(const Program& program, const std::vector
   const std::vector<size_t> last = program.last_uses();
   for (size_t i = 0; i < program.instructions.size(); ++i) {
     const Program::Instruction& call = program.instructions[i];
+    std::optional<Lines> line;
+    if (Lines::are_asked_for() && call.source.file) line.emplace([&] { return call.source; });
     const auto has = [&](Lanes::Sort sort) {
       return std::ranges::any_of(call.inputs, [&](int variable) { return values.sorts[variable] == sort; });
     };

@@ -1,6 +1,7 @@
 // Compiled functions: what calls are looked up by, recordings, numbers that are arguments.
 #include "transforms/compile.h"
 
+#include "autodiff/non_finite.h"
 #include "callables.h"
 #include "core/profile.h"
 #include "ops/autocast.h"
@@ -154,12 +155,38 @@ class ProfileSession {
   std::optional<Profile> profile_{std::in_place};
 };
 
+// A scope on one thread in which calls are looked at, and have the lines of the user's code.
+class DetectNan {
+ public:
+  DetectNan(bool infinities, bool stops) : watch_(infinities, stops) {}
+
+  py::list end() {
+    scope_.reset();
+    lines_.reset();
+    py::list result;
+    for (const NonFiniteCall& call : watch_.found()) {
+      py::dict found;
+      found["operation"] = call.operation, found["source"] = str(call.source);
+      found["gave"] = call.gave, found["made"] = call.made;
+      found["inputs"] = call.inputs, found["outputs"] = call.outputs;
+      result.append(found);
+    }
+    return result;
+  }
+
+ private:
+  UserLine line_;
+  std::optional<Lines> lines_{std::in_place, [this] { return line_(); }};
+  NonFinite watch_;
+  std::optional<Watch::Scope> scope_{std::in_place, &watch_};
+};
+
 }  // namespace
 
 void bind_compile(py::module_& m) {
-  // None inside of a recording.
+  // None inside of a recording, and where each call is looked at.
   m.def("flatten_call", [](const py::object& arguments, const py::object& keywords) -> py::object {
-    if (visible_capture()) return py::none();
+    if (visible_capture() || Watch::active()) return py::none();
     return FlatCall(arguments.ptr(), keywords.ptr()).take();
   });
   py::class_<Compiled>(m, "Recording")
@@ -202,6 +229,7 @@ void bind_compile(py::module_& m) {
   });
   m.def("is_compiling", [] { return visible_capture() != nullptr; });
   py::class_<ProfileSession>(m, "ProfileSession").def(py::init()).def("end", &ProfileSession::end);
+  py::class_<DetectNan>(m, "DetectNan").def(py::init<bool, bool>()).def("end", &DetectNan::end);
   m.def("same_bits", [](const Tensor& a, const Tensor& b) {
     return a.spec() == b.spec() && host_bytes(a) == host_bytes(b);
   });

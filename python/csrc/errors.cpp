@@ -3,13 +3,14 @@
 
 #include <cstdlib>
 
+#include "autodiff/non_finite.h"
 #include "binding.h"
 
 namespace tidu::python {
 namespace {
 
 PyObject *shape_error, *dtype_error, *device_error, *gradient_error, *not_linear_error, *trace_error,
-    *file_error, *missing_file_error;
+    *file_error, *missing_file_error, *non_finite_error;
 
 // An error of ours that passed through Python code on its way, with the traceback that it has there.
 template <class E> struct FromPython : E {
@@ -51,6 +52,8 @@ void set_python_error() noexcept {
     set_error(not_linear_error, error);
   } catch (const GradientError& error) { set_error(gradient_error, error); } catch (const TraceError& error) {
     set_error(trace_error, error);
+  } catch (const NonFiniteError& error) {
+    set_error(non_finite_error, error);
   } catch (const MissingFileError& error) {
     set_error(missing_file_error, error);
   } catch (const FileError& error) { set_error(file_error, error); } catch (const std::bad_alloc& error) {
@@ -92,6 +95,8 @@ void bind_errors(py::module_& m) {
   missing_file_error = make_error(m, "MissingFileError",
                                   py::make_tuple(py::handle(file_error), py::handle(PyExc_FileNotFoundError)),
                                   "A file that is not there; the message says how to get it.");
+  non_finite_error = make_error(m, "NonFiniteError", builtin(PyExc_FloatingPointError),
+                                "A NaN or an infinity that detect_nan found where it was made.");
   py::register_exception_translator([](std::exception_ptr exception) {
     try {
       std::rethrow_exception(exception);

@@ -40,6 +40,7 @@ from tidu._cost import Cost as Cost
 from tidu._cost import cost as cost
 from tidu._custom import custom_jvp as custom_jvp
 from tidu._custom import custom_vjp as custom_vjp
+from tidu._detect_nan import detect_nan as detect_nan
 from tidu._directional import directional_derivative as directional_derivative
 from tidu._directional import hvp as hvp
 from tidu._directional import linearize as linearize
