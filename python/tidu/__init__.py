@@ -72,11 +72,17 @@ from tidu._order import unique_inverse as unique_inverse
 from tidu._order import unique_values as unique_values
 from tidu._points import classify_stationary_point as classify_stationary_point
 from tidu._points import is_differentiable_at as is_differentiable_at
+from tidu._printing import set_printoptions as set_printoptions
 from tidu._profile import profile as profile
 from tidu._program import Program as Program
 from tidu._program import eval_shape as eval_shape
 from tidu._program import load_program as load_program
 from tidu._program import program as program
+from tidu._put import diagonal_scatter as diagonal_scatter
+from tidu._put import index_put as index_put
+from tidu._put import mode as mode
+from tidu._put import select_scatter as select_scatter
+from tidu._put import slice_scatter as slice_scatter
 from tidu._pytree import tree_leaves as tree_leaves
 from tidu._pytree import tree_map as tree_map
 from tidu._shapes import ShapeDtypeStruct as ShapeDtypeStruct

@@ -1,6 +1,6 @@
 """What needs NumPy: arrays from tensors, printing. NumPy is imported when one of these is first called."""
 
-from tidu import _core
+from tidu import _core, _printing
 
 
 def _bfloat16():
@@ -49,7 +49,8 @@ def format_tensor(x):
 
     host = _core.to(x.detach(), "cpu")
     values = to_numpy(_core.astype(host, _core.float32) if x.dtype is _core.bfloat16 else host)
-    text = np.array2string(values, separator=", ", prefix="tensor(") if x.size or x.ndim == 1 else "[]"
+    with np.printoptions(**_printing.options):
+        text = np.array2string(values, separator=", ", prefix="tensor(") if x.size or x.ndim == 1 else "[]"
     parts = [text]
     if not x.size and x.ndim != 1:
         parts.append(f"shape={x.shape}")

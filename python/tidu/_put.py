@@ -1,0 +1,109 @@
+"""Tensors with some elements replaced, and the most frequent ones, by PyTorch's names."""
+
+from typing import NamedTuple
+
+from tidu import _core
+from tidu._core import ShapeError, Tensor
+
+
+class Mode(NamedTuple):
+    """What `mode` gives."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def mode(x, axis=-1, keepdims=False):
+    """The most frequent element along an axis, of several the smallest, and the int64 index of its last
+    place.
+
+    Differentiable: the derivative goes to that place. ShapeError where the axis has no elements.
+
+    >>> td.mode(td.tensor([3, 1, 3, 1, 2]))
+    Mode(values=tensor(1, dtype=int64), indices=tensor(3, dtype=int64))
+    """
+    x = _core.asarray(x)
+    if x.ndim == 0:
+        return Mode(_core.copy(x), _core.zeros((), dtype=_core.int64, device=x.device))
+    order = _core.moveaxis(_core.argsort(x, axis=axis, stable=True), axis, -1)
+    size = order.shape[-1]
+    if size == 0:
+        raise ShapeError(f"[mode] {x.dtype}{x.shape} has no elements along axis {axis}")
+    ordered = _core.take_along_axis(_core.moveaxis(x, axis, -1), order, axis=-1)
+    places = _core.arange(size, device=x.device)
+    begins = _core.not_equal(ordered[..., 1:], ordered[..., :-1]).astype(_core.int64) * places[1:]
+    first = _core.zeros((*ordered.shape[:-1], 1), dtype=_core.int64, device=x.device)
+    # How many of the same lie up to each place: the largest stands at the end of the longest run.
+    longest = _core.argmax(
+        places - _core.cummax(_core.concat([first, begins], axis=-1), axis=-1), axis=-1, keepdims=True
+    )
+    results = [_core.take_along_axis(each, longest, axis=-1) for each in (ordered, order)]
+    results = [_core.moveaxis(each, -1, axis) for each in results]
+    return Mode(*(each if keepdims else _core.squeeze(each, axis) for each in results))
+
+
+def _put(op, x, key, values, put=_core.scatter_set):
+    """x with values, broadcast to x[key], put there."""
+    x = _core.asarray(x)
+    values = _core.astype(_core.asarray(values, device=x.device), x.dtype, copy=False)
+    places = _core.arange(x.size, device=x.device).reshape(x.shape)
+    places = key(places) if callable(key) else places[key]
+    try:
+        values = _core.broadcast_to(values, places.shape)
+    except ShapeError:
+        raise ShapeError(
+            f"[{op}] values of shape {values.shape} do not broadcast to {places.shape}, "
+            f"the shape of the elements of {x.dtype}{x.shape} that they replace"
+        ) from None
+    return put(x.reshape(-1), places.reshape(-1), values.reshape(-1)).reshape(x.shape)
+
+
+def index_put(x, indices, values, accumulate=False):
+    """x with values, broadcast to x[indices], put there; x stays as it is. `indices` is a key or a tuple, as
+    x[..] takes it.
+
+    Of a repeated index the last value stays; with `accumulate` all are added to what was there. Values are
+    converted to the dtype of x. Differentiable by x and by values.
+
+    >>> td.index_put(td.zeros(4), (td.tensor([1, 3]),), td.tensor([5.0, 6.0]))
+    tensor([0., 5., 0., 6.], dtype=float32)
+    """
+    key = tuple(indices) if isinstance(indices, list) else indices
+    return _put("index_put", x, key, values, _core.scatter_add if accumulate else _core.scatter_set)
+
+
+def _key(x, axis, part):
+    """The key of `part` along an axis."""
+    ndim = len(x.shape)
+    if not -ndim <= axis < ndim:
+        raise IndexError(f"axis {axis} is out of range for {x.dtype}{x.shape}")
+    return (*(slice(None) for _ in range(axis % ndim)), part)
+
+
+def select_scatter(x, updates, axis, index):
+    """x with updates in place of x[.., index, ..], the slice at an index of an axis; x stays as it is.
+
+    >>> td.select_scatter(td.zeros((2, 2)), td.tensor([1.0, 2.0]), 1, 0)
+    tensor([[1., 0.],
+            [2., 0.]], dtype=float32)
+    """
+    return _put("select_scatter", x, _key(x, axis, index), updates)
+
+
+def slice_scatter(x, updates, axis=0, start=None, stop=None, step=1):
+    """x with updates in place of x[.., start:stop:step, ..] along an axis; x stays as it is.
+
+    >>> td.slice_scatter(td.zeros(5), td.tensor([1.0, 2.0]), start=1, step=2)
+    tensor([0., 1., 0., 2., 0.], dtype=float32)
+    """
+    return _put("slice_scatter", x, _key(x, axis, slice(start, stop, step)), updates)
+
+
+def diagonal_scatter(x, updates, offset=0, axis1=0, axis2=1):
+    """x with updates in place of diagonal(x, offset, axis1, axis2); x stays as it is.
+
+    >>> td.diagonal_scatter(td.zeros((2, 2)), td.tensor([1.0, 2.0]))
+    tensor([[1., 0.],
+            [0., 2.]], dtype=float32)
+    """
+    return _put("diagonal_scatter", x, lambda places: _core.diagonal(places, offset, axis1, axis2), updates)
