@@ -3,10 +3,15 @@
 import functools
 import os
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 from tidu import _core
 from tidu._core import DTypeError, ShapeError, Tensor
 from tidu._pytree import MisfitError, flatten, in_order, tree_map, unflatten
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # --- Arguments and results
 
@@ -209,7 +214,9 @@ def _flatten_call(function, argnums, args, kwargs, has_aux, op):
 # --- grad
 
 
-def value_and_grad(function, argnums=0, has_aux=False, strict=False):
+def value_and_grad(
+    function: Callable[P, R], argnums: int | Sequence[int] = 0, has_aux: bool = False, strict: bool = False
+) -> Callable[P, tuple[R, Any]]:
     """A function that returns (value, gradient) of a scalar function.
 
     argnums: the positional argument to differentiate by, any pytree, or a sequence of them (then the
@@ -228,7 +235,9 @@ def value_and_grad(function, argnums=0, has_aux=False, strict=False):
     return wrapped
 
 
-def grad(function, argnums=0, has_aux=False, strict=False):
+def grad(
+    function: Callable[P, Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, strict: bool = False
+) -> Callable[P, Any]:
     """A function that returns the gradient of a scalar function, like the argument `argnums`.
 
     See value_and_grad. With has_aux the result is (gradient, aux).
