@@ -5,6 +5,7 @@
 
 #include "compile/replay.h"
 #include "compile/simplify.h"
+#include "compile/updates.h"
 #include "core/backend.h"
 #include "core/bind.h"
 #include "core/host_lock.h"
@@ -140,11 +141,12 @@ struct Executable::Frame {
     int64_t offset;
   };
 
-  explicit Frame(const Program& program)
-      : arguments(program, program.inputs), results(program, program.outputs) {}
+  Frame(const Program& program, bool joins)
+      : arguments(program, program.inputs), results(program, program.outputs), joins(joins) {}
 
   Tensors arenas{};
   StandIns arguments, results;
+  const bool joins;
   std::vector<Step> steps{};
   std::vector<Moving> moving{};
   std::vector<const void*> apart{};  // where arguments were when they were seen to lie apart
@@ -205,9 +207,11 @@ struct Executable::Frame {
   }
 
   // From the second call on, where devices have graphs: at the first one whatever is made once is made, such
-  // as handles of libraries. A profile is of the calls one by one.
+  // as handles of libraries. Joining, which compiles, comes with the third, which few programs see that are
+  // not called often. A profile is of the calls one by one.
   Replay* replaying() {
-    if (calls_++ == 0 || Profile::active() || !has_graphs()) return nullptr;
+    const int call = ++calls_;
+    if (call == 1 || Profile::active() || !has_graphs()) return nullptr;
     if (replay && replay->is_stale()) replay.reset();
     if (!replay) {
       std::vector<Ref<Storage>> moving = arguments.all();
@@ -219,6 +223,7 @@ struct Executable::Frame {
     }
     try {
       replay->renew();
+      if (call == 3 && joins) replay->join();
     } catch (const std::exception&) {
       replay.reset();  // the calls say themselves what is wrong
       return nullptr;
@@ -237,7 +242,7 @@ struct Executable::Frame {
     if (step.calls_host) return {"it calls code of the host"};
     if (!is_issued(step)) return {"it is made of calls that it chooses as it runs"};
     Replay::Step piece{"", step.outputs.empty() ? Device() : step.outputs[0].device(), step.outputs,
-                       [&step] { issue(step); }};
+                       step.outputs.size(), [&step] { issue(step); }};
     piece.operands.insert(piece.operands.end(), step.inputs.begin(), step.inputs.end());
     for (const Tensor& operand : piece.operands) {
       if (operand.device().type == DeviceType::cpu) return {"it reads or writes memory of the host"};
@@ -279,7 +284,7 @@ class Executable::Loan {
 };
 
 Executable::Executable(const Program& program, Layouts layouts, const Passes& passes)
-    : original_(program), program_(program) {
+    : original_(program), program_(program), joins_(passes.join) {
   const VisibleTraces none(nullptr);
   for (size_t i = 0; i < program.inputs.size(); ++i) {
     const Spec& spec = program.variables[program.inputs[i]];
@@ -297,6 +302,10 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
   if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_, passes.fold);
   program_ = with_copied_writes(program_, outline(program_, layouts_));
   values_ = outline(program_, layouts_);
+  if (passes.fuse && passes.products) {
+    program_ = with_updates_apart(program_, values_);
+    values_ = outline(program_, layouts_);
+  }
   units_ = units_of(program_, values_, {passes.fuse, passes.products});
   for (Unit& unit : units_) {
     const Program::Instruction& call = program_.instructions[unit.calls[0]];
@@ -420,11 +429,12 @@ std::string Executable::explain_run() const {
       products += str("  input ", input, " of ", name_of(unit), " is computed part by part: ",
                       describe(program_.instructions[product], static_cast<size_t>(product)), '\n');
     if (!unit.group) continue;
-    const auto numbers = std::ranges::count(unit.inputs, -1);
+    const auto numbers = std::ranges::count(unit.inputs, -1) - (unit.group->product ? 1 : 0);
     groups += str("  ", unit.group->shape, " from ", name_of(unit), ":");
     for (int call : unit.calls) groups += str(' ', program_.instructions[call].primitive->name);
-    groups += str("; reads ", static_cast<std::ptrdiff_t>(unit.inputs.size()) - numbers, " tensors and ",
-                  numbers, " numbers, gives ", unit.outputs.size(), '\n');
+    const auto tensors = std::ranges::count_if(unit.inputs, [](int variable) { return variable >= 0; });
+    groups +=
+        str("; reads ", tensors, " tensors and ", numbers, " numbers, gives ", unit.outputs.size(), '\n');
     in_groups += static_cast<int>(unit.calls.size());
     --kernels;
   }
@@ -493,7 +503,7 @@ void Executable::Body::operator()(std::span<void* const> arguments, std::span<vo
 }
 
 std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const {
-  auto frame = std::make_unique<Frame>(program_);
+  auto frame = std::make_unique<Frame>(program_, joins_);
   frame->arenas = std::move(arenas);
   const auto storage_of = [&](const Memory& memory) -> const Ref<Storage>& {
     const auto index = static_cast<size_t>(memory.index);

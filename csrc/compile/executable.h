@@ -15,6 +15,7 @@ struct Passes {
       true;  // parts of products are used by the call that alone reads them as soon as they are made
   bool in_place = true;  // memory that nobody reads any more is written to where it is read last
   bool fold = true;      // what constants alone decide once, when it is made ready (with `simplify`)
+  bool join = true;      // small work of a device as one launch, from the third call on
 };
 
 // A program whose kernels know where all values lie: a call points at its arguments, allocates its results
@@ -60,7 +61,7 @@ class Executable {
   Tensors values_;                               // abstract ones of its variables
   std::vector<Unit> units_;
   MemoryPlan plan_;
-  bool is_long_ = false;
+  bool is_long_ = false, joins_;
 
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Frame>> idle_;

@@ -2,11 +2,13 @@
 #include "compile/fuse.h"
 
 #include <algorithm>
+#include <map>
 #include <queue>
 #include <set>
 #include <unordered_map>
 
 #include "compile/outline.h"
+#include "compile/updates.h"
 #include "core/backend.h"
 #include "core/trace.h"
 #include "ops/creation.h"
@@ -18,6 +20,12 @@ namespace tidu {
 namespace {
 
 constexpr size_t kMostOperands = 24;
+// Whether it can be a step of a loop: on devices whose kernels are made for loops an update is one, too.
+bool is_pointwise(const Program::Instruction& call, const Tensors& values) {
+  return call.primitive->pointwise ||
+         (updates_one(call) && values[call.outputs[0]].device().type != DeviceType::cpu);
+}
+constexpr int64_t kSmall = 4096;  // elements, whose loop takes a device less time than its launch
 
 bool is_reduction(const Primitive& primitive) {
   return std::ranges::any_of(reduce_table(), [&](const ReduceRow& row) {
@@ -38,6 +46,7 @@ class Fuser {
     }
     gather(fusing.groups);
     for (size_t unit = 0; fusing.groups && unit < units_.size(); ++unit) attach(unit);
+    for (size_t unit = 0; fusing.products && unit < units_.size(); ++unit) attach_product(unit);
     prepare();
     if (fusing.products) take_products();
     sort();
@@ -125,6 +134,35 @@ class Fuser {
     unit.calls.clear();
   }
 
+  // A product goes to the group that alone reads it, where the device goes on from parts of the one to parts
+  // of the other.
+  void attach_product(size_t number) {
+    Unit& unit = units_[number];
+    if (unit.calls.size() != 1 || call(unit.calls[0]).primitive != &primitives::matmul) return;
+    const int product = unit.outputs[0];
+    const auto readers_in = [&](const Unit& group) {
+      int count = 0;
+      for (int other : group.calls)
+        count += static_cast<int>(std::ranges::count(call(other).inputs, product));
+      return count;
+    };
+    for (const size_t reader : is_pointwise_) {
+      Unit& group = units_[reader];
+      if (group.calls.empty() || readers_in(group) != readers_[product] || readers_[product] == 0) continue;
+      const bool has_product = call(group.calls[0]).primitive == &primitives::matmul;
+      if (has_product || values_[product].shape() != values_[call(group.calls[0]).outputs[0]].shape()) return;
+      std::vector<int> calls{unit.calls[0]};
+      calls.insert(calls.end(), group.calls.begin(), group.calls.end());
+      const Unit both = as_group(calls);
+      if (both.inputs.size() + both.outputs.size() > kMostOperands ||
+          !backend(values_[product].device()).multiplies(*both.group))
+        return;
+      group.calls = std::move(calls);
+      unit.calls.clear();
+      return;
+    }
+  }
+
   Unit as_group(const std::vector<int>& calls) const {
     Unit unit{calls, {}, {}};
     Group group{values_[call(calls[0]).outputs[0]].shape(), {}, {}, {}};
@@ -132,7 +170,16 @@ class Fuser {
     for (int number : calls) {
       for (int variable : call(number).outputs) made[variable] = 0;
     }
+    const bool has_product = call(calls[0]).primitive == &primitives::matmul;
+    if (has_product) {
+      const int product = call(calls[0]).outputs[0];
+      numbered[product] = 0;
+      unit.inputs.push_back(-1);
+      group.inputs.push_back({values_[product].dtype(), values_[product].strides()});
+      group.product = {0, values_[call(calls[0]).inputs[0]].size(-1), {}};
+    }
     for (int number : calls) {
+      if (has_product && number == calls[0]) continue;
       for (int variable : call(number).inputs) {
         ++read[variable];
         if (made.contains(variable) || numbered.contains(variable)) continue;
@@ -140,14 +187,23 @@ class Fuser {
         const auto number_of = numbers_.find(storage_of(variable));
         const bool is_number = number_of != numbers_.end();
         unit.inputs.push_back(is_number ? -1 : variable);
-        group.inputs.push_back({values_[variable].dtype(), values_[variable].strides()});
+        const bool is_clock = updates_one(call(number)) && variable == call(number).inputs[2];
+        group.inputs.push_back({values_[variable].dtype(),
+                                is_clock ? Strides(group.shape.size(), 0) : values_[variable].strides()});
         if (is_number) group.inputs.back().number = number_of->second;
       }
     }
     for (int number : calls) {
       const Program::Instruction& made_by = call(number);
+      if (has_product && number == calls[0]) {
+        for (int variable : made_by.inputs) {
+          unit.inputs.push_back(variable);
+          group.product->factors.push_back({values_[variable].dtype(), values_[variable].strides()});
+        }
+        continue;
+      }
       const int result = made_by.outputs[0];
-      if (!made_by.primitive->pointwise) {
+      if (!is_pointwise(made_by, values_)) {
         group.outputs.push_back(
             {numbered[made_by.inputs[0]], made_by.primitive, made_by.attrs, values_[result].dtype()});
         unit.outputs.push_back(result);
@@ -214,6 +270,18 @@ class Fuser {
     std::erase_if(units_, [](const Unit& unit) { return unit.calls.empty(); });
   }
 
+  bool is_small(const Unit& unit) const {
+    int64_t elements = 0;
+    for (const std::vector<int>* variables : {&unit.inputs, &unit.outputs}) {
+      for (int variable : *variables) {
+        if (variable < 0) continue;
+        if (values_[variable].device().type == DeviceType::cpu) return false;
+        elements = std::max(elements, values_[variable].numel());
+      }
+    }
+    return elements <= kSmall;
+  }
+
   // Each unit after those that make what it reads, and calls with effects in their order; else by its last
   // call.
   void sort() {
@@ -250,10 +318,26 @@ class Fuser {
     for (size_t i = 0; i < units_.size(); ++i) {
       if (waits[i] == 0) push(i);
     }
+    // On a device small work follows small work where it can, so that it can be one launch.
+    std::vector<Entry> passed_over;
+    bool was_small = false;
+    const auto next = [&] {
+      while (was_small && !is_small(units_[ready.top().second])) {
+        passed_over.push_back(ready.top());
+        ready.pop();
+        if (ready.empty()) break;
+      }
+      const bool found = !ready.empty();
+      const size_t now = found ? ready.top().second : passed_over.front().second;
+      if (found) ready.pop();
+      for (size_t i = found ? 0 : 1; i < passed_over.size(); ++i) ready.push(passed_over[i]);
+      passed_over.clear();
+      was_small = is_small(units_[now]);
+      return now;
+    };
     std::vector<Unit> sorted;
     while (!ready.empty()) {
-      const size_t now = ready.top().second;
-      ready.pop();
+      const size_t now = next();
       for (size_t reader : readers[now]) {
         if (--waits[reader] == 0) push(reader);
       }
@@ -294,13 +378,14 @@ class Fuser {
 
 Groups::Groups(const Program& program, const Tensors& values)
     : of_(program.instructions.size(), -1), makers_(values.size(), -1) {
-  std::vector<int> ready(values.size(), 0);  // from when on a value is in memory
-  int effects = 0;                           // from when on the next one can come
+  std::vector<int> ready(values.size(), 0);                   // from when on a value is in memory
+  std::map<std::pair<int, std::vector<int64_t>>, int> small;  // a group of each time and shape
+  int effects = 0;                                            // from when on the next one can come
   for (int now = 0; now < static_cast<int>(of_.size()); ++now) {
     const Program::Instruction& call = program.instructions[now];
     const bool view = is_view(call, values);
     const bool groups =
-        call.primitive->pointwise && !view && std::ranges::all_of(call.inputs, [&](int input) {
+        is_pointwise(call, values) && !view && std::ranges::all_of(call.inputs, [&](int input) {
           return values[input].device() == values[call.outputs[0]].device();
         });
     const auto joins = [&](int variable) {
@@ -320,6 +405,14 @@ Groups::Groups(const Program& program, const Tensors& values)
         if (!joins(variable)) continue;
         const int other = root(of_[makers_[variable]]);
         if (times_[other] == time) parents_[other] = root(of_[now]);
+      }
+      // Small ones that have nothing to do with each other are one launch.
+      const Tensor& value = values[call.outputs[0]];
+      if (value.device().type != DeviceType::cpu && value.numel() <= kSmall) {
+        std::vector<int64_t> place(value.shape().begin(), value.shape().end());
+        place.push_back(value.device().index);
+        const auto [other, is_new] = small.try_emplace({time, std::move(place)}, of_[now]);
+        if (!is_new && root(other->second) != root(of_[now])) parents_[root(other->second)] = root(of_[now]);
       }
     }
     for (int variable : call.outputs) {

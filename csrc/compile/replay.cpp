@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <set>
 
+#include "tensor/overlap.h"
+
 namespace tidu {
 
 Replay::Replay(std::vector<Step> steps, std::vector<Ref<Storage>> moving)
@@ -72,6 +74,22 @@ void Replay::renew() {
   }
 }
 
+void Replay::join() {
+  for (Run& run : runs_) {
+    run.graph->join([&](size_t a, size_t b) { return are_apart(run.first + a, run.first + b); });
+  }
+}
+
+bool Replay::are_apart(size_t step, size_t other) const {
+  const Step &a = steps_[step], &b = steps_[other];
+  for (size_t i = 0; i < a.operands.size(); ++i) {
+    for (size_t k = 0; k < b.operands.size(); ++k) {
+      if ((i < a.written || k < b.written) && share_elements(a.operands[i], b.operands[k])) return false;
+    }
+  }
+  return true;
+}
+
 size_t Replay::launch(size_t step) {
   if (run_of_[step] < 0) return step;
   Run& run = runs_[static_cast<size_t>(run_of_[step])];
@@ -81,13 +99,21 @@ size_t Replay::launch(size_t step) {
 
 std::string Replay::describe(size_t step) const {
   if (!steps_[step].refused.empty()) return str("in no graph: ", steps_[step].refused);
-  return str(launches_[step], launches_[step] == 1 ? " launch" : " launches",
-             run_of_[step] < 0 ? "" : str(", in graph ", run_of_[step]));
+  const int launches = launches_of(step);
+  const std::string graph = run_of_[step] < 0 ? "" : str(", in graph ", run_of_[step]);
+  if (launches == 0) return "in the launch of a step before" + graph;
+  return str(launches, launches == 1 ? " launch" : " launches") + graph;
+}
+
+int Replay::launches_of(size_t step) const {
+  if (run_of_[step] < 0) return launches_[step];
+  const Run& run = runs_[static_cast<size_t>(run_of_[step])];
+  return run.graph->launches(step - run.first);
 }
 
 int Replay::launches() const {
   int count = 0;
-  for (const int launches : launches_) count += launches;
+  for (size_t step = 0; step < steps_.size(); ++step) count += launches_of(step);
   return count;
 }
 

@@ -10,7 +10,8 @@ class Replay {
   struct Step {
     std::string refused;  // why no graph is to have it; else empty
     Device device{};      // where all of it is
-    Tensors operands{};
+    Tensors operands{};   // what it writes first, then what it reads
+    size_t written = 0;   // of them
     std::function<void()> issue{};
   };
 
@@ -22,6 +23,8 @@ class Replay {
   // To be called before the first step of a call: steps whose memory is elsewhere now are taken up anew.
   // Where that throws, the graphs are of no more use.
   void renew();
+  // Has devices make one kernel of several where they can.
+  void join();
   // Issues the graph that begins with a step; gives the step that comes after it, or the same where none
   // begins there.
   size_t launch(size_t step);
@@ -38,6 +41,8 @@ class Replay {
     Tensors used;  // one of each storage
   };
   std::string take_up(size_t step);
+  int launches_of(size_t step) const;
+  bool are_apart(size_t step, size_t other) const;
 
   std::vector<Step> steps_;
   std::vector<Ref<Storage>> moving_;

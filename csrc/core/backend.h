@@ -25,8 +25,11 @@ class WorkGraph {
   virtual void add(const std::function<void()>& issue) = 0;
   // The same in the place of a piece, by number.
   virtual void replace(size_t piece, const std::function<void()>& issue) = 0;
-  // The kernels of a piece.
+  // The kernels of a piece, but for those that are a part of another one's since they were joined.
   virtual int launches(size_t piece) const = 0;
+  // Makes one kernel of several: of small work that follows on each other, and of pieces side by side that
+  // are apart: neither writes memory that the other reads or writes. Takes its time once.
+  virtual void join(const std::function<bool(size_t, size_t)>& are_apart) = 0;
   // Whether the same calls would issue other work now: how products are computed was set anew.
   virtual bool is_stale() const = 0;
   // Issues it all on this thread's current queue, after what other queues do with `used`, the tensors whose
@@ -48,6 +51,8 @@ class Backend {
   virtual std::unique_ptr<GroupKernel> prepare(const Group&) { return nullptr; }
   // Whether a group may have such an output, a reduction, beside those that it has. (prepare refuses others.)
   virtual bool reduces(const Group&, const Group::Output&) { return false; }
+  // Whether one kernel computes a group and the product that it has. (prepare may refuse it all the same.)
+  virtual bool multiplies(const Group&) { return false; }
   // Whether `run` takes the factors of such an input in its place, and uses each part of the product as soon
   // as it is computed.
   virtual bool takes_factors(const SpecCall&, size_t) { return false; }

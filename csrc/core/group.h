@@ -31,10 +31,19 @@ struct Group {
     DType dtype;
   };
 
+  // Makes one of the inputs, which then has no memory and lies as the loop does: a product of matrices, whose
+  // factors, with what is added to each row or nothing, come to the kernel after all inputs.
+  struct Product {
+    int input;
+    int64_t k;  // that is summed over
+    std::vector<Input> factors;
+  };
+
   Shape shape;
   std::vector<Input> inputs;
   std::vector<Step> steps;
   std::vector<Output> outputs;
+  std::optional<Product> product{};
 };
 
 // A group made ready for one device. Results have the bits of the same calls one by one.
@@ -43,8 +52,8 @@ class GroupKernel {
   virtual ~GroupKernel() = default;
   // Whether an output that is no reduction may be the memory of an input of its dtype that is row-major too.
   virtual bool may_be([[maybe_unused]] size_t output, [[maybe_unused]] size_t input) const { return true; }
-  // The first elements of inputs (null for numbers) and outputs, on the device. May be called by several
-  // threads at once.
+  // The first elements of inputs (null for numbers and a product) and outputs, on the device. May be called
+  // by several threads at once.
   virtual void run(const void* const* inputs, void* const* outputs) const = 0;
 };
 

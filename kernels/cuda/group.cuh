@@ -7,6 +7,7 @@
 #include "kernels/cuda/loop.h"
 #include "kernels/cuda/portable.h"
 #include "kernels/scalar.h"
+#include "kernels/update.h"
 
 namespace tidu::cuda {
 
@@ -101,6 +102,17 @@ template <class T, class Width, int rank> struct Scattered : Strided<T, Width, r
   }
 };
 
+// A parameter after its update by a gradient; what is clocked has another learning rate at each step.
+template <class T, class Real>
+__device__ __forceinline__ T sgd_step(Real lr, Real weight_decay, const double* clock, T p, T g) {
+  SgdStep step{lr, 0, weight_decay, false, false};
+  if (clock) step.lr = clock[0];
+  Computed<T> updated = static_cast<Computed<T>>(p);
+  const SgdRule<Computed<T>> rule(step);
+  rule(updated, static_cast<Computed<T>>(g));
+  return static_cast<T>(updated);
+}
+
 // A group G has
 //   Arguments                the kernels' parameter: a Span called `span`, inputs, numbers, outputs
 //   Place                    of its span
@@ -120,9 +132,9 @@ __device__ __forceinline__ void finish_group(const typename G::Arguments& a, con
 // In blocks of so many threads: n elements at once, and by the first threads those that are left, which only
 // a loop of rank 1 has.
 template <class G, int n, int threads>
-__device__ __forceinline__ void run_vectors(const typename G::Arguments& a) {
+__device__ __forceinline__ void run_vectors(unsigned block, const typename G::Arguments& a) {
   using Index = decltype(a.span.count);
-  const Index v = static_cast<Index>(blockIdx.x) * threads + threadIdx.x, left = a.span.vectors * n + v;
+  const Index v = static_cast<Index>(block) * threads + threadIdx.x, left = a.span.vectors * n + v;
   if (v < a.span.vectors) {
     const typename G::Place place(a.span, v * n);
     const auto x = G::template load<n>(a, place);
@@ -137,9 +149,9 @@ __device__ __forceinline__ void run_vectors(const typename G::Arguments& a) {
 
 // Elements wherever they lie: a thread takes n of them, as many apart as there are threads.
 template <class G, int n, int threads>
-__device__ __forceinline__ void run_elements(const typename G::Arguments& a) {
+__device__ __forceinline__ void run_elements(unsigned block, const typename G::Arguments& a) {
   using Index = decltype(a.span.count);
-  const Index first = static_cast<Index>(blockIdx.x) * (threads * n) + threadIdx.x;
+  const Index first = static_cast<Index>(block) * (threads * n) + threadIdx.x;
   typename G::template Inputs<1> x[n] = {};
 #pragma unroll
   for (int j = 0; j < n; ++j) {

@@ -10,7 +10,11 @@ namespace tidu::cuda {
 // Defined in matmul_launch.cuh, instantiated in matmul_*.cu.
 template <class T>
 cudaError_t launch_product(cudaStream_t stream, const MatmulProblem& problem, const MatmulPlan& plan,
-                           void* workspace);
+                           void* workspace, unsigned* arrivals);
+
+template <class T>
+TiledProduct tile_product(const MatmulProblem& problem, const MatmulPlan& plan, void* workspace,
+                          unsigned* arrivals);
 
 namespace {
 
@@ -60,14 +64,31 @@ MatmulPlan plan_matmul(const MatmulProblem& p) {
 
 size_t matmul_workspace(const MatmulProblem& p, const MatmulPlan& plan) {
   if (plan.splits == 1) return 0;
-  return static_cast<size_t>(plan.splits * p.batches() * p.m * p.n) * (is_wide(p.dtype) ? 8 : 4);
+  const int64_t fewer = std::min(p.m, p.n), more = std::max(p.m, p.n);
+  const auto sums = [&]() -> int64_t {
+    switch (plan.kernel) {
+      case MatmulKernel::large: return tiles(p, 128, 64) * (128 * 64);
+      case MatmulKernel::medium: return tiles(p, 64, 64) * (64 * 64);
+      case MatmulKernel::small: return tiles(p, 32, 32) * (32 * 32);
+      case MatmulKernel::narrow: return up(more, 128) * up(fewer, 16) * p.batches() * (128 * 16);
+      case MatmulKernel::vector: break;
+    }
+    return up(more, kWarp) * p.batches() * (kWarp * (fewer == 1 ? 1 : 4));
+  };
+  return static_cast<size_t>(plan.splits * sums()) * (is_wide(p.dtype) ? 8 : 4);
 }
 
-cudaError_t matmul(cudaStream_t stream, const MatmulProblem& problem, const MatmulPlan& plan,
-                   void* workspace) {
+cudaError_t matmul(cudaStream_t stream, const MatmulProblem& problem, const MatmulPlan& plan, void* workspace,
+                   unsigned* arrivals) {
   return visit_dtype(problem.dtype, [&]<class T>() {
-    return launch_product<Wrapping<T>>(stream, problem, plan, workspace);
+    return launch_product<Wrapping<T>>(stream, problem, plan, workspace, arrivals);
   });
+}
+
+TiledProduct tiled_product(const MatmulProblem& problem, const MatmulPlan& plan, void* workspace,
+                           unsigned* arrivals) {
+  return visit_floating(problem.dtype, TiledProduct(),
+                        [&]<class T>() { return tile_product<T>(problem, plan, workspace, arrivals); });
 }
 
 }  // namespace tidu::cuda

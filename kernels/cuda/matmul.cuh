@@ -57,7 +57,8 @@ template <class T> struct Product {
   Operand<T> a, b;
   T* out;
   int64_t out_by_row, out_by_column;
-  Accumulator<T>* partial;  // the sums of each split, row-major, or null
+  Accumulator<T>* partial;  // the sums of each split as threads hold them, or null
+  unsigned* arrivals;       // how many splits have left theirs, of each part of the output
   const T* bias;
   int64_t bias_by_row, bias_by_column;
   int64_t m, n, k;
@@ -75,18 +76,24 @@ template <class T> struct Product {
 
 // --- The way of sums to memory.
 
+// To the n sums of neighbouring columns.
+template <int n, class T>
+__device__ __forceinline__ void add_bias(const Product<T>& p, int64_t row, int64_t column,
+                                         Accumulator<T> (&sums)[n]) {
+  if (!p.bias) return;
+#pragma unroll
+  for (int i = 0; i < n; ++i) {
+    if (column + i >= p.n) continue;
+    const T bias = p.bias[row * p.bias_by_row + (column + i) * p.bias_by_column];
+    sums[i] = add_sums<T>(sums[i], static_cast<Accumulator<T>>(bias));
+  }
+}
+
 // Writes the n finished sums of neighbouring columns.
 template <int n, class T>
 __device__ __forceinline__ void write_outputs(const Product<T>& p, unsigned batch, int64_t row,
                                               int64_t column, Accumulator<T> (&sums)[n]) {
-  if (p.bias) {
-#pragma unroll
-    for (int i = 0; i < n; ++i) {
-      if (column + i >= p.n) continue;
-      const T bias = p.bias[row * p.bias_by_row + (column + i) * p.bias_by_column];
-      sums[i] = add_sums<T>(sums[i], static_cast<Accumulator<T>>(bias));
-    }
-  }
+  add_bias<n>(p, row, column, sums);
   T* const out = p.out + batch * (p.m * p.n) + row * p.out_by_row + column * p.out_by_column;
   if (n > 1 && p.vector_out) {
     if (column < p.n) {
@@ -103,25 +110,48 @@ __device__ __forceinline__ void write_outputs(const Product<T>& p, unsigned batc
   }
 }
 
-// Writes n sums of neighbouring columns: to the partial sums where k is split.
-template <int n, class T>
-__device__ __forceinline__ void write_sums(const Product<T>& p, unsigned batch, unsigned split, int64_t row,
-                                           int64_t column, Accumulator<T> (&sums)[n]) {
-  if (!p.partial) return write_outputs<n>(p, batch, row, column, sums);
-  Accumulator<T>* const out =
-      p.partial + ((static_cast<int64_t>(split) * p.batches + batch) * p.m + row) * p.n + column;
-  if (n > 1 && p.n % n == 0) {
-    if (column < p.n) {
-      Vec<Accumulator<T>, n> whole;
-#pragma unroll
-      for (int i = 0; i < n; ++i) whole[i] = sums[i];
-      store_vec(out, whole);
-    }
-    return;
+// What kernels are given that have no other use for finished sums.
+struct ToMemory {
+  template <int n, class T>
+  __device__ __forceinline__ void write(const Product<T>& p, unsigned batch, int64_t row, int64_t column,
+                                        Accumulator<T> (&sums)[n]) const {
+    write_outputs<n>(p, batch, row, column, sums);
   }
+};
+
+// --- Sums of splits. A part of the output, `part` by number, is held by `lanes` threads of each split, n
+// sums a thread: sum(i) is a reference to one.
+
+// Leaves a thread's sums in memory, for another block.
+template <int n, class T, class Sum>
+__device__ __forceinline__ void leave_sums(const Product<T>& p, int64_t part, unsigned split, int lane,
+                                           int lanes, const Sum& sum) {
+  Accumulator<T>* const to = p.partial + (part * p.splits + split) * (n * lanes) + lane;
 #pragma unroll
-  for (int i = 0; i < n; ++i) {
-    if (column + i < p.n) out[i] = sums[i];
+  for (int i = 0; i < n; ++i) __stcg(to + i * lanes, sum(i));
+  __threadfence();
+}
+
+// Whether this split is the last of a part: all others have left their sums. One thread of the split asks,
+// after all have left theirs.
+template <class T> __device__ __forceinline__ bool comes_last(const Product<T>& p, int64_t part) {
+  if (atomicAdd(p.arrivals + part, 1u) + 1 < p.splits) return false;
+  p.arrivals[part] = 0;
+  return true;
+}
+
+// The sums of all splits, in their order.
+template <int n, class T, class Sum>
+__device__ __forceinline__ void add_splits(const Product<T>& p, int64_t part, int lane, int lanes,
+                                           const Sum& sum) {
+  __threadfence();
+  const Accumulator<T>* from = p.partial + part * p.splits * (n * lanes) + lane;
+#pragma unroll
+  for (int i = 0; i < n; ++i) sum(i) = __ldcg(from + i * lanes);
+  for (unsigned split = 1; split < p.splits; ++split) {
+    from += n * lanes;
+#pragma unroll
+    for (int i = 0; i < n; ++i) sum(i) = add_sums<T>(sum(i), __ldcg(from + i * lanes));
   }
 }
 

@@ -4,6 +4,12 @@
 
 #include <cuda_runtime.h>
 
+#ifndef __CUDACC_RTC__
+#include <cstddef>
+#include <string>
+#include <vector>
+#endif
+
 #include "kernels/types.h"
 
 namespace tidu::cuda {
@@ -37,17 +43,38 @@ inline constexpr int64_t kSplitStep = 32;
 
 struct MatmulPlan {
   MatmulKernel kernel;
-  int splits = 1;  // of k; their sums are added in order by a second kernel
+  int splits = 1;  // of k; their sums are added in order by the one that comes last
 };
+
+// Of what a plan splits: tiles, or rows.
+inline constexpr int kMaxArrivals = 512;
 
 // By shape and dtype alone: the largest tile of which there are enough blocks, and splits of k where even the
 // smallest has too few.
 MatmulPlan plan_matmul(const MatmulProblem& problem);
 
-// Bytes of workspace that the plan needs.
+// Bytes of workspace that the plan needs: for sums, in any state.
 size_t matmul_workspace(const MatmulProblem& problem, const MatmulPlan& plan);
 
+// `arrivals`: kMaxArrivals counts, which are 0 before and afterwards; for one product at a time.
 [[nodiscard]] cudaError_t matmul(cudaStream_t stream, const MatmulProblem& problem, const MatmulPlan& plan,
-                                 void* workspace);
+                                 void* workspace, unsigned* arrivals);
+
+#ifndef __CUDACC_RTC__
+
+// How a text computes a product by tiles: by "multiply_tile<..>"(block, product, finished) of kernels/cuda/
+// matmul_tile.cuh in blocks of so many threads, where these are the bytes of `product`, a Product<T>.
+struct TiledProduct {
+  std::string function;  // empty where it is not computed by tiles
+  std::vector<std::byte> product;
+  unsigned blocks = 0, threads = 0;
+  size_t vector_out = 0;  // the place of that flag among the bytes
+};
+inline constexpr size_t kProductBytes = 192;
+// Arguments as of matmul().
+TiledProduct tiled_product(const MatmulProblem& problem, const MatmulPlan& plan, void* workspace,
+                           unsigned* arrivals);
+
+#endif
 
 }  // namespace tidu::cuda

@@ -3,4 +3,8 @@
 
 template cudaError_t tidu::cuda::launch_product<tidu::bfloat16>(cudaStream_t,
                                                                 const tidu::cuda::MatmulProblem&,
-                                                                const tidu::cuda::MatmulPlan&, void*);
+                                                                const tidu::cuda::MatmulPlan&, void*,
+                                                                unsigned*);
+template tidu::cuda::TiledProduct tidu::cuda::tile_product<tidu::bfloat16>(const tidu::cuda::MatmulProblem&,
+                                                                           const tidu::cuda::MatmulPlan&,
+                                                                           void*, unsigned*);

@@ -2,4 +2,8 @@
 #include "kernels/cuda/matmul_launch.cuh"
 
 template cudaError_t tidu::cuda::launch_product<tidu::float16>(cudaStream_t, const tidu::cuda::MatmulProblem&,
-                                                               const tidu::cuda::MatmulPlan&, void*);
+                                                               const tidu::cuda::MatmulPlan&, void*,
+                                                               unsigned*);
+template tidu::cuda::TiledProduct tidu::cuda::tile_product<tidu::float16>(const tidu::cuda::MatmulProblem&,
+                                                                          const tidu::cuda::MatmulPlan&,
+                                                                          void*, unsigned*);

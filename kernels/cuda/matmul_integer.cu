@@ -4,10 +4,15 @@
 
 namespace tidu::cuda {
 
-template cudaError_t launch_product<bool>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*);
-template cudaError_t launch_product<uint8_t>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*);
-template cudaError_t launch_product<uint16_t>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*);
-template cudaError_t launch_product<uint32_t>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*);
-template cudaError_t launch_product<uint64_t>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*);
+template cudaError_t launch_product<bool>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*,
+                                          unsigned*);
+template cudaError_t launch_product<uint8_t>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*,
+                                             unsigned*);
+template cudaError_t launch_product<uint16_t>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*,
+                                              unsigned*);
+template cudaError_t launch_product<uint32_t>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*,
+                                              unsigned*);
+template cudaError_t launch_product<uint64_t>(cudaStream_t, const MatmulProblem&, const MatmulPlan&, void*,
+                                              unsigned*);
 
 }  // namespace tidu::cuda

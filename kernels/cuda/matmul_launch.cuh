@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/matmul_tile.cuh"
 #include "kernels/cuda/matmul_vector.cuh"
+#include "kernels/cuda/part.cuh"
 
 namespace tidu::cuda {
 
@@ -40,7 +41,9 @@ template <int n, class T> Layout layout_of(const Operand<T>& x, int64_t lines, i
 }
 
 // The product as the kernel sees it.
-template <class T> Product<T> product_of(const MatmulProblem& problem, const MatmulPlan& plan) {
+template <class T>
+Product<T> product_of(const MatmulProblem& problem, const MatmulPlan& plan, void* workspace,
+                      unsigned* arrivals) {
   const auto operand = [](const MatrixView& x, int64_t by_line, int64_t by_k) {
     return Operand<T>{static_cast<const T*>(x.data), by_line, by_k, {x.by_batch[0], x.by_batch[1]}};
   };
@@ -66,42 +69,36 @@ template <class T> Product<T> product_of(const MatmulProblem& problem, const Mat
   p.depth = ((p.k + plan.splits - 1) / plan.splits + kSplitStep - 1) / kSplitStep * kSplitStep;
   p.batches = static_cast<unsigned>(problem.batches());
   p.inner_batches = static_cast<unsigned>(problem.batch[1]);
+  if (plan.splits > 1) {
+    p.partial = static_cast<Accumulator<T>*>(workspace);
+    p.arrivals = arrivals;
+  }
   return p;
 }
 
-template <class T> __global__ void __launch_bounds__(256) add_splits(const Product<T> p, int64_t count) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * 256 + threadIdx.x;
-  if (i >= count) return;
-  Accumulator<T> sums[1] = {p.partial[i]};
-#pragma unroll 8
-  for (unsigned split = 1; split < p.splits; ++split) {
-    sums[0] = add_sums<T>(sums[0], p.partial[split * count + i]);
+// So many parts of the output, each of whose splits is a share of a block. Grids have less than 2^31 blocks.
+template <auto kernel, class T, class... Call>
+cudaError_t launch_parts(cudaStream_t stream, int64_t parts, int64_t of_block, int threads,
+                         const Product<T>& p, const Call&... call) {
+  const int64_t blocks = (parts * p.splits + of_block - 1) / of_block;
+  if (blocks > INT_MAX || (p.splits > 1 && parts > kMaxArrivals)) return cudaErrorInvalidConfiguration;
+  const Grid grid(dim3(static_cast<unsigned>(blocks)), dim3(threads), 0, stream);
+  if constexpr (sizeof...(call) > 0) {
+    return launch_part<kernel>(grid, p, "kernels/cuda/matmul_tile.cuh", call...);
+  } else {
+    return launch<kernel>(grid, p);
   }
-  const int64_t row = i / p.n;
-  write_outputs<1>(p, static_cast<unsigned>(row / p.m), row % p.m, i % p.n, sums);
 }
 
-// Grids have less than 2^31 blocks.
-template <auto kernel, class... Args>
-cudaError_t launch_blocks(cudaStream_t stream, int64_t blocks, int threads, Args... args) {
-  if (blocks > INT_MAX) return cudaErrorInvalidConfiguration;
-  return launch<kernel>({dim3(static_cast<unsigned>(blocks)), dim3(threads), 0, stream}, args...);
-}
-
-template <class Shape, class T> cudaError_t launch_tiles(cudaStream_t stream, const Product<T>& p) {
+// go.operator()<a_along_k, b_along_k, n>() by how the operands lie.
+template <class T, class Go> decltype(auto) with_layouts(const Product<T>& p, const Go& go) {
   constexpr int kWide = is_floating_sum<T> ? (sizeof(T) == 8 ? 2 : 4) : 1;
   const Layout a = layout_of<kWide>(p.a, p.m, p.k), b = layout_of<kWide>(p.b, p.n, p.k);
-  const int64_t blocks = (p.m + Shape::m - 1) / Shape::m * ((p.n + Shape::n - 1) / Shape::n) * p.splits *
-                         static_cast<int64_t>(p.batches);
   const auto with_width = [&]<int n>() {
-    const auto go = [&]<bool a_along_k, bool b_along_k>() {
-      return launch_blocks<multiply_tiles<T, Shape, a_along_k, b_along_k, n>>(stream, blocks, Shape::threads,
-                                                                              p);
-    };
     if (a.along_k) {
-      return b.along_k ? go.template operator()<true, true>() : go.template operator()<true, false>();
+      return b.along_k ? go.template operator()<true, true, n>() : go.template operator()<true, false, n>();
     }
-    return b.along_k ? go.template operator()<false, true>() : go.template operator()<false, false>();
+    return b.along_k ? go.template operator()<false, true, n>() : go.template operator()<false, false, n>();
   };
   if constexpr (kWide > 1) {
     if (a.vectors && b.vectors) return with_width.template operator()<kWide>();
@@ -109,50 +106,92 @@ template <class Shape, class T> cudaError_t launch_tiles(cudaStream_t stream, co
   return with_width.template operator()<1>();
 }
 
+template <class Shape, class T> int64_t tiles_of(const Product<T>& p) {
+  return (p.m + Shape::m - 1) / Shape::m * ((p.n + Shape::n - 1) / Shape::n) * p.batches;
+}
+
+template <class Shape, bool a_along_k, bool b_along_k, int n> std::string tile_function() {
+  const std::string shape = spelled<Shape>();
+  return "multiply_tile<" + shape + (a_along_k ? ", true" : ", false") +
+         (b_along_k ? ", true, " : ", false, ") + std::to_string(n) + ">";
+}
+
+template <class Shape, class T> cudaError_t launch_tiles(cudaStream_t stream, const Product<T>& p) {
+  return with_layouts(p, [&]<bool a_along_k, bool b_along_k, int n>() {
+    return launch_parts<multiply_tiles<T, Shape, a_along_k, b_along_k, n>>(
+        stream, tiles_of<Shape>(p), 1, Shape::threads, p,
+        [] { return tile_function<Shape, a_along_k, b_along_k, n>() + "(block, pass, ToMemory())"; });
+  });
+}
+
 template <class T> cudaError_t launch_vectors(cudaStream_t stream, const Product<T>& p) {
   constexpr int kMost = 4;
   if (p.n > kMost) return cudaErrorInvalidValue;
   const Layout a = layout_of<kVec<T>>(p.a, p.m, p.k), b = layout_of<kVec<T>>(p.b, p.n, p.k);
-  const int64_t units = static_cast<int64_t>(p.splits) * p.batches;
+  const int64_t rows = p.m * p.batches;
   const auto go = [&]<int columns>() {
     if (!a.along_k || p.k < kWarp) {  // a warp a row would leave lanes without work
-      return launch_blocks<multiply_columns<T, columns>>(stream, (p.m + kWarp - 1) / kWarp * units,
-                                                         kWarp * kColumnWarps, p);
+      return launch_parts<multiply_columns<T, columns>>(stream, (p.m + kWarp - 1) / kWarp * p.batches, 1,
+                                                        kWarp * kColumnWarps, p);
     }
-    const int64_t blocks = (p.m * units + kRowWarps - 1) / kRowWarps;
     if (a.vectors && b.vectors && b.along_k) {
-      return launch_blocks<multiply_rows<T, columns, kVec<T>>>(stream, blocks, kWarp * kRowWarps, p);
+      return launch_parts<multiply_rows<T, columns, kVec<T>>>(stream, rows, kRowWarps, kWarp * kRowWarps, p);
     }
-    return launch_blocks<multiply_rows<T, columns, 1>>(stream, blocks, kWarp * kRowWarps, p);
+    return launch_parts<multiply_rows<T, columns, 1>>(stream, rows, kRowWarps, kWarp * kRowWarps, p);
   };
   return p.n == 1 ? go.template operator()<1>() : go.template operator()<kMost>();
 }
 
 template <class T>
 cudaError_t launch_product(cudaStream_t stream, const MatmulProblem& problem, const MatmulPlan& plan,
-                           void* workspace) {
+                           void* workspace, unsigned* arrivals) {
   if (!has_kernel<T>(plan.kernel) || problem.batches() > INT_MAX) return cudaErrorInvalidValue;
-  Product<T> p = product_of<T>(problem, plan);
-  const int64_t count = p.m * p.n * p.batches;
-  if (count == 0) return cudaSuccess;
+  const Product<T> p = product_of<T>(problem, plan, workspace, arrivals);
+  if (p.m * p.n * p.batches == 0) return cudaSuccess;
   if (p.depth > INT_MAX - kSplitStep) return cudaErrorInvalidValue;
-  if (plan.splits > 1) p.partial = static_cast<Accumulator<T>*>(workspace);
-  cudaError_t error = cudaErrorInvalidValue;
   switch (plan.kernel) {
     case MatmulKernel::large:
-      if constexpr (has_kernel<T>(MatmulKernel::large)) error = launch_tiles<LargeTile>(stream, p);
+      if constexpr (has_kernel<T>(MatmulKernel::large)) return launch_tiles<LargeTile>(stream, p);
       break;
     case MatmulKernel::medium:
-      if constexpr (has_kernel<T>(MatmulKernel::medium)) error = launch_tiles<MediumTile>(stream, p);
+      if constexpr (has_kernel<T>(MatmulKernel::medium)) return launch_tiles<MediumTile>(stream, p);
       break;
     case MatmulKernel::narrow:
-      if constexpr (has_kernel<T>(MatmulKernel::narrow)) error = launch_tiles<NarrowTile>(stream, p);
+      if constexpr (has_kernel<T>(MatmulKernel::narrow)) return launch_tiles<NarrowTile>(stream, p);
       break;
-    case MatmulKernel::small: error = launch_tiles<SmallTile>(stream, p); break;
-    case MatmulKernel::vector: error = launch_vectors(stream, p); break;
+    case MatmulKernel::small: return launch_tiles<SmallTile>(stream, p);
+    case MatmulKernel::vector: return launch_vectors(stream, p);
   }
-  if (error != cudaSuccess || !p.partial) return error;
-  return launch_blocks<add_splits<T>>(stream, (count + 255) / 256, 256, p, count);
+  return cudaErrorInvalidValue;
+}
+
+template <class T>
+TiledProduct tile_product(const MatmulProblem& problem, const MatmulPlan& plan, void* workspace,
+                          unsigned* arrivals) {
+  const Product<T> p = product_of<T>(problem, plan, workspace, arrivals);
+  const auto* const bytes = reinterpret_cast<const std::byte*>(&p);
+  static_assert(sizeof p == kProductBytes);
+  TiledProduct made{
+      .function = "", .product = {bytes, bytes + sizeof p}, .vector_out = offsetof(Product<T>, vector_out)};
+  const auto by = [&]<class Shape>(std::type_identity<Shape>) {
+    if constexpr (is_floating_sum<T> && (std::is_same_v<T, float> || !std::is_same_v<Shape, LargeTile>)) {
+      const int64_t blocks = tiles_of<Shape>(p) * p.splits;
+      if (blocks > INT_MAX || p.depth > INT_MAX - kSplitStep) return;
+      made.blocks = static_cast<unsigned>(blocks);
+      made.threads = Shape::threads;
+      made.function = with_layouts(p, [&]<bool a_along_k, bool b_along_k, int n>() {
+        return tile_function<Shape, a_along_k, b_along_k, n>();
+      });
+    }
+  };
+  switch (plan.kernel) {
+    case MatmulKernel::large: by(std::type_identity<LargeTile>()); break;
+    case MatmulKernel::medium: by(std::type_identity<MediumTile>()); break;
+    case MatmulKernel::small: by(std::type_identity<SmallTile>()); break;
+    case MatmulKernel::narrow: by(std::type_identity<NarrowTile>()); break;
+    case MatmulKernel::vector: break;
+  }
+  return made;
 }
 
 }  // namespace tidu::cuda

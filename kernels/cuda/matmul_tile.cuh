@@ -108,9 +108,9 @@ template <class T, int span, int threads, bool along_k, int n> class Strip {
   S staged_[kPerThread * kUnit];
 };
 
-template <class T, class Shape, bool a_along_k, bool b_along_k, int n>
-__global__ void __launch_bounds__(Shape::threads, (n > 1 ? kResident : kResidentByElement) / Shape::threads)
-    multiply_tiles(const Product<T> p) {
+// finished.write<n>(p, batch, row, column, sums) takes n neighbouring ones in a row.
+template <class Shape, bool a_along_k, bool b_along_k, int n, class T, class Finished>
+__device__ __forceinline__ void multiply_tile(unsigned block, const Product<T>& p, const Finished& finished) {
   using S = Accumulator<T>;
   constexpr int kVector = kGroup<T>;
   TIDU_SHARED(a_panels, Panels<T, Shape::m>);
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(Shape::threads, (n > 1 ? kResident : kResident
   constexpr unsigned kTogether = 8;
   const unsigned tiles_m = static_cast<unsigned>((p.m + Shape::m - 1) / Shape::m),
                  tiles_n = static_cast<unsigned>((p.n + Shape::n - 1) / Shape::n);
-  const unsigned tile = blockIdx.x % (tiles_m * tiles_n), other = blockIdx.x / (tiles_m * tiles_n);
+  const unsigned tile = block % (tiles_m * tiles_n), other = block / (tiles_m * tiles_n);
   const unsigned split = other % p.splits, batch = other / p.splits;
   const unsigned first = tile / (kTogether * tiles_n) * kTogether, within = tile % (kTogether * tiles_n),
                  together = tiles_m - first < kTogether ? tiles_m - first : kTogether;
@@ -183,6 +183,18 @@ __global__ void __launch_bounds__(Shape::threads, (n > 1 ? kResident : kResident
     __syncthreads();
   }
 
+  if (p.splits > 1) {
+    constexpr int kSums = Shape::rows * Shape::columns;
+    const auto sum = [&](int i) -> S& { return sums[i / Shape::columns][i % Shape::columns]; };
+    const int64_t part = static_cast<int64_t>(batch) * (tiles_m * tiles_n) + tile;
+    TIDU_SHARED(is_last, bool);
+    leave_sums<kSums>(p, part, split, static_cast<int>(threadIdx.x), Shape::threads, sum);
+    __syncthreads();
+    if (threadIdx.x == 0) is_last = comes_last(p, part);
+    __syncthreads();
+    if (!is_last) return;
+    add_splits<kSums>(p, part, static_cast<int>(threadIdx.x), Shape::threads, sum);
+  }
 #pragma unroll
   for (int i = 0; i < Shape::rows; ++i) {
     const int64_t at = row0 + row + i / kVector * kRowStep + i % kVector;
@@ -192,9 +204,16 @@ __global__ void __launch_bounds__(Shape::threads, (n > 1 ? kResident : kResident
       S neighbours[kVector];
 #pragma unroll
       for (int l = 0; l < kVector; ++l) neighbours[l] = sums[i][j + l];
-      write_sums<kVector>(p, batch, split, at, column0 + column + j / kVector * kColumnStep, neighbours);
+      finished.template write<kVector>(p, batch, at, column0 + column + j / kVector * kColumnStep,
+                                       neighbours);
     }
   }
+}
+
+template <class T, class Shape, bool a_along_k, bool b_along_k, int n>
+__global__ void __launch_bounds__(Shape::threads, (n > 1 ? kResident : kResidentByElement) / Shape::threads)
+    multiply_tiles(const Product<T> p) {
+  multiply_tile<Shape, a_along_k, b_along_k, n>(blockIdx.x, p, ToMemory());
 }
 
 }  // namespace tidu::cuda

@@ -10,13 +10,13 @@ inline constexpr int kRowWarps = 4;     // of a block of multiply_rows, each wit
 inline constexpr int kColumnWarps = 8;  // of a block of multiply_columns, which share k out
 
 template <class T, class S, int columns>
-__device__ __forceinline__ void write_row(const Product<T>& p, unsigned batch, unsigned split, int64_t row,
+__device__ __forceinline__ void write_row(const Product<T>& p, unsigned batch, int64_t row,
                                           const S (&sums)[columns]) {
 #pragma unroll
   for (int j = 0; j < columns; ++j) {
     if (j < p.n) {
       S sum[1] = {sums[j]};
-      write_sums<1>(p, batch, split, row, j, sum);
+      write_outputs<1>(p, batch, row, j, sum);
     }
   }
 }
@@ -67,7 +67,15 @@ __global__ void __launch_bounds__(kWarp* kRowWarps, 4) multiply_rows(const Produ
       sums[j] = add_sums<T>(sums[j], __shfl_xor_sync(kFullMask, sums[j], distance));
     }
   }
-  if (lane == 0) write_row(p, batch, split, row, sums);
+  if (lane != 0) return;
+  if (p.splits > 1) {
+    const int64_t part = batch * p.m + row;
+    const auto sum = [&](int i) -> S& { return sums[i]; };
+    leave_sums<columns>(p, part, split, 0, 1, sum);
+    if (!comes_last(p, part)) return;
+    add_splits<columns>(p, part, 0, 1, sum);
+  }
+  write_row(p, batch, row, sums);
 }
 
 // Columns whose elements are neighbours: a lane has a row, a warp every kColumnWarps-th k.
@@ -99,13 +107,22 @@ __global__ void __launch_bounds__(kWarp* kColumnWarps, 2) multiply_columns(const
 #pragma unroll
   for (int j = 0; j < columns; ++j) shared_sums[warp][j][lane] = sums[j];
   __syncthreads();
-  if (warp != 0 || row >= p.m) return;
+  if (warp != 0) return;
 #pragma unroll
   for (int j = 0; j < columns; ++j) {
 #pragma unroll
     for (int w = 1; w < kColumnWarps; ++w) sums[j] = add_sums<T>(sums[j], shared_sums[w][j][lane]);
   }
-  write_row(p, batch, split, row, sums);
+  if (p.splits > 1) {
+    const int64_t part = static_cast<int64_t>(batch) * blocks + blockIdx.x % blocks;
+    const auto sum = [&](int i) -> S& { return sums[i]; };
+    leave_sums<columns>(p, part, split, lane, kWarp, sum);
+    __syncwarp();
+    const int is_last = lane == 0 ? comes_last(p, part) : 0;
+    if (__shfl_sync(kFullMask, is_last, 0) == 0) return;
+    add_splits<columns>(p, part, lane, kWarp, sum);
+  }
+  if (row < p.m) write_row(p, batch, row, sums);
 }
 
 }  // namespace tidu::cuda

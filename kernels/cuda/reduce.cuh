@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/block.cuh"
+#include "kernels/cuda/part.cuh"
 #include "kernels/cuda/reduce.h"
 #include "kernels/reduction.h"
 
@@ -83,11 +84,12 @@ template <class T, int v> inline constexpr int kLastLoads = kLoads<T, v> < 4 ? k
 
 // A group of `threads` neighbours, part of a warp or the whole block, reduces one chunk of one row.
 template <class Op, class In, int v>
-__global__ void __launch_bounds__(ReduceTuning::kThreads, 1) reduce_rows(ReducePass pass) {
+TIDU_PART(ReduceTuning::kThreads, 1)
+reduce_rows(TIDU_PASS(ReducePass) pass) {
   using State = typename Op::State;
   TIDU_SHARED(stage, WarpStage<State>);
   const int thread = static_cast<int>(threadIdx.x), lane = thread & (pass.threads - 1);
-  const int64_t task = int64_t{blockIdx.x} * (ReduceTuning::kThreads / pass.threads) + thread / pass.threads;
+  const int64_t task = int64_t{TIDU_BLOCK} * (ReduceTuning::kThreads / pass.threads) + thread / pass.threads;
   const int64_t row = pass.splits == 1 ? task : task / pass.splits;
   const bool active = row < pass.results;
   const Walk::Place place = active ? pass.kept.at(row) : Walk::Place{};
@@ -158,13 +160,14 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads, 1) reduce_rows(ReduceP
 // Neighbouring threads reduce neighbouring results, v each; the rows of threads in a block share the
 // elements.
 template <class Op, class In, int v>
-__global__ void __launch_bounds__(ReduceTuning::kThreads, 1) reduce_columns(ReducePass pass) {
+TIDU_PART(ReduceTuning::kThreads, 1)
+reduce_columns(TIDU_PASS(ReducePass) pass) {
   using State = typename Op::State;
   using Result = typename Op::Result;
   TIDU_SHARED(stage, Staged<State, ReduceTuning::kThreads>);
   const int thread = static_cast<int>(threadIdx.x), height = ReduceTuning::kThreads / pass.threads;
   const int y = thread / pass.threads;
-  const int64_t tile = int64_t{blockIdx.x} / pass.splits, split = blockIdx.x - tile * pass.splits;
+  const int64_t tile = int64_t{TIDU_BLOCK} / pass.splits, split = TIDU_BLOCK - tile * pass.splits;
   const int64_t result = (tile * pass.threads + thread - y * pass.threads) * v;
   const bool active = y < height && result < pass.results;
   const Walk::Place place = active ? pass.kept.at(result) : Walk::Place{};
@@ -250,6 +253,8 @@ __global__ void __launch_bounds__(ReduceTuning::kThreads, 1) reduce_columns(Redu
   }
 }
 
+#ifndef TIDU_PARTS
+
 template <class Op, class In, bool columns, int v>
 [[nodiscard]] cudaError_t launch_reduce(cudaStream_t stream, const Reduce& reduce, bool partial) {
   using T = ReduceTuning;
@@ -264,11 +269,16 @@ template <class Op, class In, bool columns, int v>
                      .threads = T::kThreads,
                      .partial = partial,
                      .whole = reduce.whole};
+  const auto call = [] {
+    return (columns ? "reduce_columns<" : "reduce_rows<") + spelled<Op>() + ", " + spelled<In>() + ", " +
+           std::to_string(v) + ">(block, pass)";
+  };
+  constexpr const char* header = "kernels/cuda/reduce.cuh";
   if constexpr (columns) {
     pass.threads = static_cast<int>(reduce.span()) / v;
     const int64_t tiles = (pass.results + reduce.span() - 1) / reduce.span();
     const unsigned blocks = static_cast<unsigned>(tiles * pass.splits);
-    return launch<reduce_columns<Op, In, v>>({blocks, T::kThreads, 0, stream}, pass);
+    return launch_part<reduce_columns<Op, In, v>>({blocks, T::kThreads, 0, stream}, pass, header, call);
   } else {
     const int64_t vectors = (std::min(pass.n, pass.chunk) + v - 1) / v;
     if (vectors <= T::block_row(pass.results * pass.splits)) {
@@ -277,7 +287,7 @@ template <class Op, class In, bool columns, int v>
     }
     const int64_t groups = T::kThreads / pass.threads;
     const unsigned blocks = static_cast<unsigned>((pass.results * pass.splits + groups - 1) / groups);
-    return launch<reduce_rows<Op, In, v>>({blocks, T::kThreads, 0, stream}, pass);
+    return launch_part<reduce_rows<Op, In, v>>({blocks, T::kThreads, 0, stream}, pass, header, call);
   }
 }
 
@@ -342,5 +352,7 @@ template <class T> Reduction reduction_row(int row) {
   };
   return rows[row];
 }
+
+#endif
 
 }  // namespace tidu::cuda

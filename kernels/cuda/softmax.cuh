@@ -11,6 +11,7 @@
 #pragma once
 
 #include "kernels/cuda/block.cuh"
+#include "kernels/cuda/part.cuh"
 #include "kernels/cuda/softmax.h"
 #include "kernels/reduction.h"
 
@@ -34,8 +35,8 @@ template <class T> inline constexpr T kNaN = std::numeric_limits<T>::quiet_NaN()
 
 // A group of threads, part of a warp or a block, holds one row in registers: each thread `held` elements.
 template <class T, template <class> class Job, int v, int held, bool block>
-__global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxTuning::kThreads, 1)
-    softmax_rows(SoftmaxPass pass) {
+TIDU_PART(block ? SoftmaxTuning::kLongThreads : SoftmaxTuning::kThreads, 1)
+softmax_rows(TIDU_PASS(SoftmaxPass) pass) {
   using Real = Computed<T>;
   TIDU_SHARED(largest_stage, WarpStage<Real>);
   TIDU_SHARED(sum_stage, WarpStage<Real>);
@@ -43,7 +44,7 @@ __global__ void __launch_bounds__(block ? SoftmaxTuning::kLongThreads : SoftmaxT
   const int threads = pass.threads, thread = static_cast<int>(threadIdx.x);
   const int lane = block ? thread : thread & (threads - 1);
   const int64_t row =
-      block ? blockIdx.x : int64_t{blockIdx.x} * (SoftmaxTuning::kThreads / threads) + thread / threads;
+      block ? TIDU_BLOCK : int64_t{TIDU_BLOCK} * (SoftmaxTuning::kThreads / threads) + thread / threads;
   const bool active = row < pass.count;
   const Walk::Place place = active ? pass.rows.kept.at(row) : Walk::Place{};
   const int n = active ? static_cast<int>(pass.rows.n) : 0;
@@ -126,12 +127,13 @@ template <int banks> struct ShortRows {
 // A thread has a short row. All rows of a block go through shared memory, to and from which they move as they
 // lie, since single rows would be reached in pieces of sectors.
 template <class T, template <class> class Job>
-__global__ void __launch_bounds__(SoftmaxTuning::kThreads, 1) softmax_short_rows(SoftmaxPass pass) {
+TIDU_PART(SoftmaxTuning::kThreads, 1)
+softmax_short_rows(TIDU_PASS(SoftmaxPass) pass) {
   using Real = Computed<T>;
   TIDU_DYNAMIC_SHARED(stage, Real);
   constexpr int threads = SoftmaxTuning::kThreads, banks = 128 / static_cast<int>(sizeof(Real)), loads = 16;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % banks, line = thread / banks;
-  const int64_t first = int64_t{blockIdx.x} * threads, rest = pass.count - first;
+  const int64_t first = int64_t{TIDU_BLOCK} * threads, rest = pass.count - first;
   const int rows = rest < threads ? static_cast<int>(rest) : threads, n = static_cast<int>(pass.rows.n);
   const int elements = rows * n, step = threads / banks;
   const ShortRows<banks> places(n);
@@ -272,6 +274,15 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads) row_losses(SoftmaxPas
       job.value(static_cast<Computed<T>>(x[i * pass.rows.x_stride]), i);
 }
 
+#ifndef TIDU_PARTS
+
+// "softmax_rows<float, Loss" for a text.
+template <class T, template <class> class Job> std::string softmax_function(const char* kernel) {
+  const std::string job = spelled<Job<T>>();
+  return kernel + ("<" + spelled<T>()) + ", " + job.substr(0, job.find('<'));
+}
+inline constexpr const char* kSoftmaxHeader = "kernels/cuda/softmax_jobs.cuh";
+
 template <class T> bool vectorises(const Softmax& rows, int v, bool loss) {
   const auto aligned = [v](const void* p) {
     return reinterpret_cast<uintptr_t>(p) % (sizeof(T) * static_cast<size_t>(v)) == 0;
@@ -282,6 +293,16 @@ template <class T> bool vectorises(const Softmax& rows, int v, bool loss) {
            rows.kept.extent[rows.kept.rank - 1] % v == 0;
   }
   return possible && rows.n % v == 0 && rows.x_stride == 1 && rows.kept.reads_at_multiples(v);
+}
+
+template <class T, template <class> class Job, int v, int held, bool block>
+[[nodiscard]] cudaError_t launch_rows_of(cudaStream_t stream, unsigned blocks, unsigned threads,
+                                         const SoftmaxPass& pass) {
+  return launch_part<softmax_rows<T, Job, v, held, block>>(
+      {blocks, threads, 0, stream}, pass, kSoftmaxHeader, [] {
+        return softmax_function<T, Job>("softmax_rows") + ", " + std::to_string(v) + ", " +
+               std::to_string(held) + (block ? ", true>(block, pass)" : ", false>(block, pass)");
+      });
 }
 
 template <class T, template <class> class Job, int v>
@@ -295,15 +316,14 @@ template <class T, template <class> class Job, int v>
   if (n > kWarp * many) {
     pass.threads = n <= S::kThreads * blocks_many ? S::kThreads : S::kLongThreads;
     const unsigned blocks = static_cast<unsigned>(pass.count), threads = static_cast<unsigned>(pass.threads);
-    return launch<softmax_rows<T, Job, v, blocks_many, true>>({blocks, threads, 0, stream}, pass);
+    return launch_rows_of<T, Job, v, blocks_many, true>(stream, blocks, threads, pass);
   }
   // With several vectors a thread there are fewer steps of the reductions, and more loads on their way.
   while (pass.threads < kWarp && pass.threads * (v > 1 ? few : 1) < n) pass.threads *= 2;
   const int64_t groups = S::kThreads / pass.threads;
   const unsigned blocks = static_cast<unsigned>((pass.count + groups - 1) / groups);
-  return n <= kWarp * few
-             ? launch<softmax_rows<T, Job, v, few, false>>({blocks, S::kThreads, 0, stream}, pass)
-             : launch<softmax_rows<T, Job, v, many, false>>({blocks, S::kThreads, 0, stream}, pass);
+  return n <= kWarp * few ? launch_rows_of<T, Job, v, few, false>(stream, blocks, S::kThreads, pass)
+                          : launch_rows_of<T, Job, v, many, false>(stream, blocks, S::kThreads, pass);
 }
 
 template <class T, template <class> class Job>
@@ -312,7 +332,9 @@ template <class T, template <class> class Job>
   const unsigned blocks = static_cast<unsigned>((pass.count + threads - 1) / threads);
   // Of each row, and at most one left out for each.
   const auto bytes = static_cast<size_t>(threads * (pass.rows.n + 1)) * sizeof(Computed<T>);
-  return launch<softmax_short_rows<T, Job>>({blocks, threads, bytes, stream}, pass);
+  return launch_part<softmax_short_rows<T, Job>>({blocks, threads, bytes, stream}, pass, kSoftmaxHeader, [] {
+    return softmax_function<T, Job>("softmax_short_rows") + ">(block, pass)";
+  });
 }
 
 template <class T, template <class> class Job>
@@ -357,5 +379,7 @@ template <template <class> class Job>
     }
   });
 }
+
+#endif
 
 }  // namespace tidu::cuda

@@ -84,6 +84,7 @@ class CudaDriver final : public Driver {
   std::unique_ptr<WorkGraph> new_graph(int index) override { return std::make_unique<Graph>(gpu(index)); }
 
   std::unique_ptr<GroupKernel> prepare(const Group& group) override { return prepare_group(group); }
+  bool multiplies(const Group& group) override { return multiplies_for_group(group); }
 
   void use(std::span<const Tensor> tensors) override {
     for (const Tensor& tensor : tensors) {

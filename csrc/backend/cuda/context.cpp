@@ -84,6 +84,11 @@ void run(Operation operation, const Call& call, bool passes_numbers) {
   if (is_blocking()) scope.synchronize();
 }
 
+unsigned* Context::arrivals() const {
+  Gpu& gpu = cuda::gpu(device_);
+  return gpu.arrivals(gpu.current_queue());
+}
+
 void* Context::workspace_bytes(size_t bytes) {
   const Shape shape{static_cast<int64_t>(bytes)};
   workspaces_.push_back(Tensor::empty(shape, DType::uint8, {DeviceType::cuda, static_cast<int8_t>(device_)}));

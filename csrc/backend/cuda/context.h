@@ -26,6 +26,9 @@ class Context {
             this};
   }
 
+  // Of Gpu::arrivals.
+  unsigned* arrivals() const;
+
   // For kernels that may meet a value that they cannot use, such as an index out of range.
   FaultRecord fault_record() const { return fault_record_; }
 

@@ -6,8 +6,10 @@
 #include <sstream>
 
 #include "kernels/cuda/loop.h"
+#include "kernels/cuda/matmul.h"
 #include "ops/convert.h"
 #include "ops/elementwise.h"
+#include "ops/update.h"
 
 namespace tidu::cuda {
 namespace {
@@ -31,10 +33,13 @@ const ElementwiseRow* row_of(const Primitive& primitive) {
   return nullptr;
 }
 
-std::span<const double> parameters_of(const Group::Step& step) {
+bool is_update(const Group::Step& step) { return step.primitive == &primitives::sgd_update; }
+
+std::vector<double> parameters_of(const Group::Step& step) {
   if (step.attrs.empty() || step.primitive == &primitives::astype) return {};
+  if (is_update(step)) return {step.attrs.as<SgdAttrs>().lr, step.attrs.as<SgdAttrs>().weight_decay};
   const auto& attrs = step.attrs.as<ParameterAttrs>();
-  return {attrs.values, attrs.declared.size()};
+  return {attrs.values, attrs.values + attrs.declared.size()};
 }
 
 // The loop's dimensions, the innermost first, in one where all inputs allow it, as outputs always do.
@@ -123,8 +128,16 @@ class Bytes {
 class Generator {
  public:
   explicit Generator(const Group& group)
-      : group_(group), dimensions_(group), used_(group.inputs.size() + group.steps.size()) {
+      : group_(group),
+        is_clock_(group.inputs.size()),
+        product_(group.product.has_value()),
+        dimensions_(group),
+        used_(group.inputs.size() + group.steps.size()) {
     const int inputs = static_cast<int>(group.inputs.size());
+    for (const Group::Step& step : group.steps) {
+      if (is_update(step) && step.inputs.size() > 2) is_clock_[static_cast<size_t>(step.inputs[2])] = true;
+    }
+    if (product_) used_[group.product->input] = true;
     for (const Group::Output& output : group.outputs) used_[output.value] = true;
     for (int s = static_cast<int>(group.steps.size()) - 1; s >= 0; --s) {
       if (!used_[inputs + s]) continue;
@@ -136,21 +149,26 @@ class Generator {
 
   Generated generate() {
     Generated made;
+    made.product = product_;
     made.count = num_elements(group_.shape);
     made.name = name();
     made.vector = vector_;
     made.apart = apart_;
     put_arguments(made);
-    std::ostringstream out;
+    std::ostringstream group, out;
+    group << "struct Group {\n"
+          << "  struct Arguments {\n"
+          << fields_.str() << "  };\n"
+          << "  using Place = cuda::Place<" << width() << ", " << dimensions_.rank() << ">;\n";
+    write_load(group);
+    write_compute(group);
+    write_store(group);
+    group << "};\n";
+    made.definition = group.str();
+    if (product_) return made;
     out << "// Made by tidu (csrc/backend/cuda/generate.cpp).\n#include \"kernels/cuda/group.cuh\"\n\n"
-        << "namespace tidu::cuda {\n\nstruct Group {\n"
-        << "  struct Arguments {\n"
-        << fields_.str() << "  };\n"
-        << "  using Place = cuda::Place<" << width() << ", " << dimensions_.rank() << ">;\n";
-    write_load(out);
-    write_compute(out);
-    write_store(out);
-    out << "};\n\n";
+        << "namespace tidu::cuda {\n\n"
+        << made.definition << "\n";
     if (vector_ > 1) write_kernel(out, made.name, "vectors", vector_);
     write_kernel(out, made.name, "elements", apart_);
     out << "}  // namespace tidu::cuda\n";
@@ -160,7 +178,10 @@ class Generator {
 
  private:
   size_t inputs() const { return group_.inputs.size(); }
-  bool is_loaded(size_t k) const { return used_[k] && !group_.inputs[k].number; }
+  bool is_product(size_t k) const { return product_ && group_.product->input == static_cast<int>(k); }
+  // A clock is read whole, by each step that it is an input of.
+  bool is_held(size_t k) const { return used_[k] && !group_.inputs[k].number && !is_clock_[k]; }
+  bool is_loaded(size_t k) const { return is_held(k) && !is_product(k); }
   DType dtype_of(int value) const {
     const auto at = static_cast<size_t>(value);
     return at < inputs() ? group_.inputs[at].dtype : group_.steps[at - inputs()].dtype;
@@ -176,7 +197,7 @@ class Generator {
       if (count++ > 0) text += "_";
       text += group_.steps[s].primitive->name;
     }
-    return count == 0 ? "copy" : text;
+    return (product_ ? "matmul_" : "") + (count == 0 ? "copy" : text);
   }
 
   void choose_widths() {
@@ -213,9 +234,13 @@ class Generator {
   // Kernel arguments: their declarations, and their bytes.
   void put_arguments(Generated& made) {
     Bytes bytes;
+    if (product_) {
+      fields_ << "    Product<" << type_of(group_.inputs[group_.product->input].dtype) << "> product;\n";
+      for (size_t i = 0; i < kProductBytes; i += sizeof(void*)) bytes.put<void*>(nullptr);
+    }
     put_span(bytes, made.count);
     for (size_t k = 0; k < inputs(); ++k) {
-      if (used_[k]) put_input(made, bytes, k);
+      if (used_[k] && !is_product(k)) put_input(made, bytes, k);
     }
     for (size_t s = 0; s < group_.steps.size(); ++s) {
       if (used_[inputs() + s]) put_parameters(bytes, s);
@@ -279,17 +304,23 @@ class Generator {
   void write_load(std::ostream& out) const {
     out << "  template <int n> struct Inputs {\n";
     for (size_t k = 0; k < inputs(); ++k) {
-      if (is_loaded(k)) out << "    Vec<" << type_of(group_.inputs[k].dtype) << ", n> x" << k << ";\n";
+      if (is_held(k)) out << "    Vec<" << type_of(group_.inputs[k].dtype) << ", n> x" << k << ";\n";
     }
     out << "  };\n  template <int n> static __device__ __forceinline__ Inputs<n> load(const Arguments& a, "
            "const Place& place) {\n    return {";
     bool first = true;
     for (size_t k = 0; k < inputs(); ++k) {
-      if (!is_loaded(k)) continue;
-      out << (first ? "" : ", ") << "a.x" << k << ".template load<n>(place)";
+      if (!is_held(k)) continue;
+      out << (first ? "" : ", ");
+      is_product(k) ? out << "{}" : out << "a.x" << k << ".template load<n>(place)";
       first = false;
     }
     out << "};\n  }\n";
+    if (!product_) return;
+    const int k = group_.product->input;
+    out << "  template <int n, class S> static __device__ __forceinline__ void put(Inputs<n>& x, const S "
+           "(&sums)[n]) {\n#pragma unroll\n    for (int j = 0; j < n; ++j) x.x"
+        << k << "[j] = static_cast<" << type_of(group_.inputs[k].dtype) << ">(sums[j]);\n  }\n";
   }
 
   void write_compute(std::ostream& out) const {
@@ -299,9 +330,9 @@ class Generator {
     out << "  };\n  template <int n> static __device__ __forceinline__ void compute(const Arguments& a, "
            "const Inputs<n>& x, Outputs<n>& y, int j) {\n";
     for (size_t k = 0; k < inputs(); ++k) {
-      if (!used_[k]) continue;
-      out << "    const " << type_of(group_.inputs[k].dtype) << " v" << k << " = "
-          << (is_loaded(k) ? "x" : "a") << ".x" << k << (is_loaded(k) ? "[j]" : "") << ";\n";
+      if (!used_[k] || is_clock_[k]) continue;
+      out << "    const " << type_of(group_.inputs[k].dtype) << " v" << k << " = " << (is_held(k) ? "x" : "a")
+          << ".x" << k << (is_held(k) ? "[j]" : "") << ";\n";
     }
     for (size_t s = 0; s < group_.steps.size(); ++s) {
       if (used_[inputs() + s])
@@ -318,6 +349,11 @@ class Generator {
     const Group::Step& step = group_.steps[s];
     if (step.primitive == &primitives::astype)
       return str("convert<", type_of(step.dtype), ">(v", step.inputs[0], ")");
+    if (is_update(step)) {
+      const std::string clock = step.inputs.size() > 2 ? str("a.x", step.inputs[2], ".data") : "nullptr";
+      return str("sgd_step(a.p", inputs() + s, "_0, a.p", inputs() + s, "_1, ", clock, ", v", step.inputs[0],
+                 ", v", step.inputs[1], ")");
+    }
     const ElementwiseRow& row = *row_of(*step.primitive);
     std::string call = str("scalar::", step.primitive->name, "(");
     for (size_t i = 0; i < step.inputs.size(); ++i) {
@@ -340,11 +376,13 @@ class Generator {
 
   static void write_kernel(std::ostream& out, const std::string& name, const char* form, int n) {
     out << "extern \"C\" __global__ void __launch_bounds__(" << kGroupThreads << ") " << name << "_" << form
-        << "(const __grid_constant__ Group::Arguments a) {\n  run_" << form << "<Group, " << n << ", "
-        << kGroupThreads << ">(a);\n}\n\n";
+        << "(const __grid_constant__ Group::Arguments a) {\n  " << function_of(form, n)
+        << "(blockIdx.x, a);\n}\n\n";
   }
 
   const Group& group_;
+  std::vector<bool> is_clock_;  // of each input
+  const bool product_;
   const Dimensions dimensions_;
   std::vector<bool> used_;  // of each value, whether an output depends on it
   bool narrow_ = true;
@@ -359,7 +397,7 @@ bool can_generate(const Group& group) {
     if (output.reduction) return false;
   }
   for (const Group::Step& step : group.steps) {
-    if (step.primitive != &primitives::astype && !row_of(*step.primitive)) return false;
+    if (step.primitive != &primitives::astype && !is_update(step) && !row_of(*step.primitive)) return false;
   }
   return true;
 }
@@ -371,6 +409,19 @@ std::optional<Generated> generate(const Group& group) {
   Generated made = Generator(group).generate();
   if (made.argument.size() > kMaxArgument) return {};
   return made;
+}
+
+std::string product_text(const Generated& made, const std::string& function, unsigned threads) {
+  return str(
+      "// Made by tidu (csrc/backend/cuda/generate.cpp).\n#include \"kernels/cuda/product.cuh\"\n\n"
+      "namespace tidu::cuda {\n\n",
+      made.definition, "\nextern \"C\" __global__ void __launch_bounds__(", threads, ") ", made.name,
+      "(const __grid_constant__ Group::Arguments a) {\n  ", function,
+      "(blockIdx.x, a.product, Through<Group>{a});\n}\n\n}  // namespace tidu::cuda\n");
+}
+
+std::string function_of(const char* form, int n) {
+  return str("run_", form, "<Group, ", n, ", ", kGroupThreads, ">");
 }
 
 std::string describe(const Group& group) {

@@ -24,6 +24,10 @@ struct Generated {
   // CUDA C++ (kernels/cuda/group.cuh) with two kernels, NAME_vectors and NAME_elements. It does not depend on
   // extents, on numbers or on how long strides are, so that groups of other sizes share it.
   std::string text, name;
+  std::string definition;  // of the struct Group in it, which is of all that is loaded, computed and stored
+  // Of a group with a product there is no text until it is known how that is computed: product_text(). Its
+  // argument begins with a Product, of kProductBytes.
+  bool product = false;
   int64_t count = 0;  // elements of the loop
   // How many a thread does of each kernel. One of NAME_vectors does neighbours at once, if all the addresses
   // in `together` are multiples of `alignment` elements; where no vectors are possible there is no such
@@ -40,6 +44,13 @@ struct Generated {
 
 // Nothing where no kernel is made of such a group: of reductions, or of more steps than a kernel should have.
 std::optional<Generated> generate(const Group& group);
+
+// With one kernel, NAME: of a group with a product, whose tiles a function of TiledProduct computes.
+std::string product_text(const Generated& made, const std::string& function, unsigned threads);
+
+// What does the work of NAME_vectors or NAME_elements ("vectors", "elements") with n elements a thread: the
+// name of a function whose argument is Group::Arguments.
+std::string function_of(const char* form, int n);
 
 // "[group] multiply, add, tanh of float32(128, 784)": for messages.
 std::string describe(const Group& group);

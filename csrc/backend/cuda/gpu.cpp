@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "backend/cuda/graph.h"
+#include "kernels/cuda/matmul.h"
 #include "ops/linalg.h"
 
 namespace tidu::cuda {
@@ -88,6 +90,19 @@ void Gpu::set_captured(Graph* graph) { captured_graphs[index_] = graph; }
 
 void Gpu::refuse_captured(const char* what) const {
   if (captured()) fail<DeviceError>(what, ": not in work that is taken up to be issued again");
+}
+
+unsigned* Gpu::arrivals(Queue queue) {
+  if (Graph* const graph = captured()) return graph->arrivals();
+  QueueState& state = queues_[queue];
+  if (!state.arrivals) {
+    void* made = nullptr;
+    check(cudaMallocAsync(&made, kMaxArrivals * sizeof(unsigned), state.stream), "[cuda] counts of a stream");
+    check(cudaMemsetAsync(made, 0, kMaxArrivals * sizeof(unsigned), state.stream),
+          "[cuda] counts of a stream");
+    state.arrivals = static_cast<unsigned*>(made);
+  }
+  return state.arrivals;
 }
 
 void Gpu::wait(Queue queue, Gpu& other, Queue last) {

@@ -52,6 +52,10 @@ class Gpu {
   Queue current_queue() const;
   void set_current_queue(Queue queue);
 
+  // Counts of zero in device memory for a kernel that leaves them so, kMaxArrivals of them: of the stream or,
+  // where work is taken up, of the graph.
+  unsigned* arrivals(Queue queue);
+
   // Work issued to `queue` from now on waits for what queue `last` of `other` was given so far.
   void wait(Queue queue, Gpu& other, Queue last);
   // Readies a storage for use by work on `queue`.
@@ -89,6 +93,7 @@ class Gpu {
     int priority = 0;
     bool in_use = false;
     uint64_t finished = 0;  // the last call known to be done
+    unsigned* arrivals = nullptr;
   };
   static constexpr Queue kMaxQueues = 1024;
 

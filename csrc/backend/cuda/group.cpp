@@ -2,12 +2,16 @@
 #include "backend/cuda/group.h"
 
 #include <cstring>
+#include <map>
 #include <set>
 
 #include "backend/cuda/blocking.h"
 #include "backend/cuda/generate.h"
 #include "backend/cuda/gpu.h"
+#include "backend/cuda/matmul.h"
 #include "backend/cuda/module.h"
+#include "kernels/cuda/part.h"
+#include "ops/matmul.h"
 
 namespace tidu::cuda {
 namespace {
@@ -20,6 +24,38 @@ const char* kept(const std::string& text) {
   return texts.insert(text).first->c_str();
 }
 
+int device_of(const void* data) {
+  if (device_count() == 1) return 0;
+  cudaPointerAttributes found;
+  check(cudaPointerGetAttributes(&found, data), "[group]");
+  return found.device;
+}
+
+// The argument of a kernel, with addresses.
+struct Argument {
+  alignas(16) std::byte bytes[kMaxArgument];
+
+  Argument(const Generated& made, const void* const* inputs, void* const* outputs) {
+    std::memcpy(bytes, made.argument.data(), made.argument.size());
+    for (const auto& address : made.inputs) put(address, inputs[address.index]);
+    for (const auto& address : made.outputs) put(address, outputs[address.index]);
+  }
+  void put(const Generated::Address& address, const void* data) {
+    std::memcpy(bytes + address.offset, &data, sizeof data);
+  }
+  uintptr_t get(const Generated::Address& address) const {
+    uintptr_t data;
+    std::memcpy(&data, bytes + address.offset, sizeof data);
+    return data;
+  }
+  // Whether made.vector neighbours move at once.
+  bool lies_together(const Generated& made) const {
+    bool together = made.vector > 1 && made.count >= made.vector;
+    for (const auto& [address, alignment] : made.together) together &= get(address) % alignment == 0;
+    return together;
+  }
+};
+
 class CudaGroup final : public GroupKernel {
  public:
   CudaGroup(const Group& group, Generated made)
@@ -31,10 +67,7 @@ class CudaGroup final : public GroupKernel {
 
   void run(const void* const* inputs, void* const* outputs) const override {
     if (made_.count == 0) return;
-    Argument argument;
-    std::memcpy(argument.bytes, made_.argument.data(), made_.argument.size());
-    for (const auto& address : made_.inputs) argument.put(address, inputs[address.index]);
-    for (const auto& address : made_.outputs) argument.put(address, outputs[address.index]);
+    Argument argument(made_, inputs, outputs);
     launch(device_of(outputs[0]), argument);
   }
 
@@ -42,18 +75,6 @@ class CudaGroup final : public GroupKernel {
   struct Kernels {
     cudaKernel_t vectors = nullptr, elements = nullptr;
   };
-  struct Argument {
-    alignas(16) std::byte bytes[kMaxArgument];
-    void put(const Generated::Address& address, const void* data) {
-      std::memcpy(bytes + address.offset, &data, sizeof data);
-    }
-    uintptr_t get(const Generated::Address& address) const {
-      uintptr_t data;
-      std::memcpy(&data, bytes + address.offset, sizeof data);
-      return data;
-    }
-  };
-
   Kernels kernels_of(int device) const {
     const Module& module = Module::of(made_.text, device, what_);
     Kernels found;
@@ -62,34 +83,31 @@ class CudaGroup final : public GroupKernel {
     return found;
   }
 
-  int device_of(const void* data) const {
-    if (device_count() == 1) return 0;
-    cudaPointerAttributes found;
-    check(cudaPointerGetAttributes(&found, data), [&] { return what_; });
-    return found.device;
-  }
-
-  bool lies_together(const Argument& argument) const {
-    bool together = made_.vector > 1 && made_.count >= made_.vector;
-    for (const auto& [address, alignment] : made_.together)
-      together &= argument.get(address) % alignment == 0;
-    return together;
-  }
-
   void launch(int device, Argument& argument) const {
     Gpu& gpu = cuda::gpu(device);
     const std::lock_guard lock(gpu.mutex());
     const DeviceGuard guard(device);
     const Queue queue = gpu.current_queue();
     const Kernels kernels = device == 0 ? first_ : kernels_of(device);
-    const bool together = lies_together(argument);
+    const bool together = argument.lies_together(made_);
     const int64_t items = together ? made_.count / made_.vector : made_.count;
     const int64_t block = kGroupThreads * static_cast<int64_t>(together ? 1 : made_.apart);
+    const auto blocks = static_cast<unsigned>((items + block - 1) / block);
+    if (std::vector<Part>* const noted = noted_parts()) {
+      noted->push_back(
+          {.header = "kernels/cuda/group.cuh",
+           .definition = made_.definition,
+           .call = (together ? function_of("vectors", made_.vector) : function_of("elements", made_.apart)) +
+                   "(block, pass)",
+           .pass_type = "Group::Arguments",
+           .pass = {argument.bytes, argument.bytes + made_.argument.size()},
+           .blocks = blocks,
+           .threads = kGroupThreads});
+    }
     void* arguments[] = {argument.bytes};
     gpu.note(name_, output_, queue);
     check(cudaLaunchKernel(static_cast<const void*>(together ? kernels.vectors : kernels.elements),
-                           dim3(static_cast<unsigned>((items + block - 1) / block)), dim3(kGroupThreads),
-                           arguments, 0, gpu.stream(queue)),
+                           dim3(blocks), dim3(kGroupThreads), arguments, 0, gpu.stream(queue)),
           [&] { return what_; });
     if (is_blocking()) gpu.synchronize(queue);
   }
@@ -101,6 +119,123 @@ class CudaGroup final : public GroupKernel {
   const Kernels first_;  // of device 0
 };
 
+// Tensors over memory that is a group's operand.
+Tensor over(const void* data, const Shape& shape, const Strides& strides, DType dtype, int device) {
+  const Device name{DeviceType::cuda, static_cast<int8_t>(device)};
+  int64_t reach = 1;
+  for (int i = 0; i < shape.size(); ++i) reach += (shape[i] - 1) * std::abs(strides[i]);
+  Tensor base = Tensor::abstract(shape, dtype, name);
+  base.impl().storage = make_ref<Storage>(name, const_cast<void*>(data),
+                                          static_cast<size_t>(reach) * size_of(dtype), nullptr, true);
+  return base.view(shape, strides, 0);
+}
+
+// The operands of a group's product.
+struct Operands {
+  Tensor a, b, bias, out;
+
+  Operands(const Group& group, const void* const* factors, void* out_data, int device) {
+    const auto& [input, k, described] = *group.product;
+    Shape of_a = group.shape, of_b = group.shape;
+    of_a[of_a.size() - 1] = of_b[of_b.size() - 2] = k;
+    const auto factor = [&](size_t i, const Shape& shape) {
+      return over(factors[i], shape, described[i].strides, described[i].dtype, device);
+    };
+    a = factor(0, of_a);
+    b = factor(1, of_b);
+    if (described.size() > 2) bias = factor(2, {group.shape[group.shape.size() - 1]});
+    out = over(out_data, group.shape, contiguous_strides(group.shape), group.inputs[input].dtype, device);
+  }
+  std::optional<MatmulProblem> problem() const { return own_problem(a, b, out, bias); }
+};
+
+// A group whose product is computed with it, tile by tile; or before it, where cuBLAS was chosen since.
+class CudaProduct final : public GroupKernel {
+ public:
+  CudaProduct(const Group& group, Generated made, std::unique_ptr<GroupKernel> rest)
+      : group_(group),
+        made_(std::move(made)),
+        rest_(std::move(rest)),
+        what_(describe(group)),
+        name_(kept(made_.name)) {}
+
+  // Other blocks may still read factors.
+  bool may_be(size_t, size_t input) const override { return input < group_.inputs.size(); }
+
+  void run(const void* const* inputs, void* const* outputs) const override {
+    const int device = device_of(outputs[0]);
+    Gpu& gpu = cuda::gpu(device);
+    const std::lock_guard lock(gpu.mutex());
+    const DeviceGuard guard(device);
+    const Queue queue = gpu.current_queue();
+    const Operands operands(group_, inputs + group_.inputs.size(), nullptr, device);
+    const std::optional<MatmulProblem> problem = operands.problem();
+    if (!problem) return run_apart(inputs, outputs, device);
+    const MatmulPlan plan = plan_matmul(*problem);
+    Tensor workspace;
+    if (const size_t bytes = matmul_workspace(*problem, plan); bytes > 0)
+      workspace = Tensor::empty({static_cast<int64_t>(bytes)}, DType::uint8, gpu.name());
+    const TiledProduct tiled =
+        tiled_product(*problem, plan, workspace.defined() ? workspace.raw_data() : nullptr,
+                      workspace.defined() ? gpu.arrivals(queue) : nullptr);
+    Argument argument(made_, inputs, outputs);
+    std::memcpy(argument.bytes, tiled.product.data(), tiled.product.size());
+    // Sums come so many at a time.
+    const int neighbours = problem->dtype == DType::float64 ? 2 : 4;
+    if (made_.vector % neighbours != 0 || !argument.lies_together(made_))
+      argument.bytes[tiled.vector_out] = std::byte{0};
+    if (std::vector<Part>* const noted = noted_parts()) {
+      noted->push_back({.header = "kernels/cuda/product.cuh",
+                        .definition = made_.definition,
+                        .call = tiled.function + "(block, pass.product, Through<Group>{pass})",
+                        .pass_type = "Group::Arguments",
+                        .pass = {argument.bytes, argument.bytes + made_.argument.size()},
+                        .blocks = tiled.blocks,
+                        .threads = tiled.threads});
+    }
+    void* arguments[] = {argument.bytes};
+    gpu.note(name_, operands.out.spec(), queue);
+    check(cudaLaunchKernel(static_cast<const void*>(kernel_of(tiled, device)), dim3(tiled.blocks),
+                           dim3(tiled.threads), arguments, 0, gpu.stream(queue)),
+          [&] { return what_; });
+    if (is_blocking()) gpu.synchronize(queue);
+  }
+
+ private:
+  // One for each way in which operands may lie.
+  cudaKernel_t kernel_of(const TiledProduct& tiled, int device) const {
+    const std::lock_guard lock(mutex_);
+    cudaKernel_t& kernel = kernels_[{device, tiled.function}];
+    if (!kernel) {
+      const std::string text = product_text(made_, tiled.function, tiled.threads);
+      kernel = Module::of(text, device, what_).kernel(made_.name);
+    }
+    return kernel;
+  }
+
+  void run_apart(const void* const* inputs, void* const* outputs, int device) const {
+    const Tensor product = Tensor::empty(group_.shape, group_.inputs[group_.product->input].dtype,
+                                         {DeviceType::cuda, static_cast<int8_t>(device)});
+    const Operands operands(group_, inputs + group_.inputs.size(), product.raw_data(), device);
+    Tensors factors{operands.a, operands.b};
+    if (operands.bias.defined()) factors.push_back(operands.bias);
+    const Attrs none;
+    Tensors made{product};
+    primitives::matmul.kernels[static_cast<int>(DeviceType::cuda)]({primitives::matmul, factors, none, made});
+    std::vector<const void*> all(inputs, inputs + group_.inputs.size());
+    all[static_cast<size_t>(group_.product->input)] = product.raw_data();
+    rest_->run(all.data(), outputs);
+  }
+
+  const Group group_;
+  const Generated made_;
+  const std::unique_ptr<GroupKernel> rest_;  // of the product's elements
+  const std::string what_;
+  const char* const name_;
+  mutable std::mutex mutex_;
+  mutable std::map<std::pair<int, std::string>, cudaKernel_t> kernels_;
+};
+
 }  // namespace
 
 std::unique_ptr<GroupKernel> prepare_group(const Group& group) {
@@ -109,7 +244,20 @@ std::unique_ptr<GroupKernel> prepare_group(const Group& group) {
   }
   std::optional<Generated> made = generate(group);
   if (!made) return nullptr;
+  if (group.product) {
+    Group rest = group;
+    rest.product.reset();
+    std::unique_ptr<GroupKernel> kernel = prepare_group(rest);
+    if (!kernel) return nullptr;
+    return std::make_unique<CudaProduct>(group, *std::move(made), std::move(kernel));
+  }
   return std::make_unique<CudaGroup>(group, *std::move(made));
+}
+
+bool multiplies_for_group(const Group& group) {
+  const std::vector<const void*> nowhere(group.product->factors.size(), nullptr);
+  const std::optional<MatmulProblem> problem = Operands(group, nowhere.data(), nullptr, 0).problem();
+  return problem && plan_matmul(*problem).kernel != MatmulKernel::vector;
 }
 
 }  // namespace tidu::cuda

@@ -3,10 +3,10 @@
 
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/elements.h"
+#include "backend/cuda/matmul.h"
 #include "backend/cuda/operations.h"
 #include "backend/cuda/try.h"
 #include "cuda/matmul.h"
-#include "kernels/cuda/matmul.h"
 #include "ops/matmul.h"
 
 namespace tidu::cuda {
@@ -79,6 +79,33 @@ bool prefers_cublas(const Tensor& a, const Tensor& out) {
   return std::min(out.size(-2), out.size(-1)) > kVector && out.numel() * a.size(-1) > kSmall;
 }
 
+// With axes of one element in front where there are fewer than two.
+Batch two_axes(Batch batch) {
+  while (batch.sizes.size() < 2) {
+    for (std::vector<int64_t>* axes : {&batch.sizes, &batch.by_a, &batch.by_b})
+      axes->insert(axes->begin(), axes == &batch.sizes ? 1 : 0);
+  }
+  return batch;
+}
+
+MatmulProblem problem_of(const Tensor& a, const Tensor& b, const Tensor& out, const Batch& batch,
+                         const void* bias) {
+  const auto [sizes, by_a, by_b] = two_axes(batch);
+  const auto view = [](const Tensor& x, const std::vector<int64_t>& by_batch) {
+    return MatrixView{
+        x.raw_data(), x.strides()[x.ndim() - 2], x.strides()[x.ndim() - 1], {by_batch[0], by_batch[1]}};
+  };
+  return {.dtype = out.dtype(),
+          .m = out.size(-2),
+          .n = out.size(-1),
+          .k = a.size(-1),
+          .batch = {sizes[0], sizes[1]},
+          .a = view(a, by_a),
+          .b = view(b, by_b),
+          .out = out.raw_data(),
+          .bias = bias};
+}
+
 cudaError_t multiply(const Call& call, Context& context) {
   const Tensor& out = call.outputs[0];
   if (out.numel() == 0) return cudaSuccess;
@@ -100,10 +127,7 @@ cudaError_t multiply(const Call& call, Context& context) {
     TIDU_TRY(make_row_major(&b, context.stream()));
     batch = batch_of(a, b);
   }
-  while (batch.sizes.size() < 2) {
-    batch.sizes.insert(batch.sizes.begin(), 1);
-    batch.by_a.insert(batch.by_a.begin(), 0), batch.by_b.insert(batch.by_b.begin(), 0);
-  }
+  const auto [sizes, by_a, by_b] = two_axes(batch);
   const int64_t m = out.size(-2), n = out.size(-1), k = a.size(-1);
 
   if (bias.defined()) TIDU_TRY(make_row_major(&bias, context.stream()));
@@ -115,40 +139,37 @@ cudaError_t multiply(const Call& call, Context& context) {
       return static_cast<char*>(x.raw_data()) + offset * bytes;
     };
     cudaError_t error = cudaSuccess;
-    for (int64_t i = 0; i < batch.sizes[0] && error == cudaSuccess; ++i) {
+    for (int64_t i = 0; i < sizes[0] && error == cudaSuccess; ++i) {
       error = multiply_by_cublas({.dtype = out.dtype(),
                                   .m = m,
                                   .n = n,
                                   .k = k,
-                                  .a = blas_matrix(a, at(a, i * batch.by_a[0]), batch.by_a[1]),
-                                  .b = blas_matrix(b, at(b, i * batch.by_b[0]), batch.by_b[1]),
+                                  .a = blas_matrix(a, at(a, i * by_a[0]), by_a[1]),
+                                  .b = blas_matrix(b, at(b, i * by_b[0]), by_b[1]),
                                   .bias = added,
-                                  .c = at(out, i * batch.sizes[1] * m * n),
-                                  .batches = batch.sizes[1]},
+                                  .c = at(out, i * sizes[1] * m * n),
+                                  .batches = sizes[1]},
                                  call, context);
     }
     if (error != cudaErrorNotSupported) return error;
   }
 
-  const auto view = [](const Tensor& x, const std::vector<int64_t>& by_batch) {
-    return MatrixView{
-        x.raw_data(), x.strides()[x.ndim() - 2], x.strides()[x.ndim() - 1], {by_batch[0], by_batch[1]}};
-  };
-  const MatmulProblem problem{.dtype = out.dtype(),
-                              .m = m,
-                              .n = n,
-                              .k = k,
-                              .batch = {batch.sizes[0], batch.sizes[1]},
-                              .a = view(a, batch.by_a),
-                              .b = view(b, batch.by_b),
-                              .out = out.raw_data(),
-                              .bias = added};
+  const MatmulProblem problem = problem_of(a, b, out, batch, added);
   const MatmulPlan plan = plan_matmul(problem);
   const size_t bytes = matmul_workspace(problem, plan);
-  return matmul(context.stream(), problem, plan, bytes > 0 ? context.workspace<char>(bytes) : nullptr);
+  if (bytes == 0) return matmul(context.stream(), problem, plan, nullptr, nullptr);
+  return matmul(context.stream(), problem, plan, context.workspace<char>(bytes), context.arrivals());
 }
 
 }  // namespace
+
+std::optional<MatmulProblem> own_problem(const Tensor& a, const Tensor& b, const Tensor& out,
+                                         const Tensor& bias) {
+  if (out.numel() == 0 || prefers_cublas(a, out)) return {};
+  const Batch batch = batch_of(a, b);
+  if (batch.sizes.size() > 2 || (bias.defined() && !bias.is_contiguous())) return {};
+  return problem_of(a, b, out, batch, bias.defined() ? bias.raw_data() : nullptr);
+}
 
 void register_matmul_operations() { set_operation<multiply>(primitives::matmul); }
 

@@ -25,8 +25,8 @@ struct Headers {
       names.push_back(header.name);
       texts.push_back(header.text);
     }
-    for (const char* name : {"cstdint", "cstring", "cuda_runtime.h", "initializer_list", "limits",
-                             "source_location", "type_traits"}) {
+    for (const char* name : {"algorithm", "concepts", "cstdint", "cstring", "cuda_runtime.h",
+                             "initializer_list", "limits", "source_location", "type_traits", "utility"}) {
       names.push_back(name);
       texts.push_back("#include \"kernels/cuda/rtc_standard.h\"\n");
     }

@@ -16,12 +16,14 @@ template <class Attributes> cudaError_t step_all(const Call& call, Context& cont
   const auto& attrs = call.attrs.as<Attributes>();
   const size_t n = static_cast<size_t>(attrs.count);
   Tensors inputs(call.inputs.begin(), call.inputs.end());
-  for (Tensor& input : inputs) TIDU_TRY(make_row_major(&input, context.stream()));
   Tensor clock;
   if (attrs.clocked) {
     clock = inputs.back();
     inputs.pop_back();
+    if (clock.strides()[1] != 1 || clock.strides()[0] % 4 != 0)
+      TIDU_TRY(make_row_major(&clock, context.stream()));
   }
+  for (Tensor& input : inputs) TIDU_TRY(make_row_major(&input, context.stream()));
   const auto* rows = clock.defined() ? static_cast<const ClockRow*>(clock.raw_data()) : nullptr;
   for (const DType dtype : {DType::float16, DType::bfloat16, DType::float32, DType::float64}) {
     std::vector<UpdateArrays> parameters;
@@ -29,7 +31,7 @@ template <class Attributes> cudaError_t step_all(const Call& call, Context& cont
       if (inputs[i].dtype() != dtype) continue;
       UpdateArrays& arrays = parameters.emplace_back();
       arrays.count = inputs[i].numel();
-      if (rows) arrays.clock = rows + i;
+      if (rows) arrays.clock = rows + static_cast<int64_t>(i) * (clock.strides()[0] / 4);
       for (size_t k = 0; k * n < inputs.size(); ++k) arrays.data[k] = inputs[k * n + i].raw_data();
     }
     TIDU_TRY(update(context.stream(), step_of(attrs), dtype, parameters));

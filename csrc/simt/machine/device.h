@@ -267,12 +267,17 @@ __forceinline__ unsigned atomicDec(unsigned* p, unsigned limit) {
       p, [limit](unsigned old) { return old == 0 || old > limit ? limit : old - 1; });
 }
 
-// Loads and stores with a cache hint are loads and stores.
+// Loads and stores with a cache hint are loads and stores; those of the second-level cache, in which blocks
+// meet, are atomic.
 template <class T> __forceinline__ T __ldg(const T* p) { return *p; }
 template <class T> __forceinline__ T __ldcs(const T* p) { return *p; }
-template <class T> __forceinline__ T __ldcg(const T* p) { return *p; }
+template <class T> __forceinline__ T __ldcg(const T* p) {
+  T value;
+  __atomic_load(p, &value, __ATOMIC_RELAXED);
+  return value;
+}
 template <class T> __forceinline__ void __stcs(T* p, T v) { *p = v; }
-template <class T> __forceinline__ void __stcg(T* p, T v) { *p = v; }
+template <class T> __forceinline__ void __stcg(T* p, T v) { __atomic_store(p, &v, __ATOMIC_RELAXED); }
 
 inline int __popc(unsigned x) { return std::popcount(x); }
 inline int __popcll(unsigned long long x) { return std::popcount(x); }

@@ -40,9 +40,11 @@ TIDU_LOADED(uint3, thread_index, "threadIdx");
 TIDU_LOADED(uint3, block_index, "blockIdx");
 TIDU_LOADED(dim3, block_shape, "blockDim");
 TIDU_LOADED(dim3, grid_shape, "gridDim");
-#undef TIDU_LOADED
 
 Running running;
+TIDU_LOADED(Running, running, "_ZN4tidu4simt7runningE");
+#undef TIDU_LOADED
+
 Observer* observer = nullptr;
 
 namespace {
@@ -479,7 +481,7 @@ void set_schedule(Schedule schedule) {
 
 // --- What kernels call.
 
-int barrier(Vote vote, bool predicate, Where where) {
+[[gnu::visibility("default")]] int barrier(Vote vote, bool predicate, Where where) {
   stop_if_wanted(where);
   Barrier& barrier = block.barrier;
   if (barrier.arrived == 0) {
@@ -507,7 +509,8 @@ int barrier(Vote vote, bool predicate, Where where) {
   return barrier.result;
 }
 
-uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source, Where where) {
+[[gnu::visibility("default")]] uint64_t collect(Collective what, unsigned mask, uint64_t value,
+                                                unsigned source, Where where) {
   stop_if_wanted(where);
   const unsigned number = current(), number_of_warp = number / kLanes, lane = number % kLanes;
   Warp& warp = block.warp[number_of_warp];
@@ -568,7 +571,7 @@ uint64_t collect(Collective what, unsigned mask, uint64_t value, unsigned source
   return self.result;
 }
 
-void* declare_shared(const char* name, size_t bytes) {
+[[gnu::visibility("default")]] void* declare_shared(const char* name, size_t bytes) {
   static_shared += bytes;
   if (static_shared > kStaticShared || static_shared + running.launch->shared_bytes > kSharedLimit) {
     note(cudaErrorInvalidValue,
@@ -580,7 +583,7 @@ void* declare_shared(const char* name, size_t bytes) {
   return place_shared(name, bytes);
 }
 
-void* dynamic_shared_bytes() { return shared_arena; }
+[[gnu::visibility("default")]] void* dynamic_shared_bytes() { return shared_arena; }
 
 const SharedRange* shared_range(const void* p) {
   const SharedRange* found = nullptr;

@@ -10,6 +10,10 @@ extern const uint3 blockIdx __asm__("tidu_simt_block_index");
 extern const dim3 blockDim __asm__("tidu_simt_block_shape");
 extern const dim3 gridDim __asm__("tidu_simt_grid_shape");
 }
+namespace tidu::simt {
+struct Running;
+extern Running running __asm__("tidu_simt_running");
+}  // namespace tidu::simt
 #include <device_launch_parameters.h>
 
 #include <new>

@@ -2,6 +2,7 @@
 // splits and epilogues.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -122,9 +123,15 @@ template <class T> Values<T> check(const Case& s, MatmulPlan plan, bool chosen =
   const Memory out_memory(out.size() * sizeof(T));
   problem.out = out_memory.get();
   if (chosen) plan = plan_matmul(problem);
-  const Memory workspace(matmul_workspace(problem, plan));
-  EXPECT_EQ(matmul(nullptr, problem, plan, workspace.get()), cudaSuccess) << simt::last_report();
+  const Memory workspace(matmul_workspace(problem, plan)), arrivals(kMaxArrivals * sizeof(unsigned));
+  cudaMemset(arrivals.get(), 0, kMaxArrivals * sizeof(unsigned));
+  EXPECT_EQ(matmul(nullptr, problem, plan, workspace.get(), reinterpret_cast<unsigned*>(arrivals.get())),
+            cudaSuccess)
+      << simt::last_report();
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess) << simt::last_report();
+  unsigned left[kMaxArrivals];
+  cudaMemcpy(left, arrivals.get(), sizeof left, cudaMemcpyDeviceToHost);
+  EXPECT_TRUE(std::ranges::all_of(left, [](unsigned count) { return count == 0; }));
   if (out.size() > 0) cudaMemcpy(&out[0], out_memory.get(), out.size() * sizeof(T), cudaMemcpyDeviceToHost);
 
   size_t at = 0;
