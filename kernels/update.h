@@ -2,7 +2,9 @@
 // documents them for torch.optim. T is float or double.
 #pragma once
 
+#ifndef __CUDACC_RTC__
 #include <math.h>
+#endif
 
 #include "kernels/types.h"
 
