@@ -3,6 +3,7 @@
 
 #include "core/bind.h"
 #include "nn/spatial.h"
+#include "ops/autocast.h"
 #include "ops/convert.h"
 #include "ops/convolution.h"
 #include "ops/shape.h"
@@ -64,9 +65,11 @@ Tensor apply(const Operands& given, const Tensor& kernel, const ConvolutionAttrs
 
 }  // namespace
 
-Tensor convolution(int rank, const Tensor& x, const Tensor& weight, const Tensor& bias,
+Tensor convolution(int rank, const Tensor& given_x, const Tensor& given_weight, const Tensor& given_bias,
                    const ConvolutionOptions& options) {
   const std::string op = str("conv", rank, "d");
+  const Tensors cast = cast_operands({given_x, given_weight, given_bias});
+  const Tensor &x = cast[0], &weight = cast[1], &bias = cast[2];
   const Operands given = operands_of(op, rank, x, weight, bias, options.groups, false);
   ConvolutionAttrs attrs{.stride = each_axis(op, "stride", options.stride, rank, 1),
                          .dilation = each_axis(op, "dilation", options.dilation, rank, 1),
@@ -86,9 +89,11 @@ Tensor convolution(int rank, const Tensor& x, const Tensor& weight, const Tensor
   return apply(given, given.weight, attrs);
 }
 
-Tensor transposed_convolution(int rank, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                              const TransposedOptions& options) {
+Tensor transposed_convolution(int rank, const Tensor& given_x, const Tensor& given_weight,
+                              const Tensor& given_bias, const TransposedOptions& options) {
   const std::string op = str("conv_transpose", rank, "d");
+  const Tensors cast = cast_operands({given_x, given_weight, given_bias});
+  const Tensor &x = cast[0], &weight = cast[1], &bias = cast[2];
   const Operands given = operands_of(op, rank, x, weight, bias, options.groups, true);
   ConvolutionAttrs attrs{.stride = Dims(rank, 1),
                          .dilation = each_axis(op, "dilation", options.dilation, rank, 1),

@@ -1,5 +1,6 @@
 // Scaled dot-product attention.
 #include "ops/attention.h"
+#include "ops/autocast.h"
 
 #include <algorithm>
 #include <cmath>
@@ -233,9 +234,11 @@ Primitive attention_grad(
      }});
 }  // namespace primitives
 
-Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
-                                    bool causal, std::optional<double> scale) {
+Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                                    const Tensor& mask, bool causal, std::optional<double> scale) {
   constexpr const char* op = "scaled_dot_product_attention";
+  const Tensors cast = cast_operands({query, key, value});
+  const Tensor &q = cast[0], &k = cast[1], &v = cast[2];
   for (const Tensor* x : {&q, &k, &v}) {
     if (!is_floating(x->dtype()))
       fail<DTypeError>("[", op, "] query, key and value must be floating-point, not ", describe(*x));

@@ -24,7 +24,7 @@ struct Attention {
   int axes = 0;  // of the batches, outermost first
   uint32_t size[kMaxAxes] = {};
   int64_t stride[kMaxAxes] = {}, by_query = 0, by_key = 0;  // of the mask
-  void* sums = nullptr;  // logsumexp of the scores, in what is computed in
+  void* sums = nullptr;                                     // logsumexp of the scores, in what is computed in
   void *y_out = nullptr, *dq = nullptr, *dk = nullptr, *dv = nullptr;
 };
 

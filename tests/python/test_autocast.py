@@ -270,3 +270,18 @@ def test_a_scaler_goes_on_from_its_state():
     assert (other.get_scale(), scaler.get_scale()) == (16.0, 8.0)
     off = td.optim.GradScaler(enabled=False)
     assert off.get_scale() == 1.0 and off.scale(td.tensor(3.0)).item() == 3.0
+
+
+@pytest.mark.parametrize("dtype", NARROW, ids=str)
+def test_convolutions_and_attention_take_operands_in_16_bits(dtype):
+    x, w = td.ones((1, 2, 5, 5)) / 3, td.ones((3, 2, 3, 3)) / 7
+    q = td.arange(24.0).reshape(1, 2, 3, 4) / 5
+    images = [lambda x, w: F.conv2d(x, w, padding=1), lambda x, w: F.conv_transpose2d(x, w.swapaxes(0, 1))]
+    cases = [(f, (x, w)) for f in images] + [(F.scaled_dot_product_attention, (q, q, q))]
+    for f, operands in cases:
+        with td.autocast(dtype):
+            y = f(*operands)
+            gradients = td.grad(lambda *x, f=f: f(*x).sum(), argnums=0)(*operands)
+        assert y.dtype == dtype and gradients.dtype == td.float32
+        plain = f(*(x.astype(dtype) for x in operands))
+        np.testing.assert_array_equal(y.astype(td.float32).numpy(), plain.astype(td.float32).numpy())

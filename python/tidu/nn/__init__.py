@@ -2,6 +2,13 @@
 
 from .._arguments import explain as _explain
 from . import functional, init
+from .attention import (
+    MultiheadAttention,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from .convolution import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -43,12 +50,6 @@ from .convolution import (
     ZeroPad1d,
     ZeroPad2d,
     ZeroPad3d,
-from .attention import (
-    MultiheadAttention,
-    TransformerDecoder,
-    TransformerDecoderLayer,
-    TransformerEncoder,
-    TransformerEncoderLayer,
 )
 from .layers import (
     CELU,

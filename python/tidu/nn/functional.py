@@ -15,6 +15,7 @@ from .. import (
     tanh,
 )
 from .._core import _training
+from ._attention import scaled_dot_product_attention
 from .spatial import (
     alpha_dropout,
     dropout1d,
@@ -25,7 +26,6 @@ from .spatial import (
     pixel_shuffle,
     pixel_unshuffle,
 )
-from ._attention import scaled_dot_product_attention
 
 __all__ = [
     "adaptive_avg_pool1d",

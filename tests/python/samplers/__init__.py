@@ -49,8 +49,6 @@ FAMILIES = (
     matmul,
     windows,
     attention,
-    norm,
-    matmul,
     linalg,
     shape,
     indexing,
