@@ -125,8 +125,10 @@ def test_workers_are_set_up():
 @pytest.mark.parametrize("ending", ["interrupt", "exit"])
 def test_no_worker_outlives_its_process(ending):
     code = """
-import os, sys, time
+import os, signal, sys, time
 import tidu as td
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 
 class Slow:
     def __len__(self):
