@@ -220,7 +220,8 @@ template <class T, Side side> __global__ void __launch_bounds__(kThreads) attend
 #pragma unroll 1
       for (int64_t c = thread % together; c < work.width; c += together)
         delta += g.at(thread / together, c) * y.at(thread / together, c);
-      deltas[thread / together] = warp_reduce<Total<Real>>(delta, together);
+      delta = warp_reduce<Total<Real>>(delta, together);
+      if (thread % together == 0) deltas[thread / together] = delta;
       multiply_tile<T>(g, v, left, right, slope);
     }
     load_panel<T>(side == Side::query ? k : side == Side::key ? q : g, column, panel);

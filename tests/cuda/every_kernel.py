@@ -30,6 +30,9 @@ for shape in ((33, 65), (7, 1025), (3, 9001)):
         layer = td.nn.Conv2d(3, 5, 3, stride=stride, padding=1).to("cuda")
         images = td.tensor(td.random.normal(key, (2, 3, shape[0], 17)), requires_grad=True)
         td.nn.functional.max_pool2d(layer(images), 2).sum().backward()
+    q = td.tensor(td.random.normal(key, (2, 3, shape[0], 20)), requires_grad=True)
+    for causal in (False, True):
+        td.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=causal).sum().backward()
     for scatter in (td.scatter_set, td.scatter_multiply, td.scatter_min, td.scatter_max):
         scatter(x, td.tensor([0, 2, 2, 1]), x[:1] * 2, axis=0)
     picked = td.copy(x)
@@ -45,7 +48,7 @@ for n in (1, 33, 300):
         td.linalg.solve(a, b), td.linalg.solve_triangular(a, b), td.linalg.slogdet(a), td.linalg.adjugate(a)
         td.linalg.cholesky(a @ a.mT), td.linalg.qr(a), td.linalg.eigh(a), td.linalg.svd(a[:, : n // 2 + 1])
         td.grad(lambda x: td.linalg.eigh(x).eigenvectors.sum())(
-            a + td.arange(n).astype(dtype) * td.eye(n, dtype=dtype)
+            a + n * td.arange(n).astype(dtype) * td.eye(n, dtype=dtype)  # far from equal eigenvalues
         )
 
 model = td.nn.Sequential(td.nn.Linear(784, 256), td.nn.Sigmoid(), td.nn.Linear(256, 10)).to("cuda")
