@@ -279,7 +279,7 @@ __global__ void __launch_bounds__(SoftmaxTuning::kThreads) row_losses(SoftmaxPas
 // "softmax_rows<float, Loss" for a text.
 template <class T, template <class> class Job> std::string softmax_function(const char* kernel) {
   const std::string job = spelled<Job<T>>();
-  return kernel + ("<" + spelled<T>()) + ", " + job.substr(0, job.find('<'));
+  return std::string(kernel) + "<" + spelled<T>() + ", " + job.substr(0, job.find('<'));
 }
 inline constexpr const char* kSoftmaxHeader = "kernels/cuda/softmax_jobs.cuh";
 
