@@ -66,7 +66,8 @@ __global__ void __launch_bounds__(Tuning::kThreads)
   constexpr int kTile = Tuning::kTile, kStep = Tuning::kStep, kHeld = Tuning::kHeld, kSide = kTile / kHeld;
   TIDU_SHARED(left, Real[kStep][kTile + 1]);
   TIDU_SHARED(right, Real[kStep][kTile + 1]);
-  constexpr int kTogether = sizeof(Index) == 8 ? 1 : 4;  // a division that is called keeps registers
+  // A division that is called keeps registers. Host compilers do not know the pragma that reads this.
+  [[maybe_unused]] constexpr int kTogether = sizeof(Index) == 8 ? 1 : 4;
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t group = blockIdx.x / across, column0 = static_cast<int64_t>(blockIdx.x % across) * kTile,
                 output0 = static_cast<int64_t>(blockIdx.y) * kTile;
