@@ -252,13 +252,20 @@ def moved_bytes(launches):
 
 
 def tiled_bytes(case, launch):
-    """What the tile that a product's kernel names must read, each tile its rows and its columns; None where
-    lines of the operands begin within a sector, so that more than that must be moved."""
+    """What the tile that a product's kernel names must read: each tile its rows and columns, and of a split k
+    the sums of all; None where lines of the operands begin within a sector, so that more must be moved."""
     match = re.search(r"Tile<(\d+), (\d+)", launch["kernel"])
     if not match or not case.product or any(extent * case.product[3] % 32 for extent in case.product[1:3]):
         return None
-    (m, k, n, size), tile_m, tile_n = case.product, int(match[1]), int(match[2])
-    return size * k * (m * -(-n // tile_n) + n * -(-m // tile_m))
+    (m, k, n, size), blocks, least = case.product, math.prod(launch["grid"]), []
+    for rows, columns in ((m, n), (n, m)):  # the transposed product where that suits the layouts
+        tile_m, tile_n = int(match[1]), int(match[2])
+        down, across = -(-rows // tile_m), -(-columns // tile_n)
+        splits, rest = divmod(blocks, down * across)
+        if rest == 0:
+            sums = splits * down * tile_m * across * tile_n * max(size, 4) if splits > 1 else 0
+            least.append(size * k * (rows * across + columns * down) + sums)
+    return min(least)
 
 
 def worst_site(launches, parts, field):
