@@ -90,8 +90,9 @@ def test_a_removed_barrier_is_caught():
     if not (build / "bin/cuda_pointwise_test").exists():
         pytest.skip("tidu is not in a build folder with the tests")
     only = ("--files", "map,matmul_vector", "--through", "copy,matmul_float32")
-    done = run(ROOT / "tests/simt/mutants.py", build, "--kinds", "barrier", *only, "--at-least", "1")
-    assert done.returncode == 0 and "caught" in done.stdout, done.stdout + done.stderr
+    done = run(ROOT / "tests/simt/mutants.py", build, "--kinds", "barrier", *only, "--at-least", "0.6")
+    # The third orders what the lanes of a warp leave for another block, where an emulated warp never lags.
+    assert done.returncode == 0 and "2 caught, 1 missed" in done.stdout, done.stdout + done.stderr
 
 
 # Computed by cuda_occupancy.h.
