@@ -18,7 +18,9 @@ class _Channels(Module):
 class _Running(_Channels):
     """Running means and variances, as buffers, and how many calls there were in training."""
 
-    def _make_running(self, tracks, dtype, device):
+    def _make_running(self, num_features, eps, momentum, affine, tracks, bias, dtype, device):
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self._make(num_features, affine, bias, dtype, device)
         self.track_running_stats = tracks
         if not tracks:
             self.running_mean = self.running_var = self.num_batches_tracked = None
@@ -72,9 +74,7 @@ class _BatchNorm(_Running):
         dtype=td.float32,
         device=None,
     ):
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self._make(num_features, affine, bias, dtype, device)
-        self._make_running(track_running_stats, dtype, device)
+        self._make_running(num_features, eps, momentum, affine, track_running_stats, bias, dtype, device)
 
     def forward(self, x):
         if x.ndim not in self._ranks:
@@ -118,9 +118,7 @@ class _InstanceNorm(_Running):
         dtype=td.float32,
         device=None,
     ):
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self._make(num_features, affine, bias, dtype, device)
-        self._make_running(track_running_stats, dtype, device)
+        self._make_running(num_features, eps, momentum, affine, track_running_stats, bias, dtype, device)
 
     def forward(self, x):
         if x.ndim not in (self._rank + 1, self._rank + 2):
