@@ -16,7 +16,7 @@ def main():
     lines, code = Counter(), Counter()
     for top in TOPS:
         for path in (ROOT / top).rglob("*"):
-            if path.suffix in SUFFIXES and "__pycache__" not in path.parts:
+            if path.suffix in SUFFIXES and not path.is_symlink() and "__pycache__" not in path.parts:
                 folder = path.parent.relative_to(ROOT).as_posix()
                 text = path.read_text().splitlines()
                 lines[folder] += len(text)
