@@ -67,8 +67,8 @@ HWY_AFTER_NAMESPACE();
 #include <chrono>
 #include <functional>
 
+#include "backend/backend.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "tidu.h"
 
 namespace tidu {

@@ -1,9 +1,8 @@
 // The six forms of derivative.
 #include "autodiff/rules.h"
 
-#include "autodiff/non_finite.h"
-#include "autodiff/transpose.h"
 #include "core/bind.h"
+#include "core/watch.h"
 #include "ops/autocast.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -75,20 +74,7 @@ struct Puller {
     });
   }
   Tensors operator()(const Custom& form) const {
-    if (form.vjp) return form.vjp(call, cotangents, wanted);
-    std::vector<Spec> moving;
-    for (size_t i = 0; i < call.inputs.size(); ++i) {
-      if (wanted & input_bit(i)) moving.push_back(call.inputs[i].spec());
-    }
-    const auto aligned = [&](const Tensors& tensors) {
-      Tensors result(call.inputs.size());
-      for (size_t i = 0, next = 0; i < result.size(); ++i) {
-        if (wanted & input_bit(i)) result[i] = tensors[next++];
-      }
-      return result;
-    };
-    const auto push = [&](const Tensors& tangents) { return form.jvp(call, aligned(tangents)); };
-    return aligned(transpose(push, moving)(Tensors(cotangents.begin(), cotangents.end())));
+    return form.vjp ? form.vjp(call, cotangents, wanted) : pull_by_jvp(call, form, cotangents, wanted);
   }
 };
 
@@ -151,11 +137,12 @@ Reads kept_of(const Call& call, Reads tracked) {
   return reads | (is_narrow_call(call) ? kAllInputs : kOutput);
 }
 
+PullByJvp pull_by_jvp = nullptr;
+
 namespace {
 
-// A rule, looked at where somebody looks for NaN.
 template <class Rule> Tensors looked_at(const Call& call, std::span<const Tensor> given, const Rule& rule) {
-  if (NonFinite* const watch = NonFinite::active()) [[unlikely]]
+  if (Watch* const watch = Watch::active()) [[unlikely]]
     return watch->derivative(call, given, rule);
   return rule();
 }

@@ -14,6 +14,11 @@ Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted);
 // The tangents of the outputs from those of the inputs; undefined where zero.
 Tensors push_call(const Call& call, Tangents tangents);
 
+// The cotangents of a form that has a jvp alone, by transposing what that computes. Whoever transposes
+// recorded functions sets it (transforms/transpose.cpp).
+using PullByJvp = Tensors (*)(const Call& call, const Custom& form, Cotangents cotangents, Reads wanted);
+extern PullByJvp pull_by_jvp;
+
 // The sum of two cotangents or tangents, either of which may be undefined.
 Tensor accumulate(const Tensor& a, const Tensor& b);
 

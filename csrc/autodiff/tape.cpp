@@ -6,8 +6,8 @@
 #include <unordered_map>
 
 #include "autodiff/cotangent_sum.h"
-#include "autodiff/non_finite.h"
 #include "autodiff/rules.h"
+#include "core/watch.h"
 
 namespace tidu {
 namespace {
@@ -149,8 +149,8 @@ void Tape::record(const Call& call, bool) {
   if (std::ranges::none_of(call.inputs, is_mine) || std::ranges::none_of(call.outputs, has_derivative))
     return;
   auto node = make_ref<Node>(id(), static_cast<int>(call.outputs.size()));
-  if (NonFinite* const watch = NonFinite::active()) [[unlikely]]
-    watch->keep_line(node->sequence);
+  if (Watch* const watch = Watch::active()) [[unlikely]]
+    watch->recorded(node->sequence);
   const Reads reads = kept_of(call, add_edges(*node, call.inputs));
   node->primitive = &primitive;
   node->attrs = call.attrs;
@@ -210,53 +210,59 @@ class Backward {
   Backward(const Backward&) = delete;
 
   void run() {
-    Tensors cotangents;
-    Node::Values values;
     while (!queue_.empty()) {
       std::pop_heap(queue_.begin(), queue_.end());
       current_ = std::move(queue_.back());
       queue_.pop_back();
-      Node& node = *current_.node;
-      cotangents.clear();
-      if (current_.has_sums) {
-        std::vector<CotangentSum> sums = std::move(sums_.extract(&node).mapped());
-        for (CotangentSum& sum : sums) cotangents.push_back(sum.take());
-      } else {
-        cotangents.resize(static_cast<size_t>(node.num_outputs));
-        cotangents[current_.index] = std::move(current_.cotangent);
-      }
-      const bool is_reached = std::ranges::any_of(cotangents, &Tensor::defined);
-      // Nodes are visited in the order in which they were pinned; one that was released then has no inputs.
-      const bool is_pinned = visited_ < pinned_.size() && pinned_[visited_] == &node;
-      if (is_reached && !is_pinned) {
-        fail<GradientError>(
-            "[backward] the graph was freed by an earlier backward (pass retain_graph=True to the first "
-            "one)");
-      }
-      if (!is_pinned) continue;
-      if (node.watches && is_reached) node.show(cotangents);
-      std::optional<Lines> line;  // of the call, and not of backward
-      if (const NonFinite* const watch = NonFinite::active()) [[unlikely]]
-        line.emplace([source = watch->line_of(node.sequence)] { return source; });
+      visit(*current_.node);
+    }
+  }
+
+ private:
+  void visit(Node& node) {
+    Tensors& cotangents = cotangents_;
+    cotangents.clear();
+    if (current_.has_sums) {
+      std::vector<CotangentSum> sums = std::move(sums_.extract(&node).mapped());
+      for (CotangentSum& sum : sums) cotangents.push_back(sum.take());
+    } else {
+      cotangents.resize(static_cast<size_t>(node.num_outputs));
+      cotangents[current_.index] = std::move(current_.cotangent);
+    }
+    const bool is_reached = std::ranges::any_of(cotangents, &Tensor::defined);
+    // Nodes are visited in the order in which they were pinned; one that was released then has no inputs.
+    const bool is_pinned = visited_ < pinned_.size() && pinned_[visited_] == &node;
+    if (is_reached && !is_pinned) {
+      fail<GradientError>(
+          "[backward] the graph was freed by an earlier backward (pass retain_graph=True to the first "
+          "one)");
+    }
+    if (!is_pinned) return;
+    if (node.observer && is_reached) node.observer->show(cotangents);
+    const auto pull = [&] {
       // The cotangent of a slice joins those of other slices where they are summed.
       const bool is_part = is_reached && node.primitive == &primitives::slice;
       Tensors of_inputs = is_part      ? std::move(cotangents)
-                          : is_reached ? node.pull(cotangents, values)
+                          : is_reached ? node.pull(cotangents, values_)
                                        : Tensors(node.inputs.size());
       cotangents.clear();
       for (size_t i = 0; i < of_inputs.size(); ++i)
         send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs[i]),
              is_part ? &node : nullptr);
-      ++visited_;
-      if (is_reached && !retain_graph_) {
-        node.unpin_and_release();
-      } else {
-        node.unpin();
-      }
+    };
+    if (Watch* const watch = Watch::active()) [[unlikely]] {
+      watch->pull(node.sequence, pull);
+    } else {
+      pull();
+    }
+    ++visited_;
+    if (is_reached && !retain_graph_) {
+      node.unpin_and_release();
+    } else {
+      node.unpin();
     }
   }
 
- private:
   struct Leaf {
     int edges = 0;  // that a cotangent, or word of none, has still to come by
     CotangentSum sum;
@@ -304,7 +310,7 @@ class Backward {
       if (--leaf.edges > 0) return;
       Tensors sum{leaf.sum.take()};
       if (!sum[0].defined()) return;
-      if (node->watches) node->show(sum);
+      if (node->observer) node->observer->show(sum);
       on_leaf_(node, std::move(sum[0]));
       return;
     }
@@ -332,6 +338,8 @@ class Backward {
   Visit current_{};  // until the end also after an error: all that is pinned and not visited hangs on these
   std::unordered_map<Node*, std::vector<CotangentSum>> sums_;
   std::unordered_map<Node*, Leaf> leaves_;
+  Tensors cotangents_;  // of the node that is visited, and what is put together for its rule
+  Node::Values values_;
 };
 
 }  // namespace

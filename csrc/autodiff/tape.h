@@ -13,10 +13,7 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
-#include <map>
 
-#include "autodiff/hooks.h"
 #include "core/trace.h"
 
 namespace tidu {
@@ -43,18 +40,12 @@ class Node : public RefCounted, public Pooled<Node> {
   };
   Tensors pull(const Tensors& cotangents, Values& values);
 
-  // A grad that collects, while tensors have a GradOwner: under a lock (backward.cpp).
-  struct Grad {
-    Tensor value;
-    int owners = 0;
+  // Is shown the whole cotangents of a node's outputs before they go on, and may replace them.
+  class Observer {
+   public:
+    virtual ~Observer() = default;
+    virtual void show(Tensors& cotangents) = 0;
   };
-  // What users watch of an output of a node of the ambient tape (hooks.h).
-  struct Watch {
-    std::vector<std::shared_ptr<GradientHook>> hooks;
-    Grad grad;
-  };
-  // Shows the cotangents of the outputs to their hooks, which may replace them.
-  void show(Tensors& cotangents);
 
   // False where what backward needs was dropped.
   bool pin();
@@ -71,9 +62,8 @@ class Node : public RefCounted, public Pooled<Node> {
   Function pullback;  // of a custom derivative, in place of a primitive: from the outputs' cotangents
   std::vector<Input> inputs;
   std::vector<Saved> outputs;
-  std::unique_ptr<std::map<int, Watch>> watches;  // by output; mostly null
-  std::atomic<uint32_t> edges = 0;                // that lead here
-  Grad grad;                                      // of a leaf of the ambient tape
+  std::unique_ptr<Observer> observer;  // mostly null
+  std::atomic<uint32_t> edges = 0;     // that lead here
 
  private:
   static constexpr int kReleased = -1;
@@ -83,46 +73,6 @@ class Node : public RefCounted, public Pooled<Node> {
   // into its inputs.
   void destroy() noexcept override;
   Node* next_dead_ = nullptr;
-};
-
-// What tensors have of the grad that a node collects for them. A grad may have a graph, which leads back to
-// the node: it belongs to the tensors, and goes when they go, where the node would keep itself.
-class GradOwner : public RefCounted {
- public:
-  GradOwner(Ref<Node> node, Node::Grad& grad);
-  ~GradOwner() override;
-
- private:
-  Ref<Node> node_;
-  Node::Grad& grad_;
-};
-
-// While one lives on this thread, grads of leaves are those of a function that is recorded: they begin with
-// none, and at the end are as they were. A grad from before, which the program would not know, is a
-// TraceError where it is read or added to.
-class GradJournal {
- public:
-  GradJournal();
-  ~GradJournal();
-  GradJournal(const GradJournal&) = delete;
-
-  // Leaves that were added to before they were written to: a grad that they have later is no part of it.
-  std::vector<Ref<Node>> must_have_none() const;
-
-  void read(const Node& leaf, const char* op);
-  void write(Node* leaf);
-  void add(Node* leaf);
-
- private:
-  struct Entry {
-    Ref<Node> leaf;
-    Tensor before;
-    bool added_first;
-  };
-  Entry* find(const Node* leaf);
-
-  std::vector<Entry> entries_;
-  GradJournal* const outer_;
 };
 
 class Tape : public Trace {

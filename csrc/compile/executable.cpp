@@ -3,14 +3,14 @@
 
 #include <algorithm>
 
+#include "backend/backend.h"
 #include "compile/replay.h"
 #include "compile/simplify.h"
 #include "compile/updates.h"
-#include "core/backend.h"
 #include "core/bind.h"
 #include "core/host_lock.h"
-#include "core/profile.h"
 #include "core/trace.h"
+#include "diagnostics/profile.h"
 #include "tensor/overlap.h"
 
 namespace tidu {
@@ -80,7 +80,7 @@ Kernel kernel_of(const Primitive& primitive, Device device) {
 }
 
 template <class Run> void noted(const Call& call, const Run& run) {
-  if (Profile* const profile = Profile::active()) return profile->note(call, run);
+  if (Profile* const profile = Profile::active()) return profile->run(call, run);
   run();
 }
 
@@ -182,7 +182,7 @@ struct Executable::Frame {
   static void issue(Step& step) {
     const auto run_noted = [&](const auto& run_step) {
       if (Profile* const profile = Profile::active())
-        return profile->note(step.label, step.shape, step.device, run_step);
+        return profile->note({.name = step.label, .operands = step.shape, .device = step.device}, run_step);
       run_step();
     };
     if (!step.products.empty()) {

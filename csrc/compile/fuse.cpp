@@ -7,9 +7,9 @@
 #include <set>
 #include <unordered_map>
 
+#include "backend/backend.h"
 #include "compile/outline.h"
 #include "compile/updates.h"
-#include "core/backend.h"
 #include "core/trace.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"

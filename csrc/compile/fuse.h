@@ -1,8 +1,8 @@
 // What of a program is run at once.
 #pragma once
 
+#include "backend/group.h"
 #include "compile/held.h"
-#include "core/group.h"
 #include "program/program.h"
 
 namespace tidu {

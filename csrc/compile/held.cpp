@@ -3,7 +3,7 @@
 
 #include <unordered_map>
 
-#include "core/backend.h"
+#include "backend/backend.h"
 
 namespace tidu {
 namespace {

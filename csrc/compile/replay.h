@@ -1,7 +1,7 @@
 // Steps of a program that a device takes up as graphs, and is given at once from then on.
 #pragma once
 
-#include "core/backend.h"
+#include "backend/backend.h"
 
 namespace tidu {
 

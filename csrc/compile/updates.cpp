@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "core/backend.h"
+#include "backend/backend.h"
 #include "ops/matmul.h"
 #include "ops/shape.h"
 #include "ops/update.h"

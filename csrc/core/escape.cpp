@@ -6,7 +6,7 @@
 #include <mutex>
 #include <thread>
 
-#include "core/source_line.h"
+#include "base/source_line.h"
 
 namespace tidu {
 namespace {

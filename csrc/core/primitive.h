@@ -5,7 +5,7 @@
 #include <span>
 #include <variant>
 
-#include "core/attrs.h"
+#include "base/attrs.h"
 #include "tensor/tensor.h"
 
 namespace tidu {

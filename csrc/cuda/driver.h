@@ -8,7 +8,7 @@
 
 #include <string>
 
-#include "core/backend.h"
+#include "backend/backend.h"
 
 namespace tidu::cuda {
 

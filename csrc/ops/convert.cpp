@@ -1,7 +1,7 @@
 // Changing dtype, device and layout.
 #include "ops/convert.h"
 
-#include "core/backend.h"
+#include "backend/backend.h"
 #include "core/bind.h"
 #include "core/host_lock.h"
 #include "core/trace.h"

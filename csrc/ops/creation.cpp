@@ -5,8 +5,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "backend/backend.h"
 #include "base/digits.h"
-#include "core/backend.h"
 #include "core/bind.h"
 #include "core/escape.h"
 #include "core/host_lock.h"

@@ -4,11 +4,11 @@
 #include <algorithm>
 
 #include "core/bind.h"
-#include "core/overwritten.h"
 #include "core/trace.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/reduce.h"
+#include "program/overwritten.h"
 
 namespace tidu {
 namespace {

@@ -8,7 +8,7 @@
 #include <ostream>
 #include <string>
 
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 namespace tidu::optim {
 

@@ -9,7 +9,7 @@
 #include <ostream>
 #include <string>
 
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 namespace tidu::optim {
 

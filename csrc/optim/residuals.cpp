@@ -1,7 +1,6 @@
 // Residuals, their Jacobian and their second derivative along a step, counted.
 #include "optim/residuals.h"
 
-#include "autodiff/transpose.h"
 #include "core/host_lock.h"
 #include "core/trace.h"
 #include "ops/convert.h"
@@ -9,6 +8,8 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "transforms/jacobian.h"
+#include "transforms/jet.h"
+#include "transforms/transpose.h"
 
 namespace tidu::optim {
 

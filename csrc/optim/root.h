@@ -5,7 +5,7 @@
 #include <ostream>
 #include <string>
 
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 namespace tidu::optim {
 

@@ -1,7 +1,7 @@
 // How sure estimates are that maximise a likelihood or minimise a sum of squares.
 #pragma once
 
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 namespace tidu::optim {
 

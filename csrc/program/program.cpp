@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "core/backend.h"
+#include "backend/backend.h"
 #include "core/bind.h"
 #include "core/host_lock.h"
 #include "program/recorder.h"

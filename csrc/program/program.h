@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "base/source_line.h"
 #include "core/primitive.h"
-#include "core/source_line.h"
 
 namespace tidu {
 

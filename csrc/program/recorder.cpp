@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "core/bind.h"
-#include "core/overwritten.h"
+#include "program/overwritten.h"
 
 namespace tidu {
 

@@ -41,6 +41,9 @@ class Allocator {
   virtual void set_limit(int64_t bytes) = 0;
 };
 
+// Of a device, which is loaded at its first use. Defined in backend, where devices are found.
+Allocator& allocator_of(Device device);
+
 [[noreturn]] void fail_out_of_memory(Device device, size_t bytes, const MemoryStats& stats, int64_t limit);
 
 }  // namespace tidu

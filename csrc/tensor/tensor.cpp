@@ -37,6 +37,16 @@ Tensor Tensor::abstract(const Shape& shape, DType dtype, Device device) {
   return Tensor(std::move(impl));
 }
 
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  Tensor tensor = abstract(shape, dtype, device);
+  int64_t bytes = 0;
+  if (__builtin_mul_overflow(tensor.numel(), static_cast<int64_t>(size_of(dtype)), &bytes)) {
+    fail<ShapeError>("shape ", shape, " of ", dtype, " has more than 2^63 bytes");
+  }
+  tensor.impl_->storage = make_ref<Storage>(device, allocator_of(device), static_cast<size_t>(bytes));
+  return tensor;
+}
+
 Tensor Tensor::unknown(const Shape& shape, DType dtype, Device device) {
   Tensor tensor = abstract(shape, dtype, device);
   tensor.impl_->storage = make_ref<Storage>(device);

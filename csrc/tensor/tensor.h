@@ -61,7 +61,7 @@ class Tensor {
   Tensor() = default;
   explicit Tensor(Ref<TensorImpl> impl) : impl_(std::move(impl)) {}
 
-  // A new uninitialised row-major tensor on a device. Defined in core (devices are found there).
+  // A new uninitialised row-major tensor on a device.
   static Tensor empty(const Shape& shape, DType dtype, Device device = {});
   // A tensor without storage: shape, dtype and device alone.
   static Tensor abstract(const Shape& shape, DType dtype, Device device = {});
@@ -115,7 +115,7 @@ class Tensor {
   // not write to this tensor: assign(x[0], value) does.
   const Tensor operator[](int64_t i) const;
 
-  // PyTorch's habit (autodiff/backward.cpp): a leaf that requires grad collects it in grad() when backward()
+  // PyTorch's habit (grads/backward.cpp): a leaf that requires grad collects it in grad() when backward()
   // is called on a result.
   bool requires_grad() const;
   Tensor& set_requires_grad(bool value = true);

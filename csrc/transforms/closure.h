@@ -7,11 +7,11 @@
 
 #include <algorithm>
 
-#include "autodiff/linearity.h"
-#include "autodiff/transforms.h"
 #include "core/bind.h"
 #include "ops/shape.h"
 #include "program/program.h"
+#include "transforms/derivatives.h"
+#include "transforms/linearity.h"
 #include "transforms/lists.h"
 
 namespace tidu {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/escape.h"
+#include "grads/grads.h"
 #include "ops/assign.h"
 #include "ops/convert.h"
 
@@ -180,7 +181,7 @@ std::string Compiled::explain() const { return executable_->explain(); }
 
 Tensors Compiled::operator()(std::span<const Tensor> arguments, bool advance) const {
   for (const Ref<Node>& leaf : must_have_no_grad_) {
-    if (leaf->grad.value.defined()) {
+    if (grad_of(*leaf).defined()) {
       fail<ValueError>(
           "[compile] a tensor that the function closes over has a grad from before the call, to ",
           "which it would add (call zero_grad first, in the function or before it)");

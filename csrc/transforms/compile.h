@@ -6,9 +6,9 @@
 #include <memory>
 #include <mutex>
 
-#include "autodiff/hooks.h"
 #include "autodiff/tape.h"
 #include "compile/executable.h"
+#include "grads/hooks.h"
 #include "program/capture.h"
 #include "transforms/taped.h"
 

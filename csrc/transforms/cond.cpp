@@ -1,12 +1,12 @@
 // Branches as calls that hold the programs of both.
 #include "transforms/control.h"
 
-#include "autodiff/transpose.h"
 #include "compile/count.h"
 #include "compile/executable.h"
 #include "compile/simplify.h"
 #include "ops/creation.h"
 #include "transforms/closure.h"
+#include "transforms/transpose.h"
 
 namespace tidu {
 namespace {

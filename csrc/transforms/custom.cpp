@@ -10,7 +10,6 @@
 #include <atomic>
 #include <optional>
 
-#include "autodiff/transpose.h"
 #include "core/bind.h"
 #include "ops/assign.h"
 #include "ops/creation.h"
@@ -18,6 +17,7 @@
 #include "ops/shape.h"
 #include "program/recorder.h"
 #include "transforms/closure.h"
+#include "transforms/transpose.h"
 #include "transforms/vmap.h"
 
 namespace tidu {

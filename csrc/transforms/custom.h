@@ -1,7 +1,7 @@
 // Functions with a derivative of the user's own.
 #pragma once
 
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 namespace tidu {
 

@@ -3,12 +3,12 @@
 
 #include <memory>
 
-#include "autodiff/transpose.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 #include "program/recorder.h"
+#include "transforms/transpose.h"
 
 namespace tidu {
 namespace {

@@ -2,7 +2,7 @@
 // a tensor for each primal, like it; an undefined one is zero.
 #pragma once
 
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 namespace tidu {
 

@@ -4,10 +4,10 @@
 #include <algorithm>
 
 #include "autodiff/tape.h"
-#include "autodiff/transpose.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
+#include "transforms/transpose.h"
 #include "transforms/vmap.h"
 
 namespace tidu {

@@ -16,6 +16,7 @@
 #include "program/recorder.h"
 #include "transforms/closure.h"
 #include "transforms/custom.h"
+#include "transforms/jet.h"
 #include "transforms/vmap.h"
 
 namespace tidu {

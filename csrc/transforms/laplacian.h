@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 namespace tidu {
 

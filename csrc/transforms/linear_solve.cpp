@@ -1,8 +1,6 @@
 // Linear systems that a user's code solves, as calls that are linear in the right-hand side.
 #include <cmath>
 
-#include "autodiff/linearity.h"
-#include "autodiff/transpose.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -12,6 +10,8 @@
 #include "ops/reduce.h"
 #include "transforms/held_solver.h"
 #include "transforms/krylov.h"
+#include "transforms/linearity.h"
+#include "transforms/transpose.h"
 #include "transforms/vmap.h"
 
 namespace tidu {

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 namespace tidu {
 

@@ -1,7 +1,6 @@
 // Compressed Jacobians and Hessians, and products of sparse matrices in terms of ops.
 #include "transforms/sparse.h"
 
-#include "autodiff/transpose.h"
 #include "core/bind.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -12,6 +11,7 @@
 #include "ops/scan.h"
 #include "ops/shape.h"
 #include "transforms/lists.h"
+#include "transforms/transpose.h"
 #include "transforms/vmap.h"
 
 namespace tidu {

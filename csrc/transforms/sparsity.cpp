@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "autodiff/transpose.h"
 #include "core/bind.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -22,6 +21,7 @@
 #include "transforms/control.h"
 #include "transforms/index_sets.h"
 #include "transforms/jacobian.h"
+#include "transforms/transpose.h"
 
 namespace tidu {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 namespace tidu {
 

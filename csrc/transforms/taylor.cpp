@@ -5,6 +5,7 @@
 #include "ops/elementwise.h"
 #include "ops/shape.h"
 #include "transforms/jacobian.h"
+#include "transforms/jet.h"
 
 namespace tidu {
 namespace {

@@ -1,9 +1,9 @@
 // Compiled functions: what calls are looked up by, recordings, numbers that are arguments.
 #include "transforms/compile.h"
 
-#include "autodiff/non_finite.h"
 #include "callables.h"
-#include "core/profile.h"
+#include "diagnostics/non_finite.h"
+#include "diagnostics/profile.h"
 #include "ops/autocast.h"
 #include "user_line.h"
 

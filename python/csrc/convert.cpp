@@ -1,6 +1,6 @@
 // Numbers, dtypes, devices and shapes to and from Python.
+#include "backend/backend.h"
 #include "binding.h"
-#include "core/backend.h"
 #include "cuda/driver.h"
 
 namespace tidu::python {

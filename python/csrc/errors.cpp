@@ -3,8 +3,8 @@
 
 #include <cstdlib>
 
-#include "autodiff/non_finite.h"
 #include "binding.h"
+#include "diagnostics/non_finite.h"
 
 namespace tidu::python {
 namespace {

@@ -1,7 +1,7 @@
 // Memory, threads, devices and the list of primitives.
+#include "backend/backend.h"
 #include "backend/cpu/threads.h"
 #include "binding.h"
-#include "core/backend.h"
 
 namespace tidu::python {
 namespace {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <thread>
 
-#include "core/backend.h"
+#include "backend/backend.h"
 #include "finite_difference.h"
 #include "transforms/custom.h"
 

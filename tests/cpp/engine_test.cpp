@@ -4,7 +4,7 @@
 #include <map>
 
 #include "autodiff/tape.h"
-#include "core/backend.h"
+#include "backend/backend.h"
 #include "core/bind.h"
 #include "finite_difference.h"
 #include "ops/assign.h"

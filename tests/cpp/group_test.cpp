@@ -7,8 +7,8 @@
 #include <random>
 #include <thread>
 
+#include "backend/backend.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "core/bind.h"
 #include "ops/convert.h"
 #include "ops/creation.h"

@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <random>
 
-#include "core/backend.h"
+#include "backend/backend.h"
 #include "core/bind.h"
 #include "ops/convert.h"
 #include "testing.h"

@@ -7,7 +7,7 @@
 #include <limits>
 #include <set>
 
-#include "core/backend.h"
+#include "backend/backend.h"
 #include "core/bind.h"
 #include "cuda/driver.h"
 #include "ops/assign.h"

@@ -5,12 +5,12 @@
 #include <cmath>
 #include <limits>
 
+#include "backend/backend.h"
 #include "backend/cpu/attention.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/matmul.h"
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/convert.h"
 #include "kernels/cpu/attention.h"
 

@@ -1,5 +1,5 @@
 // The cpu device: host memory and kernels.
-#include "core/backend.h"
+#include "backend/backend.h"
 
 #include <pthread.h>
 #include <sys/mman.h>

@@ -7,12 +7,12 @@
 #include <tuple>
 #include <vector>
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/matmul.h"
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 
 namespace tidu::cpu {
 namespace {

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/cpu/cast.h"
 
 namespace tidu::cpu {

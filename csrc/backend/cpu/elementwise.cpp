@@ -107,10 +107,10 @@ std::span<const TileRow> rows() { return kRows; }
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "ops/elementwise.h"
 
 namespace tidu::cpu {

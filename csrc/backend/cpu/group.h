@@ -1,7 +1,7 @@
 // Groups of pointwise calls as loops of the cpu.
 #pragma once
 
-#include "core/group.h"
+#include "backend/group.h"
 
 namespace tidu::cpu {
 

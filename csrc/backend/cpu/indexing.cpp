@@ -9,10 +9,10 @@
 #include <numeric>
 #include <optional>
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/scalar.h"
 #include "ops/assign.h"
 

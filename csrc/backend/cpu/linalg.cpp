@@ -10,10 +10,10 @@
 #include <cstring>
 #include <limits>
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/lapack.h"
 #include "kernels/splitting.h"
 #include "kernels/turning.h"

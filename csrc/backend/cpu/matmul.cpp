@@ -10,10 +10,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/cpu/outer.h"
 #include "kernels/scalar.h"
 #include "ops/matmul.h"

@@ -1,10 +1,10 @@
 // Normalisation over trailing axes.
 #include "ops/norm.h"
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/cpu/norm.h"
 
 namespace tidu::cpu {

@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "ops/order.h"
 
 namespace tidu::cpu {

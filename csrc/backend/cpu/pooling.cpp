@@ -1,10 +1,10 @@
 // Which element of each window is the largest.
 #include "ops/pooling.h"
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/convert.h"
 
 namespace tidu::cpu {

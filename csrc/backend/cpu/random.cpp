@@ -5,9 +5,9 @@
 #include <memory>
 #include <numeric>
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/cpu/random.h"
 #include "kernels/philox.h"
 

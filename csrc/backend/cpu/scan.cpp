@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/cpu/scan.h"
 #include "ops/shape.h"
 

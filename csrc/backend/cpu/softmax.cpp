@@ -1,10 +1,10 @@
 // Softmax, log-softmax and cross-entropy.
 #include "ops/softmax.h"
 
+#include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
-#include "core/backend.h"
 #include "kernels/cpu/softmax.h"
 #include "ops/shape.h"
 

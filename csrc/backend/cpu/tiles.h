@@ -7,7 +7,7 @@
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/space.h"
 #include "backend/cpu/steps.h"
-#include "core/group.h"
+#include "backend/group.h"
 
 namespace tidu::cpu {
 

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime.h>
 
-#include "core/backend.h"
+#include "backend/backend.h"
 #include "core/primitive.h"
 #include "kernels/cuda/fault.h"
 #include "kernels/cuda/sort.h"

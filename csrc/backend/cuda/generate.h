@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/group.h"
+#include "backend/group.h"
 
 namespace tidu::cuda {
 

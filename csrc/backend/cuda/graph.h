@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "backend/backend.h"
 #include "backend/cuda/gpu.h"
 #include "backend/cuda/join.h"
-#include "core/backend.h"
 #include "cuda/matmul.h"
 
 namespace tidu::cuda {

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "core/group.h"
+#include "backend/group.h"
 
 namespace tidu::cuda {
 

@@ -2,7 +2,7 @@
 // sees what they read.
 #include <cstdlib>
 
-#include "core/group.h"
+#include "backend/group.h"
 #include "cuda/driver.h"
 #include "ops/elementwise.h"
 #include "tests/simt/simt.h"

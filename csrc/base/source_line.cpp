@@ -1,5 +1,5 @@
 // The line of the user's code that makes a call.
-#include "core/source_line.h"
+#include "base/source_line.h"
 
 #include <utility>
 

@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "core/group.h"
+#include "backend/group.h"
 #include "tensor/allocator.h"
 
 namespace tidu {

@@ -1,13 +1,13 @@
 // Transposing functions that are linear.
-#include "autodiff/transpose.h"
+#include "transforms/transpose.h"
 
-#include "autodiff/linearity.h"
 #include "autodiff/rules.h"
 #include "core/bind.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 #include "program/interpret.h"
 #include "program/recorder.h"
+#include "transforms/linearity.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -208,5 +208,26 @@ Function transpose(const Function& linear, Specs like) {
     return result;
   };
 }
+
+namespace {
+
+Tensors transposed_jvp(const Call& call, const Custom& form, Cotangents cotangents, Reads wanted) {
+  std::vector<Spec> moving;
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    if (wanted & input_bit(i)) moving.push_back(call.inputs[i].spec());
+  }
+  const auto aligned = [&](const Tensors& tensors) {
+    Tensors result(call.inputs.size());
+    for (size_t i = 0, next = 0; i < result.size(); ++i) {
+      if (wanted & input_bit(i)) result[i] = tensors[next++];
+    }
+    return result;
+  };
+  const auto push = [&](const Tensors& tangents) { return form.jvp(call, aligned(tangents)); };
+  return aligned(transpose(push, moving)(Tensors(cotangents.begin(), cotangents.end())));
+}
+[[maybe_unused]] const PullByJvp set = pull_by_jvp = transposed_jvp;
+
+}  // namespace
 
 }  // namespace tidu

@@ -1,17 +1,15 @@
 // The derivatives of functions.
-#include "autodiff/transforms.h"
+#include "transforms/derivatives.h"
 
 #include <algorithm>
 
-#include "autodiff/jet_trace.h"
 #include "autodiff/jvp_trace.h"
 #include "autodiff/tape.h"
 #include "ops/creation.h"
-#include "ops/elementwise.h"
 #include "ops/shape.h"
+#include "transforms/arguments.h"
 
 namespace tidu {
-namespace {
 
 void check_differentiable(const Tensor& primal, size_t i, const char* op) {
   if (!primal.defined()) fail<ValueError>("[", op, "] argument ", i, " is an undefined tensor");
@@ -33,12 +31,13 @@ void check_output(const Tensor& output, const char* op) {
   if (!output.defined()) fail<ValueError>("[", op, "] the function returned an undefined tensor");
 }
 
-// Copies under new identities, so that nested transforms of one variable are not confused.
 Tensors fresh(const Tensors& tensors) {
   Tensors result;
   for (const Tensor& tensor : tensors) result.push_back(alias(tensor));
   return result;
 }
+
+namespace {
 
 std::vector<Spec> specs_of(const Tensors& tensors) {
   std::vector<Spec> specs;
@@ -91,10 +90,6 @@ Evaluation evaluate(const Function& function, const Tensors& primals, const char
   }
   return result;
 }
-
-}  // namespace
-
-namespace {
 
 void check_cotangents(const Tensors& cotangents, const Tensors& outputs) {
   if (cotangents.size() != outputs.size()) {
@@ -154,63 +149,6 @@ Jvp jvp(const Function& function, const Tensors& primals, const Tensors& tangent
     result.tangents.push_back(tangent.defined() ? tangent : zeros_like(output));
     output = alias(output);  // without the link to this trace
   }
-  return result;
-}
-
-Curve power_series(const Function& function, const Tensors& primals, const std::vector<Tensors>& terms) {
-  if (terms.size() != primals.size()) {
-    fail<ValueError>("[jet] takes one series a primal: ", primals.size(), ", not ", terms.size());
-  }
-  const size_t order = terms.empty() ? 0 : terms[0].size();
-  for (size_t i = 0; i < primals.size(); ++i) {
-    check_differentiable(primals[i], i, "jet");
-    if (terms[i].size() != order) {
-      fail<ValueError>("[jet] series ", i, " has ", terms[i].size(), " terms, but series 0 has ", order,
-                       " (an undefined term is zero)");
-    }
-    for (size_t k = 0; k < order; ++k) {
-      if (!terms[i][k].defined()) continue;
-      const std::string what = str("term ", k + 1, " of series");
-      check_like(terms[i][k], primals[i], i, "jet", what.c_str());
-    }
-  }
-  JetTrace trace(static_cast<int>(order));
-  const Tensors inputs = fresh(primals);
-  for (size_t i = 0; i < inputs.size(); ++i) trace.set_coefficients(inputs[i], terms[i]);
-  Curve result;
-  {
-    const LiveTrace live(trace);
-    result.outputs = function(inputs);
-  }
-  for (Tensor& output : result.outputs) {
-    check_output(output, "jet");
-    Tensors coefficients = trace.coefficients(output);
-    coefficients.resize(order);
-    for (Tensor& coefficient : coefficients) {
-      if (!coefficient.defined()) coefficient = zeros_like(output);
-    }
-    result.terms.push_back(std::move(coefficients));
-    output = alias(output);  // without the link to this trace
-  }
-  return result;
-}
-
-Curve jet(const Function& function, const Tensors& primals, const std::vector<Tensors>& terms) {
-  // Term k multiplied by k! or divided by it.
-  const auto scaled = [](std::vector<Tensors> all, bool up) {
-    for (Tensors& series : all) {
-      double factorial = 1;
-      for (size_t k = 1; k <= series.size(); ++k) {
-        factorial *= static_cast<double>(k);
-        Tensor& term = series[k - 1];
-        if (k > 1 && term.defined() && is_differentiable(term.dtype()))
-          term = up ? term * factorial : term / factorial;
-      }
-    }
-    return all;
-  };
-  Curve result = power_series(function, primals, scaled(terms, false));
-  result.terms = scaled(std::move(result.terms), true);
   return result;
 }
 

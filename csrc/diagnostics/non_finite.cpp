@@ -1,5 +1,5 @@
 // Looking for the first NaN.
-#include "autodiff/non_finite.h"
+#include "diagnostics/non_finite.h"
 
 #include "core/trace.h"
 #include "ops/creation.h"
@@ -64,9 +64,10 @@ Tensors NonFinite::derivative(const Call& call, std::span<const Tensor> given,
   return results;
 }
 
-SourceLine NonFinite::line_of(uint64_t node) const {
+void NonFinite::pull(uint64_t node, const std::function<void()>& pull) {
   const auto found = lines_.find(node);
-  return found == lines_.end() ? Lines::here() : found->second;
+  const Lines line([source = found == lines_.end() ? Lines::here() : found->second] { return source; });
+  pull();
 }
 
 void NonFinite::look(const std::string& operation, std::span<const Tensor> inputs,

@@ -1,12 +1,10 @@
 // Noting the kernels that run.
-#include "core/profile.h"
+#include "diagnostics/profile.h"
 
 #include <chrono>
-#include <functional>
 #include <thread>
 
-#include "core/backend.h"
-#include "core/source_line.h"
+#include "backend/backend.h"
 
 namespace tidu {
 namespace {
@@ -27,24 +25,7 @@ void wait_for(Device device) {
   if (device.type != DeviceType::cpu) backend(device).synchronize(device.index);
 }
 
-}  // namespace
-
-std::atomic<Profile*> Profile::active_ = nullptr;
-
-Profile::Profile() : start_(now()) {
-  Profile* none = nullptr;
-  if (!active_.compare_exchange_strong(none, this))
-    fail<std::runtime_error>("[profile] another profile is being taken (end it first)");
-}
-
-Profile::~Profile() { active_ = nullptr; }
-
-std::vector<ProfiledCall> Profile::calls() const {
-  const std::lock_guard lock(mutex_);
-  return calls_;
-}
-
-ProfiledCall Profile::described(const Call& call) {
+ProfiledCall described(const Call& call) {
   ProfiledCall noted{.name = call.primitive.name};
   std::vector<Spec> outputs;
   for (const Tensor& input : call.inputs) {
@@ -61,14 +42,29 @@ ProfiledCall Profile::described(const Call& call) {
   return noted;
 }
 
-void Profile::begin(ProfiledCall& call) const {
+}  // namespace
+
+Profile::Profile() : start_(now()) {
+  Watch* none = nullptr;
+  if (!of_all.compare_exchange_strong(none, this))
+    fail<std::runtime_error>("[profile] another profile is being taken (end it first)");
+}
+
+Profile::~Profile() { of_all = nullptr; }
+
+std::vector<ProfiledCall> Profile::calls() const {
+  const std::lock_guard lock(mutex_);
+  return calls_;
+}
+
+void Profile::run(const Call& call, const std::function<void()>& kernel) { note(described(call), kernel); }
+
+void Profile::note(ProfiledCall call, const std::function<void()>& run) {
   call.source = Lines::here();
   call.thread = std::hash<std::thread::id>()(std::this_thread::get_id());
   wait_for(call.device);
   call.begin = now() - start_;
-}
-
-void Profile::end(ProfiledCall call) {
+  run();
   wait_for(call.device);
   call.duration = now() - start_ - call.begin;
   call.live_bytes = backend(call.device).allocator(call.device.index).stats().live_bytes;

@@ -1,5 +1,5 @@
 // Attributes as data: checks by the meaning of fields, and text.
-#include "core/attrs.h"
+#include "base/attrs.h"
 
 #include "base/digits.h"
 

@@ -1,4 +1,4 @@
-// The derivatives of functions: grad, vjp, jvp, jet. They nest in each other to any depth.
+// The derivatives of functions: grad, vjp, jvp. They nest in each other, and in jet, to any depth.
 #pragma once
 
 #include <functional>
@@ -32,16 +32,6 @@ struct Jvp {
 // Evaluates `function` and its directional derivative. A tangent has its primal's shape and dtype; undefined:
 // zero.
 Jvp jvp(const Function& function, const Tensors& primals, const Tensors& tangents);
-
-struct Curve {
-  Tensors outputs;
-  std::vector<Tensors> terms;  // [o][k - 1] is term k of output o, of its shape
-};
-// `function` along the curve x_i(t) = primals[i] + sum over k of terms[i][k - 1] t^k: the coefficients of the
-// results as power series of t, to the same order. All primals have as many terms; undefined: zero.
-Curve power_series(const Function& function, const Tensors& primals, const std::vector<Tensors>& terms);
-// The same with terms that are the derivatives by t at 0, k! times the coefficients.
-Curve jet(const Function& function, const Tensors& primals, const std::vector<Tensors>& terms);
 
 struct ValueAndGrad {
   Tensor value;

@@ -4,7 +4,7 @@
 #include <optional>
 #include <unordered_map>
 
-#include "core/source_line.h"
+#include "base/source_line.h"
 #include "core/watch.h"
 
 namespace tidu {
@@ -29,16 +29,14 @@ class NonFinite : public Watch {
  public:
   NonFinite(bool infinities, bool stops) : infinities_(infinities), stops_(stops) {}
 
-  static NonFinite* active() { return static_cast<NonFinite*>(Watch::active()); }
-
   // A NonFiniteError where the call makes one, unless it is not to stop.
   void run(const Call& call, const std::function<void()>& kernel) override;
   // The same of a rule, which computes tangents or cotangents from `given`.
-  Tensors derivative(const Call& call, std::span<const Tensor> given, const std::function<Tensors()>& rule);
-
-  // Keeps the line of a call for its derivative.
-  void keep_line(uint64_t node) { lines_[node] = Lines::here(); }
-  SourceLine line_of(uint64_t node) const;
+  Tensors derivative(const Call& call, std::span<const Tensor> given,
+                     const std::function<Tensors()>& rule) override;
+  // The line of a call is that of its derivative, too.
+  void recorded(uint64_t node) override { lines_[node] = Lines::here(); }
+  void pull(uint64_t node, const std::function<void()>& pull) override;
 
   // In order, the first thousand.
   const std::vector<NonFiniteCall>& found() const { return found_; }

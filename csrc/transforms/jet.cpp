@@ -5,7 +5,7 @@
 // 13). The rule runs once, on the values at t = 0, where an Expansion writes down what it calls; each of
 // those calls has a series in turn, of which a coefficient is computed when it is first asked for. Sums,
 // linear calls and products need no rule: their coefficients are sums, images and Cauchy products.
-#include "autodiff/jet_trace.h"
+#include "transforms/jet.h"
 
 #include <algorithm>
 #include <deque>
@@ -16,6 +16,7 @@
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
+#include "transforms/arguments.h"
 
 namespace tidu {
 namespace {
@@ -312,7 +313,21 @@ void Expansion::record_custom(CustomCall& call, bool) {
   }
 }
 
-}  // namespace
+// Tensors as functions of t: value + c_1 t + c_2 t^2 + .., up to an order.
+class JetTrace : public Trace {
+ public:
+  explicit JetTrace(int order) : order_(order) {}
+
+  void record(const Call& call, bool differentiable) override;
+  void record_custom(CustomCall& call, bool differentiable) override;
+
+  // c_1 .. c_order, undefined where zero; none where `tensor` does not depend on t.
+  Tensors coefficients(const Tensor& tensor) const;
+  void set_coefficients(const Tensor& tensor, Tensors coefficients);
+
+ private:
+  const int order_;
+};
 
 Tensors JetTrace::coefficients(const Tensor& tensor) const {
   const Link* link = tensor.impl().link(id());
@@ -347,6 +362,65 @@ void JetTrace::record_custom(CustomCall& call, bool) {
   for (const Tensor& input : call.inputs()) series.push_back(coefficients(input));
   const std::vector<Tensors> of_outputs = expand_custom(call, series, order_, id());
   for (size_t i = 0; i < of_outputs.size(); ++i) set_coefficients(call.outputs()[i], of_outputs[i]);
+}
+
+}  // namespace
+
+Curve power_series(const Function& function, const Tensors& primals, const std::vector<Tensors>& terms) {
+  if (terms.size() != primals.size()) {
+    fail<ValueError>("[jet] takes one series a primal: ", primals.size(), ", not ", terms.size());
+  }
+  const size_t order = terms.empty() ? 0 : terms[0].size();
+  for (size_t i = 0; i < primals.size(); ++i) {
+    check_differentiable(primals[i], i, "jet");
+    if (terms[i].size() != order) {
+      fail<ValueError>("[jet] series ", i, " has ", terms[i].size(), " terms, but series 0 has ", order,
+                       " (an undefined term is zero)");
+    }
+    for (size_t k = 0; k < order; ++k) {
+      if (!terms[i][k].defined()) continue;
+      const std::string what = str("term ", k + 1, " of series");
+      check_like(terms[i][k], primals[i], i, "jet", what.c_str());
+    }
+  }
+  JetTrace trace(static_cast<int>(order));
+  const Tensors inputs = fresh(primals);
+  for (size_t i = 0; i < inputs.size(); ++i) trace.set_coefficients(inputs[i], terms[i]);
+  Curve result;
+  {
+    const LiveTrace live(trace);
+    result.outputs = function(inputs);
+  }
+  for (Tensor& output : result.outputs) {
+    check_output(output, "jet");
+    Tensors coefficients = trace.coefficients(output);
+    coefficients.resize(order);
+    for (Tensor& coefficient : coefficients) {
+      if (!coefficient.defined()) coefficient = zeros_like(output);
+    }
+    result.terms.push_back(std::move(coefficients));
+    output = alias(output);  // without the link to this trace
+  }
+  return result;
+}
+
+Curve jet(const Function& function, const Tensors& primals, const std::vector<Tensors>& terms) {
+  // Term k multiplied by k! or divided by it.
+  const auto scaled = [](std::vector<Tensors> all, bool up) {
+    for (Tensors& series : all) {
+      double factorial = 1;
+      for (size_t k = 1; k <= series.size(); ++k) {
+        factorial *= static_cast<double>(k);
+        Tensor& term = series[k - 1];
+        if (k > 1 && term.defined() && is_differentiable(term.dtype()))
+          term = up ? term * factorial : term / factorial;
+      }
+    }
+    return all;
+  };
+  Curve result = power_series(function, primals, scaled(terms, false));
+  result.terms = scaled(std::move(result.terms), true);
+  return result;
 }
 
 }  // namespace tidu

@@ -1,11 +1,10 @@
 // What ran, when and for how long.
 #pragma once
 
-#include <atomic>
 #include <mutex>
 
-#include "core/primitive.h"
-#include "core/source_line.h"
+#include "base/source_line.h"
+#include "core/watch.h"
 
 namespace tidu {
 
@@ -23,37 +22,20 @@ struct ProfiledCall {
 
 // While one lives, all threads' kernels are noted. Work on a device that is not done when a call returns is
 // waited for, so that each kernel's time is its own.
-class Profile {
+class Profile : public Watch {
  public:
   Profile();
-  ~Profile();
-  Profile(const Profile&) = delete;
-
+  ~Profile() override;
   // The one that lives, or null.
-  static Profile* active() { return active_.load(std::memory_order_acquire); }
+  static Profile* active() { return static_cast<Profile*>(of_all.load(std::memory_order_acquire)); }
 
-  // Runs and notes a call.
-  template <class Run> void note(const Call& call, const Run& run) {
-    ProfiledCall noted = described(call);
-    begin(noted);
-    run();
-    end(std::move(noted));
-  }
-  template <class Run> void note(std::string name, std::string operands, Device device, const Run& run) {
-    ProfiledCall noted{.name = std::move(name), .operands = std::move(operands), .device = device};
-    begin(noted);
-    run();
-    end(std::move(noted));
-  }
+  void run(const Call& call, const std::function<void()>& kernel) override;
+  // Runs and notes what stands for several calls, or for one.
+  void note(ProfiledCall call, const std::function<void()>& run);
 
   std::vector<ProfiledCall> calls() const;
 
  private:
-  static ProfiledCall described(const Call& call);
-  void begin(ProfiledCall& call) const;
-  void end(ProfiledCall call);
-
-  static std::atomic<Profile*> active_;
   const int64_t start_;
   mutable std::mutex mutex_;
   std::vector<ProfiledCall> calls_;

@@ -2,9 +2,8 @@
 #include <algorithm>
 #include <mutex>
 
-#include "autodiff/hooks.h"
-#include "autodiff/tape.h"
 #include "core/escape.h"
+#include "grads/grads.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -44,19 +43,32 @@ std::mutex sums_mutex;   // while one backward adds to grads
 
 thread_local GradJournal* journal = nullptr;
 
-Tensor grad_of(const Node& leaf) {
-  const std::lock_guard lock(grads_mutex);
-  return leaf.grad.value;
+}  // namespace
+
+Grads::Output* grads_of(const Node& node, int index) {
+  if (!node.observer) return nullptr;
+  auto& outputs = static_cast<Grads&>(*node.observer).outputs;
+  const auto found = outputs.find(index);
+  return found == outputs.end() ? nullptr : &found->second;
 }
 
-}  // namespace
+Grads::Output& make_grads(Node& node, int index) {
+  if (!node.observer) node.observer = std::make_unique<Grads>(node.is_leaf);
+  return static_cast<Grads&>(*node.observer).outputs[index];
+}
+
+Tensor grad_of(const Node& node, int index) {
+  const std::lock_guard lock(grads_mutex);
+  const Grads::Output* const output = grads_of(node, index);
+  return output ? output->grad : Tensor();
+}
 
 GradJournal::GradJournal() : outer_(std::exchange(journal, this)) {}
 
 GradJournal::~GradJournal() {
   journal = outer_;
   const std::lock_guard lock(grads_mutex);
-  for (Entry& entry : entries_) std::swap(entry.leaf->grad.value, entry.before);
+  for (Entry& entry : entries_) std::swap(make_grads(*entry.leaf, 0).grad, entry.before);
 }
 
 GradJournal::Entry* GradJournal::find(const Node* leaf) {
@@ -88,15 +100,15 @@ std::vector<Ref<Node>> GradJournal::must_have_none() const {
   return leaves;
 }
 
-GradOwner::GradOwner(Ref<Node> node, Node::Grad& grad) : node_(std::move(node)), grad_(grad) {
+GradOwner::GradOwner(Ref<Node> node, Grads::Output& output) : node_(std::move(node)), output_(output) {
   const std::lock_guard lock(grads_mutex);
-  ++grad_.owners;
+  ++output_.owners;
 }
 
 GradOwner::~GradOwner() {
   Tensor last;  // which may take work to destroy, outside of the lock
   const std::lock_guard lock(grads_mutex);
-  if (--grad_.owners == 0) std::swap(grad_.value, last);
+  if (--output_.owners == 0) std::swap(output_.grad, last);
 }
 
 bool Tensor::requires_grad() const { return ambient_node(*this) != nullptr; }
@@ -115,7 +127,7 @@ Tensor& Tensor::set_requires_grad(bool value) {
   ++leaf_changes();
   if (value) {
     const Ref<Node> leaf = Tape::ambient().watch(*this);
-    impl().link(Tape::ambient().id())->owned = Ref<RefCounted>(new GradOwner(leaf, leaf->grad));
+    impl().link(Tape::ambient().id())->owned = Ref<RefCounted>(new GradOwner(leaf, make_grads(*leaf, 0)));
   } else if (is_leaf()) {
     remove_link(*this, Tape::ambient().id());
   } else {
@@ -126,15 +138,11 @@ Tensor& Tensor::set_requires_grad(bool value) {
 }
 
 Tensor Tensor::grad() const {
-  const Node* node = ambient_node(*this);
-  if (!node) return {};
-  if (node->is_leaf) {
-    if (journal) journal->read(*node, "grad");
-    return grad_of(*node);
-  }
-  if (!node->watches) return {};
-  const auto watched = node->watches->find(impl().link(Tape::ambient().id())->index);
-  return watched == node->watches->end() ? Tensor() : watched->second.grad.value;
+  const Link* const link = ambient_link(*this);
+  if (!link) return {};
+  const Node& node = static_cast<const Node&>(*link->value);
+  if (node.is_leaf && journal) journal->read(node, "grad");
+  return grad_of(node, link->index);
 }
 
 void Tensor::set_grad(const Tensor& grad) const {
@@ -145,7 +153,7 @@ void Tensor::set_grad(const Tensor& grad) const {
   if (journal) journal->write(node);
   Tensor previous = grad;  // which may take work to destroy, outside of the lock
   const std::lock_guard lock(grads_mutex);
-  std::swap(node->grad.value, previous);
+  std::swap(make_grads(*node, 0).grad, previous);
 }
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {
@@ -180,7 +188,8 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
   }
   const std::lock_guard lock(grads_mutex);
   for (auto& [leaf, sum] : leaves) {
-    if (leaf->grad.owners > 0) std::swap(leaf->grad.value, sum);
+    Grads::Output& output = make_grads(*leaf, 0);
+    if (output.owners > 0) std::swap(output.grad, sum);
   }
 }
 
