@@ -141,31 +141,31 @@ PullByJvp pull_by_jvp = nullptr;
 
 namespace {
 
-template <class Rule> Tensors looked_at(const Call& call, std::span<const Tensor> given, const Rule& rule) {
+// Runs a rule, which has the dtypes of the call that it is of, on the call with the outputs that it reads.
+template <class Rule>
+Tensors derive(const Call& call, std::span<const Tensor> given, Reads differentiated, const Rule& rule) {
+  const Autocast off({});
+  const auto run = [&] {
+    Tensors fine = fine_outputs(call, differentiated);
+    return rule(Call{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine});
+  };
   if (Watch* const watch = Watch::active()) [[unlikely]]
-    return watch->derivative(call, given, rule);
-  return rule();
+    return watch->derivative(call, given, run);
+  return run();
 }
 
 }  // namespace
 
-// Rules have the dtypes of the call that they are of.
 Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted) {
-  const Autocast off({});
-  return looked_at(call, cotangents, [&] {
-    Tensors fine = fine_outputs(call, wanted);
-    const Call seen{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine};
+  return derive(call, cotangents, wanted, [&](const Call& seen) {
     return std::visit(Puller{seen, cotangents, wanted}, call.primitive.derivative);
   });
 }
 
 Tensors push_call(const Call& call, Tangents tangents) {
-  const Autocast off({});
   Reads moving = 0;
   for (size_t i = 0; i < tangents.size(); ++i) moving |= tangents[i].defined() ? input_bit(i) : 0;
-  return looked_at(call, tangents, [&] {
-    Tensors fine = fine_outputs(call, moving);
-    const Call seen{call.primitive, call.inputs, call.attrs, fine.empty() ? call.outputs : fine};
+  return derive(call, tangents, moving, [&](const Call& seen) {
     return std::visit(Pusher{seen, tangents}, call.primitive.derivative);
   });
 }

@@ -32,10 +32,6 @@ bool is_known_elsewhere(const Tensor& tensor, bool differentiable) {
   });
 }
 
-}  // namespace
-
-namespace {
-
 thread_local const std::vector<Ref<Storage>>* outdated = nullptr;
 
 }  // namespace
