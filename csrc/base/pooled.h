@@ -18,7 +18,7 @@ template <class T> class Pooled {
   }
   static void operator delete(void* object, size_t size) noexcept {
     if (size != sizeof(T) || pool.count >= kMost) return ::operator delete(object);
-    if (!pool.first) [[unlikely]]
+    if (!pool.is_emptied_at_end) [[unlikely]]
       at_end_of_thread();
     pool.first = new (object) Free{pool.first};
     ++pool.count;
@@ -31,6 +31,7 @@ template <class T> class Pooled {
   struct Pool {
     Free* first = nullptr;
     size_t count = 0;
+    bool is_emptied_at_end = false;
   };
   struct Emptier {
     ~Emptier() {
@@ -44,6 +45,7 @@ template <class T> class Pooled {
   static void at_end_of_thread() {
     static thread_local Emptier emptier;
     (void)emptier;
+    pool.is_emptied_at_end = true;
   }
 
 #ifdef __SANITIZE_ADDRESS__  // sees what is used after it was freed only where that is given back

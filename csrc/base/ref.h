@@ -15,8 +15,12 @@ class RefCounted {
   RefCounted& operator=(const RefCounted&) = delete;
 
   void retain() const noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  // The first reference: nobody else knows the object yet.
+  void retain_first() const noexcept { count_.store(1, std::memory_order_relaxed); }
   void release() const noexcept {
-    if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) const_cast<RefCounted*>(this)->destroy();
+    // Nobody can add to the last reference, so it need not be counted down: that costs as much as the rest.
+    if (use_count() == 1 || count_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      const_cast<RefCounted*>(this)->destroy();
   }
   int64_t use_count() const noexcept { return count_.load(std::memory_order_acquire); }
 
@@ -34,6 +38,9 @@ template <class T> class Ref {
   Ref(T* object) noexcept : object_(object) {
     if (object_) object_->retain();
   }
+  // Of an object that another reference is counted for.
+  struct Counted {};
+  Ref(T* object, Counted) noexcept : object_(object) {}
   Ref(const Ref& other) noexcept : Ref(other.object_) {}
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
   ~Ref() {
@@ -55,11 +62,14 @@ template <class T> class Ref {
 };
 
 template <class T, class... Args> Ref<T> make_ref(Args&&... args) {
+  T* object;
   if constexpr (sizeof...(Args) == 0) {
-    return Ref<T>(new T);  // T() would fill all of it with zeros first
+    object = new T;  // T() would fill all of it with zeros first
   } else {
-    return Ref<T>(new T(std::forward<Args>(args)...));
+    object = new T(std::forward<Args>(args)...);
   }
+  object->retain_first();
+  return Ref<T>(object, typename Ref<T>::Counted{});
 }
 
 }  // namespace tidu

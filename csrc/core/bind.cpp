@@ -258,9 +258,16 @@ void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attr
   if (watched) show(call);
 }
 
-Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, const Attrs& attrs) {
+Lent::Lent(std::initializer_list<One> tensors) : size_(tensors.size()) {
+  if (size_ > kMost) fail<std::logic_error>("a list of ", size_, " tensors is lent, of at most ", kMost);
+  Tensor* place = tensors_;
+  for (const One& one : tensors) new (place++) Tensor(Ref<TensorImpl>(one.impl, Ref<TensorImpl>::Counted{}));
+}
+
+Tensor bind(const Primitive& primitive, std::initializer_list<Lent::One> inputs, const Attrs& attrs) {
+  const Lent lent(inputs);
   Tensor output;
-  bind(primitive, {inputs.begin(), inputs.size()}, attrs, {&output, 1});
+  bind(primitive, lent, attrs, {&output, 1});
   return output;
 }
 

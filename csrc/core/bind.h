@@ -10,10 +10,30 @@ namespace tidu {
 void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attrs& attrs,
           std::span<Tensor> outputs, Device device = {});
 
+// A few tensors side by side that somebody holds until the call is over: no reference is counted.
+class Lent {
+ public:
+  struct One {
+    One(const Tensor& tensor) : impl(tensor.ref().get()) {}
+    TensorImpl* impl;
+  };
+  Lent(std::initializer_list<One> tensors);
+  Lent(const Lent&) = delete;
+  ~Lent() {}
+  operator std::span<const Tensor>() const { return {tensors_, size_}; }
+
+ private:
+  static constexpr size_t kMost = 16;
+  const size_t size_;
+  union {
+    Tensor tensors_[kMost];
+  };
+};
+
 // The same for one output, and attributes given as they are.
-Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, const Attrs& attrs);
+Tensor bind(const Primitive& primitive, std::initializer_list<Lent::One> inputs, const Attrs& attrs);
 template <class T = std::monostate>
-Tensor bind(const Primitive& primitive, std::initializer_list<Tensor> inputs, const T& attrs = {}) {
+Tensor bind(const Primitive& primitive, std::initializer_list<Lent::One> inputs, const T& attrs = {}) {
   if constexpr (std::is_same_v<T, std::monostate>) {
     return tidu::bind(primitive, inputs, Attrs());
   } else {

@@ -161,10 +161,7 @@ Tensor apply_binary(Primitive& primitive, Types types, const Operand& a, const O
     const Tensor &x = *a.tensor(), &y = *b.tensor();
     if (x.dtype() == y.dtype() && x.shape() == y.shape() &&
         computing_type(x.dtype(), types, primitive.name) == x.dtype()) {
-      const Tensor inputs[2] = {x, y};
-      Tensor output;
-      bind(primitive, inputs, {}, {&output, 1});
-      return output;
+      return bind(primitive, {x, y});
     }
   }
   const Operand operands[2] = {a, b};
@@ -178,7 +175,8 @@ template <bool kBoolean> void infer(const SpecCall& call, std::span<Spec> output
     fail<ShapeError>("[", call.primitive.name, "] shapes differ: ", call.inputs[i].shape, " and ", last.shape,
                      " (broadcast_to comes first)");
   }
-  outputs[0] = {last.shape, kBoolean ? DType::bool_ : last.dtype, last.device};
+  outputs[0] = last;
+  if (kBoolean) outputs[0].dtype = DType::bool_;
 }
 
 // One dtype that the kernel computes in, but that the first of three inputs chooses.

@@ -392,17 +392,7 @@ Primitive slice_update("slice_update",
 
 }  // namespace primitives
 
-namespace {
-
-// bind without a reference of its own to x.
-template <class T> Tensor view_of(const Tensor& x, const Primitive& primitive, const T& attrs) {
-  Attrs::OnStack<T> on_stack(attrs);
-  Tensor view;
-  bind(primitive, {&x, 1}, on_stack.attrs(), {&view, 1});
-  return view;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Tensor reshape(const Tensor& x, const Shape& requested) {
   Shape shape = requested;
@@ -419,7 +409,7 @@ Tensor reshape(const Tensor& x, const Shape& requested) {
     fail<ShapeError>("[reshape] ", describe(x), " with ", x.numel(), " elements cannot take shape ",
                      requested, " with ", num_elements(shape));
   }
-  return shape == x.shape() ? x : view_of(x, primitives::reshape, ShapeAttrs{shape});
+  return shape == x.shape() ? x : bind(primitives::reshape, {x}, ShapeAttrs{shape});
 }
 
 Tensor flatten(const Tensor& x) { return reshape(x, {x.numel()}); }
@@ -433,7 +423,7 @@ Tensor permute_dims(const Tensor& x, const Axes& axes) {
   if (!(sorted == all))
     fail<ValueError>("[permute_dims] axes ", axes, " are not a permutation of the ", x.ndim(), " axes of ",
                      describe(x));
-  return order == all ? x : view_of(x, primitives::permute_dims, PermuteAttrs{order});
+  return order == all ? x : bind(primitives::permute_dims, {x}, PermuteAttrs{order});
 }
 
 Tensor swapaxes(const Tensor& x, int64_t a, int64_t b) {
@@ -460,7 +450,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   if (!can_broadcast(x.shape(), shape))
     fail<ShapeError>("[broadcast_to] ", describe(x), " cannot be broadcast to ", shape);
-  return view_of(x, primitives::broadcast_to, ShapeAttrs{shape});
+  return bind(primitives::broadcast_to, {x}, ShapeAttrs{shape});
 }
 
 Tensor expand_dims(const Tensor& x, int64_t axis) {
@@ -494,7 +484,7 @@ Tensor slice(const Tensor& x, const SliceViewAttrs& attrs) {
     fail<IndexError>("[slice] of sizes ", part.sizes, " the axes ", dropped, " cannot be dropped and ", added,
                      " added");
   }
-  return view_of(x, primitives::slice, attrs);
+  return bind(primitives::slice, {x}, attrs);
 }
 
 Tensor slice_axis(const Tensor& x, int64_t axis_, std::optional<int64_t> start, std::optional<int64_t> stop,
@@ -521,10 +511,10 @@ Tensor select(const Tensor& x, int64_t axis_, int64_t i) {
   const int64_t extent = x.size(axis);
   if (i < -extent || i >= extent)
     fail<IndexError>("[select] index ", i, " is out of range for axis ", axis, " of ", describe(x));
-  Dims starts(x.ndim(), 0), sizes = x.shape();
-  starts[axis] = i < 0 ? i + extent : i;
-  sizes[axis] = 1;
-  return slice(x, starts, sizes, Dims(x.ndim(), 1), {axis});
+  SliceViewAttrs attrs{{attr::Starts(x.ndim(), 0), x.shape(), attr::Steps(x.ndim(), 1)}, {axis}, {}};
+  attrs.part.starts[axis] = i < 0 ? i + extent : i;
+  attrs.part.sizes[axis] = 1;
+  return slice(x, attrs);
 }
 
 const Tensor Tensor::operator[](int64_t i) const { return select(*this, 0, i); }

@@ -19,7 +19,7 @@ class Storage : public RefCounted, public Pooled<Storage> {
       : Storage(device, allocator, bytes, allocator.allocate(bytes)) {}
   // What is written down as born_during() of memory that this thread takes from allocators; at first 0.
   static uint64_t& now() {
-    static constinit thread_local uint64_t number = 0;
+    [[gnu::tls_model("initial-exec")]] static constinit thread_local uint64_t number = 0;
     return number;
   }
   // Memory of somebody else (a NumPy array, a DLPack capsule), kept alive by `owner`.
