@@ -18,7 +18,7 @@ size_t round_up(size_t bytes) {
 
 Block CachingAllocator::allocate(size_t bytes) {
   if (bytes == 0) return {};
-  std::lock_guard lock(mutex_);
+  const std::lock_guard lock(mutex_);
   const bool representable = bytes <= size_t{1} << 62;
   const size_t rounded = representable ? round_up(bytes) : bytes;
   void* data = nullptr;
@@ -38,7 +38,7 @@ Block CachingAllocator::allocate(size_t bytes) {
 
 void CachingAllocator::deallocate(void* data, size_t bytes, Queue) noexcept {
   if (data == nullptr) return;
-  std::lock_guard lock(mutex_);
+  const std::lock_guard lock(mutex_);
   const size_t rounded = round_up(bytes);
   stats_.live_bytes -= static_cast<int64_t>(bytes);
   // What is cached beyond a quarter of the limit goes back to the system, so that other programs can live
@@ -84,22 +84,22 @@ void CachingAllocator::release_cached() {
 }
 
 MemoryStats CachingAllocator::stats() const {
-  std::lock_guard lock(mutex_);
+  const std::lock_guard lock(mutex_);
   return stats_;
 }
 
 void CachingAllocator::reset_peak() {
-  std::lock_guard lock(mutex_);
+  const std::lock_guard lock(mutex_);
   stats_.peak_bytes = stats_.live_bytes;
 }
 
 void CachingAllocator::empty_cache() {
-  std::lock_guard lock(mutex_);
+  const std::lock_guard lock(mutex_);
   release_cached();
 }
 
 void CachingAllocator::set_limit(int64_t bytes) {
-  std::lock_guard lock(mutex_);
+  const std::lock_guard lock(mutex_);
   limit_ = bytes;
   if (stats_.reserved_bytes > limit_) release_cached();
 }
