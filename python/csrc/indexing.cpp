@@ -228,6 +228,10 @@ Tensor in_shape_of_slice(const Tensor& value, const Key& key) {
 }  // namespace
 
 Tensor get_item(const Tensor& x, PyObject* key_object) {
+  if (PyLong_CheckExact(key_object) && x.ndim() > 0) {  // the usual key needs no reading
+    const int64_t i = to_index(key_object), extent = x.size(0);
+    if (-extent <= i && i < extent) return select(x, 0, i);
+  }
   const Parser parser(x, key_object);
   const Key& key = parser.key();
   const Tensor view = basic_part(x, key);

@@ -2,15 +2,34 @@
 // of a bound method.
 #include <structmember.h>
 
+#include <array>
+
 #include "callables.h"
 
 namespace tidu::python {
 
 PyTypeObject* tensor_type = nullptr;
 
+namespace {
+
+// Objects that went, for those that come: most live from one operation to the next.
+struct Spare {
+  std::array<TensorObject*, 64> objects;
+  size_t count = 0;
+} spare;
+
+TensorObject* new_object() {
+  if (spare.count == 0) return PyObject_GC_New(TensorObject, tensor_type);
+  TensorObject* const object = spare.objects[--spare.count];
+  PyObject_Init(reinterpret_cast<PyObject*>(object), tensor_type);
+  return object;
+}
+
+}  // namespace
+
 PyObject* wrap(Tensor tensor) {
   if (!tensor.defined()) Py_RETURN_NONE;
-  auto* object = PyObject_GC_New(TensorObject, tensor_type);
+  TensorObject* const object = new_object();
   if (!object) throw py::error_already_set();
   new (&object->value) Tensor(std::move(tensor));
   object->weak_references = nullptr;
@@ -41,7 +60,11 @@ void deallocate(PyObject* self) {
   if (object->weak_references) PyObject_ClearWeakRefs(self);
   PyTypeObject* type = Py_TYPE(self);
   object->value.~Tensor();
-  PyObject_GC_Del(self);
+  if (spare.count < spare.objects.size()) {
+    spare.objects[spare.count++] = object;
+  } else {
+    PyObject_GC_Del(self);
+  }
   Py_DECREF(type);
 }
 
@@ -56,6 +79,8 @@ Tensor matmul_operands(const Operand& a, const Operand& b) {
 
 template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
+    if (is_tensor(a) && is_tensor(b)) [[likely]]
+      return wrap(F(tensor_of(a), tensor_of(b)));
     const Argument x(a, device_of(b)), y(b, device_of(a));
     if (!x || !y) Py_RETURN_NOTIMPLEMENTED;
     return wrap(F(x.operand(), y.operand()));

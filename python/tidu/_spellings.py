@@ -147,3 +147,13 @@ def no_attribute(owner, name):
     """The AttributeError for a name that `owner`, said in words, does not have."""
     hint = f" (it is called {FUNCTIONS[name]})" if name in FUNCTIONS else ""
     return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
+
+
+class OtherName:
+    """Stands on Tensor for what has another name there: getting it raises, and says which."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __get__(self, instance, owner):
+        raise no_attribute("'tidu.Tensor' object", self.name)

@@ -3,7 +3,7 @@
 from tidu import _core
 from tidu import cuda as _cuda
 from tidu._core import Tensor
-from tidu._spellings import no_attribute
+from tidu._spellings import FUNCTIONS, OtherName
 
 
 def numpy(self):
@@ -101,8 +101,8 @@ cpu.__doc__ = "This tensor on the cpu."
 cuda.__doc__ = "This tensor on a cuda device, by default the one that `tidu.cuda.current_device` says."
 
 
-def __getattr__(self, name):
-    raise no_attribute("'tidu.Tensor' object", name)
+def __dir__(self):
+    return [name for name in object.__dir__(self) if not isinstance(vars(Tensor).get(name), OtherName)]
 
 
 for method in (
@@ -119,6 +119,11 @@ for method in (
     __reduce__,
     __round__,
     __format__,
-    __getattr__,
+    __dir__,
 ):
     setattr(Tensor, method.__name__, method)
+
+# And not a __getattr__, which would bar the interpreter's short way to all methods.
+for other in FUNCTIONS:
+    if not hasattr(Tensor, other):
+        setattr(Tensor, other, OtherName(other))

@@ -42,7 +42,7 @@ def public():
             if callable(value) and not is_error and name not in ANY:
                 yield f"{module.__name__}.{name}", value
     for name in dir(td.Tensor):
-        value = getattr(td.Tensor, name)
+        value = getattr(td.Tensor, name, None)
         if not name.startswith("_") and callable(value):
             yield f"Tensor.{name}", getattr(td.ones((2, 2)), name)
 

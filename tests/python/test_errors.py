@@ -299,6 +299,8 @@ def test_other_libraries_names_are_told_apart():
         td.cat([x, x])
     with pytest.raises(AttributeError, match=r"'tidu.Tensor' object has no attribute 'view' \(.*reshape\)"):
         x.view(3, 2)
+    assert not hasattr(x, "view") and not hasattr(td.Tensor, "view") and "view" not in dir(x)
+    assert "reshape" in dir(x)
     with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
         x.nonsense  # noqa: B018
     for call in (lambda: td.sum(x, dim=1), lambda: x.mean(dim=1), lambda: td.nn.functional.softmax(x, dim=1)):

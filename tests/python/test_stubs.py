@@ -70,7 +70,7 @@ def test_every_public_name_has_a_stub(stub):
 
 
 def test_every_attribute_of_tensors_has_a_stub(core_stub):
-    assert not public(vars(_core.Tensor)) - set(vars(core_stub["Tensor"]))
+    assert not public(dir(_core.zeros(()))) - set(vars(core_stub["Tensor"]))
 
 
 def test_annotations_name_types(stub):
