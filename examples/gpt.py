@@ -140,7 +140,7 @@ def main():
     begun, recent = time.perf_counter(), []
     for i in range(1, args.steps + 1):
         warm, rest = min(1, i / (args.steps / 20)), max(0, 1 - i / args.steps)
-        optimizer.lr = args.lr * warm * (0.1 + 0.9 * rest)
+        optimizer.param_groups[0]["lr"] = args.lr * warm * (0.1 + 0.9 * rest)
         recent.append(step(*pieces(training)))
         if i % max(1, args.steps // 10) == 0:
             loss = np.mean([float(value) for value in recent])
