@@ -9,14 +9,19 @@ which is convex. Stochastic gradient descent comes near the minimum; L-BFGS and 
 and there the inverse of the Hessian says how sure the estimates are.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import tidu as td
 from common import BLUE, INK, ORANGE, arguments, array, axes, check, pictures, table
+from tidu import Tensor
 from tidu.nn import functional as F
 
 NAMES = ("constant", "grade point average", "test score", "new method")
 
 
-def descend(rows, y, epochs):
+def descend(rows: Tensor, y: Tensor, epochs: int) -> Tensor:
     """The mean loss of a layer that has learnt by stochastic gradient descent, from batches of 8 students."""
     rows = (rows - rows.mean(axis=0)) / td.std(rows, axis=0)  # of one size, or one step cannot fit all
     model = td.nn.Linear(rows.shape[1], 1, dtype=td.float64, key=td.random.key(0))
@@ -32,14 +37,14 @@ def descend(rows, y, epochs):
     return F.binary_cross_entropy_with_logits(model(rows)[:, 0], y)
 
 
-def main():
+def main() -> None:
     args = arguments(__doc__)
     students = table("spector")
     y = students.pop("improved")
     rows = td.stack(list(students.values()), axis=1)
     x = td.concat([td.ones((len(y), 1), dtype=td.float64), rows], axis=1)
 
-    def f(w):
+    def f(w: Tensor) -> Tensor:
         return (td.softplus(x @ w) - y * (x @ w)).sum()
 
     newton = td.optim.minimize(f, td.zeros(4, dtype=td.float64), "newton-cg")
@@ -64,7 +69,7 @@ def main():
     loss = descend(rows, y, 50)
     check("mean loss by stochastic gradient descent", loss, newton.value / len(y), 1e-3)
 
-    def curves():
+    def curves() -> Any:
         grades = td.linspace(2, 4, 50, dtype=td.float64)
         picture = axes("Did the grade improve?", NAMES[1], "probability (test score at its mean)")
         for method, colour in ((0, BLUE), (1, ORANGE)):
@@ -75,7 +80,7 @@ def main():
         picture.legend(frameon=False, title="method")
         return picture.figure
 
-    def intervals():
+    def intervals() -> Any:
         picture = axes("Estimates and 95 % intervals", "estimate / standard error", "")
         picture.errorbar(array(w / errors), range(4), xerr=1.96, fmt="o", color=BLUE, capsize=4)
         picture.axvline(0, color=INK, linewidth=0.8)

@@ -5,14 +5,18 @@ cross-entropy -y log p - (1 - y) log(1 - p) of p = sigmoid(z), but finite wherev
 and log(1 - p) is lost. Its derivative by z is p - y, from which backpropagation takes the other gradients.
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import tidu as td
 from common import BLUE, ORANGE, arguments, array, axes, check, pictures
+from tidu import Tensor
 from tidu.nn import functional as F
 
 
-def spirals(count):
+def spirals(count: int) -> tuple[Tensor, Tensor]:
     """Points of two spirals with some noise, and which of them each is on."""
     first, second = td.random.split(td.random.key(4))
     turn = td.sqrt(td.random.uniform(first, (count,), dtype=td.float64)) * 1.5 * math.pi + 0.5
@@ -22,16 +26,19 @@ def spirals(count):
     return points + 0.04 * td.random.normal(second, points.shape, dtype=td.float64), label
 
 
-def check_large_logits():
+def check_large_logits() -> None:
     """Where probabilities of 0 and 1 would give infinities and NaN."""
     z, y = td.tensor([1e4, 1e4, -1e4, -1e4], dtype=td.float32), td.tensor([1.0, 0.0, 1.0, 0.0])
-    loss = lambda z: F.binary_cross_entropy_with_logits(z, y, reduction="none")
+
+    def loss(z: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(z, y, reduction="none")
+
     check("cross-entropy at logits of 1e4", loss(z), [0, 1e4, 1e4, 0], 0)
     check("its gradient", td.grad(lambda z: loss(z).sum())(z), [0, 1, -1, 0], 0)
     check("its second derivative", td.hessian_diagonal(lambda z: loss(z).sum())(z), [0] * 4, 0)
 
 
-def backpropagated(model, x, y):
+def backpropagated(model: Any, x: Tensor, y: Tensor) -> list[Tensor]:
     """The gradients of the mean loss by the chain rule, layer by layer, in the parameters' order."""
     weights = [model[i].weight.detach() for i in (0, 2, 4)]
     with td.no_grad():
@@ -43,7 +50,7 @@ def backpropagated(model, x, y):
         return [g for d, below in ((da, x), (db, a), (dz, b)) for g in (d.mT @ below, d.sum(axis=0))]
 
 
-def main():
+def main() -> None:
     args = arguments(__doc__)
     check_large_logits()
     x, y = spirals(60 if args.quick else 400)
@@ -54,7 +61,7 @@ def main():
     ]
     model = td.nn.Sequential(layers[0], td.nn.Tanh(), layers[1], td.nn.Tanh(), layers[2])
 
-    def loss():
+    def loss() -> Tensor:
         return F.binary_cross_entropy_with_logits(model(x)[:, 0], y)
 
     loss().backward()
@@ -74,8 +81,8 @@ def main():
     print(f"loss {losses[0]:.3f} at first, {losses[-1]:.5f} in the end")
     check("share of right predictions", right, 1, 0.05)
 
-    def boundary():
-        def probability(point):
+    def boundary() -> Any:
+        def probability(point: Tensor) -> Tensor:
             with td.no_grad():
                 return td.sigmoid(model(point.reshape((1, 2))))
 
@@ -88,7 +95,7 @@ def main():
         figure.axes[0].set_title("The probability of the second spiral", loc="left")
         return figure
 
-    def learning():
+    def learning() -> Any:
         picture = axes("Learning", "step of Adam", "mean cross-entropy")
         picture.semilogy(losses, color=BLUE)
         return picture.figure

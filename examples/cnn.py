@@ -1,13 +1,20 @@
 """A convolutional network learns Fashion-MNIST: two convolutions of 5 x 5 and 3 x 3 with batch norms and max
 pools, and two linear layers."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
 import tidu as td
 import training
+from tidu import Tensor
 
 CHANNELS = 32
 
 
-def make_model(key):
+def make_model(key: Tensor) -> td.nn.Sequential:
     keys = td.random.split(key, 4)
     return td.nn.Sequential(
         td.nn.Unflatten(1, (1, 28, 28)),
@@ -26,7 +33,7 @@ def make_model(key):
     )
 
 
-def picture_weights(model, viz, names):
+def picture_weights(model: Any, viz: ModuleType, names: Sequence[str]) -> Any:
     """The kernels of the first convolution."""
     kernels = model[1].weight.detach().cpu().numpy()[:, 0]
     return viz.weights(kernels, title=f"What {CHANNELS} kernels look for")

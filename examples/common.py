@@ -1,14 +1,19 @@
 """What the model problems share: options, tables, checks that end the program, and pictures."""
 
+from __future__ import annotations
+
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tidu as td
+from tidu import Tensor
 
 
-def arguments(description):
+def arguments(description: str | None) -> argparse.Namespace:
     """The options, which every model problem has. What is made from here on is on --device."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -23,14 +28,14 @@ def arguments(description):
     return args
 
 
-def table(name):
+def table(name: str) -> dict[str, Tensor]:
     """A table of this folder's data, in float64: a dictionary of columns."""
     read = td.data.read_csv(Path(__file__).parent / "data" / f"{name}.csv", dtype=td.float64)
     values = read.values.to(td.get_default_device())
     return {column: values[:, i] for i, column in enumerate(read.columns)}
 
 
-def fashion(classes, count):
+def fashion(classes: Sequence[int], count: int) -> tuple[Tensor, Tensor]:
     """The first `count` images of each class of Fashion-MNIST, as float64 in [0, 1] of shape (n, 28, 28),
     and the position of each one's class in `classes`. Sorted by class."""
     data = td.data.FashionMNIST()
@@ -42,12 +47,12 @@ def fashion(classes, count):
     )
 
 
-def array(x):
+def array(x: Any) -> np.ndarray[Any, Any]:
     """A tensor of any device, or what NumPy takes, as an array of float64."""
     return np.asarray(x.detach().cpu().numpy() if isinstance(x, td.Tensor) else x, dtype=float)
 
 
-def check(what, found, expected, tolerance):
+def check(what: str, found: Any, expected: Any, tolerance: float) -> None:
     """Ends the program where an element of `found` is further from `expected` than the tolerance."""
     found, expected = array(found), array(expected)
     error = np.max(np.abs(found - expected), initial=0.0)
@@ -59,7 +64,7 @@ def check(what, found, expected, tolerance):
 BLUE, ORANGE, RED, INK = "#1f6fb4", "#e07b1a", "#c8372d", "#22303c"
 
 
-def axes(title, xlabel, ylabel):
+def axes(title: str, xlabel: str, ylabel: str) -> Any:
     """The axes of a new picture."""
     from matplotlib.figure import Figure
 
@@ -70,7 +75,7 @@ def axes(title, xlabel, ylabel):
     return made
 
 
-def pictures(args, **draw):
+def pictures(args: argparse.Namespace, **draw: Callable[[], Any]) -> None:
     """Saves the figures that functions return, each under its name."""
     if args.no_pictures:
         return

@@ -6,21 +6,26 @@ Writes to --out
   start.safetensors, end.safetensors   the step's arguments, and what they are after --steps steps in Python
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
 
 import tidu as td
 from binary_network import spirals
+from tidu import Tensor
 from tidu.nn import functional as F
 
 
-def logits(params, x):
+def logits(params: dict[str, Tensor], x: Tensor) -> Tensor:
     return (td.tanh(td.tanh(x @ params["w1"] + params["b1"]) @ params["w2"] + params["b2"]) @ params["w3"])[
         :, 0
     ]
 
 
-def step(params, momentum, x, y):
+def step(
+    params: dict[str, Tensor], momentum: dict[str, Tensor], x: Tensor, y: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
     """Gradient descent with momentum."""
     loss = lambda params: F.binary_cross_entropy_with_logits(logits(params, x), y)
     value, gradient = td.value_and_grad(loss)(params)
@@ -28,11 +33,11 @@ def step(params, momentum, x, y):
     return td.tree_map(lambda p, m: p - 0.2 * m, params, momentum), momentum, value
 
 
-def predict(params, x):
+def predict(params: dict[str, Tensor], x: Tensor) -> Tensor:
     return td.sigmoid(logits(params, x))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("out"))
@@ -66,7 +71,9 @@ def main():
     print(f"loss {losses[0]:.4f} -> {losses[-1]:.4f}, {right:.1%} right")
 
 
-def by_name(params, momentum, x, y):
+def by_name(
+    params: dict[str, Tensor], momentum: dict[str, Tensor], x: Tensor, y: Tensor
+) -> dict[str, Tensor]:
     """What the step's arguments are called in its file."""
     named = {f"params['{name}']": value for name, value in params.items()}
     return named | {f"momentum['{name}']": value for name, value in momentum.items()} | {"x": x, "y": y}

@@ -9,36 +9,40 @@ Its gradient is zero at the sample's mean and covariance (that with n, not n - 1
 f is n/2 (d log(2 pi) + log det S + d).
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import tidu as td
 from common import BLUE, INK, ORANGE, RED, arguments, array, axes, check, pictures
+from tidu import Tensor
 
 D = 3
 LOWER = np.tril_indices(D)
 
 
-def factor(packed):
+def factor(packed: Tensor) -> Tensor:
     """The lower triangular matrix whose elements, row by row, are `packed`."""
     places = np.zeros((len(packed), D, D))
     places[(np.arange(len(packed)), *LOWER)] = 1
     return td.tensordot(packed, td.tensor(places), 1)
 
 
-def sample(count):
+def sample(count: int) -> Tensor:
     """Seeded draws of a Gaussian."""
     mixing = td.tensor([[1.5, 0.0, 0.0], [-0.8, 0.6, 0.0], [0.5, 0.3, 0.9]], dtype=td.float64)
     normal = td.random.normal(td.random.key(3), (count, D), dtype=td.float64)
     return td.tensor([1.0, -2.0, 0.5], dtype=td.float64) + normal @ mixing.mT
 
 
-def main():
+def main() -> None:
     args = arguments(__doc__)
     x = sample(40 if args.quick else 500)
     n = len(x)
 
-    def f(mean, packed):
+    def f(mean: Tensor, packed: Tensor) -> Tensor:
         lower = factor(packed)
         standard = td.linalg.solve_triangular(lower, (x - mean).mT, upper=False)
         logdet = td.log(td.abs(td.linalg.diagonal(lower))).sum()
@@ -67,7 +71,7 @@ def main():
     errors = td.optim.standard_errors(f, report.x)[0]
     check("standard errors of the mean", errors, td.sqrt(td.linalg.diagonal(covariance) / n), 1e-8)
 
-    def ellipses():
+    def ellipses() -> Any:
         picture = axes("Two standard deviations, from the start to the estimate", "x1", "x2")
         picture.plot(*array(x)[:, :2].T, "o", color=BLUE, markersize=2.5, alpha=0.5)
         angles = np.linspace(0, 2 * np.pi, 100)

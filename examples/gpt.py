@@ -1,21 +1,25 @@
 """A small GPT learns to write licences, character by character, by a compiled step of AdamW."""
 
+from __future__ import annotations
+
 import argparse
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tidu as td
-from tidu import nn
+from tidu import Tensor, nn
 from tidu.nn import functional as F
 
 LICENSES = Path("/usr/share/common-licenses")
 NAMES = ("GPL-2", "GPL-3", "LGPL-2", "LGPL-2.1", "LGPL-3", "GFDL-1.3", "Apache-2.0", "MPL-2.0", "Artistic")
 
 
-def options():
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -39,7 +43,7 @@ def options():
     return args
 
 
-def read_text(paths):
+def read_text(paths: Sequence[Path] | None) -> str:
     found = [path for path in paths or (LICENSES / name for name in NAMES) if path.is_file()]
     if not found:
         sys.exit(
@@ -50,7 +54,7 @@ def read_text(paths):
 
 
 class Block(nn.Module):
-    def __init__(self, width, heads):
+    def __init__(self, width: int, heads: int) -> None:
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.inputs, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
@@ -58,7 +62,7 @@ class Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         split = (*x.shape[:2], self.heads, -1)
         q, k, v = (
             td.swapaxes(part.reshape(split), 1, 2)
@@ -72,7 +76,7 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Characters (N, L) to logits of the next ones (N, L, count)."""
 
-    def __init__(self, count, length, width, layers, heads):
+    def __init__(self, count: int, length: int, width: int, layers: int, heads: int) -> None:
         self.characters, self.places = nn.Embedding(count, width), nn.Embedding(length, width)
         with td.no_grad():
             self.characters.weight *= 0.1
@@ -80,16 +84,16 @@ class GPT(nn.Module):
         self.blocks = nn.Sequential(*[Block(width, heads) for _ in range(layers)])
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, count)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = self.characters(x) + self.places(td.arange(x.shape[1], device=x.device))
         return self.head(self.norm(self.blocks(x)))
 
 
-def write(model, start, count, length, rng):
+def write(model: GPT, start: list[int], count: int, length: int, rng: np.random.Generator) -> list[int]:
     """`count` characters drawn one after the other, each given those before it."""
 
     @td.compile
-    def probabilities(x, last):
+    def probabilities(x: Tensor, last: Tensor) -> Tensor:
         return td.softmax(model(x)[0, last])
 
     characters = list(start)
@@ -104,7 +108,7 @@ def write(model, start, count, length, rng):
     return characters[len(start) :]
 
 
-def main():
+def main() -> None:
     args = options()
     td.set_default_device(args.device)
     nn.manual_seed(args.seed)
@@ -120,17 +124,17 @@ def main():
     print(f"{len(data)} characters, {len(alphabet)} different ones; {size} parameters", flush=True)
     optimizer = td.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
 
-    def pieces(source):
+    def pieces(source: np.ndarray[Any, Any]) -> tuple[Tensor, Tensor]:
         starts = rng.integers(0, len(source) - args.length - 1, args.batch_size)
         both = np.stack([source[start : start + args.length + 1] for start in starts])
         return td.tensor(both[:, :-1]), td.tensor(both[:, 1:])
 
-    def bits(x, y):
+    def bits(x: Tensor, y: Tensor) -> Tensor:
         logits = model(x)
         return F.cross_entropy(logits.reshape((-1, logits.shape[-1])), y.reshape((-1,))) / math.log(2)
 
     @td.compile
-    def step(x, y):
+    def step(x: Tensor, y: Tensor) -> Tensor:
         optimizer.zero_grad()
         loss = bits(x, y)
         loss.backward()

@@ -5,20 +5,25 @@ The line w0 + w1 x that is nearest to the measured y minimises L(w) = 1/2 |X w -
 same place, and for a quadratic L it is known how: each step multiplies the error by I - lr X^T X.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import tidu as td
 from common import BLUE, INK, RED, arguments, array, axes, check, pictures, table
+from tidu import Tensor
 
 UNIT = 10  # miles an hour: with speeds in tens, both columns of X are of one size
 
 
-def main():
+def main() -> None:
     args = arguments(__doc__)
     cars = table("cars")
     x, y = cars["speed"] / UNIT, cars["distance"]
     design = td.stack([td.ones_like(x), x], axis=1)
 
-    def loss(w):
+    def loss(w: Tensor) -> Tensor:
         return ((design @ w - y) ** 2).sum() / 2
 
     # The normal equations. R prints -17.5791 and 3.9324 for these data.
@@ -50,7 +55,7 @@ def main():
     check(f"{len(path)} steps of descent", w, best - shrink @ best, 1e-9)
     check("L-BFGS", td.optim.minimize(loss, w).x, best, 1e-6)
 
-    def line():
+    def line() -> Any:
         picture = axes("The line of least squares", "speed, miles an hour", "distance, feet")
         speeds, distances, fitted = array(cars["speed"]), array(y), array(design @ best)
         picture.vlines(speeds, distances, fitted, color=RED, linewidth=0.8, label="what L squares")
@@ -59,7 +64,7 @@ def main():
         picture.legend(frameon=False)
         return picture.figure
 
-    def descent():
+    def descent() -> Any:
         return td.viz.descent_path(
             loss, np.array(path), points=9 if args.quick else 61, title=f"{len(path)} steps of descent on L"
         )

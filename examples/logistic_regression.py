@@ -1,16 +1,23 @@
 """Multinomial logistic regression on Fashion-MNIST: softmax cross-entropy of one affine map of the pixels."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
 import tidu as td
 import training
+from tidu import Tensor
 
 LEARNING_RATE = {"sgd": 0.05, "adam": 2e-3}
 
 
-def make_model(key):
+def make_model(key: Tensor) -> td.nn.Linear:
     return td.nn.Linear(784, 10, key=key)
 
 
-def picture_weights(model, viz, names):
+def picture_weights(model: Any, viz: ModuleType, names: Sequence[str]) -> Any:
     """What each class looks for."""
     return viz.weights(
         model.weight.detach().cpu().numpy().reshape(-1, 28, 28), names, title="What each class looks for"
@@ -24,7 +31,7 @@ if __name__ == "__main__":
     if args.lr is None:
         args.lr = LEARNING_RATE[args.optimizer]
 
-    def make_optimizer(params):
+    def make_optimizer(params: list[Tensor]) -> td.optim.Optimizer:
         if args.optimizer == "adam":
             return td.optim.Adam(params, args.lr)
         return td.optim.SGD(params, args.lr, momentum=0.9)

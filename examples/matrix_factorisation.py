@@ -8,14 +8,19 @@ f is not convex, but all its minima are global: X Y is then the sum of the large
 decomposition of A, and f is half the sum of the squares of the other singular values (Eckart and Young 1936).
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import tidu as td
 from common import BLUE, ORANGE, arguments, array, axes, check, fashion, pictures
+from tidu import Tensor
 
 BOOT, RANK = 9, 6
 
 
-def main():
+def main() -> None:
     args = arguments(__doc__)
     images, _ = fashion([BOOT], 12 if args.quick else 100)
     if args.quick:  # every fourth pixel
@@ -23,7 +28,7 @@ def main():
     side = images.shape[1]
     a = images.reshape((len(images), side * side))
 
-    def f(x, y):
+    def f(x: Tensor, y: Tensor) -> Tensor:
         return ((x @ y - a) ** 2).sum() / 2
 
     keys = td.random.split(td.random.key(0))
@@ -47,7 +52,7 @@ def main():
     check("X Y beside the truncated decomposition", found, truncated, 1e-5)
     check("gradient by X at the minimum", td.grad(f)(*report.x), 0 * x, 1e-4)
 
-    def reconstructions():
+    def reconstructions() -> Any:
         figure = axes("", "", "").figure
         figure.clear()
         panels = figure.subplots(2, 6)
@@ -61,14 +66,14 @@ def main():
         figure.suptitle(f"Boots, and what {RANK} patterns make of them")
         return figure
 
-    def values():
+    def values() -> Any:
         picture = axes("What is left", "singular value of A", "")
         count = min(30, len(singular))
         colours = [BLUE] * RANK + [ORANGE] * (count - RANK)
         picture.bar(np.arange(1, count + 1), array(singular)[:count], color=colours)
         return picture.figure
 
-    def descent():
+    def descent() -> Any:
         picture = axes("L-BFGS", "iterations", "f above its minimum")
         picture.semilogy((0, 5, 10, 20, 40), [loss - least for loss in losses], "o-", color=BLUE)
         return picture.figure

@@ -9,20 +9,25 @@ other two classes. With the indicators y of the classes, the negative log-likeli
 The first being zero, the probabilities of a class add up to as many as there are of it.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import tidu as td
 from common import BLUE, INK, ORANGE, arguments, array, axes, check, fashion, pictures
+from tidu import Tensor
 from tidu.nn import functional as F
 
 CLASSES = {2: "pullover", 4: "coat", 6: "shirt"}
 PARTS = ("constant", "shoulders", "chest", "waist", "hem")
 
 
-def logits(x, w):
+def logits(x: Tensor, w: Tensor) -> Tensor:
     """Of all classes; that of the first is 0."""
     return td.concat([td.zeros((len(x), 1), dtype=x.dtype), x @ w], axis=1)
 
 
-def descend(parts, labels, epochs):
+def descend(parts: Any, labels: Tensor, epochs: int) -> Any:
     """Stochastic gradient descent on batches of 50: the mean loss after each epoch."""
     rows = (parts - parts.mean(axis=0)) / td.std(parts, axis=0)  # of one size, or one step cannot fit all
     x = td.concat([td.ones((len(rows), 1), dtype=td.float64), rows], axis=1)
@@ -41,7 +46,7 @@ def descend(parts, labels, epochs):
     return losses
 
 
-def main():
+def main() -> None:
     args = arguments(__doc__)
     images, labels = fashion(list(CLASSES), 100 if args.quick else 1000)
     parts = images.reshape((len(images), 4, 7 * 28)).mean(axis=2)
@@ -49,7 +54,7 @@ def main():
     y = td.one_hot(labels, 3).astype(td.float64)
     shape = (len(PARTS), 2)
 
-    def f(w):
+    def f(w: Tensor) -> Tensor:
         return -(y * td.log_softmax(logits(x, w), axis=1)).sum()
 
     newton = td.optim.minimize(f, td.zeros(shape, dtype=td.float64), "newton-cg", gtol=1e-6)
@@ -80,7 +85,7 @@ def main():
     right = (p.argmax(axis=1) == labels).astype(td.float64).mean().item()
     print(f"right predictions: {100 * right:.1f} %, of which a third would be chance")
 
-    def coefficients():
+    def coefficients() -> Any:
         picture = axes("What speaks against a pullover", "coefficient, 95 % interval", "")
         for k, (name, colour) in enumerate((("coat", BLUE), ("shirt", ORANGE))):
             rows = [i + 0.15 * (2 * k - 1) for i in range(len(PARTS))]
@@ -92,7 +97,7 @@ def main():
         picture.legend(frameon=False)
         return picture.figure
 
-    def descent():
+    def descent() -> Any:
         picture = axes("Stochastic gradient descent", "epoch", "mean loss above the minimum")
         excess = [loss - newton.value / len(x) for loss in losses]
         picture.semilogy(range(1, len(losses) + 1), excess, "o-", color=BLUE)

@@ -5,29 +5,34 @@ c + (I - lr A)^k (x - c), and the gradient flow x' = -f'(x) is at c + exp(-t A) 
 Rosenbrock's valley (1 - x1)^2 + 100 (x2 - x1^2)^2 the minimum is known, (1, 1), and a hard way.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import tidu as td
 from common import BLUE, ORANGE, RED, arguments, array, axes, check, pictures
+from tidu import Tensor
 
 METHODS = {"gradient-descent": ORANGE, "lbfgs": RED, "newton-cg": BLUE}
 
 
-def point(*numbers):
+def point(*numbers: float) -> Tensor:
     return td.tensor(numbers, dtype=td.float64)
 
 
 A, CENTRE = np.array([[3.0, 1.0], [1.0, 1.0]]), (0.5, -0.5)
 
 
-def rosenbrock(x):
+def rosenbrock(x: Tensor) -> Tensor:
     return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
 
 
-def main():
+def main() -> None:
     args = arguments(__doc__)
     matrix, centre, start = td.tensor(A), point(*CENTRE), point(-1.5, 1.5)
 
-    def bowl(x):
+    def bowl(x: Tensor) -> Tensor:
         return ((x - centre) * (matrix @ (x - centre))).sum() / 2
 
     slope = td.grad(bowl)
@@ -65,15 +70,15 @@ def main():
         check(f"minimum by {method}", final.x, [1, 1], 1.1 * gtol / 0.4)
     points = 9 if args.quick else 81
 
-    def descent():
+    def descent() -> Any:
         return td.viz.descent_path(bowl, np.array(path), points=points, title="Steps of descent on a bowl")
 
-    def tangent_plane():
+    def tangent_plane() -> Any:
         return td.viz.surface(
             bowl, (-2, 2), (-2, 2), at=(-1, 1), points=points // 2, title="A surface and its tangent plane"
         )
 
-    def valley():
+    def valley() -> Any:
         rows = lambda x: td.log10(1e-3 + rosenbrock(x))
         figure = td.viz.contour(rows, (-1.6, 1.4), (-0.6, 1.6), points=points)
         picture = figure.axes[0]
@@ -83,7 +88,7 @@ def main():
         picture.set_title(f"Rosenbrock's valley: {limit} iterations from the left", loc="left")
         return figure
 
-    def speed():
+    def speed() -> Any:
         picture = axes("How fast", "iterations", "f")
         for method, colour in METHODS.items():
             values = [rosenbrock(point(*x)).item() for x in paths[method]]

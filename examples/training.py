@@ -1,5 +1,7 @@
 """What the Fashion-MNIST examples share: options, the training loop, checkpoints and the report."""
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import json
@@ -7,10 +9,14 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import tidu as td
+from tidu import Tensor
 from tidu.nn import functional as F
 
 try:
@@ -24,7 +30,7 @@ TEST_BATCH = 2000
 FIXED = ("batch_size", "lr", "decay", "seed", "subset", "optimizer")
 
 
-def positive(text):
+def positive(text: str) -> int:
     """An integer from 1."""
     number = int(text)
     if number < 1:
@@ -32,7 +38,7 @@ def positive(text):
     return number
 
 
-def options(description, lr):
+def options(description: str | None, lr: float | None) -> argparse.ArgumentParser:
     """A parser with the options that every example has."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -67,18 +73,18 @@ def options(description, lr):
 class Progress:
     """A bar on a terminal, and one line an epoch everywhere."""
 
-    def __init__(self, args, steps):
+    def __init__(self, args: argparse.Namespace, steps: int) -> None:
         self.args, self.steps = args, steps
         self.bar, self.shown = None, 0.0
 
-    def begin(self, epoch, done):
+    def begin(self, epoch: int, done: int) -> None:
         if tqdm is not None and sys.stderr.isatty():
             title = f"epoch {epoch + 1}/{self.args.epochs}"
             self.bar = tqdm(
                 desc=title, total=self.steps, initial=done, unit="step", leave=False, dynamic_ncols=True
             )
 
-    def show(self, done, state):
+    def show(self, done: int, state: State) -> None:
         now = time.perf_counter()
         if self.bar is None or now - self.shown < 0.1:
             return
@@ -89,7 +95,7 @@ class Progress:
         )
         self.bar.update(done - self.bar.n)
 
-    def end(self):
+    def end(self) -> None:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
@@ -98,39 +104,42 @@ class Progress:
 class State:
     """Where a run stands, besides model, optimiser and loader."""
 
-    def __init__(self):
-        self.points = []  # (epoch, loss, accuracy) of the training batches since the point before
-        self.epochs = []  # (test loss, test accuracy) after each epoch
+    def __init__(self) -> None:
+        self.points: list[
+            tuple[float, float, float]
+        ] = []  # (epoch, loss, accuracy) of the training batches since the point before
+        self.epochs: list[tuple[float, float]] = []  # (test loss, test accuracy) after each epoch
         self.open = [0.0, 0, 0]  # loss, right predictions and samples since the last point
         self.samples = 0
         self.seconds = 0.0
 
-    def add(self, loss, right, samples):
+    def add(self, loss: float, right: int, samples: int) -> None:
         self.open[0] += loss * samples
         self.open[1] += right
         self.open[2] += samples
         self.samples += samples
 
-    def close_point(self, epoch):
+    def close_point(self, epoch: float) -> None:
         loss, right, samples = self.open
         self.points.append((epoch, loss / samples, right / samples))
         self.open = [0.0, 0, 0]
 
-    def recent(self):
+    def recent(self) -> tuple[float, float]:
         """Loss and accuracy of the newest batches."""
         loss, right, samples = self.open
         return (loss / samples, right / samples) if samples or not self.points else self.points[-1][1:]
 
-    def last_epoch(self):
+    def last_epoch(self) -> list[float]:
         """Mean loss and accuracy of the training batches of the last whole epoch."""
         mine = [point[1:] for point in self.points if point[0] > len(self.epochs) - 1]
-        return np.mean(mine, axis=0).tolist()
+        means: list[float] = np.mean(mine, axis=0).tolist()
+        return means
 
-    def speed(self):
+    def speed(self) -> float:
         return self.samples / self.seconds if self.seconds else 0.0
 
 
-def load_data(args):
+def load_data(args: argparse.Namespace) -> list[td.data.TensorDataset]:
     """Training and test set as TensorDatasets of (rows of 784 bytes, class)."""
     sets = []
     for train in (True, False):
@@ -141,12 +150,12 @@ def load_data(args):
     return sets
 
 
-def pixels(images):
+def pixels(images: Tensor) -> Tensor:
     """Bytes to [0, 1]."""
     return images.astype(td.float32) / 255
 
 
-def predict(model, data):
+def predict(model: td.nn.Module, data: td.data.TensorDataset) -> Tensor:
     """The logits of a whole data set, without derivatives and in evaluation."""
     model.eval()
     with td.no_grad():
@@ -156,13 +165,13 @@ def predict(model, data):
     return td.concat(logits)
 
 
-def evaluate(model, data):
+def evaluate(model: td.nn.Module, data: td.data.TensorDataset) -> tuple[float, float]:
     """Mean loss and share of right predictions."""
     logits, labels = predict(model, data), data.tensors[1]
     return F.cross_entropy(logits, labels).item(), td.sum(logits.argmax(-1) == labels).item() / len(data)
 
 
-def sha256(model):
+def sha256(model: td.nn.Module) -> str:
     """Of the parameters' bytes, in order."""
     digest = hashlib.sha256()
     for parameter in model.parameters():
@@ -173,7 +182,7 @@ def sha256(model):
 class Run:
     """Model, optimiser, schedule, loader and state of one run, which a checkpoint saves together."""
 
-    def __init__(self, args, model, optimizer):
+    def __init__(self, args: argparse.Namespace, model: td.nn.Module, optimizer: td.optim.Optimizer) -> None:
         self.args, self.model, self.optimizer, self.state = args, model, optimizer, State()
         self.train_set, self.test_set = load_data(args)
         self.loader = td.data.DataLoader(
@@ -183,7 +192,7 @@ class Run:
         self.fixed = {name: getattr(args, name) for name in FIXED if hasattr(args, name)}
         self.checkpoint = args.out / "checkpoint.safetensors"
 
-    def parts(self):
+    def parts(self) -> dict[str, Any]:
         return {
             "model": self.model,
             "optimizer": self.optimizer,
@@ -191,11 +200,11 @@ class Run:
             "loader": self.loader,
         }
 
-    def save(self):
+    def save(self) -> None:
         states = {name: part.state_dict() for name, part in self.parts().items()}
         td.save(self.checkpoint, {**states, "state": vars(self.state), "fixed": self.fixed})
 
-    def resume(self, path):
+    def resume(self, path: Any) -> None:
         saved = td.load(path)
         if "fixed" not in saved:
             sys.exit(f"{path} is no checkpoint of an example")
@@ -208,7 +217,7 @@ class Run:
             part.load_state_dict(saved[name])
         vars(self.state).update(saved["state"])
 
-    def learn(self, stopped):
+    def learn(self, stopped: Callable[[], bool]) -> bool:
         """Runs the epochs that are left, until `stopped()`; returns whether all are done."""
         args, state, loader, model, optimizer = self.args, self.state, self.loader, self.model, self.optimizer
         steps = len(loader)
@@ -242,9 +251,9 @@ class Run:
             self.print_epoch()
             if stopped():
                 break
-        return len(state.epochs) >= args.epochs
+        return bool(len(state.epochs) >= args.epochs)
 
-    def print_epoch(self):
+    def print_epoch(self) -> None:
         state = self.state
         (loss, accuracy), (test_loss, test_accuracy) = state.last_epoch(), state.epochs[-1]
         print(
@@ -255,7 +264,7 @@ class Run:
             flush=True,
         )
 
-    def report(self, title, weight_picture):
+    def report(self, title: str, weight_picture: Callable[[ModuleType, Sequence[str]], Any]) -> None:
         """summary.json, the tables and the pictures."""
         args, state, names = self.args, self.state, td.data.FashionMNIST.CLASSES
         logits = predict(self.model, self.test_set)
@@ -328,7 +337,13 @@ class Run:
         print(f"\npictures in {args.out}, as .png and .pdf: {', '.join(pictures)}")
 
 
-def main(args, title, make_model, make_optimizer, weight_picture):
+def main(
+    args: argparse.Namespace,
+    title: str,
+    make_model: Callable[[Tensor], td.nn.Module],
+    make_optimizer: Callable[[list[Tensor]], td.optim.Optimizer],
+    weight_picture: Callable[[Any, ModuleType, Sequence[str]], Any],
+) -> None:
     """make_model(key), make_optimizer(parameters) and weight_picture(model, viz, class names) are an
     example's own."""
     if args.threads:
@@ -341,9 +356,9 @@ def main(args, title, make_model, make_optimizer, weight_picture):
 
     # The first Ctrl-C is heard between two steps, so that the checkpoint is of a whole step; the second
     # ends at once.
-    interrupts = []
+    interrupts: list[int] = []
 
-    def interrupt(number, frame):
+    def interrupt(number: int, frame: object) -> None:
         if interrupts:
             raise KeyboardInterrupt
         interrupts.append(number)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOPS = ("kernels", "csrc", "python", "tests", "bench", "examples", "scripts")
-SUFFIXES = {".h", ".cpp", ".cu", ".cuh", ".def", ".py", ".pyi"}
+SUFFIXES = {".h", ".cpp", ".cu", ".cuh", ".def", ".py"}
 ONE_SITTING = {"csrc/core", "csrc/autodiff"}
 AIM = 1600
 COMMENT = re.compile(r"\s*(//|#(?!\s*(include|define|if|ifdef|ifndef|else|elif|endif|undef|pragma|error))|$)")

@@ -1,8 +1,10 @@
-"""Checks format, layers, CUDA subset and style of every tracked file; with --fix it formats them first."""
+"""Checks format, layers, CUDA subset and style of every tracked file, and the types of the Python ones; with
+--fix it formats them first."""
 
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import check_cuda
@@ -18,6 +20,13 @@ RULES = [
     (re.compile(r"[ \t]+$"), "ends in blanks"),
 ]
 TAB = "\t"
+# What only raises and says what the right name is, is in no stub.
+OTHER_NAMES = """
+from tidu import Tensor, _spellings
+for name, value in vars(Tensor).items():
+    if isinstance(value, _spellings.OtherName):
+        print(f"tidu._core.Tensor.{name}")
+"""
 
 
 def tracked(*suffixes):
@@ -64,12 +73,29 @@ def format_faults():
     yield from tool("ruff", "check", "-q", "--output-format", "concise", ".").stdout.splitlines()
 
 
+def type_faults():
+    """What mypy says of the package, the examples and code of users, and where stubs are not the package."""
+    if not (ROOT / "python/tidu/_core/__init__.pyi").exists():
+        print("lint: no types are checked before there is a build, which writes the stubs")
+        return
+    result = tool("mypy", "--no-error-summary")
+    yield from (result.stdout + result.stderr).splitlines()
+    if result.returncode == 0:
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as other_names:
+            other_names.write(tool("python", "-c", OTHER_NAMES).stdout)
+            other_names.flush()
+            allowed = ("--allowlist", "scripts/stubtest_allowed.txt", "--allowlist", other_names.name)
+            result = tool("stubtest", "tidu", "--concise", "--mypy-config-file", "pyproject.toml", *allowed)
+        if result.returncode:
+            yield from (result.stdout + result.stderr).splitlines()
+
+
 def main():
     if "--fix" in sys.argv[1:]:
         tool("clang-format", "-i", *tracked(".h", ".cpp", ".cu", ".cuh"))
         tool("ruff", "check", "--fix", ".")
         tool("ruff", "format", ".")
-    faults = [*format_faults(), *check_layers.check(), *check_cuda.check(), *style_faults()]
+    faults = [*format_faults(), *check_layers.check(), *check_cuda.check(), *style_faults(), *type_faults()]
     print("\n".join(faults) or "lint: clean")
     return bool(faults)
 

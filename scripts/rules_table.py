@@ -18,12 +18,14 @@ TABLE, DOCUMENT = ROOT / "csrc/ops/elementwise.def", ROOT / "docs/rules.md"
 
 @dataclass(frozen=True)
 class Row:
-    """An elementwise operation: its inputs and, as expressions in Python's syntax, dy/dx_i; None where input
-    i has no derivative, and no partials at all where the derivative is zero."""
+    """An elementwise operation: its inputs, the types that it computes in and, as expressions in Python's
+    syntax, dy/dx_i; None where input i has no derivative, and no partials at all where the derivative is
+    zero."""
 
     name: str
     inputs: tuple[str, ...]
     parameters: tuple[str, ...]
+    types: str
     partials: tuple[str | None, ...]
     doc: str
 
@@ -63,6 +65,7 @@ def rows():
             name,
             inputs,
             tuple(re.findall(r"PARAMETER\((\w+)", "".join(parameters))),
+            cells[-7],
             tuple(partials(derivative)),
             "".join(re.findall(r'"([^"]*)"', doc)),
         )

@@ -1,7 +1,11 @@
 // What is said where arguments fit no signature that pybind11 knows: one line of ours (tidu/_arguments.py) in
-// place of all signatures and all values. And signatures as inspect reads them.
+// place of all signatures and all values. And signatures as inspect reads them, and examples.
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <string_view>
 
 #include "binding.h"
 
@@ -101,23 +105,61 @@ void show_signature(PyMethodDef& definition, const std::string& place, const py:
   definition.ml_doc = strdup(shown.c_str());
 }
 
+struct Example {
+  std::string_view calls, shown;
+};
+
+const std::map<std::string_view, Example> kExamples = {
+#define EXAMPLE(place, calls, shown) {place, {calls, shown}},
+#include "examples.def"
+};
+
+// A doc with the example that there is of what stands at a place, or nothing.
+std::optional<std::string> with_example(std::string doc, std::string_view place) {
+  constexpr std::string_view kHead = "\n\nExamples\n--------";
+  constexpr std::string_view kMethod = "Tensor.";
+  auto found = kExamples.find(place);
+  if (found == kExamples.end() && place.starts_with(kMethod))
+    found = kExamples.find(place.substr(kMethod.size()));
+  if (found == kExamples.end() || doc.find(kHead) != doc.npos) return {};  // the latter under two names
+  doc += kHead;
+  std::istringstream calls{std::string(found->second.calls)};
+  for (std::string line; std::getline(calls, line);) doc += "\n>>> " + line;
+  if (!found->second.shown.empty()) doc += "\n" + std::string(found->second.shown);
+  return doc;
+}
+
+void show_example(PyMethodDef& definition, std::string_view place) {
+  if (!definition.ml_doc) return;
+  const auto doc = with_example(definition.ml_doc, place);
+  if (doc) definition.ml_doc = strdup(doc->c_str());  // kept as long as the interpreter
+}
+
 void visit(py::handle object, const std::string& place, const py::dict& signatures) {
   if (PyInstanceMethod_Check(object.ptr()))
     return visit(PyInstanceMethod_GET_FUNCTION(object.ptr()), place, signatures);
   if (PyCFunction_Check(object.ptr())) {
     PyMethodDef& definition = *reinterpret_cast<PyCFunctionObject*>(object.ptr())->m_ml;
-    if (definition.ml_meth != dispatcher) return;
-    definition.ml_meth = (definition.ml_flags & METH_FASTCALL) != 0
-                             ? reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(vector_call))
-                             : reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(tuple_call));
-    return show_signature(definition, place, signatures);
+    if (definition.ml_meth == dispatcher) {
+      definition.ml_meth = (definition.ml_flags & METH_FASTCALL) != 0
+                               ? reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(vector_call))
+                               : reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(tuple_call));
+      show_signature(definition, place, signatures);
+    }
+    return show_example(definition, place);
   }
+  if (Py_IS_TYPE(object.ptr(), &PyMethodDescr_Type))
+    return show_example(*reinterpret_cast<PyMethodDescrObject*>(object.ptr())->d_method, place);
   const bool is_property = Py_IS_TYPE(object.ptr(), &PyProperty_Type);
   if (is_property) {
     for (const char* part : {"fget", "fset"}) visit(object.attr(part), str(place, ".", part), signatures);
     return;
   }
   if (!PyModule_Check(object.ptr()) && !PyType_Check(object.ptr())) return;
+  const py::object doc = py::getattr(object, "__doc__", py::none());
+  if (PyType_Check(object.ptr()) && !doc.is_none()) {
+    if (const auto text = with_example(doc.cast<std::string>(), place)) object.attr("__doc__") = *text;
+  }
   const std::string prefix = place.empty() ? "" : place + ".";
   for (const auto& [name, value] : py::dict(object.attr("__dict__")))
     visit(value, prefix + name.cast<std::string>(), signatures);

@@ -6,7 +6,8 @@ namespace {
 pybind11::list public_names(const pybind11::module_& m) {
   pybind11::list names;
   for (const auto& [name, value] : m.attr("__dict__").cast<pybind11::dict>()) {
-    if (!name.cast<std::string>().starts_with('_')) names.append(name);
+    const auto text = name.cast<std::string>();
+    if (!text.starts_with('_') && text != "stop_gradient") names.append(name);  // tidu's takes trees
   }
   return names;
 }

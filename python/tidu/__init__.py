@@ -10,6 +10,8 @@ Names are the Python array API standard's wherever it has one. nn, optim, data, 
 their first use.
 """
 
+import typing as _typing
+
 from tidu import _tensor  # noqa: F401  (adds methods to Tensor)
 from tidu import cpu as cpu
 from tidu import cuda as cuda
@@ -113,15 +115,27 @@ _explain(globals(), [name for name in dir() if not name.startswith("_")])
 _LAZY = ("data", "distributions", "doctor", "io", "nn", "optim", "viz")
 
 
-def __getattr__(name):
-    import importlib
+if _typing.TYPE_CHECKING:
+    from tidu import data as data
+    from tidu import distributions as distributions
+    from tidu import doctor as doctor
+    from tidu import io as io
+    from tidu import nn as nn
+    from tidu import optim as optim
+    from tidu import viz as viz
+    from tidu.io import load as load
+    from tidu.io import save as save
+else:
 
-    if name in _LAZY:
-        return importlib.import_module(f"tidu.{name}")
-    if name in ("save", "load"):
-        return getattr(importlib.import_module("tidu.io"), name)
-    raise _no_attribute("module 'tidu'", name)
+    def __getattr__(name):
+        import importlib
+
+        if name in _LAZY:
+            return importlib.import_module(f"tidu.{name}")
+        if name in ("save", "load"):
+            return getattr(importlib.import_module("tidu.io"), name)
+        raise _no_attribute("module 'tidu'", name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *_LAZY, "save", "load"])

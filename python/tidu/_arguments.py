@@ -1,10 +1,14 @@
 """What is wrong with the arguments of a call, said in one line with what would be right."""
 
+from __future__ import annotations
+
 import difflib
 import functools
 import inspect
 import re
 import types
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from tidu._spellings import KEYWORDS
 
@@ -36,11 +40,11 @@ _TYPES = {
 }
 
 
-def _short(text):
+def _short(text: str) -> str:
     return text if len(text) <= _MOST else text[: _MOST - 2] + ".."
 
 
-def keyword_hint(keyword, names):
+def keyword_hint(keyword: str, names: Sequence[str]) -> str:
     """What to say for a keyword that is none of a function's `names`: the right one, or all of them."""
     own = [name for name in KEYWORDS.get(keyword, ()) if name in names]
     own = own or difflib.get_close_matches(keyword, names, 1)
@@ -49,14 +53,14 @@ def keyword_hint(keyword, names):
     return f" (it takes {_short(', '.join(names))})" if names else " (it takes none)"
 
 
-def _kinds(annotation):
+def _kinds(annotation: str) -> list[tuple[str, Callable[[Any], bool]]]:
     """The alternatives of "int | tuple[int, ...] | None" and the like, or nothing where one is not known."""
     flat = re.sub(r"\[[^][]*\]", "", re.sub(r"\[[^][]*\]", "", annotation))
     names = [part.strip().rpartition(".")[2] for part in flat.split("|")]
     return [_TYPES[name] for name in names] if all(name in _TYPES for name in names) else []
 
 
-def _parse(signature):
+def _parse(signature: str) -> inspect.Signature:
     """The parameters of a signature that pybind11 wrote."""
     inside = re.sub(r"'[^']*'", "''", signature[signature.index("(") + 1 :])
     parts, depth, start = [], 0, 0
@@ -67,7 +71,8 @@ def _parse(signature):
         if letter == ")" and depth == 0:
             break
         depth += (letter in "([{") - (letter in ")]}")
-    parameters, kind = [], inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters: list[inspect.Parameter] = []
+    kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
     for part in filter(None, parts):
         if part in ("*", "/"):
             kind = inspect.Parameter.KEYWORD_ONLY if part == "*" else kind
@@ -85,7 +90,9 @@ def _parse(signature):
     return inspect.Signature(parameters, __validate_parameters__=False)
 
 
-def misplaced(name, signature, args, kwargs):
+def misplaced(
+    name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: dict[str, Any]
+) -> str | None:
     """What is wrong with how many and which arguments are given, or None."""
     parameters = list(signature.parameters.values())
     names = [p.name for p in parameters]
@@ -119,7 +126,9 @@ def misplaced(name, signature, args, kwargs):
     return None
 
 
-def _mistyped(name, signature, args, kwargs):
+def _mistyped(
+    name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: dict[str, Any]
+) -> str | None:
     given = dict(zip(signature.parameters, args, strict=False)) | kwargs
     for key, value in given.items():
         kinds = _kinds(signature.parameters[key].annotation)
@@ -130,7 +139,7 @@ def _mistyped(name, signature, args, kwargs):
     return None
 
 
-def refusal(text, args, kwargs):
+def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """In place of what pybind11 says where arguments fit no signature; `args` are as it was called."""
     name = text[: text.index("(")]
     lines = re.findall(r"^    \d+\. (.*)$", text.partition("\n\nInvoked with")[0], re.MULTILINE)
@@ -149,15 +158,17 @@ def refusal(text, args, kwargs):
     return f"[{name}] takes {_short(takes)}, and cannot read ({_short(', '.join(kinds))})"
 
 
-def _explained(function, name):
+def _explained(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     own = 1 if function.__name__ == "__init__" else 0  # self is not the caller's
 
     @functools.wraps(function)
-    def call(*args, **kwargs):
+    def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except TypeError as error:
-            if error.__traceback__.tb_next is not None:  # which was raised inside
+            if (
+                error.__traceback__ is not None and error.__traceback__.tb_next is not None
+            ):  # which was raised inside
                 raise
             signature = inspect.signature(function)
             signature = signature.replace(parameters=list(signature.parameters.values())[own:])
@@ -169,12 +180,14 @@ def _explained(function, name):
     return call
 
 
-def explain(namespace, names):
+def explain(namespace: dict[str, Any], names: Iterable[str]) -> None:
     """Lets the functions and classes of a module that are written in Python say what arguments they take."""
     for name in names:
-        value = namespace[name]
+        value: Any = namespace[name]
         if isinstance(value, types.FunctionType):
             namespace[name] = _explained(value, name)
             namespace[name].__module__ = namespace["__name__"]  # where pickle looks for it
-        elif isinstance(value, type) and isinstance(value.__init__, types.FunctionType):
-            value.__init__ = _explained(getattr(value.__init__, "__wrapped__", value.__init__), name)
+        elif isinstance(value, type):
+            kind: Any = value
+            if isinstance(kind.__init__, types.FunctionType):
+                kind.__init__ = _explained(getattr(kind.__init__, "__wrapped__", kind.__init__), name)

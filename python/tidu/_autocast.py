@@ -1,11 +1,19 @@
 """Mixed precision: autocast."""
 
+from __future__ import annotations
+
 import functools
 import inspect
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from tidu import _core
+from tidu.typing import DTypeLike
 
-_DEVICES = {"cpu": 0, "cuda": 1}
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_DEVICES: dict[str | None, int] = {"cpu": 0, "cuda": 1}
 
 
 class autocast:
@@ -20,31 +28,35 @@ class autocast:
     scope belongs to its thread; derivatives have the dtypes of the calls that they are of, wherever they are
     computed. A compiled function is recorded for each mode.
 
+    Examples
+    --------
     >>> a = td.ones((2, 2))
     >>> with td.autocast(td.bfloat16):
     ...     print((a @ a).dtype, td.softmax(a @ a).dtype)
     bfloat16 float32
     """
 
-    def __init__(self, dtype=_core.bfloat16, *, device=None, enabled=True):
+    def __init__(
+        self, dtype: DTypeLike = _core.bfloat16, *, device: str | None = None, enabled: bool = True
+    ) -> None:
         if device is not None and device not in _DEVICES:
             raise ValueError(f"[autocast] device is {device!r}, but must be 'cpu' or 'cuda'")
         dtype = _core.dtype(dtype)
         if dtype not in (_core.bfloat16, _core.float16):
             raise _core.DTypeError(f"[autocast] products are computed in bfloat16 or float16, not {dtype}")
         self._mode = (bool(enabled), dtype, _DEVICES.get(device))
-        self._before = []
+        self._before: list[tuple[bool, _core.dtype, Any]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> autocast:
         self._before.append(_core.autocasting())
         _core.set_autocasting(*self._mode)
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> Literal[False]:
         _core.set_autocasting(*self._before.pop())
         return False
 
-    def __call__(self, function):
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if (
             inspect.isgeneratorfunction(function)
             or inspect.iscoroutinefunction(function)
@@ -55,7 +67,7 @@ class autocast:
         device = next((name for name, of in _DEVICES.items() if of == number), None)
 
         @functools.wraps(function)
-        def call(*args, **kwargs):
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
             with autocast(dtype, device=device, enabled=enabled):
                 return function(*args, **kwargs)
 

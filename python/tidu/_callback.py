@@ -1,5 +1,10 @@
 """Python functions inside recorded code."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 from tidu import _core
 from tidu._core import Tensor
 from tidu._pytree import flatten, unflatten
@@ -9,13 +14,13 @@ from tidu._transforms import align_tree, name_of
 class _Call:
     """The arguments of a callback: which of their leaves are tensors, and how to call it with those."""
 
-    def __init__(self, function, args, kwargs):
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.function = function
         self.leaves, self.structure = flatten((args, kwargs))
         self.places = [i for i, leaf in enumerate(self.leaves) if isinstance(leaf, Tensor)]
         self.tensors = [self.leaves[i] for i in self.places]
 
-    def __call__(self, tensors):
+    def __call__(self, tensors: list[Tensor]) -> Any:
         filled = list(self.leaves)
         for i, tensor in zip(self.places, tensors, strict=True):
             filled[i] = tensor
@@ -26,7 +31,9 @@ class _Call:
 _LANES = {"sequential": False, "broadcast_all": True}
 
 
-def pure_callback(function, results, *args, vmap_method="sequential", **kwargs):
+def pure_callback(
+    function: Callable[..., Any], results: Any, *args: Any, vmap_method: str = "sequential", **kwargs: Any
+) -> Any:
     """function(*args, **kwargs), any Python function of tensors, inside of recorded code.
 
     results: a tree of what the function returns, of anything with a shape and a dtype (tensors, arrays,
@@ -36,6 +43,13 @@ def pure_callback(function, results, *args, vmap_method="sequential", **kwargs):
     dtypes, and Python numbers. Under vmap it is called for one example after the other or, with
     vmap_method="broadcast_all", once, with an axis of examples in front of every tensor, for results that
     have it too. It has no derivative: td.custom_vjp or td.custom_jvp around it gives one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> like = td.ShapeDtypeStruct((2,), td.float32)
+    >>> td.pure_callback(lambda x: np.sort(x.numpy()), like, td.tensor([2.0, 1.0]))
+    tensor([1., 2.], dtype=float32)
     """
     if vmap_method not in _LANES:
         raise ValueError(f"[pure_callback] vmap_method is {vmap_method!r}, not one of {', '.join(_LANES)}")
@@ -49,7 +63,7 @@ def pure_callback(function, results, *args, vmap_method="sequential", **kwargs):
     call = _Call(function, args, kwargs)
     device = call.tensors[0].device if call.tensors else _core.get_default_device()
 
-    def values(tensors):
+    def values(tensors: list[Tensor]) -> list[Tensor]:
         leaves = align_tree(call(tensors), structure, "pure_callback", f"result of {name_of(function)}")
         return [
             _core.asarray(leaf, dtype=like.dtype)

@@ -1,11 +1,26 @@
 """Checking derivatives against differences."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from tidu import _core
+from tidu._core import Tensor
 from tidu._pytree import unflatten
 from tidu._transforms import inputs_of, name_of, outputs_from
 
 
-def check_grads(function, args, order=2, modes=("fwd", "rev"), atol=None, rtol=None, eps=None, seed=0):
+def check_grads(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    order: int = 2,
+    modes: str | Sequence[str] = ("fwd", "rev"),
+    atol: float | None = None,
+    rtol: float | None = None,
+    eps: float | None = None,
+    seed: int = 0,
+) -> None:
     """Checks the derivatives of a function against differences, in random directions.
 
     args: a tuple of pytrees. With order > 1 the derivatives' own derivatives are checked too, in every mix
@@ -15,6 +30,10 @@ def check_grads(function, args, order=2, modes=("fwd", "rev"), atol=None, rtol=N
     default 1e-6, or 2e-2, and how the results are rounded adds to them.
     Where they differ, an AssertionError says which derivative, and of its worst element (the one furthest
     beyond its tolerance) the index, both values and how many ulps lie between them.
+
+    Examples
+    --------
+    >>> td.check_grads(lambda x: td.sin(x), (td.tensor([1.0], dtype=td.float64),))
     """
     if not isinstance(args, tuple | list):
         raise TypeError(f"[check_grads] args must be a tuple, not {type(args).__name__}")
@@ -24,7 +43,7 @@ def check_grads(function, args, order=2, modes=("fwd", "rev"), atol=None, rtol=N
             raise ValueError(f"[check_grads] modes are 'fwd' and 'rev', not {mode!r}")
     inputs, structure = inputs_of(tuple(args), "check_grads", "args")
 
-    def flat(tensors):
+    def flat(tensors: list[Tensor]) -> list[Tensor]:
         return outputs_from(function(*unflatten(structure, tensors)), "check_grads")[0]
 
     forward, reverse = "fwd" in modes, "rev" in modes

@@ -1,5 +1,7 @@
 """compile: functions that are recorded once for arguments of their kind, and then run as one program."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 import itertools
@@ -7,11 +9,16 @@ import numbers
 import operator
 import threading
 import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from tidu import _core
 from tidu._core import Tensor, TraceError
 from tidu._grad_mode import no_grad
 from tidu._pytree import flatten, unflatten
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # --- Numbers that are arguments
 
@@ -27,35 +34,35 @@ class Number(numbers.Number):
 
     __slots__ = ("expression", "known", "recorded")
 
-    def __init__(self, expression, known, recorded):
+    def __init__(self, expression: Any, known: int | float, recorded: _Recorded) -> None:
         self.expression, self.known, self.recorded = expression, known, recorded
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         return type(self.known).__name__
 
     @property
-    def tensor(self):
+    def tensor(self) -> Tensor:
         return self.recorded.tensor_of(self)
 
-    def fix(self):
+    def fix(self) -> Any:
         """The value; what it is computed of is static from here on."""
         self.recorded.static.update(_sources(self.expression))
         return self.known
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(self.fix())
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.fix())
 
-    def __format__(self, spec):
+    def __format__(self, spec: str) -> str:
         return format(self.fix(), spec)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.fix(), name)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         import numpy as np
 
         return np.asarray(self.fix(), dtype)
@@ -64,12 +71,12 @@ class Number(numbers.Number):
 class _Recorded:
     """The numbers of one recording: its arguments, and `missing` ones, which it needs as well."""
 
-    def __init__(self, expressions, tensors):
-        self.tensors = dict(zip(expressions, tensors, strict=True))
-        self.static = set()
-        self.missing = []
+    def __init__(self, expressions: list[Any], tensors: list[Tensor]) -> None:
+        self.tensors: dict[Any, Tensor] = dict(zip(expressions, tensors, strict=True))
+        self.static: set[int] = set()
+        self.missing: list[Any] = []
 
-    def tensor_of(self, number):
+    def tensor_of(self, number: Number) -> Tensor:
         if number.expression not in self.tensors:
             # It stands for an argument of the next attempt.
             self.missing.append(number.expression)
@@ -78,14 +85,14 @@ class _Recorded:
         return self.tensors[number.expression]
 
 
-def _sources(expression):
+def _sources(expression: Any) -> set[int]:
     """The arguments, by number, of which an expression is computed."""
     if type(expression) is int:
         return {expression}
     return set().union(*(_sources(part) for part in expression[1:] if type(part) is not _Literal))
 
 
-def _value(expression, values):
+def _value(expression: Any, values: Sequence[Any]) -> Any:
     if type(expression) is int:
         return values[expression]
     if type(expression) is _Literal:
@@ -98,27 +105,27 @@ class _Literal:
 
     __slots__ = ("key", "value")
 
-    def __init__(self, value):
+    def __init__(self, value: int | float) -> None:
         self.key, self.value = _identity(value), value
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(other) is _Literal and self.key == other.key
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.key)
 
 
-def _identity(value):
+def _identity(value: int | float) -> int | float | str:
     """Equal for numbers of one type and the same bits."""
     return value.hex() if type(value) is float else value
 
 
-def _is_argument(value):
+def _is_argument(value: object) -> bool:
     return type(value) is float or (type(value) is int and -(2**63) <= value < 2**63)
 
 
-def _computed(name, reflected=False):
-    def method(self, *others):
+def _computed(name: str, reflected: bool = False) -> Callable[..., Any]:
+    def method(self: Any, *others: Any) -> Any:
         if not others:
             return _number(name, self)
         (other,) = others
@@ -129,7 +136,7 @@ def _computed(name, reflected=False):
     return method
 
 
-def _number(name, *operands):
+def _number(name: str, *operands: Any) -> Any:
     of = next(operand for operand in operands if type(operand) is Number)
     known = getattr(operator, name)(
         *(operand.known if type(operand) is Number else operand for operand in operands)
@@ -142,12 +149,12 @@ def _number(name, *operands):
     return Number((name, *parts), known, of.recorded)
 
 
-def _by_value(name):
-    def method(self, *others):
+def _by_value(name: str) -> Callable[..., Any]:
+    def method(self: Any, *others: Any) -> Any:
         if len(others) == 1 and isinstance(others[0], Tensor):
             return NotImplemented
         function = getattr(operator, name, None)
-        others = [other.fix() if type(other) is Number else other for other in others]
+        others = tuple(other.fix() if type(other) is Number else other for other in others)
         if function is not None and others:
             return function(self.fix(), *others)
         return getattr(self.fix(), f"__{name}__")(*others)
@@ -173,7 +180,7 @@ _core.set_number_type(Number)
 module_epoch = [0]  # how often an attribute of some module was set
 
 
-def _is_array(leaf):
+def _is_array(leaf: object) -> bool:
     kind = type(leaf)
     return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
 
@@ -181,20 +188,20 @@ def _is_array(leaf):
 class _Watched(threading.local):
     """What a recording on this thread has met that a change makes stale."""
 
-    modules = None
+    modules: dict[int, tuple[Any, dict[str, Any]]] | None = None
 
 
 _watched = _Watched()
 
 
-def watch_module(module):
+def watch_module(module: Any) -> None:
     """Notes a module that is called while a function is recorded: its attributes and hooks are a part of
     that."""
     if _watched.modules is not None:
         _watched.modules.setdefault(id(module), (module, dict(module.__dict__)))
 
 
-def _state_of(module):
+def _state_of(module: Any) -> dict[str, Any]:
     """The attributes of a module, and its hooks."""
     hooks = [*module._hooks[0], *module._hooks[1]] if module._hooks else []
     return {**module.__dict__, "_hooks": hooks}
@@ -203,7 +210,7 @@ def _state_of(module):
 _PLAIN = (bool, int, float, str, list, tuple)
 
 
-def _changed(before, now):
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """An attribute that is another one now, or None."""
     for name in before.keys() | now.keys():
         if name == "_roles":
@@ -216,7 +223,7 @@ def _changed(before, now):
     return None
 
 
-def _refuse_leaks(modules):
+def _refuse_leaks(modules: Iterable[tuple[Any, dict[str, Any]]]) -> None:
     """Puts back what a module had where it was given a tensor of the recording, and says so."""
     leaked = None
     for module, before in modules:
@@ -240,8 +247,17 @@ class _Entry:
     `expressions` says which numbers are its arguments: by number among the call's, or as what is computed.
     """
 
-    def __init__(self, function, args, kwargs, tensors, values, static, expressions):
-        self.constants = {}  # of the results' leaves: what is no tensor
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        tensors: list[Tensor],
+        values: list[Any],
+        static: frozenset[int],
+        expressions: list[Any],
+    ) -> None:
+        self.constants: dict[int, Any] = {}  # of the results' leaves: what is no tensor
         self.static = static
         self.expressions = expressions
         self.kinds = (
@@ -250,11 +266,11 @@ class _Entry:
             else [type(_value(e, values)) for e in expressions]
         )
 
-        def flat(inputs):
+        def flat(inputs: list[Tensor]) -> list[Tensor]:
             self.recorded = _Recorded(expressions, inputs[len(tensors) :])
             arguments, count = iter(inputs[: len(tensors)]), itertools.count()
 
-            def replaced(leaf):
+            def replaced(leaf: Any) -> Any:
                 if isinstance(leaf, Tensor) or _is_array(leaf):
                     return next(arguments)
                 if type(leaf) not in (int, float) or (i := next(count)) in static:
@@ -276,15 +292,17 @@ class _Entry:
 
         outer, _watched.modules = _watched.modules, {}
         try:
-            self.recording = _core.Recording(flat, tensors, self.later(values))
+            later = self.later(values)
+            assert later is not None  # these are the values whose kinds it holds
+            self.recording = _core.Recording(flat, tensors, later)
         finally:
-            modules, _watched.modules = _watched.modules.values(), outer
+            modules, _watched.modules = list(_watched.modules.values()), outer
             _refuse_leaks(modules)
         self.epoch = module_epoch[0]
         self.modules = [(weakref.ref(module), _state_of(module)) for module, _ in modules]
         self.is_plain = self.structure.kind == "leaf" and not self.constants
 
-    def later(self, values):
+    def later(self, values: list[Any]) -> list[Any] | None:
         """The numbers that are arguments of the recording; None where one is of another type than it was."""
         if self.kinds is None:
             return [values[i] for i in self.expressions] if self.static else values
@@ -292,7 +310,7 @@ class _Entry:
         fits = all(type(v) is kind and _is_argument(v) for v, kind in zip(later, self.kinds, strict=True))
         return later if fits else None
 
-    def why_stale(self):
+    def why_stale(self) -> str | None:
         """None where the modules that the function called are as they were."""
         if self.epoch == module_epoch[0]:
             return None
@@ -311,31 +329,36 @@ class _Entry:
         self.epoch = epoch
         return None
 
-    def results(self, tensors):
+    def results(self, tensors: list[Tensor]) -> Any:
         if self.constants:
-            tensors = iter(tensors)
+            given = iter(tensors)
             tensors = [
-                self.constants[i] if i in self.constants else next(tensors)
-                for i in range(self.structure.count)
+                self.constants[i] if i in self.constants else next(given) for i in range(self.structure.count)
             ]
         return unflatten(self.structure, tensors)
 
 
-class CompiledFunction:
+class CompiledFunction(Generic[P, R]):
     """What `compile` returns: it is called like the function."""
 
-    def __init__(self, function, check):
+    def __init__(self, function: Callable[P, R], check: int) -> None:
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._to_check = check
-        self._entries = {}  # by kind of arguments and values of static ones: the last used first
-        self._plain = {}  # by kind alone: the last used, where nothing is fixed or static
-        self._static = {}  # by kind of arguments: numbers of the numbers whose values are static
-        self._reasons = []  # of each recording
-        self._ends = {}  # of objects among the arguments, by weak reference: what forgets their recordings
+        self._entries: dict[
+            Any, list[_Entry]
+        ] = {}  # by kind of arguments and values of static ones: the last used first
+        self._plain: dict[Any, _Entry] = {}  # by kind alone: the last used, where nothing is fixed or static
+        self._static: dict[
+            Any, list[int]
+        ] = {}  # by kind of arguments: numbers of the numbers whose values are static
+        self._reasons: list[str] = []  # of each recording
+        self._ends: dict[
+            int, Any
+        ] = {}  # of objects among the arguments, by weak reference: what forgets their recordings
         self._lock = threading.RLock()
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         flat = _core.flatten_call(args, kwargs)
         if flat is None:  # inside of another recording
             return self._function(*args, **kwargs)
@@ -344,24 +367,27 @@ class CompiledFunction:
         if entry is None or entry.epoch != module_epoch[0]:
             entry = self._find(flat, args, kwargs)
             if self._to_check > 0:
-                return self._checked(entry, tensors, numbers_, args, kwargs)
+                checked: R = self._checked(entry, tensors, numbers_, args, kwargs)
+                return checked
         later = numbers_ if entry.kinds is None and not entry.static else entry.later(numbers_)
         results = entry.recording(tensors, later)
         if results is None:  # it does not hold any more
             entry = self._find(flat, args, kwargs)
             results = entry.recording(tensors, entry.later(numbers_))
-        return results[0] if entry.is_plain else entry.results(results)
+        found: R = results[0] if entry.is_plain else entry.results(results)
+        return found
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         """What the function has, such as a module's `parameters`."""
         if name == "_function":
             raise AttributeError(name)
         return getattr(self._function, name)
 
-    def __get__(self, instance, owner=None):
-        return self if instance is None else functools.partial(self, instance)
+    def __get__(self, instance: object, owner: object | None = None) -> Any:
+        bound: Any = self
+        return self if instance is None else functools.partial(bound, instance)
 
-    def explain(self, *args, **kwargs):
+    def explain(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """What a call with these arguments runs, as text: the program as recorded and as it is run, what is
         fixed in it, memory, and why the last recording was made."""
         flat = _core.flatten_call(args, kwargs)
@@ -377,7 +403,7 @@ class CompiledFunction:
             lines.append("read from outside at each call: " + ", ".join(_spec(tensor) for tensor in closed))
         return "\n".join([*lines, entry.recording.explain()])
 
-    def _find(self, flat, args, kwargs):
+    def _find(self, flat: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Entry:
         """The recording for a call, made where there is none."""
         kind, tensors, values, fixed = flat
         try:
@@ -408,13 +434,13 @@ class CompiledFunction:
             self._plain[kind] = entry
         return entry
 
-    def _forget_with(self, reference):
+    def _forget_with(self, reference: Any) -> None:
         """Lets the recordings for an object, known by `reference`, go when it goes."""
         if type(reference) is not weakref.ref or id(reference) in self._ends:
             return
         own = weakref.ref(self)
 
-        def forget(_):
+        def forget(_: object) -> None:
             compiled = own()
             if compiled is None:
                 return
@@ -428,12 +454,21 @@ class CompiledFunction:
             self._ends[id(reference)] = weakref.ref(thing, forget)
 
     @staticmethod
-    def _key(kind, fixed, static, values):
+    def _key(kind: Any, fixed: tuple[Any, ...], static: Iterable[int], values: list[Any]) -> tuple[Any, ...]:
         return (kind, fixed, *(_identity(values[i]) for i in static))
 
-    def _record(self, kind, fixed, args, kwargs, tensors, values, reason):
+    def _record(
+        self,
+        kind: Any,
+        fixed: tuple[Any, ...],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        tensors: list[Tensor],
+        values: list[Any],
+        reason: str,
+    ) -> _Entry:
         static = frozenset(self._static.get((kind, fixed), ()))
-        derived = []
+        derived: list[Any] = []
         while True:
             expressions = [i for i, value in enumerate(values) if i not in static and _is_argument(value)]
             static |= {i for i in range(len(values)) if i not in expressions}
@@ -453,10 +488,17 @@ class CompiledFunction:
             self._forget_with(part)
         return entry
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return CompiledFunction, (self._function, self._to_check)
 
-    def _checked(self, entry, tensors, values, args, kwargs):
+    def _checked(
+        self,
+        entry: _Entry,
+        tensors: list[Tensor],
+        values: list[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         """The function's own results, after those of the recording were found to have the same bits."""
         self._to_check -= 1
         written = entry.recording.written(tensors)
@@ -482,11 +524,17 @@ class CompiledFunction:
 MOST_OF_A_KIND = 8  # recordings that are kept for arguments of one kind: of modules in several states
 
 
-def _spec(tensor):
+def _spec(tensor: Tensor) -> str:
     return f"{tensor.dtype}{tensor.shape}"
 
 
-def compile(function=None, *, check=0):
+@overload
+def compile(function: Callable[P, R], *, check: int = ...) -> CompiledFunction[P, R]: ...
+@overload
+def compile(
+    function: None = None, *, check: int = ...
+) -> Callable[[Callable[P, R]], CompiledFunction[P, R]]: ...
+def compile(function: Callable[..., Any] | None = None, *, check: int = 0) -> Any:
     """`function` as one prepared program for each kind of arguments (structure, shapes, dtypes, devices,
     layouts) that it is called with.
 
@@ -504,6 +552,8 @@ def compile(function=None, *, check=0):
     gives; the first `check` calls are compared with it, a RuntimeError where they differ. `explain(*args)`
     of the result says what calls do.
 
+    Examples
+    --------
     >>> @td.compile
     ... def step(w, x, rate):
     ...     return w - rate * td.grad(lambda w: ((x * w) ** 2).sum())(w)

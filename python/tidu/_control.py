@@ -4,16 +4,31 @@ Their functions are called once, for tensors without values, and recorded. So th
 programs, depend on values inside vmap and td.program, and be differentiated in every mode.
 """
 
+from __future__ import annotations
+
 import functools
 import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tidu import _core
 from tidu._core import Tensor
-from tidu._pytree import flatten, unflatten
+from tidu._pytree import Node, flatten, unflatten
 from tidu._transforms import OfTensors, name_of, outputs_from
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVarTuple, Unpack
 
-def _tensors_of(tree, op, what):
+    Ts = TypeVarTuple("Ts")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+def _tensors_of(tree: Any, op: str, what: str) -> tuple[list[Tensor], Node]:
     leaves, structure = flatten(tree)
     tensors = []
     for leaf in leaves:
@@ -25,7 +40,7 @@ def _tensors_of(tree, op, what):
     return tensors, structure
 
 
-def _count(value, op, name):
+def _count(value: Any, op: str, name: str) -> int | None:
     """An integer that int64 holds, or None."""
     if value is None:
         return None
@@ -38,14 +53,22 @@ def _count(value, op, name):
     return count
 
 
-def _outputs_like(tree, structure, op, what):
+def _outputs_like(tree: Any, structure: Node, op: str, what: str) -> list[Tensor]:
     outputs, got = outputs_from(tree, op, structure)
     if got is not structure:
         raise ValueError(f"[{op}] {what} has structure {got!r} but must have {structure!r}")
     return outputs
 
 
-def scan(f, init, xs=None, length=None, reverse=False, *, checkpoint_every=None):
+def scan(
+    f: Callable[[C, X], tuple[C, Y]],
+    init: C,
+    xs: X | None = None,
+    length: int | None = None,
+    reverse: bool = False,
+    *,
+    checkpoint_every: int | None = None,
+) -> tuple[C, Y]:
     """Runs carry, y = f(carry, x) for each slice x of xs along axis 0: (the last carry, the ys stacked).
 
     init and xs are pytrees, and carry keeps the shapes and dtypes of init. Without xs, x is None, and length
@@ -53,12 +76,17 @@ def scan(f, init, xs=None, length=None, reverse=False, *, checkpoint_every=None)
     slices. All modes of differentiation; reverse mode keeps the carry of every step or, with
     checkpoint_every=n, of every nth, and computes the steps between once more: n near the square root of the
     length needs least memory.
+
+    Examples
+    --------
+    >>> td.scan(lambda total, x: (total + x, total + x), td.tensor(0), td.tensor([1, 2, 3]))
+    (tensor(6, dtype=int64), tensor([1, 3, 6], dtype=int64))
     """
     carry, structure = _tensors_of(init, "scan", "the initial carry")
     slices, slice_structure = _tensors_of(xs, "scan", "xs")
-    result_structure = None
+    result_structure: Any = None
 
-    def step(tensors):
+    def step(tensors: list[Tensor]) -> list[Tensor]:
         nonlocal result_structure
         x = unflatten(slice_structure, tensors[len(carry) :])
         result = f(unflatten(structure, tensors[: len(carry)]), x)
@@ -79,19 +107,29 @@ def scan(f, init, xs=None, length=None, reverse=False, *, checkpoint_every=None)
     return unflatten(structure, last), unflatten(result_structure, results)
 
 
-def cond(pred, true_fun, false_fun, *operands):
+def cond(
+    pred: bool | Tensor,
+    true_fun: Callable[[Unpack[Ts]], R],
+    false_fun: Callable[[Unpack[Ts]], R],
+    *operands: Unpack[Ts],
+) -> R:
     """true_fun(*operands) where pred, a bool or a tensor of one, holds, else false_fun(*operands).
 
     Both must return trees of the same structure, shapes and dtypes. Under vmap, where pred differs between
     lanes, both are computed for all.
+
+    Examples
+    --------
+    >>> td.cond(td.tensor(2.0) > 1, lambda x: 2 * x, lambda x: -x, td.tensor(3.0))
+    tensor(6., dtype=float32)
     """
     if not isinstance(pred, Tensor):
         return (true_fun if pred else false_fun)(*operands)
     tensors, structure = _tensors_of(operands, "cond", "the operands")
-    result_structure = None
+    result_structure: Any = None
 
-    def branch(function):
-        def flat(tensors):
+    def branch(function: Callable[..., Any]) -> Callable[[list[Tensor]], list[Tensor]]:
+        def flat(tensors: list[Tensor]) -> list[Tensor]:
             nonlocal result_structure
             result = function(*unflatten(structure, tensors))
             if result_structure is not None:
@@ -104,49 +142,67 @@ def cond(pred, true_fun, false_fun, *operands):
     outputs = _core.cond(
         pred.reshape(()) if pred.size == 1 else pred, branch(true_fun), branch(false_fun), tensors
     )
-    return unflatten(result_structure, outputs)
+    found: R = unflatten(result_structure, outputs)
+    return found
 
 
-def while_loop(cond_fun, body_fun, init, *, max_steps=None):
+def while_loop(
+    cond_fun: Callable[[C], Any], body_fun: Callable[[C], C], init: C, *, max_steps: int | None = None
+) -> C:
     """Applies carry = body_fun(carry) for as long as cond_fun(carry) holds.
 
     The carry is a pytree that keeps the shapes and dtypes of init. Forward and Taylor mode; reverse mode
     needs max_steps, after which the loop ends in any case.
+
+    Examples
+    --------
+    >>> td.while_loop(lambda x: x < 100, lambda x: 2 * x, td.tensor(3))
+    tensor(192, dtype=int64)
     """
     carry, structure = _tensors_of(init, "while_loop", "the initial carry")
     max_steps = _count(max_steps, "while_loop", "max_steps")
 
-    def condition(tensors):
+    def condition(tensors: list[Tensor]) -> list[Tensor]:
         outputs, _ = outputs_from(cond_fun(unflatten(structure, tensors)), "while_loop")
         return [x.reshape(()) if x.size == 1 else x for x in outputs]
 
-    def body(tensors):
+    def body(tensors: list[Tensor]) -> list[Tensor]:
         after = body_fun(unflatten(structure, tensors))
         return _outputs_like(after, structure, "while_loop", "the carry that the function returns")
 
-    return unflatten(structure, _core.while_loop(condition, body, carry, max_steps))
+    found: C = unflatten(structure, _core.while_loop(condition, body, carry, max_steps))
+    return found
 
 
-def fori_loop(lower, upper, body_fun, init):
+def fori_loop(lower: int | Tensor, upper: int | Tensor, body_fun: Callable[[Tensor, C], C], init: C) -> C:
     """Applies carry = body_fun(i, carry) for i from lower up to upper - 1.
 
     i is an int64 tensor of shape (). Between Python ints it is a scan, with every mode of differentiation;
     bounds that are tensors make it a while_loop.
+
+    Examples
+    --------
+    >>> td.fori_loop(0, 5, lambda i, total: total + i, td.tensor(0))
+    tensor(10, dtype=int64)
     """
     if not isinstance(lower, Tensor) and not isinstance(upper, Tensor):
         numbers = _core.arange(lower, max(lower, upper), dtype=_core.int64)
         return scan(lambda carry, i: (body_fun(i, carry), None), init, numbers)[0]
-    first = lower if isinstance(lower, Tensor) else _core.asarray(lower, device=upper.device)
+    first = (
+        lower
+        if isinstance(lower, Tensor)
+        else _core.asarray(lower, device=upper.device if isinstance(upper, Tensor) else None)
+    )
     first = _core.astype(first, _core.int64, copy=False)
 
-    def step(state):
+    def step(state: tuple[Tensor, C]) -> tuple[Tensor, C]:
         i, carry = state
         return i + 1, body_fun(i, carry)
 
     return while_loop(lambda state: state[0] < upper, step, (first, init))[1]
 
 
-def checkpoint(function, *, budget=None):
+def checkpoint(function: Callable[P, R], *, budget: int | None = None) -> Callable[P, R]:
     """A function like `function`, of which reverse mode keeps the arguments and computes the rest twice.
 
     Arguments and results are pytrees; leaves that are no tensors are passed as they are. With a budget, in
@@ -154,15 +210,22 @@ def checkpoint(function, *, budget=None):
     least to compute again: the function is recorded and taken for a chain of up to 48 stages, parts of a long
     scan among them, for which that is found by dynamic programming. It is a ValueError that names the least
     possible budget if nothing fits.
+
+    Examples
+    --------
+    >>> f = td.checkpoint(lambda x: td.sin(td.exp(x)).sum())
+    >>> td.grad(f)(td.tensor([0.0]))
+    tensor([0.5403023], dtype=float32)
     """
     budget = _count(budget, "checkpoint", "budget")
 
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         leaves, structure = flatten((args, kwargs))
         places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
         flat = OfTensors(function, leaves, structure, places, "checkpoint")
         outputs = _core.checkpoint(flat, [leaves[i] for i in places], budget)
-        return unflatten(flat.output_structure, outputs)
+        found: R = unflatten(flat.output_structure, outputs)
+        return found
 
     return wrapped

@@ -1,5 +1,9 @@
 """detect_nan: where NaN and infinities come from."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from tidu import _core
 
 
@@ -24,21 +28,24 @@ class detect_nan:
     Only calls of this thread are looked at, one by one: compiled functions run as they are written, and all
     is slower. Without a scope nothing is looked at.
 
+    Examples
+    --------
     >>> with td.detect_nan(stop=False) as seen:
     ...     y = td.sqrt(td.tensor([-1.0, 4.0])) + 1
     >>> [(call["operation"], call["made"]) for call in seen.found]
     [('sqrt', True), ('add', False)]
     """
 
-    def __init__(self, *, infinities=True, stop=True):
+    def __init__(self, *, infinities: bool = True, stop: bool = True) -> None:
         self._options = infinities, stop
-        self._session = None
-        self.found = []
+        self._session: _core.DetectNan | None = None
+        self.found: list[dict[str, Any]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> detect_nan:
         self._session = _core.DetectNan(*self._options)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
+        assert self._session is not None
         self.found = self._session.end()
         self._session = None

@@ -1,13 +1,22 @@
 """Switching differentiation off and on: no_grad, enable_grad."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 import types
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from tidu import _core
 
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+S = TypeVar("S")
 
-def _steps(mode, inner):
+
+def _steps(mode: type[_GradMode[..., Any]], inner: Any) -> Generator[Any, Any, Any]:
     """Runs a generator or coroutine, each step in a scope that is left where it is suspended."""
     resume = functools.partial(inner.send, None)
     while True:
@@ -29,11 +38,11 @@ def _steps(mode, inner):
 _awaitable_steps = types.coroutine(_steps)
 
 
-async def _coroutine(mode, inner):
+async def _coroutine(mode: type[_GradMode[..., Any]], inner: Any) -> Any:
     return await _awaitable_steps(mode, inner)
 
 
-async def _asynchronous_steps(mode, inner):
+async def _asynchronous_steps(mode: type[_GradMode[..., Any]], inner: Any) -> AsyncGenerator[Any, Any]:
     resume = functools.partial(inner.asend, None)
     while True:
         try:
@@ -49,20 +58,24 @@ async def _asynchronous_steps(mode, inner):
             resume = functools.partial(inner.athrow, error)
 
 
-class _GradMode:
+class _GradMode(Generic[P, R]):
     _enabled = False
 
-    def __init__(self, function=None):
-        self._scopes = []
+    @overload
+    def __init__(self: _GradMode[..., Any], function: None = None) -> None: ...
+    @overload
+    def __init__(self, function: Callable[P, R]) -> None: ...
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        self._scopes: list[_core.GradScope] = []
         self._function = function
         if function is not None:
             functools.update_wrapper(self, function)
 
-    def __enter__(self):
+    def __enter__(self) -> _GradMode[P, R]:
         self._scopes.append(_core.GradScope(self._enabled))
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> Literal[False]:
         if not self._scopes.pop().leave():
             raise RuntimeError(
                 f"[{type(self).__name__}] scopes must be left in the reverse order of their beginning "
@@ -70,7 +83,11 @@ class _GradMode:
             )
         return False
 
-    def __call__(self, *args, **kwargs):
+    @overload
+    def __call__(self: _GradMode[..., Any], function: Callable[Q, S], /) -> Callable[Q, S]: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         mode, function = type(self), self._function
         if function is None:
             return mode(*args)
@@ -84,20 +101,35 @@ class _GradMode:
             return _asynchronous_steps(mode, result)
         return result
 
-    def __get__(self, instance, owner=None):
+    def __get__(self, instance: object, owner: object | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
 
-class no_grad(_GradMode):
+class no_grad(_GradMode[P, R]):
     """A scope (with no_grad():) or decorator in which operations are not recorded for derivatives.
 
     A decorated generator or coroutine is outside of the scope while it is suspended.
 
     It holds for the transforms that are live around it, not for those begun inside.
+
+    Examples
+    --------
+    >>> x = td.tensor([1.0], requires_grad=True)
+    >>> with td.no_grad():
+    ...     print((2 * x).requires_grad)
+    False
     """
 
 
-class enable_grad(_GradMode):
-    """A scope or decorator inside no_grad in which operations are recorded again."""
+class enable_grad(_GradMode[P, R]):
+    """A scope or decorator inside no_grad in which operations are recorded again.
+
+    Examples
+    --------
+    >>> with td.no_grad():
+    ...     with td.enable_grad():
+    ...         print(td.is_grad_enabled())
+    True
+    """
 
     _enabled = True

@@ -1,8 +1,13 @@
 """What dtypes hold and what there is, asked as the array API standard asks."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 from tidu import _core
+from tidu._core import Tensor
+from tidu.typing import DeviceLike, DTypeLike
 
 _SIGNED = (_core.int8, _core.int16, _core.int32, _core.int64)
 _UNSIGNED = (_core.uint8, _core.uint16, _core.uint32, _core.uint64)
@@ -47,12 +52,18 @@ class IntegerInfo:
     dtype: _core.dtype
 
 
-def _dtype_of(type):
+def _dtype_of(type: DTypeLike | Tensor) -> _core.dtype:
     return type.dtype if isinstance(type, _core.Tensor) else _core.dtype(type)
 
 
-def finfo(type):
-    """bits, eps, max, min and smallest_normal of a floating-point dtype, or of a tensor's."""
+def finfo(type: DTypeLike | Tensor) -> FloatInfo:
+    """bits, eps, max, min and smallest_normal of a floating-point dtype, or of a tensor's.
+
+    Examples
+    --------
+    >>> td.finfo(td.float32).bits
+    32
+    """
     dtype = _dtype_of(type)
     if dtype not in _FORMATS:
         raise TypeError(f"[finfo] {dtype} is no floating-point dtype (see iinfo)")
@@ -62,8 +73,14 @@ def finfo(type):
     return FloatInfo(8 * dtype.itemsize, eps, largest, -largest, smallest, dtype)
 
 
-def iinfo(type):
-    """bits, max and min of an integer dtype, or of a tensor's."""
+def iinfo(type: DTypeLike | Tensor) -> IntegerInfo:
+    """bits, max and min of an integer dtype, or of a tensor's.
+
+    Examples
+    --------
+    >>> td.iinfo(td.int8).max
+    127
+    """
     dtype = _dtype_of(type)
     if dtype not in _KINDS["integral"]:
         raise TypeError(f"[iinfo] {dtype} is no integer dtype (see finfo)")
@@ -73,9 +90,15 @@ def iinfo(type):
     return IntegerInfo(bits, 2 ** (bits - 1) - 1, -(2 ** (bits - 1)), dtype)
 
 
-def isdtype(dtype, kind):
+def isdtype(dtype: _core.dtype, kind: _core.dtype | str | tuple[_core.dtype | str, ...]) -> bool:
     """Whether a dtype is of a kind: another dtype, 'bool', 'signed integer', 'unsigned integer', 'integral',
-    'real floating', 'complex floating', 'numeric', or a tuple of these."""
+    'real floating', 'complex floating', 'numeric', or a tuple of these.
+
+    Examples
+    --------
+    >>> td.isdtype(td.int32, "integral")
+    True
+    """
     if isinstance(kind, tuple):
         return any(isdtype(dtype, one) for one in kind)
     if isinstance(kind, _core.dtype):
@@ -85,38 +108,52 @@ def isdtype(dtype, kind):
     return dtype in _KINDS[kind]
 
 
-def can_cast(from_, to):
-    """Whether the dtype (of a tensor) becomes `to` by promotion."""
+def can_cast(from_: DTypeLike | Tensor, to: DTypeLike) -> bool:
+    """Whether the dtype (of a tensor) becomes `to` by promotion.
+
+    Examples
+    --------
+    >>> td.can_cast(td.int32, td.int64)
+    True
+    """
     return _core.result_type(_dtype_of(from_), to) == to
 
 
 class _Namespace:
     """What `__array_namespace_info__` gives."""
 
-    def capabilities(self):
+    def capabilities(self) -> dict[str, Any]:
         return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": _core._max_rank}
 
-    def default_device(self):
+    def default_device(self) -> _core.device:
         return _core.get_default_device()
 
-    def devices(self):
+    def devices(self) -> list[_core.device]:
         from tidu import cuda
 
         count = cuda.device_count() if cuda.is_available() else 0
         return [_core.device("cpu"), *(_core.device("cuda", i) for i in range(count))]
 
-    def default_dtypes(self, *, device=None):
+    def default_dtypes(self, *, device: DeviceLike | None = None) -> dict[str, _core.dtype]:
         return {
             "real floating": _core.float32,
             "integral": _core.int64,
             "indexing": _core.int64,
         }
 
-    def dtypes(self, *, device=None, kind=None):
+    def dtypes(
+        self, *, device: DeviceLike | None = None, kind: str | tuple[str, ...] | None = None
+    ) -> dict[str, _core.dtype]:
         every = _KINDS["bool"] + _KINDS["integral"] + (_core.float32, _core.float64)  # those of the standard
         return {dtype.name: dtype for dtype in every if kind is None or isdtype(dtype, kind)}
 
 
-def __array_namespace_info__():
-    """Devices, dtypes and defaults, as the array API standard names them."""
+def __array_namespace_info__() -> _Namespace:
+    """Devices, dtypes and defaults, as the array API standard names them.
+
+    Examples
+    --------
+    >>> td.__array_namespace_info__().default_dtypes()["integral"]
+    tidu.int64
+    """
     return _Namespace()

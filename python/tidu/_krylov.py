@@ -1,13 +1,20 @@
 """Linear systems by products with the matrix alone: cg, gmres."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from tidu import _core
 from tidu._core import ShapeError, Tensor
 from tidu._implicit import Unknowns
 from tidu._pytree import tree_map
 from tidu.sparse import CSR
 
+T = TypeVar("T")
 
-def _as_float(leaf):
+
+def _as_float(leaf: Any) -> Any:
     if isinstance(leaf, CSR):
         return tree_map(_as_float, leaf)
     if type(leaf).__module__.startswith("scipy.sparse"):
@@ -16,7 +23,7 @@ def _as_float(leaf):
     return tensor if tensor.dtype.is_floating_point else _core.astype(tensor, _core.float32)
 
 
-def _product(matrix, b, op, name):
+def _product(matrix: Any, b: Tensor, op: str, name: str) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """The product with a matrix, dense or a CSR, as a function, and b in the dtype in which they meet."""
     if matrix.ndim != 2 or b.ndim not in (1, 2) or matrix.shape != (b.shape[0], b.shape[0]):
         raise ShapeError(
@@ -28,7 +35,18 @@ def _product(matrix, b, op, name):
     return lambda x: matrix @ x, _core.astype(b, dtype, copy=False)
 
 
-def _solved(find, op, a, b, x0, m, tol, atol, maxiter, restart):
+def _solved(
+    find: Callable[..., Any],
+    op: str,
+    a: Any,
+    b: Any,
+    x0: Any,
+    m: Any,
+    tol: float | None,
+    atol: float,
+    maxiter: int | None,
+    restart: int,
+) -> tuple[Any, Tensor]:
     if callable(a):
         b = tree_map(_as_float, b)
     else:
@@ -52,7 +70,16 @@ def _solved(find, op, a, b, x0, m, tol, atol, maxiter, restart):
     return unknowns.tree(x), info
 
 
-def cg(A, b, x0=None, *, tol=None, atol=0.0, maxiter=None, M=None):
+def cg(
+    A: Any,
+    b: T,
+    x0: T | None = None,
+    *,
+    tol: float | None = None,
+    atol: float = 0.0,
+    maxiter: int | None = None,
+    M: Any = None,
+) -> tuple[T, Tensor]:
     """The solution of A x = b for a symmetric positive definite A, by conjugate gradients: (x, info).
 
     A is a matrix (n, n), dense, a td.sparse.CSR or of scipy.sparse, or a linear function of trees like b; b
@@ -68,11 +95,27 @@ def cg(A, b, x0=None, *, tol=None, atol=0.0, maxiter=None, M=None):
     Under vmap each lane ends on its own.
 
         x, info = td.linalg.cg(td.tensor([[4.0, 1.0], [1.0, 3.0]]), td.tensor([1.0, 2.0]))
+
+    Examples
+    --------
+    >>> x, info = td.linalg.cg(td.tensor([[4.0, 0.0], [0.0, 2.0]]), td.tensor([4.0, 4.0]))
+    >>> x
+    tensor([1., 2.], dtype=float32)
     """
     return _solved(_core.cg, "cg", A, b, x0, M, tol, atol, maxiter, 1)
 
 
-def gmres(A, b, x0=None, *, tol=None, atol=0.0, restart=20, maxiter=None, M=None):
+def gmres(
+    A: Any,
+    b: T,
+    x0: T | None = None,
+    *,
+    tol: float | None = None,
+    atol: float = 0.0,
+    restart: int = 20,
+    maxiter: int | None = None,
+    M: Any = None,
+) -> tuple[T, Tensor]:
     """The solution of A x = b for a regular A, by restarted GMRES: (x, info).
 
     As cg, but A need not be symmetric, and M, an approximate inverse, is applied from the right. It keeps
@@ -80,5 +123,11 @@ def gmres(A, b, x0=None, *, tol=None, atol=0.0, restart=20, maxiter=None, M=None
     brings no improvement ends it.
 
         x, info = td.linalg.gmres(td.tensor([[1.0, 2.0], [-2.0, 1.0]]), td.tensor([1.0, 2.0]))
+
+    Examples
+    --------
+    >>> x, info = td.linalg.gmres(td.tensor([[0.0, 2.0], [4.0, 0.0]]), td.tensor([2.0, 4.0]))
+    >>> x
+    tensor([1.       , 1.0000002], dtype=float32)
     """
     return _solved(_core.gmres, "gmres", A, b, x0, M, tol, atol, maxiter, restart)

@@ -1,9 +1,17 @@
 """What needs NumPy: arrays from tensors, printing. NumPy is imported when one of these is first called."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from tidu import _core, _printing
+from tidu._core import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
-def _bfloat16():
+def _bfloat16() -> Any:
     try:
         import ml_dtypes
     except ImportError:
@@ -11,7 +19,7 @@ def _bfloat16():
     return ml_dtypes.bfloat16
 
 
-def to_numpy(x, copy=False):
+def to_numpy(x: Tensor, copy: bool = False) -> np.ndarray[Any, Any]:
     """The elements as a NumPy array, in the same memory where the tensor is on the cpu.
 
     Such an array is read-only where writing to it would be wrong: the tensor is broadcast, read-only or being
@@ -29,11 +37,11 @@ def to_numpy(x, copy=False):
         narrow = _bfloat16()
         wide = np.array(_core.astype(x, _core.float32))
         return wide if narrow is None else wide.astype(narrow)
-    array = np.asarray(memoryview(x))
+    array = np.asarray(memoryview(x))  # type: ignore[arg-type]  # it has the buffer protocol in C
     return array.copy() if copy else array
 
 
-def __array__(x, dtype=None, copy=None):
+def __array__(x: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
     array = to_numpy(x)
     result = array if dtype is None else array.astype(dtype, copy=False)
     if copy is False and result is not array:
@@ -41,7 +49,7 @@ def __array__(x, dtype=None, copy=None):
     return result.copy() if copy and result is array else result
 
 
-def format_tensor(x):
+def format_tensor(x: Tensor) -> str:
     """repr: the values as NumPy prints them, then the dtype and what else differs from a plain tensor."""
     if _core._is_abstract(x) and not _core.is_compiling():
         return f"tensor(shape={x.shape}, dtype={x.dtype}, no value while a program is recorded)"

@@ -1,10 +1,16 @@
 """NumPy's functions, called with tensors: those that tidu has give tensors, with their derivatives; with all
 others NumPy computes on arrays of the elements."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 import tidu as td
 from tidu._arguments import keyword_hint
+from tidu._core import Tensor
 from tidu._spellings import FUNCTIONS
 
 _UFUNCS = {
@@ -17,14 +23,25 @@ _UFUNCS = {
 
 # Of each function tidu's, and the names of its further arguments by those of NumPy's, in their order; None is
 # one that tidu's does not have.
-_AXIS = {"axis": "axis"}
-_EXTREME = {"axis": "axis", "out": None, "keepdims": "keepdims"}
-_SUM = {"axis": "axis", "dtype": "dtype", "out": None, "keepdims": "keepdims"}
-_SPREAD = {"axis": "axis", "dtype": None, "out": None, "ddof": "correction", "keepdims": "keepdims"}
-_LIKE = {"dtype": "dtype"}
-_SORT = {"axis": "axis", "kind": None, "order": None}
-_MEDIAN = {"axis": "axis", "out": None, "overwrite_input": None, "keepdims": "keepdims"}
-_QUANTILE = {
+_AXIS: dict[str, str | None] = {"axis": "axis"}
+_EXTREME: dict[str, str | None] = {"axis": "axis", "out": None, "keepdims": "keepdims"}
+_SUM: dict[str, str | None] = {"axis": "axis", "dtype": "dtype", "out": None, "keepdims": "keepdims"}
+_SPREAD: dict[str, str | None] = {
+    "axis": "axis",
+    "dtype": None,
+    "out": None,
+    "ddof": "correction",
+    "keepdims": "keepdims",
+}
+_LIKE: dict[str, str | None] = {"dtype": "dtype"}
+_SORT: dict[str, str | None] = {"axis": "axis", "kind": None, "order": None}
+_MEDIAN: dict[str, str | None] = {
+    "axis": "axis",
+    "out": None,
+    "overwrite_input": None,
+    "keepdims": "keepdims",
+}
+_QUANTILE: dict[str, str | None] = {
     "q": "q",
     "axis": "axis",
     "out": None,
@@ -32,7 +49,7 @@ _QUANTILE = {
     "method": "method",
     "keepdims": "keepdims",
 }
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, tuple[Any, Mapping[str, str | None]]] = {
     "all": (td.all, _EXTREME),
     "amax": (td.max, _EXTREME),
     "amin": (td.min, _EXTREME),
@@ -75,19 +92,19 @@ _FUNCTIONS = {
 }
 
 
-def _transpose(x, axes=None):
+def _transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
     return td.permute_dims(x, tuple(range(x.ndim))[::-1] if axes is None else axes)
 
 
-def _clip(x, a_min=None, a_max=None):
+def _clip(x: Tensor, a_min: Any = None, a_max: Any = None) -> Tensor:
     x = x if a_min is None else td.maximum(x, a_min)
     return x if a_max is None else td.minimum(x, a_max)
 
 
-_OWN = {"clip": _clip, "einsum": td.einsum, "transpose": _transpose}
+_OWN: dict[str, Any] = {"clip": _clip, "einsum": td.einsum, "transpose": _transpose}
 
 
-def call_ufunc(ufunc, method, inputs, kwargs):
+def call_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What np.add(..), np.add.reduce(..) and operators of arrays with tensors give."""
     name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
     function = getattr(td, name, None) if name in td.__dict__ else None
@@ -111,7 +128,7 @@ def call_ufunc(ufunc, method, inputs, kwargs):
     return out[0]
 
 
-def call_function(function, args, kwargs):
+def call_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What np.sum(x) and the like give."""
     name = function.__name__
     if name in _OWN and function.__module__ == "numpy":
@@ -122,17 +139,18 @@ def call_function(function, args, kwargs):
         return function(*_as_arrays(args), **_as_arrays(kwargs))
     own, names = _FUNCTIONS[name]
     given = dict(zip(names, args[1:], strict=False)) | kwargs
-    translated = {}
+    translated: dict[str, Any] = {}
     for key, value in given.items():
-        if names.get(key) is not None:
-            translated[names[key]] = value
+        own_name = names.get(key)
+        if own_name is not None:
+            translated[own_name] = value
         elif value is not None and value is not np._NoValue and not (key == "decimals" and value == 0):
             hint = keyword_hint(key, [word for word in names.values() if word])
             raise TypeError(f"[np.{name}] takes no {key!r} for tensors{hint}")
     return own(args[0], **translated)
 
 
-def _as_arrays(tree):
+def _as_arrays(tree: Any) -> Any:
     if isinstance(tree, td.Tensor):
         return np.asarray(tree)
     if isinstance(tree, dict):

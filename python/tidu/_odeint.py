@@ -1,14 +1,32 @@
 """Ordinary differential equations: odeint."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from tidu import _core
 from tidu._core import Tensor
 from tidu._implicit import Unknowns
 from tidu._transforms import name_of
+from tidu.typing import TensorLike
+
+T = TypeVar("T")
 
 _MODES = {"checkpoint": False, "adjoint": True}
 
 
-def odeint(f, y0, ts, *params, rtol=None, atol=None, method="dopri5", mode="checkpoint", max_steps=1000):
+def odeint(
+    f: Callable[..., T],
+    y0: T,
+    ts: TensorLike,
+    *params: Any,
+    rtol: float | None = None,
+    atol: float | None = None,
+    method: str = "dopri5",
+    mode: str = "checkpoint",
+    max_steps: int = 1000,
+) -> T:
     """y at the times ts, where y' = f(y, t, *params) and y is y0 at ts[0].
 
     y0 is a tree of floating-point tensors, and f returns trees like it; params may be any trees. t is of the
@@ -31,6 +49,11 @@ def odeint(f, y0, ts, *params, rtol=None, atol=None, method="dopri5", mode="chec
 
         decay = lambda y, t, rate: -rate * y
         td.odeint(decay, td.tensor(1.0), td.tensor([0.0, 1.0, 2.0]), td.tensor(1.0))  # 1, 0.3679, 0.1353
+
+    Examples
+    --------
+    >>> td.odeint(lambda y, t: -y, td.tensor(1.0), td.tensor([0.0, 1.0])).shape
+    (2,)
     """
     if method != "dopri5":
         raise ValueError(f"[odeint] the method is 'dopri5', not {method!r}")
@@ -39,9 +62,10 @@ def odeint(f, y0, ts, *params, rtol=None, atol=None, method="dopri5", mode="chec
     unknowns = Unknowns("odeint", y0, "y0")
     what = f"the result of {name_of(f)}"
 
-    def slope(tensors, t):
+    def slope(tensors: list[Tensor], t: Tensor) -> list[Tensor]:
         return unknowns.flat(f(unknowns.tree(tensors), t, *params), what)
 
     times = ts if isinstance(ts, Tensor) else _core.asarray(ts, dtype=_core.float64)
     ys = _core.odeint(slope, unknowns.tensors, times, rtol, atol, max_steps, _MODES[mode])
-    return unknowns.tree(ys)
+    found: T = unknowns.tree(ys)
+    return found

@@ -1,6 +1,10 @@
 """What a function is like at a point: is_differentiable_at, classify_stationary_point."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tidu import _core
 from tidu._directional import Point
@@ -17,16 +21,18 @@ class Differentiability:
     """
 
     verdict: str
-    objections: tuple
+    objections: tuple[str, ...]
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.verdict == "no objection found"
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join((self.verdict, *self.objections))
 
 
-def is_differentiable_at(function, x, directions=8, seed=0):
+def is_differentiable_at(
+    function: Callable[..., Any], x: Any, directions: int = 8, seed: int = 0
+) -> Differentiability:
     """Whether a function seems differentiable at x: f(x + p) = f(x) + J p + o(norm p). A Differentiability.
 
     x is the argument, any pytree; a tuple is the tuple of arguments. J is what both modes give, computed in
@@ -37,6 +43,11 @@ def is_differentiable_at(function, x, directions=8, seed=0):
     happens along other paths only; what vanishes more slowly than a power, as x / log(x) does, may count as
     a kink. Results in float32 are told apart to 1e-2. Differences cannot prove anything, so the best verdict
     is that there was no objection; a DTypeError where nothing in the result is floating-point.
+
+    Examples
+    --------
+    >>> print(td.is_differentiable_at(lambda x: x * x, td.tensor(0.0)))
+    no objection found
     """
     point = Point(function, x, "is_differentiable_at")
     verdict, objections = _core.is_differentiable_at(point.flat, point.inputs, directions, seed)
@@ -58,19 +69,21 @@ class StationaryPoint:
 
     kind: str
     gradient_norm: float
-    eigenvalues: object = None
-    up: list = None
-    down: list = None
-    flat: list = None
+    eigenvalues: Any = None
+    up: Any = None
+    down: Any = None
+    flat: Any = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.kind == "not stationary":
             return f"not stationary: the gradient has norm {self.gradient_norm:.6g}"
         values = ", ".join(f"{value:.6g}" for value in self.eigenvalues.tolist())
         return f"{self.kind}: the Hessian has eigenvalues {values}"
 
 
-def classify_stationary_point(function, x, rtol=None):
+def classify_stationary_point(
+    function: Callable[..., Any], x: Any, rtol: float | None = None
+) -> StationaryPoint:
     """The kind of a stationary point of a scalar function by its Hessian's eigenvalues: a StationaryPoint.
 
     x is the argument, any pytree; a tuple is the tuple of arguments. All eigenvalues positive: a minimum; all
@@ -78,6 +91,11 @@ def classify_stationary_point(function, x, rtol=None):
     do. rtol, by default the square root of the dtype's epsilon: the point is stationary where
     norm(gradient) <= rtol * norm(Hessian) * max(1, norm(x)), and an eigenvalue counts as 0 where it is at
     most rtol times the largest. A ValueError where gradient or Hessian is not finite.
+
+    Examples
+    --------
+    >>> td.classify_stationary_point(lambda x: x[0] ** 2 - x[1] ** 2, td.zeros(2)).kind
+    'saddle'
     """
     point = Point(function, x, "classify_stationary_point")
     found = _core.classify_stationary_point(point.flat.scalar, point.inputs, rtol)

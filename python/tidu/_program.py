@@ -1,11 +1,15 @@
 """Programs: functions recorded as a list of primitive calls."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 import json
 import keyword
 import os
 import tempfile
+from collections.abc import Callable
+from typing import Any, overload
 
 from tidu import _core
 from tidu._arguments import misplaced
@@ -21,6 +25,7 @@ from tidu._pytree import (
 )
 from tidu._shapes import ShapeDtypeStruct, spec_of
 from tidu._transforms import OfTensors, align_tree
+from tidu.typing import DeviceLike, PathLike
 
 
 class Program:
@@ -31,9 +36,23 @@ class Program:
     the tensors among the arguments' leaves that it overwrites. Programs are equal where they do the same
     calls with the same constants. `save` and `Program.load` keep one in a file, which C++ reads as well;
     pickle keeps what such a file holds. It never changes, so its copies are the program itself.
+
+    Examples
+    --------
+    >>> program = td.program(lambda x: x + 1, td.ones(2))
+    >>> program(td.zeros(2))
+    tensor([1., 1.], dtype=float32)
     """
 
-    def __init__(self, recorded, structure, leaves, output_structure, parameters, keywords=0):
+    def __init__(
+        self,
+        recorded: _core.RecordedProgram,
+        structure: Node,
+        leaves: list[Any],
+        output_structure: Node,
+        parameters: list[str],
+        keywords: int = 0,
+    ) -> None:
         self._recorded = recorded
         self._structure = structure  # of the tuple of all arguments
         self._leaves = leaves  # None where a tensor goes
@@ -43,10 +62,10 @@ class Program:
         self.__signature__ = _signature(parameters, keywords)
 
     @property
-    def writes(self):
+    def writes(self) -> Any:
         return self._recorded.writes
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or self._keywords:
             if wrong := misplaced("program", self.__signature__, args, kwargs):
                 raise TypeError(wrong)
@@ -64,7 +83,7 @@ class Program:
                 )
         return unflatten(self._output_structure, self._recorded(tensors))
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Program):
             return NotImplemented
         return (
@@ -75,35 +94,35 @@ class Program:
             and _fixed_to_data(self._leaves) == _fixed_to_data(other._leaves)
         )
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self._recorded)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self._recorded)
 
     __repr__ = __str__
 
-    def __copy__(self):
+    def __copy__(self) -> Program:
         return self
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Program:
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "program")
             self.save(path)
             with open(path, "rb") as file:
                 return _unpickled, (file.read(),)
 
-    def verify(self):
+    def verify(self) -> None:
         """A ValueError that names the call and the reason where this is no program that runs.
 
         Loaded programs are verified already.
         """
         self._recorded.verify()
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Writes the program with its constants to one file, atomically: docs/program-format.md.
 
         Tensors that require grad are saved as constants. A ValueError names what no file can hold.
@@ -119,12 +138,12 @@ class Program:
         self._recorded.save(os.fspath(path))
 
     @staticmethod
-    def load(path, device=None):
+    def load(path: PathLike, device: DeviceLike | None = None) -> Program:
         """See load_program."""
         return load_program(path, device)
 
 
-def _unpickled(data):
+def _unpickled(data: bytes) -> Program:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "program")
         with open(path, "wb") as file:
@@ -135,9 +154,9 @@ def _unpickled(data):
 _FIXED = {"int": int, "bool": bool, "str": str}
 
 
-def _fixed_to_data(leaves, paths=None):
+def _fixed_to_data(leaves: list[Any], paths: list[str] | None = None) -> list[Any]:
     """None for tensors; for the other leaves of arguments the type's name and the value."""
-    data = []
+    data: list[Any] = []
     for i, leaf in enumerate(leaves):
         kind = type(leaf)
         if leaf is None:
@@ -155,7 +174,7 @@ def _fixed_to_data(leaves, paths=None):
     return data
 
 
-def _fixed_from_data(data):
+def _fixed_from_data(data: Any) -> Any:
     if data is None:
         return None
     kind, value = data
@@ -168,14 +187,14 @@ def _fixed_from_data(data):
     return value
 
 
-def _parameters_of(function, count):
+def _parameters_of(function: Callable[..., Any], count: int) -> list[str]:
     """What `function` calls its first `count` positional arguments."""
-    names = []
+    names: list[str] = []
     try:
         # A module is called like its `forward`.
-        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
+        parameters = list(inspect.signature(getattr(function, "forward", function)).parameters.values())
     except (TypeError, ValueError):
-        parameters = ()
+        parameters = []
     for parameter in parameters:
         if parameter.kind == parameter.VAR_POSITIONAL:
             names += [f"{parameter.name}[{i}]" for i in range(count - len(names))]
@@ -184,8 +203,8 @@ def _parameters_of(function, count):
     return names[:count] + [f"arg{i}" for i in range(len(names), count)]
 
 
-def _signature(parameters, keywords):
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+def _signature(parameters: list[str], keywords: int) -> inspect.Signature:
+    kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
     split = len(parameters) - keywords
     names, by_name = parameters[:split], parameters[split:]
     if not all(name.isidentifier() and not keyword.iskeyword(name) for name in names):  # of *args
@@ -196,7 +215,9 @@ def _signature(parameters, keywords):
     )
 
 
-def _names(structure, leaves, parameters, output_structure):
+def _names(
+    structure: Node, leaves: list[Any], parameters: list[str], output_structure: Node
+) -> list[list[str]]:
     """What the tensors among the leaves of arguments, and those of results, are called."""
     paths = []
     for name, child in zip(parameters, structure.children, strict=True):
@@ -209,7 +230,9 @@ def _names(structure, leaves, parameters, output_structure):
     ]
 
 
-def _bound(function, args, kwargs):
+def _bound(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments by place and by name, as the function itself tells them apart."""
     if not kwargs:
         return args, kwargs
@@ -220,7 +243,7 @@ def _bound(function, args, kwargs):
     return bound.args, bound.kwargs
 
 
-def _takes_nothing(function):
+def _takes_nothing(function: Callable[..., Any]) -> bool:
     try:
         inspect.signature(getattr(function, "forward", function)).bind()
     except TypeError:
@@ -230,11 +253,17 @@ def _takes_nothing(function):
     return True
 
 
-def _is_spec(leaf):
+def _is_spec(leaf: object) -> bool:
     return isinstance(leaf, Tensor | ShapeDtypeStruct)
 
 
-def program(function, /, *args, **kwargs):
+@overload
+def program(function: Callable[..., Any], first: Any, /, *args: Any, **kwargs: Any) -> Program: ...
+@overload
+def program(function: Callable[..., Any], /) -> Callable[..., Any]: ...
+@overload
+def program(function: Callable[..., Any], /, **kwargs: Any) -> Program: ...
+def program(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Records `function` for arguments like `args` and `kwargs` as a Program.
 
     The tensors among the leaves of the arguments are what the program is a function of: their values are not
@@ -244,6 +273,11 @@ def program(function, /, *args, **kwargs):
 
     Without arguments, of a function that takes some, it is what records them: td.program(f)(x) is
     td.program(f, x).
+
+    Examples
+    --------
+    >>> td.program(lambda x: 2 * x, td.ones(2))(td.tensor([3.0, 4.0]))
+    tensor([6., 8.], dtype=float32)
     """
     if not args and not kwargs and not _takes_nothing(function):
         return functools.partial(program, function)
@@ -260,11 +294,16 @@ def program(function, /, *args, **kwargs):
     return Program(recorded, arguments, fixed, flat.output_structure, parameters, len(kwargs))
 
 
-def eval_shape(function, /, *args, **kwargs):
+def eval_shape(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """What `function(*args, **kwargs)` returns, with a td.ShapeDtypeStruct in place of each tensor.
 
     Nothing is computed of the arguments, which may be td.ShapeDtypeStruct themselves: the function is
     recorded, as td.program does it. A device is said where it is not the default one.
+
+    Examples
+    --------
+    >>> td.eval_shape(lambda x: x @ x, td.ones((3, 3)))
+    ShapeDtypeStruct((3, 3), tidu.float32)
     """
     leaves, structure = flatten((args, kwargs))
     places = [i for i, leaf in enumerate(leaves) if _is_spec(leaf)]
@@ -277,13 +316,21 @@ def eval_shape(function, /, *args, **kwargs):
     return unflatten(flat.output_structure, results)
 
 
-def load_program(path, device=None):
+def load_program(path: PathLike, device: DeviceLike | None = None) -> Program:
     """The Program that `Program.save` wrote, in Python or in C++, verified.
 
     It is called as the recorded one was: with the same names and structure. It runs on the device that it
     was recorded on, or, where `device` is given, on that one. A file that is damaged, of a newer version or
     no program is an OSError that says so. Loading runs no code; classes in the arguments' structure must have
     been imported.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "double.tidu")
+    >>> td.program(lambda x: 2 * x, td.ones(2)).save(path)
+    >>> td.load_program(path)(td.ones(2))
+    tensor([2., 2.], dtype=float32)
     """
     path = os.fspath(path)
     recorded = _core.RecordedProgram.load(path, None if device is None else _core.device(device))

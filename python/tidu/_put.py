@@ -1,9 +1,13 @@
 """Tensors with some elements replaced, and the most frequent ones, by PyTorch's names."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from tidu import _core
 from tidu._core import ShapeError, Tensor
+from tidu.typing import TensorLike
 
 
 class Mode(NamedTuple):
@@ -13,12 +17,14 @@ class Mode(NamedTuple):
     indices: Tensor
 
 
-def mode(x, axis=-1, keepdims=False):
+def mode(x: TensorLike, axis: int = -1, keepdims: bool = False) -> Mode:
     """The most frequent element along an axis, of several the smallest, and the int64 index of its last
     place.
 
     Differentiable: the derivative goes to that place. ShapeError where the axis has no elements.
 
+    Examples
+    --------
     >>> td.mode(td.tensor([3, 1, 3, 1, 2]))
     Mode(values=tensor(1, dtype=int64), indices=tensor(3, dtype=int64))
     """
@@ -42,7 +48,9 @@ def mode(x, axis=-1, keepdims=False):
     return Mode(*(each if keepdims else _core.squeeze(each, axis) for each in results))
 
 
-def _put(op, x, key, values, put=_core.scatter_set):
+def _put(
+    op: str, x: TensorLike, key: Any, values: TensorLike, put: Callable[..., Tensor] = _core.scatter_set
+) -> Tensor:
     """x with values, broadcast to x[key], put there."""
     x = _core.asarray(x)
     values = _core.astype(_core.asarray(values, device=x.device), x.dtype, copy=False)
@@ -58,13 +66,15 @@ def _put(op, x, key, values, put=_core.scatter_set):
     return put(x.reshape(-1), places.reshape(-1), values.reshape(-1)).reshape(x.shape)
 
 
-def index_put(x, indices, values, accumulate=False):
+def index_put(x: TensorLike, indices: Any, values: TensorLike, accumulate: bool = False) -> Tensor:
     """x with values, broadcast to x[indices], put there; x stays as it is. `indices` is a key or a tuple, as
     x[..] takes it.
 
     Of a repeated index the last value stays; with `accumulate` all are added to what was there. Values are
     converted to the dtype of x. Differentiable by x and by values.
 
+    Examples
+    --------
     >>> td.index_put(td.zeros(4), (td.tensor([1, 3]),), td.tensor([5.0, 6.0]))
     tensor([0., 5., 0., 6.], dtype=float32)
     """
@@ -72,17 +82,20 @@ def index_put(x, indices, values, accumulate=False):
     return _put("index_put", x, key, values, _core.scatter_add if accumulate else _core.scatter_set)
 
 
-def _key(x, axis, part):
+def _key(x: TensorLike, axis: int, part: int | slice) -> Callable[[Tensor], Tensor] | tuple[Any, ...]:
     """The key of `part` along an axis."""
-    ndim = len(x.shape)
+    tensor = _core.asarray(x)
+    ndim = tensor.ndim
     if not -ndim <= axis < ndim:
-        raise IndexError(f"axis {axis} is out of range for {x.dtype}{x.shape}")
+        raise IndexError(f"axis {axis} is out of range for {tensor.dtype}{tensor.shape}")
     return (*(slice(None) for _ in range(axis % ndim)), part)
 
 
-def select_scatter(x, updates, axis, index):
+def select_scatter(x: TensorLike, updates: TensorLike, axis: int, index: int) -> Tensor:
     """x with updates in place of x[.., index, ..], the slice at an index of an axis; x stays as it is.
 
+    Examples
+    --------
     >>> td.select_scatter(td.zeros((2, 2)), td.tensor([1.0, 2.0]), 1, 0)
     tensor([[1., 0.],
             [2., 0.]], dtype=float32)
@@ -90,18 +103,31 @@ def select_scatter(x, updates, axis, index):
     return _put("select_scatter", x, _key(x, axis, index), updates)
 
 
-def slice_scatter(x, updates, axis=0, start=None, stop=None, step=1):
+def slice_scatter(
+    x: TensorLike,
+    updates: TensorLike,
+    axis: int = 0,
+    start: int | None = None,
+    stop: int | None = None,
+    step: int = 1,
+) -> Tensor:
     """x with updates in place of x[.., start:stop:step, ..] along an axis; x stays as it is.
 
+    Examples
+    --------
     >>> td.slice_scatter(td.zeros(5), td.tensor([1.0, 2.0]), start=1, step=2)
     tensor([0., 1., 0., 2., 0.], dtype=float32)
     """
     return _put("slice_scatter", x, _key(x, axis, slice(start, stop, step)), updates)
 
 
-def diagonal_scatter(x, updates, offset=0, axis1=0, axis2=1):
+def diagonal_scatter(
+    x: TensorLike, updates: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1
+) -> Tensor:
     """x with updates in place of diagonal(x, offset, axis1, axis2); x stays as it is.
 
+    Examples
+    --------
     >>> td.diagonal_scatter(td.zeros((2, 2)), td.tensor([1.0, 2.0]))
     tensor([[1., 0.],
             [0., 2.]], dtype=float32)

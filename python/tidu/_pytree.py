@@ -6,12 +6,18 @@ structure in whatever order: two trees are matched key by key. The order of an O
 dataclasses with metadata={"static": True} are part of the structure.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import functools
 import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from tidu._core import Tensor
+
+C = TypeVar("C", bound=type)
 
 
 class Node:
@@ -19,19 +25,26 @@ class Node:
 
     __slots__ = ("children", "count", "data", "keys", "kind", "type")
 
-    def __init__(self, kind, type_, keys, children, data=None):
+    def __init__(
+        self,
+        kind: str,
+        type_: Any,
+        keys: Any,
+        children: tuple[Node, ...],
+        data: Any = None,
+    ) -> None:
         self.kind = kind
         self.type = type_
         self.keys = keys
         self.children = children
         self.data = data  # what the class keeps besides its parts
-        self.count = sum([child.count for child in children]) if kind != "leaf" else 1
+        self.count: int = sum([child.count for child in children]) if kind != "leaf" else 1
 
-    def is_like(self, other):
+    def is_like(self, other: Node) -> bool:
         """Whether this is the same node, whatever is in its parts."""
         return self.kind == other.kind and self.type is other.type and self.has_parts_of(other)
 
-    def has_parts_of(self, other):
+    def has_parts_of(self, other: Node) -> bool:
         """Whether the parts have the same names, also of another class of the kind."""
         if self.kind != other.kind or len(self.children) != len(other.children):
             return False
@@ -45,13 +58,13 @@ class Node:
             return False
         return self.data is other.data or bool(self.data == other.data)
 
-    def places_of(self, other):
+    def places_of(self, other: Node) -> Sequence[int]:
         """Where each part of a node with the same parts is among those of this one."""
         if self.keys == other.keys:
             return range(len(self.children))
         return [self.keys.index(key) for key in other.keys]
 
-    def is_same(self, other):
+    def is_same(self, other: Node) -> bool:
         """Whether the leaves are those of the other structure one by one."""
         return self is other or (
             self.kind == other.kind
@@ -62,7 +75,7 @@ class Node:
             and all(map(Node.is_same, self.children, other.children))
         )
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Node):
             return NotImplemented
         return self is other or (
@@ -73,13 +86,13 @@ class Node:
             )
         )
 
-    def __hash__(self):
-        parts = (hash(child) for child in self.children)
+    def __hash__(self) -> int:
+        parts: Any = (hash(child) for child in self.children)
         if self.kind == "dict" and self.type is not collections.OrderedDict:
             parts = (frozenset(zip(self.keys, parts, strict=True)),)
         return hash((self.kind, self.type, self.count, *parts))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parts = [repr(child) for child in self.children]
         if self.kind == "leaf":
             return "*"
@@ -101,16 +114,31 @@ class Node:
 LEAF = Node("leaf", None, None, ())
 NONE = Node("none", None, None, ())
 
-_registered = {}  # the two functions of each class
+_registered: dict[
+    type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]
+] = {}  # the two functions of each class
 
 
-def register(cls, flatten=None, unflatten=None):
+def register(
+    cls: C,
+    flatten: Callable[[Any], tuple[Sequence[Any], Any]] | None = None,
+    unflatten: Callable[[Any, Any], Any] | None = None,
+) -> C:
     """Makes trees of the objects of a class; returns the class, so that it can be used as a decorator.
 
     flatten(object) gives (parts, data): a sequence of trees, and what else there is to know, which can be
     compared by ==. unflatten(data, parts) is the object again. Without them, those are its methods
     `tree_flatten(self)` and `tree_unflatten(cls, data, parts)`, the latter a classmethod. Subclasses are
     registered on their own.
+
+    Examples
+    --------
+    >>> class Pair:
+    ...     def __init__(self, a, b):
+    ...         self.a, self.b = a, b
+    >>> Pair = td.tree.register(Pair, lambda p: ((p.a, p.b), None), lambda data, parts: Pair(*parts))
+    >>> td.tree.leaves(Pair(1, [2, 3]))
+    [1, 2, 3]
     """
     if not isinstance(cls, type):
         raise TypeError(f"[register] takes a class, not {cls!r}")
@@ -124,19 +152,21 @@ def register(cls, flatten=None, unflatten=None):
                 f"[register] {cls.__name__} has no methods tree_flatten and tree_unflatten (define them, or "
                 "give functions)"
             )
-        flatten, unflatten = cls.tree_flatten, cls.tree_unflatten
+        methods: Any = cls
+        flatten, unflatten = methods.tree_flatten, methods.tree_unflatten
+    assert flatten is not None and unflatten is not None
     _registered[cls] = flatten, unflatten
     return cls
 
 
-def flatten(tree, is_leaf=None):
+def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], Node]:
     """The leaves of a tree, in order, and its structure."""
-    leaves = []
+    leaves: list[Any] = []
     return leaves, _flatten(tree, leaves) if is_leaf is None else _flatten_until(tree, leaves, is_leaf)
 
 
-def _flatten(tree, leaves):
-    kind = type(tree)
+def _flatten(tree: Any, leaves: list[Any]) -> Node:
+    kind: Any = type(tree)
     if kind is Tensor or kind is float or kind is int:
         leaves.append(tree)
         return LEAF
@@ -156,7 +186,7 @@ def _flatten(tree, leaves):
     return Node(kind, type_, keys, tuple([_flatten(part, leaves) for part in parts]), data)
 
 
-def _flatten_until(tree, leaves, is_leaf):
+def _flatten_until(tree: Any, leaves: list[Any], is_leaf: Callable[[Any], bool]) -> Node:
     opened = None if is_leaf(tree) else _open(tree, type(tree))
     if opened is None:
         leaves.append(tree)
@@ -167,7 +197,7 @@ def _flatten_until(tree, leaves, is_leaf):
     return Node(kind, type_, keys, tuple([_flatten_until(part, leaves, is_leaf) for part in parts]), data)
 
 
-def _open(tree, kind):
+def _open(tree: Any, kind: Any) -> tuple[str, Any, tuple[Any, ...] | None, Iterable[Any], Any] | None:
     """The kind, class, names and parts of a tree and its data; None for a leaf."""
     if tree is None:
         return "none", None, None, (), None
@@ -190,14 +220,14 @@ def _open(tree, kind):
 
 
 @functools.lru_cache(maxsize=256)
-def _fields_of(kind):
+def _fields_of(kind: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The fields of a dataclass that are parts of the tree, and those that are not."""
     fields = dataclasses.fields(kind)
     static = tuple(field.name for field in fields if field.metadata.get("static"))
     return tuple(field.name for field in fields if field.name not in static), static
 
 
-def unflatten(structure, leaves):
+def unflatten(structure: Node, leaves: Iterable[Any]) -> Any:
     """The tree of a structure with the given leaves."""
     leaves = iter(leaves)
     try:
@@ -209,7 +239,7 @@ def unflatten(structure, leaves):
     return tree
 
 
-def _unflatten(structure, leaves):
+def _unflatten(structure: Node, leaves: Iterator[Any]) -> Any:
     kind = structure.kind
     if kind == "leaf":
         return next(leaves)
@@ -242,16 +272,16 @@ class MisfitError(ValueError):
     """Two structures, the first of which should have the parts of the second."""
 
 
-def in_order(leaves, structure, like):
+def in_order(leaves: list[Any], structure: Node, like: Node) -> list[Any]:
     """The leaves of a tree in the order of another structure, which its own is like; None where a part is."""
     if structure.is_same(like):
         return leaves
-    result = []
+    result: list[Any] = []
     _put_in_order(leaves, 0, structure, like, result)
     return result
 
 
-def _put_in_order(leaves, begin, structure, like, result):
+def _put_in_order(leaves: list[Any], begin: int, structure: Node, like: Node, result: list[Any]) -> None:
     if structure.kind == "none":
         result += [None] * like.count
         return
@@ -265,7 +295,7 @@ def _put_in_order(leaves, begin, structure, like, result):
         _put_in_order(leaves, begins[place], structure.children[place], child, result)
 
 
-def begins_of(structure, begin):
+def begins_of(structure: Node, begin: int) -> list[int]:
     """Where among leaves those of each part begin, if those of the structure begin there."""
     begins = []
     for child in structure.children:
@@ -274,10 +304,17 @@ def begins_of(structure, begin):
     return begins
 
 
-def tree_map(function, tree, *rest, is_leaf=None):
+def tree_map(
+    function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> Any:
     """`function` of each leaf (and of the leaves in the same place of trees of the same structure).
 
     What `is_leaf(subtree)` says is one, is a leaf.
+
+    Examples
+    --------
+    >>> td.tree_map(lambda x: 2 * x, {"a": 1, "b": [2, 3]})
+    {'a': 2, 'b': [4, 6]}
     """
     leaves, structure = flatten(tree, is_leaf)
     others = []
@@ -291,12 +328,18 @@ def tree_map(function, tree, *rest, is_leaf=None):
     return unflatten(structure, [function(*all_) for all_ in zip(leaves, *others, strict=True)])
 
 
-def tree_leaves(tree, is_leaf=None):
-    """The leaves of a tree, in order."""
+def tree_leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
+    """The leaves of a tree, in order.
+
+    Examples
+    --------
+    >>> td.tree_leaves({"a": 1, "b": [2, 3]})
+    [1, 2, 3]
+    """
     return flatten(tree, is_leaf)[0]
 
 
-def tree_paths(structure, root):
+def tree_paths(structure: Node, root: str) -> list[str]:
     """What Python calls each leaf of a tree that it calls `root`: "params['w'][0]", "state.step"."""
     if structure.kind == "leaf":
         return [root]
@@ -313,14 +356,14 @@ def tree_paths(structure, root):
 # --- Structures as data of JSON
 
 
-def _name_of_type(kind):
+def _name_of_type(kind: Any) -> str:
     name = f"{kind.__module__}:{kind.__qualname__}"
     if _type_of_name(name) is not kind:
         raise ValueError(f"[save] {name} is no class that can be found by its name (define it in a module)")
     return name
 
 
-def _type_of_name(name):
+def _type_of_name(name: str) -> Any:
     """A class of a module that is imported already: files import nothing."""
     module, _, path = name.partition(":")
     found = sys.modules.get(module)
@@ -329,7 +372,7 @@ def _type_of_name(name):
     return found
 
 
-def _static_to_data(value):
+def _static_to_data(value: Any) -> Any:
     """Plain values; tuples are dictionaries, which there are none of else."""
     if value is None or type(value) in (bool, int, float, str):
         return value
@@ -341,13 +384,13 @@ def _static_to_data(value):
     raise ValueError(f"[save] {value!r}, part of the arguments' structure, is of a type that no file holds")
 
 
-def _static_from_data(data):
+def _static_from_data(data: Any) -> Any:
     if isinstance(data, dict):
         return tuple(_static_from_data(item) for item in data["tuple"])
     return [_static_from_data(item) for item in data] if isinstance(data, list) else data
 
 
-def structure_to_data(structure):
+def structure_to_data(structure: Node) -> Any:
     """Lists, dictionaries, strings and None from which structure_from_data makes the structure again."""
     kind = structure.kind
     if kind == "leaf":
@@ -369,7 +412,7 @@ def structure_to_data(structure):
     return data
 
 
-def structure_from_data(data):
+def structure_from_data(data: Any) -> Node:
     if data == "*":
         return LEAF
     if data is None:

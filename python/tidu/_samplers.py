@@ -1,13 +1,28 @@
 """Random numbers of many distributions, by transforming uniform and normal ones or by rejection."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 from tidu import _core as td
 from tidu._arguments import explain as _explain
 from tidu._control import while_loop
+from tidu._core import Tensor
 from tidu._core.random import normal, permutation, randint, split, uniform
 from tidu._custom import custom_jvp
 from tidu._incomplete_gamma import log_quantile_slope
+from tidu.typing import DTypeLike, Shape, TensorLike
+
+_Carry: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class _Standard(Protocol):
+    """A distribution without parameters."""
+
+    def __call__(self, key: Tensor, shape: Shape = (), dtype: DTypeLike = ...) -> Tensor: ...
+
 
 __all__ = [
     "bernoulli",
@@ -38,11 +53,11 @@ __all__ = [
 # --- Parameters
 
 
-def _is_tensor(x):
+def _is_tensor(x: object) -> TypeGuard[Tensor]:
     return isinstance(x, td.Tensor)
 
 
-def _dtype_of(op, dtype, *parameters):
+def _dtype_of(op: str, dtype: DTypeLike | None, *parameters: Any) -> tuple[td.dtype, td.dtype]:
     """The dtype of the result, by default that of the parameters, and that in which it is drawn."""
     if dtype is None:
         tensors = [x for x in parameters if _is_tensor(x) and x.dtype.is_floating_point]
@@ -53,7 +68,7 @@ def _dtype_of(op, dtype, *parameters):
     return dtype, td.float64 if dtype == td.float64 else td.float32
 
 
-def _shape_of(op, shape, *shapes):
+def _shape_of(op: str, shape: Shape | None, *shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape of the result, to which the shapes of the parameters broadcast."""
     if shape is not None:
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
@@ -69,45 +84,53 @@ def _shape_of(op, shape, *shapes):
     return tuple(together)
 
 
-def _parameters(op, k, shape, dtype, *values):
+def _parameters(
+    op: str, k: Tensor, shape: Shape | None, dtype: DTypeLike, *values: Any
+) -> tuple[tuple[int, ...], list[Tensor]]:
     """(shape, values as tensors of the shape)."""
     shape = _shape_of(op, shape, *(x.shape if _is_tensor(x) else () for x in values))
     return shape, [td.broadcast_to(td.asarray(x, device=k.device).astype(dtype), shape) for x in values]
 
 
-def _check(op, name, value, fits, range_):
+def _check(op: str, name: str, value: Any, fits: Callable[[Any], bool], range_: str) -> None:
     if not _is_tensor(value) and not fits(value):
         raise ValueError(f"[{op}] {name} is {value}, but must be {range_}")
 
 
-def _positive(op, **values):
+def _positive(op: str, **values: Any) -> None:
     for name, value in values.items():
         _check(op, name, value, lambda x: x > 0, "positive")
 
 
-def _probability(op, name, value):
+def _probability(op: str, name: str, value: Any) -> None:
     _check(op, name, value, lambda x: 0 <= x <= 1, "in [0, 1]")
 
 
 # --- By transforming uniform and normal numbers
 
 
-def _open_uniform(k, shape, dtype):
+def _open_uniform(k: Tensor, shape: Shape, dtype: DTypeLike) -> Tensor:
     """In (0, 1)."""
     return td.maximum(uniform(k, shape, dtype=dtype), 2.0**-54 if dtype == td.float64 else 2.0**-25)
 
 
-def _standard(op, draw, doc):
-    def function(key, shape=(), dtype=td.float32):
+def _standard(op: str, draw: Callable[[Tensor], Tensor], doc: str) -> _Standard:
+    def function(key: Tensor, shape: Shape = (), dtype: DTypeLike = td.float32) -> Tensor:
         dtype, drawn = _dtype_of(op, dtype)
         return draw(_open_uniform(key, shape, drawn)).astype(dtype)
 
     function.__name__ = function.__qualname__ = op
-    function.__doc__ = doc
+    function.__doc__ = f"""{doc}
+
+    Examples
+    --------
+    >>> td.random.{op}(td.random.key(0), (4,)).shape
+    (4,)
+    """
     return function
 
 
-def _laplace_of(u):
+def _laplace_of(u: Tensor) -> Tensor:
     return td.where(u < 0.5, td.log(2 * u), -td.log(2 * (1 - u)))
 
 
@@ -122,21 +145,45 @@ cauchy = _standard(
 )
 
 
-def bernoulli(key, p=0.5, shape=None):
-    """True with probability p, a number or a tensor."""
+def bernoulli(key: Tensor, p: TensorLike = 0.5, shape: Shape | None = None) -> Tensor:
+    """True with probability p, a number or a tensor.
+
+    Examples
+    --------
+    >>> td.random.bernoulli(td.random.key(0), 1.0, (3,))
+    tensor([ True,  True,  True], dtype=bool)
+    """
     _probability("bernoulli", "p", p)
     dtype = td.float64 if _is_tensor(p) and p.dtype == td.float64 else td.float32
     shape, (p,) = _parameters("bernoulli", key, shape, dtype, p)
     return uniform(key, shape, dtype=dtype) < p
 
 
-def rademacher(key, shape=(), dtype=td.int64):
-    """-1 or 1, each with probability 1/2."""
+def rademacher(key: Tensor, shape: Shape = (), dtype: DTypeLike = td.int64) -> Tensor:
+    """-1 or 1, each with probability 1/2.
+
+    Examples
+    --------
+    >>> td.random.rademacher(td.random.key(0), (4,)) ** 2
+    tensor([1, 1, 1, 1], dtype=int64)
+    """
     return 2 * bernoulli(key, 0.5, shape).astype(dtype) - 1
 
 
-def truncated_normal(key, low, high, shape=None, dtype=None):
-    """Standard normal numbers given that they lie in [low, high]."""
+def truncated_normal(
+    key: Tensor,
+    low: float | Tensor,
+    high: float | Tensor,
+    shape: Shape | None = None,
+    dtype: DTypeLike | None = None,
+) -> Tensor:
+    """Standard normal numbers given that they lie in [low, high].
+
+    Examples
+    --------
+    >>> bool(td.all(td.random.truncated_normal(td.random.key(0), 1.0, 2.0, (100,)) >= 1))
+    True
+    """
     dtype, drawn = _dtype_of("truncated_normal", dtype, low, high)
     if not (_is_tensor(low) or _is_tensor(high)) and not low < high:
         raise ValueError(f"[truncated_normal] the interval [{low}, {high}] is empty")
@@ -151,8 +198,20 @@ def truncated_normal(key, low, high, shape=None, dtype=None):
     return x.astype(dtype)
 
 
-def weibull(key, concentration, scale=1.0, shape=None, dtype=None):
-    """Numbers of the Weibull distribution, scale e^(1 / concentration) of exponential e."""
+def weibull(
+    key: Tensor,
+    concentration: TensorLike,
+    scale: TensorLike = 1.0,
+    shape: Shape | None = None,
+    dtype: DTypeLike | None = None,
+) -> Tensor:
+    """Numbers of the Weibull distribution, scale e^(1 / concentration) of exponential e.
+
+    Examples
+    --------
+    >>> td.random.weibull(td.random.key(0), 2.0, shape=(4,)).shape
+    (4,)
+    """
     _positive("weibull", concentration=concentration, scale=scale)
     dtype, drawn = _dtype_of("weibull", dtype, concentration, scale)
     shape, (concentration, scale) = _parameters("weibull", key, shape, drawn, concentration, scale)
@@ -160,22 +219,34 @@ def weibull(key, concentration, scale=1.0, shape=None, dtype=None):
     return _where_positive(x, concentration, scale).astype(dtype)
 
 
-def pareto(key, b, shape=None, dtype=None):
-    """Numbers of the Pareto distribution, with density b x^(-b-1) for x >= 1."""
+def pareto(key: Tensor, b: TensorLike, shape: Shape | None = None, dtype: DTypeLike | None = None) -> Tensor:
+    """Numbers of the Pareto distribution, with density b x^(-b-1) for x >= 1.
+
+    Examples
+    --------
+    >>> td.random.pareto(td.random.key(0), 3.0, (4,)).shape
+    (4,)
+    """
     _positive("pareto", b=b)
     dtype, drawn = _dtype_of("pareto", dtype, b)
     shape, (b,) = _parameters("pareto", key, shape, drawn, b)
     return _where_positive(td.exp(exponential(key, shape, drawn) / b), b).astype(dtype)
 
 
-def _where_positive(x, *parameters):
+def _where_positive(x: Tensor, *parameters: Tensor) -> Tensor:
     for parameter in parameters:
         x = td.where(parameter > 0, x, math.nan)
     return x
 
 
-def geometric(key, p, shape=None, dtype=td.int64):
-    """How many trials there are to the first success, 1, 2 .., each of probability p."""
+def geometric(key: Tensor, p: TensorLike, shape: Shape | None = None, dtype: DTypeLike = td.int64) -> Tensor:
+    """How many trials there are to the first success, 1, 2 .., each of probability p.
+
+    Examples
+    --------
+    >>> td.random.geometric(td.random.key(0), 1.0)
+    tensor(1, dtype=int64)
+    """
     _check("geometric", "p", p, lambda x: 0 < x <= 1, "in (0, 1]")
     shape, (p,) = _parameters("geometric", key, shape, td.float64, p)
     trials = td.floor(td.log(_open_uniform(key, shape, td.float64)) / td.log1p(-p)) + 1
@@ -183,10 +254,18 @@ def geometric(key, p, shape=None, dtype=td.int64):
     return td.where(fits, td.minimum(trials, 2.0**62), -1.0).astype(dtype)
 
 
-def multivariate_normal(key, mean, cov, shape=None, dtype=None):
+def multivariate_normal(
+    key: Tensor, mean: TensorLike, cov: TensorLike, shape: Shape | None = None, dtype: DTypeLike | None = None
+) -> Tensor:
     """Normal vectors with means (.., n) and covariance matrices (.., n, n), of which the lower triangle is
     read; the shape is that of the result without its last axis. By the Cholesky factor: a matrix that is not
-    positive definite is an error."""
+    positive definite is an error.
+
+    Examples
+    --------
+    >>> td.random.multivariate_normal(td.random.key(0), td.zeros(2), td.eye(2), (4,)).shape
+    (4, 2)
+    """
     mean, cov = td.asarray(mean, device=key.device), td.asarray(cov, device=key.device)
     dtype, drawn = _dtype_of("multivariate_normal", dtype, mean, cov)
     if mean.ndim < 1 or cov.ndim < 2 or cov.shape[-2:] != (mean.shape[-1],) * 2:
@@ -203,9 +282,15 @@ def multivariate_normal(key, mean, cov, shape=None, dtype=None):
 # --- Categories
 
 
-def categorical(key, logits, axis=-1, shape=None):
+def categorical(key: Tensor, logits: Tensor, axis: int = -1, shape: Shape | None = None) -> Tensor:
     """Indices along an axis of logits, each with probability softmax(logits), in int64: of the shape of the
-    logits without that axis, or of `shape`, to which that broadcasts."""
+    logits without that axis, or of `shape`, to which that broadcasts.
+
+    Examples
+    --------
+    >>> td.random.categorical(td.random.key(0), td.tensor([-td.inf, 0.0]))
+    tensor(1, dtype=int64)
+    """
     logits = td.moveaxis(logits, axis, -1)
     count = logits.shape[-1]
     if count == 0:
@@ -215,11 +300,23 @@ def categorical(key, logits, axis=-1, shape=None):
     return td.argmax(logits.astype(drawn) + gumbel(key, (*shape, count), drawn), axis=-1)
 
 
-def choice(key, x, shape=(), replace=True, p=None, axis=0):
+def choice(
+    key: Tensor,
+    x: int | Tensor,
+    shape: Shape = (),
+    replace: bool = True,
+    p: TensorLike | None = None,
+    axis: int = 0,
+) -> Tensor:
     """Slices of a tensor along an axis, or of range(x) for an integer x, each equally likely, or with
     probabilities in proportion to the vector p: `shape` takes the place of the axis.
 
     Without replacement no slice comes twice; there must be enough, of which p is not 0.
+
+    Examples
+    --------
+    >>> sorted(td.random.choice(td.random.key(0), 3, (3,), replace=False).tolist())
+    [0, 1, 2]
     """
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     count = x if isinstance(x, int) else x.shape[axis]
@@ -255,14 +352,19 @@ def choice(key, x, shape=(), replace=True, p=None, axis=0):
 _MOST_ATTEMPTS = 1000  # more than any element needs
 
 
-def _accepted(k, value, is_done, propose):
+def _accepted(
+    k: Tensor,
+    value: Tensor,
+    is_done: Tensor,
+    propose: Callable[[Tensor, tuple[int, ...]], tuple[Tensor, Tensor]],
+) -> Tensor:
     """`value` where it is done, elsewhere the first that propose(key, shape) = (proposals, fits) accepts."""
 
-    def go_on(carry):
+    def go_on(carry: _Carry) -> Tensor:
         _, count, _, is_done = carry
         return td.logical_and(count < _MOST_ATTEMPTS, td.logical_not(td.all(is_done)))
 
-    def attempt(carry):
+    def attempt(carry: _Carry) -> _Carry:
         k, count, value, is_done = carry
         keys = split(k)
         proposal, fits = propose(keys[1], value.shape)
@@ -274,14 +376,14 @@ def _accepted(k, value, is_done, propose):
 
 
 @custom_jvp
-def _loggamma(a, k):
+def _loggamma(a: Tensor, k: Tensor) -> Tensor:
     keys = split(k)
     # Of a + 1 where a < 1, for y + log(u) / a has then the shape a. (G. Marsaglia and W. W. Tsang, 2000)
     is_small = a < 1
     d = td.where(is_small, a + 1, a) - 1 / 3
     c = td.rsqrt(9 * d)
 
-    def propose(k, shape):
+    def propose(k: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         keys = split(k)
         z = normal(keys[0], shape, dtype=a.dtype)
         t = td.maximum(c * z, -1.0)
@@ -298,31 +400,53 @@ def _loggamma(a, k):
 
 
 @_loggamma.defjvp
-def _loggamma_jvp(primals, tangents):
+def _loggamma_jvp(primals: tuple[Tensor, Tensor], tangents: tuple[Tensor, Any]) -> tuple[Tensor, Tensor]:
     a, k = primals
     y = _loggamma(a, k)
     return y, log_quantile_slope(a, y) * tangents[0]
 
 
-def loggamma(key, a, shape=None, dtype=None):
+def loggamma(
+    key: Tensor, a: TensorLike, shape: Shape | None = None, dtype: DTypeLike | None = None
+) -> Tensor:
     """Logarithms of gamma variates of shape a, also where these are too small for their dtype. The derivative
-    by a is that of the quantile (implicit differentiation of the distribution function)."""
+    by a is that of the quantile (implicit differentiation of the distribution function).
+
+    Examples
+    --------
+    >>> td.random.loggamma(td.random.key(0), 2.0, (4,)).shape
+    (4,)
+    """
     _positive("loggamma", a=a)
     dtype, drawn = _dtype_of("loggamma", dtype, a)
     _, (a,) = _parameters("loggamma", key, shape, drawn, a)
     return _loggamma(a, key).astype(dtype)
 
 
-def gamma(key, a, shape=None, dtype=None):
-    """Gamma variates of shape a and scale 1. The derivative by a is that of the quantile."""
+def gamma(key: Tensor, a: TensorLike, shape: Shape | None = None, dtype: DTypeLike | None = None) -> Tensor:
+    """Gamma variates of shape a and scale 1. The derivative by a is that of the quantile.
+
+    Examples
+    --------
+    >>> td.random.gamma(td.random.key(0), 2.0, (4,)).shape
+    (4,)
+    """
     _positive("gamma", a=a)
     dtype, drawn = _dtype_of("gamma", dtype, a)
     _, (a,) = _parameters("gamma", key, shape, drawn, a)
     return td.exp(_loggamma(a, key)).astype(dtype)
 
 
-def beta(key, a, b, shape=None, dtype=None):
-    """Beta variates, x / (x + y) of gamma variates of shapes a and b. They have derivatives by both."""
+def beta(
+    key: Tensor, a: TensorLike, b: TensorLike, shape: Shape | None = None, dtype: DTypeLike | None = None
+) -> Tensor:
+    """Beta variates, x / (x + y) of gamma variates of shapes a and b. They have derivatives by both.
+
+    Examples
+    --------
+    >>> td.random.beta(td.random.key(0), 2.0, 3.0, (4,)).shape
+    (4,)
+    """
     _positive("beta", a=a, b=b)
     dtype, drawn = _dtype_of("beta", dtype, a, b)
     shape, (a, b) = _parameters("beta", key, shape, drawn, a, b)
@@ -330,9 +454,17 @@ def beta(key, a, b, shape=None, dtype=None):
     return td.sigmoid(_loggamma(a, keys[0]) - _loggamma(b, keys[1])).astype(dtype)
 
 
-def dirichlet(key, alpha, shape=None, dtype=None):
+def dirichlet(
+    key: Tensor, alpha: TensorLike, shape: Shape | None = None, dtype: DTypeLike | None = None
+) -> Tensor:
     """Vectors along the last axis of Dirichlet distributions of concentrations alpha (.., n); the shape is
-    that of the result without its last axis. They have derivatives by alpha."""
+    that of the result without its last axis. They have derivatives by alpha.
+
+    Examples
+    --------
+    >>> td.random.dirichlet(td.random.key(0), td.ones(3)).sum()
+    tensor(1., dtype=float32)
+    """
     alpha = td.asarray(alpha, device=key.device)
     dtype, drawn = _dtype_of("dirichlet", dtype, alpha)
     if alpha.ndim < 1:
@@ -342,14 +474,28 @@ def dirichlet(key, alpha, shape=None, dtype=None):
     return td.softmax(_loggamma(alpha, key), axis=-1).astype(dtype)
 
 
-def chisquare(key, df, shape=None, dtype=None):
-    """Chi-squared variates of df degrees of freedom, with derivatives by them."""
+def chisquare(
+    key: Tensor, df: float | Tensor, shape: Shape | None = None, dtype: DTypeLike | None = None
+) -> Tensor:
+    """Chi-squared variates of df degrees of freedom, with derivatives by them.
+
+    Examples
+    --------
+    >>> td.random.chisquare(td.random.key(0), 3.0, (4,)).shape
+    (4,)
+    """
     _positive("chisquare", df=df)
     return 2 * gamma(key, df / 2, shape, dtype)
 
 
-def t(key, df, shape=None, dtype=None):
-    """Variates of Student's t distribution of df degrees of freedom, with derivatives by them."""
+def t(key: Tensor, df: TensorLike, shape: Shape | None = None, dtype: DTypeLike | None = None) -> Tensor:
+    """Variates of Student's t distribution of df degrees of freedom, with derivatives by them.
+
+    Examples
+    --------
+    >>> td.random.t(td.random.key(0), 3.0, (4,)).shape
+    (4,)
+    """
     _positive("t", df=df)
     dtype, drawn = _dtype_of("t", dtype, df)
     shape, (df,) = _parameters("t", key, shape, drawn, df)
@@ -358,19 +504,19 @@ def t(key, df, shape=None, dtype=None):
     return (normal(keys[0], shape, dtype=drawn) * td.exp(log_spread)).astype(dtype)
 
 
-def _by_counting(k, first, ratio, is_asked):
+def _by_counting(k: Tensor, first: Tensor, ratio: Callable[[Tensor], Tensor], is_asked: Tensor) -> Tensor:
     """The counts n where the distribution function exceeds a uniform number: the probabilities are `first` of
     0, and ratio(n) times the one before it of n."""
     u = _open_uniform(k, first.shape, first.dtype)
 
-    def is_above(total):
+    def is_above(total: Tensor) -> Tensor:
         return td.logical_and(is_asked, u >= total)
 
-    def go_on(carry):
+    def go_on(carry: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         n, _, total = carry
         return td.logical_and(td.any(is_above(total)), td.all(n < 150))  # probabilities are nothing there
 
-    def count_on(carry):
+    def count_on(carry: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         n, probability, total = carry
         goes_on = is_above(total)
         n = n + goes_on.astype(n.dtype)
@@ -380,8 +526,14 @@ def _by_counting(k, first, ratio, is_asked):
     return while_loop(go_on, count_on, (td.zeros_like(first), first, first))[0]
 
 
-def poisson(key, lam, shape=None, dtype=td.int64):
-    """How many events there are where lam are expected. Computed in float64."""
+def poisson(key: Tensor, lam: TensorLike, shape: Shape | None = None, dtype: DTypeLike = td.int64) -> Tensor:
+    """How many events there are where lam are expected. Computed in float64.
+
+    Examples
+    --------
+    >>> td.random.poisson(td.random.key(0), 0.0)
+    tensor(0, dtype=int64)
+    """
     _check("poisson", "lam", lam, lambda x: 0 <= x <= 2.0**62, "from 0 to 2^62")
     lam = td.stop_gradient(lam) if _is_tensor(lam) else lam
     _, (lam,) = _parameters("poisson", key, shape, td.float64, lam)
@@ -397,7 +549,7 @@ def poisson(key, lam, shape=None, dtype=td.int64):
     a = -0.059 + 0.02483 * b
     log_alpha = td.log(1.1239 + 1.1328 / (b - 3.4))
 
-    def propose(k, shape):
+    def propose(k: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         u, v, n, rest = _hat(k, shape, a, b, large + 0.43)
         log_probability = n * td.log(large) - large - td.lgamma(td.maximum(n, 0.0) + 1)
         return n, _is_below(u, v, n, rest, 0.9277 - 3.6224 / (b - 2), log_alpha, log_probability, math.inf)
@@ -406,8 +558,16 @@ def poisson(key, lam, shape=None, dtype=td.int64):
     return _accepted(keys[1], start, td.logical_not(is_large), propose).astype(dtype)
 
 
-def binomial(key, n, p, shape=None, dtype=td.int64):
-    """How many of n trials succeed, each with probability p. Computed in float64."""
+def binomial(
+    key: Tensor, n: TensorLike, p: TensorLike, shape: Shape | None = None, dtype: DTypeLike = td.int64
+) -> Tensor:
+    """How many of n trials succeed, each with probability p. Computed in float64.
+
+    Examples
+    --------
+    >>> td.random.binomial(td.random.key(0), 10, 1.0)
+    tensor(10, dtype=int64)
+    """
     _check("binomial", "n", n, lambda x: 0 <= x <= 2**53 and x == int(x), "an integer from 0 to 2^53")
     _probability("binomial", "p", p)
     n, p = (td.stop_gradient(x) if _is_tensor(x) else x for x in (n, p))
@@ -433,7 +593,7 @@ def binomial(key, n, p, shape=None, dtype=td.int64):
     log_odds = td.log(q) - td.log1p(-q)
     at_mode = td.lgamma(mode + 1) + td.lgamma(many - mode + 1)
 
-    def propose(k, shape):
+    def propose(k: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         u, v, i, rest = _hat(k, shape, a, b, many * q + 0.5)
         held = td.clip(i, td.zeros_like(many), many)
         log_probability = (
@@ -445,7 +605,9 @@ def binomial(key, n, p, shape=None, dtype=td.int64):
     return td.where(is_valid, td.where(is_mirrored, n - successes, successes), -1.0).astype(dtype)
 
 
-def _hat(k, shape, a, b, center):
+def _hat(
+    k: Tensor, shape: Shape, a: Tensor, b: Tensor, center: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A draw from under Hormann's table mountain: (distance from the edge, uniform number, count, slope)."""
     keys = split(k)
     u = uniform(keys[0], shape, dtype=td.float64) - 0.5
@@ -454,7 +616,16 @@ def _hat(k, shape, a, b, center):
     return edge, v, td.floor((2 * a / edge + b) * u + center), a / (edge * edge) + b
 
 
-def _is_below(edge, v, count, slope, squeeze, log_alpha, log_probability, most):
+def _is_below(
+    edge: Tensor,
+    v: Tensor,
+    count: Tensor,
+    slope: Tensor,
+    squeeze: Tensor,
+    log_alpha: Tensor,
+    log_probability: Tensor,
+    most: float | Tensor,
+) -> Tensor:
     is_inside = td.logical_and(count >= 0, count <= most)
     is_surely = td.logical_and(edge >= 0.07, v <= squeeze)
     fits = td.log(v) + log_alpha - td.log(slope) <= log_probability

@@ -1,5 +1,9 @@
 """What other libraries call things that have another name here: for errors that say so."""
 
+from __future__ import annotations
+
+from typing import NoReturn
+
 # Names of PyTorch, NumPy and JAX. A Tensor has a method only where the right name is one.
 FUNCTIONS = {
     "absolute": "abs",
@@ -143,7 +147,7 @@ KEYWORDS = {
 }
 
 
-def no_attribute(owner, name):
+def no_attribute(owner: str, name: str) -> AttributeError:
     """The AttributeError for a name that `owner`, said in words, does not have."""
     hint = f" (it is called {FUNCTIONS[name]})" if name in FUNCTIONS else ""
     return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
@@ -152,8 +156,8 @@ def no_attribute(owner, name):
 class OtherName:
     """Stands on Tensor for what has another name there: getting it raises, and says which."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, instance, owner):
+    def __get__(self, instance: object, owner: type) -> NoReturn:
         raise no_attribute("'tidu.Tensor' object", self.name)

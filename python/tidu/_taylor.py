@@ -1,8 +1,12 @@
 """Taylor mode: jet and taylor."""
 
+from __future__ import annotations
+
 import functools
 import math
 import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tidu import _core
 from tidu._directional import Point
@@ -10,7 +14,12 @@ from tidu._pytree import tree_map, unflatten
 from tidu._transforms import Flat, inputs_of, jacobian, match_tree
 
 
-def jet(function, primals, series, has_aux=False):
+def jet(
+    function: Callable[..., Any],
+    primals: Sequence[Any],
+    series: Sequence[Sequence[Any]],
+    has_aux: bool = False,
+) -> Any:
     """(function(*primals), its derivatives [d/dt, d^2/dt^2 ..] at t = 0) along a curve x(t) of the arguments.
 
     primals: the tuple x(0). series: for each primal the list of its derivatives x'(0), x''(0) .., each like
@@ -22,6 +31,11 @@ def jet(function, primals, series, has_aux=False):
     coefficients, where k nested directional derivatives cost 2^k evaluations. Every operation and rule of
     custom_jvp and custom_vjp is advanced by its one derivative, y'(t) = jvp(x(t)) x'(t), as in Griewank and
     Walther, Evaluating Derivatives, chapter 13.
+
+    Examples
+    --------
+    >>> td.jet(td.exp, (td.tensor(0.0),), ([td.tensor(1.0), None],))
+    (tensor(1., dtype=float32), [tensor(1., dtype=float32), tensor(1., dtype=float32)])
     """
     for name, value in (("primals", primals), ("series", series)):
         if not isinstance(value, tuple | list):
@@ -56,23 +70,28 @@ class Taylor:
 
     Called with the step p, like x, it gives the model's value, like the function's result, by one evaluation
     in Taylor mode along p. `value` is f(x), and `coefficients` the list of the polynomial's coefficients.
+
+    Examples
+    --------
+    >>> td.taylor(td.exp, td.tensor(0.0), 2).coefficients
+    [tensor(1., dtype=float32), tensor(1., dtype=float32), tensor(0.5, dtype=float32)]
     """
 
-    def __init__(self, function, x, order):
+    def __init__(self, function: Callable[..., Any], x: Any, order: int) -> None:
         self.function, self.x, self.order = function, x, order
         self._point = Point(function, x, "taylor")
 
-    def __call__(self, p):
+    def __call__(self, p: Any) -> Any:
         point = self._point
         return point.result(_core.taylor_polynomial(point.flat, point.inputs, point.direction(p), self.order))
 
     @functools.cached_property
-    def value(self):
+    def value(self) -> Any:
         outputs = self._point.flat(self._point.inputs)
         return self._point.result(outputs)
 
     @functools.cached_property
-    def coefficients(self):
+    def coefficients(self) -> list[Any]:
         """Coefficient k is the k-th derivative divided by k!, for k = 0 .. order.
 
         For tensors x and f(x) it has the shape of f(x) followed k times by that of x, for trees it is what
@@ -84,13 +103,13 @@ class Taylor:
             return self._coefficients_of_one_number()
         result, derivative = [self.value], self.function
         for k in range(1, self.order + 1):
-            argnums = tuple(range(len(self.x))) if point.is_tuple else 0
+            argnums: Any = tuple(range(len(self.x))) if point.is_tuple else 0
             derivative = jacobian(derivative, argnums)
             tree = derivative(*self.x) if point.is_tuple else derivative(self.x)
             result.append(tree_map(lambda leaf, k=k: leaf / math.factorial(k), tree))
         return result
 
-    def _coefficients_of_one_number(self):
+    def _coefficients_of_one_number(self) -> list[Any]:
         point = self._point
         (x,) = point.inputs
         terms = [_core.ones_like(x), *[None] * (self.order - 1)][: self.order]
@@ -100,7 +119,7 @@ class Taylor:
             for y, terms in zip(outputs, series, strict=True)
         ]
 
-        def nested(term, k):
+        def nested(term: Any, k: int) -> Any:
             """A tree like x, in whose leaf is a tree like x .., k of them."""
             for _ in range(k):
                 (term,) = unflatten(point.structure, [term])
@@ -111,11 +130,16 @@ class Taylor:
         ]
 
 
-def taylor(function, x, order):
+def taylor(function: Callable[..., Any], x: Any, order: int) -> Taylor:
     """The Taylor polynomial of `function` at x to `order`, a callable Taylor.
 
     x is the argument, any pytree of floating-point tensors; a tuple is the tuple of arguments. Order 1 is the
     linear model, order 2 the quadratic one.
+
+    Examples
+    --------
+    >>> td.taylor(td.cos, td.tensor(0.0), 2)(td.tensor(0.1))
+    tensor(0.995, dtype=float32)
     """
     if isinstance(order, bool) or not hasattr(order, "__index__"):
         raise TypeError(f"[taylor] the order must be an int, not {type(order).__name__}")

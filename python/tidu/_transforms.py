@@ -1,33 +1,48 @@
 """Derivatives of functions of pytrees: grad, vjp, jvp, jacobian, hessian."""
 
+from __future__ import annotations
+
 import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from tidu import _core
 from tidu._core import DTypeError, ShapeError, Tensor
-from tidu._pytree import MisfitError, flatten, in_order, tree_map, unflatten
+from tidu._pytree import MisfitError, Node, flatten, in_order, tree_map, unflatten
+
+T = TypeVar("T")
 
 P = ParamSpec("P")
+A = TypeVar("A")
+B = TypeVar("B", contravariant=True)
 R = TypeVar("R")
+S = TypeVar("S", covariant=True)
+X = TypeVar("X")
+
+
+class OfArgument(Protocol[B, P, S]):
+    """A function whose first argument, given by place, is the one that it is differentiated by."""
+
+    def __call__(self, argument: B, /, *args: P.args, **kwargs: P.kwargs) -> S: ...
+
 
 # --- Arguments and results
 
 
-def name_of(function):
+def name_of(function: Any) -> str:
     return getattr(function, "__name__", None) or type(function).__name__
 
 
-def _as_tensor(leaf, op, where):
+def _as_tensor(leaf: Any, op: str, where: str) -> Tensor:
     try:
         return _core.asarray(leaf)
     except TypeError as error:
         raise TypeError(f"[{op}] {where} must be tensors or numbers, not {type(leaf).__name__}") from error
 
 
-def inputs_of(tree, op, where):
+def inputs_of(tree: Any, op: str, where: str) -> tuple[list[Tensor], Node]:
     """The leaves of a tree as floating-point tensors, and its structure."""
     leaves, structure = flatten(tree)
     tensors = []
@@ -43,7 +58,7 @@ def inputs_of(tree, op, where):
     return tensors, structure
 
 
-def outputs_from(tree, op, like=None):
+def outputs_from(tree: Any, op: str, like: Node | None = None) -> tuple[list[Tensor], Node]:
     """The leaves of a function's result as tensors, and its structure: `like`, where it is equal to that."""
     leaves, structure = flatten(tree)
     if like is not None and structure == like:
@@ -52,10 +67,10 @@ def outputs_from(tree, op, like=None):
     return [x if isinstance(x, Tensor) else _as_tensor(x, op, where) for x in leaves], structure
 
 
-def match_tree(tree, structure, tensors, op, what):
+def match_tree(tree: Any, structure: Node, tensors: list[Tensor], op: str, what: str) -> list[Tensor | None]:
     """The leaves of a tree that must have the structure and shapes of `tensors`; None leaves a part out."""
     leaves = align_tree(tree, structure, op, what)
-    result = []
+    result: list[Tensor | None] = []
     for i, (leaf, like) in enumerate(zip(leaves, tensors, strict=True)):
         if leaf is None:
             result.append(None)
@@ -72,7 +87,7 @@ def match_tree(tree, structure, tensors, op, what):
     return result
 
 
-def align_tree(tree, structure, op, what):
+def align_tree(tree: Any, structure: Node, op: str, what: str) -> list[Any]:
     """The leaves of a tree in the order of a structure that it should have; None leaves a part out."""
     leaves, got = flatten(tree)
     try:
@@ -84,7 +99,9 @@ def align_tree(tree, structure, op, what):
     raise ValueError(f"[{op}] the {what} has structure {got!r} but must have {want!r}")
 
 
-def _split_arguments(argnums, args, op):
+def _split_arguments(
+    argnums: int | Sequence[int], args: Sequence[Any], op: str
+) -> tuple[Any, Callable[[Any], Sequence[Any]]]:
     """The differentiated arguments, and a function that puts others in their place."""
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     places = []
@@ -98,7 +115,7 @@ def _split_arguments(argnums, args, op):
         raise ValueError(f"[{op}] argnums {argnums} names an argument twice")
     chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[place] for place in places)
 
-    def put(values):
+    def put(values: Any) -> list[Any]:
         all_args = list(args)
         for place, value in zip(places, (values,) if isinstance(argnums, int) else values, strict=True):
             all_args[place] = value
@@ -107,13 +124,13 @@ def _split_arguments(argnums, args, op):
     return chosen, put
 
 
-def _split_aux(result, op):
+def _split_aux(result: Any, op: str) -> tuple[Any, Any]:
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"[{op}] with has_aux=True the function must return a pair (value, aux)")
     return result
 
 
-def _scalar(value, function, op):
+def _scalar(value: Any, function: Any, op: str) -> Tensor:
     if value is None:
         raise TypeError(f"[{op}] {name_of(function)} returned None instead of a tensor")
     if isinstance(value, tuple | list | dict):
@@ -131,13 +148,14 @@ def _scalar(value, function, op):
         )
     if not value.dtype.is_floating_point:
         raise DTypeError(f"[{op}] {name_of(function)} must return a floating-point tensor, not {value.dtype}")
-    return value
+    found: Tensor = value
+    return found
 
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def _line_of_user():
+def _line_of_user() -> str:
     """Where the innermost call outside of this package was made."""
     frame = sys._getframe(1)
     while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
@@ -153,30 +171,38 @@ class Flat:
 
     __slots__ = ("aux", "function", "has_aux", "kwargs", "op", "output_structure", "put", "structure")
 
-    def __init__(self, function, put, kwargs, structure, has_aux, op):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        put: Callable[[Any], Sequence[Any]],
+        kwargs: dict[str, Any],
+        structure: Node,
+        has_aux: bool,
+        op: str,
+    ) -> None:
         self.function, self.put, self.kwargs = function, put, kwargs
         self.structure, self.has_aux, self.op = structure, has_aux, op
-        self.output_structure = None
+        self.output_structure: Any = None  # a Node after the first call
 
-    def result(self, tensors):
+    def result(self, tensors: list[Tensor]) -> Any:
         result = self.function(*self.put(unflatten(self.structure, tensors)), **self.kwargs)
         if self.has_aux:
             result, self.aux = _split_aux(result, self.op)
         return result
 
-    def scalar(self, tensors):
+    def scalar(self, tensors: list[Tensor]) -> Tensor:
         return _scalar(self.result(tensors), self.function, self.op)
 
-    def __call__(self, tensors):
+    def __call__(self, tensors: list[Tensor]) -> list[Tensor]:
         result = self.result(tensors)
         outputs, self.output_structure = outputs_from(result, self.op, self.output_structure)
         return outputs
 
-    def checked(self, strict):
+    def checked(self, strict: bool) -> Callable[[list[Tensor]], list[Tensor]]:
         """This function; with strict an error where no path of derivatives leads to an argument."""
         return _core.require_paths(self, self.op, _line_of_user) if strict else self
 
-    def checked_scalar(self, strict):
+    def checked_scalar(self, strict: bool) -> Callable[[list[Tensor]], Tensor]:
         if not strict:
             return self.scalar
         checked = _core.require_paths(lambda tensors: [self.scalar(tensors)], self.op, _line_of_user)
@@ -191,11 +217,14 @@ class OfTensors:
 
     __slots__ = ("function", "leaves", "op", "output_structure", "places", "structure")
 
-    def __init__(self, function, leaves, structure, places, op):
+    def __init__(
+        self, function: Callable[..., Any], leaves: list[Any], structure: Node, places: list[int], op: str
+    ) -> None:
         self.function, self.leaves, self.structure = function, leaves, structure
-        self.places, self.op, self.output_structure = places, op, None
+        self.places, self.op = places, op
+        self.output_structure: Any = None  # a Node after the first call
 
-    def __call__(self, tensors):
+    def __call__(self, tensors: list[Tensor]) -> list[Tensor]:
         filled = list(self.leaves)
         for i, tensor in zip(self.places, tensors, strict=True):
             filled[i] = tensor
@@ -205,7 +234,14 @@ class OfTensors:
         return outputs
 
 
-def _flatten_call(function, argnums, args, kwargs, has_aux, op):
+def _flatten_call(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    has_aux: bool,
+    op: str,
+) -> tuple[Flat, list[Tensor]]:
     chosen, put = _split_arguments(argnums, args, op)
     inputs, structure = inputs_of(chosen, op, "the differentiated argument")
     return Flat(function, put, kwargs, structure, has_aux, op), inputs
@@ -214,9 +250,31 @@ def _flatten_call(function, argnums, args, kwargs, has_aux, op):
 # --- grad
 
 
+@overload
 def value_and_grad(
-    function: Callable[P, R], argnums: int | Sequence[int] = 0, has_aux: bool = False, strict: bool = False
-) -> Callable[P, tuple[R, Any]]:
+    function: OfArgument[A, P, tuple[R, X]],
+    argnums: Literal[0] = ...,
+    *,
+    has_aux: Literal[True],
+    strict: bool = ...,
+) -> OfArgument[A, P, tuple[tuple[R, X], A]]: ...
+@overload
+def value_and_grad(
+    function: OfArgument[A, P, R],
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    strict: bool = ...,
+) -> OfArgument[A, P, tuple[R, A]]: ...
+@overload
+def value_and_grad(
+    function: Callable[P, Any], argnums: int | Sequence[int] = ..., has_aux: bool = ..., strict: bool = ...
+) -> Callable[P, tuple[Any, Any]]: ...
+def value_and_grad(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    strict: bool = False,
+) -> Callable[..., Any]:
     """A function that returns (value, gradient) of a scalar function.
 
     argnums: the positional argument to differentiate by, any pytree, or a sequence of them (then the
@@ -224,10 +282,15 @@ def value_and_grad(
     ((value, aux), gradient). Other arguments, keyword arguments among them, are passed through. With strict
     it is a GradientError where the gradient by a tensor is zero because no path of derivatives leads to it:
     the error names the operation that cut the path (argmax, round, a conversion to integers ..) and its line.
+
+    Examples
+    --------
+    >>> td.value_and_grad(lambda x: (x * x).sum())(td.tensor([1.0, 2.0]))
+    (tensor(5., dtype=float32), tensor([2., 4.], dtype=float32))
     """
 
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "grad")
         value, gradients = _core.value_and_grad(flat.checked_scalar(strict), inputs)
         return (value, flat.aux) if has_aux else value, unflatten(flat.structure, gradients)
@@ -235,17 +298,44 @@ def value_and_grad(
     return wrapped
 
 
+@overload
 def grad(
-    function: Callable[P, Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, strict: bool = False
-) -> Callable[P, Any]:
+    function: OfArgument[A, P, tuple[Any, X]],
+    argnums: Literal[0] = ...,
+    *,
+    has_aux: Literal[True],
+    strict: bool = ...,
+) -> OfArgument[A, P, tuple[A, X]]: ...
+@overload
+def grad(
+    function: OfArgument[A, P, R],
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    strict: bool = ...,
+) -> OfArgument[A, P, A]: ...
+@overload
+def grad(
+    function: Callable[P, Any], argnums: int | Sequence[int] = ..., has_aux: bool = ..., strict: bool = ...
+) -> Callable[P, Any]: ...
+def grad(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    strict: bool = False,
+) -> Callable[..., Any]:
     """A function that returns the gradient of a scalar function, like the argument `argnums`.
 
     See value_and_grad. With has_aux the result is (gradient, aux).
+
+    Examples
+    --------
+    >>> td.grad(lambda x: (x**3).sum())(td.tensor([1.0, 2.0]))
+    tensor([ 3., 12.], dtype=float32)
     """
     both = value_and_grad(function, argnums, has_aux, strict)
 
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
@@ -255,18 +345,32 @@ def grad(
 # --- vjp, jvp
 
 
-def vjp(function, *primals, has_aux=False, strict=False):
+@overload
+def vjp(
+    function: Callable[..., tuple[R, X]], *primals: Any, has_aux: Literal[True], strict: bool = ...
+) -> tuple[R, Callable[[R], tuple[Any, ...]], X]: ...
+@overload
+def vjp(
+    function: Callable[..., R], *primals: Any, has_aux: Literal[False] = ..., strict: bool = ...
+) -> tuple[R, Callable[[R], tuple[Any, ...]]]: ...
+def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False, strict: bool = False) -> Any:
     """function(*primals), and the pullback, from a cotangent like the result to a tuple of cotangents.
 
     With has_aux the function returns (value, aux) and the result is (value, pullback, aux). strict: as in
     value_and_grad.
+
+    Examples
+    --------
+    >>> value, pullback = td.vjp(lambda x: x * x, td.tensor(3.0))
+    >>> pullback(td.tensor(1.0))
+    (tensor(6., dtype=float32),)
     """
     inputs, structure = inputs_of(primals, "vjp", "the primals")
     flat = Flat(function, tuple, {}, structure, has_aux, "vjp")
     outputs, pull = _core.vjp(flat.checked(strict), inputs)
     output_structure = flat.output_structure
 
-    def pullback(cotangent):
+    def pullback(cotangent: Any) -> Any:
         cotangents = match_tree(cotangent, output_structure, outputs, "vjp", "cotangent")
         return unflatten(structure, pull(cotangents))
 
@@ -274,7 +378,9 @@ def vjp(function, *primals, has_aux=False, strict=False):
     return (value, pullback, flat.aux) if has_aux else (value, pullback)
 
 
-def _primals_and_tangents(primals, tangents, op):
+def _primals_and_tangents(
+    primals: Sequence[Any], tangents: Sequence[Any], op: str
+) -> tuple[list[Tensor], Node, list[Tensor | None]]:
     for name, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, tuple | list):
             raise TypeError(f"[{op}] {name} must be a tuple or a list, not {type(value).__name__}")
@@ -285,11 +391,39 @@ def _primals_and_tangents(primals, tangents, op):
     return inputs, structure, match_tree(tangents, structure, inputs, op, "tangent")
 
 
-def jvp(function, primals, tangents, has_aux=False, strict=False):
+@overload
+def jvp(
+    function: Callable[..., tuple[R, X]],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    has_aux: Literal[True],
+    strict: bool = ...,
+) -> tuple[R, R, X]: ...
+@overload
+def jvp(
+    function: Callable[..., R],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    has_aux: Literal[False] = ...,
+    strict: bool = ...,
+) -> tuple[R, R]: ...
+def jvp(
+    function: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    has_aux: bool = False,
+    strict: bool = False,
+) -> Any:
     """(function(*primals), its derivative in the direction `tangents`).
 
     primals and tangents are sequences of the same structure; None stands for a zero tangent. With has_aux the
     function returns (value, aux) and the result is (value, tangent, aux). strict: as in value_and_grad.
+
+    Examples
+    --------
+    >>> td.jvp(td.sin, (td.tensor(0.0),), (td.tensor(2.0),))
+    (tensor(0., dtype=float32), tensor(2., dtype=float32))
     """
     inputs, structure, directions = _primals_and_tangents(primals, tangents, "jvp")
     flat = Flat(function, tuple, {}, structure, has_aux, "jvp")
@@ -302,9 +436,16 @@ def jvp(function, primals, tangents, has_aux=False, strict=False):
 # --- Jacobians
 
 
-def _matrix(blocks_of, function, argnums, has_aux, strict, chunk_size):
+def _matrix(
+    blocks_of: Callable[..., Any],
+    function: Callable[P, Any],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    strict: bool,
+    chunk_size: int | None,
+) -> Callable[P, Any]:
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "jacobian")
         rows = [unflatten(flat.structure, row) for row in blocks_of(flat.checked(strict), inputs, chunk_size)]
         matrix = unflatten(flat.output_structure, rows)
@@ -313,21 +454,45 @@ def _matrix(blocks_of, function, argnums, has_aux, strict, chunk_size):
     return wrapped
 
 
-def jacrev(function, argnums=0, has_aux=False, strict=False, chunk_size=None):
+def jacrev(
+    function: Callable[P, Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    strict: bool = False,
+    chunk_size: int | None = None,
+) -> Callable[P, Any]:
     """A function that returns the Jacobian by reverse mode: a backward pass for the elements of the result.
 
     For each leaf of the result and each leaf of the argument a tensor of shape result.shape +
     argument.shape, in the structure of the result with that of the argument in its leaves. argnums, has_aux
     and strict are as in value_and_grad. The rows are computed at once, as by vmap, or chunk_size of them at a
     time (by default as many as fit into 512 MB); one after the other where a rule looks at values.
+
+    Examples
+    --------
+    >>> td.jacrev(lambda x: x * x)(td.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]], dtype=float32)
     """
     return _matrix(_core.jacrev, function, argnums, has_aux, strict, chunk_size)
 
 
-def jacfwd(function, argnums=0, has_aux=False, strict=False, chunk_size=None):
+def jacfwd(
+    function: Callable[P, Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    strict: bool = False,
+    chunk_size: int | None = None,
+) -> Callable[P, Any]:
     """A function that returns the Jacobian by forward mode: tangents for the elements of the argument.
 
     The result is as for jacrev. The function is evaluated once for each leaf of the argument.
+
+    Examples
+    --------
+    >>> td.jacfwd(lambda x: x * x)(td.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]], dtype=float32)
     """
     return _matrix(_core.jacfwd, function, argnums, has_aux, strict, chunk_size)
 
@@ -335,7 +500,16 @@ def jacfwd(function, argnums=0, has_aux=False, strict=False, chunk_size=None):
 _JACOBIANS = {"auto": _core.jacobian, "fwd": _core.jacfwd, "rev": _core.jacrev}
 
 
-def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False, chunk_size=None, *, sparse=False):
+def jacobian(
+    function: Callable[P, Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    mode: str = "auto",
+    strict: bool = False,
+    chunk_size: int | None = None,
+    *,
+    sparse: Any = False,
+) -> Callable[P, Any]:
     """A function that returns the Jacobian, as jacrev does.
 
     mode: "rev" (a pass for each element of the result), "fwd" (one for each element of the argument), or
@@ -346,6 +520,12 @@ def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False, chun
     in row-major order). The pattern may also be given, as td.sparsity found it once, or as a scipy.sparse or
     dense matrix of your own. See td.sparse.jacobian, which gives a matrix of tensors that can be
     differentiated again.
+
+    Examples
+    --------
+    >>> td.jacobian(lambda x: x * x)(td.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]], dtype=float32)
     """
     if mode not in _JACOBIANS:
         raise ValueError(f"[jacobian] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
@@ -356,22 +536,36 @@ def jacobian(function, argnums=0, has_aux=False, mode="auto", strict=False, chun
         return _sparse.as_scipy(of_tensors, has_aux, "jacobian")
     wrapped = _matrix(_JACOBIANS[mode], function, argnums, has_aux, strict, chunk_size)
 
-    def mode_for(*args, **kwargs):
+    def mode_for(*args: Any, **kwargs: Any) -> str:
         if mode != "auto":
             return mode
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "jacobian")
         return _core.jacobian_mode(flat(inputs), inputs)
 
-    wrapped.mode = mode_for
+    wrapped.mode = mode_for  # type: ignore[attr-defined]  # what it has beside a function
     return wrapped
 
 
-def hessian(function, argnums=0, has_aux=False, strict=False, chunk_size=None, *, sparse=False):
+def hessian(
+    function: Callable[P, Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    strict: bool = False,
+    chunk_size: int | None = None,
+    *,
+    sparse: Any = False,
+) -> Callable[P, Any]:
     """A function that returns the matrix of second derivatives of a scalar function, forward over reverse.
 
     Of shape argument.shape + argument.shape; for a pytree of arguments, the Jacobian of its gradient.
     strict is about the gradient, as in value_and_grad; chunk_size is as in jacrev. sparse is as in jacobian,
     with a pattern that td.hessian_sparsity gives.
+
+    Examples
+    --------
+    >>> td.hessian(lambda x: x[0] * x[1])(td.tensor([1.0, 2.0]))
+    tensor([[0., 1.],
+            [1., 0.]], dtype=float32)
     """
     if sparse is not None and sparse is not False:
         from tidu import sparse as _sparse
@@ -380,7 +574,7 @@ def hessian(function, argnums=0, has_aux=False, strict=False, chunk_size=None, *
         return _sparse.as_scipy(of_tensors, has_aux, "hessian")
 
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "hessian")
         blocks = _core.hessian(flat.checked_scalar(strict), inputs, chunk_size)
         rows = [unflatten(flat.structure, row) for row in blocks]
@@ -390,14 +584,21 @@ def hessian(function, argnums=0, has_aux=False, strict=False, chunk_size=None, *
     return wrapped
 
 
-def hessian_diagonal(function, argnums=0, has_aux=False):
+def hessian_diagonal(
+    function: Callable[P, Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[P, Any]:
     """A function that returns the diagonal of the Hessian of a scalar function, like the argument `argnums`.
 
     Element i is the second derivative by element i: one product of the Hessian for each, and no matrix.
+
+    Examples
+    --------
+    >>> td.hessian_diagonal(lambda x: (x**3).sum())(td.tensor([1.0, 2.0]))
+    tensor([ 6., 12.], dtype=float32)
     """
 
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, "hessian_diagonal")
         diagonal = unflatten(flat.structure, _core.hessian_diagonal(flat.scalar, inputs))
         return (diagonal, flat.aux) if has_aux else diagonal
@@ -405,6 +606,13 @@ def hessian_diagonal(function, argnums=0, has_aux=False):
     return wrapped
 
 
-def stop_gradient(tree):
-    """The same values as constants, for a tensor or a pytree of them."""
-    return tree_map(lambda leaf: _core.stop_gradient(leaf) if isinstance(leaf, Tensor) else leaf, tree)
+def stop_gradient(tree: T) -> T:
+    """The same values as constants, for a tensor or a pytree of them.
+
+    Examples
+    --------
+    >>> td.grad(lambda x: x * td.stop_gradient(x))(td.tensor(3.0))
+    tensor(3., dtype=float32)
+    """
+    found: T = tree_map(lambda leaf: _core.stop_gradient(leaf) if isinstance(leaf, Tensor) else leaf, tree)
+    return found

@@ -8,15 +8,23 @@ parameters: they pass through vmap, grad, compile and scan.
 Of values outside the support the density is 0. What has no closed form is a NotImplementedError.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import tidu as td
+from tidu._core import Tensor
+from tidu.typing import Shape, TensorLike
 
 from . import _samplers as samplers
 from ._arguments import explain as _explain
 from ._core import linalg
 from ._core import random as uniform_samplers
 from ._incomplete_gamma import gammainc, gammaincc
+
+F = TypeVar("F", bound=Callable[..., Tensor])
 
 __all__ = [
     "Bernoulli",
@@ -55,19 +63,24 @@ class Distribution:
     A subclass names the tensors and distributions that it is made of in `_parts`, and other attributes in
     `_static`. It has `_log_prob` of values, and `_rsample(key, shape)` or, where samples have no derivatives,
     `_sample`, of samples that fill a shape of batches.
+
+    Examples
+    --------
+    >>> isinstance(td.distributions.Normal(), td.distributions.Distribution)
+    True
     """
 
-    _parts = ()
-    _static = ()
+    _parts: tuple[str, ...] = ()
+    _static: tuple[str, ...] = ()
     _event_dims = 0  # axes of the first part that belong to an event
 
-    def __init_subclass__(cls):
-        def opened(distribution):
+    def __init_subclass__(cls) -> None:
+        def opened(distribution: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             names = (*cls._parts, *cls._static)
             values = [getattr(distribution, name) for name in names]
             return tuple(values[: len(cls._parts)]), tuple(values[len(cls._parts) :])
 
-        def closed(static, parts):
+        def closed(static: Any, parts: Any) -> Any:
             distribution = cls.__new__(cls)
             for name, value in zip((*cls._parts, *cls._static), (*parts, *static), strict=True):
                 setattr(distribution, name, value)
@@ -75,52 +88,60 @@ class Distribution:
 
         td.tree.register(cls, opened, closed)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*self._parts, *self._static))
         return f"{type(self).__name__}({parts})"
 
-    def _shape(self):
+    def _shape(self) -> tuple[int, ...]:
         return tuple(getattr(self, self._parts[0]).shape)
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> tuple[int, ...]:
         """The shape of the batch of independent members."""
         shape = self._shape()
         return shape[: len(shape) - self._event_dims]
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> tuple[int, ...]:
         """The shape of one value of one member."""
         shape = self._shape()
         return shape[len(shape) - self._event_dims :]
 
     @property
-    def has_rsample(self):
+    def has_rsample(self) -> bool:
         """Whether samples have derivatives by the parameters."""
         return hasattr(self, "_rsample")
 
-    def _missing(self, what):
+    def _missing(self, what: str) -> NoReturn:
         raise NotImplementedError(f"[{type(self).__name__}] {what} has no closed form here")
 
-    def log_prob(self, x):
+    def log_prob(self, x: TensorLike) -> Tensor:
         """The logarithm of the density, or of the probability, at x, which broadcasts with batch_shape +
         event_shape: of the shape of both without the axes of events."""
         return self._log_prob(self._value(x))
 
-    def _value(self, x):
+    if TYPE_CHECKING:  # what subclasses may define
+
+        def _log_prob(self, x: Tensor, /) -> Tensor: ...
+        def _rsample(self, key: Tensor, shape: tuple[int, ...], /) -> Tensor: ...
+        def _sample(self, key: Tensor, shape: tuple[int, ...], /) -> Tensor: ...
+        def _cdf(self, x: Tensor, /) -> Tensor: ...
+        def _icdf(self, p: Tensor, /) -> Tensor: ...
+
+    def _value(self, x: TensorLike) -> Tensor:
         # Numbers are as exact as the parameters.
-        like = td.tree.leaves(self)[0]
+        like: Tensor = td.tree.leaves(self)[0]
         return (
             td.asarray(x, dtype=like.dtype, device=like.device)
             if isinstance(x, (int, float))
             else td.asarray(x)
         )
 
-    def prob(self, x):
+    def prob(self, x: TensorLike) -> Tensor:
         """exp(log_prob(x))."""
         return td.exp(self.log_prob(x))
 
-    def rsample(self, key, shape=()):
+    def rsample(self, key: Tensor, shape: Shape = ()) -> Tensor:
         """Samples of shape `shape` + batch_shape + event_shape that have derivatives by the parameters."""
         if not self.has_rsample:
             raise NotImplementedError(
@@ -128,46 +149,46 @@ class Distribution:
             )
         return self._rsample(key, self._extended(shape))
 
-    def sample(self, key, shape=()):
+    def sample(self, key: Tensor, shape: Shape = ()) -> Tensor:
         """Samples of shape `shape` + batch_shape + event_shape, as constants."""
         if self.has_rsample:
             return td.stop_gradient(self._rsample(key, self._extended(shape)))
         return self._sample(key, self._extended(shape))
 
-    def _extended(self, shape):
+    def _extended(self, shape: Shape) -> tuple[int, ...]:
         return (*((shape,) if isinstance(shape, int) else shape), *self.batch_shape)
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         """The mean, of shape batch_shape + event_shape."""
         return self._missing("the mean")
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         """The variance of each element, of shape batch_shape + event_shape."""
         return self._missing("the variance")
 
     @property
-    def stddev(self):
+    def stddev(self) -> Tensor:
         """The standard deviation of each element."""
         return td.sqrt(self.variance)
 
-    def entropy(self):
+    def entropy(self) -> Tensor:
         """The expectation of -log_prob, of shape batch_shape."""
         return self._missing("the entropy")
 
-    def cdf(self, x):
+    def cdf(self, x: TensorLike) -> Tensor:
         """The probability of values up to x."""
         return (
             self._cdf(self._value(x)) if hasattr(self, "_cdf") else self._missing("the distribution function")
         )
 
-    def icdf(self, p):
+    def icdf(self, p: TensorLike) -> Tensor:
         """The value up to which the probability is p."""
         return self._icdf(self._value(p)) if hasattr(self, "_icdf") else self._missing("the quantile")
 
 
-def _tensors(*values):
+def _tensors(*values: Any) -> list[Tensor]:
     """Parameters as floating-point tensors of one shape and dtype."""
     given = [x for x in values if isinstance(x, td.Tensor)]
     floating = [x for x in given if x.dtype.is_floating_point]
@@ -176,16 +197,16 @@ def _tensors(*values):
     return td.broadcast_arrays(*(td.asarray(x, device=device).astype(dtype) for x in values))
 
 
-def _within(fits, value):
+def _within(fits: Tensor, value: Tensor) -> Tensor:
     """`value` where x is in the support, else -inf."""
     return td.where(fits, value, -math.inf)
 
 
-def _whole(x, least=0):
+def _whole(x: Tensor, least: int = 0) -> Tensor:
     return td.logical_and(x >= least, x == td.floor(x))
 
 
-def _number(x, like):
+def _number(x: Tensor, like: Tensor) -> Tensor:
     """x in the dtype of the parameters, where it is of integers."""
     return x if x.dtype.is_floating_point else x.astype(like.dtype)
 
@@ -194,206 +215,280 @@ def _number(x, like):
 
 
 class Normal(Distribution):
-    """The normal distribution of a mean and a standard deviation."""
+    """The normal distribution of a mean and a standard deviation.
+
+    Examples
+    --------
+    >>> td.distributions.Normal(0.0, 1.0).log_prob(0.0)
+    tensor(-0.9189385, dtype=float32)
+    """
 
     _parts = ("loc", "scale")
 
-    def __init__(self, loc=0.0, scale=1.0):
+    def __init__(self, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> None:
         samplers._positive("Normal", scale=scale)
         self.loc, self.scale = _tensors(loc, scale)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         z = (x - self.loc) / self.scale
         return -0.5 * z * z - td.log(self.scale) - _HALF_LOG_2PI
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.loc + self.scale * uniform_samplers.normal(key, shape, dtype=self.loc.dtype)
 
-    mean = property(lambda self: self.loc)
-    variance = property(lambda self: self.scale * self.scale)
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return self.scale * self.scale
+
+    def entropy(self) -> Tensor:
         return 0.5 + _HALF_LOG_2PI + td.log(self.scale)
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return td.ndtr((x - self.loc) / self.scale)
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         return self.loc + self.scale * td.ndtri(p)
 
 
 class LogNormal(Distribution):
-    """The distribution of exp(x) of a normal x with mean `loc` and standard deviation `scale`."""
+    """The distribution of exp(x) of a normal x with mean `loc` and standard deviation `scale`.
+
+    Examples
+    --------
+    >>> td.distributions.LogNormal().icdf(0.5)
+    tensor(1., dtype=float32)
+    """
 
     _parts = ("loc", "scale")
 
-    def __init__(self, loc=0.0, scale=1.0):
+    def __init__(self, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> None:
         samplers._positive("LogNormal", scale=scale)
         self.loc, self.scale = _tensors(loc, scale)
 
-    def _normal(self):
+    def _normal(self) -> Normal:
         return Normal(self.loc, self.scale)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         y = td.log(td.where(x > 0, x, 1.0))
         return _within(x > 0, self._normal().log_prob(y) - y)
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return td.exp(self._normal()._rsample(key, shape))
 
-    mean = property(lambda self: td.exp(self.loc + 0.5 * self.scale**2))
-    variance = property(lambda self: td.expm1(self.scale**2) * td.exp(2 * self.loc + self.scale**2))
+    @property
+    def mean(self) -> Tensor:
+        return td.exp(self.loc + 0.5 * self.scale**2)
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return td.expm1(self.scale**2) * td.exp(2 * self.loc + self.scale**2)
+
+    def entropy(self) -> Tensor:
         return self._normal().entropy() + self.loc
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return td.where(x > 0, self._normal().cdf(td.log(td.where(x > 0, x, 1.0))), 0.0)
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         return td.exp(self._normal().icdf(p))
 
 
 class HalfNormal(Distribution):
-    """The distribution of |x| of a normal x with mean 0 and standard deviation `scale`."""
+    """The distribution of |x| of a normal x with mean 0 and standard deviation `scale`.
+
+    Examples
+    --------
+    >>> td.distributions.HalfNormal().mean
+    tensor(0.7978846, dtype=float32)
+    """
 
     _parts = ("scale",)
 
-    def __init__(self, scale=1.0):
+    def __init__(self, scale: float | Tensor = 1.0) -> None:
         samplers._positive("HalfNormal", scale=scale)
         (self.scale,) = _tensors(scale)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         return _within(x >= 0, Normal(0.0, self.scale).log_prob(x) + math.log(2))
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.scale * td.abs(uniform_samplers.normal(key, shape, dtype=self.scale.dtype))
 
-    mean = property(lambda self: self.scale * math.sqrt(2 / math.pi))
-    variance = property(lambda self: self.scale**2 * (1 - 2 / math.pi))
+    @property
+    def mean(self) -> Tensor:
+        return self.scale * math.sqrt(2 / math.pi)
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return self.scale**2 * (1 - 2 / math.pi)
+
+    def entropy(self) -> Tensor:
         return 0.5 + _HALF_LOG_2PI - math.log(2) + td.log(self.scale)
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return td.where(x > 0, td.erf(x / (self.scale * math.sqrt(2))), 0.0)
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         return self.scale * math.sqrt(2) * td.erfinv(p)
 
 
 class Uniform(Distribution):
-    """The uniform distribution on [low, high]."""
+    """The uniform distribution on [low, high].
+
+    Examples
+    --------
+    >>> td.distributions.Uniform(0.0, 4.0).variance
+    tensor(1.3333334, dtype=float32)
+    """
 
     _parts = ("low", "high")
 
-    def __init__(self, low=0.0, high=1.0):
+    def __init__(self, low: float | Tensor = 0.0, high: float | Tensor = 1.0) -> None:
         if not (isinstance(low, td.Tensor) or isinstance(high, td.Tensor)) and not low < high:
             raise ValueError(f"[Uniform] the interval [{low}, {high}] is empty")
         self.low, self.high = _tensors(low, high)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         return _within(td.logical_and(x >= self.low, x <= self.high), -td.log(self.high - self.low))
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         unit = uniform_samplers.uniform(key, shape, dtype=self.low.dtype)
         return self.low + (self.high - self.low) * unit
 
-    mean = property(lambda self: 0.5 * (self.low + self.high))
-    variance = property(lambda self: (self.high - self.low) ** 2 / 12)
+    @property
+    def mean(self) -> Tensor:
+        return 0.5 * (self.low + self.high)
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return (self.high - self.low) ** 2 / 12
+
+    def entropy(self) -> Tensor:
         return td.log(self.high - self.low)
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return td.clip((x - self.low) / (self.high - self.low), 0.0, 1.0)
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         return self.low + (self.high - self.low) * p
 
 
 class Exponential(Distribution):
-    """The exponential distribution of mean 1 / rate."""
+    """The exponential distribution of mean 1 / rate.
+
+    Examples
+    --------
+    >>> td.distributions.Exponential(2.0).mean
+    tensor(0.5, dtype=float32)
+    """
 
     _parts = ("rate",)
 
-    def __init__(self, rate=1.0):
+    def __init__(self, rate: float | Tensor = 1.0) -> None:
         samplers._positive("Exponential", rate=rate)
         (self.rate,) = _tensors(rate)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         return _within(x >= 0, td.log(self.rate) - self.rate * x)
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return samplers.exponential(key, shape, self.rate.dtype) / self.rate
 
-    mean = property(lambda self: 1 / self.rate)
-    variance = property(lambda self: 1 / self.rate**2)
+    @property
+    def mean(self) -> Tensor:
+        return 1 / self.rate
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return 1 / self.rate**2
+
+    def entropy(self) -> Tensor:
         return 1 - td.log(self.rate)
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return -td.expm1(-self.rate * td.maximum(x, 0.0))
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         return -td.log1p(-p) / self.rate
 
 
 class Gamma(Distribution):
-    """The gamma distribution, of mean concentration / rate."""
+    """The gamma distribution, of mean concentration / rate.
+
+    Examples
+    --------
+    >>> td.distributions.Gamma(3.0, 2.0).mean
+    tensor(1.5, dtype=float32)
+    """
 
     _parts = ("concentration", "rate")
 
-    def __init__(self, concentration, rate=1.0):
+    def __init__(self, concentration: float | Tensor, rate: float | Tensor = 1.0) -> None:
         samplers._positive("Gamma", concentration=concentration, rate=rate)
         self.concentration, self.rate = _tensors(concentration, rate)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         a, y = self.concentration, x * self.rate
         return _within(
             x >= 0, td.xlogy(a - 1, td.where(x >= 0, y, 1.0)) - y - td.lgamma(a) + td.log(self.rate)
         )
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return samplers.gamma(key, self.concentration, shape) / self.rate
 
-    mean = property(lambda self: self.concentration / self.rate)
-    variance = property(lambda self: self.concentration / self.rate**2)
+    @property
+    def mean(self) -> Tensor:
+        return self.concentration / self.rate
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return self.concentration / self.rate**2
+
+    def entropy(self) -> Tensor:
         a = self.concentration
         return a - td.log(self.rate) + td.lgamma(a) + (1 - a) * td.digamma(a)
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return gammainc(self.concentration, td.maximum(x, 0.0) * self.rate)
 
 
 class Beta(Distribution):
-    """The beta distribution on [0, 1], of mean a / (a + b)."""
+    """The beta distribution on [0, 1], of mean a / (a + b).
+
+    Examples
+    --------
+    >>> td.distributions.Beta(1.0, 3.0).mean
+    tensor(0.25, dtype=float32)
+    """
 
     _parts = ("a", "b")
 
-    def __init__(self, a, b):
+    def __init__(self, a: float | Tensor, b: float | Tensor) -> None:
         samplers._positive("Beta", a=a, b=b)
         self.a, self.b = _tensors(a, b)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         fits = td.logical_and(x >= 0, x <= 1)
         y = td.where(fits, x, 0.5)
         return _within(fits, td.xlogy(self.a - 1, y) + td.xlog1py(self.b - 1, -y) - _log_beta(self.a, self.b))
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return samplers.beta(key, self.a, self.b, shape)
 
-    mean = property(lambda self: self.a / (self.a + self.b))
+    @property
+    def mean(self) -> Tensor:
+        return self.a / (self.a + self.b)
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         total = self.a + self.b
         return self.a * self.b / (total**2 * (total + 1))
 
-    def entropy(self):
+    def entropy(self) -> Tensor:
         a, b = self.a, self.b
         return (
             _log_beta(a, b)
@@ -403,80 +498,108 @@ class Beta(Distribution):
         )
 
 
-def _log_beta(a, b):
+def _log_beta(a: Tensor, b: Tensor) -> Tensor:
     return td.lgamma(a) + td.lgamma(b) - td.lgamma(a + b)
 
 
 class Laplace(Distribution):
-    """Laplace's distribution, of density exp(-|x - loc| / scale) / (2 scale)."""
+    """Laplace's distribution, of density exp(-|x - loc| / scale) / (2 scale).
+
+    Examples
+    --------
+    >>> td.distributions.Laplace().variance
+    tensor(2., dtype=float32)
+    """
 
     _parts = ("loc", "scale")
 
-    def __init__(self, loc=0.0, scale=1.0):
+    def __init__(self, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> None:
         samplers._positive("Laplace", scale=scale)
         self.loc, self.scale = _tensors(loc, scale)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         return -td.abs(x - self.loc) / self.scale - td.log(2 * self.scale)
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.loc + self.scale * samplers.laplace(key, shape, self.loc.dtype)
 
-    mean = property(lambda self: self.loc)
-    variance = property(lambda self: 2 * self.scale**2)
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return 2 * self.scale**2
+
+    def entropy(self) -> Tensor:
         return 1 + td.log(2 * self.scale)
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         z = (x - self.loc) / self.scale
         tail = 0.5 * td.exp(-td.abs(z))
         return td.where(z < 0, tail, 1 - tail)
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         left = td.minimum(p, 1 - p)
         return self.loc + self.scale * td.sign(p - 0.5) * -td.log(2 * left)
 
 
 class Cauchy(Distribution):
-    """Cauchy's distribution, of median `loc` and quartiles `loc` -+ `scale`. It has no mean: NaN."""
+    """Cauchy's distribution, of median `loc` and quartiles `loc` -+ `scale`. It has no mean: NaN.
+
+    Examples
+    --------
+    >>> td.distributions.Cauchy().cdf(0.0)
+    tensor(0.5, dtype=float32)
+    """
 
     _parts = ("loc", "scale")
 
-    def __init__(self, loc=0.0, scale=1.0):
+    def __init__(self, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> None:
         samplers._positive("Cauchy", scale=scale)
         self.loc, self.scale = _tensors(loc, scale)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         z = (x - self.loc) / self.scale
         return -math.log(math.pi) - td.log(self.scale) - td.log1p(z * z)
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.loc + self.scale * samplers.cauchy(key, shape, self.loc.dtype)
 
-    mean = property(lambda self: td.full_like(self.loc, math.nan))
-    variance = property(lambda self: td.full_like(self.loc, math.nan))
+    @property
+    def mean(self) -> Tensor:
+        return td.full_like(self.loc, math.nan)
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return td.full_like(self.loc, math.nan)
+
+    def entropy(self) -> Tensor:
         return td.log(4 * math.pi * self.scale)
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return 0.5 + td.atan((x - self.loc) / self.scale) / math.pi
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         return self.loc + self.scale * td.tan(math.pi * (p - 0.5))
 
 
 class StudentT(Distribution):
-    """Student's t distribution of df degrees of freedom, moved by `loc` and stretched by `scale`."""
+    """Student's t distribution of df degrees of freedom, moved by `loc` and stretched by `scale`.
+
+    Examples
+    --------
+    >>> td.distributions.StudentT(3.0).variance
+    tensor(3., dtype=float32)
+    """
 
     _parts = ("df", "loc", "scale")
 
-    def __init__(self, df, loc=0.0, scale=1.0):
+    def __init__(self, df: float | Tensor, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> None:
         samplers._positive("StudentT", df=df, scale=scale)
         self.df, self.loc, self.scale = _tensors(df, loc, scale)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         z, half = (x - self.loc) / self.scale, 0.5 * self.df
         return (
             td.lgamma(half + 0.5)
@@ -486,20 +609,20 @@ class StudentT(Distribution):
             - (half + 0.5) * td.log1p(z * z / self.df)
         )
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.loc + self.scale * samplers.t(key, self.df, shape)
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         return td.where(self.df > 1, self.loc, math.nan)
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         df = td.where(self.df > 2, self.df, 3.0)
         finite = self.scale**2 * df / (df - 2)
         return td.where(self.df > 2, finite, td.where(self.df > 1, math.inf, math.nan).astype(finite.dtype))
 
-    def entropy(self):
+    def entropy(self) -> Tensor:
         half = 0.5 * self.df
         return (
             (half + 0.5) * (td.digamma(half + 0.5) - td.digamma(half))
@@ -510,31 +633,42 @@ class StudentT(Distribution):
 
 
 class Gumbel(Distribution):
-    """Gumbel's distribution of maxima, with mode `loc`."""
+    """Gumbel's distribution of maxima, with mode `loc`.
+
+    Examples
+    --------
+    >>> td.distributions.Gumbel().mean
+    tensor(0.5772157, dtype=float32)
+    """
 
     _parts = ("loc", "scale")
 
-    def __init__(self, loc=0.0, scale=1.0):
+    def __init__(self, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> None:
         samplers._positive("Gumbel", scale=scale)
         self.loc, self.scale = _tensors(loc, scale)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         z = (x - self.loc) / self.scale
         return -z - td.exp(-z) - td.log(self.scale)
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.loc + self.scale * samplers.gumbel(key, shape, self.loc.dtype)
 
-    mean = property(lambda self: self.loc + _EULER * self.scale)
-    variance = property(lambda self: (math.pi * self.scale) ** 2 / 6)
+    @property
+    def mean(self) -> Tensor:
+        return self.loc + _EULER * self.scale
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return (math.pi * self.scale) ** 2 / 6
+
+    def entropy(self) -> Tensor:
         return 1 + _EULER + td.log(self.scale)
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return td.exp(-td.exp(-(x - self.loc) / self.scale))
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         return self.loc - self.scale * td.log(-td.log(p))
 
 
@@ -542,17 +676,23 @@ class Gumbel(Distribution):
 
 
 class Dirichlet(Distribution):
-    """The Dirichlet distribution of vectors of sum 1, with concentrations (.., n)."""
+    """The Dirichlet distribution of vectors of sum 1, with concentrations (.., n).
+
+    Examples
+    --------
+    >>> td.distributions.Dirichlet(td.tensor([1.0, 3.0])).mean
+    tensor([0.25, 0.75], dtype=float32)
+    """
 
     _parts = ("concentration",)
     _event_dims = 1
 
-    def __init__(self, concentration):
+    def __init__(self, concentration: TensorLike) -> None:
         (self.concentration,) = _tensors(concentration)
         if self.concentration.ndim < 1:
             raise td.ShapeError("[Dirichlet] the concentration must be a vector or a batch of such")
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         a = self.concentration
         fits = td.all(x >= 0, axis=-1)
         y = td.where(x >= 0, x, 1.0)
@@ -560,17 +700,19 @@ class Dirichlet(Distribution):
             fits, td.sum(td.xlogy(a - 1, y) - td.lgamma(a), axis=-1) + td.lgamma(td.sum(a, axis=-1))
         )
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return samplers.dirichlet(key, self.concentration, shape)
 
-    mean = property(lambda self: self.concentration / td.sum(self.concentration, axis=-1, keepdims=True))
+    @property
+    def mean(self) -> Tensor:
+        return self.concentration / td.sum(self.concentration, axis=-1, keepdims=True)
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         mean = self.mean
         return mean * (1 - mean) / (td.sum(self.concentration, axis=-1, keepdims=True) + 1)
 
-    def entropy(self):
+    def entropy(self) -> Tensor:
         a, total = self.concentration, td.sum(self.concentration, axis=-1)
         log_beta = td.sum(td.lgamma(a), axis=-1) - td.lgamma(total)
         spread = (total - a.shape[-1]) * td.digamma(total) - td.sum((a - 1) * td.digamma(a), axis=-1)
@@ -579,12 +721,24 @@ class Dirichlet(Distribution):
 
 class MultivariateNormal(Distribution):
     """Normal vectors with means `loc` (.., n) and covariance matrices (.., n, n), or lower triangular factors
-    `scale_tril` of these. A covariance that is not positive definite is an error."""
+    `scale_tril` of these. A covariance that is not positive definite is an error.
+
+    Examples
+    --------
+    >>> td.distributions.MultivariateNormal(td.zeros(2), td.eye(2)).entropy()
+    tensor(2.837877, dtype=float32)
+    """
 
     _parts = ("loc", "scale_tril")
     _event_dims = 1
 
-    def __init__(self, loc, covariance_matrix=None, *, scale_tril=None):
+    def __init__(
+        self,
+        loc: TensorLike,
+        covariance_matrix: TensorLike | None = None,
+        *,
+        scale_tril: TensorLike | None = None,
+    ) -> None:
         if (covariance_matrix is None) == (scale_tril is None):
             raise ValueError("[MultivariateNormal] needs either covariance_matrix or scale_tril")
         matrix = td.asarray(covariance_matrix if scale_tril is None else scale_tril)
@@ -604,34 +758,39 @@ class MultivariateNormal(Distribution):
         self.scale_tril = td.broadcast_to(factor, (*batch, size, size))
 
     @property
-    def covariance_matrix(self):
+    def covariance_matrix(self) -> Tensor:
         """The covariance matrices (.., n, n)."""
         return self.scale_tril @ td.matrix_transpose(self.scale_tril)
 
-    def _log_scale(self):
+    def _log_scale(self) -> Tensor:
         return td.sum(td.log(td.diagonal(self.scale_tril)), axis=-1)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         y = (x - self.loc)[..., None]
         factor = td.broadcast_to(self.scale_tril, (*y.shape[:-2], *self.scale_tril.shape[-2:]))
         z = linalg.solve_triangular(factor, y, upper=False)[..., 0]
         return -0.5 * td.sum(z * z, axis=-1) - self._log_scale() - self.loc.shape[-1] * _HALF_LOG_2PI
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         z = uniform_samplers.normal(key, (*shape, self.loc.shape[-1]), dtype=self.loc.dtype)
         return self.loc + (self.scale_tril @ z[..., None])[..., 0]
 
-    mean = property(lambda self: self.loc)
-    variance = property(lambda self: td.sum(self.scale_tril**2, axis=-1))
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return td.sum(self.scale_tril**2, axis=-1)
+
+    def entropy(self) -> Tensor:
         return self._log_scale() + self.loc.shape[-1] * (0.5 + _HALF_LOG_2PI)
 
 
 # --- Integers
 
 
-def _log_odds(op, probs, logits):
+def _log_odds(op: str, probs: Any, logits: Any) -> Any:
     """Logits from either."""
     if (probs is None) == (logits is None):
         raise ValueError(f"[{op}] needs either probs or logits")
@@ -642,44 +801,65 @@ def _log_odds(op, probs, logits):
 
 
 class _ByLogits(Distribution):
+    logits: Tensor
+
     @property
-    def probs(self):
+    def probs(self) -> Tensor:
         """The probabilities."""
         return td.sigmoid(self.logits)
 
 
 class Bernoulli(_ByLogits):
-    """1 with probability `probs`, or sigmoid(logits), else 0. Samples are int64."""
+    """1 with probability `probs`, or sigmoid(logits), else 0. Samples are int64.
+
+    Examples
+    --------
+    >>> td.distributions.Bernoulli(0.25).mean
+    tensor(0.25, dtype=float32)
+    """
 
     _parts = ("logits",)
 
-    def __init__(self, probs=None, *, logits=None):
+    def __init__(self, probs: TensorLike | None = None, *, logits: TensorLike | None = None) -> None:
         (self.logits,) = _tensors(_log_odds("Bernoulli", probs, logits))
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         value = td.where(x == 1, td.log_sigmoid(self.logits), td.log_sigmoid(-self.logits))
         return _within(td.logical_or(x == 0, x == 1), value)
 
-    def _sample(self, key, shape):
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return samplers.bernoulli(key, self.probs, shape).astype(td.int64)
 
-    mean = property(lambda self: self.probs)
-    variance = property(lambda self: self.probs * td.sigmoid(-self.logits))
+    @property
+    def mean(self) -> Tensor:
+        return self.probs
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return self.probs * td.sigmoid(-self.logits)
+
+    def entropy(self) -> Tensor:
         return td.entr(self.probs) + td.entr(td.sigmoid(-self.logits))
 
 
 class Binomial(_ByLogits):
-    """How many of n trials succeed, each with probability `probs`, or sigmoid(logits). Samples are int64."""
+    """How many of n trials succeed, each with probability `probs`, or sigmoid(logits). Samples are int64.
+
+    Examples
+    --------
+    >>> td.distributions.Binomial(4, 0.25).mean
+    tensor(1., dtype=float32)
+    """
 
     _parts = ("n", "logits")
 
-    def __init__(self, n, probs=None, *, logits=None):
+    def __init__(
+        self, n: int | Tensor, probs: TensorLike | None = None, *, logits: TensorLike | None = None
+    ) -> None:
         samplers._check("Binomial", "n", n, lambda x: x >= 0 and x == int(x), "an integer of at least 0")
         self.n, self.logits = _tensors(n, _log_odds("Binomial", probs, logits))
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         x = _number(x, self.n)
         fits = td.logical_and(_whole(x), x <= self.n)
         k = td.where(fits, x, 0.0)
@@ -689,66 +869,93 @@ class Binomial(_ByLogits):
         failures = td.where(k == self.n, 0.0, (self.n - k) * td.log_sigmoid(-self.logits))
         return _within(fits, ways + successes + failures)
 
-    def _sample(self, key, shape):
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return samplers.binomial(key, self.n, self.probs, shape)
 
-    mean = property(lambda self: self.n * self.probs)
-    variance = property(lambda self: self.n * self.probs * td.sigmoid(-self.logits))
+    @property
+    def mean(self) -> Tensor:
+        return self.n * self.probs
+
+    @property
+    def variance(self) -> Tensor:
+        return self.n * self.probs * td.sigmoid(-self.logits)
 
 
 class Geometric(_ByLogits):
     """How many trials there are to the first success, 1, 2 .., each of probability `probs`, or
-    sigmoid(logits). Samples are int64."""
+    sigmoid(logits). Samples are int64.
+
+    Examples
+    --------
+    >>> td.distributions.Geometric(0.25).mean
+    tensor(4., dtype=float32)
+    """
 
     _parts = ("logits",)
 
-    def __init__(self, probs=None, *, logits=None):
+    def __init__(self, probs: TensorLike | None = None, *, logits: TensorLike | None = None) -> None:
         (self.logits,) = _tensors(_log_odds("Geometric", probs, logits))
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         x = _number(x, self.logits)
         failures = td.where(x == 1, 0.0, (x - 1) * td.log_sigmoid(-self.logits))
         return _within(_whole(x, 1), failures + td.log_sigmoid(self.logits))
 
-    def _sample(self, key, shape):
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return samplers.geometric(key, self.probs, shape)
 
-    mean = property(lambda self: 1 / self.probs)
-    variance = property(lambda self: td.sigmoid(-self.logits) / self.probs**2)
+    @property
+    def mean(self) -> Tensor:
+        return 1 / self.probs
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return td.sigmoid(-self.logits) / self.probs**2
+
+    def entropy(self) -> Tensor:
         return (td.entr(self.probs) + td.entr(td.sigmoid(-self.logits))) / self.probs
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return -td.expm1(td.floor(td.maximum(x, 0.0)) * td.log_sigmoid(-self.logits))
 
 
 class Poisson(Distribution):
-    """How many events there are where `rate` are expected. Samples are int64."""
+    """How many events there are where `rate` are expected. Samples are int64.
+
+    Examples
+    --------
+    >>> td.distributions.Poisson(2.0).log_prob(0)
+    tensor(-2., dtype=float32)
+    """
 
     _parts = ("rate",)
 
-    def __init__(self, rate):
+    def __init__(self, rate: float | Tensor) -> None:
         samplers._positive("Poisson", rate=rate)
         (self.rate,) = _tensors(rate)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         x = _number(x, self.rate)
         k = td.where(_whole(x), x, 0.0)
         return _within(_whole(x), td.xlogy(k, self.rate) - self.rate - td.lgamma(k + 1))
 
-    def _sample(self, key, shape):
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return samplers.poisson(key, self.rate, shape)
 
-    mean = property(lambda self: self.rate)
-    variance = property(lambda self: self.rate)
+    @property
+    def mean(self) -> Tensor:
+        return self.rate
 
-    def _cdf(self, x):
+    @property
+    def variance(self) -> Tensor:
+        return self.rate
+
+    def _cdf(self, x: Tensor) -> Tensor:
         k = td.floor(_number(x, self.rate))
         return td.where(k >= 0, gammaincc(td.maximum(k, 0.0) + 1, self.rate), 0.0)
 
 
-def _log_weights(op, probs, logits):
+def _log_weights(op: str, probs: Any, logits: Any) -> Tensor:
     """Logarithms of probabilities along the last axis, from weights or logits."""
     if (probs is None) == (logits is None):
         raise ValueError(f"[{op}] needs either probs or logits")
@@ -759,22 +966,28 @@ def _log_weights(op, probs, logits):
 
 
 class Categorical(Distribution):
-    """0 .. n-1 with probabilities in proportion to `probs` (.., n), or exp(logits). Samples are int64."""
+    """0 .. n-1 with probabilities in proportion to `probs` (.., n), or exp(logits). Samples are int64.
+
+    Examples
+    --------
+    >>> td.distributions.Categorical(td.tensor([1.0, 3.0])).probs
+    tensor([0.25, 0.75], dtype=float32)
+    """
 
     _parts = ("logits",)
 
-    def __init__(self, probs=None, *, logits=None):
+    def __init__(self, probs: TensorLike | None = None, *, logits: TensorLike | None = None) -> None:
         self.logits = _log_weights("Categorical", probs, logits)
 
-    def _shape(self):
+    def _shape(self) -> tuple[int, ...]:
         return tuple(self.logits.shape[:-1])
 
     @property
-    def probs(self):
+    def probs(self) -> Tensor:
         """The probabilities."""
         return td.exp(self.logits)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         shape = td.broadcast_to(td.empty((), dtype=td.bool), self.batch_shape)
         indices = td.broadcast_arrays(x, shape)[0].astype(td.int64)
         fits = td.logical_and(indices >= 0, indices < self.logits.shape[-1])
@@ -782,38 +995,49 @@ class Categorical(Distribution):
         taken = td.take_along_axis(logits, td.where(fits, indices, 0)[..., None], axis=-1)[..., 0]
         return _within(fits, taken)
 
-    def _sample(self, key, shape):
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return samplers.categorical(key, self.logits, shape=shape)
 
-    def entropy(self):
+    def entropy(self) -> Tensor:
         return td.sum(td.entr(self.probs), axis=-1)
 
 
 class OneHotCategorical(Distribution):
-    """Vectors (n,) of zeros with a 1 at the place of a category, as Categorical draws it."""
+    """Vectors (n,) of zeros with a 1 at the place of a category, as Categorical draws it.
+
+    Examples
+    --------
+    >>> td.distributions.OneHotCategorical(td.tensor([0.0, 1.0])).sample(td.random.key(0))
+    tensor([0., 1.], dtype=float32)
+    """
 
     _parts = ("logits",)
     _event_dims = 1
 
-    def __init__(self, probs=None, *, logits=None):
+    def __init__(self, probs: TensorLike | None = None, *, logits: TensorLike | None = None) -> None:
         self.logits = _log_weights("OneHotCategorical", probs, logits)
 
     @property
-    def probs(self):
+    def probs(self) -> Tensor:
         """The probabilities."""
         return td.exp(self.logits)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         return td.sum(td.where(x == 1, self.logits, 0.0), axis=-1)
 
-    def _sample(self, key, shape):
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         indices = samplers.categorical(key, self.logits, shape=shape)
         return td.one_hot(indices, self.logits.shape[-1]).astype(self.logits.dtype)
 
-    mean = property(lambda self: self.probs)
-    variance = property(lambda self: self.probs * (1 - self.probs))
+    @property
+    def mean(self) -> Tensor:
+        return self.probs
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return self.probs * (1 - self.probs)
+
+    def entropy(self) -> Tensor:
         return td.sum(td.entr(self.probs), axis=-1)
 
 
@@ -821,47 +1045,60 @@ class OneHotCategorical(Distribution):
 
 
 class Independent(Distribution):
-    """`base` with the last `count` axes of its batch as axes of one event, over which log_prob is summed."""
+    """`base` with the last `count` axes of its batch as axes of one event, over which log_prob is summed.
+
+    Examples
+    --------
+    >>> td.distributions.Independent(td.distributions.Normal(td.zeros(3))).event_shape
+    (3,)
+    """
 
     _parts = ("base",)
     _static = ("count",)
 
-    def __init__(self, base, count=1):
+    def __init__(self, base: Distribution, count: int = 1) -> None:
         if not 0 <= count <= len(base.batch_shape):
             raise ValueError(f"[Independent] {base.batch_shape} has no {count} axes")
         self.base, self.count = base, count
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> tuple[int, ...]:
         shape = self.base.batch_shape
         return shape[: len(shape) - self.count]
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> tuple[int, ...]:
         shape = self.base.batch_shape
         return (*shape[len(shape) - self.count :], *self.base.event_shape)
 
-    has_rsample = property(lambda self: self.base.has_rsample)
+    @property
+    def has_rsample(self) -> bool:
+        return self.base.has_rsample
 
-    def _summed(self, x):
+    def _summed(self, x: Tensor) -> Tensor:
         return td.sum(x, axis=tuple(range(-self.count, 0))) if self.count else x
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         return self._summed(self.base.log_prob(x))
 
-    def _extended(self, shape):
+    def _extended(self, shape: Shape) -> tuple[int, ...]:
         return self.base._extended(shape)
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.base._rsample(key, shape)
 
-    def _sample(self, key, shape):
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.base._sample(key, shape)
 
-    mean = property(lambda self: self.base.mean)
-    variance = property(lambda self: self.base.variance)
+    @property
+    def mean(self) -> Tensor:
+        return self.base.mean
 
-    def entropy(self):
+    @property
+    def variance(self) -> Tensor:
+        return self.base.variance
+
+    def entropy(self) -> Tensor:
         return self._summed(self.base.entropy())
 
 
@@ -869,51 +1106,76 @@ class TransformedDistribution(Distribution):
     """The distribution of forward(x) of x of `base`, a smooth function of each element with an `inverse`.
 
     The derivative is that of forward, by which log_prob is divided.
+
+    Examples
+    --------
+    >>> td.distributions.TransformedDistribution(td.distributions.Normal(), td.exp, td.log).log_prob(1.0)
+    tensor(-0.9189385, dtype=float32)
     """
 
     _parts = ("base",)
     _static = ("forward", "inverse")
 
-    def __init__(self, base, forward, inverse):
+    def __init__(
+        self, base: Distribution, forward: Callable[[Tensor], Tensor], inverse: Callable[[Tensor], Tensor]
+    ) -> None:
         if base.event_shape:
             raise ValueError(f"[TransformedDistribution] takes distributions of numbers, not {base!r}")
         self.base, self.forward, self.inverse = base, forward, inverse
 
-    batch_shape = property(lambda self: self.base.batch_shape)
-    event_shape = ()
-    has_rsample = property(lambda self: self.base.has_rsample)
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        return self.base.batch_shape
 
-    def _log_prob(self, y):
+    event_shape = ()
+
+    @property
+    def has_rsample(self) -> bool:
+        return self.base.has_rsample
+
+    def _log_prob(self, y: Tensor) -> Tensor:
         x = self.inverse(y)
         _, slope = td.jvp(self.forward, (x,), (td.ones_like(x),))
         return self.base.log_prob(x) - td.log(td.abs(slope))
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.forward(self.base._rsample(key, shape))
 
-    def _sample(self, key, shape):
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.forward(self.base._sample(key, shape))
 
 
 # --- Divergences
 
 
-_DIVERGENCES = {}
+_DIVERGENCES: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
 
 
-def register_kl(p, q):
-    """Decorates a function of a distribution of class p and one of class q as their kl_divergence."""
+def register_kl(p: type, q: type) -> Callable[[F], F]:
+    """Decorates a function of a distribution of class p and one of class q as their kl_divergence.
 
-    def register(function):
+    Examples
+    --------
+    >>> callable(td.distributions.register_kl(td.distributions.Normal, td.distributions.Cauchy))
+    True
+    """
+
+    def register(function: F) -> F:
         _DIVERGENCES[p, q] = function
         return function
 
     return register
 
 
-def kl_divergence(p, q):
+def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     """Kullback and Leibler's divergence of p from q, the expectation under p of p.log_prob - q.log_prob, of
-    the shape of their batches. NotImplementedError where there is none for the classes (register_kl)."""
+    the shape of their batches. NotImplementedError where there is none for the classes (register_kl).
+
+    Examples
+    --------
+    >>> td.distributions.kl_divergence(td.distributions.Normal(1.0), td.distributions.Normal())
+    tensor(0.5, dtype=float32)
+    """
     for of_p in type(p).__mro__:
         for of_q in type(q).__mro__:
             if (of_p, of_q) in _DIVERGENCES:
@@ -924,34 +1186,34 @@ def kl_divergence(p, q):
 
 
 @register_kl(Normal, Normal)
-def _(p, q):
+def _(p: Normal, q: Normal) -> Tensor:
     ratio = (p.scale / q.scale) ** 2
     return 0.5 * (ratio + ((p.loc - q.loc) / q.scale) ** 2 - 1 - td.log(ratio))
 
 
 @register_kl(LogNormal, LogNormal)
-def _(p, q):
+def _(p: LogNormal, q: LogNormal) -> Tensor:
     return kl_divergence(p._normal(), q._normal())
 
 
 @register_kl(HalfNormal, HalfNormal)
-def _(p, q):
+def _(p: HalfNormal, q: HalfNormal) -> Tensor:
     return kl_divergence(Normal(0.0, p.scale), Normal(0.0, q.scale))
 
 
 @register_kl(Uniform, Uniform)
-def _(p, q):
+def _(p: Uniform, q: Uniform) -> Tensor:
     is_inside = td.logical_and(q.low <= p.low, p.high <= q.high)
     return td.where(is_inside, td.log((q.high - q.low) / (p.high - p.low)), math.inf)
 
 
 @register_kl(Exponential, Exponential)
-def _(p, q):
+def _(p: Exponential, q: Exponential) -> Tensor:
     return q.rate / p.rate - 1 - td.log(q.rate / p.rate)
 
 
 @register_kl(Gamma, Gamma)
-def _(p, q):
+def _(p: Gamma, q: Gamma) -> Tensor:
     a, b = p.concentration, q.concentration
     return (
         b * td.log(p.rate / q.rate)
@@ -963,7 +1225,7 @@ def _(p, q):
 
 
 @register_kl(Beta, Beta)
-def _(p, q):
+def _(p: Beta, q: Beta) -> Tensor:
     total = p.a + p.b
     return (
         _log_beta(q.a, q.b)
@@ -975,7 +1237,7 @@ def _(p, q):
 
 
 @register_kl(Dirichlet, Dirichlet)
-def _(p, q):
+def _(p: Dirichlet, q: Dirichlet) -> Tensor:
     a, b = p.concentration, q.concentration
     total = td.sum(a, axis=-1)
     each = td.lgamma(b) - td.lgamma(a) + (a - b) * (td.digamma(a) - td.digamma(total)[..., None])
@@ -983,19 +1245,19 @@ def _(p, q):
 
 
 @register_kl(Laplace, Laplace)
-def _(p, q):
+def _(p: Laplace, q: Laplace) -> Tensor:
     distance = td.abs(p.loc - q.loc)
     mean = (p.scale * td.exp(-distance / p.scale) + distance) / q.scale
     return mean - 1 + td.log(q.scale / p.scale)
 
 
 @register_kl(Cauchy, Cauchy)
-def _(p, q):
+def _(p: Cauchy, q: Cauchy) -> Tensor:
     return td.log(((p.scale + q.scale) ** 2 + (p.loc - q.loc) ** 2) / (4 * p.scale * q.scale))
 
 
 @register_kl(Gumbel, Gumbel)
-def _(p, q):
+def _(p: Gumbel, q: Gumbel) -> Tensor:
     ratio = p.scale / q.scale
     return (
         td.log(q.scale / p.scale)
@@ -1007,12 +1269,12 @@ def _(p, q):
 
 
 @register_kl(Bernoulli, Bernoulli)
-def _(p, q):
+def _(p: Bernoulli, q: Bernoulli) -> Tensor:
     return _binary_kl(p, q)
 
 
-def _binary_kl(p, q):
-    def part(sign):
+def _binary_kl(p: Any, q: Any) -> Tensor:
+    def part(sign: int) -> Tensor:
         probability = td.sigmoid(sign * p.logits)
         difference = td.log_sigmoid(sign * p.logits) - td.log_sigmoid(sign * q.logits)
         return td.where(probability == 0, 0.0, probability * difference)
@@ -1021,28 +1283,28 @@ def _binary_kl(p, q):
 
 
 @register_kl(Binomial, Binomial)
-def _(p, q):
+def _(p: Binomial, q: Binomial) -> Tensor:
     return td.where(p.n > q.n, math.inf, td.where(p.n == q.n, p.n * _binary_kl(p, q), math.nan))
 
 
 @register_kl(Geometric, Geometric)
-def _(p, q):
+def _(p: Geometric, q: Geometric) -> Tensor:
     return _binary_kl(p, q) / p.probs
 
 
 @register_kl(Poisson, Poisson)
-def _(p, q):
+def _(p: Poisson, q: Poisson) -> Tensor:
     return p.rate * td.log(p.rate / q.rate) - p.rate + q.rate
 
 
 @register_kl(Categorical, Categorical)
 @register_kl(OneHotCategorical, OneHotCategorical)
-def _(p, q):
+def _(p: OneHotCategorical, q: OneHotCategorical) -> Tensor:
     return td.sum(td.where(p.probs == 0, 0.0, p.probs * (p.logits - q.logits)), axis=-1)
 
 
 @register_kl(MultivariateNormal, MultivariateNormal)
-def _(p, q):
+def _(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
     size = p.loc.shape[-1]
     batch = samplers._shape_of("kl_divergence", None, p.batch_shape, q.batch_shape)
     factor = td.broadcast_to(q.scale_tril, (*batch, size, size))
@@ -1058,7 +1320,7 @@ def _(p, q):
 
 
 @register_kl(Independent, Independent)
-def _(p, q):
+def _(p: Independent, q: Independent) -> Tensor:
     if p.count != q.count:
         raise ValueError(f"[kl_divergence] events of {p.count} and {q.count} axes")
     return p._summed(kl_divergence(p.base, q.base))

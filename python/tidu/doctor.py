@@ -1,23 +1,26 @@
 """python -m tidu.doctor: what is installed and what this machine offers."""
 
+from __future__ import annotations
+
 import ctypes.util
 import importlib.metadata
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import tidu
 from tidu import _core
 
 
-def _version(package):
+def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
 
 
-def _loaded_libraries():
+def _loaded_libraries() -> dict[str, str]:
     """The numeric libraries that this process has mapped."""
     maps = Path("/proc/self/maps")
     if not maps.exists():
@@ -31,7 +34,7 @@ def _loaded_libraries():
     return names
 
 
-def report():
+def report() -> Iterator[tuple[str, str]]:
     """Lines of (topic, finding)."""
     yield "tidu", f"{tidu.__version__} in {Path(tidu.__file__).parent}"
     yield "python", f"{sys.version.split()[0]} at {sys.executable}"
@@ -52,7 +55,7 @@ def report():
     yield "self-test", "passed" if gradient == [2.0, 4.0, 6.0] else f"FAILED: gradient {gradient}"
 
 
-def main():
+def main() -> bool:
     lines = list(report())
     width = max(len(topic) for topic, _ in lines)
     for topic, finding in lines:

@@ -1,18 +1,26 @@
 """Saving and loading in the safetensors format."""
 
+from __future__ import annotations
+
 import json
 import math
 import os
+from collections.abc import Mapping
+from typing import Any
+
+from tidu.typing import DeviceLike, PathLike
 
 from ._arguments import explain as _explain
 from ._core import FileError, Tensor, get_default_device
 from ._core import _training as training
 
+__all__ = ["load", "load_metadata", "save"]
+
 _STRUCTURE = "tidu.structure"
 _MARKS = {"$tensor", "$float"}
 
 
-def save(path, obj, metadata=None):
+def save(path: PathLike, obj: Any, metadata: Mapping[str, str] | None = None) -> None:
     """Writes tensors to a safetensors file, atomically: after a crash there is the old file or the new one.
 
     `obj` is a dictionary of tensors, which any safetensors reader understands, or any nesting of dictionaries
@@ -20,13 +28,21 @@ def save(path, obj, metadata=None):
     of modules, optimisers and loaders are. Tensors get dotted names; what is not a tensor is kept as JSON
     among the file's metadata, to which `metadata`, a dictionary of strings, is added. Tuples come back as
     lists.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "state")
+    >>> td.save(path, {"w": td.ones(2), "step": 3})
+    >>> td.load(path)
+    {'w': tensor([1., 1.], dtype=float32), 'step': 3}
     """
     metadata = dict(metadata or {})
     if _STRUCTURE in metadata:
         raise ValueError(f"[save] the metadata name {_STRUCTURE} is taken")
     tensors = {}
 
-    def strip(value, name):
+    def strip(value: Any, name: str) -> Any:
         if isinstance(value, Tensor):
             if name in tensors:
                 raise ValueError(f"[save] two tensors have the dotted name {name!r}")
@@ -52,15 +68,24 @@ def save(path, obj, metadata=None):
     training.save_safetensors(os.fspath(path), tensors, metadata)
 
 
-def load(path, device=None):
+def load(path: PathLike, device: DeviceLike | None = None) -> Any:
     """What `save` wrote, on `device` (None: the default device) wherever it was when saved; of another
     program's file, a dictionary of its tensors. A damaged file is an OSError that says what is wrong with it.
-    Loading runs no code."""
+    Loading runs no code.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "state")
+    >>> td.save(path, [td.ones(2), 0.5])
+    >>> td.load(path)
+    [tensor([1., 1.], dtype=float32), 0.5]
+    """
     tensors, metadata = training.load_safetensors(os.fspath(path), device or get_default_device())
     if _STRUCTURE not in metadata:
         return tensors
 
-    def restore(value):
+    def restore(value: Any) -> Any:
         if isinstance(value, dict):
             if value.keys() == {"$tensor"}:
                 return tensors[value["$tensor"]]
@@ -77,9 +102,19 @@ def load(path, device=None):
         ) from None
 
 
-def load_metadata(path):
-    """The metadata of a safetensors file, a dictionary of strings."""
-    return training.load_safetensors(os.fspath(path), "cpu")[1]
+def load_metadata(path: PathLike) -> dict[str, str]:
+    """The metadata of a safetensors file, a dictionary of strings.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "state")
+    >>> td.save(path, {"w": td.ones(2)}, {"made": "today"})
+    >>> td.io.load_metadata(path)
+    {'made': 'today'}
+    """
+    found: dict[str, str] = training.load_safetensors(os.fspath(path), "cpu")[1]
+    return found
 
 
-_explain(globals(), ["save", "load", "load_metadata"])
+_explain(globals(), __all__)

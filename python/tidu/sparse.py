@@ -7,8 +7,12 @@ td.jacobian(f, sparse=pattern)(x)      # a scipy.sparse.csr_array, by two jvps
 td.sparse.jacobian(f, pattern)(x) @ x  # the same of tensors, which can be differentiated
 """
 
+from __future__ import annotations
+
 import functools
 import operator
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec
 
 from tidu import _core
 from tidu._arguments import explain as _explain
@@ -24,6 +28,9 @@ from tidu._transforms import (
     inputs_of,
     outputs_from,
 )
+from tidu.typing import DeviceLike, DTypeLike, TensorLike
+
+P = ParamSpec("P")
 
 __all__ = ["CSR", "Sparsity", "hessian", "hessian_sparsity", "jacobian", "sparsity"]
 
@@ -31,7 +38,7 @@ _MODES = ("auto", "fwd", "rev")
 _HESSIAN_MODES = ("symmetric", "star", "acyclic")
 
 
-def _scipy_sparse(op):
+def _scipy_sparse(op: str) -> Any:
     try:
         import scipy.sparse
     except ImportError as error:
@@ -41,7 +48,7 @@ def _scipy_sparse(op):
     return scipy.sparse
 
 
-def _is_scipy(value):
+def _is_scipy(value: object) -> bool:
     return type(value).__module__.startswith("scipy.sparse")
 
 
@@ -59,11 +66,17 @@ class Sparsity:
     shape, nnz; indptr and indices, the pattern by rows, and colors, the group of each column or row (-1: it
     has no elements), all int64 vectors; num_colors, which is the number of products; mode, which of
     "symmetric" and "star" is "symmetric".
+
+    Examples
+    --------
+    >>> td.sparse.Sparsity(td.eye(3))
+    Sparsity(3 x 3, 3 nonzeros, 1 colors, mode='fwd')
     """
 
     __slots__ = ("_arguments", "_coloring")
+    _arguments: str | None
 
-    def __init__(self, pattern, mode="auto"):
+    def __init__(self, pattern: Any, mode: str = "auto") -> None:
         if mode not in _MODES + _HESSIAN_MODES:
             raise ValueError(f"[Sparsity] modes are {', '.join(_MODES + _HESSIAN_MODES)}, not {mode!r}")
         if isinstance(pattern, CSR | Sparsity):
@@ -73,18 +86,19 @@ class Sparsity:
             shape, rows, columns = pattern.shape, coordinates.row, coordinates.col
         else:
             dense = _as_dense(pattern)
-            shape, (rows, columns) = dense.shape, _core.nonzero(dense)
+            shape = dense.shape[0], dense.shape[1]
+            rows, columns = _core.nonzero(dense)
         rows, columns = (_core.asarray(each, dtype=_core.int64) for each in (rows, columns))
-        self._coloring = _core.Coloring(*map(int, shape), rows, columns, mode)
+        self._coloring = _core.Coloring(int(shape[0]), int(shape[1]), rows, columns, mode)
         self._arguments = None
 
     @classmethod
-    def _of(cls, coloring, arguments=None):
+    def _of(cls, coloring: _core.Coloring, arguments: str | None = None) -> Sparsity:
         self = object.__new__(cls)
         self._coloring, self._arguments = coloring, arguments
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (
             self.shape,
             self.indptr.tolist(),
@@ -93,7 +107,7 @@ class Sparsity:
             self._arguments,
         )
 
-    def _check(self, argnums, args, op):
+    def _check(self, argnums: int | Sequence[int], args: Sequence[Any], op: str) -> None:
         """That a pattern found for other arguments is not used for these."""
         given = _described(argnums, args, op)
         if self._arguments not in (None, given):
@@ -101,33 +115,60 @@ class Sparsity:
                 f"[{op}] the pattern was found for {self._arguments}, not for {given} (find it for these)"
             )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         rows, columns = self.shape
         return (
             f"Sparsity({rows} x {columns}, {self.nnz} nonzeros, {self.num_colors} colors, mode={self.mode!r})"
         )
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sparsity):
             return NotImplemented
-        return self.__reduce__()[1][:4] == other.__reduce__()[1][:4]
+        return bool(self.__reduce__()[1][:4] == other.__reduce__()[1][:4])
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # equal ones are not the same for long
 
-    shape = property(lambda self: self._coloring.shape, doc="(rows, columns)")
-    nnz = property(lambda self: self._coloring.nnz, doc="How many elements can be other than 0.")
-    mode = property(lambda self: self._coloring.mode, doc='"fwd", "rev", "symmetric" or "acyclic".')
-    num_colors = property(lambda self: self._coloring.num_colors, doc="How many products the matrix takes.")
-    colors = property(lambda self: self._coloring.colors, doc="The group of each column, or row.")
-    indptr = property(lambda self: self._coloring.indptr, doc="Where each row begins in indices.")
-    indices = property(lambda self: self._coloring.indices, doc="The columns of the elements, by rows.")
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)"""
+        return self._coloring.shape
 
-    def to_scipy(self):
+    @property
+    def nnz(self) -> int:
+        """How many elements can be other than 0."""
+        return self._coloring.nnz
+
+    @property
+    def mode(self) -> str:
+        """ "fwd", "rev", "symmetric" or "acyclic"."""
+        return self._coloring.mode
+
+    @property
+    def num_colors(self) -> int:
+        """How many products the matrix takes."""
+        return self._coloring.num_colors
+
+    @property
+    def colors(self) -> Tensor:
+        """The group of each column, or row."""
+        return self._coloring.colors
+
+    @property
+    def indptr(self) -> Tensor:
+        """Where each row begins in indices."""
+        return self._coloring.indptr
+
+    @property
+    def indices(self) -> Tensor:
+        """The columns of the elements, by rows."""
+        return self._coloring.indices
+
+    def to_scipy(self) -> Any:
         """The pattern as a scipy.sparse.csr_array of True."""
         ones = _core.ones((self.nnz,), dtype=_core.bool, device="cpu")
         return _to_scipy(ones, self.indices, self.indptr, self.shape, "to_scipy")
 
-    def to_dense(self):
+    def to_dense(self) -> Tensor:
         """The pattern as a bool tensor."""
         return (
             CSR._of(_core.ones((self.nnz,), device="cpu"), self.indices, self.indptr, self.shape).to_dense()
@@ -135,7 +176,7 @@ class Sparsity:
         )
 
 
-def _as_dense(pattern):
+def _as_dense(pattern: Any) -> Tensor:
     dense = pattern if isinstance(pattern, Tensor) else _core.asarray(pattern)
     if dense.ndim != 2:
         raise ShapeError(
@@ -145,29 +186,39 @@ def _as_dense(pattern):
     return dense
 
 
-def _restored(shape, indptr, indices, mode, arguments=None):
+def _restored(
+    shape: Sequence[int], indptr: Any, indices: Any, mode: str, arguments: str | None = None
+) -> Sparsity:
     rows = _core.asarray(
         [i for i in range(shape[0]) for _ in range(indptr[i + 1] - indptr[i])], dtype=_core.int64
     )
-    coloring = _core.Coloring(*shape, rows, _core.asarray(indices, dtype=_core.int64), mode)
+    coloring = _core.Coloring(shape[0], shape[1], rows, _core.asarray(indices, dtype=_core.int64), mode)
     return Sparsity._of(coloring, arguments)
 
 
-def _rows_of(indptr):
+def _rows_of(indptr: Any) -> Any:
     import numpy as np
 
     ends = np.asarray(indptr.tolist() if isinstance(indptr, Tensor) else indptr)
     return np.repeat(np.arange(len(ends) - 1), np.diff(ends))
 
 
-def _described(argnums, args, op):
+def _described(argnums: int | Sequence[int], args: Sequence[Any], op: str) -> str:
     """Which arguments a matrix is by: their numbers, structure and shapes."""
     leaves, structure = _flatten(_split_arguments(argnums, args, op)[0])
     shapes = ", ".join(str(getattr(leaf, "shape", ())) for leaf in leaves)
     return f"argument {argnums}, {structure!r} of shapes {shapes}"
 
 
-def _recorded(function, argnums, args, kwargs, has_aux, scalar, op):
+def _recorded(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    has_aux: bool,
+    scalar: bool,
+    op: str,
+) -> tuple[Callable[..., Any], list[Tensor], list[Tensor]]:
     """The function of its differentiated and its other floating-point tensors, and both of these."""
     leaves, structure = _flatten((args, kwargs))
     _split_arguments(argnums, args, op)
@@ -185,7 +236,7 @@ def _recorded(function, argnums, args, kwargs, has_aux, scalar, op):
     ]
     primals, _ = inputs_of([leaves[place] for place in moving], op, "the differentiated argument")
 
-    def flat(tensors):
+    def flat(tensors: list[Tensor]) -> Any:
         filled = list(leaves)
         for place, tensor in zip(moving + others, tensors, strict=True):
             filled[place] = tensor
@@ -198,7 +249,13 @@ def _recorded(function, argnums, args, kwargs, has_aux, scalar, op):
     return flat, primals, [leaves[place] for place in others]
 
 
-def sparsity(function, *args, argnums=0, mode="auto", **kwargs):
+def sparsity(
+    function: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    mode: str = "auto",
+    **kwargs: Any,
+) -> Sparsity:
     """Where the Jacobian of `function` can be other than 0, at arguments like `args`: a Sparsity.
 
     A row for each element of the results, a column for each of the argument `argnums`: the elements of each
@@ -215,6 +272,11 @@ def sparsity(function, *args, argnums=0, mode="auto", **kwargs):
 
     mode: "fwd", "rev", or "auto", the one of fewer products. Many orders of the columns are tried, and the
     fewest colours kept.
+
+    Examples
+    --------
+    >>> td.sparsity(lambda x: x[1:] - x[:-1], td.ones(4))
+    Sparsity(3 x 4, 6 nonzeros, 2 colors, mode='fwd')
     """
     if mode not in _MODES:
         raise ValueError(f"[sparsity] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
@@ -223,7 +285,13 @@ def sparsity(function, *args, argnums=0, mode="auto", **kwargs):
     return Sparsity._of(_core.jacobian_sparsity(flat, primals, others, mode), arguments)
 
 
-def hessian_sparsity(function, *args, argnums=0, mode="symmetric", **kwargs):
+def hessian_sparsity(
+    function: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    mode: str = "symmetric",
+    **kwargs: Any,
+) -> Sparsity:
     """Where the Hessian of the scalar `function` can be other than 0, and how it is computed: a Sparsity.
 
     As `sparsity`, found on the derivative of the gradient: a linear operation adds nothing, a product the
@@ -234,6 +302,11 @@ def hessian_sparsity(function, *args, argnums=0, mode="symmetric", **kwargs):
     from the other, by subtraction (acyclic colouring; Gebremedhin, Manne and Pothen, SIAM Review 47, 2005).
     A tridiagonal matrix takes 2 products then and not 3, but the rounding errors of all that is taken from an
     element add up: "symmetric" is "acyclic" where those are at most 8, else "star".
+
+    Examples
+    --------
+    >>> td.hessian_sparsity(lambda x: (x[1:] * x[:-1]).sum(), td.ones(4))
+    Sparsity(4 x 4, 6 nonzeros, 2 colors, mode='fwd')
     """
     if mode not in _HESSIAN_MODES:
         raise ValueError(f"[hessian_sparsity] modes are 'symmetric', 'star' and 'acyclic', not {mode!r}")
@@ -250,10 +323,10 @@ class _Places:
 
     __slots__ = ("indices", "indptr", "shape")
 
-    def __init__(self, indices, indptr, shape):
+    def __init__(self, indices: Any, indptr: Any, shape: Sequence[int]) -> None:
         self.indices, self.indptr, self.shape = indices, indptr, tuple(shape)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if isinstance(other, tuple):  # from a file
             return self.plain() == other
         if not isinstance(other, _Places):
@@ -264,16 +337,16 @@ class _Places:
         except TraceError:  # not known while a program is recorded
             return False
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # equal ones are not the same for long
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{self.shape[0]} x {self.shape[1]}, indices={str(self.indices)[:60]}"
 
-    def plain(self):
+    def plain(self) -> tuple[Any, ...]:
         return self.indices.tolist(), self.indptr.tolist(), self.shape
 
 
-def _integers(values, name, device):
+def _integers(values: Any, name: str, device: DeviceLike | None) -> Tensor:
     tensor = values if isinstance(values, Tensor) else _core.asarray(values, device=device)
     if tensor.dtype == _core.bool or (tensor.dtype.is_floating_point and tensor.size > 0):
         raise DTypeError(f"[CSR] {name} must be integers, not {tensor.dtype}{tensor.shape} (use astype)")
@@ -288,97 +361,123 @@ class CSR:
     added in their order. Elements that stand twice are added.
 
     In pytrees it has one leaf, data: transforms differentiate and map that, and results have the same places.
+
+    Examples
+    --------
+    >>> td.sparse.CSR([1.0, 2.0], [1, 0], [0, 1, 2], (2, 2)).to_dense()
+    tensor([[0., 1.],
+            [2., 0.]], dtype=float32)
     """
 
     __slots__ = ("data", "indices", "indptr", "shape")
     __array_ufunc__ = None  # array @ A comes here
     ndim = 2
+    data: Tensor
+    indices: Tensor
+    indptr: Tensor
+    shape: tuple[int, int]
 
-    def __init__(self, data, indices, indptr, shape):
+    def __init__(self, data: Any, indices: Any, indptr: Any, shape: Sequence[int]) -> None:
         data = data if isinstance(data, Tensor) else _core.asarray(data)
         indices, indptr = (
             _integers(x, name, data.device) for x, name in ((indices, "indices"), (indptr, "indptr"))
         )
-        shape = tuple(map(operator.index, shape))
-        lengths = (shape[0] + 1,) if len(shape) == 2 else None
+        extents: Any = tuple(map(operator.index, shape))
+        lengths = (extents[0] + 1,) if len(extents) == 2 else None
         if data.ndim != 1 or indices.shape != data.shape or indptr.shape != lengths:
             raise ShapeError(
                 f"[CSR] data {data.shape}, indices {indices.shape} and indptr {indptr.shape} do not make a "
-                f"matrix of shape {shape}: data and indices have one length, indptr an element more than rows"
+                f"matrix of shape {extents}: data and indices have one length, indptr an element more than "
+                "rows"
             )
-        _check_places(indices, indptr, shape)
-        self.data, self.indices, self.indptr, self.shape = data, indices, indptr, shape
+        _check_places(indices, indptr, extents)
+        self.data, self.indices, self.indptr, self.shape = data, indices, indptr, extents
 
     @classmethod
-    def _of(cls, data, indices, indptr, shape):
+    def _of(cls, data: Tensor, indices: Tensor, indptr: Tensor, shape: tuple[int, int]) -> CSR:
         self = object.__new__(cls)
         self.data, self.indices, self.indptr, self.shape = data, indices, indptr, shape
         return self
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[list[Tensor], _Places]:
         return [self.data], _Places(self.indices, self.indptr, self.shape)
 
     @classmethod
-    def tree_unflatten(cls, places, parts):
+    def tree_unflatten(cls, places: Any, parts: Sequence[Any]) -> CSR:
         if isinstance(places, tuple):  # from a file
             indices, indptr, shape = places
-            places = _Places(*(_core.asarray(x, dtype=_core.int64) for x in (indices, indptr)), shape)
-        return cls._of(*parts, places.indices, places.indptr, places.shape)
+            indices, indptr = (_core.asarray(x, dtype=_core.int64) for x in (indices, indptr))
+            places = _Places(indices, indptr, shape)
+        (data,) = parts
+        return cls._of(data, places.indices, places.indptr, places.shape)
 
     @classmethod
-    def from_scipy(cls, matrix, dtype=None, device=None):
+    def from_scipy(cls, matrix: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> CSR:
         """A scipy.sparse matrix of any format; a copy."""
         rows = matrix.tocsr()
         data = _core.asarray(rows.data, dtype=dtype, device=device)
         return cls(_core.copy(data), rows.indices, rows.indptr, rows.shape)
 
-    def to_scipy(self):
+    def to_scipy(self) -> Any:
         """A scipy.sparse.csr_array on the host, with indices as SciPy chooses them: int32 where they fit.
 
         float16 and bfloat16, which SciPy lacks, become float32.
         """
         return _to_scipy(self.data, self.indices, self.indptr, self.shape, "to_scipy")
 
-    def to_dense(self):
+    def to_dense(self) -> Tensor:
         """A tensor of the matrix's shape."""
         return _core.csr_to_dense(*self._parts())
 
-    nnz = property(lambda self: self.data.size, doc="How many elements are stored.")
-    dtype = property(lambda self: self.data.dtype, doc="The dtype of the elements.")
-    device = property(lambda self: self.data.device, doc="The device of all parts.")
+    @property
+    def nnz(self) -> int:
+        """How many elements are stored."""
+        return self.data.size
 
     @property
-    def T(self):
-        """The transposed matrix, by rows again."""
-        return CSR._of(*_core.csr_transposed(*self._parts()), self.shape[::-1])
+    def dtype(self) -> _core.dtype:
+        """The dtype of the elements."""
+        return self.data.dtype
 
-    def __matmul__(self, other):
+    @property
+    def device(self) -> _core.device:
+        """The device of all parts."""
+        return self.data.device
+
+    @property
+    def T(self) -> CSR:
+        """The transposed matrix, by rows again."""
+        data, indices, indptr = _core.csr_transposed(*self._parts())
+        return CSR._of(data, indices, indptr, self.shape[::-1])
+
+    def __matmul__(self, other: TensorLike) -> Tensor:
         if isinstance(other, CSR) or _is_scipy(other):
             raise TypeError(
                 "[matmul] a CSR takes vectors and dense matrices (use to_scipy() for a sparse product)"
             )
         dense = other if isinstance(other, Tensor) else _core.asarray(other, device=self.device)
-        return _core.csr_matmul(*self._parts(), dense)
+        data, indices, indptr, shape = self._parts()
+        return _core.csr_matmul(data, indices, indptr, shape, dense)
 
-    def __rmatmul__(self, other):
+    def __rmatmul__(self, other: TensorLike) -> Tensor:
         dense = other if isinstance(other, Tensor) else _core.asarray(other, device=self.device)
         if dense.ndim not in (1, 2) or dense.shape[-1] != self.shape[0]:
             raise ShapeError(f"[matmul] {dense.dtype}{dense.shape} does not fit a sparse matrix {self.shape}")
         product = self.T @ (dense if dense.ndim == 1 else dense.T)
         return product if dense.ndim == 1 else product.T
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         rows, columns = self.shape
         return f"CSR({rows} x {columns}, {self.nnz} nonzeros, {self.dtype}, {self.device})"
 
-    def _parts(self):
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor, tuple[int, int]]:
         return self.data, self.indices, self.indptr, self.shape
 
 
 _register(CSR)
 
 
-def _check_places(indices, indptr, shape):
+def _check_places(indices: Tensor, indptr: Tensor, shape: Sequence[int]) -> None:
     try:
         ends, columns = indptr.tolist(), indices.tolist()
     except TraceError:  # a program is recorded
@@ -389,7 +488,7 @@ def _check_places(indices, indptr, shape):
         raise ValueError(f"[CSR] indices must be in [0, {shape[1]})")
 
 
-def _to_scipy(data, indices, indptr, shape, op):
+def _to_scipy(data: Tensor, indices: Tensor, indptr: Tensor, shape: Sequence[int], op: str) -> Any:
     scipy_sparse = _scipy_sparse(op)
     if data.dtype in (_core.float16, _core.bfloat16):
         data = _core.astype(data, _core.float32, copy=False)
@@ -406,7 +505,7 @@ def _to_scipy(data, indices, indptr, shape, op):
 # --- Derivatives
 
 
-def _pattern_for(pattern, mode):
+def _pattern_for(pattern: Any, mode: str) -> Sparsity | None:
     """What `sparse` of a transform says: None where the pattern is to be found."""
     if pattern is None or pattern is True:
         return None
@@ -415,26 +514,44 @@ def _pattern_for(pattern, mode):
     return Sparsity(pattern, mode)
 
 
-def _by_colors(function, given, find, is_hessian, argnums, has_aux, strict, chunk_size):
+def _by_colors(
+    function: Callable[P, Any],
+    given: Sparsity | None,
+    find: Callable[..., Any],
+    is_hessian: bool,
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    strict: bool,
+    chunk_size: int | None,
+) -> Callable[P, Any]:
     """A function that gives the matrix of the pattern `given` or, if None, of what `find` finds each time."""
     op = "hessian" if is_hessian else "jacobian"
     compute = _core.sparse_hessian if is_hessian else _core.sparse_jacobian
 
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         pattern = given
         if pattern is None:
             pattern = Sparsity._of(find(*_recorded(function, argnums, args, kwargs, has_aux, is_hessian, op)))
         pattern._check(argnums, args, op)
         flat, inputs = _flatten_call(function, argnums, args, kwargs, has_aux, op)
         checked = flat.checked_scalar(strict) if is_hessian else flat.checked(strict)
-        matrix = CSR._of(*compute(checked, inputs, pattern._coloring, chunk_size), pattern.shape)
+        data, indices, indptr = compute(checked, inputs, pattern._coloring, chunk_size)
+        matrix = CSR._of(data, indices, indptr, pattern.shape)
         return (matrix, flat.aux) if has_aux else matrix
 
     return wrapped
 
 
-def jacobian(function, pattern=None, argnums=0, has_aux=False, mode="auto", strict=False, chunk_size=None):
+def jacobian(
+    function: Callable[P, Any],
+    pattern: Any = None,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    mode: str = "auto",
+    strict: bool = False,
+    chunk_size: int | None = None,
+) -> Callable[P, Any]:
     """A function that returns the Jacobian as a CSR of tensors, by a product for each colour of its pattern.
 
     A row for each element of the results, a column for each of the argument: the elements of each leaf in
@@ -442,36 +559,55 @@ def jacobian(function, pattern=None, argnums=0, has_aux=False, mode="auto", stri
     takes; without one it is found at each call. Elements that it lacks are taken as 0: of a wrong pattern
     the result is wrong. The products are computed at once, as by vmap, or chunk_size of them at a time.
     Other parameters are as in td.jacobian. The result can be differentiated again, by its data.
+
+    Examples
+    --------
+    >>> td.sparse.jacobian(lambda x: x * x)(td.tensor([1.0, 2.0])).to_dense()
+    tensor([[2., 0.],
+            [0., 4.]], dtype=float32)
     """
     if mode not in _MODES:
         raise ValueError(f"[jacobian] modes are 'auto', 'fwd' and 'rev', not {mode!r}")
-    find = lambda *recorded: _core.jacobian_sparsity(*recorded, mode)
+    find = lambda flat, primals, others: _core.jacobian_sparsity(flat, primals, others, mode)
     return _by_colors(
         function, _pattern_for(pattern, mode), find, False, argnums, has_aux, strict, chunk_size
     )
 
 
-def hessian(function, pattern=None, argnums=0, has_aux=False, strict=False, chunk_size=None):
+def hessian(
+    function: Callable[P, Any],
+    pattern: Any = None,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    strict: bool = False,
+    chunk_size: int | None = None,
+) -> Callable[P, Any]:
     """A function that returns the Hessian of a scalar function as a CSR of tensors, as `jacobian` does.
 
     By a product of the Hessian for each colour of its pattern, which td.hessian_sparsity gives.
+
+    Examples
+    --------
+    >>> td.sparse.hessian(lambda x: (x**3).sum())(td.tensor([1.0, 2.0])).to_dense()
+    tensor([[ 6.,  0.],
+            [ 0., 12.]], dtype=float32)
     """
     given = _pattern_for(pattern, "symmetric")
 
-    def find(*recorded):
-        return _core.hessian_sparsity(*recorded, "symmetric")
+    find = lambda flat, primals, others: _core.hessian_sparsity(flat, primals, others, "symmetric")
 
     return _by_colors(function, given, find, True, argnums, has_aux, strict, chunk_size)
 
 
-def as_scipy(of_tensors, has_aux, op):
+def as_scipy(of_tensors: Callable[P, Any], has_aux: bool, op: str) -> Callable[P, Any]:
     """A function that gives a CSR as one that gives a scipy.sparse.csr_array."""
     _scipy_sparse(op)
 
     @functools.wraps(of_tensors)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         matrix, *aux = of_tensors(*args, **kwargs) if has_aux else (of_tensors(*args, **kwargs),)
-        result = _to_scipy(*matrix._parts(), op)
+        data, indices, indptr, shape = matrix._parts()
+        result = _to_scipy(data, indices, indptr, shape, op)
         return (result, *aux) if has_aux else result
 
     return wrapped

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 # What these files test is the host's: exchange of memory with NumPy, files of the package, whole programs.
-CPU_ONLY = {"test_numpy_dlpack.py", "test_stubs.py", "test_examples.py", "test_bench.py"}
+CPU_ONLY = {"test_numpy_dlpack.py", "test_examples.py", "test_bench.py"}
 
 
 def pytest_addoption(parser):

@@ -178,7 +178,9 @@ def test_errors_from_inside_pass():
 
 def test_functions_are_pickled():
     assert pickle.loads(pickle.dumps(td.grad)) is td.grad
-    assert str(inspect.signature(td.nn.Linear)).startswith("(inputs, outputs, bias=True")
+    assert str(inspect.signature(td.nn.Linear)).startswith(
+        "(inputs: 'int', outputs: 'int', bias: 'bool' = True"
+    )
 
 
 # --- NumPy's functions

@@ -1,16 +1,26 @@
 """Batches made by processes, in the order of their indices."""
 
+from __future__ import annotations
+
 import collections
 import multiprocessing
 import multiprocessing.connection
 import signal
 import traceback
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import tidu as td
 
 
-def _serve(connection, dataset, collate, init, number):
+def _serve(
+    connection: Any,
+    dataset: Any,
+    collate: Callable[[list[Any]], Any],
+    init: Callable[[int], object] | None,
+    number: int,
+) -> None:
     """What a worker does: a batch for each list of indices, until the connection ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began it answers Ctrl-C
     td.set_num_threads(1)
@@ -26,7 +36,7 @@ def _serve(connection, dataset, collate, init, number):
         connection.send((None, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"))
 
 
-def _end(processes, connections):
+def _end(processes: list[Any], connections: list[Any]) -> None:
     for connection in connections:
         connection.close()
     for process in processes:
@@ -38,9 +48,16 @@ def _end(processes, connections):
 class Workers:
     """Processes that make batches of a data set."""
 
-    def __init__(self, count, dataset, collate, init):
+    def __init__(
+        self,
+        count: int,
+        dataset: Any,
+        collate: Callable[[list[Any]], Any],
+        init: Callable[[int], object] | None,
+    ) -> None:
         context = multiprocessing.get_context("fork")
-        self.connections, self.processes = [], []
+        self.connections: list[Any] = []
+        self.processes: list[Any] = []
         self.owed = 0
         self._stop = weakref.finalize(self, _end, self.processes, self.connections)
         for number in range(count):
@@ -53,22 +70,22 @@ class Workers:
             self.connections.append(own)
             self.processes.append(process)
 
-    def is_free(self):
+    def is_free(self) -> bool:
         """Whether they live and owe no batch to a pass."""
         return self._stop.alive and self.owed == 0 and all(p.is_alive() for p in self.processes)
 
-    def stop(self):
+    def stop(self) -> None:
         """Ends the processes, and waits until they are gone."""
         self._stop()
 
-    def send(self, number, indices):
+    def send(self, number: int, indices: list[int]) -> None:
         try:
             self.owed += 1
             self.connections[number].send(indices)
         except OSError:
             pass  # receive says what happened to the worker
 
-    def receive(self, number):
+    def receive(self, number: int) -> Any:
         """The next batch of a worker. RuntimeError with its traceback where it failed, or where it ended."""
         connection, process = self.connections[number], self.processes[number]
         multiprocessing.connection.wait([connection, process.sentinel])
@@ -93,15 +110,16 @@ class Workers:
 class Ahead:
     """Batches in the order of `native`, a loader of indices, each worker some ahead: what a pass asks."""
 
-    def __init__(self, native, workers, ahead, keep):
+    def __init__(self, native: Any, workers: Workers, ahead: int, keep: bool) -> None:
         self._native, self._workers, self._keep = native, workers, keep
-        self._ahead, self._waiting, self._sent = ahead, collections.deque(), 0
+        self._ahead, self._sent = ahead, 0
+        self._waiting: collections.deque[int] = collections.deque()
         self._is_at_end = False
 
-    def seek(self, epoch, batch):
+    def seek(self, epoch: int, batch: int) -> None:
         self._native.seek(epoch, batch)
 
-    def next(self):
+    def next(self) -> Any:
         count = len(self._workers.processes)
         while not self._is_at_end and len(self._waiting) < count * self._ahead:
             indices = self._native.next()

@@ -1,16 +1,26 @@
 """Scaled dot-product attention."""
 
+from __future__ import annotations
+
 import tidu as td
+from tidu._core import Tensor
+from tidu.typing import DeviceLike
 
 from .._core import _training
 
 
-def keep(shape, device):
+def keep(shape: tuple[int, ...], device: DeviceLike | None) -> Tensor:
     """Where a causal query may look: (L, S), true on and below the diagonal."""
     return td.tril(td.ones(shape, dtype=td.bool, device=device))
 
 
-def attention_weights(query, key, attn_mask=None, is_causal=False, scale=None):
+def attention_weights(
+    query: Tensor,
+    key: Tensor,
+    attn_mask: Tensor | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
     """softmax(scale query key^T + mask) (.., L, S) in float32 or float64; a row that the mask excludes
     entirely is 0."""
     wide = td.float64 if td.float64 in (query.dtype, key.dtype) else td.float32
@@ -29,22 +39,29 @@ def attention_weights(query, key, attn_mask=None, is_causal=False, scale=None):
 
 
 def scaled_dot_product_attention(
-    query,
-    key,
-    value,
-    attn_mask=None,
-    dropout_p=0.0,
-    is_causal=False,
-    scale=None,
-    enable_gqa=False,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
     *,
-    dropout_key=None,
-):
+    dropout_key: Tensor | None = None,
+) -> Tensor:
     """softmax(scale query key^T + attn_mask) value: (.., L, D), (.., S, D) and (.., S, E), leading axes
     broadcast, give (.., L, E). scale is 1 / sqrt(D) by default. Of a boolean attn_mask, broadcast to
     (.., L, S), true elements take part; one of numbers is added. is_causal: query i looks at keys up to i. A
     row that looks at nothing is 0. Weights are dropped with probability dropout_p, drawn with dropout_key.
-    enable_gqa: each head of key and value, axis -3, serves a group of neighbouring heads of query."""
+    enable_gqa: each head of key and value, axis -3, serves a group of neighbouring heads of query.
+
+    Examples
+    --------
+    >>> query, key, value = td.ones((1, 3, 8)), td.ones((1, 5, 8)), td.ones((1, 5, 2))
+    >>> td.nn.functional.scaled_dot_product_attention(query, key, value).shape
+    (1, 3, 2)
+    """
     op = "[scaled_dot_product_attention]"
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if is_causal and attn_mask is not None:
@@ -69,6 +86,7 @@ def scaled_dot_product_attention(
             attn_mask = attn_mask.reshape((*attn_mask.shape[:-3], *each, *attn_mask.shape[-2:]))
     if dropout_p:
         weights = attention_weights(query, key, attn_mask, is_causal, scale)
+        assert dropout_key is not None
         weights = _training.dropout(weights, dropout_p, dropout_key)
         y = td.matmul(weights, value.astype(weights.dtype)).astype(value.dtype)
     else:

@@ -1,8 +1,14 @@
 """Attention and the Transformer's layers."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import tidu as td
+from tidu._core import Tensor
+from tidu.typing import DeviceLike, DTypeLike
 
 from . import functional as F
 from . import init
@@ -20,24 +26,36 @@ class MultiheadAttention(Module):
     needed where there is no dropout. is_causal looks at no later position, with or without an attn_mask.
 
     in_proj_weight (3 embed_dim, embed_dim), or q_proj_weight, k_proj_weight and v_proj_weight where kdim or
-    vdim differ, begin Glorot-uniform, in_proj_bias 0, bias_k and bias_v (1, 1, embed_dim) normal."""
+    vdim differ, begin Glorot-uniform, in_proj_bias 0, bias_k and bias_v (1, 1, embed_dim) normal.
+
+    Examples
+    --------
+    >>> x = td.ones((7, 2, 8))
+    >>> y, weights = td.nn.MultiheadAttention(8, 2)(x, x, x)
+    >>> y.shape, weights.shape
+    ((7, 2, 8), (2, 7, 7))
+    """
+
+    q_proj_weight: Tensor
+    k_proj_weight: Tensor
+    v_proj_weight: Tensor
 
     def __init__(
         self,
-        embed_dim,
-        num_heads,
-        dropout=0.0,
-        bias=True,
-        add_bias_kv=False,
-        add_zero_attn=False,
-        kdim=None,
-        vdim=None,
-        batch_first=False,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
         *,
-        key=None,
-        dtype=td.float32,
-        device=None,
-    ):
+        key: Tensor | None = None,
+        dtype: DTypeLike = td.float32,
+        device: DeviceLike | None = None,
+    ) -> None:
         if num_heads <= 0 or embed_dim <= 0 or embed_dim % num_heads:
             raise ValueError(
                 f"[MultiheadAttention] embed_dim {embed_dim} is not a multiple of num_heads {num_heads}"
@@ -46,17 +64,20 @@ class MultiheadAttention(Module):
         self.add_zero_attn = add_zero_attn
         kdim, vdim = kdim or embed_dim, vdim or embed_dim
         keys = td.random.split(_key_on(device, key), 7)
-        drawn = {"dtype": dtype}
+        drawn: dict[str, Any] = {"dtype": dtype}
         if kdim == vdim == embed_dim:
-            self.in_proj_weight = Parameter(init.xavier_uniform(keys[0], (3 * embed_dim, embed_dim), **drawn))
+            self.in_proj_weight: Tensor | None = Parameter(
+                init.xavier_uniform(keys[0], (3 * embed_dim, embed_dim), **drawn)
+            )
         else:
             self.in_proj_weight = None
             for i, (name, size) in enumerate(zip("qkv", (embed_dim, kdim, vdim), strict=True)):
                 weight = init.xavier_uniform(keys[i], (embed_dim, size), **drawn)
                 setattr(self, f"{name}_proj_weight", Parameter(weight))
-        place = {"dtype": dtype, "device": keys.device}
+        place: dict[str, Any] = {"dtype": dtype, "device": keys.device}
         self.in_proj_bias = Parameter(td.zeros((3 * embed_dim,), **place)) if bias else None
-        self.bias_k = self.bias_v = None
+        self.bias_k: Tensor | None = None
+        self.bias_v: Tensor | None = None
         if add_bias_kv:
             std = embed_dim**-0.5
             self.bias_k = Parameter(init.normal(keys[3], (1, 1, embed_dim), **drawn) * std)
@@ -64,7 +85,7 @@ class MultiheadAttention(Module):
         self.out_proj = Linear(embed_dim, embed_dim, bias, key=keys[5], dtype=dtype)
         self.dropout = Dropout(dropout, key=keys[6]) if dropout else None
 
-    def _projected(self, inputs):
+    def _projected(self, inputs: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
         if self.in_proj_weight is None:
             weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
         elif inputs[0] is inputs[1] is inputs[2]:
@@ -74,14 +95,16 @@ class MultiheadAttention(Module):
         biases = [None] * 3 if self.in_proj_bias is None else td.split(self.in_proj_bias, 3, axis=0)
         return [F.linear(x, weight, bias) for x, weight, bias in zip(inputs, weights, biases, strict=True)]
 
-    def _heads(self, x):
+    def _heads(self, x: Tensor) -> Tensor:
         """(N, S, embed_dim) as (N, num_heads, S, embed_dim / num_heads)."""
         return td.swapaxes(x.reshape((*x.shape[:2], self.num_heads, -1)), 1, 2)
 
-    def _mask(self, attn_mask, padding, lanes, extra, dtype):
+    def _mask(
+        self, attn_mask: Tensor | None, padding: Tensor | None, lanes: int, extra: int, dtype: td.dtype
+    ) -> Tensor | None:
         """Both masks as scaled_dot_product_attention takes them, (N or 1, heads or 1, L or 1, S + extra)."""
 
-        def wider(mask):
+        def wider(mask: Tensor) -> Tensor:
             shape = (*mask.shape[:-1], extra)
             return td.concat([mask, td.zeros(shape, dtype=mask.dtype, device=mask.device)], axis=-1)
 
@@ -95,22 +118,23 @@ class MultiheadAttention(Module):
             return None
         if all(mask.dtype == td.bool for mask in masks):
             return td.logical_not(masks[0] if len(masks) == 1 else td.logical_or(*masks))
-        return sum(
+        numbers = [
             td.where(mask, float("-inf"), 0.0).astype(dtype) if mask.dtype == td.bool else mask
             for mask in masks
-        )
+        ]
+        return numbers[0] if len(numbers) == 1 else numbers[0] + numbers[1]
 
     def forward(
         self,
-        query,
-        key,
-        value,
-        key_padding_mask=None,
-        need_weights=True,
-        attn_mask=None,
-        average_attn_weights=True,
-        is_causal=False,
-    ):
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
         inputs = (query, key, value)
         if query.ndim not in (2, 3) or {x.ndim for x in inputs} != {query.ndim}:
             shapes = ", ".join(str(x.shape) for x in inputs)
@@ -138,14 +162,14 @@ class MultiheadAttention(Module):
         ):
             if given:
                 row = (lanes, 1, self.embed_dim)
-                ends = [td.zeros(row, dtype=k.dtype, device=k.device)] * 2 if extra is None else extra
+                ends: Any = [td.zeros(row, dtype=k.dtype, device=k.device)] * 2 if extra is None else extra
                 k, v = (
                     td.concat([x, td.broadcast_to(end, row)], axis=1)
                     for x, end in zip((k, v), ends, strict=True)
                 )
         mask = self._mask(attn_mask, key_padding_mask, lanes, k.shape[1] - length, q.dtype)
         q, k, v = (self._heads(x) for x in (q, k, v))
-        weights = None
+        weights: Any = None
         if need_weights or (self.dropout is not None and self.training):
             weights = attention_weights(q, k, mask).astype(v.dtype)
             if self.dropout is not None:
@@ -164,33 +188,34 @@ class MultiheadAttention(Module):
         return y if self.batch_first else td.swapaxes(y, 0, 1), weights
 
 
-def _no_bias(norm, bias):
+def _no_bias(norm: LayerNorm, bias: bool) -> LayerNorm:
     if not bias:
-        norm.bias = None
+        norm.bias = None  # type: ignore[assignment]  # functional.layer_norm takes None
     return norm
 
 
 class _TransformerLayer(Module):
     """What encoder and decoder layers share: attentions, a network of two layers, norms and dropouts."""
 
-    _attentions = ("self_attn",)
+    _attentions: tuple[str, ...] = ("self_attn",)
+    self_attn: MultiheadAttention
 
     def __init__(
         self,
-        d_model,
-        nhead,
-        dim_feedforward=2048,
-        dropout=0.1,
-        activation="relu",
-        layer_norm_eps=1e-5,
-        batch_first=False,
-        norm_first=False,
-        bias=True,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Tensor], Tensor] = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
         *,
-        key=None,
-        dtype=td.float32,
-        device=None,
-    ):
+        key: Tensor | None = None,
+        dtype: DTypeLike = td.float32,
+        device: DeviceLike | None = None,
+    ) -> None:
         if not callable(activation) and activation not in ("relu", "gelu"):
             raise ValueError(
                 f"[{type(self).__name__}] activation must be 'relu', 'gelu' or a function, not {activation!r}"
@@ -212,24 +237,36 @@ class _TransformerLayer(Module):
             setattr(self, f"norm{i}", norm)
             setattr(self, f"dropout{i}", Dropout(dropout, key=next(keys)) if dropout else None)
 
-    def _add(self, i, x, function):
+    def _add(self, i: int, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """x + dropout(function(x)), normalised behind or, with norm_first, before the function."""
         norm, dropout = getattr(self, f"norm{i}"), getattr(self, f"dropout{i}")
         y = function(norm(x) if self.norm_first else x)
         y = x + (y if dropout is None else dropout(y))
         return y if self.norm_first else norm(y)
 
-    def _feed_forward(self, x):
+    def _feed_forward(self, x: Tensor) -> Tensor:
         x = self.activation(self.linear1(x))
         return self.linear2(x if self.dropout is None else self.dropout(x))
 
 
 class TransformerEncoderLayer(_TransformerLayer):
     """Self-attention and a network of two layers, each added to its input and normalised (Vaswani et al.
-    2017): (S, N, d_model), or with batch_first (N, S, d_model). Masks are as MultiheadAttention's."""
+    2017): (S, N, d_model), or with batch_first (N, S, d_model). Masks are as MultiheadAttention's.
 
-    def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
-        def attend(x):
+    Examples
+    --------
+    >>> td.nn.TransformerEncoderLayer(8, 2, 16)(td.ones((5, 1, 8))).shape
+    (5, 1, 8)
+    """
+
+    def forward(
+        self,
+        src: Tensor,
+        src_mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        def attend(x: Tensor) -> Tensor:
             return self.self_attn(x, x, x, src_key_padding_mask, False, src_mask, is_causal=is_causal)[0]
 
         return self._add(2, self._add(1, src, attend), self._feed_forward)
@@ -237,25 +274,32 @@ class TransformerEncoderLayer(_TransformerLayer):
 
 class TransformerDecoderLayer(_TransformerLayer):
     """Self-attention, attention to `memory`, the encoder's output, and a network of two layers, each added to
-    its input and normalised (Vaswani et al. 2017): forward(tgt, memory) has the shape of tgt."""
+    its input and normalised (Vaswani et al. 2017): forward(tgt, memory) has the shape of tgt.
+
+    Examples
+    --------
+    >>> td.nn.TransformerDecoderLayer(8, 2, 16)(td.ones((3, 1, 8)), td.ones((5, 1, 8))).shape
+    (3, 1, 8)
+    """
 
     _attentions = ("self_attn", "multihead_attn")
+    multihead_attn: MultiheadAttention
 
     def forward(
         self,
-        tgt,
-        memory,
-        tgt_mask=None,
-        memory_mask=None,
-        tgt_key_padding_mask=None,
-        memory_key_padding_mask=None,
-        tgt_is_causal=False,
-        memory_is_causal=False,
-    ):
-        def attend(x):
+        tgt: Tensor,
+        memory: Tensor,
+        tgt_mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        tgt_key_padding_mask: Tensor | None = None,
+        memory_key_padding_mask: Tensor | None = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> Tensor:
+        def attend(x: Tensor) -> Tensor:
             return self.self_attn(x, x, x, tgt_key_padding_mask, False, tgt_mask, is_causal=tgt_is_causal)[0]
 
-        def look(x):
+        def look(x: Tensor) -> Tensor:
             padding, causal = memory_key_padding_mask, memory_is_causal
             return self.multihead_attn(x, memory, memory, padding, False, memory_mask, is_causal=causal)[0]
 
@@ -264,7 +308,7 @@ class TransformerDecoderLayer(_TransformerLayer):
 
 
 class _Stack(Module):
-    def __init__(self, layer, num_layers, norm=None):
+    def __init__(self, layer: Module, num_layers: int, norm: Module | None = None) -> None:
         self.layers = ModuleList([copy.deepcopy(layer) for _ in range(num_layers)])
         self.norm = norm
         for i, copied in enumerate(self.layers):
@@ -272,7 +316,7 @@ class _Stack(Module):
                 if isinstance(module, Dropout):
                     module.key = td.random.fold_in(module.key, i)
 
-    def _through(self, x, *args, **kwargs):
+    def _through(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         for layer in self.layers:
             x = layer(x, *args, **kwargs)
         return x if self.norm is None else self.norm(x)
@@ -280,20 +324,40 @@ class _Stack(Module):
 
 class TransformerEncoder(_Stack):
     """num_layers copies of an encoder layer, one after the other, and perhaps a norm. The copies begin
-    with the same parameters; each drops out elements of its own."""
+    with the same parameters; each drops out elements of its own.
 
-    def __init__(self, encoder_layer, num_layers, norm=None):
+    Examples
+    --------
+    >>> layer = td.nn.TransformerEncoderLayer(8, 2, 16)
+    >>> td.nn.TransformerEncoder(layer, 2)(td.ones((5, 1, 8))).shape
+    (5, 1, 8)
+    """
+
+    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         super().__init__(encoder_layer, num_layers, norm)
 
-    def forward(self, src, mask=None, src_key_padding_mask=None, is_causal=False):
+    def forward(
+        self,
+        src: Tensor,
+        mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool = False,
+    ) -> Tensor:
         return self._through(src, mask, src_key_padding_mask, is_causal)
 
 
 class TransformerDecoder(_Stack):
-    """The same of a decoder layer: forward(tgt, memory)."""
+    """The same of a decoder layer: forward(tgt, memory).
 
-    def __init__(self, decoder_layer, num_layers, norm=None):
+    Examples
+    --------
+    >>> layer = td.nn.TransformerDecoderLayer(8, 2, 16)
+    >>> td.nn.TransformerDecoder(layer, 2)(td.ones((3, 1, 8)), td.ones((5, 1, 8))).shape
+    (3, 1, 8)
+    """
+
+    def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         super().__init__(decoder_layer, num_layers, norm)
 
-    def forward(self, tgt, memory, *args, **kwargs):
+    def forward(self, tgt: Tensor, memory: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return self._through(tgt, memory, *args, **kwargs)

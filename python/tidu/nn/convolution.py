@@ -1,6 +1,13 @@
 """Layers over the last axes of images: convolutions, poolings, paddings, changes of size."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import tidu as td
+from tidu._core import Tensor
+from tidu.typing import DeviceLike, DTypeLike
 
 from . import functional as F
 from . import init
@@ -8,7 +15,7 @@ from .layers import _key_on, _Shown
 from .module import Module, Parameter
 
 
-def _each(name, what, value, rank):
+def _each(name: str, what: str, value: Any, rank: int) -> tuple[Any, ...]:
     """A number for each axis."""
     each = (value,) * rank if hasattr(value, "__index__") else tuple(value)
     if len(each) != rank:
@@ -19,7 +26,22 @@ def _each(name, what, value, rank):
 class _Convolution(Module):
     """What all have: weight and bias, which begin uniform in +-1 / sqrt(C / groups * kernel)."""
 
-    def _make(self, channels, outputs, kernel_size, groups, bias, transposed, key, dtype, device):
+    _rank: int
+    _options: tuple[str, ...]
+    _function: Callable[..., Tensor]
+
+    def _make(
+        self,
+        channels: int,
+        outputs: int,
+        kernel_size: int | Sequence[int],
+        groups: int,
+        bias: bool,
+        transposed: bool,
+        key: Tensor | None,
+        dtype: DTypeLike,
+        device: DeviceLike | None,
+    ) -> None:
         name = type(self).__name__
         if groups < 1 or channels % groups or outputs % groups:
             raise ValueError(
@@ -37,7 +59,7 @@ class _Convolution(Module):
         self.weight = Parameter(init.uniform(keys[0], shape, -bound, bound, dtype=dtype))
         self.bias = Parameter(init.uniform(keys[1], (outputs,), -bound, bound, dtype=dtype)) if bias else None
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         options = ", ".join(f"{name}={getattr(self, name)}" for name in ("kernel_size", *self._options))
         return f"{self.in_channels}, {self.out_channels}, {options}, bias={self.bias is not None}"
 
@@ -50,20 +72,20 @@ class _Conv(_Convolution):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        bias=True,
-        padding_mode="zeros",
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | str | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
         *,
-        key=None,
-        dtype=td.float32,
-        device=None,
-    ):
+        key: Tensor | None = None,
+        dtype: DTypeLike = td.float32,
+        device: DeviceLike | None = None,
+    ) -> None:
         name, rank = type(self).__name__, self._rank
         if padding_mode not in _MODES:
             raise ValueError(f"[{name}] padding_mode is one of {', '.join(_MODES)}, not {padding_mode!r}")
@@ -78,15 +100,15 @@ class _Conv(_Convolution):
         self.dilation = _each(name, "dilation", dilation, rank)
         self.padding_mode = padding_mode
 
-    def _widths(self):
+    def _widths(self) -> list[tuple[int, int]]:
         """How much there is before and behind each axis."""
         if self.padding == "same":
             reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
             return [(r // 2, r - r // 2) for r in reach]
-        return [(p, p) for p in self.padding] if self.padding != "valid" else [(0, 0)] * self._rank
+        return [(int(p), int(p)) for p in self.padding] if self.padding != "valid" else [(0, 0)] * self._rank
 
-    def forward(self, x):
-        padding = self.padding
+    def forward(self, x: Tensor) -> Tensor:
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             widths = [(0, 0)] * (x.ndim - self._rank) + self._widths()
             x, padding = td.pad(x, widths, _MODES[self.padding_mode]), 0
@@ -96,21 +118,42 @@ class _Conv(_Convolution):
 class Conv1d(_Conv):
     """functional.conv1d: (N, C, l) -> (N, outputs, l'), or without N. weight (outputs, C / groups, kernel)
     and bias (outputs) begin uniform in +-1 / sqrt(C / groups * kernel). padding: numbers, 'same' or 'valid';
-    padding_mode says what stands there: 'zeros', 'reflect', 'replicate' or 'circular'."""
+    padding_mode says what stands there: 'zeros', 'reflect', 'replicate' or 'circular'.
 
-    _rank, _function = 1, staticmethod(F.conv1d)
+    Examples
+    --------
+    >>> td.nn.Conv1d(3, 8, 3)(td.ones((2, 3, 10))).shape
+    (2, 8, 8)
+    """
+
+    _rank = 1
+    _function = staticmethod(F.conv1d)
 
 
 class Conv2d(_Conv):
-    """functional.conv2d: (N, C, h, w) -> (N, outputs, h', w'); the rest as Conv1d."""
+    """functional.conv2d: (N, C, h, w) -> (N, outputs, h', w'); the rest as Conv1d.
 
-    _rank, _function = 2, staticmethod(F.conv2d)
+    Examples
+    --------
+    >>> td.nn.Conv2d(3, 8, 3, padding=1)(td.ones((2, 3, 10, 10))).shape
+    (2, 8, 10, 10)
+    """
+
+    _rank = 2
+    _function = staticmethod(F.conv2d)
 
 
 class Conv3d(_Conv):
-    """functional.conv3d: (N, C, d, h, w) -> (N, outputs, d', h', w'); the rest as Conv1d."""
+    """functional.conv3d: (N, C, d, h, w) -> (N, outputs, d', h', w'); the rest as Conv1d.
 
-    _rank, _function = 3, staticmethod(F.conv3d)
+    Examples
+    --------
+    >>> td.nn.Conv3d(3, 8, 3)(td.ones((2, 3, 4, 4, 4))).shape
+    (2, 8, 2, 2, 2)
+    """
+
+    _rank = 3
+    _function = staticmethod(F.conv3d)
 
 
 class _ConvTranspose(_Convolution):
@@ -118,21 +161,21 @@ class _ConvTranspose(_Convolution):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        output_padding=0,
-        groups=1,
-        bias=True,
-        dilation=1,
-        padding_mode="zeros",
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+        output_padding: int | Sequence[int] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | Sequence[int] = 1,
+        padding_mode: str = "zeros",
         *,
-        key=None,
-        dtype=td.float32,
-        device=None,
-    ):
+        key: Tensor | None = None,
+        dtype: DTypeLike = td.float32,
+        device: DeviceLike | None = None,
+    ) -> None:
         name, rank = type(self).__name__, self._rank
         if padding_mode != "zeros":
             raise ValueError(f"[{name}] padding_mode is 'zeros', not {padding_mode!r}")
@@ -142,7 +185,7 @@ class _ConvTranspose(_Convolution):
         self.output_padding = _each(name, "output_padding", output_padding, rank)
         self.dilation = _each(name, "dilation", dilation, rank)
 
-    def forward(self, x, output_size=None):
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """`output_size`, the last extents of the result, stands for output_padding."""
         more = self.output_padding
         if output_size is not None:
@@ -171,35 +214,64 @@ class _ConvTranspose(_Convolution):
 
 class ConvTranspose1d(_ConvTranspose):
     """functional.conv_transpose1d: (N, C, l) -> (N, outputs, l'), or without N. weight (C, outputs / groups,
-    kernel) and bias (outputs) begin uniform in +-1 / sqrt(outputs / groups * kernel)."""
+    kernel) and bias (outputs) begin uniform in +-1 / sqrt(outputs / groups * kernel).
 
-    _rank, _function = 1, staticmethod(F.conv_transpose1d)
+    Examples
+    --------
+    >>> td.nn.ConvTranspose1d(3, 8, 2, stride=2)(td.ones((2, 3, 5))).shape
+    (2, 8, 10)
+    """
+
+    _rank = 1
+    _function = staticmethod(F.conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """functional.conv_transpose2d: (N, C, h, w) -> (N, outputs, h', w'); the rest as ConvTranspose1d."""
+    """functional.conv_transpose2d: (N, C, h, w) -> (N, outputs, h', w'); the rest as ConvTranspose1d.
 
-    _rank, _function = 2, staticmethod(F.conv_transpose2d)
+    Examples
+    --------
+    >>> td.nn.ConvTranspose2d(3, 8, 2, stride=2)(td.ones((2, 3, 5, 5))).shape
+    (2, 8, 10, 10)
+    """
+
+    _rank = 2
+    _function = staticmethod(F.conv_transpose2d)
 
 
 class ConvTranspose3d(_ConvTranspose):
     """functional.conv_transpose3d: (N, C, d, h, w) -> (N, outputs, d', h', w'); the rest as
-    ConvTranspose1d."""
+    ConvTranspose1d.
 
-    _rank, _function = 3, staticmethod(F.conv_transpose3d)
+    Examples
+    --------
+    >>> td.nn.ConvTranspose3d(3, 8, 2, stride=2)(td.ones((2, 3, 2, 2, 2))).shape
+    (2, 8, 4, 4, 4)
+    """
+
+    _rank = 3
+    _function = staticmethod(F.conv_transpose3d)
 
 
 # --- Poolings
 
 
 class _MaxPool(_Shown):
+    _function: Callable[..., Any]
+
     def __init__(
-        self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
-    ):
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Any:
         return self._function(
             x,
             self.kernel_size,
@@ -212,37 +284,57 @@ class _MaxPool(_Shown):
 
 
 class MaxPool1d(_MaxPool):
-    """functional.max_pool1d."""
+    """functional.max_pool1d.
+
+    Examples
+    --------
+    >>> td.nn.MaxPool1d(2)(td.tensor([[1.0, 3.0, 5.0, 7.0]]))
+    tensor([[3., 7.]], dtype=float32)
+    """
 
     _function = staticmethod(F.max_pool1d)
 
 
 class MaxPool2d(_MaxPool):
-    """functional.max_pool2d."""
+    """functional.max_pool2d.
+
+    Examples
+    --------
+    >>> td.nn.MaxPool2d(2)(td.ones((1, 3, 6, 6))).shape
+    (1, 3, 3, 3)
+    """
 
     _function = staticmethod(F.max_pool2d)
 
 
 class MaxPool3d(_MaxPool):
-    """functional.max_pool3d."""
+    """functional.max_pool3d.
+
+    Examples
+    --------
+    >>> td.nn.MaxPool3d(2)(td.ones((1, 3, 4, 4, 4))).shape
+    (1, 3, 2, 2, 2)
+    """
 
     _function = staticmethod(F.max_pool3d)
 
 
 class _AvgPool(_Shown):
+    _function: Callable[..., Tensor]
+
     def __init__(
         self,
-        kernel_size,
-        stride=None,
-        padding=0,
-        ceil_mode=False,
-        count_include_pad=True,
-        divisor_override=None,
-    ):
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
         self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self._function(
             x,
             self.kernel_size,
@@ -255,98 +347,183 @@ class _AvgPool(_Shown):
 
 
 class AvgPool1d(_AvgPool):
-    """functional.avg_pool1d."""
+    """functional.avg_pool1d.
+
+    Examples
+    --------
+    >>> td.nn.AvgPool1d(2)(td.tensor([[1.0, 3.0, 5.0, 7.0]]))
+    tensor([[2., 6.]], dtype=float32)
+    """
 
     _function = staticmethod(F.avg_pool1d)
 
 
 class AvgPool2d(_AvgPool):
-    """functional.avg_pool2d."""
+    """functional.avg_pool2d.
+
+    Examples
+    --------
+    >>> td.nn.AvgPool2d(2)(td.ones((1, 3, 6, 6))).shape
+    (1, 3, 3, 3)
+    """
 
     _function = staticmethod(F.avg_pool2d)
 
 
 class AvgPool3d(_AvgPool):
-    """functional.avg_pool3d."""
+    """functional.avg_pool3d.
+
+    Examples
+    --------
+    >>> td.nn.AvgPool3d(2)(td.ones((1, 3, 4, 4, 4))).shape
+    (1, 3, 2, 2, 2)
+    """
 
     _function = staticmethod(F.avg_pool3d)
 
 
 class _LPPool(_Shown):
-    def __init__(self, norm_type, kernel_size, stride=None, ceil_mode=False):
+    _function: Callable[..., Tensor]
+
+    def __init__(
+        self,
+        norm_type: float,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None,
+        ceil_mode: bool = False,
+    ) -> None:
         self.norm_type, self.kernel_size = norm_type, kernel_size
         self.stride, self.ceil_mode = stride, ceil_mode
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self._function(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
 
 
 class LPPool1d(_LPPool):
-    """functional.lp_pool1d."""
+    """functional.lp_pool1d.
+
+    Examples
+    --------
+    >>> td.nn.LPPool1d(2, 2)(td.tensor([[3.0, 4.0]]))
+    tensor([[5.]], dtype=float32)
+    """
 
     _function = staticmethod(F.lp_pool1d)
 
 
 class LPPool2d(_LPPool):
-    """functional.lp_pool2d."""
+    """functional.lp_pool2d.
+
+    Examples
+    --------
+    >>> td.nn.LPPool2d(2, 2)(td.ones((1, 1, 4, 4)))
+    tensor([[[[2., 2.],
+              [2., 2.]]]], dtype=float32)
+    """
 
     _function = staticmethod(F.lp_pool2d)
 
 
 class LPPool3d(_LPPool):
-    """functional.lp_pool3d."""
+    """functional.lp_pool3d.
+
+    Examples
+    --------
+    >>> td.nn.LPPool3d(1, 2)(td.ones((1, 1, 2, 2, 2)))
+    tensor([[[[[8.]]]]], dtype=float32)
+    """
 
     _function = staticmethod(F.lp_pool3d)
 
 
 class _AdaptiveAvgPool(_Shown):
-    def __init__(self, output_size):
+    _function: Callable[..., Tensor]
+
+    def __init__(self, output_size: Any) -> None:
         self.output_size = output_size
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self._function(x, self.output_size)
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """functional.adaptive_avg_pool1d."""
+    """functional.adaptive_avg_pool1d.
+
+    Examples
+    --------
+    >>> td.nn.AdaptiveAvgPool1d(2)(td.tensor([[1.0, 3.0, 5.0, 7.0]]))
+    tensor([[2., 6.]], dtype=float32)
+    """
 
     _function = staticmethod(F.adaptive_avg_pool1d)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """functional.adaptive_avg_pool2d."""
+    """functional.adaptive_avg_pool2d.
+
+    Examples
+    --------
+    >>> td.nn.AdaptiveAvgPool2d(2)(td.ones((1, 3, 6, 6))).shape
+    (1, 3, 2, 2)
+    """
 
     _function = staticmethod(F.adaptive_avg_pool2d)
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """functional.adaptive_avg_pool3d."""
+    """functional.adaptive_avg_pool3d.
+
+    Examples
+    --------
+    >>> td.nn.AdaptiveAvgPool3d(2)(td.ones((1, 3, 4, 4, 4))).shape
+    (1, 3, 2, 2, 2)
+    """
 
     _function = staticmethod(F.adaptive_avg_pool3d)
 
 
 class _AdaptiveMaxPool(_Shown):
-    def __init__(self, output_size, return_indices=False):
+    _function: Callable[..., Any]
+
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         self.output_size, self.return_indices = output_size, return_indices
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Any:
         return self._function(x, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """functional.adaptive_max_pool1d."""
+    """functional.adaptive_max_pool1d.
+
+    Examples
+    --------
+    >>> td.nn.AdaptiveMaxPool1d(2)(td.tensor([[1.0, 3.0, 5.0, 7.0]]))
+    tensor([[3., 7.]], dtype=float32)
+    """
 
     _function = staticmethod(F.adaptive_max_pool1d)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """functional.adaptive_max_pool2d."""
+    """functional.adaptive_max_pool2d.
+
+    Examples
+    --------
+    >>> td.nn.AdaptiveMaxPool2d(2)(td.ones((1, 3, 6, 6))).shape
+    (1, 3, 2, 2)
+    """
 
     _function = staticmethod(F.adaptive_max_pool2d)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
-    """functional.adaptive_max_pool3d."""
+    """functional.adaptive_max_pool3d.
+
+    Examples
+    --------
+    >>> td.nn.AdaptiveMaxPool3d(2)(td.ones((1, 3, 4, 4, 4))).shape
+    (1, 3, 2, 2, 2)
+    """
 
     _function = staticmethod(F.adaptive_max_pool3d)
 
@@ -355,10 +532,13 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
 
 
 class _Pad(_Shown):
-    def __init__(self, padding):
+    _rank: int
+    _mode: str
+
+    def __init__(self, padding: int | Sequence[int]) -> None:
         self.padding = _each(type(self).__name__, "padding", padding, 2 * self._rank)
 
-    def forward(self, x, **how):
+    def forward(self, x: Tensor, **how: Any) -> Tensor:
         if x.ndim not in (self._rank + 1, self._rank + 2):
             raise td.ShapeError(
                 f"[{type(self).__name__}] takes x of {self._rank + 1} or {self._rank + 2} axes, not of shape "
@@ -371,100 +551,190 @@ class _Pad(_Shown):
 class _ConstantPad(_Pad):
     _mode = "constant"
 
-    def __init__(self, padding, value):
+    def __init__(self, padding: int | Sequence[int], value: float) -> None:
         super().__init__(padding)
         self.value = value
 
-    def forward(self, x):
-        return super().forward(x, constant_values=self.value)
+    def forward(self, x: Tensor, **how: Any) -> Tensor:
+        return super().forward(x, constant_values=self.value, **how)
 
 
 class ConstantPad1d(_ConstantPad):
-    """One number around the last axis of x."""
+    """One number around the last axis of x.
+
+    Examples
+    --------
+    >>> td.nn.ConstantPad1d(1, 9.0)(td.tensor([[1.0, 2.0]]))
+    tensor([[9., 1., 2., 9.]], dtype=float32)
+    """
 
     _rank = 1
 
 
 class ConstantPad2d(_ConstantPad):
-    """One number around the last two axes of x."""
+    """One number around the last two axes of x.
+
+    Examples
+    --------
+    >>> td.nn.ConstantPad2d(1, 9.0)(td.ones((1, 2, 2))).shape
+    (1, 4, 4)
+    """
 
     _rank = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """One number around the last three axes of x."""
+    """One number around the last three axes of x.
+
+    Examples
+    --------
+    >>> td.nn.ConstantPad3d(1, 9.0)(td.ones((1, 2, 2, 2))).shape
+    (1, 4, 4, 4)
+    """
 
     _rank = 3
 
 
 class ReflectionPad1d(_Pad):
-    """Its mirror image, without its ends around the last axis of x."""
+    """Its mirror image, without its ends around the last axis of x.
+
+    Examples
+    --------
+    >>> td.nn.ReflectionPad1d(1)(td.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[2., 1., 2., 3., 2.]], dtype=float32)
+    """
 
     _rank, _mode = 1, "reflect"
 
 
 class ReflectionPad2d(_Pad):
-    """Its mirror image, without its ends around the last two axes of x."""
+    """Its mirror image, without its ends around the last two axes of x.
+
+    Examples
+    --------
+    >>> td.nn.ReflectionPad2d(1)(td.ones((1, 2, 2))).shape
+    (1, 4, 4)
+    """
 
     _rank, _mode = 2, "reflect"
 
 
 class ReflectionPad3d(_Pad):
-    """Its mirror image, without its ends around the last three axes of x."""
+    """Its mirror image, without its ends around the last three axes of x.
+
+    Examples
+    --------
+    >>> td.nn.ReflectionPad3d(1)(td.ones((1, 2, 2, 2))).shape
+    (1, 4, 4, 4)
+    """
 
     _rank, _mode = 3, "reflect"
 
 
 class ReplicationPad1d(_Pad):
-    """Its ends around the last axis of x."""
+    """Its ends around the last axis of x.
+
+    Examples
+    --------
+    >>> td.nn.ReplicationPad1d(1)(td.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[1., 1., 2., 3., 3.]], dtype=float32)
+    """
 
     _rank, _mode = 1, "edge"
 
 
 class ReplicationPad2d(_Pad):
-    """Its ends around the last two axes of x."""
+    """Its ends around the last two axes of x.
+
+    Examples
+    --------
+    >>> td.nn.ReplicationPad2d(1)(td.ones((1, 2, 2))).shape
+    (1, 4, 4)
+    """
 
     _rank, _mode = 2, "edge"
 
 
 class ReplicationPad3d(_Pad):
-    """Its ends around the last three axes of x."""
+    """Its ends around the last three axes of x.
+
+    Examples
+    --------
+    >>> td.nn.ReplicationPad3d(1)(td.ones((1, 2, 2, 2))).shape
+    (1, 4, 4, 4)
+    """
 
     _rank, _mode = 3, "edge"
 
 
 class CircularPad1d(_Pad):
-    """What lies at its other end around the last axis of x."""
+    """What lies at its other end around the last axis of x.
+
+    Examples
+    --------
+    >>> td.nn.CircularPad1d(1)(td.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[3., 1., 2., 3., 1.]], dtype=float32)
+    """
 
     _rank, _mode = 1, "wrap"
 
 
 class CircularPad2d(_Pad):
-    """What lies at its other end around the last two axes of x."""
+    """What lies at its other end around the last two axes of x.
+
+    Examples
+    --------
+    >>> td.nn.CircularPad2d(1)(td.ones((1, 2, 2))).shape
+    (1, 4, 4)
+    """
 
     _rank, _mode = 2, "wrap"
 
 
 class CircularPad3d(_Pad):
-    """What lies at its other end around the last three axes of x."""
+    """What lies at its other end around the last three axes of x.
+
+    Examples
+    --------
+    >>> td.nn.CircularPad3d(1)(td.ones((1, 2, 2, 2))).shape
+    (1, 4, 4, 4)
+    """
 
     _rank, _mode = 3, "wrap"
 
 
 class ZeroPad1d(_Pad):
-    """Zeros around the last axis of x."""
+    """Zeros around the last axis of x.
+
+    Examples
+    --------
+    >>> td.nn.ZeroPad1d(1)(td.tensor([[1.0, 2.0]]))
+    tensor([[0., 1., 2., 0.]], dtype=float32)
+    """
 
     _rank, _mode = 1, "constant"
 
 
 class ZeroPad2d(_Pad):
-    """Zeros around the last two axes of x."""
+    """Zeros around the last two axes of x.
+
+    Examples
+    --------
+    >>> td.nn.ZeroPad2d(1)(td.ones((1, 2, 2))).shape
+    (1, 4, 4)
+    """
 
     _rank, _mode = 2, "constant"
 
 
 class ZeroPad3d(_Pad):
-    """Zeros around the last three axes of x."""
+    """Zeros around the last three axes of x.
+
+    Examples
+    --------
+    >>> td.nn.ZeroPad3d(1)(td.ones((1, 2, 2, 2))).shape
+    (1, 4, 4, 4)
+    """
 
     _rank, _mode = 3, "constant"
 
@@ -473,47 +743,76 @@ class ZeroPad3d(_Pad):
 
 
 class Upsample(_Shown):
-    """functional.interpolate."""
+    """functional.interpolate.
+
+    Examples
+    --------
+    >>> td.nn.Upsample(scale_factor=2)(td.tensor([[[1.0, 2.0]]]))
+    tensor([[[1., 1., 2., 2.]]], dtype=float32)
+    """
 
     def __init__(
-        self, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None
-    ):
+        self,
+        size: int | Sequence[int] | None = None,
+        scale_factor: float | Sequence[float] | None = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+        recompute_scale_factor: bool | None = None,
+    ) -> None:
         self.size, self.scale_factor, self.mode = size, scale_factor, mode
         self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.interpolate(
             x, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
         )
 
 
 class PixelShuffle(_Shown):
-    """functional.pixel_shuffle."""
+    """functional.pixel_shuffle.
 
-    def __init__(self, upscale_factor):
+    Examples
+    --------
+    >>> td.nn.PixelShuffle(2)(td.ones((1, 4, 3, 3))).shape
+    (1, 1, 6, 6)
+    """
+
+    def __init__(self, upscale_factor: int) -> None:
         self.upscale_factor = upscale_factor
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.pixel_shuffle(x, self.upscale_factor)
 
 
 class PixelUnshuffle(_Shown):
-    """functional.pixel_unshuffle."""
+    """functional.pixel_unshuffle.
 
-    def __init__(self, downscale_factor):
+    Examples
+    --------
+    >>> td.nn.PixelUnshuffle(2)(td.ones((1, 1, 6, 6))).shape
+    (1, 4, 3, 3)
+    """
+
+    def __init__(self, downscale_factor: int) -> None:
         self.downscale_factor = downscale_factor
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.pixel_unshuffle(x, self.downscale_factor)
 
 
 class Unflatten(_Shown):
-    """Cuts an axis into axes of these extents; one may be -1, what is left."""
+    """Cuts an axis into axes of these extents; one may be -1, what is left.
 
-    def __init__(self, axis, sizes):
+    Examples
+    --------
+    >>> td.nn.Unflatten(1, (2, 3))(td.ones((4, 6))).shape
+    (4, 2, 3)
+    """
+
+    def __init__(self, axis: int, sizes: Sequence[int]) -> None:
         self.axis, self.sizes = axis, tuple(sizes)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         axis = self.axis + x.ndim if self.axis < 0 else self.axis
         if not 0 <= axis < x.ndim:
             raise IndexError(f"[Unflatten] there is no axis {self.axis} in the shape {x.shape}")

@@ -1,22 +1,48 @@
 """Module: a function with parameters, buffers and submodules, each under a name."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import tidu as td
+from tidu._core import Tensor
+from tidu.typing import DeviceLike, DTypeLike
 
 from .._compile import module_epoch, watch_module
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class _Forward(Protocol[P, R]):
+    """A module, which is called like its `forward`."""
+
+    _hooks: Any
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
 
 _OWN = {"_roles", "_hooks", "training"}
 
 
-def Parameter(tensor):
-    """A leaf that shares `tensor`'s memory and requires grad: assigned to a module it is a parameter."""
+def Parameter(tensor: Tensor) -> Tensor:
+    """A leaf that shares `tensor`'s memory and requires grad: assigned to a module it is a parameter.
+
+    Examples
+    --------
+    >>> td.nn.Parameter(td.ones(2)).requires_grad
+    True
+    """
     leaf = tensor.detach()
     leaf.requires_grad = True
     return leaf
 
 
-def options_of(module):
+def options_of(module: Module) -> dict[str, Any]:
     """What a module without submodules was made with: its attributes by name."""
     return {name: value for name, value in vars(module).items() if name not in _OWN}
 
@@ -24,11 +50,11 @@ def options_of(module):
 class Handle:
     """A registered hook; `remove()` ends it."""
 
-    def __init__(self, hooks, hook):
+    def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> None:
         self._hooks = hooks
         hooks[id(self)] = hook
 
-    def remove(self):
+    def remove(self) -> None:
         self._hooks.pop(id(self), None)
         module_epoch[0] += 1
 
@@ -36,8 +62,8 @@ class Handle:
 class LoadedKeys(NamedTuple):
     """The names for which a state had no value, and those for which the module has no place."""
 
-    missing_keys: list
-    unexpected_keys: list
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Module:
@@ -53,9 +79,23 @@ class Module:
 
     A module is used in either of two ways: its parameters collect `.grad` on `.backward()`, or
     `functional_call` evaluates it at other values, which `grad` and its kin may differentiate by.
+
+    Examples
+    --------
+    >>> class Affine(td.nn.Module):
+    ...     def __init__(self, size):
+    ...         self.scale = td.nn.Parameter(td.ones(size))
+    ...     def forward(self, x):
+    ...         return x * self.scale
+    >>> Affine(2)(td.tensor([1.0, 2.0])).detach()
+    tensor([1., 2.], dtype=float32)
     """
 
-    def __new__(cls, *args, **kwargs):
+    _roles: dict[str, str]
+    _hooks: Any
+    training: bool
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if cls.__init__ is object.__init__ and (args or kwargs):
             raise TypeError(f"[{cls.__name__}] takes no arguments, not {len(args) + len(kwargs)}")
         self = super().__new__(cls)
@@ -63,58 +103,60 @@ class Module:
         self.__dict__.update(_roles={}, _hooks=None, training=True)
         return self
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__[name] = value
         module_epoch[0] += 1
         if not isinstance(value, td.Tensor) or self._role(name, value) is None:
             self._roles.pop(name, None)
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         module_epoch[0] += 1
         super().__delattr__(name)
         self._roles.pop(name, None)
 
-    def _role(self, name, tensor):
+    def _role(self, name: str, tensor: Tensor) -> str | None:
         if name not in self._roles and tensor.requires_grad and tensor.is_leaf:
             self._roles[name] = "parameter"
         return self._roles.get(name)
 
-    def register_buffer(self, name, tensor):
+    def register_buffer(self, name: str, tensor: Tensor) -> None:
         """A tensor that is saved and moved with the module but not trained."""
         if not isinstance(tensor, td.Tensor):
             raise TypeError(f"[register_buffer] {name!r} must be a tensor, not {type(tensor).__name__}")
         self.__dict__[name] = tensor
         self._roles[name] = "buffer"
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self: _Forward[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         watch_module(self)
-        if self._hooks is None:
+        hooks = self._hooks
+        if hooks is None:
             return self.forward(*args, **kwargs)
-        before, after = self._hooks
+        before, after = hooks
+        inputs: Any = args
         for hook in list(before.values()):
-            given = hook(self, args)
+            given = hook(self, inputs)
             if given is not None:
-                args = given if isinstance(given, tuple) else (given,)
-        output = self.forward(*args, **kwargs)
+                inputs = given if isinstance(given, tuple) else (given,)
+        output = self.forward(*inputs, **kwargs)
         for hook in list(after.values()):
             given = hook(self, args, output)
             output = output if given is None else given
         return output
 
-    def register_forward_pre_hook(self, hook):
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> Handle:
         """Calls hook(module, args) before each call of this module; what it returns, unless None, stands for
         the positional arguments. The result's `remove()` ends that."""
         return self._register(0, hook)
 
-    def register_forward_hook(self, hook):
+    def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
         """Calls hook(module, args, output) after each call of this module; what it returns, unless None,
         stands for the output. The result's `remove()` ends that."""
         return self._register(1, hook)
 
-    def _register(self, when, hook):
+    def _register(self, when: int, hook: Callable[..., Any]) -> Handle:
         if self._hooks is None:
             self.__dict__["_hooks"] = ({}, {})
         module_epoch[0] += 1
@@ -122,10 +164,12 @@ class Module:
 
     # ---- What is inside
 
-    def _members(self):
+    def _members(self) -> Iterator[tuple[str, Any, Any]]:
         """(name, holder, key) of each tensor and module: holder[key], where the holder is this module's
         attributes or a list, tuple or dictionary among them."""
-        stack = [(name, self.__dict__, name) for name in reversed(self.__dict__) if name not in _OWN]
+        stack: list[tuple[str, Any, Any]] = [
+            (name, self.__dict__, name) for name in reversed(self.__dict__) if name not in _OWN
+        ]
         seen = set()
         while stack:
             name, holder, key = stack.pop()
@@ -140,17 +184,17 @@ class Module:
             elif isinstance(value, (list, tuple)):
                 stack += [(f"{name}.{i}", value, i) for i in reversed(range(len(value)))]
 
-    def named_children(self):
+    def named_children(self) -> list[tuple[str, Module]]:
         """(name, module) of the direct submodules, in order of assignment."""
         return [
             (name, holder[key]) for name, holder, key in self._members() if isinstance(holder[key], Module)
         ]
 
-    def children(self):
+    def children(self) -> list[Module]:
         """The direct submodules, in order of assignment."""
         return [child for _, child in self.named_children()]
 
-    def named_modules(self):
+    def named_modules(self) -> list[tuple[str, Module]]:
         """(dotted name, module) of this module, whose name is "", and of all inside it, each once."""
         seen, stack = {}, [("", self)]
         while stack:
@@ -161,17 +205,19 @@ class Module:
                 stack += reversed(inside)
         return list(seen.values())
 
-    def modules(self):
+    def modules(self) -> list[Module]:
         """This module and all inside it, each once."""
         return [module for _, module in self.named_modules()]
 
-    def apply(self, function):
+    def apply(self, function: Callable[[Module], object]) -> Self:
         """Calls function(module) for all modules inside this one and then for itself; returns self."""
         for module in reversed(self.modules()):
             function(module)
         return self
 
-    def _places(self, role, prefix="", above=()):
+    def _places(
+        self, role: str, prefix: str = "", above: tuple[Module, ...] = ()
+    ) -> Iterator[tuple[str, Any, Any]]:
         """(dotted name, holder, key) of every tensor of a role, in order of assignment."""
         for name, holder, key in self._members():
             value = holder[key]
@@ -181,43 +227,43 @@ class Module:
             elif self._role(name, value) == role:
                 yield prefix + name, holder, key
 
-    def _named(self, role):
+    def _named(self, role: str) -> Iterator[tuple[str, Tensor]]:
         seen = set()
         for name, holder, key in self._places(role):
             if id(holder[key]) not in seen:
                 seen.add(id(holder[key]))
                 yield name, holder[key]
 
-    def named_parameters(self):
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
         """(dotted name, parameter) in order of assignment; a shared parameter comes once."""
         return list(self._named("parameter"))
 
-    def parameters(self):
+    def parameters(self) -> list[Tensor]:
         """The parameters, in order of assignment."""
         return [tensor for _, tensor in self._named("parameter")]
 
-    def named_buffers(self):
+    def named_buffers(self) -> list[tuple[str, Tensor]]:
         """(dotted name, buffer) in order of assignment."""
         return list(self._named("buffer"))
 
-    def buffers(self):
+    def buffers(self) -> list[Tensor]:
         """The buffers, in order of assignment."""
         return [tensor for _, tensor in self._named("buffer")]
 
-    def params(self):
+    def params(self) -> dict[str, Tensor]:
         """The parameters' values as a dictionary for `functional_call` and the transforms. They share the
         parameters' memory, so take it anew after an update."""
         return {name: tensor.detach() for name, tensor in self._named("parameter")}
 
     # ---- State
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Tensor]:
         """Dotted name -> value of all parameters and buffers; the values share the module's memory."""
         return {
             name: tensor.detach() for role in ("parameter", "buffer") for name, tensor in self._named(role)
         }
 
-    def load_state_dict(self, state, strict=True):
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadedKeys:
         """Copies values, tensors or NumPy arrays, into the parameters and buffers. Names, shapes and dtypes
         must all fit, which is checked before anything is changed; unless `strict`, only those that both sides
         have. Returns the names that are missing and those that are unexpected. The floating-point numbers of
@@ -255,29 +301,31 @@ class Module:
                 own[name][...] = value.to(own[name].device)
         return keys
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> Self:
         """Switches layers such as Dropout to training (or, with False, to evaluation); returns self."""
         for module in self.modules():
             module.training = bool(mode)
         return self
 
-    def eval(self):
+    def eval(self) -> Self:
         """The same as train(False)."""
         return self.train(False)
 
-    def requires_grad_(self, value=True):
+    def requires_grad_(self, value: Any = True) -> Self:
         """Freezes (False) or thaws all parameters; returns self."""
         for parameter in self.parameters():
             parameter.requires_grad = value
         return self
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Drops the parameters' gradients."""
         for parameter in self.parameters():
             if parameter.requires_grad:
                 parameter.grad = None
 
-    def to(self, target=None, dtype=None, *, device=None):
+    def to(
+        self, target: Any = None, dtype: DTypeLike | None = None, *, device: DeviceLike | None = None
+    ) -> Self:
         """Moves parameters and buffers, as `Tensor.to` does, and converts those of a floating-point dtype;
         returns self. What is not yet as wanted becomes a new tensor: make the optimiser afterwards."""
         moved = {}
@@ -289,33 +337,33 @@ class Module:
                 _put(holder, key, moved[id(tensor)][1], name)
         return self
 
-    def cuda(self, device=None):
+    def cuda(self, device: DeviceLike | None = None) -> Self:
         """Moves parameters and buffers to a cuda device; returns self."""
         return self.to(td.cuda._device(device))
 
-    def cpu(self):
+    def cpu(self) -> Self:
         """Moves parameters and buffers to the cpu; returns self."""
         return self.to("cpu")
 
-    def float(self):
+    def float(self) -> Self:
         """Converts floating-point parameters and buffers to float32; returns self."""
         return self.to(td.float32)
 
-    def double(self):
+    def double(self) -> Self:
         """Converts floating-point parameters and buffers to float64; returns self."""
         return self.to(td.float64)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         inside = "".join(f"\n  {line}" for line in lines) + "\n" if lines else self.extra_repr()
         return f"{type(self).__name__}({inside})"
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """What repr shows of a module without submodules."""
         return ""
 
 
-def _moved(tensor, target, dtype, device):
+def _moved(tensor: Tensor, target: Any, dtype: DTypeLike | None, device: DeviceLike | None) -> Tensor:
     """What `Module.to` puts in the place of a tensor: a leaf with its gradient, or the tensor itself."""
     value = tensor.detach()
     new = value.to(target, dtype, device=device)
@@ -329,14 +377,21 @@ def _moved(tensor, target, dtype, device):
     return new
 
 
-def functional_call(module, params, *args, **kwargs):
+def functional_call(module: Module, params: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> Any:
     """module(*args, **kwargs) with the parameters (or buffers) named in `params`, a dictionary as
     `module.params()` gives it, at those values; the others keep their own.
 
         loss, grads = td.value_and_grad(lambda p: loss_of(td.nn.functional_call(net, p, x), y))(net.params())
+
+    Examples
+    --------
+    >>> net = td.nn.Linear(2, 1)
+    >>> zero = {name: 0 * value for name, value in net.params().items()}
+    >>> td.nn.functional_call(net, zero, td.ones(2))
+    tensor([0.], dtype=float32)
     """
-    places = {}
-    own = {}  # a shared tensor is replaced under all its names
+    places: dict[str, tuple[Tensor, list[tuple[Any, Any]]]] = {}
+    own: dict[int, str] = {}  # a shared tensor is replaced under all its names
     for role in ("parameter", "buffer"):
         for name, holder, key in module._places(role):
             tensor = holder[key]
@@ -362,7 +417,7 @@ def functional_call(module, params, *args, **kwargs):
                 _put(holder, key, tensor, name)
 
 
-def _put(holder, key, tensor, name):
+def _put(holder: Any, key: Any, tensor: Tensor, name: str) -> None:
     if holder[key] is not tensor:
         if isinstance(holder, tuple):
             raise TypeError(f"[Module] the parameter {name} is in a tuple, where nothing can take its place")

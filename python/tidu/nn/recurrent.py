@@ -1,30 +1,41 @@
 """Recurrent networks: layers that are scanned over time, and their cells."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
 import tidu as td
+from tidu._core import Tensor
+from tidu.typing import DeviceLike, DTypeLike
 
 from . import functional as F
 from . import init
 from .layers import Dropout, _key_on
 from .module import Module, Parameter
 
+_Step: TypeAlias = Callable[[Tensor, tuple[Tensor, ...], Callable[[Tensor], Tensor]], tuple[Tensor, ...]]
+
 # What a step does: (the input's part of the gates, state, the product's function) -> the next state. A state
 # is a tuple whose first member is the output h.
 
 
-def _rnn(nonlinearity):
-    def step(gates, state, recur):
+def _rnn(nonlinearity: Callable[[Tensor], Tensor]) -> _Step:
+    def step(
+        gates: Tensor, state: tuple[Tensor, ...], recur: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, ...]:
         return (nonlinearity(gates + recur(state[0])),)
 
     return step
 
 
-def _lstm(gates, state, recur):
+def _lstm(gates: Tensor, state: tuple[Tensor, ...], recur: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
     i, f, g, o = td.split(gates + recur(state[0]), 4, axis=-1)
     c = td.sigmoid(f) * state[1] + td.sigmoid(i) * td.tanh(g)
     return td.sigmoid(o) * td.tanh(c), c
 
 
-def _gru(gates, state, recur):
+def _gru(gates: Tensor, state: tuple[Tensor, ...], recur: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
     h = state[0]
     xr, xz, xn = td.split(gates, 3, axis=-1)
     hr, hz, hn = td.split(recur(h), 3, axis=-1)
@@ -33,13 +44,19 @@ def _gru(gates, state, recur):
     return (n + z * (h - n),)
 
 
-def _nonlinearity(op, name):
+def _nonlinearity(op: str, name: str) -> Callable[[Tensor], Tensor]:
     if name not in ("tanh", "relu"):
         raise ValueError(f"[{op}] nonlinearity must be 'tanh' or 'relu', not {name!r}")
-    return getattr(td, name)
+    return td.relu if name == "relu" else td.tanh
 
 
-def _draw(module, shapes, key, dtype, device):
+def _draw(
+    module: Any,
+    shapes: dict[str, tuple[int, ...]],
+    key: Tensor | None,
+    dtype: DTypeLike,
+    device: DeviceLike | None,
+) -> Tensor:
     """Parameters uniform in +-1 / sqrt(hidden_size), under their names."""
     bound = max(module.hidden_size, 1) ** -0.5
     keys = td.random.split(_key_on(device, key), len(shapes) + 1)
@@ -48,7 +65,7 @@ def _draw(module, shapes, key, dtype, device):
     return keys[len(shapes)]
 
 
-def _check_input(op, x, size, ranks):
+def _check_input(op: str, x: Tensor, size: int, ranks: tuple[int, ...]) -> None:
     if x.ndim not in ranks or x.shape[-1] != size:
         axes = " or ".join(str(rank) for rank in ranks)
         raise td.ShapeError(
@@ -56,7 +73,9 @@ def _check_input(op, x, size, ranks):
         )
 
 
-def _checked_state(op, names, state, shapes):
+def _checked_state(
+    op: str, names: Sequence[str], state: Tensor | Sequence[Tensor], shapes: Sequence[tuple[int, ...]]
+) -> tuple[Tensor, ...]:
     """The state as a tuple, with an error where a shape is not the one it must be."""
     state = (state,) if isinstance(state, td.Tensor) else tuple(state)
     found = [x.shape for x in state]
@@ -67,16 +86,34 @@ def _checked_state(op, names, state, shapes):
 
 
 class _Cell(Module):
-    _gates, _states = 1, ("hx",)
+    _gates = 1
+    _states: tuple[str, ...] = ("hx",)
+    _step: _Step
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor
+    bias_hh: Tensor
 
-    def __init__(self, input_size, hidden_size, bias=True, *, key=None, dtype=td.float32, device=None):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        key: Tensor | None = None,
+        dtype: DTypeLike = td.float32,
+        device: DeviceLike | None = None,
+    ) -> None:
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         rows = self._gates * hidden_size
-        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (rows, input_size),
+            "weight_hh": (rows, hidden_size),
+        }
         shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
         _draw(self, shapes, key, dtype, device)
 
-    def forward(self, input, hx=None):
+    def forward(self, input: Tensor, hx: Any = None) -> Any:
         op = type(self).__name__
         _check_input(op, input, self.input_size, (1, 2))
         bias_ih, bias_hh = (self.bias_ih, self.bias_hh) if self.bias else (None, None)
@@ -89,63 +126,86 @@ class _Cell(Module):
         state = self._step(gates, state, lambda h: F.linear(h, self.weight_hh, bias_hh))
         return state if len(state) > 1 else state[0]
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
 class RNNCell(_Cell):
     """tanh or relu of (weight_ih x + bias_ih + weight_hh h + bias_hh): x (N, input_size) or (input_size), and
     h (N, hidden_size), zero if left out, give the next h. Parameters begin uniform in
-    +-1 / sqrt(hidden_size)."""
+    +-1 / sqrt(hidden_size).
+
+    Examples
+    --------
+    >>> td.nn.RNNCell(3, 5)(td.ones((2, 3))).shape
+    (2, 5)
+    """
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        bias=True,
-        nonlinearity="tanh",
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
         *,
-        key=None,
-        dtype=td.float32,
-        device=None,
-    ):
+        key: Tensor | None = None,
+        dtype: DTypeLike = td.float32,
+        device: DeviceLike | None = None,
+    ) -> None:
         self._step = _rnn(_nonlinearity("RNNCell", nonlinearity))
         super().__init__(input_size, hidden_size, bias, key=key, dtype=dtype, device=device)
 
 
 class LSTMCell(_Cell):
     """A step of long short-term memory (Hochreiter, Schmidhuber 1997): x (N, input_size) and (h, c), zero if
-    left out, give the next (h, c) of (N, hidden_size). Rows of the weights are the gates i, f, g, o."""
+    left out, give the next (h, c) of (N, hidden_size). Rows of the weights are the gates i, f, g, o.
 
-    _gates, _states = 4, ("h", "c")
+    Examples
+    --------
+    >>> h, c = td.nn.LSTMCell(3, 5)(td.ones((2, 3)))
+    >>> h.shape, c.shape
+    ((2, 5), (2, 5))
+    """
+
+    _gates = 4
+    _states = ("h", "c")
     _step = staticmethod(_lstm)
 
 
 class GRUCell(_Cell):
     """A step of gated recurrent units (Cho et al. 2014): x (N, input_size) and h (N, hidden_size), zero if
-    left out, give the next h. Rows of the weights are the gates r, z, n."""
+    left out, give the next h. Rows of the weights are the gates r, z, n.
+
+    Examples
+    --------
+    >>> td.nn.GRUCell(3, 5)(td.ones((2, 3))).shape
+    (2, 5)
+    """
 
     _gates = 3
     _step = staticmethod(_gru)
 
 
 class _Recurrent(Module):
-    _gates, _states, proj_size = 1, ("h_0",), 0
+    _gates, proj_size = 1, 0
+    _states: tuple[str, ...] = ("h_0",)
+    _step: _Step
+    weight_ih_l0: Tensor
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        num_layers=1,
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
         *,
-        key=None,
-        dtype=td.float32,
-        device=None,
-    ):
+        key: Tensor | None = None,
+        dtype: DTypeLike = td.float32,
+        device: DeviceLike | None = None,
+    ) -> None:
         op = type(self).__name__
         if num_layers < 1 or hidden_size < 1:
             raise ValueError(
@@ -155,7 +215,7 @@ class _Recurrent(Module):
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         rows, output = self._gates * hidden_size, self.proj_size or hidden_size
         self._suffixes = ("", "_reverse") if bidirectional else ("",)
-        shapes = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(num_layers):
             size = output * len(self._suffixes) if layer else input_size
             for suffix in self._suffixes:
@@ -166,7 +226,9 @@ class _Recurrent(Module):
         key = _draw(self, shapes, key, dtype, device)
         self.dropout = Dropout(dropout, key=key) if dropout else None
 
-    def _direction(self, x, state, end, reverse):
+    def _direction(
+        self, x: Tensor, state: tuple[Tensor, ...], end: str, reverse: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One layer in one direction: x (L, N, size) and the first state give (h of every step, the last
         state). The products with x are one for all steps."""
         bias_ih, bias_hh = (
@@ -175,7 +237,7 @@ class _Recurrent(Module):
         weight_hh = getattr(self, f"weight_hh{end}")
         weight_hr = getattr(self, f"weight_hr{end}") if self.proj_size else None
 
-        def step(state, gates):
+        def step(state: tuple[Tensor, ...], gates: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
             h, *rest = self._step(gates, state, lambda h: F.linear(h, weight_hh, bias_hh))
             if weight_hr is not None:
                 h = F.linear(h, weight_hr)
@@ -185,7 +247,7 @@ class _Recurrent(Module):
         state, h = td.scan(step, state, gates, reverse=reverse)
         return h, state
 
-    def forward(self, input, hx=None):
+    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
         op = type(self).__name__
         _check_input(op, input, self.input_size, (2, 3))
         alone, x = input.ndim == 2, input
@@ -205,7 +267,7 @@ class _Recurrent(Module):
             first = _checked_state(op, self._states, hx, shapes)
         if alone:
             first = tuple(td.expand_dims(part, 1) for part in first)
-        last = []
+        states: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             if layer and self.dropout is not None:
                 x = self.dropout(x)
@@ -214,16 +276,16 @@ class _Recurrent(Module):
                 state = tuple(part[layer * directions + direction] for part in first)
                 h, state = self._direction(x, state, f"_l{layer}{suffix}", reverse=direction == 1)
                 outputs.append(h)
-                last.append(state)
+                states.append(state)
             x = td.concat(outputs, axis=-1) if directions > 1 else outputs[0]
-        last = tuple(td.stack(parts) for parts in zip(*last, strict=True))
+        last = tuple(td.stack(parts) for parts in zip(*states, strict=True))
         if alone:
             x, last = x[:, 0], tuple(part[:, 0] for part in last)
         elif self.batch_first:
             x = td.swapaxes(x, 0, 1)
         return x, last if len(last) > 1 else last[0]
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
 
 
@@ -232,23 +294,30 @@ class RNN(_Recurrent):
     (N, L, input_size), or without N, and h_0 (layers directions, N, hidden_size), zero if left out, gives (h
     of the last layer at every step (L, N, directions hidden_size), the last h of every layer and direction).
     dropout acts between layers. Parameters have PyTorch's names, weight_ih_l0 .., and begin uniform in
-    +-1 / sqrt(hidden_size)."""
+    +-1 / sqrt(hidden_size).
+
+    Examples
+    --------
+    >>> h, last = td.nn.RNN(3, 5)(td.ones((7, 2, 3)))
+    >>> h.shape, last.shape
+    ((7, 2, 5), (1, 2, 5))
+    """
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        num_layers=1,
-        nonlinearity="tanh",
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
         *,
-        key=None,
-        dtype=td.float32,
-        device=None,
-    ):
+        key: Tensor | None = None,
+        dtype: DTypeLike = td.float32,
+        device: DeviceLike | None = None,
+    ) -> None:
         self.nonlinearity = nonlinearity
         self._step = _rnn(_nonlinearity("RNN", nonlinearity))
         super().__init__(
@@ -267,26 +336,34 @@ class RNN(_Recurrent):
 
 class LSTM(_Recurrent):
     """num_layers of LSTMCell over time, as RNN; the state is (h, c). With proj_size, h is weight_hr h, of
-    that size."""
+    that size.
 
-    _gates, _states = 4, ("h_0", "c_0")
+    Examples
+    --------
+    >>> h, (last, cell) = td.nn.LSTM(3, 5)(td.ones((7, 2, 3)))
+    >>> h.shape, cell.shape
+    ((7, 2, 5), (1, 2, 5))
+    """
+
+    _gates = 4
+    _states = ("h_0", "c_0")
     _step = staticmethod(_lstm)
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        num_layers=1,
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
-        proj_size=0,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
         *,
-        key=None,
-        dtype=td.float32,
-        device=None,
-    ):
+        key: Tensor | None = None,
+        dtype: DTypeLike = td.float32,
+        device: DeviceLike | None = None,
+    ) -> None:
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"[LSTM] proj_size {proj_size} is not below hidden_size {hidden_size}")
         self.proj_size = proj_size
@@ -305,7 +382,14 @@ class LSTM(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """num_layers of GRUCell over time, as RNN."""
+    """num_layers of GRUCell over time, as RNN.
+
+    Examples
+    --------
+    >>> h, last = td.nn.GRU(3, 5)(td.ones((7, 2, 3)))
+    >>> h.shape, last.shape
+    ((7, 2, 5), (1, 2, 5))
+    """
 
     _gates = 3
     _step = staticmethod(_gru)

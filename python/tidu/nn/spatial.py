@@ -1,6 +1,9 @@
 """What nn.functional has for images beside what is compiled: whole channels dropped, pixels regrouped."""
 
+from __future__ import annotations
+
 import tidu as td
+from tidu._core import Tensor
 
 from .._arguments import explain as _explain
 from .._core import _training
@@ -17,14 +20,14 @@ __all__ = [
 ]
 
 
-def _channels(name, x, rank):
+def _channels(name: str, x: Tensor, rank: int) -> tuple[int, ...]:
     """The shape of a mask of channels: x is (N, C, ..) or (C, ..)."""
     if x.ndim not in (rank + 1, rank + 2):
         raise td.ShapeError(f"[{name}] takes x of {rank + 1} or {rank + 2} axes, not of shape {x.shape}")
     return x.shape[:-rank] + (1,) * rank
 
 
-def _kept(name, x, p, key, shape):
+def _kept(name: str, x: Tensor, p: float, key: Tensor, shape: tuple[int, ...]) -> Tensor:
     if not 0 <= p <= 1:
         raise ValueError(f"[{name}] the probability p must be in [0, 1], not {p}")
     if not x.dtype.is_floating_point:
@@ -32,57 +35,96 @@ def _kept(name, x, p, key, shape):
     return td.random.bernoulli(key, 1 - p, shape)
 
 
-def _dropout(name, x, p, key, training, rank):
+def _dropout(name: str, x: Tensor, p: float, key: Tensor, training: bool, rank: int) -> Tensor:
     kept = _kept(name, x, p, key, _channels(name, x, rank))
     if not training or p == 0:
         return x
     return td.where(kept, x / (1 - p) if p < 1 else 0 * x, 0)
 
 
-def dropout1d(x, p, key, training=True):
-    """In training, each channel of x (N, C, l) or (C, l) is 0 with probability p, else x / (1 - p)."""
+def dropout1d(x: Tensor, p: float, key: Tensor, training: bool = True) -> Tensor:
+    """In training, each channel of x (N, C, l) or (C, l) is 0 with probability p, else x / (1 - p).
+
+    Examples
+    --------
+    >>> td.nn.functional.dropout1d(td.ones((1, 2)), 0.5, td.random.key(0), training=False)
+    tensor([[1., 1.]], dtype=float32)
+    """
     return _dropout("dropout1d", x, p, key, training, 1)
 
 
-def dropout2d(x, p, key, training=True):
-    """In training, each channel of x (N, C, h, w) or (C, h, w) is 0 with probability p, else x / (1 - p)."""
+def dropout2d(x: Tensor, p: float, key: Tensor, training: bool = True) -> Tensor:
+    """In training, each channel of x (N, C, h, w) or (C, h, w) is 0 with probability p, else x / (1 - p).
+
+    Examples
+    --------
+    >>> td.nn.functional.dropout2d(td.ones((1, 1, 2)), 0.5, td.random.key(0), training=False)
+    tensor([[[1., 1.]]], dtype=float32)
+    """
     return _dropout("dropout2d", x, p, key, training, 2)
 
 
-def dropout3d(x, p, key, training=True):
+def dropout3d(x: Tensor, p: float, key: Tensor, training: bool = True) -> Tensor:
     """In training, each channel of x (N, C, d, h, w) or (C, d, h, w) is 0 with probability p, else
-    x / (1 - p)."""
+    x / (1 - p).
+
+    Examples
+    --------
+    >>> td.nn.functional.dropout3d(td.ones((1, 1, 1, 2)), 0.5, td.random.key(0), training=False)
+    tensor([[[[1., 1.]]]], dtype=float32)
+    """
     return _dropout("dropout3d", x, p, key, training, 3)
 
 
 _LEAST = -1.7580993408473766  # of SELU
 
 
-def _alpha_dropout(name, x, p, key, training, shape):
+def _alpha_dropout(
+    name: str, x: Tensor, p: float, key: Tensor, training: bool, shape: tuple[int, ...]
+) -> Tensor:
     kept = _kept(name, x, p, key, shape)
     if not training or p == 0:
         return x
     if p == 1:
         return 0 * x
     scale = ((1 - p) * (1 + p * _LEAST**2)) ** -0.5
-    return td.where(kept, x, _LEAST) * scale - scale * _LEAST * p
+    found: Tensor = td.where(kept, x, _LEAST) * scale - scale * _LEAST * p
+    return found
 
 
-def alpha_dropout(x, p, key, training=False):
+def alpha_dropout(x: Tensor, p: float, key: Tensor, training: bool = False) -> Tensor:
     """In training, each element is SELU's least value with probability p, and all are scaled and moved so
-    that mean 0 and variance 1 stay."""
+    that mean 0 and variance 1 stay.
+
+    Examples
+    --------
+    >>> td.nn.functional.alpha_dropout(td.ones(2), 0.5, td.random.key(0))
+    tensor([1., 1.], dtype=float32)
+    """
     return _alpha_dropout("alpha_dropout", x, p, key, training, x.shape)
 
 
-def feature_alpha_dropout(x, p, key, training=False):
-    """alpha_dropout of whole channels of x (N, C, ..)."""
+def feature_alpha_dropout(x: Tensor, p: float, key: Tensor, training: bool = False) -> Tensor:
+    """alpha_dropout of whole channels of x (N, C, ..).
+
+    Examples
+    --------
+    >>> td.nn.functional.feature_alpha_dropout(td.ones((1, 2)), 0.5, td.random.key(0))
+    tensor([[1., 1.]], dtype=float32)
+    """
     if x.ndim < 2:
         raise td.ShapeError(f"[feature_alpha_dropout] takes x (N, C, ..), not of shape {x.shape}")
     return _alpha_dropout("feature_alpha_dropout", x, p, key, training, x.shape[:2] + (1,) * (x.ndim - 2))
 
 
-def pixel_shuffle(x, upscale_factor):
-    """(.., C r^2, h, w) -> (.., C, h r, w r), r = upscale_factor: the r^2 channels of each become a block."""
+def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
+    """(.., C r^2, h, w) -> (.., C, h r, w r), r = upscale_factor: the r^2 channels of each become a block.
+
+    Examples
+    --------
+    >>> td.nn.functional.pixel_shuffle(td.ones((1, 4, 3, 3)), 2).shape
+    (1, 1, 6, 6)
+    """
     r = upscale_factor
     if x.ndim < 3 or r < 1 or x.shape[-3] % r**2:
         raise td.ShapeError(f"[pixel_shuffle] takes x (.., C {r}^2, h, w), not of shape {x.shape}")
@@ -93,8 +135,14 @@ def pixel_shuffle(x, upscale_factor):
     return td.permute_dims(parts, order).reshape((*ahead, channels // r**2, h * r, w * r))
 
 
-def pixel_unshuffle(x, downscale_factor):
-    """(.., C, h r, w r) -> (.., C r^2, h, w), r = downscale_factor: what pixel_shuffle undoes."""
+def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
+    """(.., C, h r, w r) -> (.., C r^2, h, w), r = downscale_factor: what pixel_shuffle undoes.
+
+    Examples
+    --------
+    >>> td.nn.functional.pixel_unshuffle(td.ones((1, 1, 6, 6)), 2).shape
+    (1, 4, 3, 3)
+    """
     r = downscale_factor
     if x.ndim < 3 or r < 1 or x.shape[-1] % r or x.shape[-2] % r:
         raise td.ShapeError(f"[pixel_unshuffle] takes x (.., C, h {r}, w {r}), not of shape {x.shape}")
@@ -105,9 +153,17 @@ def pixel_unshuffle(x, downscale_factor):
     return td.permute_dims(parts, order).reshape((*ahead, channels * r**2, h // r, w // r))
 
 
-def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
+def local_response_norm(
+    x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
     """x / (k + alpha mean(x^2))^beta of x (N, C, ..), the mean over `size` channels around each, those beyond
-    counting as 0."""
+    counting as 0.
+
+    Examples
+    --------
+    >>> td.nn.functional.local_response_norm(td.ones((1, 4, 3)), 2).shape
+    (1, 4, 3)
+    """
     if x.ndim < 3:
         raise td.ShapeError(
             f"[local_response_norm] takes x (N, C, ..) of 3 axes or more, not of shape {x.shape}"

@@ -1,8 +1,12 @@
 """Averages of the parameters that training goes through."""
 
+from __future__ import annotations
+
 import copy
+from typing import Any
 
 import tidu as td
+from tidu._core import Tensor
 
 from ..nn.module import Module
 from .optimizers import _state_dtype
@@ -17,9 +21,19 @@ class AveragedModel(Module):
 
     Averages of 16-bit parameters are kept in float32, and rounded to the parameters of this module. Buffers
     are taken over as they are. `update` may be a part of a compiled function; `state_dict` holds it all.
+
+    Examples
+    --------
+    >>> model = td.nn.Linear(2, 1)
+    >>> average = td.optim.AveragedModel(model)
+    >>> average.update(model)
+    >>> average(td.ones((3, 2))).shape
+    (3, 1)
     """
 
-    def __init__(self, model, decay=0.999):
+    updates: Tensor
+
+    def __init__(self, model: Module, decay: float | None = 0.999) -> None:
         if decay is not None and not 0 <= decay <= 1:
             raise ValueError(f"[AveragedModel] decay is {decay}, but must be in [0, 1], or None")
         self.decay = decay
@@ -29,10 +43,10 @@ class AveragedModel(Module):
             if parameter.dtype != _state_dtype(parameter):
                 self.register_buffer(f"wide_{i}", parameter.detach().astype(_state_dtype(parameter)))
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
 
-    def update(self, model):
+    def update(self, model: Module) -> None:
         """Takes the parameters of `model` into the averages."""
         pairs = list(zip(self.module.parameters(), model.parameters(), strict=True))
         for i, (own, new) in enumerate(pairs):

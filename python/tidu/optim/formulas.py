@@ -1,18 +1,25 @@
 """Optimisers whose step is a formula of tensors, which compiled code makes one loop of."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import Any
 
 import tidu as td
+from tidu._core import Tensor
 
-from .optimizers import Optimizer, decayed, like
+from .optimizers import Group, Optimizer, Params, decayed, like
 
 
-def _check_range(optimizer, group, name, fits, range_):
+def _check_range(
+    optimizer: Optimizer, group: Group, name: str, fits: Callable[[Any], bool], range_: str
+) -> None:
     if not fits(group[name]):
         raise ValueError(f"[{type(optimizer).__name__}] {name} is {group[name]}, but must be {range_}")
 
 
-def _not_negative(optimizer, group, *names):
+def _not_negative(optimizer: Optimizer, group: Group, *names: str) -> None:
     for name in names:
         _check_range(optimizer, group, name, lambda value: value >= 0, "0 or more")
 
@@ -22,11 +29,25 @@ class Adagrad(Optimizer):
     `initial_accumulator_value` before the first step, whose t is 1:
 
     s = s + g^2;  p = p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.Adagrad([x], lr=0.5).step()
+    >>> x.detach()
+    tensor([2.5], dtype=float32)
     """
 
     def __init__(
-        self, params, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10
-    ):
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
         super().__init__(
             params,
             lr=lr,
@@ -36,17 +57,20 @@ class Adagrad(Optimizer):
             eps=eps,
         )
 
-    def _check(self, group):
+    def _check(self, group: Group) -> None:
         super()._check(group)
         _not_negative(self, group, "lr_decay", "initial_accumulator_value")
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("sum",)
 
-    def _new_buffer(self, name, group, parameter):
-        return super()._new_buffer(name, group, parameter) + group["initial_accumulator_value"]
+    def _new_buffer(self, name: str, group: Group, parameter: Tensor) -> Tensor:
+        found: Tensor = super()._new_buffer(name, group, parameter) + group["initial_accumulator_value"]
+        return found
 
-    def _formula(self, group, lr, t, p, g, s):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, s: Tensor
+    ) -> tuple[Tensor, ...]:
         g = g + group["weight_decay"] * p
         s = s + g * g
         return p - like(p, lr / (1 + (t - 1) * group["lr_decay"])) * g / (td.sqrt(s) + group["eps"]), s
@@ -57,19 +81,31 @@ class Adadelta(Optimizer):
 
     v = rho v + (1 - rho) g^2;  d = sqrt(u + eps) / sqrt(v + eps) g;  u = rho u + (1 - rho) d^2
     p = p - lr d
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.Adadelta([x]).step()
+    >>> x.item() < 3
+    True
     """
 
-    def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
+    def __init__(
+        self, params: Params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
 
-    def _check(self, group):
+    def _check(self, group: Group) -> None:
         super()._check(group)
         _check_range(self, group, "rho", lambda value: 0 <= value <= 1, "in [0, 1]")
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")
 
-    def _formula(self, group, lr, t, p, g, v, u):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, v: Tensor, u: Tensor
+    ) -> tuple[Tensor, ...]:
         rho, eps = group["rho"], group["eps"]
         g = g + group["weight_decay"] * p
         v = rho * v + (1 - rho) * g * g
@@ -82,15 +118,32 @@ class Adamax(Optimizer):
 
     m = beta1 m + (1 - beta1) g;  u = max(beta2 u, |g| + eps)
     p = p - lr m / (1 - beta1^t) / u
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.Adamax([x], lr=0.5).step()
+    >>> x.detach()
+    tensor([2.5], dtype=float32)
     """
 
-    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_inf")
 
-    def _formula(self, group, lr, t, p, g, m, u):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, u: Tensor
+    ) -> tuple[Tensor, ...]:
         beta1, beta2 = group["betas"]
         g = g + group["weight_decay"] * p
         m = beta1 * m + (1 - beta1) * g
@@ -105,18 +158,26 @@ class NAdam(Optimizer):
     p = p - lr ((1 - mu_t) / (1 - M) g + mu_(t+1) / (1 - M mu_(t+1)) m) / (sqrt(v / (1 - beta2^t)) + eps)
 
     The weight decay is part of g, or with `decoupled_weight_decay` p = p - lr weight_decay p comes first.
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.NAdam([x]).step()
+    >>> x.item() < 3
+    True
     """
 
     def __init__(
         self,
-        params,
-        lr=2e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.0,
-        momentum_decay=4e-3,
-        decoupled_weight_decay=False,
-    ):
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
         super().__init__(
             params,
             lr=lr,
@@ -127,19 +188,21 @@ class NAdam(Optimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )
 
-    def _check(self, group):
+    def _check(self, group: Group) -> None:
         super()._check(group)
         _not_negative(self, group, "momentum_decay")
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "mu_product")
 
-    def _new_buffer(self, name, group, parameter):
+    def _new_buffer(self, name: str, group: Group, parameter: Tensor) -> Tensor:
         if name == "mu_product":
             return td.ones((), dtype=td.float64, device=parameter.device)
         return super()._new_buffer(name, group, parameter)
 
-    def _formula(self, group, lr, t, p, g, m, v, product):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, v: Tensor, product: Tensor
+    ) -> tuple[Tensor, ...]:
         beta1, beta2 = group["betas"]
         p, g = decayed(group, lr, p, g, group["decoupled_weight_decay"])
         m = beta1 * m + (1 - beta1) * g
@@ -159,17 +222,25 @@ class RAdam(Optimizer):
     r = sqrt((rho - 4) (rho - 2) rho' / ((rho' - 4) (rho' - 2) rho))
 
     The weight decay is part of g, or with `decoupled_weight_decay` p = p - lr weight_decay p comes first.
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.RAdam([x]).step()
+    >>> x.item() < 3
+    True
     """
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.0,
-        decoupled_weight_decay=False,
-    ):
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
         super().__init__(
             params,
             lr=lr,
@@ -179,10 +250,12 @@ class RAdam(Optimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq")
 
-    def _formula(self, group, lr, t, p, g, m, v):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, v: Tensor
+    ) -> tuple[Tensor, ...]:
         beta1, beta2 = group["betas"]
         p, g = decayed(group, lr, p, g, group["decoupled_weight_decay"])
         m = beta1 * m + (1 - beta1) * g
@@ -204,15 +277,31 @@ class Lion(Optimizer):
     p = p - lr weight_decay p - lr sign(beta1 m + (1 - beta1) g);  m = beta2 m + (1 - beta2) g
 
     Take a third to a tenth of AdamW's lr, and so many times its weight_decay.
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.Lion([x], lr=0.5).step()
+    >>> x.detach()
+    tensor([2.5], dtype=float32)
     """
 
-    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg",)
 
-    def _formula(self, group, lr, t, p, g, m):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor
+    ) -> tuple[Tensor, ...]:
         beta1, beta2 = group["betas"]
         p, g = decayed(group, lr, p, g, True)
         return p - like(p, lr) * td.sign(beta1 * m + (1 - beta1) * g), beta2 * m + (1 - beta2) * g
@@ -230,20 +319,28 @@ class Muon(Optimizer):
     last layer are for another optimiser, such as AdamW.
 
     The iteration computes in float32, or float64 for such parameters.
+
+    Examples
+    --------
+    >>> x = td.eye(2, requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.Muon([x], lr=0.1).step()
+    >>> x.shape
+    (2, 2)
     """
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        weight_decay=0.1,
-        momentum=0.95,
-        nesterov=True,
-        ns_coefficients=(3.4445, -4.775, 2.0315),
-        eps=1e-7,
-        ns_steps=5,
-        adjust_lr_fn=None,
-    ):
+        params: Params,
+        lr: float | Tensor = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
+    ) -> None:
         super().__init__(
             params,
             lr=lr,
@@ -256,7 +353,7 @@ class Muon(Optimizer):
             adjust_lr_fn=adjust_lr_fn,
         )
 
-    def _check(self, group):
+    def _check(self, group: Group) -> None:
         super()._check(group)
         _check_range(self, group, "momentum", lambda value: 0 <= value < 1, "in [0, 1)")
         _check_range(self, group, "ns_steps", lambda value: value in range(100), "an integer from 0 to 99")
@@ -275,10 +372,12 @@ class Muon(Optimizer):
                     "(give the others to AdamW)"
                 )
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",)
 
-    def _formula(self, group, lr, t, p, g, b):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, b: Tensor
+    ) -> tuple[Tensor, ...]:
         momentum = group["momentum"]
         p, g = decayed(group, lr, p, g, True)
         b = momentum * b + (1 - momentum) * g
@@ -292,12 +391,22 @@ class Muon(Optimizer):
         ), b
 
 
-def orthogonalize(matrix, steps=5, coefficients=(3.4445, -4.775, 2.0315), eps=1e-7):
+def orthogonalize(
+    matrix: Tensor,
+    steps: int = 5,
+    coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+    eps: float = 1e-7,
+) -> Tensor:
     """U V^T of a matrix U S V^T (m, n), roughly, like `matrix`: singular values of at least some thousandths
     of the Frobenius norm come to lie in [0.7, 1.2].
 
     By so many steps of x = a x + b (x x^T) x + c (x x^T)^2 x, coefficients a, b and c, after division by
     the norm, held at eps or above. ShapeError for what is no matrix.
+
+    Examples
+    --------
+    >>> td.optim.orthogonalize(td.eye(2)).shape
+    (2, 2)
     """
     if matrix.ndim != 2:
         raise td.ShapeError(f"[orthogonalize] takes a matrix, not a tensor of shape {tuple(matrix.shape)}")

@@ -1,14 +1,21 @@
 """Optimisers as functions of trees of tensors, which every transform takes."""
 
+from __future__ import annotations
+
 import inspect
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import tidu as td
+from tidu._core import Tensor
 
 from .._pytree import flatten, tree_map, unflatten
 from .optimizers import Optimizer
 
+T = TypeVar("T")
 
-def functional(optimizer, **options):
+
+def functional(optimizer: type[Optimizer], **options: Any) -> Functional:
     """An optimiser as two functions of trees, which change nothing in place: so a training step can be
     differentiated (by the learning rate, say), be the body of a `scan`, or train many models under `vmap`.
 
@@ -24,6 +31,14 @@ def functional(optimizer, **options):
     tree like params for each buffer, float32 where a parameter has 16 bits. TypeError where the class has no
     formula or no such option, ValueError for an option out of range and for trees that differ, ShapeError for
     a gradient of another shape or dtype than its parameter.
+
+    Examples
+    --------
+    >>> optimizer = td.optim.functional(td.optim.SGD, lr=0.25)
+    >>> params = td.tensor([3.0])
+    >>> params, state = optimizer.update(2 * params, optimizer.init(params), params)
+    >>> params
+    tensor([1.5], dtype=float32)
     """
     return Functional(optimizer, options)
 
@@ -31,7 +46,7 @@ def functional(optimizer, **options):
 class Functional:
     """What `functional` gives: `init` and `update`."""
 
-    def __init__(self, kind, options):
+    def __init__(self, kind: type[Optimizer], options: dict[str, Any]) -> None:
         if not (isinstance(kind, type) and issubclass(kind, Optimizer) and hasattr(kind, "_formula")):
             raise TypeError(f"[functional] takes a class of optimisers that have a formula, not {kind!r}")
         known = dict(list(inspect.signature(kind).parameters.items())[1:])
@@ -43,11 +58,11 @@ class Functional:
         is_number = not (callable(lr) or isinstance(lr, td.Tensor))
         self._optimizer._check({**self._options, "lr": lr if is_number else 0.0, "params": []})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
         return f"functional({type(self._optimizer).__name__}, {options})"
 
-    def init(self, params):
+    def init(self, params: Any) -> dict[str, Any]:
         """The state before the first step."""
         leaves, structure = flatten(params)
         for i, leaf in enumerate(leaves):
@@ -60,7 +75,7 @@ class Functional:
             state[name] = unflatten(structure, buffers)
         return state
 
-    def update(self, gradients, state, params):
+    def update(self, gradients: Any, state: Mapping[str, Any], params: T) -> tuple[T, dict[str, Any]]:
         """(params, state) after one step; gradients are a tree like params."""
         names = self._optimizer._buffers(self._options)
         step = state["step"] + 1
@@ -69,7 +84,7 @@ class Functional:
             lr = lr(state["step"].astype(td.float64))
         t = step.astype(td.float64)
 
-        def advance(parameter, gradient, *buffers):
+        def advance(parameter: Tensor, gradient: Tensor, *buffers: Tensor) -> tuple[Tensor, ...]:
             if gradient.shape != parameter.shape or gradient.dtype != parameter.dtype:
                 raise td.ShapeError(
                     f"[functional] the gradient {gradient.dtype}{gradient.shape} does not fit its parameter "
@@ -86,6 +101,6 @@ class Functional:
             for tree in (gradients, *(state[n] for n in names))
         ]
         new = [advance(*parts) for parts in zip(leaves, *rest, strict=True)]
-        columns = list(zip(*new, strict=True)) if new else [[]] * (1 + len(names))
+        columns: Any = list(zip(*new, strict=True)) if new else [[]] * (1 + len(names))
         params, *buffers = (unflatten(structure, list(column)) for column in columns)
         return params, {"step": step, **dict(zip(names, buffers, strict=True))}

@@ -1,8 +1,12 @@
 """minimize: the least value of a function of a pytree, by one of four methods."""
 
+from __future__ import annotations
+
 import inspect
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 from tidu._directional import Point
 
@@ -10,7 +14,9 @@ from .. import _core
 from .._core import _training as training
 from .._pytree import tree_map
 
-METHODS = {  # and the options of each
+T = TypeVar("T")
+
+METHODS: dict[str, set[str]] = {  # and the options of each
     "lbfgs": {"history_size"},
     "newton-cg": {"radius"},
     "gradient-descent": set(),
@@ -19,15 +25,20 @@ METHODS = {  # and the options of each
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Generic[T]):
     """What a minimisation came to.
 
     x: the point, like the one at the start; value: f there; gradient_norm: over all leaves. iterations, and
     how often f, its gradient and products of its Hessian were computed. converged: whether the gradient's
     norm came down to gtol; reason: a sentence that says why it ended.
+
+    Examples
+    --------
+    >>> td.optim.minimize(lambda x: ((x - 1) ** 2).sum(), td.zeros(2)).converged
+    True
     """
 
-    x: object
+    x: T
     value: float
     gradient_norm: float
     iterations: int
@@ -37,7 +48,7 @@ class Report:
     converged: bool
     reason: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"{'converged' if self.converged else 'not converged'}: {self.reason}; f = {self.value:.9g}, "
             f"iterations {self.iterations}, evaluations of f {self.f_evaluations}, of its gradient "
@@ -45,11 +56,11 @@ class Report:
         )
 
 
-def _plain(name):
+def _plain(name: str) -> str:
     return re.sub("[-_ ]", "", name.lower())
 
 
-def known_method(method, methods, op):
+def known_method(method: str, methods: Mapping[str, Any], op: str) -> str:
     """The name among `methods` that is meant, whatever its case and hyphens."""
     names = {_plain(name): name for name in methods}
     if not isinstance(method, str) or _plain(method) not in names:
@@ -57,7 +68,7 @@ def known_method(method, methods, op):
     return names[_plain(method)]
 
 
-def _caller(callback):
+def _caller(callback: Callable[..., Any]) -> Callable[..., Any]:
     """How a callback is called with the point and the report: callback(x, report) or, as SciPy's are,
     callback(x) or callback(intermediate_result=report)."""
     try:
@@ -75,7 +86,9 @@ def _caller(callback):
     return callback
 
 
-def watched(callback, report_of, op):
+def watched(
+    callback: Callable[..., Any] | None, report_of: Callable[[Sequence[Any]], Any], op: str
+) -> Callable[[Sequence[Any]], bool] | None:
     """A callback for the fields of a report: whether the search is to end."""
     if callback is None:
         return None
@@ -83,7 +96,7 @@ def watched(callback, report_of, op):
         raise TypeError(f"[{op}] callback must be a function of x and the report, not {callback!r}")
     called = _caller(callback)
 
-    def call(fields):
+    def call(fields: Sequence[Any]) -> bool:
         report = report_of(fields)
         # The search goes on from its own.
         report = replace(report, x=tree_map(_core.copy, report.x))
@@ -95,7 +108,7 @@ def watched(callback, report_of, op):
     return call
 
 
-def checked_method(op, method, options):
+def checked_method(op: str, method: str, options: Mapping[str, Any]) -> str:
     """The name of a method as METHODS has it, whose options are known ones."""
     name = known_method(method, METHODS, op)
     unknown = options.keys() - METHODS[name]
@@ -107,7 +120,16 @@ def checked_method(op, method, options):
     return name
 
 
-def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, callback=None, **options):
+def minimize(
+    function: Callable[..., Any],
+    x: T,
+    method: str = "lbfgs",
+    *,
+    gtol: float | None = None,
+    max_iter: int | None = None,
+    callback: Callable[..., Any] | None = None,
+    **options: Any,
+) -> Report[T]:
     """A point near x where a scalar function is least: a Report.
 
     x is the argument, any pytree; a tuple is the tuple of arguments. It ends where the norm of the gradient
@@ -129,11 +151,17 @@ def minimize(function, x, method="lbfgs", *, gtol=None, max_iter=None, callback=
 
     What is found has no derivative: a GradientError where `function` closes over what a transform
     differentiates (td.implicit.argmin has the derivative), and under vmap a TraceError (control="loop").
+
+    Examples
+    --------
+    >>> report = td.optim.minimize(lambda x: ((x - 1) ** 2).sum(), td.zeros(2))
+    >>> report.converged, report.x.tolist()
+    (True, [1.0, 1.0])
     """
     name = checked_method("minimize", method, options)
     point = Point(function, x, "minimize")
 
-    def report_of(fields):
+    def report_of(fields: Sequence[Any]) -> Report[T]:
         best, *rest = fields
         return Report(point.tree(best), *rest)
 

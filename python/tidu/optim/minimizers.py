@@ -1,40 +1,48 @@
 """LBFGS and its kin over parameters: optimisers that evaluate the loss themselves, through a closure."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from .._core import Tensor
 from .._core import _training as training
 from .minimize import Report
-from .optimizers import Optimizer
+from .optimizers import Group, Optimizer, Params
 
 
 class Minimizer(Optimizer):
     """What they share: `step(closure)`, the `report` on the last one, and what is learnt of the loss. A
     subclass has `_method`, a name that minimize knows."""
 
-    _kind, _report = training.Minimizer, Report
+    _kind: Any = training.Minimizer
+    _report: Any = Report
+    _method: str
 
-    def __init__(self, params, **options):
+    def __init__(self, params: Params, **options: Any) -> None:
         super().__init__(params, **options)
-        self.report = None
-        self._learnt = {}
+        self.report: Any = None  # a Report, or that of a fitter
+        self._learnt: dict[str, Any] = {}
 
-    def add_param_group(self, group):
+    def add_param_group(self, group: Group) -> None:
         if self.param_groups:
             raise ValueError(f"[{self._name()}] takes one group of parameters, not 2")
         super().add_param_group(group)
 
-    def _minimizer(self, group, learnt):
+    def _minimizer(self, group: Group, learnt: dict[str, Any]) -> Any:
         options = {name: value for name, value in group.items() if name not in ("params", "steps")}
         made = self._kind(group["params"], self._method, options, self._name())
         made.load_state(learnt)
         return made
 
-    def _check(self, group):
+    def _check(self, group: Group) -> None:
         super()._check(group)
         self._minimizer(group, {})
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ()  # what is kept is of all parameters together
 
-    def step(self, closure):
+    def step(self, closure: Callable[[], Any]) -> Tensor:  # type: ignore[override]  # which needs a loss
         """Runs at most max_iter iterations on the loss that `closure()` returns for the present values of
         the parameters. Returns the loss at the start; `report` says what came of it, and its x holds the
         values of the parameters that require grad. Whatever ends a step early, an error in the closure or
@@ -50,16 +58,17 @@ class Minimizer(Optimizer):
         self.report = self._report(*minimizer.report)
         for i in trained:
             group["steps"][i] += 1
-        return first_loss
+        loss: Tensor = first_loss
+        return loss
 
-    def update(self, gradients):
+    def update(self, gradients: Any) -> NoReturn:
         raise TypeError(f"[{self._name()}] needs the loss at other points than this one: call step(closure)")
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """All options, step counts and what the method has learnt of the loss, for `td.save`."""
         return {**super().state_dict(), "learnt": dict(self._learnt)}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         groups = self._loaded_groups(state)
         self._learnt = self._minimizer(groups[0], state["learnt"]).state()
         self.param_groups = groups
@@ -74,11 +83,21 @@ class LBFGS(Minimizer):
 
     The closure returns the loss; it may call `backward()` on it, after dropping the gradients. It must be the
     same function each time within a step. gtol: as in `minimize`.
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> optimizer = td.optim.LBFGS([x])
+    >>> _ = optimizer.step(lambda: ((x - 1) ** 2).sum())
+    >>> x.detach()
+    tensor([1.], dtype=float32)
     """
 
     _method = "lbfgs"
 
-    def __init__(self, params, history_size=10, max_iter=20, gtol=None):
+    def __init__(
+        self, params: Params, history_size: int = 10, max_iter: int = 20, gtol: float | None = None
+    ) -> None:
         super().__init__(params, history_size=history_size, max_iter=max_iter, gtol=gtol)
 
 
@@ -88,30 +107,65 @@ class NewtonCG(Minimizer):
 
     The closure returns the loss and leaves `backward()` to the optimiser. radius: of the region at first.
     gtol: as in `minimize`.
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> optimizer = td.optim.NewtonCG([x])
+    >>> _ = optimizer.step(lambda: ((x - 1) ** 2).sum())
+    >>> x.detach()
+    tensor([1.], dtype=float32)
     """
 
     _method = "newton-cg"
 
-    def __init__(self, params, radius=1.0, max_iter=20, gtol=None):
+    def __init__(
+        self, params: Params, radius: float = 1.0, max_iter: int = 20, gtol: float | None = None
+    ) -> None:
         super().__init__(params, radius=radius, max_iter=max_iter, gtol=gtol)
 
 
 class GradientDescent(Minimizer):
     """Steepest descent with the line search of LBFGS, which begins with the step of Barzilai and Borwein
-    (1988). Closure and gtol: as in LBFGS and `minimize`."""
+    (1988). Closure and gtol: as in LBFGS and `minimize`.
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> optimizer = td.optim.GradientDescent([x])
+    >>> _ = optimizer.step(lambda: ((x - 1) ** 2).sum())
+    >>> optimizer.report.converged
+    True
+    """
 
     _method = "gradient-descent"
 
-    def __init__(self, params, max_iter=20, gtol=None):
+    def __init__(self, params: Params, max_iter: int = 20, gtol: float | None = None) -> None:
         super().__init__(params, max_iter=max_iter, gtol=gtol)
 
 
 class GradientFlow(Minimizer):
     """The path x' = -grad f(x) of the parameters until `time`, which steps go along one after another, by
     Runge-Kutta steps of adaptive length (Bogacki and Shampine 1989), whose error is kept to
-    atol + rtol abs(x). Closure and gtol: as in LBFGS and `minimize`."""
+    atol + rtol abs(x). Closure and gtol: as in LBFGS and `minimize`.
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> optimizer = td.optim.GradientFlow([x])
+    >>> optimizer.step(lambda: ((x - 1) ** 2).sum())
+    tensor(4., dtype=float32)
+    """
 
     _method = "gradient-flow"
 
-    def __init__(self, params, time=float("inf"), rtol=1e-3, atol=1e-6, max_iter=20, gtol=None):
+    def __init__(
+        self,
+        params: Params,
+        time: Any = float("inf"),
+        rtol: float = 1e-3,
+        atol: float = 1e-6,
+        max_iter: int = 20,
+        gtol: float | None = None,
+    ) -> None:
         super().__init__(params, time=time, rtol=rtol, atol=atol, max_iter=max_iter, gtol=gtol)

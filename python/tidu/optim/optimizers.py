@@ -1,24 +1,32 @@
 """Optimisers: those whose step is one fused call for all parameters of a group, and what all share."""
 
+from __future__ import annotations
+
 import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tidu as td
+from tidu._core import Tensor
 
 from .. import _core
 from .._core import _training as training
 
+Group: TypeAlias = dict[str, Any]
+Params: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
-def _state_dtype(parameter):
+
+def _state_dtype(parameter: Tensor) -> td.dtype:
     """In what is kept beside a parameter: small steps would vanish in 16 bits."""
     return td.float32 if parameter.dtype in (td.float16, td.bfloat16) else parameter.dtype
 
 
-def like(p, number):
+def like(p: Tensor, number: Tensor) -> Tensor:
     """A factor of p, which was computed in float64."""
     return number.astype(p.dtype)
 
 
-def decayed(group, lr, p, g, decoupled):
+def decayed(group: Group, lr: Tensor, p: Tensor, g: Tensor, decoupled: bool) -> tuple[Tensor, Tensor]:
     """(p, g) with the weight decay in one of them."""
     decay = group["weight_decay"]
     return (p * like(p, 1 - lr * decay), g) if decoupled else (p, g + decay * p)
@@ -32,30 +40,35 @@ class Optimizer:
     A subclass has `_buffers(group)`, the names of the tensors that it keeps for each parameter, and
     `_formula(group, lr, t, p, g, *buffers)`, which gives the parameter and the buffers after step number t, a
     function of tensors, lr and t of float64. It may have a fused update in place of its calls, `_apply`.
+
+    Examples
+    --------
+    >>> issubclass(td.optim.SGD, td.optim.Optimizer)
+    True
     """
 
-    def __init__(self, params, **options):
+    def __init__(self, params: Params, **options: Any) -> None:
         if isinstance(params, td.Tensor) or not hasattr(params, "__iter__"):
             raise TypeError(
                 f"[{self._name()}] params must be a sequence of tensors, not {type(params).__name__} "
                 "(model.parameters(), or a list of one)"
             )
-        params = list(params)
-        if not params:
+        given: list[Any] = list(params)
+        if not given:
             raise ValueError(f"[{self._name()}] there are no parameters")
         self.defaults = options
-        self.param_groups = []
-        for group in params if isinstance(params[0], dict) else [{"params": params}]:
+        self.param_groups: list[Group] = []
+        for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)
         if not any(parameter.requires_grad for group in self.param_groups for parameter in group["params"]):
             raise ValueError(f"[{self._name()}] no parameter is a leaf tensor that requires grad")
 
-    def add_param_group(self, group):
+    def add_param_group(self, group: Group) -> None:
         """Updates the parameters of one group more from here on: a dictionary with "params", a sequence of
         tensors, and options of their own; others are those that the optimiser was made with. A ValueError,
         before anything is changed, for an unknown option or a parameter that is no leaf or is there already.
         """
-        params = group.get("params")
+        params: Any = group.get("params")
         group = {
             **self.defaults,
             **group,
@@ -78,16 +91,36 @@ class Optimizer:
             group[name] = [self._new_buffer(name, group, parameter) for parameter in group["params"]]
         self.param_groups.append(group)
 
-    def _new_buffer(self, name, group, parameter):
+    if TYPE_CHECKING:  # what subclasses define
+
+        def _buffers(self, group: Group) -> tuple[str, ...]: ...
+        def _formula(self, *args: Any) -> tuple[Tensor, ...]: ...
+
+    def _new_buffer(self, name: str, group: Group, parameter: Tensor) -> Tensor:
         return td.zeros(parameter.shape, dtype=_state_dtype(parameter), device=parameter.device)
 
-    def _advanced(self, group, lr, t, parameter, gradient, buffers):
+    def _advanced(
+        self,
+        group: Group,
+        lr: Tensor,
+        t: Tensor,
+        parameter: Tensor,
+        gradient: Tensor,
+        buffers: Sequence[Tensor],
+    ) -> tuple[Tensor, ...]:
         """The formula, of 16-bit parameters in float32."""
         dtype = _state_dtype(parameter)
         p, *buffers = self._formula(group, lr, t, parameter.astype(dtype), gradient.astype(dtype), *buffers)
         return p.astype(parameter.dtype), *buffers
 
-    def _apply(self, group, step, tensors, gradients, clock):
+    def _apply(
+        self,
+        group: Group,
+        step: int,
+        tensors: list[Tensor],
+        gradients: Sequence[Tensor],
+        clock: Tensor | None,
+    ) -> None:
         """Updates some parameters that stand at one step or, where there is a clock, each at the step that it
         names; `tensors` are the parameters and then each buffer's tensors."""
         count = len(gradients)
@@ -108,7 +141,7 @@ class Optimizer:
                 for place, value in zip(old, new, strict=True):
                     place[...] = value
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = []
         for group in self.param_groups:
             options = [
@@ -121,10 +154,10 @@ class Optimizer:
         text = lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines) + "\n"
         return f"{self._name()}({text})"
 
-    def _name(self):
+    def _name(self) -> str:
         return type(self).__name__
 
-    def _check(self, group):
+    def _check(self, group: Group) -> None:
         for name in ("lr", "eps", "weight_decay"):
             if name in group and not group[name] >= 0:
                 raise ValueError(f"[{self._name()}] {name} is {group[name]}, but must not be negative")
@@ -132,22 +165,23 @@ class Optimizer:
         if not isinstance(betas, tuple | list) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"[{self._name()}] betas are {betas}, but must be two numbers in [0, 1)")
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Drops the gradients of all parameters."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.requires_grad:
                     parameter.grad = None
 
-    def step(self):
+    def step(self) -> None:
         """Updates each parameter from its `.grad`; those without one stay as they are."""
         for group in self.param_groups:
             self._update(group, [parameter.grad for parameter in group["params"]])
 
-    def update(self, gradients):
+    def update(self, gradients: Sequence[Tensor | None] | Mapping[str, Tensor | None]) -> None:
         """Updates the parameters from given gradients: a sequence in the order of the parameters, or a
         dictionary as `grad` by `module.params()` gives it. None leaves a parameter as it is."""
-        gradients = list(gradients.values() if isinstance(gradients, dict) else gradients)
+        given: Any = gradients.values() if isinstance(gradients, Mapping) else gradients
+        gradients = list(given)
         count = sum(len(group["params"]) for group in self.param_groups)
         if len(gradients) != count:
             raise ValueError(f"[{self._name()}] {len(gradients)} gradients for {count} parameters")
@@ -155,21 +189,22 @@ class Optimizer:
             self._update(group, gradients[: len(group["params"])])
             del gradients[: len(group["params"])]
 
-    def _update(self, group, gradients):
+    def _update(self, group: Group, gradients: Sequence[Tensor | None]) -> Any:
         if _core.is_compiling():
             return self._record_update(group, gradients)
-        buckets = {}  # by the number of steps so far, which the formulas depend on
+        buckets: dict[int, list[int]] = {}  # by the number of steps so far, which the formulas depend on
         for i, gradient in enumerate(gradients):
             if gradient is not None and group["params"][i].requires_grad:
                 buckets.setdefault(group["steps"][i], []).append(i)
         names = ("params", *self._buffers(group))
         for step, members in buckets.items():
             tensors = [group[name][i] for name in names for i in members]
-            self._apply(group, step + 1, tensors, [gradients[i] for i in members], None)
+            chosen = [gradient for i in members if (gradient := gradients[i]) is not None]
+            self._apply(group, step + 1, tensors, chosen, None)
             for i in members:
                 group["steps"][i] = step + 1
 
-    def _record_update(self, group, gradients):
+    def _record_update(self, group: Group, gradients: Sequence[Tensor | None]) -> None:
         """The update as a part of a compiled function: lr and step counts are read anew at each call."""
         asked = [parameter.requires_grad for parameter in group["params"]]
         members = [i for i, gradient in enumerate(gradients) if gradient is not None and asked[i]]
@@ -186,7 +221,7 @@ class Optimizer:
         group_count = len(self.param_groups)
         reference = weakref.ref(self)  # so that a recording does not keep what it is forgotten with
 
-        def why_stale():
+        def why_stale() -> str | None:
             optimizer = reference()
             if optimizer and not any(own is group for own in optimizer.param_groups):
                 return "the optimiser was given another state"
@@ -199,24 +234,25 @@ class Optimizer:
                 return "requires_grad of a parameter was changed"
             return None
 
-        def before():
+        def before() -> None:
             steps = group["steps"]
             steps = [steps[i] + number for i, number in zip(members, numbers, strict=True)]
             training.set_clock(clock, group["lr"], steps, *betas)
 
-        def after():
+        def after() -> None:
             for i in members:
                 group["steps"][i] += 1
 
-        def undo():
+        def undo() -> None:
             if optimizer := reference():
                 optimizer.__dict__.pop("_ahead", None)
 
         _core.on_compiled_call(why_stale, before, after, undo)
         tensors = [group[name][i] for name in ("params", *self._buffers(group)) for i in members]
-        self._apply(group, 1, tensors, [gradients[i] for i in members], clock)
+        chosen = [gradient for i in members if (gradient := gradients[i]) is not None]
+        self._apply(group, 1, tensors, chosen, clock)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """All options, step counts and buffers, for `td.save`. The buffers share the optimiser's memory."""
         return {
             "optimizer": self._name(),
@@ -230,12 +266,12 @@ class Optimizer:
             ],
         }
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` gave. It must be of the same class, with groups of the same sizes,
         which is checked before anything is changed."""
         self.param_groups = self._loaded_groups(state)
 
-    def _loaded_groups(self, state):
+    def _loaded_groups(self, state: Mapping[str, Any]) -> list[Group]:
         if state.get("optimizer") != self._name():
             raise ValueError(f"[{self._name()}] the state is of {state.get('optimizer')}")
         if [len(g["steps"]) for g in state["groups"]] != [len(g["params"]) for g in self.param_groups]:
@@ -266,29 +302,54 @@ class SGD(Optimizer):
     b = momentum b + g (b = g at the first step) and then g = b, or with `nesterov` g = g + momentum b:
 
         p = p - lr g
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> optimizer = td.optim.SGD([x], lr=0.25)
+    >>> (x * x).sum().backward()
+    >>> optimizer.step()
+    >>> x.detach()
+    tensor([1.5], dtype=float32)
     """
 
-    def __init__(self, params, lr=1e-3, momentum=0.0, weight_decay=0.0, nesterov=False):
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
-    def _check(self, group):
+    def _check(self, group: Group) -> None:
         super()._check(group)
         if not group["momentum"] >= 0:
             raise ValueError(f"[SGD] momentum is {group['momentum']}, but must not be negative")
         if group["nesterov"] and group["momentum"] == 0:
             raise ValueError("[SGD] nesterov needs a momentum")
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def _formula(self, group, lr, t, p, g, *buffers):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, *buffers: Tensor
+    ) -> tuple[Tensor, ...]:
         g = g + group["weight_decay"] * p
         for b in buffers:
             b = group["momentum"] * b + g
             g, buffers = g + group["momentum"] * b if group["nesterov"] else b, (b,)
         return p - like(p, lr) * g, *buffers
 
-    def _apply(self, group, step, tensors, gradients, clock):
+    def _apply(
+        self,
+        group: Group,
+        step: int,
+        tensors: list[Tensor],
+        gradients: Sequence[Tensor],
+        clock: Tensor | None,
+    ) -> None:
         training.sgd_update(
             tensors,
             gradients,
@@ -306,17 +367,34 @@ class Adam(Optimizer):
 
     m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
     p = p - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.Adam([x], lr=0.5).step()
+    >>> x.detach()
+    tensor([2.5], dtype=float32)
     """
 
     _decoupled = False
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq")
 
-    def _formula(self, group, lr, t, p, g, m, v):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, v: Tensor
+    ) -> tuple[Tensor, ...]:
         beta1, beta2 = group["betas"]
         p, g = decayed(group, lr, p, g, self._decoupled)
         m = beta1 * m + (1 - beta1) * g
@@ -324,7 +402,14 @@ class Adam(Optimizer):
         rate, root = like(p, lr / (1 - beta1**t)), like(p, (1 - beta2**t) ** -0.5)
         return p - rate * m / (td.sqrt(v) * root + group["eps"]), m, v
 
-    def _apply(self, group, step, tensors, gradients, clock):
+    def _apply(
+        self,
+        group: Group,
+        step: int,
+        tensors: list[Tensor],
+        gradients: Sequence[Tensor],
+        clock: Tensor | None,
+    ) -> None:
         beta1, beta2 = group["betas"]
         training.adam_update(
             tensors,
@@ -342,11 +427,27 @@ class Adam(Optimizer):
 
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019): p = p - lr weight_decay p comes before
-    the step, and the gradient is left as it is."""
+    the step, and the gradient is left as it is.
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.AdamW([x], lr=0.5, weight_decay=0.0).step()
+    >>> x.detach()
+    tensor([2.5], dtype=float32)
+    """
 
     _decoupled = True
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
 
@@ -355,22 +456,40 @@ class RMSprop(Optimizer):
 
     v = alpha v + (1 - alpha) g^2;  d = g / (sqrt(v) + eps)
     p = p - lr d, or where momentum is not 0: b = momentum b + d;  p = p - lr b
+
+    Examples
+    --------
+    >>> x = td.tensor([3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> td.optim.RMSprop([x]).step()
+    >>> x.item() < 3
+    True
     """
 
-    def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0):
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+    ) -> None:
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
 
-    def _check(self, group):
+    def _check(self, group: Group) -> None:
         super()._check(group)
         if not 0 <= group["alpha"] < 1:
             raise ValueError(f"[RMSprop] alpha is {group['alpha']}, but must be in [0, 1)")
         if not group["momentum"] >= 0:
             raise ValueError(f"[RMSprop] momentum is {group['momentum']}, but must not be negative")
 
-    def _buffers(self, group):
+    def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "momentum_buffer") if group["momentum"] else ("square_avg",)
 
-    def _formula(self, group, lr, t, p, g, v, *buffers):
+    def _formula(
+        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, v: Tensor, *buffers: Tensor
+    ) -> tuple[Tensor, ...]:
         g = g + group["weight_decay"] * p
         v = group["alpha"] * v + (1 - group["alpha"]) * g * g
         d = g / (td.sqrt(v) + group["eps"])
@@ -379,7 +498,14 @@ class RMSprop(Optimizer):
             buffers = (d,)
         return p - like(p, lr) * d, v, *buffers
 
-    def _apply(self, group, step, tensors, gradients, clock):
+    def _apply(
+        self,
+        group: Group,
+        step: int,
+        tensors: list[Tensor],
+        gradients: Sequence[Tensor],
+        clock: Tensor | None,
+    ) -> None:
         training.rmsprop_update(
             tensors,
             gradients,

@@ -1,8 +1,18 @@
 """Scaling the loss, so that gradients of 16 bits do not vanish."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
 import tidu as td
+from tidu._core import Tensor
+from tidu.typing import DeviceLike
 
 from .._core import is_compiling
+from .optimizers import Optimizer
+
+T = TypeVar("T")
 
 
 class GradScaler:
@@ -19,17 +29,23 @@ class GradScaler:
     The factor is a tensor and changes without being read. `step` reads one boolean to skip the optimiser's
     step; in a compiled function, where nothing can be read, it puts parameters and buffers back instead, and
     the step counts.
+
+    Examples
+    --------
+    >>> scaler = td.optim.GradScaler(init_scale=8.0)
+    >>> scaler.scale(td.tensor([1.0]))
+    tensor([8.], dtype=float32)
     """
 
     def __init__(
         self,
-        init_scale=65536.0,
-        growth_factor=2.0,
-        backoff_factor=0.5,
-        growth_interval=2000,
-        enabled=True,
-        device=None,
-    ):
+        init_scale: float = 65536.0,
+        growth_factor: float = 2.0,
+        backoff_factor: float = 0.5,
+        growth_interval: int = 2000,
+        enabled: bool = True,
+        device: DeviceLike | None = None,
+    ) -> None:
         for name, value, fits, range_ in [
             ("init_scale", init_scale, init_scale > 0, "positive"),
             ("growth_factor", growth_factor, growth_factor > 1, "above 1"),
@@ -43,19 +59,20 @@ class GradScaler:
         self._scale = td.tensor(init_scale, dtype=td.float32, device=device)
         self._good_steps = td.tensor(0, dtype=td.int64, device=device)
         self._found = td.tensor(False, device=device)  # since the last update
-        self._unscaled = []  # optimisers, since the last update
+        self._unscaled: list[Optimizer] = []  # optimisers, since the last update
 
-    def scale(self, loss):
+    def scale(self, loss: T) -> T:
         """The loss, a tensor or a tree of tensors, times the factor, in its dtype."""
         if not self.enabled:
             return loss
-        return td.tree.map(lambda x: x * self._scale.to(x.device).astype(x.dtype), loss)
+        found: T = td.tree.map(lambda x: x * self._scale.to(x.device).astype(x.dtype), loss)
+        return found
 
-    def get_scale(self):
+    def get_scale(self) -> float:
         """The factor as a number."""
         return self._scale.item() if self.enabled else 1.0
 
-    def unscale_(self, optimizer):
+    def unscale_(self, optimizer: Optimizer) -> None:
         """Divides the gradients of an optimiser's parameters by the factor, so that they can be clipped, and
         finds out whether they are finite. `step` does it where it was not done."""
         if not self.enabled:
@@ -75,7 +92,7 @@ class GradScaler:
                     parameter.grad = g.astype(parameter.grad.dtype)
         self._unscaled.append(optimizer)
 
-    def step(self, optimizer):
+    def step(self, optimizer: Optimizer) -> Any:
         """optimizer.step() with unscaled gradients, unless some are not finite."""
         if not self.enabled:
             return optimizer.step()
@@ -99,7 +116,7 @@ class GradScaler:
                 tensor[...] = td.where(self._found.to(tensor.device), old, tensor)
         return None
 
-    def update(self):
+    def update(self) -> None:
         """Changes the factor after the steps of all optimisers."""
         if not self.enabled:
             return
@@ -113,11 +130,11 @@ class GradScaler:
             self._found[...] = td.zeros_like(self._found)
         self._unscaled.clear()
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Tensor]:
         """The factor and the number of steps since it changed."""
         return {"scale": td.copy(self._scale), "good_steps": td.copy(self._good_steps)}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Takes over what `state_dict` gave."""
         with td.no_grad():
             self._scale[...] = state["scale"].to(self._scale.device)

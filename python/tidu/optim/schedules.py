@@ -1,18 +1,25 @@
 """Learning rate schedules: lr = initial lr * factor(number of steps so far)."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tidu._core import Tensor
 
 from .._core import TraceError, is_compiling
+from .optimizers import Optimizer
 
 
-def _check_not_recorded():
+def _check_not_recorded() -> None:
     if is_compiling():
         raise TraceError(
             "[schedule] step() would be done once, when a function is recorded (call it outside)"
         )
 
 
-def _check_at_least(least, **values):
+def _check_at_least(least: float, **values: float) -> None:
     for name, value in values.items():
         if not value >= least:
             raise ValueError(f"[schedule] {name} is {value}, but must be at least {least}")
@@ -20,123 +27,185 @@ def _check_at_least(least, **values):
 
 class Schedule:
     """Sets the learning rate of every group of `optimizer` to its initial one times `factor(steps)`. Call
-    `step()` after `optimizer.step()`. Subclasses define `factor`, or it is given."""
+    `step()` after `optimizer.step()`. Subclasses define `factor`, or it is given.
 
-    def __init__(self, optimizer, factor=None):
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> schedule = td.optim.Schedule(optimizer, lambda steps: 1 / (1 + steps))
+    >>> schedule.step()
+    >>> optimizer.param_groups[0]["lr"]
+    0.5
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int], float] | None = None) -> None:
         if factor is not None:
-            self.factor = factor
+            self.factor = factor  # type: ignore[method-assign,assignment]  # one of the object's own
         self.optimizer = optimizer
         self.steps = 0
         self._apply()
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         """By what the initial learning rate is multiplied after so many steps."""
         raise NotImplementedError(f"{type(self).__name__} defines no factor")
 
-    def _apply(self):
-        factor = self.factor(self.steps)
+    def _apply(self) -> None:
+        factor: float = self.factor(self.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+            group.setdefault("initial_lr", group["lr"])
+            group["lr"] = group["initial_lr"] * factor
 
-    def step(self):
+    def step(self) -> None:
         """Goes on by one step."""
         _check_not_recorded()
         self.steps += 1
         self._apply()
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """The number of steps; the initial learning rates are in the optimiser's state."""
         return {"steps": self.steps}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` gave; load the optimiser's state first."""
         self.steps = state["steps"]
         self._apply()
 
 
 class StepLR(Schedule):
-    """gamma ^ (steps // step_size)."""
+    """gamma ^ (steps // step_size).
 
-    def __init__(self, optimizer, step_size, gamma=0.1):
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> td.optim.StepLR(optimizer, 2, 0.5).factor(4)
+    0.25
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         if step_size < 1:
             raise ValueError(f"[StepLR] step_size is {step_size}, but must be at least 1")
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer)
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         return self.gamma ** (steps // self.step_size)
 
 
 class MultiStepLR(Schedule):
-    """gamma ^ (how many of the milestones, in rising order, the steps have reached)."""
+    """gamma ^ (how many of the milestones, in rising order, the steps have reached).
 
-    def __init__(self, optimizer, milestones, gamma=0.1):
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> td.optim.MultiStepLR(optimizer, [2, 4], 0.5).factor(3)
+    0.5
+    """
+
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer)
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         return self.gamma ** sum(steps >= milestone for milestone in self.milestones)
 
 
 class ExponentialLR(Schedule):
-    """gamma ^ steps."""
+    """gamma ^ steps.
 
-    def __init__(self, optimizer, gamma):
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> td.optim.ExponentialLR(optimizer, 0.5).factor(3)
+    0.125
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
         self.gamma = gamma
         super().__init__(optimizer)
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         return self.gamma**steps
 
 
 class LinearLR(Schedule):
-    """From `start` in a straight line to `end` after `total_steps`, and `end` from there on."""
+    """From `start` in a straight line to `end` after `total_steps`, and `end` from there on.
 
-    def __init__(self, optimizer, total_steps, start=1 / 3, end=1.0):
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> td.optim.LinearLR(optimizer, 4, 0.0).factor(1)
+    0.25
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, total_steps: int, start: float = 1 / 3, end: float = 1.0
+    ) -> None:
         _check_at_least(1, total_steps=total_steps)
         self.total_steps, self.start, self.end = total_steps, start, end
         super().__init__(optimizer)
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         return self.start + (self.end - self.start) * min(steps / self.total_steps, 1.0)
 
 
 class PolynomialLR(Schedule):
-    """(1 - steps / total_steps) ^ power, and 0 from `total_steps` on."""
+    """(1 - steps / total_steps) ^ power, and 0 from `total_steps` on.
 
-    def __init__(self, optimizer, total_steps, power=1.0):
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> td.optim.PolynomialLR(optimizer, 4, 2.0).factor(2)
+    0.25
+    """
+
+    def __init__(self, optimizer: Optimizer, total_steps: int, power: float = 1.0) -> None:
         _check_at_least(1, total_steps=total_steps)
         self.total_steps, self.power = total_steps, power
         super().__init__(optimizer)
 
-    def factor(self, steps):
-        return (1 - min(steps / self.total_steps, 1.0)) ** self.power
+    def factor(self, steps: int) -> float:
+        found: float = (1 - min(steps / self.total_steps, 1.0)) ** self.power
+        return found
 
 
 class CosineLR(Schedule):
-    """From 1 along half a cosine to `minimum` after `total_steps`, and `minimum` from there on."""
+    """From 1 along half a cosine to `minimum` after `total_steps`, and `minimum` from there on.
 
-    def __init__(self, optimizer, total_steps, minimum=0.0):
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> td.optim.CosineLR(optimizer, 4).factor(4)
+    0.0
+    """
+
+    def __init__(self, optimizer: Optimizer, total_steps: int, minimum: float = 0.0) -> None:
         if total_steps < 1:
             raise ValueError(f"[CosineLR] total_steps is {total_steps}, but must be at least 1")
         self.total_steps, self.minimum = total_steps, minimum
         super().__init__(optimizer)
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         progress = min(steps / self.total_steps, 1.0)
         return self.minimum + (1 - self.minimum) * (1 + math.cos(math.pi * progress)) / 2
 
 
 class CosineWarmRestartsLR(Schedule):
     """From 1 along half a cosine to `minimum`, again and again: at first in `period` steps, then each time in
-    `multiplier` times as many (Loshchilov and Hutter 2017)."""
+    `multiplier` times as many (Loshchilov and Hutter 2017).
 
-    def __init__(self, optimizer, period, multiplier=1, minimum=0.0):
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> td.optim.CosineWarmRestartsLR(optimizer, 4).factor(4)
+    1.0
+    """
+
+    def __init__(self, optimizer: Optimizer, period: int, multiplier: int = 1, minimum: float = 0.0) -> None:
         _check_at_least(1, period=period, multiplier=multiplier)
         self.period, self.multiplier, self.minimum = period, multiplier, minimum
         super().__init__(optimizer)
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         period = self.period
         if self.multiplier == 1:
             steps %= period
@@ -150,11 +219,24 @@ class OneCycleLR(Schedule):
     """The optimiser's learning rate is the highest: from 1 / div_factor of it up to it in the first
     `pct_start` of `total_steps`, and then down to 1 / (div_factor final_div_factor) at the last of them, and
     so from there on, each time along half a cosine or, with anneal="linear", in a straight line (Smith and
-    Topin 2017)."""
+    Topin 2017).
+
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> td.optim.OneCycleLR(optimizer, 10).factor(2)
+    1.0
+    """
 
     def __init__(
-        self, optimizer, total_steps, pct_start=0.3, anneal="cos", div_factor=25.0, final_div_factor=1e4
-    ):
+        self,
+        optimizer: Optimizer,
+        total_steps: int,
+        pct_start: float = 0.3,
+        anneal: str = "cos",
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+    ) -> None:
         _check_at_least(2, total_steps=total_steps)
         if not 0 < pct_start < 1 or not pct_start * total_steps > 1:
             raise ValueError(
@@ -167,29 +249,36 @@ class OneCycleLR(Schedule):
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
         super().__init__(optimizer)
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         top, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
         low, lowest = 1 / self.div_factor, 1 / (self.div_factor * self.final_div_factor)
         if steps <= top:
             return self._between(low, 1.0, steps / top)
         return self._between(1.0, lowest, min((steps - top) / (last - top), 1.0))
 
-    def _between(self, start, end, progress):
+    def _between(self, start: float, end: float, progress: float) -> float:
         if self.anneal == "cos":
             progress = (1 - math.cos(math.pi * progress)) / 2
         return start + (end - start) * progress
 
 
 class WarmupLR(Schedule):
-    """From `start` in a straight line to 1 after `warmup_steps`, and 1 from there on."""
+    """From `start` in a straight line to 1 after `warmup_steps`, and 1 from there on.
 
-    def __init__(self, optimizer, warmup_steps, start=0.0):
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> td.optim.WarmupLR(optimizer, 4).factor(1)
+    0.25
+    """
+
+    def __init__(self, optimizer: Optimizer, warmup_steps: int, start: float = 0.0) -> None:
         if warmup_steps < 1:
             raise ValueError(f"[WarmupLR] warmup_steps is {warmup_steps}, but must be at least 1")
         self.warmup_steps, self.start = warmup_steps, start
         super().__init__(optimizer)
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         return self.start + (1 - self.start) * min(steps / self.warmup_steps, 1.0)
 
 
@@ -197,9 +286,18 @@ class SequentialLR(Schedule):
     """`schedules` one after another: number i + 1 begins, from its own step 0, at `milestones[i]`.
 
     SequentialLR(opt, [WarmupLR(opt, 500), CosineLR(opt, 4500)], milestones=[500])
+
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> parts = [td.optim.WarmupLR(optimizer, 2), td.optim.ExponentialLR(optimizer, 0.5)]
+    >>> td.optim.SequentialLR(optimizer, parts, [2]).factor(3)
+    0.5
     """
 
-    def __init__(self, optimizer, schedules, milestones):
+    def __init__(
+        self, optimizer: Optimizer, schedules: Iterable[Schedule], milestones: Iterable[int]
+    ) -> None:
         schedules, milestones = list(schedules), list(milestones)
         for schedule in schedules:
             if isinstance(schedule, ReduceLROnPlateau):
@@ -209,7 +307,7 @@ class SequentialLR(Schedule):
         self.schedules, self.milestones = schedules, milestones
         super().__init__(optimizer)
 
-    def factor(self, steps):
+    def factor(self, steps: int) -> float:
         current = sum(steps >= milestone for milestone in self.milestones)
         return self.schedules[current].factor(steps - ([0, *self.milestones])[current])
 
@@ -222,20 +320,29 @@ class ReduceLROnPlateau(Schedule):
     `eps`.
 
     A metric that is a tensor is read, for which device cuda is waited for.
+
+    Examples
+    --------
+    >>> optimizer = td.optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+    >>> schedule = td.optim.ReduceLROnPlateau(optimizer, decay=0.5, patience=0)
+    >>> for metric in (1.0, 2.0):
+    ...     schedule.step(metric)
+    >>> optimizer.param_groups[0]["lr"]
+    0.5
     """
 
     def __init__(
         self,
-        optimizer,
-        mode="min",
-        decay=0.1,
-        patience=10,
-        threshold=1e-4,
-        threshold_mode="rel",
-        cooldown=0,
-        minimum=0.0,
-        eps=1e-8,
-    ):
+        optimizer: Optimizer,
+        mode: str = "min",
+        decay: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        minimum: float = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
         if mode not in ("min", "max"):
             raise ValueError(f"[ReduceLROnPlateau] mode is {mode!r}, but must be 'min' or 'max'")
         if threshold_mode not in ("rel", "abs"):
@@ -251,13 +358,13 @@ class ReduceLROnPlateau(Schedule):
         self.steps = self.bad_steps = self.cooling = 0
         self.best = math.inf if mode == "min" else -math.inf
 
-    def _is_better(self, metric):
+    def _is_better(self, metric: float) -> bool:
         sign = 1 if self.mode == "max" else -1
         if self.threshold_mode == "abs" or math.isinf(self.best):
             return sign * metric > sign * self.best + (self.threshold if math.isfinite(self.best) else 0)
         return sign * metric > sign * self.best * (1 + sign * self.threshold)
 
-    def step(self, metric):
+    def step(self, metric: float | Tensor) -> None:  # type: ignore[override]  # which needs a metric
         """Goes on by one step, which ended with this metric: a number or a tensor of one element."""
         _check_not_recorded()
         metric = float(metric)
@@ -277,11 +384,11 @@ class ReduceLROnPlateau(Schedule):
 
     _STATE = ("steps", "bad_steps", "cooling", "best")
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """What `step` has seen; the learning rates are in the optimiser's state."""
         return {name: getattr(self, name) for name in self._STATE}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
         for name in self._STATE:
             setattr(self, name, state[name])

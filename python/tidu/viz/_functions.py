@@ -5,7 +5,11 @@ evaluated in float64. Ranges are pairs (low, high). Every function returns a mat
 axes hold the picture; with `axes` it draws there instead.
 """
 
+from __future__ import annotations
+
 import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +20,18 @@ from tidu._taylor import taylor
 from tidu._transforms import grad, name_of
 from tidu.viz._style import BLUE, INK, ORANGE, RED, floats, new_figure, plain
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tidu.viz._style import NDArray
+
 COLOURS = "viridis"
 
 
 class Plane:
     """A function of two numbers, as one of a tensor of shape (2,)."""
 
-    def __init__(self, function, op):
+    def __init__(self, function: Callable[..., Any], op: str) -> None:
         if not callable(function):
             raise TypeError(f"[{op}] takes a function, not {type(function).__name__}")
         count = _parameters(function)
@@ -33,22 +42,22 @@ class Plane:
             )
         self._function, self._op, self._takes_two = function, op, count == 2
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         value = self._function(x[0], x[1]) if self._takes_two else self._function(x)
         return _one_number(value, self._function, self._op)
 
-    def on_grid(self, x, y):
+    def on_grid(self, x: NDArray, y: NDArray) -> NDArray:
         """The values at all points (x[i], y[k]), as an array of shape (len(y), len(x))."""
         return np.array([[self(_point([a, b])).item() for a in x] for b in y])
 
-    def gradients(self, x, y):
+    def gradients(self, x: NDArray, y: NDArray) -> NDArray:
         """Gradients on such a grid, of shape (2, len(y), len(x))."""
         slope = grad(self)
         rows = [[slope(_point([a, b])).tolist() for a in x] for b in y]
         return np.moveaxis(np.array(rows), 2, 0)
 
 
-def _parameters(function):
+def _parameters(function: Callable[..., Any]) -> int:
     """How many numbers a function takes one by one: those that it must be given by position."""
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -58,28 +67,29 @@ def _parameters(function):
     return sum(p.kind in positional and p.default is p.empty for p in parameters)
 
 
-def _one_number(value, function, op):
+def _one_number(value: Any, function: Callable[..., Any], op: str) -> Tensor:
     value = value if isinstance(value, Tensor) else _core.asarray(value)
     if value.size != 1:
         raise ShapeError(
             f"[{op}] {name_of(function)} must return one element, not shape {value.shape} (the picture is of "
             "a scalar function)"
         )
-    return value.reshape(())
+    found: Tensor = value.reshape(())
+    return found
 
 
-def _point(numbers):
+def _point(numbers: Any) -> Tensor:
     return _core.asarray(numbers, dtype=_core.float64)
 
 
-def _numbers(value, op, what, count):
+def _numbers(value: Any, op: str, what: str, count: int) -> NDArray:
     array = floats(value)
     if array.shape != (count,):
         raise ShapeError(f"[{op}] {what} must be {count} numbers, not of shape {array.shape}")
     return array
 
 
-def _range(limits, op, what, points):
+def _range(limits: Any, op: str, what: str, points: int) -> NDArray:
     low, high = _numbers(limits, op, what, 2)
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"[{op}] {what} must be (low, high) with low < high, not ({low:g}, {high:g})")
@@ -88,25 +98,27 @@ def _range(limits, op, what, points):
     return np.linspace(low, high, points)
 
 
-def _axes(axes, width=6.2, height=4.8, **kwargs):
+def _axes(axes: Any, width: float = 6.2, height: float = 4.8, **kwargs: Any) -> tuple[Figure, Any]:
     """Axes to draw into, and their figure."""
     figure = axes.figure if axes is not None else new_figure(width, height)
     return figure, figure.add_subplot(**kwargs) if axes is None else axes
 
 
-def _label(axes, title):
+def _label(axes: Any, title: str | None) -> None:
     axes.set_xlabel("x1", color=INK)
     axes.set_ylabel("x2", color=INK)
     if title:
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
 
 
-def _bar(figure, drawn, axes, label="f(x1, x2)"):
+def _bar(figure: Figure, drawn: Any, axes: Any, label: str = "f(x1, x2)") -> None:
     if len(getattr(drawn, "levels", (0, 1))) > 1:
         figure.colorbar(drawn, ax=axes).set_label(label, color=INK)
 
 
-def _filled(axes, x, y, values, levels, extend="neither"):
+def _filled(
+    axes: Any, x: NDArray, y: NDArray, values: NDArray, levels: int | Iterable[float], extend: str = "neither"
+) -> Any:
     """Filled contours with lines; where the function is not finite nothing is drawn."""
     values = np.ma.masked_invalid(values)
     if not isinstance(levels, int):
@@ -122,8 +134,21 @@ def _filled(axes, x, y, values, levels, extend="neither"):
     return drawn
 
 
-def contour(function, xlim=(-2, 2), ylim=(-2, 2), levels=14, points=81, title=None, axes=None):
-    """Lines of equal value of a function of two numbers. levels: how many, or their values (one: a line)."""
+def contour(
+    function: Callable[..., Any],
+    xlim: tuple[float, float] = (-2, 2),
+    ylim: tuple[float, float] = (-2, 2),
+    levels: int | Iterable[float] = 14,
+    points: int = 81,
+    title: str | None = None,
+    axes: Any = None,
+) -> Figure:
+    """Lines of equal value of a function of two numbers. levels: how many, or their values (one: a line).
+
+    Examples
+    --------
+    >>> figure = td.viz.contour(lambda x: x[0] ** 2 + x[1] ** 2, points=5)
+    """
     plane = Plane(function, "contour")
     x, y = _range(xlim, "contour", "xlim", points), _range(ylim, "contour", "ylim", points)
     values = plane.on_grid(x, y)
@@ -133,9 +158,22 @@ def contour(function, xlim=(-2, 2), ylim=(-2, 2), levels=14, points=81, title=No
     return figure
 
 
-def surface(function, xlim=(-2, 2), ylim=(-2, 2), at=None, points=41, title=None, axes=None):
+def surface(
+    function: Callable[..., Any],
+    xlim: tuple[float, float] = (-2, 2),
+    ylim: tuple[float, float] = (-2, 2),
+    at: Any = None,
+    points: int = 41,
+    title: str | None = None,
+    axes: Any = None,
+) -> Figure:
     """The graph of a function of two numbers in space. at: a point, at which the tangent plane is drawn,
-    z = f(at) + f'(at) (x - at), over a quarter of either range. `axes` must be of projection "3d"."""
+    z = f(at) + f'(at) (x - at), over a quarter of either range. `axes` must be of projection "3d".
+
+    Examples
+    --------
+    >>> figure = td.viz.surface(lambda x: x[0] * x[1], at=(0.5, 0.5), points=5)
+    """
     plane = Plane(function, "surface")
     x, y = _range(xlim, "surface", "xlim", points), _range(ylim, "surface", "ylim", points)
     values = plane.on_grid(x, y)
@@ -158,9 +196,21 @@ def surface(function, xlim=(-2, 2), ylim=(-2, 2), at=None, points=41, title=None
     return figure
 
 
-def quadratic_model(function, x, reach=1.0, levels=14, points=81, title=None):
+def quadratic_model(
+    function: Callable[..., Any],
+    x: Any,
+    reach: float = 1.0,
+    levels: int | Iterable[float] = 14,
+    points: int = 81,
+    title: str | None = None,
+) -> Figure:
     """A function beside its quadratic model at x, f(x) + f'(x) p + 1/2 f''(x)(p, p), for steps p up to
-    `reach` along each axis. x: one number (two curves in one picture) or two (contours side by side)."""
+    `reach` along each axis. x: one number (two curves in one picture) or two (contours side by side).
+
+    Examples
+    --------
+    >>> figure = td.viz.quadratic_model(td.cos, 0.0, points=5)
+    """
     at = floats(x)
     if at.shape not in ((), (1,), (2,)):
         raise ShapeError(f"[quadratic_model] x must be one number or two, not of shape {at.shape}")
@@ -170,10 +220,17 @@ def quadratic_model(function, x, reach=1.0, levels=14, points=81, title=None):
     return draw(function, at, reach, levels, points, title)
 
 
-def _model_of_one(function, at, reach, levels, points, title):
+def _model_of_one(
+    function: Callable[..., Any],
+    at: NDArray,
+    reach: float,
+    levels: int | Iterable[float],
+    points: int,
+    title: str | None,
+) -> Figure:
     op = "quadratic_model"
 
-    def f(x):
+    def f(x: Tensor) -> Tensor:
         return _one_number(function(x), function, op)
 
     model = taylor(f, _point(at), 2)
@@ -198,7 +255,14 @@ def _model_of_one(function, at, reach, levels, points, title):
     return figure
 
 
-def _model_of_two(function, at, reach, levels, points, title):
+def _model_of_two(
+    function: Callable[..., Any],
+    at: NDArray,
+    reach: float,
+    levels: int | Iterable[float],
+    points: int,
+    title: str | None,
+) -> Figure:
     plane = Plane(function, "quadratic_model")
     model = taylor(plane, _point(at), 2)
     steps = _range((-reach, reach), "quadratic_model", "steps", points)
@@ -221,9 +285,21 @@ def _model_of_two(function, at, reach, levels, points, title):
     return figure
 
 
-def gradient_field(function, xlim=(-2, 2), ylim=(-2, 2), points=17, title=None, axes=None):
+def gradient_field(
+    function: Callable[..., Any],
+    xlim: tuple[float, float] = (-2, 2),
+    ylim: tuple[float, float] = (-2, 2),
+    points: int = 17,
+    title: str | None = None,
+    axes: Any = None,
+) -> Figure:
     """The gradient of a function of two numbers as arrows, in the colour of its norm, over lines of equal
-    value, to which it is at right angles."""
+    value, to which it is at right angles.
+
+    Examples
+    --------
+    >>> figure = td.viz.gradient_field(lambda x: x[0] ** 2 - x[1] ** 2, points=5)
+    """
     plane = Plane(function, "gradient_field")
     x, y = _range(xlim, "gradient_field", "xlim", points), _range(ylim, "gradient_field", "ylim", points)
     gradients = np.ma.masked_invalid(plane.gradients(x, y))
@@ -241,12 +317,25 @@ def gradient_field(function, xlim=(-2, 2), ylim=(-2, 2), points=17, title=None, 
 
 
 def descent_path(
-    function, path, lr=0.1, steps=50, xlim=None, ylim=None, levels=14, points=81, title=None, axes=None
-):
+    function: Callable[..., Any],
+    path: Any,
+    lr: float = 0.1,
+    steps: int = 50,
+    xlim: tuple[float, float] | None = None,
+    ylim: tuple[float, float] | None = None,
+    levels: int | Iterable[float] = 14,
+    points: int = 81,
+    title: str | None = None,
+    axes: Any = None,
+) -> Figure:
     """The points that a minimisation passed, over contours of the function of two numbers.
 
     path: points, (n, 2), of any optimiser; or one point, from which gradient descent makes `steps` steps
     -lr * gradient. The limits are by default those of the path with a margin.
+
+    Examples
+    --------
+    >>> figure = td.viz.descent_path(lambda x: x[0] ** 2 + 4 * x[1] ** 2, (1.0, 1.0), steps=3, points=5)
     """
     op = "descent_path"
     plane = Plane(function, op)
@@ -272,7 +361,7 @@ def descent_path(
     return figure
 
 
-def _descent(plane, start, lr, steps):
+def _descent(plane: Plane, start: NDArray, lr: float, steps: int) -> NDArray:
     slope, path = grad(plane), [start]
     for _ in range(steps):
         with np.errstate(all="ignore"):  # a path that diverges is an error of its own

@@ -1,14 +1,20 @@
 """Graphs of computations with the value, tangent and adjoint of every node, as SVG and DOT."""
 
+from __future__ import annotations
+
 import dataclasses
 import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from tidu import _core
 from tidu._core import DTypeError, ShapeError, Tensor, TraceError
 from tidu._grad_mode import enable_grad
 from tidu._program import program
+from tidu._pytree import Node as TreeNode
 from tidu._pytree import flatten, unflatten
 from tidu._transforms import align_tree
+from tidu.typing import PathLike
 from tidu.viz._svg import svg
 
 ARGUMENT, CONSTANT = "argument", "constant"
@@ -48,14 +54,14 @@ class Node:
     is_result: bool = False
 
     @property
-    def title(self):
+    def title(self) -> str:
         return f"{self.name} = {self.text}"
 
     @property
-    def type(self):
+    def type(self) -> str:
         return f"{self.dtype}{self.shape}"
 
-    def rows(self):
+    def rows(self) -> Iterator[tuple[str, str]]:
         """(what, its numbers) for the value and the derivatives that there are."""
         yield "value", _numbers(self.value)
         for what in ("tangent", "adjoint"):
@@ -69,23 +75,28 @@ class Graph:
 
     graph["w3"] is a node by its name. svg() and dot() are the picture as text; save(path) writes one of them;
     notebooks show it. str() is a table.
+
+    Examples
+    --------
+    >>> [node.text for node in td.viz.graph(lambda x: 2 * x, td.tensor(3.0)).nodes]
+    ['x', '2 w1']
     """
 
-    def __init__(self, nodes):
+    def __init__(self, nodes: Iterable[Node]) -> None:
         self.nodes = tuple(nodes)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Node:
         for node in self.nodes:
             if node.name == name:
                 return node
         raise KeyError(f"the graph has no node {name!r}: there are {', '.join(n.name for n in self.nodes)}")
 
     @property
-    def edges(self):
+    def edges(self) -> list[tuple[str, str]]:
         """(from, to) by name, each pair once."""
         return [(name, node.name) for node in self.nodes for name in dict.fromkeys(node.inputs)]
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = (
             "  ".join([f"{n.title}: {n.type}", *(f"{what} {x}" for what, x in n.rows())]) for n in self.nodes
         )
@@ -93,7 +104,7 @@ class Graph:
 
     __repr__ = __str__
 
-    def dot(self):
+    def dot(self) -> str:
         """The graph in Graphviz's language."""
         lines = ["digraph {", '  node [shape=box, fontname="Helvetica", fontsize=11];']
         for node in self.nodes:
@@ -107,11 +118,11 @@ class Graph:
         lines += [f"  {start} -> {end};" for start, end in self.edges]
         return "\n".join([*lines, "}", ""])
 
-    def svg(self):
+    def svg(self) -> str:
         """The graph as a picture, an SVG document."""
         return svg(self)
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Writes the graph to a file, whose name ends in .svg or .dot."""
         kinds = {".svg": self.svg, ".dot": self.dot}
         kind = next((kind for kind in kinds if str(path).endswith(kind)), None)
@@ -120,14 +131,14 @@ class Graph:
         with open(path, "w", encoding="utf-8") as file:
             file.write(kinds[kind]())
 
-    def _repr_svg_(self):
+    def _repr_svg_(self) -> str:
         return self.svg()
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return f'<div style="overflow: auto">{self.svg()}</div>'
 
 
-def graph(function, *args, direction=None):
+def graph(function: Callable[..., Any] | Tensor, *args: Any, direction: Any = None) -> Graph:
     """The graph of what `function` computes for `args`, or of the tensor `function`: a Graph.
 
     The nodes are the arguments and the primitive calls of td.program(function, *args), with values and
@@ -139,6 +150,12 @@ def graph(function, *args, direction=None):
 
     Of a tensor that requires grad, it is the graph that its backward() would go through, with the values
     that were kept for that.
+
+    Examples
+    --------
+    >>> print(td.viz.graph(lambda x: x * x, td.tensor(3.0)))
+    w1 = x: float32()  value 3  adjoint 6
+    w2 = w1 w1: float32()  value 9  adjoint 1
     """
     if isinstance(function, Tensor):
         if args or direction is not None:
@@ -167,12 +184,12 @@ def graph(function, *args, direction=None):
     )
 
 
-def _is_number(leaf):
+def _is_number(leaf: object) -> bool:
     """Whether a leaf is made a tensor: whole numbers are exponents and extents more often than arguments."""
     return isinstance(leaf, float) or (hasattr(leaf, "__array__") and not isinstance(leaf, Tensor))
 
 
-def _direction(direction, structure, leaves):
+def _direction(direction: Any, structure: TreeNode, leaves: list[Any]) -> list[Tensor | None]:
     if not isinstance(direction, tuple | list) and len(structure.children) == 1:
         direction = (direction,)
     if not isinstance(direction, tuple | list) or len(direction) != len(structure.children):
@@ -195,7 +212,7 @@ def _direction(direction, structure, leaves):
     return tangents
 
 
-def _leaf_names(function, structure):
+def _leaf_names(function: Callable[..., Any], structure: TreeNode) -> list[str]:
     """What the leaves of the arguments are called: by the function's parameters, or x1, x2 .."""
     count = len(structure.children)
     try:
@@ -208,7 +225,7 @@ def _leaf_names(function, structure):
         names = [f"x{i + 1}" for i in range(count)]
     result = []
 
-    def visit(name, node):
+    def visit(name: str, node: TreeNode) -> None:
         if node.kind == "leaf":
             result.append(name)
         for i, child in enumerate(node.children):
@@ -229,24 +246,32 @@ def _leaf_names(function, structure):
 # --- Values and derivatives
 
 
-def _nodes(recorded, arguments, names, tangents, result=None):
+def _nodes(
+    recorded: _core.RecordedProgram,
+    arguments: list[Tensor],
+    names: list[str],
+    tangents: list[Tensor | None] | None,
+    result: Tensor | None = None,
+) -> list[Node]:
     """The nodes of a program at `arguments`; `result` is the value of its output where that is known."""
     constants = [value for _, value in recorded.constants]
     given = [*arguments, *(_core.stop_gradient(value) for value in constants)]
     varied = [x.dtype.is_floating_point for x in arguments] + [value.requires_grad for value in constants]
     values, adjoints = _pulled_back(recorded, given, varied)
     pushed = None if tangents is None else _pushed_forward(recorded, given, tangents)
-    for variable in recorded.outputs if result is not None else ():
-        values[variable] = _core.stop_gradient(result)
+    if result is not None:
+        for variable in recorded.outputs:
+            values[variable] = _core.stop_gradient(result)
 
     inlined = {}  # numbers in the function, as text
     labels = {}
     nodes = []
 
-    def add(name, variable, text, operation, inputs=()):
+    def add(name: str, variable: int, text: str, operation: str, inputs: tuple[str, ...] = ()) -> None:
         labels[variable] = name
         value = values[variable]
-        depends = adjoints[variable] is not None
+        adjoint = adjoints[variable]
+        depends = adjoint is not None
         nodes.append(
             Node(
                 name,
@@ -257,7 +282,7 @@ def _nodes(recorded, arguments, names, tangents, result=None):
                 value.dtype,
                 value if _is_known(value) else None,
                 pushed[variable] if pushed and depends else None,
-                adjoints[variable] if depends and _is_known(adjoints[variable]) else None,
+                adjoint if adjoint is not None and _is_known(adjoint) else None,
                 variable in recorded.outputs,
             )
         )
@@ -282,7 +307,9 @@ def _nodes(recorded, arguments, names, tangents, result=None):
     return nodes
 
 
-def _pulled_back(recorded, given, varied):
+def _pulled_back(
+    recorded: _core.RecordedProgram, given: list[Tensor], varied: list[bool]
+) -> tuple[list[Tensor], list[Tensor | None]]:
     """All values, and for each the derivative of the sum of the results by it, None where it has none."""
     with enable_grad():
         leaves = [x.requires_grad_() if is_varied else x for x, is_varied in zip(given, varied, strict=True)]
@@ -301,10 +328,12 @@ def _pulled_back(recorded, given, varied):
     return [value.detach() for value in values], adjoints
 
 
-def _pushed_forward(recorded, given, tangents):
+def _pushed_forward(
+    recorded: _core.RecordedProgram, given: list[Tensor], tangents: list[Tensor | None]
+) -> list[Tensor]:
     moved = [i for i, tangent in enumerate(tangents) if tangent is not None]
 
-    def values(inputs):
+    def values(inputs: list[Tensor]) -> Any:
         filled = [x.detach() for x in given]
         for i, x in zip(moved, inputs, strict=True):
             filled[i] = x
@@ -317,7 +346,7 @@ def _pushed_forward(recorded, given, tangents):
 # --- Text
 
 
-def _is_known(tensor):
+def _is_known(tensor: Tensor) -> bool:
     try:
         tensor.reshape(-1)[:1].tolist()
     except TraceError:
@@ -325,7 +354,7 @@ def _is_known(tensor):
     return True
 
 
-def _as_number(tensor):
+def _as_number(tensor: Tensor) -> str | None:
     """A constant whose elements are all one number, as text; else None."""
     if tensor.size == 0 or not _is_known(tensor):
         return None
@@ -333,11 +362,11 @@ def _as_number(tensor):
     return _number(flat[0].item()) if (flat == flat[0]).all().item() else None
 
 
-def _number(x):
+def _number(x: object) -> str:
     return f"{x:.5g}" if isinstance(x, float) else str(x)
 
 
-def _numbers(tensor):
+def _numbers(tensor: Tensor | None) -> str:
     if tensor is None:
         return "not kept"
     if tensor.size == 1:
@@ -348,11 +377,11 @@ def _numbers(tensor):
     return f"{_number(wide.min().item())} .. {_number(wide.max().item())}"
 
 
-def _list(x):
+def _list(x: Any) -> str:
     return f"[{', '.join(map(_list, x))}]" if isinstance(x, list) else _number(x)
 
 
-def _text(operation, attributes, operands, are_numbers):
+def _text(operation: str, attributes: str, operands: list[str], are_numbers: list[bool]) -> str:
     if operation in SIGNS and len(operands) == SIGNS[operation].count("{}"):
         if operation == "multiply" and are_numbers == [False, True]:
             operands = operands[::-1]
@@ -361,5 +390,5 @@ def _text(operation, attributes, operands, are_numbers):
     return " ".join([operation + " ".join(shown.split()), *operands])
 
 
-def _quoted(text):
+def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')

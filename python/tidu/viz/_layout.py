@@ -5,8 +5,11 @@ edges of its source share. Rows are ordered by barycentres (Sugiyama, Tagawa and
 each where its neighbours are on average, as nearly as widths and order allow in least squares.
 """
 
+from __future__ import annotations
+
 import bisect
 import itertools
+from collections.abc import Sequence
 
 SWEEPS = 24
 
@@ -14,11 +17,17 @@ SWEEPS = 24
 class Layout:
     """Where things go. `boxes[i]` is (left, top) of node i; `routes` has a list of points for each edge."""
 
-    def __init__(self, sizes, edges, gap=(22, 44)):
+    def __init__(
+        self,
+        sizes: Sequence[tuple[float, float]],
+        edges: Sequence[tuple[int, int]],
+        gap: tuple[float, float] = (22, 44),
+    ) -> None:
         """sizes: (width, height) of each node. edges: pairs (i, k), i < k, each once."""
         self._edges = edges
+        self._x: list[float] = []
         self._layers = _layers(len(sizes), edges)
-        self._widths = [width for width, _ in sizes]
+        self._widths: list[float] = [width for width, _ in sizes]
         self._gap = gap[0]
         self._add_places()
         rows = _ordered(self._rows(), self._above, self._below)
@@ -32,9 +41,9 @@ class Layout:
         self.boxes = [(self._x[i] - sizes[i][0] / 2, tops[self._layers[i]]) for i in range(len(sizes))]
         self.routes = [self._route(i, k, sizes, tops, heights) for i, k in edges]
 
-    def _add_places(self):
+    def _add_places(self) -> None:
         """Chains of places for edges that pass rows, and who is whose neighbour in the next row."""
-        self._chains = {}
+        self._chains: dict[tuple[int, int], int] = {}
         pairs = set()
         for i, k in self._edges:
             at = i
@@ -46,19 +55,19 @@ class Layout:
                 pairs.add((at, self._chains[i, layer]))
                 at = self._chains[i, layer]
             pairs.add((at, k))
-        self._above = [[] for _ in self._layers]
-        self._below = [[] for _ in self._layers]
+        self._above: list[list[int]] = [[] for _ in self._layers]
+        self._below: list[list[int]] = [[] for _ in self._layers]
         for i, k in sorted(pairs):
             self._below[i].append(k)
             self._above[k].append(i)
 
-    def _rows(self):
-        rows = [[] for _ in range(max(self._layers, default=-1) + 1)]
+    def _rows(self) -> list[list[int]]:
+        rows: list[list[int]] = [[] for _ in range(max(self._layers, default=-1) + 1)]
         for i, layer in enumerate(self._layers):
             rows[layer].append(i)
         return rows
 
-    def _place(self, rows):
+    def _place(self, rows: list[list[int]]) -> None:
         self._x = [0.0] * len(self._layers)
         for row in rows:
             self._align(row, [0.0] * len(row))
@@ -66,17 +75,17 @@ class Layout:
             for row in rows if sweep % 2 == 0 else reversed(rows):
                 self._align(row, [self._middle_of_neighbours(i) for i in row])
 
-    def _middle_of_neighbours(self, i):
+    def _middle_of_neighbours(self, i: int) -> float:
         neighbours = self._above[i] + self._below[i]
         return sum(self._x[k] for k in neighbours) / len(neighbours) if neighbours else self._x[i]
 
-    def _align(self, row, wanted):
+    def _align(self, row: list[int], wanted: list[float]) -> None:
         """The places next to the wanted ones, in the row's order and without overlap: isotonic regression."""
         offsets, end = [], 0.0
         for i in row:
             offsets.append(end + self._widths[i] / 2)
             end += self._widths[i] + self._gap
-        blocks = []  # (sum, count) of wanted - offset, means ascending
+        blocks: list[tuple[float, int]] = []  # (sum, count) of wanted - offset, means ascending
         for target, offset in zip(wanted, offsets, strict=True):
             total, count = target - offset, 1
             while blocks and blocks[-1][0] / blocks[-1][1] >= total / count:
@@ -87,7 +96,9 @@ class Layout:
         for i, start, offset in zip(row, starts, offsets, strict=True):
             self._x[i] = start + offset
 
-    def _route(self, i, k, sizes, tops, heights):
+    def _route(
+        self, i: int, k: int, sizes: Sequence[tuple[float, float]], tops: list[float], heights: list[float]
+    ) -> list[tuple[float, float]]:
         points = [(self._x[i], tops[self._layers[i]] + sizes[i][1])]
         for layer in range(self._layers[i] + 1, self._layers[k]):
             x = self._x[self._chains[i, layer]]
@@ -95,9 +106,10 @@ class Layout:
         return [*points, (self._x[k], tops[self._layers[k]])]
 
 
-def _layers(count, edges):
+def _layers(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     """The longest path to each node; what has no input stands next to its first consumer."""
-    inputs, outputs = [[] for _ in range(count)], [[] for _ in range(count)]
+    inputs: list[list[int]] = [[] for _ in range(count)]
+    outputs: list[list[int]] = [[] for _ in range(count)]
     for i, k in edges:
         inputs[k].append(i)
         outputs[i].append(k)
@@ -110,11 +122,11 @@ def _layers(count, edges):
     return layers
 
 
-def _crossings(rows, below):
+def _crossings(rows: list[list[int]], below: list[list[int]]) -> int:
     total = 0
     for row, next_row in itertools.pairwise(rows):
         place = {node: i for i, node in enumerate(next_row)}
-        seen = []
+        seen: list[int] = []
         for node in row:
             ends = sorted(place[other] for other in below[node])
             total += sum(len(seen) - bisect.bisect_right(seen, end) for end in ends)
@@ -123,7 +135,7 @@ def _crossings(rows, below):
     return total
 
 
-def _ordered(rows, above, below):
+def _ordered(rows: list[list[int]], above: list[list[int]], below: list[list[int]]) -> list[list[int]]:
     """The best of the orders that sweeps down and up by barycentres come to."""
     best, fewest = [list(row) for row in rows], _crossings(rows, below)
     for sweep in range(SWEEPS):
@@ -135,7 +147,12 @@ def _ordered(rows, above, below):
             place = {node: i for i, node in enumerate(rows[k - 1 if down else k + 1])}
             own = {node: i for i, node in enumerate(rows[k])}
 
-            def barycentre(node, place=place, own=own, neighbours=neighbours):
+            def barycentre(
+                node: int,
+                place: dict[int, int] = place,
+                own: dict[int, int] = own,
+                neighbours: list[list[int]] = neighbours,
+            ) -> float:
                 near = neighbours[node]
                 return sum(place[other] for other in near) / len(near) if near else own[node]
 

@@ -1,9 +1,16 @@
 """A Graph as a picture: boxes with the numbers of each node, and arrows between them, as SVG."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from tidu.viz._layout import Layout
 from tidu.viz._style import BLUE, FAINT, INK, ORANGE
+
+if TYPE_CHECKING:
+    from tidu.viz._graph import Graph, Node
 
 LONGEST_TEXT = 36  # characters of a node's title; all of it is in its tooltip
 WIDTH, LINE, PADDING, MARGIN = 7.4, 18, 10, 14  # of a character, a line, inside and around
@@ -13,16 +20,16 @@ FILLS = {"argument": "#eaf2fa", "constant": "#f4f4f2"}
 GREY = "#6b7780"
 
 
-def _shortened(text):
+def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 2] + ".."
 
 
-def _size(node):
+def _size(node: Node) -> tuple[float, float]:
     lines = [_shortened(node.title), node.type, *(f"{what}  {x}" for what, x in node.rows())]
     return max(map(len, lines)) * WIDTH + 2 * PADDING, len(lines) * LINE + 2 * PADDING - 4
 
 
-def svg(graph):
+def svg(graph: Graph) -> str:
     """The document: groups of class node and edge; in a node, texts of class title, type, value ..."""
     numbers = {node.name: i for i, node in enumerate(graph.nodes)}
     edges = sorted((numbers[start], numbers[end]) for start, end in graph.edges)
@@ -41,7 +48,7 @@ def svg(graph):
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _edge(start, end, route):
+def _edge(start: str, end: str, route: list[tuple[float, float]]) -> str:
     (x, y), *others = route
     path = f"M {x:.1f} {y:.1f}"
     for next_x, next_y in others:
@@ -56,7 +63,7 @@ def _edge(start, end, route):
     )
 
 
-def _box(node, box, size):
+def _box(node: Node, box: tuple[float, float], size: tuple[float, float]) -> Iterator[str]:
     (left, top), (width, height) = box, size
     border = (
         f"stroke='{INK}' stroke-width='1.8'" if node.is_result else f"stroke='{FAINT}' stroke-width='1.3'"

@@ -3,17 +3,29 @@
 Every function returns a matplotlib Figure; arrays may be tensors, also such as are being differentiated.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from tidu._transforms import stop_gradient
 from tidu.viz._style import BLUE, INK, ORANGE, RED, diverging, floats, new_figure, plain
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def curves(steps, epochs, title=None):
+
+def curves(steps: Any, epochs: Any, title: str | None = None) -> Figure:
     """Loss and accuracy of a run.
 
     steps: (epoch, loss, accuracy) of the training batches, epoch a number such as 0.25.
     epochs: (test loss, test accuracy) after each epoch. Accuracies are fractions.
+
+    Examples
+    --------
+    >>> figure = td.viz.curves([(0.5, 2.0, 0.3), (1.0, 1.0, 0.6)], [(1.2, 0.5)])
     """
     at, losses, accuracies = floats(steps).reshape(-1, 3).T
     test_at = np.arange(1, len(epochs) + 1)
@@ -52,14 +64,14 @@ def curves(steps, epochs, title=None):
     return figure
 
 
-def _root_scale():
+def _root_scale() -> Any:
     """From 0 to 100 %, small shares being told apart, and the largest still bright enough for a grid."""
     from matplotlib.colors import PowerNorm
 
     return PowerNorm(0.5, vmin=0, vmax=110)
 
 
-def _bar(figure, drawn, axes, label, **kwargs):
+def _bar(figure: Figure, drawn: Any, axes: Any, label: str, **kwargs: Any) -> Any:
     bar = figure.colorbar(drawn, ax=axes, aspect=30, pad=0.02, **kwargs)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=INK, length=0, labelsize=8)
@@ -67,8 +79,13 @@ def _bar(figure, drawn, axes, label, **kwargs):
     return bar
 
 
-def confusion_matrix(counts, names, title=None):
-    """counts[i, j]: how many samples of class i were taken for class j."""
+def confusion_matrix(counts: Any, names: Sequence[str], title: str | None = None) -> Figure:
+    """counts[i, j]: how many samples of class i were taken for class j.
+
+    Examples
+    --------
+    >>> figure = td.viz.confusion_matrix([[8, 2], [1, 9]], ["cat", "dog"])
+    """
     counts = floats(counts)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     n = len(counts)
@@ -110,10 +127,11 @@ def confusion_matrix(counts, names, title=None):
     return figure
 
 
-def _tiles(count, columns, size, extra):
+def _tiles(count: int, columns: int, size: float, extra: float) -> tuple[Figure, Any]:
     rows = max(-(-count // columns), 1)
     figure = new_figure(columns * size + 1.1, rows * (size + extra) + 0.7)
-    figure.get_layout_engine().set(w_pad=0.025, h_pad=0.025, wspace=0, hspace=0)
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.025, h_pad=0.025, wspace=0, hspace=0)
     tiles = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in tiles:
         axes.set_axis_off()
@@ -122,9 +140,16 @@ def _tiles(count, columns, size, extra):
     return figure, tiles
 
 
-def weights(images, names=None, columns=None, title=None):
+def weights(
+    images: Any, names: Sequence[str] | None = None, columns: int | None = None, title: str | None = None
+) -> Figure:
     """Weights as images, (count, height, width): blue is negative, red positive, white zero. Each image has a
-    scale of its own, from the 99.5th percentile of its absolute values."""
+    scale of its own, from the 99.5th percentile of its absolute values.
+
+    Examples
+    --------
+    >>> figure = td.viz.weights(td.ones((2, 4, 4)))
+    """
     images = floats(images)
     columns = columns or min(len(images), 5 if names else 16)
     figure, tiles = _tiles(len(images), columns, 1.75 if names else 0.7, 0.3 if names else 0)
@@ -138,8 +163,21 @@ def weights(images, names=None, columns=None, title=None):
     return figure
 
 
-def predictions(images, truths, guesses, probabilities, names, columns=6, title=None):
-    """Images (count, height, width) with what they are, what they were taken for, and how surely."""
+def predictions(
+    images: Any,
+    truths: Any,
+    guesses: Any,
+    probabilities: Any,
+    names: Sequence[str],
+    columns: int = 6,
+    title: str | None = None,
+) -> Figure:
+    """Images (count, height, width) with what they are, what they were taken for, and how surely.
+
+    Examples
+    --------
+    >>> figure = td.viz.predictions(td.ones((1, 4, 4)), [0], [1], [0.7], ["cat", "dog"], columns=1)
+    """
     images, probabilities = floats(images), stop_gradient(probabilities)
     figure, tiles = _tiles(len(images), columns, 1.7, 0.5)
     meanings = {INK: "black: what it is"}
@@ -174,7 +212,7 @@ def predictions(images, truths, guesses, probabilities, names, columns=6, title=
     return figure
 
 
-def _explain(figure, meanings):
+def _explain(figure: Figure, meanings: dict[str, str]) -> None:
     """A legend {colour: what it means}, beside the title."""
     from matplotlib.patches import Patch
 
