@@ -10,7 +10,7 @@ BENCH ?=
 DEVICE ?= cpu
 PEERS_PYTHON ?= python3.12
 
-.PHONY: help demo examples test bench bench-full bench-peers gpu-bundle pictures format lint clean
+.PHONY: help demo examples test bench bench-full bench-peers gpu-bundle pictures docs format lint clean
 help:
 	@echo "make demo           learn Fashion-MNIST with both example models; pictures go to demo-out/"
 	@echo "make examples       run the model problems, which check themselves; pictures go to examples-out/;"
@@ -21,8 +21,9 @@ help:
 	@echo "make bench-peers    install PyTorch, JAX, MLX and autograd into .venv-peers, for the benchmarks"
 	@echo "make gpu-bundle     pack what a machine with a GPU and nothing else needs to test and time tidu"
 	@echo "make pictures       draw the pictures of the documents"
+	@echo "make docs           make the site of the documents, in build/docs/html"
 	@echo "make format         format the sources"
-	@echo "make lint           check format, layers and style"
+	@echo "make lint           check format, layers, style and types"
 	@echo "make clean          remove what was built; .venv and .venv-peers stay"
 
 .venv/ready: scripts/setup.sh requirements.txt
@@ -30,6 +31,10 @@ help:
 
 .venv/dev: requirements-dev.txt .venv/ready
 	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv/docs: requirements-docs.txt .venv/ready
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	@touch $@
 
 $(BUILD)/build.ninja: CMakePresets.json .venv/ready
@@ -115,6 +120,11 @@ gpu-bundle: .venv/ready
 pictures: $(BUILD)/build.ninja
 	$(call build,_core)
 	@$(VENV_PYTHON) scripts/pictures.py
+
+docs: $(BUILD)/build.ninja .venv/docs
+	$(call build,_core stubs)
+	@$(VENV_PYTHON) scripts/make_site.py
+	@echo "== the site is in $(CURDIR)/build/docs/html"
 
 format: .venv/dev
 	@$(VENV_PYTHON) scripts/lint.py --fix

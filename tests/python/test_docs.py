@@ -113,3 +113,15 @@ def test_formulas_are_shown_on_github(name):
         for formula in pieces[1::2]:
             wrong = re.search(r"\\[^a-zA-Z]|[|<>*]|\\operatorname|^\s|\s$|[})]_", formula)
             assert not wrong, f"{wrong[0]!r} in {formula}"
+
+
+@pytest.mark.cpu_only("reads files of the repository")
+def test_what_is_named_beside_other_libraries_exists():
+    import tidu as td
+
+    names = set(re.findall(r"`td((?:\.\w+)+)", text_of("docs/coming-from.md")))
+    assert len(names) > 50
+    for name in names:
+        value = td
+        for part in name[1:].split("."):
+            value = getattr(value, part)
