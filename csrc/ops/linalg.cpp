@@ -65,9 +65,9 @@ void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matric
       fail<GradientError>(
           matrix,
           " has equal eigenvalues or singular values, and what is differentiated "
-          "depends on how their vectors turn or which comes first (second derivatives of "
-          "symmetric functions of the values are those of hvp and hessian, in forward mode over "
-          "reverse; of other functions there may be none)");
+          "depends on how their vectors turn or which comes first (symmetric functions of the values have "
+          "derivatives of the first and the second order, by hvp, hessian or a gradient of one gradient; "
+          "V f(w) V^T has them as td.linalg.funm(x, f); other functions may have none)");
     case MatrixFault::none: break;
   }
   fail<std::logic_error>(matrix, " has no fault");

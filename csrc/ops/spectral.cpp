@@ -82,6 +82,9 @@ Tensor determined_values(Caller caller, const Tensor& g, const Tensor& equal) {
 
 // --- Motions that split equal values
 
+// Whether a vector of values is not all zero, for matrices.
+Tensor nonzero_vectors(const Tensor& x) { return expand_dims(any(x != 0, Axes{-1}, true), -1); }
+
 // The elements off the diagonal that `equal` names.
 Tensor between(const Tensor& equal) {
   return logical_and(equal,
@@ -116,6 +119,38 @@ Tensor splitting(Caller caller, const Tensor& inside, const Tensor& others, cons
   return bind(primitives::determined, {wrong, vanishing(caller, inside, others, equal)}, CallerAttrs{caller});
 }
 
+// Cotangents of values are numbers; the vectors that they belong to travel beside them, as the cotangent of a
+// frame: columns of both sides, and which equal values are not told apart, 1. Its own value says nothing.
+Tensor no_frame(const Tensor& left, const Tensor& right) {
+  Shape shape = left.shape();
+  shape[left.ndim() - 2] += right.size(-2) + left.size(-1);
+  return broadcast_to(zeros({}, left.dtype(), left.device()), shape);
+}
+
+// That of vectors which split some of the equal values, but for those that stay together; else 0.
+Tensor frame_of(const Tensor& left, const Tensor& right, const Tensor& equal, const Tensor& together) {
+  const Tensor splits = any(logical_and(equal, logical_not(together)), Axes{-2, -1}, true);
+  return where(splits, concat({left, right, astype(together, left.dtype())}, -2), 0);
+}
+
+// The vectors of cotangents of values, and which of these they must not tell apart. Where several gradients
+// were differentiated each has a frame of its own, and of their sum nothing is known.
+struct Framed {
+  Tensor left, right, equal, frame;
+  Framed(const Tensor& cotangent, const Tensor& left, const Tensor& right, const Tensor& equal,
+         const Tensor& frame)
+      : left(left), right(right), equal(equal), frame(frame) {
+    if (!cotangent.defined() || left.size(-1) == 0) return;
+    const int64_t to_right = left.size(-2), to_mask = to_right + right.size(-2);
+    const Tensor mask = slice_axis(cotangent, -2, to_mask, std::nullopt);
+    const Tensor one = slice_axis(slice_axis(mask, -1, 0, 1), -2, 0, 1) == 1;
+    this->left = where(one, slice_axis(cotangent, -2, 0, to_right), left);
+    this->right = where(one, slice_axis(cotangent, -2, to_right, to_mask), right);
+    this->equal = where(one, mask != 0, equal);
+    this->frame = where(one, cotangent, frame);
+  }
+};
+
 // The vectors, constants, of a matrix that moves by t: of equal values those that split.
 Tensors split(Caller caller, const Tensor& values, const Tensor& left, const Tensor& right, const Tensor& t) {
   Tensors vectors(2);
@@ -124,14 +159,27 @@ Tensors split(Caller caller, const Tensor& values, const Tensor& left, const Ten
   return vectors;
 }
 
-// diag(L^T t R), the motion of values that are simple once their matrix has moved by t.
-Tensor motion_of(Caller caller, const Tensor& left, const Tensor& t, const Tensor& right,
-                 const Tensor& equal) {
-  return bind(primitives::motion, {left, t, right, equal}, CallerAttrs{caller});
+Tensor motion_between(const Tensor& left, const Tensor& t, const Tensor& right) {
+  return sum(left * matmul(t, right), Axes{-2});
+}
+
+// diag(L^T t R), the motion of values that are simple once their matrix has moved by t; and the frame of L
+// and R, which is that of cotangents of the values whose own frame is `frame`.
+struct Motion {
+  Tensor values, frame;
+};
+Motion motion_of(Caller caller, const Tensor& left, const Tensor& t, const Tensor& right, const Tensor& equal,
+                 const Tensor& frame) {
+  const Tensor inputs[] = {left, t, right, equal, frame};
+  Tensor outputs[2];
+  bind(primitives::motion, inputs, CallerAttrs{caller}, outputs);
+  return {outputs[0], outputs[1]};
 }
 
 void run_motion(const Call& call) {
-  call.outputs[0] = sum(call.inputs[0] * matmul(call.inputs[1], call.inputs[2]), Axes{-2});
+  const Tensor &left = call.inputs[0], &t = call.inputs[1], &right = call.inputs[2], &equal = call.inputs[3];
+  call.outputs[0] = motion_between(left, t, right);
+  call.outputs[1] = frame_of(left, right, equal, alike(equal, call.outputs[0], t));
 }
 
 const Custom motion_rule{
@@ -149,19 +197,22 @@ const Custom motion_rule{
       // Values that did not split may do so now, and their vectors are not known to be those.
       const CallerAttrs& attrs = call.attrs.as<CallerAttrs>();
       const Tensor together = alike(call.inputs[3], call.outputs[0], t);
-      return {diagonal(vanishing(attrs.caller, symmetric(inside), inside, together))};
+      return {diagonal(vanishing(attrs.caller, symmetric(inside), inside, together)), Tensor()};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor &left = call.inputs[0], &t = call.inputs[1], &right = call.inputs[2];
+      Tensors result(5);
+      if (!cotangents[0].defined()) return result;
       // Where the vectors move, none may be told from others of its value; else those that move alike.
       const bool fixed = !(wanted & (kInput0 | kInput2));
       const Tensor& equal = call.inputs[3];
-      const Tensor g = determined_values(call.attrs.as<CallerAttrs>().caller, cotangents[0],
-                                         fixed ? alike(equal, call.outputs[0], t) : equal);
-      Tensors result(4);
+      const Framed at(fixed ? cotangents[1] : Tensor(), left, right,
+                      fixed ? alike(equal, call.outputs[0], t) : equal, call.outputs[1]);
+      const Tensor g = determined_values(call.attrs.as<CallerAttrs>().caller, cotangents[0], at.equal);
       if (wanted & kInput0) result[0] = scaled_columns(matmul(t, right), g);
-      if (wanted & kInput1) result[1] = matmul(scaled_columns(left, g), mt(right));
+      if (wanted & kInput1) result[1] = matmul(scaled_columns(at.left, g), mt(at.right));
       if (wanted & kInput2) result[2] = scaled_columns(matmul(mt(t), left), g);
+      if (wanted & input_bit(4)) result[4] = where(nonzero_vectors(cotangents[0]), call.outputs[1], 0);
       return result;
     },
 };
@@ -183,17 +234,22 @@ Tensor unless_moved(Caller caller, const Tensor& g, const Tensor& equal, const T
 
 // --- Eigenvalues
 
-// Whether a vector of values is not all zero, for matrices.
-Tensor nonzero_vectors(const Tensor& x) { return expand_dims(any(x != 0, Axes{-1}, true), -1); }
-
 // Those that are `known` as functions of the matrix.
 Tensor vectors_of(const Call& call, const Tensor& known) {
   return bind(primitives::eigenvectors, {call.inputs[0], call.inputs[1], known});
 }
-Tensor vectors_of(const Call& call) { return vectors_of(call, call.inputs[2]); }
 
-Tensor values_of(const Call& call) {
-  return bind(primitives::eigenvalues, {call.inputs[0], call.inputs[1], call.inputs[2]});
+Tensor values_of(const Tensor& x, const Tensor& values, const Tensor& vectors) {
+  const Tensor inputs[] = {x, values, vectors};
+  Tensor outputs[2];
+  bind(primitives::eigenvalues, inputs, {}, outputs);
+  return outputs[0];
+}
+Tensor values_of(const Call& call) { return values_of(call.inputs[0], call.inputs[1], call.inputs[2]); }
+
+void run_eigenvalues(const Call& call) {
+  call.outputs[0] = alias(call.inputs[1]);
+  call.outputs[1] = no_frame(call.inputs[2], call.inputs[2]);
 }
 
 Tensor split(const Call& call, const Tensor& t) {
@@ -201,21 +257,27 @@ Tensor split(const Call& call, const Tensor& t) {
 }
 
 const Custom eigenvalues_rule{
-    .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2; },
+    .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2 | kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor t = symmetric(tangents[0]);
       const Counted counted = Counted(nonzero_matrices(t), call.inputs[2]).of(call.inputs[0]);
       const Tensor v = counted.or_identity(vectors_of(call, split(call, t)));
-      const Tensor moved = motion_of(kEigh, v, t, v, Gaps(counted, call.inputs[1]).equal);
-      return {squeeze(counted.result(expand_dims(moved, -2)), {-2})};
+      const Motion moved = motion_of(kEigh, v, t, v, Gaps(counted, call.inputs[1]).equal, call.outputs[1]);
+      return {squeeze(counted.result(expand_dims(moved.values, -2)), {-2}), moved.frame};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      const Counted counted = Counted(nonzero_vectors(cotangents[0]), call.inputs[2]).of(call.inputs[0]);
-      const Tensor g = determined_values(kEigh, cotangents[0], Gaps(counted, call.inputs[1]).equal);
-      return {bind(primitives::spectrum, {call.inputs[0], call.inputs[1], call.inputs[2], g}), Tensor(),
+      if (!cotangents[0].defined()) return Tensors(3);
+      const Tensor& v = call.inputs[2];
+      const Counted counted = Counted(nonzero_vectors(cotangents[0]), v).of(call.inputs[0]);
+      const Framed at(cotangents[1], v, v, Gaps(counted, call.inputs[1]).equal, call.outputs[1]);
+      const Tensor g = determined_values(kEigh, cotangents[0], at.equal);
+      return {bind(primitives::spectrum, {call.inputs[0], call.inputs[1], at.left, g, at.frame}), Tensor(),
               Tensor()};
     },
 };
+
+// The frame of what moves along the tangent of a frame, if there is one.
+Tensor frame_along(const Tensor& frame, const Tensor& tangent) { return tangent.defined() ? tangent : frame; }
 
 // V diag(g) V^T.
 void run_spectrum(const Call& call) {
@@ -249,24 +311,34 @@ const Custom spectrum_rule{
         Tensor equal = Gaps(counted, call.inputs[1]).equal;
         if (t.defined()) {
           const Tensor v = counted.or_identity(known), moving = stop_gradient(symmetric(t));
-          equal = alike(equal, motion_of(kEigh, v, moving, v, equal), moving);
+          equal = alike(equal, motion_between(v, moving, v), moving);
         }
         const Tensor sure = determined_values(kEigh, g, equal);
-        const Tensor by_values = bind(primitives::spectrum, {call.inputs[0], call.inputs[1], known, sure});
+        const Tensor by_values = bind(primitives::spectrum, {call.inputs[0], call.inputs[1], known, sure,
+                                                             frame_along(call.inputs[4], tangents[4])});
         moved = moved.defined() ? moved + by_values : by_values;
       }
       return {moved};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor& g = cotangents[0];
-      Tensor by_matrix, by_values;
+      Tensor by_matrix;
+      Motion moved;
       if (wanted & kInput0) by_matrix = spectrum_by_matrix(call, g, call.inputs[2]);
       if (wanted & input_bit(3)) {
+        // In the vectors in which g is diagonal between equal values, where the frame can say so.
+        const bool framed = wanted & input_bit(4);
         const Counted counted = Counted(nonzero_matrices(g), call.inputs[2]).of(call.inputs[0]);
-        const Tensor v = counted.or_identity(vectors_of(call));
-        by_values = squeeze(counted.result(sum(v * matmul(g, v), Axes{-2}, true)), {-2});
+        const Tensor v =
+            counted.or_identity(vectors_of(call, framed ? split(call, symmetric(g)) : call.inputs[2]));
+        if (framed) {
+          moved = motion_of(kEigh, v, g, v, Gaps(counted, call.inputs[1]).equal, no_frame(v, v));
+        } else {
+          moved.values = motion_between(v, g, v);
+        }
+        moved.values = squeeze(counted.result(expand_dims(moved.values, -2)), {-2});
       }
-      return {by_matrix, Tensor(), Tensor(), by_values};
+      return {by_matrix, Tensor(), Tensor(), moved.values, moved.frame};
     },
 };
 
@@ -303,12 +375,16 @@ Tensors singular_vectors_of(const Call& call, const Tensors& known) {
   bind(primitives::singular_vectors, inputs, {}, vectors);
   return vectors;
 }
-Tensors singular_vectors_of(const Call& call) { return singular_vectors_of(call, known_vectors(call)); }
 
-Tensor singular_values_of(const Call& call) {
-  Tensor values;
-  bind(primitives::singular_values, call.inputs.first(4), {}, {&values, 1});
-  return values;
+Tensor singular_values_of(std::span<const Tensor> known) {
+  Tensor outputs[2];
+  bind(primitives::singular_values, known, {}, outputs);
+  return outputs[0];
+}
+
+void run_singular_values(const Call& call) {
+  call.outputs[0] = alias(call.inputs[2]);
+  call.outputs[1] = no_frame(call.inputs[1], mt(call.inputs[3]));
 }
 
 Tensors split_singular(const Call& call, const Tensor& t) {
@@ -335,21 +411,23 @@ Tensor equal_positive(const Call& call, const Counted& counted) {
 }
 
 const Custom singular_values_rule{
-    .reads = [](Reads) -> Reads { return kAllInputs; },
+    .reads = [](Reads) -> Reads { return kAllInputs | kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor& t = tangents[0];
       const Tensors vectors = singular_vectors_of(call, split_singular(call, t));
       const Counted counted = Counted(nonzero_matrices(t), call.inputs[1]).of(call.inputs[0]);
       const Tensor u = counted.or_identity(vectors[0]), v = mt(counted.or_identity(vectors[1]));
-      const Tensor moved = motion_of(kSvd, u, t, v, equal_positive(call, counted));
-      return {of_positive(call, squeeze(counted.result(expand_dims(moved, -2)), {-2}))};
+      const Motion moved = motion_of(kSvd, u, t, v, equal_positive(call, counted), call.outputs[1]);
+      return {of_positive(call, squeeze(counted.result(expand_dims(moved.values, -2)), {-2})), moved.frame};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      if (!cotangents[0].defined()) return Tensors(4);
       const Counted counted = Counted(nonzero_vectors(cotangents[0]), call.inputs[1]).of(call.inputs[0]);
-      const Tensor g =
-          determined_values(kSvd, of_positive(call, cotangents[0]), Gaps(counted, call.inputs[2]).equal);
+      const Framed at(cotangents[1], call.inputs[1], mt(call.inputs[3]), Gaps(counted, call.inputs[2]).equal,
+                      call.outputs[1]);
+      const Tensor g = determined_values(kSvd, of_positive(call, cotangents[0]), at.equal);
       return {bind(primitives::singular_spectrum,
-                   {call.inputs[0], call.inputs[1], call.inputs[2], call.inputs[3], g}),
+                   {call.inputs[0], at.left, call.inputs[2], mt(at.right), g, at.frame}),
               Tensor(), Tensor(), Tensor()};
     },
 };
@@ -361,7 +439,7 @@ struct SingularParts {
   SingularParts(const Call& call, const Tensors& vectors, const Counted& counted)
       : u(counted.or_identity(vectors[0])),
         vh(counted.or_identity(vectors[1])),
-        s(where(squeeze(counted.mask(), {-1}), singular_values_of(call), 1)),
+        s(where(squeeze(counted.mask(), {-1}), singular_values_of(call.inputs.first(4)), 1)),
         none(nothing(s, call.inputs[0])),
         gaps(counted, s) {}
   Tensor none_of_columns() const { return expand_dims(none, -2); }
@@ -427,26 +505,35 @@ const Custom singular_spectrum_rule{
         if (t.defined()) {
           const Tensor u = counted.or_identity(known[0]), v = mt(counted.or_identity(mt(known[1])));
           const Tensor moving = stop_gradient(t);
-          equal = alike(equal, motion_of(kSvd, u, moving, v, equal), moving);
+          equal = alike(equal, motion_between(u, moving, v), moving);
         }
         const Tensor sure = determined_values(kSvd, g, equal);
-        const Tensor by_values = bind(primitives::singular_spectrum,
-                                      {call.inputs[0], known[0], call.inputs[2], mt(known[1]), sure});
+        const Tensor by_values =
+            bind(primitives::singular_spectrum, {call.inputs[0], known[0], call.inputs[2], mt(known[1]), sure,
+                                                 frame_along(call.inputs[5], tangents[5])});
         moved = moved.defined() ? moved + by_values : by_values;
       }
       return {moved};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor& g = cotangents[0];
-      Tensor by_matrix, by_values;
+      Tensor by_matrix;
+      Motion moved;
       if (wanted & kInput0) by_matrix = singular_spectrum_by_matrix(call, g, known_vectors(call));
       if (wanted & input_bit(4)) {
-        const Tensors vectors = singular_vectors_of(call);
+        const bool framed = wanted & input_bit(5);
+        const Tensors vectors =
+            singular_vectors_of(call, framed ? split_singular(call, g) : known_vectors(call));
         const Counted counted = Counted(nonzero_matrices(g), call.inputs[1]).of(call.inputs[0]);
         const Tensor u = counted.or_identity(vectors[0]), v = mt(counted.or_identity(vectors[1]));
-        by_values = squeeze(counted.result(sum(u * matmul(g, v), Axes{-2}, true)), {-2});
+        if (framed) {
+          moved = motion_of(kSvd, u, g, v, equal_positive(call, counted), no_frame(u, v));
+        } else {
+          moved.values = motion_between(u, g, v);
+        }
+        moved.values = squeeze(counted.result(expand_dims(moved.values, -2)), {-2});
       }
-      return {by_matrix, Tensor(), Tensor(), Tensor(), by_values};
+      return {by_matrix, Tensor(), Tensor(), Tensor(), moved.values, moved.frame};
     },
 };
 
@@ -681,6 +768,16 @@ void check_determined(const SpecCall& call, size_t) {
           "the mask must be matrices of bool");
 }
 
+// A matrix, its values, which are in the middle, and its vectors.
+void check_known(const SpecCall& call, size_t) {
+  check_matrix(call, 1);
+  const size_t count = call.inputs.size(), values = count / 2;
+  for (size_t i = 1; i < count; ++i) {
+    const int rank = call.inputs[0].shape.size() - (i == values ? 1 : 0);
+    require(call.inputs[i].shape.size() == rank, call, "the vectors must be matrices, the values their rows");
+  }
+}
+
 // Values (.., n), two matrices of n columns, and t of as many rows and columns as these have rows.
 void check_split(const SpecCall& call, size_t) {
   const Spec &values = call.inputs[0], &left = call.inputs[1], &right = call.inputs[2], &t = call.inputs[3];
@@ -711,6 +808,14 @@ void check_vanishing(const SpecCall& call, size_t) {
   require(call.inputs[0].dtype == DType::bool_ && call.inputs[0].shape.size() >= 2 &&
               call.inputs[0].shape == call.inputs[1].shape,
           call, "the mask must be matrices of bool, as many as it is of");
+}
+
+// A frame of vectors as columns, of which those on the right have as many elements as an axis says.
+Spec frame(const Spec& left, const Spec& right, int axis) {
+  Spec result = left;
+  const int last = left.shape.size() - 1;
+  result.shape[last - 1] += right.shape[right.shape.size() + axis] + left.shape[last];
+  return result;
 }
 
 const char* const kConstant = "its factors are constants; eigh and svd say how they depend on the matrix";
@@ -769,11 +874,15 @@ Primitive svd("svd", {.batching = batch_by_fields,
 Primitive eigenvalues("eigenvalues", {.batching = batch_by_fields,
                                       .attrs = kNoAttrs,
                                       .inputs = 3,
-                                      .check = linalg::check_matrix,
-                                      .infer = [](const SpecCall& call,
-                                                  std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
+                                      .check = linalg::check_known,
+                                      .infer =
+                                          [](const SpecCall& call, std::span<Spec> outputs) {
+                                            outputs[0] = call.inputs[1];
+                                            outputs[1] = linalg::frame(call.inputs[2], call.inputs[2], -2);
+                                          },
                                       .derivative = linalg::eigenvalues_rule,
-                                      .evaluate = [](const Call& call) { know(call, 1); }});
+                                      .evaluate = linalg::run_eigenvalues,
+                                      .num_outputs = 2});
 Primitive eigenvectors("eigenvectors", {.batching = batch_by_fields,
                                         .attrs = kNoAttrs,
                                         .inputs = 3,
@@ -782,15 +891,19 @@ Primitive eigenvectors("eigenvectors", {.batching = batch_by_fields,
                                                     std::span<Spec> outputs) { outputs[0] = call.inputs[2]; },
                                         .derivative = linalg::eigenvectors_rule,
                                         .evaluate = [](const Call& call) { know(call, 2); }});
-Primitive singular_values("singular_values",
-                          {.batching = batch_by_fields,
-                           .attrs = kNoAttrs,
-                           .inputs = 4,
-                           .check = linalg::check_matrix,
-                           .infer = [](const SpecCall& call,
-                                       std::span<Spec> outputs) { outputs[0] = call.inputs[2]; },
-                           .derivative = linalg::singular_values_rule,
-                           .evaluate = [](const Call& call) { know(call, 2); }});
+Primitive singular_values("singular_values", {.batching = batch_by_fields,
+                                              .attrs = kNoAttrs,
+                                              .inputs = 4,
+                                              .check = linalg::check_known,
+                                              .infer =
+                                                  [](const SpecCall& call, std::span<Spec> outputs) {
+                                                    outputs[0] = call.inputs[2];
+                                                    outputs[1] =
+                                                        linalg::frame(call.inputs[1], call.inputs[3], -1);
+                                                  },
+                                              .derivative = linalg::singular_values_rule,
+                                              .evaluate = linalg::run_singular_values,
+                                              .num_outputs = 2});
 Primitive singular_vectors("singular_vectors", {.batching = batch_by_fields,
                                                 .attrs = kNoAttrs,
                                                 .inputs = 4,
@@ -817,7 +930,7 @@ Primitive null_vectors("null_vectors", {.batching = batch_by_fields,
                                         .evaluate = [](const Call& call) { know(call, 1); }});
 Primitive spectrum("spectrum", {.batching = batch_by_fields,
                                 .attrs = kNoAttrs,
-                                .inputs = 4,
+                                .inputs = 5,
                                 .check = linalg::check_matrix,
                                 .infer = [](const SpecCall& call,
                                             std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
@@ -826,7 +939,7 @@ Primitive spectrum("spectrum", {.batching = batch_by_fields,
 Primitive singular_spectrum("singular_spectrum",
                             {.batching = batch_by_fields,
                              .attrs = kNoAttrs,
-                             .inputs = 5,
+                             .inputs = 6,
                              .check = linalg::check_matrix,
                              .infer = [](const SpecCall& call,
                                          std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
@@ -847,15 +960,17 @@ Primitive split_vectors("split_vectors",
                          .flops = flops_per_input<1>});
 Primitive motion("motion", {.batching = batch_by_fields,
                             .attrs = CallerAttrs{},
-                            .inputs = 4,
+                            .inputs = 5,
                             .check = linalg::check_motion,
                             .infer =
                                 [](const SpecCall& call, std::span<Spec> outputs) {
                                   outputs[0] = call.inputs[0];
                                   outputs[0].shape.erase(outputs[0].shape.size() - 2);
+                                  outputs[1] = linalg::frame(call.inputs[0], call.inputs[2], -2);
                                 },
                             .derivative = linalg::motion_rule,
-                            .evaluate = linalg::run_motion});
+                            .evaluate = linalg::run_motion,
+                            .num_outputs = 2});
 Primitive vanishing(
     "vanishing", {.batching = batch_by_fields,
                   .attrs = CallerAttrs{},
@@ -931,10 +1046,7 @@ Tensor matrices(const char* op, const Tensor& given) {
 
 Tensor singular_values_of(const Tensor& x) {
   const auto [u, s, vh] = constant_svd(x, false);
-  const Tensor inputs[] = {x, u, s, vh};
-  Tensor values;
-  bind(primitives::singular_values, inputs, {}, {&values, 1});
-  return values;
+  return singular_values_of({{x, u, s, vh}});
 }
 
 }  // namespace
@@ -959,8 +1071,7 @@ Eigh eigh(const Tensor& given) {
   const Tensor inputs[] = {stop_gradient(x)};
   Tensor known[2];
   bind(primitives::eigh, inputs, {}, known);
-  return {bind(primitives::eigenvalues, {x, known[0], known[1]}),
-          bind(primitives::eigenvectors, {x, known[0], known[1]})};
+  return {values_of(x, known[0], known[1]), bind(primitives::eigenvectors, {x, known[0], known[1]})};
 }
 
 Tensor eigvalsh(const Tensor& given) {
@@ -969,7 +1080,7 @@ Tensor eigvalsh(const Tensor& given) {
   const Tensor inputs[] = {stop_gradient(x)};
   Tensor known[2];
   bind(primitives::eigh, inputs, {}, known);
-  return bind(primitives::eigenvalues, {x, known[0], known[1]});
+  return values_of(x, known[0], known[1]);
 }
 
 Svd svd(const Tensor& given, bool full_matrices) {
@@ -984,8 +1095,8 @@ Svd svd(const Tensor& given, bool full_matrices) {
   }
   const auto [all_u, s, all_vh] = constant_svd(x, complete);
   const Tensor inputs[] = {x, slice_axis(all_u, -1, 0, k), s, slice_axis(all_vh, -2, 0, k)};
-  Tensor values, vectors[2];
-  bind(primitives::singular_values, inputs, {}, {&values, 1});
+  const Tensor values = singular_values_of(inputs);
+  Tensor vectors[2];
   bind(primitives::singular_vectors, inputs, {}, vectors);
   const auto& [u, vh] = vectors;
   if (m > n && complete) {

@@ -3,13 +3,15 @@
 //
 // Equal eigenvalues or singular values leave free how their vectors turn; here it has nothing to do with the
 // axes (kernels/turning.h). Derivatives there are those of functions that do not see it and that the values'
-// gradient determines, as it does that of tr f(A); of others they are a GradientError. In forward mode the
-// direction says how they turn (kernels/splitting.h): tangents of values are the one-sided derivatives of the
-// sorted ones, and second derivatives of their symmetric functions are exact in forward mode over reverse, as
-// hvp and hessian go, or along one direction. The third are a GradientError. (Magnus and Neudecker,
-// "Matrix Differential Calculus", sections 8.8 and 8.9; Giles, "An extended collection of matrix derivative
-// results", 2008; Walter and Lehmann, "Algorithmic differentiation of linear algebra functions", 2010; Golub
-// and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems", 1973.)
+// gradient determines, as it does that of tr f(A); of others they are a GradientError. A tangent or the
+// cotangent of a gradient says how they turn (kernels/splitting.h): tangents of values are the one-sided
+// derivatives of the sorted ones, and second derivatives of their symmetric functions are exact in every mix
+// of the modes but forward mode over itself along two directions. In reverse mode the vectors that
+// cotangents of values belong to travel beside these, as the cotangent of a `frame`. The third are a
+// GradientError. (Magnus and Neudecker, "Matrix Differential Calculus", sections 8.8 and 8.9; Giles, "An
+// extended collection of matrix derivative results", 2008; Walter and Lehmann, "Algorithmic differentiation
+// of linear algebra functions", 2010; Golub and Pereyra, "The differentiation of pseudo-inverses and
+// nonlinear least squares problems", 1973.)
 #pragma once
 
 #include <optional>
@@ -97,18 +99,21 @@ namespace primitives {
 extern Primitive qr;    // CompleteAttrs: q, r
 extern Primitive eigh;  // of the lower triangle: values, vectors; as constants
 extern Primitive svd;   // CompleteAttrs: u, s, vh; as constants
-// (a, values, vectors), (a, u, s, vh): what the constants are as functions of a.
-extern Primitive eigenvalues, eigenvectors, singular_values;
+// (a, values, vectors), (a, u, s, vh): what the constants are as functions of a. Beside values comes their
+// frame, whose value says nothing. Its cotangent does: the vectors that the values' cotangent belongs to, as
+// columns (left above right), and below them which equal values it does not tell apart, 1.
+extern Primitive eigenvalues, singular_values;
+extern Primitive eigenvectors;
 extern Primitive singular_vectors;  // u, vh
 extern Primitive null_vectors;      // (u, rest): rest, as a function of u
-// (a, values, vectors, g), (a, u, s, vh, g): V diag(g) V^T and U diag(g) V^T, the gradients of functions of
-// values that have the gradient g, as functions of a and g.
+// (a, values, vectors, g, frame), (a, u, s, vh, g, frame): V diag(g) V^T and U diag(g) V^T, the gradients of
+// functions of values that have the gradient g and the frame, as functions of a and g.
 extern Primitive spectrum, singular_spectrum;
 // SplitAttrs, (values, left, right, t): the vectors that a matrix has once it moved by t, which splits equal
 // values; constants.
 extern Primitive split_vectors;
-// CallerAttrs, (left, t, right, equal): diag(L^T t R), the motion of values along t. Those that are equal
-// must not be told apart.
+// CallerAttrs, (left, t, right, equal, frame): diag(L^T t R), the motion along t of values that have the
+// frame, and a frame for what is done with it. Those that are equal must not be told apart.
 extern Primitive motion;
 // CallerAttrs, (mask, x, others): x, and a GradientError where the mask is true of an element that is not
 // nothing beside others, or whose derivative is not.

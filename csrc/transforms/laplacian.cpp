@@ -128,6 +128,7 @@ void Collapsed::advance(const Program::Instruction& call) {
   // The derivative of a function with a rule of its own is found by calling it alone.
   const bool is_ruled =
       call.primitive == &primitives::custom_vjp || call.primitive == &primitives::custom_jvp;
+  if (!is_ruled && std::holds_alternative<Zero>(call.primitive->derivative)) return;
   const bool is_linear = !is_ruled && !(reads_of(*call.primitive, bits) & (bits | kOutput | kFineOutput));
   const Function one_call = [&](const Tensors& some) {
     Tensors all = inputs, outputs(results.size());

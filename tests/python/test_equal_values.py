@@ -32,7 +32,7 @@ def with_singular_values(shape, values, seed=0):
 def close(got, want, dtype=td.float64, factor=10):
     tolerance = factor * (1e-5 if dtype == td.float32 else 1e-13)
     np.testing.assert_allclose(
-        to_array(got), want, rtol=tolerance, atol=tolerance * max(1, np.abs(want).max())
+        to_array(got), want, rtol=tolerance, atol=tolerance * np.abs(want).max(initial=1)
     )
 
 
@@ -172,6 +172,82 @@ def test_second_derivatives_of_symmetric_functions(name, spectrum, dtype):
     )
 
 
+def reverse_seconds(f, x, v):
+    """The derivative of the gradient along v, by reverse mode over reverse and over forward, and by v."""
+    of = lambda second: lambda x: (second(x) * v).sum()
+    yield "vhp", td.vhp(f, x, v)
+    yield "gradient of gradient", td.grad(of(td.grad(f)))(x)
+    yield "by rows", (td.jacrev(td.jacrev(f))(x) * v).sum((-2, -1))
+    yield "by columns", (td.jacrev(td.jacfwd(f))(x) * v).sum((-2, -1))
+    yield "reverse over forward", td.grad(lambda x: td.jvp(f, (x,), (v,))[1])(x)
+    yield "transposed", td.grad(lambda t: (td.hvp(f, x, t) * v).sum())(v)
+    yield "transposed twice", td.grad(lambda t: (td.vhp(f, x, t) * v).sum())(v)
+    yield "of lanes", td.vmap(lambda v: td.vhp(f, x, v))(td.stack([v, 2 * v]))[1] / 2
+    yield "compiled", td.compile(td.grad(of(td.grad(f))))(x)
+
+
+@pytest.mark.parametrize("dtype", REALS, ids=str)
+@pytest.mark.parametrize("spectrum", POSITIVE)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_reverse_over_reverse_of_symmetric_functions(name, spectrum, dtype):
+    a = with_eigenvalues(SPECTRA[spectrum])
+    of_values = FUNCTIONS[name][0]
+    x, t = td.tensor(a, dtype=dtype), symmetric(a.shape, 7)
+    want = second(name, a, t)
+    modes = dict(reverse_seconds(lambda x: of_values(la.eigvalsh(x)), x, td.tensor(t, dtype=dtype)))
+    for mode in list(modes) if dtype == td.float64 else ["vhp", "reverse over forward"]:
+        np.testing.assert_allclose(
+            to_array(modes[mode]),
+            want,
+            atol=(1e-3 if dtype == td.float32 else 1e-11) * max(1, np.abs(want).max()),
+            err_msg=mode,
+        )
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5)], ids=str)
+def test_reverse_over_reverse_of_singular_values(shape):
+    k = min(shape)
+    fourth = lambda x: (la.svdvals(x) ** 4).sum()
+    for values in ([2.0] * k, [2.0, 2.0, 1.0][:k] + [0.5] * (k - 3)):
+        a, t = with_singular_values(shape, values), draw(shape, 9)
+        want = 4 * (t @ a.T @ a + a @ t.T @ a + a @ a.T @ t)
+        for mode, got in reverse_seconds(fourth, td.tensor(a), td.tensor(t)):
+            np.testing.assert_allclose(to_array(got), want, atol=1e-10, err_msg=mode)
+
+
+def test_reverse_over_reverse_of_one_lane():
+    spectra = ([1.0, 1.0, 3.0], [1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
+    a = np.array([with_eigenvalues(values, seed) for seed, values in enumerate(spectra)])
+    t = symmetric(a.shape, 3)
+    cubes = lambda x: (la.eigvalsh(x) ** 3).sum()
+    close(td.vhp(cubes, td.tensor(a), td.tensor(t)), 3 * (a @ t + t @ a), factor=100)
+    close(
+        td.vmap(lambda x, t: td.vhp(cubes, x, t))(td.tensor(a), td.tensor(t)), 3 * (a @ t + t @ a), factor=100
+    )
+
+
+def test_gradients_of_two_calls_do_not_share_their_vectors():
+    """Each has vectors of its own, which only sums within one call lose."""
+    x = td.eye(3, dtype=td.float64)
+    p, q = symmetric((3, 3), 1), symmetric((3, 3), 2)
+    square, cube = (lambda x, n=n: (la.eigvalsh(x) ** n).sum() for n in (2, 3))
+    f = lambda x: (td.grad(square)(x) * td.tensor(p)).sum() * (td.grad(cube)(x) * td.tensor(q)).sum()
+    close(td.grad(f)(x), 2 * p * 3 * np.trace(q) + 2 * np.trace(p) * 6 * q, factor=100)
+
+
+@pytest.mark.parametrize("spectrum", POSITIVE)
+def test_laplacians_of_symmetric_functions(spectrum):
+    a = with_eigenvalues(SPECTRA[spectrum])
+    for name, (of_values, _, _) in FUNCTIONS.items():
+        units = [np.outer(u, v) for u in np.eye(len(a)) for v in np.eye(len(a))]
+        want = sum((second(name, a, (unit + unit.T) / 2) * unit).sum() for unit in units)
+        got = td.laplacian(lambda x, f=of_values: f(la.eigvalsh(x)))(td.tensor(a))
+        np.testing.assert_allclose(to_array(got), want, atol=1e-10 * max(1, abs(want)), err_msg=name)
+    got = td.laplacian(lambda x: (la.svdvals(x) ** 4).sum())(td.tensor(a))
+    want = 4 * ((2 * len(a)) * (a * a).sum() + (a * a).sum())
+    np.testing.assert_allclose(to_array(got), want, rtol=1e-11)
+
+
 def test_squares_at_zero():
     x, t = td.zeros((3, 3), dtype=td.float64), symmetric((3, 3), 7)
     f = lambda x: (la.eigvalsh(x) ** 2).sum()
@@ -231,8 +307,8 @@ def not_determined():
     yield "the largest", lambda: td.grad(lambda x: la.eigvalsh(x)[2])(one)
     yield "Hessian of the largest", lambda: td.hessian(lambda x: la.eigvalsh(x)[2])(one)
     yield "weights", lambda: td.hessian(lambda x: (la.eigvalsh(x) * td.arange(3, dtype=x.dtype)).sum())(one)
-    yield "reverse over reverse", lambda: td.vhp(square, one, t)
-    yield "reverse over forward", lambda: td.grad(along(t))(one)
+    yield "several gradients of one call", lambda: td.grad(of_two_gradients)(one)
+    yield "values told apart by the second derivative", lambda: td.vhp(told_apart, zero, pair)
     yield "two directions", lambda: td.jvp(along(t), (one,), (other,))
     yield "third derivative", lambda: td.jet(lambda x: (la.eigvalsh(x) ** 3).sum(), (far,), [[t, None, None]])
     yield "third by hvp", lambda: td.jvp(lambda x: td.hvp(square, x, t), (far,), (t,))
@@ -253,6 +329,21 @@ def not_determined():
 
 
 far = td.tensor(np.diag([1.0, 1.0, 3.0]))
+zero = td.zeros((3, 3), dtype=td.float64)
+pair = td.tensor(np.eye(3) + np.outer([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]))  # which moves two values alike
+
+
+def told_apart(x):
+    """Whose gradient by the eigenvalues is the same for all at 0, but not its derivative."""
+    return (la.eigvalsh(x) ** 2 * td.arange(3, dtype=x.dtype)).sum() + la.eigvalsh(x).sum()
+
+
+def of_two_gradients(x):
+    powers = lambda x: td.stack([(w := la.eigvalsh(x), (w**2).sum())[1], (w**3).sum()])
+    first, second = td.jacrev(powers)(x)
+    return (first * td.tensor(symmetric((3, 3), 1))).sum() + (second * td.tensor(symmetric((3, 3), 2))).sum()
+
+
 across = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 2.0], [1.0, 2.0, 0.0]])
 
 

@@ -210,10 +210,10 @@ void bind_linalg(py::module_& parent) {
   m.def(
       "eigvalsh", &la::eigvalsh, x,
       "The eigenvalues of symmetric matrices, as `eigh` has them. Tangents of equal ones are the one-sided\n"
-      "derivatives of the sorted values; `hvp`, `hessian` and Taylor models of order 2 of symmetric "
-      "functions\n"
-      "of the values are exact there. Reverse mode over any other mode, and third derivatives, are a\n"
-      "GradientError. Between values that lie d apart a second derivative has lost eps / d of itself.");
+      "derivatives of the sorted values; second derivatives of symmetric functions of the values are exact\n"
+      "there, in every mix of modes. Forward mode over itself along two directions, the gradient of what\n"
+      "several gradients make of one call, and third derivatives are a GradientError. Between values that\n"
+      "lie d apart a second derivative has lost eps / d of itself.");
   m.def(
       "svd",
       [result = Named(m, "Svd", "U S Vh")](const Tensor& matrices, bool full_matrices) {
