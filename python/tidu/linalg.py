@@ -48,6 +48,7 @@ from tidu._core.linalg import (
     vector_norm,
 )
 from tidu._krylov import cg, gmres
+from tidu._matrix_functions import funm
 
 __all__ = [
     "Eigh",
@@ -67,6 +68,7 @@ __all__ = [
     "eigh",
     "eigvalsh",
     "einsum",
+    "funm",
     "gmres",
     "inv",
     "kron",

@@ -397,3 +397,127 @@ def test_spectra_of_tracked_parameters():
         td.hvp(lambda x: (c * la.eigvalsh(x) ** 2).sum(), td.tensor(b), td.tensor(u)) * td.tensor(u)
     ).sum()
     close(td.grad(g)(td.tensor(3.0, dtype=td.float64)), 2 * (u * u).sum(), factor=100)
+
+
+# --- V f(w) V^T
+
+
+def squared(x):
+    return x @ x
+
+
+# f, and the same of matrices by other means.
+MATRIX_FUNCTIONS = {
+    "exp": (td.exp, la.matrix_exp),
+    "cube": (lambda w: w**3, lambda x: x @ x @ x),
+    "inverse": (lambda w: 1 / w, la.inv),
+    "constant": (td.ones_like, lambda x: td.eye(x.shape[-1], dtype=x.dtype, device=x.device) + 0 * x),
+    "rational": (lambda w: w / (1 + w**2), lambda x: x @ la.inv(td.eye(len(x), dtype=x.dtype) + x @ x)),
+}
+NEAR = {f"gap {gap}": [1.0, 1.0 + gap, 2.0] for gap in (1e-15, 1e-12, 1e-8, 1e-5, 1e-3, 1e-2, 0.1)}
+
+
+@pytest.mark.parametrize("spectrum", [*POSITIVE, *NEAR])
+@pytest.mark.parametrize("name", MATRIX_FUNCTIONS)
+def test_functions_of_matrices_to_the_second_order(name, spectrum):
+    f, other = MATRIX_FUNCTIONS[name]
+    a = with_eigenvalues((SPECTRA | NEAR)[spectrum])
+    x, t, u = td.tensor(a), td.tensor(symmetric(a.shape, 3)), td.tensor(symmetric(a.shape, 4))
+    mine, others = lambda x: la.funm(x, f), lambda x: other(0.5 * (x + x.mT))
+    square = lambda g: lambda x: ((g(x) - 1) ** 2 * u).sum()
+    for of in (
+        lambda g: g(x),
+        lambda g: td.jvp(g, (x,), (t,))[1],
+        lambda g: td.grad(lambda x: (g(x) * t).sum())(x),
+        lambda g: td.jet(g, (x,), [[t, u]])[1][1],
+        lambda g: td.hvp(square(g), x, t),
+        lambda g: td.vhp(square(g), x, t),
+        lambda g: td.grad(lambda x: td.jvp(square(g), (x,), (t,))[1])(x),
+        lambda g: td.jvp(lambda x: td.jvp(square(g), (x,), (t,))[1], (x,), (u,))[1],
+        lambda g: td.laplacian(square(g))(x),
+    ):
+        want = to_array(of(others))
+        np.testing.assert_allclose(to_array(of(mine)), want, atol=3e-11 * max(1, np.abs(want).max()))
+
+
+@pytest.mark.parametrize("spectrum", POSITIVE)
+def test_roots_and_logarithms_undo_themselves(spectrum):
+    a = with_eigenvalues(SPECTRA[spectrum])
+    x, t = td.tensor(a), symmetric(a.shape, 3)
+    v = td.tensor(t)
+    root, log = (lambda x: squared(la.funm(x, td.sqrt))), (lambda x: la.matrix_exp(la.funm(x, td.log)))
+    for same in (root, log, lambda x: la.funm(la.funm(x, td.sqrt), td.square)):
+        _, (first, twice) = td.jet(same, (x,), [[v, None]])
+        close(same(x), a, factor=100)
+        close(first, t, factor=100)
+        close(twice, 0 * a, factor=1000)
+        close(td.grad(lambda x, same=same: (same(x) * v).sum())(x), t, factor=100)
+        close(td.vhp(lambda x, same=same: (same(x) ** 2).sum(), x, v), 2 * t, factor=1000)
+
+
+@pytest.mark.parametrize("exponent", [-300, 300, 500])
+@pytest.mark.parametrize("spectrum", POSITIVE)
+def test_roots_of_matrices_of_any_scale(spectrum, exponent):
+    a, t = with_eigenvalues(SPECTRA[spectrum]), td.tensor(symmetric((len(SPECTRA[spectrum]),) * 2, 3))
+    scale = 2.0**exponent
+    f = lambda x: (la.funm(x, td.sqrt) * t).sum()
+    x, larger = td.tensor(a), td.tensor(a * scale)
+    close(td.grad(f)(larger) * scale**0.5, to_array(td.grad(f)(x)))
+    for product in (td.hvp, td.vhp):
+        close(product(f, larger, t * scale) * scale**0.5, to_array(product(f, x, t)), factor=100)
+
+
+def test_functions_of_matrices_by_what_they_close_over():
+    a = with_eigenvalues([1.0, 1.0, 2.0])
+    by = lambda c, x: la.funm(x, lambda w: td.exp(c * w)).sum()
+    same = lambda c, x: la.matrix_exp(c * 0.5 * (x + x.mT)).sum()
+    c, x = td.tensor(0.7, dtype=td.float64), td.tensor(a)
+    for got, want in zip(td.grad(by, (0, 1))(c, x), td.grad(same, (0, 1))(c, x), strict=True):
+        close(got, to_array(want), factor=100)
+    mixed = lambda f: td.grad(lambda c: td.grad(f, 1)(c, x).sum())(c)
+    close(mixed(by), to_array(mixed(same)), factor=100)
+    close(td.grad(td.grad(td.grad(by)))(c, x), to_array(td.grad(td.grad(td.grad(same)))(c, x)), factor=100)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 3), (2, 0, 0), (0, 0), (1, 1), (2, 1, 3, 3)], ids=str)
+def test_shapes_of_functions_of_matrices(shape):
+    x = td.tensor(symmetric(shape))
+    f = lambda x: la.funm(x, td.sin)
+    assert f(x).shape == shape
+    assert td.grad(lambda x: f(x).sum())(x).shape == shape
+    w, v = np.linalg.eigh(to_array(x))
+    close(f(x), (v * np.sin(w)[..., None, :]) @ np.swapaxes(v, -1, -2))
+    close(td.compile(f)(x), to_array(f(x)))
+    if len(shape) > 2 and shape[0]:
+        close(td.vmap(f)(x), to_array(f(x)))
+
+
+def test_functions_of_matrices_where_there_is_no_derivative():
+    root = lambda x: la.funm(x, td.sqrt)
+    x = td.tensor(np.diag([0.0, 1.0, 1.0]))
+    close(root(x), np.diag([0.0, 1.0, 1.0]))
+    assert np.isinf(to_array(td.grad(lambda x: root(x)[0, 0])(x))[0, 0])
+    third = td.jvp(lambda x: td.vhp(lambda x: la.funm(x, td.exp).sum(), x, pair), (x,), (pair,))[1]
+    assert not np.isfinite(to_array(third)).any()
+    # A matrix that is not finite counts for nothing where nothing comes of it.
+    both = td.tensor(np.array([np.eye(3), np.full((3, 3), np.nan)]))
+    close(
+        td.grad(lambda x: la.funm(x, td.exp)[0].sum())(both),
+        np.array([np.full((3, 3), np.e), np.zeros((3, 3))]),
+    )
+    assert np.isnan(to_array(td.grad(lambda x: la.funm(x, td.exp).sum())(both))[1]).all()
+
+
+def test_errors_of_functions_of_matrices():
+    x = td.eye(3)
+    with pytest.raises(td.ShapeError, match=r"\[funm\] takes square matrices .*\(2, 3\)"):
+        la.funm(td.ones((2, 3)), td.exp)
+    with pytest.raises(td.DTypeError, match=r"\[funm\].*float16"):
+        la.funm(td.astype(x, td.float16), td.exp)
+    with pytest.raises(td.ShapeError, match=r"\[funm\] f of a tensor \(3,\)"):
+        la.funm(x, lambda w: w.sum())
+    with pytest.raises(TypeError, match=r"\[funm\] f must be a function"):
+        la.funm(x, 3)
+    with pytest.raises(TypeError, match=r"\[funm\] x must be a tensor, not list"):
+        la.funm([[1.0]], td.exp)
+    assert la.funm(td.tensor([[2, 1], [1, 2]]), td.exp).dtype == td.float32

@@ -1,0 +1,100 @@
+"""Functions of symmetric matrices by their eigenvalues: funm."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tidu import _core
+from tidu._core import DTypeError, ShapeError, Tensor, isfinite, logical_or, stop_gradient, where
+from tidu._inspection import finfo
+from tidu._transforms import jvp
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@functools.cache
+def _gauss(count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Gauss's points between 0 and 1, and their weights."""
+    import numpy as np
+
+    points, weights = np.polynomial.legendre.leggauss(count)
+    return (points + 1) / 2, weights / 2
+
+
+def _averages(f: Callable[[Tensor], Tensor], first: Tensor, gap: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The differences [w_i, w_j] and [w_i, w_i, w_j] of f: averages of f' and of f'' between w_i and w_j."""
+    points, weights = (
+        _core.asarray(x, dtype=gap.dtype, device=gap.device).reshape((count,) + (1,) * gap.ndim)
+        for x in _gauss(count)
+    )
+    between = first + points * gap
+    ones = _core.ones_like(between)
+    slope, curvature = jvp(lambda x: jvp(f, (x,), (ones,))[1], (between,), (ones,))
+    return (weights * slope).sum(0), (weights * (1 - points) * curvature).sum(0)
+
+
+def _moved(f: Callable[[Tensor], Tensor], w: Tensor, values: Tensor, e: Tensor) -> Tensor:
+    """f(diag(w) + e) - f(diag(w)) for e, which is 0 and differentiated: exact to the second order."""
+    first, last = w[..., :, None], w[..., None, :]
+    gap = last - first
+    divisor, rounding = where(gap == 0, 1, gap), 4 * finfo(w.dtype).eps
+
+    def quotient(numerator: Tensor, size: Tensor, other: Tensor, error: Tensor) -> Tensor:
+        """numerator / gap, or where it lost more in rounding than the error of the other, that."""
+        return where(logical_or(gap == 0, error * abs(gap) <= rounding * size), other, numerator / divisor)
+
+    (slope, curve), (rough_slope, rough_curve) = (_averages(f, first, gap, count) for count in (8, 4))
+    of_first, of_last = values[..., :, None], values[..., None, :]
+    once = quotient(of_last - of_first, abs(of_first) + abs(of_last), slope, abs(slope - rough_slope))
+    slopes = _core.diagonal(slope)[..., :, None]
+    twice = quotient(once - slopes, abs(once) + abs(slopes), curve, abs(curve - rough_curve))
+
+    finite, curved = isfinite(once), isfinite(twice)
+    bend = where(curved, twice, 0)
+    by_first = where(finite, once * e, e**0.5)  # whose derivative is infinite, as that of f is
+    # Sums over j of [w_i, w_j, w_k] e_ij e_jk: the commutator over w_k - w_i, or by [w_i, w_i, w_j].
+    close = (bend * e @ e + e @ (bend.mT * e)) / 2
+    apart, size = abs(bend - bend.mT), abs(bend) + abs(bend.mT)
+    error = apart * (apart / where(size == 0, 1, size))  # of the second order in the gap
+    by_second = quotient(e @ by_first - by_first @ e, abs(slopes) + abs(slopes.mT), close, error)
+    # Orders that are not known are infinite.
+    return by_first + by_second + where(curved, 0, e**1.5) + e**2.5
+
+
+def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+    """f(x) = V diag(f(w)) V^T of symmetric matrices x (.., n, n) = V diag(w) V^T, in float32 or float64.
+
+    f takes a tensor of any shape to one of its shape, element by element, with operations of tidu: td.log,
+    say, or lambda w: w**0.5. x is read as by eigh, and the gradient is the symmetric one. First and second
+    derivatives are exact at any eigenvalues, equal and nearly equal ones too, where those of V and w by
+    themselves are not: by differences of f, in every mode, and to any order by what f closes over. Where f
+    has an infinite slope (a root at 0), and from the third order on, they are infinite or NaN.
+
+    Examples
+    --------
+    >>> td.linalg.diagonal(td.linalg.funm(4 * td.eye(3), td.sqrt))
+    tensor([2., 2., 2.], dtype=float32)
+    """
+    if not callable(f):
+        raise TypeError(f"[funm] f must be a function, not {type(f).__name__}")
+    if not isinstance(x, Tensor):
+        raise TypeError(f"[funm] x must be a tensor, not {type(x).__name__} (use td.tensor)")
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"[funm] takes square matrices (.., n, n), not {x.dtype}{x.shape}")
+    if x.dtype in (_core.float16, _core.bfloat16):
+        raise DTypeError(f"[funm] takes float32 and float64, not {x.dtype}{x.shape} (use astype)")
+    x = x if x.dtype.is_floating_point else _core.astype(x, _core.float32)
+    finite = isfinite(x).all((-2, -1), keepdims=True)
+    known = where(finite, x, _core.eye(x.shape[-1], dtype=x.dtype, device=x.device))
+    w, v = _core.linalg.eigh(stop_gradient(known))
+    values = f(w)
+    if not isinstance(values, Tensor) or values.shape != w.shape:
+        what = values.shape if isinstance(values, Tensor) else type(values).__name__
+        raise ShapeError(f"[funm] f of a tensor {w.shape} must have its shape, not {what}")
+    inside = v.mT @ (0.5 * (known + known.mT)) @ v
+    moved = _moved(f, w, values, inside - stop_gradient(inside))
+    return where(finite, (v * values[..., None, :]) @ v.mT + v @ moved @ v.mT, x * math.nan)
