@@ -62,11 +62,12 @@ class Checker {
     };
     const Tensors outputs = flat(inputs);
     const Tensors tangents = exact(inputs, directions_like(inputs)), cotangents = directions_like(outputs);
-    const std::vector<Slopes> expected = differences(flat, inputs, tangents);
+    const Slopes expected = differences(flat, inputs, tangents);
     std::string fault;
     if (options_.forward) {
       const Jvp along = jvp(flat, inputs, tangents);
-      fault = first(fault, [&] { return compare_any(along.tangents, expected, "jvp of " + name); });
+      fault = first(
+          fault, [&] { return compare(along.tangents, expected.values, "jvp of " + name, expected.errors); });
       fault =
           first(fault, [&] { return compare(along.outputs, outputs, "value of " + name + " under jvp"); });
     }
@@ -99,17 +100,21 @@ class Checker {
     Tensors values, errors;
   };
 
-  // The steps to try: the shorter one where some numbers are large, for functions that change as fast there
-  // as they do elsewhere.
+  // The steps to try, from long to short. Where some numbers are large, functions may change with these as
+  // they do elsewhere, or in proportion, or anything between.
   std::vector<double> steps_at(const Tensors& inputs) const {
     double largest = 1;
+    int digits = 53;
     for (const Tensor& x : inputs) {
       if (x.numel() > 0) largest = std::max(largest, item<double>(max(scale_of(x))));
+      digits = std::min(digits, binary_digits(x.dtype()));
     }
-    if (largest == 1) return {eps_};
-    int digits = 53;
-    for (const Tensor& x : inputs) digits = std::min(digits, binary_digits(x.dtype()));
-    return {eps_, std::min(eps_, std::max(eps_ / largest, std::ldexp(1, 6 - digits)))};
+    const double shortest =
+        largest == 1 ? eps_ : std::min(eps_, std::max(eps_ / largest, std::ldexp(1, 6 - digits)));
+    std::vector<double> steps;
+    for (double step = eps_; step > shortest; step /= 64) steps.push_back(step);
+    steps.push_back(shortest);
+    return steps;
   }
 
   // Directions along which large numbers move in proportion, and each by what is a number exactly.
@@ -138,43 +143,42 @@ class Checker {
     return result;
   }
 
-  // The derivative in a direction by the five-point formula, whose error is of fourth order in the step. With
-  // two steps there are two: of each element that whose differences agree better beside their size, and the
-  // other one, where it is not lost in rounding.
-  std::vector<Slopes> differences(const Function& flat, const Tensors& inputs,
-                                  const Tensors& direction) const {
-    std::vector<Slopes> result;
-    std::vector<Tensors> doubts;
-    for (const double step : steps_at(inputs)) {
+  // The derivative in a direction by the five-point formula, whose error is of fourth order in the step. Of
+  // several steps the shortest comes first, which is the most like a limit; a longer one replaces it, element
+  // by element, where it agrees with it and is less lost in rounding.
+  Slopes differences(const Function& flat, const Tensors& inputs, const Tensors& direction) const {
+    const std::vector<double> steps = steps_at(inputs);
+    Slopes best;
+    Tensors doubts;
+    for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
       const auto moved = [&](double length) {
         Tensors at;
         for (size_t i = 0; i < inputs.size(); ++i) at.push_back(inputs[i] + length * direction[i]);
         return flat(at);
       };
-      const Tensors above = moved(step), below = moved(-step), far_above = moved(2 * step),
-                    far_below = moved(-2 * step);
-      Slopes& slopes = result.emplace_back();
-      Tensors& doubt = doubts.emplace_back();
+      const Tensors above = moved(*step), below = moved(-*step), far_above = moved(2 * *step),
+                    far_below = moved(-2 * *step);
       for (size_t i = 0; i < above.size(); ++i) {
-        const Tensor near = (above[i] - below[i]) / (2 * step);
-        const Tensor far = (far_above[i] - far_below[i]) / (4 * step);
-        slopes.values.push_back((4 * near - far) / 3);
-        slopes.errors.push_back(maximum(abs(wide(above[i])), abs(wide(below[i]))) *
-                                (std::ldexp(8, -binary_digits(above[i].dtype())) / step));
-        doubt.push_back(abs(wide(near) - wide(far)) + slopes.errors[i]);
+        const Tensor near = (above[i] - below[i]) / (2 * *step);
+        const Tensor far = (far_above[i] - far_below[i]) / (4 * *step);
+        const Tensor value = (4 * near - far) / 3;
+        // What is computed of large numbers on the way is rounded as they are.
+        Tensor size = maximum(abs(wide(above[i])), abs(wide(below[i])));
+        if (steps.size() > 1) size = size + abs(wide(value));
+        const Tensor error = size * (std::ldexp(8, -binary_digits(above[i].dtype())) / *step);
+        const Tensor doubt = abs(wide(near) - wide(far)) + error;
+        if (step == steps.rbegin()) {
+          best.values.push_back(value), best.errors.push_back(error), doubts.push_back(doubt);
+          continue;
+        }
+        const Tensor agrees = abs(wide(value) - wide(best.values[i])) <= 4 * doubts[i];
+        const Tensor better = logical_and(agrees, doubt < doubts[i]);
+        best.values[i] = where(better, value, best.values[i]);
+        best.errors[i] = where(better, error, best.errors[i]);
+        doubts[i] = where(better, doubt, doubts[i]);
       }
     }
-    for (size_t i = 0; result.size() == 2 && i < result[0].values.size(); ++i) {
-      for (Slopes& slopes : result) {
-        const size_t other = &slopes == &result[0] ? 1 : 0;
-        const Tensor mine = abs(wide(slopes.values[i])), others = abs(wide(result[other].values[i]));
-        const Tensor better = doubts[other][i] * mine < doubts[1 - other][i] * others;
-        const Tensor replaced = logical_and(better, slopes.errors[i] > mine / 128);
-        slopes.values[i] = where(replaced, result[other].values[i], slopes.values[i]);
-        slopes.errors[i] = where(replaced, result[other].errors[i], slopes.errors[i]);
-      }
-    }
-    return result;
+    return best;
   }
 
   // How far elements differ, in tolerances: infinitely where only one is NaN or infinite.
@@ -217,34 +221,15 @@ class Checker {
     return {};
   }
 
-  // Compares each element with the derivative by differences that it is nearer to, in tolerances.
-  std::string compare_any(const Tensors& got, const std::vector<Slopes>& wanted,
-                          const std::string& what) const {
-    Slopes nearest = wanted[0];
-    for (size_t o = 0; wanted.size() == 2 && o < got.size() && got[o].shape() == nearest.values[o].shape();
-         ++o) {
-      const Slopes& other = wanted[1];
-      const Tensor nearer = excess_of(got[o], other.values[o], other.errors[o]) <
-                            excess_of(got[o], nearest.values[o], nearest.errors[o]);
-      nearest.values[o] = where(nearer, other.values[o], nearest.values[o]);
-      nearest.errors[o] = where(nearer, other.errors[o], nearest.errors[o]);
-    }
-    return compare(got, nearest.values, what, nearest.errors);
-  }
-
   // Of reverse mode: <v^T J, tangent> against <v, J tangent>.
   std::string compare_pulled(const Function& flat, const Tensors& inputs, const Vjp& at,
-                             const Tensors& tangents, const Tensors& cotangents,
-                             const std::vector<Slopes>& expected, const std::string& name) const {
+                             const Tensors& tangents, const Tensors& cotangents, const Slopes& expected,
+                             const std::string& name) const {
     const Tensors pulled = at.pullback(cotangents);
-    const double got = dot(pulled, tangents);
-    double want = 0, tolerance = 0;
-    for (const Slopes& slopes : expected) {
-      want = dot(cotangents, slopes.values);
-      tolerance = atol_ + rtol_ * dot(absolute(slopes.values), absolute(cotangents)) +
-                  dot(slopes.errors, absolute(cotangents));
-      if (std::abs(got - want) <= tolerance) return {};
-    }
+    const double got = dot(pulled, tangents), want = dot(cotangents, expected.values);
+    const double tolerance = atol_ + rtol_ * dot(absolute(expected.values), absolute(cotangents)) +
+                             dot(expected.errors, absolute(cotangents));
+    if (std::abs(got - want) <= tolerance) return {};
     return str("vjp of ", name, ": <cotangent, J tangent> is ", digits(got, 9), " by reverse mode but ",
                digits(want, 9), " by differences (tolerance ", digits(tolerance, 2), ")",
                worst_pulled(flat, inputs, cotangents, pulled));
@@ -267,7 +252,7 @@ class Checker {
         direction[i] = reshape(astype(arange(x.numel(), kDefaultInt, x.device()) == k, x.dtype()), x.shape());
         direction = exact(inputs, direction);
         const auto length = item<double>(sum(wide(direction[i])));
-        const Slopes along = differences(flat, inputs, direction)[0];
+        const Slopes along = differences(flat, inputs, direction);
         slopes.push_back(dot(cotangents, along.values) / length);
         errors.push_back(dot(absolute(cotangents), along.errors) / length);
       }

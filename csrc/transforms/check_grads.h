@@ -18,10 +18,10 @@ struct CheckGradsOptions {
 };
 
 // Checks the derivatives of a function against differences, in random directions. Use float64: differences in
-// float32 are good for two digits. Numbers above 1024 move in proportion to their size, and by eps alone, and
-// each result is compared where its differences agree better; how it is rounded adds to the tolerance. Empty
-// where they agree; else which derivative differs, and of its worst element (the one furthest beyond its
-// tolerance) the index, both values and how many ulps lie between them.
+// float32 are good for two digits. Numbers above 1024 move by steps from eps alone to eps in proportion to
+// their size, and each result is compared with the longest that agrees with shorter ones; how it is rounded
+// adds to the tolerance. Empty where they agree; else which derivative differs, and of its worst element (the
+// one furthest beyond its tolerance) the index, both values and how many ulps lie between them.
 std::string check_grads(const Function& function, const Tensors& primals,
                         const CheckGradsOptions& options = {});
 

@@ -536,14 +536,21 @@ LARGE = {
     "sqrt": (td.sqrt, 1e30),
     "each": (lambda x: x * td.stack([td.sin(x[0]), x[1] ** 2]), [1e8, 1e8]),
     "small beside large": (lambda x: td.exp(x[1]) * 1e8 + x[0], [1e8, 0.5]),
+    # Which change neither in proportion to x nor with x alone.
+    "sin of a hundredth": (lambda x: td.sin(x / 100), 1e8),
+    "sin of a thousandth": (lambda x: td.sin(x * 1e-3), 1e8),
+    "slow sin": (lambda x: td.sin(x * 1e-5), 1e8),
+    "logsumexp": (lambda x: td.logsumexp(x, axis=0), [1e8, 1e8 + 1, 1e8 - 1]),
+    "exp of a hundred-millionth": (lambda x: td.exp(x * -1e-8), 1e8),
 }
+FAST = {"sin", "sin of -1e10", "each", "sin of a hundredth", "sin of a thousandth", "slow sin", "logsumexp"}
 
 
 @pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
 @pytest.mark.parametrize("name", LARGE)
 def test_check_grads_at_large_numbers(name, dtype):
     f, at = LARGE[name]
-    if dtype == td.float32 and name in ("sin", "sin of -1e10", "each"):
+    if dtype == td.float32 and name in FAST:
         f, at = td.sin, 1e4  # whose neighbours are still less than a period away
     x = td.tensor(at, dtype=dtype)
     for seed in range(3):
@@ -556,6 +563,16 @@ def test_check_grads_at_large_numbers(name, dtype):
         for mode in ("fwd", "rev"):
             with pytest.raises(AssertionError, match="by differences"):
                 td.check_grads(wrong, (x,), order=1, modes=mode, seed=seed)
+
+
+@pytest.mark.parametrize("name", ["sin", "sin of a hundredth", "square", "log", "exp of a hundred-millionth"])
+def test_small_faults_at_large_numbers(name):
+    f, at = LARGE[name]
+    wrong = td.custom_jvp(f)
+    wrong.defjvp(lambda primals, tangents: (f(*primals), 1.001 * td.jvp(f, primals, tangents)[1]))
+    for mode in ("fwd", "rev"):
+        with pytest.raises(AssertionError, match="by differences"):
+            td.check_grads(wrong, (f64(at),), order=1, modes=mode)
 
 
 # --- Errors name what is wrong
