@@ -91,6 +91,7 @@ SLOTS = {
     "__int__": "builtins.int",
     "__index__": "builtins.int",
     "__float__": "builtins.float",
+    "__complex__": "builtins.complex",
     "__len__": "builtins.int",
     "__contains__": "builtins.bool",
     "__hash__": "builtins.int",
@@ -112,10 +113,11 @@ NAMES = {
     "os.PathLike": "Any",
     "pathlib.Path": "Any",
     "types.CapsuleType": "Any",
+    "typing_extensions.Buffer": "Any",  # which is no name before Python 3.12
     "capsule": "Any",
 }
 LIKE = {"Tensor": "TensorLike", "dtype": "DTypeLike", "device": "DeviceLike"}
-BUILTINS = ("int", "float", "bool", "str", "bytes", "list", "tuple", "dict", "set", "type")
+BUILTINS = ("int", "float", "complex", "bool", "str", "bytes", "list", "tuple", "dict", "set", "type")
 
 
 def type_of(text, parameter):

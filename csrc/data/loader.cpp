@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -54,12 +55,15 @@ class Epoch {
         order_(source_->options.shuffle
                    ? random_permutation(random_fold_in(source_->options.key, static_cast<uint64_t>(number)),
                                         source_->size)
-                   : arange(source_->size)) {}
+                   : Tensor()) {}
 
   Tensors batch(int64_t i) const {
     const LoaderOptions& options = source_->options;
     const int64_t begin = i * options.batch_size;
-    const Tensors batch = source_->gather(slice_axis(order_, 0, begin, begin + options.batch_size));
+    const int64_t end = std::min(begin + options.batch_size, source_->size);
+    const Tensors batch =
+        source_->gather(order_.defined() ? slice_axis(order_, 0, begin, end)
+                                         : arange(Scalar(begin), Scalar(end), Scalar(1), kDefaultInt));
     return options.transform ? options.transform(batch) : batch;
   }
 
@@ -67,7 +71,7 @@ class Epoch {
 
  private:
   std::shared_ptr<const Source> source_;
-  Tensor order_;
+  Tensor order_;  // undefined: that of the numbers
 };
 
 // The rest of an epoch, made by a thread.

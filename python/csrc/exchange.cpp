@@ -404,12 +404,21 @@ py::object to_number(const Tensor& x) {
   return element_to_python(value, x.dtype());
 }
 
-Tensor from_bytes(const py::bytes& bytes, const Shape& shape, DType dtype, Device device) {
-  const auto size = static_cast<size_t>(PyBytes_GET_SIZE(bytes.ptr()));
+Tensor from_bytes(const py::buffer& bytes, const Shape& shape, DType dtype, Device device) {
+  const py::buffer_info held = bytes.request();
+  const auto size = static_cast<size_t>(held.size * held.itemsize);
   if (size != static_cast<size_t>(num_elements(shape)) * size_of(dtype)) {
     fail<ValueError>("[from_bytes] ", size, " bytes are not ", dtype, shape);
   }
-  return copy_from_host(PyBytes_AS_STRING(bytes.ptr()), shape, dtype, device);
+  return copy_from_host(static_cast<const char*>(held.ptr), shape, dtype, device);
+}
+
+void write_bytes(const Tensor& x, const py::buffer& bytes) {
+  const py::buffer_info held = bytes.request(true);
+  if (held.size * held.itemsize < static_cast<py::ssize_t>(x.nbytes())) {
+    fail<ValueError>("[write_bytes] ", describe(x), " does not fit ", held.size * held.itemsize, " bytes");
+  }
+  copy_to_host(x, static_cast<char*>(held.ptr));
 }
 
 void bind_exchange(py::module_& m) {
@@ -426,6 +435,8 @@ void bind_exchange(py::module_& m) {
         py::arg("copy") = py::none(),
         "A tensor in the memory of another library's array, through its __dlpack__ or a capsule.");
   m.def("_to_bytes", &to_bytes, py::arg("x"), "The elements in row-major order.");
+  m.def("_write_bytes", &write_bytes, py::arg("x"), py::arg("bytes"),
+        "Puts the elements in row-major order into a buffer.");
   m.def("_from_bytes", &from_bytes, py::arg("data"), py::arg("shape"), py::arg("dtype"),
         py::arg("device") = Device{}, "A tensor of row-major elements.");
   m.def(

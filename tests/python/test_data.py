@@ -297,7 +297,7 @@ def test_any_sequence_is_a_data_set(prefetch):
     batches = list(DataLoader(Squares(5), 2, prefetch=prefetch))
     assert [b["x"].tolist() for b in batches] == [[0, 1], [2, 3], [4]]
     np.testing.assert_array_equal(batches[1]["y"].cpu().numpy(), np.float32([[4] * 3, [9] * 3]))
-    joined = DataLoader([1.0, 2.0, 3.0], 2, collate=lambda items: sum(td.asarray(i) for i in items))
+    joined = DataLoader([1.0, 2.0, 3.0], 2, collate_fn=lambda items: sum(td.asarray(i) for i in items))
     assert [b.item() for b in joined] == [3.0, 3.0]
 
 
@@ -431,10 +431,11 @@ def test_deep_copies_go_their_own_way():
 
 
 def test_batches_may_differ_in_structure():
-    loader = DataLoader(list(range(6)), 2, collate=lambda items: {f"from {items[0]}": td.tensor(items)})
+    loader = DataLoader(list(range(6)), 2, collate_fn=lambda items: {f"from {items[0]}": td.tensor(items)})
     assert [list(batch) for batch in loader] == [["from 0"], ["from 2"], ["from 4"]]
+    assert next(iter(DataLoader(["a", "b"], 2))) == ["a", "b"]
     with pytest.raises(TypeError, match="asarray"):
-        next(iter(DataLoader(["a"], collate=list)))
+        next(iter(DataLoader(["a"], collate_fn=lambda items: object())))
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
@@ -447,7 +448,7 @@ def test_an_iteration_goes_on_after_an_error(prefetch):
             raise MemoryError
         return td.tensor(items)
 
-    passing = iter(DataLoader(list(range(6)), 2, collate=collate, prefetch=prefetch))
+    passing = iter(DataLoader(list(range(6)), 2, collate_fn=collate, prefetch=prefetch))
     assert next(passing).tolist() == [0, 1]
     with pytest.raises(MemoryError):
         next(passing)

@@ -155,3 +155,41 @@ if sys.argv[1] == "interrupt":
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+class Ragged(Squares):
+    """Batches of many dtypes and of sizes that go up and down."""
+
+    def __getitem__(self, i):
+        n = (i * 7) % 5
+        return {
+            "half": td.full((n, 300 * n), i, dtype=td.bfloat16),
+            "view": td.arange(6 + n).reshape(-1, 1)[::2].mT,
+            "truth": np.array([i % 2 == 0]),
+            "none": None,
+            "name": f"item {i}",
+            "nothing": td.zeros((0, 3)),
+        }
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+def test_tensors_are_handed_over_in_shared_memory(monkeypatch, prefetch):
+    def refuse(self):
+        raise AssertionError("a tensor was pickled")
+
+    monkeypatch.setattr(td.Tensor, "__reduce__", refuse)
+    alone = list(td.data.DataLoader(Ragged(), 1, shuffle=True))
+    together = list(td.data.DataLoader(Ragged(), 1, shuffle=True, num_workers=2, prefetch=prefetch))
+    for a, b in zip(alone, together, strict=True):
+        assert a.keys() == b.keys() and a["name"] == b["name"] and a["none"] == b["none"] == [None]
+        for name in ("half", "view", "truth", "nothing"):
+            assert a[name].dtype == b[name].dtype and a[name].tolist() == b[name].tolist()
+
+
+def test_a_worker_without_memory_says_so(monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(RuntimeError, match=r"worker 0 failed: OSError: \[Errno 28\] No space left"):
+        next(iter(td.data.DataLoader(Squares(), num_workers=1)))

@@ -1,43 +1,21 @@
-"""DataLoader: batches in an order that a key and the epoch decide, made ahead by a thread."""
+"""DataLoader: batches in an order that a key and the epoch decide, made ahead by a thread or by processes."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tidu as td
-from tidu._core import Tensor
-from tidu._pytree import Node
 
 from .._core import _training as training
-from .._pytree import flatten, unflatten
-from .datasets import Subset, TensorDataset
-from .workers import Ahead, Workers
+from .batches import EndOfItems, Source, collate, has_items_of, is_iterable, packed, unpacked
+from .datasets import TensorDataset
+from .samplers import RandomSampler, SequentialSampler, order_of
+from .workers import Workers, WorkersAhead
 
-
-def collate(items: Sequence[Any]) -> Any:
-    """Joins data set items into a batch: tensors, arrays and numbers are stacked; tuples, lists, dictionaries
-    and dataclasses are joined part by part.
-
-    Examples
-    --------
-    >>> td.data.collate([(1.0, 2), (3.0, 4)])
-    (tensor([1., 3.], dtype=float32), tensor([2, 4], dtype=int64))
-    """
-    first = items[0]
-    if isinstance(first, dict):
-        return {key: collate([item[key] for item in items]) for key in first}
-    if isinstance(first, tuple) and hasattr(first, "_fields"):
-        return type(first)(*(collate(list(parts)) for parts in zip(*items, strict=True)))
-    if isinstance(first, (tuple, list)):
-        return type(first)(collate(list(parts)) for parts in zip(*items, strict=True))
-    if dataclasses.is_dataclass(first):
-        names = [field.name for field in dataclasses.fields(first)]
-        kind: Any = type(first)
-        return kind(**{name: collate([getattr(item, name) for item in items]) for name in names})
-    return td.stack([td.asarray(item) for item in items])
+_ENDLESS = 2**40  # batches of a data set that does not say how many there are
 
 
 @dataclasses.dataclass
@@ -60,8 +38,11 @@ class _Pass:
         return self
 
     def __next__(self) -> Any:
-        leaves = self._native.next() if self._native else None
         at = self._position
+        try:
+            leaves = self._native.next() if self._native else None
+        except EndOfItems:
+            leaves = None
         if leaves is None:
             if self._native:
                 self._native, at.epoch, at.batch, at.begun = None, at.epoch + 1, 0, False
@@ -73,19 +54,6 @@ class _Pass:
 class DataLoader:
     """Each iteration over it is one epoch, whose batches are made ahead by a thread.
 
-    dataset: a TensorDataset, whose batches are tuples of tensors gathered without Python; or any sequence
-        with `len` and integer indices, whose items `collate`, a function of a list of items, joins to a
-        batch of tensors in tuples, lists, dictionaries or dataclasses.
-    shuffle: a new order each epoch, which `key` (by default that of seed 0) and the epoch's number decide.
-    drop_last: leaves out a last batch that is not full.
-    prefetch: how many batches are made ahead; with 0 there is no thread.
-    num_workers: how many processes make batches, `prefetch` ahead each, for data sets whose items Python
-        computes; the batches and their order are the same for any number. They are forked, so data sets are
-        not copied, but cannot use device cuda, and give what can be pickled. worker_init_fn(number) is
-        called in each when it begins. With persistent_workers they stay from epoch to epoch, and go with the
-        loader; what the data set keeps then stays as it was. What a worker raises is a RuntimeError with its
-        traceback, and so is its death.
-
     Iterations do not disturb each other: one begins the epoch after that of the iteration begun before it,
     also where that was left early, and the same epoch where that has given no batch yet, as in
     zip(loader, loader).
@@ -93,11 +61,54 @@ class DataLoader:
     `state_dict` holds the exact position of the iteration begun last, also in the middle of an epoch: the one
     begun after `load_state_dict` goes on with the batch that would have come next.
 
+    Parameters
+    ----------
+    dataset : TensorDataset, sequence or iterable
+        A TensorDataset, whose batches are tuples of tensors gathered without Python; any sequence with `len`
+        and integer indices; or an IterableDataset, or what else has no indices but can be iterated over.
+    batch_size : int
+        How many items a batch has.
+    shuffle : bool
+        A new order each epoch, which `key` and the epoch's number decide.
+    key : Tensor, optional
+        By default that of seed 0.
+    drop_last : bool
+        Leaves out a last batch that is not full.
+    prefetch : int
+        How many batches are made ahead; with 0 there is no thread.
+    collate_fn : callable
+        Joins a list of items to a batch: tensors in tuples, lists, dictionaries or dataclasses.
+    num_workers : int
+        How many processes make batches, `prefetch` ahead each, for data sets whose items Python computes; the
+        batches and their order are the same for any number, but for an iterable data set, of which each
+        process iterates over a copy (see `get_worker_info`). They are forked, so data sets are not copied,
+        but cannot use device cuda; tensors are handed over in shared memory. What a worker raises is a
+        RuntimeError with its traceback, and so is its death.
+    worker_init_fn : callable, optional
+        Is called in each worker with its number when it begins.
+    persistent_workers : bool
+        Workers stay from epoch to epoch, and go with the loader; what the data set keeps then stays as it
+        was.
+    sampler : Sampler or iterable of int, optional
+        The indices of each epoch's items, in place of `shuffle`.
+    batch_sampler : BatchSampler or iterable of lists of int, optional
+        The indices of each batch, in place of batch_size, shuffle, sampler and drop_last.
+    transform : callable, optional
+        transform(batch, key) gives what takes the place of each batch, where it is made: key, epoch and
+        number of the batch decide the key that it gets.
+
+    Raises
+    ------
+    ValueError
+        For options that are out of range, or that exclude each other.
+
     Examples
     --------
-    >>> data = td.data.TensorDataset(td.arange(4))
-    >>> [batch.tolist() for (batch,) in td.data.DataLoader(data, 2)]
-    [[0, 1], [2, 3]]
+    >>> data = td.data.TensorDataset(td.arange(5), 10 * td.arange(5))
+    >>> for x, y in td.data.DataLoader(data, batch_size=3):
+    ...     print(x, y)
+    tensor([0, 1, 2], dtype=int64) tensor([0, 10, 20], dtype=int64)
+    tensor([3, 4], dtype=int64) tensor([30, 40], dtype=int64)
     """
 
     def __init__(
@@ -105,50 +116,113 @@ class DataLoader:
         dataset: Any,
         batch_size: int = 1,
         shuffle: bool = False,
-        key: Tensor | None = None,
+        key: td.Tensor | None = None,
         drop_last: bool = False,
         prefetch: int = 2,
-        collate: Callable[[list[Any]], Any] = collate,
+        collate_fn: Callable[[list[Any]], Any] = collate,
         num_workers: int = 0,
-        worker_init_fn: Callable[[int], object] | None = None,
+        worker_init_fn: Callable[[int], Any] | None = None,
         persistent_workers: bool = False,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[Iterable[int]] | None = None,
+        transform: Callable[[Any, td.Tensor], Any] | None = None,
     ) -> None:
-        if num_workers < 0:
-            raise ValueError(f"[DataLoader] num_workers is {num_workers}, but must not be negative")
+        for name, value, least in [
+            ("batch_size", batch_size, 1),
+            ("prefetch", prefetch, 0),
+            ("num_workers", num_workers, 0),
+        ]:
+            if value < least:
+                raise ValueError(f"[DataLoader] {name} is {value}, but must be at least {least}")
+        if is_iterable(dataset) and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError(
+                f"[DataLoader] the items of a {type(dataset).__name__} have no indices: shuffle, sampler and "
+                "batch_sampler are for other data sets"
+            )
+        if sampler is not None and shuffle:
+            raise ValueError("[DataLoader] sampler takes the place of shuffle: give one of them")
+        if batch_sampler is not None and (sampler is not None or shuffle or drop_last or batch_size != 1):
+            raise ValueError(
+                "[DataLoader] batch_sampler takes the place of batch_size, shuffle, sampler and drop_last: "
+                "give none of these"
+            )
         self.dataset = dataset
         self.key = td.random.key(0) if key is None else key
-        self._options = (batch_size, shuffle, drop_last, prefetch)
-        self._collate = collate
+        self.sampler, self.batch_sampler = sampler, batch_sampler
+        self.batch_size, self.drop_last = batch_size, drop_last
+        self._shuffle, self._prefetch = shuffle, prefetch
+        self._collate, self._transform = collate_fn, transform
         self._num_workers, self._worker_init = num_workers, worker_init_fn
         self._keeps_workers = persistent_workers
         self._workers: Workers | None = None
         self._position = _Position()
-        self._check(self._position)  # unfit options are an error here
 
-    def _check(self, position: _Position) -> None:
-        native, rebuild = _source(self.dataset, self._collate, self.key, self._options)
-        _Pass(native, rebuild, position)
+    def _source(self) -> Source:
+        return Source(self.dataset, self._collate, self._transform, self.batch_size, self.drop_last)
+
+    def _indices(self, epoch: int) -> tuple[int, Callable[[int], Any]]:
+        """How many batches an epoch has, and a function of their number that gives the indices of one."""
+        if is_iterable(self.dataset):
+            return _ENDLESS, lambda number: None
+        if self.batch_sampler is not None:
+            batches = [list(batch) for batch in order_of(self.batch_sampler, epoch)]
+            return len(batches), batches.__getitem__
+        sampler: Any = self.sampler
+        if sampler is None:
+            sampler = (
+                RandomSampler(self.dataset, key=self.key)
+                if self._shuffle
+                else SequentialSampler(self.dataset)
+            )
+        order, size = order_of(sampler, epoch), self.batch_size
+        return self._count(len(order)), lambda number: order[number * size : (number + 1) * size]
+
+    def _count(self, items: int) -> int:
+        return (items + (0 if self.drop_last else self.batch_size - 1)) // self.batch_size
 
     def _begin(self, position: _Position) -> _Pass:
-        if self._num_workers == 0:
-            native, rebuild = _source(self.dataset, self._collate, self.key, self._options)
-            return _Pass(native, rebuild, position)
-        workers = self._workers
-        if workers is None or not workers.is_free():
-            workers = Workers(self._num_workers, self.dataset, self._collate, self._worker_init)
-        if self._keeps_workers:
-            self._workers = workers
-        batch_size, shuffle, drop_last, ahead = self._options
-        indices = training.DataLoader(
-            len(self.dataset), lambda indices: [indices], self.key, batch_size, shuffle, drop_last, 0
-        )
-        batches = Ahead(indices, workers, max(ahead, 1), self._keeps_workers)
-        return _Pass(batches, lambda batch: batch, position)
+        epoch = position.epoch
+        key = None if self._transform is None else td.random.split(self.key)[1]
+        if self._num_workers > 0:
+            workers = self._workers
+            if workers is None or not workers.is_free():
+                workers = Workers(
+                    self._num_workers, self._source(), self._worker_init, max(self._prefetch, 1)
+                )
+            if self._keeps_workers:
+                self._workers = workers
+            count, indices = self._indices(epoch)
+            ahead = WorkersAhead(workers, count, indices, key, self._keeps_workers)
+            return _Pass(ahead, lambda batch: batch[0], position)
+        own_order = self.sampler is None and self.batch_sampler is None and self._transform is None
+        if own_order and self._collate is collate and has_items_of(self.dataset, TensorDataset):
+            native = training.DataLoader(
+                training.TensorDataset(list(self.dataset.tensors)),
+                self.key,
+                self.batch_size,
+                self._shuffle,
+                self.drop_last,
+                self._prefetch,
+            )
+            return _Pass(native, tuple, position)
+        count, indices = self._indices(epoch)
+        source, rests = self._source(), collections.deque()  # type: ignore[var-annotated]
+        source.begin(epoch, key, position.batch)
+
+        def gather(numbers: td.Tensor) -> list[td.Tensor]:
+            number = numbers.item()
+            tensors, rest = unpacked(source.batch(number, indices(number)))
+            rests.append(rest)
+            return tensors
+
+        native = training.DataLoader(count, gather, self.key, 1, False, False, self._prefetch)
+        return _Pass(native, lambda tensors: packed(tensors, rests.popleft()), position)
 
     def __len__(self) -> int:
         """The number of batches of an epoch."""
-        batch_size, _, drop_last, _ = self._options
-        return (len(self.dataset) + (0 if drop_last else batch_size - 1)) // batch_size
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)  # type: ignore[arg-type]
+        return self._count(len(self.dataset if self.sampler is None else self.sampler))  # type: ignore[arg-type]
 
     @property
     def epoch(self) -> int:
@@ -160,7 +234,7 @@ class DataLoader:
         """How many batches of the current epoch were given out."""
         return self._position.batch
 
-    def __iter__(self) -> _Pass:
+    def __iter__(self) -> Iterator[Any]:
         last = self._position
         self._position = _Position(last.epoch + 1) if last.begun else _Position(last.epoch, last.batch)
         return self._begin(self._position)
@@ -169,44 +243,16 @@ class DataLoader:
         """Key and position."""
         return {"key": self.key, "epoch": self.epoch, "batch": self.batch}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
         position = _Position(state["epoch"], state["batch"])
-        self._check(position)  # says whether there is such a position
+        try:
+            count = len(self)
+        except TypeError:  # nobody knows how many there are
+            count = _ENDLESS
+        if position.epoch < 0 or not 0 <= position.batch <= count:
+            raise ValueError(
+                f"[DataLoader] there is no batch {position.batch} of epoch {position.epoch} among {count} "
+                "batches"
+            )
         self.key, self._position = state["key"], position
-
-
-def _source(
-    dataset: Any, collate: Callable[[list[Any]], Any], key: Tensor, options: tuple[Any, ...]
-) -> tuple[Any, Callable[[Any], Any]]:
-    """The native loader of a data set, and what makes a batch of a list of tensors that it gives."""
-    if _has_items_of(dataset, TensorDataset):
-        return training.DataLoader(training.TensorDataset(list(dataset.tensors)), key, *options), tuple
-    if inner := _gather_of(dataset):
-        return training.DataLoader(len(dataset), inner, key, *options), tuple
-    structures: collections.deque[Node] = collections.deque()
-
-    def gather(indices: Tensor) -> list[Tensor]:
-        leaves, structure = flatten(collate([dataset[i] for i in indices.tolist()]))
-        leaves = [td.asarray(leaf) for leaf in leaves]
-        structures.append(structure)
-        return leaves
-
-    native = training.DataLoader(len(dataset), gather, key, *options)
-    return native, lambda leaves: unflatten(structures.popleft(), leaves)
-
-
-def _has_items_of(dataset: Any, class_: type[TensorDataset | Subset]) -> bool:
-    # What a subclass does to the items must not be passed by.
-    return getattr(type(dataset), "__getitem__", None) is class_.__getitem__
-
-
-def _gather_of(dataset: Any) -> Callable[[Tensor], list[Tensor]] | None:
-    """What gathers the items of a TensorDataset, or of Subsets of one, at a tensor of indices."""
-    if _has_items_of(dataset, TensorDataset):
-        return lambda indices: [td.take(x, indices.to(x.device)) for x in dataset.tensors]
-    inner = _gather_of(dataset.dataset) if _has_items_of(dataset, Subset) else None
-    if inner is None:
-        return None
-    size, chosen = len(dataset.dataset), td.tensor(dataset.indices, dtype=td.int64, device="cpu")
-    return lambda indices: inner(td.take(td.where(chosen < 0, chosen + size, chosen), indices.to("cpu")))
