@@ -1,31 +1,25 @@
 """The incomplete gamma functions and how quantiles of gamma distributions change with the shape."""
 
-from __future__ import annotations
-
 import math
 
 from tidu import _core as td
 from tidu._control import scan
-from tidu._core import Tensor
-from tidu.typing import TensorLike
-
-_NODES = 64
 
 
-def _rule() -> tuple[list[float], list[float]]:
+def rule(nodes):
     """Points v and weights for the integral from 0 of functions that decay like exp(-v): the trapezoidal rule
     after v = exp(t - exp(-t)). (H. Takahasi and M. Mori, 1974)"""
     low, high = -3.6, 3.8
-    step = (high - low) / (_NODES - 1)
-    ts = [low + step * i for i in range(_NODES)]
+    step = (high - low) / (nodes - 1)
+    ts = [low + step * i for i in range(nodes)]
     points = [math.exp(t - math.exp(-t)) for t in ts]
     return points, [v * (1 + math.exp(-t)) * step for t, v in zip(ts, points, strict=True)]
 
 
-_POINTS, _WEIGHTS = _rule()
+_NODES = rule(64)
 
 
-def tail(a: Tensor, y: Tensor, excess: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def tail(a, y, excess=None):
     """Of the gamma distribution of shape a at x = exp(y): whether x <= a, and the smaller part of the
     distribution, that below x where x <= a, else that above, divided by x times the density at x.
 
@@ -43,7 +37,7 @@ def tail(a: Tensor, y: Tensor, excess: Tensor | None = None) -> tuple[Tensor, Te
         td.reciprocal(td.where(is_below, fixed_a, fixed_x)),
     )
 
-    def add(total: Tensor, node: tuple[Tensor, Tensor]) -> tuple[Tensor, None]:
+    def add(total, node):
         point, weight = node
         v = point * width
         shift = td.where(is_below, -v, td.log1p(v))
@@ -51,13 +45,11 @@ def tail(a: Tensor, y: Tensor, excess: Tensor | None = None) -> tuple[Tensor, Te
         term = weight * width * td.exp(exponent)
         return total + (term if excess is None else term * (y + shift - excess)), None
 
-    points, weights = (
-        td.asarray(values, dtype=td.float64, device=a.device) for values in (_POINTS, _WEIGHTS)
-    )
-    return is_below, scan(add, td.zeros_like(y), (points, weights))[0]
+    nodes = tuple(td.asarray(values, dtype=td.float64, device=a.device) for values in _NODES)
+    return is_below, scan(add, td.zeros_like(y), nodes)[0]
 
 
-def log_quantile_slope(a: Tensor, y: Tensor) -> Tensor:
+def log_quantile_slope(a, y):
     """By how much the logarithm y of a gamma variate of shape a changes with a, its quantile held: with P the
     distribution function of the logarithm, -(dP/da) / (dP/dy). Like y; of float32 computed in float64."""
     wide_a, wide_y = a.astype(td.float64), y.astype(td.float64)
@@ -65,20 +57,26 @@ def log_quantile_slope(a: Tensor, y: Tensor) -> Tensor:
     return td.where(is_below, -moment, moment).astype(y.dtype)
 
 
-def _log_scaled_density(a: Tensor, x: Tensor) -> Tensor:
-    """log(x^a exp(-x) / gamma(a)), without the cancellation of large terms where a is large."""
-    large = td.maximum(a, 10.0)
+def stirling_rest(a):
+    """lgamma(a) without the first terms of Stirling's series, (a - 1/2) log(a) - a + log(2 pi) / 2."""
+    large, small = td.maximum(a, 10.0), td.minimum(a, 10.0)
     z = 1 / (large * large)
     series = 1 / 12 - z * (1 / 360 - z * (1 / 1260 - z * (1 / 1680 - z * (1 / 1188 - z * 691 / 360360))))
+    by_definition = td.lgamma(small) - (small - 0.5) * td.log(small) + small - 0.5 * math.log(2 * math.pi)
+    return td.where(a > 10, series / large, by_definition)
+
+
+def _log_scaled_density(a, x):
+    """log(x^a exp(-x) / gamma(a)), without the cancellation of large terms where a is large."""
+    large, small = td.maximum(a, 10.0), td.minimum(a, 10.0)
     relative = (x - large) / large
     by_stirling = (
-        large * (td.log1p(relative) - relative) + 0.5 * td.log(large / (2 * math.pi)) - series / large
+        large * (td.log1p(relative) - relative) + 0.5 * td.log(large / (2 * math.pi)) - stirling_rest(large)
     )
-    small = td.minimum(a, 10.0)
     return td.where(a > 10, by_stirling, small * td.log(x) - x - td.lgamma(small))
 
 
-def _parts(a: TensorLike, x: TensorLike) -> tuple[Tensor, Tensor]:
+def _parts(a, x):
     """The parts of the gamma distribution of shape a below and above x."""
     a, x = td.asarray(a), td.asarray(x)
     dtype = td.result_type(a, x)
@@ -96,25 +94,13 @@ def _parts(a: TensorLike, x: TensorLike) -> tuple[Tensor, Tensor]:
     return below.astype(dtype), above.astype(dtype)
 
 
-def gammainc(a: TensorLike, x: TensorLike) -> Tensor:
+def gammainc(a, x):
     """The regularised lower incomplete gamma function, the integral of t^(a-1) exp(-t) from 0 to x divided by
     gamma(a): the part below x of the gamma distribution of shape a. NaN unless a > 0 and x >= 0. It has
-    derivatives by both; of any floating dtype, computed in float64.
-
-    Examples
-    --------
-    >>> td.special.gammainc(td.tensor([1.0]), td.tensor([1.0]))
-    tensor([0.63212055], dtype=float32)
-    """
+    derivatives by both; of any floating dtype, computed in float64."""
     return _parts(a, x)[0]
 
 
-def gammaincc(a: TensorLike, x: TensorLike) -> Tensor:
-    """1 - gammainc(a, x), accurate where that is near 1.
-
-    Examples
-    --------
-    >>> td.special.gammaincc(td.tensor([1.0]), td.tensor([1.0]))
-    tensor([0.36787945], dtype=float32)
-    """
+def gammaincc(a, x):
+    """1 - gammainc(a, x), accurate where that is near 1."""
     return _parts(a, x)[1]

@@ -20,8 +20,17 @@ from tidu.typing import Shape, TensorLike
 
 from . import _samplers as samplers
 from ._arguments import explain as _explain
+from ._control import while_loop
 from ._core import linalg
 from ._core import random as uniform_samplers
+from ._incomplete_beta import (
+    betainc,
+    betaincc,
+    betaincinv,
+    inverse_of,
+    quantile_logit,
+    student_cdf,
+)
 from ._incomplete_gamma import gammainc, gammaincc
 
 F = TypeVar("F", bound=Callable[..., Tensor])
@@ -35,6 +44,7 @@ __all__ = [
     "Dirichlet",
     "Distribution",
     "Exponential",
+    "FisherSnedecor",
     "Gamma",
     "Geometric",
     "Gumbel",
@@ -497,6 +507,12 @@ class Beta(Distribution):
             + (a + b - 2) * td.digamma(a + b)
         )
 
+    def _cdf(self, x):
+        return betainc(self.a, self.b, td.clip(x, 0.0, 1.0))
+
+    def _icdf(self, p):
+        return betaincinv(self.a, self.b, p)
+
 
 def _log_beta(a: Tensor, b: Tensor) -> Tensor:
     return td.lgamma(a) + td.lgamma(b) - td.lgamma(a + b)
@@ -630,6 +646,96 @@ class StudentT(Distribution):
             + _log_beta(half, td.full_like(half, 0.5))
             + td.log(self.scale)
         )
+
+    def _cdf(self, x):
+        return student_cdf(self.df, (x - self.loc) / self.scale)
+
+    def _icdf(self, p):
+        def start(p, df):
+            # The part beyond |z| on both sides, and z^2 from the quantile of df / (df + z^2).
+            half = 0.5 * df
+            logit = quantile_logit(half, td.full_like(half, 0.5), 2 * td.minimum(p, 1 - p))
+            return td.sign(p - 0.5) * td.where(p == 0.5, 0.0, td.sqrt(df) * td.exp(-0.5 * logit))
+
+        return self.loc + self.scale * _quantile(student_cdf, start, p, -math.inf, math.inf, self.df)
+
+
+class FisherSnedecor(Distribution):
+    """The F distribution: of the ratio of two chi-squared numbers, each divided by its degrees of freedom,
+    `df1` above and `df2` below.
+
+    >>> td.distributions.FisherSnedecor(2.0, 4.0).cdf(1.0)  # 1 - (1 + x / 2)^-2
+    tensor(0.5555556, dtype=float32)
+    """
+
+    _parts = ("df1", "df2")
+
+    def __init__(self, df1, df2):
+        samplers._positive("FisherSnedecor", df1=df1, df2=df2)
+        self.df1, self.df2 = _tensors(df1, df2)
+
+    def _log_prob(self, x):
+        a, b, ratio = 0.5 * self.df1, 0.5 * self.df2, self.df1 / self.df2
+        y = td.where(x >= 0, x, 1.0)
+        scale = a * td.log(ratio) - _log_beta(a, b)
+        return _within(x >= 0, scale + td.xlogy(a - 1, y) - (a + b) * td.log1p(ratio * y))
+
+    def _rsample(self, key, shape):
+        keys = td.random.split(key)
+        above = samplers.loggamma(keys[0], 0.5 * self.df1, shape)
+        below = samplers.loggamma(keys[1], 0.5 * self.df2, shape)
+        return td.exp(above - below) * (self.df2 / self.df1)
+
+    @property
+    def mean(self):
+        df2 = td.where(self.df2 > 2, self.df2, 3.0)
+        return td.where(self.df2 > 2, df2 / (df2 - 2), math.inf)
+
+    @property
+    def variance(self):
+        df2 = td.where(self.df2 > 4, self.df2, 5.0)
+        finite = 2 * (df2 / (df2 - 2)) ** 2 * (self.df1 + df2 - 2) / (self.df1 * (df2 - 4))
+        return td.where(self.df2 > 4, finite, td.where(self.df2 > 2, math.inf, math.nan).astype(finite.dtype))
+
+    def entropy(self):
+        a, b = 0.5 * self.df1, 0.5 * self.df2
+        return (
+            _log_beta(a, b)
+            + (1 - a) * td.digamma(a)
+            - (1 + b) * td.digamma(b)
+            + (a + b) * td.digamma(a + b)
+            - td.log(a / b)
+        )
+
+    @staticmethod
+    def _below(df1, df2, x):
+        odds = td.maximum(x, 0.0) * (df1 / df2)
+        is_small = odds < 1  # the part of 1 that is small is said, since 1 - it is known better
+        inner = td.where(is_small, odds, 1.0)
+        low = betainc(0.5 * df1, 0.5 * df2, inner / (1 + inner))
+        return td.where(is_small, low, betaincc(0.5 * df2, 0.5 * df1, 1 / (1 + td.maximum(odds, 1.0))))
+
+    def _cdf(self, x):
+        return self._below(self.df1, self.df2, x)
+
+    def _icdf(self, p):
+        def start(p, df1, df2):
+            return td.exp(quantile_logit(0.5 * df1, 0.5 * df2, p)) * (df2 / df1)
+
+        return _quantile(self._below, start, p, 0.0, math.inf, self.df1, self.df2)
+
+
+def _quantile(cdf, start, p, at_0, at_1, *parameters):
+    """The x where cdf(*parameters, x) is p, which start(p, *parameters) is without derivatives: computed in
+    float64. NaN where p is not in [0, 1]."""
+    dtype = td.result_type(p, *parameters)
+    p, *parameters = td.broadcast_arrays(*(each.astype(td.float64) for each in (p, *parameters)))
+    is_inside = td.logical_and(p > 0, p < 1)
+    inner = td.where(is_inside, p, 0.5)
+    value = start(*(td.stop_gradient(each) for each in (inner, *parameters)))
+    x = inverse_of(lambda x: cdf(*parameters, x), value, inner)
+    outside = td.where(p == 0, at_0, td.where(p == 1, at_1, math.nan))
+    return td.where(is_inside, x, outside.astype(td.float64)).astype(dtype)
 
 
 class Gumbel(Distribution):
@@ -879,6 +985,37 @@ class Binomial(_ByLogits):
     @property
     def variance(self) -> Tensor:
         return self.n * self.probs * td.sigmoid(-self.logits)
+
+    @staticmethod
+    def _below(n, probs, x):
+        k = td.floor(x)
+        is_inside = td.logical_and(k >= 0, k < n)
+        inner = td.where(is_inside, k, 0.0)
+        part = betaincc(inner + 1, td.where(is_inside, n - k, 1.0), probs)
+        return td.where(is_inside, part, (k >= 0).astype(part.dtype))
+
+    def _cdf(self, x):
+        return self._below(self.n, self.probs, _number(x, self.n))
+
+    def _icdf(self, p):
+        """The smallest number up to which the probability is at least p, found by halving."""
+        dtype = td.result_type(p, self.n)
+        p, n, probs = td.broadcast_arrays(*(x.astype(td.float64) for x in (p, self.n, self.probs)))
+
+        def is_wide(carry):
+            low, high = carry
+            return td.any(high - low > 1)
+
+        def halve(carry):
+            low, high = carry
+            middle = td.floor(0.5 * (low + high))
+            is_enough = self._below(n, probs, middle) >= p
+            return td.where(is_enough, low, middle), td.where(is_enough, middle, high)
+
+        p, n, probs = (td.stop_gradient(x) for x in (p, n, probs))
+        _, least = while_loop(is_wide, halve, (td.full_like(n, -1.0), n))
+        fits = td.logical_and(p >= 0, p <= 1)
+        return td.where(p == 1, n, td.where(fits, least, math.nan)).astype(dtype)
 
 
 class Geometric(_ByLogits):

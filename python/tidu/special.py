@@ -31,6 +31,7 @@ from tidu._core import (
     xlog1py,
     xlogy,
 )
+from tidu._incomplete_beta import betainc, betaincc, betaincinv
 from tidu._incomplete_gamma import gammainc, gammaincc
 
 expit = sigmoid
@@ -41,6 +42,9 @@ psi = digamma
 __all__ = [
     "bessel_i",
     "bessel_ie",
+    "betainc",
+    "betaincc",
+    "betaincinv",
     "digamma",
     "entr",
     "erf",
