@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, overload
 
 from tidu import _core
 from tidu._core import Tensor
@@ -17,6 +19,28 @@ class TopK(NamedTuple):
 class KthValue(NamedTuple):
     values: Tensor
     indices: Tensor
+
+
+class CumulativeExtreme(NamedTuple):
+    """What cummax and cummin give with indices."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class MinMax(NamedTuple):
+    """What aminmax gives."""
+
+    min: Tensor
+    max: Tensor
+
+
+class UniqueConsecutive(NamedTuple):
+    """What unique_consecutive gives."""
+
+    values: Tensor
+    inverse_indices: Tensor
+    counts: Tensor
 
 
 class Histogram(NamedTuple):
@@ -63,6 +87,189 @@ def kthvalue(x: TensorLike, k: int, axis: int = -1, keepdims: bool = False) -> K
     KthValue(values=tensor(2, dtype=int64), indices=tensor(2, dtype=int64))
     """
     return KthValue(*_core._kthvalue(x, k, axis, keepdims))
+
+
+@overload
+def where(c: TensorLike, a: None = None, b: None = None, /) -> tuple[Tensor, ...]: ...
+
+
+@overload
+def where(c: TensorLike, a: TensorLike, b: TensorLike, /) -> Tensor: ...
+
+
+def where(
+    c: TensorLike, a: TensorLike | None = None, b: TensorLike | None = None, /
+) -> Tensor | tuple[Tensor, ...]:
+    """a where c holds, else b; the branch not taken gets gradient exactly 0. Of c alone, what nonzero gives.
+
+    Examples
+    --------
+    >>> td.where(td.tensor([True, False]), 1.0, 2.0)
+    tensor([1., 2.], dtype=float32)
+    >>> td.where(td.tensor([True, False, True]))
+    (tensor([0, 2], dtype=int64),)
+    """
+    if a is None and b is None:
+        return _core.nonzero(c)
+    if a is None or b is None:
+        raise TypeError("[where] takes a condition alone, or with what it chooses from: where(c, a, b)")
+    return _core.where(c, a, b)
+
+
+def _cumulative(
+    op: Callable[..., Tensor],
+    is_new: Callable[..., Tensor],
+    x: TensorLike,
+    axis: int | None,
+    return_indices: bool,
+) -> Tensor | CumulativeExtreme:
+    values = op(x, axis)
+    if not return_indices:
+        return values
+    x = _core.reshape(x, values.shape)
+    places = _core.arange(x.size if axis is None else x.shape[axis], device=x.device)
+    places = places.reshape(x.shape if axis is None else (-1,) + (1,) * (x.ndim - 1 - axis % x.ndim))
+    news = is_new(x, values)
+    if x.dtype.is_floating_point:
+        news = _core.logical_or(news, _core.isnan(x))
+    return CumulativeExtreme(values, _core.cummax(_core.where(news, places, 0), axis))
+
+
+@overload
+def cummax(x: TensorLike, axis: int | None = None, *, return_indices: Literal[False] = False) -> Tensor: ...
+
+
+@overload
+def cummax(x: TensorLike, axis: int | None = None, *, return_indices: Literal[True]) -> CumulativeExtreme: ...
+
+
+@overload
+def cummax(x: TensorLike, axis: int | None = None, *, return_indices: bool) -> Tensor | CumulativeExtreme: ...
+
+
+def cummax(
+    x: TensorLike, axis: int | None = None, *, return_indices: bool = False
+) -> Tensor | CumulativeExtreme:
+    """The largest elements up to each one along the axis, NaN from the first NaN on;
+    of equal ones the first has the gradient.
+
+    With return_indices a named tuple (values, indices), in which
+    of equal ones, and of NaN, the last counts, as in PyTorch.
+
+    Examples
+    --------
+    >>> td.cummax(td.tensor([3, 1, 3, 5]), return_indices=True).indices
+    tensor([0, 0, 2, 3], dtype=int64)
+    """
+    return _cumulative(_core.cummax, _core.greater_equal, x, axis, return_indices)
+
+
+@overload
+def cummin(x: TensorLike, axis: int | None = None, *, return_indices: Literal[False] = False) -> Tensor: ...
+
+
+@overload
+def cummin(x: TensorLike, axis: int | None = None, *, return_indices: Literal[True]) -> CumulativeExtreme: ...
+
+
+@overload
+def cummin(x: TensorLike, axis: int | None = None, *, return_indices: bool) -> Tensor | CumulativeExtreme: ...
+
+
+def cummin(
+    x: TensorLike, axis: int | None = None, *, return_indices: bool = False
+) -> Tensor | CumulativeExtreme:
+    """The smallest elements up to each one along the axis, NaN from the first NaN on;
+    of equal ones the first has the gradient.
+
+    With return_indices a named tuple (values, indices), in which
+    of equal ones, and of NaN, the last counts, as in PyTorch.
+
+    Examples
+    --------
+    >>> td.cummin(td.tensor([3, 1, 3, 1]), return_indices=True).indices
+    tensor([0, 1, 1, 3], dtype=int64)
+    """
+    return _cumulative(_core.cummin, _core.less_equal, x, axis, return_indices)
+
+
+def aminmax(x: Tensor, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> MinMax:
+    """The smallest and the largest element over the axes (all by default), NaN where any is: (min, max).
+
+    Examples
+    --------
+    >>> td.aminmax(td.tensor([3, 1, 2]))
+    MinMax(min=tensor(1, dtype=int64), max=tensor(3, dtype=int64))
+    """
+    return MinMax(_core.min(x, axis=axis, keepdims=keepdims), _core.max(x, axis=axis, keepdims=keepdims))
+
+
+def isin(x: Tensor, values: Tensor | Sequence[float], *, invert: bool = False) -> Tensor:
+    """Which elements of x are among `values`, whatever the shape of these; with `invert` which are not. NaN
+    is like nothing.
+
+    Examples
+    --------
+    >>> td.isin(td.tensor([1, 2, 3]), [3, 1])
+    tensor([ True, False,  True], dtype=bool)
+    """
+    x = _core.asarray(x)
+    values = _core.asarray(values, device=x.device)
+    common = _core.result_type(x, values)
+    if common == _core.bool:
+        common = _core.uint8
+    x, ordered = x.astype(common), _core.sort(values.astype(common).reshape(-1))
+    if ordered.size == 0:
+        found = _core.zeros_like(x, dtype=_core.bool)
+    else:
+        places = _core.clip(_core.searchsorted(ordered, x), 0, ordered.size - 1)
+        found = _core.equal(_core.take(ordered, places.reshape(-1)).reshape(x.shape), x)
+    return _core.logical_not(found) if invert else found
+
+
+@overload
+def unique_consecutive(
+    x: TensorLike,
+    return_inverse: Literal[False] = False,
+    return_counts: Literal[False] = False,
+    axis: int | None = None,
+) -> Tensor: ...
+
+
+@overload
+def unique_consecutive(
+    x: TensorLike, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None
+) -> Tensor | UniqueConsecutive: ...
+
+
+def unique_consecutive(
+    x: TensorLike, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None
+) -> Tensor | UniqueConsecutive:
+    """x without the elements, or the slices along an axis, that are equal to the one before.
+
+    How many are left is read back. With return_inverse or return_counts a named tuple (values,
+    inverse_indices, counts): also which one each is, in x's shape or along the axis, and how many it is for.
+
+    Examples
+    --------
+    >>> td.unique_consecutive(td.tensor([1, 1, 2, 1]))
+    tensor([1, 2, 1], dtype=int64)
+    """
+    x = _core.asarray(x)
+    lined, along = (x.reshape(-1), 0) if axis is None else (x, axis)
+    rows = _core.moveaxis(lined, along, 0)
+    rows = rows.reshape(rows.shape[0], math.prod(rows.shape[1:]))
+    first = _core.ones((min(rows.shape[0], 1),), dtype=_core.bool, device=x.device)
+    differs = _core.any(_core.not_equal(rows[1:], rows[:-1]), axis=1)
+    begins = _core.concat([first, differs], axis=0)
+    places = _core.flatnonzero(begins)
+    values = _core.take(lined, places, axis=along)
+    if not (return_inverse or return_counts):
+        return values
+    inverse = _core.cumulative_sum(begins.astype(_core.int64), 0) - 1
+    ends = _core.asarray([rows.shape[0]], dtype=_core.int64, device=x.device)
+    counts = _core.diff(places, append=ends)
+    return UniqueConsecutive(values, inverse.reshape(x.shape) if axis is None else inverse, counts)
 
 
 def _inside(q: Any) -> bool:

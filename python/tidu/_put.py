@@ -121,6 +121,54 @@ def slice_scatter(
     return _put("slice_scatter", x, _key(x, axis, slice(start, stop, step)), updates)
 
 
+def index_copy(x: Tensor, axis: int, indices: Tensor, updates: Tensor) -> Tensor:
+    """x with the slices of updates along an axis put at a vector of indices there; x stays as it is.
+
+    Examples
+    --------
+    >>> td.index_copy(td.zeros((3, 1)), 0, td.tensor([2, 0]), td.tensor([[1.0], [2.0]])).reshape(-1)
+    tensor([2., 0., 1.], dtype=float32)
+    """
+    return _put("index_copy", x, _key(x, axis, indices), updates)
+
+
+def index_fill(x: Tensor, axis: int, indices: Tensor, value: float) -> Tensor:
+    """x with the slices at a vector of indices along an axis filled with a number; x stays as it is.
+
+    Examples
+    --------
+    >>> td.index_fill(td.zeros(3), 0, td.tensor([2, 0]), 5.0)
+    tensor([5., 0., 5.], dtype=float32)
+    """
+    return _put("index_fill", x, _key(x, axis, indices), value)
+
+
+def masked_scatter(x: Tensor, mask: Tensor, updates: Tensor) -> Tensor:
+    """x with the first elements of updates, row by row, where mask, broadcast to x, holds; x stays as it is.
+
+    ShapeError where there are not enough, for which the mask is looked at unless updates are as many as x.
+
+    Examples
+    --------
+    >>> td.masked_scatter(td.zeros(3), td.tensor([True, False, True]), td.tensor([1.0, 2.0]))
+    tensor([1., 0., 2.], dtype=float32)
+    """
+    x = _core.asarray(x)
+    mask = _core.broadcast_to(mask, x.shape).reshape(-1)
+    updates = _core.astype(_core.asarray(updates, device=x.device), x.dtype, copy=False).reshape(-1)
+    if updates.size < x.size:
+        count = int(_core.count_nonzero(mask))
+        if updates.size < count:
+            raise ShapeError(
+                f"[masked_scatter] {updates.size} updates are not enough for the {count} elements of "
+                f"{x.dtype}{x.shape} that the mask chooses"
+            )
+    if updates.size == 0:
+        return _core.copy(x)
+    places = _core.clip(_core.cumulative_sum(mask.astype(_core.int64), 0) - 1, 0, updates.size - 1)
+    return _core.where(mask, _core.take(updates, places), x.reshape(-1)).reshape(x.shape)
+
+
 def diagonal_scatter(
     x: TensorLike, updates: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1
 ) -> Tensor:

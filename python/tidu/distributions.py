@@ -664,6 +664,8 @@ class FisherSnedecor(Distribution):
     """The F distribution: of the ratio of two chi-squared numbers, each divided by its degrees of freedom,
     `df1` above and `df2` below.
 
+    Examples
+    --------
     >>> td.distributions.FisherSnedecor(2.0, 4.0).cdf(1.0)  # 1 - (1 + x / 2)^-2
     tensor(0.5555556, dtype=float32)
     """

@@ -30,7 +30,15 @@ MODULES = [
     td.cpu,
 ]
 # What takes anything: classes of errors and tuples, containers of anything, functions that call a function.
-ANY = {"GradientError", "result_type", "broadcast_arrays", "program", "tree_map", "functional_call"}
+ANY = {
+    "GradientError",
+    "result_type",
+    "broadcast_arrays",
+    "program",
+    "tree_map",
+    "functional_call",
+    "Identity",
+}
 
 
 def public():

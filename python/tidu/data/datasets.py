@@ -21,6 +21,8 @@ class Dataset:
 
     `a + b` are the items of both, as a ConcatDataset.
 
+    Examples
+    --------
     >>> class Squares(td.data.Dataset):
     ...     def __len__(self):
     ...         return 3
@@ -45,6 +47,8 @@ class IterableDataset:
     before. Each worker process iterates over a copy of its own: which items it has to give, `get_worker_info`
     tells.
 
+    Examples
+    --------
     >>> class Count(td.data.IterableDataset):
     ...     def __iter__(self):
     ...         info = td.data.get_worker_info()
@@ -92,6 +96,8 @@ class Map(Dataset):
     """The items of a data set as `function` makes them. What is to be random, or faster for many at once, is
     better the `transform` of a loader.
 
+    Examples
+    --------
     >>> td.data.Map([1, 2, 3], lambda item: 10 * item)[1]
     20
     """
@@ -109,6 +115,8 @@ class Map(Dataset):
 class ConcatDataset(Dataset):
     """The items of several data sets, one after another.
 
+    Examples
+    --------
     >>> td.data.ConcatDataset([[1, 2], [3]])[2]
     3
     """
@@ -139,6 +147,8 @@ class ConcatDataset(Dataset):
 class ChainDataset(IterableDataset):
     """What several iterable data sets give, one after another.
 
+    Examples
+    --------
     >>> list(td.data.ChainDataset([[1, 2], [3]]))
     [1, 2, 3]
     """
@@ -160,6 +170,8 @@ class StackDataset(Dataset):
     """Items of several data sets of one length side by side: tuples, or dictionaries where the data sets are
     given by name.
 
+    Examples
+    --------
     >>> td.data.StackDataset(image=[1, 2], label=[3, 4])[1]
     {'image': 2, 'label': 4}
     """
@@ -169,6 +181,9 @@ class StackDataset(Dataset):
             raise ValueError("[StackDataset] takes data sets either by place or by name, and at least one")
         self.datasets: Any = named or datasets
         parts = list(named.values()) if named else list(datasets)
+        for part in parts:
+            if not hasattr(part, "__len__"):
+                raise TypeError(f"[StackDataset] a {type(part).__name__} is no data set with a len")
         if len({len(part) for part in parts}) != 1:
             raise ValueError(f"[StackDataset] the lengths {[len(part) for part in parts]} are not one")
 

@@ -209,6 +209,8 @@ def center_crop(x: td.Tensor, size: int | Sequence[int]) -> td.Tensor:
 def hflip(x: td.Tensor) -> td.Tensor:
     """Images with left and right exchanged.
 
+    Examples
+    --------
     >>> td.data.images.hflip(td.tensor([[1, 2], [3, 4]]))
     tensor([[2, 1],
             [4, 3]], dtype=int64)
@@ -220,6 +222,8 @@ def hflip(x: td.Tensor) -> td.Tensor:
 def vflip(x: td.Tensor) -> td.Tensor:
     """Images upside down.
 
+    Examples
+    --------
     >>> td.data.images.vflip(td.tensor([[1, 2], [3, 4]]))
     tensor([[3, 4],
             [1, 2]], dtype=int64)

@@ -15,6 +15,8 @@ class Sampler:
     those of one epoch as ints, by default of epoch 0; a loader asks for each of its epochs. Any other
     iterable of indices may take the place of a sampler.
 
+    Examples
+    --------
     >>> list(td.data.SequentialSampler([7, 8, 9]))
     [0, 1, 2]
     """

@@ -800,6 +800,57 @@ class PixelUnshuffle(_Shown):
         return F.pixel_unshuffle(x, self.downscale_factor)
 
 
+class ChannelShuffle(_Shown):
+    """functional.channel_shuffle.
+
+    Examples
+    --------
+    >>> td.nn.ChannelShuffle(2)(td.arange(4).reshape(1, 4, 1)).reshape(-1)
+    tensor([0, 2, 1, 3], dtype=int64)
+    """
+
+    def __init__(self, groups):
+        self.groups = groups
+
+    def forward(self, x):
+        return F.channel_shuffle(x, self.groups)
+
+
+class Unfold(_Shown):
+    """functional.unfold: windows of images as columns.
+
+    Examples
+    --------
+    >>> td.nn.Unfold(2)(td.zeros((1, 3, 4, 4))).shape
+    (1, 12, 9)
+    """
+
+    def __init__(self, kernel_size, dilation=1, padding=0, stride=1):
+        self.kernel_size, self.dilation = _each("Unfold", "kernel_size", kernel_size, 2), dilation
+        self.padding, self.stride = padding, stride
+
+    def forward(self, x):
+        return F.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
+
+
+class Fold(_Shown):
+    """functional.fold: columns added up where Unfold took them from.
+
+    Examples
+    --------
+    >>> td.nn.Fold(4, 2)(td.zeros((1, 12, 9))).shape
+    (1, 3, 4, 4)
+    """
+
+    def __init__(self, output_size, kernel_size, dilation=1, padding=0, stride=1):
+        self.output_size = _each("Fold", "output_size", output_size, 2)
+        self.kernel_size, self.dilation = _each("Fold", "kernel_size", kernel_size, 2), dilation
+        self.padding, self.stride = padding, stride
+
+    def forward(self, x):
+        return F.fold(x, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
+
+
 class Unflatten(_Shown):
     """Cuts an axis into axes of these extents; one may be -1, what is left.
 

@@ -16,8 +16,10 @@ from .. import (
 )
 from .._core import _training
 from ._attention import scaled_dot_product_attention
+from .gumbel import gumbel_softmax
 from .spatial import (
     alpha_dropout,
+    channel_shuffle,
     dropout1d,
     dropout2d,
     dropout3d,
@@ -43,6 +45,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -64,6 +67,7 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",

@@ -257,6 +257,50 @@ class Softmax(Module):
         return f"axis={self.axis}"
 
 
+class LogSoftmax(Softmax):
+    """log(softmax(x)) along an axis.
+
+    Examples
+    --------
+    >>> td.nn.LogSoftmax()(td.zeros(1))
+    tensor([0.], dtype=float32)
+    """
+
+    def forward(self, x):
+        return F.log_softmax(x, axis=self.axis)
+
+
+class Softmax2d(Module):
+    """softmax over the channels of images (.., C, H, W).
+
+    Examples
+    --------
+    >>> td.nn.Softmax2d()(td.zeros((2, 1, 1))).reshape(-1)
+    tensor([0.5, 0.5], dtype=float32)
+    """
+
+    def forward(self, x):
+        if x.ndim < 3:
+            raise td.ShapeError(f"[Softmax2d] takes x (.., C, H, W), not of shape {x.shape}")
+        return F.softmax(x, axis=-3)
+
+
+class Identity(Module):
+    """Its input, whatever it is made with: takes the place of a layer that is left out.
+
+    Examples
+    --------
+    >>> td.nn.Identity(5)(td.ones(2))
+    tensor([1., 1.], dtype=float32)
+    """
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def forward(self, x):
+        return x
+
+
 class _Shown(Module):
     """A module whose repr shows what it was made with."""
 
@@ -782,3 +826,53 @@ class ParameterList(Module):
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.parameters())
+
+
+class ParameterDict(Module):
+    """A dictionary of parameters by names. A plain dictionary as an attribute of a module does as well.
+
+    Examples
+    --------
+    >>> list(td.nn.ParameterDict({"w": td.ones(2)}))
+    ['w']
+    """
+
+    def __init__(self, parameters=()):
+        self.update(parameters)
+
+    def update(self, parameters):
+        """Adds the parameters of a dictionary, or of (name, parameter) pairs."""
+        for name, parameter in dict(parameters).items():
+            self[name] = parameter
+
+    def __setitem__(self, name, parameter):
+        if hasattr(type(self), name):
+            raise KeyError(f"[ParameterDict] the name {name!r} is taken")
+        setattr(self, name, parameter if parameter.requires_grad else Parameter(parameter))
+
+    def __getitem__(self, name):
+        return dict(self.named_parameters())[name]
+
+    def __delitem__(self, name):
+        delattr(self, self.keys()[self.keys().index(name)])
+
+    def __contains__(self, name):
+        return name in self.keys()
+
+    def __len__(self):
+        return len(self.parameters())
+
+    def __iter__(self):
+        return iter(self.keys())
+
+    def keys(self):
+        """The names, in order."""
+        return [name for name, _ in self.named_parameters()]
+
+    def values(self):
+        """The parameters, in order."""
+        return self.parameters()
+
+    def items(self):
+        """(name, parameter) pairs, in order."""
+        return self.named_parameters()

@@ -10,6 +10,7 @@ from .._core import _training
 
 __all__ = [
     "alpha_dropout",
+    "channel_shuffle",
     "dropout1d",
     "dropout2d",
     "dropout3d",
@@ -151,6 +152,22 @@ def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
     parts = x.reshape((*ahead, channels, h // r, r, w // r, r))
     order = (*range(n + 1), n + 2, n + 4, n + 1, n + 3)
     return td.permute_dims(parts, order).reshape((*ahead, channels * r**2, h // r, w // r))
+
+
+def channel_shuffle(x: td.Tensor, groups: int) -> td.Tensor:
+    """x (N, C, ..) with the channels of its groups in turn: the first of each, the second of each ..
+
+    Examples
+    --------
+    >>> F = td.nn.functional
+    >>> F.channel_shuffle(td.arange(6).reshape(1, 6, 1), 2).reshape(-1)
+    tensor([0, 3, 1, 4, 2, 5], dtype=int64)
+    """
+    if x.ndim < 2 or groups < 1 or x.shape[1] % groups:
+        raise td.ShapeError(f"[channel_shuffle] takes x (N, {groups} C, ..), not of shape {x.shape}")
+    batch, channels, *rest = x.shape
+    parts = x.reshape((batch, groups, channels // groups, *rest))
+    return td.swapaxes(parts, 1, 2).reshape(x.shape)
 
 
 def local_response_norm(
