@@ -22,6 +22,7 @@
 #include "io/sha256.h"
 #include "nn/convolution.h"
 #include "nn/functional.h"
+#include "nn/image_layers.h"
 #include "nn/init.h"
 #include "nn/layers.h"
 #include "nn/normalisation.h"

@@ -522,5 +522,63 @@ TEST(Images, BatchNormWritesRunningValues) {
   expect_close(group_norm(x, 2, {}, {}, 1), zeros({2, 2}, DType::float64), 0);
 }
 
+TEST(ImageLayers, ConvolutionsBeginByTheirKey) {
+  const Tensor key = random_key(3);
+  const double bound = 1 / std::sqrt(2.0 * 3 * 2);
+  Conv2d layer(4, 6, {3, 2}, key, {.stride = {2}, .padding = Dims{1}, .groups = 2});
+  EXPECT_EQ(layer.weight.shape(), (Shape{6, 2, 3, 2}));
+  const Tensor keys = random_split(key);
+  expect_close(layer.weight, random_uniform(select(keys, 0, 0), {6, 2, 3, 2}, -bound, bound), 0);
+  expect_close(layer.bias, random_uniform(select(keys, 0, 1), {6}, -bound, bound), 0);
+  const Tensor x = random_normal(random_key(1), {2, 4, 5, 6});
+  const ConvolutionOptions options{.stride = {2}, .padding = Dims{1}, .groups = 2};
+  expect_close(layer(x), conv2d(x, layer.weight, layer.bias, options), 0);
+  EXPECT_EQ(Conv1d(4, 2, {3}, key)(random_normal(key, {1, 4, 8})).shape(), (Shape{1, 2, 6}));
+  EXPECT_EQ(Conv3d(1, 2, {2}, key, {}, false)(ones({1, 1, 3, 3, 3})).shape(), (Shape{1, 2, 2, 2, 2}));
+  EXPECT_EQ(Conv3d(1, 2, {2}, key, {}, false).parameters().size(), 1U);
+  ConvTranspose2d up(4, 6, {2}, key, {.stride = {2}, .groups = 2});
+  EXPECT_EQ(up.weight.shape(), (Shape{4, 3, 2, 2}));
+  expect_close(up(x), conv_transpose2d(x, up.weight, up.bias, {.stride = {2}, .groups = 2}), 0);
+  EXPECT_EQ(ConvTranspose1d(4, 2, {3}, key)(ones({1, 4, 8})).shape(), (Shape{1, 2, 10}));
+  EXPECT_EQ(ConvTranspose3d(1, 1, {2}, key)(ones({1, 1, 2, 2, 2})).shape(), (Shape{1, 1, 3, 3, 3}));
+  EXPECT_THROW(Conv2d(3, 4, {2}, key, {.groups = 2}), ValueError);
+  EXPECT_THROW(Conv2d(3, 4, {2, 2, 2}, key), ValueError);
+}
+
+TEST(ImageLayers, PoolsTakeWindows) {
+  const Tensor x = reshape(arange(9, DType::float64), {1, 1, 3, 3});
+  using Numbers = std::vector<double>;
+  EXPECT_EQ(to_vector<double>(MaxPool2d({.kernel = {2}, .stride = {1}})(x)), (Numbers{4, 5, 7, 8}));
+  EXPECT_EQ(to_vector<double>(AvgPool2d({.kernel = {3}})(x)), (Numbers{4}));
+  EXPECT_EQ(to_vector<double>(AvgPool1d({.kernel = {2}, .padding = {1}}, false)(reshape(x, {1, 1, 9}))),
+            (Numbers{0, 1.5, 3.5, 5.5, 7.5}));
+  EXPECT_EQ(MaxPool1d({.kernel = {3}})(ones({1, 2, 9})).shape(), (Shape{1, 2, 3}));
+  EXPECT_EQ(MaxPool3d({.kernel = {2}})(ones({1, 1, 4, 4, 4})).shape(), (Shape{1, 1, 2, 2, 2}));
+  EXPECT_EQ(AvgPool3d({.kernel = {2}})(ones({1, 1, 4, 4, 4})).shape(), (Shape{1, 1, 2, 2, 2}));
+}
+
+TEST(ImageLayers, NormalisationsFollowTheirDefinitions) {
+  const Tensor x = tensor<float>({1, 10, 3, 30}, {2, 2});
+  BatchNorm1d layer(2, {.momentum = 0.5, .eps = 0});
+  expect_close(layer(x), tensor<float>({-1, -1, 1, 1}, {2, 2}), 1e-6);
+  expect_close(layer.running_mean, tensor<float>({1, 10}), 1e-6);
+  expect_close(layer.running_var, tensor<float>({1.5, 100.5}), 1e-4);
+  EXPECT_EQ(item<int64_t>(layer.num_batches_tracked), 1);
+  layer.train(false);
+  expect_close(layer(x), tensor<float>({0, 0, 2 / std::sqrt(1.5F), 20 / std::sqrt(100.5F)}, {2, 2}), 1e-6);
+  EXPECT_EQ(item<int64_t>(layer.num_batches_tracked), 1);
+  std::vector<std::string> names;
+  for (const auto& [name, value] : layer.state()) names.push_back(name);
+  EXPECT_EQ(names, (std::vector<std::string>{"bias", "num_batches_tracked", "running_mean", "running_var",
+                                             "weight"}));
+  EXPECT_THROW(BatchNorm2d(2)(x), ShapeError);
+  EXPECT_EQ(BatchNorm2d(2)(ones({2, 2, 3, 3})).shape(), (Shape{2, 2, 3, 3}));
+  EXPECT_EQ(BatchNorm3d(2)(ones({2, 2, 3, 3, 1})).shape(), (Shape{2, 2, 3, 3, 1}));
+  GroupNorm groups(2, 4, 0);
+  expect_close(groups(tensor<float>({1, 3, -5, 5}, {1, 4})), tensor<float>({-1, 1, -1, 1}, {1, 4}), 1e-6);
+  EXPECT_EQ(groups.parameters().size(), 2U);
+  EXPECT_THROW(GroupNorm(3, 4), ValueError);
+}
+
 }  // namespace
 }  // namespace tidu::nn
