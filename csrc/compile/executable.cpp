@@ -300,6 +300,7 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
     }
   }
   if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_, passes.fold);
+  if (passes.hoist) program_ = hoisted(std::move(program_));
   program_ = with_copied_writes(program_, outline(program_, layouts_));
   values_ = outline(program_, layouts_);
   if (passes.fuse && passes.products) {

@@ -15,6 +15,7 @@ struct Passes {
       true;  // parts of products are used by the call that alone reads them as soon as they are made
   bool in_place = true;  // memory that nobody reads any more is written to where it is read last
   bool fold = true;      // what constants alone decide once, when it is made ready (with `simplify`)
+  bool hoist = true;     // what the steps of loops compute again, once
   bool join = true;      // small work of a device as one launch, from the third call on
 };
 

@@ -13,6 +13,11 @@ std::unordered_map<const Primitive*, PrepareCall>& preparations() {
   return all;
 }
 
+std::vector<Hoist>& hoists() {
+  static std::vector<Hoist> all;
+  return all;
+}
+
 }  // namespace
 
 PreparesCall::PreparesCall(const Primitive& primitive, PrepareCall prepare) {
@@ -22,6 +27,13 @@ PreparesCall::PreparesCall(const Primitive& primitive, PrepareCall prepare) {
 PrepareCall preparation_of(const Primitive& primitive) {
   const auto found = preparations().find(&primitive);
   return found == preparations().end() ? nullptr : found->second;
+}
+
+Hoists::Hoists(Hoist hoist) { hoists().push_back(hoist); }
+
+Program hoisted(Program program) {
+  for (const Hoist hoist : hoists()) program = hoist(std::move(program));
+  return program;
 }
 
 void ready(std::span<const Tensor> tensors) {

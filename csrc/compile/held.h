@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "core/primitive.h"
+#include "program/program.h"
 
 namespace tidu {
 
@@ -42,6 +42,14 @@ template <class Held> PreparedCall prepared(const Call& call, const Passes& pass
           },
           held->explain()};
 }
+
+// The program with less to do in programs that its calls hold, and the bits that it had: what they compute
+// again and again is computed once. Files that define such primitives say how.
+using Hoist = Program (*)(Program program);
+struct Hoists {
+  Hoists(Hoist hoist);
+};
+Program hoisted(Program program);
 
 // Tensors whose memory is then used where it lies: what other streams of the device do with it comes first.
 void ready(std::span<const Tensor> tensors);

@@ -463,6 +463,7 @@ Tensors scan_in_parts(const ScanAttrs& attrs, const Tensors& inputs, int64_t par
 namespace {
 
 const TellsLinearity of_scans(primitives::scan, scan_linearity);
+const Hoists out_of_scans(hoisted_from_scans);
 const PreparesCall prepared_scans(primitives::scan, prepared<PreparedScan>);
 
 int64_t length_of(const Tensors& slices, std::optional<int64_t> length) {

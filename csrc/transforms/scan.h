@@ -24,4 +24,8 @@ struct ScanAttrs {
 // a stretch, only before each stretch of so many steps, which are a scan in turn.
 Tensors scan_in_parts(const ScanAttrs& attrs, const Tensors& inputs, int64_t parts, int64_t stretch = 1);
 
+// The program with scans that compute less: what no step changes is computed before them, and what an earlier
+// scan computes at the same step, as that whose derivative they are, is a further result of that.
+Program hoisted_from_scans(Program program);
+
 }  // namespace tidu

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <tuple>
 
+#include "compile/held.h"
 #include "compile/simplify.h"
 #include "ops/convert.h"
 #include "ops/shape.h"
@@ -337,7 +338,7 @@ std::shared_ptr<const Taped::Parts> Taped::Plan::prepared() const {
         return all;
       },
       specs);
-  joint = simplify(joint, Loops::kept, strides);
+  joint = hoisted(simplify(joint, Loops::kept, strides));
   const Cut cut(joint, n, results);
   const Program forward = cut.forward();
   for (size_t i = results; i < forward.outputs.size(); ++i)

@@ -192,6 +192,7 @@ const std::vector<Passes> kPasses{{},
                                   {.fuse = false},
                                   {.products = false},
                                   {.in_place = false},
+                                  {.hoist = false},
                                   {.simplify = false, .fuse = false, .products = false, .in_place = false}};
 
 void expect_as_program(const Program& program, const Tensors& arguments, const std::string& where,
@@ -441,6 +442,73 @@ TEST(Executable, DerivativesOfLoopsAndLoopsOfLoopsHaveTheBitsOfRuns) {
        {record([&](const Tensors& in) { return value_and_grad(f, in).gradients; }, arguments),
         record([&](const Tensors& in) { return hvp(f, in, in); }, arguments)})
     expect_as_program(program, arguments, "loops");
+}
+
+int count_of(const std::string& part, const std::string& text) {
+  int count = 0;
+  for (size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+// Of a recurrent step that no step changes all of, its derivative too.
+TEST(Executable, StepsComputeNothingTwice) {
+  const Tensors arguments{random_normal(random_key(1), {3, 2}), random_normal(random_key(2), {2, 2}),
+                          random_normal(random_key(3), {7, 3, 2})};
+  const ScalarFunction loss = [](const Tensors& in) {
+    const Function step = [&](const Tensors& at) {
+      return Tensors{tanh(matmul(at[0], exp(in[1])) + at[1] * 2)};
+    };
+    return sum(scan(step, {in[0]}, {in[2]}).carry[0]);
+  };
+  const Program program =
+      record([&](const Tensors& in) { return value_and_grad(loss, in).gradients; }, arguments);
+  expect_as_program(program, arguments, "recurrent step");
+  const Program plain = simplify(program, Loops::kept);
+  const std::string before = plain.to_string(), after = hoisted(plain).to_string();
+  // In the body of both scans; of tanh the derivative reads the result alone.
+  EXPECT_EQ(count_of("= tanh", before), 2) << before;
+  EXPECT_EQ(count_of("= exp", before), 2) << before;
+  EXPECT_EQ(count_of("= tanh", after), 1) << after;
+  EXPECT_EQ(count_of("= exp", after), 1) << after;
+  EXPECT_LT(after.find("= exp"), after.find("= scan")) << after;
+  // Its product by the weights is computed forward, and pulled back to both factors.
+  EXPECT_EQ(count_of("= matmul", before), 4) << before;
+  EXPECT_EQ(count_of("= matmul", after), 3) << after;
+  EXPECT_NE(after.find("slices=1, length=7, reverse=false, saves=true"), after.npos) << after;
+  EXPECT_NE(after.find("slices=2, length=7, reverse=true, saves=false"), after.npos) << after;
+}
+
+TEST(Executable, StepsKeepWhatCostsLittleOrIsNotToBeKept) {
+  const auto programs = [](const Function& step, const Shape& shape) {
+    const std::vector<Spec> specs{{shape, DType::float32, {}}};
+    const Program program =
+        simplify(record(
+                     [&](const Tensors& in) {
+                       return value_and_grad(
+                                  [&](const Tensors& p) {
+                                    return sum(scan(step, {p[0]}, {}, {.length = 5}).carry[0]);
+                                  },
+                                  in)
+                           .gradients;
+                     },
+                     specs),
+                 Loops::kept);
+    return std::pair(program, hoisted(program));
+  };
+  const auto is_same = [](const std::pair<Program, Program>& both) {
+    return both.first.to_string() == both.second.to_string();
+  };
+  // 2 x + 1 is computed again of the carry that is saved.
+  EXPECT_TRUE(is_same(programs([](const Tensors& at) { return Tensors{square(at[0] * 2 + 1)}; }, {4})));
+  EXPECT_FALSE(is_same(programs([](const Tensors& at) { return Tensors{square(sin(at[0]))}; }, {4})));
+  // 5 times 16 MiB.
+  EXPECT_TRUE(is_same(programs([](const Tensors& at) { return Tensors{square(sin(at[0]))}; }, {4 << 20})));
+  const Function again = [](const Tensors& at) {
+    return checkpoint([](const Tensors& x) { return Tensors{square(sin(x[0]))}; }, at);
+  };
+  const std::string text = programs(again, {4}).second.to_string();
+  EXPECT_EQ(count_of("saves=true", text), 1) << text;
+  EXPECT_EQ(text.find("slices=2"), text.npos) << text;
 }
 
 TEST(Executable, RoundsOfALoopAreItsLoop) {
