@@ -105,6 +105,7 @@ void multiply(const ProductSize& size, bool a_transposed, const float* a, int64_
                        static_cast<blasint>(lda), b, static_cast<blasint>(ldb), size.adds ? 1 : 0, c,
                        static_cast<blasint>(ldc));
   }
+  const SignalsHeldBack held;
   const OneOmpThread one;
   dnnl_sgemm(a_transposed ? 'T' : 'N', b_transposed ? 'T' : 'N', size.rows, size.columns, size.depth, 1, a,
              lda, b, ldb, size.adds ? 1 : 0, c, ldc);
@@ -243,7 +244,6 @@ void matmul(const Call& call) {
   const Tensor c = half ? Tensor::empty(output.shape(), DType::float32, output.device()) : output;
   const Product product(operand(call.inputs[0]), operand(call.inputs[1]),
                         has_bias ? operand(call.inputs[2]) : Tensor());
-  const SignalsHeldBack held;
   char* const out = static_cast<char*>(c.raw_data());
   const auto size = static_cast<int64_t>(size_of(c.dtype()));
   const int64_t tasks = product.blocks(), work = product.work();

@@ -11,8 +11,8 @@ struct ProductSize {
   bool adds = false;  // to what is there
 };
 
-// c = a @ b on the calling thread, which holds signals back; the rows of a matrix, or of its transpose, lie
-// `lda` and so on elements apart.
+// c = a @ b on the calling thread; the rows of a matrix, or of its transpose, lie `lda` and so on elements
+// apart.
 void multiply(const ProductSize& size, bool a_transposed, const float* a, int64_t lda, bool b_transposed,
               const float* b, int64_t ldb, float* c, int64_t ldc);
 void multiply(const ProductSize& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,

@@ -203,12 +203,21 @@ void run_tasks(int64_t tasks, void (*body)(void* context, int64_t i), void* cont
   for (int64_t i = 0; i < tasks; ++i) body(context, i);
 }
 
+namespace {
+
+constinit thread_local int held_back = 0;  // scopes on this thread
+
+}  // namespace
+
 SignalsHeldBack::SignalsHeldBack() {
+  if (held_back++ > 0) return;
   sigset_t outside;
   sigfillset(&outside);
   for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) sigdelset(&outside, own);
   pthread_sigmask(SIG_BLOCK, &outside, &before_);
 }
-SignalsHeldBack::~SignalsHeldBack() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+SignalsHeldBack::~SignalsHeldBack() {
+  if (--held_back == 0) pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
 
 }  // namespace tidu::cpu

@@ -23,7 +23,7 @@ void run_tasks(int64_t tasks, void (*body)(void* context, int64_t i), void* cont
 
 // Keeps signals that come from outside from this thread in its scope; they are delivered at its end. oneDNN's
 // generated code puts the stack pointer into buffers on the heap, and a signal's frame would be written
-// beside them. The threads of run_tasks have none at any time.
+// beside them. The threads of run_tasks have none at any time. Scopes in scopes cost nothing.
 class SignalsHeldBack {
  public:
   SignalsHeldBack();

@@ -2,7 +2,6 @@
 #include "backend/cpu/update.h"
 
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "backend/cpu/kernels.h"
@@ -103,8 +102,6 @@ void for_parameters(const Call& call, std::span<const Factors> factors, const St
       cast_function(DType::float32, dtype)(&arrays[0], p, here);
     }
   };
-  std::optional<SignalsHeldBack> held;
-  if (!factors.empty()) held.emplace();
   parallel_for(static_cast<int64_t>(pieces.size()), total, run);
   for (size_t i = 0; i < call.outputs.size(); ++i) {
     if (!inputs[i].is_same(call.outputs[i])) copy_elements(inputs[i], call.outputs[i]);
