@@ -55,6 +55,15 @@ Tensor over(const Ref<Storage>& storage, const Tensor& like, int64_t bytes) {
                    bytes / static_cast<int64_t>(size_of(like.dtype())) + like.impl().offset);
 }
 
+// What is left of a donated tensor has no value. The other has its memory.
+Tensor take(const Tensor& donated) {
+  TensorImpl& impl = donated.impl();
+  const Tensor result = donated.view(donated.shape(), donated.strides(), impl.offset);
+  impl.storage = Storage::donated(impl.device);
+  impl.version = 0;
+  return result;
+}
+
 // One thing to do, with all that it needs: a kernel's call, a group, a call and the products that it reads,
 // a call whose programs are prepared, or one that goes through bind.
 struct Step {
@@ -283,8 +292,9 @@ class Executable::Loan {
   std::unique_ptr<Frame> frame_;
 };
 
-Executable::Executable(const Program& program, Layouts layouts, const Passes& passes)
-    : original_(program), program_(program), joins_(passes.join) {
+Executable::Executable(const Program& program, Layouts layouts, const Passes& passes,
+                       std::vector<Donation> donations)
+    : original_(program), program_(program), donations_(std::move(donations)), joins_(passes.join) {
   const VisibleTraces none(nullptr);
   for (size_t i = 0; i < program.inputs.size(); ++i) {
     const Spec& spec = program.variables[program.inputs[i]];
@@ -298,6 +308,11 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
         fail<ValueError>("[executable] argument ", i, ", ", spec,
                          ", is written to, but its elements share memory (copy it first)");
     }
+  }
+  for (const auto& [argument, result] : donations_) {
+    if (is_written_[static_cast<size_t>(argument)])
+      fail<ValueError>("[executable] argument ", argument, ", ", program.variables[program.inputs[argument]],
+                       ", is donated, and written to as well (return the new value instead)");
   }
   if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_, passes.fold);
   if (passes.hoist) program_ = hoisted(std::move(program_));
@@ -317,7 +332,7 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
     for (int variable : unit.outputs) outputs.push_back(values_[variable]);
     unit.held = prepare({*call.primitive, inputs, call.attrs, outputs}, passes);
   }
-  plan_ = plan_memory(program_, values_, units_, passes.in_place);
+  plan_ = plan_memory(program_, values_, units_, passes.in_place, donations_);
   int64_t elements = 0;
   for (const Unit& unit : units_) {
     for (int variable : unit.outputs) elements += values_[variable].numel();
@@ -333,10 +348,17 @@ int64_t Executable::arena_bytes() const {
   return bytes;
 }
 
+bool Executable::takes(int result, int argument) const {
+  return std::ranges::any_of(plan_.taken, [&](const MemoryPlan::Taking& taking) {
+    return taking.result == result && taking.argument == argument;
+  });
+}
+
 int64_t Executable::peak_bytes() const {
   int64_t bytes = arena_bytes();
-  for (int variable : program_.outputs) {
-    const Spec& spec = program_.variables[variable];
+  for (size_t i = 0; i < program_.outputs.size(); ++i) {
+    if (std::ranges::count(plan_.taken, static_cast<int>(i), &MemoryPlan::Taking::result) > 0) continue;
+    const Spec& spec = program_.variables[program_.outputs[i]];
     bytes += num_elements(spec.shape) * static_cast<int64_t>(size_of(spec.dtype));
   }
   return bytes;
@@ -362,6 +384,33 @@ void Executable::check(std::span<const Tensor> arguments) const {
   }
 }
 
+void Executable::check_donated(std::span<const Tensor> arguments) const {
+  for (const Donation& donation : donations_) {
+    const auto i = static_cast<size_t>(donation.argument);
+    const Tensor& argument = arguments[i];
+    const Storage& storage = *argument.impl().storage;
+    const auto refuse = [&](const auto&... why) {
+      fail<ValueError>("[executable] argument ", i, ", ", describe(argument), ", is donated, but ", why...);
+    };
+    const auto shares = [&](const Tensor& other) { return other.impl().storage.get() == &storage; };
+    for (size_t k = 0; k < arguments.size(); ++k) {
+      if (k != i && shares(arguments[k]))
+        refuse("its memory is also that of argument ", k, " (copy one of them first)");
+    }
+    if (std::ranges::any_of(original_.constants,
+                            [&](const auto& constant) { return shares(constant.value); }))
+      refuse("the function closes over it (pass it as the argument alone)");
+    if (argument.impl().links)
+      refuse("is being differentiated (donate x.detach().copy(), or do not donate it)");
+    if (!storage.writable() || !storage.is_own() || storage.bytes() != argument.nbytes())
+      refuse(
+          "its memory is not its own: read-only, another library's, repeated or a part of more (copy it "
+          "first)");
+    if (storage.use_count() > 1)
+      refuse("other tensors are views of its memory (let go of them, or donate a copy)");
+  }
+}
+
 void check_apart(std::span<const Tensor> arguments, const Program& program, const std::vector<bool>& known) {
   std::vector<bool> is_written(arguments.size());
   for (const Program::Write& write : program.writes) is_written[static_cast<size_t>(write.input)] = true;
@@ -381,6 +430,13 @@ void check_apart(std::span<const Tensor> arguments, const Program& program, cons
 Tensors Executable::operator()(std::span<const Tensor> arguments) const {
   if (host_lock.answer_signals) host_lock.answer_signals();  // a loop may call it without end
   check(arguments);
+  Tensors taken;
+  if (!donations_.empty()) {
+    check_donated(arguments);
+    taken.assign(arguments.begin(), arguments.end());
+    for (const Donation& donation : donations_) taken[donation.argument] = take(arguments[donation.argument]);
+    arguments = taken;
+  }
   const VisibleTraces none(nullptr);
   const Loan frame(*this);
   if (!program_.writes.empty()) {
@@ -394,9 +450,12 @@ Tensors Executable::operator()(std::span<const Tensor> arguments) const {
   }
   Tensors results;
   results.reserve(program_.outputs.size());
-  for (int variable : program_.outputs) {
-    const Spec& spec = program_.variables[variable];
-    results.push_back(Tensor::empty(spec.shape, spec.dtype, spec.device));
+  for (size_t i = 0; i < program_.outputs.size(); ++i) {
+    const Spec& spec = program_.variables[program_.outputs[i]];
+    const auto place = std::ranges::find(plan_.taken, static_cast<int>(i), &MemoryPlan::Taking::result);
+    results.push_back(place == plan_.taken.end()
+                          ? Tensor::empty(spec.shape, spec.dtype, spec.device)
+                          : arguments[place->argument].view(spec.shape, contiguous_strides(spec.shape), 0));
   }
   {
     const StandIns::Filled filled(frame->arguments, arguments), with_results(frame->results, results);
@@ -464,6 +523,8 @@ std::string Executable::explain_run() const {
   }
   text += explain_graphs();
   for (const auto& [variable, to] : plan_.results) text += str("result ", to, " is a copy\n");
+  for (const auto& [result, argument] : plan_.taken)
+    text += str("result ", result, " takes the memory of argument ", argument, "\n");
   for (const Program::Write& write : program_.writes) {
     const auto is_copied = [&](const MemoryPlan::Copy& copy) { return copy.to == write.input; };
     text += str("argument ", write.input, " is ",

@@ -27,7 +27,9 @@ class Executable {
  public:
   // For arguments that lie so; none given: for row-major ones. A ValueError where one that is written to has
   // elements that share memory.
-  explicit Executable(const Program& program, Layouts layouts = {}, const Passes& passes = {});
+  // Results may take the memory of donated arguments, which calls take away: those have no value afterwards.
+  explicit Executable(const Program& program, Layouts layouts = {}, const Passes& passes = {},
+                      std::vector<Donation> donations = {});
   ~Executable();
   Executable(const Executable&) = delete;
 
@@ -46,12 +48,15 @@ class Executable {
   // In words: the program before and after, how it is run, and where memory is needed.
   std::string explain() const;
   std::string explain_run() const;  // without the program before
+  // Whether a result is made in the memory of a donated argument.
+  bool takes(int result, int argument) const;
 
  private:
   struct Frame;
   class Loan;
 
   void check(std::span<const Tensor> arguments) const;
+  void check_donated(std::span<const Tensor> arguments) const;
   std::unique_ptr<Frame> make_frame(Tensors arenas) const;
   std::string explain_graphs() const;
 
@@ -61,6 +66,7 @@ class Executable {
   std::vector<bool> is_row_major_, is_written_;  // arguments
   Tensors values_;                               // abstract ones of its variables
   std::vector<Unit> units_;
+  const std::vector<Donation> donations_;
   MemoryPlan plan_;
   bool is_long_ = false, joins_;
 
@@ -70,7 +76,7 @@ class Executable {
 
 // In memory that is given, arena_bytes() of it on its device, with arguments and results where they are said
 // to be: nothing is allocated, and nothing is checked. Arguments and results must lie as those of calls do,
-// results apart from all else.
+// results apart from all else but those that take an argument's memory, which are there.
 class Executable::Body {
  public:
   Body(const Executable& executable, const Tensor& memory);

@@ -27,8 +27,10 @@ bool is_sure(const Primitive& primitive) {
 
 class Planner {
  public:
-  Planner(const Program& program, const Tensors& values, const std::vector<Unit>& units, bool in_place)
+  Planner(const Program& program, const Tensors& values, const std::vector<Unit>& units, bool in_place,
+          std::span<const Donation> donations)
       : program_(program), values_(values), units_(units), end_(static_cast<int>(units.size())) {
+    if (in_place) donations_ = donations;
     for (size_t i = 0; i < program.inputs.size(); ++i) add(program.inputs[i], Memory::argument, i, -1);
     for (size_t i = 0; i < program.constants.size(); ++i)
       add(program.constants[i].variable, Memory::constant, i, -1);
@@ -95,8 +97,26 @@ class Planner {
       }
       return true;
     }
-    return overwriting(*program_.instructions[unit.calls[0]].primitive) && reads(unit.inputs[i]) &&
-           fits(unit.inputs[i]) && std::ranges::count_if(unit.inputs, reads) == 1;
+    const Primitive& primitive = *program_.instructions[unit.calls[0]].primitive;
+    const auto read = primitive.pointwise      ? std::ranges::find_if(unit.inputs, reads)
+                      : overwriting(primitive) ? unit.inputs.begin() + static_cast<std::ptrdiff_t>(i)
+                                               : unit.inputs.end();
+    return read != unit.inputs.end() && reads(*read) && fits(*read) &&
+           std::ranges::count_if(unit.inputs, reads) == 1;
+  }
+
+  // Whether a result may be in the memory of an argument.
+  bool is_donated(int argument, int result) const {
+    return std::ranges::any_of(donations_, [&](const Donation& donation) {
+      return donation.argument == argument && (donation.result < 0 || donation.result == result);
+    });
+  }
+  // Whether a value may lie there once nobody reads the argument.
+  bool may_be_in(int argument, int variable) const {
+    return std::ranges::any_of(donations_, [&](const Donation& donation) {
+      return donation.argument == argument &&
+             (donation.result < 0 || program_.outputs[static_cast<size_t>(donation.result)] == variable);
+    });
   }
 
   // Gives outputs the memory of inputs that nobody reads any more.
@@ -105,13 +125,18 @@ class Planner {
     std::vector<int> taken;
     for (size_t i = 0; i < unit.outputs.size(); ++i) {
       const int mine = plan_.of[unit.outputs[i]];
-      const auto theirs = std::ranges::find_if(unit.inputs, [&](int variable) {
-        if (variable < 0) return false;
-        const int other = plan_.of[variable];
-        const Memory& memory = plan_.memories[other];
-        return memory.kind == Memory::arena && memory.last == now && memory.bytes > 0 &&
-               std::ranges::find(taken, other) == taken.end() && may_overwrite(unit, i, other);
-      });
+      const auto of_kind = [&](Memory::Kind kind) {
+        return std::ranges::find_if(unit.inputs, [&](int variable) {
+          if (variable < 0) return false;
+          const int other = plan_.of[variable];
+          const Memory& memory = plan_.memories[other];
+          return memory.kind == kind && memory.last == now && memory.bytes > 0 &&
+                 (kind == Memory::arena || may_be_in(memory.index, unit.outputs[i])) &&
+                 std::ranges::find(taken, other) == taken.end() && may_overwrite(unit, i, other);
+        });
+      };
+      auto theirs = of_kind(Memory::argument);
+      if (theirs == unit.inputs.end()) theirs = of_kind(Memory::arena);
       if (theirs == unit.inputs.end()) continue;
       const int other = plan_.of[*theirs];
       taken.push_back(other);
@@ -121,6 +146,18 @@ class Planner {
       holders_[other].insert(holders_[other].end(), holders_[mine].begin(), holders_[mine].end());
       holders_[mine].clear();
     }
+  }
+
+  // Whether what one memory is to hold may be made in another one from the beginning: that is read no more
+  // then, or element by element where the first value of the one is made.
+  bool may_replace(int made, int old) {
+    const int first = plan_.memories[made].first, last = plan_.memories[old].last;
+    if (last != first) return last < first;
+    const Unit& unit = units_[first];
+    for (size_t i = 0; i < unit.outputs.size(); ++i) {
+      if (plan_.of[unit.outputs[i]] == made) return may_overwrite(unit, i, old);
+    }
+    return false;
   }
 
   // A value is made in the argument that it is written to, if the old value is not read after that, and
@@ -135,17 +172,8 @@ class Planner {
       const int target = program_.inputs[input];
       if (variable == target) continue;
       Memory& made = memory(variable);
-      const Memory& old = memory(target);
-      const auto is_overwritten = [&] {
-        const Unit& unit = units_[made.first];
-        for (size_t i = 0; i < unit.outputs.size(); ++i) {
-          if (plan_.of[unit.outputs[i]] == plan_.of[variable])
-            return may_overwrite(unit, i, plan_.of[target]);
-        }
-        return false;
-      };
       if (in_place && made.kind == Memory::arena && made.first >= sure_from && is_whole(variable) &&
-          is_whole(target) && (old.last < made.first || (old.last == made.first && is_overwritten()))) {
+          is_whole(target) && may_replace(plan_.of[variable], plan_.of[target])) {
         made.kind = Memory::argument;
         made.index = input;
       } else {
@@ -158,13 +186,38 @@ class Planner {
     for (size_t i = 0; i < program_.outputs.size(); ++i) {
       const int variable = program_.outputs[i];
       Memory& made = memory(variable);
+      const int result = static_cast<int>(i);
       if (made.kind == Memory::arena && is_whole(variable)) {
-        made.kind = Memory::result;
-        made.index = static_cast<int>(i);
+        const int argument = free_argument(result, made);
+        made.kind = argument < 0 ? Memory::result : Memory::argument;
+        made.index = argument < 0 ? result : argument;
+        if (argument < 0) continue;
+      }
+      if (made.kind == Memory::argument && is_whole(variable) && is_free(made.index) &&
+          is_donated(made.index, result)) {
+        plan_.taken.push_back({result, made.index});
       } else {
-        plan_.results.push_back({variable, static_cast<int>(i)});
+        plan_.results.push_back({variable, result});
       }
     }
+  }
+
+  bool is_free(int argument) const {
+    return std::ranges::find(plan_.taken, argument, &MemoryPlan::Taking::argument) == plan_.taken.end();
+  }
+
+  // A donated argument as large as a result, whose value is read no more when that begins to be made; or -1.
+  int free_argument(int result, const Memory& made) {
+    for (const Donation& donation : donations_) {
+      const int variable = program_.inputs[static_cast<size_t>(donation.argument)];
+      const Memory& old = memory(variable);
+      if (is_donated(donation.argument, result) && is_free(donation.argument) &&
+          old.kind == Memory::argument && old.bytes == made.bytes && old.device == made.device &&
+          is_whole(variable) &&
+          may_replace(plan_.of[program_.outputs[static_cast<size_t>(result)]], plan_.of[variable]))
+        return donation.argument;
+    }
+    return -1;
   }
 
   void place_arenas() {
@@ -215,6 +268,7 @@ class Planner {
   const Tensors& values_;
   const std::vector<Unit>& units_;
   const int end_;
+  std::span<const Donation> donations_;
   std::unordered_map<const Storage*, int> found_;
   std::vector<std::vector<int>> holders_;  // the variables of each memory
   MemoryPlan plan_;
@@ -223,8 +277,8 @@ class Planner {
 }  // namespace
 
 MemoryPlan plan_memory(const Program& program, const Tensors& values, const std::vector<Unit>& units,
-                       bool in_place) {
-  return Planner(program, values, units, in_place).take();
+                       bool in_place, std::span<const Donation> donations) {
+  return Planner(program, values, units, in_place, donations).take();
 }
 
 Device device_of(const Unit& unit, const Tensors& values) {

@@ -20,6 +20,12 @@ struct Memory {
   }
 };
 
+// An argument whose value nobody reads after the call: its memory is free for what the call gives, result
+// number `result` alone or, where that is -1, any.
+struct Donation {
+  int argument, result = -1;
+};
+
 struct MemoryPlan {
   struct Arena {
     Device device;
@@ -30,21 +36,26 @@ struct MemoryPlan {
   struct Copy {
     int variable, to;
   };
+  // A result that is made in the memory of a donated argument.
+  struct Taking {
+    int result, argument;
+  };
 
   std::vector<Memory> memories;
   std::vector<int> of;             // the memory of each variable; -1: it needs none
   std::vector<Memory> workspaces;  // of each unit
   std::vector<Arena> arenas;       // one for each device
   std::vector<Copy> results, writes;
+  std::vector<Taking> taken;
 
   const Memory& operator[](int variable) const { return memories[of[variable]]; }
 };
 
 // With `in_place`, a value takes the memory of one that is read for the last time where it is made, element
-// by element, and what is written to an argument is made there; else no memory that holds a value is written
-// to.
+// by element, what is written to an argument is made there, and results take the memory of donated arguments;
+// else no memory that holds a value is written to.
 MemoryPlan plan_memory(const Program& program, const Tensors& values, const std::vector<Unit>& units,
-                       bool in_place);
+                       bool in_place, std::span<const Donation> donations = {});
 
 // Where a unit is run.
 Device device_of(const Unit& unit, const Tensors& values);

@@ -41,6 +41,9 @@ Outdated::Outdated(const std::vector<Ref<Storage>>& memories)
 Outdated::~Outdated() { outdated = outer_; }
 
 void check_current(const Tensor& tensor, const char* op) {
+  if (tensor.impl().storage && tensor.impl().storage->is_donated())
+    fail<ValueError>("[", op, "] ", describe(tensor), " was donated to a compiled function, whose call took ",
+                     "its memory (use what the call returned, or donate a copy)");
   if (!outdated || std::ranges::find(*outdated, tensor.impl().storage) == outdated->end()) return;
   fail<TraceError>(
       "[", op, "] ", describe(tensor), " was overwritten by the compiled function that calls this ",

@@ -39,6 +39,17 @@ class Storage : public RefCounted, public Pooled<Storage> {
   // Whether data() is on the host, and the device has no memory for it.
   bool is_number() const { return is_number_; }
   bool is_unknown() const { return is_unknown_; }
+  // Whether the memory is an allocator's, and nobody else's.
+  bool is_own() const { return allocator_ != nullptr; }
+  // That of a tensor whose memory was donated: it stands for none, and counts as overwritten, so that calls
+  // look at it.
+  static Ref<Storage> donated(Device device) {
+    auto result = make_ref<Storage>(device);
+    result->is_donated_ = true;
+    result->bump_version();
+    return result;
+  }
+  bool is_donated() const { return is_donated_; }
   // A value that is not known was written to it.
   void forget() { is_unknown_ = true; }
   void* data() const { return data_; }
@@ -72,7 +83,7 @@ class Storage : public RefCounted, public Pooled<Storage> {
   }
 
   Device device_;
-  bool writable_ = true, is_number_ = false, is_unknown_ = false;
+  bool writable_ = true, is_number_ = false, is_unknown_ = false, is_donated_ = false;
   uint64_t born_during_ = 0;
   alignas(8) char number_[8];
   std::atomic<Queue> queue_ = 0;

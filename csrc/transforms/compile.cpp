@@ -43,7 +43,8 @@ std::string kind_of(std::span<const Tensor> arguments) {
 
 }  // namespace
 
-Compiled::Compiled(const Function& function, std::span<const Tensor> like) {
+Compiled::Compiled(const Function& function, std::span<const Tensor> like, std::vector<int> donated)
+    : donated_(std::move(donated)) {
   const GradJournal journal;
   Captured captured = capture(
       [&](const Tensors& arguments) {
@@ -71,7 +72,25 @@ Compiled::Compiled(const Function& function, std::span<const Tensor> like) {
   by_calls_.writes.clear();
   for (const Tensor& argument : like) layouts_.push_back(argument.strides());
   for (const Tensor& tensor : closed_over_) layouts_.push_back(tensor.strides());
-  executable_ = std::make_unique<Executable>(program_, layouts_);
+  executable_ = std::make_unique<Executable>(program_, layouts_, Passes(),
+                                             std::vector<Donation>(donated_.begin(), donated_.end()));
+}
+
+// What would be lost with the memory, before anything is run.
+void Compiled::check_donated(std::span<const Tensor> arguments) const {
+  for (const int donated : donated_) {
+    const Tensor& argument = arguments[static_cast<size_t>(donated)];
+    if (differentiated(argument) != Differentiated::no)
+      fail<ValueError>(
+          "[compile] argument ", donated, ", ", describe(argument),
+          ", is donated, but is being differentiated (donate x.detach().copy(), or do not donate it)");
+    for (const Tensor& tensor : closed_over_) {
+      if (tensor.impl().storage == argument.impl().storage)
+        fail<ValueError>(
+            "[compile] argument ", donated, ", ", describe(argument),
+            ", is donated, but the function closes over its memory (pass it as the argument alone)");
+    }
+  }
 }
 
 // The traces that would miss what is computed unseen.
@@ -177,7 +196,15 @@ Tensors Compiled::written(std::span<const Tensor> arguments) const {
   return result;
 }
 
-std::string Compiled::explain() const { return executable_->explain(); }
+std::string Compiled::explain() const {
+  std::string text = executable_->explain();
+  if (donated_.empty()) return text;
+  const int64_t without = Executable(program_, layouts_).peak_bytes();
+  text += "donated:";
+  for (const int argument : donated_) text += str(" argument ", argument);
+  return text + str("; a first call allocates ", executable_->peak_bytes(), " bytes, without donation ",
+                    without, '\n');
+}
 
 Tensors Compiled::operator()(std::span<const Tensor> arguments, bool advance) const {
   for (const Ref<Node>& leaf : must_have_no_grad_) {
@@ -191,6 +218,7 @@ Tensors Compiled::operator()(std::span<const Tensor> arguments, bool advance) co
   Tensors inputs(arguments.begin(), arguments.end());
   inputs.insert(inputs.end(), closed_over_.begin(), closed_over_.end());
   for (const Tensor& input : inputs) check_thread(input, "compile");
+  check_donated(arguments);
   Tensors results = run(inputs);
   for (const RecordedHook& hook : hooks_) {
     if (advance) hook.after();
@@ -198,13 +226,18 @@ Tensors Compiled::operator()(std::span<const Tensor> arguments, bool advance) co
   return results;
 }
 
-Function compile(Function function) {
+Function compile(Function function, std::vector<int> donated) {
   struct Cache {
     std::mutex mutex;
     std::map<std::string, std::shared_ptr<const Compiled>> recordings;
   };
-  return [function = std::move(function), cache = std::make_shared<Cache>()](const Tensors& arguments) {
+  return [function = std::move(function), donated = std::move(donated),
+          cache = std::make_shared<Cache>()](const Tensors& arguments) {
     if (visible_capture()) return function(arguments);
+    for (const int argument : donated) {
+      if (argument < 0 || argument >= std::ssize(arguments))
+        fail<ValueError>("[compile] there is no argument ", argument, " to donate, of ", arguments.size());
+    }
     const std::string kind = kind_of(arguments);
     std::shared_ptr<const Compiled> compiled;
     {
@@ -212,7 +245,7 @@ Function compile(Function function) {
       compiled = cache->recordings[kind];
     }
     if (!compiled || !compiled->why_stale().empty()) {
-      compiled = std::make_shared<const Compiled>(function, arguments);
+      compiled = std::make_shared<const Compiled>(function, arguments, donated);
       const std::lock_guard lock(cache->mutex);
       cache->recordings[kind] = compiled;
     }

@@ -17,7 +17,9 @@ namespace tidu {
 // One recording: for arguments of the specs and layouts that it was made with.
 class Compiled {
  public:
-  Compiled(const Function& function, std::span<const Tensor> like);
+  // Calls take the memory of donated arguments, by number, for results where they can: such an argument has
+  // no value afterwards. A ValueError where the function writes to one.
+  Compiled(const Function& function, std::span<const Tensor> like, std::vector<int> donated = {});
 
   // The results, new tensors. Tensors that the function closes over are read, and where it writes to them
   // written, at each call. Where a trace that differentiates or records knows of a tensor, the calls go
@@ -41,6 +43,7 @@ class Compiled {
     Trace* only = nullptr;  // the one that there is, where it is a tape
   };
   Watchers watchers(std::span<const Tensor> inputs) const;
+  void check_donated(std::span<const Tensor> arguments) const;
   // What is closed over as it was when it was recorded.
   struct Closure {
     Tensor tensor;
@@ -51,6 +54,7 @@ class Compiled {
   Tensors run_taped(const Tensors& inputs, Trace& tape) const;
   Tensors run_by_calls(const Tensors& inputs) const;
 
+  const std::vector<int> donated_;
   Program program_;
   Program by_calls_;  // with what is written as further results
   std::vector<Strides> layouts_;
@@ -66,7 +70,9 @@ class Compiled {
 };
 
 // The function as one that is recorded for each kind of arguments that it meets: their specs and layouts. As
-// many recordings are kept; they go with the last copy of the result.
-Function compile(Function function);
+// many recordings are kept; they go with the last copy of the result. Calls may take the memory of donated
+// arguments, by number, which have no value afterwards, but where a transform is live or an argument has no
+// value: a ValueError, before anything is run, where somebody else has that memory or would miss the value.
+Function compile(Function function, std::vector<int> donated = {});
 
 }  // namespace tidu

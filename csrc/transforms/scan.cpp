@@ -56,17 +56,19 @@ void check_scan(const SpecCall& call, size_t num_outputs) {
   check_held(call, *attrs.body, inputs, outputs);
 }
 
-// Steps as calls of one executable: a slice is read where it lies, results are made in their places, and the
-// carry goes to and fro between two places or, where it is saved, from one place to the next.
+// Steps as calls of one executable: a slice is read where it lies, results are made in their places, and a
+// carry is overwritten by the next one or goes to and fro between two places or, where it is saved, from one
+// place to the next.
 class PreparedScan {
  public:
   PreparedScan(const Call& call, const Passes& passes)
       : attrs_(call.attrs.as<ScanAttrs>()),
-        body_(*attrs_.body, layouts_of_step(call), passes),
+        body_(*attrs_.body, layouts_of_step(call), passes, carries_in_place()),
         bytes_(aligned(body_.arena_bytes())) {
     for (int i = 0; i < attrs_.carries; ++i) {
+      stays_.push_back(body_.takes(i, i));
       spares_.push_back(bytes_);
-      if (!attrs_.saves) bytes_ += aligned(static_cast<int64_t>(call.outputs[i].nbytes()));
+      if (!attrs_.saves && !stays_.back()) bytes_ += aligned(static_cast<int64_t>(call.outputs[i].nbytes()));
     }
   }
 
@@ -89,11 +91,12 @@ class PreparedScan {
       std::vector<void*> from, to(results);
       for (const Tensor& input : inputs) from.push_back(input.raw_data());
       for (size_t i = 0; i < carries; ++i) {
-        if (inputs[i].is_contiguous() && attrs.length > 0 && !attrs.saves) continue;
-        const Tensor first = attrs.length == 0       ? outputs[i]
-                             : attrs.saves           ? select(outputs[results + i], 0, at(0))
-                             : attrs.length % 2 == 0 ? outputs[i]
-                                                     : part_of(memory_, outputs[i].spec(), scan_->spares_[i]);
+        const bool stays = scan_->stays_[i];
+        if (inputs[i].is_contiguous() && attrs.length > 0 && !attrs.saves && !stays) continue;
+        const bool is_last = attrs.length == 0 || stays || attrs.length % 2 == 0;
+        const Tensor first = attrs.saves && attrs.length > 0 ? select(outputs[results + i], 0, at(0))
+                             : is_last                       ? outputs[i]
+                                       : part_of(memory_, outputs[i].spec(), scan_->spares_[i]);
         copy_into(first, inputs[i]);
         from[i] = first.raw_data();
       }
@@ -101,8 +104,9 @@ class PreparedScan {
       const auto carry = [&](size_t i, int64_t step) -> void* {
         const int64_t left = attrs.length - 1 - step;
         if (left > 0 && attrs.saves) return slice(outputs[results + i], at(step + 1));
-        return left % 2 == 0 || attrs.saves ? outputs[i].raw_data()
-                                            : static_cast<char*>(memory_.raw_data()) + scan_->spares_[i];
+        return left % 2 == 0 || attrs.saves || scan_->stays_[i]
+                   ? outputs[i].raw_data()
+                   : static_cast<char*>(memory_.raw_data()) + scan_->spares_[i];
       };
       for (int64_t step = 0; step < attrs.length; ++step) {
         if (host_lock.answer_signals) host_lock.answer_signals();
@@ -134,8 +138,16 @@ class PreparedScan {
     return layouts;
   }
 
+  // A carry that nobody keeps may be overwritten by the next one.
+  std::vector<Donation> carries_in_place() const {
+    std::vector<Donation> result;
+    for (int i = 0; i < attrs_.carries && !attrs_.saves; ++i) result.push_back({i, i});
+    return result;
+  }
+
   const ScanAttrs attrs_;
   const Executable body_;
+  std::vector<bool> stays_;      // whether each carry is always in one place
   std::vector<int64_t> spares_;  // where the second place of each carry is
   int64_t bytes_;
 };

@@ -14,14 +14,20 @@ namespace tidu::cpu::HWY_NAMESPACE {
 namespace {
 
 template <class T>
-void outer(const void* left, int64_t stride, const void* right, void* result, int64_t leading, int64_t rows,
-           int64_t columns) {
+void outer(const void* left, int64_t stride, const void* right, const void* onto, void* result,
+           int64_t leading, int64_t rows, int64_t columns) {
   const T *a = static_cast<const T*>(left), *b = static_cast<const T*>(right);
   for (int64_t i = 0; i < rows; ++i) {
     const T factor = a[i * stride];
     T* const c = static_cast<T*>(result) + i * leading;
+    if (onto) {
+      const T* const before = static_cast<const T*>(onto) + i * leading;
 #pragma GCC ivdep
-    for (int64_t j = 0; j < columns; ++j) c[j] = factor * b[j] + T(0);
+      for (int64_t j = 0; j < columns; ++j) c[j] = before[j] + (factor * b[j] + T(0));
+    } else {
+#pragma GCC ivdep
+      for (int64_t j = 0; j < columns; ++j) c[j] = factor * b[j] + T(0);
+    }
   }
 }
 

@@ -190,10 +190,12 @@ void bind_compile(py::module_& m) {
     return FlatCall(arguments.ptr(), keywords.ptr()).take();
   });
   py::class_<Compiled>(m, "Recording")
-      .def(py::init([](const py::function& function, const py::list& tensors, const py::list& numbers) {
+      .def(py::init([](const py::function& function, const py::list& tensors, const py::list& numbers,
+                       std::vector<int> donated) {
         UserLine line;
         const Lines lines([&] { return line(); });
-        return std::make_unique<Compiled>(as_function(function), inputs_of(tensors, numbers));
+        return std::make_unique<Compiled>(as_function(function), inputs_of(tensors, numbers),
+                                          std::move(donated));
       }))
       .def(
           "__call__",

@@ -44,6 +44,9 @@ std::optional<DType> dtype_of_format(const char* format, Py_ssize_t itemsize) {
   }
 }
 
+// Another owner of its memory, which nobody may take then.
+Tensor held(const Tensor& x) { return x.view(x.shape(), x.strides(), x.impl().offset); }
+
 // What a buffer view of a tensor keeps alive.
 struct BufferState {
   Tensor tensor;
@@ -161,7 +164,7 @@ py::object export_dlpack(const Tensor& x, const py::object& stream,
             " is read-only, which only DLPack 1.0 can say (pass max_version=(1, 0) or copy=True)"));
   }
   const bool copied = copy_wanted.value_or(!versioned && !writable);
-  auto state = std::make_unique<ExportState>(ExportState{copied ? stop_gradient(copy(x)) : x, {}, {}});
+  auto state = std::make_unique<ExportState>(ExportState{copied ? stop_gradient(copy(x)) : held(x), {}, {}});
   const dlpack::Array array = describe_array(*state);
   if (!versioned) {
     auto* managed = new dlpack::Managed{array, state.release(), delete_managed<dlpack::Managed>};
@@ -296,7 +299,7 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
     if ((flags & PyBUF_C_CONTIGUOUS) == PyBUF_C_CONTIGUOUS && !x.is_contiguous()) {
       fail<ValueError>("[buffer] ", describe(x), " is not contiguous");
     }
-    auto state = std::make_unique<BufferState>(BufferState{x, {}, {}});
+    auto state = std::make_unique<BufferState>(BufferState{held(x), {}, {}});
     const auto itemsize = static_cast<Py_ssize_t>(size_of(x.dtype()));
     for (int i = 0; i < x.ndim(); ++i) {
       state->shape[i] = x.shape()[i];

@@ -19,6 +19,7 @@ from tidu._pytree import flatten, unflatten
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Donated = int | str | Sequence[int | str]  # positions and names of arguments
 
 # --- Numbers that are arguments
 
@@ -256,6 +257,7 @@ class _Entry:
         values: list[Any],
         static: frozenset[int],
         expressions: list[Any],
+        donated: list[int],
     ) -> None:
         self.constants: dict[int, Any] = {}  # of the results' leaves: what is no tensor
         self.static = static
@@ -294,7 +296,7 @@ class _Entry:
         try:
             later = self.later(values)
             assert later is not None  # these are the values whose kinds it holds
-            self.recording = _core.Recording(flat, tensors, later)
+            self.recording = _core.Recording(flat, tensors, later, donated)
         finally:
             modules, _watched.modules = list(_watched.modules.values()), outer
             _refuse_leaks(modules)
@@ -341,10 +343,11 @@ class _Entry:
 class CompiledFunction(Generic[P, R]):
     """What `compile` returns: it is called like the function."""
 
-    def __init__(self, function: Callable[P, R], check: int) -> None:
+    def __init__(self, function: Callable[P, R], check: int, donate: tuple[int | str, ...]) -> None:
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._to_check = check
+        self._donate = donate
         self._entries: dict[
             Any, list[_Entry]
         ] = {}  # by kind of arguments and values of static ones: the last used first
@@ -469,11 +472,14 @@ class CompiledFunction(Generic[P, R]):
     ) -> _Entry:
         static = frozenset(self._static.get((kind, fixed), ()))
         derived: list[Any] = []
+        donated = _donated(self._donate, self._function, args, kwargs) if self._donate else []
         while True:
             expressions = [i for i, value in enumerate(values) if i not in static and _is_argument(value)]
             static |= {i for i in range(len(values)) if i not in expressions}
             derived = [e for e in derived if not _sources(e) & static]
-            entry = _Entry(self._function, args, kwargs, tensors, values, static, [*expressions, *derived])
+            entry = _Entry(
+                self._function, args, kwargs, tensors, values, static, [*expressions, *derived], donated
+            )
             recorded = entry.recorded
             if not recorded.static and not recorded.missing:
                 break
@@ -489,7 +495,7 @@ class CompiledFunction(Generic[P, R]):
         return entry
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CompiledFunction, (self._function, self._to_check)
+        return CompiledFunction, (self._function, self._to_check, self._donate)
 
     def _checked(
         self,
@@ -504,6 +510,8 @@ class CompiledFunction(Generic[P, R]):
         written = entry.recording.written(tensors)
         with no_grad():
             before = [_core.copy(tensor) for tensor in written]
+            if self._donate:  # the function itself is to have them yet
+                tensors = [_core.copy(tensor) for tensor in tensors]
             results = entry.recording(tensors, entry.later(values), False)
             after = [_core.copy(tensor) for tensor in written]
             for tensor, value in zip(written, before, strict=True):
@@ -528,13 +536,65 @@ def _spec(tensor: Tensor) -> str:
     return f"{tensor.dtype}{tensor.shape}"
 
 
+def _names_of(function: Callable[..., Any]) -> list[str] | None:
+    """The names of a function's positional parameters, or None where it does not say."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def _donated(
+    donate: tuple[int | str, ...],
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> list[int]:
+    """The numbers, among the tensors of a call, of those in donated arguments."""
+    names = _names_of(function) or []
+    numbers: list[int] = []
+    count = 0
+    for key, argument in [*enumerate(args), *kwargs.items()]:
+        names_it = {key, names[key] if type(key) is int and key < len(names) else key}
+        if key in names:
+            names_it.add(names.index(key))
+        size = sum(isinstance(leaf, Tensor) or _is_array(leaf) for leaf in flatten(argument)[0])
+        if names_it & set(donate):
+            numbers.extend(range(count, count + size))
+        count += size
+    return numbers
+
+
+def _checked_donate(donate: Donated, function: Callable[..., Any]) -> tuple[int | str, ...]:
+    """The positions and names of arguments to donate; a ValueError where there are none such."""
+    chosen: tuple[Any, ...] = tuple(donate) if isinstance(donate, (tuple, list)) else (donate,)
+    names = _names_of(function)
+    takes_more = names is None or any(
+        p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY)
+        for p in inspect.signature(function).parameters.values()
+    )
+    for one in chosen:
+        if type(one) not in (int, str):
+            raise TypeError(f"[compile] donate takes positions and names of arguments, not {one!r}")
+        if type(one) is int and one < 0:
+            raise ValueError(f"[compile] donate takes positions from 0 on, not {one}")
+        if names is not None and not takes_more and one not in names and one not in range(len(names)):
+            raise ValueError(
+                f"[compile] there is no argument {one!r} to donate (the function takes {', '.join(names)})"
+            )
+    return chosen
+
+
 @overload
-def compile(function: Callable[P, R], *, check: int = ...) -> CompiledFunction[P, R]: ...
+def compile(
+    function: Callable[P, R], *, check: int = ..., donate: Donated = ...
+) -> CompiledFunction[P, R]: ...
 @overload
 def compile(
     function: None = None, *, check: int = ...
 ) -> Callable[[Callable[P, R]], CompiledFunction[P, R]]: ...
-def compile(function: Callable[..., Any] | None = None, *, check: int = 0) -> Any:
+def compile(function: Callable[..., Any] | None = None, *, check: int = 0, donate: Donated = ()) -> Any:
     """`function` as one prepared program for each kind of arguments (structure, shapes, dtypes, devices,
     layouts) that it is called with.
 
@@ -552,6 +612,12 @@ def compile(function: Callable[..., Any] | None = None, *, check: int = 0) -> An
     gives; the first `check` calls are compared with it, a RuntimeError where they differ. `explain(*args)`
     of the result says what calls do.
 
+    `donate` names arguments, by position or name, whose tensors the caller has no more use for, such as the
+    parameters and state that a step returns anew: results may be made in their memory, and using such a
+    tensor afterwards is a ValueError. So it is, before anything runs, where a donated tensor is being
+    differentiated, read-only or repeated, given twice, closed over, or has views. Inside of transforms and of
+    other compiled functions nothing is donated.
+
     Examples
     --------
     >>> @td.compile
@@ -561,7 +627,7 @@ def compile(function: Callable[..., Any] | None = None, *, check: int = 0) -> An
     tensor([0.5, 1. ], dtype=float32)
     """
     if function is None:
-        return functools.partial(compile, check=check)
+        return functools.partial(compile, check=check, donate=donate)
     if not callable(function):
         raise TypeError(f"[compile] takes a function, not {type(function).__name__}")
     of_call = getattr(function, "forward", function)
@@ -569,4 +635,4 @@ def compile(function: Callable[..., Any] | None = None, *, check: int = 0) -> An
         raise TypeError(
             f"[compile] {getattr(function, '__name__', function)} runs in parts, which is not recorded"
         )
-    return CompiledFunction(function, check)
+    return CompiledFunction(function, check, _checked_donate(donate, of_call))

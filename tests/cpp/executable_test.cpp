@@ -511,6 +511,27 @@ TEST(Executable, StepsKeepWhatCostsLittleOrIsNotToBeKept) {
   EXPECT_EQ(text.find("slices=2"), text.npos) << text;
 }
 
+// Sums over steps of what is made of products are added to where they lie.
+TEST(Executable, SumsOverStepsGrowInOnePlace) {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const int64_t rows : {1, 3}) {
+      const Tensors arguments{random_normal(random_key(1), {rows, 40}, 0, 1, dtype),
+                              random_normal(random_key(2), {40, 40}, 0, 0.1, dtype)};
+      const ScalarFunction loss = [](const Tensors& in) {
+        const Function step = [&](const Tensors& at) { return Tensors{tanh(matmul(at[0], in[1]))}; };
+        return sum(scan(step, {in[0]}, {}, {.length = 6}).carry[0]);
+      };
+      const Program program =
+          record([&](const Tensors& in) { return value_and_grad(loss, in).gradients; }, arguments);
+      expect_as_program(program, arguments, str("sums of products, ", rows, " rows, ", dtype));
+      const std::string text = Executable(program).explain_run();
+      EXPECT_NE(text.find("input 1 of instruction"), text.npos) << text;
+      EXPECT_NE(text.find("(add) is computed part by part"), text.npos) << text;
+      EXPECT_NE(text.find("result 1 takes the memory of argument 1"), text.npos) << text;
+    }
+  }
+}
+
 TEST(Executable, RoundsOfALoopAreItsLoop) {
   const auto round = [](const Tensors& at, const Tensor& w) {
     return Tensors{at[1], sin(matmul(at[0], w)), at[2] + 1};
@@ -754,6 +775,85 @@ TEST(Executable, RefusesArgumentsThatItWasNotMadeFor) {
   expect_error<TraceError>("has no value yet", [&] { call(Tensor::unknown({2, 3}, DType::float32), b); });
   const std::vector<Strides> repeated{{0, 1}, {3, 1}};
   expect_error<ValueError>("its elements share memory", [&] { Executable(program, repeated); });
+}
+
+// Results of the donated arguments' specs are made where these lie.
+TEST(Executable, ResultsTakeTheMemoryOfDonatedArguments) {
+  const Program program = record(
+      [](const Tensors& in) {
+        const Tensor moment = in[1] * 0.9f + in[2];
+        return Tensors{in[0] - moment * in[3], moment, sum(in[2]), in[4]};
+      },
+      std::vector<Spec>{{{30, 20}, DType::float32, {}},
+                        {{30, 20}, DType::float32, {}},
+                        {{30, 20}, DType::float32, {}},
+                        {{}, DType::float32, {}},
+                        {{7}, DType::float32, {}}});
+  const auto arguments = [] {
+    return Tensors{random_normal(random_key(1), {30, 20}), random_normal(random_key(2), {30, 20}),
+                   random_normal(random_key(3), {30, 20}), zeros({}) + 0.1f, ones({7})};
+  };
+  const Tensors want = program(arguments());
+  const std::vector<Donation> donations{{0}, {1}, {4}};
+  for (const Passes& passes : kPasses) {
+    const Executable executable(program, {}, passes, donations);
+    expect_same(executable(arguments()), want, "donated");
+  }
+  const Executable executable(program, {}, {}, donations), keeps(program);
+  EXPECT_EQ(keeps.peak_bytes() - executable.peak_bytes(), 4 * (600 + 600 + 7));
+  executable(arguments());
+  const Tensors given = arguments();
+  const void* const places[] = {given[0].raw_data(), given[1].raw_data(), given[4].raw_data()};
+  Allocator& allocator = backend(Device{}).allocator(0);
+  const int64_t allocations = allocator.stats().allocations;
+  const Tensors results = executable(given);
+  EXPECT_EQ(allocator.stats().allocations - allocations, 1);  // of the sum
+  EXPECT_EQ(results[0].raw_data(), places[0]);
+  EXPECT_EQ(results[1].raw_data(), places[1]);
+  EXPECT_EQ(results[3].raw_data(), places[2]);
+  expect_same(results, want, "donated");
+  expect_error<ValueError>("was donated to a compiled function", [&] { given[0] + 1; });
+  expect_error<ValueError>("was donated to a compiled function", [&] { to_vector<float>(given[0]); });
+  expect_error<ValueError>("was donated to a compiled function", [&] {
+    Tensor target = given[1];
+    assign(target, ones({30, 20}));
+  });
+  expect_same({results[0] + 1}, {want[0] + 1}, "results are tensors like others");
+}
+
+TEST(Executable, RefusesDonationsThatWouldTakeWhatSomebodyHas) {
+  const Program program =
+      record([](const Tensors& in) { return Tensors{in[0] + in[1]}; },
+             std::vector<Spec>{{{2, 3}, DType::float32, {}}, {{2, 3}, DType::float32, {}}});
+  const std::vector<Donation> donations{{0}};
+  const Executable executable(program, {}, {}, donations);
+  const Tensor b = ones({2, 3});
+  const auto refuses = [&](const std::string& part, const Tensor& a, const Tensor& other) {
+    expect_error<ValueError>(part, [&] { executable(Tensors{a, other}); });
+    EXPECT_FALSE(a.is_abstract());
+  };
+  Tensor a = ones({2, 3});
+  refuses("also that of argument 1", a, a);
+  {
+    const Tensor view = flatten(a);
+    refuses("other tensors are views of its memory", a, b);
+  }
+  refuses("its memory is not its own", slice_axis(ones({4, 3}), 0, 1, 3), b);
+  std::vector<float> memory(6, 1);
+  refuses("its memory is not its own",
+          Tensor::from_memory(memory.data(), {2, 3}, {3, 1}, DType::float32, nullptr), b);
+  a.set_requires_grad();
+  refuses("is being differentiated", a, b);
+  expect_same(executable(Tensors{ones({2, 3}), b}), {ones({2, 3}) + 1}, "donated");
+  const Program writes = record(
+      [](const Tensors& in) {
+        Tensor x = in[0];
+        assign(x, x * 2);
+        return Tensors{sum(x)};
+      },
+      std::vector<Spec>{{{3}, DType::float32, {}}});
+  expect_error<ValueError>("is donated, and written to as well",
+                           [&] { Executable(writes, {}, {}, donations); });
 }
 
 TEST(Executable, ChangesNothingWhereACallFails) {

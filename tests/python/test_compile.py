@@ -912,3 +912,117 @@ def test_copies_are_recorded_anew(device):
 
 def doubled(x):
     return x * 2
+
+
+# --- Donation
+
+
+def functional_training(device, **options):
+    """A step as a function of parameters and state, both, and a batch."""
+    model = network(device)
+    params = [p.detach().copy() for p in model.parameters()]
+    optimizer = td.optim.functional(td.optim.Adam, lr=0.01)
+
+    def loss_of(params, x, y):
+        w1, b1, w2, b2 = params
+        return F.cross_entropy(td.sigmoid(x @ w1.T + b1) @ w2.T + b2, y)
+
+    def step(params, state, x, y):
+        loss, gradients = td.value_and_grad(loss_of)(params, x, y)
+        return *optimizer.update(gradients, state, params), loss
+
+    return step, params, optimizer.init(params)
+
+
+def growth(device, function, *args):
+    """What a call has allocated at most beside what was there."""
+    memory = td.cuda if device.type == "cuda" else td.cpu
+    memory.reset_peak_memory()
+    before = memory.memory_stats()["live_bytes"]
+    result = function(*args)
+    return memory.memory_stats()["peak_bytes"] - before, result
+
+
+def test_a_functional_step_that_donates_takes_no_more_than_one_that_writes(device):
+    step, params, state = functional_training(device)
+    (x, y), *_ = batches(1, device)
+    kept_params, kept_state = td.tree_map(td.copy, (params, state))
+    donating, plain = td.compile(step, donate=("params", "state")), td.compile(step)
+
+    @td.compile
+    def writing(x, y):
+        new_params, new_state, loss = step(kept_params, kept_state, x, y)
+        td.tree_map(
+            lambda old, new: old.__setitem__(..., new), (kept_params, kept_state), (new_params, new_state)
+        )
+        return loss
+
+    want = td.tree_map(td.copy, (params, state))
+    for _ in range(3):
+        by_writing, loss = growth(device, writing, x, y)
+        by_donating, (params, state, donated_loss) = growth(device, donating, params, state, x, y)
+        *want, want_loss = plain(*want, x, y)
+        assert bits((params, state, donated_loss)) == bits((*want, want_loss))
+        assert bits((kept_params, kept_state, loss)) == bits((*want, want_loss))
+    assert by_donating == by_writing
+    assert growth(device, plain, params, state, x, y)[0] > by_writing
+    text = donating.explain(params, state, x, y)
+    assert "takes the memory of argument 0" in text and "without donation" in text
+
+
+@pytest.mark.parametrize("donate", [0, "a", [0], ("a",)], ids=str)
+def test_a_donated_tensor_is_of_no_use_afterwards(donate, device):
+    f = td.compile(lambda a, b: a + b, donate=donate)
+    a, b = td.ones(3, device=device), td.ones(3, device=device)
+    assert f(a, b).tolist() == [2, 2, 2]
+    uses = (
+        lambda: a + 1,
+        a.tolist,
+        lambda: a.cpu().numpy(),
+        lambda: a.__setitem__(0, 1),
+        lambda: f(a, b),
+        lambda: td.grad(lambda x: x.sum())(a),
+    )
+    for use in uses:
+        with pytest.raises(ValueError, match="was donated to a compiled function"):
+            use()
+    assert (b + 1).tolist() == [2, 2, 2]
+    assert f(a=td.ones(3, device=device), b=b).tolist() == [2, 2, 2]
+
+
+def test_donations_that_are_refused(device):
+    f = td.compile(lambda a, b: a + b, donate=0)
+    b = td.ones(3, device=device)
+    a = td.ones(3, device=device)
+    view = a[1:]
+    with pytest.raises(ValueError, match="views of its memory"):
+        f(a, b)
+    del view
+    with pytest.raises(ValueError, match="also that of argument 1"):
+        f(a, a)
+    with pytest.raises(ValueError, match="is being differentiated"):
+        f(td.ones(3, device=device, requires_grad=True), b)
+    with pytest.raises(ValueError, match="its memory is not its own"):
+        f(td.broadcast_to(td.ones(1, device=device), (3,)), b)
+    if device.type == "cpu":
+        array = a.numpy()
+        with pytest.raises(ValueError, match="views of its memory"):
+            f(a, b)
+        del array
+    closes = td.compile(lambda x: x + a, donate=0)
+    with pytest.raises(ValueError, match="closes over its memory"):
+        closes(a)
+    assert f(a, b).tolist() == [2, 2, 2]
+    writes = td.compile(lambda x: x.__setitem__(0, 5), donate=0)
+    with pytest.raises(ValueError, match="donated, and written to as well"):
+        writes(b)
+    with pytest.raises(ValueError, match=r"no argument 'c' to donate \(the function takes a, b\)"):
+        td.compile(lambda a, b: a, donate="c")
+    with pytest.raises(ValueError, match="no argument 2 to donate"):
+        td.compile(lambda a, b: a, donate=2)
+    with pytest.raises(TypeError, match="positions and names"):
+        td.compile(lambda a, b: a, donate=1.5)
+    # Inside of transforms nothing is.
+    c = td.ones((2, 3), device=device)
+    assert td.vmap(f, in_axes=(0, None))(c, b).tolist() == [[2.0] * 3] * 2
+    assert c.tolist() == [[1.0] * 3] * 2

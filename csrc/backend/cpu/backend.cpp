@@ -58,7 +58,9 @@ class CpuBackend final : public Backend {
     return cpu::reduces(group, output);
   }
   bool takes_factors(const SpecCall& call, size_t input) override { return cpu::takes_factors(call, input); }
-  void run(const Call& call, std::span<const Factors> factors) override { cpu::update(call, factors); }
+  void run(const Call& call, std::span<const Factors> factors) override {
+    cpu::run_with_factors(call, factors);
+  }
   void synchronize(int) override {}
 
   std::string description(int) const override {

@@ -11,8 +11,10 @@
 #include <cstring>
 
 #include "backend/backend.h"
+#include "backend/cpu/elementwise.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
+#include "backend/cpu/scratch.h"
 #include "backend/cpu/threads.h"
 #include "kernels/cpu/outer.h"
 #include "kernels/scalar.h"
@@ -207,7 +209,8 @@ int64_t Product::work() const {
   return std::max(rows_ * columns_ * depth_ / 8, touched);
 }
 
-template <class T> void Product::compute_of(const Product& p, int64_t i, void* to, int64_t leading) {
+template <class T>
+void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to, int64_t leading) {
   const auto [first, rows, columns] = p.block(i);
   const int64_t batch = first / (p.m_ * p.n_), row = first / p.n_ % p.m_, column = first % p.n_;
   const Matrices left = matrices_of(p.a_), right = matrices_of(p.b_);
@@ -217,8 +220,18 @@ template <class T> void Product::compute_of(const Product& p, int64_t i, void* t
   const bool adds = p.bias_.defined();
   if constexpr (std::is_floating_point_v<T>) {
     if (p.depth_ == 1 && !adds && (!right.transposed || p.n_ == 1))
-      return outer_function(p.a_.dtype())(a, left.transposed ? 1 : left.leading, b, out, leading, rows,
+      return outer_function(p.a_.dtype())(a, left.transposed ? 1 : left.leading, b, onto, out, leading, rows,
                                           columns);
+    if (onto) {
+      auto* const block = reinterpret_cast<T*>(own_memory<Use::product>(rows * columns * left.size));
+      p.compute(i, block, columns);
+      static const TileFunction sum = tile_function("add", dtype_of<T>);
+      for (int64_t r = 0; r < rows; ++r) {
+        const void* const addends[] = {static_cast<const T*>(onto) + r * leading, block + r * columns};
+        sum(addends, out + r * leading, columns);
+      }
+      return;
+    }
   }
   for (int64_t r = 0; adds && r < rows; ++r)
     std::copy_n(p.bias_.data<T>() + column, columns, out + r * leading);
@@ -255,6 +268,21 @@ void matmul(const Call& call) {
 }
 
 }  // namespace
+
+void add_product(const Call& call, const Factors& factors) {
+  const Tensor onto = row_major(call.inputs[0]);
+  const Product product(factors.a, factors.b);
+  const auto size = static_cast<int64_t>(size_of(onto.dtype()));
+  const auto* const from = static_cast<const char*>(onto.raw_data());
+  auto* const to = static_cast<char*>(call.outputs[0].raw_data());
+  const int64_t tasks = product.blocks(), work = product.work();
+  parallel_ranges(tasks, std::max<int64_t>(1, kGrain / work), tasks * work, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = product.block(i).first * size;
+      product.add(i, from + first, to + first, product.columns());
+    }
+  });
+}
 
 void register_matmul_kernels() {
   // Its own threads would oversubscribe ours and split products by their number.

@@ -1,7 +1,7 @@
 // Products of matrices in blocks, for those who go on with a block while it is in the cache.
 #pragma once
 
-#include "tensor/tensor.h"
+#include "backend/backend.h"
 
 namespace tidu::cpu {
 
@@ -39,15 +39,23 @@ class Product {
   // Of one block, in elements of simpler kernels.
   int64_t work() const;
   // Writes a block, its rows `leading` elements apart.
-  void compute(int64_t i, void* to, int64_t leading) const { compute_(*this, i, to, leading); }
+  void compute(int64_t i, void* to, int64_t leading) const { compute_(*this, i, nullptr, to, leading); }
+  // The same added to what lies as `to` does, and may be it.
+  void add(int64_t i, const void* onto, void* to, int64_t leading) const {
+    compute_(*this, i, onto, to, leading);
+  }
 
  private:
-  template <class T> static void compute_of(const Product& product, int64_t i, void* to, int64_t leading);
+  template <class T>
+  static void compute_of(const Product& product, int64_t i, const void* onto, void* to, int64_t leading);
 
   Tensor a_, b_, bias_;
   int64_t batches_, m_, n_, depth_;
   int64_t rows_, columns_, down_, across_;  // of a block; blocks
-  void (*compute_)(const Product&, int64_t i, void* to, int64_t leading) = nullptr;
+  void (*compute_)(const Product&, int64_t i, const void* onto, void* to, int64_t leading) = nullptr;
 };
+
+// The sum of a value and a product, block by block.
+void add_product(const Call& call, const Factors& factors);
 
 }  // namespace tidu::cpu

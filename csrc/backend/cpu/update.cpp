@@ -11,6 +11,7 @@
 #include "backend/cpu/threads.h"
 #include "kernels/cpu/cast.h"
 #include "kernels/cpu/update.h"
+#include "ops/elementwise.h"
 #include "ops/update.h"
 
 namespace tidu::cpu {
@@ -140,6 +141,8 @@ Update update_of(const Primitive& primitive) {
 }  // namespace
 
 bool takes_factors(const SpecCall& call, size_t input) {
+  const DType dtype = call.inputs[input].dtype;
+  if (&call.primitive == &primitives::add) return input == 1 && is_floating(dtype) && !is_narrow(dtype);
   const auto is_gradient = [&]<class Attributes>() {
     const auto& attrs = call.attrs.as<Attributes>();
     const size_t end = call.inputs.size() - (attrs.clocked ? 1 : 0);
@@ -150,10 +153,13 @@ bool takes_factors(const SpecCall& call, size_t input) {
                       : &call.primitive == &primitives::rmsprop_update
                           ? is_gradient.operator()<RmspropAttrs>()
                           : false;
-  return is_one && !is_narrow(call.inputs[input].dtype);
+  return is_one && !is_narrow(dtype);
 }
 
-void update(const Call& call, std::span<const Factors> factors) { update_of(call.primitive)(call, factors); }
+void run_with_factors(const Call& call, std::span<const Factors> factors) {
+  if (&call.primitive == &primitives::add) return add_product(call, factors[0]);
+  update_of(call.primitive)(call, factors);
+}
 
 void register_update_kernels() {
   set_kernel(primitives::sgd_update, DeviceType::cpu, [](const Call& call) { sgd_update(call, {}); });

@@ -1,4 +1,4 @@
-// The optimisers' update steps, of gradients that are products.
+// Calls that are given products: the optimisers' update steps, of gradients, and sums.
 #pragma once
 
 #include <span>
@@ -7,9 +7,10 @@
 
 namespace tidu::cpu {
 
-// Whether an input of a call is a gradient of which `update` takes the factors.
+// Whether `run_with_factors` takes the factors of an input of a call, which is a gradient or is added to what
+// there is.
 bool takes_factors(const SpecCall& call, size_t input);
 
-void update(const Call& call, std::span<const Factors> factors);
+void run_with_factors(const Call& call, std::span<const Factors> factors);
 
 }  // namespace tidu::cpu
