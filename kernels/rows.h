@@ -16,11 +16,23 @@ struct floating_types {
   template <class T> static constexpr bool holds = is_half<T> || std::is_floating_point_v<T>;
 };
 struct numeric_types {
-  template <class T> static constexpr bool holds = !std::is_same_v<T, bool>;
+  template <class T> static constexpr bool holds = !std::is_same_v<T, bool> && !is_complex_type<T>;
 };
 struct any_types {
-  template <class T> static constexpr bool holds = true;
+  template <class T> static constexpr bool holds = !is_complex_type<T>;
 };
+struct complex_types {
+  template <class T> static constexpr bool holds = is_complex_type<T>;
+};
+template <class Types> struct and_complex {
+  template <class T> static constexpr bool holds = Types::template holds<T> || is_complex_type<T>;
+};
+using floating_complex_types = and_complex<floating_types>;
+using numeric_complex_types = and_complex<numeric_types>;
+using any_complex_types = and_complex<any_types>;
+// Kernels see the parts.
+using numeric_parts_types = numeric_types;
+using any_parts_types = any_types;
 using choice_types = any_types;
 
 // The parameters of the rows that have some, with their defaults: leaky_relu_parameters<double>{0.2}. A call

@@ -28,8 +28,10 @@ enum class DType : uint8_t {
   bfloat16,
   float32,
   float64,
+  complex64,
+  complex128,
 };
-inline constexpr int kDTypeCount = 13;
+inline constexpr int kDTypeCount = 15;
 
 // IEEE 754 binary16: stored as bits, computed in float. Uninitialised by default, as a float is.
 struct float16 {
@@ -108,6 +110,12 @@ struct bfloat16 {
   }
 };
 
+// Two floats or doubles side by side, as C, NumPy and CUDA's libraries have them.
+//
+// kernels/complex.h computes with them; whatever else there is of kernels is shown their parts. Uninitialised
+// by default, as a float is.
+template <class T> struct complex { T re, im; };
+
 static_assert(sizeof(float16) == 2 && sizeof(bfloat16) == 2 && sizeof(bool) == 1);
 
 template <class T> struct DTypeOf;
@@ -124,11 +132,17 @@ template <> struct DTypeOf<float16> { static constexpr DType value = DType::floa
 template <> struct DTypeOf<bfloat16> { static constexpr DType value = DType::bfloat16; };
 template <> struct DTypeOf<float> { static constexpr DType value = DType::float32; };
 template <> struct DTypeOf<double> { static constexpr DType value = DType::float64; };
+template <> struct DTypeOf<complex<float>> { static constexpr DType value = DType::complex64; };
+template <> struct DTypeOf<complex<double>> { static constexpr DType value = DType::complex128; };
 template <class T> inline constexpr DType dtype_of = DTypeOf<T>::value;
+
+template <class T> inline constexpr bool is_complex_type = false;
+template <class T> inline constexpr bool is_complex_type<complex<T>> = true;
 
 template <class T> inline constexpr bool is_half = std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>;
 
-// Calls f.template operator()<T>() with the C++ type of `dtype`.
+// Calls f.template operator()<T>() with the C++ type of `dtype`, which is real: of complex numbers kernels
+// see the parts, and those that compute with them name their types.
 template <class F> decltype(auto) visit_dtype(DType dtype, F&& f) {
   switch (dtype) {
     case DType::bool_: return f.template operator()<bool>();
@@ -144,6 +158,8 @@ template <class F> decltype(auto) visit_dtype(DType dtype, F&& f) {
     case DType::bfloat16: return f.template operator()<bfloat16>();
     case DType::float32: return f.template operator()<float>();
     case DType::float64: return f.template operator()<double>();
+    case DType::complex64:
+    case DType::complex128: __builtin_trap();
   }
   __builtin_unreachable();
 }

@@ -27,9 +27,9 @@ Tensors fine_outputs(const Call& call, Reads differentiated) {
   return outputs;
 }
 
-// dy/dx * t. A zero of either gives zero even where the other is infinite or NaN, so that a branch which
-// `where` did not take never poisons a gradient.
-Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t) {
+// dy/dx * t, or where t is a cotangent conj(dy/dx) * t. A zero of either gives zero even where the other is
+// infinite or NaN, so that a branch which `where` did not take never poisons a gradient.
+Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t, bool is_cotangent) {
   switch (partial.sort) {
     case Partial::none: return {};
     case Partial::one: return t;
@@ -38,7 +38,7 @@ Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t) 
   }
   const Tensor value = partial.value(call);
   if (value.dtype() == DType::bool_) return where(value, t, 0);
-  return astype(multiply_no_nan(value, t), t.dtype());
+  return astype(multiply_no_nan(is_cotangent ? conj(value) : value, t), t.dtype());
 }
 
 [[noreturn]] void fail_opaque(const Call& call, const Opaque& form) {
@@ -61,7 +61,7 @@ struct Puller {
   Tensors operator()(const Zero&) const { return Tensors(call.inputs.size()); }
   Tensors operator()(const Opaque& form) const { fail_opaque(call, form); }
   Tensors operator()(const Elementwise& form) const {
-    return each_wanted([&](int i) { return apply_partial(form.partials[i], call, cotangents[0]); });
+    return each_wanted([&](int i) { return apply_partial(form.partials[i], call, cotangents[0], true); });
   }
   Tensors operator()(const Linear& form) const {
     return each_wanted(
@@ -93,7 +93,8 @@ struct Pusher {
   Tensors operator()(const Elementwise& form) const {
     Tensor sum;
     for (size_t i = 0; i < tangents.size(); ++i) {
-      if (tangents[i].defined()) sum = accumulate(sum, apply_partial(form.partials[i], call, tangents[i]));
+      if (tangents[i].defined())
+        sum = accumulate(sum, apply_partial(form.partials[i], call, tangents[i], false));
     }
     return {sum};
   }

@@ -26,6 +26,8 @@ constexpr Info kInfo[kDTypeCount] = {
     {"bfloat16", 2, Kind::floating},
     {"float32", 4, Kind::floating},
     {"float64", 8, Kind::floating},
+    {"complex64", 8, Kind::complex},
+    {"complex128", 16, Kind::complex},
 };
 
 const Info& info(DType dtype) { return kInfo[static_cast<int>(dtype)]; }
@@ -45,7 +47,16 @@ DType dtype_from_name(std::string_view name) {
     if (name == kInfo[i].name) return static_cast<DType>(i);
   }
   fail<DTypeError>("unknown dtype '", name,
-                   "' (one of bool, int8 .. int64, uint8 .. uint64, float16, bfloat16, float32, float64)");
+                   "' (one of bool, int8 .. int64, uint8 .. uint64, float16, bfloat16, float32, float64, "
+                   "complex64, complex128)");
+}
+
+DType part_of(DType dtype) {
+  return dtype == DType::complex64 ? DType::float32 : dtype == DType::complex128 ? DType::float64 : dtype;
+}
+DType complex_of(DType dtype) {
+  if (is_complex(dtype)) return dtype;
+  return dtype == DType::float64 ? DType::complex128 : DType::complex64;
 }
 
 DType promote(DType a, DType b) {
@@ -55,6 +66,7 @@ DType promote(DType a, DType b) {
     const bool halves = std::min(a, b) == DType::float16 && std::max(a, b) == DType::bfloat16;
     return halves ? DType::float32 : std::max(a, b);
   }
+  if (ka == Kind::complex || kb == Kind::complex) return std::max(complex_of(a), complex_of(b));
   if (ka == Kind::boolean) return b;
   if (kb == Kind::boolean) return a;
   if (ka == Kind::floating) return a;

@@ -649,7 +649,8 @@ std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const 
     }
     if (call.primitive->view) {  // that copies: another shape of as many elements
       const Tensor &x = step.inputs[0], &y = step.outputs[0];
-      add_copy(x, y.view(x.shape(), contiguous_strides(x.shape()), y.impl().offset));
+      const Tensor memory = is_complex(y.dtype()) && !is_complex(x.dtype()) ? y.parts() : y;
+      add_copy(x, memory.view(x.shape(), contiguous_strides(x.shape()), memory.impl().offset));
       continue;
     }
     const auto is_in_place = [&](size_t i) {
@@ -675,6 +676,10 @@ std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const 
     const Tensors& first = step.inputs.empty() ? step.outputs : step.inputs;
     if (!first.empty() && !call.primitive->dispatch)
       step.kernel = kernel_of(*step.primitive, first[0].device());
+    if (step.kernel && shows_parts({*step.primitive, step.inputs, *step.attrs, step.outputs})) {
+      step.inputs = shown_to_kernels(*step.primitive, step.inputs);
+      step.outputs = shown_to_kernels(*step.primitive, step.outputs);
+    }
     step.calls_host = !step.kernel && calls_host(*call.primitive, call.attrs);
     if (workspace.device.type != DeviceType::cpu) {
       step.borrows = workspace.bytes;

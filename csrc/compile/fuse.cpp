@@ -22,6 +22,11 @@ namespace {
 constexpr size_t kMostOperands = 24;
 // Whether it can be a step of a loop: on devices whose kernels are made for loops an update is one, too.
 bool is_pointwise(const Program::Instruction& call, const Tensors& values) {
+  // Groups know no complex numbers.
+  const auto is_complex_value = [&](int variable) { return is_complex(values[variable].dtype()); };
+  if (std::ranges::any_of(call.inputs, is_complex_value) ||
+      std::ranges::any_of(call.outputs, is_complex_value))
+    return false;
   return call.primitive->pointwise ||
          (updates_one(call) && values[call.outputs[0]].device().type != DeviceType::cpu);
 }
@@ -42,7 +47,8 @@ class Fuser {
     for (const Program::Write& write : program.writes) ++readers_[write.variable];
     for (const Program::Constant& constant : program.constants) {
       const Tensor& value = constant.value;
-      if (is_one_number(value) && !value.impl().storage->writable()) note_number(constant.variable, value);
+      if (is_one_number(value) && !is_complex(value.dtype()) && !value.impl().storage->writable())
+        note_number(constant.variable, value);
     }
     gather(fusing.groups);
     for (size_t unit = 0; fusing.groups && unit < units_.size(); ++unit) attach(unit);

@@ -261,6 +261,10 @@ class Planner {
     Tensors inputs, outputs;
     for (int variable : unit.inputs) inputs.push_back(values_[variable]);
     for (int variable : unit.outputs) outputs.push_back(values_[variable]);
+    if (shows_parts({*call.primitive, inputs, call.attrs, outputs})) {
+      inputs = shown_to_kernels(*call.primitive, inputs);
+      outputs = shown_to_kernels(*call.primitive, outputs);
+    }
     return static_cast<int64_t>(bytes({*call.primitive, inputs, call.attrs, outputs}));
   }
 

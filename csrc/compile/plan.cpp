@@ -62,6 +62,10 @@ class Lifetimes {
     Tensors inputs, outputs;
     for (int variable : call.inputs) inputs.push_back(values_[variable]);
     for (int variable : call.outputs) outputs.push_back(values_[variable]);
+    if (shows_parts({*call.primitive, inputs, call.attrs, outputs})) {
+      inputs = shown_to_kernels(*call.primitive, inputs);
+      outputs = shown_to_kernels(*call.primitive, outputs);
+    }
     const size_t needed = bytes({*call.primitive, inputs, call.attrs, outputs});
     if (needed > 0) result_.push_back({static_cast<int64_t>(needed), now, now});
   }

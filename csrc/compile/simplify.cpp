@@ -74,7 +74,7 @@ class Simplifier {
     Key key;
     key.add_layout(value).add(value.device().type).add(value.device().index);
     // What may be written to is no number for good.
-    if (is_one_number(value) && !value.impl().storage->writable()) {
+    if (is_one_number(value) && !is_complex(value.dtype()) && !value.impl().storage->writable()) {
       key.add(true);
       visit_dtype(value.dtype(), [&]<class T>() {
         const T number = *static_cast<const T*>(value.raw_data());
@@ -225,7 +225,9 @@ class Simplifier {
       const int variable = call.outputs[i];
       if (!results[i].impl().contiguous && !is_view_of_known) return;
       known_[variable] = results[i];
-      if (results[i].numel() != 1 || results[i].device().type != DeviceType::cpu) continue;
+      if (results[i].numel() != 1 || results[i].device().type != DeviceType::cpu ||
+          is_complex(results[i].dtype()))
+        continue;
       visit_dtype(results[i].dtype(), [&]<class T>() {
         numbers_[variable] = static_cast<double>(*static_cast<const T*>(results[i].raw_data()));
       });
@@ -239,7 +241,7 @@ class Simplifier {
     if (!is_known || call.primitive == &primitives::full || is_view(call, values_)) return false;
     for (int variable : call.outputs) {
       Tensor value = known_[variable];
-      if (value.numel() == 1 && value.device().type == DeviceType::cpu)
+      if (value.numel() == 1 && value.device().type == DeviceType::cpu && !is_complex(value.dtype()))
         value = Tensor::number(value.raw_data(), value.dtype(), value.device())
                     .view(value.shape(), Strides(value.ndim(), 0), 0);
       result_.constants.push_back({variable, value});
@@ -250,7 +252,9 @@ class Simplifier {
   // What all elements of the result are, where that is known.
   std::optional<double> number_of(const Program::Instruction& call) const {
     if (call.primitive == &primitives::full) return Scalar(call.attrs.as<FullAttrs>().value).to_double();
-    return call.primitive->view ? numbers_[call.inputs[0]] : std::nullopt;
+    const bool keeps =
+        call.primitive->view && values_[call.inputs[0]].dtype() == values_[call.outputs[0]].dtype();
+    return keeps ? numbers_[call.inputs[0]] : std::nullopt;
   }
 
   static uint64_t hash_of(const Program::Instruction& call) {

@@ -87,6 +87,11 @@ class Workspace {
 };
 
 void run_kernel(const Call& call, Device device) {
+  if (shows_parts(call)) [[unlikely]] {
+    const Tensors inputs = shown_to_kernels(call.primitive, call.inputs);
+    Tensors outputs = shown_to_kernels(call.primitive, call.outputs);
+    return run_kernel({call.primitive, inputs, call.attrs, outputs}, device);
+  }
   const int slot = static_cast<int>(device.type);
   const Kernel kernel = call.primitive.kernels[slot];
   if (!kernel) fail<DeviceError>(describe_call(call), ": no kernel for device ", device);
@@ -240,6 +245,7 @@ void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attr
   }
   const Call call{primitive, inputs, attrs, outputs};
   device = common_device(call, device);
+  check_complex({primitive, inputs, attrs});
   const bool watched = is_watched(call);
   if (watched) {
     check_not_overwritten(call);

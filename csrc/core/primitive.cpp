@@ -1,6 +1,7 @@
 // The list of primitives, and what follows from the form of a derivative.
 #include "core/primitive.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace tidu {
@@ -28,6 +29,42 @@ void require(bool holds, const SpecCall& call, const char* what) {
   std::string inputs;
   for (size_t i = 0; i < call.inputs.size(); ++i) inputs += str(i ? ", " : "", call.inputs[i]);
   fail<ValueError>("[", call.primitive.name, "] ", what, ": ", inputs);
+}
+
+void check_complex(const SpecCall& call) {
+  const Primitive& primitive = call.primitive;
+  const bool refuses = primitive.on_complex == OnComplex::refused && !primitive.view && !primitive.evaluate &&
+                       !primitive.dispatch;
+  for (size_t i = 0; refuses && i < call.inputs.size(); ++i) {
+    if (is_complex(call.inputs[i].dtype))
+      fail<DTypeError>("[", primitive.name, "] is not defined for complex numbers: ", call.inputs[i],
+                       " (take real, imag or abs)");
+  }
+}
+
+bool shows_parts(const Call& call) {
+  const auto is_complex_tensor = [](const Tensor& x) { return x.defined() && is_complex(x.dtype()); };
+  return call.primitive.on_complex == OnComplex::parts &&
+         (std::ranges::any_of(call.inputs, is_complex_tensor) ||
+          std::ranges::any_of(call.outputs, is_complex_tensor));
+}
+
+Tensors shown_to_kernels(const Primitive& primitive, std::span<const Tensor> tensors) {
+  Tensors shown;
+  for (const Tensor& x : tensors) {
+    if (is_complex(x.dtype())) {
+      shown.push_back(x.parts());
+    } else if (primitive.pointwise) {
+      Shape shape = x.shape();
+      Strides strides = x.strides();
+      shape.push_back(2);
+      strides.push_back(0);
+      shown.push_back(x.view(shape, strides, x.impl().offset));
+    } else {
+      shown.push_back(x);
+    }
+  }
+  return shown;
 }
 
 void check_alike(const SpecCall& call, size_t) {

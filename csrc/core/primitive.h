@@ -227,6 +227,14 @@ Flops flops_per_input(const SpecCall& call, std::span<const Spec>) {
 // Memory is moved, and no number computed.
 inline Flops no_flops(const SpecCall&, std::span<const Spec>) { return {}; }
 
+// How kernels take complex numbers.
+enum class OnComplex : uint8_t {
+  refused,
+  parts,  // they are shown the parts (Tensor::parts): for what does the same to both, along axes counted from
+          // the front. Real inputs of a pointwise call get a last axis along which they stay.
+  native  // they compute with them, or move the bytes of any elements
+};
+
 struct Definition {
   Batching batching;
   Attributes attrs;
@@ -240,8 +248,9 @@ struct Definition {
   Evaluate evaluate = nullptr;
   Dispatch dispatch = nullptr;  // of one that is evaluated
   int num_outputs = 1;
-  bool effect = false;              // does something besides: programs keep it, once and in order
-  bool pointwise = false;           // element i of the output depends on the elements i of the inputs alone
+  bool effect = false;     // does something besides: programs keep it, once and in order
+  bool pointwise = false;  // element i of the output depends on the elements i of the inputs alone
+  OnComplex on_complex = OnComplex::refused;
   bool overwrites = false;          // its first inputs, which are its outputs
   bool repeats = false;             // is evaluated by a program that it holds, once for each of many steps
   const Primitive* pure = nullptr;  // what gives the same value without overwriting
@@ -258,6 +267,12 @@ struct Primitive : Definition {
   Kernel kernels[kDeviceTypeCount] = {};
   WorkspaceBytes workspaces[kDeviceTypeCount] = {};
 };
+
+// A DTypeError where one of the inputs is complex, and no kernel takes it.
+void check_complex(const SpecCall& call);
+// What kernels are shown of the inputs or outputs of a call.
+Tensors shown_to_kernels(const Primitive& primitive, std::span<const Tensor> tensors);
+bool shows_parts(const Call& call);
 
 // What the core itself makes use of; defined in ops.
 namespace primitives {

@@ -224,6 +224,7 @@ template <class Wide> CsvTable read_table(const Path& path, const CsvOptions& op
 }  // namespace
 
 CsvTable read_csv(const Path& path, const CsvOptions& options) {
+  if (is_complex(options.dtype)) fail<DTypeError>("[read_csv] reads no ", options.dtype);
   switch (kind_of(options.dtype)) {
     case Kind::floating: return read_table<double>(path, options);
     case Kind::unsigned_integer: return read_table<uint64_t>(path, options);

@@ -121,8 +121,8 @@ bool Tensor::is_leaf() const {
 Tensor& Tensor::set_requires_grad(bool value) {
   if (value == requires_grad()) return *this;
   if (value && !is_differentiable(dtype())) {
-    fail<DTypeError>("[requires_grad] only floating-point tensors have gradients, not ", describe(*this),
-                     " (convert it with astype first)");
+    fail<DTypeError>("[requires_grad] only floating-point and complex tensors have gradients, not ",
+                     describe(*this), " (convert it with astype first)");
   }
   ++leaf_changes();
   if (value) {
@@ -166,6 +166,10 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
   const Link* const link = ambient_link(*this);
   if (!link)
     fail<GradientError>("[backward] ", describe(*this), " does not depend on any tensor that requires grad");
+  if (!gradient.defined() && is_complex(dtype())) {
+    fail<DTypeError>("[backward] ", describe(*this),
+                     " is complex: take a real number of it (real, imag, abs), or pass a gradient");
+  }
   if (!gradient.defined() && numel() != 1) {
     fail<ShapeError>("[backward] ", describe(*this),
                      " has more than one element: pass a gradient of its shape, or reduce it to a scalar");

@@ -26,13 +26,18 @@ struct TypeName {
   DType dtype;
 };
 constexpr TypeName kTypeNames[] = {
-    {"BOOL", DType::bool_},  {"I8", DType::int8},     {"I16", DType::int16},     {"I32", DType::int32},
-    {"I64", DType::int64},   {"U8", DType::uint8},    {"U16", DType::uint16},    {"U32", DType::uint32},
-    {"U64", DType::uint64},  {"F16", DType::float16}, {"BF16", DType::bfloat16}, {"F32", DType::float32},
-    {"F64", DType::float64},
+    {"BOOL", DType::bool_},  {"I8", DType::int8},       {"I16", DType::int16},     {"I32", DType::int32},
+    {"I64", DType::int64},   {"U8", DType::uint8},      {"U16", DType::uint16},    {"U32", DType::uint32},
+    {"U64", DType::uint64},  {"F16", DType::float16},   {"BF16", DType::bfloat16}, {"F32", DType::float32},
+    {"F64", DType::float64}, {"C64", DType::complex64},
 };
 
-const char* type_name(DType dtype) { return std::ranges::find(kTypeNames, dtype, &TypeName::dtype)->name; }
+const char* type_name(DType dtype) {
+  const auto row = std::ranges::find(kTypeNames, dtype, &TypeName::dtype);
+  if (row == std::end(kTypeNames))
+    fail<DTypeError>("[save] the format has no ", dtype, " (save view_as_real, or complex64)");
+  return row->name;
+}
 
 struct Entry {
   std::string name;

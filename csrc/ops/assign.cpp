@@ -26,6 +26,7 @@ Primitive assign("assign", {.batching = batch_by_fields,
                                     fail<ShapeError>("[assign] ", value, " into ", shape, " of ", x);
                                 },
                             .derivative = Opaque{"it overwrites its input (write with slice_update)"},
+                            .on_complex = OnComplex::native,
                             .overwrites = true,
                             .pure = &slice_update,
                             .flops = no_flops});
@@ -37,6 +38,7 @@ Primitive assign_points("assign_points",
                          .infer = [](const SpecCall& call,
                                      std::span<Spec> none) { scatter_set.infer(call, none); },
                          .derivative = Opaque{"it overwrites its input (write with scatter_set)"},
+                         .on_complex = OnComplex::parts,
                          .overwrites = true,
                          .pure = &scatter_set,
                          .flops = no_flops});
@@ -73,7 +75,7 @@ Tensor without_storage(const Tensor& x) {
 // Converts and broadcasts a value for a place; as in NumPy, a floating-point value does not go into an
 // integer tensor.
 Tensor fit(const Tensor& value, const Tensor& x, const Shape& shape) {
-  if (is_floating(value.dtype()) && !is_floating(x.dtype())) {
+  if (is_inexact(value.dtype()) && !is_inexact(x.dtype())) {
     fail<DTypeError>("[assign] ", describe(value), " into ", describe(x),
                      " would lose its fraction (convert it with astype first)");
   }

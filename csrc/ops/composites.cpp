@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/complex.h"
 #include "ops/contract.h"
 #include "ops/creation.h"
 #include "ops/linalg.h"
@@ -82,6 +83,7 @@ Tensor clip(const Tensor& x, const std::optional<Operand>& low, const std::optio
 
 Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> positive,
                   std::optional<double> negative) {
+  if (is_complex(x.dtype())) return view_as_complex(nan_to_num(view_as_real(x), nan, positive, negative));
   if (!is_floating(x.dtype())) return copy(x);
   const double largest = largest_of(x.dtype());
   const Tensor numbers = where(isnan(x), nan, x);
@@ -100,13 +102,19 @@ Tensor isclose(const Operand& a, const Operand& b, double rtol, double atol, boo
 
 Tensor array_equal(const Tensor& a, const Tensor& b, bool equal_nan) {
   if (!(a.shape() == b.shape())) return full({}, false, DType::bool_, a.device());
-  const bool has_nan = equal_nan && is_floating(a.dtype()) && is_floating(b.dtype());
+  const bool has_nan = equal_nan && is_inexact(a.dtype()) && is_inexact(b.dtype());
   const Tensor equal = a == b;
   return all(has_nan ? logical_or(equal, logical_and(isnan(a), isnan(b))) : equal);
 }
 
-Tensor isposinf(const Tensor& x) { return is_floating(x.dtype()) ? x == INFINITY : isinf(x); }
-Tensor isneginf(const Tensor& x) { return is_floating(x.dtype()) ? x == -INFINITY : isinf(x); }
+Tensor isposinf(const Tensor& x) {
+  if (is_complex(x.dtype())) fail_complex("isposinf", x);
+  return is_floating(x.dtype()) ? x == INFINITY : isinf(x);
+}
+Tensor isneginf(const Tensor& x) {
+  if (is_complex(x.dtype())) fail_complex("isneginf", x);
+  return is_floating(x.dtype()) ? x == -INFINITY : isinf(x);
+}
 
 namespace {
 
@@ -239,9 +247,6 @@ Tensor positive(const Tensor& x) {
   check_numbers(x, "positive");
   return copy(x);
 }
-Tensor real(const Tensor& x) { return x; }
-Tensor imag(const Tensor& x) { return zeros_like(x); }
-Tensor conj(const Tensor& x) { return x; }
 
 Tensor logit_within(const Tensor& x, double eps) {
   return rounded_once(x, [&](const Tensor& p) { return logit(clip(p, eps, 1 - eps)); });
@@ -255,7 +260,7 @@ Tensor i1e(const Tensor& x) { return bessel_ie(x, {1}); }
 namespace {
 
 Tensor instead_of_nan(const Tensor& x, double value) {
-  return is_floating(x.dtype()) ? where(isnan(x), value, x) : x;
+  return is_inexact(x.dtype()) ? where(isnan(x), value, x) : x;
 }
 
 // Sums of deviations from the means of what is not NaN, with how many there are.

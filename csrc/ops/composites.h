@@ -52,9 +52,6 @@ Tensor frac(const Tensor& x);                                                   
 Tensor deg2rad(const Tensor& x);
 Tensor rad2deg(const Tensor& x);
 Tensor positive(const Tensor& x);  // a copy, of numbers
-Tensor real(const Tensor& x);      // x
-Tensor imag(const Tensor& x);      // zeros
-Tensor conj(const Tensor& x);      // x
 // Of x held in [eps, 1 - eps].
 Tensor logit_within(const Tensor& x, double eps);
 // Modified Bessel functions of the first kind, the latter times exp(-|x|).

@@ -5,6 +5,8 @@
 #include "core/bind.h"
 #include "core/host_lock.h"
 #include "core/trace.h"
+#include "ops/complex.h"
+#include "ops/creation.h"
 
 namespace tidu {
 namespace {
@@ -31,6 +33,11 @@ namespace primitives {
 
 Primitive astype("astype", {.batching = batch_by_fields,
                             .attrs = DTypeAttrs{},
+                            .check =
+                                [](const SpecCall& call, size_t) {
+                                  require(!is_complex(call.attrs.as<DTypeAttrs>().dtype), call,
+                                          "complex numbers are made of their parts");
+                                },
                             .infer =
                                 [](const SpecCall& call, std::span<Spec> outputs) {
                                   const Spec& x = call.inputs[0];
@@ -56,6 +63,7 @@ Primitive to("to", {.batching = batch_by_fields,
                                                return tidu::to(cotangents[0], call.inputs[0].device());
                                              }},
                     .pointwise = true,
+                    .on_complex = OnComplex::native,
                     .flops = no_flops});
 
 Primitive copy("copy",
@@ -65,6 +73,7 @@ Primitive copy("copy",
                 .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
                                                      int) { return cotangents[0]; }},
                 .pointwise = true,
+                .on_complex = OnComplex::native,
                 .flops = no_flops});
 
 }  // namespace primitives
@@ -80,7 +89,18 @@ const bool registered = [] {
 }  // namespace
 
 Tensor astype(const Tensor& x, DType dtype) {
-  return x.dtype() == dtype ? x : bind(primitives::astype, {x}, DTypeAttrs{dtype});
+  if (x.dtype() == dtype) return x;
+  if (is_complex(dtype)) {
+    if (is_complex(x.dtype())) return view_as_complex(astype(view_as_real(x), part_of(dtype)));
+    const Tensor real = astype(x, part_of(dtype));
+    return complex_from(real, zeros_like(real));
+  }
+  if (is_complex(x.dtype())) {
+    if (dtype == DType::bool_) return x != 0;
+    fail<DTypeError>("[astype] ", describe(x), " to ", dtype,
+                     " would drop the imaginary part (take real, imag or abs first)");
+  }
+  return bind(primitives::astype, {x}, DTypeAttrs{dtype});
 }
 Tensor to(const Tensor& x, Device device) {
   return x.device() == device ? x : bind(primitives::to, {x}, DeviceAttrs{device});

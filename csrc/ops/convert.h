@@ -6,7 +6,7 @@
 namespace tidu {
 
 // x itself where nothing changes. To bool: x != 0; to an integer: towards zero, saturating, NaN to 0.
-Tensor astype(const Tensor& x, DType dtype);
+Tensor astype(const Tensor& x, DType dtype);  // of complex numbers to complex ones and bool alone
 Tensor to(const Tensor& x, Device device);
 Tensor contiguous(const Tensor& x);  // x itself where it is row-major
 Tensor copy(const Tensor& x);        // always new memory

@@ -11,6 +11,7 @@
 #include "core/escape.h"
 #include "core/host_lock.h"
 #include "core/trace.h"
+#include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/shape.h"
 
@@ -22,11 +23,13 @@ void check_full(const SpecCall& call, size_t) {
   const auto& attrs = call.attrs.as<FullAttrs>();
   const Scalar value = attrs.value;
   value.check_fits(attrs.dtype, "full");
+  require(!is_complex(attrs.dtype), call, "complex numbers are made of their parts");
 }
 
 void check_arange(const SpecCall& call, size_t) {
   const auto& attrs = call.attrs.as<ArangeAttrs>();
   require(attrs.count >= 0, call, "a negative number of elements");
+  require(!is_complex(attrs.dtype), call, "complex numbers are made of their parts");
 }
 
 }  // namespace
@@ -71,13 +74,16 @@ template <class T> Tensor create(const Primitive& primitive, const T& attrs, Dev
 // An integer of kind unsigned_integer as int64 has it: other kernels than those of uint64 take none so large.
 Scalar storable(const Scalar& value, DType dtype) {
   if (value.kind != Kind::unsigned_integer || dtype == DType::uint64) return value;
-  return is_floating(dtype) ? Scalar(value.to_double()) : Scalar(true);
+  return is_inexact(dtype) ? Scalar(value.to_double()) : Scalar(true);
 }
 
 }  // namespace
 
 void Scalar::check_fits(DType dtype, const char* op) const {
-  if (is_floating(dtype) || dtype == DType::bool_) return;
+  if (kind == Kind::complex && !is_complex(dtype))
+    fail<DTypeError>("[", op, "] the complex number ", real, " + ", imaginary, "j does not fit ", dtype,
+                     " (a complex dtype does)");
+  if (is_inexact(dtype) || dtype == DType::bool_) return;
   const int bits = static_cast<int>(size_of(dtype)) * 8;
   const bool is_signed = kind_of(dtype) == Kind::signed_integer;
   bool fits = false;
@@ -133,6 +139,16 @@ void from_value(Number& number, const AttrValue& value) {
 
 Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device) {
   value.check_fits(dtype, "full");
+  if (is_complex(dtype)) {
+    const DType part = part_of(dtype);
+    if (value.to_double() == 0 && value.imaginary == 0) {
+      Shape pairs = shape;
+      pairs.push_back(2);
+      return view_as_complex(full(pairs, 0, part, device));
+    }
+    return complex_from(full(shape, value.to_double(), part, device),
+                        full(shape, value.imaginary, part, device));
+  }
   const Scalar stored = storable(value, dtype);
   return create(primitives::full, FullAttrs{shape, dtype, {stored.kind, stored.integer}}, device);
 }
@@ -146,8 +162,10 @@ Tensor zeros_like(const Tensor& like) { return full_like(like, 0); }
 Tensor ones_like(const Tensor& like) { return full_like(like, 1); }
 
 Tensor arange(const Scalar& start, const Scalar& stop, const Scalar& step, DType dtype, Device device) {
+  if (is_complex(dtype)) return astype(arange(start, stop, step, part_of(dtype), device), dtype);
   if (step.to_double() == 0) fail<ValueError>("[arange] step must not be 0");
   for (const Scalar& bound : {start, stop, step}) {
+    if (bound.kind == Kind::complex) fail<ValueError>("[arange] takes real numbers");
     if (bound.kind == Kind::unsigned_integer)
       fail<ValueError>("[arange] the number ", bound.natural, " does not fit int64");
   }
@@ -199,7 +217,7 @@ Tensor eye(int64_t rows, int64_t columns, int64_t offset, DType dtype, Device de
 }
 
 Tensor one_hot(const Tensor& indices, int64_t classes, DType dtype) {
-  if (is_floating(indices.dtype()))
+  if (is_inexact(indices.dtype()))
     fail<DTypeError>("[one_hot] class indices must be integers, not ", describe(indices));
   if (classes < 0) fail<ValueError>("[one_hot] the number of classes is ", classes);
   return astype(

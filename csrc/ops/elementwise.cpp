@@ -7,6 +7,7 @@
 
 #include "core/bind.h"
 #include "core/trace.h"
+#include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/reduce.h"
@@ -17,7 +18,12 @@ namespace {
 
 // What the kernel computes in.
 DType computing_type(DType dtype, Types types, const char* op) {
-  switch (types) {
+  if (is_complex(dtype)) {
+    if (types == Types::boolean) return DType::bool_;
+    if (on_complex(types) != OnComplex::refused) return dtype;
+    fail<DTypeError>("[", op, "] is not defined for complex numbers: ", dtype, " (take real, imag or abs)");
+  }
+  switch (real_types(types)) {
     case Types::floating: return is_floating(dtype) ? dtype : kDefaultFloat;
     case Types::numeric:
       if (dtype == DType::bool_)
@@ -28,15 +34,27 @@ DType computing_type(DType dtype, Types types, const char* op) {
       if (is_floating(dtype)) fail<DTypeError>("[", op, "] takes bool and integer tensors, not ", dtype);
       return dtype;
     case Types::boolean: return DType::bool_;
-    case Types::any:
-    case Types::choice: return dtype;
+    case Types::complex: return complex_of(dtype);
+    default: return dtype;
   }
-  return dtype;
+}
+
+Tensor complex_constant(const Scalar& value, DType dtype, Device device) {
+  const std::complex<double> wide(value.to_double(), value.imaginary);
+  auto bytes = std::make_shared<std::complex<double>>(wide);
+  if (dtype == DType::complex64) {
+    const std::complex<float> narrow(wide);
+    std::memcpy(static_cast<void*>(bytes.get()), &narrow, sizeof narrow);
+  }
+  void* data = bytes.get();
+  const VisibleTraces none(nullptr);
+  return to(Tensor::from_memory(data, {}, {}, dtype, std::move(bytes), {}, false), device);
 }
 
 // A 0-d tensor of a number. On the cpu the last few are kept, since expressions such as 1 - y * y make the
 // same ones over and over; they are nobody's result, so nobody writes to them.
 Tensor constant(const Scalar& value, DType dtype, Device device) {
+  if (is_complex(dtype)) return complex_constant(value, dtype, device);
   if (device.type != DeviceType::cpu)
     return Tensor::number(constant(value, dtype, Device{}).raw_data(), dtype, device);
   struct Entry {
@@ -69,7 +87,7 @@ Tensor constant(const Scalar& value, DType dtype, Device device) {
 Tensor materialize(const Operand& operand, DType dtype, const Shape& shape, Device device, const char* op) {
   if (operand.tensor()) return broadcast_to(astype(*operand.tensor(), dtype), shape);
   // What fits an integer type depends on the value.
-  const bool may_not_fit = operand.scalar_kind() != Kind::floating && !is_floating(dtype);
+  const bool may_not_fit = operand.scalar_kind() != Kind::floating && !is_inexact(dtype);
   if (operand.later() && !(may_not_fit && dtype != DType::int64))
     return broadcast_to(to(astype(operand.later()->tensor, dtype), device), shape);
   operand.scalar().check_fits(dtype, op);
@@ -117,6 +135,9 @@ Tensor apply(Primitive& primitive, Types types, std::span<const Operand> operand
 
 Tensor apply_unary(Primitive& primitive, Types types, const Tensor& x, const Attrs& attrs = {}) {
   if (!x.defined()) fail<ValueError>("[", primitive.name, "] the argument is an undefined tensor");
+  if (types == Types::complex && !is_complex(x.dtype())) return x;
+  if (is_complex(x.dtype()) && &primitive == &primitives::abs) return complex_abs(x);
+  if (is_complex(x.dtype()) && &primitive == &primitives::sign) return complex_sign(x);
   const Tensor input = astype(x, computing_type(x.dtype(), types, primitive.name));
   Tensor output;
   bind(primitive, {&input, 1}, attrs, {&output, 1});
@@ -127,7 +148,7 @@ Tensor apply_unary(Primitive& primitive, Types types, const Tensor& x, const Att
 // (kernels/scalar.h).
 void check_exponent(const Operand& a, const Operand& b) {
   const Operand operands[2] = {a, b};
-  if (is_floating(result_type(operands))) return;
+  if (is_inexact(result_type(operands))) return;
   bool negative = false;
   if (const Tensor* exponent = b.tensor()) {
     const VisibleTraces none(nullptr);  // a check is no part of what is recorded
@@ -143,8 +164,9 @@ void check_exponent(const Operand& a, const Operand& b) {
 
 // What computes the power of a tensor to some numbers at once, as NumPy does; null for others.
 Primitive* direct_power(const Operand& a, const Operand& b) {
-  if (!a.tensor() || b.tensor() || b.later() || !a.tensor()->defined() || !is_floating(a.tensor()->dtype()))
+  if (!a.tensor() || b.tensor() || b.later() || !a.tensor()->defined() || !is_inexact(a.tensor()->dtype()))
     return nullptr;
+  if (b.scalar_kind() == Kind::complex) return nullptr;
   const double exponent = b.scalar().to_double();
   if (exponent == 2) return &primitives::square;
   if (exponent == 0.5) return &primitives::sqrt;
@@ -193,7 +215,7 @@ constexpr bool same = false, boolean = true;
 
 constexpr CountFlops arithmetic = flops_per_output<1>, transcendental = flops_per_output<0, 1>;
 
-Definition row_of(Attributes attrs, int arity, Check check, Infer infer, Derivative derivative,
+Definition row_of(Attributes attrs, int arity, Types types, Check check, Infer infer, Derivative derivative,
                   CountFlops flops) {
   return {.batching = batch_by_fields,
           .attrs = std::move(attrs),
@@ -202,6 +224,7 @@ Definition row_of(Attributes attrs, int arity, Check check, Infer infer, Derivat
           .infer = infer,
           .derivative = std::move(derivative),
           .pointwise = true,
+          .on_complex = on_complex(types),
           .flops = flops};
 }
 
@@ -217,14 +240,19 @@ template <class Parameters> Parameters parameters_in(const Call& call) {
 }
 Tensor number_like(const Tensor& x, double value) { return constant(value, x.dtype(), x.device()); }
 
+// sqrt(1 + x^2)
+Tensor beside_one(const Tensor& x) { return is_complex(x.dtype()) ? sqrt(1 + square(x)) : hypot(x, 1); }
+
 // The derivative column of the table.
 #define ZERO (Zero{})
 #define D(...) (Elementwise{{{__VA_ARGS__}}})
 // A product of its two inputs, in which 0 times an infinity or NaN is 0 where one factor is a tangent.
-#define PRODUCT                                                                                   \
-  (Multilinear{.transpose = [](const Call& call, const Tensor& cotangent,                         \
-                               int i) { return multiply_no_nan(cotangent, call.inputs[1 - i]); }, \
+#define PRODUCT                                                                                         \
+  (Multilinear{.transpose = [](const Call& call, const Tensor& cotangent,                               \
+                               int i) { return multiply_no_nan(cotangent, conj(call.inputs[1 - i])); }, \
                .of_tangents = &primitives::multiply_no_nan})
+#define CONJUGATE \
+  (Linear{.transpose = [](const Call&, Cotangents cotangents, int) { return conj(cotangents[0]); }})
 #define NONE (Partial{})
 #define ONE (Partial{Partial::one})
 #define MINUS_ONE (Partial{Partial::minus_one})
@@ -276,9 +304,9 @@ ParameterAttrs attrs_of(std::span<const Parameter> declared, const Parameters& p
 }  // namespace
 
 namespace primitives {
-#define DEFINE(name, attrs, arity, types, result, cost) \
-  Primitive name(#name,                                 \
-                 row_of(attrs, arity, check<Types::types>, infer<result>, derivative_of_##name(), cost));
+#define DEFINE(name, attrs, arity, types, result, cost)                                        \
+  Primitive name(#name, row_of(attrs, arity, Types::types, check<Types::types>, infer<result>, \
+                               derivative_of_##name(), cost));
 #define UNARY(name, types, result, low, high, cost, derivative, doc) \
   DEFINE(name, kNoAttrs, 1, types, result, cost)
 #define BINARY(name, types, result, low, high, cost, derivative, doc) \
@@ -312,15 +340,15 @@ namespace primitives {
 
 const std::vector<ElementwiseRow>& elementwise_table() {
 #define UNARY(name, types, result, low, high, cost, derivative, doc) \
-  {&primitives::name, 1, Types::types, result, low, high, doc, {}, {}, name, nullptr, nullptr},
+  {&primitives::name, 1, real_types(Types::types), result, low, high, doc, {}, {}, name, nullptr, nullptr},
 #define BINARY(name, types, result, low, high, cost, derivative, doc) \
-  {&primitives::name, 2, Types::types, result, low, high, doc, {}, {}, nullptr, name, nullptr},
+  {&primitives::name, 2, real_types(Types::types), result, low, high, doc, {}, {}, nullptr, name, nullptr},
 #define TERNARY(name, types, result, low, high, cost, derivative, doc) \
-  {&primitives::name, 3, Types::types, result, low, high, doc, {}, {}, nullptr, nullptr, name},
+  {&primitives::name, 3, real_types(Types::types), result, low, high, doc, {}, {}, nullptr, nullptr, name},
 #define UNARY_WITH(name, parameters, types, result, low, high, cost, derivative, doc) \
   {&primitives::name,                                                                 \
    1,                                                                                 \
-   Types::types,                                                                      \
+   real_types(Types::types),                                                          \
    result,                                                                            \
    low,                                                                               \
    high,                                                                              \
@@ -346,7 +374,8 @@ DType result_type(std::span<const Operand> operands) {
       scalar_kind = std::max(scalar_kind, operand.scalar_kind());
     }
   }
-  if (scalar_kind == Kind::floating && !is_floating(dtype)) return kDefaultFloat;
+  if (scalar_kind == Kind::complex) return complex_of(dtype);
+  if (scalar_kind == Kind::floating && !is_inexact(dtype)) return kDefaultFloat;
   if (scalar_kind > Kind::boolean && dtype == DType::bool_) return kDefaultInt;
   return dtype;
 }

@@ -1,6 +1,7 @@
 // The elementwise operations of elementwise.def: functions, operators, primitives.
 #pragma once
 
+#include <complex>
 #include <concepts>
 
 #include "core/primitive.h"
@@ -15,8 +16,9 @@ struct Scalar {
   union {
     int64_t integer;   // of kinds boolean and signed_integer
     uint64_t natural;  // of kind unsigned_integer: 2^63 and more
-    double real;       // of kind floating
+    double real;       // of kinds floating and complex
   };
+  double imaginary = 0;
 
   Scalar(bool value) : kind(Kind::boolean), integer(value) {}
   template <std::integral T>
@@ -24,9 +26,11 @@ struct Scalar {
       : kind(std::in_range<int64_t>(value) ? Kind::signed_integer : Kind::unsigned_integer),
         integer(static_cast<int64_t>(value)) {}
   Scalar(std::floating_point auto value) : kind(Kind::floating), real(static_cast<double>(value)) {}
+  Scalar(std::complex<double> value) : kind(Kind::complex), real(value.real()), imaginary(value.imag()) {}
 
+  // Of a complex number the real part.
   double to_double() const {
-    return kind == Kind::floating           ? real
+    return kind >= Kind::floating           ? real
            : kind == Kind::unsigned_integer ? static_cast<double>(natural)
                                             : static_cast<double>(integer);
   }
@@ -117,7 +121,35 @@ inline std::span<const double> parameters_of(const Call& call) {
 }
 
 // One row of the table, for bindings and tests.
-enum class Types : uint8_t { floating, numeric, any, integral, boolean, choice };
+enum class Types : uint8_t {
+  floating,
+  numeric,
+  any,
+  integral,
+  boolean,
+  choice,
+  complex,
+  floating_complex,
+  numeric_complex,
+  any_complex,
+  numeric_parts,
+  any_parts
+};
+// Of the real dtypes among them.
+constexpr Types real_types(Types types) {
+  switch (types) {
+    case Types::floating_complex: return Types::floating;
+    case Types::numeric_complex:
+    case Types::numeric_parts: return Types::numeric;
+    case Types::any_complex:
+    case Types::any_parts: return Types::any;
+    default: return types;
+  }
+}
+constexpr OnComplex on_complex(Types types) {
+  if (types == Types::choice || types >= Types::numeric_parts) return OnComplex::parts;
+  return types >= Types::complex ? OnComplex::native : OnComplex::refused;
+}
 struct ElementwiseRow {
   Primitive* primitive;
   int arity;

@@ -296,6 +296,7 @@ Primitive gather("gather", {.batching = batch_by_fields,
                                                        inputs[1] = cotangents[0];
                                                        return bind_one(scatter_add, inputs, call.attrs);
                                                      }},
+                            .on_complex = OnComplex::parts,
                             .flops = no_flops});
 
 Primitive scatter_add("scatter_add",
@@ -311,6 +312,7 @@ Primitive scatter_add("scatter_add",
                                                   return i == 0 ? cotangents[0]
                                                                 : gather_at(call, cotangents[0]);
                                                 }},
+                       .on_complex = OnComplex::parts,
                        .flops = one_each_update});
 
 Primitive scatter_set("scatter_set",
@@ -330,6 +332,7 @@ Primitive scatter_set("scatter_set",
                                                       constant(0, cotangents[0], call.inputs[1].shape());
                                                   return scatter_at(scatter_set, cotangents[0], zero, call);
                                                 }},
+                       .on_complex = OnComplex::parts,
                        .flops = no_flops});
 
 Primitive scatter_multiply("scatter_multiply", {.batching = batch_by_fields,
@@ -528,7 +531,7 @@ Tensor combined(const Tensor& x, const Tensor& updates, const Tensor& indices, c
   if (how != Combining::mean) return scatter(primitive_of(how), base, updates, {indices}, attrs);
   const Tensor sum = scatter(primitives::scatter_add, widened(base), updates, {indices}, attrs);
   const Tensor divisor = astype(maximum(count(include_self), 1), sum.dtype());
-  return astype(is_floating(sum.dtype()) ? sum / divisor : floor_divide(sum, divisor), x.dtype());
+  return astype(is_inexact(sum.dtype()) ? sum / divisor : floor_divide(sum, divisor), x.dtype());
 }
 
 }  // namespace
@@ -564,7 +567,7 @@ Tensor segment(const Tensor& x, const Tensor& segments, Combining how, std::opti
   shape[0] = *count;
   const IndexAttrs attrs = along_axis(x, 0, "segment");
   const bool is_mean = how == Combining::mean;
-  if (is_mean && !is_floating(x.dtype())) return segment(astype(x, kDefaultFloat), segments, how, count);
+  if (is_mean && !is_inexact(x.dtype())) return segment(astype(x, kDefaultFloat), segments, how, count);
   const Tensor values = is_mean ? widened(x) : x;
   const Tensor base = full(shape, of_nothing(how, x.dtype()), values.dtype(), x.device());
   const Tensor result = scatter(primitive_of(how), base, values, {segments}, attrs);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/bind.h"
+#include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -85,6 +86,7 @@ void require_square(const char* op, const Tensor& x) {
 }
 
 Tensor of_reals(const char* op, const Tensor& x) {
+  if (is_complex(x.dtype())) fail_complex(op, x);
   if (is_narrow(x.dtype()))
     fail<DTypeError>("[", op, "] takes float32 and float64, not ", describe(x), " (use astype)");
   return is_floating(x.dtype()) ? x : astype(x, kDefaultFloat);

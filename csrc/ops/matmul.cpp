@@ -3,6 +3,7 @@
 
 #include "core/bind.h"
 #include "ops/autocast.h"
+#include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
@@ -90,6 +91,15 @@ Tensor with_batch(const Tensor& x, const Shape& batch) {
   return broadcast_to(x, shape);
 }
 
+// Of complex matrices: four products of their parts, or two where one matrix is real.
+Tensor complex_product(const Tensor& a, const Tensor& b) {
+  const Tensor ar = real(a), br = real(b);
+  if (!is_complex(a.dtype())) return complex_from(matmul(ar, br), matmul(ar, imag(b)));
+  if (!is_complex(b.dtype())) return complex_from(matmul(ar, br), matmul(imag(a), br));
+  const Tensor ai = imag(a), bi = imag(b);
+  return complex_from(matmul(ar, br) - matmul(ai, bi), matmul(ar, bi) + matmul(ai, br));
+}
+
 // a @ b, to each row of which a bias (n) is added if there is one; b is a matrix then.
 Tensor product_of(const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
   if (a.ndim() == 0 || b.ndim() == 0)
@@ -119,6 +129,7 @@ Tensor product_of(const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
+  if (is_complex(a.dtype()) || is_complex(b.dtype())) return complex_product(a, b);
   const Tensors cast = cast_operands({a, b});
   return product_of(cast[0], cast[1]);
 }
@@ -135,6 +146,8 @@ Tensor linear(const Tensor& given_x, const Tensor& given_weight, const Tensor& g
                      " of (outputs, inputs)");
   }
   if (!bias.defined()) return matmul(x, matrix_transpose(weight));
+  if (is_complex(promote(promote(x.dtype(), weight.dtype()), bias.dtype())))
+    return matmul(x, matrix_transpose(weight)) + bias;
   const DType dtype = promote(promote(x.dtype(), weight.dtype()), bias.dtype());
   return product_of(astype(x, dtype), matrix_transpose(astype(weight, dtype)), astype(bias, dtype));
 }
@@ -152,7 +165,7 @@ Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
     fail<ShapeError>("[vecdot] axis ", axis, " must have one extent in both: ", describe(a), " and ",
                      describe(b));
   }
-  return astype(sum(widened(a) * widened(b), Axes{at}), promote(a.dtype(), b.dtype()));
+  return astype(sum(widened(conj(a)) * widened(b), Axes{at}), promote(a.dtype(), b.dtype()));
 }
 
 }  // namespace tidu

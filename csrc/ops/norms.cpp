@@ -32,6 +32,7 @@ Tensor power_norm(const Tensor& x, const Axes& axes, double p) {
 }  // namespace
 
 Tensor vector_norm(const Tensor& given, const std::optional<Axes>& over, bool keepdims, double ord) {
+  if (is_complex(given.dtype())) return vector_norm(abs(given), over, keepdims, ord);
   const Tensor x = widened(is_floating(given.dtype()) ? given : astype(given, kDefaultFloat));
   const Axes axes = over ? normalize_axes(*over, x.ndim(), "vector_norm") : all_axes(x.ndim());
   int64_t count = 1;

@@ -50,7 +50,13 @@ class Printer {
 
  private:
   std::string text(int64_t element) const {
-    return visit_dtype(tensor_.dtype(), [&]<class T>() {
+    const DType dtype = tensor_.dtype();
+    if (!is_complex(dtype)) return number(dtype, element);
+    const std::string imaginary = number(part_of(dtype), 2 * element + 1);
+    return number(part_of(dtype), 2 * element) + (imaginary[0] == '-' ? "" : "+") + imaginary + "j";
+  }
+  std::string number(DType dtype, int64_t element) const {
+    return visit_dtype(dtype, [&]<class T>() {
       T value;
       std::memcpy(&value, bytes_.data() + element * sizeof(T), sizeof(T));
       return text_of(value);

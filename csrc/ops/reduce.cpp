@@ -6,6 +6,7 @@
 #include "core/bind.h"
 #include "ops/accumulate.h"
 #include "ops/autocast.h"
+#include "ops/complex.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -162,7 +163,7 @@ constexpr bool identity = true, error = false;
 namespace primitives {
 #define REDUCE(name, Struct, types, nothing, cost, derivative, check)                                 \
   Primitive name(#name, row_of(ReduceAttrs{}, check, infer<reduction::Struct, Takes::types, nothing>, \
-                               derivative_of_##name(), cost));
+                               derivative_of_##name(), on_complex<reduction::Struct>(), cost));
 #define REDUCTION(name, Struct, types, nothing, cost, derivative, doc) \
   REDUCE(name, Struct, types, nothing, cost, derivative, check_sorted)
 #define INDEX(name, Struct, types, nothing, cost, derivative, doc) \
@@ -173,11 +174,43 @@ namespace primitives {
 
 namespace {
 
+// The product along the last axis, of complex numbers: neighbours are multiplied until one is left.
+Tensor product_of_last(Tensor x) {
+  while (x.size(-1) > 1) {
+    const int64_t even = x.size(-1) / 2 * 2;
+    const Tensor products = slice_axis(x, -1, 0, even, 2) * slice_axis(x, -1, 1, even, 2);
+    x = even == x.size(-1) ? products : concat({products, slice_axis(x, -1, even, {})}, -1);
+  }
+  return x.size(-1) == 0 ? sum(x, Axes{-1}) + 1 : select(x, -1, 0);
+}
+
+// Of complex numbers what the kernels do not take, with axes that are kept where `keepdims`.
+std::optional<Tensor> reduce_complex(const Primitive& primitive, const Tensor& x, const Axes& axes,
+                                     double correction, bool keepdims) {
+  if (&primitive == &primitives::count_nonzero) return count_nonzero(x != 0, axes, keepdims);
+  if (&primitive == &primitives::var)
+    return var(real(x), axes, correction, keepdims) + var(imag(x), axes, correction, keepdims);
+  if (&primitive == &primitives::std) return sqrt(var(x, axes, correction, keepdims));
+  if (&primitive != &primitives::prod) return std::nullopt;
+  Axes order;
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (!axes.contains(i)) order.push_back(i);
+  }
+  for (int64_t axis : axes) order.push_back(axis);
+  Shape rows = reduced_shape(x.shape(), axes);
+  const Shape shape = keepdims ? kept_shape(x.shape(), axes) : rows;
+  rows.push_back(reduced_count(x.shape(), axes));
+  return reshape(product_of_last(reshape(permute_dims(x, order), rows)), shape);
+}
+
 Tensor reduce(const Primitive& primitive, Takes types, const Tensor& x, const Over& over, double correction,
               bool keepdims) {
   Axes all_axes;
   for (int i = 0; i < x.ndim(); ++i) all_axes.push_back(i);
   const Axes axes = over ? normalize_axes(*over, x.ndim(), primitive.name) : all_axes;
+  if (is_complex(x.dtype())) {
+    if (const auto result = reduce_complex(primitive, x, axes, correction, keepdims)) return *result;
+  }
   const DType dtype = computing_type(x.dtype(), types);
   const bool adds =
       types == Takes::floating || &primitive == &primitives::sum || &primitive == &primitives::prod;

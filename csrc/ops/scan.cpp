@@ -134,16 +134,26 @@ Tensor takes(const Tensor& holds, const Tensor& before) { return 1 - keeps(holds
 namespace primitives {
 #define SCAN(name, Struct, types, cost, derivative, doc)                                     \
   Primitive name(#name, row_of(AxisAttrs{}, nullptr, infer<reduction::Struct, Takes::types>, \
-                               derivative_of_##name(), cost));
+                               derivative_of_##name(), on_complex<reduction::Struct>(), cost));
 #include "ops/scan.def"
 }  // namespace primitives
 
 namespace {
 
+// Products of complex numbers up to each one: of the last 2, 4, 8 ..
+Tensor products_along(Tensor x, int axis) {
+  for (int64_t reach = 1; reach < x.size(axis); reach *= 2) {
+    const Tensor before = slice_axis(x, axis, 0, -reach), head = slice_axis(x, axis, 0, reach);
+    x = concat({head, slice_axis(x, axis, reach, {}) * before}, axis);
+  }
+  return x;
+}
+
 Tensor scan(const Primitive& primitive, Takes types, const Tensor& x, std::optional<int64_t> axis) {
   if (!axis && x.ndim() != 1)
     fail<ValueError>("[", primitive.name, "] needs an axis of ", describe(x), " (only a vector has but one)");
   const int along = normalize_axis(axis.value_or(0), x.ndim(), primitive.name);
+  if (is_complex(x.dtype()) && &primitive == &primitives::cumulative_prod) return products_along(x, along);
   return bind(primitive, {astype(x, computing_type(x.dtype(), types))}, AxisAttrs{{along}});
 }
 

@@ -364,6 +364,7 @@ Primitive concat("concat", {.batching = batch_by_fields,
                                                        return slice_axis(cotangents[0], axis, start,
                                                                          start + call.inputs[i].size(axis));
                                                      }},
+                            .on_complex = OnComplex::native,
                             .flops = no_flops});
 
 Primitive slice_update("slice_update",
@@ -388,6 +389,7 @@ Primitive slice_update("slice_update",
                                                        cotangents[0], zeros_of(cotangents[0], attrs.sizes),
                                                        attrs.starts, attrs.steps);
                                                  }},
+                        .on_complex = OnComplex::native,
                         .flops = no_flops});
 
 }  // namespace primitives

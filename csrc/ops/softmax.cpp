@@ -166,7 +166,7 @@ Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", {.batching = 
 namespace {
 
 Tensor floating(const Tensor& x) {
-  return is_floating(x.dtype()) ? cast_to_precise(x) : astype(x, kDefaultFloat);
+  return is_inexact(x.dtype()) ? cast_to_precise(x) : astype(x, kDefaultFloat);
 }
 
 }  // namespace

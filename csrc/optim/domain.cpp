@@ -67,7 +67,7 @@ void check_numbers(const Tensors& found, const std::string& op, Differentiated f
 Tensors detached(const Tensors& primals, const char* op) {
   Tensors result;
   for (const Tensor& primal : primals) {
-    if (!is_differentiable(primal.dtype())) {
+    if (!is_floating(primal.dtype())) {
       fail<DTypeError>("[", op, "] the point holds ", describe(primal),
                        ": only floating-point tensors can be differentiated (convert it with astype)");
     }
@@ -80,7 +80,7 @@ Tensors detached(const Tensors& primals, const char* op) {
 void check_parameters(const Tensors& parameters, const std::string& op) {
   if (parameters.empty()) fail<ValueError>("[", op, "] there are no parameters");
   for (const Tensor& parameter : parameters) {
-    if (!parameter.defined() || !is_differentiable(parameter.dtype()) || !parameter.is_leaf())
+    if (!parameter.defined() || !is_floating(parameter.dtype()) || !parameter.is_leaf())
       fail<ValueError>("[", op, "] a parameter must be a floating-point leaf, not ", describe(parameter));
   }
 }

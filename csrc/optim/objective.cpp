@@ -91,7 +91,7 @@ ValueAndGrad LossObjective::value_and_gradients(const Tensor& x) {
     const GradMode on(true);
     return closure_();
   }();
-  if (!loss.defined() || loss.numel() != 1 || !is_differentiable(loss.dtype())) {
+  if (!loss.defined() || loss.numel() != 1 || !is_floating(loss.dtype())) {
     fail<DTypeError>("[", op_, "] the closure must return the loss, one floating-point element, not ",
                      loss.defined() ? describe(loss) : "an undefined tensor");
   }

@@ -49,7 +49,7 @@ Tensor Residuals::joined(const Tensors& results) {
   DType common = dtype();
   for (size_t i = 0; i < results.size(); ++i) {
     const Tensor& result = results[i];
-    if (!result.defined() || !is_differentiable(result.dtype())) {
+    if (!result.defined() || !is_floating(result.dtype())) {
       fail<DTypeError>("[", op_, "] result ", i, " of the function is ",
                        result.defined() ? describe(result) : "an undefined tensor",
                        ": residuals must be floating-point tensors (convert it with astype)");

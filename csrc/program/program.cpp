@@ -177,7 +177,7 @@ bool is_one_number(const Tensor& value) {
 }
 
 bool is_all(const Tensor& value, int number) {
-  return is_one_number(value) && visit_dtype(value.dtype(), [&]<class T>() {
+  return is_one_number(value) && !is_complex(value.dtype()) && visit_dtype(value.dtype(), [&]<class T>() {
            return *static_cast<const T*>(value.raw_data()) == T(number);
          });
 }

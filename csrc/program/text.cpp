@@ -15,6 +15,11 @@ std::string letters(int i) {
 }
 
 std::string text_of_element(DType dtype, const void* element) {
+  if (is_complex(dtype)) {
+    const void* const imaginary = static_cast<const char*>(element) + size_of(part_of(dtype));
+    const std::string text = text_of_element(part_of(dtype), imaginary);
+    return text_of_element(part_of(dtype), element) + (text[0] == '-' ? "" : "+") + text + "j";
+  }
   return visit_dtype(dtype, [&]<class T>() -> std::string {
     const T number = *static_cast<const T*>(element);
     if constexpr (std::is_same_v<T, bool>) {

@@ -116,6 +116,7 @@ class Verifier {
     if (primitive.overwrites && expected.size() > inputs.size()) refuse("it overwrites more than its inputs");
     try {
       const SpecCall spec_call{primitive, inputs, call.attrs};
+      check_complex(spec_call);
       if (primitive.check) primitive.check(spec_call, expected.size());
       if (primitive.overwrites) {
         primitive.infer(spec_call, {});

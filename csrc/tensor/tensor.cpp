@@ -68,23 +68,33 @@ Tensor Tensor::number(const void* value, DType dtype, Device device) {
   return tensor;
 }
 
-Tensor Tensor::view(const Shape& shape, const Strides& strides, int64_t offset) const {
+Tensor Tensor::view(const Shape& shape, const Strides& strides, int64_t offset, DType dtype) const {
   auto impl = make_ref<TensorImpl>();
   impl->storage = this->impl().storage;
   impl->offset = offset;
   impl->numel = num_elements(shape);
   impl->shape = shape;
   impl->strides = strides;
-  impl->dtype = impl_->dtype;
+  impl->dtype = dtype;
   impl->device = impl_->device;
   impl->contiguous = is_row_major(shape, strides);
   if (impl->storage) {
     impl->version = impl->storage->version();
     // A view of all the elements, such as reshape's, is as good as what it is taken of.
-    impl->wrote =
-        this->impl().wrote && this->impl().version == impl->version && this->impl().numel == impl->numel;
+    const bool is_whole = this->impl().numel * static_cast<int64_t>(size_of(this->dtype())) ==
+                          impl->numel * static_cast<int64_t>(size_of(dtype));
+    impl->wrote = this->impl().wrote && this->impl().version == impl->version && is_whole;
   }
   return Tensor(std::move(impl));
+}
+
+Tensor Tensor::parts() const {
+  Shape shape = this->shape();
+  Strides strides;
+  for (int64_t stride : this->strides()) strides.push_back(2 * stride);
+  shape.push_back(2);
+  strides.push_back(1);
+  return view(shape, strides, 2 * impl().offset, part_of(dtype()));
 }
 
 std::ostream& operator<<(std::ostream& out, const Spec& spec) {

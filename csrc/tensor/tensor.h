@@ -109,7 +109,13 @@ class Tensor {
   }
 
   // A view of the same storage; offset in elements. The caller has checked that it lies inside.
-  Tensor view(const Shape& shape, const Strides& strides, int64_t offset) const;
+  Tensor view(const Shape& shape, const Strides& strides, int64_t offset) const {
+    return view(shape, strides, offset, dtype());
+  }
+  // The same with the memory seen as elements of another dtype, in whose elements strides and offset are.
+  Tensor view(const Shape& shape, const Strides& strides, int64_t offset, DType dtype) const;
+  // A complex tensor as the real one of its parts: a last axis more, of the real and the imaginary part.
+  Tensor parts() const;
 
   // A view of element i along the first axis, which goes (ops/shape.cpp); const, since assigning to it would
   // not write to this tensor: assign(x[0], value) does.

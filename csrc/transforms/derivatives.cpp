@@ -156,6 +156,10 @@ ValueAndGrad value_and_grad(const ScalarFunction& function, const Tensors& prima
   const Evaluation at_primals =
       evaluate([&](const Tensors& inputs) { return Tensors{function(inputs)}; }, primals, "grad");
   const Tensor& value = at_primals.outputs[0];
+  if (is_complex(value.dtype())) {
+    fail<DTypeError>("[grad] the function must return a real number, not ", describe(value),
+                     " (take real, imag or abs of it, or use vjp)");
+  }
   if (value.numel() != 1 || !is_differentiable(value.dtype())) {
     fail<ShapeError>("[grad] the function must return one floating-point element, not ", describe(value),
                      " (use vjp or jacobian)");

@@ -15,7 +15,7 @@ namespace tidu {
 void check_differentiable(const Tensors& tensors, const char* what) {
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (!tensors[i].defined()) fail<ValueError>("[jacobian] ", what, " ", i, " is an undefined tensor");
-    if (is_differentiable(tensors[i].dtype())) continue;
+    if (is_floating(tensors[i].dtype())) continue;
     fail<DTypeError>("[jacobian] ", what, " ", i, " is ", describe(tensors[i]),
                      ": only floating-point tensors can be differentiated (convert it with astype, ",
                      "or leave it out)");

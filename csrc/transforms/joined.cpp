@@ -33,7 +33,7 @@ Joint::Joint(const char* op, const char* what, const Tensors& like)
     : op_(op), specs_(specs_of(like)), dtype_(DType::float32) {
   if (like.empty()) fail<ValueError>("[", op, "] ", what, " has no tensors");
   for (const Tensor& tensor : like) {
-    if (!is_differentiable(tensor.dtype()))
+    if (!is_floating(tensor.dtype()))
       fail<DTypeError>("[", op, "] ", what, " is ", describe(tensor),
                        " but must be of floating-point numbers (use astype)");
     dtype_ = promote(dtype_, tensor.dtype());

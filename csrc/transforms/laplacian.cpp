@@ -194,7 +194,7 @@ void Collapsed::advance(const Program::Instruction& call) {
 // The sums over all directions, or weighted ones, of coefficient `order` of each output.
 Tensors sums_of(const Function& function, const Tensor& x, int order, std::optional<int64_t> chunk,
                 const Tensor& directions = {}, const Tensor& weights = {}) {
-  if (!x.defined() || !is_differentiable(x.dtype()))
+  if (!x.defined() || !is_floating(x.dtype()))
     fail<DTypeError>("[laplacian] the argument must be floating-point, not ",
                      x.defined() ? describe(x) : "undefined");
   if (chunk && *chunk < 1) fail<ValueError>("[laplacian] chunk_size is ", *chunk, " but must be positive");

@@ -53,7 +53,7 @@ bool is_scaling(const Primitive& primitive, const Shape& factor) {
 
 // Whether all elements share one number, which leaves 0 times or by it 0.
 bool is_finite_number(const Tensor& value) {
-  return is_one_number(value) && visit_dtype(value.dtype(), [&]<class T>() {
+  return is_one_number(value) && !is_complex(value.dtype()) && visit_dtype(value.dtype(), [&]<class T>() {
            return std::isfinite(static_cast<double>(*static_cast<const T*>(value.raw_data())));
          });
 }

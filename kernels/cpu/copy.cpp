@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/types.h"
+
 namespace tidu::cpu {
 namespace {
 
@@ -85,7 +87,8 @@ CopyBlockFunction copy_block_function(size_t element_size) {
     case 1: return copy_block<uint8_t>;
     case 2: return copy_block<uint16_t>;
     case 4: return copy_block<uint32_t>;
-    default: return copy_block<uint64_t>;
+    case 8: return copy_block<uint64_t>;
+    default: return copy_block<complex<double>>;
   }
 }
 

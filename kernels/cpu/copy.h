@@ -17,7 +17,7 @@ struct BlockStrides {
 using CopyBlockFunction = void (*)(const void* source, BlockStrides from, void* destination, BlockStrides to,
                                    int64_t rows, int64_t columns);
 
-// For elements of 1, 2, 4 or 8 bytes.
+// For elements of 1, 2, 4, 8 or 16 bytes.
 CopyBlockFunction copy_block_function(size_t element_size);
 
 }  // namespace tidu::cpu

@@ -273,7 +273,8 @@ template <template <class> class Struct, bool takes, class T> constexpr ReduceFu
   }
 }
 
-// In the order of DType. A bool is read as the byte 0 or 1 that it is, which compilers vectorise better.
+// In the order of DType, the real ones. A bool is read as the byte 0 or 1 that it is, which compilers
+// vectorise better.
 template <class F> constexpr auto of_dtypes(F f) {
   return std::array{
       f.template operator()<uint8_t>(),  f.template operator()<int8_t>(),   f.template operator()<int16_t>(),
@@ -283,7 +284,7 @@ template <class F> constexpr auto of_dtypes(F f) {
       f.template operator()<double>()};
 }
 
-constexpr std::array<ReduceFunctions, kDTypeCount> kReductions[] = {
+constexpr std::array<ReduceFunctions, static_cast<size_t>(DType::complex64)> kReductions[] = {
 #define ROWWISE(...)
 #define REDUCTION(name, Struct, types, ...) \
   of_dtypes([]<class T>() { return functions_of<reduction::Struct, reduction::types##_types<T>, T>(); }),

@@ -2,11 +2,11 @@
 // instantiate row_function.
 #pragma once
 
+#include "kernels/complex.h"
 #include "kernels/convert.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/map.cuh"
 #include "kernels/rows.h"
-#include "kernels/scalar.h"
 
 namespace tidu::cuda {
 

@@ -48,7 +48,7 @@ struct Loop {
   void* data[kMaxOperands] = {};  // the inputs, then the output
   // An input without data is a number, the same for every element. Those beyond the operands are the
   // parameters of the function: doubles, until the kernel's launch converts them to what it computes in.
-  alignas(8) char number[kMaxOperands][8] = {};
+  alignas(8) char number[kMaxOperands][16] = {};
 
   template <class T> TIDU_HD T number_of(int k) const {
     T x;

@@ -48,6 +48,8 @@ Device default_device() { return devices_in_force.empty() ? device_set : devices
 std::optional<Scalar> scalar_from_object(PyObject* object) {
   if (PyFloat_Check(object)) return Scalar(PyFloat_AS_DOUBLE(object));
   if (PyBool_Check(object)) return Scalar(object == Py_True);
+  if (PyComplex_Check(object))
+    return Scalar({PyComplex_RealAsDouble(object), PyComplex_ImagAsDouble(object)});
   if (Py_TYPE(object) == number_type) {
     const py::object value = py::handle(object).attr("fix")();
     return scalar_from_object(value.ptr());
@@ -72,9 +74,10 @@ bool is_numpy_array(PyObject* object) {
 
 Tensor Argument::tensor_of_scalar() const {
   const Kind kind = operand().scalar_kind();
-  const DType dtype = kind == Kind::floating  ? kDefaultFloat
-                      : kind == Kind::boolean ? DType::bool_
-                                              : kDefaultInt;
+  const DType dtype = kind == Kind::complex    ? kDefaultComplex
+                      : kind == Kind::floating ? kDefaultFloat
+                      : kind == Kind::boolean  ? DType::bool_
+                                               : kDefaultInt;
   return later_ ? astype(later_->tensor, dtype) : full({}, *scalar_, dtype);
 }
 
@@ -90,6 +93,7 @@ PyObject* dtype_object(DType dtype) { return dtype_objects[static_cast<int>(dtyp
 
 std::optional<DType> dtype_from_object(PyObject* object) {
   if (object == reinterpret_cast<PyObject*>(&PyFloat_Type)) return kDefaultFloat;
+  if (object == reinterpret_cast<PyObject*>(&PyComplex_Type)) return kDefaultComplex;
   if (object == reinterpret_cast<PyObject*>(&PyLong_Type)) return kDefaultInt;
   if (object == reinterpret_cast<PyObject*>(&PyBool_Type)) return DType::bool_;
   if (PyUnicode_Check(object)) return dtype_from_name(PyUnicode_AsUTF8(object));
@@ -126,6 +130,8 @@ std::optional<Dims> dims_from_object(PyObject* object) {
 }
 
 py::object to_python(const Scalar& value) {
+  if (value.kind == Kind::complex)
+    return py::reinterpret_steal<py::object>(PyComplex_FromDoubles(value.real, value.imaginary));
   if (value.kind == Kind::floating) return py::float_(value.real);
   if (value.kind == Kind::boolean) return py::bool_(value.integer != 0);
   if (value.kind == Kind::unsigned_integer) return py::int_(value.natural);
@@ -139,6 +145,11 @@ py::tuple to_tuple(const Dims& dims) {
 }
 
 py::object element_to_python(const void* data, DType dtype) {
+  if (is_complex(dtype)) {
+    const char* const imaginary = static_cast<const char*>(data) + size_of(part_of(dtype));
+    return to_python(std::complex<double>(element_to_python(data, part_of(dtype)).cast<double>(),
+                                          element_to_python(imaginary, part_of(dtype)).cast<double>()));
+  }
   return visit_dtype(dtype, [&]<class T>() -> py::object {
     const T value = *static_cast<const T*>(data);
     if constexpr (std::is_same_v<T, bool>) {
@@ -159,6 +170,7 @@ void bind_types(py::module_& m) {
           "itemsize", [](const DTypeObject& self) { return size_of(self.dtype); }, "Bytes an element.")
       .def_property_readonly("is_floating_point",
                              [](const DTypeObject& self) { return is_floating(self.dtype); })
+      .def_property_readonly("is_complex", [](const DTypeObject& self) { return is_complex(self.dtype); })
       .def("__repr__", [](const DTypeObject& self) { return str("tidu.", self.dtype); })
       .def("__str__", [](const DTypeObject& self) { return name_of(self.dtype); })
       .def("__hash__", [](const DTypeObject& self) { return static_cast<int>(self.dtype); })

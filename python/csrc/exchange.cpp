@@ -10,14 +10,16 @@ namespace {
 // --- Buffers
 
 const char* format_of(DType dtype) {
-  constexpr const char* kFormats[kDTypeCount] = {"?", "b", "h", "i",     "q", "B", "H",
-                                                 "I", "Q", "e", nullptr, "f", "d"};
+  constexpr const char* kFormats[kDTypeCount] = {"?", "b", "h",     "i", "q", "B",  "H", "I",
+                                                 "Q", "e", nullptr, "f", "d", "Zf", "Zd"};
   return kFormats[static_cast<int>(dtype)];
 }
 
 std::optional<DType> dtype_of_format(const char* format, Py_ssize_t itemsize) {
   std::string_view code = format ? format : "B";
   if (!code.empty() && (code[0] == '@' || code[0] == '=' || code[0] == '<')) code.remove_prefix(1);
+  if (code == "Zf") return DType::complex64;
+  if (code == "Zd") return DType::complex128;
   if (code.size() != 1) return {};
   // 'l' and 'q' are both of 8 bytes here, so the size decides.
   const auto sized = [&](DType one, DType two, DType four, DType eight) {
@@ -82,6 +84,7 @@ dlpack::DataType to_dlpack(DType dtype) {
   if (dtype == DType::bool_) return {dlpack::kBool, 8, 1};
   if (dtype == DType::bfloat16) return {dlpack::kBfloat, 16, 1};
   if (is_floating(dtype)) return {dlpack::kFloat, bits, 1};
+  if (is_complex(dtype)) return {dlpack::kComplex, bits, 1};
   return {kind_of(dtype) == Kind::signed_integer ? dlpack::kInt : dlpack::kUInt, bits, 1};
 }
 
@@ -402,7 +405,7 @@ py::object to_list(const Tensor& x) {
 
 py::object to_number(const Tensor& x) {
   if (x.numel() != 1) fail<ShapeError>("[item] needs one element, not ", describe(x));
-  alignas(8) char value[8];
+  alignas(16) char value[16];
   copy_to_host(x, value);
   return element_to_python(value, x.dtype());
 }

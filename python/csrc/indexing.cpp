@@ -51,7 +51,7 @@ Tensor to_array(PyObject* item, const Tensor& x) {
   if (PyList_Check(item) && PyList_GET_SIZE(item) == 0) return zeros({0}, DType::int64, x.device());
   Tensor array = tensor_from_object(item, {}, x.device());
   if (!array.defined()) fail_type(item);
-  if (is_floating(array.dtype())) {
+  if (is_inexact(array.dtype())) {
     fail<IndexError>("[index] index arrays must be integers or booleans, not ", describe(array));
   }
   if (array.device() != x.device()) {
@@ -196,7 +196,10 @@ Tensor value_like(const Tensor& x, PyObject* value) {
   }
   const Operand operand = argument.operand();
   if (operand.tensor()) return *operand.tensor();
-  const bool fits = operand.scalar_kind() != Kind::floating || is_floating(x.dtype());
+  const Kind kind = operand.scalar_kind();
+  if (kind == Kind::complex && !is_complex(x.dtype()))
+    return full({}, operand.scalar(), kDefaultComplex, x.device());
+  const bool fits = kind != Kind::floating || is_inexact(x.dtype());
   return full({}, operand.scalar(), fits ? x.dtype() : kDefaultFloat, x.device());
 }
 
@@ -243,7 +246,7 @@ void set_item(Tensor& x, PyObject* key_object, PyObject* value_object) {
   // A mask with one value needs no positions.
   if (is_tensor(key_object) && tensor_of(key_object).dtype() == DType::bool_ &&
       tensor_of(key_object).shape() == x.shape() && value.numel() == 1 && value.ndim() == 0 &&
-      (is_floating(x.dtype()) || !is_floating(value.dtype()))) {
+      (is_inexact(x.dtype()) || !is_inexact(value.dtype()))) {
     assign(x, where(tensor_of(key_object), astype(value, x.dtype()), x));
     return;
   }

@@ -14,7 +14,7 @@ const char* form_of(const Primitive& primitive) {
 }
 
 const char* name_of_types(Types types) {
-  constexpr const char* kNames[] = {"floating", "numeric", "any", "integral", "boolean", "choice"};
+  constexpr const char* kNames[] = {"floating", "numeric", "any", "integral", "boolean", "choice", "complex"};
   return kNames[static_cast<int>(types)];
 }
 
@@ -41,6 +41,7 @@ py::list primitives_list() {
       entry["arity"] = row.arity;
       entry["types"] = name_of_types(row.types);
       entry["boolean_result"] = row.boolean_result;
+      entry["takes_complex"] = primitive->on_complex != OnComplex::refused;
       entry["low"] = row.low;
       entry["high"] = row.high;
       entry["doc"] = row.doc;

@@ -144,7 +144,7 @@ void check_single(const Tensor& x, const char* as) {
 
 py::object single(const Tensor& x, const char* as) {
   check_single(x, as);
-  alignas(8) char value[8];
+  alignas(16) char value[16];
   copy_to_host(x, value);
   return element_to_python(value, x.dtype());
 }
@@ -369,6 +369,13 @@ void bind_tensor(py::module_& m) {
   if (!tensor_type) throw py::error_already_set();
   const py::handle type(reinterpret_cast<PyObject*>(tensor_type));
   m.attr("Tensor") = type;
+  type.attr("__complex__") = py::cpp_function(
+      [](const Tensor& x) {
+        const py::object value = number(x, "complex");
+        return py::reinterpret_steal<py::object>(
+            PyObject_CallOneArg(reinterpret_cast<PyObject*>(&PyComplex_Type), value.ptr()));
+      },
+      py::name("__complex__"), py::is_method(type), "The one element as a complex number.");
 }
 
 }  // namespace tidu::python

@@ -16,6 +16,7 @@ from tidu import _tensor  # noqa: F401  (adds methods to Tensor)
 from tidu import cpu as cpu
 from tidu import cuda as cuda
 from tidu import debug as debug
+from tidu import fft as fft
 from tidu import implicit as implicit
 from tidu import linalg as linalg
 from tidu import random as random

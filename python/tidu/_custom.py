@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 def _is_differentiable(leaf: object) -> bool:
-    return isinstance(leaf, Tensor) and leaf.dtype.is_floating_point
+    return isinstance(leaf, Tensor) and (leaf.dtype.is_floating_point or leaf.dtype.is_complex)
 
 
 class _Custom(Generic[P, R]):

@@ -12,14 +12,15 @@ from tidu.typing import DeviceLike, DTypeLike
 _SIGNED = (_core.int8, _core.int16, _core.int32, _core.int64)
 _UNSIGNED = (_core.uint8, _core.uint16, _core.uint32, _core.uint64)
 _FLOATS = (_core.float16, _core.bfloat16, _core.float32, _core.float64)
+_COMPLEX = {_core.complex64: _core.float32, _core.complex128: _core.float64}  # and the dtypes of their parts
 _KINDS = {
     "bool": (_core.bool,),
     "signed integer": _SIGNED,
     "unsigned integer": _UNSIGNED,
     "integral": _SIGNED + _UNSIGNED,
     "real floating": _FLOATS,
-    "complex floating": (),
-    "numeric": _SIGNED + _UNSIGNED + _FLOATS,
+    "complex floating": tuple(_COMPLEX),
+    "numeric": _SIGNED + _UNSIGNED + _FLOATS + tuple(_COMPLEX),
 }
 # Of each: the digits behind the leading one, and the largest exponent.
 _FORMATS = {
@@ -57,7 +58,8 @@ def _dtype_of(type: DTypeLike | Tensor) -> _core.dtype:
 
 
 def finfo(type: DTypeLike | Tensor) -> FloatInfo:
-    """bits, eps, max, min and smallest_normal of a floating-point dtype, or of a tensor's.
+    """bits, eps, max, min and smallest_normal of a floating-point dtype, or of a tensor's; of complex
+    ones those of their parts.
 
     Examples
     --------
@@ -65,6 +67,7 @@ def finfo(type: DTypeLike | Tensor) -> FloatInfo:
     32
     """
     dtype = _dtype_of(type)
+    dtype = _COMPLEX.get(dtype, dtype)
     if dtype not in _FORMATS:
         raise TypeError(f"[finfo] {dtype} is no floating-point dtype (see iinfo)")
     digits, exponent = _FORMATS[dtype]
@@ -137,6 +140,7 @@ class _Namespace:
     def default_dtypes(self, *, device: DeviceLike | None = None) -> dict[str, _core.dtype]:
         return {
             "real floating": _core.float32,
+            "complex floating": _core.complex64,
             "integral": _core.int64,
             "indexing": _core.int64,
         }
@@ -144,7 +148,9 @@ class _Namespace:
     def dtypes(
         self, *, device: DeviceLike | None = None, kind: str | tuple[str, ...] | None = None
     ) -> dict[str, _core.dtype]:
-        every = _KINDS["bool"] + _KINDS["integral"] + (_core.float32, _core.float64)  # those of the standard
+        every = (
+            _KINDS["bool"] + _KINDS["integral"] + (_core.float32, _core.float64) + tuple(_COMPLEX)
+        )  # those of the standard
         return {dtype.name: dtype for dtype in every if kind is None or isdtype(dtype, kind)}
 
 

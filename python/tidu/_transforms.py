@@ -48,7 +48,7 @@ def inputs_of(tree: Any, op: str, where: str) -> tuple[list[Tensor], Node]:
     tensors = []
     for i, leaf in enumerate(leaves):
         tensor = leaf if isinstance(leaf, Tensor) else _as_tensor(leaf, op, where)
-        if not tensor.dtype.is_floating_point:
+        if not (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
             place = where if len(leaves) == 1 else f"leaf {i} of {where}"
             raise DTypeError(
                 f"[{op}] {place} is {tensor.dtype}{tensor.shape}: only floating-point tensors can be "
@@ -145,6 +145,11 @@ def _scalar(value: Any, function: Any, op: str) -> Tensor:
     if value.size != 1:
         raise ShapeError(
             f"[{op}] {name_of(function)} must return one element, not shape {value.shape} (use jacobian)"
+        )
+    if value.dtype.is_complex:
+        raise DTypeError(
+            f"[{op}] the function must return a real number, not {value.dtype}{value.shape} (take real, "
+            "imag or abs of it, or use vjp)"
         )
     if not value.dtype.is_floating_point:
         raise DTypeError(f"[{op}] {name_of(function)} must return a floating-point tensor, not {value.dtype}")

@@ -131,6 +131,7 @@ bool computes_in(Types types, DType dtype) {
     case Types::numeric: return dtype != DType::bool_;
     case Types::integral: return !is_floating(dtype);
     case Types::boolean: return dtype == DType::bool_;
+    case Types::complex: return is_complex(dtype);
     default: return true;
   }
 }

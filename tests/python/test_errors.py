@@ -56,7 +56,7 @@ def test_tensor_of_nonsense():
     for bad in ([[1, 2], [3]], [1, [2]], [[1], 2], [[], [1]], [[1, 2], 3]):
         with pytest.raises(td.ShapeError, match=r"nested sequences|side by side"):
             td.tensor(bad)
-    for bad in ("text", ["text"], [None], None, {"a": 1}, object(), [1j]):
+    for bad in ("text", ["text"], [None], None, {"a": 1}, object()):
         with pytest.raises(TypeError):
             td.tensor(bad)
     with pytest.raises(ValueError, match="does not fit uint8"):
@@ -65,8 +65,8 @@ def test_tensor_of_nonsense():
         td.tensor([-1], dtype=td.uint64)
     with pytest.raises(TypeError):
         td.zeros((2, 3), dtype=5)
-    with pytest.raises(td.DTypeError, match="complex"):
-        td.zeros(2, dtype="complex64")
+    with pytest.raises(td.DTypeError, match="complex256"):
+        td.zeros(2, dtype="complex256")
     with pytest.raises(ValueError):
         td.zeros(-1)
     with pytest.raises(TypeError):

@@ -142,7 +142,8 @@ def test_unusual_arrays():
     with pytest.raises(ValueError, match="aligned"):
         td.from_numpy(raw)
     np.testing.assert_array_equal(td.tensor(raw).numpy(), [0, 0, 0])
-    for bad in (np.array(["text"]), np.array([1j]), np.array([object()]), np.array(["2024-01-01"], "M8[D]")):
+    text, date = np.array(["text"]), np.array(["2024-01-01"], "M8[D]")
+    for bad in (text, np.array([1], np.longdouble), np.array([object()]), date):
         with pytest.raises((TypeError, ValueError)):
             td.tensor(bad)
     field = np.zeros(3, dtype=[("a", "f4"), ("b", "i1")])["a"]
@@ -332,7 +333,7 @@ def test_foreign_capsules(versioned):
     ("changes", "error", "match"),
     [
         ({"device_type": 2}, td.DeviceError, "device type 2"),
-        ({"code": 5, "bits": 64}, td.DTypeError, "code 5"),
+        ({"code": 5, "bits": 32}, td.DTypeError, "code 5"),
         ({"lanes": 4}, td.DTypeError, "4 lanes"),
         ({"bits": 4}, td.DTypeError, "4 bits"),
         ({"ndim": -1}, ValueError, "no shape"),

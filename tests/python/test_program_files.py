@@ -190,6 +190,11 @@ def fixed_point(p):
 
 
 HELD = {
+    "spectrum": (
+        lambda x: td.sum(td.abs(td.fft.fft(td.conj(td.fft.rfft(x)))) ** 2),
+        (normal(6),),
+    ),
+    "parts": (lambda x: td.view_as_real(td.view_as_complex(x) * 2j), (normal(3, 2),)),
     "rnn": (rnn, ({"w": normal(3, 3)}, normal(5, 3, seed=1))),
     "branches": (branches, (normal(4),)),
     "custom": (lambda x: td.sum(clipped(x, td.ones(3) * 2) + bent(x, td.cos(x))), (normal(3),)),

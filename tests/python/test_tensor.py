@@ -32,8 +32,8 @@ def same(tensor, array, **tolerance):
 # --- Creation
 
 
-def test_thirteen_dtypes():
-    assert len(DTYPES) == 13
+def test_fifteen_dtypes():
+    assert len(DTYPES) == 15
     assert repr(td.float32) == "tidu.float32"
     assert str(td.bool) == "bool"
     assert td.float64.itemsize == 8 and td.bfloat16.itemsize == 2 and td.bool.itemsize == 1

@@ -10,8 +10,8 @@
 #define HWY_TARGET_INCLUDE "backend/cpu/elementwise.cpp"
 #include <hwy/foreach_target.h>
 // Must come after foreach_target.h.
+#include "kernels/complex.h"
 #include "kernels/cpu/elementwise-inl.h"
-#include "kernels/scalar.h"
 
 #ifndef TIDU_BACKEND_CPU_ELEMENTWISE_ROWS
 #define TIDU_BACKEND_CPU_ELEMENTWISE_ROWS
@@ -70,7 +70,8 @@ template <class Types, template <class> class Maker> constexpr TilesOfDTypes til
   add(std::type_identity<bool>{}, std::type_identity<int8_t>{}, std::type_identity<int16_t>{},
       std::type_identity<int32_t>{}, std::type_identity<int64_t>{}, std::type_identity<uint8_t>{},
       std::type_identity<uint16_t>{}, std::type_identity<uint32_t>{}, std::type_identity<uint64_t>{},
-      std::type_identity<float>{}, std::type_identity<double>{});
+      std::type_identity<float>{}, std::type_identity<double>{}, std::type_identity<complex<float>>{},
+      std::type_identity<complex<double>>{});
   return tiles;
 }
 

@@ -185,7 +185,7 @@ class Operand {
   const char* last_ = nullptr;
   int64_t last_rows_ = 0, last_columns_ = 0;
   const void* ready_ = nullptr;
-  alignas(64) char packed_[kTile * 8];
+  alignas(64) char packed_[kTile * 16];
   alignas(64) float computed_[kTile];
 };
 

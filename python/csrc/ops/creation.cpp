@@ -20,6 +20,7 @@ Kind kind_of_number(PyObject* object) {
   if (PyBool_Check(object)) return Kind::boolean;
   if (PyLong_Check(object)) return Kind::signed_integer;
   if (PyFloat_Check(object)) return Kind::floating;
+  if (PyComplex_Check(object)) return Kind::complex;
   if (is_tensor(object) && tensor_of(object).ndim() == 0) {
     const Tensor& x = tensor_of(object);
     check_escape(x, "tensor", Differentiated::no, "stack");
@@ -55,11 +56,16 @@ void survey(PyObject* object, int depth, Survey& result) {
 
 template <class T> T number(PyObject* object, DType dtype) {
   if (is_tensor(object)) {
-    char value[8];
+    char value[16];
     copy_to_host(tensor_of(object), value);
     return number<T>(element_to_python(value, tensor_of(object).dtype()).ptr(), dtype);
   }
-  if constexpr (std::is_same_v<T, bool>) {
+  if constexpr (is_complex_type<T>) {
+    const Py_complex value = PyComplex_AsCComplex(object);
+    if (value.real == -1 && PyErr_Occurred()) throw py::error_already_set();
+    using Part = decltype(T::re);
+    return {static_cast<Part>(value.real), static_cast<Part>(value.imag)};
+  } else if constexpr (std::is_same_v<T, bool>) {
     return PyObject_IsTrue(object) == 1;
   } else if constexpr (std::is_integral_v<T>) {
     const py::object integer = py::reinterpret_steal<py::object>(PyNumber_Long(object));
@@ -90,7 +96,10 @@ template <class T> void fill(PyObject* object, DType dtype, T*& next) {
 }
 
 DType default_dtype(Kind kind) {
-  return kind == Kind::floating ? kDefaultFloat : kind == Kind::boolean ? DType::bool_ : kDefaultInt;
+  return kind == Kind::complex    ? kDefaultComplex
+         : kind == Kind::floating ? kDefaultFloat
+         : kind == Kind::boolean  ? DType::bool_
+                                  : kDefaultInt;
 }
 
 py::object numpy_array(PyObject* object) {
@@ -102,13 +111,18 @@ Tensor tensor_from_sequence(PyObject* object, std::optional<DType> requested) {
   survey(object, 0, found);
   if (found.arrays) return tensor_from_buffer(numpy_array(object).ptr(), true);
   const DType dtype = requested.value_or(found.any ? default_dtype(found.kind) : kDefaultFloat);
-  return visit_dtype(dtype, [&]<class T>() {
+  const auto filled = [&]<class T>() {
     const int64_t count = num_elements(found.shape);
     const auto values = std::make_unique<T[]>(static_cast<size_t>(count));
     T* next = values.get();
     fill(object, dtype, next);
     return copy_from_host(values.get(), found.shape, dtype);
-  });
+  };
+  if (found.any && found.kind == Kind::complex && !is_complex(dtype) && dtype != DType::bool_)
+    fail<DTypeError>("[tensor] complex numbers do not make a tensor of ", dtype);
+  if (dtype == DType::complex64) return filled.operator()<complex<float>>();
+  if (dtype == DType::complex128) return filled.operator()<complex<double>>();
+  return visit_dtype(dtype, filled);
 }
 
 // Where and as what a new tensor is wanted.
@@ -173,7 +187,7 @@ Tensor make_linspace(double start, double stop, int64_t num, bool endpoint, cons
 }
 
 Tensor on_host(PyObject* object, std::optional<DType> dtype) {
-  const bool number = PyFloat_Check(object) || PyLong_Check(object);
+  const bool number = PyFloat_Check(object) || PyLong_Check(object) || PyComplex_Check(object);
   if ((number && !is_numpy_scalar(object)) || is_sequence(object)) return tensor_from_sequence(object, dtype);
   if (PyObject_CheckBuffer(object) && !PyBytes_Check(object) && !PyByteArray_Check(object)) {
     return tensor_from_buffer(object, true);

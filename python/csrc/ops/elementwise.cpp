@@ -1,6 +1,7 @@
 // The rows of elementwise.def, by looping over them: plain C functions, which cost less than bound ones.
 #include <deque>
 
+#include "ops/complex.h"
 #include "ops/composites.h"
 #include "ops/operations.h"
 
@@ -121,9 +122,9 @@ void bind_made_of_rows(py::module_& m) {
   add_unary<deg2rad>(m, "deg2rad", "Degrees as radians");
   add_unary<rad2deg>(m, "rad2deg", "Radians as degrees");
   add_unary<positive>(m, "positive", "A copy of x, numbers alone");
-  add_unary<real>(m, "real", "The real part: x");
-  add_unary<imag>(m, "imag", "The imaginary part: zeros");
-  add_unary<conj>(m, "conj", "The complex conjugate: x");
+  add_unary<real>(m, "real", "The real part; x where it is real");
+  add_unary<imag>(m, "imag", "The imaginary part; zeros where x is real");
+  add_unary<angle>(m, "angle", "The angle of complex numbers; of real ones 0, or pi where they are negative");
   add_unary<i0>(m, "i0", "The modified Bessel function of the first kind of order 0");
   add_unary<i1>(m, "i1", "The modified Bessel function of the first kind of order 1");
   add_unary<i0e>(m, "i0e", "exp(-|x|) * i0(x), without overflow");
@@ -149,6 +150,13 @@ void bind_elementwise(const Definitions& define) {
   py::delattr(define.m, "polygamma");  // the row has the order last
   define.function("polygamma", polygamma_of, py::arg("n"), py::arg("x"),
                   "The derivative of digamma of the order n = 0, 1 .. of x.");
+  define.function("complex", complex_from, py::arg("real"), py::arg("imag"),
+                  "real + i imag, of two floating-point tensors.");
+  define.both("view_as_real", view_as_real,
+              "Complex (..) as real (.., 2), the real and the imaginary parts, in the same memory.");
+  define.both(
+      "view_as_complex", view_as_complex,
+      "float32 or float64 (.., 2) as complex (..), in the same memory where the pairs lie side by side.");
   define.function(
       "result_type",
       [](const py::args& args) {

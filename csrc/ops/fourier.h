@@ -1,0 +1,24 @@
+// The discrete Fourier transform.
+#pragma once
+
+#include "core/primitive.h"
+
+namespace tidu {
+
+// Along an axis of n complex numbers the sums over j of x_j exp(-2 pi i j k / n), or with +2 pi i where
+// `inverse`; nothing is divided by n.
+Tensor fourier(const Tensor& x, int64_t axis, bool inverse);
+
+// --- Primitives
+
+struct FourierAttrs {
+  attr::Axis axis;
+  bool inverse = false;
+  void fields(auto&& field) const { field("axis", axis), field("inverse", inverse); }
+};
+
+namespace primitives {
+extern Primitive fourier;  // FourierAttrs
+}
+
+}  // namespace tidu
