@@ -12,6 +12,11 @@ their first use.
 
 import typing as _typing
 
+if _typing.TYPE_CHECKING:  # of names that the extension module has too, the first one counts for types
+    from tidu._order import cummax as cummax
+    from tidu._order import cummin as cummin
+    from tidu._order import where as where
+
 from tidu import _tensor  # noqa: F401  (adds methods to Tensor)
 from tidu import cpu as cpu
 from tidu import cuda as cuda
@@ -32,7 +37,7 @@ from tidu._control import cond as cond
 from tidu._control import fori_loop as fori_loop
 from tidu._control import scan as scan
 from tidu._control import while_loop as while_loop
-from tidu._core import *  # noqa: F403
+from tidu._core import *  # type: ignore[no-redef]  # noqa: F403  (some of it is replaced below)
 from tidu._core import __version__ as __version__
 from tidu._core import get_default_device as get_default_device
 from tidu._core import get_num_threads as get_num_threads

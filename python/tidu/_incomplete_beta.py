@@ -10,6 +10,7 @@ from tidu._control import scan, while_loop
 from tidu._core import Tensor
 from tidu._implicit import custom_root
 from tidu._incomplete_gamma import rule, stirling_rest
+from tidu.typing import TensorLike
 
 _NODES = rule(96)
 
@@ -35,8 +36,8 @@ def _tail(a: Tensor, b: Tensor, x: Tensor, rest: Tensor) -> Tensor:
         decay = more * td.log1p(rest * td.expm1(v)) + b * td.log1p(x * td.expm1(-v))
         return sum_ + weight * width * td.exp(-decay), None
 
-    nodes = tuple(td.asarray(values, dtype=td.float64, device=x.device) for values in _NODES)
-    return (1 + x * total * scan(add, td.zeros_like(x), nodes)[0]) / a
+    points, weights = (td.asarray(values, dtype=td.float64, device=x.device) for values in _NODES)
+    return (1 + x * total * scan(add, td.zeros_like(x), (points, weights))[0]) / a
 
 
 def _log_power(x: Tensor, share: Tensor, excess: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ def _is_positive(x: Tensor) -> Tensor:
     return td.logical_and(x > 0, td.isfinite(x))
 
 
-def _parts(a: Tensor | float, b: Tensor | float, x: Tensor | float) -> tuple[Tensor, Tensor]:
+def _parts(a: TensorLike, b: TensorLike, x: TensorLike) -> tuple[Tensor, Tensor]:
     """The parts of the beta distribution of a and b below and above x."""
     a, b, x = (td.asarray(each) for each in (a, b, x))
     dtype = td.result_type(a, b, x)
@@ -88,7 +89,7 @@ def _parts(a: Tensor | float, b: Tensor | float, x: Tensor | float) -> tuple[Ten
     return below.astype(dtype), above.astype(dtype)
 
 
-def betainc(a: Tensor | float, b: Tensor | float, x: Tensor | float) -> Tensor:
+def betainc(a: TensorLike, b: TensorLike, x: TensorLike) -> Tensor:
     """The regularised incomplete beta function, the integral of t^(a-1) (1-t)^(b-1) from 0 to x divided by
     beta(a, b): the part below x of the beta distribution of a and b.
 
@@ -114,7 +115,7 @@ def betainc(a: Tensor | float, b: Tensor | float, x: Tensor | float) -> Tensor:
     return _parts(a, b, x)[0]
 
 
-def betaincc(a: Tensor | float, b: Tensor | float, x: Tensor | float) -> Tensor:
+def betaincc(a: TensorLike, b: TensorLike, x: TensorLike) -> Tensor:
     """1 - betainc(a, b, x), accurate where that is near 1.
 
     Parameters
@@ -181,7 +182,7 @@ def inverse_of(function: Callable[[Tensor], Tensor], value: Tensor, p: Tensor) -
     )
 
 
-def betaincinv(a: Tensor | float, b: Tensor | float, p: Tensor | float) -> Tensor:
+def betaincinv(a: TensorLike, b: TensorLike, p: TensorLike) -> Tensor:
     """The x at which betainc(a, b, x) is p: a quantile of the beta distribution.
 
     Differentiable by all three, by the implicit function theorem; computed in float64.

@@ -1,12 +1,16 @@
 """The incomplete gamma functions and how quantiles of gamma distributions change with the shape."""
 
+from __future__ import annotations
+
 import math
 
 from tidu import _core as td
 from tidu._control import scan
+from tidu._core import Tensor
+from tidu.typing import TensorLike
 
 
-def rule(nodes):
+def rule(nodes: int) -> tuple[list[float], list[float]]:
     """Points v and weights for the integral from 0 of functions that decay like exp(-v): the trapezoidal rule
     after v = exp(t - exp(-t)). (H. Takahasi and M. Mori, 1974)"""
     low, high = -3.6, 3.8
@@ -19,7 +23,7 @@ def rule(nodes):
 _NODES = rule(64)
 
 
-def tail(a, y, excess=None):
+def tail(a: Tensor, y: Tensor, excess: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Of the gamma distribution of shape a at x = exp(y): whether x <= a, and the smaller part of the
     distribution, that below x where x <= a, else that above, divided by x times the density at x.
 
@@ -37,7 +41,7 @@ def tail(a, y, excess=None):
         td.reciprocal(td.where(is_below, fixed_a, fixed_x)),
     )
 
-    def add(total, node):
+    def add(total: Tensor, node: tuple[Tensor, Tensor]) -> tuple[Tensor, None]:
         point, weight = node
         v = point * width
         shift = td.where(is_below, -v, td.log1p(v))
@@ -45,11 +49,11 @@ def tail(a, y, excess=None):
         term = weight * width * td.exp(exponent)
         return total + (term if excess is None else term * (y + shift - excess)), None
 
-    nodes = tuple(td.asarray(values, dtype=td.float64, device=a.device) for values in _NODES)
-    return is_below, scan(add, td.zeros_like(y), nodes)[0]
+    points, weights = (td.asarray(values, dtype=td.float64, device=a.device) for values in _NODES)
+    return is_below, scan(add, td.zeros_like(y), (points, weights))[0]
 
 
-def log_quantile_slope(a, y):
+def log_quantile_slope(a: Tensor, y: Tensor) -> Tensor:
     """By how much the logarithm y of a gamma variate of shape a changes with a, its quantile held: with P the
     distribution function of the logarithm, -(dP/da) / (dP/dy). Like y; of float32 computed in float64."""
     wide_a, wide_y = a.astype(td.float64), y.astype(td.float64)
@@ -57,7 +61,7 @@ def log_quantile_slope(a, y):
     return td.where(is_below, -moment, moment).astype(y.dtype)
 
 
-def stirling_rest(a):
+def stirling_rest(a: Tensor) -> Tensor:
     """lgamma(a) without the first terms of Stirling's series, (a - 1/2) log(a) - a + log(2 pi) / 2."""
     large, small = td.maximum(a, 10.0), td.minimum(a, 10.0)
     z = 1 / (large * large)
@@ -66,7 +70,7 @@ def stirling_rest(a):
     return td.where(a > 10, series / large, by_definition)
 
 
-def _log_scaled_density(a, x):
+def _log_scaled_density(a: Tensor, x: Tensor) -> Tensor:
     """log(x^a exp(-x) / gamma(a)), without the cancellation of large terms where a is large."""
     large, small = td.maximum(a, 10.0), td.minimum(a, 10.0)
     relative = (x - large) / large
@@ -76,7 +80,7 @@ def _log_scaled_density(a, x):
     return td.where(a > 10, by_stirling, small * td.log(x) - x - td.lgamma(small))
 
 
-def _parts(a, x):
+def _parts(a: TensorLike, x: TensorLike) -> tuple[Tensor, Tensor]:
     """The parts of the gamma distribution of shape a below and above x."""
     a, x = td.asarray(a), td.asarray(x)
     dtype = td.result_type(a, x)
@@ -94,13 +98,25 @@ def _parts(a, x):
     return below.astype(dtype), above.astype(dtype)
 
 
-def gammainc(a, x):
+def gammainc(a: TensorLike, x: TensorLike) -> Tensor:
     """The regularised lower incomplete gamma function, the integral of t^(a-1) exp(-t) from 0 to x divided by
     gamma(a): the part below x of the gamma distribution of shape a. NaN unless a > 0 and x >= 0. It has
-    derivatives by both; of any floating dtype, computed in float64."""
+    derivatives by both; of any floating dtype, computed in float64.
+
+    Examples
+    --------
+    >>> td.special.gammainc(td.tensor([1.0]), td.tensor([1.0]))
+    tensor([0.63212055], dtype=float32)
+    """
     return _parts(a, x)[0]
 
 
-def gammaincc(a, x):
-    """1 - gammainc(a, x), accurate where that is near 1."""
+def gammaincc(a: TensorLike, x: TensorLike) -> Tensor:
+    """1 - gammainc(a, x), accurate where that is near 1.
+
+    Examples
+    --------
+    >>> td.special.gammaincc(td.tensor([1.0]), td.tensor([1.0]))
+    tensor([0.36787945], dtype=float32)
+    """
     return _parts(a, x)[1]

@@ -82,7 +82,7 @@ def index_put(x: TensorLike, indices: Any, values: TensorLike, accumulate: bool 
     return _put("index_put", x, key, values, _core.scatter_add if accumulate else _core.scatter_set)
 
 
-def _key(x: TensorLike, axis: int, part: int | slice) -> Callable[[Tensor], Tensor] | tuple[Any, ...]:
+def _key(x: TensorLike, axis: int, part: int | slice | Tensor) -> tuple[Any, ...]:
     """The key of `part` along an axis."""
     tensor = _core.asarray(x)
     ndim = tensor.ndim

@@ -507,10 +507,10 @@ class Beta(Distribution):
             + (a + b - 2) * td.digamma(a + b)
         )
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return betainc(self.a, self.b, td.clip(x, 0.0, 1.0))
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         return betaincinv(self.a, self.b, p)
 
 
@@ -647,11 +647,11 @@ class StudentT(Distribution):
             + td.log(self.scale)
         )
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return student_cdf(self.df, (x - self.loc) / self.scale)
 
-    def _icdf(self, p):
-        def start(p, df):
+    def _icdf(self, p: Tensor) -> Tensor:
+        def start(p: Tensor, df: Tensor) -> Tensor:
             # The part beyond |z| on both sides, and z^2 from the quantile of df / (df + z^2).
             half = 0.5 * df
             logit = quantile_logit(half, td.full_like(half, 0.5), 2 * td.minimum(p, 1 - p))
@@ -672,34 +672,34 @@ class FisherSnedecor(Distribution):
 
     _parts = ("df1", "df2")
 
-    def __init__(self, df1, df2):
+    def __init__(self, df1: float | Tensor, df2: float | Tensor) -> None:
         samplers._positive("FisherSnedecor", df1=df1, df2=df2)
         self.df1, self.df2 = _tensors(df1, df2)
 
-    def _log_prob(self, x):
+    def _log_prob(self, x: Tensor) -> Tensor:
         a, b, ratio = 0.5 * self.df1, 0.5 * self.df2, self.df1 / self.df2
         y = td.where(x >= 0, x, 1.0)
         scale = a * td.log(ratio) - _log_beta(a, b)
         return _within(x >= 0, scale + td.xlogy(a - 1, y) - (a + b) * td.log1p(ratio * y))
 
-    def _rsample(self, key, shape):
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         keys = td.random.split(key)
         above = samplers.loggamma(keys[0], 0.5 * self.df1, shape)
         below = samplers.loggamma(keys[1], 0.5 * self.df2, shape)
         return td.exp(above - below) * (self.df2 / self.df1)
 
     @property
-    def mean(self):
+    def mean(self) -> Tensor:
         df2 = td.where(self.df2 > 2, self.df2, 3.0)
         return td.where(self.df2 > 2, df2 / (df2 - 2), math.inf)
 
     @property
-    def variance(self):
+    def variance(self) -> Tensor:
         df2 = td.where(self.df2 > 4, self.df2, 5.0)
         finite = 2 * (df2 / (df2 - 2)) ** 2 * (self.df1 + df2 - 2) / (self.df1 * (df2 - 4))
         return td.where(self.df2 > 4, finite, td.where(self.df2 > 2, math.inf, math.nan).astype(finite.dtype))
 
-    def entropy(self):
+    def entropy(self) -> Tensor:
         a, b = 0.5 * self.df1, 0.5 * self.df2
         return (
             _log_beta(a, b)
@@ -710,32 +710,39 @@ class FisherSnedecor(Distribution):
         )
 
     @staticmethod
-    def _below(df1, df2, x):
+    def _below(df1: Tensor, df2: Tensor, x: Tensor) -> Tensor:
         odds = td.maximum(x, 0.0) * (df1 / df2)
         is_small = odds < 1  # the part of 1 that is small is said, since 1 - it is known better
         inner = td.where(is_small, odds, 1.0)
         low = betainc(0.5 * df1, 0.5 * df2, inner / (1 + inner))
         return td.where(is_small, low, betaincc(0.5 * df2, 0.5 * df1, 1 / (1 + td.maximum(odds, 1.0))))
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return self._below(self.df1, self.df2, x)
 
-    def _icdf(self, p):
-        def start(p, df1, df2):
+    def _icdf(self, p: Tensor) -> Tensor:
+        def start(p: Tensor, df1: Tensor, df2: Tensor) -> Tensor:
             return td.exp(quantile_logit(0.5 * df1, 0.5 * df2, p)) * (df2 / df1)
 
         return _quantile(self._below, start, p, 0.0, math.inf, self.df1, self.df2)
 
 
-def _quantile(cdf, start, p, at_0, at_1, *parameters):
+def _quantile(
+    cdf: Callable[..., Tensor],
+    start: Callable[..., Tensor],
+    p: Tensor,
+    at_0: float,
+    at_1: float,
+    *parameters: Tensor,
+) -> Tensor:
     """The x where cdf(*parameters, x) is p, which start(p, *parameters) is without derivatives: computed in
     float64. NaN where p is not in [0, 1]."""
     dtype = td.result_type(p, *parameters)
-    p, *parameters = td.broadcast_arrays(*(each.astype(td.float64) for each in (p, *parameters)))
+    p, *wide = td.broadcast_arrays(*(each.astype(td.float64) for each in (p, *parameters)))
     is_inside = td.logical_and(p > 0, p < 1)
     inner = td.where(is_inside, p, 0.5)
-    value = start(*(td.stop_gradient(each) for each in (inner, *parameters)))
-    x = inverse_of(lambda x: cdf(*parameters, x), value, inner)
+    value = start(*(td.stop_gradient(each) for each in (inner, *wide)))
+    x = inverse_of(lambda x: cdf(*wide, x), value, inner)
     outside = td.where(p == 0, at_0, td.where(p == 1, at_1, math.nan))
     return td.where(is_inside, x, outside.astype(td.float64)).astype(dtype)
 
@@ -989,26 +996,26 @@ class Binomial(_ByLogits):
         return self.n * self.probs * td.sigmoid(-self.logits)
 
     @staticmethod
-    def _below(n, probs, x):
+    def _below(n: Tensor, probs: Tensor, x: Tensor) -> Tensor:
         k = td.floor(x)
         is_inside = td.logical_and(k >= 0, k < n)
         inner = td.where(is_inside, k, 0.0)
         part = betaincc(inner + 1, td.where(is_inside, n - k, 1.0), probs)
         return td.where(is_inside, part, (k >= 0).astype(part.dtype))
 
-    def _cdf(self, x):
+    def _cdf(self, x: Tensor) -> Tensor:
         return self._below(self.n, self.probs, _number(x, self.n))
 
-    def _icdf(self, p):
+    def _icdf(self, p: Tensor) -> Tensor:
         """The smallest number up to which the probability is at least p, found by halving."""
         dtype = td.result_type(p, self.n)
         p, n, probs = td.broadcast_arrays(*(x.astype(td.float64) for x in (p, self.n, self.probs)))
 
-        def is_wide(carry):
+        def is_wide(carry: tuple[Tensor, Tensor]) -> Tensor:
             low, high = carry
             return td.any(high - low > 1)
 
-        def halve(carry):
+        def halve(carry: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             low, high = carry
             middle = td.floor(0.5 * (low + high))
             is_enough = self._below(n, probs, middle) >= p

@@ -96,7 +96,9 @@ class Source:
     def batch(self, number: int, indices: Any) -> Any:
         """The batch of this number: of the items at `indices`, or of an iterable data set the next ones."""
         made = self._following() if indices is None else self._at(indices)
-        return made if self._key is None else self._transform(made, td.random.fold_in(self._key, number))  # type: ignore[misc]
+        if self._key is None or self._transform is None:
+            return made
+        return self._transform(made, td.random.fold_in(self._key, number))
 
     def _at(self, indices: Any) -> Any:
         if self._gather is not None:

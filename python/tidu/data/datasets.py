@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import tidu as td
+from tidu.typing import PathLike
 
 from .._core import _training as training
 
@@ -66,7 +67,13 @@ class IterableDataset:
 
 
 class TensorDataset(Dataset):
-    """Tensors whose first axis counts the samples; item i is the tuple of their i-th parts."""
+    """Tensors whose first axis counts the samples; item i is the tuple of their i-th parts.
+
+    Examples
+    --------
+    >>> len(td.data.TensorDataset(td.zeros((5, 2)), td.zeros(5)))
+    5
+    """
 
     def __init__(self, *tensors: td.Tensor) -> None:
         training.TensorDataset(list(tensors))  # an error where they do not fit each other
@@ -80,7 +87,13 @@ class TensorDataset(Dataset):
 
 
 class Subset(Dataset):
-    """The items of a data set at integer `indices`, in their order."""
+    """The items of a data set at integer `indices`, in their order.
+
+    Examples
+    --------
+    >>> td.data.Subset([10, 20, 30], [2, 0])[0]
+    30
+    """
 
     def __init__(self, dataset: Any, indices: Iterable[int]) -> None:
         self.dataset, self.indices = dataset, [int(i) for i in indices]
@@ -201,7 +214,13 @@ class StackDataset(Dataset):
 def random_split(dataset: Any, lengths: Sequence[float], key: td.Tensor | None = None) -> list[Subset]:
     """Subsets of a data set in random order, which `key` (by default that of seed 0) decides, without common
     items. `lengths` are numbers of items, or fractions that add up to 1: of the items that fractions leave
-    over, the first subsets get one each."""
+    over, the first subsets get one each.
+
+    Examples
+    --------
+    >>> [len(part) for part in td.data.random_split(list(range(10)), [0.8, 0.2])]
+    [8, 2]
+    """
     size = len(dataset)
     if any(length < 0 for length in lengths):
         raise ValueError(f"[random_split] lengths {lengths} must not be negative")
@@ -227,11 +246,16 @@ class FashionMNIST(TensorDataset):
 
     `root` is the folder of the four files, gzipped or not; where they are missing, FileNotFoundError says
     how to get them, and a file with a wrong checksum is an OSError that names it.
+
+    Examples
+    --------
+    >>> td.data.FashionMNIST.CLASSES[0]
+    'T-shirt/top'
     """
 
     ROOT = training.FASHION_MNIST_ROOT
     CLASSES = tuple(training.FASHION_MNIST_CLASSES)
 
-    def __init__(self, root: str | os.PathLike[str] = ROOT, train: bool = True) -> None:
+    def __init__(self, root: PathLike = ROOT, train: bool = True) -> None:
         self.images, self.labels = training.fashion_mnist(train, os.fspath(root))
         super().__init__(self.images, self.labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import tidu as td
@@ -206,7 +206,8 @@ class DataLoader:
             )
             return _Pass(native, tuple, position)
         count, indices = self._indices(epoch)
-        source, rests = self._source(), collections.deque()  # type: ignore[var-annotated]
+        source = self._source()
+        rests: collections.deque[Any] = collections.deque()
         source.begin(epoch, key, position.batch)
 
         def gather(numbers: td.Tensor) -> list[td.Tensor]:
@@ -221,8 +222,9 @@ class DataLoader:
     def __len__(self) -> int:
         """The number of batches of an epoch."""
         if self.batch_sampler is not None:
-            return len(self.batch_sampler)  # type: ignore[arg-type]
-        return self._count(len(self.dataset if self.sampler is None else self.sampler))  # type: ignore[arg-type]
+            return len(self.batch_sampler)  # type: ignore[arg-type]  # a TypeError where it has no len
+        sized: Any = self.dataset if self.sampler is None else self.sampler
+        return self._count(len(sized))
 
     @property
     def epoch(self) -> int:
@@ -243,7 +245,7 @@ class DataLoader:
         """Key and position."""
         return {"key": self.key, "epoch": self.epoch, "batch": self.batch}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
         position = _Position(state["epoch"], state["batch"])
         try:

@@ -320,7 +320,8 @@ class BatchSampler(Sampler):
         return iter(self.order(self.epoch))
 
     def __len__(self) -> int:
-        return (len(self.sampler) + (0 if self.drop_last else self.batch_size - 1)) // self.batch_size  # type: ignore[arg-type]
+        items = len(self.sampler)  # type: ignore[arg-type]  # a TypeError where it has no len
+        return (items + (0 if self.drop_last else self.batch_size - 1)) // self.batch_size
 
 
 def order_of(sampler: Iterable[Any], epoch: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tidu as td
 from tidu._core import Tensor
-from tidu.typing import DeviceLike, DTypeLike
+from tidu.typing import DeviceLike, DTypeLike, Shape
 
 from . import functional as F
 from . import init
@@ -809,10 +809,10 @@ class ChannelShuffle(_Shown):
     tensor([0, 2, 1, 3], dtype=int64)
     """
 
-    def __init__(self, groups):
+    def __init__(self, groups: int) -> None:
         self.groups = groups
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.channel_shuffle(x, self.groups)
 
 
@@ -825,11 +825,13 @@ class Unfold(_Shown):
     (1, 12, 9)
     """
 
-    def __init__(self, kernel_size, dilation=1, padding=0, stride=1):
+    def __init__(
+        self, kernel_size: Shape, dilation: Shape = 1, padding: Shape = 0, stride: Shape = 1
+    ) -> None:
         self.kernel_size, self.dilation = _each("Unfold", "kernel_size", kernel_size, 2), dilation
         self.padding, self.stride = padding, stride
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
 
 
@@ -842,12 +844,19 @@ class Fold(_Shown):
     (1, 3, 4, 4)
     """
 
-    def __init__(self, output_size, kernel_size, dilation=1, padding=0, stride=1):
+    def __init__(
+        self,
+        output_size: Shape,
+        kernel_size: Shape,
+        dilation: Shape = 1,
+        padding: Shape = 0,
+        stride: Shape = 1,
+    ) -> None:
         self.output_size = _each("Fold", "output_size", output_size, 2)
         self.kernel_size, self.dilation = _each("Fold", "kernel_size", kernel_size, 2), dilation
         self.padding, self.stride = padding, stride
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.fold(x, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
 
 

@@ -266,7 +266,7 @@ class LogSoftmax(Softmax):
     tensor([0.], dtype=float32)
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.log_softmax(x, axis=self.axis)
 
 
@@ -279,7 +279,7 @@ class Softmax2d(Module):
     tensor([0.5, 0.5], dtype=float32)
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 3:
             raise td.ShapeError(f"[Softmax2d] takes x (.., C, H, W), not of shape {x.shape}")
         return F.softmax(x, axis=-3)
@@ -294,10 +294,10 @@ class Identity(Module):
     tensor([1., 1.], dtype=float32)
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return x
 
 
@@ -837,42 +837,42 @@ class ParameterDict(Module):
     ['w']
     """
 
-    def __init__(self, parameters=()):
+    def __init__(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]] = ()) -> None:
         self.update(parameters)
 
-    def update(self, parameters):
+    def update(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> None:
         """Adds the parameters of a dictionary, or of (name, parameter) pairs."""
         for name, parameter in dict(parameters).items():
             self[name] = parameter
 
-    def __setitem__(self, name, parameter):
+    def __setitem__(self, name: str, parameter: Tensor) -> None:
         if hasattr(type(self), name):
             raise KeyError(f"[ParameterDict] the name {name!r} is taken")
         setattr(self, name, parameter if parameter.requires_grad else Parameter(parameter))
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Tensor:
         return dict(self.named_parameters())[name]
 
-    def __delitem__(self, name):
+    def __delitem__(self, name: str) -> None:
         delattr(self, self.keys()[self.keys().index(name)])
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         return name in self.keys()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.parameters())
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
-    def keys(self):
+    def keys(self) -> list[str]:
         """The names, in order."""
         return [name for name, _ in self.named_parameters()]
 
-    def values(self):
+    def values(self) -> list[Tensor]:
         """The parameters, in order."""
         return self.parameters()
 
-    def items(self):
+    def items(self) -> list[tuple[str, Tensor]]:
         """(name, parameter) pairs, in order."""
         return self.named_parameters()
