@@ -19,10 +19,30 @@ template <class T> TIDU_HD inline bool is_nan(T x) { return x != x; }
 template <class T> TIDU_HD inline bool is_infinite(T x) { return ::fabs(x) == kInfinity<T>; }
 template <class T> TIDU_HD inline bool is_finite(T x) { return ::fabs(x) < kInfinity<T>; }
 
-// factor * exp(x), also where exp(x) alone is too large.
+// factor * exp(x), also where exp(x) alone is too large: one call, for a second takes too many registers.
 template <class T> TIDU_HD inline T times_exp(T factor, T x) {
-  const T e = ::exp(x);
-  return is_finite(e) ? factor * e : factor * ::exp(x - T(40)) * ::exp(T(40));
+  constexpr T high = sizeof(T) == 4 ? T(80) : T(700),
+              exp_of_high = T(sizeof(T) == 4 ? 5.540622384393510e34 : 1.0142320547350045e304);
+  const bool is_high = x > high;
+  const T e = ::exp(is_high ? x - high : x);
+  return (is_high ? factor * exp_of_high : factor) * e;
+}
+
+// cos(x) + i sin(x). On a GPU the argument is reduced once, which takes fewer registers, too.
+template <class T> TIDU_HD inline complex<T> cis(T x) {
+#ifdef __CUDA_ARCH__
+  complex<T> z;
+  ::sincos(x, &z.im, &z.re);
+  return z;
+#else
+  return {::cos(x), ::sin(x)};
+#endif
+}
+
+// cosh(x) + i sinh(x) by one exponential, for |x| up to kFarOut.
+template <class T> TIDU_HD inline complex<T> cosh_and_sinh(T x) {
+  const T e = ::expm1(::fabs(x)), rest = e / (e + 1);
+  return {1 + e * rest / 2, ::copysign((e + rest) / 2, x)};
 }
 
 template <class T> TIDU_HD inline complex<T> scaled(complex<T> z, T factor) {
@@ -118,7 +138,7 @@ template <class T> TIDU_HD inline complex<T> exp(complex<T> z) {
     if (z.re < 0) return {0, 0};
     return {z.re, kNan<T>};
   }
-  const T c = ::cos(z.im), s = ::sin(z.im);
+  const auto [c, s] = cis(z.im);
   if (is_infinite(z.re)) {
     const T size = z.re > 0 ? z.re : T(0);
     return {::copysign(size, c), ::copysign(size, s)};
@@ -128,13 +148,14 @@ template <class T> TIDU_HD inline complex<T> exp(complex<T> z) {
 
 template <class T> TIDU_HD inline complex<T> expm1(complex<T> z) {
   using namespace detail;
-  if (z.im == 0) return {::expm1(z.re), z.im};
+  if (z.im == 0) return {::expm1(z.re) + T(0), z.im};  // + 0: of -0 + 0i it is 0 + 0i
   if (!is_finite(z.re) || z.re > kFarOut<T> * 2) {
     const complex<T> e = exp(z);
     return {e.re - 1, e.im};
   }
-  const T half = ::sin(z.im / 2);
-  return {::expm1(z.re) * ::cos(z.im) - 2 * half * half, ::exp(z.re) * ::sin(z.im)};
+  const auto [c, s] = cis(z.im);
+  const T versine = c > 0 ? s * s / (1 + c) : 1 - c;  // 1 - cos
+  return {::expm1(z.re) * c - versine, ::exp(z.re) * s};
 }
 
 namespace detail {
@@ -192,12 +213,13 @@ template <class T> TIDU_HD inline complex<T> sinh(complex<T> z) {
     if (x == 0 || is_infinite(x)) return {x, kNan<T>};
     return {kNan<T>, kNan<T>};
   }
-  const T c = ::cos(y), s = ::sin(y);
+  const auto [c, s] = cis(y);
   if (x == 0) return {x * c, s};
   if (is_infinite(x)) return {x * c, ::fabs(x) * s};
   if (::fabs(x) > kFarOut<T>)
     return {times_exp(::copysign(c, x * c) / 2, ::fabs(x)), times_exp(s / 2, ::fabs(x))};
-  return {::sinh(x) * c, ::cosh(x) * s};
+  const auto [even, odd] = cosh_and_sinh(x);
+  return {odd * c, even * s};
 }
 
 template <class T> TIDU_HD inline complex<T> cosh(complex<T> z) {
@@ -209,12 +231,13 @@ template <class T> TIDU_HD inline complex<T> cosh(complex<T> z) {
     if (is_infinite(x)) return {::fabs(x), kNan<T>};
     return {kNan<T>, kNan<T>};
   }
-  const T c = ::cos(y), s = ::sin(y);
+  const auto [c, s] = cis(y);
   if (x == 0) return {c, x * s};
   if (is_infinite(x)) return {::fabs(x) * c, x * s};
   if (::fabs(x) > kFarOut<T>)
     return {times_exp(c / 2, ::fabs(x)), times_exp(::copysign(s, x * s) / 2, ::fabs(x))};
-  return {::cosh(x) * c, ::sinh(x) * s};
+  const auto [even, odd] = cosh_and_sinh(x);
+  return {even * c, odd * s};
 }
 
 template <class T> TIDU_HD inline complex<T> tanh(complex<T> z) {

@@ -124,8 +124,8 @@ Tensor angle(const Tensor& x) {
 Tensor complex_abs(const Tensor& x) { return hypot(part(x, 0), part(x, 1)); }
 
 Tensor complex_sign(const Tensor& x) {
-  const Tensor size = complex_abs(x), divisor = where(size == 0, 1, size);
-  return view_as_complex(view_as_real(x) / expand_dims(divisor, -1));
+  const Tensor size = expand_dims(complex_abs(x), -1), is_zero = size == 0;
+  return view_as_complex(where(is_zero, 0, view_as_real(x) / where(is_zero, 1, size)));
 }
 
 }  // namespace tidu

@@ -220,6 +220,30 @@ def test_accuracy(name):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_signs_of_zero(dtype):
+    """The array API's: expm1 keeps the sign of the imaginary part alone, sign none."""
+    zeros = td.tensor(np.array([complex(x, y) for x in (0.0, -0.0) for y in (0.0, -0.0)]).astype(str(dtype)))
+    for name, negative in (("expm1", [False, True] * 2), ("sign", [False] * 4)):
+        got = array(getattr(td, name)(zeros))
+        assert (got == 0).all() and not np.signbit(got.real).any(), name
+        assert np.signbit(got.imag).tolist() == negative, name
+    assert td.grad(lambda z: td.real(td.sign(z)).sum())(zeros).tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", ["exp", "sinh", "cosh", "sin", "cos"])
+def test_where_exp_alone_is_too_large(name, dtype):
+    """exp(x) is infinite, exp(x) sin(y) not."""
+    x, y = (89.0, 1e-30) if dtype is td.complex64 else (710.0, 1e-300)
+    z = np.array([complex(x, y), complex(x, -y)]).astype(str(dtype))
+    z = z * np.array(1j).astype(z.dtype) if name in ("sin", "cos") else z
+    small = {"exp": np.imag, "sinh": np.imag, "cosh": np.imag, "sin": np.real, "cos": np.imag}[name]
+    with mpmath.workdps(40):
+        want = [small(complex(EXACT[name](mpmath.mpc(v)))) for v in z.astype(np.complex128)]
+    np.testing.assert_allclose(small(array(getattr(td, name)(td.tensor(z)))), want, rtol=4 * EPSILON[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", BINARY)
 def test_binary(name, dtype):
     a, b = draw(4, 5).astype(str(dtype)), draw(5, seed=1).astype(str(dtype))
