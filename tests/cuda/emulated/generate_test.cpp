@@ -89,8 +89,10 @@ void expect_to_compile(const Group& group, const std::string& what) {
                                                                << compiled.log << "\n"
                                                                << text;
     const size_t kernels = cuda::generate(group)->vector > 1 ? 2 : 1;
-    EXPECT_EQ(count(compiled.log, "bytes spill stores"), kernels) << what << "\n" << compiled.log;
-    EXPECT_EQ(count(compiled.log, " 0 bytes spill stores, 0 bytes spill loads"), kernels) << what << "\n"
+    // A line for each kernel, and for each function that they call.
+    const size_t reports = count(compiled.log, "bytes spill stores");
+    EXPECT_GE(reports, kernels) << what << "\n" << compiled.log;
+    EXPECT_EQ(count(compiled.log, " 0 bytes spill stores, 0 bytes spill loads"), reports) << what << "\n"
                                                                                           << compiled.log;
   }
 }
