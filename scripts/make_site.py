@@ -44,11 +44,16 @@ GUIDES = {
 }
 DTYPES = {
     "floating": "float16, bfloat16, float32 and float64; integers and bool are first cast to float32.",
-    "numeric": "Every dtype but bool.",
-    "any": "Every dtype.",
+    "numeric": "Every real dtype but bool.",
+    "any": "Every real dtype.",
     "integral": "bool and the integer dtypes.",
     "boolean": "bool; others are first cast: x != 0.",
     "choice": "bool of the first, any one dtype of the others.",
+}
+DTYPES |= {
+    f"{kind}_{way}": f"{DTYPES[kind].rstrip('.')}; complex64 and complex128."
+    for kind in ("floating", "numeric", "any")
+    for way in ("complex", "parts")
 }
 
 

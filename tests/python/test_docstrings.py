@@ -15,7 +15,8 @@ from tidu import _core
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
-from make_site import MODULES, public_names  # noqa: E402
+import rules_table  # noqa: E402
+from make_site import DTYPES, MODULES, public_names  # noqa: E402
 
 PACKAGE = Path(td.__file__).parent
 SOURCES = [
@@ -129,3 +130,8 @@ def test_examples_are_compared():
     assert not check("tensor([0.8414, 1.])\n", "tensor([0.8415, 1.])\n")
     assert not check("tensor([1.])\n", "tensor([1., 2.])\n")
     assert not check("(2, 3)\n", "(2, 4)\n")
+
+
+@pytest.mark.cpu_only("reads files of the repository")
+def test_the_site_can_say_the_dtypes_of_every_row():
+    assert {row.types for row in rules_table.rows().values()} <= DTYPES.keys()
