@@ -1,10 +1,12 @@
 """Times libraries in processes of their own, round by round in turn, once they agree on what they compute."""
 
 import contextlib
+import ctypes
 import itertools
 import math
 import multiprocessing
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -61,6 +63,8 @@ def arrays(library, result):
 
 def serve(descriptor, library_of):
     """Answers a Process until its pipe is closed."""
+    PR_SET_PDEATHSIG = 1  # a stopped process would not see that nobody asks any more
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     pipe = Connection(descriptor)
     try:
         library = library_of()
@@ -104,7 +108,8 @@ class Failure(Exception):
 
 
 class Process:
-    """A library in a process of its own."""
+    """A library in a process of its own, which runs only while it answers: the threads of some libraries look
+    for work long after theirs is done, on the processors of the one whose turn it is."""
 
     def __init__(self, name, python, threads):
         self.name = name
@@ -124,22 +129,21 @@ class Process:
             answer = self.pipe.recv()
         except EOFError:
             raise Failure("its process ended") from None
+        self.process.send_signal(signal.SIGSTOP)
         if isinstance(answer, str):
             raise Failure(answer.splitlines()[0] if answer else "")
         return answer[0]
 
     def ask(self, *question):
+        self.process.send_signal(signal.SIGCONT)
         try:
             self.pipe.send(question)
         except BrokenPipeError:
             raise Failure("its process ended") from None
         return self.answer()
 
-    def time(self, part, at_least):
-        time.sleep(0.03)  # until the threads of the library before have stopped waiting for more work
-        return self.ask("time", part, at_least)
-
     def stop(self):
+        self.process.send_signal(signal.SIGCONT)
         self.pipe.close()
         self.process.wait()
 
@@ -267,7 +271,7 @@ class Case:
         for part, names in does.items():
             if self.agreeing is not None and part not in self.agreeing:
                 continue
-            known = None
+            known, alone = None, False
             for name in [name for name in names if name not in UNCOMPARED]:
                 try:
                     result = [processes[name].ask("result", part) for _ in range(self.calls)]
@@ -276,9 +280,12 @@ class Case:
                     known = result if known is None else known
                     agree(known, result, self.tolerance)
                 except (Failure, AssertionError) as error:
-                    kind = "" if isinstance(error, Failure) else "differs: "
-                    note(name, part, kind + " ".join(str(error).split()))
+                    differs = not isinstance(error, Failure)
+                    note(name, part, "differs: " * differs + " ".join(str(error).split()))
                     names.remove(name)
+                    alone |= differs
+            if alone and not set(names) & {*PEERS, *REFERENCES} - set(UNCOMPARED):
+                note(names[0], part, "no other library agrees with it")
         return does
 
     def figures(self, subject, processes, pace, faults):
@@ -319,7 +326,7 @@ class Pace:
             fastest = min((taken[-1] for taken in times.values() if taken), default=math.inf)
             for name in [name for name in times if not times[name] or times[name][-1] < self.SLOW * fastest]:
                 try:
-                    seconds = processes[name].time(part, self.at_least)
+                    seconds = processes[name].ask("time", part, self.at_least)
                 except Failure as failure:
                     faults.append({"library": name, "case": f"{title}, {part}", "why": str(failure)})
                     del times[name]

@@ -166,6 +166,7 @@ def chains(size):
                 f"{what}, {length:,} on 8 floats",
                 "chain",
                 (length, x, gradient),
+                tolerance=max(1e-4, length * 2**-24),  # a product of as many factors, each rounded
                 growth=(what, length),
                 limits={} if gradient else limits,
             )

@@ -102,10 +102,7 @@ class Fake:
             return list(self.parts)
         if self.factor is None:
             raise harness.Failure("no")
-        return self.factor * np.arange(3.0)
-
-    def time(self, part, at_least):
-        return 1.0
+        return 1.0 if question == "time" else self.factor * np.arange(3.0)
 
 
 def measured(*fakes):
