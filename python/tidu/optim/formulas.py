@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import tidu as td
 from tidu._core import Tensor
 
-from .optimizers import Group, Optimizer, Params, decayed, like
-
-
-def _check_range(
-    optimizer: Optimizer, group: Group, name: str, fits: Callable[[Any], bool], range_: str
-) -> None:
-    if not fits(group[name]):
-        raise ValueError(f"[{type(optimizer).__name__}] {name} is {group[name]}, but must be {range_}")
-
-
-def _not_negative(optimizer: Optimizer, group: Group, *names: str) -> None:
-    for name in names:
-        _check_range(optimizer, group, name, lambda value: value >= 0, "0 or more")
+from .optimizers import FRACTION, NOT_NEGATIVE, Group, Optimizer, Params, decayed, like, moments
 
 
 class Adagrad(Optimizer):
@@ -38,6 +24,9 @@ class Adagrad(Optimizer):
     >>> x.detach()
     tensor([2.5], dtype=float32)
     """
+
+    _kept = ("sum",)
+    _ranges = Optimizer._ranges | {"lr_decay": NOT_NEGATIVE, "initial_accumulator_value": NOT_NEGATIVE}
 
     def __init__(
         self,
@@ -56,13 +45,6 @@ class Adagrad(Optimizer):
             initial_accumulator_value=initial_accumulator_value,
             eps=eps,
         )
-
-    def _check(self, group: Group) -> None:
-        super()._check(group)
-        _not_negative(self, group, "lr_decay", "initial_accumulator_value")
-
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("sum",)
 
     def _new_buffer(self, name: str, group: Group, parameter: Tensor) -> Tensor:
         found: Tensor = super()._new_buffer(name, group, parameter) + group["initial_accumulator_value"]
@@ -91,17 +73,13 @@ class Adadelta(Optimizer):
     True
     """
 
+    _kept = ("square_avg", "acc_delta")
+    _ranges = Optimizer._ranges | {"rho": (lambda value: 0 <= value <= 1, "be in [0, 1]")}
+
     def __init__(
         self, params: Params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
-
-    def _check(self, group: Group) -> None:
-        super()._check(group)
-        _check_range(self, group, "rho", lambda value: 0 <= value <= 1, "in [0, 1]")
-
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("square_avg", "acc_delta")
 
     def _formula(
         self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, v: Tensor, u: Tensor
@@ -128,6 +106,8 @@ class Adamax(Optimizer):
     tensor([2.5], dtype=float32)
     """
 
+    _kept = ("exp_avg", "exp_inf")
+
     def __init__(
         self,
         params: Params,
@@ -137,9 +117,6 @@ class Adamax(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_inf")
 
     def _formula(
         self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, u: Tensor
@@ -168,6 +145,9 @@ class NAdam(Optimizer):
     True
     """
 
+    _kept = ("exp_avg", "exp_avg_sq", "mu_product")
+    _ranges = Optimizer._ranges | {"momentum_decay": NOT_NEGATIVE}
+
     def __init__(
         self,
         params: Params,
@@ -188,13 +168,6 @@ class NAdam(Optimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )
 
-    def _check(self, group: Group) -> None:
-        super()._check(group)
-        _not_negative(self, group, "momentum_decay")
-
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq", "mu_product")
-
     def _new_buffer(self, name: str, group: Group, parameter: Tensor) -> Tensor:
         if name == "mu_product":
             return td.ones((), dtype=td.float64, device=parameter.device)
@@ -205,8 +178,7 @@ class NAdam(Optimizer):
     ) -> tuple[Tensor, ...]:
         beta1, beta2 = group["betas"]
         p, g = decayed(group, lr, p, g, group["decoupled_weight_decay"])
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g * g
+        m, v = moments(group, g, m, v)
         now, next_ = (beta1 * (1 - 0.5 * 0.96 ** (i * group["momentum_decay"])) for i in (t, t + 1))
         product = product * now
         direction = like(p, (1 - now) / (1 - product)) * g + like(p, next_ / (1 - product * next_)) * m
@@ -232,6 +204,8 @@ class RAdam(Optimizer):
     True
     """
 
+    _kept = ("exp_avg", "exp_avg_sq")
+
     def __init__(
         self,
         params: Params,
@@ -250,16 +224,12 @@ class RAdam(Optimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )
 
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
-
     def _formula(
         self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, v: Tensor
     ) -> tuple[Tensor, ...]:
         beta1, beta2 = group["betas"]
         p, g = decayed(group, lr, p, g, group["decoupled_weight_decay"])
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g * g
+        m, v = moments(group, g, m, v)
         rate = like(p, lr / (1 - beta1**t))
         last = 2 / (1 - beta2) - 1
         if last <= 5:
@@ -287,6 +257,8 @@ class Lion(Optimizer):
     tensor([2.5], dtype=float32)
     """
 
+    _kept = ("exp_avg",)
+
     def __init__(
         self,
         params: Params,
@@ -295,9 +267,6 @@ class Lion(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
-
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg",)
 
     def _formula(
         self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor
@@ -329,6 +298,17 @@ class Muon(Optimizer):
     (2, 2)
     """
 
+    _kept = ("momentum_buffer",)
+    _ranges = Optimizer._ranges | {
+        "momentum": FRACTION,
+        "ns_steps": (lambda value: value in range(100), "be an integer from 0 to 99"),
+        "ns_coefficients": (lambda value: len(value) == 3, "be three numbers"),
+        "adjust_lr_fn": (
+            lambda value: value in (None, "original", "match_rms_adamw"),
+            "be 'original' or 'match_rms_adamw'",
+        ),
+    }
+
     def __init__(
         self,
         params: Params,
@@ -355,25 +335,12 @@ class Muon(Optimizer):
 
     def _check(self, group: Group) -> None:
         super()._check(group)
-        _check_range(self, group, "momentum", lambda value: 0 <= value < 1, "in [0, 1)")
-        _check_range(self, group, "ns_steps", lambda value: value in range(100), "an integer from 0 to 99")
-        _check_range(self, group, "ns_coefficients", lambda value: len(value) == 3, "three numbers")
-        _check_range(
-            self,
-            group,
-            "adjust_lr_fn",
-            lambda value: value in (None, "original", "match_rms_adamw"),
-            "'original' or 'match_rms_adamw'",
-        )
         for i, parameter in enumerate(group["params"]):
             if parameter.ndim != 2:
                 raise ValueError(
                     f"[Muon] parameter {i} is of shape {tuple(parameter.shape)}, but must be a matrix "
                     "(give the others to AdamW)"
                 )
-
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("momentum_buffer",)
 
     def _formula(
         self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, b: Tensor

@@ -39,9 +39,6 @@ class Minimizer(Optimizer):
         super()._check(group)
         self._minimizer(group, {})
 
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ()  # what is kept is of all parameters together
-
     def step(self, closure: Callable[[], Any]) -> Tensor:  # type: ignore[override]  # which needs a loss
         """Runs at most max_iter iterations on the loss that `closure()` returns for the present values of
         the parameters. Returns the loss at the start; `report` says what came of it, and its x holds the

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import tidu as td
 from tidu._core import Tensor
@@ -14,6 +14,10 @@ from .._core import _training as training
 
 Group: TypeAlias = dict[str, Any]
 Params: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+Range: TypeAlias = tuple[Callable[[Any], bool], str]  # whether a value is in it, and what an option must be
+
+NOT_NEGATIVE: Range = (lambda value: value >= 0, "not be negative")
+FRACTION: Range = (lambda value: 0 <= value < 1, "be in [0, 1)")
 
 
 def _state_dtype(parameter: Tensor) -> td.dtype:
@@ -32,20 +36,30 @@ def decayed(group: Group, lr: Tensor, p: Tensor, g: Tensor, decoupled: bool) -> 
     return (p * like(p, 1 - lr * decay), g) if decoupled else (p, g + decay * p)
 
 
+def moments(group: Group, g: Tensor, m: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """The running means of the gradient and of its square, one step later."""
+    beta1, beta2 = group["betas"]
+    return beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+
+
 class Optimizer:
     """What the optimisers share. `params` is a sequence of tensors that require grad, or of groups:
     dictionaries with "params" and options of their own. `param_groups` holds the groups; their options may be
     changed between steps. Parameters that do not require grad stay as they are until they do.
 
-    A subclass has `_buffers(group)`, the names of the tensors that it keeps for each parameter, and
-    `_formula(group, lr, t, p, g, *buffers)`, which gives the parameter and the buffers after step number t, a
-    function of tensors, lr and t of float64. It may have a fused update in place of its calls, `_apply`.
+    A subclass has `_kept`, the names of the tensors that it keeps for each parameter (or `_buffers(group)`,
+    which gives them), `_ranges` of its options, and `_formula(group, lr, t, p, g, *buffers)`, which gives the
+    parameter and the buffers after step number t, a function of tensors, lr and t of float64. It may have a
+    fused update in place of its calls, `_apply`.
 
     Examples
     --------
     >>> issubclass(td.optim.SGD, td.optim.Optimizer)
     True
     """
+
+    _kept: ClassVar[tuple[str, ...]] = ()
+    _ranges: ClassVar[dict[str, Range]] = dict.fromkeys(("lr", "eps", "weight_decay"), NOT_NEGATIVE)
 
     def __init__(self, params: Params, **options: Any) -> None:
         if isinstance(params, td.Tensor) or not hasattr(params, "__iter__"):
@@ -93,8 +107,10 @@ class Optimizer:
 
     if TYPE_CHECKING:  # what subclasses define
 
-        def _buffers(self, group: Group) -> tuple[str, ...]: ...
         def _formula(self, *args: Any) -> tuple[Tensor, ...]: ...
+
+    def _buffers(self, group: Group) -> tuple[str, ...]:
+        return self._kept
 
     def _new_buffer(self, name: str, group: Group, parameter: Tensor) -> Tensor:
         return td.zeros(parameter.shape, dtype=_state_dtype(parameter), device=parameter.device)
@@ -158,9 +174,9 @@ class Optimizer:
         return type(self).__name__
 
     def _check(self, group: Group) -> None:
-        for name in ("lr", "eps", "weight_decay"):
-            if name in group and not group[name] >= 0:
-                raise ValueError(f"[{self._name()}] {name} is {group[name]}, but must not be negative")
+        for name, (fits, words) in self._ranges.items():
+            if name in group and not fits(group[name]):
+                raise ValueError(f"[{self._name()}] {name} is {group[name]}, but must {words}")
         betas = group.get("betas", (0, 0))
         if not isinstance(betas, tuple | list) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"[{self._name()}] betas are {betas}, but must be two numbers in [0, 1)")
@@ -313,6 +329,8 @@ class SGD(Optimizer):
     tensor([1.5], dtype=float32)
     """
 
+    _ranges = Optimizer._ranges | {"momentum": NOT_NEGATIVE}
+
     def __init__(
         self,
         params: Params,
@@ -325,8 +343,6 @@ class SGD(Optimizer):
 
     def _check(self, group: Group) -> None:
         super()._check(group)
-        if not group["momentum"] >= 0:
-            raise ValueError(f"[SGD] momentum is {group['momentum']}, but must not be negative")
         if group["nesterov"] and group["momentum"] == 0:
             raise ValueError("[SGD] nesterov needs a momentum")
 
@@ -377,6 +393,7 @@ class Adam(Optimizer):
     tensor([2.5], dtype=float32)
     """
 
+    _kept = ("exp_avg", "exp_avg_sq")
     _decoupled = False
 
     def __init__(
@@ -389,16 +406,12 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def _buffers(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
-
     def _formula(
         self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, v: Tensor
     ) -> tuple[Tensor, ...]:
         beta1, beta2 = group["betas"]
         p, g = decayed(group, lr, p, g, self._decoupled)
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g * g
+        m, v = moments(group, g, m, v)
         rate, root = like(p, lr / (1 - beta1**t)), like(p, (1 - beta2**t) ** -0.5)
         return p - rate * m / (td.sqrt(v) * root + group["eps"]), m, v
 
@@ -466,6 +479,8 @@ class RMSprop(Optimizer):
     True
     """
 
+    _ranges = Optimizer._ranges | {"alpha": FRACTION, "momentum": NOT_NEGATIVE}
+
     def __init__(
         self,
         params: Params,
@@ -476,13 +491,6 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
     ) -> None:
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
-
-    def _check(self, group: Group) -> None:
-        super()._check(group)
-        if not 0 <= group["alpha"] < 1:
-            raise ValueError(f"[RMSprop] alpha is {group['alpha']}, but must be in [0, 1)")
-        if not group["momentum"] >= 0:
-            raise ValueError(f"[RMSprop] momentum is {group['momentum']}, but must not be negative")
 
     def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "momentum_buffer") if group["momentum"] else ("square_avg",)
