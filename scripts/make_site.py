@@ -183,7 +183,9 @@ def written_rules():
 
 
 def members(value):
-    for name, member in vars(value).items():
+    owners = [base for base in value.__mro__ if base is value or base.__name__.startswith("_")]
+    listed = {name: member for owner in reversed(owners) for name, member in vars(owner).items()}
+    for name, member in listed.items():
         if name.startswith("_") or not (
             callable(member) or isinstance(member, property | staticmethod | classmethod)
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import tidu as td
 from tidu._core import Tensor
@@ -14,6 +14,8 @@ from . import functional as F
 from . import init
 from .module import Module, Parameter, options_of
 from .random import next_key
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -748,7 +750,53 @@ class ModuleList(_Numbered):
         return cls(modules)
 
 
-class ModuleDict(Module):
+class _Named(Module, Generic[T]):
+    """Modules or parameters by names: `items` says which, and `_admitted` makes one of what is given."""
+
+    if TYPE_CHECKING:
+
+        def _admitted(self, name: str, value: Any) -> T: ...
+
+    def items(self) -> list[tuple[str, T]]:
+        """(name, value) pairs, in order."""
+        raise NotImplementedError
+
+    def update(self, given: Mapping[str, T] | Iterable[tuple[str, T]]) -> None:
+        """Adds those of a dictionary, or of (name, value) pairs."""
+        for name, value in dict(given).items():
+            self[name] = value
+
+    def __setitem__(self, name: str, value: T) -> None:
+        admitted = self._admitted(name, value)
+        if hasattr(type(self), name):
+            raise KeyError(f"[{type(self).__name__}] the name {name!r} is taken")
+        setattr(self, name, admitted)
+
+    def __getitem__(self, name: str) -> T:
+        return dict(self.items())[name]
+
+    def __delitem__(self, name: str) -> None:
+        delattr(self, self.keys()[self.keys().index(name)])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def __len__(self) -> int:
+        return len(self.items())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def keys(self) -> list[str]:
+        """The names, in order."""
+        return [name for name, _ in self.items()]
+
+    def values(self) -> list[T]:
+        """What the names stand for, in order."""
+        return [value for _, value in self.items()]
+
+
+class ModuleDict(_Named[Any]):
     """A dictionary of modules by names. A plain dictionary as an attribute of a module does as well.
 
     Examples
@@ -760,44 +808,18 @@ class ModuleDict(Module):
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
         self.update(modules)
 
-    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
-        """Adds the modules of a dictionary, or of (name, module) pairs."""
-        for name, module in dict(modules).items():
-            self[name] = module
-
-    def __setitem__(self, name: str, module: Module) -> None:
-        if not isinstance(module, Module):
-            raise TypeError(f"[ModuleDict] {name!r} is no Module but {type(module).__name__}")
-        if hasattr(type(self), name):
-            raise KeyError(f"[ModuleDict] the name {name!r} is taken")
-        setattr(self, name, module)
-
-    def __getitem__(self, name: str) -> Any:
-        return dict(self.named_children())[name]
-
-    def __delitem__(self, name: str) -> None:
-        delattr(self, self.keys()[self.keys().index(name)])
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.keys()
-
-    def __len__(self) -> int:
-        return len(self.children())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def keys(self) -> list[str]:
-        """The names, in order."""
-        return [name for name, _ in self.named_children()]
-
-    def values(self) -> list[Any]:
-        """The modules, in order."""
-        return self.children()
+    def _admitted(self, name: str, value: Any) -> Module:
+        if not isinstance(value, Module):
+            raise TypeError(f"[ModuleDict] {name!r} is no Module but {type(value).__name__}")
+        return value
 
     def items(self) -> list[tuple[str, Any]]:
         """(name, module) pairs, in order."""
         return self.named_children()
+
+
+def _parameter(value: Tensor) -> Tensor:
+    return value if value.requires_grad else Parameter(value)
 
 
 class ParameterList(Module):
@@ -815,7 +837,7 @@ class ParameterList(Module):
 
     def append(self, parameter: Tensor) -> Self:
         """Adds a parameter at the end; returns self."""
-        setattr(self, str(len(self)), parameter if parameter.requires_grad else Parameter(parameter))
+        setattr(self, str(len(self)), _parameter(parameter))
         return self
 
     def __len__(self) -> int:
@@ -828,7 +850,7 @@ class ParameterList(Module):
         return iter(self.parameters())
 
 
-class ParameterDict(Module):
+class ParameterDict(_Named[Tensor]):
     """A dictionary of parameters by names. A plain dictionary as an attribute of a module does as well.
 
     Examples
@@ -840,38 +862,8 @@ class ParameterDict(Module):
     def __init__(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]] = ()) -> None:
         self.update(parameters)
 
-    def update(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> None:
-        """Adds the parameters of a dictionary, or of (name, parameter) pairs."""
-        for name, parameter in dict(parameters).items():
-            self[name] = parameter
-
-    def __setitem__(self, name: str, parameter: Tensor) -> None:
-        if hasattr(type(self), name):
-            raise KeyError(f"[ParameterDict] the name {name!r} is taken")
-        setattr(self, name, parameter if parameter.requires_grad else Parameter(parameter))
-
-    def __getitem__(self, name: str) -> Tensor:
-        return dict(self.named_parameters())[name]
-
-    def __delitem__(self, name: str) -> None:
-        delattr(self, self.keys()[self.keys().index(name)])
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.keys()
-
-    def __len__(self) -> int:
-        return len(self.parameters())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def keys(self) -> list[str]:
-        """The names, in order."""
-        return [name for name, _ in self.named_parameters()]
-
-    def values(self) -> list[Tensor]:
-        """The parameters, in order."""
-        return self.parameters()
+    def _admitted(self, name: str, value: Any) -> Tensor:
+        return _parameter(value)
 
     def items(self) -> list[tuple[str, Tensor]]:
         """(name, parameter) pairs, in order."""
