@@ -182,8 +182,7 @@ def cummin(
     """The smallest elements up to each one along the axis, NaN from the first NaN on;
     of equal ones the first has the gradient.
 
-    With return_indices a named tuple (values, indices), in which
-    of equal ones, and of NaN, the last counts, as in PyTorch.
+    The rest is as in `cummax`.
 
     Examples
     --------

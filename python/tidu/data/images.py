@@ -264,21 +264,7 @@ def random_hflip(key: td.Tensor, x: td.Tensor, p: float = 0.5) -> td.Tensor:
 
 
 def random_vflip(key: td.Tensor, x: td.Tensor, p: float = 0.5) -> td.Tensor:
-    """Each image upside down, with probability p.
-
-    Parameters
-    ----------
-    key : Tensor
-        Decides which ones.
-    x : Tensor
-        A batch of images (n, .., height, width).
-    p : float
-        In [0, 1].
-
-    Returns
-    -------
-    Tensor
-        Of x's shape.
+    """As `random_hflip`, of images upside down.
 
     Examples
     --------
