@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "backend/backend.h"
-#include "backend/cpu/attention.h"
+#include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/matmul.h"
 #include "backend/cpu/scratch.h"

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <fstream>
 
-#include "backend/cpu/attention.h"
 #include "backend/cpu/group.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
@@ -82,22 +81,8 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 Backend& load_cpu_backend() {
-  cpu::register_elementwise_kernels();
-  cpu::register_shape_kernels();
-  cpu::register_creation_kernels();
-  cpu::register_reduce_kernels();
-  cpu::register_scan_kernels();
-  cpu::register_softmax_kernels();
-  cpu::register_norm_kernels();
-  cpu::register_attention_kernels();
-  cpu::register_matmul_kernels();
-  cpu::register_convolution_kernels();
-  cpu::register_pooling_kernels();
-  cpu::register_linalg_kernels();
-  cpu::register_indexing_kernels();
-  cpu::register_order_kernels();
-  cpu::register_random_kernels();
-  cpu::register_update_kernels();
+  using namespace cpu;
+  TIDU_FAMILIES(TIDU_REGISTER)
   // Outlives every tensor, also those that static objects hold.
   static auto& backend = *new CpuBackend;
   const auto unlock = [] { backend.allocator(0).unlock_after_fork(); };

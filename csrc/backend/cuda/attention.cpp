@@ -2,7 +2,7 @@
 #include "ops/attention.h"
 
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "kernels/cuda/attention.h"
 
 namespace tidu::cuda {
@@ -50,7 +50,7 @@ cudaError_t backward(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_attention_operations() {
+void register_attention_kernels() {
   set_operation<forward>(primitives::attention);
   set_operation<backward>(primitives::attention_grad);
 }

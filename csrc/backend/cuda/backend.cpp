@@ -10,7 +10,7 @@
 #include "backend/cuda/gpu.h"
 #include "backend/cuda/graph.h"
 #include "backend/cuda/group.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "cuda/driver.h"
 #include "cuda/graphs.h"
 
@@ -199,6 +199,6 @@ extern "C" [[gnu::visibility("default")]] tidu::cuda::Driver* tidu_cuda_driver()
   }
   set_device_count(count);
   gpu(0);  // finds out now what is wrong with it
-  register_all_operations();
+  TIDU_FAMILIES(TIDU_REGISTER)
   return new CudaDriver;  // outlives every tensor
 }

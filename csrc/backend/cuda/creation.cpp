@@ -2,7 +2,7 @@
 #include "ops/creation.h"
 
 #include "backend/cuda/context.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "kernels/cuda/creation.h"
 
 namespace tidu::cuda {
@@ -29,7 +29,7 @@ cudaError_t arange(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_creation_operations() {
+void register_creation_kernels() {
   set_operation<full>(primitives::full);
   set_operation<arange>(primitives::arange);
 }

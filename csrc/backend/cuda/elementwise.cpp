@@ -2,7 +2,7 @@
 #include "ops/elementwise.h"
 
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "kernels/cuda/elementwise.h"
 
 namespace tidu::cuda {
@@ -22,7 +22,7 @@ template <size_t... row> void register_rows(Primitive* const* primitives, std::i
 
 }  // namespace
 
-void register_elementwise_operations() {
+void register_elementwise_kernels() {
   Primitive* const table[] = {
 #define UNARY(name, ...) &primitives::name,
 #define BINARY(name, ...) &primitives::name,

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "kernels/cuda/sort.h"
 #include "ops/assign.h"
 #include "ops/indexing.h"
@@ -241,7 +241,7 @@ cudaError_t nonzero(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_indexing_operations() {
+void register_indexing_kernels() {
   set_operation<gather>(primitives::gather);
   set_operation<scatter<Combine::add>>(primitives::scatter_add);
   set_operation<scatter_set>(primitives::scatter_set);

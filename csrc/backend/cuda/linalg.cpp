@@ -6,7 +6,7 @@
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/cusolver.h"
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "kernels/cuda/linalg.h"
 #include "kernels/splitting.h"
 
@@ -175,7 +175,7 @@ cudaError_t determined(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_linalg_operations() {
+void register_linalg_kernels() {
   set_operation<cholesky>(primitives::cholesky);
   set_operation<lu_factor>(primitives::lu_factor);
   set_operation<exchange>(primitives::exchange_rows);

@@ -3,8 +3,8 @@
 
 #include "backend/cuda/cublas.h"
 #include "backend/cuda/elements.h"
+#include "backend/cuda/kernels.h"
 #include "backend/cuda/matmul.h"
-#include "backend/cuda/operations.h"
 #include "backend/cuda/try.h"
 #include "cuda/matmul.h"
 #include "ops/matmul.h"
@@ -171,6 +171,6 @@ std::optional<MatmulProblem> own_problem(const Tensor& a, const Tensor& b, const
   return problem_of(a, b, out, batch, bias.defined() ? bias.raw_data() : nullptr);
 }
 
-void register_matmul_operations() { set_operation<multiply>(primitives::matmul); }
+void register_matmul_kernels() { set_operation<multiply>(primitives::matmul); }
 
 }  // namespace tidu::cuda

@@ -2,7 +2,7 @@
 #include "kernels/cuda/norm.h"
 
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "ops/norm.h"
 
 namespace tidu::cuda {
@@ -33,7 +33,7 @@ template <bool centred, bool backward> cudaError_t normalise(const Call& call, C
 
 }  // namespace
 
-void register_norm_operations() {
+void register_norm_kernels() {
   set_operation<normalise<true, false>>(primitives::layer_norm);
   set_operation<normalise<false, false>>(primitives::rms_norm);
   set_operation<normalise<true, true>>(primitives::layer_norm_grad);

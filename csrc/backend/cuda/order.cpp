@@ -2,7 +2,7 @@
 #include "kernels/cuda/order.h"
 
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "kernels/cuda/sort.h"
 #include "ops/order.h"
 
@@ -48,7 +48,7 @@ cudaError_t searchsorted(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_order_operations() {
+void register_order_kernels() {
   set_operation<argsort>(primitives::argsort);
   set_operation<searchsorted>(primitives::searchsorted);
 }

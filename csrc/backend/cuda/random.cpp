@@ -2,7 +2,7 @@
 #include "kernels/cuda/random.h"
 
 #include "backend/cuda/context.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "backend/cuda/try.h"
 #include "kernels/cuda/creation.h"
 #include "kernels/cuda/sort.h"
@@ -57,7 +57,7 @@ cudaError_t permutation(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_random_operations() {
+void register_random_kernels() {
   set_operation<bits>(primitives::random_bits);
   set_operation<uniform>(primitives::random_uniform);
   set_operation<normal>(primitives::random_normal);

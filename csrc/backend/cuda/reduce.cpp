@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "backend/cuda/context.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "ops/reduce.h"
 
 namespace tidu::cuda {
@@ -72,7 +72,7 @@ template <size_t... row> void register_rows(Primitive* const* primitives, std::i
 
 }  // namespace
 
-void register_reduce_operations() {
+void register_reduce_kernels() {
   Primitive* const table[] = {
 #define REDUCTION(name, ...) &primitives::name,
 #include "ops/reduce.def"

@@ -2,7 +2,7 @@
 #include "kernels/cuda/scan.h"
 
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
 
@@ -41,7 +41,7 @@ template <size_t... row> void register_rows(Primitive* const* primitives, std::i
 
 }  // namespace
 
-void register_scan_operations() {
+void register_scan_kernels() {
   Primitive* const table[] = {
 #define SCAN(name, ...) &primitives::name,
 #include "ops/scan.def"

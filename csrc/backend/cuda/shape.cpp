@@ -4,7 +4,7 @@
 #include "ops/convert.h"
 
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "kernels/cuda/cast.h"
 
 namespace tidu::cuda {
@@ -51,7 +51,7 @@ cudaError_t slice_update(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_shape_operations() {
+void register_shape_kernels() {
   set_operation<astype>(primitives::astype);
   set_operation<copy>(primitives::copy);
   set_operation<assign>(primitives::assign);

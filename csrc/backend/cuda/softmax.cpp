@@ -2,7 +2,7 @@
 #include "kernels/cuda/softmax.h"
 
 #include "backend/cuda/context.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
 
@@ -78,7 +78,7 @@ cudaError_t against_labels(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_softmax_operations() {
+void register_softmax_kernels() {
   set_operation<softmax>(primitives::softmax);
   set_operation<log_softmax>(primitives::log_softmax);
   set_operation<against_labels<cross_entropy>>(primitives::softmax_cross_entropy);

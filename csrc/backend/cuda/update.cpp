@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "backend/cuda/try.h"
 #include "ops/update.h"
 
@@ -45,7 +45,7 @@ template <class Attributes> cudaError_t step_all(const Call& call, Context& cont
 
 }  // namespace
 
-void register_update_operations() {
+void register_update_kernels() {
   set_operation<step_all<SgdAttrs>>(primitives::sgd_update);
   set_operation<step_all<AdamAttrs>>(primitives::adam_update);
   set_operation<step_all<RmspropAttrs>>(primitives::rmsprop_update);

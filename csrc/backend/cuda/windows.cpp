@@ -1,6 +1,6 @@
 // Convolutions and poolings on the device.
 #include "backend/cuda/elements.h"
-#include "backend/cuda/operations.h"
+#include "backend/cuda/kernels.h"
 #include "kernels/cuda/convolution.h"
 #include "kernels/cuda/pooling.h"
 #include "ops/convolution.h"
@@ -57,9 +57,7 @@ cudaError_t argmax(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_window_operations() {
-  set_operation<convolution>(primitives::convolution);
-  set_operation<argmax>(primitives::argmax_of_windows);
-}
+void register_convolution_kernels() { set_operation<convolution>(primitives::convolution); }
+void register_pooling_kernels() { set_operation<argmax>(primitives::argmax_of_windows); }
 
 }  // namespace tidu::cuda

@@ -60,17 +60,23 @@ struct Definitions {
   }
 };
 
-void bind_elementwise(const Definitions& define);
-void bind_reductions(const Definitions& define);
-void bind_scans(const Definitions& define);
-void bind_softmax(const Definitions& define);
-void bind_matmul(const Definitions& define);
-void bind_products(const Definitions& define);
-void bind_shape(const Definitions& define);
-void bind_arrangements(const Definitions& define);
-void bind_composites(const Definitions& define);
-void bind_conversions(const Definitions& define);
-void bind_indexing(const Definitions& define);
-void bind_order(const Definitions& define);
+// The families whose functions are the package's own, a line each; random, linalg and creation have modules.
+#define TIDU_BOUND_FAMILIES(DO) \
+  DO(elementwise)               \
+  DO(reductions)                \
+  DO(scans)                     \
+  DO(softmax)                   \
+  DO(matmul)                    \
+  DO(products)                  \
+  DO(shape)                     \
+  DO(arrangements)              \
+  DO(composites)                \
+  DO(conversions)               \
+  DO(indexing)                  \
+  DO(order)
+
+#define TIDU_DECLARE(family) void bind_##family(const Definitions& define);
+TIDU_BOUND_FAMILIES(TIDU_DECLARE)
+#undef TIDU_DECLARE
 
 }  // namespace tidu::python
