@@ -56,7 +56,7 @@ def rows():
     found = {}
     for text in re.split(r"\n(?=\w)", "\n" + "\n".join(lines)):
         kind, cells = call(text.strip())
-        if not cells:
+        if not cells or kind == "EXAMPLE":
             continue
         name, *parameters = cells[:-7]
         derivative, doc = cells[-2:]

@@ -110,8 +110,14 @@ struct Example {
 };
 
 const std::map<std::string_view, Example> kExamples = {
-#define EXAMPLE(place, calls, shown) {place, {calls, shown}},
+#define TIDU_EXAMPLE(place, calls, shown) {place, {calls, shown}},
+#define EXAMPLE TIDU_EXAMPLE
 #include "examples.def"
+#include "ops/elementwise.def"
+#define EXAMPLE TIDU_EXAMPLE
+#include "ops/reduce.def"
+#define EXAMPLE TIDU_EXAMPLE
+#include "ops/scan.def"
 };
 
 // A doc with the example that there is of what stands at a place, or nothing.
