@@ -32,6 +32,7 @@ struct InputExtent {  // the extent of that axis, or of the axes together
 };
 template <class Meaning> struct DimsOf : Dims {
   using Dims::Dims;
+  DimsOf() {}  // as that of Dims
   DimsOf(const Dims& dims) : Dims(dims) {}
 };
 using Axes = DimsOf<struct AxesMeaning>;                // axes of the first input
@@ -192,6 +193,10 @@ class Attrs {
     virtual std::vector<Field> list() const = 0;
     virtual BoxBase* with_values(const std::vector<AttrValue>& values) const = 0;
     virtual const char* misfit(const Shape& first) const = 0;
+    // What lies on the stack goes with its scope.
+    void destroy() noexcept override {
+      if (!on_stack) delete this;
+    }
 
     const std::type_info& type;
     const void* const value;
@@ -292,7 +297,7 @@ class Attrs {
   }
 
   struct Borrow {};
-  Attrs(Borrow, BoxBase& box) : box_(&box) {}
+  Attrs(Borrow, BoxBase& box) : box_(&box, Ref<BoxBase>::Counted{}) {}
   struct Given {};
   Attrs(Given, BoxBase* box) : box_(box) {}
 
@@ -302,10 +307,11 @@ class Attrs {
 inline uint64_t hash_value(const std::string& text) { return std::hash<std::string>()(text); }
 inline uint64_t hash_value(Device device) { return static_cast<uint64_t>(device.type) << 8 | device.index; }
 
-// The attributes of one call, which stay where they are unless somebody keeps a copy.
+// The attributes of one call, which stay where they are unless somebody keeps a copy. The one reference to
+// them is for ever the last: counting it would take longer than a call that makes a view.
 template <class T> class Attrs::OnStack {
  public:
-  explicit OnStack(const T& value) : box_(value, true) { box_.retain(); }
+  explicit OnStack(const T& value) : box_(value, true) { box_.retain_first(); }
   explicit OnStack(const T&&) = delete;
   OnStack(const OnStack&) = delete;
   Attrs attrs() { return Attrs(Borrow{}, box_); }

@@ -18,12 +18,12 @@ inline constexpr int kMaxRank = 12;
 
 class Dims {
  public:
-  Dims() = default;
+  Dims() {}  // and not the default, of which Dims{} would be filled with zeros first
   Dims(std::initializer_list<int64_t> values) : Dims(values.begin(), values.end()) {}
   Dims(std::span<const int64_t> values) : Dims(values.begin(), values.end()) {}
   Dims(int64_t count, int64_t value) {
     grow_to(count);
-    std::fill_n(values_, count, value);
+    for (int i = 0; i < size_; i += kFew) std::fill_n(values_ + i, kFew, value);
   }
   template <std::input_iterator It> Dims(It first, It last) {
     for (; first != last; ++first) push_back(*first);
