@@ -14,10 +14,7 @@ void CotangentSum::add(const Tensor& cotangent) { whole_ = accumulate(whole_, co
 void CotangentSum::add_part(const Shape& whole, const SliceAttrs& slice, const Tensor& cotangent) {
   if (!cotangent.defined()) return;
   const Tensor part = reshape(cotangent, slice.sizes);
-  const auto same = std::ranges::find_if(parts_, [&](const Part& other) {
-    return other.slice.starts == slice.starts && other.slice.sizes == slice.sizes &&
-           other.slice.steps == slice.steps;
-  });
+  const auto same = std::ranges::find(parts_, slice, &Part::slice);
   if (same != parts_.end()) {
     same->sum = accumulate(same->sum, part);
   } else {

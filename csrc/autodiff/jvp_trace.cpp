@@ -26,13 +26,10 @@ void JvpTrace::set_tangent(const Tensor& tensor, const Tensor& tangent) {
 }
 
 void JvpTrace::record(const Call& call, bool) {
-  if (std::holds_alternative<Zero>(call.primitive.derivative)) return;
+  if (!has_derivative(call)) return;
   Tensors tangents;
   for (const Tensor& input : call.inputs) tangents.push_back(tangent(input));
   if (std::ranges::none_of(tangents, &Tensor::defined)) return;
-  if (std::ranges::none_of(call.outputs,
-                           [](const Tensor& output) { return is_differentiable(output.dtype()); }))
-    return;
   // The rule gets twins of the outputs: what it computes from them becomes their tangent, and would be a
   // cycle.
   Tensors outputs;

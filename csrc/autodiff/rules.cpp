@@ -130,18 +130,6 @@ struct Pusher {
   }
 };
 
-}  // namespace
-
-Reads kept_of(const Call& call, Reads tracked) {
-  const Reads reads = reads_of(call.primitive, tracked);
-  if (!(reads & kFineOutput)) return reads;
-  return reads | (is_narrow_call(call) ? kAllInputs : kOutput);
-}
-
-PullByJvp pull_by_jvp = nullptr;
-
-namespace {
-
 // Runs a rule, which has the dtypes of the call that it is of, on the call with the outputs that it reads.
 template <class Rule>
 Tensors derive(const Call& call, std::span<const Tensor> given, Reads differentiated, const Rule& rule) {
@@ -156,6 +144,19 @@ Tensors derive(const Call& call, std::span<const Tensor> given, Reads differenti
 }
 
 }  // namespace
+
+PullByJvp pull_by_jvp = nullptr;
+
+bool has_derivative(const Call& call) {
+  return !std::holds_alternative<Zero>(call.primitive.derivative) &&
+         std::ranges::any_of(call.outputs, [](const Tensor& y) { return is_differentiable(y.dtype()); });
+}
+
+Reads kept_of(const Call& call, Reads tracked) {
+  const Reads reads = reads_of(call.primitive, tracked);
+  if (!(reads & kFineOutput)) return reads;
+  return reads | (is_narrow_call(call) ? kAllInputs : kOutput);
+}
 
 Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted) {
   return derive(call, cotangents, wanted, [&](const Call& seen) {

@@ -5,6 +5,9 @@
 
 namespace tidu {
 
+// Whether there is anything to derive: the primitive is not Zero, and an output can have a derivative.
+bool has_derivative(const Call& call);
+
 // What backward keeps of a call for its rule, where the inputs of `tracked` are differentiated.
 Reads kept_of(const Call& call, Reads tracked);
 

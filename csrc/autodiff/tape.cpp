@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <queue>
 #include <unordered_map>
 
 #include "autodiff/cotangent_sum.h"
@@ -144,10 +145,7 @@ void Tape::link_outputs(const Ref<Node>& node, std::span<const Tensor> outputs) 
 void Tape::record(const Call& call, bool) {
   const Primitive& primitive = call.primitive;
   const auto is_mine = [&](const Tensor& input) { return input.impl().link(id()) != nullptr; };
-  const auto has_derivative = [](const Tensor& output) { return is_differentiable(output.dtype()); };
-  if (std::holds_alternative<Zero>(primitive.derivative)) return;
-  if (std::ranges::none_of(call.inputs, is_mine) || std::ranges::none_of(call.outputs, has_derivative))
-    return;
+  if (!has_derivative(call) || std::ranges::none_of(call.inputs, is_mine)) return;
   auto node = make_ref<Node>(id(), static_cast<int>(call.outputs.size()));
   if (Watch* const watch = Watch::active()) [[unlikely]]
     watch->recorded(node->sequence);
@@ -187,8 +185,7 @@ namespace {
 // them; the others have sums.
 struct Visit {
   Ref<Node> node;
-  bool has_sums;
-  int index;
+  int index = 0;
   Tensor cotangent;
 
   bool operator<(const Visit& other) const { return node->sequence < other.node->sequence; }
@@ -198,9 +195,6 @@ class Backward {
  public:
   Backward(const std::vector<Root>& roots, bool retain_graph, const OnLeaf& on_leaf)
       : retain_graph_(retain_graph), on_leaf_(on_leaf) {
-    for (const Root& root : roots) {
-      if (root.node) root.node->edges.fetch_add(1, std::memory_order_relaxed);  // from here
-    }
     pin_nodes(roots);
     for (const Root& root : roots) send(root.node, root.index, root.cotangent);
   }
@@ -220,16 +214,15 @@ class Backward {
 
  private:
   void visit(Node& node) {
-    Tensors& cotangents = cotangents_;
-    cotangents.clear();
-    if (current_.has_sums) {
-      std::vector<CotangentSum> sums = std::move(sums_.extract(&node).mapped());
-      for (CotangentSum& sum : sums) cotangents.push_back(sum.take());
+    cotangents_.clear();
+    const bool may_be_shared = node.edges.load(std::memory_order_relaxed) > 1;
+    if (const auto found = may_be_shared ? sums_.extract(&node) : decltype(sums_)::node_type()) {
+      for (CotangentSum& sum : found.mapped().of_outputs) cotangents_.push_back(sum.take());
     } else {
-      cotangents.resize(static_cast<size_t>(node.num_outputs));
-      cotangents[current_.index] = std::move(current_.cotangent);
+      cotangents_.resize(static_cast<size_t>(node.num_outputs));
+      cotangents_[current_.index] = std::move(current_.cotangent);
     }
-    const bool is_reached = std::ranges::any_of(cotangents, &Tensor::defined);
+    const bool is_reached = std::ranges::any_of(cotangents_, &Tensor::defined);
     // Nodes are visited in the order in which they were pinned; one that was released then has no inputs.
     const bool is_pinned = visited_ < pinned_.size() && pinned_[visited_] == &node;
     if (is_reached && !is_pinned) {
@@ -238,54 +231,39 @@ class Backward {
           "one)");
     }
     if (!is_pinned) return;
-    if (node.observer && is_reached) node.observer->show(cotangents);
+    if (node.observer && is_reached) node.observer->show(cotangents_);
     const auto pull = [&] {
       // The cotangent of a slice joins those of other slices where they are summed.
       const bool is_part = is_reached && node.primitive == &primitives::slice;
-      Tensors of_inputs = is_part      ? std::move(cotangents)
-                          : is_reached ? node.pull(cotangents, values_)
+      Tensors of_inputs = is_part      ? std::move(cotangents_)
+                          : is_reached ? node.pull(cotangents_, values_)
                                        : Tensors(node.inputs.size());
-      cotangents.clear();
+      cotangents_.clear();
       for (size_t i = 0; i < of_inputs.size(); ++i)
         send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs[i]),
              is_part ? &node : nullptr);
     };
-    if (Watch* const watch = Watch::active()) [[unlikely]] {
-      watch->pull(node.sequence, pull);
-    } else {
-      pull();
-    }
+    Watch* const watch = Watch::active();
+    watch ? watch->pull(node.sequence, pull) : pull();
     ++visited_;
-    if (is_reached && !retain_graph_) {
-      node.unpin_and_release();
-    } else {
-      node.unpin();
-    }
+    is_reached && !retain_graph_ ? node.unpin_and_release() : node.unpin();
   }
-
-  struct Leaf {
-    int edges = 0;  // that a cotangent, or word of none, has still to come by
-    CotangentSum sum;
-  };
 
   // Pins the nodes that cotangents, or word of none, will come by, and counts the edges to leaves.
   void pin_nodes(const std::vector<Root>& roots) {
-    std::vector<Node*> queue;
     const auto earlier = [](const Node* a, const Node* b) { return a->sequence < b->sequence; };
+    std::priority_queue queue(earlier, std::vector<Node*>());
     const auto reach = [&](const Ref<Node>& node) {
-      if (!node) return;
-      if (node->is_leaf) {
-        ++leaves_[node.get()].edges;
-      } else {
-        queue.push_back(node.get());
-        std::push_heap(queue.begin(), queue.end(), earlier);
-      }
+      if (node && node->is_leaf) ++sums_[node.get()].edges;
+      if (node && !node->is_leaf) queue.push(node.get());
     };
-    for (const Root& root : roots) reach(root.node);
+    for (const Root& root : roots) {
+      if (root.node) root.node->edges.fetch_add(1, std::memory_order_relaxed);  // from here
+      reach(root.node);
+    }
     for (const Node* last = nullptr; !queue.empty();) {
-      std::pop_heap(queue.begin(), queue.end(), earlier);
-      Node* const node = queue.back();
-      queue.pop_back();
+      Node* const node = queue.top();
+      queue.pop();
       if (std::exchange(last, node) == node || !node->pin()) continue;
       pinned_.push_back(node);
       for (const Node::Input& input : node->inputs) reach(input.producer);
@@ -304,31 +282,34 @@ class Backward {
   // An undefined cotangent is sent on, too: leaves wait for word from every edge.
   void send(const Ref<Node>& node, int index, Tensor cotangent, const Node* slice = nullptr) {
     if (!node) return;
-    if (node->is_leaf) {
-      Leaf& leaf = leaves_[node.get()];
-      add(leaf.sum, cotangent, slice);
-      if (--leaf.edges > 0) return;
-      Tensors sum{leaf.sum.take()};
-      if (!sum[0].defined()) return;
-      if (node->observer) node->observer->show(sum);
-      on_leaf_(node, std::move(sum[0]));
-      return;
-    }
-    const bool has_sums = node->edges.load(std::memory_order_relaxed) > 1;
-    if (has_sums) {
-      const auto [found, is_first] = sums_.try_emplace(node.get());
-      if (is_first) found->second.resize(static_cast<size_t>(node->num_outputs));
-      add(found->second[static_cast<size_t>(index)], cotangent, slice);
-      if (!is_first) return;
+    if (node->is_leaf || node->edges.load(std::memory_order_relaxed) > 1) {
+      Sums& sums = sums_[node.get()];
+      const bool is_first = sums.of_outputs.empty();
+      if (is_first) sums.of_outputs.resize(static_cast<size_t>(node->num_outputs));
+      add(sums.of_outputs[static_cast<size_t>(index)], cotangent, slice);
+      if (node->is_leaf && --sums.edges == 0) finish(node, sums.of_outputs[0]);
+      if (node->is_leaf || !is_first) return;
       cotangent = {};
     } else if (slice) {
       CotangentSum sum;
       add(sum, cotangent, slice);
       cotangent = sum.take();
     }
-    queue_.push_back({node, has_sums, index, std::move(cotangent)});
+    queue_.push_back({node, index, std::move(cotangent)});
     std::push_heap(queue_.begin(), queue_.end());
   }
+
+  void finish(const Ref<Node>& leaf, CotangentSum& sum) {
+    Tensors gradient{sum.take()};
+    if (!gradient[0].defined()) return;
+    if (leaf->observer) leaf->observer->show(gradient);
+    on_leaf_(leaf, std::move(gradient[0]));
+  }
+
+  struct Sums {
+    int edges = 0;  // to a leaf, that a cotangent, or word of none, has still to come by
+    std::vector<CotangentSum> of_outputs;
+  };
 
   const bool retain_graph_;
   const OnLeaf& on_leaf_;
@@ -336,8 +317,7 @@ class Backward {
   size_t visited_ = 0;  // how many of those
   std::vector<Visit> queue_;
   Visit current_{};  // until the end also after an error: all that is pinned and not visited hangs on these
-  std::unordered_map<Node*, std::vector<CotangentSum>> sums_;
-  std::unordered_map<Node*, Leaf> leaves_;
+  std::unordered_map<Node*, Sums> sums_;
   Tensors cotangents_;  // of the node that is visited, and what is put together for its rule
   Node::Values values_;
 };

@@ -2,11 +2,21 @@
 //
 // A tape writes down a node a call: which primitive with which attributes, edges to the nodes that produced
 // its inputs, and those values that the rule of the primitive reads. The node hangs on the call's outputs, as
-// their link for this tape; so the tape itself holds nothing, and a graph goes when its tensors go.
-// `pull_back` starts with the cotangents of some outputs and visits their nodes, consumers before producers;
-// each turns the cotangents of its outputs into those of its inputs (rules.h). What arrives at a leaf is a
-// gradient. All arithmetic of the rules goes through bind again, where the tapes outside of this one see it:
-// so gradients have gradients.
+// their link for this tape; so the tape itself holds nothing, and a graph goes when its tensors go. Of y =
+// sin(x) * x, x a leaf, it is
+//
+//     y -> [multiply; keeps sin(x) and x] -> [sin; keeps x] -> leaf x
+//                                         -> leaf x
+//
+// `pull_back` starts with the cotangents of some outputs. It first looks which nodes it will come by and how
+// many edges lead to each leaf; then it visits them, consumers before producers, which is the order of their
+// numbers downwards. Each turns the cotangents of its outputs into those of its inputs (rules.h); where
+// several edges lead to one value, they are summed (cotangent_sum.h). What arrives at a leaf is a gradient,
+// reported when its last edge has delivered. All arithmetic of the rules goes through bind again, where the
+// tapes outside of this one see it: so gradients have gradients.
+//
+// Functions with a rule of their own are a node with a `pullback` in place of a primitive. What else hangs on
+// the tape behind Tensor::backward, grads and hooks, is in csrc/grads.
 //
 // Threads may walk one graph at a time: a walk pins the nodes that it will visit, and what backward needs of
 // a node is only dropped by the last walk that pinned it.

@@ -1,10 +1,21 @@
-// bind and the chain of live scopes.
+// bind, the one door, and the chain of live scopes that calls are shown to.
 //
-// A call runs first and is shown to the traces then, so that they see its outputs. Two laws make any nesting
-// of transforms right. The outermost trace records first: the rule of an inner one may use an output, and the
-// outer one must know it by then. And what trace t computes in its rules is seen only by the traces outside
-// of t, while its inputs have identities of their own (primitives::alias), so that nested uses of one
-// variable are not taken for each other.
+// `carry_out` is what happens to every call: its inputs are checked (one device, not overwritten since a
+// derivative came to depend on them, no other thread's), `run` makes the outputs, as a view, by other
+// operations or by a kernel, and `show` hands the call to each live trace. A primitive that overwrites its
+// inputs is shown first, since what a trace refuses must not have been done.
+//
+// Scopes are a chain on the stacks of those who began them, from the innermost to the ambient tape: traces,
+// and switches that turn differentiation off or on. `visit_traces` walks it, and all that is asked of it
+// below is made of that. Two laws make any nesting of transforms right. The outermost trace records first:
+// the rule of an inner one may use an output, and the outer one must know it by then. And what trace t
+// computes in its rules is seen only by the traces outside of t (VisibleTraces), while its inputs have
+// identities of their own (primitives::alias), so that nested uses of one variable are not taken for each
+// other.
+//
+// What a trace knows of a tensor is a Link on the tensor, and twins are one value under two identities: the
+// last functions of this file. What traces make of calls is in autodiff/tape.h and jvp_trace.h,
+// program/recorder.h and transforms/jet.cpp.
 #include "core/bind.h"
 
 #include <algorithm>
@@ -43,11 +54,10 @@ void visit_traces(const Scope* scope, const Visit& visit, bool differentiable = 
   if (trace && (differentiable || !trace->differentiates())) visit(*trace, differentiable);
 }
 
-// The same for those that differentiate.
-template <class Visit> void visit_differentiating(const Visit& visit) {
-  visit_traces(innermost(), [&](Trace& trace, bool) {
-    if (trace.differentiates()) visit(trace);
-  });
+template <class Condition> bool any_trace(const Condition& holds) {
+  bool any = false;
+  visit_traces(innermost(), [&](const Trace& trace, bool) { any |= holds(trace); });
+  return any;
 }
 
 std::string describe_call(const char* name, std::span<const Tensor> inputs) {
@@ -66,26 +76,6 @@ Device common_device(const Call& call, Device device) {
   return device;
 }
 
-// Memory for one kernel.
-class Workspace {
- public:
-  Workspace(Device device, size_t bytes) : bytes_(bytes) {
-    if (bytes == 0) return;
-    allocator_ = &allocator_of(device);
-    block_ = allocator_->allocate(bytes);
-  }
-  ~Workspace() {
-    if (allocator_) allocator_->deallocate(block_.data, bytes_, block_.queue);
-  }
-  Workspace(const Workspace&) = delete;
-  void* data() const { return block_.data; }
-
- private:
-  size_t bytes_;
-  Allocator* allocator_ = nullptr;
-  Block block_;
-};
-
 void run_kernel(const Call& call, Device device) {
   if (shows_parts(call)) [[unlikely]] {
     const Tensors inputs = shown_to_kernels(call.primitive, call.inputs);
@@ -95,11 +85,13 @@ void run_kernel(const Call& call, Device device) {
   const int slot = static_cast<int>(device.type);
   const Kernel kernel = call.primitive.kernels[slot];
   if (!kernel) fail<DeviceError>(describe_call(call), ": no kernel for device ", device);
-  const WorkspaceBytes bytes = call.primitive.workspaces[slot];
-  const Workspace workspace(device, bytes ? bytes(call) : 0);
+  const WorkspaceBytes needed = call.primitive.workspaces[slot];
+  Ref<Storage> workspace;
+  if (const size_t bytes = needed ? needed(call) : 0)
+    workspace = make_ref<Storage>(device, allocator_of(device), bytes);
   const auto run = [&] {
     const Unlocked unlocked(call);
-    kernel({call.primitive, call.inputs, call.attrs, call.outputs, workspace.data()});
+    kernel({call.primitive, call.inputs, call.attrs, call.outputs, workspace ? workspace->data() : nullptr});
   };
   const auto noted = [&] {
     if (Watch* const watch = Watch::of_all.load(std::memory_order_acquire)) [[unlikely]]
@@ -128,6 +120,10 @@ void run(const Call& call, Device device) {
   if (call.primitive.view) {
     call.outputs[0] = call.primitive.view(call);
     return;
+  }
+  if (call.primitive.evaluate) {
+    const VisibleTraces none(nullptr);
+    return call.primitive.evaluate(call);
   }
   const bool is_made_later = call.inputs.empty() && outermost_trace();
   const bool abstract = is_made_later || std::ranges::any_of(call.inputs, &Tensor::is_abstract);
@@ -159,30 +155,20 @@ void check_not_overwritten(const Call& call) {
   }
 }
 
-void check_threads(const Call& call) {
-  const bool differentiable = !std::holds_alternative<Zero>(call.primitive.derivative);
-  for (const Tensor& input : call.inputs) check_thread(input, call.primitive.name, differentiable);
-}
-
 // What has no value may be written to memory that has one where a program is recorded that knows of both.
 void check_recorded(const Call& call) {
-  bool is_recorded = false;
-  visit_traces(innermost(), [&](Trace& trace, bool) { is_recorded |= !trace.differentiates(); });
-  for (const Tensor& target : call.outputs) {
-    if (is_recorded || target.is_abstract()) continue;
-    fail<TraceError>(describe_call(call),
-                     ": overwrites a tensor by one without a value, which was made while a ",
-                     "program was recorded and has left that (return it instead)");
-  }
+  const bool is_recorded = any_trace([](const Trace& trace) { return !trace.differentiates(); });
+  if (is_recorded || std::ranges::all_of(call.outputs, &Tensor::is_abstract)) return;
+  fail<TraceError>(describe_call(call),
+                   ": overwrites a tensor by one without a value, which was made while a ",
+                   "program was recorded and has left that (return it instead)");
 }
 
 // Traces are shown a write before it happens: what they refuse must not have been done.
 void overwrite(const Call& call, Device device) {
-  for (const Tensor& input : call.inputs) {
-    if (!is_tracked(input)) continue;
+  if (std::ranges::any_of(call.inputs, is_tracked))
     fail<GradientError>(describe_call(call),
                         ": overwrites a tensor that is being differentiated (use no_grad)");
-  }
   call.primitive.infer({call.primitive, call.inputs, call.attrs}, {});
   std::copy_n(call.inputs.begin(), call.outputs.size(), call.outputs.begin());
   const bool abstract = std::ranges::any_of(call.inputs, &Tensor::is_abstract);
@@ -196,6 +182,21 @@ void overwrite(const Call& call, Device device) {
     impl.storage->bump_version();
     impl.version = impl.storage->version();
   }
+}
+
+void carry_out(const Call& call, Device device) {
+  device = common_device(call, device);
+  check_complex({call.primitive, call.inputs, call.attrs});
+  const bool watched = is_watched(call);
+  if (watched) {
+    check_not_overwritten(call);
+    const bool differentiable = !std::holds_alternative<Zero>(call.primitive.derivative);
+    for (const Tensor& input : call.inputs) check_thread(input, call.primitive.name, differentiable);
+  }
+  if (call.primitive.dispatch) return call.primitive.dispatch(call);
+  if (call.primitive.overwrites) return overwrite(call, device);
+  run(call, device);
+  if (watched) show(call);
 }
 
 std::unique_ptr<Link> copy_links(const Tensor& tensor, const auto& keeps) {
@@ -217,10 +218,7 @@ Tensor twin_with(const Tensor& tensor, const auto& keeps) {
 }
 
 bool is_recorder(uint64_t id) {
-  bool found = false;
-  visit_traces(innermost(),
-               [&](Trace& trace, bool) { found |= trace.id() == id && !trace.differentiates(); });
-  return found;
+  return any_trace([&](const Trace& trace) { return trace.id() == id && !trace.differentiates(); });
 }
 
 }  // namespace
@@ -238,30 +236,12 @@ void fail_on_devices(const char* name, std::span<const Tensor> inputs) {
 
 void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attrs& attrs,
           std::span<Tensor> outputs, Device device) {
+  Trace* const outermost = outermost_trace();
+  if (!outermost) [[likely]]
+    return carry_out({primitive, inputs, attrs, outputs}, device);
   Tensors stand_ins;
-  if (Trace* const outermost = outermost_trace()) [[unlikely]] {
-    for (const Tensor& input : inputs) stand_ins.push_back(outermost->stand_in(input));
-    inputs = stand_ins;
-  }
-  const Call call{primitive, inputs, attrs, outputs};
-  device = common_device(call, device);
-  check_complex({primitive, inputs, attrs});
-  const bool watched = is_watched(call);
-  if (watched) {
-    check_not_overwritten(call);
-    check_threads(call);
-  }
-  if (primitive.dispatch) return primitive.dispatch(call);
-  if (primitive.evaluate) {
-    {
-      const VisibleTraces none(nullptr);
-      primitive.evaluate(call);
-    }
-    return show(call);
-  }
-  if (primitive.overwrites) return overwrite(call, device);
-  run(call, device);
-  if (watched) show(call);
+  for (const Tensor& input : inputs) stand_ins.push_back(outermost->stand_in(input));
+  carry_out({primitive, stand_ins, attrs, outputs}, device);
 }
 
 Lent::Lent(std::initializer_list<One> tensors) : size_(tensors.size()) {
@@ -293,26 +273,20 @@ const Scope* Trace::outer() const {
 
 const Scope* visible_scope() { return innermost(); }
 
-LiveTrace::LiveTrace(Trace& trace) : scope_(trace, innermost()) {
+VisibleTraces::VisibleTraces(const Scope* scope) : previous_(std::exchange(innermost(), scope)) {}
+VisibleTraces::~VisibleTraces() { innermost() = previous_; }
+
+LiveTrace::LiveTrace(Trace& trace) : scope_(trace, innermost()), visible_(&scope_) {
   trace.outer_ = scope_.outer();
   begin_live(trace);
-  innermost() = &scope_;
 }
-LiveTrace::~LiveTrace() {
-  end_live(*scope_.trace());
-  innermost() = scope_.outer();
-}
+LiveTrace::~LiveTrace() { end_live(*scope_.trace()); }
 
 OutermostTrace::OutermostTrace(Trace& trace)
-    : outermost_(trace),
-      ambient_(*ambient_scope().trace(), &outermost_),
-      previous_(std::exchange(innermost(), &ambient_)) {
+    : outermost_(trace), ambient_(*ambient_scope().trace(), &outermost_), visible_(&ambient_) {
   begin_live(trace);
 }
-OutermostTrace::~OutermostTrace() {
-  end_live(*outermost_.trace());
-  innermost() = previous_;
-}
+OutermostTrace::~OutermostTrace() { end_live(*outermost_.trace()); }
 
 Trace* outermost_trace() {
   const Scope* scope = innermost();
@@ -321,12 +295,6 @@ Trace* outermost_trace() {
   for (; scope; scope = scope->outer()) trace = scope->trace() ? scope->trace() : trace;
   return trace && trace->is_outermost() ? trace : nullptr;
 }
-
-VisibleTraces::VisibleTraces(const Scope* scope) : previous_(std::exchange(innermost(), scope)) {}
-VisibleTraces::~VisibleTraces() { innermost() = previous_; }
-
-GradMode::GradMode(bool enabled) : scope_(enabled, innermost()) { innermost() = &scope_; }
-GradMode::~GradMode() { innermost() = scope_.outer(); }
 
 std::vector<VisibleTrace> visible_traces() {
   std::vector<VisibleTrace> traces;
@@ -338,21 +306,20 @@ std::vector<VisibleTrace> visible_traces() {
 
 std::vector<Trace*> differentiating_traces() {
   std::vector<Trace*> traces;
-  visit_differentiating([&](Trace& trace) { traces.push_back(&trace); });
+  visit_traces(innermost(), [&](Trace& trace, bool) {
+    if (trace.differentiates()) traces.push_back(&trace);
+  });
   return traces;
 }
 
 bool is_grad_enabled() {
-  bool enabled = false;
-  visit_differentiating([&](Trace&) { enabled = true; });
-  return enabled;
+  return any_trace([](const Trace& trace) { return trace.differentiates(); });
 }
 
 bool is_tracked(const Tensor& tensor) {
-  if (!tensor.impl().links) return false;
-  bool tracked = false;
-  visit_differentiating([&](Trace& trace) { tracked |= tensor.impl().link(trace.id()) != nullptr; });
-  return tracked;
+  return tensor.impl().links && any_trace([&](const Trace& trace) {
+           return trace.differentiates() && tensor.impl().link(trace.id());
+         });
 }
 
 void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int index, Ref<RefCounted> owned) {
@@ -362,12 +329,9 @@ void set_link(const Tensor& tensor, uint64_t id, Ref<RefCounted> value, int inde
 }
 
 void remove_link(const Tensor& tensor, uint64_t id) {
-  for (std::unique_ptr<Link>* place = &tensor.impl().links; *place; place = &(*place)->next) {
-    if ((*place)->trace == id) {
-      *place = std::move((*place)->next);
-      return;
-    }
-  }
+  std::unique_ptr<Link>* place = &tensor.impl().links;
+  while (*place && (*place)->trace != id) place = &(*place)->next;
+  if (*place) *place = std::move((*place)->next);
 }
 
 Tensor twin(const Tensor& tensor, uint64_t newest) {

@@ -67,15 +67,9 @@ Tensors shown_to_kernels(const Primitive& primitive, std::span<const Tensor> ten
   return shown;
 }
 
-void check_alike(const SpecCall& call, size_t) {
-  for (size_t i = 1; i < call.inputs.size(); ++i)
-    require(call.inputs[i] == call.inputs[0], call, "the inputs must have one shape and dtype");
-}
-
 Reads reads_of(const Primitive& primitive, Reads tracked) {
   return std::visit(Overload{
-                        [](const Zero&) -> Reads { return 0; },
-                        [](const Opaque&) -> Reads { return 0; },
+                        [](const auto&) -> Reads { return 0; },
                         [&](const Elementwise& form) {
                           Reads reads = 0;
                           for (size_t i = 0; i < form.partials.size(); ++i) {
@@ -102,8 +96,7 @@ bool is_linear(const Primitive& primitive, Reads moving, Reads zero) {
     return (moving & ~terms) == 0 && (terms & ~(moving | zero)) == 0;
   };
   return std::visit(Overload{
-                        [](const Zero&) { return false; },
-                        [](const Opaque&) { return false; },
+                        [](const auto&) { return false; },
                         [&](const Elementwise& form) {
                           Reads terms = 0;
                           for (size_t i = 0; i < form.partials.size(); ++i) {

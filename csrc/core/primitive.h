@@ -174,8 +174,6 @@ struct InputCount {
 using Check = void (*)(const SpecCall& call, size_t num_outputs);
 // What checks are written in: a ValueError "[matmul] `what`: float32(2, 3) cpu, ..".
 void require(bool holds, const SpecCall& call, const char* what);
-// All inputs have one shape and dtype.
-void check_alike(const SpecCall& call, size_t num_outputs);
 
 // Checks a call and writes shape and dtype of each output (of a primitive that overwrites: checks alone).
 // Outputs come with the device of the inputs.

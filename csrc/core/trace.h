@@ -107,32 +107,6 @@ const Scope& ambient_scope();
 // The innermost scope that this thread's calls see, or null.
 const Scope* visible_scope();
 
-// Makes `trace` the innermost live one here.
-class LiveTrace {
- public:
-  explicit LiveTrace(Trace& trace);
-  ~LiveTrace();
-  LiveTrace(const LiveTrace&) = delete;
-
- private:
-  Scope scope_;
-};
-
-// Makes `trace` live here outside of the ambient tape, so that it is shown what backward() computes, and
-// nothing else.
-class OutermostTrace {
- public:
-  explicit OutermostTrace(Trace& trace);
-  ~OutermostTrace();
-  OutermostTrace(const OutermostTrace&) = delete;
-
- private:
-  Scope outermost_, ambient_;
-  const Scope* previous_;
-};
-// The one that is visible, or null.
-Trace* outermost_trace();
-
 // Shows the calls made here only to the traces from `innermost` outwards; to none where it is null.
 class VisibleTraces {
  public:
@@ -144,17 +118,41 @@ class VisibleTraces {
   const Scope* previous_;
 };
 
+// Makes `trace` the innermost live one here.
+class LiveTrace {
+ public:
+  explicit LiveTrace(Trace& trace);
+  ~LiveTrace();
+
+ private:
+  Scope scope_;
+  VisibleTraces visible_;
+};
+
+// Makes `trace` live here outside of the ambient tape, so that it is shown what backward() computes, and
+// nothing else.
+class OutermostTrace {
+ public:
+  explicit OutermostTrace(Trace& trace);
+  ~OutermostTrace();
+
+ private:
+  Scope outermost_, ambient_;
+  VisibleTraces visible_;
+};
+// The one that is visible, or null.
+Trace* outermost_trace();
+
 // Turns differentiation by the traces that are live now off (or, inside such a scope, on again). Traces begun
 // inside are not touched.
 class GradMode {
  public:
-  explicit GradMode(bool enabled);
-  ~GradMode();
-  GradMode(const GradMode&) = delete;
+  explicit GradMode(bool enabled) : scope_(enabled, visible_scope()), visible_(&scope_) {}
   bool is_innermost() const { return visible_scope() == &scope_; }
 
  private:
   Scope scope_;
+  VisibleTraces visible_;
 };
 
 // Whether some visible differentiating trace is not switched off.

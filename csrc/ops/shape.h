@@ -65,6 +65,7 @@ struct SliceAttrs {
   attr::Sizes sizes;
   attr::Steps steps;
   void fields(auto&& field) const { field("starts", starts), field("sizes", sizes), field("steps", steps); }
+  bool operator==(const SliceAttrs&) const = default;
 };
 struct SliceViewAttrs {
   SliceAttrs part;

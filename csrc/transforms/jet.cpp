@@ -29,12 +29,6 @@ struct Coefficients : RefCounted {
 Tensor times(const Tensor& x, int n) { return x.defined() && n > 1 ? multiply(x, n) : x; }
 Tensor over(const Tensor& x, int n) { return x.defined() && n > 1 ? divide(x, n) : x; }
 
-bool has_derivative(const Call& call) {
-  return !std::holds_alternative<Zero>(call.primitive.derivative) &&
-         std::ranges::any_of(call.outputs,
-                             [](const Tensor& output) { return is_differentiable(output.dtype()); });
-}
-
 // What one call is made of: the series of its rule's calls, of those calls' rules, and so on. It is live from
 // its construction on.
 class Expansion : public Trace {
