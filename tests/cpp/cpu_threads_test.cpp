@@ -2,6 +2,7 @@
 #include "backend/cpu/threads.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,7 +24,6 @@ class Threads : public ::testing::Test {
   void SetUp() override { set_num_threads(4); }
   void TearDown() override { set_num_threads(before_); }
 
- private:
   int before_ = num_threads();
 };
 
@@ -43,6 +43,32 @@ TEST_F(Threads, WorkersWakeFromSleep) {
     parallel_for(1000, kMuch, [&](int64_t i) { sum += i; });
     ASSERT_EQ(sum, 999 * 1000 / 2);
   }
+}
+
+// The system may wake a worker where its caller runs; there it would wait for the caller's turn to end.
+TEST_F(Threads, AWorkerLeavesTheCoreOfItsCaller) {
+  set_num_threads(2);
+  if (before_ < 2) GTEST_SKIP() << "there is one core";
+  std::atomic<pid_t> worker{0};
+  const auto job = [&] {
+    parallel_for(2, kMuch, [&](int64_t) {
+      if (gettid() != getpid()) worker = gettid();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    });
+  };
+  while (worker == 0) job();
+  bool left = false;
+  for (int round = 0; round < 1000 && !left; ++round) {
+    cpu_set_t here, now;
+    CPU_ZERO(&here);
+    CPU_SET(static_cast<size_t>(sched_getcpu()), &here);
+    ASSERT_EQ(sched_setaffinity(worker, sizeof here, &here), 0);
+    job();
+    job();
+    ASSERT_EQ(sched_getaffinity(worker, sizeof now, &now), 0);
+    left = !CPU_EQUAL(&here, &now);
+  }
+  EXPECT_TRUE(left);
 }
 
 TEST_F(Threads, RangesCoverEverything) {

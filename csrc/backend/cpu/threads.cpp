@@ -21,9 +21,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long a thread looks for work before it sleeps: about the pause between two kernels of a small training
-// step, where waking it would take longer than the kernel.
-constexpr std::chrono::microseconds kSpin{50};
+// How long a thread looks for work before it sleeps: about what a training step computes on one thread
+// between two products, where waking the others would take as long as their part. Only for the pause between
+// two kernels it does so alone on its core; then whoever else wants that has it.
+constexpr std::chrono::microseconds kSpin{500}, kAlone{50};
 
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -36,13 +37,15 @@ inline void relax() {
 // Waits until done() holds, at first spinning. Returns false where the time for that ran out.
 template <class Done> bool spin_until(const Done& done) {
   const auto start = Clock::now();
-  do {
+  while (true) {
     for (int i = 0; i < 64; ++i) {
       if (done()) return true;
       relax();
     }
-  } while (Clock::now() - start < kSpin);
-  return done();
+    const auto passed = Clock::now() - start;
+    if (passed >= kSpin) return false;
+    if (passed >= kAlone) std::this_thread::yield();
+  }
 }
 
 thread_local bool inside_task = false;
@@ -72,6 +75,7 @@ struct Job {
 struct alignas(64) Share {
   std::atomic<int64_t> next{0};
   int64_t end = 0;
+  std::atomic<int> core{-1};  // that the thread was on when it last began
 };
 
 int available_cores() {
@@ -113,6 +117,7 @@ class Pool {
       shares_[static_cast<size_t>(i)].next = begin_of(i, job.tasks);
       shares_[static_cast<size_t>(i)].end = begin_of(i + 1, job.tasks);
     }
+    keep_apart();
     job_ = &job;
     announce();
     work(job, 0);
@@ -126,6 +131,21 @@ class Pool {
   void announce() {
     round_.fetch_add(1);
     round_.notify_all();
+  }
+
+  // Sends workers away from the core that this thread is on. The system wakes them there where the others are
+  // in use, and then both have their turns on it for as long as there is work.
+  void keep_apart() {
+    const int here = sched_getcpu();
+    for (size_t i = 0; i < workers_.size(); ++i) {
+      std::atomic<int>& core = shares_[i + 1].core;
+      if (core.load(std::memory_order_relaxed) != here) continue;
+      core = -1;
+      cpu_set_t others;
+      if (sched_getaffinity(0, sizeof others, &others) != 0) continue;
+      CPU_CLR(static_cast<size_t>(here), &others);
+      if (CPU_COUNT(&others) > 0) pthread_setaffinity_np(workers_[i].native_handle(), sizeof others, &others);
+    }
   }
 
   int64_t begin_of(int share, int64_t tasks) const {
@@ -150,6 +170,7 @@ class Pool {
     while (!stopping_) {
       if (!spin_until([&] { return round_ != seen; })) round_.wait(seen);
       seen = round_;
+      shares_[static_cast<size_t>(own)].core.store(sched_getcpu(), std::memory_order_relaxed);
       // Counted before the job is read: run() clears the job first and then waits for the count.
       ++active_;
       if (Job* job = job_) work(*job, own);
