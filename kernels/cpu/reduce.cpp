@@ -75,6 +75,8 @@ void accumulate_states(A* HWY_RESTRICT into, const A* HWY_RESTRICT from, int64_t
   accumulate<reduction::OfStates<Op>>(into, from, n);
 }
 
+inline constexpr int kLanes = 16;  // of rows that are not long; shorter rows are reduced in their order
+
 // The element i goes to lane i mod lanes; then the lanes are folded by halves. The number of lanes is fixed,
 // so the bits do not depend on the instruction set.
 template <class Op, int lanes, class T, class Lift>
@@ -97,8 +99,8 @@ HWY_INLINE auto reduce_in_lanes(const T* HWY_RESTRICT x, int64_t n, const Lift& 
 template <class Op, class T, class Lift>
 HWY_INLINE auto reduce_lifted(const T* x, int64_t n, const Lift& lift) {
   constexpr int many = 256 / sizeof(typename Op::State);
-  if (n < 16) return reduce_in_lanes<Op, 1>(x, n, lift);
-  if (n < 2 * many) return reduce_in_lanes<Op, 16>(x, n, lift);
+  if (n < kLanes) return reduce_in_lanes<Op, 1>(x, n, lift);
+  if (n < 2 * many) return reduce_in_lanes<Op, kLanes>(x, n, lift);
   return reduce_in_lanes<Op, many>(x, n, lift);
 }
 
@@ -125,11 +127,29 @@ template <class Op, class T> HWY_NOINLINE typename Op::State reduce_row(const T*
   }
 }
 
+// Rows of fewer elements than lanes, several side by side: each sum waits for the one before it, those of
+// other rows do not.
+template <class Op, class T>
+HWY_NOINLINE void reduce_short_rows(const T* HWY_RESTRICT x, int64_t stride, int64_t n,
+                                    typename Op::State* HWY_RESTRICT y) {
+  typename Op::State state[kRowsAtOnce];
+  std::fill_n(state, kRowsAtOnce, Op::identity());
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t r = 0; r < kRowsAtOnce; ++r) state[r] = Op::combine(state[r], Op::lift(x[r * stride + i]));
+  }
+  std::copy_n(state, kRowsAtOnce, y);
+}
+
 template <class Op, class T>
 void reduce_rows(const void* input, int64_t stride, int64_t rows, int64_t n, void* output) {
   const T* x = static_cast<const T*>(input);
   auto* y = static_cast<typename Op::State*>(output);
-  for (int64_t r = 0; r < rows; ++r) y[r] = reduce_row<Op>(x + r * stride, n);
+  int64_t r = 0;
+  if constexpr (std::is_arithmetic_v<typename Op::State> && !is_half<T>) {
+    for (; n < kLanes && r + kRowsAtOnce <= rows; r += kRowsAtOnce)
+      reduce_short_rows<Op>(x + r * stride, stride, n, y + r);
+  }
+  for (; r < rows; ++r) y[r] = reduce_row<Op>(x + r * stride, n);
 }
 
 // A block of at most kColumnBlock rows. Narrow columns are spread over several groups of accumulators (row i
