@@ -64,7 +64,7 @@ void copy_block(const void* source, BlockStrides from, void* destination, BlockS
   const T* x = static_cast<const T*>(source);
   T* y = static_cast<T*>(destination);
   if (columns == 0) return;
-  if (rows > 1 && columns > 1) {
+  if (rows > 1 && columns > 1 && from.column != 0 && from.row != 0) {
     if (to.column == 1 && from.row == 1) return transpose(x, from.column, y, to.row, rows, columns);
     if (to.row == 1 && from.column == 1) return transpose(x, from.row, y, to.column, columns, rows);
   }
@@ -75,6 +75,12 @@ void copy_block(const void* source, BlockStrides from, void* destination, BlockS
   }
   if (from.column == 1 && to.column == 1 && from.row == columns && to.row == columns) {
     return copy_row(x, 1, y, 1, rows * columns);
+  }
+  if (from.row == 0 && to.column == 1 && to.row == columns) {  // one row again and again
+    copy_row(x, from.column, y, 1, columns);
+    for (int64_t done = 1; done < rows; done *= 2)
+      copy_row(y, 1, y + done * columns, 1, std::min(done, rows - done) * columns);
+    return;
   }
   for (int64_t i = 0; i < rows; ++i)
     copy_row(x + i * from.row, from.column, y + i * to.row, to.column, columns);

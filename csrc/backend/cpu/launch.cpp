@@ -2,6 +2,7 @@
 #include "backend/cpu/launch.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <numeric>
 
 #include "backend/cpu/threads.h"
@@ -19,15 +20,13 @@ constexpr int64_t kSquare = 32;  // side of a tile that meets a transposed opera
 // ordered so that the output is written along memory.
 class Loop {
  public:
-  Loop(const Shape& shape, std::span<const Tensor> inputs, const Tensor& output)
-      : operands_(static_cast<int>(inputs.size()) + 1) {
-    const Strides* strides[kMaxOperands] = {};
-    for (int k = 0; k + 1 < operands_; ++k) strides[k] = &inputs[static_cast<size_t>(k)].strides();
-    strides[operands_ - 1] = &output.strides();
+  // Strides of each operand, those of the output last.
+  Loop(const Shape& shape, std::span<const Strides* const> strides)
+      : operands_(static_cast<int>(strides.size())) {
     int order[kMaxRank];
     std::iota(order, order + shape.size(), 0);
     // By insertion: stable, and without the memory that std::stable_sort takes.
-    const auto stride = [&](int k) { return std::abs(output.strides()[order[k]]); };
+    const auto stride = [&](int k) { return std::abs((*strides.back())[order[k]]); };
     for (int i = 1; i < shape.size(); ++i) {
       for (int k = i; k > 0 && stride(k - 1) < stride(k); --k) std::swap(order[k - 1], order[k]);
     }
@@ -69,7 +68,7 @@ class Loop {
   }
 
  private:
-  static bool merges(const Loop& loop, const Strides* const* strides, int axis, int64_t extent) {
+  static bool merges(const Loop& loop, std::span<const Strides* const> strides, int axis, int64_t extent) {
     for (int k = 0; k < loop.operands_; ++k) {
       if (loop.stride_[k][loop.rank_ - 1] != (*strides[k])[axis] * extent) return false;
     }
@@ -194,7 +193,10 @@ class Operand {
 void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tensor& output, bool widen,
                   const double* parameters) {
   if (output.numel() == 0) return;
-  const Loop loop(output.shape(), inputs, output);
+  const size_t operands = inputs.size() + 1;
+  const Strides* strides[kMaxOperands];
+  for (size_t k = 0; k < operands; ++k) strides[k] = &(k + 1 < operands ? inputs[k] : output).strides();
+  const Loop loop(output.shape(), {strides, operands});
   const int count = static_cast<int>(inputs.size());
   for_blocks(loop, [&](int64_t begin, int64_t end) {
     Operand out(output, loop.strides(count), widen);
@@ -215,11 +217,21 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
 
 void copy_elements(const Tensor& source, const Tensor& destination) {
   if (destination.numel() == 0) return;
-  const Loop loop(destination.shape(), {&source, 1}, destination);
+  if (source.is_contiguous() && destination.is_contiguous() && destination.numel() < kGrain) {
+    std::memcpy(destination.raw_data(), source.raw_data(), destination.nbytes());
+    return;
+  }
+  copy_elements(source, destination.raw_data(), destination.strides());
+}
+
+void copy_elements(const Tensor& source, void* destination, const Strides& strides) {
+  if (source.numel() == 0) return;
+  const Strides* const of_both[] = {&source.strides(), &strides};
+  const Loop loop(source.shape(), of_both);
   const int64_t size = static_cast<int64_t>(size_of(source.dtype()));
   const CopyBlockFunction copy = copy_block_function(static_cast<size_t>(size));
   const char* from = static_cast<const char*>(source.raw_data());
-  char* to = static_cast<char*>(destination.raw_data());
+  char* to = static_cast<char*>(destination);
   for_blocks(loop, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       int64_t offsets[kMaxOperands], rows, columns;

@@ -16,6 +16,8 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
 
 // Copies between tensors of one shape and dtype, in separate memory.
 void copy_elements(const Tensor& source, const Tensor& destination);
+// To elements that lie so, in strides.
+void copy_elements(const Tensor& source, void* destination, const Strides& strides);
 
 // A row-major tensor with the elements of x: x itself if it is one.
 Tensor row_major(const Tensor& x);

@@ -3,11 +3,13 @@
 #include "ops/assign.h"
 #include "ops/convert.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
+#include "backend/cpu/threads.h"
 #include "kernels/cpu/cast.h"
 
 namespace tidu::cpu {
@@ -21,17 +23,48 @@ void astype(const Call& call) {
 
 void copy(const Call& call) { copy_elements(call.inputs[0], call.outputs[0]); }
 
+// Writes a part of x.
+void copy_to_slice(const Tensor& value, const Tensor& x, const SliceAttrs& part) {
+  if (value.numel() == 0) return;
+  Strides strides = x.strides();
+  int64_t offset = 0;
+  for (int i = 0; i < x.ndim(); ++i) {
+    offset += part.starts[i] * strides[i];
+    if (part.sizes[i] > 1) strides[i] *= part.steps[i];
+  }
+  copy_elements(value, static_cast<char*>(x.raw_data()) + offset * static_cast<int64_t>(size_of(x.dtype())),
+                strides);
+}
+
 void assign(const Call& call) {
   const Tensor& x = call.inputs[0];
-  copy_elements(call.inputs[1], call.attrs.empty() ? x : slice_view(x, call.attrs.as<SliceAttrs>()));
+  if (call.attrs.empty()) return copy_elements(call.inputs[1], x);
+  copy_to_slice(call.inputs[1], x, call.attrs.as<SliceAttrs>());
 }
 
 void concat(const Call& call) {
   const int axis = call.attrs.as<AxisAttrs>().axis;
   const Tensor& y = call.outputs[0];
+  if (y.numel() == 0) return;
+  const auto is_row_major = [](const Tensor& x) { return x.is_contiguous(); };
+  // Where they are few, what is asked of each piece takes longer than the copies.
+  if (y.numel() < kGrain && is_row_major(y) && std::ranges::all_of(call.inputs, is_row_major)) {
+    size_t rows = 1;
+    for (int i = 0; i < axis; ++i) rows *= static_cast<size_t>(y.size(i));
+    char* to = static_cast<char*>(y.raw_data());
+    for (size_t row = 0; row < rows; ++row) {
+      for (const Tensor& x : call.inputs) {
+        const size_t bytes = x.nbytes() / rows;
+        if (bytes > 0) std::memcpy(to, static_cast<const char*>(x.raw_data()) + row * bytes, bytes);
+        to += bytes;
+      }
+    }
+    return;
+  }
   int64_t start = 0;
   for (const Tensor& x : call.inputs) {
-    copy_elements(x, y.view(x.shape(), y.strides(), y.impl().offset + start * y.strides()[axis]));
+    const int64_t offset = start * y.strides()[axis] * static_cast<int64_t>(size_of(y.dtype()));
+    copy_elements(x, static_cast<char*>(y.raw_data()) + offset, y.strides());
     start += x.size(axis);
   }
 }
@@ -39,7 +72,7 @@ void concat(const Call& call) {
 void slice_update(const Call& call) {
   const Tensor& y = call.outputs[0];
   copy_elements(call.inputs[0], y);
-  copy_elements(call.inputs[1], slice_view(y, call.attrs.as<SliceAttrs>()));
+  copy_to_slice(call.inputs[1], y, call.attrs.as<SliceAttrs>());
 }
 
 }  // namespace
