@@ -2,6 +2,8 @@
 // in the cache. Reductions run eager's block functions on parts of a value as soon as they are there.
 #include "backend/cpu/group.h"
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 
 #include "backend/cpu/threads.h"
@@ -19,6 +21,8 @@ namespace {
 // Elements of a tile: few enough for the first-level cache. Where arrays come from memory, short tiles let
 // loads of one step run ahead while others compute.
 constexpr int64_t kTile = 1024, kFarTile = 128, kSecondLevel = 1 << 20;
+// Bytes of all arrays of which those that are written would be out of every cache when they are read.
+constexpr int64_t kLastLevel = 32 << 20;
 constexpr int64_t kSpan = 4096;  // elements that a thread takes at a time
 
 constexpr size_t kMostArrays = 64;
@@ -26,28 +30,29 @@ constexpr size_t kMostArrays = 64;
 int64_t bytes_of(DType dtype) { return static_cast<int64_t>(size_of(dtype)); }
 
 // How the results of reductions lie in the loop: each reduces n elements, which are neighbours or, of
-// `columns` results side by side, that far from each other.
+// `columns` results side by side, that far from each other; the latter of each of `frames`.
 struct Cut {
-  int64_t n = 1, columns = 1;
+  int64_t n = 1, columns = 1, frames = 1;
   bool operator==(const Cut&) const = default;
 };
 std::optional<Cut> cut_of(const Shape& shape, const Axes& axes) {
+  constexpr int64_t kFrame = 1024;  // elements of one for which its blocks are worth it
   Cut cut;
-  bool leading = true, trailing = true, kept = false, reduced = false;
+  bool is_after = false;
   for (int axis = 0; axis < shape.size(); ++axis) {
     if (shape[axis] == 1) continue;
     if (axes.contains(axis)) {
+      if (is_after) return std::nullopt;
       cut.n *= shape[axis];
-      leading &= !kept;
-      reduced = true;
+    } else if (cut.n == 1) {
+      cut.frames *= shape[axis];
     } else {
       cut.columns *= shape[axis];
-      trailing &= !reduced;
-      kept = true;
+      is_after = true;
     }
   }
-  if (trailing) cut.columns = 1;
-  return leading || trailing ? std::optional(cut) : std::nullopt;
+  if (is_after && cut.frames > 1 && cut.n * cut.columns < kFrame) return std::nullopt;
+  return cut;
 }
 
 std::optional<Reduction> reduction_of(const Primitive* primitive) {
@@ -97,11 +102,12 @@ class TileKernel final : public GroupKernel {
   Tiles tiles_;
   std::vector<Reduced> reduced_;
   Cut cut_;
-  int64_t room_;        // elements of a buffer
-  int64_t tile_;        // and of a tile
-  int64_t spans_ = 0;   // the tasks: each a range of elements
-  int64_t span_ = 0;    // elements of one, or where columns are reduced its rows
-  int64_t blocks_ = 1;  // into which a reduction's elements are cut
+  int64_t room_;          // elements of a buffer
+  int64_t tile_;          // and of a tile
+  int64_t spans_ = 0;     // the tasks: each a range of elements
+  int64_t span_ = 0;      // elements of one, or where columns are reduced its rows
+  bool streams_ = false;  // whether results go past the caches
+  int64_t blocks_ = 1;    // into which a reduction's elements are cut
   // Where in a thread's memory, after the table of places: buffers, packed inputs, parts to be reduced.
   int64_t buffers_at_ = 0, packs_at_ = 0, memory_size_ = 0;
   int64_t partials_size_ = 0;
@@ -137,7 +143,9 @@ TileKernel::TileKernel(const Group& group) : space_(group.shape, strides_of(grou
   if (reduced_.empty()) {
     // Whole squares where an input is transposed.
     const int64_t whole = space_.transposed() ? space_.height(tile_) * space_.columns() : 1;
-    span_ = numel < kGrain ? numel : (kSpan + whole - 1) / whole * whole;
+    streams_ = numel * width > kLastLevel && !tiles_.streaming.empty();
+    const int64_t span = streams_ ? kGrain : kSpan;
+    span_ = numel < kGrain ? numel : (span + whole - 1) / whole * whole;
     spans_ = (numel + span_ - 1) / span_;
   } else if (cut_.columns == 1) {
     blocks_ = (cut_.n + kRowBlock - 1) / kRowBlock;
@@ -146,7 +154,8 @@ TileKernel::TileKernel(const Group& group) : space_(group.shape, strides_of(grou
   } else {
     blocks_ = (cut_.n + kColumnBlock - 1) / kColumnBlock;
     span_ = kColumnBlock * std::max<int64_t>(1, kSpan / (kColumnBlock * cut_.columns));
-    spans_ = (cut_.n + span_ - 1) / span_ * ((cut_.columns + kColumnChunk - 1) / kColumnChunk);
+    spans_ =
+        cut_.frames * ((cut_.n + span_ - 1) / span_) * ((cut_.columns + kColumnChunk - 1) / kColumnChunk);
   }
   // Lines apart, so that places of one index are not in one set of the cache.
   tiles_.buffer_size = rounded(tiles_.buffer_size) + kLine;
@@ -191,10 +200,9 @@ void TileKernel::run(const void* const* inputs, void* const* outputs) const {
   // Several steps on an element are worth more than one.
   parallel_for(spans_, 2 * space_.size(), [&](int64_t i) { run_span(inputs, outputs, partials, i); });
   if (blocks_ == 1) return;
-  const int64_t frames = space_.size() / cut_.n / cut_.columns;
   for (const Reduced& reduced : reduced_) {
     const auto& functions = *reduced.functions;
-    for (int64_t frame = 0; frame < frames; ++frame) {
+    for (int64_t frame = 0; frame < cut_.frames; ++frame) {
       char* const states =
           partials + reduced.partials_at + frame * blocks_ * cut_.columns * functions.state_size;
       functions.combine(states, blocks_, cut_.columns);
@@ -230,6 +238,7 @@ void TileKernel::run_span(const void* const* inputs, void* const* outputs, char*
     const int64_t row = i / blocks_, begin = blocks_ == 1 ? i * span_ : row * cut_.n + i % blocks_ * span_,
                   end = std::min(begin + span_, blocks_ == 1 ? space_.size() : (row + 1) * cut_.n);
     compute(begin, end, begin);
+    if (streams_) hwy::FlushStream();
     const int64_t length = std::min(cut_.n, end - begin), count = (end - begin) / length;
     for (const Reduced& reduced : reduced_) {
       reduced.functions->rows(memory + reduced.part_at, length, count, length, states_of(reduced, i));
@@ -237,9 +246,11 @@ void TileKernel::run_span(const void* const* inputs, void* const* outputs, char*
     }
     return;
   }
-  const int64_t chunks = (cut_.columns + kColumnChunk - 1) / kColumnChunk, row = i / chunks * span_,
+  const int64_t chunks = (cut_.columns + kColumnChunk - 1) / kColumnChunk,
+                runs = (cut_.n + span_ - 1) / span_, row = i / chunks % runs * span_,
                 rows = std::min(span_, cut_.n - row), column = i % chunks * kColumnChunk,
-                columns = std::min(kColumnChunk, cut_.columns - column), begin = row * cut_.columns + column;
+                columns = std::min(kColumnChunk, cut_.columns - column), frame = i / (chunks * runs),
+                begin = (frame * cut_.n + row) * cut_.columns + column;
   if (chunks == 1) {
     compute(begin, begin + rows * columns, begin);
   } else {
@@ -251,11 +262,11 @@ void TileKernel::run_span(const void* const* inputs, void* const* outputs, char*
   for (const Reduced& reduced : reduced_) {
     const int64_t size = tiles_.outputs[reduced.output].size;
     for (int64_t r = 0; r < rows; r += kColumnBlock) {
-      reduced.functions->columns(memory + reduced.part_at + r * columns * size, columns,
-                                 std::min(kColumnBlock, rows - r), columns,
-                                 states_of(reduced, (row + r) / kColumnBlock * cut_.columns + column));
+      reduced.functions->columns(
+          memory + reduced.part_at + r * columns * size, columns, std::min(kColumnBlock, rows - r), columns,
+          states_of(reduced, (frame * blocks_ + (row + r) / kColumnBlock) * cut_.columns + column));
     }
-    finish(reduced, column, columns);
+    finish(reduced, frame * cut_.columns + column, columns);
   }
 }
 
@@ -270,9 +281,11 @@ void TileKernel::run_range(const void* const* inputs, const Target* outputs, cha
   for (int i = 0; i < tiles_.buffers; ++i)
     at_inputs[tiles_.inputs.size() + i] = memory + buffers_at_ + i * tiles_.buffer_size;
   struct Packed {
-    const char* source = nullptr;
-    int64_t rows = 0, columns = 0;
-  } packed[kMostArrays];
+    const char* source;
+    int64_t size, columns;
+  };
+  Packed packed[kMostArrays];
+  std::fill_n(packed, tiles_.inputs.size(), Packed());
   space_.for_tiles(begin, end, tile_, [&](const Tile& tile) {
     int64_t offsets[kMostArrays];
     space_.locate(tile.begin, offsets);
@@ -281,18 +294,24 @@ void TileKernel::run_range(const void* const* inputs, const Target* outputs, cha
       const BlockStrides strides = space_.strides(k);
       const char* const source =
           static_cast<const char*>(inputs[tiles_.inputs[k].argument]) + offsets[k] * size;
+      const int64_t plane = tile.rows * tile.columns, by_plane = space_.plane_stride(k);
       if (tiles_.inputs[k].single ||
-          ((strides.column == 1 || tile.columns == 1) && (tile.rows == 1 || strides.row == tile.columns))) {
+          ((strides.column == 1 || tile.columns == 1) && (tile.rows == 1 || strides.row == tile.columns) &&
+           (tile.planes == 1 || by_plane == plane))) {
         at_inputs[k] = const_cast<char*>(source);
         continue;
       }
       at_inputs[k] = memory + packs_at_ + static_cast<int64_t>(k) * tiles_.buffer_size;
       // A broadcast input brings the same block again and again.
       Packed& last = packed[k];
-      if (source == last.source && tile.rows == last.rows && tile.columns == last.columns) continue;
-      last = {source, tile.rows, tile.columns};
-      copy_block_function(static_cast<size_t>(size))(source, strides, at_inputs[k], {tile.columns, 1},
-                                                     tile.rows, tile.columns);
+      const bool repeats = tile.planes == 1 || by_plane == 0;
+      if (repeats && source == last.source && tile.size() <= last.size && tile.columns == last.columns)
+        continue;
+      last = {repeats ? source : nullptr, tile.size(), tile.columns};
+      const CopyBlockFunction copy = copy_block_function(static_cast<size_t>(size));
+      for (int64_t i = 0; i < tile.planes; ++i)
+        copy(source + i * by_plane * size, strides, at_inputs[k] + i * plane * size, {tile.columns, 1},
+             tile.rows, tile.columns);
     }
     for (size_t k = 0; k < tiles_.outputs.size(); ++k)
       at_outputs[k] = outputs[k].data + (tile.begin - outputs[k].first) * tiles_.outputs[k].size;
@@ -314,7 +333,10 @@ void TileKernel::run_steps(char** at, char** at_inputs, char** at_outputs, int64
     return;
   }
   const int64_t lanes = list_lanes(tiles_.list_dtype), rest = count % lanes, whole = count - rest;
-  run_list(tiles_.list.data(), tiles_.list_dtype, at, 0, whole);
+  const auto is_aligned = [](const char* place) { return reinterpret_cast<uintptr_t>(place) % kLine == 0; };
+  const bool streams = streams_ && std::all_of(at_outputs, at_outputs + tiles_.outputs.size(), is_aligned);
+  const ListStep* const list = (streams ? tiles_.streaming : tiles_.list).data();
+  run_list(list, tiles_.list_dtype, at, 0, whole);
   if (rest == 0) return;
   // The last elements on copies that are as long as a vector, as buffers are.
   alignas(Line) char pads[2 * kMostArrays][2 * kLine];
@@ -328,7 +350,7 @@ void TileKernel::run_steps(char** at, char** at_inputs, char** at_outputs, int64
   }
   for (size_t k = 0; k < tiles_.outputs.size(); ++k)
     real[k] = std::exchange(at_outputs[k], pads[kMostArrays + k] - whole * tiles_.outputs[k].size);
-  run_list(tiles_.list.data(), tiles_.list_dtype, at, whole, whole + lanes);
+  run_list(list, tiles_.list_dtype, at, whole, whole + lanes);
   for (size_t k = 0; k < tiles_.outputs.size(); ++k) {
     const int64_t size = tiles_.outputs[k].size;
     at_outputs[k] = real[k];

@@ -10,10 +10,10 @@
 
 namespace tidu::cpu {
 
-// Rows and columns of the loop, from an element on.
+// Rows and columns of the loop, from an element on; where those are few of several planes.
 struct Tile {
-  int64_t begin, rows, columns;
-  int64_t size() const { return rows * columns; }
+  int64_t begin, rows, columns, planes = 1;
+  int64_t size() const { return planes * rows * columns; }
 };
 
 // The loop, its axes merged where the layout of every input allows it; at least two.
@@ -45,6 +45,9 @@ class Space {
   int64_t size() const { return size_; }
   int64_t columns() const { return extent_.back(); }
   bool transposed() const { return transposed_; }
+  int64_t plane_stride(size_t input) const {
+    return extent_.size() < 3 ? 0 : strides_[strides_.size() - 3 * inputs_ + input];
+  }
   BlockStrides strides(size_t input) const { return {row_strides()[input], row_strides()[inputs_ + input]}; }
   bool is_row_major(size_t input) const {
     int64_t stride = 1;
@@ -71,8 +74,16 @@ class Space {
 
   // body(tile) for tiles of at most `room` elements that together are [begin, end).
   template <class Body> void for_tiles(int64_t begin, int64_t end, int64_t room, const Body& body) const {
-    const int64_t most = height(room);
+    const int64_t most = height(room), plane = rows() * columns(),
+                  planes = extent_.size() < 3 || transposed_ ? 1 : extent_[extent_.size() - 3];
     while (begin < end) {
+      if (planes > 1 && 2 * plane <= std::min(room, end - begin) && begin % plane == 0) {
+        const int64_t together =
+            std::min({room / plane, (end - begin) / plane, planes - begin / plane % planes});
+        body(Tile{begin, rows(), columns(), together});
+        begin += together * plane;
+        continue;
+      }
       const int64_t column = begin % columns(), row = begin / columns() % rows();
       const int64_t height = column > 0 ? 0 : std::min({(end - begin) / columns(), rows() - row, most});
       if (height == 0) {

@@ -208,6 +208,16 @@ template <class T> struct Store {
     next<T>(step, at, i, a...);
   }
 };
+template <class T> struct Stream {
+  template <size_t... k, class... A>
+  static HWY_INLINE void go(std::index_sequence<k...>, const ListStep* step, char* const* at, int64_t i,
+                            A... a) {
+    const hn::ScalableTag<T> d;
+    T* const y = reinterpret_cast<T*>(at[step->places[0]]) + i;
+    (hn::Stream(a, d, y + k * hn::Lanes(d)), ...);
+    next<T>(step, at, i, a...);
+  }
+};
 template <class T> struct StoreFlags {
   template <size_t... k, class... A>
   static HWY_INLINE void go(std::index_sequence<k...>, const ListStep* step, char* const* at, int64_t i,
@@ -346,6 +356,7 @@ ListStep find_step_of(StepForm form, std::string_view row, bool flags, const Lis
       return x[0].kind == kNumber ? step_of<Compute<T, OfValues<Row<"copy">>, Number<T>>, T>()
                                   : step_of<Compute<T, OfValues<Row<"copy">>, Elements<T>>, T>();
     case StepForm::store: return flags ? step_of<StoreFlags<T>, T>() : step_of<Store<T>, T>();
+    case StepForm::stream: return step_of<Stream<T>, T>();
     case StepForm::call: return step_of<CallTile<T>, T>();
     case StepForm::end: return step_of<End<T>, T>();
     default: return find_row<T>(row, flags, x);

@@ -23,11 +23,12 @@ struct ListStep {
 };
 
 enum class StepForm : uint8_t {
-  load,   // the value from a place
-  store,  // the value to a place
-  call,   // a tile function from places to a place; no value is left
-  end,    // of a list
-  row     // the value by a row of ops/elementwise.def, by "copy" or, from and to bool, by "astype"
+  load,    // the value from a place
+  store,   // the value to a place
+  stream,  // the same past the caches, to a place that is aligned to lines
+  call,    // a tile function from places to a place; no value is left
+  end,     // of a list
+  row      // the value by a row of ops/elementwise.def, by "copy" or, from and to bool, by "astype"
 };
 
 // The value in registers, what is at a place, or that times what is at the last operand's place: of a sum or

@@ -251,6 +251,7 @@ class Lowering {
     for (int i = 0; i < count; ++i) in_registers_.push_back(is_in_registers(i));
     find_singles();
     std::vector<ListStep> list;
+    std::vector<std::pair<size_t, ListOperand>> streamed;
     const auto add = [&](StepForm form, int value, std::string_view row, std::span<const ListOperand> x) {
       list.push_back(list_step(form, tiles_.list_dtype, row, is_flag(value), x));
     };
@@ -278,11 +279,17 @@ class Lowering {
       held = step.output;
       const ListOperand to = operand(held);
       const int taken = is_folded(i + 1, held) ? 1 : held_by(i + 1, held);
-      if (values_[held].output >= 0 || values_[held].reads > taken) add(StepForm::store, held, {}, {&to, 1});
+      if (values_[held].output < 0 && values_[held].reads == taken) continue;
+      if (values_[held].place.kind == Place::output && values_[held].reads == taken && !is_flag(held))
+        streamed.emplace_back(list.size(), to);
+      add(StepForm::store, held, {}, {&to, 1});
     }
     list.push_back(list_step(StepForm::end, tiles_.list_dtype));
     // Bytes of bools are computed faster as such.
     if (2 * computed < count) return;
+    if (!streamed.empty()) tiles_.streaming = list;
+    for (const auto& [at, to] : streamed)
+      tiles_.streaming[at] = list_step(StepForm::stream, tiles_.list_dtype, {}, false, {&to, 1});
     tiles_.list = std::move(list);
     for (const Value& value : values_) {
       if (value.is_single) tiles_.inputs[value.place.index].single = true;

@@ -33,6 +33,8 @@ struct Tiles {
   std::vector<Array> inputs, outputs;
   std::vector<Step> steps;
   std::vector<ListStep> list;  // the same steps as a list, where that is faster
+  // With outputs past the caches, where those are aligned to lines; empty where none can be.
+  std::vector<ListStep> streaming;
   DType list_dtype = DType::float32;
   std::vector<Store> stores;
   int64_t buffer_size = 0;  // in bytes
