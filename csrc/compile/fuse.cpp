@@ -71,10 +71,47 @@ class Fuser {
     std::memcpy(numbers_[storage_of(variable)].data(), value.raw_data(), size_of(value.dtype()));
   }
 
+  // The groups on the cpu that have few operands as a whole, and whose values stay in a cache: however many
+  // of them wait for each other, these need no memory outside.
+  std::set<int> uncut(Groups& groups) const {
+    struct Operands {
+      std::set<int> outside;             // what is read of others
+      std::unordered_map<int, int> own;  // how often what is made is read
+      int64_t elements = 0;
+    };
+    constexpr int64_t kTile = 1024, kMostElements = 1 << 16;
+    std::unordered_map<int, Operands> operands;
+    for (int now = 0; now < static_cast<int>(program_.instructions.size()); ++now) {
+      const int group = groups.of(now);
+      if (group < 0) continue;
+      Operands& of = operands[group];
+      for (int variable : call(now).inputs) {
+        if (groups.making(variable) == group) {
+          ++of.own[variable];
+        } else {
+          of.outside.insert(variable);
+        }
+      }
+      const int made = call(now).outputs[0];
+      of.own.emplace(made, 0);
+      const bool is_here = values_[made].device().type == DeviceType::cpu;
+      of.elements += is_here ? std::min(kTile, values_[made].numel()) : kMostElements + 1;
+    }
+    std::set<int> result;
+    for (const auto& [group, of] : operands) {
+      const auto given =
+          std::ranges::count_if(of.own, [&](const auto& made) { return readers_[made.first] > made.second; });
+      if (of.elements <= kMostElements && of.outside.size() + static_cast<size_t>(given) <= kMostOperands)
+        result.insert(group);
+    }
+    return result;
+  }
+
   // Calls to units: those of a group to one, or, where they need too many operands, to several one after
   // another.
   void gather(bool fuses) {
     Groups groups(program_, values_);
+    const std::set<int> whole = uncut(groups);
     struct Piece {
       size_t unit;
       std::set<int> outside;              // what it reads of others
@@ -96,7 +133,8 @@ class Fuser {
         continue;
       }
       const auto fits = [&](const Piece& piece) {
-        return piece.outside.size() + piece.open.size() + inputs.size() + 1 <= kMostOperands;
+        return whole.contains(group) ||
+               piece.outside.size() + piece.open.size() + inputs.size() + 1 <= kMostOperands;
       };
       auto found = pieces.find(group);
       if (found == pieces.end() || !fits(found->second)) {
@@ -423,7 +461,9 @@ Groups::Groups(const Program& program, const Tensors& values)
     }
     for (int variable : call.outputs) {
       makers_[variable] = now;
-      ready[variable] = view ? time : time + 1;
+      // What is made of nothing waits for nobody.
+      const bool at_once = view || (call.inputs.empty() && !call.has_effect());
+      ready[variable] = at_once ? time : time + 1;
     }
   }
 }

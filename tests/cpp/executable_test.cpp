@@ -681,6 +681,24 @@ TEST(Executable, RunsElementwiseCallsAndTheReductionsOfThemAsOne) {
       many);
   EXPECT_GT(sizes.size(), 1u);
   EXPECT_LT(sizes.size(), 4u);
+  // Values that wait for others of the same group are none.
+  EXPECT_EQ(units(
+                [](const Tensors& in) {
+                  Tensors waves{in[0]};
+                  for (int i = 0; i < 40; ++i) waves.push_back(sin(waves.back()));
+                  Tensor slope = waves.back();
+                  for (int i = 40; i-- > 0;) slope = slope * cos(waves[i]);
+                  return Tensors{slope};
+                },
+                {x}),
+            (std::vector<size_t>{120}));
+  // A number is there from the beginning.
+  EXPECT_EQ(units(
+                [](const Tensors& in) {
+                  return Tensors{exp(in[0]) * (full({6, 8}, 3.0, DType::float32) - in[0])};
+                },
+                {x}),
+            (std::vector<size_t>{3}));
 }
 
 TEST(Executable, ExplainsWhatItDoes) {
