@@ -53,6 +53,25 @@ Tensor own_copy(const Tensor& tensor) {
                    "memory with ", describe(b), ", which it also closes over (take the view inside of it)");
 }
 
+// Takes away the inputs of functions that were recorded inside of this one: tensors without values, which
+// calls had whose results are not used.
+void drop_unknown(Program& program, Tensors& closed_over) {
+  std::vector<bool> is_read(program.variables.size());
+  for (const Program::Instruction& call : program.instructions) {
+    for (int variable : call.inputs) is_read[variable] = true;
+  }
+  for (int variable : program.outputs) is_read[variable] = true;
+  for (const Program::Write& write : program.writes)
+    is_read[write.variable] = is_read[program.inputs[write.input]] = true;
+  const size_t arguments = program.inputs.size() - closed_over.size();
+  for (size_t i = program.inputs.size(); i-- > arguments;) {
+    if (is_read[program.inputs[i]] || !closed_over[i - arguments].is_abstract()) continue;
+    program.inputs.erase(program.inputs.begin() + static_cast<std::ptrdiff_t>(i));
+    closed_over.erase(closed_over.begin() + static_cast<std::ptrdiff_t>(i - arguments));
+    for (Program::Write& write : program.writes) write.input -= write.input > static_cast<int>(i) ? 1 : 0;
+  }
+}
+
 }  // namespace
 
 Capture* visible_capture() { return static_cast<Capture*>(outermost_trace()); }
@@ -185,7 +204,9 @@ Captured capture(const Function& function, std::span<const Tensor> like) {
     for (Tensor& result : results) result = recorder.stand_in(result);
   }
   Program program = recorder.finish(results);
-  return {std::move(program), recorder.closed_over(), recorder.hooks()};
+  Tensors closed_over = recorder.closed_over();
+  drop_unknown(program, closed_over);
+  return {std::move(program), std::move(closed_over), recorder.hooks()};
 }
 
 }  // namespace tidu

@@ -371,6 +371,18 @@ def test_derivatives_of_compiled_functions(device):
         assert_trees_close(transform(compiled)(x), transform(f)(x), 1e-13)
 
 
+def test_hessians_run_as_what_was_recorded(device):
+    """Their columns are computed at once, by a function that is recorded inside of the recording."""
+    compiled = td.compile(td.hessian(lambda x: (td.sin(x) * td.exp(x)).sum()))
+    x = td.asarray([0.3, 0.7, -0.2], device=device)
+    compiled(x)
+    assert "read from outside" not in compiled.explain(x)
+    with td.profile() as profile:
+        compiled(x)
+    if device.type == "cpu":  # where loops need no compiler
+        assert any("+" in call["name"] for call in profile.calls)
+
+
 def test_backward_through_a_compiled_function(device):
     net = network(device)
     ((x, y),) = batches(1, device)
