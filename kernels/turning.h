@@ -3,7 +3,7 @@
 // How such vectors turn is free, and a library that gives the axes for a diagonal matrix hides what depends
 // on it: the derivative of a matrix's sum of elements by its eigenvalues is the same for all of the
 // identity's. So they are turned by a reflection that has nothing to do with the axes, and derivatives of
-// what is not determined differ.
+// what is not determined differ. Of complex vectors both parts are reflected.
 #pragma once
 
 #include <cstdint>

@@ -217,7 +217,7 @@ Tensor multi_dot(const Tensors& matrices) {
 
 Tensor matrix_power(const Tensor& x, int64_t n) {
   require_square("matrix_power", x);
-  if (n < 0 && !is_floating(x.dtype()))
+  if (n < 0 && !is_inexact(x.dtype()))
     fail<DTypeError>("[matrix_power] ", describe(x), " has no inverse in its dtype (use astype)");
   if (n == 0) {
     const Tensor one = eye(x.size(-1), x.size(-1), 0, x.dtype(), x.device());

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -32,7 +33,7 @@ Tensor parity(const Tensor& pivots, DType dtype) {
 
 void run_det(const Call& call) {
   const auto [lu, pivots] = factors_of({"det"}, call.inputs[0], false);
-  call.outputs[0] = parity(pivots, lu.dtype()) * prod(diagonal(lu), Axes{-1});
+  call.outputs[0] = parity(pivots, part_of(lu.dtype())) * prod(diagonal(lu), Axes{-1});
 }
 
 const Custom det_rule{
@@ -46,7 +47,7 @@ const Custom det_rule{
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor g = on_matrices(cotangents[0]);
       const Counted counted(g != 0, call.inputs[0]);
-      return {counted.result(g * matrix_transpose(adjugate(counted.or_identity(call.inputs[0]))))};
+      return {counted.result(g * adjoint(adjugate(counted.or_identity(call.inputs[0]))))};
     },
 };
 
@@ -58,7 +59,7 @@ void check_factors(const SpecCall& call, size_t) {
 
 void run_slogdet(const Call& call) {
   const Tensor on_diagonal = diagonal(call.inputs[1]);
-  call.outputs[0] = parity(call.inputs[2], on_diagonal.dtype()) * prod(sign(on_diagonal), Axes{-1});
+  call.outputs[0] = parity(call.inputs[2], part_of(on_diagonal.dtype())) * prod(sign(on_diagonal), Axes{-1});
   call.outputs[1] = sum(log(abs(on_diagonal)), Axes{-1});
 }
 
@@ -70,18 +71,27 @@ Tensor counted_inverse(const Call& call, const Tensor& nonzero) {
                      {lu, call.inputs[2]});
 }
 
+// With tr(A^-1 A') = x + iy the logarithm moves by x, and the sign, a point of the unit circle, by iy times
+// itself.
 const Custom slogdet_rule{
-    .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2; },
+    .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2 | kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor& t = tangents[0];
       if (!t.defined()) return {Tensor(), Tensor()};
       const Tensor inverse = counted_inverse(call, nonzero_matrices(t));
-      return {Tensor(), sum(matrix_transpose(inverse) * t, Axes{-2, -1})};
+      const Tensor moved = sum(matrix_transpose(inverse) * t, Axes{-2, -1});
+      if (!is_complex(t.dtype())) return {Tensor(), moved};
+      return {call.outputs[0] * complex_from(zeros_like(imag(moved)), imag(moved)), real(moved)};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      if (!cotangents[1].defined()) return {Tensor(), Tensor(), Tensor()};
-      const Tensor g = on_matrices(cotangents[1]);
-      return {g * matrix_transpose(counted_inverse(call, g != 0)), Tensor(), Tensor()};
+      Tensor pulled = cotangents[1];
+      if (cotangents[0].defined() && is_complex(cotangents[0].dtype())) {
+        const Tensor turned = imag(cotangents[0] * conj(call.outputs[0]));
+        pulled = complex_from(pulled.defined() ? pulled : zeros_like(turned), turned);
+      }
+      if (!pulled.defined()) return {Tensor(), Tensor(), Tensor()};
+      const Tensor g = on_matrices(pulled);
+      return {g * adjoint(counted_inverse(call, g != 0)), Tensor(), Tensor()};
     },
 };
 
@@ -149,7 +159,7 @@ Cofactors cofactors_by_parts(const Tensor& x) {
   const Tensor inputs[] = {part.first, factors.lu, factors.pivots};
   Tensor sign_log[2];
   bind(primitives::slogdet, inputs, {}, sign_log);
-  const Tensor determinant = on_matrices(exp(sign_log[1]));
+  const Tensor determinant = on_matrices(sign_log[0] * exp(sign_log[1]));
   const Tensor right = matmul(inverse, part.right), below = matmul(part.below, inverse);
   const Cofactors schur = cofactors_of_small(part.last - matmul(part.below, right));
   const Tensor schur_below = matmul(schur.adjugate, below);
@@ -162,11 +172,11 @@ Cofactors cofactors_by_parts(const Tensor& x) {
 
 }  // namespace
 
-// A = U M V^T with constant orthogonal U and V, in which M is diagonal at this A, and M = T N with a constant
+// A = U M V^H with constant orthogonal U and V, in which M is diagonal at this A, and M = T N with a constant
 // diagonal T that makes N near the identity but for the rows of the four smallest singular values. Both steps
 // are exact for every A, so derivatives pass through N and never see how U and V turn.
 Tensor adjugate(const Tensor& given) {
-  const Tensor x = of_reals("adjugate", given);
+  const Tensor x = computable("adjugate", given);
   require_square("adjugate", x);
   const int64_t n = x.size(-1);
   if (n == 0) return x;
@@ -178,16 +188,16 @@ Tensor adjugate(const Tensor& given) {
   const Tensor &u = svd[0], &s = svd[1], &vh = svd[2];
   const Tensor leading = arange(n, DType::int64, x.device()) < n - kSmall;
   // With more than four that are nothing, so is the adjugate, up to its third derivative.
-  const double rounding = (x.dtype() == DType::float64 ? 0x1p-52 : 0x1p-23) * static_cast<double>(n);
+  const double rounding = (part_of(x.dtype()) == DType::float64 ? 0x1p-52 : 0x1p-23) * static_cast<double>(n);
   const Tensor missing = logical_and(s <= rounding * slice_axis(s, -1, 0, 1), leading);
   const Tensor scale = where(logical_and(leading, logical_not(missing)), s, 1);
-  const Tensor in_place = matmul(matmul(matrix_transpose(u), safe), matrix_transpose(vh));
+  const Tensor in_place = matmul(matmul(adjoint(u), safe), adjoint(vh));
   const Tensor scaled =
       in_place / expand_dims(scale, -1) + expand_dims(astype(missing, x.dtype()), -1) * identity_like(x);
   const Tensor product = where(any(missing, Axes{-1}, true), 0, prod(scale, Axes{-1}, true));
   const Tensor sides = on_matrices(sign(det(matmul(u, vh)))) * expand_dims(product, -1);
   const Tensor inside = cofactors_by_parts(scaled).adjugate * (sides / expand_dims(scale, -2));
-  return counted.result(matmul(matmul(matrix_transpose(vh), inside), matrix_transpose(u)));
+  return counted.result(matmul(matmul(adjoint(vh), inside), adjoint(u)));
 }
 
 }  // namespace tidu::linalg
@@ -204,7 +214,11 @@ Primitive slogdet("slogdet", {.batching = batch_by_fields,
                               .attrs = kNoAttrs,
                               .inputs = 3,
                               .check = linalg::check_factors,
-                              .infer = linalg::infer_numbers,
+                              .infer =
+                                  [](const SpecCall& call, std::span<Spec> outputs) {
+                                    linalg::infer_numbers(call, outputs);
+                                    outputs[1].dtype = part_of(outputs[1].dtype);
+                                  },
                               .derivative = linalg::slogdet_rule,
                               .evaluate = linalg::run_slogdet,
                               .num_outputs = 2});
@@ -214,13 +228,13 @@ Primitive slogdet("slogdet", {.batching = batch_by_fields,
 namespace tidu::linalg {
 
 Tensor det(const Tensor& given) {
-  const Tensor x = of_reals("det", given);
+  const Tensor x = computable("det", given);
   require_square("det", x);
   return bind(primitives::det, {x});
 }
 
 SignLogDet slogdet(const Tensor& given) {
-  const Tensor x = of_reals("slogdet", given);
+  const Tensor x = computable("slogdet", given);
   require_square("slogdet", x);
   const Lu factors = factors_of({"slogdet"}, stop_gradient(x), false);
   const Tensor inputs[] = {x, factors.lu, factors.pivots};
@@ -231,6 +245,7 @@ SignLogDet slogdet(const Tensor& given) {
 
 Tensor logdet(const Tensor& x) {
   const auto [sign, logarithm] = slogdet(x);
+  if (is_complex(sign.dtype())) return log(sign) + logarithm;
   return where(sign < 0, logarithm + NAN, logarithm);  // with a derivative, as log has
 }
 

@@ -54,6 +54,7 @@ void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matric
                              (place.empty()       ? "the matrix"
                               : place.size() == 1 ? str("matrix ", place[0])
                                                   : str("matrix ", place));
+  const int64_t columns = matrices.back();
   switch (fault) {
     case MatrixFault::minor:
       fail<ValueError>(matrix, " is not positive definite: its leading minor of order ", number,
@@ -63,6 +64,12 @@ void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matric
       fail<ValueError>(matrix, " is singular: element ", number, " of its diagonal is zero");
     case MatrixFault::iteration: fail<ValueError>(matrix, " was given up: the iteration does not converge");
     case MatrixFault::turning:
+      // The number is that of an element between two vectors, or of one vector; of an earlier call there may
+      // be no shape any more.
+      if (columns > 0 && columns == matrices[matrices.size() - 2] && number % (columns + 1) == 0)
+        fail<GradientError>(matrix,
+                            " has complex vectors, of which no phase is determined, and what is "
+                            "differentiated depends on it (absolute values and V f(w) V^H do not)");
       fail<GradientError>(
           matrix,
           " has equal eigenvalues or singular values, and what is differentiated "
@@ -85,17 +92,20 @@ void require_square(const char* op, const Tensor& x) {
     fail<ShapeError>("[", op, "] takes square matrices (.., n, n), not ", describe(x));
 }
 
-Tensor of_reals(const char* op, const Tensor& x) {
-  if (is_complex(x.dtype())) fail_complex(op, x);
-  if (is_narrow(x.dtype()))
-    fail<DTypeError>("[", op, "] takes float32 and float64, not ", describe(x), " (use astype)");
-  return is_floating(x.dtype()) ? x : astype(x, kDefaultFloat);
+bool is_computable(DType dtype) { return is_inexact(dtype) && !is_narrow(dtype); }
+
+Tensor computable(const char* op, const Tensor& x) {
+  if (is_narrow(x.dtype())) {
+    fail<DTypeError>("[", op, "] takes float32, float64, complex64 and complex128, not ", describe(x),
+                     " (use astype)");
+  }
+  return is_inexact(x.dtype()) ? x : astype(x, kDefaultFloat);
 }
 
 void check_matrix(const SpecCall& call, size_t) {
   const Spec& x = call.inputs[0];
-  require(x.shape.size() >= 2 && is_floating(x.dtype) && !is_narrow(x.dtype), call,
-          "the first input must be matrices of float32 or float64");
+  require(x.shape.size() >= 2 && is_computable(x.dtype), call,
+          "the first input must be matrices of float32, float64, complex64 or complex128");
 }
 void check_square(const SpecCall& call, size_t) {
   check_matrix(call, 1);
@@ -116,7 +126,9 @@ Tensor with_batch(const Tensor& x, const Shape& batch, int inner) {
 
 Tensor identity_like(const Tensor& x) { return eye(x.size(-1), x.size(-1), 0, x.dtype(), x.device()); }
 
-Tensor symmetric(const Tensor& x) { return 0.5 * (x + matrix_transpose(x)); }
+Tensor adjoint(const Tensor& x) { return conj(matrix_transpose(x)); }
+Tensor symmetric(const Tensor& x) { return 0.5 * (x + adjoint(x)); }
+Tensor half_lower(const Tensor& x) { return 0.5 * (tril(x) + tril(x, -1)); }
 
 Tensor nonzero_matrices(const Tensor& x) { return any(x != 0, Axes{-2, -1}, true); }
 
@@ -149,7 +161,9 @@ Tensor Counted::or_identity(const Tensor& x) const {
 Tensor Counted::or_zero(const Tensor& x) const { return where(counted_, x, 0); }
 // What is lost is NaN, and so are all its derivatives.
 Tensor Counted::result(const Tensor& x) const {
-  return lost_.defined() ? where(lost_, exp(NAN * sum(value_, Axes{-2, -1}, true)), x) : x;
+  if (!lost_.defined()) return x;
+  const Tensor nan = exp(NAN * sum(value_, Axes{-2, -1}, true));
+  return where(lost_, is_complex(x.dtype()) ? nan : real(nan), x);
 }
 
 namespace {
@@ -187,24 +201,21 @@ Flops cholesky_flops(const SpecCall& call, std::span<const Spec>) {
   return x.each(x.n * (x.n * x.n - 1) / 6, x.n * (x.n + 1) / 2);
 }
 
-// The lower triangle with half the diagonal; its own transpose.
-Tensor half_lower(const Tensor& x) { return 0.5 * (tril(x) + tril(x, -1)); }
-
 const Custom cholesky_rule{
     .reads = [](Reads) -> Reads { return kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor a = symmetric(tangents[0]);
       const Counted counted(nonzero_matrices(a), call.outputs[0]);
       const Tensor l = counted.or_identity(call.outputs[0]);
-      const Tensor inside = solve_lower(kCholesky, l, matrix_transpose(solve_lower(kCholesky, l, a)));
+      const Tensor inside = solve_lower(kCholesky, l, adjoint(solve_lower(kCholesky, l, a)));
       return {counted.result(matmul(l, half_lower(inside)))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Counted counted(nonzero_matrices(cotangents[0]), call.outputs[0]);
-      const Tensor lt = matrix_transpose(counted.or_identity(call.outputs[0]));
-      const Tensor inside = half_lower(matmul(lt, cotangents[0]));
-      const Tensor left = solve_upper(kCholesky, lt, inside);
-      return {counted.result(symmetric(solve_upper(kCholesky, lt, matrix_transpose(left))))};
+      const Tensor lh = adjoint(counted.or_identity(call.outputs[0]));
+      const Tensor inside = half_lower(matmul(lh, cotangents[0]));
+      const Tensor left = solve_upper(kCholesky, lh, inside);
+      return {counted.result(symmetric(solve_upper(kCholesky, lh, adjoint(left))))};
     },
 };
 
@@ -232,8 +243,8 @@ Tensor push_solution(const Call& call, const Tensor& a, const Tensor& b, const S
   return x.size(-1) > x.size(-2) ? -matmul(solve(a), x) : solve(-matmul(a, x));
 }
 
-// A^-T G, the cotangent of B in A X = B, and A^-T G X^T, that of A but for its sign, as far as they are
-// wanted: `inverse(nonzero)` is A^-T for the matrices of G that are not zero.
+// A^-H G, the cotangent of B in A X = B, and A^-H G X^H, that of A but for its sign, as far as they are
+// wanted: `inverse(nonzero)` is A^-H for the matrices of G that are not zero.
 struct Pulled {
   Tensor a, b;
 };
@@ -242,10 +253,10 @@ Pulled pull_solution(const Call& call, const Tensor& g, Reads wanted, const Inve
   const Tensor columns = any(g != 0, Axes{-2}, true);
   const auto solve = inverse(any(columns, Axes{-1}, true));
   if (!(wanted & kInput0)) return {Tensor(), solve(g)};
-  const Tensor xt = matrix_transpose(columns_that_count(columns, call.outputs[0]));
-  if (!(wanted & kInput1) && g.size(-1) > g.size(-2)) return {solve(matmul(g, xt)), Tensor()};
+  const Tensor xh = adjoint(columns_that_count(columns, call.outputs[0]));
+  if (!(wanted & kInput1) && g.size(-1) > g.size(-2)) return {solve(matmul(g, xh)), Tensor()};
   const Tensor b = solve(g);
-  return {matmul(b, xt), b};
+  return {matmul(b, xh), b};
 }
 
 Tensor triangle(const Call& call, const Tensor& x) {
@@ -267,8 +278,8 @@ const Custom solve_triangular_rule{
       const TriangularAttrs attrs{!is_upper, unit, caller};
       const Pulled by = pull_solution(call, cotangents[0], wanted, [&](const Tensor& nonzero) {
         const Tensor in_order = finite_matrices(triangle(call, call.inputs[0]));
-        const Tensor at = matrix_transpose(Counted::shown(nonzero, in_order).or_identity(call.inputs[0]));
-        return [at, attrs](const Tensor& g) { return bind(primitives::solve_triangular, {at, g}, attrs); };
+        const Tensor ah = adjoint(Counted::shown(nonzero, in_order).or_identity(call.inputs[0]));
+        return [ah, attrs](const Tensor& g) { return bind(primitives::solve_triangular, {ah, g}, attrs); };
       });
       return {by.a.defined() ? triangle(call, -by.a) : by.a, by.b};
     },
@@ -349,21 +360,19 @@ const Custom lu_rule{
       const Counted counted(nonzero_matrices(cotangents[0]), factors, regular_factors(factors));
       const Cut lu(counted.or_identity(factors));
       Cut g(cotangents[0]);
-      const Tensor lut = matrix_transpose(lu.square);
-      const auto over_ut = [&](const Tensor& x) {
-        return matrix_transpose(solve_upper(kLu, lu.square, matrix_transpose(x)));
-      };
-      Tensor inside = tril(matmul(matrix_transpose(unit_lower(lu.square)), tril(g.square, -1)), -1) +
-                      triu(matmul(triu(g.square), matrix_transpose(triu(lu.square))));
+      const Tensor luh = adjoint(lu.square);
+      const auto over_uh = [&](const Tensor& x) { return adjoint(solve_upper(kLu, lu.square, adjoint(x))); };
+      Tensor inside = tril(matmul(adjoint(unit_lower(lu.square)), tril(g.square, -1)), -1) +
+                      triu(matmul(triu(g.square), adjoint(triu(lu.square))));
       if (g.right.defined()) {
-        inside = inside - tril(matmul(g.right, matrix_transpose(lu.right)), -1);
-        g.right = solve_upper(kLu, lut, g.right, true);
+        inside = inside - tril(matmul(g.right, adjoint(lu.right)), -1);
+        g.right = solve_upper(kLu, luh, g.right, true);
       }
       if (g.below.defined()) {
-        inside = inside - triu(matmul(matrix_transpose(lu.below), g.below));
-        g.below = over_ut(g.below);
+        inside = inside - triu(matmul(adjoint(lu.below), g.below));
+        g.below = over_uh(g.below);
       }
-      g.square = over_ut(solve_upper(kLu, lut, inside, true));
+      g.square = over_uh(solve_upper(kLu, luh, inside, true));
       const Tensor pivots = all_pivots(call.outputs[1], factors.size(-2));
       return {counted.result(exchange(g.whole(), pivots, true))};
     },
@@ -375,8 +384,8 @@ void run_solve(const Call& call) {
   const Tensor &b = call.inputs[1], &lu = call.inputs[2], &pivots = call.inputs[3];
   const auto& [caller, transposed] = call.attrs.as<SolveAttrs>();
   if (transposed) {
-    const Tensor lut = matrix_transpose(lu);
-    call.outputs[0] = exchange(solve_upper(caller, lut, solve_lower(caller, lut, b), true), pivots, true);
+    const Tensor luh = adjoint(lu);
+    call.outputs[0] = exchange(solve_upper(caller, luh, solve_lower(caller, luh, b), true), pivots, true);
   } else {
     call.outputs[0] = solve_upper(caller, lu, solve_lower(caller, lu, exchange(b, pivots, false), true));
   }
@@ -391,8 +400,7 @@ const Custom solve_rule{
         return bind(primitives::solve, {call.inputs[0], b, call.inputs[2], call.inputs[3]}, call.attrs);
       };
       const bool transposed = call.attrs.as<SolveAttrs>().transposed && tangents[0].defined();
-      return {
-          push_solution(call, transposed ? matrix_transpose(tangents[0]) : tangents[0], tangents[1], solve)};
+      return {push_solution(call, transposed ? adjoint(tangents[0]) : tangents[0], tangents[1], solve)};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const auto& [caller, transposed] = call.attrs.as<SolveAttrs>();
@@ -405,7 +413,7 @@ const Custom solve_rule{
         };
       });
       if (!by.a.defined()) return {Tensor(), by.b, Tensor(), Tensor()};
-      return {-(transposed ? matrix_transpose(by.a) : by.a), by.b, Tensor(), Tensor()};
+      return {-(transposed ? adjoint(by.a) : by.a), by.b, Tensor(), Tensor()};
     },
     .linear = kInput1,
 };
@@ -434,6 +442,7 @@ Primitive cholesky("cholesky", {.batching = batch_by_fields,
                                 .check = linalg::check_square,
                                 .infer = linalg::infer_same,
                                 .derivative = linalg::cholesky_rule,
+                                .on_complex = OnComplex::native,
                                 .flops = linalg::cholesky_flops});
 Primitive solve_triangular("solve_triangular", {.batching = linalg::batch_columns,
                                                 .attrs = TriangularAttrs{},
@@ -441,6 +450,7 @@ Primitive solve_triangular("solve_triangular", {.batching = linalg::batch_column
                                                 .check = linalg::check_system,
                                                 .infer = linalg::infer_second,
                                                 .derivative = linalg::solve_triangular_rule,
+                                                .on_complex = OnComplex::native,
                                                 .flops = linalg::triangular_flops});
 Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
                                   .attrs = LuAttrs{},
@@ -456,6 +466,7 @@ Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
                                       },
                                   .derivative = linalg::lu_rule,
                                   .num_outputs = 2,
+                                  .on_complex = OnComplex::native,
                                   .flops = linalg::lu_flops});
 Primitive exchange_rows("exchange_rows", {.batching = batch_by_fields,
                                           .attrs = ExchangeAttrs{},
@@ -463,6 +474,7 @@ Primitive exchange_rows("exchange_rows", {.batching = batch_by_fields,
                                           .check = linalg::check_pivots,
                                           .infer = linalg::infer_same,
                                           .derivative = linalg::exchange_rule,
+                                          .on_complex = OnComplex::native,
                                           .flops = no_flops});
 Primitive solve("solve", {.batching = linalg::batch_columns,
                           .attrs = SolveAttrs{},
@@ -492,7 +504,7 @@ struct System {
   bool vector;
 
   System(const char* op, const Tensor& given_a, const Tensor& given_b)
-      : a(of_reals(op, given_a)), b(of_reals(op, given_b)), vector(given_b.ndim() == 1) {
+      : a(computable(op, given_a)), b(computable(op, given_b)), vector(given_b.ndim() == 1) {
     require_square(op, a);
     if (b.ndim() == 0 || b.size(vector ? 0 : -2) != a.size(-1)) {
       fail<ShapeError>("[", op, "] the right-hand side ", describe(given_b), " does not fit ",
@@ -512,14 +524,14 @@ struct System {
 }  // namespace
 
 Tensor cholesky(const Tensor& given, bool is_upper) {
-  const Tensor x = of_reals("cholesky", given);
+  const Tensor x = computable("cholesky", given);
   require_square("cholesky", x);
   if (!is_upper) return bind(primitives::cholesky, {x});
-  return matrix_transpose(bind(primitives::cholesky, {matrix_transpose(x)}));
+  return adjoint(bind(primitives::cholesky, {adjoint(x)}));
 }
 
 Lu lu_factor(const Tensor& given) {
-  const Tensor x = of_reals("lu_factor", given);
+  const Tensor x = computable("lu_factor", given);
   require_matrices("lu_factor", x);
   return factors_of(kLu, x, false);
 }
@@ -546,9 +558,9 @@ Tensor solve_triangular(const Tensor& a, const Tensor& b, bool is_upper, bool un
 
 Tensor cholesky_solve(const Tensor& b, const Tensor& factor, bool is_upper) {
   const System system("cholesky_solve", factor, b);
-  const Tensor l = is_upper ? matrix_transpose(system.whole_a()) : system.whole_a();
+  const Tensor l = is_upper ? adjoint(system.whole_a()) : system.whole_a();
   constexpr Caller kCaller{"cholesky_solve"};
-  return system.result(solve_upper(kCaller, matrix_transpose(l), solve_lower(kCaller, l, system.whole_b())));
+  return system.result(solve_upper(kCaller, adjoint(l), solve_lower(kCaller, l, system.whole_b())));
 }
 
 Tensor lu_solve(const Lu& factors, const Tensor& b, bool transposed) {
@@ -572,7 +584,7 @@ Tensor lu_solve(const Lu& factors, const Tensor& b, bool transposed) {
 Tensor inv(const Tensor& x) { return inv_for({"inv"}, x); }
 
 Tensor inv_for(Caller caller, const Tensor& given) {
-  const Tensor x = of_reals(caller.name, given);
+  const Tensor x = computable(caller.name, given);
   require_square(caller.name, x);
   const Lu factors = factors_of(caller, stop_gradient(x), true);
   return solve_known(caller, x, broadcast_to(identity_like(x), x.shape()), factors);

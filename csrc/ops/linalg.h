@@ -1,6 +1,6 @@
 // Linear algebra of square matrices and what is made of it: factors, solutions, inverses, determinants. The
-// last two axes are those of matrices (.., n, n), the others a batch. float32 and float64; integers are first
-// cast to float32.
+// last two axes are those of matrices (.., n, n), the others a batch. float32, float64 and complex numbers of
+// these; integers are first cast to float32. X^H is the conjugate transpose, of real matrices X^T.
 //
 // In derivatives G is the cotangent of a result, A' and X' are tangents. The rules of factorisations that are
 // solved with are given the factors again: nothing is factorised twice. (Matrix differentials: Magnus and
@@ -19,10 +19,10 @@ namespace tidu::linalg {
 
 // --- Factors
 
-// Lower triangular L (.., n, n) with A = L L^T or, with `upper`, U with A = U^T U. Only that triangle of A is
-// read; A counts as symmetric, so its cotangent is symmetric and its tangent is made so. A ValueError names
-// the leading minor that is not positive, and the matrix of the batch.
-//   L' = L phi(L^-1 A' L^-T), phi being the lower triangle with half the diagonal
+// Lower triangular L (.., n, n) with A = L L^H or, with `upper`, U with A = U^H U. Only that triangle of A is
+// read; A counts as symmetric (Hermitian), so its cotangent is symmetric and its tangent is made so. A
+// ValueError names the leading minor that is not positive, and the matrix of the batch.
+//   L' = L phi(L^-1 A' L^-H), phi being the lower triangle with half the diagonal
 Tensor cholesky(const Tensor& x, bool upper = false);
 
 // A with rows exchanged is L U: L below the diagonal of `lu` (.., m, n), with ones on its own, U above and on
@@ -37,11 +37,11 @@ Lu lu_factor(const Tensor& x);
 // --- Solutions of a x = b for b (.., n, k), or a vector (n). Batches are broadcast. Singular matrices are a
 // ValueError that names the matrix and its pivot.
 
-//   X' = A^-1 (B' - A' X); of A: -A^-T G X^T, of B: A^-T G
+//   X' = A^-1 (B' - A' X); of A: -A^-H G X^H, of B: A^-H G
 Tensor solve(const Tensor& a, const Tensor& b);
 // Of a triangular matrix, whose other triangle (and with `unit_diagonal` diagonal, which is 1) is not read.
 Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper = false, bool unit_diagonal = false);
-// Of L L^T x = b, or U^T U x = b.
+// Of L L^H x = b, or U^H U x = b.
 Tensor cholesky_solve(const Tensor& b, const Tensor& factor, bool upper = false);
 // Of the matrix that has the factors, or its transpose.
 Tensor lu_solve(const Lu& factors, const Tensor& b, bool transposed = false);
@@ -52,13 +52,14 @@ Tensor inv(const Tensor& x);
 
 //   tr(adj(A) A'), singular matrices included
 Tensor det(const Tensor& x);
-// The sign (0 of a singular matrix) and the logarithm of the absolute value (there -inf).
-//   tr(A^-1 A') of the logarithm, 0 of the sign
+// The sign (0 of a singular matrix; of complex ones det / |det|) and the logarithm of the absolute value
+// (there -inf).
+//   Re tr(A^-1 A') of the logarithm, i Im tr(A^-1 A') times the sign of the sign, which is 0 of real matrices
 struct SignLogDet {
   Tensor sign, logabsdet;
 };
 SignLogDet slogdet(const Tensor& x);
-// ln det; NaN where the determinant is negative.
+// ln det; of real matrices NaN where the determinant is negative, of complex ones on the principal branch.
 Tensor logdet(const Tensor& x);
 // The transposed matrix of cofactors: A adj(A) = det(A) I, for every A. Its derivatives are exact to order 3
 // for matrices of any rank, and to any order where the rank is at least n - 4.
@@ -117,7 +118,7 @@ struct ExchangeAttrs {
 };
 struct SolveAttrs {
   Caller caller;
-  bool transposed;
+  bool transposed;  // by the conjugate transpose
   void fields(auto&& field) const { field("caller", caller), field("transposed", transposed); }
 };
 

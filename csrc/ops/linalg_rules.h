@@ -5,8 +5,9 @@
 
 namespace tidu::linalg {
 
-// In float32 or float64; 16 bits are refused.
-Tensor of_reals(const char* op, const Tensor& x);
+// In float32, float64, complex64 or complex128; 16 bits are refused.
+Tensor computable(const char* op, const Tensor& x);
+bool is_computable(DType dtype);
 
 Shape batch_of(const Tensor& x);
 // With the axes before the last `inner` broadcast.
@@ -14,24 +15,31 @@ Tensor with_batch(const Tensor& x, const Shape& batch, int inner = 2);
 // The identity of the last axis of x.
 Tensor identity_like(const Tensor& x);
 
+// The conjugate transpose; what rules write for the transpose of real matrices.
+Tensor adjoint(const Tensor& x);
+// The symmetric part, of complex matrices the Hermitian one.
 Tensor symmetric(const Tensor& x);
+// The lower triangle with half the diagonal; its own transpose.
+Tensor half_lower(const Tensor& x);
 
 // Whether a matrix is not all zero.
 Tensor nonzero_matrices(const Tensor& x);
 
-// The extents of a batch of matrices (.., m, n) as numbers, and what each of them costs as the cost of all.
+// The extents of a batch of matrices (.., m, n) as numbers, and what each of them costs as the cost of all;
+// an operation on complex numbers is four on real ones.
 struct Extents {
   explicit Extents(const Spec& x)
       : m(x.shape[x.shape.size() - 2]),
         n(x.shape.back()),
-        count(m * n == 0 ? 0 : num_elements(x.shape) / (m * n)) {}
+        count(m * n == 0 ? 0 : num_elements(x.shape) / (m * n)),
+        per_operation(is_complex(x.dtype) ? 4 : 1) {}
   Flops each(int64_t multiply_adds, int64_t arithmetic) const {
-    return {count * multiply_adds, count * arithmetic};
+    return {count * per_operation * multiply_adds, count * per_operation * arithmetic};
   }
-  int64_t m, n, count;
+  int64_t m, n, count, per_operation;
 };
 
-// What the public functions see to: matrices of reals, square ones; and factors of as many rows with their
+// What the public functions see to: computable matrices, square ones; and factors of as many rows with their
 // pivots.
 void check_matrix(const SpecCall& call, size_t num_outputs);
 void check_square(const SpecCall& call, size_t num_outputs);

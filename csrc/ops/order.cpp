@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "ops/complex.h"
 #include "ops/composites.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -262,11 +263,16 @@ Unique unique(const Tensor& x, std::optional<int64_t> axis, bool equal_nan) {
   const auto numbers = [&](int64_t count) { return arange(count, DType::int64, x.device()); };
   if (n == 0) return {copy(axis ? x : slices), numbers(0), reshape(numbers(0), inverse_shape), numbers(0)};
 
+  // Complex numbers are rows of their parts, and where NaN are equal, those are that have one.
   Tensor order, rows = slices;
-  if (slices.ndim() == 1) {
-    order = argsort(slices);
+  if (is_complex(x.dtype())) {
+    const Scalar nan(std::complex<double>(NAN, NAN));
+    rows = view_as_real(equal_nan ? where(isnan(slices), nan, slices) : slices);
+  }
+  if (rows.ndim() == 1) {
+    order = argsort(rows);
   } else {
-    rows = reshape(slices, {n, slices.numel() / n});
+    rows = reshape(rows, {n, rows.numel() / n});
     Tensors columns;
     for (int64_t i = rows.size(1); i-- > 0;) columns.push_back(select(rows, 1, i));
     order = columns.empty() ? numbers(n) : lexsort(columns);

@@ -59,7 +59,7 @@ Tensor searchsorted(const Tensor& rows, const Tensor& values, bool right = false
 
 // The distinct elements, sorted, or the distinct slices along an axis; where the first of each is; which one
 // each element is, in x's shape; how many there are of each. Their number is read back. A gradient goes to
-// the first of equal elements.
+// the first of equal elements. Complex numbers are sorted by the real part, then by the imaginary one.
 struct Unique {
   Tensor values, indices, inverse, counts;
 };

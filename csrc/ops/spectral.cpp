@@ -5,6 +5,7 @@
 
 #include "core/bind.h"
 #include "core/trace.h"
+#include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -16,9 +17,9 @@
 namespace tidu::linalg {
 namespace {
 
-double epsilon_of(const Tensor& x) { return x.dtype() == DType::float64 ? 0x1p-52 : 0x1p-23; }
+double epsilon_of(const Tensor& x) { return part_of(x.dtype()) == DType::float64 ? 0x1p-52 : 0x1p-23; }
 
-Tensor mt(const Tensor& x) { return matrix_transpose(x); }
+Tensor mh(const Tensor& x) { return adjoint(x); }
 Tensor product(const Tensor& a, const Tensor& b, const Tensor& c) { return matmul(matmul(a, b), c); }
 
 // Values as the diagonal of a matrix, and as a factor of rows.
@@ -58,13 +59,13 @@ struct Gaps {
 
 constexpr Caller kEigh{"eigh"}, kSvd{"svd"};
 
-// x, of which the parts between equal values must be nothing beside the largest of `others`.
+// x, of which the parts between equal values must be nothing beside the largest of `others`: so must those on
+// the diagonal, which are what the phases of complex vectors do.
 Tensor determined(Caller caller, const Tensor& x, const Tensor& parts, const Tensor& others,
                   const Tensor& equal) {
   const double least = std::sqrt(epsilon_of(x)) / 8;
   const Tensor size = largest(abs(stop_gradient(others)), Axes{-2, -1});
-  const Tensor off = logical_not(eye(x.size(-1), x.size(-1), 0, DType::bool_, x.device()));
-  const Tensor wrong = logical_and(logical_and(equal, off), abs(stop_gradient(parts)) > least * size);
+  const Tensor wrong = logical_and(equal, abs(stop_gradient(parts)) > least * size);
   return bind(primitives::determined, {wrong, x}, CallerAttrs{caller});
 }
 
@@ -113,7 +114,7 @@ Tensor alike(const Tensor& equal, const Tensor& motion, const Tensor& t) {
 // values it must be nothing beside `others`, and its diagonal in the values' order.
 Tensor splitting(Caller caller, const Tensor& inside, const Tensor& others, const Tensor& equal,
                  const Tensor& t) {
-  const Tensor motion = stop_gradient(diagonal(inside)), later = triu(equal, 1);
+  const Tensor motion = stop_gradient(real(diagonal(inside))), later = triu(equal, 1);
   const Tensor ahead = caller == kEigh ? -differences(motion) : differences(motion);
   const Tensor wrong = logical_and(later, ahead > rounding_of_motion(t));
   return bind(primitives::determined, {wrong, vanishing(caller, inside, others, equal)}, CallerAttrs{caller});
@@ -160,10 +161,10 @@ Tensors split(Caller caller, const Tensor& values, const Tensor& left, const Ten
 }
 
 Tensor motion_between(const Tensor& left, const Tensor& t, const Tensor& right) {
-  return sum(left * matmul(t, right), Axes{-2});
+  return real(sum(conj(left) * matmul(t, right), Axes{-2}));
 }
 
-// diag(L^T t R), the motion of values that are simple once their matrix has moved by t; and the frame of L
+// Re diag(L^H t R), the motion of values that are simple once their matrix has moved by t; and the frame of L
 // and R, which is that of cotangents of the values whose own frame is `frame`.
 struct Motion {
   Tensor values, frame;
@@ -188,7 +189,7 @@ const Custom motion_rule{
       const Tensor &left = call.inputs[0], &t = call.inputs[1], &right = call.inputs[2];
       Tensor inside;
       const auto add = [&](const Tensor& left, const Tensor& t, const Tensor& right) {
-        const Tensor part = product(mt(left), t, right);
+        const Tensor part = product(mh(left), t, right);
         inside = inside.defined() ? inside + part : part;
       };
       if (tangents[0].defined()) add(tangents[0], t, right);
@@ -197,7 +198,7 @@ const Custom motion_rule{
       // Values that did not split may do so now, and their vectors are not known to be those.
       const CallerAttrs& attrs = call.attrs.as<CallerAttrs>();
       const Tensor together = alike(call.inputs[3], call.outputs[0], t);
-      return {diagonal(vanishing(attrs.caller, symmetric(inside), inside, together)), Tensor()};
+      return {real(diagonal(vanishing(attrs.caller, symmetric(inside), inside, together))), Tensor()};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
       const Tensor &left = call.inputs[0], &t = call.inputs[1], &right = call.inputs[2];
@@ -210,8 +211,8 @@ const Custom motion_rule{
                       fixed ? alike(equal, call.outputs[0], t) : equal, call.outputs[1]);
       const Tensor g = determined_values(call.attrs.as<CallerAttrs>().caller, cotangents[0], at.equal);
       if (wanted & kInput0) result[0] = scaled_columns(matmul(t, right), g);
-      if (wanted & kInput1) result[1] = matmul(scaled_columns(at.left, g), mt(at.right));
-      if (wanted & kInput2) result[2] = scaled_columns(matmul(mt(t), left), g);
+      if (wanted & kInput1) result[1] = matmul(scaled_columns(at.left, g), mh(at.right));
+      if (wanted & kInput2) result[2] = scaled_columns(matmul(mh(t), left), g);
       if (wanted & input_bit(4)) result[4] = where(nonzero_vectors(cotangents[0]), call.outputs[1], 0);
       return result;
     },
@@ -279,15 +280,15 @@ const Custom eigenvalues_rule{
 // The frame of what moves along the tangent of a frame, if there is one.
 Tensor frame_along(const Tensor& frame, const Tensor& tangent) { return tangent.defined() ? tangent : frame; }
 
-// V diag(g) V^T.
+// V diag(g) V^H.
 void run_spectrum(const Call& call) {
   const Tensor& g = call.inputs[3];
   const Counted counted = Counted(nonzero_vectors(g), call.inputs[2]).of(call.inputs[0]);
   const Tensor v = counted.or_identity(call.inputs[2]);
-  call.outputs[0] = counted.result(matmul(scaled_columns(v, g), mt(v)));
+  call.outputs[0] = counted.result(matmul(scaled_columns(v, g), mh(v)));
 }
 
-// With M = V^T A' V: V (M_ij (g_j - g_i) / (w_j - w_i)) V^T, where values are equal 0; its own transpose.
+// With M = V^H A' V: V (M_ij (g_j - g_i) / (w_j - w_i)) V^H, where values are equal 0; its own transpose.
 Tensor spectrum_by_matrix(const Call& call, const Tensor& t, const Tensor& known) {
   const Tensor& given = call.inputs[3];
   const Counted counted =
@@ -296,7 +297,7 @@ Tensor spectrum_by_matrix(const Call& call, const Tensor& t, const Tensor& known
   const Gaps gaps(counted, values_of(call));
   const Tensor g = unless_moved(kEigh, given, gaps.equal, t);
   const Tensor slopes = gaps.quotient(differences(g));
-  return counted.result(product(v, product(mt(v), symmetric(t), v) * slopes, mt(v)));
+  return counted.result(product(v, product(mh(v), symmetric(t), v) * slopes, mh(v)));
 }
 
 const Custom spectrum_rule{
@@ -349,7 +350,7 @@ const Custom eigenvectors_rule{
       const Counted counted = Counted(nonzero_matrices(t), call.inputs[2]).of(call.inputs[0]);
       const Tensor v = counted.or_identity(call.outputs[0]);
       const Gaps gaps(counted, values_of(call));
-      const Tensor inside = product(mt(v), t, v);
+      const Tensor inside = product(mh(v), t, v);
       return {counted.result(matmul(v, gaps.quotient(splitting(kEigh, inside, inside, gaps.equal, t))))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
@@ -357,21 +358,21 @@ const Custom eigenvectors_rule{
       const Counted counted = Counted(nonzero_matrices(g), call.inputs[2]).of(call.inputs[0]);
       const Tensor v = counted.or_identity(call.outputs[0]);
       const Gaps gaps(counted, values_of(call));
-      const Tensor inside = matmul(mt(v), g), size = abs(inside) + abs(mt(inside));
-      const Tensor moved = gaps.quotient(determined(kEigh, inside, inside - mt(inside), size, gaps.equal));
-      return {counted.result(symmetric(product(v, moved, mt(v)))), Tensor(), Tensor()};
+      const Tensor inside = matmul(mh(v), g), size = abs(inside) + abs(mh(inside));
+      const Tensor moved = gaps.quotient(determined(kEigh, inside, inside - mh(inside), size, gaps.equal));
+      return {counted.result(symmetric(product(v, moved, mh(v)))), Tensor(), Tensor()};
     },
 };
 
 // --- Singular values
 
 // U and V as columns, constants.
-Tensors known_vectors(const Call& call) { return {call.inputs[1], mt(call.inputs[3])}; }
+Tensors known_vectors(const Call& call) { return {call.inputs[1], mh(call.inputs[3])}; }
 
 // U and Vh as functions of the matrix.
 Tensors singular_vectors_of(const Call& call, const Tensors& known) {
   Tensors vectors(2);
-  const Tensor inputs[] = {call.inputs[0], known[0], call.inputs[2], mt(known[1])};
+  const Tensor inputs[] = {call.inputs[0], known[0], call.inputs[2], mh(known[1])};
   bind(primitives::singular_vectors, inputs, {}, vectors);
   return vectors;
 }
@@ -384,7 +385,7 @@ Tensor singular_values_of(std::span<const Tensor> known) {
 
 void run_singular_values(const Call& call) {
   call.outputs[0] = alias(call.inputs[2]);
-  call.outputs[1] = no_frame(call.inputs[1], mt(call.inputs[3]));
+  call.outputs[1] = no_frame(call.inputs[1], mh(call.inputs[3]));
 }
 
 Tensors split_singular(const Call& call, const Tensor& t) {
@@ -416,18 +417,18 @@ const Custom singular_values_rule{
       const Tensor& t = tangents[0];
       const Tensors vectors = singular_vectors_of(call, split_singular(call, t));
       const Counted counted = Counted(nonzero_matrices(t), call.inputs[1]).of(call.inputs[0]);
-      const Tensor u = counted.or_identity(vectors[0]), v = mt(counted.or_identity(vectors[1]));
+      const Tensor u = counted.or_identity(vectors[0]), v = mh(counted.or_identity(vectors[1]));
       const Motion moved = motion_of(kSvd, u, t, v, equal_positive(call, counted), call.outputs[1]);
       return {of_positive(call, squeeze(counted.result(expand_dims(moved.values, -2)), {-2})), moved.frame};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       if (!cotangents[0].defined()) return Tensors(4);
       const Counted counted = Counted(nonzero_vectors(cotangents[0]), call.inputs[1]).of(call.inputs[0]);
-      const Framed at(cotangents[1], call.inputs[1], mt(call.inputs[3]), Gaps(counted, call.inputs[2]).equal,
+      const Framed at(cotangents[1], call.inputs[1], mh(call.inputs[3]), Gaps(counted, call.inputs[2]).equal,
                       call.outputs[1]);
       const Tensor g = determined_values(kSvd, of_positive(call, cotangents[0]), at.equal);
       return {bind(primitives::singular_spectrum,
-                   {call.inputs[0], at.left, call.inputs[2], mt(at.right), g, at.frame}),
+                   {call.inputs[0], at.left, call.inputs[2], mh(at.right), g, at.frame}),
               Tensor(), Tensor(), Tensor()};
     },
 };
@@ -463,7 +464,7 @@ struct SingularParts {
   bool is_tall() const { return u.size(-2) > vh.size(-1); }
 };
 
-// U diag(g) V^T.
+// U diag(g) V^H.
 void run_singular_spectrum(const Call& call) {
   const Tensor& g = call.inputs[4];
   const Counted counted = Counted(nonzero_vectors(g), call.inputs[1]).of(call.inputs[0]);
@@ -471,24 +472,24 @@ void run_singular_spectrum(const Call& call) {
   call.outputs[0] = counted.result(matmul(scaled_columns(u, g), vh));
 }
 
-// With P = U^T A' V = X + Y, X symmetric: U (X_ij (g_j - g_i) / (s_j - s_i) + Y_ij (g_i + g_j) / (s_i + s_j))
-// V^T, where equal values have no part in X, and with D = diag(g / s): (I - U U^T) A' V D V^T + U D U^T A' (I
-// - V V^T). It is its own transpose.
+// With P = U^H A' V = X + Y, X Hermitian and Y not: U (X_ij (g_j - g_i) / (s_j - s_i) + Y_ij (g_i + g_j) /
+// (s_i + s_j)) V^H, where equal values have no part in X, and with D = diag(g / s): (I - U U^H) A' V D V^H +
+// U D U^H A' (I - V V^H). It is its own transpose.
 Tensor singular_spectrum_by_matrix(const Call& call, const Tensor& t, const Tensors& known) {
   const Tensor& given = call.inputs[4];
   const Counted counted =
       Counted(logical_and(nonzero_matrices(t), nonzero_vectors(given)), known[0]).of(call.inputs[0]);
   const SingularParts x(call, singular_vectors_of(call, known), counted);
   const Tensor g = unless_moved(kSvd, given, x.gaps.equal, t);
-  const Tensor v = mt(x.vh), ut = mt(x.u), tv = matmul(t, v), inside = matmul(ut, tv);
+  const Tensor v = mh(x.vh), uh = mh(x.u), tv = matmul(t, v), inside = matmul(uh, tv);
   const Tensor sums = expand_dims(g, -2) + expand_dims(g, -1);
   const Tensor moved =
-      symmetric(inside) * x.gaps.quotient(differences(g)) + 0.5 * (inside - mt(inside)) * x.over_sums(sums);
+      symmetric(inside) * x.gaps.quotient(differences(g)) + 0.5 * (inside - mh(inside)) * x.over_sums(sums);
   const Tensor quotients = where(x.none, 0, g / where(x.none, 1, x.s));
   Tensor result = product(x.u, moved, x.vh);
-  if (x.is_tall()) result = result + matmul(scaled_columns(rest(x.u, ut, tv), quotients), x.vh);
+  if (x.is_tall()) result = result + matmul(scaled_columns(rest(x.u, uh, tv), quotients), x.vh);
   if (x.is_wide())
-    result = result + matmul(scaled_columns(x.u, quotients), rest_right(matmul(ut, t), v, x.vh));
+    result = result + matmul(scaled_columns(x.u, quotients), rest_right(matmul(uh, t), v, x.vh));
   return counted.result(result);
 }
 
@@ -503,13 +504,13 @@ const Custom singular_spectrum_rule{
         const Counted counted = Counted(nonzero_vectors(g), known[0]).of(call.inputs[0]);
         Tensor equal = Gaps(counted, call.inputs[2]).equal;
         if (t.defined()) {
-          const Tensor u = counted.or_identity(known[0]), v = mt(counted.or_identity(mt(known[1])));
+          const Tensor u = counted.or_identity(known[0]), v = mh(counted.or_identity(mh(known[1])));
           const Tensor moving = stop_gradient(t);
           equal = alike(equal, motion_between(u, moving, v), moving);
         }
         const Tensor sure = determined_values(kSvd, g, equal);
         const Tensor by_values =
-            bind(primitives::singular_spectrum, {call.inputs[0], known[0], call.inputs[2], mt(known[1]), sure,
+            bind(primitives::singular_spectrum, {call.inputs[0], known[0], call.inputs[2], mh(known[1]), sure,
                                                  frame_along(call.inputs[5], tangents[5])});
         moved = moved.defined() ? moved + by_values : by_values;
       }
@@ -525,7 +526,7 @@ const Custom singular_spectrum_rule{
         const Tensors vectors =
             singular_vectors_of(call, framed ? split_singular(call, g) : known_vectors(call));
         const Counted counted = Counted(nonzero_matrices(g), call.inputs[1]).of(call.inputs[0]);
-        const Tensor u = counted.or_identity(vectors[0]), v = mt(counted.or_identity(vectors[1]));
+        const Tensor u = counted.or_identity(vectors[0]), v = mh(counted.or_identity(vectors[1]));
         if (framed) {
           moved = motion_of(kSvd, u, g, v, equal_positive(call, counted), no_frame(u, v));
         } else {
@@ -537,37 +538,38 @@ const Custom singular_spectrum_rule{
     },
 };
 
-// With P = U^T A' V: U' = U (F * (P S + S P^T)) + (I - U U^T) A' V / S, V' = V (F * (S P + P^T S)) + .. / S,
-// F_ij = 1 / (s_j^2 - s_i^2).
+// With P = U^H A' V: U' = U (F * (P S + S P^H)) + (I - U U^H) A' V / S, V' = V (F * (S P + P^H S)) + .. / S,
+// F_ij = 1 / (s_j^2 - s_i^2). What the diagonal of P has of an imaginary part turns the phases of both sides
+// against each other.
 const Custom singular_vectors_rule{
     .reads = [](Reads) -> Reads { return kAllInputs | kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor& t = tangents[0];
       const Counted counted = Counted(nonzero_matrices(t), call.inputs[1]).of(call.inputs[0]);
       const SingularParts x(call, {call.outputs[0], call.outputs[1]}, counted);
-      const Tensor v = mt(x.vh), none = x.none_of_columns(), all = product(mt(x.u), t, v);
+      const Tensor v = mh(x.vh), none = x.none_of_columns(), all = product(mh(x.u), t, v);
       // Between equal values the sides turn together, but where these are nothing.
       const Tensor free = logical_and(x.gaps.equal, none),
                    bound = logical_and(x.gaps.equal, logical_not(none));
       const Tensor together = splitting(kSvd, symmetric(all), all, bound, t);
       const Tensor between_equal =
-          where(free, vanishing(kSvd, all, all, free), together + 0.5 * (all - mt(all)));
+          where(free, vanishing(kSvd, all, all, free), together + 0.5 * (all - mh(all)));
       const Tensor inside = where(x.gaps.equal, between_equal, all);
       const Tensor right = scaled_columns(inside, x.s), left = expand_dims(x.s, -1) * inside;
       // Between equal values the sides turn against each other alone; nothing says how they turn together.
       const Tensor against = where(logical_or(none, logical_not(x.gaps.equal)), 0,
-                                   (inside - mt(inside)) / where(none, 1, 4 * expand_dims(x.s, -2)));
-      Tensor u = matmul(x.u, x.turn(right + mt(right)) + against),
-             v_moved = matmul(v, x.turn(left + mt(left)) - against);
+                                   (inside - mh(inside)) / where(none, 1, 4 * expand_dims(x.s, -2)));
+      Tensor u = matmul(x.u, x.turn(right + mh(right)) + against),
+             v_moved = matmul(v, x.turn(left + mh(left)) - against);
       if (x.is_tall()) {
         const Tensor moved = matmul(t, v);
-        u = u + x.over_values(rest(x.u, mt(x.u), moved));
+        u = u + x.over_values(rest(x.u, mh(x.u), moved));
       }
       if (x.is_wide()) {
-        const Tensor moved = matmul(mt(t), x.u);
+        const Tensor moved = matmul(mh(t), x.u);
         v_moved = v_moved + x.over_values(rest(v, x.vh, moved));
       }
-      return {counted.result(u), counted.result(mt(v_moved))};
+      return {counted.result(u), counted.result(mh(v_moved))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor gu = cotangents[0].defined() ? cotangents[0] : zeros_like(call.inputs[1]);
@@ -575,11 +577,11 @@ const Custom singular_vectors_rule{
       const Counted counted =
           Counted(logical_or(nonzero_matrices(gu), nonzero_matrices(gvh)), call.inputs[1]).of(call.inputs[0]);
       const SingularParts x(call, {call.outputs[0], call.outputs[1]}, counted);
-      const Tensor v = mt(x.vh), gv = mt(gvh);
-      const Tensor by_u = matmul(mt(x.u), gu), by_v = matmul(x.vh, gv);
-      const Tensor turn_u = by_u - mt(by_u), turn_v = by_v - mt(by_v);
+      const Tensor v = mh(x.vh), gv = mh(gvh);
+      const Tensor by_u = matmul(mh(x.u), gu), by_v = matmul(x.vh, gv);
+      const Tensor turn_u = by_u - mh(by_u), turn_v = by_v - mh(by_v);
       // What turns both sides alike is free between equal values.
-      const Tensor size = abs(by_u) + abs(mt(by_u)) + abs(by_v) + abs(mt(by_v));
+      const Tensor size = abs(by_u) + abs(mh(by_u)) + abs(by_v) + abs(mh(by_v));
       const Tensor none = x.none_of_columns();
       const Tensor free = where(none, abs(turn_u) + abs(turn_v), turn_u + turn_v);
       const Tensor sure = determined(kSvd, turn_u, free, size, x.gaps.equal);
@@ -588,13 +590,13 @@ const Custom singular_vectors_rule{
       const Tensor moved =
           scaled_columns(x.turn(sure), x.s) + expand_dims(x.s, -1) * x.turn(turn_v) + against;
       Tensor result = product(x.u, moved, x.vh);
-      if (x.is_tall()) result = result + matmul(x.over_values(rest(x.u, mt(x.u), gu)), x.vh);
-      if (x.is_wide()) result = result + matmul(x.u, mt(x.over_values(rest(v, x.vh, gv))));
+      if (x.is_tall()) result = result + matmul(x.over_values(rest(x.u, mh(x.u), gu)), x.vh);
+      if (x.is_wide()) result = result + matmul(x.u, mh(x.over_values(rest(v, x.vh, gv))));
       return {counted.result(result), Tensor(), Tensor(), Tensor()};
     },
 };
 
-// Columns N that complete orthonormal ones, U, as a function of these: N' = -U U'^T N. How they turn among
+// Columns N that complete orthonormal ones, U, as a function of these: N' = -U U'^H N. How they turn among
 // each other is free, and forward mode does not know whether anybody looks at them: their tangent is NaN.
 const Custom null_vectors_rule{
     .reads = [](Reads) -> Reads { return kInput0 | kOutput; },
@@ -604,9 +606,9 @@ const Custom null_vectors_rule{
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor &u = call.inputs[0], &g = cotangents[0];
       const Tensor n = where(nonzero_matrices(g), call.outputs[0], stop_gradient(call.outputs[0]));
-      const Tensor inside = matmul(mt(n), g), turn = inside - mt(inside);
+      const Tensor inside = matmul(mh(n), g), turn = inside - mh(inside);
       const Tensor sure = determined(kSvd, g, turn, g, ones_like(turn) > 0);
-      return {-matmul(n, matmul(mt(sure), u)), Tensor()};
+      return {-matmul(n, matmul(mh(sure), u)), Tensor()};
     },
 };
 
@@ -619,8 +621,10 @@ const Custom qr_rule{
       const Counted counted(nonzero_matrices(t), call.outputs[0], regular_factors(call.outputs[1]));
       const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
       const Tensor c =
-          mt(bind(primitives::solve_triangular, {mt(r), mt(t)}, TriangularAttrs{false, false, {"qr"}}));
-      const Tensor w = matmul(mt(q), c), left = tril(w, -1), turn = left - mt(left);
+          matrix_transpose(bind(primitives::solve_triangular, {matrix_transpose(r), matrix_transpose(t)},
+                                TriangularAttrs{false, false, {"qr"}}));
+      // The diagonal of r stays real.
+      const Tensor w = matmul(mh(q), c), left = half_lower(w), turn = left - mh(left);
       return {counted.result(matmul(q, turn) + c - matmul(q, w)), counted.result(matmul(w - turn, r))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
@@ -629,10 +633,10 @@ const Custom qr_rule{
       const Counted counted(logical_or(nonzero_matrices(gq), nonzero_matrices(gr)), call.outputs[0],
                             regular_factors(call.outputs[1]));
       const Tensor q = counted.or_identity(call.outputs[0]), r = counted.or_identity(call.outputs[1]);
-      const Tensor m = matmul(r, mt(gr)) - matmul(mt(gq), q), left = tril(m, -1);
-      const Tensor g = gq + matmul(q, tril(m) + mt(left));
+      const Tensor m = matmul(r, mh(gr)) - matmul(mh(gq), q), left = half_lower(m);
+      const Tensor g = gq + matmul(q, left + mh(left));
       return {counted.result(
-          mt(bind(primitives::solve_triangular, {r, mt(g)}, TriangularAttrs{true, false, {"qr"}})))};
+          mh(bind(primitives::solve_triangular, {r, mh(g)}, TriangularAttrs{true, false, {"qr"}})))};
     },
 };
 
@@ -660,7 +664,7 @@ void run_pinv(const Call& call) {
   const auto [u, s, vh] = constant_svd(call.inputs[0], false);
   const Tensor counts = that_count(s, call.inputs[1]);
   const Tensor inverse = where(isnan(s), s, where(counts, 1 / where(counts, s, 1), 0));
-  call.outputs[0] = matmul(scaled_columns(mt(vh), inverse), mt(u));
+  call.outputs[0] = matmul(scaled_columns(mh(vh), inverse), mh(u));
 }
 
 const Custom pinv_rule{
@@ -669,17 +673,17 @@ const Custom pinv_rule{
       const Tensor& t = tangents[0];
       const Counted counted(nonzero_matrices(t), call.inputs[0]);
       const Tensor a = counted.or_zero(call.inputs[0]), p = counted.or_zero(call.outputs[0]);
-      const Tensor pt = mt(p), tt = mt(t);
-      return {counted.result(-product(p, t, p) + matmul(p, matmul(pt, rest_right(tt, a, p))) +
-                             matmul(matmul(rest(p, a, tt), pt), p))};
+      const Tensor ph = mh(p), th = mh(t);
+      return {counted.result(-product(p, t, p) + matmul(p, matmul(ph, rest_right(th, a, p))) +
+                             matmul(matmul(rest(p, a, th), ph), p))};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
       const Tensor& g = cotangents[0];
       const Counted counted(nonzero_matrices(g), call.inputs[0]);
       const Tensor a = counted.or_zero(call.inputs[0]), p = counted.or_zero(call.outputs[0]);
-      const Tensor pt = mt(p), gt = mt(g);
-      return {counted.result(-product(pt, g, pt) + matmul(matmul(rest(a, p, gt), p), pt) +
-                             matmul(pt, matmul(p, rest_right(gt, p, a)))),
+      const Tensor ph = mh(p), gh = mh(g);
+      return {counted.result(-product(ph, g, ph) + matmul(matmul(rest(a, p, gh), p), ph) +
+                             matmul(ph, matmul(p, rest_right(gh, p, a)))),
               Tensor()};
     },
 };
@@ -737,7 +741,7 @@ const Custom exponential_rule{
       return {exponential_slope(call.inputs[0], tangents[0])};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      return {exponential_slope(mt(call.inputs[0]), cotangents[0])};
+      return {exponential_slope(mh(call.inputs[0]), cotangents[0])};
     },
 };
 
@@ -782,19 +786,19 @@ void check_known(const SpecCall& call, size_t) {
 void check_split(const SpecCall& call, size_t) {
   const Spec &values = call.inputs[0], &left = call.inputs[1], &right = call.inputs[2], &t = call.inputs[3];
   const int axes = t.shape.size();
-  const bool real = t.dtype == DType::float32 || t.dtype == DType::float64;
-  require(real && axes >= 2 && values.shape.size() + 1 == axes && left.shape.size() == axes &&
-              right.shape.size() == axes,
-          call, "it takes values, two matrices of vectors and a matrix of reals");
+  require(is_computable(t.dtype) && axes >= 2 && values.shape.size() + 1 == axes &&
+              left.shape.size() == axes && right.shape.size() == axes,
+          call, "it takes values, two matrices of vectors and a matrix");
   const Shape batch(t.shape.begin(), t.shape.end() - 2);
-  const auto is = [&](const Spec& x, std::initializer_list<int64_t> extents) {
+  const auto is = [&](const Spec& x, std::initializer_list<int64_t> extents, DType dtype) {
     Shape shape = batch;
     for (const int64_t extent : extents) shape.push_back(extent);
-    return x.dtype == t.dtype && x.shape == shape;
+    return x.dtype == dtype && x.shape == shape;
   };
   const int64_t n = values.shape.back();
-  require(is(values, {n}) && is(left, {t.shape[axes - 2], n}) && is(right, {t.shape[axes - 1], n}), call,
-          "the vectors must be columns, one a value, as long as the matrix has rows and columns");
+  require(is(values, {n}, part_of(t.dtype)) && is(left, {t.shape[axes - 2], n}, t.dtype) &&
+              is(right, {t.shape[axes - 1], n}, t.dtype),
+          call, "the vectors must be columns, one a value, as long as the matrix has rows and columns");
 }
 
 void check_motion(const SpecCall& call, size_t) {
@@ -841,6 +845,7 @@ Primitive qr("qr", {.batching = batch_by_fields,
                         },
                     .derivative = linalg::qr_rule,
                     .num_outputs = 2,
+                    .on_complex = OnComplex::native,
                     .flops = linalg::qr_flops});
 Primitive eigh("eigh", {.batching = batch_by_fields,
                         .attrs = kNoAttrs,
@@ -849,9 +854,11 @@ Primitive eigh("eigh", {.batching = batch_by_fields,
                             [](const SpecCall& call, std::span<Spec> outputs) {
                               outputs[0] = outputs[1] = call.inputs[0];
                               outputs[0].shape.erase(outputs[0].shape.size() - 1);
+                              outputs[0].dtype = part_of(outputs[0].dtype);
                             },
                         .derivative = Opaque{linalg::kConstant},
                         .num_outputs = 2,
+                        .on_complex = OnComplex::native,
                         .flops = linalg::eigh_flops});
 Primitive svd("svd", {.batching = batch_by_fields,
                       .attrs = CompleteAttrs{},
@@ -866,10 +873,12 @@ Primitive svd("svd", {.batching = batch_by_fields,
                             outputs[0].shape[last] = complete ? m : k;
                             outputs[1].shape.erase(last);
                             outputs[1].shape[last - 1] = k;
+                            outputs[1].dtype = part_of(x.dtype);
                             outputs[2].shape[last - 1] = complete ? n : k;
                           },
                       .derivative = Opaque{linalg::kConstant},
                       .num_outputs = 3,
+                      .on_complex = OnComplex::native,
                       .flops = linalg::svd_flops});
 Primitive eigenvalues("eigenvalues", {.batching = batch_by_fields,
                                       .attrs = kNoAttrs,
@@ -957,6 +966,7 @@ Primitive split_vectors("split_vectors",
                              },
                          .derivative = Opaque{"vectors of equal values that split are constants"},
                          .num_outputs = 2,
+                         .on_complex = OnComplex::native,
                          .flops = flops_per_input<1>});
 Primitive motion("motion", {.batching = batch_by_fields,
                             .attrs = CallerAttrs{},
@@ -966,6 +976,7 @@ Primitive motion("motion", {.batching = batch_by_fields,
                                 [](const SpecCall& call, std::span<Spec> outputs) {
                                   outputs[0] = call.inputs[0];
                                   outputs[0].shape.erase(outputs[0].shape.size() - 2);
+                                  outputs[0].dtype = part_of(outputs[0].dtype);
                                   outputs[1] = linalg::frame(call.inputs[0], call.inputs[2], -2);
                                 },
                             .derivative = linalg::motion_rule,
@@ -990,6 +1001,7 @@ Primitive determined(
      .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
      .derivative = Linear{.linear = kInput1,
                           .transpose = [](const Call&, Cotangents cotangents, int) { return cotangents[0]; }},
+     .on_complex = OnComplex::native,
      .flops = flops_per_input<1>});
 Primitive pinv("pinv", {.batching = batch_by_fields,
                         .attrs = kNoAttrs,
@@ -1016,7 +1028,7 @@ bool has_no_elements(const Tensor& x) { return x.size(-1) == 0 || x.size(-2) == 
 Tensor tolerance(const char* op, const Tensor& x, std::optional<double> rtol) {
   if (rtol && !(*rtol >= 0)) fail<ValueError>("[", op, "] rtol is a number from 0 on, not ", *rtol);
   const double least = rtol.value_or(epsilon_of(x) * static_cast<double>(std::max(x.size(-1), x.size(-2))));
-  return broadcast_to(full({}, least, x.dtype(), x.device()), batch_of(x));
+  return broadcast_to(full({}, least, part_of(x.dtype()), x.device()), batch_of(x));
 }
 Tensor tolerance(const char* op, const Tensor& x, const Tensor& rtol) {
   const Shape batch = batch_of(x);
@@ -1024,11 +1036,11 @@ Tensor tolerance(const char* op, const Tensor& x, const Tensor& rtol) {
     fail<ShapeError>("[", op, "] rtol is a number, or one of each matrix of ", describe(x), ", not ",
                      describe(rtol));
   }
-  return broadcast_to(astype(stop_gradient(rtol), x.dtype()), batch);
+  return broadcast_to(astype(stop_gradient(rtol), part_of(x.dtype())), batch);
 }
 
 Tensor pinv_by(const Tensor& x, const auto& rtol) {
-  if (has_no_elements(x)) return mt(x);
+  if (has_no_elements(x)) return mh(x);
   return bind(primitives::pinv, {x, tolerance("pinv", x, rtol)});
 }
 
@@ -1039,7 +1051,7 @@ Tensor rank_by(const Tensor& x, const auto& rtol) {
 }
 
 Tensor matrices(const char* op, const Tensor& given) {
-  const Tensor x = of_reals(op, given);
+  const Tensor x = computable(op, given);
   require_matrices(op, x);
   return x;
 }
@@ -1062,11 +1074,11 @@ Qr qr(const Tensor& given, bool complete) {
   };
   if (m >= n) return factors(x);
   const auto [q, r] = factors(slice_axis(x, -1, 0, m));
-  return {q, concat({r, matmul(mt(q), slice_axis(x, -1, m, std::nullopt))}, -1)};
+  return {q, concat({r, matmul(mh(q), slice_axis(x, -1, m, std::nullopt))}, -1)};
 }
 
 Eigh eigh(const Tensor& given) {
-  const Tensor x = of_reals("eigh", given);
+  const Tensor x = computable("eigh", given);
   require_square("eigh", x);
   const Tensor inputs[] = {stop_gradient(x)};
   Tensor known[2];
@@ -1075,7 +1087,7 @@ Eigh eigh(const Tensor& given) {
 }
 
 Tensor eigvalsh(const Tensor& given) {
-  const Tensor x = of_reals("eigvalsh", given);
+  const Tensor x = computable("eigvalsh", given);
   require_square("eigvalsh", x);
   const Tensor inputs[] = {stop_gradient(x)};
   Tensor known[2];
@@ -1105,7 +1117,7 @@ Svd svd(const Tensor& given, bool full_matrices) {
   }
   if (m < n && complete) {
     const Tensor rest = slice_axis(all_vh, -2, k, std::nullopt);
-    return {u, values, concat({vh, mt(bind(primitives::null_vectors, {mt(vh), mt(rest)}))}, -2)};
+    return {u, values, concat({vh, mh(bind(primitives::null_vectors, {mh(vh), mh(rest)}))}, -2)};
   }
   return {u, values, vh};
 }
@@ -1121,7 +1133,7 @@ Tensor matrix_rank(const Tensor& x, std::optional<double> rtol) {
 Tensor matrix_rank(const Tensor& x, const Tensor& rtol) { return rank_by(matrices("matrix_rank", x), rtol); }
 
 Lstsq lstsq(const Tensor& given_a, const Tensor& given_b, std::optional<double> rtol) {
-  const DType dtype = promote(of_reals("lstsq", given_a).dtype(), of_reals("lstsq", given_b).dtype());
+  const DType dtype = promote(computable("lstsq", given_a).dtype(), computable("lstsq", given_b).dtype());
   const Tensor a = astype(matrices("lstsq", given_a), dtype);
   const bool vector = given_b.ndim() == 1;
   if (given_b.ndim() == 0 || given_b.size(vector ? 0 : -2) != a.size(-2)) {
@@ -1130,7 +1142,7 @@ Lstsq lstsq(const Tensor& given_a, const Tensor& given_b, std::optional<double> 
   }
   const Tensor b = vector ? expand_dims(astype(given_b, dtype), 1) : astype(given_b, dtype);
   const Tensor x = matmul(pinv(a, rtol), b);
-  const Tensor residuals = sum(square(matmul(a, x) - b), Axes{-2});
+  const Tensor rest = matmul(a, x) - b, residuals = real(sum(conj(rest) * rest, Axes{-2}));
   const Tensor s = svdvals(a);
   return {vector ? squeeze(x, {-1}) : x, vector ? squeeze(residuals, {-1}) : residuals, matrix_rank(a, rtol),
           s};
@@ -1162,7 +1174,7 @@ Tensor spectral_norm(const Tensor& given, SpectralNorm norm, bool keepdims) {
   if (has_no_elements(x)) {
     if (norm == SpectralNorm::least)
       fail<ShapeError>("[matrix_norm] no singular value is the least: ", describe(x));
-    return sum(x, Axes{-2, -1}, keepdims);
+    return real(sum(x, Axes{-2, -1}, keepdims));
   }
   const Tensor s = singular_values_of(x);
   const Tensor result = norm == SpectralNorm::nuclear ? sum(s, Axes{-1}, true) : extreme(s, norm);
@@ -1185,7 +1197,7 @@ Tensor cond(const Tensor& x, MatrixNorm norm) {
 }
 
 Tensor matrix_exp(const Tensor& given) {
-  const Tensor x = of_reals("matrix_exp", given);
+  const Tensor x = computable("matrix_exp", given);
   require_square("matrix_exp", x);
   return x.size(-1) == 0 ? x : bind(primitives::matrix_exp, {x});
 }

@@ -1,17 +1,19 @@
 // Linear algebra by orthogonal factors: eigenvalues, singular values, and what is made of them. The last two
-// axes are those of matrices (.., m, n), k = min(m, n), the others a batch.
+// axes are those of matrices (.., m, n), k = min(m, n), the others a batch. X^H is the conjugate transpose,
+// of real matrices X^T.
 //
 // Equal eigenvalues or singular values leave free how their vectors turn; here it has nothing to do with the
-// axes (kernels/turning.h). Derivatives there are those of functions that do not see it and that the values'
-// gradient determines, as it does that of tr f(A); of others they are a GradientError. A tangent or the
-// cotangent of a gradient says how they turn (kernels/splitting.h): tangents of values are the one-sided
-// derivatives of the sorted ones, and second derivatives of their symmetric functions are exact in every mix
-// of the modes but forward mode over itself along two directions. In reverse mode the vectors that
-// cotangents of values belong to travel beside these, as the cotangent of a `frame`. The third are a
-// GradientError. (Magnus and Neudecker, "Matrix Differential Calculus", sections 8.8 and 8.9; Giles, "An
-// extended collection of matrix derivative results", 2008; Walter and Lehmann, "Algorithmic differentiation
-// of linear algebra functions", 2010; Golub and Pereyra, "The differentiation of pseudo-inverses and
-// nonlinear least squares problems", 1973.)
+// axes (kernels/turning.h). The phases of complex vectors are free everywhere: a gradient that depends on
+// them is a GradientError, and tangents are those in which they stay. Derivatives at equal values are those
+// of functions that do not see it and that the values' gradient determines, as it does that of tr f(A); of
+// others they are a GradientError. A tangent or the cotangent of a gradient says how they turn
+// (kernels/splitting.h): tangents of values are the one-sided derivatives of the sorted ones, and second
+// derivatives of their symmetric functions are exact in every mix of the modes but forward mode over itself
+// along two directions. In reverse mode the vectors that cotangents of values belong to travel beside these,
+// as the cotangent of a `frame`. The third are a GradientError. (Magnus and Neudecker, "Matrix Differential
+// Calculus", sections 8.8 and 8.9; Giles, "An extended collection of matrix derivative results", 2008; Walter
+// and Lehmann, "Algorithmic differentiation of linear algebra functions", 2010; Golub and Pereyra, "The
+// differentiation of pseudo-inverses and nonlinear least squares problems", 1973.)
 #pragma once
 
 #include <optional>
@@ -24,15 +26,16 @@ namespace tidu::linalg {
 // Q (.., m, k) with orthonormal columns and upper triangular R (.., k, n), A = Q R; `complete`: Q (.., m, m)
 // and R (.., m, n), which have no derivative where m > n. The first k columns of A must be independent for
 // there to be one.
-//   R' = (Q^T A' R^-1 - W) R, W = L - L^T, L the strictly lower part of Q^T A' R^-1
+// The diagonal of R is real.
+//   R' = (Q^H A' R^-1 - W) R, W = L - L^H, L the lower triangle of Q^H A' R^-1 with half the diagonal
 struct Qr {
   Tensor q, r;
 };
 Qr qr(const Tensor& x, bool complete = false);
 
-// Of symmetric matrices, of which the lower triangle is read: eigenvalues in ascending order (.., n), and
-// vectors as columns (.., n, n). The gradient is the symmetric one.
-//   w' = diag(V^T A' V); V' = V (F * V^T A' V), F_ij = 1 / (w_j - w_i), 0 where they are equal
+// Of symmetric (Hermitian) matrices, of which the lower triangle is read: eigenvalues in ascending order (..,
+// n), and vectors as columns (.., n, n). The gradient is the symmetric one.
+//   w' = diag(V^H A' V); V' = V (F * V^H A' V), F_ij = 1 / (w_j - w_i), 0 where they are equal
 struct Eigh {
   Tensor eigenvalues, eigenvectors;
 };
@@ -42,7 +45,7 @@ Tensor eigvalsh(const Tensor& x);
 // A = U diag(S) Vh with singular values in descending order; U (.., m, k) and Vh (.., k, n), or of all
 // columns and rows where `full_matrices`: of those added, gradients see their span alone, and tangents are
 // NaN.
-//   S' = diag(U^T A' V); where a singular value is 0, its derivative counts as 0, as that of |x| does
+//   S' = Re diag(U^H A' V); where a singular value is 0, its derivative counts as 0, as that of |x| does
 struct Svd {
   Tensor u, s, vh;
 };
@@ -106,13 +109,13 @@ extern Primitive eigenvalues, singular_values;
 extern Primitive eigenvectors;
 extern Primitive singular_vectors;  // u, vh
 extern Primitive null_vectors;      // (u, rest): rest, as a function of u
-// (a, values, vectors, g, frame), (a, u, s, vh, g, frame): V diag(g) V^T and U diag(g) V^T, the gradients of
+// (a, values, vectors, g, frame), (a, u, s, vh, g, frame): V diag(g) V^H and U diag(g) V^H, the gradients of
 // functions of values that have the gradient g and the frame, as functions of a and g.
 extern Primitive spectrum, singular_spectrum;
 // SplitAttrs, (values, left, right, t): the vectors that a matrix has once it moved by t, which splits equal
 // values; constants.
 extern Primitive split_vectors;
-// CallerAttrs, (left, t, right, equal, frame): diag(L^T t R), the motion along t of values that have the
+// CallerAttrs, (left, t, right, equal, frame): Re diag(L^H t R), the motion along t of values that have the
 // frame, and a frame for what is done with it. Those that are equal must not be told apart.
 extern Primitive motion;
 // CallerAttrs, (mask, x, others): x, and a GradientError where the mask is true of an element that is not

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/fault.cuh"
 #include "kernels/cuda/portable.h"
+#include "kernels/parts.h"
 #include "kernels/splitting.h"
 #include "kernels/turning.h"
 
@@ -22,14 +23,14 @@ __device__ void report_matrix(const FaultRecord& record, MatrixFault fault, int6
 
 template <class T> __global__ void __launch_bounds__(kThreads) zero_upper(T* data, int64_t n, int64_t count) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i < count && i % n > i / n % n) data[i] = T(0);
+  if (i < count && i % n > i / n % n) data[i] = T{};
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     zero_lower(T* data, int64_t rows, int64_t columns, int64_t count) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i < count && i % columns < i / columns % rows) data[i] = T(0);
+  if (i < count && i % columns < i / columns % rows) data[i] = T{};
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -49,7 +50,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) find_zeros(const T* data, int64_t n, FaultRecord record) {
   const T* const a = data + blockIdx.x * n * n;
   for (int64_t i = threadIdx.x; i < n; i += kThreads) {
-    if (a[i * (n + 1)] == T(0)) report_matrix(record, MatrixFault::diagonal, blockIdx.x, i + 1);
+    if (number::is_zero(a[i * (n + 1)])) report_matrix(record, MatrixFault::diagonal, blockIdx.x, i + 1);
   }
 }
 
@@ -106,11 +107,17 @@ __global__ void __launch_bounds__(kThreads)
   turn_row(values + matrix * n, n, data + matrix * size + i % rows * step, stride, null);
 }
 
+template <class T>
+__global__ void __launch_bounds__(kThreads) negate_imaginary(complex<T>* data, int64_t count) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < count) data[i].im = -data[i].im;
+}
+
 // One block at a time may have all registers: with fewer the compiler spills around its divisions.
 template <class T>
 __global__ void __launch_bounds__(kThreads, 1)
-    split(const T* values, int64_t n, T* left, int64_t m, T* right, int64_t k, const T* t, bool singular,
-          T* room, int64_t count) {
+    split(const Part<T>* values, int64_t n, T* left, int64_t m, T* right, int64_t k, const T* t,
+          bool singular, T* room, int64_t count) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= count) return;
   split_equal(values + i * n, n, Vectors<T>{left + i * m * n, m}, Vectors<T>{right + i * k * n, k},
@@ -130,17 +137,27 @@ cudaError_t with_elements(const Matrices& a, const auto& run) {
   switch (a.dtype) {
     case DType::float32: return run(static_cast<float*>(a.data));
     case DType::float64: return run(static_cast<double*>(a.data));
+    case DType::complex64: return run(static_cast<complex<float>*>(a.data));
+    case DType::complex128: return run(static_cast<complex<double>*>(a.data));
     default: return cudaErrorInvalidValue;
   }
+}
+// run(T*, n) for their parts, of which there are n for each element.
+cudaError_t with_parts(const Matrices& a, const auto& run) {
+  return with_elements(a, [&]<class T>(T* data) { return run(parts(data), int64_t{kParts<T>}); });
 }
 
 cudaError_t turn_vectors(cudaStream_t stream, const Matrices& vectors, const Matrices& values, int64_t rows,
                          int64_t step, int64_t stride, bool null) {
   const int64_t threads = rows * vectors.count;
   return with_grid(stream, blocks_for(threads), [&](const Grid& grid) {
-    return with_elements(vectors, [&]<class T>(T* data) {
-      return launch<turn<T>>(grid, data, vectors.rows * vectors.columns, rows, step, stride, null,
-                             static_cast<const T*>(values.data), values.rows, threads);
+    return with_parts(vectors, [&]<class T>(T* data, int64_t n) {
+      cudaError_t error = cudaSuccess;
+      for (int64_t part = 0; error == cudaSuccess && part < n; ++part) {
+        error = launch<turn<T>>(grid, data + part, n * vectors.rows * vectors.columns, rows, n * step,
+                                n * stride, null, static_cast<const T*>(values.data), values.rows, threads);
+      }
+      return error;
     });
   });
 }
@@ -201,16 +218,30 @@ cudaError_t exchange_rows(cudaStream_t stream, const Matrices& a, const int64_t*
 
 cudaError_t set_aside(cudaStream_t stream, const Matrices& a, int* lost) {
   return with_grid(stream, a.count, [&](const Grid& grid) {
-    return with_elements(a, [&]<class T>(T* data) {
-      return launch<zero_where_lost<T>>(grid, data, a.rows * a.columns, lost);
+    return with_parts(a, [&]<class T>(T* data, int64_t n) {
+      return launch<zero_where_lost<T>>(grid, data, n * a.rows * a.columns, lost);
     });
   });
 }
 
 cudaError_t lose(cudaStream_t stream, const Matrices& a, const int* lost) {
   return with_grid(stream, a.count, [&](const Grid& grid) {
-    return with_elements(
-        a, [&]<class T>(T* data) { return launch<nan_where_lost<T>>(grid, data, a.rows * a.columns, lost); });
+    return with_parts(a, [&]<class T>(T* data, int64_t n) {
+      return launch<nan_where_lost<T>>(grid, data, n * a.rows * a.columns, lost);
+    });
+  });
+}
+
+cudaError_t conjugate(cudaStream_t stream, const Matrices& a) {
+  const int64_t elements = a.rows * a.columns * a.count;
+  return with_grid(stream, blocks_for(elements), [&](const Grid& grid) {
+    return with_elements(a, [&]<class T>(T* data) {
+      if constexpr (is_complex_type<T>) {
+        return launch<negate_imaginary<Part<T>>>(grid, data, elements);
+      } else {
+        return cudaSuccess;
+      }
+    });
   });
 }
 
@@ -226,7 +257,7 @@ cudaError_t split_equal_values(cudaStream_t stream, const Matrices& values, cons
                                const Matrices& right, const Matrices& t, bool singular, void* room) {
   return with_grid(stream, blocks_for(values.count), [&](const Grid& grid) {
     return with_elements(left, [&]<class T>(T* vectors) {
-      return launch<split<T>>(grid, static_cast<const T*>(values.data), values.rows, vectors, left.rows,
+      return launch<split<T>>(grid, static_cast<const Part<T>*>(values.data), values.rows, vectors, left.rows,
                               static_cast<T*>(right.data), right.rows, static_cast<const T*>(t.data),
                               singular, static_cast<T*>(room), values.count);
     });

@@ -1,5 +1,5 @@
 // What the libraries' factorisations lack: verdicts that become faults, exchanges of rows, and NaN that goes
-// on. Row-major matrices of float32 or float64, one after another.
+// on. Row-major matrices of float32, float64 or complex numbers of these, one after another.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -38,6 +38,9 @@ struct Matrices {
 // Notes the matrices that are not finite, which become zero meanwhile; and makes their results NaN.
 [[nodiscard]] cudaError_t set_aside(cudaStream_t stream, const Matrices& a, int* lost);
 [[nodiscard]] cudaError_t lose(cudaStream_t stream, const Matrices& a, const int* lost);
+
+// Complex numbers become their conjugates; real ones are left.
+[[nodiscard]] cudaError_t conjugate(cudaStream_t stream, const Matrices& a);
 
 // Turns vectors of equal values (kernels/turning.h): columns, or rows but for those of values that are
 // nothing.

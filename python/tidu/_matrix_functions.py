@@ -85,7 +85,7 @@ def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
         raise TypeError(f"[funm] x must be a tensor, not {type(x).__name__} (use td.tensor)")
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"[funm] takes square matrices (.., n, n), not {x.dtype}{x.shape}")
-    if x.dtype in (_core.float16, _core.bfloat16):
+    if x.dtype in (_core.float16, _core.bfloat16) or x.dtype.is_complex:
         raise DTypeError(f"[funm] takes float32 and float64, not {x.dtype}{x.shape} (use astype)")
     x = x if x.dtype.is_floating_point else _core.astype(x, _core.float32)
     finite = isfinite(x).all((-2, -1), keepdims=True)

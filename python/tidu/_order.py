@@ -326,7 +326,8 @@ def unique(
     sorted: bool = True,
     equal_nan: bool = True,
 ) -> Tensor | tuple[Tensor, ...]:
-    """The distinct elements, or the distinct slices along an axis, sorted.
+    """The distinct elements, or the distinct slices along an axis, sorted: complex numbers by the real part,
+    then by the imaginary one.
 
     A tuple with, as asked for, the place of the first of each, which one each element is (in x's shape), and
     how many there are of each. All NaN are one unless equal_nan is False. How many there are is read back. A

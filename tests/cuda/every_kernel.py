@@ -42,12 +42,12 @@ for shape in ((33, 65), (7, 1025), (3, 9001)):
     td.nonzero(x > 0)
 
 for n in (1, 33, 300):
-    for dtype in (td.float32, td.float64):
-        a = td.random.normal(key, (2, n, n), dtype=dtype) + 3 * n * td.eye(n, dtype=dtype)
+    for dtype in (td.float32, td.float64, td.complex64, td.complex128):
+        a = td.random.normal(key, (2, n, n)).astype(dtype) + 3 * n * td.eye(n, dtype=dtype)
         b = td.ones((2, n, 3), dtype=dtype)
         td.linalg.solve(a, b), td.linalg.solve_triangular(a, b), td.linalg.slogdet(a), td.linalg.adjugate(a)
         td.linalg.cholesky(a @ a.mT), td.linalg.qr(a), td.linalg.eigh(a), td.linalg.svd(a[:, : n // 2 + 1])
-        td.grad(lambda x: td.linalg.eigh(x).eigenvectors.sum())(
+        td.grad(lambda x: abs(td.linalg.eigh(x).eigenvectors).sum())(
             a + n * td.arange(n).astype(dtype) * td.eye(n, dtype=dtype)  # far from equal eigenvalues
         )
 

@@ -15,6 +15,7 @@
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
 #include "kernels/lapack.h"
+#include "kernels/parts.h"
 #include "kernels/splitting.h"
 #include "kernels/turning.h"
 
@@ -22,11 +23,12 @@ namespace tidu::cpu {
 namespace {
 
 // Calls f<T>() for the type of x's elements.
-template <class F> void visit_real(const Tensor& x, const F& f) {
-  if (x.dtype() == DType::float32) {
-    f.template operator()<float>();
-  } else {
-    f.template operator()<double>();
+template <class F> void visit(const Tensor& x, const F& f) {
+  switch (x.dtype()) {
+    case DType::float32: return f.template operator()<float>();
+    case DType::complex64: return f.template operator()<complex<float>>();
+    case DType::complex128: return f.template operator()<complex<double>>();
+    default: return f.template operator()<double>();
   }
 }
 
@@ -45,7 +47,7 @@ template <class F> void share_out(int64_t count, int64_t multiplications, const 
 
 // What LAPACK overwrites: matrices in the call's workspace.
 Tensor in_workspace(const Call& call, const Shape& shape) {
-  return Tensor::from_memory(call.workspace, shape, contiguous_strides(shape), call.outputs[0].dtype(),
+  return Tensor::from_memory(call.workspace, shape, contiguous_strides(shape), call.inputs[0].dtype(),
                              nullptr);
 }
 // The transposes of row-major matrices are column-major ones.
@@ -61,16 +63,22 @@ size_t size_of_output(const Call& call) { return call.outputs[0].nbytes(); }
 using Verdicts = std::vector<int>;
 Verdicts good(int64_t count) { return Verdicts(static_cast<size_t>(count)); }
 
+[[noreturn]] void raise(const Call& call, MatrixFault fault, int64_t matrix, int64_t number) {
+  const Tensor& a = call.inputs[0];
+  fail_matrix(str("[", caller_of(call), "] ", describe(a)), fault, a.shape(), matrix, number);
+}
+
 void raise_first(const Call& call, MatrixFault fault, const Verdicts& verdicts) {
   const auto found = std::find_if(verdicts.begin(), verdicts.end(), [](int verdict) { return verdict != 0; });
-  if (found == verdicts.end()) return;
-  const Tensor& a = call.inputs[0];
-  fail_matrix(str("[", caller_of(call), "] ", describe(a)), fault, a.shape(), found - verdicts.begin(),
-              *found);
+  if (found != verdicts.end()) raise(call, fault, found - verdicts.begin(), *found);
 }
 
 template <class T> bool all_finite(const T* data, int64_t count) {
-  return std::all_of(data, data + count, [](T value) { return std::isfinite(value); });
+  return std::all_of(parts(data), parts(data + count), [](Part<T> value) { return std::isfinite(value); });
+}
+
+template <class T> void fill_with_nan(T* data, int64_t count) {
+  std::fill(parts(data), parts(data + count), std::numeric_limits<Part<T>>::quiet_NaN());
 }
 
 void cholesky(const Call& call) {
@@ -80,20 +88,20 @@ void cholesky(const Call& call) {
   const int64_t size = int64_t{n} * n, count = matrices_in(y);
   copy_elements(call.inputs[0], y);
   Verdicts verdicts = good(count);
-  visit_real(y, [&]<class T>() {
+  visit(y, [&]<class T>() {
     share_out(count, size * n / 3, [&](int64_t i) {
       T* const a = y.data<T>() + i * size;
       bool finite = true;
       for (int64_t row = 0; row < n; ++row) {
         finite &= all_finite(a + row * n, row + 1);
-        std::fill(a + row * n + row + 1, a + (row + 1) * n, T(0));
+        std::fill(a + row * n + row + 1, a + (row + 1) * n, T{});
       }
       if (!finite) {
-        for (int64_t row = 0; row < n; ++row)
-          std::fill_n(a + row * n, row + 1, std::numeric_limits<T>::quiet_NaN());
+        for (int64_t row = 0; row < n; ++row) fill_with_nan(a + row * n, row + 1);
         return;
       }
-      // The lower triangle of a row-major matrix is the upper one of the same memory seen column-major.
+      // The lower triangle of a row-major matrix is the upper one of the same memory seen column-major, and L
+      // of A = L L^H the U of A^T = U^H U.
       lapack::Functions<T>::potrf("U", &n, a, &n, &verdicts[static_cast<size_t>(i)], 1);
     });
   });
@@ -107,7 +115,7 @@ void lu_factor(const Call& call) {
   const int64_t size = int64_t{m} * n, count = matrices_in(lu);
   const Tensor columns = copied_to_workspace(call, transposed_view(call.inputs[0]));
   Verdicts verdicts = good(count);
-  visit_real(lu, [&]<class T>() {
+  visit(lu, [&]<class T>() {
     share_out(count, size * k / 3, [&](int64_t i) {
       std::vector<int> exchanged(static_cast<size_t>(k));
       lapack::Functions<T>::getrf(&m, &n, columns.data<T>() + i * size, &m, exchanged.data(),
@@ -132,7 +140,7 @@ void exchange_rows(const Call& call) {
     if (row < 0 || row >= n)
       fail<IndexError>("[", call.primitive.name, "] pivot ", row, " is none of ", n, " rows");
   }
-  visit_real(y, [&]<class T>() {
+  visit(y, [&]<class T>() {
     share_out(matrices_in(y), 8 * n * columns, [&](int64_t i) {
       T* const rows = y.data<T>() + i * n * columns;
       const int64_t* const row = pivots.data<int64_t>() + i * n;
@@ -153,6 +161,16 @@ void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, i
           const double* a, int lda, double* b, int ldb) {
   cblas_dtrsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, 1, a, lda, b, ldb);
 }
+void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, int n, int columns,
+          const complex<float>* a, int lda, complex<float>* b, int ldb) {
+  const complex<float> one{1, 0};
+  cblas_ctrsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, &one, a, lda, b, ldb);
+}
+void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, int n, int columns,
+          const complex<double>* a, int lda, complex<double>* b, int ldb) {
+  const complex<double> one{1, 0};
+  cblas_ztrsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, &one, a, lda, b, ldb);
+}
 
 void solve_triangular(const Call& call) {
   const auto& [upper, unit, caller] = call.attrs.as<TriangularAttrs>();
@@ -167,11 +185,11 @@ void solve_triangular(const Call& call) {
   constexpr int kColumns = 128;
   const int pieces = size * columns > 1 << 19 ? (columns + kColumns - 1) / kColumns : 1;
   const int width = pieces == 1 ? columns : kColumns;
-  visit_real(x, [&]<class T>() {
+  visit(x, [&]<class T>() {
     Verdicts verdicts = good(count);
     for (int64_t i = 0; !unit && i < count; ++i) {
       for (int64_t k = n; k > 0; --k) {
-        if (a.data<T>()[i * size + (k - 1) * (n + 1)] == 0)
+        if (number::is_zero(a.data<T>()[i * size + (k - 1) * (n + 1)]))
           verdicts[static_cast<size_t>(i)] = static_cast<int>(k);
       }
     }
@@ -185,15 +203,15 @@ void solve_triangular(const Call& call) {
   });
 }
 
-template <class T> void fill_with_nan(const Tensor& x, int64_t matrix, int64_t size) {
-  std::fill_n(x.data<T>() + matrix * size, size, std::numeric_limits<T>::quiet_NaN());
-}
-
 // Turns the vectors of equal values: `rows` of them, so far from one another, whose elements are `stride`
 // apart.
 template <class T>
-void turn(const T* values, int64_t n, T* vectors, int64_t rows, int64_t step, int64_t stride, bool null) {
-  for (int64_t row = 0; row < rows; ++row) turn_row(values, n, vectors + row * step, stride, null);
+void turn(const Part<T>* values, int64_t n, T* vectors, int64_t rows, int64_t step, int64_t stride,
+          bool null) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int part = 0; part < kParts<T>; ++part)
+      turn_row(values, n, parts(vectors + row * step) + part, stride * kParts<T>, null);
+  }
 }
 
 void svd(const Call& call) {
@@ -205,17 +223,17 @@ void svd(const Call& call) {
   const int64_t size = int64_t{m} * n, count = matrices_in(a), left = int64_t{m} * u.size(-1),
                 right = int64_t{n} * vh.size(-2);
   Verdicts verdicts = good(count);
-  visit_real(a, [&]<class T>() {
+  visit(a, [&]<class T>() {
     share_out(count, 8 * size * k, [&](int64_t i) {
       T* const matrix = a.data<T>() + i * size;
+      Part<T>* const values = s.data<Part<T>>() + i * k;
+      T *const us = u.data<T>() + i * left, *const vs = vh.data<T>() + i * right;
       if (!all_finite(matrix, size)) {
-        fill_with_nan<T>(u, i, left);
-        fill_with_nan<T>(s, i, k);
-        return fill_with_nan<T>(vh, i, right);
+        fill_with_nan(us, left);
+        fill_with_nan(values, k);
+        return fill_with_nan(vs, right);
       }
       // Seen column-major it is the transpose, whose left vectors are this one's right ones.
-      T *const values = s.data<T>() + i * k, *const us = u.data<T>() + i * left,
-               *const vs = vh.data<T>() + i * right;
       verdicts[static_cast<size_t>(i)] = lapack::svd(complete, n, m, matrix, values, vs, us);
       turn(values, k, us, m, u.size(-1), 1, true);
       turn(values, k, vs, n, 1, n, false);
@@ -229,19 +247,19 @@ void eigh(const Call& call) {
   if (v.numel() == 0) return;
   const int n = to_int(call, v.size(-1));
   const int64_t size = int64_t{n} * n, count = matrices_in(v);
-  const Tensor columns = copied_to_workspace(call, call.inputs[0]);
+  const Tensor columns = copied_to_workspace(call, transposed_view(call.inputs[0]));
   Verdicts verdicts = good(count);
-  visit_real(v, [&]<class T>() {
+  visit(v, [&]<class T>() {
     share_out(count, 4 * size * n, [&](int64_t i) {
       T* const a = columns.data<T>() + i * size;
+      Part<T>* const values = w.data<Part<T>>() + i * n;
       bool finite = true;
-      for (int64_t row = 0; row < n; ++row) finite &= all_finite(a + row * n, row + 1);
+      for (int64_t column = 0; column < n; ++column) finite &= all_finite(a + column * (n + 1), n - column);
       if (!finite) {
-        fill_with_nan<T>(w, i, n);
-        return fill_with_nan<T>(columns, i, size);
+        fill_with_nan(values, n);
+        return fill_with_nan(a, size);
       }
-      T* const values = w.data<T>() + i * n;
-      verdicts[static_cast<size_t>(i)] = lapack::eigh('U', n, a, values);
+      verdicts[static_cast<size_t>(i)] = lapack::eigh('L', n, a, values);
       turn(values, n, a, n, 1, n, true);
     });
   });
@@ -261,7 +279,7 @@ void qr(const Call& call) {
   shape[shape.size() - 2] = n;
   copy_elements(transposed_view(call.inputs[0]), columns.view(shape, columns.strides(), 0));
   if (r.numel() > 0) std::memset(r.raw_data(), 0, r.nbytes());
-  visit_real(q, [&]<class T>() {
+  visit(q, [&]<class T>() {
     share_out(count, 2 * left * k, [&](int64_t i) {
       T *const a = columns.data<T>() + i * left, *const upper = r.data<T>() + i * k * n;
       lapack::qr(m, n, k, a, [&] {
@@ -277,7 +295,7 @@ void qr(const Call& call) {
 size_t room_for_split(const Call& call) {
   const int64_t n = call.inputs[0].size(-1);
   return static_cast<size_t>(call.inputs[0].numel() / std::max<int64_t>(n, 1) * room_to_split(n)) *
-         size_of(call.inputs[0].dtype());
+         size_of(call.inputs[3].dtype());
 }
 
 void split_vectors(const Call& call) {
@@ -288,11 +306,11 @@ void split_vectors(const Call& call) {
   if (values.numel() == 0) return;
   const bool singular = call.attrs.as<SplitAttrs>().singular;
   const int64_t n = values.size(-1), m = left.size(-2), k = right.size(-2), room = room_to_split(n);
-  visit_real(t, [&]<class T>() {
+  visit(t, [&]<class T>() {
     T* const rooms = static_cast<T*>(call.workspace);
     share_out(values.numel() / n, 8 * n * n, [&](int64_t i) {
       const Vectors<T> of_left{left.data<T>() + i * m * n, m}, of_right{right.data<T>() + i * k * n, k};
-      split_equal(values.data<T>() + i * n, n, of_left, of_right, t.data<T>() + i * m * k, singular,
+      split_equal(values.data<Part<T>>() + i * n, n, of_left, of_right, t.data<T>() + i * m * k, singular,
                   rooms + i * room);
     });
   });
@@ -300,14 +318,11 @@ void split_vectors(const Call& call) {
 
 void determined(const Call& call) {
   const Tensor wrong = row_major(call.inputs[0]);
-  if (wrong.numel() > 0) {
-    const int64_t size = wrong.size(-1) * wrong.size(-2), count = matrices_in(wrong);
-    Verdicts verdicts = good(count);
-    for (int64_t i = 0; i < count; ++i) {
-      const bool* const mask = wrong.data<bool>() + i * size;
-      verdicts[static_cast<size_t>(i)] = std::any_of(mask, mask + size, [](bool x) { return x; });
-    }
-    raise_first(call, MatrixFault::turning, verdicts);
+  const bool* const mask = wrong.data<bool>();
+  const int64_t found = std::find(mask, mask + wrong.numel(), true) - mask;
+  if (found < wrong.numel()) {
+    const int64_t size = wrong.size(-1) * wrong.size(-2);
+    raise(call, MatrixFault::turning, found / size, found % size);
   }
   copy_elements(call.inputs[1], call.outputs[0]);
 }

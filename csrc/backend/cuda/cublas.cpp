@@ -193,12 +193,25 @@ void prepare(const Handle& entry, size_t bytes, const Call& call, Context& conte
 }
 
 template <class T> struct Functions;
-template <> struct Functions<float> { static constexpr auto trsm = cublasStrsm; };
-template <> struct Functions<double> { static constexpr auto trsm = cublasDtrsm; };
+template <> struct Functions<float> {
+  static constexpr auto trsm = cublasStrsm;
+  static constexpr float one = 1;
+};
+template <> struct Functions<double> {
+  static constexpr auto trsm = cublasDtrsm;
+  static constexpr double one = 1;
+};
+template <> struct Functions<cuComplex> {
+  static constexpr auto trsm = cublasCtrsm;
+  static constexpr cuComplex one{1, 0};
+};
+template <> struct Functions<cuDoubleComplex> {
+  static constexpr auto trsm = cublasZtrsm;
+  static constexpr cuDoubleComplex one{1, 0};
+};
 
 template <class T>
 void solve_each(const Handle& entry, const Triangular& system, int n, int columns, const Call& call) {
-  const T one = 1;
   const T* const a = static_cast<const T*>(system.a.data);
   T* const b = static_cast<T*>(system.b.data);
   for (int64_t i = 0; i < system.b.count; ++i) {
@@ -206,8 +219,8 @@ void solve_each(const Handle& entry, const Triangular& system, int n, int column
     check(Functions<T>::trsm(entry.handle, CUBLAS_SIDE_RIGHT,
                              system.upper ? CUBLAS_FILL_MODE_LOWER : CUBLAS_FILL_MODE_UPPER,
                              system.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
-                             system.unit_diagonal ? CUBLAS_DIAG_UNIT : CUBLAS_DIAG_NON_UNIT, columns, n, &one,
-                             a + i * n * n, n, b + i * n * columns, columns),
+                             system.unit_diagonal ? CUBLAS_DIAG_UNIT : CUBLAS_DIAG_NON_UNIT, columns, n,
+                             &Functions<T>::one, a + i * n * n, n, b + i * n * columns, columns),
           "cublastrsm", call);
   }
 }
@@ -261,8 +274,15 @@ void solve_by_cublas(const Triangular& system, const Call& call, Context& contex
   Handle& entry = handle_of(context.device(), call);
   const std::lock_guard lock(entry.mutex);
   prepare(entry, static_cast<size_t>(entry.workspace), call, context);
-  const auto solve = system.b.dtype == DType::float64 ? solve_each<double> : solve_each<float>;
-  solve(entry, system, static_cast<int>(n), static_cast<int>(columns), call);
+  const auto solve = [&]<class T>() {
+    solve_each<T>(entry, system, static_cast<int>(n), static_cast<int>(columns), call);
+  };
+  switch (system.b.dtype) {
+    case DType::float32: return solve.operator()<float>();
+    case DType::complex64: return solve.operator()<cuComplex>();
+    case DType::complex128: return solve.operator()<cuDoubleComplex>();
+    default: return solve.operator()<double>();
+  }
 }
 
 }  // namespace tidu::cuda

@@ -25,36 +25,29 @@ const char* name_of(cusolverStatus_t status) {
   }
 }
 
-// The library's functions by element type.
+// The library's functions by element type, whose parts are `Part`.
 template <class T> struct Functions;
-template <> struct Functions<float> {
-  static constexpr auto potrf_size = cusolverDnSpotrf_bufferSize;
-  static constexpr auto potrf = cusolverDnSpotrf;
-  static constexpr auto getrf_size = cusolverDnSgetrf_bufferSize;
-  static constexpr auto getrf = cusolverDnSgetrf;
-  static constexpr auto gesvdj_size = cusolverDnSgesvdj_bufferSize;
-  static constexpr auto gesvdj = cusolverDnSgesvdj;
-  static constexpr auto syevd_size = cusolverDnSsyevd_bufferSize;
-  static constexpr auto syevd = cusolverDnSsyevd;
-  static constexpr auto geqrf_size = cusolverDnSgeqrf_bufferSize;
-  static constexpr auto geqrf = cusolverDnSgeqrf;
-  static constexpr auto orgqr_size = cusolverDnSorgqr_bufferSize;
-  static constexpr auto orgqr = cusolverDnSorgqr;
-};
-template <> struct Functions<double> {
-  static constexpr auto potrf_size = cusolverDnDpotrf_bufferSize;
-  static constexpr auto potrf = cusolverDnDpotrf;
-  static constexpr auto getrf_size = cusolverDnDgetrf_bufferSize;
-  static constexpr auto getrf = cusolverDnDgetrf;
-  static constexpr auto gesvdj_size = cusolverDnDgesvdj_bufferSize;
-  static constexpr auto gesvdj = cusolverDnDgesvdj;
-  static constexpr auto syevd_size = cusolverDnDsyevd_bufferSize;
-  static constexpr auto syevd = cusolverDnDsyevd;
-  static constexpr auto geqrf_size = cusolverDnDgeqrf_bufferSize;
-  static constexpr auto geqrf = cusolverDnDgeqrf;
-  static constexpr auto orgqr_size = cusolverDnDorgqr_bufferSize;
-  static constexpr auto orgqr = cusolverDnDorgqr;
-};
+#define TIDU_FUNCTIONS(T, Real, prefix, eigenvalues, orthonormal)              \
+  template <> struct Functions<T> {                                            \
+    using Part = Real;                                                         \
+    static constexpr auto potrf_size = cusolverDn##prefix##potrf_bufferSize;   \
+    static constexpr auto potrf = cusolverDn##prefix##potrf;                   \
+    static constexpr auto getrf_size = cusolverDn##prefix##getrf_bufferSize;   \
+    static constexpr auto getrf = cusolverDn##prefix##getrf;                   \
+    static constexpr auto gesvdj_size = cusolverDn##prefix##gesvdj_bufferSize; \
+    static constexpr auto gesvdj = cusolverDn##prefix##gesvdj;                 \
+    static constexpr auto syevd_size = cusolverDn##eigenvalues##_bufferSize;   \
+    static constexpr auto syevd = cusolverDn##eigenvalues;                     \
+    static constexpr auto geqrf_size = cusolverDn##prefix##geqrf_bufferSize;   \
+    static constexpr auto geqrf = cusolverDn##prefix##geqrf;                   \
+    static constexpr auto orgqr_size = cusolverDn##orthonormal##_bufferSize;   \
+    static constexpr auto orgqr = cusolverDn##orthonormal;                     \
+  };
+TIDU_FUNCTIONS(float, float, S, Ssyevd, Sorgqr)
+TIDU_FUNCTIONS(double, double, D, Dsyevd, Dorgqr)
+TIDU_FUNCTIONS(cuComplex, float, C, Cheevd, Cungqr)
+TIDU_FUNCTIONS(cuDoubleComplex, double, Z, Zheevd, Zungqr)
+#undef TIDU_FUNCTIONS
 
 // A row-major matrix's lower triangle is the upper one of the same memory seen column-major.
 constexpr cublasFillMode_t kRowMajorLower = CUBLAS_FILL_MODE_UPPER;
@@ -105,12 +98,13 @@ class Solver {
   std::lock_guard<std::mutex> lock_;
 };
 
-// Calls f(T*) for the type of the elements, which are float32 or float64.
+// Calls f(T*) for the type of the elements, as the library has it.
 template <class F> void with_elements(const Matrices& a, const F& f) {
-  if (a.dtype == DType::float32) {
-    f(static_cast<float*>(a.data));
-  } else {
-    f(static_cast<double*>(a.data));
+  switch (a.dtype) {
+    case DType::float32: return f(static_cast<float*>(a.data));
+    case DType::complex64: return f(static_cast<cuComplex*>(a.data));
+    case DType::complex128: return f(static_cast<cuDoubleComplex*>(a.data));
+    default: return f(static_cast<double*>(a.data));
   }
 }
 
@@ -145,12 +139,13 @@ void factorize_lu(const Call& call, Context& context, const Matrices& a, int* pi
 }
 
 void decompose_singular(const Call& call, Context& context, bool complete, const Matrices& a, void* s,
-                        void* vh, void* ut, int* info) {
+                        void* vh, void* uh, int* info) {
   const Solver solver(call, context);
   const int m = solver.to_int(a.columns), n = solver.to_int(a.rows), k = std::min(m, n);
   const int64_t left = int64_t{m} * (complete ? m : k), right = int64_t{n} * (complete ? n : k);
   with_elements(a, [&]<class T>(T* data) {
-    T *const values = static_cast<T*>(s), *const u = static_cast<T*>(vh), *const v = static_cast<T*>(ut);
+    auto* const values = static_cast<typename Functions<T>::Part*>(s);
+    T *const u = static_cast<T*>(vh), *const v = static_cast<T*>(uh);
     constexpr auto vectors = CUSOLVER_EIG_MODE_VECTOR;
     const int economic = complete ? 0 : 1;
     int size = 0;
@@ -169,13 +164,14 @@ void decompose_symmetric(const Call& call, Context& context, const Matrices& a, 
   const Solver solver(call, context);
   const int n = solver.to_int(a.rows);
   with_elements(a, [&]<class T>(T* data) {
-    T* const values = static_cast<T*>(w);
+    auto* const values = static_cast<typename Functions<T>::Part*>(w);
+    constexpr auto lower = CUBLAS_FILL_MODE_LOWER;
     constexpr auto vectors = CUSOLVER_EIG_MODE_VECTOR;
     int size = 0;
-    solver.check(Functions<T>::syevd_size(solver, vectors, kRowMajorLower, n, data, n, values, &size));
+    solver.check(Functions<T>::syevd_size(solver, vectors, lower, n, data, n, values, &size));
     T* const workspace = solver.workspace<T>(size);
     for (int64_t i = 0; i < a.count; ++i) {
-      solver.check(Functions<T>::syevd(solver, vectors, kRowMajorLower, n, data + i * a.rows * a.rows, n,
+      solver.check(Functions<T>::syevd(solver, vectors, lower, n, data + i * a.rows * a.rows, n,
                                        values + i * n, workspace, size, info + i));
     }
   });

@@ -10,7 +10,7 @@
 
 namespace tidu::cuda {
 
-// Row-major a becomes its lower factor L with a = L L^T; what is above the diagonal is neither read nor
+// Row-major a becomes its lower factor L with a = L L^H; what is above the diagonal is neither read nor
 // written.
 void factorize_cholesky(const Call& call, Context& context, const Matrices& a, int* info);
 
@@ -19,12 +19,12 @@ void factorize_cholesky(const Call& call, Context& context, const Matrices& a, i
 void factorize_lu(const Call& call, Context& context, const Matrices& a, int* pivots, int* info);
 
 // Of row-major a, which is overwritten, k = min(rows, columns) singular values, descending, and of each side
-// k vectors or, `complete`, all of them: row-major vh (.., columns) and ut (.., rows).
+// k vectors or, `complete`, all of them: row-major vh (.., columns) and uh (.., rows).
 void decompose_singular(const Call& call, Context& context, bool complete, const Matrices& a, void* s,
-                        void* vh, void* ut, int* info);
+                        void* vh, void* uh, int* info);
 
-// Of symmetric a, of which the lower row-major triangle is read and which becomes the vectors as rows,
-// eigenvalues in ascending order.
+// Of column-major symmetric (Hermitian) a, of which the lower triangle is read and which becomes the vectors
+// as columns, eigenvalues in ascending order.
 void decompose_symmetric(const Call& call, Context& context, const Matrices& a, void* w, int* info);
 
 // The first n rows of a, which are columns to the library, become all of its rows, which are orthonormal

@@ -95,11 +95,12 @@ cudaError_t svd(const Call& call, Context& context) {
   int* const info = context.workspace<int>(static_cast<size_t>(a.count));
   TIDU_TRY(set_aside(stream, a, lost));
   // Seen column-major it is the transpose, whose left vectors are this one's right ones.
-  const Tensor ut = like(u, transposed_view(u).shape());
+  const Tensor uh = like(u, transposed_view(u).shape());
   decompose_singular(call, context, call.attrs.as<CompleteAttrs>().complete, a, s.raw_data(), vh.raw_data(),
-                     ut.raw_data(), info);
+                     uh.raw_data(), info);
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
-  TIDU_TRY(copy_into(context, transposed_view(ut), u));
+  TIDU_TRY(copy_into(context, transposed_view(uh), u));
+  TIDU_TRY(conjugate(stream, matrices_of(u)));
   const Matrices values{s.dtype(), s.raw_data(), s.size(-1), 1, a.count};
   TIDU_TRY(turn_columns(stream, matrices_of(u), values));
   TIDU_TRY(turn_rows(stream, matrices_of(vh), values));
@@ -113,11 +114,11 @@ cudaError_t eigh(const Call& call, Context& context) {
   if (v.numel() == 0) return cudaSuccess;
   const cudaStream_t stream = context.stream();
   const Tensor columns = like(v, v.shape());
-  TIDU_TRY(copy_into(context, call.inputs[0], columns));
+  TIDU_TRY(copy_into(context, transposed_view(call.inputs[0]), columns));
   const Matrices a = matrices_of(columns);
   int* const lost = context.workspace<int>(static_cast<size_t>(a.count));
   int* const info = context.workspace<int>(static_cast<size_t>(a.count));
-  TIDU_TRY(keep_lower(stream, a));
+  TIDU_TRY(keep_upper(stream, a));  // the lower triangle of the columns
   TIDU_TRY(set_aside(stream, a, lost));
   decompose_symmetric(call, context, a, w.raw_data(), info);
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));

@@ -148,7 +148,8 @@ cublasStatus_t solve_triangular(cublasHandle_t handle, cublasSideMode_t side, cu
                                 cublasOperation_t trans, cublasDiagType_t diag, int m, int n, const T* alpha,
                                 const T* a, int lda, T* b, int ldb, Trsm trsm) {
   return with(handle, [&](LibraryState& state) {
-    if (m < 0 || n < 0 || !alpha) return refuse("trsm: a wrong argument");
+    if (m < 0 || n < 0 || !alpha || trans == CUBLAS_OP_C)
+      return refuse("trsm: a wrong argument, or one that is not emulated");
     const int order = side == CUBLAS_SIDE_LEFT ? m : n;
     for (const Operand& x :
          {Operand{"A", a, sizeof(T), order, order, lda}, Operand{"B", b, sizeof(T), m, n, ldb}}) {
@@ -165,6 +166,13 @@ cublasStatus_t solve_triangular(cublasHandle_t handle, cublasSideMode_t side, cu
         });
     return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
   });
+}
+
+// A function of the BLAS that takes a complex factor by its address.
+auto by_address(auto trsm) {
+  return [trsm](auto layout, auto side, auto uplo, auto trans, auto diag, int m, int n, auto alpha, auto a,
+                int lda, auto b,
+                int ldb) { trsm(layout, side, uplo, trans, diag, m, n, &alpha, a, lda, b, ldb); };
 }
 
 }  // namespace
@@ -280,6 +288,20 @@ cublasStatus_t cublasDtrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cubl
                               cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
                               const double* alpha, const double* A, int lda, double* B, int ldb) {
   return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb, cblas_dtrsm);
+}
+
+cublasStatus_t cublasCtrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
+                              cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
+                              const cuComplex* alpha, const cuComplex* A, int lda, cuComplex* B, int ldb) {
+  return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb,
+                          by_address(cblas_ctrsm));
+}
+cublasStatus_t cublasZtrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
+                              cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
+                              const cuDoubleComplex* alpha, const cuDoubleComplex* A, int lda,
+                              cuDoubleComplex* B, int ldb) {
+  return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb,
+                          by_address(cblas_ztrsm));
 }
 
 }  // extern "C"

@@ -62,9 +62,9 @@ cusolverStatus_t workspace_size(cusolverDnHandle_t handle, int n, int lda, int* 
 
 char triangle(cublasFillMode_t uplo) { return uplo == CUBLAS_FILL_MODE_LOWER ? 'L' : 'U'; }
 
-template <class T, class Lapack>
+template <class T>
 cusolverStatus_t factorize_cholesky(cusolverDnHandle_t handle, cublasFillMode_t uplo, int n, T* a, int lda,
-                                    T* workspace, int size, int* info, Lapack lapack) {
+                                    T* workspace, int size, int* info) {
   return with(handle, [&](LibraryState& state) {
     if (n < 0 || (uplo != CUBLAS_FILL_MODE_LOWER && uplo != CUBLAS_FILL_MODE_UPPER))
       return refuse("potrf: a wrong argument");
@@ -76,16 +76,16 @@ cusolverStatus_t factorize_cholesky(cusolverDnHandle_t handle, cublasFillMode_t 
                           [=] {
                             scribble(workspace, size * sizeof(T));
                             const char which = triangle(uplo);
-                            lapack(&which, &n, a, &lda, info, 1);
+                            lapack::Functions<T>::potrf(&which, &n, a, &lda, info, 1);
                             wrote(a, sizeof(T), n, n, lda);
                             wrote(info, sizeof(int), 1, 1, 1);
                           });
   });
 }
 
-template <class T, class Lapack>
+template <class T>
 cusolverStatus_t factorize_lu(cusolverDnHandle_t handle, int m, int n, T* a, int lda, T* workspace,
-                              int* pivots, int* info, Lapack lapack) {
+                              int* pivots, int* info) {
   return with(handle, [&](LibraryState& state) {
     if (m < 0 || n < 0) return refuse("getrf: a negative extent");
     const int size = getrf_workspace(m, n);
@@ -96,7 +96,7 @@ cusolverStatus_t factorize_lu(cusolverDnHandle_t handle, int m, int n, T* a, int
                            vector("devInfo", info, sizeof(int), 1)},
                           [=] {
                             scribble(workspace, size * sizeof(T));
-                            lapack(&m, &n, a, &lda, pivots, info);
+                            lapack::Functions<T>::getrf(&m, &n, a, &lda, pivots, info);
                             wrote(a, sizeof(T), m, n, lda);
                             wrote(pivots, sizeof(int), std::min(m, n), 1, std::min(m, n));
                             wrote(info, sizeof(int), 1, 1, 1);
@@ -106,8 +106,8 @@ cusolverStatus_t factorize_lu(cusolverDnHandle_t handle, int m, int n, T* a, int
 
 template <class T>
 cusolverStatus_t decompose_singular(cusolverDnHandle_t handle, cusolverEigMode_t mode, int econ, int m, int n,
-                                    T* a, int lda, T* s, T* u, int ldu, T* v, int ldv, T* workspace, int size,
-                                    int* info, gesvdjInfo_t parameters) {
+                                    T* a, int lda, Part<T>* s, T* u, int ldu, T* v, int ldv, T* workspace,
+                                    int size, int* info, gesvdjInfo_t parameters) {
   return with(handle, [&](LibraryState& state) {
     if (m < 0 || n < 0 || mode != CUSOLVER_EIG_MODE_VECTOR || (econ != 0 && econ != 1))
       return refuse("gesvdj: a wrong argument, or one that is not emulated");
@@ -116,7 +116,7 @@ cusolverStatus_t decompose_singular(cusolverDnHandle_t handle, cusolverEigMode_t
     const int k = std::min(m, n), columns = econ ? k : m, rows = econ ? k : n;
     return submit_checked(state, "gesvdj",
                           {{"A", a, sizeof(T), m, n, lda},
-                           vector("S", s, sizeof(T), k),
+                           vector("S", s, sizeof *s, k),
                            {"U", u, sizeof(T), m, columns, ldu},
                            {"V", v, sizeof(T), n, rows, ldv},
                            vector("workspace", workspace, sizeof(T), size),
@@ -130,8 +130,8 @@ cusolverStatus_t decompose_singular(cusolverDnHandle_t handle, cusolverEigMode_t
                             for (int64_t i = 0; i < int64_t{m} * columns; ++i)
                               u[i / m * ldu + i % m] = left[i];
                             for (int64_t i = 0; i < int64_t{rows} * n; ++i)
-                              v[i % rows * ldv + i / rows] = right[i];
-                            wrote(s, sizeof(T), k, 1, k);
+                              v[i % rows * ldv + i / rows] = number::conjugate(right[i]);
+                            wrote(s, sizeof *s, k, 1, k);
                             wrote(u, sizeof(T), m, columns, ldu);
                             wrote(v, sizeof(T), n, rows, ldv);
                             wrote(info, sizeof(int), 1, 1, 1);
@@ -144,21 +144,21 @@ int qr_workspace(int n) { return 4 * n + 9; }
 
 template <class T>
 cusolverStatus_t decompose_symmetric(cusolverDnHandle_t handle, cusolverEigMode_t mode, cublasFillMode_t uplo,
-                                     int n, T* a, int lda, T* w, T* workspace, int size, int* info) {
+                                     int n, T* a, int lda, Part<T>* w, T* workspace, int size, int* info) {
   return with(handle, [&](LibraryState& state) {
     if (n < 0 || lda != n || mode != CUSOLVER_EIG_MODE_VECTOR)
       return refuse("syevd: a wrong argument, or one that is not emulated");
     if (size < syevd_workspace(n)) return refuse("syevd: the workspace is too small");
     return submit_checked(state, "syevd",
                           {{"A", a, sizeof(T), n, n, lda},
-                           vector("W", w, sizeof(T), n),
+                           vector("W", w, sizeof *w, n),
                            vector("workspace", workspace, sizeof(T), size),
                            vector("devInfo", info, sizeof(int), 1)},
                           [=] {
                             scribble(workspace, size * sizeof(T));
                             *info = lapack::eigh(triangle(uplo), n, a, w);
                             wrote(a, sizeof(T), n, n, lda);
-                            wrote(w, sizeof(T), n, 1, n);
+                            wrote(w, sizeof *w, n, 1, n);
                             wrote(info, sizeof(int), 1, 1, 1);
                           });
   });
@@ -209,6 +209,13 @@ cusolverStatus_t generate_q(cusolverDnHandle_t handle, int m, int n, int k, T* a
   });
 }
 
+// CUDA's complex numbers as those of LAPACK here.
+float* elements(float* x) { return x; }
+double* elements(double* x) { return x; }
+complex<float>* elements(cuComplex* x) { return reinterpret_cast<complex<float>*>(x); }
+complex<double>* elements(cuDoubleComplex* x) { return reinterpret_cast<complex<double>*>(x); }
+template <class T> const auto* elements(const T* x) { return elements(const_cast<T*>(x)); }
+
 }  // namespace
 }  // namespace tidu::simt
 
@@ -236,117 +243,70 @@ cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t str
   });
 }
 
-cusolverStatus_t cusolverDnSpotrf_bufferSize(cusolverDnHandle_t handle, cublasFillMode_t, int n, float*,
-                                             int lda, int* size) {
-  return workspace_size(handle, n, lda, size, potrf_workspace(n));
-}
-cusolverStatus_t cusolverDnDpotrf_bufferSize(cusolverDnHandle_t handle, cublasFillMode_t, int n, double*,
-                                             int lda, int* size) {
-  return workspace_size(handle, n, lda, size, potrf_workspace(n));
-}
-cusolverStatus_t cusolverDnSpotrf(cusolverDnHandle_t handle, cublasFillMode_t uplo, int n, float* a, int lda,
-                                  float* workspace, int size, int* info) {
-  return factorize_cholesky(handle, uplo, n, a, lda, workspace, size, info, spotrf_);
-}
-cusolverStatus_t cusolverDnDpotrf(cusolverDnHandle_t handle, cublasFillMode_t uplo, int n, double* a, int lda,
-                                  double* workspace, int size, int* info) {
-  return factorize_cholesky(handle, uplo, n, a, lda, workspace, size, info, dpotrf_);
-}
-
-cusolverStatus_t cusolverDnSgetrf_bufferSize(cusolverDnHandle_t handle, int m, int n, float*, int lda,
-                                             int* size) {
-  return workspace_size(handle, m, lda, size, getrf_workspace(m, n));
-}
-cusolverStatus_t cusolverDnDgetrf_bufferSize(cusolverDnHandle_t handle, int m, int n, double*, int lda,
-                                             int* size) {
-  return workspace_size(handle, m, lda, size, getrf_workspace(m, n));
-}
-cusolverStatus_t cusolverDnSgetrf(cusolverDnHandle_t handle, int m, int n, float* a, int lda,
-                                  float* workspace, int* pivots, int* info) {
-  return factorize_lu(handle, m, n, a, lda, workspace, pivots, info, sgetrf_);
-}
-cusolverStatus_t cusolverDnDgetrf(cusolverDnHandle_t handle, int m, int n, double* a, int lda,
-                                  double* workspace, int* pivots, int* info) {
-  return factorize_lu(handle, m, n, a, lda, workspace, pivots, info, dgetrf_);
-}
-
 cusolverStatus_t cusolverDnCreateGesvdjInfo(gesvdjInfo_t* info) {
   if (!info) return refuse("cusolverDnCreateGesvdjInfo: no place for it");
   *info = static_cast<gesvdjInfo_t>(jacobi_infos().create());
   return CUSOLVER_STATUS_SUCCESS;
 }
 
-cusolverStatus_t cusolverDnSgesvdj_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t, int, int m, int n,
-                                              const float*, int lda, const float*, const float*, int,
-                                              const float*, int, int* size, gesvdjInfo_t) {
-  return workspace_size(handle, m, lda, size, gesvdj_workspace(m, n));
-}
-cusolverStatus_t cusolverDnSgesvdj(cusolverDnHandle_t handle, cusolverEigMode_t mode, int econ, int m, int n,
-                                   float* a, int lda, float* s, float* u, int ldu, float* v, int ldv,
-                                   float* workspace, int size, int* info, gesvdjInfo_t parameters) {
-  return decompose_singular(handle, mode, econ, m, n, a, lda, s, u, ldu, v, ldv, workspace, size, info,
-                            parameters);
-}
-cusolverStatus_t cusolverDnDgesvdj_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t, int, int m, int n,
-                                              const double*, int lda, const double*, const double*, int,
-                                              const double*, int, int* size, gesvdjInfo_t) {
-  return workspace_size(handle, m, lda, size, gesvdj_workspace(m, n));
-}
-cusolverStatus_t cusolverDnDgesvdj(cusolverDnHandle_t handle, cusolverEigMode_t mode, int econ, int m, int n,
-                                   double* a, int lda, double* s, double* u, int ldu, double* v, int ldv,
-                                   double* workspace, int size, int* info, gesvdjInfo_t parameters) {
-  return decompose_singular(handle, mode, econ, m, n, a, lda, s, u, ldu, v, ldv, workspace, size, info,
-                            parameters);
-}
+#define TIDU_EMULATE(T, Real, prefix, eigenvalues, orthonormal)                                              \
+  cusolverStatus_t cusolverDn##prefix##potrf_bufferSize(cusolverDnHandle_t handle, cublasFillMode_t, int n,  \
+                                                        T*, int lda, int* size) {                            \
+    return workspace_size(handle, n, lda, size, potrf_workspace(n));                                         \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##prefix##potrf(cusolverDnHandle_t handle, cublasFillMode_t uplo, int n, T* a,  \
+                                             int lda, T* workspace, int size, int* info) {                   \
+    return factorize_cholesky(handle, uplo, n, elements(a), lda, elements(workspace), size, info);           \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##prefix##getrf_bufferSize(cusolverDnHandle_t handle, int m, int n, T*,         \
+                                                        int lda, int* size) {                                \
+    return workspace_size(handle, m, lda, size, getrf_workspace(m, n));                                      \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##prefix##getrf(cusolverDnHandle_t handle, int m, int n, T* a, int lda,         \
+                                             T* workspace, int* pivots, int* info) {                         \
+    return factorize_lu(handle, m, n, elements(a), lda, elements(workspace), pivots, info);                  \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##prefix##gesvdj_bufferSize(                                                    \
+      cusolverDnHandle_t handle, cusolverEigMode_t, int, int m, int n, const T*, int lda, const Real*,       \
+      const T*, int, const T*, int, int* size, gesvdjInfo_t) {                                               \
+    return workspace_size(handle, m, lda, size, gesvdj_workspace(m, n));                                     \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##prefix##gesvdj(                                                               \
+      cusolverDnHandle_t handle, cusolverEigMode_t mode, int econ, int m, int n, T* a, int lda, Real* s,     \
+      T* u, int ldu, T* v, int ldv, T* workspace, int size, int* info, gesvdjInfo_t parameters) {            \
+    return decompose_singular(handle, mode, econ, m, n, elements(a), lda, s, elements(u), ldu, elements(v),  \
+                              ldv, elements(workspace), size, info, parameters);                             \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##eigenvalues##_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t,        \
+                                                        cublasFillMode_t, int n, const T*, int lda,          \
+                                                        const Real*, int* size) {                            \
+    return workspace_size(handle, n, lda, size, syevd_workspace(n));                                         \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##eigenvalues(cusolverDnHandle_t handle, cusolverEigMode_t mode,                \
+                                           cublasFillMode_t uplo, int n, T* a, int lda, Real* w,             \
+                                           T* workspace, int size, int* info) {                              \
+    return decompose_symmetric(handle, mode, uplo, n, elements(a), lda, w, elements(workspace), size, info); \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##prefix##geqrf_bufferSize(cusolverDnHandle_t handle, int m, int n, T*,         \
+                                                        int lda, int* size) {                                \
+    return workspace_size(handle, m, lda, size, qr_workspace(n));                                            \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##prefix##geqrf(cusolverDnHandle_t handle, int m, int n, T* a, int lda, T* tau, \
+                                             T* workspace, int size, int* info) {                            \
+    return factorize_qr(handle, m, n, elements(a), lda, elements(tau), elements(workspace), size, info);     \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##orthonormal##_bufferSize(cusolverDnHandle_t handle, int m, int n, int,        \
+                                                        const T*, int lda, const T*, int* size) {            \
+    return workspace_size(handle, m, lda, size, qr_workspace(n));                                            \
+  }                                                                                                          \
+  cusolverStatus_t cusolverDn##orthonormal(cusolverDnHandle_t handle, int m, int n, int k, T* a, int lda,    \
+                                           const T* tau, T* workspace, int size, int* info) {                \
+    return generate_q(handle, m, n, k, elements(a), lda, elements(tau), elements(workspace), size, info);    \
+  }
 
-cusolverStatus_t cusolverDnSsyevd_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t, cublasFillMode_t,
-                                             int n, const float*, int lda, const float*, int* size) {
-  return workspace_size(handle, n, lda, size, syevd_workspace(n));
-}
-cusolverStatus_t cusolverDnSsyevd(cusolverDnHandle_t handle, cusolverEigMode_t mode, cublasFillMode_t uplo,
-                                  int n, float* a, int lda, float* w, float* workspace, int size, int* info) {
-  return decompose_symmetric(handle, mode, uplo, n, a, lda, w, workspace, size, info);
-}
-cusolverStatus_t cusolverDnSgeqrf_bufferSize(cusolverDnHandle_t handle, int m, int n, float*, int lda,
-                                             int* size) {
-  return workspace_size(handle, m, lda, size, qr_workspace(n));
-}
-cusolverStatus_t cusolverDnSgeqrf(cusolverDnHandle_t handle, int m, int n, float* a, int lda, float* tau,
-                                  float* workspace, int size, int* info) {
-  return factorize_qr(handle, m, n, a, lda, tau, workspace, size, info);
-}
-cusolverStatus_t cusolverDnSorgqr_bufferSize(cusolverDnHandle_t handle, int m, int n, int, const float*,
-                                             int lda, const float*, int* size) {
-  return workspace_size(handle, m, lda, size, qr_workspace(n));
-}
-cusolverStatus_t cusolverDnSorgqr(cusolverDnHandle_t handle, int m, int n, int k, float* a, int lda,
-                                  const float* tau, float* workspace, int size, int* info) {
-  return generate_q(handle, m, n, k, a, lda, tau, workspace, size, info);
-}
-cusolverStatus_t cusolverDnDsyevd_bufferSize(cusolverDnHandle_t handle, cusolverEigMode_t, cublasFillMode_t,
-                                             int n, const double*, int lda, const double*, int* size) {
-  return workspace_size(handle, n, lda, size, syevd_workspace(n));
-}
-cusolverStatus_t cusolverDnDsyevd(cusolverDnHandle_t handle, cusolverEigMode_t mode, cublasFillMode_t uplo,
-                                  int n, double* a, int lda, double* w, double* workspace, int size,
-                                  int* info) {
-  return decompose_symmetric(handle, mode, uplo, n, a, lda, w, workspace, size, info);
-}
-cusolverStatus_t cusolverDnDgeqrf_bufferSize(cusolverDnHandle_t handle, int m, int n, double*, int lda,
-                                             int* size) {
-  return workspace_size(handle, m, lda, size, qr_workspace(n));
-}
-cusolverStatus_t cusolverDnDgeqrf(cusolverDnHandle_t handle, int m, int n, double* a, int lda, double* tau,
-                                  double* workspace, int size, int* info) {
-  return factorize_qr(handle, m, n, a, lda, tau, workspace, size, info);
-}
-cusolverStatus_t cusolverDnDorgqr_bufferSize(cusolverDnHandle_t handle, int m, int n, int, const double*,
-                                             int lda, const double*, int* size) {
-  return workspace_size(handle, m, lda, size, qr_workspace(n));
-}
-cusolverStatus_t cusolverDnDorgqr(cusolverDnHandle_t handle, int m, int n, int k, double* a, int lda,
-                                  const double* tau, double* workspace, int size, int* info) {
-  return generate_q(handle, m, n, k, a, lda, tau, workspace, size, info);
-}
+TIDU_EMULATE(float, float, S, Ssyevd, Sorgqr)
+TIDU_EMULATE(double, double, D, Dsyevd, Dorgqr)
+TIDU_EMULATE(cuComplex, float, C, Cheevd, Cungqr)
+TIDU_EMULATE(cuDoubleComplex, double, Z, Zheevd, Zungqr)
 
 }  // extern "C"

@@ -142,9 +142,10 @@ void bind_linalg(py::module_& parent) {
 
   m.def(
       "cholesky", &la::cholesky, x, py::kw_only(), upper,
-      "Lower triangular L with x = L @ L.mT, or upper triangular U with x = U.mT @ U. Only that triangle of\n"
-      "x is read. x counts as symmetric: its gradient is the symmetric one. A matrix that is not positive\n"
-      "definite is a ValueError that names its leading minor.");
+      "Lower triangular L with x = L @ conj(L).mT, or upper triangular U with x = conj(U).mT @ U. Only that\n"
+      "triangle of x is read. x counts as symmetric (Hermitian), and so is its gradient. A matrix that is "
+      "not\n"
+      "positive definite is a ValueError that names its leading minor.");
   m.def(
       "lu_factor",
       [result = Named(m, "LuFactor", "lu pivots")](const Tensor& matrices) {
@@ -179,9 +180,12 @@ void bind_linalg(py::module_& parent) {
         const auto [sign, logarithm] = la::slogdet(matrices);
         return result(sign, logarithm);
       },
-      x, "(sign, logabsdet): the determinant is sign * exp(logabsdet); 0 and -inf of a singular matrix.");
+      x,
+      "(sign, logabsdet): the determinant is sign * exp(logabsdet); 0 and -inf of a singular matrix. Of\n"
+      "complex matrices the sign is a complex number of absolute value 1.");
   m.def("logdet", &la::logdet, x,
-        "The logarithm of the determinant: -inf of a singular matrix, NaN where it is negative.");
+        "The logarithm of the determinant: -inf of a singular matrix, NaN where it is negative, of complex\n"
+        "matrices on the principal branch.");
   m.def("adjugate", &la::adjugate, x,
         "The transposed matrix of cofactors: x @ adjugate(x) is det(x) times the identity, for every x.");
 
@@ -195,8 +199,9 @@ void bind_linalg(py::module_& parent) {
         return result(q, r);
       },
       x, py::kw_only(), py::arg("mode") = "reduced",
-      "(Q, R): orthonormal columns and an upper triangle with x = Q @ R; 'complete': Q is square. The first\n"
-      "min(m, n) columns must be independent for there to be a gradient.");
+      "(Q, R): orthonormal columns and an upper triangle, of a real diagonal, with x = Q @ R; 'complete': Q "
+      "is\n"
+      "square. The first min(m, n) columns must be independent for there to be a gradient.");
   m.def(
       "eigh",
       [result = Named(m, "Eigh", "eigenvalues eigenvectors")](const Tensor& matrices) {
@@ -204,12 +209,15 @@ void bind_linalg(py::module_& parent) {
         return result(values, vectors);
       },
       x,
-      "(eigenvalues, eigenvectors) of symmetric matrices, ascending, and as columns. The lower triangle is\n"
-      "read; the gradient is the symmetric one. Where eigenvalues are equal, a gradient that depends on how\n"
-      "their vectors turn, or on which of them comes first, is a GradientError.");
+      "(eigenvalues, eigenvectors) of symmetric (Hermitian) matrices, ascending, and as columns. The lower\n"
+      "triangle is read; the gradient is the symmetric one. Where eigenvalues are equal, a gradient that "
+      "depends\n"
+      "on how their vectors turn, or on which of them comes first, is a GradientError, and so is one that\n"
+      "depends on the phase of a complex vector.");
   m.def(
       "eigvalsh", &la::eigvalsh, x,
-      "The eigenvalues of symmetric matrices, as `eigh` has them. Tangents of equal ones are the one-sided\n"
+      "The eigenvalues of symmetric (Hermitian) matrices, as `eigh` has them. Tangents of equal ones are the "
+      "one-sided\n"
       "derivatives of the sorted values; second derivatives of symmetric functions of the values are exact\n"
       "there, in every mix of modes. Forward mode over itself along two directions, the gradient of what\n"
       "several gradients make of one call, and third derivatives are a GradientError. Between values that\n"
@@ -224,7 +232,7 @@ void bind_linalg(py::module_& parent) {
       "(U, S, Vh) with x = (U * S) @ Vh and S descending; with full_matrices=False U has no more columns\n"
       "and Vh no more rows than S. Of those that are added, gradients see the span alone, and tangents are\n"
       "NaN. Where singular values are equal, a gradient that depends on how their vectors turn, or on which\n"
-      "of them comes first, is a GradientError.");
+      "of them comes first, is a GradientError, and so is one that depends on the phase of complex vectors.");
   m.def(
       "svdvals", &la::svdvals, x,
       "The singular values, descending, with derivatives at equal ones as `eigvalsh` has them. The gradient\n"
@@ -256,7 +264,7 @@ void bind_linalg(py::module_& parent) {
       },
       py::arg("a"), py::arg("b"), py::arg("rcond") = py::none(),
       "(x, residuals, rank, singular_values): the x of least norm that makes |a @ x - b| least, for b\n"
-      "(.., m, k) or a vector (m), and the sums of squares of a @ x - b.");
+      "(.., m, k) or a vector (m), and the sums of squares of |a @ x - b|.");
   m.def("matrix_exp", &la::matrix_exp, x, "The exponential of square matrices.");
   m.def("tensorsolve", &la::tensorsolve, py::arg("a"), py::arg("b"), py::arg("axes") = py::none(),
         "The x with tensordot(a, x, x.ndim) equal to b, after the axes of a in `axes` went to its end.");
