@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tidu import _core
-from tidu._core import DTypeError, ShapeError, Tensor, isfinite, logical_or, stop_gradient, where
+from tidu._core import DTypeError, ShapeError, Tensor, isfinite, stop_gradient, where
 from tidu._inspection import finfo
 from tidu._transforms import jvp
 
@@ -40,29 +40,71 @@ def _averages(f: Callable[[Tensor], Tensor], first: Tensor, gap: Tensor, count: 
 def _moved(f: Callable[[Tensor], Tensor], w: Tensor, values: Tensor, e: Tensor) -> Tensor:
     """f(diag(w) + e) - f(diag(w)) for e, which is 0 and differentiated: exact to the second order."""
     first, last = w[..., :, None], w[..., None, :]
-    gap = last - first
+    gap, scale = last - first, abs(w).max(-1, keepdims=True)[..., None]
     divisor, rounding = where(gap == 0, 1, gap), 4 * finfo(w.dtype).eps
 
-    def quotient(numerator: Tensor, size: Tensor, other: Tensor, error: Tensor) -> Tensor:
-        """numerator / gap, or where it lost more in rounding than the error of the other, that."""
-        return where(logical_or(gap == 0, error * abs(gap) <= rounding * size), other, numerator / divisor)
+    def quotient(numerator: Tensor, size: Tensor, average: Tensor, error: Tensor) -> Tensor:
+        """numerator / gap, or where it lost more in rounding than the error of the average, that.
+
+        Averages do not see a kink of f, nor a jump, but the quotient does: they must be much the same.
+        """
+        lost = rounding * size
+        same = abs(numerator - average * gap) <= 256 * lost
+        return where((gap == 0) | (same & (error * abs(gap) <= lost)), average, numerator / divisor)
 
     (slope, curve), (rough_slope, rough_curve) = (_averages(f, first, gap, count) for count in (8, 4))
     of_first, of_last = values[..., :, None], values[..., None, :]
-    once = quotient(of_last - of_first, abs(of_first) + abs(of_last), slope, abs(slope - rough_slope))
+    size = abs(of_first) + abs(of_last)
+    once = quotient(of_last - of_first, size, slope, abs(slope - rough_slope))
     slopes = _core.diagonal(slope)[..., :, None]
-    twice = quotient(once - slopes, abs(once) + abs(slopes), curve, abs(curve - rough_curve))
+    # Where f turns, its slope is rounded as what it is made of is.
+    size = abs(once) + abs(slopes) + size / where(scale == 0, 1, scale)
+    twice = quotient(once - slopes, size, curve, abs(curve - rough_curve))
 
     finite, curved = isfinite(once), isfinite(twice)
     bend = where(curved, twice, 0)
     by_first = where(finite, once * e, e**0.5)  # whose derivative is infinite, as that of f is
-    # Sums over j of [w_i, w_j, w_k] e_ij e_jk: the commutator over w_k - w_i, or by [w_i, w_i, w_j].
+    # Sums over j of [w_i, w_j, w_k] e_ij e_jk: the commutator over w_k - w_i, or by [w_i, w_i, w_j], whose
+    # error is of the second order in the gap and may happen not to show in that of the two values alone: so
+    # they must be closer than where it meets the rounding of the commutator.
     close = (bend * e @ e + e @ (bend.mT * e)) / 2
     apart, size = abs(bend - bend.mT), abs(bend) + abs(bend.mT)
-    error = apart * (apart / where(size == 0, 1, size))  # of the second order in the gap
-    by_second = quotient(e @ by_first - by_first @ e, abs(slopes) + abs(slopes.mT), close, error)
+    error = apart * (apart / where(size == 0, 1, size))
+    near, largest = abs(gap) <= rounding ** (1 / 3) * scale, abs(once).max(-1, keepdims=True)
+    exact = error * abs(gap) <= rounding * (largest + largest.mT)
+    by_second = where(near & (exact | (gap == 0)), close, (e @ by_first - by_first @ e) / divisor)
     # Orders that are not known are infinite.
     return by_first + by_second + where(curved, 0, e**1.5) + e**2.5
+
+
+def _check(op: str, x: Tensor, f: Callable[[Tensor], Tensor]) -> None:
+    if not callable(f):
+        raise TypeError(f"[{op}] f must be a function, not {type(f).__name__}")
+    if not isinstance(x, Tensor):
+        raise TypeError(f"[{op}] x must be a tensor, not {type(x).__name__} (use td.tensor)")
+    if x.dtype in (_core.float16, _core.bfloat16) or x.dtype.is_complex:
+        raise DTypeError(f"[{op}] takes float32 and float64, not {x.dtype}{x.shape} (use astype)")
+
+
+def _values(op: str, f: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
+    values = f(w)
+    if not isinstance(values, Tensor) or values.shape != w.shape:
+        what = values.shape if isinstance(values, Tensor) else type(values).__name__
+        raise ShapeError(f"[{op}] f of a tensor {w.shape} must have its shape, not {what}")
+    return values
+
+
+def _of_symmetric(op: str, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+    x = x if x.dtype.is_floating_point else _core.astype(x, _core.float32)
+    finite = isfinite(x).all((-2, -1), keepdims=True)
+    known = where(finite, x, _core.eye(x.shape[-1], dtype=x.dtype, device=x.device))
+    w, v = _core.linalg.eigh(stop_gradient(known))
+    values = _values(op, f, w)
+    if x.shape[-1] == 0:
+        return x
+    inside = v.mT @ (0.5 * (known + known.mT)) @ v
+    moved = _moved(f, w, values, inside - stop_gradient(inside))
+    return where(finite, (v * values[..., None, :]) @ v.mT + v @ moved @ v.mT, x * math.nan)
 
 
 def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
@@ -79,22 +121,7 @@ def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     >>> td.linalg.diagonal(td.linalg.funm(4 * td.eye(3), td.sqrt))
     tensor([2., 2., 2.], dtype=float32)
     """
-    if not callable(f):
-        raise TypeError(f"[funm] f must be a function, not {type(f).__name__}")
-    if not isinstance(x, Tensor):
-        raise TypeError(f"[funm] x must be a tensor, not {type(x).__name__} (use td.tensor)")
+    _check("funm", x, f)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"[funm] takes square matrices (.., n, n), not {x.dtype}{x.shape}")
-    if x.dtype in (_core.float16, _core.bfloat16) or x.dtype.is_complex:
-        raise DTypeError(f"[funm] takes float32 and float64, not {x.dtype}{x.shape} (use astype)")
-    x = x if x.dtype.is_floating_point else _core.astype(x, _core.float32)
-    finite = isfinite(x).all((-2, -1), keepdims=True)
-    known = where(finite, x, _core.eye(x.shape[-1], dtype=x.dtype, device=x.device))
-    w, v = _core.linalg.eigh(stop_gradient(known))
-    values = f(w)
-    if not isinstance(values, Tensor) or values.shape != w.shape:
-        what = values.shape if isinstance(values, Tensor) else type(values).__name__
-        raise ShapeError(f"[funm] f of a tensor {w.shape} must have its shape, not {what}")
-    inside = v.mT @ (0.5 * (known + known.mT)) @ v
-    moved = _moved(f, w, values, inside - stop_gradient(inside))
-    return where(finite, (v * values[..., None, :]) @ v.mT + v @ moved @ v.mT, x * math.nan)
+    return _of_symmetric("funm", x, f)

@@ -440,6 +440,30 @@ def test_functions_of_matrices_to_the_second_order(name, spectrum):
         np.testing.assert_allclose(to_array(of(mine)), want, atol=3e-11 * max(1, np.abs(want).max()))
 
 
+@pytest.mark.parametrize(
+    "values", [[-1.0, 1.0, 2.0], [0.0, 1.0, 2.0, 3.0], [-1.0, 1.2, 3.0], [-1e-3, 1.2e-3, 1.0]], ids=str
+)
+def test_functions_of_matrices_at_values_that_lie_apart(values):
+    """Against V f(w) V^T, which serves there: of functions with kinks between the values, and whose
+    differences happen to be the same."""
+    a = with_eigenvalues(values)
+    x, t, u = td.tensor(a), td.tensor(symmetric(a.shape, 3)), td.tensor(symmetric(a.shape, 4))
+
+    def by_vectors(x, f):
+        w, v = la.eigh(x)
+        return (v * f(w)) @ v.mT
+
+    for f in (td.abs, td.relu, td.cos, lambda w: w**4, lambda w: (w**2 - 1) ** 2, lambda w: w / (1 + w**2)):
+        mine, others = lambda x, f=f: la.funm(x, f), lambda x, f=f: by_vectors(x, f)
+        for of in (
+            lambda g: td.grad(lambda x: (g(x) * t).sum())(x),
+            lambda g: td.hvp(lambda x: (g(x) * u).sum(), x, t),
+            lambda g: td.vhp(lambda x: (g(x) ** 2 * u).sum(), x, t),
+        ):
+            want = to_array(of(others))
+            np.testing.assert_allclose(to_array(of(mine)), want, atol=3e-9 * max(1, np.abs(want).max()))
+
+
 @pytest.mark.parametrize("spectrum", POSITIVE)
 def test_roots_and_logarithms_undo_themselves(spectrum):
     a = with_eigenvalues(SPECTRA[spectrum])
