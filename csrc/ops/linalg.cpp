@@ -75,7 +75,9 @@ void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matric
           " has equal eigenvalues or singular values, and what is differentiated "
           "depends on how their vectors turn or which comes first (symmetric functions of the values have "
           "derivatives of the first and the second order, by hvp, hessian or a gradient of one gradient; "
-          "V f(w) V^T has them as td.linalg.funm(x, f); other functions may have none)");
+          "V f(w) V^T has them as td.linalg.funm(x, f), U f(S) V^T as td.linalg.funm_svd(x, f); other "
+          "functions "
+          "may have none)");
     case MatrixFault::none: break;
   }
   fail<std::logic_error>(matrix, " has no fault");

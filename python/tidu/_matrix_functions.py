@@ -1,4 +1,4 @@
-"""Functions of symmetric matrices by their eigenvalues: funm."""
+"""Functions of matrices by their eigenvalues and singular values: funm, funm_svd."""
 
 from __future__ import annotations
 
@@ -125,3 +125,33 @@ def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"[funm] takes square matrices (.., n, n), not {x.dtype}{x.shape}")
     return _of_symmetric("funm", x, f)
+
+
+def funm_svd(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+    """U diag(f(S)) V^T of matrices x (.., m, n) = U diag(S) V^T, in float32 or float64.
+
+    f is a function as `funm` takes. First and second derivatives are exact at any singular values, equal ones
+    too, where those of U, S and Vh by themselves are not. Where one is 0, U and V turn without each other: f
+    counts as odd there, f(-s) = -f(s), so f(0) must be 0.
+
+    Examples
+    --------
+    >>> td.linalg.funm_svd(td.tensor([[0.0, 2.0], [-2.0, 0.0]]), lambda s: s**3)
+    tensor([[ 0.,  8.],
+            [-8.,  0.]], dtype=float32)
+    """
+    _check("funm_svd", x, f)
+    if x.ndim < 2:
+        raise ShapeError(f"[funm_svd] takes matrices (.., m, n), not {x.dtype}{x.shape}")
+    (m, n), batch = x.shape[-2:], x.shape[:-2]
+
+    def nothing(extent: int) -> Tensor:
+        return _core.zeros((*batch, extent, extent), dtype=x.dtype, device=x.device)
+
+    def odd(w: Tensor) -> Tensor:
+        sign = where(w < 0, -1, 1)
+        return sign * _values("funm_svd", f, sign * w)
+
+    # Whose eigenvalues are the singular values, their negatives and zeros, with the vectors of both sides.
+    rows = _core.concat([nothing(m), x], axis=-1), _core.concat([x.mT, nothing(n)], axis=-1)
+    return _of_symmetric("funm_svd", _core.concat(rows, axis=-2), odd)[..., :m, m:]

@@ -48,7 +48,7 @@ from tidu._core.linalg import (
     vector_norm,
 )
 from tidu._krylov import cg, gmres
-from tidu._matrix_functions import funm
+from tidu._matrix_functions import funm, funm_svd
 
 __all__ = [
     "Eigh",
@@ -69,6 +69,7 @@ __all__ = [
     "eigvalsh",
     "einsum",
     "funm",
+    "funm_svd",
     "gmres",
     "inv",
     "kron",

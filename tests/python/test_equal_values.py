@@ -545,3 +545,113 @@ def test_errors_of_functions_of_matrices():
     with pytest.raises(TypeError, match=r"\[funm\] x must be a tensor, not list"):
         la.funm([[1.0]], td.exp)
     assert la.funm(td.tensor([[2, 1], [1, 2]]), td.exp).dtype == td.float32
+
+
+# --- U f(S) V^T
+
+
+def off_diagonal(x, sign):
+    """The upper right block of exp [0 x; sign x^T 0]."""
+    m, n = x.shape
+    nothing = lambda k: td.zeros((k, k), dtype=x.dtype, device=x.device)
+    rows = td.concat([nothing(m), x], axis=1), td.concat([sign * x.mT, nothing(n)], axis=1)
+    return la.matrix_exp(td.concat(rows, axis=0))[:m, m:]
+
+
+# f, and the same of matrices by other means.
+OF_SINGULAR_VALUES = {
+    "cube": (lambda s: s**3, lambda x: x @ x.mT @ x),
+    "sine": (td.sin, lambda x: off_diagonal(x, -1)),
+    "hyperbolic sine": (td.sinh, lambda x: off_diagonal(x, 1)),
+    "rational": (
+        lambda s: s / (1 + s**2),
+        lambda x: x @ la.inv(td.eye(x.shape[1], dtype=x.dtype, device=x.device) + x.mT @ x),
+    ),
+}
+SINGULAR = {
+    "two pairs": ((4, 4), [2.0, 2.0, 1.0, 1.0]),
+    "a pair and zeros": ((4, 4), [2.0, 2.0, 0.0, 0.0]),
+    "zero": ((2, 3), [0.0, 0.0]),
+    "tall": ((5, 3), [1.5, 1.5, 1.5]),
+    "wide": ((3, 5), [1.0, 1.0, 0.5]),
+    "gap 1e-9": ((3, 3), [1.0 + 1e-9, 1.0, 0.5]),
+    "simple": ((3, 4), [3.0, 2.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("spectrum", SINGULAR)
+@pytest.mark.parametrize("name", OF_SINGULAR_VALUES)
+def test_functions_of_singular_values_to_the_second_order(name, spectrum):
+    f, other = OF_SINGULAR_VALUES[name]
+    a = with_singular_values(*SINGULAR[spectrum])
+    x, t, u = td.tensor(a), td.tensor(draw(a.shape, 3)), td.tensor(draw(a.shape, 4))
+    mine = lambda x: la.funm_svd(x, f)
+    square = lambda g: lambda x: ((g(x) - 1) ** 2 * u).sum()
+    for of in (
+        lambda g: g(x),
+        lambda g: td.jvp(g, (x,), (t,))[1],
+        lambda g: td.grad(lambda x: (g(x) * t).sum())(x),
+        lambda g: td.jet(g, (x,), [[t, u]])[1][1],
+        lambda g: td.hvp(square(g), x, t),
+        lambda g: td.vhp(square(g), x, t),
+        lambda g: td.jvp(lambda x: td.jvp(square(g), (x,), (t,))[1], (x,), (u,))[1],
+    ):
+        want = to_array(of(other))
+        np.testing.assert_allclose(to_array(of(mine)), want, atol=3e-11 * max(1, np.abs(want).max()))
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (5, 3), (3, 5)], ids=str)
+def test_nearest_orthogonal_matrix(shape):
+    """U V^T, whose f(0) is not 0: against the rules of svd, which serve where values differ."""
+    a = with_singular_values(shape, [3.0, 2.0, 1.0])
+    x, t = td.tensor(a), td.tensor(draw(shape, 3))
+
+    def by_svd(x):
+        u, _, vh = la.svd(x, full_matrices=False)
+        return u @ vh
+
+    mine = lambda x: la.funm_svd(x, td.ones_like)
+    for of in (
+        lambda g: g(x),
+        lambda g: td.jvp(g, (x,), (t,))[1],
+        lambda g: td.vhp(lambda x: (g(x) ** 2 * t).sum(), x, t),
+    ):
+        close(of(mine), to_array(of(by_svd)), factor=100)
+    orthogonal = np.linalg.qr(draw(shape, 5).T if shape[0] < shape[1] else draw(shape, 5))[0]
+    orthogonal = orthogonal.T if shape[0] < shape[1] else orthogonal
+    _, (first, twice) = td.jet(mine, (td.tensor(orthogonal),), [[td.tensor(orthogonal), None]])
+    close(first, 0 * orthogonal, factor=100)
+    close(twice, 0 * orthogonal, factor=100)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 3), (3, 0), (1, 1), (2, 1, 3, 4)], ids=str)
+def test_shapes_of_functions_of_singular_values(shape):
+    x = td.tensor(draw(shape))
+    f = lambda x: la.funm_svd(x, td.tanh)
+    assert td.grad(lambda x: f(x).sum())(x).shape == shape
+    u, s, vh = np.linalg.svd(to_array(x), full_matrices=False)
+    close(f(x), (u * np.tanh(s)[..., None, :]) @ vh)
+    close(td.compile(f)(x), to_array(f(x)))
+    if len(shape) > 2 and shape[0]:
+        close(td.vmap(f)(x), to_array(f(x)))
+
+
+def test_errors_of_functions_of_singular_values():
+    with pytest.raises(td.ShapeError, match=r"\[funm_svd\] takes matrices .*\(3,\)"):
+        la.funm_svd(td.ones(3), td.exp)
+    with pytest.raises(td.DTypeError, match=r"\[funm_svd\].*bfloat16"):
+        la.funm_svd(td.ones((2, 3), dtype=td.bfloat16), td.exp)
+    with pytest.raises(td.ShapeError, match=r"\[funm_svd\] f of a tensor \(5,\)"):
+        la.funm_svd(td.ones((2, 3)), lambda s: s.sum())
+    with pytest.raises(TypeError, match=r"\[funm_svd\] f must be a function"):
+        la.funm_svd(td.ones((2, 3)), 3)
+
+
+def test_error_names_functions_of_matrices(settle):
+    def cube(x):
+        u, s, vh = la.svd(x)
+        return ((u * s**3) @ vh)[0, 1]
+
+    with pytest.raises(td.GradientError, match=r"td\.linalg\.funm\(x, f\).*td\.linalg\.funm_svd\(x, f\)"):
+        td.grad(cube)(td.eye(3))
+        settle()
