@@ -223,9 +223,10 @@ const Custom cholesky_rule{
 
 // --- Triangular systems
 
-// Solutions, but for those that are not finite and have a cotangent of 0.
+// Solutions, but for those that are not finite and have a cotangent of 0. A sum that is too large for a
+// number does no harm: beside a cotangent of 0 any solution counts for nothing.
 Tensor columns_that_count(const Tensor& nonzero, const Tensor& x) {
-  const Tensor finite = all(isfinite(x), Axes{-2}, true);
+  const Tensor finite = isfinite(sum(x, Axes{-2}, true));
   return where(logical_or(finite, nonzero), x, 0);
 }
 
@@ -246,7 +247,8 @@ Tensor push_solution(const Call& call, const Tensor& a, const Tensor& b, const S
 }
 
 // A^-H G, the cotangent of B in A X = B, and A^-H G X^H, that of A but for its sign, as far as they are
-// wanted: `inverse(nonzero)` is A^-H for the matrices of G that are not zero.
+// wanted: `inverse(nonzero)` is A^-H for the matrices of G that are not zero, and `of_product` what it makes
+// of G X^H.
 struct Pulled {
   Tensor a, b;
 };
@@ -255,16 +257,48 @@ Pulled pull_solution(const Call& call, const Tensor& g, Reads wanted, const Inve
   const Tensor columns = any(g != 0, Axes{-2}, true);
   const auto solve = inverse(any(columns, Axes{-1}, true));
   if (!(wanted & kInput0)) return {Tensor(), solve(g)};
-  const Tensor xh = adjoint(columns_that_count(columns, call.outputs[0]));
-  if (!(wanted & kInput1) && g.size(-1) > g.size(-2)) return {solve(matmul(g, xh)), Tensor()};
+  const Tensor x = columns_that_count(columns, call.outputs[0]);
+  if (!(wanted & kInput1) && g.size(-1) > g.size(-2)) return {solve.of_product(g, x), Tensor()};
   const Tensor b = solve(g);
-  return {matmul(b, xh), b};
+  return {matmul(b, adjoint(x)), b};
 }
 
 Tensor triangle(const Call& call, const Tensor& x) {
   const auto& [is_upper, unit, caller] = call.attrs.as<TriangularAttrs>();
   return is_upper ? triu(x, unit ? 1 : 0) : tril(x, unit ? -1 : 0);
 }
+
+// A^-H of a triangle A.
+struct AdjointTriangle {
+  Tensor matrix;
+  TriangularAttrs attrs;
+
+  Tensor operator()(const Tensor& g) const { return bind(primitives::solve_triangular, {matrix, g}, attrs); }
+
+  // Of G X^H what the triangle of A needs: the rows of one half, and of the other those columns that lie
+  // beside its own square. That leaves a quarter of the product out, and is not worth the calls for small
+  // ones.
+  Tensor of_product(const Tensor& g, const Tensor& x) const {
+    constexpr int64_t kWorthwhile = 64;
+    const int64_t n = matrix.size(-1), half = n / 2;
+    if (n < kWorthwhile) return (*this)(matmul(g, adjoint(x)));
+    const auto part = [half](const Tensor& t, int axis, bool last) {
+      return last ? slice_axis(t, axis, half, std::nullopt) : slice_axis(t, axis, 0, half);
+    };
+    const auto rows = [&](const Tensor& t, bool last) { return part(t, -2, last); };
+    const auto block = [&](bool row, bool column) { return part(rows(matrix, row), -1, column); };
+    const bool first = attrs.upper, second = !first;  // the half that does not depend on the other
+    const Tensor of_first = AdjointTriangle{block(first, first), attrs}(matmul(rows(g, first), adjoint(x)));
+    const Tensor square = AdjointTriangle{block(second, second),
+                                          attrs}(matmul(rows(g, second), adjoint(rows(x, second))) -
+                                                 matmul(block(second, first), part(of_first, -1, second)));
+    const auto join = [](const Tensor& a, const Tensor& b, int axis, bool swap) {
+      return swap ? concat({b, a}, axis) : concat({a, b}, axis);
+    };
+    const Tensor of_second = join(zeros_like(block(second, first)), square, -1, first);
+    return join(of_first, of_second, -2, first);
+  }
+};
 
 const Custom solve_triangular_rule{
     .reads = [](Reads wanted) -> Reads { return kInput0 | (wanted & kInput0 ? kOutput : 0); },
@@ -281,7 +315,7 @@ const Custom solve_triangular_rule{
       const Pulled by = pull_solution(call, cotangents[0], wanted, [&](const Tensor& nonzero) {
         const Tensor in_order = finite_matrices(triangle(call, call.inputs[0]));
         const Tensor ah = adjoint(Counted::shown(nonzero, in_order).or_identity(call.inputs[0]));
-        return [ah, attrs](const Tensor& g) { return bind(primitives::solve_triangular, {ah, g}, attrs); };
+        return AdjointTriangle{ah, attrs};
       });
       return {by.a.defined() ? triangle(call, -by.a) : by.a, by.b};
     },
@@ -393,6 +427,15 @@ void run_solve(const Call& call) {
   }
 }
 
+// A^-H by factors of A.
+struct AdjointFactors {
+  Tensor matrix, lu, pivots;
+  SolveAttrs attrs;
+
+  Tensor operator()(const Tensor& g) const { return bind(primitives::solve, {matrix, g, lu, pivots}, attrs); }
+  Tensor of_product(const Tensor& g, const Tensor& x) const { return (*this)(matmul(g, adjoint(x))); }
+};
+
 const Custom solve_rule{
     .reads = [](Reads wanted) -> Reads {
       return kInput0 | kInput2 | input_bit(3) | (wanted & kInput0 ? kOutput : 0);
@@ -410,9 +453,7 @@ const Custom solve_rule{
       const Pulled by = pull_solution(call, cotangents[0], wanted, [&](const Tensor& nonzero) {
         const Tensor& factors = call.inputs[2];
         const Tensor lu = Counted::shown(nonzero, regular_factors(factors)).or_identity(factors);
-        return [&call, lu, attrs](const Tensor& g) {
-          return bind(primitives::solve, {call.inputs[0], g, lu, call.inputs[3]}, attrs);
-        };
+        return AdjointFactors{call.inputs[0], lu, call.inputs[3], attrs};
       });
       if (!by.a.defined()) return {Tensor(), by.b, Tensor(), Tensor()};
       return {-(transposed ? adjoint(by.a) : by.a), by.b, Tensor(), Tensor()};

@@ -185,6 +185,20 @@ def test_gradients_and_products_of_hessians_cost_little(name):
         assert report["hvp"]["flops"]["total"] <= 1.05 * HAND[name](*SIZES[name])
 
 
+def test_gradients_by_triangles_leave_out_a_quarter_of_the_product():
+    n, k = 64, 4096
+    b = td.ones((n, k))
+    solve = lambda a: td.linalg.solve_triangular(a, b).sum()
+    counts = td.cost(solve, td.eye(n), matrix=False)
+    assert flops(counts)[0] == k * n * (n - 1) // 2
+    products = flops(counts, "gradient")[0] - flops(counts)[0]
+    assert 0.75 * n * n * k <= products <= 0.8 * n * n * k
+    x, _, data, f = problem(Tidu(), "Gaussian likelihood", (1000, 64))
+    report = td.cost(f, x, *data, matrix=False)
+    assert report.ratio("gradient") <= 3
+    assert report.ratio("hvp", to="gradient") <= 3
+
+
 def test_slices_of_one_tensor_do_not_cost_a_tensor_each():
     def rows(x):
         return sum((x[i] * (i + 2.0)).sum() for i in range(64))

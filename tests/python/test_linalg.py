@@ -1183,3 +1183,52 @@ def test_logdet_of_a_negative_determinant_has_the_derivative_of_log():
     a = td.tensor([[0.0, 1.0], [2.0, 3.0]], dtype=td.float64)
     assert td.isnan(td.linalg.logdet(a))
     np.testing.assert_allclose(array_of(td.grad(la.logdet)(a)), np.linalg.inv(array_of(a)).T, rtol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("n", [63, 64, 67])
+def test_gradients_by_triangles_of_two_halves(n, upper, unit):
+    rng = np.random.default_rng(n)
+    a = np.eye(n) + 0.1 * rng.standard_normal((2, n, n)) / n**0.5
+    b, c, t = (
+        rng.standard_normal((2, n, n + 5)),
+        rng.standard_normal((2, n, n + 5)),
+        rng.standard_normal(a.shape),
+    )
+    triangle = td.triu if upper else td.tril
+
+    def general(x):
+        if unit:
+            x = triangle(x, 1 if upper else -1) + td.eye(n, dtype=x.dtype, device=x.device)
+        return la.solve(triangle(x), td.tensor(b))
+
+    mine = lambda x: la.solve_triangular(x, td.tensor(b), upper=upper, unit_diagonal=unit)
+    loss = lambda f: lambda x: (td.sin(f(x)) * td.tensor(c)).sum()
+    x, v = td.tensor(a), td.tensor(t)
+    for of in (
+        lambda f: td.grad(loss(f))(x),
+        lambda f: td.vhp(loss(f), x, v),
+        lambda f: td.hvp(loss(f), x, v),
+    ):
+        want = of(general).cpu().numpy()
+        np.testing.assert_allclose(of(mine).cpu().numpy(), want, atol=1e-11 * np.abs(want).max())
+    # A column that is not finite counts for nothing where nothing comes of it.
+    with_nan = b.copy()
+    with_nan[..., 2] = np.nan
+    others = np.ones(n + 5)
+    others[2] = 0
+    got = td.grad(
+        lambda x: (
+            td.where(
+                td.tensor(others) > 0,
+                la.solve_triangular(x, td.tensor(with_nan), upper=upper, unit_diagonal=unit),
+                0,
+            )
+            * td.tensor(c)
+        ).sum()
+    )(x)
+    want = td.grad(lambda x: (general(x) * td.tensor(c * others)).sum())(x)
+    np.testing.assert_allclose(
+        got.cpu().numpy(), want.cpu().numpy(), atol=1e-11 * np.abs(want.cpu().numpy()).max()
+    )
