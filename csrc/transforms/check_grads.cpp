@@ -43,6 +43,13 @@ Tensor scale_of(const Tensor& x) {
   return where(large, exp2(floor(log2(where(large, size, 1.0)))), 1.0);
 }
 
+// Of the finite elements.
+double largest(const Tensor& x) {
+  if (x.numel() == 0) return 0;
+  const Tensor size = abs(wide(x));
+  return item<double>(max(where(isfinite(size), size, 0.0)));
+}
+
 class Checker {
  public:
   Checker(const Tensors& primals, const CheckGradsOptions& options)
@@ -54,38 +61,47 @@ class Checker {
     eps_ = options.eps.value_or(narrow ? 1e-2 : 1e-4);
   }
 
-  // The first fault, in words; empty where there is none.
-  std::string check(const Function& function, const Tensors& inputs, int order, const std::string& name) {
+  // The first fault, in words; empty where there is none. `least`: what differences may make of how that is
+  // rounded which the function is the derivative of, where there is a zero.
+  std::string check(const Function& function, const Tensors& inputs, int order, const std::string& name,
+                    double least = 0) {
     const Function flat = [&function](const Tensors& at) {
       Tensors outputs = function(at);
       std::erase_if(outputs, [](const Tensor& y) { return !is_differentiable(y.dtype()); });
       return outputs;
     };
     const Tensors outputs = flat(inputs);
+    for (const Tensor& value : outputs)
+      least = std::max(least, std::ldexp(8 * largest(value), -binary_digits(value.dtype())) / eps_);
+    least_ = least;
     const Tensors tangents = exact(inputs, directions_like(inputs)), cotangents = directions_like(outputs);
-    const Slopes expected = differences(flat, inputs, tangents);
+    const Slopes expected = differences(flat, inputs, tangents), known = certain(outputs);
     std::string fault;
     if (options_.forward) {
       const Jvp along = jvp(flat, inputs, tangents);
-      fault = first(
-          fault, [&] { return compare(along.tangents, expected.values, "jvp of " + name, expected.errors); });
-      fault =
-          first(fault, [&] { return compare(along.outputs, outputs, "value of " + name + " under jvp"); });
+      fault = first(fault, [&] { return compare(along.tangents, expected, "jvp of " + name); });
+      fault = first(fault, [&] { return compare(along.outputs, known, "value of " + name + " under jvp"); });
     }
     if (options_.reverse && fault.empty()) {
       const Vjp at = vjp(flat, inputs);
-      fault = compare(at.outputs, outputs, "value of " + name + " under vjp");
-      fault = first(fault,
-                    [&] { return compare_pulled(flat, inputs, at, tangents, cotangents, expected, name); });
+      fault = compare(at.outputs, known, "value of " + name + " under vjp");
+      const Tensors pulled = at.pullback(cotangents);
+      // Beside a large gradient a small one tells nothing: those are looked at by themselves.
+      Slopes along = expected;
+      for (Tensors direction = tangents; fault.empty() && !direction.empty();) {
+        fault = compare_pulled(flat, inputs, pulled, direction, cotangents, along, name);
+        direction = among_small(direction, pulled);
+        if (!direction.empty()) along = differences(flat, inputs, direction);
+      }
     }
     if (order <= 1) return fault;
     if (options_.forward) {
       const Function forward = [&](const Tensors& at) { return jvp(flat, at, tangents).tangents; };
-      fault = first(fault, [&] { return check(forward, inputs, order - 1, "jvp(" + name + ")"); });
+      fault = first(fault, [&] { return check(forward, inputs, order - 1, "jvp(" + name + ")", least); });
     }
     if (options_.reverse) {
       const Function reverse = [&](const Tensors& at) { return vjp(flat, at).pullback(cotangents); };
-      fault = first(fault, [&] { return check(reverse, inputs, order - 1, "vjp(" + name + ")"); });
+      fault = first(fault, [&] { return check(reverse, inputs, order - 1, "vjp(" + name + ")", least); });
     }
     return fault;
   }
@@ -96,22 +112,58 @@ class Checker {
     return fault.empty() ? next() : fault;
   }
 
-  // Derivatives by differences, and how far off they may be by rounding.
+  // Derivatives by differences, how far off they may be by rounding, and how far those of steps of two
+  // lengths are apart: which shows how much is lost in what the function computes on the way.
   struct Slopes {
-    Tensors values, errors;
+    Tensors values, errors, doubts;
   };
+
+  // Values, which are known but for the rounding of modes that compute them in another way.
+  Slopes certain(const Tensors& values) const {
+    Slopes result{values, {}, {}};
+    for (const Tensor& value : values) {
+      const Tensor size = where(isfinite(value), abs(wide(value)), 0.0);
+      result.errors.push_back(size * std::ldexp(8, -binary_digits(value.dtype())));
+      result.doubts.push_back(size * rtol_);
+    }
+    return result;
+  }
+
+  // What differs by no more than that is no fault, if `doubt` is as little known of what is compared.
+  double slack(double doubt) const {
+    const double most = 8 * (std::isfinite(doubt) ? doubt : 0) + least_;
+    return options_.atol ? atol_ : std::min(atol_, most);
+  }
+
+  // The direction without elements whose gradient is more than a thousandth of the largest; none if none are
+  // left.
+  Tensors among_small(const Tensors& direction, const Tensors& gradients) const {
+    constexpr double kSmall = 1e-3;
+    double most = 0;
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      most = std::max(most, largest(where(direction[i] != 0, gradients[i], 0.0)));
+    }
+    Tensors result;
+    bool any_left = false;
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      const Tensor small = abs(wide(gradients[i])) < kSmall * most;
+      result.push_back(where(small, direction[i], 0.0));
+      any_left |= item<bool>(any(result[i] != 0));
+    }
+    return any_left ? result : Tensors{};
+  }
 
   // The steps to try, from long to short. Where some numbers are large, functions may change with these as
   // they do elsewhere, or in proportion, or anything between.
   std::vector<double> steps_at(const Tensors& inputs) const {
-    double largest = 1;
+    double most = 1;
     int digits = 53;
     for (const Tensor& x : inputs) {
-      if (x.numel() > 0) largest = std::max(largest, item<double>(max(scale_of(x))));
+      if (x.numel() > 0) most = std::max(most, item<double>(max(scale_of(x))));
       digits = std::min(digits, binary_digits(x.dtype()));
     }
     const double shortest =
-        largest == 1 ? eps_ : std::min(eps_, std::max(eps_ / largest, std::ldexp(1, 6 - digits)));
+        most == 1 ? eps_ : std::min(eps_, std::max(eps_ / most, std::ldexp(1, 6 - digits)));
     std::vector<double> steps;
     for (double step = eps_; step > shortest; step /= 64) steps.push_back(step);
     steps.push_back(shortest);
@@ -150,7 +202,6 @@ class Checker {
   Slopes differences(const Function& flat, const Tensors& inputs, const Tensors& direction) const {
     const std::vector<double> steps = steps_at(inputs);
     Slopes best;
-    Tensors doubts;
     for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
       const auto moved = [&](double length) {
         Tensors at;
@@ -167,16 +218,17 @@ class Checker {
         Tensor size = maximum(abs(wide(above[i])), abs(wide(below[i])));
         if (steps.size() > 1) size = size + abs(wide(value));
         const Tensor error = size * (std::ldexp(8, -binary_digits(above[i].dtype())) / *step);
-        const Tensor doubt = abs(wide(near) - wide(far)) + error;
+        const Tensor doubt = abs(wide(near) - wide(far));
         if (step == steps.rbegin()) {
-          best.values.push_back(value), best.errors.push_back(error), doubts.push_back(doubt);
+          best.values.push_back(value), best.errors.push_back(error), best.doubts.push_back(doubt);
           continue;
         }
-        const Tensor agrees = abs(wide(value) - wide(best.values[i])) <= 4 * doubts[i];
-        const Tensor better = logical_and(agrees, doubt < doubts[i]);
+        const Tensor unknown = best.doubts[i] + best.errors[i];
+        const Tensor agrees = abs(wide(value) - wide(best.values[i])) <= 4 * unknown;
+        const Tensor better = logical_and(agrees, doubt + error < unknown);
         best.values[i] = where(better, value, best.values[i]);
         best.errors[i] = where(better, error, best.errors[i]);
-        doubts[i] = where(better, doubt, doubts[i]);
+        best.doubts[i] = where(better, doubt, best.doubts[i]);
       }
     }
     return best;
@@ -185,7 +237,7 @@ class Checker {
   // How far elements differ, in tolerances: infinitely where only one is NaN or infinite.
   Tensor excess_of(const Tensor& got, const Tensor& want, const Tensor& error) const {
     const Tensor a = wide(got), b = wide(want);
-    const Tensor excess = abs(a - b) / (atol_ + rtol_ * abs(b) + error);
+    const Tensor excess = abs(a - b) / (rtol_ * abs(b) + error);
     const Tensor same = logical_or(a == b, logical_and(isnan(a), isnan(b)));
     const Tensor counted = where(same, 0.0, excess);
     return where(isnan(counted), kInfinity, counted);
@@ -206,30 +258,29 @@ class Checker {
                digits(std::abs(a - b) / ulp, 3), " ulps away");
   }
 
-  // `errors`: of what is wanted, by rounding; none where these are values.
-  std::string compare(const Tensors& got, const Tensors& want, const std::string& what,
-                      const Tensors& errors = {}) const {
+  std::string compare(const Tensors& got, const Slopes& want, const std::string& what) const {
     for (size_t o = 0; o < got.size(); ++o) {
-      if (got[o].shape() != want[o].shape())
-        return str(what, ", output ", o, ": shape ", got[o].shape(), " but must be ", want[o].shape());
-      const Tensor excess =
-          excess_of(got[o], want[o], errors.empty() ? zeros_like(wide(want[o])) : errors[o]);
+      const Tensor& value = want.values[o];
+      if (got[o].shape() != value.shape())
+        return str(what, ", output ", o, ": shape ", got[o].shape(), " but must be ", value.shape());
+      const double doubt = largest(want.doubts[o]);
+      const Tensor excess = excess_of(got[o], value, want.errors[o] + slack(doubt));
       const auto count = item<int64_t>(sum(excess > 1));
       if (count == 0) continue;
-      return str(what, ", output ", o, ": ", worst(got[o], want[o], excess), " (atol ", digits(atol_, 6),
+      return str(what, ", output ", o, ": ", worst(got[o], value, excess), " (atol ", digits(slack(doubt), 2),
                  ", rtol ", digits(rtol_, 6), "; ", count, " of ", got[o].numel(), " differ)");
     }
     return {};
   }
 
   // Of reverse mode: <v^T J, tangent> against <v, J tangent>.
-  std::string compare_pulled(const Function& flat, const Tensors& inputs, const Vjp& at,
+  std::string compare_pulled(const Function& flat, const Tensors& inputs, const Tensors& pulled,
                              const Tensors& tangents, const Tensors& cotangents, const Slopes& expected,
                              const std::string& name) const {
-    const Tensors pulled = at.pullback(cotangents);
     const double got = dot(pulled, tangents), want = dot(cotangents, expected.values);
-    const double tolerance = atol_ + rtol_ * dot(absolute(expected.values), absolute(cotangents)) +
-                             dot(expected.errors, absolute(cotangents));
+    const Tensors weights = absolute(cotangents);
+    const double tolerance = slack(dot(expected.doubts, weights)) +
+                             rtol_ * dot(absolute(expected.values), weights) + dot(expected.errors, weights);
     if (std::abs(got - want) <= tolerance) return {};
     return str("vjp of ", name, ": <cotangent, J tangent> is ", digits(got, 9), " by reverse mode but ",
                digits(want, 9), " by differences (tolerance ", digits(tolerance, 2), ")",
@@ -254,8 +305,9 @@ class Checker {
         direction = exact(inputs, direction);
         const auto length = item<double>(sum(wide(direction[i])));
         const Slopes along = differences(flat, inputs, direction);
+        const Tensors weights = absolute(cotangents);
         slopes.push_back(dot(cotangents, along.values) / length);
-        errors.push_back(dot(absolute(cotangents), along.errors) / length);
+        errors.push_back((dot(weights, along.errors) + slack(dot(weights, along.doubts))) / length);
       }
       if (slopes.empty()) continue;
       const Tensor want = tensor(std::span<const double>(slopes), x.shape(), x.device());
@@ -271,6 +323,7 @@ class Checker {
   const CheckGradsOptions& options_;
   Tensor key_;
   double atol_, rtol_, eps_;
+  double least_ = 0;
 };
 
 }  // namespace

@@ -27,8 +27,9 @@ def check_grads(
     of the modes ("fwd": jvp, "rev": vjp). Use float64: differences in float32 are good for two digits. eps is
     the step, by default 1e-4, or 1e-2 where an argument is not float64; numbers above 1024 move by steps
     between eps and eps in proportion to their size, and each result is compared with the longest that agrees
-    with shorter ones. atol and rtol are by
-    default 1e-6, or 2e-2, and how the results are rounded adds to them.
+    with shorter ones. rtol is by default 1e-6, or 2e-2; so is atol, but no more than 8 times how far the
+    differences of two lengths are apart, so that elements of any size are compared; and how the results are
+    rounded adds to them.
     Where they differ, an AssertionError says which derivative, and of its worst element (the one furthest
     beyond its tolerance) the index, both values and how many ulps lie between them.
 

@@ -575,6 +575,59 @@ def test_small_faults_at_large_numbers(name):
             td.check_grads(wrong, (f64(at),), order=1, modes=mode)
 
 
+def off_by(f, factor):
+    """f with a derivative that is off by a factor."""
+    wrong = td.custom_jvp(f)
+    wrong.defjvp(lambda primals, tangents: (f(*primals), factor * td.jvp(f, primals, tangents)[1]))
+    return wrong
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-100, 1e-20, 1e-12, 1e-7, 1.0, 1e20, 1e200])
+def test_check_grads_sees_faults_of_any_size(scale):
+    f = lambda x: scale * td.sin(x)
+    x = f64([0.3, -1.2, 2.5])
+    td.check_grads(f, (x,))
+    for mode in ("fwd", "rev"):
+        with pytest.raises(AssertionError, match="by differences"):
+            td.check_grads(off_by(f, 1.1), (x,), order=1, modes=mode)
+    # An atol that is given counts as it is, and so does an rtol.
+    td.check_grads(off_by(f, 1.1), (x,), order=1, atol=scale)
+    td.check_grads(off_by(f, 1.1), (x,), order=1, rtol=0.2)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-5])
+def test_check_grads_sees_small_faults_beside_large_gradients(scale):
+    scales = f64([1.0, scale, 1.0, 0.0])
+    x = f64([0.3, -1.2, 2.5, 0.7])
+    each, total = (lambda x: scales * td.exp(x)), (lambda x: (scales * td.exp(x)).sum())
+    for f in (each, total):
+        td.check_grads(f, (x,))
+    factors = f64([1.0, 1.1, 1.0, 1.0])
+    for f in (each, total):
+        wrong = td.custom_vjp(f)
+        wrong.defvjp(lambda x, f=f: (f(x), x), lambda x, g, f=f: (factors * td.vjp(f, x)[1](g)[0],))
+        with pytest.raises(AssertionError, match=r"element \(1,\)"):
+            td.check_grads(wrong, (x,), order=1, modes="rev")
+    with pytest.raises(AssertionError, match="by differences"):
+        td.check_grads(off_by(each, factors), (x,), order=1, modes="fwd")
+
+
+def test_check_grads_takes_no_rounding_for_a_fault():
+    """Of what is lost in sums of large numbers, and of derivatives that are 0."""
+    x = f64([0.3, -1.2, 2.5])
+    for f in (
+        lambda x: (x + 1e4) - 1e4,
+        lambda x: td.sin(x) ** 2 + td.cos(x) ** 2,
+        lambda x: td.nn.functional.softmax(x, 0).sum(),
+        lambda x: 1 - td.cos(1e-3 * x),
+        lambda x: td.relu(x) * 1e-8,
+        lambda x: 0 * x,
+        lambda x: td.exp(-40 * abs(x)),
+    ):
+        for seed in range(5):
+            td.check_grads(f, (x,), seed=seed)
+
+
 # --- Errors name what is wrong
 
 
