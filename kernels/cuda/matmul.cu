@@ -51,14 +51,18 @@ MatmulPlan plan_matmul(const MatmulProblem& p) {
     return rows ? split(MatmulKernel::vector, p, more * p.batches(), 4 * kEnoughBlocks, 1024)
                 : split(MatmulKernel::vector, p, up(more, 32) * p.batches(), kEnoughBlocks, 256);
   }
-  // Few blocks wait for one step after the other, so that even a short k is worth a pass over its splits.
-  constexpr int64_t kLeast = 128, kLeastOfFew = 32, kFewBlocks = 4;
+  // Few blocks wait for one step of k after the other: there their warps take different ones.
+  constexpr int64_t kLeast = 128, kLeastOfSlices = 512, kFewBlocks = 4;
+  const auto sliced = [&] {
+    return split(MatmulKernel::sliced, p, tiles(p, 16, 16), kEnoughBlocks, kLeastOfSlices);
+  };
   if (is_float(p.dtype) && fewer <= 16) {
     const int64_t blocks = up(more, 128) * p.batches();
-    return split(MatmulKernel::narrow, p, blocks, kEnoughBlocks, blocks <= kFewBlocks ? kLeastOfFew : kLeast);
+    return blocks <= kFewBlocks ? sliced() : split(MatmulKernel::narrow, p, blocks, kEnoughBlocks, kLeast);
   }
   if (p.dtype == DType::float32 && tiles(p, 128, 64) >= kEnoughBlocks) return {MatmulKernel::large};
   if (is_float(p.dtype) && tiles(p, 64, 64) >= kEnoughBlocks) return {MatmulKernel::medium};
+  if (is_float(p.dtype) && tiles(p, 32, 32) <= kEnoughBlocks / 2 && p.k >= 2 * kLeast) return sliced();
   return split(MatmulKernel::small, p, tiles(p, 32, 32), kEnoughBlocks, kLeast);
 }
 
@@ -71,6 +75,7 @@ size_t matmul_workspace(const MatmulProblem& p, const MatmulPlan& plan) {
       case MatmulKernel::medium: return tiles(p, 64, 64) * (64 * 64);
       case MatmulKernel::small: return tiles(p, 32, 32) * (32 * 32);
       case MatmulKernel::narrow: return up(more, 128) * up(fewer, 16) * p.batches() * (128 * 16);
+      case MatmulKernel::sliced: return tiles(p, 16, 16) * (16 * 16);
       case MatmulKernel::vector: break;
     }
     return up(more, kWarp) * p.batches() * (kWarp * (fewer == 1 ? 1 : 4));

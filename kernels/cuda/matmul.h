@@ -34,9 +34,10 @@ struct MatmulProblem {
   int64_t batches() const { return batch[0] * batch[1]; }
 };
 
-// large is 128 x 64 (float32), medium 64 x 64, small 32 x 32, narrow 128 x 16; vector does without tiles for
-// at most four columns. narrow and vector see the transposed product where that has fewer columns.
-enum class MatmulKernel : uint8_t { large, medium, small, narrow, vector };
+// large is 128 x 64 (float32), medium 64 x 64, small 32 x 32, narrow 128 x 16; sliced is 16 x 16, and the
+// warps of a block share out k; vector does without tiles for at most four columns. narrow and vector see the
+// transposed product where that has fewer columns.
+enum class MatmulKernel : uint8_t { large, medium, small, narrow, sliced, vector };
 
 // Splits of k begin at multiples of this, which all vectors of elements divide.
 inline constexpr int64_t kSplitStep = 32;
@@ -68,7 +69,8 @@ struct TiledProduct {
   std::string function;  // empty where it is not computed by tiles
   std::vector<std::byte> product;
   unsigned blocks = 0, threads = 0;
-  size_t vector_out = 0;  // the place of that flag among the bytes
+  size_t shared_bytes = 0;  // of dynamic shared memory
+  size_t vector_out = 0;    // the place of that flag among the bytes
 };
 inline constexpr size_t kProductBytes = 192;
 // Arguments as of matmul().

@@ -17,7 +17,8 @@ template <class T> constexpr bool has_kernel(MatmulKernel kernel) {
   switch (kernel) {
     case MatmulKernel::large: return std::is_same_v<T, float>;
     case MatmulKernel::medium:
-    case MatmulKernel::narrow: return is_floating_sum<T>;
+    case MatmulKernel::narrow:
+    case MatmulKernel::sliced: return is_floating_sum<T>;
     case MatmulKernel::small:
     case MatmulKernel::vector: return true;
   }
@@ -79,10 +80,10 @@ Product<T> product_of(const MatmulProblem& problem, const MatmulPlan& plan, void
 // So many parts of the output, each of whose splits is a share of a block. Grids have less than 2^31 blocks.
 template <auto kernel, class T, class... Call>
 cudaError_t launch_parts(cudaStream_t stream, int64_t parts, int64_t of_block, int threads,
-                         const Product<T>& p, const Call&... call) {
+                         size_t shared_bytes, const Product<T>& p, const Call&... call) {
   const int64_t blocks = (parts * p.splits + of_block - 1) / of_block;
   if (blocks > INT_MAX || (p.splits > 1 && parts > kMaxArrivals)) return cudaErrorInvalidConfiguration;
-  const Grid grid(dim3(static_cast<unsigned>(blocks)), dim3(threads), 0, stream);
+  const Grid grid(dim3(static_cast<unsigned>(blocks)), dim3(threads), shared_bytes, stream);
   if constexpr (sizeof...(call) > 0) {
     return launch_part<kernel>(grid, p, "kernels/cuda/matmul_tile.cuh", call...);
   } else {
@@ -119,7 +120,7 @@ template <class Shape, bool a_along_k, bool b_along_k, int n> std::string tile_f
 template <class Shape, class T> cudaError_t launch_tiles(cudaStream_t stream, const Product<T>& p) {
   return with_layouts(p, [&]<bool a_along_k, bool b_along_k, int n>() {
     return launch_parts<multiply_tiles<T, Shape, a_along_k, b_along_k, n>>(
-        stream, tiles_of<Shape>(p), 1, Shape::threads, p,
+        stream, tiles_of<Shape>(p), 1, Shape::threads, sizeof(Stage<T, Shape>), p,
         [] { return tile_function<Shape, a_along_k, b_along_k, n>() + "(block, pass, ToMemory())"; });
   });
 }
@@ -132,12 +133,13 @@ template <class T> cudaError_t launch_vectors(cudaStream_t stream, const Product
   const auto go = [&]<int columns>() {
     if (!a.along_k || p.k < kWarp) {  // a warp a row would leave lanes without work
       return launch_parts<multiply_columns<T, columns>>(stream, (p.m + kWarp - 1) / kWarp * p.batches, 1,
-                                                        kWarp * kColumnWarps, p);
+                                                        kWarp * kColumnWarps, 0, p);
     }
     if (a.vectors && b.vectors && b.along_k) {
-      return launch_parts<multiply_rows<T, columns, kVec<T>>>(stream, rows, kRowWarps, kWarp * kRowWarps, p);
+      return launch_parts<multiply_rows<T, columns, kVec<T>>>(stream, rows, kRowWarps, kWarp * kRowWarps, 0,
+                                                              p);
     }
-    return launch_parts<multiply_rows<T, columns, 1>>(stream, rows, kRowWarps, kWarp * kRowWarps, p);
+    return launch_parts<multiply_rows<T, columns, 1>>(stream, rows, kRowWarps, kWarp * kRowWarps, 0, p);
   };
   return p.n == 1 ? go.template operator()<1>() : go.template operator()<kMost>();
 }
@@ -159,6 +161,9 @@ cudaError_t launch_product(cudaStream_t stream, const MatmulProblem& problem, co
     case MatmulKernel::narrow:
       if constexpr (has_kernel<T>(MatmulKernel::narrow)) return launch_tiles<NarrowTile>(stream, p);
       break;
+    case MatmulKernel::sliced:
+      if constexpr (has_kernel<T>(MatmulKernel::sliced)) return launch_tiles<SlicedTile>(stream, p);
+      break;
     case MatmulKernel::small: return launch_tiles<SmallTile>(stream, p);
     case MatmulKernel::vector: return launch_vectors(stream, p);
   }
@@ -179,6 +184,7 @@ TiledProduct tile_product(const MatmulProblem& problem, const MatmulPlan& plan, 
       if (blocks > INT_MAX || p.depth > INT_MAX - kSplitStep) return;
       made.blocks = static_cast<unsigned>(blocks);
       made.threads = Shape::threads;
+      made.shared_bytes = sizeof(Stage<T, Shape>);
       made.function = with_layouts(p, [&]<bool a_along_k, bool b_along_k, int n>() {
         return tile_function<Shape, a_along_k, b_along_k, n>();
       });
@@ -189,6 +195,7 @@ TiledProduct tile_product(const MatmulProblem& problem, const MatmulPlan& plan, 
     case MatmulKernel::medium: by(std::type_identity<MediumTile>()); break;
     case MatmulKernel::small: by(std::type_identity<SmallTile>()); break;
     case MatmulKernel::narrow: by(std::type_identity<NarrowTile>()); break;
+    case MatmulKernel::sliced: by(std::type_identity<SlicedTile>()); break;
     case MatmulKernel::vector: break;
   }
   return made;

@@ -191,12 +191,13 @@ class CudaProduct final : public GroupKernel {
                         .pass_type = "Group::Arguments",
                         .pass = {argument.bytes, argument.bytes + made_.argument.size()},
                         .blocks = tiled.blocks,
-                        .threads = tiled.threads});
+                        .threads = tiled.threads,
+                        .shared_bytes = tiled.shared_bytes});
     }
     void* arguments[] = {argument.bytes};
     gpu.note(name_, operands.out.spec(), queue);
     check(cudaLaunchKernel(static_cast<const void*>(kernel_of(tiled, device)), dim3(tiled.blocks),
-                           dim3(tiled.threads), arguments, 0, gpu.stream(queue)),
+                           dim3(tiled.threads), arguments, tiled.shared_bytes, gpu.stream(queue)),
           [&] { return what_; });
     if (is_blocking()) gpu.synchronize(queue);
   }

@@ -182,7 +182,8 @@ using Types = testing::Types<bool, int8_t, uint8_t, int16_t, uint16_t, int32_t, 
                              float16, bfloat16, float, double>;
 TYPED_TEST_SUITE(Matmul, Types);
 
-// Every tile adds the products of an element in the same order, so all give the same bits.
+// Every tile adds the products of an element in the same order, so all give the same bits; but where slices
+// share out k.
 TYPED_TEST(Matmul, TilesAndLayouts) {
   using T = TypeParam;
   for (const auto& [m, n, k] : {std::array<int64_t, 3>{64, 32, 16}, {132, 68, 24}, {33, 17, 13}, {1, 5, 9}}) {
@@ -195,6 +196,8 @@ TYPED_TEST(Matmul, TilesAndLayouts) {
           if (first.size() == 0) first = out;
           EXPECT_TRUE(same_bits(out, first));
         }
+        if (has<T>(MatmulKernel::sliced))
+          check<T>({.m = m, .n = n, .k = 9 * k, .a = a, .b = b}, {MatmulKernel::sliced});
       }
     }
   }
@@ -223,7 +226,8 @@ TYPED_TEST(Matmul, Vectors) {
 
 TYPED_TEST(Matmul, Splits) {
   using T = TypeParam;
-  for (const MatmulKernel kernel : {MatmulKernel::small, MatmulKernel::narrow, MatmulKernel::vector}) {
+  for (const MatmulKernel kernel :
+       {MatmulKernel::small, MatmulKernel::narrow, MatmulKernel::sliced, MatmulKernel::vector}) {
     if (!has<T>(kernel)) continue;
     for (const int64_t n : {1, 4}) {
       check<T>({.m = 6, .n = n, .k = 288, .b = Order::column_major}, {kernel, 5});
@@ -236,7 +240,7 @@ TYPED_TEST(Matmul, Splits) {
 TYPED_TEST(Matmul, Batches) {
   using T = TypeParam;
   for (const bool broadcast : {false, true}) {
-    for (const MatmulKernel kernel : {MatmulKernel::small, MatmulKernel::narrow}) {
+    for (const MatmulKernel kernel : {MatmulKernel::small, MatmulKernel::narrow, MatmulKernel::sliced}) {
       if (!has<T>(kernel)) continue;
       check<T>({.m = 20, .n = 12, .k = 8, .batch = {2, 3}, .broadcast = broadcast}, {kernel});
     }
@@ -249,6 +253,8 @@ TYPED_TEST(Matmul, Offsets) {
   using T = TypeParam;
   for (int64_t offset = 1; offset < 4; ++offset) {
     check<T>({.m = 40, .n = 36, .k = 16, .offset = offset}, {MatmulKernel::small});
+    if (has<T>(MatmulKernel::sliced))
+      check<T>({.m = 40, .n = 36, .k = 160, .offset = offset}, {MatmulKernel::sliced});
     check<T>({.m = 40, .n = 1, .k = 64, .offset = offset}, {MatmulKernel::vector});
   }
 }
@@ -282,6 +288,7 @@ TYPED_TEST(Epilogue, Bias) {
       check<T>({.m = 36, .n = 40, .k = 8, .bias = bias}, {kernel});
       check<T>({.m = 5, .n = 37, .k = 24, .bias = bias}, {kernel, 3});
     }
+    check<T>({.m = 5, .n = 37, .k = 200, .bias = bias}, {MatmulKernel::sliced});
     check<T>({.m = 36, .n = 3, .k = 8, .bias = bias}, {MatmulKernel::vector});
     check<T>({.m = 3, .n = 36, .k = 48, .bias = bias}, {MatmulKernel::vector, 2});
   }
@@ -290,8 +297,10 @@ TYPED_TEST(Epilogue, Bias) {
 // The order of threads and blocks must not show.
 TEST(MatmulSchedules, GiveTheSameBits) {
   const Case shape{.m = 70, .n = 33, .k = 90};
-  for (const MatmulPlan plan :
-       {MatmulPlan{MatmulKernel::medium}, {MatmulKernel::small, 4}, {MatmulKernel::narrow, 2}}) {
+  for (const MatmulPlan plan : {MatmulPlan{MatmulKernel::medium},
+                                {MatmulKernel::small, 4},
+                                {MatmulKernel::narrow, 2},
+                                {MatmulKernel::sliced, 2}}) {
     simt::set_schedule({});
     const Values<float> expected = check<float>(shape, plan);
     for (const simt::Schedule schedule : {simt::Schedule{simt::Schedule::descending},
@@ -315,11 +324,22 @@ TEST(MatmulPlans, DependOnTheShape) {
   EXPECT_EQ(plan(DType::float64, 4096, 4096, 64).kernel, MatmulKernel::medium);
   EXPECT_EQ(plan(DType::int32, 4096, 4096, 64).kernel, MatmulKernel::small);
   EXPECT_EQ(plan(DType::float32, 64, 64, 64, 1000).kernel, MatmulKernel::large);
-  EXPECT_EQ(plan(DType::float32, 128, 10, 128).kernel, MatmulKernel::narrow);
+  EXPECT_EQ(plan(DType::float32, 128, 10, 128).kernel, MatmulKernel::sliced);
   EXPECT_EQ(plan(DType::float32, 10, 4096, 128).kernel, MatmulKernel::narrow);
   EXPECT_EQ(plan(DType::float32, 4096, 1, 4096).kernel, MatmulKernel::vector);
-  // 16 tiles of 128 x 128 outputs: k is split by multiples of 32, at least 128 each.
-  const MatmulPlan split = plan(DType::float32, 128, 128, 784);
+  // Of few tiles the warps of a block share out k, and blocks where there are too few of them, too: 64 tiles
+  // of 128 x 128 outputs, and 8 of 32 x 64, each with at least 512 of k.
+  const auto sliced = [&](int64_t m, int64_t n, int64_t k) {
+    const MatmulPlan chosen = plan(DType::float32, m, n, k);
+    EXPECT_EQ(chosen.kernel, MatmulKernel::sliced);
+    return chosen.splits;
+  };
+  EXPECT_EQ(sliced(128, 256, 784), 1);
+  EXPECT_EQ(sliced(128, 128, 784), 1);
+  EXPECT_EQ(sliced(128, 128, 4096), 2);
+  EXPECT_EQ(sliced(32, 64, 4096), 8);
+  // 25 tiles of integers: k is split by multiples of 32, at least 128 each.
+  const MatmulPlan split = plan(DType::int32, 160, 160, 784);
   EXPECT_EQ(split.kernel, MatmulKernel::small);
   EXPECT_EQ(split.splits, 5);
   EXPECT_EQ(plan(DType::float32, 128, 128, 128).splits, 1);
