@@ -10,9 +10,10 @@
 
 namespace tidu {
 
-// What changes from step to step, for one parameter: corrections are 1 - beta^step, of Adam alone.
+// What changes from step to step, for one parameter. Of Adam alone: rate = lr / (1 - beta1^step) and
+// root = 1 / sqrt(1 - beta2^step).
 struct ClockRow {
-  double lr, step, correction1, correction2;
+  double lr, step, rate, root;
 };
 
 // g += weight_decay p;  b = first ? g : momentum b + g;  p -= lr (nesterov ? g + momentum b : b).
@@ -55,11 +56,9 @@ template <class T> struct MomentumRule {
 struct AdamStep {
   double lr, beta1, beta2, eps, weight_decay;
   bool decoupled;
-  double correction1, correction2;  // 1 - beta^step, where the first step is number 1
+  double rate, root;  // as in ClockRow, where the first step is number 1
 
-  TIDU_HD void set(const ClockRow& row) {
-    lr = row.lr, correction1 = row.correction1, correction2 = row.correction2;
-  }
+  TIDU_HD void set(const ClockRow& row) { lr = row.lr, rate = row.rate, root = row.root; }
 };
 
 template <class T> struct AdamRule {
@@ -73,8 +72,8 @@ template <class T> struct AdamRule {
         rest2(static_cast<T>(1 - s.beta2)),
         coupled(static_cast<T>(s.decoupled ? 0 : s.weight_decay)),
         shrink(static_cast<T>(s.decoupled ? 1 - s.lr * s.weight_decay : 1)),
-        rate(static_cast<T>(s.lr / s.correction1)),
-        root(static_cast<T>(1 / ::sqrt(s.correction2))) {}
+        rate(static_cast<T>(s.rate)),
+        root(static_cast<T>(s.root)) {}
   TIDU_HD void operator()(T& p, T& m, T& v, T g) const {
     const T slope = g + coupled * p;
     m = beta1 * m + rest1 * slope;

@@ -14,13 +14,15 @@ struct Group {
     Strides strides;                              // in elements, an entry an axis of the loop
     std::optional<std::array<char, 8>> number{};  // its value, where it is known: it has no memory
   };
-  // A call of a primitive that is pointwise and has a row in ops/elementwise.def, or of a conversion. Values
-  // are numbered: first the inputs, then the results of the steps.
+  // A call of a primitive that is pointwise and has a row in ops/elementwise.def, of a conversion or an
+  // update. Values are numbered: first the inputs, then the results of the steps.
   struct Step {
     const Primitive* primitive;
     Attrs attrs;
     DType dtype;  // of its result
     std::vector<int> inputs;
+    int output = 0;  // which one, of a call with several: an optimiser's update of a parameter, all of whose
+                     // results are steps one after another
   };
   // A value that leaves, in row-major memory: all of it or, where there is one, its reduction, which must be
   // one that Backend::reduces takes.

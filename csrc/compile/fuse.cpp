@@ -150,8 +150,10 @@ class Fuser {
           piece.outside.insert(variable);
         }
       }
-      if (readers_[outputs[0]] > 0) piece.open[outputs[0]] = readers_[outputs[0]];
-      makers_[outputs[0]] = piece.unit;
+      for (int variable : outputs) {
+        if (readers_[variable] > 0) piece.open[variable] = readers_[variable];
+        makers_[variable] = piece.unit;
+      }
       units_[piece.unit].calls.push_back(now);
       is_pointwise_.insert(piece.unit);
     }
@@ -231,7 +233,7 @@ class Fuser {
         const auto number_of = numbers_.find(storage_of(variable));
         const bool is_number = number_of != numbers_.end();
         unit.inputs.push_back(is_number ? -1 : variable);
-        const bool is_clock = updates_one(call(number)) && variable == call(number).inputs[2];
+        const bool is_clock = variable == clock_of(call(number));
         group.inputs.push_back({values_[variable].dtype(),
                                 is_clock ? Strides(group.shape.size(), 0) : values_[variable].strides()});
         if (is_number) group.inputs.back().number = number_of->second;
@@ -253,13 +255,17 @@ class Fuser {
         unit.outputs.push_back(result);
         continue;
       }
-      Group::Step step{made_by.primitive, made_by.attrs, values_[result].dtype(), {}};
-      for (int variable : made_by.inputs) step.inputs.push_back(numbered[variable]);
-      numbered[result] = static_cast<int>(group.inputs.size() + group.steps.size());
-      group.steps.push_back(std::move(step));
-      if (readers_[result] <= read[result]) continue;
-      group.outputs.push_back({numbered[result], nullptr, {}, values_[result].dtype()});
-      unit.outputs.push_back(result);
+      std::vector<int> inputs;
+      for (int variable : made_by.inputs) inputs.push_back(numbered[variable]);
+      for (size_t i = 0; i < made_by.outputs.size(); ++i) {
+        const int made_now = made_by.outputs[i];
+        const DType dtype = values_[made_now].dtype();
+        numbered[made_now] = static_cast<int>(group.inputs.size() + group.steps.size());
+        group.steps.push_back({made_by.primitive, made_by.attrs, dtype, inputs, static_cast<int>(i)});
+        if (readers_[made_now] <= read[made_now]) continue;
+        group.outputs.push_back({numbered[made_now], nullptr, {}, dtype});
+        unit.outputs.push_back(made_now);
+      }
     }
     unit.group = std::move(group);
     return unit;

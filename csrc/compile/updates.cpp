@@ -23,11 +23,8 @@ class Splitter {
     for (const Program::Write& write : program.writes) count_readers({write.variable});
     result_.instructions.clear();
     for (const Program::Instruction& call : program.instructions) {
-      if (call.primitive == &primitives::sgd_update) {
-        split(call);
-      } else {
+      if (!visit_update(*call.primitive, call.attrs, [&](const auto& attrs) { split(call, attrs); }))
         result_.instructions.push_back(call);
-      }
     }
   }
 
@@ -54,12 +51,12 @@ class Splitter {
     return backend(value.device()).multiplies(group);
   }
 
-  void split(const Program::Instruction& call) {
-    const auto& attrs = call.attrs.as<SgdAttrs>();
+  template <class Attributes> void split(const Program::Instruction& call, const Attributes& attrs) {
+    const size_t gradients = call.inputs.size() - (attrs.clocked ? 1 : 0) - static_cast<size_t>(attrs.count);
     std::vector<int> together;
     std::vector<std::vector<int>> calls;
     for (int i = 0; i < attrs.count; ++i) {
-      const bool apart = attrs.momentum == 0 && is_applied_as_computed(call.inputs[attrs.count + i]);
+      const bool apart = is_applied_as_computed(call.inputs[gradients + static_cast<size_t>(i)]);
       apart ? calls.push_back({i}) : together.push_back(i);
     }
     if (calls.empty()) return result_.instructions.push_back(call);
@@ -71,11 +68,11 @@ class Splitter {
       calls.emplace_back(together.begin() + static_cast<std::ptrdiff_t>(begin),
                          together.begin() + static_cast<std::ptrdiff_t>(end));
     }
-    for (const std::vector<int>& parameters : calls) add(call, parameters);
+    for (const std::vector<int>& parameters : calls) add(call, attrs, parameters);
   }
 
-  void add(const Program::Instruction& call, const std::vector<int>& parameters) {
-    SgdAttrs attrs = call.attrs.as<SgdAttrs>();
+  template <class Attributes>
+  void add(const Program::Instruction& call, Attributes attrs, const std::vector<int>& parameters) {
     const int count = attrs.count;
     attrs.count = static_cast<int>(parameters.size());
     Program::Instruction part{call.primitive, attrs, {}, {}, call.differentiable, call.source};
@@ -114,9 +111,17 @@ class Splitter {
 }  // namespace
 
 bool updates_one(const Program::Instruction& call) {
-  if (call.primitive != &primitives::sgd_update) return false;
-  const auto& attrs = call.attrs.as<SgdAttrs>();
-  return attrs.count == 1 && attrs.momentum == 0;
+  int count = 0;
+  visit_update(*call.primitive, call.attrs, [&](const auto& attrs) { count = attrs.count; });
+  return count == 1;
+}
+
+int clock_of(const Program::Instruction& call) {
+  int clock = -1;
+  visit_update(*call.primitive, call.attrs, [&](const auto& attrs) {
+    if (attrs.clocked) clock = call.inputs.back();
+  });
+  return clock;
 }
 
 Program with_updates_apart(const Program& program, std::span<const Tensor> values) {

@@ -74,13 +74,13 @@ Primitive rmsprop_update("rmsprop_update", update<RmspropAttrs, 3, 4, 3>());
 SgdStep step_of(const SgdAttrs& a) { return {a.lr, a.momentum, a.weight_decay, a.nesterov, a.first}; }
 AdamStep step_of(const AdamAttrs& a) {
   const ClockRow row = clock_row(a.lr, a.step, a.beta1, a.beta2);
-  return {a.lr, a.beta1, a.beta2, a.eps, a.weight_decay, a.decoupled, row.correction1, row.correction2};
+  return {a.lr, a.beta1, a.beta2, a.eps, a.weight_decay, a.decoupled, row.rate, row.root};
 }
 RmspropStep step_of(const RmspropAttrs& a) { return {a.lr, a.alpha, a.eps, a.weight_decay, a.momentum}; }
 
 ClockRow clock_row(double lr, int64_t step, double beta1, double beta2) {
   const double t = static_cast<double>(step);
-  return {lr, t, 1 - std::pow(beta1, t), 1 - std::pow(beta2, t)};
+  return {lr, t, lr / (1 - std::pow(beta1, t)), 1 / std::sqrt(1 - std::pow(beta2, t))};
 }
 
 DType state_dtype(DType parameter) { return is_narrow(parameter) ? DType::float32 : parameter; }

@@ -47,6 +47,20 @@ extern Primitive adam_update;     // (parameters, first moments, second moments,
 extern Primitive rmsprop_update;  // (parameters, square averages, [buffers if momentum != 0], gradients)
 }  // namespace primitives
 
+// use(attributes), where a call is one of these.
+template <class Use> bool visit_update(const Primitive& primitive, const Attrs& attrs, const Use& use) {
+  if (&primitive == &primitives::sgd_update) {
+    use(attrs.as<SgdAttrs>());
+  } else if (&primitive == &primitives::adam_update) {
+    use(attrs.as<AdamAttrs>());
+  } else if (&primitive == &primitives::rmsprop_update) {
+    use(attrs.as<RmspropAttrs>());
+  } else {
+    return false;
+  }
+  return true;
+}
+
 // In what the tensors beside a parameter are kept, and computed: small steps would vanish in 16 bits.
 DType state_dtype(DType parameter);
 

@@ -102,15 +102,20 @@ template <class T, class Width, int rank> struct Scattered : Strided<T, Width, r
   }
 };
 
-// A parameter after its update by a gradient; what is clocked has another learning rate at each step.
-template <class T, class Real>
-__device__ __forceinline__ T sgd_step(Real lr, Real weight_decay, const double* clock, T p, T g) {
-  SgdStep step{lr, 0, weight_decay, false, false};
-  if (clock) step.lr = clock[0];
-  Computed<T> updated = static_cast<Computed<T>>(p);
-  const SgdRule<Computed<T>> rule(step);
-  rule(updated, static_cast<Computed<T>>(g));
-  return static_cast<T>(updated);
+// Array k of a parameter, p and what belongs to it with the gradient last, after its update. A ClockRow says
+// what is another at each step, where there is one.
+template <int k, template <class> class Rule, class Step, class T, class... Others>
+__device__ __forceinline__ auto updated(Step step, const double* clock, T p, Others... others) {
+  using Real = Computed<T>;
+  if (clock) step.set({clock[0], clock[1], clock[2], clock[3]});
+  const Rule<Real> rule(step);
+  const auto after = [&](auto... arrays) {
+    rule(arrays...);
+    const Real all[] = {arrays...};
+    return all[k];
+  };
+  return static_cast<std::conditional_t<k == 0, T, Real>>(
+      after(static_cast<Real>(p), static_cast<Real>(others)...));
 }
 
 // A group G has

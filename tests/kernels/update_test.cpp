@@ -64,8 +64,8 @@ template <class T> void check_adam(double weight_decay, bool decoupled) {
       0,
       [&](int step, T* p, T* m, T* v, const T* g) {
         update_functions(dtype_of<T>)
-            .adam({0.1, 0.9, 0.99, 1e-4, weight_decay, decoupled, 1 - std::pow(0.9, step),
-                   1 - std::pow(0.99, step)},
+            .adam({0.1, 0.9, 0.99, 1e-4, weight_decay, decoupled, 0.1 / (1 - std::pow(0.9, step)),
+                   1 / std::sqrt(1 - std::pow(0.99, step))},
                   p, m, v, g, kSize);
       },
       [&](int step, Real& p, Real& m, Real& v, Real g) {

@@ -33,11 +33,31 @@ const ElementwiseRow* row_of(const Primitive& primitive) {
   return nullptr;
 }
 
-bool is_update(const Group::Step& step) { return step.primitive == &primitives::sgd_update; }
+bool is_update(const Group::Step& step) {
+  return visit_update(*step.primitive, step.attrs, [](const auto&) {});
+}
+
+// The clock among its inputs, or -1.
+int clock_of(const Group::Step& step) {
+  int clock = -1;
+  visit_update(*step.primitive, step.attrs, [&](const auto& attrs) {
+    if (attrs.clocked) clock = step.inputs.back();
+  });
+  return clock;
+}
+
+// The types of kernels/update.h.
+struct UpdateNames {
+  const char *step, *rule;
+};
+UpdateNames names_of(const SgdAttrs& attrs) {
+  return {"SgdStep", attrs.momentum == 0 ? "SgdRule" : "MomentumRule"};
+}
+UpdateNames names_of(const AdamAttrs&) { return {"AdamStep", "AdamRule"}; }
+UpdateNames names_of(const RmspropAttrs&) { return {"RmspropStep", "RmspropRule"}; }
 
 std::vector<double> parameters_of(const Group::Step& step) {
-  if (step.attrs.empty() || step.primitive == &primitives::astype) return {};
-  if (is_update(step)) return {step.attrs.as<SgdAttrs>().lr, step.attrs.as<SgdAttrs>().weight_decay};
+  if (step.attrs.empty() || step.primitive == &primitives::astype || is_update(step)) return {};
   const auto& attrs = step.attrs.as<ParameterAttrs>();
   return {attrs.values, attrs.values + attrs.declared.size()};
 }
@@ -135,12 +155,13 @@ class Generator {
         used_(group.inputs.size() + group.steps.size()) {
     const int inputs = static_cast<int>(group.inputs.size());
     for (const Group::Step& step : group.steps) {
-      if (is_update(step) && step.inputs.size() > 2) is_clock_[static_cast<size_t>(step.inputs[2])] = true;
+      if (const int clock = clock_of(step); clock >= 0) is_clock_[static_cast<size_t>(clock)] = true;
     }
     if (product_) used_[group.product->input] = true;
     for (const Group::Output& output : group.outputs) used_[output.value] = true;
     for (int s = static_cast<int>(group.steps.size()) - 1; s >= 0; --s) {
       if (!used_[inputs + s]) continue;
+      if (group.steps[s].output > 0) used_[inputs + s - 1] = true;  // the first has their parameters
       for (const int value : group.steps[s].inputs) used_[value] = true;
     }
     narrow_ = dimensions_.are_narrow();
@@ -193,7 +214,7 @@ class Generator {
     std::string text;
     int count = 0;
     for (size_t s = 0; s < group_.steps.size() && count < 4; ++s) {
-      if (!used_[inputs() + s]) continue;
+      if (!used_[inputs() + s] || group_.steps[s].output > 0) continue;
       if (count++ > 0) text += "_";
       text += group_.steps[s].primitive->name;
     }
@@ -293,9 +314,15 @@ class Generator {
 
   // As values of the type that the step computes in.
   void put_parameters(Bytes& bytes, size_t s) {
+    const Group::Step& step = group_.steps[s];
+    visit_update(*step.primitive, step.attrs, [&](const auto& attrs) {
+      if (step.output > 0) return;
+      fields_ << "    " << names_of(attrs).step << " p" << inputs() + s << ";\n";
+      bytes.put(step_of(attrs));
+    });
     int i = 0;
-    for (const double value : parameters_of(group_.steps[s])) {
-      const bool wide = dtype_of(group_.steps[s].inputs[0]) == DType::float64;
+    for (const double value : parameters_of(step)) {
+      const bool wide = dtype_of(step.inputs[0]) == DType::float64;
       fields_ << "    " << (wide ? "double" : "float") << " p" << inputs() + s << "_" << i++ << ";\n";
       wide ? bytes.put(value) : bytes.put(static_cast<float>(value));
     }
@@ -349,11 +376,16 @@ class Generator {
     const Group::Step& step = group_.steps[s];
     if (step.primitive == &primitives::astype)
       return str("convert<", type_of(step.dtype), ">(v", step.inputs[0], ")");
-    if (is_update(step)) {
-      const std::string clock = step.inputs.size() > 2 ? str("a.x", step.inputs[2], ".data") : "nullptr";
-      return str("sgd_step(a.p", inputs() + s, "_0, a.p", inputs() + s, "_1, ", clock, ", v", step.inputs[0],
-                 ", v", step.inputs[1], ")");
-    }
+    std::string update;
+    visit_update(*step.primitive, step.attrs, [&](const auto& attrs) {
+      const int clock = clock_of(step);
+      update = str("updated<", step.output, ", ", names_of(attrs).rule, ">(a.p", inputs() + s - step.output,
+                   clock < 0 ? ", nullptr" : str(", a.x", clock, ".data"));
+      for (size_t i = 0; i < step.inputs.size() - (clock < 0 ? 0 : 1); ++i)
+        update += str(", v", step.inputs[i]);
+      update += ")";
+    });
+    if (!update.empty()) return update;
     const ElementwiseRow& row = *row_of(*step.primitive);
     std::string call = str("scalar::", step.primitive->name, "(");
     for (size_t i = 0; i < step.inputs.size(); ++i) {
@@ -426,9 +458,11 @@ std::string function_of(const char* form, int n) {
 
 std::string describe(const Group& group) {
   std::string text = "[group]";
-  for (size_t s = 0; s < group.steps.size() && s < 8; ++s)
-    text += str(s == 0 ? " " : ", ", group.steps[s].primitive->name);
-  if (group.steps.size() > 8) text += str(" and ", group.steps.size() - 8, " more");
+  int count = 0;
+  for (const Group::Step& step : group.steps) {
+    if (step.output == 0 && count++ < 8) text += str(count == 1 ? " " : ", ", step.primitive->name);
+  }
+  if (count > 8) text += str(" and ", count - 8, " more");
   return text + str(" of ", group.outputs.empty() ? DType::float32 : group.outputs[0].dtype, group.shape);
 }
 

@@ -6,6 +6,7 @@
 #include "../groups.h"
 #include "backend/cuda/nvrtc.h"
 #include "ops/reduce.h"
+#include "ops/update.h"
 
 namespace tidu::cuda_testing {
 namespace {
@@ -77,24 +78,45 @@ size_t count(const std::string& text, const std::string& part) {
 }
 
 // No warning, no registers spilled to memory, for A100 and H100.
-void expect_to_compile(const Group& group, const std::string& what) {
+void expect_to_compile(const std::string& text, size_t kernels, const std::string& what) {
   const Nvrtc& nvrtc = *cuda::find_nvrtc();
   for (const char* architecture : {"sm_80", "sm_90"}) {
     std::vector<std::string> options = cuda::compiler_options(architecture);
     options.emplace_back("--ptxas-options=-v");
-    const std::string text = text_of(group);
     const cuda::Compiled compiled = cuda::compile(nvrtc, text, options);
     ASSERT_FALSE(compiled.code.empty()) << what << "\n" << compiled.log << "\n" << text;
     EXPECT_EQ(compiled.log.find("warning"), std::string::npos) << what << "\n"
                                                                << compiled.log << "\n"
                                                                << text;
-    const size_t kernels = cuda::generate(group)->vector > 1 ? 2 : 1;
     // A line for each kernel, and for each function that they call.
     const size_t reports = count(compiled.log, "bytes spill stores");
     EXPECT_GE(reports, kernels) << what << "\n" << compiled.log;
     EXPECT_EQ(count(compiled.log, " 0 bytes spill stores, 0 bytes spill loads"), reports) << what << "\n"
                                                                                           << compiled.log;
   }
+}
+
+void expect_to_compile(const Group& group, const std::string& what) {
+  expect_to_compile(text_of(group), cuda::generate(group)->vector > 1 ? 2 : 1, what);
+}
+
+// A weight's gradient, which is a product, with the weight and what an optimiser keeps beside it.
+Group step_of_weight(const Primitive& update, Attrs attrs, int arrays, DType dtype) {
+  Group group{.shape = {256, 784}, .inputs = {}, .steps = {}, .outputs = {}};
+  const DType state = state_dtype(dtype);
+  for (int k = 0; k < arrays; ++k) group.inputs.push_back({k < 2 ? dtype : state, {784, 1}});
+  group.inputs.push_back({DType::float64, {0, 0}});
+  group.product = {0, 128, {{dtype, {1, 256}}, {dtype, {784, 1}}}};
+  std::vector<int> inputs;
+  for (int k = 1; k < arrays; ++k) inputs.push_back(k);
+  inputs.push_back(0);
+  inputs.push_back(arrays);
+  for (int k = 0; k + 1 < arrays; ++k) {
+    const DType made = k == 0 ? dtype : state;
+    group.steps.push_back({&update, attrs, made, inputs, k});
+    group.outputs.push_back({.value = arrays + 1 + k, .dtype = made});
+  }
+  return group;
 }
 
 class CudaGenerateForGpus : public testing::Test {
@@ -122,6 +144,20 @@ TEST_F(CudaGenerateForGpus, RandomGroupsCompile) {
 
 TEST_F(CudaGenerateForGpus, WideGroupsCompile) {
   expect_to_compile(chain({4, 4}, {int64_t{1} << 30, 1}, 1), "wide");
+}
+
+TEST_F(CudaGenerateForGpus, ProductsThatStepWeightsCompile) {
+  const std::string tile = "multiply_tile<Tile<16, 16, 1, 1, 8, 4, 8>, false, false, 4>";
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    const auto expect = [&](const Primitive& update, Attrs attrs, int arrays) {
+      const cuda::Generated made = *cuda::generate(step_of_weight(update, std::move(attrs), arrays, dtype));
+      expect_to_compile(cuda::product_text(made, tile, 256), 1, made.name);
+    };
+    expect(primitives::sgd_update, SgdAttrs{1, 0.1, 0, 0, false, false, true}, 2);
+    expect(primitives::sgd_update, SgdAttrs{1, 0.1, 0.9, 0, true, false, true}, 3);
+    expect(primitives::adam_update, AdamAttrs{1, 0.1, 0.9, 0.99, 1e-8, 0.01, true, 1, true}, 4);
+    expect(primitives::rmsprop_update, RmspropAttrs{1, 0.1, 0.9, 1e-8, 0, 0.5, true}, 4);
+  }
 }
 
 TEST_F(CudaGenerateForGpus, GroupsOfManyInputsCompile) {
