@@ -83,6 +83,13 @@ def test_report():
     assert "0 of 1 cases miss a target" in done.stdout
 
 
+def test_a_compiled_step_is_few_launches_that_move_little():
+    done = run(ROOT / "bench/kernel_report.py", "--check", "--only", "training step")
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 of 1 cases miss a target" in done.stdout
+
+
 def test_a_removed_barrier_is_caught():
     import tidu
 

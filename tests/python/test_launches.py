@@ -1,6 +1,7 @@
 """What compiled training steps launch on device cuda, and that their bits are those of their calls."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,10 +31,10 @@ def data(dtype, batch=BATCH, pixels=PIXELS):
     return x, td.tensor(rng.integers(0, CLASSES, batch)).to("cuda")
 
 
-def training(activation, dtype, optimizer=td.optim.SGD, pixels=PIXELS, **options):
+def training(activation, dtype, optimizer=td.optim.SGD, pixels=PIXELS, hidden=HIDDEN, **options):
     """A step, and the parameters that it trains."""
     rng = np.random.default_rng(3)
-    model = td.nn.Sequential(td.nn.Linear(pixels, HIDDEN), activation(), td.nn.Linear(HIDDEN, CLASSES))
+    model = td.nn.Sequential(td.nn.Linear(pixels, hidden), activation(), td.nn.Linear(hidden, CLASSES))
     model = model.to(dtype).to("cuda")
     with td.no_grad():
         for parameter in model.parameters():
@@ -61,14 +62,22 @@ def bits(tensor):
     return tensor.detach().to(td.float64).cpu().numpy().tobytes()
 
 
-def test_a_step_is_few_launches():
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [(td.optim.SGD, {}), (td.optim.SGD, {"momentum": 0.9}), (td.optim.Adam, {})],
+    ids=str,
+)
+def test_a_step_is_few_launches(optimizer, options):
+    td.cuda.set_matmul("auto")
     x, labels = data(td.float32)
-    step, _ = training(td.nn.Sigmoid, td.float32)
+    step, _ = training(td.nn.Sigmoid, td.float32, optimizer, hidden=256, **options)
     compiled = td.compile(step)
     for _ in range(3):
         compiled(x, labels)
     count, text = launches_of(compiled, x, labels)
     assert count <= 6, text
+    # Each weight is stepped by the product that makes its gradient.
+    assert len(re.findall(r"matmul\+\w+_update: ", text)) == 2, text
 
 
 @pytest.mark.parametrize(
@@ -93,12 +102,20 @@ def test_a_step_has_the_bits_of_its_calls(activation, dtype):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "options"), [(td.optim.SGD, {"momentum": 0.9}), (td.optim.Adam, {})], ids=str
+    ("optimizer", "dtype", "options"),
+    [
+        (td.optim.SGD, td.float32, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+        (td.optim.SGD, td.float16, {"momentum": 0.9}),
+        (td.optim.Adam, td.float32, {}),
+        (td.optim.AdamW, td.bfloat16, {}),
+        (td.optim.RMSprop, td.float64, {"momentum": 0.5}),
+    ],
+    ids=str,
 )
-def test_other_optimisers_have_the_bits_of_their_calls(optimizer, options):
-    x, labels = data(td.float32, batch=33, pixels=50)  # no vectors anywhere
-    eager, want = training(td.nn.Sigmoid, td.float32, optimizer, 50, **options)
-    step, got = training(td.nn.Sigmoid, td.float32, optimizer, 50, **options)
+def test_other_optimisers_have_the_bits_of_their_calls(optimizer, dtype, options):
+    x, labels = data(dtype, batch=33, pixels=50)  # no vectors anywhere
+    eager, want = training(td.nn.Sigmoid, dtype, optimizer, 50, **options)
+    step, got = training(td.nn.Sigmoid, dtype, optimizer, 50, **options)
     compiled = td.compile(step)
     for i in range(5):
         assert bits(compiled(x, labels)) == bits(eager(x, labels)), i

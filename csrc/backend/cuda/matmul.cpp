@@ -65,9 +65,10 @@ Gemm::Matrix blas_matrix(const Tensor& x, const void* data, int64_t by_batch) {
   return {data, !plain, std::max<int64_t>(leading, 1), by_batch};
 }
 
-// The rule: the library multiplies floats unless the product is so small that launching costs more than
-// multiplying, or has at most four rows or columns, where reading the matrix once is all. Integers it does
-// not know.
+// The rule: the library multiplies floats unless the product is so small that launches and what goes through
+// memory between them cost more than multiplying (2^25 multiply-adds are a microsecond at the peak rate of an
+// H100), or has at most four rows or columns, where reading the matrix once is all. Integers it does not
+// know.
 bool prefers_cublas(const Tensor& a, const Tensor& out) {
   if (!is_floating(out.dtype()) || a.size(-1) == 0) return false;
   switch (matmul_library()) {
@@ -75,7 +76,7 @@ bool prefers_cublas(const Tensor& a, const Tensor& out) {
     case MatmulLibrary::tidu: return false;
     case MatmulLibrary::automatic: break;
   }
-  constexpr int64_t kSmall = 1 << 21, kVector = 4;  // multiplications; columns
+  constexpr int64_t kSmall = 1 << 25, kVector = 4;  // multiplications; columns
   return std::min(out.size(-2), out.size(-1)) > kVector && out.numel() * a.size(-1) > kSmall;
 }
 
