@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "backend/backend.h"
+#include "compile/again.h"
 #include "compile/replay.h"
 #include "compile/simplify.h"
 #include "compile/updates.h"
@@ -322,7 +323,36 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
     program_ = with_updates_apart(program_, values_);
     values_ = outline(program_, layouts_);
   }
-  units_ = units_of(program_, values_, {passes.fuse, passes.products});
+  build(passes);
+  constexpr int kMostRounds = 8;
+  for (int round = 0; passes.again && passes.fuse && round < kMostRounds; ++round) {
+    std::optional<MadeAgain> less = with_values_made_again(program_, again_, values_, units_, plan_);
+    if (!less) break;
+    const int64_t bytes = arena_bytes();
+    std::tuple before(std::move(program_), std::move(again_), std::move(values_), std::move(units_),
+                      std::move(plan_));
+    program_ = std::move(less->program);
+    again_ = std::move(less->again);
+    values_ = outline(program_, layouts_);
+    build(passes);
+    if (arena_bytes() >= bytes) {
+      std::tie(program_, again_, values_, units_, plan_) = std::move(before);
+      break;
+    }
+    if (kept_bytes_ == 0) kept_bytes_ = bytes;
+  }
+  int64_t elements = 0;
+  for (const Unit& unit : units_) {
+    for (int variable : unit.outputs) elements += values_[variable].numel();
+  }
+  is_long_ = elements >= Unlocked::kMany;
+}
+
+Executable::~Executable() = default;
+
+// Units and where their values lie, of the program as it is.
+void Executable::build(const Passes& passes) {
+  units_ = units_of(program_, values_, {passes.fuse, passes.products, again_});
   for (Unit& unit : units_) {
     const Program::Instruction& call = program_.instructions[unit.calls[0]];
     const PrepareCall prepare = unit.group ? nullptr : preparation_of(*call.primitive);
@@ -333,14 +363,7 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
     unit.held = prepare({*call.primitive, inputs, call.attrs, outputs}, passes);
   }
   plan_ = plan_memory(program_, values_, units_, passes.in_place, donations_);
-  int64_t elements = 0;
-  for (const Unit& unit : units_) {
-    for (int variable : unit.outputs) elements += values_[variable].numel();
-  }
-  is_long_ = elements >= Unlocked::kMany;
 }
-
-Executable::~Executable() = default;
 
 int64_t Executable::arena_bytes() const {
   int64_t bytes = 0;
@@ -502,25 +525,16 @@ std::string Executable::explain_run() const {
   text += str("\n", kernels, " calls on their own, ", count, " groups of ", in_groups, " calls\n", groups,
               products);
   for (size_t i = 0; i < plan_.arenas.size(); ++i) {
-    const auto& [device, bytes, peak] = plan_.arenas[i];
-    text += str("arena on ", device, ": ", bytes, " bytes, of which ", peak, " are in use at once");
-    const auto in_use = [&](int now) {
-      int64_t sum = 0;
-      for (const std::vector<Memory>* memories : {&plan_.memories, &plan_.workspaces}) {
-        for (const Memory& memory : *memories) {
-          const bool is_here = memory.kind == Memory::arena && memory.index == static_cast<int>(i);
-          if (is_here && memory.first <= now && now <= memory.last) sum += memory.bytes;
-        }
-      }
-      return sum;
-    };
-    for (size_t now = 0; now < units_.size(); ++now) {
-      if (in_use(static_cast<int>(now)) != peak) continue;
-      text += str(", at ", name_of(units_[now]));
-      break;
-    }
-    text += '\n';
+    const auto& [device, bytes, peak, at] = plan_.arenas[i];
+    text += str("arena on ", device, ": ", bytes, " bytes, of which ", peak, " are in use at once, at ",
+                name_of(units_[static_cast<size_t>(at)]), '\n');
   }
+  if (kept_bytes_ > 0) text += str("made again, where the arena would have ", kept_bytes_, " bytes:");
+  for (size_t i = 0; i < program_.instructions.size() && kept_bytes_ > 0; ++i) {
+    const std::vector<int>& made = program_.instructions[i].outputs;
+    if (!made.empty() && again_[made[0]]) text += str(' ', describe(program_.instructions[i], i));
+  }
+  if (kept_bytes_ > 0) text += '\n';
   text += explain_graphs();
   for (const auto& [variable, to] : plan_.results) text += str("result ", to, " is a copy\n");
   for (const auto& [result, argument] : plan_.taken)

@@ -17,6 +17,7 @@ struct Passes {
   bool fold = true;      // what constants alone decide once, when it is made ready (with `simplify`)
   bool hoist = true;     // what the steps of loops compute again, once
   bool join = true;      // small work of a device as one launch, from the third call on
+  bool again = true;     // cheap values made again where that lowers the peak (with `fuse`)
 };
 
 // A program whose kernels know where all values lie: a call points at its arguments, allocates its results
@@ -55,6 +56,7 @@ class Executable {
   struct Frame;
   class Loan;
 
+  void build(const Passes& passes);
   void check(std::span<const Tensor> arguments) const;
   void check_donated(std::span<const Tensor> arguments) const;
   std::unique_ptr<Frame> make_frame(Tensors arenas) const;
@@ -62,6 +64,8 @@ class Executable {
 
   const Program original_;
   Program program_;
+  std::vector<bool> again_;  // its variables that are made again, or none
+  int64_t kept_bytes_ = 0;   // of the arenas without these
   std::vector<Strides> layouts_;
   std::vector<bool> is_row_major_, is_written_;  // arguments
   Tensors values_;                               // abstract ones of its variables

@@ -30,6 +30,10 @@ bool is_pointwise(const Program::Instruction& call, const Tensors& values) {
   return call.primitive->pointwise ||
          (updates_one(call) && values[call.outputs[0]].device().type != DeviceType::cpu);
 }
+bool is_again(const Program::Instruction& call, const std::vector<bool>& again) {
+  return !again.empty() && !call.outputs.empty() && again[static_cast<size_t>(call.outputs[0])];
+}
+
 constexpr int64_t kSmall = 4096;  // elements, whose loop takes a device less time than its launch
 
 bool is_reduction(const Primitive& primitive) {
@@ -40,7 +44,7 @@ bool is_reduction(const Primitive& primitive) {
 
 class Fuser {
  public:
-  Fuser(const Program& program, const Tensors& values, Fusing fusing)
+  Fuser(const Program& program, const Tensors& values, const Fusing& fusing)
       : program_(program), values_(values), readers_(values.size(), 0) {
     for (const Program::Instruction& call : program.instructions) count_readers(call.inputs);
     count_readers(program.outputs);
@@ -50,7 +54,7 @@ class Fuser {
       if (is_one_number(value) && !is_complex(value.dtype()) && !value.impl().storage->writable())
         note_number(constant.variable, value);
     }
-    gather(fusing.groups);
+    gather(fusing);
     for (size_t unit = 0; fusing.groups && unit < units_.size(); ++unit) attach(unit);
     for (size_t unit = 0; fusing.products && unit < units_.size(); ++unit) attach_product(unit);
     prepare();
@@ -109,8 +113,8 @@ class Fuser {
 
   // Calls to units: those of a group to one, or, where they need too many operands, to several one after
   // another.
-  void gather(bool fuses) {
-    Groups groups(program_, values_);
+  void gather(const Fusing& fusing) {
+    Groups groups(program_, values_, fusing.again);
     const std::set<int> whole = uncut(groups);
     struct Piece {
       size_t unit;
@@ -118,31 +122,8 @@ class Fuser {
       std::unordered_map<int, int> open;  // how often what it makes is still to be read
     };
     std::unordered_map<int, Piece> pieces;
-    for (int now = 0; now < static_cast<int>(program_.instructions.size()); ++now) {
-      const auto& [primitive, attrs, inputs, outputs, differentiable, source] = call(now);
-      if (is_view(call(now), values_)) continue;
-      if (primitive == &primitives::full) {
-        const VisibleTraces none(nullptr);
-        const auto& filled = attrs.as<FullAttrs>();
-        note_number(outputs[0], full({}, filled.value, filled.dtype));
-      }
-      const int group = fuses ? groups.of(now) : -1;
-      if (group < 0) {
-        units_.push_back({{now}, inputs, outputs});
-        for (int variable : outputs) makers_[variable] = units_.size() - 1;
-        continue;
-      }
-      const auto fits = [&](const Piece& piece) {
-        return whole.contains(group) ||
-               piece.outside.size() + piece.open.size() + inputs.size() + 1 <= kMostOperands;
-      };
-      auto found = pieces.find(group);
-      if (found == pieces.end() || !fits(found->second)) {
-        found = pieces.insert_or_assign(group, Piece{units_.size(), {}, {}}).first;
-        units_.push_back({{}, inputs, outputs});
-      }
-      Piece& piece = found->second;
-      for (int variable : inputs) {
+    const auto add_to = [&](Piece& piece, int number) {
+      for (int variable : call(number).inputs) {
         const auto open = piece.open.find(variable);
         if (open != piece.open.end()) {
           if (--open->second == 0) piece.open.erase(open);
@@ -150,12 +131,61 @@ class Fuser {
           piece.outside.insert(variable);
         }
       }
-      for (int variable : outputs) {
+      for (int variable : call(number).outputs) {
         if (readers_[variable] > 0) piece.open[variable] = readers_[variable];
         makers_[variable] = piece.unit;
       }
-      units_[piece.unit].calls.push_back(now);
-      is_pointwise_.insert(piece.unit);
+      units_[piece.unit].calls.push_back(number);
+    };
+    const auto new_piece = [&] {
+      units_.push_back({});
+      is_pointwise_.insert(units_.size() - 1);
+      return Piece{units_.size() - 1, {}, {}};
+    };
+    std::vector<int> again;  // of one shape
+    const auto shape_of = [&](int number) { return values_[call(number).outputs[0]].shape(); };
+    const auto add_apart = [&] {
+      if (again.empty()) return;
+      Piece piece = new_piece();
+      for (int number : again) add_to(piece, number);
+      again.clear();
+    };
+    for (int now = 0; now < static_cast<int>(program_.instructions.size()); ++now) {
+      const auto& [primitive, attrs, inputs, outputs, differentiable, source] = call(now);
+      if (is_view(call(now), values_)) {
+        if (!again.empty() && inputs[0] == call(again.back()).outputs[0])
+          add_apart();  // it is read otherwise
+        continue;
+      }
+      if (primitive == &primitives::full) {
+        const VisibleTraces none(nullptr);
+        const auto& filled = attrs.as<FullAttrs>();
+        note_number(outputs[0], full({}, filled.value, filled.dtype));
+      }
+      if (is_again(call(now), fusing.again)) {
+        if (!again.empty() && shape_of(again.back()) != shape_of(now)) add_apart();
+        again.push_back(now);
+        continue;
+      }
+      const int group = fusing.groups ? groups.of(now) : -1;
+      if (group < 0 || (!again.empty() && shape_of(again.back()) != shape_of(now))) add_apart();
+      if (group < 0) {
+        units_.push_back({{now}, inputs, outputs});
+        for (int variable : outputs) makers_[variable] = units_.size() - 1;
+        continue;
+      }
+      const auto fits = [&](const Piece& piece) {
+        size_t operands = inputs.size() + 1;
+        for (int number : again) operands += call(number).inputs.size();
+        return whole.contains(group) ||
+               piece.outside.size() + piece.open.size() + operands <= kMostOperands;
+      };
+      auto found = pieces.find(group);
+      if (found == pieces.end() || !fits(found->second))
+        found = pieces.insert_or_assign(group, new_piece()).first;
+      for (int number : again) add_to(found->second, number);
+      again.clear();
+      add_to(found->second, now);
     }
   }
 
@@ -426,18 +456,19 @@ class Fuser {
 
 }  // namespace
 
-Groups::Groups(const Program& program, const Tensors& values)
+Groups::Groups(const Program& program, const Tensors& values, const std::vector<bool>& again)
     : of_(program.instructions.size(), -1), makers_(values.size(), -1) {
   std::vector<int> ready(values.size(), 0);                   // from when on a value is in memory
   std::map<std::pair<int, std::vector<int64_t>>, int> small;  // a group of each time and shape
   int effects = 0;                                            // from when on the next one can come
+  std::vector<int> made_again;                                // for the next call
   for (int now = 0; now < static_cast<int>(of_.size()); ++now) {
     const Program::Instruction& call = program.instructions[now];
     const bool view = is_view(call, values);
-    const bool groups =
-        is_pointwise(call, values) && !view && std::ranges::all_of(call.inputs, [&](int input) {
-          return values[input].device() == values[call.outputs[0]].device();
-        });
+    const bool groups = is_pointwise(call, values) && !view && !is_again(call, again) &&
+                        std::ranges::all_of(call.inputs, [&](int input) {
+                          return values[input].device() == values[call.outputs[0]].device();
+                        });
     const auto joins = [&](int variable) {
       return groups && makers_[variable] >= 0 && of_[makers_[variable]] >= 0 &&
              values[variable].shape() == values[call.outputs[0]].shape() &&
@@ -471,6 +502,20 @@ Groups::Groups(const Program& program, const Tensors& values)
       const bool at_once = view || (call.inputs.empty() && !call.has_effect());
       ready[variable] = at_once ? time : time + 1;
     }
+    if (is_again(call, again)) {
+      made_again.push_back(now);
+    } else if (view) {
+      if (!made_again.empty() && makers_[call.inputs[0]] == made_again.back()) made_again.clear();
+    } else {
+      // They are there when what they were made for is.
+      for (int other : made_again) {
+        const int variable = program.instructions[other].outputs[0];
+        if (!groups || values[variable].shape() != values[call.outputs[0]].shape()) continue;
+        of_[other] = of_[now];
+        ready[variable] = time + 1;
+      }
+      made_again.clear();
+    }
   }
 }
 
@@ -479,7 +524,7 @@ int Groups::root(int group) {
   return group;
 }
 
-std::vector<Unit> units_of(const Program& program, const Tensors& values, Fusing fusing) {
+std::vector<Unit> units_of(const Program& program, const Tensors& values, const Fusing& fusing) {
   return Fuser(program, values, fusing).take();
 }
 

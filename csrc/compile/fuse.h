@@ -11,7 +11,8 @@ namespace tidu {
 // it makes is read from memory at later times alone: so no group waits for itself.
 class Groups {
  public:
-  Groups(const Program& program, const Tensors& values);
+  // What is made again (Fusing::again) is in none.
+  Groups(const Program& program, const Tensors& values, const std::vector<bool>& again = {});
 
   // The group of a call, or -1.
   int of(int call) { return of_[call] < 0 ? -1 : root(of_[call]); }
@@ -46,9 +47,11 @@ struct Fusing {
   bool groups =
       true;  // elementwise calls, with the reductions that read them where the device has such loops
   bool products = true;  // with what reads them alone, where the device computes it part by part
+  // Variables, or none: the calls that make these belong to the next call that is none of them, nor a view.
+  std::vector<bool> again{};
 };
 
 // All that a program computes, in an order in which it can be run.
-std::vector<Unit> units_of(const Program& program, const Tensors& values, Fusing fusing);
+std::vector<Unit> units_of(const Program& program, const Tensors& values, const Fusing& fusing);
 
 }  // namespace tidu

@@ -234,7 +234,7 @@ class Planner {
     for (Memory* memory : placed) {
       const auto known = std::ranges::find(plan_.arenas, memory->device, &MemoryPlan::Arena::device);
       memory->index = static_cast<int>(known - plan_.arenas.begin());
-      if (known == plan_.arenas.end()) plan_.arenas.push_back({memory->device, 0, 0});
+      if (known == plan_.arenas.end()) plan_.arenas.push_back({memory->device, 0, 0, 0});
     }
     for (size_t i = 0; i < plan_.arenas.size(); ++i) {
       std::vector<Lifetime> lifetimes;
@@ -248,6 +248,7 @@ class Planner {
       }
       plan_.arenas[i].bytes = arena.bytes;
       plan_.arenas[i].peak = peak_bytes(lifetimes);
+      plan_.arenas[i].at = peak_time(lifetimes);
     }
   }
 

@@ -31,6 +31,7 @@ struct MemoryPlan {
     Device device;
     int64_t bytes;
     int64_t peak;  // that are in use at once
+    int at;        // the first unit where they are
   };
   // A value that is copied to a result, or written to an argument, after the last unit.
   struct Copy {

@@ -80,7 +80,14 @@ class Lifetimes {
 
 std::vector<Lifetime> lifetimes_of(const Program& program) { return Lifetimes(program).take(); }
 
-int64_t peak_bytes(std::span<const Lifetime> lifetimes) {
+namespace {
+
+struct Peak {
+  int64_t bytes = 0;
+  int time = 0;
+};
+
+Peak peak_of(std::span<const Lifetime> lifetimes) {
   int end = 0;
   for (const Lifetime& lifetime : lifetimes) end = std::max(end, lifetime.last);
   std::vector<int64_t> changes(static_cast<size_t>(end) + 2);
@@ -88,10 +95,18 @@ int64_t peak_bytes(std::span<const Lifetime> lifetimes) {
     changes[lifetime.first] += lifetime.bytes;
     changes[lifetime.last + 1] -= lifetime.bytes;
   }
-  int64_t now = 0, most = 0;
-  for (int64_t change : changes) most = std::max(most, now += change);
-  return most;
+  int64_t now = 0;
+  Peak peak;
+  for (size_t time = 0; time < changes.size(); ++time) {
+    if ((now += changes[time]) > peak.bytes) peak = {now, static_cast<int>(time)};
+  }
+  return peak;
 }
+
+}  // namespace
+
+int64_t peak_bytes(std::span<const Lifetime> lifetimes) { return peak_of(lifetimes).bytes; }
+int peak_time(std::span<const Lifetime> lifetimes) { return peak_of(lifetimes).time; }
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 

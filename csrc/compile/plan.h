@@ -16,6 +16,8 @@ std::vector<Lifetime> lifetimes_of(const Program& program);
 
 // The most bytes that are needed at once.
 int64_t peak_bytes(std::span<const Lifetime> lifetimes);
+// When they are first needed.
+int peak_time(std::span<const Lifetime> lifetimes);
 
 // So that memory behind them is aligned for any kernel.
 int64_t aligned(int64_t bytes);

@@ -193,6 +193,7 @@ const std::vector<Passes> kPasses{{},
                                   {.products = false},
                                   {.in_place = false},
                                   {.hoist = false},
+                                  {.again = false},
                                   {.simplify = false, .fuse = false, .products = false, .in_place = false}};
 
 void expect_as_program(const Program& program, const Tensors& arguments, const std::string& where,
@@ -204,9 +205,9 @@ void expect_as_program(const Program& program, const Tensors& arguments, const s
     for (int round = 0; round < 2; ++round) {
       const Tensors mine = twins_of(arguments);
       const Tensors got = executable(mine);
-      const std::string what =
-          str(where, " simplify=", passes.simplify, " fuse=", passes.fuse, " products=", passes.products,
-              " in_place=", passes.in_place, " round ", round, "\n", program.to_string());
+      const std::string what = str(where, " simplify=", passes.simplify, " fuse=", passes.fuse,
+                                   " products=", passes.products, " in_place=", passes.in_place,
+                                   " again=", passes.again, " round ", round, "\n", program.to_string());
       expect_same(got, want, what);
       expect_same(mine, at, what + "\narguments");
       expect_apart(got, mine, program);
@@ -699,6 +700,62 @@ TEST(Executable, RunsElementwiseCallsAndTheReductionsOfThemAsOne) {
                 },
                 {x}),
             (std::vector<size_t>{3}));
+}
+
+// Of 64 x 64 floats each: a and what the derivative of a ramp reads of it, past the products between.
+TEST(Executable, MakesCheapValuesAgainWhereThatLowersThePeak) {
+  constexpr int64_t kBytes = 4 * 64 * 64;
+  const Tensors arguments{random_normal(random_key(1), {64, 64}), random_normal(random_key(2), {64, 64}),
+                          random_normal(random_key(3), {64, 256}), random_normal(random_key(4), {256, 64})};
+  struct Case {
+    const char* what;
+    Function function;
+    int64_t kept, again;
+  };
+  const auto between = [](const Tensor& x, const Tensors& in) {
+    return matmul(matmul(matmul(x, in[2]), in[3]), in[1]);
+  };
+  const std::vector<Case> cases{
+      // Where a * c and b * c are computed, as one loop.
+      {"in a loop",
+       [&](const Tensors& in) {
+         const Tensor a = matmul(in[0], in[1]), b = maximum(a, 0.0), c = between(b, in);
+         return Tensors{sum(a * c + b * c, 0)};
+       },
+       7 * kBytes, 6 * kBytes},
+      {"two calls",
+       [&](const Tensors& in) {
+         const Tensor a = matmul(in[0], in[1]), b = maximum(a, 0.0) + in[0], c = between(b, in);
+         return Tensors{sum(a * c + b * c, 0)};
+       },
+       7 * kBytes, 6 * kBytes},
+      {"a view of it, for a product",
+       [&](const Tensors& in) {
+         const Tensor a = matmul(in[0], in[1]), b = maximum(a, 0.0), c = between(b, in);
+         return Tensors{sum(a * c + matmul(matrix_transpose(b), c), 0)};
+       },
+       7 * kBytes, 6 * kBytes},
+      {"no cheap one",
+       [&](const Tensors& in) {
+         const Tensor a = matmul(in[0], in[1]), b = tanh(a), c = between(b, in);
+         return Tensors{sum(a * c + b * c, 0)};
+       },
+       7 * kBytes, 7 * kBytes},
+      {"of what is there no more",
+       [&](const Tensors& in) {
+         const Tensor b = maximum(matmul(in[0], in[1]), 0.0), c = between(b, in);
+         return Tensors{sum(b * c, 0)};
+       },
+       6 * kBytes, 6 * kBytes}};
+  for (const auto& [what, function, kept, again] : cases) {
+    const Program program = record(function, arguments);
+    const Executable plain(program, {}, {.again = false}), other(program);
+    EXPECT_EQ(plain.arena_bytes(), kept) << what << "\n" << plain.explain();
+    EXPECT_EQ(other.arena_bytes(), again) << what << "\n" << other.explain();
+    const std::string text = str("made again, where the arena would have ", kept, " bytes: instruction ");
+    EXPECT_EQ(other.explain().find(text) != std::string::npos, again < kept) << other.explain();
+    expect_as_program(program, arguments, what);
+  }
 }
 
 TEST(Executable, ExplainsWhatItDoes) {

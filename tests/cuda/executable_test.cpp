@@ -30,6 +30,26 @@ TEST_F(CudaExecutable, HasTheBitsOfItsProgram) {
   }
 }
 
+// What is in memory at the third product, of 64 x 64 and 64 x 256 floats: a, the product before and its own
+// result, and not the ramp of a, which the loop at the end makes again.
+TEST_F(CudaExecutable, MakesCheapValuesAgainWhereThatLowersThePeak) {
+  const auto f = [](const Tensors& in) {
+    const Tensor a = matmul(in[0], in[1]), ramp = maximum(a, 0.0);
+    const Tensor c = matmul(matmul(matmul(ramp, in[2]), in[3]), in[1]);
+    return Tensors{sum(a * c + ramp * c, 0)};
+  };
+  const Tensors arguments{on_cuda({64, 64}, 1), on_cuda({64, 64}, 2), on_cuda({64, 256}, 3),
+                          on_cuda({256, 64}, 4)};
+  const Program program = record(f, arguments);
+  const Executable kept(program, {}, {.again = false}), again(program);
+  constexpr int64_t kBytes = 4 * 64 * 64;
+  EXPECT_EQ(kept.arena_bytes(), 7 * kBytes) << kept.explain();
+  EXPECT_EQ(again.arena_bytes(), 6 * kBytes) << again.explain();
+  const Tensor want = program(arguments)[0];
+  expect_same(kept(arguments)[0], want, "kept");
+  expect_same(again(arguments)[0], want, "made again");
+}
+
 TEST_F(CudaExecutable, RunsOnTheCurrentStreamAfterWhatMadeItsArguments) {
   const Tensors made{on_cuda({33, 20}, 1), on_cuda({20, 40}, 2), on_cuda({40}, 3)};
   const Program program =

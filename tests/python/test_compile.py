@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import math
 import pickle
+import re
 import threading
 import weakref
 
@@ -980,6 +981,29 @@ def test_a_functional_step_that_donates_takes_no_more_than_one_that_writes(devic
     assert growth(device, plain, params, state, x, y)[0] > by_writing
     text = donating.explain(params, state, x, y)
     assert "takes the memory of argument 0" in text and "without donation" in text
+
+
+def test_what_is_made_again_is_not_in_the_peak(device):
+    rng = np.random.default_rng(3)
+    x, w, wide, back = (
+        td.tensor(rng.standard_normal(shape).astype(np.float32)).to(device)
+        for shape in ((96, 96), (96, 96), (96, 384), (384, 96))
+    )
+
+    def f(x, w, wide, back):
+        a = x @ w
+        ramp = td.maximum(a, 0.0)
+        c = ramp @ wide @ back @ w
+        return (ramp * c + a * c).sum(axis=0)
+
+    compiled = td.compile(f)
+    text = compiled.explain(x, w, wide, back)
+    kept = re.search(r"made again, where the arena would have (\d+) bytes: instruction \d+ \(maximum", text)
+    predicted = td.cost(f, x, w, wide, back, matrix=False)["f"]["compiled_bytes"]
+    assert predicted - 4 * 96 < int(kept[1])  # but for the result
+    allocated, y = growth(device, compiled, x, w, wide, back)
+    assert allocated == predicted
+    assert bits(y) == bits(f(x, w, wide, back))
 
 
 @pytest.mark.parametrize("donate", [0, "a", [0], ("a",)], ids=str)
