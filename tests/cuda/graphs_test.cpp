@@ -193,10 +193,43 @@ TEST_F(CudaGraphs, CountTheLaunchesOfATrainingStep) {
   const Compiled step([&](const Tensors& in) { return training.step(in); }, batch);
   for (int call = 0; call < 2; ++call) step(batch);
   const std::string text = step.explain();
-  EXPECT_TRUE(says(text, "12 launches as graphs take them up")) << text;
-  EXPECT_TRUE(says(text, "sgd_update: 1 launch, in graph 0")) << text;
+  EXPECT_TRUE(says(text, "10 launches as graphs take them up")) << text;
+  EXPECT_TRUE(says(text, "  matmul+sgd_update: 1 launch, in graph 0")) << text;
   EXPECT_TRUE(says(text, "to: in no graph: it reads or writes memory of the host")) << text;
   EXPECT_FALSE(says(text, "in graph 1")) << text;
+}
+
+// What the third call launches, line by line, with small kernels joined and without.
+TEST_F(CudaGraphs, JoinSmallWork) {
+  const auto f = [](const Tensors& in) {
+    return Tensors{sum(in[0]), sum(in[0] * in[0], {0}), logsumexp(in[0] * 2)};
+  };
+  const Tensors in{on_cuda({20, 8}, 1)};
+  const Program program = record(f, in);
+  const Tensors want = program(in);
+  const auto launches = [&](const Passes& passes) {
+    const Executable executable(program, {}, passes);
+    for (int call = 0; call < 4; ++call) {
+      const Tensors got = executable(in);
+      for (size_t i = 0; i < want.size(); ++i)
+        expect_same(got[i], want[i], str("join ", passes.join, ", call ", call, ", output ", i));
+    }
+    const std::string text = executable.explain(), title = " launches as graphs take them up:\n";
+    const size_t begin = text.find(title), end = begin + title.size();
+    return text.substr(begin - 1, 1) + "\n" + text.substr(end);
+  };
+  EXPECT_EQ(launches({.join = false}),
+            "4\n"
+            "  sum: 1 launch, in graph 0\n"
+            "  multiply+multiply: 1 launch, in graph 0\n"
+            "  sum: 1 launch, in graph 0\n"
+            "  logsumexp: 1 launch, in graph 0\n");
+  EXPECT_EQ(launches({}),
+            "1\n"
+            "  sum: 1 launch, in graph 0\n"
+            "  multiply+multiply: in the launch of a step before, in graph 0\n"
+            "  sum: in the launch of a step before, in graph 0\n"
+            "  logsumexp: in the launch of a step before, in graph 0\n");
 }
 
 TEST_F(CudaGraphs, NameTheCallThatMetAValueItCannotUse) {
