@@ -42,7 +42,7 @@ PoolingAttrs windows_of(const std::string& op, int rank, const Tensor& x, const 
 
 // What stands at places of planes.
 Pooled picked(const std::string& op, int rank, const Tensor& x, const PoolingAttrs& attrs) {
-  for (int i = 0; i < rank; ++i) {
+  for (int i = 0; i < rank && !attrs.adaptive; ++i) {  // whose windows have elements
     const PoolingAxis axis = pooling_axis(x.shape(), attrs, i);
     for (int64_t k = 0; k < axis.count; ++k) {
       if (const Window window = axis.at(k); window.begin >= window.end)
@@ -175,6 +175,11 @@ Tensor adaptive_avg_pool(int rank, const Tensor& x, const Sizes& size) {
       shape[axis] = parts.count;
       shape.insert(axis + 1, parts.extent / parts.count);
       y = mean(reshape(y, shape), Axes{axis + 1});
+    } else if (parts.count > parts.extent) {
+      // Each has one element or two neighbours: [k extent / count, (k + 1) extent / count) with both ends.
+      const Tensor numbers = arange(parts.count, DType::int64, x.device()) * parts.extent;
+      const Tensor last = floor_divide(numbers + (parts.extent - 1), parts.count);
+      y = 0.5 * take(y, floor_divide(numbers, parts.count), axis) + 0.5 * take(y, last, axis);
     } else {
       Tensors means;
       for (int64_t k = 0; k < parts.count; ++k) {
@@ -189,14 +194,22 @@ Tensor adaptive_avg_pool(int rank, const Tensor& x, const Sizes& size) {
 
 namespace {
 
-// x at `count` places along an axis, `step` of its elements apart.
-Tensor resized(const Tensor& x, int axis, int64_t count, double step, Interpolation how, bool align_corners) {
+// x at `count` places along an axis, `step` of its elements apart, by default the even part of them.
+Tensor resized(const Tensor& x, int axis, int64_t count, std::optional<double> given, Interpolation how,
+               bool align_corners) {
   const int64_t extent = x.size(axis);
+  const bool is_nearest = how == Interpolation::nearest;
+  if (!given && (is_nearest || how == Interpolation::nearest_exact)) {
+    // In integers: a quotient of floats may be rounded to below the element that it names.
+    const Tensor halves = 2 * arange(count, DType::int64, x.device()) + (is_nearest ? 0 : 1);
+    return take(x, floor_divide(halves * extent, 2 * count), axis);
+  }
+  const double step = given.value_or(static_cast<double>(extent) / static_cast<double>(count));
   const Tensor numbers = arange(count, DType::float64, x.device());
   const auto at = [&](const Tensor& places) {
     return take(x, clip(astype(places, DType::int64), int64_t{0}, extent - 1), axis);
   };
-  if (how == Interpolation::nearest) return at(floor(numbers * step));
+  if (is_nearest) return at(floor(numbers * step));
   if (how == Interpolation::nearest_exact) return at(floor((numbers + 0.5) * step));
   Tensor places = align_corners ? numbers * step : (numbers + 0.5) * step - 0.5;
   if (how == Interpolation::linear) places = maximum(places, 0.0);
@@ -238,7 +251,7 @@ Tensor interpolate(const Tensor& x, const Dims& size, const std::vector<double>&
     if (extent == 0 || count < 1)
       fail<ShapeError>("[interpolate] axis ", 2 + i, " of ", describe(x), " would become ", count,
                        " elements");
-    double step = static_cast<double>(extent) / static_cast<double>(count);
+    std::optional<double> step;
     if (align_corners)
       step = count > 1 ? static_cast<double>(extent - 1) / static_cast<double>(count - 1) : 0;
     else if (!scale.empty() && !recompute_scale)

@@ -13,7 +13,7 @@ inline Dims each_axis(const std::string& op, const char* what, const Dims& given
   for (int i = 0; i < rank; ++i) {
     each.push_back(given[given.size() == 1 ? 0 : i]);
     if (each[i] < least || each[i] >= int64_t{1} << 31)
-      fail<ValueError>("[", op, "] ", what, " must be at least ", least, ", not ", given);
+      fail<ValueError>("[", op, "] ", what, " must be at least ", least, " and below 2^31, not ", given);
   }
   return each;
 }

@@ -278,6 +278,9 @@ Tensor vander(const Tensor& x, std::optional<int64_t> columns, bool increasing) 
   const int64_t count = columns.value_or(x.size(-1));
   if (count < 0) fail<ValueError>("[vander] the number of columns, ", count, ", is negative");
   if (count == 0) return slice_axis(expand_dims(x, -1), -1, 0, 0);
+  Shape shape = x.shape();
+  shape.push_back(count);
+  Tensor::empty(shape, x.dtype(), x.device());  // fails before the loop where there is no room for the result
   Tensors powers{ones_like(x)};
   for (int64_t i = 1; i < count; ++i) powers.push_back(powers.back() * x);
   if (!increasing) std::ranges::reverse(powers);

@@ -93,8 +93,8 @@ Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> positive,
 
 Tensor isclose(const Operand& a, const Operand& b, double rtol, double atol, bool equal_nan) {
   const DType meeting = Pair::meeting_of(a, b);
-  const auto [x, y] =
-      Pair(a, b, meeting == DType::float32 || is_narrow(meeting) ? DType::float32 : DType::float64);
+  const bool single = meeting == DType::float32 || is_narrow(meeting);
+  const auto [x, y] = Pair(a, b, is_complex(meeting) ? meeting : single ? DType::float32 : DType::float64);
   const Tensor near = logical_and(abs(x - y) <= atol + rtol * abs(y), isfinite(y));
   const Tensor close = logical_or(near, x == y);
   return equal_nan ? logical_or(close, logical_and(isnan(x), isnan(y))) : close;
@@ -268,7 +268,9 @@ Tensor nan_variance(const Tensor& x, const Over& axes, double correction, bool k
   const Tensor counted = logical_not(isnan(x));
   const Tensor count = astype(sum(counted, axes, true), x.dtype());
   const Tensor mean = sum(where(counted, x, 0), axes, true) / count;
-  const Tensor squares = sum(where(counted, square(x - mean), 0), axes, true);
+  // Without what rounding the mean left.
+  const Tensor near = where(counted, x - mean, 0);
+  const Tensor squares = sum(where(counted, square(near - sum(near, axes, true) / count), 0), axes, true);
   const Tensor divisor = count - correction;
   const Tensor variance = where(divisor > 0, squares / divisor, NAN);
   return keepdims ? variance : sum(variance, axes);
@@ -345,9 +347,25 @@ Tensor cumargmin(const Tensor& x, std::optional<int64_t> axis) {
   return places_of_changes(cummin(stop_gradient(x), axis), axis, "cumargmin");
 }
 
+namespace {
+
+// Variables by observations.
+Tensor variables_of(const Tensor& x, const char* op) {
+  if (x.ndim() > 2)
+    fail<ShapeError>("[", op, "] takes a vector or variables by observations, not ", describe(x));
+  return x.ndim() == 2 ? x : reshape(x, {1, x.numel()});
+}
+
+// Rows without their means, and then without what rounding these left.
+Tensor centred(const Tensor& rows) {
+  const Tensor near = rows - mean(rows, Axes{1}, true);
+  return near - mean(near, Axes{1}, true);
+}
+
+}  // namespace
+
 Tensor cov(const Tensor& x, double correction, const Tensor& fweights, const Tensor& aweights) {
-  if (x.ndim() > 2) fail<ShapeError>("[cov] takes a vector or variables by observations, not ", describe(x));
-  const Tensor rows = x.ndim() == 2 ? x : reshape(x, {1, x.numel()});
+  const Tensor rows = variables_of(x, "cov");
   const int64_t count = rows.size(1);
   for (const Tensor& weights : {fweights, aweights}) {
     if (weights.defined() && weights.shape() != Shape{count})
@@ -359,8 +377,8 @@ Tensor cov(const Tensor& x, double correction, const Tensor& fweights, const Ten
   const Tensor covariance = rounded_once(rows, [&](const Tensor& values) {
     const DType dtype = values.dtype();
     if (!fweights.defined() && !aweights.defined()) {
-      const Tensor centred = values - mean(values, Axes{1}, true);
-      return matmul(centred, matrix_transpose(centred)) / (static_cast<double>(count) - correction);
+      const Tensor deviations = centred(values);
+      return matmul(deviations, matrix_transpose(deviations)) / (static_cast<double>(count) - correction);
     }
     Tensor weights = ones({count}, dtype, x.device());
     if (fweights.defined()) weights = weights * astype(fweights, dtype);
@@ -368,40 +386,59 @@ Tensor cov(const Tensor& x, double correction, const Tensor& fweights, const Ten
     const Tensor total = sum(weights);
     const Tensor lost =
         aweights.defined() ? sum(weights * astype(aweights, dtype)) / total : ones({}, dtype, x.device());
-    const Tensor centred = values - sum(values * weights, Axes{1}, true) / total;
-    return matmul(centred * weights, matrix_transpose(centred)) / (total - correction * lost);
+    const auto weighted = [&](const Tensor& y) { return y - sum(y * weights, Axes{1}, true) / total; };
+    const Tensor deviations = weighted(weighted(values));
+    return matmul(deviations * weights, matrix_transpose(deviations)) / (total - correction * lost);
   });
   return x.ndim() == 2 ? covariance : reshape(covariance, {});
 }
 
+// Of variables of norm 1, whose products stay in range.
 Tensor corrcoef(const Tensor& x) {
-  return rounded_once(x, [](const Tensor& values) {
-    const Tensor covariance = cov(values);
-    if (covariance.ndim() == 0) return covariance / covariance;
-    const Tensor deviations = sqrt(linalg::diagonal(covariance));
-    return clip(covariance / expand_dims(deviations, 1) / deviations, -1, 1);
+  const Tensor result = rounded_once(variables_of(x, "corrcoef"), [](const Tensor& values) {
+    const Tensor deviations = centred(values),
+                 units = deviations / linalg::vector_norm(deviations, Axes{1}, true);
+    const Tensor covariance = matmul(units, matrix_transpose(units));
+    const Tensor sizes = sqrt(linalg::diagonal(covariance));
+    return clip(covariance / expand_dims(sizes, 1) / sizes, -1, 1);
   });
+  return x.ndim() == 2 ? result : reshape(result, {});
 }
 
 Tensor cdist(const Tensor& a, const Tensor& b, double p) {
   if (a.ndim() < 2 || b.ndim() < 2 || a.size(-1) != b.size(-1))
     fail<ShapeError>("[cdist] takes rows (.., m, d) and (.., n, d), not ", describe(a), " and ", describe(b));
   if (!(p >= 0)) fail<ValueError>("[cdist] p must be at least 0, not ", p);
-  const DType dtype = floating_meeting(a, b);
-  const Tensor differences = expand_dims(widened(a), -2) - expand_dims(widened(b), -3);
-  return astype(linalg::vector_norm(differences, Axes{-1}, false, p), dtype);
+  const DType meeting = Pair::meeting_of(a, b), dtype = is_inexact(meeting) ? meeting : kDefaultFloat;
+  const Tensor differences =
+      expand_dims(widened(astype(a, dtype)), -2) - expand_dims(widened(astype(b, dtype)), -3);
+  const Tensor distances = linalg::vector_norm(differences, Axes{-1}, false, p);
+  return is_narrow(dtype) ? astype(distances, dtype) : distances;
 }
 
 Tensor diff(const Tensor& x, int64_t n, int64_t axis) {
   if (n < 0) fail<ValueError>("[diff] the order ", n, " is negative");
   const int at = normalize_axis(axis, x.ndim(), "diff");
-  Tensor result = x;
+  Tensor result = widened(x);
   for (int64_t i = 0; i < n && result.size(at) > 0; ++i) {
     const Tensor later = slice_axis(result, at, 1, std::nullopt), earlier = slice_axis(result, at, 0, -1);
     result = x.dtype() == DType::bool_ ? later != earlier : later - earlier;
   }
-  return result.is_same(x) ? copy(x) : result;
+  return result.is_same(x) ? copy(x) : astype(result, x.dtype());
 }
+
+namespace {
+
+// The sums of neighbours along the last axis times half of the steps between them, in a dtype in which y and
+// what steps come from meet.
+Tensor trapezoids(const Tensor& y, DType meeting, const Operand& steps) {
+  const DType dtype = is_inexact(meeting) ? meeting : kDefaultFloat;
+  const Tensor values = widened(astype(y, dtype));
+  const Tensor sums = slice_axis(values, -1, 1, std::nullopt) + slice_axis(values, -1, 0, -1);
+  return astype(sum(0.5 * sums * steps, Axes{-1}), dtype);
+}
+
+}  // namespace
 
 Tensor trapezoid(const Tensor& y, const Tensor& x, int64_t axis) {
   const Tensor last = along(y, axis, "trapezoid");
@@ -409,14 +446,13 @@ Tensor trapezoid(const Tensor& y, const Tensor& x, int64_t axis) {
   if (points.size(-1) != last.size(-1))
     fail<ShapeError>("[trapezoid] ", describe(x), " does not name a point for each of ", last.size(-1),
                      " values along axis ", axis, " of ", describe(y));
-  const Tensor sums = slice_axis(last, -1, 1, std::nullopt) + slice_axis(last, -1, 0, -1);
-  return sum(0.5 * diff(points) * sums, Axes{-1});
+  // Steps between unsigned integers may be negative.
+  const Tensor steps = diff(is_integral(points.dtype()) ? astype(points, DType::int64) : widened(points));
+  return trapezoids(last, promote(y.dtype(), x.dtype()), steps);
 }
 
 Tensor trapezoid(const Tensor& y, double distance, int64_t axis) {
-  const Tensor last = along(y, axis, "trapezoid");
-  const Tensor sums = slice_axis(last, -1, 1, std::nullopt) + slice_axis(last, -1, 0, -1);
-  return sum(0.5 * distance * sums, Axes{-1});
+  return trapezoids(along(y, axis, "trapezoid"), y.dtype(), distance);
 }
 
 }  // namespace tidu

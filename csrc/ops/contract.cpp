@@ -88,11 +88,12 @@ Tensor cross(const Tensor& a, const Tensor& b, int64_t axis) {
     fail<ShapeError>("[cross] axis ", axis, " must have extent 3 in both: ", describe(a), " and ",
                      describe(b));
   }
-  const auto part = [&](const Tensor& x, int64_t i) { return select(x, at, i % 3); };
+  const auto part = [&](const Tensor& x, int64_t i) { return select(widened(x), at, i % 3); };
   Tensors parts;
   for (int64_t i = 0; i < 3; ++i)
     parts.push_back(part(a, i + 1) * part(b, i + 2) - part(a, i + 2) * part(b, i + 1));
-  return stack(parts, at);
+  const DType dtype = promote(a.dtype(), b.dtype());
+  return is_narrow(dtype) ? astype(stack(parts, at), dtype) : stack(parts, at);
 }
 
 Tensor tensordot(const Tensor& a, const Tensor& b, const Axes& a_axes, const Axes& b_axes) {
@@ -476,7 +477,12 @@ class Einsum {
 
 Tensor einsum(const std::string& subscripts, const Tensors& operands) {
   if (operands.empty()) fail<ValueError>("[einsum] takes one or more operands");
-  return Einsum(subscripts, operands).compute();
+  DType dtype = operands[0].dtype();
+  for (const Tensor& x : operands) dtype = promote(dtype, x.dtype());
+  if (operands.size() < 3 || !is_narrow(dtype)) return Einsum(subscripts, operands).compute();
+  Tensors wide;  // what is between two products is not rounded
+  for (const Tensor& x : operands) wide.push_back(widened(x));
+  return astype(Einsum(subscripts, wide).compute(), dtype);
 }
 
 }  // namespace tidu::linalg

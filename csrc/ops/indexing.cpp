@@ -572,11 +572,11 @@ Tensor segment(const Tensor& x, const Tensor& segments, Combining how, std::opti
   const Tensor base = full(shape, of_nothing(how, x.dtype()), values.dtype(), x.device());
   const Tensor result = scatter(primitive_of(how), base, values, {segments}, attrs);
   if (!is_mean) return result;
-  const Tensor none = zeros({*count}, values.dtype(), x.device());
+  const Tensor none = zeros({*count}, DType::int64, x.device());
   Shape each(x.ndim(), 1);
   each[0] = *count;
-  const Tensor counts = scatter_add(none, segments, ones({}, values.dtype(), x.device()), 0);
-  return astype(result / reshape(counts, each), x.dtype());
+  const Tensor counts = scatter_add(none, segments, ones({}, DType::int64, x.device()), 0);
+  return astype(result / astype(reshape(counts, each), values.dtype()), x.dtype());
 }
 
 Tensor masked_select(const Tensor& x, const Tensor& mask) {

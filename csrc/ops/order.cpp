@@ -213,7 +213,8 @@ Tensor quantile(const Tensor& x, const Tensor& q, const Over& over, bool keepdim
   };
   const Tensor low = element(before), high = element(before + 1.0);
   const Tensor distance = where(logical_and(isinf(low), low == high), 0.0, high - low);
-  const Tensor value = low + multiply_no_nan(distance, share);
+  // The element itself where it has the whole share: beside a large one the sum would lose it.
+  const Tensor value = where(share == 1, high, low + multiply_no_nan(distance, share));
 
   const Tensor known = ignore_nan ? count > 0.0 : slice_axis(is_number, -1, n - 1, n);
   const Tensor valid = logical_and(logical_and(among >= 0.0, among <= 1.0), known);
@@ -306,9 +307,10 @@ Tensor bincount(const Tensor& x, const std::optional<Tensor>& weights, int64_t m
       fail<ValueError>("[bincount] counts integers from 0 on, and ", describe(x), " has ", ends[0]);
     length = ends[1] + 1;
   }
-  const Tensor ones = weights ? *weights : full({}, 1, DType::int64, x.device());
+  const Tensor ones = weights ? widened(*weights) : full({}, 1, DType::int64, x.device());
   const Tensor none = zeros({std::max(*length, minlength)}, ones.dtype(), x.device());
-  return scatter_add(none, numbers, ones, 0);
+  const Tensor counts = scatter_add(none, numbers, ones, 0);
+  return weights ? astype(counts, weights->dtype()) : counts;
 }
 
 Tensor histogram_edges(const Tensor& x, int64_t bins, const std::optional<std::pair<double, double>>& range) {
@@ -338,8 +340,11 @@ Tensor histogram(const Tensor& x, const Tensor& edges, const std::optional<Tenso
       slice_axis(bincount(place, weights ? std::optional(flatten(*weights)) : std::nullopt, 0, bins + 2), 0,
                  1, bins + 1);
   if (!density) return counts;
-  const Tensor shares = astype(counts, is_floating(counts.dtype()) ? counts.dtype() : edges.dtype());
-  return shares / (sum(shares) * diff(edges));
+  const DType dtype = is_floating(counts.dtype())  ? counts.dtype()
+                      : is_floating(edges.dtype()) ? edges.dtype()
+                                                   : kDefaultFloat;
+  const Tensor shares = astype(counts, is_narrow(dtype) ? DType::float32 : dtype);
+  return astype(shares / (sum(shares) * diff(widened(edges))), dtype);
 }
 
 }  // namespace tidu

@@ -360,6 +360,50 @@ def test_distances_of_rows(p):
     np.testing.assert_allclose(to_array(td.cdist(td.tensor(a), td.tensor(b), p)), want, rtol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+def test_correlations_do_not_depend_on_units(scale):
+    x = rng.normal(size=(3, 7))
+    t = td.tensor(x, dtype=td.float32) * td.tensor([[1.0], [scale], [1.0]])
+    np.testing.assert_allclose(to_array(td.corrcoef(t)), np.corrcoef(x), rtol=1e-5)
+    with pytest.raises(td.ShapeError, match=r"\[corrcoef\] takes a vector"):
+        td.corrcoef(td.ones((2, 2, 2)))
+
+
+@pytest.mark.parametrize("dtype", [td.bool, td.uint8, td.uint64, td.int8], ids=str)
+def test_integers_are_subtracted_as_numbers(dtype):
+    """Those without a sign, too, and sums that their type does not hold."""
+    a, b = td.tensor([[0], [1]], dtype=dtype), td.tensor([[1]], dtype=dtype)
+    assert td.cdist(a, b).tolist() == [[1], [0]]
+    if dtype is td.bool:
+        return
+    y, falling = td.tensor([100, 120, 127], dtype=dtype), td.tensor([9, 5, 2], dtype=dtype)
+    want = np.cumsum([-440.0, -370.5])
+    assert td.trapezoid(y, falling).item() == want[-1]
+    assert td.trapezoid(y).item() == 110 + 123.5
+    assert td.cumulative_trapezoid(y, falling).tolist() == want.tolist()
+    slopes = td.gradient(td.tensor([1.0, 2.0, 4.0]), falling)
+    np.testing.assert_allclose(to_array(slopes), np.gradient([1.0, 2.0, 4.0], [9.0, 5.0, 2.0]), rtol=1e-6)
+
+
+def test_numbers_far_from_zero_deviate_from_their_mean():
+    """Which float32 does not hold."""
+    x = td.tensor([1e8, 1e8 + 8, 1e8 + 16, 1e8 + 24], dtype=td.float32)
+    variance = np.var([0, 8, 16, 24])
+    np.testing.assert_allclose(td.cov(x, 0).item(), variance, rtol=1e-6)
+    np.testing.assert_allclose(td.cov(x, 0, aweights=td.ones(4)).item(), variance, rtol=1e-6)
+    np.testing.assert_allclose(td.nanvar(td.concat([x, td.tensor([NAN])])).item(), variance, rtol=1e-6)
+    pair = td.stack([x, td.tensor([3.0, 2.0, 5.0, 1.0])])
+    want = np.corrcoef([0, 8, 16, 24], [3, 2, 5, 1])
+    np.testing.assert_allclose(to_array(td.corrcoef(pair)), want, rtol=1e-5)
+
+
+def test_close_complex_numbers():
+    x = td.tensor([1 + 2j, 3, complex(NAN, 0), complex(INF, 1)])
+    y = td.tensor([1 + 2.000001j, 3 + 1j, complex(NAN, 0), complex(INF, 1)])
+    assert td.isclose(x, y).tolist() == [True, False, False, True]
+    assert td.isclose(x, y, equal_nan=True).tolist() == [True, False, True, True]
+
+
 def test_distances_at_zero_have_no_gradient():
     x = td.tensor(rng.normal(size=(3, 2)))
     gradient = td.grad(lambda x: td.cdist(x, x).sum())(x)

@@ -440,6 +440,30 @@ def test_interpolation_by_weights(rng, mode):
             close(F.interpolate(t(x), mode=mode, align_corners=align, **how), want)
 
 
+def test_the_nearest_element_is_counted_in_integers():
+    """For 2 elements that become 98, 49 * (2 / 98) is below 1."""
+    for extent in (1, 2, 3, 7, 10):
+        x = td.arange(extent).reshape(1, 1, -1)
+        for size in (1, 2, 6, 49, 98, 103):
+            k = np.arange(size)
+            got = F.interpolate(x, size).cpu().numpy()[0, 0]
+            np.testing.assert_array_equal(got, k * extent // size)
+            got = F.interpolate(x, size, mode="nearest-exact").cpu().numpy()[0, 0]
+            np.testing.assert_array_equal(got, (2 * k + 1) * extent // (2 * size))
+
+
+def test_more_parts_than_elements():
+    """Each is of one element or of two neighbours."""
+    x = np.random.default_rng(1).normal(size=(2, 1, 5))
+    for count in (6, 7, 10, 13):
+        want = [x[..., 5 * k // count : -(-5 * (k + 1) // count)].mean(-1) for k in range(count)]
+        got = F.adaptive_avg_pool1d(td.tensor(x), count)
+        np.testing.assert_allclose(got.cpu().numpy(), np.stack(want, -1), rtol=1e-15)
+    for pool in (F.adaptive_avg_pool1d, F.adaptive_max_pool1d):
+        with pytest.raises(MemoryError):
+            pool(td.ones((1, 1, 3)), 1 << 45)
+
+
 def test_what_interpolate_refuses():
     x = td.ones((1, 2, 4, 4))
     for how, error, message in (

@@ -192,6 +192,15 @@ def test_quantile_axes(rng, axis, keepdims):
         np.testing.assert_allclose(to_array(ours(td.tensor(x), axis, keepdims)), want, rtol=1e-13)
 
 
+@pytest.mark.parametrize("method", ["higher", "nearest", "inverted_cdf", "closest_observation"])
+@pytest.mark.parametrize("least", [-1e10, -np.inf])
+def test_quantiles_that_are_elements_are_exact(method, least):
+    x = np.array([least, 1.0], dtype=np.float32)
+    for q in (0.0, 0.6, 0.9, 1.0):
+        want = np.quantile(np.array([0, 1.0]), q, method=method)  # which of the two
+        assert td.quantile(td.tensor(x), q, method=method).item() == (1.0 if want == 1 else x[0])
+
+
 def test_quantile_corners():
     for dtype in (td.float16, td.bfloat16, td.float32):
         assert td.median(td.tensor([3, 1, 2], dtype=dtype)).dtype == dtype
