@@ -189,6 +189,11 @@ IndexAttrs points_of(const Key& key) {
 }
 
 Tensor value_like(const Tensor& x, PyObject* value) {
+  if (is_floating(x.dtype()) && (PyList_Check(value) || PyTuple_Check(value))) {
+    // Numbers in a list are as exact as x, as one number is.
+    const Tensor given = tensor_from_object(value, {}, x.device());
+    return is_floating(given.dtype()) ? tensor_from_object(value, x.dtype(), x.device()) : given;
+  }
   const Argument argument(value, x.device());
   if (!argument) {
     throw py::type_error(str("[assign] elements of a tensor cannot be set to ",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tidu import _core
 from tidu._core import ShapeError, Tensor
+from tidu._numbers import beside, is_inexact, widened
 
 
 def logspace(
@@ -51,12 +52,15 @@ def geomspace(start: float, stop: float, num: int = 50, endpoint: bool = True, *
     >>> td.geomspace(1, 8, 4)
     tensor([1., 2., 4., 8.], dtype=float32)
     """
-    if not start * stop > 0:
+    if not (start > 0 and stop > 0) and not (start < 0 and stop < 0):
         raise ValueError(f"[geomspace] start {start} and stop {stop} must be both positive or both negative")
     dtype = options.pop("dtype", None) or _core.float32
-    low, high = math.log(abs(start)), math.log(abs(stop))
+    low, high = math.log10(abs(start)), math.log10(abs(stop))
     logarithms = _core.linspace(low, high, num, endpoint, dtype=_core.float64, **options)
-    return (math.copysign(1.0, start) * _core.exp(logarithms)).astype(dtype)
+    places = _core.arange(num, device=logarithms.device)
+    numbers = math.copysign(1.0, start) * 10.0**logarithms
+    numbers = _core.where(places == (num - 1 if endpoint else num), stop, numbers)
+    return _core.where(places == 0, start, numbers).astype(dtype)
 
 
 def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, dx: float = 1.0, axis: int = -1) -> Tensor:
@@ -68,13 +72,20 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, dx: float = 1.0, ax
     >>> td.cumulative_trapezoid(td.tensor([0.0, 1.0, 2.0]))
     tensor([0.5, 2. ], dtype=float32)
     """
-    y = _core.moveaxis(_core.asarray(y), axis, -1)
+    y = _core.asarray(y)
+    points = None if x is None else beside(x, y)
+    dtype = _core.result_type(y, *([] if points is None else [points]), 1.0)
+    y = _core.moveaxis(widened(y.astype(dtype, copy=False)), axis, -1)
     steps: Any = dx
-    if x is not None:
-        x = _core.asarray(x, device=y.device)
-        steps = _core.diff(x if x.ndim == 1 else _core.moveaxis(x, axis, -1))
+    if points is not None:
+        steps = _steps(points if points.ndim == 1 else _core.moveaxis(points, axis, -1)).astype(y.dtype)
     areas = 0.5 * (y[..., 1:] + y[..., :-1]) * steps
-    return _core.moveaxis(_core.cumulative_sum(areas, -1), -1, axis)
+    return _core.moveaxis(_core.cumulative_sum(areas, -1).astype(dtype, copy=False), -1, axis)
+
+
+def _steps(points: Tensor) -> Tensor:
+    """The differences of neighbours along the last axis; those of unsigned integers may be negative."""
+    return _core.diff(widened(points) if is_inexact(points) else points.astype(_core.int64))
 
 
 def gradient(
@@ -125,18 +136,20 @@ def gradient(
 
 
 def _gradient(y: Tensor, spacing: Any, axis: int, edge_order: int) -> Tensor:
-    y = _core.moveaxis(y, axis, -1)
+    dtype = _core.result_type(y, spacing) if isinstance(spacing, Tensor) and spacing.ndim else y.dtype
+    y = _core.moveaxis(widened(y.astype(dtype, copy=False)), axis, -1)
+    spacing = beside(spacing, y)
     size = y.shape[-1]
     if size < edge_order + 1:
         raise ShapeError(
             f"[gradient] {size} points along axis {axis} are too few for edge_order {edge_order}"
         )
-    if isinstance(spacing, Tensor) and spacing.ndim:
+    if spacing.ndim:
         if spacing.shape != (size,):
             raise ShapeError(f"[gradient] {spacing.shape} coordinates are not the {size} along axis {axis}")
-        steps = _core.diff(spacing)
+        steps = _steps(spacing).astype(y.dtype, copy=False)
     else:
-        steps = _core.broadcast_to(_core.asarray(spacing, device=y.device).astype(y.dtype), (size - 1,))
+        steps = _core.broadcast_to(spacing.astype(y.dtype, copy=False), (size - 1,))
     slopes = _core.diff(y) / steps
     left, right = steps[:-1], steps[1:]
     inner = (right * slopes[..., :-1] + left * slopes[..., 1:]) / (left + right)
@@ -144,7 +157,7 @@ def _gradient(y: Tensor, spacing: Any, axis: int, edge_order: int) -> Tensor:
     if edge_order == 2:
         first = first + (first - slopes[..., 1:2]) * steps[:1] / (steps[:1] + steps[1:2])
         last = last + (last - slopes[..., -2:-1]) * steps[-1:] / (steps[-1:] + steps[-2:-1])
-    return _core.moveaxis(_core.concat([first, inner, last], axis=-1), -1, axis)
+    return _core.moveaxis(_core.concat([first, inner, last], axis=-1).astype(dtype, copy=False), -1, axis)
 
 
 class VarMean(NamedTuple):

@@ -9,7 +9,7 @@ from tidu import _core as td
 from tidu._control import scan, while_loop
 from tidu._core import Tensor
 from tidu._implicit import custom_root
-from tidu._incomplete_gamma import rule, stirling_rest
+from tidu._incomplete_gamma import in_float64, rule, stirling_rest
 from tidu.typing import TensorLike
 
 _NODES = rule(96)
@@ -72,10 +72,7 @@ def _is_positive(x: Tensor) -> Tensor:
 
 def _parts(a: TensorLike, b: TensorLike, x: TensorLike) -> tuple[Tensor, Tensor]:
     """The parts of the beta distribution of a and b below and above x."""
-    a, b, x = (td.asarray(each) for each in (a, b, x))
-    dtype = td.result_type(a, b, x)
-    dtype = dtype if dtype.is_floating_point else td.float32
-    a, b, x = td.broadcast_arrays(*(each.astype(td.float64) for each in (a, b, x)))
+    dtype, (a, b, x) = in_float64(a, b, x)
     has_shape = td.logical_and(_is_positive(a), _is_positive(b))
     is_inside = td.logical_and(has_shape, td.logical_and(x > 0, x < 1))
     a, b = (td.where(is_inside, each, 1.0) for each in (a, b))
@@ -204,10 +201,7 @@ def betaincinv(a: TensorLike, b: TensorLike, p: TensorLike) -> Tensor:
     >>> td.special.betaincinv(1.0, 2.0, td.tensor([0.0, 0.75, 1.0]))
     tensor([0. , 0.5, 1. ], dtype=float32)
     """
-    a, b, p = (td.asarray(each) for each in (a, b, p))
-    dtype = td.result_type(a, b, p)
-    dtype = dtype if dtype.is_floating_point else td.float32
-    a, b, p = td.broadcast_arrays(*(each.astype(td.float64) for each in (a, b, p)))
+    dtype, (a, b, p) = in_float64(a, b, p)
     has_shape = td.logical_and(_is_positive(a), _is_positive(b))
     is_inside = td.logical_and(has_shape, td.logical_and(p > 0, p < 1))
     a, b, inner = (td.where(is_inside, each, fixed) for each, fixed in ((a, 1.0), (b, 1.0), (p, 0.5)))
@@ -235,9 +229,11 @@ def student_cdf(df: Tensor, z: Tensor) -> Tensor:
     center = 0.5 + 0.5 * near * density * _tail(
         td.full_like(half, 0.5), half, near * near / spread, df / spread
     )
-    far = td.where(is_near, 1.0, z)
+    is_far = td.logical_not(td.logical_or(is_near, td.isinf(z)))
+    far = td.where(is_far, z, 1.0)
     square = far * far
     is_below, log_part = _split(half, td.full_like(half, 0.5), df / (df + square), square / (df + square))
     outer = 0.5 * td.where(is_below, td.exp(log_part), -td.expm1(log_part))
     beyond = td.where(far > 0, 1 - outer, outer)
-    return td.where(is_near, center, beyond).astype(dtype)
+    at_end = td.where(z > 0, 1.0, 0.0).astype(td.float64)
+    return td.where(is_near, center, td.where(is_far, beyond, at_end)).astype(dtype)

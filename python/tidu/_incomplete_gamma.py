@@ -80,12 +80,19 @@ def _log_scaled_density(a: Tensor, x: Tensor) -> Tensor:
     return td.where(a > 10, by_stirling, small * td.log(x) - x - td.lgamma(small))
 
 
+def in_float64(*values: TensorLike) -> tuple[td.dtype, list[Tensor]]:
+    """The floating dtype in which they meet, and they in float64, as tensors of one shape."""
+    values = tuple(x if isinstance(x, (int, float)) else td.asarray(x) for x in values)
+    dtype = td.result_type(*values)
+    wide = [
+        x.astype(td.float64) if isinstance(x, Tensor) else td.asarray(x, dtype=td.float64) for x in values
+    ]
+    return dtype if dtype.is_floating_point else td.float32, td.broadcast_arrays(*wide)
+
+
 def _parts(a: TensorLike, x: TensorLike) -> tuple[Tensor, Tensor]:
     """The parts of the gamma distribution of shape a below and above x."""
-    a, x = td.asarray(a), td.asarray(x)
-    dtype = td.result_type(a, x)
-    dtype = dtype if dtype.is_floating_point else td.float32
-    a, x = td.broadcast_arrays(a.astype(td.float64), x.astype(td.float64))
+    dtype, (a, x) = in_float64(a, x)
     is_inside = td.logical_and(td.logical_and(a > 0, x > 0), td.logical_and(td.isfinite(a), td.isfinite(x)))
     inner_a, inner_x = td.where(is_inside, a, 1.0), td.where(is_inside, x, 1.0)
     is_below, part = tail(inner_a, td.log(inner_x))

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 from tidu import _core
 from tidu._core import Tensor
+from tidu._numbers import beside
 from tidu.typing import Shape, TensorLike
 
 
@@ -213,7 +214,7 @@ def isin(x: Tensor, values: Tensor | Sequence[float], *, invert: bool = False) -
     tensor([ True, False,  True], dtype=bool)
     """
     x = _core.asarray(x)
-    values = _core.asarray(values, device=x.device)
+    values = beside(values, x)
     common = _core.result_type(x, values)
     if common == _core.bool:
         common = _core.uint8

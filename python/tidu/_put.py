@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tidu import _core
 from tidu._core import ShapeError, Tensor
+from tidu._numbers import beside
 from tidu.typing import TensorLike
 
 
@@ -53,7 +54,7 @@ def _put(
 ) -> Tensor:
     """x with values, broadcast to x[key], put there."""
     x = _core.asarray(x)
-    values = _core.astype(_core.asarray(values, device=x.device), x.dtype, copy=False)
+    values = _core.astype(beside(values, x), x.dtype, copy=False)
     places = _core.arange(x.size, device=x.device).reshape(x.shape)
     places = key(places) if callable(key) else places[key]
     try:
@@ -155,7 +156,7 @@ def masked_scatter(x: Tensor, mask: Tensor, updates: Tensor) -> Tensor:
     """
     x = _core.asarray(x)
     mask = _core.broadcast_to(mask, x.shape).reshape(-1)
-    updates = _core.astype(_core.asarray(updates, device=x.device), x.dtype, copy=False).reshape(-1)
+    updates = _core.astype(beside(updates, x), x.dtype, copy=False).reshape(-1)
     if updates.size < x.size:
         count = int(_core.count_nonzero(mask))
         if updates.size < count:

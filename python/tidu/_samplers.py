@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, Protocol, TypeAlias, TypeGuard
 
 from tidu import _core as td
@@ -89,11 +90,21 @@ def _parameters(
 ) -> tuple[tuple[int, ...], list[Tensor]]:
     """(shape, values as tensors of the shape)."""
     shape = _shape_of(op, shape, *(x.shape if _is_tensor(x) else () for x in values))
-    return shape, [td.broadcast_to(td.asarray(x, device=k.device).astype(dtype), shape) for x in values]
+    return shape, [td.broadcast_to(_in_dtype(x, k, dtype), shape) for x in values]
+
+
+def _in_dtype(x: TensorLike, k: Tensor, dtype: DTypeLike) -> Tensor:
+    return x.astype(dtype) if _is_tensor(x) else td.asarray(x, dtype=dtype, device=k.device)
 
 
 def _check(op: str, name: str, value: Any, fits: Callable[[Any], bool], range_: str) -> None:
-    if not _is_tensor(value) and not fits(value):
+    if _is_tensor(value):
+        return
+    if not isinstance(value, Real):
+        raise TypeError(
+            f"[{op}] {name} is a number or a tensor, not {value!r} (in tidu.random the key comes first)"
+        )
+    if not fits(value):
         raise ValueError(f"[{op}] {name} is {value}, but must be {range_}")
 
 
@@ -266,17 +277,17 @@ def multivariate_normal(
     >>> td.random.multivariate_normal(td.random.key(0), td.zeros(2), td.eye(2), (4,)).shape
     (4, 2)
     """
-    mean, cov = td.asarray(mean, device=key.device), td.asarray(cov, device=key.device)
     dtype, drawn = _dtype_of("multivariate_normal", dtype, mean, cov)
+    mean, cov = _in_dtype(mean, key, drawn), _in_dtype(cov, key, drawn)
     if mean.ndim < 1 or cov.ndim < 2 or cov.shape[-2:] != (mean.shape[-1],) * 2:
         raise td.ShapeError(
             f"[multivariate_normal] means {tuple(mean.shape)} need covariances of shape (.., n, n), not "
             f"{tuple(cov.shape)}"
         )
     shape = _shape_of("multivariate_normal", shape, mean.shape[:-1], cov.shape[:-2])
-    factor = td.linalg.cholesky(cov.astype(drawn))
+    factor = td.linalg.cholesky(cov)
     z = normal(key, (*shape, mean.shape[-1]), dtype=drawn)
-    return (mean.astype(drawn) + (factor @ z[..., None])[..., 0]).astype(dtype)
+    return (mean + (factor @ z[..., None])[..., 0]).astype(dtype)
 
 
 # --- Categories
@@ -465,12 +476,12 @@ def dirichlet(
     >>> td.random.dirichlet(td.random.key(0), td.ones(3)).sum()
     tensor(1., dtype=float32)
     """
-    alpha = td.asarray(alpha, device=key.device)
     dtype, drawn = _dtype_of("dirichlet", dtype, alpha)
+    alpha = _in_dtype(alpha, key, drawn)
     if alpha.ndim < 1:
         raise td.ShapeError("[dirichlet] alpha must be a vector or a batch of such, not a number")
     shape = _shape_of("dirichlet", shape, alpha.shape[:-1])
-    alpha = td.broadcast_to(alpha.astype(drawn), (*shape, alpha.shape[-1]))
+    alpha = td.broadcast_to(alpha, (*shape, alpha.shape[-1]))
     return td.softmax(_loggamma(alpha, key), axis=-1).astype(dtype)
 
 

@@ -425,3 +425,13 @@ def test_derivatives_of_forms(rng):
         [td.scatter_reduce(x[:, i], 0, indices[:, 0], updates[:, i], "amax") for i in range(3)], 1
     )
     assert lanes(x, updates).tolist() == want.tolist()
+
+
+def test_numbers_of_a_list_are_as_exact_as_the_tensor():
+    x = td.zeros((2, 2), dtype=td.float64)
+    x[0] = [0.1, 0.7]
+    x[1:] = ((0.3, 1 / 3),)
+    assert x.tolist() == [[0.1, 0.7], [0.3, 1 / 3]]
+    counts = td.zeros(2, dtype=td.int64)
+    counts[...] = [1, 2**53 + 1]
+    assert counts.tolist() == [1, 2**53 + 1]

@@ -178,6 +178,8 @@ def test_spaced_numbers():
             got = getattr(td, name)(*args, **options, dtype=td.float64)
             np.testing.assert_allclose(array(got), getattr(np, name)(*args, **options), rtol=1e-13)
     np.testing.assert_allclose(array(td.logspace(0, 3, 4, base=2.0)), [1, 2, 4, 8], rtol=1e-6)
+    assert td.geomspace(1, 1000, 4, dtype=td.float64).tolist() == [1, 10, 100, 1000]
+    assert td.geomspace(3e-200, 7e-190, 2, dtype=td.float64).tolist() == [3e-200, 7e-190]
     with pytest.raises(ValueError, match="both positive or both negative"):
         td.geomspace(-1, 1)
 
