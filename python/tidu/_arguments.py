@@ -158,8 +158,8 @@ def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     return f"[{name}] takes {_short(takes)}, and cannot read ({_short(', '.join(kinds))})"
 
 
-def _explained(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    own = 1 if function.__name__ == "__init__" else 0  # self is not the caller's
+def _explained(function: Callable[..., Any], name: str, is_method: bool = False) -> Callable[..., Any]:
+    own = is_method or function.__name__ == "__init__"  # self is not the caller's
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -191,3 +191,9 @@ def explain(namespace: dict[str, Any], names: Iterable[str]) -> None:
             kind: Any = value
             if isinstance(kind.__init__, types.FunctionType):
                 kind.__init__ = _explained(getattr(kind.__init__, "__wrapped__", kind.__init__), name)
+
+
+def explain_methods(kind: type, names: Iterable[str]) -> None:
+    """The same for methods of a class."""
+    for name in names:
+        setattr(kind, name, _explained(getattr(kind, name), f"{kind.__name__}.{name}", is_method=True))

@@ -5,11 +5,14 @@ broadcast, and values of shape `event_shape`: () of numbers, (n,) of vectors. Pa
 tensors; a number out of range is a ValueError, while tensors are not read. Distributions are trees of their
 parameters: they pass through vmap, grad, compile and scan.
 
-Of values outside the support the density is 0. What has no closed form is a NotImplementedError.
+Of values outside the support the density is 0, of NaN it is NaN. What has no closed form is a
+NotImplementedError. Of 16 bits everything is computed in float32, and what cancels (differences of lgamma) or
+leaves the range of float32 in float64 always; the result is rounded once.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -20,6 +23,7 @@ from tidu.typing import Shape, TensorLike
 
 from . import _samplers as samplers
 from ._arguments import explain as _explain
+from ._arguments import explain_methods as _explain_methods
 from ._control import while_loop
 from ._core import linalg
 from ._core import random as uniform_samplers
@@ -32,6 +36,7 @@ from ._incomplete_beta import (
     student_cdf,
 )
 from ._incomplete_gamma import gammainc, gammaincc
+from ._numbers import beside, widened
 
 F = TypeVar("F", bound=Callable[..., Tensor])
 
@@ -67,12 +72,35 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _EULER = 0.57721566490153286
 
 
+def _dtype_of(x: Any) -> Any:
+    return x._dtype() if isinstance(x, Distribution) else x.dtype
+
+
+def _rounded_once(method: F) -> F:
+    """A function of a distribution, and of values or another one, that is computed in the dtype that its
+    class names at least. Integers become such numbers, too."""
+
+    @functools.wraps(method)
+    def call(self: Any, *others: Any) -> Tensor:
+        own = self._dtype()
+        wide = td.result_type(own, self._computed_in)
+
+        def converted(x: Tensor) -> Tensor:
+            return x.astype(td.result_type(x, wide) if x.dtype.is_floating_point else wide, copy=False)
+
+        floating = [x for x in map(_dtype_of, others) if x.is_floating_point]
+        result = method(*td.tree.map(converted, (self, *others)))
+        return result.astype(td.result_type(own, *floating), copy=False)
+
+    return call  # type: ignore[return-value]
+
+
 class Distribution:
     """What distributions share.
 
     A subclass names the tensors and distributions that it is made of in `_parts`, and other attributes in
     `_static`. It has `_log_prob` of values, and `_rsample(key, shape)` or, where samples have no derivatives,
-    `_sample`, of samples that fill a shape of batches.
+    `_sample`, of samples that fill a shape of batches. It computes in `_computed_in` at least.
 
     Examples
     --------
@@ -83,8 +111,16 @@ class Distribution:
     _parts: tuple[str, ...] = ()
     _static: tuple[str, ...] = ()
     _event_dims = 0  # axes of the first part that belong to an event
+    _computed_in = td.float32
 
     def __init_subclass__(cls) -> None:
+        for name in ("_log_prob", "_cdf", "_icdf", "mean", "variance", "entropy", "probs"):
+            own = cls.__dict__.get(name)
+            if isinstance(own, property):
+                setattr(cls, name, property(_rounded_once(own.fget)))  # type: ignore[type-var]
+            elif own is not None:
+                setattr(cls, name, _rounded_once(own))
+
         def opened(distribution: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             names = (*cls._parts, *cls._static)
             values = [getattr(distribution, name) for name in names]
@@ -101,6 +137,9 @@ class Distribution:
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*self._parts, *self._static))
         return f"{type(self).__name__}({parts})"
+
+    def _dtype(self) -> Any:
+        return td.result_type(*(x.dtype for x in td.tree.leaves(self)))
 
     def _shape(self) -> tuple[int, ...]:
         return tuple(getattr(self, self._parts[0]).shape)
@@ -128,7 +167,7 @@ class Distribution:
     def log_prob(self, x: TensorLike) -> Tensor:
         """The logarithm of the density, or of the probability, at x, which broadcasts with batch_shape +
         event_shape: of the shape of both without the axes of events."""
-        return self._log_prob(self._value(x))
+        return self._of(self._log_prob, x)
 
     if TYPE_CHECKING:  # what subclasses may define
 
@@ -139,17 +178,24 @@ class Distribution:
         def _icdf(self, p: Tensor, /) -> Tensor: ...
 
     def _value(self, x: TensorLike) -> Tensor:
-        # Numbers are as exact as the parameters.
-        like: Tensor = td.tree.leaves(self)[0]
-        return (
-            td.asarray(x, dtype=like.dtype, device=like.device)
-            if isinstance(x, (int, float))
-            else td.asarray(x)
-        )
+        # Numbers are as exact as the parameters, and integers exact.
+        return x if isinstance(x, Tensor) else beside(x, td.tree.leaves(self)[0])
+
+    def _of(self, function: Callable[[Tensor], Tensor], x: TensorLike) -> Tensor:
+        """function(x), and NaN where x is."""
+        x = self._value(x)
+        is_unknown = td.isnan(x)
+        if self.event_shape:
+            is_unknown = td.any(is_unknown, axis=tuple(range(-len(self.event_shape), 0)))
+        return td.where(is_unknown, math.nan, function(x))
 
     def prob(self, x: TensorLike) -> Tensor:
         """exp(log_prob(x))."""
-        return td.exp(self.log_prob(x))
+        return self._of(self._prob, x)
+
+    @_rounded_once
+    def _prob(self, x: Tensor) -> Tensor:
+        return td.exp(self._log_prob(x))
 
     def rsample(self, key: Tensor, shape: Shape = ()) -> Tensor:
         """Samples of shape `shape` + batch_shape + event_shape that have derivatives by the parameters."""
@@ -179,6 +225,7 @@ class Distribution:
         return self._missing("the variance")
 
     @property
+    @_rounded_once
     def stddev(self) -> Tensor:
         """The standard deviation of each element."""
         return td.sqrt(self.variance)
@@ -189,9 +236,7 @@ class Distribution:
 
     def cdf(self, x: TensorLike) -> Tensor:
         """The probability of values up to x."""
-        return (
-            self._cdf(self._value(x)) if hasattr(self, "_cdf") else self._missing("the distribution function")
-        )
+        return self._of(self._cdf, x) if hasattr(self, "_cdf") else self._missing("the distribution function")
 
     def icdf(self, p: TensorLike) -> Tensor:
         """The value up to which the probability is p."""
@@ -199,12 +244,20 @@ class Distribution:
 
 
 def _tensors(*values: Any) -> list[Tensor]:
-    """Parameters as floating-point tensors of one shape and dtype."""
+    """Parameters as floating-point tensors of one shape and dtype; numbers are as exact as tensors."""
+    values = tuple(x if isinstance(x, (int, float, list, tuple)) else td.asarray(x) for x in values)
     given = [x for x in values if isinstance(x, td.Tensor)]
     floating = [x for x in given if x.dtype.is_floating_point]
     dtype = td.result_type(*floating) if floating else td.float32
     device = given[0].device if given else None
-    return td.broadcast_arrays(*(td.asarray(x, device=device).astype(dtype) for x in values))
+    return td.broadcast_arrays(
+        *(
+            x.astype(dtype, copy=False)
+            if isinstance(x, td.Tensor)
+            else td.asarray(x, dtype=dtype, device=device)
+            for x in values
+        )
+    )
 
 
 def _within(fits: Tensor, value: Tensor) -> Tensor:
@@ -212,13 +265,13 @@ def _within(fits: Tensor, value: Tensor) -> Tensor:
     return td.where(fits, value, -math.inf)
 
 
+def _is_natural(x: Tensor) -> Tensor:
+    """Whether x is in [0, inf)."""
+    return td.logical_and(x >= 0, x < math.inf)
+
+
 def _whole(x: Tensor, least: int = 0) -> Tensor:
-    return td.logical_and(x >= least, x == td.floor(x))
-
-
-def _number(x: Tensor, like: Tensor) -> Tensor:
-    """x in the dtype of the parameters, where it is of integers."""
-    return x if x.dtype.is_floating_point else x.astype(like.dtype)
+    return td.logical_and(td.logical_and(x >= least, x < math.inf), x == td.floor(x))
 
 
 # --- Real numbers
@@ -340,7 +393,7 @@ class HalfNormal(Distribution):
         return 0.5 + _HALF_LOG_2PI - math.log(2) + td.log(self.scale)
 
     def _cdf(self, x: Tensor) -> Tensor:
-        return td.where(x > 0, td.erf(x / (self.scale * math.sqrt(2))), 0.0)
+        return td.where(x >= 0, td.erf(x / (self.scale * math.sqrt(2))), 0.0)
 
     def _icdf(self, p: Tensor) -> Tensor:
         return self.scale * math.sqrt(2) * td.erfinv(p)
@@ -420,7 +473,7 @@ class Exponential(Distribution):
         return 1 - td.log(self.rate)
 
     def _cdf(self, x: Tensor) -> Tensor:
-        return -td.expm1(-self.rate * td.maximum(x, 0.0))
+        return td.where(x >= 0, -td.expm1(-self.rate * td.where(x >= 0, x, 0.0)), 0.0)
 
     def _icdf(self, p: Tensor) -> Tensor:
         return -td.log1p(-p) / self.rate
@@ -436,6 +489,7 @@ class Gamma(Distribution):
     """
 
     _parts = ("concentration", "rate")
+    _computed_in = td.float64
 
     def __init__(self, concentration: float | Tensor, rate: float | Tensor = 1.0) -> None:
         samplers._positive("Gamma", concentration=concentration, rate=rate)
@@ -444,7 +498,7 @@ class Gamma(Distribution):
     def _log_prob(self, x: Tensor) -> Tensor:
         a, y = self.concentration, x * self.rate
         return _within(
-            x >= 0, td.xlogy(a - 1, td.where(x >= 0, y, 1.0)) - y - td.lgamma(a) + td.log(self.rate)
+            _is_natural(x), td.xlogy(a - 1, td.where(x >= 0, y, 1.0)) - y - td.lgamma(a) + td.log(self.rate)
         )
 
     def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -476,6 +530,7 @@ class Beta(Distribution):
     """
 
     _parts = ("a", "b")
+    _computed_in = td.float64
 
     def __init__(self, a: float | Tensor, b: float | Tensor) -> None:
         samplers._positive("Beta", a=a, b=b)
@@ -552,12 +607,11 @@ class Laplace(Distribution):
 
     def _cdf(self, x: Tensor) -> Tensor:
         z = (x - self.loc) / self.scale
-        tail = 0.5 * td.exp(-td.abs(z))
-        return td.where(z < 0, tail, 1 - tail)
+        left, right = td.where(z < 0, z, 0.0), td.where(z < 0, 0.0, z)
+        return td.where(z < 0, 0.5 * td.exp(left), 1 - 0.5 * td.exp(-right))
 
     def _icdf(self, p: Tensor) -> Tensor:
-        left = td.minimum(p, 1 - p)
-        return self.loc + self.scale * td.sign(p - 0.5) * -td.log(2 * left)
+        return self.loc + self.scale * samplers._laplace_of(p)
 
 
 class Cauchy(Distribution):
@@ -570,6 +624,7 @@ class Cauchy(Distribution):
     """
 
     _parts = ("loc", "scale")
+    _computed_in = td.float64
 
     def __init__(self, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> None:
         samplers._positive("Cauchy", scale=scale)
@@ -594,10 +649,15 @@ class Cauchy(Distribution):
         return td.log(4 * math.pi * self.scale)
 
     def _cdf(self, x: Tensor) -> Tensor:
-        return 0.5 + td.atan((x - self.loc) / self.scale) / math.pi
+        z = (x - self.loc) / self.scale
+        return td.atan2(td.ones_like(z), -z) / math.pi
 
     def _icdf(self, p: Tensor) -> Tensor:
-        return self.loc + self.scale * td.tan(math.pi * (p - 0.5))
+        is_low, is_high = p < 0.25, p > 0.75
+        tail = td.where(is_low, p, td.where(is_high, 1 - p, 0.25))
+        far = 1 / td.tan(math.pi * tail)
+        near = td.tan(math.pi * (td.where(td.logical_or(is_low, is_high), 0.5, p) - 0.5))
+        return self.loc + self.scale * td.where(is_low, -far, td.where(is_high, far, near))
 
 
 class StudentT(Distribution):
@@ -610,6 +670,7 @@ class StudentT(Distribution):
     """
 
     _parts = ("df", "loc", "scale")
+    _computed_in = td.float64
 
     def __init__(self, df: float | Tensor, loc: float | Tensor = 0.0, scale: float | Tensor = 1.0) -> None:
         samplers._positive("StudentT", df=df, scale=scale)
@@ -671,6 +732,7 @@ class FisherSnedecor(Distribution):
     """
 
     _parts = ("df1", "df2")
+    _computed_in = td.float64
 
     def __init__(self, df1: float | Tensor, df2: float | Tensor) -> None:
         samplers._positive("FisherSnedecor", df1=df1, df2=df2)
@@ -680,7 +742,7 @@ class FisherSnedecor(Distribution):
         a, b, ratio = 0.5 * self.df1, 0.5 * self.df2, self.df1 / self.df2
         y = td.where(x >= 0, x, 1.0)
         scale = a * td.log(ratio) - _log_beta(a, b)
-        return _within(x >= 0, scale + td.xlogy(a - 1, y) - (a + b) * td.log1p(ratio * y))
+        return _within(_is_natural(x), scale + td.xlogy(a - 1, y) - (a + b) * td.log1p(ratio * y))
 
     def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         keys = td.random.split(key)
@@ -764,7 +826,7 @@ class Gumbel(Distribution):
 
     def _log_prob(self, x: Tensor) -> Tensor:
         z = (x - self.loc) / self.scale
-        return -z - td.exp(-z) - td.log(self.scale)
+        return _within(td.isfinite(x), -z - td.exp(-z) - td.log(self.scale))
 
     def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.loc + self.scale * samplers.gumbel(key, shape, self.loc.dtype)
@@ -800,6 +862,7 @@ class Dirichlet(Distribution):
     """
 
     _parts = ("concentration",)
+    _computed_in = td.float64
     _event_dims = 1
 
     def __init__(self, concentration: TensorLike) -> None:
@@ -856,8 +919,10 @@ class MultivariateNormal(Distribution):
     ) -> None:
         if (covariance_matrix is None) == (scale_tril is None):
             raise ValueError("[MultivariateNormal] needs either covariance_matrix or scale_tril")
-        matrix = td.asarray(covariance_matrix if scale_tril is None else scale_tril)
-        loc = td.asarray(loc)
+        given = covariance_matrix if scale_tril is None else scale_tril
+        tensors = [x if isinstance(x, (list, tuple)) else td.asarray(x) for x in (loc, given)]
+        like = next((x for x in tensors if isinstance(x, Tensor)), td.ones(()))
+        loc, matrix = (beside(x, like) for x in tensors)
         if loc.ndim < 1 or matrix.ndim < 2 or matrix.shape[-2:] != (loc.shape[-1],) * 2:
             raise td.ShapeError(
                 f"[MultivariateNormal] loc {tuple(loc.shape)} needs matrices of shape (.., n, n), not "
@@ -905,14 +970,14 @@ class MultivariateNormal(Distribution):
 # --- Integers
 
 
-def _log_odds(op: str, probs: Any, logits: Any) -> Any:
-    """Logits from either."""
+def _log_odds(op: str, probs: Any, logits: Any, *others: Tensor) -> Any:
+    """Logits from either, at least as exact as other parameters."""
     if (probs is None) == (logits is None):
         raise ValueError(f"[{op}] needs either probs or logits")
     if probs is None:
         return logits
     samplers._probability(op, "probs", probs)
-    return td.logit(_tensors(probs)[0])
+    return td.logit(_tensors(probs, *others)[0])
 
 
 class _ByLogits(Distribution):
@@ -967,15 +1032,22 @@ class Binomial(_ByLogits):
     """
 
     _parts = ("n", "logits")
+    _computed_in = td.float64
 
     def __init__(
         self, n: int | Tensor, probs: TensorLike | None = None, *, logits: TensorLike | None = None
     ) -> None:
         samplers._check("Binomial", "n", n, lambda x: x >= 0 and x == int(x), "an integer of at least 0")
-        self.n, self.logits = _tensors(n, _log_odds("Binomial", probs, logits))
+        others = [n] if isinstance(n, td.Tensor) and n.dtype.is_floating_point else []
+        odds, *_ = _tensors(_log_odds("Binomial", probs, logits, *others), *others)
+        # Sixteen bits do not hold every count.
+        self.n, wide = _tensors(n, widened(odds))
+        self.logits = wide.astype(odds.dtype, copy=False)
+
+    def _dtype(self) -> Any:
+        return self.logits.dtype
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        x = _number(x, self.n)
         fits = td.logical_and(_whole(x), x <= self.n)
         k = td.where(fits, x, 0.0)
         ways = td.lgamma(self.n + 1) - td.lgamma(k + 1) - td.lgamma(self.n - k + 1)
@@ -1004,12 +1076,11 @@ class Binomial(_ByLogits):
         return td.where(is_inside, part, (k >= 0).astype(part.dtype))
 
     def _cdf(self, x: Tensor) -> Tensor:
-        return self._below(self.n, self.probs, _number(x, self.n))
+        return self._below(self.n, self.probs, x)
 
     def _icdf(self, p: Tensor) -> Tensor:
         """The smallest number up to which the probability is at least p, found by halving."""
-        dtype = td.result_type(p, self.n)
-        p, n, probs = td.broadcast_arrays(*(x.astype(td.float64) for x in (p, self.n, self.probs)))
+        p, n, probs = td.broadcast_arrays(p, self.n, self.probs)
 
         def is_wide(carry: tuple[Tensor, Tensor]) -> Tensor:
             low, high = carry
@@ -1024,7 +1095,7 @@ class Binomial(_ByLogits):
         p, n, probs = (td.stop_gradient(x) for x in (p, n, probs))
         _, least = while_loop(is_wide, halve, (td.full_like(n, -1.0), n))
         fits = td.logical_and(p >= 0, p <= 1)
-        return td.where(p == 1, n, td.where(fits, least, math.nan)).astype(dtype)
+        return td.where(p == 1, n, td.where(fits, least, math.nan))
 
 
 class Geometric(_ByLogits):
@@ -1043,7 +1114,6 @@ class Geometric(_ByLogits):
         (self.logits,) = _tensors(_log_odds("Geometric", probs, logits))
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        x = _number(x, self.logits)
         failures = td.where(x == 1, 0.0, (x - 1) * td.log_sigmoid(-self.logits))
         return _within(_whole(x, 1), failures + td.log_sigmoid(self.logits))
 
@@ -1075,13 +1145,13 @@ class Poisson(Distribution):
     """
 
     _parts = ("rate",)
+    _computed_in = td.float64
 
     def __init__(self, rate: float | Tensor) -> None:
         samplers._positive("Poisson", rate=rate)
         (self.rate,) = _tensors(rate)
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        x = _number(x, self.rate)
         k = td.where(_whole(x), x, 0.0)
         return _within(_whole(x), td.xlogy(k, self.rate) - self.rate - td.lgamma(k + 1))
 
@@ -1097,18 +1167,20 @@ class Poisson(Distribution):
         return self.rate
 
     def _cdf(self, x: Tensor) -> Tensor:
-        k = td.floor(_number(x, self.rate))
-        return td.where(k >= 0, gammaincc(td.maximum(k, 0.0) + 1, self.rate), 0.0)
+        k = td.floor(x)
+        below = gammaincc(td.where(_is_natural(k), k, 0.0) + 1, self.rate)
+        return td.where(k == math.inf, 1.0, td.where(k >= 0, below, 0.0))
 
 
 def _log_weights(op: str, probs: Any, logits: Any) -> Tensor:
     """Logarithms of probabilities along the last axis, from weights or logits."""
     if (probs is None) == (logits is None):
         raise ValueError(f"[{op}] needs either probs or logits")
-    (weights,) = _tensors(td.asarray(logits if probs is None else probs))
+    (weights,) = _tensors(logits if probs is None else probs)
     if weights.ndim < 1 or weights.shape[-1] == 0:
         raise td.ShapeError(f"[{op}] has no categories along the last axis of {tuple(weights.shape)}")
-    return td.log_softmax(weights if probs is None else td.log(weights), axis=-1)
+    wide = widened(weights)
+    return td.log_softmax(wide if probs is None else td.log(wide), axis=-1).astype(weights.dtype, copy=False)
 
 
 class Categorical(Distribution):
@@ -1135,10 +1207,11 @@ class Categorical(Distribution):
 
     def _log_prob(self, x: Tensor) -> Tensor:
         shape = td.broadcast_to(td.empty((), dtype=td.bool), self.batch_shape)
-        indices = td.broadcast_arrays(x, shape)[0].astype(td.int64)
-        fits = td.logical_and(indices >= 0, indices < self.logits.shape[-1])
+        x = td.broadcast_arrays(x, shape)[0]
+        fits = td.logical_and(_whole(x), x < self.logits.shape[-1])
+        indices = td.where(fits, x, 0).astype(td.int64)
         logits = td.broadcast_to(self.logits, (*indices.shape, self.logits.shape[-1]))
-        taken = td.take_along_axis(logits, td.where(fits, indices, 0)[..., None], axis=-1)[..., 0]
+        taken = td.take_along_axis(logits, indices[..., None], axis=-1)[..., 0]
         return _within(fits, taken)
 
     def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -1169,7 +1242,11 @@ class OneHotCategorical(Distribution):
         return td.exp(self.logits)
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        return td.sum(td.where(x == 1, self.logits, 0.0), axis=-1)
+        is_one = x == 1
+        fits = td.logical_and(
+            td.all(td.logical_or(is_one, x == 0), axis=-1), td.count_nonzero(is_one, axis=-1) == 1
+        )
+        return _within(fits, td.sum(td.where(is_one, self.logits, 0.0), axis=-1))
 
     def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         indices = samplers.categorical(key, self.logits, shape=shape)
@@ -1325,7 +1402,7 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     for of_p in type(p).__mro__:
         for of_q in type(q).__mro__:
             if (of_p, of_q) in _DIVERGENCES:
-                return _DIVERGENCES[of_p, of_q](p, q)
+                return _rounded_once(_DIVERGENCES[of_p, of_q])(p, q)
     raise NotImplementedError(
         f"[kl_divergence] there is none of {type(p).__name__} and {type(q).__name__} (see register_kl)"
     )
@@ -1473,3 +1550,4 @@ def _(p: Independent, q: Independent) -> Tensor:
 
 
 _explain(globals(), __all__)
+_explain_methods(Distribution, ("sample", "rsample", "log_prob", "prob", "cdf", "icdf"))

@@ -37,6 +37,8 @@ def save(path: PathLike, obj: Any, metadata: Mapping[str, str] | None = None) ->
     >>> td.load(path)
     {'w': tensor([1., 1.], dtype=float32), 'step': 3}
     """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"[save] the path comes first: save(path, obj), not a {type(path).__name__}")
     metadata = dict(metadata or {})
     if _STRUCTURE in metadata:
         raise ValueError(f"[save] the metadata name {_STRUCTURE} is taken")

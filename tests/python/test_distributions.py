@@ -319,6 +319,63 @@ def test_edges():
     np.testing.assert_array_equal(array(D.StudentT(t([0.5, 2.5])).mean), [math.nan, 0.0])
     grads = td.grad(lambda d: d.log_prob(t(-1.0)))(D.Gamma(t(2.0)))
     assert grads.concentration.item() == 0
+    one_hot = D.OneHotCategorical(t([0.5, 0.5]))
+    assert one_hot.prob(t([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5], [0.0, 1.0]])).tolist() == [0, 0, 0, 0.5]
+    assert D.Categorical(t([0.5, 0.5])).prob(t([0.5, -1.0, 2.0, 1.0])).tolist() == [0, 0, 0, 0.5]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_distribution_functions_have_the_density_as_slope(name):
+    """Also at the median, where some are written in two parts, and quantiles its reciprocal."""
+    make, exact, _ = REAL[name]
+    ours, median = make(), exact.median()
+    np.testing.assert_allclose(td.grad(ours.cdf)(t(median)).item(), exact.pdf(median), rtol=1e-9)
+    if hasattr(type(ours), "_icdf"):
+        np.testing.assert_allclose(td.grad(ours.icdf)(t(0.5)).item(), 1 / exact.pdf(median), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_values_that_are_not_finite(name):
+    ours, ends = ALL[name][0](), t([math.nan, math.inf, -math.inf])
+    assert np.isnan(array(ours.log_prob(ends))[0]) and np.isnan(array(ours.prob(ends))[0])
+    np.testing.assert_array_equal(array(ours.log_prob(ends))[1:], -math.inf)
+    if hasattr(type(ours), "_cdf"):
+        np.testing.assert_array_equal(array(ours.cdf(ends)), [math.nan, 1, 0])
+
+
+def test_slopes_at_the_end_of_the_support():
+    """Those of the side that belongs to it."""
+    for ours in (D.HalfNormal(t(1.7)), D.Exponential(t(1.7))):
+        np.testing.assert_allclose(td.grad(ours.cdf)(t(0.0)).item(), ours.prob(0.0).item(), rtol=1e-12)
+
+
+def test_tails_of_cauchys_distribution():
+    exact, far = stats.cauchy(), np.array([-1e30, -1e10, -3.0, 0.0, 2.0, 1e10])
+    x = td.tensor(far, dtype=td.float32)
+    np.testing.assert_allclose(array(D.Cauchy().cdf(x)), exact.cdf(far), rtol=1e-6)
+    np.testing.assert_allclose(array(D.Cauchy().log_prob(x)), -np.log(np.pi) - np.log1p(far**2), rtol=1e-6)
+    p = np.array([1e-30, 1e-9, 0.2, 0.4])
+    np.testing.assert_allclose(array(D.Cauchy(t(0.0)).icdf(t(p))), -1 / np.tan(np.pi * p), rtol=1e-12)
+    np.testing.assert_allclose(
+        array(D.Cauchy(t(0.0)).icdf(t(1 - p[2:]))), 1 / np.tan(np.pi * p[2:]), rtol=1e-12
+    )
+    assert D.Cauchy().icdf(td.tensor([0.0, 0.5, 1.0])).tolist() == [-math.inf, 0, math.inf]
+
+
+def test_large_parameters_in_float32():
+    """What gamma functions of large numbers differ by is not lost."""
+    n = 10**6
+    for ours, exact in (
+        (D.Beta(float(n), float(n)).log_prob(0.5), stats.beta(n, n).logpdf(0.5)),
+        (D.Binomial(n, 0.5).log_prob(n // 2), stats.binom(n, 0.5).logpmf(n // 2)),
+        (D.Poisson(float(n)).log_prob(n), stats.poisson(n).logpmf(n)),
+        (D.Gamma(float(n)).log_prob(float(n)), stats.gamma(n).logpdf(n)),
+        (D.StudentT(float(n)).log_prob(0.0), stats.t(n).logpdf(0)),
+        (D.Gamma(float(n)).entropy(), stats.gamma(n).entropy()),
+        (D.Dirichlet([1e6, 1e6]).log_prob([0.5, 0.5]), stats.dirichlet([n, n]).logpdf([0.5, 0.5])),
+    ):
+        assert ours.dtype is td.float32
+        np.testing.assert_allclose(ours.item(), exact, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -334,6 +391,10 @@ def test_edges():
         (lambda: D.MultivariateNormal(td.ones((2,))), ValueError, "either covariance_matrix"),
         (lambda: D.MultivariateNormal(td.ones((2,)), td.eye(3)), td.ShapeError, "needs matrices"),
         (lambda: D.Binomial(2.5, 0.5), ValueError, "n is 2.5"),
+        (lambda: D.Normal().sample(), TypeError, r"\[Distribution.sample\] needs the argument 'key'"),
+        (lambda: D.Normal().rsample(sample_shape=(3,)), TypeError, r"'sample_shape' \(it is called shape\)"),
+        (lambda: D.Normal(mu=0.0), TypeError, r"'mu' \(it is called loc\)"),
+        (lambda: td.random.gamma(2.0, (3,)), TypeError, "the key comes first"),
         (lambda: D.Gamma(1.0).icdf(0.5), NotImplementedError, "no closed form"),
         (
             lambda: D.TransformedDistribution(D.Dirichlet(td.ones((2,))), td.exp, td.log),
