@@ -420,3 +420,131 @@ def test_gradients_have_the_dtypes_of_what_they_are_of(dtype, other):
     (leaf.astype(td.float32) * td.tensor([2.0, 3.0])).sum().backward()
     assert leaf.grad.dtype == dtype
     assert leaf.grad.tolist() == [2, 3]
+
+
+# --- Statistics, distributions, recurrent steps
+
+
+def beside_float64(f, arguments, dtype, ulps=64.0):
+    """f of 16-bit numbers is f of the same numbers in float64, rounded once."""
+    given = [half(x, dtype) for x in arguments]
+    rounded_once(f(*given), f(*map(wide, given)), dtype, ulps=ulps)
+
+
+STATISTICS = {
+    "cov": (td.cov, RNG.uniform(10, 11, (3, 50))),
+    "corrcoef": (td.corrcoef, RNG.uniform(10, 11, (3, 50))),
+    "cdist": (td.cdist, 100 * RNG.normal(size=(5, 30)), 100 * RNG.normal(size=(4, 30))),
+    "trapezoid": (td.trapezoid, RNG.uniform(1, 2, (3, 900))),
+    "trapezoid of large numbers": (lambda y: td.trapezoid(y, dx=0.001), np.full(5, 6e4)),
+    "trapezoid over points": (td.trapezoid, RNG.uniform(1, 2, 90), np.sort(RNG.uniform(0, 1, 90))),
+    "cumulative_trapezoid": (td.cumulative_trapezoid, RNG.uniform(1, 2, (3, 900))),
+    "gradient": (lambda y: td.gradient(y, 1000.0), RNG.uniform(-6e4, 6e4, 9)),
+    "gradient over points": (td.gradient, RNG.uniform(-6, 6, 9), np.sort(RNG.uniform(0, 99, 9))),
+    "bincount": (lambda w: td.bincount(td.zeros((5000,), dtype=td.int64), w), np.ones(5000)),
+    "histogram": (
+        lambda x: td.histogram(x, 4, (0.0, 1.0), density=True).hist,
+        RNG.uniform(0, 1, 1 << 17),
+    ),
+    "differences of differences": (lambda x: td.diff(x, 3), RNG.uniform(-6, 6, 9)),
+    "cross": (td.linalg.cross, 100 * RNG.normal(size=(4, 3)), 100 * RNG.normal(size=(4, 3))),
+    "einsum": (
+        lambda *x: td.einsum("ij,jk,k->i", *x),
+        RNG.uniform(200, 300, (4, 30)),
+        RNG.uniform(200, 300, (30, 20)),
+        RNG.uniform(0, 1e-6, 20),
+    ),
+    "local_response_norm": (lambda x: F.local_response_norm(x, 3), RNG.uniform(-300, 300, (2, 6, 5))),
+    "alpha_dropout": (
+        lambda x: F.alpha_dropout(x, 0.3, td.random.key(1), training=True),
+        RNG.normal(size=(8, 9)),
+    ),
+    "dropout2d": (lambda x: F.dropout2d(x, 0.1, td.random.key(1)), RNG.normal(size=(8, 9, 2, 2))),
+    "quantile": (lambda x: td.quantile(x, 0.37, 0), RNG.uniform(-6e4, 6e4, (7, 3))),
+    "nanstd": (lambda x: td.nanstd(x, 1), np.where(RNG.random((6, 40)) < 0.3, math.nan, 99.5)),
+    "orthogonalize": (td.optim.orthogonalize, 300 * RNG.normal(size=(3, 5))),
+}
+
+
+@EACH
+@pytest.mark.parametrize("name", STATISTICS)
+def test_statistics(name, dtype):
+    f, *arguments = STATISTICS[name]
+    beside_float64(f, arguments, dtype)
+
+
+D = td.distributions
+DISTRIBUTIONS = {  # a distribution of parameters, and values; probabilities are for quantiles
+    "Normal": (D.Normal, (0.3, 0.9), (-300.0, 0.25, 3.0)),
+    "LogNormal": (D.LogNormal, (0.3, 0.9), (0.1, 1.0, 30.0)),
+    "HalfNormal": (D.HalfNormal, (0.9,), (0.1, 1.0, 30.0)),
+    "Uniform": (D.Uniform, (100.0, 101.3), (100.5, 101.0)),
+    "Exponential": (D.Exponential, (0.9,), (0.1, 1.0, 30.0)),
+    "Gamma": (D.Gamma, (50.0, 0.9), (50.0, 57.0, 60.0)),
+    "Beta": (D.Beta, (50.0, 60.0), (0.25, 0.5, 0.7)),
+    "Laplace": (D.Laplace, (0.3, 0.9), (-30.0, 0.25, 3.0)),
+    "Cauchy": (D.Cauchy, (0.3, 0.9), (-300.0, 0.25, 3.0)),
+    "StudentT": (D.StudentT, (30.0, 0.3, 0.9), (-8.0, 0.25, 3.0)),
+    "FisherSnedecor": (D.FisherSnedecor, (30.0, 40.0), (0.1, 1.0, 3.0)),
+    "Gumbel": (D.Gumbel, (0.3, 0.9), (-1.0, 1.0, 9.0)),
+    "Bernoulli": (lambda x: D.Bernoulli(logits=x), (0.3,), (0.0, 1.0)),
+    "Binomial": (lambda x: D.Binomial(300, logits=x), (0.3,), (100.0, 177.0)),
+    "Geometric": (lambda x: D.Geometric(logits=x), (-3.0,), (1.0, 200.0)),
+    "Poisson": (D.Poisson, (130.0,), (100.0, 200.0)),
+}
+
+
+@EACH
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_distributions(name, dtype):
+    make, parameters, values = DISTRIBUTIONS[name]
+    ours = type(make(*parameters))
+    for method in ("log_prob", "prob", "cdf", "icdf"):
+        if method in ("cdf", "icdf") and not hasattr(ours, f"_{method}"):
+            continue
+        at = (0.1, 0.5, 0.9) if method == "icdf" else values
+        beside_float64(lambda x, *p, m=method: getattr(make(*p), m)(x), (at, *parameters), dtype)
+    for moment in ("mean", "variance", "stddev"):
+        if ours.variance is not D.Distribution.variance and name != "Cauchy":
+            beside_float64(lambda *p, m=moment: getattr(make(*p), m), parameters, dtype)
+    if ours.entropy is not D.Distribution.entropy:
+        beside_float64(lambda *p: make(*p).entropy(), parameters, dtype)
+
+
+@EACH
+def test_distributions_of_vectors(dtype):
+    loc, x = RNG.normal(size=400), RNG.normal(size=400)
+    of_normals = lambda x, loc: D.Independent(D.Normal(loc, td.ones_like(loc)), 1).log_prob(x)
+    beside_float64(of_normals, (x, loc), dtype)
+    log_prob = lambda x, a: D.Dirichlet(a).log_prob(x)
+    beside_float64(log_prob, ([0.25, 0.25, 0.5], [20.0, 30.0, 40.0]), dtype)
+    divergence = lambda a, b: D.kl_divergence(D.Gamma(a, b), D.Gamma(td.full_like(a, 50.0), td.ones_like(a)))
+    beside_float64(divergence, (RNG.uniform(50, 60, 9), RNG.uniform(0.9, 1.1, 9)), dtype)
+    factor = np.tril(RNG.normal(size=(3, 3))) + 3 * np.eye(3)
+    of_factor = lambda x, l: D.MultivariateNormal(td.zeros(3, dtype=l.dtype), scale_tril=l).log_prob(x)
+    beside_float64(of_factor, (100 * RNG.normal(size=(5, 3)), factor), dtype)
+
+
+@EACH
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_recurrent_steps(kind, dtype):
+    """But for the products, whose results are kept in 16 bits, a step rounds once: weights of zeros and ones
+    make these exact."""
+    cell = getattr(td.nn, kind)(1, 4, dtype=dtype)
+    rows = cell.weight_ih.shape[0]
+    values = RNG.uniform(-2, 2, (2, rows))
+    sixteen = half(values, dtype)
+    with td.no_grad():
+        cell.weight_ih[...] = 0.0
+        cell.weight_hh[...] = 0.0
+        cell.bias_ih[...] = sixteen[0]
+        cell.bias_hh[...] = sixteen[1]
+    twin = getattr(td.nn, kind)(1, 4, dtype=td.float64)
+    twin.load_state_dict({name: wide(x.detach()) for name, x in cell.named_parameters()})
+    h = half(RNG.uniform(-1, 1, (3, 4)), dtype)
+    x = td.ones((3, 1), dtype=dtype)
+    state = (h, 2 * h) if kind == "LSTMCell" else h
+    wide_state = (wide(h), 2 * wide(h)) if kind == "LSTMCell" else wide(h)
+    got, want = cell(x, state), twin(wide(x), wide_state)
+    for ours, exactly in zip(td.tree.leaves(got), td.tree.leaves(want), strict=True):
+        rounded_once(ours.detach(), exactly.detach(), dtype, ulps=1)

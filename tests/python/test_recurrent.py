@@ -1,5 +1,7 @@
 """Recurrent layers beside their equations in NumPy."""
 
+import pickle
+
 import numpy as np
 import pytest
 import tidu as td
@@ -139,3 +141,21 @@ def test_what_does_not_fit_is_refused():
         nn.RNN(3, 4, nonlinearity="gelu")
     with pytest.raises(ValueError, match="proj_size"):
         nn.LSTM(3, 4, proj_size=4)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "RNNCell", "LSTM", "GRU"])
+def test_layers_are_pickled(kind):
+    layer, x = getattr(nn, kind)(3, 4), td.ones((2, 3))
+    again = pickle.loads(pickle.dumps(layer))
+    for ours, want in zip(td.tree.leaves(again(x)), td.tree.leaves(layer(x)), strict=True):
+        np.testing.assert_array_equal(array(ours), array(want))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_states_keep_their_dtype(kind):
+    """Under autocast, whose products are of 16 bits, and where input and parameters differ."""
+    layer, x = getattr(nn, kind)(3, 4), td.tensor(normal(5, 2, 3))
+    with td.autocast():
+        assert layer(x.astype(td.float32))[0].dtype is td.float32
+    assert layer(x)[0].dtype is td.float64
+    assert layer(x.astype(td.bfloat16))[0].dtype is td.float32

@@ -2,6 +2,8 @@
 
 import tidu as td
 
+from .._numbers import widened
+
 
 def gumbel_softmax(
     logits: td.Tensor, key: td.Tensor, tau: float = 1.0, hard: bool = False, axis: int = -1
@@ -39,10 +41,11 @@ def gumbel_softmax(
     """
     if not tau > 0:
         raise ValueError(f"[gumbel_softmax] tau is {tau}, but must be positive")
-    noise = td.random.gumbel(key, logits.shape, dtype=logits.dtype)
-    soft = td.softmax((logits + noise) / tau, axis=axis)
+    wide = widened(logits)
+    noise = td.random.gumbel(key, wide.shape, dtype=wide.dtype)
+    soft = td.softmax((wide + noise) / tau, axis=axis).astype(logits.dtype, copy=False)
     if not hard:
         return soft
     count = soft.shape[axis]
     chosen = td.moveaxis(td.nn.functional.one_hot(td.argmax(soft, axis=axis), count), -1, axis)
-    return td.stop_gradient(chosen.astype(soft.dtype) - soft) + soft
+    return chosen.astype(soft.dtype) + (soft - td.stop_gradient(soft))  # which is exactly 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import tidu as td
 from tidu._core import Tensor
+from tidu._numbers import widened
 from tidu.typing import DeviceLike, DTypeLike
 
 from . import functional as F
@@ -16,32 +18,35 @@ from .module import Module, Parameter
 
 _Step: TypeAlias = Callable[[Tensor, tuple[Tensor, ...], Callable[[Tensor], Tensor]], tuple[Tensor, ...]]
 
-# What a step does: (the input's part of the gates, state, the product's function) -> the next state. A state
-# is a tuple whose first member is the output h.
+# What a step does: (the input's part of the gates, state, the product's function) -> the next state, in the
+# dtypes of the last one; of 16 bits it computes in float32. A state is a tuple whose first member is the
+# output h.
 
 
-def _rnn(nonlinearity: Callable[[Tensor], Tensor]) -> _Step:
-    def step(
-        gates: Tensor, state: tuple[Tensor, ...], recur: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, ...]:
-        return (nonlinearity(gates + recur(state[0])),)
-
-    return step
+def _rnn(
+    nonlinearity: Callable[[Tensor], Tensor],
+    gates: Tensor,
+    state: tuple[Tensor, ...],
+    recur: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, ...]:
+    h = nonlinearity(widened(gates) + widened(recur(state[0])))
+    return (h.astype(state[0].dtype, copy=False),)
 
 
 def _lstm(gates: Tensor, state: tuple[Tensor, ...], recur: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-    i, f, g, o = td.split(gates + recur(state[0]), 4, axis=-1)
-    c = td.sigmoid(f) * state[1] + td.sigmoid(i) * td.tanh(g)
-    return td.sigmoid(o) * td.tanh(c), c
+    i, f, g, o = td.split(widened(gates) + widened(recur(state[0])), 4, axis=-1)
+    c = td.sigmoid(f) * widened(state[1]) + td.sigmoid(i) * td.tanh(g)
+    h = td.sigmoid(o) * td.tanh(c)
+    return h.astype(state[0].dtype, copy=False), c.astype(state[1].dtype, copy=False)
 
 
 def _gru(gates: Tensor, state: tuple[Tensor, ...], recur: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-    h = state[0]
-    xr, xz, xn = td.split(gates, 3, axis=-1)
-    hr, hz, hn = td.split(recur(h), 3, axis=-1)
+    h = widened(state[0])
+    xr, xz, xn = td.split(widened(gates), 3, axis=-1)
+    hr, hz, hn = td.split(widened(recur(state[0])), 3, axis=-1)
     r, z = td.sigmoid(xr + hr), td.sigmoid(xz + hz)
     n = td.tanh(xn + r * hn)
-    return (n + z * (h - n),)
+    return ((n + z * (h - n)).astype(state[0].dtype, copy=False),)
 
 
 def _nonlinearity(op: str, name: str) -> Callable[[Tensor], Tensor]:
@@ -152,7 +157,7 @@ class RNNCell(_Cell):
         dtype: DTypeLike = td.float32,
         device: DeviceLike | None = None,
     ) -> None:
-        self._step = _rnn(_nonlinearity("RNNCell", nonlinearity))
+        self._step = functools.partial(_rnn, _nonlinearity("RNNCell", nonlinearity))
         super().__init__(input_size, hidden_size, bias, key=key, dtype=dtype, device=device)
 
 
@@ -262,7 +267,8 @@ class _Recurrent(Module):
             for size, _ in zip(sizes, self._states, strict=False)
         ]
         if hx is None:
-            first = tuple(td.zeros(s, dtype=self.weight_ih_l0.dtype, device=x.device) for s in shapes)
+            dtype = td.result_type(x, self.weight_ih_l0)
+            first = tuple(td.zeros(s, dtype=dtype, device=x.device) for s in shapes)
         else:
             first = _checked_state(op, self._states, hx, shapes)
         if alone:
@@ -319,7 +325,7 @@ class RNN(_Recurrent):
         device: DeviceLike | None = None,
     ) -> None:
         self.nonlinearity = nonlinearity
-        self._step = _rnn(_nonlinearity("RNN", nonlinearity))
+        self._step = functools.partial(_rnn, _nonlinearity("RNN", nonlinearity))
         super().__init__(
             input_size,
             hidden_size,

@@ -7,6 +7,7 @@ from tidu._core import Tensor
 
 from .._arguments import explain as _explain
 from .._core import _training
+from .._numbers import widened
 
 __all__ = [
     "alpha_dropout",
@@ -40,7 +41,7 @@ def _dropout(name: str, x: Tensor, p: float, key: Tensor, training: bool, rank: 
     kept = _kept(name, x, p, key, _channels(name, x, rank))
     if not training or p == 0:
         return x
-    return td.where(kept, x / (1 - p) if p < 1 else 0 * x, 0)
+    return td.where(kept, x if p == 1 else (widened(x) / (1 - p)).astype(x.dtype, copy=False), 0)
 
 
 def dropout1d(x: Tensor, p: float, key: Tensor, training: bool = True) -> Tensor:
@@ -87,10 +88,10 @@ def _alpha_dropout(
     if not training or p == 0:
         return x
     if p == 1:
-        return 0 * x
+        return td.where(kept, x, 0)
     scale = ((1 - p) * (1 + p * _LEAST**2)) ** -0.5
-    found: Tensor = td.where(kept, x, _LEAST) * scale - scale * _LEAST * p
-    return found
+    found: Tensor = td.where(kept, widened(x), _LEAST) * scale - scale * _LEAST * p
+    return found.astype(x.dtype, copy=False)
 
 
 def alpha_dropout(x: Tensor, p: float, key: Tensor, training: bool = False) -> Tensor:
@@ -185,10 +186,11 @@ def local_response_norm(
         raise td.ShapeError(
             f"[local_response_norm] takes x (N, C, ..) of 3 axes or more, not of shape {x.shape}"
         )
-    squares = td.square(x).reshape((x.shape[0], 1, x.shape[1], -1))
+    wide = widened(x)
+    squares = td.square(wide).reshape((x.shape[0], 1, x.shape[1], -1))
     squares = td.pad(squares, [(0, 0), (0, 0), (size // 2, (size - 1) // 2), (0, 0)])
     means = _training.avg_pool2d(squares, (size, 1), stride=1).reshape(x.shape)
-    return x / (k + alpha * means) ** beta
+    return (wide / (k + alpha * means) ** beta).astype(x.dtype, copy=False)
 
 
 _explain(globals(), __all__)

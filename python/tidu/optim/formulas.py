@@ -6,6 +6,7 @@ import math
 
 import tidu as td
 from tidu._core import Tensor
+from tidu._numbers import widened
 
 from .optimizers import FRACTION, NOT_NEGATIVE, Group, Optimizer, Params, decayed, like, moments
 
@@ -368,7 +369,7 @@ def orthogonalize(
     of the Frobenius norm come to lie in [0.7, 1.2].
 
     By so many steps of x = a x + b (x x^T) x + c (x x^T)^2 x, coefficients a, b and c, after division by
-    the norm, held at eps or above. ShapeError for what is no matrix.
+    the norm, held at eps or above; 16 bits are computed in float32. ShapeError for what is no matrix.
 
     Examples
     --------
@@ -379,9 +380,9 @@ def orthogonalize(
         raise td.ShapeError(f"[orthogonalize] takes a matrix, not a tensor of shape {tuple(matrix.shape)}")
     a, b, c = coefficients
     tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / td.maximum(td.sqrt(td.sum(x * x)), eps)
+    x = widened(matrix.T if tall else matrix)
+    x = x / td.maximum(td.linalg.vector_norm(x), eps)  # which does not leave the range where squares do
     for _ in range(steps):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+    return (x.T if tall else x).astype(matrix.dtype, copy=False)
