@@ -1,5 +1,6 @@
 """Batches made by worker processes: the same as without, errors, deaths, Ctrl-C, ends."""
 
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -193,3 +194,68 @@ def test_a_worker_without_memory_says_so(monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(RuntimeError, match=r"worker 0 failed: OSError: \[Errno 28\] No space left"):
         next(iter(td.data.DataLoader(Squares(), num_workers=1)))
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_passes_side_by_side_have_workers_of_their_own(persistent):
+    loader = td.data.DataLoader(Squares(), 4, num_workers=1, persistent_workers=persistent)
+    labels = [list(range(i, min(i + 4, 23))) for i in range(0, 23, 4)]
+    pairs = [(a["label"].tolist(), b["label"].tolist()) for a, b in zip(loader, loader, strict=True)]
+    assert pairs == [(label, label) for label in labels]
+    assert [i for _, i in batches(loader)] == labels
+
+
+def test_a_forked_child_leaves_the_workers_alone():
+    loader = td.data.DataLoader(Squares(), 4, num_workers=2, persistent_workers=True)
+    left = iter(loader)
+    first = next(left)["label"].tolist()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            next(left)
+        except RuntimeError as error:
+            status = 0 if "another process's" in str(error) else 2
+        del left, loader
+        multiprocessing.util._exit_function()  # as sys.exit would
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    rest = [i for batch in left for i in batch["label"].tolist()]
+    assert first + rest == list(range(23))
+
+
+class Marked(Squares):
+    def __getitem__(self, i):
+        time.sleep(0.05)
+        return i
+
+
+def test_workers_end_where_their_parent_does_something_else_at_sigterm(tmp_path):
+    mark = tmp_path / "handled"
+    former = signal.signal(signal.SIGTERM, lambda *_: mark.write_text("by a worker"))
+    try:
+        left = iter(td.data.DataLoader(Marked(1000), 20, num_workers=2))
+        next(left)
+        del left  # ends the workers at work
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert not mark.exists()
+
+
+def test_a_pass_goes_on_after_ctrl_c_in_next():
+    class Slow(Squares):
+        def __getitem__(self, i):
+            if i == 2:
+                os.kill(os.getppid(), signal.SIGINT)
+                time.sleep(0.3)
+            return i
+
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        left, got = iter(td.data.DataLoader(Slow(6), 1, num_workers=1, prefetch=1)), []
+        with pytest.raises(KeyboardInterrupt):
+            while True:
+                got.append(next(left).item())
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert got + [batch.item() for batch in left] == list(range(6))

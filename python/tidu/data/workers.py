@@ -96,8 +96,10 @@ class _Receiver:
         slot, new, places, rest = message
         if new:
             handle = multiprocessing.reduction.recv_handle(self._connection)
-            self._blocks[slot] = mmap.mmap(handle, new)
-            os.close(handle)
+            try:
+                self._blocks[slot] = mmap.mmap(handle, new)
+            finally:
+                os.close(handle)
         with memoryview(self._blocks[slot]) as memory:
             tensors = [
                 _core._from_bytes(memory[begin : begin + math.prod(shape) * dtype.itemsize], shape, dtype)
@@ -112,6 +114,7 @@ def _serve(
     """What a worker does: a batch for each list of indices, until the connection ends."""
     global _info
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began it answers Ctrl-C
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what that does at SIGTERM is not for its workers
     td.set_num_threads(1)
     _info = WorkerInfo(number, count, source.dataset)
     sender = _Sender(connection, blocks)
@@ -135,13 +138,28 @@ def _serve(
         connection.send((None, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"))
 
 
-def _end(processes: list[Any], connections: list[Any]) -> None:
+def _end(owner: int, processes: list[Any], connections: list[Any]) -> None:
     for connection in connections:
         connection.close()
+    if os.getpid() != owner:  # a child that inherited the loader has no part in its workers
+        return
     for process in processes:
         process.terminate()
     for process in processes:
         process.join()
+
+
+_living: weakref.WeakSet[Workers] = weakref.WeakSet()
+
+
+def _forget() -> None:
+    """In a forked child: multiprocessing would end there what the parent began."""
+    for workers in _living:
+        for process in workers.processes:
+            multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 class Workers:
@@ -153,8 +171,11 @@ class Workers:
         self.processes: list[Any] = []
         self.ahead = ahead
         self.owed = 0
+        self.user: weakref.ref[WorkersAhead] | None = None  # the pass that they work for
         self._receivers: list[_Receiver] = []
-        self._stop = weakref.finalize(self, _end, self.processes, self.connections)
+        self._owner = os.getpid()
+        _living.add(self)
+        self._stop = weakref.finalize(self, _end, self._owner, self.processes, self.connections)
         for number in range(count):
             own, other = context.Pipe()
             process = context.Process(
@@ -167,8 +188,16 @@ class Workers:
             self._receivers.append(_Receiver(own, ahead))
 
     def is_free(self) -> bool:
-        """Whether they live and owe no batch to a pass."""
-        return self._stop.alive and self.owed == 0 and all(p.is_alive() for p in self.processes)
+        """Whether they live, work for no pass, and owe none a batch."""
+        has_user = self.user is not None and self.user() is not None
+        is_own = self._owner == os.getpid()  # a child may not ask about processes of its parent
+        return (
+            self._stop.alive
+            and is_own
+            and not has_user
+            and self.owed == 0
+            and all(p.is_alive() for p in self.processes)
+        )
 
     def stop(self) -> None:
         """Ends the processes, and waits until they are gone."""
@@ -184,13 +213,21 @@ class Workers:
         indices = indices.tolist() if isinstance(indices, td.Tensor) else indices
         self._send(number, ("batch", batch, indices))
 
+    def _require_own(self) -> None:
+        if not self._stop.alive or self._owner != os.getpid():
+            raise RuntimeError(
+                "[DataLoader] the workers of this pass were ended or are another process's (begin another)"
+            )
+
     def _send(self, number: int, message: Any) -> None:
+        self._require_own()
         with contextlib.suppress(OSError):  # receive says what happened to the worker
             self.connections[number].send(message)
 
     def receive(self, number: int) -> tuple[Any, ...]:
         """The next batch of a worker in a tuple, which is empty where the worker has no more. RuntimeError
         with its traceback where it failed, or where it ended."""
+        self._require_own()
         connection, process = self.connections[number], self.processes[number]
         multiprocessing.connection.wait([connection, process.sentinel])
         try:
@@ -205,6 +242,9 @@ class Workers:
                 f"[DataLoader] worker {number} ended before its batch was done, with exit code "
                 f"{process.exitcode} (below 0: the signal that killed it; is there memory enough?)"
             ) from None
+        except BaseException:  # as Ctrl-C: the rest of this message would be taken for the next one
+            self.stop()
+            raise
         if failure is not None:
             self.stop()
             raise RuntimeError(f"[DataLoader] worker {number} failed: {failure}")
@@ -223,6 +263,7 @@ class WorkersAhead:
         key: td.Tensor | None,
         keep: bool,
     ) -> None:
+        workers.user = weakref.ref(self)
         self._workers, self._count, self._indices = workers, count, indices
         self._key, self._keep = key, keep
         self._turns = collections.deque(range(len(workers.processes)))  # of those that have batches
@@ -248,11 +289,13 @@ class WorkersAhead:
                 self._waiting.append(number)
                 self._asked += 1
             if not self._waiting:
+                workers.user = None
                 if not self._keep:
                     workers.stop()
                 return None
-            number = self._waiting.popleft()
+            number = self._waiting[0]
             batch = workers.receive(number)
+            self._waiting.popleft()
             if batch:
                 return batch
             if number in self._turns:
