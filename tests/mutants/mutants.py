@@ -1,15 +1,18 @@
 """Breaks the C++ sources in thousands of places, and counts the breaks that the C++ and Python tests notice.
 
-    python tests/mutants/mutants.py build FOLDER [--jobs N]      # once, and after each change of the sources
-    python tests/mutants/mutants.py record FOLDER                # and after each change of the tests
+    python tests/mutants/mutants.py build FOLDER [--jobs N] [--sample N] [--seed N] [--files ..]
+                                                                 # once, and after each change of the sources
+    python tests/mutants/mutants.py record FOLDER [--part K/N]   # and after each change of the tests
     python tests/mutants/mutants.py try FOLDER [--sample N] [--seed N] [--jobs N] [--seconds N]
-                                    [--only N,N] [--files csrc/nn,csrc/io] [--at-least SHARE]
+                                    [--only N,N] [--files csrc/nn,kernels] [--at-least SHARE]
 
-`build` copies csrc without device cuda to FOLDER/tree, where each place becomes a condition on one number
-(switch.h), so that one build holds every mutant; which are no C++ the compiler says, and they are left out.
-`record` runs each test once and notes which places it reaches. `try` takes a sample, gives each mutant its
-turn by the environment variable TIDU_MUTANT, and runs the tests that reach it, those that reach least first,
-up to SECONDS of what they take unbroken. Some mutants change nothing that can be seen.
+`build` copies csrc and kernels without device cuda to FOLDER/tree, where each place becomes a condition on
+one number (switch.h), so that one build holds every mutant, or a sample of them, for which fewer files are
+compiled; which are no C++ the compiler says, and they are left out. `record` runs each test once and notes
+which places it reaches; with --part it adds part K of N parts of the Python tests to what it knows. `try`
+takes a sample, gives each mutant its turn by the environment variable TIDU_MUTANT, and runs the tests that
+reach it, those that reach least first, up to SECONDS of what they take unbroken. Some mutants change nothing
+that can be seen.
 """
 
 import argparse
@@ -29,7 +32,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MOST = 1 << 16  # as in switch.h
-LEFT_OUT = ("csrc/simt", "csrc/backend/cuda", "csrc/cuda")
+SOURCES = ("csrc", "kernels")
+LEFT_OUT = ("csrc/simt", "csrc/backend/cuda", "csrc/cuda", "kernels/cuda")
+FIRST = 25  # Python tests that run by themselves, since most mutants fall at one of the first
 # Of device cuda, or of what is not built here.
 TESTS_LEFT_OUT = ("test_cuda", "test_check_cuda", "test_examples", "test_stubs")
 
@@ -118,15 +123,21 @@ def initialises_constant(code, line):
     return "constinit" in code and re.fullmatch(r"\s+[\w:<>*]+ \w+ = (?:\w|::)+;.*", line) is not None
 
 
+def chosen_of(mutants, files, sample, seed):
+    """The numbers of the mutants of files, or of a sample of them."""
+    numbers = [n for n, (name, *_) in mutants.items() if name.startswith(tuple(files.split(",")))]
+    return random.Random(seed).sample(numbers, min(sample, len(numbers))) if sample else numbers
+
+
 class Sources:
     """The mutants of every file, numbered; a copy of the tree with those that are C++."""
 
-    def __init__(self, tree):
+    def __init__(self, tree, files, sample, seed):
         self.tree = tree
         self.mutants = {}  # number -> (file, numbers of lines, line, spans, kind, told)
         self.texts = {}
         self.changed = max(path.stat().st_mtime for path in HERE.iterdir() if path.is_file())
-        for path in sorted((ROOT / "csrc").rglob("*")):
+        for path in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*")):
             name = str(path.relative_to(ROOT))
             if path.suffix not in (".cpp", ".h", ".def") or name.startswith(LEFT_OUT):
                 continue
@@ -147,6 +158,8 @@ class Sources:
                     first = lines[min(touched) - 1].strip()
                     self.mutants[number] = (name, sorted(touched), first, spans, kind, told)
         assert len(self.mutants) < MOST
+        chosen = chosen_of(self.mutants, files, sample, seed)
+        self.mutants = {number: self.mutants[number] for number in sorted(chosen)}
 
     def write(self, files=None):
         spans_of = {}
@@ -161,14 +174,14 @@ class Sources:
                 parts += [text[at:start], new]
                 at = end
             mutated = "".join([*parts, text[at:]])
-            if not name.endswith(".def"):
+            if parts:
                 assert mutated.startswith("// ")  # a caption, whose place the switch takes
                 mutated = '#include "switch.h"' + mutated[mutated.index("\n") :]
             (self.tree / name).write_text(mutated)
 
     def drop(self, errors):
         """Leaves out the mutants on lines of a compiler's errors, or else near them; whether some are."""
-        places = re.findall(r"(csrc/[\w/.]+):(\d+):\d+: (?:error|  required from)", errors)
+        places = re.findall(r"((?:csrc|kernels)/[\w/.-]+):(\d+):\d+: (?:error|  required from)", errors)
         for reach in (0, 8):  # an error may be told at the other end of what does not fit
             bad = [
                 number
@@ -181,29 +194,34 @@ class Sources:
         return False
 
 
-def build(folder, jobs):
+def build(folder, options):
     tree = folder / "tree"
     binary = tree / "build" / "release"
     saved = folder / "mutants.json"
-    sources = Sources(tree)
+    sources = Sources(tree, options.files, options.sample, options.seed)
     print(f"{len(sources.mutants)} mutants", flush=True)
-    if saved.exists() and saved.stat().st_mtime > sources.changed:  # goes on where it was left
+    asked = json.dumps([options.files, options.sample, options.seed])
+    begun = saved.exists() and saved.stat().st_mtime > sources.changed
+    if begun and (folder / "asked.json").read_text() == asked:  # goes on where it was left
         alive = {int(number) for number in json.loads(saved.read_text())}
         sources.mutants = {number: m for number, m in sources.mutants.items() if number in alive}
     else:
-        shutil.rmtree(tree / "csrc", ignore_errors=True)
-        shutil.copytree(ROOT / "csrc", tree / "csrc")
-        shutil.copy(HERE / "switch.h", tree / "csrc")
+        for name in SOURCES:
+            shutil.rmtree(tree / name, ignore_errors=True)
+            shutil.copytree(ROOT / name, tree / name)
+        shutil.copy(HERE / "switch.h", tree)
         for entry in ROOT.iterdir():
-            if entry.name not in ("csrc", "build", ".git") and not (tree / entry.name).exists():
+            if entry.name not in (*SOURCES, "build", ".git") and not (tree / entry.name).exists():
                 (tree / entry.name).symlink_to(entry)
         sources.write()
-    options = ("-DTIDU_EMULATION=OFF", "-DTIDU_EXAMPLES=OFF", "-DTIDU_BENCH=OFF")
-    configure = ["cmake", "--preset", "release", *options, f"-DPython_EXECUTABLE={sys.executable}"]
+        (folder / "asked.json").write_text(asked)
+        (folder / "tests.json").unlink(missing_ok=True)
+    left_out = ("-DTIDU_EMULATION=OFF", "-DTIDU_EXAMPLES=OFF", "-DTIDU_BENCH=OFF")
+    configure = ["cmake", "--preset", "release", *left_out, f"-DPython_EXECUTABLE={sys.executable}"]
     subprocess.run([*configure, "-B", binary], cwd=tree, check=True, stdout=subprocess.DEVNULL)
     targets = ["tidu", "_core", *(path.stem for path in (ROOT / "tests/cpp").glob("*_test.cpp"))]
     for target in targets:  # the library first: most of what is no C++ is found in it
-        command = ["cmake", "--build", binary, "-j", str(jobs), "--target", target, "--", "-k", "0"]
+        command = ["cmake", "--build", binary, "-j", str(options.jobs), "--target", target, "--", "-k", "0"]
         while True:
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode == 0:
@@ -229,13 +247,14 @@ def program(folder, name):
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-p", "no:cacheprovider", "--tb=line"]
 
 
-def record(folder):
+def record(folder, part):
     """FOLDER/tests.json: test -> (seconds, the mutants that it reaches), for each that passes."""
     reached = folder / "reached"
     reached.write_bytes(bytes(MOST))
     variables = environment(folder, TIDU_MUTANTS_REACHED=str(reached))
-    tests = {}
-    for path in sorted((ROOT / "tests/cpp").glob("*_test.cpp")):
+    saved = folder / "tests.json"
+    tests = json.loads(saved.read_text()) if part and saved.exists() else {}
+    for path in [] if tests else sorted((ROOT / "tests/cpp").glob("*_test.cpp")):
         listing = subprocess.run(
             [program(folder, path.stem), "--gtest_list_tests"], capture_output=True, text=True, check=True
         ).stdout
@@ -261,13 +280,13 @@ def record(folder):
         if not path.name.startswith(TESTS_LEFT_OUT)
     )
     variables["TIDU_MUTANTS_RECORD"] = str(folder / "record")
-    subprocess.run([*PYTEST, *files], env=variables, cwd=ROOT)
+    subprocess.run([*PYTEST, *files, *(["--part", part] if part else [])], env=variables, cwd=ROOT)
     for line in (folder / "record").read_text().splitlines():
         name, passed, seconds, numbers = json.loads(line)
         if passed:
             tests[name] = (seconds, numbers)
     print(f"{len(tests)} tests")
-    (folder / "tests.json").write_text(json.dumps(tests))
+    saved.write_text(json.dumps(tests))
 
 
 def failure(folder, number, tests, seconds):
@@ -280,15 +299,16 @@ def failure(folder, number, tests, seconds):
             cpp.setdefault(name, []).append(filter)
     limit = 60 + 10 * seconds
     with tempfile.TemporaryDirectory() as work:
-        names = Path(work) / "tests.json"
-        python = [test for test in tests if test.startswith("tests/")]
-        names.write_text(json.dumps(python))
         runs = [
             ([program(folder, name), "--gtest_fail_fast", f"--gtest_filter={':'.join(filters)}"], {})
             for name, filters in cpp.items()
         ]
-        files = dict.fromkeys(test.split("::")[0] for test in python)
-        runs += [([*PYTEST, "-x", *files], {"TIDU_MUTANTS_TESTS": str(names)})] if python else []
+        python = [test for test in tests if test.startswith("tests/")]
+        for part in (python[:FIRST], python[FIRST:]):
+            names = Path(work) / f"{len(runs)}.json"
+            names.write_text(json.dumps(part))
+            files = dict.fromkeys(test.split("::")[0] for test in part)
+            runs += [([*PYTEST, "-x", *files], {"TIDU_MUTANTS_TESTS": str(names)})] if part else []
         for command, more in runs:
             try:
                 done = subprocess.run(
@@ -316,11 +336,9 @@ def attempt(folder, options):
     for name, (_, numbers) in tests.items():
         for number in numbers:
             reaching.setdefault(number, []).append(name)
-    numbers = [n for n, (name, *_) in mutants.items() if name.startswith(tuple(options.files.split(",")))]
+    numbers = chosen_of(mutants, options.files, options.sample, options.seed)
     if options.only:
         numbers = [int(number) for number in options.only.split(",")]
-    elif options.sample:
-        numbers = random.Random(options.seed).sample(numbers, min(options.sample, len(numbers)))
     verdicts = Counter()
 
     def judge(number):
@@ -356,13 +374,16 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=600, help="of tests for a mutant")
     parser.add_argument("--only", default="", help="only mutants of these numbers")
-    parser.add_argument("--files", default="csrc", help="only files whose path starts with one of these")
+    parser.add_argument("--part", help="K/N: of the Python tests only part K of N, added to those recorded")
+    parser.add_argument(
+        "--files", default="csrc,kernels", help="only files whose path starts with one of these"
+    )
     parser.add_argument("--at-least", type=float, help="fail if a smaller share is noticed")
     options = parser.parse_args()
     folder = options.folder.resolve()
     if options.action == "build":
-        return build(folder, options.jobs)
-    return record(folder) if options.action == "record" else attempt(folder, options)
+        return build(folder, options)
+    return record(folder, options.part) if options.action == "record" else attempt(folder, options)
 
 
 if __name__ == "__main__":
