@@ -282,12 +282,16 @@ class WorkersAhead:
         workers = self._workers
         while True:
             most = len(self._turns) * workers.ahead
-            while self._turns and self._asked < self._count and len(self._waiting) < most:
-                number = self._turns[0]
-                self._turns.rotate(-1)
-                workers.ask(number, self._asked, self._indices(self._asked))
-                self._waiting.append(number)
-                self._asked += 1
+            try:
+                while self._turns and self._asked < self._count and len(self._waiting) < most:
+                    number = self._turns[0]
+                    self._turns.rotate(-1)
+                    workers.ask(number, self._asked, self._indices(self._asked))
+                    self._waiting.append(number)
+                    self._asked += 1
+            except BaseException:  # as Ctrl-C: nobody knows whether this batch was asked for
+                workers.stop()
+                raise
             if not self._waiting:
                 workers.user = None
                 if not self._keep:
