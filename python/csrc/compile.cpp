@@ -189,13 +189,14 @@ void bind_compile(py::module_& m) {
     if (visible_capture() || Watch::active()) return py::none();
     return FlatCall(arguments.ptr(), keywords.ptr()).take();
   });
+  // What makes an object returns it as a pointer: where memory for what pybind11 notes about it runs out, it
+  // would free what a unique_ptr frees, too.
   py::class_<Compiled>(m, "Recording")
       .def(py::init([](const py::function& function, const py::list& tensors, const py::list& numbers,
                        std::vector<int> donated) {
         UserLine line;
         const Lines lines([&] { return line(); });
-        return std::make_unique<Compiled>(as_function(function), inputs_of(tensors, numbers),
-                                          std::move(donated));
+        return new Compiled(as_function(function), inputs_of(tensors, numbers), std::move(donated));
       }))
       .def(
           "__call__",

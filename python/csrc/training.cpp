@@ -578,8 +578,7 @@ void bind_minimisation(py::module_& m) {
   py::class_<optim::Minimizer>(m, "Minimizer")
       .def(py::init([](const py::object& parameters, const std::string& method, const py::dict& options,
                        const std::string& name) {
-        return std::make_unique<optim::Minimizer>(to_tensors(parameters),
-                                                  minimize_options(name, method, options), name);
+        return new optim::Minimizer(to_tensors(parameters), minimize_options(name, method, options), name);
       }))
       .def("step",
            [](optim::Minimizer& minimizer, const py::function& closure) {
@@ -617,8 +616,7 @@ void bind_least_squares(py::module_& m) {
   py::class_<optim::Fitter>(m, "Fitter")
       .def(py::init([](const py::object& parameters, const std::string& method, const py::dict& options,
                        const std::string& name) {
-        return std::make_unique<optim::Fitter>(to_tensors(parameters),
-                                               least_squares_options(name, method, options), name);
+        return new optim::Fitter(to_tensors(parameters), least_squares_options(name, method, options), name);
       }))
       .def("step",
            [](optim::Fitter& fitter, const py::function& closure) {
