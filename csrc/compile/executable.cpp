@@ -2,6 +2,7 @@
 #include "compile/executable.h"
 
 #include <algorithm>
+#include <new>
 
 #include "backend/backend.h"
 #include "compile/again.h"
@@ -283,7 +284,10 @@ class Executable::Loan {
   }
   ~Loan() {
     const std::lock_guard lock(executable_.mutex_);
-    executable_.idle_.push_back(std::move(frame_));
+    try {
+      executable_.idle_.push_back(std::move(frame_));
+    } catch (const std::bad_alloc&) {  // then the next call makes another one
+    }
   }
   Loan(const Loan&) = delete;
   Frame* operator->() const { return frame_.get(); }
