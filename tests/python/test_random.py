@@ -116,3 +116,21 @@ def test_seeds_that_do_not_fit_are_named(number):
     with pytest.raises(ValueError, match=rf"\[fold_in\].*not {number}"):
         td.random.fold_in(td.random.key(0), number)
     assert td.random.key(2**64 - 1).tolist() != td.random.key(0).tolist()
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(td.float32, 2e-5), (td.float64, 1e-12)], ids=str)
+def test_normal_numbers_are_uniform_ones_turned(dtype, atol):
+    """By the definition (Box and Muller): radius and angle of each pair, in every quadrant."""
+    key = td.random.key(3)
+    u = td.random.uniform(key, (4000,), dtype=dtype).astype(td.float64).cpu().numpy()
+    z = td.random.normal(key, (4000,), dtype=dtype).astype(td.float64).cpu().numpy()
+    quarters = 4 * u[1::2]
+    quarters -= quarters % 1 >= 0.5
+    want = np.sqrt(-2 * np.log(u[::2])) * np.exp(0.5j * np.pi * quarters)
+    np.testing.assert_allclose(z[::2] + 1j * z[1::2], want, rtol=0, atol=atol)
+
+
+def test_one_number_of_one_key_of_a_batch():
+    keys = td.random.key(5)[None]
+    got = td.vmap(lambda key: td.random.normal(key, ()))(keys)
+    assert got.tolist() == [td.random.normal(keys[0], ()).item()]
