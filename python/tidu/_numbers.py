@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from tidu import _core
 from tidu._core import Tensor
 from tidu.typing import TensorLike
@@ -11,7 +14,7 @@ def is_inexact(x: Tensor) -> bool:
     return x.dtype.is_floating_point or x.dtype.is_complex
 
 
-def beside(x: TensorLike, like: Tensor) -> Tensor:
+def beside(x: TensorLike | Sequence[Any], like: Tensor) -> Tensor:
     """x as a tensor on the device of another one; a float, or a list of such, in the dtype of that one, if it
     is of floats or complex."""
     value = _core.asarray(x, device=like.device)
