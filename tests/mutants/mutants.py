@@ -218,7 +218,12 @@ def build(folder, options):
         (folder / "tests.json").unlink(missing_ok=True)
     left_out = ("-DTIDU_EMULATION=OFF", "-DTIDU_EXAMPLES=OFF", "-DTIDU_BENCH=OFF")
     configure = ["cmake", "--preset", "release", *left_out, f"-DPython_EXECUTABLE={sys.executable}"]
+    stubs = ROOT / "python/tidu/_core"  # which the tree shares, and each build links to its own
+    linked = stubs.readlink() if stubs.is_symlink() else None
     subprocess.run([*configure, "-B", binary], cwd=tree, check=True, stdout=subprocess.DEVNULL)
+    if linked:
+        stubs.unlink()
+        stubs.symlink_to(linked)
     targets = ["tidu", "_core", *(path.stem for path in (ROOT / "tests/cpp").glob("*_test.cpp"))]
     for target in targets:  # the library first: most of what is no C++ is found in it
         command = ["cmake", "--build", binary, "-j", str(options.jobs), "--target", target, "--", "-k", "0"]
