@@ -46,6 +46,7 @@ __all__ = [
     "Binomial",
     "Categorical",
     "Cauchy",
+    "Chi2",
     "Dirichlet",
     "Distribution",
     "Exponential",
@@ -53,17 +54,28 @@ __all__ = [
     "Gamma",
     "Geometric",
     "Gumbel",
+    "HalfCauchy",
     "HalfNormal",
     "Independent",
+    "InverseGamma",
+    "Kumaraswamy",
     "Laplace",
     "LogNormal",
+    "MixtureSameFamily",
+    "Multinomial",
     "MultivariateNormal",
+    "NegativeBinomial",
     "Normal",
     "OneHotCategorical",
+    "Pareto",
     "Poisson",
+    "RelaxedBernoulli",
+    "RelaxedOneHotCategorical",
     "StudentT",
     "TransformedDistribution",
     "Uniform",
+    "VonMises",
+    "Weibull",
     "kl_divergence",
     "register_kl",
 ]
@@ -520,6 +532,68 @@ class Gamma(Distribution):
         return gammainc(self.concentration, td.maximum(x, 0.0) * self.rate)
 
 
+class Chi2(Gamma):
+    """The chi-squared distribution of df degrees of freedom: of the sum of the squares of so many standard
+    normal numbers.
+
+    Examples
+    --------
+    >>> td.distributions.Chi2(3.0).variance
+    tensor(6., dtype=float32)
+    """
+
+    def __init__(self, df: float | Tensor) -> None:
+        samplers._positive("Chi2", df=df)
+        super().__init__(0.5 * df, 0.5)
+
+    @property
+    def df(self) -> Tensor:
+        """The degrees of freedom."""
+        return 2 * self.concentration
+
+
+class InverseGamma(Distribution):
+    """The distribution of 1 / x of an x of Gamma(concentration, rate).
+
+    Examples
+    --------
+    >>> td.distributions.InverseGamma(3.0, 4.0).mean
+    tensor(2., dtype=float32)
+    """
+
+    _parts = ("concentration", "rate")
+
+    def __init__(self, concentration: float | Tensor, rate: float | Tensor = 1.0) -> None:
+        samplers._positive("InverseGamma", concentration=concentration, rate=rate)
+        self.concentration, self.rate = _tensors(concentration, rate)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        a, y = self.concentration, td.where(x > 0, x, 1.0)
+        scale = a * td.log(self.rate) - td.lgamma(a)
+        return _within(x > 0, scale - (a + 1) * td.log(y) - self.rate / y)
+
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return self.rate * td.exp(-samplers.loggamma(key, self.concentration, shape))
+
+    @property
+    def mean(self) -> Tensor:
+        a = td.where(self.concentration > 1, self.concentration, 2.0)
+        return td.where(self.concentration > 1, self.rate / (a - 1), math.inf)
+
+    @property
+    def variance(self) -> Tensor:
+        a = td.where(self.concentration > 2, self.concentration, 3.0)
+        return td.where(self.concentration > 2, self.rate**2 / ((a - 1) ** 2 * (a - 2)), math.inf)
+
+    def entropy(self) -> Tensor:
+        a = self.concentration
+        return a + td.log(self.rate) + td.lgamma(a) - (1 + a) * td.digamma(a)
+
+    def _cdf(self, x: Tensor) -> Tensor:
+        y = td.where(x > 0, x, 1.0)
+        return td.where(x > 0, gammaincc(self.concentration, self.rate / y), 0.0)
+
+
 class Beta(Distribution):
     """The beta distribution on [0, 1], of mean a / (a + b).
 
@@ -571,6 +645,54 @@ class Beta(Distribution):
 
 def _log_beta(a: Tensor, b: Tensor) -> Tensor:
     return td.lgamma(a) + td.lgamma(b) - td.lgamma(a + b)
+
+
+class Kumaraswamy(Distribution):
+    """The distribution on [0, 1] of distribution function 1 - (1 - x^a)^b.
+
+    Examples
+    --------
+    >>> td.distributions.Kumaraswamy(1.0, 2.0).cdf(0.5)
+    tensor(0.75, dtype=float32)
+    """
+
+    _parts = ("a", "b")
+
+    def __init__(self, a: float | Tensor, b: float | Tensor) -> None:
+        samplers._positive("Kumaraswamy", a=a, b=b)
+        self.a, self.b = _tensors(a, b)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        fits = td.logical_and(x >= 0, x <= 1)
+        y = td.where(fits, x, 0.5)
+        rest = td.xlogy(self.a - 1, y) + td.xlog1py(self.b - 1, -(y**self.a))
+        return _within(fits, td.log(self.a) + td.log(self.b) + rest)
+
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        # 1 - u^(1 / b), exactly also where u is near 1.
+        rest = -td.expm1(td.log(samplers._open_uniform(key, shape, self.a.dtype)) / self.b)
+        return rest ** (1 / self.a)
+
+    def _moment(self, n: int) -> Tensor:
+        return self.b * td.exp(_log_beta(1 + n / self.a, self.b))
+
+    @property
+    def mean(self) -> Tensor:
+        return self._moment(1)
+
+    @property
+    def variance(self) -> Tensor:
+        return self._moment(2) - self._moment(1) ** 2
+
+    def entropy(self) -> Tensor:
+        harmonic = td.digamma(self.b + 1) + _EULER
+        return (1 - 1 / self.b) + (1 - 1 / self.a) * harmonic - td.log(self.a) - td.log(self.b)
+
+    def _cdf(self, x: Tensor) -> Tensor:
+        return -td.expm1(td.xlog1py(self.b, -(td.clip(x, 0.0, 1.0) ** self.a)))
+
+    def _icdf(self, p: Tensor) -> Tensor:
+        return (-td.expm1(td.log1p(-p) / self.b)) ** (1 / self.a)
 
 
 class Laplace(Distribution):
@@ -658,6 +780,46 @@ class Cauchy(Distribution):
         far = 1 / td.tan(math.pi * tail)
         near = td.tan(math.pi * (td.where(td.logical_or(is_low, is_high), 0.5, p) - 0.5))
         return self.loc + self.scale * td.where(is_low, -far, td.where(is_high, far, near))
+
+
+class HalfCauchy(Distribution):
+    """The distribution of |x| of an x of Cauchy(0, scale). Its mean is infinite.
+
+    Examples
+    --------
+    >>> td.distributions.HalfCauchy().cdf(1.0)
+    tensor(0.5, dtype=float32)
+    """
+
+    _parts = ("scale",)
+
+    def __init__(self, scale: float | Tensor = 1.0) -> None:
+        samplers._positive("HalfCauchy", scale=scale)
+        (self.scale,) = _tensors(scale)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        z = x / self.scale
+        return _within(x >= 0, math.log(2 / math.pi) - td.log(self.scale) - td.log1p(z * z))
+
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return self.scale * td.abs(samplers.cauchy(key, shape, self.scale.dtype))
+
+    @property
+    def mean(self) -> Tensor:
+        return td.full_like(self.scale, math.inf)
+
+    @property
+    def variance(self) -> Tensor:
+        return td.full_like(self.scale, math.inf)
+
+    def entropy(self) -> Tensor:
+        return td.log(2 * math.pi * self.scale)
+
+    def _cdf(self, x: Tensor) -> Tensor:
+        return td.atan(td.maximum(x, 0.0) / self.scale) * (2 / math.pi)
+
+    def _icdf(self, p: Tensor) -> Tensor:
+        return self.scale * td.tan(0.5 * math.pi * p)
 
 
 class StudentT(Distribution):
@@ -849,7 +1011,220 @@ class Gumbel(Distribution):
         return self.loc - self.scale * td.log(-td.log(p))
 
 
+class Weibull(Distribution):
+    """Weibull's distribution, of distribution function 1 - exp(-(x / scale)^concentration).
+
+    Examples
+    --------
+    >>> td.distributions.Weibull(2.0, 1.0).mean
+    tensor(2., dtype=float32)
+    """
+
+    _parts = ("scale", "concentration")
+
+    def __init__(self, scale: float | Tensor, concentration: float | Tensor) -> None:
+        samplers._positive("Weibull", scale=scale, concentration=concentration)
+        self.scale, self.concentration = _tensors(scale, concentration)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        fits, k = _is_natural(x), self.concentration
+        z = td.where(fits, x, 1.0) / self.scale
+        return _within(fits, td.log(k / self.scale) + td.xlogy(k - 1, z) - z**k)
+
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        drawn = samplers.exponential(key, shape, self.scale.dtype)
+        return self.scale * drawn ** (1 / self.concentration)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.scale * td.exp(td.lgamma(1 + 1 / self.concentration))
+
+    @property
+    def variance(self) -> Tensor:
+        log_mean, log_square = (td.lgamma(1 + n / self.concentration) for n in (1, 2))
+        return self.scale**2 * (td.exp(log_square) - td.exp(2 * log_mean))
+
+    def entropy(self) -> Tensor:
+        k = self.concentration
+        return _EULER * (1 - 1 / k) + td.log(self.scale / k) + 1
+
+    def _cdf(self, x: Tensor) -> Tensor:
+        return -td.expm1(-((td.maximum(x, 0.0) / self.scale) ** self.concentration))
+
+    def _icdf(self, p: Tensor) -> Tensor:
+        return self.scale * (-td.log1p(-p)) ** (1 / self.concentration)
+
+
+class Pareto(Distribution):
+    """Pareto's distribution, of distribution function 1 - (scale / x)^alpha from x = scale on.
+
+    Examples
+    --------
+    >>> td.distributions.Pareto(1.0, 3.0).mean
+    tensor(1.5, dtype=float32)
+    """
+
+    _parts = ("scale", "alpha")
+
+    def __init__(self, scale: float | Tensor, alpha: float | Tensor) -> None:
+        samplers._positive("Pareto", scale=scale, alpha=alpha)
+        self.scale, self.alpha = _tensors(scale, alpha)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        fits = x >= self.scale
+        log_ratio = td.log(td.where(fits, x, self.scale) / self.scale)
+        return _within(fits, td.log(self.alpha / self.scale) - (self.alpha + 1) * log_ratio)
+
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return self.scale * td.exp(samplers.exponential(key, shape, self.scale.dtype) / self.alpha)
+
+    @property
+    def mean(self) -> Tensor:
+        alpha = td.where(self.alpha > 1, self.alpha, 2.0)
+        return td.where(self.alpha > 1, self.scale * alpha / (alpha - 1), math.inf)
+
+    @property
+    def variance(self) -> Tensor:
+        alpha = td.where(self.alpha > 2, self.alpha, 3.0)
+        finite = self.scale**2 * alpha / ((alpha - 1) ** 2 * (alpha - 2))
+        return td.where(self.alpha > 2, finite, math.inf)
+
+    def entropy(self) -> Tensor:
+        return td.log(self.scale / self.alpha) + 1 + 1 / self.alpha
+
+    def _cdf(self, x: Tensor) -> Tensor:
+        return -td.expm1(self.alpha * td.log(self.scale / td.maximum(x, self.scale)))
+
+    def _icdf(self, p: Tensor) -> Tensor:
+        return self.scale * td.exp(-td.log1p(-p) / self.alpha)
+
+
+class VonMises(Distribution):
+    """The von Mises distribution of angles in [-pi, pi], of density exp(concentration cos(x - loc)) / (2 pi
+    I0(concentration)). Its variance is the circular one, 1 - I1 / I0.
+
+    Examples
+    --------
+    >>> td.distributions.VonMises(0.5, 4.0).mean
+    tensor(0.5, dtype=float32)
+    """
+
+    _parts = ("loc", "concentration")
+
+    def __init__(self, loc: float | Tensor, concentration: float | Tensor) -> None:
+        samplers._positive("VonMises", concentration=concentration)
+        self.loc, self.concentration = _tensors(loc, concentration)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        k = self.concentration
+        # cos(x - loc) - 1 without cancellation, and I0 without its growth.
+        return -2 * k * td.sin(0.5 * (x - self.loc)) ** 2 - td.log(td.special.i0e(k)) - 2 * _HALF_LOG_2PI
+
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        loc, k = (
+            td.broadcast_to(td.stop_gradient(x).astype(td.float64), shape)
+            for x in (self.loc, self.concentration)
+        )
+        # Rejection from a wrapped Cauchy distribution. (D. J. Best and N. I. Fisher, 1979)
+        tau = 1 + td.sqrt(1 + 4 * k * k)
+        rho = (tau - td.sqrt(2 * tau)) / (2 * td.maximum(k, 1e-9))
+        r = td.where(k < 1e-5, 1 / td.maximum(k, 1e-300), (1 + rho * rho) / (2 * td.maximum(rho, 1e-300)))
+
+        def propose(key: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+            turns, level, side = (
+                samplers._open_uniform(each, shape, td.float64) for each in td.random.split(key, 3)
+            )
+            z = td.cos(math.pi * turns)
+            f = (1 + r * z) / (r + z)
+            c = k * (r - f)
+            fits = td.logical_or(c * (2 - c) > level, td.log(c / level) + 1 >= c)
+            return td.sign(side - 0.5) * td.acos(td.clip(f, -1.0, 1.0)), fits
+
+        angle = samplers._accepted(key, td.full_like(k, math.nan), td.logical_not(k > 0), propose)
+        return (td.remainder(angle + loc + math.pi, 2 * math.pi) - math.pi).astype(self.loc.dtype)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        return 1 - td.special.i1e(self.concentration) / td.special.i0e(self.concentration)
+
+
+class RelaxedBernoulli(Distribution):
+    """Bernoulli's distribution made continuous on (0, 1): of sigmoid((logits + logistic noise) / temperature)
+    (Maddison et al. 2017, Jang et al. 2017).
+
+    Examples
+    --------
+    >>> td.distributions.RelaxedBernoulli(1.0, 0.5).log_prob(0.25)
+    tensor(0., dtype=float32)
+    """
+
+    _parts = ("temperature", "logits")
+
+    def __init__(
+        self,
+        temperature: float | Tensor,
+        probs: TensorLike | None = None,
+        *,
+        logits: TensorLike | None = None,
+    ) -> None:
+        samplers._positive("RelaxedBernoulli", temperature=temperature)
+        self.temperature, self.logits = _tensors(temperature, _log_odds("RelaxedBernoulli", probs, logits))
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        fits = td.logical_and(x > 0, x < 1)
+        y = td.where(fits, x, 0.5)
+        distance = self.logits - self.temperature * td.logit(y)
+        value = td.log(self.temperature) + distance - 2 * td.softplus(distance) - td.log(y) - td.log1p(-y)
+        return _within(fits, value)
+
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        noise = td.logit(samplers._open_uniform(key, shape, self.logits.dtype))
+        return td.sigmoid((self.logits + noise) / self.temperature)
+
+
 # --- Vectors
+
+
+class RelaxedOneHotCategorical(Distribution):
+    """OneHotCategorical made continuous: of softmax((logits + Gumbel noise) / temperature) (Maddison et al.
+    2017, Jang et al. 2017).
+
+    Examples
+    --------
+    >>> relaxed = td.distributions.RelaxedOneHotCategorical(0.5, td.ones(3))
+    >>> relaxed.rsample(td.random.key(0)).shape
+    (3,)
+    """
+
+    _parts = ("logits", "temperature")
+    _event_dims = 1
+
+    def __init__(
+        self,
+        temperature: float | Tensor,
+        probs: TensorLike | None = None,
+        *,
+        logits: TensorLike | None = None,
+    ) -> None:
+        samplers._positive("RelaxedOneHotCategorical", temperature=temperature)
+        self.logits = _log_weights("RelaxedOneHotCategorical", probs, logits)
+        self.temperature = td.asarray(temperature, device=self.logits.device).astype(self.logits.dtype)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        count, t = self.logits.shape[-1], self.temperature[..., None]
+        fits = td.logical_and(td.all(x > 0, axis=-1), td.abs(td.sum(x, axis=-1) - 1) < 1e-3)
+        log_x = td.log(td.where(x > 0, x, 1.0))
+        scores = self.logits - t * log_x
+        value = td.sum(scores - log_x, axis=-1) - count * td.logsumexp(scores, axis=-1)
+        return _within(fits, value + math.lgamma(count) + (count - 1) * td.log(self.temperature))
+
+    def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        noise = samplers.gumbel(key, (*shape, self.logits.shape[-1]), self.logits.dtype)
+        return td.softmax((self.logits + noise) / self.temperature[..., None], axis=-1)
 
 
 class Dirichlet(Distribution):
@@ -1135,6 +1510,53 @@ class Geometric(_ByLogits):
         return -td.expm1(td.floor(td.maximum(x, 0.0)) * td.log_sigmoid(-self.logits))
 
 
+class NegativeBinomial(_ByLogits):
+    """How many trials succeed before n fail, each trial with probability `probs`, or sigmoid(logits). n need
+    not be whole. Samples are int64.
+
+    Examples
+    --------
+    >>> td.distributions.NegativeBinomial(3, 0.5).mean
+    tensor(3., dtype=float32)
+    """
+
+    _parts = ("n", "logits")
+    _computed_in = td.float64
+
+    def __init__(
+        self, n: float | Tensor, probs: TensorLike | None = None, *, logits: TensorLike | None = None
+    ) -> None:
+        samplers._positive("NegativeBinomial", n=n)
+        others = [n] if isinstance(n, td.Tensor) else []
+        self.n, self.logits = _tensors(n, _log_odds("NegativeBinomial", probs, logits, *others))
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        k = td.where(_whole(x), x, 0.0)
+        ways = td.lgamma(self.n + k) - td.lgamma(self.n) - td.lgamma(k + 1)
+        successes = td.where(k == 0, 0.0, k * td.log_sigmoid(self.logits))
+        return _within(_whole(x), ways + successes + self.n * td.log_sigmoid(-self.logits))
+
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        keys = td.random.split(key)
+        rate = samplers.gamma(keys[0], td.stop_gradient(self.n), shape, td.float64)
+        return samplers.poisson(
+            keys[1], rate * td.exp(td.stop_gradient(self.logits).astype(td.float64)), shape
+        )
+
+    @property
+    def mean(self) -> Tensor:
+        return self.n * td.exp(self.logits)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean / td.sigmoid(-self.logits)
+
+    def _cdf(self, x: Tensor) -> Tensor:
+        k = td.floor(x)
+        part = betainc(self.n, td.where(_is_natural(k), k, 0.0) + 1, td.sigmoid(-self.logits))
+        return td.where(k == math.inf, 1.0, td.where(k >= 0, part, 0.0))
+
+
 class Poisson(Distribution):
     """How many events there are where `rate` are expected. Samples are int64.
 
@@ -1264,7 +1686,119 @@ class OneHotCategorical(Distribution):
         return td.sum(td.entr(self.probs), axis=-1)
 
 
+class Multinomial(Distribution):
+    """How often each category comes in n draws, as vectors of sum n, with probabilities in proportion to
+    `probs` (.., k), or exp(logits). Samples are in the dtype of the parameters.
+
+    Examples
+    --------
+    >>> td.distributions.Multinomial(4, td.tensor([1.0, 3.0])).mean
+    tensor([1., 3.], dtype=float32)
+    """
+
+    _parts = ("logits",)
+    _static = ("n",)
+    _event_dims = 1
+    _computed_in = td.float64
+
+    def __init__(self, n: int, probs: TensorLike | None = None, *, logits: TensorLike | None = None) -> None:
+        samplers._check("Multinomial", "n", n, lambda x: x >= 0 and x == int(x), "an integer of at least 0")
+        self.n, self.logits = int(n), _log_weights("Multinomial", probs, logits)
+
+    @property
+    def probs(self) -> Tensor:
+        """The probabilities."""
+        return td.exp(self.logits)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        fits = td.logical_and(td.all(_whole(x), axis=-1), td.sum(x, axis=-1) == self.n)
+        k = td.where(_whole(x), x, 0.0)
+        each = td.where(k == 0, 0.0, k * self.logits) - td.lgamma(k + 1)
+        return _within(fits, td.sum(each, axis=-1) + math.lgamma(self.n + 1))
+
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        drawn = samplers.categorical(key, self.logits, shape=(self.n, *shape))
+        return td.sum(td.one_hot(drawn, self.logits.shape[-1]).astype(self.logits.dtype), axis=0)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.n * self.probs
+
+    @property
+    def variance(self) -> Tensor:
+        return self.n * self.probs * (1 - self.probs)
+
+
 # --- Of other distributions
+
+
+class MixtureSameFamily(Distribution):
+    """One of the members along the last axis of the batch of `components`, as `mixture`, a Categorical,
+    draws it.
+
+    Examples
+    --------
+    >>> mixture = td.distributions.Categorical(td.tensor([1.0, 3.0]))
+    >>> components = td.distributions.Normal(td.tensor([-1.0, 1.0]))
+    >>> td.distributions.MixtureSameFamily(mixture, components).mean
+    tensor(0.5, dtype=float32)
+    """
+
+    _parts = ("mixture", "components")
+
+    def __init__(self, mixture: Categorical, components: Distribution) -> None:
+        count = mixture.logits.shape[-1]
+        if components.batch_shape[-1:] != (count,):
+            raise td.ShapeError(
+                f"[MixtureSameFamily] {count} weights need components of batch shape (.., {count}), not "
+                f"{components.batch_shape}"
+            )
+        self.mixture, self.components = mixture, components
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        return samplers._shape_of(
+            "MixtureSameFamily", None, self.mixture.batch_shape, self.components.batch_shape[:-1]
+        )
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return self.components.event_shape
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        each = self.components.log_prob(td.expand_dims(x, x.ndim - len(self.event_shape)))
+        return td.logsumexp(self.mixture.logits + each, axis=-1)
+
+    def _sample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
+        keys = td.random.split(key)
+        chosen = self.mixture._sample(keys[0], shape)
+        of_all = self.components
+        draw = of_all._rsample if of_all.has_rsample else of_all._sample
+        of_one = of_all._extended(())[len(of_all.batch_shape) - 1 :]  # its axes of events too, if Independent
+        drawn = td.stop_gradient(draw(keys[1], (*shape, *of_one)))
+        events = len(self.event_shape)
+        index = chosen.reshape((*chosen.shape, 1, *(1,) * events))
+        axis = -1 - events
+        wide = td.broadcast_to(index, (*drawn.shape[:axis], 1, *self.event_shape))
+        return td.squeeze(td.take_along_axis(drawn, wide, axis=axis), axis=axis)
+
+    def _weighted(self, x: Tensor) -> Tensor:
+        """The mean over the components of what is of each, (.., k) + event_shape."""
+        events = len(self.event_shape)
+        probs = self.mixture.probs
+        return td.sum(probs.reshape((*probs.shape, *(1,) * events)) * x, axis=-1 - events)
+
+    @property
+    def mean(self) -> Tensor:
+        return self._weighted(self.components.mean)
+
+    @property
+    def variance(self) -> Tensor:
+        mean = td.expand_dims(self.mean, -1 - len(self.event_shape))
+        return self._weighted(self.components.variance + (self.components.mean - mean) ** 2)
+
+    def _cdf(self, x: Tensor) -> Tensor:
+        return self._weighted(self.components.cdf(td.expand_dims(x, -1)))
 
 
 class Independent(Distribution):
@@ -1447,6 +1981,30 @@ def _(p: Gamma, q: Gamma) -> Tensor:
     )
 
 
+@register_kl(InverseGamma, InverseGamma)
+def _(p: InverseGamma, q: InverseGamma) -> Tensor:
+    return kl_divergence(Gamma(p.concentration, p.rate), Gamma(q.concentration, q.rate))
+
+
+@register_kl(Weibull, Weibull)
+def _(p: Weibull, q: Weibull) -> Tensor:
+    k, other, ratio = p.concentration, q.concentration, p.scale / q.scale
+    return (
+        td.log(k / other)
+        - other * td.log(ratio)
+        + _EULER * (other / k - 1)
+        + td.exp(other * td.log(ratio) + td.lgamma(1 + other / k))
+        - 1
+    )
+
+
+@register_kl(Pareto, Pareto)
+def _(p: Pareto, q: Pareto) -> Tensor:
+    ratio = q.alpha / p.alpha
+    value = q.alpha * td.log(p.scale / q.scale) - td.log(ratio) + ratio - 1
+    return td.where(p.scale >= q.scale, value, math.inf)
+
+
 @register_kl(Beta, Beta)
 def _(p: Beta, q: Beta) -> Tensor:
     total = p.a + p.b
@@ -1513,6 +2071,18 @@ def _(p: Binomial, q: Binomial) -> Tensor:
 @register_kl(Geometric, Geometric)
 def _(p: Geometric, q: Geometric) -> Tensor:
     return _binary_kl(p, q) / p.probs
+
+
+@register_kl(NegativeBinomial, NegativeBinomial)
+def _(p: NegativeBinomial, q: NegativeBinomial) -> Tensor:
+    return td.where(p.n == q.n, p.n * _binary_kl(p, q) / td.sigmoid(-p.logits), math.nan)
+
+
+@register_kl(Multinomial, Multinomial)
+def _(p: Multinomial, q: Multinomial) -> Tensor:
+    if p.n != q.n:
+        raise ValueError(f"[kl_divergence] {p.n} and {q.n} draws")
+    return p.n * td.sum(td.where(p.probs == 0, 0.0, p.probs * (p.logits - q.logits)), axis=-1)
 
 
 @register_kl(Poisson, Poisson)

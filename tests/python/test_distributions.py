@@ -37,12 +37,26 @@ REAL = {
     "Cauchy": (lambda: D.Cauchy(t(0.3), t(1.7)), stats.cauchy(0.3, 1.7), np.linspace(-4, 4, 9)),
     "StudentT": (lambda: D.StudentT(t(3.5), t(0.3), t(1.7)), stats.t(3.5, 0.3, 1.7), np.linspace(-4, 4, 9)),
     "Gumbel": (lambda: D.Gumbel(t(0.3), t(1.7)), stats.gumbel_r(0.3, 1.7), np.linspace(-4, 4, 9)),
+    "Chi2": (lambda: D.Chi2(t(3.5)), stats.chi2(3.5), np.linspace(-1, 6, 9)),
+    "InverseGamma": (
+        lambda: D.InverseGamma(t(3.3), t(1.7)),
+        stats.invgamma(3.3, scale=1.7),
+        np.linspace(-1, 4, 9),
+    ),
+    "HalfCauchy": (lambda: D.HalfCauchy(t(1.7)), stats.halfcauchy(scale=1.7), np.linspace(-1, 4, 9)),
+    "Weibull": (
+        lambda: D.Weibull(t(1.7), t(1.6)),
+        stats.weibull_min(1.6, scale=1.7),
+        np.linspace(-1, 4, 9),
+    ),
+    "Pareto": (lambda: D.Pareto(t(1.2), t(3.3)), stats.pareto(3.3, scale=1.2), np.linspace(0.5, 4, 9)),
 }
 WHOLE = {
     "Bernoulli": (lambda: D.Bernoulli(t(0.3)), stats.bernoulli(0.3)),
     "Binomial": (lambda: D.Binomial(7, t(0.3)), stats.binom(7, 0.3)),
     "Geometric": (lambda: D.Geometric(t(0.3)), stats.geom(0.3)),
     "Poisson": (lambda: D.Poisson(t(2.3)), stats.poisson(2.3)),
+    "NegativeBinomial": (lambda: D.NegativeBinomial(t(2.5), t(0.3)), stats.nbinom(2.5, 0.7)),
     "Categorical": (
         lambda: D.Categorical(t([1.0, 2.0, 0.0, 7.0])),
         stats.rv_discrete(values=([0, 1, 2, 3], [0.1, 0.2, 0.0, 0.7])),
@@ -76,7 +90,7 @@ def test_probabilities(name):
         want = np.log(exact.pmf(x))
     for values in (td.tensor(x), t(x)):
         np.testing.assert_allclose(array(ours.log_prob(values)), want, **CLOSE)
-    if name in ("Poisson", "Geometric"):
+    if name in ("Poisson", "Geometric", "NegativeBinomial"):
         np.testing.assert_allclose(array(ours.cdf(t(x + 0.5))), exact.cdf(x + 0.5), **CLOSE)
     if name != "Categorical":
         assert ours.log_prob(0.5).item() == -math.inf
@@ -199,6 +213,104 @@ def test_axes_of_one_event():
         D.kl_divergence(ours, D.Independent(base, 1))
 
 
+def test_kumaraswamy_is_a_power_of_a_beta():
+    ours, x = D.Kumaraswamy(t(2.3), t(1.7)), np.linspace(0.05, 0.95, 7)
+    beta = stats.beta(1, 1.7)
+    np.testing.assert_allclose(
+        array(ours.log_prob(t(x))), beta.logpdf(x**2.3) + np.log(2.3 * x**1.3), **CLOSE
+    )
+    np.testing.assert_allclose(array(ours.cdf(t(x))), beta.cdf(x**2.3), **CLOSE)
+    np.testing.assert_allclose(array(ours.icdf(t(x))), beta.ppf(x) ** (1 / 2.3), **CLOSE)
+    for what, moment in [(ours.mean, lambda y: y), (ours.variance, lambda y: (y - ours.mean.item()) ** 2)]:
+        want = integrate.quad(lambda x, m=moment: m(x) * ours.prob(x).item(), 0, 1, limit=200)[0]
+        assert what.item() == pytest.approx(want)
+    want = integrate.quad(lambda x: -ours.prob(x).item() * ours.log_prob(x).item(), 0, 1)[0]
+    assert ours.entropy().item() == pytest.approx(want)
+    drawn = array(ours.rsample(td.random.key(5), (20_000,)))
+    assert stats.kstest(drawn**2.3, beta.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("concentration", [1e-6, 0.3, 4.0, 1e4])
+def test_angles(concentration):
+    ours, exact = D.VonMises(t(0.5), t(concentration)), stats.vonmises(concentration, 0.5)
+    x = 0.5 + np.linspace(-1, 1, 9) * min(3, 4 / math.sqrt(concentration))
+    np.testing.assert_allclose(array(ours.log_prob(t(x))), exact.logpdf(x), rtol=1e-9, atol=1e-9)
+    mean = np.exp(1j * 0.5) * (1 - array(ours.variance))
+    want = integrate.quad(lambda x: math.cos(x) * exact.pdf(x + 0.5), -3, 3, points=[0])[0]
+    assert abs(mean) == pytest.approx(
+        want + integrate.quad(lambda x: 2 * math.cos(x) * exact.pdf(x + 0.5), 3, math.pi)[0]
+    )
+    drawn = array(ours.sample(td.random.key(1), (4000,)))
+    assert np.abs(drawn).max() <= math.pi and not ours.has_rsample
+    turned = np.angle(np.exp(1j * (drawn - 0.5)))
+    assert stats.kstest(turned, stats.vonmises(concentration).cdf).pvalue > 1e-3
+
+
+def test_relaxed_categories():
+    ours, x = D.RelaxedBernoulli(t(0.7), logits=t(0.4)), np.linspace(0.02, 0.98, 7)
+    # logit(x) temperature - logits is logistic.
+    logit = np.log(x / (1 - x))
+    want = stats.logistic.logpdf(0.7 * logit - 0.4) + np.log(0.7 / (x * (1 - x)))
+    np.testing.assert_allclose(array(ours.log_prob(t(x))), want, **CLOSE)
+    drawn = array(ours.rsample(td.random.key(2), (5000,)))
+    assert stats.kstest(0.7 * np.log(drawn / (1 - drawn)) - 0.4, stats.logistic.cdf).pvalue > 1e-3
+    both = D.RelaxedOneHotCategorical(t(0.7), logits=t([0.4, 0.0]))
+    np.testing.assert_allclose(array(both.log_prob(t(np.stack([x, 1 - x], -1)))), want, **CLOSE)
+    drawn = array(both.rsample(td.random.key(2), (5000,)))
+    np.testing.assert_allclose(drawn.sum(-1), 1)
+    assert stats.kstest(0.7 * np.log(drawn[:, 0] / drawn[:, 1]) - 0.4, stats.logistic.cdf).pvalue > 1e-3
+    td.check_grads(lambda d: td.sum(d.log_prob(t([0.2, 0.3]))), (ours,))
+    assert ours.log_prob(t(1.5)).item() == -math.inf
+
+
+def test_multinomial():
+    p = np.array([0.1, 0.0, 0.9])
+    ours, exact = D.Multinomial(6, t(p)), stats.multinomial(6, p)
+    x = np.array([[1, 0, 5], [6, 0, 0], [3, 1, 2], [1, 0, 4]])
+    with np.errstate(divide="ignore"):
+        want = exact.logpmf(x)
+    for values in (td.tensor(x), t(x)):
+        np.testing.assert_allclose(array(ours.log_prob(values)), want, **CLOSE)
+    np.testing.assert_allclose(array(ours.mean), 6 * p)
+    np.testing.assert_allclose(array(ours.variance), np.diag(exact.cov()), atol=1e-15)
+    drawn = array(ours.sample(td.random.key(3), (4000,)))
+    assert (drawn.sum(-1) == 6).all()
+    counts = np.bincount(drawn[:, 0].astype(int), minlength=7)[:3]
+    assert (
+        stats.chisquare(counts, counts.sum() * (q := stats.binom(6, 0.1).pmf(range(3))) / q.sum()).pvalue
+        > 1e-3
+    )
+    kl = D.kl_divergence(D.Multinomial(6, t([0.3, 0.7])), D.Multinomial(6, t([0.6, 0.4])))
+    assert kl.item() == pytest.approx(6 * (0.3 * math.log(0.5) + 0.7 * math.log(1.75)))
+    with pytest.raises(ValueError, match="6 and 5 draws"):
+        D.kl_divergence(ours, D.Multinomial(5, t(p)))
+
+
+def test_mixtures():
+    weights, locs = np.array([0.2, 0.8]), np.array([-1.0, 2.0])
+    ours = D.MixtureSameFamily(D.Categorical(t(weights)), D.Normal(t(locs), t(0.5)))
+    x = np.linspace(-3, 4, 9)
+    density = (weights * stats.norm(locs, 0.5).pdf(x[:, None])).sum(-1)
+    np.testing.assert_allclose(array(ours.prob(t(x))), density, **CLOSE)
+    cdf = lambda x: (weights * stats.norm(locs, 0.5).cdf(np.asarray(x)[..., None])).sum(-1)
+    np.testing.assert_allclose(array(ours.cdf(t(x))), cdf(x), **CLOSE)
+    assert ours.mean.item() == pytest.approx(1.4) and ours.variance.item() == pytest.approx(0.25 + 0.16 * 9)
+    assert stats.kstest(array(ours.sample(td.random.key(4), (5000,))), cdf).pvalue > 1e-3
+    vectors = D.Independent(D.Normal(t(rng.normal(size=(4, 2, 3)))), 1)
+    batch = D.MixtureSameFamily(D.Categorical(t(weights)), vectors)
+    assert batch.batch_shape == (4,) and batch.event_shape == (3,) and batch.mean.shape == (4, 3)
+    drawn = batch.sample(td.random.key(0), (20_000, 1))
+    assert drawn.shape == (20_000, 1, 4, 3)
+    np.testing.assert_allclose(array(drawn).mean(axis=(0, 1)), array(batch.mean), atol=0.05)
+    np.testing.assert_allclose(array(drawn).var(axis=(0, 1)), array(batch.variance), rtol=0.06)
+    each = [D.Normal(vectors.base.loc[:, i]).log_prob(drawn[0, 0]) for i in range(2)]
+    want = td.log(sum(w * td.exp(td.sum(e, axis=-1)) for w, e in zip(weights, each, strict=True)))
+    np.testing.assert_allclose(array(batch.log_prob(drawn[0, 0])), array(want), **CLOSE)
+    td.check_grads(lambda d: d.log_prob(t(0.3)), (ours,))
+    with pytest.raises(td.ShapeError, match="2 weights need components"):
+        D.MixtureSameFamily(D.Categorical(t(weights)), D.Normal(t([1.0, 2.0, 3.0])))
+
+
 def test_transformed_distributions():
     ours = D.TransformedDistribution(D.Normal(t(0.3), t(0.6)), td.exp, td.log)
     exact, x = stats.lognorm(0.6, scale=math.exp(0.3)), np.linspace(0.2, 4, 7)
@@ -222,10 +334,15 @@ PAIRS = [
     (lambda: D.Beta(t(2.3), t(1.7)), lambda: D.Beta(t(1.3), t(1.9)), (0, 1)),
     (lambda: D.Laplace(t(0.3), t(0.7)), lambda: D.Laplace(t(-1.0), t(0.9)), (-30, 30)),
     (lambda: D.Gumbel(t(0.3), t(0.7)), lambda: D.Gumbel(t(-1.0), t(0.9)), (-3, 40)),
+    (lambda: D.Chi2(t(3.5)), lambda: D.Chi2(t(5.0)), (0, 120)),
+    (lambda: D.InverseGamma(t(3.3), t(0.7)), lambda: D.InverseGamma(t(2.3), t(1.9)), (0, 200)),
+    (lambda: D.Weibull(t(0.7), t(1.6)), lambda: D.Weibull(t(1.2), t(0.9)), (0, 40)),
+    (lambda: D.Pareto(t(1.2), t(3.3)), lambda: D.Pareto(t(1.0), t(2.1)), (1.2, 500)),
     (lambda: D.Bernoulli(t(0.3)), lambda: D.Bernoulli(t(0.6)), range(2)),
     (lambda: D.Binomial(5, t(0.3)), lambda: D.Binomial(5, t(0.6)), range(6)),
     (lambda: D.Geometric(t(0.3)), lambda: D.Geometric(t(0.6)), range(1, 200)),
     (lambda: D.Poisson(t(2.3)), lambda: D.Poisson(t(1.6)), range(60)),
+    (lambda: D.NegativeBinomial(t(2.5), t(0.3)), lambda: D.NegativeBinomial(t(2.5), t(0.6)), range(80)),
     (lambda: D.Categorical(t([1.0, 2.0, 3.0])), lambda: D.Categorical(t([2.0, 1.0, 1.0])), range(3)),
 ]
 
