@@ -459,6 +459,31 @@ def _matrix(
     return wrapped
 
 
+@overload
+def jacrev(
+    function: OfArgument[Tensor, P, tuple[Tensor, X]],
+    argnums: Literal[0] = ...,
+    *,
+    has_aux: Literal[True],
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+) -> OfArgument[Tensor, P, tuple[Tensor, X]]: ...
+@overload
+def jacrev(
+    function: OfArgument[Tensor, P, Tensor],
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+) -> OfArgument[Tensor, P, Tensor]: ...
+@overload
+def jacrev(
+    function: Callable[P, Any],
+    argnums: int | Sequence[int] = ...,
+    has_aux: bool = ...,
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+) -> Callable[P, Any]: ...
 def jacrev(
     function: Callable[P, Any],
     argnums: int | Sequence[int] = 0,
@@ -482,6 +507,31 @@ def jacrev(
     return _matrix(_core.jacrev, function, argnums, has_aux, strict, chunk_size)
 
 
+@overload
+def jacfwd(
+    function: OfArgument[Tensor, P, tuple[Tensor, X]],
+    argnums: Literal[0] = ...,
+    *,
+    has_aux: Literal[True],
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+) -> OfArgument[Tensor, P, tuple[Tensor, X]]: ...
+@overload
+def jacfwd(
+    function: OfArgument[Tensor, P, Tensor],
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+) -> OfArgument[Tensor, P, Tensor]: ...
+@overload
+def jacfwd(
+    function: Callable[P, Any],
+    argnums: int | Sequence[int] = ...,
+    has_aux: bool = ...,
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+) -> Callable[P, Any]: ...
 def jacfwd(
     function: Callable[P, Any],
     argnums: int | Sequence[int] = 0,
@@ -505,6 +555,39 @@ def jacfwd(
 _JACOBIANS = {"auto": _core.jacobian, "fwd": _core.jacfwd, "rev": _core.jacrev}
 
 
+@overload
+def jacobian(
+    function: OfArgument[Tensor, P, tuple[Tensor, X]],
+    argnums: Literal[0] = ...,
+    *,
+    has_aux: Literal[True],
+    mode: str = ...,
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+    sparse: Literal[False] = ...,
+) -> OfArgument[Tensor, P, tuple[Tensor, X]]: ...
+@overload
+def jacobian(
+    function: OfArgument[Tensor, P, Tensor],
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    mode: str = ...,
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+    *,
+    sparse: Literal[False] = ...,
+) -> OfArgument[Tensor, P, Tensor]: ...
+@overload
+def jacobian(
+    function: Callable[P, Any],
+    argnums: int | Sequence[int] = ...,
+    has_aux: bool = ...,
+    mode: str = ...,
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+    *,
+    sparse: Any = ...,
+) -> Callable[P, Any]: ...
 def jacobian(
     function: Callable[P, Any],
     argnums: int | Sequence[int] = 0,
@@ -551,6 +634,36 @@ def jacobian(
     return wrapped
 
 
+@overload
+def hessian(
+    function: OfArgument[Tensor, P, tuple[Tensor, X]],
+    argnums: Literal[0] = ...,
+    *,
+    has_aux: Literal[True],
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+    sparse: Literal[False] = ...,
+) -> OfArgument[Tensor, P, tuple[Tensor, X]]: ...
+@overload
+def hessian(
+    function: OfArgument[Tensor, P, Tensor],
+    argnums: Literal[0] = ...,
+    has_aux: Literal[False] = ...,
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+    *,
+    sparse: Literal[False] = ...,
+) -> OfArgument[Tensor, P, Tensor]: ...
+@overload
+def hessian(
+    function: Callable[P, Any],
+    argnums: int | Sequence[int] = ...,
+    has_aux: bool = ...,
+    strict: bool = ...,
+    chunk_size: int | None = ...,
+    *,
+    sparse: Any = ...,
+) -> Callable[P, Any]: ...
 def hessian(
     function: Callable[P, Any],
     argnums: int | Sequence[int] = 0,
@@ -589,9 +702,21 @@ def hessian(
     return wrapped
 
 
+@overload
 def hessian_diagonal(
-    function: Callable[P, Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Callable[P, Any]:
+    function: OfArgument[A, P, tuple[Any, X]], argnums: Literal[0] = ..., *, has_aux: Literal[True]
+) -> OfArgument[A, P, tuple[A, X]]: ...
+@overload
+def hessian_diagonal(
+    function: OfArgument[A, P, R], argnums: Literal[0] = ..., has_aux: Literal[False] = ...
+) -> OfArgument[A, P, A]: ...
+@overload
+def hessian_diagonal(
+    function: Callable[P, Any], argnums: int | Sequence[int] = ..., has_aux: bool = ...
+) -> Callable[P, Any]: ...
+def hessian_diagonal(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """A function that returns the diagonal of the Hessian of a scalar function, like the argument `argnums`.
 
     Element i is the second derivative by element i: one product of the Hessian for each, and no matrix.

@@ -67,6 +67,10 @@ def energy(x: td.Tensor, weight: float = 1.0) -> td.Tensor:
     return weight * (x * x).sum()
 
 
+def scaled(x: td.Tensor, weight: td.Tensor | float = 1.0) -> td.Tensor:
+    return weight * x
+
+
 def with_aux(x: td.Tensor) -> tuple[td.Tensor, str]:
     return (x * x).sum(), "aux"
 
@@ -87,7 +91,18 @@ def derivatives(x: td.Tensor, params: dict[str, td.Tensor]) -> None:
     td.grad(of_tree, argnums=(0, 1))(params, x)
     td.grad(energy)(x, height=2.0)  # type: ignore[call-arg]  # it has no such argument
     assert_type(td.grad(td.grad(energy))(x), td.Tensor)
-    td.hessian(energy)(x, weight=2.0)
+    assert_type(td.hessian(energy)(x, weight=2.0), td.Tensor)
+    assert_type(td.jacobian(scaled)(x, 2.0), td.Tensor)
+    assert_type(td.jacrev(scaled)(x), td.Tensor)
+    assert_type(td.jacfwd(scaled)(x), td.Tensor)
+    assert_type(td.hessian(with_aux, has_aux=True)(x), tuple[td.Tensor, str])
+    assert_type(td.hessian_diagonal(of_tree)(params, x), dict[str, td.Tensor])
+    assert_type(td.jacobian(td.grad(energy))(x), td.Tensor)
+    td.jacobian(lambda p: of_tree(p, x))(params)
+    td.jacobian(of_tree)(params, x)["w"]
+    td.jacobian(scaled, argnums=(0, 1))(x, x)
+    td.hessian(energy, sparse=True)(x).toarray()
+    td.jacobian(scaled)(x, height=2.0)  # type: ignore[call-arg]  # it has no such argument
     assert_type(td.jvp(energy, (x,), (x,)), tuple[td.Tensor, td.Tensor])
     value, pullback = td.vjp(energy, x)
     assert_type(value, td.Tensor)
