@@ -130,9 +130,21 @@ def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
 def funm_svd(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     """U diag(f(S)) V^T of matrices x (.., m, n) = U diag(S) V^T, in float32 or float64.
 
-    f is a function as `funm` takes. First and second derivatives are exact at any singular values, equal ones
-    too, where those of U, S and Vh by themselves are not. Where one is 0, U and V turn without each other: f
-    counts as odd there, f(-s) = -f(s), so f(0) must be 0.
+    First and second derivatives are exact at any singular values, equal ones too, where those of U, S and Vh
+    by themselves are not. Where one is 0, U and V turn without each other: f counts as odd there,
+    f(-s) = -f(s), so f(0) must be 0.
+
+    Parameters
+    ----------
+    x : Tensor
+        (.., m, n).
+    f : callable
+        As `funm` takes it.
+
+    Returns
+    -------
+    Tensor
+        (.., m, n), like x.
 
     Examples
     --------

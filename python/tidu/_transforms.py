@@ -282,11 +282,24 @@ def value_and_grad(
 ) -> Callable[..., Any]:
     """A function that returns (value, gradient) of a scalar function.
 
-    argnums: the positional argument to differentiate by, any pytree, or a sequence of them (then the
-    gradient is a tuple). With has_aux the function returns (value, aux), and the result is
-    ((value, aux), gradient). Other arguments, keyword arguments among them, are passed through. With strict
-    it is a GradientError where the gradient by a tensor is zero because no path of derivatives leads to it:
-    the error names the operation that cut the path (argmax, round, a conversion to integers ..) and its line.
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them, to a scalar.
+    argnums : int or sequence of int
+        The positional argument to differentiate by, any pytree, or several (then the gradient is a tuple).
+        Other arguments, keyword arguments among them, are passed through.
+    has_aux : bool
+        Whether the function returns (value, aux). The result is ((value, aux), gradient) then.
+    strict : bool
+        Whether it is a GradientError where the gradient by a tensor is zero because no path of derivatives
+        leads to it: the error names the operation that cut the path (argmax, round, a conversion to integers
+        ..) and its line.
+
+    Returns
+    -------
+    callable
+        Called like the function.
 
     Examples
     --------
@@ -330,7 +343,21 @@ def grad(
 ) -> Callable[..., Any]:
     """A function that returns the gradient of a scalar function, like the argument `argnums`.
 
-    See value_and_grad. With has_aux the result is (gradient, aux).
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them, to a scalar.
+    argnums : int or sequence of int
+        As in value_and_grad.
+    has_aux : bool
+        Whether the function returns (value, aux). The result is (gradient, aux) then.
+    strict : bool
+        As in value_and_grad.
+
+    Returns
+    -------
+    callable
+        Called like the function.
 
     Examples
     --------
@@ -361,8 +388,21 @@ def vjp(
 def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False, strict: bool = False) -> Any:
     """function(*primals), and the pullback, from a cotangent like the result to a tuple of cotangents.
 
-    With has_aux the function returns (value, aux) and the result is (value, pullback, aux). strict: as in
-    value_and_grad.
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them.
+    *primals
+        Its arguments.
+    has_aux : bool
+        Whether the function returns (value, aux).
+    strict : bool
+        As in value_and_grad.
+
+    Returns
+    -------
+    tuple
+        (value, pullback), or with has_aux (value, pullback, aux).
 
     Examples
     --------
@@ -422,8 +462,21 @@ def jvp(
 ) -> Any:
     """(function(*primals), its derivative in the direction `tangents`).
 
-    primals and tangents are sequences of the same structure; None stands for a zero tangent. With has_aux the
-    function returns (value, aux) and the result is (value, tangent, aux). strict: as in value_and_grad.
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them.
+    primals, tangents : sequence
+        Its arguments and their tangents, of the same structure; None stands for a zero tangent.
+    has_aux : bool
+        Whether the function returns (value, aux).
+    strict : bool
+        As in value_and_grad.
+
+    Returns
+    -------
+    tuple
+        (value, tangent), or with has_aux (value, tangent, aux).
 
     Examples
     --------
@@ -494,9 +547,22 @@ def jacrev(
     """A function that returns the Jacobian by reverse mode: a backward pass for the elements of the result.
 
     For each leaf of the result and each leaf of the argument a tensor of shape result.shape +
-    argument.shape, in the structure of the result with that of the argument in its leaves. argnums, has_aux
-    and strict are as in value_and_grad. The rows are computed at once, as by vmap, or chunk_size of them at a
-    time (by default as many as fit into 512 MB); one after the other where a rule looks at values.
+    argument.shape, in the structure of the result with that of the argument in its leaves.
+
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them.
+    argnums, has_aux, strict
+        As in value_and_grad.
+    chunk_size : int, optional
+        How many rows are computed at once, as by vmap: by default as many as fit into 512 MB; one after the
+        other where a rule looks at values.
+
+    Returns
+    -------
+    callable
+        Called like the function.
 
     Examples
     --------
@@ -542,6 +608,16 @@ def jacfwd(
     """A function that returns the Jacobian by forward mode: tangents for the elements of the argument.
 
     The result is as for jacrev. The function is evaluated once for each leaf of the argument.
+
+    Parameters
+    ----------
+    function, argnums, has_aux, strict, chunk_size
+        As in jacrev, of columns.
+
+    Returns
+    -------
+    callable
+        Called like the function.
 
     Examples
     --------
@@ -600,14 +676,24 @@ def jacobian(
 ) -> Callable[P, Any]:
     """A function that returns the Jacobian, as jacrev does.
 
-    mode: "rev" (a pass for each element of the result), "fwd" (one for each element of the argument), or
-    "auto", the one of fewer passes. `jacobian(f).mode(*args)` says which one that is: it evaluates f.
+    Parameters
+    ----------
+    function, argnums, has_aux, strict, chunk_size
+        As in jacrev.
+    mode : str
+        "rev" (a pass for each element of the result), "fwd" (one for each element of the argument), or
+        "auto", the one of fewer passes. `jacobian(f).mode(*args)` says which one that is: it evaluates f.
+    sparse : bool or pattern
+        With True a scipy.sparse.csr_array, computed by few passes on the pattern that the function shows: a
+        row for each element of the results, a column for each of the argument (of leaf after leaf, each in
+        row-major order). The pattern may also be given, as td.sparsity found it once, or as a scipy.sparse
+        or dense matrix of your own. See td.sparse.jacobian, which gives a matrix of tensors that can be
+        differentiated again.
 
-    sparse: with True a scipy.sparse.csr_array, computed by few passes on the pattern that the function
-    shows: a row for each element of the results, a column for each of the argument (of leaf after leaf, each
-    in row-major order). The pattern may also be given, as td.sparsity found it once, or as a scipy.sparse or
-    dense matrix of your own. See td.sparse.jacobian, which gives a matrix of tensors that can be
-    differentiated again.
+    Returns
+    -------
+    callable
+        Called like the function.
 
     Examples
     --------
@@ -676,8 +762,22 @@ def hessian(
     """A function that returns the matrix of second derivatives of a scalar function, forward over reverse.
 
     Of shape argument.shape + argument.shape; for a pytree of arguments, the Jacobian of its gradient.
-    strict is about the gradient, as in value_and_grad; chunk_size is as in jacrev. sparse is as in jacobian,
-    with a pattern that td.hessian_sparsity gives.
+
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them, to a scalar.
+    argnums, has_aux, strict
+        As in value_and_grad: strict is about the gradient.
+    chunk_size : int, optional
+        As in jacrev.
+    sparse : bool or pattern
+        As in jacobian, with a pattern that td.hessian_sparsity gives.
+
+    Returns
+    -------
+    callable
+        Called like the function.
 
     Examples
     --------
@@ -720,6 +820,16 @@ def hessian_diagonal(
     """A function that returns the diagonal of the Hessian of a scalar function, like the argument `argnums`.
 
     Element i is the second derivative by element i: one product of the Hessian for each, and no matrix.
+
+    Parameters
+    ----------
+    function, argnums, has_aux
+        As in grad.
+
+    Returns
+    -------
+    callable
+        Called like the function.
 
     Examples
     --------

@@ -115,6 +115,32 @@ def test_whatever_is_public_has_a_signature(module):
             assert all(parameter.name.isidentifier() for parameter in parameters.values()), name
 
 
+# Modules whose functions say of each of several parameters what it is.
+DOCUMENTED = ["tidu._transforms"]
+
+
+@pytest.mark.cpu_only("looks at docs")
+@pytest.mark.parametrize("module", DOCUMENTED)
+def test_parameters_and_results_have_sections(module):
+    own = vars(importlib.import_module(module))
+    functions = {
+        name: value
+        for name, value in public_names(td)
+        if inspect.isfunction(own.get(name)) and own[name].__module__ == module
+    }
+    assert functions
+    for name, value in functions.items():
+        parameters = list(inspect.signature(value).parameters)
+        if len(parameters) < 2:
+            continue
+        doc = inspect.getdoc(value)
+        section = re.search(r"\nParameters\n-+\n(.*?)\n\n\w+\n-+\n", doc, re.DOTALL)
+        assert section and "\nReturns\n---" in doc, name
+        told = re.findall(r"^([*\w][*\w, ]*?)(?: : .*)?$", section[1], re.MULTILINE)
+        names = [part.strip("* ") for line in told for part in line.split(",")]
+        assert sorted(names) == sorted(parameters), name
+
+
 @pytest.mark.cpu_only("looks at signatures")
 def test_methods_of_tensors_have_signatures():
     for name in dir(td.ones(())):
