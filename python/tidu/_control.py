@@ -71,11 +71,26 @@ def scan(
 ) -> tuple[C, Y]:
     """Runs carry, y = f(carry, x) for each slice x of xs along axis 0: (the last carry, the ys stacked).
 
-    init and xs are pytrees, and carry keeps the shapes and dtypes of init. Without xs, x is None, and length
-    says how many steps there are. reverse: from the last slice to the first; ys stay in the places of their
-    slices. All modes of differentiation; reverse mode keeps the carry of every step or, with
-    checkpoint_every=n, of every nth, and computes the steps between once more: n near the square root of the
-    length needs least memory.
+    Parameters
+    ----------
+    f : callable
+        Takes (carry, x) to (carry, y), pytrees; the carry keeps the shapes and dtypes of init.
+    init : pytree
+        The first carry.
+    xs : pytree, optional
+        The slices, along axis 0. Without them x is None.
+    length : int, optional
+        How many steps there are, where xs does not say it.
+    reverse : bool
+        Whether to go from the last slice to the first; ys stay in the places of their slices.
+    checkpoint_every : int, optional
+        Reverse mode keeps the carry of every step or, with n, of every nth, and computes the steps between
+        once more: n near the square root of the length needs least memory.
+
+    Returns
+    -------
+    tuple
+        (the last carry, the ys stacked). All modes of differentiation.
 
     Examples
     --------
@@ -115,8 +130,19 @@ def cond(
 ) -> R:
     """true_fun(*operands) where pred, a bool or a tensor of one, holds, else false_fun(*operands).
 
-    Both must return trees of the same structure, shapes and dtypes. Under vmap, where pred differs between
-    lanes, both are computed for all.
+    Parameters
+    ----------
+    pred : bool or tensor
+        Under vmap, where it differs between lanes, both functions are computed for all.
+    true_fun, false_fun : callable
+        Both must return trees of the same structure, shapes and dtypes.
+    *operands
+        What they are called with.
+
+    Returns
+    -------
+    pytree
+        As the functions give it.
 
     Examples
     --------
@@ -151,8 +177,21 @@ def while_loop(
 ) -> C:
     """Applies carry = body_fun(carry) for as long as cond_fun(carry) holds.
 
-    The carry is a pytree that keeps the shapes and dtypes of init. Forward and Taylor mode; reverse mode
-    needs max_steps, after which the loop ends in any case.
+    Parameters
+    ----------
+    cond_fun : callable
+        Takes the carry to a bool.
+    body_fun : callable
+        Takes the carry to the next one.
+    init : pytree
+        The first carry, whose shapes and dtypes stay.
+    max_steps : int, optional
+        After which the loop ends in any case. Reverse mode needs it; forward and Taylor mode do not.
+
+    Returns
+    -------
+    pytree
+        The last carry.
 
     Examples
     --------
@@ -177,8 +216,19 @@ def while_loop(
 def fori_loop(lower: int | Tensor, upper: int | Tensor, body_fun: Callable[[Tensor, C], C], init: C) -> C:
     """Applies carry = body_fun(i, carry) for i from lower up to upper - 1.
 
-    i is an int64 tensor of shape (). Between Python ints it is a scan, with every mode of differentiation;
-    bounds that are tensors make it a while_loop.
+    Parameters
+    ----------
+    lower, upper : int or Tensor
+        Between ints it is a scan, with every mode of differentiation; tensors make it a while_loop.
+    body_fun : callable
+        Takes i, an int64 tensor of shape (), and the carry to the next one.
+    init : pytree
+        The first carry, whose shapes and dtypes stay.
+
+    Returns
+    -------
+    pytree
+        The last carry.
 
     Examples
     --------
@@ -205,11 +255,20 @@ def fori_loop(lower: int | Tensor, upper: int | Tensor, body_fun: Callable[[Tens
 def checkpoint(function: Callable[P, R], *, budget: int | None = None) -> Callable[P, R]:
     """A function like `function`, of which reverse mode keeps the arguments and computes the rest twice.
 
-    Arguments and results are pytrees; leaves that are no tensors are passed as they are. With a budget, in
-    bytes, reverse mode holds what fits, beside arguments, results and their gradients, such that it has
-    least to compute again: the function is recorded and taken for a chain of up to 48 stages, parts of a long
-    scan among them, for which that is found by dynamic programming. It is a ValueError that names the least
-    possible budget if nothing fits.
+    Parameters
+    ----------
+    function : callable
+        Of pytrees; leaves that are no tensors are passed as they are.
+    budget : int, optional
+        In bytes: reverse mode holds what fits, beside arguments, results and their gradients, such that it
+        has least to compute again. The function is recorded and taken for a chain of up to 48 stages, parts
+        of a long scan among them, for which that is found by dynamic programming. A ValueError names the
+        least possible budget if nothing fits.
+
+    Returns
+    -------
+    callable
+        Called like the function.
 
     Examples
     --------

@@ -63,9 +63,23 @@ def directional_derivative(
 def directional_derivative(function: Callable[..., Any], x: Any, v: Any, has_aux: bool = False) -> Any:
     """The derivative of `function` at x in the direction v: the slope of t -> function(x + t v) at t = 0.
 
-    Like the function's result. v is like x and need not be of norm 1: the derivative is linear in it. For a
-    scalar function it is <gradient, v>. With has_aux the function returns (value, aux), and the result is
-    (derivative, aux).
+    For a scalar function it is <gradient, v>.
+
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them.
+    x : tensor or pytree
+        The argument; a tuple is the tuple of arguments.
+    v : tensor or pytree
+        Like x. It need not be of norm 1: the derivative is linear in it.
+    has_aux : bool
+        Whether the function returns (value, aux). The result is (derivative, aux) then.
+
+    Returns
+    -------
+    tensor or pytree
+        Like the function's result.
 
     Examples
     --------
@@ -86,8 +100,22 @@ def steepest_direction(function: Callable[..., Any], x: T, has_aux: Literal[Fals
 def steepest_direction(function: Callable[..., Any], x: Any, has_aux: bool = False) -> Any:
     """The direction in which a scalar function rises fastest at x: its gradient divided by the norm of that.
 
-    Like x; the norm is the Euclidean one over all leaves. The directional derivative along it is the norm of
-    the gradient, and no other direction of norm 1 has a larger one. A ValueError where the gradient is zero.
+    The directional derivative along it is the norm of the gradient, and no other direction of norm 1 has a
+    larger one. A ValueError where the gradient is zero.
+
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them, to a scalar.
+    x : tensor or pytree
+        The argument; a tuple is the tuple of arguments.
+    has_aux : bool
+        Whether the function returns (value, aux). The result is (direction, aux) then.
+
+    Returns
+    -------
+    tensor or pytree
+        Like x, of norm 1, the Euclidean one over all leaves.
 
     Examples
     --------
@@ -131,8 +159,19 @@ def total_derivative(
 def total_derivative(function: Callable[..., Any], x: Any, has_aux: bool = False) -> Any:
     """The total derivative of `function` at x, a TotalDerivative: called with p, like x, it gives J p.
 
-    The function is evaluated once, here; each call costs the linear part of it. A tuple x is the tuple of
-    arguments, as p is then.
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them. It is evaluated once, here.
+    x : tensor or pytree
+        The argument; a tuple is the tuple of arguments, as p is then.
+    has_aux : bool
+        Whether the function returns (value, aux).
+
+    Returns
+    -------
+    TotalDerivative
+        Each call costs the linear part of the function.
 
     Examples
     --------
@@ -154,8 +193,20 @@ def linearize(
 def linearize(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """function(*primals), and its derivative there: a function of tangents, like the primals.
 
-    The function is evaluated once, and derivative(*tangents) is like its result. With has_aux it returns
-    (value, aux), and the result is (value, derivative, aux).
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them. It is evaluated once.
+    *primals
+        Its arguments.
+    has_aux : bool
+        Whether the function returns (value, aux).
+
+    Returns
+    -------
+    tuple
+        (value, derivative), or with has_aux (value, derivative, aux). derivative(*tangents) is like the
+        result.
 
     Examples
     --------
@@ -180,8 +231,22 @@ def hvp(function: Callable[..., Any], x: T, v: Any, has_aux: Literal[False] = ..
 def hvp(function: Callable[..., Any], x: Any, v: Any, has_aux: bool = False) -> Any:
     """H v, the Hessian of a scalar function at x times a vector: like x.
 
-    x is the argument and v is like it; a tuple is the tuple of arguments, and gives a tuple. Forward over
-    reverse or, where a rule of custom_vjp cannot be transposed, reverse over reverse.
+    Parameters
+    ----------
+    function : callable
+        Of tensors and pytrees of them, to a scalar.
+    x : tensor or pytree
+        The argument; a tuple is the tuple of arguments, and gives a tuple.
+    v : tensor or pytree
+        The vector, like x.
+    has_aux : bool
+        Whether the function returns (value, aux). The result is (H v, aux) then.
+
+    Returns
+    -------
+    tensor or pytree
+        Like x. Forward over reverse or, where a rule of custom_vjp cannot be transposed, reverse over
+        reverse.
 
     Examples
     --------
@@ -200,6 +265,16 @@ def vhp(function: Callable[..., Any], x: Any, v: Any, has_aux: bool = False) -> 
     """v^T H, a vector times the Hessian of a scalar function at x: like x. By reverse over reverse.
 
     The same as hvp where the function is twice continuously differentiable, so that H is symmetric.
+
+    Parameters
+    ----------
+    function, x, v, has_aux
+        As in hvp.
+
+    Returns
+    -------
+    tensor or pytree
+        Like x.
 
     Examples
     --------

@@ -82,19 +82,32 @@ def cg(
 ) -> tuple[T, Tensor]:
     """The solution of A x = b for a symmetric positive definite A, by conjugate gradients: (x, info).
 
-    A is a matrix (n, n), dense, a td.sparse.CSR or of scipy.sparse, or a linear function of trees like b; b
-    is a tree or, with a matrix, of shape (n) or (n, k). It ends where the norm of b - A x over all leaves is
-    at most max(tol * norm of b, atol), or after maxiter steps (ten times the number of unknowns by default).
-    tol is 1e-5 by default, for 16 bits 8 epsilons of these. info is an int64 tensor: 0 where it converged,
-    which is told from b - A x itself, else the number of steps. x is NaN where b, x0 or A is not finite. M, a
-    matrix or a function, is an approximate inverse of A, symmetric and positive definite. A function that is
-    seen not to be linear is a ValueError; NaN where values are not known.
+    It ends where the norm of b - A x over all leaves is at most max(tol * norm of b, atol). x is NaN where
+    b, x0 or A is not finite. Differentiated as the solution of A x = b, by b and by what A holds or closes
+    over, in every mode to any order, with the same method and tolerance; NaN where that does not converge.
+    x0 and M have no derivative. Under vmap each lane ends on its own.
 
-    Differentiated as the solution of A x = b, by b and by what A holds or closes over, in every mode to any
-    order, with the same method and tolerance; NaN where that does not converge. x0 and M have no derivative.
-    Under vmap each lane ends on its own.
+    Parameters
+    ----------
+    A : matrix or callable
+        (n, n), dense, a td.sparse.CSR or of scipy.sparse, or a linear function of trees like b. A function
+        that is seen not to be linear is a ValueError; NaN where values are not known.
+    b : Tensor or pytree
+        A tree or, with a matrix, of shape (n) or (n, k).
+    x0 : like b, optional
+        Where to begin.
+    tol, atol : float
+        Of the end; tol is 1e-5 by default, for 16 bits 8 epsilons of these.
+    maxiter : int, optional
+        The most steps, ten times the number of unknowns by default.
+    M : matrix or callable, optional
+        An approximate inverse of A, symmetric and positive definite.
 
-        x, info = td.linalg.cg(td.tensor([[4.0, 1.0], [1.0, 3.0]]), td.tensor([1.0, 2.0]))
+    Returns
+    -------
+    tuple
+        (x, info), x like b. info is an int64 tensor: 0 where it converged, which is told from b - A x itself,
+        else the number of steps.
 
     Examples
     --------
@@ -118,11 +131,23 @@ def gmres(
 ) -> tuple[T, Tensor]:
     """The solution of A x = b for a regular A, by restarted GMRES: (x, info).
 
-    As cg, but A need not be symmetric, and M, an approximate inverse, is applied from the right. It keeps
-    `restart` vectors; maxiter is the number of cycles of so many steps, which info counts, too. A cycle that
-    brings no improvement ends it.
+    As cg, but A need not be symmetric. A cycle that brings no improvement ends it.
 
-        x, info = td.linalg.gmres(td.tensor([[1.0, 2.0], [-2.0, 1.0]]), td.tensor([1.0, 2.0]))
+    Parameters
+    ----------
+    A, b, x0, tol, atol
+        As in cg.
+    restart : int
+        How many vectors are kept: a cycle has so many steps.
+    maxiter : int, optional
+        The most cycles.
+    M : matrix or callable, optional
+        An approximate inverse of A, applied from the right.
+
+    Returns
+    -------
+    tuple
+        (x, info), as of cg, but that info counts cycles.
 
     Examples
     --------

@@ -110,11 +110,22 @@ def _of_symmetric(op: str, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
 def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     """f(x) = V diag(f(w)) V^T of symmetric matrices x (.., n, n) = V diag(w) V^T, in float32 or float64.
 
-    f takes a tensor of any shape to one of its shape, element by element, with operations of tidu: td.log,
-    say, or lambda w: w**0.5. x is read as by eigh, and the gradient is the symmetric one. First and second
-    derivatives are exact at any eigenvalues, equal and nearly equal ones too, where those of V and w by
-    themselves are not: by differences of f, in every mode, and to any order by what f closes over. Where f
-    has an infinite slope (a root at 0), and from the third order on, they are infinite or NaN.
+    First and second derivatives are exact at any eigenvalues, equal and nearly equal ones too, where those
+    of V and w by themselves are not: by differences of f, in every mode, and to any order by what f closes
+    over. Where f has an infinite slope (a root at 0), and from the third order on, they are infinite or NaN.
+
+    Parameters
+    ----------
+    x : Tensor
+        (.., n, n), read as by eigh; the gradient is the symmetric one.
+    f : callable
+        Takes a tensor of any shape to one of its shape, element by element, with operations of tidu: td.log,
+        say, or lambda w: w**0.5.
+
+    Returns
+    -------
+    Tensor
+        (.., n, n), like x.
 
     Examples
     --------

@@ -70,20 +70,35 @@ def vmap(
 ) -> Callable[P, R]:
     """A function of batches that is `function` for each example of them, all at once.
 
-    in_axes: where the examples lie in the arguments: an axis for all, or a sequence with an axis for each
-    positional argument, or a tree of axes where that is a pytree. None: the same for all examples. Keyword
-    arguments are mapped along axis 0. out_axes: in the same way for the results; a result that is the same
-    for all is repeated, or given once where its axis is None. axis_size: the number of examples where no
-    argument says it. chunk_size: how many are computed at once (all by default).
-
-    control: what becomes of a cond or while_loop that examples do not take alike. "select": both branches are
-    computed for all, and loops go on until the last example ends; "loop": each is computed for one example
-    after the other.
-
     The function is called once, with tensors that have the shapes of one example and no values: reading one
     (float(x), `if x > 0:`) is a TraceError; use where or cond. With control="loop" such a function is called
-    for one example after the other instead. A random key with an axis of examples gives each its
-    own numbers, one without gives all the same. Nests in every other transform, and they in it.
+    for one example after the other instead. A random key with an axis of examples gives each its own numbers,
+    one without gives all the same. Nests in every other transform, and they in it.
+
+    Parameters
+    ----------
+    function : callable
+        Of one example.
+    in_axes : int, None or tree of these
+        Where the examples lie in the arguments: an axis for all, or a sequence with an axis for each
+        positional argument, or a tree of axes where that is a pytree. None: the same for all examples.
+        Keyword arguments are mapped along axis 0.
+    out_axes : int, None or tree of these
+        In the same way for the results; a result that is the same for all is repeated, or given once where
+        its axis is None.
+    axis_size : int, optional
+        The number of examples where no argument says it.
+    chunk_size : int, optional
+        How many are computed at once, all by default.
+    control : str
+        What becomes of a cond or while_loop that examples do not take alike. "select": both branches are
+        computed for all, and loops go on until the last example ends; "loop": each is computed for one
+        example after the other.
+
+    Returns
+    -------
+    callable
+        Called like the function, with batches.
 
     Examples
     --------
