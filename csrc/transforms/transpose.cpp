@@ -223,8 +223,24 @@ Tensors transposed_jvp(const Call& call, const Custom& form, Cotangents cotangen
     }
     return result;
   };
-  const auto push = [&](const Tensors& tangents) { return form.jvp(call, aligned(tangents)); };
-  return aligned(transpose(push, moving)(Tensors(cotangents.begin(), cotangents.end())));
+  // What moves no output is not there: the others are those of the program, and have the cotangents that
+  // count.
+  std::vector<bool> moves;
+  const auto moved = [&](std::span<const Tensor> of_outputs) {
+    Tensors result;
+    for (size_t i = 0; i < of_outputs.size(); ++i) {
+      if (moves[i]) result.push_back(of_outputs[i]);
+    }
+    return result;
+  };
+  const auto push = [&](const Tensors& tangents) {
+    const Tensors of_outputs = form.jvp(call, aligned(tangents));
+    moves.clear();
+    for (const Tensor& tangent : of_outputs) moves.push_back(tangent.defined());
+    return moved(of_outputs);
+  };
+  const Function pull = transpose(push, moving);
+  return aligned(pull(moved(cotangents)));
 }
 [[maybe_unused]] const PullByJvp set = pull_by_jvp = transposed_jvp;
 

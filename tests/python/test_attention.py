@@ -103,6 +103,18 @@ def test_derivatives_of_two_orders_in_both_modes():
     )
 
 
+def test_second_derivatives_by_the_values_alone():
+    """In which the attention is linear: the gradient by them does not depend on them."""
+    q, k, v = t(normal(3, 2)), t(normal(4, 2)), t(normal(4, 2))
+
+    def total(v):
+        return td.sum(td.sin(F.scaled_dot_product_attention(q, k, v)))
+
+    td.check_grads(total, (v,), order=2)
+    linear = td.grad(lambda v: td.sum(F.scaled_dot_product_attention(q, k, v)))
+    np.testing.assert_array_equal(array(td.grad(lambda v: td.sum(linear(v) ** 2))(v)), 0 * array(v))
+
+
 def test_a_row_that_looks_at_nothing_is_zero_and_so_are_its_gradients():
     q, k, v = (t(normal(3, 4)) for _ in range(3))
     mask = t(np.array([[True, False, True], [False] * 3, [True] * 3]))
