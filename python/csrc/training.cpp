@@ -8,7 +8,9 @@
 #include "data/loader.h"
 #include "io/safetensors.h"
 #include "nn/activations.h"
+#include "nn/ctc.h"
 #include "nn/functional.h"
+#include "nn/grid_sample.h"
 #include "nn/init.h"
 #include "ops/attention.h"
 #include "ops/update.h"
@@ -170,6 +172,22 @@ void bind_distances(py::module_& m) {
       },
       py::arg("x1"), py::arg("x2"), py::arg("target"), py::arg("margin") = 0.0, py::arg("reduction") = "mean",
       "1 - cosine where the target is 1, max(0, cosine - margin) where it is -1, along the last axis.");
+  m.def(
+      "ctc_loss",
+      [](const Tensor& log_probs, const Tensor& targets, const Tensor& input_lengths,
+         const Tensor& target_lengths, int64_t blank, const std::string& reduction, bool zero_infinity) {
+        return nn::ctc_loss(log_probs, targets, input_lengths, target_lengths,
+                            {blank, nn::reduction_from_name(reduction), zero_infinity});
+      },
+      py::arg("log_probs"), py::arg("targets"), py::arg("input_lengths"), py::arg("target_lengths"),
+      py::arg("blank") = 0, py::arg("reduction") = "mean", py::arg("zero_infinity") = false,
+      "-log of the probability of all paths that spell a target, a path being a class for each step, of "
+      "which "
+      "repeated\nones count once and blanks not at all: log_probs (T, N, C) or (T, C), targets (N, S) or all "
+      "in one "
+      "vector, lengths (N).\nThe mean divides each loss by the length of its target. zero_infinity: the loss "
+      "of a "
+      "target that no path spells is 0.");
   m.def(
       "triplet_margin_loss",
       [](const Tensor& anchor, const Tensor& positive, const Tensor& negative, double margin, double p,
@@ -345,6 +363,26 @@ void bind_layers(py::module_& m) {
       },
       py::arg("x"), py::arg("output_size"), py::arg("kernel_size"), dilation, padding, stride,
       "Columns as unfold gives them, added up where they came from: (.., channels, height, width).");
+  m.def(
+      "grid_sample",
+      [](const Tensor& x, const Tensor& grid, const std::string& mode, const std::string& padding_mode,
+         bool align_corners) {
+        return nn::grid_sample(
+            x, grid,
+            {nn::grid_mode_from_name(mode), nn::grid_padding_from_name(padding_mode), align_corners});
+      },
+      py::arg("x"), py::arg("grid"), py::arg("mode") = "bilinear", py::arg("padding_mode") = "zeros",
+      py::arg("align_corners") = false,
+      "x (N, C, H, W) at places grid (N, h, w, 2), column and row in [-1, 1], or x (N, C, D, H, W) at (N, d, "
+      "h, w, "
+      "3):\n(N, C, h, w). -1 and 1 are the outer edges or, with align_corners, the middles of the first and "
+      "the "
+      "last element.\nmode is 'bilinear', 'nearest' or 'bicubic' (4 axes); beyond the image are 'zeros', its "
+      "'border' or its 'reflection'.");
+  m.def("affine_grid", &nn::affine_grid, py::arg("theta"), py::arg("size"), py::arg("align_corners") = false,
+        "The grid (N, H, W, 2) of affine maps theta (N, 2, 3) for images of size (N, C, H, W), as "
+        "grid_sample takes "
+        "it;\nor (N, D, H, W, 3) of theta (N, 3, 4).");
   m.def("embedding", &nn::embedding, py::arg("indices"), py::arg("weight"),
         "Rows of weight (count, size) at integer indices of any shape: indices.shape + (size,).");
 }

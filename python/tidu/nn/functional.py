@@ -16,6 +16,7 @@ from .. import (
 )
 from .._core import _training
 from ._attention import scaled_dot_product_attention
+from .ctc import ctc_loss
 from .gumbel import gumbel_softmax
 from .spatial import (
     alpha_dropout,
@@ -36,6 +37,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -55,6 +57,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -66,6 +69,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
@@ -132,6 +136,7 @@ adaptive_avg_pool3d = _training.adaptive_avg_pool3d
 adaptive_max_pool1d = _training.adaptive_max_pool1d
 adaptive_max_pool2d = _training.adaptive_max_pool2d
 adaptive_max_pool3d = _training.adaptive_max_pool3d
+affine_grid = _training.affine_grid
 avg_pool1d = _training.avg_pool1d
 avg_pool2d = _training.avg_pool2d
 avg_pool3d = _training.avg_pool3d
@@ -155,6 +160,7 @@ fold = _training.fold
 gaussian_nll_loss = _training.gaussian_nll_loss
 gelu = _training.gelu
 glu = _training.glu
+grid_sample = _training.grid_sample
 group_norm = _training.group_norm
 hardshrink = _training.hardshrink
 hardsigmoid = _training.hardsigmoid

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tidu._core import Tensor
 
 from . import functional as F
@@ -221,6 +223,31 @@ class CrossEntropyLoss(_Loss):
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits, targets, **options_of(self))
+
+
+class CTCLoss(_Loss):
+    """functional.ctc_loss of (log_probs, targets, input_lengths, target_lengths).
+
+    Examples
+    --------
+    >>> log_probs = td.log_softmax(td.zeros((2, 1, 2)), axis=-1)
+    >>> td.nn.CTCLoss()(log_probs, td.tensor([[1]]), td.tensor([2]), td.tensor([1]))
+    tensor(0.28768212, dtype=float32)
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        self.blank = blank
+        self.reduction = reduction
+        self.zero_infinity = zero_infinity
+
+    def forward(
+        self,
+        log_probs: Tensor,
+        targets: Tensor,
+        input_lengths: Tensor | Sequence[int] | int,
+        target_lengths: Tensor | Sequence[int] | int,
+    ) -> Tensor:
+        return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, **options_of(self))
 
 
 class HingeEmbeddingLoss(_Loss):
