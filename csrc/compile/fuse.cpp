@@ -177,8 +177,7 @@ class Fuser {
       const auto fits = [&](const Piece& piece) {
         size_t operands = inputs.size() + 1;
         for (int number : again) operands += call(number).inputs.size();
-        return whole.contains(group) ||
-               piece.outside.size() + piece.open.size() + operands <= kMostOperands;
+        return whole.contains(group) || piece.outside.size() + piece.open.size() + operands <= kMostOperands;
       };
       auto found = pieces.find(group);
       if (found == pieces.end() || !fits(found->second))

@@ -54,6 +54,10 @@ Tensor Dropout::forward(const Tensor& x) {
 }
 void Dropout::members(MemberVisitor& visit) { visit.buffer("key", key); }
 
+PReLU::PReLU(int64_t count, double init, Device device) : weight(full({count}, init, kDefaultFloat, device)) {
+  weight.set_requires_grad();
+}
+
 Tensor Flatten::forward(const Tensor& x) {
   if (x.ndim() == 0) fail<ShapeError>("[Flatten] needs a first axis to keep, not ", describe(x));
   int64_t rest = 1;

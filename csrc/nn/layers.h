@@ -3,9 +3,11 @@
 
 #include <memory>
 
+#include "nn/activations.h"
 #include "nn/module.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
+#include "ops/softmax.h"
 
 namespace tidu::nn {
 
@@ -76,27 +78,70 @@ template <Tensor (*function)(const Tensor&)> class Activation : public Module {
 };
 using Sigmoid = Activation<tidu::sigmoid>;
 using Tanh = Activation<tidu::tanh>;
-using Relu = Activation<tidu::relu>;
-using Gelu = Activation<tidu::gelu>;
-using Silu = Activation<tidu::silu>;
+using ReLU = Activation<tidu::relu>;
+using GELU = Activation<tidu::gelu>;
+using SiLU = Activation<tidu::silu>;
 using Softplus = Activation<tidu::softplus>;
+using LogSigmoid = Activation<tidu::log_sigmoid>;
+using Mish = Activation<tidu::mish>;
+using SELU = Activation<nn::selu>;
+using ReLU6 = Activation<nn::relu6>;
+using Hardsigmoid = Activation<nn::hardsigmoid>;
+using Hardswish = Activation<nn::hardswish>;
+using Softsign = Activation<nn::softsign>;
+using Tanhshrink = Activation<nn::tanhshrink>;
 
-class LeakyRelu : public Module {
+class LeakyReLU : public Module {
  public:
-  explicit LeakyRelu(double negative_slope = 0.01) : negative_slope_(negative_slope) {}
+  explicit LeakyReLU(double negative_slope = 0.01) : negative_slope_(negative_slope) {}
   Tensor forward(const Tensor& x) override { return leaky_relu(x, {negative_slope_}); }
 
  private:
   double negative_slope_;
 };
 
-class Elu : public Module {
+class ELU : public Module {
  public:
-  explicit Elu(double alpha = 1) : alpha_(alpha) {}
+  explicit ELU(double alpha = 1) : alpha_(alpha) {}
   Tensor forward(const Tensor& x) override { return elu(x, {alpha_}); }
 
  private:
   double alpha_;
+};
+
+// x where it is positive, else weight x; the weight (count), one for each channel, axis 1, or for all, begins
+// `init`.
+class PReLU : public Module {
+ public:
+  explicit PReLU(int64_t count = 1, double init = 0.25, Device device = {});
+  Tensor forward(const Tensor& x) override { return prelu(x, weight); }
+  void members(MemberVisitor& visit) override { visit.parameter("weight", weight); }
+
+  Tensor weight;
+};
+
+// exp(x) / sum(exp(x)) along an axis, and its logarithm.
+class Softmax : public Module {
+ public:
+  explicit Softmax(int64_t axis = -1) : axis_(axis) {}
+  Tensor forward(const Tensor& x) override { return softmax(x, axis_); }
+
+ private:
+  int64_t axis_;
+};
+class LogSoftmax : public Module {
+ public:
+  explicit LogSoftmax(int64_t axis = -1) : axis_(axis) {}
+  Tensor forward(const Tensor& x) override { return log_softmax(x, axis_); }
+
+ private:
+  int64_t axis_;
+};
+
+// Its input: takes the place of a layer that is left out.
+class Identity : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return x; }
 };
 
 // (n, a, b, ..) -> (n, a * b * ..)

@@ -8,10 +8,12 @@
 #include "data/loader.h"
 #include "io/safetensors.h"
 #include "nn/activations.h"
+#include "nn/attention.h"
 #include "nn/ctc.h"
 #include "nn/functional.h"
 #include "nn/grid_sample.h"
 #include "nn/init.h"
+#include "nn/recurrent.h"
 #include "ops/attention.h"
 #include "ops/update.h"
 #include "optim/clip.h"
@@ -303,6 +305,36 @@ nn::Windows windows(const char* op, const Dims& kernel, const Dims& dilation, co
   return {{k0, k1}, {d0, d1}, {p0, p1}, {s0, s1}};
 }
 
+void bind_recurrence(py::module_& m) {
+  const auto weights_of = [](const Tensor& weight_ih, const Tensor& weight_hh, const OptionalTensor& bias_ih,
+                             const OptionalTensor& bias_hh, const OptionalTensor& weight_hr) {
+    return nn::RecurrentWeights{weight_ih, weight_hh, bias_ih.value_or(Tensor()), bias_hh.value_or(Tensor()),
+                                weight_hr.value_or(Tensor())};
+  };
+  m.def(
+      "recurrent_step",
+      [weights_of](const std::string& kind, const Tensor& x, const Tensors& state, const Tensor& weight_ih,
+                   const Tensor& weight_hh, const OptionalTensor& bias_ih, const OptionalTensor& bias_hh) {
+        return nn::recurrent_step(nn::recurrence_from_name(kind), x, state,
+                                  weights_of(weight_ih, weight_hh, bias_ih, bias_hh, {}));
+      },
+      py::arg("kind"), py::arg("x"), py::arg("state"), py::arg("weight_ih"), py::arg("weight_hh"),
+      py::arg("bias_ih"), py::arg("bias_hh"), "The next state.");
+  m.def(
+      "recurrent",
+      [weights_of](const std::string& kind, const Tensor& x, const Tensors& state, const Tensor& weight_ih,
+                   const Tensor& weight_hh, const OptionalTensor& bias_ih, const OptionalTensor& bias_hh,
+                   const OptionalTensor& weight_hr, bool reverse) {
+        const nn::Recurred found =
+            nn::recurrent(nn::recurrence_from_name(kind), x, state,
+                          weights_of(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr), reverse);
+        return std::pair(found.h, found.state);
+      },
+      py::arg("kind"), py::arg("x"), py::arg("state"), py::arg("weight_ih"), py::arg("weight_hh"),
+      py::arg("bias_ih"), py::arg("bias_hh"), py::arg("weight_hr"), py::arg("reverse"),
+      "h of every step and the last state.");
+}
+
 void bind_layers(py::module_& m) {
   m.def(
       "linear",
@@ -321,6 +353,14 @@ void bind_layers(py::module_& m) {
       },
       py::arg("query"), py::arg("key"), py::arg("value"), py::arg("mask"), py::arg("causal"),
       py::arg("scale"), "softmax(scale query key^T + mask) value, without a matrix of weights.");
+  m.def(
+      "attention_weights",
+      [](const Tensor& query, const Tensor& key, const OptionalTensor& mask, bool causal,
+         std::optional<double> scale) {
+        return nn::attention_weights(query, key, mask.value_or(Tensor()), causal, scale);
+      },
+      py::arg("query"), py::arg("key"), py::arg("mask") = py::none(), py::arg("causal") = false,
+      py::arg("scale") = py::none(), "softmax(scale query key^T + mask), in float32 or float64.");
   m.def(
       "layer_norm",
       [](const Tensor& x, const Shape& shape, const OptionalTensor& weight, const OptionalTensor& bias,
@@ -785,6 +825,7 @@ void bind_training(py::module_& core) {
   bind_activations(m);
   bind_losses(m);
   bind_layers(m);
+  bind_recurrence(m);
   bind_windows(m);
   bind_initialisers(m);
   bind_updates(m);

@@ -4,38 +4,8 @@ from __future__ import annotations
 
 import tidu as td
 from tidu._core import Tensor
-from tidu.typing import DeviceLike
 
 from .._core import _training
-
-
-def keep(shape: tuple[int, ...], device: DeviceLike | None) -> Tensor:
-    """Where a causal query may look: (L, S), true on and below the diagonal."""
-    return td.tril(td.ones(shape, dtype=td.bool, device=device))
-
-
-def attention_weights(
-    query: Tensor,
-    key: Tensor,
-    attn_mask: Tensor | None = None,
-    is_causal: bool = False,
-    scale: float | None = None,
-) -> Tensor:
-    """softmax(scale query key^T + mask) (.., L, S) in float32 or float64; a row that the mask excludes
-    entirely is 0."""
-    wide = td.float64 if td.float64 in (query.dtype, key.dtype) else td.float32
-    scale = max(query.shape[-1], 1) ** -0.5 if scale is None else scale
-    scores = td.matmul(query.astype(wide) * scale, td.swapaxes(key.astype(wide), -2, -1))
-    if attn_mask is not None and attn_mask.dtype != td.bool:
-        scores = scores + attn_mask.astype(wide)
-    elif attn_mask is not None:
-        scores = td.where(attn_mask, scores, float("-inf"))
-    if is_causal:
-        scores = td.where(keep(scores.shape[-2:], scores.device), scores, float("-inf"))
-    if attn_mask is None and scores.shape[-1] > 0:
-        return td.softmax(scores)
-    nowhere = td.all(scores == float("-inf"), axis=-1, keepdims=True)
-    return td.where(nowhere, 0.0, td.softmax(td.where(nowhere, 0.0, scores)))
 
 
 def scaled_dot_product_attention(
@@ -85,7 +55,7 @@ def scaled_dot_product_attention(
             each = (1, 1) if attn_mask.shape[-3] == 1 else groups
             attn_mask = attn_mask.reshape((*attn_mask.shape[:-3], *each, *attn_mask.shape[-2:]))
     if dropout_p:
-        weights = attention_weights(query, key, attn_mask, is_causal, scale)
+        weights = _training.attention_weights(query, key, attn_mask, is_causal, scale)
         assert dropout_key is not None
         weights = _training.dropout(weights, dropout_p, dropout_key)
         y = td.matmul(weights, value.astype(weights.dtype)).astype(value.dtype)

@@ -10,9 +10,9 @@ import tidu as td
 from tidu._core import Tensor
 from tidu.typing import DeviceLike, DTypeLike
 
+from .._core import _training
 from . import functional as F
 from . import init
-from ._attention import attention_weights, keep
 from .layers import Dropout, LayerNorm, Linear, ModuleList, _key_on
 from .module import Module, Parameter
 
@@ -148,7 +148,7 @@ class MultiheadAttention(Module):
         elif not self.batch_first:
             q, k, v = (td.swapaxes(x, 0, 1) for x in (q, k, v))
         if is_causal:
-            later = td.logical_not(keep((q.shape[1], k.shape[1]), q.device))
+            later = td.triu(td.ones((q.shape[1], k.shape[1]), dtype=td.bool, device=q.device), k=1)
             if attn_mask is None:
                 attn_mask = later
             elif attn_mask.dtype == td.bool:
@@ -171,7 +171,7 @@ class MultiheadAttention(Module):
         q, k, v = (self._heads(x) for x in (q, k, v))
         weights: Any = None
         if need_weights or (self.dropout is not None and self.training):
-            weights = attention_weights(q, k, mask).astype(v.dtype)
+            weights = _training.attention_weights(q, k, mask).astype(v.dtype)
             if self.dropout is not None:
                 weights = self.dropout(weights)
             y = td.matmul(weights, v)

@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import tidu as td
 from tidu._core import Tensor
-from tidu._numbers import widened
 from tidu.typing import DeviceLike, DTypeLike
 
-from . import functional as F
+from .._core import _training
 from . import init
 from .layers import Dropout, _key_on
 from .module import Module, Parameter
 
-_Step: TypeAlias = Callable[[Tensor, tuple[Tensor, ...], Callable[[Tensor], Tensor]], tuple[Tensor, ...]]
 
-# What a step does: (the input's part of the gates, state, the product's function) -> the next state, in the
-# dtypes of the last one; of 16 bits it computes in float32. A state is a tuple whose first member is the
-# output h.
-
-
-def _rnn(
-    nonlinearity: Callable[[Tensor], Tensor],
-    gates: Tensor,
-    state: tuple[Tensor, ...],
-    recur: Callable[[Tensor], Tensor],
-) -> tuple[Tensor, ...]:
-    h = nonlinearity(widened(gates) + widened(recur(state[0])))
-    return (h.astype(state[0].dtype, copy=False),)
-
-
-def _lstm(gates: Tensor, state: tuple[Tensor, ...], recur: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-    i, f, g, o = td.split(widened(gates) + widened(recur(state[0])), 4, axis=-1)
-    c = td.sigmoid(f) * widened(state[1]) + td.sigmoid(i) * td.tanh(g)
-    h = td.sigmoid(o) * td.tanh(c)
-    return h.astype(state[0].dtype, copy=False), c.astype(state[1].dtype, copy=False)
-
-
-def _gru(gates: Tensor, state: tuple[Tensor, ...], recur: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-    h = widened(state[0])
-    xr, xz, xn = td.split(widened(gates), 3, axis=-1)
-    hr, hz, hn = td.split(widened(recur(state[0])), 3, axis=-1)
-    r, z = td.sigmoid(xr + hr), td.sigmoid(xz + hz)
-    n = td.tanh(xn + r * hn)
-    return ((n + z * (h - n)).astype(state[0].dtype, copy=False),)
-
-
-def _nonlinearity(op: str, name: str) -> Callable[[Tensor], Tensor]:
+def _nonlinearity(op: str, name: str) -> str:
     if name not in ("tanh", "relu"):
         raise ValueError(f"[{op}] nonlinearity must be 'tanh' or 'relu', not {name!r}")
-    return td.relu if name == "relu" else td.tanh
+    return name
 
 
 def _draw(
@@ -93,7 +59,7 @@ def _checked_state(
 class _Cell(Module):
     _gates = 1
     _states: tuple[str, ...] = ("hx",)
-    _step: _Step
+    _kind: str
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor
@@ -121,15 +87,11 @@ class _Cell(Module):
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         op = type(self).__name__
         _check_input(op, input, self.input_size, (1, 2))
-        bias_ih, bias_hh = (self.bias_ih, self.bias_hh) if self.bias else (None, None)
-        gates = F.linear(input, self.weight_ih, bias_ih)
+        biases = (self.bias_ih, self.bias_hh) if self.bias else (None, None)
         shape = (*input.shape[:-1], self.hidden_size)
-        if hx is None:
-            state = (td.zeros(shape, dtype=gates.dtype, device=gates.device),) * len(self._states)
-        else:
-            state = _checked_state(op, self._states, hx, [shape] * len(self._states))
-        state = self._step(gates, state, lambda h: F.linear(h, self.weight_hh, bias_hh))
-        return state if len(state) > 1 else state[0]
+        state = () if hx is None else _checked_state(op, self._states, hx, [shape] * len(self._states))
+        new = _training.recurrent_step(self._kind, input, state, self.weight_ih, self.weight_hh, *biases)
+        return tuple(new) if len(new) > 1 else new[0]
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
@@ -157,7 +119,7 @@ class RNNCell(_Cell):
         dtype: DTypeLike = td.float32,
         device: DeviceLike | None = None,
     ) -> None:
-        self._step = functools.partial(_rnn, _nonlinearity("RNNCell", nonlinearity))
+        self._kind = _nonlinearity("RNNCell", nonlinearity)
         super().__init__(input_size, hidden_size, bias, key=key, dtype=dtype, device=device)
 
 
@@ -174,7 +136,7 @@ class LSTMCell(_Cell):
 
     _gates = 4
     _states = ("h", "c")
-    _step = staticmethod(_lstm)
+    _kind = "lstm"
 
 
 class GRUCell(_Cell):
@@ -188,13 +150,13 @@ class GRUCell(_Cell):
     """
 
     _gates = 3
-    _step = staticmethod(_gru)
+    _kind = "gru"
 
 
 class _Recurrent(Module):
     _gates, proj_size = 1, 0
     _states: tuple[str, ...] = ("h_0",)
-    _step: _Step
+    _kind: str
     weight_ih_l0: Tensor
 
     def __init__(
@@ -236,21 +198,13 @@ class _Recurrent(Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One layer in one direction: x (L, N, size) and the first state give (h of every step, the last
         state). The products with x are one for all steps."""
-        bias_ih, bias_hh = (
-            getattr(self, f"bias_{name}{end}") if self.bias else None for name in ("ih", "hh")
+        w_ih, w_hh, b_ih, b_hh, w_hr = (
+            getattr(self, name + end, None)
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         )
-        weight_hh = getattr(self, f"weight_hh{end}")
-        weight_hr = getattr(self, f"weight_hr{end}") if self.proj_size else None
-
-        def step(state: tuple[Tensor, ...], gates: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-            h, *rest = self._step(gates, state, lambda h: F.linear(h, weight_hh, bias_hh))
-            if weight_hr is not None:
-                h = F.linear(h, weight_hr)
-            return (h, *rest), h
-
-        gates = F.linear(x, getattr(self, f"weight_ih{end}"), bias_ih)
-        state, h = td.scan(step, state, gates, reverse=reverse)
-        return h, state
+        assert w_ih is not None and w_hh is not None
+        h, last = _training.recurrent(self._kind, x, state, w_ih, w_hh, b_ih, b_hh, w_hr, reverse)
+        return h, tuple(last)
 
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
         op = type(self).__name__
@@ -325,7 +279,7 @@ class RNN(_Recurrent):
         device: DeviceLike | None = None,
     ) -> None:
         self.nonlinearity = nonlinearity
-        self._step = functools.partial(_rnn, _nonlinearity("RNN", nonlinearity))
+        self._kind = _nonlinearity("RNN", nonlinearity)
         super().__init__(
             input_size,
             hidden_size,
@@ -353,7 +307,7 @@ class LSTM(_Recurrent):
 
     _gates = 4
     _states = ("h_0", "c_0")
-    _step = staticmethod(_lstm)
+    _kind = "lstm"
 
     def __init__(
         self,
@@ -398,4 +352,4 @@ class GRU(_Recurrent):
     """
 
     _gates = 3
-    _step = staticmethod(_gru)
+    _kind = "gru"
