@@ -73,9 +73,9 @@ MinimizeOptions with(MinimizeOptions options, Method method) {
 
 }  // namespace
 
-Lbfgs::Lbfgs(Tensors parameters, MinimizeOptions options)
+LBFGS::LBFGS(Tensors parameters, MinimizeOptions options)
     : Minimizer(std::move(parameters), with(options, Method::lbfgs), "LBFGS") {}
-NewtonCg::NewtonCg(Tensors parameters, MinimizeOptions options)
+NewtonCG::NewtonCG(Tensors parameters, MinimizeOptions options)
     : Minimizer(std::move(parameters), with(options, Method::newton_cg), "NewtonCG") {}
 GradientDescent::GradientDescent(Tensors parameters, MinimizeOptions options)
     : Minimizer(std::move(parameters), with(options, Method::gradient_descent), "GradientDescent") {}

@@ -1,4 +1,4 @@
-// The least value of a function: of tensors by minimize, of a loss over parameters by Lbfgs, NewtonCg,
+// The least value of a function: of tensors by minimize, of a loss over parameters by LBFGS, NewtonCG,
 // GradientDescent and GradientFlow. Each comes with a report.
 #pragma once
 
@@ -90,11 +90,11 @@ class Minimizer {
   std::vector<int64_t> learnt_of_;    // the numbers of the parameters that it knows
 };
 
-struct Lbfgs : Minimizer {
-  explicit Lbfgs(Tensors parameters, MinimizeOptions options = {});
+struct LBFGS : Minimizer {
+  explicit LBFGS(Tensors parameters, MinimizeOptions options = {});
 };
-struct NewtonCg : Minimizer {
-  explicit NewtonCg(Tensors parameters, MinimizeOptions options = {});
+struct NewtonCG : Minimizer {
+  explicit NewtonCG(Tensors parameters, MinimizeOptions options = {});
 };
 struct GradientDescent : Minimizer {
   explicit GradientDescent(Tensors parameters, MinimizeOptions options = {});

@@ -9,20 +9,11 @@
 #include "ops/creation.h"
 #include "ops/shape.h"
 #include "ops/update.h"
+#include "optim/ranges.h"
 
 namespace tidu::optim {
-namespace {
-
-void check_range(double value, bool fits, const char* what) {
-  if (!fits) fail<ValueError>("[optimizer] ", what, " is out of range: ", value);
-}
-void check_not_negative(double value, const char* what) { check_range(value, value >= 0, what); }
-void check_fraction(double value, const char* what) { check_range(value, value >= 0 && value < 1, what); }
-
-}  // namespace
-
-Optimizer::Optimizer(Tensors parameters, double lr, std::vector<std::string> slots)
-    : parameters_(std::move(parameters)), slot_names_(std::move(slots)), steps_(parameters_.size(), 0) {
+Optimizer::Optimizer(Tensors parameters, double lr, std::vector<Slot> slots)
+    : parameters_(std::move(parameters)), slot_kinds_(std::move(slots)), steps_(parameters_.size(), 0) {
   set_lr(lr);
   if (parameters_.empty()) fail<ValueError>("[optimizer] there are no parameters");
   for (const Tensor& parameter : parameters_) {
@@ -31,10 +22,13 @@ Optimizer::Optimizer(Tensors parameters, double lr, std::vector<std::string> slo
                        describe(parameter));
     }
   }
-  for (size_t slot = 0; slot < slot_names_.size(); ++slot) {
+  for (const Slot& slot : slot_kinds_) {
     slots_.emplace_back();
-    for (const Tensor& parameter : parameters_)
-      slots_.back().push_back(zeros(parameter.shape(), state_dtype(parameter.dtype()), parameter.device()));
+    for (const Tensor& parameter : parameters_) {
+      const DType dtype = slot.is_number ? DType::float64 : state_dtype(parameter.dtype());
+      slots_.back().push_back(
+          full(slot.is_number ? Shape{} : parameter.shape(), slot.first, dtype, parameter.device()));
+    }
   }
 }
 
@@ -115,7 +109,8 @@ std::map<std::string, Tensor> Optimizer::state() const {
   std::map<std::string, Tensor> state;
   state["steps"] = tensor(std::span(steps_), {static_cast<int64_t>(steps_.size())});
   for (size_t slot = 0; slot < slots_.size(); ++slot) {
-    for (size_t i = 0; i < parameters_.size(); ++i) state[str(i, ".", slot_names_[slot])] = slots_[slot][i];
+    for (size_t i = 0; i < parameters_.size(); ++i)
+      state[str(i, ".", slot_kinds_[slot].name)] = slots_[slot][i];
   }
   return state;
 }
@@ -137,15 +132,15 @@ void Optimizer::load_state(const std::map<std::string, Tensor>& state) {
   for (size_t slot = 0; slot < slots_.size(); ++slot) {
     for (size_t i = 0; i < parameters_.size(); ++i) {
       Tensor& place = slots_[slot][i];
-      assign(place, to(state.at(str(i, ".", slot_names_[slot])), place.device()));
+      assign(place, to(state.at(str(i, ".", slot_kinds_[slot].name)), place.device()));
     }
   }
   steps_ = to_vector<int64_t>(state.at("steps"));
 }
 
-Sgd::Sgd(Tensors parameters, SgdOptions options)
+SGD::SGD(Tensors parameters, SGDOptions options)
     : Optimizer(std::move(parameters), options.lr,
-                options.momentum != 0 ? std::vector<std::string>{"momentum"} : std::vector<std::string>{}),
+                options.momentum != 0 ? std::vector<Slot>{{"momentum_buffer"}} : std::vector<Slot>{}),
       options_(options) {
   check_not_negative(options.momentum, "momentum");
   check_not_negative(options.weight_decay, "weight_decay");
@@ -153,7 +148,7 @@ Sgd::Sgd(Tensors parameters, SgdOptions options)
     fail<ValueError>("[optimizer] nesterov needs a momentum above 0");
 }
 
-void Sgd::update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
+void SGD::update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
                  const Tensor& clock) {
   apply_update(primitives::sgd_update, state, gradients,
                SgdAttrs{count, lr(), options_.momentum, options_.weight_decay, options_.nesterov, step == 1,
@@ -162,7 +157,7 @@ void Sgd::update(const Tensors& state, const Tensors& gradients, int count, int6
 }
 
 Adam::Adam(Tensors parameters, AdamOptions options, bool decoupled)
-    : Optimizer(std::move(parameters), options.lr, {"first_moment", "second_moment"}),
+    : Optimizer(std::move(parameters), options.lr, {{"exp_avg"}, {"exp_avg_sq"}}),
       options_(options),
       decoupled_(decoupled) {
   check_fraction(options.beta1, "beta1");
@@ -181,10 +176,10 @@ void Adam::update(const Tensors& state, const Tensors& gradients, int count, int
 
 ClockRow Adam::row(int64_t step) const { return clock_row(lr(), step, options_.beta1, options_.beta2); }
 
-Rmsprop::Rmsprop(Tensors parameters, RmspropOptions options)
+RMSprop::RMSprop(Tensors parameters, RMSpropOptions options)
     : Optimizer(std::move(parameters), options.lr,
-                options.momentum != 0 ? std::vector<std::string>{"square_average", "momentum"}
-                                      : std::vector<std::string>{"square_average"}),
+                options.momentum != 0 ? std::vector<Slot>{{"square_avg"}, {"momentum_buffer"}}
+                                      : std::vector<Slot>{{"square_avg"}}),
       options_(options) {
   check_range(options.alpha, options.alpha >= 0 && options.alpha <= 1, "alpha");
   check_not_negative(options.eps, "eps");
@@ -192,7 +187,7 @@ Rmsprop::Rmsprop(Tensors parameters, RmspropOptions options)
   check_not_negative(options.momentum, "momentum");
 }
 
-void Rmsprop::update(const Tensors& state, const Tensors& gradients, int count, int64_t,
+void RMSprop::update(const Tensors& state, const Tensors& gradients, int count, int64_t,
                      const Tensor& clock) {
   apply_update(primitives::rmsprop_update, state, gradients,
                RmspropAttrs{count, lr(), options_.alpha, options_.eps, options_.weight_decay,

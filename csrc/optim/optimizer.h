@@ -9,6 +9,13 @@
 
 namespace tidu::optim {
 
+// A tensor that each parameter needs beside it, in state_dtype, or with is_number one number in float64.
+struct Slot {
+  std::string name;
+  double first = 0;  // its value before the first step
+  bool is_number = false;
+};
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -23,16 +30,15 @@ class Optimizer {
   void set_lr(double lr);  // ValueError below 0
   const Tensors& parameters() const { return parameters_; }
 
-  // What a run must keep to go on with the same bits: "0.momentum" and the like, and the number of "steps"
-  // that each parameter took. load_state throws ValueError where names, shapes or dtypes do not fit, and
-  // changes nothing then.
+  // What a run must keep to go on with the same bits: "0.momentum_buffer" and the like, and the number of
+  // "steps" that each parameter took. load_state throws ValueError where names, shapes or dtypes do not fit,
+  // and changes nothing then.
   std::map<std::string, Tensor> state() const;
   void load_state(const std::map<std::string, Tensor>& state);
 
  protected:
-  // `slots` names the tensors that each parameter needs beside it. Parameters must be contiguous and
-  // floating-point.
-  Optimizer(Tensors parameters, double lr, std::vector<std::string> slots);
+  // Parameters must be contiguous and floating-point.
+  Optimizer(Tensors parameters, double lr, std::vector<Slot> slots);
 
   // Updates `count` parameters, which all take step number `step` (1 is the first), or the ones of the clock
   // where there is one (ops/update.h). `state` holds the parameters and then each slot's tensors.
@@ -47,7 +53,7 @@ class Optimizer {
 
   Tensors parameters_;
   double lr_;
-  std::vector<std::string> slot_names_;
+  std::vector<Slot> slot_kinds_;
   std::vector<Tensors> slots_;  // slot by slot, for each parameter
   std::vector<int64_t> steps_;  // that each parameter took
   std::vector<int64_t> ahead_;  // while a function is recorded: that it takes so far
@@ -55,18 +61,18 @@ class Optimizer {
 
 // g = gradient + weight_decay w; without momentum w -= lr g. With momentum b = g at first, then b = momentum
 // b + g; w -= lr b, or with Nesterov's form w -= lr (g + momentum b) (Sutskever et al. 2013, as in PyTorch).
-struct SgdOptions {
+struct SGDOptions {
   double lr = 1e-3, momentum = 0, weight_decay = 0;
   bool nesterov = false;
 };
-class Sgd : public Optimizer {
+class SGD : public Optimizer {
  public:
-  Sgd(Tensors parameters, SgdOptions options);
+  SGD(Tensors parameters, SGDOptions options);
 
  private:
   void update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
               const Tensor& clock) override;
-  SgdOptions options_;
+  SGDOptions options_;
 };
 
 // m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, w -= lr m' / (sqrt(v') + eps) with
@@ -100,17 +106,17 @@ class AdamW : public Adam {
 
 // v = alpha v + (1 - alpha) g^2, d = g / (sqrt(v) + eps), w -= lr d; with momentum b = momentum b + d, w -=
 // lr b; g = gradient + weight_decay w (Tieleman and Hinton 2012, as in PyTorch).
-struct RmspropOptions {
+struct RMSpropOptions {
   double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0;
 };
-class Rmsprop : public Optimizer {
+class RMSprop : public Optimizer {
  public:
-  Rmsprop(Tensors parameters, RmspropOptions options);
+  RMSprop(Tensors parameters, RMSpropOptions options);
 
  private:
   void update(const Tensors& state, const Tensors& gradients, int count, int64_t step,
               const Tensor& clock) override;
-  RmspropOptions options_;
+  RMSpropOptions options_;
 };
 
 }  // namespace tidu::optim

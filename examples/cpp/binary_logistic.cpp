@@ -19,7 +19,7 @@ Tensor descend(const Tensor& rows, const Tensor& y, int64_t epochs) {
   const auto loss = [&](const Tensor& batch, const Tensor& improved) {
     return nn::binary_cross_entropy_with_logits(matmul(batch, w), improved);
   };
-  optim::Sgd optimizer({w}, {.lr = 0.3});
+  optim::SGD optimizer({w}, {.lr = 0.3});
   const optim::Schedule schedule = optim::cosine_schedule(0.3, 4 * epochs);
   data::DataLoader loader(data::TensorDataset({x, y}),
                           {.batch_size = 8, .shuffle = true, .key = random_key(1, x.device())});

@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
     const Tensor rows = concat({constant, (parts - mean(parts, 0)) / tidu::std(parts, 0)}, 1);
     Tensor v = zeros({5, 2}, DType::float64, options.device);
     v.set_requires_grad();
-    optim::Sgd optimizer({v}, {.lr = 0.2, .momentum = 0.9});
+    optim::SGD optimizer({v}, {.lr = 0.2, .momentum = 0.9});
     data::DataLoader loader(data::TensorDataset({rows, labels}),
                             {.batch_size = 50, .shuffle = true, .key = random_key(0, options.device)});
     const int64_t epochs = options.quick ? 60 : 15;

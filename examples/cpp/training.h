@@ -260,7 +260,7 @@ class Run {
   std::unique_ptr<optim::Optimizer> make_optimizer() {
     const Tensors parameters = model_.parameters();
     if (options_.optimizer == "sgd")
-      return std::make_unique<optim::Sgd>(parameters, optim::SgdOptions{.lr = options_.lr, .momentum = 0.9});
+      return std::make_unique<optim::SGD>(parameters, optim::SGDOptions{.lr = options_.lr, .momentum = 0.9});
     return std::make_unique<optim::Adam>(parameters, optim::AdamOptions{.lr = options_.lr});
   }
 

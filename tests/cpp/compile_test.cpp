@@ -64,10 +64,10 @@ TEST(Compile, TrainingStepsHaveTheBitsOfEagerOnes) {
       for (size_t i = 0; i < eager.size(); ++i) expect_same(eager[i], compiled[i]);
     }
   };
-  check(std::type_identity<optim::Sgd>(), optim::SgdOptions{.lr = 0.1, .momentum = 0.9, .nesterov = true});
+  check(std::type_identity<optim::SGD>(), optim::SGDOptions{.lr = 0.1, .momentum = 0.9, .nesterov = true});
   check(std::type_identity<optim::Adam>(), optim::AdamOptions{.lr = 0.05});
   check(std::type_identity<optim::AdamW>(), optim::AdamOptions{.lr = 0.05, .weight_decay = 0.1});
-  check(std::type_identity<optim::Rmsprop>(), optim::RmspropOptions{.lr = 0.05, .momentum = 0.5});
+  check(std::type_identity<optim::RMSprop>(), optim::RMSpropOptions{.lr = 0.05, .momentum = 0.5});
 }
 
 TEST(Compile, RecordsOnceForEachKindOfArguments) {

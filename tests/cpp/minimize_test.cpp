@@ -57,7 +57,7 @@ TEST(Minimize, WhatATransformDifferentiatesIsRefused) {
   Tensor parameter = zeros({1}, DType::float64);
   parameter.set_requires_grad(true);
   const Function updated = [&](const Tensors& gradients) {
-    Sgd({parameter}, {.lr = 0.1}).step(gradients);
+    SGD({parameter}, {.lr = 0.1}).step(gradients);
     return gradients;
   };
   EXPECT_THROW(vjp(updated, {a}), GradientError);
@@ -188,8 +188,8 @@ struct Problem {
 
 std::unique_ptr<Minimizer> make(Method method, const Tensors& parameters, MinimizeOptions options) {
   switch (method) {
-    case Method::lbfgs: return std::make_unique<Lbfgs>(parameters, options);
-    case Method::newton_cg: return std::make_unique<NewtonCg>(parameters, options);
+    case Method::lbfgs: return std::make_unique<LBFGS>(parameters, options);
+    case Method::newton_cg: return std::make_unique<NewtonCG>(parameters, options);
     case Method::gradient_descent: return std::make_unique<GradientDescent>(parameters, options);
     case Method::gradient_flow: break;
   }
@@ -255,26 +255,26 @@ TEST(Minimizer, AnExceptionLeavesTheBestPoint) {
 TEST(Minimizer, MistakesAreNamedAndChangeNothing) {
   Tensor w = ones({2});
   w.set_requires_grad();
-  EXPECT_THROW(Lbfgs({}), ValueError);
-  EXPECT_THROW(Lbfgs({arange(2)}), ValueError);
-  EXPECT_THROW(Lbfgs({w}, {.max_iter = -1}), ValueError);
-  EXPECT_THROW(Lbfgs({w}).step([&] { return w * 2; }), DTypeError);
-  EXPECT_THROW(Lbfgs({w}).step([] { return Tensor(); }), DTypeError);
+  EXPECT_THROW(LBFGS({}), ValueError);
+  EXPECT_THROW(LBFGS({arange(2)}), ValueError);
+  EXPECT_THROW(LBFGS({w}, {.max_iter = -1}), ValueError);
+  EXPECT_THROW(LBFGS({w}).step([&] { return w * 2; }), DTypeError);
+  EXPECT_THROW(LBFGS({w}).step([] { return Tensor(); }), DTypeError);
   const auto closure = [&] {
     const Tensor loss = sum(square(w - 3));
     w.set_grad({});
     loss.backward();
     return loss;
   };
-  EXPECT_THROW(NewtonCg({w}).step(closure), ValueError);
+  EXPECT_THROW(NewtonCG({w}).step(closure), ValueError);
   EXPECT_EQ(to_vector<float>(stop_gradient(w)), (std::vector<float>{1, 1}));
-  Lbfgs mine({w});
+  LBFGS mine({w});
   mine.step(closure);
   EXPECT_NEAR(item<double>(w[0]), 3, 1e-3);
 
   Tensor other = ones({3});
   other.set_requires_grad();
-  Lbfgs theirs({other});
+  LBFGS theirs({other});
   EXPECT_THROW(theirs.load_state(mine.state()), ShapeError);
   EXPECT_THROW(theirs.load_state({{"0.step", ones({3})}}), ValueError);
   EXPECT_TRUE(theirs.state().empty());

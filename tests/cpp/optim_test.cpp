@@ -45,12 +45,12 @@ void check_against(Optimizer& optimizer, const Rule& rule) {
 
 Tensors two_parameters() { return {random_point(1, {3, 5}), random_point(2, {4})}; }
 
-TEST(Sgd, FollowsItsFormula) {
-  for (const SgdOptions& o :
-       {SgdOptions{.lr = 0.1}, SgdOptions{.lr = 0.1, .weight_decay = 0.01},
-        SgdOptions{.lr = 0.1, .momentum = 0.9},
-        SgdOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true}}) {
-    Sgd optimizer(two_parameters(), o);
+TEST(SGD, FollowsItsFormula) {
+  for (const SGDOptions& o :
+       {SGDOptions{.lr = 0.1}, SGDOptions{.lr = 0.1, .weight_decay = 0.01},
+        SGDOptions{.lr = 0.1, .momentum = 0.9},
+        SGDOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true}}) {
+    SGD optimizer(two_parameters(), o);
     check_against(optimizer, [&](double& w, double& m, double&, double g, int64_t step) {
       g += o.weight_decay * w;
       m = step == 1 ? g : o.momentum * m + g;
@@ -78,10 +78,10 @@ TEST(Adam, FollowsItsFormula) {
   }
 }
 
-TEST(Rmsprop, FollowsItsFormula) {
+TEST(RMSprop, FollowsItsFormula) {
   for (const double momentum : {0.0, 0.9}) {
-    const RmspropOptions o{.lr = 0.05, .alpha = 0.9, .eps = 1e-6, .weight_decay = 0.02, .momentum = momentum};
-    Rmsprop optimizer(two_parameters(), o);
+    const RMSpropOptions o{.lr = 0.05, .alpha = 0.9, .eps = 1e-6, .weight_decay = 0.02, .momentum = momentum};
+    RMSprop optimizer(two_parameters(), o);
     check_against(optimizer, [&](double& w, double& m, double& v, double g, int64_t) {
       g += o.weight_decay * w;
       v = o.alpha * v + (1 - o.alpha) * g * g;
@@ -94,11 +94,11 @@ TEST(Rmsprop, FollowsItsFormula) {
 
 std::vector<std::unique_ptr<Optimizer>> one_of_each(const Tensors& parameters) {
   std::vector<std::unique_ptr<Optimizer>> all;
-  all.push_back(std::make_unique<Sgd>(parameters, SgdOptions{.lr = 0.1}));
-  all.push_back(std::make_unique<Sgd>(parameters, SgdOptions{.lr = 0.1, .momentum = 0.9}));
+  all.push_back(std::make_unique<SGD>(parameters, SGDOptions{.lr = 0.1}));
+  all.push_back(std::make_unique<SGD>(parameters, SGDOptions{.lr = 0.1, .momentum = 0.9}));
   all.push_back(std::make_unique<Adam>(parameters, AdamOptions{.lr = 0.1}));
   all.push_back(std::make_unique<AdamW>(parameters));
-  all.push_back(std::make_unique<Rmsprop>(parameters, RmspropOptions{.momentum = 0.5}));
+  all.push_back(std::make_unique<RMSprop>(parameters, RMSpropOptions{.momentum = 0.5}));
   return all;
 }
 
@@ -153,7 +153,7 @@ TEST(Optimizer, ParametersWithoutGradientStay) {
 
 TEST(Optimizer, LearningRateMayChange) {
   Tensor x = zeros({1});
-  Sgd optimizer({x}, {.lr = 1});
+  SGD optimizer({x}, {.lr = 1});
   optimizer.step({ones({1})});
   optimizer.set_lr(0.25);
   optimizer.step({ones({1})});
@@ -164,24 +164,24 @@ TEST(Optimizer, LearningRateMayChange) {
 
 TEST(Optimizer, WrongInputsAreNamedAndChangeNothing) {
   Tensor x = ones({3}), y = ones({2});
-  EXPECT_THROW(Sgd({}, {}), ValueError);
-  EXPECT_THROW(Sgd({zeros({3}, DType::int64)}, {}), ValueError);
-  EXPECT_THROW(Sgd({matrix_transpose(zeros({2, 3}))}, {}), ValueError);
-  EXPECT_THROW(Sgd({x}, {.lr = -1}), ValueError);
-  EXPECT_THROW(Sgd({x}, {.nesterov = true}), ValueError);
+  EXPECT_THROW(SGD({}, {}), ValueError);
+  EXPECT_THROW(SGD({zeros({3}, DType::int64)}, {}), ValueError);
+  EXPECT_THROW(SGD({matrix_transpose(zeros({2, 3}))}, {}), ValueError);
+  EXPECT_THROW(SGD({x}, {.lr = -1}), ValueError);
+  EXPECT_THROW(SGD({x}, {.nesterov = true}), ValueError);
   EXPECT_THROW(Adam({x}, {.beta1 = 1}), ValueError);
-  EXPECT_THROW(Rmsprop({x}, {.alpha = 2}), ValueError);
+  EXPECT_THROW(RMSprop({x}, {.alpha = 2}), ValueError);
   Adam optimizer({x, y}, {});
   EXPECT_THROW(optimizer.step({ones({3})}), ValueError);
   EXPECT_THROW(optimizer.step({ones({3}), ones({3})}), ShapeError);
   EXPECT_THROW(optimizer.step({ones({3}), ones({2}, DType::float64)}), ShapeError);
   EXPECT_EQ(to_vector<float>(x), std::vector<float>(3, 1.0f));
   auto state = optimizer.state();
-  state.erase("1.first_moment");
+  state.erase("1.exp_avg");
   EXPECT_THROW(optimizer.load_state(state), ValueError);
-  state["1.first_moment"] = zeros({5});
+  state["1.exp_avg"] = zeros({5});
   EXPECT_THROW(optimizer.load_state(state), ValueError);
-  state["1.first_moment"] = zeros({2});
+  state["1.exp_avg"] = zeros({2});
   state["other"] = zeros({2});
   EXPECT_THROW(optimizer.load_state(state), ValueError);
 }

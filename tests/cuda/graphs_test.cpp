@@ -187,9 +187,9 @@ TEST_F(CudaGraphs, TrainWithTheBitsOfEagerSteps) {
 // 784-256-10 at batch 128: what a call launches before small kernels are joined, and that all but the copy of
 // the clock is one graph.
 TEST_F(CudaGraphs, CountTheLaunchesOfATrainingStep) {
-  using Sgd = Training<optim::Sgd, optim::SgdOptions>;
-  Sgd training(784, 256, {.lr = 0.1});
-  const Tensors batch = Sgd::batch(128, 784, 1);
+  using SGD = Training<optim::SGD, optim::SGDOptions>;
+  SGD training(784, 256, {.lr = 0.1});
+  const Tensors batch = SGD::batch(128, 784, 1);
   const Compiled step([&](const Tensors& in) { return training.step(in); }, batch);
   for (int call = 0; call < 2; ++call) step(batch);
   const std::string text = step.explain();
