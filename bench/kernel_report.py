@@ -178,6 +178,25 @@ def cases(td):
             yield case(name, f"forward [{rows},{n}]", 2 * size + 4 * n, forward)
             yield case(name, f"backward [{rows},{n}]", 3 * size + 4 * n, backward)
 
+    for images, channels, inner in ((16, 16, 1024), (64, 64, 64)):
+        size, vector = 4 * images * channels * inner, 4 * channels
+
+        def normalise(images=images, channels=channels, inner=inner):
+            return normal(images, channels, inner), normal(channels, seed=1), normal(channels, seed=2)
+
+        def channels_forward(make=normalise):
+            x, *affine = make()
+            return lambda: F.batch_norm(x, None, None, *affine, training=True)
+
+        def channels_backward(make=normalise):
+            x, *affine = make()
+            _, pullback = td.vjp(lambda x: F.batch_norm(x, None, None, *affine, training=True), x)
+            return lambda: pullback(x)
+
+        shape = f"[{images},{channels},{inner}]"
+        yield case("batch_norm", f"forward {shape}", 3 * size + 4 * vector, channels_forward)
+        yield case("batch_norm", f"backward {shape}", 5 * size + 5 * vector, channels_backward)
+
     def take(rows, width):
         def make():
             x, i = normal(rows, width), labels(rows, rows)

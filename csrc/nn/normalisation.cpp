@@ -19,10 +19,9 @@ Tensor of_channels(const Tensor& vector, int rank) {
   return reshape(widened(vector), shape);
 }
 
-// Computes in float32 what has 16 bits; `parameters` are (C) each or undefined.
-template <class Normalised>
-Tensor normalise(const char* op, const Tensor& x, std::initializer_list<const Tensor*> running,
-                 const Tensor& weight, const Tensor& bias, const Normalised& normalised) {
+// That the parameters are (C) each or undefined; in what dtype the result is.
+DType checked_dtype(const char* op, const Tensor& x, std::initializer_list<const Tensor*> running,
+                    const Tensor& weight, const Tensor& bias) {
   if (x.ndim() < 2) fail<ShapeError>("[", op, "] takes x (N, C, ..), not ", describe(x));
   if (!is_floating(x.dtype()))
     fail<DTypeError>("[", op, "] the input must be floating-point, not ", describe(x), " (use astype)");
@@ -41,6 +40,14 @@ Tensor normalise(const char* op, const Tensor& x, std::initializer_list<const Te
       fail<DTypeError>("[", op, "] running values, weight and bias must be floating-point, not ",
                        describe(*given));
   }
+  return dtype;
+}
+
+// Computes in float32 what has 16 bits.
+template <class Normalised>
+Tensor normalise(const char* op, const Tensor& x, std::initializer_list<const Tensor*> running,
+                 const Tensor& weight, const Tensor& bias, const Normalised& normalised) {
+  const DType dtype = checked_dtype(op, x, running, weight, bias);
   Tensor y = normalised(widened(x));
   if (weight.defined()) y = y * of_channels(weight, x.ndim());
   if (bias.defined()) y = y + of_channels(bias, x.ndim());
@@ -61,24 +68,23 @@ Tensor batch_norm(const Tensor& x, Tensor& running_mean, Tensor& running_varianc
     fail<ValueError>("[batch_norm] takes both running_mean and running_var, or neither");
   if (!options.training && !running_mean.defined())
     fail<ValueError>("[batch_norm] takes running_mean and running_var where it is not training");
-  return normalise(op, x, {&running_mean, &running_variance}, weight, bias, [&](const Tensor& values) {
-    if (!options.training) {
+  if (!options.training) {
+    return normalise(op, x, {&running_mean, &running_variance}, weight, bias, [&](const Tensor& values) {
       return (values - of_channels(running_mean, x.ndim())) *
              rsqrt(of_channels(running_variance, x.ndim()) + options.eps);
-    }
-    const int64_t count = x.size(1) > 0 ? x.numel() / x.size(1) : 0;
-    if (count == 1 || (count == 0 && x.size(1) > 0 && running_mean.defined()))
-      fail<ShapeError>("[batch_norm] training takes more than one value a channel, not ", describe(x));
-    Axes over = all_axes(x.ndim());
-    over.erase(1);
-    const Tensor centre = mean(values, over, true), variance = var(values, over, 0, true);
-    if (running_mean.defined()) {
-      const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
-      run_on(running_mean, reshape(centre, {x.size(1)}), options.momentum);
-      run_on(running_variance, reshape(variance, {x.size(1)}) * unbiased, options.momentum);
-    }
-    return (values - centre) * rsqrt(variance + options.eps);
-  });
+    });
+  }
+  checked_dtype(op, x, {&running_mean, &running_variance}, weight, bias);
+  const int64_t count = x.size(1) > 0 ? x.numel() / x.size(1) : 0;
+  if (count == 1 || (count == 0 && x.size(1) > 0 && running_mean.defined()))
+    fail<ShapeError>("[batch_norm] training takes more than one value a channel, not ", describe(x));
+  const BatchNormed found = tidu::batch_norm(x, weight, bias, options.eps);
+  if (running_mean.defined()) {
+    const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
+    run_on(running_mean, found.mean, options.momentum);
+    run_on(running_variance, found.variance * unbiased, options.momentum);
+  }
+  return found.y;
 }
 
 Tensor instance_norm(const Tensor& x, Tensor& running_mean, Tensor& running_variance, const Tensor& weight,

@@ -1,5 +1,7 @@
-// Normalisation over trailing axes.
+// Normalisation over trailing axes, and of channels.
 #include "ops/norm.h"
+
+#include <algorithm>
 
 #include "core/bind.h"
 #include "ops/autocast.h"
@@ -10,6 +12,17 @@
 
 namespace tidu {
 namespace {
+
+// The derivative of J u by x, applied to t, where J is symmetric: of the normalised h, with by_u = J u and
+// by_t = J t. Rows of u or t that are 0 stay so, whatever is in x.
+Tensor bend(const Tensor& h, const Tensor& r, const Axes& inner, const Tensor& u, const Tensor& by_u,
+            const Tensor& t, const Tensor& by_t) {
+  const auto product = [](const Tensor& a, const Tensor& b) { return multiply_no_nan(a, b); };
+  const auto along = [&](const Tensor& a, const Tensor& b) { return mean(product(a, b), inner, true); };
+  return -product(r, product(along(h, t), by_u) + product(along(h, u), by_t) + product(h, along(by_u, t)));
+}
+
+Tensor sum_of(const Tensor& a, const Tensor& b) { return !a.defined() ? b : !b.defined() ? a : a + b; }
 
 void infer_same(const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; }
 
@@ -31,13 +44,8 @@ template <bool centred> struct Rows {
   Tensor over_rows(const Tensor& a) const { return outer.empty() ? a : sum(a, outer); }
   // The derivative of J u by x, applied to t; it is symmetric in that direction.
   Tensor bend(const Tensor& u, const Tensor& t) const {
-    const Tensor h = normalised(), by_u = slope(u), by_t = slope(t);
     const Tensor variance = centred ? var(x, inner, 0, true) : row_mean(square(x));
-    // Rows of u or t that are 0 stay so, whatever is in x.
-    const auto product = [](const Tensor& a, const Tensor& b) { return multiply_no_nan(a, b); };
-    const Tensor bent = product(row_mean(product(h, t)), by_u) + product(row_mean(product(h, u)), by_t) +
-                        product(h, row_mean(product(by_u, t)));
-    return -multiply_no_nan(rsqrt(variance + attrs.eps), bent);
+    return tidu::bend(normalised(), rsqrt(variance + attrs.eps), inner, u, slope(u), t, slope(t));
   }
 
   NormAttrs attrs;
@@ -122,7 +130,7 @@ template <size_t same> void check_rows(const SpecCall& call, size_t) {
 }
 
 // Weights of each lane are applied outside of the kernels, which know but one.
-template <bool centred, bool is_slope> Tensors batch_norm(const BatchedCall& batched) {
+template <bool centred, bool is_slope> Tensors batch_rows(const BatchedCall& batched) {
   const Call& call = batched.call;
   const auto attrs = call.attrs.as<NormAttrs>();
   constexpr size_t kRows = is_slope ? 2 : 1;  // inputs that come before the weights
@@ -153,37 +161,223 @@ template <bool centred, bool is_slope> Tensors batch_norm(const BatchedCall& bat
   return {astype(y, call.inputs[0].dtype())};
 }
 
+// --- Channels
+
+DType sums_dtype(DType dtype) { return is_narrow(dtype) ? DType::float32 : dtype; }
+
+// The channels of a call's x (N, C, ..), widened: y = h, the normalised x, and J u, as above.
+struct Channels {
+  explicit Channels(const Call& call) : attrs(call.attrs.as<BatchNormAttrs>()), x(widened(call.inputs[0])) {
+    over = all_axes(x.ndim());
+    over.erase(1);
+    Tensor found[3];
+    tidu::bind(primitives::batch_norm, std::span<const Tensor>(&x, 1), call.attrs, found);
+    h = found[0], mean = found[1], variance = found[2];
+  }
+
+  // A vector (C) beside x.
+  Tensor beside(const Tensor& vector) const {
+    Shape shape(x.ndim(), 1);
+    shape[1] = x.size(1);
+    return reshape(widened(vector), shape);
+  }
+  Tensor slope(const Tensor& u) const {
+    const Tensor inputs[] = {x, u};
+    Tensor found[3];
+    tidu::bind(primitives::batch_norm_grad, inputs, Attrs(attrs), found);
+    return found[0];
+  }
+  Tensor total(const Tensor& a) const { return sum(a, over); }
+
+  BatchNormAttrs attrs;
+  Axes over;
+  Tensor x, h, mean, variance;
+};
+
+constexpr size_t kWeight = 2;  // its place among the inputs of batch_norm_grad
+
+const Custom batch_norm_rule{
+    .reads = [](Reads) -> Reads { return kInput0 | kInput1; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Channels at(call);
+      Tensor y, mean, variance;
+      if (tangents[0].defined()) {
+        const Tensor t = widened(tangents[0]);
+        y = at.slope(t);
+        if (call.inputs.size() > 1) y = y * at.beside(call.inputs[1]);
+        mean = tidu::mean(t, at.over);
+        variance = 2 * tidu::mean(multiply_no_nan(at.x - at.beside(at.mean), t), at.over);
+      }
+      if (tangents.size() > 1 && tangents[1].defined())
+        y = sum_of(y, multiply_no_nan(at.h, at.beside(tangents[1])));
+      if (tangents.size() > 2 && tangents[2].defined())
+        y = sum_of(y, broadcast_to(at.beside(tangents[2]), at.x.shape()));
+      return {astype(y, call.inputs[0].dtype()), mean, variance};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      const Tensor& x = call.inputs[0];
+      Tensors result(call.inputs.size());
+      if (cotangents[0].defined()) {
+        Tensors inputs{x, cotangents[0]};
+        if (call.inputs.size() > 1) inputs.push_back(call.inputs[1]);
+        Tensor found[3];
+        tidu::bind(primitives::batch_norm_grad, inputs, call.attrs, found);
+        for (size_t i = 0; i < result.size(); ++i) result[i] = astype(found[i], x.dtype());
+      }
+      if (cotangents[1].defined() || cotangents[2].defined()) {
+        const Channels at(call);
+        const double count = static_cast<double>(x.numel() / std::max<int64_t>(x.size(1), 1));
+        Tensor slope;
+        if (cotangents[1].defined()) slope = broadcast_to(at.beside(cotangents[1] / count), x.shape());
+        if (cotangents[2].defined())
+          slope = sum_of(slope,
+                         multiply_no_nan(at.x - at.beside(at.mean), at.beside(cotangents[2] * (2 / count))));
+        result[0] = sum_of(result[0], astype(slope, x.dtype()));
+      }
+      return result;
+    },
+};
+
+const Custom batch_norm_grad_rule{
+    .reads = [](Reads) -> Reads { return kInput0 | kInput1 | input_bit(kWeight); },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      const Channels at(call);
+      const Tensor g = widened(call.inputs[1]);
+      const bool has_weight = call.inputs.size() > kWeight;
+      Tensor y, of_weight, of_bias;
+      if (tangents[0].defined()) {
+        const Tensor t = widened(tangents[0]), by_t = at.slope(t);
+        y = bend(at.h, at.beside(rsqrt(at.variance + at.attrs.eps)), at.over, g, at.slope(g), t, by_t);
+        of_weight = at.total(multiply_no_nan(by_t, g));
+      }
+      if (tangents[1].defined()) {
+        const Tensor dg = widened(tangents[1]);
+        y = sum_of(y, at.slope(dg));
+        of_weight = sum_of(of_weight, at.total(multiply_no_nan(at.h, dg)));
+        of_bias = at.total(dg);
+      }
+      if (y.defined() && has_weight) y = y * at.beside(call.inputs[kWeight]);
+      if (has_weight && tangents[kWeight].defined())
+        y = sum_of(y, multiply_no_nan(at.slope(g), at.beside(tangents[kWeight])));
+      return {y.defined() ? astype(y, call.inputs[0].dtype()) : y, of_weight, of_bias};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const DType dtype = call.inputs[0].dtype();
+      const Channels at(call);
+      const Tensor g = widened(call.inputs[1]);
+      const bool has_weight = call.inputs.size() > kWeight;
+      const auto times_weight = [&](const Tensor& x) {
+        return has_weight ? x * at.beside(call.inputs[kWeight]) : x;
+      };
+      Tensor of_x, of_g, of_weight;
+      if (cotangents[0].defined()) {
+        const Tensor c = widened(cotangents[0]), by_c = at.slope(c);
+        if (wanted & kInput0)
+          of_x = times_weight(
+              bend(at.h, at.beside(rsqrt(at.variance + at.attrs.eps)), at.over, g, at.slope(g), c, by_c));
+        of_g = times_weight(by_c);
+        of_weight = at.total(multiply_no_nan(by_c, g));
+      }
+      if (cotangents[1].defined()) {
+        const Tensor c = at.beside(cotangents[1]);
+        if (wanted & kInput0) of_x = sum_of(of_x, multiply_no_nan(at.slope(g), c));
+        of_g = sum_of(of_g, multiply_no_nan(at.h, c));
+      }
+      if (cotangents[2].defined()) of_g = sum_of(of_g, broadcast_to(at.beside(cotangents[2]), at.x.shape()));
+      Tensors result{of_x, of_g};
+      if (has_weight) result.push_back(of_weight);
+      for (Tensor& x : result) {
+        if (x.defined()) x = astype(x, dtype);
+      }
+      return result;
+    },
+    .linear = kInput1,
+};
+
+// The first `images` inputs are like x.
+template <size_t images> void check_channels(const SpecCall& call, size_t) {
+  const Spec& x = call.inputs[0];
+  bool fits = x.shape.size() >= 2 && is_floating(x.dtype);
+  for (size_t i = 1; fits && i < call.inputs.size(); ++i) {
+    fits =
+        call.inputs[i].dtype == x.dtype && call.inputs[i].shape == (i < images ? x.shape : Shape{x.shape[1]});
+  }
+  require(fits, call, "the vectors do not fit the channels");
+}
+
+void infer_channels(const SpecCall& call, std::span<Spec> outputs) {
+  const Spec& x = call.inputs[0];
+  outputs[0] = x;
+  outputs[1] = outputs[2] = {Shape{x.shape[1]}, sums_dtype(x.dtype), x.device};
+}
+
+// Channels of all lanes beside each other: (lanes, N, C, ..) as (N, lanes C, ..).
+template <size_t images> Tensors batch_channels(const BatchedCall& batched) {
+  const Call& call = batched.call;
+  const Shape& shape = call.inputs[0].shape();
+  Shape beside, apart;  // those of x
+  beside = batched.batched[0] ? Shape(shape.begin() + 1, shape.end()) : shape;
+  apart = beside;
+  beside[1] *= batched.size;
+  apart.insert(1, batched.size);
+  Tensors inputs;
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const Tensor lanes = batched.lanes(i);
+    inputs.push_back(i < images ? reshape(moveaxis(lanes, 0, 1), beside) : flatten(lanes));
+  }
+  Tensor found[3];
+  tidu::bind(call.primitive, inputs, call.attrs, found);
+  const Shape vectors{batched.size, apart[2]};
+  return {moveaxis(reshape(found[0], apart), 1, 0), reshape(found[1], vectors), reshape(found[2], vectors)};
+}
+
 }  // namespace
 
 namespace primitives {
-Primitive layer_norm("layer_norm", {.batching = batch_norm<true, false>,
+Primitive layer_norm("layer_norm", {.batching = batch_rows<true, false>,
                                     .attrs = NormAttrs{},
                                     .inputs = {1, 3},
                                     .check = check_rows<1>,
                                     .infer = infer_same,
                                     .derivative = norm_rule<true>,
                                     .flops = flops_per_input<5>});
-Primitive rms_norm("rms_norm", {.batching = batch_norm<false, false>,
+Primitive rms_norm("rms_norm", {.batching = batch_rows<false, false>,
                                 .attrs = NormAttrs{},
                                 .inputs = {1, 2},
                                 .check = check_rows<1>,
                                 .infer = infer_same,
                                 .derivative = norm_rule<false>,
                                 .flops = flops_per_input<3>});
-Primitive layer_norm_grad("layer_norm_grad", {.batching = batch_norm<true, true>,
+Primitive layer_norm_grad("layer_norm_grad", {.batching = batch_rows<true, true>,
                                               .attrs = NormAttrs{},
                                               .inputs = {2, 3},
                                               .check = check_rows<2>,
                                               .infer = infer_same,
                                               .derivative = slope_rule<true>,
                                               .flops = flops_per_input<11>});
-Primitive rms_norm_grad("rms_norm_grad", {.batching = batch_norm<false, true>,
+Primitive rms_norm_grad("rms_norm_grad", {.batching = batch_rows<false, true>,
                                           .attrs = NormAttrs{},
                                           .inputs = {2, 3},
                                           .check = check_rows<2>,
                                           .infer = infer_same,
                                           .derivative = slope_rule<false>,
                                           .flops = flops_per_input<7>});
+Primitive batch_norm("batch_norm", {.batching = batch_channels<1>,
+                                    .attrs = BatchNormAttrs{},
+                                    .inputs = {1, 3},
+                                    .check = check_channels<1>,
+                                    .infer = infer_channels,
+                                    .derivative = batch_norm_rule,
+                                    .num_outputs = 3,
+                                    .flops = flops_per_input<7>});
+Primitive batch_norm_grad("batch_norm_grad", {.batching = batch_channels<2>,
+                                              .attrs = BatchNormAttrs{},
+                                              .inputs = {2, 3},
+                                              .check = check_channels<2>,
+                                              .infer = infer_channels,
+                                              .derivative = batch_norm_grad_rule,
+                                              .num_outputs = 3,
+                                              .flops = flops_per_input<11>});
 }  // namespace primitives
 
 namespace {
@@ -217,6 +411,32 @@ Tensor normalise(const Primitive& primitive, const Tensor& x, const Shape& shape
 }
 
 }  // namespace
+
+BatchNormed batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  constexpr const char* op = "batch_norm";
+  if (x.ndim() < 2) fail<ShapeError>("[", op, "] takes x (N, C, ..), not ", describe(x));
+  DType dtype = x.dtype();
+  for (const Tensor* given : {&x, &weight, &bias}) {
+    if (!given->defined()) continue;
+    if (!is_floating(given->dtype()) || (given != &x && given->shape() != Shape{x.size(1)}))
+      fail<ShapeError>("[", op, "] of ", describe(x), " takes floating-point weight and bias of shape (",
+                       x.size(1), "), not ", describe(*given));
+    dtype = promote(dtype, given->dtype());
+  }
+  Tensors inputs{astype(x, dtype)};
+  const bool adds = bias.defined() && !weight.defined();
+  if (adds) inputs[0] = widened(inputs[0]);
+  if (weight.defined()) inputs.push_back(astype(weight, dtype));
+  if (weight.defined() && bias.defined()) inputs.push_back(astype(bias, dtype));
+  Tensor found[3];
+  tidu::bind(primitives::batch_norm, inputs, Attrs(BatchNormAttrs{eps}), found);
+  if (adds) {
+    Shape beside(x.ndim(), 1);
+    beside[1] = x.size(1);
+    found[0] = astype(found[0] + reshape(widened(bias), beside), dtype);
+  }
+  return {found[0], found[1], found[2]};
+}
 
 Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias, double eps) {
   return normalise(primitives::layer_norm, x, shape, weight, bias, eps);

@@ -1,4 +1,4 @@
-// Normalisation of contiguous rows.
+// Normalisation of contiguous rows, and of channels.
 #include "kernels/cpu/norm.h"
 
 #include "kernels/cpu/targets.h"
@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/norm.h"
 
@@ -17,9 +18,10 @@ HWY_BEFORE_NAMESPACE();
 namespace tidu::cpu::HWY_NAMESPACE {
 namespace {
 
+constexpr int kLanes = 32;
+
 // The sum of f(i), in a tree that is the same for vectors of any length.
 template <class T, class F> HWY_INLINE T sum_over(int64_t n, const F& f) {
-  constexpr int kLanes = 32;
   T lanes[kLanes] = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
@@ -91,9 +93,98 @@ template <class T> void grad(const NormWork& work, const void* cotangent, void* 
   }
 }
 
+// --- Channels
+
+// The sum of f(i) over the elements of a channel: rows by trees, and these one after another in double, since
+// there may be many.
+template <class T, class F>
+HWY_INLINE double channel_sum(const ChannelWork& work, int64_t channel, const F& f) {
+  double sum = 0;
+  for (int64_t image = 0; image < work.images; ++image) {
+    const int64_t first = (image * work.channels + channel) * work.inner;
+    if (work.inner < kLanes) {
+      for (int64_t i = first; i < first + work.inner; ++i) sum += f(i);
+    } else {
+      sum += sum_over<T>(work.inner, [&](int64_t i) { return f(first + i); });
+    }
+  }
+  return sum;
+}
+
+// y[i] = f(i) for the elements of a channel.
+template <class T, class F>
+HWY_INLINE void fill_channel(const ChannelWork& work, int64_t channel, T* y, const F& f) {
+  for (int64_t image = 0; image < work.images; ++image) {
+    const int64_t first = (image * work.channels + channel) * work.inner;
+    for (int64_t i = first; i < first + work.inner; ++i) y[i] = f(i);
+  }
+}
+
+template <class T> T weight_of(const void* weights, int64_t channel, T otherwise) {
+  return weights ? static_cast<const T*>(weights)[channel] : otherwise;
+}
+
+template <class T> struct Moments {
+  T mean, variance;
+
+  T factor(double eps) const { return 1 / std::sqrt(variance + static_cast<T>(eps)); }
+};
+
+template <class T> HWY_INLINE Moments<T> moments_of(const ChannelWork& work, int64_t channel) {
+  const T* const x = static_cast<const T*>(work.x);
+  const double count = static_cast<double>(work.images * work.inner);
+  const T mean = static_cast<T>(channel_sum<T>(work, channel, [&](int64_t i) { return x[i]; }) / count);
+  const double squares =
+      channel_sum<T>(work, channel, [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+  return {mean, static_cast<T>(squares / count)};
+}
+
+template <class T>
+void channel_norm(const ChannelWork& work, int64_t begin, int64_t end, void* y, void* means,
+                  void* variances) {
+  const T* const x = static_cast<const T*>(work.x);
+  for (int64_t c = begin; c < end; ++c) {
+    const Moments<T> moments = moments_of<T>(work, c);
+    static_cast<T*>(means)[c] = moments.mean, static_cast<T*>(variances)[c] = moments.variance;
+    const T mean = moments.mean, r = moments.factor(work.eps);
+    const T weight = weight_of(work.weight, c, T(1)), bias = weight_of(work.bias, c, T(0));
+    fill_channel(work, c, static_cast<T*>(y), [&](int64_t i) { return (x[i] - mean) * r * weight + bias; });
+  }
+}
+
+template <class T>
+void channel_grad(const ChannelWork& work, int64_t begin, int64_t end, const void* cotangent, void* output,
+                  void* of_weight, void* of_bias) {
+  const T *const x = static_cast<const T*>(work.x), *const g = static_cast<const T*>(cotangent);
+  T* const y = static_cast<T*>(output);
+  const double count = static_cast<double>(work.images * work.inner);
+  for (int64_t c = begin; c < end; ++c) {
+    const Moments<T> moments = moments_of<T>(work, c);
+    const T mean = moments.mean, r = moments.factor(work.eps);
+    const double sum = channel_sum<T>(work, c, [&](int64_t i) { return g[i]; });
+    const double product =
+        channel_sum<T>(work, c, [&](int64_t i) { return g[i] == 0 ? T(0) : g[i] * ((x[i] - mean) * r); });
+    static_cast<T*>(of_weight)[c] = static_cast<T>(product),
+    static_cast<T*>(of_bias)[c] = static_cast<T>(sum);
+    const bool may_be_nothing = sum == 0 && product == 0;
+    if (may_be_nothing && channel_sum<T>(work, c, [&](int64_t i) { return g[i] == 0 ? T(0) : T(1); }) == 0) {
+      fill_channel(work, c, y, [](int64_t) { return T(0); });
+      continue;
+    }
+    const T centre = static_cast<T>(sum / count), along = static_cast<T>(product / count);
+    const T slope = r * weight_of(work.weight, c, T(1));
+    fill_channel(work, c, y, [&](int64_t i) { return slope * (g[i] - centre - (x[i] - mean) * r * along); });
+  }
+}
+
 NormFunctions find_norm(DType dtype) {
   if (dtype == DType::float64) return {norm<double>, grad<double>};
   return {norm<float>, grad<float>};
+}
+
+ChannelFunctions find_channel(DType dtype) {
+  if (dtype == DType::float64) return {channel_norm<double>, channel_grad<double>};
+  return {channel_norm<float>, channel_grad<float>};
 }
 
 }  // namespace
@@ -104,9 +195,11 @@ HWY_AFTER_NAMESPACE();
 namespace tidu::cpu {
 namespace {
 HWY_EXPORT(find_norm);
-}
+HWY_EXPORT(find_channel);
+}  // namespace
 
 NormFunctions norm_functions(DType dtype) { return HWY_DYNAMIC_DISPATCH(find_norm)(dtype); }
+ChannelFunctions channel_functions(DType dtype) { return HWY_DYNAMIC_DISPATCH(find_channel)(dtype); }
 
 }  // namespace tidu::cpu
 #endif

@@ -29,6 +29,7 @@ for shape in ((33, 65), (7, 1025), (3, 9001)):
     for stride in (1, 2):
         layer = td.nn.Conv2d(3, 5, 3, stride=stride, padding=1).to("cuda")
         images = td.tensor(td.random.normal(key, (2, 3, shape[0], 17)), requires_grad=True)
+        td.nn.functional.batch_norm(images, None, None, training=True).sum().backward()
         td.nn.functional.max_pool2d(layer(images), 2).sum().backward()
     q = td.tensor(td.random.normal(key, (2, 3, shape[0], 20)), requires_grad=True)
     for causal in (False, True):

@@ -240,6 +240,16 @@ REVERSE = {
     ),
     "layer_norm": (ROW, lambda x: F.layer_norm(x, x.shape), of_norm(True)),
     "rms_norm": (ROW, lambda x: F.rms_norm(x, x.shape, eps=1e-5), of_norm(False)),
+    "batch_norm": (
+        ROW,
+        lambda x: F.batch_norm(x[:, None], None, None, training=True)[:, 0],
+        of_norm(True),
+    ),
+    "batch_norm_grad": (
+        PAIR,
+        pulled(lambda x: F.batch_norm(x[:, None], None, None, training=True)[:, 0]),
+        of_norm_twice(True),
+    ),
     "layer_norm_grad": (PAIR, pulled(lambda x: F.layer_norm(x, x.shape)), of_norm_twice(True)),
     "rms_norm_grad": (PAIR, pulled(lambda x: F.rms_norm(x, x.shape, eps=1e-5)), of_norm_twice(False)),
     "attention": (BLOCK, attend, of_attention),

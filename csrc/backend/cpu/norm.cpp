@@ -1,4 +1,4 @@
-// Normalisation over trailing axes.
+// Normalisation over trailing axes, and of channels.
 #include "ops/norm.h"
 
 #include "backend/backend.h"
@@ -69,6 +69,46 @@ template <bool centred> void norm_grad(const Call& call) {
   deliver(result, output);
 }
 
+// Runs function(work, begin, end) over ranges of channels of x (N, C, ..).
+template <class Function>
+void over_channels(const Call& call, const Tensor& x, std::span<const Tensor> more,
+                   const Function& function) {
+  const auto data = [&](size_t i) { return i < more.size() ? more[i].raw_data() : nullptr; };
+  const int64_t images = x.size(0), channels = x.size(1);
+  int64_t inner = 1;
+  for (int axis = 2; axis < x.ndim(); ++axis) inner *= x.size(axis);
+  const ChannelWork work{
+      call.attrs.as<BatchNormAttrs>().eps, images, channels, inner, x.raw_data(), data(0), data(1)};
+  // Where rows are short, neighbouring channels share cache lines.
+  const int64_t together = inner < 16 ? 16 : 1;
+  const int64_t each = std::max<int64_t>(together, kGrain / 2 / std::max<int64_t>(images * inner, 1));
+  parallel_ranges(channels, each, 2 * x.numel(),
+                  [&](int64_t begin, int64_t end) { function(work, begin, end); });
+}
+
+void batch_norm(const Call& call) {
+  const Tensor x = dense(call.inputs[0]), y = result_of(call.outputs[0], x);
+  std::vector<Tensor> more;
+  for (size_t i = 1; i < call.inputs.size(); ++i) more.push_back(dense(call.inputs[i]));
+  const auto function = channel_functions(x.dtype()).norm;
+  over_channels(call, x, more, [&](const ChannelWork& work, int64_t begin, int64_t end) {
+    function(work, begin, end, y.raw_data(), call.outputs[1].raw_data(), call.outputs[2].raw_data());
+  });
+  deliver(y, call.outputs[0]);
+}
+
+void batch_norm_grad(const Call& call) {
+  const Tensor x = dense(call.inputs[0]), g = dense(call.inputs[1]), y = result_of(call.outputs[0], x);
+  std::vector<Tensor> more;
+  if (call.inputs.size() > 2) more.push_back(dense(call.inputs[2]));
+  const auto function = channel_functions(x.dtype()).grad;
+  over_channels(call, x, more, [&](const ChannelWork& work, int64_t begin, int64_t end) {
+    function(work, begin, end, g.raw_data(), y.raw_data(), call.outputs[1].raw_data(),
+             call.outputs[2].raw_data());
+  });
+  deliver(y, call.outputs[0]);
+}
+
 }  // namespace
 
 void register_norm_kernels() {
@@ -76,6 +116,8 @@ void register_norm_kernels() {
   set_kernel(primitives::rms_norm, DeviceType::cpu, norm<false>);
   set_kernel(primitives::layer_norm_grad, DeviceType::cpu, norm_grad<true>);
   set_kernel(primitives::rms_norm_grad, DeviceType::cpu, norm_grad<false>);
+  set_kernel(primitives::batch_norm, DeviceType::cpu, batch_norm);
+  set_kernel(primitives::batch_norm_grad, DeviceType::cpu, batch_norm_grad);
 }
 
 }  // namespace tidu::cpu

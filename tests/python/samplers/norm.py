@@ -1,4 +1,4 @@
-"""Normalisation over trailing axes."""
+"""Normalisation over trailing axes, and of channels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,25 @@ def affine(y, weight=1, bias=0):
     return y * weight + bias
 
 
+def batch_norm(x, *parameters, eps=1e-5):
+    over = (0, *range(2, x.ndim))
+    y = (x - x.mean(over, keepdims=True)) / np.sqrt(x.var(over, keepdims=True) + eps)
+    return affine(y, *(p.reshape((-1, *(1,) * (x.ndim - 2))) for p in parameters))
+
+
 def cases():
+    for parameters in range(3):
+        yield case(
+            f"batch_norm of {parameters} parameters",
+            ("batch_norm", "batch_norm_grad"),
+            lambda x, *more: F.batch_norm(x, None, None, *more, training=True),
+            batch_norm,
+            Draw((4, 3, 5)),
+            *[Draw((3,))] * parameters,
+            dtypes=FLOATS,
+            ulps=32,
+            scale=lambda x, *more: 4 + np.abs(batch_norm(x, *more)),
+        )
     for name, function, reference in (
         ("layer_norm", F.layer_norm, layer_norm),
         ("rms_norm", F.rms_norm, rms_norm),

@@ -1,0 +1,213 @@
+// Normalisation of channels: launches that sum over parts of channels, and one that puts the sums together
+// and writes.
+#include "kernels/cuda/batch_norm.h"
+
+#include "kernels/convert.h"
+#include "kernels/cuda/block.cuh"
+#include "kernels/scalar.h"
+
+namespace tidu::cuda {
+namespace {
+
+// What is summed of a part of a channel, and of all: going forward the mean and the squares around it, going
+// backward g, g times the normalised x, and how many g are not 0.
+template <class Real> struct Sums {
+  Real first, second, third;
+  TIDU_HD static Sums combine(Sums a, Sums b) {
+    return {a.first + b.first, a.second + b.second, a.third + b.third};
+  }
+};
+
+// This block's vectors of its channel.
+struct Part {
+  int64_t row, begin, end;
+
+  __device__ __forceinline__ Part(const BatchNorm& work, int v, unsigned part)
+      : row(work.inner / v),
+        begin(work.images * row * part / work.parts),
+        end(work.images * row * (part + 1) / work.parts) {}
+
+  // f(first element) of each vector of this thread.
+  template <int v, class F> __device__ __forceinline__ void each(const BatchNorm& work, const F& f) const {
+    if (begin == end) return;
+    const int64_t threads = blockDim.x, step = threads / row, rest = threads - step * row;
+    int64_t i = begin + threadIdx.x, image = i / row, at = i - image * row;
+#pragma unroll 2
+    for (; i < end; i += threads) {
+      f(((image * work.channels + blockIdx.x) * row + at) * v);
+      image += step, at += rest;
+      if (at >= row) at -= row, ++image;
+    }
+  }
+};
+
+template <class T> __device__ __forceinline__ Computed<T> number(const void* p, Computed<T> otherwise) {
+  return p ? static_cast<Computed<T>>(static_cast<const T*>(p)[blockIdx.x]) : otherwise;
+}
+
+// Those of the parts of this block's channel: the moments, or backward what is summed then.
+enum Which : uint8_t { kMoments, kSums };
+template <class Real> __device__ __forceinline__ Sums<Real>* partials(const BatchNorm& work, Which which) {
+  return static_cast<Sums<Real>*>(work.workspace) + (work.channels * which + blockIdx.x) * work.parts;
+}
+
+// Mean and biased variance of this block's channel, from those of its parts.
+template <class Real, int v> __device__ __forceinline__ Sums<Real> moments(const BatchNorm& work) {
+  const Sums<Real>* const parts = partials<Real>(work, kMoments);
+  const auto size = [&](int p) {
+    const Part part(work, v, static_cast<unsigned>(p));
+    return static_cast<Real>((part.end - part.begin) * v);
+  };
+  const Real count = static_cast<Real>(work.images * work.inner);
+  Real mean = 0, squares = 0;
+  for (int p = 0; p < work.parts; ++p) mean += size(p) * parts[p].first;
+  mean /= count;
+  for (int p = 0; p < work.parts; ++p) {
+    const Real distance = parts[p].first - mean;
+    squares += parts[p].second + size(p) * distance * distance;
+  }
+  return {mean, squares / count, 0};
+}
+
+template <class T, int v>
+__global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) part_moments(BatchNorm work) {
+  using Real = Computed<T>;
+  TIDU_SHARED(stage, WarpStage<Sums<Real>>);
+  const T* const x = static_cast<const T*>(work.x);
+  const Part part(work, v, blockIdx.y);
+  Sums<Real> sums = {0, 0, 0};
+  part.each<v>(work, [&](int64_t first) {
+    const Vec<T, v> some = load_vec<v>(x + first);
+#pragma unroll
+    for (int j = 0; j < v; ++j) sums.first += static_cast<Real>(some[j]);
+  });
+  sums = block_reduce<Sums<Real>>(sums, stage);
+  __syncthreads();
+  const Real mean = sums.first / static_cast<Real>((part.end - part.begin) * v);
+  sums = {0, 0, 0};
+  part.each<v>(work, [&](int64_t first) {
+    const Vec<T, v> some = load_vec<v>(x + first);
+#pragma unroll
+    for (int j = 0; j < v; ++j) {
+      const Real distance = static_cast<Real>(some[j]) - mean;
+      sums.second += distance * distance;
+    }
+  });
+  sums = block_reduce<Sums<Real>>(sums, stage);
+  if (threadIdx.x == 0) partials<Real>(work, kMoments)[blockIdx.y] = {mean, sums.second, 0};
+}
+
+// Of the channel: its mean and the factor of normalisation.
+template <class Real, int v> struct Channel {
+  Real mean, variance, r;
+
+  __device__ __forceinline__ explicit Channel(const BatchNorm& work) {
+    const Sums<Real> found = moments<Real, v>(work);
+    mean = found.first, variance = found.second;
+    r = Real(1) / scalar::sqrt(variance + static_cast<Real>(work.eps));
+  }
+  __device__ __forceinline__ Real normalised(Real x) const { return (x - mean) * r; }
+};
+
+template <class T, int v>
+__global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) normalise(BatchNorm work) {
+  using Real = Computed<T>;
+  const Channel<Real, v> channel(work);
+  if (blockIdx.y == 0 && threadIdx.x == 0) {
+    static_cast<Real*>(work.mean)[blockIdx.x] = channel.mean;
+    static_cast<Real*>(work.variance)[blockIdx.x] = channel.variance;
+  }
+  const Real weight = number<T>(work.weight, Real(1)), bias = number<T>(work.bias, Real(0));
+  const T* const x = static_cast<const T*>(work.x);
+  T* const y = static_cast<T*>(work.y);
+  Part(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
+    Vec<T, v> some = load_vec<v>(x + first);
+#pragma unroll
+    for (int j = 0; j < v; ++j)
+      some[j] = static_cast<T>(channel.normalised(static_cast<Real>(some[j])) * weight + bias);
+    store_vec<v>(y + first, some);
+  });
+}
+
+template <class T, int v>
+__global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) part_sums(BatchNorm work) {
+  using Real = Computed<T>;
+  TIDU_SHARED(stage, WarpStage<Sums<Real>>);
+  const Channel<Real, v> channel(work);
+  const T *const x = static_cast<const T*>(work.x), *const g = static_cast<const T*>(work.g);
+  Sums<Real> sums = {0, 0, 0};
+  Part(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
+    const Vec<T, v> some = load_vec<v>(x + first), others = load_vec<v>(g + first);
+#pragma unroll
+    for (int j = 0; j < v; ++j) {
+      const Real u = static_cast<Real>(others[j]);
+      sums.first += u;
+      sums.second += u != Real(0) ? u * channel.normalised(static_cast<Real>(some[j])) : Real(0);
+      sums.third += u != Real(0) ? Real(1) : Real(0);
+    }
+  });
+  sums = block_reduce<Sums<Real>>(sums, stage);
+  if (threadIdx.x == 0) partials<Real>(work, kSums)[blockIdx.y] = sums;
+}
+
+template <class T, int v>
+__global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) pull_back(BatchNorm work) {
+  using Real = Computed<T>;
+  const Sums<Real>* const parts = partials<Real>(work, kSums);
+  Sums<Real> sums = parts[0];
+  for (int p = 1; p < work.parts; ++p) sums = Sums<Real>::combine(sums, parts[p]);
+  if (blockIdx.y == 0 && threadIdx.x == 0) {
+    static_cast<Real*>(work.of_weight)[blockIdx.x] = sums.second;
+    static_cast<Real*>(work.of_bias)[blockIdx.x] = sums.first;
+  }
+  const Channel<Real, v> channel(work);
+  const Real count = static_cast<Real>(work.images * work.inner), mean = sums.first / count;
+  const Real along = sums.second / count, slope = channel.r * number<T>(work.weight, Real(1));
+  const bool wanted = sums.third != Real(0);
+  const T *const x = static_cast<const T*>(work.x), *const g = static_cast<const T*>(work.g);
+  T* const y = static_cast<T*>(work.y);
+  Part(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
+    const Vec<T, v> some = load_vec<v>(x + first), others = load_vec<v>(g + first);
+    Vec<T, v> result;
+#pragma unroll
+    for (int j = 0; j < v; ++j) {
+      const Real h = channel.normalised(static_cast<Real>(some[j]));
+      const Real value = slope * (static_cast<Real>(others[j]) - mean - h * along);
+      result[j] = static_cast<T>(wanted ? value : Real(0));
+    }
+    store_vec<v>(y + first, result);
+  });
+}
+
+template <class T, int v, bool backward>
+[[nodiscard]] cudaError_t launch_all(cudaStream_t stream, const BatchNorm& work) {
+  const dim3 blocks(static_cast<unsigned>(work.channels), static_cast<unsigned>(work.parts));
+  const Grid grid{blocks, BatchNormTuning::kThreads, 0, stream};
+  if (const cudaError_t error = launch<part_moments<T, v>>(grid, work); error != cudaSuccess) return error;
+  if constexpr (!backward) return launch<normalise<T, v>>(grid, work);
+  if (const cudaError_t error = launch<part_sums<T, v>>(grid, work); error != cudaSuccess) return error;
+  return launch<pull_back<T, v>>(grid, work);
+}
+
+template <bool backward>
+[[nodiscard]] cudaError_t batch_norm_with(cudaStream_t stream, DType dtype, const BatchNorm& work) {
+  if (work.channels == 0) return cudaSuccess;
+  return visit_floating(dtype, cudaErrorInvalidValue, [&]<class T>() {
+    constexpr int widest = kVec<T>;
+    const auto aligned = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
+    const bool wide = work.inner % widest == 0 && aligned(work.x) && aligned(work.y) && aligned(work.g);
+    return wide ? launch_all<T, widest, backward>(stream, work) : launch_all<T, 1, backward>(stream, work);
+  });
+}
+
+}  // namespace
+
+cudaError_t batch_norm(cudaStream_t stream, DType dtype, const BatchNorm& work) {
+  return batch_norm_with<false>(stream, dtype, work);
+}
+
+cudaError_t batch_norm_grad(cudaStream_t stream, DType dtype, const BatchNorm& work) {
+  return batch_norm_with<true>(stream, dtype, work);
+}
+
+}  // namespace tidu::cuda
