@@ -62,7 +62,7 @@ def test_shapes_of_no_and_of_one_axis():
         (lambda x: td.sum(), r"\[sum\] needs the argument 'x'"),
         (lambda x: td.reshape(x), r"\[reshape\] needs the argument 'shape'"),
         (lambda x: x.softmax(0, 1), r"\[softmax\] takes at most 1 arguments?, not 2"),
-        (lambda x: x.flatten(0), r"\[flatten\] takes at most 0 arguments, not 1"),
+        (lambda x: x.flatten(0, 1, 2), r"\[flatten\] takes at most 2 arguments, not 3"),
         (lambda x: x.sum(axes=0), r"\[sum\] has no argument 'axes'"),
         (lambda x: x.sum(0, axis=0), r"\[sum\] the argument 'axis' is given twice"),
         (lambda x: x.sum(x=x), r"\[sum\] has no argument 'x'"),

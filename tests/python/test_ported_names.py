@@ -57,6 +57,13 @@ def test_named_splits(name, shape):
 
 def test_flips_and_shapes():
     x = rng.normal(size=(2, 6, 3))
+    same(td.flatten(td.tensor(x), 1), x.reshape(2, 18))
+    same(td.tensor(x).flatten(end_axis=-2), x.reshape(12, 3))
+    same(td.flatten(td.tensor(x), 1, 1), x)
+    same(td.flatten(td.tensor(2.0)), np.array([2.0]))
+    same(td.flatten(td.ones((2, 0, 3)), 1), np.ones((2, 0)))
+    with pytest.raises(ValueError, match=r"\[flatten\] start_axis 2 lies behind end_axis 1"):
+        td.flatten(td.tensor(x), 2, 1)
     same(td.fliplr(td.tensor(x)), np.fliplr(x))
     same(td.flipud(td.tensor(x)), np.flipud(x))
     same(td.unflatten(td.tensor(x), 1, (2, -1)), x.reshape(2, 2, 3, 3))

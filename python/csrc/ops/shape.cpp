@@ -14,6 +14,20 @@ Tensor reshape_to(const Tensor& x, const Shape& shape, const std::optional<bool>
   return *copy_wanted && shared ? copy(result) : result;
 }
 
+// Axes start to end, inclusive, as one.
+Tensor flatten_axes(const Tensor& x, int64_t start_axis, int64_t end_axis) {
+  if (x.ndim() == 0) return reshape(x, {1});
+  const int start = normalize_axis(start_axis, x.ndim(), "flatten"),
+            end = normalize_axis(end_axis, x.ndim(), "flatten");
+  if (start > end)
+    fail<ValueError>("[flatten] start_axis ", start_axis, " lies behind end_axis ", end_axis, " of ",
+                     describe(x));
+  Shape shape(x.shape().begin(), x.shape().begin() + start + 1);
+  for (int axis = start + 1; axis <= end; ++axis) shape.back() *= x.size(axis);
+  for (int axis = end + 1; axis < x.ndim(); ++axis) shape.push_back(x.size(axis));
+  return reshape(x, shape);
+}
+
 Tensor squeeze_over(const Tensor& x, const Over& given) {
   if (given) return squeeze(x, *given);
   Axes axes;
@@ -87,7 +101,10 @@ void bind_shape(const Definitions& define) {
                                   "The same values in another shape: reshape(2, -1) or reshape((2, -1)).");
   define.function<permute_dims>("permute_dims", "x, axes", "A view with axis i taken from axes[i].");
   define.variadic_method<permute_dims>("permute_dims", "x, axes", "A view with axis i taken from axes[i].");
-  define.both<flatten>("flatten", "x", "All elements as a vector; a view where the layout allows.");
+  define.both<flatten_axes>(
+      "flatten", "x, start_axis=0, end_axis=-1",
+      "All elements as a vector, or the axes from start_axis to end_axis as one; a view where "
+      "the layout allows.");
   define.both<swapaxes>("swapaxes", "x, axis1, axis2", "A view with two axes swapped.");
   define.both("moveaxis", move_axes, py::arg("source"), py::arg("destination"),
               "A view with one axis, or each of a tuple of axes, moved to another place.");

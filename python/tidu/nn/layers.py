@@ -229,15 +229,7 @@ class Flatten(Module):
         self.start_axis, self.end_axis = start_axis, end_axis
 
     def forward(self, x: Tensor) -> Tensor:
-        start, end = (axis + x.ndim if axis < 0 else axis for axis in (self.start_axis, self.end_axis))
-        if not 0 <= start <= end < x.ndim:
-            raise td.ShapeError(
-                f"[Flatten] there are no axes {self.start_axis} to {self.end_axis} in the shape {x.shape}"
-            )
-        joined = 1
-        for extent in x.shape[start : end + 1]:
-            joined *= extent
-        return x.reshape((*x.shape[:start], joined, *x.shape[end + 1 :]))
+        return td.flatten(x, self.start_axis, self.end_axis)
 
 
 class Softmax(Module):
