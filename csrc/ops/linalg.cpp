@@ -64,6 +64,11 @@ void fail_matrix(const std::string& call, MatrixFault fault, const Shape& matric
       fail<ValueError>(matrix, " is singular: element ", number, " of its diagonal is zero");
     case MatrixFault::iteration: fail<ValueError>(matrix, " was given up: the iteration does not converge");
     case MatrixFault::turning:
+      if (call.starts_with("[qr]"))
+        fail<GradientError>(
+            matrix,
+            " has more rows than columns: the further columns of its whole Q may turn, and what "
+            "is differentiated depends on that (mode='reduced' leaves them out)");
       // The number is that of an element between two vectors, or of one vector; of an earlier call there may
       // be no shape any more.
       if (columns > 0 && columns == matrices[matrices.size() - 2] && number % (columns + 1) == 0)

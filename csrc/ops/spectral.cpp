@@ -607,7 +607,8 @@ const Custom null_vectors_rule{
       const Tensor &u = call.inputs[0], &g = cotangents[0];
       const Tensor n = where(nonzero_matrices(g), call.outputs[0], stop_gradient(call.outputs[0]));
       const Tensor inside = matmul(mh(n), g), turn = inside - mh(inside);
-      const Tensor sure = determined(kSvd, g, turn, g, ones_like(turn) > 0);
+      const Caller caller = call.attrs.as<CallerAttrs>().caller;
+      const Tensor sure = determined(caller, g, turn, g, ones_like(turn) > 0);
       return {-matmul(n, matmul(mh(sure), u)), Tensor()};
     },
 };
@@ -930,7 +931,7 @@ Primitive singular_vectors("singular_vectors", {.batching = batch_by_fields,
                                                     },
                                                 .num_outputs = 2});
 Primitive null_vectors("null_vectors", {.batching = batch_by_fields,
-                                        .attrs = kNoAttrs,
+                                        .attrs = CallerAttrs{},
                                         .inputs = 2,
                                         .check = linalg::check_matrix,
                                         .infer = [](const SpecCall& call,
@@ -1066,14 +1067,21 @@ Tensor singular_values_of(const Tensor& x) {
 Qr qr(const Tensor& given, bool complete) {
   const Tensor x = matrices("qr", given);
   const int64_t m = x.size(-2), n = x.size(-1);
-  const auto factors = [&](const Tensor& part) {
+  const auto factors = [](const Tensor& part, bool whole) {
     const Tensor inputs[] = {part};
     Tensor outputs[2];
-    bind(primitives::qr, inputs, CompleteAttrs{complete && m > n}, outputs);
+    bind(primitives::qr, inputs, CompleteAttrs{whole}, outputs);
     return Qr{outputs[0], outputs[1]};
   };
-  if (m >= n) return factors(x);
-  const auto [q, r] = factors(slice_axis(x, -1, 0, m));
+  if (m > n && complete && !has_no_elements(x)) {
+    const auto [q, r] = factors(x, false);
+    const Tensor rest = slice_axis(factors(stop_gradient(x), true).q, -1, n, std::nullopt);
+    const Tensor none = zeros_like(slice_axis(x, -2, n, std::nullopt));
+    return {concat({q, bind(primitives::null_vectors, {q, rest}, CallerAttrs{{"qr"}})}, -1),
+            concat({r, none}, -2)};
+  }
+  if (m >= n) return factors(x, complete && m > n);
+  const auto [q, r] = factors(slice_axis(x, -1, 0, m), false);
   return {q, concat({r, matmul(mh(q), slice_axis(x, -1, m, std::nullopt))}, -1)};
 }
 
@@ -1113,11 +1121,14 @@ Svd svd(const Tensor& given, bool full_matrices) {
   const auto& [u, vh] = vectors;
   if (m > n && complete) {
     const Tensor rest = slice_axis(all_u, -1, k, std::nullopt);
-    return {concat({u, bind(primitives::null_vectors, {u, rest})}, -1), values, vh};
+    return {concat({u, bind(primitives::null_vectors, {u, rest}, CallerAttrs{linalg::kSvd})}, -1), values,
+            vh};
   }
   if (m < n && complete) {
     const Tensor rest = slice_axis(all_vh, -2, k, std::nullopt);
-    return {u, values, concat({vh, mh(bind(primitives::null_vectors, {mh(vh), mh(rest)}))}, -2)};
+    return {
+        u, values,
+        concat({vh, mh(bind(primitives::null_vectors, {mh(vh), mh(rest)}, CallerAttrs{linalg::kSvd}))}, -2)};
   }
   return {u, values, vh};
 }

@@ -557,6 +557,27 @@ def test_orthogonal_factors(shape, dtype):
         )
 
 
+def test_derivatives_of_whole_orthogonal_factors():
+    """Of tall matrices: projections onto the further columns do not depend on how these turn."""
+    x, b = td.tensor(draw((6, 4))), td.tensor(draw((6, 3)))
+
+    def beyond(a):
+        q, r = la.qr(a, mode="complete")
+        rest = q[:, 4:]
+        return td.sum(b * (rest @ (rest.mT @ b))) + td.sum(td.sin(r)) + td.sum(q[:, :4] ** 3)
+
+    def by_hand(a):
+        q, r = la.qr(a)
+        return td.sum(b * (b - q @ (q.mT @ b))) + td.sum(td.sin(r)) + td.sum(q**3)
+
+    close(td.grad(beyond)(x), td.grad(by_hand)(x))
+    close(td.jacrev(td.grad(beyond))(x), td.jacfwd(td.grad(by_hand))(x), td.float64, 100)
+    whole_r = lambda a: la.qr(a, mode="complete").R
+    close(td.jvp(whole_r, (x,), (x,))[1][:4], td.jvp(lambda a: la.qr(a).R, (x,), (x,))[1])
+    with pytest.raises(td.GradientError, match=r"\[qr\].*further columns"):
+        array_of(td.grad(lambda a: td.sum(la.qr(a, mode="complete").Q[:, 4:] ** 3))(x))
+
+
 @pytest.mark.parametrize("dtype", REALS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_eigenvalues(shape, dtype):
