@@ -532,9 +532,7 @@ Tensor flip(const Tensor& x, const Axes& axes) {
 }
 
 Tensor slice_update(const Tensor& x, const Tensor& update, const Dims& starts, const Dims& steps) {
-  const SliceAttrs attrs{starts, update.shape(), steps};
-  check_slice(x.shape(), attrs, "slice_update");
-  return bind(primitives::slice_update, {x, update}, attrs);
+  return bind(primitives::slice_update, {x, update}, SliceAttrs{starts, update.shape(), steps});
 }
 
 Tensor concat(const Tensors& tensors, int64_t axis_) {

@@ -167,7 +167,6 @@ Tensors Expansion::coefficients(const Tensor& value, int first, int count) {
 std::vector<int> Expansion::sources(int series) const {
   std::vector<bool> seen(series_.size());
   std::vector<int> result{series};
-  seen[static_cast<size_t>(series)] = true;
   for (size_t i = 0; i < result.size(); ++i) {
     const int node = series_[static_cast<size_t>(result[i])].node;
     if (node < 0) continue;

@@ -150,6 +150,8 @@ TEST(CpuBackend, AssignWritesThroughViews) {
   assign_slice(x, ones({2, 2}), {0, 4}, {2, 2}, {2, -3});
   expect_close(x, {0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0}, 0);
   expect_close(slice_update(zeros({2, 3}), ones({1, 2}), {1, 1}, {1, 1}), {0, 0, 0, 0, 1, 1}, 0);
+  EXPECT_THROW(slice_update(zeros({2, 3}), ones({1, 2}), {2, 1}, {1, 1}), IndexError);
+  EXPECT_THROW(slice_update(zeros({2, 3}), ones({1, 2}), {1, 1}, {1, 3}), IndexError);
 }
 
 // Calls reduce(elements) for each output element in order.

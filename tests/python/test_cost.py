@@ -62,6 +62,12 @@ def test_operations_by_class():
         (td.linalg.cholesky, [(4, 4)], (10, 10, 0)),
         (td.linalg.solve_triangular, [(4, 4), (4, 3)], (18, 12, 0)),
         (lambda a: td.linalg.lu_factor(a)[0], [(2, 4, 4)], (28, 24, 0)),
+        # Golub and Van Loan, "Matrix Computations", 4th edition: n^2 (m - n / 3) each for R and for Q; half
+        # of 6 m n^2 + 20 n^3 and of 4 m^2 n + 22 n^3 for singular values with some and with all vectors
+        (td.linalg.qr, [(6, 4)], (74 + 74, 0, 0)),
+        (lambda a: td.linalg.svd(a, full_matrices=False), [(6, 4)], (288 + 640, 0, 0)),
+        (lambda a: td.linalg.svd(a, full_matrices=True), [(6, 4)], (288 + 704, 0, 0)),
+        (td.linalg.eigh, [(4, 4)], (9 * 32, 0, 0)),
         (td.linalg.solve, [(4, 4), (4, 3)], (14 + 18 + 18, 12 + 12, 0)),
         (lambda a: td.nn.functional.softmax(a), [(3, 5)], (0, 60, 15)),
         (lambda a: td.logsumexp(a, axis=1), [(3, 5)], (0, 45, 15)),

@@ -1064,6 +1064,14 @@ def test_determinants_of_every_rank(n, equal):
         assert float(forward(x)) == pytest.approx((want * array_of(u)).sum(), abs=1e-13 * size * n * n)
 
 
+def test_adjugates_of_far_too_low_rank_are_flat():
+    """adj(t a) is t^5 adj(a) of 6 x 6 matrices, which has no derivatives at 0 up to the fourth."""
+    f, t = (lambda t: la.adjugate(t * td.tensor(draw((6, 6))))), td.tensor(0.0, dtype=td.float64)
+    for _ in range(4):
+        np.testing.assert_array_equal(array_of(f(t)), 0)
+        f = td.jacfwd(f)
+
+
 def test_third_derivatives_of_singular_determinants():
     n = 5
     for rank in range(n + 1):
