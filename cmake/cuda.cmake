@@ -27,6 +27,6 @@ set_target_properties(tidu_cuda_kernels PROPERTIES CUDA_VISIBILITY_PRESET hidden
 # The runtime is linked statically and hidden, so that another library's copy in the same process does not meet it.
 add_library(tidu_cuda MODULE)
 target_link_libraries(tidu_cuda PRIVATE tidu_cuda_kernels tidu_cuda_backend tidu tidu_flags CUDA::cudart_static
-                                        CUDA::cublas CUDA::cublasLt CUDA::cusolver Threads::Threads ${CMAKE_DL_LIBS})
+                                        CUDA::cublas CUDA::cublasLt CUDA::cusolver CUDA::cufft Threads::Threads ${CMAKE_DL_LIBS})
 target_link_options(tidu_cuda PRIVATE -Wl,-Bsymbolic -Wl,-z,defs -Wl,--exclude-libs,libcudart_static.a)
 set_target_properties(tidu_cuda PROPERTIES LINKER_LANGUAGE CXX LIBRARY_OUTPUT_DIRECTORY $<TARGET_FILE_DIR:tidu>)

@@ -28,7 +28,7 @@ LAYERS = {
     "csrc/simt/machine": 0.1,
     "csrc/simt/host": 0.2,
     "csrc/simt/check": 0.2,
-    "csrc/simt/libraries": 0.3,
+    "csrc/simt/libraries": 0.6,
     "csrc/transforms": 6,
     "csrc/nn": 6,
     "csrc/optim": 6,

@@ -51,6 +51,12 @@ PACKAGES = [
         "aea5e6a415cf7e181c0a91124ead75f896a4ceae51d82c79bc292ec8ccc332a8",
     ),
     (
+        "nvidia-cufft",
+        "12.0.0.61",
+        "cufft",
+        "95566f96d405285601dac48f77c3014289eded2bc8624bcb89545c7100d703ce",
+    ),
+    (
         "nvidia-cusparse",
         "12.6.3.3",
         "cusparse",

@@ -60,7 +60,7 @@ if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requ
 fi
 
 # Device cuda is emulated on machines without a GPU; the CUDA toolkit's headers are all that this needs.
-if [[ ! -e ${CUDA_PATH:-/usr/local/cuda}/include/cusolverDn.h ]]; then
+if [[ ! -e ${CUDA_PATH:-/usr/local/cuda}/include/cufft.h ]]; then
   say "fetching CUDA's headers"
   .venv/bin/python scripts/cuda_headers.py .venv/cuda/include ||
     { rm -rf .venv/cuda; say "no CUDA headers: going on without the emulated device cuda"; }

@@ -15,6 +15,7 @@
   DO(convolution)         \
   DO(pooling)             \
   DO(linalg)              \
+  DO(fourier)             \
   DO(indexing)            \
   DO(order)               \
   DO(random)              \

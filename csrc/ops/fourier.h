@@ -12,13 +12,12 @@ Tensor fourier(const Tensor& x, int64_t axis, bool inverse);
 // --- Primitives
 
 struct FourierAttrs {
-  attr::Axis axis;
   bool inverse = false;
-  void fields(auto&& field) const { field("axis", axis), field("inverse", inverse); }
+  void fields(auto&& field) const { field("inverse", inverse); }
 };
 
 namespace primitives {
-extern Primitive fourier;  // FourierAttrs
+extern Primitive fourier;  // FourierAttrs: of rows (.., n)
 }
 
 }  // namespace tidu

@@ -52,6 +52,9 @@ for n in (1, 33, 300):
             a + n * td.arange(n).astype(dtype) * td.eye(n, dtype=dtype)  # far from equal eigenvalues
         )
 
+for dtype in (td.complex64, td.complex128):
+    td.fft.ifft(td.fft.fft(td.ones((3, 1000), dtype=dtype)), axis=0)
+
 model = td.nn.Sequential(td.nn.Linear(784, 256), td.nn.Sigmoid(), td.nn.Linear(256, 10)).to("cuda")
 for optimizer in (td.optim.SGD(model.parameters(), lr=0.1), td.optim.Adam(model.parameters(), lr=1e-3)):
     loss = td.nn.functional.cross_entropy(model(td.ones((128, 784))), td.zeros(128, dtype=td.int64))

@@ -73,6 +73,7 @@ def test_operations_by_class():
         (lambda a: td.logsumexp(a, axis=1), [(3, 5)], (0, 45, 15)),
         (lambda a: a[1:].T.reshape(2, 6)[:, ::2], [(4, 4)], (0, 0, 0)),
         (lambda a, w, b: td.nn.functional.linear(a, w, b), [(3, 4), (5, 4), (5,)], (60, 15, 0)),
+        (lambda a: td.fft.fft(td.view_as_complex(a), axis=0), [(8, 3, 2)], (0, 5 * 3 * 8 * 3, 0)),
     ],
 )
 def test_operations_of_primitives(f, shapes, expected):

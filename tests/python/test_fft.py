@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tidu as td
 
-# Direct, composite, with large prime factors (chirps), and powers of two.
-LENGTHS = [1, 2, 3, 7, 16, 64, 67, 96, 134, 1000, 1024]
+# Small primes, products of them, with large prime factors (chirps), and long ones of both.
+LENGTHS = [1, 2, 3, 5, 7, 16, 31, 45, 64, 67, 96, 134, 1000, 1009, 1024, 2 * 3 * 5 * 7 * 11, 10007, 3 << 15]
 NORMS = ["backward", "ortho", "forward"]
 TOLERANCE = {td.float32: 2e-6, td.float64: 4e-15, td.complex64: 2e-6, td.complex128: 4e-15}
 
@@ -36,6 +36,29 @@ def test_lengths(n):
         close(td.fft.ifft(td.tensor(z).astype(dtype)), np.fft.ifft(z), dtype)
         close(td.fft.rfft(td.tensor(x).astype(real)), np.fft.rfft(x), dtype)
         close(td.fft.irfft(td.tensor(z).astype(dtype), n=n), np.fft.irfft(z, n=n), real)
+
+
+@pytest.mark.parametrize("n", [8, 30, 37, 4096])
+def test_many_rows(n):
+    """Rows side by side, of which some are left over, rows that lie apart, and backwards."""
+    z = draw(n, 35)
+    for dtype in (td.complex64, td.complex128):
+        x = td.tensor(z).astype(dtype)
+        close(td.fft.fft(x, axis=0), np.fft.fft(z, axis=0), dtype)
+        close(td.fft.ifft(td.conj(x).mT), np.fft.ifft(z.conj().T), dtype)
+        close(td.fft.fft(td.flip(x, 0), axis=0), np.fft.fft(z[::-1], axis=0), dtype)
+
+
+def test_no_rows_and_no_numbers():
+    assert td.fft.fft(td.zeros((0, 4), dtype=td.complex64)).shape == (0, 4)
+    assert td.fft.fft(td.zeros((2, 0), dtype=td.complex64), n=3).tolist() == [[0] * 3] * 2
+
+
+def test_infinities_stay_in_their_row():
+    z = draw(20, 6)
+    z[3, 2] = np.inf
+    got = td.fft.fft(td.tensor(z)).cpu().numpy()
+    assert np.isfinite(np.delete(got, 3, 0)).all() and not np.isfinite(got[3]).any()
 
 
 @pytest.mark.parametrize("name", ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"])

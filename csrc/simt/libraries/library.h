@@ -1,4 +1,4 @@
-// What the emulated cuBLAS and cuSOLVER share: checked handles and operands, and work on the handle's stream.
+// What the emulated libraries share: checked handles and operands, and work on the handle's stream.
 #pragma once
 
 #include <algorithm>
