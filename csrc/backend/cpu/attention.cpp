@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "backend/backend.h"
+#include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/matmul.h"
@@ -66,7 +67,7 @@ template <class T> struct Scores {
   // Writes scale q k^T + mask of a block to rows of kKeys, and the largest of each row. What is beyond the
   // keys that a query looks at is -inf.
   void block(int64_t batch, int64_t i0, int64_t rows, int64_t j0, int64_t columns, T* s, T* most) const {
-    multiply({rows, columns, depth}, false, q.at(batch, i0), q.leading, true, k.at(batch, j0), k.leading, s,
+    multiply({rows, columns, depth}, {q.at(batch, i0), q.leading}, {k.at(batch, j0), k.leading, true}, s,
              kKeys);
     for (int64_t r = 0; r < rows; ++r) {
       T* row = s + r * kKeys;
@@ -141,8 +142,8 @@ template <class T> void forward(const Call& call) {
         for (int64_t c = 0; c < width; ++c) out[r * width + c] *= factor;
       }
       if (width > 0)
-        multiply({rows, width, columns, j0 > 0}, false, s, kKeys, false, scores.v.at(batch, j0),
-                 scores.v.leading, out, width);
+        multiply({rows, width, columns, j0 > 0}, {s, kKeys}, {scores.v.at(batch, j0), scores.v.leading}, out,
+                 width);
     }
     for (int64_t r = 0; r < rows; ++r) {
       sums[batch * scores.queries + i0 + r] = most[r] + std::log(total[r]);
@@ -187,19 +188,19 @@ template <class T> void backward(const Call& call) {
           scores.functions.exp_sum(p + r * kKeys, columns, shift_of(sum, Scores<T>::kInfinity));
         }
         if (width > 0) {
-          multiply({columns, width, rows, true}, true, p, kKeys, false, g.at(batch, i0), g.leading,
+          multiply({columns, width, rows, true}, {p, kKeys, true}, {g.at(batch, i0), g.leading},
                    dv + j0 * width, width);
         }
-        multiply({rows, columns, width}, false, g.at(batch, i0), g.leading, true, scores.v.at(batch, j0),
-                 scores.v.leading, slope, kKeys);
+        multiply({rows, columns, width}, {g.at(batch, i0), g.leading},
+                 {scores.v.at(batch, j0), scores.v.leading, true}, slope, kKeys);
         for (int64_t r = 0; r < rows; ++r) {
           scores.functions.slope(p + r * kKeys, slope + r * kKeys, columns, delta[i0 + r], scores.scale);
         }
         if (depth == 0) continue;
-        multiply({rows, depth, columns, true}, false, slope, kKeys, false, scores.k.at(batch, j0),
-                 scores.k.leading, dq + i0 * depth, depth);
-        multiply({columns, depth, rows, true}, true, slope, kKeys, false, scores.q.at(batch, i0),
-                 scores.q.leading, dk + j0 * depth, depth);
+        multiply({rows, depth, columns, true}, {slope, kKeys}, {scores.k.at(batch, j0), scores.k.leading},
+                 dq + i0 * depth, depth);
+        multiply({columns, depth, rows, true}, {slope, kKeys, true},
+                 {scores.q.at(batch, i0), scores.q.leading}, dk + j0 * depth, depth);
       }
     }
   });

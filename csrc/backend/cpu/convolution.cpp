@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
-#include "backend/cpu/matmul.h"
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/threads.h"
 
@@ -219,8 +219,9 @@ template <class T> void convolve(const Problem& p, const T* x, const T* kernel, 
       } else {
         fill(p, p.columns, p.rows, at, column, column + columns, begin, begin + count, elements, count);
       }
-      multiply({outputs, columns, count, true}, false, kernel + (group * p.outputs + output) * depth + begin,
-               depth, !along_columns, elements, along_columns ? columns : count, sums, leading);
+      multiply({outputs, columns, count, true},
+               {kernel + (group * p.outputs + output) * depth + begin, depth},
+               {elements, along_columns ? columns : count, !along_columns}, sums, leading);
     }
     for (int64_t i = 0; !direct && !parts.defined() && i < outputs; ++i)
       deliver(p, group, output + i, column, columns, sums + i * columns, y);

@@ -1,17 +1,15 @@
-// Matrix products: oneDNN or OpenBLAS for float32, OpenBLAS for float64, each on one thread for blocks that
-// the shape alone determines, so that the bits do not depend on the number of threads.
+// Matrix products in blocks that the shape alone determines, so that the bits do not depend on the number of
+// threads; each block is a product of a library's.
 #include "backend/cpu/matmul.h"
 
 #include <cblas.h>
-#include <hwy/targets.h>
-#include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "backend/backend.h"
 #include "backend/cpu/elementwise.h"
+#include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/scratch.h"
@@ -66,76 +64,16 @@ int64_t batch_offset(const Tensor& x, int64_t index) {
 
 namespace {
 
-// oneDNN would share the block out over OpenMP's threads, which are not ours.
-class OneOmpThread {
- public:
-  OneOmpThread() : before_(omp_get_max_threads()) {
-    if (before_ != 1) omp_set_num_threads(1);
-  }
-  ~OneOmpThread() {
-    if (before_ != 1) omp_set_num_threads(before_);
-  }
-
- private:
-  int before_;
-};
-
-// Which of the two is faster, by one thread of a Zen 4 with all of its instructions and with AVX2's alone.
-// oneDNN 2.6's products cost 250 ns more than OpenBLAS 0.3.21's however small they are, and where AVX2 is all
-// there is, it loses a fifth of its speed to large right factors, whose rows a power of two apart share few
-// cache sets.
-bool openblas_is_faster([[maybe_unused]] const ProductSize& size) {
-#if HWY_ARCH_X86
-  static const int64_t targets = hwy::SupportedTargets();
-  const int64_t products = size.rows * size.columns * size.depth;
-  if (targets & (HWY_AVX3 | HWY_AVX3_DL)) return products <= 1 << 18;
-  if (targets & HWY_AVX2)
-    return size.rows > 1 && size.columns > 1 &&
-           (products <= 1 << 13 || (size.columns >= 512 && size.depth >= 512));
-#endif
-  return true;  // oneDNN is made for x86
-}
-
-}  // namespace
-
-void multiply(const ProductSize& size, bool a_transposed, const float* a, int64_t lda, bool b_transposed,
-              const float* b, int64_t ldb, float* c, int64_t ldc) {
-  if (openblas_is_faster(size)) {
-    return cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
-                       b_transposed ? CblasTrans : CblasNoTrans, static_cast<blasint>(size.rows),
-                       static_cast<blasint>(size.columns), static_cast<blasint>(size.depth), 1, a,
-                       static_cast<blasint>(lda), b, static_cast<blasint>(ldb), size.adds ? 1 : 0, c,
-                       static_cast<blasint>(ldc));
-  }
-  const SignalsHeldBack held;
-  const OneOmpThread one;
-  dnnl_sgemm(a_transposed ? 'T' : 'N', b_transposed ? 'T' : 'N', size.rows, size.columns, size.depth, 1, a,
-             lda, b, ldb, size.adds ? 1 : 0, c, ldc);
-}
-
-void multiply(const ProductSize& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,
-              const double* b, int64_t ldb, double* c, int64_t ldc) {
-  cblas_dgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
-              b_transposed ? CblasTrans : CblasNoTrans, static_cast<blasint>(size.rows),
-              static_cast<blasint>(size.columns), static_cast<blasint>(size.depth), 1, a,
-              static_cast<blasint>(lda), b, static_cast<blasint>(ldb), size.adds ? 1 : 0, c,
-              static_cast<blasint>(ldc));
-}
-
-namespace {
-
-// bool and integers: rows of b, scaled and added.
-template <class T>
-void multiply(const ProductSize& size, bool a_transposed, const T* a, int64_t lda, bool b_transposed,
-              const T* b, int64_t ldb, T* c, int64_t ldc) {
-  const int64_t a_row = a_transposed ? 1 : lda, a_column = a_transposed ? lda : 1;
-  const int64_t b_row = b_transposed ? 1 : ldb, b_column = b_transposed ? ldb : 1;
+// Numbers that no library multiplies: rows of b, scaled and added.
+template <class T> void add_rows(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
+  const int64_t a_row = a.transposed ? 1 : a.leading, a_column = a.transposed ? a.leading : 1;
+  const int64_t b_row = b.transposed ? 1 : b.leading, b_column = b.transposed ? b.leading : 1;
   for (int64_t i = 0; i < size.rows; ++i) {
     T* row = c + i * ldc;
     if (!size.adds) std::fill_n(row, size.columns, T(0));
     for (int64_t k = 0; k < size.depth; ++k) {
-      const T factor = a[i * a_row + k * a_column];
-      const T* from = b + k * b_row;
+      const T factor = a.data[i * a_row + k * a_column];
+      const T* from = b.data + k * b_row;
       for (int64_t j = 0; j < size.columns; ++j) {
         row[j] = scalar::add(row[j], scalar::multiply(factor, from[j * b_column]));
       }
@@ -145,36 +83,39 @@ void multiply(const ProductSize& size, bool a_transposed, const T* a, int64_t ld
 
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Equal blocks: at least eight where none gets smaller than 64 x 128, where GEMM begins to lose speed, and
-// none larger than 512 x 512; or bands of whole rows, which lie together. Products of a vector are as fast as
-// their matrix comes from memory, so that fewer multiplications pay a second thread; sums of one product are
-// written as fast.
-ProductSize choose_block(int64_t m, int64_t n, int64_t k) {
+// Equal blocks: at least eight where none gets smaller than 64 x 128, or 64 x 256 of `wide` numbers, where
+// GEMM begins to lose speed, none larger than 512 x 512, and two at any rate; or bands of whole rows, which
+// lie together. Products of a vector are as fast as their matrix comes from memory, so that fewer
+// multiplications pay a second thread; sums of one product are written as fast.
+ProductSize choose_block(int64_t m, int64_t n, int64_t k, bool wide) {
   constexpr int64_t kSmall = 1 << 19;    // multiplications that do not pay a second thread
   constexpr int64_t kNear = kGrain / 4;  // elements that stay in the first-level cache
+  constexpr int64_t kShort = 256;        // results below which a matrix's rows are read in pieces too small
+  const int64_t two_blocks = wide ? 512 : 256;  // columns of them
   if (k == 1) return {std::clamp<int64_t>(kNear / n, 1, m), n, k};
   if (m == 1 || n == 1) {
     const int64_t pieces = std::clamp<int64_t>(m * n * k / (2 * kGrain), 1, 8), length = std::max(m, n);
-    const int64_t piece = std::min(length, round_up((length + pieces - 1) / pieces, 16));
+    const int64_t piece = std::min(length, std::max(kShort, round_up((length + pieces - 1) / pieces, 16)));
     return m == 1 ? ProductSize{1, piece, k} : ProductSize{piece, 1, k};
   }
   if (m * n * k <= kSmall) return {m, n, k};
-  constexpr int64_t kBands = 8, kBand = 32, kWidest = 1024;
-  if (m >= kBands * kBand && m <= kBands * 512 && n > 512 && n <= kWidest)
+  constexpr int64_t kBands = 8, kWidest = 1024;
+  if (m >= kBands * (wide ? 64 : 32) && m <= kBands * 512 && n > 512 && n <= kWidest)
     return {round_up((m + kBands - 1) / kBands, 16), n, k};
   int64_t down = 1, across = 1;
   while (true) {
     const int64_t rows = m / down, columns = n / across;
     const bool too_large = rows > 512 || columns > 512;
     if (down * across >= 8 && !too_large) break;
-    if (rows >= 128 && (rows > columns || columns < 256)) {
+    if (rows >= 128 && (rows > columns || columns < two_blocks)) {
       down *= 2;
-    } else if (columns >= 256) {
+    } else if (columns >= two_blocks) {
       across *= 2;
     } else {
       break;
     }
   }
+  if (down * across == 1 && m * n * k > 2 * kSmall) (m >= n ? down : across) = 2;
   return {round_up((m + down - 1) / down, 16), round_up((n + across - 1) / across, 16), k};
 }
 
@@ -188,7 +129,7 @@ Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
       n_(b.size(-1)),
       depth_(a.size(-1)) {
   batches_ = a.numel() / (m_ * depth_);
-  const ProductSize size = choose_block(m_, n_, depth_);
+  const ProductSize size = choose_block(m_, n_, depth_, a.dtype() == DType::float64);
   rows_ = size.rows, columns_ = size.columns;
   down_ = (m_ + rows_ - 1) / rows_, across_ = (n_ + columns_ - 1) / columns_;
   visit_dtype(a.dtype(), [&]<class T>() {
@@ -235,8 +176,13 @@ void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to
   }
   for (int64_t r = 0; adds && r < rows; ++r)
     std::copy_n(p.bias_.data<T>() + column, columns, out + r * leading);
-  multiply({rows, columns, p.depth_, adds}, left.transposed, a, left.leading, right.transposed, b,
-           right.leading, out, leading);
+  const ProductSize size{rows, columns, p.depth_, adds};
+  const Factor<T> factors[] = {{a, left.leading, left.transposed}, {b, right.leading, right.transposed}};
+  if constexpr (std::is_floating_point_v<T>) {
+    multiply(size, factors[0], factors[1], out, leading);
+  } else {
+    add_rows(size, factors[0], factors[1], out, leading);
+  }
 }
 
 namespace {

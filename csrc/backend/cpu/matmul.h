@@ -5,19 +5,6 @@
 
 namespace tidu::cpu {
 
-// Of matrices rows x depth and depth x columns.
-struct ProductSize {
-  int64_t rows, columns, depth;
-  bool adds = false;  // to what is there
-};
-
-// c = a @ b on the calling thread; the rows of a matrix, or of its transpose, lie `lda` and so on elements
-// apart.
-void multiply(const ProductSize& size, bool a_transposed, const float* a, int64_t lda, bool b_transposed,
-              const float* b, int64_t ldb, float* c, int64_t ldc);
-void multiply(const ProductSize& size, bool a_transposed, const double* a, int64_t lda, bool b_transposed,
-              const double* b, int64_t ldb, double* c, int64_t ldc);
-
 // Where matrix `index` of a batch begins.
 int64_t batch_offset(const Tensor& x, int64_t index);
 

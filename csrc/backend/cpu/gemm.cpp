@@ -1,0 +1,156 @@
+// Products of matrices on the calling thread: OpenBLAS's and oneDNN's.
+#include "backend/cpu/gemm.h"
+
+#include <cblas.h>
+#include <hwy/targets.h>
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "backend/cpu/scratch.h"
+#include "backend/cpu/threads.h"
+#include "kernels/cpu/copy.h"
+
+namespace tidu::cpu {
+namespace {
+
+// Of a processor and a dtype: rows for the layouts NN, NT, TN, TT and in each for rows of the left factor, in
+// them columns of the right one, a letter for each depth.
+using Table = const char * [4 * kRowSteps];
+
+#include "backend/cpu/gemm_ways.inc"
+
+// What this processor has; none where nothing was measured.
+struct Tables {
+  const Table *float32 = nullptr, *float64 = nullptr;
+};
+const Tables& tables() {
+  static const Tables found = [] {
+#if HWY_ARCH_X86
+    const int64_t targets = hwy::SupportedTargets();
+    if (targets & (HWY_AVX3 | HWY_AVX3_DL)) return Tables{&kFloat32Avx512, &kFloat64Avx512};
+    if (targets & HWY_AVX2) return Tables{&kFloat32Avx2, &kFloat64Avx2};
+#endif
+    return Tables{};
+  }();
+  return found;
+}
+
+// The power of two that n >= 1 is measured by: up to 1.6 times as much. OpenBLAS has products of up to 100 x
+// 100 x 100 that copy nothing, as of 64 x 64 x 64 and not of 128 x 128 x 128.
+int measured_log2(int64_t n) { return std::bit_width(static_cast<uint64_t>(n + n / 4)) - 1; }
+
+// oneDNN would share a product out over OpenMP's threads, which are not ours.
+class OneOmpThread {
+ public:
+  OneOmpThread() : before_(omp_get_max_threads()) {
+    if (before_ != 1) omp_set_num_threads(1);
+  }
+  ~OneOmpThread() {
+    if (before_ != 1) omp_set_num_threads(before_);
+  }
+
+ private:
+  int before_;
+};
+
+CBLAS_TRANSPOSE transposition(bool transposed) { return transposed ? CblasTrans : CblasNoTrans; }
+
+constexpr auto gemm_of(float) { return cblas_sgemm; }
+constexpr auto gemm_of(double) { return cblas_dgemm; }
+constexpr auto gemv_of(float) { return cblas_sgemv; }
+constexpr auto gemv_of(double) { return cblas_dgemv; }
+
+template <class T> void openblas(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
+  gemm_of(T())(CblasRowMajor, transposition(a.transposed), transposition(b.transposed),
+               static_cast<blasint>(size.rows), static_cast<blasint>(size.columns),
+               static_cast<blasint>(size.depth), 1, a.data, static_cast<blasint>(a.leading), b.data,
+               static_cast<blasint>(b.leading), size.adds ? 1 : 0, c, static_cast<blasint>(ldc));
+}
+
+void onednn(const ProductSize& size, Factor<float> a, Factor<float> b, float* c, int64_t ldc) {
+  const SignalsHeldBack held;
+  const OneOmpThread one;
+  dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', size.rows, size.columns, size.depth, 1,
+             a.data, a.leading, b.data, b.leading, size.adds ? 1 : 0, c, ldc);
+}
+
+// Of one row or one column. The sum starts from zeros of ours: a library may multiply what it finds by 0.
+template <class T>
+void multiply_vector(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
+  const bool row = size.rows == 1;
+  const int64_t n = row ? size.columns : size.rows, c_step = row ? 1 : ldc;
+  for (int64_t i = 0; !size.adds && i < n; ++i) c[i * c_step] = 0;
+  const Factor<T>&vector = row ? a : b, &matrix = row ? b : a;
+  // As stored: n x depth, or depth x n.
+  const bool across = row != matrix.transposed;
+  const int64_t step = row == vector.transposed ? vector.leading : 1;
+  gemv_of(T())(CblasRowMajor, transposition(across), static_cast<blasint>(across ? size.depth : n),
+               static_cast<blasint>(across ? n : size.depth), 1, matrix.data,
+               static_cast<blasint>(matrix.leading), vector.data, static_cast<blasint>(step), 1, c,
+               static_cast<blasint>(c_step));
+}
+
+template <class T, Use use> T* own(int64_t n) {
+  return reinterpret_cast<T*>(own_memory<use>(n * static_cast<int64_t>(sizeof(T))));
+}
+
+}  // namespace
+
+template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
+  constexpr int64_t kNoDifference = 1 << 12;
+  const Table* const table = std::is_same_v<T, float> ? tables().float32 : tables().float64;
+  if (!table || size.rows * size.columns * size.depth <= kNoDifference) return 'B';
+  const int row = std::min(measured_log2(size.rows), kRowSteps - 1),
+            column = std::min(measured_log2(size.columns), kColumnSteps - 1),
+            depth = std::clamp((measured_log2(size.depth) - 3) / 2, 0, kDepthSteps - 1);
+  const Way way = (*table)[(2 * a_transposed + b_transposed) * kRowSteps + row][column * kDepthSteps + depth];
+  // What was measured may be a vector where this is none, or have a smaller factor to copy.
+  constexpr int64_t kMostCopied = 1 << 20;
+  const bool vector = size.rows == 1 || size.columns == 1;
+  switch (way) {
+    case 'v': return vector ? 'v' : 'B';
+    case 'X': return size.depth * size.columns <= kMostCopied ? 'X' : 'B';
+    case 'Y': return size.depth * size.columns <= kMostCopied ? 'Y' : 'D';
+    case 'x': return size.depth * size.rows <= kMostCopied ? 'x' : 'b';
+    case 'y': return size.depth * size.rows <= kMostCopied ? 'y' : 'd';
+    default: return way;
+  }
+}
+
+template <class T>
+void multiply(Way way, const ProductSize& size, Factor<std::type_identity_t<T>> a,
+              Factor<std::type_identity_t<T>> b, T* c, int64_t ldc) {
+  if (way == 'v') return multiply_vector<T>(size, a, b, c, ldc);
+  if (way >= 'a') {
+    T* const block = own<T, Use::transpose>(size.rows * size.columns);
+    a.transposed = !a.transposed, b.transposed = !b.transposed;
+    multiply<T>(static_cast<Way>(way - 'a' + 'A'), {size.columns, size.rows, size.depth}, b, a, block,
+                size.rows);
+    for (int64_t i = 0; size.adds && i < size.rows; ++i) {
+      for (int64_t j = 0; j < size.columns; ++j) c[i * ldc + j] += block[j * size.rows + i];
+    }
+    if (!size.adds)
+      copy_block_function(sizeof(T))(block, {1, size.rows}, c, {ldc, 1}, size.rows, size.columns);
+    return;
+  }
+  if ((way == 'X' || way == 'Y') && b.transposed) {
+    T* const copied = own<T, Use::factor>(size.depth * size.columns);
+    copy_block_function(sizeof(T))(b.data, {1, b.leading}, copied, {size.columns, 1}, size.depth,
+                                   size.columns);
+    b = {copied, size.columns};
+  }
+  if constexpr (std::is_same_v<T, float>) {
+    if (way == 'D' || way == 'Y') return onednn(size, a, b, c, ldc);
+  }
+  openblas<T>(size, a, b, c, ldc);  // all that there is for double
+}
+
+template Way fastest_way<float>(const ProductSize&, bool, bool);
+template Way fastest_way<double>(const ProductSize&, bool, bool);
+template void multiply<float>(Way, const ProductSize&, Factor<float>, Factor<float>, float*, int64_t);
+template void multiply<double>(Way, const ProductSize&, Factor<double>, Factor<double>, double*, int64_t);
+
+}  // namespace tidu::cpu

@@ -1,0 +1,48 @@
+// Products of matrices on the calling thread, each by the library and in the way that is fastest at its size.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+namespace tidu::cpu {
+
+// Of matrices rows x depth and depth x columns.
+struct ProductSize {
+  int64_t rows, columns, depth;
+  bool adds = false;  // to what is there
+};
+
+// A matrix whose rows, or those of its transpose, lie `leading` elements apart.
+template <class T> struct Factor {
+  const T* data;
+  int64_t leading;
+  bool transposed = false;
+};
+
+// A letter for what is asked of whom:
+//   B, D     OpenBLAS, oneDNN
+//   v        OpenBLAS, for the product of a matrix and a vector
+//   X, Y     OpenBLAS, oneDNN with a copy of the right factor, which lies transposed, row by row
+//   b d x y  the same for the transpose of the product, which is then copied
+using Way = char;
+inline constexpr std::string_view kWays = "BDvbdXYxy";  // the simpler ones first
+
+// The sizes for which a way was measured, powers of two: rows and columns up to these, depths 16, 64 .. 4096.
+inline constexpr int64_t kMostRows = 512, kMostColumns = 1024;
+inline constexpr int kRowSteps = 10, kColumnSteps = 11, kDepthSteps = 5;
+
+// T is float or double. Bits depend on the way, so the way depends on these and the processor alone.
+template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, bool b_transposed);
+
+// c = a @ b, rows of c `ldc` elements apart.
+template <class T>
+void multiply(Way way, const ProductSize& size, Factor<std::type_identity_t<T>> a,
+              Factor<std::type_identity_t<T>> b, T* c, int64_t ldc);
+template <class T>
+void multiply(const ProductSize& size, Factor<std::type_identity_t<T>> a, Factor<std::type_identity_t<T>> b,
+              T* c, int64_t ldc) {
+  multiply(fastest_way<T>(size, a.transposed, b.transposed), size, a, b, c, ldc);
+}
+
+}  // namespace tidu::cpu
