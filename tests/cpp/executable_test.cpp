@@ -758,6 +758,27 @@ TEST(Executable, MakesCheapValuesAgainWhereThatLowersThePeak) {
   }
 }
 
+// Of vectors and less, with results over an argument and apart from it.
+TEST(Executable, ComputesTheLastElementsAsTheOthers) {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (int64_t n = 1; n < 140; n += n < 20 ? 1 : 11) {
+      const Tensors arguments{random_normal(random_key(1), {n}, 0, 1, dtype),
+                              random_normal(random_key(2), {n}, 0, 1, dtype)};
+      const Program program = record(
+          [](const Tensors& in) {
+            const Tensor a = in[0] * in[1] + in[0];
+            return Tensors{a * a - in[1], a > in[1], where(a > in[1], tanh(a), in[1])};
+          },
+          arguments);
+      expect_as_program(program, arguments, str(n, " elements"));
+      const Executable executable(program, {}, {}, {{0}});
+      EXPECT_TRUE(executable.takes(0, 0));
+      expect_same(executable(twins_of(arguments)), program(arguments), str(n, " elements over an argument"));
+      if (HasFailure()) return;
+    }
+  }
+}
+
 TEST(Executable, ExplainsWhatItDoes) {
   const Program program = record(
       [](const Tensors& in) {

@@ -95,6 +95,8 @@ class TileKernel final : public GroupKernel {
   void run_span(const void* const* inputs, void* const* outputs, char* partials, int64_t i) const;
   void run_range(const void* const* inputs, const Target* outputs, char* memory, int64_t begin,
                  int64_t end) const;
+  void run_whole(const void* const* inputs, void* const* outputs) const;
+  char** places_in(char* memory) const;
   void run_steps(char** at, char** at_inputs, char** at_outputs, int64_t count) const;
   void reduce_nothing(void* const* outputs) const;
 
@@ -102,12 +104,13 @@ class TileKernel final : public GroupKernel {
   Tiles tiles_;
   std::vector<Reduced> reduced_;
   Cut cut_;
-  int64_t room_;          // elements of a buffer
-  int64_t tile_;          // and of a tile
-  int64_t spans_ = 0;     // the tasks: each a range of elements
-  int64_t span_ = 0;      // elements of one, or where columns are reduced its rows
-  bool streams_ = false;  // whether results go past the caches
-  int64_t blocks_ = 1;    // into which a reduction's elements are cut
+  int64_t room_;           // elements of a buffer
+  int64_t tile_;           // and of a tile
+  int64_t spans_ = 0;      // the tasks: each a range of elements
+  int64_t span_ = 0;       // elements of one, or where columns are reduced its rows
+  bool streams_ = false;   // whether results go past the caches
+  int64_t blocks_ = 1;     // into which a reduction's elements are cut
+  bool is_whole_ = false;  // whether one tile is all, and reads and writes what lies as it does
   // Where in a thread's memory, after the table of places: buffers, packed inputs, parts to be reduced.
   int64_t buffers_at_ = 0, packs_at_ = 0, memory_size_ = 0;
   int64_t partials_size_ = 0;
@@ -147,6 +150,9 @@ TileKernel::TileKernel(const Group& group) : space_(group.shape, strides_of(grou
     const int64_t span = streams_ ? kGrain : kSpan;
     span_ = numel < kGrain ? numel : (span + whole - 1) / whole * whole;
     spans_ = (numel + span_ - 1) / span_;
+    is_whole_ = numel <= tile_ && tiles_.stores.empty();
+    for (size_t k = 0; k < tiles_.inputs.size(); ++k)
+      is_whole_ &= tiles_.inputs[k].single || space_.is_row_major(k);
   } else if (cut_.columns == 1) {
     blocks_ = (cut_.n + kRowBlock - 1) / kRowBlock;
     span_ = blocks_ > 1 ? kRowBlock : std::max<int64_t>(1, kSpan / cut_.n) * cut_.n;
@@ -196,6 +202,7 @@ void TileKernel::add_reduction(const Group& group, int k) {
 
 void TileKernel::run(const void* const* inputs, void* const* outputs) const {
   if (space_.size() == 0) return reduce_nothing(outputs);
+  if (is_whole_) return run_whole(inputs, outputs);
   char* const partials = own_memory<Use::partials>(partials_size_);
   // Several steps on an element are worth more than one.
   parallel_for(spans_, 2 * space_.size(), [&](int64_t i) { run_span(inputs, outputs, partials, i); });
@@ -270,16 +277,32 @@ void TileKernel::run_span(const void* const* inputs, void* const* outputs, char*
   }
 }
 
-void TileKernel::run_range(const void* const* inputs, const Target* outputs, char* memory, int64_t begin,
-                           int64_t end) const {
+// The table of places, with those of constants and buffers.
+char** TileKernel::places_in(char* memory) const {
   char** const at = reinterpret_cast<char**>(memory);
   char** next = at;
   for (const std::vector<Line>& constant : tiles_.constants)
     *next++ = const_cast<char*>(constant.data()->bytes);
-  char** const at_inputs = next;
+  next += tiles_.inputs.size();
+  for (int i = 0; i < tiles_.buffers; ++i) *next++ = memory + buffers_at_ + i * tiles_.buffer_size;
+  return at;
+}
+
+void TileKernel::run_whole(const void* const* inputs, void* const* outputs) const {
+  char** const at = places_in(own_memory<Use::tiles>(memory_size_));
+  char** const at_inputs = at + tiles_.constants.size();
   char** const at_outputs = at_inputs + tiles_.inputs.size() + tiles_.buffers;
-  for (int i = 0; i < tiles_.buffers; ++i)
-    at_inputs[tiles_.inputs.size() + i] = memory + buffers_at_ + i * tiles_.buffer_size;
+  for (size_t k = 0; k < tiles_.inputs.size(); ++k)
+    at_inputs[k] = static_cast<char*>(const_cast<void*>(inputs[tiles_.inputs[k].argument]));
+  for (size_t k = 0; k < tiles_.outputs.size(); ++k) at_outputs[k] = static_cast<char*>(outputs[k]);
+  run_steps(at, at_inputs, at_outputs, space_.size());
+}
+
+void TileKernel::run_range(const void* const* inputs, const Target* outputs, char* memory, int64_t begin,
+                           int64_t end) const {
+  char** const at = places_in(memory);
+  char** const at_inputs = at + tiles_.constants.size();
+  char** const at_outputs = at_inputs + tiles_.inputs.size() + tiles_.buffers;
   struct Packed {
     const char* source;
     int64_t size, columns;
@@ -332,30 +355,38 @@ void TileKernel::run_steps(char** at, char** at_inputs, char** at_outputs, int64
     }
     return;
   }
-  const int64_t lanes = list_lanes(tiles_.list_dtype), rest = count % lanes, whole = count - rest;
+  const int64_t lanes = list_lanes(tiles_.list_dtype), whole = count - count % lanes;
   const auto is_aligned = [](const char* place) { return reinterpret_cast<uintptr_t>(place) % kLine == 0; };
   const bool streams = streams_ && std::all_of(at_outputs, at_outputs + tiles_.outputs.size(), is_aligned);
   const ListStep* const list = (streams ? tiles_.streaming : tiles_.list).data();
-  run_list(list, tiles_.list_dtype, at, 0, whole);
-  if (rest == 0) return;
-  // The last elements on copies that are as long as a vector, as buffers are.
+  if (whole == count) return run_list(list, tiles_.list_dtype, at, 0, count);
+  // What is left: the last vector of elements, the first of which are computed twice, of inputs as they were
+  // before. Of fewer elements on copies that are as long as a vector, as buffers are.
+  const bool is_short = count < lanes;
+  const int64_t last = is_short ? 0 : count - lanes, rest = count - last;
   alignas(Line) char pads[2 * kMostArrays][2 * kLine];
-  char* real[kMostArrays];
+  char* kept[kMostArrays];
   for (size_t k = 0; k < tiles_.inputs.size(); ++k) {
+    kept[k] = at_inputs[k];
     if (tiles_.inputs[k].single) continue;
+    char** const end = at_outputs + tiles_.outputs.size();
+    if (!is_short && std::find(at_outputs, end, at_inputs[k]) == end) continue;
     const int64_t size = tiles_.inputs[k].size;
-    std::memset(pads[k], 0, sizeof *pads);
-    std::memcpy(pads[k], at_inputs[k] + whole * size, static_cast<size_t>(rest * size));
-    at_inputs[k] = pads[k] - whole * size;
+    if (is_short) std::memset(pads[k], 0, sizeof *pads);
+    std::memcpy(pads[k], at_inputs[k] + last * size, static_cast<size_t>(rest * size));
+    kept[k] = pads[k] - last * size;
   }
+  run_list(list, tiles_.list_dtype, at, 0, whole);
+  std::copy_n(kept, tiles_.inputs.size(), at_inputs);
+  if (!is_short) return run_list(tiles_.list.data(), tiles_.list_dtype, at, last, count);
+  char* real[kMostArrays];
   for (size_t k = 0; k < tiles_.outputs.size(); ++k)
-    real[k] = std::exchange(at_outputs[k], pads[kMostArrays + k] - whole * tiles_.outputs[k].size);
-  run_list(list, tiles_.list_dtype, at, whole, whole + lanes);
+    real[k] = std::exchange(at_outputs[k], pads[kMostArrays + k]);
+  run_list(tiles_.list.data(), tiles_.list_dtype, at, 0, lanes);
   for (size_t k = 0; k < tiles_.outputs.size(); ++k) {
-    const int64_t size = tiles_.outputs[k].size;
     at_outputs[k] = real[k];
     if (tiles_.outputs[k].direct)
-      std::memcpy(real[k] + whole * size, pads[kMostArrays + k], static_cast<size_t>(rest * size));
+      std::memcpy(real[k], pads[kMostArrays + k], static_cast<size_t>(rest * tiles_.outputs[k].size));
   }
 }
 
