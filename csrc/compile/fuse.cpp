@@ -59,6 +59,7 @@ class Fuser {
     for (size_t unit = 0; fusing.products && unit < units_.size(); ++unit) attach_product(unit);
     prepare();
     if (fusing.products) take_products();
+    if (fusing.groups) make_loops();
     sort();
     drop_unused();
   }
@@ -349,6 +350,24 @@ class Fuser {
     std::erase_if(units_, [](const Unit& unit) { return unit.calls.empty(); });
   }
 
+  // On the cpu one small call takes less time as a loop that knows its operands.
+  void make_loops() {
+    for (Unit& unit : units_) {
+      if (unit.calls.size() != 1) continue;
+      const Program::Instruction& only = call(unit.calls[0]);
+      const auto is_here = [&](int variable) {
+        return values_[variable].device().type == DeviceType::cpu && values_[variable].numel() <= kSmall;
+      };
+      if (!is_pointwise(only, values_) || !is_here(only.outputs[0]) ||
+          !std::ranges::all_of(only.inputs, is_here))
+        continue;
+      Unit group = as_group(unit.calls);
+      if (group.outputs.empty()) continue;
+      group.kernel = backend(Device()).prepare(*group.group);
+      if (group.kernel) unit = std::move(group);
+    }
+  }
+
   bool is_small(const Unit& unit) const {
     int64_t elements = 0;
     for (const std::vector<int>* variables : {&unit.inputs, &unit.outputs}) {
@@ -488,9 +507,12 @@ Groups::Groups(const Program& program, const Tensors& values, const std::vector<
       }
       // Small ones that have nothing to do with each other are one launch.
       const Tensor& value = values[call.outputs[0]];
-      if (value.device().type != DeviceType::cpu && value.numel() <= kSmall) {
+      if (value.numel() <= kSmall) {
         std::vector<int64_t> place(value.shape().begin(), value.shape().end());
         place.push_back(value.device().index);
+        // What is not computed in registers does not go with what is.
+        const bool is_here = value.device().type == DeviceType::cpu;
+        place.push_back(is_here ? static_cast<int64_t>(value.dtype()) : -1);
         const auto [other, is_new] = small.try_emplace({time, std::move(place)}, of_[now]);
         if (!is_new && root(other->second) != root(of_[now])) parents_[root(other->second)] = root(of_[now]);
       }
