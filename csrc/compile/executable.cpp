@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "compile/again.h"
+#include "compile/pieces.h"
 #include "compile/replay.h"
 #include "compile/simplify.h"
 #include "compile/updates.h"
@@ -103,6 +104,13 @@ void run_through_bind(Step& step) {
   tidu::bind(*step.primitive, operands, *step.attrs, results,
              results.empty() ? Device() : step.outputs[0].device());
   for (size_t i = 0; i < results.size(); ++i) copy_into(step.outputs[i], results[i]);
+}
+
+// All that a call on the cpu puts together, where some of it is there already; else nothing.
+std::vector<Piece> pieces_in_place(Step& step) {
+  if (step.outputs.size() != 1 || step.outputs[0].device().type != DeviceType::cpu) return {};
+  std::vector<Piece> pieces = pieces_of({*step.primitive, step.inputs, *step.attrs, step.outputs});
+  return std::ranges::any_of(pieces, lies_there) ? pieces : std::vector<Piece>();
 }
 
 // What stands in a frame for tensors that are others at each call.
@@ -366,7 +374,7 @@ void Executable::build(const Passes& passes) {
     for (int variable : unit.outputs) outputs.push_back(values_[variable]);
     unit.held = prepare({*call.primitive, inputs, call.attrs, outputs}, passes);
   }
-  plan_ = plan_memory(program_, values_, units_, passes.in_place, donations_);
+  plan_ = plan_memory(program_, values_, units_, passes.in_place, passes.pieces, donations_);
 }
 
 int64_t Executable::arena_bytes() const {
@@ -539,6 +547,11 @@ std::string Executable::explain_run() const {
     if (!made.empty() && again_[made[0]]) text += str(' ', describe(program_.instructions[i], i));
   }
   if (kept_bytes_ > 0) text += '\n';
+  for (const Unit& unit : units_) {
+    for (int variable : unit.outputs) {
+      if (plan_.is_part(variable)) text += str("made where it goes: the result of ", name_of(unit), '\n');
+    }
+  }
   text += explain_graphs();
   for (const auto& [variable, to] : plan_.results) text += str("result ", to, " is a copy\n");
   for (const auto& [result, argument] : plan_.taken)
@@ -595,7 +608,8 @@ std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const 
     }
   };
   const auto offset_of = [&](const Memory& memory) {
-    return memory.kind == Memory::arena ? memory.offset + frame->arenas[memory.index].impl().offset : 0;
+    return memory.offset +
+           (memory.kind == Memory::arena ? frame->arenas[memory.index].impl().offset : int64_t{0});
   };
   const auto tensor_of = [&](int variable) {
     return over(storage_of(plan_[variable]), values_[variable], offset_of(plan_[variable]));
@@ -669,6 +683,12 @@ std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const 
       const Tensor &x = step.inputs[0], &y = step.outputs[0];
       const Tensor memory = is_complex(y.dtype()) && !is_complex(x.dtype()) ? y.parts() : y;
       add_copy(x, memory.view(x.shape(), contiguous_strides(x.shape()), memory.impl().offset));
+      continue;
+    }
+    if (std::vector<Piece> pieces = pieces_in_place(step); !pieces.empty()) {
+      for (const Piece& piece : pieces) {
+        if (!lies_there(piece)) add_copy(piece.from, piece.to);
+      }
       continue;
     }
     const auto is_in_place = [&](size_t i) {

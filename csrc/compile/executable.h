@@ -18,6 +18,7 @@ struct Passes {
   bool hoist = true;     // what the steps of loops compute again, once
   bool join = true;      // small work of a device as one launch, from the third call on
   bool again = true;     // cheap values made again where that lowers the peak (with `fuse`)
+  bool pieces = true;    // what others are put together of is made where it goes in them
 };
 
 // A program whose kernels know where all values lie: a call points at its arguments, allocates its results

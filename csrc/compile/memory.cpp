@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "compile/pieces.h"
 #include "compile/plan.h"
 #include "ops/creation.h"
 #include "ops/matmul.h"
@@ -28,7 +29,7 @@ bool is_sure(const Primitive& primitive) {
 class Planner {
  public:
   Planner(const Program& program, const Tensors& values, const std::vector<Unit>& units, bool in_place,
-          std::span<const Donation> donations)
+          bool pieces, std::span<const Donation> donations)
       : program_(program), values_(values), units_(units), end_(static_cast<int>(units.size())) {
     if (in_place) donations_ = donations;
     for (size_t i = 0; i < program.inputs.size(); ++i) add(program.inputs[i], Memory::argument, i, -1);
@@ -50,6 +51,7 @@ class Planner {
     if (in_place) {
       for (int now = 0; now < end_; ++now) share(now);
     }
+    for (int now = 0; pieces && now < end_; ++now) place_pieces(now);
     place_writes(in_place);
     place_results();
     place_arenas();
@@ -148,6 +150,101 @@ class Planner {
     }
   }
 
+  // What is put together of values is there before they are: each that is one stretch of it, and that nobody
+  // reads afterwards, is made there.
+  void place_pieces(int now) {
+    const Unit& unit = units_[now];
+    if (unit.calls.size() != 1 || unit.group || unit.held || unit.outputs.size() != 1 ||
+        device_of(unit, values_).type != DeviceType::cpu)
+      return;
+    const Program::Instruction& call = program_.instructions[unit.calls[0]];
+    Tensors inputs;
+    for (int variable : unit.inputs) inputs.push_back(values_[variable]);
+    Tensor output = values_[unit.outputs[0]];
+    std::vector<Piece> pieces = pieces_of({*call.primitive, inputs, call.attrs, {&output, 1}});
+    std::ranges::stable_sort(pieces, std::greater(), [](const Piece& piece) { return piece.to.numel(); });
+    const bool is_new = memory(unit.outputs[0]).first == now;
+    for (const Piece& piece : pieces) place(piece, unit.inputs[piece.input], unit.outputs[0], now, is_new);
+  }
+
+  void place(const Piece& piece, int variable, int result, int now, bool is_new) {
+    constexpr int64_t kSmall = 1 << 14;  // bytes, which may be there for longer than the most of their parts
+    const int number = plan_.of[variable], whole = plan_.of[result];
+    if (number < 0 || number == whole || !piece.from.is_contiguous() || !piece.to.is_contiguous()) return;
+    Memory& part = plan_.memories[number];
+    if (part.kind != Memory::arena || part.last != now || part.bytes == 0 || part.whole >= 0) return;
+    const Memory& of = plan_.memories[whole];
+    const auto size = static_cast<int64_t>(size_of(piece.to.dtype()));
+    const int64_t begin = piece.to.impl().offset * size,
+                  end = begin + static_cast<int64_t>(piece.to.nbytes()),
+                  at = begin - piece.from.impl().offset * size;
+    // What else is in its memory goes nowhere that others go.
+    if (std::max<int64_t>(at, 0) < begin || std::min(at + part.bytes, of.bytes) > end) return;
+    const bool is_inside = at >= 0 && at + part.bytes <= of.bytes;
+    if (is_new) {
+      if (of.kind != Memory::arena || (!is_inside && of.last == end_)) return;
+      if (of.bytes > kSmall && 2 * part.bytes < of.bytes && part.first < of.first) return;
+    } else if (!is_inside || !is_free(whole, begin, end, number, now)) {
+      return;
+    }
+    part.whole = whole;
+    part.at = at;
+    if (!is_inside) reach(whole, at, at + part.bytes);
+    for (int i = whole; i >= 0; i = plan_.memories[i].whole) {
+      Memory& around = plan_.memories[i];
+      around.first = std::min(around.first, plan_.memories[number].first);
+    }
+  }
+
+  // Makes a memory a part of one that reaches from before its beginning to behind its end.
+  void reach(int number, int64_t begin, int64_t end) {
+    if (plan_.memories[number].whole < 0) {
+      plan_.memories[number].whole = static_cast<int>(plan_.memories.size());
+      plan_.memories.push_back(Memory(plan_.memories[number]));
+      plan_.memories.back().whole = -1;
+    }
+    Memory& part = plan_.memories[number];
+    Memory& around = plan_.memories[part.whole];
+    const int64_t before = std::max<int64_t>(0, -begin - part.at);
+    part.at += before;
+    around.bytes = std::max(around.bytes + before, part.at + end);
+  }
+
+  // Whether bytes of a memory are read no more when units begin to make the value in another one that a later
+  // unit writes there, but where its elements are made of those.
+  bool is_free(int memory, int64_t begin, int64_t end, int value, int now) {
+    constexpr int kFar = 64;  // units that are looked at
+    const int first = plan_.memories[value].first;
+    if (first < plan_.memories[memory].first || now - first > kFar) return false;
+    const auto is_apart = [&](int variable) {
+      const Tensor& x = values_[variable];
+      const int64_t from = x.impl().offset * static_cast<int64_t>(size_of(x.dtype()));
+      return x.is_contiguous() && (from + static_cast<int64_t>(x.nbytes()) <= begin || from >= end);
+    };
+    const auto is_of = [&](int variable) { return variable >= 0 && plan_.of[variable] == memory; };
+    for (int i = first; i < now; ++i) {
+      const Unit& unit = units_[i];
+      if (std::ranges::any_of(unit.outputs, is_of)) return false;
+      for (size_t k = 0; k < unit.inputs.size(); ++k) {
+        if (!is_of(unit.inputs[k]) || is_apart(unit.inputs[k])) continue;
+        const bool is_elementwise = unit.group ? k < unit.group->inputs.size()
+                                               : program_.instructions[unit.calls[0]].primitive->pointwise;
+        if (i > first || !is_elementwise) return false;
+        const Tensor& x = values_[unit.inputs[k]];
+        const auto is_same = [&](size_t output) {
+          if (unit.group && (unit.group->outputs[output].reduction || !unit.kernel->may_be(output, k)))
+            return false;
+          return x.spec() == values_[unit.outputs[output]].spec() && x.is_contiguous() &&
+                 x.impl().offset * static_cast<int64_t>(size_of(x.dtype())) == begin;
+        };
+        for (size_t output = 0; output < unit.outputs.size(); ++output) {
+          if (plan_.of[unit.outputs[output]] == value && !is_same(output)) return false;
+        }
+      }
+    }
+    return true;
+  }
+
   // Whether what one memory is to hold may be made in another one from the beginning: that is read no more
   // then, or element by element where the first value of the one is made.
   bool may_replace(int made, int old) {
@@ -228,7 +325,7 @@ class Planner {
     std::vector<Memory*> placed;
     for (std::vector<Memory>* memories : {&plan_.memories, &plan_.workspaces}) {
       for (Memory& memory : *memories) {
-        if (memory.kind == Memory::arena) placed.push_back(&memory);
+        if (memory.kind == Memory::arena && memory.whole < 0) placed.push_back(&memory);
       }
     }
     for (Memory* memory : placed) {
@@ -249,6 +346,15 @@ class Planner {
       plan_.arenas[i].bytes = arena.bytes;
       plan_.arenas[i].peak = peak_bytes(lifetimes);
       plan_.arenas[i].at = peak_time(lifetimes);
+    }
+    for (Memory& memory : plan_.memories) {
+      if (memory.whole < 0) continue;
+      const Memory* around = &memory;
+      int64_t at = 0;
+      for (; around->whole >= 0; around = &plan_.memories[around->whole]) at += around->at;
+      memory.kind = around->kind;
+      memory.index = around->index;
+      memory.offset = around->offset + at;
     }
   }
 
@@ -282,8 +388,8 @@ class Planner {
 }  // namespace
 
 MemoryPlan plan_memory(const Program& program, const Tensors& values, const std::vector<Unit>& units,
-                       bool in_place, std::span<const Donation> donations) {
-  return Planner(program, values, units, in_place, donations).take();
+                       bool in_place, bool pieces, std::span<const Donation> donations) {
+  return Planner(program, values, units, in_place, pieces, donations).take();
 }
 
 Device device_of(const Unit& unit, const Tensors& values) {

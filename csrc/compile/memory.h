@@ -14,6 +14,10 @@ struct Memory {
   int64_t bytes;
   Device device;
   int first, last;  // units that make and read what it holds; what is given back is read after the last unit
+  // The number of one that it is a part of, and how many bytes after the beginning of that; it may begin
+  // before that, or end behind it, where that is itself a part. -1: of none.
+  int whole = -1;
+  int64_t at = 0;
 
   bool is_same_place(const Memory& other) const {
     return kind == other.kind && index == other.index && offset == other.offset;
@@ -49,14 +53,17 @@ struct MemoryPlan {
   std::vector<Copy> results, writes;
   std::vector<Taking> taken;
 
+  // Whether what a variable shows was made where it is a part of another value.
+  bool is_part(int variable) const { return of[variable] >= 0 && (*this)[variable].whole >= 0; }
   const Memory& operator[](int variable) const { return memories[of[variable]]; }
 };
 
 // With `in_place`, a value takes the memory of one that is read for the last time where it is made, element
 // by element, what is written to an argument is made there, and results take the memory of donated arguments;
-// else no memory that holds a value is written to.
+// else no memory that holds a value is written to. With `pieces`, what is put together of values on the cpu
+// has those that nobody reads after that made where they go.
 MemoryPlan plan_memory(const Program& program, const Tensors& values, const std::vector<Unit>& units,
-                       bool in_place, std::span<const Donation> donations = {});
+                       bool in_place, bool pieces, std::span<const Donation> donations = {});
 
 // Where a unit is run.
 Device device_of(const Unit& unit, const Tensors& values);

@@ -194,6 +194,8 @@ const std::vector<Passes> kPasses{{},
                                   {.in_place = false},
                                   {.hoist = false},
                                   {.again = false},
+                                  {.pieces = false},
+                                  {.in_place = false, .pieces = false},
                                   {.simplify = false, .fuse = false, .products = false, .in_place = false}};
 
 void expect_as_program(const Program& program, const Tensors& arguments, const std::string& where,
@@ -205,9 +207,10 @@ void expect_as_program(const Program& program, const Tensors& arguments, const s
     for (int round = 0; round < 2; ++round) {
       const Tensors mine = twins_of(arguments);
       const Tensors got = executable(mine);
-      const std::string what = str(where, " simplify=", passes.simplify, " fuse=", passes.fuse,
-                                   " products=", passes.products, " in_place=", passes.in_place,
-                                   " again=", passes.again, " round ", round, "\n", program.to_string());
+      const std::string what =
+          str(where, " simplify=", passes.simplify, " fuse=", passes.fuse, " products=", passes.products,
+              " in_place=", passes.in_place, " again=", passes.again, " pieces=", passes.pieces, " round ",
+              round, "\n", program.to_string());
       expect_same(got, want, what);
       expect_same(mine, at, what + "\narguments");
       expect_apart(got, mine, program);
@@ -777,6 +780,104 @@ TEST(Executable, ComputesTheLastElementsAsTheOthers) {
       if (HasFailure()) return;
     }
   }
+}
+
+// Programs that cut values and put the parts together.
+class Puzzle {
+ public:
+  Puzzle(uint64_t seed, bool rows) : draw_(seed), rows_(rows) {}
+
+  Tensors run(const Tensors& inputs, int64_t calls) {
+    pool_ = inputs;
+    for (int64_t i = 0; i < calls; ++i) {
+      const Tensor made = call(draw_.of(pool_), draw_.of(pool_));
+      if (made.size(0) < 60) pool_.push_back(made);
+    }
+    return {pool_.end() - std::min<int64_t>(3, std::ssize(pool_)), pool_.end()};
+  }
+
+ private:
+  Tensor part_of(const Tensor& x) {
+    const int64_t begin = draw_.below(x.size(0)), end = begin + 1 + draw_.below(x.size(0) - begin);
+    return slice_axis(x, 0, begin, end);
+  }
+  Tensor loop(const Tensor& x, const Tensor& y) { return x.shape() == y.shape() ? x * y - x : x * 2 + x; }
+  Dims widths(const Tensor& x) {
+    Dims result(x.ndim(), 0);
+    result[0] = draw_.below(3);
+    if (rows_) result[1] = draw_.below(2) * draw_.below(2);
+    return result;
+  }
+
+  Tensor call(const Tensor& x, const Tensor& y) {
+    switch (draw_.below(10)) {
+      case 0: return loop(x, y);
+      case 1: return part_of(x);
+      case 2: return loop(part_of(x), y);
+      case 3: return x.size(-1) == y.size(-1) || !rows_ ? concat({part_of(x), loop(y, x)}, 0) : x;
+      case 4: return concat({loop(x, x), part_of(x), part_of(loop(x, y))}, 0);
+      case 5: return roll(loop(x, y), {draw_.below(5)}, Axes{0});
+      case 6: return pad(draw_.below(2) ? part_of(loop(x, y)) : loop(x, y), widths(x), widths(x));
+      case 7: return flip(x, {0});
+      case 8: return tile(part_of(x), rows_ ? Dims{2, 1} : Dims{2});
+      default: {  // a part of what nobody else may read
+        const Tensor whole = loop(x, y);
+        const int64_t begin = draw_.below(whole.size(0)), count = 1 + draw_.below(whole.size(0) - begin);
+        const Tensor part = slice_axis(whole, 0, begin, begin + count);
+        Dims starts(whole.ndim(), 0);
+        starts[0] = begin;
+        return slice_update(whole, draw_.below(3) ? part * 3 + part : slice_axis(x, 0, 0, count) * 2, starts,
+                            Dims(whole.ndim(), 1));
+      }
+    }
+  }
+
+  Draw draw_;
+  const bool rows_;
+  Tensors pool_;
+};
+
+TEST(Executable, PutsPartsTogetherWhereTheyAreMade) {
+  int in_place = 0;
+  for (uint64_t seed = 0; seed < 160; ++seed) {
+    Draw draw(seed);
+    const bool rows = draw.below(2), derives = draw.below(2);
+    const DType dtype = draw.of(std::vector{DType::float32, DType::float64, DType::bfloat16, DType::int32});
+    const Shape shape = rows ? Shape{1 + draw.below(20), 3} : Shape{1 + draw.below(40)};
+    const std::vector<Spec> specs(2, {shape, dtype, {}});
+    const auto function = [&](const Tensors& in) { return Puzzle(seed, rows).run(in, 2 + seed % 14); };
+    const Program program = record(
+        [&](const Tensors& in) {
+          if (!derives || dtype == DType::int32) return function(in);
+          return value_and_grad(
+                     [&](const Tensors& p) {
+                       Tensor loss = zeros({}, dtype);
+                       for (const Tensor& made : function(p)) loss = loss + sum(tanh(made));
+                       return loss;
+                     },
+                     in)
+              .gradients;
+        },
+        specs);
+    expect_as_program(program, draw.arguments(specs, seed % 3 == 0), str("seed ", seed));
+    in_place += Executable(program).explain().find("made where it goes") != std::string::npos;
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(in_place, 50);
+}
+
+TEST(Executable, SaysWhatIsMadeWhereItGoes) {
+  const Program program = record(
+      [](const Tensors& in) {
+        const Tensor a = tanh(in[0]), shifted = concat({in[1], slice_axis(a, 0, 0, 9)}, 0);
+        return Tensors{shifted * in[0] + pad(slice_axis(shifted * 2, 0, 1, 10), {0}, {1})};
+      },
+      std::vector<Spec>{{{10}, DType::float32, {}}, {{1}, DType::float32, {}}});
+  const std::string with = Executable(program).explain(),
+                    without = Executable(program, {}, {.pieces = false}).explain(),
+                    text = "made where it goes: the result of instruction ";
+  EXPECT_NE(with.find(text), with.npos) << with;
+  EXPECT_EQ(without.find(text), without.npos) << without;
 }
 
 TEST(Executable, ExplainsWhatItDoes) {
