@@ -310,9 +310,14 @@ def test_hooks_of_modules(net):
     after.remove()
     doubled = net.first.register_forward_pre_hook(lambda module, args: args[0] * 2)
     close(net(x), net.second(td.sigmoid(x * 2 @ net.first.weight.T + net.first.bias)).detach().cpu().numpy())
+    seen = []
+    also = net.first.register_forward_hook(lambda module, args, output: seen.append(args))
+    net(x)
+    assert len(seen) == 1 and seen[0][0].tolist() == (x * 2).tolist()  # what forward got
+    also.remove()
     doubled.remove(), before.remove(), before.remove()
     close(net(x), net.second(td.sigmoid(net.first(x))).detach().cpu().numpy())
-    assert len(calls) == 2
+    assert len(calls) == 3
 
 
 def test_a_module_without_forward_says_so():

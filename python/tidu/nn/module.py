@@ -142,7 +142,7 @@ class Module:
                 inputs = given if isinstance(given, tuple) else (given,)
         output = self.forward(*inputs, **kwargs)
         for hook in list(after.values()):
-            given = hook(self, args, output)
+            given = hook(self, inputs, output)
             output = output if given is None else given
         return output
 
@@ -152,8 +152,9 @@ class Module:
         return self._register(0, hook)
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Calls hook(module, args, output) after each call of this module; what it returns, unless None,
-        stands for the output. The result's `remove()` ends that."""
+        """Calls hook(module, args, output) after each call of this module, with the positional arguments that
+        `forward` got; what it returns, unless None, stands for the output. The result's `remove()` ends
+        that."""
         return self._register(1, hook)
 
     def _register(self, when: int, hook: Callable[..., Any]) -> Handle:
