@@ -130,5 +130,5 @@ def gather_of(dataset: Any) -> Callable[[td.Tensor], tuple[td.Tensor, ...]] | No
     inner = gather_of(dataset.dataset) if has_items_of(dataset, Subset) else None
     if inner is None:
         return None
-    size, chosen = len(dataset.dataset), td.tensor(dataset.indices, dtype=td.int64, device="cpu")
-    return lambda indices: inner(td.take(td.where(chosen < 0, chosen + size, chosen), indices))
+    chosen = td.tensor(dataset.indices, dtype=td.int64, device="cpu")
+    return lambda indices: inner(td.take(chosen, indices))
