@@ -246,6 +246,21 @@ TEST(GradScaler, LeavesOutStepsThatOverflow) {
   EXPECT_THROW(GradScaler({.growth_factor = 1}), ValueError);
 }
 
+TEST(GradScaler, LooksAtEveryGradient) {
+  for (const size_t overflowing : {0, 1, 2}) {
+    const Tensors leaves{ones({2}).set_requires_grad(), ones({2}).set_requires_grad(),
+                         ones({2}).set_requires_grad()};
+    SGD optimizer(leaves, {.lr = 1});
+    GradScaler scaler({.init_scale = 8});
+    for (size_t i = 0; i < leaves.size(); ++i)
+      leaves[i].set_grad(tensor<float>({1, i == overflowing ? INFINITY : 1}));
+    scaler.step(optimizer);
+    scaler.update();
+    for (const Tensor& leaf : leaves) expect_close(stop_gradient(leaf), ones({2}), 0);
+    EXPECT_EQ(scaler.get_scale(), 4);
+  }
+}
+
 TEST(Schedules, StepDownAtMilestones) {
   const Schedule schedule = multi_step_schedule(1, {4, 2}, 0.5);
   for (const auto& [step, wanted] :

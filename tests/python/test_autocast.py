@@ -261,13 +261,30 @@ def test_small_gradients_of_float16_survive_scaling():
     scaler.update()
 
 
+@pytest.mark.parametrize("where", [None, 0, 1, 2])
+def test_a_gradient_that_overflows_stops_the_step_whichever_it_is(where):
+    leaves = [td.tensor([1.0, 2.0], requires_grad=True) for _ in range(3)]
+    opts = [td.optim.SGD(leaves[:2], lr=1.0), td.optim.SGD(leaves[2:], lr=1.0)]
+    scaler = td.optim.GradScaler(init_scale=4.0)
+    for i, leaf in enumerate(leaves):
+        leaf.grad = td.tensor([4.0, np.inf if i == where else 8.0])
+    for opt in opts:
+        scaler.unscale_(opt)
+    for opt in opts:
+        scaler.step(opt)
+    scaler.update()
+    for leaf in leaves:
+        assert leaf.tolist() == ([0.0, 0.0] if where is None else [1.0, 2.0])
+    assert scaler.get_scale() == (4.0 if where is None else 2.0)
+
+
 def test_a_scaler_goes_on_from_its_state():
     scaler = td.optim.GradScaler(init_scale=8.0, growth_interval=2)
     scaler.update()
     other = td.optim.GradScaler(growth_interval=2)
     other.load_state_dict(scaler.state_dict())
     other.update()
-    assert (other.get_scale(), scaler.get_scale()) == (16.0, 8.0)
+    assert (other.get_scale(), scaler.get_scale()) == (16.0, 8.0)  # the second good step of two
     off = td.optim.GradScaler(enabled=False)
     assert off.get_scale() == 1.0 and off.scale(td.tensor(3.0)).item() == 3.0
 

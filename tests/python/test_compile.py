@@ -553,6 +553,31 @@ def test_options_of_the_optimiser_are_part_of_a_recording(device):
     assert len(step._reasons) == 3
 
 
+@pytest.mark.parametrize("make", [td.optim.SGD, td.optim.Adam, td.optim.Adagrad])
+def test_a_recorded_update_follows_what_is_frozen_and_thawed(make, device):
+    """Also where gradients are given, and nothing else of the recording sees which leaves require grad."""
+
+    def run(compiled):
+        leaves = [td.ones((2,), device=device, requires_grad=True) for _ in range(3)]
+        optimizer = make(leaves, lr=0.5)
+
+        def step(x):
+            optimizer.update([x, 2 * x, -x])
+
+        step = td.compile(step) if compiled else step
+        states = []
+        for frozen in ([], [], [1], [0, 1], [1], [], [2]):
+            for i, leaf in enumerate(leaves):
+                leaf.requires_grad = i not in frozen
+            step(td.ones((2,), device=device))
+            states.append(bits([leaf.detach() for leaf in leaves]))
+        return states, optimizer.param_groups[0]["steps"]
+
+    (eager, steps), (recorded, counts) = run(False), run(True)
+    assert recorded == eager
+    assert counts == steps == [6, 4, 6]
+
+
 def test_check_compares_with_the_function(device):
     calls = []
     total = td.zeros((2,), device=device)

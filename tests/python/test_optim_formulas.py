@@ -519,6 +519,23 @@ def test_small_changes_count_in_averages_of_16_bits():
     assert average.module.weight.item() == pytest.approx(2 - 0.999**100, abs=2**-8)
 
 
+def test_averages_take_buffers_as_they_are():
+    model = td.nn.Sequential(td.nn.Linear(3, 2, key=td.random.key(4)), td.nn.BatchNorm1d(2))
+    average = optim.AveragedModel(model, 0.9)
+    own = average.module.buffers()
+    for _ in range(2):
+        model(td.tensor(rng.normal(size=(8, 3)), dtype=td.float32))
+        average.update(model)
+        assert model.buffers()
+        for buffer, new in zip(average.module.buffers(), model.buffers(), strict=True):
+            np.testing.assert_array_equal(buffer.cpu().numpy(), new.cpu().numpy())
+    before = [value.copy() for value in values(own)]
+    model(td.tensor(rng.normal(size=(8, 3)), dtype=td.float32))
+    for a, b in zip(values(own), before, strict=True):  # copies: the model's own go on alone
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(values(model.buffers()), before, strict=True))
+
+
 def test_averages_are_a_part_of_a_compiled_step():
     model = td.nn.Sequential(td.nn.Linear(3, 2, key=td.random.key(2)), td.nn.Tanh())
     twin = copy.deepcopy(model)

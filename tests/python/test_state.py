@@ -125,6 +125,25 @@ def test_loading_a_state_then_stepping(make, tmp_path):
     assert before == after
 
 
+@pytest.mark.parametrize("make", OPTIMISERS)
+def test_two_optimisers_that_load_one_state(make):
+    """The steps of one move neither the other nor the state."""
+    net = Tied()
+    optimiser = make(net.parameters())
+    steps(net, optimiser, 2)
+    state = optimiser.state_dict()
+    nets = Tied(), Tied()
+    both = [make(each.parameters()) for each in nets]
+    for each, own in zip(nets, both, strict=True):
+        each.load_state_dict(net.state_dict())
+        own.load_state_dict(state)
+    steps(nets[0], both[0], 3)
+    assert [group["steps"] for group in state["groups"]] == [[2]]
+    assert [group["steps"] for group in both[1].param_groups] == [[2]]
+    steps(nets[1], both[1], 3)
+    np.testing.assert_array_equal(values(nets[1])[0], values(nets[0])[0])
+
+
 def test_loading_keeps_the_parameters_themselves():
     net = Tied()
     weight, optimiser = net.encoder.weight, td.optim.SGD(net.parameters(), lr=1.0)
@@ -360,6 +379,23 @@ def test_a_schedule_is_right_at_once_after_a_load(name, done, tmp_path):
         assert before - moved.item() == pytest.approx(0.8 * factor(done + more), rel=1e-5)
         schedule.step()
         resumed_schedule.step()
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_alone_is_loaded(name):
+    """Into an optimiser that was made like the one before: the rates are those of the steps at once."""
+    make, factor = SCHEDULES[name]
+    groups = lambda: [
+        {"params": [td.zeros(1, requires_grad=True)], "lr": 0.8},
+        {"params": [td.zeros(1, requires_grad=True)]},
+    ]
+    schedule = make(td.optim.SGD(groups(), lr=0.2))
+    for _ in range(3):
+        schedule.step()
+    resumed = td.optim.SGD(groups(), lr=0.2)
+    make(resumed).load_state_dict(schedule.state_dict())
+    for group, initial in zip(resumed.param_groups, (0.8, 0.2), strict=True):
+        assert group["lr"] == pytest.approx(initial * factor(3), rel=1e-12)
 
 
 # --- Loaders that are restored, then left
