@@ -273,6 +273,32 @@ def test_rules_with_two_outputs(kind):
     assert [p.tolist() for p in by_reverse] == [[6, 10], [8, 14]]
 
 
+@pytest.mark.parametrize("kind", ["custom_vjp", "custom_jvp"])
+def test_rules_that_give_nothing_for_an_output_or_an_argument(kind):
+    """None is zero: of the second result by forward mode, of the second argument by reverse mode."""
+    if kind == "custom_jvp":
+        f = td.custom_jvp(lambda x, y: (td.sin(x), x * y))
+        f.defjvp(lambda p, t: ((td.sin(p[0]), p[0] * p[1]), (td.cos(p[0]) * t[0], None)))
+    else:
+        f = td.custom_vjp(lambda x, y: (td.sin(x), x * y))
+        f.defvjp(lambda x, y: ((td.sin(x), x * y), x), lambda x, c: (td.cos(x) * c[0], None))
+    x, y = constant([0.5, 2.0]), constant([3.0, 5.0])
+    cosines, sines, zeros = np.cos(x.cpu().numpy()), np.sin(x.cpu().numpy()), np.zeros(2)
+    total = lambda x, y: (lambda a, b: (a + 7 * b).sum())(*f(x, y))
+    ones = td.ones_like(x)
+    tangents = td.jvp(f, (x, y), (ones, ones))[1]
+    slopes = td.grad(total, (0, 1))(x, y)
+    seconds = td.grad(lambda x, y: td.grad(total)(x, y).sum(), (0, 1))(x, y)
+    for got, want in (
+        (tangents, (cosines, zeros)),
+        (slopes, (cosines, zeros)),
+        (seconds, (-sines, zeros)),
+        (td.program(td.grad(total, (0, 1)), x, y)(x, y), (cosines, zeros)),
+    ):
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_allclose(a.cpu().numpy(), b, rtol=1e-14, atol=0)
+
+
 def returning_its_argument():
     @td.custom_vjp
     def f(x):

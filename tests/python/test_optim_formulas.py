@@ -481,6 +481,32 @@ def test_unfit_schedules_are_named(make, error, message):
 # ---- Averages of parameters
 
 
+@pytest.mark.parametrize("saved_at", range(9))
+def test_a_plateau_goes_on_from_any_state(saved_at):
+    """Within patience, at a reduction and within its cooldown."""
+    metrics = [3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
+
+    def begun():
+        opt = optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+        return opt, optim.ReduceLROnPlateau(opt, decay=0.5, patience=1, cooldown=2)
+
+    def rates(opt, schedule, metrics):
+        found = []
+        for metric in metrics:
+            schedule.step(metric)
+            found.append(opt.param_groups[0]["lr"])
+        return found
+
+    whole = rates(*begun(), metrics)
+    assert whole == [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.125]
+    opt, schedule = begun()
+    before = rates(opt, schedule, metrics[:saved_at])
+    resumed_opt, resumed = begun()
+    resumed_opt.load_state_dict(opt.state_dict())
+    resumed.load_state_dict(schedule.state_dict())
+    assert before + rates(resumed_opt, resumed, metrics[saved_at:]) == whole
+
+
 def test_averages_follow_their_formulas():
     model = td.nn.Linear(2, 2, dtype=td.float64, key=td.random.key(1))
     moving, mean = optim.AveragedModel(model, 0.9), optim.AveragedModel(model, None)
