@@ -580,8 +580,10 @@ const Custom singular_vectors_rule{
       const Tensor v = mh(x.vh), gv = mh(gvh);
       const Tensor by_u = matmul(mh(x.u), gu), by_v = matmul(x.vh, gv);
       const Tensor turn_u = by_u - mh(by_u), turn_v = by_v - mh(by_v);
-      // What turns both sides alike is free between equal values.
-      const Tensor size = abs(by_u) + abs(mh(by_u)) + abs(by_v) + abs(mh(by_v));
+      // What turns both sides alike is free between equal values. Of cotangents across U or V, as those of
+      // the columns that complete them, nothing but rounding is left here.
+      const Tensor size = abs(by_u) + abs(mh(by_u)) + abs(by_v) + abs(mh(by_v)) +
+                          largest(abs(gu), Axes{-2, -1}) + largest(abs(gv), Axes{-2, -1});
       const Tensor none = x.none_of_columns();
       const Tensor free = where(none, abs(turn_u) + abs(turn_v), turn_u + turn_v);
       const Tensor sure = determined(kSvd, turn_u, free, size, x.gaps.equal);
@@ -608,7 +610,8 @@ const Custom null_vectors_rule{
       const Tensor n = where(nonzero_matrices(g), call.outputs[0], stop_gradient(call.outputs[0]));
       const Tensor inside = matmul(mh(n), g), turn = inside - mh(inside);
       const Caller caller = call.attrs.as<CallerAttrs>().caller;
-      const Tensor sure = determined(caller, g, turn, g, ones_like(turn) > 0);
+      const Tensor all = ones(turn.shape(), DType::bool_, turn.device());
+      const Tensor sure = determined(caller, g, turn, g, all);
       return {-matmul(n, matmul(mh(sure), u)), Tensor()};
     },
 };

@@ -8,6 +8,7 @@
 #include "core/bind.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "ops/complex.h"
 #include "ops/random.h"
 #include "program/recorder.h"
 #include "tidu.h"
@@ -264,6 +265,87 @@ TEST_F(Files, RefuseWhatTheyCannotHold) {
   } catch (const ValueError& error) {
     EXPECT_STREQ(error.what(),
                  "[save] instruction 1 (host_call) cannot be saved: it calls a function of the host");
+  }
+}
+
+// --- What is inferred is what is computed
+
+// Runs a program call by call.
+void expect_inferred(const std::string& name, const Program& program, const Tensors& arguments) {
+  Tensors values(program.variables.size());
+  for (size_t i = 0; i < arguments.size(); ++i) values[program.inputs[i]] = arguments[i];
+  for (const Program::Constant& constant : program.constants) values[constant.variable] = constant.value;
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    const Program::Instruction& call = program.instructions[i];
+    const Tensors results = program.run(call, values);
+    ASSERT_EQ(results.size(), call.outputs.size());
+    for (size_t k = 0; k < results.size(); ++k) {
+      EXPECT_EQ(results[k].spec(), program.variables[call.outputs[k]]) << name << ": " << describe(call, i);
+      values[call.outputs[k]] = results[k];
+    }
+  }
+}
+
+// Of a function of one matrix: itself, and its derivatives by jvp and by vjp and of these by both.
+std::vector<Function> with_derivatives(const Function& f) {
+  const auto pushed = [](const Function& g) -> Function {
+    return [g](const Tensors& x) { return jvp(g, {x[0]}, {x[0] * 0.5}).tangents; };
+  };
+  const auto pulled = [](const Function& g) -> Function {
+    return [g](const Tensors& x) {
+      const Vjp at = vjp(g, {x[0]});
+      Tensors cotangents;
+      for (const Tensor& y : at.outputs) cotangents.push_back(astype(cos(real(y)), y.dtype()));
+      return at.pullback(cotangents);
+    };
+  };
+  return {f, pushed(f), pulled(f), pushed(pushed(f)), pulled(pushed(f)), pushed(pulled(f)), pulled(pulled(f))};
+}
+
+TEST(Inferred, WhatDerivativesOfFactorsCompute) {
+  const auto hermitian = [](const Tensor& x) { return x + matrix_transpose(conj(x)); };
+  const std::vector<std::tuple<const char*, Shape, Function>> functions{
+      {"eigvalsh", {2, 3, 3}, [&](const Tensors& x) { return Tensors{linalg::eigvalsh(hermitian(x[0]))}; }},
+      {"eigh", {2, 3, 3},
+       [&](const Tensors& x) {
+         const auto [w, v] = linalg::eigh(hermitian(x[0]));
+         return Tensors{w, abs(v)};
+       }},
+      {"svdvals tall", {2, 4, 3}, [](const Tensors& x) { return Tensors{linalg::svdvals(x[0])}; }},
+      {"svdvals wide", {3, 4}, [](const Tensors& x) { return Tensors{linalg::svdvals(x[0])}; }},
+      {"svd", {2, 4, 3},
+       [](const Tensors& x) {
+         const auto [u, s, vh] = linalg::svd(x[0], false);
+         return Tensors{abs(u), s, abs(vh)};
+       }},
+      {"all of svd", {3, 4},
+       [](const Tensors& x) {
+         const auto [u, s, vh] = linalg::svd(x[0]);
+         return Tensors{abs(u), s, matmul(matrix_transpose(conj(vh)), vh)};
+       }},
+      {"qr", {2, 4, 3},
+       [](const Tensors& x) {
+         const auto [q, r] = linalg::qr(x[0]);
+         return Tensors{q, r};
+       }},
+      {"all of qr", {4, 3},
+       [](const Tensors& x) {
+         const auto [q, r] = linalg::qr(x[0], true);
+         return Tensors{matmul(q, matrix_transpose(conj(q))), r};
+       }},
+      {"pinv", {2, 4, 3}, [](const Tensors& x) { return Tensors{linalg::pinv(x[0])}; }},
+      {"matrix_exp", {2, 3, 3}, [](const Tensors& x) { return Tensors{linalg::matrix_exp(x[0])}; }},
+  };
+  for (const auto& [name, shape, function] : functions) {
+    for (const bool is_complex : {false, true}) {
+      Shape parts = shape;
+      parts.push_back(2);
+      const Tensor x = is_complex ? view_as_complex(numbers(parts)) : numbers(shape);
+      for (const Function& derivative : with_derivatives(function)) {
+        const std::vector<Spec> specs{x.spec()};
+        expect_inferred(str(name, is_complex ? ", complex" : ""), record(derivative, specs), {x});
+      }
+    }
   }
 }
 

@@ -255,6 +255,29 @@ def test_derivatives(name):
     td.check_grads(function, tuple(tensor(a) for a in arrays), order=2, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [td.float64, td.complex128], ids=str)
+@pytest.mark.parametrize("name", ["qr", "svd", "svd wide"])
+def test_what_is_added_to_factors_is_seen_by_its_span(name, dtype):
+    """The projection onto the columns that a whole factor has more is what the others leave: gradients too."""
+    a = TALL if name != "svd wide" else WIDE
+    x = tensor(a) if dtype == td.complex128 else td.tensor(a.real)
+    weights = tensor(hermitian((4, 4), 8)) if dtype == td.complex128 else td.tensor(hermitian((4, 4), 8).real)
+    thin = lambda x: la.qr(x if name != "svd wide" else td.conj(x).mT).Q
+    whole = {
+        "qr": lambda x: la.qr(x, mode="complete").Q,
+        "svd": lambda x: la.svd(x).U,
+        "svd wide": lambda x: td.conj(la.svd(x).Vh).mT,
+    }[name]
+    onto = lambda q: q @ td.conj(q).mT
+    loss = lambda p: td.real(td.sum(weights * p @ weights @ p))
+    of_whole = lambda x: loss(onto(whole(x)[:, 3:]))
+    of_thin = lambda x: loss(td.eye(4, dtype=dtype) - onto(thin(x)))
+    assert of_whole(x).item() == pytest.approx(of_thin(x).item(), rel=1e-12)
+    close(td.grad(of_whole)(x), array_of(td.grad(of_thin)(x)), dtype, 100)
+    curvature = lambda f: td.grad(lambda x: td.real(td.sum(td.grad(f)(x) * td.conj(x * x))))(x)
+    close(curvature(of_whole), array_of(curvature(of_thin)), dtype, 1000)
+
+
 def test_real_factors_with_complex_ones():
     b = td.tensor(draw((3, 2), 8).real)
     td.check_grads(la.solve, (tensor(A), b), order=2, rtol=1e-5)
