@@ -175,7 +175,7 @@ class TrustRegion : public Steps {
   static double damping_within(const LinearModel& model, double radius) {
     const Numbers& s = model.singular_values();
     const Numbers& beta = model.components();
-    double low = 0, high = length(scaled(beta, s)) / radius, damping = 1e-3 * high;
+    double low = 0, high = length(scaled(beta, s)) / radius, damping = 0;
     for (int i = 0; i < kTrials; ++i) {
       if (!(damping > low && damping < high)) damping = std::max(1e-3 * high, std::sqrt(low * high));
       const Numbers q = model.solution(beta, damping);
