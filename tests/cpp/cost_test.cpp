@@ -112,5 +112,14 @@ TEST(Plan, ArenaKeepsWhatIsAliveApart) {
   }
 }
 
+TEST(Plan, ArenaGrowsAtItsEnd) {
+  // One after the other, each of them longer, few and many: they share one place.
+  for (const int count : {50, 3000}) {
+    std::vector<Lifetime> lifetimes;
+    for (int i = 0; i < count; ++i) lifetimes.push_back({64 * (i + 1), i, i});
+    EXPECT_EQ(arena_for(lifetimes).bytes, 64 * count);
+  }
+}
+
 }  // namespace
 }  // namespace tidu

@@ -169,6 +169,25 @@ TEST(Formulas, GoOnFromTheirState) {
   EXPECT_EQ(to_vector<double>(stop_gradient(p)), to_vector<double>(stop_gradient(q)));
 }
 
+TEST(Formulas, KeepWhatTheyKeepInPython) {
+  // A tensor like the parameter of each name, but for NAdam's product, a number whatever the parameter.
+  const Tensor p = zeros({2, 3}, DType::bfloat16).set_requires_grad();
+  NAdam optimizer({p}, {.lr = 0.1});
+  int products = 0, others = 0;
+  for (const auto& [name, tensor] : optimizer.state()) {
+    if (name.find("mu_product") != name.npos) {
+      EXPECT_EQ(tensor.spec(), (Spec{{}, DType::float64, {}})) << name;
+      EXPECT_EQ(item<double>(tensor), 1);
+      ++products;
+    } else if (name.find("exp_avg") != name.npos) {
+      EXPECT_EQ(tensor.spec(), (Spec{{2, 3}, DType::float32, {}})) << name;
+      ++others;
+    }
+  }
+  EXPECT_EQ(products, 1);
+  EXPECT_EQ(others, 2);
+}
+
 TEST(Formulas, OptionsOutOfRangeAreNamed) {
   const Tensors p{zeros({2, 2}).set_requires_grad()};
   EXPECT_THROW(Adagrad(p, {.lr_decay = -1}), ValueError);

@@ -175,6 +175,7 @@ NAMES = [
     "plain",
     'quotes " \\ / \b \f \n \r \t \x01',
     "n\u00e4me \u0416 \u20ac \U0001f600",
+    "digits of 16 after them: \u00e9a1 \u20acF0 \U0001f6000",
     # At the ends of what one, two, three and four bytes encode, and beside the surrogates.
     "\x7f\x80\u07ff\u0800\u0fff\u1000\ucfff\ud000\ud7ff\ue000\uffff\U00010000\U0003ffff\U00040000\U0010ffff",
 ]
@@ -290,6 +291,36 @@ def test_what_killed_programs_left_behind_goes(tmp_path):
         fcntl.flock(used, fcntl.LOCK_EX)  # as a program that is writing does
         td.save(tmp_path / "x", {"x": td.ones(2)})
         assert sorted(os.listdir(tmp_path)) == [".tidu-used.tmp", "x"]
+
+
+def test_files_are_closed(tmp_path):
+    """Whether they were read, written, refused, in use or left behind."""
+    import fcntl
+
+    path = tmp_path / "x"
+    td.save(path, {"x": td.ones(2)})
+    program = td.program(lambda x: x * 2, td.ones(2))
+    (tmp_path / "damaged").write_bytes(path.read_bytes()[:-1])
+
+    def work():
+        with open(tmp_path / ".tidu-used.tmp", "w") as used:
+            fcntl.flock(used, fcntl.LOCK_EX)
+            (tmp_path / ".tidu-left.tmp").write_text("half")
+            td.save(path, td.load(path))
+        program.save(tmp_path / "p")
+        td.load_program(tmp_path / "p")
+        for refused in (tmp_path / "damaged", tmp_path, tmp_path / "none"):
+            with pytest.raises(OSError):
+                td.load(refused)
+        for refused in (tmp_path, tmp_path / "none" / "y"):
+            with pytest.raises(OSError):
+                td.save(refused, {"x": td.ones(2)})
+
+    work()
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        work()
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_numbers_that_json_has_not_go_round(tmp_path):

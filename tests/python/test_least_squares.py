@@ -667,3 +667,20 @@ def test_a_part_of_a_step_says_nothing_of_the_end():
     f = lambda p: p[0] * td.exp(-(p[1] ** 2) * t) + p[2] * td.sin(3 * p[3] * t) - y
     found = td.optim.least_squares(f, x0, method="gauss-newton")
     assert not found.converged or found.gradient_norm < 1e-4
+
+
+def test_a_refused_step_shortens_the_next():
+    """In a region far wider than the step, too: after it steps are half as long, to the tenth that they may miss."""
+    tried = []
+
+    def f(x):
+        tried.append(x.item())
+        return td.atan(x)
+
+    begin = 3.0
+    report = td.optim.least_squares(f, td.tensor([begin], dtype=td.float64), radius=100.0)
+    assert report.converged and abs(report.x.item()) < 1e-8
+    trials = [x for x in tried if x != begin]
+    newton = (1 + begin**2) * np.arctan(begin)
+    assert begin - trials[0] == pytest.approx(newton, rel=1e-12)  # to where the cost is greater
+    assert 0.45 * newton <= begin - trials[1] <= 0.55 * newton

@@ -67,3 +67,20 @@ def test_compiled_functions_are_noted(device):
         f(x)
     assert sum("matmul" in call["name"] for call in p.calls) == 1
     assert sum("tanh" in call["name"] for call in p.calls) == 1
+
+
+def test_what_takes_a_product_part_by_part_is_named_with_it(device):
+    weight = td.ones((8, 4), device=device, requires_grad=True)
+    optimizer = td.optim.SGD([weight], lr=0.1)
+
+    @td.compile
+    def step(x):
+        optimizer.zero_grad()
+        ((x @ weight) ** 2).sum().backward()
+        optimizer.step()
+
+    x = td.ones((5, 8), device=device)
+    step(x)
+    with td.profile() as p:
+        step(x)
+    assert [c["operands"] for c in p.calls if c["name"] == "matmul+sgd_update"] == ["(8, 4)"]
