@@ -28,6 +28,35 @@ TEST(Callback, ResultsMustBeWhatWasSaid) {
   EXPECT_THROW(pure_callback(twice, {other}, {tensor<float>({1}, {})}), ShapeError);
 }
 
+TEST(Callback, ResultsMustBeAsManyAsWasSaid) {
+  const Tensor x = tensor<float>({1}, {});
+  const std::vector<Spec> none, one{x.spec()}, two{x.spec(), x.spec()};
+  for (const auto& [given, said] : {std::pair(2, one), std::pair(0, one), std::pair(1, two), std::pair(1, none)}) {
+    const Function f = [given = given](const Tensors& x) { return Tensors(given, x[0]); };
+    const auto call = [&](const Tensors& x) { return pure_callback(f, said, x); };
+    EXPECT_THROW(call({x}), ValueError) << given;
+    const Program program = record([&](const Tensors& x) { return call(x); }, one);
+    EXPECT_EQ(program.outputs.size(), said.size());
+    if (said.empty()) continue;
+    EXPECT_THROW(program(Tensors{x}), ValueError) << given;
+  }
+  EXPECT_EQ(pure_callback([](const Tensors& x) { return Tensors{x[0], x[0] * 2}; }, two, {x}).size(), 2u);
+}
+
+TEST(Callback, EffectsHaveNoResults) {
+  const Function f = [](const Tensors& x) {
+    debug_callback([](const Tensors&) {}, x);
+    return x;
+  };
+  Program program = record(f, std::vector<Spec>{{{}, DType::float32, {}}});
+  program.verify();
+  ASSERT_EQ(program.instructions.size(), 1u);
+  EXPECT_TRUE(program.instructions[0].outputs.empty());
+  program.variables.push_back(program.variables[0]);
+  program.instructions[0].outputs.push_back(static_cast<int>(program.variables.size()) - 1);
+  EXPECT_THROW(program.verify(), ValueError);
+}
+
 TEST(Callback, ProgramsKeepEffectsInTheirOrder) {
   std::vector<float> seen;
   const auto note = [&](const Tensors& x) { seen.push_back(item<float>(x[0])); };

@@ -207,3 +207,36 @@ def test_a_result_that_is_a_number_of_the_code_may_be_written_to(device):
             number = run(x)[1]
             assert number.tolist() == [1, 2]
             number[...] = 7
+
+
+def test_steps_share_constants_with_each_other_and_what_is_around(device):
+    """What steps would compute again of a constant is computed once, wherever else the constant is read."""
+    table = td.asarray([0.5, -1.0, 2.0], dtype=td.float64, device=device)
+    other = td.asarray([0.25, 0.75, -0.5], dtype=td.float64, device=device)
+    grown = lambda h, _: (h * td.exp(table) + td.sin(other), None)
+    shrunk = lambda h, x: (h * td.exp(-td.abs(table)) + td.exp(other) * x, td.sin(other) * h)
+
+    def f(x, xs):
+        h = td.scan(grown, x + other, length=3)[0]
+        h, ys = td.scan(shrunk, h * td.cos(table), xs)
+        return td.scan(grown, h, length=2)[0] + table, ys
+
+    def expected(x, xs):
+        t, o = table.cpu().numpy(), other.cpu().numpy()
+        h, ys = x + o, []
+        for _ in range(3):
+            h = h * np.exp(t) + np.sin(o)
+        h = h * np.cos(t)
+        for step in xs:
+            ys.append(np.sin(o) * h)
+            h = h * np.exp(-np.abs(t)) + np.exp(o) * step
+        for _ in range(2):
+            h = h * np.exp(t) + np.sin(o)
+        return td.asarray(h + t, device=device), td.asarray(np.stack(ys), device=device)
+
+    x, xs = np.array([1.0, -2.0, 0.5]), np.arange(12.0).reshape(4, 3) / 7
+    given = [td.asarray(a, device=device) for a in (x, xs)]
+    compiled = td.compile(f)
+    for scale in (1.0, -0.5):  # constants are read anew at each call
+        table[...] = table * scale
+        assert_trees_close(compiled(*given), expected(x, xs), 1e-13)

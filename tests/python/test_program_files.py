@@ -646,6 +646,62 @@ def damage(tree, rng):
     return path
 
 
+def held_of(program):
+    """(primitive, attribute, program) of each program that is held in the JSON of one."""
+    for call in program["instructions"]:
+        for name, value in call.get("attrs", {}).items():
+            if isinstance(value, dict) and "instructions" in value:
+                yield call["primitive"], name, value
+                yield from held_of(value)
+
+
+def with_an_input_more(program):
+    program["variables"].append({"dtype": "int32", "shape": [7]})
+    program["inputs"].append(len(program["variables"]) - 1)
+
+
+def with_a_result_more(program):
+    program["outputs"].append(program["outputs"][0])
+
+
+def with_another_result(program):
+    program["variables"].append({"dtype": "int32", "shape": [7]})
+    program["constants"].append({"variable": len(program["variables"]) - 1, "tensor": "int32(7)"})
+    program["outputs"][-1] = len(program["variables"]) - 1
+
+
+# What a solver is given may be anything.
+FREE = {("root", "given")}
+HOLD_NONE = {"spectrum", "parts", "noisy", "training", "in place", "splitting"}
+
+
+@pytest.mark.parametrize("misfit", [with_an_input_more, with_a_result_more, with_another_result])
+@pytest.mark.parametrize("name", [name for name in HELD | ROOTS if name not in HOLD_NONE])
+def test_what_a_call_holds_must_fit_it(name, misfit, tmp_path):
+    """Each held program in turn is one that is sound by itself, but of other inputs or results."""
+    function, args = (HELD | ROOTS)[name]
+    path = tmp_path / "p.tidu"
+    td.program(function, *args).save(path)
+    header, tensors = parts(path)
+    saved = header["__metadata__"]["tidu.program"]
+    if misfit is with_another_result:
+        header["int32(7)"] = {"dtype": "I32", "shape": [7], "data_offsets": [len(tensors), len(tensors) + 28]}
+        tensors += bytes(28)
+    refused = 0
+    for i, (primitive, field, _) in enumerate(held_of(json.loads(saved))):
+        if misfit is not with_an_input_more and (primitive, field) in FREE:
+            continue
+        tree = json.loads(saved)
+        misfit(list(held_of(tree))[i][2])
+        header["__metadata__"]["tidu.program"] = json.dumps(tree)
+        write(path, header, tensors)
+        with pytest.raises(td.FileError) as raised:
+            td.load_program(path)
+        assert primitive in str(raised.value), (field, str(raised.value))
+        refused += 1
+    assert refused > 0
+
+
 def many_operations(x, i):
     a = td.asarray(np.arange(6.0, dtype=np.float32).reshape(2, 3))
     y = td.concat([x, a.T @ a], axis=0)[1:, ::2]
