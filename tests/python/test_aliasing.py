@@ -195,6 +195,26 @@ def test_a_view_taken_again_after_a_write(mode):
     assert mode(f, [1.0, 2.0, 3.0]) == [0, 2 * 25 * 2 + 2 * 2, 0]
 
 
+@pytest.mark.parametrize("tracked", ["base", "value"])
+@pytest.mark.parametrize("write", ["slice", "all", "index"])
+def test_a_write_into_a_stale_view_is_refused(write, tracked):
+    """Where its derivative depends on it, before anything is changed."""
+    x = leaf([1.0, 2.0, 3.0])
+    base = x * 2 if tracked == "base" else td.zeros(3, dtype=x.dtype)
+    view = base[:]
+    base[1:2] = 5.0
+    value = x if tracked == "value" else td.full((3,), 7.0, dtype=x.dtype)
+    before = base.tolist()
+    with pytest.raises(td.GradientError, match="overwritten in place through another view"):
+        if write == "slice":
+            view[0:1] = value[0:1]
+        elif write == "all":
+            view[...] = value
+        else:
+            view[td.tensor([2, 0])] = value[:2]
+    assert base.tolist() == before
+
+
 def test_a_stale_view_shows_what_was_written():
     c = td.tensor([1.0, 2.0, 3.0])
     view, other = c[:2], c[1:]
