@@ -31,7 +31,8 @@ TEST(Callback, ResultsMustBeWhatWasSaid) {
 TEST(Callback, ResultsMustBeAsManyAsWasSaid) {
   const Tensor x = tensor<float>({1}, {});
   const std::vector<Spec> none, one{x.spec()}, two{x.spec(), x.spec()};
-  for (const auto& [given, said] : {std::pair(2, one), std::pair(0, one), std::pair(1, two), std::pair(1, none)}) {
+  for (const auto& [given, said] :
+       {std::pair(2, one), std::pair(0, one), std::pair(1, two), std::pair(1, none)}) {
     const Function f = [given = given](const Tensors& x) { return Tensors(given, x[0]); };
     const auto call = [&](const Tensors& x) { return pure_callback(f, said, x); };
     EXPECT_THROW(call({x}), ValueError) << given;

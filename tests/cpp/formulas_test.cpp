@@ -238,6 +238,8 @@ TEST(AveragedModel, FollowsTheParameters) {
   AveragedModel other(model);
   other.load_state(state);
   expect_close(other(x), moving(x), 0);
+  for (const double end : {0.0, 1.0}) EXPECT_NO_THROW(AveragedModel(model, end));
+  EXPECT_THROW(AveragedModel(model, -0.5), ValueError);
   EXPECT_THROW(AveragedModel(model, 1.5), ValueError);
 }
 

@@ -270,8 +270,9 @@ TEST_F(Files, RefuseWhatTheyCannotHold) {
 
 // --- What is inferred is what is computed
 
-// Runs a program call by call.
+// Verifies a program, and runs it call by call.
 void expect_inferred(const std::string& name, const Program& program, const Tensors& arguments) {
+  EXPECT_NO_THROW(program.verify()) << name;
   Tensors values(program.variables.size());
   for (size_t i = 0; i < arguments.size(); ++i) values[program.inputs[i]] = arguments[i];
   for (const Program::Constant& constant : program.constants) values[constant.variable] = constant.value;
@@ -299,36 +300,42 @@ std::vector<Function> with_derivatives(const Function& f) {
       return at.pullback(cotangents);
     };
   };
-  return {f, pushed(f), pulled(f), pushed(pushed(f)), pulled(pushed(f)), pushed(pulled(f)), pulled(pulled(f))};
+  return {
+      f, pushed(f), pulled(f), pushed(pushed(f)), pulled(pushed(f)), pushed(pulled(f)), pulled(pulled(f))};
 }
 
 TEST(Inferred, WhatDerivativesOfFactorsCompute) {
   const auto hermitian = [](const Tensor& x) { return x + matrix_transpose(conj(x)); };
   const std::vector<std::tuple<const char*, Shape, Function>> functions{
       {"eigvalsh", {2, 3, 3}, [&](const Tensors& x) { return Tensors{linalg::eigvalsh(hermitian(x[0]))}; }},
-      {"eigh", {2, 3, 3},
+      {"eigh",
+       {2, 3, 3},
        [&](const Tensors& x) {
          const auto [w, v] = linalg::eigh(hermitian(x[0]));
          return Tensors{w, abs(v)};
        }},
       {"svdvals tall", {2, 4, 3}, [](const Tensors& x) { return Tensors{linalg::svdvals(x[0])}; }},
       {"svdvals wide", {3, 4}, [](const Tensors& x) { return Tensors{linalg::svdvals(x[0])}; }},
-      {"svd", {2, 4, 3},
+      {"svd",
+       {2, 4, 3},
        [](const Tensors& x) {
          const auto [u, s, vh] = linalg::svd(x[0], false);
          return Tensors{abs(u), s, abs(vh)};
        }},
-      {"all of svd", {3, 4},
+      {"all of svd",
+       {3, 4},
        [](const Tensors& x) {
          const auto [u, s, vh] = linalg::svd(x[0]);
          return Tensors{abs(u), s, matmul(matrix_transpose(conj(vh)), vh)};
        }},
-      {"qr", {2, 4, 3},
+      {"qr",
+       {2, 4, 3},
        [](const Tensors& x) {
          const auto [q, r] = linalg::qr(x[0]);
          return Tensors{q, r};
        }},
-      {"all of qr", {4, 3},
+      {"all of qr",
+       {4, 3},
        [](const Tensors& x) {
          const auto [q, r] = linalg::qr(x[0], true);
          return Tensors{matmul(q, matrix_transpose(conj(q))), r};

@@ -1,18 +1,21 @@
 """Breaks the C++ sources in thousands of places, and counts the breaks that the C++ and Python tests notice.
 
-    python tests/mutants/mutants.py build FOLDER [--jobs N] [--sample N] [--seed N] [--files ..]
+    python tests/mutants/mutants.py build FOLDER [--jobs N] [--sample N [--each N]] [--seed N] [--files ..]
                                                                  # once, and after each change of the sources
-    python tests/mutants/mutants.py record FOLDER [--part K/N]   # and after each change of the tests
+    python tests/mutants/mutants.py record FOLDER [--jobs N] [--part K/N]
+                                                                 # and after each change of the tests
     python tests/mutants/mutants.py try FOLDER [--sample N] [--seed N] [--jobs N] [--seconds N]
                                     [--only N,N] [--files csrc/nn,kernels] [--at-least SHARE]
 
 `build` copies csrc and kernels without device cuda to FOLDER/tree, where each place becomes a condition on
 one number (switch.h), so that one build holds every mutant, or a sample of them, for which fewer files are
-compiled; which are no C++ the compiler says, and they are left out. `record` runs each test once and notes
-which places it reaches; with --part it adds part K of N parts of the Python tests to what it knows. `try`
-takes a sample, gives each mutant its turn by the environment variable TIDU_MUTANT, and runs the tests that
-reach it, those that reach least first, up to SECONDS of what they take unbroken. Some mutants change nothing
-that can be seen.
+compiled, and with --each fewer still: so many mutants of each file that is drawn, by how many it has. Which
+are no C++ the compiler says, and they are left out. Nor is there one where any change is the same program by
+rule (SAME). `record` runs the tests, a program or some files of them at a time, and notes which places each
+reaches; what it knows of a file stays until the file changes. `try` takes a sample, gives each mutant its
+turn by the environment variable TIDU_MUTANT, and runs the tests that reach it until one fails: of each
+function of tests some before the rest, those that reach least before others, up to SECONDS of what they take
+unbroken. What is missed must be read: some mutants change nothing that can be seen.
 """
 
 import argparse
@@ -25,8 +28,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -34,9 +39,22 @@ ROOT = HERE.parents[1]
 MOST = 1 << 16  # as in switch.h
 SOURCES = ("csrc", "kernels")
 LEFT_OUT = ("csrc/simt", "csrc/backend/cuda", "csrc/cuda", "kernels/cuda")
+TOGETHER = 8  # files of Python tests that one process records
+MOST_SECONDS = 7200  # that it takes, or one C++ test
 FIRST = 25  # Python tests that run by themselves, since most mutants fall at one of the first
+ALIKE = 2  # of a function's tests, those that come before the rest
 # Of device cuda, or of what is not built here.
 TESTS_LEFT_OUT = ("test_cuda", "test_check_cuda", "test_examples", "test_stubs")
+
+# Text in which every change gives a program of the same results, by what it is and not by where it stands:
+SAME = (
+    # how much memory a container takes before it grows,
+    r"\breserve\([^;\n]*\);|\bshrink_to_fit\(\);",
+    # how many items a task has, and from how many on there are several: no result depends on it,
+    r"(?<=std::max<int64_t>\()1, kGrain / [\w.]+|\b(?:work|total) < 2 \* kGrain\b",
+    # which hash a value has: unequal ones may share it.
+    r"\buint64_t hash_value\([^;\n]*;|\bmix\(hash, [^;\n]*;",
+)
 
 # --- Places: spans of a text, what they become, and for a reader the broken text.
 
@@ -114,6 +132,11 @@ def places(code):
         yield "operator", [(m.start(), m.end(), new)], f"the other than {m[1]}"
 
 
+def same_spans(code):
+    """Where each change is the same program."""
+    return [m.span() for pattern in SAME for m in re.finditer(pattern, code)]
+
+
 def is_constant_expression(line):
     return re.search(r"\bconstexpr\b|\bstatic_assert\b|\btemplate\b|\bcase\b|\benum\b", line) is not None
 
@@ -123,16 +146,28 @@ def initialises_constant(code, line):
     return "constinit" in code and re.fullmatch(r"\s+[\w:<>*]+ \w+ = (?:\w|::)+;.*", line) is not None
 
 
-def chosen_of(mutants, files, sample, seed):
-    """The numbers of the mutants of files, or of a sample of them."""
-    numbers = [n for n, (name, *_) in mutants.items() if name.startswith(tuple(files.split(",")))]
-    return random.Random(seed).sample(numbers, min(sample, len(numbers))) if sample else numbers
+def chosen_of(mutants, files, sample, seed, each=1):
+    """The numbers of the mutants of files, or of a sample: `each` of a file drawn by how many it has."""
+    patterns = [f"{pattern}*" for pattern in files.split(",")]
+    numbers = [n for n, (name, *_) in mutants.items() if any(fnmatch(name, p) for p in patterns)]
+    if not sample:
+        return numbers
+    random.Random(seed).shuffle(numbers)
+    of_file = {}
+    for number in numbers:
+        of_file.setdefault(mutants[number][0], []).append(number)
+    chosen = []
+    for number in numbers:
+        own = of_file[mutants[number][0]]
+        chosen += own[:each]
+        del own[:each]
+    return chosen[:sample]
 
 
 class Sources:
     """The mutants of every file, numbered; a copy of the tree with those that are C++."""
 
-    def __init__(self, tree, files, sample, seed):
+    def __init__(self, tree, options):
         self.tree = tree
         self.mutants = {}  # number -> (file, numbers of lines, line, spans, kind, told)
         self.texts = {}
@@ -148,7 +183,10 @@ class Sources:
             code = without_comments(text)
             starts = [0, *(m.end() for m in re.finditer("\n", text))]
             lines = text.splitlines()
+            same = same_spans(code)
             for kind, spans, told in places(code):
+                if any(all(begin <= s and e <= stop for s, e, _ in spans) for begin, stop in same):
+                    continue
                 touched = {bisect.bisect(starts, at) for start, end, _ in spans for at in (start, end)}
                 if not any(
                     is_constant_expression(line) or initialises_constant(code, line)
@@ -158,7 +196,7 @@ class Sources:
                     first = lines[min(touched) - 1].strip()
                     self.mutants[number] = (name, sorted(touched), first, spans, kind, told)
         assert len(self.mutants) < MOST
-        chosen = chosen_of(self.mutants, files, sample, seed)
+        chosen = chosen_of(self.mutants, options.files, options.sample, options.seed, options.each)
         self.mutants = {number: self.mutants[number] for number in sorted(chosen)}
 
     def write(self, files=None):
@@ -198,9 +236,9 @@ def build(folder, options):
     tree = folder / "tree"
     binary = tree / "build" / "release"
     saved = folder / "mutants.json"
-    sources = Sources(tree, options.files, options.sample, options.seed)
+    sources = Sources(tree, options)
     print(f"{len(sources.mutants)} mutants", flush=True)
-    asked = json.dumps([options.files, options.sample, options.seed])
+    asked = json.dumps([options.files, options.sample, options.seed, options.each])
     begun = saved.exists() and saved.stat().st_mtime > sources.changed
     if begun and (folder / "asked.json").read_text() == asked:  # goes on where it was left
         alive = {int(number) for number in json.loads(saved.read_text())}
@@ -252,69 +290,99 @@ def program(folder, name):
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-p", "no:cacheprovider", "--tb=line"]
 
 
-def record(folder, part):
-    """FOLDER/tests.json: test -> (seconds, the mutants that it reaches), for each that passes."""
-    reached = folder / "reached"
-    reached.write_bytes(bytes(MOST))
-    variables = environment(folder, TIDU_MUTANTS_REACHED=str(reached))
-    saved = folder / "tests.json"
-    tests = json.loads(saved.read_text()) if part and saved.exists() else {}
-    for path in [] if tests else sorted((ROOT / "tests/cpp").glob("*_test.cpp")):
-        listing = subprocess.run(
-            [program(folder, path.stem), "--gtest_list_tests"], capture_output=True, text=True, check=True
-        ).stdout
-        suite = ""
-        for line in listing.splitlines():
-            if not line.startswith(" "):
-                suite = line.split()[0]
-                continue
-            test = suite + line.split()[0]
-            reached.write_bytes(bytes(MOST))
-            start = os.times().elapsed
-            done = subprocess.run(
-                [program(folder, path.stem), f"--gtest_filter={test}"], env=variables, capture_output=True
-            )
-            if done.returncode == 0:
-                numbers = [i for i, byte in enumerate(reached.read_bytes()) if byte]
-                tests[f"{path.stem}:{test}"] = (os.times().elapsed - start, numbers)
-    print(f"{len(tests)} C++ tests", flush=True)
-    (folder / "record").unlink(missing_ok=True)
-    files = sorted(
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "tests/python").glob("test_*.py")
-        if not path.name.startswith(TESTS_LEFT_OUT)
-    )
-    variables["TIDU_MUTANTS_RECORD"] = str(folder / "record")
-    subprocess.run([*PYTEST, *files, *(["--part", part] if part else [])], env=variables, cwd=ROOT)
-    for line in (folder / "record").read_text().splitlines():
+def run_program(folder, path, variables, reached):
+    """test -> (seconds, mutants) of those of a C++ program that pass, each in a process of its own."""
+    tests, suite = {}, ""
+    listing = subprocess.run(
+        [program(folder, path.stem), "--gtest_list_tests"], capture_output=True, text=True, check=True
+    ).stdout
+    for line in listing.splitlines():
+        if not line.startswith(" "):
+            suite = line.split()[0]
+            continue
+        test = suite + line.split()[0]
+        reached.write_bytes(bytes(MOST))
+        start = time.monotonic()
+        command = [program(folder, path.stem), f"--gtest_filter={test}"]
+        done = subprocess.run(command, env=variables, capture_output=True, timeout=MOST_SECONDS)
+        if done.returncode == 0:
+            numbers = [m.start() for m in re.finditer(b"\1", reached.read_bytes())]
+            tests[f"{path.stem}:{test}"] = (time.monotonic() - start, numbers)
+    return tests
+
+
+def run_files(paths, part, variables, noted):
+    """path -> test -> (seconds, mutants) of those of files of Python tests that pass."""
+    files = [str(path.relative_to(ROOT)) for path in paths]
+    command = [*PYTEST, "--part", part, *files]
+    subprocess.run(command, env=variables, cwd=ROOT, stdout=subprocess.DEVNULL, timeout=MOST_SECONDS)
+    tests = {path: {} for path in paths}
+    for line in noted.read_text().splitlines():
         name, passed, seconds, numbers = json.loads(line)
         if passed:
-            tests[name] = (seconds, numbers)
-    print(f"{len(tests)} tests")
-    saved.write_text(json.dumps(tests))
+            tests[ROOT / name.split("::")[0]][name] = (seconds, numbers)
+    return tests
 
 
-def failure(folder, number, tests, seconds):
-    """What of these tests, in their order, fails with this mutant; None where they pass."""
+def record(folder, options):
+    """FOLDER/tests.json: file and part -> (the file's time, test -> (seconds, mutants that it reaches))."""
+    saved = folder / "tests.json"
+    known = json.loads(saved.read_text()) if saved.exists() else {}
+    key = lambda path: f"{path.name} {options.part if path.suffix == '.py' else ''}"
+    is_new = lambda path: known.get(key(path), (0,))[0] != path.stat().st_mtime
+    programs = [[path] for path in sorted((ROOT / "tests/cpp").glob("*_test.cpp")) if is_new(path)]
+    files = [
+        path
+        for path in sorted((ROOT / "tests/python").glob("test_*.py"))
+        if not path.name.startswith(TESTS_LEFT_OUT) and is_new(path)
+    ]
+
+    def recorded(paths):
+        with tempfile.TemporaryDirectory() as work:
+            reached, noted = Path(work) / "reached", Path(work) / "noted"
+            reached.write_bytes(bytes(MOST))
+            noted.touch()
+            variables = environment(folder, TIDU_MUTANTS_REACHED=str(reached), TIDU_MUTANTS_RECORD=str(noted))
+            if paths[0].suffix == ".py":
+                return run_files(paths, options.part, variables, noted)
+            return {paths[0]: run_program(folder, paths[0], variables, reached)}
+
+    groups = programs + [files[i : i + TOGETHER] for i in range(0, len(files), TOGETHER)]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for tests in pool.map(recorded, groups):
+            for path, passed in tests.items():
+                known[key(path)] = (path.stat().st_mtime, passed)
+                print(f"{path.name}: {len(passed)} tests", flush=True)
+            saved.write_text(json.dumps(known))  # so that what ends early goes on from here
+    print(f"{sum(len(tests) for _, tests in known.values())} tests")
+
+
+def failure(folder, number, tests):
+    """What of these tests, (name, seconds unbroken) in their order, fails with this mutant; None where they
+    pass."""
     chosen = {"TIDU_MUTANT": str(number)}
     cpp = {}
-    for test in tests:
+    for test, seconds in tests:
         if not test.startswith("tests/"):
             name, filter = test.split(":", 1)
-            cpp.setdefault(name, []).append(filter)
-    limit = 60 + 10 * seconds
+            cpp.setdefault(name, []).append((filter, seconds))
     with tempfile.TemporaryDirectory() as work:
-        runs = [
-            ([program(folder, name), "--gtest_fail_fast", f"--gtest_filter={':'.join(filters)}"], {})
-            for name, filters in cpp.items()
-        ]
-        python = [test for test in tests if test.startswith("tests/")]
+        runs = []
+        for name, filters in cpp.items():
+            those = ":".join(filter for filter, _ in filters)
+            command = [program(folder, name), "--gtest_fail_fast", f"--gtest_filter={those}"]
+            runs.append((command, {}, sum(seconds for _, seconds in filters)))
+        python = [test for test in tests if test[0].startswith("tests/")]
         for part in (python[:FIRST], python[FIRST:]):
             names = Path(work) / f"{len(runs)}.json"
-            names.write_text(json.dumps(part))
-            files = dict.fromkeys(test.split("::")[0] for test in part)
-            runs += [([*PYTEST, "-x", *files], {"TIDU_MUTANTS_TESTS": str(names)})] if part else []
-        for command, more in runs:
+            names.write_text(json.dumps([name for name, _ in part]))
+            files = dict.fromkeys(name.split("::")[0] for name, _ in part)
+            if part:
+                command = [*PYTEST, "-x", *files]
+                runs.append(
+                    (command, {"TIDU_MUTANTS_TESTS": str(names)}, sum(seconds for _, seconds in part))
+                )
+        for command, more, seconds in runs:
             try:
                 done = subprocess.run(
                     command,
@@ -323,7 +391,7 @@ def failure(folder, number, tests, seconds):
                     capture_output=True,
                     text=True,
                     errors="replace",
-                    timeout=limit,
+                    timeout=60 + 10 * seconds,
                 )
             except subprocess.TimeoutExpired:
                 return f"{Path(command[0]).name} hangs"
@@ -336,7 +404,8 @@ def failure(folder, number, tests, seconds):
 
 def attempt(folder, options):
     mutants = {int(n): m for n, m in json.loads((folder / "mutants.json").read_text()).items()}
-    tests = json.loads((folder / "tests.json").read_text())
+    files = json.loads((folder / "tests.json").read_text())
+    tests = {name: test for _, of_file in files.values() for name, test in of_file.items()}
     reaching = {}
     for name, (_, numbers) in tests.items():
         for number in numbers:
@@ -347,8 +416,15 @@ def attempt(folder, options):
     verdicts = Counter()
 
     def judge(number):
-        # Those that reach least are about what they reach; long ones come late.
+        # Those that reach least are about what they reach; long ones come late, and so do those like others.
         order = sorted(reaching.get(number, []), key=lambda name: len(tests[name][1]) * (1 + tests[name][0]))
+        before = Counter()
+        rank = {}
+        for name in order:
+            function = re.split(r"[\[/]", name.removeprefix("tests/python/"))[0]
+            rank[name] = before[function] // ALIKE
+            before[function] += 1
+        order.sort(key=rank.__getitem__)
         chosen, total = [], 0.0
         for name in order:
             if total + tests[name][0] <= options.seconds:
@@ -356,7 +432,7 @@ def attempt(folder, options):
                 chosen.append(name)
         if not order:
             return "unreached", ""
-        found = failure(folder, number, chosen, total)
+        found = failure(folder, number, [(name, tests[name][0]) for name in chosen])
         return ("noticed", found) if found else ("missed", f"by {len(chosen)} of {len(order)} tests")
 
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -376,19 +452,24 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--sample", type=int, help="only so many mutants, chosen by the seed")
+    parser.add_argument(
+        "--each", type=int, default=1, help="of build's sample: so many mutants of each file drawn"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=600, help="of tests for a mutant")
-    parser.add_argument("--only", default="", help="only mutants of these numbers")
-    parser.add_argument("--part", help="K/N: of the Python tests only part K of N, added to those recorded")
     parser.add_argument(
-        "--files", default="csrc,kernels", help="only files whose path starts with one of these"
+        "--part", default="0/1", help="K/N: of the Python tests only part K of N, beside others"
+    )
+    parser.add_argument("--only", default="", help="only mutants of these numbers")
+    parser.add_argument(
+        "--files", default="csrc,kernels", help="only files whose path starts with one of these patterns"
     )
     parser.add_argument("--at-least", type=float, help="fail if a smaller share is noticed")
     options = parser.parse_args()
     folder = options.folder.resolve()
     if options.action == "build":
         return build(folder, options)
-    return record(folder, options.part) if options.action == "record" else attempt(folder, options)
+    return record(folder, options) if options.action == "record" else attempt(folder, options)
 
 
 if __name__ == "__main__":

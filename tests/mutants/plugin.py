@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import re
 import time
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def pytest_runtest_protocol(item):
         item.mutants_passed = True
         result = yield
         seconds = time.monotonic() - start
-        numbers = [i for i, byte in enumerate(reached[:]) if byte]
+        numbers = [m.start() for m in re.finditer(b"\1", reached)]
         print(json.dumps([item.nodeid, item.mutants_passed, seconds, numbers]), file=record)
     return result
 

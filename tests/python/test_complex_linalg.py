@@ -258,10 +258,11 @@ def test_derivatives(name):
 @pytest.mark.parametrize("dtype", [td.float64, td.complex128], ids=str)
 @pytest.mark.parametrize("name", ["qr", "svd", "svd wide"])
 def test_what_is_added_to_factors_is_seen_by_its_span(name, dtype):
-    """The projection onto the columns that a whole factor has more is what the others leave: gradients too."""
+    """The projection onto what a whole factor has more is what the others leave, and so are gradients."""
     a = TALL if name != "svd wide" else WIDE
     x = tensor(a) if dtype == td.complex128 else td.tensor(a.real)
-    weights = tensor(hermitian((4, 4), 8)) if dtype == td.complex128 else td.tensor(hermitian((4, 4), 8).real)
+    w = hermitian((4, 4), 8)
+    weights = tensor(w) if dtype == td.complex128 else td.tensor(w.real)
     thin = lambda x: la.qr(x if name != "svd wide" else td.conj(x).mT).Q
     whole = {
         "qr": lambda x: la.qr(x, mode="complete").Q,

@@ -56,6 +56,17 @@ def test_operations_by_class():
     assert report.ratio("gradient") == 270 / 165
 
 
+@pytest.mark.parametrize(("rank", "groups", "stride"), [(1, 1, 1), (2, 1, 2), (2, 3, 1), (3, 2, 1)])
+def test_convolutions_count_a_window_for_each_element(rank, groups, stride):
+    channels, kernels, extent, reach = 2 * groups, 5 * groups, 7, 3
+    x = td.ones((4, channels, *[extent] * rank))
+    w = td.ones((kernels, channels // groups, *[reach] * rank))
+    convolution = getattr(td.nn.functional, f"conv{rank}d")
+    f = lambda x, w: convolution(x, w, stride=stride, groups=groups)
+    elements = 4 * kernels * ((extent - reach) // stride + 1) ** rank
+    assert flops(td.cost(f, x, w)) == (elements * channels // groups * reach**rank, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("f", "shapes", "expected"),
     [

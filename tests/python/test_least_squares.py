@@ -670,7 +670,7 @@ def test_a_part_of_a_step_says_nothing_of_the_end():
 
 
 def test_a_refused_step_shortens_the_next():
-    """In a region far wider than the step, too: after it steps are half as long, to the tenth that they may miss."""
+    """To half its length, but for the tenth that it may miss, also in a region far wider than the step."""
     tried = []
 
     def f(x):
