@@ -69,6 +69,7 @@ def test_compiled_functions_are_noted(device):
     assert sum("tanh" in call["name"] for call in p.calls) == 1
 
 
+@pytest.mark.cpu_only("device cuda runs a product and what reads it one after the other, unless in a graph")
 def test_what_takes_a_product_part_by_part_is_named_with_it(device):
     weight = td.ones((8, 4), device=device, requires_grad=True)
     optimizer = td.optim.SGD([weight], lr=0.1)
