@@ -264,17 +264,24 @@ Tensor beside_one(const Tensor& x) { return is_complex(x.dtype()) ? sqrt(1 + squ
            }})
 #define INPUT(name, i) const Tensor& name = call.inputs[i];
 #define OUTPUT(name) const Tensor& name = call.outputs[0];
+#define FINE_INPUT(name, i) const Tensor name = widened(call.inputs[i]);
 #define FROM_X(e) PARTIAL(kInput0, INPUT(x, 0), e)
+#define FROM_FINE_X(e) PARTIAL(kInput0, FINE_INPUT(x, 0), e)
 #define FROM_Y(e) PARTIAL(kOutput, OUTPUT(y), e)
 #define FROM_FINE_Y(e) PARTIAL(kFineOutput, OUTPUT(y), e)
 #define FROM_XY(e) PARTIAL(kInput0 | kOutput, INPUT(x, 0) OUTPUT(y), e)
+#define FROM_FINE_XY(e) PARTIAL(kInput0 | kFineOutput, FINE_INPUT(x, 0) OUTPUT(y), e)
 #define FROM_A(e) PARTIAL(kInput0, INPUT(a, 0), e)
 #define FROM_B(e) PARTIAL(kInput1, INPUT(b, 1), e)
 #define FROM_C(e) PARTIAL(kInput0, INPUT(c, 0), e)
 #define FROM_AB(e) PARTIAL(kInput0 | kInput1, INPUT(a, 0) INPUT(b, 1), e)
 #define FROM_AY(e) PARTIAL(kInput0 | kOutput, INPUT(a, 0) OUTPUT(y), e)
 #define FROM_BY(e) PARTIAL(kInput1 | kOutput, INPUT(b, 1) OUTPUT(y), e)
-#define FROM_ABY(e) PARTIAL(kInput0 | kInput1 | kOutput, INPUT(a, 0) INPUT(b, 1) OUTPUT(y), e)
+#define FROM_FINE_B(e) PARTIAL(kInput1, FINE_INPUT(b, 1), e)
+#define FROM_FINE_AB(e) PARTIAL(kInput0 | kInput1, FINE_INPUT(a, 0) FINE_INPUT(b, 1), e)
+#define FROM_FINE_AY(e) PARTIAL(kInput0 | kFineOutput, FINE_INPUT(a, 0) OUTPUT(y), e)
+#define FROM_FINE_BY(e) PARTIAL(kInput1 | kFineOutput, FINE_INPUT(b, 1) OUTPUT(y), e)
+#define FROM_FINE_ABY(e) PARTIAL(kInput0 | kInput1 | kOutput, FINE_INPUT(a, 0) FINE_INPUT(b, 1) OUTPUT(y), e)
 
 // In functions, where a name means the operation and not the primitive.
 #define ROW(name, parameters, derivative)           \
