@@ -140,8 +140,15 @@ class Simplifier {
     return known == number && std::signbit(*known) == std::signbit(number);
   }
 
-  // The input that a call gives back bit for bit, if there is one.
+  // The input that a call gives back bit for bit, if there is one. Where a program is run, it must lie as the
+  // result would: sums and products take elements in an order that follows the layout.
   std::optional<int> unchanged_by(const Program::Instruction& call) const {
+    const std::optional<int> input = equal_input(call);
+    const bool may_be = input && (loops_ == Loops::unrolled || values_[*input].is_contiguous());
+    return may_be ? input : std::nullopt;
+  }
+
+  std::optional<int> equal_input(const Program::Instruction& call) const {
     const Primitive* const primitive = call.primitive;
     const int a = call.inputs.empty() ? -1 : call.inputs[0];
     if (primitive == &primitives::copy && values_[a].is_contiguous()) return a;

@@ -233,6 +233,22 @@ Tensor in_shape_of_slice(const Tensor& value, const Key& key) {
   return reshape(trimmed, shape);
 }
 
+// Whether x[mask] gets one value, or one row of them, whatever the mask holds. Of few rows positions take
+// less time, if they can be known.
+bool needs_no_positions(const Tensor& x, const Tensor& mask, const Tensor& value) {
+  const int rest = x.ndim() - mask.ndim();
+  if (mask.dtype() != DType::bool_ || rest < 0 || (rest > 0 && !mask.is_abstract()) || value.ndim() > rest ||
+      (is_inexact(value.dtype()) && !is_inexact(x.dtype())))
+    return false;
+  for (int i = 0; i < mask.ndim(); ++i) {
+    if (mask.size(i) != x.size(i)) return false;
+  }
+  for (int i = 1; i <= value.ndim(); ++i) {
+    if (value.size(-i) != 1 && value.size(-i) != x.size(-i)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Tensor get_item(const Tensor& x, PyObject* key_object) {
@@ -248,11 +264,10 @@ Tensor get_item(const Tensor& x, PyObject* key_object) {
 
 void set_item(Tensor& x, PyObject* key_object, PyObject* value_object) {
   const Tensor value = value_like(x, value_object);
-  // A mask with one value needs no positions.
-  if (is_tensor(key_object) && tensor_of(key_object).dtype() == DType::bool_ &&
-      tensor_of(key_object).shape() == x.shape() && value.numel() == 1 && value.ndim() == 0 &&
-      (is_inexact(x.dtype()) || !is_inexact(value.dtype()))) {
-    assign(x, where(tensor_of(key_object), astype(value, x.dtype()), x));
+  if (is_tensor(key_object) && needs_no_positions(x, tensor_of(key_object), value)) {
+    Tensor mask = tensor_of(key_object);
+    while (mask.ndim() < x.ndim()) mask = expand_dims(mask, -1);
+    assign(x, where(mask, astype(value, x.dtype()), x));
     return;
   }
   const Parser parser(x, key_object);

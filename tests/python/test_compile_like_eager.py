@@ -61,6 +61,56 @@ def test_written_arguments_are_read_as_they_lie(name, device):
     assert eager == compiled
 
 
+UNCHANGED = {
+    "times 1": lambda x: x * 1,
+    "1 times": lambda x: 1 * x,
+    "divided by 1": lambda x: x / 1,
+    "minus 0": lambda x: x - 0,
+    "negated twice": lambda x: td.negative(td.negative(x)),
+}
+
+
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_what_changes_no_bit_still_moves_elements(name, device):
+    """Sums go row by row over the result of x.T * 1, and not in the order of x."""
+
+    def f(x):
+        y = UNCHANGED[name](x)
+        return y.sum(), y.sum(axis=0), y.mean(axis=1), td.var(y), td.logsumexp(y), y @ y.T
+
+    def run(wrap):
+        g = wrap(f)
+        return [bits(g(LAYOUTS[layout](normal((63, 102), device)))) for layout in LAYOUTS]
+
+    eager, compiled = outcomes(run)
+    assert eager == compiled
+
+
+MASKED = {
+    "a number": lambda x: 0.5,
+    "a tensor": lambda x: td.exp(x[0, 0]),
+    "a row": lambda x: x[1],
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_rows_that_a_mask_chooses(name, device):
+    """They can be overwritten where the mask is not known."""
+
+    def f(x, y):
+        x = x * 1
+        x[y > 0] = MASKED[name](x)
+        return x
+
+    xs, ys = normal((3, 5, 4), device), normal((3, 5), device, seed=1)
+    each = [f(x, y) for x, y in zip(xs, ys, strict=True)]
+    for x, y, want in zip(xs, ys, each, strict=True):
+        assert bits(td.compile(f)(x, y)) == bits(want)
+        g = td.grad(lambda x, y: (f(x, y) ** 2).sum())
+        assert bits(td.compile(g)(x, y)) == bits(g(x, y))
+    assert bits(td.vmap(f)(xs, ys)) == bits(td.stack(each))
+
+
 def test_written_views_are_read_as_they_lie(device):
     def f(x):
         y = td.sin(x)
