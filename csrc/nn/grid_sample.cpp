@@ -43,7 +43,13 @@ struct Axis {
     const Tensor c = from_grid(g);
     if (options.mode == GridMode::nearest) return {{round(inside(c)), {}}};
     if (options.mode == GridMode::bilinear) {
-      const Tensor place = inside(c), first = floor(place), t = place - first;
+      const Tensor place = inside(c);
+      Tensor first = floor(place);
+      if (options.padding != GridPadding::zeros) {  // what lies on the last element has the slope before it
+        if (n == 1) return {{first, {}}};
+        first = minimum(first, static_cast<double>(n - 2));
+      }
+      const Tensor t = place - first;
       return {{first, 1 - t}, {first + 1, t}};
     }
     const Tensor first = floor(c), t = c - first;

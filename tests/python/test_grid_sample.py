@@ -94,6 +94,22 @@ def test_the_identity_gives_the_image():
     np.testing.assert_allclose(turned.cpu().numpy(), [[[[0.5, -0.5], [0.5, 0.5]]]])
 
 
+@pytest.mark.parametrize("padding", ["border", "reflection"])
+def test_slopes_at_the_last_element(padding):
+    """They are those inside of the image (or mirrored), and not towards an element that is not there."""
+    image = t(np.array([3.0, 5.0, 9.0])[None, None, None])
+    along = lambda place: F.grid_sample(
+        image, td.stack([place, td.zeros_like(place)])[None, None, None], "bilinear", padding, True
+    ).sum()
+    for place, slope in ((-0.75, 2.0), (0.5, 4.0), (1.0, 4.0)):  # an element takes one unit
+        assert abs(float(td.grad(along)(t(place)))) == pytest.approx(slope, abs=1e-12)
+    assert float(along(t(1.0))) == 9.0
+    one = lambda place: F.grid_sample(
+        t([[[[7.0]]]]), td.stack([place, place])[None, None, None], "bilinear", padding, True
+    ).sum()
+    assert float(td.grad(one)(t(0.0))) == 0
+
+
 def test_corners():
     x = t(rng.normal(size=(1, 1, 2, 2)), td.float16)
     assert F.grid_sample(x, td.zeros((1, 3, 1, 2), dtype=td.float16)).dtype == td.float16
