@@ -32,7 +32,7 @@ Tensor hardsigmoid(const Tensor& x) {
 }
 
 Tensor hardswish(const Tensor& x) {
-  return rounded_once(x, [](const Tensor& y) { return multiply_no_nan(y, relu6(y + 3)) / 6; });
+  return rounded_once(x, [](const Tensor& y) { return multiply_no_nan(y, relu6(y + 3) / 6); });
 }
 
 Tensor softsign(const Tensor& x) {

@@ -213,7 +213,7 @@ Tensor lerp(const Operand& start, const Operand& end, const Operand& weight) {
 namespace {
 
 Tensor plus_scaled(const Tensor& x, const Tensor& term, double value, DType dtype, const char* op) {
-  if (is_floating(term.dtype())) return astype(widened(x) + value * term, dtype);
+  if (is_inexact(term.dtype())) return astype(widened(x) + value * term, dtype);
   if (value != std::trunc(value))
     fail<ValueError>("[", op, "] the value ", value, " does not fit ", dtype, " (convert x to a float)");
   return x + static_cast<int64_t>(value) * term;
@@ -229,7 +229,7 @@ Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, double value) 
 Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, double value) {
   const Operand all[] = {x, a, b};
   const DType meeting = result_type(all);
-  return plus_scaled(x, widened(a) / widened(b), value, is_floating(meeting) ? meeting : kDefaultFloat,
+  return plus_scaled(x, widened(a) / widened(b), value, is_inexact(meeting) ? meeting : kDefaultFloat,
                      "addcdiv");
 }
 

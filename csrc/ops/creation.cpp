@@ -211,6 +211,8 @@ Tensor linspace(double start, double stop, int64_t count, DType dtype, Device de
 }
 
 Tensor eye(int64_t rows, int64_t columns, int64_t offset, DType dtype, Device device) {
+  if (rows < 0 || columns < 0)
+    fail<ShapeError>("[eye] cannot make ", rows, " rows and ", columns, " columns");
   const Tensor i = reshape(arange(rows, DType::int64, device), {rows, 1}),
                j = arange(columns, DType::int64, device);
   return astype(i + offset == j, dtype);

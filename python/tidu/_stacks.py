@@ -225,7 +225,7 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
     >>> td.unravel_index(td.tensor([5, 2]), (2, 3))
     (tensor([1, 0], dtype=int64), tensor([2, 2], dtype=int64))
     """
-    rest, coordinates = _core.asarray(indices), []
+    rest, coordinates = _core.astype(_core.asarray(indices), _core.int64), []
     for extent in reversed((shape,) if isinstance(shape, int) else tuple(shape)):
         coordinates.append(rest % extent)
         rest = rest // extent

@@ -193,3 +193,7 @@ def test_arguments_that_do_not_fit():
         F.celu(x, 0)
     with pytest.raises(ValueError, match=r"\[gelu\] approximate must be 'none' or 'tanh', not 'erf'"):
         F.gelu(x, "erf")
+
+
+def test_hardswish_of_large_numbers():
+    assert F.hardswish(td.tensor([3e38, -3e38])).tolist() == td.tensor([3e38, 0.0]).tolist()

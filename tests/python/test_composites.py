@@ -233,6 +233,9 @@ def test_interpolation_and_products():
     np.testing.assert_allclose(to_array(td.addcmul(x, y, z, value=0.5)), a + 0.5 * b * c, rtol=1e-14)
     np.testing.assert_allclose(to_array(x.addcdiv(y, z, value=-2)), a - 2 * b / c, rtol=1e-14)
     assert td.addcmul(td.tensor([1]), td.tensor([2]), td.tensor([3]), value=2).tolist() == [13]
+    turned = td.tensor([1 + 2j])
+    assert td.addcmul(turned, turned, turned, value=0.5).tolist() == [1 + 2j + 0.5 * (1 + 2j) ** 2]
+    assert td.addcdiv(turned, turned, turned, value=0.5).tolist() == [1.5 + 2j]
     with pytest.raises(ValueError, match=r"\[addcmul\] the value 0.5 does not fit int64"):
         td.addcmul(td.tensor([1]), td.tensor([2]), td.tensor([3]), value=0.5)
     for f in (td.lerp, td.addcmul, td.addcdiv):

@@ -77,6 +77,8 @@ def test_flips_and_shapes():
         td.broadcast_shapes((2,), (3,))
     places = rng.integers(0, 60, (4, 2))
     same(td.unravel_index(td.tensor(places), (3, 4, 5)), np.unravel_index(places, (3, 4, 5)))
+    few = td.tensor([5, 200], dtype=td.uint8)
+    same(td.unravel_index(few, (300, 7)), np.unravel_index([5, 200], (300, 7)))
 
 
 # ---- By order

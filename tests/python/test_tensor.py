@@ -99,6 +99,9 @@ def test_creation_against_numpy():
     same(td.linspace(0, 1, 4, endpoint=False), np.linspace(0, 1, 4, endpoint=False, dtype=np.float32))
     same(td.eye(3), np.eye(3, dtype=np.float32))
     same(td.eye(2, 4, k=1, dtype=td.float64), np.eye(2, 4, 1))
+    for rows, columns in ((-1, None), (0, -3)):
+        with pytest.raises(td.ShapeError, match=r"\[eye\]"):
+            td.eye(rows, columns)
     same(td.one_hot(td.tensor([2, 0]), 3), np.eye(3, dtype=np.float32)[[2, 0]])
     x = td.zeros((2, 3), dtype=td.float64)
     assert td.ones_like(x).dtype is td.float64 and td.zeros_like(x, dtype=td.int8).dtype is td.int8
