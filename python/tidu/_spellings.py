@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn
 
 # Names of PyTorch, NumPy and JAX. A Tensor has a method only where the right name is one.
 FUNCTIONS = {
     "absolute": "abs",
+    "add_": "x += y",
+    "addmm": "matmul, in beta * x + alpha * (a @ b)",
+    "addmv": "matmul, in beta * x + alpha * (a @ v)",
+    "addr": "outer, in beta * x + alpha * td.outer(a, b)",
+    "amax": "max",
+    "amin": "min",
     "arccos": "acos",
     "arccosh": "acosh",
     "arcsin": "asin",
@@ -14,53 +21,75 @@ FUNCTIONS = {
     "arctan": "atan",
     "arctan2": "atan2",
     "arctanh": "atanh",
-    "amax": "max",
-    "amin": "min",
-    "bitwise_not": "bitwise_invert",
-    "addmm": "matmul, in beta * x + alpha * (a @ b)",
-    "addmv": "matmul, in beta * x + alpha * (a @ v)",
-    "addr": "outer, in beta * x + alpha * td.outer(a, b)",
     "as_tensor": "asarray",
+    "autograd": "grad, vjp, jacobian and custom_vjp, in tidu itself",
     "baddbmm": "matmul, in beta * x + alpha * (a @ b)",
+    "bernoulli": "random.bernoulli(key, p)",
+    "bitwise_not": "bitwise_invert",
     "bmm": "matmul",
+    "byte": "uint8, as in x.astype(td.uint8)",
     "cat": "concat",
     "clamp": "clip",
+    "clamp_": "x[...] = td.clip(x, min, max)",
     "clamp_max": "minimum",
     "clamp_min": "maximum",
     "clone": "copy",
     "concatenate": "concat",
+    "copy_": "x[...] = value",
+    "data": "detach()",
     "degrees": "rad2deg",
-    "div": "divide",
+    "dim": "ndim",
     "dist": "linalg.vector_norm(x - y)",
+    "div": "divide",
+    "div_": "x /= y",
     "dot": "vecdot",
+    "double": "float64, as in x.astype(td.float64)",
+    "element_size": "itemsize",
     "eq": "equal",
     "expand": "broadcast_to",
+    "expand_as": "broadcast_to(x, y.shape)",
     "expit": "sigmoid",
     "fill_": "x[...] = value",
+    "float": "float32, as in x.astype(td.float32)",
+    "FloatTensor": "tensor(data, dtype=td.float32)",
+    "func": "grad, vjp, jacrev and hessian, in tidu itself",
     "gammaln": "lgamma",
     "ge": "greater_equal",
     "ger": "outer",
     "gt": "greater",
+    "half": "float16, as in x.astype(td.float16)",
     "histc": "histogram",
     "igamma": "special.gammainc",
     "igammac": "special.gammaincc",
     "index_select": "take",
+    "inference_mode": "no_grad",
+    "int": "int32, as in x.astype(td.int32)",
     "inverse": "linalg.inv",
+    "is_tensor": "isinstance(x, td.Tensor)",
+    "jit": "compile",
     "le": "less_equal",
+    "long": "int64, as in x.astype(td.int64)",
+    "LongTensor": "tensor(data, dtype=td.int64)",
     "lt": "less",
     "manual_seed": "random.key(seed), which random functions take first",
+    "masked_fill_": "x[mask] = value",
     "mm": "matmul",
-    "msort": "sort(x, axis=0)",
-    "multinomial": "random.choice(key, n, shape, replace, p)",
     "movedim": "moveaxis",
+    "msort": "sort(x, axis=0)",
     "mul": "multiply",
+    "mul_": "x *= y",
+    "multinomial": "random.choice(key, n, shape, replace, p)",
     "mv": "matmul",
     "narrow": "x[start : start + length]",
     "ndimension": "ndim",
     "ne": "not_equal",
     "neg": "negative",
-    "norm": "linalg.vector_norm",
     "nelement": "size",
+    "new_full": "full(shape, value, dtype=x.dtype)",
+    "new_ones": "ones(shape, dtype=x.dtype)",
+    "new_zeros": "zeros(shape, dtype=x.dtype)",
+    "norm": "linalg.vector_norm",
+    "normal_": "x[...] = td.random.normal(key, x.shape)",
     "numel": "size",
     "permute": "permute_dims",
     "pinverse": "linalg.pinv",
@@ -72,21 +101,100 @@ FUNCTIONS = {
     "randn": "random.normal(key, shape)",
     "randperm": "random.permutation(key, n)",
     "ravel": "flatten",
-    "scatter_add_": "scatter_add",
     "row_stack": "vstack",
+    "scatter_": "x[...] = td.scatter(x, axis, indices, updates)",
+    "scatter_add_": "scatter_add",
     "select": "x[index]",
+    "set_grad_enabled": "no_grad or enable_grad",
+    "short": "int16, as in x.astype(td.int16)",
+    "stride": "strides",
     "sub": "subtract",
+    "sub_": "x -= y",
     "swapdims": "swapaxes",
     "t": "matrix_transpose",
     "take_along_dim": "take_along_axis",
     "transpose": "permute_dims (of two axes: swapaxes)",
     "trapz": "trapezoid",
+    "tree_util": "tree",
     "true_divide": "divide",
     "type": "astype",
+    "type_as": "astype(y.dtype)",
     "unbind": "unstack",
+    "uniform_": "x[...] = td.random.uniform(key, x.shape, low, high)",
     "unsqueeze": "expand_dims",
+    "utils": "data, as in td.data.DataLoader",
     "view": "reshape",
+    "view_as": "reshape(x, y.shape)",
     "zero_": "x[...] = 0",
+}
+
+# What is a function, and no method of Tensor.
+NO_METHODS = (
+    "bincount",
+    "corrcoef",
+    "cov",
+    "cross",
+    "diag",
+    "diagonal",
+    "diff",
+    "flipud",
+    "fliplr",
+    "histogram",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "inner",
+    "isclose",
+    "isin",
+    "kron",
+    "kthvalue",
+    "masked_scatter",
+    "mode",
+    "nan_to_num",
+    "quantile",
+    "repeat",
+    "repeat_interleave",
+    "rot90",
+    "searchsorted",
+    "tensor_split",
+    "tile",
+    "topk",
+    "trace",
+    "tril",
+    "triu",
+    "trapezoid",
+    "unflatten",
+    "unique",
+    "unique_consecutive",
+)
+
+# The same for names in other modules.
+IN_MODULES = {
+    "module 'tidu.nn'": {"utils": "td.optim, as in td.optim.clip_grad_norm_"},
+    "module 'tidu.nn.functional'": {"pad": "td.pad(x, pad_width, mode)"},
+    "module 'tidu.nn.init'": {
+        **{
+            f"{name}_": f"{name}(key, shape), in x[...] = ..."
+            for name in (
+                "kaiming_normal",
+                "kaiming_uniform",
+                "normal",
+                "uniform",
+                "xavier_normal",
+                "xavier_uniform",
+            )
+        },
+        **{f"{name}_": f"{name}(shape), in x[...] = ..." for name in ("ones", "zeros")},
+        "constant_": "x[...] = value",
+        "trunc_normal_": "td.random.truncated_normal(key, shape), in x[...] = ...",
+    },
+    "module 'tidu.optim'": {
+        "CosineAnnealingLR": "CosineLR",
+        "CosineAnnealingWarmRestarts": "CosineWarmRestartsLR",
+        "LambdaLR": "Schedule(optimizer, factor)",
+        "lr_scheduler": "td.optim itself, as in td.optim.StepLR",
+    },
 }
 
 # Names of arguments: those that a function may have for it here.
@@ -187,8 +295,18 @@ KEYWORDS = {
 
 def no_attribute(owner: str, name: str) -> AttributeError:
     """The AttributeError for a name that `owner`, said in words, does not have."""
-    hint = f" (it is called {FUNCTIONS[name]})" if name in FUNCTIONS else ""
+    known = IN_MODULES.get(owner, FUNCTIONS).get(name)
+    hint = f" (it is called {known})" if known else ""
     return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
+
+
+def missing_from(module: str) -> Callable[[str], NoReturn]:
+    """The `__getattr__` of a module."""
+
+    def missing(name: str) -> NoReturn:
+        raise no_attribute(f"module {module!r}", name)
+
+    return missing
 
 
 class OtherName:
@@ -198,4 +316,10 @@ class OtherName:
         self.name = name
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
+        if self.name in NO_METHODS:
+            raise AttributeError(
+                f"'tidu.Tensor' object has no attribute {self.name!r} "
+                f"(it is a function: td.{self.name}(x, ..))",
+                name=self.name,
+            )
         raise no_attribute("'tidu.Tensor' object", self.name)

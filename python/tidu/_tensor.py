@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidu import _core
 from tidu import cuda as _cuda
 from tidu._core import Tensor
-from tidu._spellings import FUNCTIONS, OtherName
+from tidu._spellings import FUNCTIONS, NO_METHODS, OtherName
 from tidu.typing import DeviceLike, DTypeLike
 
 if TYPE_CHECKING:
@@ -139,6 +139,6 @@ for method in (
 setattr(Tensor, "__dir__", _dir)  # noqa: B010
 
 # And not a __getattr__, which would bar the interpreter's short way to all methods.
-for other in FUNCTIONS:
+for other in (*FUNCTIONS, *NO_METHODS):
     if not hasattr(Tensor, other):
         setattr(Tensor, other, OtherName(other))

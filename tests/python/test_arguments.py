@@ -15,6 +15,7 @@ import tidu.nn.functional
 import tidu.nn.init
 import tidu.optim
 import tidu.viz
+from tidu._spellings import NO_METHODS
 
 MODULES = [
     td,
@@ -312,3 +313,34 @@ def test_numpy_functions_of_arrays_alone():
 def test_what_numpy_cannot_do_says_what_to_call(call, message):
     with pytest.raises(TypeError, match=message):
         call(td.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("look_up", "own"),
+    [
+        (lambda x: td.long, "int64"),
+        (lambda x: td.bernoulli, "random.bernoulli"),
+        (lambda x: td.jit, "compile"),
+        (lambda x: x.float, r"float32, as in x.astype\(td.float32\)"),
+        (lambda x: x.add_, r"x \+= y"),
+        (lambda x: x.data, r"detach\(\)"),
+        (lambda x: td.nn.utils, "td.optim, as in td.optim.clip_grad_norm_"),
+        (lambda x: td.nn.functional.pad, "td.pad"),
+        (lambda x: td.nn.init.xavier_uniform_, "xavier_uniform"),
+        (lambda x: td.optim.lr_scheduler, "td.optim itself, as in td.optim.StepLR"),
+        (lambda x: td.optim.CosineAnnealingLR, "CosineLR"),
+    ],
+)
+def test_names_of_other_libraries(look_up, own):
+    with pytest.raises(AttributeError, match=rf"\(it is called {own}"):
+        look_up(td.ones(2))
+
+
+def test_functions_that_are_no_methods():
+    for name in NO_METHODS:
+        assert callable(getattr(td, name))
+        with pytest.raises(AttributeError, match=rf"\(it is a function: td.{name}\(x, ..\)\)"):
+            getattr(td.ones(2), name)
+        assert name not in dir(td.ones(2))
+    with pytest.raises(AttributeError, match=r"module 'tidu.optim' has no attribute 'SparseAdam'$"):
+        td.optim.SparseAdam  # noqa: B018

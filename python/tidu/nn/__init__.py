@@ -1,6 +1,9 @@
 """Neural networks: modules, functions, initialisers."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from .._arguments import explain as _explain
+from .._spellings import missing_from as _missing_from
 from . import functional, init
 from .attention import (
     MultiheadAttention,
@@ -279,3 +282,6 @@ __all__ = [
 ]
 
 _explain(globals(), __all__)
+
+if not _TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

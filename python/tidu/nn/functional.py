@@ -1,5 +1,7 @@
 """Losses and the functions behind the layers."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from .. import (
     elu,
     hardtanh,
@@ -15,6 +17,7 @@ from .. import (
     tanh,
 )
 from .._core import _training
+from .._spellings import missing_from as _missing_from
 from ._attention import scaled_dot_product_attention
 from .ctc import ctc_loss
 from .gumbel import gumbel_softmax
@@ -203,3 +206,6 @@ tanhshrink = _training.tanhshrink
 threshold = _training.threshold
 triplet_margin_loss = _training.triplet_margin_loss
 unfold = _training.unfold
+
+if not _TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)
