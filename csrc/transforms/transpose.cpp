@@ -211,11 +211,43 @@ Function transpose(const Function& linear, Specs like) {
 
 namespace {
 
+// The calls whose jvp is being transposed on this thread. What needs its own transpose for that would never
+// get there.
+class Underway {
+ public:
+  Underway(const Call& call, Reads wanted, const std::vector<Spec>& moving)
+      : call_(call), wanted_(wanted), moving_(moving), outer_(innermost) {
+    for (const Underway* outer = outer_; outer; outer = outer->outer_) {
+      if (!outer->is_like(*this)) continue;
+      fail<GradientError>("[", call.primitive.name,
+                          "] cannot be transposed: its rule has no vjp, and its jvp ", "calls '",
+                          call.primitive.name, "' itself with tangents (give the rule a vjp)");
+    }
+    innermost = this;
+  }
+  ~Underway() { innermost = outer_; }
+  Underway(const Underway&) = delete;
+
+ private:
+  bool is_like(const Underway& other) const {
+    return &call_.primitive == &other.call_.primitive && wanted_ == other.wanted_ &&
+           call_.attrs == other.call_.attrs && moving_ == other.moving_;
+  }
+
+  static thread_local const Underway* innermost;
+  const Call& call_;
+  const Reads wanted_;
+  const std::vector<Spec>& moving_;  // of the inputs that are wanted
+  const Underway* const outer_;
+};
+thread_local const Underway* Underway::innermost = nullptr;
+
 Tensors transposed_jvp(const Call& call, const Custom& form, Cotangents cotangents, Reads wanted) {
   std::vector<Spec> moving;
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     if (wanted & input_bit(i)) moving.push_back(call.inputs[i].spec());
   }
+  const Underway underway(call, wanted, moving);
   const auto aligned = [&](const Tensors& tensors) {
     Tensors result(call.inputs.size());
     for (size_t i = 0, next = 0; i < result.size(); ++i) {

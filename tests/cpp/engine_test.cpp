@@ -150,6 +150,33 @@ TEST(Rules, ACustomRuleWithoutVjpIsTransposed) {
   check_derivatives([&](const Tensor& x) { return bind(half, {x, x}); }, b);
 }
 
+TEST(Rules, AJvpThatCallsItsOwnPrimitiveIsNotTransposed) {
+  static Primitive twice(
+      "test_twice",
+      {.batching = batch_by_fields,
+       .attrs = kNoAttrs,
+       .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
+       .derivative = Custom{.reads = [](Reads) -> Reads { return 0; },
+                            .jvp = [](const Call&, Tangents t) -> Tensors { return {bind(twice, {t[0]})}; },
+                            .linear = kInput0}});
+  set_kernel(twice, DeviceType::cpu, [](const Call& call) {
+    const VisibleTraces none(nullptr);
+    backend({}).copy(contiguous(2 * call.inputs[0]), call.outputs[0]);
+  });
+  const Tensor x = random_point(1, {3});
+  const Function f = [](const Tensors& in) { return Tensors{bind(twice, {in[0]})}; };
+  expect_close(jvp(f, {x}, {x}).tangents[0], 2 * x, 0);
+  for (int i = 0; i < 2; ++i) {  // the second time, too
+    try {
+      vjp(f, {x}).pullback({x});
+      FAIL();
+    } catch (const GradientError& error) {
+      EXPECT_NE(std::string(error.what()).find("calls 'test_twice' itself"), std::string::npos)
+          << error.what();
+    }
+  }
+}
+
 TEST(Attributes, AreCheckedComparedAndHashed) {
   const Attrs a = SliceAttrs{Dims{1}, Dims{2}, Dims{1}}, b = SliceAttrs{Dims{1}, Dims{2}, Dims{1}},
               c = SliceAttrs{Dims{1}, Dims{2}, Dims{-1}}, other = AxisAttrs{1}, none;
