@@ -199,6 +199,14 @@ NUMBERS = (  # value, numerator, denominator
 COMPARISONS = {ast.Gt: r"\gt", ast.Lt: r"\lt", ast.Eq: "="}
 
 
+PRODUCTS = ("multiply", "multiply_no_nan", "divide", "negative", "reciprocal", "rsqrt")
+
+
+def named(name):
+    """A name as mathematics, where there is no sign for it above: without _, which would lower what follows."""
+    return name.replace("_", "")
+
+
 def product(node):
     """(minus, factors above, factors below the line) of an expression."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -258,7 +266,7 @@ def latex(node):
     if isinstance(node, ast.Name):
         return node.id.replace("INFINITY", r"\infty")
     if isinstance(node, ast.Attribute):
-        return PARAMETERS[node.attr]
+        return PARAMETERS.get(node.attr, rf"\mathrm{{{named(node.attr)}}}")
     if isinstance(node, ast.Compare):
         return f"{latex(node.left)} {COMPARISONS[type(node.ops[0])]} {latex(node.comparators[0])}"
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
@@ -273,6 +281,8 @@ def latex(node):
             return root(" + ".join("1" if text == "1" else f"{text}^2" for text in inner))
         if name in FUNCTIONS:
             return FUNCTIONS[name].format(*inner)
+        if name not in PRODUCTS:
+            return rf"\mathrm{{{named(name)}}}({', '.join(inner)})"
     minus, above, below = product(node)
     text = times(above)
     if below:

@@ -77,6 +77,7 @@ def test_formulas_are_written_well():
     assert latex("where(x > 0, 1, p.alpha * exp(x))") == r"$1$ where $x \gt 0$, else $\alpha e^{x}$"
     assert latex("astype(a > b, a.dtype())") == r"$[a \gt b]$"
     assert latex("y * (1 - y)") == "$y (1 - y)$"
+    assert latex("-brand_new(x, p.width)") == r"$-\mathrm{brandnew}(x, \mathrm{width})$"
 
 
 # --- The rules that are programs: their column "reverse", in NumPy
