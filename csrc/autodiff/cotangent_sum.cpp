@@ -9,14 +9,14 @@
 
 namespace tidu {
 
-void CotangentSum::add(const Tensor& cotangent) { whole_ = accumulate(whole_, cotangent); }
+void CotangentSum::add(const Tensor& cotangent) { whole_ = accumulate(std::move(whole_), cotangent); }
 
 void CotangentSum::add_part(const Shape& whole, const SliceAttrs& slice, const Tensor& cotangent) {
   if (!cotangent.defined()) return;
   const Tensor part = reshape(cotangent, slice.sizes);
   const auto same = std::ranges::find(parts_, slice, &Part::slice);
   if (same != parts_.end()) {
-    same->sum = accumulate(same->sum, part);
+    same->sum = accumulate(std::move(same->sum), part);
   } else {
     parts_.push_back({whole, slice, part});
   }

@@ -36,9 +36,11 @@ Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t, 
     case Partial::minus_one: return negative(t);
     case Partial::expression: break;
   }
-  const Tensor value = partial.value(call);
+  Tensor value = partial.value(call);
   if (value.dtype() == DType::bool_) return where(value, t, 0);
-  return astype(multiply_no_nan(is_cotangent ? conj(value) : value, t), t.dtype());
+  if (is_cotangent && is_complex(value.dtype())) value = conj(value);
+  if (value.spec() == t.spec()) return bind_over(primitives::multiply_no_nan, std::move(value), t);
+  return astype(multiply_no_nan(value, t), t.dtype());
 }
 
 [[noreturn]] void fail_opaque(const Call& call, const Opaque& form) {
@@ -49,31 +51,31 @@ struct Puller {
   const Call& call;
   Cotangents cotangents;
   Reads wanted;
+  Tensors result;  // undefined tensors
 
-  template <class Rule> Tensors each_wanted(Rule&& rule) const {
-    Tensors result(call.inputs.size());
+  template <class Rule> Tensors each_wanted(Rule&& rule) {
     for (size_t i = 0; i < result.size(); ++i) {
       if (wanted & input_bit(i)) result[i] = rule(static_cast<int>(i));
     }
-    return result;
+    return std::move(result);
   }
 
-  Tensors operator()(const Zero&) const { return Tensors(call.inputs.size()); }
-  Tensors operator()(const Opaque& form) const { fail_opaque(call, form); }
-  Tensors operator()(const Elementwise& form) const {
+  Tensors operator()(const Zero&) { return std::move(result); }
+  Tensors operator()(const Opaque& form) { fail_opaque(call, form); }
+  Tensors operator()(const Elementwise& form) {
     return each_wanted([&](int i) { return apply_partial(form.partials[i], call, cotangents[0], true); });
   }
-  Tensors operator()(const Linear& form) const {
+  Tensors operator()(const Linear& form) {
     return each_wanted(
         [&](int i) { return form.linear & input_bit(i) ? form.transpose(call, cotangents, i) : Tensor(); });
   }
-  Tensors operator()(const Multilinear& form) const {
+  Tensors operator()(const Multilinear& form) {
     return each_wanted([&](int i) -> Tensor {
       if (form.factors & input_bit(i)) return form.transpose(call, cotangents[0], i);
       return form.addends & input_bit(i) ? sum_to(cotangents[0], call.inputs[i].shape()) : Tensor();
     });
   }
-  Tensors operator()(const Custom& form) const {
+  Tensors operator()(const Custom& form) {
     return form.vjp ? form.vjp(call, cotangents, wanted) : pull_by_jvp(call, form, cotangents, wanted);
   }
 };
@@ -94,7 +96,7 @@ struct Pusher {
     Tensor sum;
     for (size_t i = 0; i < tangents.size(); ++i) {
       if (tangents[i].defined())
-        sum = accumulate(sum, apply_partial(form.partials[i], call, tangents[i], false));
+        sum = accumulate(std::move(sum), apply_partial(form.partials[i], call, tangents[i], false));
     }
     return {sum};
   }
@@ -113,9 +115,10 @@ struct Pusher {
       if (form.factors & input_bit(i)) {
         Tensors inputs = factors;
         inputs[i] = tangents[i];
-        sum = accumulate(sum, bind_to(form.of_tangents ? *form.of_tangents : call.primitive, inputs)[0]);
+        sum = accumulate(std::move(sum),
+                         bind_to(form.of_tangents ? *form.of_tangents : call.primitive, inputs)[0]);
       } else {
-        sum = accumulate(sum, broadcast_to(tangents[i], call.outputs[0].shape()));
+        sum = accumulate(std::move(sum), broadcast_to(tangents[i], call.outputs[0].shape()));
       }
     }
     return {sum};
@@ -158,9 +161,10 @@ Reads kept_of(const Call& call, Reads tracked) {
   return reads | (is_narrow_call(call) ? kAllInputs : kOutput);
 }
 
-Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted) {
+Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted, Tensors memory) {
+  memory.assign(call.inputs.size(), {});
   return derive(call, cotangents, wanted, [&](const Call& seen) {
-    return std::visit(Puller{seen, cotangents, wanted}, call.primitive.derivative);
+    return std::visit(Puller{seen, cotangents, wanted, std::move(memory)}, call.primitive.derivative);
   });
 }
 
@@ -172,9 +176,10 @@ Tensors push_call(const Call& call, Tangents tangents) {
   });
 }
 
-Tensor accumulate(const Tensor& a, const Tensor& b) {
+Tensor accumulate(Tensor a, const Tensor& b) {
   if (!a.defined()) return b;
-  return b.defined() ? add(a, b) : a;
+  if (!b.defined()) return a;
+  return a.spec() == b.spec() ? bind_over(primitives::add, std::move(a), b) : add(a, b);
 }
 
 }  // namespace tidu

@@ -11,8 +11,9 @@ bool has_derivative(const Call& call);
 // What backward keeps of a call for its rule, where the inputs of `tracked` are differentiated.
 Reads kept_of(const Call& call, Reads tracked);
 
-// The cotangents of the inputs in `wanted` from those of the outputs; undefined where zero.
-Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted);
+// The cotangents of the inputs in `wanted` from those of the outputs; undefined where zero. They may be put
+// where others were: `memory` is lost.
+Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted, Tensors memory = {});
 
 // The tangents of the outputs from those of the inputs; undefined where zero.
 Tensors push_call(const Call& call, Tangents tangents);
@@ -22,7 +23,7 @@ Tensors push_call(const Call& call, Tangents tangents);
 using PullByJvp = Tensors (*)(const Call& call, const Custom& form, Cotangents cotangents, Reads wanted);
 extern PullByJvp pull_by_jvp;
 
-// The sum of two cotangents or tangents, either of which may be undefined.
-Tensor accumulate(const Tensor& a, const Tensor& b);
+// The sum of two cotangents or tangents, either of which may be undefined. The first is given up.
+Tensor accumulate(Tensor a, const Tensor& b);
 
 }  // namespace tidu

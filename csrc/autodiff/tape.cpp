@@ -20,15 +20,15 @@ uint64_t storage_version(const Tensor& tensor) {
   return tensor.impl().storage ? tensor.impl().storage->version() : 0;
 }
 
-Node::Saved save_input(const Tensor& tensor, uint64_t trace) {
+Tensor save_input(const Tensor& tensor, uint64_t trace) {
   // Links of inner traces would keep their graphs alive for nothing, and grads are not the graph's.
   const auto is_plain = [&](const Link* link) { return link->trace <= trace && !link->owned; };
   const Link* link = tensor.impl().links.get();
   while (link && is_plain(link)) link = link->next.get();
-  if (!link) return {tensor, storage_version(tensor)};
+  if (!link) return tensor;
   Tensor copy = twin(tensor, trace);
   for (Link* kept = copy.impl().links.get(); kept; kept = kept->next.get()) kept->owned = {};
-  return {std::move(copy), storage_version(tensor)};
+  return copy;
 }
 
 // Without its link to the node itself, which would be a cycle; the link is put back when the value is used.
@@ -39,9 +39,9 @@ Node::Saved save_output(const Tensor& tensor, uint64_t trace) {
   return {std::move(copy), storage_version(tensor)};
 }
 
-void check_unchanged(const Node::Saved& saved, const Primitive& primitive, const char* what) {
-  if (storage_version(saved.tensor) == saved.version) return;
-  fail<GradientError>("[backward] the ", what, " of '", primitive.name, "' (", describe(saved.tensor),
+void check_unchanged(const Tensor& value, uint64_t version, const Primitive& primitive, const char* what) {
+  if (storage_version(value) == version) return;
+  fail<GradientError>("[backward] the ", what, " of '", primitive.name, "' (", describe(value),
                       ") was overwritten in place after the call, but its derivative needs the value (write "
                       "to a copy instead)");
 }
@@ -53,23 +53,20 @@ Node::Node(uint64_t trace, int num_outputs)
       sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)),
       num_outputs(num_outputs) {}
 
-Tensors Node::pull(const Tensors& cotangents, Values& values) {
+Tensors Node::pull(const Tensors& cotangents, Tensors memory) {
   if (pullback) return pullback(cotangents);
-  auto& [input_values, output_values] = values;
-  input_values.assign(inputs.size(), {});
-  output_values.assign(static_cast<size_t>(num_outputs), {});
   Reads wanted = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].producer) wanted |= input_bit(i);
-    input_values[i] = inputs[i].saved.tensor;
-    if (input_values[i].defined()) check_unchanged(inputs[i].saved, *primitive, "input");
+    if (values[i].defined()) check_unchanged(values[i], inputs[i].version, *primitive, "input");
   }
+  Few<Tensor, 2> output_values(static_cast<size_t>(num_outputs));
   for (size_t i = 0; i < outputs.size(); ++i) {
-    check_unchanged(outputs[i], *primitive, "output");
+    check_unchanged(outputs[i].tensor, outputs[i].version, *primitive, "output");
     output_values[i] = twin(outputs[i].tensor, trace);
     set_link(output_values[i], trace, Ref<RefCounted>(this), static_cast<int>(i));
   }
-  return pull_call(Call{*primitive, input_values, attrs, output_values}, cotangents, wanted);
+  return pull_call({*primitive, values, attrs, output_values}, cotangents, wanted, std::move(memory));
 }
 
 bool Node::pin() {
@@ -85,7 +82,8 @@ void Node::unpin() { pins_.fetch_sub(1, std::memory_order_release); }
 void Node::unpin_and_release() {
   int pins = 1;
   if (!pins_.compare_exchange_strong(pins, kReleased, std::memory_order_acquire)) return unpin();
-  inputs.clear();
+  inputs = {};
+  values = {};
   outputs.clear();
   pullback = nullptr;
 }
@@ -123,7 +121,7 @@ Ref<Node> Tape::watch(const Tensor& tensor) {
 
 Reads Tape::add_edges(Node& node, std::span<const Tensor> inputs) const {
   Reads tracked = 0;
-  node.inputs.resize(inputs.size());
+  node.inputs = Few<Node::Input, 2>(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Link* link = inputs[i].impl().link(id());
     if (!link) continue;
@@ -154,14 +152,15 @@ void Tape::record(const Call& call, bool) {
   node->attrs = call.attrs;
   // Rules of other primitives look at shapes, and choose the layout of a result by strides.
   const bool needs_layouts = !primitive.pointwise || std::holds_alternative<Linear>(primitive.derivative);
+  node->values = Few<Tensor, 2>(call.inputs.size());
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const Tensor& input = call.inputs[i];
     if (reads & input_bit(i)) {
-      node->inputs[i].saved = save_input(input, id());
+      node->values[i] = save_input(input, id());
+      node->inputs[i].version = storage_version(input);
     } else if (needs_layouts) {
-      Tensor& saved = node->inputs[i].saved.tensor;
-      saved = Tensor::abstract(input.shape(), input.dtype(), input.device());
-      saved.impl().strides = input.strides();
+      node->values[i] = Tensor::abstract(input.shape(), input.dtype(), input.device());
+      node->values[i].impl().strides = input.strides();
     }
   }
   if (reads & kOutput) {
@@ -235,12 +234,16 @@ class Backward {
     const auto pull = [&] {
       // The cotangent of a slice joins those of other slices where they are summed.
       const bool is_part = is_reached && node.primitive == &primitives::slice;
-      Tensors of_inputs = is_part      ? std::move(cotangents_)
-                          : is_reached ? node.pull(cotangents_, values_)
-                                       : Tensors(node.inputs.size());
+      if (is_part) {
+        std::swap(of_inputs_, cotangents_);
+      } else if (is_reached) {
+        of_inputs_ = node.pull(cotangents_, std::move(of_inputs_));
+      } else {
+        of_inputs_.assign(node.inputs.size(), {});
+      }
       cotangents_.clear();
-      for (size_t i = 0; i < of_inputs.size(); ++i)
-        send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs[i]),
+      for (size_t i = 0; i < of_inputs_.size(); ++i)
+        send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs_[i]),
              is_part ? &node : nullptr);
     };
     Watch* const watch = Watch::active();
@@ -273,7 +276,7 @@ class Backward {
   // A cotangent, or where `slice` is a call that the cotangent of what it gave.
   static void add(CotangentSum& sum, const Tensor& cotangent, const Node* slice) {
     if (slice) {
-      sum.add_part(slice->inputs[0].saved.tensor.shape(), slice->attrs.as<SliceViewAttrs>().part, cotangent);
+      sum.add_part(slice->values[0].shape(), slice->attrs.as<SliceViewAttrs>().part, cotangent);
     } else {
       sum.add(cotangent);
     }
@@ -318,8 +321,7 @@ class Backward {
   std::vector<Visit> queue_;
   Visit current_{};  // until the end also after an error: all that is pinned and not visited hangs on these
   std::unordered_map<Node*, Sums> sums_;
-  Tensors cotangents_;  // of the node that is visited, and what is put together for its rule
-  Node::Values values_;
+  Tensors cotangents_, of_inputs_;  // of the node that is visited
 };
 
 }  // namespace

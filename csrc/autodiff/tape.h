@@ -24,6 +24,7 @@
 
 #include <atomic>
 
+#include "base/few.h"
 #include "core/trace.h"
 
 namespace tidu {
@@ -37,18 +38,15 @@ class Node : public RefCounted, public Pooled<Node> {
     uint64_t version = 0;
   };
   struct Input {
-    Ref<Node> producer;  // null where the input is not tracked
-    int index = 0;       // which output of the producer
-    Saved saved;
+    Ref<Node> producer;    // null where the input is not tracked
+    int index = 0;         // which output of the producer
+    uint64_t version = 0;  // of the value that is kept
   };
 
   explicit Node(uint64_t trace, int num_outputs = 1);
 
-  // The cotangents of the inputs. The call is put together in `values`.
-  struct Values {
-    Tensors inputs, outputs;
-  };
-  Tensors pull(const Tensors& cotangents, Values& values);
+  // The cotangents of the inputs, perhaps where others were.
+  Tensors pull(const Tensors& cotangents, Tensors memory);
 
   // Is shown the whole cotangents of a node's outputs before they go on, and may replace them.
   class Observer {
@@ -70,7 +68,8 @@ class Node : public RefCounted, public Pooled<Node> {
   const Primitive* primitive = nullptr;
   Attrs attrs;
   Function pullback;  // of a custom derivative, in place of a primitive: from the outputs' cotangents
-  std::vector<Input> inputs;
+  Few<Input, 2> inputs;
+  Few<Tensor, 2> values;  // of the inputs, where the rule reads them, and else undefined or abstract
   std::vector<Saved> outputs;
   std::unique_ptr<Observer> observer;  // mostly null
   std::atomic<uint32_t> edges = 0;     // that lead here

@@ -257,6 +257,21 @@ Tensor bind(const Primitive& primitive, std::initializer_list<Lent::One> inputs,
   return output;
 }
 
+Tensor bind_over(const Primitive& primitive, Tensor first, const Tensor& second) {
+  const Lent inputs({first, second});
+  const Call call{primitive, inputs, {}, {&first, 1}};
+  const Ref<Storage>& memory = first.impl().storage;
+  const bool is_free = first.ref()->use_count() == 1 && memory && memory->use_count() == 1 &&
+                       memory->is_own() && first.is_contiguous();
+  // Kernels of the cpu read an element before they write it.
+  const bool fits = first.device().type == DeviceType::cpu && first.spec() == second.spec() &&
+                    !is_complex(first.dtype()) && !second.is_abstract();
+  const bool is_seen = is_watched(call) || Watch::active() || Watch::of_all.load(std::memory_order_acquire);
+  if (!is_free || !fits || is_seen) return bind(primitive, {first, second});
+  run_kernel(call, first.device());
+  return first;
+}
+
 void show(const Call& call) {
   visit_traces(innermost(), [&](Trace& trace, bool differentiable) { trace.record(call, differentiable); });
 }

@@ -42,6 +42,10 @@ Tensor bind(const Primitive& primitive, std::initializer_list<Lent::One> inputs,
   }
 }
 
+// The same of a pointwise primitive that gives what its two inputs are. The first is given up: where nobody
+// else has it and nobody looks, the output takes its memory.
+Tensor bind_over(const Primitive& primitive, Tensor first, const Tensor& second);
+
 // Shows a call to the traces, as bind does after running it: for primitives that dispatch their calls.
 void show(const Call& call);
 

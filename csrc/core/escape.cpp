@@ -19,7 +19,7 @@ std::mutex live_mutex;
 std::vector<Live> live;
 // A thread that has as many live traces as there are need not ask whose they are.
 std::atomic<size_t> num_live{0};
-constinit thread_local size_t num_live_here = 0;
+[[gnu::tls_model("initial-exec")]] constinit thread_local size_t num_live_here = 0;
 
 bool is_known_elsewhere(const Tensor& tensor, bool differentiable) {
   if (!tensor.impl().links || num_live.load(std::memory_order_relaxed) == num_live_here) return false;
@@ -32,7 +32,7 @@ bool is_known_elsewhere(const Tensor& tensor, bool differentiable) {
   });
 }
 
-thread_local const std::vector<Ref<Storage>>* outdated = nullptr;
+[[gnu::tls_model("initial-exec")]] constinit thread_local const std::vector<Ref<Storage>>* outdated = nullptr;
 
 }  // namespace
 

@@ -9,32 +9,29 @@
 namespace tidu {
 namespace {
 
-Autocasting& state() {
-  static thread_local Autocasting state;
-  return state;
-}
+[[gnu::tls_model("initial-exec")]] constinit thread_local Autocasting state;
 
 bool concerns(const Tensor& x) {
-  return state().enabled && (!state().device || x.device().type == *state().device);
+  return state.enabled && (!state.device || x.device().type == *state.device);
 }
 
 }  // namespace
 
-Autocasting autocasting() { return state(); }
+Autocasting autocasting() { return state; }
 
 void set_autocasting(Autocasting now) {
   if (now.enabled && !is_narrow(now.dtype))
     fail<DTypeError>("[autocast] products are computed in bfloat16 or float16, not ", now.dtype);
-  state() = now;
+  state = now;
 }
 
 Tensors cast_operands(const Tensors& operands) {
   const bool fits = std::ranges::all_of(operands, [](const Tensor& x) {
     return !x.defined() || (concerns(x) && (is_narrow(x.dtype()) || x.dtype() == DType::float32));
   });
-  if (!state().enabled || !fits) return operands;
+  if (!state.enabled || !fits) return operands;
   Tensors cast;
-  for (const Tensor& x : operands) cast.push_back(x.defined() ? astype(x, state().dtype) : x);
+  for (const Tensor& x : operands) cast.push_back(x.defined() ? astype(x, state.dtype) : x);
   return cast;
 }
 

@@ -138,10 +138,8 @@ Tensor apply_unary(Primitive& primitive, Types types, const Tensor& x, const Att
   if (types == Types::complex && !is_complex(x.dtype())) return x;
   if (is_complex(x.dtype()) && &primitive == &primitives::abs) return complex_abs(x);
   if (is_complex(x.dtype()) && &primitive == &primitives::sign) return complex_sign(x);
-  const Tensor input = astype(x, computing_type(x.dtype(), types, primitive.name));
-  Tensor output;
-  bind(primitive, {&input, 1}, attrs, {&output, 1});
-  return output;
+  const DType dtype = computing_type(x.dtype(), types, primitive.name);
+  return dtype == x.dtype() ? bind(primitive, {x}, attrs) : bind(primitive, {astype(x, dtype)}, attrs);
 }
 
 // Integers have no negative powers. An exponent that has no value yet gives the integer part

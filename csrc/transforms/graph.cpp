@@ -29,9 +29,8 @@ Nodes nodes_behind(Node* root) {
 }
 
 // The value as it was when it was saved, abstract where that is not known.
-Tensor value_of(const Node::Saved& saved) {
-  const Tensor& tensor = saved.tensor;
-  const bool is_known = !tensor.is_abstract() && tensor.impl().storage->version() == saved.version;
+Tensor value_of(const Tensor& tensor, uint64_t version) {
+  const bool is_known = !tensor.is_abstract() && tensor.impl().storage->version() == version;
   return is_known ? stop_gradient(tensor) : Tensor::abstract(tensor.shape(), tensor.dtype(), tensor.device());
 }
 
@@ -74,14 +73,15 @@ class Reader {
           "[graph] the graph was freed by an earlier backward (pass retain_graph=True to it, or ask before)");
     }
     std::vector<int>& variables = inputs_[&node];
-    for (const Node::Input& input : node.inputs) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const Node::Input& input = node.inputs[i];
       // Of pointwise calls the tape keeps no shapes, for the inputs have that of the output.
-      const Tensor& saved = input.saved.tensor;
+      const Tensor& saved = node.values[i];
       const Spec spec = saved.defined() ? saved.spec() : graph_.program.variables[variable_of(&node, 0)];
       if (!input.producer) {
         variables.push_back(new_variable(spec));
         graph_.program.constants.push_back(
-            {variables.back(), saved.defined() ? value_of(input.saved)
+            {variables.back(), saved.defined() ? value_of(saved, input.version)
                                                : Tensor::abstract(spec.shape, spec.dtype, spec.device)});
         continue;
       }
@@ -89,7 +89,7 @@ class Reader {
       variables.push_back(variable_of(producer, input.index));
       graph_.program.variables[variables.back()] = spec;
       if (producer->is_leaf && saved.defined() && !saved.is_abstract())
-        leaves_[producer] = value_of(input.saved);
+        leaves_[producer] = value_of(saved, input.version);
     }
   }
 

@@ -16,6 +16,8 @@ template <auto F> [[noreturn]] void fail_type(PyObject* given) {
 
 template <Tensor (*F)(const Tensor&)> PyObject* unary_of(PyObject* x) {
   return guarded([&] {
+    if (is_tensor(x)) [[likely]]
+      return wrap(F(tensor_of(x)));
     const Argument argument(x);
     if (!argument) fail_type<F>(x);
     return wrap(F(argument.tensor()));
