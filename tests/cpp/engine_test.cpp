@@ -150,6 +150,30 @@ TEST(Rules, ACustomRuleWithoutVjpIsTransposed) {
   check_derivatives([&](const Tensor& x) { return bind(half, {x, x}); }, b);
 }
 
+TEST(Calls, WriteOverAnOperandThatNobodyElseHas) {
+  const Tensor x = random_point(1, {3}), y = random_point(2, {3});
+  const Tensor expected = x + y;
+  const auto is_written_over = [&](Tensor first, const Tensor& second) {
+    const void* const memory = first.raw_data();
+    const Tensor result = bind_over(primitives::add, std::move(first), second);
+    expect_close(result, expected, 0);
+    return result.raw_data() == memory;
+  };
+  EXPECT_TRUE(is_written_over(copy(x), y));
+  EXPECT_FALSE(is_written_over(x, y));  // is held here
+  const Tensor whole = copy(x);
+  EXPECT_FALSE(is_written_over(whole.view({3}, {1}, 0), y));  // a view
+  expect_close(whole, x, 0);
+  EXPECT_FALSE(is_written_over(stack({x, x}, 1).view({3}, {2}, 0), y));  // has gaps
+  double values[3];
+  std::copy_n(x.data<double>(), 3, values);
+  EXPECT_FALSE(is_written_over(Tensor::from_memory(values, {3}, {1}, DType::float64, {}), y));
+  grad([&](const Tensor& z) {
+    EXPECT_FALSE(is_written_over(x + 0 * z, y));  // is tracked
+    return sum(z);
+  })(x);
+}
+
 TEST(Rules, AJvpThatCallsItsOwnPrimitiveIsNotTransposed) {
   static Primitive twice(
       "test_twice",
