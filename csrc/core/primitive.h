@@ -272,7 +272,7 @@ void check_complex(const SpecCall& call);
 Tensors shown_to_kernels(const Primitive& primitive, std::span<const Tensor> tensors);
 bool shows_parts(const Call& call);
 
-// What the core itself makes use of; defined in ops.
+// What csrc/program binds; defined in ops.
 namespace primitives {
 extern Primitive copy;    // to row-major, in new memory
 extern Primitive assign;  // (x, value): overwrites x
