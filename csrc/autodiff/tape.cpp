@@ -133,10 +133,11 @@ Reads Tape::add_edges(Node& node, std::span<const Tensor> inputs) const {
   return tracked;
 }
 
-void Tape::link_outputs(const Ref<Node>& node, std::span<const Tensor> outputs) const {
+void Tape::link_outputs(Ref<Node> node, std::span<const Tensor> outputs) const {
   for (size_t i = 0; i < outputs.size(); ++i) {
+    Ref<Node> held = i + 1 < outputs.size() ? node : std::move(node);
     if (is_differentiable(outputs[i].dtype()))
-      set_link(outputs[i], id(), Ref<RefCounted>(node.get()), static_cast<int>(i));
+      set_link(outputs[i], id(), std::move(held), static_cast<int>(i));
   }
 }
 
@@ -166,7 +167,7 @@ void Tape::record(const Call& call, bool) {
   if (reads & kOutput) {
     for (const Tensor& output : call.outputs) node->outputs.push_back(save_output(output, id()));
   }
-  link_outputs(node, call.outputs);
+  link_outputs(std::move(node), call.outputs);
 }
 
 void Tape::record_custom(CustomCall& call, bool) {
@@ -175,7 +176,7 @@ void Tape::record_custom(CustomCall& call, bool) {
   auto node = make_ref<Node>(id(), static_cast<int>(call.outputs().size()));
   add_edges(*node, call.inputs());
   node->pullback = std::move(pullback);
-  link_outputs(node, call.outputs());
+  link_outputs(std::move(node), call.outputs());
 }
 
 namespace {
@@ -212,7 +213,21 @@ class Backward {
   }
 
  private:
+  // What the next visits will look at: graphs are larger than caches.
+  void fetch_ahead() const {
+    if (visited_ + 2 < pinned_.size()) {
+      const auto* const node = reinterpret_cast<const char*>(pinned_[visited_ + 2]);
+      for (size_t at = 0; at < sizeof(Node); at += 64) __builtin_prefetch(node + at);
+    }
+    if (visited_ + 1 < pinned_.size()) {
+      for (const Tensor& value : pinned_[visited_ + 1]->values) {
+        if (value.defined()) __builtin_prefetch(&value.impl().storage);
+      }
+    }
+  }
+
   void visit(Node& node) {
+    fetch_ahead();
     cotangents_.clear();
     const bool may_be_shared = node.edges.load(std::memory_order_relaxed) > 1;
     if (const auto found = may_be_shared ? sums_.extract(&node) : decltype(sums_)::node_type()) {

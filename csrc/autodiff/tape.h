@@ -99,7 +99,7 @@ class Tape : public Trace {
  private:
   // The inputs that are tracked.
   Reads add_edges(Node& node, std::span<const Tensor> inputs) const;
-  void link_outputs(const Ref<Node>& node, std::span<const Tensor> outputs) const;
+  void link_outputs(Ref<Node> node, std::span<const Tensor> outputs) const;
 };
 
 struct Root {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <utility>
 
@@ -43,6 +44,7 @@ template <class T> class Ref {
   Ref(T* object, Counted) noexcept : object_(object) {}
   Ref(const Ref& other) noexcept : Ref(other.object_) {}
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  template <std::derived_from<T> U> Ref(Ref<U>&& other) noexcept : object_(other.give_up()) {}
   ~Ref() {
     if (object_) object_->release();
   }
@@ -52,6 +54,8 @@ template <class T> class Ref {
   }
 
   T* get() const noexcept { return object_; }
+  // The object, whose reference the caller has now.
+  T* give_up() noexcept { return std::exchange(object_, nullptr); }
   T* operator->() const noexcept { return object_; }
   T& operator*() const noexcept { return *object_; }
   explicit operator bool() const noexcept { return object_ != nullptr; }

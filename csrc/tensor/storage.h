@@ -24,13 +24,13 @@ class Storage : public RefCounted, public Pooled<Storage> {
   }
   // Memory of somebody else (a NumPy array, a DLPack capsule), kept alive by `owner`.
   Storage(Device device, void* data, size_t bytes, std::shared_ptr<void> owner, bool writable)
-      : device_(device), writable_(writable), bytes_(bytes), data_(data), owner_(std::move(owner)) {}
+      : device_(device), writable_(writable), data_(data), bytes_(bytes), owner_(std::move(owner)) {}
   // No memory: that of tensors whose values are not known while a program is recorded. Its views and writes
   // are told apart all the same.
-  explicit Storage(Device device) : device_(device), is_unknown_(true), bytes_(0), data_(nullptr) {}
+  explicit Storage(Device device) : device_(device), is_unknown_(true), data_(nullptr), bytes_(0) {}
   // A number, at most 8 bytes, that a device's kernels are given by value.
   Storage(Device device, const void* number, size_t bytes)
-      : device_(device), writable_(false), is_number_(true), bytes_(bytes), data_(number_) {
+      : device_(device), writable_(false), is_number_(true), data_(number_), bytes_(bytes) {
     std::memcpy(number_, number, bytes);
   }
 
@@ -73,26 +73,27 @@ class Storage : public RefCounted, public Pooled<Storage> {
  private:
   Storage(Device device, Allocator& allocator, size_t bytes, Block block)
       : device_(device),
-        born_during_(now()),
         queue_(block.queue),
-        bytes_(bytes),
         data_(block.data),
-        allocator_(&allocator) {}
+        allocator_(&allocator),
+        bytes_(bytes),
+        born_during_(now()) {}
   ~Storage() override {
     if (allocator_) allocator_->deallocate(data_, bytes_, queue());
   }
 
+  // What calls look at comes first.
   Device device_;
   bool writable_ = true, is_number_ = false, is_unknown_ = false, is_donated_ = false;
-  uint64_t born_during_ = 0;
-  alignas(8) char number_[8];
   std::atomic<Queue> queue_ = 0;
-  size_t bytes_;
   void* data_;
-  Allocator* allocator_ = nullptr;
-  std::shared_ptr<void> owner_;
   uint64_t version_ = 0;
+  Allocator* allocator_ = nullptr;
+  size_t bytes_;
   uint64_t traced_version_ = 0;
+  uint64_t born_during_ = 0;
+  std::shared_ptr<void> owner_;
+  alignas(8) char number_[8];
 };
 
 }  // namespace tidu

@@ -38,13 +38,13 @@ struct Link : Pooled<Link> {
 
 struct TensorImpl : RefCounted, Pooled<TensorImpl>, Spec {
   Ref<Storage> storage;  // may be null where there is no value
-  int64_t offset = 0;    // in elements
-  Strides strides;
-  int64_t numel = 0;
-  bool contiguous = true;
   uint64_t version = 0;  // of the storage, when this tensor's value was defined
-  bool wrote = false;    // whether a write through this tensor, which its links know of, made this version
   std::unique_ptr<Link> links;
+  int64_t numel = 0;
+  int64_t offset = 0;  // in elements
+  bool contiguous = true;
+  bool wrote = false;  // whether a write through this tensor, which its links know of, made this version
+  Strides strides;     // last, since calls look at the others more often
 
   Link* link(uint64_t trace) const {
     for (Link* link = links.get(); link; link = link->next.get()) {
