@@ -12,8 +12,8 @@ namespace tidu {
 
 struct Primitive;
 
-// One application of a primitive. In a derivative rule, the inputs that the rule did not ask for may be
-// abstract, the outputs undefined.
+// One application of a primitive. In a derivative rule, inputs that the rule did not ask for may be abstract
+// (of a pointwise primitive that is not Linear, undefined), and outputs undefined.
 struct Call {
   const Primitive& primitive;
   std::span<const Tensor> inputs;
@@ -50,8 +50,9 @@ struct SpecCall {
 // an undefined tensor is zero, and at least one is defined.
 
 // A set of inputs, bit i for input i and bit 29 for all from there on, and perhaps the outputs: what a rule
-// reads, or whose cotangents are wanted. The shapes of the inputs are always known. A rule that magnifies
-// how the outputs were rounded reads them fine: those of 16 bits are computed again, in float32.
+// reads, or whose cotangents are wanted. The shapes of the inputs are known besides, but for pointwise
+// primitives, all of whose tensors have one. A rule that magnifies how the outputs were rounded reads them
+// fine: those of 16 bits are computed again, in float32.
 using Reads = uint32_t;
 inline constexpr Reads kInput0 = 1, kInput1 = 2, kInput2 = 4, kAllInputs = (1u << 30) - 1;
 inline constexpr Reads kFineOutput = 1u << 30, kOutput = 1u << 31;
