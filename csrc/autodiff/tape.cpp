@@ -112,7 +112,7 @@ const Scope& ambient_scope() {
   return scope;
 }
 
-Ref<Node> Tape::watch(const Tensor& tensor) {
+Ref<Node> Tape::make_leaf(const Tensor& tensor) {
   auto leaf = make_ref<Node>(id());
   leaf->is_leaf = true;
   set_link(tensor, id(), Ref<RefCounted>(leaf.get()), 0);

@@ -93,7 +93,7 @@ class Tape : public Trace {
   void record_custom(CustomCall& call, bool differentiable) override;
 
   // Makes `tensor` a leaf and returns its node.
-  Ref<Node> watch(const Tensor& tensor);
+  Ref<Node> make_leaf(const Tensor& tensor);
   static Tape& ambient();
 
  private:

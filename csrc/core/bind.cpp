@@ -133,7 +133,7 @@ void run(const Call& call, Device device) {
 
 // Whether some trace might care: any but the ambient tape is live, an input is tracked, or its storage was
 // written to since.
-bool is_watched(const Call& call) {
+bool concerns_traces(const Call& call) {
   if (innermost() != &ambient_scope()) return true;
   return std::ranges::any_of(call.inputs, [](const Tensor& input) {
     const TensorImpl& impl = input.impl();
@@ -187,8 +187,8 @@ void overwrite(const Call& call, Device device) {
 void carry_out(const Call& call, Device device) {
   device = common_device(call, device);
   check_complex({call.primitive, call.inputs, call.attrs});
-  const bool watched = is_watched(call);
-  if (watched) {
+  const bool concerned = concerns_traces(call);
+  if (concerned) {
     check_not_overwritten(call);
     const bool differentiable = !std::holds_alternative<Zero>(call.primitive.derivative);
     for (const Tensor& input : call.inputs) check_thread(input, call.primitive.name, differentiable);
@@ -196,7 +196,7 @@ void carry_out(const Call& call, Device device) {
   if (call.primitive.dispatch) return call.primitive.dispatch(call);
   if (call.primitive.overwrites) return overwrite(call, device);
   run(call, device);
-  if (watched) show(call);
+  if (concerned) show(call);
 }
 
 std::unique_ptr<Link> copy_links(const Tensor& tensor, const auto& keeps) {
@@ -266,7 +266,8 @@ Tensor bind_over(const Primitive& primitive, Tensor first, const Tensor& second)
   // Kernels of the cpu read an element before they write it.
   const bool fits = first.device().type == DeviceType::cpu && first.spec() == second.spec() &&
                     !is_complex(first.dtype()) && !second.is_abstract();
-  const bool is_seen = is_watched(call) || Watch::active() || Watch::of_all.load(std::memory_order_acquire);
+  const bool is_seen =
+      concerns_traces(call) || Watch::active() || Watch::of_all.load(std::memory_order_acquire);
   if (!is_free || !fits || is_seen) return bind(primitive, {first, second});
   run_kernel(call, first.device());
   return first;

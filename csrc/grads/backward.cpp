@@ -126,7 +126,7 @@ Tensor& Tensor::set_requires_grad(bool value) {
   }
   ++leaf_changes();
   if (value) {
-    const Ref<Node> leaf = Tape::ambient().watch(*this);
+    const Ref<Node> leaf = Tape::ambient().make_leaf(*this);
     impl().link(Tape::ambient().id())->owned = Ref<RefCounted>(new GradOwner(leaf, make_grads(*leaf, 0)));
   } else if (is_leaf()) {
     remove_link(*this, Tape::ambient().id());

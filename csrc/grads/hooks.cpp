@@ -13,12 +13,12 @@ namespace {
 Link* ambient_link(const Tensor& tensor) { return tensor.impl().link(Tape::ambient().id()); }
 Node& node_of(const Link& link) { return static_cast<Node&>(*link.value); }
 
-Grads::Output& watched(const Tensor& tensor, const char* op) {
+Grads::Output& grads_of(const Tensor& tensor, const char* op) {
   const Link* const link = ambient_link(tensor);
   if (!link) fail<GradientError>("[", op, "] ", describe(tensor), " does not require grad");
   return make_grads(node_of(*link), link->index);
 }
-Grads::Output* watched(const Tensor& tensor) {
+Grads::Output* grads_of(const Tensor& tensor) {
   const Link* const link = ambient_link(tensor);
   return link ? grads_of(node_of(*link), link->index) : nullptr;
 }
@@ -26,7 +26,7 @@ Grads::Output* watched(const Tensor& tensor) {
 }  // namespace
 
 std::function<void()> register_hook(const Tensor& tensor, GradientHook hook) {
-  auto& hooks = watched(tensor, "register_hook").hooks;
+  auto& hooks = grads_of(tensor, "register_hook").hooks;
   hooks.push_back(std::make_shared<GradientHook>(std::move(hook)));
   ++leaf_changes();
   return [weak = std::weak_ptr(hooks.back())] {
@@ -42,14 +42,14 @@ std::atomic<uint64_t>& leaf_changes() {
 
 void retain_grad(Tensor& tensor) {
   if (tensor.requires_grad() && tensor.is_leaf()) return;
-  Grads::Output& output = watched(tensor, "retain_grad");
+  Grads::Output& output = grads_of(tensor, "retain_grad");
   if (tensor.impl().use_count() > 1) tensor = twin(tensor, std::numeric_limits<uint64_t>::max());
   Link& link = *ambient_link(tensor);
   if (!link.owned) link.owned = Ref<RefCounted>(new GradOwner(Ref<Node>(&node_of(link)), output));
 }
 
 std::vector<std::shared_ptr<GradientHook>> hooks_of(const Tensor& tensor) {
-  const Grads::Output* const output = watched(tensor);
+  const Grads::Output* const output = grads_of(tensor);
   std::vector<std::shared_ptr<GradientHook>> result;
   if (!output) return result;
   for (const auto& hook : output->hooks) {
@@ -59,7 +59,7 @@ std::vector<std::shared_ptr<GradientHook>> hooks_of(const Tensor& tensor) {
 }
 
 void visit_own_hooks(const Tensor& tensor, const std::function<void(const GradientHook&)>& visit) {
-  const Grads::Output* const output = watched(tensor);
+  const Grads::Output* const output = grads_of(tensor);
   if (!output || tensor.impl().use_count() > 1) return;
   const Link& link = *ambient_link(tensor);
   const bool owns_grad = static_cast<bool>(link.owned);
@@ -70,7 +70,7 @@ void visit_own_hooks(const Tensor& tensor, const std::function<void(const Gradie
 }
 
 void drop_hooks(const Tensor& tensor) {
-  Grads::Output* const output = watched(tensor);
+  Grads::Output* const output = grads_of(tensor);
   if (output) const auto dropped = std::exchange(output->hooks, {});
   ++leaf_changes();
 }

@@ -76,7 +76,7 @@ Evaluation evaluate(const Function& function, const Tensors& primals, const char
   Tape tape;
   Evaluation result;
   const Tensors inputs = fresh(primals);
-  for (const Tensor& input : inputs) { result.leaves.push_back(tape.watch(input)); }
+  for (const Tensor& input : inputs) { result.leaves.push_back(tape.make_leaf(input)); }
   {
     const LiveTrace live(tape);
     result.outputs = function(inputs);
