@@ -111,10 +111,7 @@ def test_large_reductions(name, shape, axis):
     rng = np.random.default_rng(25)
     x = rng.uniform(0.99, 1.01, shape).astype(np.float32)
     wide = x.astype(np.float64)
-    if name == "logsumexp":
-        want = np.log(np.exp(wide).sum(axis=axis))
-    else:
-        want = getattr(np, name)(wide, axis=axis)
+    want = ops.REDUCTION_REFERENCES[name].reference(wide, axis=axis)
     exact = ops.PRIMITIVES[name]["derivative"] == "zero" or name in ("max", "min")
     for array in (x, np.asfortranarray(x)):
         got = getattr(td, name)(td.from_numpy(array), axis=axis).cpu().numpy()
