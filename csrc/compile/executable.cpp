@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "compile/again.h"
+#include "compile/pairs.h"
 #include "compile/pieces.h"
 #include "compile/replay.h"
 #include "compile/simplify.h"
@@ -329,6 +330,7 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
   }
   if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_, passes.fold);
   if (passes.hoist) program_ = hoisted(std::move(program_));
+  if (passes.pairs) program_ = with_pairs(std::move(program_));
   program_ = with_copied_writes(program_, outline(program_, layouts_));
   values_ = outline(program_, layouts_);
   if (passes.fuse && passes.products) {

@@ -130,6 +130,8 @@ void infer_loss(const SpecCall& call, std::span<Spec> outputs) {
   outputs[0] = outputs[1] = {call.inputs[1].shape, loss_dtype(logits), logits.device};
 }
 
+constexpr Opaque kOfPrograms{"it stands for two calls of a compiled program, which is not differentiated"};
+
 }  // namespace
 
 namespace primitives {
@@ -161,6 +163,28 @@ Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", {.batching = 
                                                                     .infer = infer_same,
                                                                     .derivative = cross_entropy_grad_rule,
                                                                     .flops = flops_per_input<5, 1>});
+Primitive log_softmax_with_softmax(
+    "log_softmax_with_softmax",
+    {.batching = batch_by_fields,
+     .attrs = AxisAttrs{},
+     .check = check_floating,
+     .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = outputs[1] = call.inputs[0]; },
+     .derivative = kOfPrograms,
+     .num_outputs = 2,
+     .flops = flops_per_input<5, 1>});
+Primitive softmax_cross_entropy_with_grad("softmax_cross_entropy_with_grad",
+                                          {.batching = batch_by_fields,
+                                           .attrs = CrossEntropyAttrs{},
+                                           .inputs = 3,
+                                           .check = check_losses,
+                                           .infer =
+                                               [](const SpecCall& call, std::span<Spec> outputs) {
+                                                 infer_loss(call, outputs);
+                                                 outputs[2] = call.inputs[0];
+                                               },
+                                           .derivative = kOfPrograms,
+                                           .num_outputs = 3,
+                                           .flops = flops_per_input<5, 1>});
 }  // namespace primitives
 
 namespace {

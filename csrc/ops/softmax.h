@@ -54,6 +54,10 @@ extern Primitive log_softmax;  // AxisAttrs
 extern Primitive softmax_cross_entropy;
 // CrossEntropyAttrs: (logits (.., c), int64 labels (..), g (..)) -> (softmax - one_hot) * g, (.., c)
 extern Primitive softmax_cross_entropy_grad;
+// Two calls of the same rows as one, where both are known to be wanted (compile/pairs.h): what the first one
+// gives, and the second one.
+extern Primitive log_softmax_with_softmax;         // AxisAttrs
+extern Primitive softmax_cross_entropy_with_grad;  // CrossEntropyAttrs: (logits, labels, g)
 }  // namespace primitives
 
 }  // namespace tidu

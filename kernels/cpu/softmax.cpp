@@ -69,15 +69,19 @@ template <class T> struct LogSum {
   T log_sum;
 };
 
-template <class T> HWY_INLINE LogSum<T> row_log_sum(const T* x, int64_t n) {
-  const hn::ScalableTag<T> d;
-  const T largest = row_max(d, x, n);
-  if (std::isfinite(largest))
-    return {largest, std::log(row_exp_sum<false, decltype(d), T>(d, x, largest, nullptr, n))};
+// Of a row whose largest element is infinite.
+template <class T> HWY_NOINLINE LogSum<T> infinite_log_sum(const T* x, T largest, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     if (x[i] != x[i]) return {0, x[i]};
   }
   return {0, largest};
+}
+
+template <class T> HWY_INLINE LogSum<T> row_log_sum(const T* x, int64_t n) {
+  const hn::ScalableTag<T> d;
+  const T largest = row_max(d, x, n);
+  if (!std::isfinite(largest)) return infinite_log_sum(x, largest, n);
+  return {largest, std::log(row_exp_sum<false, decltype(d), T>(d, x, largest, nullptr, n))};
 }
 
 template <class T> HWY_INLINE void scale_row(T* y, T factor, int64_t n) {
@@ -110,13 +114,37 @@ template <class T, bool limit> void softmax(const void* x, void* y, int64_t rows
     softmax_row<limit>(static_cast<const T*>(x) + r * n, static_cast<T*>(y) + r * n, T(1), n);
 }
 
+// softmax_row, and what row_log_sum gives, by the same exponentials.
+template <class T> HWY_INLINE LogSum<T> softmax_row_and_log_sum(const T* x, T* y, T factor, int64_t n) {
+  const hn::ScalableTag<T> d;
+  const T largest = row_max(d, x, n);
+  if (!std::isfinite(largest)) {
+    std::fill_n(y, n, math::quiet_nan<T>);
+    return infinite_log_sum(x, largest, n);
+  }
+  const T sum = row_exp_sum<true>(d, x, largest, y, n);
+  scale_row(y, factor / sum, n);
+  return {largest, std::log(sum)};
+}
+
+template <class T> HWY_INLINE void log_softmax_row(const T* x, T* y, LogSum<T> of_row, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - of_row.shift) - of_row.log_sum;
+}
+
 template <class T> void log_softmax(const void* input, void* output, int64_t rows, int64_t n) {
   for (int64_t r = 0; r < rows; ++r) {
     const T* x = static_cast<const T*>(input) + r * n;
-    T* y = static_cast<T*>(output) + r * n;
-    const auto [shift, log_sum] = row_log_sum(x, n);
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - shift) - log_sum;
+    log_softmax_row(x, static_cast<T*>(output) + r * n, row_log_sum(x, n), n);
+  }
+}
+
+template <class T>
+void log_softmax_with_softmax(const void* input, void* log_output, void* output, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* x = static_cast<const T*>(input) + r * n;
+    const LogSum<T> of_row = softmax_row_and_log_sum(x, static_cast<T*>(output) + r * n, T(1), n);
+    log_softmax_row(x, static_cast<T*>(log_output) + r * n, of_row, n);
   }
 }
 
@@ -155,8 +183,38 @@ void cross_entropy_grad(const void* input, const int64_t* labels, const void* g,
 }
 
 template <class T>
-constexpr SoftmaxFunctions kFunctions = {softmax<T, false>, softmax<T, true>, log_softmax<T>,
-                                         logsumexp<T>,      cross_entropy<T>, cross_entropy_grad<T>};
+void cross_entropy_with_grad(const void* input, const int64_t* labels, const void* g, int64_t g_stride,
+                             void* loss, void* output, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; ++r) {
+    T& result = static_cast<T*>(loss)[r];
+    T* y = static_cast<T*>(output) + r * n;
+    const T factor = static_cast<const T*>(g)[r * g_stride];
+    const int64_t label = labels[r];
+    if (label < 0) {
+      result = 0;
+      std::fill_n(y, n, T(0));
+      continue;
+    }
+    const T* x = static_cast<const T*>(input) + r * n;
+    const auto [shift, log_sum] = softmax_row_and_log_sum(x, y, factor, n);
+    result = log_sum - (x[label] - shift);
+    if (factor == 0) {
+      std::fill_n(y, n, T(0));
+    } else {
+      y[label] -= factor;
+    }
+  }
+}
+
+template <class T>
+constexpr SoftmaxFunctions kFunctions = {softmax<T, false>,
+                                         softmax<T, true>,
+                                         log_softmax<T>,
+                                         logsumexp<T>,
+                                         cross_entropy<T>,
+                                         cross_entropy_grad<T>,
+                                         log_softmax_with_softmax<T>,
+                                         cross_entropy_with_grad<T>};
 
 SoftmaxFunctions find_softmax(DType dtype) {
   return dtype == DType::float64 ? kFunctions<double> : kFunctions<float>;

@@ -25,6 +25,10 @@ struct SoftmaxFunctions {
   // y[r, :] = (softmax(x[r, :]) - one_hot(labels[r])) * g[r * g_stride], or 0 likewise and where g is 0.
   void (*cross_entropy_grad)(const void* x, const int64_t* labels, const void* g, int64_t g_stride, void* y,
                              int64_t rows, int64_t n);
+  // Pairs with the bits of each, whose exponentials are computed once; y is not x.
+  void (*log_softmax_with_softmax)(const void* x, void* log_y, void* y, int64_t rows, int64_t n);
+  void (*cross_entropy_with_grad)(const void* x, const int64_t* labels, const void* g, int64_t g_stride,
+                                  void* loss, void* y, int64_t rows, int64_t n);
 };
 
 // For float32 or float64.

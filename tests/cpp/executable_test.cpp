@@ -4,6 +4,8 @@
 #include <random>
 #include <thread>
 
+#include "compile/pairs.h"
+#include "core/bind.h"
 #include "ops/update.h"
 #include "program/capture.h"
 #include "tidu.h"
@@ -92,7 +94,7 @@ class Draw {
       case 24: return x.ndim() < 4 ? concat({expand_dims(x, 0), expand_dims(x, 0)}, 0) : Tensor();
       case 25: return has_rows ? take(x, tensor({int64_t{0}, x.size(axis) - 1, int64_t{0}}), axis) : Tensor();
       case 26: return has_rows ? cumulative_sum(number(x), axis) : Tensor();
-      case 27: return has_rows ? softmax(real(x), axis) : copy(x);
+      case 27: return has_rows ? below(2) ? softmax(real(x), axis) : log_softmax(real(x), axis) : copy(x);
       case 28: {
         if (!has_rows || x.size(0) == 0) return Tensor();
         const Tensor first = select(x, 0, 0);
@@ -193,6 +195,7 @@ const std::vector<Passes> kPasses{{},
                                   {.products = false},
                                   {.in_place = false},
                                   {.hoist = false},
+                                  {.pairs = false},
                                   {.again = false},
                                   {.pieces = false},
                                   {.in_place = false, .pieces = false},
@@ -207,10 +210,10 @@ void expect_as_program(const Program& program, const Tensors& arguments, const s
     for (int round = 0; round < 2; ++round) {
       const Tensors mine = twins_of(arguments);
       const Tensors got = executable(mine);
-      const std::string what =
-          str(where, " simplify=", passes.simplify, " fuse=", passes.fuse, " products=", passes.products,
-              " in_place=", passes.in_place, " again=", passes.again, " pieces=", passes.pieces, " round ",
-              round, "\n", program.to_string());
+      const std::string what = str(where, " simplify=", passes.simplify, " fuse=", passes.fuse,
+                                   " products=", passes.products, " in_place=", passes.in_place,
+                                   " pairs=", passes.pairs, " again=", passes.again,
+                                   " pieces=", passes.pieces, " round ", round, "\n", program.to_string());
       expect_same(got, want, what);
       expect_same(mine, at, what + "\narguments");
       expect_apart(got, mine, program);
@@ -878,6 +881,109 @@ TEST(Executable, SaysWhatIsMadeWhereItGoes) {
                     text = "made where it goes: the result of instruction ";
   EXPECT_NE(with.find(text), with.npos) << with;
   EXPECT_EQ(without.find(text), without.npos) << without;
+}
+
+// The exponentials of a row are computed once for both; what waits for the first one comes later.
+TEST(Executable, PairsWhatReadsTheSameRows) {
+  const Tensor x = random_normal(random_key(1), {5, 7}), labels = tensor<int64_t>({0, 6, 3, 2, 3});
+  const auto calls = [&](const Function& function, const Tensors& like) {
+    std::string names;
+    for (const Program::Instruction& call : with_pairs(simplify(record(function, like))).instructions)
+      names += str(names.empty() ? "" : " ", call.primitive->name);
+    return names;
+  };
+  const auto loss_and_gradient = [](Tensor (*of)(const Tensor& losses)) -> Function {
+    return [of](const Tensors& in) {
+      const auto found =
+          value_and_grad([&](const Tensors& p) { return of(softmax_cross_entropy(p[0], in[1])); }, {in[0]});
+      return Tensors{found.value, found.gradients[0]};
+    };
+  };
+  const Function step = loss_and_gradient([](const Tensor& losses) { return mean(losses); });
+  EXPECT_EQ(calls(step, {x, labels}),
+            "full divide reshape broadcast_to softmax_cross_entropy_with_grad mean");
+  // The cotangents wait for which rows count, which is known without the losses.
+  const Function counted = [](const Tensors& in) {
+    const auto found = value_and_grad(
+        [&](const Tensors& p) {
+          const CountedLosses rows = counted_cross_entropy(p[0], in[1], 3);
+          return sum(rows.losses) / sum(rows.counts);
+        },
+        {in[0]});
+    return Tensors{found.value, found.gradients[0]};
+  };
+  EXPECT_EQ(
+      calls(counted, {x, labels}),
+      "not_equal astype sum reciprocal reshape broadcast_to softmax_cross_entropy_with_grad sum divide");
+  expect_as_program(record(counted, Tensors{x, labels}), {x, labels}, "rows that count");
+  // The cotangents depend on the losses.
+  const Function squares = loss_and_gradient([](const Tensor& losses) { return sum(square(losses)); });
+  EXPECT_EQ(calls(squares, {x, labels}).find("_with_"), std::string::npos) << calls(squares, {x, labels});
+  const auto in_order = [&](bool softmax_first, int64_t axis) -> Function {
+    return [=](const Tensors& in) {
+      const Tensor first = softmax_first ? softmax(in[0], axis) : log_softmax(in[0], 1), read = sin(first),
+                   second = softmax_first ? log_softmax(in[0], 1) : softmax(in[0], axis);
+      return Tensors{read, cos(second)};
+    };
+  };
+  EXPECT_EQ(calls(in_order(false, 1), {x}), "log_softmax_with_softmax sin cos");
+  EXPECT_EQ(calls(in_order(true, 1), {x}), "log_softmax_with_softmax sin cos");
+  EXPECT_EQ(calls(in_order(true, 0), {x}), "softmax sin log_softmax cos");
+  const Function limits = [](const Tensors& in) { return Tensors{softmax_limit(in[0]), log_softmax(in[0])}; };
+  EXPECT_EQ(calls(limits, {x}), "softmax log_softmax");
+  // What is done besides stays in its place.
+  const Function prints = [](const Tensors& in) {
+    const Tensor p = softmax(in[0]);
+    debug_callback([](const Tensors&) {}, {p});
+    return Tensors{p, log_softmax(in[0])};
+  };
+  EXPECT_EQ(calls(prints, {x}), "softmax debug_callback log_softmax");
+  EXPECT_EQ(calls(
+                [](const Tensors& in) {
+                  return Tensors{softmax(in[0]), log_softmax(in[1])};
+                },
+                {x, x + 1}),
+            "softmax log_softmax");
+  const std::string text = Executable(record(step, Tensors{x, labels})).explain_run();
+  EXPECT_NE(text.find("softmax_cross_entropy_with_grad"), std::string::npos) << text;
+  const std::string plain = Executable(record(step, Tensors{x, labels}), {}, {.pairs = false}).explain_run();
+  EXPECT_EQ(plain.find("softmax_cross_entropy_with_grad"), std::string::npos) << plain;
+
+  // Rows with infinities and NaN, that do not count, and whose factor is 0; of one column, and long ones.
+  for (const DType dtype : {DType::float32, DType::float64, DType::float16, DType::bfloat16}) {
+    for (const int64_t n : {int64_t{1}, int64_t{7}, int64_t{40}, int64_t{1003}}) {
+      Tensor rows = astype(random_normal(random_key(3), {9, n}, 0, 3), dtype);
+      Tensor first = select(rows, 1, 0);
+      assign(first, astype(tensor<float>({INFINITY, NAN, -INFINITY, 1, 2, INFINITY, 3, NAN, 0}), dtype));
+      Tensor last = select(rows, 0, 2);
+      assign(last, full({n}, -INFINITY, dtype));
+      const Tensor classes = random_integers(random_key(4), {9}, 0, n) *
+                             astype(tensor<int64_t>({1, 1, 1, 1, 0, 0, 1, 1, 1}), DType::int64),
+                   factors = astype(tensor<float>({1, 2, 3, 0, -1, 0.5f, 0, 0, 2}),
+                                    dtype == DType::float64 ? dtype : DType::float32);
+      const Function both = [](const Tensors& in) {
+        const CountedLosses counted = counted_cross_entropy(in[0], in[1], 0);
+        return Tensors{
+            counted.losses,
+            counted.counts,
+            bind(primitives::softmax_cross_entropy_grad, {in[0], in[1], in[2]}, CrossEntropyAttrs{true, 0}),
+            softmax(in[0], 0),
+            log_softmax(in[0], 0),
+            log_softmax(in[0], 1),
+            softmax(in[0], 1)};
+      };
+      const Tensors arguments{rows, classes, factors};
+      EXPECT_EQ(calls(both, arguments),
+                "softmax_cross_entropy_with_grad log_softmax_with_softmax log_softmax_with_softmax");
+      expect_as_program(record(both, arguments), arguments, str(dtype, " of ", n));
+      const Tensors turned{swapaxes(copy(swapaxes(rows, 0, 1)), 0, 1), classes, factors};
+      expect_as_program(record(both, turned), turned, str(dtype, " columns of ", n));
+    }
+  }
+  const Tensors none{zeros({0, 3}), zeros({0}, DType::int64)};
+  expect_as_program(record(step, none), none, "no rows");
+  const Executable refuses(record(step, Tensors{x, labels}));
+  EXPECT_THROW((void)refuses({{x, labels + 1}}), IndexError);
 }
 
 TEST(Executable, ExplainsWhatItDoes) {

@@ -235,6 +235,35 @@ TEST(CudaSoftmax, SameBitsAgain) {
   }
 }
 
+TEST(CudaSoftmax, PairsHaveTheBitsOfEach) {
+  for (const int64_t n : {1, 10, 33, 1000, 8193, 33001}) {
+    for (const DType dtype : kFloats) {
+      const Tensor memory = numbers({6, n}, dtype, static_cast<uint64_t>(n)) * 3;
+      const Tensor labels = to(where(tensor<bool>({false, true, false, false, false, false}), kIgnored,
+                                     labels_of({6}, n)),
+                               kCuda),
+                   g = to(astype(tensor<float>({1, 2, 0, -1, 0.5f, 3}),
+                                 is_narrow(dtype) ? DType::float32 : dtype),
+                          kCuda);
+      const CrossEntropyAttrs attrs{true, kIgnored};
+      for (const Tensor& x :
+           {to(memory, kCuda), matrix_transpose(to(copy(matrix_transpose(memory)), kCuda))}) {
+        Tensor both[3], losses[2], logs[2];
+        const Tensor all[] = {x, labels, g};
+        bind(primitives::softmax_cross_entropy_with_grad, all, attrs, both);
+        bind(primitives::softmax_cross_entropy, {all, 2}, attrs, losses);
+        bind(primitives::log_softmax_with_softmax, {all, 1}, AxisAttrs{1}, logs);
+        const std::string what = str(dtype, " of ", n);
+        EXPECT_EQ(bytes(both[0]), bytes(losses[0])) << what;
+        EXPECT_EQ(bytes(both[1]), bytes(losses[1])) << what;
+        EXPECT_EQ(bytes(both[2]), bytes(loss_gradient(x, labels, g))) << what;
+        EXPECT_EQ(bytes(logs[0]), bytes(log_softmax(x, 1))) << what;
+        EXPECT_EQ(bytes(logs[1]), bytes(softmax(x, 1))) << what;
+      }
+    }
+  }
+}
+
 TEST(CudaSoftmax, WantsFloats) {
   const Tensor x = to(numbers({3, 2}, DType::int32), kCuda);
   EXPECT_THROW(bind(primitives::softmax, {x}, SoftmaxAttrs{1}), DTypeError);

@@ -89,8 +89,9 @@ def primitives_of(program):
                 yield from primitives_of(value)
 
 
-# Writes are recorded as what gives the same value without writing.
-NEVER_RECORDED = {"assign", "assign_points"} | READS_VALUES
+# Writes are recorded as what gives the same value without writing; pairs are made of what was recorded.
+PAIRS = {"log_softmax_with_softmax", "softmax_cross_entropy_with_grad"}
+NEVER_RECORDED = {"assign", "assign_points"} | PAIRS | READS_VALUES
 OF_TWO_DEVICES = {"to"}  # test_devices
 OF_THE_HOST = {"pure_callback", "debug_callback"}  # test_functions_of_the_host_are_not_saved
 

@@ -37,22 +37,28 @@ Tensor with_axis_last(const Tensor& x, int axis) {
   return x.view(shape, strides, x.impl().offset);
 }
 
-using RowFunction = void (*)(const void* x, void* y, int64_t rows, int64_t n);
-
-void over_rows(RowFunction function, const Call& call, int axis) {
-  const Tensor& y = call.outputs[0];
-  if (y.numel() == 0) return;
+// Calls function(x, y.., rows, n), with as many y as the call has outputs.
+template <class Function> void over_rows(Function function, const Call& call, int axis) {
+  if (call.outputs[0].numel() == 0) return;
   const Tensor x = dense(with_axis_last(call.inputs[0], axis));
   const int64_t n = x.size(-1), rows = x.numel() / n;
-  const bool direct = axis == y.ndim() - 1 && y.dtype() == x.dtype();
-  const Tensor result = direct ? y : Tensor::empty(x.shape(), x.dtype(), x.device());
-  const char* from = static_cast<const char*>(x.raw_data());
-  char* to = static_cast<char*>(result.raw_data());
+  const bool direct = axis == call.inputs[0].ndim() - 1 && call.outputs[0].dtype() == x.dtype();
+  Tensors results;
+  for (const Tensor& y : call.outputs)
+    results.push_back(direct ? y : Tensor::empty(x.shape(), x.dtype(), x.device()));
   const int64_t row_bytes = n * static_cast<int64_t>(size_of(x.dtype()));
   parallel_ranges(rows, row_grain(n), 2 * rows * n, [&](int64_t begin, int64_t end) {
-    function(from + begin * row_bytes, to + begin * row_bytes, end - begin, n);
+    const auto at = [&](const Tensor& tensor) {
+      return static_cast<char*>(tensor.raw_data()) + begin * row_bytes;
+    };
+    if constexpr (std::is_invocable_v<Function, void*, void*, int64_t, int64_t>) {
+      function(at(x), at(results[0]), end - begin, n);
+    } else {
+      function(at(x), at(results[0]), at(results[1]), end - begin, n);
+    }
   });
-  if (!direct) deliver(result, with_axis_last(y, axis));
+  for (size_t i = 0; i < results.size() && !direct; ++i)
+    deliver(results[i], with_axis_last(call.outputs[i], axis));
 }
 
 void softmax(const Call& call) {
@@ -63,6 +69,11 @@ void softmax(const Call& call) {
 
 void log_softmax(const Call& call) {
   over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).log_softmax, call,
+            call.attrs.as<AxisAttrs>().axis);
+}
+
+void log_softmax_with_softmax(const Call& call) {
+  over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).log_softmax_with_softmax, call,
             call.attrs.as<AxisAttrs>().axis);
 }
 
@@ -92,46 +103,50 @@ void write_counts(const Tensor& labels, const Tensor& output) {
   deliver(counts, output);
 }
 
-void softmax_cross_entropy(const Call& call) {
-  const Tensor &logits = call.inputs[0], &output = call.outputs[0];
-  const int64_t n = logits.size(-1), rows = output.numel();
+// (logits, labels, and perhaps g) -> losses, counts and gradient, or what of these a call gives.
+template <bool has_losses, bool has_gradient> void cross_entropy(const Call& call) {
+  const Tensor& logits = call.inputs[0];
+  const int64_t n = logits.size(-1), rows = call.inputs[1].numel();
   const Tensor labels = checked_labels(call, n);
-  if (rows == 0) return;
-  write_counts(labels, call.outputs[1]);
+  if (has_losses && rows > 0) write_counts(labels, call.outputs[1]);
+  if (rows == 0 || (!has_losses && n == 0)) return;
   const Tensor x = dense(logits);
-  const Tensor losses =
-      output.dtype() == x.dtype() ? output : Tensor::empty(output.shape(), x.dtype(), x.device());
-  const auto function = softmax_functions(x.dtype()).cross_entropy;
+  // Of the dtype that the kernels compute in.
+  const auto computed = [&](const Tensor& output) {
+    return output.dtype() == x.dtype() ? output : Tensor::empty(output.shape(), x.dtype(), x.device());
+  };
+  const SoftmaxFunctions functions = softmax_functions(x.dtype());
   const int64_t size = static_cast<int64_t>(size_of(x.dtype()));
+  const auto part_of = [&](const Tensor& tensor, int64_t element) {
+    return tensor.defined() ? static_cast<char*>(tensor.raw_data()) + element * size : nullptr;
+  };
+  Tensor losses, gradient, weights;
+  int64_t g_stride = 1;
+  if (has_losses) losses = computed(call.outputs[0]);
+  if (has_gradient) {
+    // The mean's gradient is one number for all rows: no need to spread it.
+    const Tensor& g = call.inputs[2];
+    const bool uniform =
+        g.dtype() == x.dtype() && std::ranges::all_of(g.strides(), [](int64_t s) { return s == 0; });
+    weights = uniform ? g : dense(g);
+    g_stride = uniform ? 0 : 1;
+    gradient = computed(call.outputs.back());
+  }
   parallel_ranges(rows, row_grain(n), 2 * rows * n, [&](int64_t begin, int64_t end) {
-    function(static_cast<const char*>(x.raw_data()) + begin * n * size, labels.data<int64_t>() + begin,
-             static_cast<char*>(losses.raw_data()) + begin * size, end - begin, n);
+    const char* const from = part_of(x, begin * n);
+    const int64_t* const label = labels.data<int64_t>() + begin;
+    char *const loss = part_of(losses, begin), *const g = part_of(weights, begin * g_stride),
+                *const y = part_of(gradient, begin * n);
+    if constexpr (!has_gradient) {
+      functions.cross_entropy(from, label, loss, end - begin, n);
+    } else if constexpr (!has_losses) {
+      functions.cross_entropy_grad(from, label, g, g_stride, y, end - begin, n);
+    } else {
+      functions.cross_entropy_with_grad(from, label, g, g_stride, loss, y, end - begin, n);
+    }
   });
-  deliver(losses, output);
-}
-
-void softmax_cross_entropy_grad(const Call& call) {
-  const Tensor &logits = call.inputs[0], &output = call.outputs[0];
-  const int64_t n = logits.size(-1);
-  const Tensor labels = checked_labels(call, n);
-  if (output.numel() == 0) return;
-  const int64_t rows = output.numel() / n;
-  const Tensor x = dense(logits);
-  // The mean's gradient is one number for all rows: no need to spread it.
-  const Tensor& g = call.inputs[2];
-  const bool uniform =
-      g.dtype() == x.dtype() && std::ranges::all_of(g.strides(), [](int64_t s) { return s == 0; });
-  const Tensor weights = uniform ? g : dense(g);
-  const Tensor result =
-      output.dtype() == x.dtype() ? output : Tensor::empty(output.shape(), x.dtype(), x.device());
-  const auto function = softmax_functions(x.dtype()).cross_entropy_grad;
-  const int64_t size = static_cast<int64_t>(size_of(x.dtype())), g_stride = uniform ? 0 : 1;
-  parallel_ranges(rows, row_grain(n), 2 * rows * n, [&](int64_t begin, int64_t end) {
-    function(static_cast<const char*>(x.raw_data()) + begin * n * size, labels.data<int64_t>() + begin,
-             static_cast<const char*>(weights.raw_data()) + begin * g_stride * size, g_stride,
-             static_cast<char*>(result.raw_data()) + begin * n * size, end - begin, n);
-  });
-  deliver(result, output);
+  if (has_losses) deliver(losses, call.outputs[0]);
+  if (has_gradient) deliver(gradient, call.outputs.back());
 }
 
 }  // namespace
@@ -139,8 +154,10 @@ void softmax_cross_entropy_grad(const Call& call) {
 void register_softmax_kernels() {
   set_kernel(primitives::softmax, DeviceType::cpu, softmax);
   set_kernel(primitives::log_softmax, DeviceType::cpu, log_softmax);
-  set_kernel(primitives::softmax_cross_entropy, DeviceType::cpu, softmax_cross_entropy);
-  set_kernel(primitives::softmax_cross_entropy_grad, DeviceType::cpu, softmax_cross_entropy_grad);
+  set_kernel(primitives::softmax_cross_entropy, DeviceType::cpu, cross_entropy<true, false>);
+  set_kernel(primitives::softmax_cross_entropy_grad, DeviceType::cpu, cross_entropy<false, true>);
+  set_kernel(primitives::log_softmax_with_softmax, DeviceType::cpu, log_softmax_with_softmax);
+  set_kernel(primitives::softmax_cross_entropy_with_grad, DeviceType::cpu, cross_entropy<true, true>);
 }
 
 }  // namespace tidu::cpu

@@ -21,8 +21,8 @@ Dims without(Dims dims, int axis) {
   return dims;
 }
 
-Softmax rows_of(const Call& call, int axis, Context& context) {
-  const Tensor &x = call.inputs[0], &y = call.outputs[0];
+Softmax rows_of(const Call& call, int axis, const Tensor& y, Context& context) {
+  const Tensor& x = call.inputs[0];
   if (!is_floating(x.dtype()))
     fail<DTypeError>("[", call.primitive.name, "] is of floating-point numbers, not ", describe(x));
   // A loss has no axis of its own in the output.
@@ -41,14 +41,22 @@ Softmax rows_of(const Call& call, int axis, Context& context) {
 
 cudaError_t softmax(const Call& call, Context& context) {
   const auto& [axis, limit] = call.attrs.as<SoftmaxAttrs>();
-  Softmax rows = rows_of(call, axis, context);
+  Softmax rows = rows_of(call, axis, call.outputs[0], context);
   rows.limit = limit;
   return softmax(context.stream(), call.inputs[0].dtype(), rows);
 }
 
 cudaError_t log_softmax(const Call& call, Context& context) {
-  const Softmax rows = rows_of(call, call.attrs.as<AxisAttrs>().axis, context);
+  const Softmax rows = rows_of(call, call.attrs.as<AxisAttrs>().axis, call.outputs[0], context);
   return log_softmax(context.stream(), call.inputs[0].dtype(), rows);
+}
+
+// Pairs are two kernels, whose threads have no registers for what both make of a row.
+cudaError_t log_softmax_with_softmax(const Call& call, Context& context) {
+  const cudaError_t error = log_softmax(call, context);
+  if (error != cudaSuccess) return error;
+  const Softmax rows = rows_of(call, call.attrs.as<AxisAttrs>().axis, call.outputs[1], context);
+  return softmax(context.stream(), call.inputs[0].dtype(), rows);
 }
 
 template <cudaError_t (*function)(cudaStream_t, DType, const Softmax&, const Labels&)>
@@ -57,7 +65,7 @@ cudaError_t against_labels(const Call& call, Context& context) {
   if (logits.size(-1) == 0 && labels.numel() > 0)
     fail<IndexError>("[", call.primitive.name, "] no label is one of 0 classes: ", describe(logits), ", ",
                      describe(labels));
-  const Softmax rows = rows_of(call, logits.ndim() - 1, context);
+  const Softmax rows = rows_of(call, logits.ndim() - 1, call.outputs[0], context);
   const auto& attrs = call.attrs.as<CrossEntropyAttrs>();
   Labels classes{.label = labels.data<int64_t>(),
                  .label_walk = walk_of(labels.shape(), labels.strides(), Strides(labels.ndim(), 0)),
@@ -76,6 +84,14 @@ cudaError_t against_labels(const Call& call, Context& context) {
   return function(context.stream(), logits.dtype(), rows, classes);
 }
 
+cudaError_t cross_entropy_with_grad(const Call& call, Context& context) {
+  const cudaError_t error = against_labels<cross_entropy>(
+      {call.primitive, call.inputs.first(2), call.attrs, call.outputs.first(2)}, context);
+  if (error != cudaSuccess) return error;
+  return against_labels<cross_entropy_grad>(
+      {call.primitive, call.inputs, call.attrs, call.outputs.subspan(2)}, context);
+}
+
 }  // namespace
 
 void register_softmax_kernels() {
@@ -83,6 +99,8 @@ void register_softmax_kernels() {
   set_operation<log_softmax>(primitives::log_softmax);
   set_operation<against_labels<cross_entropy>>(primitives::softmax_cross_entropy);
   set_operation<against_labels<cross_entropy_grad>>(primitives::softmax_cross_entropy_grad);
+  set_operation<cross_entropy_with_grad>(primitives::softmax_cross_entropy_with_grad);
+  set_operation<log_softmax_with_softmax>(primitives::log_softmax_with_softmax);
 }
 
 }  // namespace tidu::cuda

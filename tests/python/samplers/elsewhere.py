@@ -22,6 +22,11 @@ ELSEWHERE = {
     "ode_adjoint": ("python/test_odeint.py", "odeint"),
     "custom_vjp": ("python/test_program.py", "custom_vjp"),
     "custom_jvp": ("python/test_program.py", "custom_jvp"),
+    "log_softmax_with_softmax": ("cpp/executable_test.cpp", "log_softmax_with_softmax"),
+    "softmax_cross_entropy_with_grad": (
+        "cpp/executable_test.cpp",
+        "softmax_cross_entropy_with_grad",
+    ),
     "sgd_update": ("kernels/update_test.cpp", "sgd"),
     "adam_update": ("kernels/update_test.cpp", "adam"),
     "rmsprop_update": ("kernels/update_test.cpp", "rmsprop"),
