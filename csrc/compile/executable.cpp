@@ -10,6 +10,7 @@
 #include "compile/pieces.h"
 #include "compile/replay.h"
 #include "compile/simplify.h"
+#include "compile/turn.h"
 #include "compile/updates.h"
 #include "core/bind.h"
 #include "core/host_lock.h"
@@ -329,6 +330,7 @@ Executable::Executable(const Program& program, Layouts layouts, const Passes& pa
                        ", is donated, and written to as well (return the new value instead)");
   }
   if (passes.simplify) program_ = tidu::simplify(program_, Loops::kept, layouts_, passes.fold);
+  if (passes.turn) program_ = with_results_turned(std::move(program_), layouts_);
   if (passes.hoist) program_ = hoisted(std::move(program_));
   if (passes.pairs) program_ = with_pairs(std::move(program_));
   program_ = with_copied_writes(program_, outline(program_, layouts_));

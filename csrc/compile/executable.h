@@ -17,6 +17,7 @@ struct Passes {
   bool fold = true;      // what constants alone decide once, when it is made ready (with `simplify`)
   bool hoist = true;     // what the steps of loops compute again, once
   bool pairs = true;     // softmax and cross-entropy with what reads the same rows, once
+  bool turn = true;      // what is given back permuted in that order
   bool join = true;      // small work of a device as one launch, from the third call on
   bool again = true;     // cheap values made again where that lowers the peak (with `fuse`)
   bool pieces = true;    // what others are put together of is made where it goes in them

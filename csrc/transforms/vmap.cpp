@@ -58,6 +58,22 @@ bool is_finite_number(const Tensor& value) {
          });
 }
 
+// The number, in memory of the host, that all elements of a result are where those of the inputs are, or the
+// call, says it.
+Tensor number_made(const Program& program, const Program::Instruction& call, const Tensors& numbers) {
+  const VisibleTraces none(nullptr);
+  if (call.primitive == &primitives::full) {
+    const auto& [shape, dtype, value] = call.attrs.as<FullAttrs>();
+    return full({}, value, dtype).view(shape, Strides(shape.size(), 0), 0);
+  }
+  const bool is_one = call.primitive->pointwise && call.outputs.size() == 1 &&
+                      num_elements(program.variables[call.outputs[0]].shape) == 1;
+  const bool is_known = !call.inputs.empty() && std::ranges::all_of(call.inputs, [&](int variable) {
+    return numbers[variable].defined();
+  });
+  return is_known && (is_one || call.primitive->view) ? program.run(call, numbers)[0] : Tensor();
+}
+
 }  // namespace
 
 Tensor LaneRun::apart(const Lanes& lanes, const Spec& one) const {
@@ -93,6 +109,12 @@ Tensor LaneRun::diagonal(const Lanes& lanes, const Spec& one) const {
   }
   const Tensor all = reshape(apart(lanes, one), {size_ * count});
   return slice_axis(all, 0, first_, first_ + (size_ - 1) * (count + 1) + 1, count + 1);
+}
+
+// Of a factor that somebody differentiates only the value is 1.
+bool LaneRun::is_one(const Values& values, int variable) {
+  return is_all(values.number(variable), 1) &&
+         (values.numbers[variable].defined() || !values.tensors[variable].impl().links);
 }
 
 // Computes what keeps the form of a diagonal matrix, or makes parts of other tensors of it.
@@ -134,15 +156,17 @@ bool LaneRun::run_diagonal(const Program& program, const Program::Instruction& c
            give(Lanes::diagonal, multiply_no_nan(elements(0), elements(1)));
   }
   if (input(1 - moving).sort != Lanes::shared) return false;
-  const Tensor other = input(1 - moving).value;
-  if (is_finite_number(other) && (&primitive == &primitives::multiply ||
-                                  (&primitive == &primitives::divide && moving == 0 && !is_all(other, 0)))) {
+  const Tensor other = input(1 - moving).value, &number_of_other = values.number(call.inputs[1 - moving]);
+  if (is_finite_number(number_of_other) &&
+      (&primitive == &primitives::multiply ||
+       (&primitive == &primitives::divide && moving == 0 && !is_all(number_of_other, 0)))) {
     const Tensor number = reshape(slice_axis(flatten(other), 0, 0, 1), {});
     return give(Lanes::diagonal,
                 &primitive == &primitives::divide ? elements(moving) / number : elements(moving) * number);
   }
   // Where 0 times an infinity is NaN, it is on all of the lane.
   if (is_scaling(primitive, other.shape()) && &primitive != &primitives::multiply) {
+    if (is_one(values, call.inputs[1 - moving])) return give(Lanes::diagonal, input(moving).value);
     const Tensor factor = broadcast_to(flatten(other), {num_elements(spec(moving).shape)});
     const Tensor given = input(moving).value;
     return give(Lanes::diagonal, given.defined() ? multiply_no_nan(given, factor) : factor);
@@ -167,9 +191,7 @@ void LaneRun::run_call(const Program& program, const Program::Instruction& call,
   }
   if (inputs.size() == 2 && batched[0] != batched[1]) {
     const size_t moving = batched[0] ? 0 : 1;
-    const Tensor& factor = inputs[1 - moving];
-    // Of a factor that somebody differentiates only the value is 1.
-    if (is_scaling(*call.primitive, factor.shape()) && !factor.impl().links && is_all(factor, 1))
+    if (is_scaling(*call.primitive, inputs[1 - moving].shape()) && is_one(values, call.inputs[1 - moving]))
       return values.set(call.outputs[0], {Lanes::apart, inputs[moving]});
   }
   const Call one{*call.primitive, inputs, call.attrs, outputs};
@@ -182,7 +204,8 @@ void LaneRun::run_call(const Program& program, const Program::Instruction& call,
 }
 
 std::vector<Lanes> LaneRun::operator()(const Program& program, const std::vector<Lanes>& arguments) const {
-  Values values{Tensors(program.variables.size()), std::vector<Lanes::Sort>(program.variables.size())};
+  const size_t count = program.variables.size();
+  Values values{Tensors(count), std::vector<Lanes::Sort>(count), Tensors(count)};
   for (size_t i = 0; i < arguments.size(); ++i) values.set(program.inputs[i], arguments[i]);
   for (const Program::Constant& constant : program.constants)
     values.tensors[constant.variable] = constant.value;
@@ -197,6 +220,8 @@ std::vector<Lanes> LaneRun::operator()(const Program& program, const std::vector
     if (!has(Lanes::diagonal) && !has(Lanes::apart)) {
       const Tensors results = program.run(call, values.tensors);
       for (size_t k = 0; k < results.size(); ++k) values.tensors[call.outputs[k]] = results[k];
+      if (results.size() == 1 && results[0].is_abstract())
+        values.numbers[call.outputs[0]] = number_made(program, call, values.numbers);
     } else if (!has(Lanes::diagonal) || !run_diagonal(program, call, values)) {
       run_call(program, call, values);
     }

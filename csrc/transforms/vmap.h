@@ -45,12 +45,17 @@ class LaneRun {
   struct Values {
     Tensors tensors;
     std::vector<Lanes::Sort> sorts;
+    Tensors numbers;  // of what has no value yet, since it is recorded: where the program says what it is
     Lanes lanes(int variable) const { return {sorts[variable], tensors[variable]}; }
+    const Tensor& number(int variable) const {
+      return numbers[variable].defined() ? numbers[variable] : tensors[variable];
+    }
     void set(int variable, const Lanes& lanes) {
       sorts[variable] = lanes.sort;
       tensors[variable] = lanes.value;
     }
   };
+  static bool is_one(const Values& values, int variable);
   bool run_diagonal(const Program& program, const Program::Instruction& call, Values& values) const;
   void run_call(const Program& program, const Program::Instruction& call, Values& values) const;
 

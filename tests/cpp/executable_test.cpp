@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "compile/pairs.h"
+#include "compile/turn.h"
 #include "core/bind.h"
 #include "ops/update.h"
 #include "program/capture.h"
@@ -196,6 +197,7 @@ const std::vector<Passes> kPasses{{},
                                   {.in_place = false},
                                   {.hoist = false},
                                   {.pairs = false},
+                                  {.turn = false},
                                   {.again = false},
                                   {.pieces = false},
                                   {.in_place = false, .pieces = false},
@@ -212,7 +214,7 @@ void expect_as_program(const Program& program, const Tensors& arguments, const s
       const Tensors got = executable(mine);
       const std::string what = str(where, " simplify=", passes.simplify, " fuse=", passes.fuse,
                                    " products=", passes.products, " in_place=", passes.in_place,
-                                   " pairs=", passes.pairs, " again=", passes.again,
+                                   " pairs=", passes.pairs, " turn=", passes.turn, " again=", passes.again,
                                    " pieces=", passes.pieces, " round ", round, "\n", program.to_string());
       expect_same(got, want, what);
       expect_same(mine, at, what + "\narguments");
@@ -984,6 +986,46 @@ TEST(Executable, PairsWhatReadsTheSameRows) {
   expect_as_program(record(step, none), none, "no rows");
   const Executable refuses(record(step, Tensors{x, labels}));
   EXPECT_THROW((void)refuses({{x, labels + 1}}), IndexError);
+}
+
+// Results are made in the order of axes in which they are given back, and not copied to it.
+TEST(Executable, TurnsWhatIsGivenBackPermuted) {
+  const Tensor x = random_normal(random_key(1), {3, 4, 5}), a = random_normal(random_key(2), {40, 40}),
+               b = random_normal(random_key(3), {40, 40});
+  const auto expect = [&](const Function& function, const Tensors& arguments, const std::string& names,
+                          bool is_copied) {
+    const Program program = record(function, arguments);
+    std::string found;
+    for (const auto& call : with_results_turned(simplify(program), {}).instructions)
+      found += str(found.empty() ? "" : " ", call.primitive->name);
+    EXPECT_EQ(found, names) << program.to_string();
+    const Executable executable(program);
+    EXPECT_EQ(executable.explain().find("result 0 is a copy") != std::string::npos, is_copied)
+        << executable.explain();
+    expect_as_program(program, arguments, names);
+  };
+  const auto turn = [](const Tensor& y) { return permute_dims(y, {2, 0, 1}); };
+  expect([&](const Tensors& in) { return Tensors{matrix_transpose(matrix_transpose(in[0]) + in[0])}; }, {a},
+         "permute_dims add", false);
+  expect(
+      [&](const Tensors& in) {
+        const Tensor y = sin(permute_dims(in[0], {1, 2, 0})) * 2;
+        return Tensors{reshape(turn(y), {3, 2, 2, 5})};
+      },
+      {x}, "sin permute_dims multiply reshape", false);
+  // It would lie across in the place of its result.
+  expect([&](const Tensors& in) { return Tensors{turn(sin(in[0]))}; }, {x}, "sin permute_dims", true);
+  // Two matrices that lie across in the place of one, and what is read in its own order, too.
+  expect([&](const Tensors& in) { return Tensors{matrix_transpose(in[0] + in[1])}; }, {a, b},
+         "add permute_dims", true);
+  expect(
+      [&](const Tensors& in) {
+        const Tensor y = sin(in[0]);
+        return Tensors{matrix_transpose(y), y};
+      },
+      {a}, "sin permute_dims", true);
+  expect([&](const Tensors& in) { return Tensors{matrix_transpose(matmul(in[0], in[1]))}; }, {a, b},
+         "matmul permute_dims", true);
 }
 
 TEST(Executable, ExplainsWhatItDoes) {

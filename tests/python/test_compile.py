@@ -384,6 +384,32 @@ def test_hessians_run_as_what_was_recorded(device):
         assert any("+" in call["name"] for call in profile.calls)
 
 
+def test_hessians_know_what_is_one(device, rng):
+    """As eager ones do: of a quadratic form nothing is multiplied, and nothing copied to its place."""
+
+    def hessian(x, a):
+        return td.hessian(lambda x: x @ (a @ x))(x)
+
+    a = td.asarray(rng.standard_normal((5, 5)), device=device)
+    x = td.asarray(rng.standard_normal(5), device=device)
+    compiled = td.compile(hessian)
+    matrix = compiled(x, a).cpu().numpy()
+    assert (matrix == hessian(x, a).cpu().numpy()).all()
+    np.testing.assert_array_equal(matrix, (a + a.T).cpu().numpy())
+    run = compiled.explain(x, a).partition("\nrun,")[2]
+    assert "add" in run
+    assert not any(word in run for word in ("matmul", "multiply", "is a copy")), run
+
+    # Numbers that other numbers make, and one that is differentiated.
+    def of_sum(x, s):
+        return td.linalg.diagonal(td.hessian(lambda x: (x * x).sum() * 2 * s)(x))
+
+    s = td.asarray(1.0, dtype=a.dtype, device=device)
+    compiled = td.compile(lambda x, s: (of_sum(x, s), td.jacobian(lambda s: of_sum(x, s))(s)))
+    for result in compiled(x, s):
+        np.testing.assert_array_equal(result.cpu().numpy(), np.full(5, 4.0))
+
+
 def test_backward_through_a_compiled_function(device):
     net = network(device)
     ((x, y),) = batches(1, device)
