@@ -203,7 +203,7 @@ PRODUCTS = ("multiply", "multiply_no_nan", "divide", "negative", "reciprocal", "
 
 
 def named(name):
-    """A name as mathematics, where there is no sign for it above: without _, which would lower what follows."""
+    """A name as mathematics that has no sign above: without _, which would lower what follows."""
     return name.replace("_", "")
 
 
