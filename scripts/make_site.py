@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import rules_table
+from tidu._meanings import KINDS
 
 ROOT = rules_table.ROOT
 SOURCE, SITE = ROOT / "build/docs/source", ROOT / "build/docs/html"
@@ -22,11 +23,13 @@ MODULES = {  # and what they are for
     "tidu.linalg": "Linear algebra",
     "tidu.random": "Random numbers from explicit keys",
     "tidu.special": "Special functions",
+    "tidu.fft": "Discrete Fourier transforms",
     "tidu.nn": "Modules and layers",
     "tidu.nn.functional": "Losses and the functions behind the layers",
     "tidu.nn.init": "First values of parameters",
     "tidu.optim": "Optimisers, schedules, minimisation and fits",
     "tidu.data": "Data sets and batches",
+    "tidu.data.images": "Random changes of images",
     "tidu.distributions": "Probability distributions",
     "tidu.sparse": "Sparse derivatives and matrices",
     "tidu.implicit": "Fixed points, roots and minima with derivatives",
@@ -41,19 +44,6 @@ MODULES = {  # and what they are for
 GUIDES = {
     "Using tidu": ("calculus", "transforms", "compile", "training", "coming-from", "errors", "cuda", "cost"),
     "How it works": ("architecture", "kernels", "performance", "rules", "array-api", "program-format"),
-}
-DTYPES = {
-    "floating": "float16, bfloat16, float32 and float64; integers and bool are first cast to float32.",
-    "numeric": "Every real dtype but bool.",
-    "any": "Every real dtype.",
-    "integral": "bool and the integer dtypes.",
-    "boolean": "bool; others are first cast: x != 0.",
-    "choice": "bool of the first, any one dtype of the others.",
-}
-DTYPES |= {
-    f"{kind}_{way}": f"{DTYPES[kind].rstrip('.')}; complex64 and complex128."
-    for kind in ("floating", "numeric", "any")
-    for way in ("complex", "parts")
 }
 
 
@@ -159,7 +149,7 @@ def mathematics(name, rows, rules):
                     yield f"- ${slope}$ is {rules_table.mathematics(partial)}"
             if note := rules_table.note_of(row):
                 yield f"\n{note[0].upper()}{note[1:]}."
-        yield f"\n## Dtypes\n\n{DTYPES[row.types]}\n"
+        yield f"\n## Dtypes\n\n{KINDS[row.types]}\n"
     elif name in rules:
         head, cells = rules[name]
         yield "## Mathematics\n"

@@ -1,6 +1,7 @@
 // Activations made of rows.
 #include "nn/activations.h"
 
+#include "ops/complex.h"
 #include "ops/composites.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
@@ -50,6 +51,7 @@ Tensor softshrink(const Tensor& x, double lambd) {
 }
 
 Tensor hardshrink(const Tensor& x, double lambd) {
+  if (is_complex(x.dtype())) fail_complex("hardshrink", x);
   return rounded_once(x, [&](const Tensor& y) { return where(abs(y) <= lambd, 0, y); });
 }
 

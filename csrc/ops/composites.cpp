@@ -238,9 +238,11 @@ Tensor frac(const Tensor& x) {
   return x - trunc(x);
 }
 Tensor deg2rad(const Tensor& x) {
+  if (is_complex(x.dtype())) fail_complex("deg2rad", x);
   return rounded_once(x, [](const Tensor& y) { return y * 0.017453292519943295769; });
 }
 Tensor rad2deg(const Tensor& x) {
+  if (is_complex(x.dtype())) fail_complex("rad2deg", x);
   return rounded_once(x, [](const Tensor& y) { return y * 57.295779513082320877; });
 }
 Tensor positive(const Tensor& x) {

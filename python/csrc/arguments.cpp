@@ -171,11 +171,25 @@ void visit(py::handle object, const std::string& place, const py::dict& signatur
     visit(value, prefix + name.cast<std::string>(), signatures);
 }
 
+// The doc of a function or method behind its signature.
+void set_doc(py::handle object, const std::string& text) {
+  constexpr std::string_view kEnd = ")\n--\n\n";
+  if (PyInstanceMethod_Check(object.ptr())) return set_doc(PyInstanceMethod_GET_FUNCTION(object.ptr()), text);
+  PyMethodDef& definition = PyCFunction_Check(object.ptr())
+                                ? *reinterpret_cast<PyCFunctionObject*>(object.ptr())->m_ml
+                                : *reinterpret_cast<PyMethodDescrObject*>(object.ptr())->d_method;
+  const std::string_view doc = definition.ml_doc;
+  const size_t end = doc.find(kEnd);
+  const auto signature = end == doc.npos ? std::string_view() : doc.substr(0, end + kEnd.size());
+  definition.ml_doc = strdup(str(signature, text).c_str());  // kept as long as the interpreter
+}
+
 }  // namespace
 
 void explain_arguments(py::module_& m) {
   dispatcher = reinterpret_cast<PyCFunctionObject*>(m.attr("tensor").ptr())->m_ml->ml_meth;
   visit(m, "", m.attr("_signatures"));
+  m.def("_set_doc", &set_doc);
 }
 
 }  // namespace tidu::python

@@ -55,6 +55,7 @@ from tidu._directional import linearize as linearize
 from tidu._directional import steepest_direction as steepest_direction
 from tidu._directional import total_derivative as total_derivative
 from tidu._directional import vhp as vhp
+from tidu._documents import complete_extension as _complete_extension
 from tidu._grad_mode import enable_grad as enable_grad
 from tidu._grad_mode import no_grad as no_grad
 from tidu._grids import cumulative_trapezoid as cumulative_trapezoid
@@ -144,6 +145,7 @@ e, pi, inf, nan = 2.718281828459045, 3.141592653589793, float("inf"), float("nan
 newaxis = None
 __array_api_version__ = "2024.12"
 
+_complete_extension()
 _explain(globals(), [name for name in dir() if not name.startswith("_")])
 
 _LAZY = ("data", "distributions", "doctor", "io", "nn", "optim", "viz")

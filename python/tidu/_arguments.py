@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tidu._documents import complete
 from tidu._spellings import KEYWORDS
 
 _MOST = 100  # characters of what a caller wrote
@@ -181,7 +182,8 @@ def _explained(function: Callable[..., Any], name: str, is_method: bool = False)
 
 
 def explain(namespace: dict[str, Any], names: Iterable[str]) -> None:
-    """Lets the functions and classes of a module that are written in Python say what arguments they take."""
+    """Lets the functions and classes of a module that are written in Python say what arguments they take: in
+    their docs, and where a call does not fit."""
     for name in names:
         value: Any = namespace[name]
         if isinstance(value, types.FunctionType):
@@ -191,6 +193,7 @@ def explain(namespace: dict[str, Any], names: Iterable[str]) -> None:
             kind: Any = value
             if isinstance(kind.__init__, types.FunctionType):
                 kind.__init__ = _explained(getattr(kind.__init__, "__wrapped__", kind.__init__), name)
+        complete(namespace, name)
 
 
 def explain_methods(kind: type, names: Iterable[str]) -> None:

@@ -26,7 +26,7 @@ def logspace(
         Whether base^stop is one of them.
     base : float
         Positive.
-    options
+    **options
         `dtype` and `device`, as linspace takes them.
 
     Returns

@@ -678,11 +678,13 @@ def jacobian(
 
     Parameters
     ----------
-    function, argnums, has_aux, strict, chunk_size
+    function, argnums, has_aux
         As in jacrev.
     mode : str
         "rev" (a pass for each element of the result), "fwd" (one for each element of the argument), or
         "auto", the one of fewer passes. `jacobian(f).mode(*args)` says which one that is: it evaluates f.
+    strict, chunk_size
+        As in jacrev.
     sparse : bool or pattern
         With True a scipy.sparse.csr_array, computed by few passes on the pattern that the function shows: a
         row for each element of the results, a column for each of the argument (of leaf after leaf, each in

@@ -21,6 +21,7 @@ from tidu.typing import DeviceLike
 
 from . import _core
 from ._core import _cuda
+from ._documents import complete as _complete
 
 Stream = _cuda.Stream
 Event = _cuda.Event
@@ -450,3 +451,6 @@ __all__ = [
     "uses_graphs",
     "why_not",
 ]
+
+for _name in __all__:
+    _complete(globals(), _name)

@@ -9,6 +9,7 @@ from typing import Any
 from tidu import _core
 from tidu._callback import _Call
 from tidu._core import Tensor
+from tidu._documents import complete as _complete
 
 __all__ = ["callback", "print"]
 
@@ -44,3 +45,7 @@ def print(text: str, *args: Any, **kwargs: Any) -> None:
     x is 2.0
     """
     callback(lambda *args, **kwargs: builtins.print(text.format(*args, **kwargs)), *args, **kwargs)
+
+
+for _name in __all__:
+    _complete(globals(), _name)

@@ -400,10 +400,12 @@ class CSR:
         return self
 
     def tree_flatten(self) -> tuple[list[Tensor], _Places]:
+        """What td.tree.register asks for: the parts, and what else there is."""
         return [self.data], _Places(self.indices, self.indptr, self.shape)
 
     @classmethod
     def tree_unflatten(cls, places: Any, parts: Sequence[Any]) -> CSR:
+        """The matrix of the parts and places that tree_flatten gave."""
         if isinstance(places, tuple):  # from a file
             indices, indptr, shape = places
             indices, indptr = (_core.asarray(x, dtype=_core.int64) for x in (indices, indptr))

@@ -31,6 +31,7 @@ from tidu._core import (
     xlog1py,
     xlogy,
 )
+from tidu._documents import complete as _complete
 from tidu._incomplete_beta import betainc, betaincc, betaincinv
 from tidu._incomplete_gamma import gammainc, gammaincc
 
@@ -79,3 +80,6 @@ __all__ = [
     "xlog1py",
     "xlogy",
 ]
+
+for _name in ("betainc", "betaincc", "betaincinv", "gammainc", "gammaincc"):
+    _complete(globals(), _name)

@@ -100,13 +100,22 @@ void add_row_with(const Definitions& define, const char* name, const char* doc, 
 
 void bind_table(const Definitions& define) {
   py::module_& m = define.m;
-#define UNARY(name, types, result, low, high, cost, derivative, doc) add_unary<tidu::name>(m, #name, doc);
-#define BINARY(name, types, result, low, high, cost, derivative, doc) add_binary<tidu::name>(m, #name, doc);
-#define TERNARY(name, types, result, low, high, cost, derivative, doc) add_ternary<tidu::name>(m, #name, doc);
+  py::dict rows;  // of each what it takes and gives, for its docs
+#define UNARY(name, types, result, low, high, cost, derivative, doc) \
+  rows[#name] = py::make_tuple(#types, #result);                     \
+  add_unary<tidu::name>(m, #name, doc);
+#define BINARY(name, types, result, low, high, cost, derivative, doc) \
+  rows[#name] = py::make_tuple(#types, #result);                      \
+  add_binary<tidu::name>(m, #name, doc);
+#define TERNARY(name, types, result, low, high, cost, derivative, doc) \
+  rows[#name] = py::make_tuple(#types, #result);                       \
+  add_ternary<tidu::name>(m, #name, doc);
 #define PARAMETER(name, value) , py::arg(#name) = static_cast<double>(value)
 #define UNARY_WITH(name, parameters, types, result, low, high, cost, derivative, doc) \
+  rows[#name] = py::make_tuple(#types, #result);                                      \
   add_row_with<tidu::name, name##_parameters<double>>(define, #name, doc "." parameters);
 #include "ops/elementwise.def"
+  m.attr("_rows") = rows;
 }
 
 // Functions of one element each that are made of rows.

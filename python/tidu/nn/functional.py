@@ -17,6 +17,7 @@ from .. import (
     tanh,
 )
 from .._core import _training
+from .._documents import complete as _complete
 from .._spellings import missing_from as _missing_from
 from ._attention import scaled_dot_product_attention
 from .ctc import ctc_loss
@@ -206,6 +207,9 @@ tanhshrink = _training.tanhshrink
 threshold = _training.threshold
 triplet_margin_loss = _training.triplet_margin_loss
 unfold = _training.unfold
+
+for _name in ("ctc_loss", "gumbel_softmax", "scaled_dot_product_attention"):
+    _complete(globals(), _name)
 
 if not _TYPE_CHECKING:
     __getattr__ = _missing_from(__name__)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import tidu as td
 from tidu._core import Tensor
@@ -94,6 +95,7 @@ class Module:
     _roles: dict[str, str]
     _hooks: Any
     training: bool
+    __signature__: ClassVar[inspect.Signature]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if cls.__init__ is object.__init__ and (args or kwargs):
@@ -102,6 +104,13 @@ class Module:
         # _roles: dotted name -> "parameter" or "buffer", which tensors keep when they no longer require grad
         self.__dict__.update(_roles={}, _hooks=None, training=True)
         return self
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        takes_nothing = cls.__init__ is object.__init__
+        if takes_nothing or hasattr(cls, "__signature__"):  # not that of __new__, nor one that is inherited
+            made = inspect.signature(cls.__init__).parameters.values()
+            cls.__signature__ = inspect.Signature([] if takes_nothing else list(made)[1:])
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__[name] = value
@@ -127,6 +136,7 @@ class Module:
         self._roles[name] = "buffer"
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call of the module computes; a subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def __call__(self: _Forward[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
