@@ -180,8 +180,9 @@ def _complete(value: Any, function: Any, place: str, skipped: int) -> None:
     function = inspect.unwrap(getattr(function, "__func__", function))
     if not value.__doc__ or not isinstance(function, types.FunctionType):
         return
-    module = place.partition(".")[0]
-    meanings = OF.get(f"{module}.*", {}) | OF.get(place, {})
+    meanings: dict[str, str] = {}
+    for end in re.finditer(r"\.|$", place):  # of the modules that it is in, and its own
+        meanings |= OF.get(place[: end.start()] + ".*" * bool(end[0]), {})
     result = _in_words(str(function.__annotations__.get("return", "")))
     value.__doc__ = _merged(
         inspect.cleandoc(value.__doc__), _parameters_of(function, skipped), result, meanings

@@ -133,6 +133,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "b": "As a; the shapes broadcast, the dtypes are promoted.",
         "returns": _PROMOTED,
     },
+    "fmax fmin": {"a": "Of any shape and real dtype."},
     "lcm": {
         "a": "Integers of any shape.",
         "b": "Integers; the shapes broadcast, the dtypes are promoted.",
@@ -154,17 +155,24 @@ _GROUPS: dict[str, dict[str, str]] = {
         "b": "As a; the shapes broadcast.",
         "returns": "float64, of the shape to which a and b broadcast.",
     },
-    "frac deg2rad rad2deg i0 i1 i0e i1e": {
+    "deg2rad rad2deg i0 i1 i0e i1e": {
         "x": "Of any shape, floating-point; integers and bool are first converted to float32.",
         "returns": _FLOATING,
     },
+    "frac": {"x": "Of any shape and real dtype but bool.", "returns": _AS_X},
+    "abs": {
+        "x": "Of any shape and dtype.",
+        "returns": "Of the shape of x, in the dtype of its parts; x's own where it is real.",
+    },
+    "sign": {"x": "Of any shape and any dtype but bool.", "returns": _AS_X},
     "positive": {
         "x": "Of any shape and any dtype but bool.",
         "returns": _AS_X,
     },
-    "real imag angle": {
+    "real imag": {
         "returns": "Of the shape of x, in the dtype of its parts; x's own where it is real.",
     },
+    "angle": {"returns": "Of the shape of x, in the dtype of its parts; float32 of integers and bool."},
     "complex": {
         "real": "float32 or float64, of any shape.",
         "imag": "As `real`; the shapes broadcast.",
@@ -191,10 +199,14 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": _REDUCED + ", of `dtype`.",
     },
     "mean var std logsumexp nanmean nanvar nanstd": {
-        "x": "Of any shape, floating-point or complex; integers and bool are first converted to float32.",
+        "x": "Of any shape, floating-point; integers and bool are first converted to float32.",
         "axis": _AXES,
-        "returns": _REDUCED + ", in the dtype of x, float32 of integers.",
+        "returns": _REDUCED + ", in the dtype of x, float32 of integers and bool.",
     },
+    "mean var std var_mean std_mean": {
+        "x": "Of any shape, floating-point or complex; integers and bool are first converted to float32.",
+    },
+    "var std": {"returns": _REDUCED + ", in the real dtype of x, float32 of integers and bool."},
     "max min nanmax nanmin": {
         "x": "Of any shape and real dtype; what is reduced must not be empty.",
         "axis": _AXES,
@@ -232,17 +244,23 @@ _GROUPS: dict[str, dict[str, str]] = {
         "uint64 of unsigned ones.",
         "returns": "Of the shape of x, or a vector, of `dtype`.",
     },
-    "cummax cummin logcumsumexp": {
-        "x": "Of any shape and real dtype.",
+    "logcumsumexp": {
+        "x": "Of any shape, floating-point; integers and bool are first converted to float32.",
         "axis": "Along which to go on; it may be left out of a vector.",
-        "returns": "Of the shape of x, in its dtype.",
+        "returns": _FLOATING,
     },
+    "Tensor.cummax Tensor.cummin": {"returns": _AS_X},
     "cumargmax cumargmin": {
         "x": "Of any shape and real dtype.",
         "axis": "Along which to go on; it may be left out of a vector.",
         "returns": "int64, of the shape of x.",
     },
-    "softmax log_softmax nn.softmin": {
+    "nn.softmin": {
+        "x": "Of any shape, floating-point; integers are first converted to float32.",
+        "axis": "Along which the exponentials are added up.",
+        "returns": _FLOATING,
+    },
+    "softmax log_softmax": {
         "x": "Of any shape, floating-point; integers and bool are first converted to float32.",
         "axis": "Along which the exponentials are added up.",
         "returns": _FLOATING,
@@ -254,7 +272,7 @@ _GROUPS: dict[str, dict[str, str]] = {
     },
     # Products
     "matmul": {
-        "x": "A vector (n), or matrices (.., m, n), of any dtype but bool.",
+        "x": "A vector (n), or matrices (.., m, n), of any dtype.",
         "other": "A vector (n), or matrices (.., n, k). Leading axes broadcast, dtypes are promoted.",
         "returns": "(.., m, k); without m where x is a vector, without k where `other` is one.",
     },
@@ -434,7 +452,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "(the product of their lengths, their number).",
     },
     "vander": {
-        "x": "Vectors (.., n) of any dtype but bool.",
+        "x": "Vectors (.., n) of any dtype.",
         "increasing": "Whether the powers go up from 0.",
         "returns": "(.., n, N), of the dtype of x.",
     },
@@ -462,15 +480,15 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "(variables, variables), or 0-d of a vector, floating-point.",
     },
     "cdist": {
-        "x1": "(.., m, d), floating-point.",
+        "x1": "(.., m, d), floating-point or complex; integers are first converted to float32.",
         "x2": "(.., n, d); leading axes broadcast.",
-        "returns": "(.., m, n).",
+        "returns": "(.., m, n), floating-point.",
     },
     "clip": {
-        "x": "Of any shape and real dtype.",
+        "x": "Of any shape; real numbers where there is a bound.",
         "min": "A number or tensor that broadcasts with x; None is no bound.",
         "max": "A number or tensor that broadcasts with x; None is no bound.",
-        "returns": "Of the shape to which all broadcast, in the dtype of x where the bounds are numbers.",
+        "returns": "Of the shape to which all broadcast, in the dtype to which all are promoted.",
     },
     "nan_to_num": {
         "nan": "What is put for NaN.",
@@ -494,6 +512,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "A Python bool.",
     },
     "isposinf isneginf": {
+        "x": "Of any shape and real dtype.",
         "returns": _TRUTH,
     },
     "diff": {
@@ -780,13 +799,14 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": _AS_X,
     },
     "linalg.vector_norm": {
-        "x": "Of any shape, floating-point or complex.",
+        "x": "Of any shape, floating-point or complex; integers are first converted to float32.",
         "axis": _AXES,
         "ord": "The order p: any number, inf, -inf or 0.",
         "returns": _REDUCED + ", of the real dtype of x.",
     },
     "linalg.matrix_norm": {
-        "x": _MATRICES,
+        "x": "Matrices (.., m, n), floating-point or complex (for 'nuc', 2 and -2 not of 16 bits); integers "
+        "are first converted to float32.",
         "keepdims": "Whether the last two axes stay, with extent 1.",
         "ord": "'fro', 'nuc', 1, -1, 2, -2, inf or -inf.",
         "returns": "(..), of the real dtype of x.",
@@ -1065,6 +1085,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "weight": "The slope below 0: one, or a vector (C) for x (N, C, ..).",
     },
     "nn.glu": {
+        "x": "Of any shape, floating-point; integers and bool are first converted to float32.",
         "axis": "The axis that is halved, of an even extent.",
         "returns": "Of the dtype of x, with half the extent along the axis.",
     },
@@ -1073,8 +1094,8 @@ _GROUPS: dict[str, dict[str, str]] = {
         "gelu softplus selu celu logsigmoid relu6 hardsigmoid hardswish softsign tanhshrink softshrink "
         "hardshrink threshold prelu",
     ): {
-        "x": "Of any shape, floating-point.",
-        "returns": _AS_X,
+        "x": "Of any shape, floating-point; integers and bool are first converted to float32.",
+        "returns": _FLOATING,
     },
     "nn.linear": {
         "x": "(.., inputs), floating-point.",
@@ -1251,6 +1272,8 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "Of the common shape and dtype; of c alone an int64 vector for each axis.",
     },
     "cummax cummin": {
+        "x": "Of any shape and real dtype.",
+        "axis": "Along which to go on; it may be left out of a vector.",
         "return_indices": "Whether to return the places of the elements, too.",
         "returns": "Of the shape and dtype of x; with return_indices `values` and `indices`, int64.",
     },
@@ -2447,6 +2470,33 @@ _GROUPS: dict[str, dict[str, str]] = {
         "*args": "What `__init__` of a subclass takes.",
         "**kwargs": "What `__init__` of a subclass takes.",
     },
+    _in("nn", "CrossEntropyLoss NLLLoss MultiMarginLoss MultiLabelSoftMarginLoss"): {
+        "weight": "(C): what each class counts; by default 1.",
+    },
+    _in("nn", "BCELoss BCEWithLogitsLoss"): {
+        "weight": "Numbers that broadcast to the shape of the targets, by which losses are multiplied.",
+    },
+    _in("nn", "ConvTranspose1d ConvTranspose2d ConvTranspose3d"): {
+        "padding": "How much is taken away at both ends of an axis: a number for all axes, or one for each.",
+    },
+    _in("nn", "MaxPool1d MaxPool2d MaxPool3d"): {
+        "padding": "How many elements that are no maximum are put at both ends of an axis.",
+    },
+    _in(
+        "nn",
+        "MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d LPPool1d LPPool2d LPPool3d",
+    ): {
+        "stride": "The distance between windows: a number for all axes, or one for each; by default "
+        "kernel_size.",
+    },
+    _in("nn", "ChannelShuffle channel_shuffle"): {
+        "groups": "Into how many groups the channels are parted, which then take turns.",
+    },
+    "optim.ReduceLROnPlateau": {"eps": "Changes of a learning rate by less than this are left out."},
+    "dtype": {
+        "dtype": "A dtype, its name, or what stands for one: NumPy's dtypes, bool, int, float, complex."
+    },
+    "bucketize digitize histogram histogram_bin_edges": {"x": "Of any shape and real dtype."},
 }
 
 OF: dict[str, dict[str, str]] = {}

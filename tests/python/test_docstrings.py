@@ -186,6 +186,93 @@ def test_nothing_is_said_of_what_there_is_not():
         assert [name for name in meanings if name.strip("*") not in known | {"returns"}] == [], places
 
 
+# --- The dtypes that docs name
+
+BOOL, COMPLEX = {td.bool}, {td.complex64, td.complex128}
+INTEGERS = {td.uint8, td.uint16, td.uint32, td.uint64, td.int8, td.int16, td.int32, td.int64}
+WIDE, NARROW = {td.float32, td.float64}, {td.float16, td.bfloat16}
+REAL = BOOL | INTEGERS | WIDE | NARROW
+SAID = {  # in the text of the first parameter, the first that fits
+    "float32, float64 or complex; integers are first converted": WIDE | COMPLEX | INTEGERS,
+    "floating-point or complex; integers": WIDE | NARROW | COMPLEX | INTEGERS,
+    "floating-point; integers and bool are first converted": REAL,
+    "floating-point; integers are first converted": REAL - BOOL,
+    "integers and bool are first cast to float32; complex64": REAL | COMPLEX,
+    "integers and bool are first cast to float32": REAL,
+    "every real dtype but bool; complex64": (REAL - BOOL) | COMPLEX,
+    "every real dtype; complex64": REAL | COMPLEX,
+    "real dtype but bool": REAL - BOOL,
+    "any dtype but bool": (REAL - BOOL) | COMPLEX,
+    "real dtype": REAL,
+    "bool and the integer dtypes": BOOL | INTEGERS,
+    "bool; others are first cast": REAL | COMPLEX,
+    "any shape and dtype": REAL | COMPLEX,
+    "any dtype": REAL | COMPLEX,
+    "floating-point.": WIDE | NARROW,
+}
+GIVEN = {  # in the text of the result: what comes of a dtype
+    "of the shape and dtype of x; float32": lambda dtype: (
+        dtype if dtype in WIDE | NARROW | COMPLEX else td.float32
+    ),
+    "of the shape and dtype of x.": lambda dtype: dtype,
+    "in the dtype of x, float32 of integers": lambda dtype: (
+        dtype if dtype in WIDE | NARROW | COMPLEX else td.float32
+    ),
+    "in the dtype of x, of the shape": lambda dtype: dtype,
+    "promoted, float32 of integers": lambda dtype: dtype if dtype in WIDE | NARROW | COMPLEX else td.float32,
+    "promoted, of the shape": lambda dtype: dtype,
+    "bool, of the shape": lambda dtype: td.bool,
+    "int64, of the shape": lambda dtype: td.int64,
+    "a view": lambda dtype: dtype,
+}
+
+
+def said_by(table, text):
+    text = " ".join(text).lower()
+    return next((value for key, value in table.items() if key in text), None)
+
+
+def of_tensors_alone(module):
+    """Functions that one tensor is enough for, or two, or one and an axis, with what is said of them."""
+    for name, value in public_names(importlib.import_module(module)):
+        if inspect.isclass(value):
+            continue
+        parameters = inspect.signature(value).parameters.values()
+        needed = [p.name for p in parameters if p.default is p.empty and p.kind != p.VAR_POSITIONAL]
+        if needed in (["x"], ["x", "axis"], ["a", "b"]):
+            doc = Validator(get_doc_object(value))
+            taken = said_by(SAID, doc.doc_all_parameters[needed[0]][1])
+            is_alike = needed[-1] != "b" or doc.doc_all_parameters["b"][1][0].startswith("As a")
+            if taken is not None and is_alike:
+                call = {"b": lambda x, f=value: f(x, x), "axis": lambda x, f=value: f(x, 0)}.get(
+                    needed[-1], value
+                )
+                yield name, call, taken, said_by(GIVEN, doc.returns[0].desc if doc.returns else [])
+
+
+@pytest.mark.cpu_only("asks for what does not depend on the device")
+@pytest.mark.parametrize(
+    ("module", "least"),
+    [("tidu", 150), ("tidu.linalg", 10), ("tidu.special", 20), ("tidu.nn.functional", 10)],
+)
+def test_docs_name_the_dtypes(module, least):
+    functions = list(of_tensors_alone(module))
+    assert len(functions) >= least
+    for name, call, taken, given in functions:
+        for dtype in REAL | COMPLEX:
+            x = td.ones(2, dtype=dtype) if module != "tidu.linalg" else td.eye(2, dtype=dtype)
+            try:
+                result = call(x)
+            except (td.DTypeError, TypeError):
+                assert dtype not in taken, (name, dtype)
+            except (td.ShapeError, IndexError):  # of what takes no vector
+                continue
+            else:
+                assert dtype in taken or dtype in BOOL, (name, dtype)
+                if given is not None:
+                    assert result.dtype == given(dtype), (name, dtype)
+
+
 @pytest.mark.cpu_only("looks at signatures")
 def test_methods_of_tensors_have_signatures():
     for name in dir(td.ones(())):
