@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 import rules_table
-from tidu._meanings import KINDS
+import tidu
+from tidu._meanings import KINDS, OF
 
 ROOT = rules_table.ROOT
 SOURCE, SITE = ROOT / "build/docs/source", ROOT / "build/docs/html"
@@ -59,6 +60,14 @@ def public_names(module):
 
 # --- Text
 
+ENTRIES = ("Parameters", "Returns", "Raises", "Yields")  # sections of names, each with what is said of it
+
+
+def entry(line):
+    """The head of an entry: names, and what they are."""
+    names, _, kind = line.partition(" : ")
+    return f"`{names}`" + (f" ({escaped(kind)}):" if kind else ":")
+
 
 def prose(text):
     """A docstring as Markdown: its examples and what is indented as code, and no sign taken for markup."""
@@ -70,8 +79,14 @@ def prose(text):
             out.extend(["```", ""])
         code = None
 
+    section = ""
     for i, line in enumerate(lines):
         underlined = i + 1 < len(lines) and re.fullmatch("-{3,}", lines[i + 1]) is not None
+        if underlined:
+            section = line
+        if section in ENTRIES and line.strip() and not underlined and not line.startswith("---"):
+            out.append(f"  {escaped(line.strip())}" if line.startswith(" ") else f"- {entry(line)}")
+            continue
         if line.startswith(">>>") and code is None:
             out.extend(["", "```pycon"])
             code = "pycon"
@@ -149,13 +164,22 @@ def mathematics(name, rows, rules):
                     yield f"- ${slope}$ is {rules_table.mathematics(partial)}"
             if note := rules_table.note_of(row):
                 yield f"\n{note[0].upper()}{note[1:]}."
-        yield f"\n## Dtypes\n\n{KINDS[row.types]}\n"
+        yield f"\n## Dtypes\n\n{OF.get(name, {}).get('x', KINDS[row.types])}\n"
     elif name in rules:
         head, cells = rules[name]
         yield "## Mathematics\n"
         yield "| " + " | ".join(head) + " |"
         yield "|" + " --- |" * len(head)
         yield "| " + " | ".join(cells) + " |\n"
+
+
+def is_primitive(module, name, value):
+    """Whether a function is the primitive of its name, if there is one."""
+    if module == "tidu.linalg":
+        return name != "cond"  # that primitive is a branch
+    if module == "tidu.nn.functional":
+        return name in ("batch_norm", "layer_norm", "rms_norm") or value is getattr(tidu, name, None)
+    return module in ("tidu", "tidu.special")
 
 
 def written_rules():
@@ -195,7 +219,7 @@ def page(module, name, value, types, rows, rules):
     doc = inspect.getdoc(value) or ""
     text, found, example = doc.partition("Examples\n--------")
     yield prose(text)
-    if module in ("tidu", "tidu.special"):
+    if is_primitive(module, name, value):
         yield from mathematics(name, rows, rules)
     if found:
         yield prose(found + example)
@@ -295,7 +319,6 @@ def write_index():
 
 
 def main():
-    import tidu
     from sphinx.cmd.build import build_main
 
     shutil.rmtree(SOURCE, ignore_errors=True)

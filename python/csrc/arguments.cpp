@@ -79,8 +79,8 @@ std::string without_types(std::string_view parameters) {
     result += (result.empty() ? "" : ", ") + std::string(one.substr(0, one.find_first_of(":=")));
     if (equals != one.npos) {
       const std::string_view value = one.substr(equals + 3);
-      const bool is_literal = value == "None" || value == "True" || value == "False" || value == "()" ||
-                              std::string_view("-0123456789'").find(value[0]) != value.npos;
+      const bool is_literal = value == "None" || value == "True" || value == "False" ||
+                              std::string_view("-0123456789'(").find(value[0]) != value.npos;
       result += "=" + std::string(is_literal && value != "-inf" ? value : "...");
     }
     start = std::min(i + 2, parameters.size());

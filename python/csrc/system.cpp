@@ -69,7 +69,7 @@ py::list primitives_list() {
 }  // namespace
 
 void bind_system(py::module_& m) {
-  const auto device = py::arg("device") = Device{};
+  const auto device = py::arg_v("device", Device{}, "'cpu'");
   m.def(
       "memory_stats",
       [](Device device) {

@@ -385,8 +385,8 @@ void bind_layers(py::module_& m) {
       },
       py::arg("x1"), py::arg("x2"), py::arg("weight"), py::arg("bias") = py::none(),
       "The sum of x1[.., i] weight[o, i, j] x2[.., j] over i and j, + bias[o]: (.., outputs).");
-  const auto dilation = py::arg("dilation") = Dims{1}, padding = py::arg("padding") = Dims{0},
-             stride = py::arg("stride") = Dims{1};
+  const auto dilation = py::arg_v("dilation", Dims{1}, "1"), padding = py::arg_v("padding", Dims{0}, "0"),
+             stride = py::arg_v("stride", Dims{1}, "1");
   m.def(
       "unfold",
       [](const Tensor& x, const Dims& kernel, const Dims& dilation, const Dims& padding, const Dims& stride) {
@@ -436,7 +436,7 @@ nn::Fan fan_from_name(const std::string& name) {
 void bind_initialisers(py::module_& m) {
   const auto xavier = [&](const char* name, auto make, const char* doc) {
     m.def(name, make, py::arg("key"), py::arg("shape"), py::arg("gain") = 1.0,
-          py::arg("dtype") = kDefaultFloat, doc);
+          py::arg_v("dtype", kDefaultFloat, "'float32'"), doc);
   };
   const auto kaiming = [&](const char* name, auto make, const char* doc) {
     m.def(
@@ -445,7 +445,7 @@ void bind_initialisers(py::module_& m) {
           return make(key, shape, gain, fan_from_name(mode), dtype);
         },
         py::arg("key"), py::arg("shape"), py::arg("gain") = nn::kReluGain, py::arg("mode") = "fan_in",
-        py::arg("dtype") = kDefaultFloat, doc);
+        py::arg_v("dtype", kDefaultFloat, "'float32'"), doc);
   };
   xavier("xavier_uniform", &nn::xavier_uniform,
          "Uniform in [-a, a) with a = gain sqrt(6 / (fan_in + fan_out)) for a weight (outputs, inputs, ..).");
@@ -810,7 +810,7 @@ void bind_data(py::module_& m) {
         return data::read_csv(path, options);
       },
       py::arg("path"), py::arg("delimiter") = ",", py::arg("header") = true,
-      py::arg("label_column") = py::none(), py::arg("dtype") = kDefaultFloat,
+      py::arg("label_column") = py::none(), py::arg_v("dtype", kDefaultFloat, "'float32'"),
       "A table of numbers from a CSV file, plain or gzipped: an object with `values`, `columns`, `labels` "
       "and "
       "`classes`.\n`label_column`, a name or a position, is held apart. A field that is no number is an "

@@ -45,8 +45,8 @@ py::object pooled(const nn::Pooled& result, bool with_indices) {
 void bind_convolutions(py::module_& m, int rank) {
   const auto x = py::arg("x"), weight = py::arg("weight");
   const auto bias = py::arg("bias") = py::none();
-  const auto stride = py::arg("stride") = Dims{1}, padding = py::arg("padding") = Dims{0},
-             dilation = py::arg("dilation") = Dims{1};
+  const auto stride = py::arg_v("stride", Dims{1}, "1"), padding = py::arg_v("padding", Dims{0}, "0"),
+             dilation = py::arg_v("dilation", Dims{1}, "1");
   const auto groups = py::arg("groups") = 1;
   const std::string conv = str("conv", rank, "d"), transposed = str("conv_transpose", rank, "d");
   m.def(
@@ -71,7 +71,7 @@ void bind_convolutions(py::module_& m, int rank) {
         return nn::transposed_convolution(rank, x, weight, bias.value_or(Tensor()),
                                           {stride, padding, output_padding, dilation, groups});
       },
-      x, weight, bias, stride, padding, py::arg("output_padding") = Dims{0}, groups, dilation,
+      x, weight, bias, stride, padding, py::arg_v("output_padding", Dims{0}, "0"), groups, dilation,
       "The transpose of a convolution by its x: (N, C, ..) and a weight (C, outputs / groups, ..) give (N, "
       "outputs, "
       "..), of\nextents (s - 1) stride - 2 padding + (kernel - 1) dilation + 1 + output_padding.");
@@ -79,7 +79,7 @@ void bind_convolutions(py::module_& m, int rank) {
 
 void bind_poolings(py::module_& m, int rank) {
   const auto x = py::arg("x"), kernel = py::arg("kernel_size");
-  const auto stride = py::arg("stride") = py::none(), padding = py::arg("padding") = Dims{0};
+  const auto stride = py::arg("stride") = py::none(), padding = py::arg_v("padding", Dims{0}, "0");
   const auto ceil_mode = py::arg("ceil_mode") = false;
   m.def(
       str("max_pool", rank, "d").c_str(),
@@ -88,7 +88,8 @@ void bind_poolings(py::module_& m, int rank) {
         return pooled(nn::max_pool(rank, x, {kernel, stride.value_or(Dims()), padding, dilation, ceil_mode}),
                       return_indices);
       },
-      x, kernel, stride, padding, py::arg("dilation") = Dims{1}, ceil_mode, py::arg("return_indices") = false,
+      x, kernel, stride, padding, py::arg_v("dilation", Dims{1}, "1"), ceil_mode,
+      py::arg("return_indices") = false,
       "The largest element of each window, stride apart (kernel_size if None); NaN where there is one. With "
       "return_indices\nalso the int64 place of the first such element in the plane, row by row, which has "
       "the "

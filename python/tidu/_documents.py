@@ -71,8 +71,9 @@ def _merged(doc: str, parameters: _Parameters, result: str, meanings: dict[str, 
             entries.append(entry)
     if entries:
         sections["Parameters"] = "\n".join(("Parameters", "-" * 10, *entries))
-    if "Returns" not in sections and (meaning := meanings.get("returns", "")):
-        sections["Returns"] = f"Returns\n-------\n{result or 'object'}\n    {meaning}"
+    if "Returns" not in sections and result != "None" and (meaning := meanings.get("returns", "")):
+        kind, _, text = meaning.rpartition(" :: ")
+        sections["Returns"] = f"Returns\n-------\n{kind or result or 'object'}\n    {text}"
     first = [sections.pop(name) for name in ("Parameters", "Returns") if name in sections]
     return "\n\n".join((head.rstrip(), *first, *sections.values()))
 
@@ -137,7 +138,7 @@ def complete_extension() -> None:
         meanings = OF.get(of_function, {}) | OF.get(place, {})
         if of_function in _core._rows:
             meanings = _of_row(of_function, any(key == "b" for key, *_ in parameters)) | meanings
-        doc = _merged(value.__doc__, parameters, _in_words(result), meanings)
+        doc = _merged(value.__doc__, parameters, result if result == "None" else _in_words(result), meanings)
         if is_class:
             value.__doc__ = doc
         else:
@@ -183,10 +184,9 @@ def _complete(value: Any, function: Any, place: str, skipped: int) -> None:
     meanings: dict[str, str] = {}
     for end in re.finditer(r"\.|$", place):  # of the modules that it is in, and its own
         meanings |= OF.get(place[: end.start()] + ".*" * bool(end[0]), {})
-    result = _in_words(str(function.__annotations__.get("return", "")))
-    value.__doc__ = _merged(
-        inspect.cleandoc(value.__doc__), _parameters_of(function, skipped), result, meanings
-    )
+    parameters, given = _parameters_of(function, skipped), str(function.__annotations__.get("return", ""))
+    result = "None" if given == "None" or isinstance(value, type) else _in_words(given)
+    value.__doc__ = _merged(inspect.cleandoc(value.__doc__), parameters, result, meanings)
 
 
 _MODULES = {"tidu": "", "tidu._samplers": "random.", "tidu.nn.functional": "nn.", "tidu.nn.spatial": "nn."}

@@ -417,7 +417,7 @@ _GROUPS: dict[str, dict[str, str]] = {
     },
     "atleast_1d atleast_2d atleast_3d": {
         "*args": "Tensors of any shapes and dtypes.",
-        "returns": "One tensor, or a tuple where there are several.",
+        "returns": "Tensor or tuple of Tensor :: One tensor, or a tuple where there are several.",
     },
     "pad": {
         "pad_width": "n, (before, after), or such a pair for each axis; at least 0.",
@@ -760,13 +760,13 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "Its `remove` takes the hook away.",
     },
     "Tensor.requires_grad_": {
-        "returns": "This tensor.",
+        "returns": "Tensor :: This tensor.",
     },
     "Tensor.item": {
-        "returns": "The one element, as a Python number.",
+        "returns": "bool, int, float or complex :: The one element, as a Python number.",
     },
     "Tensor.tolist": {
-        "returns": "Nested lists of Python numbers, or a number of a 0-d tensor.",
+        "returns": "list or number :: Nested lists of Python numbers, or a number of a 0-d tensor.",
     },
     "Tensor.numpy": {
         "returns": "An array in the memory of this tensor, which lies on device cpu.",
@@ -823,7 +823,7 @@ _GROUPS: dict[str, dict[str, str]] = {
     },
     "linalg.lu_factor": {
         "x": _MATRICES,
-        "returns": "`lu` (.., m, n) and `pivots` (.., min(m, n)), int64.",
+        "returns": "LuFactor :: `lu` (.., m, n) and `pivots` (.., min(m, n)), int64.",
     },
     "linalg.lu_solve": {
         "lu": "(.., n, n), of lu_factor.",
@@ -855,17 +855,17 @@ _GROUPS: dict[str, dict[str, str]] = {
     },
     "linalg.slogdet": {
         "x": _SQUARE,
-        "returns": "`sign` (..), of the dtype of x, and `logabsdet` (..), real.",
+        "returns": "Slogdet :: `sign` (..), of the dtype of x, and `logabsdet` (..), real.",
     },
     "linalg.qr": {
         "x": _MATRICES,
         "mode": "'reduced': Q (.., m, k) and R (.., k, n), k = min(m, n); 'complete': (.., m, m) and "
         "(.., m, n).",
-        "returns": "`Q` and `R`.",
+        "returns": "Qr :: `Q` and `R`.",
     },
     "linalg.eigh": {
         "x": "Symmetric (Hermitian) matrices (.., n, n). " + _LINALG,
-        "returns": "`eigenvalues` (.., n), real and ascending, and `eigenvectors` (.., n, n), as columns.",
+        "returns": "Eigh :: `eigenvalues` (.., n), real, ascending, and `eigenvectors`, (.., n, n), columns.",
     },
     "linalg.eigvalsh": {
         "x": "Symmetric (Hermitian) matrices (.., n, n). " + _LINALG,
@@ -875,7 +875,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "x": _MATRICES,
         "full_matrices": "Whether U is (.., m, m) and Vh (.., n, n); else (.., m, k) and (.., k, n), "
         "k = min(m, n).",
-        "returns": "`U`, `S` (.., k), real and descending, and `Vh`.",
+        "returns": "Svd :: `U`, `S` (.., k), real and descending, and `Vh`.",
     },
     "linalg.svdvals": {
         "x": _MATRICES,
@@ -895,7 +895,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "a": _MATRICES,
         "b": "(.., m, k), or a vector (m).",
         "rcond": "Singular values up to rcond times the largest count as 0; by default max(m, n) eps.",
-        "returns": "`x` (.., n, k), `residuals` (.., k), `rank` (..), int64, and `singular_values` "
+        "returns": "Lstsq :: `x` (.., n, k), `residuals` (.., k), `rank` (..), int64, and `singular_values` "
         "(.., min(m, n)).",
     },
     "linalg.tensorsolve": {
@@ -2065,7 +2065,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "text": "What is printed, with {} as in str.format.",
     },
     "program": {
-        "returns": "What runs what was recorded; without arguments a function that records.",
+        "returns": "Program or callable :: What runs what was recorded; without arguments, what records.",
     },
     "eval_shape": {
         "returns": "A tree of td.ShapeDtypeStruct.",
@@ -2086,7 +2086,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "function": "The function, or a module; without one the result decorates a function.",
         "check": "How many calls of each recording are compared with the function.",
         "donate": "Positions or names of arguments whose memory results may be made in.",
-        "returns": "What is called like the function; its `explain(*args)` says what runs.",
+        "returns": "CompiledFunction :: Is called like the function; its `explain(*args)` says what runs.",
     },
     "cost": {
         "argnums": "By which positional arguments to differentiate.",
@@ -2185,7 +2185,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "A function of the step p, with `value` and `coefficients`.",
     },
     "jet": {
-        "returns": "(value, the list of its derivatives by t), and aux where there is one.",
+        "returns": "tuple :: (value, the list of its derivatives by t), and aux where there is one.",
     },
     "autocast": {
         "dtype": "In which products are computed: bfloat16 or float16.",
@@ -2276,7 +2276,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "A copy.",
     },
     "sparse.CSR.to_scipy sparse.Sparsity.to_scipy": {
-        "returns": "A scipy.sparse.csr_array.",
+        "returns": "csr_array :: Of scipy.sparse.",
     },
     "sparse.CSR.to_dense sparse.Sparsity.to_dense": {
         "returns": "(rows, columns).",
@@ -2497,6 +2497,14 @@ _GROUPS: dict[str, dict[str, str]] = {
         "dtype": "A dtype, its name, or what stands for one: NumPy's dtypes, bool, int, float, complex."
     },
     "bucketize digitize histogram histogram_bin_edges": {"x": "Of any shape and real dtype."},
+    _in("nn", "max_pool1d max_pool2d max_pool3d"): {
+        "returns": "Tensor or tuple of Tensor :: (N, C, ..) or (C, ..), of extents "
+        "(s + 2 padding - (kernel - 1) dilation - 1) // stride + 1; with return_indices int64 places, too.",
+    },
+    _in("nn", "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d"): {
+        "returns": "Tensor or tuple of Tensor :: (N, C, ..) or (C, ..), of the extents of output_size; "
+        "with return_indices int64 places, too.",
+    },
 }
 
 OF: dict[str, dict[str, str]] = {}

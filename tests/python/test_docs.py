@@ -115,13 +115,32 @@ def test_formulas_are_shown_on_github(name):
             assert not wrong, f"{wrong[0]!r} in {formula}"
 
 
+NO_NAMES = {"td.cube": "what is added there", "td.unsqueeze": "raises there"}
+
+
+def names_of(name):
+    """What of tidu a document names, in its text and its snippets."""
+    return set(re.findall(r"(?<![\w.])td(?:\.\w+)+", text_of(name))) - NO_NAMES.keys()
+
+
 @pytest.mark.cpu_only("reads files of the repository")
-def test_what_is_named_beside_other_libraries_exists():
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name != "CHANGELOG.md"])  # of all times
+def test_what_is_named_exists(name):
     import tidu as td
 
-    names = set(re.findall(r"`td((?:\.\w+)+)", text_of("docs/coming-from.md")))
-    assert len(names) > 50
-    for name in names:
+    for found in names_of(name):
         value = td
-        for part in name[1:].split("."):
+        for part in found.split(".")[1:]:
             value = getattr(value, part)
+    assert name != "docs/coming-from.md" or len(names_of(name)) > 50
+
+
+@pytest.mark.cpu_only("reads files of the repository")
+def test_translations_name_the_same():
+    """Whoever reads the one learns of what the other has: functions and documents."""
+    links = [
+        set(re.findall(r"\]\(((?!docs/zh|README)[^)\s]+)\)", prose_of(name)))
+        for name in ("README.md", "README.zh.md")
+    ]
+    assert links[0] - {"docs/calculus.md"} == links[1]
+    assert names_of("README.md") == names_of("README.zh.md")

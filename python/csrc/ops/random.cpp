@@ -39,11 +39,11 @@ void bind_random(py::module_& parent) {
       key, py::arg("data"), "A new key from a key and a number.");
   m.def("bits", &random_bits, key, shape, "Random uint32.");
   m.def("uniform", &random_uniform, key, shape, py::arg("low") = 0.0, py::arg("high") = 1.0,
-        py::arg("dtype") = kDefaultFloat, "Numbers drawn uniformly from [low, high).");
+        py::arg_v("dtype", kDefaultFloat, "'float32'"), "Numbers drawn uniformly from [low, high).");
   m.def("normal", &random_normal, key, shape, py::arg("mean") = 0.0, py::arg("std") = 1.0,
-        py::arg("dtype") = kDefaultFloat, "Normally distributed numbers.");
+        py::arg_v("dtype", kDefaultFloat, "'float32'"), "Normally distributed numbers.");
   m.def("randint", &random_integers, key, py::arg("shape"), py::arg("low"), py::arg("high"),
-        py::arg("dtype") = kDefaultInt, "Integers drawn uniformly from [low, high).");
+        py::arg_v("dtype", kDefaultInt, "'int64'"), "Integers drawn uniformly from [low, high).");
   m.def(
       "permutation",
       [](const Tensor& k, const py::object& x, int64_t axis) {
