@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tidu import _core
-from tidu._meanings import KINDS, NAMES, OF
+from tidu._meanings import ERRORS, KINDS, NAMES, OF
 
 _NESTED = r"\[(?:[^\[\]]|\[[^\[\]]*\])*\]"
 _ALTERNATIVE = re.compile(rf"(?:[^|\[\]]|{_NESTED})+")
@@ -51,8 +51,10 @@ def _in_words(annotation: str) -> str:
     return " or ".join(dict.fromkeys(words)).replace("Callable", "callable")
 
 
-def _merged(doc: str, parameters: _Parameters, result: str, meanings: dict[str, str]) -> str:
-    """The doc with sections Parameters and Returns; what it says of them itself stays."""
+def _merged(
+    doc: str, parameters: _Parameters, result: str, meanings: dict[str, str], errors: dict[str, str]
+) -> str:
+    """The doc with sections Parameters, Returns and Raises; what it says of them itself stays."""
     head, *rest = _SECTION.split(doc)
     sections = {section.partition("\n")[0]: section for section in rest}
     written: dict[str, str] = {}
@@ -74,7 +76,11 @@ def _merged(doc: str, parameters: _Parameters, result: str, meanings: dict[str, 
     if "Returns" not in sections and result != "None" and (meaning := meanings.get("returns", "")):
         kind, _, text = meaning.rpartition(" :: ")
         sections["Returns"] = f"Returns\n-------\n{kind or result or 'object'}\n    {text}"
-    first = [sections.pop(name) for name in ("Parameters", "Returns") if name in sections]
+    if errors and "Raises" not in sections:
+        sections["Raises"] = "\n".join(
+            ("Raises", "-" * 6, *(f"{name}\n    {errors[name]}" for name in errors))
+        )
+    first = [sections.pop(name) for name in ("Parameters", "Returns", "Raises") if name in sections]
     return "\n\n".join((head.rstrip(), *first, *sections.values()))
 
 
@@ -138,7 +144,9 @@ def complete_extension() -> None:
         meanings = OF.get(of_function, {}) | OF.get(place, {})
         if of_function in _core._rows:
             meanings = _of_row(of_function, any(key == "b" for key, *_ in parameters)) | meanings
-        doc = _merged(value.__doc__, parameters, result if result == "None" else _in_words(result), meanings)
+        errors = ERRORS.get(of_function) or ERRORS.get(place, {})
+        result = result if result == "None" else _in_words(result)
+        doc = _merged(value.__doc__, parameters, result, meanings, errors)
         if is_class:
             value.__doc__ = doc
         else:
@@ -186,7 +194,9 @@ def _complete(value: Any, function: Any, place: str, skipped: int) -> None:
         meanings |= OF.get(place[: end.start()] + ".*" * bool(end[0]), {})
     parameters, given = _parameters_of(function, skipped), str(function.__annotations__.get("return", ""))
     result = "None" if given == "None" or isinstance(value, type) else _in_words(given)
-    value.__doc__ = _merged(inspect.cleandoc(value.__doc__), parameters, result, meanings)
+    value.__doc__ = _merged(
+        inspect.cleandoc(value.__doc__), parameters, result, meanings, ERRORS.get(place, {})
+    )
 
 
 _MODULES = {"tidu": "", "tidu._samplers": "random.", "tidu.nn.functional": "nn.", "tidu.nn.spatial": "nn."}
@@ -199,7 +209,7 @@ def complete(namespace: dict[str, Any], name: str) -> None:
     if isinstance(value, types.FunctionType):
         _complete(value, value, place, 0)
     elif isinstance(value, type) and not issubclass(value, (tuple, BaseException)):
-        made_by: Any = vars(value).get("__new__", value.__init__)  # type: ignore[misc]
+        made_by: Any = vars(value).get("__new__", value.__init__)
         _complete(value, made_by, place, 1)
         for base in value.__mro__:
             if base is not value and (namespace.get(base.__name__) is base or base.__module__[:4] != "tidu"):

@@ -2507,7 +2507,148 @@ _GROUPS: dict[str, dict[str, str]] = {
     },
 }
 
+# What raises what, beside arguments of other types.
+_ERRORS: dict[str, dict[str, str]] = {
+    "reshape Tensor.reshape": {
+        "ShapeError": "For another number of elements.",
+    },
+    "permute_dims Tensor.permute_dims": {
+        "ValueError": "Where axes are missing or named twice.",
+    },
+    "broadcast_to": {
+        "ShapeError": "Where x does not broadcast to the shape.",
+    },
+    "squeeze": {
+        "ShapeError": "For an axis of another extent than 1.",
+    },
+    "concat stack": {
+        "ShapeError": "For shapes that do not fit.",
+    },
+    "split": {
+        "ShapeError": "Where the axis does not divide into these parts.",
+    },
+    "take take_along_axis gather index_add": {
+        "IndexError": "For an index out of range; on device cuda when it is next waited for.",
+    },
+    "scatter_add scatter_set scatter_multiply scatter_min scatter_max": {
+        "IndexError": "For an index out of range; on device cuda when it is next waited for.",
+    },
+    "sum prod mean var std any all count_nonzero median": {
+        "IndexError": "For an axis that x has not.",
+    },
+    "max min argmax argmin aminmax": {
+        "ValueError": "Of no elements.",
+    },
+    "matmul einsum": {
+        "ShapeError": "For extents that do not fit.",
+    },
+    "trace": {
+        "ShapeError": "For less than two axes.",
+    },
+    "cross": {
+        "ShapeError": "For another extent than 3.",
+    },
+    "moveaxis": {
+        "ValueError": "For different numbers of axes, or one that is named twice.",
+    },
+    "topk kthvalue": {
+        "ValueError": "For a k that there is not.",
+    },
+    "bincount": {
+        "ValueError": "For a negative integer.",
+    },
+    "quantile nanquantile": {
+        "ValueError": "For a number q outside of [0, 1].",
+    },
+    "cumulative_sum cumulative_prod cummax cummin logcumsumexp": {
+        "ValueError": "Without an axis, of more than a vector.",
+    },
+    "arange": {
+        "ValueError": "For a step of 0.",
+    },
+    "tensor": {
+        "ShapeError": "For sequences of different lengths.",
+    },
+    _in("linalg", "inv solve"): {
+        "ValueError": "For a singular matrix, which it names with its pivot.",
+        "ShapeError": "For matrices that are not square.",
+    },
+    "linalg.cholesky": {
+        "ValueError": "For a matrix that is not positive definite: it names the leading minor.",
+    },
+    _in("linalg", "eigh eigvalsh det slogdet"): {
+        "ShapeError": "For matrices that are not square.",
+    },
+    _in("linalg", "svd svdvals qr"): {
+        "ShapeError": "For less than two axes.",
+    },
+    "linalg.lstsq": {
+        "ShapeError": "Where b does not fit a.",
+    },
+    _in("nn", "cross_entropy nll_loss"): {
+        "ShapeError": "For targets of another shape.",
+        "IndexError": "For a class index out of range.",
+    },
+    _in("nn", "mse_loss l1_loss huber_loss smooth_l1_loss"): {
+        "ShapeError": "For a target of another shape.",
+        "ValueError": "For another reduction.",
+    },
+    "nn.gaussian_nll_loss": {
+        "ValueError": "For a negative variance.",
+    },
+    _in("nn", "conv1d conv2d conv3d"): {
+        "ShapeError": "For a kernel that is larger than x with its padding.",
+        "ValueError": "For groups that do not divide the channels.",
+    },
+    _in("nn", "max_pool1d max_pool2d max_pool3d"): {
+        "ShapeError": "For a window that is larger than x with its padding.",
+    },
+    "nn.linear": {
+        "ShapeError": "Where the last extent of x is not `inputs`.",
+    },
+    "nn.embedding": {
+        "IndexError": "For an index out of range; on device cuda when it is next waited for.",
+    },
+    "nn.dropout": {
+        "ValueError": "For a p outside of [0, 1].",
+    },
+    _in("nn", "layer_norm rms_norm"): {
+        "ShapeError": "Where x does not end with `shape`.",
+    },
+    "nn.glu": {
+        "ShapeError": "For an odd extent.",
+    },
+    "nn.group_norm": {
+        "ValueError": "For groups that do not divide the channels.",
+    },
+    "random.key": {
+        "ValueError": "For another number.",
+    },
+    "random.randint": {
+        "ValueError": "For an empty range.",
+    },
+    "Tensor.backward": {
+        "ShapeError": "Without a gradient, of more than one element.",
+    },
+    "Tensor.item": {
+        "ShapeError": "Of another number of elements than one.",
+    },
+    "Tensor.numpy": {
+        "GradientError": "Of a tensor that is being differentiated.",
+    },
+    "astype": {
+        "DTypeError": "Of complex numbers to a real dtype but bool.",
+    },
+    "masked_select": {
+        "DTypeError": "For a mask that is not bool.",
+    },
+    "index_put": {
+        "ShapeError": "For values that do not broadcast.",
+    },
+}
+
 OF: dict[str, dict[str, str]] = {}
 for _names, _meanings in _GROUPS.items():
     for _name in _names.split():
         OF.setdefault(_name, {}).update(_meanings)
+ERRORS = {_name: _errors for _names, _errors in _ERRORS.items() for _name in _names.split()}

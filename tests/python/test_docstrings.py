@@ -1,6 +1,7 @@
 """What users have of the package: each function and class has a signature and, in its docs, an example that
 shows what Python shows."""
 
+import builtins
 import doctest
 import importlib
 import inspect
@@ -13,7 +14,7 @@ import pytest
 import tidu as td
 from numpydoc.validate import Validator, get_doc_object
 from tidu import _core
-from tidu._meanings import _GROUPS, KINDS
+from tidu._meanings import _GROUPS, ERRORS, KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -273,6 +274,102 @@ def test_docs_name_the_dtypes(module, least):
                 assert dtype in taken or dtype in BOOL, (name, dtype)
                 if given is not None:
                     assert result.dtype == given(dtype), (name, dtype)
+
+
+# --- The errors that docs name
+
+X, ROW = td.ones((2, 3)), td.ones(2)
+IMAGE = lambda rank, channels=1: td.ones((1, channels, *(2,) * rank))
+RAISING = [  # names, the error, a call
+    ("reshape", "ShapeError", lambda f: f(X, (4,))),
+    ("permute_dims", "ValueError", lambda f: f(X, (0, 0))),
+    ("broadcast_to", "ShapeError", lambda f: f(X, (4,))),
+    ("squeeze", "ShapeError", lambda f: f(X, 0)),
+    ("concat stack", "ShapeError", lambda f: f([X, td.ones((3, 2))])),
+    ("split", "ShapeError", lambda f: f(X, 2, 1)),
+    ("take", "IndexError", lambda f: f(X, td.tensor([5])).sum().item()),
+    ("take_along_axis", "IndexError", lambda f: f(X, td.tensor([[5]])).sum().item()),
+    ("gather", "IndexError", lambda f: f(X, 0, td.tensor([[5]])).sum().item()),
+    ("index_add", "IndexError", lambda f: f(X, 0, td.tensor([5]), 1.0).sum().item()),
+    (
+        "scatter_add scatter_set scatter_multiply scatter_min scatter_max",
+        "IndexError",
+        lambda f: f(X, td.tensor([5]), 1.0).sum().item(),
+    ),
+    ("sum prod mean var std any all count_nonzero median", "IndexError", lambda f: f(X, axis=2)),
+    ("max min argmax argmin aminmax", "ValueError", lambda f: f(td.zeros(0))),
+    ("matmul", "ShapeError", lambda f: f(X, X)),
+    ("einsum", "ShapeError", lambda f: f("ij,jk", X, X)),
+    ("trace", "ShapeError", lambda f: f(ROW)),
+    ("cross", "ShapeError", lambda f: f(ROW, ROW)),
+    ("moveaxis", "ValueError", lambda f: f(X, (0, 1), (0,))),
+    ("topk kthvalue", "ValueError", lambda f: f(X, 5)),
+    ("bincount", "ValueError", lambda f: f(td.tensor([-1]))),
+    ("quantile nanquantile", "ValueError", lambda f: f(X, 2.0)),
+    ("cumulative_sum cumulative_prod cummax cummin logcumsumexp", "ValueError", lambda f: f(X)),
+    ("arange", "ValueError", lambda f: f(0, 5, 0)),
+    ("tensor", "ShapeError", lambda f: f([[1], [1, 2]])),
+    ("linalg.inv", "ValueError", lambda f: f(td.zeros((2, 2))).sum().item()),
+    ("linalg.inv", "ShapeError", lambda f: f(X)),
+    ("linalg.solve", "ValueError", lambda f: f(td.zeros((2, 2)), ROW).sum().item()),
+    ("linalg.solve", "ShapeError", lambda f: f(X, ROW)),
+    ("linalg.cholesky", "ValueError", lambda f: f(-td.eye(2)).sum().item()),
+    ("linalg.eigh linalg.eigvalsh linalg.det linalg.slogdet", "ShapeError", lambda f: f(X)),
+    ("linalg.svd linalg.svdvals linalg.qr", "ShapeError", lambda f: f(ROW)),
+    ("linalg.lstsq", "ShapeError", lambda f: f(X, td.ones(3))),
+    ("nn.cross_entropy nn.nll_loss", "ShapeError", lambda f: f(X, td.tensor([0]))),
+    ("nn.cross_entropy nn.nll_loss", "IndexError", lambda f: f(X, td.tensor([5, 0])).item()),
+    ("nn.mse_loss nn.l1_loss nn.huber_loss nn.smooth_l1_loss", "ShapeError", lambda f: f(X, td.ones((2, 2)))),
+    (
+        "nn.mse_loss nn.l1_loss nn.huber_loss nn.smooth_l1_loss",
+        "ValueError",
+        lambda f: f(X, X, reduction="no"),
+    ),
+    ("nn.gaussian_nll_loss", "ValueError", lambda f: f(X, X, -X)),
+    *(
+        (
+            f"nn.conv{rank}d",
+            error,
+            lambda f, rank=rank, outputs=outputs, size=size, groups=groups: f(
+                IMAGE(rank, 3), td.ones((outputs, 3 // groups, *(size,) * rank)), groups=groups
+            ),
+        )
+        for rank in (1, 2, 3)
+        for error, outputs, size, groups in (("ShapeError", 1, 3, 1), ("ValueError", 2, 1, 2))
+    ),
+    *((f"nn.max_pool{rank}d", "ShapeError", lambda f, rank=rank: f(IMAGE(rank), 3)) for rank in (1, 2, 3)),
+    ("nn.linear", "ShapeError", lambda f: f(X, td.ones((2, 2)))),
+    ("nn.embedding", "IndexError", lambda f: f(td.tensor([5]), X).sum().item()),
+    ("nn.dropout", "ValueError", lambda f: f(X, 2.0, td.random.key(0))),
+    ("nn.layer_norm nn.rms_norm", "ShapeError", lambda f: f(X, (2,))),
+    ("nn.glu", "ShapeError", lambda f: f(X)),
+    ("nn.group_norm", "ValueError", lambda f: f(td.ones((1, 3, 2)), 2)),
+    ("random.key", "ValueError", lambda f: f(-1)),
+    ("random.randint", "ValueError", lambda f: f(td.random.key(0), (2,), 3, 3)),
+    ("Tensor.reshape", "ShapeError", lambda f: f(X, 4)),
+    ("Tensor.permute_dims", "ValueError", lambda f: f(X, 0, 0)),
+    ("Tensor.backward", "ShapeError", lambda f: f(td.ones(2, requires_grad=True))),
+    ("Tensor.item", "ShapeError", lambda f: f(ROW)),
+    ("Tensor.numpy", "GradientError", lambda f: f(td.ones(2, requires_grad=True))),
+    ("astype", "DTypeError", lambda f: f(td.tensor([1j]), td.float32)),
+    ("masked_select", "DTypeError", lambda f: f(X, td.ones(3))),
+    ("index_put", "ShapeError", lambda f: f(X, 0, td.ones(5))),
+]
+
+
+@pytest.mark.cpu_only("has tensors of device cpu")
+def test_docs_name_the_errors():
+    tried = set()
+    for names, error, call in RAISING:
+        for name in names.split():
+            function = td
+            for part in name.replace("nn.", "nn.functional.").split("."):
+                function = getattr(function, part)
+            with pytest.raises(getattr(td, error, None) or getattr(builtins, error)):
+                call(function)
+            assert "\nRaises\n------\n" in function.__doc__ and f"\n{error}\n" in function.__doc__, name
+            tried.add((name, error))
+    assert tried == {(name, error) for name, errors in ERRORS.items() for error in errors}
 
 
 @pytest.mark.cpu_only("looks at signatures")
