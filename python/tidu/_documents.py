@@ -12,13 +12,8 @@ from typing import Any
 from tidu import _core
 from tidu._meanings import ERRORS, KINDS, NAMES, OF
 
-_NESTED = r"\[(?:[^\[\]]|\[[^\[\]]*\])*\]"
-_ALTERNATIVE = re.compile(rf"(?:[^|\[\]]|{_NESTED})+")
-_PARAMETER = re.compile(  # of a signature as pybind11 writes it: name, type, default
-    rf"(\*{{0,2}}\w+)(?:: ((?:[^,=\[\]]|{_NESTED})+?))?(?: ?= ?('[^']*'|\([^)]*\)|[^,]+))?(?:, |$)"
-)
-_SECTION = re.compile(r"\n\n(?=\w[\w ]*\n-{3,}\n)")
-_ENTRY = re.compile(r"^(\S[^\n]*)((?:\n(?: [^\n]*|(?=\n )))*)", re.MULTILINE)
+_SECTION = re.compile(r"\n\n(?=[A-Z]\w+\n---)")
+_ENTRY = r"(?m)^(\S[^\n]*)((?:\n(?: [^\n]*|(?=\n )))*)"
 _PLAIN = {
     "TensorLike": "Tensor",
     "DTypeLike": "dtype",
@@ -31,14 +26,29 @@ _VAGUE = {"Any", "object", "handle", "args", "None"}
 _Parameters = list[tuple[str, str, str | None]]  # name, type, default
 
 
+def _split(text: str, separator: str) -> list[str]:
+    """The parts that a separator outside of brackets parts."""
+    parts: list[str] = []
+    for part in text.split(separator):
+        if parts and any(
+            parts[-1].count(opening) > parts[-1].count(closing) for opening, closing in _BRACKETS
+        ):
+            parts[-1] += separator + part
+        else:
+            parts.append(part)
+    return parts
+
+
+_BRACKETS = ("[]", "()")
+
+
 @functools.cache
 def _in_words(annotation: str) -> str:
     """A type: "int or tuple of int" of "int | tuple[int, ...]", nothing of Any."""
-    annotation = re.sub(
-        r"typing\.Supports(Float|Int) \| typing\.SupportsIndex", lambda m: m[1].lower(), annotation
-    )
+    for kind in ("Float", "Int"):
+        annotation = annotation.replace(f"typing.Supports{kind} | typing.SupportsIndex", kind.lower())
     words: list[str] = []
-    for kind in _ALTERNATIVE.findall(annotation):
+    for kind in _split(annotation, " | "):
         name, _, inside = kind.strip().partition("[")
         name, inside = name.rpartition(".")[2], inside[:-1]
         if name == "Literal":
@@ -58,7 +68,7 @@ def _merged(
     head, *rest = _SECTION.split(doc)
     sections = {section.partition("\n")[0]: section for section in rest}
     written: dict[str, str] = {}
-    for names, text in _ENTRY.findall(sections.get("Parameters", "").partition("-\n")[2]):
+    for names, text in re.findall(_ENTRY, sections.get("Parameters", "").partition("-\n")[2]):
         for name in names.partition(" :")[0].split(","):
             written[name.strip(" *")] = names + text
     entries: list[str] = []
@@ -135,11 +145,12 @@ def complete_extension() -> None:
             continue
         signature: str | None = _core._signatures.get(at)
         inside, _, result = (signature or f"{value.__text_signature__ or '()'} -> Tensor").rpartition(") -> ")
-        parameters: _Parameters = [
-            (key, _in_words(kind or "Tensor"), default or None)
-            for key, kind, default in _PARAMETER.findall(inside.partition("(")[2].lstrip("$"))
-            if key not in ("self", "*")
-        ]
+        parameters: _Parameters = []
+        for parameter in _split(inside.partition("(")[2].lstrip("$"), ", "):
+            head, _, default = parameter.partition(" = ")
+            key, _, kind = head.partition(": ")
+            if key not in ("self", "*", "/", ""):
+                parameters.append((key, _in_words(kind or "Tensor"), default or None))
         of_function = place.removeprefix("Tensor.")
         meanings = OF.get(of_function, {}) | OF.get(place, {})
         if of_function in _core._rows:
@@ -186,17 +197,23 @@ def _as_default(value: Any) -> str | None:
 
 
 def _complete(value: Any, function: Any, place: str, skipped: int) -> None:
-    function = inspect.unwrap(getattr(function, "__func__", function))
-    if not value.__doc__ or not isinstance(function, types.FunctionType):
+    doc = value.__doc__
+    function = getattr(function, "__func__", function)
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    if not doc or not isinstance(function, types.FunctionType):
         return
+    indent = doc[doc.rfind("\n") + 1 :]  # before the quotes at its end; faster than inspect.cleandoc
+    if indent.isspace():
+        doc = doc.replace("\n" + indent, "\n").rstrip()
+    elif "\n" in doc:
+        doc = inspect.cleandoc(doc)
     meanings: dict[str, str] = {}
     for end in re.finditer(r"\.|$", place):  # of the modules that it is in, and its own
         meanings |= OF.get(place[: end.start()] + ".*" * bool(end[0]), {})
     parameters, given = _parameters_of(function, skipped), str(function.__annotations__.get("return", ""))
     result = "None" if given == "None" or isinstance(value, type) else _in_words(given)
-    value.__doc__ = _merged(
-        inspect.cleandoc(value.__doc__), parameters, result, meanings, ERRORS.get(place, {})
-    )
+    value.__doc__ = _merged(doc, parameters, result, meanings, ERRORS.get(place, {}))
 
 
 _MODULES = {"tidu": "", "tidu._samplers": "random.", "tidu.nn.functional": "nn.", "tidu.nn.spatial": "nn."}
@@ -209,8 +226,7 @@ def complete(namespace: dict[str, Any], name: str) -> None:
     if isinstance(value, types.FunctionType):
         _complete(value, value, place, 0)
     elif isinstance(value, type) and not issubclass(value, (tuple, BaseException)):
-        made_by: Any = vars(value).get("__new__", value.__init__)
-        _complete(value, made_by, place, 1)
+        _complete(value, value.__init__, place, 1)
         for base in value.__mro__:
             if base is not value and (namespace.get(base.__name__) is base or base.__module__[:4] != "tidu"):
                 continue

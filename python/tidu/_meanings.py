@@ -2466,10 +2466,6 @@ _GROUPS: dict[str, dict[str, str]] = {
     ): {
         "returns": "What `load_state_dict` takes, and td.save writes.",
     },
-    "nn.Module": {
-        "*args": "What `__init__` of a subclass takes.",
-        "**kwargs": "What `__init__` of a subclass takes.",
-    },
     _in("nn", "CrossEntropyLoss NLLLoss MultiMarginLoss MultiLabelSoftMarginLoss"): {
         "weight": "(C): what each class counts; by default 1.",
     },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import tidu as td
 from tidu._core import Tensor
@@ -25,6 +25,17 @@ class _Forward(Protocol[P, R]):
     _hooks: Any
 
     def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+class _MadeBy:
+    """The signature of a class of modules: that of __init__, and not of __new__, which takes anything."""
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        made: Any = owner.__init__  # type: ignore[misc]
+        own = inspect.signature(made).parameters.values() if made is not object.__init__ else ()
+        return inspect.Signature(list(own)[1:])
 
 
 _OWN = {"_roles", "_hooks", "training"}
@@ -95,7 +106,7 @@ class Module:
     _roles: dict[str, str]
     _hooks: Any
     training: bool
-    __signature__: ClassVar[inspect.Signature]
+    __signature__ = _MadeBy()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if cls.__init__ is object.__init__ and (args or kwargs):
@@ -104,13 +115,6 @@ class Module:
         # _roles: dotted name -> "parameter" or "buffer", which tensors keep when they no longer require grad
         self.__dict__.update(_roles={}, _hooks=None, training=True)
         return self
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        takes_nothing = cls.__init__ is object.__init__
-        if takes_nothing or hasattr(cls, "__signature__"):  # not that of __new__, nor one that is inherited
-            made = inspect.signature(cls.__init__).parameters.values()
-            cls.__signature__ = inspect.Signature([] if takes_nothing else list(made)[1:])
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__[name] = value
