@@ -23,6 +23,8 @@ _PLAIN = {
 }
 _VAGUE = {"Any", "object", "handle", "args", "None"}
 
+_BRACKETS = (("[", "]"), ("(", ")"))
+
 _Parameters = list[tuple[str, str, str | None]]  # name, type, default
 
 
@@ -37,9 +39,6 @@ def _split(text: str, separator: str) -> list[str]:
         else:
             parts.append(part)
     return parts
-
-
-_BRACKETS = ("[]", "()")
 
 
 @functools.cache
@@ -208,6 +207,9 @@ def _complete(value: Any, function: Any, place: str, skipped: int) -> None:
         doc = doc.replace("\n" + indent, "\n").rstrip()
     elif "\n" in doc:
         doc = inspect.cleandoc(doc)
+    if place not in OF and "\nParameters\n---" in doc and "\nReturns\n---" in doc:  # which says it all
+        value.__doc__ = doc
+        return
     meanings: dict[str, str] = {}
     for end in re.finditer(r"\.|$", place):  # of the modules that it is in, and its own
         meanings |= OF.get(place[: end.start()] + ".*" * bool(end[0]), {})
