@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import tidu as td
 from tidu._core import Tensor
@@ -106,7 +106,7 @@ class Module:
     _roles: dict[str, str]
     _hooks: Any
     training: bool
-    __signature__ = _MadeBy()
+    __signature__: ClassVar[inspect.Signature] = _MadeBy()  # type: ignore[assignment]  # which gives one
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if cls.__init__ is object.__init__ and (args or kwargs):
