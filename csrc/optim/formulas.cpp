@@ -8,6 +8,7 @@
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/linalg.h"
 #include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -30,6 +31,9 @@ Decayed decayed(double weight_decay, const Advance& at, bool decoupled = false) 
 
 // m = beta m + (1 - beta) x
 Tensor averaged(double beta, const Tensor& m, const Tensor& x) { return beta * m + (1 - beta) * x; }
+
+// 1 - beta^t
+Tensor correction(double beta, const Tensor& t) { return 1 - pow(beta, t); }
 
 using Slots = std::vector<Slot>;
 
@@ -104,6 +108,29 @@ void FormulaOptimizer::update(const Tensors& state, const Tensors& gradients, in
   }
 }
 
+Tensors advanced(const SGDOptions& options, const Advance& at) {
+  const auto [p, g] = decayed(options.weight_decay, at);
+  if (at.slots.empty()) return {p - like(p, at.lr) * g};
+  const Tensor b = options.momentum * at.slots[0] + g;
+  return {p - like(p, at.lr) * (options.nesterov ? g + options.momentum * b : b), b};
+}
+
+Tensors advanced(const AdamOptions& options, const Advance& at, bool decoupled) {
+  const auto [p, g] = decayed(options.weight_decay, at, decoupled);
+  const Tensor m = averaged(options.beta1, at.slots[0], g), v = averaged(options.beta2, at.slots[1], g * g);
+  const Tensor rate = like(p, at.lr / correction(options.beta1, at.t));
+  const Tensor root = like(p, rsqrt(correction(options.beta2, at.t)));
+  return {p - rate * m / (sqrt(v) * root + options.eps), m, v};
+}
+
+Tensors advanced(const RMSpropOptions& options, const Advance& at) {
+  const auto [p, g] = decayed(options.weight_decay, at);
+  const Tensor v = averaged(options.alpha, at.slots[0], g * g), d = g / (sqrt(v) + options.eps);
+  if (at.slots.size() == 1) return {p - like(p, at.lr) * d, v};
+  const Tensor b = options.momentum * at.slots[1] + d;
+  return {p - like(p, at.lr) * b, v, b};
+}
+
 Tensors advanced(const AdagradOptions& options, const Advance& at) {
   const auto [p, g] = decayed(options.weight_decay, at);
   const Tensor s = at.slots[0] + g * g;
@@ -122,7 +149,7 @@ Tensors advanced(const AdamaxOptions& options, const Advance& at) {
   const auto [p, g] = decayed(options.weight_decay, at);
   const Tensor m = averaged(options.beta1, at.slots[0], g);
   const Tensor u = maximum(options.beta2 * at.slots[1], abs(g) + options.eps);
-  return {p - like(p, at.lr / (1 - pow(options.beta1, at.t))) * m / u, m, u};
+  return {p - like(p, at.lr / correction(options.beta1, at.t)) * m / u, m, u};
 }
 
 Tensors advanced(const NAdamOptions& options, const Advance& at) {
@@ -133,19 +160,19 @@ Tensors advanced(const NAdamOptions& options, const Advance& at) {
   };
   const Tensor now = mu(at.t), next = mu(at.t + 1), product = at.slots[2] * now;
   const Tensor direction = like(p, (1 - now) / (1 - product)) * g + like(p, next / (1 - product * next)) * m;
-  const Tensor root = like(p, rsqrt(1 - pow(options.beta2, at.t)));
+  const Tensor root = like(p, rsqrt(correction(options.beta2, at.t)));
   return {p - like(p, at.lr) * direction / (sqrt(v) * root + options.eps), m, v, product};
 }
 
 Tensors advanced(const RAdamOptions& options, const Advance& at) {
   const auto [p, g] = decayed(options.weight_decay, at, options.decoupled_weight_decay);
   const Tensor m = averaged(options.beta1, at.slots[0], g), v = averaged(options.beta2, at.slots[1], g * g);
-  const Tensor rate = like(p, at.lr / (1 - pow(options.beta1, at.t)));
+  const Tensor rate = like(p, at.lr / correction(options.beta1, at.t));
   const double last = 2 / (1 - options.beta2) - 1;
   if (last <= 5) return {p - rate * m, m, v};
-  const Tensor correction = 1 - pow(options.beta2, at.t);
-  const Tensor rho = last - 2 * at.t * (1 - correction) / correction, held = maximum(rho, 5.0);
-  const Tensor r = sqrt((held - 4) * (held - 2) * last / ((last - 4) * (last - 2) * held) * correction);
+  const Tensor rest = correction(options.beta2, at.t);
+  const Tensor rho = last - 2 * at.t * (1 - rest) / rest, held = maximum(rho, 5.0);
+  const Tensor r = sqrt((held - 4) * (held - 2) * last / ((last - 4) * (last - 2) * held) * rest);
   return {p - rate * m * where(rho > 5, like(p, r) / (sqrt(v) + options.eps), 1.0), m, v};
 }
 
@@ -172,13 +199,13 @@ Tensor orthogonalize(const Tensor& matrix, int64_t steps, const std::array<doubl
   if (matrix.ndim() != 2) fail<ShapeError>("[orthogonalize] takes a matrix, not ", describe(matrix));
   const auto [a, b, c] = coefficients;
   const bool tall = matrix.size(0) > matrix.size(1);
-  Tensor x = tall ? matrix_transpose(matrix) : matrix;
-  x = x / maximum(sqrt(sum(x * x)), eps);
+  Tensor x = widened(tall ? matrix_transpose(matrix) : matrix);
+  x = x / maximum(linalg::vector_norm(x), eps);  // which does not leave the range where squares do
   for (int64_t i = 0; i < steps; ++i) {
     const Tensor square = matmul(x, matrix_transpose(x));
     x = a * x + matmul(b * square + c * matmul(square, square), x);
   }
-  return tall ? matrix_transpose(x) : x;
+  return astype(tall ? matrix_transpose(x) : x, matrix.dtype());
 }
 
 template <class Options>

@@ -1,5 +1,6 @@
-// Optimisers whose step is a formula of tensors, which compiled code makes one loop of. p is the parameter, g
-// its gradient, t the number of the step, from 1. What has 16 bits is advanced in float32.
+// The optimisers' steps as formulas of tensors, which change nothing in place, and the optimisers that have
+// no fused call but compiled code makes one loop of their formula. p is the parameter, g its gradient, t the
+// number of the step, from 1. What has 16 bits is advanced in float32.
 #pragma once
 
 #include <array>
@@ -14,6 +15,11 @@ struct Advance {
   Tensor lr, t, p, g;
   Tensors slots;
 };
+
+// Those of optim/optimizer.h.
+Tensors advanced(const SGDOptions& options, const Advance& at);
+Tensors advanced(const AdamOptions& options, const Advance& at, bool decoupled = false);
+Tensors advanced(const RMSpropOptions& options, const Advance& at);
 
 class FormulaOptimizer : public Optimizer {
  protected:
@@ -86,7 +92,7 @@ Tensors advanced(const MuonOptions& options, const Advance& at);
 
 // U V^T of a matrix U S V^T (m, n), roughly: singular values of at least some thousandths of the Frobenius
 // norm come to lie in [0.7, 1.2]. By so many steps of x = a x + b (x x^T) x + c (x x^T)^2 x after division by
-// the norm, held at eps or above. ShapeError for what is no matrix.
+// the norm, held at eps or above; 16 bits are computed in float32. ShapeError for what is no matrix.
 Tensor orthogonalize(const Tensor& matrix, int64_t steps = 5,
                      const std::array<double, 3>& coefficients = {3.4445, -4.775, 2.0315}, double eps = 1e-7);
 

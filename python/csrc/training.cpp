@@ -17,6 +17,7 @@
 #include "ops/attention.h"
 #include "ops/update.h"
 #include "optim/clip.h"
+#include "optim/formulas.h"
 #include "optim/least_squares.h"
 #include "optim/minimize.h"
 #include "optim/root.h"
@@ -470,6 +471,112 @@ void update(const Primitive& primitive, const Tensors& state, const Tensors& gra
   apply_update(primitive, state, gradients, attrs, clock.is_none() ? Tensor() : clock.cast<Tensor>());
 }
 
+// The options of a group of parameters but lr, which formulas are given apart.
+class Group {
+ public:
+  explicit Group(const py::dict& options) : options_(options) {}
+  template <class T = double> T at(const char* name) const { return py::cast<T>(options_[name]); }
+  double beta(size_t i) const { return at<std::array<double, 2>>("betas")[i]; }
+
+ private:
+  const py::dict& options_;
+};
+
+// name(group, lr, t, p, g, *slots): the parameter and the slots after a step.
+void bind_formula(py::module_& m, const char* name,
+                  const std::function<Tensors(const Group& group, const optim::Advance& at)>& advanced) {
+  m.def(name, [advanced](const py::dict& group, const Tensor& lr, const Tensor& t, const Tensor& p,
+                         const Tensor& g, const py::args& slots) {
+    return to_list(advanced(Group(group), {lr, t, p, g, to_tensors(slots)}));
+  });
+}
+
+void bind_formulas(py::module_& m) {
+  using optim::Advance;
+  bind_formula(m, "sgd_formula", [](const Group& group, const Advance& at) {
+    return optim::advanced(optim::SGDOptions{.momentum = group.at("momentum"),
+                                             .weight_decay = group.at("weight_decay"),
+                                             .nesterov = group.at<bool>("nesterov")},
+                           at);
+  });
+  for (const bool decoupled : {false, true}) {
+    bind_formula(m, decoupled ? "adamw_formula" : "adam_formula",
+                 [decoupled](const Group& group, const Advance& at) {
+                   return optim::advanced(optim::AdamOptions{.beta1 = group.beta(0),
+                                                             .beta2 = group.beta(1),
+                                                             .eps = group.at("eps"),
+                                                             .weight_decay = group.at("weight_decay")},
+                                          at, decoupled);
+                 });
+  }
+  bind_formula(m, "rmsprop_formula", [](const Group& group, const Advance& at) {
+    return optim::advanced(optim::RMSpropOptions{.alpha = group.at("alpha"),
+                                                 .eps = group.at("eps"),
+                                                 .weight_decay = group.at("weight_decay"),
+                                                 .momentum = group.at("momentum")},
+                           at);
+  });
+  bind_formula(m, "adagrad_formula", [](const Group& group, const Advance& at) {
+    return optim::advanced(optim::AdagradOptions{.lr_decay = group.at("lr_decay"),
+                                                 .weight_decay = group.at("weight_decay"),
+                                                 .eps = group.at("eps")},
+                           at);
+  });
+  bind_formula(m, "adadelta_formula", [](const Group& group, const Advance& at) {
+    return optim::advanced(
+        optim::AdadeltaOptions{
+            .rho = group.at("rho"), .eps = group.at("eps"), .weight_decay = group.at("weight_decay")},
+        at);
+  });
+  bind_formula(m, "adamax_formula", [](const Group& group, const Advance& at) {
+    return optim::advanced(optim::AdamaxOptions{.beta1 = group.beta(0),
+                                                .beta2 = group.beta(1),
+                                                .eps = group.at("eps"),
+                                                .weight_decay = group.at("weight_decay")},
+                           at);
+  });
+  bind_formula(m, "nadam_formula", [](const Group& group, const Advance& at) {
+    return optim::advanced(
+        optim::NAdamOptions{.beta1 = group.beta(0),
+                            .beta2 = group.beta(1),
+                            .eps = group.at("eps"),
+                            .weight_decay = group.at("weight_decay"),
+                            .momentum_decay = group.at("momentum_decay"),
+                            .decoupled_weight_decay = group.at<bool>("decoupled_weight_decay")},
+        at);
+  });
+  bind_formula(m, "radam_formula", [](const Group& group, const Advance& at) {
+    return optim::advanced(
+        optim::RAdamOptions{.beta1 = group.beta(0),
+                            .beta2 = group.beta(1),
+                            .eps = group.at("eps"),
+                            .weight_decay = group.at("weight_decay"),
+                            .decoupled_weight_decay = group.at<bool>("decoupled_weight_decay")},
+        at);
+  });
+  bind_formula(m, "lion_formula", [](const Group& group, const Advance& at) {
+    return optim::advanced(
+        optim::LionOptions{
+            .beta1 = group.beta(0), .beta2 = group.beta(1), .weight_decay = group.at("weight_decay")},
+        at);
+  });
+  bind_formula(m, "muon_formula", [](const Group& group, const Advance& at) {
+    return optim::advanced(
+        optim::MuonOptions{
+            .weight_decay = group.at("weight_decay"),
+            .momentum = group.at("momentum"),
+            .nesterov = group.at<bool>("nesterov"),
+            .ns_coefficients = group.at<std::array<double, 3>>("ns_coefficients"),
+            .eps = group.at("eps"),
+            .ns_steps = group.at<int64_t>("ns_steps"),
+            .match_rms_adamw = group.at<std::optional<std::string>>("adjust_lr_fn") == "match_rms_adamw"},
+        at);
+  });
+  m.def("orthogonalize", [](const Tensor& matrix, int64_t steps, double a, double b, double c, double eps) {
+    return optim::orthogonalize(matrix, steps, {a, b, c}, eps);
+  });
+}
+
 void bind_updates(py::module_& m) {
   m.def("sgd_update", [](const Tensors& state, const Tensors& gradients, double lr, double momentum,
                          double weight_decay, bool nesterov, bool first, const py::object& clock) {
@@ -494,6 +601,7 @@ void bind_updates(py::module_& m) {
            clock);
   });
   m.def("check_gradients", &check_gradients);
+  bind_formulas(m);
   m.def("new_clock", [](int64_t count) { return filled_by_hooks({count, 4}); });
   m.def("set_clock",
         [](const Tensor& clock, double lr, const std::vector<int64_t>& steps, double beta1, double beta2) {

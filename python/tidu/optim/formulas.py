@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import tidu as td
 from tidu._core import Tensor
-from tidu._numbers import widened
 
-from .optimizers import FRACTION, NOT_NEGATIVE, Group, Optimizer, Params, decayed, like, moments
+from .._core import _training as training
+from .optimizers import FRACTION, NOT_NEGATIVE, Group, Optimizer, Params
 
 
 class Adagrad(Optimizer):
@@ -27,6 +25,7 @@ class Adagrad(Optimizer):
     """
 
     _kept = ("sum",)
+    _formula = staticmethod(training.adagrad_formula)
     _ranges = Optimizer._ranges | {"lr_decay": NOT_NEGATIVE, "initial_accumulator_value": NOT_NEGATIVE}
 
     def __init__(
@@ -51,13 +50,6 @@ class Adagrad(Optimizer):
         found: Tensor = super()._new_buffer(name, group, parameter) + group["initial_accumulator_value"]
         return found
 
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, s: Tensor
-    ) -> tuple[Tensor, ...]:
-        g = g + group["weight_decay"] * p
-        s = s + g * g
-        return p - like(p, lr / (1 + (t - 1) * group["lr_decay"])) * g / (td.sqrt(s) + group["eps"]), s
-
 
 class Adadelta(Optimizer):
     """Adadelta (Zeiler 2012), with g = gradient + weight_decay p:
@@ -75,21 +67,13 @@ class Adadelta(Optimizer):
     """
 
     _kept = ("square_avg", "acc_delta")
+    _formula = staticmethod(training.adadelta_formula)
     _ranges = Optimizer._ranges | {"rho": (lambda value: 0 <= value <= 1, "be in [0, 1]")}
 
     def __init__(
         self, params: Params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
-
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, v: Tensor, u: Tensor
-    ) -> tuple[Tensor, ...]:
-        rho, eps = group["rho"], group["eps"]
-        g = g + group["weight_decay"] * p
-        v = rho * v + (1 - rho) * g * g
-        d = td.sqrt(u + eps) / td.sqrt(v + eps) * g
-        return p - like(p, lr) * d, v, rho * u + (1 - rho) * d * d
 
 
 class Adamax(Optimizer):
@@ -108,6 +92,7 @@ class Adamax(Optimizer):
     """
 
     _kept = ("exp_avg", "exp_inf")
+    _formula = staticmethod(training.adamax_formula)
 
     def __init__(
         self,
@@ -118,15 +103,6 @@ class Adamax(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, u: Tensor
-    ) -> tuple[Tensor, ...]:
-        beta1, beta2 = group["betas"]
-        g = g + group["weight_decay"] * p
-        m = beta1 * m + (1 - beta1) * g
-        u = td.maximum(beta2 * u, td.abs(g) + group["eps"])
-        return p - like(p, lr / (1 - beta1**t)) * m / u, m, u
 
 
 class NAdam(Optimizer):
@@ -147,6 +123,7 @@ class NAdam(Optimizer):
     """
 
     _kept = ("exp_avg", "exp_avg_sq", "mu_product")
+    _formula = staticmethod(training.nadam_formula)
     _ranges = Optimizer._ranges | {"momentum_decay": NOT_NEGATIVE}
 
     def __init__(
@@ -174,18 +151,6 @@ class NAdam(Optimizer):
             return td.ones((), dtype=td.float64, device=parameter.device)
         return super()._new_buffer(name, group, parameter)
 
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, v: Tensor, product: Tensor
-    ) -> tuple[Tensor, ...]:
-        beta1, beta2 = group["betas"]
-        p, g = decayed(group, lr, p, g, group["decoupled_weight_decay"])
-        m, v = moments(group, g, m, v)
-        now, next_ = (beta1 * (1 - 0.5 * 0.96 ** (i * group["momentum_decay"])) for i in (t, t + 1))
-        product = product * now
-        direction = like(p, (1 - now) / (1 - product)) * g + like(p, next_ / (1 - product * next_)) * m
-        root = like(p, (1 - beta2**t) ** -0.5)
-        return p - like(p, lr) * direction / (td.sqrt(v) * root + group["eps"]), m, v, product
-
 
 class RAdam(Optimizer):
     """Rectified Adam (Liu et al. 2020), with m and v as in Adam, rho' = 2 / (1 - beta2) - 1 and
@@ -206,6 +171,7 @@ class RAdam(Optimizer):
     """
 
     _kept = ("exp_avg", "exp_avg_sq")
+    _formula = staticmethod(training.radam_formula)
 
     def __init__(
         self,
@@ -225,22 +191,6 @@ class RAdam(Optimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )
 
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, v: Tensor
-    ) -> tuple[Tensor, ...]:
-        beta1, beta2 = group["betas"]
-        p, g = decayed(group, lr, p, g, group["decoupled_weight_decay"])
-        m, v = moments(group, g, m, v)
-        rate = like(p, lr / (1 - beta1**t))
-        last = 2 / (1 - beta2) - 1
-        if last <= 5:
-            return p - rate * m, m, v
-        correction = 1 - beta2**t
-        rho = last - 2 * t * (1 - correction) / correction
-        held = td.maximum(rho, 5.0)
-        r = td.sqrt((held - 4) * (held - 2) * last / ((last - 4) * (last - 2) * held) * correction)
-        return p - rate * m * td.where(rho > 5, like(p, r) / (td.sqrt(v) + group["eps"]), 1.0), m, v
-
 
 class Lion(Optimizer):
     """Lion (Chen et al. 2023), whose steps have one size in every element:
@@ -259,6 +209,7 @@ class Lion(Optimizer):
     """
 
     _kept = ("exp_avg",)
+    _formula = staticmethod(training.lion_formula)
 
     def __init__(
         self,
@@ -268,13 +219,6 @@ class Lion(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
-
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor
-    ) -> tuple[Tensor, ...]:
-        beta1, beta2 = group["betas"]
-        p, g = decayed(group, lr, p, g, True)
-        return p - like(p, lr) * td.sign(beta1 * m + (1 - beta1) * g), beta2 * m + (1 - beta2) * g
 
 
 class Muon(Optimizer):
@@ -300,6 +244,7 @@ class Muon(Optimizer):
     """
 
     _kept = ("momentum_buffer",)
+    _formula = staticmethod(training.muon_formula)
     _ranges = Optimizer._ranges | {
         "momentum": FRACTION,
         "ns_steps": (lambda value: value in range(100), "be an integer from 0 to 99"),
@@ -343,21 +288,6 @@ class Muon(Optimizer):
                     "(give the others to AdamW)"
                 )
 
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, b: Tensor
-    ) -> tuple[Tensor, ...]:
-        momentum = group["momentum"]
-        p, g = decayed(group, lr, p, g, True)
-        b = momentum * b + (1 - momentum) * g
-        u = (1 - momentum) * g + momentum * b if group["nesterov"] else b
-        rows, columns = p.shape
-        scale = math.sqrt(max(1, rows / max(columns, 1)))
-        if group["adjust_lr_fn"] == "match_rms_adamw":
-            scale = 0.2 * math.sqrt(max(rows, columns))
-        return p - like(p, lr * scale) * orthogonalize(
-            u, group["ns_steps"], group["ns_coefficients"], group["eps"]
-        ), b
-
 
 def orthogonalize(
     matrix: Tensor,
@@ -376,13 +306,5 @@ def orthogonalize(
     >>> td.optim.orthogonalize(td.eye(2)).shape
     (2, 2)
     """
-    if matrix.ndim != 2:
-        raise td.ShapeError(f"[orthogonalize] takes a matrix, not a tensor of shape {tuple(matrix.shape)}")
-    a, b, c = coefficients
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = widened(matrix.T if tall else matrix)
-    x = x / td.maximum(td.linalg.vector_norm(x), eps)  # which does not leave the range where squares do
-    for _ in range(steps):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
-    return (x.T if tall else x).astype(matrix.dtype, copy=False)
+    found: Tensor = training.orthogonalize(matrix, steps, *coefficients, eps)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import tidu as td
 from tidu._core import Tensor
@@ -25,23 +25,6 @@ def _state_dtype(parameter: Tensor) -> td.dtype:
     return td.float32 if parameter.dtype in (td.float16, td.bfloat16) else parameter.dtype
 
 
-def like(p: Tensor, number: Tensor) -> Tensor:
-    """A factor of p, which was computed in float64."""
-    return number.astype(p.dtype)
-
-
-def decayed(group: Group, lr: Tensor, p: Tensor, g: Tensor, decoupled: bool) -> tuple[Tensor, Tensor]:
-    """(p, g) with the weight decay in one of them."""
-    decay = group["weight_decay"]
-    return (p * like(p, 1 - lr * decay), g) if decoupled else (p, g + decay * p)
-
-
-def moments(group: Group, g: Tensor, m: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """The running means of the gradient and of its square, one step later."""
-    beta1, beta2 = group["betas"]
-    return beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
-
-
 class Optimizer:
     """What the optimisers share. `params` is a sequence of tensors that require grad, or of groups:
     dictionaries with "params" and options of their own. `param_groups` holds the groups; their options may be
@@ -58,6 +41,7 @@ class Optimizer:
     True
     """
 
+    _formula: ClassVar[Callable[..., Sequence[Tensor]]]  # what subclasses define
     _kept: ClassVar[tuple[str, ...]] = ()
     _ranges: ClassVar[dict[str, Range]] = dict.fromkeys(("lr", "eps", "weight_decay"), NOT_NEGATIVE)
 
@@ -104,10 +88,6 @@ class Optimizer:
         for name in self._buffers(group):
             group[name] = [self._new_buffer(name, group, parameter) for parameter in group["params"]]
         self.param_groups.append(group)
-
-    if TYPE_CHECKING:  # what subclasses define
-
-        def _formula(self, *args: Any) -> tuple[Tensor, ...]: ...
 
     def _buffers(self, group: Group) -> tuple[str, ...]:
         return self._kept
@@ -331,6 +311,8 @@ class SGD(Optimizer):
 
     _ranges = Optimizer._ranges | {"momentum": NOT_NEGATIVE}
 
+    _formula = staticmethod(training.sgd_formula)
+
     def __init__(
         self,
         params: Params,
@@ -348,15 +330,6 @@ class SGD(Optimizer):
 
     def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
-
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, *buffers: Tensor
-    ) -> tuple[Tensor, ...]:
-        g = g + group["weight_decay"] * p
-        for b in buffers:
-            b = group["momentum"] * b + g
-            g, buffers = g + group["momentum"] * b if group["nesterov"] else b, (b,)
-        return p - like(p, lr) * g, *buffers
 
     def _apply(
         self,
@@ -396,6 +369,8 @@ class Adam(Optimizer):
     _kept = ("exp_avg", "exp_avg_sq")
     _decoupled = False
 
+    _formula = staticmethod(training.adam_formula)
+
     def __init__(
         self,
         params: Params,
@@ -405,15 +380,6 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, m: Tensor, v: Tensor
-    ) -> tuple[Tensor, ...]:
-        beta1, beta2 = group["betas"]
-        p, g = decayed(group, lr, p, g, self._decoupled)
-        m, v = moments(group, g, m, v)
-        rate, root = like(p, lr / (1 - beta1**t)), like(p, (1 - beta2**t) ** -0.5)
-        return p - rate * m / (td.sqrt(v) * root + group["eps"]), m, v
 
     def _apply(
         self,
@@ -452,6 +418,7 @@ class AdamW(Adam):
     """
 
     _decoupled = True
+    _formula = staticmethod(training.adamw_formula)
 
     def __init__(
         self,
@@ -481,6 +448,8 @@ class RMSprop(Optimizer):
 
     _ranges = Optimizer._ranges | {"alpha": FRACTION, "momentum": NOT_NEGATIVE}
 
+    _formula = staticmethod(training.rmsprop_formula)
+
     def __init__(
         self,
         params: Params,
@@ -494,17 +463,6 @@ class RMSprop(Optimizer):
 
     def _buffers(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "momentum_buffer") if group["momentum"] else ("square_avg",)
-
-    def _formula(
-        self, group: Group, lr: Tensor, t: Tensor, p: Tensor, g: Tensor, v: Tensor, *buffers: Tensor
-    ) -> tuple[Tensor, ...]:
-        g = g + group["weight_decay"] * p
-        v = group["alpha"] * v + (1 - group["alpha"]) * g * g
-        d = g / (td.sqrt(v) + group["eps"])
-        for b in buffers:
-            d = group["momentum"] * b + d
-            buffers = (d,)
-        return p - like(p, lr) * d, v, *buffers
 
     def _apply(
         self,
