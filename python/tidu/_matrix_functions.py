@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tidu import _core
 from tidu._core import DTypeError, ShapeError, Tensor, isfinite, stop_gradient, where
 from tidu._inspection import finfo
+from tidu._numbers import is_inexact
 from tidu._transforms import jvp
 
 if TYPE_CHECKING:
@@ -82,8 +83,12 @@ def _check(op: str, x: Tensor, f: Callable[[Tensor], Tensor]) -> None:
         raise TypeError(f"[{op}] f must be a function, not {type(f).__name__}")
     if not isinstance(x, Tensor):
         raise TypeError(f"[{op}] x must be a tensor, not {type(x).__name__} (use td.tensor)")
-    if x.dtype in (_core.float16, _core.bfloat16) or x.dtype.is_complex:
-        raise DTypeError(f"[{op}] takes float32 and float64, not {x.dtype}{x.shape} (use astype)")
+    if x.dtype in (_core.float16, _core.bfloat16):
+        raise DTypeError(f"[{op}] takes 32 bits and more, not {x.dtype}{x.shape} (use astype)")
+
+
+def _adjoint(x: Tensor) -> Tensor:
+    return _core.conj(x.mT)
 
 
 def _values(op: str, f: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
@@ -94,21 +99,22 @@ def _values(op: str, f: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
     return values
 
 
-def _of_symmetric(op: str, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
-    x = x if x.dtype.is_floating_point else _core.astype(x, _core.float32)
+def _of_hermitian(op: str, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+    x = x if is_inexact(x) else _core.astype(x, _core.float32)
     finite = isfinite(x).all((-2, -1), keepdims=True)
     known = where(finite, x, _core.eye(x.shape[-1], dtype=x.dtype, device=x.device))
     w, v = _core.linalg.eigh(stop_gradient(known))
     values = _values(op, f, w)
     if x.shape[-1] == 0:
         return x
-    inside = v.mT @ (0.5 * (known + known.mT)) @ v
+    inside = _adjoint(v) @ (0.5 * (known + _adjoint(known))) @ v
     moved = _moved(f, w, values, inside - stop_gradient(inside))
-    return where(finite, (v * values[..., None, :]) @ v.mT + v @ moved @ v.mT, x * math.nan)
+    whole = (v * values[..., None, :]) @ _adjoint(v) + v @ moved @ _adjoint(v)
+    return where(finite, whole, x * math.nan)
 
 
 def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
-    """f(x) = V diag(f(w)) V^T of symmetric matrices x (.., n, n) = V diag(w) V^T, in float32 or float64.
+    """f(x) = V diag(f(w)) V^H of symmetric or Hermitian matrices x (.., n, n) = V diag(w) V^H.
 
     First and second derivatives are exact at any eigenvalues, equal and nearly equal ones too, where those
     of V and w by themselves are not: by differences of f, in every mode, and to any order by what f closes
@@ -117,7 +123,7 @@ def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     Parameters
     ----------
     x : Tensor
-        (.., n, n), read as by eigh; the gradient is the symmetric one.
+        (.., n, n), of 32 bits or more, read as by eigh; the gradient is the symmetric (Hermitian) one.
     f : callable
         Takes a tensor of any shape to one of its shape, element by element, with operations of tidu: td.log,
         say, or lambda w: w**0.5.
@@ -135,11 +141,11 @@ def funm(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     _check("funm", x, f)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"[funm] takes square matrices (.., n, n), not {x.dtype}{x.shape}")
-    return _of_symmetric("funm", x, f)
+    return _of_hermitian("funm", x, f)
 
 
 def funm_svd(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
-    """U diag(f(S)) V^T of matrices x (.., m, n) = U diag(S) V^T, in float32 or float64.
+    """U diag(f(S)) V^H of matrices x (.., m, n) = U diag(S) V^H.
 
     First and second derivatives are exact at any singular values, equal ones too, where those of U, S and Vh
     by themselves are not. Where one is 0, U and V turn without each other: f counts as odd there,
@@ -148,7 +154,7 @@ def funm_svd(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     Parameters
     ----------
     x : Tensor
-        (.., m, n).
+        (.., m, n), of 32 bits or more.
     f : callable
         As `funm` takes it.
 
@@ -176,5 +182,5 @@ def funm_svd(x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
         return sign * _values("funm_svd", f, sign * w)
 
     # Whose eigenvalues are the singular values, their negatives and zeros, with the vectors of both sides.
-    rows = _core.concat([nothing(m), x], axis=-1), _core.concat([x.mT, nothing(n)], axis=-1)
-    return _of_symmetric("funm_svd", _core.concat(rows, axis=-2), odd)[..., :m, m:]
+    rows = _core.concat([nothing(m), x], axis=-1), _core.concat([_adjoint(x), nothing(n)], axis=-1)
+    return _of_hermitian("funm_svd", _core.concat(rows, axis=-2), odd)[..., :m, m:]

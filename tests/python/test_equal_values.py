@@ -440,6 +440,48 @@ def test_functions_of_matrices_to_the_second_order(name, spectrum):
         np.testing.assert_allclose(to_array(of(mine)), want, atol=3e-11 * max(1, np.abs(want).max()))
 
 
+@pytest.mark.parametrize("spectrum", [*POSITIVE, "gap 1e-12", "gap 1e-05"])
+@pytest.mark.parametrize("name", ["exp", "cube", "inverse"])
+def test_functions_of_hermitian_matrices(name, spectrum):
+    rng = np.random.default_rng(7)
+    values = np.array((SPECTRA | NEAR)[spectrum], dtype=float)
+    n = len(values)
+
+    def hermitian():
+        z = rng.normal(size=(n, n)) + 1j * rng.normal(size=(n, n))
+        return td.tensor(z + z.conj().T)
+
+    q = np.linalg.qr(rng.normal(size=(n, n)) + 1j * rng.normal(size=(n, n)))[0]
+    x, t, u = td.tensor((q * values) @ q.conj().T), hermitian(), hermitian()
+    f, other = MATRIX_FUNCTIONS[name]
+    mine, others = lambda x: la.funm(x, f), lambda x: other(0.5 * (x + td.conj(x.mT)))
+    loss = lambda g: lambda x: td.real(g(x) @ g(x) @ u).sum()
+    for of in (
+        lambda g: g(x),
+        lambda g: td.jvp(g, (x,), (t,))[1],
+        lambda g: td.grad(loss(g))(x),
+        lambda g: td.hvp(loss(g), x, t),
+        lambda g: td.vhp(loss(g), x, t),
+    ):
+        want = to_array(of(others))
+        np.testing.assert_allclose(to_array(of(mine)), want, atol=3e-11 * max(1, np.abs(want).max()))
+
+
+def test_functions_of_complex_singular_values():
+    rng = np.random.default_rng(7)
+    q, p = (np.linalg.qr(rng.normal(size=(k, k)) + 1j * rng.normal(size=(k, k)))[0] for k in (3, 4))
+    x = td.tensor((q * [1.0, 1.0, 2.0]) @ p[:3])
+    t = td.tensor(rng.normal(size=(3, 4)) + 1j * rng.normal(size=(3, 4)))
+    mine, others = lambda x: la.funm_svd(x, lambda s: s**3), lambda x: x @ td.conj(x.mT) @ x
+    loss = lambda g: lambda x: td.real(g(x) * td.conj(t)).sum()
+    for of in (
+        lambda g: g(x),
+        lambda g: td.grad(loss(g))(x),
+        lambda g: td.hvp(loss(g), x, t),
+    ):
+        np.testing.assert_allclose(to_array(of(mine)), to_array(of(others)), atol=1e-11)
+
+
 @pytest.mark.parametrize(
     "values", [[-1.0, 1.0, 2.0], [0.0, 1.0, 2.0, 3.0], [-1.0, 1.2, 3.0], [-1e-3, 1.2e-3, 1.0]], ids=str
 )
