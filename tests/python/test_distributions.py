@@ -344,6 +344,8 @@ PAIRS = [
     (lambda: D.Poisson(t(2.3)), lambda: D.Poisson(t(1.6)), range(60)),
     (lambda: D.NegativeBinomial(t(2.5), t(0.3)), lambda: D.NegativeBinomial(t(2.5), t(0.6)), range(80)),
     (lambda: D.Categorical(t([1.0, 2.0, 3.0])), lambda: D.Categorical(t([2.0, 1.0, 1.0])), range(3)),
+    (lambda: D.ContinuousBernoulli(t(0.3)), lambda: D.ContinuousBernoulli(t(0.8)), (0, 1)),
+    (lambda: D.VonMises(t(0.3), t(1.7)), lambda: D.VonMises(t(-1.0), t(0.9)), (-math.pi, math.pi)),
 ]
 
 
@@ -361,6 +363,25 @@ def test_divergences_are_expectations(p, q, support):
         want = integrate.simpson(np.where(density > 0, density * difference, 0), x=x)
     assert got == pytest.approx(want, rel=2e-4)
     assert D.kl_divergence(p, p).item() == pytest.approx(0, abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "support"),
+    [
+        (lambda: D.Exponential(t(0.7)), lambda: D.Gamma(t(2.3), t(1.9)), (0, 60)),
+        (lambda: D.Gamma(t(2.3), t(1.9)), lambda: D.Exponential(t(0.7)), (0, 60)),
+        (lambda: D.Uniform(t(-1.0), t(2.0)), lambda: D.Normal(t(0.3), t(1.7)), (-1, 2)),
+        (lambda: D.Laplace(t(0.3), t(0.7)), lambda: D.Normal(t(-1.0), t(0.9)), (-30, 30)),
+        (lambda: D.Gumbel(t(0.3), t(0.7)), lambda: D.Normal(t(-1.0), t(0.9)), (-4, 40)),
+        (lambda: D.Normal(t(0.3), t(0.7)), lambda: D.Laplace(t(-1.0), t(0.9)), (-20, 20)),
+    ],
+    ids=lambda v: "",
+)
+def test_divergences_between_families(p, q, support):
+    p, q = p(), q()
+    inner = lambda x: (p.prob(x) * (p.log_prob(x) - q.log_prob(x))).item()
+    want = integrate.quad(inner, *support, limit=200)[0]
+    assert D.kl_divergence(p, q).item() == pytest.approx(want, rel=1e-7)
 
 
 def test_divergences_of_vectors():
@@ -393,8 +414,8 @@ def test_divergences_of_vectors():
 
 
 def test_divergences_of_ones_own():
-    with pytest.raises(NotImplementedError, match="none of Normal and Laplace"):
-        D.kl_divergence(D.Normal(), D.Laplace())
+    with pytest.raises(NotImplementedError, match="none of Normal and Cauchy"):
+        D.kl_divergence(D.Normal(), D.Cauchy())
     assert D.kl_divergence(D.Uniform(0.0, 2.0), D.Uniform(0.0, 1.0)).item() == math.inf
 
 
@@ -513,13 +534,212 @@ def test_large_parameters_in_float32():
         (lambda: D.Normal(mu=0.0), TypeError, r"'mu' \(it is called loc\)"),
         (lambda: td.random.gamma(2.0, (3,)), TypeError, "the key comes first"),
         (lambda: D.Gamma(1.0).icdf(0.5), NotImplementedError, "no closed form"),
-        (
-            lambda: D.TransformedDistribution(D.Dirichlet(td.ones((2,))), td.exp, td.log),
-            ValueError,
-            "of numbers",
-        ),
     ],
 )
 def test_mistakes_are_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+# ---- Further ones, and transforms
+
+
+def lower(n):
+    return np.tril(rng.normal(size=(n, n)), -1) + np.diag(rng.uniform(0.5, 2, size=n))
+
+
+def test_normal_vectors_of_low_rank():
+    loc, factor, diag = rng.normal(size=4), rng.normal(size=(4, 2)), rng.uniform(0.5, 2, size=4)
+    ours = D.LowRankMultivariateNormal(t(loc), t(factor), t(diag))
+    cov = factor @ factor.T + np.diag(diag)
+    exact, x = stats.multivariate_normal(loc, cov), rng.normal(size=(5, 4))
+    np.testing.assert_allclose(array(ours.log_prob(t(x))), exact.logpdf(x), **CLOSE)
+    np.testing.assert_allclose(array(ours.covariance_matrix), cov, **CLOSE)
+    np.testing.assert_allclose(array(ours.variance), np.diag(cov), **CLOSE)
+    assert ours.entropy().item() == pytest.approx(exact.entropy())
+    drawn = array(ours.rsample(td.random.key(0), (20_000,)))
+    whitened = np.linalg.solve(np.linalg.cholesky(cov), (drawn - loc).T)
+    np.testing.assert_allclose(np.cov(whitened), np.eye(4), atol=0.04)
+    assert stats.kstest(whitened[3], stats.norm.cdf).pvalue > 1e-3
+    td.check_grads(lambda d: td.sum(d.log_prob(t(x))) + td.sum(d.rsample(td.random.key(1), (2,))), (ours,))
+    batch = D.LowRankMultivariateNormal(td.zeros((3, 1, 4)), td.ones((2, 4, 1)), td.ones(4))
+    assert batch.batch_shape == (3, 2) and batch.sample(td.random.key(0), (5,)).shape == (5, 3, 2, 4)
+    dense = D.MultivariateNormal(t(loc), t(cov))
+    other = D.LowRankMultivariateNormal(t(np.zeros(4)), t(rng.normal(size=(4, 1))), t(diag + 1))
+    whole = D.MultivariateNormal(other.loc, other.covariance_matrix)
+    want = D.kl_divergence(dense, whole).item()
+    for p, q in [(ours, other), (ours, whole), (dense, other)]:
+        assert D.kl_divergence(p, q).item() == pytest.approx(want, rel=1e-11)
+    with pytest.raises(td.ShapeError, match=r"loc \(3,\) needs cov_factor"):
+        D.LowRankMultivariateNormal(td.zeros(3), td.ones((4, 1)), td.ones(4))
+
+
+def test_wishart_matrices():
+    root = lower(3)
+    ours, other = D.Wishart(t(4.5), scale_tril=t(root)), D.Wishart(t(6.0), t(np.eye(3) + 0.3))
+    exact = stats.wishart(4.5, root @ root.T)
+    x = exact.rvs(5, random_state=1)
+    np.testing.assert_allclose(array(ours.log_prob(t(x))), exact.logpdf(np.moveaxis(x, 0, -1)), **CLOSE)
+    np.testing.assert_allclose(array(ours.mean), exact.mean(), **CLOSE)
+    np.testing.assert_allclose(array(ours.variance), exact.var(), **CLOSE)
+    assert ours.entropy().item() == pytest.approx(exact.entropy())
+    assert ours.log_prob(t(-np.eye(3))).item() == -math.inf
+    drawn = ours.rsample(td.random.key(0), (20_000,))
+    np.testing.assert_allclose(array(drawn).mean(0), exact.mean(), rtol=0.05, atol=0.1)
+    # By the first of Bartlett's factors: x_00 / V_00 is chi-squared of df degrees.
+    assert stats.kstest(array(drawn)[:, 0, 0] / root[0, 0] ** 2, stats.chi2(4.5).cdf).pvalue > 1e-3
+    terms = array(ours.log_prob(drawn) - other.log_prob(drawn))
+    assert abs(D.kl_divergence(ours, other).item() - terms.mean()) < 5 * terms.std() / len(terms) ** 0.5
+    assert D.kl_divergence(ours, ours).item() == pytest.approx(0, abs=1e-13)
+    slope = td.grad(lambda d: td.sum(d.rsample(td.random.key(2), (4000,))[:, 0, 0]))(ours).df.item() / 4000
+    assert slope == pytest.approx(root[0, 0] ** 2, rel=0.1)  # of the mean, df V
+    td.check_grads(lambda d: td.sum(d.log_prob(t(x))), (ours,))
+    with pytest.raises(ValueError, match="above 2"):
+        D.Wishart(2.0, td.eye(3))
+
+
+@pytest.mark.parametrize("concentration", [0.7, 2.5])
+def test_factors_of_correlations(concentration):
+    """Against the integral of the density, and the beta distribution of each correlation."""
+    ours = D.LKJCholesky(2, t(concentration))
+    r = np.linspace(-1, 1, 20_003)[1:-1]
+    pairs = np.stack([[np.ones_like(r), 0 * r], [r, np.sqrt(1 - r * r)]]).transpose(2, 0, 1)
+    want = stats.beta(concentration, concentration, loc=-1, scale=2)
+    np.testing.assert_allclose(array(ours.prob(t(pairs))), want.pdf(r), rtol=1e-10)
+    wide = D.LKJCholesky(4, t(concentration))
+    drawn = array(wide.rsample(td.random.key(3), (8000,)))
+    correlations = drawn @ np.swapaxes(drawn, -1, -2)
+    np.testing.assert_allclose(np.diagonal(correlations, axis1=1, axis2=2), 1)
+    marginal = stats.beta(concentration + 1, concentration + 1, loc=-1, scale=2)
+    for i, j in [(1, 0), (3, 1), (3, 2)]:
+        assert stats.kstest(correlations[:, i, j], marginal.cdf).pvalue > 1e-3
+    # In proportion to det^(concentration - 1) of the correlations and the Jacobian of their factor.
+    got = array(wide.log_prob(t(drawn[:5])))
+    sizes = np.diagonal(drawn[:5], axis1=1, axis2=2)
+    want = (2 * (concentration - 1) * np.log(sizes) + np.log(sizes) * [0, 2, 1, 0]).sum(-1)
+    np.testing.assert_allclose(np.diff(got), np.diff(want), rtol=1e-9)
+    assert wide.log_prob(t(2 * drawn[0])).item() == -math.inf
+    td.check_grads(lambda d: td.sum(d.log_prob(t(drawn[:2]))), (wide,))
+
+
+@pytest.mark.parametrize("logits", [-900.0, -3.0, -0.15, 0.0, 1e-9, 0.3, 0.9, 40.0])
+def test_continuous_bernoulli(logits):
+    ours, x = D.ContinuousBernoulli(logits=t(logits)), np.linspace(0, 1, 100_001)
+    density = array(ours.prob(t(x)))
+    if abs(logits) < 100:
+        for what, values in [
+            (1, 1),
+            (ours.mean.item(), x),
+            (ours.variance.item(), (x - ours.mean.item()) ** 2),
+        ]:
+            assert integrate.simpson(density * values, x=x) == pytest.approx(what, rel=1e-9)
+        terms = np.where(density > 0, -density * array(ours.log_prob(t(x))), 0)
+        assert ours.entropy().item() == pytest.approx(integrate.simpson(terms, x=x), rel=1e-9, abs=1e-12)
+        below = integrate.cumulative_simpson(density, x=x, initial=0)[::1000]
+        np.testing.assert_allclose(array(ours.cdf(t(x[::1000]))), below, rtol=1e-9, atol=1e-12)
+    p = np.array([1e-12, 0.1, 0.5, 0.99])
+    np.testing.assert_allclose(array(ours.cdf(ours.icdf(t(p)))), p, rtol=1e-9)
+    assert (
+        stats.kstest(array(ours.rsample(td.random.key(0), (4000,))), lambda v: array(ours.cdf(t(v)))).pvalue
+        > 1e-3
+    )
+    if abs(logits) < 100:
+        td.check_grads(lambda l: D.ContinuousBernoulli(logits=l).icdf(t(0.3)), (t(logits),))
+        td.check_grads(lambda l: D.ContinuousBernoulli(logits=l).log_prob(t(0.3)), (t(logits),))
+
+
+@pytest.mark.parametrize("concentration", [-1.5, -1.0, -0.4, 0.0, 1e-7, 0.3, 0.9])
+def test_excesses(concentration):
+    ours = D.GeneralizedPareto(t(0.3), t(1.7), t(concentration))
+    exact = stats.genpareto(concentration, 0.3, 1.7)
+    x = np.linspace(-1, 1.3, 9)
+    np.testing.assert_allclose(array(ours.log_prob(t(x))), exact.logpdf(x), **CLOSE)
+    np.testing.assert_allclose(array(ours.cdf(t(x))), exact.cdf(x), **CLOSE)
+    p = np.linspace(0, 1, 6)
+    np.testing.assert_allclose(array(ours.icdf(t(p))), exact.ppf(p), rtol=1e-9)
+    assert ours.entropy().item() == pytest.approx(float(exact.entropy()))
+    assert ours.mean.item() == pytest.approx(exact.mean())
+    want = math.inf if concentration >= 0.5 else exact.var()
+    assert ours.variance.item() == pytest.approx(want, rel=1e-6)
+    assert stats.kstest(array(ours.rsample(td.random.key(0), (4000,))), exact.cdf).pvalue > 1e-3
+    td.check_grads(lambda c: D.GeneralizedPareto(t(0.3), t(1.7), c).log_prob(t(0.7)), (t(concentration),))
+
+
+def test_choices_that_pass_derivatives():
+    p = td.tensor([0.2, 0.8], dtype=F64)
+    ours = D.OneHotCategoricalStraightThrough(p)
+    assert array(ours.rsample(td.random.key(0))).sum() == 1 and ours.has_rsample
+    weights = t([1.0, 3.0])
+    slope = td.grad(
+        lambda p: td.sum(weights * D.OneHotCategoricalStraightThrough(p).rsample(td.random.key(0)))
+    )(p)
+    want = td.grad(lambda p: td.sum(weights * p / td.sum(p)))(p)
+    np.testing.assert_allclose(array(slope), array(want), atol=1e-14)
+
+
+TRANSFORMS = {
+    "Affine": (lambda: D.AffineTransform(t(0.3), t(-1.7)), 2),
+    "Exp": (lambda: D.ExpTransform(), 2),
+    "Power": (lambda: D.PowerTransform(t(-1.4)), 2),
+    "Sigmoid": (lambda: D.SigmoidTransform(), 2),
+    "Softplus": (lambda: D.SoftplusTransform(), 2),
+    "Tanh": (lambda: D.TanhTransform(), 2),
+    "CumulativeDistribution": (lambda: D.CumulativeDistributionTransform(D.Normal(t(0.3), t(1.7))), 2),
+    "StickBreaking": (lambda: D.StickBreakingTransform(), 3),
+    "CorrCholesky": (lambda: D.CorrCholeskyTransform(), 6),
+    "Compose": (
+        lambda: D.ComposeTransform([D.AffineTransform(t(0.3), t(0.7)), D.StickBreakingTransform()]),
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_know_their_jacobians(name):
+    make, size = TRANSFORMS[name]
+    transform, x = make(), np.abs(rng.normal(size=(2, size)))
+    y = transform(t(x))
+    np.testing.assert_allclose(array(transform.inv(y)), x, rtol=1e-9, atol=1e-12)
+    for row in range(2):
+        # In the coordinates of y that say the others.
+        def free(v):
+            out = transform(v)
+            if name == "CorrCholesky":
+                return td.stack([out[i, j] for i in range(4) for j in range(i)])
+            return out[:size]
+
+        volume = np.linalg.slogdet(array(td.jacobian(free)(t(x[row]))))[1]
+        got = array(transform.log_abs_det_jacobian(t(x[row]), transform(t(x[row])))).sum()
+        assert got == pytest.approx(volume, rel=1e-9)
+    distribution = D.TransformedDistribution(D.LogNormal(t(np.zeros((2, size)))), transform)
+    drawn = distribution.rsample(td.random.key(0), (7,))
+    assert drawn.shape == (7, *distribution.batch_shape, *distribution.event_shape)
+    assert distribution.log_prob(drawn).shape == (7, *distribution.batch_shape)
+    assert bool(td.all(td.isfinite(distribution.log_prob(drawn))))
+
+
+def test_values_that_no_transform_gives_have_no_density():
+    ours = D.TransformedDistribution(D.Normal(t(0.3), t(0.6)), D.ExpTransform())
+    np.testing.assert_allclose(
+        array(ours.log_prob(t([-1.0, 1.5]))), [-math.inf, stats.lognorm(0.6, scale=math.exp(0.3)).logpdf(1.5)]
+    )
+    assert math.isnan(ours.log_prob(t(math.nan)).item())
+    with pytest.raises(TypeError, match="needs its inverse"):
+        D.TransformedDistribution(D.Normal(), td.exp)
+    with pytest.raises(td.ShapeError, match="not of 4"):
+        D.CorrCholeskyTransform()(td.zeros(4))
+
+
+def test_logistic_normal_vectors():
+    ours = D.LogisticNormal(t([0.3, -0.2]), t([0.5, 1.5]))
+    assert ours.event_shape == (3,) and ours.batch_shape == ()
+    drawn = ours.rsample(td.random.key(0), (4000,))
+    np.testing.assert_allclose(array(drawn).sum(-1), 1)
+    first = array(drawn)[:, 0]  # sigmoid(x - log 2)
+    assert stats.kstest(np.log(first / (1 - first)) + math.log(2), stats.norm(0.3, 0.5).cdf).pvalue > 1e-3
+    grid = np.linspace(0, 1, 402)[1:-1]
+    a, b = np.meshgrid(grid, grid)
+    fits = a + b < 1 - 1e-9
+    points = np.stack([a, b, np.where(fits, 1 - a - b, 0.1)], -1)
+    density = np.where(fits, array(ours.prob(t(points))), 0)
+    assert density.sum() * (grid[1] - grid[0]) ** 2 == pytest.approx(1, rel=5e-3)

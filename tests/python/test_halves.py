@@ -545,6 +545,8 @@ DISTRIBUTIONS = {  # a distribution of parameters, and values; probabilities are
     "StudentT": (D.StudentT, (30.0, 0.3, 0.9), (-8.0, 0.25, 3.0)),
     "FisherSnedecor": (D.FisherSnedecor, (30.0, 40.0), (0.1, 1.0, 3.0)),
     "Gumbel": (D.Gumbel, (0.3, 0.9), (-1.0, 1.0, 9.0)),
+    "GeneralizedPareto": (D.GeneralizedPareto, (0.3, 0.9, 0.2), (0.4, 3.0, 30.0)),
+    "ContinuousBernoulli": (lambda x: D.ContinuousBernoulli(logits=x), (3.0,), (0.1, 0.5, 0.9)),
     "Bernoulli": (lambda x: D.Bernoulli(logits=x), (0.3,), (0.0, 1.0)),
     "Binomial": (lambda x: D.Binomial(300, logits=x), (0.3,), (100.0, 177.0)),
     "Geometric": (lambda x: D.Geometric(logits=x), (-3.0,), (1.0, 200.0)),
