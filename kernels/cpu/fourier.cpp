@@ -204,6 +204,91 @@ void run(const FourierPlan<T>& plan, const complex<T>* x, complex<T>* y, int64_t
   for (int64_t row = 0; row < width; ++row)
     transform_by_chirps(plan, x + row * plan.n, y + row * plan.n, inverse, room);
 }
+// With a = x_k, b = conj(x_(h-k)) and v of the plan y_k = a + b + (a - b) v and y_(h-k) = conj(a + b - (a -
+// b) v), each halved: of the transform x of h pairs that of the 2 h numbers. The inverse takes conj(v) and
+// halves nothing.
+template <bool inverse, class T>
+void weave(const RealFourierPlan<T>& plan, const complex<T>* HWY_RESTRICT x, complex<T>* HWY_RESTRICT y) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const int64_t h = plan.n / 2;
+  if constexpr (inverse) {
+    y[0] = {x[0].re + x[h].re, x[0].re - x[h].re};
+  } else {
+    y[0] = {x[0].re + x[0].im, 0};
+    y[h] = {x[0].re - x[0].im, 0};
+  }
+  const auto pair = [](const auto& a, const auto& b, const auto& v, const auto& half, auto& low,
+                       auto& high) TIDU_INLINED {
+    const auto sum_re = a.re + b.re, sum_im = a.im - b.im, re = a.re - b.re, im = a.im + b.im;
+    const auto turned_re = inverse ? re * v.re + im * v.im : re * v.re - im * v.im;
+    const auto turned_im = inverse ? im * v.re - re * v.im : re * v.im + im * v.re;
+    low = {(sum_re + turned_re) * half, (sum_im + turned_im) * half};
+    high = {(sum_re - turned_re) * half, (turned_im - sum_im) * half};
+  };
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  struct Vectors {
+    V re, im;
+  };
+  constexpr T half = inverse ? T(1) : T(0.5);
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto parts = [](auto* z) TIDU_INLINED { return reinterpret_cast<T*>(const_cast<complex<T>*>(z)); };
+  int64_t k = 1;
+  for (; 2 * (k + lanes) <= h + 1; k += lanes) {
+    const int64_t last = h - k - lanes + 1;  // of the others the first, since they come backwards
+    V a_re, a_im, b_re, b_im;
+    hn::LoadInterleaved2(d, parts(x + k), a_re, a_im);
+    hn::LoadInterleaved2(d, parts(x + last), b_re, b_im);
+    const Vectors v{hn::LoadU(d, plan.re.data() + k), hn::LoadU(d, plan.im.data() + k)};
+    Vectors low, high;
+    pair(Vectors{a_re, a_im}, Vectors{hn::Reverse(d, b_re), hn::Reverse(d, b_im)}, v, hn::Set(d, half), low,
+         high);
+    hn::StoreInterleaved2(low.re, low.im, d, parts(y + k));
+    hn::StoreInterleaved2(hn::Reverse(d, high.re), hn::Reverse(d, high.im), d, parts(y + last));
+  }
+  for (; 2 * k <= h; ++k) pair(x[k], x[h - k], complex<T>{plan.re[k], plan.im[k]}, half, y[k], y[h - k]);
+}
+
+template <class T>
+void run_real(const RealFourierPlan<T>& plan, const T* x, complex<T>* y, int64_t width, T* room) {
+  const int64_t n = plan.n, length = plan.inner->n, outputs = n / 2 + 1;
+  auto* const numbers = reinterpret_cast<complex<T>*>(room);
+  T* const rest = room + 2 * length * width;
+  if (n % 2 == 0) {
+    run(*plan.inner, reinterpret_cast<const complex<T>*>(x), numbers, width, false, rest);
+    for (int64_t row = 0; row < width; ++row) weave<false>(plan, numbers + row * length, y + row * outputs);
+    return;
+  }
+  for (int64_t j = 0; j < n * width; ++j) numbers[j] = {x[j], 0};
+  run(*plan.inner, numbers, numbers, width, false, rest);
+  for (int64_t row = 0; row < width; ++row) {
+    std::copy_n(numbers + row * n, outputs, y + row * outputs);
+    y[row * outputs].im = 0;
+  }
+}
+
+template <class T>
+void run_to_real(const RealFourierPlan<T>& plan, const complex<T>* x, T* y, int64_t width, T* room) {
+  const int64_t n = plan.n, length = plan.inner->n, inputs = n / 2 + 1;
+  auto* const numbers = reinterpret_cast<complex<T>*>(room);
+  T* const rest = room + 2 * length * width;
+  if (n % 2 == 0) {
+    for (int64_t row = 0; row < width; ++row) weave<true>(plan, x + row * inputs, numbers + row * length);
+    return run(*plan.inner, numbers, reinterpret_cast<complex<T>*>(y), width, true, rest);
+  }
+  for (int64_t row = 0; row < width; ++row) {
+    const complex<T>* const from = x + row * inputs;
+    complex<T>* const to = numbers + row * n;
+    to[0] = {from[0].re, 0};
+    for (int64_t k = 1; k < inputs; ++k) {
+      to[k] = from[k];
+      to[n - k] = {from[k].re, -from[k].im};
+    }
+  }
+  run(*plan.inner, numbers, numbers, width, true, rest);
+  for (int64_t j = 0; j < n * width; ++j) y[j] = numbers[j].re;
+}
+
 void run_narrow(const FourierPlan<float>& plan, const complex<float>* x, complex<float>* y, int64_t width,
                 bool inverse, float* room) {
   run(plan, x, y, width, inverse, room);
@@ -211,6 +296,22 @@ void run_narrow(const FourierPlan<float>& plan, const complex<float>* x, complex
 void run_wide(const FourierPlan<double>& plan, const complex<double>* x, complex<double>* y, int64_t width,
               bool inverse, double* room) {
   run(plan, x, y, width, inverse, room);
+}
+void run_real_narrow(const RealFourierPlan<float>& plan, const float* x, complex<float>* y, int64_t width,
+                     float* room) {
+  run_real(plan, x, y, width, room);
+}
+void run_real_wide(const RealFourierPlan<double>& plan, const double* x, complex<double>* y, int64_t width,
+                   double* room) {
+  run_real(plan, x, y, width, room);
+}
+void run_to_real_narrow(const RealFourierPlan<float>& plan, const complex<float>* x, float* y, int64_t width,
+                        float* room) {
+  run_to_real(plan, x, y, width, room);
+}
+void run_to_real_wide(const RealFourierPlan<double>& plan, const complex<double>* x, double* y, int64_t width,
+                      double* room) {
+  run_to_real(plan, x, y, width, room);
 }
 
 }  // namespace
@@ -223,6 +324,10 @@ namespace {
 
 HWY_EXPORT(run_narrow);
 HWY_EXPORT(run_wide);
+HWY_EXPORT(run_real_narrow);
+HWY_EXPORT(run_real_wide);
+HWY_EXPORT(run_to_real_narrow);
+HWY_EXPORT(run_to_real_wide);
 
 // exp(-2 pi i turns / n) for turns in [0, n). Eighths of a turn apart, so that the corners are exact.
 complex<double> root(int64_t turns, int64_t n) {
@@ -292,20 +397,41 @@ template <class T> std::shared_ptr<const FourierPlan<T>> make_plan(int64_t n) {
   return plan;
 }
 
-}  // namespace
+template <class T> std::shared_ptr<const RealFourierPlan<T>> make_real_plan(int64_t n) {
+  auto plan = std::make_shared<RealFourierPlan<T>>();
+  plan->n = n;
+  plan->inner = fourier_plan<T>(n % 2 == 0 ? n / 2 : n);
+  for (int64_t k = 0; n % 2 == 0 && k <= n / 4; ++k) {
+    const complex<double> z = root(k, n);
+    plan->re.push_back(static_cast<T>(z.im));
+    plan->im.push_back(static_cast<T>(-z.re));
+  }
+  return plan;
+}
 
-template <class T> std::shared_ptr<const FourierPlan<T>> fourier_plan(int64_t n) {
+// The plan for n, which is kept for later calls.
+template <class Plan, std::shared_ptr<const Plan> (*make)(int64_t)>
+std::shared_ptr<const Plan> kept_plan(int64_t n) {
   constexpr size_t kMost = 32;  // for programs whose lengths never come again
   static std::mutex mutex;
-  static auto& kept = *new std::map<int64_t, std::shared_ptr<const FourierPlan<T>>>;
+  static auto& kept = *new std::map<int64_t, std::shared_ptr<const Plan>>;
   {
     const std::lock_guard lock(mutex);
     if (const auto found = kept.find(n); found != kept.end()) return found->second;
   }
-  auto plan = make_plan<T>(n);
+  auto plan = make(n);
   const std::lock_guard lock(mutex);
   if (kept.size() >= kMost) kept.clear();
   return kept[n] = std::move(plan);
+}
+
+}  // namespace
+
+template <class T> std::shared_ptr<const FourierPlan<T>> fourier_plan(int64_t n) {
+  return kept_plan<FourierPlan<T>, make_plan<T>>(n);
+}
+template <class T> std::shared_ptr<const RealFourierPlan<T>> real_fourier_plan(int64_t n) {
+  return kept_plan<RealFourierPlan<T>, make_real_plan<T>>(n);
 }
 
 template <class T> int64_t fourier_width(const FourierPlan<T>& plan, int64_t rows) {
@@ -328,11 +454,32 @@ void fourier(const FourierPlan<T>& plan, const complex<T>* x, complex<T>* y, int
   }
 }
 
-#define TIDU_INSTANTIATE(T)                                             \
-  template std::shared_ptr<const FourierPlan<T>> fourier_plan(int64_t); \
-  template int64_t fourier_width(const FourierPlan<T>&, int64_t);       \
-  template int64_t fourier_room(const FourierPlan<T>&, int64_t);        \
-  template void fourier(const FourierPlan<T>&, const complex<T>*, complex<T>*, int64_t, bool, T*);
+template <class T>
+void fourier(const RealFourierPlan<T>& plan, const T* x, complex<T>* y, int64_t width, T* room) {
+  if constexpr (std::is_same_v<T, float>) {
+    HWY_DYNAMIC_DISPATCH(run_real_narrow)(plan, x, y, width, room);
+  } else {
+    HWY_DYNAMIC_DISPATCH(run_real_wide)(plan, x, y, width, room);
+  }
+}
+
+template <class T>
+void fourier(const RealFourierPlan<T>& plan, const complex<T>* x, T* y, int64_t width, T* room) {
+  if constexpr (std::is_same_v<T, float>) {
+    HWY_DYNAMIC_DISPATCH(run_to_real_narrow)(plan, x, y, width, room);
+  } else {
+    HWY_DYNAMIC_DISPATCH(run_to_real_wide)(plan, x, y, width, room);
+  }
+}
+
+#define TIDU_INSTANTIATE(T)                                                                        \
+  template std::shared_ptr<const FourierPlan<T>> fourier_plan(int64_t);                            \
+  template std::shared_ptr<const RealFourierPlan<T>> real_fourier_plan(int64_t);                   \
+  template int64_t fourier_width(const FourierPlan<T>&, int64_t);                                  \
+  template int64_t fourier_room(const FourierPlan<T>&, int64_t);                                   \
+  template void fourier(const FourierPlan<T>&, const complex<T>*, complex<T>*, int64_t, bool, T*); \
+  template void fourier(const RealFourierPlan<T>&, const T*, complex<T>*, int64_t, T*);            \
+  template void fourier(const RealFourierPlan<T>&, const complex<T>*, T*, int64_t, T*);
 TIDU_INSTANTIATE(float)
 TIDU_INSTANTIATE(double)
 #undef TIDU_INSTANTIATE

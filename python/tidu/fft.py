@@ -100,8 +100,10 @@ def _full(op: str, x: Tensor, axis: int, n: int | None, norm: str, inverse: bool
 
 def _half(op: str, x: Tensor, axis: int, n: int | None, norm: str) -> Tensor:
     """Of real x the first n // 2 + 1."""
-    y = _full(op, _floating(op, x), axis, n, norm, False)
-    return y[(slice(None),) * axis + (slice(y.shape[axis] // 2 + 1),)]
+    x = _resized(op, _floating(op, x), axis, n)
+    factor = _factor(op, norm, x.shape[axis], False)
+    y: Tensor = _core._real_fourier(x, axis)
+    return y if factor == 1 else y * factor
 
 
 def _whole(op: str, x: Tensor, axis: int, n: int | None, norm: str) -> Tensor:
@@ -109,10 +111,9 @@ def _whole(op: str, x: Tensor, axis: int, n: int | None, norm: str) -> Tensor:
     n = 2 * (x.shape[axis] - 1) if n is None else n
     if n < 1:
         raise ValueError(f"[{op}] the result would have {n} elements (name a length)")
-    half = _resized(op, _complex(x), axis, n // 2 + 1)
-    rest = half[(slice(None),) * axis + (slice(1, (n + 1) // 2),)]
-    both = _core.concat([half, _core.flip(_core.conj(rest), axis)], axis) if rest.shape[axis] else half
-    return _core.real(_full(op, both, axis, None, norm, True))
+    factor = _factor(op, norm, n, True)
+    y: Tensor = _core._fourier_to_real(_resized(op, _complex(x), axis, n // 2 + 1), n, axis)
+    return y if factor == 1 else y * factor
 
 
 def _axes_of(

@@ -49,6 +49,29 @@ def test_many_rows(n):
         close(td.fft.fft(td.flip(x, 0), axis=0), np.fft.fft(z[::-1], axis=0), dtype)
 
 
+@pytest.mark.parametrize("n", [1, 2, 8, 30, 37, 134, 4096])
+def test_many_rows_of_real_numbers(n):
+    """Whose memory lies apart, backwards, and where no complex number would begin; and back, from halves
+    whose imaginary parts at both ends no real numbers have."""
+    values = draw(35, n + 1, real=True)
+    for dtype, of in ((td.complex64, td.float32), (td.complex128, td.float64)):
+        x = td.tensor(values).astype(of)
+        close(td.fft.rfft(x[:, 1:]), np.fft.rfft(values[:, 1:]), dtype)
+        close(td.fft.rfft(x.mT[1:], axis=0), np.fft.rfft(values.T[1:], axis=0), dtype)
+        close(td.fft.rfft(td.flip(x, 1)[0, :n]), np.fft.rfft(values[0, ::-1][:n]), dtype)
+        close(
+            td.fft.rfft(x.reshape(-1)[1 : 1 + 2 * n].reshape((2, n))),
+            np.fft.rfft(values.reshape(-1)[1 : 1 + 2 * n].reshape(2, n)),
+            dtype,
+        )
+        half = draw(35, n // 2 + 1)
+        z = td.tensor(half).astype(dtype)
+        close(td.fft.irfft(z, n=n), np.fft.irfft(half, n=n), of)
+        close(td.fft.irfft(td.conj(z).mT, n=n, axis=0), np.fft.irfft(half.conj().T, n=n, axis=0), of)
+        np.testing.assert_array_equal(z.cpu().numpy(), half.astype(z.cpu().numpy().dtype))  # as it was
+    assert td.fft.rfft(td.zeros((0, n))).shape == (0, n // 2 + 1)
+
+
 def test_no_rows_and_no_numbers():
     assert td.fft.fft(td.zeros((0, 4), dtype=td.complex64)).shape == (0, 4)
     assert td.fft.fft(td.zeros((2, 0), dtype=td.complex64), n=3).tolist() == [[0] * 3] * 2
@@ -119,6 +142,19 @@ def test_mistakes_are_named(call, error, message):
 def test_derivatives(name):
     values = draw(3, 5, real=name in ("rfft", "ihfft"))
     td.check_grads(getattr(td.fft, name), (td.tensor(values),), order=2)
+
+
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_derivatives_of_real_transforms(n):
+    td.check_grads(td.fft.rfft, (td.tensor(draw(3, n, real=True)),), order=2)
+    td.check_grads(lambda z: td.fft.irfft(z, n=n), (td.tensor(draw(3, n // 2 + 1)),), order=2)
+
+
+def test_saved_programs_transform_real_numbers(tmp_path):
+    x = td.tensor(draw(3, 6, real=True)).astype(td.float32)
+    program = td.program(lambda x: td.fft.irfft(2 * td.fft.rfft(x)), x)
+    program.save(tmp_path / "p")
+    close(td.load_program(tmp_path / "p")(x), 2 * draw(3, 6, real=True), td.float32)
 
 
 def test_adjoint():

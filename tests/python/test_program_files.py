@@ -192,7 +192,7 @@ def fixed_point(p):
 
 HELD = {
     "spectrum": (
-        lambda x: td.sum(td.abs(td.fft.fft(td.conj(td.fft.rfft(x)))) ** 2),
+        lambda x: td.sum(td.abs(td.fft.fft(td.conj(td.fft.rfft(td.fft.irfft(td.fft.rfft(x)))))) ** 2),
         (normal(6),),
     ),
     "parts": (lambda x: td.view_as_real(td.view_as_complex(x) * 2j), (normal(3, 2),)),

@@ -25,8 +25,8 @@ struct Plan {
   size_t bytes = 0;  // of workspace
 };
 
-// Of device, complex128 or not, length and number of rows.
-using Question = std::tuple<int, bool, int64_t, int64_t>;
+// Of device, type, length and number of rows.
+using Question = std::tuple<int, cufftType, int64_t, int64_t>;
 
 // Plans, which are not to be used by two threads at once. They live as long as the process: graphs run
 // kernels that read tables of theirs, and at exit the driver may be gone before them.
@@ -42,45 +42,116 @@ Plans& all_plans() {
 
 const Plan& plan_for(Plans& plans, const Question& question, const Call& call) {
   if (const auto found = plans.made.find(question); found != plans.made.end()) return found->second;
-  const auto [device, wide, n, rows] = question;
+  const auto [device, type, n, rows] = question;
   long long length = n;
   Plan plan;
   check(cufftCreate(&plan.handle), "cufftCreate", call);
   check(cufftSetAutoAllocation(plan.handle, 0), "cufftSetAutoAllocation", call);
-  const cufftResult result = cufftMakePlanMany64(plan.handle, 1, &length, nullptr, 1, length, nullptr, 1,
-                                                 length, wide ? CUFFT_Z2Z : CUFFT_C2C, rows, &plan.bytes);
+  const long long half = length / 2 + 1;
+  const bool from_half = type == CUFFT_C2R || type == CUFFT_Z2D,
+             to_half = type == CUFFT_R2C || type == CUFFT_D2Z;
+  const cufftResult result =
+      cufftMakePlanMany64(plan.handle, 1, &length, nullptr, 1, from_half ? half : length, nullptr, 1,
+                          to_half ? half : length, type, rows, &plan.bytes);
   if (result != CUFFT_SUCCESS) cufftDestroy(plan.handle);
   check(result, "cufftMakePlanMany64", call);
   return plans.made[question] = plan;
 }
+
+// exec(plan) with the plan for rows of n numbers.
+template <class Exec>
+void transform_rows(const Call& call, Context& context, cufftType type, int64_t n, int64_t rows,
+                    const char* function, const Exec& exec) {
+  Plans& plans = all_plans();
+  const std::lock_guard lock(plans.mutex);
+  const Plan& plan = plan_for(plans, {context.device(), type, n, rows}, call);
+  check(cufftSetStream(plan.handle, context.stream()), "cufftSetStream", call);
+  check(cufftSetWorkArea(plan.handle, context.workspace<char>(plan.bytes)), "cufftSetWorkArea", call);
+  check(exec(plan.handle), function, call);
+}
+
+template <class T> T* numbers_of(const Tensor& x) { return static_cast<T*>(x.raw_data()); }
 
 cudaError_t fourier(const Call& call, Context& context) {
   Tensor x = call.inputs[0];
   const Tensor& y = call.outputs[0];
   if (x.numel() == 0) return cudaSuccess;
   TIDU_TRY(make_row_major(&x, context.stream()));
-  const bool wide = x.dtype() == DType::complex128;
   const int direction = call.attrs.as<FourierAttrs>().inverse ? CUFFT_INVERSE : CUFFT_FORWARD;
-  const int64_t n = x.size(-1);
-  Plans& plans = all_plans();
-  const std::lock_guard lock(plans.mutex);
-  const Plan& plan = plan_for(plans, {context.device(), wide, n, x.numel() / n}, call);
-  check(cufftSetStream(plan.handle, context.stream()), "cufftSetStream", call);
-  check(cufftSetWorkArea(plan.handle, context.workspace<char>(plan.bytes)), "cufftSetWorkArea", call);
-  if (wide) {
-    check(cufftExecZ2Z(plan.handle, static_cast<cufftDoubleComplex*>(x.raw_data()),
-                       static_cast<cufftDoubleComplex*>(y.raw_data()), direction),
-          "cufftExecZ2Z", call);
+  const int64_t n = x.size(-1), rows = x.numel() / n;
+  if (x.dtype() == DType::complex128) {
+    using Z = cufftDoubleComplex;
+    transform_rows(call, context, CUFFT_Z2Z, n, rows, "cufftExecZ2Z", [&](cufftHandle plan) {
+      return cufftExecZ2Z(plan, numbers_of<Z>(x), numbers_of<Z>(y), direction);
+    });
   } else {
-    check(cufftExecC2C(plan.handle, static_cast<cufftComplex*>(x.raw_data()),
-                       static_cast<cufftComplex*>(y.raw_data()), direction),
-          "cufftExecC2C", call);
+    using C = cufftComplex;
+    transform_rows(call, context, CUFFT_C2C, n, rows, "cufftExecC2C", [&](cufftHandle plan) {
+      return cufftExecC2C(plan, numbers_of<C>(x), numbers_of<C>(y), direction);
+    });
+  }
+  return cudaSuccess;
+}
+
+cudaError_t real_fourier(const Call& call, Context& context) {
+  Tensor x = call.inputs[0];
+  const Tensor& y = call.outputs[0];
+  if (x.numel() == 0) return cudaSuccess;
+  TIDU_TRY(make_row_major(&x, context.stream()));
+  if (reinterpret_cast<uintptr_t>(x.raw_data()) % (2 * size_of(x.dtype())) != 0) {  // which cuFFT refuses
+    const Tensor copied = Tensor::empty(x.shape(), x.dtype(), x.device());
+    TIDU_TRY(copy_view(context.stream(), x.shape(), x, copied));
+    x = copied;
+  }
+  const int64_t n = x.size(-1), rows = x.numel() / n;
+  if (x.dtype() == DType::float64) {
+    transform_rows(call, context, CUFFT_D2Z, n, rows, "cufftExecD2Z", [&](cufftHandle plan) {
+      return cufftExecD2Z(plan, numbers_of<double>(x), numbers_of<cufftDoubleComplex>(y));
+    });
+  } else {
+    transform_rows(call, context, CUFFT_R2C, n, rows, "cufftExecR2C", [&](cufftHandle plan) {
+      return cufftExecR2C(plan, numbers_of<float>(x), numbers_of<cufftComplex>(y));
+    });
+  }
+  return cudaSuccess;
+}
+
+// cuFFT may write to its input here, and leaves open what becomes of imaginary parts that should not be: so
+// it is given a copy without these.
+cudaError_t fourier_to_real(const Call& call, Context& context) {
+  const Tensor &given = call.inputs[0], &y = call.outputs[0];
+  if (given.numel() == 0) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  const Tensor x = Tensor::empty(given.shape(), given.dtype(), given.device());
+  TIDU_TRY(copy_view(stream, given.shape(), given, x));
+  const int64_t n = call.attrs.as<RealFourierAttrs>().n, rows = x.numel() / x.size(-1);
+  const size_t size = size_of(y.dtype());
+  char* const zero = context.workspace<char>(size);
+  TIDU_TRY(cudaMemsetAsync(zero, 0, size, stream));
+  const auto clear = [&](int64_t k) {
+    char* const imaginary = static_cast<char*>(x.raw_data()) + (2 * k + 1) * static_cast<int64_t>(size);
+    return copy_view(stream, {rows}, View(zero, {0}, size), View(imaginary, {2 * x.size(-1)}, size));
+  };
+  TIDU_TRY(clear(0));
+  if (n % 2 == 0) TIDU_TRY(clear(n / 2));
+  if (y.dtype() == DType::float64) {
+    transform_rows(call, context, CUFFT_Z2D, n, rows, "cufftExecZ2D", [&](cufftHandle plan) {
+      return cufftExecZ2D(plan, numbers_of<cufftDoubleComplex>(x), numbers_of<double>(y));
+    });
+  } else {
+    transform_rows(call, context, CUFFT_C2R, n, rows, "cufftExecC2R", [&](cufftHandle plan) {
+      return cufftExecC2R(plan, numbers_of<cufftComplex>(x), numbers_of<float>(y));
+    });
   }
   return cudaSuccess;
 }
 
 }  // namespace
 
-void register_fourier_kernels() { set_operation<fourier>(primitives::fourier); }
+void register_fourier_kernels() {
+  set_operation<fourier>(primitives::fourier);
+  set_operation<real_fourier>(primitives::real_fourier);
+  set_operation<fourier_to_real>(primitives::fourier_to_real);
+}
 
 }  // namespace tidu::cuda

@@ -1,5 +1,5 @@
-// cuFFT on the host: rows of complex numbers, as far as the backend has them transformed, by the kernel of
-// the cpu.
+// cuFFT on the host: rows of complex and of real numbers, as far as the backend has them transformed, by the
+// kernels of the cpu.
 #include <cufft.h>
 
 #include <map>
@@ -37,34 +37,75 @@ template <class F> cufftResult with(cufftHandle handle, F f) {
 // A size that no caller would guess.
 int64_t workspace_of(const Plan& plan) { return 16 * plan.n * plan.rows + 40; }
 
-template <class T, class Number>
-cufftResult transform(cufftHandle handle, cufftType type, Number* from, Number* to, int direction) {
+// Numbers of a row of input and of output.
+struct Lengths {
+  int64_t from, to;
+};
+Lengths lengths_of(cufftType type, int64_t n) {
+  const bool from_half = type == CUFFT_C2R || type == CUFFT_Z2D,
+             to_half = type == CUFFT_R2C || type == CUFFT_D2Z;
+  return {from_half ? n / 2 + 1 : n, to_half ? n / 2 + 1 : n};
+}
+
+// transform(steps, from, to, room) of each row by the steps that make(n) gives.
+template <class T, class From, class To, class Make, class Transform>
+cufftResult run(cufftHandle handle, cufftType type, From* from, To* to, const Make& make,
+                const Transform& transform) {
   return with(handle, [&](const Plan& plan) {
-    if (plan.n == 0 || plan.type != type || (direction != CUFFT_FORWARD && direction != CUFFT_INVERSE))
-      return refuse("exec: a wrong argument, or a plan for another type");
-    if (from == to) return refuse("exec: in place, which is not emulated", CUFFT_NOT_SUPPORTED);
-    const auto rows = [&](const char* name, const Number* data) {
-      return Operand{name, data, sizeof(Number), plan.n, plan.rows, plan.n};
-    };
+    if (plan.n == 0 || plan.type != type) return refuse("exec: a plan for another type");
+    if (static_cast<void*>(from) == to)
+      return refuse("exec: in place, which is not emulated", CUFFT_NOT_SUPPORTED);
+    for (const void* data : {static_cast<void*>(from), static_cast<void*>(to)}) {
+      if (reinterpret_cast<uintptr_t>(data) % (2 * sizeof(T)) != 0)
+        return refuse("exec: memory that is not aligned as complex numbers are");
+    }
+    const auto [length, result] = lengths_of(type, plan.n);
     const int64_t bytes = workspace_of(plan);
-    for (const Operand& x : {rows("input", from), rows("output", to),
+    for (const Operand& x : {Operand{"input", from, sizeof(From), length, plan.rows, length},
+                             Operand{"output", to, sizeof(To), result, plan.rows, result},
                              Operand{"work area", plan.state.workspace, 1, bytes, 1, bytes}}) {
       const std::string fault = fault_of(x, plan.state.device);
       if (!fault.empty()) return refuse("exec: " + fault);
     }
-    const cudaError_t error = submit_to(plan.state, [=, n = plan.n, count = plan.rows,
-                                                     workspace = plan.state.workspace] {
-      scribble(workspace, static_cast<size_t>(bytes));
-      const auto steps = cpu::fourier_plan<T>(n);
-      std::vector<T> room(static_cast<size_t>(cpu::fourier_room(*steps, 1)));
-      for (int64_t row = 0; row < count; ++row) {
-        cpu::fourier(*steps, reinterpret_cast<const complex<T>*>(from + row * n),
-                     reinterpret_cast<complex<T>*>(to + row * n), 1, direction == CUFFT_INVERSE, room.data());
-      }
-      wrote(to, sizeof(Number), n, count, n);
-    });
+    const cudaError_t error =
+        submit_to(plan.state, [=, n = plan.n, count = plan.rows, workspace = plan.state.workspace] {
+          scribble(workspace, static_cast<size_t>(bytes));
+          const auto steps = make(n);
+          std::vector<T> room(static_cast<size_t>(cpu::fourier_room(*steps, 1)));
+          for (int64_t row = 0; row < count; ++row)
+            transform(*steps, from + row * length, to + row * result, room.data());
+          wrote(to, sizeof(To), result, count, result);
+        });
     return error == cudaSuccess ? CUFFT_SUCCESS : CUFFT_EXEC_FAILED;
   });
+}
+
+template <class T, class Number>
+cufftResult transform(cufftHandle handle, cufftType type, Number* from, Number* to, int direction) {
+  if (direction != CUFFT_FORWARD && direction != CUFFT_INVERSE) return refuse("exec: no direction");
+  return run<T>(handle, type, from, to, &cpu::fourier_plan<T>,
+                [=](const auto& steps, const Number* x, Number* y, T* room) {
+                  cpu::fourier(steps, reinterpret_cast<const complex<T>*>(x),
+                               reinterpret_cast<complex<T>*>(y), 1, direction == CUFFT_INVERSE, room);
+                });
+}
+
+template <class T, class Number>
+cufftResult transform_real(cufftHandle handle, cufftType type, T* from, Number* to) {
+  return run<T>(handle, type, from, to, &cpu::real_fourier_plan<T>,
+                [](const auto& steps, const T* x, Number* y, T* room) {
+                  cpu::fourier(steps, x, reinterpret_cast<complex<T>*>(y), 1, room);
+                });
+}
+
+template <class T, class Number>
+cufftResult transform_to_real(cufftHandle handle, cufftType type, Number* from, T* to) {
+  return run<T>(handle, type, from, to, &cpu::real_fourier_plan<T>,
+                [](const auto& steps, Number* x, T* y, T* room) {
+                  const int64_t inputs = steps.n / 2 + 1;
+                  cpu::fourier(steps, reinterpret_cast<const complex<T>*>(x), y, 1, room);
+                  scribble(x, static_cast<size_t>(inputs) * sizeof(Number));  // as cuFFT may
+                });
 }
 
 }  // namespace
@@ -100,8 +141,8 @@ cufftResult cufftMakePlanMany64(cufftHandle handle, int rank, long long* n, long
   return with(handle, [&](Plan& plan) {
     if (rank != 1 || !n || *n < 1 || batch < 1 || !size)
       return refuse("cufftMakePlanMany64: a wrong argument");
-    if (inembed || onembed || istride != 1 || ostride != 1 || idist != *n || odist != *n ||
-        (type != CUFFT_C2C && type != CUFFT_Z2Z))
+    const auto [from, to] = lengths_of(type, *n);
+    if (inembed || onembed || istride != 1 || ostride != 1 || idist != from || odist != to)
       return refuse("cufftMakePlanMany64: a layout or type that is not emulated", CUFFT_NOT_SUPPORTED);
     // It allocates.
     if (refuse_in_capture("cufftMakePlanMany64") != cudaSuccess) return CUFFT_INTERNAL_ERROR;
@@ -131,6 +172,18 @@ cufftResult cufftExecC2C(cufftHandle handle, cufftComplex* from, cufftComplex* t
 cufftResult cufftExecZ2Z(cufftHandle handle, cufftDoubleComplex* from, cufftDoubleComplex* to,
                          int direction) {
   return transform<double>(handle, CUFFT_Z2Z, from, to, direction);
+}
+cufftResult cufftExecR2C(cufftHandle handle, cufftReal* from, cufftComplex* to) {
+  return transform_real<float>(handle, CUFFT_R2C, from, to);
+}
+cufftResult cufftExecD2Z(cufftHandle handle, cufftDoubleReal* from, cufftDoubleComplex* to) {
+  return transform_real<double>(handle, CUFFT_D2Z, from, to);
+}
+cufftResult cufftExecC2R(cufftHandle handle, cufftComplex* from, cufftReal* to) {
+  return transform_to_real<float>(handle, CUFFT_C2R, from, to);
+}
+cufftResult cufftExecZ2D(cufftHandle handle, cufftDoubleComplex* from, cufftDoubleReal* to) {
+  return transform_to_real<double>(handle, CUFFT_Z2D, from, to);
 }
 
 }  // extern "C"

@@ -12,6 +12,10 @@ void bind_matmul(const Definitions& define) {
                       "The sum of the products along an axis, of conj(x) and other.");
   define.function("_fourier", fourier, py::arg("x"), py::arg("axis"), py::arg("inverse"),
                   "The discrete Fourier transform along an axis, without a factor.");
+  define.function("_real_fourier", real_fourier, py::arg("x"), py::arg("axis"),
+                  "The first half of that of real numbers.");
+  define.function("_fourier_to_real", fourier_to_real, py::arg("x"), py::arg("n"), py::arg("axis"),
+                  "The n real numbers of a first half, without a factor.");
 }
 
 }  // namespace tidu::python

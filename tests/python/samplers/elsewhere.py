@@ -9,6 +9,8 @@ ELSEWHERE = {
     "view_as_real": ("python/test_complex.py", "view_as_real"),
     "view_as_complex": ("python/test_complex.py", "view_as_complex"),
     "fourier": ("python/test_fft.py", "fft.fft"),
+    "fourier_to_real": ("python/test_fft.py", "fft.irfft"),
+    "real_fourier": ("python/test_fft.py", "fft.rfft"),
     "scan": ("python/test_control.py", "scan"),
     "cond": ("python/test_control.py", "cond"),
     "while_loop": ("python/test_control.py", "while_loop"),
