@@ -16,6 +16,18 @@ namespace {
 // version.
 PyCFunction dispatcher = nullptr;
 
+// Shows a call's arguments to those among them that are converted.
+class InFlight {
+ public:
+  explicit InFlight(std::span<PyObject* const> arguments)
+      : outer_(std::exchange(arguments_in_flight(), arguments)) {}
+  ~InFlight() { arguments_in_flight() = outer_; }
+  InFlight(const InFlight&) = delete;
+
+ private:
+  const std::span<PyObject* const> outer_;
+};
+
 // Not all that pybind11 does is inside of its own catch: memory may run out where it registers an object.
 template <class Signature> PyObject* dispatch(PyObject* self, auto... arguments) {
   try {
@@ -37,9 +49,11 @@ void explain(const auto& given, const auto& named) {
 }
 
 PyObject* vector_call(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
+  const auto number = PyVectorcall_NARGS(static_cast<size_t>(count));
+  const auto all = static_cast<size_t>(number + (keywords ? PyTuple_GET_SIZE(keywords) : 0));
+  const InFlight arguments({given, all});
   PyObject* const result = dispatch<_PyCFunctionFastWithKeywords>(self, given, count, keywords);
   if (result) return result;
-  const auto number = PyVectorcall_NARGS(static_cast<size_t>(count));
   explain(
       [&] {
         py::tuple all(number);
@@ -56,6 +70,7 @@ PyObject* vector_call(PyObject* self, PyObject* const* given, Py_ssize_t count, 
 }
 
 PyObject* tuple_call(PyObject* self, PyObject* given, PyObject* keywords) {
+  const InFlight arguments({&PyTuple_GET_ITEM(given, 0), static_cast<size_t>(PyTuple_GET_SIZE(given))});
   PyObject* const result = dispatch<PyCFunctionWithKeywords>(self, given, keywords);
   if (result) return result;
   explain([&] { return py::reinterpret_borrow<py::tuple>(given); },
@@ -185,6 +200,11 @@ void set_doc(py::handle object, const std::string& text) {
 }
 
 }  // namespace
+
+std::span<PyObject* const>& arguments_in_flight() {
+  thread_local std::span<PyObject* const> arguments;
+  return arguments;
+}
 
 void explain_arguments(py::module_& m) {
   dispatcher = reinterpret_cast<PyCFunctionObject*>(m.attr("tensor").ptr())->m_ml->ml_meth;

@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <span>
 
 #include "core/host_lock.h"
 #include "lock.h"
@@ -76,9 +77,15 @@ py::tuple to_tuple(const Dims& dims);
 // The row-major host elements of one dtype as Python numbers.
 py::object element_to_python(const void* data, DType dtype);
 
-inline std::optional<Device> device_of(PyObject* object) {
-  return is_tensor(object) ? std::optional(tensor_of(object).device()) : std::nullopt;
-}
+// The tensor that the others of some arguments stand beside: the first, or the widest of floats or complex
+// numbers where there are such. Null where none is a tensor.
+const Tensor* tensor_among(std::span<PyObject* const> objects);
+inline const Tensor* tensor_among(PyObject* const& object) { return tensor_among({&object, 1}); }
+// The same as tensor_from_object of an argument beside a tensor, if there is one: on its device, and floats
+// and lists of such as exact as it.
+Tensor tensor_beside(PyObject* object, const Tensor* other);
+// The arguments of the innermost call of this thread that pybind11 converts (arguments.cpp).
+std::span<PyObject* const>& arguments_in_flight();
 
 // A number that is an argument of the function that is recorded (tidu/_compile.py).
 class NumberObject : public LaterNumber {
@@ -94,14 +101,13 @@ inline PyTypeObject* number_type = nullptr;
 // An operand of an operator or function: a tensor, a number, or what becomes a tensor.
 class Argument {
  public:
-  // What is no tensor yet is put on `device`, by default the default device.
-  explicit Argument(PyObject* object, std::optional<Device> device = {}) {
+  explicit Argument(PyObject* object, const Tensor* beside = nullptr) {
     if (is_tensor(object)) [[likely]] {
       tensor_ = &tensor_of(object);
     } else if (Py_TYPE(object) == number_type) {
       later_.emplace(object);
     } else if ((scalar_ = scalar_from_object(object)), !scalar_) {
-      owned_ = tensor_from_object(object, {}, device);
+      owned_ = tensor_beside(object, beside);
       if (owned_.defined()) tensor_ = &owned_;
     }
   }
@@ -173,7 +179,8 @@ template <> struct type_caster<tidu::Tensor> {
       return true;
     }
     if (!convert || source.is_none()) return false;
-    value = tidu::python::tensor_from_object(source.ptr());
+    using namespace tidu::python;
+    value = tensor_beside(source.ptr(), tensor_among(arguments_in_flight()));
     return value.defined();
   }
   static handle cast(const tidu::Tensor& tensor, return_value_policy, handle) {

@@ -144,7 +144,8 @@ class Parser {
       key_.arrays.push_back(zeros({item<bool>(array) ? 1 : 0}, DType::int64, x_.device()));
     } else {
       for (int i = 0; i < array.ndim(); ++i) {
-        if (array.size(i) == x_.size(axis_ + i)) continue;
+        // As the array API standard has it, a mask may have no elements along any axis: it takes none.
+        if (array.size(i) == x_.size(axis_ + i) || array.size(i) == 0) continue;
         fail<IndexError>("[index] mask ", describe(array), " does not fit ", describe(x_), " at axis ",
                          axis_ + i);
       }
@@ -189,12 +190,7 @@ IndexAttrs points_of(const Key& key) {
 }
 
 Tensor value_like(const Tensor& x, PyObject* value) {
-  if (is_floating(x.dtype()) && (PyList_Check(value) || PyTuple_Check(value))) {
-    // Numbers in a list are as exact as x, as one number is.
-    const Tensor given = tensor_from_object(value, {}, x.device());
-    return is_floating(given.dtype()) ? tensor_from_object(value, x.dtype(), x.device()) : given;
-  }
-  const Argument argument(value, x.device());
+  const Argument argument(value, &x);
   if (!argument) {
     throw py::type_error(str("[assign] elements of a tensor cannot be set to ",
                              py::str(py::type::of(value)).cast<std::string>()));

@@ -81,7 +81,7 @@ template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
     if (is_tensor(a) && is_tensor(b)) [[likely]]
       return wrap(F(tensor_of(a), tensor_of(b)));
-    const Argument x(a, device_of(b)), y(b, device_of(a));
+    const Argument x(a, tensor_among(b)), y(b, tensor_among(a));
     if (!x || !y) Py_RETURN_NOTIMPLEMENTED;
     return wrap(F(x.operand(), y.operand()));
   });
@@ -90,7 +90,7 @@ template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
 // x op= y writes the result into x's memory.
 template <BinaryFunction F> PyObject* in_place(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
-    const Argument x(a), y(b, device_of(a));
+    const Argument x(a), y(b, tensor_among(a));
     if (!y) Py_RETURN_NOTIMPLEMENTED;
     const Tensor result = F(x.operand(), y.operand());
     if (result.shape() != x.tensor().shape()) {
@@ -213,7 +213,7 @@ PyObject* element(PyObject* self, Py_ssize_t i) {
 // Whether an element, not a row as iteration gives them, equals the value.
 int contains(PyObject* self, PyObject* value) {
   return guarded(-1, [&] {
-    const Argument x(self), y(value, device_of(self));
+    const Argument x(self), y(value, tensor_among(self));
     return y && item<bool>(any(equal(x.operand(), y.operand()))) ? 1 : 0;
   });
 }

@@ -435,3 +435,16 @@ def test_numbers_of_a_list_are_as_exact_as_the_tensor():
     counts = td.zeros(2, dtype=td.int64)
     counts[...] = [1, 2**53 + 1]
     assert counts.tolist() == [1, 2**53 + 1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "mask"), [((3,), (0,)), ((2, 3), (0,)), ((2, 3), (2, 0)), ((2, 1), (0, 0))]
+)
+def test_masks_without_elements_take_nothing(shape, mask):
+    """Of axes of any extent, as the array API standard has it."""
+    x, nothing = td.ones(shape), td.zeros(mask, dtype=td.bool)
+    assert x[nothing].shape == (0, *shape[len(mask) :])
+    x[nothing] = 5.0
+    assert td.all(x == 1)
+    with pytest.raises(IndexError, match="does not fit"):
+        x[td.zeros((7,), dtype=td.bool)]

@@ -16,6 +16,14 @@ KEY = td.random.key(3)
 X, VECTOR, MATRIX = 0.1, [0.1, 0.7], [[0.3, 0.1], [0.1, 0.7]]
 # A function of a number or a list, and that.
 CASES = {
+    "isclose": (lambda v: td.isclose(t(VECTOR), v, rtol=0, atol=0), X),
+    "isclose, of a list": (lambda v: td.isclose(v, t(VECTOR), rtol=0, atol=0), VECTOR),
+    "clip": (lambda v: td.clip(v, t(0.0), t(1.0)), X),
+    "addcmul": (lambda v: td.addcmul(t(VECTOR), v, v), X),
+    "a list in an operator": (lambda v: t(VECTOR) + v, VECTOR),
+    "atan2": (lambda v: td.atan2(v, t(VECTOR)), VECTOR),
+    "searchsorted": (lambda v: td.searchsorted(t(VECTOR), v), X),
+    "broadcast_arrays": (lambda v: td.broadcast_arrays(t(VECTOR), v)[1], X),
     "isin": (lambda v: td.isin(t(VECTOR), v), [0.1]),
     "index_put": (lambda v: td.index_put(t(VECTOR), td.tensor([1]), v), X),
     "index_fill": (lambda v: td.index_fill(t(VECTOR), 0, td.tensor([1]), v), X),
@@ -48,6 +56,14 @@ def test_numbers_are_as_exact_as_tensors(name):
     got, want = f(value), f(t(value))
     assert got.dtype == want.dtype
     np.testing.assert_array_equal(got.cpu().numpy(), want.cpu().numpy())
+
+
+def test_numbers_take_the_dtype_of_sixteen_bits():
+    x = td.tensor(VECTOR, dtype=td.bfloat16)
+    assert td.addcmul(x, 0.5, [1.0, 2.0]).dtype is td.bfloat16
+    assert td.add(x, [0.5, 0.25]).dtype is td.bfloat16
+    assert (x + np.array(VECTOR)).dtype is td.float64
+    assert td.isclose(td.tensor([1j]), 0.5).tolist() == [False]
 
 
 def test_arrays_of_numpy_keep_their_dtype():

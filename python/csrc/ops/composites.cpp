@@ -11,7 +11,7 @@ class Bound {
  public:
   Bound(const py::object& given, const char* op, const Tensor& beside) {
     if (given.is_none()) return;
-    argument_.emplace(given.ptr(), beside.device());
+    argument_.emplace(given.ptr(), &beside);
     if (!*argument_) fail_type(op, given);
   }
   std::optional<Operand> get() const {

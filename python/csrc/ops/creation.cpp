@@ -204,6 +204,25 @@ Tensor tensor_from_object(PyObject* object, std::optional<DType> dtype, std::opt
   return tensor.defined() ? to(tensor, device.value_or(default_device())) : tensor;
 }
 
+const Tensor* tensor_among(std::span<PyObject* const> objects) {
+  const auto rank = [](const Tensor& x) { return is_inexact(x.dtype()) ? size_of(part_of(x.dtype())) : 0; };
+  const Tensor* found = nullptr;
+  for (PyObject* const object : objects) {
+    if (is_tensor(object) && (!found || rank(tensor_of(object)) > rank(*found))) found = &tensor_of(object);
+  }
+  return found;
+}
+
+Tensor tensor_beside(PyObject* object, const Tensor* other) {
+  if (!other) return tensor_from_object(object);
+  const Tensor given = tensor_from_object(object, {}, other->device());
+  const bool is_weak = PyFloat_Check(object) || PyList_Check(object) || PyTuple_Check(object);
+  if (!is_weak || !given.defined() || part_of(given.dtype()) != kDefaultFloat || !is_inexact(other->dtype()))
+    return given;
+  const DType part = part_of(other->dtype());
+  return tensor_from_object(object, is_complex(given.dtype()) ? complex_of(part) : part, other->device());
+}
+
 void bind_creation(py::module_& m) {
   const auto dtype = py::arg("dtype") = py::none();
   const auto device = py::arg("device") = py::none();

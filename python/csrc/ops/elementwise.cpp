@@ -26,9 +26,8 @@ template <Tensor (*F)(const Tensor&)> PyObject* unary_of(PyObject* x) {
 
 template <auto F, int kArity> PyObject* call(PyObject* const* args) {
   return guarded([&] {
-    std::optional<Device> device;
-    for (int i = 0; i < kArity && !device; ++i) device = device_of(args[i]);
-    const Argument a(args[0], device), b(args[1], device), c(args[kArity - 1], device);
+    const Tensor* const beside = tensor_among({args, kArity});
+    const Argument a(args[0], beside), b(args[1], beside), c(args[kArity - 1], beside);
     for (int i = 0; i < kArity; ++i) {
       const Argument& argument = i == 0 ? a : i == 1 ? b : c;
       if (!argument) fail_type<F>(args[i]);

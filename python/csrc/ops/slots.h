@@ -52,6 +52,7 @@ class Parameters {
   // Puts what a call gives where it belongs, from parameter `first` on, and defaults for what it leaves out.
   void place(PyObject** placed, size_t first, PyObject* const* given, Py_ssize_t count,
              PyObject* keywords) const;
+  size_t count() const { return names_.size(); }
   [[noreturn]] void fail_type(size_t i, const std::string& expected, PyObject* given) const;
   // "(x: Tensor, axis: int | None = None) -> Tensor", for the stubs.
   std::string typed(std::span<const std::string> types, bool is_method, bool variadic) const;
@@ -76,7 +77,7 @@ template <> struct Given<Tensor> {
       tensor = &tensor_of(placed[i]);
       return;
     }
-    owned = tensor_from_object(placed[i], {}, i > 0 ? device_of(placed[0]) : std::nullopt);
+    owned = tensor_beside(placed[i], tensor_among({placed, parameters.count()}));
     if (!owned.defined()) parameters.fail_type(i, type_name<Tensor>(), placed[i]);
   }
   const Tensor& get() const { return *tensor; }
