@@ -268,11 +268,12 @@ Tensor instead_of_nan(const Tensor& x, double value) {
 // Sums of deviations from the means of what is not NaN, with how many there are.
 Tensor nan_variance(const Tensor& x, const Over& axes, double correction, bool keepdims) {
   const Tensor counted = logical_not(isnan(x));
-  const Tensor count = astype(sum(counted, axes, true), x.dtype());
+  const Tensor count = astype(sum(counted, axes, true), part_of(x.dtype()));
   const Tensor mean = sum(where(counted, x, 0), axes, true) / count;
   // Without what rounding the mean left.
   const Tensor near = where(counted, x - mean, 0);
-  const Tensor squares = sum(where(counted, square(near - sum(near, axes, true) / count), 0), axes, true);
+  const Tensor deviations = near - sum(near, axes, true) / count;
+  const Tensor squares = sum(where(counted, real(deviations * conj(deviations)), 0), axes, true);
   const Tensor divisor = count - correction;
   const Tensor variance = where(divisor > 0, squares / divisor, NAN);
   return keepdims ? variance : sum(variance, axes);
@@ -295,7 +296,7 @@ Tensor nanprod(const Tensor& x, const Over& axes, bool keepdims) {
 Tensor nanmean(const Tensor& x, const Over& axes, bool keepdims) {
   return rounded_once(x, [&](const Tensor& y) {
     const Tensor count = sum(logical_not(isnan(y)), axes, keepdims);
-    return nansum(y, axes, keepdims) / astype(count, y.dtype());
+    return nansum(y, axes, keepdims) / astype(count, part_of(y.dtype()));
   });
 }
 Tensor nanvar(const Tensor& x, const Over& axes, double correction, bool keepdims) {
@@ -377,10 +378,11 @@ Tensor cov(const Tensor& x, double correction, const Tensor& fweights, const Ten
   if (fweights.defined() && is_floating(fweights.dtype()))
     fail<DTypeError>("[cov] fweights are counts, so integers, not ", describe(fweights));
   const Tensor covariance = rounded_once(rows, [&](const Tensor& values) {
-    const DType dtype = values.dtype();
+    const DType dtype = part_of(values.dtype());
     if (!fweights.defined() && !aweights.defined()) {
       const Tensor deviations = centred(values);
-      return matmul(deviations, matrix_transpose(deviations)) / (static_cast<double>(count) - correction);
+      return matmul(deviations, conj(matrix_transpose(deviations))) /
+             (static_cast<double>(count) - correction);
     }
     Tensor weights = ones({count}, dtype, x.device());
     if (fweights.defined()) weights = weights * astype(fweights, dtype);
@@ -390,7 +392,7 @@ Tensor cov(const Tensor& x, double correction, const Tensor& fweights, const Ten
         aweights.defined() ? sum(weights * astype(aweights, dtype)) / total : ones({}, dtype, x.device());
     const auto weighted = [&](const Tensor& y) { return y - sum(y * weights, Axes{1}, true) / total; };
     const Tensor deviations = weighted(weighted(values));
-    return matmul(deviations * weights, matrix_transpose(deviations)) / (total - correction * lost);
+    return matmul(deviations * weights, conj(matrix_transpose(deviations))) / (total - correction * lost);
   });
   return x.ndim() == 2 ? covariance : reshape(covariance, {});
 }
@@ -400,9 +402,10 @@ Tensor corrcoef(const Tensor& x) {
   const Tensor result = rounded_once(variables_of(x, "corrcoef"), [](const Tensor& values) {
     const Tensor deviations = centred(values),
                  units = deviations / linalg::vector_norm(deviations, Axes{1}, true);
-    const Tensor covariance = matmul(units, matrix_transpose(units));
-    const Tensor sizes = sqrt(linalg::diagonal(covariance));
-    return clip(covariance / expand_dims(sizes, 1) / sizes, -1, 1);
+    const Tensor covariance = matmul(units, conj(matrix_transpose(units)));
+    const Tensor sizes = sqrt(real(linalg::diagonal(covariance)));
+    const Tensor scaled = covariance / expand_dims(sizes, 1) / sizes;
+    return is_complex(scaled.dtype()) ? scaled : clip(scaled, -1, 1);
   });
   return x.ndim() == 2 ? result : reshape(result, {});
 }

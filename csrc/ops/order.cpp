@@ -178,6 +178,7 @@ Tensor quantile(const Tensor& x, const Tensor& q, const Over& over, bool keepdim
                 bool ignore_nan) {
   if (!is_floating(q.dtype()) && q.dtype() != DType::bool_ && !is_integral(q.dtype()))
     fail<DTypeError>("[quantile] q is a number in [0, 1], not ", describe(q));
+  if (is_complex(x.dtype())) fail_complex("quantile", x);
   const Axes axes = over ? normalize_axes(*over, x.ndim(), "quantile") : all_axes(x.ndim());
   // The rows that are reduced, last; the quantiles first.
   Axes order;

@@ -203,10 +203,12 @@ _GROUPS: dict[str, dict[str, str]] = {
         "axis": _AXES,
         "returns": _REDUCED + ", in the dtype of x, float32 of integers and bool.",
     },
-    "mean var std var_mean std_mean": {
+    "mean var std var_mean std_mean nanmean nanvar nanstd": {
         "x": "Of any shape, floating-point or complex; integers and bool are first converted to float32.",
     },
-    "var std": {"returns": _REDUCED + ", in the real dtype of x, float32 of integers and bool."},
+    "var std nanvar nanstd": {
+        "returns": _REDUCED + ", in the real dtype of x, float32 of integers and bool."
+    },
     "max min nanmax nanmin": {
         "x": "Of any shape and real dtype; what is reduced must not be empty.",
         "axis": _AXES,
@@ -1096,6 +1098,9 @@ _GROUPS: dict[str, dict[str, str]] = {
     ): {
         "x": "Of any shape, floating-point; integers and bool are first converted to float32.",
         "returns": _FLOATING,
+    },
+    _in("nn", "softsign tanhshrink"): {
+        "x": "Of any shape, floating-point or complex; integers and bool are first converted to float32.",
     },
     "nn.linear": {
         "x": "(.., inputs), floating-point.",

@@ -234,6 +234,32 @@ def test_powers():
     assert (td.zeros(1, dtype=td.complex64) ** td.tensor([2.0 + 1j])).tolist() == [0]
 
 
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        *((name, name) for name in ("exp", "log", "sqrt", "sinh", "cosh", "tanh", "sin", "cos", "tan")),
+        *((f"a{name}", f"arc{name}") for name in ("sinh", "cosh", "tanh", "sin", "cos", "tan")),
+    ],
+)
+@pytest.mark.parametrize("dtype", [td.complex64, td.complex128], ids=str)
+def test_zeros_infinities_and_nan(name, theirs, dtype):
+    """As C's Annex G has them, and NumPy from it; signs of zeros and infinities where it says them."""
+    ends = [0.0, -0.0, 0.7, -0.7, 2.0, -2.0, np.inf, -np.inf, np.nan]
+    z = np.array([complex(x, y) for x in ends for y in ends])
+    with np.errstate(all="ignore"):
+        want = getattr(np, theirs)(z.astype("complex64" if dtype is td.complex64 else "complex128"))
+
+    got = getattr(td, name)(td.tensor(z).astype(dtype)).cpu().numpy()
+    # It leaves signs open where an angle is not finite and the size not either, or 0.
+    angle, size = (z.real, z.imag) if name in ("sin", "cos", "tan") else (z.imag, z.real)
+    open_ = ~np.isfinite(angle) & (~np.isfinite(size) | (size == 0))
+    for part in ("real", "imag"):
+        ours, theirs_ = getattr(got, part), getattr(want, part)
+        np.testing.assert_allclose(np.abs(ours), np.abs(theirs_), rtol=40 * np.finfo(ours.dtype).eps)
+        known = ~np.isnan(ours) & ~(open_ & (name in ("exp", "sinh", "cosh", "tanh", "sin", "cos", "tan")))
+        np.testing.assert_array_equal(np.signbit(ours)[known], np.signbit(theirs_)[known])
+
+
 def test_predicates_and_choice():
     special = [complex(x, y) for x in (1.0, np.inf, np.nan) for y in (2.0, -np.inf, np.nan)]
     z, values = td.tensor(np.array(special)), np.array(special)
@@ -244,6 +270,30 @@ def test_predicates_and_choice():
     assert td.where(td.tensor([True, False]), a, b).tolist() == [1 + 1j, 2]
     assert td.where(td.tensor([True, False]), a, 0).tolist() == [1 + 1j, 0]
     assert td.logical_not(tensor([0, 1j])).tolist() == [True, False]
+
+
+def test_statistics_of_complex_numbers():
+    values, holes = draw(3, 7), draw(3, 7)
+    holes[0, 2] = holes[2, 5] = complex(np.nan, 1)
+    weights = np.arange(1, 8)
+    for dtype, rtol in ((td.complex128, 1e-12), (td.complex64, 1e-5)):
+        x, z = td.tensor(values).astype(dtype), td.tensor(holes).astype(dtype)
+        for got, want in [
+            (td.cov(x), np.cov(values)),
+            (
+                td.cov(x, fweights=td.tensor(weights), aweights=td.tensor(1 / weights)),
+                np.cov(values, fweights=weights, aweights=1 / weights),
+            ),
+            (td.corrcoef(x), np.corrcoef(values)),
+            (td.nanmean(z, axis=1), np.nanmean(holes, axis=1)),
+            (td.nanvar(z, axis=1), np.nanvar(holes, axis=1)),
+            (td.nanstd(z), np.nanstd(holes)),
+        ]:
+            np.testing.assert_allclose(array(got), want, rtol=rtol, atol=rtol)
+    td.check_grads(td.cov, (td.tensor(values),), order=2)
+    for refused in (td.median, td.nanmedian, lambda x: td.quantile(x, 0.5)):
+        with pytest.raises(td.DTypeError, match=r"\[quantile\] is not defined for complex numbers"):
+            refused(td.tensor(values))
 
 
 REFUSING = {
