@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/trace.h"
 #include "nn/init.h"
 #include "ops/attention.h"
 #include "ops/convert.h"
@@ -266,6 +267,60 @@ Tensor TransformerDecoderLayer::operator()(const Tensor& tgt, const Tensor& memo
     return (*multihead_attn)(at, memory, memory, {.masks = memory_masks, .need_weights = false}).y;
   });
   return added(2, x, [&](const Tensor& at) { return feed_forward(at); });
+}
+
+// --- Stacks of them
+
+namespace {
+
+// Gives the tensors of a copied module memory of their own, and number i of several copies keys of its own.
+class Parting : public MemberVisitor {
+ public:
+  explicit Parting(int64_t i) : i_(i) {}
+  void parameter(const std::string&, Tensor& tensor) override {
+    if (tensor.defined()) tensor = stop_gradient(copy(tensor)).set_requires_grad(tensor.requires_grad());
+  }
+  void buffer(const std::string&, Tensor& tensor) override { tensor = copy(tensor); }
+  void module(const std::string&, Module& module) override {
+    module.members(*this);
+    if (auto* const dropout = dynamic_cast<Dropout*>(&module))
+      dropout->key = random_fold_in(dropout->key, static_cast<uint64_t>(i_));
+  }
+
+ private:
+  int64_t i_;
+};
+
+}  // namespace
+
+template <class Layer>
+TransformerStack<Layer>::TransformerStack(const Layer& layer, int64_t count, std::optional<LayerNorm> norm)
+    : norm(std::move(norm)) {
+  if (count < 0) fail<ValueError>("[TransformerStack] the number of layers, ", count, ", is negative");
+  for (int64_t i = 0; i < count; ++i) Parting(i).module("", layers.emplace_back(layer));
+}
+template <class Layer> void TransformerStack<Layer>::members(MemberVisitor& visit) {
+  for (size_t i = 0; i < layers.size(); ++i) visit.module(str("layers.", i), layers[i]);
+  if (norm) visit.module("norm", *norm);
+}
+template <class Layer>
+Tensor TransformerStack<Layer>::through(Tensor x,
+                                        const std::function<Tensor(Layer& layer, const Tensor& x)>& step) {
+  for (Layer& layer : layers) x = step(layer, x);
+  return norm ? (*norm)(x) : x;
+}
+template class TransformerStack<TransformerEncoderLayer>;
+template class TransformerStack<TransformerDecoderLayer>;
+
+Tensor TransformerEncoder::operator()(const Tensor& src, const AttentionMasks& masks) {
+  return through(src, [&](TransformerEncoderLayer& layer, const Tensor& x) { return layer(x, masks); });
+}
+
+Tensor TransformerDecoder::operator()(const Tensor& tgt, const Tensor& memory, const AttentionMasks& masks,
+                                      const AttentionMasks& memory_masks) {
+  return through(tgt, [&](TransformerDecoderLayer& layer, const Tensor& x) {
+    return layer(x, memory, masks, memory_masks);
+  });
 }
 
 }  // namespace tidu::nn

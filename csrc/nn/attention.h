@@ -121,4 +121,34 @@ class TransformerDecoderLayer : public TransformerLayer {
   Tensor forward(const Tensor& tgt) override { return (*this)(tgt, tgt); }
 };
 
+// `count` copies of a layer one after another, "layers.0" .., and perhaps a norm. The copies begin with the
+// same parameters; each drops out elements of its own.
+template <class Layer> class TransformerStack : public Module {
+ public:
+  TransformerStack(const Layer& layer, int64_t count, std::optional<LayerNorm> norm = {});
+  void members(MemberVisitor& visit) override;
+
+  std::vector<Layer> layers;
+  std::optional<LayerNorm> norm;
+
+ protected:
+  Tensor through(Tensor x, const std::function<Tensor(Layer& layer, const Tensor& x)>& step);
+};
+class TransformerEncoder : public TransformerStack<TransformerEncoderLayer> {
+ public:
+  using TransformerStack::TransformerStack;
+  using Module::operator();
+  Tensor operator()(const Tensor& src, const AttentionMasks& masks);
+  Tensor forward(const Tensor& src) override { return (*this)(src, {}); }
+};
+// Called with tgt alone it takes tgt for memory.
+class TransformerDecoder : public TransformerStack<TransformerDecoderLayer> {
+ public:
+  using TransformerStack::TransformerStack;
+  using Module::operator();
+  Tensor operator()(const Tensor& tgt, const Tensor& memory, const AttentionMasks& masks = {},
+                    const AttentionMasks& memory_masks = {});
+  Tensor forward(const Tensor& tgt) override { return (*this)(tgt, tgt); }
+};
+
 }  // namespace tidu::nn

@@ -68,32 +68,52 @@ template class ConvTranspose<1>;
 template class ConvTranspose<2>;
 template class ConvTranspose<3>;
 
-RunningNorm::RunningNorm(int64_t channels, RunningOptions options, Device device)
-    : running_mean(zeros({channels}, kDefaultFloat, device)),
-      running_var(ones({channels}, kDefaultFloat, device)),
-      num_batches_tracked(zeros({}, DType::int64, device)),
-      options_(options) {
-  begin_affine(weight, bias, channels, device);
+RunningNorm::RunningNorm(int64_t channels, RunningOptions options, Device device) : options_(options) {
+  if (options.affine) begin_affine(weight, bias, channels, device);
+  if (!options.track_running_stats) return;
+  running_mean = zeros({channels}, kDefaultFloat, device);
+  running_var = ones({channels}, kDefaultFloat, device);
+  num_batches_tracked = zeros({}, DType::int64, device);
 }
 void RunningNorm::members(MemberVisitor& visit) {
   visit.parameter("weight", weight);
   visit.parameter("bias", bias);
+  if (!options_.track_running_stats) return;
   visit.buffer("running_mean", running_mean);
   visit.buffer("running_var", running_var);
   visit.buffer("num_batches_tracked", num_batches_tracked);
 }
-Tensor RunningNorm::normalised(int rank, const Tensor& x) {
+Tensor RunningNorm::normalised(Function& function, const Tensor& x) {
+  if (training() && options_.track_running_stats) {
+    const GradMode off(false);
+    num_batches_tracked = num_batches_tracked + 1;
+  }
+  const bool from_x = training() || !options_.track_running_stats;
+  return function(x, running_mean, running_var, weight, bias,
+                  {.training = from_x, .momentum = options_.momentum, .eps = options_.eps});
+}
+
+template <int rank> Tensor BatchNorm<rank>::forward(const Tensor& x) {
   if (x.ndim() != rank + 2 && !(rank == 1 && x.ndim() == 2)) {
     fail<ShapeError>("[BatchNorm", rank, "d] takes x (N, C, ..) of ", rank + 2, " axes",
                      rank == 1 ? " or 2" : "", ", not ", describe(x));
   }
-  if (training()) {
-    const GradMode off(false);
-    num_batches_tracked = num_batches_tracked + 1;
-  }
-  return batch_norm(x, running_mean, running_var, weight, bias,
-                    {.training = training(), .momentum = options_.momentum, .eps = options_.eps});
+  return normalised(batch_norm, x);
 }
+template class BatchNorm<1>;
+template class BatchNorm<2>;
+template class BatchNorm<3>;
+
+template <int rank> Tensor InstanceNorm<rank>::forward(const Tensor& x) {
+  if (x.ndim() != rank + 1 && x.ndim() != rank + 2)
+    fail<ShapeError>("[InstanceNorm", rank, "d] takes x of ", rank + 1, " or ", rank + 2, " axes, not ",
+                     describe(x));
+  if (x.ndim() == rank + 2) return normalised(instance_norm, x);
+  return select(normalised(instance_norm, expand_dims(x, 0)), 0, 0);
+}
+template class InstanceNorm<1>;
+template class InstanceNorm<2>;
+template class InstanceNorm<3>;
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps, Device device)
     : groups_(groups), eps_(eps) {

@@ -78,10 +78,11 @@ using AvgPool1d = AvgPool<1>;
 using AvgPool2d = AvgPool<2>;
 using AvgPool3d = AvgPool<3>;
 
-// batch_norm: by the mean and variance of x in training, which the buffers follow, and by the buffers
-// otherwise. The weight begins one, the bias zero.
+// Normalisation by the mean and variance of x in training, which the buffers follow, and by the buffers
+// otherwise, if there are any. The weight begins one, the bias zero.
 struct RunningOptions {
   double momentum = 0.1, eps = 1e-5;
+  bool affine = true, track_running_stats = true;
 };
 class RunningNorm : public Module {
  public:
@@ -92,20 +93,35 @@ class RunningNorm : public Module {
 
  protected:
   RunningNorm(int64_t channels, RunningOptions options, Device device);
-  Tensor normalised(int rank, const Tensor& x);
+  using Function = Tensor(const Tensor&, Tensor&, Tensor&, const Tensor&, const Tensor&,
+                          const BatchNormOptions&);
+  Tensor normalised(Function& function, const Tensor& x);
 
  private:
   RunningOptions options_;
 };
+// batch_norm.
 template <int rank> class BatchNorm : public RunningNorm {
  public:
   explicit BatchNorm(int64_t channels, RunningOptions options = {}, Device device = {})
       : RunningNorm(channels, options, device) {}
-  Tensor forward(const Tensor& x) override { return normalised(rank, x); }
+  Tensor forward(const Tensor& x) override;
 };
 using BatchNorm1d = BatchNorm<1>;  // of x (N, C) too
 using BatchNorm2d = BatchNorm<2>;
 using BatchNorm3d = BatchNorm<3>;
+// instance_norm, of x (C, ..) too.
+template <int rank> class InstanceNorm : public RunningNorm {
+ public:
+  explicit InstanceNorm(int64_t channels,
+                        RunningOptions options = {.affine = false, .track_running_stats = false},
+                        Device device = {})
+      : RunningNorm(channels, options, device) {}
+  Tensor forward(const Tensor& x) override;
+};
+using InstanceNorm1d = InstanceNorm<1>;
+using InstanceNorm2d = InstanceNorm<2>;
+using InstanceNorm3d = InstanceNorm<3>;
 
 // group_norm; the weight begins one, the bias zero.
 class GroupNorm : public Module {

@@ -33,6 +33,12 @@ KINDS = {
     "BatchNorm1d": (lambda: nn.BatchNorm1d(4, device="cpu"), (5, 4)),
     "BatchNorm2d": (lambda: nn.BatchNorm2d(4, device="cpu"), (2, 4, 3, 3)),
     "BatchNorm3d": (lambda: nn.BatchNorm3d(2, device="cpu"), (2, 2, 3, 3, 2)),
+    "InstanceNorm1d": (
+        lambda: nn.InstanceNorm1d(4, affine=True, track_running_stats=True, device="cpu"),
+        (2, 4, 5),
+    ),
+    "InstanceNorm2d": (lambda: nn.InstanceNorm2d(4, affine=True, device="cpu"), (2, 4, 3, 3)),
+    "InstanceNorm3d": (lambda: nn.InstanceNorm3d(2, device="cpu"), (2, 2, 3, 3, 2)),
     "GroupNorm": (lambda: nn.GroupNorm(2, 4, device="cpu"), (2, 4, 3)),
     "RNNCell": (lambda: nn.RNNCell(4, 3, **KEY), (5, 4)),
     "LSTMCell": (lambda: nn.LSTMCell(4, 3, **KEY), (5, 4)),
@@ -46,6 +52,16 @@ KINDS = {
         lambda: nn.TransformerDecoderLayer(4, 2, 8, norm_first=True, **KEY),
         (6, 2, 4),
     ),
+    "TransformerEncoder": (
+        lambda: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(4, 2, 8, **KEY), 2, nn.LayerNorm(4, device="cpu")
+        ),
+        (6, 2, 4),
+    ),
+    "TransformerDecoder": (
+        lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 8, **KEY), 2),
+        (6, 2, 4),
+    ),
     "Sequential": (sequential, (5, 4)),
 }
 
@@ -54,7 +70,7 @@ def output(layer, x):
     """What C++ gives for x alone."""
     if isinstance(layer, nn.MultiheadAttention):
         return layer(x, x, x, need_weights=False)[0]
-    if isinstance(layer, nn.TransformerDecoderLayer):
+    if isinstance(layer, nn.TransformerDecoderLayer | nn.TransformerDecoder):
         return layer(x, x)
     y = layer(x)
     return y[0] if isinstance(y, tuple) else y
