@@ -90,12 +90,13 @@ int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / mult
 ProductSize choose_block(int64_t m, int64_t n, int64_t k, bool wide) {
   constexpr int64_t kSmall = 1 << 19;    // multiplications that do not pay a second thread
   constexpr int64_t kNear = kGrain / 4;  // elements that stay in the first-level cache
-  constexpr int64_t kShort = 256;        // results below which a matrix's rows are read in pieces too small
+  constexpr int64_t kShort = 256;        // elements of a matrix's rows below which they are read slower
   const int64_t two_blocks = wide ? 512 : 256;  // columns of them
   if (k == 1) return {std::clamp<int64_t>(kNear / n, 1, m), n, k};
   if (m == 1 || n == 1) {
-    const int64_t pieces = std::clamp<int64_t>(m * n * k / (2 * kGrain), 1, 8), length = std::max(m, n);
-    const int64_t piece = std::min(length, std::max(kShort, round_up((length + pieces - 1) / pieces, 16)));
+    const int64_t length = std::max(m, n), most = std::clamp<int64_t>(length / kShort, 2, 8);
+    const int64_t pieces = std::clamp<int64_t>(m * n * k / (2 * kGrain), 1, most);
+    const int64_t piece = std::min(length, round_up((length + pieces - 1) / pieces, 16));
     return m == 1 ? ProductSize{1, piece, k} : ProductSize{piece, 1, k};
   }
   if (m * n * k <= kSmall) return {m, n, k};
