@@ -14,6 +14,7 @@
 namespace tidu {
 namespace primitives {
 
+// | `assign` | overwrites its inputs: differentiating it is an error | | |
 Primitive assign("assign", {.batching = batch_by_fields,
                             .attrs = SliceAttrs{},
                             .inputs = 2,
@@ -31,6 +32,7 @@ Primitive assign("assign", {.batching = batch_by_fields,
                             .pure = &slice_update,
                             .flops = no_flops});
 
+// | `assign_points` | overwrites its inputs: differentiating it is an error | | |
 Primitive assign_points("assign_points",
                         {.batching = batch_by_fields,
                          .attrs = IndexAttrs{},
@@ -84,9 +86,12 @@ Tensor fit(const Tensor& value, const Tensor& x, const Shape& shape) {
   return broadcast_to(astype(source, x.dtype()), shape);
 }
 
-// Whether two views of one shape are the same elements; the stride of an axis of extent 1 says nothing.
+// Whether two views of one shape are the same elements; the stride of an axis of extent 1 says nothing, and
+// where there are none, neither do offset and strides.
 bool same_elements(const Tensor& a, const Tensor& b) {
-  bool same = a.impl().storage == b.impl().storage && a.impl().offset == b.impl().offset;
+  bool same = a.impl().storage == b.impl().storage;
+  if (a.numel() == 0) return same;
+  same &= a.impl().offset == b.impl().offset;
   for (int i = 0; i < a.ndim(); ++i) same &= a.size(i) == 1 || a.strides()[i] == b.strides()[i];
   return same;
 }

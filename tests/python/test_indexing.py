@@ -76,6 +76,35 @@ def test_any_key_reads_and_writes_as_in_numpy(seed):
         np.testing.assert_array_equal(to_array(got), want)
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_writes_at_any_key_are_differentiated(seed):
+    """Of updates of one element the last takes the cotangent; a third of the keys name no element."""
+    rng = np.random.default_rng([seed, 8])
+    shape = tuple(rng.integers(1, 6, rng.integers(1, 5)))
+    key = random_key(rng, shape)
+    if seed % 3 == 0:
+        key = (None, *(slice(1, 0) if isinstance(k, slice) else k for k in key))
+    x, cotangent = rng.standard_normal((2, *shape))
+    update = rng.standard_normal(x[key].shape)
+    last = np.full(x.size, -1)
+    last[np.arange(x.size).reshape(shape)[key].ravel()] = np.arange(update.size)
+    of_update = np.zeros(update.size)
+    of_update[last[last >= 0]] = cotangent.ravel()[last >= 0]
+    of_x = np.where(last.reshape(shape) < 0, cotangent, 0)
+    tensors = tuple(stored(rng, k) if isinstance(k, np.ndarray) else k for k in key)
+
+    def written(x, update):
+        x = x * 1
+        x[tensors] = update
+        return x
+
+    _, pullback = td.vjp(written, stored(rng, x), stored(rng, update))
+    for got, want in zip(
+        pullback(td.tensor(cotangent)), (of_x, of_update.reshape(update.shape)), strict=True
+    ):
+        np.testing.assert_array_equal(to_array(got), want)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_slices_and_elements_along_an_axis(seed):
     rng = np.random.default_rng([seed, 8])
