@@ -1,7 +1,9 @@
-"""Writes the elementwise tables of docs/rules.md; --check says whether all primitives are there, as they are.
+"""Writes the tables of docs/rules.md; --check says whether they are current.
 
-The partial derivatives are read from csrc/ops/elementwise.def: the very expressions that are computed. Rules
-that are programs are written out in docs/rules.md itself, and tests/python/test_rules.py computes them.
+The partial derivatives of elementwise operations are read from csrc/ops/elementwise.def: the very
+expressions that are computed. The rule of any other primitive stands as a row of the table, in a comment
+above its definition, and tests/python/test_rules.py computes it. A comment <!-- of FILE .. --> in the
+document says whose rows the section ends with.
 """
 
 import ast
@@ -12,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE, DOCUMENT = ROOT / "csrc/ops/elementwise.def", ROOT / "docs/rules.md"
+HEAD = ["", "value", "forward", "reverse"]
 
 # --- The rows of elementwise.def
 
@@ -341,19 +344,49 @@ def elementwise_tables():
     yield table(["", ""], [[f"`{row.name}`", row.doc.replace("|", r"\|")] for row in flat])
 
 
-def document(text, names):
-    """What the file should be, from what it is and the names of all primitives."""
-    parts = re.split(r"(?<=\n)(<!-- .* -->\n)", text)
-    if len(parts) != 5:
-        raise SystemExit("docs/rules.md has not the two marks between which its elementwise tables are")
-    parts[2] = "\n" + "\n".join(elementwise_tables()) + "\n"
-    text = "".join(parts)
-    written = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
-    faults = [f"no rule of {name}" for name in names if name not in written]
-    faults += [f"a rule of {name}, which is no primitive" for name in written if name not in names]
-    faults += [f"{name} twice" for name in sorted(set(written)) if written.count(name) > 1]
-    if faults:
-        raise SystemExit(f"docs/rules.md has {', '.join(faults)}")
+def written_rows():
+    """{source: {primitive: the cells of its row}} of the comments "// | `primitive` | .. |" in csrc/."""
+    found = {}
+    for path in sorted((ROOT / "csrc").rglob("*")):
+        if path.suffix in (".cpp", ".def"):
+            of_file = found.setdefault(str(path.relative_to(ROOT)), {})
+            for comment in re.findall(r"^// \| `.*\n(?://.*\n)*", path.read_text(), re.MULTILINE):
+                cells = re.split(r" *(?<!\\)\| *", " ".join(line[3:] for line in comment.splitlines()))
+                of_file[cells[1].strip("`")] = cells[1:-1]
+    return found
+
+
+def faults_of(marked, written, names):
+    """What keeps the rows of the sources from being a document of all primitives."""
+    rows_of_all = [name for of_file in written.values() for name in of_file]
+    for name in names:
+        if name not in rows_of_all and name not in rows():
+            yield f"no rule of {name}: write its row, // | `{name}` | value | forward | reverse |, above it"
+    for source, of_file in written.items():
+        if of_file and source not in marked:
+            yield f"no place for the rules of {source}: name it in a mark <!-- of .. --> of docs/rules.md"
+        for name, cells in of_file.items():
+            if name not in names:
+                yield f"a rule of {name}, which is no primitive, in {source}"
+            if len(cells) != len(HEAD):
+                yield f"{len(cells)} cells, not {len(HEAD)}, in the row of {name} in {source}"
+            if name in rows() or rows_of_all.count(name) > 1:
+                yield f"a second rule of {name} in {source}"
+
+
+def document(text, names, written=None):
+    """What the file should be, from what it is, the names of all primitives and the rows of the sources."""
+    written = written_rows() if written is None else written
+    marks = re.findall(r"^<!-- of (.*) -->$", text, re.MULTILINE)
+    if faults := sorted(set(faults_of(" ".join(marks).split(), written, names))):
+        raise SystemExit("; ".join(faults))
+    for sources in marks:
+        tables = list(elementwise_tables()) if str(TABLE.relative_to(ROOT)) in sources else []
+        if body := [cells for source in sources.split() for cells in written[source].values()]:
+            tables.append(table(HEAD, body))
+        mark = f"<!-- of {sources} -->\n"
+        before, rest = text.split(mark)
+        text = before + mark + "\n" + "\n".join(tables) + "".join(re.findall(r"\n## [\s\S]*", rest)[:1])
     return text
 
 

@@ -198,6 +198,10 @@ int64_t meetings(const SpecCall& call) {
 }  // namespace
 
 namespace primitives {
+// | `attention` | $Y = P V$, $P = \mathrm{softmax}(S)$ of each row, $S = s Q K^T + M$ | $\dot Y = \dot P V +
+// P \dot V$ with $\dot P = J \dot S$, $J U = P \odot (U - \langle P \odot U \rangle)$, sums over rows, $\dot
+// S = s (\dot Q K^T + Q \dot K^T) + \dot M$ | $\bar S = J (\bar Y V^T)$, $\bar Q = s \bar S K$, $\bar K = s
+// \bar S^T Q$, $\bar V = P^T \bar Y$, $\bar M = \bar S$ |
 Primitive attention("attention",
                     {.batching = batch_by_fields,
                      .attrs = AttentionAttrs{},
@@ -216,6 +220,10 @@ Primitive attention("attention",
                        const int64_t n = meetings(call);
                        return {n * (call.inputs[0].shape.back() + call.inputs[2].shape.back()), 4 * n, n};
                      }});
+// | `attention_grad` | $\bar Q$, $\bar K$ and $\bar V$ of $Q$, $K$, $V$, $M$ and $G = \bar Y$ | $\dot{\bar S}
+// = \dot P \odot (D - \langle P \odot D \rangle) - P \odot \langle \dot P \odot D \rangle + J (\dot G V^T + G
+// \dot V^T)$ with $D = G V^T$; $\dot{\bar Q} = s (\dot{\bar S} K + \bar S \dot K)$, $\dot{\bar K} = s
+// (\dot{\bar S}^T Q + \bar S^T \dot Q)$, $\dot{\bar V} = \dot P^T G + P^T \dot G$ | the transpose of it |
 Primitive attention_grad(
     "attention_grad",
     {.batching = batch_by_fields,

@@ -56,6 +56,7 @@ Tensor pairs(const Tensor& given) {
 
 namespace primitives {
 
+// | `view_as_real` | complex $x$ as pairs of its parts | $\dot x$ as pairs | $\bar y$ as complex numbers |
 Primitive view_as_real(
     "view_as_real",
     {.batching = batch_by_fields,
@@ -66,6 +67,7 @@ Primitive view_as_real(
      .view = [](const Call& call) { return call.inputs[0].parts(); },
      .update_view = [](const Call&, const Tensor& value) { return tidu::view_as_complex(value); }});
 
+// | `view_as_complex` | pairs of numbers as complex $x$ | $\dot x$ as complex numbers | $\bar y$ as pairs |
 Primitive view_as_complex(
     "view_as_complex",
     {.batching = batch_by_fields,

@@ -31,6 +31,7 @@ void transfer(const Call& call) {
 
 namespace primitives {
 
+// | `astype` | $y = x$, rounded to another dtype | $\dot y = \dot x$ | $\bar x = \bar y$ |
 Primitive astype("astype", {.batching = batch_by_fields,
                             .attrs = DTypeAttrs{},
                             .check =
@@ -51,6 +52,7 @@ Primitive astype("astype", {.batching = batch_by_fields,
                             .pointwise = true,
                             .flops = no_flops});
 
+// | `to` | $y = x$ on another device | $\dot y = \dot x$ | $\bar x = \bar y$ |
 Primitive to("to", {.batching = batch_by_fields,
                     .attrs = DeviceAttrs{},
                     .infer =
@@ -66,6 +68,7 @@ Primitive to("to", {.batching = batch_by_fields,
                     .on_complex = OnComplex::native,
                     .flops = no_flops});
 
+// | `copy` | $y = x$ | $\dot y = \dot x$ | $\bar x = \bar y$ |
 Primitive copy("copy",
                {.batching = batch_by_fields,
                 .attrs = kNoAttrs,

@@ -125,6 +125,10 @@ ConvolutionAxis convolution_axis(const Specs& inputs, const ConvolutionAttrs& at
 
 namespace primitives {
 
+// | `convolution` | $y_{nki} = b_k + \sum_{cj} w_{kcj} x_{ncq}$, $i s + j d - l = q a$ with stride $s$,
+// dilation $d$, padding $l$, spread $a$ | $\dot y = \dot x \star w + x \star \dot w + \dot b$ | $\bar x_{ncq}
+// = \sum_{ki} \bar y_{nki} w_{kcj}$ and $\bar w_{kcj} = \sum_{ni} \bar y_{nki} x_{ncq}$ over the same pairs,
+// which are convolutions; $\bar b_k = \sum_{ni} \bar y_{nki}$ |
 Primitive convolution("convolution",
                       {.batching = batch_convolution,
                        .attrs = ConvolutionAttrs{},

@@ -36,6 +36,7 @@ void check_arange(const SpecCall& call, size_t) {
 
 namespace primitives {
 
+// | `full` | $y$ constant | | |
 Primitive full("full", {.batching = batch_by_fields,
                         .attrs = FullAttrs{},
                         .inputs = 0,
@@ -48,6 +49,7 @@ Primitive full("full", {.batching = batch_by_fields,
                         .derivative = Zero{},
                         .flops = no_flops});
 
+// | `arange` | $y$ constant | | |
 Primitive arange("arange", {.batching = batch_by_fields,
                             .attrs = ArangeAttrs{},
                             .inputs = 0,

@@ -204,12 +204,17 @@ Tensor adjugate(const Tensor& given) {
 
 namespace tidu::primitives {
 
+// | `det` | $y = \det A$ | $\dot y = \mathrm{tr}(\mathrm{adj}(A) \dot A)$ | $\bar A = \bar y \thinspace
+// \mathrm{adj}(A)^H$ |
 Primitive det("det", {.batching = batch_by_fields,
                       .attrs = kNoAttrs,
                       .check = linalg::check_square,
                       .infer = linalg::infer_numbers,
                       .derivative = linalg::det_rule,
                       .evaluate = linalg::run_det});
+// | `slogdet` | $s = \mathrm{sgn} \det A$, $y = \ln \lvert \det A \rvert$ | $\dot s = i s \thinspace
+// \mathrm{Im} \thinspace t$, which is 0 of real matrices, $\dot y = \mathrm{Re} \thinspace t$ with $t =
+// \mathrm{tr}(A^{-1} \dot A)$ | $\bar A = (\bar y + i \thinspace \mathrm{Im}(\bar s \overline{s})) A^{-H}$ |
 Primitive slogdet("slogdet", {.batching = batch_by_fields,
                               .attrs = kNoAttrs,
                               .inputs = 3,

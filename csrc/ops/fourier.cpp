@@ -73,6 +73,8 @@ Tensor with_pairs(const Tensor& y, int64_t n, double factor) {
 
 namespace primitives {
 
+// | `fourier` | $y_k = \sum_j e^{\mp 2 \pi i j k / n} x_j$ | $\dot y = F \dot x$ | $\bar x = F^H \bar y$: the
+// one with the other sign |
 Primitive fourier("fourier", {.batching = batch_by_fields,
                               .attrs = FourierAttrs{},
                               .infer = infer_fourier,
@@ -84,6 +86,8 @@ Primitive fourier("fourier", {.batching = batch_by_fields,
                                                        }},
                               .on_complex = OnComplex::native,
                               .flops = fourier_flops});
+// | `real_fourier` | $y_k = \sum_j e^{-2 \pi i j k / n} x_j$ of real $x$, for $k$ up to $n / 2$ | $\dot y = F
+// \dot x$ | $\bar x_j = \mathrm{Re} \sum_k e^{2 \pi i j k / n} \bar y_k$ |
 Primitive real_fourier("real_fourier",
                        {.batching = batch_by_fields,
                         .attrs = kNoAttrs,
@@ -96,6 +100,9 @@ Primitive real_fourier("real_fourier",
                                                  }},
                         .on_complex = OnComplex::native,
                         .flops = real_fourier_flops});
+// | `fourier_to_real` | $y_j = \sum_k e^{2 \pi i j k / n} x_k$, $x_{n - k} = \overline{x_k}$ | $\dot y = F
+// \dot x$ | $\bar x_k = w_k \sum_j e^{-2 \pi i j k / n} \bar y_j$, $w_k$ how many of the $n$ stand for $x_k$:
+// 1 of $x_0$ and $x_{n / 2}$, 2 of others |
 Primitive fourier_to_real("fourier_to_real",
                           {.batching = batch_by_fields,
                            .attrs = RealFourierAttrs{},

@@ -276,6 +276,7 @@ constexpr Reads kIndices = kAllInputs & ~(kInput0 | kInput1);  // of a call that
 
 namespace primitives {
 
+// | `gather` | $y_i = x_{k_i}$ | $\dot y_i = \dot x_{k_i}$ | $\bar x_j = \sum_{i: k_i = j} \bar y_i$ |
 Primitive gather("gather", {.batching = batch_by_fields,
                             .attrs = IndexAttrs{},
                             .inputs = {2, kAnyNumber},
@@ -299,6 +300,8 @@ Primitive gather("gather", {.batching = batch_by_fields,
                             .on_complex = OnComplex::parts,
                             .flops = no_flops});
 
+// | `scatter_add` | $y_j = x_j + \sum_{i: k_i = j} u_i$ | $\dot y_j = \dot x_j + \sum_{i: k_i = j} \dot u_i$
+// | $\bar x = \bar y$, $\bar u_i = \bar y_{k_i}$ |
 Primitive scatter_add("scatter_add",
                       {.batching = batch_by_fields,
                        .attrs = IndexAttrs{},
@@ -315,6 +318,9 @@ Primitive scatter_add("scatter_add",
                        .on_complex = OnComplex::parts,
                        .flops = one_each_update});
 
+// | `scatter_set` | $y_j = u_i$ of the last $i$ with $k_i = j$, else $x_j$ | $\dot y_j = \dot u_i$ of that
+// $i$, else $\dot x_j$ | $\bar u_i = \bar y_{k_i}$ where $i$ is the last, else 0; $\bar x_j = \bar y_j$ where
+// no $k_i = j$, else 0 |
 Primitive scatter_set("scatter_set",
                       {.batching = batch_by_fields,
                        .attrs = IndexAttrs{},
@@ -335,6 +341,8 @@ Primitive scatter_set("scatter_set",
                        .on_complex = OnComplex::parts,
                        .flops = no_flops});
 
+// | `scatter_multiply` | $y_j = x_j \prod_{i: k_i = j} u_i$ | by the product rule | $\bar x_j = \bar y_j
+// \prod_{i: k_i = j} u_i$, $\bar u_i = \bar y_{k_i} x_{k_i} \prod_{l \neq i: k_l = k_i} u_l$ |
 Primitive scatter_multiply("scatter_multiply", {.batching = batch_by_fields,
                                                 .attrs = IndexAttrs{},
                                                 .inputs = {3, kAnyNumber},
@@ -342,6 +350,9 @@ Primitive scatter_multiply("scatter_multiply", {.batching = batch_by_fields,
                                                 .infer = infer_numeric_scatter,
                                                 .derivative = product,
                                                 .flops = one_each_update});
+// | `scatter_min` | $y_j = \min(x_j, u_i: k_i = j)$ | $\dot y_j = s_j \dot x_j + \sum_{i: k_i = j} s_i \dot
+// u_i$ | $\bar x_j = s_j \bar y_j$, $\bar u_i = s_i \bar y_{k_i}$; the $s$ share 1 equally among what is
+// equal to $y_j$ |
 Primitive scatter_min("scatter_min", {.batching = batch_by_fields,
                                       .attrs = IndexAttrs{},
                                       .inputs = {3, kAnyNumber},
@@ -349,6 +360,8 @@ Primitive scatter_min("scatter_min", {.batching = batch_by_fields,
                                       .infer = infer_numeric_scatter,
                                       .derivative = extreme,
                                       .flops = one_each_update});
+// | `scatter_max` | $y_j = \max(x_j, u_i: k_i = j)$ | $\dot y_j = s_j \dot x_j + \sum_{i: k_i = j} s_i \dot
+// u_i$ | $\bar x_j = s_j \bar y_j$, $\bar u_i = s_i \bar y_{k_i}$; $s$ as in scatter_min |
 Primitive scatter_max("scatter_max", {.batching = batch_by_fields,
                                       .attrs = IndexAttrs{},
                                       .inputs = {3, kAnyNumber},
@@ -357,6 +370,7 @@ Primitive scatter_max("scatter_max", {.batching = batch_by_fields,
                                       .derivative = extreme,
                                       .flops = one_each_update});
 
+// | `nonzero` | no derivative: 0 | | |
 Primitive nonzero("nonzero",
                   {.batching = batch_nonzero,
                    .attrs = CountAttrs{},

@@ -485,6 +485,9 @@ Tensors batch_columns(const BatchedCall& batched) {
 
 namespace primitives {
 
+// | `cholesky` | $A = L L^H$ | $\dot L = L \thinspace \Phi(L^{-1} \mathrm{sym}(\dot A) L^{-H})$; $\Phi$: the
+// lower triangle, half of the diagonal | $\bar A = \mathrm{sym}(L^{-H} \Phi(L^H \bar L) L^{-1})$ with
+// $\mathrm{sym}(X) = (X + X^H) / 2$ |
 Primitive cholesky("cholesky", {.batching = batch_by_fields,
                                 .attrs = kNoAttrs,
                                 .check = linalg::check_square,
@@ -492,6 +495,8 @@ Primitive cholesky("cholesky", {.batching = batch_by_fields,
                                 .derivative = linalg::cholesky_rule,
                                 .on_complex = OnComplex::native,
                                 .flops = linalg::cholesky_flops});
+// | `solve_triangular` | $X = A^{-1} B$, one triangle of $A$ | $\dot X = A^{-1} (\dot B - \dot A X)$ | $\bar
+// B = A^{-H} \bar X$, $\bar A$: that triangle of $-\bar B X^H$ |
 Primitive solve_triangular("solve_triangular", {.batching = linalg::batch_columns,
                                                 .attrs = TriangularAttrs{},
                                                 .inputs = 2,
@@ -500,6 +505,10 @@ Primitive solve_triangular("solve_triangular", {.batching = linalg::batch_column
                                                 .derivative = linalg::solve_triangular_rule,
                                                 .on_complex = OnComplex::native,
                                                 .flops = linalg::triangular_flops});
+// | `lu_factor` | $P A = L U$ | $\dot L = L \thinspace \mathrm{low}(F)$, $\dot U = \mathrm{upp}(F) U$ with $F
+// = L^{-1} P \dot A U^{-1}$; low: below the diagonal, upp: the rest; right of the squares $\dot U_2 = L^{-1}
+// P \dot A_2 - \mathrm{low}(F) U_2$, below $\dot L_2 = P \dot A_2 U^{-1} - L_2 \thinspace \mathrm{upp}(F)$ |
+// square: $\bar A = P^T L^{-H} (\mathrm{low}(L^H \bar L) + \mathrm{upp}(\bar U U^H)) U^{-H}$ |
 Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
                                   .attrs = LuAttrs{},
                                   .check = linalg::check_matrix,
@@ -516,6 +525,7 @@ Primitive lu_factor("lu_factor", {.batching = batch_by_fields,
                                   .num_outputs = 2,
                                   .on_complex = OnComplex::native,
                                   .flops = linalg::lu_flops});
+// | `exchange_rows` | $Y = P X$, $P$ a permutation | $\dot Y = P \dot X$ | $\bar X = P^T \bar Y$ |
 Primitive exchange_rows("exchange_rows", {.batching = batch_by_fields,
                                           .attrs = ExchangeAttrs{},
                                           .inputs = 2,
@@ -524,6 +534,8 @@ Primitive exchange_rows("exchange_rows", {.batching = batch_by_fields,
                                           .derivative = linalg::exchange_rule,
                                           .on_complex = OnComplex::native,
                                           .flops = no_flops});
+// | `solve` | $X = A^{-1} B$ | $\dot X = A^{-1} (\dot B - \dot A X)$ | $\bar B = A^{-H} \bar X$, $\bar A =
+// -\bar B X^H$ |
 Primitive solve("solve", {.batching = linalg::batch_columns,
                           .attrs = SolveAttrs{},
                           .inputs = 4,

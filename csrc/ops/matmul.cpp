@@ -45,6 +45,8 @@ Tensors batch_matmul(const BatchedCall& batched) {
 
 namespace primitives {
 
+// | `matmul` | $Y = A B + c$, $c$ added to each row | $\dot Y = \dot A B + A \dot B + \dot c$ | $\bar A =
+// \bar Y B^T$, $\bar B = A^T \bar Y$, $\bar c$: the sum of the rows of $\bar Y$ |
 Primitive matmul(
     "matmul",
     {.batching = batch_matmul,

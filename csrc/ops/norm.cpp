@@ -334,6 +334,10 @@ template <size_t images> Tensors batch_channels(const BatchedCall& batched) {
 }  // namespace
 
 namespace primitives {
+// | `layer_norm` | $y = w \odot h + b$, $h = r (x - \langle x \rangle)$, $r = 1 / \sqrt{\mathrm{var}(x) +
+// \varepsilon}$ | $\dot y = w \odot J \dot x + \dot w \odot h + \dot b$ with $J u = r (u - \langle u \rangle
+// - h \langle h \odot u \rangle)$ | $\bar x = J (w \odot \bar y)$; summed over rows, $\bar w = h \odot \bar
+// y$, $\bar b = \bar y$ |
 Primitive layer_norm("layer_norm", {.batching = batch_rows<true, false>,
                                     .attrs = NormAttrs{},
                                     .inputs = {1, 3},
@@ -341,6 +345,9 @@ Primitive layer_norm("layer_norm", {.batching = batch_rows<true, false>,
                                     .infer = infer_same,
                                     .derivative = norm_rule<true>,
                                     .flops = flops_per_input<5>});
+// | `rms_norm` | $y = w \odot h$, $h = r x$, $r = 1 / \sqrt{\langle x^2 \rangle + \varepsilon}$ | $\dot y = w
+// \odot J \dot x + \dot w \odot h$ with $J u = r (u - h \langle h \odot u \rangle)$ | $\bar x = J (w \odot
+// \bar y)$; summed over rows, $\bar w = h \odot \bar y$ |
 Primitive rms_norm("rms_norm", {.batching = batch_rows<false, false>,
                                 .attrs = NormAttrs{},
                                 .inputs = {1, 2},
@@ -348,6 +355,10 @@ Primitive rms_norm("rms_norm", {.batching = batch_rows<false, false>,
                                 .infer = infer_same,
                                 .derivative = norm_rule<false>,
                                 .flops = flops_per_input<3>});
+// | `layer_norm_grad` | $g = J (w \odot u)$ of $x$, $u$ and $w$ | $\dot g = B(w \odot u, \dot x) + J (w \odot
+// \dot u + \dot w \odot u)$ with $B(u, t) = -r (\langle h \odot t \rangle J u + \langle h \odot u \rangle J t
+// + \langle t \odot J u \rangle h)$ | $\bar x = B(w \odot u, \bar g)$, $\bar u = w \odot J \bar g$; summed
+// over rows, $\bar w = u \odot J \bar g$ |
 Primitive layer_norm_grad("layer_norm_grad", {.batching = batch_rows<true, true>,
                                               .attrs = NormAttrs{},
                                               .inputs = {2, 3},
@@ -355,6 +366,7 @@ Primitive layer_norm_grad("layer_norm_grad", {.batching = batch_rows<true, true>
                                               .infer = infer_same,
                                               .derivative = slope_rule<true>,
                                               .flops = flops_per_input<11>});
+// | `rms_norm_grad` | the same with the $J$ of rms_norm | the same | the same |
 Primitive rms_norm_grad("rms_norm_grad", {.batching = batch_rows<false, true>,
                                           .attrs = NormAttrs{},
                                           .inputs = {2, 3},
@@ -362,6 +374,10 @@ Primitive rms_norm_grad("rms_norm_grad", {.batching = batch_rows<false, true>,
                                           .infer = infer_same,
                                           .derivative = slope_rule<false>,
                                           .flops = flops_per_input<7>});
+// | `batch_norm` | layer_norm of each channel, with numbers $w$ and $b$; $m = \langle x \rangle$ and $v =
+// \mathrm{var}(x)$ beside it | that of layer_norm; $\dot m = \langle \dot x \rangle$, $\dot v = 2 \langle (x
+// - m) \odot \dot x \rangle$ | $\bar x = w J \bar y + (\bar m + 2 (x - m) \bar v) / n$ of $n$ elements, $\bar
+// w = \langle h \odot \bar y \rangle n$, $\bar b = \langle \bar y \rangle n$ |
 Primitive batch_norm("batch_norm", {.batching = batch_channels<1>,
                                     .attrs = BatchNormAttrs{},
                                     .inputs = {1, 3},
@@ -370,6 +386,9 @@ Primitive batch_norm("batch_norm", {.batching = batch_channels<1>,
                                     .derivative = batch_norm_rule,
                                     .num_outputs = 3,
                                     .flops = flops_per_input<7>});
+// | `batch_norm_grad` | $w J u$, $s = \langle h \odot u \rangle n$ and $\langle u \rangle n$ of $x$, $u$ and
+// $w$ | that of layer_norm_grad; $\dot s = \langle u \odot J \dot x + h \odot \dot u \rangle n$ | the
+// transpose of it |
 Primitive batch_norm_grad("batch_norm_grad", {.batching = batch_channels<2>,
                                               .attrs = BatchNormAttrs{},
                                               .inputs = {2, 3},

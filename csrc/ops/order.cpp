@@ -31,6 +31,7 @@ void check_rows(const SpecCall& call) {
 
 namespace primitives {
 
+// | `argsort` | no derivative: 0 | | |
 Primitive argsort("argsort", {.batching = batch_by_fields,
                               .attrs = SortAttrs{},
                               .infer =
@@ -46,6 +47,7 @@ Primitive argsort("argsort", {.batching = batch_by_fields,
                                     return Flops{.arithmetic = num_elements(shape) * bits_of(shape.back())};
                                   }});
 
+// | `searchsorted` | no derivative: 0 | | |
 Primitive searchsorted("searchsorted",
                        {.batching = batch_by_fields,
                         .attrs = SearchAttrs{},

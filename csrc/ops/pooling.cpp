@@ -39,6 +39,7 @@ PoolingAxis pooling_axis(const Shape& x, const PoolingAttrs& attrs, int i) {
 
 namespace primitives {
 
+// | `argmax_of_windows` | the place of the first largest element of each window | 0 | 0 |
 Primitive argmax_of_windows("argmax_of_windows",
                             {.batching = batch_by_fields,
                              .attrs = PoolingAttrs{},

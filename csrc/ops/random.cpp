@@ -86,24 +86,28 @@ Tensors batch_permutation(const BatchedCall& batched) {
 
 namespace primitives {
 // Ten rounds of Philox give four words.
+// | `random_bits` | no derivative: 0 | | |
 Primitive random_bits("random_bits", {.batching = batch_random,
                                       .attrs = RandomAttrs{},
                                       .check = check_drawn<DType::uint32, DType::uint64>,
                                       .infer = infer,
                                       .derivative = Zero{},
                                       .flops = flops_per_output<20>});
+// | `random_uniform` | no derivative: 0 | | |
 Primitive random_uniform("random_uniform", {.batching = batch_random,
                                             .attrs = RandomAttrs{},
                                             .check = check_drawn<DType::float32, DType::float64>,
                                             .infer = infer,
                                             .derivative = Zero{},
                                             .flops = flops_per_output<22>});
+// | `random_normal` | no derivative: 0 | | |
 Primitive random_normal("random_normal", {.batching = batch_random,
                                           .attrs = RandomAttrs{},
                                           .check = check_drawn<DType::float32, DType::float64>,
                                           .infer = infer,
                                           .derivative = Zero{},
                                           .flops = flops_per_output<22, 2>});
+// | `random_permutation` | no derivative: 0 | | |
 Primitive random_permutation("random_permutation", {.batching = batch_permutation,
                                                     .attrs = RandomAttrs{},
                                                     .check = check_permutation,

@@ -181,6 +181,7 @@ Tensor slice_view(const Tensor& x, const SliceAttrs& attrs, const Axes& dropped,
 
 namespace primitives {
 
+// | `reshape` | the elements of $x$ in another shape | $\dot x$, reshaped | $\bar y$ in the shape of $x$ |
 Primitive reshape("reshape", {.batching = batch_by_fields,
                               .attrs = ShapeAttrs{},
                               .check = check_reshape,
@@ -209,6 +210,7 @@ Primitive reshape("reshape", {.batching = batch_by_fields,
                                   },
                               .view_may_copy = true});
 
+// | `permute_dims` | the axes of $x$ in another order | $\dot x$, permuted | $\bar y$, permuted back |
 Primitive permute_dims("permute_dims",
                        {.batching = batch_by_fields,
                         .attrs = PermuteAttrs{},
@@ -241,6 +243,7 @@ Primitive permute_dims("permute_dims",
                               return tidu::permute_dims(value, inverse(call.attrs.as<PermuteAttrs>().axes));
                             }});
 
+// | `broadcast_to` | $x$, repeated | $\dot x$, repeated | $\bar y$, summed over what was repeated |
 Primitive broadcast_to(
     "broadcast_to",
     {.batching = batch_broadcast,
@@ -274,6 +277,7 @@ Primitive broadcast_to(
            return tidu::reshape(value, x.shape());
          }});
 
+// | `slice` | a part of $x$ | that part of $\dot x$ | $\bar y$ in that part of zeros |
 Primitive slice("slice",
                 {.batching = batch_by_fields,
                  .attrs = SliceViewAttrs{},
@@ -308,6 +312,7 @@ Primitive slice("slice",
                                                  part.starts, part.steps);
                      }});
 
+// | `alias` | $y = x$ | $\dot y = \dot x$ | $\bar x = \bar y$ |
 Primitive alias("alias", {.batching = batch_by_fields,
                           .attrs = kNoAttrs,
                           .infer = infer_same,
@@ -317,6 +322,7 @@ Primitive alias("alias", {.batching = batch_by_fields,
                           .update_view = [](const Call&, const Tensor& value) { return value; },
                           .pointwise = true});
 
+// | `stop_gradient` | $y = x$ | $\dot y = 0$ | $\bar x = 0$ |
 Primitive stop_gradient("stop_gradient",
                         {.batching = batch_by_fields,
                          .attrs = kNoAttrs,
@@ -326,6 +332,8 @@ Primitive stop_gradient("stop_gradient",
                          .update_view = [](const Call&, const Tensor& value) { return value; },
                          .pointwise = true});
 
+// | `overwritten` | $y = x$, written under `no_grad` over $b$ | $\dot y = \dot b$ | $\bar x = 0$, $\bar b =
+// \bar y$ |
 Primitive overwritten("overwritten", {.batching = batch_by_fields,
                                       .attrs = kNoAttrs,
                                       .inputs = 2,
@@ -339,6 +347,8 @@ Primitive overwritten("overwritten", {.batching = batch_by_fields,
                                       .view = identity,
                                       .update_view = [](const Call&, const Tensor& value) { return value; }});
 
+// | `concat` | $x_1, x_2, \dots$ in a row | $\dot x_1, \dot x_2, \dots$ in a row | $\bar x_i$: its part of
+// $\bar y$ |
 Primitive concat("concat", {.batching = batch_by_fields,
                             .attrs = AxisAttrs{},
                             .inputs = {1, kAnyNumber},
@@ -367,6 +377,8 @@ Primitive concat("concat", {.batching = batch_by_fields,
                             .on_complex = OnComplex::native,
                             .flops = no_flops});
 
+// | `slice_update` | $x$, but $u$ in a part | $\dot x$, but $\dot u$ in that part | $\bar x$: $\bar y$, but 0
+// in that part; $\bar u$: that part of $\bar y$ |
 Primitive slice_update("slice_update",
                        {.batching = batch_by_fields,
                         .attrs = SliceAttrs{},

@@ -136,18 +136,24 @@ constexpr Opaque kOfPrograms{"it stands for two calls of a compiled program, whi
 
 namespace primitives {
 // An element is compared, the largest taken from it, and its exponential added and divided.
+// | `softmax` | $y_i = e^{x_i} / \sum_k e^{x_k}$ | $\dot y = y \odot \dot x - y (y^T \dot x)$ | $\bar x = y
+// \odot \bar y - y (y^T \bar y)$ |
 Primitive softmax("softmax", {.batching = batch_by_fields,
                               .attrs = SoftmaxAttrs{},
                               .check = check_floating,
                               .infer = infer_same,
                               .derivative = softmax_rule,
                               .flops = flops_per_input<4, 1>});
+// | `log_softmax` | $y_i = x_i - \ln \sum_k e^{x_k}$, $p = e^y$ | $\dot y_i = \dot x_i - p^T \dot x$ | $\bar
+// x = \bar y - p \sum_i \bar y_i$ |
 Primitive log_softmax("log_softmax", {.batching = batch_by_fields,
                                       .attrs = AxisAttrs{},
                                       .check = check_floating,
                                       .infer = infer_same,
                                       .derivative = log_softmax_rule,
                                       .flops = flops_per_input<4, 1>});
+// | `softmax_cross_entropy` | $y = -\ln p_l$, $p = \mathrm{softmax}(x)$, label $l$ with unit vector $e_l$ |
+// $\dot y = (p - e_l)^T \dot x$ | $\bar x = (p - e_l) \bar y$ |
 Primitive softmax_cross_entropy("softmax_cross_entropy", {.batching = batch_by_fields,
                                                           .attrs = CrossEntropyAttrs{},
                                                           .inputs = 2,
@@ -156,6 +162,9 @@ Primitive softmax_cross_entropy("softmax_cross_entropy", {.batching = batch_by_f
                                                           .derivative = cross_entropy_rule,
                                                           .num_outputs = 2,
                                                           .flops = flops_per_input<3, 1>});
+// | `softmax_cross_entropy_grad` | $g = (p - e_l) c$ of $x$ and $c$ | $\dot g = c (p \odot \dot x - p (p^T
+// \dot x)) + (p - e_l) \dot c$ | $\bar x = c (p \odot \bar g - p (p^T \bar g))$, $\bar c = (p - e_l)^T \bar
+// g$ |
 Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", {.batching = batch_by_fields,
                                                                     .attrs = CrossEntropyAttrs{},
                                                                     .inputs = 3,
@@ -163,6 +172,7 @@ Primitive softmax_cross_entropy_grad("softmax_cross_entropy_grad", {.batching = 
                                                                     .infer = infer_same,
                                                                     .derivative = cross_entropy_grad_rule,
                                                                     .flops = flops_per_input<5, 1>});
+// | `log_softmax_with_softmax` | both, in compiled programs: differentiating it is an error | | |
 Primitive log_softmax_with_softmax(
     "log_softmax_with_softmax",
     {.batching = batch_by_fields,
@@ -172,6 +182,7 @@ Primitive log_softmax_with_softmax(
      .derivative = kOfPrograms,
      .num_outputs = 2,
      .flops = flops_per_input<5, 1>});
+// | `softmax_cross_entropy_with_grad` | both, in compiled programs: differentiating it is an error | | |
 Primitive softmax_cross_entropy_with_grad("softmax_cross_entropy_with_grad",
                                           {.batching = batch_by_fields,
                                            .attrs = CrossEntropyAttrs{},

@@ -835,6 +835,9 @@ namespace tidu::primitives {
 
 using linalg::know;
 
+// | `qr` | $A = Q R$ | $\dot Q = Q K + (I - Q Q^H) C$, $\dot R = (Q^H C - K) R$ with $C = \dot A R^{-1}$, $K
+// = \Phi(Q^H C) - \Phi(Q^H C)^H$, $\Phi$: the lower triangle, half of the diagonal | $\bar A = (\bar Q + Q S)
+// R^{-H}$ with $M = R \bar R^H - \bar Q^H Q$ and $S = \Phi(M) + \Phi(M)^H$ |
 Primitive qr("qr", {.batching = batch_by_fields,
                     .attrs = CompleteAttrs{},
                     .check = linalg::check_matrix,
@@ -851,6 +854,8 @@ Primitive qr("qr", {.batching = batch_by_fields,
                     .num_outputs = 2,
                     .on_complex = OnComplex::native,
                     .flops = linalg::qr_flops});
+// | `eigh` | factors alone, constants: `eigenvalues` and `eigenvectors` say how they depend on the matrix | |
+// |
 Primitive eigh("eigh", {.batching = batch_by_fields,
                         .attrs = kNoAttrs,
                         .check = linalg::check_square,
@@ -864,6 +869,8 @@ Primitive eigh("eigh", {.batching = batch_by_fields,
                         .num_outputs = 2,
                         .on_complex = OnComplex::native,
                         .flops = linalg::eigh_flops});
+// | `svd` | factors alone, constants: `singular_values` and `singular_vectors` say how they depend on the
+// matrix | | |
 Primitive svd("svd", {.batching = batch_by_fields,
                       .attrs = CompleteAttrs{},
                       .check = linalg::check_matrix,
@@ -884,6 +891,9 @@ Primitive svd("svd", {.batching = batch_by_fields,
                       .num_outputs = 3,
                       .on_complex = OnComplex::native,
                       .flops = linalg::svd_flops});
+// | `eigenvalues` | $A = V \mathrm{diag}(\lambda) V^H$ | $\dot \lambda_i = v_i^H \dot A v_i$, between equal
+// values with the vectors for which $V^H \dot A V$ is diagonal, in ascending order | $\bar A = V
+// \mathrm{diag}(\bar \lambda) V^H$ |
 Primitive eigenvalues("eigenvalues", {.batching = batch_by_fields,
                                       .attrs = kNoAttrs,
                                       .inputs = 3,
@@ -896,6 +906,8 @@ Primitive eigenvalues("eigenvalues", {.batching = batch_by_fields,
                                       .derivative = linalg::eigenvalues_rule,
                                       .evaluate = linalg::run_eigenvalues,
                                       .num_outputs = 2});
+// | `eigenvectors` | $V$ | $\dot V = V (F \odot V^H \mathrm{sym}(\dot A) V)$ with $F_{ij} = 1 / (\lambda_j -
+// \lambda_i)$, 0 where they are equal | $\bar A = \mathrm{sym}(V (F \odot V^H \bar V) V^H)$ |
 Primitive eigenvectors("eigenvectors", {.batching = batch_by_fields,
                                         .attrs = kNoAttrs,
                                         .inputs = 3,
@@ -904,6 +916,9 @@ Primitive eigenvectors("eigenvectors", {.batching = batch_by_fields,
                                                     std::span<Spec> outputs) { outputs[0] = call.inputs[2]; },
                                         .derivative = linalg::eigenvectors_rule,
                                         .evaluate = [](const Call& call) { know(call, 2); }});
+// | `singular_values` | $A = U \Sigma V^H$, $\Sigma = \mathrm{diag}(\sigma)$ | $\dot \sigma_i = \mathrm{Re}
+// \thinspace u_i^H \dot A v_i$, between equal values with the vectors for which the Hermitian part of $U^H
+// \dot A V$ is diagonal, in descending order | $\bar A = U \mathrm{diag}(\bar \sigma) V^H$ |
 Primitive singular_values("singular_values", {.batching = batch_by_fields,
                                               .attrs = kNoAttrs,
                                               .inputs = 4,
@@ -917,6 +932,12 @@ Primitive singular_values("singular_values", {.batching = batch_by_fields,
                                               .derivative = linalg::singular_values_rule,
                                               .evaluate = linalg::run_singular_values,
                                               .num_outputs = 2});
+// | `singular_vectors` | $U$, $V$ of distinct singular values | $\dot U = U (F \odot (P \Sigma + \Sigma P^H))
+// + (I - U U^H) \dot A V \Sigma^{-1}$, $\dot V = V (F \odot (\Sigma P + P^H \Sigma)) + (I - V V^H) \dot A^H U
+// \Sigma^{-1}$ with $P = U^H \dot A V$, $F_{ij} = 1 / (\sigma_j^2 - \sigma_i^2)$; the phases of $u_i$ and
+// $v_i$ turn by $i \thinspace \mathrm{Im} P_{ii} / (2 \sigma_i)$, against each other | $\bar A = U ((F \odot
+// K_U) \Sigma + \Sigma (F \odot K_V)) V^H + (I - U U^H) \bar U \Sigma^{-1} V^H + U \Sigma^{-1} \bar V^H (I -
+// V V^H)$ with $K_X = X^H \bar X - \bar X^H X$ |
 Primitive singular_vectors("singular_vectors", {.batching = batch_by_fields,
                                                 .attrs = kNoAttrs,
                                                 .inputs = 4,
@@ -933,6 +954,8 @@ Primitive singular_vectors("singular_vectors", {.batching = batch_by_fields,
                                                       call.outputs[1] = tidu::alias(call.inputs[3]);
                                                     },
                                                 .num_outputs = 2});
+// | `null_vectors` | $N$, what completes the orthonormal columns $U$ | not determined: NaN | $\bar U = -N
+// \bar N^H U$ |
 Primitive null_vectors("null_vectors", {.batching = batch_by_fields,
                                         .attrs = CallerAttrs{},
                                         .inputs = 2,
@@ -941,6 +964,10 @@ Primitive null_vectors("null_vectors", {.batching = batch_by_fields,
                                                     std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
                                         .derivative = linalg::null_vectors_rule,
                                         .evaluate = [](const Call& call) { know(call, 1); }});
+// | `spectrum` | $Y = V \mathrm{diag}(g) V^H$ with the vectors $V$ of $A$ | $\dot Y = V (D \odot V^H
+// \mathrm{sym}(\dot A) V + \mathrm{diag}(\dot g)) V^H$ with $D_{ij} = (g_j - g_i) / (\lambda_j - \lambda_i)$,
+// 0 where these are equal: there the vectors are those for which $V^H \dot A V$ is diagonal | $\bar A = V (D
+// \odot V^H \mathrm{sym}(\bar Y) V) V^H$, $\bar g_i = \mathrm{Re} \thinspace v_i^H \bar Y v_i$ |
 Primitive spectrum("spectrum", {.batching = batch_by_fields,
                                 .attrs = kNoAttrs,
                                 .inputs = 5,
@@ -949,6 +976,11 @@ Primitive spectrum("spectrum", {.batching = batch_by_fields,
                                             std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
                                 .derivative = linalg::spectrum_rule,
                                 .evaluate = linalg::run_spectrum});
+// | `singular_spectrum` | $Y = U \mathrm{diag}(g) V^H$ with the vectors $U$, $V$ of $A$ | $\dot Y = T(\dot A)
+// + U \mathrm{diag}(\dot g) V^H$, $T(X) = U (D \odot (P + P^H) / 2 + E \odot (P - P^H) / 2) V^H + (I - U U^H)
+// X V C V^H + U C U^H X (I - V V^H)$ with $P = U^H X V$, $D_{ij} = (g_j - g_i) / (\sigma_j - \sigma_i)$, 0
+// where these are equal, $E_{ij} = (g_i + g_j) / (\sigma_i + \sigma_j)$, $C = \mathrm{diag}(g / \sigma)$ |
+// $\bar A = T(\bar Y)$, $\bar g_i = \mathrm{Re} \thinspace u_i^H \bar Y v_i$ |
 Primitive singular_spectrum("singular_spectrum",
                             {.batching = batch_by_fields,
                              .attrs = kNoAttrs,
@@ -958,6 +990,7 @@ Primitive singular_spectrum("singular_spectrum",
                                          std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
                              .derivative = linalg::singular_spectrum_rule,
                              .evaluate = linalg::run_singular_spectrum});
+// | `split_vectors` | the vectors that a matrix has once it moved along $T$, constants | | |
 Primitive split_vectors("split_vectors",
                         {.batching = batch_by_fields,
                          .attrs = SplitAttrs{},
@@ -972,6 +1005,10 @@ Primitive split_vectors("split_vectors",
                          .num_outputs = 2,
                          .on_complex = OnComplex::native,
                          .flops = flops_per_input<1>});
+// | `motion` | $y_i = \mathrm{Re} \thinspace l_i^H T r_i$, of values that have split | $\dot y_i =
+// \mathrm{Re}(\dot l_i^H T r_i + l_i^H \dot T r_i + l_i^H T \dot r_i)$ | $\bar L = T R \thinspace
+// \mathrm{diag}(\bar y)$, $\bar T = L \thinspace \mathrm{diag}(\bar y) R^H$, $\bar R = T^H L \thinspace
+// \mathrm{diag}(\bar y)$ |
 Primitive motion("motion", {.batching = batch_by_fields,
                             .attrs = CallerAttrs{},
                             .inputs = 5,
@@ -986,6 +1023,8 @@ Primitive motion("motion", {.batching = batch_by_fields,
                             .derivative = linalg::motion_rule,
                             .evaluate = linalg::run_motion,
                             .num_outputs = 2});
+// | `vanishing` | $y = x$, or an error where an element that must be 0 is not | $\dot y = \dot x$, of which
+// these elements must be 0, too | $\bar x = \bar y$ |
 Primitive vanishing(
     "vanishing", {.batching = batch_by_fields,
                   .attrs = CallerAttrs{},
@@ -996,6 +1035,8 @@ Primitive vanishing(
                                        .transpose = [](const Call&, Cotangents cotangents,
                                                        int i) { return i == 1 ? cotangents[0] : Tensor(); }},
                   .evaluate = linalg::run_vanishing});
+// | `determined` | $y = x$, or an error where the derivative is not determined | $\dot y = \dot x$ | $\bar x
+// = \bar y$ |
 Primitive determined(
     "determined",
     {.batching = batch_by_fields,
@@ -1007,6 +1048,8 @@ Primitive determined(
                           .transpose = [](const Call&, Cotangents cotangents, int) { return cotangents[0]; }},
      .on_complex = OnComplex::native,
      .flops = flops_per_input<1>});
+// | `pinv` | $P = A^+$ | $\dot P = -P \dot A P + P P^H \dot A^H (I - A P) + (I - P A) \dot A^H P^H P$ | $\bar
+// A = -P^H \bar P P^H + (I - A P) \bar P^H P P^H + P^H P \bar P^H (I - P A)$ |
 Primitive pinv("pinv", {.batching = batch_by_fields,
                         .attrs = kNoAttrs,
                         .inputs = 2,
@@ -1014,6 +1057,8 @@ Primitive pinv("pinv", {.batching = batch_by_fields,
                         .infer = linalg::infer_transposed,
                         .derivative = linalg::pinv_rule,
                         .evaluate = linalg::run_pinv});
+// | `matrix_exp` | $Y = e^A$ | $\dot Y = \int_0^1 e^{s A} \dot A e^{(1 - s) A} ds$ | $\bar A = \int_0^1 e^{s
+// A^H} \bar Y e^{(1 - s) A^H} ds$ |
 Primitive matrix_exp("matrix_exp", {.batching = batch_by_fields,
                                     .attrs = kNoAttrs,
                                     .check = linalg::check_square,

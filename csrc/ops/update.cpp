@@ -66,8 +66,11 @@ template <class T, int groups, int64_t multiply_adds, int64_t arithmetic> Defini
 }  // namespace
 
 namespace primitives {
+// | `sgd_update` | overwrites its inputs: differentiating it is an error | | |
 Primitive sgd_update("sgd_update", update<SgdAttrs, 2, 3, 0>());
+// | `adam_update` | overwrites its inputs: differentiating it is an error | | |
 Primitive adam_update("adam_update", update<AdamAttrs, 4, 4, 5>());
+// | `rmsprop_update` | overwrites its inputs: differentiating it is an error | | |
 Primitive rmsprop_update("rmsprop_update", update<RmspropAttrs, 3, 4, 3>());
 }  // namespace primitives
 

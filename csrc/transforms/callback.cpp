@@ -142,6 +142,8 @@ namespace primitives {
 
 constexpr Attributes::Unsaved kHost{"it calls a function of the host"};
 
+// | `pure_callback` | what your function gives | none: `custom_jvp` around it | none: `custom_vjp` around it
+// |
 Primitive pure_callback("pure_callback",
                         {.batching = batch_callback,
                          .attrs = kHost,
@@ -152,6 +154,7 @@ Primitive pure_callback("pure_callback",
                          .dispatch = dispatch_callback,
                          .num_outputs = kAnyNumber,
                          .flops = no_flops});
+// | `debug_callback` | no result | | |
 Primitive debug_callback("debug_callback", {.batching = batch_callback,
                                             .attrs = kHost,
                                             .inputs = {0, kAnyNumber},

@@ -65,6 +65,8 @@ Tensors batch_checkpoint(const BatchedCall& batched) {
 
 }  // namespace
 
+// | `checkpoint` | $y = f(x)$ | $\dot y = f'(x) \dot x$ | $\bar x = f'(x)^T \bar y$, $f$ being computed again
+// |
 Primitive primitives::checkpoint("checkpoint",
                                  {.batching = batch_checkpoint,
                                   .attrs = CheckpointAttrs{},

@@ -157,6 +157,8 @@ Tensors batch_cond(const BatchedCall& batched) {
 
 }  // namespace
 
+// | `cond` | $y = f(x)$ where a condition holds, else $g(x)$ | $\dot y = f'(x) \dot x$ or $g'(x) \dot x$ |
+// $\bar x = f'(x)^T \bar y$ or $g'(x)^T \bar y$ |
 Primitive primitives::cond("cond", {.batching = batch_cond,
                                     .attrs = CondAttrs{},
                                     .inputs = {1, kAnyNumber},

@@ -689,6 +689,8 @@ template <class T> void infer_program(const SpecCall& call, std::span<Spec> outp
 
 namespace primitives {
 
+// | `custom_vjp` | what your function gives | the transpose of what your rule gives | $\bar x$: what your
+// rule gives |
 Primitive custom_vjp("custom_vjp", {.batching = batch_vjp,
                                     .attrs = VjpAttrs{},
                                     .inputs = {0, kAnyNumber},
@@ -698,6 +700,7 @@ Primitive custom_vjp("custom_vjp", {.batching = batch_vjp,
                                     .evaluate = run_function<VjpAttrs>,
                                     .dispatch = run_vjp_program,
                                     .num_outputs = kAnyNumber});
+// | `custom_jvp` | what your function gives | $\dot y$: what your rule gives | its transpose |
 Primitive custom_jvp("custom_jvp", {.batching = batch_jvp,
                                     .attrs = JvpAttrs{},
                                     .inputs = {0, kAnyNumber},

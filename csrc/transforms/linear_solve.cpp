@@ -192,6 +192,8 @@ Tensors batch_linear(const BatchedCall& batched) {
 
 }  // namespace
 
+// | `linear_solve` | $A x = b$ | $A \dot x = \dot b - \dot A x$ | $A^T \bar b = \bar x$, $\bar A = -\bar b
+// x^T$ |
 Primitive primitives::linear_solve("linear_solve",
                                    {.batching = batch_linear,
                                     .attrs = {LinearSystem{},

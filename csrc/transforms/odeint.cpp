@@ -516,6 +516,7 @@ Tensors batch_adjoint(const BatchedCall& batched) {
 
 }  // namespace
 
+// | `ode_steps` | the steps that are small enough | no derivative: 0 | |
 Primitive primitives::ode_steps("ode_steps", {.batching = batch_steps,
                                               .attrs = OdeAttrs{},
                                               .inputs = {2, kAnyNumber},
@@ -526,6 +527,8 @@ Primitive primitives::ode_steps("ode_steps", {.batching = batch_steps,
                                               .dispatch = dispatch<find_steps>,
                                               .num_outputs = 4,
                                               .flops = step_flops});
+// | `ode_adjoint` | $y' = f(y, t, p)$ by `ode_steps` | that of the steps | $a' = -f_y^T a$ from the last time
+// to the first, $\bar p = \int f_p^T a dt$ |
 Primitive primitives::ode_adjoint("ode_adjoint",
                                   {.batching = batch_adjoint,
                                    .attrs = OdeAttrs{},

@@ -138,6 +138,7 @@ Tensors batch_root(const BatchedCall& batched) {
 
 }  // namespace
 
+// | `root` | $f(x, p) = 0$ | $f_x \dot x = -f_p \dot p$ | $f_x^T z = \bar x$, $\bar p = -f_p^T z$ |
 Primitive primitives::root(
     "root",
     {.batching = batch_root,

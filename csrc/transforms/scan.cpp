@@ -406,6 +406,9 @@ Tensors batch_scan(const BatchedCall& batched) {
 
 }  // namespace
 
+// | `scan` | $(c_{k+1}, y_k) = f(c_k, x_k)$ for $k = 0, 1, \dots$ | $(\dot c_{k+1}, \dot y_k) = f'(c_k, x_k)
+// (\dot c_k, \dot x_k)$ | $(\bar c_k, \bar x_k) = f'(c_k, x_k)^T (\bar c_{k+1}, \bar y_k)$, from the last $k$
+// to the first |
 Primitive primitives::scan("scan", {.batching = batch_scan,
                                     .attrs = ScanAttrs{},
                                     .inputs = {0, kAnyNumber},

@@ -199,6 +199,8 @@ Tensors batch_while(const BatchedCall& batched) {
 
 }  // namespace
 
+// | `while_loop` | $c_{k+1} = f(c_k)$ as long as a condition holds | $\dot c_{k+1} = f'(c_k) \dot c_k$ |
+// $\bar c_k = f'(c_k)^T \bar c_{k+1}$, given the most steps there may be |
 Primitive primitives::while_loop("while_loop", {.batching = batch_while,
                                                 .attrs = WhileAttrs{},
                                                 .inputs = {1, kAnyNumber},

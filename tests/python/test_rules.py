@@ -23,12 +23,21 @@ ROWS = rules_table.rows()
 def test_the_table_is_current_and_whole():
     text = (ROOT / "docs/rules.md").read_text()
     assert rules_table.document(text, ops.PRIMITIVES) == text, "run scripts/rules_table.py"
-    with pytest.raises(SystemExit, match="no rule of brand_new"):
+    with pytest.raises(
+        SystemExit, match=r"no rule of brand_new: write its row, // \| `brand_new` \| .*, above it"
+    ):
         rules_table.document(text, [*ops.PRIMITIVES, "brand_new"])
-    with pytest.raises(SystemExit, match="a rule of sin, which is no primitive"):
-        rules_table.document(text, [name for name in ops.PRIMITIVES if name != "sin"])
-    with pytest.raises(SystemExit, match="copy twice"):
-        rules_table.document(text + "| `copy` | |\n", ops.PRIMITIVES)
+    with pytest.raises(SystemExit, match=r"a rule of copy, which is no primitive, in csrc/ops/convert\.cpp"):
+        rules_table.document(text, [name for name in ops.PRIMITIVES if name != "copy"])
+    for rows, fault in (
+        ({"copy": ["`copy`", "", "", ""]}, "a second rule of copy in csrc/ops/new.cpp"),
+        ({"exp": ["`exp`", "", "", ""]}, "a second rule of exp in csrc/ops/new.cpp"),
+        ({"brand_new": ["`brand_new`", ""]}, "2 cells, not 4, in the row of brand_new"),
+        ({"brand_new": ["`brand_new`", "", "", ""]}, "no place for the rules of csrc/ops/new.cpp"),
+    ):
+        written = {**rules_table.written_rows(), "csrc/ops/new.cpp": rows}
+        with pytest.raises(SystemExit, match=fault):
+            rules_table.document(text, [*ops.PRIMITIVES, "brand_new"], written)
 
 
 # --- Elementwise: the expressions of the table, computed by NumPy
