@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <string_view>
 
 #include "binding.h"
@@ -124,25 +125,28 @@ struct Example {
   std::string_view calls, shown;
 };
 
-const std::map<std::string_view, Example> kExamples = {
+// By place; those of rows stand beneath these.
+std::map<std::string_view, Example>& examples() {
+  static std::map<std::string_view, Example> all = {
 #define TIDU_EXAMPLE(place, calls, shown) {place, {calls, shown}},
 #define EXAMPLE TIDU_EXAMPLE
-#include "examples.def"
 #include "ops/elementwise.def"
 #define EXAMPLE TIDU_EXAMPLE
 #include "ops/reduce.def"
 #define EXAMPLE TIDU_EXAMPLE
 #include "ops/scan.def"
-};
+  };
+  return all;
+}
 
 // A doc with the example that there is of what stands at a place, or nothing.
 std::optional<std::string> with_example(std::string doc, std::string_view place) {
   constexpr std::string_view kHead = "\n\nExamples\n--------";
   constexpr std::string_view kMethod = "Tensor.";
-  auto found = kExamples.find(place);
-  if (found == kExamples.end() && place.starts_with(kMethod))
-    found = kExamples.find(place.substr(kMethod.size()));
-  if (found == kExamples.end() || doc.find(kHead) != doc.npos) return {};  // the latter under two names
+  auto found = examples().find(place);
+  if (found == examples().end() && place.starts_with(kMethod))
+    found = examples().find(place.substr(kMethod.size()));
+  if (found == examples().end() || doc.find(kHead) != doc.npos) return {};  // the latter under two names
   doc += kHead;
   std::istringstream calls{std::string(found->second.calls)};
   for (std::string line; std::getline(calls, line);) doc += "\n>>> " + line;
@@ -200,6 +204,11 @@ void set_doc(py::handle object, const std::string& text) {
 }
 
 }  // namespace
+
+void example(const char* place, const char* calls, const char* shown) {
+  if (!examples().emplace(place, Example{calls, shown}).second)
+    throw std::logic_error(str("a second example of ", place));
+}
 
 std::span<PyObject* const>& arguments_in_flight() {
   thread_local std::span<PyObject* const> arguments;

@@ -153,6 +153,10 @@ template <class F> PyObject* guarded(F&& body) noexcept {
 
 // --- The parts of the module.
 
+// The example in the docs of what is bound at a place (its name, with that of its module or class), beneath
+// its binding; what Python shows of the last call. A method without one has that of the function of its name.
+void example(const char* place, const char* calls, const char* shown);
+
 void bind_types(py::module_& m);         // convert.cpp: dtype, device
 void bind_tensor(py::module_& m);        // tensor_type.cpp
 void bind_operations(py::module_& m);    // operations.cpp and the families in ops/

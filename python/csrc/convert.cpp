@@ -230,7 +230,11 @@ void bind_types(py::module_& m) {
         device_set = device;
       },
       py::arg("device"), "Lets tensors be made on `device` where none is named; it is cpu at first.");
+  example("set_default_device", "td.set_default_device(\"cpu\")", "");
   m.def("get_default_device", &default_device, "Where tensors are made if no device is named.");
+  example("get_default_device", "td.get_default_device()", "device('cpu')");
+  example("dtype", "td.dtype(\"float32\").itemsize", "4");
+  example("device", "td.device(\"cuda\", 1).index", "1");
 }
 
 }  // namespace tidu::python

@@ -118,6 +118,12 @@ void bind_cuda(py::module_& core) {
     return result;
   });
   bind_streams(m);
+  example("_cuda.Stream",
+          "stream = td.cuda.Stream()\n"
+          "stream.synchronize()\n"
+          "stream.query()",
+          "True");
+  example("_cuda.Event", "td.cuda.Event().query()", "True");
 }
 
 }  // namespace tidu::python

@@ -437,9 +437,17 @@ void bind_exchange(py::module_& m) {
       },
       py::arg("array"),
       "A tensor in the memory of a NumPy array (or anything with the buffer protocol), which both then see.");
+  example("from_numpy",
+          "import numpy as np\n"
+          "td.from_numpy(np.array([1.0, 2.0]))",
+          "tensor([1., 2.], dtype=float64)");
   m.def("from_dlpack", &import_dlpack, py::arg("x"), py::kw_only(), py::arg("device") = py::none(),
         py::arg("copy") = py::none(),
         "A tensor in the memory of another library's array, through its __dlpack__ or a capsule.");
+  example("from_dlpack",
+          "import numpy as np\n"
+          "td.from_dlpack(np.array([1.0, 2.0]))",
+          "tensor([1., 2.], dtype=float64)");
   m.def("_to_bytes", &to_bytes, py::arg("x"), "The elements in row-major order.");
   m.def("_write_bytes", &write_bytes, py::arg("x"), py::arg("bytes"),
         "Puts the elements in row-major order into a buffer.");

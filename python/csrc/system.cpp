@@ -85,19 +85,25 @@ void bind_system(py::module_& m) {
       "Bytes in use by tensors, the most there were since the last reset, bytes held from the system, and "
       "the number\n"
       "of allocations.");
+  example("memory_stats", "td.cpu.memory_stats()[\"live_bytes\"] >= 0", "True");
   m.def(
       "reset_peak_memory", [](Device device) { allocator(device).reset_peak(); }, device,
       "Lets peak_bytes begin again at live_bytes.");
+  example("reset_peak_memory", "td.cpu.reset_peak_memory()", "");
   m.def(
       "empty_cache", [](Device device) { allocator(device).empty_cache(); }, device,
       "Gives memory that no tensor uses back to the system.");
+  example("empty_cache", "td.cpu.empty_cache()", "");
   m.def(
       "set_memory_limit", [](int64_t bytes, Device device) { allocator(device).set_limit(bytes); },
       py::arg("bytes"), device,
       "The most that may be held from the system; beyond it allocations raise MemoryError.");
+  example("set_memory_limit", "td.cpu.set_memory_limit(2**62)", "");
   m.def("set_num_threads", &cpu::set_num_threads, py::arg("count"),
         "How many threads the cpu's kernels use. Results do not depend on it.");
+  example("set_num_threads", "td.set_num_threads(td.get_num_threads())", "");
   m.def("get_num_threads", &cpu::num_threads, "How many threads the cpu's kernels use.");
+  example("get_num_threads", "td.get_num_threads() >= 1", "True");
   m.def(
       "describe_device", [](Device device) { return backend(device).description(device.index); },
       py::arg("device"), "One line on a device: what it is and what of it is used.");

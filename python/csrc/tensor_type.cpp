@@ -376,6 +376,9 @@ void bind_tensor(py::module_& m) {
             PyObject_CallOneArg(reinterpret_cast<PyObject*>(&PyComplex_Type), value.ptr()));
       },
       py::name("__complex__"), py::is_method(type), "The one element as a complex number.");
+  example("Tensor.item", "td.tensor([2.5]).item()", "2.5");
+  example("Tensor.tolist", "td.tensor([[1, 2], [3, 4]]).tolist()", "[[1, 2], [3, 4]]");
+  example("Tensor", "(2 * td.tensor([1.0, 2.0])).sum()", "tensor(6., dtype=float32)");
 }
 
 }  // namespace tidu::python

@@ -42,6 +42,8 @@ void bind_activations(py::module_& m) {
       },
       x, py::arg("approximate") = "none",
       "x Phi(x), Phi being the normal distribution function, or its approximation by tanh.");
+  example("_training.gelu", "td.nn.functional.gelu(td.tensor([-1.0, 2.0]), \"tanh\")",
+          "tensor([-0.158808 ,  1.9545978], dtype=float32)");
   m.def(
       "softplus",
       [](const Tensor& x, double beta, std::optional<double> threshold) {
@@ -51,24 +53,54 @@ void bind_activations(py::module_& m) {
       "log(1 + exp(beta x)) / beta, without overflow. Where beta x exceeds the threshold x itself, as "
       "PyTorch "
       "has it\nfrom 20 on; without one nothing is approximated.");
+  example("_training.softplus", "td.nn.functional.softplus(td.tensor([0.0, 30.0]), beta=2.0)",
+          "tensor([ 0.3465736, 30.       ], dtype=float32)");
   plain("selu", nn::selu, "1.0507 elu(x, 1.6733), which keeps mean 0 and variance 1.");
+  example("_training.selu", "td.nn.functional.selu(td.tensor([-1.0, 2.0]))",
+          "tensor([-1.1113307,  2.101402 ], dtype=float32)");
   m.def("celu", nn::celu, x, py::arg("alpha") = 1.0, "x where x > 0, else alpha (exp(x / alpha) - 1).");
+  example("_training.celu", "td.nn.functional.celu(td.tensor([-1.0, 2.0]))",
+          "tensor([-0.63212055,  2.        ], dtype=float32)");
   plain("logsigmoid", log_sigmoid, "log(1 / (1 + exp(-x))), which is log_sigmoid.");
+  example("_training.logsigmoid", "td.nn.functional.logsigmoid(td.tensor([0.0, -200.0]))",
+          "tensor([  -0.6931472, -200.       ], dtype=float32)");
   plain("relu6", nn::relu6, "x held in [0, 6]; the derivative at both bounds is 0.");
+  example("_training.relu6", "td.nn.functional.relu6(td.tensor([-1.0, 3.0, 8.0]))",
+          "tensor([0., 3., 6.], dtype=float32)");
   plain("hardsigmoid", nn::hardsigmoid, "relu6(x + 3) / 6.");
+  example("_training.hardsigmoid", "td.nn.functional.hardsigmoid(td.tensor([-4.0, 0.0, 1.5]))",
+          "tensor([0.  , 0.5 , 0.75], dtype=float32)");
   plain("hardswish", nn::hardswish, "x relu6(x + 3) / 6.");
+  example("_training.hardswish", "td.nn.functional.hardswish(td.tensor([-4.0, 0.0, 3.0]))",
+          "tensor([0., 0., 3.], dtype=float32)");
   plain("softsign", nn::softsign, "x / (1 + |x|).");
+  example("_training.softsign", "td.nn.functional.softsign(td.tensor([-1.0, 3.0]))",
+          "tensor([-0.5 ,  0.75], dtype=float32)");
   plain("tanhshrink", nn::tanhshrink, "x - tanh(x).");
+  example("_training.tanhshrink", "td.nn.functional.tanhshrink(td.tensor([0.0, 1.0]))",
+          "tensor([0.        , 0.23840576], dtype=float32)");
   m.def("softshrink", nn::softshrink, x, py::arg("lambd") = 0.5,
         "x moved by lambd towards 0, and 0 where |x| <= lambd.");
+  example("_training.softshrink", "td.nn.functional.softshrink(td.tensor([-1.0, 0.3]))",
+          "tensor([-0.5,  0. ], dtype=float32)");
   m.def("hardshrink", nn::hardshrink, x, py::arg("lambd") = 0.5, "x, and 0 where |x| <= lambd.");
+  example("_training.hardshrink", "td.nn.functional.hardshrink(td.tensor([-1.0, 0.3]))",
+          "tensor([-1.,  0.], dtype=float32)");
   m.def("threshold", nn::threshold, x, py::arg("threshold"), py::arg("value"),
         "x where it exceeds the threshold, else the value.");
+  example("_training.threshold", "td.nn.functional.threshold(td.tensor([0.5, 2.0]), 1.0, -1.0)",
+          "tensor([-1.,  2.], dtype=float32)");
   m.def("prelu", nn::prelu, x, py::arg("weight"),
         "x where x > 0, else weight x: one weight, or a vector with one for each channel, axis 1.");
+  example("_training.prelu", "td.nn.functional.prelu(td.tensor([-1.0, 2.0]), td.tensor([0.25]))",
+          "tensor([-0.25,  2.  ], dtype=float32)");
   m.def("glu", nn::glu, x, py::arg("axis") = -1,
         "The first half along the axis times the sigmoid of the second.");
+  example("_training.glu", "td.nn.functional.glu(td.tensor([1.0, 2.0, 0.0, 0.0]))",
+          "tensor([0.5, 1. ], dtype=float32)");
   m.def("softmin", nn::softmin, x, py::arg("axis") = -1, "softmax(-x) along the axis.");
+  example("_training.softmin", "td.nn.functional.softmin(td.tensor([0.0, 0.0]))",
+          "tensor([0.5, 0.5], dtype=float32)");
 }
 
 using nn::reduction_from_name;
@@ -85,6 +117,10 @@ void bind_likelihoods(py::module_& m) {
       "log-probabilities t.\nThe reduction may also be \"batchmean\": the sum divided by the size of the "
       "first "
       "axis.");
+  example(
+      "_training.kl_div",
+      "td.nn.functional.kl_div(td.log(td.tensor([0.5, 0.5])), td.tensor([0.25, 0.75]), reduction=\"sum\")",
+      "tensor(0.13081202, dtype=float32)");
   m.def(
       "gaussian_nll_loss",
       [](const Tensor& prediction, const Tensor& target, const Tensor& var, bool full, double eps,
@@ -95,6 +131,9 @@ void bind_likelihoods(py::module_& m) {
       py::arg("eps") = 1e-6, py::arg("reduction") = "mean",
       "(log(var) + (p - t)^2 / var) / 2, with var held at eps or above; `full` adds log(2 pi) / 2. The "
       "variances broadcast\nto the predictions or lack their last axis; a negative one is a ValueError.");
+  example("_training.gaussian_nll_loss",
+          "td.nn.functional.gaussian_nll_loss(td.tensor([0.0]), td.tensor([1.0]), td.tensor([1.0]))",
+          "tensor(0.5, dtype=float32)");
   m.def(
       "poisson_nll_loss",
       [](const Tensor& x, const Tensor& target, bool log_input, bool full, double eps,
@@ -104,6 +143,9 @@ void bind_likelihoods(py::module_& m) {
       py::arg("x"), py::arg("target"), py::arg("log_input") = true, py::arg("full") = false,
       py::arg("eps") = 1e-8, py::arg("reduction") = "mean",
       "exp(x) - t x, or without log_input x - t log(x + eps); `full` adds Stirling's log(t!) where t > 1.");
+  example("_training.poisson_nll_loss",
+          "td.nn.functional.poisson_nll_loss(td.tensor([0.0]), td.tensor([2.0]))",
+          "tensor(1., dtype=float32)");
 }
 
 void bind_margins(py::module_& m) {
@@ -118,6 +160,9 @@ void bind_margins(py::module_& m) {
       py::arg("weight") = py::none(), py::arg("reduction") = "mean",
       "The sum over the other classes c of weight[t] max(0, margin - x[t] + x[c])^p / C, p 1 or 2, of scores "
       "x (N, C) or\n(C) and class indices t.");
+  example("_training.multi_margin_loss",
+          "td.nn.functional.multi_margin_loss(td.tensor([[1.0, 0.5]]), td.tensor([0]))",
+          "tensor(0.25, dtype=float32)");
   const auto plain = [&](const char* name, Tensor (*loss)(const Tensor&, const Tensor&, nn::Reduction),
                          const char* doc) {
     m.def(
@@ -131,7 +176,12 @@ void bind_margins(py::module_& m) {
       "multilabel_margin_loss", nn::multilabel_margin_loss,
       "The sum over target classes t and others c of max(0, 1 - x[t] + x[c]) / C; rows of targets, shaped as "
       "the scores\n(N, C) or (C), list class indices up to the first that is negative.");
+  example("_training.multilabel_margin_loss",
+          "td.nn.functional.multilabel_margin_loss(td.tensor([[0.5, 0.0, 1.0]]), td.tensor([[2, -1, 0]]))",
+          "tensor(0.16666667, dtype=float32)");
   plain("soft_margin_loss", nn::soft_margin_loss, "log(1 + exp(-t x)) of targets t, 1 or -1.");
+  example("_training.soft_margin_loss", "td.nn.functional.soft_margin_loss(td.tensor([0.0]), td.tensor([1]))",
+          "tensor(0.6931472, dtype=float32)");
   m.def(
       "multilabel_soft_margin_loss",
       [](const Tensor& logits, const Tensor& targets, const OptionalTensor& weight,
@@ -141,6 +191,9 @@ void bind_margins(py::module_& m) {
       },
       py::arg("logits"), py::arg("targets"), py::arg("weight") = py::none(), py::arg("reduction") = "mean",
       "The mean over the last axis of binary_cross_entropy_with_logits.");
+  example("_training.multilabel_soft_margin_loss",
+          "td.nn.functional.multilabel_soft_margin_loss(td.tensor([[0.0, 0.0]]), td.tensor([[1.0, 0.0]]))",
+          "tensor(0.6931472, dtype=float32)");
   m.def(
       "hinge_embedding_loss",
       [](const Tensor& x, const Tensor& target, double margin, const std::string& reduction) {
@@ -148,6 +201,9 @@ void bind_margins(py::module_& m) {
       },
       py::arg("x"), py::arg("target"), py::arg("margin") = 1.0, py::arg("reduction") = "mean",
       "x where the target is 1, max(0, margin - x) where it is -1.");
+  example("_training.hinge_embedding_loss",
+          "td.nn.functional.hinge_embedding_loss(td.tensor([0.5, 0.5]), td.tensor([1, -1]))",
+          "tensor(0.5, dtype=float32)");
   m.def(
       "margin_ranking_loss",
       [](const Tensor& x1, const Tensor& x2, const Tensor& target, double margin,
@@ -156,17 +212,28 @@ void bind_margins(py::module_& m) {
       },
       py::arg("x1"), py::arg("x2"), py::arg("target"), py::arg("margin") = 0.0, py::arg("reduction") = "mean",
       "max(0, margin - t (x1 - x2)) of targets t, 1 or -1.");
+  example("_training.margin_ranking_loss",
+          "td.nn.functional.margin_ranking_loss(td.tensor([1.0]), td.tensor([2.0]), td.tensor([1]))",
+          "tensor(1., dtype=float32)");
 }
 
 void bind_distances(py::module_& m) {
   m.def("pairwise_distance", nn::pairwise_distance, py::arg("x1"), py::arg("x2"), py::arg("p") = 2.0,
         py::arg("eps") = 1e-6, py::arg("keepdims") = false,
         "The p-norm along the last axis of x1 - x2 + eps.");
+  example("_training.pairwise_distance",
+          "td.nn.functional.pairwise_distance(td.tensor([[0.0, 0.0]]), td.tensor([[3.0, 4.0]]))",
+          "tensor([4.999999], dtype=float32)");
   m.def("cosine_similarity", nn::cosine_similarity, py::arg("x1"), py::arg("x2"), py::arg("axis") = 1,
         py::arg("eps") = 1e-8,
         "The cosine of the angle between x1 and x2 along the axis; norms are held at eps or above.");
+  example("_training.cosine_similarity",
+          "td.nn.functional.cosine_similarity(td.tensor([[1.0, 0.0]]), td.tensor([[1.0, 1.0]]))",
+          "tensor([0.70710677], dtype=float32)");
   m.def("normalize", nn::normalize, py::arg("x"), py::arg("p") = 2.0, py::arg("axis") = 1,
         py::arg("eps") = 1e-12, "x divided by its p-norm along the axis, held at eps or above.");
+  example("_training.normalize", "td.nn.functional.normalize(td.tensor([[3.0, 4.0]]))",
+          "tensor([[0.6, 0.8]], dtype=float32)");
   m.def(
       "cosine_embedding_loss",
       [](const Tensor& x1, const Tensor& x2, const Tensor& target, double margin,
@@ -175,6 +242,10 @@ void bind_distances(py::module_& m) {
       },
       py::arg("x1"), py::arg("x2"), py::arg("target"), py::arg("margin") = 0.0, py::arg("reduction") = "mean",
       "1 - cosine where the target is 1, max(0, cosine - margin) where it is -1, along the last axis.");
+  example("_training.cosine_embedding_loss",
+          "td.nn.functional.cosine_embedding_loss(td.tensor([[1.0, 0.0]]), td.tensor([[0.0, 1.0]]), "
+          "td.tensor([1]))",
+          "tensor(1., dtype=float32)");
   m.def(
       "ctc_loss",
       [](const Tensor& log_probs, const Tensor& targets, const Tensor& input_lengths,
@@ -203,6 +274,9 @@ void bind_distances(py::module_& m) {
       "max(0, margin + d(anchor, positive) - d(anchor, negative)), d being pairwise_distance; with `swap` "
       "the "
       "negative is\nat its distance from the positive where that is less.");
+  example("_training.triplet_margin_loss",
+          "td.nn.functional.triplet_margin_loss(td.tensor([[0.0]]), td.tensor([[1.0]]), td.tensor([[3.0]]))",
+          "tensor(0., dtype=float32)");
 }
 
 void bind_losses(py::module_& m) {
@@ -225,6 +299,9 @@ second of (N, C, d1, ..). Targets are
 `label_smoothing` e mixes the targets with the uniform distribution: (1 - e) target + e / C. `weight`, one number
 for each class, multiplies what that class contributes; the mean over class indices then divides by the weights of
 the targets. `reduction` is "mean", "sum" or "none". ShapeError where shapes do not fit, IndexError for a class index out of range.)");
+  example("_training.cross_entropy",
+          "td.nn.functional.cross_entropy(td.tensor([[2.0, 0.0], [0.0, 1.0]]), td.tensor([0, 1]))",
+          "tensor(0.22009486, dtype=float32)");
   m.def(
       "nll_loss",
       [](const Tensor& log_probabilities, const Tensor& targets, const std::string& reduction,
@@ -236,6 +313,8 @@ the targets. `reduction` is "mean", "sum" or "none". ShapeError where shapes do 
       py::arg("ignore_index") = -100, py::arg("weight") = py::none(),
       "-weight[target] log_probabilities[target] along the class axis: cross_entropy for what log_softmax "
       "gave.");
+  example("_training.nll_loss", "td.nn.functional.nll_loss(td.log(td.tensor([[0.5, 0.5]])), td.tensor([1]))",
+          "tensor(0.6931472, dtype=float32)");
   m.def(
       "binary_cross_entropy",
       [](const Tensor& probabilities, const Tensor& targets, const std::string& reduction,
@@ -247,6 +326,9 @@ the targets. `reduction` is "mean", "sum" or "none". ShapeError where shapes do 
       py::arg("weight") = py::none(),
       "-(t log(p) + (1 - t) log(1 - p)) of probabilities p and targets t of one shape, the logarithms held "
       "at -100 or above.\n`weight` multiplies the losses, to whose shape it broadcasts.");
+  example("_training.binary_cross_entropy",
+          "td.nn.functional.binary_cross_entropy(td.tensor([0.5, 0.5]), td.tensor([1.0, 0.0]))",
+          "tensor(0.6931472, dtype=float32)");
   m.def(
       "binary_cross_entropy_with_logits",
       [](const Tensor& logits, const Tensor& targets, const std::string& reduction,
@@ -260,6 +342,9 @@ the targets. `reduction` is "mean", "sum" or "none". ShapeError where shapes do 
       "softplus(x).\n`pos_weight` w broadcasts to the logits' shape; left out, it is 1. `weight` multiplies "
       "the "
       "losses.");
+  example("_training.binary_cross_entropy_with_logits",
+          "td.nn.functional.binary_cross_entropy_with_logits(td.tensor([0.0, 0.0]), td.tensor([1.0, 0.0]))",
+          "tensor(0.6931472, dtype=float32)");
   const auto regression = [&](const char* name, Tensor (*loss)(const Tensor&, const Tensor&, nn::Reduction),
                               const char* doc) {
     m.def(
@@ -270,7 +355,11 @@ the targets. `reduction` is "mean", "sum" or "none". ShapeError where shapes do 
         py::arg("prediction"), py::arg("target"), py::arg("reduction") = "mean", doc);
   };
   regression("mse_loss", nn::mse_loss, "(p - t)^2 of predictions and targets of one shape.");
+  example("_training.mse_loss", "td.nn.functional.mse_loss(td.tensor([1.0, 2.0]), td.tensor([1.0, 4.0]))",
+          "tensor(2., dtype=float32)");
   regression("l1_loss", nn::l1_loss, "|p - t| of predictions and targets of one shape.");
+  example("_training.l1_loss", "td.nn.functional.l1_loss(td.tensor([1.0, 2.0]), td.tensor([1.5, 2.0]))",
+          "tensor(0.25, dtype=float32)");
   m.def(
       "huber_loss",
       [](const Tensor& prediction, const Tensor& target, double delta, const std::string& reduction) {
@@ -278,6 +367,8 @@ the targets. `reduction` is "mean", "sum" or "none". ShapeError where shapes do 
       },
       py::arg("prediction"), py::arg("target"), py::arg("delta") = 1.0, py::arg("reduction") = "mean",
       "d^2 / 2 where d = |p - t| is at most delta, else delta (d - delta / 2); p and t have one shape.");
+  example("_training.huber_loss", "td.nn.functional.huber_loss(td.tensor([0.0, 3.0]), td.tensor([1.0, 0.0]))",
+          "tensor(1.5, dtype=float32)");
   m.def(
       "smooth_l1_loss",
       [](const Tensor& prediction, const Tensor& target, const std::string& reduction, double beta) {
@@ -285,6 +376,9 @@ the targets. `reduction` is "mean", "sum" or "none". ShapeError where shapes do 
       },
       py::arg("prediction"), py::arg("target"), py::arg("reduction") = "mean", py::arg("beta") = 1.0,
       "d^2 / (2 beta) where d = |p - t| is below beta, else d - beta / 2; l1_loss where beta is 0.");
+  example("_training.smooth_l1_loss",
+          "td.nn.functional.smooth_l1_loss(td.tensor([0.0, 3.0]), td.tensor([1.0, 0.0]))",
+          "tensor(1.5, dtype=float32)");
   bind_likelihoods(m);
   bind_margins(m);
   bind_distances(m);
@@ -344,8 +438,13 @@ void bind_layers(py::module_& m) {
       },
       py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(),
       "x @ weight^T + bias, the weight of shape (outputs, inputs), the bias of (outputs) or None.");
+  example("_training.linear",
+          "td.nn.functional.linear(td.tensor([[1.0, 2.0]]), td.tensor([[3.0, 4.0]]), td.tensor([0.5]))",
+          "tensor([[11.5]], dtype=float32)");
   m.def("dropout", &nn::dropout, py::arg("x"), py::arg("p"), py::arg("key"), py::arg("training") = true,
         "In training, each element is 0 with probability p, else x / (1 - p); otherwise x itself.");
+  example("_training.dropout", "td.nn.functional.dropout(td.ones(4), 0.5, td.random.key(0), training=False)",
+          "tensor([1., 1., 1., 1.], dtype=float32)");
   m.def(
       "attention",
       [](const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& mask, bool causal,
@@ -372,6 +471,8 @@ void bind_layers(py::module_& m) {
       py::arg("eps") = 1e-5,
       "(x - mean) / sqrt(var + eps) * weight + bias over the trailing axes, which have `shape`; the variance "
       "is the biased one.");
+  example("_training.layer_norm", "td.nn.functional.layer_norm(td.tensor([[1.0, 3.0]]), (2,))",
+          "tensor([[-0.999995,  0.999995]], dtype=float32)");
   m.def(
       "rms_norm",
       [](const Tensor& x, const Shape& shape, const OptionalTensor& weight, double eps) {
@@ -379,6 +480,8 @@ void bind_layers(py::module_& m) {
       },
       py::arg("x"), py::arg("shape"), py::arg("weight") = py::none(), py::arg("eps") = 1e-5,
       "x / sqrt(mean(x^2) + eps) * weight over the trailing axes, which have `shape`.");
+  example("_training.rms_norm", "td.nn.functional.rms_norm(td.tensor([[3.0, 4.0]]), (2,))",
+          "tensor([[0.8485278, 1.1313704]], dtype=float32)");
   m.def(
       "bilinear",
       [](const Tensor& x1, const Tensor& x2, const Tensor& weight, const OptionalTensor& bias) {
@@ -386,6 +489,9 @@ void bind_layers(py::module_& m) {
       },
       py::arg("x1"), py::arg("x2"), py::arg("weight"), py::arg("bias") = py::none(),
       "The sum of x1[.., i] weight[o, i, j] x2[.., j] over i and j, + bias[o]: (.., outputs).");
+  example("_training.bilinear",
+          "td.nn.functional.bilinear(td.ones((1, 2)), td.ones((1, 3)), td.ones((4, 2, 3)))",
+          "tensor([[6., 6., 6., 6.]], dtype=float32)");
   const auto dilation = py::arg_v("dilation", Dims{1}, "1"), padding = py::arg_v("padding", Dims{0}, "0"),
              stride = py::arg_v("stride", Dims{1}, "1");
   m.def(
@@ -395,6 +501,7 @@ void bind_layers(py::module_& m) {
       },
       py::arg("x"), py::arg("kernel_size"), dilation, padding, stride,
       "The windows of x (.., channels, height, width) as columns: (.., channels * kernel, windows).");
+  example("_training.unfold", "td.nn.functional.unfold(td.ones((1, 1, 3, 3)), 2).shape", "(1, 4, 4)");
   m.def(
       "fold",
       [](const Tensor& x, const Dims& size, const Dims& kernel, const Dims& dilation, const Dims& padding,
@@ -404,6 +511,10 @@ void bind_layers(py::module_& m) {
       },
       py::arg("x"), py::arg("output_size"), py::arg("kernel_size"), dilation, padding, stride,
       "Columns as unfold gives them, added up where they came from: (.., channels, height, width).");
+  example("_training.fold", "td.nn.functional.fold(td.ones((1, 4, 4)), (3, 3), (2, 2))",
+          "tensor([[[[1., 2., 1.],\n"
+          "          [2., 4., 2.],\n"
+          "          [1., 2., 1.]]]], dtype=float32)");
   m.def(
       "grid_sample",
       [](const Tensor& x, const Tensor& grid, const std::string& mode, const std::string& padding_mode,
@@ -420,12 +531,23 @@ void bind_layers(py::module_& m) {
       "the "
       "last element.\nmode is 'bilinear', 'nearest' or 'bicubic' (4 axes); beyond the image are 'zeros', its "
       "'border' or its 'reflection'.");
+  example("_training.grid_sample",
+          "td.nn.functional.grid_sample(td.tensor([[[[1.0, 3.0]]]]), td.tensor([[[[0.0, 0.0]]]]))",
+          "tensor([[[[2.]]]], dtype=float32)");
   m.def("affine_grid", &nn::affine_grid, py::arg("theta"), py::arg("size"), py::arg("align_corners") = false,
         "The grid (N, H, W, 2) of affine maps theta (N, 2, 3) for images of size (N, C, H, W), as "
         "grid_sample takes "
         "it;\nor (N, D, H, W, 3) of theta (N, 3, 4).");
+  example("_training.affine_grid",
+          "td.nn.functional.affine_grid(td.tensor([[[1.0, 0, 0], [0, 1, 0]]]), (1, 1, 1, 2))",
+          "tensor([[[[-0.5,  0. ],\n"
+          "          [ 0.5,  0. ]]]], dtype=float32)");
   m.def("embedding", &nn::embedding, py::arg("indices"), py::arg("weight"),
         "Rows of weight (count, size) at integer indices of any shape: indices.shape + (size,).");
+  example("_training.embedding",
+          "td.nn.functional.embedding(td.tensor([2, 0]), td.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]))",
+          "tensor([[4., 5.],\n"
+          "        [0., 1.]], dtype=float32)");
 }
 
 nn::Fan fan_from_name(const std::string& name) {
@@ -450,17 +572,23 @@ void bind_initialisers(py::module_& m) {
   };
   xavier("xavier_uniform", &nn::xavier_uniform,
          "Uniform in [-a, a) with a = gain sqrt(6 / (fan_in + fan_out)) for a weight (outputs, inputs, ..).");
+  example("_training.xavier_uniform",
+          "bool(td.all(td.abs(td.nn.init.xavier_uniform(td.random.key(0), (3, 3))) <= 1))", "True");
   xavier(
       "xavier_normal", &nn::xavier_normal,
       "Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)) for a weight (outputs, inputs, ..).");
+  example("_training.xavier_normal", "td.nn.init.xavier_normal(td.random.key(0), (3, 2)).shape", "(3, 2)");
   kaiming(
       "kaiming_uniform", &nn::kaiming_uniform,
       "Uniform in [-a, a) with a = gain sqrt(3 / fan); the default gain, sqrt(2), is that of relu. `mode` "
       "is \"fan_in\" or \"fan_out\".");
+  example("_training.kaiming_uniform", "td.nn.init.kaiming_uniform(td.random.key(0), (3, 2)).shape",
+          "(3, 2)");
   kaiming(
       "kaiming_normal", &nn::kaiming_normal,
       "Normal with standard deviation gain / sqrt(fan); the default gain, sqrt(2), is that of relu. `mode` "
       "is \"fan_in\" or \"fan_out\".");
+  example("_training.kaiming_normal", "td.nn.init.kaiming_normal(td.random.key(0), (3, 2)).shape", "(3, 2)");
 }
 
 // The updates overwrite leaves that require grad, of which no derivative may know.
@@ -626,6 +754,11 @@ void bind_clipping(py::module_& m) {
       "Scales the gradients by min(1, max_norm / (norm + 1e-6)), where norm is the Euclidean norm of all of "
       "them "
       "together, and returns the norm.");
+  example("_training.clip_grad_norm_",
+          "p = td.zeros(2, requires_grad=True)\n"
+          "(p * td.tensor([3.0, 4.0])).sum().backward()\n"
+          "td.optim.clip_grad_norm_([p], 1.0)",
+          "tensor(5., dtype=float32)");
   m.def(
       "clip_grad_value_",
       [tensors_of](const py::object& params, double max_value) {
@@ -633,6 +766,12 @@ void bind_clipping(py::module_& m) {
       },
       py::arg("params"), py::arg("max_value"),
       "Holds each element of the gradients in [-max_value, max_value].");
+  example("_training.clip_grad_value_",
+          "p = td.zeros(2, requires_grad=True)\n"
+          "(p * td.tensor([3.0, -4.0])).sum().backward()\n"
+          "td.optim.clip_grad_value_([p], 1.0)\n"
+          "p.grad",
+          "tensor([ 1., -1.], dtype=float32)");
 }
 
 constexpr std::pair<const char*, optim::Method> kMethods[] = {
@@ -893,6 +1032,12 @@ void bind_data(py::module_& m) {
       "The tensor in an IDX file (the format of MNIST), plain or gzipped. A damaged file is an OSError that "
       "says "
       "what is wrong with it.");
+  example("_training.read_idx",
+          "import pathlib, tempfile\n"
+          "path = pathlib.Path(tempfile.mkdtemp(), \"bytes\")\n"
+          "_ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 7]))\n"
+          "td.data.read_idx(path)",
+          "tensor([5, 7], dtype=uint8)");
   py::class_<data::CsvTable>(m, "CsvTable", "What read_csv gives.")
       .def_readonly("values", &data::CsvTable::values, "(rows, columns), without the label column.")
       .def_readonly("columns", &data::CsvTable::columns, "The columns' names; empty without a header.")
@@ -924,6 +1069,13 @@ void bind_data(py::module_& m) {
       "`classes`.\n`label_column`, a name or a position, is held apart. A field that is no number is an "
       "OSError "
       "that names line and column.");
+  example("_training.read_csv",
+          "import pathlib, tempfile\n"
+          "path = pathlib.Path(tempfile.mkdtemp(), \"table.csv\")\n"
+          "_ = path.write_text(\"a,b\\n1,2\\n3,4\\n\")\n"
+          "td.data.read_csv(path).values",
+          "tensor([[1., 2.],\n"
+          "        [3., 4.]], dtype=float32)");
 }
 
 }  // namespace

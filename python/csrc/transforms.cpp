@@ -330,6 +330,7 @@ void bind_transforms(py::module_& m) {
   bind_compile(m);
   bind_implicit(m);
   m.def("is_grad_enabled", &is_grad_enabled, "Whether operations are recorded for derivatives here.");
+  example("is_grad_enabled", "td.is_grad_enabled()", "True");
   m.def("is_tracked", &is_tracked, "Whether some transform that is live here differentiates by the tensor.");
   const Definitions define{m};
   define.method(
@@ -339,6 +340,8 @@ void bind_transforms(py::module_& m) {
         return self;
       },
       py::arg("requires_grad") = true, "Sets requires_grad and returns this tensor.");
+  example("Tensor.requires_grad_", "td.zeros(2).requires_grad_()",
+          "tensor([0., 0.], dtype=float32, requires_grad=True)");
   define.method(
       "backward", backward, py::arg("gradient") = py::none(), py::arg("retain_graph") = false,
       py::arg("create_graph") = false,
@@ -347,6 +350,11 @@ void bind_transforms(py::module_& m) {
       "shape, may be left out for one element. The graph is freed unless retain_graph; with create_graph "
       "the\n"
       "gradients can be differentiated again.");
+  example("Tensor.backward",
+          "x = td.tensor([1.0, 2.0], requires_grad=True)\n"
+          "(x * x).sum().backward()\n"
+          "x.grad",
+          "tensor([2., 4.], dtype=float32)");
   py::class_<std::function<void()>>(m, "HookHandle", "What register_hook gives.")
       .def("remove", [](const std::function<void()>& end) { end(); });
   define.method(
@@ -364,9 +372,22 @@ void bind_transforms(py::module_& m) {
       "it.\n"
       "That does not see a graph in `grad`: of a leaf with such a hook, and a grad made with create_graph,\n"
       "set grad to None when it is no longer used.");
+  example("Tensor.register_hook",
+          "x = td.tensor([1.0], requires_grad=True)\n"
+          "handle = x.register_hook(lambda gradient: 10 * gradient)\n"
+          "(3 * x).sum().backward()\n"
+          "x.grad",
+          "tensor([30.], dtype=float32)");
   define.method(
       "retain_grad", [](const py::object& self) { retain_grad(tensor_of(self.ptr())); },
       "Lets `grad` of the result of an operation collect its gradient, as that of a leaf does.");
+  example("Tensor.retain_grad",
+          "x = td.tensor([1.0], requires_grad=True)\n"
+          "y = 2 * x\n"
+          "y.retain_grad()\n"
+          "(y * y).sum().backward()\n"
+          "y.grad",
+          "tensor([4.], dtype=float32)");
   m.def(
       "_check_escape",
       [](const Tensor& x, const char* op, bool leaves) {

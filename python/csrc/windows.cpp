@@ -184,6 +184,8 @@ void bind_interpolation(py::module_& m) {
       "axes),\n'bilinear' or 'bicubic' (4), 'trilinear' (5). Elements are cells; align_corners puts the "
       "middles of "
       "the first and last\nat the edges. There is no antialias.");
+  example("_training.interpolate", "td.nn.functional.interpolate(td.tensor([[[1.0, 2.0]]]), scale_factor=2)",
+          "tensor([[[1., 1., 2., 2.]]], dtype=float32)");
 }
 
 void bind_norms(py::module_& m) {
@@ -207,6 +209,10 @@ void bind_norms(py::module_& m) {
       "those of x\n(the biased one), and running_mean and running_var, unless None, become (1 - momentum) "
       "times "
       "themselves plus momentum\ntimes those of x (the unbiased one); otherwise they are what is used.");
+  example("_training.batch_norm",
+          "td.nn.functional.batch_norm(td.tensor([[1.0], [3.0]]), td.zeros(1), td.ones(1), training=True)",
+          "tensor([[-0.999995],\n"
+          "        [ 0.999995]], dtype=float32)");
   m.def(
       "instance_norm",
       [](const Tensor& x, const py::object& running_mean, const py::object& running_var,
@@ -220,6 +226,8 @@ void bind_norms(py::module_& m) {
       x, py::arg("running_mean") = py::none(), py::arg("running_var") = py::none(), weight, bias,
       py::arg("use_input_stats") = true, momentum, eps,
       "batch_norm of each channel of each image on its own.");
+  example("_training.instance_norm", "td.nn.functional.instance_norm(td.tensor([[[1.0, 3.0]]]))",
+          "tensor([[[-0.999995,  0.999995]]], dtype=float32)");
   m.def(
       "group_norm",
       [](const Tensor& x, int64_t num_groups, const OptionalTensor& weight, const OptionalTensor& bias,
@@ -230,6 +238,8 @@ void bind_norms(py::module_& m) {
       "(x - mean) / sqrt(var + eps) of each group of neighbouring channels of each image (N, C, ..), * "
       "weight (C) + "
       "bias (C).");
+  example("_training.group_norm", "td.nn.functional.group_norm(td.tensor([[1.0, 3.0, 5.0, 9.0]]), 2)",
+          "tensor([[-0.999995 ,  0.999995 , -0.9999988,  0.9999988]], dtype=float32)");
 }
 
 }  // namespace
@@ -241,6 +251,58 @@ void bind_windows(py::module_& m) {
   }
   bind_interpolation(m);
   bind_norms(m);
+  example("_training.adaptive_avg_pool1d",
+          "td.nn.functional.adaptive_avg_pool1d(td.tensor([[1.0, 3.0, 5.0, 7.0]]), 2)",
+          "tensor([[2., 6.]], dtype=float32)");
+  example("_training.adaptive_avg_pool2d",
+          "td.nn.functional.adaptive_avg_pool2d(td.ones((1, 3, 6, 6)), 2).shape", "(1, 3, 2, 2)");
+  example("_training.adaptive_avg_pool3d",
+          "td.nn.functional.adaptive_avg_pool3d(td.ones((1, 3, 4, 4, 4)), 2).shape", "(1, 3, 2, 2, 2)");
+  example("_training.adaptive_max_pool1d",
+          "td.nn.functional.adaptive_max_pool1d(td.tensor([[1.0, 3.0, 5.0, 7.0]]), 2)",
+          "tensor([[3., 7.]], dtype=float32)");
+  example("_training.adaptive_max_pool2d",
+          "td.nn.functional.adaptive_max_pool2d(td.ones((1, 3, 6, 6)), 2).shape", "(1, 3, 2, 2)");
+  example("_training.adaptive_max_pool3d",
+          "td.nn.functional.adaptive_max_pool3d(td.ones((1, 3, 4, 4, 4)), 2).shape", "(1, 3, 2, 2, 2)");
+  example("_training.avg_pool1d", "td.nn.functional.avg_pool1d(td.tensor([[1.0, 3.0, 5.0, 7.0]]), 2)",
+          "tensor([[2., 6.]], dtype=float32)");
+  example("_training.avg_pool2d", "td.nn.functional.avg_pool2d(td.ones((1, 3, 6, 6)), 2).shape",
+          "(1, 3, 3, 3)");
+  example("_training.avg_pool3d", "td.nn.functional.avg_pool3d(td.ones((1, 3, 4, 4, 4)), 2).shape",
+          "(1, 3, 2, 2, 2)");
+  example("_training.conv1d",
+          "td.nn.functional.conv1d(td.tensor([[1.0, 2.0, 3.0]]), td.tensor([[[1.0, -1.0]]]))",
+          "tensor([[-1., -1.]], dtype=float32)");
+  example("_training.conv2d",
+          "td.nn.functional.conv2d(td.ones((1, 3, 8, 8)), td.ones((4, 3, 3, 3)), padding=1).shape",
+          "(1, 4, 8, 8)");
+  example("_training.conv3d",
+          "td.nn.functional.conv3d(td.ones((1, 1, 4, 4, 4)), td.ones((2, 1, 3, 3, 3))).shape",
+          "(1, 2, 2, 2, 2)");
+  example("_training.conv_transpose1d",
+          "td.nn.functional.conv_transpose1d(td.tensor([[1.0, 2.0]]), td.tensor([[[1.0, 1.0]]]))",
+          "tensor([[1., 3., 2.]], dtype=float32)");
+  example("_training.conv_transpose2d",
+          "td.nn.functional.conv_transpose2d(td.ones((1, 4, 4, 4)), td.ones((4, 3, 2, 2)), stride=2).shape",
+          "(1, 3, 8, 8)");
+  example(
+      "_training.conv_transpose3d",
+      "td.nn.functional.conv_transpose3d(td.ones((1, 2, 2, 2, 2)), td.ones((2, 1, 2, 2, 2)), stride=2).shape",
+      "(1, 1, 4, 4, 4)");
+  example("_training.lp_pool1d", "td.nn.functional.lp_pool1d(td.tensor([[3.0, 4.0]]), 2, 2)",
+          "tensor([[5.]], dtype=float32)");
+  example("_training.lp_pool2d", "td.nn.functional.lp_pool2d(td.ones((1, 1, 4, 4)), 2, 2)",
+          "tensor([[[[2., 2.],\n"
+          "          [2., 2.]]]], dtype=float32)");
+  example("_training.lp_pool3d", "td.nn.functional.lp_pool3d(td.ones((1, 1, 2, 2, 2)), 1, 2)",
+          "tensor([[[[[8.]]]]], dtype=float32)");
+  example("_training.max_pool1d", "td.nn.functional.max_pool1d(td.tensor([[1.0, 3.0, 5.0, 7.0]]), 2)",
+          "tensor([[3., 7.]], dtype=float32)");
+  example("_training.max_pool2d", "td.nn.functional.max_pool2d(td.ones((1, 3, 6, 6)), 2).shape",
+          "(1, 3, 3, 3)");
+  example("_training.max_pool3d", "td.nn.functional.max_pool3d(td.ones((1, 3, 4, 4, 4)), 2).shape",
+          "(1, 3, 2, 2, 2)");
 }
 
 }  // namespace tidu::python

@@ -47,18 +47,26 @@ void bind_conversions(const Definitions& define) {
                        "x converted, and on a device. To bool: x != 0; to an integer: towards zero, "
                        "saturating, NaN to 0. In new\n"
                        "memory; without `copy` x itself where it is so already, as `to` has it.");
+  example("astype", "td.astype(td.tensor([1.7, -1.7]), td.int32)", "tensor([ 1, -1], dtype=int32)");
   define.both(
       "to", move_to, py::arg("target") = py::none(), py::arg("dtype") = py::none(), py::kw_only(),
       py::arg("device") = py::none(), py::arg("copy") = false, py::arg("non_blocking") = false,
       "x on a device, of a dtype, or of both; of another tensor, its. Unless `copy` x itself where it is so "
       "already.\n"
       "`non_blocking` makes no difference: no copy to a device waits for the computation there.");
+  example("to", "td.to(td.tensor([1.0]), td.float64)", "tensor([1.], dtype=float64)");
   define.both<contiguous>("contiguous", "x", "x in row-major layout; x itself where it is.");
+  example("contiguous", "td.contiguous(td.zeros((2, 3)).T).strides", "(2, 1)");
   define.both<copy>("copy", "x", "The same values in new memory; differentiable.");
+  example("copy", "td.copy(td.tensor([1, 2]))", "tensor([1, 2], dtype=int64)");
   define.both<stop_gradient>("stop_gradient", "x", "The same values as a constant; a view.");
+  example("stop_gradient", "td.grad(lambda x: (x * td.stop_gradient(x)).sum())(td.tensor([3.0]))",
+          "tensor([3.], dtype=float32)");
   define.method<detached>("detach", "x", "The same values as a constant; a view.");
+  example("Tensor.detach", "(td.tensor([1.0], requires_grad=True) * 2).detach().requires_grad", "False");
   define.method(
       "is_contiguous", [](const Tensor& x) { return x.is_contiguous(); }, "Whether the layout is row-major.");
+  example("Tensor.is_contiguous", "td.zeros((2, 3)).T.is_contiguous()", "False");
 }
 
 }  // namespace tidu::python

@@ -241,6 +241,9 @@ void bind_creation(py::module_& m) {
       "that "
       "is being\ndifferentiated, its detach()).\n\n"
       "Python floats give float32, integers int64, booleans bool, arrays their own dtype.");
+  example("tensor", "td.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=td.float64)",
+          "tensor([[1., 2.],\n"
+          "        [3., 4.]], dtype=float64)");
   m.def(
       "asarray",
       [](const py::object& obj, D t, On d, std::optional<bool> c) {
@@ -250,6 +253,7 @@ void bind_creation(py::module_& m) {
       "A tensor of what `obj` holds, in the same memory where possible (copy=None), always in new memory "
       "(True), or\n"
       "else a ValueError (False).");
+  example("asarray", "td.asarray([1, 2])", "tensor([1, 2], dtype=int64)");
   m.def(
       "full",
       [](const Dims& shape, const Scalar& value, D t, On d, bool g) {
@@ -258,6 +262,7 @@ void bind_creation(py::module_& m) {
       },
       py::arg("shape"), py::arg("fill_value"), only, dtype, device, requires_grad,
       "A tensor filled with one number.");
+  example("full", "td.full((2,), 7.0)", "tensor([7., 7.], dtype=float32)");
   m.def(
       "zeros",
       [](const Dims& shape, D t, On d, bool g) {
@@ -265,6 +270,7 @@ void bind_creation(py::module_& m) {
         return options.finish(zeros(shape, t.value_or(kDefaultFloat), options.on()));
       },
       py::arg("shape"), only, dtype, device, requires_grad, "A tensor of zeros.");
+  example("zeros", "td.zeros((2, 2))", "tensor([[0., 0.],\n        [0., 0.]], dtype=float32)");
   m.def(
       "ones",
       [](const Dims& shape, D t, On d, bool g) {
@@ -272,6 +278,7 @@ void bind_creation(py::module_& m) {
         return options.finish(ones(shape, t.value_or(kDefaultFloat), options.on()));
       },
       py::arg("shape"), only, dtype, device, requires_grad, "A tensor of ones.");
+  example("ones", "td.ones(3)", "tensor([1., 1., 1.], dtype=float32)");
   m.def(
       "empty",
       [](const Dims& shape, D t, On d, bool g) {
@@ -279,6 +286,7 @@ void bind_creation(py::module_& m) {
         return options.finish(Tensor::empty(shape, t.value_or(kDefaultFloat), options.on()));
       },
       py::arg("shape"), only, dtype, device, requires_grad, "A tensor of any values.");
+  example("empty", "td.empty((2, 3)).shape", "(2, 3)");
 
   const auto like = [&](const char* name, const Scalar& value, const char* doc) {
     m.def(
@@ -290,7 +298,9 @@ void bind_creation(py::module_& m) {
         py::arg("x"), only, dtype, device, requires_grad, doc);
   };
   like("zeros_like", 0, "Zeros of x's shape, dtype and device.");
+  example("zeros_like", "td.zeros_like(td.tensor([1, 2]))", "tensor([0, 0], dtype=int64)");
   like("ones_like", 1, "Ones of x's shape, dtype and device.");
+  example("ones_like", "td.ones_like(td.tensor([1.0, 2.0]))", "tensor([1., 1.], dtype=float32)");
   m.def(
       "full_like",
       [](const Tensor& x, const Scalar& value, D t, On d, bool g) {
@@ -298,6 +308,7 @@ void bind_creation(py::module_& m) {
       },
       py::arg("x"), py::arg("fill_value"), only, dtype, device, requires_grad,
       "One number in x's shape, dtype and device.");
+  example("full_like", "td.full_like(td.tensor([1, 2]), 7)", "tensor([7, 7], dtype=int64)");
   m.def(
       "empty_like",
       [](const Tensor& x, D t, On d, bool g) {
@@ -305,6 +316,7 @@ void bind_creation(py::module_& m) {
             Tensor::empty(x.shape(), t.value_or(x.dtype()), d.value_or(x.device())));
       },
       py::arg("x"), only, dtype, device, requires_grad, "Any values in x's shape, dtype and device.");
+  example("empty_like", "td.empty_like(td.zeros((2, 3))).shape", "(2, 3)");
   m.def(
       "arange",
       [](const Scalar& start, const std::optional<Scalar>& stop, const Scalar& step, D t, On d, bool g) {
@@ -312,6 +324,7 @@ void bind_creation(py::module_& m) {
       },
       py::arg("start"), py::arg("stop") = py::none(), py::arg("step") = 1, only, dtype, device, requires_grad,
       "start, start + step .. below stop; arange(stop) starts at 0.");
+  example("arange", "td.arange(0, 10, 3)", "tensor([0, 3, 6, 9], dtype=int64)");
   m.def(
       "linspace",
       [](double start, double stop, int64_t num, bool endpoint, D t, On d, bool g) {
@@ -320,6 +333,7 @@ void bind_creation(py::module_& m) {
       py::arg("start"), py::arg("stop"), py::arg("num"), py::arg("endpoint") = true, only, dtype, device,
       requires_grad,
       "`num` evenly spaced values from start to stop, which is included unless endpoint is False.");
+  example("linspace", "td.linspace(0.0, 1.0, 3)", "tensor([0. , 0.5, 1. ], dtype=float32)");
   m.def(
       "eye",
       [](int64_t rows, std::optional<int64_t> columns, const py::int_& k, D t, On d, bool g) {
@@ -334,6 +348,7 @@ void bind_creation(py::module_& m) {
       },
       py::arg("n_rows"), py::arg("n_cols") = py::none(), py::arg("k") = 0, only, dtype, device, requires_grad,
       "Ones on the k-th diagonal, zeros elsewhere.");
+  example("eye", "td.eye(2)", "tensor([[1., 0.],\n        [0., 1.]], dtype=float32)");
   m.def(
       "one_hot",
       [](const Tensor& indices, int64_t classes, D t) {
@@ -341,6 +356,8 @@ void bind_creation(py::module_& m) {
       },
       py::arg("indices"), py::arg("num_classes"), only, dtype,
       "1 where the new last axis equals the index, else 0: shape indices.shape + (num_classes,).");
+  example("one_hot", "td.one_hot(td.tensor([0, 2]), 3)",
+          "tensor([[1., 0., 0.],\n        [0., 0., 1.]], dtype=float32)");
 }
 
 }  // namespace tidu::python

@@ -120,25 +120,49 @@ void bind_table(const Definitions& define) {
 // Functions of one element each that are made of rows.
 void bind_made_of_rows(py::module_& m) {
   add_binary<fmax>(m, "fmax", "The larger of a and b, and the number where one is NaN");
+  example("fmax", "td.fmax(td.tensor([1.0, td.nan]), 0.0)", "tensor([1., 0.], dtype=float32)");
   add_binary<fmin>(m, "fmin", "The smaller of a and b, and the number where one is NaN");
+  example("fmin", "td.fmin(td.tensor([1.0, td.nan]), 0.0)", "tensor([0., 0.], dtype=float32)");
   add_binary<fmod>(m, "fmod", "a - trunc(a / b) * b, with the sign of a; integers: 0 for b = 0");
+  example("fmod", "td.fmod(td.tensor([7.0, -7.0]), 4.0)", "tensor([ 3., -3.], dtype=float32)");
   add_binary<lcm>(m, "lcm", "The least common multiple of integers; 0 where one is 0");
+  example("lcm", "td.lcm(td.tensor([4, 7]), td.tensor([6, 3]))", "tensor([12, 21], dtype=int64)");
   add_binary<logaddexp2>(m, "logaddexp2", "log2(2^a + 2^b), without overflow");
+  example("logaddexp2", "td.logaddexp2(td.tensor([0.0, 500.0]), td.tensor([0.0, 500.0]))",
+          "tensor([  1.     , 500.99997], dtype=float32)");
   add_binary<heaviside>(m, "heaviside", "0 where a < 0, 1 where a > 0, b where a is 0");
+  example("heaviside", "td.heaviside(td.tensor([-1.0, 0.0, 2.0]), 0.5)",
+          "tensor([0. , 0.5, 1. ], dtype=float32)");
   add_binary<float_power>(m, "float_power", "a to the power of b, in float64");
+  example("float_power", "td.float_power(td.tensor([2, 3]), -1)",
+          "tensor([0.5       , 0.33333333], dtype=float64)");
   add_binary<ldexp>(m, "ldexp", "a * 2^b of integers b, rounded once");
+  example("ldexp", "td.ldexp(td.tensor([1.5, 3.0]), td.tensor([2, -1]))",
+          "tensor([6. , 1.5], dtype=float32)");
   add_binary<nextafter>(m, "nextafter", "The next number of the dtype of a towards b");
+  example("nextafter", "td.nextafter(td.tensor([1.0]), 2.0) - 1", "tensor([1.1920929e-07], dtype=float32)");
   add_unary<frac>(m, "frac", "x - trunc(x), with the sign of x");
+  example("frac", "td.frac(td.tensor([1.25, -1.25]))", "tensor([ 0.25, -0.25], dtype=float32)");
   add_unary<deg2rad>(m, "deg2rad", "Degrees as radians");
+  example("deg2rad", "td.deg2rad(td.tensor([180.0]))", "tensor([3.1415927], dtype=float32)");
   add_unary<rad2deg>(m, "rad2deg", "Radians as degrees");
+  example("rad2deg", "td.rad2deg(td.tensor([td.pi]))", "tensor([180.], dtype=float32)");
   add_unary<positive>(m, "positive", "A copy of x, numbers alone");
+  example("positive", "td.positive(td.tensor([1.0, -2.0]))", "tensor([ 1., -2.], dtype=float32)");
   add_unary<real>(m, "real", "The real part; x where it is real");
+  example("real", "td.real(td.tensor([1 + 2j]))", "tensor([1.], dtype=float32)");
   add_unary<imag>(m, "imag", "The imaginary part; zeros where x is real");
+  example("imag", "td.imag(td.tensor([1 + 2j]))", "tensor([2.], dtype=float32)");
   add_unary<angle>(m, "angle", "The angle of complex numbers; of real ones 0, or pi where they are negative");
+  example("angle", "td.angle(td.tensor([2j, -1.0]))", "tensor([1.5707964, 3.1415927], dtype=float32)");
   add_unary<i0>(m, "i0", "The modified Bessel function of the first kind of order 0");
+  example("i0", "td.i0(td.tensor([0.0, 1.0]))", "tensor([1.      , 1.266066], dtype=float32)");
   add_unary<i1>(m, "i1", "The modified Bessel function of the first kind of order 1");
+  example("i1", "td.i1(td.tensor([0.0, 1.0]))", "tensor([0.       , 0.5651591], dtype=float32)");
   add_unary<i0e>(m, "i0e", "exp(-|x|) * i0(x), without overflow");
+  example("i0e", "td.i0e(td.tensor([0.0, 100.0]))", "tensor([1.        , 0.03994438], dtype=float32)");
   add_unary<i1e>(m, "i1e", "exp(-|x|) * i1(x), without overflow");
+  example("i1e", "td.i1e(td.tensor([0.0, 100.0]))", "tensor([0.        , 0.03974415], dtype=float32)");
 }
 
 // logit with PyTorch's `eps`.
@@ -162,11 +186,15 @@ void bind_elementwise(const Definitions& define) {
                   "The derivative of digamma of the order n = 0, 1 .. of x.");
   define.function("complex", complex_from, py::arg("real"), py::arg("imag"),
                   "real + i imag, of two floating-point tensors.");
+  example("complex", "td.complex(td.tensor([1.0]), td.tensor([2.0]))", "tensor([1.+2.j], dtype=complex64)");
   define.both("view_as_real", view_as_real,
               "Complex (..) as real (.., 2), the real and the imaginary parts, in the same memory.");
+  example("view_as_real", "td.view_as_real(td.tensor([1 + 2j]))", "tensor([[1., 2.]], dtype=float32)");
   define.both(
       "view_as_complex", view_as_complex,
       "float32 or float64 (.., 2) as complex (..), in the same memory where the pairs lie side by side.");
+  example("view_as_complex", "td.view_as_complex(td.tensor([[1.0, 2.0]]))",
+          "tensor([1.+2.j], dtype=complex64)");
   define.function(
       "result_type",
       [](const py::args& args) {
@@ -189,6 +217,7 @@ void bind_elementwise(const Definitions& define) {
         return result_type(operands);
       },
       "The dtype in which tensors, numbers and dtypes meet.");
+  example("result_type", "td.result_type(td.tensor([1]), td.float32)", "tidu.float32");
 }
 
 }  // namespace tidu::python

@@ -97,25 +97,40 @@ void bind_shape(const Definitions& define) {
                               "The same values in another shape, of which one extent may be -1; a view where "
                               "the layout allows, with\n"
                               "copy=True always new memory, and with copy=False else a ValueError.");
+  example("reshape", "td.reshape(td.arange(4), (2, 2))", "tensor([[0, 1],\n        [2, 3]], dtype=int64)");
   define.variadic_method<reshape>("reshape", "x, shape",
                                   "The same values in another shape: reshape(2, -1) or reshape((2, -1)).");
   define.function<permute_dims>("permute_dims", "x, axes", "A view with axis i taken from axes[i].");
+  example("permute_dims", "td.permute_dims(td.zeros((2, 3, 4)), (2, 0, 1)).shape", "(4, 2, 3)");
   define.variadic_method<permute_dims>("permute_dims", "x, axes", "A view with axis i taken from axes[i].");
   define.both<flatten_axes>(
       "flatten", "x, start_axis=0, end_axis=-1",
       "All elements as a vector, or the axes from start_axis to end_axis as one; a view where "
       "the layout allows.");
+  example("flatten", "td.flatten(td.tensor([[1, 2], [3, 4]]))", "tensor([1, 2, 3, 4], dtype=int64)");
   define.both<swapaxes>("swapaxes", "x, axis1, axis2", "A view with two axes swapped.");
+  example("swapaxes", "td.swapaxes(td.zeros((2, 3, 4)), 0, 2).shape", "(4, 3, 2)");
   define.both("moveaxis", move_axes, py::arg("source"), py::arg("destination"),
               "A view with one axis, or each of a tuple of axes, moved to another place.");
+  example("moveaxis", "td.moveaxis(td.zeros((2, 3, 4)), 0, -1).shape", "(3, 4, 2)");
   define.both<matrix_transpose>("matrix_transpose", "x", "A view with the last two axes swapped.");
+  example("matrix_transpose", "td.matrix_transpose(td.tensor([[1, 2], [3, 4]]))",
+          "tensor([[1, 3],\n"
+          "        [2, 4]], dtype=int64)");
   define.both<broadcast_to>("broadcast_to", "x, shape",
                             "A view in which extents of 1 and missing leading ones are repeated.");
+  example("broadcast_to", "td.broadcast_to(td.tensor([1, 2]), (2, 2))",
+          "tensor([[1, 2],\n        [1, 2]], dtype=int64)");
   define.function("broadcast_arrays", broadcast_all, "Views of the tensors broadcast against each other.");
+  example("broadcast_arrays", "[x.shape for x in td.broadcast_arrays(td.zeros((2, 1)), td.zeros(3))]",
+          "[(2, 3), (2, 3)]");
   define.both<expand_dims>("expand_dims", "x, axis", "A view with a new axis of extent 1.");
+  example("expand_dims", "td.expand_dims(td.tensor([1, 2]), 0).shape", "(1, 2)");
   define.both<squeeze_over>("squeeze", "x, axis=None",
                             "A view without the axes (by default all) of extent 1.");
+  example("squeeze", "td.squeeze(td.zeros((1, 2, 1))).shape", "(2,)");
   define.both<flip_over>("flip", "x, axis=None", "A view in reverse order along the axes (by default all).");
+  example("flip", "td.flip(td.tensor([1, 2, 3]))", "tensor([3, 2, 1], dtype=int64)");
   define.function(
       "concat",
       [](Tensors tensors, Axis at) {
@@ -125,9 +140,13 @@ void bind_shape(const Definitions& define) {
       },
       py::arg("tensors"), py::arg("axis") = 0,
       "The tensors one after another along an axis; with None all of them flattened.");
+  example("concat", "td.concat([td.tensor([1, 2]), td.tensor([3])])", "tensor([1, 2, 3], dtype=int64)");
   define.function("stack", &stack, py::arg("tensors"), py::arg("axis") = 0, "The tensors along a new axis.");
+  example("stack", "td.stack([td.tensor([1, 2]), td.tensor([3, 4])])",
+          "tensor([[1, 2],\n        [3, 4]], dtype=int64)");
   define.both("split", split_into, py::arg("sizes"), py::arg("axis") = 0,
               "Parts along an axis: `sizes` of them equal, or of the sizes given. Views.");
+  example("split", "td.split(td.arange(4), 2)", "[tensor([0, 1], dtype=int64), tensor([2, 3], dtype=int64)]");
 }
 
 }  // namespace tidu::python
