@@ -199,7 +199,9 @@ def kernels_of(arch, launches):
         for launch in launches
     }
     headers, known, found = sources_digest(), {}, {}
-    sources = sorted((ROOT / "kernels/cuda").glob("*.cu"))
+    sources = [
+        s for place in ("kernels/cuda", "csrc/backend/cuda") for s in sorted((ROOT / place).glob("*.cu"))
+    ]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         while missing := {file for name, file in wanted.items() if name not in found}:
             some = [source for source in sources if included(source, known) & missing][:2]

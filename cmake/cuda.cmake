@@ -19,6 +19,8 @@ target_compile_options(
   PRIVATE --expt-relaxed-constexpr --threads=2
           # As for the cpu: where a fused multiply-add is wanted, the source says so, and both devices round alike.
           -fmad=false
+          # Storage's and Pool's thread-local variables have an attribute for the host compiler.
+          --diag-suppress=1835
           # A kernel that spills registers to memory is one to rewrite, not to ship.
           -Xptxas=-warn-spills,--warning-as-error
           -Xcompiler=-Wall,-Wextra,-fvisibility=hidden --Werror=all-warnings)

@@ -77,7 +77,10 @@ def faults_of(path, text):
 
 def check():
     """The faults of all CUDA sources, as printable lines."""
-    paths = [*sorted((ROOT / "kernels/cuda").rglob("*")), *sorted((ROOT / "tests").rglob("*.cu"))]
+    paths = [
+        *sorted((ROOT / "kernels/cuda").rglob("*")),
+        *(path for folder in ("csrc", "tests") for path in sorted((ROOT / folder).rglob("*.cu"))),
+    ]
     return [
         fault
         for path in paths

@@ -209,7 +209,9 @@ class Build:
                 if done.returncode == 0:
                     continue
                 lines = (done.stdout + done.stderr).splitlines()
-                if report := next((line for line in lines if "kernels/cuda/" in line), None):
+                if report := next(
+                    (line for line in lines if re.search(r"(?:kernels|backend)/cuda/", line)), None
+                ):
                     return "caught", report
                 return "seen", next((line for line in lines if "Failure" in line), f"{test} dies")
         return "missed", ""
@@ -230,6 +232,7 @@ def main():
 
     build = Build(options.build)
     sources = {p for p in (ROOT / "kernels/cuda").iterdir() if p.suffix in (".cu", ".cuh", ".h")}
+    sources |= set((ROOT / "csrc/backend/cuda").glob("*.cu"))
     mutants = [
         (path, *mutant)
         for path in sorted(sources)
@@ -254,7 +257,9 @@ def main():
             shutil.copytree(ROOT / "kernels", work / "kernels")
             lines = path.read_text().splitlines()
             lines[number - 1] = broken
-            (work / path.relative_to(ROOT)).write_text("\n".join(lines) + "\n")
+            broken_file = work / path.relative_to(ROOT)
+            broken_file.parent.mkdir(parents=True, exist_ok=True)
+            broken_file.write_text("\n".join(lines) + "\n")
             tests = tests_of(users[path])
             if not build.mutant(work, users[path], tests):
                 return "does not compile", ""

@@ -33,7 +33,7 @@ std::string image_path() {
 // Shortens the path to what is below the source tree, wherever that was when it was compiled.
 std::string below_root(std::string_view line) {
   const std::string path = std::filesystem::path(line).lexically_normal().string();
-  for (const char* folder : {"/kernels/", "/csrc/simt/", "/tests/simt/"}) {
+  for (const char* folder : {"/kernels/", "/csrc/", "/tests/simt/"}) {
     if (const size_t at = path.rfind(folder); at != std::string::npos) return path.substr(at + 1);
   }
   return path;

@@ -1,11 +1,23 @@
 // Which element of each window is the largest.
-#include "kernels/cuda/pooling.h"
+#include "ops/pooling.h"
 
+#include "backend/cuda/elements.h"
+#include "backend/cuda/kernels.h"
 #include "kernels/convert.h"
 #include "kernels/cuda/portable.h"
+#include "kernels/windows.h"
 
 namespace tidu::cuda {
 namespace {
+
+// Of row-major planes of x.
+struct Pooling {
+  DType dtype = DType::float32;
+  int64_t planes = 0;
+  PoolingAxis axis[kMaxSpatial] = {};
+  const void* x = nullptr;
+  int64_t* places = nullptr;
+};
 
 constexpr int kThreads = 256;
 
@@ -38,15 +50,27 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(const __grid_constant_
   work.places[i] = best;
 }
 
-}  // namespace
-
-cudaError_t argmax_of_windows(cudaStream_t stream, const Pooling& work) {
-  const int64_t count = work.planes * work.axis[0].count * work.axis[1].count * work.axis[2].count;
-  if (count == 0) return cudaSuccess;
+cudaError_t argmax(const Call& call, Context& context) {
+  const Tensor& out = call.outputs[0];
+  if (out.numel() == 0) return cudaSuccess;
+  Tensor x = call.inputs[0];
+  TIDU_TRY(make_row_major(&x, context.stream()));
+  const auto& attrs = call.attrs.as<PoolingAttrs>();
+  const int rank = attrs.extents.size();
+  const auto blocks = static_cast<unsigned>((out.numel() + kThreads - 1) / kThreads);
+  Pooling work{.dtype = x.dtype(), .planes = out.numel(), .x = x.raw_data(), .places = out.data<int64_t>()};
+  for (int i = 0; i < rank; ++i) {
+    PoolingAxis& axis = work.axis[kMaxSpatial - rank + i];
+    axis = pooling_axis(x.shape(), attrs, i);
+    work.planes /= axis.count;
+  }
   return visit_dtype(work.dtype, [&]<class T>() {
-    return launch<argmax_kernel<T>>(
-        {static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream}, work);
+    return launch<argmax_kernel<T>>({blocks, kThreads, 0, context.stream()}, work);
   });
 }
+
+}  // namespace
+
+void register_pooling_kernels() { set_operation<argmax>(primitives::argmax_of_windows); }
 
 }  // namespace tidu::cuda

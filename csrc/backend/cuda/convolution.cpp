@@ -1,10 +1,8 @@
-// Convolutions and poolings on the device.
+// Convolutions on the device.
+#include "kernels/cuda/convolution.h"
 #include "backend/cuda/elements.h"
 #include "backend/cuda/kernels.h"
-#include "kernels/cuda/convolution.h"
-#include "kernels/cuda/pooling.h"
 #include "ops/convolution.h"
-#include "ops/pooling.h"
 
 namespace tidu::cuda {
 namespace {
@@ -39,25 +37,8 @@ cudaError_t convolution(const Call& call, Context& context) {
   return convolve(context.stream(), work, splits, bytes > 0 ? context.workspace<char>(bytes) : nullptr);
 }
 
-cudaError_t argmax(const Call& call, Context& context) {
-  const Tensor& out = call.outputs[0];
-  if (out.numel() == 0) return cudaSuccess;
-  Tensor x = call.inputs[0];
-  TIDU_TRY(make_row_major(&x, context.stream()));
-  const auto& attrs = call.attrs.as<PoolingAttrs>();
-  const int rank = attrs.extents.size();
-  Pooling work{.dtype = x.dtype(), .planes = out.numel(), .x = x.raw_data(), .places = out.data<int64_t>()};
-  for (int i = 0; i < rank; ++i) {
-    PoolingAxis& axis = work.axis[kMaxSpatial - rank + i];
-    axis = pooling_axis(x.shape(), attrs, i);
-    work.planes /= axis.count;
-  }
-  return argmax_of_windows(context.stream(), work);
-}
-
 }  // namespace
 
 void register_convolution_kernels() { set_operation<convolution>(primitives::convolution); }
-void register_pooling_kernels() { set_operation<argmax>(primitives::argmax_of_windows); }
 
 }  // namespace tidu::cuda
