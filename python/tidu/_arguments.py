@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tidu import _core
 from tidu._documents import complete
 from tidu._spellings import KEYWORDS
 
@@ -140,6 +141,15 @@ def _mistyped(
     return None
 
 
+def _read_numbers(signature: inspect.Signature, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Raises what a tensor says that stands where a number is asked for and is differentiated or recorded:
+    pybind11 asks it, too, and takes the error for one of types."""
+    for key, value in (dict(zip(signature.parameters, args, strict=False)) | kwargs).items():
+        words = [words for words, _ in _kinds(signature.parameters[key].annotation)]
+        if isinstance(value, _core.Tensor) and value.size == 1 and "float" in words and "Tensor" not in words:
+            float(value)
+
+
 def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """In place of what pybind11 says where arguments fit no signature; `args` are as it was called."""
     name = text[: text.index("(")]
@@ -154,6 +164,7 @@ def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         wrong = misplaced(name, signatures[0], args, kwargs) or _mistyped(name, signatures[0], args, kwargs)
         if wrong:
             return wrong
+        _read_numbers(signatures[0], args, kwargs)
     kinds = [type(x).__name__ for x in args] + [f"{k}: {type(x).__name__}" for k, x in kwargs.items()]
     takes = " or ".join(f"({', '.join(signature.parameters)})" for signature in signatures)
     return f"[{name}] takes {_short(takes)}, and cannot read ({_short(', '.join(kinds))})"

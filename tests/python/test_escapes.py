@@ -391,6 +391,31 @@ with warnings.catch_warnings(record=True) as seen:
 # --- Other threads
 
 
+NUMBERS = {  # functions that take a number
+    "a row's parameter": lambda v: td.hardtanh(td.ones(3), max_val=v),
+    "a method": lambda v: td.ones(3).leaky_relu(negative_slope=v),
+    "by place": lambda v: td.random.uniform(td.random.key(0), (3,), v),
+    "by name": lambda v: td.trapezoid(td.ones(3), dx=v),
+    "of a loss": lambda v: td.nn.functional.huber_loss(td.ones(3), td.zeros(3), delta=v),
+    "or None": lambda v: td.nan_to_num(td.ones(3), posinf=v),
+    "in ops": lambda v: td.addcmul(td.ones(3), td.ones(3), td.ones(3), value=v),
+}
+
+
+@pytest.mark.parametrize("function", NUMBERS.values(), ids=NUMBERS)
+def test_a_parameter_that_is_a_number(function):
+    """What is told where types are tried is not taken for an error of types."""
+    x = td.tensor(0.5)
+    with pytest.raises(td.GradientError, match=r"detach\(\).*stop_gradient"):
+        td.grad(lambda v: function(v).sum())(x)
+    with pytest.raises(td.TraceError, match="is not known while a program is recorded"):
+        td.program(function, x)
+    want = function(0.5).tolist()
+    td.grad(lambda v: v * td.allclose(function(v.detach()), td.tensor(want)))(x)
+    with td.no_grad():
+        assert function(x).tolist() == want
+
+
 def test_a_call_on_another_thread_raises():
     def function(x):
         with ThreadPoolExecutor(1) as pool:
