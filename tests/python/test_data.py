@@ -383,6 +383,66 @@ def test_unfit_options(options):
         DataLoader(numbers(), **options)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 2.5},
+        {"batch_size": "3"},
+        {"batch_size": None},
+        {"prefetch": 1.5},
+        {"num_workers": 0.5},
+        {"key": 3},
+    ],
+)
+def test_options_of_other_types(options):
+    with pytest.raises(TypeError, match=rf"\[DataLoader\] {next(iter(options))} must be"):
+        DataLoader(numbers(), **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"epoch": 0.5}, TypeError, "epoch must be"),
+        ({"batch": "1"}, TypeError, "batch must be"),
+        ({"key": 3}, TypeError, "key must be"),
+        ({"key": None}, TypeError, "key must be"),
+        ({"epoch": -1}, ValueError, "no batch"),
+    ],
+)
+def test_an_unfit_state_changes_nothing(change, error, message):
+    loader = DataLoader(numbers(9), 2, shuffle=True)
+    expected = firsts(DataLoader(numbers(9), 2, shuffle=True))
+    with pytest.raises(error, match=message):
+        loader.load_state_dict({**loader.state_dict(), **change})
+    with pytest.raises(ValueError, match="lacks key, epoch, batch"):
+        loader.load_state_dict({})
+    assert firsts(loader) == expected
+
+
+class Stops:
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, i):
+        return next(iter([])) if i == 4 else float(i)
+
+
+def stops(*_):
+    raise StopIteration
+
+
+FORKED = pytest.param({"num_workers": 1}, marks=pytest.mark.cpu_only("a forked child cannot use cuda"))
+
+
+@pytest.mark.parametrize("options", [{"prefetch": 0}, {"prefetch": 2}, FORKED])
+@pytest.mark.parametrize(
+    ("data", "more"), [(Stops(), {}), ([1, 2], {"collate_fn": stops}), ([1, 2], {"transform": stops})]
+)
+def test_stop_iteration_of_an_item_does_not_end_the_epoch(data, more, options):
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        list(DataLoader(data, 2, **more, **options))
+
+
 @pytest.mark.parametrize("data", [numbers(11), Squares(11)])
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_iterations_do_not_disturb_each_other(data, prefetch):
@@ -428,6 +488,9 @@ def test_deep_copies_go_their_own_way():
     rest = firsts(passing)
     assert twin.batch == 1 and firsts(twin) == firsts(loader) and rest != []
     assert firsts(pickle.loads(pickle.dumps(loader))) == firsts(copy.copy(loader))
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="copy the loader"):
+            copied(iter(loader))
 
 
 def test_batches_may_differ_in_structure():

@@ -1,7 +1,9 @@
 """Batches made by worker processes: the same as without, errors, deaths, Ctrl-C, ends."""
 
+import copy
 import multiprocessing.util
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -203,6 +205,15 @@ def test_passes_side_by_side_have_workers_of_their_own(persistent):
     pairs = [(a["label"].tolist(), b["label"].tolist()) for a, b in zip(loader, loader, strict=True)]
     assert pairs == [(label, label) for label in labels]
     assert [i for _, i in batches(loader)] == labels
+
+
+def test_copies_of_a_loader_have_workers_of_their_own():
+    loader = td.data.DataLoader(list(range(8)), 2, num_workers=2, persistent_workers=True)
+    passing = iter(loader)
+    next(passing)
+    for twin in (copy.deepcopy(loader), copy.copy(loader), pickle.loads(pickle.dumps(loader))):
+        assert [b.tolist() for b in twin] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert [b.tolist() for b in passing] == [[2, 3], [4, 5], [6, 7]]
 
 
 def test_a_forked_child_leaves_the_workers_alone():

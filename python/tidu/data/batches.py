@@ -95,10 +95,13 @@ class Source:
 
     def batch(self, number: int, indices: Any) -> Any:
         """The batch of this number: of the items at `indices`, or of an iterable data set the next ones."""
-        made = self._following() if indices is None else self._at(indices)
-        if self._key is None or self._transform is None:
-            return made
-        return self._transform(made, td.random.fold_in(self._key, number))
+        try:
+            made = self._following() if indices is None else self._at(indices)
+            if self._key is None or self._transform is None:
+                return made
+            return self._transform(made, td.random.fold_in(self._key, number))
+        except StopIteration as error:  # which would end the epoch in silence
+            raise RuntimeError(f"[DataLoader] batch {number} raised StopIteration") from error
 
     def _at(self, indices: Any) -> Any:
         if self._gather is not None:

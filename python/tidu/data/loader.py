@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,6 +28,20 @@ class _Position:
     begun: bool = False
 
 
+def _whole(value: Any, name: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"[DataLoader] {name} must be a whole number, not {value!r}") from None
+
+
+def _checked_key(key: Any) -> td.Tensor:
+    if not isinstance(key, td.Tensor):
+        raise TypeError(f"[DataLoader] key must be one of td.random.key(seed), not {key!r}")
+    td.random.split(key)  # an error where it is none
+    return key
+
+
 class _Pass:
     """One iteration over a loader: the batches from a position to the end of its epoch."""
 
@@ -36,6 +51,9 @@ class _Pass:
 
     def __iter__(self) -> _Pass:
         return self
+
+    def __reduce__(self) -> str:
+        raise TypeError("[DataLoader] an iteration cannot be copied or pickled (copy the loader)")
 
     def __next__(self) -> Any:
         at = self._position
@@ -132,8 +150,9 @@ class DataLoader:
             ("prefetch", prefetch, 0),
             ("num_workers", num_workers, 0),
         ]:
-            if value < least:
+            if _whole(value, name) < least:
                 raise ValueError(f"[DataLoader] {name} is {value}, but must be at least {least}")
+        key = td.random.key(0) if key is None else _checked_key(key)
         if is_iterable(dataset) and (shuffle or sampler is not None or batch_sampler is not None):
             raise ValueError(
                 f"[DataLoader] the items of a {type(dataset).__name__} have no indices: shuffle, sampler and "
@@ -147,12 +166,12 @@ class DataLoader:
                 "give none of these"
             )
         self.dataset = dataset
-        self.key = td.random.key(0) if key is None else key
+        self.key = key
         self.sampler, self.batch_sampler = sampler, batch_sampler
-        self.batch_size, self.drop_last = batch_size, drop_last
-        self._shuffle, self._prefetch = shuffle, prefetch
+        self.batch_size, self.drop_last = int(batch_size), bool(drop_last)
+        self._shuffle, self._prefetch = bool(shuffle), int(prefetch)
         self._collate, self._transform = collate_fn, transform
-        self._num_workers, self._worker_init = num_workers, worker_init_fn
+        self._num_workers, self._worker_init = int(num_workers), worker_init_fn
         self._keeps_workers = persistent_workers
         self._workers: Workers | None = None
         self._position = _Position()
@@ -219,6 +238,9 @@ class DataLoader:
         native = training.DataLoader(count, gather, self.key, 1, False, False, self._prefetch)
         return _Pass(native, lambda tensors: packed(tensors, rests.popleft()), position)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_workers": None}  # processes go with the loader that began them
+
     def __len__(self) -> int:
         """The number of batches of an epoch."""
         if self.batch_sampler is not None:
@@ -247,7 +269,11 @@ class DataLoader:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
-        position = _Position(state["epoch"], state["batch"])
+        missing = [name for name in ("key", "epoch", "batch") if name not in state]
+        if missing:
+            raise ValueError(f"[DataLoader] the state lacks {', '.join(missing)}")
+        position = _Position(_whole(state["epoch"], "epoch"), _whole(state["batch"], "batch"))
+        key = _checked_key(state["key"])
         try:
             count = len(self)
         except TypeError:  # nobody knows how many there are
@@ -257,4 +283,4 @@ class DataLoader:
                 f"[DataLoader] there is no batch {position.batch} of epoch {position.epoch} among {count} "
                 "batches"
             )
-        self.key, self._position = state["key"], position
+        self.key, self._position = key, position
