@@ -175,6 +175,71 @@ def test_a_gradient_of_another_shape_changes_nothing():
     assert (a.item(), b.item()) == (1.0, 1.0)
 
 
+OTHERS = ("Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Lion", "Muon")
+
+
+@pytest.mark.parametrize("name", ("SGD", "Adam", "AdamW", "RMSprop", *OTHERS))
+def test_an_unfit_gradient_of_a_later_group_or_step_changes_nothing(name):
+    a, b = (td.tensor([[1.0]], requires_grad=True) for _ in range(2))
+    opt = getattr(td.optim, name)([{"params": [a]}, {"params": [b]}], lr=1.0)
+    good, value = td.ones((1, 1)), a.item()
+    unfit = (td.ones((2, 1)), good.astype(td.float64), np.ones((1, 1), np.float32), 1.0)
+    for gradient in unfit:
+        with pytest.raises((td.ShapeError, TypeError), match="gradient 1 is"):
+            opt.update([good, gradient])
+        assert (a.item(), b.item()) == (value, 1.0)
+    together = getattr(td.optim, name)([a, b], lr=1.0)
+    together.update([good, None])  # the parameters stand at other steps from here on
+    value = a.item()
+    for gradient in unfit:
+        with pytest.raises((td.ShapeError, TypeError), match="gradient 1 is"):
+            together.update([good, gradient])
+        assert (a.item(), b.item()) == (value, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: td.optim.SGD([p], lr="x"), "lr must be a number, not 'x'"),
+        (lambda p: td.optim.SGD([p], lr=None), "lr must be a number"),
+        (lambda p: td.optim.SGD([{"lr": 1}]), "a group is a dictionary with"),
+        (lambda p: td.optim.SGD([{"params": [p]}, p]), "a group is a dictionary .* not Tensor"),
+        (lambda p: td.optim.SGD(td.nn.Linear(1, 1).named_parameters()), r"is a tuple \(give model"),
+        (lambda p: td.optim.SGD([p]).load_state_dict(None), "the state is a dictionary"),
+    ],
+)
+def test_what_is_of_another_type_is_named(make, message):
+    with pytest.raises(TypeError, match=message):
+        make(td.tensor([1.0], requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr": -1}, "lr is -1"),
+        ({"betas": None}, "betas are None"),
+        ({"params": [3]}, "unknown params"),
+        ({"momentum": 0.5}, "unknown momentum"),
+        ({"steps": [-3]}, "steps are"),
+        ({"steps": ["x"]}, "steps are"),
+        ({"steps": []}, "other numbers of parameters"),
+        ({"exp_avg": []}, "has 0 exp_avg"),
+        ({"exp_avg": [None]}, "no tensor but NoneType"),
+        ({"exp_avg": [td.zeros(2)]}, "exp_avg 0 of the state"),
+    ],
+)
+def test_an_unfit_state_changes_nothing(change, message):
+    p = td.tensor([1.0], requires_grad=True)
+    opt = td.optim.Adam([p])
+    state = opt.state_dict()
+    state["groups"][0] |= change
+    before = repr(opt)
+    with pytest.raises((ValueError, TypeError, td.ShapeError), match=message):
+        opt.load_state_dict(state)
+    assert repr(opt) == before and opt.param_groups[0]["params"][0] is p
+    opt.update([td.ones(1)])
+
+
 # ---- Schedules
 
 

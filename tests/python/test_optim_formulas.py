@@ -323,7 +323,7 @@ def test_mistakes_of_other_kinds_are_named():
     with pytest.raises(td.ShapeError, match="does not fit its parameter"):
         sgd.update(td.ones((3,)), sgd.init(a), a)
     p, q = (td.tensor([1.0], requires_grad=True) for _ in range(2))
-    with pytest.raises(td.ShapeError, match=r"\[Lion\] the gradient .* does not fit"):
+    with pytest.raises(td.ShapeError, match=r"\[Lion\] gradient 1 is .* does not fit"):
         optim.Lion([p, q], lr=1.0).update([td.ones((1,)), td.ones((2,))])
     assert (p.item(), q.item()) == (1.0, 1.0)
     with pytest.raises(td.GradientError, match="is being differentiated"):

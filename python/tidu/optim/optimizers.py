@@ -25,6 +25,10 @@ def _state_dtype(parameter: Tensor) -> td.dtype:
     return td.float32 if parameter.dtype in (td.float16, td.bfloat16) else parameter.dtype
 
 
+def _type_of(value: object) -> str:
+    return type(value).__name__
+
+
 class Optimizer:
     """What the optimisers share. `params` is a sequence of tensors that require grad, or of groups:
     dictionaries with "params" and options of their own. `param_groups` holds the groups; their options may be
@@ -66,7 +70,9 @@ class Optimizer:
         tensors, and options of their own; others are those that the optimiser was made with. A ValueError,
         before anything is changed, for an unknown option or a parameter that is no leaf or is there already.
         """
-        params: Any = group.get("params")
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise TypeError(f'[{self._name()}] a group is a dictionary with "params", not {_type_of(group)}')
+        params: Any = group["params"]
         group = {
             **self.defaults,
             **group,
@@ -77,6 +83,8 @@ class Optimizer:
             raise ValueError(f"[{self._name()}] unknown option {', '.join(sorted(unknown))}")
         seen = {id(parameter) for own in self.param_groups for parameter in own["params"]}
         for i, parameter in enumerate(group["params"]):
+            if isinstance(parameter, tuple):
+                raise TypeError(f"[{self._name()}] parameter {i} is a tuple (give model.parameters())")
             is_tensor = isinstance(parameter, td.Tensor)
             if not (is_tensor and parameter.is_leaf and parameter.dtype.is_floating_point):
                 raise ValueError(f"[{self._name()}] parameter {i} is not a leaf tensor that requires grad")
@@ -120,12 +128,6 @@ class Optimizer:
         """Updates some parameters that stand at one step or, where there is a clock, each at the step that it
         names; `tensors` are the parameters and then each buffer's tensors."""
         count = len(gradients)
-        for parameter, gradient in zip(tensors, gradients, strict=False):
-            if gradient.shape != parameter.shape or gradient.dtype != parameter.dtype:
-                raise td.ShapeError(
-                    f"[{self._name()}] the gradient {gradient.dtype}{gradient.shape} does not fit its "
-                    f"parameter {parameter.dtype}{parameter.shape}"
-                )
         training.check_gradients(gradients)
         if clock is None:
             clock = td.tensor([[group["lr"], step]] * count, dtype=td.float64, device="cpu")
@@ -155,7 +157,13 @@ class Optimizer:
 
     def _check(self, group: Group) -> None:
         for name, (fits, words) in self._ranges.items():
-            if name in group and not fits(group[name]):
+            if name not in group:
+                continue
+            try:
+                is_fit = fits(group[name])
+            except TypeError:
+                raise TypeError(f"[{self._name()}] {name} must be a number, not {group[name]!r}") from None
+            if not is_fit:
                 raise ValueError(f"[{self._name()}] {name} is {group[name]}, but must {words}")
         betas = group.get("betas", (0, 0))
         if not isinstance(betas, tuple | list) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
@@ -181,9 +189,23 @@ class Optimizer:
         count = sum(len(group["params"]) for group in self.param_groups)
         if len(gradients) != count:
             raise ValueError(f"[{self._name()}] {len(gradients)} gradients for {count} parameters")
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        for i, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            if gradient is not None:
+                self._check_gradient(i, parameter, gradient)
         for group in self.param_groups:
             self._update(group, gradients[: len(group["params"])])
             del gradients[: len(group["params"])]
+
+    def _check_gradient(self, number: int, parameter: Tensor, gradient: Any) -> None:
+        if not isinstance(gradient, td.Tensor):
+            raise TypeError(f"[{self._name()}] gradient {number} is no tensor but {_type_of(gradient)}")
+        of_parameter, own = [(x.shape, x.dtype, x.device) for x in (parameter, gradient)]
+        if own != of_parameter:
+            given, place = [f"{x.dtype}{x.shape} {x.device}" for x in (gradient, parameter)]
+            raise td.ShapeError(
+                f"[{self._name()}] gradient {number} is {given} and does not fit its parameter, {place}"
+            )
 
     def _update(self, group: Group, gradients: Sequence[Tensor | None]) -> Any:
         if _core.is_compiling():
@@ -268,18 +290,33 @@ class Optimizer:
         self.param_groups = self._loaded_groups(state)
 
     def _loaded_groups(self, state: Mapping[str, Any]) -> list[Group]:
+        if not isinstance(state, Mapping):
+            raise TypeError(f"[{self._name()}] the state is a dictionary, not {_type_of(state)}")
         if state.get("optimizer") != self._name():
             raise ValueError(f"[{self._name()}] the state is of {state.get('optimizer')}")
-        if [len(g["steps"]) for g in state["groups"]] != [len(g["params"]) for g in self.param_groups]:
+        saved_groups = state.get("groups", ())
+        if [len(g.get("steps", ())) for g in saved_groups] != [len(g["params"]) for g in self.param_groups]:
             raise ValueError(f"[{self._name()}] the state's groups have other numbers of parameters")
         groups = []
-        for own, saved in zip(self.param_groups, state["groups"], strict=True):
+        for own, saved in zip(self.param_groups, saved_groups, strict=True):
             group = {**own, **saved, "steps": list(saved["steps"])}
+            known = {*self.defaults, "steps", "initial_lr", *self._buffers(group)}
+            if unknown := saved.keys() - known:
+                raise ValueError(f"[{self._name()}] the state has unknown {', '.join(sorted(unknown))}")
+            self._check(group)
+            if not all(isinstance(step, int) and step >= 0 for step in group["steps"]):
+                raise ValueError(f"[{self._name()}] the state's steps are {group['steps']}")
             for name in self._buffers(group):
                 if name not in saved:
                     raise ValueError(f"[{self._name()}] the state lacks {name}")
+                if len(saved[name]) != len(own["params"]):
+                    raise ValueError(f"[{self._name()}] the state has {len(saved[name])} {name}")
                 for i, (parameter, tensor) in enumerate(zip(own["params"], saved[name], strict=True)):
                     place = self._new_buffer(name, group, parameter)
+                    if not isinstance(tensor, td.Tensor):
+                        raise TypeError(
+                            f"[{self._name()}] {name} {i} of the state is no tensor but {_type_of(tensor)}"
+                        )
                     if tensor.shape != place.shape or tensor.dtype != place.dtype:
                         raise td.ShapeError(
                             f"[{self._name()}] {name} {i} of the state is {tensor.dtype}{tensor.shape}, its "
