@@ -112,7 +112,7 @@ ReduceLROnPlateau::ReduceLROnPlateau(Optimizer& optimizer, PlateauOptions option
 bool ReduceLROnPlateau::is_better(double metric) const {
   const double sign = options_.is_max ? 1 : -1;
   if (std::isinf(best_)) return sign * metric > sign * best_;
-  const double margin = options_.is_absolute ? options_.threshold : options_.threshold * best_;
+  const double margin = options_.is_absolute ? options_.threshold : options_.threshold * std::abs(best_);
   return sign * metric > sign * best_ + margin;
 }
 

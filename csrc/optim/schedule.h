@@ -48,8 +48,8 @@ Schedule chain_schedules(std::vector<Phase> phases);
 
 // Multiplies the optimiser's learning rate by `decay` where the metric that step() is given was no better
 // than the best so far for more than `patience` steps one after another; after that `cooldown` steps do not
-// count. Better is less, or with is_max more, by `threshold` times the best or, with is_absolute, by
-// `threshold` itself. The rate does not fall below `minimum`, nor change by less than eps.
+// count. Better is less, or with is_max more, by `threshold` times the best's absolute value or, with
+// is_absolute, by `threshold` itself. The rate does not fall below `minimum`, nor change by less than eps.
 struct PlateauOptions {
   bool is_max = false;
   double decay = 0.1;

@@ -434,6 +434,23 @@ def test_schedules_follow_their_formulas():
     assert cosine[10] == pytest.approx(0.5 * (0.001 + 0.999 * middle))
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_plateau_of_negative_metrics(mode):
+    def rate(metrics):
+        opt = optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0)
+        schedule = optim.ReduceLROnPlateau(opt, mode, decay=0.5, patience=1, threshold=0.1)
+        for metric in metrics:
+            schedule.step(metric if mode == "min" else -metric)
+        return opt.param_groups[0]["lr"]
+
+    for sign in (1, -1):
+        start = 10.0 * sign
+        assert rate([start] * 3) == 0.5
+        assert rate([start, start - 0.9, start - 0.9]) == 0.5  # not by a tenth
+        assert rate([start, start + 0.9, start + 0.9]) == 0.5
+        assert rate([start, start - 1.1, start - 1.1]) == 1.0
+
+
 def test_a_plateau_lowers_the_rate():
     def rate(metrics, **options):
         return rates(

@@ -315,7 +315,7 @@ class SequentialLR(Schedule):
 class ReduceLROnPlateau(Schedule):
     """Multiplies the learning rate by `decay` where the metric that `step(metric)` is given was no better
     than the best so far for more than `patience` steps one after another; after that `cooldown` steps do not
-    count. Better is less, or with mode="max" more, by `threshold` times the best or, with
+    count. Better is less, or with mode="max" more, by `threshold` times the best's absolute value or, with
     threshold_mode="abs", by `threshold` itself. No rate falls below `minimum`, and none changes by less than
     `eps`.
 
@@ -359,10 +359,10 @@ class ReduceLROnPlateau(Schedule):
         self.best = math.inf if mode == "min" else -math.inf
 
     def _is_better(self, metric: float) -> bool:
-        sign = 1 if self.mode == "max" else -1
-        if self.threshold_mode == "abs" or math.isinf(self.best):
-            return sign * metric > sign * self.best + (self.threshold if math.isfinite(self.best) else 0)
-        return sign * metric > sign * self.best * (1 + sign * self.threshold)
+        if math.isinf(self.best):
+            return metric > self.best if self.mode == "max" else metric < self.best
+        by = self.threshold * (1 if self.threshold_mode == "abs" else abs(self.best))
+        return metric > self.best + by if self.mode == "max" else metric < self.best - by
 
     def step(self, metric: float | Tensor) -> None:  # type: ignore[override]  # which needs a metric
         """Goes on by one step, which ended with this metric: a number or a tensor of one element."""
