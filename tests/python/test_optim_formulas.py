@@ -451,6 +451,18 @@ def test_a_plateau_of_negative_metrics(mode):
         assert rate([start, start - 1.1, start - 1.1]) == 1.0
 
 
+@pytest.mark.parametrize("make", [lambda o: optim.StepLR(o, 2), optim.ReduceLROnPlateau])
+def test_an_unfit_state_of_a_schedule_changes_nothing(make):
+    schedule = make(optim.SGD([td.zeros(1, requires_grad=True)], lr=1.0))
+    before = schedule.state_dict()
+    for change in ({"steps": -3}, {"steps": 1.5}, {"steps": "x"}, {"steps": None}):
+        with pytest.raises(ValueError, match="steps is"):
+            schedule.load_state_dict({**before, **change})
+    with pytest.raises(ValueError, match="lacks steps"):
+        schedule.load_state_dict({})
+    assert schedule.state_dict() == before
+
+
 def test_a_plateau_lowers_the_rate():
     def rate(metrics, **options):
         return rates(

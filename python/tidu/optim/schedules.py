@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from tidu._core import Tensor
 
@@ -38,6 +38,8 @@ class Schedule:
     0.5
     """
 
+    _state: ClassVar[tuple[str, ...]] = ("steps",)  # attributes that are saved
+
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float] | None = None) -> None:
         if factor is not None:
             self.factor = factor  # type: ignore[method-assign,assignment]  # one of the object's own
@@ -63,11 +65,23 @@ class Schedule:
 
     def state_dict(self) -> dict[str, Any]:
         """The number of steps; the initial learning rates are in the optimiser's state."""
-        return {"steps": self.steps}
+        return {name: getattr(self, name) for name in self._state}
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        for name in self._state:
+            if name not in state:
+                raise ValueError(f"[{type(self).__name__}] the state lacks {name}")
+            value = state[name]
+            is_count = isinstance(value, int) and value >= 0
+            if not (is_count or (name == "best" and isinstance(value, int | float))):
+                raise ValueError(f"[{type(self).__name__}] the state's {name} is {value!r}")
+        for name in self._state:
+            setattr(self, name, state[name])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave; load the optimiser's state first."""
-        self.steps = state["steps"]
+        """Takes over what `state_dict` gave; load the optimiser's state first. A ValueError, with nothing
+        changed, for what is no such state."""
+        self._load(state)
         self._apply()
 
 
@@ -382,13 +396,13 @@ class ReduceLROnPlateau(Schedule):
                 if group["lr"] - lr > self.eps:
                     group["lr"] = lr
 
-    _STATE = ("steps", "bad_steps", "cooling", "best")
+    _state = ("steps", "bad_steps", "cooling", "best")
 
     def state_dict(self) -> dict[str, Any]:
         """What `step` has seen; the learning rates are in the optimiser's state."""
-        return {name: getattr(self, name) for name in self._STATE}
+        return super().state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave."""
-        for name in self._STATE:
-            setattr(self, name, state[name])
+        """Takes over what `state_dict` gave. A ValueError, with nothing changed, for what is no such
+        state."""
+        self._load(state)
