@@ -1,5 +1,6 @@
 """Modules, layers, losses and initialisers against their formulas in NumPy."""
 
+import collections
 import copy
 import re
 
@@ -318,6 +319,123 @@ def test_hooks_of_modules(net):
     doubled.remove(), before.remove(), before.remove()
     close(net(x), net.second(td.sigmoid(net.first(x))).detach().cpu().numpy())
     assert len(calls) == 3
+
+
+def test_hooks_whose_handles_nobody_keeps():
+    layer, calls = nn.Linear(2, 2), []
+    for i in range(5):
+        layer.register_forward_pre_hook(lambda *_, i=i: calls.append(i))
+        layer.register_forward_hook(lambda *_, i=i: calls.append(-i))
+    twin = copy.deepcopy(layer)
+    layer(td.ones(2))
+    assert calls == [*range(5), *(-i for i in range(5))]
+    layer.register_forward_hook(lambda *_: calls.append("own"))
+    twin(td.ones(2))
+    assert len(calls) == 20 and "own" not in calls
+
+
+def test_shallow_copies_have_roles_and_hooks_of_their_own():
+    layer = nn.Linear(2, 2)
+    layer.requires_grad_(False)
+    twin = copy.copy(layer)
+    del twin.weight
+    twin.weight = td.ones((2, 2))
+    twin.register_buffer("count", td.zeros(()))
+    twin.register_forward_hook(lambda *_: td.ones(1))
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"] and layer.buffers() == []
+    assert [name for name, _ in twin.named_parameters()] == ["bias"]
+    assert layer(td.ones(2)).shape == (2,) and twin.bias is layer.bias
+    hooked = copy.copy(twin)
+    hooked.register_forward_hook(lambda *_: td.ones(3))
+    assert twin(td.ones(2)).shape == (1,) and hooked(td.ones(2)).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"d": {1: nn.Parameter(td.ones(2)), "1": nn.Parameter(td.zeros(3))}},
+        {"d": {"a.b": nn.Parameter(td.ones(2)), "a": {"b": nn.Parameter(td.zeros(3))}}},
+        {"d": {"a.weight": nn.Parameter(td.ones(2)), "a": nn.Linear(2, 2)}},
+    ],
+)
+def test_two_tensors_of_one_name_are_refused(attributes):
+    net = nn.Module()
+    vars(net).update(attributes)
+    for act in (
+        net.state_dict,
+        net.params,
+        net.parameters,
+        lambda: net.load_state_dict({}, strict=False),
+        lambda: nn.functional_call(net, {}),
+    ):
+        with pytest.raises(ValueError, match=r"two tensors have the name 'd\."):
+            act()
+
+
+def test_other_containers_of_modules_are_found_or_refused():
+    net = nn.Module()
+    net.queue = collections.deque([nn.Linear(2, 2), nn.Parameter(td.ones(2))])
+    net.words = {"a", "b"}
+    assert [name for name, _ in net.named_parameters()] == ["queue.0.weight", "queue.0.bias", "queue.1"]
+    assert net.to(td.float64).queue[1].dtype == td.float64
+    for member in (nn.Linear(1, 1), nn.Parameter(td.ones(1))):
+        net.several = {member}
+        with pytest.raises(TypeError, match="several is a set"):
+            net.parameters()
+
+
+def test_moving_changes_everything_or_nothing():
+    net = nn.Module()
+    net.first, net.fixed = nn.Parameter(td.ones(2)), (nn.Parameter(td.ones(2)),)
+    with pytest.raises(TypeError, match=r"fixed\.0 is in a tuple"):
+        net.to(td.float64)
+    assert net.first.dtype == td.float32
+    del net.fixed
+    net.own = net  # a cycle
+    assert net.to(td.float64).first.dtype == td.float64
+
+
+def test_loading_what_is_the_modules_own_memory():
+    net = nn.Module()
+    net.a, net.b = nn.Parameter(td.ones(2)), nn.Parameter(td.zeros(2))
+    net.c = nn.Parameter(td.arange(2.0))
+    state = net.state_dict()
+    net.load_state_dict({"a": state["b"], "b": state["a"], "c": state["c"][::-1]})
+    assert [x.tolist() for x in (net.a, net.b, net.c)] == [[0, 0], [1, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (None, "dictionary of tensors"),
+        ([1], "dictionary of tensors"),
+        ({1: 2}, "lacks weight, bias and has unknown 1"),
+        ({"weight": td.ones((2, 2)), "bias": None}, "bias: .*NoneType"),
+        ({"weight": td.ones((2, 2)), "bias": "x"}, "bias: .*str"),
+    ],
+)
+def test_what_is_no_state_is_named(state, message):
+    layer = nn.Linear(2, 2)
+    before = layer.weight.tolist()
+    with pytest.raises((TypeError, ValueError), match=message):
+        layer.load_state_dict(state)
+    assert layer.weight.tolist() == before
+
+
+def test_lists_and_dictionaries_with_one_parameter_twice():
+    p, q = nn.Parameter(td.ones(2)), nn.Parameter(td.zeros(2))
+    given = nn.ParameterList([p, p, q])
+    assert len(given) == 3 and given[2] is q and [x is p for x in given] == [True, True, False]
+    assert len(given.parameters()) == 2
+    named = nn.ParameterDict({"a": p, "b": p})
+    assert named["b"] is p and len(named) == 2
+    with pytest.raises(KeyError):
+        del named["c"]
+    with pytest.raises(KeyError, match="taken"):
+        nn.ModuleDict({"_roles": nn.Linear(1, 1)})
+    layers = nn.ModuleList([nn.Linear(1, 1)])
+    layers += [nn.Linear(1, 1)]
+    assert len(layers) == 2
 
 
 def test_a_module_without_forward_says_so():

@@ -12,7 +12,7 @@ from tidu.typing import DeviceLike, DTypeLike
 from .._core import is_compiling
 from . import functional as F
 from . import init
-from .module import Module, Parameter, options_of
+from .module import _OWN, Module, Parameter, options_of
 from .random import next_key
 
 T = TypeVar("T")
@@ -692,6 +692,8 @@ class _Numbered(Module):
             self.append(module)
         return self
 
+    __iadd__ = extend
+
     def __len__(self) -> int:
         return len(self.children())
 
@@ -760,7 +762,7 @@ class _Named(Module, Generic[T]):
 
     def __setitem__(self, name: str, value: T) -> None:
         admitted = self._admitted(name, value)
-        if hasattr(type(self), name):
+        if hasattr(type(self), name) or name in _OWN:
             raise KeyError(f"[{type(self).__name__}] the name {name!r} is taken")
         setattr(self, name, admitted)
 
@@ -768,7 +770,9 @@ class _Named(Module, Generic[T]):
         return dict(self.items())[name]
 
     def __delitem__(self, name: str) -> None:
-        delattr(self, self.keys()[self.keys().index(name)])
+        if name not in self:
+            raise KeyError(name)
+        delattr(self, name)
 
     def __contains__(self, name: object) -> bool:
         return name in self.keys()
@@ -814,6 +818,11 @@ def _parameter(value: Tensor) -> Tensor:
     return value if value.requires_grad else Parameter(value)
 
 
+def _held(module: Module) -> list[tuple[str, Tensor]]:
+    """All parameters of a list or dictionary of them; one may be there under several names."""
+    return [(name, holder[key]) for name, holder, key in module._places("parameter")]
+
+
 class ParameterList(Module):
     """A list of parameters, named "0", "1" .. A plain list as an attribute of a module does as well.
 
@@ -833,13 +842,13 @@ class ParameterList(Module):
         return self
 
     def __len__(self) -> int:
-        return len(self.parameters())
+        return len(_held(self))
 
     def __getitem__(self, i: int) -> Tensor:
-        return self.parameters()[i]
+        return _held(self)[i][1]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return iter(self.parameters())
+        return iter([parameter for _, parameter in _held(self)])
 
 
 class ParameterDict(_Named[Tensor]):
@@ -859,4 +868,4 @@ class ParameterDict(_Named[Tensor]):
 
     def items(self) -> list[tuple[str, Tensor]]:
         """(name, parameter) pairs, in order."""
-        return self.named_parameters()
+        return _held(self)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import tidu as td
+from tidu import _core
 from tidu._core import Tensor
 from tidu.typing import DeviceLike, DTypeLike
 
@@ -49,6 +51,8 @@ def Parameter(tensor: Tensor) -> Tensor:
     >>> td.nn.Parameter(td.ones(2)).requires_grad
     True
     """
+    if not isinstance(tensor, td.Tensor):
+        raise TypeError(f"[Parameter] takes a tensor, not {type(tensor).__name__} (td.tensor makes one)")
     leaf = tensor.detach()
     leaf.requires_grad = True
     return leaf
@@ -59,15 +63,20 @@ def options_of(module: Module) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name not in _OWN}
 
 
+def _is_trained(value: object) -> bool:
+    return isinstance(value, Module) or (isinstance(value, td.Tensor) and value.requires_grad)
+
+
 class Handle:
     """A registered hook; `remove()` ends it."""
 
-    def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> None:
-        self._hooks = hooks
-        hooks[id(self)] = hook
+    def __init__(self, hooks: list[Handle], hook: Callable[..., Any]) -> None:
+        self._hooks, self.hook = hooks, hook
+        hooks.append(self)
 
     def remove(self) -> None:
-        self._hooks.pop(id(self), None)
+        if self in self._hooks:
+            self._hooks.remove(self)
         module_epoch[0] += 1
 
 
@@ -80,7 +89,8 @@ class LoadedKeys(NamedTuple):
 
 class Module:
     """Subclasses assign parameters (`Parameter`, or any tensor that requires grad) and modules to attributes,
-    also in lists, tuples and dictionaries, and define `forward`. `super().__init__()` need not be called.
+    also in lists, tuples, deques and dictionaries, and define `forward`. `super().__init__()` need not be
+    called.
 
         class Affine(td.nn.Module):
             def __init__(self, size):
@@ -137,6 +147,7 @@ class Module:
         if not isinstance(tensor, td.Tensor):
             raise TypeError(f"[register_buffer] {name!r} must be a tensor, not {type(tensor).__name__}")
         self.__dict__[name] = tensor
+        module_epoch[0] += 1
         self._roles[name] = "buffer"
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -150,13 +161,13 @@ class Module:
             return self.forward(*args, **kwargs)
         before, after = hooks
         inputs: Any = args
-        for hook in list(before.values()):
-            given = hook(self, inputs)
+        for handle in tuple(before):
+            given = handle.hook(self, inputs)
             if given is not None:
                 inputs = given if isinstance(given, tuple) else (given,)
         output = self.forward(*inputs, **kwargs)
-        for hook in list(after.values()):
-            given = hook(self, inputs, output)
+        for handle in tuple(after):
+            given = handle.hook(self, inputs, output)
             output = output if given is None else given
         return output
 
@@ -173,9 +184,14 @@ class Module:
 
     def _register(self, when: int, hook: Callable[..., Any]) -> Handle:
         if self._hooks is None:
-            self.__dict__["_hooks"] = ({}, {})
+            self.__dict__["_hooks"] = ([], [])
         module_epoch[0] += 1
         return Handle(self._hooks[when], hook)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies, also shallow ones, have roles and hooks of their own.
+        hooks = self._hooks and tuple(list(handles) for handles in self._hooks)
+        return {**self.__dict__, "_roles": dict(self._roles), "_hooks": hooks}
 
     # ---- What is inside
 
@@ -191,12 +207,14 @@ class Module:
             value = holder[key]
             if isinstance(value, (Module, td.Tensor)):
                 yield name, holder, key
-            elif not isinstance(value, (dict, list, tuple)) or id(value) in seen:
+            elif isinstance(value, (set, frozenset)) and any(map(_is_trained, value)):
+                raise TypeError(f"[{type(self).__name__}] {name} is a set, which has no order (use a list)")
+            elif not isinstance(value, (dict, list, tuple, collections.deque)) or id(value) in seen:
                 continue
             seen.add(id(value))
             if isinstance(value, dict):
                 stack += [(f"{name}.{key}", value, key) for key in reversed(value)]
-            elif isinstance(value, (list, tuple)):
+            elif isinstance(value, (list, tuple, collections.deque)):
                 stack += [(f"{name}.{i}", value, i) for i in reversed(range(len(value)))]
 
     def named_children(self) -> list[tuple[str, Module]]:
@@ -237,59 +255,69 @@ class Module:
         for name, holder, key in self._members():
             value = holder[key]
             if isinstance(value, Module):
-                if value not in above:
+                if not any(value is module for module in above):
                     yield from value._places(role, f"{prefix}{name}.", (*above, self))
             elif self._role(name, value) == role:
                 yield prefix + name, holder, key
 
-    def _named(self, role: str) -> Iterator[tuple[str, Tensor]]:
+    def _named(self, *roles: str) -> dict[str, Tensor]:
+        """By dotted name, in order of assignment. ValueError where two have one name."""
+        named: dict[str, Tensor] = {}
         seen = set()
-        for name, holder, key in self._places(role):
-            if id(holder[key]) not in seen:
-                seen.add(id(holder[key]))
-                yield name, holder[key]
+        for role in roles:
+            for name, holder, key in self._places(role):
+                tensor = holder[key]
+                if id(tensor) in seen:
+                    continue
+                if name in named:
+                    raise _same_name(self, name)
+                seen.add(id(tensor))
+                named[name] = tensor
+        return named
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """(dotted name, parameter) in order of assignment; a shared parameter comes once."""
-        return list(self._named("parameter"))
+        return list(self._named("parameter").items())
 
     def parameters(self) -> list[Tensor]:
         """The parameters, in order of assignment."""
-        return [tensor for _, tensor in self._named("parameter")]
+        return list(self._named("parameter").values())
 
     def named_buffers(self) -> list[tuple[str, Tensor]]:
         """(dotted name, buffer) in order of assignment."""
-        return list(self._named("buffer"))
+        return list(self._named("buffer").items())
 
     def buffers(self) -> list[Tensor]:
         """The buffers, in order of assignment."""
-        return [tensor for _, tensor in self._named("buffer")]
+        return list(self._named("buffer").values())
 
     def params(self) -> dict[str, Tensor]:
         """The parameters' values as a dictionary for `functional_call` and the transforms. They share the
         parameters' memory, so take it anew after an update."""
-        return {name: tensor.detach() for name, tensor in self._named("parameter")}
+        return {name: tensor.detach() for name, tensor in self._named("parameter").items()}
 
     # ---- State
 
     def state_dict(self) -> dict[str, Tensor]:
         """Dotted name -> value of all parameters and buffers; the values share the module's memory."""
-        return {
-            name: tensor.detach() for role in ("parameter", "buffer") for name, tensor in self._named(role)
-        }
+        return {name: tensor.detach() for name, tensor in self._named("parameter", "buffer").items()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadedKeys:
         """Copies values, tensors or NumPy arrays, into the parameters and buffers. Names, shapes and dtypes
         must all fit, which is checked before anything is changed; unless `strict`, only those that both sides
         have. Returns the names that are missing and those that are unexpected. The floating-point numbers of
         an array are converted."""
-        own = {name: tensor for role in ("parameter", "buffer") for name, tensor in self._named(role)}
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"[load_state_dict] the state is a dictionary of tensors by names, not {type(state).__name__}"
+            )
+        own = self._named("parameter", "buffer")
         keys = LoadedKeys(
             [name for name in own if name not in state], [name for name in state if name not in own]
         )
         if strict and any(keys):
             parts = [
-                f"{what} {', '.join(names)}"
+                f"{what} {', '.join(map(str, names))}"
                 for what, names in (("lacks", keys.missing_keys), ("has unknown", keys.unexpected_keys))
                 if names
             ]
@@ -298,7 +326,10 @@ class Module:
         for name, tensor in own.items():
             if name in keys.missing_keys:
                 continue
-            value = state[name] if isinstance(state[name], td.Tensor) else td.asarray(state[name])
+            try:
+                value = state[name] if isinstance(state[name], td.Tensor) else td.asarray(state[name])
+            except TypeError as error:
+                raise TypeError(f"[load_state_dict] {name}: {error}") from None
             both_float = value.dtype.is_floating_point and tensor.dtype.is_floating_point
             if value is not state[name] and both_float:
                 value = value.astype(tensor.dtype, copy=False)
@@ -310,10 +341,15 @@ class Module:
                 raise td.DTypeError(
                     f"[load_state_dict] {name} is {tensor.dtype}, the state's {value.dtype} (use astype)"
                 )
-            values[name] = value
+            values[name] = value.to(tensor.device)
         with td.no_grad():
+            # Values that are the module's own memory would be overwritten before they are read.
+            memory = {_memory_of(tensor) for tensor in own.values()} - {None}
             for name, value in values.items():
-                own[name][...] = value.to(own[name].device)
+                if _memory_of(value) in memory:
+                    values[name] = td.copy(value)
+            for name, value in values.items():
+                own[name][...] = value
         return keys
 
     def train(self, mode: bool = True) -> Self:
@@ -343,13 +379,18 @@ class Module:
     ) -> Self:
         """Moves parameters and buffers, as `Tensor.to` does, and converts those of a floating-point dtype;
         returns self. What is not yet as wanted becomes a new tensor: make the optimiser afterwards."""
-        moved = {}
-        for role in ("parameter", "buffer"):
-            for name, holder, key in list(self._places(role)):
-                tensor = holder[key]
-                if id(tensor) not in moved:
-                    moved[id(tensor)] = (tensor, _moved(tensor, target, dtype, device))
-                _put(holder, key, moved[id(tensor)][1], name)
+        own = {id(tensor): tensor for tensor in self._named("parameter", "buffer").values()}
+        moved = {number: _moved(tensor, target, dtype, device) for number, tensor in own.items()}
+        places = [
+            (name, holder, key, moved[id(holder[key])])
+            for role in ("parameter", "buffer")
+            for name, holder, key in self._places(role)
+        ]
+        for name, holder, key, tensor in places:
+            _check_place(holder, key, tensor, name)
+        for name, holder, key, tensor in places:
+            _put(holder, key, tensor, name)
+        module_epoch[0] += 1
         return self
 
     def cuda(self, device: DeviceLike | None = None) -> Self:
@@ -411,7 +452,10 @@ def functional_call(module: Module, params: Mapping[str, Tensor], *args: Any, **
         for name, holder, key in module._places(role):
             tensor = holder[key]
             first = own.setdefault(id(tensor), name)
-            places.setdefault(first, (tensor, []))[1].append((holder, key))
+            of_name, where = places.setdefault(first, (tensor, []))
+            if of_name is not tensor:
+                raise _same_name(module, first)
+            where.append((holder, key))
     unknown = [name for name in params if name not in places]
     if unknown:
         raise ValueError(f"[functional_call] {type(module).__name__} has no parameter {', '.join(unknown)}")
@@ -432,8 +476,24 @@ def functional_call(module: Module, params: Mapping[str, Tensor], *args: Any, **
                 _put(holder, key, tensor, name)
 
 
+def _memory_of(tensor: Tensor) -> int | None:
+    storage = _core._storage(tensor)
+    return None if storage is None else storage[0]
+
+
+def _same_name(module: Module, name: str) -> ValueError:
+    return ValueError(
+        f"[{type(module).__name__}] two tensors have the name {name!r} (dots are put between names, and keys "
+        "of dictionaries are read as strings: rename one)"
+    )
+
+
+def _check_place(holder: Any, key: Any, tensor: Tensor, name: str) -> None:
+    if holder[key] is not tensor and isinstance(holder, tuple):
+        raise TypeError(f"[Module] the parameter {name} is in a tuple, where nothing can take its place")
+
+
 def _put(holder: Any, key: Any, tensor: Tensor, name: str) -> None:
+    _check_place(holder, key, tensor, name)
     if holder[key] is not tensor:
-        if isinstance(holder, tuple):
-            raise TypeError(f"[Module] the parameter {name} is in a tuple, where nothing can take its place")
         holder[key] = tensor
