@@ -196,10 +196,12 @@ _watched = _Watched()
 
 
 def watch_module(module: Any) -> None:
-    """Notes a module that is called while a function is recorded: its attributes and hooks are a part of
-    that."""
-    if _watched.modules is not None:
-        _watched.modules.setdefault(id(module), (module, dict(module.__dict__)))
+    """Notes a module that is called while a function is recorded, and those inside it, whose tensors it may
+    read: their attributes and hooks are a part of that."""
+    watched = _watched.modules
+    if watched is not None and id(module) not in watched:
+        for inside in module.modules():
+            watched.setdefault(id(inside), (inside, dict(inside.__dict__)))
 
 
 def _state_of(module: Any) -> dict[str, Any]:
@@ -208,7 +210,12 @@ def _state_of(module: Any) -> dict[str, Any]:
     return {**module.__dict__, "_hooks": hooks}
 
 
-_PLAIN = (bool, int, float, str, list, tuple)
+def _is_same(old: Any, new: Any) -> bool:
+    if old is new or type(old) is not type(new):
+        return old is new
+    if isinstance(old, (list, tuple)):
+        return len(old) == len(new) and all(map(_is_same, old, new))
+    return isinstance(old, (bool, int, float, str)) and old == new
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> str | None:
@@ -218,8 +225,7 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> str | None:
             continue
         if name not in before or name not in now:
             return name
-        old, new = before[name], now[name]
-        if old is not new and (type(old) is not type(new) or type(old) not in _PLAIN or old != new):
+        if not _is_same(before[name], now[name]):
             return name
     return None
 

@@ -557,6 +557,59 @@ def test_modes_tensors_and_hooks_of_modules_are_part_of_a_recording(device):
     assert bits(f(x)) == bits(net(x))
 
 
+class Inside(td.nn.Module):
+    """Reads tensors of modules that it does not call, and of lists."""
+
+    def __init__(self):
+        self.layers = td.nn.ModuleList([td.nn.Linear(2, 2)])
+        self.read = td.nn.Linear(2, 2)
+        self.register_buffer("shift", td.ones(2))
+        self.several = [td.ones(2), td.ones(2)]
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return (x @ self.read.weight + self.shift) * self.several[0]
+
+
+def grow(net):
+    net.layers.append(td.nn.Linear(2, 2))
+
+
+def exchange(net):
+    net.layers[0] = td.nn.Linear(2, 2)
+
+
+def exchange_what_is_read(net):
+    net.read.weight = td.nn.Parameter(td.ones((2, 2)))
+
+
+def exchange_a_buffer(net):
+    net.register_buffer("shift", td.full((2,), 5.0))
+
+
+def exchange_a_list(net):
+    net.several = [td.full((2,), 3.0), td.ones(2)]
+
+
+def convert(net):
+    net.to(td.float64), net.to(td.float32)
+
+
+@pytest.mark.parametrize(
+    "change", [grow, exchange, exchange_what_is_read, exchange_a_buffer, exchange_a_list, convert]
+)
+def test_whatever_is_exchanged_in_a_module_is_seen(change):
+    net, x = Inside(), td.tensor([1.0, 2.0])
+    f = td.compile(lambda x: net(x))
+    f(x)
+    change(net)
+    with td.no_grad():
+        for parameter in net.parameters():
+            parameter[...] = parameter * 1.5
+    assert bits(f(x)) == bits(net(x))
+
+
 def test_options_of_the_optimiser_are_part_of_a_recording(device):
     def run(compiled):
         net = network(device)
