@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from tidu import _core
 
@@ -38,38 +38,67 @@ def _steps(mode: type[_GradMode[..., Any]], inner: Any) -> Generator[Any, Any, A
 _awaitable_steps = types.coroutine(_steps)
 
 
-async def _coroutine(mode: type[_GradMode[..., Any]], inner: Any) -> Any:
-    return await _awaitable_steps(mode, inner)
+def _decorated(mode: type[_GradMode[..., Any]], function: Any) -> Any:
+    """A function of the kind of `function` that does the same in the mode."""
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(_decorated(mode, function.__func__))
+    if isinstance(function, type) or not callable(function):
+        raise TypeError(f"[{mode.__name__}] decorates functions and methods, not {function!r}")
 
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with mode():
+            return function(*args, **kwargs)
 
-async def _asynchronous_steps(mode: type[_GradMode[..., Any]], inner: Any) -> AsyncGenerator[Any, Any]:
-    resume = functools.partial(inner.asend, None)
-    while True:
-        try:
-            value = await _awaitable_steps(mode, resume())
-        except StopAsyncIteration:
-            return
-        try:
-            resume = functools.partial(inner.asend, (yield value))
-        except GeneratorExit:
-            await _awaitable_steps(mode, inner.aclose())
-            raise
-        except BaseException as error:
-            resume = functools.partial(inner.athrow, error)
+    def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        return (yield from _steps(mode, function(*args, **kwargs)))
+
+    async def coroutine(*args: Any, **kwargs: Any) -> Any:
+        return await _awaitable_steps(mode, function(*args, **kwargs))
+
+    async def asynchronous_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        inner = function(*args, **kwargs)
+        resume = functools.partial(inner.asend, None)
+        while True:
+            try:
+                value = await _awaitable_steps(mode, resume())
+            except StopAsyncIteration:
+                return
+            try:
+                resume = functools.partial(inner.asend, (yield value))
+            except GeneratorExit:
+                await _awaitable_steps(mode, inner.aclose())
+                raise
+            except BaseException as error:
+                resume = functools.partial(inner.athrow, error)
+
+    if inspect.isgeneratorfunction(function):
+        return functools.update_wrapper(generator, function)
+    if inspect.iscoroutinefunction(function):
+        return functools.update_wrapper(coroutine, function)
+    if inspect.isasyncgenfunction(function):
+        return functools.update_wrapper(asynchronous_generator, function)
+    return functools.update_wrapper(wrapper, function)
 
 
 class _GradMode(Generic[P, R]):
     _enabled = False
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        given = (*args, *kwargs.values())
+        if len(given) == 1 and given[0] is not None and kwargs.keys() <= {"function"}:
+            return _decorated(cls, given[0])
+        return super().__new__(cls)
+
     @overload
     def __init__(self: _GradMode[..., Any], function: None = None) -> None: ...
     @overload
     def __init__(self, function: Callable[P, R]) -> None: ...
-    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+    def __init__(self, function: Any = None) -> None:
         self._scopes: list[_core.GradScope] = []
-        self._function = function
-        if function is not None:
-            functools.update_wrapper(self, function)
+
+    if TYPE_CHECKING:  # to which a decorated function is an object of the class
+
+        def __get__(self, instance: object, owner: object | None = None) -> Any: ...
 
     def __enter__(self) -> _GradMode[P, R]:
         self._scopes.append(_core.GradScope(self._enabled))
@@ -79,7 +108,7 @@ class _GradMode(Generic[P, R]):
         if not self._scopes.pop().leave():
             raise RuntimeError(
                 f"[{type(self).__name__}] scopes must be left in the reverse order of their beginning "
-                "(a generator that was suspended inside one?)"
+                "(a generator or coroutine that was suspended inside one? decorate it instead)"
             )
         return False
 
@@ -88,21 +117,7 @@ class _GradMode(Generic[P, R]):
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        mode, function = type(self), self._function
-        if function is None:
-            return mode(*args)
-        with mode():
-            result = function(*args, **kwargs)
-        if inspect.isgeneratorfunction(function):
-            return _steps(mode, result)
-        if inspect.iscoroutinefunction(function):
-            return _coroutine(mode, result)
-        if inspect.isasyncgenfunction(function):
-            return _asynchronous_steps(mode, result)
-        return result
-
-    def __get__(self, instance: object, owner: object | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return _decorated(type(self), *args, **kwargs)
 
 
 class no_grad(_GradMode[P, R]):

@@ -1,6 +1,10 @@
 """What Python objects hold from step to step: modules, optimisers, schedules and loaders, moved, saved,
 loaded and left."""
 
+import asyncio
+import inspect
+import pickle
+
 import numpy as np
 import pytest
 import tidu as td
@@ -290,6 +294,52 @@ def test_modes_on_methods():
     assert Counter.value(counter, x).item() == 6
     assert counter.value.__name__ == "value" if hasattr(counter.value, "__name__") else True
     assert td.is_grad_enabled()
+
+
+def test_modes_decorate_every_kind_of_function():
+    class Other:
+        @td.no_grad()
+        @staticmethod
+        def of_none():
+            return td.is_grad_enabled()
+
+        @td.no_grad
+        @classmethod
+        def of_class(cls):
+            return cls, td.is_grad_enabled()
+
+    assert not Other().of_none() and not Other.of_none()
+    assert Other.of_class() == Other().of_class() == (Other, False)
+
+    @td.no_grad
+    def numbers(n):
+        for i in range(n):
+            yield i, td.is_grad_enabled()
+        return "end"
+
+    @td.no_grad()
+    async def later(n):
+        return n, td.is_grad_enabled()
+
+    @td.no_grad
+    async def several(n):
+        for i in range(n):
+            yield i, td.is_grad_enabled()
+
+    assert inspect.isgeneratorfunction(numbers) and numbers.__name__ == "numbers"
+    assert inspect.iscoroutinefunction(later) and inspect.isasyncgenfunction(several)
+    assert list(numbers(2)) == [(0, False), (1, False)] and asyncio.run(later(1)) == (1, False)
+    assert pickle.loads(pickle.dumps(at_the_top)) is at_the_top and not at_the_top()
+    for unfit in (3, Other, "f"):
+        with pytest.raises(TypeError, match="decorates functions"):
+            td.no_grad(unfit)
+        with pytest.raises(TypeError, match="decorates functions"):
+            td.enable_grad()(unfit)
+
+
+@td.no_grad
+def at_the_top():
+    return td.is_grad_enabled()
 
 
 def test_a_method_that_raises_or_recurses_leaves_the_mode():
