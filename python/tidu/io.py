@@ -38,8 +38,11 @@ def save(path: PathLike, obj: Any, metadata: Mapping[str, str] | None = None) ->
     {'w': tensor([1., 1.], dtype=float32), 'step': 3}
     """
     if not isinstance(path, (str, bytes, os.PathLike)):
-        raise TypeError(f"[save] the path comes first: save(path, obj), not a {type(path).__name__}")
+        raise TypeError(f"[save] the path comes first: save(path, obj), not {type(path).__name__}")
     metadata = dict(metadata or {})
+    for name, text in metadata.items():
+        if not (isinstance(name, str) and isinstance(text, str)):
+            raise TypeError(f"[save] metadata are strings under names, not {text!r} under {name!r}")
     if _STRUCTURE in metadata:
         raise ValueError(f"[save] the metadata name {_STRUCTURE} is taken")
     tensors = {}

@@ -214,6 +214,13 @@ def test_a_name_that_is_no_text_is_refused(tmp_path, name):
         td.load(path)
 
 
+def test_metadata_are_strings(tmp_path):
+    for metadata in ({"a": 1}, {1: "a"}, {"a": None}):
+        with pytest.raises(TypeError, match="metadata are strings"):
+            td.save(tmp_path / "x", {"w": td.ones(1)}, metadata)
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize("structure", ["{", '{"a":{"$tensor":"b"}}', '{"a":{"$tensor":["a"]}}', "[" * 100000])
 def test_a_structure_that_does_not_fit_is_named(tmp_path, structure):
     path = tmp_path / "some.safetensors"
