@@ -60,26 +60,46 @@ py::dict to_dict(const Cost& cost) {
 }
 
 // A scope of no_grad or enable_grad. Scopes must be left in the reverse order of their beginning; one left
-// otherwise (by a suspended generator, say) is an error and stays, since those begun since refer to it.
+// otherwise (by a suspended generator, say) is an error and stays until those begun since are left, which
+// refer to it.
 class GradScope {
  public:
-  explicit GradScope(bool enabled) : mode_(std::make_unique<GradMode>(enabled)) {}
+  explicit GradScope(bool enabled) {
+    drop_left();
+    modes().push_back(std::make_shared<Mode>(enabled));
+    mode_ = modes().back();
+  }
   ~GradScope() { leave(); }
   GradScope(const GradScope&) = delete;
 
+  // Whether it was the innermost.
   bool leave() noexcept {
-    if (!mode_) return true;
-    const bool innermost = mode_->is_innermost();
-    if (innermost) {
-      mode_.reset();
-    } else {
-      (void)mode_.release();
+    bool innermost = true;
+    if (const auto mode = mode_.lock()) {
+      innermost = mode->mode.is_innermost();
+      mode->left = true;
     }
+    drop_left();
     return innermost;
   }
 
  private:
-  std::unique_ptr<GradMode> mode_;
+  struct Mode {
+    explicit Mode(bool enabled) : mode(enabled) {}
+    GradMode mode;
+    bool left = false;
+  };
+
+  static std::vector<std::shared_ptr<Mode>>& modes() {
+    static thread_local std::vector<std::shared_ptr<Mode>> begun_here;
+    return begun_here;
+  }
+  static void drop_left() noexcept {
+    while (!modes().empty() && modes().back()->left && modes().back()->mode.is_innermost())
+      modes().pop_back();
+  }
+
+  std::weak_ptr<Mode> mode_;
 };
 
 void backward(const Tensor& x, const std::optional<Tensor>& gradient, bool retain_graph, bool create_graph) {

@@ -342,6 +342,44 @@ def at_the_top():
     return td.is_grad_enabled()
 
 
+def test_scopes_that_are_left_out_of_order():
+    first, second = td.no_grad(), td.enable_grad()
+    first.__enter__()
+    second.__enter__()
+    with pytest.raises(RuntimeError, match="reverse order"):
+        first.__exit__(None, None, None)
+    assert td.is_grad_enabled()  # as the second says
+    second.__exit__(None, None, None)
+    assert td.is_grad_enabled()
+
+    def suspended():
+        with td.no_grad():
+            yield
+
+    steps = suspended()
+    next(steps)
+
+    def f(x):
+        with pytest.raises(RuntimeError, match="reverse order"):
+            steps.close()
+        return x * x
+
+    assert not td.is_grad_enabled() and td.grad(f)(td.tensor(3.0)).item() == 6
+    with td.no_grad():
+        pass
+    assert td.is_grad_enabled()
+
+    async def holds(seconds):
+        with td.no_grad():
+            await asyncio.sleep(seconds)
+
+    async def both():
+        await asyncio.gather(holds(0.01), holds(0.02), return_exceptions=True)
+
+    asyncio.run(both())
+    assert td.is_grad_enabled()
+
+
 def test_a_method_that_raises_or_recurses_leaves_the_mode():
     class Recursive:
         @td.no_grad
