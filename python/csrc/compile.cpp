@@ -42,7 +42,18 @@ class FlatCall {
     fixed_.append(value);
   }
 
+  class Descent {
+   public:
+    Descent() {
+      if (Py_EnterRecursiveCall(" in the arguments of a compiled function") != 0)
+        throw py::error_already_set();
+    }
+    ~Descent() { Py_LeaveRecursiveCall(); }
+    Descent(const Descent&) = delete;
+  };
+
   void visit(PyObject* tree) {
+    const Descent one_level;
     if (is_tensor(tree)) return visit_tensor(tensor_of(tree), tree);
     if (PyFloat_CheckExact(tree) || PyLong_CheckExact(tree)) {
       key_ += PyFloat_CheckExact(tree) ? 'f' : 'i';

@@ -610,6 +610,17 @@ def test_whatever_is_exchanged_in_a_module_is_seen(change):
     assert bits(f(x)) == bits(net(x))
 
 
+def test_arguments_without_end_are_an_error():
+    within = []
+    within.append(within)
+    deep = td.ones(())
+    for _ in range(100_000):
+        deep = (deep,)
+    for argument in (within, deep, {"a": within}):
+        with pytest.raises(RecursionError):
+            td.compile(lambda x: td.ones(()))(argument)
+
+
 def test_options_of_the_optimiser_are_part_of_a_recording(device):
     def run(compiled):
         net = network(device)
