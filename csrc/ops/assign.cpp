@@ -59,7 +59,7 @@ void check_writable(const Tensor& x) {
     }
   }
   for (int i = 0; i < x.ndim(); ++i) {
-    if (x.size(i) > 1 && x.strides()[i] == 0)
+    if (x.size(i) > 1 && x.strides()[i] == 0 && x.numel() > 0)
       fail<ValueError>("[assign] ", describe(x),
                        " is a broadcast view: its elements share memory (copy it first)");
   }

@@ -57,7 +57,7 @@ struct BufferState {
 
 bool has_shared_elements(const Tensor& x) {
   for (int i = 0; i < x.ndim(); ++i) {
-    if (x.size(i) > 1 && x.strides()[i] == 0) return true;
+    if (x.size(i) > 1 && x.strides()[i] == 0 && x.numel() > 0) return true;
   }
   return false;
 }

@@ -202,3 +202,12 @@ def test_a_view_that_was_written_to_is_put_back():
 
     x = td.tensor([[1.0, 2.0], [3.0, 4.0]])
     assert td.grad(f)(x).tolist() == [[2, 14], [10, 8]]
+
+
+@pytest.mark.cpu_only("arrays are in the host's memory")
+def test_empty_tensors_in_arrays_memory_are_written_to():
+    x = td.from_numpy(np.zeros((3, 0)))
+    x[...] = 1.0
+    x[1:] = x[:2]
+    np.from_dlpack(x)[:] = 1
+    assert x.shape == (3, 0)
