@@ -3,6 +3,7 @@
 #include "cuda/driver.h"
 #include "cuda/stream.h"
 #include "dlpack.h"
+#include "ops/assign_all.h"
 
 namespace tidu::python {
 namespace {
@@ -477,6 +478,8 @@ void bind_exchange(py::module_& m) {
       },
       py::arg("x"), py::arg("shape"), py::arg("strides"), py::arg("offset"),
       "A view of a vector, unchecked.");
+  m.def("_assign_all", &assign_all, py::arg("places"), py::arg("values"),
+        "Writes values into tensors as if all were read before anything is written.");
   m.def(
       "_is_abstract", [](const Tensor& x) { return x.is_abstract(); }, "Whether x has a shape but no value.");
   const py::handle type(reinterpret_cast<PyObject*>(tensor_type));

@@ -402,6 +402,9 @@ def test_loading_what_is_the_modules_own_memory():
     state = net.state_dict()
     net.load_state_dict({"a": state["b"], "b": state["a"], "c": state["c"][::-1]})
     assert [x.tolist() for x in (net.a, net.b, net.c)] == [[0, 0], [1, 1], [1, 0]]
+    arrays = {name: np.asarray(value.cpu()) for name, value in state.items()}  # on cpu the same memory
+    net.load_state_dict({"a": arrays["b"], "b": arrays["a"], "c": arrays["a"]})
+    assert [x.tolist() for x in (net.a, net.b, net.c)] == [[1, 1], [0, 0], [0, 0]]
 
 
 @pytest.mark.parametrize(

@@ -343,13 +343,7 @@ class Module:
                 )
             values[name] = value.to(tensor.device)
         with td.no_grad():
-            # Values that are the module's own memory would be overwritten before they are read.
-            memory = {_memory_of(tensor) for tensor in own.values()} - {None}
-            for name, value in values.items():
-                if _memory_of(value) in memory:
-                    values[name] = td.copy(value)
-            for name, value in values.items():
-                own[name][...] = value
+            _core._assign_all([own[name] for name in values], list(values.values()))
         return keys
 
     def train(self, mode: bool = True) -> Self:
@@ -474,11 +468,6 @@ def functional_call(module: Module, params: Mapping[str, Tensor], *args: Any, **
             tensor, where = places[name]
             for holder, key in where:
                 _put(holder, key, tensor, name)
-
-
-def _memory_of(tensor: Tensor) -> int | None:
-    storage = _core._storage(tensor)
-    return None if storage is None else storage[0]
 
 
 def _same_name(module: Module, name: str) -> ValueError:
