@@ -10,7 +10,16 @@ Names are the Python array API standard's wherever it has one. nn, optim, data, 
 their first use.
 """
 
+import sys as _sys
 import typing as _typing
+
+if _sys.version_info < (3, 12):  # later versions refuse the extension module, which these would wait for
+    import _xxsubinterpreters as _interpreters  # type: ignore[import-not-found]  # without stubs
+
+    if _interpreters.get_current() != _interpreters.get_main():
+        raise ImportError(
+            "[tidu] works in the main interpreter of a process alone (use threads or processes)"
+        )
 
 if _typing.TYPE_CHECKING:  # of names that the extension module has too, the first one counts for types
     from tidu._order import cummax as cummax

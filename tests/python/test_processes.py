@@ -64,3 +64,25 @@ stop.append(True)
 """
     program = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False)
     assert program.returncode == 0, program.stderr[-2000:]
+
+
+@pytest.mark.parametrize("first", ["", "import tidu"])
+def test_other_interpreters_are_refused(first):
+    code = f"""
+{first}
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+other = interpreters.create()
+try:
+    failure = interpreters.run_string(other, "import tidu")
+except interpreters.RunFailedError as error:
+    failure = error
+assert "ImportError" in str(failure) and "interpreter" in str(failure), failure
+interpreters.destroy(other)
+import tidu as td
+assert (td.ones(2) + 1).tolist() == [2, 2]
+"""
+    program = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert program.returncode == 0, program.stderr[-2000:]
