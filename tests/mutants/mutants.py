@@ -1,21 +1,24 @@
 """Breaks the C++ sources in thousands of places, and counts the breaks that the C++ and Python tests notice.
 
     python tests/mutants/mutants.py build FOLDER [--jobs N] [--sample N [--each N]] [--seed N] [--files ..]
-                                                                 # once, and after each change of the sources
+                                    [--units N]                  # once, and after each change of the sources
     python tests/mutants/mutants.py record FOLDER [--jobs N] [--part K/N]
                                                                  # and after each change of the tests
     python tests/mutants/mutants.py try FOLDER [--sample N] [--seed N] [--jobs N] [--seconds N]
                                     [--only N,N] [--files csrc/nn,kernels] [--at-least SHARE]
 
-`build` copies csrc and kernels without device cuda to FOLDER/tree, where each place becomes a condition on
-one number (switch.h), so that one build holds every mutant, or a sample of them, for which fewer files are
-compiled, and with --each fewer still: so many mutants of each file that is drawn, by how many it has. Which
-are no C++ the compiler says, and they are left out. Nor is there one where any change is the same program by
-rule (SAME). `record` runs the tests, a program or some files of them at a time, and notes which places each
-reaches; what it knows of a file stays until the file changes. `try` takes a sample, gives each mutant its
-turn by the environment variable TIDU_MUTANT, and runs the tests that reach it until one fails: of each
-function of tests some before the rest, those that reach least before others, up to SECONDS of what they take
-unbroken. What is missed must be read: some mutants change nothing that can be seen.
+`build` makes FOLDER/lib, a library below the programs and the binding of build/release, which stay as they
+are. In it each place becomes a condition on one number (switch.h), so that one library holds every mutant,
+or a sample of all places. Compiled is only what the sample breaks: its files and, of those that include a
+broken header, some (--units), and the rest are the objects of build/release. With --each less is compiled:
+so many mutants of each file that is drawn, by how many it has. Which are no C++ the compiler says, and they
+are left out. Nor is there one where any change is the same program by rule (SAME).
+
+`record` runs the tests, a program or some files of them at a time, and notes which places each reaches; what
+it knows of a file stays until the file changes. `try` takes a sample, gives each mutant its turn by the
+environment variable TIDU_MUTANT, and runs the tests that reach it until one fails: of each function of tests
+some before the rest, those that reach least before others, up to SECONDS of what they take unbroken. What is
+missed must be read: some mutants change nothing that can be seen.
 """
 
 import argparse
@@ -24,6 +27,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,9 +40,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+BINARY = ROOT / "build/release"  # what is not broken
 MOST = 1 << 16  # as in switch.h
 SOURCES = ("csrc", "kernels")
-LEFT_OUT = ("csrc/simt", "csrc/backend/cuda", "csrc/cuda", "kernels/cuda")
 TOGETHER = 8  # files of Python tests that one process records
 MOST_SECONDS = 7200  # that it takes, or one C++ test
 FIRST = 25  # Python tests that run by themselves, since most mutants fall at one of the first
@@ -165,20 +169,18 @@ def chosen_of(mutants, files, sample, seed, each=1):
 
 
 class Sources:
-    """The mutants of every file, numbered; a copy of the tree with those that are C++."""
+    """The mutants of what is inside the library, numbered; a copy of the tree with those that are C++."""
 
-    def __init__(self, tree, options):
+    def __init__(self, tree, inside, options):
         self.tree = tree
         self.mutants = {}  # number -> (file, numbers of lines, line, spans, kind, told)
         self.texts = {}
-        self.changed = max(path.stat().st_mtime for path in HERE.iterdir() if path.is_file())
         for path in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*")):
-            name = str(path.relative_to(ROOT))
-            if path.suffix not in (".cpp", ".h", ".def") or name.startswith(LEFT_OUT):
+            if path.suffix not in (".cpp", ".h", ".def"):
                 continue
+            name = str(path.relative_to(ROOT))
             text = self.texts[name] = path.read_text()
-            self.changed = max(self.changed, path.stat().st_mtime)
-            if path.suffix == ".def":
+            if path.suffix == ".def" or name not in inside:
                 continue
             code = without_comments(text)
             starts = [0, *(m.end() for m in re.finditer("\n", text))]
@@ -199,14 +201,18 @@ class Sources:
         chosen = chosen_of(self.mutants, options.files, options.sample, options.seed, options.each)
         self.mutants = {number: self.mutants[number] for number in sorted(chosen)}
 
-    def write(self, files=None):
+    def files(self):
+        return {name for name, *_ in self.mutants.values()}
+
+    def write(self, files):
+        """Those of the files that change: what is compiled is newer than what it includes."""
         spans_of = {}
         for number, (name, _, _, spans, _, _) in self.mutants.items():
             for i, (start, end, new) in enumerate(spans):
                 # An inner pair of parentheses closes first.
                 order = (start, 0, -number) if i else (start, 1, number)
                 spans_of.setdefault(name, []).append((order, start, end, new.format(number)))
-        for name in files or self.texts:
+        for name in files:
             text, parts, at = self.texts[name], [], 0
             for _, start, end, new in sorted(spans_of.get(name, [])):
                 parts += [text[at:start], new]
@@ -215,11 +221,15 @@ class Sources:
             if parts:
                 assert mutated.startswith("// ")  # a caption, whose place the switch takes
                 mutated = '#include "switch.h"' + mutated[mutated.index("\n") :]
-            (self.tree / name).write_text(mutated)
+            path = self.tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists() or path.read_text() != mutated:
+                path.write_text(mutated)
 
     def drop(self, errors):
         """Leaves out the mutants on lines of a compiler's errors, or else near them; whether some are."""
-        places = re.findall(r"((?:csrc|kernels)/[\w/.-]+):(\d+):\d+: (?:error|  required from)", errors)
+        told = r"((?:csrc|kernels)/[\w/.-]+):(\d+):\d+: (?:error|  required from|  in .constexpr. expansion)"
+        places = re.findall(told, errors)
         for reach in (0, 8):  # an error may be told at the other end of what does not fit
             bad = [
                 number
@@ -232,69 +242,117 @@ class Sources:
         return False
 
 
+class Library:
+    """The library of build/release: the command that links it; of each object, how it is made and of what."""
+
+    def __init__(self):
+        self.name = (BINARY / "libtidu.so").readlink().name
+        steps = ["ninja", "-C", BINARY, "-t", "commands", "-s", self.name]
+        linking = subprocess.run(steps, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+        self.link = [word for word in shlex.split(linking) if word not in (":", "&&")]
+        objects = [word for word in self.link if word.endswith(".cpp.o")]
+        commands = [
+            shlex.split(unit["command"])
+            for unit in json.loads((BINARY / "compile_commands.json").read_text())
+        ]
+        outputs = {command[command.index("-o") + 1]: command for command in commands}
+        self.commands = {name: outputs[name] for name in objects}
+        asked = ["ninja", "-C", BINARY, "-t", "deps", *objects]
+        listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        inside = {}  # path -> the file of this tree that it is, or nothing
+        self.includes = {}
+        for line in listed.splitlines():
+            if m := re.match(r"(\S+): #deps", line):
+                names = self.includes[m[1]] = []
+            elif line.strip():
+                path = line.strip()
+                if path not in inside:
+                    real = (BINARY / path).resolve()
+                    inside[path] = str(real.relative_to(ROOT)) if real.is_relative_to(ROOT) else None
+                if inside[path]:
+                    names.append(inside[path])
+
+    def units(self, files, most, draw):
+        """The objects to make of broken files; of a header's so many: of its name, made anyhow, or drawn."""
+        chosen = set()
+        including = {name: [o for o, names in self.includes.items() if name in names] for name in files}
+        for name in sorted(files, key=lambda name: (len(including[name]), name)):
+            stem = Path(name).stem
+            near = lambda unit: (Path(unit).name != f"{stem}.cpp.o", unit not in chosen)  # noqa: B023
+            chosen.update(sorted(draw.sample(including[name], len(including[name])), key=near)[:most])
+        return sorted(chosen)
+
+
 def build(folder, options):
-    tree = folder / "tree"
-    binary = tree / "build" / "release"
-    saved = folder / "mutants.json"
-    sources = Sources(tree, options)
-    print(f"{len(sources.mutants)} mutants", flush=True)
-    asked = json.dumps([options.files, options.sample, options.seed, options.each])
-    begun = saved.exists() and saved.stat().st_mtime > sources.changed
-    if begun and (folder / "asked.json").read_text() == asked:  # goes on where it was left
-        alive = {int(number) for number in json.loads(saved.read_text())}
-        sources.mutants = {number: m for number, m in sources.mutants.items() if number in alive}
-    else:
-        for name in SOURCES:
-            shutil.rmtree(tree / name, ignore_errors=True)
-            shutil.copytree(ROOT / name, tree / name)
-        shutil.copy(HERE / "switch.h", tree)
-        for entry in ROOT.iterdir():
-            if entry.name not in (*SOURCES, "build", ".git") and not (tree / entry.name).exists():
-                (tree / entry.name).symlink_to(entry)
-        sources.write()
-        (folder / "asked.json").write_text(asked)
+    programs = [path.stem for path in (ROOT / "tests/cpp").glob("*_test.cpp")]
+    command = ["cmake", "--build", BINARY, "-j", str(options.jobs), "--target", "tidu", "_core", *programs]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    tree, objects, saved = folder / "tree", folder / "objects", folder / "mutants.json"
+    library = Library()
+    sources = Sources(tree, {name for names in library.includes.values() for name in names}, options)
+    sources.write(sources.texts)
+    shutil.copy2(HERE / "switch.h", tree)
+    included = tree / BINARY.relative_to(ROOT) / "include/tidu"
+    if not included.exists():
+        included.parent.mkdir(parents=True)
+        included.symlink_to(tree / "csrc")
+    units = library.units(sources.files(), options.units, random.Random(options.seed))
+    print(
+        f"{len(sources.mutants)} mutants of {len(sources.files())} files in {len(units)} objects", flush=True
+    )
+
+    def is_stale(unit):
+        parts = [
+            tree / "switch.h",
+            *(tree / name for name in library.includes[unit] if name in sources.texts),
+        ]
+        made = objects / unit
+        return not made.exists() or made.stat().st_mtime <= max(part.stat().st_mtime for part in parts)
+
+    def errors_of(unit):
+        (objects / unit).parent.mkdir(parents=True, exist_ok=True)
+        command = [word.replace(str(ROOT), str(tree)) for word in library.commands[unit]]
+        done = subprocess.run(command, cwd=objects, capture_output=True, text=True)
+        return done.stderr if done.returncode else ""
+
+    while stale := [unit for unit in units if is_stale(unit)]:
+        with ThreadPoolExecutor(options.jobs) as pool:
+            errors = "\n".join(pool.map(errors_of, stale))
+        if errors.strip() and not sources.drop(errors):
+            sys.exit("\n".join(line for line in errors.splitlines() if "error" in line))
+        print(f"{len(sources.mutants)} of them C++ so far", flush=True)
+    (folder / "lib").mkdir(exist_ok=True)
+    # Broken objects come first, so that of an inline function, which many objects have, theirs is taken.
+    sound = [word for word in library.link if word not in units]
+    at = sound.index("-o")
+    sound[at : at + 2] = ["-o", str(folder / "lib" / library.name), *(str(objects / unit) for unit in units)]
+    subprocess.run(sound, cwd=BINARY, check=True)
+    mutants = json.dumps(sources.mutants)
+    if not saved.exists() or saved.read_text() != mutants:
+        saved.write_text(mutants)
         (folder / "tests.json").unlink(missing_ok=True)
-    left_out = ("-DTIDU_EMULATION=OFF", "-DTIDU_EXAMPLES=OFF", "-DTIDU_BENCH=OFF")
-    configure = ["cmake", "--preset", "release", *left_out, f"-DPython_EXECUTABLE={sys.executable}"]
-    stubs = ROOT / "python/tidu/_core"  # which the tree shares, and each build links to its own
-    linked = stubs.readlink() if stubs.is_symlink() else None
-    subprocess.run([*configure, "-B", binary], cwd=tree, check=True, stdout=subprocess.DEVNULL)
-    if linked:
-        stubs.unlink()
-        stubs.symlink_to(linked)
-    targets = ["tidu", "_core", *(path.stem for path in (ROOT / "tests/cpp").glob("*_test.cpp"))]
-    for target in targets:  # the library first: most of what is no C++ is found in it
-        command = ["cmake", "--build", binary, "-j", str(options.jobs), "--target", target, "--", "-k", "0"]
-        while True:
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode == 0:
-                break
-            if not sources.drop(done.stdout):
-                sys.exit("\n".join(line for line in done.stdout.splitlines() if "error" in line))
-            saved.write_text(json.dumps(sources.mutants))
-            print(f"{len(sources.mutants)} of them C++ so far", flush=True)
-    saved.write_text(json.dumps(sources.mutants))
 
 
 # --- Tests, under the names "program:test" and pytest's
 
 
 def environment(folder, **more):
-    return os.environ | {"PYTHONPATH": f"{folder / 'tree/build/release/python'}:{HERE}", **more}
+    paths = {"LD_LIBRARY_PATH": str(folder / "lib"), "PYTHONPATH": f"{BINARY / 'python'}:{HERE}"}
+    return os.environ | paths | more
 
 
-def program(folder, name):
-    return folder / "tree/build/release/bin" / name
+def program(name):
+    return BINARY / "bin" / name
 
 
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-p", "no:cacheprovider", "--tb=line"]
 
 
-def run_program(folder, path, variables, reached):
+def run_program(path, variables, reached):
     """test -> (seconds, mutants) of those of a C++ program that pass, each in a process of its own."""
     tests, suite = {}, ""
     listing = subprocess.run(
-        [program(folder, path.stem), "--gtest_list_tests"], capture_output=True, text=True, check=True
+        [program(path.stem), "--gtest_list_tests"], capture_output=True, text=True, check=True
     ).stdout
     for line in listing.splitlines():
         if not line.startswith(" "):
@@ -303,7 +361,7 @@ def run_program(folder, path, variables, reached):
         test = suite + line.split()[0]
         reached.write_bytes(bytes(MOST))
         start = time.monotonic()
-        command = [program(folder, path.stem), f"--gtest_filter={test}"]
+        command = [program(path.stem), f"--gtest_filter={test}"]
         done = subprocess.run(command, env=variables, capture_output=True, timeout=MOST_SECONDS)
         if done.returncode == 0:
             numbers = [m.start() for m in re.finditer(b"\1", reached.read_bytes())]
@@ -345,7 +403,7 @@ def record(folder, options):
             variables = environment(folder, TIDU_MUTANTS_REACHED=str(reached), TIDU_MUTANTS_RECORD=str(noted))
             if paths[0].suffix == ".py":
                 return run_files(paths, options.part, variables, noted)
-            return {paths[0]: run_program(folder, paths[0], variables, reached)}
+            return {paths[0]: run_program(paths[0], variables, reached)}
 
     groups = programs + [files[i : i + TOGETHER] for i in range(0, len(files), TOGETHER)]
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -370,7 +428,7 @@ def failure(folder, number, tests):
         runs = []
         for name, filters in cpp.items():
             those = ":".join(filter for filter, _ in filters)
-            command = [program(folder, name), "--gtest_fail_fast", f"--gtest_filter={those}"]
+            command = [program(name), "--gtest_fail_fast", f"--gtest_filter={those}"]
             runs.append((command, {}, sum(seconds for _, seconds in filters)))
         python = [test for test in tests if test[0].startswith("tests/")]
         for part in (python[:FIRST], python[FIRST:]):
@@ -454,6 +512,12 @@ def main():
     parser.add_argument("--sample", type=int, help="only so many mutants, chosen by the seed")
     parser.add_argument(
         "--each", type=int, default=1, help="of build's sample: so many mutants of each file drawn"
+    )
+    parser.add_argument(
+        "--units",
+        type=int,
+        default=4,
+        help="of build: at most so many objects of those that include a header",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=600, help="of tests for a mutant")

@@ -28,40 +28,44 @@ inline constinit unsigned char* reached = unread;
   ::close(fd);
 }
 
-inline bool on(int id) {
+inline bool look_up(int id) {
   reached[id] = 1;
   return id == chosen;
 }
-inline int one(int id) { return on(id) ? 1 : 0; }
-inline int sign(int id) { return on(id) ? -1 : 1; }
-inline bool flip(int id, bool condition) { return on(id) != condition; }
+// In functions that may be constant expressions, but not where they are: a constant has no turn.
+constexpr bool on(int id) { return id < 0 ? false : look_up(id); }
+constexpr int one(int id) { return on(id) ? 1 : 0; }
+constexpr int sign(int id) { return on(id) ? -1 : 1; }
+constexpr bool flip(int id, bool condition) { return on(id) != condition; }
 
-template <class T> T min(int id, const T& a, const T& b) { return (b < a) != on(id) ? b : a; }
-template <class T> T max(int id, const T& a, const T& b) { return (a < b) != on(id) ? b : a; }
+template <class T> constexpr T min(int id, const T& a, const T& b) { return (b < a) != on(id) ? b : a; }
+template <class T> constexpr T max(int id, const T& a, const T& b) { return (a < b) != on(id) ? b : a; }
 
 // `a OP mutants::name(id) OP b` has the precedence of `a OP b`.
-#define MUTANT_OPERATOR(name, first, second, broken)                                                     \
-  struct name {                                                                                          \
-    int id;                                                                                              \
-  };                                                                                                     \
-  template <class A> struct name##_left {                                                                \
-    A&& a;                                                                                               \
-    int id;                                                                                              \
-  };                                                                                                     \
-  template <class A> name##_left<A> operator first(A&& a, name m) { return {std::forward<A>(a), m.id}; } \
-  template <class A, class B>                                                                            \
-  requires requires(A && a, B && b) {                                                                    \
-    broken(a, b);                                                                                        \
-    sound_##name(a, b);                                                                                  \
-  }                                                                                                      \
-  auto operator second(name##_left<A> left, B&& b) {                                                     \
-    using Result = std::remove_cvref_t<decltype(sound_##name(left.a, b))>;                               \
-    return on(left.id) ? static_cast<Result>(broken(left.a, b))                                          \
-                       : static_cast<Result>(sound_##name(left.a, b));                                   \
+#define MUTANT_OPERATOR(name, first, second, broken)                          \
+  struct name {                                                               \
+    int id;                                                                   \
+  };                                                                          \
+  template <class A> struct name##_left {                                     \
+    A&& a;                                                                    \
+    int id;                                                                   \
+  };                                                                          \
+  template <class A> constexpr name##_left<A> operator first(A&& a, name m) { \
+    return {std::forward<A>(a), m.id};                                        \
+  }                                                                           \
+  template <class A, class B>                                                 \
+  requires requires(A && a, B && b) {                                         \
+    broken(a, b);                                                             \
+    sound_##name(a, b);                                                       \
+  }                                                                           \
+  constexpr auto operator second(name##_left<A> left, B&& b) {                \
+    using Result = std::remove_cvref_t<decltype(sound_##name(left.a, b))>;    \
+    return on(left.id) ? static_cast<Result>(broken(left.a, b))               \
+                       : static_cast<Result>(sound_##name(left.a, b));        \
   }
 
 #define MUTANT_FUNCTION(name, expression) \
-  template <class A, class B> auto name(A&& a, B&& b)->decltype(expression) { return expression; }
+  template <class A, class B> constexpr auto name(A&& a, B&& b)->decltype(expression) { return expression; }
 MUTANT_FUNCTION(sound_less, a < b)
 MUTANT_FUNCTION(sound_less_equal, a <= b)
 MUTANT_FUNCTION(sound_greater, a > b)
