@@ -1,0 +1,156 @@
+"""Sizes beside those at which the kernels cut their work: vectors, tiles, blocks, tasks of threads."""
+
+import numpy as np
+import pytest
+import tidu as td
+from scipy import special
+
+VECTORS = (1, 2, 3, 4, 8, 16, 32, 64)
+BLOCKS = (128, 256, 512, 1024, 4096)
+TASKS = (16384, 32768)
+ROWS = sorted({n + d for n in (*VECTORS, *BLOCKS) for d in (-1, 0, 1)})
+LONG = sorted({n + d for n in (*BLOCKS, *TASKS) for d in (-1, 0, 1)})
+UNITS = {td.float32: 2.0**-24, td.float64: 2.0**-53}
+
+
+# name: (function of a tensor and an axis, NumPy's, roundings that it may be off by, None: the same bits)
+ALONG = {
+    "sum": (td.sum, np.sum, 40),
+    "mean": (td.mean, np.mean, 40),
+    "max": (td.max, np.max, None),
+    "argmin": (td.argmin, np.argmin, None),
+    "var": (td.var, np.var, 60),
+    "logsumexp": (td.logsumexp, special.logsumexp, 40),
+    "norm": (
+        lambda x, axis: td.linalg.vector_norm(x, axis=axis),
+        lambda x, axis: np.sqrt((x * x).sum(axis)),
+        40,
+    ),
+    "cumulative_sum": (lambda x, axis: td.cumulative_sum(x, axis=axis), np.cumsum, 300),
+    "cummax": (td.cummax, np.maximum.accumulate, None),
+    "softmax": (td.softmax, special.softmax, 60),
+    "log_softmax": (td.log_softmax, special.log_softmax, 60),
+    "sort": (td.sort, np.sort, None),
+    "argsort": (td.argsort, lambda x, axis: np.argsort(x, axis, kind="stable"), None),
+}
+
+
+def close(got, want, unit, steps, what):
+    got = got.cpu().numpy()
+    if steps is None:
+        np.testing.assert_array_equal(got, want, err_msg=what)
+        return
+    scale = np.maximum(np.abs(want), 1) if np.size(want) else 1
+    assert (np.abs(got - want) <= steps * unit * scale).all(), what
+
+
+@pytest.mark.parametrize("dtype", UNITS, ids=str)
+@pytest.mark.parametrize("name", ALONG)
+def test_along_rows_and_columns(name, dtype, rng):
+    f, reference, steps = ALONG[name]
+    for n in ROWS:
+        if n == 0 and name not in ("sum", "norm", "cumulative_sum", "sort"):
+            continue
+        x = rng.uniform(0.5, 1.5, (3, n)).astype(str(dtype).split(".")[-1])
+        want = reference(x.astype(np.float64), axis=1)
+        close(f(td.tensor(x), axis=1), want, UNITS[dtype], steps, f"rows of {n}")
+        tall = td.tensor(np.ascontiguousarray(x.T))
+        close(f(tall, axis=0), want.T, UNITS[dtype], steps, f"columns of {n}")
+        close(f(tall.T, axis=1), want, UNITS[dtype], steps, f"rows of a transpose of {n}")
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_many_columns_and_long_rows(name, rng):
+    f, reference, steps = ALONG[name]
+    for n in LONG:
+        x = rng.uniform(0.5, 1.5, (2, n)).astype(np.float32)
+        for axis in (0, 1):
+            want = reference(x.astype(np.float64), axis=axis)
+            close(f(td.tensor(x), axis=axis), want, UNITS[td.float32], steps, f"{x.shape} along {axis}")
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, (_, _, steps) in ALONG.items() if steps or n in ("max", "sort", "cummax")]
+)
+def test_derivatives_are_adjoint(name, rng):
+    """<v, J u> = <J' v, u>, whatever the sizes."""
+    f = ALONG[name][0]
+    for shape, axis in (
+        [((2, n), 1) for n in ROWS[1::3]] + [((n, 2), 0) for n in ROWS[2::3]] + [((3, 16385), 0)]
+    ):
+        x, u = (td.tensor(rng.normal(size=shape)) for _ in range(2))
+        y, ju = td.jvp(lambda x, axis=axis: f(x, axis=axis), (x,), (u,))
+        _, pullback = td.vjp(lambda x, axis=axis: f(x, axis=axis), x)
+        v = td.tensor(rng.normal(size=y.shape))
+        (back,) = pullback(v)
+        left, right = td.sum(v * ju).item(), td.sum(back * u).item()
+        assert abs(left - right) <= 1e-11 * (1 + td.sum(td.abs(back * u)).item()), shape
+
+
+@pytest.mark.parametrize("name", ["one", "two", "chain", "broadcast", "compiled"])
+def test_elements(name, rng):
+    f, reference = {
+        "one": (lambda a, b: td.exp(a), lambda a, b: np.exp(a)),
+        "two": (lambda a, b: a * b, lambda a, b: a * b),
+        "chain": (lambda a, b: td.tanh(a * b) + a, lambda a, b: np.tanh(a * b) + a),
+        "broadcast": (lambda a, b: a[:, None] - b[None, :3], lambda a, b: a[:, None] - b[None, :3]),
+        "compiled": (
+            td.compile(lambda a, b: td.sqrt(td.exp(a) + b * b)),
+            lambda a, b: np.sqrt(np.exp(a) + b * b),
+        ),
+    }[name]
+    for n in sorted({*ROWS, *LONG}) if name != "compiled" else (0, 1, 1023, 1025, 4097, 16385):
+        a, b = rng.uniform(-1, 1, (2, n))
+        want = reference(a, b)
+        close(f(td.tensor(a), td.tensor(b)), want, UNITS[td.float64], 8, f"{n}")
+        apart = td.tensor(np.stack([b, b], 1).reshape(-1))[::2]
+        close(f(td.tensor(a[::-1].copy())[::-1], apart), want, UNITS[td.float64], 8, f"views of {n}")
+
+
+@pytest.mark.cpu_only("test_cuda_matmul.py has those of device cuda")
+@pytest.mark.parametrize("dtype", UNITS, ids=str)
+def test_products_beside_blocks(dtype, rng):
+    for sides in (
+        (1, 2, 3),
+        (4, 5, 7),
+        (8, 9, 15),
+        (16, 17, 31),
+        (32, 33, 63),
+        (64, 65, 127),
+        (255, 256, 257),
+    ):
+        for m in sides:
+            k, n = rng.choice(sides, 2)
+            a, b = (rng.uniform(-1, 1, s).astype(str(dtype).split(".")[-1]) for s in ((m, k), (k, n)))
+            want = a.astype(np.float64) @ b.astype(np.float64)
+            for left in (td.tensor(a), td.tensor(np.ascontiguousarray(a.T)).T):
+                for right in (td.tensor(b), td.tensor(np.ascontiguousarray(b.T)).T):
+                    close(left @ right, want, UNITS[dtype], 2 * k, f"{m} {k} {n}")
+                    close(td.stack([left, left]) @ right, np.stack([want] * 2), UNITS[dtype], 2 * k, "stack")
+            close(td.tensor(a) @ td.tensor(b[:, 0].copy()), want[:, 0], UNITS[dtype], 2 * k, "vector")
+
+
+def test_places_along_an_axis(rng):
+    for n in (1, 15, 16, 17, 255, 257, 4097, 16385):
+        x, at = rng.normal(size=(n, 3)), rng.integers(-n, n, n + 1)
+        t, places = td.tensor(x), td.tensor(at)
+        np.testing.assert_array_equal(td.take(t, places, axis=0).cpu().numpy(), x[at])
+        np.testing.assert_array_equal(t[places, 1].cpu().numpy(), x[at, 1])
+        np.testing.assert_array_equal(td.flip(t, 0).cpu().numpy(), x[::-1])
+        np.testing.assert_array_equal(td.roll(t, 1, 0).cpu().numpy(), np.roll(x, 1, 0))
+        want = np.zeros((n, 3))
+        np.add.at(want, at, x[at])
+        got = td.scatter_add(td.zeros((n, 3), dtype=td.float64), td.tensor(at % n), t[places], axis=0)
+        np.testing.assert_allclose(got.cpu().numpy(), want, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(
+            td.searchsorted(td.sort(t[:, 0]), t[:, 1]).cpu().numpy(),
+            np.searchsorted(np.sort(x[:, 0]), x[:, 1]),
+        )
+
+
+def test_drawn_numbers_do_not_depend_on_how_many_there_are():
+    key = td.random.key(5)
+    for draw in (td.random.bits, td.random.uniform, td.random.normal):
+        most = draw(key, (33000,)).cpu().numpy()
+        for n in (1, 3, 4, 5, 127, 129, 255, 257, 1023, 1025, 16383, 16385):
+            np.testing.assert_array_equal(draw(key, (n,)).cpu().numpy(), most[:n])
