@@ -120,6 +120,27 @@ def test_third_order(case):
         assert value == pytest.approx(dot(p.w, by_jet), rel=1e-9, abs=1e-10 * magnitude(by_jet)), mode
 
 
+@pytest.mark.parametrize("case", [case for case in DIFFERENTIABLE if len(case.differentiable) > 1], ids=str)
+def test_one_argument_at_a_time(case):
+    """A rule that is given tangents of some inputs alone says what it says with zeros for the others."""
+    p = Problem(case, 17)
+
+    def reverse(*x):
+        return td.vjp(p, *x)[1](p.w)
+
+    nothing = tuple(td.zeros_like(x) for x in p.x)
+    for i, (x, v) in enumerate(zip(p.x, p.v, strict=True)):
+        with_zeros = (*nothing[:i], v, *nothing[i + 1 :])
+        at = lambda x, i=i: (*p.x[:i], x, *p.x[i + 1 :])
+        for function in (lambda *x: (p(*x),), reverse):
+            alone = td.jvp(lambda x, f=function, at=at: f(*at(x)), (x,), (v,))[1]
+            together = td.jvp(function, p.x, with_zeros)[1]
+            for got, want in zip(alone, together, strict=True):
+                np.testing.assert_allclose(
+                    got.cpu().numpy(), want.cpu().numpy(), rtol=1e-11, atol=1e-12 * magnitude(want)
+                )
+
+
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_backward_twice(case):
     """The same through .backward(), whose gradients can be differentiated again."""

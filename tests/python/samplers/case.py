@@ -105,8 +105,12 @@ class Case:
         return self.name
 
 
-def case(name, covers, function, reference, *inputs, dtypes=DTYPES, differentiable=(0,), **kwargs):
+def case(name, covers, function, reference, *inputs, dtypes=DTYPES, differentiable=None, **kwargs):
+    """A case that is differentiated by all numbers that it draws, unless told by which."""
     covers = (covers,) if isinstance(covers, str) else covers
+    if differentiable is None:
+        drawn = (i for i, of in enumerate(inputs) if isinstance(of, Draw) and of.dtype is None)
+        differentiable = tuple(drawn)
     return Case(name, covers, function, reference, inputs, tuple(dtypes), differentiable, **kwargs)
 
 
