@@ -154,3 +154,15 @@ def test_drawn_numbers_do_not_depend_on_how_many_there_are():
         most = draw(key, (33000,)).cpu().numpy()
         for n in (1, 3, 4, 5, 127, 129, 255, 257, 1023, 1025, 16383, 16385):
             np.testing.assert_array_equal(draw(key, (n,)).cpu().numpy(), most[:n])
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 4, 64, 65])
+def test_compiled_reductions_of_few_columns(columns, rng):
+    """What special cases of one column leave to the others."""
+    f = td.compile(lambda x: (td.sum(td.exp(x), -2), td.max(x * 2, -2), td.mean(td.sqrt(x), -2)))
+    for shape in ((255, columns), (1025, columns), (4097, columns), (3, 257, columns)):
+        x = rng.uniform(0.5, 1.5, shape)
+        wide = x.astype(np.longdouble)  # NumPy adds columns one element after another
+        want = np.exp(wide).sum(-2), (x * 2).max(-2), np.sqrt(wide).mean(-2)
+        for got, value in zip(f(td.tensor(x)), want, strict=True):
+            close(got, value, UNITS[td.float64], 40, str(shape))

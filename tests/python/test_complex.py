@@ -484,3 +484,16 @@ def test_operators():
     for op in (operator.add, operator.sub, operator.mul, operator.truediv):
         np.testing.assert_allclose(array(op(a, b)), op(array(a), array(b)), rtol=1e-15)
         np.testing.assert_allclose(array(op(2j, b)), op(2j, array(b)), rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [td.complex64, td.complex128], ids=str)
+def test_logarithms_beside_their_poles(dtype):
+    """atanh at 1 + iy and atan at i + y, down to the least y."""
+    tiny = 1e-40 if dtype == td.complex64 else 1e-310
+    for y in (tiny, tiny * 1e3, 1e-30, 1e-20, 1e-6):
+        for z, f, exact in ((1 + 1j * y, td.atanh, mpmath.atanh), (y + 1j, td.atan, mpmath.atan)):
+            got = f(td.tensor([z], dtype=dtype)).item()
+            part = np.float32 if dtype == td.complex64 else float
+            with mpmath.workdps(400):
+                want = complex(exact(mpmath.mpc(float(part(z.real)), float(part(z.imag)))))
+            assert got == pytest.approx(want, rel=4 * td.finfo(dtype).eps)

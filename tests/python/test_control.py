@@ -479,6 +479,22 @@ def test_the_steps_of_a_scan_are_stages_of_a_budget(peak_bytes, reverse):
         assert peak_bytes(lambda: gradient(*arguments)) < (kept + 4) * carry  # noqa: B023
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_parts_of_a_scan_keep_its_order(reverse):
+    def f(w, h, xs):
+        last, ys = td.scan(lambda c, x: (td.tanh(c @ w + x), td.sum(c) * x), h, xs, reverse=reverse)
+        return td.sum(last * last) + td.sum(ys * td.arange(len(xs)))
+
+    for steps in (120, 133):
+        arguments = _long_arguments(steps, 8, 32)
+        value, gradients = td.value_and_grad(f, argnums=(0, 1, 2))(*arguments)
+        for kept in (steps // 2, steps // 4):
+            saving = td.checkpoint(f, budget=kept * 32 * 8 * 8)
+            again, gradients_again = td.value_and_grad(saving, argnums=(0, 1, 2))(*arguments)
+            close(again, value, rtol=1e-12)
+            close(gradients_again, gradients, rtol=1e-11)
+
+
 def test_a_scan_within_a_budget_in_every_transform():
     w, h, xs = _long_arguments(23, 3, 2)
     saving = lambda h: td.checkpoint(_long, budget=1500)(w, h, xs)

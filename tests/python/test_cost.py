@@ -67,6 +67,9 @@ def test_convolutions_count_a_window_for_each_element(rank, groups, stride):
     assert flops(td.cost(f, x, w)) == (elements * channels // groups * reach**rank, 0, 0)
 
 
+attention = td.nn.functional.scaled_dot_product_attention
+
+
 @pytest.mark.parametrize(
     ("f", "shapes", "expected"),
     [
@@ -84,6 +87,14 @@ def test_convolutions_count_a_window_for_each_element(rank, groups, stride):
         (lambda a: td.logsumexp(a, axis=1), [(3, 5)], (0, 45, 15)),
         (lambda a: a[1:].T.reshape(2, 6)[:, ::2], [(4, 4)], (0, 0, 0)),
         (lambda a, w, b: td.nn.functional.linear(a, w, b), [(3, 4), (5, 4), (5,)], (60, 15, 0)),
+        (lambda a: td.argsort(a), [(3, 5)], (0, 15 * 3, 0)),  # n log2(n)
+        (lambda a: td.argsort(a), [(2, 16)], (0, 32 * 5, 0)),
+        (attention, [(2, 3, 4), (2, 5, 4), (2, 5, 6)], (30 * (4 + 6), 30 * 4, 30)),
+        (
+            lambda q, k, v: td.grad(lambda *a: td.sum(attention(*a)), argnums=(0, 1, 2))(q, k, v),
+            [(2, 3, 4), (2, 5, 4), (2, 5, 6)],
+            (30 * (4 + 6) + 30 * (3 * 4 + 2 * 6), 2 * 30 * 4, 2 * 30),
+        ),
         (lambda a: td.fft.fft(td.view_as_complex(a), axis=0), [(8, 3, 2)], (0, 5 * 3 * 8 * 3, 0)),
     ],
 )

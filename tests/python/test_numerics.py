@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import samplers as ops
@@ -384,3 +385,20 @@ def test_products_of_nothing(dtype):
                 assert g.shape == (a, b)[i]
                 assert g.dtype == dtype
     assert td.vecdot(td.zeros((2, 0), dtype=dtype), td.zeros((2, 0), dtype=dtype)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "most", "units"), [(td.float32, 3800, 2), (td.float64, 600_000, 2)], ids=str
+)
+def test_sines_beside_their_zeros(dtype, most, units):
+    """The digits that remain of an argument near a multiple of pi / 2 are right, too."""
+    n = np.unique(np.geomspace(1, most, 500).astype(int))
+    with mpmath.workdps(60):
+        x = np.array([float(k * mpmath.pi / 2) for k in n])
+        x = td.tensor(x, dtype=dtype)
+        values = x.cpu().numpy()
+        for f, exact in ((td.sin, mpmath.sin), (td.cos, mpmath.cos)):
+            want = np.array([float(exact(mpmath.mpf(float(value)))) for value in values])
+            np.testing.assert_allclose(
+                f(x).cpu().numpy().astype(float), want, rtol=units * td.finfo(dtype).eps, atol=0
+            )

@@ -1,7 +1,9 @@
 """Other Python threads run while tidu computes or copies much, and not while it computes little."""
 
+import ctypes
 import math
 import pickle
+import re
 import signal
 import sys
 import threading
@@ -317,3 +319,13 @@ def test_iterations_of_threads_over_one_loader():
 
     for passes in results_of_threads(of_thread):
         assert passes == [list(range(40))] * 5
+
+
+@pytest.mark.cpu_only("a library of the host's")
+def test_openblas_has_no_threads_of_its_own():
+    """They would be as many again as tidu's, and cut sums by their number."""
+    with open("/proc/self/maps") as maps:
+        paths = {line.split()[-1] for line in maps if re.search(r"/libopenblas[^/]*\.so", line)}
+    assert paths
+    for path in paths:
+        assert ctypes.CDLL(path).openblas_get_num_threads() == 1
