@@ -225,5 +225,21 @@ TEST(Transformer, LayersAddWhatTheyAreMadeOf) {
     EXPECT_TRUE(parameter.grad().defined()) << name;
 }
 
+TEST(Transformer, EachOfItsDropoutsActs) {
+  const Tensor x = random_normal(random_key(2), {3, 2, 4});
+  for (size_t kept = 0; kept < 5; ++kept) {
+    TransformerEncoderLayer layer(4, 2, random_key(1), {.dim_feedforward = 64, .dropout = 0.5});
+    if (kept != 0) layer.dropout.reset();
+    for (const size_t i : {0, 1}) {
+      if (kept != i + 1) layer.additions[i].dropout.reset();
+    }
+    if (kept != 3) layer.self_attn.eval();
+    const bool is_same =
+        to_vector<float>(stop_gradient(layer(x))) == to_vector<float>(stop_gradient(layer(x)));
+    EXPECT_EQ(is_same, kept == 4) << kept;
+  }
+  EXPECT_FALSE(TransformerEncoderLayer(4, 2, random_key(1), {.dim_feedforward = 6, .dropout = 0}).dropout);
+}
+
 }  // namespace
 }  // namespace tidu::nn
