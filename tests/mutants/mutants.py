@@ -47,6 +47,13 @@ TOGETHER = 8  # files of Python tests that one process records
 MOST_SECONDS = 7200  # that it takes, or one C++ test
 FIRST = 25  # Python tests that run by themselves, since most mutants fall at one of the first
 ALIKE = 2  # of a function's tests, those that come before the rest
+# The C++ tests: of the library, and of the kernels inside of it.
+name_of = lambda path: f"{'kernels_' * (path.parent.name == 'kernels')}{path.stem}"
+PROGRAMS = {
+    name_of(path): path
+    for inside in ("cpp", "kernels")
+    for path in sorted((ROOT / "tests" / inside).glob("*_test.cpp"))
+}
 # Of device cuda, or of what is not built here.
 TESTS_LEFT_OUT = ("test_cuda", "test_check_cuda", "test_examples", "test_stubs")
 
@@ -242,15 +249,19 @@ class Sources:
         return False
 
 
+def linking(target):
+    """The command that links a target of build/release."""
+    asked = ["ninja", "-C", BINARY, "-t", "commands", "-s", target]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return [word for word in shlex.split(listed.splitlines()[-1]) if word not in (":", "&&")]
+
+
 class Library:
-    """The library of build/release: the command that links it; of each object, how it is made and of what."""
+    """The library of build/release: of each of its objects how it is made and of what."""
 
     def __init__(self):
         self.name = (BINARY / "libtidu.so").readlink().name
-        steps = ["ninja", "-C", BINARY, "-t", "commands", "-s", self.name]
-        linking = subprocess.run(steps, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-        self.link = [word for word in shlex.split(linking) if word not in (":", "&&")]
-        objects = [word for word in self.link if word.endswith(".cpp.o")]
+        objects = [word for word in linking(self.name) if word.endswith(".cpp.o")]
         commands = [
             shlex.split(unit["command"])
             for unit in json.loads((BINARY / "compile_commands.json").read_text())
@@ -284,8 +295,7 @@ class Library:
 
 
 def build(folder, options):
-    programs = [path.stem for path in (ROOT / "tests/cpp").glob("*_test.cpp")]
-    command = ["cmake", "--build", BINARY, "-j", str(options.jobs), "--target", "tidu", "_core", *programs]
+    command = ["cmake", "--build", BINARY, "-j", str(options.jobs), "--target", "tidu", "_core", *PROGRAMS]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     tree, objects, saved = folder / "tree", folder / "objects", folder / "mutants.json"
     library = Library()
@@ -321,12 +331,15 @@ def build(folder, options):
         if errors.strip() and not sources.drop(errors):
             sys.exit("\n".join(line for line in errors.splitlines() if "error" in line))
         print(f"{len(sources.mutants)} of them C++ so far", flush=True)
-    (folder / "lib").mkdir(exist_ok=True)
     # Broken objects come first, so that of an inline function, which many objects have, theirs is taken.
-    sound = [word for word in library.link if word not in units]
-    at = sound.index("-o")
-    sound[at : at + 2] = ["-o", str(folder / "lib" / library.name), *(str(objects / unit) for unit in units)]
-    subprocess.run(sound, cwd=BINARY, check=True)
+    inner = [f"bin/{name}" for name in PROGRAMS if name.startswith("kernels_")]
+    for target, made in [(library.name, folder / "lib"), *((name, folder / "bin") for name in inner)]:
+        made.mkdir(exist_ok=True)
+        words = linking(target)
+        broken = [str(objects / unit) for unit in units if unit in words]
+        compiler, *words = [word for word in words if word not in units]
+        words[words.index("-o") + 1] = str(made / Path(target).name)
+        subprocess.run([compiler, *broken, *words], cwd=BINARY, check=True)
     mutants = json.dumps(sources.mutants)
     if not saved.exists() or saved.read_text() != mutants:
         saved.write_text(mutants)
@@ -341,18 +354,19 @@ def environment(folder, **more):
     return os.environ | paths | more
 
 
-def program(name):
-    return BINARY / "bin" / name
+def program(folder, name):
+    own = folder / "bin" / name  # of what is inside the library
+    return own if own.exists() else BINARY / "bin" / name
 
 
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-p", "no:cacheprovider", "--tb=line"]
 
 
-def run_program(path, variables, reached):
+def run_program(folder, name, variables, reached):
     """test -> (seconds, mutants) of those of a C++ program that pass, each in a process of its own."""
     tests, suite = {}, ""
     listing = subprocess.run(
-        [program(path.stem), "--gtest_list_tests"], capture_output=True, text=True, check=True
+        [program(folder, name), "--gtest_list_tests"], capture_output=True, text=True, check=True
     ).stdout
     for line in listing.splitlines():
         if not line.startswith(" "):
@@ -361,11 +375,11 @@ def run_program(path, variables, reached):
         test = suite + line.split()[0]
         reached.write_bytes(bytes(MOST))
         start = time.monotonic()
-        command = [program(path.stem), f"--gtest_filter={test}"]
+        command = [program(folder, name), f"--gtest_filter={test}"]
         done = subprocess.run(command, env=variables, capture_output=True, timeout=MOST_SECONDS)
         if done.returncode == 0:
             numbers = [m.start() for m in re.finditer(b"\1", reached.read_bytes())]
-            tests[f"{path.stem}:{test}"] = (time.monotonic() - start, numbers)
+            tests[f"{name}:{test}"] = (time.monotonic() - start, numbers)
     return tests
 
 
@@ -386,9 +400,9 @@ def record(folder, options):
     """FOLDER/tests.json: file and part -> (the file's time, test -> (seconds, mutants that it reaches))."""
     saved = folder / "tests.json"
     known = json.loads(saved.read_text()) if saved.exists() else {}
-    key = lambda path: f"{path.name} {options.part if path.suffix == '.py' else ''}"
+    key = lambda path: f"{path.name} {options.part}" if path.suffix == ".py" else name_of(path)
     is_new = lambda path: known.get(key(path), (0,))[0] != path.stat().st_mtime
-    programs = [[path] for path in sorted((ROOT / "tests/cpp").glob("*_test.cpp")) if is_new(path)]
+    programs = [[path] for path in PROGRAMS.values() if is_new(path)]
     files = [
         path
         for path in sorted((ROOT / "tests/python").glob("test_*.py"))
@@ -403,14 +417,14 @@ def record(folder, options):
             variables = environment(folder, TIDU_MUTANTS_REACHED=str(reached), TIDU_MUTANTS_RECORD=str(noted))
             if paths[0].suffix == ".py":
                 return run_files(paths, options.part, variables, noted)
-            return {paths[0]: run_program(paths[0], variables, reached)}
+            return {paths[0]: run_program(folder, name_of(paths[0]), variables, reached)}
 
     groups = programs + [files[i : i + TOGETHER] for i in range(0, len(files), TOGETHER)]
     with ThreadPoolExecutor(options.jobs) as pool:
         for tests in pool.map(recorded, groups):
             for path, passed in tests.items():
                 known[key(path)] = (path.stat().st_mtime, passed)
-                print(f"{path.name}: {len(passed)} tests", flush=True)
+                print(f"{key(path)}: {len(passed)} tests", flush=True)
             saved.write_text(json.dumps(known))  # so that what ends early goes on from here
     print(f"{sum(len(tests) for _, tests in known.values())} tests")
 
@@ -428,7 +442,7 @@ def failure(folder, number, tests):
         runs = []
         for name, filters in cpp.items():
             those = ":".join(filter for filter, _ in filters)
-            command = [program(name), "--gtest_fail_fast", f"--gtest_filter={those}"]
+            command = [program(folder, name), "--gtest_fail_fast", f"--gtest_filter={those}"]
             runs.append((command, {}, sum(seconds for _, seconds in filters)))
         python = [test for test in tests if test[0].startswith("tests/")]
         for part in (python[:FIRST], python[FIRST:]):
