@@ -2,11 +2,26 @@
 #include "program/recorder.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/bind.h"
 #include "program/overwritten.h"
 
 namespace tidu {
+namespace {
+
+// Those with Fold::constants that are recording on this thread. The outermost recorder is the first that is
+// shown a write, and keeps what they need before it knows of another value itself.
+thread_local std::vector<Recorder*> folding;
+
+class Folding {
+ public:
+  explicit Folding(Recorder& recorder) { folding.push_back(&recorder); }
+  ~Folding() { folding.pop_back(); }
+  Folding(const Folding&) = delete;
+};
+
+}  // namespace
 
 int Recorder::new_variable(const Tensor& tensor) {
   program_.variables.push_back(tensor.spec());
@@ -66,7 +81,7 @@ void Recorder::append(const Primitive& primitive, const Attrs& attrs, std::vecto
       {&primitive, attrs, std::move(inputs), std::move(outputs), differentiable, Lines::here()});
 }
 
-void Recorder::write(int place, int variable, const Call& call, bool differentiable) {
+void Recorder::write(int place, int variable, const Call& call, bool differentiable, bool moving) {
   const int root = root_of(place);
   if (places_[root].outside) overwrite_outside(root, call);
   const Scope mine(*this);
@@ -90,6 +105,7 @@ void Recorder::write(int place, int variable, const Call& call, bool differentia
     place = base;
   }
   places_[root].value = variable;
+  places_[root].moves |= moving;
   ++places_[root].version;
 }
 
@@ -105,6 +121,7 @@ void fail_on_outside(const char* op, const Tensor& target) {
 int Recorder::add_place(const Tensor& input, bool outside) {
   inputs_.push_back(new_place(input));
   places_[inputs_.back()].outside = outside;
+  places_[inputs_.back()].moves = true;
   program_.inputs.push_back(places_[inputs_.back()].value);
   return inputs_.back();
 }
@@ -130,8 +147,42 @@ bool Recorder::folds(std::span<const Tensor> inputs) const {
   return fold_ == Fold::constants && !inputs.empty() && !knows(inputs);
 }
 
+// Whether only what a call does now counts. Tensors that were made inside are known, but their values need
+// not depend on the arguments: a write of such a one to what the program does not know is over when it is
+// done.
+bool Recorder::folds(const Call& call) const {
+  if (folds(call.inputs)) return true;
+  return fold_ == Fold::constants && call.primitive.overwrites &&
+         !knows(call.inputs.first(call.outputs.size())) && !moves(call.inputs);
+}
+
+// Whether the arguments say what some of the tensors are.
+bool Recorder::moves(std::span<const Tensor> tensors) const {
+  return std::ranges::any_of(tensors, [&](const Tensor& tensor) {
+    const Link* const link = tensor.impl().link(id());
+    return link && places_[root_of(link->index)].moves;
+  });
+}
+
+// The program has what constants were when they were used, also where they are overwritten afterwards.
+void Recorder::keep_constants(std::span<const Tensor> overwritten) {
+  const VisibleTraces scope(outer());
+  for (Program::Constant& constant : program_.constants) {
+    const auto shares = [&](const Tensor& target) {
+      return target.impl().storage && target.impl().storage == constant.value.impl().storage;
+    };
+    if (std::ranges::none_of(overwritten, shares)) continue;
+    outside_.erase(&constant.value.impl());
+    constant.value = bind(primitives::copy, {constant.value});
+  }
+}
+
 void Recorder::record(const Call& call, bool differentiable) {
-  if (folds(call.inputs)) return;
+  if (call.primitive.overwrites) {
+    for (Recorder* recorder : folding) recorder->keep_constants(call.inputs.first(call.outputs.size()));
+  }
+  if (folds(call)) return;
+  const bool moving = moves(call.inputs);
   std::vector<int> inputs, outputs;
   for (const Tensor& input : call.inputs) inputs.push_back(value_of(place_of(input)));
   if (call.primitive.overwrites) {
@@ -143,11 +194,12 @@ void Recorder::record(const Call& call, bool differentiable) {
              outputs, differentiable);
     }
     for (size_t i = 0; i < outputs.size(); ++i)
-      write(place_of(call.inputs[i]), outputs[i], call, differentiable);
+      write(place_of(call.inputs[i]), outputs[i], call, differentiable, moving);
     return;
   }
   for (const Tensor& output : call.outputs) {
     Place& place = places_[new_place(output)];
+    place.moves = moving;
     outputs.push_back(place.value);
     if (!call.primitive.view || !(output.impl().storage == call.inputs[0].impl().storage)) continue;
     const int base = place_of(call.inputs[0]);
@@ -166,7 +218,11 @@ void Recorder::record_custom(CustomCall& call, bool differentiable) {
   for (const Tensors& tensors : {call.inputs(), closed.captured}) {
     for (const Tensor& input : tensors) inputs.push_back(value_of(place_of(input)));
   }
-  for (const Tensor& output : call.outputs()) outputs.push_back(places_[new_place(output)].value);
+  for (const Tensor& output : call.outputs()) {
+    Place& place = places_[new_place(output)];
+    place.moves = true;
+    outputs.push_back(place.value);
+  }
   append(*closed.primitive, closed.attrs, std::move(inputs), std::move(outputs), differentiable);
 }
 
@@ -187,6 +243,8 @@ Program record(const Function& function, Specs like, Recorder::Fold fold) {
   for (size_t i = 0; i < like.size(); ++i) inputs.push_back(recorder.add_input(like[i]));
   Tensors outputs;
   {
+    std::optional<Folding> registered;
+    if (fold == Recorder::Fold::constants) registered.emplace(recorder);
     const LiveTrace live(recorder);
     outputs = function(inputs);
   }

@@ -47,17 +47,21 @@ class Recorder : public Trace {
     uint64_t version = 0;  // of a root: how often its memory was written to
     int instruction = -1;  // that made the view
     bool outside = false;  // of a root: no argument, was there before the program
+    bool moves = false;    // of a root: its value is not the same for all arguments
   };
 
   bool knows(std::span<const Tensor> tensors) const;
   bool folds(std::span<const Tensor> inputs) const;
+  bool folds(const Call& call) const;
+  bool moves(std::span<const Tensor> tensors) const;
+  void keep_constants(std::span<const Tensor> overwritten);
   int new_variable(const Tensor& tensor);
   int new_place(const Tensor& tensor);
   int place_of(const Tensor& tensor);
   int root_of(int place) const;
   int value_of(int place);
   Tensor tensor_of(int variable);
-  void write(int place, int variable, const Call& call, bool differentiable);
+  void write(int place, int variable, const Call& call, bool differentiable, bool moving);
   void append(const Primitive& primitive, const Attrs& attrs, std::vector<int> inputs,
               std::vector<int> outputs, bool differentiable);
 

@@ -9,6 +9,7 @@
 #include "ops/reduce.h"
 #include "program/recorder.h"
 #include "transforms/transpose.h"
+#include "transforms/unchanged.h"
 
 namespace tidu {
 namespace {
@@ -62,7 +63,10 @@ Linearized linearize(const Function& function, const Tensors& primals) {
       primals, Recorder::Fold::constants));
   std::vector<Spec> specs;
   for (const Tensor& primal : primals) specs.push_back(primal.spec());
-  result.derivative = [linear = std::move(linear), specs = std::move(specs)](const Tensors& direction) {
+  Unchanged kept(*linear);
+  result.derivative = [linear = std::move(linear), specs = std::move(specs),
+                       kept = std::move(kept)](const Tensors& direction) {
+    kept.check("linearize");
     if (direction.size() != specs.size())
       fail<ValueError>("[linearize] takes one tangent a primal: ", specs.size(), ", not ", direction.size());
     Tensors filled;

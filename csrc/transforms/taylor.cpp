@@ -1,6 +1,7 @@
 // Taylor polynomials.
 #include "transforms/taylor.h"
 
+#include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -39,8 +40,8 @@ Tensors taylor_polynomial(const Function& function, const Tensors& primals, cons
   return result;
 }
 
-Taylor::Taylor(UnaryFunction function, Tensor x, int64_t order)
-    : function_(std::move(function)), x_(std::move(x)), order_(order) {
+Taylor::Taylor(UnaryFunction function, const Tensor& x, int64_t order)
+    : function_(std::move(function)), x_(copy(x)), order_(order) {
   check_order(order);
 }
 

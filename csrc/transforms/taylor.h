@@ -13,7 +13,7 @@ Tensors taylor_polynomial(const Function& function, const Tensors& primals, cons
 // The Taylor polynomial of a function of one tensor at x.
 class Taylor {
  public:
-  Taylor(UnaryFunction function, Tensor x, int64_t order);
+  Taylor(UnaryFunction function, const Tensor& x, int64_t order);
 
   int64_t order() const { return order_; }
   // The model's value at x + step, of the shape of function(x).

@@ -8,6 +8,7 @@
 #include "program/interpret.h"
 #include "program/recorder.h"
 #include "transforms/linearity.h"
+#include "transforms/unchanged.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -182,7 +183,10 @@ Function transpose(const Function& linear, Specs like) {
     }
   }
 
-  return [program = std::move(program), kinds, values = std::move(values)](const Tensors& cotangents) {
+  Unchanged kept(program);
+  return [program = std::move(program), kinds, values = std::move(values),
+          kept = std::move(kept)](const Tensors& cotangents) {
+    kept.check("backward");
     Tensors sums(program.variables.size());
     const auto add = [&](int variable, const Tensor& cotangent) {
       if (kinds[variable] == Linearity::linear) sums[variable] = accumulate(sums[variable], cotangent);

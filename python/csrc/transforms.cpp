@@ -259,6 +259,15 @@ void bind_transforms(py::module_& m) {
     };
     return as_callable(require_paths(as_function(function), std::move(op), line));
   });
+  // How often what the tensors share their memory with was written to.
+  m.def("storage_versions", [](const py::object& tensors) {
+    std::vector<uint64_t> versions;
+    for (const Tensor& tensor : to_tensors(tensors)) {
+      const Ref<Storage>& storage = tensor.impl().storage;
+      versions.push_back(storage ? storage->version() : 0);
+    }
+    return versions;
+  });
   m.def("custom_vjp",
         [](const py::function& function, const py::function& forward, const py::object& inputs) {
           const auto evaluate = [held = keep(forward.ptr())](const Tensors& primals) {

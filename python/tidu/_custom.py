@@ -169,8 +169,15 @@ class custom_vjp(_Custom[P, R]):
                     )
                 value, residuals = result
                 outputs, output_structure = outputs_of(value)
+                kept = [leaf for leaf in flatten(residuals)[0] if isinstance(leaf, Tensor)]
+                versions = _core.storage_versions(kept)
 
                 def pullback(cotangents: list[Tensor]) -> list[Tensor | None]:
+                    if _core.storage_versions(kept) != versions:
+                        raise GradientError(
+                            f"[custom_vjp] a residual of {name_of(self.function)} was overwritten in place "
+                            "after the call, but its derivative needs the value (write to a copy instead)"
+                        )
                     returned = self.backward(residuals, unflatten(output_structure, cotangents))
                     if not isinstance(returned, tuple | list) or len(returned) != count:
                         raise TypeError(

@@ -78,8 +78,11 @@ class Taylor:
     """
 
     def __init__(self, function: Callable[..., Any], x: Any, order: int) -> None:
-        self.function, self.x, self.order = function, x, order
+        self.function, self.order = function, order
         self._point = Point(function, x, "taylor")
+        # The point stays where it is, whatever is written to x afterwards.
+        self._point.inputs = [_core.copy(x) for x in self._point.inputs]
+        self.x = self._point.tree(self._point.inputs)
 
     def __call__(self, p: Any) -> Any:
         point = self._point
