@@ -174,7 +174,9 @@ class Planner {
     Memory& part = plan_.memories[number];
     if (part.kind != Memory::arena || part.last != now || part.bytes == 0 || part.whole >= 0) return;
     const Memory& of = plan_.memories[whole];
-    const auto size = static_cast<int64_t>(size_of(piece.to.dtype()));
+    const size_t element = size_of(piece.to.dtype());
+    if (!consists_of(number, element) || !consists_of(whole, element)) return;
+    const auto size = static_cast<int64_t>(element);
     const int64_t begin = piece.to.impl().offset * size,
                   end = begin + static_cast<int64_t>(piece.to.nbytes()),
                   at = begin - piece.from.impl().offset * size;
@@ -194,6 +196,13 @@ class Planner {
       Memory& around = plan_.memories[i];
       around.first = std::min(around.first, plan_.memories[number].first);
     }
+  }
+
+  // Whether all that a memory holds has elements of this size, so that what begins at one of them does at one
+  // of all: a part of complex numbers may begin at one that is half of theirs.
+  bool consists_of(int memory, size_t element) const {
+    return std::ranges::all_of(holders_[memory],
+                               [&](int variable) { return size_of(values_[variable].dtype()) == element; });
   }
 
   // Makes a memory a part of one that reaches from before its beginning to behind its end.

@@ -472,6 +472,50 @@ def test_compile():
             np.testing.assert_allclose(array(compiled(z)), array(function(z)), rtol=1e-13)
 
 
+def parts_of_products(z):
+    """The real parts of one product go into a tensor of their own, and the product itself is read as well."""
+    product = z * (1 + 1j)
+    parts = td.zeros((*z.shape, 2), dtype=td.real(z).dtype)
+    parts[..., 1] = td.real(product)
+    return td.cumulative_sum(td.view_as_complex(parts), axis=-1), td.sum(product, axis=0)
+
+
+def moved_parts(z):
+    product = td.view_as_real(td.conj(z) * (2 - 1j))
+    return td.concat([product[..., 1:], product[..., :1]], axis=-1), td.sum(td.conj(z) * z)
+
+
+def sum_of_parts(z, shift):
+    return td.real(td.conj(z) * (td.imag(td.cumulative_sum(z, axis=-1)) + 1j * shift)).sum()
+
+
+@pytest.mark.parametrize("dtype", [td.complex64, td.complex128], ids=str)
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_compiled_parts_of_complex_numbers(dtype, size):
+    z, shift = (td.astype(tensor(draw(*shape, seed=size)), dtype) for shape in ((size, 1), ()))
+    w = td.astype(tensor(draw(1, size, seed=7)), dtype)
+
+    def weighted(z, shift):
+        return td.real(td.conj(w) * (td.imag(td.cumulative_sum(z, axis=1)) + 1j * shift)).sum()
+
+    functions = [
+        (parts_of_products, (z,)),
+        (parts_of_products, (w,)),
+        (moved_parts, (z,)),
+        (sum_of_parts, (z, shift)),
+        (td.grad(sum_of_parts, argnums=(0, 1)), (w, shift)),
+        (td.grad(weighted, argnums=(0, 1)), (w, shift)),
+        (td.grad(weighted, argnums=(0, 1)), (z, shift)),
+    ]
+    for function, arguments in functions:
+        compiled = td.compile(function)
+        for scale in (1, 0.5 - 2j):
+            given = [scale * x for x in arguments]
+            got, want = compiled(*given), function(*given)
+            for a, b in zip(td.tree_leaves(got), td.tree_leaves(want), strict=True):
+                np.testing.assert_array_equal(array(a), array(b))
+
+
 def test_vmap():
     z = tensor(draw(4, 3, 3))
     for function in (energy, td.grad(energy), td.fft.fft, td.prod, lambda z: z[td.tensor([2, 0])]):
