@@ -87,7 +87,9 @@ class Remaker {
   const Storage* storage_of(int variable) const { return values_[variable].impl().storage.get(); }
 
   bool is_cheap(const Program::Instruction& call) const {
-    if (!call.primitive->pointwise || call.inputs.empty() || is_view(call, values_)) return false;
+    if (!call.primitive->pointwise || call.inputs.empty() || is_view(call, values_) ||
+        has_complex(call, values_))
+      return false;
     std::vector<Spec> inputs;
     for (int variable : call.inputs) inputs.push_back(program_.variables[variable]);
     const Spec& output = program_.variables[call.outputs[0]];

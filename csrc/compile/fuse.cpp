@@ -22,11 +22,7 @@ namespace {
 constexpr size_t kMostOperands = 24;
 // Whether it can be a step of a loop: on devices whose kernels are made for loops an update is one, too.
 bool is_pointwise(const Program::Instruction& call, const Tensors& values) {
-  // Groups know no complex numbers.
-  const auto is_complex_value = [&](int variable) { return is_complex(values[variable].dtype()); };
-  if (std::ranges::any_of(call.inputs, is_complex_value) ||
-      std::ranges::any_of(call.outputs, is_complex_value))
-    return false;
+  if (has_complex(call, values)) return false;
   return call.primitive->pointwise ||
          (updates_one(call) && values[call.outputs[0]].device().type != DeviceType::cpu);
 }

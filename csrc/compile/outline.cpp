@@ -1,6 +1,8 @@
 // Running programs on abstract tensors.
 #include "compile/outline.h"
 
+#include <algorithm>
+
 #include "core/trace.h"
 
 namespace tidu {
@@ -43,6 +45,12 @@ Tensors outline(const Program& program, Layouts layouts) {
 bool is_view(const Program::Instruction& call, std::span<const Tensor> values) {
   return call.primitive->view &&
          values[call.outputs[0]].impl().storage == values[call.inputs[0]].impl().storage;
+}
+
+bool has_complex(const Program::Instruction& call, std::span<const Tensor> values) {
+  const auto is_complex_value = [&](int variable) { return is_complex(values[variable].dtype()); };
+  return std::ranges::any_of(call.inputs, is_complex_value) ||
+         std::ranges::any_of(call.outputs, is_complex_value);
 }
 
 }  // namespace tidu

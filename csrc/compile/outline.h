@@ -18,4 +18,7 @@ Tensors outline(const Program& program, Layouts layouts = {});
 // Whether a call gives another view of its first input, and neither computes nor moves anything.
 bool is_view(const Program::Instruction& call, std::span<const Tensor> values);
 
+// Whether a call reads or makes complex numbers, of which loops of several calls know nothing.
+bool has_complex(const Program::Instruction& call, std::span<const Tensor> values);
+
 }  // namespace tidu

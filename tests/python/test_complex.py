@@ -516,6 +516,21 @@ def test_compiled_parts_of_complex_numbers(dtype, size):
                 np.testing.assert_array_equal(array(a), array(b))
 
 
+@pytest.mark.parametrize("statistic", [td.std, td.sum, td.max])
+def test_compiled_masks_of_complex_numbers(statistic):
+    """A mask of complex numbers is cheap, but no loop makes it again where its statistic is computed."""
+    z = tensor(draw(3))
+    for function in (
+        lambda z: td.astype(statistic(td.astype(z == z, td.float32)), td.uint8),
+        lambda z: (td.astype(statistic(td.astype(td.isnan(z), td.float64)), td.int64), z != 0),
+        lambda z: td.astype(statistic(td.real(td.conj(z))), td.uint8),
+    ):
+        for got, want in zip(
+            td.tree_leaves(td.compile(function)(z)), td.tree_leaves(function(z)), strict=True
+        ):
+            np.testing.assert_array_equal(array(got), array(want))
+
+
 def test_vmap():
     z = tensor(draw(4, 3, 3))
     for function in (energy, td.grad(energy), td.fft.fft, td.prod, lambda z: z[td.tensor([2, 0])]):
