@@ -19,6 +19,16 @@ template <class T> TIDU_HD inline bool is_nan(T x) { return x != x; }
 template <class T> TIDU_HD inline bool is_infinite(T x) { return ::fabs(x) == kInfinity<T>; }
 template <class T> TIDU_HD inline bool is_finite(T x) { return ::fabs(x) < kInfinity<T>; }
 
+// A product, rounded before it is added. GCC 12 makes one instruction of neighbours that are added and
+// subtracted, whatever -ffp-contract says: of those in vectors, and not of the rest behind them.
+template <class T> TIDU_HD inline T rounded(T product) {
+#if !defined(__CUDACC__) && __has_builtin(__builtin_assoc_barrier)
+  return __builtin_assoc_barrier(product);
+#else
+  return product;
+#endif
+}
+
 // factor * exp(x), also where exp(x) alone is too large: one call, for a second takes too many registers.
 template <class T> TIDU_HD inline T times_exp(T factor, T x) {
   constexpr T high = sizeof(T) == 4 ? T(80) : T(700),
@@ -62,7 +72,8 @@ template <class T> TIDU_HD inline T sum_of_squares(T x, T y, T rest) {
 template <class T> TIDU_HD inline complex<T> conj(complex<T> z) { return {z.re, -z.im}; }
 
 template <class T> TIDU_HD inline complex<T> multiply(complex<T> a, complex<T> b) {
-  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+  using detail::rounded;
+  return {rounded(a.re * b.re) - rounded(a.im * b.im), rounded(a.re * b.im) + rounded(a.im * b.re)};
 }
 
 template <class T> TIDU_HD inline complex<T> multiply_no_nan(complex<T> a, complex<T> b) {
@@ -72,13 +83,14 @@ template <class T> TIDU_HD inline complex<T> multiply_no_nan(complex<T> a, compl
 
 // R. L. Smith's: no square, so no overflow but of the result.
 template <class T> TIDU_HD inline complex<T> divide(complex<T> a, complex<T> b) {
+  using detail::rounded;
   if (::fabs(b.re) >= ::fabs(b.im)) {
     if (b.re == 0) return {a.re / ::fabs(b.re), a.im / ::fabs(b.re)};
     const T ratio = b.im / b.re, divisor = b.re + b.im * ratio;
-    return {(a.re + a.im * ratio) / divisor, (a.im - a.re * ratio) / divisor};
+    return {(a.re + rounded(a.im * ratio)) / divisor, (a.im - rounded(a.re * ratio)) / divisor};
   }
   const T ratio = b.re / b.im, divisor = b.im + b.re * ratio;
-  return {(a.re * ratio + a.im) / divisor, (a.im * ratio - a.re) / divisor};
+  return {(rounded(a.re * ratio) + a.im) / divisor, (rounded(a.im * ratio) - a.re) / divisor};
 }
 
 template <class T> TIDU_HD inline complex<T> reciprocal(complex<T> z) { return divide(complex<T>{1, 0}, z); }

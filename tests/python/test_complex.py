@@ -531,6 +531,19 @@ def test_compiled_masks_of_complex_numbers(statistic):
             np.testing.assert_array_equal(array(got), array(want))
 
 
+@pytest.mark.parametrize("dtype", [td.complex64, td.complex128], ids=str)
+@pytest.mark.parametrize("name", ["multiply", "multiply_no_nan", "divide", "square", "reciprocal"])
+def test_an_element_has_its_bits_wherever_it_lies(name, dtype):
+    x, y = (td.astype(tensor(draw(67, seed=seed)), dtype) for seed in (1, 2))
+    function = getattr(td, name)
+    operands = (x,) if name in ("square", "reciprocal") else (x, y)
+    whole = array(function(*operands))
+    for key in [slice(i, i + n) for i in (0, 1, 3) for n in (1, 2, 3, 5, 7, 15, 33)] + [
+        slice(None, None, -2)
+    ]:
+        np.testing.assert_array_equal(array(function(*(v[key] for v in operands))), whole[key])
+
+
 def test_vmap():
     z = tensor(draw(4, 3, 3))
     for function in (energy, td.grad(energy), td.fft.fft, td.prod, lambda z: z[td.tensor([2, 0])]):
