@@ -9,6 +9,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "io/sha256.h"
+#include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "program/program.h"
@@ -126,9 +127,11 @@ class Writer {
         strides.push_back(is_repeated ? 1 : value.strides()[i]);
       }
       const Tensor part = value.view(shape, strides, value.impl().offset);
-      tensors_[found->second] = value.impl().storage->is_number()
-                                    ? copy_from_host(part.raw_data(), shape, value.dtype())
-                                    : contiguous(to(part, Device()));
+      const Tensor dense = value.impl().storage->is_number()
+                               ? copy_from_host(part.raw_data(), shape, value.dtype())
+                               : contiguous(to(part, Device()));
+      // safetensors has no complex128.
+      tensors_[found->second] = value.dtype() == DType::complex128 ? view_as_real(dense) : dense;
     }
     return found->second;
   }
@@ -289,7 +292,10 @@ class Reader {
       json_.refuse(str("there is no variable ", variable));
     const Spec& spec = program.variables[variable];
     const Axes axes = given.value_or(all_axes(spec.shape.size()));
-    const Tensor& dense = found->second;
+    const Tensor& stored = found->second;
+    const bool in_parts = spec.dtype == DType::complex128 && stored.dtype() == DType::float64 &&
+                          stored.ndim() > 0 && stored.size(stored.ndim() - 1) == 2;
+    const Tensor dense = in_parts ? view_as_complex(stored) : stored;
     bool fits = dense.dtype() == spec.dtype && dense.ndim() == spec.shape.size() &&
                 axes.size() == dense.ndim() && attr::are_axes(axes, dense.ndim());
     for (int i = 0; fits && i < dense.ndim(); ++i) {

@@ -442,6 +442,17 @@ def test_constants_of_every_dtype_and_layout(dtype, tmp_path):
         check_reload(lambda x, constant=constant: (constant.reshape(-1), x + 1), tmp_path, normal(2))
 
 
+@pytest.mark.parametrize("dtype", [td.complex64, td.complex128], ids=str)
+def test_complex_constants(dtype, tmp_path):
+    base = td.astype(td.complex(normal(4, 6), normal(4, 6)), dtype)
+    layouts = (base, base.T, base[1], base[:, ::2], base[::-1], td.broadcast_to(base[:1], (4, 6)), base[:0])
+    x = td.astype(normal(2), dtype)
+    for constant in (*layouts, td.broadcast_to(base[0, 0], (3, 2)), base[0, 0], td.real(base), x[:0]):
+        check_reload(lambda x, constant=constant: (constant.reshape(-1), x + 1), tmp_path, x)
+    check_reload(lambda z: (z**2 + (1 - 2j) * z, td.where(td.real(z) > 0, 2j, z)), tmp_path, x)
+    check_reload(td.grad(lambda z: td.abs(z**3 + 1j).sum()), tmp_path, x)
+
+
 def test_constants_are_saved_once(tmp_path):
     big = normal(100, 100)
     program = td.program(
