@@ -163,7 +163,8 @@ Tensor heaviside(const Operand& a, const Operand& b) {
 }
 
 Tensor float_power(const Operand& a, const Operand& b) {
-  const auto [x, y] = Pair(a, b, DType::float64);
+  const Operand both[] = {a, b};
+  const auto [x, y] = Pair(a, b, is_complex(result_type(both)) ? DType::complex128 : DType::float64);
   return pow(x, y);
 }
 
@@ -203,11 +204,11 @@ Tensor nextafter(const Operand& a, const Operand& b) {
 
 Tensor lerp(const Operand& start, const Operand& end, const Operand& weight) {
   const Operand all[] = {start, end, weight};
-  const DType meeting = result_type(all), dtype = is_floating(meeting) ? meeting : kDefaultFloat;
+  const DType meeting = result_type(all), dtype = is_inexact(meeting) ? meeting : kDefaultFloat;
   const DType computed = is_narrow(dtype) ? DType::float32 : dtype;
   const auto [first, last] = Pair(start, end, computed);
   const Tensor share = Pair(weight, first, computed).a, distance = last - first;
-  return astype(where(share < 0.5, first + share * distance, last - distance * (1 - share)), dtype);
+  return astype(where(real(share) < 0.5, first + share * distance, last - distance * (1 - share)), dtype);
 }
 
 namespace {

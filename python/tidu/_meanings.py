@@ -151,9 +151,9 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "Of the shape to which a and b broadcast, in the dtype of a.",
     },
     "float_power": {
-        "a": "Of any shape and real dtype.",
+        "a": "Of any shape and dtype.",
         "b": "As a; the shapes broadcast.",
-        "returns": "float64, of the shape to which a and b broadcast.",
+        "returns": "float64, or complex128 where one is complex, of the shape to which a and b broadcast.",
     },
     "deg2rad rad2deg i0 i1 i0e i1e": {
         "x": "Of any shape, floating-point; integers and bool are first converted to float32.",
@@ -460,7 +460,7 @@ _GROUPS: dict[str, dict[str, str]] = {
     },
     # Composites
     "lerp Tensor.lerp": {
-        "start": "Where weight is 0: floating-point, of any shape.",
+        "start": "Where weight is 0: floating-point or complex, of any shape.",
         "end": "Where weight is 1: of a shape that broadcasts with that of `start`.",
         "weight": "A number, or a tensor whose shape broadcasts.",
         "returns": _PROMOTED,

@@ -165,6 +165,9 @@ def test_numbers_meet_tensors():
     assert td.fmax(x, 2).tolist() == [2, 3] and x.fmin(2).tolist() == [1, 2]
     assert td.lcm(td.tensor([4, 6]), 10).tolist() == [20, 30]
     assert td.float_power(td.tensor([2, 3]), 0.5).dtype is td.float64
+    turned = td.float_power(td.tensor([1 + 2j], dtype=td.complex64), 2)
+    assert turned.dtype is td.complex128
+    np.testing.assert_allclose(to_array(turned), [-3 + 4j], rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [td.float16, td.float32, td.float64], ids=str)
@@ -236,6 +239,9 @@ def test_interpolation_and_products():
     turned = td.tensor([1 + 2j])
     assert td.addcmul(turned, turned, turned, value=0.5).tolist() == [1 + 2j + 0.5 * (1 + 2j) ** 2]
     assert td.addcdiv(turned, turned, turned, value=0.5).tolist() == [1.5 + 2j]
+    assert td.lerp(turned, td.tensor([3 - 2j]), 0.25).tolist() == [1.5 + 1j]
+    assert td.lerp(turned, 2 * turned, td.tensor([1j])).tolist() == [-1 + 3j]
+    td.check_grads(lambda z, w: td.real(td.lerp(z, z * z, w)).sum(), (turned, td.tensor([0.3])), order=2)
     with pytest.raises(ValueError, match=r"\[addcmul\] the value 0.5 does not fit int64"):
         td.addcmul(td.tensor([1]), td.tensor([2]), td.tensor([3]), value=0.5)
     for f in (td.lerp, td.addcmul, td.addcdiv):

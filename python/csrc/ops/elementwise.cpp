@@ -133,7 +133,8 @@ void bind_made_of_rows(py::module_& m) {
   add_binary<heaviside>(m, "heaviside", "0 where a < 0, 1 where a > 0, b where a is 0");
   example("heaviside", "td.heaviside(td.tensor([-1.0, 0.0, 2.0]), 0.5)",
           "tensor([0. , 0.5, 1. ], dtype=float32)");
-  add_binary<float_power>(m, "float_power", "a to the power of b, in float64");
+  add_binary<float_power>(m, "float_power",
+                          "a to the power of b, in float64, or complex128 where one is complex");
   example("float_power", "td.float_power(td.tensor([2, 3]), -1)",
           "tensor([0.5       , 0.33333333], dtype=float64)");
   add_binary<ldexp>(m, "ldexp", "a * 2^b of integers b, rounded once");
