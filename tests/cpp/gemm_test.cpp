@@ -1,4 +1,4 @@
-// Every way of a library's product against sums in double.
+// Every way of a product against sums in double.
 #include "backend/cpu/gemm.h"
 
 #include <gtest/gtest.h>
@@ -51,8 +51,8 @@ template <class T> void check(const ProductSize& size, bool a_transposed, bool b
 }
 
 TEST(Gemm, EveryWayIsTheProduct) {
-  const ProductSize sizes[] = {{1, 1, 1},   {1, 37, 50}, {37, 1, 50},  {3, 5, 7},
-                               {17, 33, 9}, {8, 64, 65}, {130, 3, 20}, {70, 66, 258}};
+  const ProductSize sizes[] = {{1, 1, 1},   {1, 37, 50},  {37, 1, 50},   {3, 5, 7},   {17, 33, 9},
+                               {8, 64, 65}, {130, 3, 20}, {70, 66, 258}, {1, 1, 900}, {30, 90, 600}};
   for (const ProductSize& size : sizes) {
     for (const Way way : kWays) {
       if (way == 'v' && size.rows > 1 && size.columns > 1) continue;

@@ -1,4 +1,4 @@
-// Products of matrices on the calling thread: OpenBLAS's and oneDNN's.
+// Products of matrices on the calling thread: OpenBLAS's, oneDNN's and our own.
 #include "backend/cpu/gemm.h"
 
 #include <cblas.h>
@@ -60,6 +60,8 @@ CBLAS_TRANSPOSE transposition(bool transposed) { return transposed ? CblasTrans 
 
 constexpr auto gemm_of(float) { return cblas_sgemm; }
 constexpr auto gemm_of(double) { return cblas_dgemm; }
+constexpr auto dot_of(float) { return cblas_sdot; }
+constexpr auto dot_of(double) { return cblas_ddot; }
 constexpr auto gemv_of(float) { return cblas_sgemv; }
 constexpr auto gemv_of(double) { return cblas_dgemv; }
 
@@ -77,7 +79,16 @@ void onednn(const ProductSize& size, Factor<float> a, Factor<float> b, float* c,
              a.data, a.leading, b.data, b.leading, size.adds ? 1 : 0, c, ldc);
 }
 
-// Of one row or one column. The sum starts from zeros of ours: a library may multiply what it finds by 0.
+// Whether there is a kernel for this processor.
+template <class T> bool by_kernel(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
+  const GemmFunction gemm = gemm_function(dtype_of<T>);
+  if (!gemm) return false;
+  gemm({size.rows, size.columns, size.depth, size.adds}, strided(a), strided(b), c, ldc,
+       own_memory<Use::factor>(kGemmWorkspace));
+  return true;
+}
+
+// Of one row or one column. The sums start from zeros of ours: a library may multiply what it finds by 0.
 template <class T>
 void multiply_vector(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
   const bool row = size.rows == 1;
@@ -87,6 +98,11 @@ void multiply_vector(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, in
   // As stored: n x depth, or depth x n.
   const bool across = row != matrix.transposed;
   const int64_t step = row == vector.transposed ? vector.leading : 1;
+  if (n == 1) {
+    *c += dot_of(T())(static_cast<blasint>(size.depth), vector.data, static_cast<blasint>(step), matrix.data,
+                      static_cast<blasint>(matrix.transposed ? 1 : matrix.leading));
+    return;
+  }
   gemv_of(T())(CblasRowMajor, transposition(across), static_cast<blasint>(across ? size.depth : n),
                static_cast<blasint>(across ? n : size.depth), 1, matrix.data,
                static_cast<blasint>(matrix.leading), vector.data, static_cast<blasint>(step), 1, c,
@@ -101,6 +117,7 @@ template <class T, Use use> T* own(int64_t n) {
 
 template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
   constexpr int64_t kNoDifference = 1 << 12;
+  if (size.rows == 1 && size.columns == 1) return 'v';
   const Table* const table = std::is_same_v<T, float> ? tables().float32 : tables().float64;
   if (!table || size.rows * size.columns * size.depth <= kNoDifference) return 'B';
   const int row = std::min(measured_log2(size.rows), kRowSteps - 1),
@@ -142,10 +159,11 @@ void multiply(Way way, const ProductSize& size, Factor<std::type_identity_t<T>> 
                                    size.columns);
     b = {copied, size.columns};
   }
+  if (way == 'K' && by_kernel(size, a, b, c, ldc)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (way == 'D' || way == 'Y') return onednn(size, a, b, c, ldc);
   }
-  openblas<T>(size, a, b, c, ldc);  // all that there is for double
+  openblas<T>(size, a, b, c, ldc);
 }
 
 template Way fastest_way<float>(const ProductSize&, bool, bool);

@@ -1,9 +1,12 @@
-// Products of matrices on the calling thread, each by the library and in the way that is fastest at its size.
+// Products of matrices on the calling thread, each by the kernel or library and in the way that is fastest at
+// its size.
 #pragma once
 
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
+
+#include "kernels/cpu/gemm.h"
 
 namespace tidu::cpu {
 
@@ -20,13 +23,17 @@ template <class T> struct Factor {
   bool transposed = false;
 };
 
+template <class T> GemmFactor strided(const Factor<T>& x) {
+  return {x.data, x.transposed ? 1 : x.leading, x.transposed ? x.leading : 1};
+}
+
 // A letter for what is asked of whom:
-//   B, D     OpenBLAS, oneDNN
-//   v        OpenBLAS, for the product of a matrix and a vector
-//   X, Y     OpenBLAS, oneDNN with a copy of the right factor, which lies transposed, row by row
-//   b d x y  the same for the transpose of the product, which is then copied
+//   B, D, K    OpenBLAS, oneDNN, kernels/cpu/gemm.h
+//   v          OpenBLAS, for the product of a matrix and a vector
+//   X, Y       OpenBLAS, oneDNN with a copy of the right factor, which lies transposed, row by row
+//   b d k x y  the same for the transpose of the product, which is then copied
 using Way = char;
-inline constexpr std::string_view kWays = "BDvbdXYxy";  // the simpler ones first
+inline constexpr std::string_view kWays = "BDKvbdkXYxy";  // the simpler ones first
 
 // The sizes for which a way was measured, powers of two: rows and columns up to these, depths 16, 64 .. 4096.
 inline constexpr int64_t kMostRows = 512, kMostColumns = 1024;

@@ -1,0 +1,233 @@
+// Products of matrices in tiles that stay in registers: an element of a times vectors of b, added up.
+//
+// Rows of b are copied side by side where they serve many tiles, or lie in columns; a is read where it is,
+// whichever way it lies, for it is read element by element.
+#include "kernels/cpu/gemm.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "kernels/cpu/copy.h"
+#include "kernels/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/gemm.cpp"
+#include <hwy/foreach_target.h>
+// Must come after foreach_target.h.
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace tidu::cpu::HWY_NAMESPACE {
+namespace {
+
+template <class Bits>
+void integer_gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right, void* result,
+                  int64_t leading, void*) {
+  constexpr int64_t kWidth = 256 / sizeof(Bits);
+  const auto *const a = static_cast<const Bits*>(left.data), *const b = static_cast<const Bits*>(right.data);
+  for (int64_t column = 0; column < size.columns; column += kWidth) {
+    const int64_t width = std::min(kWidth, size.columns - column);
+    for (int64_t row = 0; row < size.rows; ++row) {
+      HWY_ALIGN Bits sums[kWidth] = {};
+      const auto add = [&](int64_t n) {
+        for (int64_t k = 0; k < size.depth; ++k) {
+          const auto factor = 1u * a[row * left.row_stride + k * left.column_stride];
+          const Bits* const from = b + k * right.row_stride + column;
+          for (int64_t j = 0; j < n; ++j) sums[j] = static_cast<Bits>(sums[j] + factor * from[j]);
+        }
+      };
+      width == kWidth ? add(kWidth) : add(width);
+      auto* const c = static_cast<Bits*>(result) + row * leading + column;
+      for (int64_t j = 0; j < width; ++j) c[j] = static_cast<Bits>(size.adds ? c[j] + sums[j] : sums[j]);
+    }
+  }
+}
+
+GemmFunction find_integer_gemm(DType dtype) {
+  switch (dtype) {
+    case DType::int8:
+    case DType::uint8: return integer_gemm<uint8_t>;
+    case DType::int16:
+    case DType::uint16: return integer_gemm<uint16_t>;
+    case DType::int32:
+    case DType::uint32: return integer_gemm<uint32_t>;
+    default: return integer_gemm<uint64_t>;
+  }
+}
+
+#if !HWY_HAVE_SCALABLE
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class T> using Tag = hn::ScalableTag<T>;
+template <class T> constexpr int64_t kLanes = hn::MaxLanes(Tag<T>());
+
+constexpr int kMostRows = 8, kMostVectors = 3;  // of a tile
+// A tile's sums, a row of b and an element of a take all registers.
+constexpr int most_rows(int vectors) {
+  constexpr int kRegisters = HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3 ? 16 : 32;
+  return std::min(kMostRows, (kRegisters - 1 - vectors) / vectors);
+}
+
+template <class T> struct Tile {
+  int64_t depth;
+  const T* a;
+  int64_t a_row, a_step;
+  const T* b;
+  int64_t b_step;
+  bool b_padded;  // the last vector is there as a whole
+  T* c;
+  int64_t leading;
+  int64_t last;  // elements of the last vector
+  bool adds;
+};
+
+template <class T, int rows, int vectors, bool masked> HWY_INLINE void sum_tile(const Tile<T>& tile) {
+  using Vector = hn::Vec<Tag<T>>;
+  const Tag<T> d;
+  constexpr int64_t n = kLanes<T>;
+  const auto mask = hn::FirstN(d, static_cast<size_t>(tile.last));
+  Vector sums[rows][vectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(d);
+  }
+  const T *a = tile.a, *b = tile.b;
+  const int64_t a_row = tile.a_row, a_step = tile.a_step, b_step = tile.b_step;
+  for (int64_t k = 0; k < tile.depth; ++k, a += a_step, b += b_step) {
+    Vector right[vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) {
+      right[v] = masked && v == vectors - 1 ? hn::MaskedLoad(mask, d, b + v * n) : hn::LoadU(d, b + v * n);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      const Vector left = hn::Set(d, a[r * a_row]);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(left, right[v], sums[r][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) {
+      T* const c = tile.c + r * tile.leading + v * n;
+      if (v == vectors - 1 && tile.last < n) {
+        if (tile.adds) sums[r][v] = hn::Add(hn::MaskedLoad(mask, d, c), sums[r][v]);
+        hn::BlendedStore(sums[r][v], mask, d, c);
+      } else {
+        hn::StoreU(tile.adds ? hn::Add(hn::LoadU(d, c), sums[r][v]) : sums[r][v], d, c);
+      }
+    }
+  }
+}
+
+template <class T, int rows, int vectors> void write_tile(const Tile<T>& tile) {
+  tile.b_padded ? sum_tile<T, rows, vectors, false>(tile) : sum_tile<T, rows, vectors, true>(tile);
+}
+
+// For each number of rows.
+template <class T> using TileFunctions = std::array<void (*)(const Tile<T>&), kMostRows>;
+template <class T, int vectors, int... row>
+constexpr TileFunctions<T> tile_functions(std::integer_sequence<int, row...>) {
+  return {write_tile<T, std::min(row + 1, most_rows(vectors)), vectors>...};
+}
+template <class T, int... vector>
+constexpr std::array<TileFunctions<T>, kMostVectors> all_tile_functions(
+    std::integer_sequence<int, vector...>) {
+  return {tile_functions<T, vector + 1>(std::make_integer_sequence<int, kMostRows>())...};
+}
+template <class T>
+constexpr auto kTileFunctions = all_tile_functions<T>(std::make_integer_sequence<int, kMostVectors>());
+
+// n items in equal pieces of at most `most`.
+struct Pieces {
+  Pieces(int64_t n, int64_t most) : n(n), count((n + most - 1) / most) {}
+  int64_t begin(int64_t i) const { return n * i / count; }
+  int64_t size(int64_t i) const { return begin(i + 1) - begin(i); }
+  int64_t n, count;
+};
+
+template <class T> struct Panel {
+  const T* b;
+  int64_t column, vectors, columns;
+};
+
+constexpr int64_t kMostDepth = 256, kMostPanels = kGemmWorkspace / (kMostDepth * kMostVectors * 64);
+constexpr int64_t kFewRows = 24, kSmall = 20000;  // elements of b that stay in the cache where they are
+
+template <class T>
+void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right, void* result,
+          int64_t leading, void* workspace) {
+  constexpr int64_t n = kLanes<T>;
+  const T *const a = static_cast<const T*>(left.data), *const b = static_cast<const T*>(right.data);
+  const bool copies =
+      right.column_stride != 1 || (size.rows > kFewRows && size.columns * size.depth > kSmall);
+  const Pieces depths(size.depth, kMostDepth), widths((size.columns + n - 1) / n, kMostPanels * kMostVectors);
+  std::array<Panel<T>, kMostPanels> panels;
+  for (int64_t w = 0; w < widths.count; ++w) {
+    const Pieces parts(widths.size(w), kMostVectors);
+    for (int64_t s = 0; s < depths.count; ++s) {
+      const int64_t k = depths.begin(s), depth = depths.size(s);
+      for (int64_t p = 0; p < parts.count; ++p) {
+        const int64_t column = (widths.begin(w) + parts.begin(p)) * n, vectors = parts.size(p),
+                      columns = std::min(vectors * n, size.columns - column);
+        const T* const from = b + k * right.row_stride + column * right.column_stride;
+        T* const to = static_cast<T*>(workspace) + parts.begin(p) * n * depth;
+        panels[static_cast<size_t>(p)] = {copies ? to : from, column, vectors, columns};
+        if (!copies) continue;
+        copy_block_function(sizeof(T))(from, {right.row_stride, right.column_stride}, to, {vectors * n, 1},
+                                       depth, columns);
+        for (int64_t i = 0; i < depth && columns < vectors * n; ++i)
+          std::fill(to + i * vectors * n + columns, to + (i + 1) * vectors * n, T(0));
+      }
+      const Pieces rows(size.rows, most_rows(static_cast<int>(parts.size(parts.count - 1))));
+      for (int64_t r = 0; r < rows.count; ++r) {
+        const int64_t row = rows.begin(r);
+        for (int64_t p = 0; p < parts.count; ++p) {
+          const auto& [of_b, column, vectors, columns] = panels[static_cast<size_t>(p)];
+          const Tile<T> tile{.depth = depth,
+                             .a = a + row * left.row_stride + k * left.column_stride,
+                             .a_row = left.row_stride,
+                             .a_step = left.column_stride,
+                             .b = of_b,
+                             .b_step = copies ? vectors * n : right.row_stride,
+                             .b_padded = copies || columns == vectors * n,
+                             .c = static_cast<T*>(result) + row * leading + column,
+                             .leading = leading,
+                             .last = columns - (vectors - 1) * n,
+                             .adds = size.adds || s > 0};
+          kTileFunctions<T>[static_cast<size_t>(vectors - 1)][static_cast<size_t>(rows.size(r) - 1)](tile);
+        }
+      }
+    }
+  }
+}
+
+#endif
+
+GemmFunction find_gemm(DType dtype) {
+  if (dtype != DType::float32 && dtype != DType::float64) return find_integer_gemm(dtype);
+#if HWY_HAVE_SCALABLE
+  return nullptr;
+#else
+  return dtype == DType::float64 ? gemm<double> : gemm<float>;
+#endif
+}
+
+}  // namespace
+}  // namespace tidu::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tidu::cpu {
+namespace {
+HWY_EXPORT(find_gemm);
+}
+
+GemmFunction gemm_function(DType dtype) { return HWY_DYNAMIC_DISPATCH(find_gemm)(dtype); }
+
+}  // namespace tidu::cpu
+#endif
