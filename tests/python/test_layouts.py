@@ -1,5 +1,6 @@
 """Every primitive on every memory layout and on shapes that are hard for vector code."""
 
+import itertools
 from functools import partial
 
 import numpy as np
@@ -192,6 +193,25 @@ def test_matmul_sizes(m, k, n):
                 td.tensor(y[::-1].copy())[::-1],
             ):
                 assert (np.abs((left @ right).cpu().numpy() - want) <= bound).all()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int32", "int64", "float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(5, 7, 3), (70, 130, 40), (1, 33, 65), (33, 1, 65)])
+def test_matmul_of_other_dtypes(shape, dtype):
+    m, n, k = shape
+    generator = np.random.default_rng(m + n + k)
+    for a_transposed, b_transposed in itertools.product((False, True), repeat=2):
+        # Whole numbers whose products and sums 16 bits hold.
+        a = generator.integers(0, 2, (k, m) if a_transposed else (m, k))
+        b = generator.integers(0, 3, (n, k) if b_transposed else (k, n))
+        x, y = (td.tensor(values).astype(getattr(td, dtype)) for values in (a, b))
+        product = (x.T if a_transposed else x) @ (y.T if b_transposed else y)
+        want = (a.T if a_transposed else a) @ (b.T if b_transposed else b)
+        assert product.dtype == x.dtype
+        np.testing.assert_array_equal(
+            ops.to_array(product.astype(td.int64)),
+            want if "float" in dtype else want.astype(dtype).astype(int),
+        )
 
 
 @pytest.mark.parametrize("storage", ops.STORAGES)

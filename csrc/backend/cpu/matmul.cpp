@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "backend/backend.h"
 #include "backend/cpu/elementwise.h"
@@ -32,6 +33,14 @@ struct Matrices {
     return data + (offset + (transposed ? column * leading + row : row * leading + column)) * size;
   }
 };
+
+Tensor transposed(const Tensor& x) {
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  std::swap(shape[x.ndim() - 2], shape[x.ndim() - 1]);
+  std::swap(strides[x.ndim() - 2], strides[x.ndim() - 1]);
+  return x.view(shape, strides, x.impl().offset);
+}
 
 // Whether the last two axes are rows or columns of neighbours, so that no copy is needed.
 bool is_blas_layout(const Tensor& x) {
@@ -64,7 +73,7 @@ int64_t batch_offset(const Tensor& x, int64_t index) {
 
 namespace {
 
-// Numbers that no library multiplies: rows of b, scaled and added.
+// Rows of b, scaled and added: of so few numbers that a call of a library costs more, and of truth values.
 template <class T> void add_rows(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
   const int64_t a_row = a.transposed ? 1 : a.leading, a_column = a.transposed ? a.leading : 1;
   const int64_t b_row = b.transposed ? 1 : b.leading, b_column = b.transposed ? b.leading : 1;
@@ -124,7 +133,7 @@ ProductSize choose_block(int64_t m, int64_t n, int64_t k, bool wide) {
 
 Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
     : a_(is_blas_layout(a) ? a : row_major(a)),
-      b_(is_blas_layout(b) ? b : row_major(b)),
+      b_(is_blas_layout(b) && (is_floating(b.dtype()) || b.strides()[b.ndim() - 1] == 1) ? b : row_major(b)),
       bias_(bias.defined() ? row_major(bias) : bias),
       m_(a.size(-2)),
       n_(b.size(-1)),
@@ -179,11 +188,14 @@ void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to
     std::copy_n(p.bias_.data<T>() + column, columns, out + r * leading);
   const ProductSize size{rows, columns, p.depth_, adds};
   const Factor<T> factors[] = {{a, left.leading, left.transposed}, {b, right.leading, right.transposed}};
+  constexpr int64_t kTiny = 64;  // multiplications
   if constexpr (std::is_floating_point_v<T>) {
-    multiply(size, factors[0], factors[1], out, leading);
-  } else {
-    add_rows(size, factors[0], factors[1], out, leading);
+    if (rows * columns * p.depth_ > kTiny) return multiply(size, factors[0], factors[1], out, leading);
+  } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    return gemm_function(dtype_of<T>)({rows, columns, p.depth_, adds}, strided(factors[0]),
+                                      strided(factors[1]), out, leading, nullptr);
   }
+  add_rows(size, factors[0], factors[1], out, leading);
 }
 
 namespace {
@@ -200,7 +212,12 @@ void matmul(const Call& call) {
     return copy_elements(bias.view(output.shape(), repeated, bias.impl().offset), output);
   }
   const bool half = is_narrow(output.dtype());
-  const auto operand = [&](const Tensor& x) { return half ? converted(x, DType::float32) : x; };
+  // In the order in which it lies.
+  const auto operand = [&](const Tensor& x) {
+    if (!half) return x;
+    const bool by_column = x.ndim() > 1 && x.strides()[x.ndim() - 2] == 1 && x.strides()[x.ndim() - 1] != 1;
+    return by_column ? transposed(converted(transposed(x), DType::float32)) : converted(x, DType::float32);
+  };
   const Tensor c = half ? Tensor::empty(output.shape(), DType::float32, output.device()) : output;
   const Product product(operand(call.inputs[0]), operand(call.inputs[1]),
                         has_bias ? operand(call.inputs[2]) : Tensor());
