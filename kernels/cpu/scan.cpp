@@ -1,8 +1,9 @@
-// Cumulative scans down columns.
+// Cumulative scans down columns and along lines.
 #include "kernels/cpu/scan.h"
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 #include "kernels/reduction.h"
 
@@ -58,12 +59,54 @@ void scan(const void* input, int64_t stride, int64_t n, int64_t columns, const v
   }
 }
 
+// Lines side by side: what a line amounts to waits for the element before, other lines do not.
+constexpr int64_t kLines = 8;
+template <class Function> void in_eights(int64_t lines, const Function& function) {
+  int64_t line = 0;
+  for (; line + kLines <= lines; line += kLines) function(std::integral_constant<int64_t, kLines>(), line);
+  for (; line < lines; ++line) function(std::integral_constant<int64_t, 1>(), line);
+}
+
+template <class Op, class T>
+void total_lines(const void* input, int64_t stride, int64_t n, int64_t lines, void* output) {
+  in_eights(lines, [&]<int64_t count>(std::integral_constant<int64_t, count>, int64_t line) {
+    const T* x = static_cast<const T*>(input) + line * stride;
+    typename Op::State state[count];
+    std::fill_n(state, count, Op::identity());
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t l = 0; l < count; ++l) state[l] = Op::combine(state[l], Op::lift(x[l * stride + i]));
+    }
+    std::copy_n(state, count, static_cast<typename Op::State*>(output) + line);
+  });
+}
+
+template <class Op, class T>
+void scan_lines(const void* input, int64_t stride, int64_t n, int64_t lines, const void* carried,
+                void* output) {
+  const reduction::Whole whole = {};
+  in_eights(lines, [&]<int64_t count>(std::integral_constant<int64_t, count>, int64_t line) {
+    const T* x = static_cast<const T*>(input) + line * stride;
+    auto* y = static_cast<typename Op::Result*>(output) + line * stride;
+    typename Op::State before[count], state[count];
+    std::fill_n(state, count, Op::identity());
+    for (int64_t l = 0; l < count; ++l)
+      before[l] = carried ? static_cast<const typename Op::State*>(carried)[line + l] : Op::identity();
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t l = 0; l < count; ++l) {
+        state[l] = Op::combine(state[l], Op::lift(x[l * stride + i]));
+        y[l * stride + i] = Op::finish(Op::combine(before[l], state[l]), whole);
+      }
+    }
+  });
+}
+
 template <template <class> class Struct, bool takes, class T> constexpr ScanFunctions functions_of() {
   if constexpr (!takes) {
     return {};
   } else {
     using Op = Struct<T>;
-    return {sizeof(typename Op::State), total<Op, T>, carry<Op>, scan<Op, T>};
+    return {sizeof(typename Op::State), total<Op, T>,     carry<Op>, scan<Op, T>,
+            total_lines<Op, T>,         scan_lines<Op, T>};
   }
 }
 

@@ -17,7 +17,8 @@ enum class Scan : uint8_t {
 // Rows of a block.
 inline constexpr int64_t kScanBlock = 1024;
 
-// Of x[i * stride + j] over rows i in 0 .. n, for each column j.
+// Of x[i * stride + j] over rows i in 0 .. n, for each column j; and of lines x[l * stride + i], whose
+// elements are neighbours, for each l.
 struct ScanFunctions {
   int64_t state_size;  // in bytes
   // states[j]: what all of column j amounts to.
@@ -27,6 +28,8 @@ struct ScanFunctions {
   // y[i * stride + j]: what the carried state and the rows up to i amount to. Without carried states: the
   // rows.
   void (*scan)(const void* x, int64_t stride, int64_t n, int64_t columns, const void* carried, void* y);
+  void (*total_lines)(const void* x, int64_t stride, int64_t n, int64_t lines, void* states);
+  void (*scan_lines)(const void* x, int64_t stride, int64_t n, int64_t lines, const void* carried, void* y);
 };
 // Null functions where the row does not take the dtype.
 const ScanFunctions& scan_functions(Scan scan, DType dtype);

@@ -304,6 +304,32 @@ def test_cumulative_spellings():
     assert td.cumsum(td.tensor([1, 2]), dtype=td.float32).dtype is td.float32
 
 
+@pytest.mark.parametrize("shape", [(1, 3000), (3, 1024), (8, 7), (9, 1025), (17, 100), (2, 5, 2048)])
+def test_scans_of_lines_side_by_side(shape):
+    x = rng.integers(-5, 6, shape)
+    for dtype in (td.int64, td.int8, td.float32, td.bool):
+        t = td.tensor(x).astype(dtype)
+        a = to_array(t).astype(np.int64)
+        np.testing.assert_array_equal(to_array(td.cumulative_sum(t, axis=-1)), a.cumsum(-1))
+        np.testing.assert_array_equal(to_array(td.cummax(t, axis=-1)), np.maximum.accumulate(a, -1))
+    y = rng.standard_normal(shape)
+    np.testing.assert_allclose(
+        to_array(td.logcumsumexp(td.tensor(y), axis=-1)),
+        np.logaddexp.accumulate(y, -1),
+        rtol=1e-13,
+        atol=1e-13,
+    )
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 33, 255, 300, 5000])
+def test_the_first_extreme_of_equal_ones_and_nan(n):
+    x = rng.integers(-3, 4, (20, n)).astype(np.float32)
+    np.testing.assert_array_equal(to_array(td.argmax(td.tensor(x), axis=1)), x.argmax(1))
+    np.testing.assert_array_equal(to_array(td.argmin(td.tensor(x), axis=1)), x.argmin(1))
+    x[np.arange(20), rng.integers(0, n, 20)] = np.nan
+    np.testing.assert_array_equal(to_array(td.argmax(td.tensor(x), axis=1)), x.argmax(1))
+
+
 def test_gradients_of_cumprod_with_zeros():
     """Of each result by each element: the product of the others."""
     for values in ([2.0, 0.0, 3.0, 4.0], [0.0, 0.0, 3.0], [1.0, 2.0, 0.0]):

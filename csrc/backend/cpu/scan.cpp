@@ -33,16 +33,56 @@ template <Scan row> size_t workspace_of(const Call& call) {
                              scan_functions(row, call.inputs[0].dtype()).state_size);
 }
 
+// Of a scan along memory: as many lines side by side as there are, all blocks of a frame or all frames.
+// body(first element, elements of a line, lines, first state) for pieces of them.
+template <class Body> void for_lines(const Slabs& slabs, const Body& body) {
+  const bool cut = slabs.blocks > 1;
+  const int64_t sets = cut ? slabs.frames : 1, lines = cut ? slabs.blocks : slabs.frames;
+  const int64_t length = std::min(slabs.n, kScanBlock), whole_lines = cut ? slabs.n / length : lines;
+  const int64_t piece = std::max<int64_t>(8, kGrain / length / 8 * 8), pieces = (lines + piece - 1) / piece;
+  parallel_for(sets * pieces, slabs.frames * slabs.n, [&](int64_t task) {
+    const int64_t set = task / pieces, begin = task % pieces * piece, end = std::min(begin + piece, lines),
+                  whole = std::min(end, whole_lines);
+    if (whole > begin) body(set * slabs.n + begin * length, length, whole - begin, set * lines + begin);
+    if (end > whole_lines) {
+      body(set * slabs.n + whole_lines * length, slabs.n - whole_lines * length, 1,
+           set * lines + whole_lines);
+    }
+  });
+}
+
 template <Scan row> void scan(const Call& call) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return;
   const Tensor x = row_major(call.inputs[0]);
   const ScanFunctions& functions = scan_functions(row, x.dtype());
-  const auto [columns, n, blocks, frames] = Slabs(call);
+  const Slabs slabs(call);
+  const auto [columns, n, blocks, frames] = slabs;
   const int64_t width = std::max<int64_t>(1, kGrain / std::min(n, kScanBlock)),
                 pieces = (columns + width - 1) / width;
   const int64_t x_size = static_cast<int64_t>(size_of(x.dtype())),
                 y_size = static_cast<int64_t>(size_of(y.dtype()));
+  char* const states = blocks > 1 ? static_cast<char*>(call.workspace) : nullptr;
+  const char* from = static_cast<const char*>(x.raw_data());
+  char* to = static_cast<char*>(y.raw_data());
+  const auto state_at = [&](int64_t i) { return states ? states + i * functions.state_size : nullptr; };
+  const auto carry = [&] {
+    for (int64_t frame = 0; frame < frames; ++frame)
+      functions.carry(state_at(frame * blocks * columns), blocks, columns);
+  };
+  if (columns == 1) {
+    const int64_t stride = blocks > 1 ? kScanBlock : n;
+    if (states) {
+      for_lines(slabs, [&](int64_t element, int64_t length, int64_t lines, int64_t state) {
+        functions.total_lines(from + element * x_size, stride, length, lines, state_at(state));
+      });
+      carry();
+    }
+    return for_lines(slabs, [&](int64_t element, int64_t length, int64_t lines, int64_t state) {
+      functions.scan_lines(from + element * x_size, stride, length, lines, state_at(state),
+                           to + element * y_size);
+    });
+  }
   // body(first element, rows, columns, first state) for each piece of each block.
   const auto for_each = [&](const auto& body) {
     parallel_for(frames * blocks * pieces, x.numel(), [&](int64_t task) {
@@ -50,23 +90,17 @@ template <Scan row> void scan(const Call& call) {
                     frame = task / (pieces * blocks);
       const int64_t begin = block * kScanBlock;
       body((frame * n + begin) * columns + column, std::min(kScanBlock, n - begin),
-           std::min(width, columns - column),
-           ((frame * blocks + block) * columns + column) * functions.state_size);
+           std::min(width, columns - column), (frame * blocks + block) * columns + column);
     });
   };
-  const char* from = static_cast<const char*>(x.raw_data());
-  char* to = static_cast<char*>(y.raw_data());
-  char* const states = blocks > 1 ? static_cast<char*>(call.workspace) : nullptr;
   if (states) {
     for_each([&](int64_t element, int64_t rows, int64_t wide, int64_t state) {
-      functions.total(from + element * x_size, columns, rows, wide, states + state);
+      functions.total(from + element * x_size, columns, rows, wide, state_at(state));
     });
-    for (int64_t frame = 0; frame < frames; ++frame)
-      functions.carry(states + frame * blocks * columns * functions.state_size, blocks, columns);
+    carry();
   }
   for_each([&](int64_t element, int64_t rows, int64_t wide, int64_t state) {
-    functions.scan(from + element * x_size, columns, rows, wide, states ? states + state : nullptr,
-                   to + element * y_size);
+    functions.scan(from + element * x_size, columns, rows, wide, state_at(state), to + element * y_size);
   });
 }
 
