@@ -77,25 +77,29 @@ HWY_INLINE void vector_loop(const T* x, T* y, int64_t n, const P&... parameters)
   store_tail(vector_form(Tag{}, d, rest, parameters...), d, y + i, n - i);
 }
 
+// What is read of an array: a bool as the byte 0 or 1 that it is, for loads of bool are not vectorised.
+template <class T> using Stored = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
+template <class T> HWY_INLINE T loaded(Stored<T> x) { return static_cast<T>(x); }
+
 template <class Function, class T, class... P>
-HWY_INLINE void unary_loop(const T* x, void* output, int64_t n, const P&... parameters) {
+HWY_INLINE void unary_loop(const Stored<T>* x, void* output, int64_t n, const P&... parameters) {
   if constexpr (std::is_floating_point_v<T> && HasVectorForm<typename Function::Tag, T, P...>) {
     vector_loop<typename Function::Tag>(x, static_cast<T*>(output), n, parameters...);
   } else {
     auto* y = static_cast<decltype(Function::apply(T{}, parameters...))*>(output);
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(x[i], parameters...);
+    for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(loaded<T>(x[i]), parameters...);
   }
 }
 
 template <class Function, class T> void unary_tile(const void* const* inputs, void* output, int64_t n) {
-  unary_loop<Function>(static_cast<const T*>(inputs[0]), output, n);
+  unary_loop<Function, T>(static_cast<const Stored<T>*>(inputs[0]), output, n);
 }
 
 template <class Function, class T> void unary_with_tile(const void* const* inputs, void* output, int64_t n) {
   using Parameters = typename Function::template Parameters<T>;
   const auto parameters = parameters_from<Parameters>(static_cast<const double*>(inputs[1]));
-  unary_loop<Function>(static_cast<const T*>(inputs[0]), output, n, parameters);
+  unary_loop<Function, T>(static_cast<const Stored<T>*>(inputs[0]), output, n, parameters);
 }
 
 template <class Tag, class T>
@@ -105,7 +109,7 @@ concept HasBinaryVectorForm = std::is_floating_point_v<T> &&
 };
 
 template <class Function, class T> void binary_tile(const void* const* inputs, void* output, int64_t n) {
-  const T *a = static_cast<const T*>(inputs[0]), *b = static_cast<const T*>(inputs[1]);
+  const auto *a = static_cast<const Stored<T>*>(inputs[0]), *b = static_cast<const Stored<T>*>(inputs[1]);
   using Out = decltype(Function::apply(T{}, T{}));
   Out* y = static_cast<Out*>(output);
   if constexpr (HasBinaryVectorForm<typename Function::Tag, T>) {
@@ -121,17 +125,18 @@ template <class Function, class T> void binary_tile(const void* const* inputs, v
     store_tail(rest, d, y + i, n - i);
   } else {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(a[i], b[i]);
+    for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(loaded<T>(a[i]), loaded<T>(b[i]));
   }
 }
 
 // The first input is the condition.
 template <class Function, class T> void choice_tile(const void* const* inputs, void* output, int64_t n) {
-  const bool* condition = static_cast<const bool*>(inputs[0]);
-  const T *a = static_cast<const T*>(inputs[1]), *b = static_cast<const T*>(inputs[2]);
+  const auto* condition = static_cast<const Stored<bool>*>(inputs[0]);
+  const auto *a = static_cast<const Stored<T>*>(inputs[1]), *b = static_cast<const Stored<T>*>(inputs[2]);
   T* y = static_cast<T*>(output);
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(condition[i], a[i], b[i]);
+  for (int64_t i = 0; i < n; ++i)
+    y[i] = Function::apply(loaded<bool>(condition[i]), loaded<T>(a[i]), loaded<T>(b[i]));
 }
 
 }  // namespace tidu::HWY_NAMESPACE
