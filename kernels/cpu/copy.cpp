@@ -19,10 +19,10 @@ template <class T> void copy_row(const T* x, int64_t from, T* y, int64_t to, int
   }
 }
 
-// Four by four elements of 4 bytes: rows become columns in registers.
+// Squares of elements of 4 or 8 bytes: rows become columns in registers.
 using Quad [[gnu::vector_size(16), gnu::aligned(4), gnu::may_alias]] = uint32_t;
 
-inline void transpose_quads(const uint32_t* x, int64_t from, uint32_t* y, int64_t to) {
+inline void transpose_square(const uint32_t* x, int64_t from, uint32_t* y, int64_t to) {
   Quad row[4];
   for (int i = 0; i < 4; ++i) row[i] = *reinterpret_cast<const Quad*>(x + i * from);
   const Quad low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
@@ -35,6 +35,14 @@ inline void transpose_quads(const uint32_t* x, int64_t from, uint32_t* y, int64_
   *reinterpret_cast<Quad*>(y + 3 * to) = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
 }
 
+using Pair [[gnu::vector_size(16), gnu::aligned(8), gnu::may_alias]] = uint64_t;
+
+inline void transpose_square(const uint64_t* x, int64_t from, uint64_t* y, int64_t to) {
+  const Pair a = *reinterpret_cast<const Pair*>(x), b = *reinterpret_cast<const Pair*>(x + from);
+  *reinterpret_cast<Pair*>(y) = __builtin_shufflevector(a, b, 0, 2);
+  *reinterpret_cast<Pair*>(y + to) = __builtin_shufflevector(a, b, 1, 3);
+}
+
 // y[i, j] = x[j, i], row strides `from` and `to`, elements of a row being neighbours on both sides. In
 // squares of a cache line each way, so that every line fetched is used whole.
 template <class T> void transpose(const T* x, int64_t from, T* y, int64_t to, int64_t rows, int64_t columns) {
@@ -43,10 +51,12 @@ template <class T> void transpose(const T* x, int64_t from, T* y, int64_t to, in
     const int64_t i1 = std::min(i0 + side, rows);
     for (int64_t j0 = 0; j0 < columns; j0 += side) {
       const int64_t j1 = std::min(j0 + side, columns);
-      if constexpr (sizeof(T) == 4) {
+      if constexpr (sizeof(T) == 4 || sizeof(T) == 8) {
         if (i1 - i0 == side && j1 - j0 == side) {
-          for (int64_t i = i0; i < i1; i += 4) {
-            for (int64_t j = j0; j < j1; j += 4) transpose_quads(x + j * from + i, from, y + i * to + j, to);
+          constexpr int64_t step = 16 / sizeof(T);
+          for (int64_t i = i0; i < i1; i += step) {
+            for (int64_t j = j0; j < j1; j += step)
+              transpose_square(x + j * from + i, from, y + i * to + j, to);
           }
           continue;
         }
