@@ -122,9 +122,17 @@ HWY_EXPORT(rows);
 // Of the best instruction set, set at registration.
 const TileRow* chosen_rows = nullptr;
 
-// Rows in the order of the table.
+// Of the rows in the order of the table.
+constexpr size_t kArities[] = {
+#define UNARY(...) 1,
+#define BINARY(...) 2,
+#define TERNARY(...) 3,
+#include "ops/elementwise.def"
+};
+
 template <size_t row> void compute(const Call& call) {
-  const std::span<const Tensor> inputs = call.inputs;
+  constexpr size_t arity = kArities[row];
+  const std::span<const Tensor, arity> inputs(call.inputs);
   const Tensor& output = call.outputs[0];
   const DType dtype = inputs.back().dtype();
   const bool half = is_narrow(dtype);
@@ -133,19 +141,15 @@ template <size_t row> void compute(const Call& call) {
   const bool dense = !half && std::ranges::all_of(inputs, [](const Tensor& x) { return x.is_contiguous(); });
   const double* parameters = parameters_of(call).data();
   if (!dense) return launch_tiles(tile, inputs, output, true, parameters);
-  const char* data[3];
-  size_t size[3];
-  for (size_t k = 0; k < inputs.size(); ++k) {
-    data[k] = static_cast<const char*>(inputs[k].raw_data());
-    size[k] = size_of(inputs[k].dtype());
-  }
-  char* out = static_cast<char*>(output.raw_data());
-  const int64_t out_size = static_cast<int64_t>(size_of(output.dtype()));
   parallel_elements(output.numel(), [&](int64_t begin, int64_t end) {
-    const void* pointers[4];
-    for (size_t k = 0; k < inputs.size(); ++k) pointers[k] = data[k] + begin * static_cast<int64_t>(size[k]);
-    pointers[inputs.size()] = parameters;
-    tile(pointers, out + begin * out_size, end - begin);
+    const auto place = [&](const Tensor& x) {  // small calls begin at 0, and ask for no size
+      char* const data = static_cast<char*>(x.raw_data());
+      return begin == 0 ? data : data + begin * static_cast<int64_t>(size_of(x.dtype()));
+    };
+    const void* pointers[arity + 1];
+    for (size_t k = 0; k < arity; ++k) pointers[k] = place(inputs[k]);
+    pointers[arity] = parameters;
+    tile(pointers, place(output), end - begin);
   });
 }
 
