@@ -89,17 +89,16 @@ void Node::unpin_and_release() {
 }
 
 void Node::destroy() noexcept {
-  thread_local Node* queue = nullptr;
-  thread_local bool draining = false;
-  next_dead_ = queue;
-  queue = this;
-  if (draining) return;
-  draining = true;
-  while (queue) {
-    Node* node = std::exchange(queue, queue->next_dead_);
-    delete node;
-  }
-  draining = false;
+  struct Dead {
+    Node* first = nullptr;
+    bool draining = false;
+  };
+  [[gnu::tls_model("initial-exec")]] static constinit thread_local Dead dead;
+  next_dead_ = std::exchange(dead.first, this);
+  if (dead.draining) return;
+  dead.draining = true;
+  while (dead.first) delete std::exchange(dead.first, dead.first->next_dead_);
+  dead.draining = false;
 }
 
 Tape& Tape::ambient() {
@@ -144,7 +143,7 @@ void Tape::link_outputs(Ref<Node> node, std::span<const Tensor> outputs) const {
 void Tape::record(const Call& call, bool) {
   const Primitive& primitive = call.primitive;
   const auto is_mine = [&](const Tensor& input) { return input.impl().link(id()) != nullptr; };
-  if (!has_derivative(call) || std::ranges::none_of(call.inputs, is_mine)) return;
+  if (std::ranges::none_of(call.inputs, is_mine) || !has_derivative(call)) return;
   auto node = make_ref<Node>(id(), static_cast<int>(call.outputs.size()));
   if (Watch* const watch = Watch::active()) [[unlikely]]
     watch->recorded(node->sequence);
@@ -213,27 +212,12 @@ class Backward {
   }
 
  private:
-  // What the next visits will look at: graphs are larger than caches.
-  void fetch_ahead() const {
-    if (visited_ + 2 < pinned_.size()) {
-      const auto* const node = reinterpret_cast<const char*>(pinned_[visited_ + 2]);
-      for (size_t at = 0; at < sizeof(Node); at += 64) __builtin_prefetch(node + at);
-    }
-    if (visited_ + 1 < pinned_.size()) {
-      for (const Tensor& value : pinned_[visited_ + 1]->values) {
-        if (value.defined()) __builtin_prefetch(&value.impl().storage);
-      }
-    }
-  }
-
   void visit(Node& node) {
-    fetch_ahead();
-    cotangents_.clear();
+    cotangents_.assign(static_cast<size_t>(node.num_outputs), {});
     const bool may_be_shared = node.edges.load(std::memory_order_relaxed) > 1;
     if (const auto found = may_be_shared ? sums_.extract(&node) : decltype(sums_)::node_type()) {
-      for (CotangentSum& sum : found.mapped().of_outputs) cotangents_.push_back(sum.take());
+      std::ranges::transform(found.mapped().of_outputs, cotangents_.begin(), &CotangentSum::take);
     } else {
-      cotangents_.resize(static_cast<size_t>(node.num_outputs));
       cotangents_[current_.index] = std::move(current_.cotangent);
     }
     const bool is_reached = std::ranges::any_of(cotangents_, &Tensor::defined);

@@ -10,14 +10,16 @@ Axes all_axes(int rank) {
 }
 
 int64_t num_elements(const Shape& shape) {
-  // An empty tensor may have other dimensions of any size, so zero is looked for first.
-  if (shape.contains(0)) return 0;
   int64_t count = 1;
+  bool empty = false, negative = false, too_many = false;
   for (int64_t extent : shape) {
-    if (extent < 0) fail<ShapeError>("negative dimension in shape ", shape);
-    if (__builtin_mul_overflow(count, extent, &count))
-      fail<ShapeError>("shape ", shape, " has more than 2^63 elements");
+    empty |= extent == 0;
+    negative |= extent < 0;
+    too_many |= __builtin_mul_overflow(count, extent, &count);
   }
+  if (empty) return 0;  // and the other dimensions may be of any size
+  if (negative) fail<ShapeError>("negative dimension in shape ", shape);
+  if (too_many) fail<ShapeError>("shape ", shape, " has more than 2^63 elements");
   return count;
 }
 

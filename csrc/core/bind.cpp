@@ -31,14 +31,20 @@ namespace {
 
 struct Chain {
   const Scope* innermost = nullptr;
-  bool started = false;
+  const Scope* ambient = nullptr;  // until it is first looked at
 };
 [[gnu::tls_model("initial-exec")]] constinit thread_local Chain chain;
 
 const Scope*& innermost() {
-  if (!chain.started) [[unlikely]]
-    chain = {&ambient_scope(), true};
+  if (!chain.ambient) [[unlikely]]
+    chain = {&ambient_scope(), &ambient_scope()};
   return chain.innermost;
+}
+
+// Whether the ambient tape alone is live.
+bool is_outside() {
+  const Scope* const scope = innermost();
+  return scope == chain.ambient;
 }
 
 std::atomic<uint64_t> next_trace_id{1}, next_outermost_id{1};
@@ -76,22 +82,10 @@ Device common_device(const Call& call, Device device) {
   return device;
 }
 
-void run_kernel(const Call& call, Device device) {
-  if (shows_parts(call)) [[unlikely]] {
-    const Tensors inputs = shown_to_kernels(call.primitive, call.inputs);
-    Tensors outputs = shown_to_kernels(call.primitive, call.outputs);
-    return run_kernel({call.primitive, inputs, call.attrs, outputs}, device);
-  }
-  const int slot = static_cast<int>(device.type);
-  const Kernel kernel = call.primitive.kernels[slot];
-  if (!kernel) fail<DeviceError>(describe_call(call), ": no kernel for device ", device);
-  const WorkspaceBytes needed = call.primitive.workspaces[slot];
-  Ref<Storage> workspace;
-  if (const size_t bytes = needed ? needed(call) : 0)
-    workspace = make_ref<Storage>(device, allocator_of(device), bytes);
+void launch(Kernel kernel, const Call& call) {
   const auto run = [&] {
     const Unlocked unlocked(call);
-    kernel({call.primitive, call.inputs, call.attrs, call.outputs, workspace ? workspace->data() : nullptr});
+    kernel(call);
   };
   const auto noted = [&] {
     if (Watch* const watch = Watch::of_all.load(std::memory_order_acquire)) [[unlikely]]
@@ -103,6 +97,22 @@ void run_kernel(const Call& call, Device device) {
   noted();
 }
 
+void run_kernel(const Call& call, Device device) {
+  if (shows_parts(call)) [[unlikely]] {
+    const Tensors inputs = shown_to_kernels(call.primitive, call.inputs);
+    Tensors outputs = shown_to_kernels(call.primitive, call.outputs);
+    return run_kernel({call.primitive, inputs, call.attrs, outputs}, device);
+  }
+  const int slot = static_cast<int>(device.type);
+  const Kernel kernel = call.primitive.kernels[slot];
+  if (!kernel) fail<DeviceError>(describe_call(call), ": no kernel for device ", device);
+  const WorkspaceBytes needed = call.primitive.workspaces[slot];
+  const size_t bytes = needed ? needed(call) : 0;
+  if (bytes == 0) return launch(kernel, call);
+  const auto workspace = make_ref<Storage>(device, allocator_of(device), bytes);
+  launch(kernel, {call.primitive, call.inputs, call.attrs, call.outputs, workspace->data()});
+}
+
 void make_outputs(const Call& call, Device device, bool abstract) {
   constexpr size_t kFew = 4;
   Spec few[kFew];
@@ -111,8 +121,9 @@ void make_outputs(const Call& call, Device device, bool abstract) {
   for (Spec& spec : specs) spec.device = device;
   call.primitive.infer({call.primitive, call.inputs, call.attrs}, specs);
   for (size_t i = 0; i < specs.size(); ++i) {
-    const auto make = abstract ? Tensor::unknown : Tensor::empty;
-    call.outputs[i] = make(specs[i].shape, specs[i].dtype, specs[i].device);
+    const Spec& spec = specs[i];
+    call.outputs[i] = abstract ? Tensor::unknown(spec.shape, spec.dtype, spec.device)
+                               : Tensor::empty(spec.shape, spec.dtype, spec.device);
   }
 }
 
@@ -134,7 +145,7 @@ void run(const Call& call, Device device) {
 // Whether some trace might care: any but the ambient tape is live, an input is tracked, or its storage was
 // written to since.
 bool concerns_traces(const Call& call) {
-  if (innermost() != &ambient_scope()) return true;
+  if (!is_outside()) return true;
   return std::ranges::any_of(call.inputs, [](const Tensor& input) {
     const TensorImpl& impl = input.impl();
     return impl.links || (impl.storage && impl.storage->version() != impl.version);
@@ -237,8 +248,11 @@ void fail_on_devices(const char* name, std::span<const Tensor> inputs) {
 void bind(const Primitive& primitive, std::span<const Tensor> inputs, const Attrs& attrs,
           std::span<Tensor> outputs, Device device) {
   Trace* const outermost = outermost_trace();
-  if (!outermost) [[likely]]
-    return carry_out({primitive, inputs, attrs, outputs}, device);
+  if (!outermost) [[likely]] {
+    // Spans that are copied whole would be loaded as vectors, too (CMakeLists.txt).
+    return carry_out({primitive, {inputs.data(), inputs.size()}, attrs, {outputs.data(), outputs.size()}},
+                     device);
+  }
   Tensors stand_ins;
   for (const Tensor& input : inputs) stand_ins.push_back(outermost->stand_in(input));
   carry_out({primitive, stand_ins, attrs, outputs}, device);
@@ -305,10 +319,11 @@ OutermostTrace::OutermostTrace(Trace& trace)
 OutermostTrace::~OutermostTrace() { end_live(*outermost_.trace()); }
 
 Trace* outermost_trace() {
-  const Scope* scope = innermost();
-  if (scope == &ambient_scope()) return nullptr;
+  if (is_outside()) [[likely]]
+    return nullptr;
   Trace* trace = nullptr;
-  for (; scope; scope = scope->outer()) trace = scope->trace() ? scope->trace() : trace;
+  for (const Scope* scope = innermost(); scope; scope = scope->outer())
+    trace = scope->trace() ? scope->trace() : trace;
   return trace && trace->is_outermost() ? trace : nullptr;
 }
 
