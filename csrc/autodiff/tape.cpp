@@ -48,10 +48,12 @@ void check_unchanged(const Tensor& value, uint64_t version, const Primitive& pri
 
 }  // namespace
 
-Node::Node(uint64_t trace, int num_outputs)
+Node::Node(uint64_t trace, size_t num_inputs, size_t num_outputs)
     : trace(trace),
       sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)),
-      num_outputs(num_outputs) {}
+      num_outputs(static_cast<int>(num_outputs)),
+      inputs(num_inputs),
+      values(num_inputs) {}
 
 Tensors Node::pull(const Tensors& cotangents, Tensors memory) {
   if (pullback) return pullback(cotangents);
@@ -82,8 +84,8 @@ void Node::unpin() { pins_.fetch_sub(1, std::memory_order_release); }
 void Node::unpin_and_release() {
   int pins = 1;
   if (!pins_.compare_exchange_strong(pins, kReleased, std::memory_order_acquire)) return unpin();
-  inputs = {};
-  values = {};
+  inputs.clear();
+  values.clear();
   outputs.clear();
   pullback = nullptr;
 }
@@ -112,7 +114,7 @@ const Scope& ambient_scope() {
 }
 
 Ref<Node> Tape::make_leaf(const Tensor& tensor) {
-  auto leaf = make_ref<Node>(id());
+  auto leaf = make_ref<Node>(id(), 0, 1);
   leaf->is_leaf = true;
   set_link(tensor, id(), Ref<RefCounted>(leaf.get()), 0);
   return leaf;
@@ -120,7 +122,6 @@ Ref<Node> Tape::make_leaf(const Tensor& tensor) {
 
 Reads Tape::add_edges(Node& node, std::span<const Tensor> inputs) const {
   Reads tracked = 0;
-  node.inputs = Few<Node::Input, 2>(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Link* link = inputs[i].impl().link(id());
     if (!link) continue;
@@ -144,7 +145,7 @@ void Tape::record(const Call& call, bool) {
   const Primitive& primitive = call.primitive;
   const auto is_mine = [&](const Tensor& input) { return input.impl().link(id()) != nullptr; };
   if (std::ranges::none_of(call.inputs, is_mine) || !has_derivative(call)) return;
-  auto node = make_ref<Node>(id(), static_cast<int>(call.outputs.size()));
+  auto node = make_ref<Node>(id(), call.inputs.size(), call.outputs.size());
   if (Watch* const watch = Watch::active()) [[unlikely]]
     watch->recorded(node->sequence);
   const Reads reads = kept_of(call, add_edges(*node, call.inputs));
@@ -152,7 +153,6 @@ void Tape::record(const Call& call, bool) {
   node->attrs = call.attrs;
   // Rules of other primitives look at shapes, and choose the layout of a result by strides.
   const bool needs_layouts = !primitive.pointwise || std::holds_alternative<Linear>(primitive.derivative);
-  node->values = Few<Tensor, 2>(call.inputs.size());
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const Tensor& input = call.inputs[i];
     if (reads & input_bit(i)) {
@@ -172,7 +172,7 @@ void Tape::record(const Call& call, bool) {
 void Tape::record_custom(CustomCall& call, bool) {
   const VisibleTraces scope(outer());
   Function pullback = call.pullback();  // which may be what gives the outputs
-  auto node = make_ref<Node>(id(), static_cast<int>(call.outputs().size()));
+  auto node = make_ref<Node>(id(), call.inputs().size(), call.outputs().size());
   add_edges(*node, call.inputs());
   node->pullback = std::move(pullback);
   link_outputs(std::move(node), call.outputs());

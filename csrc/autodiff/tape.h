@@ -43,7 +43,7 @@ class Node : public RefCounted, public Pooled<Node> {
     uint64_t version = 0;  // of the value that is kept
   };
 
-  explicit Node(uint64_t trace, int num_outputs = 1);
+  Node(uint64_t trace, size_t num_inputs, size_t num_outputs);
 
   // The cotangents of the inputs, perhaps where others were.
   Tensors pull(const Tensors& cotangents, Tensors memory);

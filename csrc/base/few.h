@@ -8,12 +8,16 @@ namespace tidu {
 
 template <class T, size_t kFew> class Few {
  public:
-  Few() = default;
   explicit Few(size_t size) : size_(size) {
     if (size > kFew) many_ = std::make_unique<T[]>(size);
   }
-  Few(Few&& other) = default;
-  Few& operator=(Few&& other) = default;
+  Few(const Few&) = delete;
+  // From here on it has no size.
+  void clear() {
+    for (T& value : *this) value = T();
+    size_ = 0;
+    many_ = nullptr;
+  }
 
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
