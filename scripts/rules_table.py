@@ -87,17 +87,25 @@ def partials(derivative):
         yield constants[sort] if sort in constants else ", ".join(expression)
 
 
+# Functions of csrc/ops/elementwise.cpp.
+SPELLED = {
+    "beside_one": "hypot(x, 1)",
+    "slope_of_tanh": "1 - square(y)",
+    "slope_of_sigmoid": "y * (1 - y)",
+    "slope_of_erfinv": "0.88622692545275801365 * exp(square(y))",
+    "slope_of_ndtri": "2.50662827463100050242 * exp(0.5 * square(y))",
+}
+
+
 class Simplified(ast.NodeTransformer):
     """Without what dtypes and C++ need and mathematics does not."""
 
-    def visit_Set(self, node):  # {p.order + 1}, the parameters of a call
-        self.generic_visit(node)
-        return node.elts[0]
-
     def visit_Call(self, node):
         self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == "beside_one":
-            return ast.Call(ast.Name("hypot", ast.Load()), [*node.args, ast.Constant(1)], [])
+        if node.args and isinstance(node.args[-1], ast.Set):  # {p.order + 1}, the parameters of a call
+            node.args[-1:] = node.args[-1].elts
+        if isinstance(node.func, ast.Name) and node.func.id in SPELLED:
+            return parsed(SPELLED[node.func.id])
         kept = {"astype": 0, "number_like": 1}.get(node.func.id if isinstance(node.func, ast.Name) else "")
         return node if kept is None else node.args[kept]
 
@@ -143,7 +151,7 @@ FUNCTIONS = {
     "digamma": r"\psi({})",
     "polygamma": r"\psi^{{({1})}}({0})",
     "bessel_i": r"I_{{{1}}}({0})",
-    "bessel_ie": r"I^e_{{{1}}}({0})",
+    "bessel_ie": r"(e^{{-\lvert {0} \rvert}} I_{{{1}}}({0}))^{{({2})}}",
     "sinc": r"\mathrm{{sinc}}^{{({1})}}({0})",
     "logit": r"\ln \frac{{x}}{{1 - x}}",
     "entr": r"-x \ln {}",
@@ -175,7 +183,7 @@ CHOICES = {
     "erfcx": "$e^{x^2} \\mathrm{erfc}(x)$, derived $n$ times",
     "polygamma": "$\\psi^{(n)}(x)$",
     "bessel_i": "$I_n(x)$",
-    "bessel_ie": "$I^e_n(x) = e^{-\\lvert x \\rvert} I_n(x)$",
+    "bessel_ie": "$e^{-\\lvert x \\rvert} I_n(x)$, derived $m$ times",
     "sinc": "$\\frac{\\sin \\pi x}{\\pi x}$, derived $n$ times",
     "where": "$a$ where $c$, else $b$",
 }
@@ -186,6 +194,7 @@ PARAMETERS = {
     "max_val": "u",
     "n": "n",
     "order": "n",
+    "derivative": "m",
 }
 NUMBERS = (  # value, numerator, denominator
     (0.69314718055994530942, [r"\ln 2"], []),

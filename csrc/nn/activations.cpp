@@ -7,12 +7,27 @@
 #include "ops/softmax.h"
 
 namespace tidu::nn {
+namespace {
+
+// Where softplus(x) is x in every dtype.
+constexpr double kLinear = 1000;
+
+// x - tanh(x) = x q / (1 + q), q = x^2 / (3 + x^2 / (5 + ..)), of |x| below 1.
+Tensor tanhshrink_near_0(const Tensor& x) {
+  const Tensor z = square(x);
+  const int last = x.dtype() == DType::float64 ? 19 : 13;
+  Tensor q = z / last;
+  for (int odd = last - 2; odd > 1; odd -= 2) q = z / (odd + q);
+  return x * (q / (1 + q));
+}
+
+}  // namespace
 
 Tensor softplus(const Tensor& x, double beta, std::optional<double> threshold) {
   if (beta == 0) fail<ValueError>("[softplus] beta must not be 0");
   return rounded_once(x, [&](const Tensor& y) {
-    const Tensor scaled = y * beta, smooth = tidu::softplus(scaled) / beta;
-    return threshold ? where(scaled > *threshold, y, smooth) : smooth;
+    const Tensor scaled = y * beta;
+    return where(scaled > threshold.value_or(kLinear), y, tidu::softplus(scaled) / beta);
   });
 }
 
@@ -37,11 +52,18 @@ Tensor hardswish(const Tensor& x) {
 }
 
 Tensor softsign(const Tensor& x) {
-  return rounded_once(x, [](const Tensor& y) { return y / (1 + abs(y)); });
+  // Large ones by what is missing to 1, since a quotient's derivative would cancel.
+  return rounded_once(x, [](const Tensor& y) {
+    const Tensor size = abs(y), rest = reciprocal(1 + size);
+    return where(size < 1, y * rest, sign(y) * (1 - rest));
+  });
 }
 
 Tensor tanhshrink(const Tensor& x) {
-  return rounded_once(x, [](const Tensor& y) { return y - tanh(y); });
+  return rounded_once(x, [](const Tensor& y) {
+    const Tensor is_small = abs(y) < 1;
+    return where(is_small, tanhshrink_near_0(where(is_small, y, 0)), y - tanh(y));
+  });
 }
 
 Tensor softshrink(const Tensor& x, double lambd) {

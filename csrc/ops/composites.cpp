@@ -257,8 +257,8 @@ Tensor logit_within(const Tensor& x, double eps) {
 
 Tensor i0(const Tensor& x) { return bessel_i(x, {0}); }
 Tensor i1(const Tensor& x) { return bessel_i(x, {1}); }
-Tensor i0e(const Tensor& x) { return bessel_ie(x, {0}); }
-Tensor i1e(const Tensor& x) { return bessel_ie(x, {1}); }
+Tensor i0e(const Tensor& x) { return bessel_ie(x, {0, 0}); }
+Tensor i1e(const Tensor& x) { return bessel_ie(x, {1, 0}); }
 
 namespace {
 

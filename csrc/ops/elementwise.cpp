@@ -241,6 +241,31 @@ Tensor number_like(const Tensor& x, double value) { return constant(value, x.dty
 // sqrt(1 + x^2)
 Tensor beside_one(const Tensor& x) { return is_complex(x.dtype()) ? sqrt(1 + square(x)) : hypot(x, 1); }
 
+// Near 1 the result tells little of x. Of 16 bits the tape keeps x, and the slope is computed from that; of
+// others what is lost is below half a unit of the largest slope, for which x is not kept beside y.
+bool is_kept_narrow(const Tensor& x) { return x.defined() && is_narrow(x.dtype()); }
+Tensor slope_of_tanh(const Tensor& x, const Tensor& y) {
+  return is_kept_narrow(x) ? square(reciprocal(cosh(widened(x)))) : 1 - square(y);
+}
+Tensor slope_of_sigmoid(const Tensor& x, const Tensor& y) {
+  return y * (is_kept_narrow(x) ? sigmoid(-widened(x)) : 1 - y);
+}
+
+// sqrt(pi) / 2 exp(y^2). In the tails, where y magnifies how it was rounded, exp(-y^2) is q / erfcx(|y|) of
+// the rest q = erfc(|y|), which is exact.
+Tensor slope_of_erfinv(const Tensor& x, const Tensor& y) {
+  const Tensor rest = 1 - abs(x);
+  return where(logical_and(rest > 0, rest < 0.5), 0.88622692545275801365 * erfcx(abs(y), {0}) / rest,
+               0.88622692545275801365 * exp(square(y)));
+}
+// sqrt(2 pi) exp(y^2 / 2), likewise.
+Tensor slope_of_ndtri(const Tensor& x, const Tensor& y) {
+  const Tensor rest = minimum(x, 1 - x);
+  return where(logical_and(rest > 0, rest < 0.25),
+               1.25331413731550025121 * erfcx(0.70710678118654752440 * abs(y), {0}) / rest,
+               2.50662827463100050242 * exp(0.5 * square(y)));
+}
+
 // The derivative column of the table.
 #define ZERO (Zero{})
 #define D(...) (Elementwise{{{__VA_ARGS__}}})

@@ -175,13 +175,23 @@ template <class F, class Out, class... In> struct Map {
     loads_above();
     (fill_stage<k, In>(tile, some), ...);
     __syncthreads();
-    const uint32_t lane = threadIdx.x % kSide;
+    const uint32_t lane = threadIdx.x % kSide, first = threadIdx.x / kSide;
+    const auto write = [&](int e, Out y) {
+      static_cast<Out*>(tile.tiles.rest.data[kInputs])[tile.place(kInputs, first + e * kTileRows, lane)] = y;
+    };
+    // Narrow results wait until all are computed, and only then places are: a row may be a call, during which
+    // registers are few. Wide ones would take too many.
+    constexpr bool waits = sizeof(Out) <= 4;
+    TileElements<Out> y = {};
 #pragma unroll
     for (int e = 0; e < kTileElements; ++e) {
-      const uint32_t i = threadIdx.x / kSide + e * kTileRows;
-      if (tile.holds(i, lane))
-        static_cast<Out*>(tile.tiles.rest.data[kInputs])[tile.place(kInputs, i, lane)] =
-            apply<F>(tile.tiles.rest, read<k, In>(tile, some, e)...);
+      if (!tile.holds(first + e * kTileRows, lane)) continue;
+      y.of[e] = apply<F>(tile.tiles.rest, read<k, In>(tile, some, e)...);
+      if (!waits) write(e, y.of[e]);
+    }
+#pragma unroll
+    for (int e = 0; waits && e < kTileElements; ++e) {
+      if (tile.holds(first + e * kTileRows, lane)) write(e, y.of[e]);
     }
   }
 };

@@ -118,6 +118,9 @@ _GROUPS: dict[str, dict[str, str]] = {
     "bessel_i bessel_ie": {
         "order": "The order of the Bessel function, an integer from 0 on.",
     },
+    "bessel_ie": {
+        "derivative": "Which derivative of the scaled function: 0 the function itself, an integer.",
+    },
     "polygamma Tensor.polygamma": {
         "n": "The order of the derivative of digamma, an integer from 0 on.",
         "x": "Of any shape, floating-point; integers and bool are first converted to float32.",

@@ -42,6 +42,19 @@ HARD = [
     ("polygamma", {"n": 3}, np.concatenate([rng.uniform(0.5, 20, 40), powers(-3, 3)]), 12),
     ("bessel_i", {"order": 1}, np.concatenate([rng.uniform(-80, 80, 60), powers(-6, 1)]), 16),
     ("bessel_ie", {"order": 2}, np.concatenate([rng.uniform(-80, 80, 60), powers(-6, 4)]), 16),
+    # Differences of neighbours below 28, with 2 x times the error of the function, which is 13 units.
+    (
+        "bessel_ie",
+        {"order": 0, "derivative": 1},
+        np.concatenate([rng.uniform(-80, 80, 60), powers(-6, 4)]),
+        728,
+    ),
+    (
+        "bessel_ie",
+        {"order": 3, "derivative": 1},
+        np.concatenate([rng.uniform(-80, 80, 60), powers(0, 4)]),
+        728,
+    ),
     ("sinc", {}, np.concatenate([rng.uniform(-9, 9, 60), powers(-12, 3), around(1, -2, 7)]), 4),
 ]
 

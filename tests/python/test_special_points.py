@@ -74,7 +74,7 @@ LIMITS = {
     "digamma": {0: (INF, -INF), INF: (0, 0)},
     "polygamma": {0: (-INF, INF), INF: (0, 0)},
     "bessel_i": {0: (0, 0.5), INF: (INF, INF), -INF: (-INF, INF)},
-    "bessel_ie": {0: (0, 0.5), INF: (0, 0), -INF: (0, 0)},
+    "bessel_ie": {0: (0, 1.5), INF: (0, 0), -INF: (0, 0)},
     "sinc": {0: (0, -(math.pi**2) / 3), 1: (-1, 2), INF: (0, 0), -INF: (0, 0)},
     "logit": {0.5: (4, 0), 0: (INF, -INF), 1: (INF, INF)},
     "entr": {0: (INF, -INF), 1: (-1, -1), INF: (-INF, 0)},

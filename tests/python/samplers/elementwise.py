@@ -101,8 +101,14 @@ def bessel_i(x, order=0):
     return mpmath.besseli(abs(int(order)), x)
 
 
-def bessel_ie(x, order=0):
-    return mpmath.exp(-abs(x)) * bessel_i(x, order)
+def bessel_ie(x, order=0, derivative=0):
+    """The mean of (cos(u) - 1)^m cos(n u) exp(x (cos(u) - 1)) over a circle, of x > 0."""
+    n, m = abs(int(order)), int(derivative)
+    if m > 0 and x == 0 and (n + m) % 2:
+        return 0
+    weights = [(-1) ** k * mpmath.binomial(2 * m, m + k) * mpmath.mpf(-0.5) ** m for k in range(-m, m + 1)]
+    y = sum(w * bessel_i(abs(x), n + k) for w, k in zip(weights, range(-m, m + 1), strict=True))
+    return (-1 if x < 0 and (n + m) % 2 else 1) * mpmath.exp(-abs(x)) * y
 
 
 def sinc(x, order=0):
@@ -184,7 +190,11 @@ REFERENCES = {
     "digamma": in_double(special.psi),
     "polygamma": lambda x, n=1.0: in_double(lambda x: special.polygamma(int(n), x))(x),
     "bessel_i": lambda x, order=0.0: in_double(lambda x: special.iv(abs(order), x))(x),
-    "bessel_ie": lambda x, order=0.0: in_double(lambda x: special.ive(abs(order), x))(x),
+    "bessel_ie": lambda x, order=0.0, derivative=0.0: (
+        in_double(lambda x: special.ive(abs(order), x))(x)
+        if derivative == 0
+        else EXACT["bessel_ie"](x, order, derivative)
+    ),
     "sinc": lambda x, order=0.0: sinc_of(x) if order == 0 else EXACT["sinc"](x, order),
     "logit": in_double(special.logit),
     "entr": in_double(special.entr),
