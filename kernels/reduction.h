@@ -2,7 +2,7 @@
 // and nvcc.
 //
 //   template <class T> struct Name {           T: of the elements; kernels take bool as uint8_t
-//     using State, Result;                     State: a number, or a struct aligned to its size or to 16
+//     using State, Result;                     State: a number, or a struct aligned to its size or above 16
 //     static State identity();                 of no elements
 //     static State lift(T x);                  of one, or lift(x, index); of a half as of its float
 //     static State combine(State a, State b);  of two runs; commutative but for signs of 0, bits of NaN
@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "kernels/convert.h"
+#include "kernels/level.h"
 #include "kernels/scalar.h"
 
 namespace tidu::reduction {
@@ -105,22 +106,28 @@ template <class T> struct Min : Max<T> {
 };
 
 // The squared deviations of a run from its mean (T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for
-// computing the sample variance", 1983). The mean is kept as its distance from one of the elements, so that
-// nothing of its own size is rounded, and equal elements deviate by exactly 0.
-template <class Real> struct alignas(16) Deviations { Real origin, distance, squares, count; };
+// computing the sample variance", 1983), of numbers times the scale of a level. The mean is kept as its
+// distance from one of the elements, so that nothing of its own size is rounded, and equal elements deviate
+// by exactly 0.
+template <class Real> struct Deviations { Real origin, distance, squares, count, scale; };
 
 template <class T> struct Var {
   using Real = Computed<T>;
   using State = Deviations<Real>;
   using Result = T;
-  TIDU_HD static State identity() { return {Real(0), Real(0), Real(0), Real(0)}; }
-  TIDU_HD static State lift(T x) { return {static_cast<Real>(x), Real(0), Real(0), Real(1)}; }
-  // Of n > 0 elements at once, with one division; sum(f) adds up f(x) over them.
+  TIDU_HD static State identity() { return {Real(0), Real(0), Real(0), Real(0), Level<Real>::kUp}; }
+  TIDU_HD static State lift(T x) {
+    const Real value = static_cast<Real>(x), scale = Level<Real>::of(scalar::abs(value));
+    return {value * scale, Real(0), Real(0), Real(1), scale};
+  }
+  // Of n > 0 elements at once, with one division.
   template <class Sum> TIDU_HD static State lift_run(T first, int64_t n, const Sum& sum) {
     const Real origin = static_cast<Real>(first), count = static_cast<Real>(n);
     const Real distance = sum([origin](Real x) { return x - origin; }) / count;
-    return {origin, distance,
-            sum([origin, distance](Real x) { return scalar::square((x - origin) - distance); }), count};
+    const Real squares = sum([origin, distance](Real x) { return scalar::square((x - origin) - distance); });
+    const Real scale = Level<Real>::of(scalar::abs(origin) + scalar::abs(distance), squares);
+    if (scale == Real(1)) return {origin, distance, squares, count, scale};
+    return lift_scaled(origin * scale, count, scale, sum);
   }
   template <int n, RunOf<T> X> TIDU_HD static State lift_run(const X& x, int64_t, int64_t) {
     return lift_run(x[0], n, Run<n, X>{x});
@@ -135,6 +142,8 @@ template <class T> struct Var {
   };
   TIDU_HD static State combine(State a, State b) {
     const bool from_b = a.count == Real(0), from_a = b.count == Real(0);
+    const Real scale = a.scale < b.scale ? a.scale : b.scale;
+    a = lowered(a, scale), b = lowered(b, scale);
     const Real delta = (b.origin - a.origin) + (b.distance - a.distance), count = a.count + b.count;
     const Real share = b.count / count;
     const Real distance = a.distance + delta * share;
@@ -146,20 +155,36 @@ template <class T> struct Var {
             from_b   ? b.squares
             : from_a ? a.squares
                      : squares,
-            count};
+            count, scale};
   }
+  // In units of the square of what the scale makes 1.
   TIDU_HD static Real variance(const State& s, const Whole& whole) {
     const double divisor = static_cast<double>(whole.count) - whole.parameter;
     const Real mean = s.origin + s.distance;  // NaN and infinities deviate from themselves
     return (s.squares + (mean - mean)) / static_cast<Real>(divisor > 0 ? divisor : 0);
   }
-  TIDU_HD static T finish(State s, const Whole& whole) { return static_cast<T>(variance(s, whole)); }
+  TIDU_HD static T finish(State s, const Whole& whole) {
+    return static_cast<T>(variance(s, whole) / s.scale / s.scale);
+  }
+
+ private:
+  template <class Sum> TIDU_HD static State lift_scaled(Real origin, Real count, Real scale, const Sum& sum) {
+    const Real distance = sum([origin, scale](Real x) { return x * scale - origin; }) / count;
+    return {origin, distance, sum([origin, distance, scale](Real x) {
+              return scalar::square((x * scale - origin) - distance);
+            }),
+            count, scale};
+  }
+  TIDU_HD static State lowered(const State& s, Real scale) {
+    const Real step = Level<Real>::step(s.scale, scale);
+    return {s.origin * step, s.distance * step, s.squares * step * step, s.count, scale};
+  }
 };
 
 template <class T> struct Std : Var<T> {
   using State = typename Var<T>::State;
   TIDU_HD static T finish(State s, const Whole& whole) {
-    return static_cast<T>(scalar::sqrt(Var<T>::variance(s, whole)));
+    return static_cast<T>(scalar::sqrt(Var<T>::variance(s, whole)) / s.scale);
   }
 };
 

@@ -401,17 +401,14 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b, int64_t axis, double 
       "cosine_similarity")};
   const Shape shape = broadcast_shapes(a.shape(), b.shape(), "cosine_similarity");
   const auto unit = [&](const Tensor& given) {
-    const Tensor whole = broadcast_to(given, shape);
-    return whole / clip(linalg::vector_norm(whole, along, true), eps, std::nullopt);
+    return linalg::unit_vectors(broadcast_to(given, shape), along, 2, eps);
   };
   return astype(sum(unit(x) * unit(y), along), dtype_of_all({a, b}));
 }
 
 Tensor normalize(const Tensor& x, double p, int64_t axis, double eps) {
   check_floating(x, "normalize", "the input");
-  return rounded_once(x, [&](const Tensor& y) {
-    return y / clip(linalg::vector_norm(y, Axes{axis}, true, p), eps, std::nullopt);
-  });
+  return rounded_once(x, [&](const Tensor& y) { return linalg::unit_vectors(y, Axes{axis}, p, eps); });
 }
 
 Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& target, double margin,

@@ -71,6 +71,8 @@ Tensor adjugate(const Tensor& x);
 // -inf, the number of elements that are not 0 for 0. The derivatives of the 2-norm at 0 are 0.
 Tensor vector_norm(const Tensor& x, const std::optional<Axes>& axes = {}, bool keepdims = false,
                    double ord = 2);
+// Real x divided by that norm or, where it is less, by eps; also where the norm leaves the dtype's range.
+Tensor unit_vectors(const Tensor& x, const Axes& axes, double ord, double eps);
 enum class MatrixNorm : uint8_t { frobenius, columns, least_columns, rows, least_rows };
 // Of matrices: sqrt(sum x^2), or the largest or smallest sum of absolute values of a column, or of a row.
 Tensor matrix_norm(const Tensor& x, MatrixNorm norm = MatrixNorm::frobenius, bool keepdims = false);

@@ -2,11 +2,13 @@
 #include "ops/norm.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/bind.h"
 #include "ops/autocast.h"
 #include "ops/convert.h"
 #include "ops/elementwise.h"
+#include "ops/linalg.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -21,6 +23,9 @@ Tensor bend(const Tensor& h, const Tensor& r, const Axes& inner, const Tensor& u
   const auto along = [&](const Tensor& a, const Tensor& b) { return mean(product(a, b), inner, true); };
   return -product(r, product(along(h, t), by_u) + product(along(h, u), by_t) + product(h, along(by_u, t)));
 }
+
+// 1 / sqrt(size^2 + eps)
+Tensor factor_of(const Tensor& size, double eps) { return reciprocal(hypot(size, std::sqrt(eps))); }
 
 Tensor sum_of(const Tensor& a, const Tensor& b) { return !a.defined() ? b : !b.defined() ? a : a + b; }
 
@@ -40,12 +45,17 @@ template <bool centred> struct Rows {
   Tensor slope(const Tensor& u) const {
     return bind(centred ? primitives::layer_norm_grad : primitives::rms_norm_grad, {x, u}, attrs);
   }
-  Tensor row_mean(const Tensor& a) const { return mean(a, inner, true); }
+  // The root of the mean square that is normalised.
+  Tensor size() const {
+    if (centred) return std(x, inner, 0, true);
+    double count = 1;
+    for (const int64_t axis : inner) count *= static_cast<double>(x.size(static_cast<int>(axis)));
+    return linalg::vector_norm(x, inner, true) / std::sqrt(count);
+  }
   Tensor over_rows(const Tensor& a) const { return outer.empty() ? a : sum(a, outer); }
   // The derivative of J u by x, applied to t; it is symmetric in that direction.
   Tensor bend(const Tensor& u, const Tensor& t) const {
-    const Tensor variance = centred ? var(x, inner, 0, true) : row_mean(square(x));
-    return tidu::bend(normalised(), rsqrt(variance + attrs.eps), inner, u, slope(u), t, slope(t));
+    return tidu::bend(normalised(), factor_of(size(), attrs.eps), inner, u, slope(u), t, slope(t));
   }
 
   NormAttrs attrs;
@@ -188,6 +198,7 @@ struct Channels {
     return found[0];
   }
   Tensor total(const Tensor& a) const { return sum(a, over); }
+  Tensor factor() const { return factor_of(std(x, over, 0, true), attrs.eps); }
 
   BatchNormAttrs attrs;
   Axes over;
@@ -247,7 +258,7 @@ const Custom batch_norm_grad_rule{
       Tensor y, of_weight, of_bias;
       if (tangents[0].defined()) {
         const Tensor t = widened(tangents[0]), by_t = at.slope(t);
-        y = bend(at.h, at.beside(rsqrt(at.variance + at.attrs.eps)), at.over, g, at.slope(g), t, by_t);
+        y = bend(at.h, at.factor(), at.over, g, at.slope(g), t, by_t);
         of_weight = at.total(multiply_no_nan(by_t, g));
       }
       if (tangents[1].defined()) {
@@ -272,9 +283,7 @@ const Custom batch_norm_grad_rule{
       Tensor of_x, of_g, of_weight;
       if (cotangents[0].defined()) {
         const Tensor c = widened(cotangents[0]), by_c = at.slope(c);
-        if (wanted & kInput0)
-          of_x = times_weight(
-              bend(at.h, at.beside(rsqrt(at.variance + at.attrs.eps)), at.over, g, at.slope(g), c, by_c));
+        if (wanted & kInput0) of_x = times_weight(bend(at.h, at.factor(), at.over, g, at.slope(g), c, by_c));
         of_g = times_weight(by_c);
         of_weight = at.total(multiply_no_nan(by_c, g));
       }

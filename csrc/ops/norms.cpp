@@ -11,22 +11,25 @@
 namespace tidu::linalg {
 namespace {
 
-// (sum |x|^p)^(1 / p), of which the largest (p > 0) or smallest power is made 1 beforehand, so that none of
-// those that matter is too large or small for the dtype. A norm that is 0 is a constant: such rows are
-// computed as if they were ones.
-Tensor power_norm(const Tensor& x, const Axes& axes, double p) {
-  const Tensor sizes = stop_gradient(abs(x));
-  const Tensor extreme = p > 0 ? max(sizes, axes, true) : min(sizes, axes, true);
-  const Tensor scale = where(logical_and(extreme > 0, extreme < INFINITY), extreme, 1);
-  const Tensor vanishes = extreme == 0;
-  const Tensor scaled = where(vanishes, 1, x) / scale;
-  Tensor norm;
-  if (p == 2) {
-    norm = sqrt(sum(square(scaled), axes, true));
-  } else {
-    norm = pow(sum(pow(abs(scaled), p), axes, true), 1 / p);
+// (sum |x|^p)^(1 / p) is norm * scale. The largest (p > 0) or smallest power is made 1 beforehand, so that
+// none of those that matter is too large or small for the dtype. A norm that is 0 is a constant: such rows
+// are computed as if they were ones.
+struct ScaledNorm {
+  ScaledNorm(const Tensor& x, const Axes& axes, double p) {
+    const Tensor sizes = stop_gradient(abs(x));
+    const Tensor extreme = p > 0 ? max(sizes, axes, true) : min(sizes, axes, true);
+    scale = where(logical_and(extreme > 0, extreme < INFINITY), extreme, 1);
+    vanishes = extreme == 0;
+    const Tensor vectors = where(vanishes, 1, x) / scale;
+    norm =
+        p == 2 ? sqrt(sum(square(vectors), axes, true)) : pow(sum(pow(abs(vectors), p), axes, true), 1 / p);
   }
-  return where(vanishes, 0, norm * scale);
+  Tensor scale, vanishes, norm;
+};
+
+Tensor power_norm(const Tensor& x, const Axes& axes, double p) {
+  const ScaledNorm of(x, axes, p);
+  return where(of.vanishes, 0, of.norm * of.scale);
 }
 
 }  // namespace
@@ -53,6 +56,18 @@ Tensor vector_norm(const Tensor& given, const std::optional<Axes>& over, bool ke
   }
   norm = is_floating(given.dtype()) ? astype(norm, given.dtype()) : norm;
   return keepdims ? norm : squeeze(norm, axes);
+}
+
+Tensor unit_vectors(const Tensor& x, const Axes& over, double ord, double eps) {
+  const Axes axes = normalize_axes(over, x.ndim(), "unit_vectors");
+  if (!(ord > 1 && ord < INFINITY) || x.numel() == 0)
+    return x / maximum(vector_norm(x, axes, true, ord), eps);
+  const ScaledNorm of(x, axes, ord);
+  // Both sides of the quotient are made smaller where the norm may be beyond the range.
+  const double large = x.dtype() == DType::float64 ? 0x1p900 : 0x1p60;
+  const Tensor share = astype(where(of.scale > large, 0x1p-64, 1.0), x.dtype());
+  const Tensor norm = where(of.vanishes, 0, of.norm * (of.scale * share));
+  return x * share / maximum(norm, share * eps);
 }
 
 Tensor matrix_norm(const Tensor& x, MatrixNorm norm, bool keepdims) {

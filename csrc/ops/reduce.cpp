@@ -190,7 +190,8 @@ std::optional<Tensor> reduce_complex(const Primitive& primitive, const Tensor& x
   if (&primitive == &primitives::count_nonzero) return count_nonzero(x != 0, axes, keepdims);
   if (&primitive == &primitives::var)
     return var(real(x), axes, correction, keepdims) + var(imag(x), axes, correction, keepdims);
-  if (&primitive == &primitives::std) return sqrt(var(x, axes, correction, keepdims));
+  if (&primitive == &primitives::std)
+    return hypot(std(real(x), axes, correction, keepdims), std(imag(x), axes, correction, keepdims));
   if (&primitive != &primitives::prod) return std::nullopt;
   Axes order;
   for (int i = 0; i < x.ndim(); ++i) {

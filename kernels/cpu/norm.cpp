@@ -34,19 +34,34 @@ template <class T, class F> HWY_INLINE T sum_over(int64_t n, const F& f) {
   return lanes[0];
 }
 
-template <class T> HWY_INLINE RowNorm<T> norm_of(const NormWork& work, const T* x) {
-  const int64_t n = work.n;
-  const T count = static_cast<T>(n), eps = static_cast<T>(work.eps);
-  for (RowNorm<T> row;;) {
-    if (work.centred) row.mean = sum_over<T>(n, [&](int64_t i) { return x[i] * row.scale; }) / count;
-    const T squares = sum_over<T>(n, [&](int64_t i) { return row.centred(x[i]) * row.centred(x[i]); });
-    const T scale = row.scale == 1 ? RowNorm<T>::rescaled(row.mean, squares, eps) : T(1);
-    if (scale == 1) {
-      row.finish(squares, count, eps);
-      return row;
+// By the sums of functions of the elements, of which one is the first.
+template <class T, class Count, class Sum>
+HWY_INLINE RowNorm<T> norm_of(bool centred, T first, Count count, T eps, const Sum& sum) {
+  RowNorm<T> row;
+  const auto squares_of = [&](const auto& at_level) {
+    if (centred) {
+      row.origin = at_level(first);
+      const T origin = row.origin;
+      row.distance = static_cast<T>(sum([&](T x) { return at_level(x) - origin; }) / count);
     }
-    row.scale = scale;
+    const T origin = row.origin, distance = row.distance;
+    return sum([&](T x) {
+      const T deviation = (at_level(x) - origin) - distance;
+      return deviation * deviation;
+    });
+  };
+  auto squares = squares_of([](T x) { return x; });
+  if (const T scale = row.rescaled(static_cast<T>(squares), eps); scale != 1) {
+    row = {.scale = scale};
+    squares = squares_of([scale](T x) { return x * scale; });
   }
+  row.finish(static_cast<T>(squares / count), eps);
+  return row;
+}
+
+template <class T> HWY_INLINE RowNorm<T> norm_of(const NormWork& work, const T* x) {
+  return norm_of(work.centred, work.n > 0 ? *x : T(0), static_cast<T>(work.n), static_cast<T>(work.eps),
+                 [&](const auto& f) { return sum_over<T>(work.n, [&](int64_t i) { return f(x[i]); }); });
 }
 
 template <class T> void norm(const NormWork& work, void* output) {
@@ -124,19 +139,13 @@ template <class T> T weight_of(const void* weights, int64_t channel, T otherwise
   return weights ? static_cast<const T*>(weights)[channel] : otherwise;
 }
 
-template <class T> struct Moments {
-  T mean, variance;
-
-  T factor(double eps) const { return 1 / std::sqrt(variance + static_cast<T>(eps)); }
-};
-
-template <class T> HWY_INLINE Moments<T> moments_of(const ChannelWork& work, int64_t channel) {
+template <class T> HWY_INLINE RowNorm<T> norm_of(const ChannelWork& work, int64_t channel) {
   const T* const x = static_cast<const T*>(work.x);
-  const double count = static_cast<double>(work.images * work.inner);
-  const T mean = static_cast<T>(channel_sum<T>(work, channel, [&](int64_t i) { return x[i]; }) / count);
-  const double squares =
-      channel_sum<T>(work, channel, [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
-  return {mean, static_cast<T>(squares / count)};
+  const int64_t count = work.images * work.inner;
+  const T first = count > 0 ? x[channel * work.inner] : T(0), eps = static_cast<T>(work.eps);
+  return norm_of(true, first, static_cast<double>(count), eps, [&](const auto& f) {
+    return channel_sum<T>(work, channel, [&](int64_t i) { return f(x[i]); });
+  });
 }
 
 template <class T>
@@ -144,11 +153,11 @@ void channel_norm(const ChannelWork& work, int64_t begin, int64_t end, void* y, 
                   void* variances) {
   const T* const x = static_cast<const T*>(work.x);
   for (int64_t c = begin; c < end; ++c) {
-    const Moments<T> moments = moments_of<T>(work, c);
-    static_cast<T*>(means)[c] = moments.mean, static_cast<T*>(variances)[c] = moments.variance;
-    const T mean = moments.mean, r = moments.factor(work.eps);
+    const RowNorm<T> row = norm_of<T>(work, c);
+    static_cast<T*>(means)[c] = row.mean(), static_cast<T*>(variances)[c] = row.variance();
     const T weight = weight_of(work.weight, c, T(1)), bias = weight_of(work.bias, c, T(0));
-    fill_channel(work, c, static_cast<T*>(y), [&](int64_t i) { return (x[i] - mean) * r * weight + bias; });
+    fill_channel(work, c, static_cast<T*>(y),
+                 [&](int64_t i) { return row.normalised(x[i]) * weight + bias; });
   }
 }
 
@@ -159,11 +168,10 @@ void channel_grad(const ChannelWork& work, int64_t begin, int64_t end, const voi
   T* const y = static_cast<T*>(output);
   const double count = static_cast<double>(work.images * work.inner);
   for (int64_t c = begin; c < end; ++c) {
-    const Moments<T> moments = moments_of<T>(work, c);
-    const T mean = moments.mean, r = moments.factor(work.eps);
+    const RowNorm<T> row = norm_of<T>(work, c);
     const double sum = channel_sum<T>(work, c, [&](int64_t i) { return g[i]; });
     const double product =
-        channel_sum<T>(work, c, [&](int64_t i) { return g[i] == 0 ? T(0) : g[i] * ((x[i] - mean) * r); });
+        channel_sum<T>(work, c, [&](int64_t i) { return g[i] == 0 ? T(0) : g[i] * row.normalised(x[i]); });
     static_cast<T*>(of_weight)[c] = static_cast<T>(product),
     static_cast<T*>(of_bias)[c] = static_cast<T>(sum);
     const bool may_be_nothing = sum == 0 && product == 0;
@@ -172,8 +180,9 @@ void channel_grad(const ChannelWork& work, int64_t begin, int64_t end, const voi
       continue;
     }
     const T centre = static_cast<T>(sum / count), along = static_cast<T>(product / count);
-    const T slope = r * weight_of(work.weight, c, T(1));
-    fill_channel(work, c, y, [&](int64_t i) { return slope * (g[i] - centre - (x[i] - mean) * r * along); });
+    const T slope = row.slope() * weight_of(work.weight, c, T(1));
+    fill_channel(work, c, y,
+                 [&](int64_t i) { return slope * (g[i] - centre - row.normalised(x[i]) * along); });
   }
 }
 

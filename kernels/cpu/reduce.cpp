@@ -70,6 +70,21 @@ HWY_NOINLINE void accumulate_rows(A* HWY_RESTRICT into, const T* HWY_RESTRICT fr
   }
 }
 
+// The same of what has a state for a run, which takes fewer operations than states of its elements.
+template <class Op, class T>
+concept LiftsRuns = requires(const T (&x)[kRowsAtOnce]) {
+  Op::template lift_run<kRowsAtOnce>(x, 0, 0);
+};
+template <class Op, class A, class T>
+HWY_NOINLINE void accumulate_runs(A* HWY_RESTRICT into, const T* HWY_RESTRICT from, int64_t stride,
+                                  int64_t n) {
+  for (int64_t j = 0; j < n; ++j) {
+    T run[kRowsAtOnce];
+    for (int64_t r = 0; r < kRowsAtOnce; ++r) run[r] = from[r * stride + j];
+    into[j] = Op::combine(into[j], Op::template lift_run<kRowsAtOnce>(run, 0, 0));
+  }
+}
+
 template <class Op, class A>
 void accumulate_states(A* HWY_RESTRICT into, const A* HWY_RESTRICT from, int64_t n) {
   accumulate<reduction::OfStates<Op>>(into, from, n);
@@ -98,7 +113,7 @@ HWY_INLINE auto reduce_in_lanes(const T* HWY_RESTRICT x, int64_t n, const Lift& 
 
 template <class Op, class T, class Lift>
 HWY_INLINE auto reduce_lifted(const T* x, int64_t n, const Lift& lift) {
-  constexpr int many = 256 / sizeof(typename Op::State);
+  constexpr int many = std::bit_floor(256 / sizeof(typename Op::State));
   if (n < kLanes) return reduce_in_lanes<Op, 1>(x, n, lift);
   if (n < 2 * many) return reduce_in_lanes<Op, kLanes>(x, n, lift);
   return reduce_in_lanes<Op, many>(x, n, lift);
@@ -156,8 +171,9 @@ void reduce_rows(const void* input, int64_t stride, int64_t rows, int64_t n, voi
 // goes to group i mod groups), which are then folded by halves.
 template <class Op, class T, class A>
 HWY_NOINLINE void reduce_column_block(const T* x, int64_t stride, int64_t n, int64_t columns, A* y) {
+  constexpr bool in_runs = std::is_floating_point_v<T> && LiftsRuns<Op, T>;
   int64_t groups = 1;
-  while (groups < 16 && 2 * groups * columns <= 128) groups *= 2;
+  while (!in_runs && groups < 16 && 2 * groups * columns <= 128) groups *= 2;
   HWY_ALIGN A lanes[128];
   A* wide = groups == 1 ? y : lanes;
   std::fill_n(wide, groups * columns, Op::identity());
@@ -165,6 +181,9 @@ HWY_NOINLINE void reduce_column_block(const T* x, int64_t stride, int64_t n, int
   if constexpr (Adds<Op> && !is_half<T>) {
     for (; groups == 1 && i + kRowsAtOnce <= n; i += kRowsAtOnce)
       accumulate_rows<Op>(wide, x + i * stride, stride, columns);
+  }
+  if constexpr (in_runs) {
+    for (; i + kRowsAtOnce <= n; i += kRowsAtOnce) accumulate_runs<Op>(wide, x + i * stride, stride, columns);
   }
   for (; i < n; i += groups) {
     const int64_t here = std::min(groups, n - i);

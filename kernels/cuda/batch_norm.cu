@@ -4,13 +4,14 @@
 
 #include "kernels/convert.h"
 #include "kernels/cuda/block.cuh"
-#include "kernels/scalar.h"
+#include "kernels/norm.h"
 
 namespace tidu::cuda {
 namespace {
 
-// What is summed of a part of a channel, and of all: going forward the mean and the squares around it, going
-// backward g, g times the normalised x, and how many g are not 0.
+// What is summed of a part of a channel, and of all: going forward the mean's distance from the channel's
+// first element, the squares around it and the scale of both, going backward g, g times the normalised x, and
+// how many g are not 0.
 template <class Real> struct Sums {
   Real first, second, third;
   TIDU_HD static Sums combine(Sums a, Sums b) {
@@ -51,22 +52,34 @@ template <class Real> __device__ __forceinline__ Sums<Real>* partials(const Batc
   return static_cast<Sums<Real>*>(work.workspace) + (work.channels * which + blockIdx.x) * work.parts;
 }
 
-// Mean and biased variance of this block's channel, from those of its parts.
-template <class Real, int v> __device__ __forceinline__ Sums<Real> moments(const BatchNorm& work) {
+template <class T> __device__ __forceinline__ Computed<T> first_of(const BatchNorm& work) {
+  if (work.images * work.inner == 0) return 0;
+  return static_cast<Computed<T>>(static_cast<const T*>(work.x)[blockIdx.x * work.inner]);
+}
+
+// Of this block's channel, from the moments of its parts.
+template <class T, int v> __device__ __forceinline__ RowNorm<Computed<T>> norm_of(const BatchNorm& work) {
+  using Real = Computed<T>;
   const Sums<Real>* const parts = partials<Real>(work, kMoments);
   const auto size = [&](int p) {
     const Part part(work, v, static_cast<unsigned>(p));
     return static_cast<Real>((part.end - part.begin) * v);
   };
   const Real count = static_cast<Real>(work.images * work.inner);
-  Real mean = 0, squares = 0;
-  for (int p = 0; p < work.parts; ++p) mean += size(p) * parts[p].first;
-  mean /= count;
+  RowNorm<Real> row;
+  row.scale = parts[0].third;
+  for (int p = 1; p < work.parts; ++p) row.scale = scalar::minimum(row.scale, parts[p].third);
+  row.origin = first_of<T>(work) * row.scale;
+  const auto step = [&](int p) { return Level<Real>::step(parts[p].third, row.scale); };
+  Real squares = 0;
+  for (int p = 0; p < work.parts; ++p) row.distance += size(p) * parts[p].first * step(p);
+  row.distance /= count;
   for (int p = 0; p < work.parts; ++p) {
-    const Real distance = parts[p].first - mean;
-    squares += parts[p].second + size(p) * distance * distance;
+    const Real distance = parts[p].first * step(p) - row.distance;
+    squares += parts[p].second * step(p) * step(p) + size(p) * distance * distance;
   }
-  return {mean, squares / count, 0};
+  row.finish(squares / count, static_cast<Real>(work.eps));
+  return row;
 }
 
 template <class T, int v>
@@ -75,47 +88,41 @@ __global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) part_moments(Bat
   TIDU_SHARED(stage, WarpStage<Sums<Real>>);
   const T* const x = static_cast<const T*>(work.x);
   const Part part(work, v, blockIdx.y);
-  Sums<Real> sums = {0, 0, 0};
-  part.each<v>(work, [&](int64_t first) {
-    const Vec<T, v> some = load_vec<v>(x + first);
+  const Real count = static_cast<Real>((part.end - part.begin) * v), first = first_of<T>(work);
+  // The sum of f(x) over the part.
+  const auto over = [&](const auto& f) {
+    Sums<Real> sums = {0, 0, 0};
+    part.each<v>(work, [&](int64_t at) {
+      const Vec<T, v> some = load_vec<v>(x + at);
 #pragma unroll
-    for (int j = 0; j < v; ++j) sums.first += static_cast<Real>(some[j]);
-  });
-  sums = block_reduce<Sums<Real>>(sums, stage);
-  __syncthreads();
-  const Real mean = sums.first / static_cast<Real>((part.end - part.begin) * v);
-  sums = {0, 0, 0};
-  part.each<v>(work, [&](int64_t first) {
-    const Vec<T, v> some = load_vec<v>(x + first);
-#pragma unroll
-    for (int j = 0; j < v; ++j) {
-      const Real distance = static_cast<Real>(some[j]) - mean;
-      sums.second += distance * distance;
+      for (int j = 0; j < v; ++j) sums.first += f(static_cast<Real>(some[j]));
+    });
+    sums = block_reduce<Sums<Real>>(sums, stage);
+    __syncthreads();
+    return sums.first;
+  };
+  RowNorm<Real> row;
+#pragma unroll 1
+  for (;;) {
+    row.origin = first * row.scale;
+    row.distance = over([&](Real x) { return row.from_origin(x); }) / count;
+    const Real squares = over([&](Real x) { return row.centred(x) * row.centred(x); });
+    const Real scale = row.rescaled(squares, static_cast<Real>(work.eps));
+    if (scale == Real(1)) {
+      if (threadIdx.x == 0) partials<Real>(work, kMoments)[blockIdx.y] = {row.distance, squares, row.scale};
+      return;
     }
-  });
-  sums = block_reduce<Sums<Real>>(sums, stage);
-  if (threadIdx.x == 0) partials<Real>(work, kMoments)[blockIdx.y] = {mean, sums.second, 0};
-}
-
-// Of the channel: its mean and the factor of normalisation.
-template <class Real, int v> struct Channel {
-  Real mean, variance, r;
-
-  __device__ __forceinline__ explicit Channel(const BatchNorm& work) {
-    const Sums<Real> found = moments<Real, v>(work);
-    mean = found.first, variance = found.second;
-    r = Real(1) / scalar::sqrt(variance + static_cast<Real>(work.eps));
+    row = {.scale = scale};
   }
-  __device__ __forceinline__ Real normalised(Real x) const { return (x - mean) * r; }
-};
+}
 
 template <class T, int v>
 __global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) normalise(BatchNorm work) {
   using Real = Computed<T>;
-  const Channel<Real, v> channel(work);
+  const RowNorm<Real> channel = norm_of<T, v>(work);
   if (blockIdx.y == 0 && threadIdx.x == 0) {
-    static_cast<Real*>(work.mean)[blockIdx.x] = channel.mean;
-    static_cast<Real*>(work.variance)[blockIdx.x] = channel.variance;
+    static_cast<Real*>(work.mean)[blockIdx.x] = channel.mean();
+    static_cast<Real*>(work.variance)[blockIdx.x] = channel.variance();
   }
   const Real weight = number<T>(work.weight, Real(1)), bias = number<T>(work.bias, Real(0));
   const T* const x = static_cast<const T*>(work.x);
@@ -133,7 +140,7 @@ template <class T, int v>
 __global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) part_sums(BatchNorm work) {
   using Real = Computed<T>;
   TIDU_SHARED(stage, WarpStage<Sums<Real>>);
-  const Channel<Real, v> channel(work);
+  const RowNorm<Real> channel = norm_of<T, v>(work);
   const T *const x = static_cast<const T*>(work.x), *const g = static_cast<const T*>(work.g);
   Sums<Real> sums = {0, 0, 0};
   Part(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
@@ -160,9 +167,9 @@ __global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) pull_back(BatchN
     static_cast<Real*>(work.of_weight)[blockIdx.x] = sums.second;
     static_cast<Real*>(work.of_bias)[blockIdx.x] = sums.first;
   }
-  const Channel<Real, v> channel(work);
+  const RowNorm<Real> channel = norm_of<T, v>(work);
   const Real count = static_cast<Real>(work.images * work.inner), mean = sums.first / count;
-  const Real along = sums.second / count, slope = channel.r * number<T>(work.weight, Real(1));
+  const Real along = sums.second / count, slope = channel.slope() * number<T>(work.weight, Real(1));
   const bool wanted = sums.third != Real(0);
   const T *const x = static_cast<const T*>(work.x), *const g = static_cast<const T*>(work.g);
   T* const y = static_cast<T*>(work.y);

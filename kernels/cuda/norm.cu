@@ -131,29 +131,31 @@ template <class T, int v, bool block> struct Reducer {
 };
 
 template <class T, int v, class Reduce, class Row>
-__device__ __forceinline__ RowNorm<Computed<T>> norm_of(const Norm& work, Reduce& over, const Row& values) {
+__device__ __forceinline__ RowNorm<Computed<T>> norm_of(const Norm& work, Reduce& over, const Row& values,
+                                                        Computed<T> first) {
   using Real = Computed<T>;
   const Real count = static_cast<Real>(work.n), eps = static_cast<Real>(work.eps);
   RowNorm<Real> row;
 #pragma unroll 1
   for (;;) {
     if (work.centred) {
+      row.origin = first * row.scale;
       const Pair<Real> sums = over(values, [&](Pair<Real>& sums, const Real* x, const Real*) {
 #pragma unroll
-        for (int j = 0; j < v; ++j) sums.first += x[j] * row.scale;
+        for (int j = 0; j < v; ++j) sums.first += row.from_origin(x[j]);
       });
-      row.mean = sums.first / count;
+      row.distance = sums.first / count;
     }
     const Real squares = over(values, [&](Pair<Real>& sums, const Real* x, const Real*) {
 #pragma unroll
                            for (int j = 0; j < v; ++j) sums.first += row.centred(x[j]) * row.centred(x[j]);
                          }).first;
-    const Real scale = row.scale == 1 ? RowNorm<Real>::rescaled(row.mean, squares, eps) : Real(1);
+    const Real scale = row.rescaled(squares, eps);
     if (scale == 1) {
-      row.finish(squares, count, eps);
+      row.finish(squares / count, eps);
       return row;
     }
-    row.scale = scale;
+    row = {.scale = scale};
   }
 }
 
@@ -177,9 +179,10 @@ __global__ void __launch_bounds__(block ? NormTuning::kLongThreads : NormTuning:
       block ? blockIdx.x : int64_t{blockIdx.x} * (NormTuning::kThreads / kWarp) + thread / kWarp;
   if (r >= work.rows) return;
   const T* const g = backward ? static_cast<const T*>(work.g) + r * work.n : nullptr;
-  const Row values(static_cast<const T*>(work.x) + r * work.n, g, work.n, thread & (threads - 1), threads);
+  const T* const x = static_cast<const T*>(work.x) + r * work.n;
+  const Row values(x, g, work.n, thread & (threads - 1), threads);
   Reducer<T, v, block> over{stage};
-  const RowNorm<Real> row = norm_of<T, v>(work, over, values);
+  const RowNorm<Real> row = norm_of<T, v>(work, over, values, static_cast<Real>(x[0]));
   T* const y = static_cast<T*>(work.y) + r * work.n;
   const LoadAffine<T, v> affine(work);
   const auto store = [y](int64_t at, const Real* value) {
