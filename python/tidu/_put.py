@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tidu import _core
-from tidu._core import ShapeError, Tensor
+from tidu._core import DTypeError, ShapeError, Tensor
 from tidu._numbers import beside
 from tidu.typing import TensorLike
 
@@ -148,13 +148,16 @@ def masked_scatter(x: Tensor, mask: Tensor, updates: Tensor) -> Tensor:
     """x with the first elements of updates, row by row, where mask, broadcast to x, holds; x stays as it is.
 
     ShapeError where there are not enough, for which the mask is looked at unless updates are as many as x.
+    DTypeError for a mask that is not bool.
 
     Examples
     --------
     >>> td.masked_scatter(td.zeros(3), td.tensor([True, False, True]), td.tensor([1.0, 2.0]))
     tensor([1., 0., 2.], dtype=float32)
     """
-    x = _core.asarray(x)
+    x, mask = _core.asarray(x), _core.asarray(mask)
+    if mask.dtype != _core.bool:
+        raise DTypeError(f"[masked_scatter] the mask is bool, not {mask.dtype}{mask.shape} (write mask != 0)")
     mask = _core.broadcast_to(mask, x.shape).reshape(-1)
     updates = _core.astype(beside(updates, x), x.dtype, copy=False).reshape(-1)
     if updates.size < x.size:

@@ -320,3 +320,9 @@ def test_other_libraries_names_are_told_apart():
         for part in name.split("."):
             assert hasattr(where, part) or hasattr(x, part), own
             where = getattr(where, part, x)
+
+
+def test_masks_of_numbers_are_refused():
+    x = td.zeros(3)
+    with pytest.raises(td.DTypeError, match=r"\[masked_scatter\] the mask is bool, not uint8"):
+        td.masked_scatter(x, td.tensor([2, 0, 1], dtype=td.uint8), td.ones(2))
