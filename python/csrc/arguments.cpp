@@ -37,13 +37,28 @@ template <class Signature> PyObject* dispatch(PyObject* self, auto... arguments)
   return nullptr;
 }
 
+// The names of functions that run no code but ours, by what pybind11 keeps of each.
+std::map<PyObject*, const char*>& names() {
+  static std::map<PyObject*, const char*> all;
+  return all;
+}
+
+void name_called(PyObject* self, std::span<PyObject* const> arguments) {
+  const auto found = names().find(self);
+  if (found == names().end() || std::ranges::any_of(arguments, PyCallable_Check)) return;
+  name_error(found->second);
+}
+
 // Puts our text in place of pybind11's, if it is that.
-void explain(const auto& given, const auto& named) {
-  if (!PyErr_ExceptionMatches(PyExc_TypeError)) return;
+void explain(PyObject* self, std::span<PyObject* const> arguments, const auto& given, const auto& named) {
+  if (!PyErr_ExceptionMatches(PyExc_TypeError)) return name_called(self, arguments);
   try {
     py::error_already_set error;
     const auto text = py::str(error.value()).cast<std::string>();
-    if (text.find("(): incompatible ") == std::string::npos) return error.restore();
+    if (text.find("(): incompatible ") == std::string::npos) {
+      error.restore();
+      return name_called(self, arguments);
+    }
     const py::object message = py::module_::import("tidu._arguments").attr("refusal")(text, given(), named());
     PyErr_SetObject(PyExc_TypeError, message.ptr());
   } catch (...) { set_python_error(); }
@@ -52,10 +67,12 @@ void explain(const auto& given, const auto& named) {
 PyObject* vector_call(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
   const auto number = PyVectorcall_NARGS(static_cast<size_t>(count));
   const auto all = static_cast<size_t>(number + (keywords ? PyTuple_GET_SIZE(keywords) : 0));
-  const InFlight arguments({given, all});
+  const std::span<PyObject* const> arguments(given, all);
+  const InFlight in_flight(arguments);
   PyObject* const result = dispatch<_PyCFunctionFastWithKeywords>(self, given, count, keywords);
   if (result) return result;
   explain(
+      self, arguments,
       [&] {
         py::tuple all(number);
         for (Py_ssize_t i = 0; i < number; ++i) all[static_cast<size_t>(i)] = py::handle(given[i]);
@@ -71,11 +88,14 @@ PyObject* vector_call(PyObject* self, PyObject* const* given, Py_ssize_t count, 
 }
 
 PyObject* tuple_call(PyObject* self, PyObject* given, PyObject* keywords) {
-  const InFlight arguments({&PyTuple_GET_ITEM(given, 0), static_cast<size_t>(PyTuple_GET_SIZE(given))});
+  const std::span<PyObject* const> arguments(&PyTuple_GET_ITEM(given, 0),
+                                             static_cast<size_t>(PyTuple_GET_SIZE(given)));
+  const InFlight in_flight(arguments);
   PyObject* const result = dispatch<PyCFunctionWithKeywords>(self, given, keywords);
   if (result) return result;
-  explain([&] { return py::reinterpret_borrow<py::tuple>(given); },
-          [&] { return keywords ? py::reinterpret_borrow<py::dict>(keywords) : py::dict(); });
+  explain(
+      self, arguments, [&] { return py::reinterpret_borrow<py::tuple>(given); },
+      [&] { return keywords ? py::reinterpret_borrow<py::dict>(keywords) : py::dict(); });
   return nullptr;
 }
 
@@ -160,15 +180,24 @@ void show_example(PyMethodDef& definition, std::string_view place) {
   if (doc) definition.ml_doc = strdup(doc->c_str());  // kept as long as the interpreter
 }
 
-void visit(py::handle object, const std::string& place, const py::dict& signatures) {
+// Whether users call a function of a module or a method of Tensor by its name, and it runs no code of theirs;
+// classes may hold some.
+bool has_own_code(std::string_view name, bool is_method, std::string_view place) {
+  const bool is_called = !name.starts_with('_') && !name.ends_with("_update");  // which optimisers call
+  return is_called && name != "backward" && (!is_method || place.starts_with("Tensor."));
+}
+
+void visit(py::handle object, const std::string& place, const py::dict& signatures, bool is_method = false) {
   if (PyInstanceMethod_Check(object.ptr()))
-    return visit(PyInstanceMethod_GET_FUNCTION(object.ptr()), place, signatures);
+    return visit(PyInstanceMethod_GET_FUNCTION(object.ptr()), place, signatures, true);
   if (PyCFunction_Check(object.ptr())) {
     PyMethodDef& definition = *reinterpret_cast<PyCFunctionObject*>(object.ptr())->m_ml;
     if (definition.ml_meth == dispatcher) {
       definition.ml_meth = (definition.ml_flags & METH_FASTCALL) != 0
                                ? reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(vector_call))
                                : reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(tuple_call));
+      if (has_own_code(definition.ml_name, is_method, place))
+        names()[PyCFunction_GET_SELF(object.ptr())] = definition.ml_name;
       show_signature(definition, place, signatures);
     }
     return show_example(definition, place);
@@ -177,7 +206,8 @@ void visit(py::handle object, const std::string& place, const py::dict& signatur
     return show_example(*reinterpret_cast<PyMethodDescrObject*>(object.ptr())->d_method, place);
   const bool is_property = Py_IS_TYPE(object.ptr(), &PyProperty_Type);
   if (is_property) {
-    for (const char* part : {"fget", "fset"}) visit(object.attr(part), str(place, ".", part), signatures);
+    for (const char* part : {"fget", "fset"})
+      visit(object.attr(part), str(place, ".", part), signatures, true);
     return;
   }
   if (!PyModule_Check(object.ptr()) && !PyType_Check(object.ptr())) return;

@@ -72,6 +72,8 @@ Device default_device();
 PyObject* dtype_object(DType dtype);  // borrowed; one object a dtype
 std::optional<DType> dtype_from_object(PyObject* object);
 std::optional<Dims> dims_from_object(PyObject* object);
+// Of an object with __index__, or a ValueError.
+int64_t int64_from_object(PyObject* object);
 py::object to_python(const Scalar& value);
 py::tuple to_tuple(const Dims& dims);
 // The row-major host elements of one dtype as Python numbers.
@@ -149,6 +151,16 @@ template <class F, class R> R guarded(R failure, F&& body) noexcept {
 }
 template <class F> PyObject* guarded(F&& body) noexcept {
   return guarded(static_cast<PyObject*>(nullptr), std::forward<F>(body));
+}
+
+// Lets the Python error that is set name the function that was called, whatever that is made of
+// (tidu/_arguments.py).
+void name_error(const char* called) noexcept;
+// Runs the body of a function that calls none of the user's.
+template <class F> PyObject* guarded_as(const char* called, F&& body) noexcept {
+  PyObject* const result = guarded(std::forward<F>(body));
+  if (!result) name_error(called);
+  return result;
 }
 
 // --- The parts of the module.

@@ -108,24 +108,28 @@ std::optional<DType> dtype_from_object(PyObject* object) {
   return {};
 }
 
+int64_t int64_from_object(PyObject* object) {
+  const Py_ssize_t value = PyNumber_AsSsize_t(object, PyExc_OverflowError);
+  if (value != -1 || !PyErr_Occurred()) return value;
+  const py::error_already_set error;
+  if (!error.matches(PyExc_OverflowError)) throw error;
+  fail<ValueError>("the integer ", py::str(object).cast<std::string>(), " does not fit int64");
+}
+
 std::optional<Dims> dims_from_object(PyObject* object) {
-  const auto extent = [](PyObject* item) {
-    const Py_ssize_t value = PyNumber_AsSsize_t(item, PyExc_OverflowError);
-    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
-    return static_cast<int64_t>(value);
-  };
-  if (PyLong_Check(object)) return Dims{extent(object)};
+  if (PyLong_Check(object)) return Dims{int64_from_object(object)};
   if (PyTuple_Check(object) || PyList_Check(object)) {
     Dims dims;
     const Py_ssize_t count = PySequence_Fast_GET_SIZE(object);
     for (Py_ssize_t i = 0; i < count; ++i) {
       PyObject* item = PySequence_Fast_GET_ITEM(object, i);
       if (!PyIndex_Check(item)) return {};
-      dims.push_back(extent(item));
+      dims.push_back(int64_from_object(item));
     }
     return dims;
   }
-  if (PyIndex_Check(object) && !is_tensor(object) && !is_numpy_array(object)) return Dims{extent(object)};
+  if (PyIndex_Check(object) && !is_tensor(object) && !is_numpy_array(object))
+    return Dims{int64_from_object(object)};
   return {};
 }
 

@@ -67,6 +67,15 @@ void set_python_error() noexcept {
   }
 }
 
+void name_error(const char* called) noexcept {
+  try {
+    py::error_already_set error;
+    const py::object named = py::module_::import("tidu._arguments").attr("named")(error.value(), called);
+    if (named.is(error.value())) return error.restore();
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(named.ptr())), named.ptr());
+  } catch (...) { set_python_error(); }
+}
+
 void rethrow_as_ours(const py::error_already_set& error) {
   if (error.matches(not_linear_error)) throw FromPython<NotLinearError>(error);
   if (error.matches(trace_error)) throw FromPython<TraceError>(error);

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import os
 import re
 import types
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tidu import _core
@@ -150,6 +152,10 @@ def _read_numbers(signature: inspect.Signature, args: Sequence[Any], kwargs: dic
             float(value)
 
 
+def _kinds_of(args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
+    return [type(x).__name__ for x in args] + [f"{k}: {type(x).__name__}" for k, x in kwargs.items()]
+
+
 def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """In place of what pybind11 says where arguments fit no signature; `args` are as it was called."""
     name = text[: text.index("(")]
@@ -165,9 +171,55 @@ def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         if wrong:
             return wrong
         _read_numbers(signatures[0], args, kwargs)
-    kinds = [type(x).__name__ for x in args] + [f"{k}: {type(x).__name__}" for k, x in kwargs.items()]
+    kinds = _kinds_of(args, kwargs)
     takes = " or ".join(f"({', '.join(signature.parameters)})" for signature in signatures)
     return f"[{name}] takes {_short(takes)}, and cannot read ({_short(', '.join(kinds))})"
+
+
+# Values as text: of tensors and arrays no more than that they are some.
+_DUMP = re.compile(r"\b(tensor|array)\(\[[^()]*\)")
+# Whose errors speak of one argument of the function that was called.
+_CONVERSIONS = ("bool", "float", "int")
+# An error of an earlier call, which device cuda found only now.
+_LATE = re.compile(r" on cuda:\d+: ")
+
+
+def named(error: BaseException, called: str) -> BaseException:
+    """An error that names the function which was called, whatever that is made of: `error` itself, where its
+    class says enough."""
+    if not isinstance(error, TypeError | ValueError | IndexError | OverflowError | RuntimeError):
+        return error
+    if len(error.args) != 1 or not isinstance(error.args[0], str) or _LATE.search(error.args[0]):
+        return error
+    text = _DUMP.sub(lambda found: "a Tensor" if found[1] == "tensor" else "an array", error.args[0])
+    within = re.match(r"\[(\w*)\] ?", text)
+    if within is None:
+        text = f"[{called}] {text}"
+    elif within[1] in _CONVERSIONS and within[1] != called:
+        text = f"[{called}] a tensor stands where {within[1]} is wanted: {text[within.end() :]}"
+    else:
+        text = f"[{called}] {text[within.end() :]}"
+    if isinstance(error, OverflowError):
+        return ValueError(text)
+    error.args = (text,)
+    return error
+
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether no code of the user's ran where an error was raised."""
+    place = error.__traceback__
+    while place is not None:
+        if not place.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+            return False
+        place = place.tb_next
+    return True
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, type)
 
 
 def _explained(function: Callable[..., Any], name: str, is_method: bool = False) -> Callable[..., Any]:
@@ -177,19 +229,41 @@ def _explained(function: Callable[..., Any], name: str, is_method: bool = False)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except TypeError as error:
-            if (
-                error.__traceback__ is not None and error.__traceback__.tb_next is not None
-            ):  # which was raised inside
+        except (TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError) as error:
+            place = error.__traceback__
+            is_inside = place is not None and place.tb_next is not None
+            better = _better(error, function, name, args[own:], kwargs, own) if is_inside else None
+            if not is_inside and isinstance(error, TypeError):
+                signature = inspect.signature(function)
+                signature = signature.replace(parameters=list(signature.parameters.values())[own:])
+                wrong = misplaced(name, signature, args[own:], kwargs)
+                better = TypeError(wrong) if wrong is not None else None
+            if better is None or better is error:
                 raise
-            signature = inspect.signature(function)
-            signature = signature.replace(parameters=list(signature.parameters.values())[own:])
-            wrong = misplaced(name, signature, args[own:], kwargs)
-            if wrong is None:
-                raise
-        raise TypeError(wrong)
+            raise better from (error if is_inside else None)
 
     return call
+
+
+def _better(
+    error: Exception,
+    function: Callable[..., Any],
+    name: str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    own: bool,
+) -> BaseException | None:
+    """What is raised in place of an error from within a function, or None where that may be the user's."""
+    if not _is_ours(error) or any(map(_is_function, (*args, *kwargs.values()))):
+        return None
+    text = str(error)
+    is_told = type(error) is not TypeError or (text.startswith("[") and not text.startswith("[_"))
+    if is_told and not isinstance(error, AttributeError):
+        return named(error, name)
+    takes = _short(", ".join(list(inspect.signature(function).parameters)[own:]))
+    given = _short(", ".join(_kinds_of(args, kwargs)))
+    reason = "" if text.startswith("[_") else f": {text}"
+    return named(TypeError(f"[{name}] takes ({takes}), and cannot read ({given}){reason}"), name)
 
 
 def explain(namespace: dict[str, Any], names: Iterable[str]) -> None:

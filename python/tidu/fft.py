@@ -119,6 +119,9 @@ def _whole(op: str, x: Tensor, axis: int, n: int | None, norm: str) -> Tensor:
 def _axes_of(
     op: str, x: Tensor, s: Sequence[int] | None, axes: Sequence[int] | None
 ) -> tuple[list[int], list[int | None]]:
+    for name, given in (("s", s), ("axes", axes)):
+        if isinstance(given, int):
+            raise TypeError(f"[{op}] {name} has a number for each axis: ({given},), not {given}")
     if axes is None:
         count = getattr(x, "ndim", 0) if s is None else len(s)
         axes = range(-count, 0)

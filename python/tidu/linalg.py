@@ -1,5 +1,6 @@
 """Linear algebra of matrices and batches of them, under the array API standard's names, else NumPy's."""
 
+from tidu._arguments import explain as _explain
 from tidu._core import (
     cross,
     diagonal,
@@ -99,3 +100,5 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+_explain(globals(), ("cg", "funm", "funm_svd", "gmres"))

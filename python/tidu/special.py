@@ -1,5 +1,6 @@
 """Special functions, under the names of scipy.special and torch.special."""
 
+from tidu._arguments import explain as _explain
 from tidu._core import (
     bessel_i,
     bessel_ie,
@@ -31,7 +32,6 @@ from tidu._core import (
     xlog1py,
     xlogy,
 )
-from tidu._documents import complete as _complete
 from tidu._incomplete_beta import betainc, betaincc, betaincinv
 from tidu._incomplete_gamma import gammainc, gammaincc
 
@@ -81,5 +81,4 @@ __all__ = [
     "xlogy",
 ]
 
-for _name in ("betainc", "betaincc", "betaincinv", "gammainc", "gammaincc"):
-    _complete(globals(), _name)
+_explain(globals(), ("betainc", "betaincc", "betaincinv", "gammainc", "gammaincc"))

@@ -322,6 +322,94 @@ def test_other_libraries_names_are_told_apart():
             where = getattr(where, part, x)
 
 
+X = "td.ones((2, 3))"
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("td.full((-1,), 0)", "full"),
+        ("td.ones(-1)", "ones"),
+        ("td.empty((2, -3))", "empty"),
+        ("td.full_like(td.zeros(1, dtype=td.int8), 300)", "full_like"),
+        ("td.broadcast_to(td.zeros(1), (-1,))", "broadcast_to"),
+        ("td.random.uniform(td.random.key(0), (-1,))", "uniform"),
+        ("td.random.uniform(td.zeros(3), (2,))", "uniform"),
+        ("td.random.bits(td.zeros(3))", "bits"),
+        ("td.add(td.tensor([1]), 2**64)", "add"),
+        (f"td.sum({X}, axis=2**64)", "sum"),
+        (f"{X}.sum(axis=2**64)", "sum"),
+        (f"td.std_mean({X}, axis=9)", "std_mean"),
+        (f"td.cumsum({X}, axis=9)", "cumsum"),
+        (f"td.take({X}, td.ones(2))", "take"),
+        (f"td.isclose({X}, td.ones((4, 5)))", "isclose"),
+        (f"td.allclose({X}, td.ones((4, 5)))", "allclose"),
+        (f"td.heaviside({X}, td.ones((4, 5)))", "heaviside"),
+        ("td.fmod(td.tensor([1j]), 1)", "fmod"),
+        (f"td.trace({X}, axis2=-99)", "trace"),
+        ("td.linalg.logdet(td.ones(3))", "logdet"),
+        ("td.segment_sum(td.ones(3), td.ones((2, 2)))", "segment_sum"),
+        (f"td.topk({X}, td.ones(2))", "topk"),
+        (f"td.unflatten({X}, 0, 3.0)", "unflatten"),
+        (f"td.fft.fftn({X}, s=4)", "fftn"),
+        (f"td.fft.fft({X}, norm={X})", "fft"),
+        (f"td.geomspace(1, 2, num={X})", "geomspace"),
+        (f"td.nn.functional.normalize({X}, p=td.nan)", "normalize"),
+        (f"td.nn.functional.softmin({X}, axis=-99)", "softmin"),
+        ("td.nn.functional.relu6(td.tensor([1j]))", "relu6"),
+        (f"td.nn.functional.l1_loss({X}, {X}, reduction='abc')", "l1_loss"),
+        (f"td.nn.functional.embedding(td.ones(3), {X})", "embedding"),
+        ("td.nn.functional.channel_shuffle(td.ones((1, 4, 2)), td.ones(2))", "channel_shuffle"),
+        ("td.nn.Linear(3, -1)", "Linear"),
+        (f"td.nn.GELU(approximate={X})", "GELU"),
+        (f"td.sin({X}, out={X})", "sin"),
+        (f"{X}.sin(1)", "sin"),
+        ("td.add(1)", "add"),
+    ],
+)
+def test_errors_name_the_function_that_was_called(call, name):
+    with pytest.raises((ValueError, TypeError, IndexError)) as caught:
+        eval(call)
+    text = str(caught.value)
+    assert text.startswith(f"[{name}] ") and "\n" not in text and len(text) < 300, text
+    assert caught.type is not OverflowError
+
+
+def test_indices_out_of_range_name_the_function_that_was_called(device):
+    far, table = td.tensor([0, 7]), td.ones((3, 2))
+    for call, name in [
+        (lambda: td.take(table, far, axis=0), "take"),
+        (lambda: td.nn.functional.embedding(far, table), "embedding"),
+    ]:
+        with pytest.raises(IndexError, match="7") as caught:
+            call()
+            if device.type == "cuda":
+                td.cuda.synchronize()  # which knows the calls that were issued, and not what made them
+        assert device.type == "cuda" or str(caught.value).startswith(f"[{name}] ")
+
+
+def test_errors_of_functions_of_the_user_are_left_alone():
+    x = td.ones((2, 3))
+
+    def own(x):
+        raise TypeError("mine")
+
+    for call in (
+        lambda: td.jvp(own, (x,), (x,)),
+        lambda: td.scan(lambda c, _: (own(c), None), x, length=2),
+        lambda: td.tree_map(own, [x]),
+    ):
+        with pytest.raises(TypeError, match=r"^mine$"):
+            call()
+    for call in (
+        lambda: td.jvp(lambda x: x @ x, (x,), (x,)),
+        lambda: td.scan(lambda c, _: (c @ c, None), x, length=2),
+        lambda: td.tree_map(lambda x: x @ x, [x]),
+    ):
+        with pytest.raises(td.ShapeError, match=r"^\[matmul\]"):
+            call()
+
+
 def test_masks_of_numbers_are_refused():
     x = td.zeros(3)
     with pytest.raises(td.DTypeError, match=r"\[masked_scatter\] the mask is bool, not uint8"):

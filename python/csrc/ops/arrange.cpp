@@ -17,7 +17,7 @@ Tensor pad_with(const Tensor& x, const py::object& widths, const std::string& mo
     return std::pair(both[0], both.back());
   };
   if (py::isinstance<py::int_>(widths)) {
-    low = high = Dims(x.ndim(), widths.cast<int64_t>());
+    low = high = Dims(x.ndim(), int64_from_object(widths.ptr()));
   } else {
     const auto items = read<py::sequence>(widths, "pad", kWidths);
     // One pair for every axis, by itself or alone in a sequence.
@@ -44,7 +44,7 @@ Tensor pad_with(const Tensor& x, const py::object& widths, const std::string& mo
 }
 
 Tensor repeat_by(const Tensor& x, const py::object& repeats, Axis axis) {
-  if (py::isinstance<py::int_>(repeats)) return repeat(x, repeats.cast<int64_t>(), axis);
+  if (py::isinstance<py::int_>(repeats)) return repeat(x, int64_from_object(repeats.ptr()), axis);
   return repeat(x, read<Tensor>(repeats, "repeat", "an integer or integers"), axis);
 }
 

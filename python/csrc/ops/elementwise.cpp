@@ -15,7 +15,7 @@ template <auto F> [[noreturn]] void fail_type(PyObject* given) {
 }
 
 template <Tensor (*F)(const Tensor&)> PyObject* unary_of(PyObject* x) {
-  return guarded([&] {
+  return guarded_as(op<F>, [&] {
     if (is_tensor(x)) [[likely]]
       return wrap(F(tensor_of(x)));
     const Argument argument(x);
@@ -25,7 +25,7 @@ template <Tensor (*F)(const Tensor&)> PyObject* unary_of(PyObject* x) {
 }
 
 template <auto F, int kArity> PyObject* call(PyObject* const* args) {
-  return guarded([&] {
+  return guarded_as(op<F>, [&] {
     const Tensor* const beside = tensor_among({args, kArity});
     const Argument a(args[0], beside), b(args[1], beside), c(args[kArity - 1], beside);
     for (int i = 0; i < kArity; ++i) {
@@ -40,49 +40,57 @@ template <auto F, int kArity> PyObject* call(PyObject* const* args) {
   });
 }
 
-template <auto F> bool check_count(Py_ssize_t given, Py_ssize_t expected) {
+template <auto F> bool check_count(Py_ssize_t given, Py_ssize_t expected, PyObject* keywords) {
+  if (keywords && PyTuple_GET_SIZE(keywords) > 0) {
+    PyErr_Format(PyExc_TypeError, "[%s] has no argument '%U' (its arguments are given by place)", op<F>,
+                 PyTuple_GET_ITEM(keywords, 0));
+    return false;
+  }
   if (given != expected)
     PyErr_Format(PyExc_TypeError, "[%s] takes %zd argument%s, not %zd", op<F>, expected,
                  expected == 1 ? "" : "s", given);
   return given == expected;
 }
 
-template <Tensor (*F)(const Tensor&)> PyObject* unary_function(PyObject*, PyObject* x) {
-  return unary_of<F>(x);
+template <auto F, int kArity> PyObject* apply(PyObject* const* args) {
+  if constexpr (kArity == 1) {
+    return unary_of<F>(args[0]);
+  } else {
+    return call<F, kArity>(args);
+  }
 }
-template <Tensor (*F)(const Tensor&)> PyObject* unary_method(PyObject* self, PyObject*) {
-  return unary_of<F>(self);
+template <auto F, int kArity>
+PyObject* function(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return check_count<F>(count, kArity, keywords) ? apply<F, kArity>(args) : nullptr;
 }
-template <auto F, int kArity> PyObject* function(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  return check_count<F>(count, kArity) ? call<F, kArity>(args) : nullptr;
-}
-template <auto F, int kArity> PyObject* method(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  if (!check_count<F>(count, kArity - 1)) return nullptr;
+template <auto F, int kArity>
+PyObject* method(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  if (!check_count<F>(count, kArity - 1, keywords)) return nullptr;
   PyObject* all[kArity] = {self};
   std::copy_n(args, count, all + 1);
-  return call<F, kArity>(all);
+  return apply<F, kArity>(all);
 }
 
 std::string row(const char* name, const char* parameters, const char* doc) {
   return document(name, str(parameters, ", /"), str(doc, ".").c_str());
 }
 
-template <auto F> void add_row(py::module_& m, PyMethodDef& function, PyMethodDef& method) {
-  op<F> = function.ml_name;
-  add_function(m, function);
-  add_method(method);
+template <auto F, int kArity>
+void add_row(py::module_& m, const char* name, const char* parameters, const char* of_self, const char* doc) {
+  constexpr int kFlags = METH_FASTCALL | METH_KEYWORDS;
+  PyMethodDef& bound = definition(name, row(name, parameters, doc), function<F, kArity>, kFlags);
+  op<F> = bound.ml_name;
+  add_function(m, bound);
+  add_method(definition(name, row(name, of_self, doc), method<F, kArity>, kFlags));
 }
 template <auto F> void add_unary(py::module_& m, const char* name, const char* doc) {
-  add_row<F>(m, definition(name, row(name, "x", doc), unary_function<F>, METH_O),
-             definition(name, row(name, "$self", doc), unary_method<F>, METH_NOARGS));
+  add_row<F, 1>(m, name, "x", "$self", doc);
 }
 template <auto F> void add_binary(py::module_& m, const char* name, const char* doc) {
-  add_row<F>(m, definition(name, row(name, "a, b", doc), function<F, 2>, METH_FASTCALL),
-             definition(name, row(name, "$self, b", doc), method<F, 2>, METH_FASTCALL));
+  add_row<F, 2>(m, name, "a, b", "$self, b", doc);
 }
 template <auto F> void add_ternary(py::module_& m, const char* name, const char* doc) {
-  add_row<F>(m, definition(name, row(name, "c, a, b", doc), function<F, 3>, METH_FASTCALL),
-             definition(name, row(name, "$self, a, b", doc), method<F, 3>, METH_FASTCALL));
+  add_row<F, 3>(m, name, "c, a, b", "$self, a, b", doc);
 }
 
 // A row with parameters: a function of a tensor and numbers.

@@ -12,7 +12,7 @@ namespace la = tidu::linalg;
 constexpr const char* kAxes = "a number of axes or a pair of tuples of them";
 
 Tensor tensordot(const Tensor& a, const Tensor& b, const py::object& axes) {
-  if (py::isinstance<py::int_>(axes)) return la::tensordot(a, b, axes.cast<int64_t>());
+  if (py::isinstance<py::int_>(axes)) return la::tensordot(a, b, int64_from_object(axes.ptr()));
   const auto pair = read<py::sequence>(axes, "tensordot", kAxes);
   if (pair.size() != 2)
     fail<ValueError>("[tensordot] axes is a number or a pair of axes or tuples of them, not ",

@@ -55,7 +55,7 @@ void bind_random(py::module_& parent) {
   m.def(
       "permutation",
       [](const Tensor& k, const py::object& x, int64_t axis) {
-        if (py::isinstance<py::int_>(x)) return random_permutation(k, x.cast<int64_t>());
+        if (py::isinstance<py::int_>(x)) return random_permutation(k, int64_from_object(x.ptr()));
         const auto tensor = read<Tensor>(x, "permutation", "a key and then a number or a tensor");
         const int at = normalize_axis(axis, tensor.ndim(), "permutation");
         return take(tensor, random_permutation(k, tensor.size(at)), at);

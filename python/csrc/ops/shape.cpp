@@ -72,7 +72,7 @@ Tensor move_axes(const Tensor& x, const Axes& source, const Axes& destination) {
 Tensors split_into(const Tensor& x, const py::object& parts, int64_t axis) {
   if (!py::isinstance<py::int_>(parts))
     return split(x, read<Dims>(parts, "split", "a number of parts or their sizes"), axis);
-  const auto count = parts.cast<int64_t>();
+  const int64_t count = int64_from_object(parts.ptr());
   const int64_t extent = x.shape()[normalize_axis(axis, x.ndim(), "split")];
   if (count < 1 || extent % count != 0) {
     fail<ShapeError>("[split] extent ", extent, " of axis ", axis, " does not divide into ", count,

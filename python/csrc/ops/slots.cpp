@@ -48,8 +48,7 @@ bool load(PyObject* object, bool& value) {
 
 bool load(PyObject* object, int64_t& value) {
   if (!PyIndex_Check(object)) return false;
-  value = PyNumber_AsSsize_t(object, PyExc_OverflowError);
-  if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+  value = int64_from_object(object);
   return true;
 }
 

@@ -53,6 +53,7 @@ class Parameters {
   void place(PyObject** placed, size_t first, PyObject* const* given, Py_ssize_t count,
              PyObject* keywords) const;
   size_t count() const { return names_.size(); }
+  const char* op() const { return op_; }
   [[noreturn]] void fail_type(size_t i, const std::string& expected, PyObject* given) const;
   // "(x: Tensor, axis: int | None = None) -> Tensor", for the stubs.
   std::string typed(std::span<const std::string> types, bool is_method, bool variadic) const;
@@ -95,7 +96,7 @@ template <auto F, class... P> struct Slot<F, Tensor (*)(P...)> {
   static inline const std::array<std::string, kCount> types = {type_name<std::decay_t<P>>()...};
 
   static PyObject* function(PyObject*, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
-    return guarded([&] {
+    return guarded_as(parameters->op(), [&] {
       PyObject* placed[kCount];
       parameters->place(placed, 0, given, count, keywords);
       return call(placed);
@@ -103,7 +104,7 @@ template <auto F, class... P> struct Slot<F, Tensor (*)(P...)> {
   }
 
   static PyObject* method(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
-    return guarded([&] {
+    return guarded_as(parameters->op(), [&] {
       PyObject* placed[kCount] = {self};
       parameters->place(placed, 1, given, count, keywords);
       return call(placed);
@@ -114,7 +115,7 @@ template <auto F, class... P> struct Slot<F, Tensor (*)(P...)> {
   static PyObject* variadic(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
     static_assert(kCount == 2);
     if (count == 1 || keywords) return method(self, given, count, keywords);
-    return guarded([&] {
+    return guarded_as(parameters->op(), [&] {
       const py::tuple items(count);
       for (Py_ssize_t i = 0; i < count; ++i) PyTuple_SET_ITEM(items.ptr(), i, Py_NewRef(given[i]));
       PyObject* const placed[] = {self, items.ptr()};
