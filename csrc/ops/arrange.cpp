@@ -4,27 +4,26 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/trace.h"
+#include "ops/composites.h"
 #include "ops/contract.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/indexing.h"
+#include "ops/order.h"
+#include "ops/scan.h"
 #include "ops/shape.h"
 
 namespace tidu {
 namespace {
 
-// The vector of numbers as a tensor of indices beside x.
-Tensor indices_beside(const Tensor& x, const std::vector<int64_t>& indices) {
-  return copy_from_host(indices.data(), {static_cast<int64_t>(indices.size())}, DType::int64, x.device());
-}
-
-// Which element of n stands at a place outside of them.
-int64_t source_of(int64_t place, int64_t n, PadMode mode) {
-  const auto modulo = [](int64_t a, int64_t b) { return (a % b + b) % b; };
-  if (mode == PadMode::edge) return std::clamp<int64_t>(place, 0, n - 1);
-  if (mode == PadMode::wrap || n == 1) return modulo(place, n);
-  const int64_t period = mode == PadMode::reflect ? 2 * (n - 1) : 2 * n, at = modulo(place, period);
-  return at < n ? at : mode == PadMode::reflect ? period - at : period - 1 - at;
+// Which of n elements stand at places outside of them.
+Tensor sources_of(const Tensor& places, int64_t n, PadMode mode) {
+  if (mode == PadMode::edge) return clip(places, 0, n - 1);
+  if (mode == PadMode::wrap || n == 1) return remainder(places, n);
+  const int64_t last = mode == PadMode::reflect ? 2 * (n - 1) : 2 * n - 1;
+  const Tensor at = remainder(places, mode == PadMode::reflect ? last : last + 1);
+  return where(at < n, at, last - at);
 }
 
 void check_widths(const Tensor& x, const Dims& low, const Dims& high) {
@@ -42,6 +41,13 @@ void check_vectors(const char* op, const Tensors& vectors) {
 }
 
 }  // namespace
+
+int64_t product_of_extents(int64_t a, int64_t b, const char* op) {
+  int64_t product = 0;
+  if (__builtin_mul_overflow(a, b, &product))
+    fail<ShapeError>("[", op, "] an axis would have ", a, " * ", b, ", more than 2^63, elements");
+  return product;
+}
 
 Tensor roll(const Tensor& x, const Dims& shifts, const std::optional<Axes>& axes) {
   if (!axes) {
@@ -84,7 +90,7 @@ Tensor tile(const Tensor& x, const Dims& counts) {
     if (count < 0) fail<ValueError>("[tile] counts must not be negative: ", counts);
     for (const int64_t n : {int64_t{1}, extent}) apart.push_back(n);
     for (const int64_t n : {count, extent}) repeated.push_back(n);
-    together.push_back(count * extent);
+    together.push_back(product_of_extents(count, extent, "tile"));
   }
   return reshape(broadcast_to(reshape(x, apart), repeated), together);
 }
@@ -96,7 +102,7 @@ Tensor repeat(const Tensor& x, int64_t count, std::optional<int64_t> axis) {
   const Tensor apart = expand_dims(x, at + 1);
   Shape repeated = apart.shape(), together = x.shape();
   repeated[at + 1] = count;
-  together[at] *= count;
+  together[at] = product_of_extents(together[at], count, "repeat");
   return reshape(broadcast_to(apart, repeated), together);
 }
 
@@ -109,13 +115,19 @@ Tensor repeat(const Tensor& x, const Tensor& counts, std::optional<int64_t> axis
     fail<ShapeError>("[repeat] ", describe(counts), " does not say how often each of ", x.size(at),
                      " elements along axis ", at, " of ", describe(x), " is repeated");
   const std::vector<int64_t> each = to_vector<int64_t>(astype(counts, DType::int64));
-  std::vector<int64_t> indices;
-  for (int64_t i = 0; i < x.size(at); ++i) {
-    const int64_t count = each[each.size() == 1 ? 0 : static_cast<size_t>(i)];
-    if (count < 0) fail<ValueError>("[repeat] the count ", count, " of element ", i, " is negative");
-    indices.insert(indices.end(), static_cast<size_t>(count), i);
+  int64_t total = 0;
+  for (size_t i = 0; i < each.size(); ++i) {
+    if (each[i] < 0) fail<ValueError>("[repeat] the count ", each[i], " of element ", i, " is negative");
+    if (__builtin_add_overflow(total, each[i], &total))
+      fail<ShapeError>("[repeat] axis ", at, " of ", describe(x), " would have more than 2^63 elements");
   }
-  return take(x, indices_beside(x, indices), at);
+  if (each.size() == 1) return repeat(x, each[0], at);
+  const Tensor sources = [&] {
+    const VisibleTraces none(nullptr);  // constants of whatever is recorded
+    const Tensor ends = cumulative_sum(astype(flatten(counts), DType::int64));
+    return searchsorted(ends, arange(total, DType::int64, x.device()), true);
+  }();
+  return take(x, sources, at);
 }
 
 Tensors unstack(const Tensor& x, int64_t axis) {
@@ -125,11 +137,33 @@ Tensors unstack(const Tensor& x, int64_t axis) {
   return result;
 }
 
+Tensors split(const Tensor& x, std::span<const int64_t> sizes, int64_t axis_) {
+  const int axis = normalize_axis(axis_, x.ndim(), "split");
+  int64_t total = 0;
+  bool adds_up = true;
+  for (int64_t size : sizes) adds_up &= size >= 0 && !__builtin_add_overflow(total, size, &total);
+  if (!adds_up || total != x.size(axis)) {
+    std::string text;
+    for (int64_t size : sizes.first(std::min<size_t>(sizes.size(), kMaxRank)))
+      text += (text.empty() ? "" : ", ") + std::to_string(size);
+    fail<ShapeError>("[split] the sizes ", text, sizes.size() > kMaxRank ? " .." : "",
+                     " do not add up to extent ", x.size(axis), " of axis ", axis);
+  }
+  Tensors parts;
+  int64_t start = 0;
+  for (int64_t size : sizes) {
+    parts.push_back(slice_axis(x, axis, start, start + size));
+    start += size;
+  }
+  return parts;
+}
+
 Tensors chunk(const Tensor& x, int64_t count, int64_t axis) {
   if (count < 1) fail<ValueError>("[chunk] takes a positive number of parts, not ", count);
   const int at = normalize_axis(axis, x.ndim(), "chunk");
-  const int64_t extent = x.size(at), size = std::max<int64_t>((extent + count - 1) / count, 1);
-  Dims sizes;
+  const int64_t extent = x.size(at);
+  const int64_t size = std::max<int64_t>(extent / count + (extent % count != 0), 1);
+  std::vector<int64_t> sizes;
   for (int64_t begin = 0; begin < extent || begin == 0; begin += size)
     sizes.push_back(std::min(size, extent - begin));
   return split(x, sizes, at);
@@ -172,9 +206,14 @@ Tensor pad(const Tensor& x, const Dims& low, const Dims& high, PadMode mode) {
     if (low[axis] == 0 && high[axis] == 0) continue;
     const int64_t n = x.size(axis);
     if (n == 0) fail<ShapeError>("[pad] axis ", axis, " of ", describe(x), " has no elements to pad with");
-    std::vector<int64_t> indices;
-    for (int64_t i = -low[axis]; i < n + high[axis]; ++i) indices.push_back(source_of(i, n, mode));
-    result = take(result, indices_beside(x, indices), axis);
+    int64_t end = 0, count = 0;
+    if (__builtin_add_overflow(n, high[axis], &end) || __builtin_add_overflow(end, low[axis], &count))
+      fail<ShapeError>("[pad] axis ", axis, " of ", describe(x), " would have more than 2^63 elements");
+    const Tensor sources = [&] {
+      const VisibleTraces none(nullptr);  // constants of whatever is recorded
+      return sources_of(arange(-low[axis], end, 1, DType::int64, x.device()), n, mode);
+    }();
+    result = take(result, sources, axis);
   }
   return result.is_same(x) ? copy(x) : result;
 }
@@ -209,7 +248,8 @@ Tensor block_diag(const Tensors& matrices) {
   int64_t columns = 0, before = 0;
   for (const Tensor& x : matrices) {
     if (x.ndim() > 2) fail<ShapeError>("[block_diag] takes matrices, not ", describe(x));
-    columns += at_least(2, x).size(1);
+    if (__builtin_add_overflow(columns, at_least(2, x).size(1), &columns))
+      fail<ShapeError>("[block_diag] the columns of the matrices add up to over 2^63");
   }
   for (const Tensor& x : matrices) {
     const Tensor matrix = at_least(2, x);
@@ -221,33 +261,22 @@ Tensor block_diag(const Tensors& matrices) {
 
 namespace {
 
-// The places of a matrix, row by row, from column first(row) to before last(row).
-template <class First, class Last>
-Tensors places_between(int64_t rows, int64_t columns, Device device, const First& first, const Last& last) {
+// The places of a triangle of a matrix of ones, row by row; constants of whatever is recorded.
+Tensors places_in(const char* op, Tensor (*triangle)(const Tensor& x, int64_t k), int64_t rows,
+                  int64_t columns, int64_t k, Device device) {
   if (rows < 0 || columns < 0)
-    fail<ValueError>("[tril_indices, triu_indices] a matrix of ", rows, " rows and ", columns, " columns");
-  std::vector<int64_t> at[2];
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = std::clamp<int64_t>(first(i), 0, columns); j < std::min(last(i), columns); ++j) {
-      at[0].push_back(i);
-      at[1].push_back(j);
-    }
-  }
-  Tensors result;
-  for (const std::vector<int64_t>& coordinates : at)
-    result.push_back(copy_from_host(coordinates.data(), {std::ssize(coordinates)}, DType::int64, device));
-  return result;
+    fail<ValueError>("[", op, "] a matrix has no ", rows, " rows and ", columns, " columns");
+  const VisibleTraces none(nullptr);
+  return nonzero(triangle(ones({rows, columns}, DType::bool_, device), k));
 }
 
 }  // namespace
 
 Tensors tril_indices(int64_t rows, int64_t columns, int64_t k, Device device) {
-  return places_between(
-      rows, columns, device, [](int64_t) { return 0; }, [&](int64_t i) { return i + k + 1; });
+  return places_in("tril_indices", linalg::tril, rows, columns, k, device);
 }
 Tensors triu_indices(int64_t rows, int64_t columns, int64_t k, Device device) {
-  return places_between(
-      rows, columns, device, [&](int64_t i) { return i + k; }, [&](int64_t) { return columns; });
+  return places_in("triu_indices", linalg::triu, rows, columns, k, device);
 }
 
 Tensors meshgrid(const Tensors& vectors, bool swapped) {

@@ -22,6 +22,11 @@ Tensor repeat(const Tensor& x, const Tensor& counts, std::optional<int64_t> axis
 // The slices along an axis, which goes.
 Tensors unstack(const Tensor& x, int64_t axis = 0);
 // At most `count` consecutive parts of one extent, but for the last. Views.
+// The extent of axes that become one, or of one that is repeated; a ShapeError that names `op` where it does
+// not fit.
+int64_t product_of_extents(int64_t a, int64_t b, const char* op);
+// Consecutive parts along an axis, views, of any number of sizes.
+Tensors split(const Tensor& x, std::span<const int64_t> sizes, int64_t axis);
 Tensors chunk(const Tensor& x, int64_t count, int64_t axis = 0);
 // At least so many axes, new ones as NumPy places them: (n) becomes (1, n), and (1, n, 1); (m, n) (m, n, 1).
 Tensor at_least(int rank, const Tensor& x);

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "ops/arrange.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -75,7 +76,7 @@ Tensor kron(const Tensor& a, const Tensor& b) {
     const int64_t m = in_a < 0 ? 1 : a.size(in_a), n = in_b < 0 ? 1 : b.size(in_b);
     for (const int64_t extent : {m, int64_t{1}}) spread_a.push_back(extent);
     for (const int64_t extent : {int64_t{1}, n}) spread_b.push_back(extent);
-    result.push_back(m * n);
+    result.push_back(product_of_extents(m, n, "kron"));
   }
   return reshape(reshape(a, spread_a) * reshape(b, spread_b), result);
 }

@@ -5,6 +5,7 @@
 
 #include "core/bind.h"
 #include "core/trace.h"
+#include "ops/arrange.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/reduce.h"
@@ -580,21 +581,8 @@ Tensor stack(const Tensors& tensors, int64_t axis) {
   return concat(expanded, at);
 }
 
-Tensors split(const Tensor& x, const Dims& sizes, int64_t axis_) {
-  const int axis = normalize_axis(axis_, x.ndim(), "split");
-  int64_t total = 0;
-  bool adds_up = true;
-  for (int64_t size : sizes) adds_up &= size >= 0 && !__builtin_add_overflow(total, size, &total);
-  if (!adds_up || total != x.size(axis)) {
-    fail<ShapeError>("[split] sizes ", sizes, " do not add up to extent ", x.size(axis), " of axis ", axis);
-  }
-  Tensors parts;
-  int64_t start = 0;
-  for (int64_t size : sizes) {
-    parts.push_back(slice_axis(x, axis, start, start + size));
-    start += size;
-  }
-  return parts;
+Tensors split(const Tensor& x, const Dims& sizes, int64_t axis) {
+  return split(x, std::span<const int64_t>(sizes), axis);
 }
 
 Tensor pad(const Tensor& x, const Dims& low, const Dims& high) {

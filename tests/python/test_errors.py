@@ -414,3 +414,37 @@ def test_masks_of_numbers_are_refused():
     x = td.zeros(3)
     with pytest.raises(td.DTypeError, match=r"\[masked_scatter\] the mask is bool, not uint8"):
         td.masked_scatter(x, td.tensor([2, 0, 1], dtype=td.uint8), td.ones(2))
+
+
+def test_extents_that_do_not_fit_where_there_are_no_elements():
+    empty = td.zeros((0, 2**40, 2**40))
+    for call in (
+        lambda: td.flatten(empty, 1, 2),
+        lambda: td.tile(td.zeros((0, 2**40)), (1, 2**40)),
+        lambda: td.repeat(empty, 2**40, axis=1),
+        lambda: td.kron(td.zeros((0, 2**40)), td.zeros((0, 2**40))),
+        lambda: td.repeat(td.zeros(2), td.tensor([2**62, 2**62])),
+        lambda: td.block_diag(td.zeros((0, 2**62)), td.zeros((0, 2**62))),
+    ):
+        with pytest.raises(td.ShapeError):
+            call()
+
+
+def test_what_is_too_large_is_refused_before_it_is_made():
+    for call in (
+        lambda: td.pad(td.zeros(4), ((2**62, 1),), mode="reflect"),
+        lambda: td.repeat(td.zeros(2), td.tensor([2**50, 1])),
+        lambda: td.tril_indices(2**62),
+    ):
+        with pytest.raises((MemoryError, td.ShapeError)):
+            call()
+    assert td.tril_indices(2, k=2**63 - 1, m=3)[0].shape == (6,)
+
+
+def test_more_parts_than_axes():
+    x = td.arange(30)
+    assert [part.tolist() for part in td.split(x, 15)] == [[2 * i, 2 * i + 1] for i in range(15)]
+    assert [part.tolist() for part in td.split(x, [1] * 30)] == [[i] for i in range(30)]
+    assert [part.tolist() for part in td.chunk(x, 20)] == [[2 * i, 2 * i + 1] for i in range(15)]
+    with pytest.raises(td.ShapeError, match=r"\[split\] the sizes 1, 1, .* \.\. do not add up to extent 30"):
+        td.split(x, [1] * 31)

@@ -23,7 +23,8 @@ Tensor flatten_axes(const Tensor& x, int64_t start_axis, int64_t end_axis) {
     fail<ValueError>("[flatten] start_axis ", start_axis, " lies behind end_axis ", end_axis, " of ",
                      describe(x));
   Shape shape(x.shape().begin(), x.shape().begin() + start + 1);
-  for (int axis = start + 1; axis <= end; ++axis) shape.back() *= x.size(axis);
+  for (int axis = start + 1; axis <= end; ++axis)
+    shape.back() = product_of_extents(shape.back(), x.size(axis), "flatten");
   for (int axis = end + 1; axis < x.ndim(); ++axis) shape.push_back(x.size(axis));
   return reshape(x, shape);
 }
@@ -71,14 +72,18 @@ Tensor move_axes(const Tensor& x, const Axes& source, const Axes& destination) {
 
 Tensors split_into(const Tensor& x, const py::object& parts, int64_t axis) {
   if (!py::isinstance<py::int_>(parts))
-    return split(x, read<Dims>(parts, "split", "a number of parts or their sizes"), axis);
+    return split(x,
+                 std::span<const int64_t>(
+                     read<std::vector<int64_t>>(parts, "split", "a number of parts or their sizes")),
+                 axis);
   const int64_t count = int64_from_object(parts.ptr());
   const int64_t extent = x.shape()[normalize_axis(axis, x.ndim(), "split")];
   if (count < 1 || extent % count != 0) {
     fail<ShapeError>("[split] extent ", extent, " of axis ", axis, " does not divide into ", count,
                      " equal parts");
   }
-  return split(x, Dims(count, extent / count), axis);
+  const std::vector<int64_t> sizes(static_cast<size_t>(count), extent / count);
+  return split(x, std::span<const int64_t>(sizes), axis);
 }
 
 Tensors broadcast_all(const py::args& args) {
