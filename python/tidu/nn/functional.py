@@ -16,8 +16,8 @@ from .. import (
     softmax,
     tanh,
 )
+from .._arguments import explain as _explain
 from .._core import _training
-from .._documents import complete as _complete
 from .._spellings import missing_from as _missing_from
 from ._attention import scaled_dot_product_attention
 from .ctc import ctc_loss
@@ -208,8 +208,7 @@ threshold = _training.threshold
 triplet_margin_loss = _training.triplet_margin_loss
 unfold = _training.unfold
 
-for _name in ("ctc_loss", "gumbel_softmax", "scaled_dot_product_attention"):
-    _complete(globals(), _name)
+_explain(globals(), ("ctc_loss", "gumbel_softmax", "scaled_dot_product_attention"))
 
 if not _TYPE_CHECKING:
     __getattr__ = _missing_from(__name__)
