@@ -187,6 +187,8 @@ _LATE = re.compile(r" on cuda:\d+: ")
 def named(error: BaseException, called: str) -> BaseException:
     """An error that names the function which was called, whatever that is made of: `error` itself, where its
     class says enough."""
+    if called.endswith("_of"):  # a part of a function that users call
+        return error
     if not isinstance(error, TypeError | ValueError | IndexError | OverflowError | RuntimeError):
         return error
     if len(error.args) != 1 or not isinstance(error.args[0], str) or _LATE.search(error.args[0]):

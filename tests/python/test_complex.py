@@ -292,7 +292,9 @@ def test_statistics_of_complex_numbers():
             np.testing.assert_allclose(array(got), want, rtol=rtol, atol=rtol)
     td.check_grads(td.cov, (td.tensor(values),), order=2)
     for refused in (td.median, td.nanmedian, lambda x: td.quantile(x, 0.5)):
-        with pytest.raises(td.DTypeError, match=r"\[quantile\] is not defined for complex numbers"):
+        with pytest.raises(
+            td.DTypeError, match=r"\[(quantile|median|nanmedian)\] is not defined for complex numbers"
+        ):
             refused(td.tensor(values))
 
 
@@ -303,7 +305,7 @@ REFUSING = {
     "floor_divide": lambda z: z // z,
     "max": td.max,
     "argmax": td.argmax,
-    "argsort": td.sort,
+    "sort": td.sort,
     "cummax": lambda z: td.cummax(z, 0),
     "logsumexp": td.logsumexp,
     "sigmoid": td.sigmoid,
