@@ -2,7 +2,7 @@
 #include "nn/module.h"
 
 #include "core/trace.h"
-#include "ops/assign.h"
+#include "ops/assign_all.h"
 #include "ops/convert.h"
 #include "ops/shape.h"
 
@@ -88,7 +88,10 @@ void Module::zero_grad() {
 
 std::map<std::string, Tensor> Module::state() {
   std::map<std::string, Tensor> state;
-  for_each_tensor(*this, [&](const std::string& name, Tensor& tensor, bool) { state[name] = tensor; });
+  for_each_tensor(*this, [&](const std::string& name, Tensor& tensor, bool) {
+    if (!state.emplace(name, tensor).second)
+      fail<ValueError>("[state] two tensors have the name '", name, "'");
+  });
   return state;
 }
 
@@ -107,9 +110,12 @@ void Module::load_state(const std::map<std::string, Tensor>& state) {
     if (!own.contains(name)) fail<ValueError>("[load_state] the module has no '", name, "'");
   }
   const GradMode off(false);
+  Tensors places, values;
   for_each_tensor(*this, [&](const std::string& name, Tensor& tensor, bool) {
-    assign(tensor, to(state.at(name), tensor.device()));
+    places.push_back(tensor);
+    values.push_back(to(state.at(name), tensor.device()));
   });
+  assign_all(std::move(places), std::move(values));
 }
 
 void Module::train(bool training) {

@@ -452,6 +452,28 @@ TEST(Module, StateThatDoesNotFitChangesNothing) {
   EXPECT_EQ(values_of(net.state().at("0.weight")), before);
 }
 
+struct Pair : Module {
+  Tensor a = ones({2}), b = zeros({2});
+  std::string second = "b";
+  Tensor forward(const Tensor& x) override { return x * a + b; }
+  void members(MemberVisitor& visit) override { visit.parameter("a", a), visit.parameter(second, b); }
+};
+
+TEST(Module, AStateMayBeTheModulesOwnMemory) {
+  Pair pair;
+  auto state = pair.state();
+  std::swap(state["a"], state["b"]);
+  pair.load_state(state);
+  EXPECT_EQ(values_of(pair.a), (std::vector<float>{0, 0}));
+  EXPECT_EQ(values_of(pair.b), (std::vector<float>{1, 1}));
+}
+
+TEST(Module, TwoTensorsOfOneNameAreRefused) {
+  Pair pair;
+  pair.second = "a";
+  EXPECT_THROW(pair.state(), ValueError);
+}
+
 TEST(Module, ModesReachEveryLayer) {
   Sequential net(Linear(4, 4, random_key(1)), Sequential(Dropout(0.5, random_key(2))));
   const Tensor x = ones({3, 4});
