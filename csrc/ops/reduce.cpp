@@ -204,6 +204,20 @@ std::optional<Tensor> reduce_complex(const Primitive& primitive, const Tensor& x
   return reshape(product_of_last(reshape(permute_dims(x, order), rows)), shape);
 }
 
+// What needs no copy of x in the dtype of the result: whether any or all elements are true, by their number;
+// the mean of integers, by their sum where that cannot overflow.
+std::optional<Tensor> reduce_counting(const Primitive& primitive, const Tensor& x, const Axes& axes,
+                                      bool keepdims) {
+  const int64_t n = reduced_count(x.shape(), axes);
+  const bool is_any = &primitive == &primitives::any;
+  if (x.dtype() != DType::bool_ && (is_any || &primitive == &primitives::all)) {
+    const Tensor count = count_nonzero(x, axes, keepdims);
+    return is_any ? count != 0 : count == n;
+  }
+  if (&primitive != &primitives::mean || is_inexact(x.dtype()) || size_of(x.dtype()) > 4) return std::nullopt;
+  return astype(astype(sum(x, axes, keepdims), DType::float64) / static_cast<double>(n), kDefaultFloat);
+}
+
 Tensor reduce(const Primitive& primitive, Takes types, const Tensor& x, const Over& over, double correction,
               bool keepdims) {
   Axes all_axes;
@@ -212,6 +226,7 @@ Tensor reduce(const Primitive& primitive, Takes types, const Tensor& x, const Ov
   if (is_complex(x.dtype())) {
     if (const auto result = reduce_complex(primitive, x, axes, correction, keepdims)) return *result;
   }
+  if (const auto result = reduce_counting(primitive, x, axes, keepdims)) return *result;
   const DType dtype = computing_type(x.dtype(), types);
   const bool adds =
       types == Takes::floating || &primitive == &primitives::sum || &primitive == &primitives::prod;

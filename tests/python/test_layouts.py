@@ -284,10 +284,14 @@ def test_broadcasting_nothing(shape):
 
 
 @pytest.mark.cpu_only("reads the statistics of cpu's allocator")
-@pytest.mark.parametrize("name", ["sum", "mean", "std", "max", "count_nonzero", "logsumexp", "argmax"])
-@pytest.mark.parametrize("view", ["dense", "reversed", "broadcast", "strided", "permuted", "bool", "float16"])
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "std", "max", "count_nonzero", "logsumexp", "argmax", "any", "all"]
+)
+@pytest.mark.parametrize(
+    "view", ["dense", "reversed", "broadcast", "strided", "permuted", "bool", "float16", "int8"]
+)
 def test_reductions_copy_no_view(name, view):
-    if view == "bool" and name in {"mean", "std", "logsumexp"}:
+    if view in {"bool", "int8"} and name in {"std", "logsumexp"}:
         return  # computed of a float32 copy
     x = td.full((1024, 1024), 1 / 64).astype(getattr(td, view, td.float32))
     x = {
