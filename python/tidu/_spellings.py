@@ -67,6 +67,7 @@ FUNCTIONS = {
     "inverse": "linalg.inv",
     "is_tensor": "isinstance(x, td.Tensor)",
     "jit": "compile",
+    "lax": "scan, cond, while_loop and fori_loop, in tidu itself",
     "le": "less_equal",
     "long": "int64, as in x.astype(td.int64)",
     "LongTensor": "tensor(data, dtype=td.int64)",
@@ -171,6 +172,24 @@ NO_METHODS = (
 
 # The same for names in other modules.
 IN_MODULES = {
+    "module 'tidu.linalg'": {
+        "norm": "vector_norm or matrix_norm",
+        "inv_ex": "inv",
+        "lstsq_ex": "lstsq",
+        "solve_ex": "solve",
+        "triangular_solve": "solve_triangular",
+    },
+    "module 'tidu.random'": {
+        "PRNGKey": "key",
+        "manual_seed": "key(seed), which random functions take first",
+        "rand": "uniform(key, shape)",
+        "randn": "normal(key, shape)",
+        "randperm": "permutation(key, n)",
+        "random": "uniform(key, shape)",
+        "seed": "key(seed), which random functions take first",
+        "shuffle": "permutation(key, x)",
+        "standard_normal": "normal(key, shape)",
+    },
     "module 'tidu.nn'": {"utils": "td.optim, as in td.optim.clip_grad_norm_"},
     "module 'tidu.nn.functional'": {"pad": "td.pad(x, pad_width, mode)"},
     "module 'tidu.nn.init'": {
@@ -246,6 +265,7 @@ KEYWORDS = {
     "lam": ("rate",),
     "learning_rate": ("lr",),
     "loc": ("mean",),
+    "lower": ("upper",),
     "M": ("n_cols",),
     "m": ("n_cols",),
     "max": ("high",),

@@ -1,5 +1,7 @@
 """Linear algebra of matrices and batches of them, under the array API standard's names, else NumPy's."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from tidu._arguments import explain as _explain
 from tidu._core import (
     cross,
@@ -50,6 +52,7 @@ from tidu._core.linalg import (
 )
 from tidu._krylov import cg, gmres
 from tidu._matrix_functions import funm, funm_svd
+from tidu._spellings import missing_from as _missing_from
 
 __all__ = [
     "Eigh",
@@ -102,3 +105,6 @@ __all__ = [
 ]
 
 _explain(globals(), ("cg", "funm", "funm_svd", "gmres"))
+
+if not _TYPE_CHECKING:
+    __getattr__ = _missing_from(__name__)

@@ -21,8 +21,11 @@ Kind kind_of_number(PyObject* object) {
   if (PyLong_Check(object)) return Kind::signed_integer;
   if (PyFloat_Check(object)) return Kind::floating;
   if (PyComplex_Check(object)) return Kind::complex;
-  if (is_tensor(object) && tensor_of(object).ndim() == 0) {
+  if (is_tensor(object)) {
     const Tensor& x = tensor_of(object);
+    if (x.ndim() > 0)
+      throw py::type_error(str("[tensor] an element of a sequence cannot be ", describe(x),
+                               ", which has axes (use stack or concat)"));
     check_escape(x, "tensor", Differentiated::no, "stack");
     return kind_of(x.dtype()) == Kind::unsigned_integer ? Kind::signed_integer : kind_of(x.dtype());
   }
