@@ -5,6 +5,7 @@
 
 #include "core/trace.h"
 #include "ops/autocast.h"
+#include "ops/checked.h"
 #include "ops/composites.h"
 #include "ops/contract.h"
 #include "ops/convert.h"
@@ -304,10 +305,8 @@ Tensor gaussian_nll_loss(const Tensor& prediction, const Tensor& target, const T
   if (broadcast_shapes(v.shape(), shape, "gaussian_nll_loss") != shape)
     fail<ShapeError>("[gaussian_nll_loss] the variance ", describe(variance), " does not broadcast to ",
                      describe(prediction));
-  if (!v.is_abstract()) {
-    const VisibleTraces none(nullptr);
-    if (item<bool>(any(v < 0))) fail<ValueError>("[gaussian_nll_loss] a variance is negative");
-  }
+  v = checked(
+      v, [](const Tensor& x) { return x < 0; }, "gaussian_nll_loss", "a variance is negative");
   v = clip(v, eps, std::nullopt);
   const Tensor losses = 0.5 * (log(v) + square(residual) / v);
   constexpr double rest = 0.91893853320467274178;  // log(2 pi) / 2
@@ -433,6 +432,7 @@ Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& targe
 
 Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
                            double margin, double p, double eps, bool swap, Reduction reduction) {
+  if (!(margin > 0)) fail<ValueError>("[triplet_margin_loss] the margin must be positive, not ", margin);
   check_same_shape(anchor, positive, "triplet_margin_loss");
   check_same_shape(anchor, negative, "triplet_margin_loss");
   const Tensor a = widened(anchor), near = widened(positive), far = widened(negative);

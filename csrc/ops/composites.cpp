@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/checked.h"
 #include "ops/complex.h"
 #include "ops/contract.h"
 #include "ops/creation.h"
@@ -92,6 +93,8 @@ Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> positive,
 }
 
 Tensor isclose(const Operand& a, const Operand& b, double rtol, double atol, bool equal_nan) {
+  if (!(rtol >= 0 && atol >= 0))
+    fail<ValueError>("[isclose] tolerances are at least 0, not rtol ", rtol, " and atol ", atol);
   const DType meeting = Pair::meeting_of(a, b);
   const bool single = meeting == DType::float32 || is_narrow(meeting);
   const auto [x, y] = Pair(a, b, is_complex(meeting) ? meeting : single ? DType::float32 : DType::float64);
@@ -378,19 +381,25 @@ Tensor cov(const Tensor& x, double correction, const Tensor& fweights, const Ten
   }
   if (fweights.defined() && is_floating(fweights.dtype()))
     fail<DTypeError>("[cov] fweights are counts, so integers, not ", describe(fweights));
+  const auto not_negative = [](const Tensor& weights) {
+    if (!weights.defined() || is_complex(weights.dtype())) return weights;
+    return checked(
+        weights, [](const Tensor& w) { return w < 0; }, "cov", "a weight is negative");
+  };
+  const Tensor frequencies = not_negative(fweights), importances = not_negative(aweights);
   const Tensor covariance = rounded_once(rows, [&](const Tensor& values) {
     const DType dtype = part_of(values.dtype());
-    if (!fweights.defined() && !aweights.defined()) {
+    if (!frequencies.defined() && !importances.defined()) {
       const Tensor deviations = centred(values);
       return matmul(deviations, conj(matrix_transpose(deviations))) /
              (static_cast<double>(count) - correction);
     }
     Tensor weights = ones({count}, dtype, x.device());
-    if (fweights.defined()) weights = weights * astype(fweights, dtype);
-    if (aweights.defined()) weights = weights * astype(aweights, dtype);
+    if (frequencies.defined()) weights = weights * astype(frequencies, dtype);
+    if (importances.defined()) weights = weights * astype(importances, dtype);
     const Tensor total = sum(weights);
-    const Tensor lost =
-        aweights.defined() ? sum(weights * astype(aweights, dtype)) / total : ones({}, dtype, x.device());
+    const Tensor lost = importances.defined() ? sum(weights * astype(importances, dtype)) / total
+                                              : ones({}, dtype, x.device());
     const auto weighted = [&](const Tensor& y) { return y - sum(y * weights, Axes{1}, true) / total; };
     const Tensor deviations = weighted(weighted(values));
     return matmul(deviations * weights, conj(matrix_transpose(deviations))) / (total - correction * lost);

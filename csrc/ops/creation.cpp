@@ -1,6 +1,7 @@
 // Making tensors.
 #include "ops/creation.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -141,6 +142,8 @@ void from_value(Number& number, const AttrValue& value) {
 
 Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device) {
   value.check_fits(dtype, "full");
+  if (std::ranges::any_of(shape, [](int64_t extent) { return extent < 0; }))
+    fail<ShapeError>("[full] the shape ", shape, " has a negative extent");
   if (is_complex(dtype)) {
     const DType part = part_of(dtype);
     if (value.to_double() == 0 && value.imaginary == 0) {
@@ -205,8 +208,17 @@ Tensor linspace(double start, double stop, int64_t count, DType dtype, Device de
   if (count < 0) fail<ValueError>("[linspace] the number of values is ", count);
   if (count > 0) Scalar(start).check_fits(dtype, "linspace"), Scalar(stop).check_fits(dtype, "linspace");
   const double step = count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0;
-  const Tensor values =
-      create(primitives::arange, ArangeAttrs{count, DType::float64, true, 0, 0, start, step}, device);
+  const auto steps_from = [&](double from, double by) {
+    return create(primitives::arange, ArangeAttrs{count, DType::float64, true, 0, 0, from, by}, device);
+  };
+  Tensor values = steps_from(start, step);
+  if (!std::isfinite(stop - start) && std::isfinite(start) && std::isfinite(stop)) {
+    // From both ends, since the whole way is no number; two values take no step.
+    const auto steps = static_cast<double>(count - 1);
+    const double part = count > 2 ? stop / steps - start / steps : 0;
+    values = where(arange(count, DType::int64, device) < count / 2, steps_from(start, part),
+                   flip(steps_from(stop, -part), Axes{0}));
+  }
   // The last value is stop itself, whatever start + (count - 1) * step rounds to.
   const Tensor last = arange(count, DType::int64, device) == count - 1;
   return astype(count > 1 ? where(last, stop, values) : values, dtype);

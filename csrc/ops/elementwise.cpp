@@ -7,6 +7,7 @@
 
 #include "core/bind.h"
 #include "core/trace.h"
+#include "ops/checked.h"
 #include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -138,26 +139,28 @@ Tensor apply_unary(Primitive& primitive, Types types, const Tensor& x, const Att
   if (types == Types::complex && !is_complex(x.dtype())) return x;
   if (is_complex(x.dtype()) && &primitive == &primitives::abs) return complex_abs(x);
   if (is_complex(x.dtype()) && &primitive == &primitives::sign) return complex_sign(x);
+  if (&primitive == &primitives::hardtanh) {
+    const auto p = parameters_from<hardtanh_parameters<double>>(attrs.as<ParameterAttrs>().values);
+    if (!(p.min_val <= p.max_val))
+      fail<ValueError>("[hardtanh] min_val ", p.min_val, " exceeds max_val ", p.max_val);
+  }
   const DType dtype = computing_type(x.dtype(), types, primitive.name);
   return dtype == x.dtype() ? bind(primitive, {x}, attrs) : bind(primitive, {astype(x, dtype)}, attrs);
 }
 
-// Integers have no negative powers. An exponent that has no value yet gives the integer part
-// (kernels/scalar.h).
-void check_exponent(const Operand& a, const Operand& b) {
+// Integers have no negative powers. Gives the exponent again, of integers that are tensors.
+Tensor checked_exponent(const Operand& a, const Operand& b) {
+  constexpr const char* kWhy =
+      "integers have no negative powers (convert the base to a floating-point dtype first)";
   const Operand operands[2] = {a, b};
-  if (is_inexact(result_type(operands))) return;
-  bool negative = false;
-  if (const Tensor* exponent = b.tensor()) {
-    const VisibleTraces none(nullptr);  // a check is no part of what is recorded
-    negative = kind_of(exponent->dtype()) == Kind::signed_integer && exponent->numel() > 0 &&
-               !exponent->is_abstract() && item<int64_t>(min(*exponent)) < 0;
-  } else {
-    negative = b.scalar().kind == Kind::signed_integer && b.scalar().integer < 0;
+  if (is_inexact(result_type(operands))) return {};
+  if (b.tensor()) {
+    if (kind_of(b.tensor()->dtype()) != Kind::signed_integer) return *b.tensor();
+    return checked(
+        *b.tensor(), [](const Tensor& exponent) { return exponent < 0; }, "pow", kWhy);
   }
-  if (negative)
-    fail<ValueError>(
-        "[pow] integers have no negative powers (convert the base to a floating-point dtype first)");
+  if (b.scalar().kind == Kind::signed_integer && b.scalar().integer < 0) fail<ValueError>("[pow] ", kWhy);
+  return {};
 }
 
 // What computes the power of a tensor to some numbers at once, as NumPy does; null for others.
@@ -171,9 +174,11 @@ Primitive* direct_power(const Operand& a, const Operand& b) {
   return exponent == -1 ? &primitives::reciprocal : nullptr;
 }
 
-Tensor apply_binary(Primitive& primitive, Types types, const Operand& a, const Operand& b) {
-  if (&primitive == &primitives::pow) {
-    check_exponent(a, b);
+Tensor apply_binary(Primitive& primitive, Types types, const Operand& a, const Operand& given) {
+  const bool is_power = &primitive == &primitives::pow;
+  const Tensor exponent = is_power ? checked_exponent(a, given) : Tensor();
+  const Operand b = exponent.defined() ? Operand(exponent) : given;
+  if (is_power) {
     if (Primitive* const direct = direct_power(a, b)) return apply_unary(*direct, types, *a.tensor());
   }
   // The usual case, two tensors alike, needs no conversion.

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/bind.h"
+#include "ops/checked.h"
 #include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -33,6 +34,7 @@ const char* caller_of(const Call& call) {
   if (&call.primitive == &primitives::solve_triangular) return call.attrs.as<TriangularAttrs>().caller.name;
   if (&call.primitive == &primitives::solve) return call.attrs.as<SolveAttrs>().caller.name;
   if (&call.primitive == &primitives::determined) return call.attrs.as<CallerAttrs>().caller.name;
+  if (&call.primitive == &primitives::checked) return call.attrs.as<CheckedAttrs>().caller.name;
   return call.primitive.name;
 }
 

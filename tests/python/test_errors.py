@@ -448,3 +448,71 @@ def test_more_parts_than_axes():
     assert [part.tolist() for part in td.chunk(x, 20)] == [[2 * i, 2 * i + 1] for i in range(15)]
     with pytest.raises(td.ShapeError, match=r"\[split\] the sizes 1, 1, .* \.\. do not add up to extent 30"):
         td.split(x, [1] * 31)
+
+
+def in_modes(function):
+    def scanned(*args):
+        return td.scan(lambda c, _: (c, function(*args)), td.tensor(0.0), length=1)[1]
+
+    def in_lanes(*args):
+        return td.vmap(function)(*(td.stack([x, x]) for x in args))
+
+    return [
+        function,
+        td.compile(function),
+        lambda *args: td.program(function, *args)(*args),
+        in_lanes,
+        td.compile(in_lanes),
+        scanned,
+    ]
+
+
+def test_what_values_must_be_holds_in_recorded_code(settle):
+    one, two = td.ones(2), td.tensor([1.0, 2.0])
+    negative, natural = td.tensor([1, -2]), td.tensor([1, 2])
+    loss = td.nn.functional.gaussian_nll_loss
+    for function, bad, good, match in [
+        (lambda a, b: a**b, (natural, negative), (natural, natural), r"\[pow\].* no negative powers"),
+        (lambda b: 0**b, (negative,), (natural,), r"\[pow\].* no negative powers"),
+        (loss, (one, two, td.tensor([1.0, -1.0])), (one, two, one), r"\[gaussian_nll_loss\].* is negative"),
+        (
+            lambda x, w: td.cov(x, fweights=w),
+            (td.ones((2, 2)), negative),
+            (td.ones((2, 2)), natural),
+            r"\[cov\].*weight is negative",
+        ),
+    ]:
+        expected = function(*good).cpu().numpy()
+        for mode in in_modes(function):
+            np.testing.assert_allclose(
+                np.broadcast_to(expected, mode(*good).shape), mode(*good).cpu().numpy(), rtol=1e-6
+            )
+            with pytest.raises(ValueError, match=match):
+                mode(*bad)
+                settle()
+    x = td.tensor([0.5, 2.0])
+    slope = td.grad(td.compile(lambda v: td.sum(loss(one, two, v))))(x)
+    np.testing.assert_allclose(
+        slope.cpu().numpy(),
+        td.grad(lambda v: td.sum(loss(one, two, v)))(x).cpu().numpy(),
+        rtol=1e-6,
+    )
+
+
+def test_arguments_that_make_no_sense_are_refused():
+    x, functional = td.ones((2, 3)), td.nn.functional
+    for call, match in [
+        (lambda: td.hardtanh(x, 0.5, -0.5), r"\[hardtanh\] min_val 0.5 exceeds max_val -0.5"),
+        (lambda: td.isclose(x, x, rtol=-0.1), r"\[isclose\] tolerances"),
+        (lambda: td.allclose(x, x, atol=-0.1), r"\[allclose\] tolerances"),
+        (lambda: functional.triplet_margin_loss(x, x, x, margin=-1.0), r"\[triplet_margin_loss\] the margin"),
+        (lambda: td.cov(x, aweights=td.tensor([1.0, -1.0, 1.0])), r"\[cov\] a weight is negative"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            call()
+
+
+def test_linspace_over_all_numbers():
+    for count in (2, 3, 4, 5):
+        x = td.linspace(-1.7e308, 1.7e308, count, dtype=td.float64).cpu().numpy()
+        np.testing.assert_allclose(x, 1.7e308 * np.linspace(-1, 1, count), rtol=1e-15, atol=1e293)

@@ -198,6 +198,7 @@ HELD = {
     "parts": (lambda x: td.view_as_real(td.view_as_complex(x) * 2j), (normal(3, 2),)),
     "rnn": (rnn, ({"w": normal(3, 3)}, normal(5, 3, seed=1))),
     "branches": (branches, (normal(4),)),
+    "powers": (lambda a, b: a**b, (td.tensor([2, 3]), td.tensor([1, 2]))),
     "custom": (lambda x: td.sum(clipped(x, td.ones(3) * 2) + bent(x, td.cos(x))), (normal(3),)),
     "noisy": (noisy, (td.random.key(7), normal(2, 3))),
     "training": (sgd_step, (parameters(), parameters(0.0), BATCH)),
@@ -684,7 +685,7 @@ def with_another_result(program):
 
 # What a solver is given may be anything.
 FREE = {("root", "given")}
-HOLD_NONE = {"spectrum", "parts", "noisy", "training", "in place", "splitting"}
+HOLD_NONE = {"spectrum", "parts", "noisy", "training", "in place", "splitting", "powers"}
 
 
 @pytest.mark.parametrize("misfit", [with_an_input_more, with_a_result_more, with_another_result])

@@ -1,6 +1,7 @@
 // Factorisations and solutions by LAPACK and BLAS: a call on one thread for each matrix of a batch, and for
 // columns cut by the shape alone, so that the bits do not depend on the number of threads.
 #include "ops/linalg.h"
+#include "ops/checked.h"
 #include "ops/spectral.h"
 
 #include <cblas.h>
@@ -321,6 +322,10 @@ void determined(const Call& call) {
   const bool* const mask = wrong.data<bool>();
   const int64_t found = std::find(mask, mask + wrong.numel(), true) - mask;
   if (found < wrong.numel()) {
+    if (&call.primitive == &primitives::checked) {
+      const auto& attrs = call.attrs.as<CheckedAttrs>();
+      fail<ValueError>("[", attrs.caller.name, "] ", attrs.why.name);
+    }
     const int64_t size = wrong.size(-1) * wrong.size(-2);
     raise(call, MatrixFault::turning, found / size, found % size);
   }
@@ -339,6 +344,7 @@ void register_linalg_kernels() {
   set_kernel(primitives::qr, DeviceType::cpu, qr, size_of_output);
   set_kernel(primitives::split_vectors, DeviceType::cpu, split_vectors, room_for_split);
   set_kernel(primitives::determined, DeviceType::cpu, determined);
+  set_kernel(primitives::checked, DeviceType::cpu, determined);
 }
 
 }  // namespace tidu::cpu

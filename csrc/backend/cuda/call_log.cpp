@@ -2,7 +2,7 @@
 #include "backend/cuda/call_log.h"
 
 #include "backend/cuda/gpu.h"
-#include "ops/linalg.h"
+#include "ops/checked.h"
 
 namespace tidu::cuda {
 
@@ -31,6 +31,7 @@ uint64_t CallLog::add(const Call& call, Queue queue) {
   uint64_t number = 0;
   Entry& entry = next(queue, number);
   entry.name = caller_of(call);
+  entry.why = &call.primitive == &primitives::checked ? call.attrs.as<CheckedAttrs>().why.name : nullptr;
   entry.inputs = call.inputs.size();
   for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i) entry.specs[i] = call.inputs[i].spec();
   if (!call.outputs.empty()) entry.output = call.outputs[0].spec();
@@ -41,6 +42,7 @@ uint64_t CallLog::add(const char* name, const Spec& output, Queue queue) {
   uint64_t number = 0;
   Entry& entry = next(queue, number);
   entry.name = name;
+  entry.why = nullptr;
   entry.inputs = 0;
   entry.output = output;
   return number;
@@ -57,6 +59,11 @@ std::string CallLog::describe(uint64_t number) const {
   if (entry.inputs > kInputs) text += str(" and ", entry.inputs - kInputs, " more");
   if (entry.inputs == 0) text += str(" -> ", entry.output.dtype, entry.output.shape);
   return text;
+}
+
+const char* CallLog::why(uint64_t number) const {
+  const Entry* const found = find(number);
+  return found ? found->why : nullptr;
 }
 
 Shape CallLog::shape(uint64_t number) const {

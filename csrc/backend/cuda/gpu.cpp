@@ -158,6 +158,8 @@ void Gpu::raise_faults() {
   const Fault fault = *fault_;
   *fault_ = {};
   if (fault.launch == 0) return;  // another thread was first
+  if (const char* const why = calls_.why(fault.launch))
+    fail<ValueError>(calls_.describe(fault.launch), " on ", name(), ": ", why);
   if (fault.matrix != MatrixFault::none) {
     fail_matrix(str(calls_.describe(fault.launch), " on ", name()), fault.matrix, calls_.shape(fault.launch),
                 fault.position, fault.value);

@@ -1,6 +1,7 @@
 // Linear algebra on the device: cuSOLVER factorises, cuBLAS solves triangular systems. Nothing waits: what a
 // matrix lacks is found later, as an index out of range is.
 #include "ops/linalg.h"
+#include "ops/checked.h"
 #include "ops/spectral.h"
 
 #include "backend/cuda/cublas.h"
@@ -186,6 +187,7 @@ void register_linalg_kernels() {
   set_operation<qr>(primitives::qr);
   set_operation<split_vectors>(primitives::split_vectors);
   set_operation<determined>(primitives::determined);
+  set_operation<determined>(primitives::checked);
 }
 
 }  // namespace tidu::cuda

@@ -11,6 +11,7 @@ ELSEWHERE = {
     "fourier": ("python/test_fft.py", "fft.fft"),
     "fourier_to_real": ("python/test_fft.py", "fft.irfft"),
     "real_fourier": ("python/test_fft.py", "fft.rfft"),
+    "checked": ("python/test_errors.py", "gaussian_nll_loss"),
     "scan": ("python/test_control.py", "scan"),
     "cond": ("python/test_control.py", "cond"),
     "while_loop": ("python/test_control.py", "while_loop"),
