@@ -211,6 +211,8 @@ IN_MODULES = {
     "module 'tidu.optim'": {
         "CosineAnnealingLR": "CosineLR",
         "CosineAnnealingWarmRestarts": "CosineWarmRestartsLR",
+        "clip_grad_norm": "clip_grad_norm_",
+        "clip_grad_value": "clip_grad_value_",
         "LambdaLR": "Schedule(optimizer, factor)",
         "lr_scheduler": "td.optim itself, as in td.optim.StepLR",
     },

@@ -329,6 +329,7 @@ def test_what_numpy_cannot_do_says_what_to_call(call, message):
         (lambda x: td.nn.init.xavier_uniform_, "xavier_uniform"),
         (lambda x: td.optim.lr_scheduler, "td.optim itself, as in td.optim.StepLR"),
         (lambda x: td.optim.CosineAnnealingLR, "CosineLR"),
+        (lambda x: td.optim.clip_grad_norm, "clip_grad_norm_"),
         (lambda x: td.linalg.norm, "vector_norm or matrix_norm"),
         (lambda x: td.random.PRNGKey, "key"),
         (lambda x: td.lax.scan, "scan, cond"),
