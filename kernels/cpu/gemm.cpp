@@ -1,7 +1,7 @@
 // Products of matrices in tiles that stay in registers: an element of a times vectors of b, added up.
 //
 // Rows of b are copied side by side where they serve many tiles, or lie in columns; a is read where it is,
-// whichever way it lies, for it is read element by element.
+// however it lies, for it is read element by element.
 #include "kernels/cpu/gemm.h"
 
 #include <algorithm>
@@ -74,6 +74,7 @@ template <class T> struct Tile {
   int64_t depth;
   const T* a;
   int64_t a_row, a_step;
+  const int64_t *a_rows, *a_steps;  // or where these say
   const T* b;
   int64_t b_step;
   bool b_padded;  // the last vector is there as a whole
@@ -83,7 +84,9 @@ template <class T> struct Tile {
   bool adds;
 };
 
-template <class T, int rows, int vectors, bool masked> HWY_INLINE void sum_tile(const Tile<T>& tile) {
+enum class Reads { whole, masked, scattered };
+
+template <class T, int rows, int vectors, Reads reads> HWY_INLINE void sum_tile(const Tile<T>& tile) {
   using Vector = hn::Vec<Tag<T>>;
   const Tag<T> d;
   constexpr int64_t n = kLanes<T>;
@@ -96,15 +99,19 @@ template <class T, int rows, int vectors, bool masked> HWY_INLINE void sum_tile(
   }
   const T *a = tile.a, *b = tile.b;
   const int64_t a_row = tile.a_row, a_step = tile.a_step, b_step = tile.b_step;
+  const T* scattered[rows];
+  for (int r = 0; reads == Reads::scattered && r < rows; ++r) scattered[r] = a + tile.a_rows[r];
   for (int64_t k = 0; k < tile.depth; ++k, a += a_step, b += b_step) {
     Vector right[vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
-      right[v] = masked && v == vectors - 1 ? hn::MaskedLoad(mask, d, b + v * n) : hn::LoadU(d, b + v * n);
+      right[v] = reads == Reads::masked && v == vectors - 1 ? hn::MaskedLoad(mask, d, b + v * n)
+                                                            : hn::LoadU(d, b + v * n);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
-      const Vector left = hn::Set(d, a[r * a_row]);
+      const Vector left =
+          hn::Set(d, reads == Reads::scattered ? scattered[r][tile.a_steps[k]] : a[r * a_row]);
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(left, right[v], sums[r][v]);
     }
@@ -125,7 +132,9 @@ template <class T, int rows, int vectors, bool masked> HWY_INLINE void sum_tile(
 }
 
 template <class T, int rows, int vectors> void write_tile(const Tile<T>& tile) {
-  tile.b_padded ? sum_tile<T, rows, vectors, false>(tile) : sum_tile<T, rows, vectors, true>(tile);
+  if (tile.a_rows) return sum_tile<T, rows, vectors, Reads::scattered>(tile);
+  tile.b_padded ? sum_tile<T, rows, vectors, Reads::whole>(tile)
+                : sum_tile<T, rows, vectors, Reads::masked>(tile);
 }
 
 // For each number of rows.
@@ -163,8 +172,9 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
           int64_t leading, void* workspace) {
   constexpr int64_t n = kLanes<T>;
   const T *const a = static_cast<const T*>(left.data), *const b = static_cast<const T*>(right.data);
+  const bool scattered = left.rows;
   const bool copies =
-      right.column_stride != 1 || (size.rows > kFewRows && size.columns * size.depth > kSmall);
+      scattered || right.column_stride != 1 || (size.rows > kFewRows && size.columns * size.depth > kSmall);
   const Pieces depths(size.depth, kMostDepth), widths((size.columns + n - 1) / n, kMostPanels * kMostVectors);
   std::array<Panel<T>, kMostPanels> panels;
   for (int64_t w = 0; w < widths.count; ++w) {
@@ -192,6 +202,8 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
                              .a = a + row * left.row_stride + k * left.column_stride,
                              .a_row = left.row_stride,
                              .a_step = left.column_stride,
+                             .a_rows = scattered ? left.rows + row : nullptr,
+                             .a_steps = scattered ? left.columns + k : nullptr,
                              .b = of_b,
                              .b_step = copies ? vectors * n : right.row_stride,
                              .b_padded = copies || columns == vectors * n,

@@ -12,10 +12,12 @@ struct GemmSize {
   bool adds;  // to what is there
 };
 
-// Element (row, column) lies at data + row * row_stride + column * column_stride, in elements.
+// Element (row, column) lies at data + row * row_stride + column * column_stride, in elements; or at
+// data + rows[row] + columns[column], which a left factor of floats may say instead.
 struct GemmFactor {
   const void* data;
   int64_t row_stride, column_stride;
+  const int64_t *rows = nullptr, *columns = nullptr;
 };
 
 // Bytes, aligned to 64, that a product of floats needs to work with.

@@ -84,11 +84,56 @@ def test_large_sums_are_cut(rng):
         close(F.conv2d(t(a), t(b), **how), convolution(a, b, **how), 1e-11)
 
 
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "kernel", "how"),
+    [
+        ((2, 3, 9, 8), (16, 3, 3, 3), {}),
+        ((3, 4, 13, 17), (19, 4, 3, 2), {"padding": 2}),
+        ((2, 34, 8, 10), (40, 17, 3, 3), {"stride": 2, "padding": 1, "groups": 2}),
+        ((2, 17, 9, 7), (33, 17, 2, 3), {"dilation": 2, "padding": 1}),
+        ((1, 18, 30), (20, 18, 5), {"stride": 3, "padding": 2}),
+        ((2, 2, 4, 5, 6), (24, 2, 2, 3, 2), {"padding": 1}),
+        ((2, 300, 3, 3), (16, 300, 3, 3), {"padding": 1}),
+        ((40, 16, 5, 5), (16, 16, 1, 1), {}),
+        ((2, 16, 1, 1), (16, 16, 3, 3), {"padding": 3}),  # outputs that meet with nothing
+    ],
+)
+def test_many_outputs(rng, shape, kernel, how, dtype):
+    """Vectors of outputs, or of what their gradients are."""
+    conv = getattr(F, f"conv{len(shape) - 2}d")
+    x, w, b = (rng.standard_normal(s) for s in (shape, kernel, kernel[:1]))
+    want = convolution(x, w, b, **how)
+    g = rng.standard_normal(want.shape)
+    y, pull = td.vjp(lambda x, w, b: conv(x, w, b, **how), *(t(a, dtype) for a in (x, w, b)))
+    of_x, of_w, of_b = pull(t(g, dtype))
+    tolerance = {td.float32: 1e-4, td.float64: 1e-11}[dtype]
+    close(y, want, tolerance)
+    stride, padding, dilation, groups = (
+        how.get(k, d) for k, d in (("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1))
+    )
+    (rest,) = {
+        (n + 2 * padding - dilation * (k - 1) - 1) % stride
+        for n, k in zip(shape[2:], kernel[2:], strict=True)
+    }
+    close(of_x, transposed(g, w, output_padding=rest, **how), tolerance)
+    of_kernels = [
+        convolution(
+            some_x.swapaxes(0, 1), some_g.swapaxes(0, 1), stride=dilation, padding=padding, dilation=stride
+        ).swapaxes(0, 1)
+        for some_x, some_g in zip(np.split(x, groups, 1), np.split(g, groups, 1), strict=True)
+    ]
+    within = (slice(None), slice(None), *(slice(k) for k in kernel[2:]))
+    close(of_w, np.concatenate(of_kernels)[within], tolerance)
+    close(of_b, g.sum((0, *range(2, g.ndim))), tolerance)
+
+
 @pytest.mark.cpu_only("the threads of the cpu")
-def test_the_number_of_threads_does_not_change_the_bits(rng):
+@pytest.mark.parametrize(("channels", "outputs"), [(5, 8), (20, 24)])
+def test_the_number_of_threads_does_not_change_the_bits(rng, channels, outputs):
     x, w = (
-        t(rng.standard_normal((6, 5, 24, 24)), td.float32),
-        t(rng.standard_normal((8, 5, 3, 3)), td.float32),
+        t(rng.standard_normal((6, channels, 24, 24)), td.float32),
+        t(rng.standard_normal((outputs, channels, 3, 3)), td.float32),
     )
 
     def results():
@@ -106,15 +151,16 @@ def test_the_number_of_threads_does_not_change_the_bits(rng):
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("outputs", [4, 20])
 @pytest.mark.parametrize("layout", ["permuted", "backwards", "repeated", "sliced"])
-def test_any_layout(rng, layout):
+def test_any_layout(rng, layout, outputs):
     change = {
         "permuted": lambda a: td.permute_dims(td.copy(td.permute_dims(a, (3, 1, 0, 2))), (2, 1, 3, 0)),
         "backwards": lambda a: td.copy(a[:, ::-1, ::-1, ::-1])[:, ::-1, ::-1, ::-1],
         "repeated": lambda a: td.broadcast_to(a[:, :, :1], a.shape),
         "sliced": lambda a: td.pad(a, [(1, 1)] * 4)[1:-1, 1:-1, 1:-1, 1:-1],
     }[layout]
-    x, w = change(t(rng.standard_normal((2, 3, 5, 6)))), change(t(rng.standard_normal((4, 3, 3, 2))))
+    x, w = change(t(rng.standard_normal((2, 3, 5, 6)))), change(t(rng.standard_normal((outputs, 3, 3, 2))))
     for stride in (1, 2):
         want = convolution(x.cpu().numpy(), w.cpu().numpy(), stride=stride, padding=1)
         close(F.conv2d(x, w, stride=stride, padding=1), want)

@@ -1,5 +1,6 @@
 // Convolutions as products of matrices: the kernels are one, the elements of x that outputs meet with are the
-// columns of the other, which is made in pieces that stay in the cache. Blocks are what the shape says.
+// other. Where there are enough outputs for vectors of them, these elements are read where they lie; else
+// they are put into columns, in pieces that stay in the cache. Blocks are what the shape says.
 #include "ops/convolution.h"
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "backend/cpu/launch.h"
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/threads.h"
+#include "kernels/cpu/copy.h"
 
 namespace tidu::cpu {
 namespace {
@@ -133,6 +135,66 @@ void fill(const Problem& p, const Side& outer, const Side& inner, const T* x, in
   }
 }
 
+// Where items [begin, end) of a side lie in x, behind its first one.
+void locate(const Problem& p, const Side& side, int64_t begin, int64_t end, int64_t* offsets) {
+  int64_t at[kMaxSpatial], step[kMaxSpatial], rest = begin, offset = 0;
+  for (int k = kMaxSpatial - 1; k >= 0; --k) {
+    step[k] = side.step[k] * p.x_place[k];
+    at[k] = rest % side.extent[k];
+    rest /= side.extent[k];
+    offset += at[k] * step[k];
+  }
+  offset += rest * side.stride;
+  for (int64_t i = begin; i < end; ++i) {
+    *offsets++ = offset;
+    int k = kMaxSpatial - 1;
+    for (; k >= 0; --k) {
+      offset += step[k];
+      if (++at[k] < side.extent[k]) break;
+      offset -= at[k] * step[k];
+      at[k] = 0;
+    }
+    if (k < 0) offset += side.stride;
+  }
+}
+
+// Zeros round x wherever outputs meet with what is not there: p is then about this tensor, in which every
+// place is an element.
+template <class T> Tensor padded(Problem& p, const T* x) {
+  int64_t extent[kMaxSpatial], first[kMaxSpatial], kept[kMaxSpatial];
+  bool inside = true;
+  for (int k = 0; k < kMaxSpatial; ++k) {
+    const ConvolutionAxis& axis = p.axis[k];
+    extent[k] = (axis.count - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1;
+    first[k] = std::max<int64_t>(0, -axis.low);
+    kept[k] = std::max<int64_t>(0, std::min(axis.extent, extent[k] - axis.low) - first[k]);
+    inside &= axis.low <= 0 && kept[k] == extent[k];
+  }
+  if (inside) return Tensor();
+  const int64_t line = extent[2], plane = extent[1] * line, volume = extent[0] * plane, images = p.images,
+                channels = p.groups * p.channels;
+  const Tensor result = Tensor::empty({images, channels, volume}, dtype_of<T>);
+  const CopyBlockFunction copy = copy_block_function(sizeof(T));
+  parallel_for(images * channels, result.numel(), [&](int64_t i) {
+    const int64_t image = i / channels, channel = i % channels;
+    T* const to = result.data<T>() + i * volume;
+    std::fill_n(to, volume, T(0));
+    for (int64_t z = 0; z < kept[0]; ++z) {
+      const T* const from = x + image * p.columns.stride + channel / p.channels * p.x_group +
+                            channel % p.channels * p.rows.stride + (first[0] + z) * p.x_place[0] +
+                            first[1] * p.x_place[1] + first[2] * p.x_place[2];
+      copy(from, {p.x_place[1], p.x_place[2]},
+           to + (first[0] + z + p.axis[0].low) * plane + (first[1] + p.axis[1].low) * line + first[2] +
+               p.axis[2].low,
+           {line, 1}, kept[1], kept[2]);
+    }
+  });
+  for (int k = 0; k < kMaxSpatial; ++k) p.axis[k].extent = extent[k], p.axis[k].low = 0;
+  p.x_place[0] = plane, p.x_place[1] = line, p.x_place[2] = 1;
+  p.rows.stride = volume, p.x_group = p.channels * volume, p.columns.stride = channels * volume;
+  return result;
+}
+
 int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
 // How the product of a group is cut: blocks of the result, and parts of their sums where there are few of
@@ -140,8 +202,9 @@ int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 struct Blocks {
   int64_t outputs, columns, parts, part, piece;
 };
+constexpr int64_t kColumns = 512;
 Blocks choose_blocks(const Problem& p) {
-  constexpr int64_t kColumns = 512, kOutputs = 1024, kPiece = 1 << 17, kDepth = 256;
+  constexpr int64_t kOutputs = 1024, kPiece = 1 << 17, kDepth = 256;
   constexpr int64_t kFew = 64, kEnough = 8, kSmall = 1 << 19, kLongSum = 2048;
   Blocks blocks{std::min(p.outputs, kOutputs), std::min(p.column_count(), kColumns), 1, 0, 0};
   const auto count = [&] {
@@ -178,7 +241,10 @@ void deliver(const Problem& p, int64_t group, int64_t output, int64_t column, in
   }
 }
 
-template <class T> void convolve(const Problem& p, const T* x, const T* kernel, const T* bias, T* y) {
+// Vectors of outputs are worth it from here on.
+constexpr int64_t kManyOutputs = 16;
+
+template <class T> void convolve(Problem p, const T* x, const T* kernel, const T* bias, T* y) {
   const Blocks blocks = choose_blocks(p);
   const int64_t depth = p.depth(), places = p.places(), total = p.column_count();
   const int64_t down = pieces(p.outputs, blocks.outputs), across = pieces(total, blocks.columns);
@@ -187,6 +253,20 @@ template <class T> void convolve(const Problem& p, const T* x, const T* kernel, 
       blocks.parts > 1 ? Tensor::empty({blocks.parts, p.groups, p.outputs, total}, dtype_of<T>) : Tensor();
   // Lines of a piece run along the side that has more neighbours.
   const bool along_columns = p.columns.extent[2] >= p.rows.extent[2];
+  const auto spread = [](const ConvolutionAxis& axis) { return axis.spread != 1; };
+  const GemmFunction gemm = gemm_function(dtype_of<T>);
+  const bool scattered =
+      gemm && p.outputs >= kManyOutputs && depth > 0 && std::ranges::none_of(p.axis, spread);
+  const CopyBlockFunction copy = copy_block_function(sizeof(T));
+  Tensor with_zeros;
+  std::vector<int64_t> steps;
+  if (scattered) {
+    with_zeros = padded(p, x);
+    if (with_zeros.defined()) x = with_zeros.data<T>();
+    for (int k = 0; k < kMaxSpatial; ++k) x -= p.axis[k].low * p.x_place[k];
+    steps.resize(static_cast<size_t>(depth));
+    locate(p, p.rows, 0, depth, steps.data());
+  }
   const SignalsHeldBack held;
   const int64_t work = std::max<int64_t>(1, blocks.outputs * blocks.part / 8) * blocks.columns;
   parallel_for(tasks, tasks * work, [&](int64_t task) {
@@ -197,8 +277,8 @@ template <class T> void convolve(const Problem& p, const T* x, const T* kernel, 
                   columns = std::min(blocks.columns, total - column);
     // A block of one image is written where it belongs.
     const int64_t image = column / places, first = column - image * places;
-    const bool direct = !parts.defined() && places == p.plane && first + columns <= places;
-    const int64_t piece = blocks.piece * blocks.columns;
+    const bool direct = !parts.defined() && places == p.plane && (scattered || first + columns <= places);
+    const int64_t piece = scattered ? outputs * columns : blocks.piece * blocks.columns;
     char* const memory = own_memory<Use::convolution>(
         (piece + (direct || parts.defined() ? 0 : outputs * columns)) * static_cast<int64_t>(sizeof(T)));
     T* const elements = reinterpret_cast<T*>(memory);
@@ -207,11 +287,34 @@ template <class T> void convolve(const Problem& p, const T* x, const T* kernel, 
                         ? parts.data<T>() + ((part * p.groups + group) * p.outputs + output) * total + column
                         : elements + piece;
     const int64_t leading = direct ? places : parts.defined() ? total : columns;
-    for (int64_t i = 0; i < outputs; ++i)
+    const int64_t past = std::min(depth, (part + 1) * blocks.part);
+    if (scattered) {
+      int64_t rows[kColumns];
+      locate(p, p.columns, column, column + columns, rows);
+      const int64_t begin = std::min(past, part * blocks.part), weights = group * p.outputs + output;
+      for (int64_t i = 0; i < columns; ++i) {
+        if (bias && part == 0) {
+          std::copy_n(bias + weights, outputs, elements + i * outputs);
+        } else {
+          std::fill_n(elements + i * outputs, outputs, T(0));
+        }
+      }
+      gemm({columns, outputs, past - begin, true}, {x + group * p.x_group, 0, 0, rows, steps.data() + begin},
+           {kernel + weights * depth + begin, 1, depth}, elements, outputs,
+           own_memory<Use::factor>(kGemmWorkspace));
+      if (!direct) copy(elements, {1, outputs}, sums, {leading, 1}, outputs, columns);
+      for (int64_t k = 0, some = 0; direct && k < columns; k += some) {
+        const int64_t at = (column + k) % places;
+        some = std::min(places - at, columns - k);
+        copy(elements + k * outputs, {1, outputs},
+             y + ((column + k) / places * p.groups * p.outputs + weights) * places + at, {places, 1}, outputs,
+             some);
+      }
+    }
+    for (int64_t i = 0; !scattered && i < outputs; ++i)
       std::fill_n(sums + i * leading, columns,
                   bias && part == 0 ? bias[group * p.outputs + output + i] : T(0));
-    const int64_t past = std::min(depth, (part + 1) * blocks.part);
-    for (int64_t begin = part * blocks.part; begin < past; begin += blocks.piece) {
+    for (int64_t begin = part * blocks.part; !scattered && begin < past; begin += blocks.piece) {
       const int64_t count = std::min(blocks.piece, past - begin);
       const T* const at = x + group * p.x_group;
       if (along_columns) {
