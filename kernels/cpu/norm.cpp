@@ -1,6 +1,7 @@
 // Normalisation of contiguous rows, and of channels.
 #include "kernels/cpu/norm.h"
 
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -28,9 +29,7 @@ template <class T, class F> HWY_INLINE T sum_over(int64_t n, const F& f) {
     for (int j = 0; j < kLanes; ++j) lanes[j] += f(i + j);
   }
   for (int j = 0; i < n; ++i, ++j) lanes[j] += f(i);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
-  }
+  fold_lanes<kLanes>(lanes, [](T a, T b) { return a + b; });
   return lanes[0];
 }
 

@@ -1,12 +1,14 @@
 // Reductions of contiguous rows and of columns, in trees that depend on the shape alone.
 #include "kernels/cpu/reduce.h"
 
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/reduce.cpp"
 #include <hwy/foreach_target.h>
 // Must come after foreach_target.h.
+#include <hwy/contrib/algo/find-inl.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -31,6 +33,8 @@ inline int64_t split(int64_t m) { return static_cast<int64_t>(std::bit_floor(sta
 HWY_BEFORE_NAMESPACE();
 namespace tidu::cpu::HWY_NAMESPACE {
 namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
 
 // The 16-bit floats are widened a stretch at a time, so that every loop below runs over plain numbers.
 inline constexpr int64_t kStretch = 256;
@@ -60,12 +64,12 @@ template <class Op>
 concept Adds = requires(const Op& op) {
   []<class T>(const reduction::Sum<T>&) {}(op);
 };
-template <class Op, class A, class T>
+template <class Op, int64_t rows, class A, class T>
 HWY_NOINLINE void accumulate_rows(A* HWY_RESTRICT into, const T* HWY_RESTRICT from, int64_t stride,
                                   int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
     A state = into[j];
-    for (int64_t r = 0; r < kRowsAtOnce; ++r) state = Op::combine(state, Op::lift(from[r * stride + j]));
+    for (int64_t r = 0; r < rows; ++r) state = Op::combine(state, Op::lift(from[r * stride + j]));
     into[j] = state;
   }
 }
@@ -105,9 +109,7 @@ HWY_INLINE auto reduce_in_lanes(const T* HWY_RESTRICT x, int64_t n, const Lift& 
   if (lanes > 1) {
     for (int64_t j = 0; j < n - i; ++j) lane[j] = Op::combine(lane[j], lift(x[i + j]));
   }
-  for (int width = lanes / 2; width > 0; width /= 2) {
-    for (int j = 0; j < width; ++j) lane[j] = Op::combine(lane[j], lane[j + width]);
-  }
+  fold_lanes<lanes>(lane, [](const auto& a, const auto& b) { return Op::combine(a, b); });
   return lane[0];
 }
 
@@ -131,7 +133,8 @@ template <class Op, class T> HWY_INLINE auto reduce_run(const T* x, int64_t n) {
 template <class Op, class T> HWY_NOINLINE typename Op::State reduce_row(const T* x, int64_t n) {
   if (n > kRowBlock) {
     const int64_t left = split((n + kRowBlock - 1) / kRowBlock) * kRowBlock;
-    return Op::combine(reduce_row<Op>(x, left), reduce_row<Op>(x + left, n - left));
+    const auto first = reduce_row<Op>(x, left);  // memory is read in order
+    return Op::combine(first, reduce_row<Op>(x + left, n - left));
   }
   if constexpr (is_half<T>) {
     HWY_ALIGN float values[kRowBlock];
@@ -179,8 +182,14 @@ HWY_NOINLINE void reduce_column_block(const T* x, int64_t stride, int64_t n, int
   std::fill_n(wide, groups * columns, Op::identity());
   int64_t i = 0;
   if constexpr (Adds<Op> && !is_half<T>) {
-    for (; groups == 1 && i + kRowsAtOnce <= n; i += kRowsAtOnce)
-      accumulate_rows<Op>(wide, x + i * stride, stride, columns);
+    // Of several groups the rows are one, if they are neighbours.
+    const bool together = groups == 1 || stride == columns;
+    const auto accumulate_many = [&]<int64_t rows> {
+      for (; together && i + rows * groups <= n; i += rows * groups)
+        accumulate_rows<Op, rows>(wide, x + i * stride, groups * stride, groups * columns);
+    };
+    accumulate_many.template operator()<kRowsAtOnce>();
+    accumulate_many.template operator()<kRowsAtOnce / 2>();
   }
   if constexpr (in_runs) {
     for (; i + kRowsAtOnce <= n; i += kRowsAtOnce) accumulate_runs<Op>(wide, x + i * stride, stride, columns);
@@ -235,14 +244,15 @@ template <class Op> void finish(const void* states, const reduction::Whole& whol
   for (int64_t i = 0; i < n; ++i) y[i] = Op::finish(state[i], whole);
 }
 
-// Where in n <= kStretch values the wanted one is first; n if nowhere.
+// Where among n values the wanted one is first; n if nowhere.
 template <class A> HWY_INLINE int64_t find_first(const A* x, int64_t n, A wanted) {
-  const bool nan = wanted != wanted;
-  int hits = 0;
-  for (int64_t i = 0; i < n; ++i) hits |= nan ? x[i] != x[i] : x[i] == wanted;
-  int64_t i = hits != 0 ? 0 : n;
-  while (i < n && !(nan ? x[i] != x[i] : x[i] == wanted)) ++i;
-  return i;
+  const hn::ScalableTag<A> d;
+  const auto count = static_cast<size_t>(n);
+  if constexpr (std::is_floating_point_v<A>) {
+    const auto is_nan = [](auto, auto v) { return hn::IsNaN(v); };
+    if (wanted != wanted) return static_cast<int64_t>(hn::FindIf(d, x, count, is_nan));
+  }
+  return static_cast<int64_t>(hn::Find(d, wanted, x, count));
 }
 
 template <class T, bool largest>
@@ -251,18 +261,18 @@ void arg_rows(const void* input, int64_t stride, int64_t rows, int64_t n, int64_
   for (int64_t r = 0; r < rows; ++r) {
     const T* x = static_cast<const T*>(input) + r * stride;
     const Computed<T> best = reduce_row<Op>(x, n);
-    int64_t index = 0;
-    for (int64_t here = 0, found = 0; index < n && found == here; index += found) {
-      here = std::min(kStretch, n - index);
-      if constexpr (is_half<T>) {
+    if constexpr (is_half<T>) {
+      int64_t index = 0;
+      for (int64_t here = 0, found = 0; index < n && found == here; index += found) {
         HWY_ALIGN float values[kStretch];
+        here = std::min(kStretch, n - index);
         widen(x + index, here, values);
         found = find_first(values, here, best);
-      } else {
-        found = find_first(x + index, here, best);
       }
+      out[r] = index;
+    } else {
+      out[r] = find_first(x, n, best);
     }
-    out[r] = index;
   }
 }
 

@@ -225,6 +225,19 @@ def test_arg_extremes_take_the_first_of_ties(dtype):
             np.testing.assert_array_equal(td.argmin(x, axis=axis).cpu().numpy(), values.argmin(axis=axis))
 
 
+@pytest.mark.parametrize("dtype", ops.DTYPES, ids=str)
+def test_arg_extremes_at_every_place(dtype):
+    for n in (2, 5, 33, 70, 300):
+        one = np.eye(n)
+        places = np.arange(n)
+        np.testing.assert_array_equal(td.argmax(ops.to_tensor(one, dtype), axis=1).cpu().numpy(), places)
+        np.testing.assert_array_equal(td.argmin(ops.to_tensor(1 - one, dtype), axis=1).cpu().numpy(), places)
+        if dtype in ops.FLOATS:
+            x = ops.to_tensor(np.where(one != 0, NAN, places), dtype)
+            np.testing.assert_array_equal(td.argmax(x, axis=1).cpu().numpy(), places)
+            np.testing.assert_array_equal(td.argmin(x, axis=1).cpu().numpy(), places)
+
+
 # --- Integers
 
 
