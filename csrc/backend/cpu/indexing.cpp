@@ -5,7 +5,6 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
-#include <memory>
 #include <numeric>
 #include <optional>
 
@@ -19,19 +18,17 @@
 namespace tidu::cpu {
 namespace {
 
-// Offsets, all 0 at first; a few need no memory of their own.
+// Offsets; a few need no memory of their own.
 class Offsets {
  public:
-  explicit Offsets(int64_t n) : many_(n > kFew ? new int64_t[static_cast<size_t>(n)] : nullptr) {
-    std::fill_n(data(), n, 0);
-  }
-  int64_t* data() { return many_ ? many_.get() : few_; }
-  const int64_t* data() const { return many_ ? many_.get() : few_; }
+  explicit Offsets(int64_t n) : many_(n > kFew ? Tensor::empty({n}, DType::int64) : Tensor()) {}
+  int64_t* data() { return many_.defined() ? many_.data<int64_t>() : few_; }
+  const int64_t* data() const { return many_.defined() ? many_.data<int64_t>() : few_; }
 
  private:
   static constexpr int64_t kFew = 16;
   int64_t few_[kFew];
-  std::unique_ptr<int64_t[]> many_;
+  Tensor many_;
 };
 
 // An axis on which x and the picked elements move together, by so many elements each.
@@ -60,7 +57,8 @@ class Points {
       : shape_(call.inputs[first].shape()), count_(call.inputs[first].numel()), x_(count_) {
     const auto& attrs = call.attrs.as<IndexAttrs>();
     for (size_t i = first; i < call.inputs.size(); ++i)
-      add_indices(call, call.inputs[i], static_cast<int>(attrs.axes[static_cast<int>(i - first)]), x);
+      add_indices(call, call.inputs[i], static_cast<int>(attrs.axes[static_cast<int>(i - first)]), x,
+                  i == first);
     const PickedAxes axes = picked_axes(attrs, x.ndim(), shape_.size());
     Strides strides;  // of the points among the picked elements
     for (int i = 0; i < axes.count; ++i) {
@@ -97,7 +95,7 @@ class Points {
   }
 
  private:
-  void add_indices(const Call& call, const Tensor& given, int axis, const Tensor& x) {
+  void add_indices(const Call& call, const Tensor& given, int axis, const Tensor& x, bool first) {
     const Tensor indices = row_major(given);
     const int64_t* index = static_cast<const int64_t*>(indices.raw_data());
     const int64_t extent = x.size(axis), stride = x.strides()[axis];
@@ -108,7 +106,7 @@ class Points {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t at = index[i] < 0 ? index[i] + extent : index[i];
         outside |= static_cast<uint64_t>(at) >= static_cast<uint64_t>(extent);
-        offsets[i] += at * stride;
+        offsets[i] = at * stride + (first ? 0 : offsets[i]);
       }
       if (outside) wrong = true;
     });
@@ -146,6 +144,7 @@ class Points {
     }
     if (even) return;
     picked_.emplace(count_);
+    std::fill_n(picked_->data(), count_, 0);
     for (int i = 0; i < shape_.size(); ++i) add_along(shape_, i, strides[i], picked_->data());
   }
 
@@ -335,6 +334,7 @@ void nonzero(const Call& call) {
   const uint8_t* p = static_cast<const uint8_t*>(mask.raw_data());
   Offsets blocks_before(blocks + 1);
   int64_t* const before = blocks_before.data();
+  before[0] = 0;
   parallel_elements(n, [&](int64_t begin, int64_t end) {
     for (; begin < end; begin += kGrain)
       before[begin / kGrain + 1] = count_ones(p + begin, std::min(kGrain, end - begin));
