@@ -34,17 +34,25 @@ namespace primitives {
 // | `argsort` | no derivative: 0 | | |
 Primitive argsort("argsort", {.batching = batch_by_fields,
                               .attrs = SortAttrs{},
+                              .check =
+                                  [](const SpecCall& call, size_t) {
+                                    check_rows(call);
+                                    const int64_t count = call.attrs.as<SortAttrs>().count;
+                                    require(count >= 0 && count <= call.inputs[0].shape.back(), call,
+                                            "there are not as many elements");
+                                  },
                               .infer =
                                   [](const SpecCall& call, std::span<Spec> outputs) {
                                     check_rows(call);
                                     outputs[0] = call.inputs[0];
+                                    outputs[0].shape.back() = call.attrs.as<SortAttrs>().count;
                                     outputs[0].dtype = DType::int64;
                                   },
                               .derivative = Zero{},
                               .flops =
                                   [](const SpecCall& call, std::span<const Spec>) {
-                                    const Shape& shape = call.inputs[0].shape;
-                                    return Flops{.arithmetic = num_elements(shape) * bits_of(shape.back())};
+                                    return Flops{.arithmetic = num_elements(call.inputs[0].shape) *
+                                                               bits_of(call.attrs.as<SortAttrs>().count)};
                                   }});
 
 // | `searchsorted` | no derivative: 0 | | |
@@ -75,14 +83,28 @@ Primitive searchsorted("searchsorted",
 
 // --- Order
 
+namespace {
+
+// The elements along an axis that are the numbers `begin` to `end` in order. They are picked in rows, however
+// those lie, so that neighbours are read together.
+Picked pick(const Tensor& x, int axis, bool descending, int64_t begin, int64_t end) {
+  const Tensor rows = moveaxis(x, axis, -1);
+  Tensor places = bind(primitives::argsort, {rows}, SortAttrs{descending, end});
+  if (begin > 0) places = slice_axis(places, -1, begin, end);
+  return {moveaxis(take_along_axis(rows, places, -1), -1, axis), moveaxis(places, -1, axis)};
+}
+
+}  // namespace
+
 Tensor argsort(const Tensor& x, int64_t axis, bool descending) {
   const int at = normalize_axis(axis, x.ndim(), "argsort");
-  const Tensor order = bind(primitives::argsort, {moveaxis(x, at, -1)}, SortAttrs{descending});
+  const Tensor order = bind(primitives::argsort, {moveaxis(x, at, -1)}, SortAttrs{descending, x.size(at)});
   return moveaxis(order, -1, at);
 }
 
 Tensor sort(const Tensor& x, int64_t axis, bool descending) {
-  return take_along_axis(x, argsort(x, normalize_axis(axis, x.ndim(), "sort"), descending), axis);
+  const int at = normalize_axis(axis, x.ndim(), "sort");
+  return pick(x, at, descending, 0, x.size(at)).values;
 }
 
 Tensor lexsort(const Tensors& columns) {
@@ -101,8 +123,7 @@ Picked topk(const Tensor& x, int64_t k, int64_t axis, bool largest) {
   const int at = normalize_axis(axis, x.ndim(), "topk");
   if (k < 0 || k > x.size(at))
     fail<ValueError>("[topk] there are no ", k, " elements along axis ", axis, " of ", describe(x));
-  const Tensor order = slice_axis(argsort(x, at, largest), at, 0, k);
-  return {take_along_axis(x, order, at), order};
+  return pick(x, at, largest, 0, k);
 }
 
 Picked kthvalue(const Tensor& x, int64_t k, int64_t axis, bool keepdims) {
@@ -110,8 +131,8 @@ Picked kthvalue(const Tensor& x, int64_t k, int64_t axis, bool keepdims) {
   if (k < 1 || k > x.size(at))
     fail<ValueError>("[kthvalue] there is no element ", k, " (of 1 to ", x.size(at), ") along axis ", axis,
                      " of ", describe(x));
-  const Tensor order = slice_axis(argsort(x, at), at, k - 1, k), value = take_along_axis(x, order, at);
-  return keepdims ? Picked{value, order} : Picked{squeeze(value, {at}), squeeze(order, {at})};
+  const auto [value, place] = pick(x, at, false, k - 1, k);
+  return keepdims ? Picked{value, place} : Picked{squeeze(value, {at}), squeeze(place, {at})};
 }
 
 // --- Quantiles

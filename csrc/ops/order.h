@@ -80,14 +80,15 @@ Tensor histogram_edges(const Tensor& x, int64_t bins = 10,
 
 struct SortAttrs {
   bool descending;
-  void fields(auto&& field) const { field("descending", descending); }
+  int64_t count;  // of the first ones, which are wanted
+  void fields(auto&& field) const { field("descending", descending), field("count", count); }
 };
 struct SearchAttrs {
   bool right;
   void fields(auto&& field) const { field("right", right); }
 };
 namespace primitives {
-extern Primitive argsort;       // (rows), SortAttrs: of each row (.., n)
+extern Primitive argsort;       // (rows), SortAttrs: of each row (.., n) the first (.., count)
 extern Primitive searchsorted;  // (rows, values), SearchAttrs: (.., n) and (.., m)
 }  // namespace primitives
 

@@ -112,6 +112,33 @@ def test_parts_of_the_order(rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_first_of_the_order(rng, dtype):
+    """In rows of all the lengths for which there is a way of its own, the ties among them in order."""
+    for n in (1, 2, 7, 8, 9, 15, 16, 17, 33, 100, 191, 192, 193, 385, 3000):
+        x = draw(rng, (2, n), dtype)
+        tensor = stored(rng, x, dtype)
+        for descending in (False, True):
+            want = order_of(x, -1, descending)
+            np.testing.assert_array_equal(to_array(td.argsort(tensor, descending=descending)), want)
+            for k in {0, 1, min(n, 3), n // 5, n // 2, n - 1}:
+                values, indices = td.topk(tensor, k, largest=descending)
+                np.testing.assert_array_equal(to_array(indices), want[:, :k])
+                np.testing.assert_array_equal(to_array(values), np.take_along_axis(x, want[:, :k], 1))
+        _, index = td.kthvalue(tensor, (n + 3) // 4)
+        np.testing.assert_array_equal(to_array(index), order_of(x, -1, False)[:, (n + 3) // 4 - 1])
+
+
+def test_selection_meets_the_wanted_last():
+    """Each element is among the first ones of those up to it, or none after the first is."""
+    n = 3000
+    for x in (np.arange(n), np.arange(n)[::-1], np.zeros(n, np.int64)):
+        for largest in (False, True):
+            for k in (7, 300):
+                got = td.topk(td.tensor(x.copy()), k, largest=largest).indices
+                np.testing.assert_array_equal(to_array(got), order_of(x, 0, largest)[:k])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_searchsorted(rng, dtype):
     x, values = draw(rng, (9,), dtype), draw(rng, (3, 4), dtype)
     row = np.take_along_axis(x, order_of(x, 0, False), 0)

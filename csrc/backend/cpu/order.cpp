@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <utility>
-#include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
@@ -15,64 +14,135 @@
 namespace tidu::cpu {
 namespace {
 
-template <class Key, class Number> struct Pair {
-  Key key;
-  Number number;
-};
+// An element as a word: its key, and behind that, in the lower half, its place in the row. No two are equal,
+// so that sorting them is stable.
+template <class Word> inline constexpr int kPlaceBits = 4 * sizeof(Word);
+using Wide = unsigned __int128;
 
-// Sorts digit after digit, from the lowest, between two buffers; returns that which holds the result. Fewer
-// pairs than there are digits' values are compared instead.
-template <class Key, class Number>
-const Pair<Key, Number>* sort_pairs(Pair<Key, Number>* pairs, Pair<Key, Number>* other, int64_t n) {
-  constexpr int kFew = 512;
-  if (n < kFew) {
-    std::sort(pairs, pairs + n, [](const auto& a, const auto& b) {
-      return a.key != b.key ? a.key < b.key : a.number < b.number;
-    });
-    return pairs;
+// --- A few words: runs of them are ranked, and merged in pairs.
+
+constexpr int64_t kRun = 8;
+
+// Each goes to where as many lie before it as are smaller.
+template <class Word> void rank(const Word* from, Word* to, int64_t n) {
+  int64_t smaller[kRun] = {};
+  for (int64_t i = 1; i < n; ++i) {
+    for (int64_t j = 0; j < i; ++j) {
+      const bool before = from[j] < from[i];
+      smaller[i] += before, smaller[j] += !before;
+    }
+  }
+  for (int64_t i = 0; i < n; ++i) to[smaller[i]] = from[i];
+}
+
+// The two halves of n words, from both ends at once: no step has to guess which comes next, none can leave
+// its half, and the two ends do not wait for each other.
+template <class Word> void merge(const Word* from, Word* to, int64_t n) {
+  const int64_t half = n / 2;
+  const Word *low_a = from, *low_b = from + half, *high_a = low_b - 1, *high_b = from + n - 1;
+  for (int64_t i = 0; i < half; ++i) {
+    const bool b_is_low = *low_b < *low_a, a_is_high = *high_b < *high_a;
+    to[i] = *(b_is_low ? low_b : low_a);
+    to[n - 1 - i] = *(a_is_high ? high_a : high_b);
+    low_b += b_is_low, low_a += !b_is_low;
+    high_a -= a_is_high, high_b -= !a_is_high;
+  }
+  if (n % 2 != 0) to[half] = low_a <= high_a ? *low_a : *low_b;
+}
+
+// Leaves the sorted words where they were, or in the other buffer.
+template <class Word> void sort_few(Word* words, Word* other, int64_t n, bool stay) {
+  if (n <= kRun) {
+    rank(words, other, n);
+    if (stay) std::copy_n(other, n, words);
+    return;
+  }
+  const int64_t half = n / 2;
+  sort_few(words, other, half, !stay);
+  sort_few(words + half, other + half, n - half, !stay);
+  stay ? merge(other, words, n) : merge(words, other, n);
+}
+
+// --- Many
+
+// Sorts by a digit of the keys after the other, from the lowest, between two buffers; returns that which
+// holds the result.
+template <class Key, class Word> const Word* sort_words(Word* words, Word* other, int64_t n) {
+  constexpr int64_t kFew = 48 * sizeof(Key);
+  if (n <= kFew) {
+    sort_few(words, other, n, true);
+    return words;
   }
   constexpr int kValues = 256;
   std::array<std::array<int64_t, kValues>, sizeof(Key)> places{};
-  const auto digit = [](Key key, size_t d) { return static_cast<size_t>(key >> (8 * d)) % kValues; };
+  const auto digit = [](Word word, size_t d) {
+    return static_cast<size_t>(word >> (static_cast<size_t>(kPlaceBits<Word>) + 8 * d)) % kValues;
+  };
   for (int64_t i = 0; i < n; ++i) {
-    for (size_t d = 0; d < sizeof(Key); ++d) ++places[d][digit(pairs[i].key, d)];
+    for (size_t d = 0; d < sizeof(Key); ++d) ++places[d][digit(words[i], d)];
   }
   for (size_t d = 0; d < sizeof(Key); ++d) {
-    if (places[d][digit(pairs[0].key, d)] == n) continue;
+    if (places[d][digit(words[0], d)] == n) continue;
     int64_t before = 0;
     for (int64_t& place : places[d]) before += std::exchange(place, before);
-    for (int64_t i = 0; i < n; ++i) other[places[d][digit(pairs[i].key, d)]++] = pairs[i];
-    std::swap(pairs, other);
+    for (int64_t i = 0; i < n; ++i) other[places[d][digit(words[i], d)]++] = words[i];
+    std::swap(words, other);
   }
-  return pairs;
+  return words;
 }
 
-template <class T, class Number>
-void argsort_rows(const T* x, int64_t* order, int64_t rows, int64_t n, bool descending) {
+// Gathers the `count` smallest of n words, among others and in their order, in `kept`, which has room for
+// more: what is larger than as many is passed by, and these are looked for in another buffer whenever the
+// room is full. Returns how many were kept.
+template <class Word, class WordAt>
+int64_t select(const WordAt& word_at, int64_t n, int64_t count, Word* kept, Word* other, int64_t room) {
+  Word limit = ~Word{0};
+  int64_t size = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const Word word = word_at(i);
+    if (word > limit) continue;
+    kept[size++] = word;
+    if (size < room) continue;
+    std::copy_n(kept, room, other);
+    std::nth_element(other, other + count - 1, other + room);
+    limit = other[count - 1];
+    size = std::remove_if(kept, kept + room, [limit](Word word) { return word > limit; }) - kept;
+  }
+  return size;
+}
+
+template <class T, class Word>
+void argsort_rows(const T* x, int64_t* order, int64_t rows, int64_t n, int64_t count, bool descending) {
+  constexpr int64_t kRoom = 64;
+  const int64_t most = std::max(4 * count, kRoom), room = std::min(n, most);
   parallel_ranges(rows, std::max<int64_t>(1, kGrain / n), rows * n, [&](int64_t begin, int64_t end) {
-    std::vector<Pair<OrderKey<T>, Number>> pairs(static_cast<size_t>(n)), other(pairs.size());
+    const Tensor memory = Tensor::empty({2 * room * static_cast<int64_t>(sizeof(Word))}, DType::uint8);
+    Word *const words = static_cast<Word*>(memory.raw_data()), *const other = words + room;
     for (int64_t row = begin; row < end; ++row) {
-      for (int64_t i = 0; i < n; ++i)
-        pairs[static_cast<size_t>(i)] = {order_key(x[row * n + i], descending), static_cast<Number>(i)};
-      const auto* sorted = sort_pairs(pairs.data(), other.data(), n);
-      for (int64_t i = 0; i < n; ++i) order[row * n + i] = static_cast<int64_t>(sorted[i].number);
+      const auto word_at = [&](int64_t i) {
+        return Word{order_key(x[row * n + i], descending)} << kPlaceBits<Word> | static_cast<Word>(i);
+      };
+      if (most >= n) {
+        for (int64_t i = 0; i < n; ++i) words[i] = word_at(i);
+      }
+      const int64_t size = most < n ? select(word_at, n, count, words, other, room) : n;
+      const Word* const sorted = sort_words<OrderKey<T>>(words, other, size);
+      constexpr Word kPlace = (Word{1} << kPlaceBits<Word>)-1;
+      for (int64_t i = 0; i < count; ++i) order[row * count + i] = static_cast<int64_t>(sorted[i] & kPlace);
     }
   });
 }
 
 void argsort(const Call& call) {
+  if (call.outputs[0].numel() == 0) return;
   const Tensor x = row_major(call.inputs[0]);
-  if (x.numel() == 0) return;
   const int64_t n = x.size(-1), rows = x.numel() / n;
-  const bool descending = call.attrs.as<SortAttrs>().descending;
+  const auto [descending, count] = call.attrs.as<SortAttrs>();
   int64_t* const order = static_cast<int64_t*>(call.outputs[0].raw_data());
   visit_dtype(x.dtype(), [&]<class T>() {
     const T* const from = static_cast<const T*>(x.raw_data());
-    if (n <= UINT32_MAX) {
-      argsort_rows<T, uint32_t>(from, order, rows, n, descending);
-    } else {
-      argsort_rows<T, uint64_t>(from, order, rows, n, descending);
-    }
+    const bool narrow = sizeof(T) <= 4 && n <= UINT32_MAX;
+    (narrow ? argsort_rows<T, uint64_t> : argsort_rows<T, Wide>)(from, order, rows, n, count, descending);
   });
 }
 

@@ -33,6 +33,12 @@ __global__ void __launch_bounds__(kThreads)
   positions[i] = apart ? i : i - row * n;
 }
 
+__global__ void __launch_bounds__(kThreads)
+    take_first_kernel(const int64_t* positions, int64_t n, int64_t count, int64_t total, int64_t* order) {
+  const int64_t i = thread_number();
+  if (i < total) order[i] = positions[i / count * n + i % count];
+}
+
 // By which pairs that were sorted by number are sorted into their rows.
 __global__ void __launch_bounds__(kThreads)
     number_rows_kernel(int64_t count, int64_t n, uint64_t* keys, int64_t* positions) {
@@ -76,18 +82,13 @@ cudaError_t number_keys(const OrderedRows& rows, void* keys, int64_t* positions,
   });
 }
 
-// All rows are sorted at once, which is stable: by keys that hold number and row, or, where 64 bits are too
-// few for both, by number and then by row.
-cudaError_t argsort(const Call& call, Context& context) {
-  Tensor x = call.inputs[0];
-  const int64_t count = x.numel();
-  if (count == 0) return cudaSuccess;
+// Whole rows are sorted all at once, which is stable: by keys that hold number and row, or, where 64 bits are
+// too few for both, by number and then by row.
+cudaError_t sort_whole(const Tensor& x, bool descending, int64_t* order, Context& context) {
+  const int64_t count = x.numel(), n = x.size(-1), row_count = count / n;
   const cudaStream_t stream = context.stream();
-  TIDU_TRY(make_row_major(&x, stream));
-  const int64_t n = x.size(-1), row_count = count / n;
   const bool large = size_of(x.dtype()) == 8, apart = large && row_count > 1, wide = large || row_count > 1;
-  const OrderedRows rows{x, n, call.attrs.as<SortAttrs>().descending, wide, apart};
-  int64_t* const order = call.outputs[0].data<int64_t>();
+  const OrderedRows rows{x, n, descending, wide, apart};
   const auto size = static_cast<size_t>(count);
   if (!wide) {
     uint32_t* const keys = context.workspace<uint32_t>(size);
@@ -100,6 +101,20 @@ cudaError_t argsort(const Call& call, Context& context) {
   if (!apart) return cudaSuccess;
   TIDU_TRY(launch<number_rows_kernel>({blocks_for(count), kThreads, 0, stream}, count, n, keys, order));
   return sort_pairs(stream, context.scratch(), keys, order, count);
+}
+
+cudaError_t argsort(const Call& call, Context& context) {
+  Tensor x = call.inputs[0];
+  const Tensor& y = call.outputs[0];
+  if (y.numel() == 0) return cudaSuccess;
+  TIDU_TRY(make_row_major(&x, context.stream()));
+  const auto [descending, count] = call.attrs.as<SortAttrs>();
+  const int64_t n = x.size(-1);
+  if (count == n) return sort_whole(x, descending, y.data<int64_t>(), context);
+  int64_t* const positions = context.workspace<int64_t>(static_cast<size_t>(x.numel()));
+  TIDU_TRY(sort_whole(x, descending, positions, context));
+  return launch<take_first_kernel>({blocks_for(y.numel()), kThreads, 0, context.stream()}, positions, n,
+                                   count, y.numel(), y.data<int64_t>());
 }
 
 cudaError_t searchsorted(const Call& call, Context& context) {

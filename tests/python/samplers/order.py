@@ -43,6 +43,15 @@ def cases():
         differentiable=(),
         result=lambda dtype: td.int64,
     )
+    yield case(
+        "argsort(the first)",
+        "argsort",
+        lambda x: td.topk(x, 2, axis=1).indices,
+        lambda x: descending(x, 1)[:, :2],
+        TIES,
+        differentiable=(),
+        result=lambda dtype: td.int64,
+    )
     for axis in (0, 1):
         yield case(
             f"sort(axis={axis})",
