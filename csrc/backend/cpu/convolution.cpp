@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -241,8 +242,63 @@ void deliver(const Problem& p, int64_t group, int64_t output, int64_t column, in
   }
 }
 
-// Vectors of outputs are worth it from here on.
-constexpr int64_t kManyOutputs = 16;
+// The elements of x that outputs meet with, read where they lie, times vectors of outputs. The problem is
+// then about x with zeros round it.
+template <class T> class InPlace {
+ public:
+  static bool serves(const Problem& p) {
+    constexpr int64_t kManyOutputs = 16;
+    const auto spread = [](const ConvolutionAxis& axis) { return axis.spread != 1; };
+    return p.outputs >= kManyOutputs && p.depth() > 0 && gemm_function(dtype_of<T>) &&
+           std::ranges::none_of(p.axis, spread);
+  }
+  // `often`: blocks of several columns read one element of the kernel.
+  InPlace(Problem& p, const T* x, const T* kernel, bool often)
+      : p_(p),
+        with_zeros_(padded(p, x)),
+        by_depth_(often ? turned(kernel) : Tensor()),
+        x_(with_zeros_.defined() ? with_zeros_.data<T>() : x),
+        kernel_(kernel),
+        steps_(static_cast<size_t>(p.depth())) {
+    for (int k = 0; k < kMaxSpatial; ++k) x_ -= p.axis[k].low * p.x_place[k];
+    locate(p, p.rows, 0, p.depth(), steps_.data());
+  }
+
+  // Adds a part of the sums to `columns` rows of outputs.
+  void add(int64_t group, int64_t output, int64_t outputs, int64_t column, int64_t columns, int64_t begin,
+           int64_t end, T* sums) const {
+    int64_t rows[kColumns];
+    locate(p_, p_.columns, column, column + columns, rows);
+    const int64_t depth = p_.depth();
+    const GemmFactor left{x_ + group * p_.x_group, 0, 0, rows, steps_.data() + begin};
+    const GemmFactor right =
+        by_depth_.defined()
+            ? GemmFactor{by_depth_.data<T>() + (group * depth + begin) * p_.outputs + output, p_.outputs, 1}
+            : GemmFactor{kernel_ + (group * p_.outputs + output) * depth + begin, 1, depth};
+    gemm_function(dtype_of<T>)({columns, outputs, end - begin, true}, left, right, sums, outputs,
+                               own_memory<Use::factor>(kGemmWorkspace));
+  }
+
+ private:
+  // The kernels as (groups, depth, outputs).
+  Tensor turned(const T* kernel) const {
+    constexpr int64_t kRows = 256;
+    const int64_t depth = p_.depth(), blocks = pieces(depth, kRows);
+    const Tensor result = Tensor::empty({p_.groups, depth, p_.outputs}, dtype_of<T>);
+    parallel_for(p_.groups * blocks, result.numel(), [&](int64_t i) {
+      const int64_t group = i / blocks, row = i % blocks * kRows;
+      copy_block_function(sizeof(T))(kernel + group * p_.outputs * depth + row, {1, depth},
+                                     result.data<T>() + (group * depth + row) * p_.outputs, {p_.outputs, 1},
+                                     std::min(kRows, depth - row), p_.outputs);
+    });
+    return result;
+  }
+
+  const Problem& p_;
+  Tensor with_zeros_, by_depth_;
+  const T *x_, *kernel_;
+  std::vector<int64_t> steps_;
+};
 
 template <class T> void convolve(Problem p, const T* x, const T* kernel, const T* bias, T* y) {
   const Blocks blocks = choose_blocks(p);
@@ -253,20 +309,8 @@ template <class T> void convolve(Problem p, const T* x, const T* kernel, const T
       blocks.parts > 1 ? Tensor::empty({blocks.parts, p.groups, p.outputs, total}, dtype_of<T>) : Tensor();
   // Lines of a piece run along the side that has more neighbours.
   const bool along_columns = p.columns.extent[2] >= p.rows.extent[2];
-  const auto spread = [](const ConvolutionAxis& axis) { return axis.spread != 1; };
-  const GemmFunction gemm = gemm_function(dtype_of<T>);
-  const bool scattered =
-      gemm && p.outputs >= kManyOutputs && depth > 0 && std::ranges::none_of(p.axis, spread);
-  const CopyBlockFunction copy = copy_block_function(sizeof(T));
-  Tensor with_zeros;
-  std::vector<int64_t> steps;
-  if (scattered) {
-    with_zeros = padded(p, x);
-    if (with_zeros.defined()) x = with_zeros.data<T>();
-    for (int k = 0; k < kMaxSpatial; ++k) x -= p.axis[k].low * p.x_place[k];
-    steps.resize(static_cast<size_t>(depth));
-    locate(p, p.rows, 0, depth, steps.data());
-  }
+  std::optional<InPlace<T>> in_place;
+  if (InPlace<T>::serves(p)) in_place.emplace(p, x, kernel, across > 1);
   const SignalsHeldBack held;
   const int64_t work = std::max<int64_t>(1, blocks.outputs * blocks.part / 8) * blocks.columns;
   parallel_for(tasks, tasks * work, [&](int64_t task) {
@@ -275,56 +319,54 @@ template <class T> void convolve(Problem p, const T* x, const T* kernel, const T
                   column = block % across * blocks.columns;
     const int64_t outputs = std::min(blocks.outputs, p.outputs - output),
                   columns = std::min(blocks.columns, total - column);
-    // A block of one image is written where it belongs.
+    // What lies in an image without gaps is written where it belongs.
     const int64_t image = column / places, first = column - image * places;
-    const bool direct = !parts.defined() && places == p.plane && (scattered || first + columns <= places);
-    const int64_t piece = scattered ? outputs * columns : blocks.piece * blocks.columns;
+    const bool direct = !parts.defined() && places == p.plane && (in_place || first + columns <= places);
+    const int64_t piece = in_place ? outputs * columns : blocks.piece * blocks.columns;
     char* const memory = own_memory<Use::convolution>(
         (piece + (direct || parts.defined() ? 0 : outputs * columns)) * static_cast<int64_t>(sizeof(T)));
     T* const elements = reinterpret_cast<T*>(memory);
-    T* const sums = direct ? y + ((image * p.groups + group) * p.outputs + output) * places + first
+    const auto at = [&](int64_t image, int64_t place) {
+      return y + ((image * p.groups + group) * p.outputs + output) * places + place;
+    };
+    T* const sums = direct ? at(image, first)
                     : parts.defined()
                         ? parts.data<T>() + ((part * p.groups + group) * p.outputs + output) * total + column
                         : elements + piece;
     const int64_t leading = direct ? places : parts.defined() ? total : columns;
-    const int64_t past = std::min(depth, (part + 1) * blocks.part);
-    if (scattered) {
-      int64_t rows[kColumns];
-      locate(p, p.columns, column, column + columns, rows);
-      const int64_t begin = std::min(past, part * blocks.part), weights = group * p.outputs + output;
+    const int64_t past = std::min(depth, (part + 1) * blocks.part),
+                  begin = std::min(past, part * blocks.part);
+    const T* const biases = bias && part == 0 ? bias + group * p.outputs + output : nullptr;
+    if (in_place) {
       for (int64_t i = 0; i < columns; ++i) {
-        if (bias && part == 0) {
-          std::copy_n(bias + weights, outputs, elements + i * outputs);
-        } else {
-          std::fill_n(elements + i * outputs, outputs, T(0));
-        }
+        T* const row = elements + i * outputs;
+        biases ? std::copy_n(biases, outputs, row) : std::fill_n(row, outputs, T(0));
       }
-      gemm({columns, outputs, past - begin, true}, {x + group * p.x_group, 0, 0, rows, steps.data() + begin},
-           {kernel + weights * depth + begin, 1, depth}, elements, outputs,
-           own_memory<Use::factor>(kGemmWorkspace));
+      in_place->add(group, output, outputs, column, columns, begin, past, elements);
+      const CopyBlockFunction copy = copy_block_function(sizeof(T));
       if (!direct) copy(elements, {1, outputs}, sums, {leading, 1}, outputs, columns);
       for (int64_t k = 0, some = 0; direct && k < columns; k += some) {
-        const int64_t at = (column + k) % places;
-        some = std::min(places - at, columns - k);
-        copy(elements + k * outputs, {1, outputs},
-             y + ((column + k) / places * p.groups * p.outputs + weights) * places + at, {places, 1}, outputs,
+        const int64_t place = (column + k) % places;
+        some = std::min(places - place, columns - k);
+        copy(elements + k * outputs, {1, outputs}, at((column + k) / places, place), {places, 1}, outputs,
              some);
       }
-    }
-    for (int64_t i = 0; !scattered && i < outputs; ++i)
-      std::fill_n(sums + i * leading, columns,
-                  bias && part == 0 ? bias[group * p.outputs + output + i] : T(0));
-    for (int64_t begin = part * blocks.part; !scattered && begin < past; begin += blocks.piece) {
-      const int64_t count = std::min(blocks.piece, past - begin);
-      const T* const at = x + group * p.x_group;
-      if (along_columns) {
-        fill(p, p.rows, p.columns, at, begin, begin + count, column, column + columns, elements, columns);
-      } else {
-        fill(p, p.columns, p.rows, at, column, column + columns, begin, begin + count, elements, count);
+    } else {
+      for (int64_t i = 0; i < outputs; ++i)
+        std::fill_n(sums + i * leading, columns, biases ? biases[i] : T(0));
+      for (int64_t from = begin; from < past; from += blocks.piece) {
+        const int64_t count = std::min(blocks.piece, past - from);
+        const T* const x_group = x + group * p.x_group;
+        if (along_columns) {
+          fill(p, p.rows, p.columns, x_group, from, from + count, column, column + columns, elements,
+               columns);
+        } else {
+          fill(p, p.columns, p.rows, x_group, column, column + columns, from, from + count, elements, count);
+        }
+        multiply({outputs, columns, count, true},
+                 {kernel + (group * p.outputs + output) * depth + from, depth},
+                 {elements, along_columns ? columns : count, !along_columns}, sums, leading);
       }
-      multiply({outputs, columns, count, true},
-               {kernel + (group * p.outputs + output) * depth + begin, depth},
-               {elements, along_columns ? columns : count, !along_columns}, sums, leading);
     }
     for (int64_t i = 0; !direct && !parts.defined() && i < outputs; ++i)
       deliver(p, group, output + i, column, columns, sums + i * columns, y);
