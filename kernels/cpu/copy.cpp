@@ -51,18 +51,17 @@ template <class T> void transpose(const T* x, int64_t from, T* y, int64_t to, in
     const int64_t i1 = std::min(i0 + side, rows);
     for (int64_t j0 = 0; j0 < columns; j0 += side) {
       const int64_t j1 = std::min(j0 + side, columns);
+      int64_t i2 = i0, j2 = j0;  // up to these, rows become columns in registers
       if constexpr (sizeof(T) == 4 || sizeof(T) == 8) {
-        if (i1 - i0 == side && j1 - j0 == side) {
-          constexpr int64_t step = 16 / sizeof(T);
-          for (int64_t i = i0; i < i1; i += step) {
-            for (int64_t j = j0; j < j1; j += step)
-              transpose_square(x + j * from + i, from, y + i * to + j, to);
-          }
-          continue;
+        constexpr int64_t step = 16 / sizeof(T);
+        i2 = i1 - (i1 - i0) % step, j2 = j1 - (j1 - j0) % step;
+        for (int64_t i = i0; i < i2; i += step) {
+          for (int64_t j = j0; j < j2; j += step)
+            transpose_square(x + j * from + i, from, y + i * to + j, to);
         }
       }
       for (int64_t i = i0; i < i1; ++i) {
-        for (int64_t j = j0; j < j1; ++j) y[i * to + j] = x[j * from + i];
+        for (int64_t j = i < i2 ? j2 : j0; j < j1; ++j) y[i * to + j] = x[j * from + i];
       }
     }
   }
