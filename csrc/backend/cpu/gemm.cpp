@@ -117,7 +117,13 @@ template <class T, Use use> T* own(int64_t n) {
 
 template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
   constexpr int64_t kNoDifference = 1 << 12;
-  if (size.rows == 1 && size.columns == 1) return 'v';
+  const bool vector = size.rows == 1 || size.columns == 1;
+  // A matrix from memory is read along its rows, which here are not those that the sums run over.
+  constexpr int64_t kFromMemory = 1 << 16;
+  const bool across = size.rows == 1 ? !b_transposed : a_transposed;
+  if (size.rows * size.columns == 1 ||
+      (vector && across && size.rows * size.columns * size.depth >= kFromMemory))
+    return 'v';
   const Table* const table = std::is_same_v<T, float> ? tables().float32 : tables().float64;
   if (!table || size.rows * size.columns * size.depth <= kNoDifference) return 'B';
   const int row = std::min(measured_log2(size.rows), kRowSteps - 1),
@@ -126,7 +132,6 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   const Way way = (*table)[(2 * a_transposed + b_transposed) * kRowSteps + row][column * kDepthSteps + depth];
   // What was measured may be a vector where this is none, or have a smaller factor to copy.
   constexpr int64_t kMostCopied = 1 << 20;
-  const bool vector = size.rows == 1 || size.columns == 1;
   switch (way) {
     case 'v': return vector ? 'v' : 'B';
     case 'X': return size.depth * size.columns <= kMostCopied ? 'X' : 'B';

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "kernels/cpu/gemm.h"
+#include "kernels/types.h"
 
 namespace tidu::cpu {
 

@@ -22,18 +22,6 @@
 namespace tidu::cpu {
 namespace {
 
-// A batch of matrices as BLAS sees it: rows `leading` apart, or columns if transposed.
-struct Matrices {
-  const char* data;
-  bool transposed;
-  int64_t leading;
-  int64_t size;  // bytes an element
-
-  const char* at(int64_t offset, int64_t row, int64_t column) const {
-    return data + (offset + (transposed ? column * leading + row : row * leading + column)) * size;
-  }
-};
-
 Tensor transposed(const Tensor& x) {
   Shape shape = x.shape();
   Strides strides = x.strides();
@@ -50,14 +38,16 @@ bool is_blas_layout(const Tensor& x) {
          (by_row == 1 && (by_column >= rows || columns == 1));
 }
 
-Matrices matrices_of(const Tensor& x) {
-  const int64_t rows = x.size(-2), columns = x.size(-1);
-  const int64_t by_row = x.strides()[x.ndim() - 2], by_column = x.strides()[x.ndim() - 1];
-  const bool plain = by_column == 1 && (by_row >= columns || rows == 1);
-  return {static_cast<const char*>(x.raw_data()), !plain,
-          plain ? (rows == 1 ? std::max<int64_t>(columns, 1) : by_row)
-                : (columns == 1 ? std::max<int64_t>(rows, 1) : by_column),
-          static_cast<int64_t>(size_of(x.dtype()))};
+// How far apart the matrices of a batch lie, where that is one distance.
+std::optional<int64_t> batch_step(const Tensor& x) {
+  int64_t step = 0, count = 1;
+  for (int i = x.ndim() - 3; i >= 0; --i) {
+    if (x.size(i) == 1) continue;
+    if (count == 1) step = x.strides()[i];
+    if (x.strides()[i] != step * count) return std::nullopt;
+    count *= x.size(i);
+  }
+  return step;
 }
 
 }  // namespace
@@ -90,20 +80,42 @@ template <class T> void add_rows(const ProductSize& size, Factor<T> a, Factor<T>
   }
 }
 
+// The same of so few columns that their sums stay in registers.
+template <class T, int columns>
+void add_short_rows(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
+  const int64_t a_row = a.transposed ? 1 : a.leading, a_column = a.transposed ? a.leading : 1;
+  const int64_t b_row = b.transposed ? 1 : b.leading, b_column = b.transposed ? b.leading : 1;
+  for (int64_t i = 0; i < size.rows; ++i) {
+    T* const row = c + i * ldc;
+    T sums[columns];
+    for (int j = 0; j < columns; ++j) sums[j] = size.adds ? row[j] : T(0);
+    for (int64_t k = 0; k < size.depth; ++k) {
+      const T factor = a.data[i * a_row + k * a_column];
+      const T* const from = b.data + k * b_row;
+      for (int j = 0; j < columns; ++j) sums[j] += factor * from[j * b_column];
+    }
+    std::copy_n(sums, columns, row);
+  }
+}
+
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Equal blocks: at least eight where none gets smaller than 64 x 128, or 64 x 256 of `wide` numbers, where
-// GEMM begins to lose speed, none larger than 512 x 512, and two at any rate; or bands of whole rows, which
-// lie together. Products of a vector are as fast as their matrix comes from memory, so that fewer
-// multiplications pay a second thread; sums of one product are written as fast.
-ProductSize choose_block(int64_t m, int64_t n, int64_t k, bool wide) {
-  constexpr int64_t kSmall = 1 << 19;    // multiplications that do not pay a second thread
-  constexpr int64_t kNear = kGrain / 4;  // elements that stay in the first-level cache
-  constexpr int64_t kShort = 256;        // elements of a matrix's rows below which they are read slower
-  const int64_t two_blocks = wide ? 512 : 256;  // columns of them
+constexpr int64_t kSmall = 1 << 19;  // multiplications that do not pay a second thread
+
+// Equal blocks: at least eight where none gets smaller than 64 x
+// 128, or 64 x 256 of `wide` numbers, where GEMM begins to lose speed, none larger than 512 x 512, and two at
+// any rate; or bands of whole rows, which lie together. Products of a vector are as fast as their matrix
+// comes from memory, so that fewer multiplications pay a second thread; sums of one product are written as
+// fast.
+//
+// `cut_rows`: whether what a vector's blocks read are pieces of a matrix's rows, which are to be long.
+ProductSize choose_block(int64_t m, int64_t n, int64_t k, bool wide, bool cut_rows) {
+  constexpr int64_t kNear = kGrain / 4;            // elements that stay in the first-level cache
+  const int64_t shortest = cut_rows ? 1024 : 256;  // piece of a matrix that is read as fast
+  const int64_t two_blocks = wide ? 512 : 256;     // columns of them
   if (k == 1) return {std::clamp<int64_t>(kNear / n, 1, m), n, k};
   if (m == 1 || n == 1) {
-    const int64_t length = std::max(m, n), most = std::clamp<int64_t>(length / kShort, 2, 8);
+    const int64_t length = std::max(m, n), most = std::clamp<int64_t>(length / shortest, 2, 8);
     const int64_t pieces = std::clamp<int64_t>(m * n * k / (2 * kGrain), 1, most);
     const int64_t piece = std::min(length, round_up((length + pieces - 1) / pieces, 16));
     return m == 1 ? ProductSize{1, piece, k} : ProductSize{piece, 1, k};
@@ -131,15 +143,24 @@ ProductSize choose_block(int64_t m, int64_t n, int64_t k, bool wide) {
 
 }  // namespace
 
+Product::Matrices::Matrices(const Tensor& x) : tensor(x), step(batch_step(x)) {
+  const int64_t rows = x.size(-2), columns = x.size(-1);
+  const int64_t by_row = x.strides()[x.ndim() - 2], by_column = x.strides()[x.ndim() - 1];
+  transposed = !(by_column == 1 && (by_row >= columns || rows == 1));
+  leading = transposed ? (columns == 1 ? std::max<int64_t>(rows, 1) : by_column)
+                       : (rows == 1 ? std::max<int64_t>(columns, 1) : by_row);
+}
+
 Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
     : a_(is_blas_layout(a) ? a : row_major(a)),
       b_(is_blas_layout(b) && (is_floating(b.dtype()) || b.strides()[b.ndim() - 1] == 1) ? b : row_major(b)),
       bias_(bias.defined() ? row_major(bias) : bias),
+      batches_(a.numel() / (a.size(-2) * a.size(-1))),
       m_(a.size(-2)),
       n_(b.size(-1)),
       depth_(a.size(-1)) {
-  batches_ = a.numel() / (m_ * depth_);
-  const ProductSize size = choose_block(m_, n_, depth_, a.dtype() == DType::float64);
+  const ProductSize size =
+      choose_block(m_, n_, depth_, a.dtype() == DType::float64, m_ == 1 ? !b_.transposed : a_.transposed);
   rows_ = size.rows, columns_ = size.columns;
   down_ = (m_ + rows_ - 1) / rows_, across_ = (n_ + columns_ - 1) / columns_;
   visit_dtype(a.dtype(), [&]<class T>() {
@@ -148,9 +169,15 @@ Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
 }
 
 Product::Block Product::block(int64_t i) const {
+  if (down_ == 1 && across_ == 1) return {i * m_ * n_, m_, n_, i, 0, 0};
   const int64_t batch = i / (down_ * across_), row = i / across_ % down_ * rows_,
                 column = i % across_ * columns_;
-  return {(batch * m_ + row) * n_ + column, std::min(rows_, m_ - row), std::min(columns_, n_ - column)};
+  return {(batch * m_ + row) * n_ + column,
+          std::min(rows_, m_ - row),
+          std::min(columns_, n_ - column),
+          batch,
+          row,
+          column};
 }
 
 int64_t Product::work() const {
@@ -162,19 +189,16 @@ int64_t Product::work() const {
 
 template <class T>
 void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to, int64_t leading) {
-  const auto [first, rows, columns] = p.block(i);
-  const int64_t batch = first / (p.m_ * p.n_), row = first / p.n_ % p.m_, column = first % p.n_;
-  const Matrices left = matrices_of(p.a_), right = matrices_of(p.b_);
-  const auto* const a = reinterpret_cast<const T*>(left.at(batch_offset(p.a_, batch), row, 0));
-  const auto* const b = reinterpret_cast<const T*>(right.at(batch_offset(p.b_, batch), 0, column));
+  const auto [first, rows, columns, batch, row, column] = p.block(i);
+  const auto a = p.a_.from<T>(batch, row, 0), b = p.b_.from<T>(batch, 0, column);
   T* const out = static_cast<T*>(to);
   const bool adds = p.bias_.defined();
   if constexpr (std::is_floating_point_v<T>) {
-    if (p.depth_ == 1 && !adds && (!right.transposed || p.n_ == 1))
-      return outer_function(p.a_.dtype())(a, left.transposed ? 1 : left.leading, b, onto, out, leading, rows,
-                                          columns);
+    if (p.depth_ == 1 && !adds && (!b.transposed || p.n_ == 1))
+      return outer_function(dtype_of<T>)(a.data, a.transposed ? 1 : a.leading, b.data, onto, out, leading,
+                                         rows, columns);
     if (onto) {
-      auto* const block = reinterpret_cast<T*>(own_memory<Use::product>(rows * columns * left.size));
+      auto* const block = reinterpret_cast<T*>(own_memory<Use::product>(rows * columns * int64_t{sizeof(T)}));
       p.compute(i, block, columns);
       static const TileFunction sum = tile_function("add", dtype_of<T>);
       for (int64_t r = 0; r < rows; ++r) {
@@ -187,15 +211,25 @@ void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to
   for (int64_t r = 0; adds && r < rows; ++r)
     std::copy_n(p.bias_.data<T>() + column, columns, out + r * leading);
   const ProductSize size{rows, columns, p.depth_, adds};
-  const Factor<T> factors[] = {{a, left.leading, left.transposed}, {b, right.leading, right.transposed}};
   constexpr int64_t kTiny = 64;  // multiplications
   if constexpr (std::is_floating_point_v<T>) {
-    if (rows * columns * p.depth_ > kTiny) return multiply(size, factors[0], factors[1], out, leading);
+    if (rows * columns * p.depth_ > kTiny) return multiply(size, a, b, out, leading);
+    switch (columns) {
+      case 2: return add_short_rows<T, 2>(size, a, b, out, leading);
+      case 3: return add_short_rows<T, 3>(size, a, b, out, leading);
+      case 4: return add_short_rows<T, 4>(size, a, b, out, leading);
+      default: break;
+    }
   } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-    return gemm_function(dtype_of<T>)({rows, columns, p.depth_, adds}, strided(factors[0]),
-                                      strided(factors[1]), out, leading, nullptr);
+    return gemm_function(dtype_of<T>)({rows, columns, p.depth_, adds}, strided(a), strided(b), out, leading,
+                                      nullptr);
   }
-  add_rows(size, factors[0], factors[1], out, leading);
+  add_rows(size, a, b, out, leading);
+}
+
+void Product::write(int64_t i, void* result) const {
+  const size_t offset = static_cast<size_t>(block(i).first) * size_of(a_.tensor.dtype());
+  compute(i, static_cast<char*>(result) + offset, n_);
 }
 
 namespace {
@@ -211,24 +245,21 @@ void matmul(const Call& call) {
     repeated.back() = bias.strides()[0];
     return copy_elements(bias.view(output.shape(), repeated, bias.impl().offset), output);
   }
-  const bool half = is_narrow(output.dtype());
+  const bool widens = is_narrow(output.dtype());
   // In the order in which it lies.
   const auto operand = [&](const Tensor& x) {
-    if (!half) return x;
+    if (!widens) return x;
     const bool by_column = x.ndim() > 1 && x.strides()[x.ndim() - 2] == 1 && x.strides()[x.ndim() - 1] != 1;
     return by_column ? transposed(converted(transposed(x), DType::float32)) : converted(x, DType::float32);
   };
-  const Tensor c = half ? Tensor::empty(output.shape(), DType::float32, output.device()) : output;
+  const Tensor c = widens ? Tensor::empty(output.shape(), DType::float32, output.device()) : output;
   const Product product(operand(call.inputs[0]), operand(call.inputs[1]),
                         has_bias ? operand(call.inputs[2]) : Tensor());
-  char* const out = static_cast<char*>(c.raw_data());
-  const auto size = static_cast<int64_t>(size_of(c.dtype()));
   const int64_t tasks = product.blocks(), work = product.work();
   parallel_ranges(tasks, std::max<int64_t>(1, kGrain / work), tasks * work, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      product.compute(i, out + product.block(i).first * size, product.columns());
+    for (int64_t i = begin; i < end; ++i) product.write(i, c.raw_data());
   });
-  if (half) copy_elements(converted(c, output.dtype()), output);
+  if (widens) copy_elements(converted(c, output.dtype()), output);
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 // Products of matrices in blocks, for those who go on with a block while it is in the cache.
 #pragma once
 
+#include <optional>
+
 #include "backend/backend.h"
+#include "backend/cpu/gemm.h"
 
 namespace tidu::cpu {
 
@@ -19,12 +22,15 @@ class Product {
   struct Block {
     int64_t first;  // element of the row-major result
     int64_t rows, columns;
+    int64_t batch, row, column;  // where that is
   };
   int64_t blocks() const { return batches_ * down_ * across_; }
   Block block(int64_t i) const;
   int64_t columns() const { return n_; }
   // Of one block, in elements of simpler kernels.
   int64_t work() const;
+  // Writes a block to its place in the result.
+  void write(int64_t i, void* result) const;
   // Writes a block, its rows `leading` elements apart.
   void compute(int64_t i, void* to, int64_t leading) const { compute_(*this, i, nullptr, to, leading); }
   // The same added to what lies as `to` does, and may be it.
@@ -33,10 +39,27 @@ class Product {
   }
 
  private:
+  // A batch of matrices as BLAS sees it: rows `leading` apart, or columns if transposed.
+  struct Matrices {
+    explicit Matrices(const Tensor& x);
+    int64_t offset(int64_t batch) const { return step ? batch * *step : batch_offset(tensor, batch); }
+    // One of the batch, from this element on.
+    template <class T> Factor<T> from(int64_t batch, int64_t row, int64_t column) const {
+      const int64_t place = transposed ? column * leading + row : row * leading + column;
+      return {static_cast<const T*>(tensor.raw_data()) + offset(batch) + place, leading, transposed};
+    }
+
+    Tensor tensor;
+    bool transposed;
+    int64_t leading;
+    std::optional<int64_t> step;  // from one to the next, where that is always the same
+  };
+
   template <class T>
   static void compute_of(const Product& product, int64_t i, const void* onto, void* to, int64_t leading);
 
-  Tensor a_, b_, bias_;
+  Matrices a_, b_;
+  Tensor bias_;
   int64_t batches_, m_, n_, depth_;
   int64_t rows_, columns_, down_, across_;  // of a block; blocks
   void (*compute_)(const Product&, int64_t i, const void* onto, void* to, int64_t leading) = nullptr;

@@ -70,12 +70,13 @@ void for_parameters(const Call& call, std::span<const Factors> factors, const St
     };
     if (product) {
       const auto size = static_cast<int64_t>(size_of(dtype));
-      const auto [first, height, width] = product->block(begin);
+      const Product::Block block = product->block(begin);
+      const int64_t height = block.rows, width = block.columns;
       char* const gradient = own_memory<Use::product>(height * width * size);
       product->compute(begin, gradient, width);
       const bool is_flat = width == product->columns();
       const UpdateFunctions functions = update_functions(dtype);
-      point_at(first);
+      point_at(block.first);
       arrays[groups - 1] = gradient;
       for (int64_t row = 0; row < (is_flat ? 1 : height); ++row) {
         step(functions, s, arrays, groups, is_flat ? height * width : width);
