@@ -63,6 +63,29 @@ TEST(Gemm, EveryWayIsTheProduct) {
   }
 }
 
+TEST(Gemm, ProductsOfBfloat16AreSummedInFloat) {
+  if (!multiplies_bfloat16()) GTEST_SKIP() << "this processor does not multiply them";
+  for (const ProductSize& size : {ProductSize{1, 70, 130}, {70, 1, 130}, {33, 65, 17}, {130, 90, 600}}) {
+    for (const int layouts : {0, 1, 2, 3}) {
+      std::mt19937 random(5);
+      const Matrix<bfloat16> a(size.rows, size.depth, layouts & 1, 3, random),
+          b(size.depth, size.columns, layouts & 2, 5, random);
+      for (const bool adds : {false, true}) {
+        std::vector<float> c(size.rows * size.columns, adds ? 2 : NAN);
+        multiply({size.rows, size.columns, size.depth, adds}, a.factor(), b.factor(), c.data(), size.columns);
+        for (int64_t i = 0; i < size.rows; ++i) {
+          for (int64_t j = 0; j < size.columns; ++j) {
+            double sum = adds ? 2 : 0, magnitude = sum;
+            for (int64_t k = 0; k < size.depth; ++k)
+              sum += a.at(i, k) * b.at(k, j), magnitude += std::abs(a.at(i, k) * b.at(k, j));
+            ASSERT_NEAR(c[i * size.columns + j], sum, 4 * std::numeric_limits<float>::epsilon() * magnitude);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Gemm, AWayIsOneOfThem) {
   for (const int64_t rows : {1, 2, 60, 100, 5000}) {
     for (const int64_t columns : {1, 3, 700, 5000}) {

@@ -13,6 +13,13 @@
 #include "backend/cpu/threads.h"
 #include "kernels/cpu/copy.h"
 
+// dnnl_sgemm's sister, which oneDNN exports and its header leaves out. Perhaps another version has none.
+extern "C" [[gnu::weak]] dnnl_status_t dnnl_gemm_bf16bf16f32(char transa, char transb, dnnl_dim_t m,
+                                                             dnnl_dim_t n, dnnl_dim_t k, float alpha,
+                                                             const void* a, dnnl_dim_t lda, const void* b,
+                                                             dnnl_dim_t ldb, float beta, float* c,
+                                                             dnnl_dim_t ldc);
+
 namespace tidu::cpu {
 namespace {
 
@@ -169,6 +176,20 @@ void multiply(Way way, const ProductSize& size, Factor<std::type_identity_t<T>> 
     if (way == 'D' || way == 'Y') return onednn(size, a, b, c, ldc);
   }
   openblas<T>(size, a, b, c, ldc);
+}
+
+bool multiplies_bfloat16() {
+  static const bool does =
+      dnnl_gemm_bf16bf16f32 &&
+      (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+  return does;
+}
+
+void multiply(const ProductSize& size, Factor<bfloat16> a, Factor<bfloat16> b, float* c, int64_t ldc) {
+  const SignalsHeldBack held;
+  const OneOmpThread one;
+  dnnl_gemm_bf16bf16f32(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', size.rows, size.columns,
+                        size.depth, 1, a.data, a.leading, b.data, b.leading, size.adds ? 1 : 0, c, ldc);
 }
 
 template Way fastest_way<float>(const ProductSize&, bool, bool);

@@ -53,4 +53,9 @@ void multiply(const ProductSize& size, Factor<std::type_identity_t<T>> a, Factor
   multiply(fastest_way<T>(size, a.transposed, b.transposed), size, a, b, c, ldc);
 }
 
+// Whether the processor multiplies bfloat16 itself, by oneDNN.
+bool multiplies_bfloat16();
+// Of these, sums in float.
+void multiply(const ProductSize& size, Factor<bfloat16> a, Factor<bfloat16> b, float* c, int64_t ldc);
+
 }  // namespace tidu::cpu

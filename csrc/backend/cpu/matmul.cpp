@@ -15,6 +15,7 @@
 #include "backend/cpu/launch.h"
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/threads.h"
+#include "kernels/cpu/cast.h"
 #include "kernels/cpu/outer.h"
 #include "kernels/scalar.h"
 #include "ops/matmul.h"
@@ -102,14 +103,16 @@ int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / mult
 
 constexpr int64_t kSmall = 1 << 19;  // multiplications that do not pay a second thread
 
-// Equal blocks: at least eight where none gets smaller than 64 x
+// Equal blocks: at least eight (four of bfloat16, whose take half the time) where none gets smaller than 64 x
 // 128, or 64 x 256 of `wide` numbers, where GEMM begins to lose speed, none larger than 512 x 512, and two at
 // any rate; or bands of whole rows, which lie together. Products of a vector are as fast as their matrix
 // comes from memory, so that fewer multiplications pay a second thread; sums of one product are written as
 // fast.
 //
 // `cut_rows`: whether what a vector's blocks read are pieces of a matrix's rows, which are to be long.
-ProductSize choose_block(int64_t m, int64_t n, int64_t k, bool wide, bool cut_rows) {
+ProductSize choose_block(int64_t m, int64_t n, int64_t k, DType dtype, bool cut_rows) {
+  const bool wide = dtype == DType::float64;
+  const int64_t least = dtype == DType::bfloat16 ? 4 : 8;
   constexpr int64_t kNear = kGrain / 4;            // elements that stay in the first-level cache
   const int64_t shortest = cut_rows ? 1024 : 256;  // piece of a matrix that is read as fast
   const int64_t two_blocks = wide ? 512 : 256;     // columns of them
@@ -128,7 +131,7 @@ ProductSize choose_block(int64_t m, int64_t n, int64_t k, bool wide, bool cut_ro
   while (true) {
     const int64_t rows = m / down, columns = n / across;
     const bool too_large = rows > 512 || columns > 512;
-    if (down * across >= 8 && !too_large) break;
+    if (down * across >= least && !too_large) break;
     if (rows >= 128 && (rows > columns || columns < two_blocks)) {
       down *= 2;
     } else if (columns >= two_blocks) {
@@ -151,6 +154,8 @@ Product::Matrices::Matrices(const Tensor& x) : tensor(x), step(batch_step(x)) {
                        : (rows == 1 ? std::max<int64_t>(columns, 1) : by_row);
 }
 
+template <> void Product::compute_of<bfloat16>(const Product&, int64_t, const void*, void*, int64_t);
+
 Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
     : a_(is_blas_layout(a) ? a : row_major(a)),
       b_(is_blas_layout(b) && (is_floating(b.dtype()) || b.strides()[b.ndim() - 1] == 1) ? b : row_major(b)),
@@ -159,13 +164,18 @@ Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
       m_(a.size(-2)),
       n_(b.size(-1)),
       depth_(a.size(-1)) {
-  const ProductSize size =
-      choose_block(m_, n_, depth_, a.dtype() == DType::float64, m_ == 1 ? !b_.transposed : a_.transposed);
+  const ProductSize size = choose_block(m_, n_, depth_, a.dtype(), m_ == 1 ? !b_.transposed : a_.transposed);
   rows_ = size.rows, columns_ = size.columns;
   down_ = (m_ + rows_ - 1) / rows_, across_ = (n_ + columns_ - 1) / columns_;
   visit_dtype(a.dtype(), [&]<class T>() {
-    if constexpr (!std::is_same_v<T, float16> && !std::is_same_v<T, bfloat16>) compute_ = compute_of<T>;
+    if constexpr (!std::is_same_v<T, float16>) compute_ = compute_of<T>;
   });
+}
+
+bool Product::supports(DType dtype, int64_t rows, int64_t columns, int64_t depth) {
+  constexpr int64_t kFew = 1 << 12;  // multiplications that take less time than a call of oneDNN
+  return !is_narrow(dtype) ||
+         (dtype == DType::bfloat16 && rows * columns * depth > kFew && multiplies_bfloat16());
 }
 
 Product::Block Product::block(int64_t i) const {
@@ -185,6 +195,25 @@ int64_t Product::work() const {
   const int64_t touched =
       m_ == 1 || n_ == 1 || depth_ == 1 ? std::max(rows_ * columns_, std::max(rows_, columns_) * depth_) : 1;
   return std::max(rows_ * columns_ * depth_ / 8, touched);
+}
+
+// Sums in float, rounded once.
+template <>
+void Product::compute_of<bfloat16>(const Product& p, int64_t i, const void*, void* to, int64_t leading) {
+  const auto [first, rows, columns, batch, row, column] = p.block(i);
+  auto* const sums =
+      reinterpret_cast<float*>(own_memory<Use::product>(rows * columns * int64_t{sizeof(float)}));
+  const bool adds = p.bias_.defined();
+  const void* const addends = adds ? p.bias_.data<bfloat16>() + column : nullptr;
+  for (int64_t r = 0; adds && r < rows; ++r)
+    cast_function(DType::bfloat16, DType::float32)(&addends, sums + r * columns, columns);
+  multiply({rows, columns, p.depth_, adds}, p.a_.from<bfloat16>(batch, row, 0),
+           p.b_.from<bfloat16>(batch, 0, column), sums, columns);
+  for (int64_t r = 0; r < rows; ++r) {
+    const void* const row_sums = sums + r * columns;
+    cast_function(DType::float32, DType::bfloat16)(&row_sums, static_cast<bfloat16*>(to) + r * leading,
+                                                   columns);
+  }
 }
 
 template <class T>
@@ -245,7 +274,8 @@ void matmul(const Call& call) {
     repeated.back() = bias.strides()[0];
     return copy_elements(bias.view(output.shape(), repeated, bias.impl().offset), output);
   }
-  const bool widens = is_narrow(output.dtype());
+  const int64_t depth = call.inputs[0].size(-1);
+  const bool widens = !Product::supports(output.dtype(), output.size(-2), output.size(-1), depth);
   // In the order in which it lies.
   const auto operand = [&](const Tensor& x) {
     if (!widens) return x;
@@ -257,6 +287,8 @@ void matmul(const Call& call) {
                         has_bias ? operand(call.inputs[2]) : Tensor());
   const int64_t tasks = product.blocks(), work = product.work();
   parallel_ranges(tasks, std::max<int64_t>(1, kGrain / work), tasks * work, [&](int64_t begin, int64_t end) {
+    std::optional<SignalsHeldBack> held;  // once for all calls of oneDNN
+    if (is_narrow(c.dtype())) held.emplace();
     for (int64_t i = begin; i < end; ++i) product.write(i, c.raw_data());
   });
   if (widens) copy_elements(converted(c, output.dtype()), output);

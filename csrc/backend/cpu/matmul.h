@@ -11,9 +11,8 @@ namespace tidu::cpu {
 // Where matrix `index` of a batch begins.
 int64_t batch_offset(const Tensor& x, int64_t index);
 
-// A batch of products of one dtype, not of 16-bit floats and not empty. Its blocks are what its shape says,
-// each of them a product by itself on the thread that asks for it: so bits depend neither on threads nor on
-// who asks.
+// A batch of products of one dtype, not empty. Its blocks are what its shape says, each of them a product by
+// itself on the thread that asks for it: so bits depend neither on threads nor on who asks.
 class Product {
  public:
   // Each row of a @ b is added to the bias where there is one.
@@ -24,6 +23,9 @@ class Product {
     int64_t rows, columns;
     int64_t batch, row, column;  // where that is
   };
+  // Of 16-bit floats there are products where the processor multiplies these, and they are added to nothing.
+  static bool supports(DType dtype, int64_t rows, int64_t columns, int64_t depth);
+
   int64_t blocks() const { return batches_ * down_ * across_; }
   Block block(int64_t i) const;
   int64_t columns() const { return n_; }
