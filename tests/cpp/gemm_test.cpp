@@ -63,6 +63,36 @@ TEST(Gemm, EveryWayIsTheProduct) {
   }
 }
 
+template <class T> void check_transpose(int64_t n, int64_t depth, bool transposed) {
+  std::mt19937 random(static_cast<unsigned>(n + depth));
+  const Matrix<T> a(n, depth, transposed, 3, random);
+  const int64_t ldc = n + 2;
+  std::vector<T> c(n * ldc, T(NAN));
+  for (int64_t i = 0; i < n; ++i) c[i * ldc + n] = 7;
+  multiply_by_transpose(n, depth, a.factor(), c.data(), ldc);
+  for (int64_t i = 0; i < n; ++i) {
+    EXPECT_EQ(c[i * ldc + n], 7);
+    for (int64_t j = 0; j <= i; ++j) {
+      long double sum = 0, magnitude = 0;  // on the diagonal every step rounds
+      for (int64_t k = 0; k < depth; ++k)
+        sum += static_cast<long double>(a.at(i, k)) * a.at(j, k),
+            magnitude += std::abs(a.at(i, k) * a.at(j, k));
+      ASSERT_LE(std::abs(c[i * ldc + j] - sum),
+                std::sqrt(depth) * std::numeric_limits<T>::epsilon() * magnitude);
+      ASSERT_EQ(c[j * ldc + i], c[i * ldc + j]) << n << " x " << depth << " at " << i << ", " << j;
+    }
+  }
+}
+
+TEST(Gemm, AMatrixByItsTransposeIsSymmetric) {
+  for (const auto& [n, depth] : {std::pair{1, 5}, {7, 40}, {64, 64}, {130, 70}, {50, 600}}) {
+    for (const bool transposed : {false, true}) {
+      check_transpose<float>(n, depth, transposed);
+      check_transpose<double>(n, depth, transposed);
+    }
+  }
+}
+
 TEST(Gemm, ProductsOfBfloat16AreSummedInFloat) {
   if (!multiplies_bfloat16()) GTEST_SKIP() << "this processor does not multiply them";
   for (const ProductSize& size : {ProductSize{1, 70, 130}, {70, 1, 130}, {33, 65, 17}, {130, 90, 600}}) {

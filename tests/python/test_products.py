@@ -1,4 +1,4 @@
-"""Products of matrices that are not like others: of bfloat16, of many small ones."""
+"""Products of matrices that are not like others: by the own transpose, of bfloat16, of many small ones."""
 
 import itertools
 
@@ -8,12 +8,108 @@ import samplers as ops
 import tidu as td
 
 WIDE = [np.float32, np.float64]
+SHAPES = [(33, 700), (64, 64), (100, 100), (130, 300), (450, 40), (700, 33), (1040, 20)]
+
+
+def bits(x):
+    return x.cpu().numpy().tobytes()
 
 
 def bound_of(a, b, unit):
     """Of a sum of products in any order."""
     a, b = (np.abs(x.astype(np.float64)) for x in (a, b))
     return (2 * np.sqrt(a.shape[-1]) + 2) * unit * (a @ b)
+
+
+# --- A matrix by its own transpose
+
+
+def meetings(x):
+    """x @ x.T and x.T @ x of x lying by rows and by columns."""
+    for y in (td.tensor(x), td.tensor(np.ascontiguousarray(x.T)).T):
+        yield x, y, y.T
+        yield x.T, y.T, y
+
+
+@pytest.mark.parametrize("dtype", WIDE)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_matrix_by_its_transpose(shape, dtype, rng, device):
+    x = rng.standard_normal(shape).astype(dtype)
+    for values, left, right in meetings(x):
+        got = (left @ right).cpu().numpy()
+        wide = values.astype(np.float64)
+        assert (np.abs(got - wide @ wide.T) <= bound_of(values, values.T, np.finfo(dtype).eps)).all()
+        if device.type == "cpu" and len(got) >= 32:
+            np.testing.assert_array_equal(got, got.T)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_whose_memory_it_is_changes_nothing(shape, rng):
+    """The bits are the same for a copy, so they are where a compiled function makes one of two values."""
+    x = td.tensor(rng.standard_normal(shape).astype(np.float32))
+    room = td.zeros((shape[0], shape[1] + 3))
+    room[:, : shape[1]] = x
+    assert bits(x.T @ x) == bits(x.T @ td.copy(x)) == bits(x.T @ room[:, : shape[1]])
+
+    def f(x):
+        return (x - td.mean(x, axis=0)).T @ (x - td.mean(x, axis=0))
+
+    def g(x, y):
+        return y + x.T @ x
+
+    y = td.tensor(rng.standard_normal((shape[1], shape[1])).astype(np.float32))
+    assert bits(td.compile(f)(x)) == bits(f(x))
+    assert bits(td.compile(g)(x, y)) == bits(g(x, y)) == bits(y + x.T @ td.copy(x))
+
+
+def test_each_of_a_batch_is_taken_by_itself(rng):
+    x = rng.standard_normal((5, 300, 90)).astype(np.float32)
+    y = x.copy()
+    y[1] += 1
+    y[3, -1, -1] = 2
+    a, b = td.tensor(x), td.tensor(y)
+    want = [bits(a[i].T @ b[i]) for i in range(5)]
+    assert [bits(each) for each in a.mT @ b] == want
+    assert [bits(each) for each in td.vmap(lambda x, y: x.T @ y)(a, b)] == want
+    assert [bits(each) for each in td.vmap(lambda x: x.T @ x)(a)] == [bits(each.T @ each) for each in a]
+    sums = td.compile(lambda a, b, c: c + a.mT @ b)(a, b, a.mT @ a)
+    assert bits(sums) == bits(a.mT @ a + a.mT @ b)
+
+
+@pytest.mark.cpu_only("threads of the host")
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_threads_change_no_bits_of_it(dtype, rng):
+    x = td.tensor(rng.standard_normal((210, 190))).astype(getattr(td, dtype))
+    y = td.copy(x)
+    before = td.get_num_threads()
+    try:
+        found = set()
+        for threads in (1, 2, 4):
+            td.set_num_threads(threads)
+            found.add(bits((x.T @ x).astype(td.float64)) + bits((x.T @ y).astype(td.float64)))
+    finally:
+        td.set_num_threads(before)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_what_is_not_finite_stays_in_its_row(value, rng):
+    x = rng.standard_normal((100, 200)).astype(np.float32)
+    x[40, 3] = value
+    got = (td.tensor(x) @ td.tensor(x).T).cpu().numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        want = x @ x.T
+    others = np.arange(100) != 40
+    assert np.isfinite(got[others][:, others]).all()
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+
+
+def test_gradients_of_it(rng):
+    x = rng.standard_normal((40, 90))
+    w = rng.standard_normal((90, 90))
+    got = td.grad(lambda x: td.sum(x.T @ x * td.tensor(w)))(td.tensor(x)).cpu().numpy()
+    np.testing.assert_allclose(got, x @ (w + w.T), rtol=1e-12, atol=1e-12)
 
 
 # --- bfloat16

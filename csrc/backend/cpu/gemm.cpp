@@ -71,6 +71,8 @@ constexpr auto dot_of(float) { return cblas_sdot; }
 constexpr auto dot_of(double) { return cblas_ddot; }
 constexpr auto gemv_of(float) { return cblas_sgemv; }
 constexpr auto gemv_of(double) { return cblas_dgemv; }
+constexpr auto syrk_of(float) { return cblas_ssyrk; }
+constexpr auto syrk_of(double) { return cblas_dsyrk; }
 
 template <class T> void openblas(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
   gemm_of(T())(CblasRowMajor, transposition(a.transposed), transposition(b.transposed),
@@ -178,6 +180,22 @@ void multiply(Way way, const ProductSize& size, Factor<std::type_identity_t<T>> 
   openblas<T>(size, a, b, c, ldc);
 }
 
+template <class T> void multiply_by_transpose(int64_t rows, int64_t depth, Factor<T> a, T* c, int64_t ldc) {
+  // The sums start from zeros of ours, as those of vectors do.
+  for (int64_t i = 0; i < rows; ++i) std::fill_n(c + i * ldc, i + 1, T(0));
+  syrk_of(T())(CblasRowMajor, CblasLower, transposition(a.transposed), static_cast<blasint>(rows),
+               static_cast<blasint>(depth), 1, a.data, static_cast<blasint>(a.leading), 1, c,
+               static_cast<blasint>(ldc));
+  constexpr int64_t kSquare = 64;
+  for (int64_t i0 = 0; i0 < rows; i0 += kSquare) {
+    const int64_t i1 = std::min(i0 + kSquare, rows);
+    copy_block_function(sizeof(T))(c + i0 * ldc, {1, ldc}, c + i0, {ldc, 1}, i0, i1 - i0);
+    for (int64_t i = i0; i < i1; ++i) {
+      for (int64_t j = i0; j < i; ++j) c[j * ldc + i] = c[i * ldc + j];
+    }
+  }
+}
+
 bool multiplies_bfloat16() {
   static const bool does =
       dnnl_gemm_bf16bf16f32 &&
@@ -196,5 +214,7 @@ template Way fastest_way<float>(const ProductSize&, bool, bool);
 template Way fastest_way<double>(const ProductSize&, bool, bool);
 template void multiply<float>(Way, const ProductSize&, Factor<float>, Factor<float>, float*, int64_t);
 template void multiply<double>(Way, const ProductSize&, Factor<double>, Factor<double>, double*, int64_t);
+template void multiply_by_transpose<float>(int64_t, int64_t, Factor<float>, float*, int64_t);
+template void multiply_by_transpose<double>(int64_t, int64_t, Factor<double>, double*, int64_t);
 
 }  // namespace tidu::cpu

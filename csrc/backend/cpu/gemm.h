@@ -53,6 +53,9 @@ void multiply(const ProductSize& size, Factor<std::type_identity_t<T>> a, Factor
   multiply(fastest_way<T>(size, a.transposed, b.transposed), size, a, b, c, ldc);
 }
 
+// c = a @ a^T, both halves to the same bits, rows of c `ldc` elements apart. T is float or double.
+template <class T> void multiply_by_transpose(int64_t rows, int64_t depth, Factor<T> a, T* c, int64_t ldc);
+
 // Whether the processor multiplies bfloat16 itself, by oneDNN.
 bool multiplies_bfloat16();
 // Of these, sums in float.

@@ -16,6 +16,7 @@
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/threads.h"
 #include "kernels/cpu/cast.h"
+#include "kernels/cpu/copy.h"
 #include "kernels/cpu/outer.h"
 #include "kernels/scalar.h"
 #include "ops/matmul.h"
@@ -144,6 +145,15 @@ ProductSize choose_block(int64_t m, int64_t n, int64_t k, DType dtype, bool cut_
   return {round_up((m + down - 1) / down, 16), round_up((n + across - 1) / across, 16), k};
 }
 
+// Of a matrix by its own transpose: extents from which on a half takes less time, and squares of the result.
+constexpr int64_t kLeastSymmetric = 32, kLeastSymmetricWork = 1 << 18;
+ProductSize choose_square(int64_t n, int64_t k) {
+  int64_t parts = n * n * k <= 2 * kSmall ? 1 : n < 384 ? 2 : 4;
+  while (n > parts * 512) parts *= 2;
+  const int64_t side = round_up((n + parts - 1) / parts, 16);
+  return {side, side, k};
+}
+
 }  // namespace
 
 Product::Matrices::Matrices(const Tensor& x) : tensor(x), step(batch_step(x)) {
@@ -154,6 +164,12 @@ Product::Matrices::Matrices(const Tensor& x) : tensor(x), step(batch_step(x)) {
                        : (rows == 1 ? std::max<int64_t>(columns, 1) : by_row);
 }
 
+Product::Grid::Grid(int64_t m, int64_t n, const ProductSize& block)
+    : rows(block.rows),
+      columns(block.columns),
+      down((m + rows - 1) / rows),
+      across((n + columns - 1) / columns) {}
+
 template <> void Product::compute_of<bfloat16>(const Product&, int64_t, const void*, void*, int64_t);
 
 Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
@@ -163,10 +179,19 @@ Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
       batches_(a.numel() / (a.size(-2) * a.size(-1))),
       m_(a.size(-2)),
       n_(b.size(-1)),
-      depth_(a.size(-1)) {
-  const ProductSize size = choose_block(m_, n_, depth_, a.dtype(), m_ == 1 ? !b_.transposed : a_.transposed);
-  rows_ = size.rows, columns_ = size.columns;
-  down_ = (m_ + rows_ - 1) / rows_, across_ = (n_ + columns_ - 1) / columns_;
+      depth_(a.size(-1)),
+      plain_(m_, n_, choose_block(m_, n_, depth_, a.dtype(), m_ == 1 ? !b_.transposed : a_.transposed)),
+      square_(m_, n_, choose_square(n_, depth_)),
+      most_(plain_.down * plain_.across) {
+  const bool may_be = m_ == n_ && a_.transposed != b_.transposed && !bias.defined() &&
+                      (a.dtype() == DType::float32 || a.dtype() == DType::float64);
+  if (may_be && m_ >= kLeastSymmetric && m_ * n_ * depth_ >= kLeastSymmetricWork) {
+    for (int64_t i = 0; i < batches_; ++i) symmetric_.push_back(is_own_transpose(i));
+    if (std::ranges::count(symmetric_, true) > 0)
+      most_ = std::max(most_, square_.down * square_.across);
+    else
+      symmetric_.clear();
+  }
   visit_dtype(a.dtype(), [&]<class T>() {
     if constexpr (!std::is_same_v<T, float16>) compute_ = compute_of<T>;
   });
@@ -178,23 +203,41 @@ bool Product::supports(DType dtype, int64_t rows, int64_t columns, int64_t depth
          (dtype == DType::bfloat16 && rows * columns * depth > kFew && multiplies_bfloat16());
 }
 
+bool Product::is_own_transpose(int64_t batch) const {
+  const size_t size = size_of(a_.tensor.dtype());
+  const auto lies_at = [&](const Matrices& x, int64_t row) {
+    return static_cast<const char*>(x.tensor.raw_data()) +
+           static_cast<size_t>(x.offset(batch) + row * x.leading) * size;
+  };
+  if (lies_at(a_, 0) == lies_at(b_, 0) && a_.leading == b_.leading) return true;
+  const int64_t rows = a_.transposed ? depth_ : m_, columns = a_.transposed ? m_ : depth_;  // as stored
+  for (int64_t row = 0; row < rows; ++row) {
+    if (std::memcmp(lies_at(a_, row), lies_at(b_, row), static_cast<size_t>(columns) * size) != 0)
+      return false;
+  }
+  return true;
+}
+
 Product::Block Product::block(int64_t i) const {
-  if (down_ == 1 && across_ == 1) return {i * m_ * n_, m_, n_, i, 0, 0};
-  const int64_t batch = i / (down_ * across_), row = i / across_ % down_ * rows_,
-                column = i % across_ * columns_;
+  if (most_ == 1) return {i * m_ * n_, m_, n_, i, 0, 0};
+  const int64_t batch = i / most_, here = i % most_;
+  const Grid& grid = is_symmetric(batch) ? square_ : plain_;
+  if (here >= grid.down * grid.across) return {batch * m_ * n_, 0, 0, batch, 0, 0};
+  const int64_t row = here / grid.across * grid.rows, column = here % grid.across * grid.columns;
   return {(batch * m_ + row) * n_ + column,
-          std::min(rows_, m_ - row),
-          std::min(columns_, n_ - column),
+          std::min(grid.rows, m_ - row),
+          std::min(grid.columns, n_ - column),
           batch,
           row,
           column};
 }
 
 int64_t Product::work() const {
+  const int64_t rows = plain_.rows, columns = plain_.columns;
   // Multiplications are cheaper than the elements of other kernels: eight to one.
   const int64_t touched =
-      m_ == 1 || n_ == 1 || depth_ == 1 ? std::max(rows_ * columns_, std::max(rows_, columns_) * depth_) : 1;
-  return std::max(rows_ * columns_ * depth_ / 8, touched);
+      m_ == 1 || n_ == 1 || depth_ == 1 ? std::max(rows * columns, std::max(rows, columns) * depth_) : 1;
+  return std::max(rows * columns * depth_ / 8, touched);
 }
 
 // Sums in float, rounded once.
@@ -219,6 +262,7 @@ void Product::compute_of<bfloat16>(const Product& p, int64_t i, const void*, voi
 template <class T>
 void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to, int64_t leading) {
   const auto [first, rows, columns, batch, row, column] = p.block(i);
+  if (rows == 0) return;
   const auto a = p.a_.from<T>(batch, row, 0), b = p.b_.from<T>(batch, 0, column);
   T* const out = static_cast<T*>(to);
   const bool adds = p.bias_.defined();
@@ -235,6 +279,13 @@ void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to
         sum(addends, out + r * leading, columns);
       }
       return;
+    }
+    if (p.is_symmetric(batch) && row == column) return multiply_by_transpose(rows, p.depth_, a, out, leading);
+    if (p.is_symmetric(batch) && row < column) {
+      auto* const twin = reinterpret_cast<T*>(own_memory<Use::twin>(rows * columns * int64_t{sizeof(T)}));
+      multiply({columns, rows, p.depth_}, p.a_.from<T>(batch, column, 0), p.b_.from<T>(batch, 0, row), twin,
+               rows);
+      return copy_block_function(sizeof(T))(twin, {1, rows}, out, {leading, 1}, rows, columns);
     }
   }
   for (int64_t r = 0; adds && r < rows; ++r)
@@ -257,8 +308,18 @@ void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to
 }
 
 void Product::write(int64_t i, void* result) const {
-  const size_t offset = static_cast<size_t>(block(i).first) * size_of(a_.tensor.dtype());
-  compute(i, static_cast<char*>(result) + offset, n_);
+  const Block here = block(i);
+  const bool symmetric = is_symmetric(here.batch);
+  if (symmetric && here.row < here.column) return;
+  const size_t size = size_of(a_.tensor.dtype());
+  const auto place = [&](int64_t element) {
+    return static_cast<char*>(result) + static_cast<size_t>(element) * size;
+  };
+  compute(i, place(here.first), n_);
+  if (symmetric && here.row > here.column) {
+    const int64_t twin = here.first - (here.row - here.column) * (n_ - 1);
+    copy_block_function(size)(place(here.first), {1, n_}, place(twin), {n_, 1}, here.columns, here.rows);
+  }
 }
 
 namespace {

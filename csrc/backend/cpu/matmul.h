@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu/gemm.h"
@@ -13,6 +14,10 @@ int64_t batch_offset(const Tensor& x, int64_t index);
 
 // A batch of products of one dtype, not empty. Its blocks are what its shape says, each of them a product by
 // itself on the thread that asks for it: so bits depend neither on threads nor on who asks.
+//
+// Where a matrix meets its own transpose, half of the product is computed. Whether it does is asked of the
+// elements, of each matrix of a batch by itself: a compiled function computes once what its eager twin
+// computes twice, and `vmap` mixes what meets itself with what does not.
 class Product {
  public:
   // Each row of a @ b is added to the bias where there is one.
@@ -26,12 +31,14 @@ class Product {
   // Of 16-bit floats there are products where the processor multiplies these, and they are added to nothing.
   static bool supports(DType dtype, int64_t rows, int64_t columns, int64_t depth);
 
-  int64_t blocks() const { return batches_ * down_ * across_; }
+  int64_t blocks() const { return batches_ * most_; }
+  // Where a matrix has fewer blocks than another of the batch, the rest of its are empty.
   Block block(int64_t i) const;
   int64_t columns() const { return n_; }
   // Of one block, in elements of simpler kernels.
   int64_t work() const;
-  // Writes a block to its place in the result.
+  // Writes a block to its place in the result, and with it the equal one across the diagonal, if there is
+  // one; nothing where that block's twin does.
   void write(int64_t i, void* result) const;
   // Writes a block, its rows `leading` elements apart.
   void compute(int64_t i, void* to, int64_t leading) const { compute_(*this, i, nullptr, to, leading); }
@@ -56,6 +63,16 @@ class Product {
     int64_t leading;
     std::optional<int64_t> step;  // from one to the next, where that is always the same
   };
+  // Blocks of a matrix: extents of one, numbers of them.
+  struct Grid {
+    Grid(int64_t m, int64_t n, const ProductSize& block);
+    int64_t rows, columns, down, across;
+  };
+
+  bool is_symmetric(int64_t batch) const {
+    return !symmetric_.empty() && symmetric_[static_cast<size_t>(batch)];
+  }
+  bool is_own_transpose(int64_t batch) const;
 
   template <class T>
   static void compute_of(const Product& product, int64_t i, const void* onto, void* to, int64_t leading);
@@ -63,7 +80,9 @@ class Product {
   Matrices a_, b_;
   Tensor bias_;
   int64_t batches_, m_, n_, depth_;
-  int64_t rows_, columns_, down_, across_;  // of a block; blocks
+  Grid plain_, square_;  // the second of symmetric products
+  int64_t most_;         // blocks of a matrix
+  std::vector<bool> symmetric_;
   void (*compute_)(const Product&, int64_t i, const void* onto, void* to, int64_t leading) = nullptr;
 };
 
