@@ -20,7 +20,7 @@ from . import (
     windows,
 )
 from .case import Case, Draw, Fixed
-from .elementwise import EXACT, REFERENCES, row_function
+from .elementwise import EXACT, LIMITS, REFERENCES, row_function
 from .elsewhere import ELSEWHERE
 from .primitives import PRIMITIVES, REDUCTIONS, ROWS, SCANS
 from .reductions import REDUCTION_REFERENCES
@@ -70,6 +70,7 @@ __all__ = [
     "EXACT",
     "FLOATS",
     "INTEGERS",
+    "LIMITS",
     "OTHERS",
     "PRIMITIVES",
     "REDUCTIONS",
