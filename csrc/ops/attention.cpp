@@ -87,19 +87,21 @@ const Custom attention_rule{
       const DType dtype = call.inputs[0].dtype();
       const Tensor &g = cotangents[0], &of_sums = cotangents[1];
       Tensors result(call.inputs.size());
-      if (g.defined()) {
+      if (g.defined() && wanted & (kInput0 | kInput1 | kInput2)) {
         Tensors inputs{call.inputs[0], call.inputs[1], call.inputs[2], g, call.outputs[0], call.outputs[1]};
         if (call.inputs.size() > kMask) inputs.push_back(call.inputs[kMask]);
         bind(primitives::attention_grad, inputs, call.attrs, {result.data(), 3});
       }
       const bool by_mask = call.inputs.size() > kMask && wanted & input_bit(kMask);
-      if (!of_sums.defined() && !by_mask) return result;
+      const bool by_sums = of_sums.defined() && wanted & (kInput0 | kInput1);
+      if (!by_sums && !by_mask) return result;
       const Weights at(call, kMask);
       Tensor slope;  // the cotangent of the scores
       if (of_sums.defined()) {
         slope = multiply_no_nan(at.p, expand_dims(of_sums, -1));
-        result[0] = sum_of(result[0], astype(at.scaled(matmul(slope, at.k)), dtype));
-        result[1] = sum_of(result[1], astype(at.scaled(matmul(matrix_transpose(slope), at.q)), dtype));
+        if (wanted & kInput0) result[0] = sum_of(result[0], astype(at.scaled(matmul(slope, at.k)), dtype));
+        if (wanted & kInput1)
+          result[1] = sum_of(result[1], astype(at.scaled(matmul(matrix_transpose(slope), at.q)), dtype));
       }
       if (by_mask) {
         if (g.defined()) slope = sum_of(slope, at.slope(matmul(widened(g), matrix_transpose(at.v))));
@@ -114,10 +116,12 @@ const Custom grad_rule{
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const DType dtype = call.inputs[0].dtype();
       const Weights at(call, kGradMask);
-      const Tensor g = widened(call.inputs[3]), by_weights = matmul(g, matrix_transpose(at.v));
-      const Tensor slope = at.slope(by_weights);
+      const Tensor g = widened(call.inputs[3]);
+      const bool by_scores = tangents[0].defined() || tangents[1].defined();
       const Tensor t = at.scores(tangents[0], tangents[1], tangent(tangents, kGradMask));
-      Tensor bent, dv;  // tangents of the slope and of the third output
+      Tensor by_weights, slope, bent, dv;  // the latter tangents of the slope and of the third output
+      if (t.defined()) by_weights = matmul(g, matrix_transpose(at.v));
+      if (by_scores) slope = at.slope(by_weights);
       if (t.defined()) {
         const Tensor dp = at.slope(t);
         const Tensor excess = by_weights - at.row_sum(multiply_no_nan(at.p, by_weights));

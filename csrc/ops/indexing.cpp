@@ -131,19 +131,26 @@ Tensor last_ones(const Call& call) {
 }
 
 // The shares that x and the updates have in the extreme, 1 shared equally among ties.
-struct Shares {
-  Tensor x, updates;
-};
-Shares extreme_shares(const Call& call) {
-  const Tensor &x = call.inputs[0], &updates = call.inputs[1], &y = call.outputs[0];
-  const auto hits = [](const Tensor& some, const Tensor& extreme) {
+class Shares {
+ public:
+  explicit Shares(const Call& call)
+      : call_(call),
+        by_x_(hits(call.inputs[0], call.outputs[0])),
+        by_updates_(hits(call.inputs[1], gather_at(call, call.outputs[0]))),
+        count_(scatter_at(primitives::scatter_add, by_x_, by_updates_, call)) {}
+
+  Tensor of_x() const { return by_x_ / count_; }
+  Tensor of_updates() const { return by_updates_ / gather_at(call_, count_); }
+
+ private:
+  static Tensor hits(const Tensor& some, const Tensor& extreme) {
     const DType dtype = is_narrow(some.dtype()) ? DType::float32 : some.dtype();
     return astype(logical_or(some == extreme, isnan(some)), dtype);
-  };
-  const Tensor by_x = hits(x, y), by_updates = hits(updates, gather_at(call, y));
-  const Tensor count = scatter_at(primitives::scatter_add, by_x, by_updates, call);
-  return {by_x / count, by_updates / gather_at(call, count)};
-}
+  }
+
+  const Call& call_;
+  const Tensor by_x_, by_updates_, count_;
+};
 
 // Where rows lie together that have one key, the product of all rows before each one with its key.
 Tensor products_before(const Tensor& rows, const Tensor& keys) {
@@ -214,18 +221,20 @@ Tensor products_of_others(const Call& call) {
 const Custom extreme{
     .reads = [](Reads) -> Reads { return kAllInputs | kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-      const auto [of_x, of_updates] = extreme_shares(call);
-      const Tensor by_x = tangents[0] ? multiply_no_nan(tangents[0], of_x) : constant(0, of_x, of_x.shape());
+      const Shares shares(call);
+      Tensor by_x, by_updates;
+      if (tangents[0]) by_x = multiply_no_nan(tangents[0], shares.of_x());
       if (!tangents[1]) return {rounded(by_x, call)};
-      const Tensor by_updates = multiply_no_nan(tangents[1], of_updates);
+      by_updates = multiply_no_nan(tangents[1], shares.of_updates());
+      if (!by_x) by_x = constant(0, by_updates, call.inputs[0].shape());
       return {rounded(scatter_at(primitives::scatter_add, by_x, by_updates, call), call)};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
-      const auto [of_x, of_updates] = extreme_shares(call);
+      const Shares shares(call);
       Tensors result(call.inputs.size());
-      if (wanted & kInput0) result[0] = rounded(multiply_no_nan(cotangents[0], of_x), call);
+      if (wanted & kInput0) result[0] = rounded(multiply_no_nan(cotangents[0], shares.of_x()), call);
       if (wanted & kInput1)
-        result[1] = rounded(multiply_no_nan(gather_at(call, cotangents[0]), of_updates), call);
+        result[1] = rounded(multiply_no_nan(gather_at(call, cotangents[0]), shares.of_updates()), call);
       return result;
     },
 };

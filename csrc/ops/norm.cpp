@@ -175,22 +175,29 @@ template <bool centred, bool is_slope> Tensors batch_rows(const BatchedCall& bat
 
 DType sums_dtype(DType dtype) { return is_narrow(dtype) ? DType::float32 : dtype; }
 
+// The axes of x (N, C, ..) that a channel has.
+Axes beside_channels(const Tensor& x) {
+  Axes axes = all_axes(x.ndim());
+  axes.erase(1);
+  return axes;
+}
+
+// A vector (C), widened, beside x.
+Tensor beside(const Tensor& x, const Tensor& vector) {
+  Shape shape(x.ndim(), 1);
+  shape[1] = x.size(1);
+  return reshape(widened(vector), shape);
+}
+
 // The channels of a call's x (N, C, ..), widened: y = h, the normalised x, and J u, as above.
 struct Channels {
   explicit Channels(const Call& call) : attrs(call.attrs.as<BatchNormAttrs>()), x(widened(call.inputs[0])) {
-    over = all_axes(x.ndim());
-    over.erase(1);
+    over = beside_channels(x);
     Tensor found[3];
     tidu::bind(primitives::batch_norm, std::span<const Tensor>(&x, 1), call.attrs, found);
     h = found[0], mean = found[1], variance = found[2];
   }
 
-  // A vector (C) beside x.
-  Tensor beside(const Tensor& vector) const {
-    Shape shape(x.ndim(), 1);
-    shape[1] = x.size(1);
-    return reshape(widened(vector), shape);
-  }
   Tensor slope(const Tensor& u) const {
     const Tensor inputs[] = {x, u};
     Tensor found[3];
@@ -208,41 +215,53 @@ struct Channels {
 constexpr size_t kWeight = 2;  // its place among the inputs of batch_norm_grad
 
 const Custom batch_norm_rule{
-    .reads = [](Reads) -> Reads { return kInput0 | kInput1; },
+    .reads = [](Reads wanted) -> Reads {
+      return wanted & kInput0 ? kInput0 | kInput1 : wanted & kInput1 ? kInput0 : 0;
+    },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
-      const Channels at(call);
+      const Tensor& x = call.inputs[0];
+      const bool by_weight = tangents.size() > 1 && tangents[1].defined();
       Tensor y, mean, variance;
-      if (tangents[0].defined()) {
-        const Tensor t = widened(tangents[0]);
-        y = at.slope(t);
-        if (call.inputs.size() > 1) y = y * at.beside(call.inputs[1]);
-        mean = tidu::mean(t, at.over);
-        variance = 2 * tidu::mean(multiply_no_nan(at.x - at.beside(at.mean), t), at.over);
+      if (tangents[0].defined() || by_weight) {
+        const Channels at(call);
+        if (tangents[0].defined()) {
+          const Tensor t = widened(tangents[0]);
+          y = at.slope(t);
+          if (call.inputs.size() > 1) y = y * beside(x, call.inputs[1]);
+          mean = tidu::mean(t, at.over);
+          variance = 2 * tidu::mean(multiply_no_nan(at.x - beside(x, at.mean), t), at.over);
+        }
+        if (by_weight) y = sum_of(y, multiply_no_nan(at.h, beside(x, tangents[1])));
       }
-      if (tangents.size() > 1 && tangents[1].defined())
-        y = sum_of(y, multiply_no_nan(at.h, at.beside(tangents[1])));
       if (tangents.size() > 2 && tangents[2].defined())
-        y = sum_of(y, broadcast_to(at.beside(tangents[2]), at.x.shape()));
+        y = sum_of(y, broadcast_to(beside(x, tangents[2]), x.shape()));
       return {astype(y, call.inputs[0].dtype()), mean, variance};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
-      const Tensor& x = call.inputs[0];
+    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+      const Tensor &x = call.inputs[0], &of_mean = cotangents[1], &of_variance = cotangents[2];
       Tensors result(call.inputs.size());
-      if (cotangents[0].defined()) {
+      if (cotangents[0].defined() && wanted & kInput0) {
         Tensors inputs{x, cotangents[0]};
         if (call.inputs.size() > 1) inputs.push_back(call.inputs[1]);
-        Tensor found[3];
+        Tensor found[3];  // the sums are what the slope by x is made of
         tidu::bind(primitives::batch_norm_grad, inputs, call.attrs, found);
-        for (size_t i = 0; i < result.size(); ++i) result[i] = astype(found[i], x.dtype());
+        for (size_t i = 0; i < result.size(); ++i) {
+          if (wanted & input_bit(i)) result[i] = astype(found[i], x.dtype());
+        }
+      } else if (cotangents[0].defined()) {
+        const Tensor g = widened(cotangents[0]);
+        const Axes over = beside_channels(x);
+        if (wanted & kInput1) result[1] = astype(sum(multiply_no_nan(Channels(call).h, g), over), x.dtype());
+        if (wanted & kInput2) result[2] = astype(sum(g, over), x.dtype());
       }
-      if (cotangents[1].defined() || cotangents[2].defined()) {
+      if (wanted & kInput0 && (of_mean.defined() || of_variance.defined())) {
         const Channels at(call);
         const double count = static_cast<double>(x.numel() / std::max<int64_t>(x.size(1), 1));
         Tensor slope;
-        if (cotangents[1].defined()) slope = broadcast_to(at.beside(cotangents[1] / count), x.shape());
-        if (cotangents[2].defined())
-          slope = sum_of(slope,
-                         multiply_no_nan(at.x - at.beside(at.mean), at.beside(cotangents[2] * (2 / count))));
+        if (of_mean.defined()) slope = broadcast_to(beside(at.x, of_mean / count), x.shape());
+        if (of_variance.defined())
+          slope = sum_of(
+              slope, multiply_no_nan(at.x - beside(at.x, at.mean), beside(at.x, of_variance * (2 / count))));
         result[0] = sum_of(result[0], astype(slope, x.dtype()));
       }
       return result;
@@ -267,9 +286,9 @@ const Custom batch_norm_grad_rule{
         of_weight = sum_of(of_weight, at.total(multiply_no_nan(at.h, dg)));
         of_bias = at.total(dg);
       }
-      if (y.defined() && has_weight) y = y * at.beside(call.inputs[kWeight]);
+      if (y.defined() && has_weight) y = y * beside(at.x, call.inputs[kWeight]);
       if (has_weight && tangents[kWeight].defined())
-        y = sum_of(y, multiply_no_nan(at.slope(g), at.beside(tangents[kWeight])));
+        y = sum_of(y, multiply_no_nan(at.slope(g), beside(at.x, tangents[kWeight])));
       return {y.defined() ? astype(y, call.inputs[0].dtype()) : y, of_weight, of_bias};
     },
     .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
@@ -278,21 +297,22 @@ const Custom batch_norm_grad_rule{
       const Tensor g = widened(call.inputs[1]);
       const bool has_weight = call.inputs.size() > kWeight;
       const auto times_weight = [&](const Tensor& x) {
-        return has_weight ? x * at.beside(call.inputs[kWeight]) : x;
+        return has_weight ? x * beside(at.x, call.inputs[kWeight]) : x;
       };
       Tensor of_x, of_g, of_weight;
       if (cotangents[0].defined()) {
         const Tensor c = widened(cotangents[0]), by_c = at.slope(c);
         if (wanted & kInput0) of_x = times_weight(bend(at.h, at.factor(), at.over, g, at.slope(g), c, by_c));
-        of_g = times_weight(by_c);
-        of_weight = at.total(multiply_no_nan(by_c, g));
+        if (wanted & kInput1) of_g = times_weight(by_c);
+        if (has_weight && wanted & input_bit(kWeight)) of_weight = at.total(multiply_no_nan(by_c, g));
       }
       if (cotangents[1].defined()) {
-        const Tensor c = at.beside(cotangents[1]);
+        const Tensor c = beside(at.x, cotangents[1]);
         if (wanted & kInput0) of_x = sum_of(of_x, multiply_no_nan(at.slope(g), c));
-        of_g = sum_of(of_g, multiply_no_nan(at.h, c));
+        if (wanted & kInput1) of_g = sum_of(of_g, multiply_no_nan(at.h, c));
       }
-      if (cotangents[2].defined()) of_g = sum_of(of_g, broadcast_to(at.beside(cotangents[2]), at.x.shape()));
+      if (cotangents[2].defined() && wanted & kInput1)
+        of_g = sum_of(of_g, broadcast_to(beside(at.x, cotangents[2]), at.x.shape()));
       Tensors result{of_x, of_g};
       if (has_weight) result.push_back(of_weight);
       for (Tensor& x : result) {

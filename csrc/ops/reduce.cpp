@@ -105,6 +105,7 @@ Tensor product_of_others(const Tensor& x) {
     return slice_axis(product_of_others(concat({x, one}, -1)), -1, 0, n);
   }
   const Tensor even = slice_axis(x, -1, 0, {}, 2), odd = slice_axis(x, -1, 1, {}, 2);
+  if (n == 2) return concat({odd, even}, -1);
   const Tensor others = product_of_others(even * odd);
   return reshape(stack({others * odd, others * even}, -1), x.shape());
 }

@@ -36,7 +36,7 @@ Tensor recurrence(Tensor a, Tensor c, int axis) {
     c = concat(
         {first(c, axis, step), but_first(c, axis, step) + multiply_no_nan(later, but_last(c, axis, step))},
         axis);
-    a = concat({first(a, axis, step), later * but_last(a, axis, step)}, axis);
+    if (2 * step < c.size(axis)) a = concat({first(a, axis, step), later * but_last(a, axis, step)}, axis);
   }
   return c;
 }

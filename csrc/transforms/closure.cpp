@@ -161,6 +161,16 @@ std::vector<bool> depends(const Program& program, const std::vector<bool>& input
   return result;
 }
 
+std::vector<bool> moving_carry(const Program& body, std::vector<bool> inputs, size_t carries) {
+  return settled(part(inputs, 0, carries), [&](const std::vector<bool>& now) {
+    std::copy(now.begin(), now.end(), inputs.begin());
+    std::vector<bool> after = part(depends(body, inputs), 0, carries);
+    for (size_t i = 0; i < carries; ++i)
+      after[i] = after[i] && is_differentiable(body.variables[body.outputs[i]].dtype);
+    return after;
+  });
+}
+
 Program in_lanes(const Program& program, const std::vector<bool>& batched, const std::vector<bool>& kept,
                  const BatchedCall& call) {
   std::vector<Spec> specs;

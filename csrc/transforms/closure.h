@@ -46,6 +46,9 @@ std::vector<Spec> specs_of(const Program& program, const std::vector<int>& varia
 // Which variables, or outputs, of a program depend on inputs of the set.
 std::vector<bool> dependent_variables(const Program& program, const std::vector<bool>& inputs);
 std::vector<bool> depends(const Program& program, const std::vector<bool>& inputs);
+// Which of the carry of a loop with this body has a derivative by inputs of the set, those of the carry among
+// them.
+std::vector<bool> moving_carry(const Program& body, std::vector<bool> inputs, size_t carries);
 // What checks of calls from files ask of a held program: inputs and outputs of these specs, and no writes.
 void check_held(const SpecCall& call, const Program& program, const std::vector<Spec>& inputs,
                 const std::vector<Spec>& outputs);

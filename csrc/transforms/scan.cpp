@@ -227,12 +227,15 @@ Tensors unroll_scan(const Call& call) {
 Tensors push_scan(const Call& call, Tangents given) {
   const auto& attrs = call.attrs.as<ScanAttrs>();
   const ScanInputs inputs(list(call.inputs), attrs), tangents(list(given), attrs);
-  const std::vector<bool> moving = which_float(inputs.carry), sliding = which_defined(tangents.slices),
-                          around = which_defined(tangents.captured);
   const size_t carries = inputs.carry.size(), slices = inputs.slices.size();
-  std::vector<bool> result_moves;
-  for (const Spec& spec : specs_of(*attrs.body, attrs.body->outputs, carries, attrs.body->outputs.size()))
-    result_moves.push_back(is_differentiable(spec.dtype));
+  std::vector<bool> in_step = which_defined(list(given));
+  const std::vector<bool> moving = moving_carry(*attrs.body, in_step, carries),
+                          sliding = which_defined(tangents.slices), around = which_defined(tangents.captured);
+  std::copy(moving.begin(), moving.end(), in_step.begin());
+  std::vector<bool> result_moves = from(depends(*attrs.body, in_step), carries);
+  for (size_t i = 0; i < result_moves.size(); ++i)
+    result_moves[i] =
+        result_moves[i] && is_differentiable(attrs.body->variables[attrs.body->outputs[carries + i]].dtype);
 
   Tensors all = inputs.carry;
   for (size_t i = 0; i < carries; ++i) {
@@ -288,10 +291,10 @@ Tensors pull_scan(const Call& call, Cotangents given, Reads wanted_bits) {
   const size_t carries = inputs.carry.size(), slices = inputs.slices.size(), results = attrs.results();
   std::vector<bool> wanted;
   for (size_t i = 0; i < call.inputs.size(); ++i)
-    wanted.push_back(is_differentiable(call.inputs[i].dtype()) &&
-                     (i < carries || (wanted_bits & input_bit(i))));
-  const std::vector<bool> moving = part(wanted, 0, carries),
-                          sliding = part(wanted, carries, carries + slices),
+    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && (wanted_bits & input_bit(i)));
+  const std::vector<bool> moving = moving_carry(*attrs.body, wanted, carries);
+  std::copy(moving.begin(), moving.end(), wanted.begin());
+  const std::vector<bool> sliding = part(wanted, carries, carries + slices),
                           around = from(wanted, carries + slices);
   Tensors saved;
   if (attrs.saves) {

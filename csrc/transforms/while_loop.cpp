@@ -118,7 +118,7 @@ Tensors push_while(const Call& call, Tangents given) {
   const auto& attrs = call.attrs.as<WhileAttrs>();
   const size_t carries = attrs.carries();
   const Tensors inputs = list(call.inputs), tangents = list(given), captured = from(inputs, carries);
-  const std::vector<bool> moving = which_float(part(inputs, 0, carries)),
+  const std::vector<bool> moving = moving_carry(*attrs.body, which_defined(tangents), carries),
                           around = which_defined(from(tangents, carries));
   Tensors all = part(inputs, 0, carries);
   for (size_t i = 0; i < carries; ++i) {

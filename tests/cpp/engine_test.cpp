@@ -2,12 +2,14 @@
 // kept.
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "autodiff/tape.h"
 #include "backend/backend.h"
 #include "core/bind.h"
 #include "finite_difference.h"
 #include "ops/assign.h"
+#include "ops/attention.h"
 #include "ops/update.h"
 #include "program/recorder.h"
 
@@ -47,6 +49,53 @@ std::map<std::string, int> calls_of_pullback(const Function& f, const Tensors& i
   at.pullback({ones_like(at.outputs[0])});
   return counter.calls;
 }
+
+// Names the calls whose results nobody has used once all is over: no later call, nor who holds them still.
+class Unused : public Trace {
+ public:
+  void record(const Call& call, bool) override {
+    const auto is_abstract = [](const Tensor& x) { return x.is_abstract(); };
+    const bool computes = !call.primitive.view && !std::ranges::any_of(call.outputs, is_abstract);
+    calls_.push_back({call.primitive.name,
+                      computes,
+                      {call.inputs.begin(), call.inputs.end()},
+                      {call.outputs.begin(), call.outputs.end()}});
+  }
+  void record_custom(CustomCall&, bool) override {}
+  bool differentiates() const override { return false; }
+
+  std::vector<std::string> names() const {
+    std::map<const Storage*, int64_t> held_here;
+    std::map<const TensorImpl*, int64_t> handles;
+    for (const Seen& call : calls_) {
+      for (const Tensors* tensors : {&call.inputs, &call.outputs}) {
+        for (const Tensor& x : *tensors) ++handles[&x.impl()];
+      }
+    }
+    for (const auto& [impl, count] : handles) ++held_here[impl->storage.get()];
+    std::set<const Storage*> used;
+    std::vector<std::string> result;
+    for (auto call = calls_.rbegin(); call != calls_.rend(); ++call) {
+      const bool is_used = std::ranges::any_of(call->outputs, [&](const Tensor& x) {
+        const Storage* const memory = x.impl().storage.get();
+        return !memory || used.contains(memory) || x.ref()->use_count() > handles.at(&x.impl()) ||
+               memory->use_count() > held_here.at(memory);
+      });
+      if (!is_used && call->computes) result.push_back(call->name);
+      if (!is_used && call->computes) continue;
+      for (const Tensor& x : call->inputs) used.insert(x.impl().storage.get());
+    }
+    return result;
+  }
+
+ private:
+  struct Seen {
+    std::string name;
+    bool computes;
+    Tensors inputs, outputs;
+  };
+  std::vector<Seen> calls_;
+};
 
 int total(const std::map<std::string, int>& calls) {
   int sum = 0;
@@ -97,6 +146,68 @@ TEST(Rules, OnlyWantedCotangentsAreComputed) {
     EXPECT_LE(std::max(first, second), both) << name;
     EXPECT_LE(first + second, both + std::min(first, second)) << name;  // nothing of the other one alone
     EXPECT_LT(std::min(first, second), both) << name;
+  }
+}
+
+TEST(Rules, NothingIsComputedThatNobodyUses) {
+  const Tensor a = random_point(1, {3, 4}), b = random_point(2, {3, 4}), w = random_point(3, {4}),
+               indices = tensor<int64_t>({2, 0, 2});
+  const Tensor images = random_point(4, {2, 4, 3}), q = random_point(5, {2, 3, 4}),
+               mask = random_point(6, {2, 3, 3});
+  const std::vector<std::tuple<const char*, Function, Tensors>> functions = {
+      {"matmul",
+       [](const Tensors& in) { return Tensors{linear(in[0], in[1], in[2])}; },
+       {a, random_point(7, {5, 4}), random_point(8, {5})}},
+      {"scatter_max",
+       [&](const Tensors& in) { return Tensors{scatter_max(in[0], indices, in[1], 0)}; },
+       {a, b}},
+      {"scatter_multiply",
+       [&](const Tensors& in) { return Tensors{scatter_multiply(in[0], indices, in[1], 0)}; },
+       {a, b}},
+      {"prod", [](const Tensors& in) { return Tensors{prod(in[0], Axes{1})}; }, {a}},
+      {"cumulative_prod", [](const Tensors& in) { return Tensors{cumulative_prod(in[0], 1)}; }, {a}},
+      {"layer_norm",
+       [](const Tensors& in) { return Tensors{layer_norm(in[0], {4}, in[1], in[2], 1e-5)}; },
+       {a, w, random_point(9, {4})}},
+      {"batch_norm",
+       [](const Tensors& in) { return Tensors{batch_norm(in[0], in[1], in[2]).y}; },
+       {images, w, random_point(9, {4})}},
+      {"attention",
+       [](const Tensors& in) {
+         return Tensors{scaled_dot_product_attention(in[0], in[1], in[2], in[3], false, {})};
+       },
+       {q, random_point(10, {2, 3, 4}), random_point(11, {2, 3, 4}), mask}},
+  };
+  for (const auto& [name, f, inputs] : functions) {
+    for (Reads wanted = 1; wanted < (1u << inputs.size()); ++wanted) {
+      Tensors primals;
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        if (wanted & input_bit(i)) primals.push_back(inputs[i]);
+      }
+      const Function of_wanted = [&](const Tensors& given) {
+        Tensors all = inputs;
+        for (size_t i = 0, next = 0; i < all.size(); ++i) {
+          if (wanted & input_bit(i)) all[i] = given[next++];
+        }
+        return f(all);
+      };
+      const Vjp at = vjp(of_wanted, primals);
+      const Tensor g = random_point(12, at.outputs[0].shape());
+      Unused in_reverse, in_forward;
+      Tensors found;
+      {
+        const LiveTrace live(in_reverse);
+        found = at.pullback({g});
+      }
+      EXPECT_EQ(in_reverse.names(), std::vector<std::string>()) << name << " by " << wanted;
+      if (std::string(name) == "attention" || std::string(name) == "batch_norm") continue;  // other outputs
+      Jvp moved;
+      {
+        const LiveTrace live(in_forward);
+        moved = jvp(of_wanted, primals, primals);
+      }
+      EXPECT_EQ(in_forward.names(), std::vector<std::string>()) << name << " along " << wanted;
+    }
   }
 }
 

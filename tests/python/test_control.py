@@ -156,6 +156,35 @@ def test_scan_calls_its_function_once():
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("how", ["reverse", "forward", "while"])
+def test_what_no_derivative_reaches_is_not_differentiated(how):
+    """The second carry depends on nothing that is differentiated: its slope 1 / (1 + t * t) is not there."""
+    one, t0 = td.ones((), dtype=td.float64), td.tensor(0.7, dtype=td.float64)
+
+    def loss(w):
+        def step(carry, _=None):
+            c, t = carry
+            return (c * w + t, td.atan(t)), c
+
+        if how == "while":
+            grow = lambda carry: (carry[0] + 1, *step(carry[1:])[0])
+            return td.while_loop(lambda carry: carry[0] < 3, grow, (0, one, t0))[1]
+        (c, _), ys = td.scan(step, (one, t0), None, length=3)
+        return c + ys.sum()
+
+    def by_hand(w):
+        c, t, total = 1.0, 0.7, 0.0
+        for _ in range(3):
+            total, c, t = total + c, c * w + t, np.arctan(t)
+        return c + (0 if how == "while" else total)
+
+    want = (by_hand(0.5 + 1e-6) - by_hand(0.5 - 1e-6)) / 2e-6
+    derivative = td.grad(loss) if how == "reverse" else lambda w: td.jvp(loss, (w,), (one,))[1]
+    w = td.tensor(0.5, dtype=td.float64)
+    assert derivative(w).item() == pytest.approx(want, abs=1e-8)
+    assert "reciprocal" not in str(td.program(derivative, w))
+
+
 def test_checkpointing_a_scan_keeps_less(live_bytes):
     xs = td.ones((400, 2000), dtype=td.float32)
 
