@@ -49,14 +49,16 @@ bool is_zero(const Program::Instruction& call, Reads zero) {
 // Of the outputs of a call.
 Kinds kinds_after(const Program::Instruction& call, const Kinds& kinds) {
   const Primitive& primitive = *call.primitive;
-  const Reads moving = which(call, kinds, Linearity::linear);
-  const Reads zeros = kAllInputs & ~(which(call, kinds, Linearity::fixed) | moving);
+  const Reads moving = which(call, kinds, Linearity::linear), fixed = which(call, kinds, Linearity::fixed),
+              zeros = kAllInputs & ~(fixed | moving);
   if (call.differentiable && tells_linearity(primitive)) {
     Kinds inputs;
     for (int variable : call.inputs) inputs.push_back(kinds[variable]);
     return tellers().at(&primitive)(call.attrs, inputs);
   }
-  if (moving && !(call.differentiable && is_linear(primitive, moving, zeros)))
+  // Of inputs that share a bit some may move and others be fixed: in one sum, as they are terms alike.
+  const bool is_affine = (moving & fixed) != 0;
+  if (moving && (is_affine || !call.differentiable || !is_linear(primitive, moving, zeros)))
     throw NotLinearError(str("'", primitive.name, "' of them is not linear"));
   if (moving) return Kinds(call.outputs.size(), Linearity::linear);
   return Kinds(call.outputs.size(), is_zero(call, zeros) ? Linearity::zero : Linearity::fixed);

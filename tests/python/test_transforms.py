@@ -449,6 +449,24 @@ def test_custom_rules_are_released(live_bytes):
     assert live_bytes() == before
 
 
+@pytest.mark.parametrize("count", [3, 29, 30, 31, 40])
+def test_a_sum_of_many_parts_is_told_from_an_affine_one(count):
+    """Inputs beyond the 29th share what is known of them."""
+    x = td.tensor([1.0, 2.0], dtype=td.float64)
+
+    def ruled(parts):
+        f = td.custom_vjp(lambda x: 2 * x)
+        f.defvjp(lambda x: (2 * x, None), lambda _, g: (td.concat(parts(g))[-2:],))
+        return f
+
+    linear = ruled(lambda g: [g[:1]] * (count - 2) + [0 * g[:1], 3 * g[1:]])
+    close(td.jvp(linear, (x,), (x,))[1], [0.0, 6.0])
+    affine = ruled(lambda g: [g[:1]] * (count - 1) + [td.tensor([3.0], dtype=td.float64)])
+    close(td.grad(lambda x: affine(x).sum())(x), [1.0, 3.0])
+    with pytest.raises(td.GradientError, match="linear"):
+        td.jvp(affine, (x,), (x,))
+
+
 def test_custom_rule_errors():
     @td.custom_jvp
     def f(x):
