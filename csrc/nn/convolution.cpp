@@ -17,7 +17,7 @@ struct Operands {
   bool one_image;
 };
 
-Operands operands_of(const std::string& op, int rank, const Tensor& x, const Tensor& weight,
+Operands operands_of(const RankedName& op, int rank, const Tensor& x, const Tensor& weight,
                      const Tensor& bias, int64_t groups, bool transposed) {
   check_images(op, x, rank);
   const char* const form =
@@ -67,7 +67,7 @@ Tensor apply(const Operands& given, const Tensor& kernel, const ConvolutionAttrs
 
 Tensor convolution(int rank, const Tensor& given_x, const Tensor& given_weight, const Tensor& given_bias,
                    const ConvolutionOptions& options) {
-  const std::string op = str("conv", rank, "d");
+  const RankedName op{"conv", rank};
   const Tensors cast = cast_operands({given_x, given_weight, given_bias});
   const Tensor &x = cast[0], &weight = cast[1], &bias = cast[2];
   const Operands given = operands_of(op, rank, x, weight, bias, options.groups, false);
@@ -91,7 +91,7 @@ Tensor convolution(int rank, const Tensor& given_x, const Tensor& given_weight, 
 
 Tensor transposed_convolution(int rank, const Tensor& given_x, const Tensor& given_weight,
                               const Tensor& given_bias, const TransposedOptions& options) {
-  const std::string op = str("conv_transpose", rank, "d");
+  const RankedName op{"conv_transpose", rank};
   const Tensors cast = cast_operands({given_x, given_weight, given_bias});
   const Tensor &x = cast[0], &weight = cast[1], &bias = cast[2];
   const Operands given = operands_of(op, rank, x, weight, bias, options.groups, true);

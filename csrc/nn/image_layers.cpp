@@ -15,14 +15,14 @@ namespace tidu::nn {
 
 namespace {
 
-Shape with_kernel(const std::string& op, int rank, int64_t channels, int64_t outputs, const Dims& kernel,
+Shape with_kernel(const char* op, int rank, int64_t channels, int64_t outputs, const Dims& kernel,
                   int64_t groups, bool transposed) {
   if (groups < 1 || channels % groups != 0 || outputs % groups != 0) {
     fail<ValueError>("[", op, rank, "d] ", groups, " groups do not divide ", channels, " channels and ",
                      outputs, " outputs");
   }
   Shape shape = transposed ? Shape{channels, outputs / groups} : Shape{outputs, channels / groups};
-  for (const int64_t extent : each_axis(op + std::to_string(rank) + "d", "kernel", kernel, rank, 1))
+  for (const int64_t extent : each_axis(RankedName{op, rank}, "kernel", kernel, rank, 1))
     shape.push_back(extent);
   return shape;
 }

@@ -16,7 +16,7 @@
 namespace tidu::nn {
 namespace {
 
-PoolingAttrs windows_of(const std::string& op, int rank, const Tensor& x, const PoolingOptions& options) {
+PoolingAttrs windows_of(const RankedName& op, int rank, const Tensor& x, const PoolingOptions& options) {
   check_images(op, x, rank);
   PoolingAttrs attrs;
   attrs.kernel = each_axis(op, "kernel_size", options.kernel, rank, 1);
@@ -41,7 +41,7 @@ PoolingAttrs windows_of(const std::string& op, int rank, const Tensor& x, const 
 }
 
 // What stands at places of planes.
-Pooled picked(const std::string& op, int rank, const Tensor& x, const PoolingAttrs& attrs) {
+Pooled picked(const RankedName& op, int rank, const Tensor& x, const PoolingAttrs& attrs) {
   for (int i = 0; i < rank && !attrs.adaptive; ++i) {  // whose windows have elements
     const PoolingAxis axis = pooling_axis(x.shape(), attrs, i);
     for (int64_t k = 0; k < axis.count; ++k) {
@@ -92,12 +92,12 @@ Tensor window_sums(int rank, Tensor x, const PoolingAttrs& attrs) {
   return x;
 }
 
-void check_floating(const std::string& op, const Tensor& x) {
+void check_floating(const auto& op, const Tensor& x) {
   if (!is_floating(x.dtype()))
     fail<DTypeError>("[", op, "] takes floating-point numbers, not ", describe(x), " (use astype)");
 }
 
-PoolingAttrs parts_of(const std::string& op, int rank, const Tensor& x, const Sizes& size) {
+PoolingAttrs parts_of(const RankedName& op, int rank, const Tensor& x, const Sizes& size) {
   check_images(op, x, rank);
   if (size.size() != 1 && size.size() != static_cast<size_t>(rank))
     fail<ValueError>("[", op, "] output_size is a number or ", rank, " of them, not ", size.size());
@@ -117,13 +117,13 @@ PoolingAttrs parts_of(const std::string& op, int rank, const Tensor& x, const Si
 }  // namespace
 
 Pooled max_pool(int rank, const Tensor& x, const PoolingOptions& options) {
-  const std::string op = str("max_pool", rank, "d");
+  const RankedName op{"max_pool", rank};
   return picked(op, rank, x, windows_of(op, rank, x, options));
 }
 
 Tensor avg_pool(int rank, const Tensor& x, const PoolingOptions& options, bool count_include_pad,
                 std::optional<int64_t> divisor) {
-  const std::string op = str("avg_pool", rank, "d");
+  const RankedName op{"avg_pool", rank};
   check_floating(op, x);
   const PoolingAttrs attrs = windows_of(op, rank, x, options);
   if (divisor && *divisor == 0) fail<ValueError>("[", op, "] divisor_override must not be 0");
@@ -148,7 +148,7 @@ Tensor avg_pool(int rank, const Tensor& x, const PoolingOptions& options, bool c
 }
 
 Tensor lp_pool(int rank, const Tensor& x, double p, const PoolingOptions& options) {
-  const std::string op = str("lp_pool", rank, "d");
+  const RankedName op{"lp_pool", rank};
   check_floating(op, x);
   if (!(p > 0)) fail<ValueError>("[", op, "] the norm_type must be positive, not ", p);
   return astype(pow(window_sums(rank, pow(widened(x), p), windows_of(op, rank, x, options)), 1 / p),
@@ -156,12 +156,12 @@ Tensor lp_pool(int rank, const Tensor& x, double p, const PoolingOptions& option
 }
 
 Pooled adaptive_max_pool(int rank, const Tensor& x, const Sizes& size) {
-  const std::string op = str("adaptive_max_pool", rank, "d");
+  const RankedName op{"adaptive_max_pool", rank};
   return picked(op, rank, x, parts_of(op, rank, x, size));
 }
 
 Tensor adaptive_avg_pool(int rank, const Tensor& x, const Sizes& size) {
-  const std::string op = str("adaptive_avg_pool", rank, "d");
+  const RankedName op{"adaptive_avg_pool", rank};
   check_floating(op, x);
   const PoolingAttrs attrs = parts_of(op, rank, x, size);
   Tensor y = widened(x);
@@ -228,7 +228,7 @@ Tensor resized(const Tensor& x, int axis, int64_t count, std::optional<double> g
 
 Tensor interpolate(const Tensor& x, const Dims& size, const std::vector<double>& scale, Interpolation how,
                    bool align_corners, bool recompute_scale) {
-  const std::string op = "interpolate";
+  constexpr const char* op = "interpolate";
   const int rank = x.ndim() - 2;
   if (rank < 1 || rank > 3)
     fail<ShapeError>("[interpolate] takes x (N, C, ..) of 3 to 5 axes, not ", describe(x));

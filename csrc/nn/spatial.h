@@ -5,8 +5,17 @@
 
 namespace tidu::nn {
 
+// What errors call an operation on so many axes: "conv2d". Put together when one is raised.
+struct RankedName {
+  const char* name;
+  int rank;
+  friend std::ostream& operator<<(std::ostream& out, const RankedName& op) {
+    return out << op.name << op.rank << 'd';
+  }
+};
+
 // One number for each of `rank` axes from one for all or one for each, none below `least`.
-inline Dims each_axis(const std::string& op, const char* what, const Dims& given, int rank, int64_t least) {
+inline Dims each_axis(const auto& op, const char* what, const Dims& given, int rank, int64_t least) {
   if (given.size() != 1 && given.size() != rank)
     fail<ValueError>("[", op, "] ", what, " is a number or ", rank, " of them, not ", given);
   Dims each;
@@ -19,7 +28,7 @@ inline Dims each_axis(const std::string& op, const char* what, const Dims& given
 }
 
 // x is (N, C, ..) or (C, ..) with `rank` axes more.
-inline void check_images(const std::string& op, const Tensor& x, int rank) {
+inline void check_images(const auto& op, const Tensor& x, int rank) {
   if (x.ndim() != rank + 1 && x.ndim() != rank + 2)
     fail<ShapeError>("[", op, "] takes x of ", rank + 2, " axes, (N, C, ..), or of ", rank + 1,
                      ", (C, ..), not ", describe(x));

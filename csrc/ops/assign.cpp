@@ -1,8 +1,10 @@
 // Writing in place.
 #include "ops/assign.h"
 
+#include <algorithm>
 #include <array>
 
+#include "base/few.h"
 #include "core/bind.h"
 #include "core/escape.h"
 #include "ops/convert.h"
@@ -50,13 +52,11 @@ Primitive assign_points("assign_points",
 namespace {
 
 void check_writable(const Tensor& x) {
-  for (const Trace* trace : differentiating_traces()) {
-    const Link* link = x.impl().link(trace->id());
-    if (trace->is_ambient() && link && x.is_leaf()) {
-      fail<GradientError>("[assign] ", describe(x),
-                          " is a leaf that requires grad: writing in place would lose its gradient (use "
-                          "no_grad, or a new tensor)");
-    }
+  const auto is_here = [&x](const Trace* trace) { return trace->is_ambient() && x.impl().link(trace->id()); };
+  if (x.impl().links && x.is_leaf() && std::ranges::any_of(differentiating_traces(), is_here)) {
+    fail<GradientError>("[assign] ", describe(x),
+                        " is a leaf that requires grad: writing in place would lose its gradient (use "
+                        "no_grad, or a new tensor)");
   }
   for (int i = 0; i < x.ndim(); ++i) {
     if (x.size(i) > 1 && x.strides()[i] == 0 && x.numel() > 0)
@@ -123,8 +123,8 @@ template <class Write> void write_to(Tensor& x, const Write& write) {
 
 // Overwrites elements of x by a primitive that also reads `from`, unless they have their values `already`.
 // Where a derivative depends on it, x becomes what `pure` gives.
-template <class Pure>
-void write(Tensor& x, bool already, const Primitive& primitive, std::span<Tensor> from, const Attrs& attrs,
+template <class T, class Pure>
+void write(Tensor& x, bool already, const Primitive& primitive, std::span<Tensor> from, const T& attrs,
            const Pure& pure) {
   check_thread(x, "assign");
   for (const Tensor& input : from) check_thread(input, "assign");
@@ -135,14 +135,16 @@ void write(Tensor& x, bool already, const Primitive& primitive, std::span<Tensor
   Tensor identity;
   if (tracked) identity = pure();
   if (!already) {
-    Tensors inputs{recorded_twin(x)};
-    for (Tensor& input : from) {
+    Few<Tensor, 4> inputs(1 + from.size());
+    inputs[0] = recorded_twin(x);
+    for (size_t i = 0; i < from.size(); ++i) {
       // What lies in the same memory could be read after it was overwritten.
-      if (input.impl().storage == x.impl().storage) input = copy(input);
-      inputs.push_back(recorded_twin(input));
+      if (from[i].impl().storage == x.impl().storage) from[i] = copy(from[i]);
+      inputs[i + 1] = recorded_twin(from[i]);
     }
+    Attrs::OnStack<T> on_stack(attrs);
     Tensor written;
-    bind(primitive, inputs, attrs, {&written, 1});
+    bind(primitive, inputs, on_stack.attrs(), {&written, 1});
   }
   if (tracked) {
     Tensor written = recorded_twin(x);
@@ -193,16 +195,18 @@ void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims
 }
 
 void assign_points(Tensor& x, const Tensor& value, const Tensors& indices, const IndexAttrs& attrs) {
-  Tensors from{value};
-  from.insert(from.end(), indices.begin(), indices.end());
+  Few<Tensor, 4> from(1 + indices.size());
+  from[0] = value;
+  std::ranges::copy(indices, from.begin() + 1);
   make_indices(std::span(from).subspan(1), "assign");
   from[0] = fit(value, x, picked_shape(attrs, x.shape(), from[1].shape()));
   check_writable(x);
   write_to(x, [&](Tensor& known) {
     write(known, false, primitives::assign_points, from, attrs, [&] {
-      Tensors inputs{without_storage(known)};
-      inputs.insert(inputs.end(), from.begin(), from.end());
+      Few<Tensor, 4> inputs(1 + from.size());
+      inputs[0] = without_storage(known);
       inputs[1] = without_storage(from[0]);
+      std::copy(from.begin() + 1, from.end(), inputs.begin() + 2);
       Tensor result;
       bind(primitives::scatter_set, inputs, attrs, {&result, 1});
       return result;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/few.h"
 #include "core/bind.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -53,10 +54,14 @@ void make_indices(std::span<Tensor> indices, const char* op) {
 
 namespace {
 
-Tensor bind_one(const Primitive& primitive, const Tensors& inputs, const Attrs& attrs) {
+Tensor bind_one(const Primitive& primitive, std::span<const Tensor> inputs, const Attrs& attrs) {
   Tensor output;
   bind(primitive, inputs, attrs, {&output, 1});
   return output;
+}
+Tensor bind_one(const Primitive& primitive, std::span<const Tensor> inputs, const IndexAttrs& attrs) {
+  Attrs::OnStack<IndexAttrs> on_stack(attrs);
+  return bind_one(primitive, inputs, on_stack.attrs());
 }
 
 // The shape of the elements of x that the index tensors from input `first` on pick.
@@ -400,10 +405,11 @@ Primitive nonzero("nonzero",
 
 namespace {
 
-Tensor scatter(const Primitive& primitive, const Tensor& x, const Tensor& updates, const Tensors& indices,
-               const IndexAttrs& attrs) {
-  Tensors inputs{x, updates};
-  inputs.insert(inputs.end(), indices.begin(), indices.end());
+Tensor scatter(const Primitive& primitive, const Tensor& x, const Tensor& updates,
+               std::span<const Tensor> indices, const IndexAttrs& attrs) {
+  Few<Tensor, 4> inputs(2 + indices.size());
+  inputs[0] = x;
+  std::ranges::copy(indices, inputs.begin() + 2);
   make_indices(std::span(inputs).subspan(2), primitive.name);
   inputs[1] = broadcast_to(astype(updates, x.dtype()), picked_shape(attrs, x.shape(), inputs[2].shape()));
   return bind_one(primitive, inputs, attrs);
@@ -437,8 +443,9 @@ Paired pair(const Tensor& x, const Tensor& indices, int64_t axis, const char* op
 }  // namespace
 
 Tensor gather(const Tensor& x, const Tensors& indices, const IndexAttrs& attrs) {
-  Tensors inputs{x};
-  inputs.insert(inputs.end(), indices.begin(), indices.end());
+  Few<Tensor, 4> inputs(1 + indices.size());
+  inputs[0] = x;
+  std::ranges::copy(indices, inputs.begin() + 1);
   make_indices(std::span(inputs).subspan(1), "gather");
   return bind_one(primitives::gather, inputs, attrs);
 }
@@ -461,20 +468,20 @@ Tensor put_along_axis(const Tensor& x, const Tensor& indices, const Tensor& valu
 }
 
 Tensor scatter_add(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
-  return scatter(primitives::scatter_add, x, updates, {indices}, along_axis(x, axis, "scatter_add"));
+  return scatter(primitives::scatter_add, x, updates, {&indices, 1}, along_axis(x, axis, "scatter_add"));
 }
 Tensor scatter_set(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
-  return scatter(primitives::scatter_set, x, updates, {indices}, along_axis(x, axis, "scatter_set"));
+  return scatter(primitives::scatter_set, x, updates, {&indices, 1}, along_axis(x, axis, "scatter_set"));
 }
 Tensor scatter_multiply(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
-  return scatter(primitives::scatter_multiply, x, updates, {indices},
+  return scatter(primitives::scatter_multiply, x, updates, {&indices, 1},
                  along_axis(x, axis, "scatter_multiply"));
 }
 Tensor scatter_min(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
-  return scatter(primitives::scatter_min, x, updates, {indices}, along_axis(x, axis, "scatter_min"));
+  return scatter(primitives::scatter_min, x, updates, {&indices, 1}, along_axis(x, axis, "scatter_min"));
 }
 Tensor scatter_max(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {
-  return scatter(primitives::scatter_max, x, updates, {indices}, along_axis(x, axis, "scatter_max"));
+  return scatter(primitives::scatter_max, x, updates, {&indices, 1}, along_axis(x, axis, "scatter_max"));
 }
 
 namespace {
@@ -546,13 +553,13 @@ Tensor combined(const Tensor& x, const Tensor& updates, const Tensor& indices, c
   const Tensor one = full({}, 1, DType::int64, x.device());
   const auto count = [&](bool self) {
     return scatter(primitives::scatter_add, full(x.shape(), self ? 1 : 0, DType::int64, x.device()), one,
-                   {indices}, attrs);
+                   {&indices, 1}, attrs);
   };
   Tensor base = x;
   if (!include_self) base = where(count(false) > 0, of_nothing(how, x.dtype()), x);
   base = astype(base, x.dtype());
-  if (how != Combining::mean) return scatter(primitive_of(how), base, updates, {indices}, attrs);
-  const Tensor sum = scatter(primitives::scatter_add, widened(base), updates, {indices}, attrs);
+  if (how != Combining::mean) return scatter(primitive_of(how), base, updates, {&indices, 1}, attrs);
+  const Tensor sum = scatter(primitives::scatter_add, widened(base), updates, {&indices, 1}, attrs);
   const Tensor divisor = astype(maximum(count(include_self), 1), sum.dtype());
   return astype(is_inexact(sum.dtype()) ? sum / divisor : floor_divide(sum, divisor), x.dtype());
 }
@@ -593,7 +600,7 @@ Tensor segment(const Tensor& x, const Tensor& segments, Combining how, std::opti
   if (is_mean && !is_inexact(x.dtype())) return segment(astype(x, kDefaultFloat), segments, how, count);
   const Tensor values = is_mean ? widened(x) : x;
   const Tensor base = full(shape, of_nothing(how, x.dtype()), values.dtype(), x.device());
-  const Tensor result = scatter(primitive_of(how), base, values, {segments}, attrs);
+  const Tensor result = scatter(primitive_of(how), base, values, {&segments, 1}, attrs);
   if (!is_mean) return result;
   const Tensor none = zeros({*count}, DType::int64, x.device());
   Shape each(x.ndim(), 1);

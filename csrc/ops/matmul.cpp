@@ -132,6 +132,7 @@ Tensor product_of(const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   if (is_complex(a.dtype()) || is_complex(b.dtype())) return complex_product(a, b);
+  if (!autocasting().enabled) return product_of(a, b);
   const Tensors cast = cast_operands({a, b});
   return product_of(cast[0], cast[1]);
 }

@@ -453,8 +453,9 @@ Tensor normalise(const Primitive& primitive, const Tensor& x, const Shape& shape
   const NormAttrs attrs{count, eps};
   if (bias.defined() && !weight.defined())
     return astype(bind(primitive, {widened(inputs[0])}, attrs) + widened(inputs[2]), dtype);
+  Attrs::OnStack<NormAttrs> on_stack(attrs);
   Tensor y;
-  bind(primitive, {inputs, size_t{1} + weight.defined() + bias.defined()}, Attrs(attrs), {&y, 1});
+  bind(primitive, {inputs, size_t{1} + weight.defined() + bias.defined()}, on_stack.attrs(), {&y, 1});
   return y;
 }
 

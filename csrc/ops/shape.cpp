@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/few.h"
 #include "core/bind.h"
 #include "core/trace.h"
 #include "ops/arrange.h"
@@ -562,10 +563,12 @@ Tensor concat(const Tensors& tensors, int64_t axis_) {
       fail<ShapeError>("[concat] shapes ", first.shape(), " and ", tensor.shape(),
                        " differ elsewhere than along axis ", axis);
   }
-  Tensors inputs;
-  for (const Tensor& tensor : tensors) inputs.push_back(astype(tensor, dtype));
+  Few<Tensor, 4> inputs(tensors.size());
+  for (size_t i = 0; i < inputs.size(); ++i) inputs[i] = astype(tensors[i], dtype);
+  const AxisAttrs attrs{axis};
+  Attrs::OnStack<AxisAttrs> on_stack(attrs);
   Tensor output;
-  bind(primitives::concat, inputs, AxisAttrs{axis}, {&output, 1});
+  bind(primitives::concat, inputs, on_stack.attrs(), {&output, 1});
   return output;
 }
 

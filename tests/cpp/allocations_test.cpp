@@ -139,6 +139,14 @@ TEST_F(Allocations, OfCallsWhoseResultsGo) {
   EXPECT_EQ(repeated_allocations_of([&] { return where(true, x, y); }), 0);
   EXPECT_EQ(repeated_allocations_of([&] { return select(x, 0, 1); }), 0);
   EXPECT_EQ(repeated_allocations_of([&] { return w + y; }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return matmul(x, matrix_transpose(y)); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return softmax(x); }), 0);
+  const Tensor row = ones({8}), at = tensor<int64_t>({0, 2}), rows = ones({2, 8});
+  EXPECT_EQ(repeated_allocations_of([&] { return layer_norm(x, {8}, row, row, 1e-5); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return scatter_add(x, at, rows, 0); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return take(x, at, 0); }), 0);
+  Tensor place = ones({4, 8});
+  EXPECT_EQ(repeated_allocations_of([&] { assign(place, y); }), 0);
 }
 
 }  // namespace

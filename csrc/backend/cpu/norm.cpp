@@ -5,6 +5,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
+#include "base/few.h"
 #include "kernels/cpu/norm.h"
 
 namespace tidu::cpu {
@@ -14,6 +15,13 @@ namespace {
 Tensor dense(const Tensor& x) {
   return converted(x, x.dtype() == DType::float64 ? DType::float64 : DType::float32);
 }
+
+// The inputs of a call from number `begin` on.
+struct DenseInputs : Few<Tensor, 2> {
+  DenseInputs(const Call& call, size_t begin) : Few(std::max(call.inputs.size(), begin) - begin) {
+    for (size_t i = 0; i < size(); ++i) (*this)[i] = dense(call.inputs[begin + i]);
+  }
+};
 
 // Runs function(work, first element) over ranges of rows of x; `more` are of the weight and the bias.
 template <class Function>
@@ -46,8 +54,7 @@ template <bool centred> void norm(const Call& call) {
   const Tensor& output = call.outputs[0];
   if (output.numel() == 0) return;
   const Tensor x = dense(call.inputs[0]), result = result_of(output, x);
-  std::vector<Tensor> more;
-  for (size_t i = 1; i < call.inputs.size(); ++i) more.push_back(dense(call.inputs[i]));
+  const DenseInputs more(call, 1);
   const auto function = norm_functions(x.dtype()).norm;
   over_rows(call, centred, x, more, [&](const NormWork& work, int64_t offset) {
     function(work, static_cast<char*>(result.raw_data()) + offset);
@@ -59,8 +66,7 @@ template <bool centred> void norm_grad(const Call& call) {
   const Tensor& output = call.outputs[0];
   if (output.numel() == 0) return;
   const Tensor x = dense(call.inputs[0]), g = dense(call.inputs[1]), result = result_of(output, x);
-  std::vector<Tensor> more;
-  if (call.inputs.size() > 2) more.push_back(dense(call.inputs[2]));
+  const DenseInputs more(call, 2);
   const auto function = norm_functions(x.dtype()).grad;
   over_rows(call, centred, x, more, [&](const NormWork& work, int64_t offset) {
     function(work, static_cast<const char*>(g.raw_data()) + offset,
@@ -88,8 +94,7 @@ void over_channels(const Call& call, const Tensor& x, std::span<const Tensor> mo
 
 void batch_norm(const Call& call) {
   const Tensor x = dense(call.inputs[0]), y = result_of(call.outputs[0], x);
-  std::vector<Tensor> more;
-  for (size_t i = 1; i < call.inputs.size(); ++i) more.push_back(dense(call.inputs[i]));
+  const DenseInputs more(call, 1);
   const auto function = channel_functions(x.dtype()).norm;
   over_channels(call, x, more, [&](const ChannelWork& work, int64_t begin, int64_t end) {
     function(work, begin, end, y.raw_data(), call.outputs[1].raw_data(), call.outputs[2].raw_data());
@@ -99,8 +104,7 @@ void batch_norm(const Call& call) {
 
 void batch_norm_grad(const Call& call) {
   const Tensor x = dense(call.inputs[0]), g = dense(call.inputs[1]), y = result_of(call.outputs[0], x);
-  std::vector<Tensor> more;
-  if (call.inputs.size() > 2) more.push_back(dense(call.inputs[2]));
+  const DenseInputs more(call, 2);
   const auto function = channel_functions(x.dtype()).grad;
   over_channels(call, x, more, [&](const ChannelWork& work, int64_t begin, int64_t end) {
     function(work, begin, end, g.raw_data(), y.raw_data(), call.outputs[1].raw_data(),

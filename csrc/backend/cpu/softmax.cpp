@@ -5,6 +5,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
+#include "base/few.h"
 #include "kernels/cpu/softmax.h"
 #include "ops/shape.h"
 
@@ -43,9 +44,9 @@ template <class Function> void over_rows(Function function, const Call& call, in
   const Tensor x = dense(with_axis_last(call.inputs[0], axis));
   const int64_t n = x.size(-1), rows = x.numel() / n;
   const bool direct = axis == call.inputs[0].ndim() - 1 && call.outputs[0].dtype() == x.dtype();
-  Tensors results;
-  for (const Tensor& y : call.outputs)
-    results.push_back(direct ? y : Tensor::empty(x.shape(), x.dtype(), x.device()));
+  Few<Tensor, 2> results(call.outputs.size());
+  for (size_t i = 0; i < results.size(); ++i)
+    results[i] = direct ? call.outputs[i] : Tensor::empty(x.shape(), x.dtype(), x.device());
   const int64_t row_bytes = n * static_cast<int64_t>(size_of(x.dtype()));
   parallel_ranges(rows, row_grain(n), 2 * rows * n, [&](int64_t begin, int64_t end) {
     const auto at = [&](const Tensor& tensor) {
