@@ -289,9 +289,9 @@ class Backward {
       const bool is_first = sums.of_outputs.empty();
       if (is_first) sums.of_outputs.resize(static_cast<size_t>(node->num_outputs));
       add(sums.of_outputs[static_cast<size_t>(index)], cotangent, slice);
+      cotangent = {};
       if (node->is_leaf && --sums.edges == 0) finish(node, sums.of_outputs[0]);
       if (node->is_leaf || !is_first) return;
-      cotangent = {};
     } else if (slice) {
       CotangentSum sum;
       add(sum, cotangent, slice);

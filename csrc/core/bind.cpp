@@ -142,15 +142,16 @@ void run(const Call& call, Device device) {
   if (!abstract) run_kernel(call, device);
 }
 
-// Whether some trace might care: any but the ambient tape is live, an input is tracked, or its storage was
-// written to since.
-bool concerns_traces(const Call& call) {
-  if (!is_outside()) return true;
+// Whether an input is tracked, or its storage was written to since.
+bool has_history(const Call& call) {
   return std::ranges::any_of(call.inputs, [](const Tensor& input) {
     const TensorImpl& impl = input.impl();
     return impl.links || (impl.storage && impl.storage->version() != impl.version);
   });
 }
+
+// Whether some trace might care, as any but the ambient tape might.
+bool concerns_traces(const Call& call) { return !is_outside() || has_history(call); }
 
 // A tracked tensor whose storage was overwritten through another view no longer is what its derivative says.
 void check_not_overwritten(const Call& call) {
@@ -280,9 +281,11 @@ Tensor bind_over(const Primitive& primitive, Tensor first, const Tensor& second)
   // Kernels of the cpu read an element before they write it.
   const bool fits = first.device().type == DeviceType::cpu && first.spec() == second.spec() &&
                     !is_complex(first.dtype()) && !second.is_abstract();
-  const bool is_seen =
-      concerns_traces(call) || Watch::active() || Watch::of_all.load(std::memory_order_acquire);
+  // Of what backward() computes no trace is shown anything.
+  const bool is_seen = (innermost() ? concerns_traces(call) : has_history(call)) || Watch::active() ||
+                       Watch::of_all.load(std::memory_order_acquire);
   if (!is_free || !fits || is_seen) return bind(primitive, {first, second});
+  check_current(second, primitive.name);
   run_kernel(call, first.device());
   return first;
 }

@@ -484,3 +484,16 @@ def test_no_grad_on_coroutines():
 
     assert asyncio.run(main()) == [0, 1, 2]
     assert td.is_grad_enabled()
+
+
+@pytest.mark.cpu_only("kernels of the cpu read an element before they write it")
+def test_terms_of_a_gradient_are_added_up_in_place(peak_bytes):
+    w = td.ones((512, 512), dtype=td.float32).requires_grad_()
+    x = td.full((1, 512), 1e-3, dtype=td.float32)
+
+    def step():
+        (x @ w @ w).sum().backward()
+        np.testing.assert_allclose(w.grad.numpy(), 2 * 512 * 1e-3, rtol=1e-5)
+        w.grad = None
+
+    assert peak_bytes(step) < 2.1 * 4 * 512**2
