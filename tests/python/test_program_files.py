@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -96,12 +97,14 @@ OF_TWO_DEVICES = {"to"}  # test_devices
 OF_THE_HOST = {"pure_callback", "debug_callback"}  # test_functions_of_the_host_are_not_saved
 
 
-def test_every_primitive_is_in_some_file(tmp_path):
-    path, seen = tmp_path / "p.tidu", set()
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Header and tensors of files that together hold every primitive that files do."""
+    path, files = tmp_path_factory.mktemp("saved") / "p.tidu", []
 
-    def look(function, *args):
+    def keep(function, *args):
         td.program(function, *args).save(path)
-        seen.update(primitives_of(json.loads(parts(path)[0]["__metadata__"]["tidu.program"])))
+        files.append(parts(path))
 
     for case in CASES:
         dtype = td.float64 if td.float64 in case.dtypes else case.dtypes[0]
@@ -109,13 +112,19 @@ def test_every_primitive_is_in_some_file(tmp_path):
             ops.to_tensor(array, case.dtype_of_input(i, dtype))
             for i, array in enumerate(case.arrays(3, dtype))
         ]
-        look(case.function, *tensors)
+        keep(case.function, *tensors)
         if case.differentiable and dtype == td.float64:
-            look(gradient(case.function, case), *tensors)
+            keep(gradient(case.function, case), *tensors)
     for function, args in (*HELD.values(), *ROOTS.values()):
-        look(function, *args)
+        keep(function, *args)
     for optimizer in OPTIMIZERS:
-        look(one_step(optimizer), *parameters().values())
+        keep(one_step(optimizer), *parameters().values())
+    return files
+
+
+def test_every_primitive_is_in_some_file(saved):
+    programs = (json.loads(header["__metadata__"]["tidu.program"]) for header, _ in saved)
+    seen = {name for program in programs for name in primitives_of(program)}
     assert set(ops.PRIMITIVES) - seen <= NEVER_RECORDED | OF_TWO_DEVICES | OF_THE_HOST
 
 
@@ -782,3 +791,109 @@ def test_a_saved_rule_that_calls_its_own_function(tmp_path):
     assert float(td.program(td.grad(loaded), x[0])(x[0])) == pytest.approx(float(slope[0]), rel=1e-6)
     assert float(td.hessian(loaded)(x[0])) == pytest.approx(float(slope[0] * (1 - slope[0])), rel=1e-6)
     assert td.cost(loaded, x[0])["gradient"]["calls"] > 0
+
+
+# --- What calls are given must be what they take
+
+STORED = {"bool": "BOOL", "bfloat16": "BF16", "complex64": "C64", "complex128": "C128"}
+BYTES = {"bool": 1, "bfloat16": 2, "complex64": 8, "complex128": 16}
+for kind, widths in {"int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64)}.items():
+    for width in widths:
+        STORED[f"{kind}{width}"], BYTES[f"{kind}{width}"] = f"{kind[0].upper()}{width}", width // 8
+
+
+# What calls take that give the same result of it.
+PREDICATES = {"signbit", "isnan", "isinf", "isfinite"}
+EXTREMES = {"argmax", "argmin", "argmax_of_windows"}
+NORMS = {f"{name}_norm{grad}" for name in ("batch", "layer", "rms") for grad in ("", "_grad")}
+TAKEN = {
+    "extent of input 0": {
+        *(set(ops.REDUCTIONS) - {"softmax", "log_softmax"}),
+        *EXTREMES,
+        *("slice", "gather", "convolution", "argsort", "searchsorted", "softmax_cross_entropy"),
+        *("real_fourier", "determined", "checked"),
+    },
+    "extent of input 1": {"convolution"},
+    "dtype of input 0": PREDICATES | EXTREMES | {"astype", "count_nonzero", "argsort"},
+    "rank of input 0": {"reshape", "determined", "checked"},
+    "an input less": NORMS | {"matmul", "convolution", "attention", "attention_grad"},
+}
+
+
+def other_specs(spec):
+    """What is wrong, and a variable of another dtype, rank or extent than one has."""
+    dtype, shape = spec["dtype"], spec["shape"]
+    yield "dtype", {**spec, "dtype": "float32" if "int" in dtype else "int16"}
+    yield "rank", {**spec, "shape": [1, *shape]}
+    for axis in range(len(shape)):
+        yield f"axis {axis}", {**spec, "shape": [n + (i == axis) for i, n in enumerate(shape)]}
+
+
+def misfits(program, number):
+    """What is wrong, and a program one of whose calls is given what it does not take."""
+
+    def changed():
+        tree = json.loads(json.dumps(program))
+        return tree, tree["instructions"][number]
+
+    call = program["instructions"][number]
+    composed = ops.PRIMITIVES[call["primitive"]]["evaluate"]  # of calls that say what they take
+    for i, variable in enumerate([] if composed else call["inputs"]):
+        for what, spec in other_specs(program["variables"][variable]):
+            tree, call = changed()
+            tree["variables"].append(spec)
+            tree["constants"].append({"variable": len(tree["variables"]) - 1, "tensor": "other"})
+            call["inputs"][i] = len(tree["variables"]) - 1
+            yield f"{what} of input {i}", tree
+    if call["inputs"]:
+        for what, inputs in (("more", [*call["inputs"], call["inputs"][-1]]), ("less", call["inputs"][:-1])):
+            tree, changed_call = changed()
+            changed_call["inputs"] = inputs
+            yield f"an input {what}", tree
+    for i, variable in enumerate(call["outputs"]):
+        for what, spec in other_specs(program["variables"][variable]):
+            tree, _ = changed()
+            tree["variables"][variable] = spec
+            yield f"{what} of result {i}", tree
+    tree, changed_call = changed()
+    tree["variables"].append(tree["variables"][call["outputs"][-1]])
+    changed_call["outputs"].append(len(tree["variables"]) - 1)
+    yield "a result more", tree
+    for name, value in call.get("attrs", {}).items():
+        if name in ("axis", "axes") and value != []:
+            for axis in (-1, 64):
+                tree, changed_call = changed()
+                changed_call["attrs"][name] = [axis, *value[1:]] if isinstance(value, list) else axis
+                yield f"{name} {axis}", tree
+
+
+@pytest.mark.cpu_only("what is refused does not depend on the device")
+def test_what_a_call_is_given_must_fit_it(saved, tmp_path):
+    """One call of each primitive, with inputs, results and axes that are none of it."""
+    path, seen, accepted = tmp_path / "p.tidu", set(), set()
+    for header, tensors in saved:
+        metadata = header["__metadata__"]
+        program = json.loads(metadata["tidu.program"])
+        for number, call in enumerate(program["instructions"]):
+            kind = call["primitive"], len(call["inputs"])
+            if kind in seen:
+                continue
+            seen.add(kind)
+            for what, tree in misfits(program, number):
+                spec = tree["variables"][-1]
+                size = math.prod(spec["shape"]) * BYTES[spec["dtype"]]
+                other = {
+                    "dtype": STORED[spec["dtype"]],
+                    "shape": spec["shape"],
+                    "data_offsets": [len(tensors), len(tensors) + size],
+                }
+                more = {"other": other} if " of input " in what else {}
+                changed = {**header, **more, "__metadata__": {**metadata, "tidu.program": json.dumps(tree)}}
+                write(path, changed, tensors + bytes(size if more else 0))
+                try:
+                    td.load_program(path)
+                except td.FileError as error:
+                    assert call["primitive"] in str(error), (kind, what, str(error))
+                else:
+                    accepted.add((call["primitive"], re.sub("axis \\d+", "extent", what)))
+    assert accepted == {(name, what) for what, names in TAKEN.items() for name in names}
