@@ -23,6 +23,10 @@ def leaf():
     return td.ones(2, requires_grad=True)
 
 
+def of_rank(rank):
+    return x(*(2,) * rank)
+
+
 def scores():
     return x(2, 3), td.tensor([0, 2])
 
@@ -184,6 +188,91 @@ CASES = {
     ),
     "iterations of fits": (lambda v: td.optim.least_squares(lambda a: a - 1, x(2), max_iter=v), *COUNT),
     "xtol": (lambda v: td.optim.least_squares(lambda a: a - 1, x(2), xtol=v), *NOT_NEGATIVE),
+    # Numbers of axes
+    "matrix_transpose": (lambda v: td.matrix_transpose(of_rank(v)), (2, 3), (0, 1)),
+    "block_diag": (lambda v: td.block_diag(of_rank(v)), (0, 1, 2), (3,)),
+    "diag": (lambda v: td.diag(of_rank(v)), (1, 2), (0, 3)),
+    "vander's vector": (lambda v: td.vander(of_rank(v)), (1, 2), (0,)),
+    "concat": (lambda v: td.concat([of_rank(v)] * 2), (1, 2), (0,)),
+    "searchsorted": (lambda v: td.searchsorted(of_rank(v), x(2)), (1,), (0,)),
+    "cov": (lambda v: td.cov(of_rank(v)), (1, 2), (3,)),
+    "cdist's rows": (lambda v: td.cdist(of_rank(v), of_rank(v)), (2, 3), (1,)),
+    "cholesky": (lambda v: td.linalg.cholesky(td.broadcast_to(td.eye(2), (2,) * v)), (2, 3), (1,)),
+    "multi_dot": (lambda v: td.linalg.multi_dot([x(2, 2)] * v), (2, 3), (0, 1)),
+    "meshgrid": (lambda v: td.meshgrid(of_rank(v)), (0, 1), (2,)),
+    "batch_norm": (lambda v: td.nn.BatchNorm1d(2)(of_rank(v)), (2, 3), (1, 4)),
+    "BatchNorm2d": (lambda v: td.nn.BatchNorm2d(2)(of_rank(v)), (4,), (3, 5)),
+    "group_norm's x": (lambda v: td.nn.functional.group_norm(of_rank(v), 1), (2, 3), (0, 1)),
+    "instance_norm": (lambda v: td.nn.InstanceNorm1d(2)(of_rank(v)), (2, 3), (1, 4)),
+    "unfold": (lambda v: td.nn.functional.unfold(of_rank(v), 2), (3, 4), (2,)),
+    "flatten": (lambda v: td.nn.Flatten()(of_rank(v)), (0, 2, 3), (1,)),
+    "multi_margin's scores": (
+        lambda v: td.nn.functional.multi_margin_loss(of_rank(v), td.zeros((2,) * (v - 1), dtype=td.int64)),
+        (1, 2),
+        (3,),
+    ),
+    "lstm": (lambda v: td.nn.LSTM(2, 3, key=key())(of_rank(v)), (2, 3), (1, 4)),
+    "lstm_cell": (lambda v: td.nn.LSTMCell(2, 3, key=key())(of_rank(v)), (1, 2), (0, 3)),
+    "attention": (lambda v: td.nn.MultiheadAttention(2, 1, key=key())(*[of_rank(v)] * 3), (2, 3), (1, 4)),
+    "orthogonal": (lambda v: td.nn.init.xavier_uniform(key(), (2,) * v), (2, 3), (0, 1)),
+    "rows of embedding": (
+        lambda v: td.nn.functional.embedding(td.tensor([0, 1]), of_rank(v)),
+        (2,),
+        (1, 3),
+    ),
+    "conv1d": (lambda v: td.nn.functional.conv1d(of_rank(v), x(2, 2, 2)), (2, 3), (1, 4)),
+    "interpolate": (lambda v: td.nn.functional.interpolate(of_rank(v), size=3), (3, 4, 5), (2, 6)),
+    "max_pool2d": (lambda v: td.nn.functional.max_pool2d(of_rank(v), 2), (3, 4), (2, 5)),
+    "vecdot": (lambda v: td.vecdot(of_rank(v), of_rank(v)), (1, 2), (0,)),
+    # Numbers of functions
+    "isclose": (lambda v: td.isclose(x(2), x(2), rtol=v), *NOT_NEGATIVE),
+    "isclose's atol": (lambda v: td.isclose(x(2), x(2), atol=v), *NOT_NEGATIVE),
+    "rtol of pinv": (lambda v: td.linalg.pinv(td.eye(2), rtol=v), *NOT_NEGATIVE),
+    "permutation": (lambda v: td.random.permutation(key(), v), *COUNT),
+    "rfft": (lambda v: td.fft.rfft(x(3), n=v), (1, 2, 5), (0, -1)),
+    "irfft": (lambda v: td.fft.irfft(td.fft.rfft(x(3)), n=v), (1, 2, 5), (0, -1)),
+    "softplus": (lambda v: td.nn.functional.softplus(x(3), v), (1.0, -1.0), (0.0,)),
+    "celu": (lambda v: td.nn.functional.celu(x(3), v), (1.0, -1.0), (0.0,)),
+    "divisor": (
+        lambda v: td.nn.functional.avg_pool2d(x(1, 4, 4), 2, divisor_override=v),
+        (1, 3, -1),
+        (0,),
+    ),
+    "triplets": (
+        lambda v: td.nn.functional.triplet_margin_loss(x(2, 3), x(2, 3), -x(2, 3), margin=v),
+        (5e-324, 1.0),
+        (0.0, -1.0, math.nan),
+    ),
+    "multi_margin": (
+        lambda v: td.nn.functional.multi_margin_loss(*scores(), p=v),
+        (1, 2),
+        (0, 3),
+    ),
+    "eps of variances": (
+        lambda v: td.nn.functional.gaussian_nll_loss(x(2), x(2), td.ones(2), eps=v),
+        (5e-324, 1.0),
+        (0.0, -1.0, math.nan),
+    ),
+    "projections": (lambda v: td.nn.LSTM(2, 3, proj_size=v, key=key()), (0, 1, 2), (-1, 3, 4)),
+    "alpha_dropout": (lambda v: td.nn.functional.alpha_dropout(x(3), v, key()), *UNIT),
+    "step of schedules": (lambda v: td.optim.StepLR(td.optim.SGD([leaf()]), v), (1, 2), (0, -1)),
+    "cycle": (
+        lambda v: td.optim.OneCycleLR(td.optim.SGD([leaf()]), v, pct_start=0.6),
+        (2, 3),
+        (0, 1),
+    ),
+    "start of a cycle": (
+        lambda v: td.optim.OneCycleLR(td.optim.SGD([leaf()]), 9, pct_start=v),
+        (0.3, 0.9),
+        (1.0,),
+    ),
+    "iterations to a root": (lambda v: td.optim.root(lambda a: a, x(2), max_iter=v), *COUNT),
+    "tolerance of a root": (lambda v: td.optim.root(lambda a: a, x(2), tol=v), *NOT_NEGATIVE),
+    "radius of a root": (
+        lambda v: td.optim.root(lambda a: a, x(2), radius=v),
+        (5e-324, 1.0),
+        (0.0, -1.0, math.inf, math.nan),
+    ),
     # Data
     "batch": (lambda v: td.data.DataLoader(td.data.TensorDataset(x(4)), batch_size=v), (1, 9), (0, -1)),
     "prefetch": (lambda v: td.data.DataLoader(td.data.TensorDataset(x(4)), batch_size=2, prefetch=v), *COUNT),
