@@ -754,3 +754,31 @@ def test_what_the_likelihood_does_not_determine_is_named(dtype):
         errors(lambda w: (w * math.nan * w).sum(), x)
     with pytest.raises(td.ShapeError, match=r"no elements"):
         errors(lambda w: w.sum(), td.zeros((0,), dtype=dtype))
+
+
+@pytest.mark.parametrize("name", ["exponentials", "quartic", "logistic", "ill-conditioned"])
+def test_newton_takes_the_steps_of_scipys_trust_region(name):
+    """Steihaug's steps and the radius of one and the same book, where f is convex."""
+    draw = np.random.default_rng(5)
+    a = draw.normal(size=(30, 6)) * np.logspace(0, 2 if name == "ill-conditioned" else 0.5, 6)
+    t, start = td.tensor(a), td.tensor(draw.normal(size=6) * 3)
+    f = {
+        "exponentials": lambda x: td.sum(td.exp(t @ x / 10)) + td.sum(x * x) / 2,
+        "quartic": lambda x: td.sum((t @ x - 1) ** 4) / 100,
+        "logistic": lambda x: td.sum(td.softplus(t @ x)) - td.sum(t[:15] @ x) + td.sum(x * x) / 20,
+        "ill-conditioned": lambda x: td.sum(td.sqrt(1 + (t @ x - 2) ** 2)),
+    }[name]
+    gradient = lambda x: numpy_of(td.grad(f)(td.tensor(x)))
+    product = lambda x, p: numpy_of(td.hvp(f, td.tensor(x), td.tensor(p)))
+    options = {"initial_trust_radius": 1.0, "max_trust_radius": 1e9, "eta": 1e-4, "gtol": 1e-9}
+    for count in range(1, 8):
+        got = minimize(f, start, "newton-cg", gtol=1e-9, max_iter=count)
+        want = scipy.optimize.minimize(
+            lambda x: f(td.tensor(x)).item(),
+            numpy_of(start),
+            method="trust-ncg",
+            jac=gradient,
+            hessp=product,
+            options={**options, "maxiter": got.f_evaluations - 1},  # which counts refused steps
+        )
+        np.testing.assert_allclose(numpy_of(got.x), want.x, rtol=1e-6, atol=1e-9, err_msg=str(count))

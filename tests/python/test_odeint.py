@@ -377,3 +377,30 @@ def test_errors(mode):
         td.odeint(lambda y, t: y, one, ts, mode="magic")
     with pytest.raises(ValueError, match="dopri5"):
         td.odeint(lambda y, t: y, one, ts, method="euler")
+
+
+STEPPED = {
+    "oscillator": (lambda y, t: td.stack([y[1], -4 * y[0]]), (1.0, 0.0), (0.0, 3.0)),
+    "lotka_volterra": (lambda y, t: lotka_volterra(y, t, P), (10.0, 5.0), (0.0, 12.0)),
+    "backward": (lambda y, t: -t * y, (1.0, -2.0), (2.0, -1.5)),
+    "from zero": (lambda y, t: td.stack([td.cos(t), 1e-3 * t]), (0.0, 0.0), (0.0, 5.0)),
+    "nothing at first": (lambda y, t: td.stack([t**3, 0 * t]), (0.0, 1.0), (0.0, 2.0)),
+    "nothing at all": (lambda y, t: 0 * y, (1.0, 2.0), (0.0, 2.0)),
+    "refused steps": (
+        lambda y, t: td.stack([y[1], 8 * (1 - y[0] ** 2) * y[1] - y[0]]),
+        (2.0, 0.0),
+        (0.0, 15.0),
+    ),
+    "a short time": (lambda y, t: -y, (1.0, 2.0), (0.0, 1e-4)),
+}
+
+
+@pytest.mark.parametrize("name", STEPPED)
+@pytest.mark.parametrize("rtol", [1e-3, 1e-6])
+def test_steps_are_those_of_scipys_rk45(name, rtol):
+    """The error of coarse steps is that of each of them: where one differs, so does the end."""
+    f, y0, (begin, end) = STEPPED[name]
+    field = lambda t, y: f(td.asarray(y), td.asarray(t)).cpu().numpy()
+    want = scipy.integrate.solve_ivp(field, (begin, end), y0, "RK45", rtol=rtol, atol=1e-4 * rtol).y[:, -1]
+    got = td.odeint(f, times(*y0), times(begin, end), rtol=rtol, atol=1e-4 * rtol)[-1].cpu().numpy()
+    np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
