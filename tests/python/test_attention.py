@@ -313,3 +313,49 @@ def test_stacks_copy_their_layer_and_drop_out_elements_of_their_own():
     stack = nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 8), 2)
     x = t(normal(3, 2, 4), td.float32)
     assert stack(x, x).shape == (3, 2, 4)
+
+
+LAYOUTS = {
+    "by columns": lambda x: td.copy(x.mT).mT,
+    "rows backwards": lambda x: x[..., ::-1, :],
+    "columns backwards": lambda x: x[..., ::-1],
+    "part of wider rows": lambda x: td.concat([x, x], -1)[..., : x.shape[-1]],
+    "one for the batch": lambda x: td.broadcast_to(x[:1], x.shape),
+    "one row": lambda x: td.broadcast_to(x[..., :1, :], x.shape),
+}
+
+
+@pytest.mark.parametrize("shape", [(64, 256), (65, 257), (129, 513)])
+def test_operands_are_read_as_they_lie(shape):
+    """Beside the blocks of queries and keys: the bits are those of operands that lie row by row."""
+    length, keys = shape
+    shapes = {"q": (length, 5), "k": (keys, 5), "v": (keys, 3), "mask": (length, keys), "g": (length, 3)}
+    whole = {name: t(normal(2, *rows), td.float32) for name, rows in shapes.items()}
+
+    def results(q, k, v, mask, g):
+        y, pull = td.vjp(lambda *x: F.scaled_dot_product_attention(*x, mask), q, k, v)
+        return y, *pull(g)
+
+    for name in whole:
+        for layout, view in LAYOUTS.items():
+            x = view(whole[name])
+            for found, right in zip(
+                results(**whole | {name: x}), results(**whole | {name: td.copy(x)}), strict=True
+            ):
+                np.testing.assert_array_equal(array(found), array(right), err_msg=f"{name} {layout}")
+
+
+@pytest.mark.cpu_only("counts the allocations of the cpu")
+def test_operands_of_whole_rows_are_not_copied(peak_bytes):
+    x = t(normal(2, 40, 3, 16), td.float32)
+    heads = td.swapaxes(x, 1, 2)  # as layers have them
+    f = lambda q, k, v: F.scaled_dot_product_attention(q, k, v)
+    own = peak_bytes(f, *[td.copy(heads)] * 3)
+    assert peak_bytes(f, heads, heads, heads) == own
+    for view in (
+        lambda x: x[..., ::-1],
+        lambda x: x[..., ::-1, :],
+        LAYOUTS["by columns"],
+        LAYOUTS["one row"],
+    ):
+        assert peak_bytes(f, heads, view(heads), heads) == own + heads.nbytes

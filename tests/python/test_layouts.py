@@ -311,3 +311,37 @@ def test_reductions_copy_no_view(name, view):
         reduce()
         taken = td.cpu.memory_stats()["peak_bytes"] - before
         assert taken < x.nbytes / 2, f"axis {axis}"
+
+
+@pytest.mark.cpu_only("counts the allocations of the cpu")
+def test_products_copy_no_matrix_of_whole_rows_or_columns(peak_bytes):
+    x, wide, right = td.ones((48, 32)), td.ones((48, 80)), td.ones((32, 24))
+    in_order = {
+        "rows": x,
+        "columns": td.ones((32, 48)).T,
+        "part of rows": wide[:, 8:40],
+        "part of columns": td.ones((80, 48))[8:40].T,
+        "every other row": td.ones((96, 32))[::2],
+        "one row": wide[::-1][:1, :32],
+        "one column": td.ones((32, 80)).T[3:4],
+        "column of one": wide[:, 3:4],
+        "backwards in one row": td.ones((48, 32))[:1][::-1],
+    }
+    across = {
+        "every other column": wide[:, ::2][:, :32],
+        "rows backwards": x[::-1],
+        "columns backwards": x[:, ::-1],
+        "one row for all": td.broadcast_to(x[:1], (48, 32)),
+        "one column for all": td.broadcast_to(x[:, :1], (48, 32)),
+    }
+    for copies, layouts in enumerate((in_order, across)):
+        for name, a in layouts.items():
+            b = right if a.shape[1] == 32 else td.ones((a.shape[1], 24))
+            y = a @ b
+            taken = y.nbytes + copies * a.nbytes
+            assert peak_bytes(td.matmul, a, b) == taken, name
+            assert peak_bytes(td.matmul, b.T, a.T) == taken, f"{name}, on the right"
+    # Of integers the right one lies by rows.
+    a, b = td.ones((48, 32), dtype=td.int32), td.ones((24, 32), dtype=td.int32)
+    assert peak_bytes(td.matmul, a, b.T) == 48 * 24 * 4 + b.nbytes
+    assert peak_bytes(td.matmul, a, td.copy(b.T)) == 48 * 24 * 4
