@@ -560,6 +560,30 @@ def test_what_skips_stages_counts_once_in_a_budget(peak_bytes):
         assert peak_bytes(lambda: gradient(weights, x)) <= gradients + kept * activation  # noqa: B023
 
 
+@pytest.mark.parametrize("order", ["dear first", "dear between"])
+def test_what_costs_little_is_computed_again(order):
+    """Within a budget that the inputs of products fit into, none of them is computed twice."""
+    size = 64
+    cheap, dear = ["sin"] * 8, ["product"] * 8
+    stages = {"dear first": dear + cheap, "dear between": cheap[:4] + dear + cheap[4:]}
+    w, x = td.eye(size) * 0.5, td.ones((size, size))
+
+    def f(x):
+        for stage in stages[order]:
+            x = td.sin(x) if stage == "sin" else x @ w
+        return td.sum(x)
+
+    def calls(budget):
+        text = str(td.program(td.grad(td.checkpoint(f, budget=budget)), x))
+        return text.count("= matmul "), text.count("= sin ")
+
+    products, sines = calls(10**9)
+    assert products == 2 * len(dear)
+    for kept in (17, 16, 15):
+        again = calls(kept * x.nbytes)
+        assert again[0] == products and again[1] > sines, kept
+
+
 # --- vmap(control=)
 
 
