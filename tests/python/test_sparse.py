@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import samplers as ops
 import scipy.sparse
 import tidu as td
 
@@ -769,3 +770,53 @@ def test_places_of_a_csr_are_integers(bad):
 def test_places_of_a_csr_are_in_range(indices, indptr):
     with pytest.raises(ValueError, match=r"\[CSR\] ind"):
         td.sparse.CSR([1.0, 2.0, 3.0], indices, indptr, (2, 2))
+
+
+# Where values choose the elements that count, or everything in a lane is taken to depend on everything.
+CHOOSE = (
+    "max",
+    "min",
+    "cummax",
+    "cummin",
+    "vector_norm(ord=inf",
+    "vector_norm(ord=-inf",
+    "scatter_m",
+    "sort",
+)
+WHOLE_LANES = (
+    "conv",
+    "batch_norm",
+    "causal",
+    "cholesky",
+    "solve_triangular",
+    "lu_",
+    "qr",
+    "quantile",
+    "var(axis=()",
+)
+
+OPERATIONS = [case for case in ops.OTHERS if case.differentiable and td.float64 in case.dtypes]
+
+
+@pytest.mark.parametrize("case", OPERATIONS, ids=str)
+def test_patterns_of_every_operation(case):
+    """They have what is not 0 in the Jacobian at some point, and mostly nothing else."""
+    for argument in case.differentiable:
+        seen = False
+        for seed in range(3):
+            tensors = [
+                ops.to_tensor(array, case.dtype_of_input(i, td.float64))
+                for i, array in enumerate(case.arrays(seed, td.float64))
+            ]
+
+            def f(x, tensors=tensors, argument=argument):
+                leaves = td.tree_leaves(case.function(*tensors[:argument], x, *tensors[argument + 1 :]))
+                return td.concat([y.reshape(-1) for y in leaves if y.dtype.is_floating_point])
+
+            x = tensors[argument]
+            pattern = td.sparsity(f, x).to_scipy().toarray()
+            dense = host(td.jacobian(f)(x)).reshape(pattern.shape) != 0
+            assert not (dense & ~pattern).any(), (argument, seed)
+            seen = seen | dense
+        if not case.name.startswith(CHOOSE + WHOLE_LANES):
+            np.testing.assert_array_equal(pattern, seen, err_msg=str(argument))

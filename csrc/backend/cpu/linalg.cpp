@@ -141,16 +141,14 @@ void exchange_rows(const Call& call) {
     if (row < 0 || row >= n)
       fail<IndexError>("[", call.primitive.name, "] pivot ", row, " is none of ", n, " rows");
   }
-  visit(y, [&]<class T>() {
-    share_out(matrices_in(y), 8 * n * columns, [&](int64_t i) {
-      T* const rows = y.data<T>() + i * n * columns;
-      const int64_t* const row = pivots.data<int64_t>() + i * n;
-      const auto exchange = [&](int64_t k) {
-        if (row[k] != k)
-          std::swap_ranges(rows + k * columns, rows + (k + 1) * columns, rows + row[k] * columns);
-      };
-      for (int64_t k = 0; k < n; ++k) exchange(inverse ? n - 1 - k : k);
-    });
+  const int64_t bytes = columns * static_cast<int64_t>(size_of(y.dtype()));  // of a row, whatever it holds
+  share_out(matrices_in(y), 8 * n * columns, [&](int64_t i) {
+    char* const rows = static_cast<char*>(y.raw_data()) + i * n * bytes;
+    const int64_t* const row = pivots.data<int64_t>() + i * n;
+    const auto exchange = [&](int64_t k) {
+      if (row[k] != k) std::swap_ranges(rows + k * bytes, rows + (k + 1) * bytes, rows + row[k] * bytes);
+    };
+    for (int64_t k = 0; k < n; ++k) exchange(inverse ? n - 1 - k : k);
   });
 }
 
