@@ -43,6 +43,7 @@ ROOT = HERE.parents[1]
 BINARY = ROOT / "build/release"  # what is not broken
 MOST = 1 << 16  # as in switch.h
 SOURCES = ("csrc", "kernels")
+TABLES = (".def", ".inc")  # which are left as they are
 TOGETHER = 8  # files of Python tests that one process records
 MOST_SECONDS = 7200  # that it takes, or one C++ test
 FIRST = 25  # Python tests that run by themselves, since most mutants fall at one of the first
@@ -183,11 +184,11 @@ class Sources:
         self.mutants = {}  # number -> (file, numbers of lines, line, spans, kind, told)
         self.texts = {}
         for path in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*")):
-            if path.suffix not in (".cpp", ".h", ".def"):
+            if path.suffix not in (".cpp", ".h", *TABLES):
                 continue
             name = str(path.relative_to(ROOT))
             text = self.texts[name] = path.read_text()
-            if path.suffix == ".def" or name not in inside:
+            if path.suffix in TABLES or name not in inside:
                 continue
             code = without_comments(text)
             starts = [0, *(m.end() for m in re.finditer("\n", text))]
