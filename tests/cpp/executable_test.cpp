@@ -636,6 +636,20 @@ TEST(Executable, ComputesOnceWhatConstantsDecide) {
   };
   EXPECT_EQ(of(wide, true).find("exp"), std::string::npos);
   EXPECT_NE(of(wide, true).find("broadcast_to"), std::string::npos);
+  // A megabyte each, sixteen in all.
+  const auto sines_left = [](int64_t bytes, int times) {
+    const Function sines = [&](const Tensors& in) {
+      Tensor result = in[0];
+      for (int i = 0; i < times; ++i) result = result + sum(sin(full({bytes / 4}, 0.5 + i, DType::float32)));
+      return Tensors{result};
+    };
+    const Program program = simplify(record(sines, Tensors{ones({})}), Loops::kept, Layouts{}, true);
+    return std::ranges::count(program.instructions, &primitives::sin, &Program::Instruction::primitive);
+  };
+  EXPECT_EQ(sines_left(1 << 20, 1), 0);
+  EXPECT_EQ(sines_left((1 << 20) + 4, 1), 1);
+  EXPECT_EQ(sines_left(1 << 20, 15), 0);
+  EXPECT_EQ(sines_left(1 << 20, 17), 2);
   // Nor can anybody write to numbers of the host.
   const Captured captured = capture(
       [](const Tensors& in) {

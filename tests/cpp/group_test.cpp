@@ -126,7 +126,10 @@ void expect_eager(const Case& c, const std::vector<int>& in_place = {}) {
 
 class Maker {
  public:
-  Maker(uint64_t seed, bool large) : random_(seed) { c_.group.shape = large ? large_shape() : small_shape(); }
+  enum Sizes { small, large, beside_blocks };
+  Maker(uint64_t seed, Sizes sizes) : random_(seed) {
+    c_.group.shape = sizes == small ? small_shape() : sizes == large ? large_shape() : shape_beside_blocks();
+  }
 
   Case make() {
     const int inputs = 1 + pick(6), steps = 1 + pick(24);
@@ -167,6 +170,20 @@ class Maker {
                             {2, 9001},   {5000, 3},    {64, 513},      {65, 1100},    {20, 2100},
                             {9, 50, 40}, {33, 1, 600}, {3, 200, 7, 9}, {2, 130, 1500}};
     return shapes[pick(static_cast<int>(std::size(shapes)))];
+  }
+
+  // One less, as many and one more than there are in tiles, squares, blocks, chunks and tasks.
+  Shape shape_beside_blocks() {
+    constexpr int64_t few[] = {1, 2, 3, 5}, blocks[] = {32, 64, 128, 1024, 4096, 16384};
+    while (true) {
+      Shape shape;
+      const int rank = 1 + pick(3);
+      for (int i = 0; i < rank; ++i)
+        shape.push_back(chance(40) ? few[pick(std::size(few))]
+                                   : blocks[pick(std::size(blocks))] + pick(3) - 1);
+      const int64_t n = num_elements(shape);
+      if (n > 100 && n < 40000) return shape;
+    }
   }
 
   Tensor data(const Shape& shape, DType dtype) {
@@ -292,10 +309,10 @@ class Maker {
   Case c_;
 };
 
-void expect_random(uint64_t first, uint64_t count, bool large) {
+void expect_random(uint64_t first, uint64_t count, Maker::Sizes sizes) {
   for (uint64_t seed = first; seed < first + count; ++seed) {
     SCOPED_TRACE(str("seed ", seed));
-    Maker maker(seed, large);
+    Maker maker(seed, sizes);
     const Case c = maker.make();
     expect_eager(c);
     expect_eager(c, maker.in_place(c));
@@ -303,8 +320,35 @@ void expect_random(uint64_t first, uint64_t count, bool large) {
   }
 }
 
-TEST(Group, SmallOnesGiveTheBitsOfTheirCalls) { expect_random(1, 1500, false); }
-TEST(Group, LargeOnesGiveTheBitsOfTheirCalls) { expect_random(100000, 100, true); }
+TEST(Group, SmallOnesGiveTheBitsOfTheirCalls) { expect_random(1, 1500, Maker::small); }
+TEST(Group, LargeOnesGiveTheBitsOfTheirCalls) { expect_random(100000, 100, Maker::large); }
+TEST(Group, OnesBesideBlocksGiveTheBitsOfTheirCalls) { expect_random(200000, 150, Maker::beside_blocks); }
+
+// Two reductions of one loop, whose parts lie beside each other in a thread's memory.
+TEST(Group, ReducesTwiceBesideBlocks) {
+  const auto expect = [](const Shape& shape, int64_t axis) {
+    SCOPED_TRACE(str(shape, " along ", axis));
+    Case c;
+    c.group.shape = shape;
+    const int x = c.input(random_normal(random_key(1), shape)),
+              row = c.input(broadcast_to(random_normal(random_key(2), {shape.back()}), shape)),
+              y = c.step(primitives::multiply, {x, row}), z = c.step(primitives::tanh, {y});
+    const ReduceAttrs attrs{Axes{axis}};
+    c.output(y, &primitives::sum, attrs);
+    c.output(z, &primitives::max, attrs);
+    c.output(c.step(primitives::add, {y, z}), &primitives::mean, attrs);
+    c.output(z);
+    expect_eager(c);
+  };
+  for (const int64_t columns : {1, 2, 3, 1023, 1024, 1025, 2049}) {
+    for (const int64_t n : {1, 2, 63, 64, 65, 129}) expect({n, columns}, 0);
+  }
+  for (const int64_t columns : {1, 2, 3}) {
+    for (const int64_t n : {1023, 1025, 2048, 4095, 4096, 4097, 8193}) expect({n, columns}, 0);
+    expect({3, 1025, columns}, 1);
+  }
+  for (const int64_t n : {1, 2, 15, 16, 17, 1365, 1366, 4095, 4096, 4097, 8193}) expect({3, n}, 1);
+}
 
 // Adam reads the parameter twice and the moments again after they have changed.
 TEST(Group, UpdatesTheMemoryThatItReads) {
