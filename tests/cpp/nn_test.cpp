@@ -602,5 +602,22 @@ TEST(ImageLayers, NormalisationsFollowTheirDefinitions) {
   EXPECT_THROW(GroupNorm(3, 4), ValueError);
 }
 
+// Of each channel the mean of n numbers and the mean of the squares of what they are apart from it.
+TEST(BatchNorm, MomentsHaveTheirDerivatives) {
+  const Tensor x = random_normal(random_key(3), {4, 2, 3}, 0, 1, DType::float64),
+               g = tensor<double>({1, -2}, {2}), by_channel = reshape(g, {1, 2, 1});
+  const auto slope = [&](bool of_variance) {
+    return value_and_grad(
+               [&](const Tensors& in) {
+                 const auto [y, mean, variance] = tidu::batch_norm(in[0]);
+                 return sum(g * (of_variance ? variance : mean));
+               },
+               {x})
+        .gradients[0];
+  };
+  expect_close(slope(false), broadcast_to(by_channel / 12, x.shape()), 1e-15);
+  expect_close(slope(true), 2 * by_channel / 12 * (x - mean(x, Axes{0, 2}, true)), 1e-14);
+}
+
 }  // namespace
 }  // namespace tidu::nn

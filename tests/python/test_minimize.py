@@ -782,3 +782,12 @@ def test_newton_takes_the_steps_of_scipys_trust_region(name):
             options={**options, "maxiter": got.f_evaluations - 1},  # which counts refused steps
         )
         np.testing.assert_allclose(numpy_of(got.x), want.x, rtol=1e-6, atol=1e-9, err_msg=str(count))
+
+
+@pytest.mark.cpu_only("thousands of iterations, which are counted on the host")
+@pytest.mark.parametrize(("method", "most"), [("lbfgs", 1000), ("gradient-descent", 10_000)])
+def test_iterations_end_at_a_number_that_the_docs_say(method, most):
+    start = td.full((2000 if most == 1000 else 20,), 0.3, dtype=td.float64)
+    report = minimize(rosenbrock, start, method, gtol=0.0)
+    assert report.iterations == most and not report.converged
+    assert f"max_iter = {most}" in report.reason
