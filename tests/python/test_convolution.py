@@ -79,6 +79,9 @@ def test_large_sums_are_cut(rng):
         ((1, 3, 40, 41), (5, 3, 3, 3), {"stride": 2}),
         ((70, 2, 4, 4), (3, 2, 4, 4), {}),
         ((2, 600, 1, 1), (65, 600, 1, 1), {}),
+        ((1, 500, 5, 5), (8, 500, 3, 3), {"padding": 1}),  # in two parts
+        ((1, 1000, 5, 5), (16, 500, 3, 3), {"padding": 1, "groups": 2}),
+        ((2, 700, 5, 5), (5, 700, 3, 3), {"padding": 1}),  # in three
     ):
         a, b = rng.standard_normal(x), rng.standard_normal(w)
         close(F.conv2d(t(a), t(b), **how), convolution(a, b, **how), 1e-11)
