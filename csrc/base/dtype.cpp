@@ -8,26 +8,25 @@ namespace {
 
 struct Info {
   const char* name;
-  uint8_t size;
   Kind kind;
 };
 
 constexpr Info kInfo[kDTypeCount] = {
-    {"bool", 1, Kind::boolean},
-    {"int8", 1, Kind::signed_integer},
-    {"int16", 2, Kind::signed_integer},
-    {"int32", 4, Kind::signed_integer},
-    {"int64", 8, Kind::signed_integer},
-    {"uint8", 1, Kind::unsigned_integer},
-    {"uint16", 2, Kind::unsigned_integer},
-    {"uint32", 4, Kind::unsigned_integer},
-    {"uint64", 8, Kind::unsigned_integer},
-    {"float16", 2, Kind::floating},
-    {"bfloat16", 2, Kind::floating},
-    {"float32", 4, Kind::floating},
-    {"float64", 8, Kind::floating},
-    {"complex64", 8, Kind::complex},
-    {"complex128", 16, Kind::complex},
+    {"bool", Kind::boolean},
+    {"int8", Kind::signed_integer},
+    {"int16", Kind::signed_integer},
+    {"int32", Kind::signed_integer},
+    {"int64", Kind::signed_integer},
+    {"uint8", Kind::unsigned_integer},
+    {"uint16", Kind::unsigned_integer},
+    {"uint32", Kind::unsigned_integer},
+    {"uint64", Kind::unsigned_integer},
+    {"float16", Kind::floating},
+    {"bfloat16", Kind::floating},
+    {"float32", Kind::floating},
+    {"float64", Kind::floating},
+    {"complex64", Kind::complex},
+    {"complex128", Kind::complex},
 };
 
 const Info& info(DType dtype) { return kInfo[static_cast<int>(dtype)]; }
@@ -38,7 +37,6 @@ DType signed_integer_of_size(size_t size) {
 
 }  // namespace
 
-size_t size_of(DType dtype) { return info(dtype).size; }
 const char* name_of(DType dtype) { return info(dtype).name; }
 Kind kind_of(DType dtype) { return info(dtype).kind; }
 

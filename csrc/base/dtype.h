@@ -17,7 +17,11 @@ inline constexpr DType kDefaultFloat = DType::float32;
 inline constexpr DType kDefaultInt = DType::int64;
 inline constexpr DType kDefaultComplex = DType::complex64;
 
-size_t size_of(DType dtype);  // bytes an element
+// Bytes an element.
+inline size_t size_of(DType dtype) {
+  constexpr uint8_t kSizes[kDTypeCount] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16};
+  return kSizes[static_cast<int>(dtype)];
+}
 const char* name_of(DType dtype);
 DType dtype_from_name(std::string_view name);  // throws DTypeError
 Kind kind_of(DType dtype);

@@ -30,6 +30,19 @@ Strides contiguous_strides(const Shape& shape) {
   return strides;
 }
 
+int64_t lay_out(const Shape& shape, Strides& strides) {
+  strides = shape;
+  int64_t count = 1;
+  bool empty = false, wrong = false;
+  for (int i = shape.size() - 1; i >= 0; --i) {
+    const int64_t extent = shape[i];
+    strides[i] = count;
+    empty |= extent == 0;
+    wrong |= extent < 0 || __builtin_mul_overflow(count, std::max<int64_t>(extent, 1), &count);
+  }
+  return wrong ? num_elements(shape) : empty ? 0 : count;
+}
+
 Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {
   if (a == b) return a;
   Shape result(std::max(a.size(), b.size()), 1);

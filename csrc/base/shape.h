@@ -88,6 +88,8 @@ int64_t num_elements(const Shape& shape);
 
 // Strides of the row-major layout.
 Strides contiguous_strides(const Shape& shape);
+// The same where they are to be, and the number of elements.
+int64_t lay_out(const Shape& shape, Strides& strides);
 
 // The common shape of two broadcast operands (the NumPy rule), or a ShapeError that names `op`.
 Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op);

@@ -29,9 +29,8 @@ void Tensor::fail_axis(int axis) const {
 
 Tensor Tensor::abstract(const Shape& shape, DType dtype, Device device) {
   auto impl = make_ref<TensorImpl>();
-  impl->numel = num_elements(shape);
+  impl->numel = lay_out(shape, impl->strides);
   impl->shape = shape;
-  impl->strides = contiguous_strides(shape);
   impl->dtype = dtype;
   impl->device = device;
   return Tensor(std::move(impl));
@@ -81,9 +80,9 @@ Tensor Tensor::view(const Shape& shape, const Strides& strides, int64_t offset, 
   if (impl->storage) {
     impl->version = impl->storage->version();
     // A view of all the elements, such as reshape's, is as good as what it is taken of.
-    const bool is_whole = this->impl().numel * static_cast<int64_t>(size_of(this->dtype())) ==
-                          impl->numel * static_cast<int64_t>(size_of(dtype));
-    impl->wrote = this->impl().wrote && this->impl().version == impl->version && is_whole;
+    impl->wrote = impl_->wrote && impl_->version == impl->version &&
+                  impl_->numel * static_cast<int64_t>(size_of(impl_->dtype)) ==
+                      impl->numel * static_cast<int64_t>(size_of(dtype));
   }
   return Tensor(std::move(impl));
 }
