@@ -55,7 +55,7 @@ Node::Node(uint64_t trace, size_t num_inputs, size_t num_outputs)
       inputs(num_inputs),
       values(num_inputs) {}
 
-Tensors Node::pull(const Tensors& cotangents, Tensors memory) {
+Tensors Node::pull(Tensors& cotangents, Tensors memory) {
   if (pullback) return pullback(cotangents);
   Reads wanted = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -81,9 +81,12 @@ bool Node::pin() {
 
 void Node::unpin() { pins_.fetch_sub(1, std::memory_order_release); }
 
-void Node::unpin_and_release() {
+bool Node::close() {
   int pins = 1;
-  if (!pins_.compare_exchange_strong(pins, kReleased, std::memory_order_acquire)) return unpin();
+  return pins_.compare_exchange_strong(pins, kReleased, std::memory_order_acquire);
+}
+
+void Node::clear() {
   inputs.clear();
   values.clear();
   outputs.clear();
@@ -241,14 +244,19 @@ class Backward {
         of_inputs_.assign(node.inputs.size(), {});
       }
       cotangents_.clear();
-      for (size_t i = 0; i < of_inputs_.size(); ++i)
-        send(node.inputs[i].producer, node.inputs[i].index, std::move(of_inputs_[i]),
+      // One that is closed is nobody else's: its edges are given on, and it is not unpinned after an error.
+      const bool is_closed = is_reached && !retain_graph_ && node.close();
+      visited_ += is_closed;
+      for (size_t i = 0; i < of_inputs_.size(); ++i) {
+        Node::Input& input = node.inputs[i];
+        send(is_closed ? std::move(input.producer) : input.producer, input.index, std::move(of_inputs_[i]),
              is_part ? &node : nullptr);
+      }
+      is_closed ? node.clear() : node.unpin();
+      visited_ += !is_closed;
     };
     Watch* const watch = Watch::active();
     watch ? watch->pull(node.sequence, pull) : pull();
-    ++visited_;
-    is_reached && !retain_graph_ ? node.unpin_and_release() : node.unpin();
   }
 
   // Pins the nodes that cotangents, or word of none, will come by, and counts the edges to leaves.
@@ -282,7 +290,7 @@ class Backward {
   }
 
   // An undefined cotangent is sent on, too: leaves wait for word from every edge.
-  void send(const Ref<Node>& node, int index, Tensor cotangent, const Node* slice = nullptr) {
+  void send(Ref<Node> node, int index, Tensor cotangent, const Node* slice = nullptr) {
     if (!node) return;
     if (node->is_leaf || node->edges.load(std::memory_order_relaxed) > 1) {
       Sums& sums = sums_[node.get()];
@@ -297,7 +305,7 @@ class Backward {
       add(sum, cotangent, slice);
       cotangent = sum.take();
     }
-    queue_.push_back({node, index, std::move(cotangent)});
+    queue_.push_back({std::move(node), index, std::move(cotangent)});
     std::push_heap(queue_.begin(), queue_.end());
   }
 

@@ -45,8 +45,8 @@ class Node : public RefCounted, public Pooled<Node> {
 
   Node(uint64_t trace, size_t num_inputs, size_t num_outputs);
 
-  // The cotangents of the inputs, perhaps where others were.
-  Tensors pull(const Tensors& cotangents, Tensors memory);
+  // The cotangents of the inputs from those of the outputs, which are lost; perhaps where others were.
+  Tensors pull(Tensors& cotangents, Tensors memory);
 
   // Is shown the whole cotangents of a node's outputs before they go on, and may replace them.
   class Observer {
@@ -58,8 +58,10 @@ class Node : public RefCounted, public Pooled<Node> {
   // False where what backward needs was dropped.
   bool pin();
   void unpin();
-  // Unpins, and drops what backward needed where nobody else pins the node.
-  void unpin_and_release();
+  // Unpins for good where nobody else pins the node: what backward needed of it may be taken from then on.
+  bool close();
+  // Drops that.
+  void clear();
 
   const uint64_t trace;     // of the tape that recorded it
   const uint64_t sequence;  // grows with time, so a consumer has a higher one than its producers
