@@ -49,7 +49,7 @@ Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t, 
 
 struct Puller {
   const Call& call;
-  Cotangents cotangents;
+  std::span<Tensor> cotangents;
   Reads wanted;
   Tensors result;  // undefined tensors
 
@@ -63,7 +63,12 @@ struct Puller {
   Tensors operator()(const Zero&) { return std::move(result); }
   Tensors operator()(const Opaque& form) { fail_opaque(call, form); }
   Tensors operator()(const Elementwise& form) {
-    return each_wanted([&](int i) { return apply_partial(form.partials[i], call, cotangents[0], true); });
+    return each_wanted([&](int i) {
+      const Partial& partial = form.partials[i];
+      const bool is_last = wanted >> (i + 1) == 0;
+      Tensor product = partial.few ? partial.few(call, cotangents[0], is_last) : Tensor();
+      return product.defined() ? std::move(product) : apply_partial(partial, call, cotangents[0], true);
+    });
   }
   Tensors operator()(const Linear& form) {
     return each_wanted(
@@ -161,7 +166,7 @@ Reads kept_of(const Call& call, Reads tracked) {
   return reads | (is_narrow_call(call) ? kAllInputs : kOutput);
 }
 
-Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted, Tensors memory) {
+Tensors pull_call(const Call& call, std::span<Tensor> cotangents, Reads wanted, Tensors memory) {
   memory.assign(call.inputs.size(), {});
   return derive(call, cotangents, wanted, [&](const Call& seen) {
     return std::visit(Puller{seen, cotangents, wanted, std::move(memory)}, call.primitive.derivative);

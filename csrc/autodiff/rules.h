@@ -11,9 +11,9 @@ bool has_derivative(const Call& call);
 // What backward keeps of a call for its rule, where the inputs of `tracked` are differentiated.
 Reads kept_of(const Call& call, Reads tracked);
 
-// The cotangents of the inputs in `wanted` from those of the outputs; undefined where zero. They may be put
-// where others were: `memory` is lost.
-Tensors pull_call(const Call& call, Cotangents cotangents, Reads wanted, Tensors memory = {});
+// The cotangents of the inputs in `wanted` from those of the outputs, which are lost; undefined where zero.
+// They may be put where others were: `memory` is lost.
+Tensors pull_call(const Call& call, std::span<Tensor> cotangents, Reads wanted, Tensors memory = {});
 
 // The tangents of the outputs from those of the inputs; undefined where zero.
 Tensors push_call(const Call& call, Tangents tangents);

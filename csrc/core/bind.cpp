@@ -41,10 +41,10 @@ const Scope*& innermost() {
   return chain.innermost;
 }
 
-// Whether the ambient tape alone is live.
-bool is_outside() {
+// Whether more than the ambient tape is visible.
+bool is_inside() {
   const Scope* const scope = innermost();
-  return scope == chain.ambient;
+  return scope && scope != chain.ambient;
 }
 
 std::atomic<uint64_t> next_trace_id{1}, next_outermost_id{1};
@@ -136,22 +136,23 @@ void run(const Call& call, Device device) {
     const VisibleTraces none(nullptr);
     return call.primitive.evaluate(call);
   }
+  check_complex({call.primitive, call.inputs, call.attrs});
   const bool is_made_later = call.inputs.empty() && outermost_trace();
   const bool abstract = is_made_later || std::ranges::any_of(call.inputs, &Tensor::is_abstract);
   make_outputs(call, device, abstract);
   if (!abstract) run_kernel(call, device);
 }
 
-// Whether an input is tracked, or its storage was written to since.
-bool has_history(const Call& call) {
-  return std::ranges::any_of(call.inputs, [](const Tensor& input) {
-    const TensorImpl& impl = input.impl();
-    return impl.links || (impl.storage && impl.storage->version() != impl.version);
-  });
+// Whether some trace might care, or a check: one beside the ambient tape is visible, that tracks the tensor,
+// or its storage was written to since. A trace that has ended does not care.
+bool concerns_traces(const Tensor& tensor) {
+  const TensorImpl& impl = tensor.impl();
+  if (is_inside() || (impl.storage && impl.storage->version() != impl.version)) return true;
+  const Scope* const ambient = innermost();
+  if (is_guarded() && (impl.links || !ambient)) return true;
+  return ambient && impl.link(ambient->trace()->id());
 }
-
-// Whether some trace might care, as any but the ambient tape might.
-bool concerns_traces(const Call& call) { return !is_outside() || has_history(call); }
+bool is_watched() { return Watch::active() || Watch::of_all.load(std::memory_order_acquire); }
 
 // A tracked tensor whose storage was overwritten through another view no longer is what its derivative says.
 void check_not_overwritten(const Call& call) {
@@ -181,6 +182,7 @@ void overwrite(const Call& call, Device device) {
   if (std::ranges::any_of(call.inputs, is_tracked))
     fail<GradientError>(describe_call(call),
                         ": overwrites a tensor that is being differentiated (use no_grad)");
+  check_complex({call.primitive, call.inputs, call.attrs});
   call.primitive.infer({call.primitive, call.inputs, call.attrs}, {});
   std::copy_n(call.inputs.begin(), call.outputs.size(), call.outputs.begin());
   const bool abstract = std::ranges::any_of(call.inputs, &Tensor::is_abstract);
@@ -198,8 +200,7 @@ void overwrite(const Call& call, Device device) {
 
 void carry_out(const Call& call, Device device) {
   device = common_device(call, device);
-  check_complex({call.primitive, call.inputs, call.attrs});
-  const bool concerned = concerns_traces(call);
+  const bool concerned = is_inside() || std::ranges::any_of(call.inputs, concerns_traces);
   if (concerned) {
     check_not_overwritten(call);
     const bool differentiable = !std::holds_alternative<Zero>(call.primitive.derivative);
@@ -275,19 +276,20 @@ Tensor bind(const Primitive& primitive, std::initializer_list<Lent::One> inputs,
 Tensor bind_over(const Primitive& primitive, Tensor first, const Tensor& second) {
   const Lent inputs({first, second});
   const Call call{primitive, inputs, {}, {&first, 1}};
-  const Ref<Storage>& memory = first.impl().storage;
-  const bool is_free = first.ref()->use_count() == 1 && memory && memory->use_count() == 1 &&
-                       memory->is_own() && first.is_contiguous();
   // Kernels of the cpu read an element before they write it.
   const bool fits = first.device().type == DeviceType::cpu && first.spec() == second.spec() &&
                     !is_complex(first.dtype()) && !second.is_abstract();
-  // Of what backward() computes no trace is shown anything.
-  const bool is_seen = (innermost() ? concerns_traces(call) : has_history(call)) || Watch::active() ||
-                       Watch::of_all.load(std::memory_order_acquire);
-  if (!is_free || !fits || is_seen) return bind(primitive, {first, second});
-  check_current(second, primitive.name);
+  if (!is_free(first) || !fits || is_seen(first) || is_seen(second)) return bind(primitive, {first, second});
   run_kernel(call, first.device());
   return first;
+}
+
+bool is_seen(const Tensor& tensor) { return is_watched() || concerns_traces(tensor); }
+
+bool is_free(const Tensor& tensor) {
+  const Ref<Storage>& memory = tensor.impl().storage;
+  return tensor.ref()->use_count() == 1 && !tensor.impl().links && tensor.is_contiguous() && memory &&
+         memory->use_count() == 1 && memory->is_own();
 }
 
 void show(const Call& call) {
@@ -322,7 +324,7 @@ OutermostTrace::OutermostTrace(Trace& trace)
 OutermostTrace::~OutermostTrace() { end_live(*outermost_.trace()); }
 
 Trace* outermost_trace() {
-  if (is_outside()) [[likely]]
+  if (!is_inside()) [[likely]]
     return nullptr;
   Trace* trace = nullptr;
   for (const Scope* scope = innermost(); scope; scope = scope->outer())

@@ -46,6 +46,11 @@ Tensor bind(const Primitive& primitive, std::initializer_list<Lent::One> inputs,
 // else has it and nobody looks, the output takes its memory.
 Tensor bind_over(const Primitive& primitive, Tensor first, const Tensor& second);
 
+// Whether a trace or a watch might look at a call of the tensor.
+bool is_seen(const Tensor& tensor);
+// Whether nobody else has the tensor or its memory.
+bool is_free(const Tensor& tensor);
+
 // Shows a call to the traces, as bind does after running it: for primitives that dispatch their calls.
 void show(const Call& call);
 

@@ -87,6 +87,8 @@ void check_thread(const Tensor& tensor, const char* op, bool differentiable) {
                       "x.detach() or stop_gradient(x) where that is meant)");
 }
 
+bool is_guarded() { return outdated || num_live.load(std::memory_order_relaxed) > 0; }
+
 void begin_live(const Trace& trace) {
   const std::lock_guard lock(live_mutex);
   live.push_back({&trace, std::this_thread::get_id()});

@@ -38,5 +38,7 @@ void check_current(const Tensor& tensor, const char* op);
 // From here until `end_live` by the same thread, `trace` is a live one of this thread.
 void begin_live(const Trace& trace);
 void end_live(const Trace& trace);
+// Whether check_thread or check_current might raise.
+bool is_guarded();
 
 }  // namespace tidu

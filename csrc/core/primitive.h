@@ -74,6 +74,9 @@ struct Partial {
   enum Sort : uint8_t { none, one, minus_one, expression } sort = none;
   Reads reads = 0;
   Tensor (*value)(const Call& call) = nullptr;
+  // The product of the value with the cotangent t, without calls, where there are few elements and nobody
+  // looks; else undefined. The last product may take t.
+  Tensor (*few)(const Call& call, Tensor& t, bool is_last) = nullptr;
   bool jumps = false;  // the derivative is constant, but only between jumps
 };
 struct Elementwise {

@@ -11,6 +11,7 @@
 #include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
+#include "ops/handful.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -234,41 +235,103 @@ Definition row_of(Attributes attrs, int arity, Types types, Check check, Infer i
 // What derivatives say of parameters: p.negative_slope, and number_like(x, p.negative_slope) where no tensor
 // gives the dtype.
 struct no_parameters {};
-template <class Parameters> Parameters parameters_in(const Call& call) {
+template <class Parameters> Parameters parameters_in(const Attrs& attrs) {
   if constexpr (std::is_same_v<Parameters, no_parameters>) {
     return {};
   } else {
-    return parameters_from<Parameters>(call.attrs.as<ParameterAttrs>().values);
+    return parameters_from<Parameters>(attrs.as<ParameterAttrs>().values);
   }
 }
 Tensor number_like(const Tensor& x, double value) { return constant(value, x.dtype(), x.device()); }
 
 // sqrt(1 + x^2)
-Tensor beside_one(const Tensor& x) { return is_complex(x.dtype()) ? sqrt(1 + square(x)) : hypot(x, 1); }
+template <class X> X beside_one(const X& x) {
+  return is_complex(x.dtype()) ? sqrt(1 + square(x)) : hypot(x, 1);
+}
 
 // Near 1 the result tells little of x. Of 16 bits the tape keeps x, and the slope is computed from that; of
 // others what is lost is below half a unit of the largest slope, for which x is not kept beside y.
 bool is_kept_narrow(const Tensor& x) { return x.defined() && is_narrow(x.dtype()); }
-Tensor slope_of_tanh(const Tensor& x, const Tensor& y) {
+template <class X> X slope_of_tanh(const X& x, const X& y) {
   return is_kept_narrow(x) ? square(reciprocal(cosh(widened(x)))) : 1 - square(y);
 }
-Tensor slope_of_sigmoid(const Tensor& x, const Tensor& y) {
+template <class X> X slope_of_sigmoid(const X& x, const X& y) {
   return y * (is_kept_narrow(x) ? sigmoid(-widened(x)) : 1 - y);
 }
 
 // sqrt(pi) / 2 exp(y^2). In the tails, where y magnifies how it was rounded, exp(-y^2) is q / erfcx(|y|) of
 // the rest q = erfc(|y|), which is exact.
-Tensor slope_of_erfinv(const Tensor& x, const Tensor& y) {
-  const Tensor rest = 1 - abs(x);
+template <class X> X slope_of_erfinv(const X& x, const X& y) {
+  const X rest = 1 - abs(x);
   return where(logical_and(rest > 0, rest < 0.5), 0.88622692545275801365 * erfcx(abs(y), {0}) / rest,
                0.88622692545275801365 * exp(square(y)));
 }
 // sqrt(2 pi) exp(y^2 / 2), likewise.
-Tensor slope_of_ndtri(const Tensor& x, const Tensor& y) {
-  const Tensor rest = minimum(x, 1 - x);
+template <class X> X slope_of_ndtri(const X& x, const X& y) {
+  const X rest = minimum(x, 1 - x);
   return where(logical_and(rest > 0, rest < 0.25),
                1.25331413731550025121 * erfcx(0.70710678118654752440 * abs(y), {0}) / rest,
                2.50662827463100050242 * exp(0.5 * square(y)));
+}
+
+// What the slopes of few elements are computed of.
+template <class T> struct FewCall {
+  handful::Handful<T> inputs[3], outputs[1];
+  const Attrs& attrs;
+};
+const Tensor& condition_of(const Call& call) { return call.inputs[0]; }
+template <class T> handful::Handful<bool> condition_of(const FewCall<T>& call) {
+  return {call.inputs[0].data(), call.inputs[0].size()};
+}
+
+// Whether the product of a slope with t can be computed without calls, since nobody sees them.
+bool are_few(const Call& call, Reads reads, const Tensor& t) {
+  const bool is_float = t.dtype() == DType::float32 || t.dtype() == DType::float64;
+  const bool is_few = 0 < t.numel() && t.numel() <= handful::kMost;
+  if (!is_float || !is_few || t.device().type != DeviceType::cpu) return false;
+  const auto fits = [&](const Tensor& x, DType dtype) {
+    return x.dtype() == dtype && x.shape() == t.shape() && x.is_contiguous() && !x.is_abstract() &&
+           !is_seen(x);
+  };
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const bool is_condition = i == 0 && call.inputs.size() == 3;
+    if ((reads & input_bit(i)) && !fits(call.inputs[i], is_condition ? DType::bool_ : t.dtype()))
+      return false;
+  }
+  return fits(t, t.dtype()) && (!(reads & (kOutput | kFineOutput)) || fits(call.outputs[0], t.dtype()));
+}
+
+template <class T, class Rule>
+void multiply_few(const Call& call, const Rule& slope_of, const void* t, int64_t n, void* result) {
+  const auto elements = [&](std::span<const Tensor> tensors, size_t i) {
+    const bool is_known = i < tensors.size() && tensors[i].defined() && tensors[i].impl().storage;
+    return handful::Handful<T>(is_known ? tensors[i].raw_data() : nullptr, n);
+  };
+  const auto slope =
+      slope_of(FewCall<T>{{elements(call.inputs, 0), elements(call.inputs, 1), elements(call.inputs, 2)},
+                          {elements(call.outputs, 0)},
+                          call.attrs});
+  if constexpr (std::is_same_v<decltype(slope), const handful::Handful<bool>>) {
+    const handful::Handful<T> zero(T(0), n);
+    const void* const operands[] = {slope.data(), t, zero.data()};
+    handful::tile<primitives::where, T>()(operands, result, n);
+  } else {
+    const void* const operands[] = {slope.data(), t};
+    handful::tile<primitives::multiply_no_nan, T>()(operands, result, n);
+  }
+}
+
+template <Reads reads, class Rule> Partial partial_of(Rule) {
+  return {Partial::expression, reads, [](const Call& call) -> Tensor { return Rule()(call); },
+          [](const Call& call, Tensor& t, bool is_last) {
+            if (!are_few(call, reads, t)) return Tensor();
+            const void* const given = t.raw_data();
+            const bool is_float = t.dtype() == DType::float32;
+            const Tensor result = is_last && is_free(t) ? std::move(t) : Tensor::empty(t.shape(), t.dtype());
+            const auto multiply = is_float ? multiply_few<float, Rule> : multiply_few<double, Rule>;
+            multiply(call, Rule(), given, result.numel(), result.raw_data());
+            return result;
+          }};
 }
 
 // The derivative column of the table.
@@ -285,14 +348,15 @@ Tensor slope_of_ndtri(const Tensor& x, const Tensor& y) {
 #define ONE (Partial{Partial::one})
 #define MINUS_ONE (Partial{Partial::minus_one})
 #define ONE_BETWEEN_JUMPS (Partial{.sort = Partial::one, .jumps = true})
-#define PARTIAL(reads, names, e)                                              \
-  (Partial{Partial::expression, reads, [](const Call& call) -> Tensor {       \
-             [[maybe_unused]] const auto p = parameters_in<Parameters>(call); \
-             names return e;                                                  \
-           }})
-#define INPUT(name, i) const Tensor& name = call.inputs[i];
-#define OUTPUT(name) const Tensor& name = call.outputs[0];
-#define FINE_INPUT(name, i) const Tensor name = widened(call.inputs[i]);
+#define PARTIAL(reads, names, e)                                           \
+  (partial_of<reads>([](const auto& call) {                                \
+    [[maybe_unused]] const auto p = parameters_in<Parameters>(call.attrs); \
+    names return e;                                                        \
+  }))
+#define INPUT(name, i) const auto& name = call.inputs[i];
+#define OUTPUT(name) const auto& name = call.outputs[0];
+#define FINE_INPUT(name, i) const auto& name = widened(call.inputs[i]);
+#define CONDITION(name) const auto& name = condition_of(call);
 #define FROM_X(e) PARTIAL(kInput0, INPUT(x, 0), e)
 #define FROM_FINE_X(e) PARTIAL(kInput0, FINE_INPUT(x, 0), e)
 #define FROM_Y(e) PARTIAL(kOutput, OUTPUT(y), e)
@@ -301,7 +365,7 @@ Tensor slope_of_ndtri(const Tensor& x, const Tensor& y) {
 #define FROM_FINE_XY(e) PARTIAL(kInput0 | kFineOutput, FINE_INPUT(x, 0) OUTPUT(y), e)
 #define FROM_A(e) PARTIAL(kInput0, INPUT(a, 0), e)
 #define FROM_B(e) PARTIAL(kInput1, INPUT(b, 1), e)
-#define FROM_C(e) PARTIAL(kInput0, INPUT(c, 0), e)
+#define FROM_C(e) PARTIAL(kInput0, CONDITION(c), e)
 #define FROM_AB(e) PARTIAL(kInput0 | kInput1, INPUT(a, 0) INPUT(b, 1), e)
 #define FROM_AY(e) PARTIAL(kInput0 | kOutput, INPUT(a, 0) OUTPUT(y), e)
 #define FROM_BY(e) PARTIAL(kInput1 | kOutput, INPUT(b, 1) OUTPUT(y), e)

@@ -70,6 +70,39 @@ def test_first_order(case):
     assert dot(gradients, p.v) == pytest.approx(dot(p.w, jv), rel=1e-11, abs=1e-12 * magnitude(jv))
 
 
+@pytest.mark.parametrize("dtype", (td.float32, td.float64), ids=str)
+@pytest.mark.parametrize("case", [case for case in ops.ELEMENTWISE if case.differentiable], ids=str)
+def test_gradients_of_few_elements_have_the_bits_of_many(case, dtype):
+    many = 1000
+    arrays = case.arrays(13, dtype, (many,))
+    for array in arrays:
+        if array.dtype.kind == "f":
+            array[1:7] = [0, -0.0, 1, np.inf, -np.inf, np.nan]
+    weights = ops.to_array(td.tensor(np.random.default_rng(13).standard_normal(many), dtype=dtype))
+    weights[[2, 5, 9]] = [0, np.inf, np.nan]
+
+    def gradients(part):
+        """Of a cotangent that nobody else has, which may be overwritten, and of one that is kept."""
+        inputs = [td.tensor(array[part]) for array in arrays]
+        w = td.tensor(weights[part])
+
+        def function(*primals):
+            for i, primal in zip(case.differentiable, primals, strict=True):
+                inputs[i] = primal
+            return case.function(*inputs)
+
+        primals = [inputs[i] for i in case.differentiable]
+        summed = td.vjp(lambda *x: (function(*x) * w).sum(), *primals)[1](td.ones((), dtype=dtype))
+        given = td.vjp(function, *primals)[1](w)
+        np.testing.assert_array_equal(w.cpu().numpy(), weights[part])
+        return [gradient.cpu().numpy() for gradient in (*summed, *given)]
+
+    whole = gradients(slice(None))
+    for part in (slice(0, 1), slice(1, 12), slice(100, 356), slice(100, 357)):
+        for few, all_of_them in zip(gradients(part), whole, strict=True):
+            assert few.tobytes() == all_of_them[part].tobytes()
+
+
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
 def test_second_order(case):
     """w . D2f[u, v] by all four pairings of the modes, beside differences."""

@@ -113,6 +113,7 @@ HWY_AFTER_NAMESPACE();
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
 #include "ops/elementwise.h"
+#include "ops/handful.h"
 
 namespace tidu::cpu {
 namespace {
@@ -175,6 +176,11 @@ void register_elementwise_kernels() {
   };
   chosen_rows = HWY_DYNAMIC_DISPATCH(rows)().data();
   register_rows(table, std::make_index_sequence<std::size(table)>());
+  const TileRow* row = chosen_rows;
+#define UNARY(name, ...) handful::tiles<primitives::name> = row++->tiles.data();
+#define BINARY UNARY
+#define TERNARY UNARY
+#include "ops/elementwise.def"
 }
 
 }  // namespace tidu::cpu
