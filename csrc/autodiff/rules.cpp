@@ -50,12 +50,12 @@ Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t, 
 struct Puller {
   const Call& call;
   std::span<Tensor> cotangents;
-  Reads wanted;
+  const InputSet& wanted;
   Tensors result;  // undefined tensors
 
   template <class Rule> Tensors each_wanted(Rule&& rule) {
     for (size_t i = 0; i < result.size(); ++i) {
-      if (wanted & input_bit(i)) result[i] = rule(static_cast<int>(i));
+      if (wanted.has(i)) result[i] = rule(static_cast<int>(i));
     }
     return std::move(result);
   }
@@ -166,7 +166,7 @@ Reads kept_of(const Call& call, Reads tracked) {
   return reads | (is_narrow_call(call) ? kAllInputs : kOutput);
 }
 
-Tensors pull_call(const Call& call, std::span<Tensor> cotangents, Reads wanted, Tensors memory) {
+Tensors pull_call(const Call& call, std::span<Tensor> cotangents, const InputSet& wanted, Tensors memory) {
   memory.assign(call.inputs.size(), {});
   return derive(call, cotangents, wanted, [&](const Call& seen) {
     return std::visit(Puller{seen, cotangents, wanted, std::move(memory)}, call.primitive.derivative);

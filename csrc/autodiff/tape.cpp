@@ -57,9 +57,9 @@ Node::Node(uint64_t trace, size_t num_inputs, size_t num_outputs)
 
 Tensors Node::pull(Tensors& cotangents, Tensors memory) {
   if (pullback) return pullback(cotangents);
-  Reads wanted = 0;
+  InputSet wanted;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].producer) wanted |= input_bit(i);
+    if (inputs[i].producer) wanted.add(i);
     if (values[i].defined()) check_unchanged(values[i], inputs[i].version, *primitive, "input");
   }
   Few<Tensor, 2> output_values(static_cast<size_t>(num_outputs));

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "base/attrs.h"
+#include "base/input_set.h"
 #include "tensor/tensor.h"
 
 namespace tidu {
@@ -56,7 +57,6 @@ struct SpecCall {
 using Reads = uint32_t;
 inline constexpr Reads kInput0 = 1, kInput1 = 2, kInput2 = 4, kAllInputs = (1u << 30) - 1;
 inline constexpr Reads kFineOutput = 1u << 30, kOutput = 1u << 31;
-constexpr Reads input_bit(size_t i) { return 1u << (i < 29 ? i : 29); }
 
 using Cotangents = std::span<const Tensor>;
 using Tangents = std::span<const Tensor>;
@@ -107,7 +107,7 @@ struct Custom {
   Reads (*reads)(Reads wanted) = nullptr;
   Tensors (*jvp)(const Call& call, Tangents tangents) = nullptr;
   // Gives the cotangents in `wanted`. Left out where the jvp is linear code: it is transposed then.
-  Tensors (*vjp)(const Call& call, Cotangents cotangents, Reads wanted) = nullptr;
+  Tensors (*vjp)(const Call& call, Cotangents cotangents, const InputSet& wanted) = nullptr;
   Reads linear = 0;  // the inputs in which the primitive is linear together, the others fixed
 };
 

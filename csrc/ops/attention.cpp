@@ -83,7 +83,7 @@ const Custom attention_rule{
       if (tangents[2].defined()) y = sum_of(y, matmul(at.p, widened(tangents[2])));
       return {astype(y, call.inputs[0].dtype()), logsumexp};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const DType dtype = call.inputs[0].dtype();
       const Tensor &g = cotangents[0], &of_sums = cotangents[1];
       Tensors result(call.inputs.size());

@@ -44,7 +44,7 @@ const Custom det_rule{
       const Tensor cofactors = matrix_transpose(adjugate(counted.or_identity(call.inputs[0])));
       return {squeeze(counted.result(sum(cofactors * t, Axes{-2, -1}, true)), {-2, -1})};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       const Tensor g = on_matrices(cotangents[0]);
       const Counted counted(g != 0, call.inputs[0]);
       return {counted.result(g * adjoint(adjugate(counted.or_identity(call.inputs[0]))))};
@@ -83,7 +83,7 @@ const Custom slogdet_rule{
       if (!is_complex(t.dtype())) return {Tensor(), moved};
       return {call.outputs[0] * complex_from(zeros_like(imag(moved)), imag(moved)), real(moved)};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       Tensor pulled = cotangents[1];
       if (cotangents[0].defined() && is_complex(cotangents[0].dtype())) {
         const Tensor turned = imag(cotangents[0] * conj(call.outputs[0]));

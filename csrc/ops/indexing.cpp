@@ -234,7 +234,7 @@ const Custom extreme{
       if (!by_x) by_x = constant(0, by_updates, call.inputs[0].shape());
       return {rounded(scatter_at(primitives::scatter_add, by_x, by_updates, call), call)};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const Shares shares(call);
       Tensors result(call.inputs.size());
       if (wanted & kInput0) result[0] = rounded(multiply_no_nan(cotangents[0], shares.of_x()), call);
@@ -255,7 +255,7 @@ const Custom product{
       const Tensor by_updates = multiply_no_nan(slope, tangents[1]);
       return {rounded(scatter_at(primitives::scatter_add, by_x, by_updates, call), call)};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const Tensor& g = cotangents[0];
       Tensors result(call.inputs.size());
       if (wanted & kInput0) result[0] = rounded(multiply_no_nan(g, products(call)), call);

@@ -219,7 +219,7 @@ const Custom cholesky_rule{
       const Tensor inside = solve_lower(kCholesky, l, adjoint(solve_lower(kCholesky, l, a)));
       return {counted.result(matmul(l, half_lower(inside)))};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       const Counted counted(nonzero_matrices(cotangents[0]), call.outputs[0]);
       const Tensor lh = adjoint(counted.or_identity(call.outputs[0]));
       const Tensor inside = half_lower(matmul(lh, cotangents[0]));
@@ -316,7 +316,7 @@ const Custom solve_triangular_rule{
       const Tensor a = tangents[0].defined() ? triangle(call, tangents[0]) : tangents[0];
       return {push_solution(call, a, tangents[1], solve)};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const auto& [is_upper, unit, caller] = call.attrs.as<TriangularAttrs>();
       const TriangularAttrs attrs{!is_upper, unit, caller};
       const Pulled by = pull_solution(call, cotangents[0], wanted, [&](const Tensor& nonzero) {
@@ -397,7 +397,7 @@ const Custom lu_rule{
       if (moved.below.defined()) moved.below = over_u(moved.below) - matmul(lu.below, triu(inside));
       return {counted.result(moved.whole()), Tensor()};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       if (!cotangents[0].defined()) return {Tensor()};
       const Tensor& factors = call.outputs[0];
       const Counted counted(nonzero_matrices(cotangents[0]), factors, regular_factors(factors));
@@ -454,7 +454,7 @@ const Custom solve_rule{
       const bool transposed = call.attrs.as<SolveAttrs>().transposed && tangents[0].defined();
       return {push_solution(call, transposed ? adjoint(tangents[0]) : tangents[0], tangents[1], solve)};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const auto& [caller, transposed] = call.attrs.as<SolveAttrs>();
       const SolveAttrs attrs{caller, !transposed};
       const Pulled by = pull_solution(call, cotangents[0], wanted, [&](const Tensor& nonzero) {

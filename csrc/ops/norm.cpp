@@ -81,7 +81,7 @@ const Custom norm_rule{
         add(broadcast_to(widened(tangents[2]), call.inputs[0].shape()));
       return {astype(result, call.inputs[0].dtype())};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const DType dtype = call.inputs[0].dtype();
       const Rows<centred> rows(call);
       const Tensor g = widened(cotangents[0]);
@@ -111,7 +111,7 @@ const Custom slope_rule{
       if (tangents.size() > 2 && tangents[2].defined()) add(rows.slope(g * widened(tangents[2])));
       return {astype(result, call.inputs[0].dtype())};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const DType dtype = call.inputs[0].dtype();
       const Rows<centred> rows(call);
       const Tensor g = widened(call.inputs[1]), c = widened(cotangents[0]);
@@ -237,7 +237,7 @@ const Custom batch_norm_rule{
         y = sum_of(y, broadcast_to(beside(x, tangents[2]), x.shape()));
       return {astype(y, call.inputs[0].dtype()), mean, variance};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const Tensor &x = call.inputs[0], &of_mean = cotangents[1], &of_variance = cotangents[2];
       Tensors result(call.inputs.size());
       if (cotangents[0].defined() && wanted & kInput0) {
@@ -291,7 +291,7 @@ const Custom batch_norm_grad_rule{
         y = sum_of(y, multiply_no_nan(at.slope(g), beside(at.x, tangents[kWeight])));
       return {y.defined() ? astype(y, call.inputs[0].dtype()) : y, of_weight, of_bias};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const DType dtype = call.inputs[0].dtype();
       const Channels at(call);
       const Tensor g = widened(call.inputs[1]);

@@ -81,7 +81,7 @@ template <Reads read, auto slope> Custom sloping() {
         const Tensor weighted = multiply_no_nan(widened(tangents[0]), slope_of<slope>(call));
         return {astype(sum(weighted, axes_of(call)), tangents[0].dtype())};
       },
-      .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
         const Tensor g = spread(widened(cotangents[0]), call);
         return {astype(multiply_no_nan(g, slope_of<slope>(call)), cotangents[0].dtype())};
       },

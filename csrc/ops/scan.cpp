@@ -65,7 +65,7 @@ template <Reads read, FoldOf fold> Custom folding() {
         const Tensor all = recurrence(by.before, multiply_no_nan(by.x, widened(t)), axis_of(call));
         return {astype(by.scaled(all), t.dtype())};
       },
-      .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+      .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
         const int axis = axis_of(call);
         const Fold by = fold_of<fold>(call);
         const Tensor& g = cotangents[0];

@@ -46,7 +46,7 @@ struct LossSlope {
 const Custom softmax_rule{
     .reads = [](Reads) -> Reads { return kFineOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors { return {softmax_slope(call, tangents[0])}; },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       return {softmax_slope(call, cotangents[0])};
     },
 };
@@ -60,7 +60,7 @@ const Custom log_softmax_rule{
       const Tensor mean = sum(multiply_no_nan(exp(call.outputs[0]), t), axis_of(call), true);
       return {astype(t - mean, tangents[0].dtype())};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       const Tensor g = widened(cotangents[0]);
       const Tensor total = sum(g, axis_of(call), true);
       return {astype(g - multiply_no_nan(exp(call.outputs[0]), total), cotangents[0].dtype())};
@@ -72,7 +72,7 @@ const Custom cross_entropy_rule{
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       return {sum(multiply_no_nan(LossSlope(call).value, tangents[0]), Axes{-1}), Tensor()};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       if (!cotangents[0].defined()) return {Tensor(), Tensor()};
       return {bind(primitives::softmax_cross_entropy_grad, {call.inputs[0], call.inputs[1], cotangents[0]},
                    call.attrs),
@@ -98,7 +98,7 @@ const Custom cross_entropy_grad_rule{
                                                                 : by_logits;
       return {astype(both, call.inputs[0].dtype())};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const LossSlope slope(call);
       const Tensor& g = cotangents[0];
       return {wanted & kInput0 ? astype(by_logits_of(call, slope, g), g.dtype()) : Tensor(), Tensor(),

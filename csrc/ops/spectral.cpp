@@ -200,7 +200,7 @@ const Custom motion_rule{
       const Tensor together = alike(call.inputs[3], call.outputs[0], t);
       return {real(diagonal(vanishing(attrs.caller, symmetric(inside), inside, together))), Tensor()};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const Tensor &left = call.inputs[0], &t = call.inputs[1], &right = call.inputs[2];
       Tensors result(5);
       if (!cotangents[0].defined()) return result;
@@ -266,7 +266,7 @@ const Custom eigenvalues_rule{
       const Motion moved = motion_of(kEigh, v, t, v, Gaps(counted, call.inputs[1]).equal, call.outputs[1]);
       return {squeeze(counted.result(expand_dims(moved.values, -2)), {-2}), moved.frame};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       if (!cotangents[0].defined()) return Tensors(3);
       const Tensor& v = call.inputs[2];
       const Counted counted = Counted(nonzero_vectors(cotangents[0]), v).of(call.inputs[0]);
@@ -321,7 +321,7 @@ const Custom spectrum_rule{
       }
       return {moved};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const Tensor& g = cotangents[0];
       Tensor by_matrix;
       Motion moved;
@@ -353,7 +353,7 @@ const Custom eigenvectors_rule{
       const Tensor inside = product(mh(v), t, v);
       return {counted.result(matmul(v, gaps.quotient(splitting(kEigh, inside, inside, gaps.equal, t))))};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       const Tensor& g = cotangents[0];
       const Counted counted = Counted(nonzero_matrices(g), call.inputs[2]).of(call.inputs[0]);
       const Tensor v = counted.or_identity(call.outputs[0]);
@@ -421,7 +421,7 @@ const Custom singular_values_rule{
       const Motion moved = motion_of(kSvd, u, t, v, equal_positive(call, counted), call.outputs[1]);
       return {of_positive(call, squeeze(counted.result(expand_dims(moved.values, -2)), {-2})), moved.frame};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       if (!cotangents[0].defined()) return Tensors(4);
       const Counted counted = Counted(nonzero_vectors(cotangents[0]), call.inputs[1]).of(call.inputs[0]);
       const Framed at(cotangents[1], call.inputs[1], mh(call.inputs[3]), Gaps(counted, call.inputs[2]).equal,
@@ -516,7 +516,7 @@ const Custom singular_spectrum_rule{
       }
       return {moved};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads wanted) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet& wanted) -> Tensors {
       const Tensor& g = cotangents[0];
       Tensor by_matrix;
       Motion moved;
@@ -571,7 +571,7 @@ const Custom singular_vectors_rule{
       }
       return {counted.result(u), counted.result(mh(v_moved))};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       const Tensor gu = cotangents[0].defined() ? cotangents[0] : zeros_like(call.inputs[1]);
       const Tensor gvh = cotangents[1].defined() ? cotangents[1] : zeros_like(call.inputs[3]);
       const Counted counted =
@@ -605,7 +605,7 @@ const Custom null_vectors_rule{
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       return {where(nonzero_matrices(tangents[0]), NAN, zeros_like(call.outputs[0]))};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       const Tensor &u = call.inputs[0], &g = cotangents[0];
       const Tensor n = where(nonzero_matrices(g), call.outputs[0], stop_gradient(call.outputs[0]));
       const Tensor inside = matmul(mh(n), g), turn = inside - mh(inside);
@@ -631,7 +631,7 @@ const Custom qr_rule{
       const Tensor w = matmul(mh(q), c), left = half_lower(w), turn = left - mh(left);
       return {counted.result(matmul(q, turn) + c - matmul(q, w)), counted.result(matmul(w - turn, r))};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       const Tensor gq = cotangents[0].defined() ? cotangents[0] : zeros_like(call.outputs[0]);
       const Tensor gr = cotangents[1].defined() ? triu(cotangents[1]) : zeros_like(call.outputs[1]);
       const Counted counted(logical_or(nonzero_matrices(gq), nonzero_matrices(gr)), call.outputs[0],
@@ -681,7 +681,7 @@ const Custom pinv_rule{
       return {counted.result(-product(p, t, p) + matmul(p, matmul(ph, rest_right(th, a, p))) +
                              matmul(matmul(rest(p, a, th), ph), p))};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       const Tensor& g = cotangents[0];
       const Counted counted(nonzero_matrices(g), call.inputs[0]);
       const Tensor a = counted.or_zero(call.inputs[0]), p = counted.or_zero(call.outputs[0]);
@@ -744,7 +744,7 @@ const Custom exponential_rule{
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       return {exponential_slope(call.inputs[0], tangents[0])};
     },
-    .vjp = [](const Call& call, Cotangents cotangents, Reads) -> Tensors {
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
       return {exponential_slope(mh(call.inputs[0]), cotangents[0])};
     },
 };

@@ -44,11 +44,11 @@ Tensors push_checkpoint(const Call& call, Tangents tangents) {
   return std::move(pushed.tangents);
 }
 
-Tensors pull_checkpoint(const Call& call, Cotangents cotangents, Reads wanted_bits) {
+Tensors pull_checkpoint(const Call& call, Cotangents cotangents, const InputSet& asked) {
   const Program& program = *call.attrs.as<CheckpointAttrs>().program;
   std::vector<bool> wanted;
   for (size_t i = 0; i < call.inputs.size(); ++i)
-    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && (wanted_bits & input_bit(i)));
+    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && asked.has(i));
   return spread(pull_reached(program, list(call.inputs), wanted, list(cotangents)), wanted);
 }
 

@@ -113,10 +113,10 @@ Tensors push_cond(const Call& call, Tangents given) {
   return spread(pushed, which_float(list(call.outputs)));
 }
 
-Tensors pull_cond(const Call& call, Cotangents given, Reads wanted_bits) {
+Tensors pull_cond(const Call& call, Cotangents given, const InputSet& asked) {
   std::vector<bool> wanted;
   for (size_t i = 1; i < call.inputs.size(); ++i)
-    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && (wanted_bits & input_bit(i)));
+    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && asked.has(i));
   const Tensors cotangents = list(given);
   const std::vector<bool> has = which_defined(cotangents);
   Tensors operands = list(call.inputs.subspan(1));

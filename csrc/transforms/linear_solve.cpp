@@ -153,7 +153,7 @@ Tensors push_linear(const Call& call, Tangents given) {
 }
 
 // A^T z = g: z is the cotangent of b, and that of what A closes over is that of -z^T A x.
-Tensors pull_linear(const Call& call, Cotangents cotangents, Reads wanted_bits) {
+Tensors pull_linear(const Call& call, Cotangents cotangents, const InputSet& asked) {
   const auto& system = call.attrs.as<LinearSystem>();
   check_not_overwritten(*system.matvec);
   Tensors result(call.inputs.size());
@@ -163,7 +163,7 @@ Tensors pull_linear(const Call& call, Cotangents cotangents, Reads wanted_bits) 
   result[0] = z;
   std::vector<bool> wanted{false};
   for (size_t i = 1; i < call.inputs.size(); ++i)
-    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && (wanted_bits & input_bit(i)));
+    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && asked.has(i));
   if (count(wanted) == 0) return result;
   Tensors inputs{call.outputs[0]};
   append(inputs, captured);

@@ -443,7 +443,7 @@ class Backward {
 
 // With a the cotangent of y(t): a' = -a^T df/dy, and that of what f closes over is the integral of a^T df/dp,
 // both from the last time back to the first, and at each time a grows by the cotangent of y there.
-Tensors pull_adjoint(const Call& call, Cotangents cotangents, Reads wanted_bits) {
+Tensors pull_adjoint(const Call& call, Cotangents cotangents, const InputSet& asked) {
   const auto& attrs = call.attrs.as<OdeAttrs>();
   check_not_overwritten(*attrs.f);
   const Tensors inputs = list(call.inputs), captured = from(inputs, 2);
@@ -452,7 +452,7 @@ Tensors pull_adjoint(const Call& call, Cotangents cotangents, Reads wanted_bits)
   std::vector<bool> wanted{true, false};
   Tensors parameters;
   for (size_t i = 2; i < inputs.size(); ++i) {
-    wanted.push_back(is_differentiable(inputs[i].dtype()) && (wanted_bits & input_bit(i)));
+    wanted.push_back(is_differentiable(inputs[i].dtype()) && asked.has(i));
     if (wanted[i]) parameters.push_back(inputs[i]);
   }
   std::optional<Joint> joint;
@@ -490,7 +490,7 @@ Tensors pull_adjoint(const Call& call, Cotangents cotangents, Reads wanted_bits)
   Tensors result(inputs.size());
   const Tensor a = slice_axis(state, 0, n, 2 * n);
   result[0] = a;
-  if (wanted_bits & input_bit(1)) {
+  if (asked.has(1)) {
     const Field f = field_of(attrs.f, captured);
     Tensors of_times;
     for (int64_t i = 0; i <= last; ++i) {

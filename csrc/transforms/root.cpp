@@ -106,11 +106,11 @@ Tensors push_root(const Call& call, Tangents given) {
   return {solve_exactly(tangent_system(attrs), -moved, inputs)};
 }
 
-Tensors pull_root(const Call& call, Cotangents cotangents, Reads wanted_bits) {
+Tensors pull_root(const Call& call, Cotangents cotangents, const InputSet& asked) {
   const auto& attrs = call.attrs.as<RootAttrs>();
   std::vector<bool> wanted{false};
   for (size_t i = 1; i < call.inputs.size(); ++i)
-    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && (wanted_bits & input_bit(i)));
+    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && asked.has(i));
   if (count(wanted) == 0) return Tensors(wanted.size());
   const Tensors inputs = at_solution(call);
   const Tensor z = solve_exactly(transposed(tangent_system(attrs)), cotangents[0], inputs);

@@ -285,13 +285,13 @@ Tensors push_scan(const Call& call, Tangents given) {
 
 // From the last step to the first, with the carries that were kept, or else are computed again. The carry is
 // that of cotangents, and the sums of those of what is captured.
-Tensors pull_scan(const Call& call, Cotangents given, Reads wanted_bits) {
+Tensors pull_scan(const Call& call, Cotangents given, const InputSet& asked) {
   const auto& attrs = call.attrs.as<ScanAttrs>();
   const ScanInputs inputs(list(call.inputs), attrs);
   const size_t carries = inputs.carry.size(), slices = inputs.slices.size(), results = attrs.results();
   std::vector<bool> wanted;
   for (size_t i = 0; i < call.inputs.size(); ++i)
-    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && (wanted_bits & input_bit(i)));
+    wanted.push_back(is_differentiable(call.inputs[i].dtype()) && asked.has(i));
   const std::vector<bool> moving = moving_carry(*attrs.body, wanted, carries);
   std::copy(moving.begin(), moving.end(), wanted.begin());
   const std::vector<bool> sliding = part(wanted, carries, carries + slices),

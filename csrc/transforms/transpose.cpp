@@ -19,10 +19,10 @@ namespace {
 using Kinds = std::vector<Linearity>;
 
 // The inputs that are of a kind.
-Reads which(const Program::Instruction& call, const Kinds& kinds, Linearity kind) {
-  Reads result = 0;
+InputSet which(const Program::Instruction& call, const Kinds& kinds, Linearity kind) {
+  InputSet result;
   for (size_t i = 0; i < call.inputs.size(); ++i) {
-    if (kinds[call.inputs[i]] == kind) result |= input_bit(i);
+    if (kinds[call.inputs[i]] == kind) result.add(i);
   }
   return result;
 }
@@ -221,7 +221,7 @@ namespace {
 // get there.
 class Underway {
  public:
-  Underway(const Call& call, Reads wanted, const std::vector<Spec>& moving)
+  Underway(const Call& call, const InputSet& wanted, const std::vector<Spec>& moving)
       : call_(call), wanted_(wanted), moving_(moving), outer_(innermost) {
     for (const Underway* outer = outer_; outer; outer = outer->outer_) {
       if (!outer->is_like(*this)) continue;
@@ -242,22 +242,22 @@ class Underway {
 
   static thread_local const Underway* innermost;
   const Call& call_;
-  const Reads wanted_;
+  const InputSet& wanted_;
   const std::vector<Spec>& moving_;  // of the inputs that are wanted
   const Underway* const outer_;
 };
 thread_local const Underway* Underway::innermost = nullptr;
 
-Tensors transposed_jvp(const Call& call, const Custom& form, Cotangents cotangents, Reads wanted) {
+Tensors transposed_jvp(const Call& call, const Custom& form, Cotangents cotangents, const InputSet& wanted) {
   std::vector<Spec> moving;
   for (size_t i = 0; i < call.inputs.size(); ++i) {
-    if (wanted & input_bit(i)) moving.push_back(call.inputs[i].spec());
+    if (wanted.has(i)) moving.push_back(call.inputs[i].spec());
   }
   const Underway underway(call, wanted, moving);
   const auto aligned = [&](const Tensors& tensors) {
     Tensors result(call.inputs.size());
     for (size_t i = 0, next = 0; i < result.size(); ++i) {
-      if (wanted & input_bit(i)) result[i] = tensors[next++];
+      if (wanted.has(i)) result[i] = tensors[next++];
     }
     return result;
   };

@@ -151,7 +151,7 @@ Tensors push_while(const Call& call, Tangents given) {
   return spread(bind_all(primitives::while_loop, all, both, both.carries()), moving, carries);
 }
 
-Tensors pull_while(const Call&, Cotangents, Reads) {
+Tensors pull_while(const Call&, Cotangents, const InputSet&) {
   fail<GradientError>(
       "[while_loop] reverse mode needs to know how many steps there can be (give max_steps, or use forward "
       "mode)");

@@ -185,6 +185,36 @@ def test_what_no_derivative_reaches_is_not_differentiated(how):
     assert "reciprocal" not in str(td.program(derivative, w))
 
 
+@pytest.mark.parametrize("how", ["checkpoint", "scan", "cond"])
+def test_of_many_inputs_those_that_are_asked_for_are_told_apart(how):
+    """A weight more costs as many products beyond the number of inputs that share a bit as below it."""
+
+    def products(count):
+        weights = [td.eye(2) * (i + 1) / count for i in range(count)]
+
+        def chain(x, *weights):
+            for weight in weights:
+                x = x @ weight
+            return x
+
+        def f(last):
+            x = td.ones((2, 2))
+            if how == "checkpoint":
+                return td.checkpoint(chain)(x, *weights[:-1], last).sum()
+            if how == "scan":
+                step = lambda x, _: (chain(x, *weights[:-1], last), ())
+                return td.scan(step, x, None, length=1)[0].sum()
+            return td.cond(x[0, 0] > 0, chain, lambda x, *weights: x, x, *weights[:-1], last).sum()
+
+        _, pull = td.vjp(f, weights[-1])
+        with td.profile() as profile:
+            pull(td.ones(()))
+        return sum(call["name"] == "matmul" for call in profile.calls)
+
+    few, more, many = products(10), products(20), products(60)
+    assert many - more == 4 * (more - few)
+
+
 def test_checkpointing_a_scan_keeps_less(live_bytes):
     xs = td.ones((400, 2000), dtype=td.float32)
 
