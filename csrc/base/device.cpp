@@ -16,7 +16,7 @@ Device device_from_name(std::string_view name) {
     const auto [end, error] = std::from_chars(name.data() + 5, last, index);
     if (error == std::errc() && end == last && index >= 0) return {DeviceType::cuda, index};
   }
-  fail<ValueError>("unknown device '", name, "' (one of cpu, cuda, cuda:0, cuda:1 ..)");
+  fail<ValueError>("[device] unknown device '", name, "' (one of cpu, cuda, cuda:0, cuda:1 ..)");
 }
 
 int8_t& current_cuda_index() {

@@ -44,7 +44,7 @@ DType dtype_from_name(std::string_view name) {
   for (int i = 0; i < kDTypeCount; ++i) {
     if (name == kInfo[i].name) return static_cast<DType>(i);
   }
-  fail<DTypeError>("unknown dtype '", name,
+  fail<DTypeError>("[dtype] unknown dtype '", name,
                    "' (one of bool, int8 .. int64, uint8 .. uint64, float16, bfloat16, float32, float64, "
                    "complex64, complex128)");
 }

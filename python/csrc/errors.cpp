@@ -58,6 +58,8 @@ void set_python_error() noexcept {
     set_error(missing_file_error, error);
   } catch (const FileError& error) { set_error(file_error, error); } catch (const std::bad_alloc& error) {
     set_error(PyExc_MemoryError, error);
+  } catch (const std::length_error&) {  // of a container of the C++ library
+    PyErr_SetString(PyExc_MemoryError, "there is no room for so many elements of a list");
   } catch (const std::out_of_range& error) {
     set_error(PyExc_IndexError, error);
   } catch (const std::invalid_argument& error) {

@@ -72,13 +72,38 @@ void deallocate(PyObject* self) {
 
 using BinaryFunction = Tensor (*)(const Operand&, const Operand&);
 
+// What errors call an operator.
+template <BinaryFunction F> constexpr const char* kName = nullptr;
+
 Tensor matmul_operands(const Operand& a, const Operand& b) {
   if (!a.tensor() || !b.tensor()) fail<ShapeError>("[matmul] a number has no dimensions to contract (use *)");
   return matmul(*a.tensor(), *b.tensor());
 }
 
+#define OPERATOR(name) template <> constexpr const char* kName<name> = #name;
+OPERATOR(add)
+OPERATOR(subtract)
+OPERATOR(multiply)
+OPERATOR(divide)
+OPERATOR(floor_divide)
+OPERATOR(remainder)
+OPERATOR(pow)
+OPERATOR(bitwise_and)
+OPERATOR(bitwise_or)
+OPERATOR(bitwise_xor)
+OPERATOR(bitwise_left_shift)
+OPERATOR(bitwise_right_shift)
+OPERATOR(less)
+OPERATOR(less_equal)
+OPERATOR(equal)
+OPERATOR(not_equal)
+OPERATOR(greater)
+OPERATOR(greater_equal)
+#undef OPERATOR
+template <> constexpr const char* kName<matmul_operands> = "matmul";
+
 template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
-  return guarded([&]() -> PyObject* {
+  return guarded_as(kName<F>, [&]() -> PyObject* {
     if (is_tensor(a) && is_tensor(b)) [[likely]]
       return wrap(F(tensor_of(a), tensor_of(b)));
     const Argument x(a, tensor_among(b)), y(b, tensor_among(a));
@@ -89,7 +114,7 @@ template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
 
 // x op= y writes the result into x's memory.
 template <BinaryFunction F> PyObject* in_place(PyObject* a, PyObject* b) {
-  return guarded([&]() -> PyObject* {
+  return guarded_as(kName<F>, [&]() -> PyObject* {
     const Argument x(a), y(b, tensor_among(a));
     if (!y) Py_RETURN_NOTIMPLEMENTED;
     const Tensor result = F(x.operand(), y.operand());
@@ -193,14 +218,16 @@ Py_ssize_t length(PyObject* self) {
   });
 }
 PyObject* subscript(PyObject* self, PyObject* key) {
-  return guarded([&] { return wrap(get_item(tensor_of(self), key)); });
+  return guarded_as("index", [&] { return wrap(get_item(tensor_of(self), key)); });
 }
 int assign_subscript(PyObject* self, PyObject* key, PyObject* value) {
-  return guarded(-1, [&] {
+  const int failed = guarded(-1, [&] {
     if (!value) throw py::type_error("elements of a tensor cannot be deleted");
     set_item(tensor_of(self), key, value);
     return 0;
   });
+  if (failed) name_error("assign");
+  return failed;
 }
 PyObject* element(PyObject* self, Py_ssize_t i) {
   return guarded([&] {

@@ -177,7 +177,7 @@ def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 
 # Values as text: of tensors and arrays no more than that they are some.
-_DUMP = re.compile(r"\b(tensor|array)\(\[[^()]*\)")
+_DUMP = re.compile(r"\b(tensor|array)\(\[[^()]*\)|\[\[[^][]*\][][\s\d.,+e-]*\]")
 # Whose errors speak of one argument of the function that was called.
 _CONVERSIONS = ("bool", "float", "int")
 # An error of an earlier call, which device cuda found only now.
@@ -207,6 +207,8 @@ def named(error: BaseException, called: str) -> BaseException:
     return error
 
 
+# Of an operation, and not of what an argument is.
+_OF_CALL = re.compile(r"\[(?!(?:asarray|bool|float|int|_\w*)\])(?!.*\bnot (?:<class ')?function'?>?$)")
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
@@ -256,9 +258,11 @@ def _better(
     own: bool,
 ) -> BaseException | None:
     """What is raised in place of an error from within a function, or None where that may be the user's."""
-    if not _is_ours(error) or any(map(_is_function, (*args, *kwargs.values()))):
-        return None
     text = str(error)
+    if not _is_ours(error):
+        return None
+    if _OF_CALL.match(text) and any(map(_is_function, (*args, *kwargs.values()))):
+        return None  # which may be an operation that was given
     is_told = type(error) is not TypeError or (text.startswith("[") and not text.startswith("[_"))
     if is_told and not isinstance(error, AttributeError):
         return named(error, name)

@@ -43,7 +43,7 @@ def _decorated(mode: type[_GradMode[..., Any]], function: Any) -> Any:
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(_decorated(mode, function.__func__))
     if isinstance(function, type) or not callable(function):
-        raise TypeError(f"[{mode.__name__}] decorates functions and methods, not {function!r}")
+        raise TypeError(f"[{mode.__name__}] decorates functions and methods, not {type(function).__name__}")
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with mode():

@@ -273,7 +273,7 @@ def unique_consecutive(
 
 
 def _inside(q: Any) -> bool:
-    return all(map(_inside, q)) if hasattr(q, "__iter__") else 0 <= q <= 1
+    return all(map(_inside, q)) if hasattr(q, "__iter__") and not isinstance(q, str) else 0 <= q <= 1
 
 
 def _quantiles(

@@ -243,10 +243,10 @@ def test_integers_that_do_not_fit():
 def test_negative_powers_of_integers(base):
     two = td.tensor([2, 3], dtype=base)
     for exponent in (-1, td.tensor(-1, dtype=base), td.tensor([1, -2], dtype=base)):
-        with pytest.raises(ValueError, match=r"\[pow\] integers have no negative powers"):
-            two**exponent
+        with pytest.raises(ValueError, match=r"\[pow\] .*integers have no negative powers"):
+            (two**exponent).cpu()
     with pytest.raises(ValueError, match="negative powers"):
-        2 ** td.tensor([-1], dtype=base)
+        (2 ** td.tensor([-1], dtype=base)).cpu()
     assert (two ** td.tensor([0, 3], dtype=base)).tolist() == [1, 27]
     assert (two ** td.tensor([], dtype=base)[:, None]).shape == (0, 2)
     assert (two**-1.0).tolist() == pytest.approx([0.5, 1 / 3])
@@ -365,6 +365,54 @@ X = "td.ones((2, 3))"
         (f"td.sin({X}, out={X})", "sin"),
         (f"{X}.sin(1)", "sin"),
         ("td.add(1)", "add"),
+        *[
+            (f"td.tensor([1, 2]) {operator} 2**64", name)
+            for operator, name in {
+                "+": "add",
+                "-": "subtract",
+                "*": "multiply",
+                "/": "divide",
+                "//": "floor_divide",
+                "%": "remainder",
+                "**": "pow",
+                "&": "bitwise_and",
+                "|": "bitwise_or",
+                "^": "bitwise_xor",
+                "<<": "bitwise_left_shift",
+                ">>": "bitwise_right_shift",
+                "<": "less",
+                "<=": "less_equal",
+                ">": "greater",
+                ">=": "greater_equal",
+                "==": "equal",
+                "!=": "not_equal",
+                "@": "matmul",
+            }.items()
+        ],
+        ("-(2**63) - 1 - td.tensor([1])", "subtract"),
+        ("td.tensor([1]).__iadd__(2**64)", "add"),
+        ("td.tensor([1]).__ipow__(2**64)", "pow"),
+        (f"{X}.__imul__(td.ones((4, 2, 3)))", "multiply"),
+        (f"{X}.__setitem__(0, 2**64)", "assign"),
+        (f"{X}.__setitem__(0, ['a'])", "assign"),
+        (f"{X}[['a']]", "index"),
+        (f"{X}[[1, [2]]]", "index"),
+        (f"{X}[[2**64]]", "index"),
+        (f"{X}[2**64]", "index"),
+        (f"{X}[1.0:]", "index"),
+        (f"td.where({X} > 0, 2**64, {X})", "where"),
+        ("td.full(2, 2**64)", "full"),
+        (f"td.full_like({X}, 2**64)", "full_like"),
+        ("td.clip(td.tensor([1]), 0, 2**64)", "clip"),
+        ("td.tensor([1]).clip(2**64)", "clip"),
+        ("td.tensor([2**64])", "tensor"),
+        ("td.asarray(2**64)", "asarray"),
+        ("td.arange(2**64)", "arange"),
+        (f"td.masked_fill({X}, {X} > 0, 2**64)", "masked_fill"),
+        (f"td.isclose({X}, 2**64)", "isclose"),
+        ("td.pad(td.tensor([1]), ((1, 1),), value=2**64)", "pad"),
+        (f"td.lerp({X}, 2**64, 2**64)", "lerp"),
+        ("td.random.randint(td.random.key(0), (2,), 0, 2**65)", "randint"),
     ],
 )
 def test_errors_name_the_function_that_was_called(call, name):
@@ -506,10 +554,10 @@ def test_arguments_that_make_no_sense_are_refused():
         (lambda: td.isclose(x, x, rtol=-0.1), r"\[isclose\] tolerances"),
         (lambda: td.allclose(x, x, atol=-0.1), r"\[allclose\] tolerances"),
         (lambda: functional.triplet_margin_loss(x, x, x, margin=-1.0), r"\[triplet_margin_loss\] the margin"),
-        (lambda: td.cov(x, aweights=td.tensor([1.0, -1.0, 1.0])), r"\[cov\] a weight is negative"),
+        (lambda: td.cov(x, aweights=td.tensor([1.0, -1.0, 1.0])), r"\[cov\] .*a weight is negative"),
     ]:
         with pytest.raises(ValueError, match=match):
-            call()
+            call().cpu()  # device cuda reports values when it is waited for
 
 
 def test_linspace_over_all_numbers():

@@ -358,7 +358,7 @@ REFUSED = {
     "variance": (
         lambda: F.gaussian_nll_loss(X, Y, Y),
         ValueError,
-        r"\[gaussian_nll_loss\] a variance is negative",
+        r"\[gaussian_nll_loss\] .*a variance is negative",
     ),
     "eps": (lambda: F.gaussian_nll_loss(X, Y, abs(Y), eps=0), ValueError, r"\[gaussian_nll_loss\] eps"),
     "variances": (lambda: F.gaussian_nll_loss(X, Y, td.ones((3,))), ValueError, r"\[gaussian_nll_loss\]"),
@@ -405,7 +405,7 @@ REFUSED = {
 def test_arguments_that_do_not_fit(name):
     call, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
-        call()
+        call().cpu()  # device cuda reports values when it is waited for
 
 
 def test_weights_go_with_their_module():

@@ -34,6 +34,8 @@ def collate(items: list[Any]) -> Any:
     >>> td.data.collate([{"x": 1.0, "name": "a"}, {"x": 2.0, "name": "b"}])
     {'x': tensor([1., 2.], dtype=float32), 'name': ['a', 'b']}
     """
+    if not isinstance(items, (list, tuple)) or not items:
+        raise TypeError(f"[collate] takes a list of at least one item, not {type(items).__name__}")
     first = items[0]
     if first is None or isinstance(first, (str, bytes)):
         return items
