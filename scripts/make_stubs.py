@@ -72,6 +72,7 @@ RESULTS = {
     "svd": "Svd",
     "tril_indices": "builtins.tuple[Tensor, Tensor]",
     "triu_indices": "builtins.tuple[Tensor, Tensor]",
+    "unravel_index": "builtins.tuple[Tensor, ...]",
     "unstack": "builtins.tuple[Tensor, ...]",
 }
 ATTRIBUTES = {

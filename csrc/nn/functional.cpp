@@ -337,7 +337,7 @@ Tensor multi_margin_loss(const Tensor& scores, const Tensor& given, int64_t p, d
   const CountedTargets targets = counted_targets(given, classes, {}, "multi_margin_loss");
   const Tensor x = widened(scores), at = expand_dims(at_targets(x, targets.indices), -1);
   const Tensor lacking = hinge(margin - at + x);
-  const Tensor others = one_hot(targets.indices, classes, DType::bool_);
+  const Tensor others = is_class(targets.indices, classes);
   Tensor losses =
       sum(where(others, 0, p == 1 ? lacking : square(lacking)), Axes{-1}) / static_cast<double>(classes);
   if (weight.defined()) losses = losses * weights_of(targets, weight);
@@ -355,7 +355,7 @@ Tensor multilabel_margin_loss(const Tensor& scores, const Tensor& targets, Reduc
   const Tensor listed = cummin(astype(given >= 0, DType::int32), -1) > 0;
   const Tensor indices =
       counted_targets(where(listed, given, 0), classes, {}, "multilabel_margin_loss").indices;
-  const Tensor x = widened(scores), marks = logical_and(one_hot(indices, classes, DType::bool_),
+  const Tensor x = widened(scores), marks = logical_and(is_class(indices, classes),
                                                         expand_dims(listed, -1));  // (.., listed, classes)
   const Tensor is_target = any(marks, Axes{-2});
   const Tensor lacking = hinge(1 - expand_dims(take_along_axis(x, indices, -1), -1) + expand_dims(x, -2));

@@ -12,8 +12,10 @@
 #include "core/escape.h"
 #include "core/host_lock.h"
 #include "core/trace.h"
+#include "ops/checked.h"
 #include "ops/complex.h"
 #include "ops/convert.h"
+#include "ops/indexing.h"
 #include "ops/shape.h"
 
 namespace tidu {
@@ -236,9 +238,7 @@ Tensor one_hot(const Tensor& indices, int64_t classes, DType dtype) {
   if (is_inexact(indices.dtype()))
     fail<DTypeError>("[one_hot] class indices must be integers, not ", describe(indices));
   if (classes < 0) fail<ValueError>("[one_hot] the number of classes is ", classes);
-  return astype(
-      expand_dims(astype(indices, DType::int64), -1) == arange(classes, DType::int64, indices.device()),
-      dtype);
+  return astype(is_class(checked_indices(indices, classes, "one_hot"), classes), dtype);
 }
 
 Tensor copy_from_host(const void* host, const Shape& shape, DType dtype, Device device) {

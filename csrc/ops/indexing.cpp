@@ -6,6 +6,7 @@
 
 #include "base/few.h"
 #include "core/bind.h"
+#include "ops/checked.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -586,13 +587,15 @@ Tensor scatter_reduce(const Tensor& x, int64_t axis, const Tensor& indices, cons
                       });
 }
 
-Tensor segment(const Tensor& x, const Tensor& segments, Combining how, std::optional<int64_t> count) {
-  if (segments.ndim() != 1 || x.ndim() == 0 || x.size(0) != segments.numel() ||
-      !is_integral(segments.dtype()))
-    fail<ShapeError>("[segment] ", describe(segments), " does not name a segment for each slice of ",
+Tensor segment(const Tensor& x, const Tensor& given, Combining how, std::optional<int64_t> count) {
+  if (given.ndim() != 1 || x.ndim() == 0 || x.size(0) != given.numel())
+    fail<ShapeError>("[segment] ", describe(given), " does not name a segment for each slice of ",
                      describe(x));
-  if (!count) count = segments.numel() == 0 ? 0 : item<int64_t>(max(segments)) + 1;
+  if (!count)
+    count =
+        given.numel() == 0 ? 0 : std::max<int64_t>(1 + std::min(item<int64_t>(max(given)), INT64_MAX - 1), 0);
   if (*count < 0) fail<ValueError>("[segment] the number of segments, ", *count, ", is negative");
+  const Tensor segments = checked_indices(given, *count, "segment");
   Shape shape = x.shape();
   shape[0] = *count;
   const IndexAttrs attrs = along_axis(x, 0, "segment");
@@ -607,6 +610,18 @@ Tensor segment(const Tensor& x, const Tensor& segments, Combining how, std::opti
   each[0] = *count;
   const Tensor counts = scatter_add(none, segments, ones({}, DType::int64, x.device()), 0);
   return astype(result / astype(reshape(counts, each), values.dtype()), x.dtype());
+}
+
+Tensor is_class(const Tensor& indices, int64_t classes) {
+  return expand_dims(astype(indices, DType::int64), -1) == arange(classes, DType::int64, indices.device());
+}
+
+Tensors unravel_index(const Tensor& indices, const Shape& shape) {
+  Tensor rest = checked_indices(indices, num_elements(shape), "unravel_index");
+  Tensors coordinates(static_cast<size_t>(shape.size()));
+  for (int i = shape.size(); i-- > 0; rest = floor_divide(rest, shape[i]))
+    coordinates[static_cast<size_t>(i)] = remainder(rest, shape[i]);
+  return coordinates;
 }
 
 Tensor masked_select(const Tensor& x, const Tensor& mask) {

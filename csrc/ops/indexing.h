@@ -39,6 +39,12 @@ Tensor scatter_reduce(const Tensor& x, int64_t axis, const Tensor& indices, cons
 // The largest segment is read back where the count is left out.
 Tensor segment(const Tensor& x, const Tensor& segments, Combining how, std::optional<int64_t> count = {});
 
+// Whether the integer along a new last axis, of `classes`, is the index: nowhere if that is none of them.
+Tensor is_class(const Tensor& indices, int64_t classes);
+
+// The coordinates, one tensor an axis, of elements of a shape by their places row by row.
+Tensors unravel_index(const Tensor& indices, const Shape& shape);
+
 // The elements where the mask, which is broadcast with x, is true: a vector. Their number is read back.
 Tensor masked_select(const Tensor& x, const Tensor& mask);
 // x with a number, or a tensor of shape (), converted, where the mask is true.

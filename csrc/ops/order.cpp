@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "ops/checked.h"
 #include "ops/complex.h"
 #include "ops/composites.h"
 #include "ops/convert.h"
@@ -322,14 +323,16 @@ Tensor bincount(const Tensor& x, const std::optional<Tensor>& weights, int64_t m
   if (minlength < 0 || length.value_or(0) < 0)
     fail<ValueError>("[bincount] the number of counts, ", std::min(minlength, length.value_or(0)),
                      ", is negative");
-  const Tensor numbers = astype(x, DType::int64);
-  if (!length) {
+  Tensor numbers = astype(x, DType::int64);
+  if (length) {
+    numbers = checked_indices(numbers, std::max(*length, minlength), "bincount");
+  } else {
     const bool any = numbers.numel() > 0;
     const auto ends =
         any ? to_vector<int64_t>(stack({min(numbers), max(numbers)}, 0)) : std::vector<int64_t>{0, -1};
     if (ends[0] < 0)
       fail<ValueError>("[bincount] counts integers from 0 on, and ", describe(x), " has ", ends[0]);
-    length = ends[1] + 1;
+    length = std::min(ends[1], INT64_MAX - 1) + 1;
   }
   const Tensor ones = weights ? widened(*weights) : full({}, 1, DType::int64, x.device());
   const Tensor none = zeros({std::max(*length, minlength)}, ones.dtype(), x.device());

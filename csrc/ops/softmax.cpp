@@ -6,6 +6,7 @@
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/indexing.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -35,7 +36,8 @@ struct LossSlope {
       labels = where(counts, labels, 0);
       counted = expand_dims(counts, -1);
     }
-    value = of_counted(probabilities - one_hot(labels, probabilities.size(-1), probabilities.dtype()));
+    value =
+        of_counted(probabilities - astype(is_class(labels, probabilities.size(-1)), probabilities.dtype()));
   }
   Tensor of_counted(const Tensor& x) const { return counted.defined() ? where(counted, x, 0) : x; }
 

@@ -613,7 +613,7 @@ _GROUPS: dict[str, dict[str, str]] = {
     },
     "segment_sum segment_prod segment_mean segment_max segment_min": {
         "x": "(n, ..).",
-        "segment_ids": "Integers (n), in [0, num_segments), in any order.",
+        "segment_ids": "Integers (n), in [0, num_segments), in any order; others are an IndexError.",
         "num_segments": "The first extent of the result; by default the largest integer, which is "
         "read back, and 1.",
         "returns": "(num_segments, ..), of the dtype of x.",
@@ -714,7 +714,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "A vector of `num` elements.",
     },
     "one_hot": {
-        "indices": "Integers of any shape.",
+        "indices": "Integers of any shape, in [0, num_classes); others are an IndexError.",
         "num_classes": "The extent of the new last axis.",
         "dtype": "The dtype of the result; by default float32.",
         "returns": "indices.shape + (num_classes,).",
@@ -1383,7 +1383,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "The common shape.",
     },
     "unravel_index": {
-        "indices": "Integers of any shape, in [0, the product of the extents).",
+        "indices": "Integers of any shape, in [0, the product of the extents); others are an IndexError.",
         "shape": "The shape of the tensor that they are places of.",
         "returns": "int64, each of the shape of `indices`.",
     },

@@ -322,7 +322,7 @@ void determined(const Call& call) {
   if (found < wrong.numel()) {
     if (&call.primitive == &primitives::checked) {
       const auto& attrs = call.attrs.as<CheckedAttrs>();
-      fail<ValueError>("[", attrs.caller.name, "] ", attrs.why.name);
+      attrs.fail_with(str("[", attrs.caller.name, "] ", attrs.why.name));
     }
     const int64_t size = wrong.size(-1) * wrong.size(-2);
     raise(call, MatrixFault::turning, found / size, found % size);

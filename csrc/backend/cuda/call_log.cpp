@@ -2,7 +2,6 @@
 #include "backend/cuda/call_log.h"
 
 #include "backend/cuda/gpu.h"
-#include "ops/checked.h"
 
 namespace tidu::cuda {
 
@@ -31,7 +30,8 @@ uint64_t CallLog::add(const Call& call, Queue queue) {
   uint64_t number = 0;
   Entry& entry = next(queue, number);
   entry.name = caller_of(call);
-  entry.why = &call.primitive == &primitives::checked ? call.attrs.as<CheckedAttrs>().why.name : nullptr;
+  entry.demand.reset();
+  if (&call.primitive == &primitives::checked) entry.demand = call.attrs.as<CheckedAttrs>();
   entry.inputs = call.inputs.size();
   for (size_t i = 0; i < std::min<size_t>(entry.inputs, kInputs); ++i) entry.specs[i] = call.inputs[i].spec();
   if (!call.outputs.empty()) entry.output = call.outputs[0].spec();
@@ -42,7 +42,7 @@ uint64_t CallLog::add(const char* name, const Spec& output, Queue queue) {
   uint64_t number = 0;
   Entry& entry = next(queue, number);
   entry.name = name;
-  entry.why = nullptr;
+  entry.demand.reset();
   entry.inputs = 0;
   entry.output = output;
   return number;
@@ -61,9 +61,9 @@ std::string CallLog::describe(uint64_t number) const {
   return text;
 }
 
-const char* CallLog::why(uint64_t number) const {
+std::optional<CheckedAttrs> CallLog::demand(uint64_t number) const {
   const Entry* const found = find(number);
-  return found ? found->why : nullptr;
+  return found ? found->demand : std::nullopt;
 }
 
 Shape CallLog::shape(uint64_t number) const {

@@ -4,9 +4,10 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
-#include "core/primitive.h"
+#include "ops/checked.h"
 
 namespace tidu::cuda {
 
@@ -25,8 +26,8 @@ class CallLog {
 
   // "[gather] float32(5, 3) int64(2)", or less where the call was too long ago.
   std::string describe(uint64_t number) const;
-  // What a ValueError says of it, or null.
-  const char* why(uint64_t number) const;
+  // What it demands of values, or nothing.
+  std::optional<CheckedAttrs> demand(uint64_t number) const;
   // The shape of that call's first input; of a vector of matrices where the call was too long ago.
   Shape shape(uint64_t number) const;
   // The calls after number `finished(queue)`, newest first; at most eight.
@@ -46,7 +47,7 @@ class CallLog {
   static constexpr int kInputs = 4;
   struct Entry {
     const char* name = nullptr;
-    const char* why = nullptr;  // a ValueError says, where the call demands something of values
+    std::optional<CheckedAttrs> demand;
     Queue queue = 0;
     size_t inputs = 0;
     std::array<Spec, kInputs> specs;

@@ -158,8 +158,8 @@ void Gpu::raise_faults() {
   const Fault fault = *fault_;
   *fault_ = {};
   if (fault.launch == 0) return;  // another thread was first
-  if (const char* const why = calls_.why(fault.launch))
-    fail<ValueError>(calls_.describe(fault.launch), " on ", name(), ": ", why);
+  if (const auto demand = calls_.demand(fault.launch))
+    demand->fail_with(str(calls_.describe(fault.launch), " on ", name(), ": ", demand->why.name));
   if (fault.matrix != MatrixFault::none) {
     fail_matrix(str(calls_.describe(fault.launch), " on ", name()), fault.matrix, calls_.shape(fault.launch),
                 fault.position, fault.value);

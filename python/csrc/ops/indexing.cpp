@@ -84,6 +84,15 @@ void bind_indexing(const Definitions& define) {
   define.function<flatnonzero>("flatnonzero", "x",
                                "The int64 places of the elements that are not 0 among all, row by row.");
   example("flatnonzero", "td.flatnonzero(td.tensor([[0, 1], [2, 0]]))", "tensor([1, 2], dtype=int64)");
+  define.function(
+      "unravel_index",
+      [](const Tensor& indices, const Dims& shape) {
+        return py::tuple(py::cast(unravel_index(indices, shape)));
+      },
+      py::arg("indices"), py::arg("shape"),
+      "The coordinates, one tensor an axis, of elements of which `indices` are the places row by row.");
+  example("unravel_index", "td.unravel_index(td.tensor([5, 2]), (2, 3))",
+          "(tensor([1, 0], dtype=int64), tensor([2, 2], dtype=int64))");
   define.both<gather_along>("gather", "x, axis, indices",
                             "Element (.., i, ..) is x[.., indices[.., i, ..], ..]: indices have x's rank and "
                             "are at most as large on\n"

@@ -100,7 +100,7 @@ void bind_order(const Definitions& define) {
       "bincount", &bincount, py::arg("x"), py::arg("weights") = py::none(), py::arg("minlength") = 0,
       py::arg("length") = py::none(),
       "How often 0, 1 .. occur in a vector of integers, or the sums of their weights. `length` says\n"
-      "how many counts there are, and nothing is read back; larger integers are an IndexError.");
+      "how many counts there are, and nothing is read back; other integers are an IndexError.");
   example("bincount", "td.bincount(td.tensor([0, 2, 2]))", "tensor([1, 0, 2], dtype=int64)");
 
   define.function("_topk", [](const Tensor& x, int64_t k, int64_t axis, bool largest) {
