@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/host_lock.h"
 #include "core/trace.h"
 #include "nn/init.h"
 #include "ops/attention.h"
@@ -297,7 +298,10 @@ template <class Layer>
 TransformerStack<Layer>::TransformerStack(const Layer& layer, int64_t count, std::optional<LayerNorm> norm)
     : norm(std::move(norm)) {
   if (count < 0) fail<ValueError>("[TransformerStack] the number of layers, ", count, ", is negative");
-  for (int64_t i = 0; i < count; ++i) Parting(i).module("", layers.emplace_back(layer));
+  for (int64_t i = 0; i < count; ++i) {
+    answer_signals();
+    Parting(i).module("", layers.emplace_back(layer));
+  }
 }
 template <class Layer> void TransformerStack<Layer>::members(MemberVisitor& visit) {
   for (size_t i = 0; i < layers.size(); ++i) visit.module(str("layers.", i), layers[i]);

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/host_lock.h"
 #include "nn/spatial.h"
 #include "ops/composites.h"
 #include "ops/convert.h"
@@ -25,14 +26,15 @@ PoolingAttrs windows_of(const RankedName& op, int rank, const Tensor& x, const P
   attrs.dilation = each_axis(op, "dilation", options.dilation, rank, 1);
   for (int i = 0; i < rank; ++i) {
     const int64_t extent = x.size(i - rank), reach = (attrs.kernel[i] - 1) * attrs.dilation[i] + 1;
-    const int64_t padding = attrs.low[i], stride = attrs.stride[i], room = extent + 2 * padding - reach;
+    const int64_t padding = attrs.low[i], stride = attrs.stride[i];
+    const int64_t room = extent + 2 * padding - reach + (options.ceil_mode ? stride - 1 : 0);
     if (padding > reach / 2)
       fail<ValueError>("[", op, "] padding ", options.padding,
                        " is more than half of the window, which reaches over ", reach, " elements");
     if (room < 0)
       fail<ShapeError>("[", op, "] the window reaches over ", reach, " elements, more than the ",
                        extent + 2 * padding, " of ", describe(x), " with its padding");
-    int64_t count = (room + (options.ceil_mode ? stride - 1 : 0)) / stride + 1;
+    int64_t count = room / stride + 1;
     // The last window begins in x or in the padding before it.
     if (options.ceil_mode && (count - 1) * stride >= extent + padding) --count;
     attrs.extents.push_back(count);
@@ -42,12 +44,9 @@ PoolingAttrs windows_of(const RankedName& op, int rank, const Tensor& x, const P
 
 // What stands at places of planes.
 Pooled picked(const RankedName& op, int rank, const Tensor& x, const PoolingAttrs& attrs) {
-  for (int i = 0; i < rank && !attrs.adaptive; ++i) {  // whose windows have elements
-    const PoolingAxis axis = pooling_axis(x.shape(), attrs, i);
-    for (int64_t k = 0; k < axis.count; ++k) {
-      if (const Window window = axis.at(k); window.begin >= window.end)
-        fail<ShapeError>("[", op, "] a window of ", describe(x), " has no element");
-    }
+  for (int i = 0; i < rank; ++i) {
+    if (has_empty_window(pooling_axis(x.shape(), attrs, i)))
+      fail<ShapeError>("[", op, "] a window of ", describe(x), " has no element");
   }
   const Tensor places = argmax_of_windows(x, attrs);
   const auto planes = [&](const Tensor& a) {
@@ -63,6 +62,7 @@ Tensor window_sum(const Tensor& x, int axis, int64_t kernel, int64_t stride, int
   if (count == 1) return sum(slice_axis(x, axis, 0, kernel), Axes{axis}, true);
   Tensor total;
   for (int64_t k = 0; k < kernel; ++k) {
+    answer_signals();
     const Tensor term = slice_axis(x, axis, k, k + (count - 1) * stride + 1, stride);
     total = total.defined() ? total + term : term;
   }
@@ -183,6 +183,7 @@ Tensor adaptive_avg_pool(int rank, const Tensor& x, const Sizes& size) {
     } else {
       Tensors means;
       for (int64_t k = 0; k < parts.count; ++k) {
+        answer_signals();
         const Window part = parts.at(k);
         means.push_back(mean(slice_axis(y, axis, part.begin, part.end), Axes{axis}, true));
       }

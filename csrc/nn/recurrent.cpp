@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/host_lock.h"
 #include "ops/arrange.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -177,11 +178,12 @@ RecurrentLayers::RecurrentLayers(const char* name, Recurrence kind, int64_t inpu
                      " (both must be positive)");
   const int64_t directions = options.bidirectional ? 2 : 1;
   const int64_t each = 2 + 2 * options.bias + (projection > 0);
-  Drawing drawing(key, options.num_layers * directions * each + 1, hidden);
+  const int64_t rows = num_elements({gates_of(kind), hidden});  // products that fail where they overflow
+  Drawing drawing(key, num_elements({options.num_layers, directions, each}) + 1, hidden);
   for (int64_t i = 0; i < options.num_layers * directions; ++i) {
+    answer_signals();
     const int64_t from = i < directions ? inputs : outputs_ * directions;
-    weights.push_back(
-        drawing.weights(gates_of(kind) * hidden, from, outputs_, options.bias, projection > 0 ? hidden : 0));
+    weights.push_back(drawing.weights(rows, from, outputs_, options.bias, projection > 0 ? hidden : 0));
   }
   if (options.dropout != 0) dropout.emplace(options.dropout, drawing.key());
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/host_lock.h"
 #include "core/trace.h"
 #include "ops/composites.h"
 #include "ops/contract.h"
@@ -16,6 +17,8 @@
 
 namespace tidu {
 namespace {
+
+constexpr int64_t kTurn = 256;  // views that are made between two looks at signals
 
 // Which of n elements stand at places outside of them.
 Tensor sources_of(const Tensor& places, int64_t n, PadMode mode) {
@@ -133,7 +136,11 @@ Tensor repeat(const Tensor& x, const Tensor& counts, std::optional<int64_t> axis
 Tensors unstack(const Tensor& x, int64_t axis) {
   Tensors result;
   const int at = normalize_axis(axis, x.ndim(), "unstack");
-  for (int64_t i = 0; i < x.size(at); ++i) result.push_back(select(x, at, i));
+  result.reserve(static_cast<size_t>(x.size(at)));  // fails where there is no room for as many
+  for (int64_t i = 0; i < x.size(at); ++i) {
+    if (i % kTurn == kTurn - 1) answer_signals();
+    result.push_back(select(x, at, i));
+  }
   return result;
 }
 
@@ -152,6 +159,7 @@ Tensors split(const Tensor& x, std::span<const int64_t> sizes, int64_t axis_) {
   Tensors parts;
   int64_t start = 0;
   for (int64_t size : sizes) {
+    if (std::ssize(parts) % kTurn == kTurn - 1) answer_signals();
     parts.push_back(slice_axis(x, axis, start, start + size));
     start += size;
   }
@@ -164,6 +172,7 @@ Tensors chunk(const Tensor& x, int64_t count, int64_t axis) {
   const int64_t extent = x.size(at);
   const int64_t size = std::max<int64_t>(extent / count + (extent % count != 0), 1);
   std::vector<int64_t> sizes;
+  sizes.reserve(std::max<int64_t>(extent / size, 1));  // fails where there is no room for as many
   for (int64_t begin = 0; begin < extent || begin == 0; begin += size)
     sizes.push_back(std::min(size, extent - begin));
   return split(x, sizes, at);
@@ -311,7 +320,10 @@ Tensor vander(const Tensor& x, std::optional<int64_t> columns, bool increasing) 
   shape.push_back(count);
   Tensor::empty(shape, x.dtype(), x.device());  // fails before the loop where there is no room for the result
   Tensors powers{ones_like(x)};
-  for (int64_t i = 1; i < count; ++i) powers.push_back(powers.back() * x);
+  for (int64_t i = 1; i < count; ++i) {
+    answer_signals();
+    powers.push_back(powers.back() * x);
+  }
   if (!increasing) std::ranges::reverse(powers);
   return stack(powers, -1);
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/host_lock.h"
 #include "ops/checked.h"
 #include "ops/complex.h"
 #include "ops/contract.h"
@@ -436,6 +437,7 @@ Tensor diff(const Tensor& x, int64_t n, int64_t axis) {
   const int at = normalize_axis(axis, x.ndim(), "diff");
   Tensor result = widened(x);
   for (int64_t i = 0; i < n && result.size(at) > 0; ++i) {
+    answer_signals();
     const Tensor later = slice_axis(result, at, 1, std::nullopt), earlier = slice_axis(result, at, 0, -1);
     result = x.dtype() == DType::bool_ ? later != earlier : later - earlier;
   }

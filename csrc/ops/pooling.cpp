@@ -21,11 +21,7 @@ void check(const SpecCall& call, size_t) {
                                   between(attrs.low, 0) && between(attrs.dilation, 1))),
           call, "windows are counted by numbers of 32 bits");
   for (int i = 0; i < rank; ++i) {
-    const PoolingAxis axis = pooling_axis(x, attrs, i);
-    for (int64_t k = 0; k < axis.count; ++k) {
-      const Window window = axis.at(k);
-      require(window.begin < window.end, call, "a window has no element");
-    }
+    require(!has_empty_window(pooling_axis(x, attrs, i)), call, "a window has no element");
   }
 }
 
@@ -35,6 +31,15 @@ PoolingAxis pooling_axis(const Shape& x, const PoolingAttrs& attrs, int i) {
   const int64_t extent = x[x.size() - attrs.extents.size() + i], count = attrs.extents[i];
   if (attrs.adaptive) return {.extent = extent, .count = count, .adaptive = true};
   return {extent, count, attrs.kernel[i], attrs.stride[i], attrs.low[i], attrs.dilation[i]};
+}
+
+bool has_empty_window(const PoolingAxis& axis) {
+  if (axis.adaptive) return axis.extent == 0 && axis.count > 0;
+  for (int64_t k = 0; k < axis.count; ++k) {
+    if (k * axis.stride >= axis.low) k = axis.count - 1;  // of those that begin in x the last has the least
+    if (const Window window = axis.at(k); window.begin >= window.end) return true;
+  }
+  return false;
 }
 
 namespace primitives {

@@ -21,6 +21,9 @@ struct PoolingAttrs {
 // Of the i-th of those axes.
 PoolingAxis pooling_axis(const Shape& x, const PoolingAttrs& attrs, int i);
 
+// Whether one of its windows has no element of x.
+bool has_empty_window(const PoolingAxis& axis);
+
 // The places, counted row by row over the axes that windows run along, of the first largest element (or the
 // first NaN) of each window: int64, with these axes replaced by the windows. Each window has an element of x.
 Tensor argmax_of_windows(const Tensor& x, const PoolingAttrs& attrs);

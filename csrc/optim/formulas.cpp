@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/host_lock.h"
 #include "ops/assign.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -202,6 +203,7 @@ Tensor orthogonalize(const Tensor& matrix, int64_t steps, const std::array<doubl
   Tensor x = widened(tall ? matrix_transpose(matrix) : matrix);
   x = x / maximum(linalg::vector_norm(x), eps);  // which does not leave the range where squares do
   for (int64_t i = 0; i < steps; ++i) {
+    answer_signals();
     const Tensor square = matmul(x, matrix_transpose(x));
     x = a * x + matmul(b * square + c * matmul(square, square), x);
   }

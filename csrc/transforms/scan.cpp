@@ -109,7 +109,7 @@ class PreparedScan {
                    : static_cast<char*>(memory_.raw_data()) + scan_->spares_[i];
       };
       for (int64_t step = 0; step < attrs.length; ++step) {
-        if (host_lock.answer_signals) host_lock.answer_signals();
+        answer_signals();
         for (size_t i = 0; i < carries; ++i) to[i] = carry(i, step);
         for (size_t i = carries; i < carries + slices; ++i) from[i] = slice(inputs[i], at(step));
         for (size_t i = carries; i < results; ++i) to[i] = slice(outputs[i], at(step));

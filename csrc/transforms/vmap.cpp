@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "core/host_lock.h"
 #include "ops/assign.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -373,6 +374,7 @@ void visit_images(const Function& linear, const std::vector<Spec>& like, int64_t
   const auto fits = [&] { return std::max<int64_t>(kMemoryForLanes / bytes_of_lane(*program), 1); };
   const int64_t step = program ? std::min(chunk ? *chunk : fits(), count) : 1;
   for (int64_t first = 0; first < count; first += step) {
+    answer_signals();
     const int64_t size = std::min(step, count - first);
     const LaneRun run(size, first);
     std::vector<Lanes> images;

@@ -80,7 +80,7 @@ class PreparedWhile {
       }
       void* const truth = goes_on_.raw_data();
       for (bool is_in_outputs = false;; is_in_outputs = !is_in_outputs) {
-        if (host_lock.answer_signals) host_lock.answer_signals();
+        answer_signals();
         condition_(from, {&truth, 1});
         if (!item<bool>(goes_on_)) {
           for (size_t i = 0; i < outputs.size() && !is_in_outputs; ++i)

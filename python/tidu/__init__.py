@@ -26,7 +26,10 @@ if _typing.TYPE_CHECKING:  # of names that the extension module has too, the fir
     from tidu._order import cummin as cummin
     from tidu._order import where as where
 
-from tidu import _tensor  # noqa: F401  (adds methods to Tensor)
+from tidu import (
+    _extension,  # noqa: F401  (for what is imported below)
+    _tensor,  # noqa: F401  (adds methods to Tensor)
+)
 from tidu import cpu as cpu
 from tidu import cuda as cuda
 from tidu import debug as debug
@@ -130,7 +133,6 @@ from tidu._stacks import hsplit as hsplit
 from tidu._stacks import hstack as hstack
 from tidu._stacks import tensor_split as tensor_split
 from tidu._stacks import unflatten as unflatten
-from tidu._stacks import unravel_index as unravel_index
 from tidu._stacks import vsplit as vsplit
 from tidu._stacks import vstack as vstack
 from tidu._taylor import Taylor as Taylor

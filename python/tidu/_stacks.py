@@ -98,6 +98,9 @@ def tensor_split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int 
         count = indices_or_sections
         if count < 1:
             raise ValueError(f"[tensor_split] there are no {count} parts")
+        _core.empty(
+            (count, 256), dtype=_core.uint8, device="cpu"
+        )  # fails where there is no room for the parts
         indices = [i * (size // count) + min(i, size % count) for i in range(1, count)]
     else:
         indices = [int(i) for i in indices_or_sections]
@@ -215,18 +218,3 @@ def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
                     raise ShapeError(f"[broadcast_shapes] {', '.join(map(str, each))} do not broadcast")
                 result[-i] = shape[-i]
     return tuple(result)
-
-
-def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
-    """The coordinates, one tensor an axis, of elements of which `indices` are the places row by row.
-
-    Examples
-    --------
-    >>> td.unravel_index(td.tensor([5, 2]), (2, 3))
-    (tensor([1, 0], dtype=int64), tensor([2, 2], dtype=int64))
-    """
-    rest, coordinates = _core.astype(_core.asarray(indices), _core.int64), []
-    for extent in reversed((shape,) if isinstance(shape, int) else tuple(shape)):
-        coordinates.append(rest % extent)
-        rest = rest // extent
-    return tuple(reversed(coordinates))

@@ -362,6 +362,37 @@ def test_pools_by_their_windows(rng, kernel, stride, padding, dilation, ceil_mod
             np.testing.assert_allclose(got[:, :, i, j], total / (divisor or count), rtol=1e-13, atol=1e-13)
 
 
+def test_windows_wider_than_what_there_is():
+    """With ceil_mode there is one, of what there is, where its stride reaches as far as it lacks."""
+    x = td.tensor([[[1.0, 3.0, 2.0]]])
+    for kernel, stride, padding, fits in (
+        (4, 4, 0, True),
+        (5, 3, 0, True),
+        (5, 2, 0, False),
+        (6, 2, 1, True),
+        (4, 1, 0, False),
+    ):
+        pools = {
+            "max_pool1d": lambda: F.max_pool1d(x, kernel, stride, padding, ceil_mode=True),  # noqa: B023
+            "avg_pool1d": lambda: F.avg_pool1d(x, kernel, stride, padding, ceil_mode=True),  # noqa: B023
+        }
+        if padding == 0:
+            pools["lp_pool1d"] = lambda: F.lp_pool1d(x, 1.0, kernel, stride, ceil_mode=True)  # noqa: B023
+        for name, pool in pools.items():
+            if not fits:
+                with pytest.raises(td.ShapeError, match=rf"\[{name}\] the window reaches over"):
+                    pool()
+                continue
+            divisor = min(kernel - padding, 3 + padding) + padding
+            want = {"max_pool1d": 3.0, "avg_pool1d": 6 / divisor, "lp_pool1d": 6.0}[name]
+            np.testing.assert_allclose(pool().cpu().numpy(), [[[want]]], rtol=1e-6)
+        with pytest.raises(td.ShapeError, match="the window reaches over"):
+            F.max_pool1d(x, kernel + 2, stride, padding, ceil_mode=False)
+    td.check_grads(
+        lambda x: F.max_pool2d(x, (2, 4), ceil_mode=True), (t([[[0.5, 1.0, 2.0], [3.0, 0.0, 1.0]]]),)
+    )
+
+
 def test_adaptive_pools_by_their_parts(rng):
     x = rng.standard_normal((2, 3, 7, 5))
     parts = lambda n, count: [(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]

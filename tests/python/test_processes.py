@@ -86,3 +86,38 @@ assert (td.ones(2) + 1).tolist() == [2, 2]
 """
     program = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert program.returncode == 0, program.stderr[-2000:]
+
+
+@pytest.mark.parametrize("lost", ["name == 'tidu'", "name.split('.')[0] == 'tidu'", "name == 'tidu._core'"])
+def test_the_package_may_be_imported_anew(lost):
+    """Where something takes modules out of sys.modules, as reloaders and notebooks do."""
+    code = f"""
+import sys
+import tidu as td
+
+x = td.tensor([1.0, 2.0], requires_grad=True)
+double = td.compile(lambda x: 2 * x)
+double(x), td.nn.Linear, td.data, td.distributions, td.fft
+for name in list(sys.modules):
+    if {lost}:
+        del sys.modules[name]
+import tidu as again
+from tidu import data, distributions, linalg, nn, optim, random
+
+assert again.Tensor is td.Tensor and again.ShapeError is td.ShapeError and again.float32 is td.float32
+layer = nn.Linear(2, 1)
+layer(double(x)).sum().backward()
+optim.SGD(layer.parameters(), lr=0.1).step()
+assert again.grad(lambda x: (x * x).sum())(x).tolist() == [2, 4] == double(x).tolist()
+assert again.compile(lambda x: x + 1)(x).tolist() == [2, 3]
+assert random.normal(random.key(0), (3,)).shape == (3,) and linalg.inv(again.eye(2)).shape == (2, 2)
+for call in (lambda: again.sum(x, dim=0), lambda: x.sum(dim=0), lambda: td.sum(x, dim=0)):
+    try:
+        call()
+    except TypeError as error:
+        assert "it is called axis" in str(error), error
+    else:
+        raise SystemExit("no error")
+"""
+    program = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert program.returncode == 0, program.stderr.decode()

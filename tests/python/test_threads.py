@@ -137,6 +137,56 @@ def test_a_loop_gives_each_turn_that_another_thread_asks_for():
         signal.signal(signal.SIGINT, handler)
 
 
+LONG = {  # loops over a number that is given, which would take ages
+    "orthogonalize": lambda: td.optim.orthogonalize(td.ones((2, 3)), steps=2**63 - 1),
+    "unstack": lambda: td.unstack(td.broadcast_to(td.zeros(1), (2**27,))),
+    "split": lambda: td.split(td.broadcast_to(td.zeros(1), (2**27,)), 2**27),
+    "tensor_split": lambda: td.tensor_split(td.zeros(3), 10**7),
+    "diff": lambda: td.diff(td.zeros(10**6), 10**6),
+    "vander": lambda: td.vander(td.zeros(1), 2**26),
+    "avg_pool1d": lambda: td.nn.functional.avg_pool1d(td.zeros((1, 1, 2**20)), 2**19, 1),
+    "adaptive_avg_pool1d": lambda: td.nn.functional.adaptive_avg_pool1d(td.zeros((1, 1, 2**22)), 2**21 + 1),
+    "RNN": lambda: td.nn.RNN(2, 3, num_layers=10**6),
+    "TransformerEncoder": lambda: td.nn.TransformerEncoder(td.nn.TransformerEncoderLayer(2, 1, 2), 10**6),
+    "scan": lambda: td.scan(lambda c, _: (c + 1, None), td.tensor(0.0), length=2**62),
+    "fori_loop": lambda: td.fori_loop(0, 2**24, lambda i, x: x + i, td.tensor(0)),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_loops_answer_signals(name):
+    def interrupt():
+        time.sleep(0.1)
+        signal.raise_signal(signal.SIGINT)
+
+    other = threading.Thread(target=interrupt)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        other.start()
+        with pytest.raises(KeyboardInterrupt):
+            LONG[name]()
+            other.join()
+    finally:
+        other.join()
+        signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        *[lambda count=count: td.tensor_split(td.zeros(3), count) for count in (2**40, 2**62, 2**64)],
+        *[lambda n=n: td.unstack(td.broadcast_to(td.zeros(1), (n,))) for n in (2**45, 2**62)],
+        lambda: td.nn.LSTM(2, 3, num_layers=2**62),
+        lambda: td.nn.LSTM(2, 2**62),
+        lambda: td.chunk(td.broadcast_to(td.zeros(1), (2**62,)), 2**62),
+        lambda: td.random.split(td.random.key(0), 2**62),
+    ],
+)
+def test_numbers_for_which_there_is_no_room(absurd):
+    with pytest.raises((ValueError, MemoryError)):
+        absurd()
+
+
 def test_backward_of_several_threads_loses_no_gradient():
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -178,6 +178,7 @@ class _Recurrent(Module):
             raise ValueError(
                 f"[{op}] num_layers is {num_layers}, hidden_size {hidden_size} (both must be positive)"
             )
+        td.empty((num_layers, 1024), dtype=td.uint8, device="cpu")  # fails where there is no room for as many
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         rows, output = self._gates * hidden_size, self.proj_size or hidden_size
