@@ -75,13 +75,25 @@ void drop_hooks(const Tensor& tensor) {
   ++leaf_changes();
 }
 
+namespace {
+
+// Calls the user's code, which sees the tape as in a no_grad where backward() hides it.
+Tensor call_hook(const GradientHook& hook, const Tensor& gradient) {
+  if (visible_scope()) return hook(gradient);
+  const VisibleTraces visible(&ambient_scope());
+  const GradMode off(false);
+  return hook(gradient);
+}
+
+}  // namespace
+
 void Grads::show(Tensors& cotangents) {
   for (auto& [index, output] : outputs) {
     Tensor& gradient = cotangents[static_cast<size_t>(index)];
     if (!gradient.defined()) continue;
     for (const auto& registered : std::vector(output.hooks)) {
       const GradientHook hook = *registered;  // which may end itself
-      const Tensor given = hook ? hook(gradient) : Tensor();
+      const Tensor given = hook ? call_hook(hook, gradient) : Tensor();
       if (!given.defined()) continue;
       if (given.spec() != gradient.spec()) {
         fail<ShapeError>("[register_hook] the hook returned ", describe(given), " for the gradient ",

@@ -395,6 +395,35 @@ def test_hooks_see_and_replace_gradients():
     assert x.grad.tolist() == [21, 39] and len(seen) == 3
 
 
+def test_hooks_may_go_backward_themselves():
+    """Through a graph of their own or another one; what they compute is recorded on demand."""
+    w = td.tensor([1.0, 2.0], requires_grad=True)
+    other = (w * w).sum()
+    seen = []
+
+    def own_graph(g):
+        seen.append((td.is_grad_enabled(), (w * g).requires_grad))
+        with td.enable_grad():
+            (w * g.detach()).sum().backward()
+
+    x = td.tensor([3.0, 4.0], requires_grad=True)
+    y = x * x
+    first = y.register_hook(own_graph)
+    y.sum().backward(retain_graph=True)
+    assert x.grad.tolist() == [6, 8] and w.grad.tolist() == [1, 1] and seen == [(False, False)]
+    first.remove()
+    x.grad = w.grad = None
+    y.register_hook(lambda g: other.backward())
+    y.sum().backward()
+    assert x.grad.tolist() == [6, 8] and w.grad.tolist() == [2, 4]
+
+    x.grad = w.grad = None
+    x.register_hook(own_graph)  # of a leaf, whose sum is known last
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [6, 8] and w.grad.tolist() == [6, 8]
+    assert td.is_grad_enabled() and (w * 2).requires_grad
+
+
 def test_hooks_that_fail_leave_gradients_as_they_were():
     x = td.tensor([1.0, 2.0], requires_grad=True)
     x.register_hook(lambda g: g[:1])
