@@ -1,5 +1,6 @@
 """Optimisers against PyTorch's documented formulas in NumPy; schedules; clipping."""
 
+import itertools
 import math
 
 import numpy as np
@@ -289,6 +290,42 @@ def test_a_schedule_goes_on_from_its_state():
     resumed.load_state_dict(schedule.state_dict())
     resumed.step()
     assert math.isclose(other.param_groups[0]["lr"], 0.01)
+
+
+def test_schedules_of_one_optimiser_do_not_take_turns():
+    """Each would set the rates as if the other were not there."""
+
+    def make():
+        return td.optim.SGD([td.tensor([1.0], requires_grad=True)], lr=1.0)
+
+    def several(opt):
+        return [
+            td.optim.WarmupLR(opt, 2),
+            td.optim.StepLR(opt, 1, 0.5),
+            td.optim.ReduceLROnPlateau(opt, decay=0.5, patience=0),
+        ]
+
+    def step(schedule):
+        schedule.step(*([1.0] if isinstance(schedule, td.optim.ReduceLROnPlateau) else []))
+
+    for a, b in itertools.permutations(range(3), 2):
+        schedules = several(make())
+        step(schedules[a]), step(schedules[b])
+        with pytest.raises(ValueError, match=f"another schedule, {type(schedules[b]).__name__}"):
+            step(schedules[a])
+        assert schedules[a].steps == 1
+        step(schedules[b])
+    opt = make()
+    warm, steps, _ = several(opt)
+    both = td.optim.Schedule(opt, lambda n: warm.factor(n) * steps.factor(n))
+    both.step()
+    assert opt.param_groups[0]["lr"] == 0.25
+    after = td.optim.CosineLR(opt, 2)  # one after the other
+    for _ in range(2):
+        after.step()
+    assert opt.param_groups[0]["lr"] == 0
+    step(several(make())[0])  # of another optimiser
+    after.step()
 
 
 # ---- Clipping

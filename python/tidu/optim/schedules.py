@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -10,6 +11,9 @@ from tidu._core import Tensor
 
 from .._core import TraceError, is_compiling
 from .optimizers import Optimizer
+
+# Which schedule went on last, of each optimiser.
+_last: weakref.WeakKeyDictionary[Optimizer, weakref.ref[Schedule]] = weakref.WeakKeyDictionary()
 
 
 def _check_not_recorded() -> None:
@@ -27,7 +31,9 @@ def _check_at_least(least: float, **values: float) -> None:
 
 class Schedule:
     """Sets the learning rate of every group of `optimizer` to its initial one times `factor(steps)`. Call
-    `step()` after `optimizer.step()`. Subclasses define `factor`, or it is given.
+    `step()` after `optimizer.step()`. Subclasses define `factor`, or it is given. Of two schedules of one
+    optimiser each would undo what the other does: taking turns is a ValueError, and what both say is one
+    schedule, of the product of their factors.
 
     Examples
     --------
@@ -57,9 +63,22 @@ class Schedule:
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * factor
 
+    def _take_turn(self) -> None:
+        """A ValueError where another schedule of the optimiser has gone on since this one began."""
+        last = _last.get(self.optimizer)
+        other = last and last()
+        if self.steps > 0 and other is not None and other is not self:
+            raise ValueError(
+                f"[{type(self).__name__}] another schedule, {type(other).__name__}, has set the optimiser's "
+                "learning rates since the last step (one Schedule of the product of their factors does what "
+                "both say, and SequentialLR one after the other)"
+            )
+        _last[self.optimizer] = weakref.ref(self)
+
     def step(self) -> None:
         """Goes on by one step."""
         _check_not_recorded()
+        self._take_turn()
         self.steps += 1
         self._apply()
 
@@ -77,6 +96,7 @@ class Schedule:
                 raise ValueError(f"[{type(self).__name__}] the state's {name} is {value!r}")
         for name in self._state:
             setattr(self, name, state[name])
+        _last[self.optimizer] = weakref.ref(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` gave; load the optimiser's state first. A ValueError, with nothing
@@ -382,6 +402,7 @@ class ReduceLROnPlateau(Schedule):
         """Goes on by one step, which ended with this metric: a number or a tensor of one element."""
         _check_not_recorded()
         metric = float(metric)
+        self._take_turn()
         self.steps += 1
         if self._is_better(metric):
             self.best, self.bad_steps = metric, 0
