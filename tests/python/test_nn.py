@@ -98,6 +98,35 @@ def test_gradients_of_a_two_layer_network_are_the_closed_forms(net):
         close(gradient, value)
 
 
+def test_functional_call_takes_arguments_as_a_tuple():
+    class Takes(nn.Module):
+        def __init__(self):
+            self.w = nn.Parameter(td.ones(2))
+
+        def forward(self, x, y, scale=1.0):
+            return (x + 10 * y) * self.w * scale
+
+    class TakesOne(Takes):
+        def forward(self, pair, scale=1.0):
+            return super().forward(*pair, scale)
+
+    x, y = td.tensor([1.0, 2.0]), td.tensor([3.0, 4.0])
+    for net, args, kwargs in (
+        (Takes(), (x, y), {}),
+        (Takes(), ((x, y),), {}),
+        (Takes(), ((x, y, 1.0),), {}),
+        (Takes(), ((x, y),), {"scale": 1.0}),
+        (Takes(), ((x,),), {"y": y}),
+        (TakesOne(), ((x, y),), {}),
+        (TakesOne(), ((x, y), 1.0), {}),
+        (TakesOne(), (((x, y),),), {}),
+        (TakesOne(), ([x, y],), {}),
+    ):
+        assert nn.functional_call(net, {"w": 2 * x}, *args, **kwargs).tolist() == [62, 168]
+    linear = nn.Linear(2, 1)
+    assert nn.functional_call(linear, {}, (x,)).shape == (1,)
+
+
 def test_functional_call_puts_the_parameters_back(net):
     before = net.parameters()
     zero = {name: td.zeros_like(value) for name, value in net.params().items()}

@@ -427,9 +427,25 @@ def _moved(tensor: Tensor, target: Any, dtype: DTypeLike | None, device: DeviceL
     return new
 
 
+def _spread(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The arguments, which are given as one tuple where `forward` cannot mean that."""
+    if len(args) != 1 or type(args[0]) is not tuple:
+        return args
+    if len(args[0]) == 1:
+        return args[0]
+    try:
+        inspect.signature(module.forward).bind(*args, **kwargs)
+    except TypeError:
+        return args[0]
+    except ValueError:  # of what has none
+        pass
+    return args
+
+
 def functional_call(module: Module, params: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> Any:
     """module(*args, **kwargs) with the parameters (or buffers) named in `params`, a dictionary as
-    `module.params()` gives it, at those values; the others keep their own.
+    `module.params()` gives it, at those values; the others keep their own. Arguments may be one tuple, as in
+    PyTorch, where it has one element or `forward` needs as many: functional_call(module, params, (x, y)).
 
         loss, grads = td.value_and_grad(lambda p: loss_of(td.nn.functional_call(net, p, x), y))(net.params())
 
@@ -462,7 +478,7 @@ def functional_call(module: Module, params: Mapping[str, Tensor], *args: Any, **
         for name, value in params.items():
             for holder, key in places[name][1]:
                 _put(holder, key, value, name)
-        return module(*args, **kwargs)
+        return module(*_spread(module, args, kwargs), **kwargs)
     finally:
         for name in params:
             tensor, where = places[name]
