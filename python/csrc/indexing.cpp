@@ -27,7 +27,8 @@ bool is_array(PyObject* item) {
     // An integer that is not known yet is an index like those of arrays.
     return index.ndim() > 0 || index.dtype() == DType::bool_ || index.is_abstract();
   }
-  return PyBool_Check(item) || PyList_Check(item) || is_numpy_array(item);
+  if (PyBool_Check(item) || PyList_Check(item) || is_numpy_array(item)) return true;
+  return PySequence_Check(item) && !PyIndex_Check(item) && !PyUnicode_Check(item) && !PyBytes_Check(item);
 }
 
 int64_t to_index(PyObject* item) {
@@ -48,6 +49,12 @@ int64_t to_index(PyObject* item) {
 }
 
 Tensor to_array(PyObject* item, const Tensor& x) {
+  py::object list;  // of another sequence
+  if (PySequence_Check(item) && !PyList_Check(item) && !is_tensor(item) && !PyObject_CheckBuffer(item)) {
+    list = py::reinterpret_steal<py::object>(PySequence_List(item));
+    if (!list) throw py::error_already_set();
+    item = list.ptr();
+  }
   if (PyList_Check(item) && PyList_GET_SIZE(item) == 0) return zeros({0}, DType::int64, x.device());
   Tensor array = tensor_from_object(item, {}, x.device());
   if (!array.defined()) fail_type(item);

@@ -435,6 +435,79 @@ def test_segments(rng, dtype):
         td.segment_sum(tensor, segments[:3])
 
 
+FROM_ZERO = {  # by what is a place there, with places 0 to 3
+    "segment_sum": lambda ids: td.segment_sum(td.ones((2, 3)), ids, 4),
+    "segment_prod": lambda ids: td.segment_prod(td.ones((2, 3)), ids, 4),
+    "segment_mean": lambda ids: td.segment_mean(td.ones((2, 3), dtype=td.int32), ids, 4),
+    "segment_max": lambda ids: td.segment_max(td.ones(2), ids, num_segments=4),
+    "segment_min": lambda ids: td.segment_min(td.ones(2), ids, num_segments=4),
+    "one_hot": lambda ids: td.one_hot(ids, 4),
+    "bincount": lambda ids: td.bincount(ids, length=4),
+    "unravel_index": lambda ids: td.unravel_index(ids, (2, 2))[0],
+}
+
+
+@pytest.mark.parametrize("name", FROM_ZERO)
+def test_places_from_zero_are_not_counted_from_the_end(name):
+    """Nor past the end: in every mode, on device cuda where it is next waited for."""
+    call = FROM_ZERO[name]
+    modes = {
+        "eager": call,
+        "compile": td.compile(call),
+        "program": td.program(call, td.tensor([0, 1])),
+        "vmap": lambda ids: td.vmap(call)(td.stack([td.tensor([0, 3]), ids])),
+        "scan": lambda ids: td.scan(lambda c, _: (c, call(ids)), td.tensor(0.0), length=2)[1],
+        "closed over": lambda ids: td.compile(lambda: call(ids))(),
+    }
+    for mode, run in modes.items():
+        for wrong in (-1, 4, -(2**63), 2**63 - 1):
+            with pytest.raises(IndexError, match="out of range"):
+                run(td.tensor([0, wrong])).cpu()
+        assert run(td.tensor([0, 3])).tolist() is not None, mode
+    small, wide = (to_array(call(td.tensor([3, 3], dtype=dtype))) for dtype in (td.uint8, td.int64))
+    np.testing.assert_array_equal(small, wide)
+    with pytest.raises(TypeError, match=rf"\[{name}\]"):
+        call(td.tensor([0.0, 1.0]))
+
+
+def test_segments_below_zero_are_no_count(device):
+    for wrong in ([-1, -1], [-5, -1], [2, -1]):
+        with pytest.raises(IndexError, match=r"out of range"):
+            td.segment_sum(td.ones(2), td.tensor(wrong))
+            if device.type == "cuda":
+                td.cuda.synchronize()
+    assert td.one_hot(td.zeros(0, dtype=td.int64), 0).shape == (0, 0)
+    assert [x.tolist() for x in td.unravel_index([5, 2], (2, 3))] == [[1, 0], [2, 2]]
+    assert td.unravel_index(td.tensor(3), 4)[0].item() == 3 and td.unravel_index(0, ()) == ()
+
+
+def test_sequences_are_index_arrays(rng):
+    """Whatever is a sequence, as in NumPy; a tuple is one where it stands inside of the key."""
+    from array import array
+    from collections import deque
+
+    x = rng.standard_normal((4, 3))
+    for key in (
+        range(2),
+        range(3, -1, -2),
+        range(0),
+        deque([2, 0]),
+        array("l", [1, 1]),
+        (range(2), [1, 2]),
+        ((0, 3), 1),
+        (slice(None), (0, 2)),
+        ([], 1),
+        ((), 1),
+    ):
+        np.testing.assert_array_equal(to_array(td.tensor(x)[key]), x[key])
+        written, want = td.tensor(x), x.copy()
+        written[key], want[key] = 7.0, 7.0
+        np.testing.assert_array_equal(to_array(written), want)
+    for key in ("ab", b"ab", {0: 1}, {1}):
+        with pytest.raises(IndexError, match=r"\[index\] a tensor is indexed by"):
+            td.tensor(x)[key]
+
+
 def test_derivatives_of_forms(rng):
     x, updates = td.tensor(rng.standard_normal((4, 3))), td.tensor(rng.standard_normal((3, 3)))
     indices = td.tensor([[0, 3], [3, 1], [0, 1]])

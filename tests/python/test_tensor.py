@@ -32,6 +32,12 @@ def same(tensor, array, **tolerance):
 # --- Creation
 
 
+def test_ranges_are_sequences():
+    same(td.tensor(range(3, 9, 2)), np.array([3, 5, 7]))
+    same(td.asarray(range(3), dtype=td.float32) + range(3), np.arange(3, dtype=np.float32) * 2)
+    assert td.tensor(range(0)).shape == (0,)
+
+
 def test_fifteen_dtypes():
     assert len(DTYPES) == 15
     assert repr(td.float32) == "tidu.float32"

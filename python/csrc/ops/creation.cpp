@@ -192,6 +192,11 @@ Tensor make_linspace(double start, double stop, int64_t num, bool endpoint, cons
 Tensor on_host(PyObject* object, std::optional<DType> dtype) {
   const bool number = PyFloat_Check(object) || PyLong_Check(object) || PyComplex_Check(object);
   if ((number && !is_numpy_scalar(object)) || is_sequence(object)) return tensor_from_sequence(object, dtype);
+  if (PyRange_Check(object)) {
+    const auto list = py::reinterpret_steal<py::object>(PySequence_List(object));
+    if (!list) throw py::error_already_set();
+    return tensor_from_sequence(list.ptr(), dtype);
+  }
   if (PyObject_CheckBuffer(object) && !PyBytes_Check(object) && !PyByteArray_Check(object)) {
     return tensor_from_buffer(object, true);
   }
