@@ -66,6 +66,12 @@ class Descriptor {
   int fd_;
 };
 
+// The system would read a name up to that.
+void check_no_zero(const Path& path) {
+  if (path.native().find('\0') != Path::string_type::npos)
+    fail<FileError>("a path holds a zero byte: ", path.string());
+}
+
 void check_is_file(const Path& path, const struct stat& status) {
   if (S_ISDIR(status.st_mode)) fail<FileError>(path.string(), ": is a folder, not a file");
   if (!S_ISREG(status.st_mode)) fail<FileError>(path.string(), ": is not a regular file");
@@ -136,6 +142,7 @@ class Temporary {
 }  // namespace
 
 std::string read_file(const Path& path) {
+  check_no_zero(path);
   // Without waiting for somebody who writes into a pipe, which is refused.
   Descriptor file(path, ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), "read");
   check_is_file(path, file.status());
@@ -151,6 +158,7 @@ std::string read_file(const Path& path) {
 }
 
 void write_file(const Path& path, std::span<const std::string_view> parts) {
+  check_no_zero(path);
   const Path target = resolve(path);
   const Path folder = target.has_parent_path() ? target.parent_path() : Path(".");
   struct stat before;

@@ -135,7 +135,8 @@ class Program:
             "results": structure_to_data(self._output_structure),
         }
         self._recorded.trees = json.dumps(trees)
-        self._recorded.save(os.fspath(path))
+        name: Any = os.fsencode(path)  # any bytes, as names of files are
+        self._recorded.save(name)
 
     @staticmethod
     def load(path: PathLike, device: DeviceLike | None = None) -> Program:
@@ -268,8 +269,10 @@ def program(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
     The tensors among the leaves of the arguments are what the program is a function of: their values are not
     looked at, so a td.ShapeDtypeStruct may stand for one, and reading one inside is an error (TraceError).
-    Other leaves are fixed. Tensors from outside that the function makes use of are constants; they must not
-    be overwritten. Random numbers drawn from a key from outside are the same at every call.
+    Other leaves are fixed. Tensors from outside that the function makes use of are read whenever the program
+    runs: what was written into them in place counts, as in the function, and what was put in their place does
+    not. A file has their values as of when it was saved, and the function must not overwrite them. Random
+    numbers drawn from a key from outside are the same at every call.
 
     Without arguments, of a function that takes some, it is what records them: td.program(f)(x) is
     td.program(f, x).
@@ -332,8 +335,8 @@ def load_program(path: PathLike, device: DeviceLike | None = None) -> Program:
     >>> td.load_program(path)(td.ones(2))
     tensor([2., 2.], dtype=float32)
     """
-    path = os.fspath(path)
-    recorded = _core.RecordedProgram.load(path, None if device is None else _core.device(device))
+    name: Any = os.fsencode(path)  # any bytes, as names of files are
+    recorded = _core.RecordedProgram.load(name, None if device is None else _core.device(device))
     if not recorded.trees:  # which C++ recorded: tensors in order
         inputs, outputs = (
             Node("tuple", tuple, None, (LEAF,) * len(variables))
@@ -352,4 +355,4 @@ def load_program(path: PathLike, device: DeviceLike | None = None) -> Program:
             raise ValueError("it does not fit the program")
         return Program(recorded, arguments, fixed, results, parameters, keywords)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise FileError(f"{path}: the structure of arguments and results: {error}") from None
+        raise FileError(f"{os.fsdecode(path)}: the structure of arguments and results: {error}") from None

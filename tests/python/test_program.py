@@ -751,3 +751,37 @@ def test_copies_and_pickles():
     assert program != td.program(lambda x: {"y": x * 2.0, "n": None}, td.ones(2))
     with pytest.raises(ValueError, match="host"):
         pickle.dumps(td.program(lambda x: td.pure_callback(lambda x: x, x, x), td.ones(2)))
+
+
+def test_tensors_from_outside_are_read_when_the_program_runs(tmp_path):
+    """What was written to them in place counts as where the function is called, in held programs, too."""
+    w, ids = td.tensor([1.0, 2.0]), td.tensor([0, 1])
+
+    @td.custom_vjp
+    def own(x):
+        return x * w
+
+    own.defvjp(lambda x: (x * w, None), lambda _, g: (g * w,))
+    functions = {
+        "calls": lambda x: (w * 2)[ids] * x,
+        "grad": td.grad(lambda x: ((w * w) * x * x).sum()),
+        "vmap": td.vmap(lambda x: x * (w * w).sum()),
+        "scan": lambda x: td.scan(lambda c, _: (c * w, None), x, length=3)[0],
+        "cond": lambda x: td.cond(x[0] > 0, lambda x: x * w, lambda x: x - w, x),
+        "hessian": td.hessian(lambda x: (w * x * x * x).sum()),
+        "linearize": lambda x: td.linearize(lambda x: x * x * (w * w), x)[1](x),
+        "custom": td.grad(lambda x: own(x).sum()),
+        "checkpoint": td.checkpoint(lambda x: x * (w * w)),
+        "compile": td.compile(lambda x: x * (w * w)),
+    }
+    x = td.tensor([3.0, 5.0])
+    for name, function in functions.items():
+        w[:], ids[:] = td.tensor([1.0, 2.0]), td.tensor([0, 1])
+        program = td.program(function, x)
+        program.save(tmp_path / "program")
+        before = function(x).tolist()
+        assert program(x).tolist() == before, name
+        w[0], ids[:] = 7.0, td.tensor([1, 0])
+        after = function(x).tolist()
+        assert program(x).tolist() == after != before, name
+        assert td.load_program(tmp_path / "program")(x).tolist() == before, name

@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import math
+import os
 import random
 import re
 import struct
@@ -897,3 +898,30 @@ def test_what_a_call_is_given_must_fit_it(saved, tmp_path):
                 else:
                     accepted.add((call["primitive"], re.sub("axis \\d+", "extent", what)))
     assert accepted == {(name, what) for what, names in TAKEN.items() for name in names}
+
+
+@pytest.mark.cpu_only("files of the host")
+def test_names_of_files_are_bytes(tmp_path):
+    """Any but zero, up to which the system would read a name."""
+    program = td.program(lambda x: 2 * x, td.ones(2))
+    for name in (b"\xff\xfe", "\udcff", "\u00e4"):
+        path = os.path.join(os.fsencode(tmp_path), os.fsencode(name))
+        for same in (path, os.fsdecode(path)):
+            program.save(same)
+            assert td.load_program(same) == program
+            td.save(same, {"a": td.ones(2)})
+            assert td.load(same)["a"].tolist() == [1, 1]
+    before = os.listdir(tmp_path)
+    for name in (tmp_path / "a\0b", os.path.join(os.fsencode(tmp_path), b"a\0b")):
+        for call in (program.save, td.load_program):
+            with pytest.raises(td.FileError, match="zero byte"):
+                call(name)
+        for call in (
+            lambda path: td.save(path, {"a": td.ones(2)}),
+            td.load,
+            td.data.read_csv,
+            td.data.read_idx,
+        ):
+            with pytest.raises((td.FileError, TypeError)):
+                call(name)
+    assert os.listdir(tmp_path) == before
