@@ -208,7 +208,7 @@ def named(error: BaseException, called: str) -> BaseException:
 
 
 # Of an operation, and not of what an argument is.
-_OF_CALL = re.compile(r"\[(?!(?:asarray|bool|float|int|_\w*)\])(?!.*\bnot (?:<class ')?function'?>?$)")
+_OF_CALL = re.compile(r"\[(?!(?:asarray|bool|float|int|_\w*)\])(\w+)\](?!.*\bnot (?:<class ')?function'?>?$)")
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
@@ -261,8 +261,9 @@ def _better(
     text = str(error)
     if not _is_ours(error):
         return None
-    if _OF_CALL.match(text) and any(map(_is_function, (*args, *kwargs.values()))):
-        return None  # which may be an operation that was given
+    operation = _OF_CALL.match(text)
+    if operation and any(map(_is_function, (*args, *kwargs.values()))):
+        return named(error, operation[1])  # which may be one that was given
     is_told = type(error) is not TypeError or (text.startswith("[") and not text.startswith("[_"))
     if is_told and not isinstance(error, AttributeError):
         return named(error, name)
