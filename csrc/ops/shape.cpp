@@ -527,8 +527,15 @@ Tensor select(const Tensor& x, int64_t axis_, int64_t i) {
   const int64_t extent = x.size(axis);
   if (i < -extent || i >= extent)
     fail<IndexError>("[select] index ", i, " is out of range for axis ", axis, " of ", describe(x));
+  const int64_t place = i < 0 ? i + extent : i;
+  if (!is_seen(x)) {  // then a view is all that a call would make
+    Shape shape = x.shape();
+    Strides strides = x.strides();
+    shape.erase(axis), strides.erase(axis);
+    return x.view(shape, strides, x.impl().offset + place * x.strides()[axis]);
+  }
   SliceViewAttrs attrs{{attr::Starts(x.ndim(), 0), x.shape(), attr::Steps(x.ndim(), 1)}, {axis}, {}};
-  attrs.part.starts[axis] = i < 0 ? i + extent : i;
+  attrs.part.starts[axis] = place;
   attrs.part.sizes[axis] = 1;
   return bind(primitives::slice, {x}, attrs);  // inside, as was looked at
 }
