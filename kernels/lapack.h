@@ -91,21 +91,21 @@ template <> struct Functions<complex<double>> {
 template <class T, class Run> void with_workspace(const Run& run) {
   T wanted{};
   run(&wanted, -1);
-  std::vector<T> workspace(static_cast<size_t>(std::max(*parts(&wanted), Part<T>(1))));
+  std::vector<T> workspace(static_cast<size_t>(std::max(*parts(&wanted), RealPart<T>(1))));
   run(workspace.data(), static_cast<int>(workspace.size()));
 }
 
 // The singular values of an m x n matrix, which is overwritten, and k = min(m, n) vectors of each side, or
 // all; on the right they are the rows of the adjoint.
-template <class T> int svd(bool complete, int m, int n, T* a, Part<T>* s, T* u, T* vh) {
+template <class T> int svd(bool complete, int m, int n, T* a, RealPart<T>* s, T* u, T* vh) {
   const int k = std::min(m, n), rows = complete ? n : k;
   const char* const job = complete ? "A" : "S";
   int info = 0;
   std::vector<int> integers(8 * static_cast<size_t>(k));
   with_workspace<T>([&](T* workspace, int size) {
     if constexpr (is_complex_type<T>) {
-      std::vector<Part<T>> reals(static_cast<size_t>(k) *
-                                 static_cast<size_t>(5 * k + 7 + 2 * std::max(m, n)));
+      std::vector<RealPart<T>> reals(static_cast<size_t>(k) *
+                                     static_cast<size_t>(5 * k + 7 + 2 * std::max(m, n)));
       Functions<T>::gesdd(job, &m, &n, a, &m, s, u, &m, vh, &rows, workspace, &size, reals.data(),
                           integers.data(), &info, 1);
     } else {
@@ -118,10 +118,10 @@ template <class T> int svd(bool complete, int m, int n, T* a, Part<T>* s, T* u, 
 
 // The eigenvalues of a symmetric (Hermitian) matrix, of which a triangle is read and which becomes their
 // vectors.
-template <class T> int eigh(char triangle, int n, T* a, Part<T>* w) {
+template <class T> int eigh(char triangle, int n, T* a, RealPart<T>* w) {
   int info = 0;
   std::vector<T> numbers(1);
-  std::vector<Part<T>> reals(1);
+  std::vector<RealPart<T>> reals(1);
   std::vector<int> integers(1);
   const auto run = [&](bool asks) {
     const auto size = [&](const auto& room) { return asks ? -1 : static_cast<int>(room.size()); };

@@ -5,14 +5,16 @@
 
 namespace tidu {
 
-template <class T> struct PartOf { using type = T; };
-template <class T> struct PartOf<complex<T>> { using type = T; };
-template <class T> using Part = typename PartOf<T>::type;
-template <class T> inline constexpr int kParts = sizeof(T) / sizeof(Part<T>);
+template <class T> struct RealPartOf { using type = T; };
+template <class T> struct RealPartOf<complex<T>> { using type = T; };
+template <class T> using RealPart = typename RealPartOf<T>::type;
+template <class T> inline constexpr int kParts = sizeof(T) / sizeof(RealPart<T>);
 
 // The parts of numbers that lie side by side; of real ones they themselves.
-template <class T> TIDU_HD Part<T>* parts(T* x) { return reinterpret_cast<Part<T>*>(x); }
-template <class T> TIDU_HD const Part<T>* parts(const T* x) { return reinterpret_cast<const Part<T>*>(x); }
+template <class T> TIDU_HD RealPart<T>* parts(T* x) { return reinterpret_cast<RealPart<T>*>(x); }
+template <class T> TIDU_HD const RealPart<T>* parts(const T* x) {
+  return reinterpret_cast<const RealPart<T>*>(x);
+}
 
 }  // namespace tidu
 

@@ -16,11 +16,11 @@ template <class T> struct Vectors {
 };
 
 template <class T>
-TIDU_HD void rotate(T* x, T* y, int64_t count, int64_t stride, Part<T> cosine, Part<T> sine) {
+TIDU_HD void rotate(T* x, T* y, int64_t count, int64_t stride, RealPart<T> cosine, RealPart<T> sine) {
   for (int64_t i = 0; i < count; ++i) {
     for (int part = 0; part < kParts<T>; ++part) {
-      Part<T>&to_x = parts(x + i * stride)[part], &to_y = parts(y + i * stride)[part];
-      const Part<T> a = to_x, b = to_y;
+      RealPart<T>&to_x = parts(x + i * stride)[part], &to_y = parts(y + i * stride)[part];
+      const RealPart<T> a = to_x, b = to_y;
       to_x = cosine * a - sine * b;
       to_y = sine * a + cosine * b;
     }
@@ -65,16 +65,16 @@ template <class T>
 TIDU_HD void diagonalise(const Vectors<T>& left, const Vectors<T>& right, int64_t n, int64_t begin,
                          int64_t count, T* inside, bool descending) {
   constexpr int kSweeps = 40;
-  const auto turn = [&](int64_t p, int64_t q, Part<T> cosine, Part<T> sine) {
+  const auto turn = [&](int64_t p, int64_t q, RealPart<T> cosine, RealPart<T> sine) {
     rotate(left.data + begin + p, left.data + begin + q, left.rows, n, cosine, sine);
     rotate(right.data + begin + p, right.data + begin + q, right.rows, n, cosine, sine);
   };
-  const auto value = [&](int64_t i) -> Part<T>& { return *parts(inside + i * count + i); };
-  Part<T> largest = 0;
+  const auto value = [&](int64_t i) -> RealPart<T>& { return *parts(inside + i * count + i); };
+  RealPart<T> largest = 0;
   for (int64_t i = 0; i < count * count; ++i) {
     if (number::size(inside[i]) > largest) largest = number::size(inside[i]);
   }
-  const Part<T> nothing = largest * std::numeric_limits<Part<T>>::epsilon() / 4;
+  const RealPart<T> nothing = largest * std::numeric_limits<RealPart<T>>::epsilon() / 4;
   bool turned = true;
   for (int sweep = 0; turned && sweep < kSweeps; ++sweep) {
     turned = false;
@@ -83,7 +83,7 @@ TIDU_HD void diagonalise(const Vectors<T>& left, const Vectors<T>& right, int64_
         const T between = inside[p * count + q];
         if (!(number::size(between) > nothing)) continue;
         turned = true;
-        Part<T> off;
+        RealPart<T> off;
         if constexpr (is_complex_type<T>) {
           // The phase goes to vector q.
           off = number::size(between);
@@ -95,10 +95,10 @@ TIDU_HD void diagonalise(const Vectors<T>& left, const Vectors<T>& right, int64_
         } else {
           off = between;
         }
-        const Part<T> cotangent = (value(q) - value(p)) / (2 * off);
-        const Part<T> tangent =
+        const RealPart<T> cotangent = (value(q) - value(p)) / (2 * off);
+        const RealPart<T> tangent =
             (cotangent < 0 ? -1 : 1) / (scalar::abs(cotangent) + scalar::sqrt(cotangent * cotangent + 1));
-        const Part<T> cosine = 1 / scalar::sqrt(tangent * tangent + 1), sine = tangent * cosine;
+        const RealPart<T> cosine = 1 / scalar::sqrt(tangent * tangent + 1), sine = tangent * cosine;
         rotate(inside + p, inside + q, count, count, cosine, sine);
         rotate(inside + p * count, inside + q * count, count, 1, cosine, sine);
         inside[p * count + q] = inside[q * count + p] = T{};
@@ -112,10 +112,10 @@ TIDU_HD void diagonalise(const Vectors<T>& left, const Vectors<T>& right, int64_
       if (descending ? value(q) > value(next) : value(q) < value(next)) next = q;
     }
     if (next == p) continue;
-    const Part<T> kept = value(p);
+    const RealPart<T> kept = value(p);
     value(p) = value(next);
     value(next) = kept;
-    turn(p, next, Part<T>(0), Part<T>(1));
+    turn(p, next, RealPart<T>(0), RealPart<T>(1));
   }
 }
 
@@ -126,9 +126,9 @@ TIDU_HD inline int64_t room_to_split(int64_t n) { return n * (n + 1); }
 // order, both sides the same vectors; of singular values, in descending order, but for those that are
 // nothing.
 template <class T>
-TIDU_HD void split_equal(const Part<T>* values, int64_t n, const Vectors<T>& left, const Vectors<T>& right,
-                         const T* t, bool singular, T* room) {
-  const Part<T> rounding = rounding_of(values, n);
+TIDU_HD void split_equal(const RealPart<T>* values, int64_t n, const Vectors<T>& left,
+                         const Vectors<T>& right, const T* t, bool singular, T* room) {
+  const RealPart<T> rounding = rounding_of(values, n);
   for (int64_t begin = 0; begin < n;) {
     const int64_t end = end_of_equal(values, n, begin, rounding), count = end - begin;
     if (count > 1 && !(singular && scalar::abs(values[begin]) <= rounding)) {

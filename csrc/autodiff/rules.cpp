@@ -30,7 +30,7 @@ Tensors fine_outputs(const Call& call, Reads differentiated) {
 // dy/dx * t, or where t is a cotangent conj(dy/dx) * t. A zero of either gives zero even where the other is
 // infinite or NaN, so that a branch which `where` did not take never poisons a gradient.
 Tensor apply_partial(const Partial& partial, const Call& call, const Tensor& t, bool is_cotangent) {
-  switch (partial.sort) {
+  switch (partial.kind) {
     case Partial::none: return {};
     case Partial::one: return t;
     case Partial::minus_one: return negative(t);
@@ -70,7 +70,7 @@ struct Puller {
       return product.defined() ? std::move(product) : apply_partial(partial, call, cotangents[0], true);
     });
   }
-  Tensors operator()(const Linear& form) {
+  Tensors operator()(const LinearMap& form) {
     return each_wanted(
         [&](int i) { return form.linear & input_bit(i) ? form.transpose(call, cotangents, i) : Tensor(); });
   }
@@ -105,7 +105,7 @@ struct Pusher {
     }
     return {sum};
   }
-  Tensors operator()(const Linear& form) const {
+  Tensors operator()(const LinearMap& form) const {
     Tensors inputs(call.inputs.begin(), call.inputs.end());
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (form.linear & input_bit(i)) inputs[i] = tangents[i].defined() ? tangents[i] : zeros_like(inputs[i]);

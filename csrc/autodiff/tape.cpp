@@ -155,7 +155,7 @@ void Tape::record(const Call& call, bool) {
   node->primitive = &primitive;
   node->attrs = call.attrs;
   // Rules of other primitives look at shapes, and choose the layout of a result by strides.
-  const bool needs_layouts = !primitive.pointwise || std::holds_alternative<Linear>(primitive.derivative);
+  const bool needs_layouts = !primitive.pointwise || std::holds_alternative<LinearMap>(primitive.derivative);
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const Tensor& input = call.inputs[i];
     if (reads & input_bit(i)) {

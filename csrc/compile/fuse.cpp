@@ -34,7 +34,7 @@ constexpr int64_t kSmall = 4096;  // elements, whose loop takes a device less ti
 
 bool is_reduction(const Primitive& primitive) {
   return std::ranges::any_of(reduce_table(), [&](const ReduceRow& row) {
-    return row.primitive == &primitive && row.sort != ReduceRow::index;
+    return row.primitive == &primitive && row.kind != ReduceRow::index;
   });
 }
 

@@ -77,7 +77,7 @@ Reads reads_of(const Primitive& primitive, Reads tracked) {
                           }
                           return reads;
                         },
-                        [](const Linear& form) { return form.reads; },
+                        [](const LinearMap& form) { return form.reads; },
                         [&](const Multilinear& form) {
                           const Reads factors = tracked & form.factors;
                           if (factors == 0) return Reads{0};
@@ -101,13 +101,13 @@ bool is_linear(const Primitive& primitive, Reads moving, Reads zero) {
                           Reads terms = 0;
                           for (size_t i = 0; i < form.partials.size(); ++i) {
                             const Partial& partial = form.partials[i];
-                            const bool is_term = partial.sort != Partial::none && !partial.jumps &&
+                            const bool is_term = partial.kind != Partial::none && !partial.jumps &&
                                                  (partial.reads & (moving | kFineOutput | kOutput)) == 0;
                             if (is_term) terms |= input_bit(i);
                           }
                           return is_sum_of(terms);
                         },
-                        [&](const Linear& form) { return is_sum_of(form.linear); },
+                        [&](const LinearMap& form) { return is_sum_of(form.linear); },
                         [&](const Multilinear& form) {
                           const bool is_product =
                               std::popcount(moving & form.factors) == 1 || (zero & form.factors);

@@ -14,7 +14,7 @@ namespace tidu {
 struct Primitive;
 
 // One application of a primitive. In a derivative rule, inputs that the rule did not ask for may be abstract
-// (of a pointwise primitive that is not Linear, undefined), and outputs undefined.
+// (of a pointwise primitive that is not a LinearMap, undefined), and outputs undefined.
 struct Call {
   const Primitive& primitive;
   std::span<const Tensor> inputs;
@@ -71,7 +71,7 @@ struct Opaque {
 
 // dy/dx_i of a pointwise primitive. A boolean partial is a mask.
 struct Partial {
-  enum Sort : uint8_t { none, one, minus_one, expression } sort = none;
+  enum Kind : uint8_t { none, one, minus_one, expression } kind = none;
   Reads reads = 0;
   Tensor (*value)(const Call& call) = nullptr;
   // The product of the value with the cotangent t, without calls, where there are few elements and nobody
@@ -84,7 +84,7 @@ struct Elementwise {
 };
 
 // Linear in the inputs of the set `linear` together, the others fixed.
-struct Linear {
+struct LinearMap {
   Reads linear = kInput0;
   Reads reads = 0;
   // The cotangent of input i from those of the outputs.
@@ -111,7 +111,7 @@ struct Custom {
   Reads linear = 0;  // the inputs in which the primitive is linear together, the others fixed
 };
 
-using Derivative = std::variant<Zero, Opaque, Elementwise, Linear, Multilinear, Custom>;
+using Derivative = std::variant<Zero, Opaque, Elementwise, LinearMap, Multilinear, Custom>;
 
 // --- Batches.
 
@@ -183,7 +183,7 @@ void require(bool holds, const SpecCall& call, const char* what);
 // Outputs come with the device of the inputs.
 using Infer = void (*)(const SpecCall& call, std::span<Spec> outputs);
 // The output, which shares the memory of the first input where its layout allows that, and else is a copy.
-using View = Tensor (*)(const Call& call);
+using MakeView = Tensor (*)(const Call& call);
 // The first input of such a call with the elements that the view shows replaced by `value`.
 using UpdateView = Tensor (*)(const Call& call, const Tensor& value);
 // The outputs in terms of ops, on any device. Traces are shown the call, and nothing of these.
@@ -244,7 +244,7 @@ struct Definition {
   Check check = nullptr;
   Infer infer = nullptr;
   Derivative derivative;
-  View view = nullptr;
+  MakeView view = nullptr;
   UpdateView update_view = nullptr;  // none where elements share memory
   bool view_may_copy = false;
   Evaluate evaluate = nullptr;

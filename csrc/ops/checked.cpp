@@ -13,21 +13,22 @@ namespace tidu {
 namespace primitives {
 
 // | `checked` | $y = x$, or an error where a value is refused | $\dot y = \dot x$ | $\bar x = \bar y$ |
-Primitive checked(
-    "checked",
-    {.batching = batch_by_fields,
-     .attrs = CheckedAttrs{},
-     .inputs = 2,
-     .check =
-         [](const SpecCall& call, size_t) {
-           require(call.inputs[0].dtype == DType::bool_ && call.inputs[0].shape.size() >= 2, call,
-                   "the mask must be matrices of bool");
-         },
-     .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
-     .derivative = Linear{.linear = kInput1,
-                          .transpose = [](const Call&, Cotangents cotangents, int) { return cotangents[0]; }},
-     .on_complex = OnComplex::native,
-     .flops = flops_per_input<1>});
+Primitive checked("checked",
+                  {.batching = batch_by_fields,
+                   .attrs = CheckedAttrs{},
+                   .inputs = 2,
+                   .check =
+                       [](const SpecCall& call, size_t) {
+                         require(call.inputs[0].dtype == DType::bool_ && call.inputs[0].shape.size() >= 2,
+                                 call, "the mask must be matrices of bool");
+                       },
+                   .infer = [](const SpecCall& call,
+                               std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
+                   .derivative = LinearMap{.linear = kInput1,
+                                           .transpose = [](const Call&, Cotangents cotangents,
+                                                           int) { return cotangents[0]; }},
+                   .on_complex = OnComplex::native,
+                   .flops = flops_per_input<1>});
 
 }  // namespace primitives
 

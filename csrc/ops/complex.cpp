@@ -62,8 +62,8 @@ Primitive view_as_real(
     {.batching = batch_by_fields,
      .attrs = kNoAttrs,
      .infer = infer_parts,
-     .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
-                                          int) { return tidu::view_as_complex(cotangents[0]); }},
+     .derivative = LinearMap{.transpose = [](const Call&, Cotangents cotangents,
+                                             int) { return tidu::view_as_complex(cotangents[0]); }},
      .view = [](const Call& call) { return call.inputs[0].parts(); },
      .update_view = [](const Call&, const Tensor& value) { return tidu::view_as_complex(value); }});
 
@@ -73,8 +73,8 @@ Primitive view_as_complex(
     {.batching = batch_by_fields,
      .attrs = kNoAttrs,
      .infer = infer_complex,
-     .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
-                                          int) { return tidu::view_as_real(cotangents[0]); }},
+     .derivative = LinearMap{.transpose = [](const Call&, Cotangents cotangents,
+                                             int) { return tidu::view_as_real(cotangents[0]); }},
      .view = [](const Call& call) { return pairs(call.inputs[0]); },
      .update_view = [](const Call&, const Tensor& value) { return tidu::view_as_real(value); },
      .view_may_copy = true});

@@ -44,11 +44,11 @@ Primitive astype("astype", {.batching = batch_by_fields,
                                   const Spec& x = call.inputs[0];
                                   outputs[0] = {x.shape, call.attrs.as<DTypeAttrs>().dtype, x.device};
                                 },
-                            .derivative = Linear{.transpose =
-                                                     [](const Call& call, Cotangents cotangents, int) {
-                                                       return tidu::astype(cotangents[0],
-                                                                           call.inputs[0].dtype());
-                                                     }},
+                            .derivative = LinearMap{.transpose =
+                                                        [](const Call& call, Cotangents cotangents, int) {
+                                                          return tidu::astype(cotangents[0],
+                                                                              call.inputs[0].dtype());
+                                                        }},
                             .pointwise = true,
                             .flops = no_flops});
 
@@ -60,10 +60,10 @@ Primitive to("to", {.batching = batch_by_fields,
                           const Spec& x = call.inputs[0];
                           outputs[0] = {x.shape, x.dtype, call.attrs.as<DeviceAttrs>().device};
                         },
-                    .derivative = Linear{.transpose =
-                                             [](const Call& call, Cotangents cotangents, int) {
-                                               return tidu::to(cotangents[0], call.inputs[0].device());
-                                             }},
+                    .derivative = LinearMap{.transpose =
+                                                [](const Call& call, Cotangents cotangents, int) {
+                                                  return tidu::to(cotangents[0], call.inputs[0].device());
+                                                }},
                     .pointwise = true,
                     .on_complex = OnComplex::native,
                     .flops = no_flops});
@@ -73,8 +73,8 @@ Primitive copy("copy",
                {.batching = batch_by_fields,
                 .attrs = kNoAttrs,
                 .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[0]; },
-                .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
-                                                     int) { return cotangents[0]; }},
+                .derivative = LinearMap{.transpose = [](const Call&, Cotangents cotangents,
+                                                        int) { return cotangents[0]; }},
                 .pointwise = true,
                 .on_complex = OnComplex::native,
                 .flops = no_flops});

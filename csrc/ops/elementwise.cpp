@@ -343,11 +343,11 @@ template <Reads reads, class Rule> Partial partial_of(Rule) {
                                int i) { return multiply_no_nan(cotangent, conj(call.inputs[1 - i])); }, \
                .of_tangents = &primitives::multiply_no_nan})
 #define CONJUGATE \
-  (Linear{.transpose = [](const Call&, Cotangents cotangents, int) { return conj(cotangents[0]); }})
+  (LinearMap{.transpose = [](const Call&, Cotangents cotangents, int) { return conj(cotangents[0]); }})
 #define NONE (Partial{})
 #define ONE (Partial{Partial::one})
 #define MINUS_ONE (Partial{Partial::minus_one})
-#define ONE_BETWEEN_JUMPS (Partial{.sort = Partial::one, .jumps = true})
+#define ONE_BETWEEN_JUMPS (Partial{.kind = Partial::one, .jumps = true})
 #define PARTIAL(reads, names, e)                                           \
   (partial_of<reads>([](const auto& call) {                                \
     [[maybe_unused]] const auto p = parameters_in<Parameters>(call.attrs); \

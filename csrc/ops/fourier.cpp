@@ -78,12 +78,12 @@ namespace primitives {
 Primitive fourier("fourier", {.batching = batch_by_fields,
                               .attrs = FourierAttrs{},
                               .infer = infer_fourier,
-                              .derivative = Linear{.transpose =
-                                                       [](const Call& call, Cotangents cotangents, int) {
-                                                         return transform_rows(
-                                                             cotangents[0],
-                                                             !call.attrs.as<FourierAttrs>().inverse);
-                                                       }},
+                              .derivative = LinearMap{.transpose =
+                                                          [](const Call& call, Cotangents cotangents, int) {
+                                                            return transform_rows(
+                                                                cotangents[0],
+                                                                !call.attrs.as<FourierAttrs>().inverse);
+                                                          }},
                               .on_complex = OnComplex::native,
                               .flops = fourier_flops});
 // | `real_fourier` | $y_k = \sum_j e^{-2 \pi i j k / n} x_j$ of real $x$, for $k$ up to $n / 2$ | $\dot y = F
@@ -92,12 +92,12 @@ Primitive real_fourier("real_fourier",
                        {.batching = batch_by_fields,
                         .attrs = kNoAttrs,
                         .infer = infer_real_fourier,
-                        .derivative = Linear{.transpose =
-                                                 [](const Call& call, Cotangents cotangents, int) {
-                                                   const int64_t n = call.inputs[0].size(-1);
-                                                   return tidu::fourier_to_real(
-                                                       with_pairs(cotangents[0], n, 0.5), n, -1);
-                                                 }},
+                        .derivative = LinearMap{.transpose =
+                                                    [](const Call& call, Cotangents cotangents, int) {
+                                                      const int64_t n = call.inputs[0].size(-1);
+                                                      return tidu::fourier_to_real(
+                                                          with_pairs(cotangents[0], n, 0.5), n, -1);
+                                                    }},
                         .on_complex = OnComplex::native,
                         .flops = real_fourier_flops});
 // | `fourier_to_real` | $y_j = \sum_k e^{2 \pi i j k / n} x_k$, $x_{n - k} = \overline{x_k}$ | $\dot y = F
@@ -107,12 +107,13 @@ Primitive fourier_to_real("fourier_to_real",
                           {.batching = batch_by_fields,
                            .attrs = RealFourierAttrs{},
                            .infer = infer_fourier_to_real,
-                           .derivative = Linear{.transpose =
-                                                    [](const Call& call, Cotangents cotangents, int) {
-                                                      const int64_t n = call.attrs.as<RealFourierAttrs>().n;
-                                                      return with_pairs(tidu::real_fourier(cotangents[0], -1),
-                                                                        n, 2);
-                                                    }},
+                           .derivative = LinearMap{.transpose =
+                                                       [](const Call& call, Cotangents cotangents, int) {
+                                                         const int64_t n =
+                                                             call.attrs.as<RealFourierAttrs>().n;
+                                                         return with_pairs(
+                                                             tidu::real_fourier(cotangents[0], -1), n, 2);
+                                                       }},
                            .on_complex = OnComplex::native,
                            .flops = fourier_to_real_flops});
 

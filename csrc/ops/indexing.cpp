@@ -301,17 +301,17 @@ Primitive gather("gather", {.batching = batch_by_fields,
                                   outputs[0].shape = infer_picked(call, 1);
                                   outputs[0].dtype = call.inputs[0].dtype;
                                 },
-                            .derivative = Linear{.linear = kInput0,
-                                                 .reads = kAllInputs & ~kInput0,
-                                                 .transpose =
-                                                     [](const Call& call, Cotangents cotangents, int) {
-                                                       Tensors inputs{constant(0, cotangents[0],
-                                                                               call.inputs[0].shape())};
-                                                       inputs.insert(inputs.end(), call.inputs.begin(),
-                                                                     call.inputs.end());
-                                                       inputs[1] = cotangents[0];
-                                                       return bind_one(scatter_add, inputs, call.attrs);
-                                                     }},
+                            .derivative = LinearMap{.linear = kInput0,
+                                                    .reads = kAllInputs & ~kInput0,
+                                                    .transpose =
+                                                        [](const Call& call, Cotangents cotangents, int) {
+                                                          Tensors inputs{constant(0, cotangents[0],
+                                                                                  call.inputs[0].shape())};
+                                                          inputs.insert(inputs.end(), call.inputs.begin(),
+                                                                        call.inputs.end());
+                                                          inputs[1] = cotangents[0];
+                                                          return bind_one(scatter_add, inputs, call.attrs);
+                                                        }},
                             .on_complex = OnComplex::parts,
                             .flops = no_flops});
 
@@ -323,13 +323,13 @@ Primitive scatter_add("scatter_add",
                        .inputs = {3, kAnyNumber},
                        .check = check_indices<2>,
                        .infer = infer_numeric_scatter,
-                       .derivative = Linear{.linear = kInput0 | kInput1,
-                                            .reads = kIndices,
-                                            .transpose =
-                                                [](const Call& call, Cotangents cotangents, int i) {
-                                                  return i == 0 ? cotangents[0]
-                                                                : gather_at(call, cotangents[0]);
-                                                }},
+                       .derivative = LinearMap{.linear = kInput0 | kInput1,
+                                               .reads = kIndices,
+                                               .transpose =
+                                                   [](const Call& call, Cotangents cotangents, int i) {
+                                                     return i == 0 ? cotangents[0]
+                                                                   : gather_at(call, cotangents[0]);
+                                                   }},
                        .on_complex = OnComplex::parts,
                        .flops = one_each_update});
 
@@ -342,17 +342,18 @@ Primitive scatter_set("scatter_set",
                        .inputs = {3, kAnyNumber},
                        .check = check_indices<2>,
                        .infer = infer_scatter,
-                       .derivative = Linear{.linear = kInput0 | kInput1,
-                                            .reads = kIndices,
-                                            .transpose =
-                                                [](const Call& call, Cotangents cotangents, int i) {
-                                                  if (i == 1)
-                                                    return tidu::where(last_ones(call),
-                                                                       gather_at(call, cotangents[0]), 0);
-                                                  const Tensor zero =
-                                                      constant(0, cotangents[0], call.inputs[1].shape());
-                                                  return scatter_at(scatter_set, cotangents[0], zero, call);
-                                                }},
+                       .derivative = LinearMap{.linear = kInput0 | kInput1,
+                                               .reads = kIndices,
+                                               .transpose =
+                                                   [](const Call& call, Cotangents cotangents, int i) {
+                                                     if (i == 1)
+                                                       return tidu::where(last_ones(call),
+                                                                          gather_at(call, cotangents[0]), 0);
+                                                     const Tensor zero =
+                                                         constant(0, cotangents[0], call.inputs[1].shape());
+                                                     return scatter_at(scatter_set, cotangents[0], zero,
+                                                                       call);
+                                                   }},
                        .on_complex = OnComplex::parts,
                        .flops = no_flops});
 

@@ -345,7 +345,7 @@ Tensor exchange(const Tensor& x, const Tensor& pivots, bool inverse) {
   return bind(primitives::exchange_rows, {x, pivots}, ExchangeAttrs{inverse});
 }
 
-const Linear exchange_rule{
+const LinearMap exchange_rule{
     .reads = kInput1,
     .transpose =
         [](const Call& call, Cotangents cotangents, int) {

@@ -141,7 +141,7 @@ constexpr bool identity = true, error = false;
 #define EACH(arithmetic, transcendental) (flops_per_input<arithmetic, transcendental>)
 #define ZERO (Zero{})
 #define LINEAR(e)                                                                            \
-  (Linear{.transpose = [](const Call& call, Cotangents cotangents, int) {                    \
+  (LinearMap{.transpose = [](const Call& call, Cotangents cotangents, int) {                 \
     const Tensor& g = cotangents[0];                                                         \
     [[maybe_unused]] const int64_t n = reduced_count(call.inputs[0].shape(), axes_of(call)); \
     return spread(e, call);                                                                  \

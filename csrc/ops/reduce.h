@@ -43,7 +43,7 @@ namespace primitives {
 struct ReduceRow {
   Primitive* primitive;
   bool of_nothing;  // whether it has a value of no elements
-  enum Sort : uint8_t { plain, total, moment, index } sort;
+  enum Kind : uint8_t { plain, total, moment, index } kind;
   const char* doc;
 };
 const std::vector<ReduceRow>& reduce_table();

@@ -112,7 +112,7 @@ Tensor takes(const Tensor& holds, const Tensor& before) { return 1 - keeps(holds
 // The columns of the table.
 #define EACH(arithmetic, transcendental) (flops_per_input<arithmetic, transcendental>)
 #define SUMMED                                                                               \
-  (Linear{.transpose = [](const Call& call, Cotangents g, int) {                             \
+  (LinearMap{.transpose = [](const Call& call, Cotangents g, int) {                          \
     const int axis = axis_of(call);                                                          \
     return flip(bind(primitives::cumulative_sum, {flip(g[0], {axis})}, call.attrs), {axis}); \
   }})

@@ -192,11 +192,11 @@ Primitive reshape("reshape", {.batching = batch_by_fields,
                                     const Spec& x = call.inputs[0];
                                     outputs[0] = {call.attrs.as<ShapeAttrs>().shape, x.dtype, x.device};
                                   },
-                              .derivative = Linear{.transpose =
-                                                       [](const Call& call, Cotangents cotangents, int) {
-                                                         return tidu::reshape(cotangents[0],
-                                                                              call.inputs[0].shape());
-                                                       }},
+                              .derivative = LinearMap{.transpose =
+                                                          [](const Call& call, Cotangents cotangents, int) {
+                                                            return tidu::reshape(cotangents[0],
+                                                                                 call.inputs[0].shape());
+                                                          }},
                               .view =
                                   [](const Call& call) {
                                     const Tensor& x = call.inputs[0];
@@ -223,12 +223,12 @@ Primitive permute_dims("permute_dims",
                               for (int64_t axis : call.attrs.as<PermuteAttrs>().axes)
                                 outputs[0].shape.push_back(x.shape[static_cast<int>(axis)]);
                             },
-                        .derivative = Linear{.transpose =
-                                                 [](const Call& call, Cotangents cotangents, int) {
-                                                   return tidu::permute_dims(
-                                                       cotangents[0],
-                                                       inverse(call.attrs.as<PermuteAttrs>().axes));
-                                                 }},
+                        .derivative = LinearMap{.transpose =
+                                                    [](const Call& call, Cotangents cotangents, int) {
+                                                      return tidu::permute_dims(
+                                                          cotangents[0],
+                                                          inverse(call.attrs.as<PermuteAttrs>().axes));
+                                                    }},
                         .view =
                             [](const Call& call) {
                               const Tensor& x = call.inputs[0];
@@ -256,8 +256,8 @@ Primitive broadcast_to(
            const Spec& x = call.inputs[0];
            outputs[0] = {call.attrs.as<ShapeAttrs>().shape, x.dtype, x.device};
          },
-     .derivative = Linear{.transpose = [](const Call& call, Cotangents cotangents,
-                                          int) { return sum_to(cotangents[0], call.inputs[0].shape()); }},
+     .derivative = LinearMap{.transpose = [](const Call& call, Cotangents cotangents,
+                                             int) { return sum_to(cotangents[0], call.inputs[0].shape()); }},
      .view =
          [](const Call& call) {
            const Tensor& x = call.inputs[0];
@@ -294,14 +294,14 @@ Primitive slice("slice",
                                   [&, &sizes = part.sizes](int i) { shape.push_back(i < 0 ? 1 : sizes[i]); });
                        outputs[0].dtype = x.dtype;
                      },
-                 .derivative = Linear{.transpose =
-                                          [](const Call& call, Cotangents cotangents, int) {
-                                            const SliceAttrs& part = call.attrs.as<SliceViewAttrs>().part;
-                                            return tidu::slice_update(
-                                                zeros_of(cotangents[0], call.inputs[0].shape()),
-                                                tidu::reshape(cotangents[0], part.sizes), part.starts,
-                                                part.steps);
-                                          }},
+                 .derivative = LinearMap{.transpose =
+                                             [](const Call& call, Cotangents cotangents, int) {
+                                               const SliceAttrs& part = call.attrs.as<SliceViewAttrs>().part;
+                                               return tidu::slice_update(
+                                                   zeros_of(cotangents[0], call.inputs[0].shape()),
+                                                   tidu::reshape(cotangents[0], part.sizes), part.starts,
+                                                   part.steps);
+                                             }},
                  .view =
                      [](const Call& call) {
                        const auto& [part, dropped, added] = call.attrs.as<SliceViewAttrs>();
@@ -318,8 +318,8 @@ Primitive slice("slice",
 Primitive alias("alias", {.batching = batch_by_fields,
                           .attrs = kNoAttrs,
                           .infer = infer_same,
-                          .derivative = Linear{.transpose = [](const Call&, Cotangents cotangents,
-                                                               int) { return cotangents[0]; }},
+                          .derivative = LinearMap{.transpose = [](const Call&, Cotangents cotangents,
+                                                                  int) { return cotangents[0]; }},
                           .view = identity,
                           .update_view = [](const Call&, const Tensor& value) { return value; },
                           .pointwise = true});
@@ -366,16 +366,17 @@ Primitive concat("concat", {.batching = batch_by_fields,
                                                        " add up to over 2^63");
                                   }
                                 },
-                            .derivative = Linear{.linear = kAllInputs,
-                                                 .transpose =
-                                                     [](const Call& call, Cotangents cotangents, int i) {
-                                                       const int axis = call.attrs.as<AxisAttrs>().axis;
-                                                       int64_t start = 0;
-                                                       for (int k = 0; k < i; ++k)
-                                                         start += call.inputs[k].size(axis);
-                                                       return slice_axis(cotangents[0], axis, start,
-                                                                         start + call.inputs[i].size(axis));
-                                                     }},
+                            .derivative = LinearMap{.linear = kAllInputs,
+                                                    .transpose =
+                                                        [](const Call& call, Cotangents cotangents, int i) {
+                                                          const int axis = call.attrs.as<AxisAttrs>().axis;
+                                                          int64_t start = 0;
+                                                          for (int k = 0; k < i; ++k)
+                                                            start += call.inputs[k].size(axis);
+                                                          return slice_axis(
+                                                              cotangents[0], axis, start,
+                                                              start + call.inputs[i].size(axis));
+                                                        }},
                             .on_complex = OnComplex::native,
                             .flops = no_flops});
 
@@ -392,17 +393,17 @@ Primitive slice_update("slice_update",
                               check_slice(call.inputs[0].shape, call.attrs.as<SliceAttrs>(), "slice_update");
                               outputs[0] = call.inputs[0];
                             },
-                        .derivative = Linear{.linear = kInput0 | kInput1,
-                                             .transpose =
-                                                 [](const Call& call, Cotangents cotangents, int i) {
-                                                   const auto& attrs = call.attrs.as<SliceAttrs>();
-                                                   if (i == 1)
-                                                     return tidu::slice(cotangents[0], attrs.starts,
-                                                                        attrs.sizes, attrs.steps);
-                                                   return tidu::slice_update(
-                                                       cotangents[0], zeros_of(cotangents[0], attrs.sizes),
-                                                       attrs.starts, attrs.steps);
-                                                 }},
+                        .derivative = LinearMap{.linear = kInput0 | kInput1,
+                                                .transpose =
+                                                    [](const Call& call, Cotangents cotangents, int i) {
+                                                      const auto& attrs = call.attrs.as<SliceAttrs>();
+                                                      if (i == 1)
+                                                        return tidu::slice(cotangents[0], attrs.starts,
+                                                                           attrs.sizes, attrs.steps);
+                                                      return tidu::slice_update(
+                                                          cotangents[0], zeros_of(cotangents[0], attrs.sizes),
+                                                          attrs.starts, attrs.steps);
+                                                    }},
                         .on_complex = OnComplex::native,
                         .flops = no_flops});
 

@@ -1026,28 +1026,30 @@ Primitive motion("motion", {.batching = batch_by_fields,
 // | `vanishing` | $y = x$, or an error where an element that must be 0 is not | $\dot y = \dot x$, of which
 // these elements must be 0, too | $\bar x = \bar y$ |
 Primitive vanishing(
-    "vanishing", {.batching = batch_by_fields,
-                  .attrs = CallerAttrs{},
-                  .inputs = 3,
-                  .check = linalg::check_vanishing,
-                  .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
-                  .derivative = Linear{.linear = kInput1 | kInput2,
-                                       .transpose = [](const Call&, Cotangents cotangents,
-                                                       int i) { return i == 1 ? cotangents[0] : Tensor(); }},
-                  .evaluate = linalg::run_vanishing});
-// | `determined` | $y = x$, or an error where the derivative is not determined | $\dot y = \dot x$ | $\bar x
-// = \bar y$ |
-Primitive determined(
-    "determined",
+    "vanishing",
     {.batching = batch_by_fields,
      .attrs = CallerAttrs{},
-     .inputs = 2,
-     .check = linalg::check_determined,
+     .inputs = 3,
+     .check = linalg::check_vanishing,
      .infer = [](const SpecCall& call, std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
-     .derivative = Linear{.linear = kInput1,
-                          .transpose = [](const Call&, Cotangents cotangents, int) { return cotangents[0]; }},
-     .on_complex = OnComplex::native,
-     .flops = flops_per_input<1>});
+     .derivative = LinearMap{.linear = kInput1 | kInput2,
+                             .transpose = [](const Call&, Cotangents cotangents,
+                                             int i) { return i == 1 ? cotangents[0] : Tensor(); }},
+     .evaluate = linalg::run_vanishing});
+// | `determined` | $y = x$, or an error where the derivative is not determined | $\dot y = \dot x$ | $\bar x
+// = \bar y$ |
+Primitive determined("determined",
+                     {.batching = batch_by_fields,
+                      .attrs = CallerAttrs{},
+                      .inputs = 2,
+                      .check = linalg::check_determined,
+                      .infer = [](const SpecCall& call,
+                                  std::span<Spec> outputs) { outputs[0] = call.inputs[1]; },
+                      .derivative = LinearMap{.linear = kInput1,
+                                              .transpose = [](const Call&, Cotangents cotangents,
+                                                              int) { return cotangents[0]; }},
+                      .on_complex = OnComplex::native,
+                      .flops = flops_per_input<1>});
 // | `pinv` | $P = A^+$ | $\dot P = -P \dot A P + P P^H \dot A^H (I - A P) + (I - P A) \dot A^H P^H P$ | $\bar
 // A = -P^H \bar P P^H + (I - A P) \bar P^H P P^H + P^H P \bar P^H (I - P A)$ |
 Primitive pinv("pinv", {.batching = batch_by_fields,

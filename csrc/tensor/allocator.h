@@ -19,7 +19,7 @@ struct MemoryStats {
 // call returns.
 using Queue = uint32_t;
 
-struct Block {
+struct AllocatedMemory {
   void* data = nullptr;
   Queue queue = 0;  // in whose order the memory may be used
 };
@@ -30,7 +30,7 @@ class Allocator {
 
   // At least `bytes` bytes, aligned to 64; nullptr for 0 bytes. Where there is no more, or not within the
   // limit, cached memory is given back and it is tried once more; then OutOfMemoryError.
-  virtual Block allocate(size_t bytes) = 0;
+  virtual AllocatedMemory allocate(size_t bytes) = 0;
   // Takes memory back once the work in `queue`, which used it last, is done; does not wait for that.
   virtual void deallocate(void* data, size_t bytes, Queue queue) noexcept = 0;
 

@@ -16,7 +16,7 @@ size_t round_up(size_t bytes) {
 
 }  // namespace
 
-Block CachingAllocator::allocate(size_t bytes) {
+AllocatedMemory CachingAllocator::allocate(size_t bytes) {
   if (bytes == 0) return {};
   const std::lock_guard lock(mutex_);
   const bool representable = bytes <= size_t{1} << 62;

@@ -29,7 +29,7 @@ class CachingAllocator : public Allocator {
  public:
   explicit CachingAllocator(Device device, int64_t limit_bytes) : device_(device), limit_(limit_bytes) {}
 
-  Block allocate(size_t bytes) final;
+  AllocatedMemory allocate(size_t bytes) final;
   void deallocate(void* data, size_t bytes, Queue) noexcept final;
   MemoryStats stats() const final;
   void reset_peak() final;

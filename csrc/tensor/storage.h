@@ -71,7 +71,7 @@ class Storage : public RefCounted, public Pooled<Storage> {
   void mark_traced() { traced_version_ = version_; }
 
  private:
-  Storage(Device device, Allocator& allocator, size_t bytes, Block block)
+  Storage(Device device, Allocator& allocator, size_t bytes, AllocatedMemory block)
       : device_(device),
         queue_(block.queue),
         data_(block.data),

@@ -56,7 +56,7 @@ class Expansion : public Trace {
     Attrs attrs;
     Tensors inputs, outputs;
     std::vector<int> input_series, output_series;  // -1: constant
-    enum { linear, product, equation } sort;
+    enum { linear, product, equation } kind;
     bool expanded = false;
     Tensors slopes;  // of an equation: what its rule computed, dy/dt of each output
   };
@@ -127,9 +127,9 @@ void Expansion::record(const Call& call, bool) {
   }
   if (moving == 0) return;
   if (!(reads_of(call.primitive, moving) & (moving | kOutput | kFineOutput))) {
-    node.sort = Node::linear;
+    node.kind = Node::linear;
   } else if (std::holds_alternative<Multilinear>(call.primitive.derivative)) {
-    node.sort = Node::product;
+    node.kind = Node::product;
   }
   if (const Node* same = find(node)) {
     for (size_t i = 0; i < node.outputs.size(); ++i) {
@@ -202,8 +202,8 @@ Tensor Expansion::coefficient(int number, int k) {
 
 // Coefficient k of the outputs.
 Tensors Expansion::advance(Node& node, int k) {
-  if (node.sort == Node::linear) return image(node, k);
-  if (node.sort == Node::product) return {cauchy_product(node, k)};
+  if (node.kind == Node::linear) return image(node, k);
+  if (node.kind == Node::product) return {cauchy_product(node, k)};
   if (!node.expanded) expand(node);
   Tensors result;
   for (const Tensor& slope : node.slopes) {

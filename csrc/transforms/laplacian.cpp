@@ -74,7 +74,7 @@ class Collapsed {
 Tensors Collapsed::last_sums(const Program& last, const std::vector<Lanes>& given, bool pointwise) const {
   constexpr int64_t kBytes = 1 << 18;
   const bool is_small = pointwise && std::ranges::all_of(given, [](const Lanes& lanes) {
-                          return lanes.sort == Lanes::diagonal;
+                          return lanes.kind == Lanes::diagonal;
                         });
   const int64_t step = is_small ? run_.size() : std::max<int64_t>(kBytes / (bytes_of_lane(last) / 2 + 1), 1);
   Tensors totals(last.outputs.size());
@@ -82,7 +82,7 @@ Tensors Collapsed::last_sums(const Program& last, const std::vector<Lanes>& give
     const LaneRun part = run_.part(begin, std::min(begin + step, run_.size()));
     std::vector<Lanes> some = given;
     for (Lanes& lanes : some) {
-      if (lanes.sort == Lanes::apart) lanes.value = slice_axis(lanes.value, 0, begin, begin + part.size());
+      if (lanes.kind == Lanes::apart) lanes.value = slice_axis(lanes.value, 0, begin, begin + part.size());
     }
     const std::vector<Lanes> lanes = part(last, some);
     for (size_t o = 0; o < totals.size(); ++o) {
@@ -118,7 +118,7 @@ void Collapsed::advance(const Program::Instruction& call) {
     moving.push_back(i);
     bits |= input_bit(i);
     for (size_t k = 0; k < series.below.size(); ++k) {
-      if (series.below[k].sort == Lanes::shared && !series.below[k].value.defined()) continue;
+      if (series.below[k].kind == Lanes::shared && !series.below[k].value.defined()) continue;
       given.push_back(series.below[k]);
       places.emplace_back(moving.size() - 1, k);
     }

@@ -27,8 +27,8 @@ bool has_partial(const Call& call, size_t i) {
   const Derivative& derivative = call.primitive.derivative;
   if (std::holds_alternative<Zero>(derivative) || !is_differentiable(call.inputs[i].dtype())) return false;
   if (const auto* form = std::get_if<Elementwise>(&derivative))
-    return form->partials[i].sort != Partial::none;
-  if (const auto* form = std::get_if<Linear>(&derivative)) return (form->linear & input_bit(i)) != 0;
+    return form->partials[i].kind != Partial::none;
+  if (const auto* form = std::get_if<LinearMap>(&derivative)) return (form->linear & input_bit(i)) != 0;
   if (const auto* form = std::get_if<Multilinear>(&derivative))
     return ((form->factors | form->addends) & input_bit(i)) != 0;
   return true;

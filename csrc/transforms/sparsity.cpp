@@ -52,7 +52,7 @@ template <class Table> bool has_row(const Table& table, const Primitive& primiti
 
 // The inputs in which a primitive is linear together.
 Reads linear_inputs(const Primitive& primitive) {
-  const auto* form = std::get_if<Linear>(&primitive.derivative);
+  const auto* form = std::get_if<LinearMap>(&primitive.derivative);
   return form ? form->linear : 0;
 }
 

@@ -79,8 +79,8 @@ Tensor number_made(const Program& program, const Program::Instruction& call, con
 
 Tensor LaneRun::apart(const Lanes& lanes, const Spec& one) const {
   const Shape shape = with_lanes(size_, one.shape);
-  if (lanes.sort == Lanes::apart) return lanes.value;
-  if (lanes.sort == Lanes::shared) return broadcast_to(lanes.value, shape);
+  if (lanes.kind == Lanes::apart) return lanes.value;
+  if (lanes.kind == Lanes::shared) return broadcast_to(lanes.value, shape);
   const Tensor column = arange(num_elements(one.shape), DType::int64, one.device);
   const Tensor row = expand_dims(slice_axis(column, 0, first_, first_ + size_), 1);
   const Tensor diagonal = lanes.value.defined() ? lanes.value : ones({}, one.dtype, one.device);
@@ -88,11 +88,11 @@ Tensor LaneRun::apart(const Lanes& lanes, const Spec& one) const {
 }
 
 Tensor LaneRun::distinct(const Lanes& lanes) const {
-  return lanes.sort == Lanes::shared ? copy(apart(lanes, lanes.value.spec())) : lanes.value;
+  return lanes.kind == Lanes::shared ? copy(apart(lanes, lanes.value.spec())) : lanes.value;
 }
 
 Tensor LaneRun::sum(const Lanes& lanes, const Spec& one) const {
-  if (lanes.sort != Lanes::diagonal) return tidu::sum(apart(lanes, one), Axes{0});
+  if (lanes.kind != Lanes::diagonal) return tidu::sum(apart(lanes, one), Axes{0});
   const int64_t count = num_elements(one.shape);
   const Tensor elements = lanes.value.defined() ? lanes.value : ones({count}, one.dtype, one.device);
   if (size_ == count) return reshape(elements, one.shape);
@@ -104,7 +104,7 @@ Tensor LaneRun::sum(const Lanes& lanes, const Spec& one) const {
 
 Tensor LaneRun::diagonal(const Lanes& lanes, const Spec& one) const {
   const int64_t count = num_elements(one.shape);
-  if (lanes.sort == Lanes::diagonal) {
+  if (lanes.kind == Lanes::diagonal) {
     return lanes.value.defined() ? slice_axis(lanes.value, 0, first_, first_ + size_)
                                  : ones({size_}, one.dtype, one.device);
   }
@@ -123,9 +123,9 @@ bool LaneRun::run_diagonal(const Program& program, const Program::Instruction& c
   const Primitive& primitive = *call.primitive;
   const auto input = [&](size_t i) { return values.lanes(call.inputs[i]); };
   const auto spec = [&](size_t i) -> const Spec& { return program.variables[call.inputs[i]]; };
-  const auto is_diagonal = [&](size_t i) { return input(i).sort == Lanes::diagonal; };
-  const auto give = [&](Lanes::Sort sort, Tensor value) {
-    values.set(call.outputs[0], {sort, std::move(value)});
+  const auto is_diagonal = [&](size_t i) { return input(i).kind == Lanes::diagonal; };
+  const auto give = [&](Lanes::Kind kind, Tensor value) {
+    values.set(call.outputs[0], {kind, std::move(value)});
     return true;
   };
   const auto elements = [&](size_t i) {
@@ -156,7 +156,7 @@ bool LaneRun::run_diagonal(const Program& program, const Program::Instruction& c
     return &primitive == &primitives::multiply_no_nan &&
            give(Lanes::diagonal, multiply_no_nan(elements(0), elements(1)));
   }
-  if (input(1 - moving).sort != Lanes::shared) return false;
+  if (input(1 - moving).kind != Lanes::shared) return false;
   const Tensor other = input(1 - moving).value, &number_of_other = values.number(call.inputs[1 - moving]);
   if (is_finite_number(number_of_other) &&
       (&primitive == &primitives::multiply ||
@@ -185,10 +185,10 @@ void LaneRun::run_call(const Program& program, const Program::Instruction& call,
   Tensors inputs, outputs(call.outputs.size());
   std::vector<bool> batched;
   for (int variable : call.inputs) {
-    if (values.sorts[variable] == Lanes::diagonal)
+    if (values.kinds[variable] == Lanes::diagonal)
       values.set(variable, {Lanes::apart, apart(values.lanes(variable), program.variables[variable])});
     inputs.push_back(values.tensors[variable]);
-    batched.push_back(values.sorts[variable] == Lanes::apart);
+    batched.push_back(values.kinds[variable] == Lanes::apart);
   }
   if (inputs.size() == 2 && batched[0] != batched[1]) {
     const size_t moving = batched[0] ? 0 : 1;
@@ -206,7 +206,7 @@ void LaneRun::run_call(const Program& program, const Program::Instruction& call,
 
 std::vector<Lanes> LaneRun::operator()(const Program& program, const std::vector<Lanes>& arguments) const {
   const size_t count = program.variables.size();
-  Values values{Tensors(count), std::vector<Lanes::Sort>(count), Tensors(count)};
+  Values values{Tensors(count), std::vector<Lanes::Kind>(count), Tensors(count)};
   for (size_t i = 0; i < arguments.size(); ++i) values.set(program.inputs[i], arguments[i]);
   for (const Program::Constant& constant : program.constants)
     values.tensors[constant.variable] = constant.value;
@@ -215,8 +215,8 @@ std::vector<Lanes> LaneRun::operator()(const Program& program, const std::vector
     const Program::Instruction& call = program.instructions[i];
     std::optional<Lines> line;
     if (Lines::are_asked_for() && call.source.file) line.emplace([&] { return call.source; });
-    const auto has = [&](Lanes::Sort sort) {
-      return std::ranges::any_of(call.inputs, [&](int variable) { return values.sorts[variable] == sort; });
+    const auto has = [&](Lanes::Kind kind) {
+      return std::ranges::any_of(call.inputs, [&](int variable) { return values.kinds[variable] == kind; });
     };
     if (!has(Lanes::diagonal) && !has(Lanes::apart)) {
       const Tensors results = program.run(call, values.tensors);
@@ -268,7 +268,7 @@ std::vector<Lanes> run_one_by_one(const Function& function, const std::vector<La
   for (int64_t lane = 0; lane < size; ++lane) {
     Tensors one;
     for (const Lanes& argument : arguments)
-      one.push_back(argument.sort == Lanes::apart ? select(argument.value, 0, lane) : argument.value);
+      one.push_back(argument.kind == Lanes::apart ? select(argument.value, 0, lane) : argument.value);
     const Tensors values = function(one);
     results.resize(values.size());
     for (size_t i = 0; i < values.size(); ++i) results[i].push_back(values[i]);
@@ -330,7 +330,7 @@ Function vmap(Function function, MappedAxes in_axes, MappedAxes out_axes, LaneCo
     const LaneRun run(count_lanes(arguments, inputs, {}));
     Tensors placed;
     for (size_t i = 0; i < results.size(); ++i) {
-      if (!outputs[i] && results[i].sort == Lanes::apart)
+      if (!outputs[i] && results[i].kind == Lanes::apart)
         fail<ValueError>("[vmap] result ", i, " differs between lanes, so it needs an axis in out_axes");
       placed.push_back(outputs[i] ? moveaxis(run.distinct(results[i]), 0, *outputs[i]) : results[i].value);
     }

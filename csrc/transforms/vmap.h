@@ -11,11 +11,11 @@ namespace tidu {
 
 // What a variable of a program is where the program runs for many lanes.
 struct Lanes {
-  enum Sort : uint8_t {
+  enum Kind : uint8_t {
     shared,    // one value for all lanes
     apart,     // one for each, along axis 0
     diagonal,  // element `first` + i of lane i is that of the vector `value` (undefined: 1), the others are 0
-  } sort = shared;
+  } kind = shared;
   Tensor value;
 };
 
@@ -44,14 +44,14 @@ class LaneRun {
   // By variable.
   struct Values {
     Tensors tensors;
-    std::vector<Lanes::Sort> sorts;
+    std::vector<Lanes::Kind> kinds;
     Tensors numbers;  // of what has no value yet, since it is recorded: where the program says what it is
-    Lanes lanes(int variable) const { return {sorts[variable], tensors[variable]}; }
+    Lanes lanes(int variable) const { return {kinds[variable], tensors[variable]}; }
     const Tensor& number(int variable) const {
       return numbers[variable].defined() ? numbers[variable] : tensors[variable];
     }
     void set(int variable, const Lanes& lanes) {
-      sorts[variable] = lanes.sort;
+      kinds[variable] = lanes.kind;
       tensors[variable] = lanes.value;
     }
   };

@@ -340,7 +340,7 @@ constexpr std::array<ReduceFunctions, static_cast<size_t>(DType::complex64)> kRe
 #include "csrc/ops/reduce.def"
 };
 
-const ReduceFunctions& find_reduction(Reduction reduction, DType dtype) {
+const ReduceFunctions& find_reduction(ReductionName reduction, DType dtype) {
   return kReductions[static_cast<size_t>(reduction)][static_cast<size_t>(dtype)];
 }
 
@@ -374,7 +374,7 @@ HWY_EXPORT(find_arg_rows);
 HWY_EXPORT(find_arg_columns);
 }  // namespace
 
-const ReduceFunctions& reduce_functions(Reduction reduction, DType dtype) {
+const ReduceFunctions& reduce_functions(ReductionName reduction, DType dtype) {
   return HWY_DYNAMIC_DISPATCH(find_reduction)(reduction, dtype);
 }
 ArgRowsFunction arg_rows_function(bool largest, DType dtype) {

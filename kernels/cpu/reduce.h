@@ -12,7 +12,7 @@
 namespace tidu::cpu {
 
 // The rows of csrc/ops/reduce.def whose kernels come from their structs in kernels/reduction.h.
-enum class Reduction : uint8_t {
+enum class ReductionName : uint8_t {
 #define ROWWISE(...)
 #define REDUCTION(name, ...) name,
 #include "csrc/ops/reduce.def"
@@ -43,7 +43,7 @@ struct ReduceFunctions {
   void (*finish)(const void* states, const reduction::Whole& whole, void* y, int64_t n);
 };
 // Null functions where the row does not take the dtype.
-const ReduceFunctions& reduce_functions(Reduction reduction, DType dtype);
+const ReduceFunctions& reduce_functions(ReductionName reduction, DType dtype);
 
 // The index of the first largest (smallest) element, that of the first NaN if there is one; n > 0.
 using ArgRowsFunction = void (*)(const void* x, int64_t stride, int64_t rows, int64_t n, int64_t* out);

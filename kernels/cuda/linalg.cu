@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(kThreads) negate_imaginary(complex<T>* data, i
 // One block at a time may have all registers: with fewer the compiler spills around its divisions.
 template <class T>
 __global__ void __launch_bounds__(kThreads, 1)
-    split(const Part<T>* values, int64_t n, T* left, int64_t m, T* right, int64_t k, const T* t,
+    split(const RealPart<T>* values, int64_t n, T* left, int64_t m, T* right, int64_t k, const T* t,
           bool singular, T* room, int64_t count) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= count) return;
@@ -237,7 +237,7 @@ cudaError_t conjugate(cudaStream_t stream, const Matrices& a) {
   return with_grid(stream, blocks_for(elements), [&](const Grid& grid) {
     return with_elements(a, [&]<class T>(T* data) {
       if constexpr (is_complex_type<T>) {
-        return launch<negate_imaginary<Part<T>>>(grid, data, elements);
+        return launch<negate_imaginary<RealPart<T>>>(grid, data, elements);
       } else {
         return cudaSuccess;
       }
@@ -257,9 +257,9 @@ cudaError_t split_equal_values(cudaStream_t stream, const Matrices& values, cons
                                const Matrices& right, const Matrices& t, bool singular, void* room) {
   return with_grid(stream, blocks_for(values.count), [&](const Grid& grid) {
     return with_elements(left, [&]<class T>(T* vectors) {
-      return launch<split<T>>(grid, static_cast<const Part<T>*>(values.data), values.rows, vectors, left.rows,
-                              static_cast<T*>(right.data), right.rows, static_cast<const T*>(t.data),
-                              singular, static_cast<T*>(room), values.count);
+      return launch<split<T>>(grid, static_cast<const RealPart<T>*>(values.data), values.rows, vectors,
+                              left.rows, static_cast<T*>(right.data), right.rows,
+                              static_cast<const T*>(t.data), singular, static_cast<T*>(room), values.count);
     });
   });
 }

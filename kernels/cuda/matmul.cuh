@@ -47,14 +47,14 @@ template <class T> __device__ __forceinline__ Accumulator<T> add_sums(Accumulato
 // --- Parameters, as the kernels see them: the product may be the transposed one.
 
 // Rows of a or columns of b are its lines; k runs along each.
-template <class T> struct Operand {
+template <class T> struct Factor {
   const T* data;
   int64_t by_line, by_k;
   int64_t by_batch[2];
 };
 
 template <class T> struct Product {
-  Operand<T> a, b;
+  Factor<T> a, b;
   T* out;
   int64_t out_by_row, out_by_column;
   Accumulator<T>* partial;  // the sums of each split as threads hold them, or null

@@ -31,7 +31,7 @@ struct Layout {
   bool vectors;  // whole accesses of n neighbours
 };
 
-template <int n, class T> Layout layout_of(const Operand<T>& x, int64_t lines, int64_t k) {
+template <int n, class T> Layout layout_of(const Factor<T>& x, int64_t lines, int64_t k) {
   const bool along_k = lines == 1 || (k > 1 && x.by_line != 1);
   const int64_t step = along_k ? x.by_k : x.by_line, other = along_k ? x.by_line : x.by_k,
                 extent = along_k ? k : lines, others = along_k ? lines : k;
@@ -46,7 +46,7 @@ template <class T>
 Product<T> product_of(const MatmulProblem& problem, const MatmulPlan& plan, void* workspace,
                       unsigned* arrivals) {
   const auto operand = [](const MatrixView& x, int64_t by_line, int64_t by_k) {
-    return Operand<T>{static_cast<const T*>(x.data), by_line, by_k, {x.by_batch[0], x.by_batch[1]}};
+    return Factor<T>{static_cast<const T*>(x.data), by_line, by_k, {x.by_batch[0], x.by_batch[1]}};
   };
   Product<T> p = {};
   p.m = problem.m, p.n = problem.n, p.k = problem.k;

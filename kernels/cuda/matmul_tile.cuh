@@ -53,7 +53,7 @@ template <class T, int span, int threads, bool along_k, int n> class Strip {
   using S = Accumulator<T>;
 
  public:
-  __device__ __forceinline__ void load(const T* data, const Operand<T>& operand, int lines, int ks) {
+  __device__ __forceinline__ void load(const T* data, const Factor<T>& operand, int lines, int ks) {
     each_unit([&](int i, int line, int k) {
       S* const to = staged_ + i * kUnit;
       if constexpr (n > 1) {

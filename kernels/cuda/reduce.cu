@@ -3,7 +3,7 @@
 
 namespace tidu::cuda {
 
-Reduction reduction_row(int row, DType dtype) {
+ReduceKernel reduction_row(int row, DType dtype) {
   return visit_dtype(dtype, [&]<class T>() {
     return reduction_row<std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>>(row);
   });

@@ -335,7 +335,7 @@ template <class Op, class T>
 }
 
 // The row of a table for elements of type T.
-template <template <class> class Struct, bool takes, class T> constexpr Reduction reduction_of() {
+template <template <class> class Struct, bool takes, class T> constexpr ReduceKernel reduction_of() {
   if constexpr (!takes) {
     return {};
   } else {
@@ -345,8 +345,8 @@ template <template <class> class Struct, bool takes, class T> constexpr Reductio
   }
 }
 
-template <class T> Reduction reduction_row(int row) {
-  static constexpr Reduction rows[] = {
+template <class T> ReduceKernel reduction_row(int row) {
+  static constexpr ReduceKernel rows[] = {
 #define REDUCTION(name, Struct, types, ...) reduction_of<reduction::Struct, reduction::types##_types<T>, T>(),
 #include "csrc/ops/reduce.def"
   };

@@ -87,17 +87,17 @@ struct Reduce {
 
 using ReduceFunction = cudaError_t (*)(cudaStream_t stream, const Reduce& reduce);
 
-struct Reduction {
+struct ReduceKernel {
   ReduceFunction function = nullptr;
   int64_t state_size = 0;
 };
 
 // Row `row` of csrc/ops/reduce.def for elements of a dtype; no function where it does not take them. argmax
 // and argmin want `reduced` in its own order.
-Reduction reduction_row(int row, DType dtype);
+ReduceKernel reduction_row(int row, DType dtype);
 
 // Its part for one C++ type (not bool, which is read as uint8_t): each is compiled by itself.
-template <class T> Reduction reduction_row(int row);
+template <class T> ReduceKernel reduction_row(int row);
 
 // Writes for each result, numbered in order, the largest element and the sum of exp(x - largest), a pair of
 // float or double: what softmax needs of a row that does not fit a block's registers.

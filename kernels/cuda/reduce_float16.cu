@@ -3,6 +3,6 @@
 
 namespace tidu::cuda {
 
-template Reduction reduction_row<float16>(int);
+template ReduceKernel reduction_row<float16>(int);
 
 }  // namespace tidu::cuda

@@ -3,6 +3,6 @@
 
 namespace tidu::cuda {
 
-template Reduction reduction_row<float>(int);
+template ReduceKernel reduction_row<float>(int);
 
 }  // namespace tidu::cuda

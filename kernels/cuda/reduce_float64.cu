@@ -3,6 +3,6 @@
 
 namespace tidu::cuda {
 
-template Reduction reduction_row<double>(int);
+template ReduceKernel reduction_row<double>(int);
 
 }  // namespace tidu::cuda

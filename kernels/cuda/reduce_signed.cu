@@ -3,9 +3,9 @@
 
 namespace tidu::cuda {
 
-template Reduction reduction_row<int8_t>(int);
-template Reduction reduction_row<int16_t>(int);
-template Reduction reduction_row<int32_t>(int);
-template Reduction reduction_row<int64_t>(int);
+template ReduceKernel reduction_row<int8_t>(int);
+template ReduceKernel reduction_row<int16_t>(int);
+template ReduceKernel reduction_row<int32_t>(int);
+template ReduceKernel reduction_row<int64_t>(int);
 
 }  // namespace tidu::cuda

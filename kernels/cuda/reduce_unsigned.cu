@@ -3,9 +3,9 @@
 
 namespace tidu::cuda {
 
-template Reduction reduction_row<uint8_t>(int);
-template Reduction reduction_row<uint16_t>(int);
-template Reduction reduction_row<uint32_t>(int);
-template Reduction reduction_row<uint64_t>(int);
+template ReduceKernel reduction_row<uint8_t>(int);
+template ReduceKernel reduction_row<uint16_t>(int);
+template ReduceKernel reduction_row<uint32_t>(int);
+template ReduceKernel reduction_row<uint64_t>(int);
 
 }  // namespace tidu::cuda

@@ -57,7 +57,7 @@ py::list primitives_list() {
     for (const ReduceRow& row : reduce_table()) {
       if (row.primitive != primitive) continue;
       constexpr const char* kSorts[] = {"plain", "total", "moment", "index"};
-      entry["reduction"] = kSorts[row.sort];
+      entry["reduction"] = kSorts[row.kind];
       entry["of_nothing"] = row.of_nothing;
       entry["doc"] = row.doc;
     }

@@ -600,9 +600,9 @@ void update(const Primitive& primitive, const Tensors& state, const Tensors& gra
 }
 
 // The options of a group of parameters but lr, which formulas are given apart.
-class Group {
+class ParamGroup {
  public:
-  explicit Group(const py::dict& options) : options_(options) {}
+  explicit ParamGroup(const py::dict& options) : options_(options) {}
   template <class T = double> T at(const char* name) const { return py::cast<T>(options_[name]); }
   double beta(size_t i) const { return at<std::array<double, 2>>("betas")[i]; }
 
@@ -612,16 +612,16 @@ class Group {
 
 // name(group, lr, t, p, g, *slots): the parameter and the slots after a step.
 void bind_formula(py::module_& m, const char* name,
-                  const std::function<Tensors(const Group& group, const optim::Advance& at)>& advanced) {
+                  const std::function<Tensors(const ParamGroup& group, const optim::Advance& at)>& advanced) {
   m.def(name, [advanced](const py::dict& group, const Tensor& lr, const Tensor& t, const Tensor& p,
                          const Tensor& g, const py::args& slots) {
-    return to_list(advanced(Group(group), {lr, t, p, g, to_tensors(slots)}));
+    return to_list(advanced(ParamGroup(group), {lr, t, p, g, to_tensors(slots)}));
   });
 }
 
 void bind_formulas(py::module_& m) {
   using optim::Advance;
-  bind_formula(m, "sgd_formula", [](const Group& group, const Advance& at) {
+  bind_formula(m, "sgd_formula", [](const ParamGroup& group, const Advance& at) {
     return optim::advanced(optim::SGDOptions{.momentum = group.at("momentum"),
                                              .weight_decay = group.at("weight_decay"),
                                              .nesterov = group.at<bool>("nesterov")},
@@ -629,7 +629,7 @@ void bind_formulas(py::module_& m) {
   });
   for (const bool decoupled : {false, true}) {
     bind_formula(m, decoupled ? "adamw_formula" : "adam_formula",
-                 [decoupled](const Group& group, const Advance& at) {
+                 [decoupled](const ParamGroup& group, const Advance& at) {
                    return optim::advanced(optim::AdamOptions{.beta1 = group.beta(0),
                                                              .beta2 = group.beta(1),
                                                              .eps = group.at("eps"),
@@ -637,33 +637,33 @@ void bind_formulas(py::module_& m) {
                                           at, decoupled);
                  });
   }
-  bind_formula(m, "rmsprop_formula", [](const Group& group, const Advance& at) {
+  bind_formula(m, "rmsprop_formula", [](const ParamGroup& group, const Advance& at) {
     return optim::advanced(optim::RMSpropOptions{.alpha = group.at("alpha"),
                                                  .eps = group.at("eps"),
                                                  .weight_decay = group.at("weight_decay"),
                                                  .momentum = group.at("momentum")},
                            at);
   });
-  bind_formula(m, "adagrad_formula", [](const Group& group, const Advance& at) {
+  bind_formula(m, "adagrad_formula", [](const ParamGroup& group, const Advance& at) {
     return optim::advanced(optim::AdagradOptions{.lr_decay = group.at("lr_decay"),
                                                  .weight_decay = group.at("weight_decay"),
                                                  .eps = group.at("eps")},
                            at);
   });
-  bind_formula(m, "adadelta_formula", [](const Group& group, const Advance& at) {
+  bind_formula(m, "adadelta_formula", [](const ParamGroup& group, const Advance& at) {
     return optim::advanced(
         optim::AdadeltaOptions{
             .rho = group.at("rho"), .eps = group.at("eps"), .weight_decay = group.at("weight_decay")},
         at);
   });
-  bind_formula(m, "adamax_formula", [](const Group& group, const Advance& at) {
+  bind_formula(m, "adamax_formula", [](const ParamGroup& group, const Advance& at) {
     return optim::advanced(optim::AdamaxOptions{.beta1 = group.beta(0),
                                                 .beta2 = group.beta(1),
                                                 .eps = group.at("eps"),
                                                 .weight_decay = group.at("weight_decay")},
                            at);
   });
-  bind_formula(m, "nadam_formula", [](const Group& group, const Advance& at) {
+  bind_formula(m, "nadam_formula", [](const ParamGroup& group, const Advance& at) {
     return optim::advanced(
         optim::NAdamOptions{.beta1 = group.beta(0),
                             .beta2 = group.beta(1),
@@ -673,7 +673,7 @@ void bind_formulas(py::module_& m) {
                             .decoupled_weight_decay = group.at<bool>("decoupled_weight_decay")},
         at);
   });
-  bind_formula(m, "radam_formula", [](const Group& group, const Advance& at) {
+  bind_formula(m, "radam_formula", [](const ParamGroup& group, const Advance& at) {
     return optim::advanced(
         optim::RAdamOptions{.beta1 = group.beta(0),
                             .beta2 = group.beta(1),
@@ -682,13 +682,13 @@ void bind_formulas(py::module_& m) {
                             .decoupled_weight_decay = group.at<bool>("decoupled_weight_decay")},
         at);
   });
-  bind_formula(m, "lion_formula", [](const Group& group, const Advance& at) {
+  bind_formula(m, "lion_formula", [](const ParamGroup& group, const Advance& at) {
     return optim::advanced(
         optim::LionOptions{
             .beta1 = group.beta(0), .beta2 = group.beta(1), .weight_decay = group.at("weight_decay")},
         at);
   });
-  bind_formula(m, "muon_formula", [](const Group& group, const Advance& at) {
+  bind_formula(m, "muon_formula", [](const ParamGroup& group, const Advance& at) {
     return optim::advanced(
         optim::MuonOptions{
             .weight_decay = group.at("weight_decay"),

@@ -200,7 +200,7 @@ void bind_transforms(py::module_& m) {
     py::list tensors, apart;
     for (const Lanes& lanes : results) {
       tensors.append(lanes.value);
-      apart.append(lanes.sort == Lanes::apart);
+      apart.append(lanes.kind == Lanes::apart);
     }
     return py::make_tuple(tensors, apart);
   });

@@ -293,7 +293,7 @@ class Maker {
       const ReduceRow& row = table[static_cast<size_t>(pick(static_cast<int>(table.size())))];
       const int rank = c_.group.shape.size(), begin = chance(50) ? 0 : pick(rank + 1),
                 end = chance(50) ? rank : begin + pick(rank - begin + 1);
-      ReduceAttrs attrs{.axes = {}, .correction = row.sort == ReduceRow::moment ? 1.0 : 0.0};
+      ReduceAttrs attrs{.axes = {}, .correction = row.kind == ReduceRow::moment ? 1.0 : 0.0};
       for (int axis = begin; axis < end; ++axis) attrs.axes.push_back(axis);
       const Group::Output output{value, row.primitive, attrs, dtype_of(value)};
       const bool of_bool = row.primitive == &primitives::any || row.primitive == &primitives::all;

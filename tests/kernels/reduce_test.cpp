@@ -43,44 +43,44 @@ using Sum =
                        decltype(plain(T()))>;
 
 template <class A, class T>
-A reduced(Reduction reduction, const T* x, int64_t stride, int64_t n, double* tolerance) {
+A reduced(ReductionName reduction, const T* x, int64_t stride, int64_t n, double* tolerance) {
   *tolerance = 0;
-  if (reduction == Reduction::max || reduction == Reduction::min) {
+  if (reduction == ReductionName::max || reduction == ReductionName::min) {
     using L = std::numeric_limits<A>;
-    A best = reduction == Reduction::max ? (L::has_infinity ? -L::infinity() : L::lowest())
-                                         : (L::has_infinity ? L::infinity() : L::max());
+    A best = reduction == ReductionName::max ? (L::has_infinity ? -L::infinity() : L::lowest())
+                                             : (L::has_infinity ? L::infinity() : L::max());
     for (int64_t i = 0; i < n; ++i) {
       const A value = static_cast<A>(plain(x[i * stride]));
-      best = reduction == Reduction::max ? std::max(best, value) : std::min(best, value);
+      best = reduction == ReductionName::max ? std::max(best, value) : std::min(best, value);
     }
     return best;
   }
   if constexpr (std::is_integral_v<A>) {
-    uint64_t sum = reduction == Reduction::prod;
+    uint64_t sum = reduction == ReductionName::prod;
     for (int64_t i = 0; i < n; ++i) {
       const uint64_t value = static_cast<uint64_t>(static_cast<A>(x[i * stride]));
-      sum = reduction == Reduction::sum ? sum + value : sum * value;
+      sum = reduction == ReductionName::sum ? sum + value : sum * value;
     }
     return static_cast<A>(sum);
   } else {
-    Real sum = reduction == Reduction::prod, magnitude = 0;
+    Real sum = reduction == ReductionName::prod, magnitude = 0;
     for (int64_t i = 0; i < n; ++i) {
       const Real value = plain(x[i * stride]);
-      sum = reduction == Reduction::sum ? sum + value : sum * value;
+      sum = reduction == ReductionName::sum ? sum + value : sum * value;
       magnitude += std::fabs(value);
     }
     // Sums: pairwise, the error grows with the logarithm of n. Products: relative, of n roundings, some
     // perhaps of subnormal numbers.
     using L = std::numeric_limits<A>;
     const double scale =
-        static_cast<double>(reduction == Reduction::sum ? 8 * magnitude : n * std::fabs(sum));
-    *tolerance =
-        L::epsilon() * scale + (reduction == Reduction::sum ? 0 : L::denorm_min() * static_cast<double>(n));
+        static_cast<double>(reduction == ReductionName::sum ? 8 * magnitude : n * std::fabs(sum));
+    *tolerance = L::epsilon() * scale +
+                 (reduction == ReductionName::sum ? 0 : L::denorm_min() * static_cast<double>(n));
     return static_cast<A>(sum);
   }
 }
 
-template <class A, class T> void check(Reduction reduction) {
+template <class A, class T> void check(ReductionName reduction) {
   constexpr DType dtype = dtype_of<T>;
   EXPECT_EQ(reduce_functions(reduction, dtype).state_size, static_cast<int64_t>(sizeof(A)));
   for (const int64_t n : {0, 1, 7, 15, 16, 63, 128, 129, 513, 4096, 9000}) {
@@ -121,10 +121,10 @@ template <class A, class T> void check(Reduction reduction) {
 
 template <class T> void check_dtype() {
   using Extreme = decltype(plain(T()));
-  check<Sum<T>, T>(Reduction::sum);
-  check<Sum<T>, T>(Reduction::prod);
-  check<Extreme, T>(Reduction::max);
-  check<Extreme, T>(Reduction::min);
+  check<Sum<T>, T>(ReductionName::sum);
+  check<Sum<T>, T>(ReductionName::prod);
+  check<Extreme, T>(ReductionName::max);
+  check<Extreme, T>(ReductionName::min);
 }
 
 TEST(Reduce, RowsAndColumnsOfEveryDType) {
@@ -148,9 +148,9 @@ TEST(Reduce, Bools) {
   const bool x[] = {false, true, false, false, false, false};
   bool any[2], all[2];
   int64_t count[2];
-  reduce_functions(Reduction::max, DType::bool_).rows(x, 3, 2, 3, any);
-  reduce_functions(Reduction::min, DType::bool_).rows(x + 1, 1, 2, 1, all);
-  reduce_functions(Reduction::sum, DType::bool_).rows(x, 3, 2, 3, count);
+  reduce_functions(ReductionName::max, DType::bool_).rows(x, 3, 2, 3, any);
+  reduce_functions(ReductionName::min, DType::bool_).rows(x + 1, 1, 2, 1, all);
+  reduce_functions(ReductionName::sum, DType::bool_).rows(x, 3, 2, 3, count);
   EXPECT_EQ(std::vector<int>({any[0], any[1], all[0], all[1]}), std::vector<int>({1, 0, 1, 0}));
   EXPECT_EQ(count[0], 1);
 }
@@ -160,33 +160,33 @@ template <class T> void check_split() {
   const int64_t n = 11 * kRowBlock + 77;
   const std::vector<T> x = numbers<T>(static_cast<size_t>(n), 4);
   T whole;
-  reduce_functions(Reduction::sum, dtype_of<T>).rows(x.data(), 0, 1, n, &whole);
+  reduce_functions(ReductionName::sum, dtype_of<T>).rows(x.data(), 0, 1, n, &whole);
   for (const int64_t run : {kRowBlock, 2 * kRowBlock, 4 * kRowBlock, 8 * kRowBlock}) {
     std::vector<T> partials;
     for (int64_t begin = 0; begin < n; begin += run) {
       partials.emplace_back();
-      reduce_functions(Reduction::sum, dtype_of<T>)
+      reduce_functions(ReductionName::sum, dtype_of<T>)
           .rows(x.data() + begin, 0, 1, std::min(run, n - begin), &partials.back());
     }
-    reduce_functions(Reduction::sum, dtype_of<T>)
+    reduce_functions(ReductionName::sum, dtype_of<T>)
         .combine(partials.data(), static_cast<int64_t>(partials.size()), 1);
     EXPECT_EQ(partials[0], whole) << run;
   }
   const int64_t rows = 13 * kColumnBlock + 5, columns = 1300;
   const std::vector<T> y = numbers<T>(static_cast<size_t>(rows * columns), 5);
   std::vector<T> all(static_cast<size_t>(columns));
-  reduce_functions(Reduction::sum, dtype_of<T>).columns(y.data(), columns, rows, columns, all.data());
+  reduce_functions(ReductionName::sum, dtype_of<T>).columns(y.data(), columns, rows, columns, all.data());
   for (const int64_t run : {kColumnBlock, 4 * kColumnBlock}) {
     const int64_t runs = (rows + run - 1) / run;
     std::vector<T> partials(static_cast<size_t>(runs * columns));
     for (int64_t i = 0; i < runs; ++i) {
       for (int64_t j = 0; j < columns; j += kColumnChunk) {
-        reduce_functions(Reduction::sum, dtype_of<T>)
+        reduce_functions(ReductionName::sum, dtype_of<T>)
             .columns(y.data() + i * run * columns + j, columns, std::min(run, rows - i * run),
                      std::min(kColumnChunk, columns - j), partials.data() + i * columns + j);
       }
     }
-    reduce_functions(Reduction::sum, dtype_of<T>).combine(partials.data(), runs, columns);
+    reduce_functions(ReductionName::sum, dtype_of<T>).combine(partials.data(), runs, columns);
     EXPECT_EQ(std::memcmp(partials.data(), all.data(), all.size() * sizeof(T)), 0) << run;
   }
 }
@@ -204,7 +204,7 @@ TEST(Reduce, InstructionSetsAgree) {
   std::vector<float> sums;
   on_each_target([&] {
     sums.emplace_back();
-    reduce_functions(Reduction::sum, DType::float32).rows(x.data(), 0, 1, 100001, &sums.back());
+    reduce_functions(ReductionName::sum, DType::float32).rows(x.data(), 0, 1, 100001, &sums.back());
   });
   for (const float sum : sums) EXPECT_EQ(sum, sums[0]);
 }
@@ -263,7 +263,7 @@ TEST(Reduce, NaNWins) {
         float best;
         int64_t row, column;
         for (const bool largest : {true, false}) {
-          const Reduction reduction = largest ? Reduction::max : Reduction::min;
+          const ReductionName reduction = largest ? ReductionName::max : ReductionName::min;
           reduce_functions(reduction, DType::float32).rows(x.data(), 0, 1, n, &best);
           EXPECT_TRUE(std::isnan(best));
           reduce_functions(reduction, DType::float32).columns(x.data(), 1, n, 1, &best);

@@ -55,10 +55,10 @@ std::optional<Cut> cut_of(const Shape& shape, const Axes& axes) {
   return cut;
 }
 
-std::optional<Reduction> reduction_of(const Primitive* primitive) {
+std::optional<ReductionName> reduction_of(const Primitive* primitive) {
 #define ROWWISE(...)
 #define REDUCTION(name, ...) \
-  if (primitive == &primitives::name) return Reduction::name;
+  if (primitive == &primitives::name) return ReductionName::name;
 #include "ops/reduce.def"
   return std::nullopt;
 }
@@ -183,7 +183,7 @@ TileKernel::TileKernel(const Group& group) : space_(group.shape, strides_of(grou
 
 void TileKernel::add_reduction(const Group& group, int k) {
   const Group::Output& output = group.outputs[static_cast<size_t>(k)];
-  const std::optional<Reduction> reduction = reduction_of(output.reduction);
+  const std::optional<ReductionName> reduction = reduction_of(output.reduction);
   if (!reduction || !reduces(group, output)) {
     complete_ = false;
     return;
@@ -406,7 +406,7 @@ std::unique_ptr<GroupKernel> prepare_group(const Group& group) {
 }
 
 bool reduces(const Group& group, const Group::Output& output) {
-  const std::optional<Reduction> reduction = reduction_of(output.reduction);
+  const std::optional<ReductionName> reduction = reduction_of(output.reduction);
   if (!reduction) return false;
   const int inputs = static_cast<int>(group.inputs.size());
   int value = output.value;

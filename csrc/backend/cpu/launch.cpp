@@ -124,9 +124,9 @@ template <class Body> void for_blocks(const Loop& loop, const Body& body) {
 }
 
 // One operand as seen by the tile function: a block of it, made contiguous and widened where needed.
-class Operand {
+class OperandBlock {
  public:
-  Operand(const Tensor& tensor, BlockStrides strides, bool widen)
+  OperandBlock(const Tensor& tensor, BlockStrides strides, bool widen)
       : data_(static_cast<char*>(tensor.raw_data())),
         size_(static_cast<int64_t>(size_of(tensor.dtype()))),
         strides_(strides),
@@ -199,10 +199,10 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
   const Loop loop(output.shape(), {strides, operands});
   const int count = static_cast<int>(inputs.size());
   for_blocks(loop, [&](int64_t begin, int64_t end) {
-    Operand out(output, loop.strides(count), widen);
-    Operand in[kMaxOperands - 1] = {{inputs[0], loop.strides(0), widen},
-                                    {inputs[count > 1 ? 1 : 0], loop.strides(count > 1 ? 1 : 0), widen},
-                                    {inputs[count > 2 ? 2 : 0], loop.strides(count > 2 ? 2 : 0), widen}};
+    OperandBlock out(output, loop.strides(count), widen);
+    OperandBlock in[kMaxOperands - 1] = {{inputs[0], loop.strides(0), widen},
+                                         {inputs[count > 1 ? 1 : 0], loop.strides(count > 1 ? 1 : 0), widen},
+                                         {inputs[count > 2 ? 2 : 0], loop.strides(count > 2 ? 2 : 0), widen}};
     for (int64_t i = begin; i < end; ++i) {
       int64_t offsets[kMaxOperands], rows, columns;
       loop.locate(i, offsets, &rows, &columns);

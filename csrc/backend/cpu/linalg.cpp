@@ -75,11 +75,12 @@ void raise_first(const Call& call, MatrixFault fault, const Verdicts& verdicts) 
 }
 
 template <class T> bool all_finite(const T* data, int64_t count) {
-  return std::all_of(parts(data), parts(data + count), [](Part<T> value) { return std::isfinite(value); });
+  return std::all_of(parts(data), parts(data + count),
+                     [](RealPart<T> value) { return std::isfinite(value); });
 }
 
 template <class T> void fill_with_nan(T* data, int64_t count) {
-  std::fill(parts(data), parts(data + count), std::numeric_limits<Part<T>>::quiet_NaN());
+  std::fill(parts(data), parts(data + count), std::numeric_limits<RealPart<T>>::quiet_NaN());
 }
 
 void cholesky(const Call& call) {
@@ -205,7 +206,7 @@ void solve_triangular(const Call& call) {
 // Turns the vectors of equal values: `rows` of them, so far from one another, whose elements are `stride`
 // apart.
 template <class T>
-void turn(const Part<T>* values, int64_t n, T* vectors, int64_t rows, int64_t step, int64_t stride,
+void turn(const RealPart<T>* values, int64_t n, T* vectors, int64_t rows, int64_t step, int64_t stride,
           bool null) {
   for (int64_t row = 0; row < rows; ++row) {
     for (int part = 0; part < kParts<T>; ++part)
@@ -225,7 +226,7 @@ void svd(const Call& call) {
   visit(a, [&]<class T>() {
     share_out(count, 8 * size * k, [&](int64_t i) {
       T* const matrix = a.data<T>() + i * size;
-      Part<T>* const values = s.data<Part<T>>() + i * k;
+      RealPart<T>* const values = s.data<RealPart<T>>() + i * k;
       T *const us = u.data<T>() + i * left, *const vs = vh.data<T>() + i * right;
       if (!all_finite(matrix, size)) {
         fill_with_nan(us, left);
@@ -251,7 +252,7 @@ void eigh(const Call& call) {
   visit(v, [&]<class T>() {
     share_out(count, 4 * size * n, [&](int64_t i) {
       T* const a = columns.data<T>() + i * size;
-      Part<T>* const values = w.data<Part<T>>() + i * n;
+      RealPart<T>* const values = w.data<RealPart<T>>() + i * n;
       bool finite = true;
       for (int64_t column = 0; column < n; ++column) finite &= all_finite(a + column * (n + 1), n - column);
       if (!finite) {
@@ -309,7 +310,7 @@ void split_vectors(const Call& call) {
     T* const rooms = static_cast<T*>(call.workspace);
     share_out(values.numel() / n, 8 * n * n, [&](int64_t i) {
       const Vectors<T> of_left{left.data<T>() + i * m * n, m}, of_right{right.data<T>() + i * k * n, k};
-      split_equal(values.data<Part<T>>() + i * n, n, of_left, of_right, t.data<T>() + i * m * k, singular,
+      split_equal(values.data<RealPart<T>>() + i * n, n, of_left, of_right, t.data<T>() + i * m * k, singular,
                   rooms + i * room);
     });
   });

@@ -15,30 +15,30 @@ namespace tidu::cpu {
 namespace {
 
 // Adjacent axes that are all kept or all reduced, as one.
-struct Group {
+struct AxisGroup {
   int64_t extent;
   int64_t stride;
   bool reduced;
 };
-class Groups {
+class AxisGroups {
  public:
-  Groups() = default;
-  Groups(const Groups& other) { *this = other; }
-  Groups& operator=(const Groups& other) {
+  AxisGroups() = default;
+  AxisGroups(const AxisGroups& other) { *this = other; }
+  AxisGroups& operator=(const AxisGroups& other) {
     size_ = other.size_;
     std::copy(other.begin(), other.end(), groups_);
     return *this;
   }
 
   size_t size() const { return size_; }
-  Group& operator[](size_t i) { return groups_[i]; }
-  const Group& operator[](size_t i) const { return groups_[i]; }
-  Group* begin() { return groups_; }
-  const Group* begin() const { return groups_; }
-  const Group* end() const { return groups_ + size_; }
-  Group& back() { return groups_[size_ - 1]; }
-  const Group& back() const { return groups_[size_ - 1]; }
-  void push_back(const Group& group) { groups_[size_++] = group; }
+  AxisGroup& operator[](size_t i) { return groups_[i]; }
+  const AxisGroup& operator[](size_t i) const { return groups_[i]; }
+  AxisGroup* begin() { return groups_; }
+  const AxisGroup* begin() const { return groups_; }
+  const AxisGroup* end() const { return groups_ + size_; }
+  AxisGroup& back() { return groups_[size_ - 1]; }
+  const AxisGroup& back() const { return groups_[size_ - 1]; }
+  void push_back(const AxisGroup& group) { groups_[size_++] = group; }
   // Leaves out the one that is `from_end` before the last.
   void drop(size_t from_end) {
     std::copy(end() - from_end, end(), begin() + (size_ - from_end - 1));
@@ -47,13 +47,13 @@ class Groups {
 
  private:
   size_t size_ = 0;
-  Group groups_[kMaxRank];
+  AxisGroup groups_[kMaxRank];
 };
 
 // Neighbours of one kind that lie one after another in memory become one.
-Groups merged(const Groups& groups) {
-  Groups result;
-  for (const Group& group : groups) {
+AxisGroups merged(const AxisGroups& groups) {
+  AxisGroups result;
+  for (const AxisGroup& group : groups) {
     if (result.size() > 0 && result.back().reduced == group.reduced &&
         result.back().stride == group.stride * group.extent) {
       result.back() = {result.back().extent * group.extent, group.stride, group.reduced};
@@ -64,24 +64,26 @@ Groups merged(const Groups& groups) {
   return result;
 }
 
-bool is_done(const Groups& groups) {
-  return std::ranges::none_of(groups, [](const Group& group) { return group.reduced; });
+bool is_done(const AxisGroups& groups) {
+  return std::ranges::none_of(groups, [](const AxisGroup& group) { return group.reduced; });
 }
 
 // The axes of x with the reduced ones moved to where memory is walked in order, upwards; the kept ones stay
 // in their order, which is that of the output. `origin` is where the walk begins, in elements from x's first.
-Groups groups_of(const Tensor& x, const Axes& axes, int64_t* origin) {
-  Groups groups;
+AxisGroups groups_of(const Tensor& x, const Axes& axes, int64_t* origin) {
+  AxisGroups groups;
   for (int i = 0; i < x.ndim(); ++i) {
     if (x.size(i) == 1) continue;
-    Group group{x.size(i), x.strides()[i], axes.contains(i)};
+    AxisGroup group{x.size(i), x.strides()[i], axes.contains(i)};
     if (group.reduced && group.stride < 0) {
       *origin += (group.extent - 1) * group.stride;
       group.stride = -group.stride;
     }
     groups.push_back(group);
   }
-  const auto before = [](const Group& a, const Group& b) { return std::abs(a.stride) > std::abs(b.stride); };
+  const auto before = [](const AxisGroup& a, const AxisGroup& b) {
+    return std::abs(a.stride) > std::abs(b.stride);
+  };
   // Insertion sort that never swaps two kept axes.
   for (size_t i = 1; i < groups.size(); ++i) {
     for (size_t j = i; j > 0; --j) {
@@ -100,7 +102,7 @@ Groups groups_of(const Tensor& x, const Axes& axes, int64_t* origin) {
   return groups;
 }
 
-Groups row_major_groups(Groups groups) {
+AxisGroups row_major_groups(AxisGroups groups) {
   int64_t stride = 1;
   for (size_t i = groups.size(); i-- > 0;) {
     groups[i].stride = stride;
@@ -109,14 +111,14 @@ Groups row_major_groups(Groups groups) {
   return merged(groups);
 }
 
-int64_t elements(const Groups& groups) {
+int64_t elements(const AxisGroups& groups) {
   int64_t n = 1;
-  for (const Group& group : groups) n *= group.extent;
+  for (const AxisGroup& group : groups) n *= group.extent;
   return n;
 }
 
 // Where item `index` of the row-major space of the first `count` groups begins.
-int64_t offset_of(const Groups& groups, size_t count, int64_t index) {
+int64_t offset_of(const AxisGroups& groups, size_t count, int64_t index) {
   int64_t offset = 0;
   for (size_t i = count; i-- > 0;) {
     offset += index % groups[i].extent * groups[i].stride;
@@ -199,7 +201,7 @@ struct Pack {
 };
 
 // The last group is reduced: a state for each index of the groups before it.
-void reduce_last(const Pass& pass, const Groups& groups) {
+void reduce_last(const Pass& pass, const AxisGroups& groups) {
   const int64_t n = groups.back().extent, step = groups.back().stride, rows = elements(groups) / n,
                 size = pass.functions.state_size;
   const size_t outer = groups.size() - 1;
@@ -239,8 +241,8 @@ void reduce_last(const Pass& pass, const Groups& groups) {
 }
 
 // The last group is kept, the one before it reduced.
-void reduce_next_to_last(const Pass& pass, const Groups& groups) {
-  const Group &down = groups[groups.size() - 2], &along = groups.back();
+void reduce_next_to_last(const Pass& pass, const AxisGroups& groups) {
+  const AxisGroup &down = groups[groups.size() - 2], &along = groups.back();
   const int64_t n = down.extent, columns = along.extent, size = pass.functions.state_size;
   const size_t outer = groups.size() - 2;
   const int64_t frames = elements(groups) / (n * columns);
@@ -304,7 +306,7 @@ void fill_identity(Pass& pass, const Tensor& y) {
   pass.finish(0, y.numel());
 }
 
-void reduce(const Call& call, Reduction reduction, Arena& arena) {
+void reduce(const Call& call, ReductionName reduction, Arena& arena) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
   const auto& [axes, correction] = call.attrs.as<ReduceAttrs>();
@@ -315,11 +317,11 @@ void reduce(const Call& call, Reduction reduction, Arena& arena) {
             .whole = {x.numel() / y.numel(), correction}};
   if (x.numel() == 0) return fill_identity(pass, y);
   int64_t origin = 0;
-  Groups groups = groups_of(x, axes, &origin);
+  AxisGroups groups = groups_of(x, axes, &origin);
   if (!arena.counts()) pass.x = static_cast<const char*>(x.raw_data()) + origin * pass.size;
   for (bool final = false; !final; pass.reads_states = true) {
     const bool last = groups.back().reduced;
-    Groups left = groups;
+    AxisGroups left = groups;
     left.drop(last ? 0 : 1);
     left = row_major_groups(left);
     final = is_done(left);
@@ -333,12 +335,12 @@ void reduce(const Call& call, Reduction reduction, Arena& arena) {
   }
 }
 
-template <Reduction reduction> void reduce(const Call& call) {
+template <ReductionName reduction> void reduce(const Call& call) {
   Arena arena(call.workspace);
   reduce(call, reduction, arena);
 }
 
-template <Reduction reduction> size_t workspace_of(const Call& call) {
+template <ReductionName reduction> size_t workspace_of(const Call& call) {
   Arena arena = Arena::counting();
   reduce(call, reduction, arena);
   return static_cast<size_t>(arena.taken());
@@ -426,8 +428,9 @@ void logsumexp(const Call& call) {
 
 void register_reduce_kernels() {
 #define ROWWISE(...)
-#define REDUCTION(name, ...) \
-  set_kernel(primitives::name, DeviceType::cpu, reduce<Reduction::name>, workspace_of<Reduction::name>);
+#define REDUCTION(name, ...)                                                 \
+  set_kernel(primitives::name, DeviceType::cpu, reduce<ReductionName::name>, \
+             workspace_of<ReductionName::name>);
 #include "ops/reduce.def"
   set_kernel(primitives::argmax, DeviceType::cpu, arg_extreme<true>);
   set_kernel(primitives::argmin, DeviceType::cpu, arg_extreme<false>);

@@ -16,7 +16,7 @@ PoolAllocator::PoolAllocator(Gpu& gpu) : gpu_(gpu), limit_(gpu.properties().memo
   check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &all), "[cuda] the memory pool");
 }
 
-Block PoolAllocator::allocate(size_t bytes) {
+AllocatedMemory PoolAllocator::allocate(size_t bytes) {
   if (bytes == 0) return {};
   const Queue queue = gpu_.current_queue();
   if (queue == kCaptureQueue) return {gpu_.captured()->allocate(bytes), queue};

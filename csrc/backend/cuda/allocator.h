@@ -15,7 +15,7 @@ class PoolAllocator final : public Allocator {
  public:
   explicit PoolAllocator(Gpu& gpu);
 
-  Block allocate(size_t bytes) override;
+  AllocatedMemory allocate(size_t bytes) override;
   void deallocate(void* data, size_t bytes, Queue queue) noexcept override;
   MemoryStats stats() const override;
   void reset_peak() override;

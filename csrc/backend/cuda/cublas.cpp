@@ -250,8 +250,8 @@ cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& cont
     // cublasGemmStridedBatchedEx rounds a product in 16 bits before it adds.
     if (is_narrow(gemm.dtype)) return cudaErrorNotSupported;
     const size_t size = size_of(gemm.dtype);
-    TIDU_TRY(copy_view(context.stream(), {gemm.batches * gemm.m, gemm.n}, View(gemm.bias, {0, 1}, size),
-                       View(gemm.c, {gemm.n, 1}, size)));
+    TIDU_TRY(copy_view(context.stream(), {gemm.batches * gemm.m, gemm.n},
+                       StridedMemory(gemm.bias, {0, 1}, size), StridedMemory(gemm.c, {gemm.n, 1}, size)));
   }
   prepare(entry, bytes, call, context);
   const cudaDataType type = arithmetic.elements;

@@ -5,7 +5,8 @@
 
 namespace tidu::cuda {
 
-cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const View& from, const View& to) {
+cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const StridedMemory& from,
+                      const StridedMemory& to) {
   return for_each(Loops(shape, {from, to}), [&](const Loop& loop) { return copy(stream, from.size, loop); });
 }
 
@@ -19,7 +20,7 @@ cudaError_t make_row_major(Tensor* x, cudaStream_t stream) {
 
 cudaError_t compute_elements(LoopFunction function, const Call& call, Context& context,
                              std::span<const double> parameters) {
-  std::vector<View> views(call.inputs.begin(), call.inputs.end());
+  std::vector<StridedMemory> views(call.inputs.begin(), call.inputs.end());
   views.emplace_back(call.outputs[0]);
   return for_each(Loops(call.outputs[0].shape(), views), [&](Loop loop) {
     std::ranges::copy(parameters, loop.parameters(static_cast<int>(views.size())));

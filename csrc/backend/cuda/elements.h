@@ -14,7 +14,8 @@ template <class Launch> cudaError_t for_each(const Loops& loops, const Launch& l
 }
 
 // Copies between views of one shape and element size, which share no memory.
-cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const View& from, const View& to);
+cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const StridedMemory& from,
+                      const StridedMemory& to);
 
 // Puts a row-major copy in the place of a tensor that is not row-major.
 cudaError_t make_row_major(Tensor* x, cudaStream_t stream);

@@ -130,7 +130,8 @@ cudaError_t fourier_to_real(const Call& call, Context& context) {
   TIDU_TRY(cudaMemsetAsync(zero, 0, size, stream));
   const auto clear = [&](int64_t k) {
     char* const imaginary = static_cast<char*>(x.raw_data()) + (2 * k + 1) * static_cast<int64_t>(size);
-    return copy_view(stream, {rows}, View(zero, {0}, size), View(imaginary, {2 * x.size(-1)}, size));
+    return copy_view(stream, {rows}, StridedMemory(zero, {0}, size),
+                     StridedMemory(imaginary, {2 * x.size(-1)}, size));
   };
   TIDU_TRY(clear(0));
   if (n % 2 == 0) TIDU_TRY(clear(n / 2));

@@ -79,7 +79,7 @@ void Graph::drop_executable() noexcept {
 }
 
 Graph::Piece Graph::capture(const std::function<void()>& issue) {
-  for (Block& block : blocks_) block.is_taken = false;
+  for (ReservedMemory& block : blocks_) block.is_taken = false;
   is_given_memory_ = false;
   Piece piece;
   queue_ = gpu_.current_queue();
@@ -208,7 +208,7 @@ void Graph::launch(std::span<const Tensor> used) {
   if (!executable_) instantiate();
   const Queue queue = gpu_.current_queue();
   for (const Tensor& tensor : used) gpu_.use(*tensor.impl().storage, queue);
-  for (const Block& block : blocks_) gpu_.use(*block.memory.impl().storage, queue);
+  for (const ReservedMemory& block : blocks_) gpu_.use(*block.memory.impl().storage, queue);
   if (arrivals_.defined()) gpu_.use(*arrivals_.impl().storage, queue);
   gpu_.note("compiled function", used.empty() ? Spec() : used[0].spec(), queue);
   check(cudaGraphLaunch(executable_, gpu_.stream(queue)), kWhat);
@@ -216,8 +216,8 @@ void Graph::launch(std::span<const Tensor> used) {
 
 // The smallest that is free; a new one comes from the thread's own queue, so that no graph allocates memory.
 void* Graph::allocate(size_t bytes) {
-  Block* best = nullptr;
-  for (Block& block : blocks_) {
+  ReservedMemory* best = nullptr;
+  for (ReservedMemory& block : blocks_) {
     const size_t size = block.memory.nbytes();
     if (!block.is_taken && size >= bytes && (!best || size < best->memory.nbytes())) best = &block;
   }
@@ -244,7 +244,7 @@ unsigned* Graph::arrivals() {
 
 void Graph::deallocate(void* data) {
   const auto found =
-      std::ranges::find(blocks_, data, [](const Block& block) { return block.memory.raw_data(); });
+      std::ranges::find(blocks_, data, [](const ReservedMemory& block) { return block.memory.raw_data(); });
   if (found != blocks_.end()) found->is_taken = false;
 }
 

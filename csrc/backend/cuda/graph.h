@@ -50,7 +50,7 @@ class Graph final : public WorkGraph {
     bool side_by_side;
     Piece piece{};
   };
-  struct Block {
+  struct ReservedMemory {
     Tensor memory;
     bool is_taken = false;
   };
@@ -71,7 +71,7 @@ class Graph final : public WorkGraph {
   Queue queue_ = 0;  // the thread's own, while it captures
   std::vector<Piece> pieces_;
   std::vector<Run> runs_;  // in order
-  std::vector<Block> blocks_;
+  std::vector<ReservedMemory> blocks_;
   Tensor arrivals_;
   bool is_given_memory_ = false;  // what is captured
   cudaGraph_t graph_ = nullptr;

@@ -81,8 +81,8 @@ cudaError_t gather(const Call& call, Context& context) {
     x_strides.push_back(from.x >= 0 ? x.strides()[from.x] : 0);
     index_strides.push_back(from.index >= 0 ? along[from.index] : 0);
   }
-  const View source(advanced(x, lowest), x_strides, size_of(x.dtype()));
-  const View index(const_cast<int64_t*>(axis.indices), index_strides, sizeof(int64_t));
+  const StridedMemory source(advanced(x, lowest), x_strides, size_of(x.dtype()));
+  const StridedMemory index(const_cast<int64_t*>(axis.indices), index_strides, sizeof(int64_t));
   return for_each(Loops(y.shape(), {source, index, y}),
                   [&](const Loop& loop) { return take(stream, source.size, loop, axis, axis_stride); });
 }
@@ -181,7 +181,7 @@ cudaError_t scatter_into(const Call& call, const Tensor& y, Context& context, co
   SortedPlaces sorted{.keys = keys, .count = count, .step = *step, .aligned = true, .failed = failed};
   for (int k = 0; k < places.indices; ++k) sorted.aligned &= places.stride[k] % group == 0;
   for (int k = 0; k < places.shared; ++k) sorted.aligned &= places.shared_stride[k] % group == 0;
-  const View key(keys.keys, key_strides, keys.wide ? 8 : 4), update(updates.raw_data(), from, size),
+  const StridedMemory key(keys.keys, key_strides, keys.wide ? 8 : 4), update(updates.raw_data(), from, size),
       target(advanced(y, lowest), to, size);
   sorted.width = width;
   void* sums = nullptr;
@@ -191,13 +191,13 @@ cudaError_t scatter_into(const Call& call, const Tensor& y, Context& context, co
     Strides each = key_strides;
     each[0] = kChunk;
     sums = context.workspace<char>(static_cast<size_t>(num_elements(chunks)) * sum_size);
-    const View sum(sums, contiguous_strides(chunks), sum_size);
-    const View first_key(keys.keys, each, key.size);
+    const StridedMemory sum(sums, contiguous_strides(chunks), sum_size);
+    const StridedMemory first_key(keys.keys, each, key.size);
     TIDU_TRY(for_each(Loops(chunks, {first_key, update, sum}),
                       [&](const Loop& loop) { return sum_chunks(stream, y.dtype(), loop, sorted); }));
     sorted.sums = sums;
   }
-  const View in_order(sums, contiguous_strides(shape), sum_size);
+  const StridedMemory in_order(sums, contiguous_strides(shape), sum_size);
   return for_each(Loops(shape, {key, update, target, in_order}),
                   [&](const Loop& loop) { return write(loop, sorted); });
 }

@@ -9,7 +9,7 @@ namespace tidu::cuda {
 
 static_assert(kMaxDims >= kMaxRank);
 
-Loops::Loops(const Shape& shape, std::span<const View> views, int64_t limit)
+Loops::Loops(const Shape& shape, std::span<const StridedMemory> views, int64_t limit)
     : operands_(static_cast<int>(views.size())) {
   for (int k = 0; k < operands_; ++k) {
     data_[k] = views[static_cast<size_t>(k)].data;
@@ -43,7 +43,7 @@ Loops::Loops(const Shape& shape, std::span<const View> views, int64_t limit)
   for (int d = 0; d < cut_; ++d) loops_ *= extent_[d];
 }
 
-bool Loops::merges(std::span<const View> views, int axis, int64_t extent) const {
+bool Loops::merges(std::span<const StridedMemory> views, int axis, int64_t extent) const {
   for (int k = 0; k < operands_; ++k) {
     if (stride_[k][rank_ - 1] != views[static_cast<size_t>(k)].strides[axis] * extent) return false;
   }

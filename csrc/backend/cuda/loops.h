@@ -7,9 +7,9 @@
 namespace tidu::cuda {
 
 // Memory seen with some strides, in elements; or a number.
-struct View {
-  View(void* data, const Strides& strides, size_t size) : data(data), strides(strides), size(size) {}
-  View(const Tensor& x) : View(x.raw_data(), x.strides(), size_of(x.dtype())) {
+struct StridedMemory {
+  StridedMemory(void* data, const Strides& strides, size_t size) : data(data), strides(strides), size(size) {}
+  StridedMemory(const Tensor& x) : StridedMemory(x.raw_data(), x.strides(), size_of(x.dtype())) {
     is_number = x.impl().storage->is_number();
   }
 
@@ -25,15 +25,15 @@ struct View {
 // elements.
 class Loops {
  public:
-  Loops(const Shape& shape, std::span<const View> views, int64_t limit = kMaxLaunch);
-  Loops(const Shape& shape, std::initializer_list<View> views, int64_t limit = kMaxLaunch)
+  Loops(const Shape& shape, std::span<const StridedMemory> views, int64_t limit = kMaxLaunch);
+  Loops(const Shape& shape, std::initializer_list<StridedMemory> views, int64_t limit = kMaxLaunch)
       : Loops(shape, std::span(views.begin(), views.size()), limit) {}
 
   int64_t size() const { return loops_; }
   Loop operator[](int64_t i) const;
 
  private:
-  bool merges(std::span<const View> views, int axis, int64_t extent) const;
+  bool merges(std::span<const StridedMemory> views, int axis, int64_t extent) const;
 
   int operands_;
   int rank_ = 0;

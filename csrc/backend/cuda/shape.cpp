@@ -10,7 +10,7 @@
 namespace tidu::cuda {
 namespace {
 
-cudaError_t copy_tensor(Context& context, const Tensor& from, const View& to) {
+cudaError_t copy_tensor(Context& context, const Tensor& from, const StridedMemory& to) {
   return copy_view(context.stream(), from.shape(), from, to);
 }
 
@@ -32,11 +32,11 @@ cudaError_t assign(const Call& call, Context& context) {
 
 cudaError_t concat(const Call& call, Context& context) {
   const int axis = call.attrs.as<AxisAttrs>().axis;
-  const View y = call.outputs[0];
+  const StridedMemory y = call.outputs[0];
   int64_t start = 0;
   for (const Tensor& x : call.inputs) {
     const int64_t offset = start * y.strides[axis] * static_cast<int64_t>(y.size);
-    const View part(static_cast<char*>(y.data) + offset, y.strides, y.size);
+    const StridedMemory part(static_cast<char*>(y.data) + offset, y.strides, y.size);
     TIDU_TRY(copy_tensor(context, x, part));
     start += x.size(axis);
   }

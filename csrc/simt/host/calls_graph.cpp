@@ -13,8 +13,8 @@ namespace {
 // given other work; launches of one form come one after another.
 struct Executable {
   struct Piece {
-    std::shared_ptr<const Node> of;
-    std::vector<std::shared_ptr<const Node>> nodes;  // none of them a graph
+    std::shared_ptr<const GraphNode> of;
+    std::vector<std::shared_ptr<const GraphNode>> nodes;  // none of them a graph
   };
   std::shared_ptr<const Graph> source;  // whose memory it uses
   std::vector<Piece> pieces;
@@ -45,13 +45,13 @@ template <class T> cudaError_t destroy(const void* handle) {
   return cudaSuccess;
 }
 
-std::shared_ptr<Node> node_of(const Graph& graph, const void* handle) {
+std::shared_ptr<GraphNode> node_of(const Graph& graph, const void* handle) {
   for (const auto& node : graph.nodes) {
     if (node.get() == handle) return node;
   }
   return nullptr;
 }
-std::shared_ptr<Node> find_node(const void* handle) {
+std::shared_ptr<GraphNode> find_node(const void* handle) {
   for (const auto& [key, graph] : all<Graph>()) {
     if (auto node = node_of(*graph, handle)) return node;
   }
@@ -59,14 +59,15 @@ std::shared_ptr<Node> find_node(const void* handle) {
   return nullptr;
 }
 
-void flatten(const std::shared_ptr<const Node>& node, std::vector<std::shared_ptr<const Node>>& into) {
+void flatten(const std::shared_ptr<const GraphNode>& node,
+             std::vector<std::shared_ptr<const GraphNode>>& into) {
   if (!node->child) return into.push_back(node);
   for (const auto& inner : node->child->nodes) flatten(inner, into);
 }
 
 std::shared_ptr<const Graph> copy_of(const Graph& graph) {
   auto made = std::make_shared<Graph>();
-  for (const auto& node : graph.nodes) made->nodes.push_back(std::make_shared<Node>(*node));
+  for (const auto& node : graph.nodes) made->nodes.push_back(std::make_shared<GraphNode>(*node));
   return made;
 }
 
@@ -144,7 +145,8 @@ cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t handle
       if (node_of(*graph, dependencies[i]) == nullptr)
         return wrong("cudaGraphAddChildGraphNode: it depends on a node of another graph");
     }
-    graph->nodes.push_back(std::make_shared<Node>(Node{cudaGraphNodeTypeGraph, {}, copy_of(*child)}));
+    graph->nodes.push_back(
+        std::make_shared<GraphNode>(GraphNode{cudaGraphNodeTypeGraph, {}, copy_of(*child)}));
     *node = reinterpret_cast<cudaGraphNode_t>(graph->nodes.back().get());
     return cudaSuccess;
   });
@@ -186,8 +188,8 @@ cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t handle, cudaGra
     const auto child = find<Graph>(child_handle);
     if (executable == nullptr || child == nullptr || find_node(node) == nullptr) return cudaErrorInvalidValue;
     for (auto& [of, nodes] : executable->pieces) {
-      if (reinterpret_cast<cudaGraphNode_t>(const_cast<Node*>(of.get())) != node) continue;
-      std::vector<std::shared_ptr<const Node>> changed;
+      if (reinterpret_cast<cudaGraphNode_t>(const_cast<GraphNode*>(of.get())) != node) continue;
+      std::vector<std::shared_ptr<const GraphNode>> changed;
       for (const auto& inner : child->nodes) flatten(inner, changed);
       const auto alike = [](const auto& a, const auto& b) { return a->type == b->type; };
       if (!std::ranges::equal(nodes, changed, alike))
@@ -205,7 +207,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) 
     const auto stream = find_stream(stream_handle);
     if (executable == nullptr) return cudaErrorInvalidValue;
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-    std::vector<std::shared_ptr<const Node>> work;
+    std::vector<std::shared_ptr<const GraphNode>> work;
     for (const auto& piece : executable->pieces)
       work.insert(work.end(), piece.nodes.begin(), piece.nodes.end());
     const auto run = [work] {

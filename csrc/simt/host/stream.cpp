@@ -109,7 +109,7 @@ cudaError_t submit(const std::shared_ptr<Stream>& stream, std::function<void()> 
   if (const auto& capture = stream->capture) {
     if (capture->invalid)
       return wrong("the capture of this stream has failed before", cudaErrorStreamCaptureInvalidated);
-    capture->graph->nodes.push_back(std::make_shared<Node>(Node{type, std::move(run), nullptr}));
+    capture->graph->nodes.push_back(std::make_shared<GraphNode>(GraphNode{type, std::move(run), nullptr}));
     ++stream->clock[stream.get()];
     return cudaSuccess;
   }

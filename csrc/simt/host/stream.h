@@ -34,7 +34,7 @@ struct Work {
 struct Graph;
 
 // One piece of a graph's work: that of a stream, or another graph.
-struct Node {
+struct GraphNode {
   cudaGraphNodeType type;
   std::function<void()> run;
   std::shared_ptr<const Graph> child;
@@ -42,7 +42,7 @@ struct Node {
 
 // Work in an order that it may run in, with the memory that was allocated while it was captured.
 struct Graph {
-  std::vector<std::shared_ptr<Node>> nodes;
+  std::vector<std::shared_ptr<GraphNode>> nodes;
   std::vector<void*> memory;
   Graph() = default;
   Graph(const Graph&) = delete;

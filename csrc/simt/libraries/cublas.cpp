@@ -117,18 +117,18 @@ cublasStatus_t submit_product(const LibraryState& state, const Product& p) {
     return refuse("gemm: a GPU may read outside of a batch that runs backwards");
   const auto element = size_of(p.type);
   const auto operand = [&](const char* name, const Matrix& x) {
-    return Operand{name, x.data, element, x.rows, x.columns, x.leading, x.by_matrix, p.count};
+    return MatrixArgument{name, x.data, element, x.rows, x.columns, x.leading, x.by_matrix, p.count};
   };
   const auto vector = [](const char* name, const void* data, size_t size, int64_t count) {
-    return Operand{name, data, size, count, 1, std::max<int64_t>(count, 1)};
+    return MatrixArgument{name, data, size, count, 1, std::max<int64_t>(count, 1)};
   };
-  std::vector<Operand> operands{operand("A", p.a), operand("B", p.b), operand("C", p.c)};
+  std::vector<MatrixArgument> operands{operand("A", p.a), operand("B", p.b), operand("C", p.c)};
   if (p.bias) operands.push_back(vector("bias", p.bias, element, p.m));
   if (state.workspace) {
     const auto bytes = static_cast<int64_t>(state.workspace_bytes);
     operands.push_back(vector("workspace", state.workspace, 1, bytes));
   }
-  for (const Operand& x : operands) {
+  for (const MatrixArgument& x : operands) {
     const std::string fault = fault_of(x, state.device);
     if (!fault.empty()) return refuse("gemm: operand " + fault);
   }
@@ -151,8 +151,8 @@ cublasStatus_t solve_triangular(cublasHandle_t handle, cublasSideMode_t side, cu
     if (m < 0 || n < 0 || !alpha || trans == CUBLAS_OP_C)
       return refuse("trsm: a wrong argument, or one that is not emulated");
     const int order = side == CUBLAS_SIDE_LEFT ? m : n;
-    for (const Operand& x :
-         {Operand{"A", a, sizeof(T), order, order, lda}, Operand{"B", b, sizeof(T), m, n, ldb}}) {
+    for (const MatrixArgument& x : {MatrixArgument{"A", a, sizeof(T), order, order, lda},
+                                    MatrixArgument{"B", b, sizeof(T), m, n, ldb}}) {
       const std::string fault = fault_of(x, state.device);
       if (!fault.empty()) return refuse("trsm: operand " + fault);
     }

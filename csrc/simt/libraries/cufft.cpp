@@ -61,9 +61,9 @@ cufftResult run(cufftHandle handle, cufftType type, From* from, To* to, const Ma
     }
     const auto [length, result] = lengths_of(type, plan.n);
     const int64_t bytes = workspace_of(plan);
-    for (const Operand& x : {Operand{"input", from, sizeof(From), length, plan.rows, length},
-                             Operand{"output", to, sizeof(To), result, plan.rows, result},
-                             Operand{"work area", plan.state.workspace, 1, bytes, 1, bytes}}) {
+    for (const MatrixArgument& x : {MatrixArgument{"input", from, sizeof(From), length, plan.rows, length},
+                                    MatrixArgument{"output", to, sizeof(To), result, plan.rows, result},
+                                    MatrixArgument{"work area", plan.state.workspace, 1, bytes, 1, bytes}}) {
       const std::string fault = fault_of(x, plan.state.device);
       if (!fault.empty()) return refuse("exec: " + fault);
     }

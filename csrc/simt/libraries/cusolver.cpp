@@ -34,8 +34,8 @@ template <class F> cusolverStatus_t with(cusolverDnHandle_t handle, F f) {
 // Checks the operands of `function`, then adds f to the handle's stream.
 template <class F>
 cusolverStatus_t submit_checked(LibraryState& state, const char* function,
-                                std::initializer_list<Operand> operands, F f) {
-  for (const Operand& x : operands) {
+                                std::initializer_list<MatrixArgument> operands, F f) {
+  for (const MatrixArgument& x : operands) {
     const std::string fault = fault_of(x, state.device);
     if (!fault.empty()) return refuse(std::string(function) + ": " + fault);
   }
@@ -43,7 +43,7 @@ cusolverStatus_t submit_checked(LibraryState& state, const char* function,
                                                        : CUSOLVER_STATUS_EXECUTION_FAILED;
 }
 
-Operand vector(const char* name, const void* data, size_t element, int64_t length) {
+MatrixArgument vector(const char* name, const void* data, size_t element, int64_t length) {
   return {name, data, element, length, 1, std::max<int64_t>(1, length)};
 }
 
@@ -106,7 +106,7 @@ cusolverStatus_t factorize_lu(cusolverDnHandle_t handle, int m, int n, T* a, int
 
 template <class T>
 cusolverStatus_t decompose_singular(cusolverDnHandle_t handle, cusolverEigMode_t mode, int econ, int m, int n,
-                                    T* a, int lda, Part<T>* s, T* u, int ldu, T* v, int ldv, T* workspace,
+                                    T* a, int lda, RealPart<T>* s, T* u, int ldu, T* v, int ldv, T* workspace,
                                     int size, int* info, gesvdjInfo_t parameters) {
   return with(handle, [&](LibraryState& state) {
     if (m < 0 || n < 0 || mode != CUSOLVER_EIG_MODE_VECTOR || (econ != 0 && econ != 1))
@@ -144,7 +144,8 @@ int qr_workspace(int n) { return 4 * n + 9; }
 
 template <class T>
 cusolverStatus_t decompose_symmetric(cusolverDnHandle_t handle, cusolverEigMode_t mode, cublasFillMode_t uplo,
-                                     int n, T* a, int lda, Part<T>* w, T* workspace, int size, int* info) {
+                                     int n, T* a, int lda, RealPart<T>* w, T* workspace, int size,
+                                     int* info) {
   return with(handle, [&](LibraryState& state) {
     if (n < 0 || lda != n || mode != CUSOLVER_EIG_MODE_VECTOR)
       return refuse("syevd: a wrong argument, or one that is not emulated");

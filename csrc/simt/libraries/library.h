@@ -44,7 +44,7 @@ class Handles {
 };
 
 // A column-major matrix, or `count` of them `by_matrix` elements apart.
-struct Operand {
+struct MatrixArgument {
   const char* name;
   const void* data;
   size_t element;  // bytes
@@ -55,7 +55,7 @@ struct Operand {
 // Why a function may not use the operand, or an empty text: its leading dimension must be as large as its
 // columns are long, it must be aligned to its elements, and lie wholly inside one live allocation of the
 // device.
-inline std::string fault_of(const Operand& x, int device) {
+inline std::string fault_of(const MatrixArgument& x, int device) {
   if (x.leading < std::max<int64_t>(1, x.rows)) {
     return std::string(x.name) + ": the leading dimension " + std::to_string(x.leading) +
            " is less than the number of rows " + std::to_string(x.rows);

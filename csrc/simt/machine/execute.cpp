@@ -67,7 +67,7 @@ struct alignas(64) Thread {  // one line of the cache
 };
 
 // Lanes of a warp that wait for each other.
-struct Group {
+struct LaneGroup {
   unsigned mask = 0, arrived = 0;
   Collective what = {};
 };
@@ -76,7 +76,7 @@ struct Warp {
   unsigned living = 0;  // lanes that exist and have not ended
   unsigned ended = 0;
   unsigned groups = 0;
-  Group group[kLanes];
+  LaneGroup group[kLanes];
   uint64_t value[kLanes];
   uint8_t source[kLanes];
 };
@@ -263,7 +263,7 @@ uint64_t reduced(Collective what, const Warp& warp, unsigned lanes) {
 
 void complete_exchange(unsigned number_of_warp, unsigned index) {
   Warp& warp = block.warp[number_of_warp];
-  const Group group = warp.group[index];
+  const LaneGroup group = warp.group[index];
   warp.group[index] = warp.group[--warp.groups];
   Thread* const threads = block.thread + number_of_warp * kLanes;
   const unsigned lanes = group.arrived;
@@ -321,7 +321,7 @@ void end_thread() {
   --block.living;
   advance();
   for (unsigned i = warp.groups; i-- > 0;) {
-    const Group& group = warp.group[i];
+    const LaneGroup& group = warp.group[i];
     if ((group.mask & bit) != 0 && group.arrived == (group.mask & warp.living))
       complete_exchange(number_of_warp, i);
   }
@@ -531,7 +531,7 @@ void set_schedule(Schedule schedule) {
   }
   unsigned index = 0;
   while (index < warp.groups && warp.group[index].mask != mask) {
-    const Group& other = warp.group[index++];
+    const LaneGroup& other = warp.group[index++];
     // Lanes may still have another meeting before this one, unless each waits for the other.
     if ((other.arrived & mask) != 0 && (other.mask >> lane & 1) != 0) {
       const unsigned waiting = static_cast<unsigned>(std::countr_zero(other.arrived & mask));
@@ -544,7 +544,7 @@ void set_schedule(Schedule schedule) {
       leave_fibre();
     }
   }
-  Group& group = warp.group[index];
+  LaneGroup& group = warp.group[index];
   if (index == warp.groups) {
     ++warp.groups;
     group = {mask, 0, what};

@@ -49,8 +49,8 @@ void expect_each_element_once(const Case& c, int64_t limit) {
     }
     ++want[{base[0] + 4 * from, base[1] + 2 * at}];
   }
-  const View input(reinterpret_cast<void*>(base[0]), c.input, 4);
-  const View output(reinterpret_cast<void*>(base[1]), c.output, 2);
+  const StridedMemory input(reinterpret_cast<void*>(base[0]), c.input, 4);
+  const StridedMemory output(reinterpret_cast<void*>(base[1]), c.output, 2);
   const Loops loops(c.shape, {input, output}, limit);
   for (int64_t l = 0; l < loops.size(); ++l) {
     const Loop loop = loops[l];
@@ -94,7 +94,7 @@ TEST(CudaLoops, TreatEachElementOnce) {
 TEST(CudaLoops, MergeDimensions) {
   const auto rank = [](const Shape& shape, const Strides& input) {
     const Strides output = contiguous_strides(shape);
-    return Loops(shape, {View(nullptr, input, 4), View(nullptr, output, 4)})[0].rank;
+    return Loops(shape, {StridedMemory(nullptr, input, 4), StridedMemory(nullptr, output, 4)})[0].rank;
   };
   EXPECT_EQ(rank({4, 5, 6}, {30, 6, 1}), 1);
   EXPECT_EQ(rank({4, 5, 6}, {0, 0, 0}), 1);
@@ -106,7 +106,8 @@ TEST(CudaLoops, MergeDimensions) {
 TEST(CudaLoops, VectorsNeedAlignedNeighbours) {
   const auto vectors = [](const Shape& shape, const Strides& input, uintptr_t address) {
     const Strides output = contiguous_strides(shape);
-    Loop loop = Loops(shape, {View(reinterpret_cast<void*>(address), input, 4), View(nullptr, output, 4)})[0];
+    Loop loop = Loops(shape, {StridedMemory(reinterpret_cast<void*>(address), input, 4),
+                              StridedMemory(nullptr, output, 4)})[0];
     vectorise(loop, 4, {4, 4});
     return loop.vectors;
   };
