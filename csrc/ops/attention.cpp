@@ -26,7 +26,7 @@ Tensor sum_of(const Tensor& a, const Tensor& b) { return !a.defined() ? b : !b.d
 struct Weights {
   // `mask` is the place of the mask among the inputs.
   Weights(const Call& call, size_t mask)
-      : scale(call.attrs.as<AttentionAttrs>().scale),
+      : scale(attention_attrs(call).scale),
         q(widened(call.inputs[0])),
         k(widened(call.inputs[1])),
         v(widened(call.inputs[2])) {
@@ -35,7 +35,7 @@ struct Weights {
       const Tensor& given = call.inputs[mask];
       scores = given.dtype() == DType::bool_ ? where(given, scores, -kInfinity) : scores + widened(given);
     }
-    if (call.attrs.as<AttentionAttrs>().causal) {
+    if (attention_attrs(call).causal) {
       const Tensor rows = expand_dims(arange(q.size(-2), kDefaultInt, q.device()), 1);
       scores = where(rows >= arange(k.size(-2), kDefaultInt, q.device()), scores, -kInfinity);
     }
@@ -90,7 +90,10 @@ const Custom attention_rule{
       if (g.defined() && wanted & (kInput0 | kInput1 | kInput2)) {
         Tensors inputs{call.inputs[0], call.inputs[1], call.inputs[2], g, call.outputs[0], call.outputs[1]};
         if (call.inputs.size() > kMask) inputs.push_back(call.inputs[kMask]);
-        bind(primitives::attention_grad, inputs, call.attrs, {result.data(), 3});
+        const bool of[3] = {(wanted & kInput0) != 0, (wanted & kInput1) != 0, (wanted & kInput2) != 0};
+        const AttentionGradAttrs attrs{call.attrs.as<AttentionAttrs>(), of[0], of[1], of[2]};
+        bind(primitives::attention_grad, inputs, Attrs(attrs), {result.data(), 3});
+        for (size_t i = 0; i < 3; ++i) result[i] = of[i] ? result[i] : Tensor();
       }
       const bool by_mask = call.inputs.size() > kMask && wanted & input_bit(kMask);
       const bool by_sums = of_sums.defined() && wanted & (kInput0 | kInput1);
@@ -115,35 +118,40 @@ const Custom grad_rule{
     .reads = [](Reads) -> Reads { return kInput0 | kInput1 | kInput2 | input_bit(3) | input_bit(kGradMask); },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const DType dtype = call.inputs[0].dtype();
+      const auto& of = call.attrs.as<AttentionGradAttrs>();
+      const bool of_scores = of.of_query || of.of_key;
       const Weights at(call, kGradMask);
       const Tensor g = widened(call.inputs[3]);
-      const bool by_scores = tangents[0].defined() || tangents[1].defined();
       const Tensor t = at.scores(tangents[0], tangents[1], tangent(tangents, kGradMask));
-      Tensor by_weights, slope, bent, dv;  // the latter tangents of the slope and of the third output
-      if (t.defined()) by_weights = matmul(g, matrix_transpose(at.v));
-      if (by_scores) slope = at.slope(by_weights);
+      Tensor slope, bent, dv;  // the latter tangents of the slope and of the third output
       if (t.defined()) {
         const Tensor dp = at.slope(t);
-        const Tensor excess = by_weights - at.row_sum(multiply_no_nan(at.p, by_weights));
-        bent =
-            multiply_no_nan(dp, excess) - multiply_no_nan(at.p, at.row_sum(multiply_no_nan(dp, by_weights)));
-        dv = matmul(matrix_transpose(dp), g);
+        if (of.of_value) dv = matmul(matrix_transpose(dp), g);
+        if (of_scores) {
+          const Tensor by_weights = matmul(g, matrix_transpose(at.v));
+          const Tensor excess = by_weights - at.row_sum(multiply_no_nan(at.p, by_weights));
+          bent = multiply_no_nan(dp, excess) -
+                 multiply_no_nan(at.p, at.row_sum(multiply_no_nan(dp, by_weights)));
+          if (tangents[0].defined() || tangents[1].defined()) slope = at.slope(by_weights);
+        }
       }
       Tensor moved;
       if (tangents[3].defined()) {
         const Tensor dg = widened(tangents[3]);
-        moved = matmul(dg, matrix_transpose(at.v));
-        dv = sum_of(dv, matmul(matrix_transpose(at.p), dg));
+        if (of_scores) moved = matmul(dg, matrix_transpose(at.v));
+        if (of.of_value) dv = sum_of(dv, matmul(matrix_transpose(at.p), dg));
       }
-      if (tangents[2].defined()) moved = sum_of(moved, matmul(g, matrix_transpose(widened(tangents[2]))));
+      if (tangents[2].defined() && of_scores)
+        moved = sum_of(moved, matmul(g, matrix_transpose(widened(tangents[2]))));
       if (moved.defined()) bent = sum_of(bent, at.slope(moved));
       Tensor dq, dk;
       if (bent.defined()) {
-        dq = at.scaled(matmul(bent, at.k));
-        dk = at.scaled(matmul(matrix_transpose(bent), at.q));
+        if (of.of_query) dq = at.scaled(matmul(bent, at.k));
+        if (of.of_key) dk = at.scaled(matmul(matrix_transpose(bent), at.q));
       }
-      if (tangents[1].defined()) dq = sum_of(dq, at.scaled(matmul(slope, widened(tangents[1]))));
-      if (tangents[0].defined())
+      if (tangents[1].defined() && of.of_query)
+        dq = sum_of(dq, at.scaled(matmul(slope, widened(tangents[1]))));
+      if (tangents[0].defined() && of.of_key)
         dk = sum_of(dk, at.scaled(matmul(matrix_transpose(slope), widened(tangents[0]))));
       Tensors result{dq, dk, dv};
       for (Tensor& x : result) {
@@ -201,6 +209,11 @@ int64_t meetings(const SpecCall& call) {
 
 }  // namespace
 
+const AttentionAttrs& attention_attrs(const Call& call) {
+  if (&call.primitive == &primitives::attention) return call.attrs.as<AttentionAttrs>();
+  return call.attrs.as<AttentionGradAttrs>();
+}
+
 namespace primitives {
 // | `attention` | $Y = P V$, $P = \mathrm{softmax}(S)$ of each row, $S = s Q K^T + M$ | $\dot Y = \dot P V +
 // P \dot V$ with $\dot P = J \dot S$, $J U = P \odot (U - \langle P \odot U \rangle)$, sums over rows, $\dot
@@ -228,22 +241,29 @@ Primitive attention("attention",
 // = \dot P \odot (D - \langle P \odot D \rangle) - P \odot \langle \dot P \odot D \rangle + J (\dot G V^T + G
 // \dot V^T)$ with $D = G V^T$; $\dot{\bar Q} = s (\dot{\bar S} K + \bar S \dot K)$, $\dot{\bar K} = s
 // (\dot{\bar S}^T Q + \bar S^T \dot Q)$, $\dot{\bar V} = \dot P^T G + P^T \dot G$ | the transpose of it |
-Primitive attention_grad(
-    "attention_grad",
-    {.batching = batch_by_fields,
-     .attrs = AttentionAttrs{},
-     .inputs = {6, 7},
-     .check = check_grad,
-     .infer =
-         [](const SpecCall& call, std::span<Spec> outputs) {
-           for (size_t i = 0; i < 3; ++i) outputs[i] = call.inputs[i];
-         },
-     .derivative = grad_rule,
-     .num_outputs = 3,
-     .flops = [](const SpecCall& call, std::span<const Spec>) -> Flops {
-       const int64_t n = meetings(call);
-       return {n * (3 * call.inputs[0].shape.back() + 2 * call.inputs[2].shape.back()), 4 * n, n};
-     }});
+Primitive attention_grad("attention_grad",
+                         {.batching = batch_by_fields,
+                          .attrs = AttentionGradAttrs{},
+                          .inputs = {6, 7},
+                          .check = check_grad,
+                          .infer =
+                              [](const SpecCall& call, std::span<Spec> outputs) {
+                                const auto& of = call.attrs.as<AttentionGradAttrs>();
+                                const bool wanted[] = {of.of_query, of.of_key, of.of_value};
+                                for (size_t i = 0; i < 3; ++i) {
+                                  outputs[i] = call.inputs[i];
+                                  if (!wanted[i]) outputs[i].shape[outputs[i].shape.size() - 2] = 0;
+                                }
+                              },
+                          .derivative = grad_rule,
+                          .num_outputs = 3,
+                          .flops = [](const SpecCall& call, std::span<const Spec>) -> Flops {
+                            const auto& of = call.attrs.as<AttentionGradAttrs>();
+                            const int64_t n = meetings(call), slopes = of.of_query || of.of_key;
+                            return {n * ((1 + of.of_query + of.of_key) * call.inputs[0].shape.back() +
+                                         (of.of_value + slopes) * call.inputs[2].shape.back()),
+                                    (1 + 3 * slopes) * n, n};
+                          }});
 }  // namespace primitives
 
 Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,

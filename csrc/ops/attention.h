@@ -24,12 +24,27 @@ struct AttentionAttrs {
   }
 };
 
+// Which cotangents are wanted.
+struct AttentionGradAttrs : AttentionAttrs {
+  bool of_query = true, of_key = true, of_value = true;
+  void fields(auto&& field) const {
+    AttentionAttrs::fields(field);
+    field("of_query", of_query);
+    field("of_key", of_key);
+    field("of_value", of_value);
+  }
+};
+
+// Of a call of either primitive.
+const AttentionAttrs& attention_attrs(const Call& call);
+
 namespace primitives {
 // AttentionAttrs: (q, k, v, and perhaps the mask (.., L, S)), of equal leading axes and one dtype, but for a
 // boolean mask -> (y, logsumexp of the scores (.., L), in float32 where y has 16 bits)
 extern Primitive attention;
-// AttentionAttrs: (q, k, v, g, y, logsumexp, and perhaps the mask) -> the cotangents of q, k and v where g is
-// that of y. y and logsumexp, which follow from the others, count as constants.
+// AttentionGradAttrs: (q, k, v, g, y, logsumexp, and perhaps the mask) -> the cotangents of q, k and v where
+// g is that of y; one that is not wanted has no rows. y and logsumexp, which follow from the others, count as
+// constants.
 extern Primitive attention_grad;
 }  // namespace primitives
 

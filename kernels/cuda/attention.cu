@@ -281,11 +281,11 @@ cudaError_t attention(cudaStream_t stream, DType dtype, const Attention& work) {
 cudaError_t attention_grad(cudaStream_t stream, DType dtype, const Attention& work) {
   return visit_floating(dtype, cudaErrorInvalidValue, [&]<class T>() {
     cudaError_t error = cudaSuccess;
-    if (work.batches * work.queries * work.depth > 0)
+    if (work.dq && work.batches * work.queries * work.depth > 0)
       error = launch<attend_back<T, Side::query>>(grid_of(stream, work, work.queries, work.depth), work);
-    if (error == cudaSuccess && work.batches * work.keys * work.depth > 0)
+    if (error == cudaSuccess && work.dk && work.batches * work.keys * work.depth > 0)
       error = launch<attend_back<T, Side::key>>(grid_of(stream, work, work.keys, work.depth), work);
-    if (error == cudaSuccess && work.batches * work.keys * work.width > 0)
+    if (error == cudaSuccess && work.dv && work.batches * work.keys * work.width > 0)
       error = launch<attend_back<T, Side::value>>(grid_of(stream, work, work.keys, work.width), work);
     return error;
   });

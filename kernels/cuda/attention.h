@@ -30,7 +30,7 @@ struct Attention {
 
 // y_out and sums.
 [[nodiscard]] cudaError_t attention(cudaStream_t stream, DType dtype, const Attention& work);
-// dq, dk and dv, where g is the cotangent of y.
+// Those of dq, dk and dv that are not null, where g is the cotangent of y.
 [[nodiscard]] cudaError_t attention_grad(cudaStream_t stream, DType dtype, const Attention& work);
 
 }  // namespace tidu::cuda

@@ -115,6 +115,47 @@ def test_second_derivatives_by_the_values_alone():
     np.testing.assert_array_equal(array(td.grad(lambda v: td.sum(linear(v) ** 2))(v)), 0 * array(v))
 
 
+@pytest.mark.parametrize("dtype", [td.float32, td.float64, td.bfloat16], ids=str)
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)], ids=str)
+def test_only_wanted_gradients_are_computed(wanted, dtype):
+    """With the bits that they have beside the others, by fewer operations."""
+    shapes = {0: (2, 70, 8), 1: (2, 90, 8), 2: (2, 90, 5)}
+    arguments = [t(normal(*shape), dtype) for shape in shapes.values()]
+
+    def noted(argnums):
+        f = lambda q, k, v: td.sum(td.sin(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
+        with td.profile() as profile:
+            gradients = td.grad(f, argnums=argnums)(*arguments)
+        (call,) = (call for call in profile.calls if call["name"] == "attention_grad")
+        return gradients, call["operations"], call["bytes"]
+
+    everything, all_operations, all_bytes = noted((0, 1, 2))
+    gradients, operations, size = noted(wanted)
+    for i, gradient in zip(wanted, gradients, strict=True):
+        np.testing.assert_array_equal(array(gradient), array(everything[i]))
+    queries, keys, depth, width = 70, 90, 8, 5
+    of_scores = 0 in wanted or 1 in wanted
+    products = depth * (1 + (0 in wanted) + (1 in wanted)) + width * ((2 in wanted) + of_scores)
+    others = 1 + 1 + 3 * of_scores
+    assert operations == 2 * queries * keys * (2 * products + others) < all_operations
+    assert all_bytes - size == sum(arguments[i].nbytes for i in range(3) if i not in wanted)
+
+
+def test_rules_of_unwanted_gradients_multiply_no_matrices():
+    q, k, v = t(normal(3, 2)), t(normal(4, 2)), t(normal(4, 2))
+    f = lambda *x: td.sum(td.sin(F.scaled_dot_product_attention(*x)))
+
+    def products(argnums):
+        second = lambda *x: td.jvp(td.grad(f, argnums=argnums), x, tuple(map(td.ones_like, x)))[1]
+        with td.profile() as profile:
+            second(q, k, v)
+        return sum(call["name"] == "matmul" for call in profile.calls)
+
+    assert max(products((0,)), products((1,)), products((2,))) < products((0, 1, 2))
+    for i in range(3):
+        td.check_grads(lambda *x, i=i: td.grad(f, argnums=(i,))(*x)[0], (q, k, v), order=2)
+
+
 def test_a_row_that_looks_at_nothing_is_zero_and_so_are_its_gradients():
     q, k, v = (t(normal(3, 4)) for _ in range(3))
     mask = t(np.array([[True, False, True], [False] * 3, [True] * 3]))

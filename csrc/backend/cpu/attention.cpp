@@ -54,8 +54,8 @@ template <class T> struct Scores {
         k(call.inputs[1]),
         v(call.inputs[2]),
         mask(call.inputs.size() > mask ? call.inputs[mask] : Tensor()),
-        causal(call.attrs.as<AttentionAttrs>().causal),
-        scale(static_cast<T>(call.attrs.as<AttentionAttrs>().scale)),
+        causal(attention_attrs(call).causal),
+        scale(static_cast<T>(attention_attrs(call).scale)),
         queries(call.inputs[0].size(-2)),
         keys(call.inputs[1].size(-2)),
         depth(call.inputs[0].size(-1)),
@@ -155,6 +155,8 @@ template <class T> void forward(const Call& call) {
 }
 
 template <class T> void backward(const Call& call) {
+  const auto& of = call.attrs.as<AttentionGradAttrs>();
+  const bool of_scores = of.of_query || of.of_key;
   const Scores<T> scores(call, 6);
   const Matrices<T> g(call.inputs[3]), y(call.inputs[4]);
   const Tensor sums = row_major(call.inputs[5]);
@@ -166,14 +168,14 @@ template <class T> void backward(const Call& call) {
     T* const dq = results[0].data<T>() + batch * queries * depth;
     T* const dk = results[1].data<T>() + batch * keys * depth;
     T* const dv = results[2].data<T>() + batch * keys * width;
-    std::fill_n(dq, queries * depth, T(0));
-    std::fill_n(dk, keys * depth, T(0));
-    std::fill_n(dv, keys * width, T(0));
+    if (of.of_query) std::fill_n(dq, queries * depth, T(0));
+    if (of.of_key) std::fill_n(dk, keys * depth, T(0));
+    if (of.of_value) std::fill_n(dv, keys * width, T(0));
     T* const p =
         reinterpret_cast<T*>(own_memory<Use::product>((2 * kQueries * kKeys + queries) * int64_t{sizeof(T)}));
     T *const slope = p + kQueries * kKeys, *const delta = slope + kQueries * kKeys;
     T largest[kQueries];
-    for (int64_t i = 0; i < queries; ++i) {
+    for (int64_t i = 0; of_scores && i < queries; ++i) {
       const T *a = g.at(batch, i), *b = y.at(batch, i);
       delta[i] = 0;
       for (int64_t c = 0; c < width; ++c) delta[i] += a[c] * b[c];
@@ -187,20 +189,25 @@ template <class T> void backward(const Call& call) {
           const T sum = sums.data<T>()[batch * queries + i0 + r];
           scores.functions.exp_sum(p + r * kKeys, columns, shift_of(sum, Scores<T>::kInfinity));
         }
-        if (width > 0) {
+        if (of.of_value && width > 0) {
           multiply({columns, width, rows, true}, {p, kKeys, true}, {g.at(batch, i0), g.leading},
                    dv + j0 * width, width);
         }
+        if (!of_scores) continue;
         multiply({rows, columns, width}, {g.at(batch, i0), g.leading},
                  {scores.v.at(batch, j0), scores.v.leading, true}, slope, kKeys);
         for (int64_t r = 0; r < rows; ++r) {
           scores.functions.slope(p + r * kKeys, slope + r * kKeys, columns, delta[i0 + r], scores.scale);
         }
         if (depth == 0) continue;
-        multiply({rows, depth, columns, true}, {slope, kKeys}, {scores.k.at(batch, j0), scores.k.leading},
-                 dq + i0 * depth, depth);
-        multiply({columns, depth, rows, true}, {slope, kKeys, true},
-                 {scores.q.at(batch, i0), scores.q.leading}, dk + j0 * depth, depth);
+        if (of.of_query) {
+          multiply({rows, depth, columns, true}, {slope, kKeys}, {scores.k.at(batch, j0), scores.k.leading},
+                   dq + i0 * depth, depth);
+        }
+        if (of.of_key) {
+          multiply({columns, depth, rows, true}, {slope, kKeys, true},
+                   {scores.q.at(batch, i0), scores.q.leading}, dk + j0 * depth, depth);
+        }
       }
     }
   });

@@ -12,7 +12,7 @@ namespace {
 cudaError_t prepare(std::vector<Tensor>& inputs, size_t mask, const Call& call, Context& context,
                     Attention& work) {
   for (size_t i = 0; i < mask; ++i) TIDU_TRY(make_row_major(&inputs[i], context.stream()));
-  const auto& attrs = call.attrs.as<AttentionAttrs>();
+  const AttentionAttrs& attrs = attention_attrs(call);
   const Tensor &q = inputs[0], &k = inputs[1], &v = inputs[2];
   work.q = q.raw_data(), work.k = k.raw_data(), work.v = v.raw_data();
   work.causal = attrs.causal, work.scale = attrs.scale;
@@ -43,8 +43,10 @@ cudaError_t backward(const Call& call, Context& context) {
   Attention work;
   TIDU_TRY(prepare(inputs, 6, call, context, work));
   work.g = inputs[3].raw_data(), work.y = inputs[4].raw_data(), work.sums = inputs[5].raw_data();
-  work.dq = call.outputs[0].raw_data(), work.dk = call.outputs[1].raw_data();
-  work.dv = call.outputs[2].raw_data();
+  const auto& of = call.attrs.as<AttentionGradAttrs>();
+  work.dq = of.of_query ? call.outputs[0].raw_data() : nullptr;
+  work.dk = of.of_key ? call.outputs[1].raw_data() : nullptr;
+  work.dv = of.of_value ? call.outputs[2].raw_data() : nullptr;
   return attention_grad(context.stream(), call.outputs[0].dtype(), work);
 }
 
