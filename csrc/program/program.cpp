@@ -117,7 +117,7 @@ std::vector<size_t> Program::last_uses() const {
   return result;
 }
 
-void remove_unused(Program& program) {
+std::vector<int> remove_and_renumber(Program& program) {
   std::vector<int> names(program.variables.size(), -1);  // at first 0 for those that are used
   const auto use = [&](const std::vector<int>& variables) {
     for (int variable : variables) names[variable] = 0;
@@ -155,7 +155,10 @@ void remove_unused(Program& program) {
   std::ranges::for_each(program.outputs, rename);
   for (Program::Write& write : program.writes) rename(write.variable);
   program.variables = std::move(specs);
+  return names;
 }
+
+void remove_unused(Program& program) { remove_and_renumber(program); }
 
 std::string host_bytes(const Tensor& tensor) {
   std::string bytes(tensor.nbytes(), '\0');

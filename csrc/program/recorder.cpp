@@ -167,11 +167,14 @@ bool Recorder::moves(std::span<const Tensor> tensors) const {
 // The program has what constants were when they were used, also where they are overwritten afterwards.
 void Recorder::keep_constants(std::span<const Tensor> overwritten) {
   const VisibleTraces scope(outer());
+  const auto is_overwritten = [&](const Tensor& value) {
+    return std::ranges::any_of(overwritten, [&](const Tensor& target) {
+      return target.impl().storage && target.impl().storage == value.impl().storage;
+    });
+  };
+  std::erase_if(known_, [&](const auto& known) { return is_overwritten(known.second); });
   for (Program::Constant& constant : program_.constants) {
-    const auto shares = [&](const Tensor& target) {
-      return target.impl().storage && target.impl().storage == constant.value.impl().storage;
-    };
-    if (std::ranges::none_of(overwritten, shares)) continue;
+    if (!is_overwritten(constant.value)) continue;
     outside_.erase(&constant.value.impl());
     constant.value = bind(primitives::copy, {constant.value});
   }
@@ -201,6 +204,7 @@ void Recorder::record(const Call& call, bool differentiable) {
     Place& place = places_[new_place(output)];
     place.moves = moving;
     outputs.push_back(place.value);
+    if (fold_ == Fold::constants && !moving && !output.is_abstract()) known_.emplace(place.value, output);
     if (!call.primitive.view || !(output.impl().storage == call.inputs[0].impl().storage)) continue;
     const int base = place_of(call.inputs[0]);
     Place& view = places_[output.impl().link(id())->index];
@@ -226,18 +230,24 @@ void Recorder::record_custom(CustomCall& call, bool differentiable) {
   append(*closed.primitive, closed.attrs, std::move(inputs), std::move(outputs), differentiable);
 }
 
-Program Recorder::finish(std::span<const Tensor> outputs) {
+Program Recorder::finish(std::span<const Tensor> outputs, Tensors* known) {
   for (const Tensor& output : outputs) program_.outputs.push_back(value_of(place_of(output)));
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
     const Place& place = places_[inputs_[i]];
     if (place.version > 0) program_.writes.push_back({static_cast<int>(i), place.value});
   }
   outside_.clear();
-  remove_unused(program_);
+  const std::vector<int> names = remove_and_renumber(program_);
+  if (known) {
+    known->assign(program_.variables.size(), Tensor());
+    for (const auto& [variable, value] : known_) {
+      if (names[variable] >= 0) (*known)[names[variable]] = value;
+    }
+  }
   return std::move(program_);
 }
 
-Program record(const Function& function, Specs like, Recorder::Fold fold) {
+Program record(const Function& function, Specs like, Recorder::Fold fold, Tensors* known) {
   Recorder recorder(fold);
   Tensors inputs;
   for (size_t i = 0; i < like.size(); ++i) inputs.push_back(recorder.add_input(like[i]));
@@ -248,7 +258,7 @@ Program record(const Function& function, Specs like, Recorder::Fold fold) {
     const LiveTrace live(recorder);
     outputs = function(inputs);
   }
-  return recorder.finish(outputs);
+  return recorder.finish(outputs, known);
 }
 
 }  // namespace tidu

@@ -26,7 +26,9 @@ class Recorder : public Trace {
 
   // A row-major argument of the program, whose value is not known.
   Tensor add_input(const Spec& spec);
-  Program finish(std::span<const Tensor> outputs);
+  // With Fold::constants `known` becomes the values of the variables that do not depend on the arguments, as
+  // far as calls that were recorded gave them and nobody wrote to them; the others are undefined.
+  Program finish(std::span<const Tensor> outputs, Tensors* known = nullptr);
 
  protected:
   explicit Recorder(Outermost outermost) : Trace(outermost), fold_(Fold::nothing) {}
@@ -70,13 +72,18 @@ class Recorder : public Trace {
   std::vector<Place> places_;
   std::vector<int> inputs_;                             // places
   std::unordered_map<const TensorImpl*, int> outside_;  // kept alive by program_.constants
+  std::unordered_map<int, Tensor> known_;               // by variable
 };
+
+// remove_unused, and the new numbers of variables, -1 for those that went.
+std::vector<int> remove_and_renumber(Program& program);
 
 // The TraceError of a recorder whose program is not to write to what it closes over.
 [[noreturn]] void fail_on_outside(const char* op, const Tensor& target);
 
 // The program of `function` for arguments of these specs, whose values are not known: reading one inside is
 // a TraceError.
-Program record(const Function& function, Specs like, Recorder::Fold fold = Recorder::Fold::nothing);
+Program record(const Function& function, Specs like, Recorder::Fold fold = Recorder::Fold::nothing,
+               Tensors* known = nullptr);
 
 }  // namespace tidu

@@ -145,16 +145,17 @@ std::vector<Linearity> linearity_of(const Program& program, const std::vector<Li
 
 Function transpose(const Function& linear, Specs like) {
   Program program;
+  Tensors known;
   Kinds kinds;
   Opened opened;
   try {
-    program = record(linear, like, Recorder::Fold::constants);
+    program = record(linear, like, Recorder::Fold::constants, &known);
     for (;;) {
       opened.calls.assign(program.instructions.size(), false);
       kinds = kinds_of(program, Kinds(like.size(), Linearity::linear), &opened);
       if (std::ranges::count(opened.calls, true) == 0) break;
       const Function of_opened = [&](const Tensors& x) { return run_opened(program, opened.calls, x); };
-      program = record(of_opened, like, Recorder::Fold::constants);
+      program = record(of_opened, like, Recorder::Fold::constants, &known);
     }
   } catch (const TraceError& error) {
     // A call that is not linear as a whole was to be opened, and looks at a value.
@@ -179,13 +180,18 @@ Function transpose(const Function& linear, Specs like) {
       }
     }
     if (!call.outputs.empty() && std::ranges::all_of(call.outputs, is_moving)) continue;
+    if (!call.outputs.empty() &&
+        std::ranges::all_of(call.outputs, [&](int variable) { return known[variable].defined(); })) {
+      for (int variable : call.outputs) values[variable] = known[variable];
+      continue;
+    }
     const Tensors results = program.run(call, values);
     for (size_t i = 0; i < results.size(); ++i) {
       if (!is_moving(call.outputs[i])) values[call.outputs[i]] = results[i];
     }
   }
 
-  Unchanged kept(program);
+  Unchanged kept(program, known);
   return [program = std::move(program), kinds, values = std::move(values),
           kept = std::move(kept)](const Tensors& cotangents) {
     kept.check("backward");

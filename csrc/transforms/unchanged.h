@@ -9,11 +9,11 @@ namespace tidu {
 
 class Unchanged {
  public:
-  // The constants of a program, which may share memory with tensors of the user's.
-  explicit Unchanged(const Program& program) {
-    for (const Program::Constant& constant : program.constants) {
-      if (constant.value.impl().storage)
-        kept_.emplace_back(constant.value, constant.value.impl().storage->version());
+  // The constants of a program and others, where defined, which may share memory with tensors of the user's.
+  explicit Unchanged(const Program& program, const Tensors& others = {}) {
+    for (const Program::Constant& constant : program.constants) keep(constant.value);
+    for (const Tensor& other : others) {
+      if (other.defined()) keep(other);
     }
   }
 
@@ -29,6 +29,10 @@ class Unchanged {
   }
 
  private:
+  void keep(const Tensor& tensor) {
+    if (tensor.impl().storage) kept_.emplace_back(tensor, tensor.impl().storage->version());
+  }
+
   std::vector<std::pair<Tensor, uint64_t>> kept_;
 };
 

@@ -499,6 +499,58 @@ def test_forward_mode_of_a_rule_that_is_not_linear():
         td.jvp(affine, (x,), (scalar(1.0),))
 
 
+def test_what_a_rule_creates_is_computed_once():
+    """Also where it is transposed: forward mode of a custom_vjp, reverse mode of a custom_jvp."""
+    x = td.tensor([0.5, 1.0, 2.0])
+
+    def slopes():
+        return td.exp(td.astype(td.arange(3), td.float32) - 1)
+
+    @td.custom_vjp
+    def by_vjp(x):
+        return x * 1
+
+    by_vjp.defvjp(lambda x: (x * 1, None), lambda _, g: (g * slopes(),))
+
+    @td.custom_jvp
+    def by_jvp(x):
+        return x * 1
+
+    by_jvp.defjvp(lambda xs, ts: (xs[0] * 1, ts[0] * slopes()))
+    for derivative in (
+        lambda: td.jvp(by_vjp, (x,), (td.ones(3),))[1],
+        lambda: td.grad(lambda x: by_jvp(x).sum())(x),
+    ):
+        with td.profile() as profile:
+            found = derivative()
+        np.testing.assert_allclose(values(found), np.exp([-1, 0, 1]), rtol=1e-6)
+        ran = [call["name"] for call in profile.calls]
+        assert ran.count("arange") == ran.count("exp") == 1, ran
+
+
+def test_a_transposed_rule_may_write_to_what_it_creates():
+    x = td.tensor([0.5, 1.0, 2.0])
+
+    @td.custom_vjp
+    def f(x):
+        return x * 1
+
+    def backward(_, g):
+        weights = td.arange(3).astype(td.float32)
+        first = weights * 1
+        weights[0] = 5.0
+        moved = td.zeros(3)
+        moved[1] = g[0]
+        moved[2:] = g[2:] * weights[2:]
+        return (g * weights + moved * first,)
+
+    f.defvjp(lambda x: (x * 1, None), backward)
+    matrix = np.array([[5, 0, 0], [1, 1, 0], [0, 0, 6]], np.float32)
+    np.testing.assert_array_equal(values(td.jacrev(f)(x)), matrix.T)
+    np.testing.assert_array_equal(values(td.jacfwd(f)(x)), matrix.T)
+    np.testing.assert_array_equal(values(td.jvp(f, (x,), (td.ones(3),))[1]), matrix.T @ np.ones(3))
+
+
 def test_second_derivatives_of_a_rule_that_is_not_linear():
     """hvp and hessian fall back to reverse over reverse."""
 
