@@ -76,7 +76,6 @@ struct Step {
   const Attrs* attrs = &kNone;
   Tensors inputs{}, outputs{};
   void* workspace = nullptr;
-  int64_t borrows = 0;  // bytes of workspace from a device with queues, in the order of the call's
   Kernel kernel = nullptr;
   const GroupKernel* group = nullptr;
   std::vector<Factors> products{};
@@ -211,13 +210,16 @@ struct Executable::Frame {
         backend(step.device).run({*step.primitive, step.inputs, *step.attrs, step.outputs}, step.products);
       });
     } else if (step.kernel) {
-      Tensor borrowed;
-      if (step.borrows > 0) {
-        borrowed = Tensor::empty({step.borrows}, DType::uint8, step.outputs[0].device());
-        step.workspace = borrowed.raw_data();
-      }
       const Call call{*step.primitive, step.inputs, *step.attrs, step.outputs, step.workspace};
-      noted(call, [&] { step.kernel(call); });
+      const Device device = (step.outputs.empty() ? step.inputs : step.outputs)[0].device();
+      const WorkspaceBytes needed = step.primitive->workspaces[static_cast<int>(device.type)];
+      const size_t bytes = device.type != DeviceType::cpu && needed ? needed(call) : 0;
+      if (bytes == 0) return noted(call, [&] { step.kernel(call); });
+      // From a device with queues, in the order of the call's; how products are computed may have been set
+      // anew since it was planned.
+      const Tensor borrowed = Tensor::empty({static_cast<int64_t>(bytes)}, DType::uint8, device);
+      const Call lent{*step.primitive, step.inputs, *step.attrs, step.outputs, borrowed.raw_data()};
+      noted(lent, [&] { step.kernel(lent); });
     } else {
       if (step.queued) {
         step.queued->use(step.inputs);
@@ -723,11 +725,8 @@ std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const 
       step.outputs = shown_to_kernels(*step.primitive, step.outputs);
     }
     step.calls_host = !step.kernel && calls_host(*call.primitive, call.attrs);
-    if (workspace.device.type != DeviceType::cpu) {
-      step.borrows = workspace.bytes;
-    } else if (workspace.bytes > 0) {
+    if (workspace.device.type == DeviceType::cpu && workspace.bytes > 0)
       step.workspace = static_cast<char*>(storage_of(workspace)->data()) + offset_of(workspace);
-    }
     frame->steps.push_back(std::move(step));
   }
   for (const auto& [variable, to] : plan_.results) {

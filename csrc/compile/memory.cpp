@@ -332,10 +332,13 @@ class Planner {
       plan_.workspaces.push_back({Memory::arena, 0, 0, workspace_bytes(units_[now]), device, now, now});
     }
     std::vector<Memory*> placed;
-    for (std::vector<Memory>* memories : {&plan_.memories, &plan_.workspaces}) {
-      for (Memory& memory : *memories) {
-        if (memory.kind == Memory::arena && memory.whole < 0) placed.push_back(&memory);
-      }
+    for (Memory& memory : plan_.memories) {
+      if (memory.kind == Memory::arena && memory.whole < 0) placed.push_back(&memory);
+    }
+    // Calls on devices with queues borrow theirs as they are issued.
+    for (int now = 0; now < end_; ++now) {
+      Memory& memory = plan_.workspaces[now];
+      if (memory.device.type == DeviceType::cpu || units_[now].held) placed.push_back(&memory);
     }
     for (Memory* memory : placed) {
       const auto known = std::ranges::find(plan_.arenas, memory->device, &MemoryPlan::Arena::device);

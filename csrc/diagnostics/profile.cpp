@@ -63,11 +63,15 @@ void Profile::note(ProfiledCall call, const std::function<void()>& run) {
   call.source = Lines::here();
   call.thread = std::hash<std::thread::id>()(std::this_thread::get_id());
   wait_for(call.device);
+  Allocator& allocator = backend(call.device).allocator(call.device.index);
+  const int64_t allocations = allocator.stats().allocations;
   call.begin = now() - start_;
   run();
   wait_for(call.device);
   call.duration = now() - start_ - call.begin;
-  call.live_bytes = backend(call.device).allocator(call.device.index).stats().live_bytes;
+  const MemoryStats memory = allocator.stats();
+  call.live_bytes = memory.live_bytes;
+  call.allocations = memory.allocations - allocations;
   const std::lock_guard lock(mutex_);
   calls_.push_back(std::move(call));
 }

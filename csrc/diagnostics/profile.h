@@ -17,6 +17,7 @@ struct ProfiledCall {
   int64_t bytes = 0;                // read and written, each element once
   int64_t operations = 0;           // on numbers; a multiply-add is two
   int64_t live_bytes = 0;           // in use on the device when it was over
+  int64_t allocations = 0;          // of memory of the device that no plan knows of
   uint64_t thread = 0;
 };
 

@@ -18,27 +18,44 @@ namespace tidu::cuda {
 
 #ifdef __CUDACC__
 
-struct ScratchAllocator {
+// Thrust asks for all of its memory in one piece, before it launches anything. So what it needs is found out
+// by giving it none.
+struct Needed {
+  size_t bytes;
+};
+struct RoomAllocator {
   using value_type = char;
-  Scratch scratch;
-  char* allocate(size_t bytes) { return static_cast<char*>(scratch.allocate(scratch.owner, bytes)); }
+  Room room;
+  char* allocate(size_t bytes) {
+    if (bytes > room.bytes) throw Needed{bytes};
+    return static_cast<char*>(room.data);
+  }
   void deallocate(char*, size_t) {}
 };
 
-// Queues what body(policy) has Thrust do. Its host form needs at most `bytes` of temporary memory.
-template <class Body>
-[[nodiscard]] cudaError_t run_thrust(cudaStream_t stream, Scratch scratch, size_t /*bytes*/,
-                                     const Body& body) {
+// Queues what body(policy) has Thrust do, in memory of which there must be as much as thrust_bytes says.
+template <class Body> [[nodiscard]] cudaError_t run_thrust(cudaStream_t stream, Room room, const Body& body) {
   try {
-    ScratchAllocator allocator{scratch};
+    RoomAllocator allocator{room};
     body(thrust::cuda::par_nosync(allocator).on(stream));
-  } catch (const thrust::system_error& error) { return static_cast<cudaError_t>(error.code().value()); }
+  } catch (const thrust::system_error& error) {
+    return static_cast<cudaError_t>(error.code().value());
+  } catch (const Needed&) { return cudaErrorMemoryAllocation; }
   return cudaSuccess;
+}
+
+// The host form needs at most `of_host` bytes.
+template <class Body> size_t thrust_bytes(size_t /*of_host*/, const Body& body) {
+  try {
+    RoomAllocator allocator{};
+    body(thrust::cuda::par_nosync(allocator));
+  } catch (const Needed& needed) { return needed.bytes; }
+  return 0;
 }
 
 #else
 
-struct ScratchPieces {
+struct RoomAllocator {
   using value_type = char;
   char* next;
   char* end;
@@ -52,15 +69,15 @@ struct ScratchPieces {
 };
 
 template <class Body> __global__ void thrust_kernel(Body body, char* memory, size_t bytes) {
-  ScratchPieces pieces{memory, memory + bytes};
-  body(thrust::cpp::par(pieces));
+  RoomAllocator allocator{memory, memory + bytes};
+  body(thrust::cpp::par(allocator));
 }
 
-template <class Body>
-[[nodiscard]] cudaError_t run_thrust(cudaStream_t stream, Scratch scratch, size_t bytes, const Body& body) {
-  char* const memory = bytes > 0 ? static_cast<char*>(scratch.allocate(scratch.owner, bytes)) : nullptr;
-  return launch<thrust_kernel<Body> >({1, 1, 0, stream}, body, memory, bytes);
+template <class Body> [[nodiscard]] cudaError_t run_thrust(cudaStream_t stream, Room room, const Body& body) {
+  return launch<thrust_kernel<Body> >({1, 1, 0, stream}, body, static_cast<char*>(room.data), room.bytes);
 }
+
+template <class Body> size_t thrust_bytes(size_t of_host, const Body&) { return of_host; }
 
 #endif
 

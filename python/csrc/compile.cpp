@@ -152,7 +152,8 @@ class ProfileSession {
       noted["source"] = call.source.file ? str(call.source) : std::string();
       noted["device"] = call.device, noted["begin"] = call.begin, noted["duration"] = call.duration;
       noted["bytes"] = call.bytes, noted["operations"] = call.operations;
-      noted["live_bytes"] = call.live_bytes, noted["thread"] = call.thread;
+      noted["live_bytes"] = call.live_bytes, noted["allocations"] = call.allocations;
+      noted["thread"] = call.thread;
       result.append(noted);
     }
     profile_.reset();

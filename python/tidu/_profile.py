@@ -21,7 +21,8 @@ class profile:
     Calls on device cuda are waited for one by one, so that each has its own time: the whole takes longer than
     without. `calls` has a dictionary for each: name, operands, source (the line that made it), device, begin
     and duration in nanoseconds, bytes (read and written), operations (on numbers), live_bytes (in use on the
-    device when it was over), thread. Steps of compiled functions are noted with what they stand for.
+    device when it was over), allocations (of memory of the device while it ran, which no plan knows of),
+    thread. Steps of compiled functions are noted with what they stand for.
 
     Examples
     --------

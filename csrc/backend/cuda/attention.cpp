@@ -11,7 +11,7 @@ namespace {
 // All but the mask become row-major.
 cudaError_t prepare(std::vector<Tensor>& inputs, size_t mask, const Call& call, Context& context,
                     Attention& work) {
-  for (size_t i = 0; i < mask; ++i) TIDU_TRY(make_row_major(&inputs[i], context.stream()));
+  for (size_t i = 0; i < mask; ++i) TIDU_TRY(make_row_major(&inputs[i], context));
   const AttentionAttrs& attrs = attention_attrs(call);
   const Tensor &q = inputs[0], &k = inputs[1], &v = inputs[2];
   work.q = q.raw_data(), work.k = k.raw_data(), work.v = v.raw_data();
@@ -34,6 +34,7 @@ cudaError_t forward(const Call& call, Context& context) {
   std::vector<Tensor> inputs(call.inputs.begin(), call.inputs.end());
   Attention work;
   TIDU_TRY(prepare(inputs, 3, call, context, work));
+  if (context.only_counts()) return cudaSuccess;
   work.y_out = call.outputs[0].raw_data(), work.sums = call.outputs[1].raw_data();
   return attention(context.stream(), call.outputs[0].dtype(), work);
 }
@@ -42,6 +43,7 @@ cudaError_t backward(const Call& call, Context& context) {
   std::vector<Tensor> inputs(call.inputs.begin(), call.inputs.end());
   Attention work;
   TIDU_TRY(prepare(inputs, 6, call, context, work));
+  if (context.only_counts()) return cudaSuccess;
   work.g = inputs[3].raw_data(), work.y = inputs[4].raw_data(), work.sums = inputs[5].raw_data();
   const auto& of = call.attrs.as<AttentionGradAttrs>();
   work.dq = of.of_query ? call.outputs[0].raw_data() : nullptr;
@@ -53,8 +55,8 @@ cudaError_t backward(const Call& call, Context& context) {
 }  // namespace
 
 void register_attention_kernels() {
-  set_operation<forward>(primitives::attention);
-  set_operation<backward>(primitives::attention_grad);
+  set_counted_operation<forward>(primitives::attention);
+  set_counted_operation<backward>(primitives::attention_grad);
 }
 
 }  // namespace tidu::cuda

@@ -12,8 +12,8 @@ cudaError_t convolution(const Call& call, Context& context) {
   if (out.numel() == 0) return cudaSuccess;
   const Tensor& x = call.inputs[0];
   Tensor kernel = call.inputs[1], bias = call.inputs.size() > 2 ? call.inputs[2] : Tensor();
-  TIDU_TRY(make_row_major(&kernel, context.stream()));
-  if (bias.defined()) TIDU_TRY(make_row_major(&bias, context.stream()));
+  TIDU_TRY(make_row_major(&kernel, context));
+  if (bias.defined()) TIDU_TRY(make_row_major(&bias, context));
   Convolution work{.dtype = out.dtype(),
                    .images = x.size(0),
                    .groups = x.size(1),
@@ -34,11 +34,12 @@ cudaError_t convolution(const Call& call, Context& context) {
   }
   const int splits = convolution_splits(work);
   const size_t bytes = convolution_workspace(work, splits);
-  return convolve(context.stream(), work, splits, bytes > 0 ? context.workspace<char>(bytes) : nullptr);
+  void* const workspace = bytes > 0 ? context.workspace<char>(bytes) : nullptr;
+  return context.only_counts() ? cudaSuccess : convolve(context.stream(), work, splits, workspace);
 }
 
 }  // namespace
 
-void register_convolution_kernels() { set_operation<convolution>(primitives::convolution); }
+void register_convolution_kernels() { set_counted_operation<convolution>(primitives::convolution); }
 
 }  // namespace tidu::cuda

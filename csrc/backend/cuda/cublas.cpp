@@ -185,11 +185,14 @@ const std::optional<Algorithm>& algorithm_for(Handle& entry, const Gemm& gemm, c
 }
 
 // Gives the handle the context's stream and a workspace.
-void prepare(const Handle& entry, size_t bytes, const Call& call, Context& context) {
-  void* const workspace = context.workspace<char>(bytes);
+void prepare(const Handle& entry, Room room, const Call& call, Context& context) {
   check(cublasSetStream(entry.handle, context.stream()), "cublasSetStream", call);
   // After the stream, for setting that takes the workspace away.
-  check(cublasSetWorkspace(entry.handle, workspace, bytes), "cublasSetWorkspace", call);
+  check(cublasSetWorkspace(entry.handle, room.data, room.bytes), "cublasSetWorkspace", call);
+}
+
+bool is_too_large(const Gemm& gemm) {
+  return std::max({gemm.m, gemm.n, gemm.k, gemm.a.leading, gemm.b.leading, gemm.batches}) > INT_MAX;
 }
 
 template <class T> struct Functions;
@@ -227,20 +230,23 @@ void solve_each(const Handle& entry, const Triangular& system, int n, int column
 
 }  // namespace
 
-cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context) {
-  for (const int64_t extent : {gemm.m, gemm.n, gemm.k, gemm.a.leading, gemm.b.leading, gemm.batches}) {
-    if (extent > INT_MAX) return cudaErrorNotSupported;
-  }
+Room room_to_multiply(const Gemm& gemm, const Call& call, Context& context) {
+  // Of use to split sums: no more than sixteen of each.
+  const int64_t sums = gemm.batches * gemm.m * gemm.n * 4, most = handle_of(context.device(), call).workspace;
+  return context.room(static_cast<size_t>(std::min(most, (int64_t{64} << 10) + 16 * sums)));
+}
+
+bool may_refuse(const Gemm& gemm) { return is_too_large(gemm) || (gemm.bias && is_narrow(gemm.dtype)); }
+
+cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context, Room room) {
+  if (is_too_large(gemm)) return cudaErrorNotSupported;
   Handle& entry = handle_of(context.device(), call);
   const Arithmetic arithmetic = arithmetic_of(gemm.dtype);
-  // Of use to split sums: no more than sixteen of each.
-  const int64_t sums = gemm.batches * gemm.m * gemm.n * 4;
-  const auto bytes = static_cast<size_t>(std::min(entry.workspace, (int64_t{64} << 10) + 16 * sums));
   const std::lock_guard lock(entry.mutex);
   if (gemm.bias) {
     BiasedProduct biased(gemm, arithmetic, call);
-    if (const auto& chosen = algorithm_for(entry, gemm, arithmetic, biased, bytes, call)) {
-      void* const workspace = chosen->workspace > 0 ? context.workspace<char>(chosen->workspace) : nullptr;
+    if (const auto& chosen = algorithm_for(entry, gemm, arithmetic, biased, room.bytes, call)) {
+      void* const workspace = chosen->workspace > 0 ? room.data : nullptr;
       check(cublasLtMatmul(entry.lt(), &biased.product, arithmetic.one, gemm.b.data, &biased.b, gemm.a.data,
                            &biased.a, arithmetic.zero, gemm.c, &biased.c, gemm.c, &biased.c,
                            &chosen->algorithm, workspace, chosen->workspace, context.stream()),
@@ -253,7 +259,7 @@ cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& cont
     TIDU_TRY(copy_view(context.stream(), {gemm.batches * gemm.m, gemm.n},
                        StridedMemory(gemm.bias, {0, 1}, size), StridedMemory(gemm.c, {gemm.n, 1}, size)));
   }
-  prepare(entry, bytes, call, context);
+  prepare(entry, room, call, context);
   const cudaDataType type = arithmetic.elements;
   // The library's matrices are column-major, as in BiasedProduct.
   check(cublasGemmStridedBatchedEx(
@@ -267,13 +273,17 @@ cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& cont
   return cudaSuccess;
 }
 
-void solve_by_cublas(const Triangular& system, const Call& call, Context& context) {
+Room room_to_solve(const Call& call, Context& context) {
+  return context.room(static_cast<size_t>(handle_of(context.device(), call).workspace));
+}
+
+void solve_by_cublas(const Triangular& system, const Call& call, Context& context, Room room) {
   const int64_t n = system.b.rows, columns = system.b.columns;
   if (n > INT_MAX || columns > INT_MAX)
     fail<ShapeError>("[", call.primitive.name, "] an extent of ", std::max(n, columns), " is too large");
   Handle& entry = handle_of(context.device(), call);
   const std::lock_guard lock(entry.mutex);
-  prepare(entry, static_cast<size_t>(entry.workspace), call, context);
+  prepare(entry, room, call, context);
   const auto solve = [&]<class T>() {
     solve_each<T>(entry, system, static_cast<int>(n), static_cast<int>(columns), call);
   };

@@ -26,7 +26,10 @@ struct Gemm {
 // only where allow_tf32() says so. Nothing is issued and the result is cudaErrorNotSupported where the
 // library cannot do it: its extents are 32-bit integers, and it may lack an algorithm that adds the bias to a
 // product in 16 bits before it rounds.
-cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context);
+cudaError_t multiply_by_cublas(const Gemm& gemm, const Call& call, Context& context, Room room);
+Room room_to_multiply(const Gemm& gemm, const Call& call, Context& context);
+// Whether the result may be that.
+bool may_refuse(const Gemm& gemm);
 
 // Triangular systems a x = b, or a^T x = b, for matrices a that are row-major as b is, which becomes x.
 struct Triangular {
@@ -34,6 +37,7 @@ struct Triangular {
   bool upper, transposed, unit_diagonal;
   Matrices b;
 };
-void solve_by_cublas(const Triangular& system, const Call& call, Context& context);
+void solve_by_cublas(const Triangular& system, const Call& call, Context& context, Room room);
+Room room_to_solve(const Call& call, Context& context);
 
 }  // namespace tidu::cuda

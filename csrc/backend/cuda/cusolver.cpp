@@ -52,16 +52,16 @@ TIDU_FUNCTIONS(cuDoubleComplex, double, Z, Zheevd, Zungqr)
 // A row-major matrix's lower triangle is the upper one of the same memory seen column-major.
 constexpr cublasFillMode_t kRowMajorLower = CUBLAS_FILL_MODE_UPPER;
 
-// The device's handle, set to the context's stream and kept from other threads.
+// The device's handle, kept from other threads.
 class Solver {
  public:
   Solver(const Call& call, Context& context)
-      : call_(call), context_(context), entry_(entry_of(context.device())), lock_(entry_.mutex) {
+      : call_(call), entry_(entry_of(context.device())), lock_(entry_.mutex) {
     if (!entry_.handle) {
       check(cusolverDnCreate(&entry_.handle));
       check(cusolverDnCreateGesvdjInfo(&entry_.jacobi));
     }
-    check(cusolverDnSetStream(entry_.handle, context.stream()));
+    if (!context.only_counts()) check(cusolverDnSetStream(entry_.handle, context.stream()));
   }
   operator cusolverDnHandle_t() const { return entry_.handle; }
   gesvdjInfo_t jacobi() const { return entry_.jacobi; }
@@ -76,7 +76,6 @@ class Solver {
       fail<ShapeError>("[", call_.primitive.name, "] an extent of ", extent, " is too large");
     return static_cast<int>(extent);
   }
-  template <class T> T* workspace(int size) const { return context_.workspace<T>(static_cast<size_t>(size)); }
 
  private:
   struct Entry {
@@ -93,7 +92,6 @@ class Solver {
   }
 
   const Call& call_;
-  Context& context_;
   Entry& entry_;
   std::lock_guard<std::mutex> lock_;
 };
@@ -108,97 +106,139 @@ template <class F> void with_elements(const Matrices& a, const F& f) {
   }
 }
 
+// As much as ask(solver, data, &size) says for the type of the elements.
+template <class Ask>
+SolverRoom room_for(const Call& call, Context& context, const Matrices& a, const Ask& ask) {
+  const Solver solver(call, context);
+  SolverRoom room;
+  with_elements(a, [&]<class T>(T* data) {
+    solver.check(ask(solver, data, &room.size));
+    room.data = context.workspace<T>(static_cast<size_t>(room.size));
+  });
+  return room;
+}
+
+constexpr auto kVectors = CUSOLVER_EIG_MODE_VECTOR;
+
 }  // namespace
 
-void factorize_cholesky(const Call& call, Context& context, const Matrices& a, int* info) {
+SolverRoom room_for_cholesky(const Call& call, Context& context, const Matrices& a) {
+  return room_for(call, context, a, [&]<class T>(const Solver& solver, T* data, int* size) {
+    const int n = solver.to_int(a.rows);
+    return Functions<T>::potrf_size(solver, kRowMajorLower, n, data, n, size);
+  });
+}
+
+void factorize_cholesky(const Call& call, Context& context, const Matrices& a, int* info,
+                        const SolverRoom& room) {
   const Solver solver(call, context);
   const int n = solver.to_int(a.rows);
   with_elements(a, [&]<class T>(T* data) {
-    int size = 0;
-    solver.check(Functions<T>::potrf_size(solver, kRowMajorLower, n, data, n, &size));
-    T* const workspace = solver.workspace<T>(size);
     for (int64_t i = 0; i < a.count; ++i) {
-      solver.check(Functions<T>::potrf(solver, kRowMajorLower, n, data + i * a.rows * a.rows, n, workspace,
-                                       size, info + i));
+      solver.check(Functions<T>::potrf(solver, kRowMajorLower, n, data + i * a.rows * a.rows, n,
+                                       static_cast<T*>(room.data), room.size, info + i));
     }
   });
 }
 
-void factorize_lu(const Call& call, Context& context, const Matrices& a, int* pivots, int* info) {
+SolverRoom room_for_lu(const Call& call, Context& context, const Matrices& a) {
+  return room_for(call, context, a, [&]<class T>(const Solver& solver, T* data, int* size) {
+    const int m = solver.to_int(a.columns), n = solver.to_int(a.rows);
+    return Functions<T>::getrf_size(solver, m, n, data, m, size);
+  });
+}
+
+void factorize_lu(const Call& call, Context& context, const Matrices& a, int* pivots, int* info,
+                  const SolverRoom& room) {
   const Solver solver(call, context);
   const int m = solver.to_int(a.columns), n = solver.to_int(a.rows);  // seen column-major
   with_elements(a, [&]<class T>(T* data) {
-    int size = 0;
-    solver.check(Functions<T>::getrf_size(solver, m, n, data, m, &size));
-    T* const workspace = solver.workspace<T>(size);
     for (int64_t i = 0; i < a.count; ++i) {
-      solver.check(Functions<T>::getrf(solver, m, n, data + i * a.rows * a.columns, m, workspace,
-                                       pivots + i * std::min(m, n), info + i));
+      solver.check(Functions<T>::getrf(solver, m, n, data + i * a.rows * a.columns, m,
+                                       static_cast<T*>(room.data), pivots + i * std::min(m, n), info + i));
     }
+  });
+}
+
+SolverRoom room_for_singular(const Call& call, Context& context, bool complete, const Matrices& a) {
+  return room_for(call, context, a, [&]<class T>(const Solver& solver, T* data, int* size) {
+    const int m = solver.to_int(a.columns), n = solver.to_int(a.rows);
+    return Functions<T>::gesvdj_size(solver, kVectors, complete ? 0 : 1, m, n, data, m, nullptr, data, m,
+                                     data, n, size, solver.jacobi());
   });
 }
 
 void decompose_singular(const Call& call, Context& context, bool complete, const Matrices& a, void* s,
-                        void* vh, void* uh, int* info) {
+                        void* vh, void* uh, int* info, const SolverRoom& room) {
   const Solver solver(call, context);
   const int m = solver.to_int(a.columns), n = solver.to_int(a.rows), k = std::min(m, n);
   const int64_t left = int64_t{m} * (complete ? m : k), right = int64_t{n} * (complete ? n : k);
   with_elements(a, [&]<class T>(T* data) {
     auto* const values = static_cast<typename Functions<T>::Part*>(s);
     T *const u = static_cast<T*>(vh), *const v = static_cast<T*>(uh);
-    constexpr auto vectors = CUSOLVER_EIG_MODE_VECTOR;
-    const int economic = complete ? 0 : 1;
-    int size = 0;
-    solver.check(Functions<T>::gesvdj_size(solver, vectors, economic, m, n, data, m, values, u, m, v, n,
-                                           &size, solver.jacobi()));
-    T* const workspace = solver.workspace<T>(size);
     for (int64_t i = 0; i < a.count; ++i) {
-      solver.check(Functions<T>::gesvdj(solver, vectors, economic, m, n, data + i * m * n, m, values + i * k,
-                                        u + i * left, m, v + i * right, n, workspace, size, info + i,
-                                        solver.jacobi()));
+      solver.check(Functions<T>::gesvdj(solver, kVectors, complete ? 0 : 1, m, n, data + i * m * n, m,
+                                        values + i * k, u + i * left, m, v + i * right, n,
+                                        static_cast<T*>(room.data), room.size, info + i, solver.jacobi()));
     }
   });
 }
 
-void decompose_symmetric(const Call& call, Context& context, const Matrices& a, void* w, int* info) {
+SolverRoom room_for_symmetric(const Call& call, Context& context, const Matrices& a) {
+  return room_for(call, context, a, [&]<class T>(const Solver& solver, T* data, int* size) {
+    const int n = solver.to_int(a.rows);
+    return Functions<T>::syevd_size(solver, kVectors, CUBLAS_FILL_MODE_LOWER, n, data, n, nullptr, size);
+  });
+}
+
+void decompose_symmetric(const Call& call, Context& context, const Matrices& a, void* w, int* info,
+                         const SolverRoom& room) {
   const Solver solver(call, context);
   const int n = solver.to_int(a.rows);
   with_elements(a, [&]<class T>(T* data) {
     auto* const values = static_cast<typename Functions<T>::Part*>(w);
-    constexpr auto lower = CUBLAS_FILL_MODE_LOWER;
-    constexpr auto vectors = CUSOLVER_EIG_MODE_VECTOR;
-    int size = 0;
-    solver.check(Functions<T>::syevd_size(solver, vectors, lower, n, data, n, values, &size));
-    T* const workspace = solver.workspace<T>(size);
     for (int64_t i = 0; i < a.count; ++i) {
-      solver.check(Functions<T>::syevd(solver, vectors, lower, n, data + i * a.rows * a.rows, n,
-                                       values + i * n, workspace, size, info + i));
+      solver.check(Functions<T>::syevd(solver, kVectors, CUBLAS_FILL_MODE_LOWER, n,
+                                       data + i * a.rows * a.rows, n, values + i * n,
+                                       static_cast<T*>(room.data), room.size, info + i));
     }
   });
 }
 
-void orthogonalise(const Call& call, Context& context, const Matrices& a, int64_t n,
+SolverRoom room_for_orthogonal(const Call& call, Context& context, const Matrices& a, int64_t n) {
+  void* reflections = nullptr;
+  SolverRoom room = room_for(call, context, a, [&]<class T>(const Solver& solver, T* data, int* size) {
+    const int m = solver.to_int(a.columns), all = solver.to_int(a.rows), first = solver.to_int(n);
+    const int count = std::min(m, first);
+    T* const made = context.workspace<T>(static_cast<size_t>(a.count) * count + 1);
+    reflections = made;
+    int other = 0;
+    solver.check(Functions<T>::geqrf_size(solver, m, first, data, m, size));
+    const cusolverStatus_t status = Functions<T>::orgqr_size(solver, m, all, count, data, m, made, &other);
+    *size = std::max(*size, other);
+    return status;
+  });
+  room.reflections = reflections;
+  room.info = context.workspace<int>(1);
+  return room;
+}
+
+void orthogonalise(const Call& call, Context& context, const Matrices& a, int64_t n, const SolverRoom& room,
                    const std::function<cudaError_t()>& take) {
   const Solver solver(call, context);
   const int m = solver.to_int(a.columns), all = solver.to_int(a.rows), first = solver.to_int(n);
-  const int reflections = std::min(m, first);
-  int* const info = context.workspace<int>(1);
+  const int count = std::min(m, first);
   with_elements(a, [&]<class T>(T* data) {
-    T* const factors = context.workspace<T>(static_cast<size_t>(a.count) * reflections + 1);
-    int size = 0, other = 0;
-    solver.check(Functions<T>::geqrf_size(solver, m, first, data, m, &size));
-    solver.check(Functions<T>::orgqr_size(solver, m, all, reflections, data, m, factors, &other));
-    size = std::max(size, other);
-    T* const workspace = solver.workspace<T>(size);
+    T *const reflections = static_cast<T*>(room.reflections), *const workspace = static_cast<T*>(room.data);
     const int64_t step = a.rows * a.columns;
     for (int64_t i = 0; i < a.count; ++i) {
-      solver.check(Functions<T>::geqrf(solver, m, first, data + i * step, m, factors + i * reflections,
-                                       workspace, size, info));
+      solver.check(Functions<T>::geqrf(solver, m, first, data + i * step, m, reflections + i * count,
+                                       workspace, room.size, room.info));
     }
     check(take(), "[qr]");
     for (int64_t i = 0; i < a.count; ++i) {
-      solver.check(Functions<T>::orgqr(solver, m, all, reflections, data + i * step, m,
-                                       factors + i * reflections, workspace, size, info));
+      solver.check(Functions<T>::orgqr(solver, m, all, count, data + i * step, m, reflections + i * count,
+                                       workspace, room.size, room.info));
     }
   });
 }

@@ -10,10 +10,10 @@ cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const StridedMemo
   return for_each(Loops(shape, {from, to}), [&](const Loop& loop) { return copy(stream, from.size, loop); });
 }
 
-cudaError_t make_row_major(Tensor* x, cudaStream_t stream) {
+cudaError_t make_row_major(Tensor* x, Context& context) {
   if (x->is_contiguous()) return cudaSuccess;
-  const Tensor copied = Tensor::empty(x->shape(), x->dtype(), x->device());
-  TIDU_TRY(copy_view(stream, x->shape(), *x, copied));
+  const Tensor copied = context.tensor(x->shape(), x->dtype());
+  if (!context.only_counts()) TIDU_TRY(copy_view(context.stream(), x->shape(), *x, copied));
   *x = copied;
   return cudaSuccess;
 }

@@ -17,8 +17,8 @@ template <class Launch> cudaError_t for_each(const Loops& loops, const Launch& l
 cudaError_t copy_view(cudaStream_t stream, const Shape& shape, const StridedMemory& from,
                       const StridedMemory& to);
 
-// Puts a row-major copy in the place of a tensor that is not row-major.
-cudaError_t make_row_major(Tensor* x, cudaStream_t stream);
+// Puts a row-major copy, in memory of the call, in the place of a tensor that is not row-major.
+cudaError_t make_row_major(Tensor* x, Context& context);
 
 // Applies a function that treats one element after another, with its parameters, to a call's inputs and its
 // output.

@@ -58,17 +58,28 @@ const Plan& plan_for(Plans& plans, const Question& question, const Call& call) {
   return plans.made[question] = plan;
 }
 
-// exec(plan) with the plan for rows of n numbers.
-template <class Exec>
-void transform_rows(const Call& call, Context& context, cufftType type, int64_t n, int64_t rows,
-                    const char* function, const Exec& exec) {
-  Plans& plans = all_plans();
-  const std::lock_guard lock(plans.mutex);
-  const Plan& plan = plan_for(plans, {context.device(), type, n, rows}, call);
-  check(cufftSetStream(plan.handle, context.stream()), "cufftSetStream", call);
-  check(cufftSetWorkArea(plan.handle, context.workspace<char>(plan.bytes)), "cufftSetWorkArea", call);
-  check(exec(plan.handle), function, call);
-}
+// The plan for rows of n numbers, nobody else's meanwhile, and its memory.
+class Rows {
+ public:
+  Rows(const Call& call, Context& context, cufftType type, int64_t n, int64_t rows)
+      : call_(call),
+        lock_(all_plans().mutex),
+        plan_(plan_for(all_plans(), {context.device(), type, n, rows}, call)),
+        area_(context.workspace<char>(plan_.bytes)) {}
+
+  // exec(plan), which is `function` of the library.
+  template <class Exec> void transform(Context& context, const char* function, const Exec& exec) const {
+    check(cufftSetStream(plan_.handle, context.stream()), "cufftSetStream", call_);
+    check(cufftSetWorkArea(plan_.handle, area_), "cufftSetWorkArea", call_);
+    check(exec(plan_.handle), function, call_);
+  }
+
+ private:
+  const Call& call_;
+  const std::lock_guard<std::mutex> lock_;
+  const Plan& plan_;
+  void* area_;
+};
 
 template <class T> T* numbers_of(const Tensor& x) { return static_cast<T*>(x.raw_data()); }
 
@@ -76,17 +87,20 @@ cudaError_t fourier(const Call& call, Context& context) {
   Tensor x = call.inputs[0];
   const Tensor& y = call.outputs[0];
   if (x.numel() == 0) return cudaSuccess;
-  TIDU_TRY(make_row_major(&x, context.stream()));
+  TIDU_TRY(make_row_major(&x, context));
   const int direction = call.attrs.as<FourierAttrs>().inverse ? CUFFT_INVERSE : CUFFT_FORWARD;
-  const int64_t n = x.size(-1), rows = x.numel() / n;
-  if (x.dtype() == DType::complex128) {
+  const bool is_double = x.dtype() == DType::complex128;
+  const int64_t n = x.size(-1);
+  const Rows rows(call, context, is_double ? CUFFT_Z2Z : CUFFT_C2C, n, x.numel() / n);
+  if (context.only_counts()) return cudaSuccess;
+  if (is_double) {
     using Z = cufftDoubleComplex;
-    transform_rows(call, context, CUFFT_Z2Z, n, rows, "cufftExecZ2Z", [&](cufftHandle plan) {
+    rows.transform(context, "cufftExecZ2Z", [&](cufftHandle plan) {
       return cufftExecZ2Z(plan, numbers_of<Z>(x), numbers_of<Z>(y), direction);
     });
   } else {
     using C = cufftComplex;
-    transform_rows(call, context, CUFFT_C2C, n, rows, "cufftExecC2C", [&](cufftHandle plan) {
+    rows.transform(context, "cufftExecC2C", [&](cufftHandle plan) {
       return cufftExecC2C(plan, numbers_of<C>(x), numbers_of<C>(y), direction);
     });
   }
@@ -97,19 +111,25 @@ cudaError_t real_fourier(const Call& call, Context& context) {
   Tensor x = call.inputs[0];
   const Tensor& y = call.outputs[0];
   if (x.numel() == 0) return cudaSuccess;
-  TIDU_TRY(make_row_major(&x, context.stream()));
-  if (reinterpret_cast<uintptr_t>(x.raw_data()) % (2 * size_of(x.dtype())) != 0) {  // which cuFFT refuses
-    const Tensor copied = Tensor::empty(x.shape(), x.dtype(), x.device());
-    TIDU_TRY(copy_view(context.stream(), x.shape(), x, copied));
+  // cuFFT refuses what begins in the middle of a complex number, as a plan's tensors may.
+  const auto begins_within = [](const Tensor& x) {
+    return x.is_abstract() || reinterpret_cast<uintptr_t>(x.raw_data()) % (2 * size_of(x.dtype())) != 0;
+  };
+  if (!x.is_contiguous() || begins_within(x)) {
+    const Tensor copied = context.tensor(x.shape(), x.dtype());
+    if (!context.only_counts()) TIDU_TRY(copy_view(context.stream(), x.shape(), x, copied));
     x = copied;
   }
-  const int64_t n = x.size(-1), rows = x.numel() / n;
-  if (x.dtype() == DType::float64) {
-    transform_rows(call, context, CUFFT_D2Z, n, rows, "cufftExecD2Z", [&](cufftHandle plan) {
+  const bool is_double = x.dtype() == DType::float64;
+  const int64_t n = x.size(-1);
+  const Rows rows(call, context, is_double ? CUFFT_D2Z : CUFFT_R2C, n, x.numel() / n);
+  if (context.only_counts()) return cudaSuccess;
+  if (is_double) {
+    rows.transform(context, "cufftExecD2Z", [&](cufftHandle plan) {
       return cufftExecD2Z(plan, numbers_of<double>(x), numbers_of<cufftDoubleComplex>(y));
     });
   } else {
-    transform_rows(call, context, CUFFT_R2C, n, rows, "cufftExecR2C", [&](cufftHandle plan) {
+    rows.transform(context, "cufftExecR2C", [&](cufftHandle plan) {
       return cufftExecR2C(plan, numbers_of<float>(x), numbers_of<cufftComplex>(y));
     });
   }
@@ -121,26 +141,29 @@ cudaError_t real_fourier(const Call& call, Context& context) {
 cudaError_t fourier_to_real(const Call& call, Context& context) {
   const Tensor &given = call.inputs[0], &y = call.outputs[0];
   if (given.numel() == 0) return cudaSuccess;
-  const cudaStream_t stream = context.stream();
-  const Tensor x = Tensor::empty(given.shape(), given.dtype(), given.device());
-  TIDU_TRY(copy_view(stream, given.shape(), given, x));
-  const int64_t n = call.attrs.as<RealFourierAttrs>().n, rows = x.numel() / x.size(-1);
+  const bool is_double = y.dtype() == DType::float64;
+  const int64_t n = call.attrs.as<RealFourierAttrs>().n, count = given.numel() / given.size(-1);
   const size_t size = size_of(y.dtype());
+  const Tensor x = context.tensor(given.shape(), given.dtype());
   char* const zero = context.workspace<char>(size);
+  const Rows rows(call, context, is_double ? CUFFT_Z2D : CUFFT_C2R, n, count);
+  if (context.only_counts()) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  TIDU_TRY(copy_view(stream, given.shape(), given, x));
   TIDU_TRY(cudaMemsetAsync(zero, 0, size, stream));
   const auto clear = [&](int64_t k) {
     char* const imaginary = static_cast<char*>(x.raw_data()) + (2 * k + 1) * static_cast<int64_t>(size);
-    return copy_view(stream, {rows}, StridedMemory(zero, {0}, size),
+    return copy_view(stream, {count}, StridedMemory(zero, {0}, size),
                      StridedMemory(imaginary, {2 * x.size(-1)}, size));
   };
   TIDU_TRY(clear(0));
   if (n % 2 == 0) TIDU_TRY(clear(n / 2));
-  if (y.dtype() == DType::float64) {
-    transform_rows(call, context, CUFFT_Z2D, n, rows, "cufftExecZ2D", [&](cufftHandle plan) {
+  if (is_double) {
+    rows.transform(context, "cufftExecZ2D", [&](cufftHandle plan) {
       return cufftExecZ2D(plan, numbers_of<cufftDoubleComplex>(x), numbers_of<double>(y));
     });
   } else {
-    transform_rows(call, context, CUFFT_C2R, n, rows, "cufftExecC2R", [&](cufftHandle plan) {
+    rows.transform(context, "cufftExecC2R", [&](cufftHandle plan) {
       return cufftExecC2R(plan, numbers_of<cufftComplex>(x), numbers_of<float>(y));
     });
   }
@@ -150,9 +173,9 @@ cudaError_t fourier_to_real(const Call& call, Context& context) {
 }  // namespace
 
 void register_fourier_kernels() {
-  set_operation<fourier>(primitives::fourier);
-  set_operation<real_fourier>(primitives::real_fourier);
-  set_operation<fourier_to_real>(primitives::fourier_to_real);
+  set_counted_operation<fourier>(primitives::fourier);
+  set_counted_operation<real_fourier>(primitives::real_fourier);
+  set_counted_operation<fourier_to_real>(primitives::fourier_to_real);
 }
 
 }  // namespace tidu::cuda

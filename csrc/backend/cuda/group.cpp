@@ -222,7 +222,11 @@ class CudaProduct final : public GroupKernel {
     if (operands.bias.defined()) factors.push_back(operands.bias);
     const Attrs none;
     Tensors made{product};
-    primitives::matmul.kernels[static_cast<int>(DeviceType::cuda)]({primitives::matmul, factors, none, made});
+    constexpr int kSlot = static_cast<int>(DeviceType::cuda);
+    const Call call{primitives::matmul, factors, none, made};
+    const auto bytes = static_cast<int64_t>(primitives::matmul.workspaces[kSlot](call));
+    const Tensor room = Tensor::empty({bytes}, DType::uint8, product.device());
+    primitives::matmul.kernels[kSlot]({primitives::matmul, factors, none, made, room.raw_data()});
     std::vector<const void*> all(inputs, inputs + group_.inputs.size());
     all[static_cast<size_t>(group_.product->input)] = product.raw_data();
     rest_->run(all.data(), outputs);

@@ -22,8 +22,8 @@ struct Indexing {
         count(indices[0].numel()),
         picked(picked_axes(attrs, x.ndim(), indices[0].ndim())) {}
 
-  cudaError_t make_row_major(cudaStream_t stream) {
-    for (Tensor& index : indices) TIDU_TRY(cuda::make_row_major(&index, stream));
+  cudaError_t make_row_major(Context& context) {
+    for (Tensor& index : indices) TIDU_TRY(cuda::make_row_major(&index, context));
     return cudaSuccess;
   }
 
@@ -57,17 +57,19 @@ void* advanced(const Tensor& x, int64_t elements) {
 
 cudaError_t gather(const Call& call, Context& context) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
-  const cudaStream_t stream = context.stream();
   Indexing indexing(call, 1, x);
   if (indexing.count == 0) return cudaSuccess;
-  TIDU_TRY(indexing.make_row_major(stream));
-  IndexedAxis axis = indexing.axis(0, context.fault_record());
-  int64_t axis_stride = indexing.stride(0), lowest = 0;
+  TIDU_TRY(indexing.make_row_major(context));
   // Several index tensors become one, of offsets in x. An index out of range is an error also where it takes
   // nothing.
-  if (indexing.indices.size() > 1 || y.numel() == 0) {
+  const bool is_located = indexing.indices.size() > 1 || y.numel() == 0;
+  int64_t* const offsets = context.workspace<int64_t>(static_cast<size_t>(is_located ? indexing.count : 0));
+  if (context.only_counts()) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  IndexedAxis axis = indexing.axis(0, context.fault_record());
+  int64_t axis_stride = indexing.stride(0), lowest = 0;
+  if (is_located) {
     const NamedPlaces places = indexing.named(context.fault_record(), &lowest);
-    int64_t* const offsets = context.workspace<int64_t>(static_cast<size_t>(indexing.count));
     TIDU_TRY(locate_places(stream, places, indexing.count, offsets));
     if (y.numel() == 0) return cudaSuccess;
     axis.indices = offsets;
@@ -100,15 +102,19 @@ std::optional<int64_t> common_step(const Tensor& x, int axes) {
   return step;
 }
 
-// Calls write(loop, places) for loops over the points, sorted by where they are in y, and the axes that y
-// alone has. So what happens to one place happens in the order of the indices.
+// Makes y what the first input is, and calls write(loop, places) for loops over the points, sorted by where
+// they are in y, and the axes that y alone has. So what happens to one place happens in the order of the
+// indices.
 template <bool add_chunks = false, class Write>
 cudaError_t scatter_into(const Call& call, const Tensor& y, Context& context, const Write& write) {
-  const cudaStream_t stream = context.stream();
+  const auto copy_old = [&] {
+    const Tensor& old = call.inputs[0];
+    return old.is_same(y) ? cudaSuccess : copy_view(context.stream(), y.shape(), old, y);
+  };
   Indexing indexing(call, 2, y);
   const int64_t count = indexing.count;
-  if (count == 0) return cudaSuccess;
-  TIDU_TRY(indexing.make_row_major(stream));
+  if (count == 0) return context.only_counts() ? cudaSuccess : copy_old();
+  TIDU_TRY(indexing.make_row_major(context));
 
   int64_t lowest = 0, span = 1;
   NamedPlaces places = indexing.named(context.fault_record(), &lowest);
@@ -141,15 +147,18 @@ cudaError_t scatter_into(const Call& call, const Tensor& y, Context& context, co
   keys.positions =
       keys.wide ? static_cast<void*>(context.workspace<int64_t>(n)) : context.workspace<uint32_t>(n);
   unsigned* const failed = context.workspace<unsigned>(1);
-  TIDU_TRY(cudaMemsetAsync(failed, 0, sizeof *failed, stream));
-  TIDU_TRY(number_places(stream, places, count, keys, failed));
-  if (y.numel() == 0) return cudaSuccess;
-  if (count > 1) {
-    TIDU_TRY(keys.wide ? sort_pairs(stream, context.scratch(), static_cast<uint64_t*>(keys.keys),
-                                    static_cast<int64_t*>(keys.positions), count)
-                       : sort_pairs(stream, context.scratch(), static_cast<uint32_t*>(keys.keys),
-                                    static_cast<uint32_t*>(keys.positions), count));
-  }
+  const Room room =
+      context.room(keys.wide ? sort_bytes<uint64_t, int64_t>(count) : sort_bytes<uint32_t, uint32_t>(count));
+  const auto sort = [&](cudaStream_t stream) -> cudaError_t {
+    TIDU_TRY(cudaMemsetAsync(failed, 0, sizeof *failed, stream));
+    TIDU_TRY(number_places(stream, places, count, keys, failed));
+    if (count == 1 || y.numel() == 0) return cudaSuccess;
+    return keys.wide ? sort_pairs(stream, room, static_cast<uint64_t*>(keys.keys),
+                                  static_cast<int64_t*>(keys.positions), count)
+                     : sort_pairs(stream, room, static_cast<uint32_t*>(keys.keys),
+                                  static_cast<uint32_t*>(keys.positions), count);
+  };
+  if (y.numel() == 0) return context.only_counts() ? cudaSuccess : sort(context.stream());
 
   // The updates, whose points are to lie evenly spaced.
   Shape shape{count};
@@ -164,7 +173,7 @@ cudaError_t scatter_into(const Call& call, const Tensor& y, Context& context, co
   updates = updates.view(ahead, strides, updates.impl().offset);
   std::optional<int64_t> step = common_step(updates, points);
   if (!step) {
-    TIDU_TRY(cuda::make_row_major(&updates, stream));
+    TIDU_TRY(cuda::make_row_major(&updates, context));
     step = common_step(updates, points);
   }
   from.push_back(0);
@@ -184,13 +193,17 @@ cudaError_t scatter_into(const Call& call, const Tensor& y, Context& context, co
   const StridedMemory key(keys.keys, key_strides, keys.wide ? 8 : 4), update(updates.raw_data(), from, size),
       target(advanced(y, lowest), to, size);
   sorted.width = width;
-  void* sums = nullptr;
-  if (add_chunks && count > kChunk) {
-    Shape chunks = shape;
-    chunks[0] = (count + kChunk - 1) / kChunk;
+  Shape chunks = shape;
+  chunks[0] = add_chunks && count > kChunk ? (count + kChunk - 1) / kChunk : 0;
+  const size_t sums_bytes = static_cast<size_t>(num_elements(chunks)) * sum_size;
+  void* const sums = chunks[0] > 0 ? context.workspace<char>(sums_bytes) : nullptr;
+  if (context.only_counts()) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  TIDU_TRY(copy_old());
+  TIDU_TRY(sort(stream));
+  if (chunks[0] > 0) {
     Strides each = key_strides;
     each[0] = kChunk;
-    sums = context.workspace<char>(static_cast<size_t>(num_elements(chunks)) * sum_size);
     const StridedMemory sum(sums, contiguous_strides(chunks), sum_size);
     const StridedMemory first_key(keys.keys, each, key.size);
     TIDU_TRY(for_each(Loops(chunks, {first_key, update, sum}),
@@ -208,17 +221,12 @@ cudaError_t put(const Call& call, const Tensor& y, Context& context) {
   });
 }
 
-cudaError_t scatter_set(const Call& call, Context& context) {
-  const Tensor& y = call.outputs[0];
-  TIDU_TRY(copy_view(context.stream(), y.shape(), call.inputs[0], y));
-  return put(call, y, context);
-}
+cudaError_t scatter_set(const Call& call, Context& context) { return put(call, call.outputs[0], context); }
 
 cudaError_t assign_points(const Call& call, Context& context) { return put(call, call.inputs[0], context); }
 
 template <Combine how> cudaError_t scatter(const Call& call, Context& context) {
   const Tensor& y = call.outputs[0];
-  TIDU_TRY(copy_view(context.stream(), y.shape(), call.inputs[0], y));
   return scatter_into<how == Combine::add>(
       call, y, context, [&](const Loop& loop, const SortedPlaces& places) {
         return combine_places(context.stream(), how, y.dtype(), loop, places);
@@ -228,13 +236,15 @@ template <Combine how> cudaError_t scatter(const Call& call, Context& context) {
 cudaError_t nonzero(const Call& call, Context& context) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return cudaSuccess;
-  const cudaStream_t stream = context.stream();
   Tensor mask = call.inputs[0];
-  TIDU_TRY(make_row_major(&mask, stream));
+  TIDU_TRY(make_row_major(&mask, context));
   const int64_t count = y.size(1);
   int64_t* const positions =
       mask.ndim() == 1 ? y.data<int64_t>() : context.workspace<int64_t>(static_cast<size_t>(count));
-  TIDU_TRY(find_true(stream, context.scratch(), mask.data<bool>(), mask.numel(), positions, count));
+  const Room room = context.room(find_bytes(mask.numel()));
+  if (context.only_counts()) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  TIDU_TRY(find_true(stream, room, mask.data<bool>(), mask.numel(), positions, count));
   if (mask.ndim() == 1) return cudaSuccess;
   return unravel(stream, positions, count, mask.shape().begin(), mask.ndim(), y.data<int64_t>());
 }
@@ -242,14 +252,14 @@ cudaError_t nonzero(const Call& call, Context& context) {
 }  // namespace
 
 void register_indexing_kernels() {
-  set_operation<gather>(primitives::gather);
-  set_operation<scatter<Combine::add>>(primitives::scatter_add);
-  set_operation<scatter_set>(primitives::scatter_set);
-  set_operation<scatter<Combine::multiply>>(primitives::scatter_multiply);
-  set_operation<scatter<Combine::minimum>>(primitives::scatter_min);
-  set_operation<scatter<Combine::maximum>>(primitives::scatter_max);
-  set_operation<assign_points>(primitives::assign_points);
-  set_operation<nonzero>(primitives::nonzero);
+  set_counted_operation<gather>(primitives::gather);
+  set_counted_operation<scatter<Combine::add>>(primitives::scatter_add);
+  set_counted_operation<scatter_set>(primitives::scatter_set);
+  set_counted_operation<scatter<Combine::multiply>>(primitives::scatter_multiply);
+  set_counted_operation<scatter<Combine::minimum>>(primitives::scatter_min);
+  set_counted_operation<scatter<Combine::maximum>>(primitives::scatter_max);
+  set_counted_operation<assign_points>(primitives::assign_points);
+  set_counted_operation<nonzero>(primitives::nonzero);
 }
 
 }  // namespace tidu::cuda

@@ -23,19 +23,23 @@ cudaError_t copy_into(Context& context, const Tensor& from, const Tensor& to) {
   return copy_view(context.stream(), to.shape(), from, to);
 }
 
-Tensor like(const Tensor& x, const Shape& shape) { return Tensor::empty(shape, x.dtype(), x.device()); }
+// An int for each matrix.
+int* ints(Context& context, const Matrices& a) {
+  return context.workspace<int>(static_cast<size_t>(a.count));
+}
 
 cudaError_t cholesky(const Call& call, Context& context) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return cudaSuccess;
+  const Matrices a = matrices_of(y);
+  int *const lost = ints(context, a), *const info = ints(context, a);
+  const SolverRoom room = room_for_cholesky(call, context, a);
+  if (context.only_counts()) return cudaSuccess;
   const cudaStream_t stream = context.stream();
   TIDU_TRY(copy_into(context, call.inputs[0], y));
-  const Matrices a = matrices_of(y);
-  int* const lost = context.workspace<int>(static_cast<size_t>(a.count));
-  int* const info = context.workspace<int>(static_cast<size_t>(a.count));
   TIDU_TRY(keep_lower(stream, a));
   TIDU_TRY(set_aside(stream, a, lost));
-  factorize_cholesky(call, context, a, info);
+  factorize_cholesky(call, context, a, info, room);
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::minor, context.fault_record()));
   TIDU_TRY(lose(stream, a, lost));
   return keep_lower(stream, a);
@@ -44,12 +48,14 @@ cudaError_t cholesky(const Call& call, Context& context) {
 cudaError_t lu_factor(const Call& call, Context& context) {
   const Tensor &lu = call.outputs[0], &pivots = call.outputs[1];
   if (lu.numel() == 0) return cudaSuccess;
-  const Tensor from = transposed_view(call.inputs[0]), columns = like(lu, from.shape());
-  TIDU_TRY(copy_into(context, from, columns));
+  const Tensor from = transposed_view(call.inputs[0]), columns = context.tensor(from.shape(), lu.dtype());
   const Matrices a = matrices_of(columns);
-  int* const info = context.workspace<int>(static_cast<size_t>(a.count));
-  int* const exchanged = context.workspace<int>(static_cast<size_t>(pivots.numel()));
-  factorize_lu(call, context, a, exchanged, info);
+  int *const info = ints(context, a), *const exchanged =
+                                          context.workspace<int>(static_cast<size_t>(pivots.numel()));
+  const SolverRoom room = room_for_lu(call, context, a);
+  if (context.only_counts()) return cudaSuccess;
+  TIDU_TRY(copy_into(context, from, columns));
+  factorize_lu(call, context, a, exchanged, info, room);
   TIDU_TRY(number_pivots(context.stream(), exchanged, pivots.data<int64_t>(), pivots.numel()));
   if (call.attrs.as<LuAttrs>().regular)
     TIDU_TRY(judge(context.stream(), info, nullptr, a.count, MatrixFault::pivot, context.fault_record()));
@@ -58,10 +64,11 @@ cudaError_t lu_factor(const Call& call, Context& context) {
 
 cudaError_t exchange(const Call& call, Context& context) {
   const Tensor& y = call.outputs[0];
-  TIDU_TRY(copy_into(context, call.inputs[0], y));
   if (y.numel() == 0) return cudaSuccess;
   Tensor pivots = call.inputs[1];
-  TIDU_TRY(make_row_major(&pivots, context.stream()));
+  TIDU_TRY(make_row_major(&pivots, context));
+  if (context.only_counts()) return cudaSuccess;
+  TIDU_TRY(copy_into(context, call.inputs[0], y));
   return exchange_rows(context.stream(), matrices_of(y), pivots.data<int64_t>(),
                        call.attrs.as<ExchangeAttrs>().inverse, context.fault_record());
 }
@@ -69,36 +76,39 @@ cudaError_t exchange(const Call& call, Context& context) {
 cudaError_t solve_triangular(const Call& call, Context& context) {
   const auto& [upper, unit, caller] = call.attrs.as<TriangularAttrs>();
   const Tensor& x = call.outputs[0];
-  TIDU_TRY(copy_into(context, call.inputs[1], x));
   if (x.numel() == 0) return cudaSuccess;
   // Row-major, or the transposes are.
   const bool by_columns = call.inputs[0].strides()[x.ndim() - 2] == 1;
   Tensor a = by_columns ? transposed_view(call.inputs[0]) : call.inputs[0];
-  TIDU_TRY(make_row_major(&a, context.stream()));
+  TIDU_TRY(make_row_major(&a, context));
+  const Room room = room_to_solve(call, context);
+  if (context.only_counts()) return cudaSuccess;
+  TIDU_TRY(copy_into(context, call.inputs[1], x));
   if (!unit) TIDU_TRY(judge_diagonal(context.stream(), matrices_of(a), context.fault_record()));
   solve_by_cublas({.a = matrices_of(a),
                    .upper = upper != by_columns,
                    .transposed = by_columns,
                    .unit_diagonal = unit,
                    .b = matrices_of(x)},
-                  call, context);
+                  call, context, room);
   return cudaSuccess;
 }
 
 cudaError_t svd(const Call& call, Context& context) {
   const Tensor &u = call.outputs[0], &s = call.outputs[1], &vh = call.outputs[2];
   if (call.inputs[0].numel() == 0) return cudaSuccess;
-  const cudaStream_t stream = context.stream();
-  const Tensor copy = like(u, call.inputs[0].shape());
-  TIDU_TRY(copy_into(context, call.inputs[0], copy));
-  const Matrices a = matrices_of(copy);
-  int* const lost = context.workspace<int>(static_cast<size_t>(a.count));
-  int* const info = context.workspace<int>(static_cast<size_t>(a.count));
-  TIDU_TRY(set_aside(stream, a, lost));
+  const bool complete = call.attrs.as<CompleteAttrs>().complete;
+  const Tensor copy = context.tensor(call.inputs[0].shape(), u.dtype());
   // Seen column-major it is the transpose, whose left vectors are this one's right ones.
-  const Tensor uh = like(u, transposed_view(u).shape());
-  decompose_singular(call, context, call.attrs.as<CompleteAttrs>().complete, a, s.raw_data(), vh.raw_data(),
-                     uh.raw_data(), info);
+  const Tensor uh = context.tensor(transposed_view(u).shape(), u.dtype());
+  const Matrices a = matrices_of(copy);
+  int *const lost = ints(context, a), *const info = ints(context, a);
+  const SolverRoom room = room_for_singular(call, context, complete, a);
+  if (context.only_counts()) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  TIDU_TRY(copy_into(context, call.inputs[0], copy));
+  TIDU_TRY(set_aside(stream, a, lost));
+  decompose_singular(call, context, complete, a, s.raw_data(), vh.raw_data(), uh.raw_data(), info, room);
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
   TIDU_TRY(copy_into(context, transposed_view(uh), u));
   TIDU_TRY(conjugate(stream, matrices_of(u)));
@@ -113,15 +123,16 @@ cudaError_t svd(const Call& call, Context& context) {
 cudaError_t eigh(const Call& call, Context& context) {
   const Tensor &w = call.outputs[0], &v = call.outputs[1];
   if (v.numel() == 0) return cudaSuccess;
-  const cudaStream_t stream = context.stream();
-  const Tensor columns = like(v, v.shape());
-  TIDU_TRY(copy_into(context, transposed_view(call.inputs[0]), columns));
+  const Tensor columns = context.tensor(v.shape(), v.dtype());
   const Matrices a = matrices_of(columns);
-  int* const lost = context.workspace<int>(static_cast<size_t>(a.count));
-  int* const info = context.workspace<int>(static_cast<size_t>(a.count));
+  int *const lost = ints(context, a), *const info = ints(context, a);
+  const SolverRoom room = room_for_symmetric(call, context, a);
+  if (context.only_counts()) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
+  TIDU_TRY(copy_into(context, transposed_view(call.inputs[0]), columns));
   TIDU_TRY(keep_upper(stream, a));  // the lower triangle of the columns
   TIDU_TRY(set_aside(stream, a, lost));
-  decompose_symmetric(call, context, a, w.raw_data(), info);
+  decompose_symmetric(call, context, a, w.raw_data(), info, room);
   TIDU_TRY(judge(stream, info, lost, a.count, MatrixFault::iteration, context.fault_record()));
   TIDU_TRY(copy_into(context, transposed_view(columns), v));
   const Matrices values{w.dtype(), w.raw_data(), w.size(-1), 1, a.count};
@@ -133,17 +144,19 @@ cudaError_t eigh(const Call& call, Context& context) {
 cudaError_t qr(const Call& call, Context& context) {
   const Tensor &q = call.outputs[0], &r = call.outputs[1];
   if (q.numel() == 0) return cudaSuccess;
-  const cudaStream_t stream = context.stream();
   const int64_t n = r.size(-1);
   // Columns enough for q; those of a come first.
   Shape shape = transposed_view(q).shape();
-  const Tensor columns = like(q, shape);
+  const Tensor columns = context.tensor(shape, q.dtype());
+  const Matrices a = matrices_of(columns);
+  const SolverRoom room = room_for_orthogonal(call, context, a, n);
+  if (context.only_counts()) return cudaSuccess;
+  const cudaStream_t stream = context.stream();
   TIDU_TRY(cudaMemsetAsync(columns.raw_data(), 0, columns.nbytes(), stream));
   shape[shape.size() - 2] = n;
   const Tensor first = columns.view(shape, columns.strides(), 0);
   TIDU_TRY(copy_view(stream, shape, transposed_view(call.inputs[0]), first));
-  const Matrices a = matrices_of(columns);
-  orthogonalise(call, context, a, n, [&] {
+  orthogonalise(call, context, a, n, room, [&] {
     // r lies above the diagonal, transposed: below it, of the columns' memory.
     shape[shape.size() - 1] = r.size(-2);
     TIDU_TRY(copy_view(stream, r.shape(), transposed_view(columns.view(shape, columns.strides(), 0)), r));
@@ -154,15 +167,16 @@ cudaError_t qr(const Call& call, Context& context) {
 
 cudaError_t split_vectors(const Call& call, Context& context) {
   const Tensor &left = call.outputs[0], &right = call.outputs[1];
+  Tensor values = call.inputs[0], t = call.inputs[3];
+  TIDU_TRY(make_row_major(&values, context));
+  TIDU_TRY(make_row_major(&t, context));
+  const int64_t n = values.size(-1), count = n == 0 ? 0 : values.numel() / n;
+  void* const room =
+      context.workspace<std::byte>(static_cast<size_t>(count * room_to_split(n)) * size_of(t.dtype()));
+  if (context.only_counts()) return cudaSuccess;
   TIDU_TRY(copy_into(context, call.inputs[1], left));
   TIDU_TRY(copy_into(context, call.inputs[2], right));
   if (left.numel() == 0 || right.numel() == 0) return cudaSuccess;
-  Tensor values = call.inputs[0], t = call.inputs[3];
-  TIDU_TRY(make_row_major(&values, context.stream()));
-  TIDU_TRY(make_row_major(&t, context.stream()));
-  const int64_t n = values.size(-1), count = values.numel() / n;
-  void* const room =
-      context.workspace<std::byte>(static_cast<size_t>(count * room_to_split(n)) * size_of(t.dtype()));
   return split_equal_values(context.stream(), {values.dtype(), values.raw_data(), n, 1, count},
                             matrices_of(left), matrices_of(right), matrices_of(t),
                             call.attrs.as<SplitAttrs>().singular, room);
@@ -170,7 +184,8 @@ cudaError_t split_vectors(const Call& call, Context& context) {
 
 cudaError_t determined(const Call& call, Context& context) {
   Tensor wrong = call.inputs[0];
-  TIDU_TRY(make_row_major(&wrong, context.stream()));
+  TIDU_TRY(make_row_major(&wrong, context));
+  if (context.only_counts()) return cudaSuccess;
   TIDU_TRY(judge_mask(context.stream(), matrices_of(wrong), context.fault_record()));
   return copy_into(context, call.inputs[1], call.outputs[0]);
 }
@@ -178,16 +193,16 @@ cudaError_t determined(const Call& call, Context& context) {
 }  // namespace
 
 void register_linalg_kernels() {
-  set_operation<cholesky>(primitives::cholesky);
-  set_operation<lu_factor>(primitives::lu_factor);
-  set_operation<exchange>(primitives::exchange_rows);
-  set_operation<solve_triangular>(primitives::solve_triangular);
-  set_operation<svd>(primitives::svd);
-  set_operation<eigh>(primitives::eigh);
-  set_operation<qr>(primitives::qr);
-  set_operation<split_vectors>(primitives::split_vectors);
-  set_operation<determined>(primitives::determined);
-  set_operation<determined>(primitives::checked);
+  set_counted_operation<cholesky>(primitives::cholesky);
+  set_counted_operation<lu_factor>(primitives::lu_factor);
+  set_counted_operation<exchange>(primitives::exchange_rows);
+  set_counted_operation<solve_triangular>(primitives::solve_triangular);
+  set_counted_operation<svd>(primitives::svd);
+  set_counted_operation<eigh>(primitives::eigh);
+  set_counted_operation<qr>(primitives::qr);
+  set_counted_operation<split_vectors>(primitives::split_vectors);
+  set_counted_operation<determined>(primitives::determined);
+  set_counted_operation<determined>(primitives::checked);
 }
 
 }  // namespace tidu::cuda

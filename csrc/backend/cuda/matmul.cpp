@@ -34,13 +34,13 @@ Batch batch_of(const Tensor& a, const Tensor& b) {
 }
 
 // Makes the matrices row-major; those that a broadcast repeats are copied once.
-cudaError_t make_matrices_row_major(Tensor* x, cudaStream_t stream) {
+cudaError_t make_matrices_row_major(Tensor* x, Context& context) {
   Shape shape = x->shape();
   for (int i = 0; i < x->ndim() - 2; ++i) {
     if (x->strides()[i] == 0) shape[i] = 1;
   }
   Tensor copied = x->view(shape, x->strides(), x->impl().offset);
-  TIDU_TRY(make_row_major(&copied, stream));
+  TIDU_TRY(make_row_major(&copied, context));
   Strides strides = copied.strides();
   for (int i = 0; i < x->ndim() - 2; ++i) {
     if (x->strides()[i] == 0) strides[i] = 0;
@@ -114,8 +114,8 @@ cudaError_t multiply(const Call& call, Context& context) {
   Tensor bias = call.inputs.size() > 2 ? call.inputs[2] : Tensor();
   const bool by_cublas = prefers_cublas(a, out);
   if (by_cublas) {
-    if (!is_blas_layout(a)) TIDU_TRY(make_matrices_row_major(&a, context.stream()));
-    if (!is_blas_layout(b)) TIDU_TRY(make_matrices_row_major(&b, context.stream()));
+    if (!is_blas_layout(a)) TIDU_TRY(make_matrices_row_major(&a, context));
+    if (!is_blas_layout(b)) TIDU_TRY(make_matrices_row_major(&b, context));
   }
   Batch batch = batch_of(a, b);
   // cuBLASLt reads outside of batches that run backwards (seen on an H100, which ends with an illegal
@@ -124,42 +124,44 @@ cudaError_t multiply(const Call& call, Context& context) {
     return std::ranges::any_of(steps, [](int64_t step) { return step < 0; });
   };
   if (batch.sizes.size() > 2 || (by_cublas && (runs_back(batch.by_a) || runs_back(batch.by_b)))) {
-    TIDU_TRY(make_row_major(&a, context.stream()));
-    TIDU_TRY(make_row_major(&b, context.stream()));
+    TIDU_TRY(make_row_major(&a, context));
+    TIDU_TRY(make_row_major(&b, context));
     batch = batch_of(a, b);
   }
   const auto [sizes, by_a, by_b] = two_axes(batch);
   const int64_t m = out.size(-2), n = out.size(-1), k = a.size(-1);
 
-  if (bias.defined()) TIDU_TRY(make_row_major(&bias, context.stream()));
+  if (bias.defined()) TIDU_TRY(make_row_major(&bias, context));
   void* const added = bias.defined() ? bias.raw_data() : nullptr;
 
-  if (by_cublas) {
-    const auto bytes = static_cast<int64_t>(size_of(out.dtype()));
-    const auto at = [&](const Tensor& x, int64_t offset) {
-      return static_cast<char*>(x.raw_data()) + offset * bytes;
-    };
-    cudaError_t error = cudaSuccess;
-    for (int64_t i = 0; i < sizes[0] && error == cudaSuccess; ++i) {
-      error = multiply_by_cublas({.dtype = out.dtype(),
-                                  .m = m,
-                                  .n = n,
-                                  .k = k,
-                                  .a = blas_matrix(a, at(a, i * by_a[0]), by_a[1]),
-                                  .b = blas_matrix(b, at(b, i * by_b[0]), by_b[1]),
-                                  .bias = added,
-                                  .c = at(out, i * sizes[1] * m * n),
-                                  .batches = sizes[1]},
-                                 call, context);
-    }
-    if (error != cudaErrorNotSupported) return error;
-  }
-
+  const auto at = [&](const Tensor& x, int64_t offset) {
+    return static_cast<char*>(x.raw_data()) + offset * static_cast<int64_t>(size_of(out.dtype()));
+  };
+  const auto gemm = [&](int64_t i) {
+    return Gemm{.dtype = out.dtype(),
+                .m = m,
+                .n = n,
+                .k = k,
+                .a = blas_matrix(a, at(a, i * by_a[0]), by_a[1]),
+                .b = blas_matrix(b, at(b, i * by_b[0]), by_b[1]),
+                .bias = added,
+                .c = at(out, i * sizes[1] * m * n),
+                .batches = sizes[1]};
+  };
   const MatmulProblem problem = problem_of(a, b, out, batch, added);
   const MatmulPlan plan = plan_matmul(problem);
-  const size_t bytes = matmul_workspace(problem, plan);
-  if (bytes == 0) return matmul(context.stream(), problem, plan, nullptr, nullptr);
-  return matmul(context.stream(), problem, plan, context.workspace<char>(bytes), context.arrivals());
+  const size_t bytes = by_cublas && !may_refuse(gemm(0)) ? 0 : matmul_workspace(problem, plan);
+  void* const sums = bytes > 0 ? context.workspace<char>(bytes) : nullptr;
+  const Room room = by_cublas ? room_to_multiply(gemm(0), call, context) : Room();
+  if (context.only_counts()) return cudaSuccess;
+
+  if (by_cublas) {
+    cudaError_t error = cudaSuccess;
+    for (int64_t i = 0; i < sizes[0] && error == cudaSuccess; ++i)
+      error = multiply_by_cublas(gemm(i), call, context, room);
+    if (error != cudaErrorNotSupported) return error;
+  }
+  return matmul(context.stream(), problem, plan, sums, sums ? context.arrivals() : nullptr);
 }
 
 }  // namespace
@@ -172,6 +174,6 @@ std::optional<MatmulProblem> own_problem(const Tensor& a, const Tensor& b, const
   return problem_of(a, b, out, batch, bias.defined() ? bias.raw_data() : nullptr);
 }
 
-void register_matmul_kernels() { set_operation<multiply>(primitives::matmul); }
+void register_matmul_kernels() { set_counted_operation<multiply>(primitives::matmul); }
 
 }  // namespace tidu::cuda

@@ -14,7 +14,8 @@ template <bool centred, bool backward> cudaError_t normalise(const Call& call, C
   const Tensor& output = call.outputs[0];
   if (output.numel() == 0) return cudaSuccess;
   std::vector<Tensor> inputs(call.inputs.begin(), call.inputs.end());
-  for (Tensor& input : inputs) TIDU_TRY(make_row_major(&input, context.stream()));
+  for (Tensor& input : inputs) TIDU_TRY(make_row_major(&input, context));
+  if (context.only_counts()) return cudaSuccess;
   const auto data = [&](size_t i) -> const void* {
     return i < inputs.size() ? inputs[i].raw_data() : nullptr;
   };
@@ -44,10 +45,11 @@ BatchNorm channels_of(const Call& call) {
 // Of x, backward with the cotangent, and perhaps weight and bias.
 template <bool backward> cudaError_t normalise_channels(const Call& call, Context& context) {
   std::vector<Tensor> inputs(call.inputs.begin(), call.inputs.end());
-  for (Tensor& input : inputs) TIDU_TRY(make_row_major(&input, context.stream()));
+  for (Tensor& input : inputs) TIDU_TRY(make_row_major(&input, context));
   const auto data = [&](size_t i) { return i < inputs.size() ? inputs[i].raw_data() : nullptr; };
   BatchNorm work = channels_of(call);
-  work.workspace = call.workspace;
+  work.workspace = context.workspace<char>(work.workspace_bytes());
+  if (context.only_counts()) return cudaSuccess;
   work.x = data(0), work.y = call.outputs[0].raw_data();
   void *const first = call.outputs[1].raw_data(), *const second = call.outputs[2].raw_data();
   const DType dtype = call.outputs[0].dtype();
@@ -61,17 +63,15 @@ template <bool backward> cudaError_t normalise_channels(const Call& call, Contex
   }
 }
 
-size_t channel_workspace(const Call& call) { return channels_of(call).workspace_bytes(); }
-
 }  // namespace
 
 void register_norm_kernels() {
-  set_operation<normalise<true, false>>(primitives::layer_norm);
-  set_operation<normalise<false, false>>(primitives::rms_norm);
-  set_operation<normalise<true, true>>(primitives::layer_norm_grad);
-  set_operation<normalise<false, true>>(primitives::rms_norm_grad);
-  set_operation<normalise_channels<false>>(primitives::batch_norm, channel_workspace);
-  set_operation<normalise_channels<true>>(primitives::batch_norm_grad, channel_workspace);
+  set_counted_operation<normalise<true, false>>(primitives::layer_norm);
+  set_counted_operation<normalise<false, false>>(primitives::rms_norm);
+  set_counted_operation<normalise<true, true>>(primitives::layer_norm_grad);
+  set_counted_operation<normalise<false, true>>(primitives::rms_norm_grad);
+  set_counted_operation<normalise_channels<false>>(primitives::batch_norm);
+  set_counted_operation<normalise_channels<true>>(primitives::batch_norm_grad);
 }
 
 }  // namespace tidu::cuda

@@ -86,33 +86,37 @@ cudaError_t number_keys(const OrderedRows& rows, void* keys, int64_t* positions,
 // too few for both, by number and then by row.
 cudaError_t sort_whole(const Tensor& x, bool descending, int64_t* order, Context& context) {
   const int64_t count = x.numel(), n = x.size(-1), row_count = count / n;
-  const cudaStream_t stream = context.stream();
   const bool large = size_of(x.dtype()) == 8, apart = large && row_count > 1, wide = large || row_count > 1;
   const OrderedRows rows{x, n, descending, wide, apart};
   const auto size = static_cast<size_t>(count);
-  if (!wide) {
-    uint32_t* const keys = context.workspace<uint32_t>(size);
+  const auto sort = [&]<class Key>() -> cudaError_t {
+    Key* const keys = context.workspace<Key>(size);
+    const Room room = context.room(sort_bytes<Key, int64_t>(count));
+    if (context.only_counts()) return cudaSuccess;
+    const cudaStream_t stream = context.stream();
     TIDU_TRY(number_keys(rows, keys, order, stream));
-    return sort_pairs(stream, context.scratch(), keys, order, count);
-  }
-  uint64_t* const keys = context.workspace<uint64_t>(size);
-  TIDU_TRY(number_keys(rows, keys, order, stream));
-  TIDU_TRY(sort_pairs(stream, context.scratch(), keys, order, count));
-  if (!apart) return cudaSuccess;
-  TIDU_TRY(launch<number_rows_kernel>({blocks_for(count), kThreads, 0, stream}, count, n, keys, order));
-  return sort_pairs(stream, context.scratch(), keys, order, count);
+    TIDU_TRY(sort_pairs(stream, room, keys, order, count));
+    if constexpr (sizeof(Key) == sizeof(uint64_t)) {
+      if (!apart) return cudaSuccess;
+      TIDU_TRY(launch<number_rows_kernel>({blocks_for(count), kThreads, 0, stream}, count, n, keys, order));
+      return sort_pairs(stream, room, keys, order, count);
+    }
+    return cudaSuccess;
+  };
+  return wide ? sort.operator()<uint64_t>() : sort.operator()<uint32_t>();
 }
 
 cudaError_t argsort(const Call& call, Context& context) {
   Tensor x = call.inputs[0];
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return cudaSuccess;
-  TIDU_TRY(make_row_major(&x, context.stream()));
+  TIDU_TRY(make_row_major(&x, context));
   const auto [descending, count] = call.attrs.as<SortAttrs>();
   const int64_t n = x.size(-1);
   if (count == n) return sort_whole(x, descending, y.data<int64_t>(), context);
   int64_t* const positions = context.workspace<int64_t>(static_cast<size_t>(x.numel()));
   TIDU_TRY(sort_whole(x, descending, positions, context));
+  if (context.only_counts()) return cudaSuccess;
   return launch<take_first_kernel>({blocks_for(y.numel()), kThreads, 0, context.stream()}, positions, n,
                                    count, y.numel(), y.data<int64_t>());
 }
@@ -120,12 +124,12 @@ cudaError_t argsort(const Call& call, Context& context) {
 cudaError_t searchsorted(const Call& call, Context& context) {
   Tensor sorted = call.inputs[0], values = call.inputs[1];
   if (values.numel() == 0) return cudaSuccess;
-  const cudaStream_t stream = context.stream();
-  TIDU_TRY(make_row_major(&sorted, stream));
-  TIDU_TRY(make_row_major(&values, stream));
+  TIDU_TRY(make_row_major(&sorted, context));
+  TIDU_TRY(make_row_major(&values, context));
+  if (context.only_counts()) return cudaSuccess;
   return visit_dtype(sorted.dtype(), [&]<class T>() {
     return launch<search_rows_kernel<T>>(
-        {blocks_for(values.numel()), kThreads, 0, stream}, static_cast<const T*>(sorted.raw_data()),
+        {blocks_for(values.numel()), kThreads, 0, context.stream()}, static_cast<const T*>(sorted.raw_data()),
         sorted.size(-1), static_cast<const T*>(values.raw_data()), values.numel(), values.size(-1),
         call.attrs.as<SearchAttrs>().right, call.outputs[0].data<int64_t>());
   });
@@ -134,8 +138,8 @@ cudaError_t searchsorted(const Call& call, Context& context) {
 }  // namespace
 
 void register_order_kernels() {
-  set_operation<argsort>(primitives::argsort);
-  set_operation<searchsorted>(primitives::searchsorted);
+  set_counted_operation<argsort>(primitives::argsort);
+  set_counted_operation<searchsorted>(primitives::searchsorted);
 }
 
 }  // namespace tidu::cuda

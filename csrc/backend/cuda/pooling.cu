@@ -54,7 +54,8 @@ cudaError_t argmax(const Call& call, Context& context) {
   const Tensor& out = call.outputs[0];
   if (out.numel() == 0) return cudaSuccess;
   Tensor x = call.inputs[0];
-  TIDU_TRY(make_row_major(&x, context.stream()));
+  TIDU_TRY(make_row_major(&x, context));
+  if (context.only_counts()) return cudaSuccess;
   const auto& attrs = call.attrs.as<PoolingAttrs>();
   const int rank = attrs.extents.size();
   const auto blocks = static_cast<unsigned>((out.numel() + kThreads - 1) / kThreads);
@@ -71,6 +72,6 @@ cudaError_t argmax(const Call& call, Context& context) {
 
 }  // namespace
 
-void register_pooling_kernels() { set_operation<argmax>(primitives::argmax_of_windows); }
+void register_pooling_kernels() { set_counted_operation<argmax>(primitives::argmax_of_windows); }
 
 }  // namespace tidu::cuda

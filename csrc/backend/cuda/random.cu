@@ -104,14 +104,15 @@ cudaError_t permutation(const Call& call, Context& context) {
   const Tensor& y = call.outputs[0];
   const int64_t count = y.numel();
   if (count == 0) return cudaSuccess;
-  const size_t n = static_cast<size_t>(count);
+  uint64_t* const keys = context.workspace<uint64_t>(static_cast<size_t>(count));
+  const Room room = context.room(sort_bytes<uint64_t, int64_t>(count));
+  if (context.only_counts()) return cudaSuccess;
   const cudaStream_t stream = context.stream();
-  uint64_t* const keys = context.workspace<uint64_t>(n);
   int64_t* const order = y.data<int64_t>();
   TIDU_TRY(draw<Bits>(call, keys, context));
   const Number zero{.real = false, .integer = 0}, one{.real = false, .integer = 1};
   TIDU_TRY(arange(stream, zero, one, DType::int64, order, count));
-  return sort_pairs(stream, context.scratch(), keys, order, count);
+  return sort_pairs(stream, room, keys, order, count);
 }
 
 }  // namespace
@@ -120,7 +121,7 @@ void register_random_kernels() {
   set_operation<draw<Bits, uint32_t, uint64_t>>(primitives::random_bits);
   set_operation<draw<Uniform, float, double>>(primitives::random_uniform);
   set_operation<draw<Normal, float, double>>(primitives::random_normal);
-  set_operation<permutation>(primitives::random_permutation);
+  set_counted_operation<permutation>(primitives::random_permutation);
 }
 
 }  // namespace tidu::cuda

@@ -57,17 +57,14 @@ template <size_t row> Reduce work_of(const Call& call) {
 
 template <size_t row> cudaError_t reduce_axes(const Call& call, Context& context) {
   Reduce work = work_of<row>(call);
-  work.workspace = call.workspace;
+  if (work.results() > 0)
+    work.workspace = context.workspace<char>(static_cast<size_t>(work.workspace_bytes()));
+  if (context.only_counts()) return cudaSuccess;
   return reduction_row(row, call.inputs[0].dtype()).function(context.stream(), work);
 }
 
-template <size_t row> size_t workspace_of(const Call& call) {
-  const Reduce work = work_of<row>(call);
-  return work.results() == 0 ? 0 : static_cast<size_t>(work.workspace_bytes());
-}
-
 template <size_t... row> void register_rows(Primitive* const* primitives, std::index_sequence<row...>) {
-  (set_operation<reduce_axes<row>>(*primitives[row], workspace_of<row>), ...);
+  (set_counted_operation<reduce_axes<row>>(*primitives[row]), ...);
 }
 
 }  // namespace

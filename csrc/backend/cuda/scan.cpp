@@ -23,20 +23,17 @@ template <size_t row> cudaError_t scan(const Call& call, Context& context) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return cudaSuccess;
   Tensor x = call.inputs[0];
-  TIDU_TRY(make_row_major(&x, context.stream()));
+  TIDU_TRY(make_row_major(&x, context));
   ScanWork work = work_of<row>(call);
+  work.workspace = context.workspace<char>(static_cast<size_t>(work.workspace_bytes()));
+  if (context.only_counts()) return cudaSuccess;
   work.x = x.raw_data();
   work.y = y.raw_data();
-  work.workspace = call.workspace;
   return scan_row(row, x.dtype()).function(context.stream(), work);
 }
 
-template <size_t row> size_t workspace_of(const Call& call) {
-  return call.outputs[0].numel() == 0 ? 0 : static_cast<size_t>(work_of<row>(call).workspace_bytes());
-}
-
 template <size_t... row> void register_rows(Primitive* const* primitives, std::index_sequence<row...>) {
-  (set_operation<scan<row>>(*primitives[row], workspace_of<row>), ...);
+  (set_counted_operation<scan<row>>(*primitives[row]), ...);
 }
 
 }  // namespace

@@ -52,11 +52,11 @@ cudaError_t slice_update(const Call& call, Context& context) {
 }  // namespace
 
 void register_shape_kernels() {
-  set_operation<astype>(primitives::astype);
-  set_operation<copy>(primitives::copy);
-  set_operation<assign>(primitives::assign);
-  set_operation<concat>(primitives::concat);
-  set_operation<slice_update>(primitives::slice_update);
+  set_operation<astype, true>(primitives::astype);
+  set_operation<copy, true>(primitives::copy);
+  set_operation<assign, true>(primitives::assign);
+  set_operation<concat, true>(primitives::concat);
+  set_operation<slice_update, true>(primitives::slice_update);
 }
 
 }  // namespace tidu::cuda

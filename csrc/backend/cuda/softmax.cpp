@@ -43,11 +43,13 @@ cudaError_t softmax(const Call& call, Context& context) {
   const auto& [axis, limit] = call.attrs.as<SoftmaxAttrs>();
   Softmax rows = rows_of(call, axis, call.outputs[0], context);
   rows.limit = limit;
+  if (context.only_counts()) return cudaSuccess;
   return softmax(context.stream(), call.inputs[0].dtype(), rows);
 }
 
 cudaError_t log_softmax(const Call& call, Context& context) {
   const Softmax rows = rows_of(call, call.attrs.as<AxisAttrs>().axis, call.outputs[0], context);
+  if (context.only_counts()) return cudaSuccess;
   return log_softmax(context.stream(), call.inputs[0].dtype(), rows);
 }
 
@@ -56,6 +58,7 @@ cudaError_t log_softmax_with_softmax(const Call& call, Context& context) {
   const cudaError_t error = log_softmax(call, context);
   if (error != cudaSuccess) return error;
   const Softmax rows = rows_of(call, call.attrs.as<AxisAttrs>().axis, call.outputs[1], context);
+  if (context.only_counts()) return cudaSuccess;
   return softmax(context.stream(), call.inputs[0].dtype(), rows);
 }
 
@@ -81,7 +84,7 @@ cudaError_t against_labels(const Call& call, Context& context) {
     classes.factor = factor.raw_data();
     classes.factor_walk = walk_of(factor.shape(), factor.strides(), Strides(factor.ndim(), 0));
   }
-  return function(context.stream(), logits.dtype(), rows, classes);
+  return context.only_counts() ? cudaSuccess : function(context.stream(), logits.dtype(), rows, classes);
 }
 
 cudaError_t cross_entropy_with_grad(const Call& call, Context& context) {
@@ -95,12 +98,12 @@ cudaError_t cross_entropy_with_grad(const Call& call, Context& context) {
 }  // namespace
 
 void register_softmax_kernels() {
-  set_operation<softmax>(primitives::softmax);
-  set_operation<log_softmax>(primitives::log_softmax);
-  set_operation<against_labels<cross_entropy>>(primitives::softmax_cross_entropy);
-  set_operation<against_labels<cross_entropy_grad>>(primitives::softmax_cross_entropy_grad);
-  set_operation<cross_entropy_with_grad>(primitives::softmax_cross_entropy_with_grad);
-  set_operation<log_softmax_with_softmax>(primitives::log_softmax_with_softmax);
+  set_counted_operation<softmax>(primitives::softmax);
+  set_counted_operation<log_softmax>(primitives::log_softmax);
+  set_counted_operation<against_labels<cross_entropy>>(primitives::softmax_cross_entropy);
+  set_counted_operation<against_labels<cross_entropy_grad>>(primitives::softmax_cross_entropy_grad);
+  set_counted_operation<cross_entropy_with_grad>(primitives::softmax_cross_entropy_with_grad);
+  set_counted_operation<log_softmax_with_softmax>(primitives::log_softmax_with_softmax);
 }
 
 }  // namespace tidu::cuda

@@ -20,10 +20,10 @@ template <class Attributes> cudaError_t step_all(const Call& call, Context& cont
   if (attrs.clocked) {
     clock = inputs.back();
     inputs.pop_back();
-    if (clock.strides()[1] != 1 || clock.strides()[0] % 4 != 0)
-      TIDU_TRY(make_row_major(&clock, context.stream()));
+    if (clock.strides()[1] != 1 || clock.strides()[0] % 4 != 0) TIDU_TRY(make_row_major(&clock, context));
   }
-  for (Tensor& input : inputs) TIDU_TRY(make_row_major(&input, context.stream()));
+  for (Tensor& input : inputs) TIDU_TRY(make_row_major(&input, context));
+  if (context.only_counts()) return cudaSuccess;
   const auto* rows = clock.defined() ? static_cast<const ClockRow*>(clock.raw_data()) : nullptr;
   for (const DType dtype : {DType::float16, DType::bfloat16, DType::float32, DType::float64}) {
     std::vector<UpdateArrays> parameters;
@@ -46,9 +46,9 @@ template <class Attributes> cudaError_t step_all(const Call& call, Context& cont
 }  // namespace
 
 void register_update_kernels() {
-  set_operation<step_all<SgdAttrs>>(primitives::sgd_update);
-  set_operation<step_all<AdamAttrs>>(primitives::adam_update);
-  set_operation<step_all<RmspropAttrs>>(primitives::rmsprop_update);
+  set_counted_operation<step_all<SgdAttrs>>(primitives::sgd_update);
+  set_counted_operation<step_all<AdamAttrs>>(primitives::adam_update);
+  set_counted_operation<step_all<RmspropAttrs>>(primitives::rmsprop_update);
 }
 
 }  // namespace tidu::cuda

@@ -34,6 +34,7 @@ cudaError_t fault(const Call&, Context& context) {
 cudaError_t workspace(const Call& call, Context& context) {
   int* space = context.workspace<int>(static_cast<size_t>(count(call)));
   if (context.workspace<int>(1) == space) return cudaErrorInvalidValue;
+  if (context.only_counts()) return cudaSuccess;
   const cudaError_t error = launch<fill>({1, 32, 0, context.stream()}, space, count(call), 5);
   if (error != cudaSuccess) return error;
   return cudaMemcpyAsync(data(call), space, call.inputs[0].nbytes(), cudaMemcpyDeviceToDevice,
@@ -46,14 +47,14 @@ cudaError_t recover(const Call&, Context&) {
   return cudaSuccess;
 }
 
-template <Operation operation> Primitive& primitive(const char* name) {
+template <Operation operation, bool takes_memory = false> Primitive& primitive(const char* name) {
   static Primitive result(name, {.batching = batch_by_fields,
                                  .attrs = kNoAttrs,
                                  .inputs = 1,
                                  .infer = [](const SpecCall&, std::span<Spec>) {},
                                  .derivative = Opaque{"it overwrites its input"},
                                  .overwrites = true});
-  set_operation<operation>(result);
+  takes_memory ? set_counted_operation<operation>(result) : set_operation<operation>(result);
   return result;
 }
 
@@ -62,7 +63,7 @@ const Primitive* const all[] = {
     &primitive<outside>("test_outside"),
     &primitive<too_many_threads>("test_too_many_threads"),
     &primitive<fault>("test_fault"),
-    &primitive<workspace>("test_workspace"),
+    &primitive<workspace, true>("test_workspace"),
     &primitive<recover>("test_recover"),
 };
 
