@@ -39,4 +39,5 @@ def cases():
         dtypes=FLOATS,
         ulps=64,
         scale=lambda q, k, v: 4 + np.abs(attention(q, k, v, causal=True)),
+        whole_lanes=True,
     )

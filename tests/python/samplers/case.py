@@ -75,6 +75,7 @@ class Case:
     result: Callable = lambda dtype: dtype  # the dtype that comes out
     ulps: float = 4.0
     scale: Callable | None = None  # what the error is measured against; left out, the result
+    whole_lanes: bool = False  # the pattern of its Jacobian has all of a lane, though less of it counts
     rounded_between: bool = False  # the result is a sum of what was rounded to the dtype itself
 
     def arrays(self, seed, dtype, shape=None):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import mpmath
 import numpy as np
@@ -172,73 +174,111 @@ def sinc_of(x):
     return np.where(x == 0, 1, np.where(np.isinf(x), 0, sine / np.where(x == 0, 1, pi * size)))
 
 
-REFERENCES = {
-    "negative": np.negative,
+INF = math.inf
+
+
+class Row(NamedTuple):
+    """Of a differentiable function of one argument: beside its reference, the first and the second derivative
+    where x tends to a point from within the domain; {} where it has no special points."""
+
+    reference: Callable
+    limits: dict
+
+
+ROW_REFERENCES = {
+    "negative": Row(np.negative, {}),
     "signbit": integers_or(lambda x: x < 0, np.signbit),
     "copysign": np.copysign,
     "gcd": lambda a, b: a | b if a.dtype == bool else np.gcd(a, b),
-    "cbrt": np.cbrt,
-    "gelu_tanh": lambda x: x * sigmoid(np.sqrt(8 / np.longdouble(np.pi)) * (x + 0.044715 * x**3)),
-    "mish": lambda x: x * np.tanh(softplus(x)),
-    "hardtanh": lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
-    "erfcx": unless_derived(special.erfcx, "erfcx"),
-    "erfinv": in_double(special.erfinv),
-    "ndtr": in_double(special.ndtr),
-    "log_ndtr": in_double(special.log_ndtr),
-    "ndtri": in_double(special.ndtri),
-    "lgamma": in_double(special.gammaln),
-    "digamma": in_double(special.psi),
-    "polygamma": lambda x, n=1.0: in_double(lambda x: special.polygamma(int(n), x))(x),
-    "bessel_i": lambda x, order=0.0: in_double(lambda x: special.iv(abs(order), x))(x),
-    "bessel_ie": lambda x, order=0.0, derivative=0.0: (
-        in_double(lambda x: special.ive(abs(order), x))(x)
-        if derivative == 0
-        else EXACT["bessel_ie"](x, order, derivative)
+    "cbrt": Row(np.cbrt, {0: (INF, -INF), INF: (0, 0), -INF: (0, 0)}),
+    "gelu_tanh": Row(
+        lambda x: x * sigmoid(np.sqrt(8 / np.longdouble(np.pi)) * (x + 0.044715 * x**3)),
+        {0: (0.5, math.sqrt(2 / math.pi)), INF: (1, 0), -INF: (0, 0)},
     ),
-    "sinc": lambda x, order=0.0: sinc_of(x) if order == 0 else EXACT["sinc"](x, order),
-    "logit": in_double(special.logit),
-    "entr": in_double(special.entr),
+    "mish": Row(lambda x: x * np.tanh(softplus(x)), {0: (0.6, 0.64), INF: (1, 0), -INF: (0, 0)}),
+    "hardtanh": Row(
+        lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
+        {-1: (0, 0), 0: (1, 0), 1: (0, 0), INF: (0, 0), -INF: (0, 0)},
+    ),
+    "erfcx": Row(
+        unless_derived(special.erfcx, "erfcx"),
+        {0: (-2 / math.sqrt(math.pi), 2), INF: (0, 0), -INF: (-INF, INF)},
+    ),
+    "erfinv": Row(
+        in_double(special.erfinv), {0: (math.sqrt(math.pi) / 2, 0), 1: (INF, INF), -1: (INF, -INF)}
+    ),
+    "ndtr": Row(in_double(special.ndtr), {0: (1 / math.sqrt(2 * math.pi), 0), INF: (0, 0), -INF: (0, 0)}),
+    "log_ndtr": Row(in_double(special.log_ndtr), {0: (math.sqrt(2 / math.pi), -2 / math.pi), INF: (0, 0)}),
+    "ndtri": Row(in_double(special.ndtri), {0.5: (math.sqrt(2 * math.pi), 0), 0: (INF, -INF), 1: (INF, INF)}),
+    "lgamma": Row(in_double(special.gammaln), {0: (-INF, INF), INF: (INF, 0)}),
+    "digamma": Row(in_double(special.psi), {0: (INF, -INF), INF: (0, 0)}),
+    "polygamma": Row(
+        lambda x, n=1.0: in_double(lambda x: special.polygamma(int(n), x))(x), {0: (-INF, INF), INF: (0, 0)}
+    ),
+    "bessel_i": Row(
+        lambda x, order=0.0: in_double(lambda x: special.iv(abs(order), x))(x),
+        {0: (0, 0.5), INF: (INF, INF), -INF: (-INF, INF)},
+    ),
+    "bessel_ie": Row(
+        lambda x, order=0.0, derivative=0.0: (
+            in_double(lambda x: special.ive(abs(order), x))(x)
+            if derivative == 0
+            else EXACT["bessel_ie"](x, order, derivative)
+        ),
+        {0: (0, 1.5), INF: (0, 0), -INF: (0, 0)},
+    ),
+    "sinc": Row(
+        lambda x, order=0.0: sinc_of(x) if order == 0 else EXACT["sinc"](x, order),
+        {0: (0, -(math.pi**2) / 3), 1: (-1, 2), INF: (0, 0), -INF: (0, 0)},
+    ),
+    "logit": Row(in_double(special.logit), {0.5: (4, 0), 0: (INF, -INF), 1: (INF, INF)}),
+    "entr": Row(in_double(special.entr), {0: (INF, -INF), 1: (-1, -1), INF: (-INF, 0)}),
     "xlogy": in_double(special.xlogy),
     "xlog1py": in_double(special.xlog1py),
-    "abs": np.abs,
+    "abs": Row(np.abs, {0: (0, 0), INF: (1, 0), -INF: (-1, 0)}),
     "sign": np.sign,
     "floor": integers_or(np.array, np.floor),
     "ceil": integers_or(np.array, np.ceil),
     "trunc": integers_or(np.array, np.trunc),
     "round": integers_or(np.array, np.rint),
-    "square": lambda x: x * x,
-    "reciprocal": lambda x: 1 / x,
-    "sqrt": np.sqrt,
-    "rsqrt": lambda x: 1 / np.sqrt(x),
-    "exp": np.exp,
-    "exp2": np.exp2,
-    "expm1": np.expm1,
-    "log": np.log,
-    "log2": np.log2,
-    "log10": np.log10,
-    "log1p": np.log1p,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "asin": np.arcsin,
-    "acos": np.arccos,
-    "atan": np.arctan,
-    "sinh": np.sinh,
-    "cosh": np.cosh,
-    "tanh": np.tanh,
-    "asinh": np.arcsinh,
-    "acosh": np.arccosh,
-    "atanh": np.arctanh,
-    "sigmoid": sigmoid,
-    "log_sigmoid": lambda x: -softplus(-x),
-    "softplus": softplus,
-    "relu": lambda x: np.maximum(x, 0),
-    "leaky_relu": lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
-    "elu": lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x)),
-    "silu": lambda x: x * sigmoid(x),
-    "gelu": lambda x: x * phi(x),
-    "erf": in_double(special.erf),
-    "erfc": in_double(special.erfc),
+    "square": Row(lambda x: x * x, {0: (0, 2), INF: (INF, 2)}),
+    "reciprocal": Row(lambda x: 1 / x, {0: (-INF, INF), INF: (0, 0), -INF: (0, 0)}),
+    "sqrt": Row(np.sqrt, {0: (INF, -INF), INF: (0, 0)}),
+    "rsqrt": Row(lambda x: 1 / np.sqrt(x), {0: (-INF, INF), INF: (0, 0)}),
+    "exp": Row(np.exp, {-INF: (0, 0), INF: (INF, INF)}),
+    "exp2": Row(np.exp2, {-INF: (0, 0), INF: (INF, INF)}),
+    "expm1": Row(np.expm1, {-INF: (0, 0), INF: (INF, INF), 0: (1, 1)}),
+    "log": Row(np.log, {0: (INF, -INF), INF: (0, 0)}),
+    "log2": Row(np.log2, {0: (INF, -INF), INF: (0, 0)}),
+    "log10": Row(np.log10, {0: (INF, -INF), INF: (0, 0)}),
+    "log1p": Row(np.log1p, {-1: (INF, -INF), INF: (0, 0), 0: (1, -1)}),
+    "sin": Row(np.sin, {}),
+    "cos": Row(np.cos, {}),
+    "tan": Row(np.tan, {}),
+    "asin": Row(np.arcsin, {1: (INF, INF), -1: (INF, -INF), 0: (1, 0)}),
+    "acos": Row(np.arccos, {1: (-INF, -INF), -1: (-INF, INF), 0: (-1, 0)}),
+    "atan": Row(np.arctan, {INF: (0, 0), -INF: (0, 0), 0: (1, 0)}),
+    "sinh": Row(np.sinh, {0: (1, 0), INF: (INF, INF), -INF: (INF, -INF)}),
+    "cosh": Row(np.cosh, {0: (0, 1), INF: (INF, INF), -INF: (-INF, INF)}),
+    "tanh": Row(np.tanh, {0: (1, 0), INF: (0, 0), -INF: (0, 0)}),
+    "asinh": Row(np.arcsinh, {INF: (0, 0), -INF: (0, 0), 0: (1, 0)}),
+    "acosh": Row(np.arccosh, {1: (INF, -INF), INF: (0, 0)}),
+    "atanh": Row(np.arctanh, {1: (INF, INF), -1: (INF, -INF), 0: (1, 0)}),
+    "sigmoid": Row(sigmoid, {0: (0.25, 0), INF: (0, 0), -INF: (0, 0)}),
+    "log_sigmoid": Row(lambda x: -softplus(-x), {0: (0.5, -0.25), INF: (0, 0), -INF: (1, 0)}),
+    "softplus": Row(softplus, {0: (0.5, 0.25), INF: (1, 0), -INF: (0, 0)}),
+    "relu": Row(lambda x: np.maximum(x, 0), {0: (0, 0), INF: (1, 0), -INF: (0, 0)}),
+    "leaky_relu": Row(
+        lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
+        {0: (0.01, 0), INF: (1, 0), -INF: (0.01, 0)},
+    ),
+    "elu": Row(
+        lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x)), {0: (1, 1), INF: (1, 0), -INF: (0, 0)}
+    ),
+    "silu": Row(lambda x: x * sigmoid(x), {0: (0.5, 0.5), INF: (1, 0), -INF: (0, 0)}),
+    "gelu": Row(lambda x: x * phi(x), {0: (0.5, math.sqrt(2 / math.pi)), INF: (1, 0), -INF: (0, 0)}),
+    "erf": Row(in_double(special.erf), {0: (2 / math.sqrt(math.pi), 0), INF: (0, 0), -INF: (0, 0)}),
+    "erfc": Row(in_double(special.erfc), {0: (-2 / math.sqrt(math.pi), 0), INF: (0, 0), -INF: (0, 0)}),
     "isnan": np.isnan,
     "isinf": np.isinf,
     "isfinite": np.isfinite,
@@ -273,65 +313,9 @@ REFERENCES = {
     "bitwise_right_shift": shift(np.right_shift),
     "where": np.where,
 }
+REFERENCES = {name: row.reference if isinstance(row, Row) else row for name, row in ROW_REFERENCES.items()}
+LIMITS = {name: row.limits for name, row in ROW_REFERENCES.items() if isinstance(row, Row)}
 
-INF = math.inf
-
-# Of a differentiable function of one argument, the first and the second derivative where x tends to a point
-# from within the domain; {} where it has no special points.
-LIMITS = {
-    "abs": {0: (0, 0), INF: (1, 0), -INF: (-1, 0)},
-    "square": {0: (0, 2), INF: (INF, 2)},
-    "reciprocal": {0: (-INF, INF), INF: (0, 0), -INF: (0, 0)},
-    "sqrt": {0: (INF, -INF), INF: (0, 0)},
-    "rsqrt": {0: (-INF, INF), INF: (0, 0)},
-    "exp": {-INF: (0, 0), INF: (INF, INF)},
-    "exp2": {-INF: (0, 0), INF: (INF, INF)},
-    "expm1": {-INF: (0, 0), INF: (INF, INF), 0: (1, 1)},
-    "log": {0: (INF, -INF), INF: (0, 0)},
-    "log2": {0: (INF, -INF), INF: (0, 0)},
-    "log10": {0: (INF, -INF), INF: (0, 0)},
-    "log1p": {-1: (INF, -INF), INF: (0, 0), 0: (1, -1)},
-    "asin": {1: (INF, INF), -1: (INF, -INF), 0: (1, 0)},
-    "acos": {1: (-INF, -INF), -1: (-INF, INF), 0: (-1, 0)},
-    "atan": {INF: (0, 0), -INF: (0, 0), 0: (1, 0)},
-    "asinh": {INF: (0, 0), -INF: (0, 0), 0: (1, 0)},
-    "acosh": {1: (INF, -INF), INF: (0, 0)},
-    "atanh": {1: (INF, INF), -1: (INF, -INF), 0: (1, 0)},
-    "sinh": {0: (1, 0), INF: (INF, INF), -INF: (INF, -INF)},
-    "cosh": {0: (0, 1), INF: (INF, INF), -INF: (-INF, INF)},
-    "tanh": {0: (1, 0), INF: (0, 0), -INF: (0, 0)},
-    "sigmoid": {0: (0.25, 0), INF: (0, 0), -INF: (0, 0)},
-    "log_sigmoid": {0: (0.5, -0.25), INF: (0, 0), -INF: (1, 0)},
-    "softplus": {0: (0.5, 0.25), INF: (1, 0), -INF: (0, 0)},
-    "silu": {0: (0.5, 0.5), INF: (1, 0), -INF: (0, 0)},
-    "gelu": {0: (0.5, math.sqrt(2 / math.pi)), INF: (1, 0), -INF: (0, 0)},
-    "erf": {0: (2 / math.sqrt(math.pi), 0), INF: (0, 0), -INF: (0, 0)},
-    "erfc": {0: (-2 / math.sqrt(math.pi), 0), INF: (0, 0), -INF: (0, 0)},
-    "relu": {0: (0, 0), INF: (1, 0), -INF: (0, 0)},
-    "leaky_relu": {0: (0.01, 0), INF: (1, 0), -INF: (0.01, 0)},
-    "elu": {0: (1, 1), INF: (1, 0), -INF: (0, 0)},
-    "cbrt": {0: (INF, -INF), INF: (0, 0), -INF: (0, 0)},
-    "gelu_tanh": {0: (0.5, math.sqrt(2 / math.pi)), INF: (1, 0), -INF: (0, 0)},
-    "mish": {0: (0.6, 0.64), INF: (1, 0), -INF: (0, 0)},
-    "hardtanh": {-1: (0, 0), 0: (1, 0), 1: (0, 0), INF: (0, 0), -INF: (0, 0)},
-    "erfcx": {0: (-2 / math.sqrt(math.pi), 2), INF: (0, 0), -INF: (-INF, INF)},
-    "erfinv": {0: (math.sqrt(math.pi) / 2, 0), 1: (INF, INF), -1: (INF, -INF)},
-    "ndtr": {0: (1 / math.sqrt(2 * math.pi), 0), INF: (0, 0), -INF: (0, 0)},
-    "log_ndtr": {0: (math.sqrt(2 / math.pi), -2 / math.pi), INF: (0, 0)},
-    "ndtri": {0.5: (math.sqrt(2 * math.pi), 0), 0: (INF, -INF), 1: (INF, INF)},
-    "lgamma": {0: (-INF, INF), INF: (INF, 0)},
-    "digamma": {0: (INF, -INF), INF: (0, 0)},
-    "polygamma": {0: (-INF, INF), INF: (0, 0)},
-    "bessel_i": {0: (0, 0.5), INF: (INF, INF), -INF: (-INF, INF)},
-    "bessel_ie": {0: (0, 1.5), INF: (0, 0), -INF: (0, 0)},
-    "sinc": {0: (0, -(math.pi**2) / 3), 1: (-1, 2), INF: (0, 0), -INF: (0, 0)},
-    "logit": {0.5: (4, 0), 0: (INF, -INF), 1: (INF, INF)},
-    "entr": {0: (INF, -INF), 1: (-1, -1), INF: (-INF, 0)},
-    "sin": {},
-    "cos": {},
-    "tan": {},
-    "negative": {},
-}
 
 # Integers that are not drawn from their whole type.
 INTEGER_RANGES = {

@@ -217,6 +217,7 @@ def orthogonal_cases():
             lambda x: (lambda q, r: q @ (r + r * r))(*map(np.array, np.linalg.qr(long(x)))),
             Draw(shape),
             ulps=256,
+            whole_lanes=True,
         )
         yield real_case(
             f"pinv{shape}",
@@ -240,6 +241,7 @@ def cases():
         lambda x: la.cholesky(definite(x)),
         lambda x: np.linalg.cholesky(definite(x)),
         MATRICES,
+        whole_lanes=True,
     )
     yield real_case(
         "cholesky(upper)",
@@ -247,6 +249,7 @@ def cases():
         lambda x: la.cholesky(definite(x), upper=True),
         lambda x: np.swapaxes(np.linalg.cholesky(definite(x)), -1, -2),
         MATRICES,
+        whole_lanes=True,
     )
     for upper in (False, True):
         for unit in (False, True):
@@ -262,6 +265,7 @@ def cases():
                 Draw((3, 4, 4), 0.5, 1.5),
                 Draw((3, 4, 2)),
                 differentiable=(0, 1),
+                whole_lanes=True,
             )
     yield real_case(
         "lu_factor",
@@ -269,6 +273,7 @@ def cases():
         lambda x: la.lu_factor(shifted(x)).lu,
         each(lambda x: lu_of(shifted(x))),
         MATRICES,
+        whole_lanes=True,
     )
     yield real_case(
         "lu_solve",
@@ -280,6 +285,7 @@ def cases():
         Fixed(((3, 1, 2, 3), (0, 3, 3, 3))),
         differentiable=(0, 1),
         ulps=512,
+        whole_lanes=True,
     )
     yield real_case(
         "solve",

@@ -78,4 +78,5 @@ def cases():
         lambda x: np.quantile(x, [0.1, 0.5, 1.0], axis=(0, 2)),
         APART,
         dtypes=FLOATS,
+        whole_lanes=True,
     )

@@ -83,6 +83,7 @@ def cases():
                 differentiable=tuple(range(2 + bias)),
                 ulps=8,
                 scale=on_magnitudes(definition),
+                whole_lanes=True,
             )
     for x, weight, how in (
         ((2, 2, 4), (2, 3, 3), {"stride": 2, "output_padding": 1}),
@@ -103,6 +104,7 @@ def cases():
             differentiable=(0, 1),
             ulps=8,
             scale=on_magnitudes(definition),
+            whole_lanes=True,
         )
     for x, (kernel, stride, padding) in (
         ((2, 3, 9), (3, 2, 1)),
