@@ -20,8 +20,9 @@ def symmetric(shape, seed=0):
 
 
 def with_eigenvalues(values, seed=0):
+    # From the first value on, so that those equal to it are not told apart by how q is rounded.
     q = np.linalg.qr(draw((len(values),) * 2, seed))[0]
-    return (q * values) @ q.T
+    return values[0] * np.eye(len(values)) + (q * np.subtract(values, values[0])) @ q.T
 
 
 def with_singular_values(shape, values, seed=0):
