@@ -308,5 +308,7 @@ def cases():
         lambda x: np.linalg.slogdet(shifted(x))[1],
         MATRICES,
     )
-    yield real_case("adjugate", "svd", la.adjugate, each(cofactors), Draw((3, 5, 5)), ulps=512)
+    yield real_case(
+        "adjugate", "svd", la.adjugate, each(cofactors), Draw((3, 5, 5)), ulps=512, whole_lanes=True
+    )
     yield from orthogonal_cases()
