@@ -10,12 +10,13 @@ BENCH ?=
 DEVICE ?= cpu
 PEERS_PYTHON ?= python3.12
 
-.PHONY: help demo examples test bench bench-full bench-peers gpu-bundle pictures docs format lint clean
+.PHONY: help demo examples test test-full bench bench-full bench-peers gpu-bundle pictures docs format lint clean
 help:
 	@echo "make demo           learn Fashion-MNIST with both example models; pictures go to demo-out/"
 	@echo "make examples       run the model problems, which check themselves; pictures go to examples-out/;"
 	@echo "                    DEVICE=cuda runs them there, emulated unless TIDU_CUDA=real"
-	@echo "make test           build everything; run the C++, outside-project and Python tests"
+	@echo "make test           build everything; run the C++, outside-project and Python tests, of many cases a sample"
+	@echo "make test-full      the same with every case, on both devices"
 	@echo "make bench          measure tidu beside its peers; the report goes to build/bench (BENCH=.. passes options)"
 	@echo "make bench-full     the same at all sizes and with torch.compile, for hours"
 	@echo "make bench-peers    install PyTorch, JAX, MLX and autograd into .venv-peers, for the benchmarks"
@@ -93,17 +94,19 @@ examples: $(BUILD)/build.ninja
 	@echo "== examples/cnn.py"
 	@$(VENV_PYTHON) examples/cnn.py --device $(DEVICE) --epochs 1 --subset $(if $(quick),200,6000) --out examples-out/cnn
 
-test: $(BUILD)/build.ninja
+# Of each Python test's cases a third, another at each commit, and on device cuda a sixth.
+test: SAMPLE = --sample $$(($$turn % $(1)))/$(1)
+test test-full: $(BUILD)/build.ninja
 	$(call build,all)
 	@echo "== C++ tests"
 	@ctest --preset release -j $$(nproc)
 	@scripts/count_tests.sh release
-	@echo "== Python tests"
-	@$(VENV_PYTHON) -m pytest -q -n $$(nproc)
-	@if [ -e $(BUILD)/libtidu_cuda_emulated.so ]; then \
-	  part=$$(($$(git rev-list --count HEAD 2>/dev/null || echo 0) % 2))/2; \
-	  echo "== half of the Python tests, another at each commit, on device cuda, emulated"; \
-	  $(VENV_PYTHON) -m pytest -q -n $$(nproc) tests/python --device cuda --part $$part; \
+	@turn=$$(git rev-list --count HEAD 2>/dev/null || echo 0); \
+	echo "== Python tests"; \
+	$(VENV_PYTHON) -m pytest -q -n $$(nproc) tests/python $(call SAMPLE,3) || exit; \
+	if [ -e $(BUILD)/libtidu_cuda_emulated.so ]; then \
+	  echo "== Python tests on device cuda, emulated"; \
+	  $(VENV_PYTHON) -m pytest -q -n $$(nproc) tests/python --device cuda $(call SAMPLE,6); \
 	else echo "== device cuda: not tested, no headers of CUDA 13 were found"; fi
 
 bench: $(BUILD)/build.ninja

@@ -15,6 +15,12 @@ def pytest_addoption(parser):
         "--device", default="cpu", help="where tensors are made: cpu, or cuda (emulated without TIDU_CUDA)"
     )
     parser.addoption("--part", default="0/1", metavar="K/N", help="part K of N equal ones, drawn at random")
+    parser.addoption(
+        "--sample",
+        default="0/1",
+        metavar="K/N",
+        help="of each function's cases part K of N, and at least one",
+    )
 
 
 def pytest_configure(config):
@@ -33,15 +39,23 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """On another device, tests of the host alone are left out rather than skipped."""
     part, parts = map(int, config.getoption("--part").split("/"))
+    first, step = map(int, config.getoption("--sample").split("/"))
     on_cpu = config.getoption("--device") == "cpu"
 
-    def chosen(item):
-        of_host = item.path.name in CPU_ONLY or item.get_closest_marker("cpu_only")
-        return (on_cpu or not of_host) and zlib.crc32(item.nodeid.encode()) % parts == part
+    def draw(item):
+        return zlib.crc32(item.nodeid.encode())
 
-    kept = [item for item in items if chosen(item)]
-    config.hook.pytest_deselected(items=[item for item in items if not chosen(item)])
-    items[:] = kept
+    cases = {}
+    for item in items:
+        of_host = item.path.name in CPU_ONLY or item.get_closest_marker("cpu_only")
+        if (on_cpu or not of_host) and draw(item) % parts == part:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = set()
+    for of in cases.values():
+        sample = [item for item in of if draw(item) % step == first]
+        kept.update(map(id, sample or [of[first % len(of)]]))
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
+    items[:] = [item for item in items if id(item) in kept]
 
 
 @pytest.fixture
