@@ -62,7 +62,7 @@ void visit_traces(const Scope* scope, const Visit& visit, bool differentiable = 
 
 template <class Condition> bool any_trace(const Condition& holds) {
   bool any = false;
-  visit_traces(innermost(), [&](const Trace& trace, bool) { any |= holds(trace); });
+  visit_traces(innermost(), [&](const Trace& trace, bool) { any |= std::invoke(holds, trace); });
   return any;
 }
 
@@ -155,16 +155,19 @@ bool concerns_traces(const Tensor& tensor) {
 bool is_watched() { return Watch::active() || Watch::of_all.load(std::memory_order_acquire); }
 
 // A tracked tensor whose storage was overwritten through another view no longer is what its derivative says.
+// A leaf of the ambient tape is whatever its memory holds.
 void check_not_overwritten(const Call& call) {
   for (const Tensor& input : call.inputs.subspan(call.primitive.overwrites ? call.outputs.size() : 0)) {
     const TensorImpl& impl = input.impl();
     if (!impl.storage || impl.storage->version() == impl.version || !is_grad_enabled()) continue;
-    if (is_tracked(input) || impl.storage->traced_version() > impl.version) {
+    const auto says_what_it_is = [&](const Trace& trace) {
+      return trace.differentiates() && impl.link(trace.id()) && !(trace.is_ambient() && input.is_leaf());
+    };
+    if (any_trace(says_what_it_is) || impl.storage->traced_version() > impl.version)
       fail<GradientError>(
           describe_call(call),
           ": an input that is being differentiated was overwritten in place through another view of its "
           "memory (take the view again after the write, or write to a copy)");
-    }
   }
 }
 
@@ -348,9 +351,7 @@ std::vector<Trace*> differentiating_traces() {
   return traces;
 }
 
-bool is_grad_enabled() {
-  return any_trace([](const Trace& trace) { return trace.differentiates(); });
-}
+bool is_grad_enabled() { return any_trace(&Trace::differentiates); }
 
 bool is_tracked(const Tensor& tensor) {
   return tensor.impl().links && any_trace([&](const Trace& trace) {

@@ -86,16 +86,10 @@ void Recorder::write(int place, int variable, const Call& call, bool differentia
   if (places_[root].outside) overwrite_outside(root, call);
   const Scope mine(*this);
   const VisibleTraces scope(&mine);
-  if (!differentiable) {  // which changes a value, and no derivative
-    const Spec spec = program_.variables[variable];
-    const int kept = static_cast<int>(program_.variables.size());
-    program_.variables.push_back(spec);
-    append(primitives::overwritten, {}, {variable, value_of(place)}, {kept}, true);
-    variable = kept;
-  }
   while (places_[place].base >= 0) {
     const int base = places_[place].base;
     const Program::Instruction view = program_.instructions[places_[place].instruction];
+    differentiable = differentiable && !std::holds_alternative<Zero>(view.primitive->derivative);
     const Tensor before = tensor_of(value_of(base));
     Tensor after =
         view.primitive->update_view({*view.primitive, {&before, 1}, view.attrs, {}}, tensor_of(variable));
@@ -103,6 +97,13 @@ void Recorder::write(int place, int variable, const Call& call, bool differentia
     if (base == root && !after.is_contiguous()) after = bind(primitives::copy, {after});
     variable = value_of(place_of(after));
     place = base;
+  }
+  if (!differentiable) {  // which changes a value, and no derivative, of whatever view
+    const Spec spec = program_.variables[variable];
+    const int kept = static_cast<int>(program_.variables.size());
+    program_.variables.push_back(spec);
+    append(primitives::overwritten, {}, {variable, value_of(root)}, {kept}, true);
+    variable = kept;
   }
   places_[root].value = variable;
   places_[root].moves |= moving;

@@ -379,3 +379,134 @@ def test_what_a_rule_returns_is_not_its_argument_when_written_to():
             return (z * z).sum() + y.sum()
 
         assert td.grad(value)(constant([1.0, 2.0])).tolist() == [10, 50]
+
+
+# --- Leaves have no past: what is written to their memory is their value from then on
+
+
+def _under_no_grad(write):
+    def written(w):
+        with td.no_grad():
+            write(w)
+
+    return written
+
+
+def _by_a_detached_tensor(w):
+    w.detach()[...] = 7.0
+
+
+def _by_a_part_of_a_detached_tensor(w):
+    w.detach()[::2][1:] = 7.0
+
+
+def _by_a_view(w):
+    w[1:][...] = 7.0
+
+
+def _by_an_element(w):
+    w[2][...] = 7.0
+
+
+def _by_a_flat_view(w):
+    w.reshape(-1)[0:2] *= 2.0
+
+
+WRITES_TO_LEAVES = {
+    "a detached tensor": _by_a_detached_tensor,
+    "a part of a detached tensor": _by_a_part_of_a_detached_tensor,
+    "a view": _under_no_grad(_by_a_view),
+    "an element": _under_no_grad(_by_an_element),
+    "a flat view": _under_no_grad(_by_a_flat_view),
+}
+
+
+@pytest.mark.parametrize("name", WRITES_TO_LEAVES)
+def test_a_leaf_is_used_after_a_write_to_its_memory(name):
+    w = leaf([1.0, 2.0, 3.0])
+    w[1]
+    for _ in range(3):
+        WRITES_TO_LEAVES[name](w)
+        w.grad = None
+        (w**3 + w[1] * w).sum().backward()
+        x = np.array(w.tolist())
+        want = 3 * x**2 + x[1]
+        want[1] += x.sum()
+        np.testing.assert_allclose(w.grad.tolist(), want)
+
+
+def test_a_leaf_is_used_after_a_write_by_other_derivatives():
+    def renewed():
+        w = leaf([1.0, 2.0, 3.0])
+        _ = w * w
+        w.detach()[0] = 5.0
+        return w
+
+    w = renewed()
+    assert td.grad(lambda v: (v * v * v).sum())(w).tolist() == [75, 12, 27]
+    assert td.jvp(lambda v: (v * w).sum(), (w,), (td.ones_like(w),))[1].item() == 10
+    assert td.hessian(lambda v: (v**3).sum())(w).tolist() == np.diag([30.0, 12, 18]).tolist()
+    assert td.vmap(lambda a: (a * w).sum())(w).tolist() == [50, 20, 30]
+    (first,) = td.vjp(lambda v: v * v, w)[1](td.ones_like(w))
+    assert first.tolist() == [10, 4, 6]
+    compiled = td.compile(lambda a: (a * w * w).sum())
+    for value in (5.0, 6.0):
+        w.detach()[0] = value
+        w.grad = None
+        compiled(constant([1.0, 1.0, 1.0])).backward()
+        assert w.grad.tolist() == [2 * value, 4, 6]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_leaf_that_a_function_writes_to_and_uses(compiled):
+    w = leaf([1.0, 2.0, 3.0])
+
+    def f(x):
+        w.detach()[...] = x
+        return (w * w).sum()
+
+    run = td.compile(f) if compiled else f
+    for scale in (1.0, 2.0):
+        w.grad = None
+        run(constant([4.0, 5.0, 6.0]) * scale).backward()
+        assert w.grad.tolist() == [8 * scale, 10 * scale, 12 * scale]
+
+
+def test_what_a_live_graph_keeps_of_a_leaf_is_not_overwritten_unseen():
+    for use in (lambda w: w * w, td.sin, lambda w: w[1:] ** 2, td.logsumexp):
+        w = leaf([1.0, 2.0, 3.0])
+        y = use(w).sum()
+        w.detach()[...] = 7.0
+        with pytest.raises(td.GradientError, match="overwritten in place after the call"):
+            y.backward()
+    # What keeps nothing of it is as it was.
+    y = (w * 3.0).sum()
+    w.detach()[...] = 8.0
+    y.backward()
+    assert w.grad.tolist() == [3, 3, 3]
+
+
+def test_results_and_inner_variables_are_no_leaves():
+    w = leaf([1.0, 2.0, 3.0])
+    y = w * 2
+    y.detach()[...] = 7.0
+    with pytest.raises(td.GradientError, match="through another view"):
+        y * y
+    view = w[1:]
+    w.detach()[...] = 7.0
+    with pytest.raises(td.GradientError, match="through another view"):
+        view * view
+
+    def f(x):
+        td.stop_gradient(x)[...] = 7.0
+        return (x * x).sum()
+
+    with pytest.raises(td.GradientError, match="through another view"):
+        td.grad(f)(constant([1.0, 2.0, 3.0]))
+    # A leaf in whose memory lies what a derivative made.
+    memory = constant([1.0, 2.0, 3.0])
+    part = memory[1:].detach()
+    part.requires_grad = True
+    memory[...] = w * 2
+    with pytest.raises(td.GradientError, match="through another view"):
+        part * part
