@@ -13,6 +13,7 @@
 
 #include "autodiff/rules.h"
 #include "core/bind.h"
+#include "core/host_lock.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -202,6 +203,7 @@ Tensor Expansion::coefficient(int number, int k) {
 
 // Coefficient k of the outputs.
 Tensors Expansion::advance(Node& node, int k) {
+  answer_signals();
   if (node.kind == Node::linear) return image(node, k);
   if (node.kind == Node::product) return {cauchy_product(node, k)};
   if (!node.expanded) expand(node);

@@ -1,6 +1,7 @@
 // Loops over slices as calls that hold the program of a step.
 #include "transforms/scan.h"
 
+#include "autodiff/tape.h"
 #include "compile/executable.h"
 #include "compile/plan.h"
 #include "core/host_lock.h"
@@ -498,7 +499,14 @@ int64_t length_of(const Tensors& slices, std::optional<int64_t> length) {
   return *length;
 }
 
-bool any_tracked(const Tensors& tensors) { return std::ranges::any_of(tensors, is_tracked); }
+// Whether reverse mode may ask for the carries.
+bool any_taped(const Tensors& tensors) {
+  return std::ranges::any_of(differentiating_traces(), [&](const Trace* trace) {
+    return dynamic_cast<const Tape*>(trace) && std::ranges::any_of(tensors, [&](const Tensor& tensor) {
+             return tensor.impl().link(trace->id()) != nullptr;
+           });
+  });
+}
 
 Scan scan_all(const Function& step, const Tensors& carry, const Tensors& slices, int64_t length,
               bool reverse) {
@@ -517,7 +525,7 @@ Scan scan_all(const Function& step, const Tensors& carry, const Tensors& slices,
   append(inputs, captured);
   const ScanAttrs attrs{
       hold(std::move(body)), static_cast<int>(carry.size()), static_cast<int>(slices.size()), length, reverse,
-      any_tracked(inputs)};
+      any_taped(inputs)};
   const Tensors outputs = bind_all(primitives::scan, inputs, attrs, attrs.outputs());
   return {part(outputs, 0, carry.size()), part(outputs, carry.size(), attrs.body->outputs.size())};
 }

@@ -235,20 +235,19 @@ def fori_loop(lower: int | Tensor, upper: int | Tensor, body_fun: Callable[[Tens
     >>> td.fori_loop(0, 5, lambda i, total: total + i, td.tensor(0))
     tensor(10, dtype=int64)
     """
-    if not isinstance(lower, Tensor) and not isinstance(upper, Tensor):
-        numbers = _core.arange(lower, max(lower, upper), dtype=_core.int64)
-        return scan(lambda carry, i: (body_fun(i, carry), None), init, numbers)[0]
-    first = (
-        lower
-        if isinstance(lower, Tensor)
-        else _core.asarray(lower, device=upper.device if isinstance(upper, Tensor) else None)
+    first: Tensor = _core.astype(
+        _core.asarray(lower, device=upper.device if isinstance(upper, Tensor) else None),
+        _core.int64,
+        copy=False,
     )
-    first = _core.astype(first, _core.int64, copy=False)
 
     def step(state: tuple[Tensor, C]) -> tuple[Tensor, C]:
         i, carry = state
         return i + 1, body_fun(i, carry)
 
+    if not isinstance(lower, Tensor) and not isinstance(upper, Tensor):
+        steps = _count(max(upper - lower, 0), "fori_loop", "upper - lower")
+        return scan(lambda state, _: (step(state), None), (first, init), length=steps)[0][1]
     return while_loop(lambda state: state[0] < upper, step, (first, init))[1]
 
 

@@ -400,3 +400,14 @@ def test_operands_of_whole_rows_are_not_copied(peak_bytes):
         LAYOUTS["one row"],
     ):
         assert peak_bytes(f, heads, view(heads), heads) == own + heads.nbytes
+
+
+@pytest.mark.parametrize("kind", ["Encoder", "Decoder"])
+def test_stacks_of_layers_that_cannot_be(kind):
+    layer = getattr(td.nn, f"Transformer{kind}Layer")(8, 2, 16)
+    stack = getattr(td.nn, f"Transformer{kind}")
+    with pytest.raises(MemoryError):
+        stack(layer, 2**31)
+    with pytest.raises(ValueError, match=rf"\[Transformer{kind}\] num_layers is -1"):
+        stack(layer, -1)
+    assert len(stack(layer, 0).layers) == 0

@@ -338,6 +338,39 @@ def test_fori_loop():
     close(td.fori_loop(5, 2, lambda i, c: c + 1, x), x)
 
 
+def test_a_loop_over_a_count_takes_no_memory_for_it(peak_bytes):
+    loops = {
+        "fori_loop": lambda n, x: td.fori_loop(0, n, lambda i, c: c * 0.5 + i, x),
+        "scan": lambda n, x: td.scan(lambda c, _: (c * 0.5 + 1, None), x, length=n)[0],
+        "while_loop": lambda n, x: td.while_loop(lambda c: c < 1e9, lambda c: c + 0.5, x, max_steps=n),
+    }
+    modes = {
+        "values": lambda f, x: f(x),
+        "jvp": lambda f, x: td.jvp(f, (x,), (x,)),
+        "jet": lambda f, x: td.jet(f, (x,), ([x, None],)),
+        "vmap": lambda f, x: td.vmap(f)(td.stack([x, x])),
+        "compile": lambda f, x: td.compile(f)(x),
+    }
+    x = td.tensor(1.0, dtype=td.float64, device="cpu")
+    for name, loop in loops.items():
+        for mode, of in modes.items():
+            taken = peak_bytes(lambda: of(lambda x: loop(20_000, x), x))  # noqa: B023
+            assert taken < 20_000, (name, mode)
+
+
+def test_counts_that_cannot_be():
+    x = td.tensor(1.0)
+    for lower, upper in ((0, 2**64), (-(2**63), 2**63 - 1)):
+        with pytest.raises(ValueError, match=r"\[fori_loop\] upper - lower"):
+            td.fori_loop(lower, upper, lambda i, c: c, x)
+    with pytest.raises(MemoryError):
+        td.scan(lambda c, _: (c, c), x, length=2**50)
+    with pytest.raises(MemoryError):
+        td.grad(lambda x: td.fori_loop(0, 2**50, lambda i, c: c * x, x))(x)
+    assert td.fori_loop(2**63 - 3, 2**63 - 1, lambda i, c: c + i, td.tensor(0)).item() == -5
+    assert td.fori_loop(-(2**63), 2 - 2**63, lambda i, c: c + i, td.tensor(0)).item() == 1
+
+
 # --- checkpoint
 
 

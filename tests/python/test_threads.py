@@ -149,7 +149,11 @@ LONG = {  # loops over a number that is given, which would take ages
     "RNN": lambda: td.nn.RNN(2, 3, num_layers=10**6),
     "TransformerEncoder": lambda: td.nn.TransformerEncoder(td.nn.TransformerEncoderLayer(2, 1, 2), 10**6),
     "scan": lambda: td.scan(lambda c, _: (c + 1, None), td.tensor(0.0), length=2**62),
-    "fori_loop": lambda: td.fori_loop(0, 2**24, lambda i, x: x + i, td.tensor(0)),
+    "fori_loop": lambda: td.fori_loop(0, 2**62, lambda i, x: x + i, td.tensor(0)),
+    "fori_loop of jvp": lambda: td.jvp(
+        lambda x: td.fori_loop(0, 2**62, lambda i, c: c + x, x), (td.tensor(0.0),), (td.tensor(1.0),)
+    ),
+    "jet": lambda: td.jet(td.tanh, (td.tensor(0.0),), ([td.tensor(1.0)] * 10_000,)),
 }
 
 

@@ -309,6 +309,10 @@ class TransformerDecoderLayer(_TransformerLayer):
 
 class _Stack(Module):
     def __init__(self, layer: Module, num_layers: int, norm: Module | None = None) -> None:
+        if num_layers < 0:
+            raise ValueError(f"[{type(self).__name__}] num_layers is {num_layers}, but must not be negative")
+        bytes_of_layer = 1024 + sum(x.nbytes for x in [*layer.parameters(), *layer.buffers()])
+        td.empty((num_layers, bytes_of_layer), dtype=td.uint8, device="cpu")  # fails where there is no room
         self.layers = ModuleList([copy.deepcopy(layer) for _ in range(num_layers)])
         self.norm = norm
         for i, copied in enumerate(self.layers):
