@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "autodiff/rules.h"
 #include "compile/chain.h"
@@ -142,6 +143,7 @@ class ChainOf {
  public:
   explicit ChainOf(Program program) : program_(std::move(program)), values_(outline(program_)) {
     find_memory();
+    find_kept();
     find_cuts();
     for (size_t i = 0; i + 1 < cuts_.size(); ++i) chain_.stages.push_back(measure(cuts_[i], cuts_[i + 1]));
     const auto stage_of = [&](int now) {
@@ -239,7 +241,47 @@ class ChainOf {
     return bytes;
   }
 
-  // Between all instructions or, if there are many, where least is live in each of equal shares of the work.
+  // What the rule of a call keeps, of the memory that the program allocates.
+  template <class Keep> void for_kept(const Program::Instruction& call, const Keep& keep) const {
+    Tensors inputs = at(values_, call.inputs), outputs = at(values_, call.outputs);
+    Reads tracked = 0;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (is_differentiable(inputs[i].dtype())) tracked |= input_bit(i);
+    }
+    // What a rule of the user's own keeps is not known before it runs.
+    const bool is_ruled =
+        call.primitive == &primitives::custom_vjp || call.primitive == &primitives::custom_jvp;
+    const Reads reads =
+        is_ruled ? kAllInputs | kOutput : kept_of({*call.primitive, inputs, call.attrs, outputs}, tracked);
+    const auto keep_memory = [&](int variable) {
+      const auto found = memory_.find(storage(variable));
+      if (found != memory_.end()) keep(*found);
+    };
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (reads & input_bit(i)) keep_memory(call.inputs[i]);
+    }
+    if (reads & kOutput) std::ranges::for_each(call.outputs, keep_memory);
+  }
+
+  void find_kept() {
+    for (const Program::Instruction& call : program_.instructions)
+      for_kept(call, [&](const auto& memory) { kept_.insert(memory.first); });
+  }
+
+  // Whether a call leaves what the next one alone reads, that no rule keeps, and in place of which that
+  // leaves as much, which would be handed over just as well.
+  bool is_passing(int now) const {
+    int next = now + 1;
+    const int end = static_cast<int>(program_.instructions.size());
+    while (next < end && is_view(program_.instructions[next], values_)) ++next;
+    return next < end && live_after(now, 0) == live_after(next, 0) &&
+           std::ranges::any_of(memory_, [&](const auto& memory) {
+             return memory.second.first <= now && memory.second.last == next && !kept_.contains(memory.first);
+           });
+  }
+
+  // Between all instructions but those that belong together or, if there are many, where least is live in
+  // each of equal shares of the work.
   void find_cuts() {
     const int end = static_cast<int>(program_.instructions.size());
     double total = 0;
@@ -250,12 +292,12 @@ class ChainOf {
     int best = 0;
     for (int now = 0; now < end; ++now) {
       const int64_t live = live_after(now, 0);
-      if (live <= least) least = live, best = now + 1;
+      if (live <= least && !is_passing(now)) least = live, best = now + 1;
       const bool share_ends =
           end <= kStages || work_[now] * kStages >= total * static_cast<double>(cuts_.size());
       if (now + 1 == end) {
         cuts_.push_back(end);
-      } else if (share_ends) {
+      } else if (share_ends && best > cuts_.back()) {
         cuts_.push_back(best);
         least = INT64_MAX;
       }
@@ -266,10 +308,6 @@ class ChainOf {
     Stage stage;
     stage.cost = work_[end - 1] - (begin > 0 ? work_[begin - 1] : 0);
     std::map<const Storage*, int64_t> kept;
-    const auto keep = [&](int variable) {
-      const auto found = memory_.find(storage(variable));
-      if (found != memory_.end() && found->second.first >= begin) kept[found->first] = found->second.bytes;
-    };
     for (const auto& [storage, memory] : memory_) {
       if (memory.first >= begin && memory.first < end && memory.last >= end) kept[storage] = memory.bytes;
     }
@@ -277,20 +315,9 @@ class ChainOf {
       stage.working = std::max(stage.working, live_after(now, begin) + freed_at(now, begin));
       const Program::Instruction& call = program_.instructions[now];
       stage.pulling = std::max(stage.pulling, pulling_of(program_, call));
-      Tensors inputs = at(values_, call.inputs), outputs = at(values_, call.outputs);
-      Reads tracked = 0;
-      for (size_t i = 0; i < inputs.size(); ++i) {
-        if (is_differentiable(inputs[i].dtype())) tracked |= input_bit(i);
-      }
-      // What a rule of the user's own keeps is not known before it runs.
-      const bool is_ruled =
-          call.primitive == &primitives::custom_vjp || call.primitive == &primitives::custom_jvp;
-      const Reads reads =
-          is_ruled ? kAllInputs | kOutput : kept_of({*call.primitive, inputs, call.attrs, outputs}, tracked);
-      for (size_t i = 0; i < inputs.size(); ++i) {
-        if (reads & input_bit(i)) keep(call.inputs[i]);
-      }
-      if (reads & kOutput) std::ranges::for_each(call.outputs, keep);
+      for_kept(call, [&](const auto& memory) {
+        if (memory.second.first >= begin) kept[memory.first] = memory.second.bytes;
+      });
     }
     for (const auto& [storage, bytes] : kept) stage.residuals += bytes;
     return stage;
@@ -326,6 +353,7 @@ class ChainOf {
   const Program program_;
   const Tensors values_;
   std::map<const Storage*, Memory> memory_;
+  std::set<const Storage*> kept_;  // by rules
   std::vector<int> first_, last_;  // the instruction that makes a variable and the last to use it
   std::vector<double> work_;       // up to each instruction
   std::vector<int> cuts_;

@@ -607,8 +607,8 @@ def test_a_scan_within_a_budget_in_every_transform():
 
 @pytest.mark.cpu_only("reads the allocator of the cpu")
 def test_what_skips_stages_counts_once_in_a_budget(peak_bytes):
-    weights, x = _deep_arguments(24)
-    activation, gradients = 128 * 64 * 4, 24 * 64 * 64 * 4
+    weights, x = td.tree.map(lambda a: a.astype(td.float64), _deep_arguments(24))
+    activation, gradients = 128 * 64 * 8, 24 * 64 * 64 * 8
 
     def f(weights, x):
         start = [td.tanh(x * k) for k in (1.0, 2.0, 3.0, 4.0)]
@@ -692,3 +692,23 @@ def test_lanes_may_look_at_values_one_by_one(device):
     assert td.grad(lambda y: td.sum(lanes(x, y)))(y).tolist() == [0, 0]
     with pytest.raises(ValueError, match="control"):
         td.vmap(f, control="both")
+
+
+@pytest.mark.cpu_only("reads the allocator of the cpu")
+def test_a_budget_has_no_room_for_what_no_rule_keeps(peak_bytes):
+    """A product that tanh alone reads, in any layout, is there while tanh runs."""
+    activation, layers = 128 * 64 * 4, 24
+    weights, x = _deep_arguments(layers)
+
+    def f(weights, x):
+        for w in weights:
+            x = td.tanh((x @ w).reshape(-1).reshape(x.shape))
+        return td.sum(x * x)
+
+    for g in (_deep, f):
+        want = td.grad(g)(weights, x)
+        budget = (layers + 4) * activation
+        gradient = td.grad(td.checkpoint(g, budget=budget))
+        close(gradient(weights, x), want)
+        assert str(td.program(gradient, weights, x)).count("= tanh ") == layers
+        assert peak_bytes(lambda: gradient(weights, x)) <= layers * 64 * 64 * 4 + budget  # noqa: B023
