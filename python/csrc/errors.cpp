@@ -64,9 +64,11 @@ void set_python_error() noexcept {
     set_error(PyExc_IndexError, error);
   } catch (const std::invalid_argument& error) {
     set_error(PyExc_ValueError, error);
-  } catch (const std::exception& error) { set_error(PyExc_RuntimeError, error); } catch (...) {
-    PyErr_SetString(PyExc_RuntimeError, "unknown C++ exception");
-  }
+  } catch (const std::exception& error) {
+    // pybind11 says so where Python has no memory for an object, and Python said it before.
+    const bool is_said = PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_MemoryError);
+    if (!is_said) set_error(PyExc_RuntimeError, error);
+  } catch (...) { PyErr_SetString(PyExc_RuntimeError, "unknown C++ exception"); }
 }
 
 void name_error(const char* called) noexcept {

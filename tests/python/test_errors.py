@@ -564,3 +564,8 @@ def test_linspace_over_all_numbers():
     for count in (2, 3, 4, 5):
         x = td.linspace(-1.7e308, 1.7e308, count, dtype=td.float64).cpu().numpy()
         np.testing.assert_allclose(x, 1.7e308 * np.linspace(-1, 1, count), rtol=1e-15, atol=1e293)
+
+
+def test_python_objects_that_there_is_no_memory_for():
+    with pytest.raises(MemoryError):
+        td.broadcast_to(td.tensor(1.0, device="cpu"), (2**40,)).tolist()
