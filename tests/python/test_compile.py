@@ -1177,3 +1177,31 @@ def test_donations_that_are_refused(device):
     c = td.ones((2, 3), device=device)
     assert td.vmap(f, in_axes=(0, None))(c, b).tolist() == [[2.0] * 3] * 2
     assert c.tolist() == [[1.0] * 3] * 2
+
+
+@pytest.mark.parametrize("sort", ["custom_jvp", "custom_vjp"])
+def test_a_rule_under_a_recorded_backward_is_one_of_the_result(sort, device):
+    """backward() inside of a compiled function, and one of what that returns: both by the rule."""
+    rule = getattr(td, sort)(lambda x: td.round(x))
+    if sort == "custom_jvp":
+        rule.defjvp(lambda xs, ts: (td.round(xs[0]), 10 * ts[0]))
+    else:
+        rule.defvjp(lambda x: (td.round(x), None), lambda _, g: (10 * g,))
+    w = td.asarray([3.0], device=device)
+    w.requires_grad = True
+
+    def f(x):
+        loss = (rule(w * x) * x).sum()
+        loss.backward(retain_graph=True)
+        return loss, w.grad * 1
+
+    for run in (f, td.compile(f)):
+        for value in (1.25, 2.25):
+            x = td.asarray([value], device=device)
+            x.requires_grad = True
+            w.grad = None
+            loss, of_w = run(x)
+            assert of_w.item() == 10 * value * value
+            x.grad = None
+            loss.backward()
+            assert x.grad.item() == np.round(3 * value) + 30 * value

@@ -837,3 +837,38 @@ def test_tensors_from_outside_are_read_when_the_program_runs(tmp_path):
         after = function(x).tolist()
         assert program(x).tolist() == after != before, name
         assert td.load_program(tmp_path / "program")(x).tolist() == before, name
+
+
+@pytest.mark.parametrize("sort", ["custom_jvp", "custom_vjp"])
+def test_rules_of_rules_that_are_recorded_when_they_are_needed(sort):
+    """From the second rule inside of a rule on; its function takes what it closes over, too."""
+
+    def ruled(function):
+        """A function whose derivative is itself."""
+        wrapped = getattr(td, sort)(function)
+        if sort == "custom_jvp":
+            wrapped.defjvp(lambda primals, tangents: (function(*primals), function(*primals) * tangents[0]))
+        else:
+            wrapped.defvjp(lambda x: (function(x), function(x)), lambda y, g: (g * y,))
+        return wrapped
+
+    def f(x, w, v):
+        def closing_over(x):
+            return td.exp(x) + 0 * w * v
+
+        third = getattr(td, sort)(closing_over)
+        if sort == "custom_jvp":
+            third.defjvp(lambda xs, ts: (td.exp(xs[0]), td.exp(xs[0]) * ts[0]))
+        else:
+            third.defvjp(lambda x: (td.exp(x), td.exp(x)), lambda y, g: (g * y,))
+        return ruled(ruled(third))(x)
+
+    x, w, v = scalar(0.5), scalar(3.0), scalar(4.0)
+    program = td.program(f, x, w, v)
+    derivative = program
+    for order in range(4):
+        assert derivative(x, w, v).item() == pytest.approx(np.exp(0.5), rel=1e-12), order
+        derivative = td.grad(derivative)
+    along = lambda g: lambda x, w, v: td.jvp(lambda x: g(x, w, v), (x,), (scalar(1.0),))[1]
+    third = along(along(along(program)))
+    assert third(x, w, v).item() == pytest.approx(np.exp(0.5), rel=1e-12)
