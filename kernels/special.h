@@ -2,8 +2,8 @@
 //
 // Each is made of series that converge where they are used, of the math library, and of one table (of erfcx).
 // Errors are mostly within 5 units in the last place, those of Bessel functions within 13 and those of high
-// orders of polygamma and sinc more; close to zeros of digamma, lgamma and polygamma other than 1 and 2 the
-// error is a few units of 1.
+// orders of polygamma and sinc more; close to their zeros at negative numbers the error of digamma, lgamma
+// and polygamma is a few units of 1.
 #pragma once
 
 #ifndef __CUDACC_RTC__
@@ -189,8 +189,30 @@ template <class T> TIDU_HD inline T lgamma(T x) {
 #endif
 }
 
-// Stirling's series; below it recurrence, and the reflection of negative x.
+// digamma(x) / (x - z) for |x - z| <= 1/4 as a polynomial in x - z, z the zero of digamma.
+#define TIDU_DIGAMMA_OF_FLOAT \
+  -0.0351693767, 0.051746242, -0.0721201307, 0.107707692, -0.163943703, 0.258501223, -0.442763167, 0.967672243
+#define TIDU_DIGAMMA_OF_DOUBLE                                                                    \
+  0.0012233433006454323, -0.0017881731629368615, 0.0022889357466539521, -0.0033461365316861394,   \
+      0.0049277320457820533, -0.0072059239133406621, 0.010538759984258197, -0.015424719669211928, \
+      0.022597648827772653, -0.033161127345345398, 0.048804288158206193, -0.072199561247776963,   \
+      0.10782405069128891, -0.16394270544244532, 0.25849976095565098, -0.44276316898359206,       \
+      0.96767224544762117
+template <class T> TIDU_HD inline T digamma_near_zero(T distance) {
+  if constexpr (sizeof(T) == 4) {
+    return distance * polynomial(distance, TIDU_DIGAMMA_OF_FLOAT);
+  } else {
+    return distance * polynomial(distance, TIDU_DIGAMMA_OF_DOUBLE);
+  }
+}
+
+// Stirling's series; below it recurrence, and the reflection of negative x. Close to the zero among positive
+// numbers all that would cancel.
 template <class T> TIDU_HD inline T digamma(T x) {
+  constexpr T zero = sizeof(T) == 4 ? T(0x1.762d86p+0) : T(0x1.762d86356be3fp+0),
+              rest = sizeof(T) == 4 ? T(1.2438149938918909e-8) : T(9.5499954299656977e-17);
+  const T distance = (x - zero) - rest;
+  if (::fabs(distance) <= T(0.25)) return digamma_near_zero(distance);
   if (x == T(0)) return ::copysign(kInfinity<T>, -x);
   T sum = 0, a = x;
   if (x < T(0)) {

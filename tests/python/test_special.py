@@ -82,12 +82,27 @@ def test_gamma_functions_of_negative_and_large_numbers(name, dtype):
     ops.assert_close(getattr(td, name)(ops.to_tensor(x, dtype)), want, dtype, 6, scale, name)
 
 
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+def test_digamma_beside_its_zero(dtype):
+    with mpmath.workdps(40):
+        zero = float(mpmath.findroot(mpmath.digamma, 1.4616))
+    near = [zero + sign * 2.0**-k for k in range(3, 24 if dtype is td.float32 else 53) for sign in (-1, 1)]
+    x = ops.to_array(ops.to_tensor(np.array([*near, zero, 1.22, 1.3, 1.6, 1.7]), dtype))
+    want = exact("digamma")(x.astype(np.float64))
+    ops.assert_close(td.digamma(ops.to_tensor(x, dtype)), want, dtype, 4, message="digamma")
+
+
 @pytest.mark.parametrize("dtype", [td.float16, td.bfloat16], ids=str)
 @pytest.mark.parametrize(
-    "name", ["erfinv", "ndtr", "ndtri", "log_ndtr", "lgamma", "bessel_ie", "mish", "gelu_tanh"]
+    "name", ["erfinv", "ndtr", "ndtri", "log_ndtr", "lgamma", "digamma", "bessel_ie", "mish", "gelu_tanh"]
 )
 def test_sixteen_bits_are_rounded_once(name, dtype):
-    low, high = {"erfinv": (0.01, 0.99), "ndtri": (0.01, 0.99), "lgamma": (2.5, 20)}.get(name, (-3, 3))
+    low, high = {
+        "erfinv": (0.01, 0.99),
+        "ndtri": (0.01, 0.99),
+        "lgamma": (2.5, 20),
+        "digamma": (1.4, 1.5),
+    }.get(name, (-3, 3))
     x = ops.to_array(ops.to_tensor(rng.uniform(low, high, 300), dtype))
     want = np.asarray(exact(name)(x.astype(np.float64)), np.float64)
     got = ops.to_array(getattr(td, name)(ops.to_tensor(x, dtype))).astype(np.float64)
