@@ -249,11 +249,17 @@ template <class T, template <class> class Extreme> struct Argument {
 template <class T> struct ArgMax : Argument<T, Max> {};
 template <class T> struct ArgMin : Argument<T, Min> {};
 
-// The sets of types that the table names, bool read as uint8_t.
+// The sets of types that the tables name, bool read as uint8_t.
 template <class T> inline constexpr bool any_types = true;
 template <class T> inline constexpr bool floating_types = !std::is_integral_v<T>;
 template <class T>
 inline constexpr bool boolean_types = std::is_same_v<T, uint8_t> || std::is_same_v<T, bool>;
+
+// What a reduction takes elements of these for: those of `floating` that are integers, for floats; void where
+// it does not take them.
+template <class T> using any_numbers = T;
+template <class T> using floating_numbers = std::conditional_t<std::is_integral_v<T>, float, T>;
+template <class T> using boolean_numbers = std::conditional_t<boolean_types<T>, T, void>;
 
 // What accumulates the states of another.
 template <class Op> struct OfStates : Op {

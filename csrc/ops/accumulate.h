@@ -23,12 +23,13 @@ inline void check_computed(const SpecCall& call, Takes types) {
   }
 }
 
-// What a struct of kernels/reduction.h makes of elements of a dtype that passed the check.
+// What a struct of kernels/reduction.h makes of elements of a dtype; of integers that it takes for floats,
+// what it makes of these.
 template <template <class> class Struct, Takes types> DType result_dtype(DType dtype) {
   if (is_complex(dtype)) return dtype;
   return visit_dtype(dtype, []<class T>() {
     if constexpr (types == Takes::floating && std::is_integral_v<T>) {
-      return dtype_of<T>;
+      return dtype_of<typename Struct<float>::Result>;
     } else {
       return dtype_of<typename Struct<T>::Result>;
     }

@@ -299,6 +299,7 @@ Tensor nanprod(const Tensor& x, const Over& axes, bool keepdims) {
   return prod(instead_of_nan(x, 1), axes, keepdims);
 }
 Tensor nanmean(const Tensor& x, const Over& axes, bool keepdims) {
+  if (!is_inexact(x.dtype())) return mean(x, axes, keepdims);
   return rounded_once(x, [&](const Tensor& y) {
     const Tensor count = sum(logical_not(isnan(y)), axes, keepdims);
     return nansum(y, axes, keepdims) / astype(count, part_of(y.dtype()));

@@ -47,7 +47,7 @@ template <template <class> class Struct, Takes types, bool of_nothing>
 void infer(const SpecCall& call, std::span<Spec> outputs) {
   const Spec& x = call.inputs[0];
   const Shape shape = reduced_shape(x.shape, axes_of(call));
-  check_computed(call, types);
+  if (types == Takes::boolean) check_computed(call, types);
   if (!of_nothing && num_elements(x.shape) == 0 && num_elements(shape) != 0) {
     fail<ValueError>("[", call.primitive.name, "] of no elements: ", x, " over axes ", axes_of(call));
   }
@@ -57,9 +57,10 @@ void infer(const SpecCall& call, std::span<Spec> outputs) {
 void check_sorted(const SpecCall& call, size_t) {
   require(std::ranges::is_sorted(axes_of(call)), call, "the axes must be sorted");
 }
-// Kernels count along one axis.
-void check_single(const SpecCall& call, size_t) {
-  require(axes_of(call).size() == 1, call, "there must be one axis");
+// Elements are counted in the order of the axes.
+void check_counted(const SpecCall& call, size_t outputs) {
+  check_sorted(call, outputs);
+  require(!axes_of(call).empty(), call, "there must be an axis");
 }
 
 // --- Derivatives. Those of halves are computed in float and rounded once.
@@ -168,7 +169,7 @@ namespace primitives {
 #define REDUCTION(name, Struct, types, nothing, cost, derivative, doc) \
   REDUCE(name, Struct, types, nothing, cost, derivative, check_sorted)
 #define INDEX(name, Struct, types, nothing, cost, derivative, doc) \
-  REDUCE(name, Struct, types, nothing, cost, derivative, check_single)
+  REDUCE(name, Struct, types, nothing, cost, derivative, check_counted)
 #include "ops/reduce.def"
 #undef REDUCE
 }  // namespace primitives
@@ -205,8 +206,8 @@ std::optional<Tensor> reduce_complex(const Primitive& primitive, const Tensor& x
   return reshape(product_of_last(reshape(permute_dims(x, order), rows)), shape);
 }
 
-// What needs no copy of x in the dtype of the result: whether any or all elements are true, by their number;
-// the mean of integers, by their sum where that cannot overflow.
+// Whether any or all elements are true, by their number, so that x need not be copied; and the mean of
+// integers, by their sum where that cannot overflow, which is exact.
 std::optional<Tensor> reduce_counting(const Primitive& primitive, const Tensor& x, const Axes& axes,
                                       bool keepdims) {
   const int64_t n = reduced_count(x.shape(), axes);
@@ -228,16 +229,18 @@ Tensor reduce(const Primitive& primitive, Takes types, const Tensor& x, const Ov
     if (const auto result = reduce_complex(primitive, x, axes, correction, keepdims)) return *result;
   }
   if (const auto result = reduce_counting(primitive, x, axes, keepdims)) return *result;
-  const DType dtype = computing_type(x.dtype(), types);
   const bool adds =
       types == Takes::floating || &primitive == &primitives::sum || &primitive == &primitives::prod;
-  const Tensor input = astype(x, adds ? precise_type(x, dtype) : dtype);
+  const Tensor input = types == Takes::boolean ? astype(x, DType::bool_)
+                       : adds                  ? astype(x, precise_type(x, x.dtype()))
+                                               : x;
   const Tensor result = bind(primitive, {input}, ReduceAttrs{axes, correction});
   return keepdims ? reshape(result, kept_shape(x.shape(), axes)) : result;
 }
 
 Tensor reduce_index(const Primitive& primitive, const Tensor& x, std::optional<int64_t> axis, bool keepdims) {
-  if (axis || x.ndim() == 1) return reduce(primitive, Takes::any, x, Axes{axis.value_or(0)}, 0, keepdims);
+  if (axis) return reduce(primitive, Takes::any, x, Axes{*axis}, 0, keepdims);
+  if (!x.is_contiguous()) return reduce(primitive, Takes::any, x, {}, 0, keepdims);
   const Tensor result = reduce(primitive, Takes::any, flatten(x), Axes{0}, 0, false);
   return keepdims ? reshape(result, Shape(x.ndim(), 1)) : result;
 }

@@ -36,7 +36,11 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The 16-bit floats are widened a stretch at a time, so that every loop below runs over plain numbers.
+// The 16-bit floats, and integers that are taken for floats, are widened a stretch at a time, so that every
+// loop below runs over plain numbers.
+template <class Op, class T>
+inline constexpr bool kWidens = is_half<T> ||
+                                (std::is_integral_v<T> && std::is_floating_point_v<typename Op::Result>);
 inline constexpr int64_t kStretch = 256;
 
 template <class T> HWY_NOINLINE void widen(const T* HWY_RESTRICT x, int64_t n, float* HWY_RESTRICT y) {
@@ -45,7 +49,7 @@ template <class T> HWY_NOINLINE void widen(const T* HWY_RESTRICT x, int64_t n, f
 
 template <class Op, class A, class T>
 HWY_NOINLINE void accumulate(A* HWY_RESTRICT into, const T* HWY_RESTRICT from, int64_t n) {
-  if constexpr (is_half<T>) {
+  if constexpr (kWidens<Op, T>) {
     HWY_ALIGN float values[kStretch];
     for (int64_t j = 0; j < n; j += kStretch) {
       const int64_t here = std::min(kStretch, n - j);
@@ -136,7 +140,7 @@ template <class Op, class T> HWY_NOINLINE typename Op::State reduce_row(const T*
     const auto first = reduce_row<Op>(x, left);  // memory is read in order
     return Op::combine(first, reduce_row<Op>(x + left, n - left));
   }
-  if constexpr (is_half<T>) {
+  if constexpr (kWidens<Op, T>) {
     HWY_ALIGN float values[kRowBlock];
     widen(x, n, values);
     return reduce_row<Op>(values, n);
@@ -163,7 +167,7 @@ void reduce_rows(const void* input, int64_t stride, int64_t rows, int64_t n, voi
   const T* x = static_cast<const T*>(input);
   auto* y = static_cast<typename Op::State*>(output);
   int64_t r = 0;
-  if constexpr (std::is_arithmetic_v<typename Op::State> && !is_half<T>) {
+  if constexpr (std::is_arithmetic_v<typename Op::State> && !kWidens<Op, T>) {
     for (; n < kLanes && r + kRowsAtOnce <= rows; r += kRowsAtOnce)
       reduce_short_rows<Op>(x + r * stride, stride, n, y + r);
   }
@@ -181,7 +185,7 @@ HWY_NOINLINE void reduce_column_block(const T* x, int64_t stride, int64_t n, int
   A* wide = groups == 1 ? y : lanes;
   std::fill_n(wide, groups * columns, Op::identity());
   int64_t i = 0;
-  if constexpr (Adds<Op> && !is_half<T>) {
+  if constexpr (Adds<Op> && !kWidens<Op, T>) {
     // Of several groups the rows are one, if they are neighbours.
     const bool together = groups == 1 || stride == columns;
     const auto accumulate_many = [&]<int64_t rows> {
@@ -300,14 +304,15 @@ void arg_columns(const void* input, int64_t stride, int64_t n, int64_t columns, 
   }
 }
 
-// Halves are widened first, so the tree is that of float.
-template <template <class> class Struct, bool takes, class T> constexpr ReduceFunctions functions_of() {
-  if constexpr (!takes) {
+// Of elements of type T, which the row takes for Numbers. Halves are widened first, so the tree is that of
+// float.
+template <template <class> class Struct, class Numbers, class T> constexpr ReduceFunctions functions_of() {
+  if constexpr (std::is_void_v<Numbers>) {
     return {};
   } else {
-    using Op = Struct<T>;
+    using Op = Struct<Numbers>;
     using State = typename Op::State;
-    using Tree = Struct<Computed<T>>;
+    using Tree = Struct<Computed<Numbers>>;
     static_assert(std::is_same_v<State, typename Tree::State>);
     // Sums of sums of many types are those of few.
     using Again = reduction::OfStates<typename std::conditional_t<
@@ -336,7 +341,7 @@ template <class F> constexpr auto of_dtypes(F f) {
 constexpr std::array<ReduceFunctions, static_cast<size_t>(DType::complex64)> kReductions[] = {
 #define ROWWISE(...)
 #define REDUCTION(name, Struct, types, ...) \
-  of_dtypes([]<class T>() { return functions_of<reduction::Struct, reduction::types##_types<T>, T>(); }),
+  of_dtypes([]<class T>() { return functions_of<reduction::Struct, reduction::types##_numbers<T>, T>(); }),
 #include "csrc/ops/reduce.def"
 };
 

@@ -334,12 +334,12 @@ template <class Op, class T>
                         : reduce_passes<Op, T, false>(stream, reduce, states);
 }
 
-// The row of a table for elements of type T.
-template <template <class> class Struct, bool takes, class T> constexpr ReduceKernel reduction_of() {
-  if constexpr (!takes) {
+// The row of a table for elements of type T, which it takes for Numbers.
+template <template <class> class Struct, class Numbers, class T> constexpr ReduceKernel reduction_of() {
+  if constexpr (std::is_void_v<Numbers>) {
     return {};
   } else {
-    using Op = Struct<T>;
+    using Op = Struct<Numbers>;
     return {[](cudaStream_t stream, const Reduce& reduce) { return reduce_with<Op, T>(stream, reduce); },
             sizeof(typename Op::State)};
   }
@@ -347,7 +347,8 @@ template <template <class> class Struct, bool takes, class T> constexpr ReduceKe
 
 template <class T> ReduceKernel reduction_row(int row) {
   static constexpr ReduceKernel rows[] = {
-#define REDUCTION(name, Struct, types, ...) reduction_of<reduction::Struct, reduction::types##_types<T>, T>(),
+#define REDUCTION(name, Struct, types, ...) \
+  reduction_of<reduction::Struct, reduction::types##_numbers<T>, T>(),
 #include "csrc/ops/reduce.def"
   };
   return rows[row];

@@ -415,3 +415,97 @@ def test_sines_beside_their_zeros(dtype, most, units):
             np.testing.assert_allclose(
                 f(x).cpu().numpy().astype(float), want, rtol=units * td.finfo(dtype).eps, atol=0
             )
+
+
+LAYOUTS = {
+    "row-major": lambda x: x,
+    "transposed": lambda x: x.T,
+    "reversed": lambda x: x[::-1, ::-1],
+    "part": lambda x: x[1:, ::3],
+    "broadcast": lambda x: td.broadcast_to(x[:1], (512, x.shape[1])),
+    "one element": lambda x: td.broadcast_to(x[0, 0], (512, 512)),
+}
+
+
+@pytest.mark.cpu_only("reads the allocator of the cpu")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "dtype", [td.bool, td.int8, td.uint16, td.int32, td.int64, td.float16, td.float64], ids=str
+)
+def test_reductions_take_no_memory_for_their_input(peak_bytes, dtype, layout):
+    x = LAYOUTS[layout](td.ones((512, 512), dtype=dtype))
+    names = ["sum", "prod", "mean", "var", "std", "logsumexp", "max", "min", "any", "all", "count_nonzero"]
+    for name in [
+        *names,
+        "argmax",
+        "argmin",
+        *(["nanmean", "nansum"] if "int" in str(dtype) else []),
+    ]:
+        if dtype is td.bool and name in ("max", "min", "argmax", "argmin"):
+            continue
+        for axis in (None, 0, 1):
+            taken = peak_bytes(lambda: getattr(td, name)(x, axis=axis))  # noqa: B023
+            assert taken < x.size * max(0.5, x.dtype.itemsize / 8) + 40_000, (name, axis, taken / x.size)
+
+
+@pytest.mark.parametrize(
+    "dtype", [td.bool, td.int8, td.uint8, td.int16, td.int32, td.int64, td.uint64], ids=str
+)
+def test_statistics_of_integers_are_those_of_numbers(dtype):
+    """Of every length and layout, in float32, by whatever path."""
+    rng = np.random.default_rng(5)
+    for shape in ((3, 5), (2, 700), (700, 3), (40, 50), (3, 70, 4), (1, 1)):
+        values = rng.integers(0, 2, shape) if dtype is td.bool else rng.integers(0, 100, shape)
+        x = td.tensor(values).astype(dtype)
+        for view in (lambda a: a, lambda a: a.swapaxes(0, -1), lambda a: a[::-1], lambda a: a[..., ::2]):
+            at, exact = view(x), view(values).astype(np.float64)
+            for axis in (None, *range(at.ndim)):
+                want = {
+                    "mean": exact.mean(axis),
+                    "var": exact.var(axis),
+                    "std": exact.std(axis),
+                    "logsumexp": np.log(np.exp(exact - exact.max()).sum(axis)) + exact.max(),
+                    "nanmean": exact.mean(axis),
+                    "nanvar": exact.var(axis),
+                }
+                for name, value in want.items():
+                    for run in (getattr(td, name), td.compile(getattr(td, name))):
+                        got = run(at, axis=axis)
+                        assert got.dtype == td.float32
+                        np.testing.assert_allclose(got.tolist(), value, rtol=2e-6, atol=2e-6, err_msg=name)
+    lanes = td.vmap(td.var)(td.tensor([[0, 2], [3, 9]]).astype(dtype))
+    assert lanes.tolist() == ([0.25, 0] if dtype is td.bool else [1, 9])
+    assert td.program(td.var, x)(x).item() == 0
+    assert math.isnan(td.mean(td.zeros(0, dtype=dtype)).item())
+
+
+def test_extremes_of_all_elements_in_any_layout():
+    """Where the first one is, in the order of the view."""
+    rng = np.random.default_rng(6)
+    for values in (
+        rng.integers(0, 5, (7, 9)),
+        rng.integers(0, 3, (4, 5, 6)).astype(np.float32),
+        rng.integers(0, 99, (300, 41)).astype(np.float16),
+        np.where(rng.random((30, 40)) < 0.01, np.nan, 1.0),
+        np.ones((2, 1, 3)),
+        np.array(3.0),
+    ):
+        x = td.tensor(values)
+        for view in (
+            lambda a: a,
+            lambda a: a.swapaxes(0, -1) if a.ndim else a,
+            lambda a: a[..., ::-1] if a.ndim else a,
+            lambda a: a[1:] if a.ndim else a,
+        ):
+            for ours, theirs in ((td.argmax, np.argmax), (td.argmin, np.argmin)):
+                for run in (ours, td.compile(ours)):
+                    assert run(view(x)).item() == theirs(view(values))
+                    assert run(view(x), keepdims=True).shape == (1,) * values.ndim
+        if values.ndim:
+            wide = td.broadcast_to(x[:1], (5, *values.shape[1:]))
+            assert td.argmax(wide).item() == np.argmax(values[:1])
+            lanes = td.vmap(td.argmax)(td.stack([x, x[::-1]]).swapaxes(1, -1))
+            assert lanes.tolist() == [
+                np.argmax(values.swapaxes(0, -1)),
+                np.argmax(values[::-1].swapaxes(0, -1)),
+            ]

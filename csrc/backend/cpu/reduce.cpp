@@ -346,15 +346,15 @@ template <ReductionName reduction> size_t workspace_of(const Call& call) {
   return static_cast<size_t>(arena.taken());
 }
 
-// The index of an extreme along one axis.
+// The index of an extreme along axes, in their order.
 template <bool largest> void arg_extreme(const Call& call) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
   const Axes& axes = call.attrs.as<ReduceAttrs>().axes;
   const int axis = static_cast<int>(axes[0]);
   int64_t* const out = y.data<int64_t>();
-  const int64_t n = x.size(axis), size = static_cast<int64_t>(size_of(x.dtype()));
-  if (x.is_contiguous() && axis != x.ndim() - 1) {
+  const int64_t n = x.numel() / y.numel(), size = static_cast<int64_t>(size_of(x.dtype()));
+  if (axes.size() == 1 && x.is_contiguous() && axis != x.ndim() - 1) {
     const char* const data = static_cast<const char*>(x.raw_data());
     int64_t columns = 1;  // not x's stride, which along an axis of extent 1 may be any
     for (int i = axis + 1; i < x.ndim(); ++i) columns *= x.size(i);

@@ -31,6 +31,13 @@ int64_t inner_stride(const Walk& walk) {
   return stride == 0 ? INT64_MAX : std::abs(stride);
 }
 
+// Rows whose results are numbers of elements, so that the order of these matters.
+constexpr bool kCounts[] = {
+#define REDUCTION(...) false,
+#define INDEX(...) true,
+#include "ops/reduce.def"
+};
+
 // Rows in the order of the table.
 template <size_t row> Reduce work_of(const Call& call) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
@@ -44,7 +51,7 @@ template <size_t row> Reduce work_of(const Call& call) {
     }
   }
   sort_for_reading(kept);
-  sort_for_reading(reduced);
+  if (!kCounts[row]) sort_for_reading(reduced);
   Reduce work{.x = x.raw_data(),
               .y = y.raw_data(),
               .kept = walk_of(kept),
