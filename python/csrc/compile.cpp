@@ -141,12 +141,29 @@ Tensors inputs_of(const py::list& tensors, const py::object& numbers) {
   return inputs;
 }
 
+// What is live from begin() to end(), also where that fails. Were it live from its construction on, it would
+// stay so where memory for what pybind11 notes about the object runs out, which destroys nothing then.
+template <class Session> class Begun {
+ public:
+  template <class... Options> void begin(Options... options) { session_.emplace(options...); }
+  py::list end() {
+    struct Ending {
+      std::optional<Session>& session;
+      ~Ending() { session.reset(); }
+    } const ending{session_};
+    return session_->calls();
+  }
+
+ private:
+  std::optional<Session> session_;
+};
+
 // A profile of which calls have the lines of the user's code.
 class ProfileSession {
  public:
-  py::list end() {
+  py::list calls() const {
     py::list result;
-    for (const ProfiledCall& call : profile_->calls()) {
+    for (const ProfiledCall& call : profile_.calls()) {
       py::dict noted;
       noted["name"] = call.name, noted["operands"] = call.operands;
       noted["source"] = call.source.file ? str(call.source) : std::string();
@@ -156,15 +173,13 @@ class ProfileSession {
       noted["thread"] = call.thread;
       result.append(noted);
     }
-    profile_.reset();
-    lines_.reset();
     return result;
   }
 
  private:
   UserLine line_;
-  std::optional<Lines> lines_{std::in_place, [this] { return line_(); }};
-  std::optional<Profile> profile_{std::in_place};
+  const Lines lines_{[this] { return line_(); }};
+  Profile profile_;
 };
 
 // A scope on one thread in which calls are looked at, and have the lines of the user's code.
@@ -172,9 +187,7 @@ class DetectNan {
  public:
   DetectNan(bool infinities, bool stops) : watch_(infinities, stops) {}
 
-  py::list end() {
-    scope_.reset();
-    lines_.reset();
+  py::list calls() const {
     py::list result;
     for (const NonFiniteCall& call : watch_.found()) {
       py::dict found;
@@ -188,9 +201,9 @@ class DetectNan {
 
  private:
   UserLine line_;
-  std::optional<Lines> lines_{std::in_place, [this] { return line_(); }};
+  const Lines lines_{[this] { return line_(); }};
   NonFinite watch_;
-  std::optional<Watch::Scope> scope_{std::in_place, &watch_};
+  const Watch::Scope scope_{&watch_};
 };
 
 }  // namespace
@@ -243,8 +256,14 @@ void bind_compile(py::module_& m) {
         {enabled, dtype, device ? std::optional(static_cast<DeviceType>(*device)) : std::nullopt});
   });
   m.def("is_compiling", [] { return visible_capture() != nullptr; });
-  py::class_<ProfileSession>(m, "ProfileSession").def(py::init()).def("end", &ProfileSession::end);
-  py::class_<DetectNan>(m, "DetectNan").def(py::init<bool, bool>()).def("end", &DetectNan::end);
+  py::class_<Begun<ProfileSession>>(m, "ProfileSession")
+      .def(py::init())
+      .def("begin", &Begun<ProfileSession>::begin<>)
+      .def("end", &Begun<ProfileSession>::end);
+  py::class_<Begun<DetectNan>>(m, "DetectNan")
+      .def(py::init())
+      .def("begin", &Begun<DetectNan>::begin<bool, bool>)
+      .def("end", &Begun<DetectNan>::end);
   m.def("same_bits", [](const Tensor& a, const Tensor& b) {
     return a.spec() == b.spec() && host_bytes(a) == host_bytes(b);
   });

@@ -61,10 +61,12 @@ py::dict to_dict(const Cost& cost) {
 
 // A scope of no_grad or enable_grad. Scopes must be left in the reverse order of their beginning; one left
 // otherwise (by a suspended generator, say) is an error and stays until those begun since are left, which
-// refer to it.
+// refer to it. None is begun by its construction: where memory for what pybind11 notes about the object runs
+// out, it is not destroyed.
 class GradScope {
  public:
-  explicit GradScope(bool enabled) {
+  GradScope() = default;
+  void begin(bool enabled) {
     drop_left();
     modes().push_back(std::make_shared<Mode>(enabled));
     mode_ = modes().back();
@@ -424,7 +426,10 @@ void bind_transforms(py::module_& m) {
       },
       py::arg("x"), py::arg("op"), py::arg("leaves") = false,
       "A GradientError where x as plain numbers would lose a derivative; with `leaves`, that of a leaf may.");
-  py::class_<GradScope>(m, "GradScope").def(py::init<bool>()).def("leave", &GradScope::leave);
+  py::class_<GradScope>(m, "GradScope")
+      .def(py::init())
+      .def("begin", &GradScope::begin)
+      .def("leave", &GradScope::leave);
 }
 
 }  // namespace tidu::python

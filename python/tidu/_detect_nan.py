@@ -42,7 +42,8 @@ class detect_nan:
         self.found: list[dict[str, Any]] = []
 
     def __enter__(self) -> detect_nan:
-        self._session = _core.DetectNan(*self._options)
+        self._session = _core.DetectNan()
+        self._session.begin(*self._options)
         return self
 
     def __exit__(self, *error: object) -> None:

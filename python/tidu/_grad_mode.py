@@ -101,7 +101,9 @@ class _GradMode(Generic[P, R]):
         def __get__(self, instance: object, owner: object | None = None) -> Any: ...
 
     def __enter__(self) -> _GradMode[P, R]:
-        self._scopes.append(_core.GradScope(self._enabled))
+        scope = _core.GradScope()
+        scope.begin(self._enabled)
+        self._scopes.append(scope)
         return self
 
     def __exit__(self, *exception: object) -> Literal[False]:

@@ -38,6 +38,7 @@ class profile:
 
     def __enter__(self) -> profile:
         self._session = _core.ProfileSession()
+        self._session.begin()
         return self
 
     def __exit__(self, *error: object) -> None:
