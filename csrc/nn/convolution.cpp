@@ -68,7 +68,8 @@ Tensor apply(const Operands& given, const Tensor& kernel, const ConvolutionAttrs
 Tensor convolution(int rank, const Tensor& given_x, const Tensor& given_weight, const Tensor& given_bias,
                    const ConvolutionOptions& options) {
   const RankedName op{"conv", rank};
-  const Tensors cast = cast_operands({given_x, given_weight, given_bias});
+  Tensor cast[] = {given_x, given_weight, given_bias};
+  cast_operands(cast);
   const Tensor &x = cast[0], &weight = cast[1], &bias = cast[2];
   const Operands given = operands_of(op, rank, x, weight, bias, options.groups, false);
   ConvolutionAttrs attrs{.stride = each_axis(op, "stride", options.stride, rank, 1),
@@ -92,7 +93,8 @@ Tensor convolution(int rank, const Tensor& given_x, const Tensor& given_weight, 
 Tensor transposed_convolution(int rank, const Tensor& given_x, const Tensor& given_weight,
                               const Tensor& given_bias, const TransposedOptions& options) {
   const RankedName op{"conv_transpose", rank};
-  const Tensors cast = cast_operands({given_x, given_weight, given_bias});
+  Tensor cast[] = {given_x, given_weight, given_bias};
+  cast_operands(cast);
   const Tensor &x = cast[0], &weight = cast[1], &bias = cast[2];
   const Operands given = operands_of(op, rank, x, weight, bias, options.groups, true);
   ConvolutionAttrs attrs{.stride = Dims(rank, 1),

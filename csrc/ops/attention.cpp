@@ -88,11 +88,19 @@ const Custom attention_rule{
       const Tensor &g = cotangents[0], &of_sums = cotangents[1];
       Tensors result(call.inputs.size());
       if (g.defined() && wanted & (kInput0 | kInput1 | kInput2)) {
-        Tensors inputs{call.inputs[0], call.inputs[1], call.inputs[2], g, call.outputs[0], call.outputs[1]};
-        if (call.inputs.size() > kMask) inputs.push_back(call.inputs[kMask]);
+const bool has_mask = call.inputs.size() > kMask;
+        const Tensor inputs[] = {call.inputs[0],
+                                 call.inputs[1],
+                                 call.inputs[2],
+                                 g,
+                                 call.outputs[0],
+                                 call.outputs[1],
+                                 has_mask ? call.inputs[kMask] : Tensor()};
         const bool of[3] = {(wanted & kInput0) != 0, (wanted & kInput1) != 0, (wanted & kInput2) != 0};
         const AttentionGradAttrs attrs{call.attrs.as<AttentionAttrs>(), of[0], of[1], of[2]};
-        bind(primitives::attention_grad, inputs, Attrs(attrs), {result.data(), 3});
+        Attrs::OnStack<AttentionGradAttrs> on_stack(attrs);
+        bind(primitives::attention_grad, {inputs, size_t{6} + has_mask}, on_stack.attrs(),
+             {result.data(), 3});
         for (size_t i = 0; i < 3; ++i) result[i] = of[i] ? result[i] : Tensor();
       }
       const bool by_mask = call.inputs.size() > kMask && wanted & input_bit(kMask);
@@ -269,7 +277,8 @@ Primitive attention_grad("attention_grad",
 Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                                     const Tensor& mask, bool causal, std::optional<double> scale) {
   constexpr const char* op = "scaled_dot_product_attention";
-  const Tensors cast = cast_operands({query, key, value});
+  Tensor cast[] = {query, key, value};
+  cast_operands(cast);
   const Tensor &q = cast[0], &k = cast[1], &v = cast[2];
   for (const Tensor* x : {&q, &k, &v}) {
     if (!is_floating(x->dtype()))
@@ -296,14 +305,15 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
     shape.push_back(rows), shape.push_back(columns);
     return broadcast_to(x, shape);
   };
-  Tensors inputs;
-  for (const Tensor* x : {&q, &k, &v}) inputs.push_back(wide(astype(*x, dtype), x->size(-2), x->size(-1)));
+  Tensor inputs[4];
+  for (size_t i = 0; i < 3; ++i) inputs[i] = wide(astype(cast[i], dtype), cast[i].size(-2), cast[i].size(-1));
   if (mask.defined())
-    inputs.push_back(wide(mask.dtype() == DType::bool_ ? mask : astype(mask, dtype), q.size(-2), k.size(-2)));
+    inputs[3] = wide(mask.dtype() == DType::bool_ ? mask : astype(mask, dtype), q.size(-2), k.size(-2));
   const double depth = static_cast<double>(std::max<int64_t>(q.size(-1), 1));
   Tensor outputs[2];
   const AttentionAttrs attrs{causal, scale.value_or(1 / std::sqrt(depth))};
-  bind(primitives::attention, inputs, Attrs(attrs), {outputs, 2});
+  Attrs::OnStack<AttentionAttrs> on_stack(attrs);
+  bind(primitives::attention, {inputs, size_t{3} + mask.defined()}, on_stack.attrs(), {outputs, 2});
   return outputs[0];
 }
 

@@ -25,14 +25,14 @@ void set_autocasting(Autocasting now) {
   state = now;
 }
 
-Tensors cast_operands(const Tensors& operands) {
+void cast_operands(std::span<Tensor> operands) {
+  if (!state.enabled) return;
   const bool fits = std::ranges::all_of(operands, [](const Tensor& x) {
     return !x.defined() || (concerns(x) && (is_narrow(x.dtype()) || x.dtype() == DType::float32));
   });
-  if (!state.enabled || !fits) return operands;
-  Tensors cast;
-  for (const Tensor& x : operands) cast.push_back(x.defined() ? astype(x, state.dtype) : x);
-  return cast;
+  for (Tensor& x : operands) {
+    if (fits && x.defined()) x = astype(x, state.dtype);
+  }
 }
 
 Tensor cast_to_precise(const Tensor& x) { return x.defined() ? astype(x, precise_type(x, x.dtype())) : x; }

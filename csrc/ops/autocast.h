@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "tensor/tensor.h"
 
@@ -27,8 +28,8 @@ class Autocast {
   Autocasting before_;
 };
 
-// The operands of a product, in the 16-bit type where all that are defined have float32 or 16 bits.
-Tensors cast_operands(const Tensors& operands);
+// Casts the operands of a product to the 16-bit type where all that are defined have float32 or 16 bits.
+void cast_operands(std::span<Tensor> operands);
 // x, or its dtype, in float32 where it has 16 bits.
 Tensor cast_to_precise(const Tensor& x);
 DType precise_type(const Tensor& x, DType dtype);

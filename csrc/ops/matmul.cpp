@@ -133,12 +133,14 @@ Tensor product_of(const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
 Tensor matmul(const Tensor& a, const Tensor& b) {
   if (is_complex(a.dtype()) || is_complex(b.dtype())) return complex_product(a, b);
   if (!autocasting().enabled) return product_of(a, b);
-  const Tensors cast = cast_operands({a, b});
+  Tensor cast[] = {a, b};
+  cast_operands(cast);
   return product_of(cast[0], cast[1]);
 }
 
 Tensor linear(const Tensor& given_x, const Tensor& given_weight, const Tensor& given_bias) {
-  const Tensors cast = cast_operands({given_x, given_weight, given_bias});
+  Tensor cast[] = {given_x, given_weight, given_bias};
+  cast_operands(cast);
   const Tensor &x = cast[0], &weight = cast[1], &bias = cast[2];
   if (weight.ndim() != 2 || x.ndim() == 0 || x.size(-1) != weight.size(1)) {
     fail<ShapeError>("[linear] the input ", describe(x), " does not fit the weight ", describe(weight),

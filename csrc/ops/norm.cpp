@@ -241,10 +241,10 @@ const Custom batch_norm_rule{
       const Tensor &x = call.inputs[0], &of_mean = cotangents[1], &of_variance = cotangents[2];
       Tensors result(call.inputs.size());
       if (cotangents[0].defined() && wanted & kInput0) {
-        Tensors inputs{x, cotangents[0]};
-        if (call.inputs.size() > 1) inputs.push_back(call.inputs[1]);
+        const bool has_weight = call.inputs.size() > 1;
+        const Tensor inputs[] = {x, cotangents[0], has_weight ? call.inputs[1] : Tensor()};
         Tensor found[3];  // the sums are what the slope by x is made of
-        tidu::bind(primitives::batch_norm_grad, inputs, call.attrs, found);
+        tidu::bind(primitives::batch_norm_grad, {inputs, size_t{2} + has_weight}, call.attrs, found);
         for (size_t i = 0; i < result.size(); ++i) {
           if (wanted & input_bit(i)) result[i] = astype(found[i], x.dtype());
         }
@@ -472,13 +472,15 @@ BatchNormed batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias
                        x.size(1), "), not ", describe(*given));
     dtype = promote(dtype, given->dtype());
   }
-  Tensors inputs{astype(x, dtype)};
   const bool adds = bias.defined() && !weight.defined();
-  if (adds) inputs[0] = widened(inputs[0]);
-  if (weight.defined()) inputs.push_back(astype(weight, dtype));
-  if (weight.defined() && bias.defined()) inputs.push_back(astype(bias, dtype));
+  const Tensor cast = astype(x, dtype);
+  const Tensor inputs[] = {adds ? widened(cast) : cast, weight.defined() ? astype(weight, dtype) : weight,
+                           bias.defined() ? astype(bias, dtype) : bias};
+  const size_t parameters = weight.defined() ? size_t{1} + bias.defined() : 0;
+  const BatchNormAttrs attrs{eps};
+  Attrs::OnStack<BatchNormAttrs> on_stack(attrs);
   Tensor found[3];
-  tidu::bind(primitives::batch_norm, inputs, Attrs(BatchNormAttrs{eps}), found);
+  tidu::bind(primitives::batch_norm, {inputs, 1 + parameters}, on_stack.attrs(), found);
   if (adds) {
     Shape beside(x.ndim(), 1);
     beside[1] = x.size(1);
