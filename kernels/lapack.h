@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <vector>
 
 #include "kernels/parts.h"
 
@@ -87,73 +86,121 @@ template <> struct Functions<complex<double>> {
   static constexpr auto orgqr = zungqr_;
 };
 
-// Calls run(workspace, size) twice: to be told the size of the workspace, then to compute.
-template <class T, class Run> void with_workspace(const Run& run) {
-  T wanted{};
-  run(&wanted, -1);
-  std::vector<T> workspace(static_cast<size_t>(std::max(*parts(&wanted), RealPart<T>(1))));
-  run(workspace.data(), static_cast<int>(workspace.size()));
+// What functions are given beside matrices: so many numbers, real numbers and integers, one after another in
+// memory.
+template <class T> struct Room {
+  int numbers = -1;  // less than none: what is needed is asked for
+  int64_t reals = -1;
+  int integers = -1;
+
+  size_t bytes() const {
+    return static_cast<size_t>(numbers) * sizeof(T) + static_cast<size_t>(reals) * sizeof(RealPart<T>) +
+           static_cast<size_t>(integers) * sizeof(int);
+  }
+  T* numbers_in(void* memory) const { return static_cast<T*>(memory); }
+  RealPart<T>* reals_in(void* memory) const {
+    return reinterpret_cast<RealPart<T>*>(numbers_in(memory) + numbers);
+  }
+  int* integers_in(void* memory) const { return reinterpret_cast<int*>(reals_in(memory) + reals); }
+};
+
+// A size that is answered as a number, perhaps a complex one.
+template <class T> int answered(const T& number) { return std::max(1, static_cast<int>(*parts(&number))); }
+
+template <class T>
+int gesdd(bool complete, int m, int n, T* a, RealPart<T>* s, T* u, T* vh, T* numbers, int size,
+          RealPart<T>* reals, int* integers) {
+  const int rows = complete ? n : std::min(m, n);
+  const char* const job = complete ? "A" : "S";
+  int info = 0;
+  if constexpr (is_complex_type<T>) {
+    Functions<T>::gesdd(job, &m, &n, a, &m, s, u, &m, vh, &rows, numbers, &size, reals, integers, &info, 1);
+  } else {
+    Functions<T>::gesdd(job, &m, &n, a, &m, s, u, &m, vh, &rows, numbers, &size, integers, &info, 1);
+  }
+  return info;
+}
+
+template <class T> Room<T> room_for_svd(bool complete, int m, int n) {
+  const int k = std::min(m, n);
+  T numbers{}, matrix{};
+  RealPart<T> reals{};
+  int integers = 0;
+  gesdd<T>(complete, m, n, &matrix, &reals, &matrix, &matrix, &numbers, -1, &reals, &integers);
+  const int64_t of_complex = k * (5 * int64_t{k} + 7 + 2 * int64_t{std::max(m, n)});
+  return {answered(numbers), is_complex_type<T> ? of_complex : 0, 8 * k};
 }
 
 // The singular values of an m x n matrix, which is overwritten, and k = min(m, n) vectors of each side, or
 // all; on the right they are the rows of the adjoint.
-template <class T> int svd(bool complete, int m, int n, T* a, RealPart<T>* s, T* u, T* vh) {
-  const int k = std::min(m, n), rows = complete ? n : k;
-  const char* const job = complete ? "A" : "S";
+template <class T>
+int svd(bool complete, int m, int n, T* a, RealPart<T>* s, T* u, T* vh, const Room<T>& room, void* memory) {
+  return gesdd(complete, m, n, a, s, u, vh, room.numbers_in(memory), room.numbers, room.reals_in(memory),
+               room.integers_in(memory));
+}
+
+template <class T>
+int syevd(char triangle, int n, T* a, RealPart<T>* w, const Room<T>& room, T* numbers, RealPart<T>* reals,
+          int* integers) {
   int info = 0;
-  std::vector<int> integers(8 * static_cast<size_t>(k));
-  with_workspace<T>([&](T* workspace, int size) {
-    if constexpr (is_complex_type<T>) {
-      std::vector<RealPart<T>> reals(static_cast<size_t>(k) *
-                                     static_cast<size_t>(5 * k + 7 + 2 * std::max(m, n)));
-      Functions<T>::gesdd(job, &m, &n, a, &m, s, u, &m, vh, &rows, workspace, &size, reals.data(),
-                          integers.data(), &info, 1);
-    } else {
-      Functions<T>::gesdd(job, &m, &n, a, &m, s, u, &m, vh, &rows, workspace, &size, integers.data(), &info,
-                          1);
-    }
-  });
+  if constexpr (is_complex_type<T>) {
+    const int of_reals = static_cast<int>(room.reals);
+    Functions<T>::syevd("V", &triangle, &n, a, &n, w, numbers, &room.numbers, reals, &of_reals, integers,
+                        &room.integers, &info, 1, 1);
+  } else {
+    Functions<T>::syevd("V", &triangle, &n, a, &n, w, numbers, &room.numbers, integers, &room.integers, &info,
+                        1, 1);
+  }
   return info;
+}
+
+template <class T> Room<T> room_for_eigh(int n) {
+  T numbers{}, matrix{};
+  RealPart<T> reals{}, values{};
+  int integers = 0;
+  syevd<T>('L', n, &matrix, &values, {}, &numbers, &reals, &integers);
+  return {answered(numbers), is_complex_type<T> ? answered(reals) : 0, std::max(1, integers)};
 }
 
 // The eigenvalues of a symmetric (Hermitian) matrix, of which a triangle is read and which becomes their
 // vectors.
-template <class T> int eigh(char triangle, int n, T* a, RealPart<T>* w) {
+template <class T> int eigh(char triangle, int n, T* a, RealPart<T>* w, const Room<T>& room, void* memory) {
+  return syevd(triangle, n, a, w, room, room.numbers_in(memory), room.reals_in(memory),
+               room.integers_in(memory));
+}
+
+// Of geqrf alone, and of orgqr that follows on it and makes k columns.
+template <class T> int room_for_reflections(int m, int n) {
+  const int size = -1;
   int info = 0;
-  std::vector<T> numbers(1);
-  std::vector<RealPart<T>> reals(1);
-  std::vector<int> integers(1);
-  const auto run = [&](bool asks) {
-    const auto size = [&](const auto& room) { return asks ? -1 : static_cast<int>(room.size()); };
-    const int of_numbers = size(numbers), of_reals = size(reals), of_integers = size(integers);
-    if constexpr (is_complex_type<T>) {
-      Functions<T>::syevd("V", &triangle, &n, a, &n, w, numbers.data(), &of_numbers, reals.data(), &of_reals,
-                          integers.data(), &of_integers, &info, 1, 1);
-    } else {
-      Functions<T>::syevd("V", &triangle, &n, a, &n, w, numbers.data(), &of_numbers, integers.data(),
-                          &of_integers, &info, 1, 1);
-    }
-  };
-  run(true);
-  numbers.resize(static_cast<size_t>(*parts(numbers.data())));
-  if (is_complex_type<T>) reals.resize(static_cast<size_t>(reals[0]));
-  integers.resize(static_cast<size_t>(integers[0]));
-  run(false);
-  return info;
+  T matrix{}, factor{}, numbers{};
+  Functions<T>::geqrf(&m, &n, &matrix, &m, &factor, &numbers, &size, &info);
+  return answered(numbers);
+}
+template <class T> int room_for_columns(int m, int k, int reflections) {
+  const int size = -1;
+  int info = 0;
+  T matrix{}, factor{}, numbers{};
+  Functions<T>::orgqr(&m, &k, &reflections, &matrix, &m, &factor, &numbers, &size, &info);
+  return answered(numbers);
+}
+
+template <class T> Room<T> room_for_qr(int m, int n, int k) {
+  const int reflections = std::min(m, n);
+  return {std::max(reflections, 1) +
+              std::max(room_for_reflections<T>(m, n), room_for_columns<T>(m, k, reflections)),
+          0, 0};
 }
 
 // The first n columns of a, m x k, become k orthonormal columns q of a = q r; `take` finds r in its place.
-template <class T, class Take> void qr(int m, int n, int k, T* a, const Take& take) {
+template <class T, class Take>
+void qr(int m, int n, int k, T* a, const Room<T>& room, void* memory, const Take& take) {
   int info = 0;
-  const int reflections = std::min(m, n);
-  std::vector<T> factors(static_cast<size_t>(std::max(reflections, 1)));
-  with_workspace<T>([&](T* workspace, int size) {
-    Functions<T>::geqrf(&m, &n, a, &m, factors.data(), workspace, &size, &info);
-  });
+  const int reflections = std::min(m, n), size = room.numbers - std::max(reflections, 1);
+  T *const numbers = room.numbers_in(memory), *const factors = numbers + size;
+  Functions<T>::geqrf(&m, &n, a, &m, factors, numbers, &size, &info);
   take();
-  with_workspace<T>([&](T* workspace, int size) {
-    Functions<T>::orgqr(&m, &k, &reflections, a, &m, factors.data(), workspace, &size, &info);
-  });
+  Functions<T>::orgqr(&m, &k, &reflections, a, &m, factors, numbers, &size, &info);
 }
 
 }  // namespace tidu::lapack

@@ -372,11 +372,11 @@ class Planner {
 
   int64_t workspace_bytes(const Unit& unit) {
     if (unit.held) return unit.held->bytes;
-    if (unit.group || unit.outputs.empty()) return 0;
+    if (unit.group || !unit.products.empty() || unit.outputs.empty()) return 0;
     const Program::Instruction& call = program_.instructions[unit.calls[0]];
-    const WorkspaceBytes bytes =
-        call.primitive->workspaces[static_cast<int>(values_[unit.outputs[0]].device().type)];
-    if (!bytes) return 0;
+    const auto device = static_cast<size_t>(values_[unit.outputs[0]].device().type);
+    const Primitive* const writer = overwriting(*call.primitive);
+    if (!call.primitive->workspaces[device] && !(writer && writer->workspaces[device])) return 0;
     Tensors inputs, outputs;
     for (int variable : unit.inputs) inputs.push_back(values_[variable]);
     for (int variable : unit.outputs) outputs.push_back(values_[variable]);
@@ -384,7 +384,13 @@ class Planner {
       inputs = shown_to_kernels(*call.primitive, inputs);
       outputs = shown_to_kernels(*call.primitive, outputs);
     }
-    return static_cast<int64_t>(bytes({*call.primitive, inputs, call.attrs, outputs}));
+    // Of the call, and of what may run in its place.
+    size_t most = 0;
+    for (const Primitive* primitive : {call.primitive, writer}) {
+      const WorkspaceBytes bytes = primitive ? primitive->workspaces[device] : nullptr;
+      if (bytes) most = std::max(most, bytes({*primitive, inputs, call.attrs, outputs}));
+    }
+    return static_cast<int64_t>(most);
   }
 
   const Program& program_;

@@ -88,7 +88,7 @@ const Custom attention_rule{
       const Tensor &g = cotangents[0], &of_sums = cotangents[1];
       Tensors result(call.inputs.size());
       if (g.defined() && wanted & (kInput0 | kInput1 | kInput2)) {
-const bool has_mask = call.inputs.size() > kMask;
+        const bool has_mask = call.inputs.size() > kMask;
         const Tensor inputs[] = {call.inputs[0],
                                  call.inputs[1],
                                  call.inputs[2],

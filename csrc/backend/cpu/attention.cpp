@@ -23,10 +23,10 @@ constexpr int64_t kQueries = 64, kKeys = 256;
 
 // A batch of matrices of T whose rows' elements are neighbours.
 template <class T> struct Matrices {
-  explicit Matrices(const Tensor& x) : tensor(x) {
-    if (x.dtype() != dtype_of<T>) tensor = converted(x, dtype_of<T>);
+  Matrices(const Tensor& x, Workspace& workspace) : tensor(x) {
+    if (x.dtype() != dtype_of<T>) tensor = converted(x, dtype_of<T>, workspace);
     const bool rows = tensor.size(-1) <= 1 || tensor.strides().back() == 1;
-    if (!rows || tensor.strides()[tensor.ndim() - 2] < tensor.size(-1)) tensor = row_major(tensor);
+    if (!rows || tensor.strides()[tensor.ndim() - 2] < tensor.size(-1)) tensor = row_major(tensor, workspace);
     leading = std::max<int64_t>({tensor.strides()[tensor.ndim() - 2], tensor.size(-1), 1});
   }
   T* at(int64_t batch, int64_t row) const {
@@ -37,22 +37,13 @@ template <class T> struct Matrices {
   int64_t leading;
 };
 
-// The output itself, or what becomes it.
-Tensor room_for(const Tensor& output, DType dtype) {
-  return output.dtype() == dtype ? output : Tensor::empty(output.shape(), dtype, output.device());
-}
-
-void deliver(const Tensor& result, const Tensor& output) {
-  if (!result.is_same(output)) copy_elements(converted(result, output.dtype()), output);
-}
-
 template <class T> struct Scores {
   static constexpr T kInfinity = std::numeric_limits<T>::infinity();
 
-  Scores(const Call& call, size_t mask)
-      : q(call.inputs[0]),
-        k(call.inputs[1]),
-        v(call.inputs[2]),
+  Scores(const Call& call, size_t mask, Workspace& workspace)
+      : q(call.inputs[0], workspace),
+        k(call.inputs[1], workspace),
+        v(call.inputs[2], workspace),
         mask(call.inputs.size() > mask ? call.inputs[mask] : Tensor()),
         causal(attention_attrs(call).causal),
         scale(static_cast<T>(attention_attrs(call).scale)),
@@ -114,9 +105,10 @@ template <class T> T shift_of(T largest, T otherwise) {
   return largest == -std::numeric_limits<T>::infinity() ? otherwise : largest;
 }
 
-template <class T> void forward(const Call& call) {
-  const Scores<T> scores(call, 3);
-  const Tensor y = room_for(call.outputs[0], dtype_of<T>);
+template <class T> void forward(const Call& call, Workspace& workspace) {
+  const Scores<T> scores(call, 3, workspace);
+  const Tensor y = room_for(call.outputs[0], dtype_of<T>, workspace);
+  if (workspace.counts()) return;
   T* const sums = call.outputs[1].data<T>();
   const int64_t width = scores.width, tiles = (scores.queries + kQueries - 1) / kQueries;
   const SignalsHeldBack held;
@@ -154,14 +146,16 @@ template <class T> void forward(const Call& call) {
   deliver(y, call.outputs[0]);
 }
 
-template <class T> void backward(const Call& call) {
+template <class T> void backward(const Call& call, Workspace& workspace) {
   const auto& of = call.attrs.as<AttentionGradAttrs>();
   const bool of_scores = of.of_query || of.of_key;
-  const Scores<T> scores(call, 6);
-  const Matrices<T> g(call.inputs[3]), y(call.inputs[4]);
-  const Tensor sums = row_major(call.inputs[5]);
+  const Scores<T> scores(call, 6, workspace);
+  const Matrices<T> g(call.inputs[3], workspace), y(call.inputs[4], workspace);
+  const Tensor sums = row_major(call.inputs[5], workspace);
   Tensor results[3];
-  for (size_t i = 0; i < 3; ++i) results[i] = room_for(call.outputs[i], dtype_of<T>);
+  for (size_t i = 0; i < 3; ++i) results[i] = room_for(call.outputs[i], dtype_of<T>, workspace);
+  T* const deltas = workspace.take<T>(scores.batches * scores.queries);
+  if (workspace.counts()) return;
   const int64_t depth = scores.depth, width = scores.width, queries = scores.queries, keys = scores.keys;
   const SignalsHeldBack held;
   parallel_for(scores.batches, 2 * scores.work(), [&](int64_t batch) {
@@ -171,9 +165,8 @@ template <class T> void backward(const Call& call) {
     if (of.of_query) std::fill_n(dq, queries * depth, T(0));
     if (of.of_key) std::fill_n(dk, keys * depth, T(0));
     if (of.of_value) std::fill_n(dv, keys * width, T(0));
-    T* const p =
-        reinterpret_cast<T*>(own_memory<Use::product>((2 * kQueries * kKeys + queries) * int64_t{sizeof(T)}));
-    T *const slope = p + kQueries * kKeys, *const delta = slope + kQueries * kKeys;
+    T* const p = reinterpret_cast<T*>(own_memory<Use::product>(2 * kQueries * kKeys * int64_t{sizeof(T)}));
+    T *const slope = p + kQueries * kKeys, *const delta = deltas + batch * queries;
     T largest[kQueries];
     for (int64_t i = 0; of_scores && i < queries; ++i) {
       const T *a = g.at(batch, i), *b = y.at(batch, i);
@@ -214,20 +207,20 @@ template <class T> void backward(const Call& call) {
   for (size_t i = 0; i < 3; ++i) deliver(results[i], call.outputs[i]);
 }
 
-template <bool grad> void attention(const Call& call) {
+template <bool grad> void attention(const Call& call, Workspace& workspace) {
   const bool wide = call.inputs[0].dtype() == DType::float64;
   if constexpr (grad) {
-    wide ? backward<double>(call) : backward<float>(call);
+    wide ? backward<double>(call, workspace) : backward<float>(call, workspace);
   } else {
-    wide ? forward<double>(call) : forward<float>(call);
+    wide ? forward<double>(call, workspace) : forward<float>(call, workspace);
   }
 }
 
 }  // namespace
 
 void register_attention_kernels() {
-  set_kernel(primitives::attention, DeviceType::cpu, attention<false>);
-  set_kernel(primitives::attention_grad, DeviceType::cpu, attention<true>);
+  set_kernel_with_workspace<attention<false>>(primitives::attention);
+  set_kernel_with_workspace<attention<true>>(primitives::attention_grad);
 }
 
 }  // namespace tidu::cpu

@@ -58,7 +58,11 @@ class CpuBackend final : public Backend {
   }
   bool takes_factors(const SpecCall& call, size_t input) override { return cpu::takes_factors(call, input); }
   void run(const Call& call, std::span<const Factors> factors) override {
-    cpu::run_with_factors(call, factors);
+    cpu::Workspace counting = cpu::Workspace::counting();
+    cpu::run_with_factors(call, factors, counting);
+    const Tensor memory = Tensor::empty({counting.most()}, DType::uint8);
+    cpu::Workspace workspace(memory.raw_data());
+    cpu::run_with_factors(call, factors, workspace);
   }
   void synchronize(int) override {}
 

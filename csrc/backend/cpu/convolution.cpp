@@ -7,7 +7,6 @@
 #include <numeric>
 #include <optional>
 #include <tuple>
-#include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu/gemm.h"
@@ -161,7 +160,7 @@ void locate(const Problem& p, const Side& side, int64_t begin, int64_t end, int6
 
 // Zeros round x wherever outputs meet with what is not there: p is then about this tensor, in which every
 // place is an element.
-template <class T> Tensor padded(Problem& p, const T* x) {
+template <class T> const T* padded(Problem& p, const T* x, Workspace& workspace) {
   int64_t extent[kMaxSpatial], first[kMaxSpatial], kept[kMaxSpatial];
   bool inside = true;
   for (int k = 0; k < kMaxSpatial; ++k) {
@@ -171,14 +170,15 @@ template <class T> Tensor padded(Problem& p, const T* x) {
     kept[k] = std::max<int64_t>(0, std::min(axis.extent, extent[k] - axis.low) - first[k]);
     inside &= axis.low <= 0 && kept[k] == extent[k];
   }
-  if (inside) return Tensor();
+  if (inside) return x;
   const int64_t line = extent[2], plane = extent[1] * line, volume = extent[0] * plane, images = p.images,
                 channels = p.groups * p.channels;
-  const Tensor result = Tensor::empty({images, channels, volume}, dtype_of<T>);
+  T* const result = workspace.take<T>(images * channels * volume);
   const CopyBlockFunction copy = copy_block_function(sizeof(T));
-  parallel_for(images * channels, result.numel(), [&](int64_t i) {
+  const int64_t lines = workspace.counts() ? 0 : images * channels;
+  parallel_for(lines, lines * volume, [&](int64_t i) {
     const int64_t image = i / channels, channel = i % channels;
-    T* const to = result.data<T>() + i * volume;
+    T* const to = result + i * volume;
     std::fill_n(to, volume, T(0));
     for (int64_t z = 0; z < kept[0]; ++z) {
       const T* const from = x + image * p.columns.stride + channel / p.channels * p.x_group +
@@ -229,8 +229,8 @@ Blocks choose_blocks(const Problem& p) {
 
 // Writes sums of one output, of the columns from `column` on, where they belong.
 template <class T>
-void deliver(const Problem& p, int64_t group, int64_t output, int64_t column, int64_t columns, const T* from,
-             T* y) {
+void put_sums(const Problem& p, int64_t group, int64_t output, int64_t column, int64_t columns, const T* from,
+              T* y) {
   const int64_t places = p.places(), width = p.axis[2].count;
   for (int64_t k = column; k < column + columns;) {
     const int64_t image = k / places, place = k - image * places, line = place / width,
@@ -253,15 +253,15 @@ template <class T> class InPlace {
            std::ranges::none_of(p.axis, spread);
   }
   // `often`: blocks of several columns read one element of the kernel.
-  InPlace(Problem& p, const T* x, const T* kernel, bool often)
+  InPlace(Problem& p, const T* x, const T* kernel, bool often, Workspace& workspace)
       : p_(p),
-        with_zeros_(padded(p, x)),
-        by_depth_(often ? turned(kernel) : Tensor()),
-        x_(with_zeros_.defined() ? with_zeros_.data<T>() : x),
+        x_(padded(p, x, workspace)),
+        by_depth_(often ? turned(kernel, workspace) : nullptr),
         kernel_(kernel),
-        steps_(static_cast<size_t>(p.depth())) {
+        steps_(workspace.take<int64_t>(p.depth())) {
+    if (workspace.counts()) return;
     for (int k = 0; k < kMaxSpatial; ++k) x_ -= p.axis[k].low * p.x_place[k];
-    locate(p, p.rows, 0, p.depth(), steps_.data());
+    locate(p, p.rows, 0, p.depth(), steps_);
   }
 
   // Adds a part of the sums to `columns` rows of outputs.
@@ -270,47 +270,48 @@ template <class T> class InPlace {
     int64_t rows[kColumns];
     locate(p_, p_.columns, column, column + columns, rows);
     const int64_t depth = p_.depth();
-    const GemmFactor left{x_ + group * p_.x_group, 0, 0, rows, steps_.data() + begin};
+    const GemmFactor left{x_ + group * p_.x_group, 0, 0, rows, steps_ + begin};
     const GemmFactor right =
-        by_depth_.defined()
-            ? GemmFactor{by_depth_.data<T>() + (group * depth + begin) * p_.outputs + output, p_.outputs, 1}
-            : GemmFactor{kernel_ + (group * p_.outputs + output) * depth + begin, 1, depth};
+        by_depth_ ? GemmFactor{by_depth_ + (group * depth + begin) * p_.outputs + output, p_.outputs, 1}
+                  : GemmFactor{kernel_ + (group * p_.outputs + output) * depth + begin, 1, depth};
     gemm_function(dtype_of<T>)({columns, outputs, end - begin, true}, left, right, sums, outputs,
                                own_memory<Use::factor>(kGemmWorkspace));
   }
 
  private:
   // The kernels as (groups, depth, outputs).
-  Tensor turned(const T* kernel) const {
+  T* turned(const T* kernel, Workspace& workspace) const {
     constexpr int64_t kRows = 256;
     const int64_t depth = p_.depth(), blocks = pieces(depth, kRows);
-    const Tensor result = Tensor::empty({p_.groups, depth, p_.outputs}, dtype_of<T>);
-    parallel_for(p_.groups * blocks, result.numel(), [&](int64_t i) {
+    T* const result = workspace.take<T>(p_.groups * depth * p_.outputs);
+    const int64_t tasks = workspace.counts() ? 0 : p_.groups * blocks;
+    parallel_for(tasks, p_.groups * depth * p_.outputs, [&](int64_t i) {
       const int64_t group = i / blocks, row = i % blocks * kRows;
       copy_block_function(sizeof(T))(kernel + group * p_.outputs * depth + row, {1, depth},
-                                     result.data<T>() + (group * depth + row) * p_.outputs, {p_.outputs, 1},
+                                     result + (group * depth + row) * p_.outputs, {p_.outputs, 1},
                                      std::min(kRows, depth - row), p_.outputs);
     });
     return result;
   }
 
   const Problem& p_;
-  Tensor with_zeros_, by_depth_;
-  const T *x_, *kernel_;
-  std::vector<int64_t> steps_;
+  const T *x_, *by_depth_, *kernel_;
+  int64_t* steps_;
 };
 
-template <class T> void convolve(Problem p, const T* x, const T* kernel, const T* bias, T* y) {
+template <class T>
+void convolve(Problem p, const T* x, const T* kernel, const T* bias, T* y, Workspace& workspace) {
   const Blocks blocks = choose_blocks(p);
   const int64_t depth = p.depth(), places = p.places(), total = p.column_count();
   const int64_t down = pieces(p.outputs, blocks.outputs), across = pieces(total, blocks.columns);
   const int64_t tasks = p.groups * down * across * blocks.parts;
-  const Tensor parts =
-      blocks.parts > 1 ? Tensor::empty({blocks.parts, p.groups, p.outputs, total}, dtype_of<T>) : Tensor();
+  const int64_t sums_of_part = p.groups * p.outputs * total;
+  T* const parts = blocks.parts > 1 ? workspace.take<T>(blocks.parts * sums_of_part) : nullptr;
   // Lines of a piece run along the side that has more neighbours.
   const bool along_columns = p.columns.extent[2] >= p.rows.extent[2];
   std::optional<InPlace<T>> in_place;
-  if (InPlace<T>::serves(p)) in_place.emplace(p, x, kernel, across > 1);
+  if (InPlace<T>::serves(p)) in_place.emplace(p, x, kernel, across > 1, workspace);
+  if (workspace.counts()) return;
   const SignalsHeldBack held;
   const int64_t work = std::max<int64_t>(1, blocks.outputs * blocks.part / 8) * blocks.columns;
   parallel_for(tasks, tasks * work, [&](int64_t task) {
@@ -321,19 +322,18 @@ template <class T> void convolve(Problem p, const T* x, const T* kernel, const T
                   columns = std::min(blocks.columns, total - column);
     // What lies in an image without gaps is written where it belongs.
     const int64_t image = column / places, first = column - image * places;
-    const bool direct = !parts.defined() && places == p.plane && (in_place || first + columns <= places);
+    const bool direct = !parts && places == p.plane && (in_place || first + columns <= places);
     const int64_t piece = in_place ? outputs * columns : blocks.piece * blocks.columns;
-    char* const memory = own_memory<Use::convolution>(
-        (piece + (direct || parts.defined() ? 0 : outputs * columns)) * static_cast<int64_t>(sizeof(T)));
+    char* const memory = own_memory<Use::convolution>((piece + (direct || parts ? 0 : outputs * columns)) *
+                                                      static_cast<int64_t>(sizeof(T)));
     T* const elements = reinterpret_cast<T*>(memory);
     const auto at = [&](int64_t image, int64_t place) {
       return y + ((image * p.groups + group) * p.outputs + output) * places + place;
     };
-    T* const sums = direct ? at(image, first)
-                    : parts.defined()
-                        ? parts.data<T>() + ((part * p.groups + group) * p.outputs + output) * total + column
-                        : elements + piece;
-    const int64_t leading = direct ? places : parts.defined() ? total : columns;
+    T* const sums = direct  ? at(image, first)
+                    : parts ? parts + ((part * p.groups + group) * p.outputs + output) * total + column
+                            : elements + piece;
+    const int64_t leading = direct ? places : parts ? total : columns;
     const int64_t past = std::min(depth, (part + 1) * blocks.part),
                   begin = std::min(past, part * blocks.part);
     const T* const biases = bias && part == 0 ? bias + group * p.outputs + output : nullptr;
@@ -368,17 +368,17 @@ template <class T> void convolve(Problem p, const T* x, const T* kernel, const T
                  {elements, along_columns ? columns : count, !along_columns}, sums, leading);
       }
     }
-    for (int64_t i = 0; !direct && !parts.defined() && i < outputs; ++i)
-      deliver(p, group, output + i, column, columns, sums + i * columns, y);
+    for (int64_t i = 0; !direct && !parts && i < outputs; ++i)
+      put_sums(p, group, output + i, column, columns, sums + i * columns, y);
   });
-  if (!parts.defined()) return;
-  parallel_for(p.groups * p.outputs, parts.numel(), [&](int64_t i) {
-    T* const sums = parts.data<T>() + i * total;
+  if (!parts) return;
+  parallel_for(p.groups * p.outputs, blocks.parts * sums_of_part, [&](int64_t i) {
+    T* const sums = parts + i * total;
     for (int64_t part = 1; part < blocks.parts; ++part) {
-      const T* const more = sums + part * p.groups * p.outputs * total;
+      const T* const more = sums + part * sums_of_part;
       for (int64_t k = 0; k < total; ++k) sums[k] += more[k];
     }
-    deliver(p, i / p.outputs, i % p.outputs, 0, total, sums, y);
+    put_sums(p, i / p.outputs, i % p.outputs, 0, total, sums, y);
   });
 }
 
@@ -401,13 +401,15 @@ std::pair<int64_t, int64_t> take_phase(ConvolutionAxis& axis, int64_t phase) {
 }
 
 template <class T>
-void convolve_phases(const Problem& whole, const T* x, const T* kernel, const T* bias, T* y) {
+void convolve_phases(const Problem& whole, const T* x, const T* kernel, const T* bias, T* y,
+                     Workspace& workspace) {
   int64_t phases[kMaxSpatial];
   for (int i = 0; i < kMaxSpatial; ++i)
     phases[i] = whole.axis[i].stride == 1 ? std::min(whole.axis[i].spread, whole.axis[i].count) : 1;
   const int64_t total = phases[0] * phases[1] * phases[2];
-  if (total == 1) return convolve(whole, x, kernel, bias, y);
-  std::vector<T> some;
+  if (total == 1) return convolve(whole, x, kernel, bias, y, workspace);
+  T* const some = workspace.take<T>(whole.groups * whole.outputs * whole.depth());
+  const int64_t taken = workspace.taken();
   for (int64_t number = 0; number < total; ++number) {
     Problem p = whole;
     int64_t rest = number, first[kMaxSpatial] = {}, apart[kMaxSpatial] = {1, 1, 1};
@@ -419,42 +421,48 @@ void convolve_phases(const Problem& whole, const T* x, const T* kernel, const T*
       p.y_first += phase * whole.y_place[i], p.y_place[i] *= whole.axis[i].spread;
     }
     set_sides(p);
-    some.clear();
-    for (int64_t k = 0; k < p.groups * p.outputs * p.channels; ++k) {
+    T* to = some;
+    for (int64_t k = 0; !workspace.counts() && k < p.groups * p.outputs * p.channels; ++k) {
       const T* const from = kernel + k * whole.rows.places();
       for (int64_t a = 0; a < p.axis[0].kernel; ++a) {
         for (int64_t b = 0; b < p.axis[1].kernel; ++b) {
           const T* const line =
               from + ((first[0] + a * apart[0]) * whole.axis[1].kernel + first[1] + b * apart[1]) *
                          whole.axis[2].kernel;
-          for (int64_t c = 0; c < p.axis[2].kernel; ++c) some.push_back(line[first[2] + c * apart[2]]);
+          for (int64_t c = 0; c < p.axis[2].kernel; ++c) *to++ = line[first[2] + c * apart[2]];
         }
       }
     }
-    convolve(p, x, some.data(), bias, y);
+    convolve(p, x, some, bias, y, workspace);
+    workspace.give_back(taken);
   }
 }
 
-void convolution(const Call& call) {
+void convolution(const Call& call, Workspace& workspace) {
   const Tensor& output = call.outputs[0];
   if (output.numel() == 0) return;
   const DType dtype = is_narrow(output.dtype()) ? DType::float32 : output.dtype();
   // x is read where it lies.
-  Tensors inputs(call.inputs.begin(), call.inputs.end());
-  if (inputs[0].dtype() != dtype) inputs[0] = converted(inputs[0], dtype);
-  for (size_t i = 1; i < inputs.size(); ++i) inputs[i] = converted(inputs[i], dtype);
-  const Tensor y = dtype == output.dtype() ? output : Tensor::empty(output.shape(), dtype, output.device());
-  const Problem problem = problem_of({call.primitive, inputs, call.attrs, call.outputs});
+  Tensor inputs[3];
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const bool as_it_is = i == 0 && call.inputs[i].dtype() == dtype;
+    inputs[i] = as_it_is ? call.inputs[i] : converted(call.inputs[i], dtype, workspace);
+  }
+  const Tensor y = room_for(output, dtype, workspace);
+  const Problem problem =
+      problem_of({call.primitive, {inputs, call.inputs.size()}, call.attrs, call.outputs});
   const auto run = [&]<class T>() {
-    convolve_phases(problem, inputs[0].data<T>(), inputs[1].data<T>(),
-                    inputs.size() > 2 ? inputs[2].data<T>() : nullptr, y.data<T>());
+    const auto data = [&](const Tensor& x) {
+      return workspace.counts() || !x.defined() ? nullptr : x.data<T>();
+    };
+    convolve_phases<T>(problem, data(inputs[0]), data(inputs[1]), data(inputs[2]), data(y), workspace);
   };
   dtype == DType::float64 ? run.operator()<double>() : run.operator()<float>();
-  if (!y.is_same(output)) copy_elements(converted(y, output.dtype()), output);
+  if (!workspace.counts()) deliver(y, output);
 }
 
 }  // namespace
 
-void register_convolution_kernels() { set_kernel(primitives::convolution, DeviceType::cpu, convolution); }
+void register_convolution_kernels() { set_kernel_with_workspace<convolution>(primitives::convolution); }
 
 }  // namespace tidu::cpu

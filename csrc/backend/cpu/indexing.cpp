@@ -18,17 +18,18 @@
 namespace tidu::cpu {
 namespace {
 
-// Offsets; a few need no memory of their own.
+// Offsets; a few need no workspace.
 class Offsets {
  public:
-  explicit Offsets(int64_t n) : many_(n > kFew ? Tensor::empty({n}, DType::int64) : Tensor()) {}
-  int64_t* data() { return many_.defined() ? many_.data<int64_t>() : few_; }
-  const int64_t* data() const { return many_.defined() ? many_.data<int64_t>() : few_; }
+  static constexpr int64_t kFew = 16;
+
+  Offsets(int64_t n, Workspace& workspace) : many_(n > kFew ? workspace.take<int64_t>(n) : nullptr) {}
+  int64_t* data() { return many_ ? many_ : few_; }
+  const int64_t* data() const { return many_ ? many_ : few_; }
 
  private:
-  static constexpr int64_t kFew = 16;
   int64_t few_[kFew];
-  Tensor many_;
+  int64_t* many_;
 };
 
 // An axis on which x and the picked elements move together, by so many elements each.
@@ -52,13 +53,19 @@ void add_along(const Shape& shape, int axis, int64_t stride, int64_t* offsets) {
 // elements, and what axes there are beside them.
 class Points {
  public:
-  // The index tensors are the inputs from `first` on.
-  Points(const Call& call, size_t first, const Tensor& x, const Tensor& picked)
-      : shape_(call.inputs[first].shape()), count_(call.inputs[first].numel()), x_(count_) {
+  // The index tensors are the inputs from `first` on. Where the workspace only counts, they are not read.
+  Points(const Call& call, size_t first, const Tensor& x, const Tensor& picked, Workspace& workspace)
+      : shape_(call.inputs[first].shape()),
+        count_(call.inputs[first].numel()),
+        counts_(workspace.counts()),
+        x_(count_, workspace) {
     const auto& attrs = call.attrs.as<IndexAttrs>();
-    for (size_t i = first; i < call.inputs.size(); ++i)
-      add_indices(call, call.inputs[i], static_cast<int>(attrs.axes[static_cast<int>(i - first)]), x,
-                  i == first);
+    for (size_t i = first; i < call.inputs.size(); ++i) {
+      const int64_t taken = workspace.taken();
+      add_indices(call, row_major(call.inputs[i], workspace),
+                  static_cast<int>(attrs.axes[static_cast<int>(i - first)]), x, i == first);
+      workspace.give_back(taken);
+    }
     const PickedAxes axes = picked_axes(attrs, x.ndim(), shape_.size());
     Strides strides;  // of the points among the picked elements
     for (int i = 0; i < axes.count; ++i) {
@@ -67,10 +74,10 @@ class Points {
         add_rest({x.size(axes[i].x), x.strides()[axes[i].x], stride});
       } else {
         strides.push_back(stride);
-        if (axes[i].x >= 0) add_along(shape_, axes[i].index, x.strides()[axes[i].x], x_.data());
+        if (axes[i].x >= 0 && !counts_) add_along(shape_, axes[i].index, x.strides()[axes[i].x], x_.data());
       }
     }
-    find_step(strides);
+    find_step(strides, workspace);
     choose_inner();
   }
 
@@ -95,8 +102,8 @@ class Points {
   }
 
  private:
-  void add_indices(const Call& call, const Tensor& given, int axis, const Tensor& x, bool first) {
-    const Tensor indices = row_major(given);
+  void add_indices(const Call& call, const Tensor& indices, int axis, const Tensor& x, bool first) {
+    if (counts_) return;
     const int64_t* index = static_cast<const int64_t*>(indices.raw_data());
     const int64_t extent = x.size(axis), stride = x.strides()[axis];
     int64_t* const offsets = x_.data();
@@ -132,7 +139,7 @@ class Points {
   }
 
   // The points among the picked elements are one step apart, or each where `picked_` says.
-  void find_step(const Strides& strides) {
+  void find_step(const Strides& strides, Workspace& workspace) {
     int64_t expected = 0;
     bool even = true, first = true;
     for (int i = shape_.size() - 1; i >= 0; --i) {
@@ -143,7 +150,8 @@ class Points {
       first = false;
     }
     if (even) return;
-    picked_.emplace(count_);
+    picked_.emplace(count_, workspace);
+    if (counts_) return;
     std::fill_n(picked_->data(), count_, 0);
     for (int i = 0; i < shape_.size(); ++i) add_along(shape_, i, strides[i], picked_->data());
   }
@@ -161,6 +169,7 @@ class Points {
 
   Shape shape_;
   int64_t count_;
+  bool counts_;
   Offsets x_;
   std::optional<Offsets> picked_;
   int64_t step_ = 0;
@@ -190,10 +199,10 @@ void copy_line(const Word* from, int64_t from_step, Word* to, int64_t to_step, i
   }
 }
 
-void gather(const Call& call) {
+void gather(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
-  const Points points(call, 1, x, y);
-  if (y.numel() == 0) return;
+  const Points points(call, 1, x, y, workspace);
+  if (y.numel() == 0 || workspace.counts()) return;
   const Axis inner = points.inner();
   const int64_t piece = std::max<int64_t>(1, kGrain / inner.extent);
   const int64_t pieces = (points.count() + piece - 1) / piece;
@@ -285,32 +294,31 @@ template <class F> void combine(const Points& points, const Tensor& updates, con
   });
 }
 
-void scatter_set(const Call& call) {
+void scatter_set(const Call& call, Workspace& workspace) {
   const Tensor &updates = call.inputs[1], &y = call.outputs[0];
-  const Points points(call, 2, y, updates);
+  const Points points(call, 2, y, updates, workspace);
+  if (workspace.counts()) return;
   copy_elements(call.inputs[0], y);
   put(points, updates, y);
 }
 
-void assign_points(const Call& call) {
+void assign_points(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &updates = call.inputs[1];
-  put(Points(call, 2, x, updates), updates, x);
+  const Points points(call, 2, x, updates, workspace);
+  if (!workspace.counts()) put(points, updates, x);
 }
 
 // The 16-bit floats are computed in float and rounded once.
-template <class F> void scatter(const Call& call) {
+template <class F> void scatter(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
   const bool half = is_narrow(y.dtype());
-  if (!half) {
-    const Points points(call, 2, y, call.inputs[1]);
-    copy_elements(x, y);
-    combine<F>(points, call.inputs[1], y);
-    return;
-  }
-  const Tensor updates = converted(call.inputs[1], DType::float32);
-  const Tensor result = converted(x, DType::float32);
-  combine<F>(Points(call, 2, result, updates), updates, result);
-  copy_elements(converted(result, y.dtype()), y);
+  const Tensor updates = half ? converted(call.inputs[1], DType::float32, workspace) : call.inputs[1];
+  const Tensor result = half ? workspace.tensor(y.shape(), DType::float32) : y;
+  const Points points(call, 2, result, updates, workspace);
+  if (workspace.counts()) return;
+  deliver(x, result);
+  combine<F>(points, updates, result);
+  deliver(result, y);
 }
 
 // How many of n bytes, each 0 or 1, are 1.
@@ -325,14 +333,15 @@ int64_t count_ones(const uint8_t* p, int64_t n) {
   return count;
 }
 
-void nonzero(const Call& call) {
-  const Tensor mask = row_major(call.inputs[0]);
+void nonzero(const Call& call, Workspace& workspace) {
+  const Tensor mask = row_major(call.inputs[0], workspace);
   const Tensor& y = call.outputs[0];
   const int rank = mask.ndim();
   const int64_t n = mask.numel(), count = call.attrs.as<CountAttrs>().count,
                 blocks = (n + kGrain - 1) / kGrain;
+  Offsets blocks_before(blocks + 1, workspace);
+  if (workspace.counts()) return;
   const uint8_t* p = static_cast<const uint8_t*>(mask.raw_data());
-  Offsets blocks_before(blocks + 1);
   int64_t* const before = blocks_before.data();
   before[0] = 0;
   parallel_elements(n, [&](int64_t begin, int64_t end) {
@@ -381,14 +390,14 @@ void nonzero(const Call& call) {
 }  // namespace
 
 void register_indexing_kernels() {
-  set_kernel(primitives::gather, DeviceType::cpu, gather);
-  set_kernel(primitives::scatter_add, DeviceType::cpu, scatter<Add>);
-  set_kernel(primitives::scatter_set, DeviceType::cpu, scatter_set);
-  set_kernel(primitives::scatter_multiply, DeviceType::cpu, scatter<Multiply>);
-  set_kernel(primitives::scatter_min, DeviceType::cpu, scatter<Minimum>);
-  set_kernel(primitives::scatter_max, DeviceType::cpu, scatter<Maximum>);
-  set_kernel(primitives::assign_points, DeviceType::cpu, assign_points);
-  set_kernel(primitives::nonzero, DeviceType::cpu, nonzero);
+  set_kernel_with_workspace<gather>(primitives::gather);
+  set_kernel_with_workspace<scatter<Add>>(primitives::scatter_add);
+  set_kernel_with_workspace<scatter_set>(primitives::scatter_set);
+  set_kernel_with_workspace<scatter<Multiply>>(primitives::scatter_multiply);
+  set_kernel_with_workspace<scatter<Minimum>>(primitives::scatter_min);
+  set_kernel_with_workspace<scatter<Maximum>>(primitives::scatter_max);
+  set_kernel_with_workspace<assign_points>(primitives::assign_points);
+  set_kernel_with_workspace<nonzero>(primitives::nonzero);
 }
 
 }  // namespace tidu::cpu

@@ -241,18 +241,28 @@ void copy_elements(const Tensor& source, void* destination, const Strides& strid
   });
 }
 
-Tensor row_major(const Tensor& x) {
+Tensor row_major(const Tensor& x, Workspace& workspace) {
   if (x.is_contiguous()) return x;
-  const Tensor result = Tensor::empty(x.shape(), x.dtype(), x.device());
-  copy_elements(x, result);
+  const Tensor result = workspace.tensor(x.shape(), x.dtype());
+  if (!workspace.counts()) copy_elements(x, result);
   return result;
 }
 
-Tensor converted(const Tensor& x, DType dtype) {
-  if (x.dtype() == dtype) return row_major(x);
-  const Tensor result = Tensor::empty(x.shape(), dtype, x.device());
-  launch_tiles(cast_function(x.dtype(), dtype), {&x, 1}, result, false);
+Tensor converted(const Tensor& x, DType dtype, Workspace& workspace) {
+  if (x.dtype() == dtype) return row_major(x, workspace);
+  const Tensor result = workspace.tensor(x.shape(), dtype);
+  if (!workspace.counts()) launch_tiles(cast_function(x.dtype(), dtype), {&x, 1}, result, false);
   return result;
+}
+
+Tensor room_for(const Tensor& output, DType dtype, Workspace& workspace) {
+  return output.dtype() == dtype ? output : workspace.tensor(output.shape(), dtype);
+}
+
+void deliver(const Tensor& result, const Tensor& output) {
+  if (result.is_same(output)) return;
+  if (result.dtype() == output.dtype()) return copy_elements(result, output);
+  launch_tiles(cast_function(result.dtype(), output.dtype()), {&result, 1}, output, false);
 }
 
 }  // namespace tidu::cpu

@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "core/primitive.h"
+#include "backend/cpu/workspace.h"
 #include "kernels/cpu/elementwise.h"
 
 namespace tidu::cpu {
@@ -19,10 +19,16 @@ void copy_elements(const Tensor& source, const Tensor& destination);
 // To elements that lie so, in strides.
 void copy_elements(const Tensor& source, void* destination, const Strides& strides);
 
-// A row-major tensor with the elements of x: x itself if it is one.
-Tensor row_major(const Tensor& x);
+// A row-major tensor with the elements of x: x itself if it is one, else in the workspace.
+Tensor row_major(const Tensor& x, Workspace& workspace);
 
 // Row-major and of another dtype.
-Tensor converted(const Tensor& x, DType dtype);
+Tensor converted(const Tensor& x, DType dtype, Workspace& workspace);
+
+// Where a kernel that computes in another dtype writes what becomes an output: there, or in the workspace.
+Tensor room_for(const Tensor& output, DType dtype, Workspace& workspace);
+
+// Writes what was computed to where it belongs, unless it is there.
+void deliver(const Tensor& result, const Tensor& output);
 
 }  // namespace tidu::cpu

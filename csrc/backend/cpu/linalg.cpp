@@ -41,28 +41,46 @@ int to_int(const Call& call, int64_t extent) {
 
 int64_t matrices_in(const Tensor& x) { return x.numel() / (x.size(-1) * x.size(-2)); }
 
-// f(i) for each of `count` tasks, which take so many multiplications each.
+// f(i) for each of `count` tasks, which take so many multiplications each; or f(i, room).
 template <class F> void share_out(int64_t count, int64_t multiplications, const F& f) {
-  parallel_for(count, count * (multiplications / 8 + 1), f);
+  const int64_t work = count * (multiplications / 8 + 1);
+  if constexpr (std::is_invocable_v<F, int64_t, int64_t>) {
+    parallel_with_rooms(count, work, f);
+  } else {
+    parallel_for(count, work, f);
+  }
 }
 
-// What LAPACK overwrites: matrices in the call's workspace.
-Tensor in_workspace(const Call& call, const Shape& shape) {
-  return Tensor::from_memory(call.workspace, shape, contiguous_strides(shape), call.inputs[0].dtype(),
-                             nullptr);
-}
-// The transposes of row-major matrices are column-major ones.
-Tensor copied_to_workspace(const Call& call, const Tensor& x) {
-  const Tensor copy = in_workspace(call, x.shape());
-  copy_elements(x, copy);
+// What LAPACK overwrites. The transposes of row-major matrices are column-major ones.
+Tensor copied(const Tensor& x, Workspace& workspace) {
+  const Tensor copy = workspace.tensor(x.shape(), x.dtype());
+  if (!workspace.counts()) copy_elements(x, copy);
   return copy;
 }
-size_t size_of_input(const Call& call) { return call.inputs[0].nbytes(); }
-size_t size_of_output(const Call& call) { return call.outputs[0].nbytes(); }
 
 // What LAPACK found of each matrix: 0 is good, other numbers say where it failed.
-using Verdicts = std::vector<int>;
-Verdicts good(int64_t count) { return Verdicts(static_cast<size_t>(count)); }
+using Verdicts = std::span<int>;
+Verdicts good(int64_t count, Workspace& workspace) {
+  int* const verdicts = workspace.take<int>(count);
+  if (!workspace.counts()) std::fill_n(verdicts, count, 0);
+  return {verdicts, workspace.counts() ? 0 : static_cast<size_t>(count)};
+}
+
+// What LAPACK needs beside matrices, once for as many of `count` calls as there are at once.
+template <class T> class Rooms {
+ public:
+  Rooms(const lapack::Room<T>& room, int64_t count, Workspace& workspace)
+      : room_(room),
+        bytes_(rounded(static_cast<int64_t>(room.bytes()))),
+        memory_(workspace.take(most_at_once(count) * bytes_)) {}
+  const lapack::Room<T>& room() const { return room_; }
+  void* operator[](int64_t i) const { return memory_ + i * bytes_; }
+
+ private:
+  lapack::Room<T> room_;
+  int64_t bytes_;
+  char* memory_;
+};
 
 [[noreturn]] void raise(const Call& call, MatrixFault fault, int64_t matrix, int64_t number) {
   const Tensor& a = call.inputs[0];
@@ -83,13 +101,14 @@ template <class T> void fill_with_nan(T* data, int64_t count) {
   std::fill(parts(data), parts(data + count), std::numeric_limits<RealPart<T>>::quiet_NaN());
 }
 
-void cholesky(const Call& call) {
+void cholesky(const Call& call, Workspace& workspace) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return;
   const int n = to_int(call, y.size(-1));
   const int64_t size = int64_t{n} * n, count = matrices_in(y);
+  const Verdicts verdicts = good(count, workspace);
+  if (workspace.counts()) return;
   copy_elements(call.inputs[0], y);
-  Verdicts verdicts = good(count);
   visit(y, [&]<class T>() {
     share_out(count, size * n / 3, [&](int64_t i) {
       T* const a = y.data<T>() + i * size;
@@ -110,19 +129,21 @@ void cholesky(const Call& call) {
   raise_first(call, MatrixFault::minor, verdicts);
 }
 
-void lu_factor(const Call& call) {
+void lu_factor(const Call& call, Workspace& workspace) {
   const Tensor &lu = call.outputs[0], &pivots = call.outputs[1];
   if (lu.numel() == 0) return;
   const int m = to_int(call, lu.size(-2)), n = to_int(call, lu.size(-1)), k = std::min(m, n);
   const int64_t size = int64_t{m} * n, count = matrices_in(lu);
-  const Tensor columns = copied_to_workspace(call, transposed_view(call.inputs[0]));
-  Verdicts verdicts = good(count);
+  const Tensor columns = copied(transposed_view(call.inputs[0]), workspace);
+  const Verdicts verdicts = good(count, workspace);
+  int* const exchanges = workspace.take<int>(count * k);
+  if (workspace.counts()) return;
   visit(lu, [&]<class T>() {
     share_out(count, size * k / 3, [&](int64_t i) {
-      std::vector<int> exchanged(static_cast<size_t>(k));
-      lapack::Functions<T>::getrf(&m, &n, columns.data<T>() + i * size, &m, exchanged.data(),
+      int* const exchanged = exchanges + i * k;
+      lapack::Functions<T>::getrf(&m, &n, columns.data<T>() + i * size, &m, exchanged,
                                   &verdicts[static_cast<size_t>(i)]);
-      std::transform(exchanged.begin(), exchanged.end(), pivots.data<int64_t>() + i * k,
+      std::transform(exchanged, exchanged + k, pivots.data<int64_t>() + i * k,
                      [](int row) { return int64_t{row} - 1; });
     });
   });
@@ -130,13 +151,13 @@ void lu_factor(const Call& call) {
   copy_elements(transposed_view(columns), lu);
 }
 
-void exchange_rows(const Call& call) {
+void exchange_rows(const Call& call, Workspace& workspace) {
   const Tensor& y = call.outputs[0];
   const bool inverse = call.attrs.as<ExchangeAttrs>().inverse;
   const int64_t n = y.size(-2), columns = y.size(-1);
+  const Tensor pivots = row_major(call.inputs[1], workspace);
+  if (y.numel() == 0 || workspace.counts()) return;
   copy_elements(call.inputs[0], y);
-  if (y.numel() == 0) return;
-  const Tensor pivots = row_major(call.inputs[1]);
   for (int64_t i = 0; i < pivots.numel(); ++i) {
     const int64_t row = pivots.data<int64_t>()[i];
     if (row < 0 || row >= n)
@@ -172,21 +193,22 @@ void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, i
   cblas_ztrsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, &one, a, lda, b, ldb);
 }
 
-void solve_triangular(const Call& call) {
+void solve_triangular(const Call& call, Workspace& workspace) {
   const auto& [upper, unit, caller] = call.attrs.as<TriangularAttrs>();
   const Tensor& x = call.outputs[0];
-  copy_elements(call.inputs[1], x);
   if (x.numel() == 0) return;
   const int n = to_int(call, x.size(-2)), columns = to_int(call, x.size(-1));
   const int64_t size = int64_t{n} * n, count = matrices_in(x);
   // Row-major, or the transposes are.
   const bool by_columns = call.inputs[0].strides()[x.ndim() - 2] == 1;
-  const Tensor a = row_major(by_columns ? transposed_view(call.inputs[0]) : call.inputs[0]);
+  const Tensor a = row_major(by_columns ? transposed_view(call.inputs[0]) : call.inputs[0], workspace);
+  const Verdicts verdicts = good(unit ? 0 : count, workspace);
+  if (workspace.counts()) return;
+  copy_elements(call.inputs[1], x);
   constexpr int kColumns = 128;
   const int pieces = size * columns > 1 << 19 ? (columns + kColumns - 1) / kColumns : 1;
   const int width = pieces == 1 ? columns : kColumns;
   visit(x, [&]<class T>() {
-    Verdicts verdicts = good(count);
     for (int64_t i = 0; !unit && i < count; ++i) {
       for (int64_t k = n; k > 0; --k) {
         if (number::is_zero(a.data<T>()[i * size + (k - 1) * (n + 1)]))
@@ -214,17 +236,20 @@ void turn(const RealPart<T>* values, int64_t n, T* vectors, int64_t rows, int64_
   }
 }
 
-void svd(const Call& call) {
+void svd(const Call& call, Workspace& workspace) {
   const Tensor &u = call.outputs[0], &s = call.outputs[1], &vh = call.outputs[2];
   const bool complete = call.attrs.as<CompleteAttrs>().complete;
   if (call.inputs[0].numel() == 0) return;
-  const Tensor a = copied_to_workspace(call, call.inputs[0]);
+  const Tensor a = copied(call.inputs[0], workspace);
   const int m = to_int(call, a.size(-2)), n = to_int(call, a.size(-1)), k = std::min(m, n);
   const int64_t size = int64_t{m} * n, count = matrices_in(a), left = int64_t{m} * u.size(-1),
                 right = int64_t{n} * vh.size(-2);
-  Verdicts verdicts = good(count);
+  const Verdicts verdicts = good(count, workspace);
   visit(a, [&]<class T>() {
-    share_out(count, 8 * size * k, [&](int64_t i) {
+    // Seen column-major it is the transpose, whose left vectors are this one's right ones.
+    const Rooms<T> rooms(lapack::room_for_svd<T>(complete, n, m), count, workspace);
+    if (workspace.counts()) return;
+    share_out(count, 8 * size * k, [&](int64_t i, int64_t own) {
       T* const matrix = a.data<T>() + i * size;
       RealPart<T>* const values = s.data<RealPart<T>>() + i * k;
       T *const us = u.data<T>() + i * left, *const vs = vh.data<T>() + i * right;
@@ -233,8 +258,8 @@ void svd(const Call& call) {
         fill_with_nan(values, k);
         return fill_with_nan(vs, right);
       }
-      // Seen column-major it is the transpose, whose left vectors are this one's right ones.
-      verdicts[static_cast<size_t>(i)] = lapack::svd(complete, n, m, matrix, values, vs, us);
+      verdicts[static_cast<size_t>(i)] =
+          lapack::svd(complete, n, m, matrix, values, vs, us, rooms.room(), rooms[own]);
       turn(values, k, us, m, u.size(-1), 1, true);
       turn(values, k, vs, n, 1, n, false);
     });
@@ -242,15 +267,17 @@ void svd(const Call& call) {
   raise_first(call, MatrixFault::iteration, verdicts);
 }
 
-void eigh(const Call& call) {
+void eigh(const Call& call, Workspace& workspace) {
   const Tensor &w = call.outputs[0], &v = call.outputs[1];
   if (v.numel() == 0) return;
   const int n = to_int(call, v.size(-1));
   const int64_t size = int64_t{n} * n, count = matrices_in(v);
-  const Tensor columns = copied_to_workspace(call, transposed_view(call.inputs[0]));
-  Verdicts verdicts = good(count);
+  const Tensor columns = copied(transposed_view(call.inputs[0]), workspace);
+  const Verdicts verdicts = good(count, workspace);
   visit(v, [&]<class T>() {
-    share_out(count, 4 * size * n, [&](int64_t i) {
+    const Rooms<T> rooms(lapack::room_for_eigh<T>(n), count, workspace);
+    if (workspace.counts()) return;
+    share_out(count, 4 * size * n, [&](int64_t i, int64_t own) {
       T* const a = columns.data<T>() + i * size;
       RealPart<T>* const values = w.data<RealPart<T>>() + i * n;
       bool finite = true;
@@ -259,65 +286,68 @@ void eigh(const Call& call) {
         fill_with_nan(values, n);
         return fill_with_nan(a, size);
       }
-      verdicts[static_cast<size_t>(i)] = lapack::eigh('L', n, a, values);
+      verdicts[static_cast<size_t>(i)] = lapack::eigh('L', n, a, values, rooms.room(), rooms[own]);
       turn(values, n, a, n, 1, n, true);
     });
   });
+  if (workspace.counts()) return;
   raise_first(call, MatrixFault::iteration, verdicts);
   copy_elements(transposed_view(columns), v);
 }
 
-void qr(const Call& call) {
+void qr(const Call& call, Workspace& workspace) {
   const Tensor &q = call.outputs[0], &r = call.outputs[1];
   if (q.numel() == 0) return;
   const int m = to_int(call, q.size(-2)), n = to_int(call, r.size(-1)), k = to_int(call, q.size(-1));
   const int64_t count = matrices_in(q), left = int64_t{m} * k;
   // Columns enough for q; those of a come first.
   Shape shape = transposed_view(q).shape();
-  const Tensor columns = in_workspace(call, shape);
-  std::memset(columns.raw_data(), 0, columns.nbytes());
+  const Tensor columns = workspace.tensor(shape, q.dtype());
+  if (!workspace.counts()) std::memset(columns.raw_data(), 0, columns.nbytes());
   shape[shape.size() - 2] = n;
-  copy_elements(transposed_view(call.inputs[0]), columns.view(shape, columns.strides(), 0));
-  if (r.numel() > 0) std::memset(r.raw_data(), 0, r.nbytes());
+  if (!workspace.counts()) {
+    copy_elements(transposed_view(call.inputs[0]), columns.view(shape, columns.strides(), 0));
+    if (r.numel() > 0) std::memset(r.raw_data(), 0, r.nbytes());
+  }
   visit(q, [&]<class T>() {
-    share_out(count, 2 * left * k, [&](int64_t i) {
+    const Rooms<T> rooms(lapack::room_for_qr<T>(m, n, k), count, workspace);
+    if (workspace.counts()) return;
+    share_out(count, 2 * left * k, [&](int64_t i, int64_t own) {
       T *const a = columns.data<T>() + i * left, *const upper = r.data<T>() + i * k * n;
-      lapack::qr(m, n, k, a, [&] {
+      lapack::qr(m, n, k, a, rooms.room(), rooms[own], [&] {
         for (int64_t row = 0; row < std::min(n, k); ++row) {
           for (int64_t column = row; column < n; ++column) upper[row * n + column] = a[column * m + row];
         }
       });
     });
   });
-  copy_elements(transposed_view(columns), q);
+  if (!workspace.counts()) copy_elements(transposed_view(columns), q);
 }
 
-size_t room_for_split(const Call& call) {
-  const int64_t n = call.inputs[0].size(-1);
-  return static_cast<size_t>(call.inputs[0].numel() / std::max<int64_t>(n, 1) * room_to_split(n)) *
-         size_of(call.inputs[3].dtype());
-}
-
-void split_vectors(const Call& call) {
-  const Tensor values = row_major(call.inputs[0]), t = row_major(call.inputs[3]);
+void split_vectors(const Call& call, Workspace& workspace) {
+  const Tensor values = row_major(call.inputs[0], workspace), t = row_major(call.inputs[3], workspace);
   const Tensor &left = call.outputs[0], &right = call.outputs[1];
+  const int64_t n = values.size(-1), m = left.size(-2), k = right.size(-2), room = room_to_split(n),
+                count = values.numel() / std::max<int64_t>(n, 1);
+  char* const memory = workspace.take(most_at_once(count) * room * static_cast<int64_t>(size_of(t.dtype())));
+  if (workspace.counts()) return;
   copy_elements(call.inputs[1], left);
   copy_elements(call.inputs[2], right);
   if (values.numel() == 0) return;
   const bool singular = call.attrs.as<SplitAttrs>().singular;
-  const int64_t n = values.size(-1), m = left.size(-2), k = right.size(-2), room = room_to_split(n);
   visit(t, [&]<class T>() {
-    T* const rooms = static_cast<T*>(call.workspace);
-    share_out(values.numel() / n, 8 * n * n, [&](int64_t i) {
+    T* const rooms = reinterpret_cast<T*>(memory);
+    share_out(count, 8 * n * n, [&](int64_t i, int64_t own) {
       const Vectors<T> of_left{left.data<T>() + i * m * n, m}, of_right{right.data<T>() + i * k * n, k};
       split_equal(values.data<RealPart<T>>() + i * n, n, of_left, of_right, t.data<T>() + i * m * k, singular,
-                  rooms + i * room);
+                  rooms + own * room);
     });
   });
 }
 
-void determined(const Call& call) {
-  const Tensor wrong = row_major(call.inputs[0]);
+void determined(const Call& call, Workspace& workspace) {
+  const Tensor wrong = row_major(call.inputs[0], workspace);
+  if (workspace.counts()) return;
   const bool* const mask = wrong.data<bool>();
   const int64_t found = std::find(mask, mask + wrong.numel(), true) - mask;
   if (found < wrong.numel()) {
@@ -334,16 +364,16 @@ void determined(const Call& call) {
 }  // namespace
 
 void register_linalg_kernels() {
-  set_kernel(primitives::cholesky, DeviceType::cpu, cholesky);
-  set_kernel(primitives::lu_factor, DeviceType::cpu, lu_factor, size_of_input);
-  set_kernel(primitives::exchange_rows, DeviceType::cpu, exchange_rows);
-  set_kernel(primitives::solve_triangular, DeviceType::cpu, solve_triangular);
-  set_kernel(primitives::svd, DeviceType::cpu, svd, size_of_input);
-  set_kernel(primitives::eigh, DeviceType::cpu, eigh, size_of_input);
-  set_kernel(primitives::qr, DeviceType::cpu, qr, size_of_output);
-  set_kernel(primitives::split_vectors, DeviceType::cpu, split_vectors, room_for_split);
-  set_kernel(primitives::determined, DeviceType::cpu, determined);
-  set_kernel(primitives::checked, DeviceType::cpu, determined);
+  set_kernel_with_workspace<cholesky>(primitives::cholesky);
+  set_kernel_with_workspace<lu_factor>(primitives::lu_factor);
+  set_kernel_with_workspace<exchange_rows>(primitives::exchange_rows);
+  set_kernel_with_workspace<solve_triangular>(primitives::solve_triangular);
+  set_kernel_with_workspace<svd>(primitives::svd);
+  set_kernel_with_workspace<eigh>(primitives::eigh);
+  set_kernel_with_workspace<qr>(primitives::qr);
+  set_kernel_with_workspace<split_vectors>(primitives::split_vectors);
+  set_kernel_with_workspace<determined>(primitives::determined);
+  set_kernel_with_workspace<determined>(primitives::checked);
 }
 
 }  // namespace tidu::cpu

@@ -40,6 +40,11 @@ bool is_blas_layout(const Tensor& x) {
          (by_row == 1 && (by_column >= rows || columns == 1));
 }
 
+bool is_left_factor(const Tensor& x) { return is_blas_layout(x); }
+bool is_right_factor(const Tensor& x) {
+  return is_blas_layout(x) && (is_floating(x.dtype()) || x.strides()[x.ndim() - 1] == 1);
+}
+
 // How far apart the matrices of a batch lie, where that is one distance.
 std::optional<int64_t> batch_step(const Tensor& x) {
   int64_t step = 0, count = 1;
@@ -172,10 +177,10 @@ Product::Grid::Grid(int64_t m, int64_t n, const ProductSize& block)
 
 template <> void Product::compute_of<bfloat16>(const Product&, int64_t, const void*, void*, int64_t);
 
-Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
-    : a_(is_blas_layout(a) ? a : row_major(a)),
-      b_(is_blas_layout(b) && (is_floating(b.dtype()) || b.strides()[b.ndim() - 1] == 1) ? b : row_major(b)),
-      bias_(bias.defined() ? row_major(bias) : bias),
+Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias, Workspace& workspace)
+    : a_(is_left_factor(a) ? a : row_major(a, workspace)),
+      b_(is_right_factor(b) ? b : row_major(b, workspace)),
+      bias_(bias.defined() ? row_major(bias, workspace) : bias),
       batches_(a.numel() / (a.size(-2) * a.size(-1))),
       m_(a.size(-2)),
       n_(b.size(-1)),
@@ -186,11 +191,13 @@ Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias)
   const bool may_be = m_ == n_ && a_.transposed != b_.transposed && !bias.defined() &&
                       (a.dtype() == DType::float32 || a.dtype() == DType::float64);
   if (may_be && m_ >= kLeastSymmetric && m_ * n_ * depth_ >= kLeastSymmetricWork) {
-    for (int64_t i = 0; i < batches_; ++i) symmetric_.push_back(is_own_transpose(i));
-    if (std::ranges::count(symmetric_, true) > 0)
+    bool* const found = batches_ == 1 ? &only_ : workspace.take<bool>(batches_);
+    bool any = false;
+    for (int64_t i = 0; !workspace.counts() && i < batches_; ++i) any |= found[i] = is_own_transpose(i);
+    if (any) {
       most_ = std::max(most_, square_.down * square_.across);
-    else
-      symmetric_.clear();
+      symmetric_ = found;
+    }
   }
   visit_dtype(a.dtype(), [&]<class T>() {
     if constexpr (!std::is_same_v<T, float16>) compute_ = compute_of<T>;
@@ -324,11 +331,12 @@ void Product::write(int64_t i, void* result) const {
 
 namespace {
 
-void matmul(const Call& call) {
+void matmul(const Call& call, Workspace& workspace) {
   const Tensor& output = call.outputs[0];
   if (output.numel() == 0) return;
   const bool has_bias = call.inputs.size() > 2;
   if (call.inputs[0].size(-1) == 0) {
+    if (workspace.counts()) return;
     if (!has_bias) return static_cast<void>(std::memset(output.raw_data(), 0, output.nbytes()));
     const Tensor& bias = call.inputs[2];
     Strides repeated(output.ndim(), 0);
@@ -341,25 +349,28 @@ void matmul(const Call& call) {
   const auto operand = [&](const Tensor& x) {
     if (!widens) return x;
     const bool by_column = x.ndim() > 1 && x.strides()[x.ndim() - 2] == 1 && x.strides()[x.ndim() - 1] != 1;
-    return by_column ? transposed(converted(transposed(x), DType::float32)) : converted(x, DType::float32);
+    return by_column ? transposed(converted(transposed(x), DType::float32, workspace))
+                     : converted(x, DType::float32, workspace);
   };
-  const Tensor c = widens ? Tensor::empty(output.shape(), DType::float32, output.device()) : output;
+  const Tensor c = widens ? workspace.tensor(output.shape(), DType::float32) : output;
   const Product product(operand(call.inputs[0]), operand(call.inputs[1]),
-                        has_bias ? operand(call.inputs[2]) : Tensor());
+                        has_bias ? operand(call.inputs[2]) : Tensor(), workspace);
+  if (workspace.counts()) return;
   const int64_t tasks = product.blocks(), work = product.work();
   parallel_ranges(tasks, std::max<int64_t>(1, kGrain / work), tasks * work, [&](int64_t begin, int64_t end) {
     std::optional<SignalsHeldBack> held;  // once for all calls of oneDNN
     if (is_narrow(c.dtype())) held.emplace();
     for (int64_t i = begin; i < end; ++i) product.write(i, c.raw_data());
   });
-  if (widens) copy_elements(converted(c, output.dtype()), output);
+  deliver(c, output);
 }
 
 }  // namespace
 
-void add_product(const Call& call, const Factors& factors) {
-  const Tensor onto = row_major(call.inputs[0]);
-  const Product product(factors.a, factors.b);
+void add_product(const Call& call, const Factors& factors, Workspace& workspace) {
+  const Tensor onto = row_major(call.inputs[0], workspace);
+  const Product product(factors.a, factors.b, Tensor(), workspace);
+  if (workspace.counts()) return;
   const auto size = static_cast<int64_t>(size_of(onto.dtype()));
   const auto* const from = static_cast<const char*>(onto.raw_data());
   auto* const to = static_cast<char*>(call.outputs[0].raw_data());
@@ -375,7 +386,7 @@ void add_product(const Call& call, const Factors& factors) {
 void register_matmul_kernels() {
   // Its own threads would oversubscribe ours and split products by their number.
   openblas_set_num_threads(1);
-  set_kernel(primitives::matmul, DeviceType::cpu, matmul);
+  set_kernel_with_workspace<matmul>(primitives::matmul);
 }
 
 }  // namespace tidu::cpu

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <optional>
-#include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu/gemm.h"
+#include "backend/cpu/workspace.h"
 
 namespace tidu::cpu {
 
@@ -20,8 +20,10 @@ int64_t batch_offset(const Tensor& x, int64_t index);
 // computes twice, and `vmap` mixes what meets itself with what does not.
 class Product {
  public:
-  // Each row of a @ b is added to the bias where there is one.
-  Product(const Tensor& a, const Tensor& b, const Tensor& bias = {});
+  // Each row of a @ b is added to the bias where there is one. Of operands that are laid out otherwise than
+  // BLAS takes them there are copies in the workspace; where that only counts, nothing else may be asked.
+  Product(const Tensor& a, const Tensor& b, const Tensor& bias, Workspace& workspace);
+  Product(const Product&) = delete;
 
   struct Block {
     int64_t first;  // element of the row-major result
@@ -69,9 +71,7 @@ class Product {
     int64_t rows, columns, down, across;
   };
 
-  bool is_symmetric(int64_t batch) const {
-    return !symmetric_.empty() && symmetric_[static_cast<size_t>(batch)];
-  }
+  bool is_symmetric(int64_t batch) const { return symmetric_ && symmetric_[batch]; }
   bool is_own_transpose(int64_t batch) const;
 
   template <class T>
@@ -80,13 +80,14 @@ class Product {
   Matrices a_, b_;
   Tensor bias_;
   int64_t batches_, m_, n_, depth_;
-  Grid plain_, square_;  // the second of symmetric products
-  int64_t most_;         // blocks of a matrix
-  std::vector<bool> symmetric_;
+  Grid plain_, square_;        // the second of symmetric products
+  int64_t most_;               // blocks of a matrix
+  bool* symmetric_ = nullptr;  // of each matrix of a batch; null: of none
+  bool only_;
   void (*compute_)(const Product&, int64_t i, const void* onto, void* to, int64_t leading) = nullptr;
 };
 
 // The sum of a value and a product, block by block.
-void add_product(const Call& call, const Factors& factors);
+void add_product(const Call& call, const Factors& factors, Workspace& workspace);
 
 }  // namespace tidu::cpu

@@ -12,14 +12,15 @@ namespace tidu::cpu {
 namespace {
 
 // Row-major, in the dtype that the kernels compute in.
-Tensor dense(const Tensor& x) {
-  return converted(x, x.dtype() == DType::float64 ? DType::float64 : DType::float32);
+Tensor dense(const Tensor& x, Workspace& workspace) {
+  return converted(x, x.dtype() == DType::float64 ? DType::float64 : DType::float32, workspace);
 }
 
 // The inputs of a call from number `begin` on.
 struct DenseInputs : Few<Tensor, 2> {
-  DenseInputs(const Call& call, size_t begin) : Few(std::max(call.inputs.size(), begin) - begin) {
-    for (size_t i = 0; i < size(); ++i) (*this)[i] = dense(call.inputs[begin + i]);
+  DenseInputs(const Call& call, size_t begin, Workspace& workspace)
+      : Few(std::max(call.inputs.size(), begin) - begin) {
+    for (size_t i = 0; i < size(); ++i) (*this)[i] = dense(call.inputs[begin + i], workspace);
   }
 };
 
@@ -42,19 +43,12 @@ void over_rows(const Call& call, bool centred, const Tensor& x, std::span<const 
   });
 }
 
-void deliver(const Tensor& result, const Tensor& output) {
-  if (!result.is_same(output)) copy_elements(converted(result, output.dtype()), output);
-}
-
-Tensor result_of(const Tensor& output, const Tensor& x) {
-  return output.dtype() == x.dtype() ? output : Tensor::empty(x.shape(), x.dtype(), x.device());
-}
-
-template <bool centred> void norm(const Call& call) {
+template <bool centred> void norm(const Call& call, Workspace& workspace) {
   const Tensor& output = call.outputs[0];
   if (output.numel() == 0) return;
-  const Tensor x = dense(call.inputs[0]), result = result_of(output, x);
-  const DenseInputs more(call, 1);
+  const Tensor x = dense(call.inputs[0], workspace), result = room_for(output, x.dtype(), workspace);
+  const DenseInputs more(call, 1, workspace);
+  if (workspace.counts()) return;
   const auto function = norm_functions(x.dtype()).norm;
   over_rows(call, centred, x, more, [&](const NormWork& work, int64_t offset) {
     function(work, static_cast<char*>(result.raw_data()) + offset);
@@ -62,11 +56,13 @@ template <bool centred> void norm(const Call& call) {
   deliver(result, output);
 }
 
-template <bool centred> void norm_grad(const Call& call) {
+template <bool centred> void norm_grad(const Call& call, Workspace& workspace) {
   const Tensor& output = call.outputs[0];
   if (output.numel() == 0) return;
-  const Tensor x = dense(call.inputs[0]), g = dense(call.inputs[1]), result = result_of(output, x);
-  const DenseInputs more(call, 2);
+  const Tensor x = dense(call.inputs[0], workspace), g = dense(call.inputs[1], workspace),
+               result = room_for(output, x.dtype(), workspace);
+  const DenseInputs more(call, 2, workspace);
+  if (workspace.counts()) return;
   const auto function = norm_functions(x.dtype()).grad;
   over_rows(call, centred, x, more, [&](const NormWork& work, int64_t offset) {
     function(work, static_cast<const char*>(g.raw_data()) + offset,
@@ -92,9 +88,10 @@ void over_channels(const Call& call, const Tensor& x, std::span<const Tensor> mo
                   [&](int64_t begin, int64_t end) { function(work, begin, end); });
 }
 
-void batch_norm(const Call& call) {
-  const Tensor x = dense(call.inputs[0]), y = result_of(call.outputs[0], x);
-  const DenseInputs more(call, 1);
+void batch_norm(const Call& call, Workspace& workspace) {
+  const Tensor x = dense(call.inputs[0], workspace), y = room_for(call.outputs[0], x.dtype(), workspace);
+  const DenseInputs more(call, 1, workspace);
+  if (workspace.counts()) return;
   const auto function = channel_functions(x.dtype()).norm;
   over_channels(call, x, more, [&](const ChannelWork& work, int64_t begin, int64_t end) {
     function(work, begin, end, y.raw_data(), call.outputs[1].raw_data(), call.outputs[2].raw_data());
@@ -102,9 +99,11 @@ void batch_norm(const Call& call) {
   deliver(y, call.outputs[0]);
 }
 
-void batch_norm_grad(const Call& call) {
-  const Tensor x = dense(call.inputs[0]), g = dense(call.inputs[1]), y = result_of(call.outputs[0], x);
-  const DenseInputs more(call, 2);
+void batch_norm_grad(const Call& call, Workspace& workspace) {
+  const Tensor x = dense(call.inputs[0], workspace), g = dense(call.inputs[1], workspace),
+               y = room_for(call.outputs[0], x.dtype(), workspace);
+  const DenseInputs more(call, 2, workspace);
+  if (workspace.counts()) return;
   const auto function = channel_functions(x.dtype()).grad;
   over_channels(call, x, more, [&](const ChannelWork& work, int64_t begin, int64_t end) {
     function(work, begin, end, g.raw_data(), y.raw_data(), call.outputs[1].raw_data(),
@@ -116,12 +115,12 @@ void batch_norm_grad(const Call& call) {
 }  // namespace
 
 void register_norm_kernels() {
-  set_kernel(primitives::layer_norm, DeviceType::cpu, norm<true>);
-  set_kernel(primitives::rms_norm, DeviceType::cpu, norm<false>);
-  set_kernel(primitives::layer_norm_grad, DeviceType::cpu, norm_grad<true>);
-  set_kernel(primitives::rms_norm_grad, DeviceType::cpu, norm_grad<false>);
-  set_kernel(primitives::batch_norm, DeviceType::cpu, batch_norm);
-  set_kernel(primitives::batch_norm_grad, DeviceType::cpu, batch_norm_grad);
+  set_kernel_with_workspace<norm<true>>(primitives::layer_norm);
+  set_kernel_with_workspace<norm<false>>(primitives::rms_norm);
+  set_kernel_with_workspace<norm_grad<true>>(primitives::layer_norm_grad);
+  set_kernel_with_workspace<norm_grad<false>>(primitives::rms_norm_grad);
+  set_kernel_with_workspace<batch_norm>(primitives::batch_norm);
+  set_kernel_with_workspace<batch_norm_grad>(primitives::batch_norm_grad);
 }
 
 }  // namespace tidu::cpu

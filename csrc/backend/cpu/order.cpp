@@ -112,15 +112,20 @@ int64_t select(const WordAt& word_at, int64_t n, int64_t count, Word* kept, Word
 }
 
 template <class T, class Word>
-void argsort_rows(const T* x, int64_t* order, int64_t rows, int64_t n, int64_t count, bool descending) {
+void argsort_rows(const Tensor& x, const Tensor& y, int64_t rows, int64_t n, int64_t count, bool descending,
+                  Workspace& workspace) {
   constexpr int64_t kRoom = 64;
-  const int64_t most = std::max(4 * count, kRoom), room = std::min(n, most);
-  parallel_ranges(rows, std::max<int64_t>(1, kGrain / n), rows * n, [&](int64_t begin, int64_t end) {
-    const Tensor memory = Tensor::empty({2 * room * static_cast<int64_t>(sizeof(Word))}, DType::uint8);
-    Word *const words = static_cast<Word*>(memory.raw_data()), *const other = words + room;
-    for (int64_t row = begin; row < end; ++row) {
+  const int64_t most = std::max(4 * count, kRoom), room = std::min(n, most),
+                together = std::max<int64_t>(1, kGrain / n), tasks = (rows + together - 1) / together;
+  Word* const memory = workspace.take<Word>(most_at_once(tasks) * 2 * room);
+  if (workspace.counts()) return;
+  const T* const from = static_cast<const T*>(x.raw_data());
+  int64_t* const order = static_cast<int64_t*>(y.raw_data());
+  parallel_with_rooms(tasks, rows * n, [&](int64_t task, int64_t own) {
+    Word *const words = memory + own * 2 * room, *const other = words + room;
+    for (int64_t row = task * together; row < std::min(rows, (task + 1) * together); ++row) {
       const auto word_at = [&](int64_t i) {
-        return Word{order_key(x[row * n + i], descending)} << kPlaceBits<Word> | static_cast<Word>(i);
+        return Word{order_key(from[row * n + i], descending)} << kPlaceBits<Word> | static_cast<Word>(i);
       };
       if (most >= n) {
         for (int64_t i = 0; i < n; ++i) words[i] = word_at(i);
@@ -133,22 +138,21 @@ void argsort_rows(const T* x, int64_t* order, int64_t rows, int64_t n, int64_t c
   });
 }
 
-void argsort(const Call& call) {
+void argsort(const Call& call, Workspace& workspace) {
   if (call.outputs[0].numel() == 0) return;
-  const Tensor x = row_major(call.inputs[0]);
+  const Tensor x = row_major(call.inputs[0], workspace);
   const int64_t n = x.size(-1), rows = x.numel() / n;
   const auto [descending, count] = call.attrs.as<SortAttrs>();
-  int64_t* const order = static_cast<int64_t*>(call.outputs[0].raw_data());
   visit_dtype(x.dtype(), [&]<class T>() {
-    const T* const from = static_cast<const T*>(x.raw_data());
     const bool narrow = sizeof(T) <= 4 && n <= UINT32_MAX;
-    (narrow ? argsort_rows<T, uint64_t> : argsort_rows<T, Wide>)(from, order, rows, n, count, descending);
+    (narrow ? argsort_rows<T, uint64_t> : argsort_rows<T, Wide>)(x, call.outputs[0], rows, n, count,
+                                                                 descending, workspace);
   });
 }
 
-void searchsorted(const Call& call) {
-  const Tensor sorted = row_major(call.inputs[0]), values = row_major(call.inputs[1]);
-  if (values.numel() == 0) return;
+void searchsorted(const Call& call, Workspace& workspace) {
+  const Tensor sorted = row_major(call.inputs[0], workspace), values = row_major(call.inputs[1], workspace);
+  if (values.numel() == 0 || workspace.counts()) return;
   const int64_t n = sorted.size(-1), each = values.size(-1);
   const bool right = call.attrs.as<SearchAttrs>().right;
   int64_t* const places = static_cast<int64_t*>(call.outputs[0].raw_data());
@@ -164,8 +168,8 @@ void searchsorted(const Call& call) {
 }  // namespace
 
 void register_order_kernels() {
-  set_kernel(primitives::argsort, DeviceType::cpu, argsort);
-  set_kernel(primitives::searchsorted, DeviceType::cpu, searchsorted);
+  set_kernel_with_workspace<argsort>(primitives::argsort);
+  set_kernel_with_workspace<searchsorted>(primitives::searchsorted);
 }
 
 }  // namespace tidu::cpu

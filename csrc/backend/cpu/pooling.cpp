@@ -36,10 +36,11 @@ template <class T> void argmax_of_plane(const PoolingAxis (&axis)[kMaxSpatial], 
   }
 }
 
-void argmax_of_windows(const Call& call) {
+void argmax_of_windows(const Call& call, Workspace& workspace) {
   const Tensor& output = call.outputs[0];
   if (output.numel() == 0) return;
-  const Tensor x = row_major(call.inputs[0]);
+  const Tensor x = row_major(call.inputs[0], workspace);
+  if (workspace.counts()) return;
   const auto& attrs = call.attrs.as<PoolingAttrs>();
   const int rank = attrs.extents.size();
   PoolingAxis axis[kMaxSpatial];
@@ -64,7 +65,7 @@ void argmax_of_windows(const Call& call) {
 }  // namespace
 
 void register_pooling_kernels() {
-  set_kernel(primitives::argmax_of_windows, DeviceType::cpu, argmax_of_windows);
+  set_kernel_with_workspace<argmax_of_windows>(primitives::argmax_of_windows);
 }
 
 }  // namespace tidu::cpu

@@ -2,12 +2,12 @@
 #include "ops/random.h"
 
 #include <algorithm>
-#include <memory>
 #include <numeric>
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
+#include "backend/cpu/workspace.h"
 #include "kernels/cpu/random.h"
 #include "kernels/philox.h"
 
@@ -47,11 +47,12 @@ void random_uniform(const Call& call) {
 }
 void random_normal(const Call& call) { draw(call, random_functions().normal32, random_functions().normal64); }
 
-void random_permutation(const Call& call) {
+void random_permutation(const Call& call, Workspace& workspace) {
   const Tensor& y = call.outputs[0];
-  const size_t n = static_cast<size_t>(y.numel());
-  const std::unique_ptr<uint64_t[]> bits(new uint64_t[n]);
-  fill(random_functions().bits64, call, bits.get(), y.numel());
+  const int64_t n = y.numel();
+  uint64_t* const bits = workspace.take<uint64_t>(n);
+  if (workspace.counts()) return;
+  fill(random_functions().bits64, call, bits, n);
   int64_t* order = y.data<int64_t>();
   std::iota(order, order + n, int64_t{0});
   std::sort(order, order + n,
@@ -64,7 +65,7 @@ void register_random_kernels() {
   set_kernel(primitives::random_bits, DeviceType::cpu, random_bits);
   set_kernel(primitives::random_uniform, DeviceType::cpu, random_uniform);
   set_kernel(primitives::random_normal, DeviceType::cpu, random_normal);
-  set_kernel(primitives::random_permutation, DeviceType::cpu, random_permutation);
+  set_kernel_with_workspace<random_permutation>(primitives::random_permutation);
 }
 
 }  // namespace tidu::cpu

@@ -134,33 +134,11 @@ int64_t blocks_per_task(int64_t block, int64_t width) {
   return count;
 }
 
-// A call's workspace, taken piece by piece; or only counts what would be taken, so that the same walk through
-// a reduction's steps says how much it needs.
-class Arena {
- public:
-  static Arena counting() { return Arena(nullptr, true); }
-  explicit Arena(void* memory, bool counts = false) : memory_(static_cast<char*>(memory)), counts_(counts) {}
-
-  bool counts() const { return counts_; }
-  int64_t taken() const { return taken_; }
-  char* take(int64_t bytes) {
-    constexpr int64_t kAlignment = 64;
-    char* const here = counts_ ? nullptr : memory_ + taken_;
-    taken_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    return here;
-  }
-
- private:
-  char* memory_;
-  bool counts_;
-  int64_t taken_ = 0;
-};
-
 // One step of a reduction: what is read, elements at first and then states, and where the states go. The
 // states of the last step become results at once, in place where they have one size.
 struct Pass {
   const ReduceFunctions& functions;
-  Arena& arena;
+  Workspace& workspace;
   int64_t size;  // of what is read
   int64_t result_size;
   reduction::Whole whole;
@@ -215,8 +193,8 @@ void reduce_last(const Pass& pass, const AxisGroups& groups) {
   };
   if (packs ? n > run : n >= 2 * run && rows < 16) {
     const int64_t runs = (n + run - 1) / run;
-    char* const partials = pass.arena.take(rows * runs * size);
-    if (pass.arena.counts()) return;
+    char* const partials = pass.workspace.take(rows * runs * size);
+    if (pass.workspace.counts()) return;
     parallel_for(rows * runs, rows * n, [&](int64_t task) {
       const int64_t row = task / runs, begin = task % runs * run;
       reduce_at(offset_of(groups, outer, row) + begin * step, 0, 1, std::min(run, n - begin),
@@ -226,7 +204,7 @@ void reduce_last(const Pass& pass, const AxisGroups& groups) {
       combine_partials(pass, partials + row * runs * size, runs, 1, row);
     return;
   }
-  if (pass.arena.counts()) return;
+  if (pass.workspace.counts()) return;
   // Rows a stride apart go in one call.
   const int64_t inner = outer > 0 ? groups[outer - 1].extent : 1,
                 stride = outer > 0 ? groups[outer - 1].stride : 0;
@@ -254,8 +232,8 @@ void reduce_next_to_last(const Pass& pass, const AxisGroups& groups) {
   const int64_t width = packs ? kPackBytes / pass.size / std::min(n, run)
                               : (kGrain / std::min(n, run) / kColumnChunk + 1) * kColumnChunk;
   const int64_t pieces = (columns + width - 1) / width;
-  char* const partials = runs > 1 ? pass.arena.take(frames * runs * columns * size) : nullptr;
-  if (pass.arena.counts()) return;
+  char* const partials = runs > 1 ? pass.workspace.take(frames * runs * columns * size) : nullptr;
+  if (pass.workspace.counts()) return;
   parallel_for(frames * runs * pieces, frames * n * columns, [&](int64_t task) {
     const int64_t column = task % pieces * width, row = task / pieces % runs * run,
                   frame = task / (pieces * runs), count = std::min(width, columns - column);
@@ -299,26 +277,26 @@ Tensor reduced_axes_last(const Tensor& x, const Axes& axes, bool ordered) {
 
 // The value of no elements.
 void fill_identity(Pass& pass, const Tensor& y) {
-  pass.states = pass.arena.take(y.numel() * pass.functions.state_size);
-  if (pass.arena.counts()) return;
+  pass.states = pass.workspace.take(y.numel() * pass.functions.state_size);
+  if (pass.workspace.counts()) return;
   pass.results = static_cast<char*>(y.raw_data());
   pass.functions.rows(nullptr, 0, y.numel(), 0, pass.states);
   pass.finish(0, y.numel());
 }
 
-void reduce(const Call& call, ReductionName reduction, Arena& arena) {
+void reduce(const Call& call, ReductionName reduction, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
   const auto& [axes, correction] = call.attrs.as<ReduceAttrs>();
   Pass pass{.functions = reduce_functions(reduction, x.dtype()),
-            .arena = arena,
+            .workspace = workspace,
             .size = static_cast<int64_t>(size_of(x.dtype())),
             .result_size = static_cast<int64_t>(size_of(y.dtype())),
             .whole = {x.numel() / y.numel(), correction}};
   if (x.numel() == 0) return fill_identity(pass, y);
   int64_t origin = 0;
   AxisGroups groups = groups_of(x, axes, &origin);
-  if (!arena.counts()) pass.x = static_cast<const char*>(x.raw_data()) + origin * pass.size;
+  if (!workspace.counts()) pass.x = static_cast<const char*>(x.raw_data()) + origin * pass.size;
   for (bool final = false; !final; pass.reads_states = true) {
     const bool last = groups.back().reduced;
     AxisGroups left = groups;
@@ -326,8 +304,8 @@ void reduce(const Call& call, ReductionName reduction, Arena& arena) {
     left = row_major_groups(left);
     final = is_done(left);
     const bool in_place = final && pass.functions.state_size == pass.result_size;
-    if (final && !arena.counts()) pass.results = static_cast<char*>(y.raw_data());
-    pass.states = in_place ? pass.results : arena.take(elements(left) * pass.functions.state_size);
+    if (final && !workspace.counts()) pass.results = static_cast<char*>(y.raw_data());
+    pass.states = in_place ? pass.results : workspace.take(elements(left) * pass.functions.state_size);
     (last ? reduce_last : reduce_next_to_last)(pass, groups);
     pass.x = pass.states;
     pass.size = pass.functions.state_size;
@@ -335,26 +313,20 @@ void reduce(const Call& call, ReductionName reduction, Arena& arena) {
   }
 }
 
-template <ReductionName reduction> void reduce(const Call& call) {
-  Arena arena(call.workspace);
-  reduce(call, reduction, arena);
-}
-
-template <ReductionName reduction> size_t workspace_of(const Call& call) {
-  Arena arena = Arena::counting();
-  reduce(call, reduction, arena);
-  return static_cast<size_t>(arena.taken());
+template <ReductionName reduction> void reduce(const Call& call, Workspace& workspace) {
+  reduce(call, reduction, workspace);
 }
 
 // The index of an extreme along axes, in their order.
-template <bool largest> void arg_extreme(const Call& call) {
+template <bool largest> void arg_extreme(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
   const Axes& axes = call.attrs.as<ReduceAttrs>().axes;
   const int axis = static_cast<int>(axes[0]);
-  int64_t* const out = y.data<int64_t>();
   const int64_t n = x.numel() / y.numel(), size = static_cast<int64_t>(size_of(x.dtype()));
   if (axes.size() == 1 && x.is_contiguous() && axis != x.ndim() - 1) {
+    if (workspace.counts()) return;
+    int64_t* const out = y.data<int64_t>();
     const char* const data = static_cast<const char*>(x.raw_data());
     int64_t columns = 1;  // not x's stride, which along an axis of extent 1 may be any
     for (int i = axis + 1; i < x.ndim(); ++i) columns *= x.size(i);
@@ -372,17 +344,17 @@ template <bool largest> void arg_extreme(const Call& call) {
   const Rows rows(last, n, x.dtype());
   const ArgRowsFunction function = arg_rows_function(largest, x.dtype());
   const int64_t pieces = rows.pieces();
+  // The extremes of the pieces of each row, then among those.
+  int64_t* const index = workspace.take<int64_t>(pieces == 1 ? 0 : y.numel() * pieces);
+  char* const extreme = workspace.take(pieces == 1 ? 0 : y.numel() * pieces * size);
+  if (workspace.counts()) return;
+  int64_t* const out = y.data<int64_t>();
   if (pieces == 1) {
     rows.for_each(kGrain, [&](const char* data, int64_t first, int64_t count, int64_t) {
       function(data, n, count, n, out + first);
     });
     return;
   }
-  // The extremes of the pieces of each row, then among those.
-  const Tensor extremes = Tensor::empty({y.numel(), pieces}, x.dtype());
-  const Tensor indices = Tensor::empty({y.numel(), pieces}, DType::int64);
-  int64_t* const index = indices.data<int64_t>();
-  char* const extreme = static_cast<char*>(extremes.raw_data());
   int64_t length = 0;  // of the first piece, and of all but the last
   rows.for_each(kGrain, [&](const char* data, int64_t i, int64_t, int64_t count) {
     function(data, 0, 1, count, index + i);
@@ -393,7 +365,7 @@ template <bool largest> void arg_extreme(const Call& call) {
   for (int64_t row = 0; row < y.numel(); ++row) out[row] = out[row] * length + index[row * pieces + out[row]];
 }
 
-void logsumexp(const Call& call) {
+void logsumexp(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
   const DType dtype = x.dtype() == DType::float64 ? DType::float64 : DType::float32;
@@ -410,14 +382,14 @@ void logsumexp(const Call& call) {
       cast_function(dtype, y.dtype())(&from, out + row * y_size, 1);
     }
   };
-  if (n == 0) return results_of(nullptr, 0, y.numel(), 0);
+  if (n == 0) return workspace.counts() ? void() : results_of(nullptr, 0, y.numel(), 0);
   const Tensor last = reduced_axes_last(x, call.attrs.as<ReduceAttrs>().axes, false);
   const Rows rows(last, n, dtype);
   const int64_t pieces = rows.pieces();
+  char* const of_pieces = workspace.take(pieces == 1 ? 0 : y.numel() * pieces * size);
+  if (workspace.counts()) return;
   // An exponential is worth two elements of simpler work.
   if (pieces == 1) return rows.for_each(kGrain / 2, results_of);
-  const Tensor partial = Tensor::empty({y.numel(), pieces}, dtype);
-  char* const of_pieces = static_cast<char*>(partial.raw_data());
   rows.for_each(kGrain / 2, [&](const char* data, int64_t i, int64_t, int64_t length) {
     function(data, of_pieces + i * size, 1, length);
   });
@@ -428,13 +400,11 @@ void logsumexp(const Call& call) {
 
 void register_reduce_kernels() {
 #define ROWWISE(...)
-#define REDUCTION(name, ...)                                                 \
-  set_kernel(primitives::name, DeviceType::cpu, reduce<ReductionName::name>, \
-             workspace_of<ReductionName::name>);
+#define REDUCTION(name, ...) set_kernel_with_workspace<reduce<ReductionName::name>>(primitives::name);
 #include "ops/reduce.def"
-  set_kernel(primitives::argmax, DeviceType::cpu, arg_extreme<true>);
-  set_kernel(primitives::argmin, DeviceType::cpu, arg_extreme<false>);
-  set_kernel(primitives::logsumexp, DeviceType::cpu, logsumexp);
+  set_kernel_with_workspace<arg_extreme<true>>(primitives::argmax);
+  set_kernel_with_workspace<arg_extreme<false>>(primitives::argmin);
+  set_kernel_with_workspace<logsumexp>(primitives::logsumexp);
 }
 
 }  // namespace tidu::cpu

@@ -60,8 +60,8 @@ class Boxes {
 };
 
 // Rows of n elements of x, whose last axes they are, one after another in memory and in `dtype`: x itself
-// where it is like that, else small copies of it. Where even one row is too long to be copied, pieces of it
-// are shown.
+// where it is like that, else small copies of it, each in memory of its thread. Where even one row is too
+// long to be copied, pieces of it are shown.
 class Rows {
  public:
   Rows(const Tensor& x, int64_t n, DType dtype)
@@ -85,7 +85,8 @@ class Rows {
     const bool whole = pieces() == 1;
     parallel_for(boxes_.count(), work, [&](int64_t i) {
       const auto [first, count, view] = boxes_[i];
-      const Tensor copy = Tensor::empty(view.shape(), dtype_);
+      const Tensor copy = Tensor::from_memory(own_memory<Use::rows>(count * size_), view.shape(),
+                                              contiguous_strides(view.shape()), dtype_, nullptr);
       if (view.dtype() == dtype_) {
         copy_elements(view, copy);
       } else {

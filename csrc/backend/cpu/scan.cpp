@@ -26,13 +26,6 @@ struct Slabs {
   int64_t columns = 1, n, blocks, frames = 0;
 };
 
-template <Scan row> size_t workspace_of(const Call& call) {
-  const Slabs slabs(call);
-  if (slabs.blocks <= 1) return 0;
-  return static_cast<size_t>(slabs.frames * slabs.blocks * slabs.columns *
-                             scan_functions(row, call.inputs[0].dtype()).state_size);
-}
-
 // Of a scan along memory: as many lines side by side as there are, all blocks of a frame or all frames.
 // body(first element, elements of a line, lines, first state) for pieces of them.
 template <class Body> void for_lines(const Slabs& slabs, const Body& body) {
@@ -51,10 +44,10 @@ template <class Body> void for_lines(const Slabs& slabs, const Body& body) {
   });
 }
 
-template <Scan row> void scan(const Call& call) {
+template <Scan row> void scan(const Call& call, Workspace& workspace) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return;
-  const Tensor x = row_major(call.inputs[0]);
+  const Tensor x = row_major(call.inputs[0], workspace);
   const ScanFunctions& functions = scan_functions(row, x.dtype());
   const Slabs slabs(call);
   const auto [columns, n, blocks, frames] = slabs;
@@ -62,7 +55,9 @@ template <Scan row> void scan(const Call& call) {
                 pieces = (columns + width - 1) / width;
   const int64_t x_size = static_cast<int64_t>(size_of(x.dtype())),
                 y_size = static_cast<int64_t>(size_of(y.dtype()));
-  char* const states = blocks > 1 ? static_cast<char*>(call.workspace) : nullptr;
+  char* const states =
+      blocks > 1 ? workspace.take(frames * blocks * columns * functions.state_size) : nullptr;
+  if (workspace.counts()) return;
   const char* from = static_cast<const char*>(x.raw_data());
   char* to = static_cast<char*>(y.raw_data());
   const auto state_at = [&](int64_t i) { return states ? states + i * functions.state_size : nullptr; };
@@ -107,8 +102,7 @@ template <Scan row> void scan(const Call& call) {
 }  // namespace
 
 void register_scan_kernels() {
-#define SCAN(name, ...) \
-  set_kernel(primitives::name, DeviceType::cpu, scan<Scan::name>, workspace_of<Scan::name>);
+#define SCAN(name, ...) set_kernel_with_workspace<scan<Scan::name>>(primitives::name);
 #include "ops/scan.def"
 }
 

@@ -18,17 +18,13 @@ DType computing_type(DType dtype) { return dtype == DType::float64 ? dtype : DTy
 int64_t row_grain(int64_t n) { return std::max<int64_t>(1, kGrain / 2 / std::max<int64_t>(n, 1)); }
 
 // Row-major, in the dtype that the kernels compute in.
-Tensor dense(const Tensor& x) { return converted(x, computing_type(x.dtype())); }
-
-// Writes a computed tensor to where it belongs.
-void deliver(const Tensor& result, const Tensor& output) {
-  if (result.is_same(output)) return;
-  const Tensor rounded = converted(result, output.dtype());
-  copy_elements(rounded, output);
+Tensor dense(const Tensor& x, Workspace& workspace) {
+  return converted(x, computing_type(x.dtype()), workspace);
 }
 
 // A view with axis last.
 Tensor with_axis_last(const Tensor& x, int axis) {
+  if (axis == x.ndim() - 1) return x;
   Shape shape = x.shape();
   Strides strides = x.strides();
   shape.erase(axis);
@@ -39,14 +35,16 @@ Tensor with_axis_last(const Tensor& x, int axis) {
 }
 
 // Calls function(x, y.., rows, n), with as many y as the call has outputs.
-template <class Function> void over_rows(Function function, const Call& call, int axis) {
+template <class Function>
+void over_rows(Function function, const Call& call, int axis, Workspace& workspace) {
   if (call.outputs[0].numel() == 0) return;
-  const Tensor x = dense(with_axis_last(call.inputs[0], axis));
+  const Tensor x = dense(with_axis_last(call.inputs[0], axis), workspace);
   const int64_t n = x.size(-1), rows = x.numel() / n;
   const bool direct = axis == call.inputs[0].ndim() - 1 && call.outputs[0].dtype() == x.dtype();
   Few<Tensor, 2> results(call.outputs.size());
   for (size_t i = 0; i < results.size(); ++i)
-    results[i] = direct ? call.outputs[i] : Tensor::empty(x.shape(), x.dtype(), x.device());
+    results[i] = direct ? call.outputs[i] : workspace.tensor(x.shape(), x.dtype());
+  if (workspace.counts()) return;
   const int64_t row_bytes = n * static_cast<int64_t>(size_of(x.dtype()));
   parallel_ranges(rows, row_grain(n), 2 * rows * n, [&](int64_t begin, int64_t end) {
     const auto at = [&](const Tensor& tensor) {
@@ -62,27 +60,28 @@ template <class Function> void over_rows(Function function, const Call& call, in
     deliver(results[i], with_axis_last(call.outputs[i], axis));
 }
 
-void softmax(const Call& call) {
+void softmax(const Call& call, Workspace& workspace) {
   const auto& [axis, limit] = call.attrs.as<SoftmaxAttrs>();
   const SoftmaxFunctions functions = softmax_functions(computing_type(call.inputs[0].dtype()));
-  over_rows(limit ? functions.softmax_limit : functions.softmax, call, axis);
+  over_rows(limit ? functions.softmax_limit : functions.softmax, call, axis, workspace);
 }
 
-void log_softmax(const Call& call) {
+void log_softmax(const Call& call, Workspace& workspace) {
   over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).log_softmax, call,
-            call.attrs.as<AxisAttrs>().axis);
+            call.attrs.as<AxisAttrs>().axis, workspace);
 }
 
-void log_softmax_with_softmax(const Call& call) {
+void log_softmax_with_softmax(const Call& call, Workspace& workspace) {
   over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).log_softmax_with_softmax, call,
-            call.attrs.as<AxisAttrs>().axis);
+            call.attrs.as<AxisAttrs>().axis, workspace);
 }
 
 // Row-major labels, each checked to be a class; -1 in rows that do not count.
-Tensor checked_labels(const Call& call, int64_t classes) {
+Tensor checked_labels(const Call& call, int64_t classes, Workspace& workspace) {
   const auto& attrs = call.attrs.as<CrossEntropyAttrs>();
-  const Tensor given = row_major(call.inputs[1]);
-  const Tensor labels = Tensor::empty(given.shape(), DType::int64);
+  const Tensor labels = workspace.tensor(call.inputs[1].shape(), DType::int64);
+  const Tensor given = row_major(call.inputs[1], workspace);
+  if (workspace.counts()) return labels;
   const int64_t* from = given.data<int64_t>();
   int64_t* to = labels.data<int64_t>();
   for (int64_t i = 0; i < labels.numel(); ++i) {
@@ -97,25 +96,22 @@ Tensor checked_labels(const Call& call, int64_t classes) {
 }
 
 // 1 for each label that is a class, else 0.
-void write_counts(const Tensor& labels, const Tensor& output) {
-  const Tensor counts = Tensor::empty(output.shape(), DType::float32);
+void write_counts(const Tensor& labels, const Tensor& output, Workspace& workspace) {
+  const Tensor counts = room_for(output, DType::float32, workspace);
+  if (workspace.counts()) return;
   std::transform(labels.data<int64_t>(), labels.data<int64_t>() + labels.numel(), counts.data<float>(),
                  [](int64_t label) { return label < 0 ? 0.0f : 1.0f; });
   deliver(counts, output);
 }
 
 // (logits, labels, and perhaps g) -> losses, counts and gradient, or what of these a call gives.
-template <bool has_losses, bool has_gradient> void cross_entropy(const Call& call) {
+template <bool has_losses, bool has_gradient> void cross_entropy(const Call& call, Workspace& workspace) {
   const Tensor& logits = call.inputs[0];
   const int64_t n = logits.size(-1), rows = call.inputs[1].numel();
-  const Tensor labels = checked_labels(call, n);
-  if (has_losses && rows > 0) write_counts(labels, call.outputs[1]);
+  const Tensor labels = checked_labels(call, n, workspace);
+  if (has_losses && rows > 0) write_counts(labels, call.outputs[1], workspace);
   if (rows == 0 || (!has_losses && n == 0)) return;
-  const Tensor x = dense(logits);
-  // Of the dtype that the kernels compute in.
-  const auto computed = [&](const Tensor& output) {
-    return output.dtype() == x.dtype() ? output : Tensor::empty(output.shape(), x.dtype(), x.device());
-  };
+  const Tensor x = dense(logits, workspace);
   const SoftmaxFunctions functions = softmax_functions(x.dtype());
   const int64_t size = static_cast<int64_t>(size_of(x.dtype()));
   const auto part_of = [&](const Tensor& tensor, int64_t element) {
@@ -123,16 +119,17 @@ template <bool has_losses, bool has_gradient> void cross_entropy(const Call& cal
   };
   Tensor losses, gradient, weights;
   int64_t g_stride = 1;
-  if (has_losses) losses = computed(call.outputs[0]);
+  if (has_losses) losses = room_for(call.outputs[0], x.dtype(), workspace);
   if (has_gradient) {
     // The mean's gradient is one number for all rows: no need to spread it.
     const Tensor& g = call.inputs[2];
     const bool uniform =
         g.dtype() == x.dtype() && std::ranges::all_of(g.strides(), [](int64_t s) { return s == 0; });
-    weights = uniform ? g : dense(g);
+    weights = uniform ? g : dense(g, workspace);
     g_stride = uniform ? 0 : 1;
-    gradient = computed(call.outputs.back());
+    gradient = room_for(call.outputs.back(), x.dtype(), workspace);
   }
+  if (workspace.counts()) return;
   parallel_ranges(rows, row_grain(n), 2 * rows * n, [&](int64_t begin, int64_t end) {
     const char* const from = part_of(x, begin * n);
     const int64_t* const label = labels.data<int64_t>() + begin;
@@ -153,12 +150,12 @@ template <bool has_losses, bool has_gradient> void cross_entropy(const Call& cal
 }  // namespace
 
 void register_softmax_kernels() {
-  set_kernel(primitives::softmax, DeviceType::cpu, softmax);
-  set_kernel(primitives::log_softmax, DeviceType::cpu, log_softmax);
-  set_kernel(primitives::softmax_cross_entropy, DeviceType::cpu, cross_entropy<true, false>);
-  set_kernel(primitives::softmax_cross_entropy_grad, DeviceType::cpu, cross_entropy<false, true>);
-  set_kernel(primitives::log_softmax_with_softmax, DeviceType::cpu, log_softmax_with_softmax);
-  set_kernel(primitives::softmax_cross_entropy_with_grad, DeviceType::cpu, cross_entropy<true, true>);
+  set_kernel_with_workspace<softmax>(primitives::softmax);
+  set_kernel_with_workspace<log_softmax>(primitives::log_softmax);
+  set_kernel_with_workspace<cross_entropy<true, false>>(primitives::softmax_cross_entropy);
+  set_kernel_with_workspace<cross_entropy<false, true>>(primitives::softmax_cross_entropy_grad);
+  set_kernel_with_workspace<log_softmax_with_softmax>(primitives::log_softmax_with_softmax);
+  set_kernel_with_workspace<cross_entropy<true, true>>(primitives::softmax_cross_entropy_with_grad);
 }
 
 }  // namespace tidu::cpu

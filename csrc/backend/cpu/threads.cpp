@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "backend/cpu/workspace.h"
 #include "base/error.h"
 
 namespace tidu::cpu {
@@ -211,6 +212,11 @@ void set_num_threads(int count) {
   if (count < 1 || count > kMost)
     fail<ValueError>("[set_num_threads] takes from 1 to ", kMost, " threads, not ", count);
   if (count != pool().threads()) pool().resize(count);
+}
+
+int64_t most_at_once(int64_t tasks) {
+  static const int64_t cores = available_cores();
+  return std::min(tasks, cores);
 }
 
 void run_tasks(int64_t tasks, void (*body)(void* context, int64_t i), void* context) {

@@ -1,8 +1,8 @@
 // The optimisers' update steps: each parameter's arrays in pieces, over all threads.
 #include "backend/cpu/update.h"
 
+#include <algorithm>
 #include <memory>
-#include <vector>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
@@ -19,61 +19,93 @@ namespace {
 
 constexpr int kMaxGroups = 4;
 
+// The products among a call's gradients, in the workspace.
+class Products {
+ public:
+  Products(int64_t parameters, size_t products, Workspace& workspace)
+      : of_(workspace.take<const Product*>(parameters)),
+        memory_(workspace.take<Product>(static_cast<int64_t>(products))) {
+    if (!workspace.counts()) std::fill_n(of_, parameters, nullptr);
+  }
+  Products(const Products&) = delete;
+  ~Products() { std::destroy_n(memory_, count_); }
+
+  void add(int64_t parameter, const Factors& factors, Workspace& workspace) {
+    if (workspace.counts()) {
+      const Product counted(factors.a, factors.b, Tensor(), workspace);
+      return;
+    }
+    of_[parameter] = new (memory_ + count_) Product(factors.a, factors.b, Tensor(), workspace);
+    ++count_;
+  }
+  // Null where it is none.
+  const Product* operator[](int64_t parameter) const { return of_[parameter]; }
+
+ private:
+  const Product** of_;
+  Product* memory_;
+  size_t count_ = 0;
+};
+
 // Calls step(functions, s, arrays, n), s saying what is done to the parameter, for pieces of each parameter;
 // arrays[k] is its tensor in group k, the last one being the gradient. 16-bit parameters and gradients are
 // stepped in float, a tile at a time. Of a gradient that is a product a piece is a block of that.
 template <class Attributes, class Step>
-void for_parameters(const Call& call, std::span<const Factors> factors, const Step& step) {
-  struct Piece {
-    int parameter;
-    int64_t begin;  // or the block
-    const Product* product = nullptr;
-  };
+void for_parameters(const Call& call, std::span<const Factors> factors, Workspace& workspace,
+                    const Step& step) {
   const auto& attrs = call.attrs.as<Attributes>();
-  const int count = attrs.count;
-  Tensors inputs;
-  for (const Tensor& input : call.inputs) inputs.push_back(input.defined() ? row_major(input) : input);
-  Tensor clock;
-  if (attrs.clocked) {
-    clock = inputs.back();
-    inputs.pop_back();
+  const int64_t count = attrs.count;
+  const auto inputs = call.inputs.first(call.inputs.size() - (attrs.clocked ? 1 : 0));
+  const auto tensors = static_cast<int64_t>(inputs.size());
+  const int groups = static_cast<int>(tensors / std::max<int64_t>(count, 1));
+  using StepOf = decltype(step_of(attrs));
+  StepOf* const steps = workspace.take<StepOf>(count);
+  int64_t* const first_piece = workspace.take<int64_t>(count + 1);
+  char** const data = workspace.take<char*>(tensors);
+  const auto row_major_data = [&](const Tensor& x) {
+    const Tensor dense = row_major(x, workspace);
+    return workspace.counts() ? nullptr : static_cast<char*>(dense.raw_data());
+  };
+  for (int64_t i = 0; i < tensors; ++i) {
+    char* const of_tensor = inputs[i].defined() ? row_major_data(inputs[i]) : nullptr;
+    if (!workspace.counts()) data[i] = of_tensor;
   }
-  const int groups = static_cast<int>(inputs.size()) / std::max(count, 1);
-  const auto* rows = clock.defined() ? static_cast<const ClockRow*>(clock.raw_data()) : nullptr;
-  std::vector steps(static_cast<size_t>(count), step_of(attrs));
-  std::vector<std::unique_ptr<const Product>> products(static_cast<size_t>(count));
-  for (const auto& [input, a, b] : factors)
-    products[input % static_cast<size_t>(count)] = std::make_unique<const Product>(a, b);
-  std::vector<Piece> pieces;
+  const auto* const rows =
+      attrs.clocked ? reinterpret_cast<const ClockRow*>(row_major_data(call.inputs.back())) : nullptr;
+  Products products(count, factors.size(), workspace);
+  for (const Factors& of_gradient : factors)
+    products.add(static_cast<int64_t>(of_gradient.input) % count, of_gradient, workspace);
+  if (workspace.counts()) return;
   int64_t total = 0;
-  for (int i = 0; i < count; ++i) {
-    if (rows) steps[static_cast<size_t>(i)].set(rows[i]);
+  first_piece[0] = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    steps[i] = step_of(attrs);
+    if (rows) steps[i].set(rows[i]);
     total += inputs[i].numel();
-    if (const Product* const product = products[static_cast<size_t>(i)].get()) {
-      total += product->blocks() * product->work();
-      for (int64_t block = 0; block < product->blocks(); ++block) pieces.push_back({i, block, product});
-      continue;
-    }
-    for (int64_t begin = 0; begin < inputs[i].numel(); begin += kGrain) pieces.push_back({i, begin});
+    if (products[i]) total += products[i]->blocks() * products[i]->work();
+    first_piece[i + 1] =
+        first_piece[i] + (products[i] ? products[i]->blocks() : (inputs[i].numel() + kGrain - 1) / kGrain);
   }
   const auto run = [&](int64_t index) {
-    const auto [parameter, begin, product] = pieces[static_cast<size_t>(index)];
+    const int64_t parameter = std::upper_bound(first_piece, first_piece + count + 1, index) - first_piece - 1,
+                  piece = index - first_piece[parameter];
+    const Product* const product = products[parameter];
     const DType dtype = inputs[parameter].dtype();
-    const auto& s = steps[static_cast<size_t>(parameter)];
+    const auto& s = steps[parameter];
     void* arrays[kMaxGroups];
     const auto point_at = [&](int64_t i) {
       for (int k = 0; k < groups; ++k) {
-        const Tensor& x = inputs[k * count + parameter];
-        if (x.defined())
-          arrays[k] = static_cast<char*>(x.raw_data()) + i * static_cast<int64_t>(size_of(x.dtype()));
+        const int64_t number = k * count + parameter;
+        if (data[number])
+          arrays[k] = data[number] + i * static_cast<int64_t>(size_of(inputs[number].dtype()));
       }
     };
     if (product) {
       const auto size = static_cast<int64_t>(size_of(dtype));
-      const Product::Block block = product->block(begin);
+      const Product::Block block = product->block(piece);
       const int64_t height = block.rows, width = block.columns;
       char* const gradient = own_memory<Use::product>(height * width * size);
-      product->compute(begin, gradient, width);
+      product->compute(piece, gradient, width);
       const bool is_flat = width == product->columns();
       const UpdateFunctions functions = update_functions(dtype);
       point_at(block.first);
@@ -85,7 +117,7 @@ void for_parameters(const Call& call, std::span<const Factors> factors, const St
       }
       return;
     }
-    const int64_t n = std::min(kGrain, inputs[parameter].numel() - begin);
+    const int64_t begin = piece * kGrain, n = std::min(kGrain, inputs[parameter].numel() - begin);
     if (!is_narrow(dtype)) {
       point_at(begin);
       return step(update_functions(dtype), s, arrays, groups, n);
@@ -104,35 +136,37 @@ void for_parameters(const Call& call, std::span<const Factors> factors, const St
       cast_function(DType::float32, dtype)(&arrays[0], p, here);
     }
   };
-  parallel_for(static_cast<int64_t>(pieces.size()), total, run);
+  parallel_for(first_piece[count], total, run);
   for (size_t i = 0; i < call.outputs.size(); ++i) {
-    if (!inputs[i].is_same(call.outputs[i])) copy_elements(inputs[i], call.outputs[i]);
+    const Tensor& x = call.outputs[i];
+    if (data[i] == x.raw_data()) continue;
+    copy_elements(Tensor::from_memory(data[i], x.shape(), contiguous_strides(x.shape()), x.dtype(), nullptr),
+                  x);
   }
 }
 
-void sgd_update(const Call& call, std::span<const Factors> factors) {
-  for_parameters<SgdAttrs>(
-      call, factors, [](const UpdateFunctions& f, const SgdStep& s, void* const* x, int groups, int64_t n) {
-        f.sgd(s, x[0], groups == 3 ? x[1] : nullptr, x[groups - 1], n);
-      });
+void sgd_update(const Call& call, std::span<const Factors> factors, Workspace& workspace) {
+  for_parameters<SgdAttrs>(call, factors, workspace,
+                           [](const UpdateFunctions& f, const SgdStep& s, void* const* x, int groups,
+                              int64_t n) { f.sgd(s, x[0], groups == 3 ? x[1] : nullptr, x[groups - 1], n); });
 }
 
-void adam_update(const Call& call, std::span<const Factors> factors) {
-  for_parameters<AdamAttrs>(call, factors,
+void adam_update(const Call& call, std::span<const Factors> factors, Workspace& workspace) {
+  for_parameters<AdamAttrs>(call, factors, workspace,
                             [](const UpdateFunctions& f, const AdamStep& s, void* const* x, int, int64_t n) {
                               f.adam(s, x[0], x[1], x[2], x[3], n);
                             });
 }
 
-void rmsprop_update(const Call& call, std::span<const Factors> factors) {
+void rmsprop_update(const Call& call, std::span<const Factors> factors, Workspace& workspace) {
   for_parameters<RmspropAttrs>(
-      call, factors,
+      call, factors, workspace,
       [](const UpdateFunctions& f, const RmspropStep& s, void* const* x, int groups, int64_t n) {
         f.rmsprop(s, x[0], x[1], groups == 4 ? x[2] : nullptr, x[groups - 1], n);
       });
 }
 
-using Update = void (*)(const Call&, std::span<const Factors>);
+using Update = void (*)(const Call&, std::span<const Factors>, Workspace&);
 Update update_of(const Primitive& primitive) {
   if (&primitive == &primitives::sgd_update) return sgd_update;
   if (&primitive == &primitives::adam_update) return adam_update;
@@ -157,15 +191,23 @@ bool takes_factors(const SpecCall& call, size_t input) {
   return is_one && !is_narrow(dtype);
 }
 
-void run_with_factors(const Call& call, std::span<const Factors> factors) {
-  if (&call.primitive == &primitives::add) return add_product(call, factors[0]);
-  update_of(call.primitive)(call, factors);
+void run_with_factors(const Call& call, std::span<const Factors> factors, Workspace& workspace) {
+  if (&call.primitive == &primitives::add) return add_product(call, factors[0], workspace);
+  update_of(call.primitive)(call, factors, workspace);
 }
 
+namespace {
+
+template <Update update> void without_factors(const Call& call, Workspace& workspace) {
+  update(call, {}, workspace);
+}
+
+}  // namespace
+
 void register_update_kernels() {
-  set_kernel(primitives::sgd_update, DeviceType::cpu, [](const Call& call) { sgd_update(call, {}); });
-  set_kernel(primitives::adam_update, DeviceType::cpu, [](const Call& call) { adam_update(call, {}); });
-  set_kernel(primitives::rmsprop_update, DeviceType::cpu, [](const Call& call) { rmsprop_update(call, {}); });
+  set_kernel_with_workspace<without_factors<sgd_update>>(primitives::sgd_update);
+  set_kernel_with_workspace<without_factors<adam_update>>(primitives::adam_update);
+  set_kernel_with_workspace<without_factors<rmsprop_update>>(primitives::rmsprop_update);
 }
 
 }  // namespace tidu::cpu

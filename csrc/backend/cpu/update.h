@@ -4,6 +4,7 @@
 #include <span>
 
 #include "backend/backend.h"
+#include "backend/cpu/workspace.h"
 
 namespace tidu::cpu {
 
@@ -11,6 +12,6 @@ namespace tidu::cpu {
 // there is.
 bool takes_factors(const SpecCall& call, size_t input);
 
-void run_with_factors(const Call& call, std::span<const Factors> factors);
+void run_with_factors(const Call& call, std::span<const Factors> factors, Workspace& workspace);
 
 }  // namespace tidu::cpu

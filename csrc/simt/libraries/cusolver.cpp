@@ -126,7 +126,10 @@ cusolverStatus_t decompose_singular(cusolverDnHandle_t handle, cusolverEigMode_t
                             std::vector<T> dense(static_cast<size_t>(m) * n),
                                 left(static_cast<size_t>(m) * columns), right(static_cast<size_t>(rows) * n);
                             for (int64_t i = 0; i < int64_t{m} * n; ++i) dense[i] = a[i / m * lda + i % m];
-                            *info = lapack::svd(econ == 0, m, n, dense.data(), s, left.data(), right.data());
+                            const auto room = lapack::room_for_svd<T>(econ == 0, m, n);
+                            std::vector<char> memory(room.bytes());
+                            *info = lapack::svd(econ == 0, m, n, dense.data(), s, left.data(), right.data(),
+                                                room, memory.data());
                             for (int64_t i = 0; i < int64_t{m} * columns; ++i)
                               u[i / m * ldu + i % m] = left[i];
                             for (int64_t i = 0; i < int64_t{rows} * n; ++i)
@@ -157,7 +160,9 @@ cusolverStatus_t decompose_symmetric(cusolverDnHandle_t handle, cusolverEigMode_
                            vector("devInfo", info, sizeof(int), 1)},
                           [=] {
                             scribble(workspace, size * sizeof(T));
-                            *info = lapack::eigh(triangle(uplo), n, a, w);
+                            const auto room = lapack::room_for_eigh<T>(n);
+                            std::vector<char> memory(room.bytes());
+                            *info = lapack::eigh(triangle(uplo), n, a, w, room, memory.data());
                             wrote(a, sizeof(T), n, n, lda);
                             wrote(w, sizeof *w, n, 1, n);
                             wrote(info, sizeof(int), 1, 1, 1);
@@ -178,9 +183,9 @@ cusolverStatus_t factorize_qr(cusolverDnHandle_t handle, int m, int n, T* a, int
                            vector("devInfo", info, sizeof(int), 1)},
                           [=] {
                             scribble(workspace, size * sizeof(T));
-                            lapack::with_workspace<T>([&](T* own, int length) {
-                              lapack::Functions<T>::geqrf(&m, &n, a, &lda, tau, own, &length, info);
-                            });
+                            const int length = lapack::room_for_reflections<T>(m, n);
+                            std::vector<T> own(static_cast<size_t>(length));
+                            lapack::Functions<T>::geqrf(&m, &n, a, &lda, tau, own.data(), &length, info);
                             wrote(a, sizeof(T), m, n, lda);
                             wrote(tau, sizeof(T), std::min(m, n), 1, std::min(m, n));
                             wrote(info, sizeof(int), 1, 1, 1);
@@ -201,9 +206,9 @@ cusolverStatus_t generate_q(cusolverDnHandle_t handle, int m, int n, int k, T* a
                            vector("devInfo", info, sizeof(int), 1)},
                           [=] {
                             scribble(workspace, size * sizeof(T));
-                            lapack::with_workspace<T>([&](T* own, int length) {
-                              lapack::Functions<T>::orgqr(&m, &n, &k, a, &lda, tau, own, &length, info);
-                            });
+                            const int length = lapack::room_for_columns<T>(m, n, k);
+                            std::vector<T> own(static_cast<size_t>(length));
+                            lapack::Functions<T>::orgqr(&m, &n, &k, a, &lda, tau, own.data(), &length, info);
                             wrote(a, sizeof(T), m, n, lda);
                             wrote(info, sizeof(int), 1, 1, 1);
                           });
