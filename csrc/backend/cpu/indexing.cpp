@@ -81,6 +81,11 @@ class Points {
     choose_inner();
   }
 
+  // Whether points need no workspace, which is seen without making them.
+  static bool are_few(const Call& call, size_t first) {
+    return call.inputs[first].numel() <= Offsets::kFew &&
+           std::ranges::all_of(call.inputs.subspan(first), &Tensor::is_contiguous);
+  }
   int64_t count() const { return count_; }
   int64_t outer_count() const { return outer_count_; }
   const Axis& inner() const { return inner_; }
@@ -201,6 +206,7 @@ void copy_line(const Word* from, int64_t from_step, Word* to, int64_t to_step, i
 
 void gather(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
+  if (workspace.counts() && Points::are_few(call, 1)) return;
   const Points points(call, 1, x, y, workspace);
   if (y.numel() == 0 || workspace.counts()) return;
   const Axis inner = points.inner();
@@ -296,6 +302,7 @@ template <class F> void combine(const Points& points, const Tensor& updates, con
 
 void scatter_set(const Call& call, Workspace& workspace) {
   const Tensor &updates = call.inputs[1], &y = call.outputs[0];
+  if (workspace.counts() && Points::are_few(call, 2)) return;
   const Points points(call, 2, y, updates, workspace);
   if (workspace.counts()) return;
   copy_elements(call.inputs[0], y);
@@ -304,6 +311,7 @@ void scatter_set(const Call& call, Workspace& workspace) {
 
 void assign_points(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &updates = call.inputs[1];
+  if (workspace.counts() && Points::are_few(call, 2)) return;
   const Points points(call, 2, x, updates, workspace);
   if (!workspace.counts()) put(points, updates, x);
 }
@@ -314,6 +322,7 @@ template <class F> void scatter(const Call& call, Workspace& workspace) {
   const bool half = is_narrow(y.dtype());
   const Tensor updates = half ? converted(call.inputs[1], DType::float32, workspace) : call.inputs[1];
   const Tensor result = half ? workspace.tensor(y.shape(), DType::float32) : y;
+  if (workspace.counts() && Points::are_few(call, 2)) return;
   const Points points(call, 2, result, updates, workspace);
   if (workspace.counts()) return;
   deliver(x, result);

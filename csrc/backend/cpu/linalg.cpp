@@ -59,12 +59,23 @@ Tensor copied(const Tensor& x, Workspace& workspace) {
 }
 
 // What LAPACK found of each matrix: 0 is good, other numbers say where it failed.
-using Verdicts = std::span<int>;
-Verdicts good(int64_t count, Workspace& workspace) {
-  int* const verdicts = workspace.take<int>(count);
-  if (!workspace.counts()) std::fill_n(verdicts, count, 0);
-  return {verdicts, workspace.counts() ? 0 : static_cast<size_t>(count)};
-}
+// Of a few matrices it needs no workspace.
+class Verdicts {
+ public:
+  Verdicts(int64_t count, Workspace& workspace)
+      : count_(count), many_(count > kFew ? workspace.take<int>(count) : nullptr) {
+    if (!workspace.counts()) std::fill_n(begin(), count, 0);
+  }
+  int* begin() { return many_ ? many_ : few_; }
+  int* end() { return begin() + count_; }
+  int& operator[](int64_t i) { return begin()[i]; }
+
+ private:
+  static constexpr int64_t kFew = 8;
+  int64_t count_;
+  int few_[kFew];
+  int* many_;
+};
 
 // What LAPACK needs beside matrices, once for as many of `count` calls as there are at once.
 template <class T> class Rooms {
@@ -87,7 +98,7 @@ template <class T> class Rooms {
   fail_matrix(str("[", caller_of(call), "] ", describe(a)), fault, a.shape(), matrix, number);
 }
 
-void raise_first(const Call& call, MatrixFault fault, const Verdicts& verdicts) {
+void raise_first(const Call& call, MatrixFault fault, Verdicts& verdicts) {
   const auto found = std::find_if(verdicts.begin(), verdicts.end(), [](int verdict) { return verdict != 0; });
   if (found != verdicts.end()) raise(call, fault, found - verdicts.begin(), *found);
 }
@@ -106,7 +117,7 @@ void cholesky(const Call& call, Workspace& workspace) {
   if (y.numel() == 0) return;
   const int n = to_int(call, y.size(-1));
   const int64_t size = int64_t{n} * n, count = matrices_in(y);
-  const Verdicts verdicts = good(count, workspace);
+  Verdicts verdicts(count, workspace);
   if (workspace.counts()) return;
   copy_elements(call.inputs[0], y);
   visit(y, [&]<class T>() {
@@ -123,7 +134,7 @@ void cholesky(const Call& call, Workspace& workspace) {
       }
       // The lower triangle of a row-major matrix is the upper one of the same memory seen column-major, and L
       // of A = L L^H the U of A^T = U^H U.
-      lapack::Functions<T>::potrf("U", &n, a, &n, &verdicts[static_cast<size_t>(i)], 1);
+      lapack::Functions<T>::potrf("U", &n, a, &n, &verdicts[i], 1);
     });
   });
   raise_first(call, MatrixFault::minor, verdicts);
@@ -135,14 +146,13 @@ void lu_factor(const Call& call, Workspace& workspace) {
   const int m = to_int(call, lu.size(-2)), n = to_int(call, lu.size(-1)), k = std::min(m, n);
   const int64_t size = int64_t{m} * n, count = matrices_in(lu);
   const Tensor columns = copied(transposed_view(call.inputs[0]), workspace);
-  const Verdicts verdicts = good(count, workspace);
+  Verdicts verdicts(count, workspace);
   int* const exchanges = workspace.take<int>(count * k);
   if (workspace.counts()) return;
   visit(lu, [&]<class T>() {
     share_out(count, size * k / 3, [&](int64_t i) {
       int* const exchanged = exchanges + i * k;
-      lapack::Functions<T>::getrf(&m, &n, columns.data<T>() + i * size, &m, exchanged,
-                                  &verdicts[static_cast<size_t>(i)]);
+      lapack::Functions<T>::getrf(&m, &n, columns.data<T>() + i * size, &m, exchanged, &verdicts[i]);
       std::transform(exchanged, exchanged + k, pivots.data<int64_t>() + i * k,
                      [](int row) { return int64_t{row} - 1; });
     });
@@ -202,7 +212,7 @@ void solve_triangular(const Call& call, Workspace& workspace) {
   // Row-major, or the transposes are.
   const bool by_columns = call.inputs[0].strides()[x.ndim() - 2] == 1;
   const Tensor a = row_major(by_columns ? transposed_view(call.inputs[0]) : call.inputs[0], workspace);
-  const Verdicts verdicts = good(unit ? 0 : count, workspace);
+  Verdicts verdicts(unit ? 0 : count, workspace);
   if (workspace.counts()) return;
   copy_elements(call.inputs[1], x);
   constexpr int kColumns = 128;
@@ -211,8 +221,7 @@ void solve_triangular(const Call& call, Workspace& workspace) {
   visit(x, [&]<class T>() {
     for (int64_t i = 0; !unit && i < count; ++i) {
       for (int64_t k = n; k > 0; --k) {
-        if (number::is_zero(a.data<T>()[i * size + (k - 1) * (n + 1)]))
-          verdicts[static_cast<size_t>(i)] = static_cast<int>(k);
+        if (number::is_zero(a.data<T>()[i * size + (k - 1) * (n + 1)])) verdicts[i] = static_cast<int>(k);
       }
     }
     raise_first(call, MatrixFault::diagonal, verdicts);
@@ -244,7 +253,7 @@ void svd(const Call& call, Workspace& workspace) {
   const int m = to_int(call, a.size(-2)), n = to_int(call, a.size(-1)), k = std::min(m, n);
   const int64_t size = int64_t{m} * n, count = matrices_in(a), left = int64_t{m} * u.size(-1),
                 right = int64_t{n} * vh.size(-2);
-  const Verdicts verdicts = good(count, workspace);
+  Verdicts verdicts(count, workspace);
   visit(a, [&]<class T>() {
     // Seen column-major it is the transpose, whose left vectors are this one's right ones.
     const Rooms<T> rooms(lapack::room_for_svd<T>(complete, n, m), count, workspace);
@@ -258,12 +267,12 @@ void svd(const Call& call, Workspace& workspace) {
         fill_with_nan(values, k);
         return fill_with_nan(vs, right);
       }
-      verdicts[static_cast<size_t>(i)] =
-          lapack::svd(complete, n, m, matrix, values, vs, us, rooms.room(), rooms[own]);
+      verdicts[i] = lapack::svd(complete, n, m, matrix, values, vs, us, rooms.room(), rooms[own]);
       turn(values, k, us, m, u.size(-1), 1, true);
       turn(values, k, vs, n, 1, n, false);
     });
   });
+  if (workspace.counts()) return;
   raise_first(call, MatrixFault::iteration, verdicts);
 }
 
@@ -273,7 +282,7 @@ void eigh(const Call& call, Workspace& workspace) {
   const int n = to_int(call, v.size(-1));
   const int64_t size = int64_t{n} * n, count = matrices_in(v);
   const Tensor columns = copied(transposed_view(call.inputs[0]), workspace);
-  const Verdicts verdicts = good(count, workspace);
+  Verdicts verdicts(count, workspace);
   visit(v, [&]<class T>() {
     const Rooms<T> rooms(lapack::room_for_eigh<T>(n), count, workspace);
     if (workspace.counts()) return;
@@ -286,7 +295,7 @@ void eigh(const Call& call, Workspace& workspace) {
         fill_with_nan(values, n);
         return fill_with_nan(a, size);
       }
-      verdicts[static_cast<size_t>(i)] = lapack::eigh('L', n, a, values, rooms.room(), rooms[own]);
+      verdicts[i] = lapack::eigh('L', n, a, values, rooms.room(), rooms[own]);
       turn(values, n, a, n, 1, n, true);
     });
   });

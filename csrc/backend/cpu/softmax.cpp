@@ -77,14 +77,14 @@ void log_softmax_with_softmax(const Call& call, Workspace& workspace) {
 }
 
 // Row-major labels, each checked to be a class; -1 in rows that do not count.
-Tensor checked_labels(const Call& call, int64_t classes, Workspace& workspace) {
+const int64_t* checked_labels(const Call& call, int64_t classes, Workspace& workspace) {
   const auto& attrs = call.attrs.as<CrossEntropyAttrs>();
-  const Tensor labels = workspace.tensor(call.inputs[1].shape(), DType::int64);
+  const int64_t rows = call.inputs[1].numel();
+  int64_t* const to = workspace.take<int64_t>(rows);
   const Tensor given = row_major(call.inputs[1], workspace);
-  if (workspace.counts()) return labels;
+  if (workspace.counts()) return to;
   const int64_t* from = given.data<int64_t>();
-  int64_t* to = labels.data<int64_t>();
-  for (int64_t i = 0; i < labels.numel(); ++i) {
+  for (int64_t i = 0; i < rows; ++i) {
     const bool counts = attrs.counts(from[i]);
     if (counts && (from[i] < 0 || from[i] >= classes)) {
       fail<IndexError>("[", call.primitive.name, "] label ", from[i], " is not one of ", classes,
@@ -92,14 +92,14 @@ Tensor checked_labels(const Call& call, int64_t classes, Workspace& workspace) {
     }
     to[i] = counts ? from[i] : -1;
   }
-  return labels;
+  return to;
 }
 
 // 1 for each label that is a class, else 0.
-void write_counts(const Tensor& labels, const Tensor& output, Workspace& workspace) {
+void write_counts(const int64_t* labels, const Tensor& output, Workspace& workspace) {
   const Tensor counts = room_for(output, DType::float32, workspace);
   if (workspace.counts()) return;
-  std::transform(labels.data<int64_t>(), labels.data<int64_t>() + labels.numel(), counts.data<float>(),
+  std::transform(labels, labels + counts.numel(), counts.data<float>(),
                  [](int64_t label) { return label < 0 ? 0.0f : 1.0f; });
   deliver(counts, output);
 }
@@ -108,7 +108,7 @@ void write_counts(const Tensor& labels, const Tensor& output, Workspace& workspa
 template <bool has_losses, bool has_gradient> void cross_entropy(const Call& call, Workspace& workspace) {
   const Tensor& logits = call.inputs[0];
   const int64_t n = logits.size(-1), rows = call.inputs[1].numel();
-  const Tensor labels = checked_labels(call, n, workspace);
+  const int64_t* const labels = checked_labels(call, n, workspace);
   if (has_losses && rows > 0) write_counts(labels, call.outputs[1], workspace);
   if (rows == 0 || (!has_losses && n == 0)) return;
   const Tensor x = dense(logits, workspace);
@@ -132,7 +132,7 @@ template <bool has_losses, bool has_gradient> void cross_entropy(const Call& cal
   if (workspace.counts()) return;
   parallel_ranges(rows, row_grain(n), 2 * rows * n, [&](int64_t begin, int64_t end) {
     const char* const from = part_of(x, begin * n);
-    const int64_t* const label = labels.data<int64_t>() + begin;
+    const int64_t* const label = labels + begin;
     char *const loss = part_of(losses, begin), *const g = part_of(weights, begin * g_stride),
                 *const y = part_of(gradient, begin * n);
     if constexpr (!has_gradient) {
