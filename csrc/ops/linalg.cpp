@@ -553,7 +553,9 @@ namespace linalg {
 Lu factors_of(Caller caller, const Tensor& x, bool regular) {
   const Tensor inputs[] = {x};
   Tensor outputs[2];
-  bind(primitives::lu_factor, inputs, LuAttrs{caller, regular}, outputs);
+  const LuAttrs attrs{caller, regular};
+  Attrs::OnStack<LuAttrs> on_stack(attrs);
+  bind(primitives::lu_factor, inputs, on_stack.attrs(), outputs);
   return {outputs[0], outputs[1]};
 }
 

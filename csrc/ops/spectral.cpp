@@ -660,7 +660,9 @@ void infer_transposed(const SpecCall& call, std::span<Spec> outputs) {
 Svd constant_svd(const Tensor& x, bool complete) {
   const Tensor inputs[] = {stop_gradient(x)};
   Tensor parts[3];
-  bind(primitives::svd, inputs, CompleteAttrs{complete}, parts);
+  const CompleteAttrs attrs{complete};
+  Attrs::OnStack<CompleteAttrs> on_stack(attrs);
+  bind(primitives::svd, inputs, on_stack.attrs(), parts);
   return {parts[0], parts[1], parts[2]};
 }
 
@@ -1120,7 +1122,9 @@ Qr qr(const Tensor& given, bool complete) {
   const auto factors = [](const Tensor& part, bool whole) {
     const Tensor inputs[] = {part};
     Tensor outputs[2];
-    bind(primitives::qr, inputs, CompleteAttrs{whole}, outputs);
+    const CompleteAttrs attrs{whole};
+    Attrs::OnStack<CompleteAttrs> on_stack(attrs);
+    bind(primitives::qr, inputs, on_stack.attrs(), outputs);
     return Qr{outputs[0], outputs[1]};
   };
   if (m > n && complete && !has_no_elements(x)) {

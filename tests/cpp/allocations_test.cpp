@@ -10,6 +10,7 @@
 #include <new>
 #include <vector>
 
+#include "ops/attention.h"
 #include "tidu.h"
 
 namespace {
@@ -147,6 +148,31 @@ TEST_F(Allocations, OfCallsWhoseResultsGo) {
   EXPECT_EQ(repeated_allocations_of([&] { return take(x, at, 0); }), 0);
   Tensor place = ones({4, 8});
   EXPECT_EQ(repeated_allocations_of([&] { assign(place, y); }), 0);
+}
+
+TEST_F(Allocations, OfLayersWhoseResultsGo) {
+  const Tensors both{x, y};
+  EXPECT_EQ(repeated_allocations_of([&] { return concat(both, 0); }), 0);
+  const Tensor weight = ones({3, 8}), bias = ones({3});
+  EXPECT_EQ(repeated_allocations_of([&] { return linear(x, weight, bias); }), 0);
+  const Tensor lines = ones({2, 4, 9}), kernel = ones({3, 4, 2});
+  EXPECT_EQ(repeated_allocations_of([&] { return nn::convolution(1, lines, kernel, bias); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return scaled_dot_product_attention(lines, lines, lines); }), 0);
+  const Tensor channels = ones({4});
+  EXPECT_EQ(repeated_allocations_of([&] { return batch_norm(lines, channels, channels); }), 0);
+  const Tensor square = ones({3, 64, 64});
+  EXPECT_EQ(repeated_allocations_of([&] { return matmul(square, matrix_transpose(square)); }), 0)
+      << "products by a transpose";
+}
+
+TEST_F(Allocations, OfFactorsThatGo) {
+  const Tensor a = ones({2, 5, 5}) + 4 * eye(5, 5);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::cholesky(a); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::lu_factor(a); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::solve_triangular(a, a); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::qr(a); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::svd(a); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return argsort(x); }), 0);
 }
 
 }  // namespace
