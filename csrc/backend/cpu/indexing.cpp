@@ -320,9 +320,9 @@ void assign_points(const Call& call, Workspace& workspace) {
 template <class F> void scatter(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
   const bool half = is_narrow(y.dtype());
+  if (workspace.counts() && !half && Points::are_few(call, 2)) return;
   const Tensor updates = half ? converted(call.inputs[1], DType::float32, workspace) : call.inputs[1];
   const Tensor result = half ? workspace.tensor(y.shape(), DType::float32) : y;
-  if (workspace.counts() && Points::are_few(call, 2)) return;
   const Points points(call, 2, result, updates, workspace);
   if (workspace.counts()) return;
   deliver(x, result);
