@@ -4,11 +4,12 @@
 #include <algorithm>
 
 #include "autodiff/rules.h"
+#include "base/few.h"
 
 namespace tidu {
 namespace {
 
-struct Tangent : RefCounted {
+struct Tangent : RefCounted, Pooled<Tangent> {
   explicit Tangent(Tensor value) : value(std::move(value)) {}
   Tensor value;
 };
@@ -27,13 +28,12 @@ void JvpTrace::set_tangent(const Tensor& tensor, const Tensor& tangent) {
 
 void JvpTrace::record(const Call& call, bool) {
   if (!has_derivative(call)) return;
-  Tensors tangents;
-  for (const Tensor& input : call.inputs) tangents.push_back(tangent(input));
+  Few<Tensor, 4> tangents(call.inputs.size()), outputs(call.outputs.size());
+  for (size_t i = 0; i < tangents.size(); ++i) tangents[i] = tangent(call.inputs[i]);
   if (std::ranges::none_of(tangents, &Tensor::defined)) return;
   // The rule gets twins of the outputs: what it computes from them becomes their tangent, and would be a
   // cycle.
-  Tensors outputs;
-  for (const Tensor& output : call.outputs) outputs.push_back(twin(output, id()));
+  for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = twin(call.outputs[i], id());
   const VisibleTraces scope(outer());
   const Tensors output_tangents = push_call({call.primitive, call.inputs, call.attrs, outputs}, tangents);
   for (size_t i = 0; i < call.outputs.size(); ++i) set_tangent(call.outputs[i], output_tangents[i]);
