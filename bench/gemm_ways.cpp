@@ -2,7 +2,6 @@
 //   bench_gemm_ways float32 kFloat32Avx512
 // and for processors with AVX2 alone
 //   ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell bench_gemm_ways float32 kFloat32Avx2
-#include <cblas.h>
 #include <hwy/targets.h>
 #include <time.h>
 
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "backend/cpu/gemm.h"
+#include "kernels/blas.h"
 
 namespace tidu::cpu {
 namespace {
@@ -108,7 +108,7 @@ template <class T> void print_table(const char* name) {
 int main(int count, char** words) {
   if (count != 3) return std::fprintf(stderr, "usage: %s float32|float64 NAME\n", words[0]), 2;
   if (std::string_view(words[2]).ends_with("Avx2")) hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL);
-  openblas_set_num_threads(1);
+  TIDU_BLAS(openblas_set_num_threads)(1);
   std::string(words[1]) == "float64" ? tidu::cpu::print_table<double>(words[2])
                                      : tidu::cpu::print_table<float>(words[2]);
 }

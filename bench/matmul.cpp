@@ -1,10 +1,10 @@
 // Matrix products beside the libraries themselves with as many threads. Items are floating-point operations.
 #include <benchmark/benchmark.h>
-#include <cblas.h>
 #include <dnnl.h>
 #include <omp.h>
 
 #include "backend/cpu/threads.h"
+#include "kernels/blas.h"
 #include "tidu.h"
 
 namespace tidu {
@@ -45,14 +45,15 @@ void openblas_peer_f64(benchmark::State& state) {
   const Tensor a = random_normal(random_key(1), {m, k}, 0, 1, DType::float64),
                b = random_normal(random_key(2), {k, n}, 0, 1, DType::float64);
   const Tensor c = zeros({m, n}, DType::float64);
-  openblas_set_num_threads(cpu::num_threads());
+  TIDU_BLAS(openblas_set_num_threads)(cpu::num_threads());
   for (auto _ : state) {
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(m), static_cast<int>(n),
-                static_cast<int>(k), 1, a.data<double>(), static_cast<int>(k), b.data<double>(),
-                static_cast<int>(n), 0, c.data<double>(), static_cast<int>(n));
+    TIDU_BLAS(cblas_dgemm)
+    (CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k),
+     1, a.data<double>(), static_cast<int>(k), b.data<double>(), static_cast<int>(n), 0, c.data<double>(),
+     static_cast<int>(n));
     benchmark::ClobberMemory();
   }
-  openblas_set_num_threads(1);
+  TIDU_BLAS(openblas_set_num_threads)(1);
   count_flops(state, m, n, k);
 }
 

@@ -3,88 +3,109 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 
+#include "kernels/blas.h"
 #include "kernels/parts.h"
 
 // Fortran's; a length follows for each text.
 extern "C" {
-void spotrf_(const char*, const int*, float*, const int*, int*, size_t);
-void dpotrf_(const char*, const int*, double*, const int*, int*, size_t);
-void sgetrf_(const int*, const int*, float*, const int*, int*, int*);
-void dgetrf_(const int*, const int*, double*, const int*, int*, int*);
-void sgesdd_(const char*, const int*, const int*, float*, const int*, float*, float*, const int*, float*,
-             const int*, float*, const int*, int*, int*, size_t);
-void dgesdd_(const char*, const int*, const int*, double*, const int*, double*, double*, const int*, double*,
-             const int*, double*, const int*, int*, int*, size_t);
-void ssyevd_(const char*, const char*, const int*, float*, const int*, float*, float*, const int*, int*,
-             const int*, int*, size_t, size_t);
-void dsyevd_(const char*, const char*, const int*, double*, const int*, double*, double*, const int*, int*,
-             const int*, int*, size_t, size_t);
-void sgeqrf_(const int*, const int*, float*, const int*, float*, float*, const int*, int*);
-void dgeqrf_(const int*, const int*, double*, const int*, double*, double*, const int*, int*);
-void sorgqr_(const int*, const int*, const int*, float*, const int*, const float*, float*, const int*, int*);
-void dorgqr_(const int*, const int*, const int*, double*, const int*, const double*, double*, const int*,
-             int*);
-void cpotrf_(const char*, const int*, tidu::complex<float>*, const int*, int*, size_t);
-void zpotrf_(const char*, const int*, tidu::complex<double>*, const int*, int*, size_t);
-void cgetrf_(const int*, const int*, tidu::complex<float>*, const int*, int*, int*);
-void zgetrf_(const int*, const int*, tidu::complex<double>*, const int*, int*, int*);
-void cgesdd_(const char*, const int*, const int*, tidu::complex<float>*, const int*, float*,
-             tidu::complex<float>*, const int*, tidu::complex<float>*, const int*, tidu::complex<float>*,
-             const int*, float*, int*, int*, size_t);
-void zgesdd_(const char*, const int*, const int*, tidu::complex<double>*, const int*, double*,
-             tidu::complex<double>*, const int*, tidu::complex<double>*, const int*, tidu::complex<double>*,
-             const int*, double*, int*, int*, size_t);
-void cheevd_(const char*, const char*, const int*, tidu::complex<float>*, const int*, float*,
-             tidu::complex<float>*, const int*, float*, const int*, int*, const int*, int*, size_t, size_t);
-void zheevd_(const char*, const char*, const int*, tidu::complex<double>*, const int*, double*,
-             tidu::complex<double>*, const int*, double*, const int*, int*, const int*, int*, size_t, size_t);
-void cgeqrf_(const int*, const int*, tidu::complex<float>*, const int*, tidu::complex<float>*,
-             tidu::complex<float>*, const int*, int*);
-void zgeqrf_(const int*, const int*, tidu::complex<double>*, const int*, tidu::complex<double>*,
-             tidu::complex<double>*, const int*, int*);
-void cungqr_(const int*, const int*, const int*, tidu::complex<float>*, const int*,
-             const tidu::complex<float>*, tidu::complex<float>*, const int*, int*);
-void zungqr_(const int*, const int*, const int*, tidu::complex<double>*, const int*,
-             const tidu::complex<double>*, tidu::complex<double>*, const int*, int*);
+void TIDU_BLAS(spotrf_)(const char*, const int*, float*, const int*, int*, size_t);
+void TIDU_BLAS(dpotrf_)(const char*, const int*, double*, const int*, int*, size_t);
+void TIDU_BLAS(sgetrf_)(const int*, const int*, float*, const int*, int*, int*);
+void TIDU_BLAS(dgetrf_)(const int*, const int*, double*, const int*, int*, int*);
+void TIDU_BLAS(sgesdd_)(const char*, const int*, const int*, float*, const int*, float*, float*, const int*,
+                        float*, const int*, float*, const int*, int*, int*, size_t);
+void TIDU_BLAS(dgesdd_)(const char*, const int*, const int*, double*, const int*, double*, double*,
+                        const int*, double*, const int*, double*, const int*, int*, int*, size_t);
+void TIDU_BLAS(ssyevd_)(const char*, const char*, const int*, float*, const int*, float*, float*, const int*,
+                        int*, const int*, int*, size_t, size_t);
+void TIDU_BLAS(dsyevd_)(const char*, const char*, const int*, double*, const int*, double*, double*,
+                        const int*, int*, const int*, int*, size_t, size_t);
+void TIDU_BLAS(sgeqrf_)(const int*, const int*, float*, const int*, float*, float*, const int*, int*);
+void TIDU_BLAS(dgeqrf_)(const int*, const int*, double*, const int*, double*, double*, const int*, int*);
+void TIDU_BLAS(sorgqr_)(const int*, const int*, const int*, float*, const int*, const float*, float*,
+                        const int*, int*);
+void TIDU_BLAS(dorgqr_)(const int*, const int*, const int*, double*, const int*, const double*, double*,
+                        const int*, int*);
+void TIDU_BLAS(cpotrf_)(const char*, const int*, tidu::complex<float>*, const int*, int*, size_t);
+void TIDU_BLAS(zpotrf_)(const char*, const int*, tidu::complex<double>*, const int*, int*, size_t);
+void TIDU_BLAS(cgetrf_)(const int*, const int*, tidu::complex<float>*, const int*, int*, int*);
+void TIDU_BLAS(zgetrf_)(const int*, const int*, tidu::complex<double>*, const int*, int*, int*);
+void TIDU_BLAS(cgesdd_)(const char*, const int*, const int*, tidu::complex<float>*, const int*, float*,
+                        tidu::complex<float>*, const int*, tidu::complex<float>*, const int*,
+                        tidu::complex<float>*, const int*, float*, int*, int*, size_t);
+void TIDU_BLAS(zgesdd_)(const char*, const int*, const int*, tidu::complex<double>*, const int*, double*,
+                        tidu::complex<double>*, const int*, tidu::complex<double>*, const int*,
+                        tidu::complex<double>*, const int*, double*, int*, int*, size_t);
+void TIDU_BLAS(cheevd_)(const char*, const char*, const int*, tidu::complex<float>*, const int*, float*,
+                        tidu::complex<float>*, const int*, float*, const int*, int*, const int*, int*, size_t,
+                        size_t);
+void TIDU_BLAS(zheevd_)(const char*, const char*, const int*, tidu::complex<double>*, const int*, double*,
+                        tidu::complex<double>*, const int*, double*, const int*, int*, const int*, int*,
+                        size_t, size_t);
+void TIDU_BLAS(cgeqrf_)(const int*, const int*, tidu::complex<float>*, const int*, tidu::complex<float>*,
+                        tidu::complex<float>*, const int*, int*);
+void TIDU_BLAS(zgeqrf_)(const int*, const int*, tidu::complex<double>*, const int*, tidu::complex<double>*,
+                        tidu::complex<double>*, const int*, int*);
+void TIDU_BLAS(cungqr_)(const int*, const int*, const int*, tidu::complex<float>*, const int*,
+                        const tidu::complex<float>*, tidu::complex<float>*, const int*, int*);
+void TIDU_BLAS(zungqr_)(const int*, const int*, const int*, tidu::complex<double>*, const int*,
+                        const tidu::complex<double>*, tidu::complex<double>*, const int*, int*);
 }
 
 namespace tidu::lapack {
 
 template <class T> struct Functions;
 template <> struct Functions<float> {
-  static constexpr auto potrf = spotrf_;
-  static constexpr auto getrf = sgetrf_;
-  static constexpr auto gesdd = sgesdd_;
-  static constexpr auto syevd = ssyevd_;
-  static constexpr auto geqrf = sgeqrf_;
-  static constexpr auto orgqr = sorgqr_;
+  static constexpr auto potrf = TIDU_BLAS(spotrf_);
+  static constexpr auto getrf = TIDU_BLAS(sgetrf_);
+  static constexpr auto gesdd = TIDU_BLAS(sgesdd_);
+  static constexpr auto syevd = TIDU_BLAS(ssyevd_);
+  static constexpr auto geqrf = TIDU_BLAS(sgeqrf_);
+  static constexpr auto orgqr = TIDU_BLAS(sorgqr_);
 };
 template <> struct Functions<double> {
-  static constexpr auto potrf = dpotrf_;
-  static constexpr auto getrf = dgetrf_;
-  static constexpr auto gesdd = dgesdd_;
-  static constexpr auto syevd = dsyevd_;
-  static constexpr auto geqrf = dgeqrf_;
-  static constexpr auto orgqr = dorgqr_;
+  static constexpr auto potrf = TIDU_BLAS(dpotrf_);
+  static constexpr auto getrf = TIDU_BLAS(dgetrf_);
+  static constexpr auto gesdd = TIDU_BLAS(dgesdd_);
+  static constexpr auto syevd = TIDU_BLAS(dsyevd_);
+  static constexpr auto geqrf = TIDU_BLAS(dgeqrf_);
+  static constexpr auto orgqr = TIDU_BLAS(dorgqr_);
 };
 
 template <> struct Functions<complex<float>> {
-  static constexpr auto potrf = cpotrf_;
-  static constexpr auto getrf = cgetrf_;
-  static constexpr auto gesdd = cgesdd_;
-  static constexpr auto syevd = cheevd_;
-  static constexpr auto geqrf = cgeqrf_;
-  static constexpr auto orgqr = cungqr_;
+  static constexpr auto potrf = TIDU_BLAS(cpotrf_);
+  static constexpr auto getrf = TIDU_BLAS(cgetrf_);
+  static constexpr auto gesdd = TIDU_BLAS(cgesdd_);
+  static constexpr auto syevd = TIDU_BLAS(cheevd_);
+  static constexpr auto geqrf = TIDU_BLAS(cgeqrf_);
+  static constexpr auto orgqr = TIDU_BLAS(cungqr_);
 };
 template <> struct Functions<complex<double>> {
-  static constexpr auto potrf = zpotrf_;
-  static constexpr auto getrf = zgetrf_;
-  static constexpr auto gesdd = zgesdd_;
-  static constexpr auto syevd = zheevd_;
-  static constexpr auto geqrf = zgeqrf_;
-  static constexpr auto orgqr = zungqr_;
+  static constexpr auto potrf = TIDU_BLAS(zpotrf_);
+  static constexpr auto getrf = TIDU_BLAS(zgetrf_);
+  static constexpr auto gesdd = TIDU_BLAS(zgesdd_);
+  static constexpr auto syevd = TIDU_BLAS(zheevd_);
+  static constexpr auto geqrf = TIDU_BLAS(zgeqrf_);
+  static constexpr auto orgqr = TIDU_BLAS(zungqr_);
 };
+
+// An m x n matrix becomes its factors, whose rows were exchanged as `pivots` says. Returns the number of the
+// first pivot that is 0, else 0. Below a NaN, OpenBLAS 0.3.34 does not divide, and goes on with numbers.
+template <class T> int lu(int m, int n, T* a, int leading, int* pivots) {
+  int info = 0;
+  Functions<T>::getrf(&m, &n, a, &leading, pivots, &info);
+  constexpr int kParts = is_complex_type<T> ? 2 : 1;
+  const auto at = [&](int row, int column) { return parts(a + size_t{1} * column * leading + row); };
+  for (int k = 0; k < std::min(m, n); ++k) {
+    if (std::none_of(at(k, k), at(k, k) + kParts, [](auto x) { return x != x; })) continue;
+    for (int j = k; j < n; ++j)
+      std::fill(at(k + 1, j), at(m, j), std::numeric_limits<RealPart<T>>::quiet_NaN());
+    return info > k ? 0 : info;
+  }
+  return info;
+}
 
 // What functions are given beside matrices: so many numbers, real numbers and integers, one after another in
 // memory.

@@ -44,7 +44,7 @@ def environment(interpreter):
     python = folder / "bin/python"
     if not python.exists():
         run(interpreter, "-m", "venv", folder)
-        run(python, "-m", "pip", "install", "--quiet", "pybind11", "numpy")
+        run(python, "-m", "pip", "install", "--quiet", "pybind11", "numpy", "scipy-openblas32")
     return python
 
 
@@ -106,7 +106,8 @@ def stage(python, arch):
     libraries = needed([*(BUILD / "bin" / test for test in TESTS), *package.glob("*.so*")])
     (package / "fallback").mkdir()
     for name, path in libraries.items():
-        shutil.copy(path, package / ("fallback" if name in FALLBACKS else ".") / name)
+        if not (package / name).exists():
+            shutil.copy(path, package / ("fallback" if name in FALLBACKS else ".") / name)
     binaries = [*package.glob("*.so*"), *(STAGE / "bin").iterdir()]
     tag = run(
         python,

@@ -1193,6 +1193,17 @@ WITHOUT_A_WAY_OUT = {
 }
 
 
+@pytest.mark.parametrize("dtype", [td.float32, td.float64, td.complex64, td.complex128], ids=str)
+@pytest.mark.parametrize("n", [3, 40, 200])
+def test_what_is_eliminated_by_a_nan_is_nan(n, dtype, device):
+    for place in ((0, 0), (n // 2, n // 2), (n // 2, 0), (0, n // 2), (n - 1, n - 1)):
+        a = np.eye(n) + 0.1
+        a[place] = np.nan
+        a = td.tensor(a, dtype=dtype, device=device)
+        assert np.isnan(ops.to_array(td.linalg.det(a)))
+        assert np.isnan(ops.to_array(td.linalg.inv(a))).all()
+
+
 @pytest.mark.parametrize("name", WITHOUT_A_WAY_OUT)
 def test_a_nan_stays_nan_in_every_derivative(name, device):
     f = WITHOUT_A_WAY_OUT[name]

@@ -1,7 +1,6 @@
 // Products of matrices on the calling thread: OpenBLAS's, oneDNN's and our own.
 #include "backend/cpu/gemm.h"
 
-#include <cblas.h>
 #include <hwy/targets.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -11,6 +10,7 @@
 
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/threads.h"
+#include "kernels/blas.h"
 #include "kernels/cpu/copy.h"
 
 // dnnl_sgemm's sister, which oneDNN exports and its header leaves out. Perhaps another version has none.
@@ -65,14 +65,14 @@ class OneOmpThread {
 
 CBLAS_TRANSPOSE transposition(bool transposed) { return transposed ? CblasTrans : CblasNoTrans; }
 
-constexpr auto gemm_of(float) { return cblas_sgemm; }
-constexpr auto gemm_of(double) { return cblas_dgemm; }
-constexpr auto dot_of(float) { return cblas_sdot; }
-constexpr auto dot_of(double) { return cblas_ddot; }
-constexpr auto gemv_of(float) { return cblas_sgemv; }
-constexpr auto gemv_of(double) { return cblas_dgemv; }
-constexpr auto syrk_of(float) { return cblas_ssyrk; }
-constexpr auto syrk_of(double) { return cblas_dsyrk; }
+constexpr auto gemm_of(float) { return TIDU_BLAS(cblas_sgemm); }
+constexpr auto gemm_of(double) { return TIDU_BLAS(cblas_dgemm); }
+constexpr auto dot_of(float) { return TIDU_BLAS(cblas_sdot); }
+constexpr auto dot_of(double) { return TIDU_BLAS(cblas_ddot); }
+constexpr auto gemv_of(float) { return TIDU_BLAS(cblas_sgemv); }
+constexpr auto gemv_of(double) { return TIDU_BLAS(cblas_dgemv); }
+constexpr auto syrk_of(float) { return TIDU_BLAS(cblas_ssyrk); }
+constexpr auto syrk_of(double) { return TIDU_BLAS(cblas_dsyrk); }
 
 template <class T> void openblas(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
   gemm_of(T())(CblasRowMajor, transposition(a.transposed), transposition(b.transposed),

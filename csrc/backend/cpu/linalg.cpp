@@ -4,8 +4,6 @@
 #include "ops/checked.h"
 #include "ops/spectral.h"
 
-#include <cblas.h>
-
 #include <climits>
 #include <cmath>
 #include <cstring>
@@ -152,7 +150,7 @@ void lu_factor(const Call& call, Workspace& workspace) {
   visit(lu, [&]<class T>() {
     share_out(count, size * k / 3, [&](int64_t i) {
       int* const exchanged = exchanges + i * k;
-      lapack::Functions<T>::getrf(&m, &n, columns.data<T>() + i * size, &m, exchanged, &verdicts[i]);
+      verdicts[i] = lapack::lu(m, n, columns.data<T>() + i * size, m, exchanged);
       std::transform(exchanged, exchanged + k, pivots.data<int64_t>() + i * k,
                      [](int row) { return int64_t{row} - 1; });
     });
@@ -186,21 +184,25 @@ void exchange_rows(const Call& call, Workspace& workspace) {
 
 void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, int n, int columns,
           const float* a, int lda, float* b, int ldb) {
-  cblas_strsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, 1, a, lda, b, ldb);
+  TIDU_BLAS(cblas_strsm)
+  (CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, 1, a, lda, b, ldb);
 }
 void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, int n, int columns,
           const double* a, int lda, double* b, int ldb) {
-  cblas_dtrsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, 1, a, lda, b, ldb);
+  TIDU_BLAS(cblas_dtrsm)
+  (CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, 1, a, lda, b, ldb);
 }
 void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, int n, int columns,
           const complex<float>* a, int lda, complex<float>* b, int ldb) {
   const complex<float> one{1, 0};
-  cblas_ctrsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, &one, a, lda, b, ldb);
+  TIDU_BLAS(cblas_ctrsm)
+  (CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, &one, a, lda, b, ldb);
 }
 void trsm(CBLAS_UPLO triangle, CBLAS_TRANSPOSE transpose, CBLAS_DIAG diagonal, int n, int columns,
           const complex<double>* a, int lda, complex<double>* b, int ldb) {
   const complex<double> one{1, 0};
-  cblas_ztrsm(CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, &one, a, lda, b, ldb);
+  TIDU_BLAS(cblas_ztrsm)
+  (CblasRowMajor, CblasLeft, triangle, transpose, diagonal, n, columns, &one, a, lda, b, ldb);
 }
 
 void solve_triangular(const Call& call, Workspace& workspace) {

@@ -2,8 +2,6 @@
 // threads; each block is a product of a library's.
 #include "backend/cpu/matmul.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -15,6 +13,7 @@
 #include "backend/cpu/launch.h"
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/threads.h"
+#include "kernels/blas.h"
 #include "kernels/cpu/cast.h"
 #include "kernels/cpu/copy.h"
 #include "kernels/cpu/outer.h"
@@ -396,7 +395,7 @@ void add_product(const Call& call, const Factors& factors, Workspace& workspace)
 
 void register_matmul_kernels() {
   // Its own threads would oversubscribe ours and split products by their number.
-  openblas_set_num_threads(1);
+  TIDU_BLAS(openblas_set_num_threads)(1);
   set_kernel_with_workspace<matmul>(primitives::matmul);
 }
 

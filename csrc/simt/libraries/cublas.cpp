@@ -2,9 +2,10 @@
 // the order of its sums is fixed.
 #include "simt/libraries/cublas.h"
 
-#include <cblas.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+
+#include "kernels/blas.h"
 
 namespace tidu::simt {
 namespace {
@@ -45,9 +46,10 @@ template <class T> void multiply_by_copies(const Product& p, int64_t i) {
   const std::vector<float> a = dense<T>(p.a, i, p.tf32), b = dense<T>(p.b, i, p.tf32);
   std::vector<float> c =
       p.beta == 0 ? std::vector<float>(static_cast<size_t>(p.m) * p.n) : dense<T>(p.c, i, false);
-  cblas_sgemm(CblasColMajor, blas(p.a.transposed), blas(p.b.transposed), p.m, p.n, p.k,
-              static_cast<float>(p.alpha), a.data(), std::max(1, p.a.rows), b.data(), std::max(1, p.b.rows),
-              static_cast<float>(p.beta), c.data(), std::max(1, p.m));
+  TIDU_BLAS(cblas_sgemm)
+  (CblasColMajor, blas(p.a.transposed), blas(p.b.transposed), p.m, p.n, p.k, static_cast<float>(p.alpha),
+   a.data(), std::max(1, p.a.rows), b.data(), std::max(1, p.b.rows), static_cast<float>(p.beta), c.data(),
+   std::max(1, p.m));
   T* const out = static_cast<T*>(const_cast<void*>(p.c.data)) + i * p.c.by_matrix;
   for (int64_t column = 0; column < p.n; ++column) {
     for (int64_t row = 0; row < p.m; ++row) narrow(c[column * p.m + row], out[column * p.c.leading + row]);
@@ -86,10 +88,10 @@ void run(const Product& p) {
         if (p.tf32) {
           multiply_by_copies<float>(p, i);
         } else {
-          multiply_in_place<float>(p, i, cblas_sgemm);
+          multiply_in_place<float>(p, i, TIDU_BLAS(cblas_sgemm));
         }
         break;
-      default: multiply_in_place<double>(p, i, cblas_dgemm); break;
+      default: multiply_in_place<double>(p, i, TIDU_BLAS(cblas_dgemm)); break;
     }
     wrote(c, static_cast<size_t>(element), p.m, p.n, p.c.leading);
   }
@@ -184,7 +186,7 @@ extern "C" {
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
   if (!handle) return refuse("cublasCreate: no place for the handle");
-  openblas_set_num_threads(1);
+  TIDU_BLAS(openblas_set_num_threads)(1);
   *handle = static_cast<cublasHandle_t>(cublas_handles().create());
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -282,26 +284,28 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
 cublasStatus_t cublasStrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
                               cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
                               const float* alpha, const float* A, int lda, float* B, int ldb) {
-  return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb, cblas_strsm);
+  return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb,
+                          TIDU_BLAS(cblas_strsm));
 }
 cublasStatus_t cublasDtrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
                               cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
                               const double* alpha, const double* A, int lda, double* B, int ldb) {
-  return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb, cblas_dtrsm);
+  return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb,
+                          TIDU_BLAS(cblas_dtrsm));
 }
 
 cublasStatus_t cublasCtrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
                               cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
                               const cuComplex* alpha, const cuComplex* A, int lda, cuComplex* B, int ldb) {
   return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb,
-                          by_address(cblas_ctrsm));
+                          by_address(TIDU_BLAS(cblas_ctrsm)));
 }
 cublasStatus_t cublasZtrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo,
                               cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
                               const cuDoubleComplex* alpha, const cuDoubleComplex* A, int lda,
                               cuDoubleComplex* B, int ldb) {
   return solve_triangular(handle, side, uplo, trans, diag, m, n, alpha, A, lda, B, ldb,
-                          by_address(cblas_ztrsm));
+                          by_address(TIDU_BLAS(cblas_ztrsm)));
 }
 
 }  // extern "C"

@@ -1,5 +1,4 @@
 // cuSOLVER on the host: what the backend calls of it, carried to the LAPACK of OpenBLAS, on one thread.
-#include <cblas.h>
 #include <cusolverDn.h>
 
 #include "kernels/lapack.h"
@@ -96,7 +95,7 @@ cusolverStatus_t factorize_lu(cusolverDnHandle_t handle, int m, int n, T* a, int
                            vector("devInfo", info, sizeof(int), 1)},
                           [=] {
                             scribble(workspace, size * sizeof(T));
-                            lapack::Functions<T>::getrf(&m, &n, a, &lda, pivots, info);
+                            *info = lapack::lu(m, n, a, lda, pivots);
                             wrote(a, sizeof(T), m, n, lda);
                             wrote(pivots, sizeof(int), std::min(m, n), 1, std::min(m, n));
                             wrote(info, sizeof(int), 1, 1, 1);
@@ -231,7 +230,7 @@ extern "C" {
 
 cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
   if (!handle) return refuse("cusolverDnCreate: no place for the handle");
-  openblas_set_num_threads(1);
+  TIDU_BLAS(openblas_set_num_threads)(1);
   *handle = static_cast<cusolverDnHandle_t>(handles().create());
   return CUSOLVER_STATUS_SUCCESS;
 }
