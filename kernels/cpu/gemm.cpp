@@ -1,7 +1,7 @@
 // Products of matrices in tiles that stay in registers: an element of a times vectors of b, added up.
 //
-// Rows of b are copied side by side where they serve many tiles, or lie in columns; a is read where it is,
-// however it lies, for it is read element by element.
+// Rows of b are copied side by side where they serve many tiles, or lie in columns. a is read element by
+// element, and where it is, unless those of a row lie apart and serve several tiles.
 #include "kernels/cpu/gemm.h"
 
 #include <algorithm>
@@ -15,7 +15,10 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/gemm.cpp"
 #include <hwy/foreach_target.h>
 // Must come after foreach_target.h.
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
+
+#include "kernels/cpu/tail-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tidu::cpu::HWY_NAMESPACE {
@@ -59,6 +62,7 @@ GemmFunction find_integer_gemm(DType dtype) {
 #if !HWY_HAVE_SCALABLE
 
 namespace hn = hwy::HWY_NAMESPACE;
+using tidu::HWY_NAMESPACE::load_tail;
 
 template <class T> using Tag = hn::ScalableTag<T>;
 template <class T> constexpr int64_t kLanes = hn::MaxLanes(Tag<T>());
@@ -164,8 +168,34 @@ template <class T> struct Panel {
   int64_t column, vectors, columns;
 };
 
+// Rows of b side by side in each panel, zeros behind the last column. Several panels at once, so that long
+// pieces of rows are read, and no more than a set of the cache has ways: they may lie a power of two apart.
+template <class T>
+void copy_rows(const T* b, int64_t stride, int64_t depth, const Panel<T>* panels, int64_t count, T* to) {
+  constexpr int64_t n = kLanes<T>, kAtOnce = 8, kAhead = 8;  // panels, rows
+  const Tag<T> d;
+  for (int64_t begin = 0; begin < count; begin += kAtOnce) {
+    const int64_t end = std::min(begin + kAtOnce, count);
+    for (int64_t i = 0; i < depth; ++i) {
+      T* row = to;
+      for (int64_t p = begin; p < end; ++p) {
+        const auto& [_, column, vectors, columns] = panels[p];
+        const T* const from = b + i * stride + column;
+        for (int64_t v = 0; v < vectors; ++v) {
+          const int64_t here = columns - v * n;
+          if (i + kAhead < depth) hwy::Prefetch(from + kAhead * stride + v * n);
+          hn::StoreU(here < n ? load_tail(d, from + v * n, here, T(0)) : hn::LoadU(d, from + v * n), d,
+                     row + i * vectors * n + v * n);
+        }
+        row += depth * vectors * n;
+      }
+    }
+    for (int64_t p = begin; p < end; ++p) to += depth * panels[p].vectors * n;
+  }
+}
+
 constexpr int64_t kMostDepth = 256, kMostPanels = kGemmWorkspace / (kMostDepth * kMostVectors * 64);
-constexpr int64_t kFewRows = 24, kSmall = 20000;  // elements of b that stay in the cache where they are
+constexpr int64_t kFewRows = 8, kSmall = 20000;  // elements of b that stay in the cache where they are
 
 template <class T>
 void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right, void* result,
@@ -175,6 +205,7 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
   const bool scattered = left.rows;
   const bool copies =
       scattered || right.column_stride != 1 || (size.rows > kFewRows && size.columns * size.depth > kSmall);
+  const bool along = right.column_stride == 1;
   const Pieces depths(size.depth, kMostDepth), widths((size.columns + n - 1) / n, kMostPanels * kMostVectors);
   std::array<Panel<T>, kMostPanels> panels;
   for (int64_t w = 0; w < widths.count; ++w) {
@@ -187,21 +218,34 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
         const T* const from = b + k * right.row_stride + column * right.column_stride;
         T* const to = static_cast<T*>(workspace) + parts.begin(p) * n * depth;
         panels[static_cast<size_t>(p)] = {copies ? to : from, column, vectors, columns};
-        if (!copies) continue;
+        if (!copies || along) continue;
         copy_block_function(sizeof(T))(from, {right.row_stride, right.column_stride}, to, {vectors * n, 1},
                                        depth, columns);
         for (int64_t i = 0; i < depth && columns < vectors * n; ++i)
           std::fill(to + i * vectors * n + columns, to + (i + 1) * vectors * n, T(0));
       }
+      if (copies && along)
+        copy_rows(b + k * right.row_stride, right.row_stride, depth, panels.data(), parts.count,
+                  static_cast<T*>(workspace));
       const Pieces rows(size.rows, most_rows(static_cast<int>(parts.size(parts.count - 1))));
+      HWY_ALIGN T copied[kMostDepth * kMostRows];
       for (int64_t r = 0; r < rows.count; ++r) {
-        const int64_t row = rows.begin(r);
+        const int64_t row = rows.begin(r), count = rows.size(r);
+        const T* of_a = a + row * left.row_stride + k * left.column_stride;
+        const bool gathers = left.column_stride != 1 && !scattered && parts.count > 1;
+        if (gathers) {
+          for (int64_t i = 0; i < depth; ++i) {
+            for (int64_t j = 0; j < count; ++j)
+              copied[i * count + j] = of_a[i * left.column_stride + j * left.row_stride];
+          }
+          of_a = copied;
+        }
         for (int64_t p = 0; p < parts.count; ++p) {
           const auto& [of_b, column, vectors, columns] = panels[static_cast<size_t>(p)];
           const Tile<T> tile{.depth = depth,
-                             .a = a + row * left.row_stride + k * left.column_stride,
-                             .a_row = left.row_stride,
-                             .a_step = left.column_stride,
+                             .a = of_a,
+                             .a_row = gathers ? 1 : left.row_stride,
+                             .a_step = gathers ? count : left.column_stride,
                              .a_rows = scattered ? left.rows + row : nullptr,
                              .a_steps = scattered ? left.columns + k : nullptr,
                              .b = of_b,
@@ -211,7 +255,7 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
                              .leading = leading,
                              .last = columns - (vectors - 1) * n,
                              .adds = size.adds || s > 0};
-          kTileFunctions<T>[static_cast<size_t>(vectors - 1)][static_cast<size_t>(rows.size(r) - 1)](tile);
+          kTileFunctions<T>[static_cast<size_t>(vectors - 1)][static_cast<size_t>(count - 1)](tile);
         }
       }
     }

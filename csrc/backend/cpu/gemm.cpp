@@ -4,6 +4,7 @@
 #include <hwy/targets.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -30,19 +31,42 @@ using Table = const char * [4 * kRowSteps];
 #include "backend/cpu/gemm_ways.inc"
 
 // What this processor has; none where nothing was measured.
-struct Tables {
+struct Measured {
   const Table *float32 = nullptr, *float64 = nullptr;
+  int64_t own_from = INT64_MAX;  // multiplications of doubles from which on our kernel is the fastest way
 };
-const Tables& tables() {
-  static const Tables found = [] {
+
+// Beside a second-level cache of 2 MiB, which holds its rows of the right factor (kGemmWorkspace) and leaves
+// room, our kernel of doubles is faster than OpenBLAS's, for whose size of panels 1 MiB is enough.
+bool holds_workspace() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  return sysconf(_SC_LEVEL2_CACHE_SIZE) >= 3 * kGemmWorkspace / 2;
+#else
+  return false;
+#endif
+}
+
+const Measured& measured() {
+  static const Measured found = [] {
 #if HWY_ARCH_X86
     const int64_t targets = hwy::SupportedTargets();
-    if (targets & (HWY_AVX3 | HWY_AVX3_DL)) return Tables{&kFloat32Avx512, &kFloat64Avx512};
-    if (targets & HWY_AVX2) return Tables{&kFloat32Avx2, &kFloat64Avx2};
+    if (targets & (HWY_AVX3 | HWY_AVX3_DL))
+      return Measured{&kFloat32Avx512, &kFloat64Avx512, holds_workspace() ? 1 << 19 : INT64_MAX};
+    if (targets & HWY_AVX2) return Measured{&kFloat32Avx2, &kFloat64Avx2};
 #endif
-    return Tables{};
+    return Measured{};
   }();
   return found;
+}
+
+// By our kernel, as it is or transposed: by that which has fewer elements to copy. Either copies a right
+// factor whose rows are no neighbours, the latter the result, too.
+Way own_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
+  constexpr int64_t kNarrow = 8;  // times as many rows: elements of a lie far apart for few sums each
+  if (a_transposed && kNarrow * size.columns <= size.rows) return 'k';
+  if (!b_transposed) return 'K';
+  const int64_t copied = size.rows * (size.columns + (a_transposed ? 0 : size.depth));
+  return copied < size.depth * size.columns ? 'k' : 'K';
 }
 
 // The power of two that n >= 1 is measured by: up to 1.6 times as much. OpenBLAS has products of up to 100 x
@@ -133,8 +157,11 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   if (size.rows * size.columns == 1 ||
       (vector && across && size.rows * size.columns * size.depth >= kFromMemory))
     return 'v';
-  const Table* const table = std::is_same_v<T, float> ? tables().float32 : tables().float64;
-  if (!table || size.rows * size.columns * size.depth <= kNoDifference) return 'B';
+  const Table* const table = std::is_same_v<T, float> ? measured().float32 : measured().float64;
+  const int64_t work = size.rows * size.columns * size.depth;
+  if (!table || work <= kNoDifference) return 'B';
+  if (std::is_same_v<T, double> && !vector && work >= measured().own_from)
+    return own_way(size, a_transposed, b_transposed);
   const int row = std::min(measured_log2(size.rows), kRowSteps - 1),
             column = std::min(measured_log2(size.columns), kColumnSteps - 1),
             depth = std::clamp((measured_log2(size.depth) - 3) / 2, 0, kDepthSteps - 1);
