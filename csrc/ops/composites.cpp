@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/bind.h"
 #include "core/host_lock.h"
 #include "ops/checked.h"
 #include "ops/complex.h"
@@ -76,6 +77,15 @@ Tensor clip(const Tensor& x, const std::optional<Operand>& low, const std::optio
   for (const auto& bound : {low, high}) {
     if (bound && !bound->tensor() && bound->scalar().kind != Kind::floating)
       bound->scalar().check_fits(x.dtype(), "clip");
+  }
+  // The same elements in half the passes; at a bound, though, maximum and minimum share the gradient.
+  const auto is_plain = [](const std::optional<Operand>& bound) {
+    return !bound || !bound->tensor() || !is_seen(*bound->tensor());
+  };
+  if ((low || high) && x.dtype() != DType::bool_ && !is_complex(x.dtype()) && !is_seen(x) && is_plain(low) &&
+      is_plain(high)) {
+    const Tensor above = low ? maximum(*low, x) : x;
+    return high ? minimum(*high, above) : above;
   }
   Tensor result = x;
   if (low) result = where(nan_or(*low, result < *low), *low, result);

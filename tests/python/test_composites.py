@@ -1,5 +1,6 @@
 """Operations made of others: against NumPy, with their derivatives at the special points."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -37,6 +38,21 @@ def test_clip_at_its_bounds():
     assert td.clip(x[:0], 0, 1).shape == (0,)
     with pytest.raises(TypeError, match=r"\[clip\]"):
         td.clip(x, "a")
+
+
+@pytest.mark.parametrize("dtype", [td.float16, td.bfloat16, td.float32, td.float64], ids=str)
+def test_clip_is_one_function_whether_or_not_it_is_differentiated(dtype):
+    values = [-0.0, 0.0, 1.0, -1.0, td.nan, td.inf, -td.inf, 0.5]
+    x = td.tensor(values * 5, dtype=dtype)
+    bounds = [None, *values, td.tensor(values * 5, dtype=dtype)]
+    for low, high in itertools.product(bounds, bounds):
+        if low is None and high is None:
+            continue
+        plain = td.clip(x, low, high)
+        seen, _ = td.vjp(lambda x, low=low, high=high: td.clip(x, low, high), x)
+        assert plain.dtype == seen.dtype == dtype
+        np.testing.assert_array_equal(to_array(plain), to_array(seen))
+        np.testing.assert_array_equal(np.signbit(to_array(plain)), np.signbit(to_array(seen)))
 
 
 @pytest.mark.parametrize("dtype", [td.float16, td.bfloat16, td.float32, td.float64, td.int64])
