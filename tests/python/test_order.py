@@ -40,7 +40,7 @@ def order_of(x, axis, descending):
     return np.argsort(rank, axis=axis, kind="stable")
 
 
-SHAPES = [(7,), (3, 5), (2, 3, 4), (0,), (3, 0), (0, 3), (1,), (2, 1)]
+SHAPES = [(7,), (3, 5), (2, 3, 4), (0,), (3, 0), (0, 3), (1,), (2, 1), (3, 32), (33, 2), (2, 300)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -58,8 +58,21 @@ def test_sort(rng, dtype):
             np.testing.assert_array_equal(to_array(values), np.take_along_axis(x, want, axis))
 
 
+@pytest.mark.parametrize("n", [6, 40, 300])
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+def test_what_is_equal_keeps_its_bits(rng, dtype, n):
+    x = rng.choice(np.array([0.0, -0.0, 1, -1, np.inf, -np.inf, np.nan, -np.nan], array_dtype(dtype)), (5, n))
+    for rows, descending in itertools.product((x, np.abs(x), np.nan_to_num(x) + 0), (False, True)):
+        want = np.take_along_axis(rows, order_of(rows, -1, descending), -1)
+        assert to_array(td.sort(td.tensor(rows), descending=descending)).tobytes() == want.tobytes()
+        seen, _ = td.vjp(lambda t, descending=descending: td.sort(t, descending=descending), td.tensor(rows))
+        assert to_array(seen).tobytes() == want.tobytes()
+
+
 @pytest.mark.parametrize(
-    "dtype", [td.bool, td.int8, td.uint16, td.int32, td.uint64, td.float16, td.float64], ids=str
+    "dtype",
+    [td.bool, td.int8, td.uint16, td.int32, td.uint64, td.float16, td.float32, td.float64],
+    ids=str,
 )
 def test_long_rows(rng, dtype):
     for shape in ((3000,), (5, 1100), (700, 3)):

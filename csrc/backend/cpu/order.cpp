@@ -1,8 +1,13 @@
 // Sorting, and searching in what is sorted.
 #include "kernels/order.h"
 
+#include <hwy/contrib/sort/vqsort.h>
+
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "backend/backend.h"
@@ -138,6 +143,90 @@ void argsort_rows(const Tensor& x, const Tensor& y, int64_t rows, int64_t n, int
   });
 }
 
+// Keys of elements by their bits, without branches, and back: of numbers but -0.
+template <class T>
+inline constexpr auto kSign = static_cast<OrderKey<T>>(OrderKey<T>{1} << (8 * sizeof(T) - 1));
+template <class T> OrderKey<T> plain_key(OrderKey<T> bits) {
+  using Key = OrderKey<T>;
+  if constexpr (kInfinityBits<T> != 0) {
+    const auto negative = static_cast<Key>(bits >> (8 * sizeof(Key) - 1));
+    return static_cast<Key>(bits ^ (static_cast<Key>(-negative) | kSign<T>));
+  } else {
+    return std::is_signed_v<T> ? static_cast<Key>(bits ^ kSign<T>) : bits;
+  }
+}
+template <class T> OrderKey<T> bits_of(OrderKey<T> key) {
+  using Key = OrderKey<T>;
+  if constexpr (kInfinityBits<T> != 0) {
+    const auto positive = static_cast<Key>(key >> (8 * sizeof(Key) - 1));
+    return static_cast<Key>(key ^ (static_cast<Key>(positive - 1) | kSign<T>));
+  } else {
+    return plain_key<T>(key);
+  }
+}
+// Whether equal elements have equal bits.
+template <class T> bool are_plain(const OrderKey<T>* bits, int64_t n) {
+  bool others = false;
+  if constexpr (kInfinityBits<T> != 0) {
+    for (int64_t i = 0; i < n; ++i)
+      others |= static_cast<OrderKey<T>>(bits[i] & ~kSign<T>) > kInfinityBits<T> || bits[i] == kSign<T>;
+  }
+  return !others;
+}
+
+// Sorts keys that lie where the elements will.
+template <class Key> void sort_keys(Key* keys, int64_t n, std::optional<hwy::Sorter>& sorter) {
+  constexpr int64_t kFew = 48;
+  if (n <= kFew) {
+    Key other[kFew];
+    return sort_few(keys, other, n, true);
+  }
+  if constexpr (sizeof(Key) == 1) {
+    std::array<int64_t, 256> counts{};
+    for (int64_t i = 0; i < n; ++i) ++counts[keys[i]];
+    for (size_t value = 0; value < counts.size(); ++value)
+      keys = std::fill_n(keys, counts[value], static_cast<Key>(value));
+  } else {
+    if (!sorter) sorter.emplace();
+    (*sorter)(keys, static_cast<size_t>(n), hwy::SortAscending());
+  }
+}
+
+template <class T>
+bool sort_plain(const OrderKey<T>* x, OrderKey<T>* y, int64_t rows, int64_t n, bool descending) {
+  std::atomic<bool> plain = true;
+  const auto inverted = static_cast<OrderKey<T>>(descending ? -1 : 0);
+  parallel_ranges(rows, std::max<int64_t>(1, kGrain / n), rows * n, [&](int64_t begin, int64_t end) {
+    std::optional<hwy::Sorter> sorter;  // has memory of its own
+    for (int64_t row = begin; row < end && plain; ++row) {
+      const OrderKey<T>* const from = x + row * n;
+      OrderKey<T>* const keys = y + row * n;
+      if (!are_plain<T>(from, n)) {
+        plain = false;
+        return;
+      }
+      for (int64_t i = 0; i < n; ++i) keys[i] = plain_key<T>(from[i]) ^ inverted;
+      sort_keys(keys, n, sorter);
+      for (int64_t i = 0; i < n; ++i) keys[i] = bits_of<T>(keys[i] ^ inverted);
+    }
+  });
+  return plain;
+}
+
+bool sort_plain_rows_of(const Tensor& given, const Tensor& sorted, bool descending) {
+  if (sorted.numel() == 0) return true;
+  const bool in_place = !given.is_contiguous();
+  if (in_place) copy_elements(given, sorted);
+  const Tensor& x = in_place ? sorted : given;
+  const int64_t n = x.size(-1);
+  bool plain = true;
+  visit_dtype(x.dtype(), [&]<class T>() {
+    plain = sort_plain<T>(static_cast<const OrderKey<T>*>(x.raw_data()),
+                          static_cast<OrderKey<T>*>(sorted.raw_data()), x.numel() / n, n, descending);
+  });
+  return plain;
+}
+
 void argsort(const Call& call, Workspace& workspace) {
   if (call.outputs[0].numel() == 0) return;
   const Tensor x = row_major(call.inputs[0], workspace);
@@ -169,6 +258,7 @@ void searchsorted(const Call& call, Workspace& workspace) {
 
 void register_order_kernels() {
   set_kernel_with_workspace<argsort>(primitives::argsort);
+  sort_plain_rows = sort_plain_rows_of;
   set_kernel_with_workspace<searchsorted>(primitives::searchsorted);
 }
 
