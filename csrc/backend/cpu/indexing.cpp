@@ -7,6 +7,7 @@
 #include <cstring>
 #include <numeric>
 #include <optional>
+#include <type_traits>
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
@@ -229,8 +230,16 @@ void gather(const Call& call, Workspace& workspace) {
       if (inner.x == 1 && inner.picked == 1 && points.step()) {
         const int64_t step = *points.step();
         const auto bytes = static_cast<size_t>(inner.extent) * sizeof(Word);
-        for (int64_t i = begin; i < end; ++i) std::memcpy(target + i * step, source + at[i], bytes);
-        return;
+        const auto copy_all = [&](auto size) {
+          for (int64_t i = begin; i < end; ++i) std::memcpy(target + i * step, source + at[i], size);
+        };
+        switch (bytes) {  // a call takes longer than to copy a few words
+          case 8: return copy_all(std::integral_constant<size_t, 8>());
+          case 16: return copy_all(std::integral_constant<size_t, 16>());
+          case 32: return copy_all(std::integral_constant<size_t, 32>());
+          case 64: return copy_all(std::integral_constant<size_t, 64>());
+          default: return copy_all(bytes);
+        }
       }
       for (int64_t i = begin; i < end; ++i)
         copy_line(source + at[i], inner.x, target + points.picked(i), inner.picked, inner.extent);
@@ -385,9 +394,17 @@ void nonzero(const Call& call, Workspace& workspace) {
       ++place;
     };
     int64_t i = begin;
+    const int64_t* const last = to + before[(end + kGrain - 1) / kGrain];
     for (; i + 8 <= end; i += 8) {
       uint64_t word;
       std::memcpy(&word, p + i, 8);
+      if (rank == 1 && word != 0 && last - place >= 8) {  // without branches that nobody can foresee
+        for (int64_t k = 0; k < 8; ++k) {
+          *place = i + k;
+          place += p[i + k];
+        }
+        continue;
+      }
       for (; word != 0; word &= word - 1) put_point(i + std::countr_zero(word) / 8);
     }
     for (; i < end; ++i) {
