@@ -2,6 +2,7 @@
 #include "ops/random.h"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "backend/backend.h"
@@ -47,16 +48,34 @@ void random_uniform(const Call& call) {
 }
 void random_normal(const Call& call) { draw(call, random_functions().normal32, random_functions().normal64); }
 
+// Places in the order of their bits, those of equal bits in their own. As bits are spread evenly, buckets of
+// their upper ones hold about one element each, and nobody is inserted far away.
 void random_permutation(const Call& call, Workspace& workspace) {
   const Tensor& y = call.outputs[0];
   const int64_t n = y.numel();
+  struct Drawn {
+    uint64_t bits;
+    int64_t place;
+  };
+  const int width = std::bit_width(static_cast<uint64_t>(n));
+  const int64_t buckets = int64_t{1} << width;
   uint64_t* const bits = workspace.take<uint64_t>(n);
-  if (workspace.counts()) return;
+  Drawn* const drawn = workspace.take<Drawn>(n);
+  int64_t* const next = workspace.take<int64_t>(buckets);
+  if (workspace.counts() || n == 0) return;
   fill(random_functions().bits64, call, bits, n);
-  int64_t* order = y.data<int64_t>();
-  std::iota(order, order + n, int64_t{0});
-  std::sort(order, order + n,
-            [&](int64_t a, int64_t b) { return bits[a] != bits[b] ? bits[a] < bits[b] : a < b; });
+  std::fill_n(next, buckets, int64_t{0});
+  const auto bucket = [&](int64_t i) { return static_cast<size_t>(bits[i] >> (64 - width)); };
+  for (int64_t i = 0; i < n; ++i) ++next[bucket(i)];
+  std::exclusive_scan(next, next + buckets, next, int64_t{0});
+  for (int64_t i = 0; i < n; ++i) drawn[next[bucket(i)]++] = {bits[i], i};
+  for (int64_t i = 1; i < n; ++i) {
+    const Drawn here = drawn[i];
+    int64_t k = i;
+    for (; k > 0 && here.bits < drawn[k - 1].bits; --k) drawn[k] = drawn[k - 1];
+    drawn[k] = here;
+  }
+  std::transform(drawn, drawn + n, y.data<int64_t>(), [](const Drawn& x) { return x.place; });
 }
 
 }  // namespace
