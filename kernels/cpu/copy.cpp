@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/types.h"
 
@@ -90,6 +91,20 @@ void copy_block(const void* source, BlockStrides from, void* destination, BlockS
     for (int64_t done = 1; done < rows; done *= 2)
       copy_row(y, 1, y + done * columns, 1, std::min(done, rows - done) * columns);
     return;
+  }
+  if (from.column == 1 && to.column == 1) {
+    const auto copy_rows = [&](auto bytes) {
+      for (int64_t i = 0; i < rows; ++i) std::memcpy(y + i * to.row, x + i * from.row, bytes);
+    };
+    const size_t bytes = static_cast<size_t>(columns) * sizeof(T);
+    switch (bytes) {  // a call takes longer than to copy a few words
+      case 4: return copy_rows(std::integral_constant<size_t, 4>());
+      case 8: return copy_rows(std::integral_constant<size_t, 8>());
+      case 16: return copy_rows(std::integral_constant<size_t, 16>());
+      case 32: return copy_rows(std::integral_constant<size_t, 32>());
+      case 64: return copy_rows(std::integral_constant<size_t, 64>());
+      default: return copy_rows(bytes);
+    }
   }
   for (int64_t i = 0; i < rows; ++i)
     copy_row(x + i * from.row, from.column, y + i * to.row, to.column, columns);

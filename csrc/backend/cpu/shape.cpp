@@ -11,6 +11,7 @@
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
 #include "kernels/cpu/cast.h"
+#include "kernels/cpu/copy.h"
 
 namespace tidu::cpu {
 namespace {
@@ -49,15 +50,15 @@ void concat(const Call& call) {
   const auto is_row_major = [](const Tensor& x) { return x.is_contiguous(); };
   // Where they are few, what is asked of each piece takes longer than the copies.
   if (y.numel() < kGrain && is_row_major(y) && std::ranges::all_of(call.inputs, is_row_major)) {
-    size_t rows = 1;
-    for (int i = 0; i < axis; ++i) rows *= static_cast<size_t>(y.size(i));
+    int64_t rows = 1;
+    for (int i = 0; i < axis; ++i) rows *= y.size(i);
+    const int64_t size = static_cast<int64_t>(size_of(y.dtype())), whole = y.numel() / rows;
+    const CopyBlockFunction copy = copy_block_function(static_cast<size_t>(size));
     char* to = static_cast<char*>(y.raw_data());
-    for (size_t row = 0; row < rows; ++row) {
-      for (const Tensor& x : call.inputs) {
-        const size_t bytes = x.nbytes() / rows;
-        if (bytes > 0) std::memcpy(to, static_cast<const char*>(x.raw_data()) + row * bytes, bytes);
-        to += bytes;
-      }
+    for (const Tensor& x : call.inputs) {
+      const int64_t columns = x.numel() / rows;
+      if (columns > 0) copy(x.raw_data(), {columns, 1}, to, {whole, 1}, rows, columns);
+      to += columns * size;
     }
     return;
   }
