@@ -21,8 +21,16 @@ namespace {
 
 constexpr int kLanes = 32;
 
-// The sum of f(i), in a tree that is the same for vectors of any length.
+// The sum of f(i), in a tree that is the same for vectors of any length. Of few, the lanes that stay 0 are
+// left out.
 template <class T, class F> HWY_INLINE T sum_over(int64_t n, const F& f) {
+  constexpr int kFew = 8;
+  if (n <= kFew) {
+    T lanes[kFew] = {};
+    for (int64_t i = 0; i < n; ++i) lanes[i] += f(i);
+    fold_lanes<kFew>(lanes, [](T a, T b) { return a + b; });
+    return lanes[0];
+  }
   T lanes[kLanes] = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
@@ -147,10 +155,107 @@ template <class T> HWY_INLINE RowNorm<T> norm_of(const ChannelWork& work, int64_
   });
 }
 
+// Channels without inner elements, side by side as they lie in memory, each to the bits that it has by
+// itself. Calls f.operator()<width>(channel) for as many at once as there are, and returns where the rest
+// begins.
+template <class F>
+HWY_INLINE int64_t abreast(const ChannelWork& work, int64_t begin, int64_t end, const F& f) {
+  if (work.inner != 1 || work.images == 0) return begin;
+  for (; begin + 64 <= end; begin += 64) f.template operator()<64>(begin);
+  for (; begin + 8 <= end; begin += 8) f.template operator()<8>(begin);
+  return begin;
+}
+
+// Calls f(i, j) for each element i of each channel, j being its number among these.
+template <int width, class F>
+HWY_INLINE void for_abreast(const ChannelWork& work, int64_t channel, const F& f) {
+  for (int64_t image = 0; image < work.images; ++image) {
+    const int64_t first = image * work.channels + channel;
+    for (int j = 0; j < width; ++j) f(first + j, j);
+  }
+}
+
+template <class T, int width> struct Abreast {
+  RowNorm<T> row[width];
+  HWY_ALIGN T scale[width], origin[width], distance[width], factor[width];
+
+  HWY_INLINE T normalised(T x, int j) const { return ((x * scale[j] - origin[j]) - distance[j]) * factor[j]; }
+};
+
+template <class T, int width>
+HWY_INLINE void find_abreast(const ChannelWork& work, int64_t channel, Abreast<T, width>& of) {
+  const T* const x = static_cast<const T*>(work.x);
+  const double count = static_cast<double>(work.images);
+  const T eps = static_cast<T>(work.eps);
+  HWY_ALIGN double sums[width] = {}, squares[width] = {};
+  std::copy_n(x + channel, width, of.origin);
+  for_abreast<width>(work, channel, [&](int64_t i, int j) { sums[j] += x[i] - of.origin[j]; });
+  for (int j = 0; j < width; ++j) of.distance[j] = static_cast<T>(sums[j] / count);
+  for_abreast<width>(work, channel, [&](int64_t i, int j) {
+    const T deviation = (x[i] - of.origin[j]) - of.distance[j];
+    squares[j] += deviation * deviation;
+  });
+  for (int j = 0; j < width; ++j) {
+    RowNorm<T>& row = of.row[j];
+    row = {.origin = of.origin[j], .distance = of.distance[j]};
+    if (row.rescaled(static_cast<T>(squares[j]), eps) == 1)
+      row.finish(static_cast<T>(squares[j] / count), eps);
+    else
+      row = norm_of<T>(work, channel + j);
+    of.scale[j] = row.scale, of.origin[j] = row.origin, of.distance[j] = row.distance,
+    of.factor[j] = row.factor;
+  }
+}
+
+template <class T, int width>
+HWY_NOINLINE void norm_abreast(const ChannelWork& work, int64_t channel, T* y, T* means, T* variances) {
+  const T* const x = static_cast<const T*>(work.x);
+  Abreast<T, width> of;
+  find_abreast(work, channel, of);
+  HWY_ALIGN T weight[width], bias[width];
+  for (int j = 0; j < width; ++j) {
+    means[channel + j] = of.row[j].mean(), variances[channel + j] = of.row[j].variance();
+    weight[j] = weight_of(work.weight, channel + j, T(1)), bias[j] = weight_of(work.bias, channel + j, T(0));
+  }
+  for_abreast<width>(work, channel,
+                     [&](int64_t i, int j) { y[i] = of.normalised(x[i], j) * weight[j] + bias[j]; });
+}
+
+template <class T, int width>
+HWY_NOINLINE void grad_abreast(const ChannelWork& work, int64_t channel, const T* g, T* y, T* of_weight,
+                               T* of_bias) {
+  const T* const x = static_cast<const T*>(work.x);
+  const double count = static_cast<double>(work.images);
+  Abreast<T, width> of;
+  find_abreast(work, channel, of);
+  HWY_ALIGN double sums[width] = {}, products[width] = {};
+  for_abreast<width>(work, channel, [&](int64_t i, int j) {
+    sums[j] += g[i];
+    products[j] += g[i] == 0 ? T(0) : g[i] * of.normalised(x[i], j);
+  });
+  HWY_ALIGN T slope[width], centre[width], along[width];
+  bool nothing[width];
+  for (int j = 0; j < width; ++j) {
+    of_weight[channel + j] = static_cast<T>(products[j]), of_bias[channel + j] = static_cast<T>(sums[j]);
+    centre[j] = static_cast<T>(sums[j] / count), along[j] = static_cast<T>(products[j] / count);
+    slope[j] = of.row[j].slope() * weight_of(work.weight, channel + j, T(1));
+    nothing[j] = sums[j] == 0 && products[j] == 0;
+    for (int64_t image = 0; nothing[j] && image < work.images; ++image)
+      nothing[j] = g[image * work.channels + channel + j] == 0;
+  }
+  for_abreast<width>(work, channel, [&](int64_t i, int j) {
+    const T value = slope[j] * (g[i] - centre[j] - of.normalised(x[i], j) * along[j]);
+    y[i] = nothing[j] ? T(0) : value;
+  });
+}
+
 template <class T>
 void channel_norm(const ChannelWork& work, int64_t begin, int64_t end, void* y, void* means,
                   void* variances) {
   const T* const x = static_cast<const T*>(work.x);
+  begin = abreast(work, begin, end, [&]<int width>(int64_t c) {
+    norm_abreast<T, width>(work, c, static_cast<T*>(y), static_cast<T*>(means), static_cast<T*>(variances));
+  });
   for (int64_t c = begin; c < end; ++c) {
     const RowNorm<T> row = norm_of<T>(work, c);
     static_cast<T*>(means)[c] = row.mean(), static_cast<T*>(variances)[c] = row.variance();
@@ -166,6 +271,9 @@ void channel_grad(const ChannelWork& work, int64_t begin, int64_t end, const voi
   const T *const x = static_cast<const T*>(work.x), *const g = static_cast<const T*>(cotangent);
   T* const y = static_cast<T*>(output);
   const double count = static_cast<double>(work.images * work.inner);
+  begin = abreast(work, begin, end, [&]<int width>(int64_t c) {
+    grad_abreast<T, width>(work, c, g, y, static_cast<T*>(of_weight), static_cast<T*>(of_bias));
+  });
   for (int64_t c = begin; c < end; ++c) {
     const RowNorm<T> row = norm_of<T>(work, c);
     const double sum = channel_sum<T>(work, c, [&](int64_t i) { return g[i]; });

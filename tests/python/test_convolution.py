@@ -576,6 +576,26 @@ def beside(v, rank=4):
     return v.reshape(-1, *[1] * (rank - 2))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_channels_side_by_side_are_those_by_themselves(rng, dtype, device):
+    x, g = rng.standard_normal((2, 50, 37)).astype(dtype)
+    x[:, 1], x[:, 2], x[3, 4], x[5, 6] = x[:, 1] * 1e30, 7, np.nan, np.inf
+    x[:, 20] *= 1e-30
+    g[:, 5], g[:, 4], g[:, 21], g[7, 8] = 0, 0, 0, 0
+    w, b = rng.standard_normal((2, 37)).astype(dtype)
+
+    def results(*arrays):
+        x, g, w, b = (td.tensor(a, device=device) for a in arrays)
+        value, pull = td.vjp(lambda x, w, b: F.batch_norm(x, None, None, w, b, True), x, w, b)
+        return [a.cpu().numpy() for a in (value, *pull(g))]
+
+    together = results(x, g, w, b)
+    for c in range(37):
+        alone = results(x[:, c : c + 1], g[:, c : c + 1], w[c : c + 1], b[c : c + 1])
+        for all_of, one in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(all_of[..., c : c + 1], one)
+
+
 def test_norms_by_their_definitions(rng):
     x, w, b = rng.standard_normal((3, 4, 5, 2)) * 3 + 7, rng.standard_normal(4), rng.standard_normal(4)
     close(F.batch_norm(t(x), None, None, t(w), t(b), True), normalised(x, (0, 2, 3)) * beside(w) + beside(b))
