@@ -46,6 +46,7 @@ template <class T> using Wide = typename WideOf<T>::type;
 template <class T> struct Sum {
   using State = Wide<T>;
   using Result = std::conditional_t<is_half<T>, T, State>;
+  static constexpr bool kConverts = true;  // and `lift` does nothing else
   TIDU_HD static State identity() { return State(0); }
   TIDU_HD static State lift(T x) { return static_cast<State>(x); }
   TIDU_HD static State combine(State a, State b) { return scalar::add(a, b); }
@@ -59,11 +60,13 @@ template <class T> struct Prod : Sum<T> {
 };
 
 template <class T> struct CountNonzero : Sum<int64_t> {
+  static constexpr bool kConverts = false;
   TIDU_HD static int64_t lift(T x) { return x != T(0); }
 };
 
 template <class T> struct Mean : Sum<T> {
   using State = typename Sum<T>::State;
+  using Tree = Sum<T>;
   TIDU_HD static T finish(State s, const Whole& whole) {
     return static_cast<T>(s / static_cast<State>(static_cast<double>(whole.count)));
   }
@@ -87,6 +90,7 @@ template <class T> struct All : Any<T> {
 template <class T> struct Max {
   using State = Computed<T>;
   using Result = T;
+  static constexpr bool kConverts = true;
   TIDU_HD static State identity() {
     using Limits = std::numeric_limits<State>;
     return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
@@ -183,6 +187,7 @@ template <class T> struct Var {
 
 template <class T> struct Std : Var<T> {
   using State = typename Var<T>::State;
+  using Tree = Var<T>;
   TIDU_HD static T finish(State s, const Whole& whole) {
     return static_cast<T>(scalar::sqrt(Var<T>::variance(s, whole)) / s.scale);
   }
@@ -264,6 +269,14 @@ template <class T> using boolean_numbers = std::conditional_t<boolean_types<T>, 
 // What accumulates the states of another.
 template <class Op> struct OfStates : Op {
   TIDU_HD static typename Op::State lift(typename Op::State state) { return state; }
+};
+
+// A reduction that differs from another in `finish` alone names that as its tree.
+template <class Op> struct TreeOf { using type = Op; };
+template <class Op>
+requires requires { typename Op::Tree; }
+struct TreeOf<Op> {
+  using type = typename Op::Tree;
 };
 
 }  // namespace tidu::reduction

@@ -304,6 +304,21 @@ void arg_columns(const void* input, int64_t stride, int64_t n, int64_t columns, 
   }
 }
 
+// What accumulates the states of a reduction, of which there are fewer kinds than of elements.
+template <template <class> class Struct, class Tree> constexpr auto again_of() {
+  using State = typename Tree::State;
+  if constexpr (std::is_arithmetic_v<State>) {
+    using Plain = typename reduction::TreeOf<Struct<State>>::type;
+    if constexpr (requires { requires Plain::kConverts; }) {
+      return Plain();
+    } else {
+      return reduction::OfStates<Plain>();
+    }
+  } else {
+    return reduction::OfStates<Tree>();
+  }
+}
+
 // Of elements of type T, which the row takes for Numbers. Halves are widened first, so the tree is that of
 // float.
 template <template <class> class Struct, class Numbers, class T> constexpr ReduceFunctions functions_of() {
@@ -312,11 +327,9 @@ template <template <class> class Struct, class Numbers, class T> constexpr Reduc
   } else {
     using Op = Struct<Numbers>;
     using State = typename Op::State;
-    using Tree = Struct<Computed<Numbers>>;
+    using Tree = typename reduction::TreeOf<Struct<Computed<Numbers>>>::type;
     static_assert(std::is_same_v<State, typename Tree::State>);
-    // Sums of sums of many types are those of few.
-    using Again = reduction::OfStates<typename std::conditional_t<
-        std::is_arithmetic_v<State>, std::type_identity<Struct<State>>, std::type_identity<Tree>>::type>;
+    using Again = decltype(again_of<Struct, Tree>());
     return {sizeof(State),
             reduce_rows<Tree, T>,
             reduce_rows<Again, State>,
