@@ -186,8 +186,12 @@ TEST(CudaReduce, SumsInATree) {
   EXPECT_NEAR(values(sum(to(x, kCuda)))[0], want, want * 0x1p-22);
 }
 
-TEST(CudaReduce, LogsumexpWantsFloats) {
-  EXPECT_THROW(apply(primitives::logsumexp, to(numbers({3}, DType::int32), kCuda), {0}), DTypeError);
+TEST(CudaReduce, LogsumexpTakesIntegersForFloats) {
+  const Tensor x = to(numbers({300, 7}, DType::int32), kCuda);
+  for (const Axes& axes : sets_of_axes(2)) {
+    EXPECT_EQ(bytes(apply(primitives::logsumexp, x, axes)),
+              bytes(apply(primitives::logsumexp, astype(x, DType::float32), axes)));
+  }
 }
 
 }  // namespace
