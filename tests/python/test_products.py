@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import samplers as ops
 import tidu as td
+from tidu.nn import functional as F
 
 WIDE = [np.float32, np.float64]
 SHAPES = [(33, 700), (64, 64), (100, 100), (130, 300), (450, 40), (700, 33), (1040, 20)]
@@ -90,6 +91,37 @@ def test_threads_change_no_bits_of_it(dtype, rng):
     finally:
         td.set_num_threads(before)
     assert len(found) == 1
+
+
+@pytest.mark.cpu_only("threads of the host")
+@pytest.mark.parametrize("dtype", WIDE)
+@pytest.mark.parametrize(
+    "shape", [(128, 128, 128), (300, 200, 520), (16, 1100, 300), (2100, 24, 30)], ids=str
+)
+def test_threads_change_no_bits_of_large_products(shape, dtype, rng):
+    """In each layout, with a bias, in a batch, and added to what is there by a compiled function."""
+    m, n, k = shape
+    a, b = (rng.standard_normal(each).astype(dtype) for each in ((2, m, k), (2, k, n)))
+    bias = td.tensor(rng.standard_normal(n).astype(dtype))
+    onto = td.tensor(rng.standard_normal((m, n)).astype(dtype))
+    added = td.compile(lambda x, a, b: x + a @ b)
+    lefts = td.tensor(a), td.tensor(np.ascontiguousarray(a.swapaxes(-1, -2))).mT
+    rights = td.tensor(b), td.tensor(np.ascontiguousarray(b.swapaxes(-1, -2))).mT
+    before = td.get_num_threads()
+    try:
+        for left, right in itertools.product(lefts, rights):
+            found = set()
+            for threads in (1, 2, 3, 5):
+                td.set_num_threads(threads)
+                batch = left @ right
+                values = batch, F.linear(left[1], right[1].T, bias), added(onto, left[0], right[0])
+                found.add(b"".join(map(bits, values)))
+            assert len(found) == 1
+            unit = np.finfo(dtype).eps
+            assert (np.abs(batch.numpy() - a.astype(np.float64) @ b) <= bound_of(a, b, unit)).all()
+            assert bits(values[2]) == bits(onto + batch[0])
+    finally:
+        td.set_num_threads(before)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])

@@ -149,6 +149,24 @@ ProductSize choose_block(int64_t m, int64_t n, int64_t k, DType dtype, bool cut_
   return {round_up((m + down - 1) / down, 16), round_up((n + across - 1) / across, 16), k};
 }
 
+// For our own kernel, which copies the right factor for each block: as large ones as give each thread one.
+ProductSize choose_own_block(int64_t m, int64_t n, int64_t k, int64_t batches) {
+  constexpr int64_t kLeast = 96, kMost = 1024;
+  const int64_t parts = (num_threads() + batches - 1) / batches;
+  int64_t down = std::clamp<int64_t>(m / kLeast, 1, parts);
+  int64_t across = std::clamp<int64_t>(n / kLeast, 1, (parts + down - 1) / down);
+  while (m > down * kMost) down += parts;
+  while (n > across * kMost) ++across;
+  return {round_up((m + down - 1) / down, 8), round_up((n + across - 1) / across, 24), k};
+}
+
+// The way of all blocks of a product that our own kernel computes, else 0.
+Way own_way_of(DType dtype, const ProductSize& size, bool a_transposed, bool b_transposed) {
+  if (dtype != DType::float64 || size.depth == 1) return 0;
+  const Way way = fastest_way<double>(size, a_transposed, b_transposed);
+  return is_own(way) ? way : 0;
+}
+
 // Of a matrix by its own transpose: extents from which on a half takes less time, and squares of the result.
 constexpr int64_t kLeastSymmetric = 32, kLeastSymmetricWork = 1 << 18;
 ProductSize choose_square(int64_t n, int64_t k) {
@@ -184,7 +202,10 @@ Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias, Workspace
       m_(a.size(-2)),
       n_(b.size(-1)),
       depth_(a.size(-1)),
-      plain_(m_, n_, choose_block(m_, n_, depth_, a.dtype(), m_ == 1 ? !b_.transposed : a_.transposed)),
+      way_(own_way_of(a.dtype(), {m_, n_, depth_}, a_.transposed, b_.transposed)),
+      plain_(m_, n_,
+             way_ ? choose_own_block(m_, n_, depth_, batches_)
+                  : choose_block(m_, n_, depth_, a.dtype(), m_ == 1 ? !b_.transposed : a_.transposed)),
       square_(m_, n_, choose_square(n_, depth_)),
       most_(plain_.down * plain_.across) {
   const bool may_be = m_ == n_ && a_.transposed != b_.transposed && !bias.defined() &&
@@ -299,6 +320,7 @@ void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to
   const ProductSize size{rows, columns, p.depth_, adds};
   constexpr int64_t kTiny = 64;  // multiplications
   if constexpr (std::is_floating_point_v<T>) {
+    if (p.way_) return multiply<T>(p.way_, size, a, b, out, leading);
     if (rows * columns * p.depth_ > kTiny) return multiply(size, a, b, out, leading);
     switch (columns) {
       case 2: return add_short_rows<T, 2>(size, a, b, out, leading);

@@ -12,8 +12,9 @@ namespace tidu::cpu {
 // Where matrix `index` of a batch begins.
 int64_t batch_offset(const Tensor& x, int64_t index);
 
-// A batch of products of one dtype, not empty. Its blocks are what its shape says, each of them a product by
-// itself on the thread that asks for it: so bits depend neither on threads nor on who asks.
+// A batch of products of one dtype, not empty. Its blocks are each a product by itself on the thread that
+// asks for it. They are what its shape says, so that bits depend neither on threads nor on who asks; or one
+// or two for each thread, where our own kernel computes the same bits in whatever blocks.
 //
 // Where a matrix meets its own transpose, half of the product is computed. Whether it does is asked of the
 // elements, of each matrix of a batch by itself: a compiled function computes once what its eager twin
@@ -80,6 +81,7 @@ class Product {
   Matrices a_, b_;
   Tensor bias_;
   int64_t batches_, m_, n_, depth_;
+  Way way_;                    // of blocks that our own kernel computes, else 0
   Grid plain_, square_;        // the second of symmetric products
   int64_t most_;               // blocks of a matrix
   bool* symmetric_ = nullptr;  // of each matrix of a batch; null: of none
