@@ -338,6 +338,7 @@ def test_fori_loop():
     close(td.fori_loop(5, 2, lambda i, c: c + 1, x), x)
 
 
+@pytest.mark.cpu_only("counts the memory of the host")
 def test_a_loop_over_a_count_takes_no_memory_for_it(peak_bytes):
     loops = {
         "fori_loop": lambda n, x: td.fori_loop(0, n, lambda i, c: c * 0.5 + i, x),
