@@ -194,6 +194,21 @@ void copy_rows(const T* b, int64_t stride, int64_t depth, const Panel<T>* panels
   }
 }
 
+// The elements of each column side by side.
+template <class T> void copy_columns(const T* a, const GemmFactor& left, int64_t depth, int64_t rows, T* to) {
+  const hn::CappedTag<T, kMostRows> d;
+  if (rows == kMostRows && left.row_stride == 1) {
+    for (int64_t k = 0; k < depth; ++k) {
+      for (size_t i = 0; i < kMostRows; i += hn::Lanes(d))
+        hn::StoreU(hn::LoadU(d, a + k * left.column_stride + i), d, to + k * kMostRows + i);
+    }
+    return;
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t i = 0; i < rows; ++i) to[k * rows + i] = a[k * left.column_stride + i * left.row_stride];
+  }
+}
+
 constexpr int64_t kMostDepth = 256, kMostPanels = kGemmWorkspace / (kMostDepth * kMostVectors * 64);
 constexpr int64_t kFewRows = 8, kSmall = 20000;  // elements of b that stay in the cache where they are
 
@@ -234,10 +249,7 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
         const T* of_a = a + row * left.row_stride + k * left.column_stride;
         const bool gathers = left.column_stride != 1 && !scattered && parts.count > 1;
         if (gathers) {
-          for (int64_t i = 0; i < depth; ++i) {
-            for (int64_t j = 0; j < count; ++j)
-              copied[i * count + j] = of_a[i * left.column_stride + j * left.row_stride];
-          }
+          copy_columns(of_a, left, depth, count, copied);
           of_a = copied;
         }
         for (int64_t p = 0; p < parts.count; ++p) {

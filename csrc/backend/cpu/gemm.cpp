@@ -33,11 +33,11 @@ using Table = const char * [4 * kRowSteps];
 // What this processor has; none where nothing was measured.
 struct Measured {
   const Table *float32 = nullptr, *float64 = nullptr;
-  int64_t own_from = INT64_MAX;  // multiplications of doubles from which on our kernel is the fastest way
+  int64_t own_from = INT64_MAX;  // multiplications from which on our kernel is the fastest way
 };
 
 // Beside a second-level cache of 2 MiB, which holds its rows of the right factor (kGemmWorkspace) and leaves
-// room, our kernel of doubles is faster than OpenBLAS's, for whose size of panels 1 MiB is enough.
+// room, our kernel is faster than OpenBLAS's, for whose size of panels 1 MiB is enough.
 bool holds_workspace() {
 #ifdef _SC_LEVEL2_CACHE_SIZE
   return sysconf(_SC_LEVEL2_CACHE_SIZE) >= 3 * kGemmWorkspace / 2;
@@ -62,8 +62,8 @@ const Measured& measured() {
 // By our kernel, as it is or transposed: by that which has fewer elements to copy. Either copies a right
 // factor whose rows are no neighbours, the latter the result, too.
 Way own_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
-  constexpr int64_t kNarrow = 8;  // times as many rows: elements of a lie far apart for few sums each
-  if (a_transposed && kNarrow * size.columns <= size.rows) return 'k';
+  constexpr int64_t kNarrow = 24;  // columns: elements of a lie far apart for few sums each
+  if (a_transposed && size.columns <= kNarrow && size.columns < size.rows) return 'k';
   if (!b_transposed) return 'K';
   const int64_t copied = size.rows * (size.columns + (a_transposed ? 0 : size.depth));
   return copied < size.depth * size.columns ? 'k' : 'K';
@@ -160,7 +160,10 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   const Table* const table = std::is_same_v<T, float> ? measured().float32 : measured().float64;
   const int64_t work = size.rows * size.columns * size.depth;
   if (!table || work <= kNoDifference) return 'B';
-  if (std::is_same_v<T, double> && !vector && work >= measured().own_from)
+  // oneDNN's products of floats are faster where our kernel would copy a factor for few sums.
+  constexpr int64_t kFewSums = std::is_same_v<T, float> ? 96 : 2, kFar = 1 << 23;
+  if (std::min(size.rows, size.columns) >= (work < kFar ? kFewSums : 2 * kFewSums) &&
+      work >= measured().own_from)
     return own_way(size, a_transposed, b_transposed);
   const int row = std::min(measured_log2(size.rows), kRowSteps - 1),
             column = std::min(measured_log2(size.columns), kColumnSteps - 1),

@@ -162,8 +162,9 @@ ProductSize choose_own_block(int64_t m, int64_t n, int64_t k, int64_t batches) {
 
 // The way of all blocks of a product that our own kernel computes, else 0.
 Way own_way_of(DType dtype, const ProductSize& size, bool a_transposed, bool b_transposed) {
-  if (dtype != DType::float64 || size.depth == 1) return 0;
-  const Way way = fastest_way<double>(size, a_transposed, b_transposed);
+  if (size.depth == 1 || (dtype != DType::float32 && dtype != DType::float64)) return 0;
+  const auto fastest = dtype == DType::float32 ? fastest_way<float> : fastest_way<double>;
+  const Way way = fastest(size, a_transposed, b_transposed);
   return is_own(way) ? way : 0;
 }
 
