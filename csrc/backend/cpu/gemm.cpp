@@ -33,11 +33,11 @@ using Table = const char * [4 * kRowSteps];
 // What this processor has; none where nothing was measured.
 struct Measured {
   const Table *float32 = nullptr, *float64 = nullptr;
-  int64_t own_from = INT64_MAX;  // multiplications from which on our kernel is the fastest way
+  // Multiplications from which on our kernel is the fastest way.
+  int64_t own_float32 = INT64_MAX, own_float64 = INT64_MAX;
 };
 
-// Beside a second-level cache of 2 MiB, which holds its rows of the right factor (kGemmWorkspace) and leaves
-// room, our kernel is faster than OpenBLAS's, for whose size of panels 1 MiB is enough.
+// A second-level cache of 2 MiB holds its rows of the right factor (kGemmWorkspace) and leaves room.
 bool holds_workspace() {
 #ifdef _SC_LEVEL2_CACHE_SIZE
   return sysconf(_SC_LEVEL2_CACHE_SIZE) >= 3 * kGemmWorkspace / 2;
@@ -50,8 +50,10 @@ const Measured& measured() {
   static const Measured found = [] {
 #if HWY_ARCH_X86
     const int64_t targets = hwy::SupportedTargets();
-    if (targets & (HWY_AVX3 | HWY_AVX3_DL))
-      return Measured{&kFloat32Avx512, &kFloat64Avx512, holds_workspace() ? 1 << 19 : INT64_MAX};
+    if (targets & (HWY_AVX3 | HWY_AVX3_DL)) {
+      return holds_workspace() ? Measured{&kFloat32Wide, &kFloat64Wide, 1 << 21, 1 << 20}
+                               : Measured{&kFloat32Avx512, &kFloat64Avx512};
+    }
     if (targets & HWY_AVX2) return Measured{&kFloat32Avx2, &kFloat64Avx2};
 #endif
     return Measured{};
@@ -161,9 +163,10 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   const int64_t work = size.rows * size.columns * size.depth;
   if (!table || work <= kNoDifference) return 'B';
   // oneDNN's products of floats are faster where our kernel would copy a factor for few sums.
-  constexpr int64_t kFewSums = std::is_same_v<T, float> ? 96 : 2, kFar = 1 << 23;
-  if (std::min(size.rows, size.columns) >= (work < kFar ? kFewSums : 2 * kFewSums) &&
-      work >= measured().own_from)
+  constexpr bool wide = std::is_same_v<T, double>;
+  const int64_t least = wide ? 2 : work < 1 << 23 ? 96 : 192;
+  if (std::min(size.rows, size.columns) >= least &&
+      work >= (wide ? measured().own_float64 : measured().own_float32))
     return own_way(size, a_transposed, b_transposed);
   const int row = std::min(measured_log2(size.rows), kRowSteps - 1),
             column = std::min(measured_log2(size.columns), kColumnSteps - 1),
