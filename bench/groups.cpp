@@ -211,7 +211,7 @@ void run(benchmark::State& state, const Problem& problem, Form form) {
   inputs.resize(recorded.group().inputs.size());
   const std::vector<void*> outputs(to.begin(), to.end());
   const std::function<void()> forms[] = {[&] { benchmark::DoNotOptimize(problem.eager(x)); },
-                                         [&] { kernel->run(inputs.data(), outputs.data()); }};
+                                         [&] { kernel->run(inputs.data(), outputs.data(), nullptr); }};
   // Threads that share the hand-fused loop alike.
   const auto fused = [&] {
     cpu::parallel_ranges(n, (n + state.range(1) - 1) / state.range(1), 4 * n,

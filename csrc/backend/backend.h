@@ -56,8 +56,10 @@ class Backend {
   // Whether `run` takes the factors of such an input in its place, and uses each part of the product as soon
   // as it is computed.
   virtual bool takes_factors(const SpecCall&, size_t) { return false; }
-  // A call of a primitive that has kernels; the inputs whose factors are given are undefined.
+  // A call of a primitive that has kernels; the inputs whose factors are given are undefined. Its workspace
+  // has as many bytes as the other one says, from specs and layouts.
   virtual void run(const Call&, std::span<const Factors>) {}
+  virtual size_t workspace_bytes(const Call&, std::span<const Factors>) { return 0; }
   // Readies the memory of tensors for work that this thread issues next by other means than calls: what other
   // streams do with it comes first. To be called before a GroupKernel runs.
   virtual void use(std::span<const Tensor>) {}

@@ -54,9 +54,11 @@ class GroupKernel {
   virtual ~GroupKernel() = default;
   // Whether an output that is no reduction may be the memory of an input of its dtype that is row-major too.
   virtual bool may_be([[maybe_unused]] size_t output, [[maybe_unused]] size_t input) const { return true; }
-  // The first elements of inputs (null for numbers and a product) and outputs, on the device. May be called
-  // by several threads at once.
-  virtual void run(const void* const* inputs, void* const* outputs) const = 0;
+  // The bytes that a run needs beside inputs and outputs.
+  virtual size_t workspace_bytes() const { return 0; }
+  // The first elements of inputs (null for numbers and a product) and outputs, and so much memory for it
+  // alone, on the device. May be called by several threads at once.
+  virtual void run(const void* const* inputs, void* const* outputs, void* workspace) const = 0;
 };
 
 }  // namespace tidu

@@ -206,27 +206,33 @@ struct Executable::Frame {
       run_step();
     };
     if (!step.products.empty()) {
-      run_noted([&] {
-        backend(step.device).run({*step.primitive, step.inputs, *step.attrs, step.outputs}, step.products);
-      });
-    } else if (step.kernel) {
       const Call call{*step.primitive, step.inputs, *step.attrs, step.outputs, step.workspace};
+      run_noted([&] { backend(step.device).run(call, step.products); });
+    } else if (step.kernel) {
+      Call call{*step.primitive, step.inputs, *step.attrs, step.outputs, step.workspace};
       const Device device = (step.outputs.empty() ? step.inputs : step.outputs)[0].device();
       const WorkspaceBytes needed = step.primitive->workspaces[static_cast<int>(device.type)];
-      const size_t bytes = device.type != DeviceType::cpu && needed ? needed(call) : 0;
-      if (bytes == 0) return noted(call, [&] { step.kernel(call); });
-      // From a device with queues, in the order of the call's; how products are computed may have been set
-      // anew since it was planned.
-      const Tensor borrowed = Tensor::empty({static_cast<int64_t>(bytes)}, DType::uint8, device);
-      const Call lent{*step.primitive, step.inputs, *step.attrs, step.outputs, borrowed.raw_data()};
-      noted(lent, [&] { step.kernel(lent); });
+      const Tensor borrowed =
+          borrow(device.type != DeviceType::cpu && needed ? needed(call) : 0, device, call.workspace);
+      noted(call, [&] { step.kernel(call); });
     } else {
+      void* workspace = step.workspace;
+      const Tensor borrowed = borrow(step.queued ? step.group->workspace_bytes() : 0, step.device, workspace);
       if (step.queued) {
         step.queued->use(step.inputs);
         step.queued->use(step.outputs);
       }
-      run_noted([&] { step.group->run(step.from.data(), step.to.data()); });
+      run_noted([&] { step.group->run(step.from.data(), step.to.data(), workspace); });
     }
+  }
+
+  // Points a workspace at memory of a device with queues, in the order of the call's; how products are
+  // computed may have been set anew since it was planned.
+  static Tensor borrow(size_t bytes, Device device, void*& workspace) {
+    if (bytes == 0) return Tensor();
+    const Tensor borrowed = Tensor::empty({static_cast<int64_t>(bytes)}, DType::uint8, device);
+    workspace = borrowed.raw_data();
+    return borrowed;
   }
 
   // From the second call on, where devices have graphs: at the first one whatever is made once is made, such
@@ -634,8 +640,13 @@ std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const 
 
   for (size_t now = 0; now < units_.size(); ++now) {
     const Unit& unit = units_[now];
+    const Memory& workspace = plan_.workspaces[now];
+    void* const planned = workspace.device.type == DeviceType::cpu && workspace.bytes > 0
+                              ? static_cast<char*>(storage_of(workspace)->data()) + offset_of(workspace)
+                              : nullptr;
     if (unit.group) {
-      Step step{.group = unit.kernel.get(),
+      Step step{.workspace = planned,
+                .group = unit.kernel.get(),
                 .shape = str(unit.group->shape),
                 .device = values_[unit.outputs[0]].device()};
       for (int call : unit.calls) {
@@ -673,14 +684,11 @@ std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const 
     Step step{.primitive = call.primitive,
               .attrs = &call.attrs,
               .inputs = tensors_of(unit.inputs),
-              .outputs = tensors_of(unit.outputs)};
-    for (size_t k = 0; k < unit.products.size(); ++k) {
-      const size_t at = call.inputs.size() + 2 * k;
-      step.products.push_back({unit.products[k].input, step.inputs[at], step.inputs[at + 1]});
-      step.label += "matmul+";
-    }
-    if (!unit.products.empty()) {
-      step.inputs.resize(call.inputs.size());
+              .outputs = tensors_of(unit.outputs),
+              .workspace = planned};
+    step.products = take_factors(unit, step.inputs);
+    for (size_t k = 0; k < step.products.size(); ++k) step.label += "matmul+";
+    if (!step.products.empty()) {
       step.label += call.primitive->name;
       step.shape = str(step.outputs[0].shape());
       step.device = step.outputs[0].device();
@@ -708,7 +716,6 @@ std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const 
       }
       step.primitive = writer;
     }
-    const Memory& workspace = plan_.workspaces[now];
     if (unit.held) {
       const Tensor none = Tensor::empty({0}, DType::uint8, workspace.device);
       const Tensor memory =
@@ -725,8 +732,6 @@ std::unique_ptr<Executable::Frame> Executable::make_frame(Tensors arenas) const 
       step.outputs = shown_to_kernels(*step.primitive, step.outputs);
     }
     step.calls_host = !step.kernel && calls_host(*call.primitive, call.attrs);
-    if (workspace.device.type == DeviceType::cpu && workspace.bytes > 0)
-      step.workspace = static_cast<char*>(storage_of(workspace)->data()) + offset_of(workspace);
     frame->steps.push_back(std::move(step));
   }
   for (const auto& [variable, to] : plan_.results) {

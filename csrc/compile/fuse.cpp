@@ -7,7 +7,6 @@
 #include <set>
 #include <unordered_map>
 
-#include "backend/backend.h"
 #include "compile/outline.h"
 #include "compile/updates.h"
 #include "core/trace.h"
@@ -539,6 +538,15 @@ Groups::Groups(const Program& program, const Tensors& values, const std::vector<
 int Groups::root(int group) {
   while (parents_[group] != group) group = parents_[group] = parents_[parents_[group]];
   return group;
+}
+
+std::vector<Factors> take_factors(const Unit& unit, Tensors& inputs) {
+  std::vector<Factors> factors;
+  const size_t begin = inputs.size() - 2 * unit.products.size();
+  for (size_t i = 0; i < unit.products.size(); ++i)
+    factors.push_back({unit.products[i].input, inputs[begin + 2 * i], inputs[begin + 2 * i + 1]});
+  inputs.resize(begin);
+  return factors;
 }
 
 std::vector<Unit> units_of(const Program& program, const Tensors& values, const Fusing& fusing) {

@@ -1,7 +1,7 @@
 // What of a program is run at once.
 #pragma once
 
-#include "backend/group.h"
+#include "backend/backend.h"
 #include "compile/held.h"
 #include "program/program.h"
 
@@ -50,6 +50,9 @@ struct Fusing {
   // Variables, or none: the calls that make these belong to the next call that is none of them, nor a view.
   std::vector<bool> again{};
 };
+
+// Takes the factors of a unit's products off the end of the tensors that are its inputs.
+std::vector<Factors> take_factors(const Unit& unit, Tensors& inputs);
 
 // All that a program computes, in an order in which it can be run.
 std::vector<Unit> units_of(const Program& program, const Tensors& values, const Fusing& fusing);

@@ -372,14 +372,21 @@ class Planner {
 
   int64_t workspace_bytes(const Unit& unit) {
     if (unit.held) return unit.held->bytes;
-    if (unit.group || !unit.products.empty() || unit.outputs.empty()) return 0;
+    if (unit.group) return static_cast<int64_t>(unit.kernel->workspace_bytes());
+    if (unit.outputs.empty()) return 0;
     const Program::Instruction& call = program_.instructions[unit.calls[0]];
     const auto device = static_cast<size_t>(values_[unit.outputs[0]].device().type);
     const Primitive* const writer = overwriting(*call.primitive);
-    if (!call.primitive->workspaces[device] && !(writer && writer->workspaces[device])) return 0;
+    if (unit.products.empty() && !call.primitive->workspaces[device] &&
+        !(writer && writer->workspaces[device]))
+      return 0;
     Tensors inputs, outputs;
-    for (int variable : unit.inputs) inputs.push_back(values_[variable]);
+    for (int variable : unit.inputs) inputs.push_back(variable < 0 ? Tensor() : values_[variable]);
     for (int variable : unit.outputs) outputs.push_back(values_[variable]);
+    if (const std::vector<Factors> factors = take_factors(unit, inputs); !factors.empty()) {
+      const Call with_factors{*call.primitive, inputs, call.attrs, outputs};
+      return static_cast<int64_t>(backend(outputs[0].device()).workspace_bytes(with_factors, factors));
+    }
     if (shows_parts({*call.primitive, inputs, call.attrs, outputs})) {
       inputs = shown_to_kernels(*call.primitive, inputs);
       outputs = shown_to_kernels(*call.primitive, outputs);

@@ -116,7 +116,12 @@ void expect_eager(const Case& c, const std::vector<int>& in_place = {}) {
       }
       outputs.push_back(fresh.back().raw_data());
     }
-    kernel->run(inputs.data(), outputs.data());
+    constexpr uint8_t kUntouched = 0xa5;
+    const auto bytes = static_cast<int64_t>(kernel->workspace_bytes());
+    const Tensor workspace = full({bytes + 4096}, kUntouched, DType::uint8);
+    kernel->run(inputs.data(), outputs.data(), workspace.raw_data());
+    const uint8_t* const memory = workspace.data<uint8_t>();
+    EXPECT_EQ(std::count(memory + bytes, memory + workspace.numel(), kUntouched), 4096);
     for (size_t k = 0; k < expected.size(); ++k)
       expect_same(fresh[k], expected[k], str("output ", k, " in ", threads, " threads"));
   }
@@ -491,7 +496,8 @@ TEST(Group, IsRunByTwoThreadsAtOnce) {
     threads.emplace_back([&] {
       const void* const inputs[] = {c.values[0].raw_data()};
       void* const outputs[] = {result[0].raw_data(), result[1].raw_data()};
-      for (int i = 0; i < 200; ++i) kernel->run(inputs, outputs);
+      const Tensor workspace = Tensor::empty({static_cast<int64_t>(kernel->workspace_bytes())}, DType::uint8);
+      for (int i = 0; i < 200; ++i) kernel->run(inputs, outputs, workspace.raw_data());
     });
   }
   for (std::thread& thread : threads) thread.join();

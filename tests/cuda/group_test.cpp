@@ -66,7 +66,7 @@ TEST_F(CudaGroups, MayWriteOverAnInput) {
   const Tensors inputs = on_device(c), want = by_calls(c, inputs);
   const void* const from[] = {inputs[0].raw_data(), inputs[1].raw_data()};
   void* const at[] = {inputs[1].raw_data()};
-  prepared(c.group)->run(from, at);
+  prepared(c.group)->run(from, at, nullptr);
   expect_same(inputs[1], want[0], "in place");
 }
 

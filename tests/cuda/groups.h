@@ -202,7 +202,9 @@ inline Tensors by_kernel(const GroupCase& c, const GroupKernel& kernel, const Te
     outputs.push_back(Tensor::empty(c.group.shape, output.dtype, device));
     at.push_back(outputs.back().raw_data());
   }
-  kernel.run(from.data(), at.data());
+  const Tensor workspace =
+      Tensor::empty({static_cast<int64_t>(kernel.workspace_bytes())}, DType::uint8, device);
+  kernel.run(from.data(), at.data(), workspace.raw_data());
   return outputs;
 }
 

@@ -350,8 +350,7 @@ def test_predicted_peak_is_what_a_replay_allocates(name):
         assert peak_of(program, leaves) == report[part]["peak_bytes"], part
 
 
-# Of gmm, logsumexp along the first axis takes scratch for its rows.
-@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "gmm"])
+@pytest.mark.parametrize("name", PROBLEMS)
 def test_a_compiled_call_allocates_what_was_predicted(name):
     x, _, data, f = problem(Tidu(), name, SIZES[name])
     report = td.cost(f, x, *data, matrix=False)

@@ -158,11 +158,68 @@ def pairs(x, labels):
     return td.softmax(x, axis=1).sum() + td.log_softmax(x, axis=1).sum() + losses
 
 
-def test_compiled_calls(device):
-    step = td.compile(td.value_and_grad(pairs))
-    x, labels = odd(6, 9), td.arange(6)
+def sums(x):
+    y = td.tanh(x * x)
+    return y.sum(), (y + 1).std(axis=0), (y - 1).max(axis=1)
+
+
+def many(x):
+    for _ in range(20):
+        x = td.tanh(x @ x / td.sqrt((x * x).sum()))
+    return x
+
+
+def training(optimizer):
+    """A step whose gradient is computed part by part."""
+    w = td.ones((300, 70))
+    w.requires_grad = True
+    steps = optimizer([w], lr=0.1)
+
+    def step(x):
+        steps.zero_grad()
+        loss = (x @ w).sum()
+        loss.backward()
+        steps.step()
+        return loss
+
+    return step, odd(64, 300)
+
+
+# Groups of calls, calls that are given products, and loops of both: functions and what they are called with.
+COMPILED = {
+    "pairs": lambda: (td.value_and_grad(pairs), odd(6, 9), td.arange(6)),
+    "sums of a group": lambda: (sums, odd(3000, 70)),
+    "long sums of a group": lambda: (sums, odd(3, 30_000)),
+    "sums of nothing": lambda: (lambda x: td.exp(x * x).sum(axis=0), td.ones((0, 5))),
+    "an added product": lambda: (lambda x, a, b: x + a @ b, odd(90, 70), odd(90, 300), odd(300, 70)),
+    "an added symmetric product": lambda: (lambda x, a: x + a.mT @ a, odd(2, 40, 40), odd(2, 900, 40)),
+    "a product of long rows": lambda: (lambda a, b: td.exp(a @ b), odd(4, 9000), odd(9000, 8)),
+    "many groups and products": lambda: (many, odd(60, 60)),
+    "a step of sgd": lambda: training(td.optim.SGD),
+    "a step of adam": lambda: training(td.optim.Adam),
+    "a loop": lambda: (lambda x: td.scan(lambda c, row: (sums(c)[1] + row * c, c), x, x)[0], odd(90, 90)),
+}
+# Each group of the emulated device takes a run of a compiler.
+ON_CUDA = ("pairs", "a product of long rows", "a step of adam")
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_calls(name):
+    function, *arguments = COMPILED[name]()
+    compiled = td.compile(function)
     for _ in range(3):
-        watched(lambda: step(x, labels))
+        watched(lambda: compiled(*arguments))
+    before = td.cpu.memory_stats()["allocations"]
+    results = td.tree_leaves(compiled(*arguments))
+    assert td.cpu.memory_stats()["allocations"] == before + len(results)
+
+
+@pytest.mark.parametrize("name", ON_CUDA)
+def test_compiled_calls_on(name, device):
+    function, *arguments = COMPILED[name]()
+    compiled = td.compile(function)
+    for _ in range(3):
+        watched(lambda: compiled(*arguments))
 
 
 def test_every_primitive_was_tried(device):

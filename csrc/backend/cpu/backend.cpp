@@ -58,11 +58,13 @@ class CpuBackend final : public Backend {
   }
   bool takes_factors(const SpecCall& call, size_t input) override { return cpu::takes_factors(call, input); }
   void run(const Call& call, std::span<const Factors> factors) override {
-    cpu::Workspace counting = cpu::Workspace::counting();
-    cpu::run_with_factors(call, factors, counting);
-    const Tensor memory = Tensor::empty({counting.most()}, DType::uint8);
-    cpu::Workspace workspace(memory.raw_data());
+    cpu::Workspace workspace(call.workspace);
     cpu::run_with_factors(call, factors, workspace);
+  }
+  size_t workspace_bytes(const Call& call, std::span<const Factors> factors) override {
+    cpu::Workspace workspace = cpu::Workspace::counting();
+    cpu::run_with_factors(call, factors, workspace);
+    return static_cast<size_t>(workspace.most());
   }
   void synchronize(int) override {}
 

@@ -74,7 +74,8 @@ class TileKernel final : public GroupKernel {
   explicit TileKernel(const Group& group);
   bool is_complete() const { return complete_; }
   bool may_be(size_t output, size_t input) const override { return tiles_.may_be[output][input]; }
-  void run(const void* const* inputs, void* const* outputs) const override;
+  size_t workspace_bytes() const override { return static_cast<size_t>(workspace_size_); }
+  void run(const void* const* inputs, void* const* outputs, void* workspace) const override;
 
  private:
   struct Reduced {
@@ -82,7 +83,7 @@ class TileKernel final : public GroupKernel {
     const ReduceFunctions* functions;
     reduction::Whole whole;
     int64_t results, result_size;
-    // In a thread's memory and that of partial states.
+    // In a thread's memory and the workspace, where the states of blocks are.
     int64_t part_at = 0, states_at = 0, partials_at = 0;
   };
   // Where a tile's part of an output goes, whose memory begins with element `first`.
@@ -98,7 +99,7 @@ class TileKernel final : public GroupKernel {
   void run_whole(const void* const* inputs, void* const* outputs) const;
   char** places_in(char* memory) const;
   void run_steps(char** at, char** at_inputs, char** at_outputs, int64_t count) const;
-  void reduce_nothing(void* const* outputs) const;
+  void reduce_nothing(void* const* outputs, void* states) const;
 
   Space space_;
   Tiles tiles_;
@@ -113,7 +114,7 @@ class TileKernel final : public GroupKernel {
   bool is_whole_ = false;  // whether one tile is all, and reads and writes what lies as it does
   // Where in a thread's memory, after the table of places: buffers, packed inputs, parts to be reduced.
   int64_t buffers_at_ = 0, packs_at_ = 0, memory_size_ = 0;
-  int64_t partials_size_ = 0;
+  int64_t workspace_size_ = 0;
   bool complete_ = true;
 };
 
@@ -142,7 +143,12 @@ TileKernel::TileKernel(const Group& group) : space_(group.shape, strides_of(grou
   const bool far = numel * width > kSecondLevel && !space_.transposed() && tiles_.list.empty();
   tile_ = far ? kFarTile : room_;
   complete_ &= tiles_.inputs.size() <= kMostArrays && tiles_.outputs.size() <= kMostArrays;
-  if (numel == 0 || !complete_) return;
+  if (!complete_) return;
+  if (numel == 0) {
+    for (const Reduced& reduced : reduced_)
+      workspace_size_ = std::max(workspace_size_, reduced.results * reduced.functions->state_size);
+    return;
+  }
   if (reduced_.empty()) {
     // Whole squares where an input is transposed.
     const int64_t whole = space_.transposed() ? space_.height(tile_) * space_.columns() : 1;
@@ -176,8 +182,8 @@ TileKernel::TileKernel(const Group& group) : space_(group.shape, strides_of(grou
     reduced.states_at = reduced.part_at + rounded(elements * tiles_.outputs[reduced.output].size);
     const int64_t states = cut_.columns == 1 ? span_ / cut_.n + 1 : kColumnChunk;
     memory_size_ = reduced.states_at + rounded(states * reduced.functions->state_size);
-    reduced.partials_at = partials_size_;
-    if (blocks_ > 1) partials_size_ += rounded(numel / cut_.n * blocks_ * reduced.functions->state_size);
+    reduced.partials_at = workspace_size_;
+    if (blocks_ > 1) workspace_size_ += rounded(numel / cut_.n * blocks_ * reduced.functions->state_size);
   }
 }
 
@@ -200,10 +206,10 @@ void TileKernel::add_reduction(const Group& group, int k) {
                       .result_size = bytes_of(output.dtype)});
 }
 
-void TileKernel::run(const void* const* inputs, void* const* outputs) const {
-  if (space_.size() == 0) return reduce_nothing(outputs);
+void TileKernel::run(const void* const* inputs, void* const* outputs, void* workspace) const {
+  if (space_.size() == 0) return reduce_nothing(outputs, workspace);
   if (is_whole_) return run_whole(inputs, outputs);
-  char* const partials = own_memory<Use::partials>(partials_size_);
+  char* const partials = static_cast<char*>(workspace);
   // Several steps on an element are worth more than one.
   parallel_for(spans_, 2 * space_.size(), [&](int64_t i) { run_span(inputs, outputs, partials, i); });
   if (blocks_ == 1) return;
@@ -390,11 +396,10 @@ void TileKernel::run_steps(char** at, char** at_inputs, char** at_outputs, int64
   }
 }
 
-void TileKernel::reduce_nothing(void* const* outputs) const {
+void TileKernel::reduce_nothing(void* const* outputs, void* states) const {
   for (const Reduced& reduced : reduced_) {
-    std::vector<Line> states(lines_of(reduced.results * reduced.functions->state_size));
-    reduced.functions->rows(nullptr, 0, reduced.results, 0, states.data());
-    reduced.functions->finish(states.data(), reduced.whole, outputs[reduced.output], reduced.results);
+    reduced.functions->rows(nullptr, 0, reduced.results, 0, states);
+    reduced.functions->finish(states, reduced.whole, outputs[reduced.output], reduced.results);
   }
 }
 

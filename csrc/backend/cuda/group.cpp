@@ -65,7 +65,7 @@ class CudaGroup final : public GroupKernel {
         output_{group.shape, group.outputs[0].dtype, {}},
         first_(kernels_of(0)) {}
 
-  void run(const void* const* inputs, void* const* outputs) const override {
+  void run(const void* const* inputs, void* const* outputs, void*) const override {
     if (made_.count == 0) return;
     Argument argument(made_, inputs, outputs);
     launch(device_of(outputs[0]), argument);
@@ -146,23 +146,29 @@ struct Operands {
     if (described.size() > 2) bias = factor(2, {group.shape[group.shape.size() - 1]});
     out = over(out_data, group.shape, contiguous_strides(group.shape), group.inputs[input].dtype, device);
   }
+  // Of a group that has nowhere to read or write yet.
+  explicit Operands(const Group& group)
+      : Operands(group, std::vector<const void*>(group.product->factors.size()).data(), nullptr, 0) {}
   std::optional<MatmulProblem> problem() const { return own_problem(a, b, out, bias); }
 };
 
 // A group whose product is computed with it, tile by tile; or before it, where cuBLAS was chosen since.
 class CudaProduct final : public GroupKernel {
  public:
-  CudaProduct(const Group& group, Generated made, std::unique_ptr<GroupKernel> rest)
+  CudaProduct(const Group& group, const MatmulProblem& problem, Generated made,
+              std::unique_ptr<GroupKernel> rest)
       : group_(group),
         made_(std::move(made)),
         rest_(std::move(rest)),
+        workspace_bytes_(matmul_workspace(problem, plan_matmul(problem))),
         what_(describe(group)),
         name_(kept(made_.name)) {}
 
   // Other blocks may still read factors.
   bool may_be(size_t, size_t input) const override { return input < group_.inputs.size(); }
 
-  void run(const void* const* inputs, void* const* outputs) const override {
+  size_t workspace_bytes() const override { return workspace_bytes_; }
+  void run(const void* const* inputs, void* const* outputs, void* workspace) const override {
     const int device = device_of(outputs[0]);
     Gpu& gpu = cuda::gpu(device);
     const std::lock_guard lock(gpu.mutex());
@@ -172,12 +178,8 @@ class CudaProduct final : public GroupKernel {
     const std::optional<MatmulProblem> problem = operands.problem();
     if (!problem) return run_apart(inputs, outputs, device);
     const MatmulPlan plan = plan_matmul(*problem);
-    Tensor workspace;
-    if (const size_t bytes = matmul_workspace(*problem, plan); bytes > 0)
-      workspace = Tensor::empty({static_cast<int64_t>(bytes)}, DType::uint8, gpu.name());
     const TiledProduct tiled =
-        tiled_product(*problem, plan, workspace.defined() ? workspace.raw_data() : nullptr,
-                      workspace.defined() ? gpu.arrivals(queue) : nullptr);
+        tiled_product(*problem, plan, workspace, workspace_bytes_ > 0 ? gpu.arrivals(queue) : nullptr);
     Argument argument(made_, inputs, outputs);
     std::memcpy(argument.bytes, tiled.product.data(), tiled.product.size());
     // Sums come so many at a time.
@@ -229,12 +231,13 @@ class CudaProduct final : public GroupKernel {
     primitives::matmul.kernels[kSlot]({primitives::matmul, factors, none, made, room.raw_data()});
     std::vector<const void*> all(inputs, inputs + group_.inputs.size());
     all[static_cast<size_t>(group_.product->input)] = product.raw_data();
-    rest_->run(all.data(), outputs);
+    rest_->run(all.data(), outputs, nullptr);
   }
 
   const Group group_;
   const Generated made_;
   const std::unique_ptr<GroupKernel> rest_;  // of the product's elements
+  const size_t workspace_bytes_;
   const std::string what_;
   const char* const name_;
   mutable std::mutex mutex_;
@@ -252,16 +255,16 @@ std::unique_ptr<GroupKernel> prepare_group(const Group& group) {
   if (group.product) {
     Group rest = group;
     rest.product.reset();
-    std::unique_ptr<GroupKernel> kernel = prepare_group(rest);
+    const std::optional<MatmulProblem> problem = Operands(group).problem();
+    std::unique_ptr<GroupKernel> kernel = problem ? prepare_group(rest) : nullptr;
     if (!kernel) return nullptr;
-    return std::make_unique<CudaProduct>(group, *std::move(made), std::move(kernel));
+    return std::make_unique<CudaProduct>(group, *problem, *std::move(made), std::move(kernel));
   }
   return std::make_unique<CudaGroup>(group, *std::move(made));
 }
 
 bool multiplies_for_group(const Group& group) {
-  const std::vector<const void*> nowhere(group.product->factors.size(), nullptr);
-  const std::optional<MatmulProblem> problem = Operands(group, nowhere.data(), nullptr, 0).problem();
+  const std::optional<MatmulProblem> problem = Operands(group).problem();
   return problem && plan_matmul(*problem).kernel != MatmulKernel::vector;
 }
 

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import tidu as td
 from samplers import CASES, FLOATS, PRIMITIVES, STORAGES, with_storage
+from test_kernel_memory import COMPILED
 
 preloaded = ctypes.CDLL(None)
 preloaded.findings.restype = preloaded.seen.restype = ctypes.c_char_p
@@ -175,6 +176,17 @@ for name, call in calls():
         call()
 preloaded.stop_watching()
 print(preloaded.findings().decode())
+# Of compiled functions lists of arguments and results, however many calls they make.
+for name, make in COMPILED.items():
+    function, *arguments = make()
+    compiled = td.compile(function)
+    for _ in range(2):
+        compiled(*arguments)
+    before = preloaded.taken_so_far()
+    compiled(*arguments)
+    taken = preloaded.taken_so_far() - before
+    if taken > 12:
+        print(f"compiled, {name} took memory from the heap {taken} times")
 # These are made by the compiler, or concern another device.
 ELSEWHERE = {"log_softmax_with_softmax", "softmax_cross_entropy_with_grad", "to"}
 called = set(preloaded.seen().decode().split()) | ELSEWHERE

@@ -44,7 +44,7 @@ TEST(SimtGroups, AreCapturedAsOneLaunchThatReadsMemoryWhenItIsReplayed) {
   cudaGraph_t graph;
   cudaGraphExec_t executable;
   ASSERT_EQ(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeGlobal), cudaSuccess);
-  kernel->run(from, to);
+  kernel->run(from, to, nullptr);
   ASSERT_EQ(cudaStreamEndCapture(stream(), &graph), cudaSuccess) << simt::last_report();
   ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0ull), cudaSuccess);
   EXPECT_EQ(y.values(), std::vector<float>(n, 0));
@@ -68,7 +68,7 @@ TEST(SimtGroups, ThatReadPastTheEndAreFound) {
       y(std::vector<float>(4096, 0));
   const void* const from[] = {x.get(), rate.get()};
   void* const to[] = {y.get()};
-  kernel->run(from, to);
+  kernel->run(from, to, nullptr);
   cudaDeviceSynchronize();
   expect_failure(cudaErrorIllegalAddress, {"multiply_add_vectors", "reads 16 bytes out of bounds"});
 }
