@@ -487,13 +487,17 @@ Tensors Executable::operator()(std::span<const Tensor> arguments) const {
   const VisibleTraces none(nullptr);
   const Loan frame(*this);
   if (!program_.writes.empty()) {
-    std::vector<const void*> apart = std::exchange(frame->apart, {}), places;
+    std::vector<const void*>& apart = frame->apart;
     apart.resize(arguments.size());
-    std::vector<bool> known;
-    for (const Tensor& argument : arguments) places.push_back(argument.raw_data());
-    for (size_t i = 0; i < arguments.size(); ++i) known.push_back(places[i] == apart[i]);
-    if (places != apart) check_apart(arguments, program_, known);
-    frame->apart = std::move(places);
+    const auto is_known = [&](const Tensor& argument) {
+      return argument.raw_data() == apart[static_cast<size_t>(&argument - arguments.data())];
+    };
+    if (!std::ranges::all_of(arguments, is_known)) {
+      std::vector<bool> known;
+      std::ranges::transform(arguments, std::back_inserter(known), is_known);
+      check_apart(arguments, program_, known);
+      std::ranges::transform(arguments, apart.begin(), &Tensor::raw_data);
+    }
   }
   Tensors results;
   results.reserve(program_.outputs.size());
