@@ -6,12 +6,14 @@
 
 #include "core/bind.h"
 #include "core/host_lock.h"
+#include "kernels/level.h"
 #include "ops/checked.h"
 #include "ops/complex.h"
 #include "ops/contract.h"
 #include "ops/creation.h"
 #include "ops/linalg.h"
 #include "ops/matmul.h"
+#include "ops/parts.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
 
@@ -117,8 +119,10 @@ Tensor isclose(const Operand& a, const Operand& b, double rtol, double atol, boo
 Tensor array_equal(const Tensor& a, const Tensor& b, bool equal_nan) {
   if (!(a.shape() == b.shape())) return full({}, false, DType::bool_, a.device());
   const bool has_nan = equal_nan && is_inexact(a.dtype()) && is_inexact(b.dtype());
-  const Tensor equal = a == b;
-  return all(has_nan ? logical_or(equal, logical_and(isnan(a), isnan(b))) : equal);
+  return all_of_pairs(a, b, [&](const Tensor& x, const Tensor& y) {
+    const Tensor equal = x == y;
+    return has_nan ? logical_or(equal, logical_and(isnan(x), isnan(y))) : equal;
+  });
 }
 
 Tensor isposinf(const Tensor& x) {
@@ -280,57 +284,116 @@ Tensor instead_of_nan(const Tensor& x, double value) {
   return is_inexact(x.dtype()) ? where(isnan(x), value, x) : x;
 }
 
-// Sums of deviations from the means of what is not NaN, with how many there are.
-Tensor nan_variance(const Tensor& x, const Over& axes, double correction, bool keepdims) {
-  const Tensor counted = logical_not(isnan(x));
-  const Tensor count = astype(sum(counted, axes, true), part_of(x.dtype()));
-  const Tensor mean = sum(where(counted, x, 0), axes, true) / count;
-  // Without what rounding the mean left.
-  const Tensor near = where(counted, x - mean, 0);
-  const Tensor deviations = near - sum(near, axes, true) / count;
-  const Tensor squares = sum(where(counted, real(deviations * conj(deviations)), 0), axes, true);
-  const Tensor divisor = count - correction;
-  const Tensor variance = where(divisor > 0, squares / divisor, NAN);
-  return keepdims ? variance : sum(variance, axes);
+Tensor total(const Tensor& x, const Axes& axes) { return sum(x, axes, true); }
+
+// Of numbers, with NaN apart, in the dtype that they are computed in: sums, and how many there are.
+Tensor nan_total(const Tensor& x, const Axes& axes) {
+  const auto add = [&](const Tensors& part) { return total(instead_of_nan(widened(part[0]), 0), axes); };
+  return by_parts({x}, axes, add, total);
+}
+Tensor nan_count(const Tensor& x, const Axes& axes) {
+  const auto count = [&](const Tensors& part) { return total(logical_not(isnan(part[0])), axes); };
+  const DType dtype = is_narrow(x.dtype()) ? DType::float32 : part_of(x.dtype());
+  return astype(by_parts({x}, axes, count, total), dtype);
 }
 
-template <auto extreme> Tensor extreme_number(const Tensor& x, const Over& axes, bool keepdims, double none) {
-  if (!is_floating(x.dtype())) return extreme(x, axes, keepdims);
-  const Tensor nothing = all(isnan(x), axes, keepdims);
-  return where(nothing, NAN, extreme(instead_of_nan(x, none), axes, keepdims));
+// The mean squared deviation of what is not NaN, of numbers times a power of two that keeps squares in range.
+struct NanVariance {
+  NanVariance(const Tensor& x, const Axes& axes, double correction) {
+    const Tensor count = nan_count(x, axes), mean = nan_total(x, axes) / count;
+    const auto near = [](const Tensors& part) {
+      const Tensor y = widened(part[0]);
+      return where(isnan(y), 0, y - part[1]);
+    };
+    // Without what rounding the mean left.
+    const Tensor rest =
+        by_parts(
+            {x, mean}, axes, [&](const Tensors& part) { return total(near(part), axes); }, total) /
+        count;
+    const Tensor size = by_parts(
+        {stop_gradient(x), stop_gradient(mean)}, axes,
+        [&](const Tensors& part) { return max(abs(near(part)), axes, true); },
+        [](const Tensor& sizes, const Axes& axis) { return max(sizes, axis, true); });
+    scale = size.dtype() == DType::float64 ? level<double>(size) : level<float>(size);
+    const auto squares = [&](const Tensors& part) {
+      const Tensor deviations = (near(part) - part[2]) * part[3];
+      return total(where(isnan(part[0]), 0, real(deviations * conj(deviations))), axes);
+    };
+    const Tensor divisor = count - correction;
+    variance = where(divisor > 0, by_parts({x, mean, rest, scale}, axes, squares, total) / divisor, NAN);
+  }
+  template <class Real> static Tensor level(const Tensor& size) {
+    const Tensor one = ones_like(size);
+    return where(size < Level<Real>::kLeast, one * Level<Real>::kUp,
+                 where(size <= Level<Real>::kLargest, one, one * Level<Real>::kDown));
+  }
+  Tensor variance, scale;
+};
+
+// What `reduce` makes of x and its axes, which it keeps, in the dtype that x or its parts have.
+template <class Reduce>
+Tensor nan_reduced(const char* op, const Tensor& x, const Over& over, bool keepdims, DType dtype,
+                   const Reduce& reduce) {
+  const Axes axes = over ? normalize_axes(*over, x.ndim(), op) : all_axes(x.ndim());
+  const Tensor result = astype(reduce(x, axes), dtype);
+  return keepdims ? result : squeeze(result, axes);
+}
+
+template <auto extreme>
+Tensor extreme_number(const char* op, const Tensor& x, const Over& over, bool keepdims, double none) {
+  if (!is_floating(x.dtype())) return extreme(x, over, keepdims);
+  const auto numbers = [&](const Tensor& part, const Axes& axes) {
+    return where(all(isnan(part), axes, true), NAN, extreme(instead_of_nan(part, none), axes, true));
+  };
+  return nan_reduced(op, x, over, keepdims, x.dtype(), [&](const Tensor& y, const Axes& axes) {
+    return by_exact_parts(
+        y, axes, [&](const Tensor& part) { return numbers(part, axes); }, numbers);
+  });
 }
 
 }  // namespace
 
 Tensor nansum(const Tensor& x, const Over& axes, bool keepdims) {
-  return sum(instead_of_nan(x, 0), axes, keepdims);
+  if (!is_inexact(x.dtype())) return sum(x, axes, keepdims);
+  return nan_reduced("nansum", x, axes, keepdims, x.dtype(), nan_total);
 }
-Tensor nanprod(const Tensor& x, const Over& axes, bool keepdims) {
-  return prod(instead_of_nan(x, 1), axes, keepdims);
+Tensor nanprod(const Tensor& x, const Over& over, bool keepdims) {
+  if (!is_inexact(x.dtype())) return prod(x, over, keepdims);
+  return nan_reduced("nanprod", x, over, keepdims, x.dtype(), [](const Tensor& y, const Axes& axes) {
+    const auto multiply = [&](const Tensors& part) {
+      return prod(instead_of_nan(widened(part[0]), 1), axes, true);
+    };
+    return by_parts({y}, axes, multiply,
+                    [](const Tensor& products, const Axes& axis) { return prod(products, axis, true); });
+  });
 }
 Tensor nanmean(const Tensor& x, const Over& axes, bool keepdims) {
   if (!is_inexact(x.dtype())) return mean(x, axes, keepdims);
-  return rounded_once(x, [&](const Tensor& y) {
-    const Tensor count = sum(logical_not(isnan(y)), axes, keepdims);
-    return nansum(y, axes, keepdims) / astype(count, part_of(y.dtype()));
+  return nan_reduced("nanmean", x, axes, keepdims, x.dtype(), [](const Tensor& y, const Axes& over) {
+    return nan_total(y, over) / nan_count(y, over);
   });
 }
-Tensor nanvar(const Tensor& x, const Over& axes, double correction, bool keepdims) {
-  return rounded_once(x, [&](const Tensor& y) { return nan_variance(y, axes, correction, keepdims); });
+Tensor nanvar(const Tensor& x, const Over& over, double correction, bool keepdims) {
+  if (!is_inexact(x.dtype())) return var(x, over, correction, keepdims);
+  return nan_reduced("nanvar", x, over, keepdims, part_of(x.dtype()), [&](const Tensor& y, const Axes& axes) {
+    const NanVariance of(y, axes, correction);
+    return of.variance / of.scale / of.scale;
+  });
 }
-Tensor nanstd(const Tensor& x, const Over& axes, double correction, bool keepdims) {
-  return rounded_once(x, [&](const Tensor& y) {
-    const Tensor variance = nan_variance(y, axes, correction, keepdims);
-    return where(variance == 0, 0, sqrt(variance));  // whose derivative is 0, as that of std
+Tensor nanstd(const Tensor& x, const Over& over, double correction, bool keepdims) {
+  if (!is_inexact(x.dtype())) return std(x, over, correction, keepdims);
+  return nan_reduced("nanstd", x, over, keepdims, part_of(x.dtype()), [&](const Tensor& y, const Axes& axes) {
+    const NanVariance of(y, axes, correction);
+    return where(of.variance == 0, 0, sqrt(of.variance)) / of.scale;  // whose derivative is 0, as that of std
   });
 }
 Tensor nanmax(const Tensor& x, const Over& axes, bool keepdims) {
-  return extreme_number<static_cast<Tensor (*)(const Tensor&, const Over&, bool)>(max)>(x, axes, keepdims,
-                                                                                        -INFINITY);
+  constexpr Tensor (*extreme)(const Tensor&, const Over&, bool) = max;
+  return extreme_number<extreme>("nanmax", x, axes, keepdims, -INFINITY);
 }
 Tensor nanmin(const Tensor& x, const Over& axes, bool keepdims) {
-  return extreme_number<static_cast<Tensor (*)(const Tensor&, const Over&, bool)>(min)>(x, axes, keepdims,
-                                                                                        INFINITY);
+  constexpr Tensor (*extreme)(const Tensor&, const Over&, bool) = min;
+  return extreme_number<extreme>("nanmin", x, axes, keepdims, INFINITY);
 }
 
 Tensor cumsum(const Tensor& x, std::optional<int64_t> axis) {

@@ -10,6 +10,7 @@
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/indexing.h"
 #include "ops/linalg_rules.h"
 #include "ops/matmul.h"
 #include "ops/reduce.h"
@@ -24,6 +25,11 @@ Tensor diagonal(const Tensor& x, int64_t offset) {
   const int64_t count = std::max<int64_t>(0, std::min(rows - down, columns - across));
   Shape flat(x.shape().begin(), x.shape().end() - 2);
   flat.push_back(rows * columns);
+  const bool has_steps = count > 1 && x.strides()[x.ndim() - 2] == columns * x.strides()[x.ndim() - 1];
+  if (count > 1 && !has_steps) {  // all elements would be copied
+    const Tensor i = arange(count, DType::int64, x.device());
+    return gather(x, {i + down, i + across}, IndexAttrs{{x.ndim() - 2, x.ndim() - 1}, {}, x.ndim() - 2});
+  }
   const int64_t first = count == 0 ? 0 : down * columns + across;
   return slice_axis(reshape(x, flat), -1, first, first + count * (columns + 1), columns + 1);
 }

@@ -6,6 +6,7 @@
 #include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/elementwise.h"
+#include "ops/parts.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -170,7 +171,13 @@ Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
     fail<ShapeError>("[vecdot] axis ", axis, " must have one extent in both: ", describe(a), " and ",
                      describe(b));
   }
-  return astype(sum(widened(conj(a)) * widened(b), Axes{at}), promote(a.dtype(), b.dtype()));
+  const Shape shape = broadcast_shapes(a.shape(), b.shape(), "vecdot");
+  const Axes axes{rank + at};
+  const Tensor product = by_parts(
+      {broadcast_to(a, shape), broadcast_to(b, shape)}, axes,
+      [&](const Tensors& part) { return sum(widened(conj(part[0])) * widened(part[1]), axes, true); },
+      [](const Tensor& sums, const Axes& axis) { return sum(sums, axis, true); });
+  return astype(squeeze(product, axes), promote(a.dtype(), b.dtype()));
 }
 
 }  // namespace tidu

@@ -5,24 +5,46 @@
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/linalg_rules.h"
+#include "ops/parts.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace tidu::linalg {
 namespace {
 
+// Real numbers of the sizes of any, in the dtype that norms are computed in.
+Tensor real_numbers(const Tensor& x) {
+  if (is_complex(x.dtype())) return abs(x);
+  return widened(is_floating(x.dtype()) ? x : astype(x, kDefaultFloat));
+}
+
+Tensor total(const Tensor& x, const Axes& axes) { return sum(x, axes, true); }
+
+Tensor extreme_of(const Tensor& sizes, const Axes& axes, bool largest) {
+  return largest ? max(sizes, axes, true) : min(sizes, axes, true);
+}
+
+// The largest or the smallest size.
+Tensor extreme_size(const Tensor& x, const Axes& axes, bool largest) {
+  return by_exact_parts(
+      x, axes, [&](const Tensor& part) { return extreme_of(abs(real_numbers(part)), axes, largest); },
+      [&](const Tensor& sizes, const Axes& axis) { return extreme_of(sizes, axis, largest); });
+}
+
 // (sum |x|^p)^(1 / p) is norm * scale. The largest (p > 0) or smallest power is made 1 beforehand, so that
 // none of those that matter is too large or small for the dtype. A norm that is 0 is a constant: such rows
 // are computed as if they were ones.
 struct ScaledNorm {
   ScaledNorm(const Tensor& x, const Axes& axes, double p) {
-    const Tensor sizes = stop_gradient(abs(x));
-    const Tensor extreme = p > 0 ? max(sizes, axes, true) : min(sizes, axes, true);
+    const Tensor extreme = extreme_size(stop_gradient(x), axes, p > 0);
     scale = where(logical_and(extreme > 0, extreme < INFINITY), extreme, 1);
     vanishes = extreme == 0;
-    const Tensor vectors = where(vanishes, 1, x) / scale;
-    norm =
-        p == 2 ? sqrt(sum(square(vectors), axes, true)) : pow(sum(pow(abs(vectors), p), axes, true), 1 / p);
+    const auto powers = [&](const Tensors& part) {
+      const Tensor vectors = where(part[1], 1, real_numbers(part[0])) / part[2];
+      return total(p == 2 ? square(vectors) : pow(abs(vectors), p), axes);
+    };
+    const Tensor sum = by_parts({x, vanishes, scale}, axes, powers, total);
+    norm = p == 2 ? sqrt(sum) : pow(sum, 1 / p);
   }
   Tensor scale, vanishes, norm;
 };
@@ -34,27 +56,26 @@ Tensor power_norm(const Tensor& x, const Axes& axes, double p) {
 
 }  // namespace
 
-Tensor vector_norm(const Tensor& given, const std::optional<Axes>& over, bool keepdims, double ord) {
-  if (is_complex(given.dtype())) return vector_norm(abs(given), over, keepdims, ord);
-  const Tensor x = widened(is_floating(given.dtype()) ? given : astype(given, kDefaultFloat));
+Tensor vector_norm(const Tensor& x, const std::optional<Axes>& over, bool keepdims, double ord) {
   const Axes axes = over ? normalize_axes(*over, x.ndim(), "vector_norm") : all_axes(x.ndim());
   int64_t count = 1;
   for (const int64_t axis : axes) count *= x.size(static_cast<int>(axis));
   if (count == 0 && ord < 0) {
-    fail<ShapeError>("[vector_norm] of order ", ord, ", which no elements do not have: ", describe(given));
+    fail<ShapeError>("[vector_norm] of order ", ord, ", which no elements do not have: ", describe(x));
   }
   if (std::isnan(ord)) fail<ValueError>("[vector_norm] the order is NaN");
   Tensor norm;
   if (ord == 0) {
-    norm = astype(count_nonzero(x, axes, true), x.dtype());
+    norm = count_nonzero(x, axes, true);
   } else if (ord == 1 || count == 0) {
-    norm = sum(abs(x), axes, true);
+    const auto sizes = [&](const Tensors& part) { return total(abs(real_numbers(part[0])), axes); };
+    norm = by_parts({x}, axes, sizes, total);
   } else if (std::isinf(ord)) {
-    norm = ord > 0 ? max(abs(x), axes, true) : min(abs(x), axes, true);
+    norm = extreme_size(x, axes, ord > 0);
   } else {
     norm = power_norm(x, axes, ord);
   }
-  norm = is_floating(given.dtype()) ? astype(norm, given.dtype()) : norm;
+  norm = astype(norm, is_inexact(x.dtype()) ? part_of(x.dtype()) : kDefaultFloat);
   return keepdims ? norm : squeeze(norm, axes);
 }
 

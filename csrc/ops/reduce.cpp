@@ -9,6 +9,7 @@
 #include "ops/complex.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/parts.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
 
@@ -186,24 +187,35 @@ Tensor product_of_last(Tensor x) {
   return x.size(-1) == 0 ? sum(x, Axes{-1}) + 1 : select(x, -1, 0);
 }
 
-// Of complex numbers what the kernels do not take, with axes that are kept where `keepdims`.
-std::optional<Tensor> reduce_complex(const Primitive& primitive, const Tensor& x, const Axes& axes,
-                                     double correction, bool keepdims) {
-  if (&primitive == &primitives::count_nonzero) return count_nonzero(x != 0, axes, keepdims);
-  if (&primitive == &primitives::var)
-    return var(real(x), axes, correction, keepdims) + var(imag(x), axes, correction, keepdims);
-  if (&primitive == &primitives::std)
-    return hypot(std(real(x), axes, correction, keepdims), std(imag(x), axes, correction, keepdims));
-  if (&primitive != &primitives::prod) return std::nullopt;
+// The same over any axes, which are kept.
+Tensor complex_product(const Tensor& x, const Axes& axes) {
   Axes order;
   for (int i = 0; i < x.ndim(); ++i) {
     if (!axes.contains(i)) order.push_back(i);
   }
   for (int64_t axis : axes) order.push_back(axis);
   Shape rows = reduced_shape(x.shape(), axes);
-  const Shape shape = keepdims ? kept_shape(x.shape(), axes) : rows;
   rows.push_back(reduced_count(x.shape(), axes));
-  return reshape(product_of_last(reshape(permute_dims(x, order), rows)), shape);
+  return reshape(product_of_last(reshape(permute_dims(x, order), rows)), kept_shape(x.shape(), axes));
+}
+
+// Of complex numbers what the kernels do not take, with axes that are kept where `keepdims`.
+std::optional<Tensor> reduce_complex(const Primitive& primitive, const Tensor& x, const Axes& axes,
+                                     double correction, bool keepdims) {
+  if (&primitive == &primitives::count_nonzero) {
+    const Tensor count = by_exact_parts(
+        x, axes, [&](const Tensor& part) { return count_nonzero(part != 0, axes, true); },
+        [](const Tensor& counts, const Axes& axis) { return sum(counts, axis, true); });
+    return keepdims ? count : squeeze(count, axes);
+  }
+  if (&primitive == &primitives::var)
+    return var(real(x), axes, correction, keepdims) + var(imag(x), axes, correction, keepdims);
+  if (&primitive == &primitives::std)
+    return hypot(std(real(x), axes, correction, keepdims), std(imag(x), axes, correction, keepdims));
+  if (&primitive != &primitives::prod) return std::nullopt;
+  const Tensor product = by_parts(
+      {x}, axes, [&](const Tensors& part) { return complex_product(part[0], axes); }, complex_product);
+  return keepdims ? product : squeeze(product, axes);
 }
 
 // Whether any or all elements are true, by their number, so that x need not be copied; and the mean of

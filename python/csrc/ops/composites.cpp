@@ -2,6 +2,7 @@
 #include "ops/composites.h"
 
 #include "ops/operations.h"
+#include "ops/parts.h"
 
 namespace tidu::python {
 namespace {
@@ -31,7 +32,9 @@ Tensor clip_between(const Tensor& x, const py::object& low, const py::object& hi
 }
 
 bool all_close(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
-  return item<bool>(all(isclose(a, b, rtol, atol, equal_nan)));
+  const Shape shape = broadcast_shapes(a.shape(), b.shape(), "allclose");
+  const auto close = [&](const Tensor& x, const Tensor& y) { return isclose(x, y, rtol, atol, equal_nan); };
+  return item<bool>(all_of_pairs(broadcast_to(a, shape), broadcast_to(b, shape), close));
 }
 
 Tensor differences(const Tensor& x, int64_t n, int64_t axis, const std::optional<Tensor>& before,
