@@ -27,6 +27,9 @@
 #include "core/watch.h"
 
 namespace tidu {
+
+bool shows_leaf(const Tensor& tensor);  // a leaf of the ambient tape or a view of one (grads/backward.cpp)
+
 namespace {
 
 struct Chain {
@@ -155,19 +158,18 @@ bool concerns_traces(const Tensor& tensor) {
 bool is_watched() { return Watch::active() || Watch::of_all.load(std::memory_order_acquire); }
 
 // A tracked tensor whose storage was overwritten through another view no longer is what its derivative says.
-// A leaf of the ambient tape is whatever its memory holds.
+// A leaf of the ambient tape is whatever its memory holds, and so are views of it.
 void check_not_overwritten(const Call& call) {
   for (const Tensor& input : call.inputs.subspan(call.primitive.overwrites ? call.outputs.size() : 0)) {
     const TensorImpl& impl = input.impl();
     if (!impl.storage || impl.storage->version() == impl.version || !is_grad_enabled()) continue;
-    const auto says_what_it_is = [&](const Trace& trace) {
-      return trace.differentiates() && impl.link(trace.id()) && !(trace.is_ambient() && input.is_leaf());
+    const auto knows_it = [&](const Trace& trace) {
+      return trace.differentiates() && impl.link(trace.id()) && !(trace.is_ambient() && shows_leaf(input));
     };
-    if (any_trace(says_what_it_is) || impl.storage->traced_version() > impl.version)
-      fail<GradientError>(
-          describe_call(call),
-          ": an input that is being differentiated was overwritten in place through another view of its "
-          "memory (take the view again after the write, or write to a copy)");
+    if (any_trace(knows_it) || impl.storage->traced_version() > impl.version)
+      fail<GradientError>(describe_call(call),
+                          ": an input that is being differentiated was overwritten in place through another "
+                          "view of its memory (take the view again after the write, or write to a copy)");
   }
 }
 

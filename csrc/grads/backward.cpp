@@ -118,6 +118,13 @@ bool Tensor::is_leaf() const {
   return !node || node->is_leaf;
 }
 
+bool shows_leaf(const Tensor& tensor) {
+  const Node* node = ambient_node(tensor);
+  while (node && !node->is_leaf && node->primitive && node->primitive->view)
+    node = node->inputs[0].producer.get();
+  return !node || node->is_leaf;
+}
+
 Tensor& Tensor::set_requires_grad(bool value) {
   if (value == requires_grad()) return *this;
   if (value && !is_differentiable(dtype())) {
