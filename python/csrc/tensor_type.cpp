@@ -5,6 +5,7 @@
 #include <array>
 
 #include "callables.h"
+#include "core/trace.h"
 
 namespace tidu::python {
 
@@ -112,15 +113,22 @@ template <BinaryFunction F> PyObject* binary(PyObject* a, PyObject* b) {
   });
 }
 
+// Whether the derivative reads the first operand.
+template <BinaryFunction F> bool reads_first(const Tensor& x, const Operand& y) {
+  constexpr BinaryFunction plus = add, minus = subtract, over = divide, power = pow;
+  const bool is_by_second = y.tensor() && is_tracked(*y.tensor());
+  return F == power ? is_by_second || is_tracked(x) : is_by_second && F != plus && F != minus && F != over;
+}
+
 // x op= y writes the result into x's memory.
 template <BinaryFunction F> PyObject* in_place(PyObject* a, PyObject* b) {
   return guarded_as(kName<F>, [&]() -> PyObject* {
-    const Argument x(a), y(b, tensor_among(a));
+    const Tensor& x = tensor_of(a);
+    const Argument y(b, tensor_among(a));
     if (!y) Py_RETURN_NOTIMPLEMENTED;
-    const Tensor result = F(x.operand(), y.operand());
-    if (result.shape() != x.tensor().shape()) {
-      fail<ShapeError>("[assign] the result ", describe(result), " does not fit in place into ",
-                       describe(x.tensor()));
+    const Tensor result = F(reads_first<F>(x, y.operand()) ? copy(x) : x, y.operand());
+    if (result.shape() != x.shape()) {
+      fail<ShapeError>("[assign] the result ", describe(result), " does not fit in place into ", describe(x));
     }
     assign(tensor_of(a), result);
     Py_INCREF(a);

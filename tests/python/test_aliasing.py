@@ -1,5 +1,7 @@
 """What shares memory and what does not: grads, cotangents, views that were written to, arguments of rules."""
 
+import operator
+
 import numpy as np
 import pytest
 import tidu as td
@@ -545,3 +547,46 @@ def test_a_view_of_a_result_is_not_used_after_a_write():
         part[0] = 5.0
     with pytest.raises(td.GradientError, match="overwritten in place after the call"):
         product.sum().backward()
+
+
+AUGMENTED = {
+    "*": (operator.imul, lambda a, b: (2 * a * b * b, 2 * a * a * b)),
+    "/": (operator.itruediv, lambda a, b: (2 * a / b**2, -2 * a**2 / b**3)),
+    "+": (operator.iadd, lambda a, b: (2 * (a + b), 2 * (a + b))),
+    "-": (operator.isub, lambda a, b: (2 * (a - b), -2 * (a - b))),
+    "**": (operator.ipow, lambda a, b: (2 * b * a ** (2 * b - 1), 2 * np.log(a) * a ** (2 * b))),
+    "%": (operator.imod, lambda a, b: (2 * (a % b), -2 * (a % b) * (a // b))),
+}
+
+
+@pytest.mark.parametrize("symbol", AUGMENTED)
+def test_operators_in_place_are_differentiated(symbol):
+    run, slopes = AUGMENTED[symbol]
+    a, b = np.array([2.5, 3.5]), np.array([1.2, 1.7])
+
+    def square(x, y, key=...):
+        z = td.copy(x)
+        if key is ...:
+            z = run(z, y)
+        else:
+            z[key] = run(z[key], y[key])
+        return (z * z).sum()
+
+    for key, chosen in (
+        (..., slice(None)),
+        (slice(0, 1), slice(0, 1)),
+        ([True, False], slice(0, 1)),
+        (1, slice(1, 2)),
+    ):
+        x, y = leaf(a.tolist()), leaf(b.tolist())
+        square(x, y, key).backward()
+        want = [2 * a, 0 * b]
+        for total, slope in zip(want, slopes(a, b), strict=True):
+            total[chosen] = slope[chosen]
+        np.testing.assert_allclose(x.grad.tolist(), want[0], rtol=1e-5)
+        np.testing.assert_allclose(y.grad.tolist(), want[1], rtol=1e-5)
+    x = leaf(a.tolist())
+    z = td.copy(x)
+    z **= 3
+    z.sum().backward()
+    np.testing.assert_allclose(x.grad.tolist(), 3 * a**2, rtol=1e-5)
