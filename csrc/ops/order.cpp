@@ -359,9 +359,15 @@ Tensor histogram_edges(const Tensor& x, int64_t bins, const std::optional<std::p
   return astype(first + (high + half - first) * part, dtype);
 }
 
-Tensor histogram(const Tensor& x, const Tensor& edges, const std::optional<Tensor>& weights, bool density) {
-  if (edges.ndim() != 1 || edges.size(0) < 2)
-    fail<ShapeError>("[histogram] edges are a vector of at least two numbers, not ", describe(edges));
+Tensor histogram(const Tensor& x, const Tensor& given, const std::optional<Tensor>& weights, bool density) {
+  if (given.ndim() != 1 || given.size(0) < 2)
+    fail<ShapeError>("[histogram] edges are a vector of at least two numbers, not ", describe(given));
+  const auto falls = [](const Tensor& edges) {
+    return logical_not(slice_axis(edges, 0, {}, -1) <= slice_axis(edges, 0, 1, {}));
+  };
+  const Tensor edges =
+      checked(given, falls, "histogram",
+              "the edges do not ascend, or the elements that they are found by are not finite");
   if (weights && !(weights->shape() == x.shape()))
     fail<ShapeError>("[histogram] ", describe(*weights), " is no weight for each of ", describe(x));
   const int64_t bins = edges.size(0) - 1;

@@ -377,3 +377,33 @@ def test_histogram(rng):
     for call in (lambda: td.histogram(td.ones(3), 0), lambda: td.histogram(td.ones(3), range=(1, 0))):
         with pytest.raises(ValueError, match="histogram"):
             call()
+
+
+@pytest.mark.parametrize("edges", [[3.0, 1.0, 2.0], [0.0, 1.0, 0.5], [0.0, td.nan, 1.0], [2.0, 1.0]])
+def test_edges_that_do_not_ascend(edges, device):
+    x = td.tensor([1.0, 2.0, 3.0], device=device)
+    bins = td.tensor(edges, device=device)
+    for call in (
+        lambda: td.histogram(x, bins=bins),
+        lambda: td.histogram(x, bins=bins, density=True, weights=x),
+        lambda: td.bucketize(x, bins),
+        lambda: td.digitize(x, bins),
+        lambda: td.compile(lambda e: td.histogram(x, bins=e).hist)(bins),
+    ):
+        with pytest.raises(ValueError, match="do not ascend"):
+            call()
+            td.cuda.synchronize() if device == "cuda" else None
+
+
+def test_edges_that_ascend():
+    x = td.tensor([1.0, 2.0, 3.0])
+    assert (
+        td.histogram(x, bins=[1, 2, 2, 3]).hist.tolist()
+        == np.histogram([1.0, 2, 3], [1, 2, 2, 3])[0].tolist()
+    )
+    assert td.bucketize(x, td.tensor([1.0, td.nan, td.nan])).tolist() == [0, 1, 1]
+    assert td.bucketize(x, td.tensor([2])).tolist() == [0, 0, 1]
+    assert td.bucketize(x, td.tensor([], dtype=td.float32)).tolist() == [0, 0, 0]
+    for bad in ([td.nan, 1.0], [1.0, td.inf]):
+        with pytest.raises(ValueError, match=r"\[histogram\] .*finite"):
+            td.histogram(td.tensor(bad))

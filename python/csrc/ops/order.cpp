@@ -1,6 +1,8 @@
 // Sorting, searching and counting. What gives several tensors is named in tidu/_order.py.
 #include "ops/order.h"
 
+#include "ops/checked.h"
+
 #include "ops/operations.h"
 
 namespace tidu::python {
@@ -38,7 +40,14 @@ Tensor search(const Tensor& rows, const Tensor& values, const std::string& side,
 Tensor bucketize(const Tensor& x, const Tensor& boundaries, bool right) {
   if (boundaries.ndim() != 1)
     fail<ShapeError>("[bucketize] boundaries are a sorted vector, not ", describe(boundaries));
-  return searchsorted(boundaries, x, right);
+  const auto falls = [](const Tensor& bounds) {
+    const Tensor one = slice_axis(bounds, 0, {}, -1), next = slice_axis(bounds, 0, 1, {});
+    return logical_not(logical_or(one <= next, isnan(next)));  // NaN stands last
+  };
+  const Tensor sorted = boundaries.size(0) < 2
+                            ? boundaries
+                            : checked(boundaries, falls, "bucketize", "the boundaries do not ascend");
+  return searchsorted(sorted, x, right);
 }
 Tensor digitize(const Tensor& x, const Tensor& bins, bool right) { return bucketize(x, bins, !right); }
 
