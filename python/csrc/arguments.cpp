@@ -59,8 +59,8 @@ void explain(PyObject* self, std::span<PyObject* const> arguments, const auto& g
       error.restore();
       return name_called(self, arguments);
     }
-    const py::object message = py::module_::import("tidu._arguments").attr("refusal")(text, given(), named());
-    PyErr_SetObject(PyExc_TypeError, message.ptr());
+    const py::object better = py::module_::import("tidu._arguments").attr("refusal")(text, given(), named());
+    PyErr_SetObject(py::type::handle_of(better).ptr(), better.ptr());
   } catch (...) { set_python_error(); }
 }
 

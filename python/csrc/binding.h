@@ -74,6 +74,10 @@ std::optional<DType> dtype_from_object(PyObject* object);
 std::optional<Dims> dims_from_object(PyObject* object);
 // Of an object with __index__, or a ValueError.
 int64_t int64_from_object(PyObject* object);
+// Of a number that is no complex one, or a ValueError.
+double double_from_object(PyObject* object);
+// An integer of any size, in few characters.
+std::string in_words(py::handle integer);
 py::object to_python(const Scalar& value);
 py::tuple to_tuple(const Dims& dims);
 // The row-major host elements of one dtype as Python numbers.

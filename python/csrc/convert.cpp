@@ -35,8 +35,7 @@ Scalar integer_scalar(PyObject* object) {
     if (!PyErr_Occurred()) return Scalar(natural);
     PyErr_Clear();
   }
-  if (overflow)
-    fail<ValueError>("integer ", py::str(object).cast<std::string>(), " fits neither int64 nor uint64");
+  if (overflow) fail<ValueError>(in_words(object), " fits neither int64 nor uint64");
   if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
   return Scalar(static_cast<int64_t>(value));
 }
@@ -113,7 +112,21 @@ int64_t int64_from_object(PyObject* object) {
   if (value != -1 || !PyErr_Occurred()) return value;
   const py::error_already_set error;
   if (!error.matches(PyExc_OverflowError)) throw error;
-  fail<ValueError>("the integer ", py::str(object).cast<std::string>(), " does not fit int64");
+  fail<ValueError>(in_words(object), " does not fit int64");
+}
+
+double double_from_object(PyObject* object) {
+  const double value = PyFloat_AsDouble(object);
+  if (value != -1 || !PyErr_Occurred()) return value;
+  const py::error_already_set error;
+  if (!error.matches(PyExc_OverflowError)) throw error;
+  fail<ValueError>(in_words(object), " does not fit float64");
+}
+
+std::string in_words(py::handle integer) {
+  const auto exact = py::reinterpret_steal<py::object>(PyNumber_Index(integer.ptr()));
+  if (!exact) throw py::error_already_set();
+  return py::module_::import("tidu._arguments").attr("in_words")(exact).cast<std::string>();
 }
 
 std::optional<Dims> dims_from_object(PyObject* object) {

@@ -37,9 +37,11 @@ int64_t to_index(PyObject* item) {
     if (value != -1 || !PyErr_Occurred()) return value;
     PyErr_Clear();
   }
-  const Py_ssize_t value = PyNumber_AsSsize_t(item, PyExc_IndexError);
-  if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
-  return value;
+  const Py_ssize_t value = PyNumber_AsSsize_t(item, PyExc_OverflowError);
+  if (value != -1 || !PyErr_Occurred()) return value;
+  const py::error_already_set error;
+  if (!error.matches(PyExc_OverflowError)) throw error;
+  fail<IndexError>("[index] ", in_words(item), " is out of range for every axis");
 }
 
 [[noreturn]] void fail_type(PyObject* item) {

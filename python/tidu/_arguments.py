@@ -24,6 +24,10 @@ _TYPES = {
         "Tensor",
         lambda x: not isinstance(x, (str, bytes, dict, set, type(None), types.FunctionType)),
     ),
+    "TensorLike": (
+        "Tensor",
+        lambda x: not isinstance(x, (str, bytes, dict, set, type(None), types.FunctionType)),
+    ),
     "SupportsInt": ("int", lambda x: hasattr(x, "__index__")),
     "SupportsIndex": ("int", lambda x: hasattr(x, "__index__")),
     "SupportsFloat": ("float", lambda x: hasattr(x, "__float__") or hasattr(x, "__index__")),
@@ -130,16 +134,46 @@ def misplaced(
     return None
 
 
+def in_words(number: int) -> str:
+    """An integer of any size, in few characters."""
+    bits = number.bit_length()
+    return f"the integer {number}" if bits <= 64 else f"an integer of {bits} bits"
+
+
+def _too_large(wanted: Sequence[str], value: Any, bits: int) -> str | None:
+    """What is said of an integer that is larger than what is wanted can be."""
+    if isinstance(value, (tuple, list)):
+        return next(filter(None, (_too_large(wanted, item, bits) for item in value)), None)
+    if not isinstance(value, int):
+        return None
+    if "float" in wanted:
+        try:
+            float(value)
+        except OverflowError:
+            return f"{in_words(value)}, which does not fit float64"
+        return None
+    is_whole = any(word.endswith(("int", "ints")) for word in wanted)
+    if not is_whole or -(1 << (bits - 1)) <= value < 1 << (bits - 1):
+        return None
+    return f"{in_words(value)}, which does not fit int{bits}"
+
+
 def _mistyped(
-    name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: dict[str, Any]
-) -> str | None:
+    name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: dict[str, Any], bits: int = 64
+) -> Exception | None:
+    """Which argument is not of the kind that its annotation says, or an integer of more bits."""
     given = dict(zip(signature.parameters, args, strict=False)) | kwargs
     for key, value in given.items():
-        kinds = _kinds(signature.parameters[key].annotation)
-        if not kinds or any(fits(value) for _, fits in kinds):
+        if key not in signature.parameters:
             continue
-        wanted = " or ".join(dict.fromkeys(words for words, _ in kinds))
-        return f"[{name}] the argument {key!r} must be {wanted}, not {type(value).__name__}"
+        kinds = _kinds(str(signature.parameters[key].annotation))
+        wanted = list(dict.fromkeys(words for words, _ in kinds))
+        if kinds and not any(fits(value) for _, fits in kinds):
+            kind = type(value).__name__
+            return TypeError(f"[{name}] the argument {key!r} must be {' or '.join(wanted)}, not {kind}")
+        too_large = _too_large(wanted, value, bits)
+        if too_large:
+            return ValueError(f"[{name}] the argument {key!r} is {too_large}")
     return None
 
 
@@ -156,7 +190,7 @@ def _kinds_of(args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
     return [type(x).__name__ for x in args] + [f"{k}: {type(x).__name__}" for k, x in kwargs.items()]
 
 
-def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
     """In place of what pybind11 says where arguments fit no signature; `args` are as it was called."""
     name = text[: text.index("(")]
     lines = re.findall(r"^    \d+\. (.*)$", text.partition("\n\nInvoked with")[0], re.MULTILINE)
@@ -166,14 +200,17 @@ def refusal(text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     elif signatures and next(iter(signatures[0].parameters), None) == "self":
         signatures = [s.replace(parameters=list(s.parameters.values())[1:]) for s in signatures]
         args = args[1:]
-    if len(signatures) == 1:
-        wrong = misplaced(name, signatures[0], args, kwargs) or _mistyped(name, signatures[0], args, kwargs)
-        if wrong:
+    meant = [s for s in signatures if misplaced(name, s, args, kwargs) is None]
+    if len(meant) == 1:
+        wrong = _mistyped(name, meant[0], args, kwargs) or _mistyped(name, meant[0], args, kwargs, 32)
+        if wrong and (len(signatures) == 1 or isinstance(wrong, ValueError)):
             return wrong
-        _read_numbers(signatures[0], args, kwargs)
+        _read_numbers(meant[0], args, kwargs)
+    elif len(signatures) == 1:
+        return TypeError(misplaced(name, signatures[0], args, kwargs))
     kinds = _kinds_of(args, kwargs)
     takes = " or ".join(f"({', '.join(signature.parameters)})" for signature in signatures)
-    return f"[{name}] takes {_short(takes)}, and cannot read ({_short(', '.join(kinds))})"
+    return TypeError(f"[{name}] takes {_short(takes)}, and cannot read ({_short(', '.join(kinds))})")
 
 
 # Values as text: of tensors and arrays no more than that they are some.
@@ -207,6 +244,10 @@ def named(error: BaseException, called: str) -> BaseException:
     return error
 
 
+# What is said without the name of an argument, or with that of one within.
+_VAGUE = re.compile(r"^\[_|cannot read| does not fit |too large to convert")
+# What Python says where an integer has too many digits to be written.
+_HUGE = "for integer string conversion"
 # Of an operation, and not of what an argument is.
 _OF_CALL = re.compile(r"\[(?!(?:asarray|bool|float|int|_\w*)\])(\w+)\](?!.*\bnot (?:<class ')?function'?>?$)")
 _PACKAGE = str(Path(__file__).parent) + os.sep
@@ -261,13 +302,26 @@ def _better(
     text = str(error)
     if not _is_ours(error):
         return None
+    signature = inspect.signature(function)
+    signature = signature.replace(parameters=list(signature.parameters.values())[own:])
+    if _HUGE in text:
+        given = dict(zip(signature.parameters, args, strict=False)) | kwargs
+        wanted = ((key, _too_large(("int",), value, 64)) for key, value in given.items())
+        return next(
+            (ValueError(f"[{name}] the argument {key!r} is {words}") for key, words in wanted if words), None
+        )
+    is_of_kind = isinstance(error, TypeError | AttributeError | OverflowError)
+    if (is_of_kind and not text.startswith("[")) or _VAGUE.search(text):
+        wrong = _mistyped(name, signature, args, kwargs)
+        if wrong:
+            return wrong
     operation = _OF_CALL.match(text)
     if operation and any(map(_is_function, (*args, *kwargs.values()))):
         return named(error, operation[1])  # which may be one that was given
     is_told = type(error) is not TypeError or (text.startswith("[") and not text.startswith("[_"))
     if is_told and not isinstance(error, AttributeError):
         return named(error, name)
-    takes = _short(", ".join(list(inspect.signature(function).parameters)[own:]))
+    takes = _short(", ".join(signature.parameters))
     given = _short(", ".join(_kinds_of(args, kwargs)))
     reason = "" if text.startswith("[_") else f": {text}"
     return named(TypeError(f"[{name}] takes ({takes}), and cannot read ({given}){reason}"), name)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidu import _core
+from tidu._arguments import in_words
 from tidu._directional import Point
 from tidu._pytree import tree_map, unflatten
 from tidu._transforms import Flat, inputs_of, jacobian, match_tree
@@ -148,5 +149,7 @@ def taylor(function: Callable[..., Any], x: Any, order: int) -> Taylor:
         raise TypeError(f"[taylor] the order must be an int, not {type(order).__name__}")
     order = operator.index(order)
     if order < 0:
-        raise ValueError(f"[taylor] the order must not be negative: {order}")
+        raise ValueError(f"[taylor] the order must not be negative: {in_words(order)}")
+    if order >= 1 << 16:
+        raise ValueError(f"[taylor] the argument 'order' is {in_words(order)}, which is beyond all memory")
     return Taylor(function, x, order)

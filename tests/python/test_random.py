@@ -109,11 +109,11 @@ def test_samples_are_differentiable_in_their_parameters():
     assert g.tolist() == pytest.approx(float(td.sum(td.random.normal(key(9), (5,)))))
 
 
-@pytest.mark.parametrize("number", [-1, 2**64])
-def test_seeds_that_do_not_fit_are_named(number):
-    with pytest.raises(ValueError, match=rf"\[key\] takes integers from 0 to 2\^64 - 1, not {number}"):
+@pytest.mark.parametrize("number, words", [(-1, "the integer -1"), (2**64, "an integer of 65 bits")])
+def test_seeds_that_do_not_fit_are_named(number, words):
+    with pytest.raises(ValueError, match=rf"\[key\] takes integers from 0 to 2\^64 - 1, not {words}"):
         td.random.key(number)
-    with pytest.raises(ValueError, match=rf"\[fold_in\].*not {number}"):
+    with pytest.raises(ValueError, match=rf"\[fold_in\].*not {words}"):
         td.random.fold_in(td.random.key(0), number)
     assert td.random.key(2**64 - 1).tolist() != td.random.key(0).tolist()
 

@@ -64,9 +64,10 @@ template <class T> T number(PyObject* object, DType dtype) {
     return number<T>(element_to_python(value, tensor_of(object).dtype()).ptr(), dtype);
   }
   if constexpr (is_complex_type<T>) {
+    using Part = decltype(T::re);
+    if (PyLong_Check(object)) return {static_cast<Part>(double_from_object(object)), Part(0)};
     const Py_complex value = PyComplex_AsCComplex(object);
     if (value.real == -1 && PyErr_Occurred()) throw py::error_already_set();
-    using Part = decltype(T::re);
     return {static_cast<Part>(value.real), static_cast<Part>(value.imag)};
   } else if constexpr (std::is_same_v<T, bool>) {
     return PyObject_IsTrue(object) == 1;
@@ -81,11 +82,9 @@ template <class T> T number(PyObject* object, DType dtype) {
       if (!PyErr_Occurred()) return large;
       PyErr_Clear();
     }
-    fail<ValueError>("[tensor] the number ", py::str(object).cast<std::string>(), " does not fit ", dtype);
+    fail<ValueError>("[tensor] ", in_words(integer), " does not fit ", dtype);
   } else {
-    const double value = PyFloat_AsDouble(object);
-    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
-    return static_cast<T>(value);
+    return static_cast<T>(double_from_object(object));
   }
 }
 

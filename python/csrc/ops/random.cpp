@@ -14,8 +14,7 @@ uint64_t to_uint64(const py::object& number, const char* what) {
   const uint64_t value = PyLong_AsUnsignedLongLong(integer.ptr());
   if (!PyErr_Occurred()) return value;
   PyErr_Clear();
-  fail<ValueError>("[", what, "] takes integers from 0 to 2^64 - 1, not ",
-                   py::str(integer).cast<std::string>());
+  fail<ValueError>("[", what, "] takes integers from 0 to 2^64 - 1, not ", in_words(integer));
 }
 
 }  // namespace

@@ -53,9 +53,8 @@ bool load(PyObject* object, int64_t& value) {
 }
 
 bool load(PyObject* object, double& value) {
-  if (!PyNumber_Check(object)) return false;
-  value = PyFloat_AsDouble(object);
-  if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+  if (!PyNumber_Check(object) || PyComplex_Check(object)) return false;
+  value = double_from_object(object);
   return true;
 }
 
@@ -133,6 +132,10 @@ py::list Parameters::names_from(size_t first) const {
 void Parameters::fail_type(size_t i, const std::string& expected, PyObject* given) const {
   throw py::type_error(str("[", op_, "] the argument '", PyUnicode_AsUTF8(names_[i]), "' must be ", expected,
                            ", not ", py::str(py::type::of(given)).cast<std::string>()));
+}
+
+void Parameters::fail_value(size_t i, std::string_view reason) const {
+  fail<ValueError>("[", op_, "] the argument '", PyUnicode_AsUTF8(names_[i]), "': ", reason);
 }
 
 std::string Parameters::typed(std::span<const std::string> types, bool is_method, bool variadic) const {

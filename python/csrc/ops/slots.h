@@ -55,6 +55,7 @@ class Parameters {
   size_t count() const { return names_.size(); }
   const char* op() const { return op_; }
   [[noreturn]] void fail_type(size_t i, const std::string& expected, PyObject* given) const;
+  [[noreturn]] void fail_value(size_t i, std::string_view reason) const;
   // "(x: Tensor, axis: int | None = None) -> Tensor", for the stubs.
   std::string typed(std::span<const std::string> types, bool is_method, bool variadic) const;
 
@@ -67,7 +68,11 @@ class Parameters {
 
 template <class T> struct Given {
   Given(const Parameters& parameters, size_t i, PyObject* const* placed) {
-    if (!load(placed[i], value)) parameters.fail_type(i, type_name<T>(), placed[i]);
+    bool is_loaded = false;
+    try {
+      is_loaded = load(placed[i], value);
+    } catch (const ValueError& error) { parameters.fail_value(i, error.what()); }
+    if (!is_loaded) parameters.fail_type(i, type_name<T>(), placed[i]);
   }
   const T& get() const { return value; }
   T value{};

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import tidu as td
+from tidu._arguments import in_words
 
 from .._core import _training as training
 from .batches import EndOfItems, Source, collate, has_items_of, is_iterable, packed, unpacked
@@ -16,6 +17,7 @@ from .datasets import TensorDataset
 from .samplers import RandomSampler, SequentialSampler, order_of
 from .workers import Workers, WorkersAhead
 
+_MOST_WORKERS = 1024
 _ENDLESS = 2**40  # batches of a data set that does not say how many there are
 
 
@@ -151,7 +153,14 @@ class DataLoader:
             ("num_workers", num_workers, 0),
         ]:
             if _whole(value, name) < least:
-                raise ValueError(f"[DataLoader] {name} is {value}, but must be at least {least}")
+                raise ValueError(f"[DataLoader] {name} is {in_words(value)}, but must be at least {least}")
+            if value >= 1 << 63:
+                raise ValueError(f"[DataLoader] {name} is {in_words(value)}, which does not fit int64")
+        if num_workers > _MOST_WORKERS:
+            number = in_words(num_workers)
+            raise ValueError(
+                f"[DataLoader] 'num_workers' is {number}, but at most {_MOST_WORKERS} (one a core is many)"
+            )
         key = td.random.key(0) if key is None else _checked_key(key)
         if is_iterable(dataset) and (shuffle or sampler is not None or batch_sampler is not None):
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from operator import index
 from typing import Any
 
 import tidu as td
@@ -47,9 +48,10 @@ def _of_epoch(key: td.Tensor, epoch: int) -> td.Tensor:
 
 
 def _number(op: str, name: str, value: int, least: int) -> int:
-    if not least <= value:
+    number = index(value)
+    if number < least:
         raise ValueError(f"[{op}] {name} is {value}, but must be at least {least}")
-    return int(value)
+    return number
 
 
 class SequentialSampler(Sampler):
@@ -264,7 +266,7 @@ class DistributedSampler(Sampler):
     ) -> None:
         self._dataset, self.shuffle, self.drop_last = dataset, shuffle, drop_last
         self.num_replicas = _number("DistributedSampler", "num_replicas", num_replicas, 1)
-        self.rank, self.key = rank, _key_of(key)
+        self.rank, self.key = index(rank), _key_of(key)
         if not 0 <= rank < num_replicas:
             raise ValueError(f"[DistributedSampler] rank is {rank}, but must be from 0 to {num_replicas - 1}")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any
 
 import tidu as td
+from tidu._arguments import in_words
 from tidu._core import Tensor
 from tidu.typing import DeviceLike, DTypeLike, Shape
 
@@ -870,10 +872,10 @@ class Unflatten(_Shown):
     """
 
     def __init__(self, axis: int, sizes: Sequence[int]) -> None:
-        self.axis, self.sizes = axis, tuple(sizes)
+        self.axis, self.sizes = index(axis), tuple(sizes)
 
     def forward(self, x: Tensor) -> Tensor:
         axis = self.axis + x.ndim if self.axis < 0 else self.axis
         if not 0 <= axis < x.ndim:
-            raise IndexError(f"[Unflatten] there is no axis {self.axis} in the shape {x.shape}")
+            raise IndexError(f"[Unflatten] {in_words(self.axis)} is no axis of the shape {x.shape}")
         return x.reshape((*x.shape[:axis], *self.sizes, *x.shape[axis + 1 :]))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import tidu as td
+from tidu._arguments import in_words
 from tidu._core import Tensor
 
 from .. import _core
@@ -160,9 +161,12 @@ class Optimizer:
             if name not in group:
                 continue
             try:
-                is_fit = fits(group[name])
+                is_fit = fits(group[name]) and (not isinstance(group[name], int) or float(group[name]) >= 0)
             except TypeError:
                 raise TypeError(f"[{self._name()}] {name} must be a number, not {group[name]!r}") from None
+            except OverflowError:
+                words = f"{in_words(group[name])}, which does not fit float64"
+                raise ValueError(f"[{self._name()}] {name} is {words}") from None
             if not is_fit:
                 raise ValueError(f"[{self._name()}] {name} is {group[name]}, but must {words}")
         betas = group.get("betas", (0, 0))

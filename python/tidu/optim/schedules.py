@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from operator import index
 from typing import Any, ClassVar
 
+from tidu._arguments import in_words
 from tidu._core import Tensor
 
 from .._core import TraceError, is_compiling
@@ -27,6 +29,14 @@ def _check_at_least(least: float, **values: float) -> None:
     for name, value in values.items():
         if not value >= least:
             raise ValueError(f"[schedule] {name} is {value}, but must be at least {least}")
+
+
+def _check_steps(least: int, **values: int) -> None:
+    for name, value in values.items():
+        number = index(value)
+        if not least <= number < 1 << 63:
+            words = f"be at least {least}" if number < least else "fit int64"
+            raise ValueError(f"[schedule] {name} is {in_words(number)}, but must {words}")
 
 
 class Schedule:
@@ -116,8 +126,7 @@ class StepLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        if step_size < 1:
-            raise ValueError(f"[StepLR] step_size is {step_size}, but must be at least 1")
+        _check_steps(1, step_size=step_size)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer)
 
@@ -174,7 +183,7 @@ class LinearLR(Schedule):
     def __init__(
         self, optimizer: Optimizer, total_steps: int, start: float = 1 / 3, end: float = 1.0
     ) -> None:
-        _check_at_least(1, total_steps=total_steps)
+        _check_steps(1, total_steps=total_steps)
         self.total_steps, self.start, self.end = total_steps, start, end
         super().__init__(optimizer)
 
@@ -193,7 +202,7 @@ class PolynomialLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, power: float = 1.0) -> None:
-        _check_at_least(1, total_steps=total_steps)
+        _check_steps(1, total_steps=total_steps)
         self.total_steps, self.power = total_steps, power
         super().__init__(optimizer)
 
@@ -213,8 +222,7 @@ class CosineLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, minimum: float = 0.0) -> None:
-        if total_steps < 1:
-            raise ValueError(f"[CosineLR] total_steps is {total_steps}, but must be at least 1")
+        _check_steps(1, total_steps=total_steps)
         self.total_steps, self.minimum = total_steps, minimum
         super().__init__(optimizer)
 
@@ -235,7 +243,7 @@ class CosineWarmRestartsLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, period: int, multiplier: int = 1, minimum: float = 0.0) -> None:
-        _check_at_least(1, period=period, multiplier=multiplier)
+        _check_steps(1, period=period, multiplier=multiplier)
         self.period, self.multiplier, self.minimum = period, multiplier, minimum
         super().__init__(optimizer)
 
@@ -271,7 +279,7 @@ class OneCycleLR(Schedule):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
-        _check_at_least(2, total_steps=total_steps)
+        _check_steps(2, total_steps=total_steps)
         if not 0 < pct_start < 1 or not pct_start * total_steps > 1:
             raise ValueError(
                 f"[OneCycleLR] pct_start is {pct_start}, but must be in (0, 1), and {total_steps} times it "
@@ -307,8 +315,7 @@ class WarmupLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, warmup_steps: int, start: float = 0.0) -> None:
-        if warmup_steps < 1:
-            raise ValueError(f"[WarmupLR] warmup_steps is {warmup_steps}, but must be at least 1")
+        _check_steps(1, warmup_steps=warmup_steps)
         self.warmup_steps, self.start = warmup_steps, start
         super().__init__(optimizer)
 
@@ -385,7 +392,8 @@ class ReduceLROnPlateau(Schedule):
             )
         if not 0 <= decay < 1:
             raise ValueError(f"[ReduceLROnPlateau] decay is {decay}, but must be in [0, 1)")
-        _check_at_least(0, patience=patience, cooldown=cooldown, minimum=minimum, eps=eps)
+        _check_steps(0, patience=patience, cooldown=cooldown)
+        _check_at_least(0, minimum=minimum, eps=eps)
         self.mode, self.decay, self.patience, self.cooldown = mode, decay, patience, cooldown
         self.threshold, self.threshold_mode, self.minimum, self.eps = threshold, threshold_mode, minimum, eps
         self.optimizer = optimizer
