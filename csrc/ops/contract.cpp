@@ -2,10 +2,11 @@
 #include "ops/contract.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
-#include <map>
-#include <set>
+#include <string_view>
 
+#include "base/few.h"
 #include "ops/arrange.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -245,39 +246,56 @@ namespace {
 
 // An operand whose axes have names: letters, and for the axes of "..." numbers below 0, -1 being the last.
 struct Named {
-  std::vector<int> names;
+  Dims names;
   Tensor x;
+};
+
+// A value for each name.
+template <class T> class ByName {
+ public:
+  explicit ByName(T value) { of_.fill(value); }
+  T& operator[](int64_t name) { return of_[static_cast<size_t>(name + kMaxRank)]; }
+  const T& operator[](int64_t name) const { return of_[static_cast<size_t>(name + kMaxRank)]; }
+
+ private:
+  std::array<T, kMaxRank + 128> of_;
+};
+
+class Names {
+ public:
+  Names() = default;
+  explicit Names(const Dims& names) { add(names); }
+  void add(const Dims& names) {
+    for (const int64_t name : names) has_[name] = true;
+  }
+  bool contains(int64_t name) const { return has_[name]; }
+
+ private:
+  ByName<bool> has_{false};
 };
 
 class Einsum {
  public:
-  Einsum(const std::string& subscripts, const Tensors& operands) : subscripts_(subscripts) {
-    std::string text;
-    for (const char c : subscripts) {
-      if (c != ' ') text += c;
-    }
+  Einsum(const std::string& subscripts, const Tensors& operands)
+      : subscripts_(subscripts), left_(operands.size()), operands_(operands.size()) {
+    Few<char, 64> letters(subscripts.size());
+    char* const end = std::remove_copy(subscripts.begin(), subscripts.end(), letters.begin(), ' ');
+    const std::string_view text(letters.begin(), end);
     const size_t arrow = text.find("->");
-    const std::string inputs = text.substr(0, arrow);
-    std::vector<std::string> terms(1);
-    for (const char c : inputs) {
-      if (c == ',') {
-        terms.emplace_back();
-      } else {
-        terms.back() += c;
-      }
-    }
-    if (terms.size() != operands.size())
-      refuse("names ", terms.size(), " operands and is given ", operands.size());
+    std::string_view inputs = text.substr(0, arrow);
+    const auto terms = static_cast<size_t>(std::ranges::count(inputs, ',')) + 1;
+    if (terms != left_) refuse("names ", terms, " operands and is given ", left_);
     DType dtype = operands[0].dtype();
     for (const Tensor& x : operands) dtype = promote(dtype, x.dtype());
-    for (size_t i = 0; i < terms.size(); ++i) {
-      Named operand{names_of(terms[i], operands[i].ndim()), astype(operands[i], dtype)};
-      if (static_cast<int>(operand.names.size()) != operands[i].ndim())
-        refuse("\"", terms[i], "\" does not name the axes of ", describe(operands[i]));
-      for (const int name : operand.names) dots_ = std::min(dots_, name);
-      operands_.push_back(std::move(operand));
+    for (size_t i = 0; i < left_; ++i) {
+      const std::string_view term = inputs.substr(0, inputs.find(','));
+      inputs.remove_prefix(std::min(inputs.size(), term.size() + 1));
+      operands_[i] = {names_of(term, operands[i].ndim()), astype(operands[i], dtype)};
+      if (operands_[i].names.size() != operands[i].ndim())
+        refuse("\"", term, "\" does not name the axes of ", describe(operands[i]));
+      for (const int64_t name : operands_[i].names) dots_ = std::min(dots_, name);
     }
-    if (arrow == std::string::npos) {
+    if (arrow == std::string_view::npos) {
       name_result();
     } else {
       result_ = names_of(text.substr(arrow + 2), -1);
@@ -288,12 +306,12 @@ class Einsum {
   }
 
   Tensor compute() {
-    for (size_t i = 0; i < operands_.size(); ++i) sum_out(operands_[i], {i});
-    while (operands_.size() > 1) {
+    for (size_t i = 0; i < left_; ++i) sum_out(operands_[i], needed_without(i, i));
+    while (left_ > 1) {
       const auto [i, j] = cheapest_pair();
-      Named product = multiply(operands_[i], operands_[j], needed_without({i, j}));
-      operands_.erase(operands_.begin() + static_cast<int64_t>(j));
-      operands_[i] = std::move(product);
+      operands_[i] = multiply(operands_[i], operands_[j], needed_without(i, j));
+      std::move(operands_.begin() + j + 1, operands_.begin() + left_, operands_.begin() + j);
+      --left_;
     }
     return arranged(operands_[0], result_);
   }
@@ -304,15 +322,21 @@ class Einsum {
   }
 
   // Without a rank, "..." stands for as many axes as any operand has there.
-  std::vector<int> names_of(const std::string& term, int rank) const {
-    std::vector<int> names;
+  Dims names_of(std::string_view term, int rank) const {
+    Dims names;
+    const auto add = [&](int64_t name) {
+      if (names.size() == kMaxRank)
+        refuse("has \"", term, "\", but tensors have at most ", kMaxRank, " axes");
+      names.push_back(name);
+    };
     bool dotted = false;
     for (size_t i = 0; i < term.size(); ++i) {
-      if (std::isalpha(static_cast<unsigned char>(term[i]))) {
-        names.push_back(term[i]);
-      } else if (term.compare(i, 3, "...") == 0 && !dotted) {
-        const int letters = static_cast<int>(term.size()) - 3;
-        for (int k = rank < 0 ? -dots_ : rank - letters; k > 0; --k) names.push_back(-k);
+      const char c = term[i];
+      if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
+        add(c);
+      } else if (term.substr(i, 3) == "..." && !dotted) {
+        const int64_t letters = static_cast<int64_t>(term.size()) - 3;
+        for (int64_t k = rank < 0 ? -dots_ : rank - letters; k > 0; --k) add(-k);
         dotted = true;
         i += 2;
       } else {
@@ -323,86 +347,79 @@ class Einsum {
   }
 
   void name_result() {
-    std::map<int, int> counts;
+    ByName<int> counts(0);
     for (const Named& operand : operands_) {
-      for (const int name : operand.names) ++counts[name];
+      for (const int64_t name : operand.names) ++counts[name];
     }
-    for (const auto& [name, count] : counts) {
-      if (name < 0 || count == 1) result_.push_back(name);
+    for (int64_t name = -kMaxRank; name <= 'z'; ++name) {
+      if (counts[name] == 1 || (name < 0 && counts[name] > 0)) result_.push_back(name);
     }
   }
 
   void check_result() const {
-    std::set<int> known, seen;
-    for (const Named& operand : operands_) known.insert(operand.names.begin(), operand.names.end());
-    for (const int name : result_) {
+    Names known, seen;
+    for (const Named& operand : operands_) known.add(operand.names);
+    for (const int64_t name : result_) {
       if (!known.contains(name)) refuse("has '", static_cast<char>(name), "' in the result alone");
-      if (!seen.insert(name).second) refuse("has '", static_cast<char>(name), "' twice in the result");
+      if (seen.contains(name)) refuse("has '", static_cast<char>(name), "' twice in the result");
+      seen.add({name});
     }
   }
 
   void take_diagonals(Named& operand) const {
-    for (size_t i = 0; i < operand.names.size(); ++i) {
-      for (size_t j = operand.names.size() - 1; j > i; --j) {
+    for (int i = 0; i < operand.names.size(); ++i) {
+      for (int j = operand.names.size() - 1; j > i; --j) {
         if (operand.names[j] != operand.names[i]) continue;
-        const auto first = static_cast<int>(i), second = static_cast<int>(j);
-        if (operand.x.size(first) != operand.x.size(second)) {
-          refuse("takes a diagonal of axes ", first, " and ", second, ", which differ in ",
-                 describe(operand.x));
-        }
-        const Tensor last = moveaxis(moveaxis(operand.x, second, -1), first, -2);
-        operand.x = moveaxis(diagonal(last), -1, first);
-        operand.names.erase(operand.names.begin() + second);
+        if (operand.x.size(i) != operand.x.size(j))
+          refuse("takes a diagonal of axes ", i, " and ", j, ", which differ in ", describe(operand.x));
+        const Tensor last = moveaxis(moveaxis(operand.x, j, -1), i, -2);
+        operand.x = moveaxis(diagonal(last), -1, i);
+        operand.names.erase(j);
       }
     }
   }
 
-  // An extent of 1 is broadcast: the axis is taken away, and comes back at the end if nobody else has it.
+  // An extent of 1 is broadcast: the axis is taken away where another operand has more.
   void note_extents() {
-    for (Named& operand : operands_) {
-      for (size_t i = 0; i < operand.names.size(); ++i) {
-        const int64_t extent = operand.x.size(static_cast<int>(i));
-        int64_t& known = extents_.emplace(operand.names[i], 1).first->second;
+    for (const Named& operand : operands_) {
+      for (int i = 0; i < operand.names.size(); ++i) {
+        const int64_t name = operand.names[i], extent = operand.x.size(i);
+        int64_t& known = extents_[name];
         if (extent == 1) continue;
         if (known != 1 && known != extent) {
-          if (operand.names[i] < 0) refuse("broadcasts axes of extents ", known, " and ", extent);
-          refuse("has '", static_cast<char>(operand.names[i]), "' for extents ", known, " and ", extent);
+          if (name < 0) refuse("broadcasts axes of extents ", known, " and ", extent);
+          refuse("has '", static_cast<char>(name), "' for extents ", known, " and ", extent);
         }
         known = extent;
       }
     }
     for (Named& operand : operands_) {
-      for (size_t i = operand.names.size(); i-- > 0;) {
-        if (operand.x.size(static_cast<int>(i)) == 1 && extents_[operand.names[i]] != 1)
-          drop(operand, i, squeeze(operand.x, {static_cast<int64_t>(i)}));
+      for (int i = operand.names.size(); i-- > 0;) {
+        if (operand.x.size(i) != 1 || extents_[operand.names[i]] == 1) continue;
+        operand.names.erase(i);
+        operand.x = squeeze(operand.x, {i});
       }
     }
   }
 
-  static void drop(Named& operand, size_t axis, Tensor x) {
-    operand.names.erase(operand.names.begin() + static_cast<int64_t>(axis));
-    operand.x = std::move(x);
-  }
-
-  std::set<int> needed_without(std::initializer_list<size_t> left_out) const {
-    std::set<int> needed(result_.begin(), result_.end());
-    for (size_t i = 0; i < operands_.size(); ++i) {
-      if (std::find(left_out.begin(), left_out.end(), i) != left_out.end()) continue;
-      needed.insert(operands_[i].names.begin(), operands_[i].names.end());
+  // What the result and other operands than these have.
+  Names needed_without(size_t i, size_t j) const {
+    Names needed(result_);
+    for (size_t k = 0; k < left_; ++k) {
+      if (k != i && k != j) needed.add(operands_[k].names);
     }
     return needed;
   }
 
   // Sums over the axes that nobody else needs.
-  void sum_out(Named& operand, std::initializer_list<size_t> itself) const {
-    const std::set<int> needed = needed_without(itself);
+  static void sum_out(Named& operand, const Names& needed) {
     Axes axes;
-    std::vector<int> kept;
-    for (size_t i = 0; i < operand.names.size(); ++i) {
+    Dims kept;
+    for (int i = 0; i < operand.names.size(); ++i) {
       if (needed.contains(operand.names[i])) {
         kept.push_back(operand.names[i]);
       } else {
-        axes.push_back(static_cast<int64_t>(i));
+        axes.push_back(i);
       }
     }
     if (axes.empty()) return;
@@ -413,14 +430,15 @@ class Einsum {
   std::pair<size_t, size_t> cheapest_pair() const {
     std::pair<size_t, size_t> best{0, 1};
     double smallest = std::numeric_limits<double>::infinity();
-    for (size_t i = 0; i < operands_.size(); ++i) {
-      for (size_t j = i + 1; j < operands_.size(); ++j) {
-        const std::set<int> needed = needed_without({i, j});
-        std::set<int> names(operands_[i].names.begin(), operands_[i].names.end());
-        names.insert(operands_[j].names.begin(), operands_[j].names.end());
+    for (size_t i = 0; i < left_; ++i) {
+      for (size_t j = i + 1; j < left_; ++j) {
+        const Names needed = needed_without(i, j);
+        const Dims &a = operands_[i].names, &b = operands_[j].names;
         double size = 1;
-        for (const int name : names)
-          size *= needed.contains(name) ? static_cast<double>(extents_.at(name)) : 1;
+        for (const int64_t name : a) size *= needed.contains(name) ? static_cast<double>(extents_[name]) : 1;
+        for (const int64_t name : b) {
+          if (needed.contains(name) && !a.contains(name)) size *= static_cast<double>(extents_[name]);
+        }
         if (size < smallest) smallest = size, best = {i, j};
       }
     }
@@ -428,34 +446,31 @@ class Einsum {
   }
 
   // Names that both have and the result needs are axes of the batch; that both have and nobody needs, summed.
-  Named multiply(const Named& a, const Named& b, const std::set<int>& needed) const {
-    const auto has = [](const Named& x, int name) {
-      return std::find(x.names.begin(), x.names.end(), name) != x.names.end();
-    };
-    std::vector<int> batch, summed, rows, columns;
-    for (const int name : a.names)
-      (!has(b, name) ? rows : needed.contains(name) ? batch : summed).push_back(name);
-    for (const int name : b.names) {
-      if (!has(a, name)) columns.push_back(name);
+  Named multiply(const Named& a, const Named& b, const Names& needed) const {
+    Dims batch, summed, rows, columns;
+    for (const int64_t name : a.names)
+      (!b.names.contains(name) ? rows : needed.contains(name) ? batch : summed).push_back(name);
+    for (const int64_t name : b.names) {
+      if (!a.names.contains(name)) columns.push_back(name);
     }
-    const auto extent_of = [&](const std::vector<int>& names) {
+    const auto extent_of = [&](const Dims& names) {
       int64_t extent = 1;
-      for (const int name : names) extent *= extents_.at(name);
+      for (const int64_t name : names) extent *= extents_[name];
       return extent;
     };
-    const auto as_matrices = [&](const Named& x, const std::vector<int>& second,
-                                 const std::vector<int>& third) {
-      std::vector<int> order = batch;
-      order.insert(order.end(), second.begin(), second.end());
-      order.insert(order.end(), third.begin(), third.end());
+    const auto as_matrices = [&](const Named& x, const Dims& second, const Dims& third) {
+      Dims order = batch;
+      for (const Dims* names : {&second, &third}) {
+        for (const int64_t name : *names) order.push_back(name);
+      }
       return reshape(arranged(x, order), {extent_of(batch), extent_of(second), extent_of(third)});
     };
     Named product;
     Shape shape;
-    for (const auto* names : {&batch, &rows, &columns}) {
-      for (const int name : *names) {
+    for (const Dims* names : {&batch, &rows, &columns}) {
+      for (const int64_t name : *names) {
         product.names.push_back(name);
-        shape.push_back(extents_.at(name));
+        shape.push_back(extents_[name]);
       }
     }
     const Tensor x = as_matrices(a, rows, summed), y = as_matrices(b, summed, columns);
@@ -463,21 +478,20 @@ class Einsum {
     return product;
   }
 
-  // The axes in another order; one that is not there has extent 1.
-  Tensor arranged(const Named& operand, const std::vector<int>& order) const {
+  // The axes in another order.
+  static Tensor arranged(const Named& operand, const Dims& order) {
     Axes axes;
-    for (const int name : order) {
-      const auto found = std::find(operand.names.begin(), operand.names.end(), name);
-      axes.push_back(found - operand.names.begin());
-    }
+    for (const int64_t name : order)
+      axes.push_back(std::ranges::find(operand.names, name) - operand.names.begin());
     return permute_dims(operand.x, axes);
   }
 
   const std::string& subscripts_;
-  std::vector<Named> operands_;
-  std::vector<int> result_;
-  std::map<int, int64_t> extents_;
-  int dots_ = 0;  // the name of the first axis of "..."
+  size_t left_;  // operands that are not yet in a product
+  Few<Named, 3> operands_;
+  Dims result_;
+  ByName<int64_t> extents_{1};
+  int64_t dots_ = 0;  // the name of the first axis of "..."
 };
 
 }  // namespace

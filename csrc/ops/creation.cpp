@@ -263,25 +263,35 @@ template <class T> Tensor tensor(std::span<const T> values, const Shape& shape, 
   return copy_from_host(values.data(), shape, dtype_of<T>, device);
 }
 
+namespace {
+
+template <class T> void read(const Tensor& tensor, T* elements) {
+  const GradMode off(false);
+  copy_to_host(astype(tensor, dtype_of<T>), elements);
+}
+
+}  // namespace
+
 template <class T> std::vector<T> to_vector(const Tensor& tensor) {
   check_escape(tensor, "to_vector");
-  const GradMode off(false);
-  const Tensor converted = astype(tensor, dtype_of<T>);
   if constexpr (std::is_same_v<T, bool>) {
-    const auto bytes = std::make_unique<bool[]>(converted.numel());
-    copy_to_host(converted, bytes.get());
-    return std::vector<bool>(bytes.get(), bytes.get() + converted.numel());
+    const auto elements = std::make_unique<bool[]>(tensor.numel());
+    read(tensor, elements.get());
+    return std::vector<bool>(elements.get(), elements.get() + tensor.numel());
   } else {
-    std::vector<T> values(converted.numel());
-    copy_to_host(converted, values.data());
-    return values;
+    std::vector<T> elements(tensor.numel());
+    read(tensor, elements.data());
+    return elements;
   }
 }
 
 template <class T> T item(const Tensor& tensor) {
   if (tensor.numel() != 1) fail<ShapeError>("[item] needs one element, not ", describe(tensor));
   const GradMode off(false);
-  return to_vector<T>(tensor)[0];
+  check_escape(tensor, "item");
+  T element;
+  read(tensor, &element);
+  return element;
 }
 
 #define INSTANTIATE(T)                                              \

@@ -107,12 +107,14 @@ void infer_numeric_scatter(const SpecCall& call, std::span<Spec> outputs) {
 // once.
 
 Tensor gather_at(const Call& call, const Tensor& x) {
-  Tensors inputs(call.inputs.begin() + 1, call.inputs.end());
+  Few<Tensor, 4> inputs(call.inputs.size() - 1);
+  std::ranges::copy(call.inputs.subspan(2), inputs.begin() + 1);
   inputs[0] = x;
   return bind_one(primitives::gather, inputs, call.attrs);
 }
 Tensor scatter_at(const Primitive& primitive, const Tensor& x, const Tensor& updates, const Call& call) {
-  Tensors inputs(call.inputs.begin(), call.inputs.end());
+  Few<Tensor, 4> inputs(call.inputs.size());
+  std::ranges::copy(call.inputs.subspan(2), inputs.begin() + 2);
   inputs[0] = x;
   inputs[1] = updates;
   return bind_one(primitive, inputs, call.attrs);
@@ -417,6 +419,14 @@ Tensor scatter(const Primitive& primitive, const Tensor& x, const Tensor& update
   return bind_one(primitive, inputs, attrs);
 }
 
+Tensor gathered(const Tensor& x, std::span<const Tensor> indices, const IndexAttrs& attrs) {
+  Few<Tensor, 4> inputs(1 + indices.size());
+  inputs[0] = x;
+  std::ranges::copy(indices, inputs.begin() + 1);
+  make_indices(std::span(inputs).subspan(1), "gather");
+  return bind_one(primitives::gather, inputs, attrs);
+}
+
 IndexAttrs along_axis(const Tensor& x, int64_t axis, const char* op) {
   const int at = normalize_axis(axis, x.ndim(), op);
   return {{at}, {}, at};
@@ -445,11 +455,7 @@ Paired pair(const Tensor& x, const Tensor& indices, int64_t axis, const char* op
 }  // namespace
 
 Tensor gather(const Tensor& x, const Tensors& indices, const IndexAttrs& attrs) {
-  Few<Tensor, 4> inputs(1 + indices.size());
-  inputs[0] = x;
-  std::ranges::copy(indices, inputs.begin() + 1);
-  make_indices(std::span(inputs).subspan(1), "gather");
-  return bind_one(primitives::gather, inputs, attrs);
+  return gathered(x, indices, attrs);
 }
 Tensor scatter_set(const Tensor& x, const Tensor& updates, const Tensors& indices, const IndexAttrs& attrs) {
   return scatter(primitives::scatter_set, x, updates, indices, attrs);
@@ -462,11 +468,11 @@ Tensor take(const Tensor& x, const Tensor& indices, int64_t axis) {
 }
 Tensor take_along_axis(const Tensor& x, const Tensor& indices, int64_t axis) {
   const Paired paired = pair(x, indices, axis, "take_along_axis");
-  return gather(paired.x, {paired.indices}, paired.attrs);
+  return gathered(paired.x, {&paired.indices, 1}, paired.attrs);
 }
 Tensor put_along_axis(const Tensor& x, const Tensor& indices, const Tensor& values, int64_t axis) {
   const Paired paired = pair(x, indices, axis, "put_along_axis");
-  return scatter_set(paired.x, values, {paired.indices}, paired.attrs);
+  return scatter(primitives::scatter_set, paired.x, values, {&paired.indices, 1}, paired.attrs);
 }
 
 Tensor scatter_add(const Tensor& x, const Tensor& indices, const Tensor& updates, int64_t axis) {

@@ -557,7 +557,9 @@ Tensor slice_update(const Tensor& x, const Tensor& update, const Dims& starts, c
   return bind(primitives::slice_update, {x, update}, SliceAttrs{starts, update.shape(), steps});
 }
 
-Tensor concat(const Tensors& tensors, int64_t axis_) {
+namespace {
+
+Tensor concatenated(std::span<const Tensor> tensors, int64_t axis_) {
   if (tensors.empty()) fail<ValueError>("[concat] needs at least one tensor");
   const Tensor& first = tensors[0];
   if (first.ndim() == 0) fail<ShapeError>("[concat] 0-d tensors cannot be concatenated (use stack)");
@@ -580,16 +582,20 @@ Tensor concat(const Tensors& tensors, int64_t axis_) {
   return output;
 }
 
+}  // namespace
+
+Tensor concat(const Tensors& tensors, int64_t axis) { return concatenated(tensors, axis); }
+
 Tensor stack(const Tensors& tensors, int64_t axis) {
   if (tensors.empty()) fail<ValueError>("[stack] needs at least one tensor");
   const int at = normalize_axis(axis, tensors[0].ndim() + 1, "stack");
-  Tensors expanded;
-  for (const Tensor& tensor : tensors) {
-    if (tensor.shape() != tensors[0].shape())
-      fail<ShapeError>("[stack] shapes differ: ", tensors[0].shape(), " and ", tensor.shape());
-    expanded.push_back(expand_dims(tensor, at));
+  Few<Tensor, 4> expanded(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].shape() != tensors[0].shape())
+      fail<ShapeError>("[stack] shapes differ: ", tensors[0].shape(), " and ", tensors[i].shape());
+    expanded[i] = expand_dims(tensors[i], at);
   }
-  return concat(expanded, at);
+  return concatenated(expanded, at);
 }
 
 Tensors split(const Tensor& x, const Dims& sizes, int64_t axis) {

@@ -148,11 +148,25 @@ TEST_F(Allocations, OfCallsWhoseResultsGo) {
   EXPECT_EQ(repeated_allocations_of([&] { return take(x, at, 0); }), 0);
   Tensor place = ones({4, 8});
   EXPECT_EQ(repeated_allocations_of([&] { assign(place, y); }), 0);
+  const Tensor along = tensor<int64_t>({7, 0, 3, 3}, {4, 1}), column = ones({4, 1});
+  EXPECT_EQ(repeated_allocations_of([&] { return take_along_axis(x, along, 1); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return put_along_axis(x, along, column, 1); }), 0);
+  const Tensor one = ones({});
+  EXPECT_EQ(repeated_allocations_of([&] { return item<bool>(one) ? item<double>(one) : 0; }), 0);
+}
+
+TEST_F(Allocations, OfContractionsWhoseResultsGo) {
+  const std::string chain = "ij,jk->ik", diagonal = "...ii,i", long_one = "...ij, ...jk -> ...ki";
+  const Tensors two{x, matrix_transpose(y)}, square{ones({3, 4, 4}), ones({4})};
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::einsum(chain, two); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::einsum(long_one, two); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::einsum(diagonal, square); }), 0);
 }
 
 TEST_F(Allocations, OfLayersWhoseResultsGo) {
   const Tensors both{x, y};
   EXPECT_EQ(repeated_allocations_of([&] { return concat(both, 0); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return stack(both, 0); }), 0);
   const Tensor weight = ones({3, 8}), bias = ones({3});
   EXPECT_EQ(repeated_allocations_of([&] { return linear(x, weight, bias); }), 0);
   const Tensor lines = ones({2, 4, 9}), kernel = ones({3, 4, 2});
