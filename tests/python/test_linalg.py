@@ -113,6 +113,7 @@ def test_einsum_sums_over_dots_that_the_result_lacks():
         ("ij,jk", [(2, 3), (4, 5)], "extents 3 and 4"),
         ("ii", [(2, 3)], "diagonal"),
         ("i1", [(2, 3)], "letters"),
+        ("abcdefghijklm", [(2, 3)], "at most 12 axes"),
     ],
     ids=str,
 )
