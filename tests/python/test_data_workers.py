@@ -282,3 +282,33 @@ print(got, [x.item() for x in left])
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert program.stdout.strip() == "[0, 1, 'interrupted', 2, 3, 4] [5]", program.stderr
+
+
+def test_workers_end_with_a_process_that_is_killed():
+    program = """
+import os, time
+import tidu as td
+
+class Pids:
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, i):
+        return os.getpid()
+
+loaders = [td.data.DataLoader(Pids(), num_workers=2, prefetch=2) for _ in range(2)]
+passes = [iter(loader) for loader in loaders]
+print(*{int(next(one)[0]) for one in passes for _ in range(2)}, flush=True)
+time.sleep(100)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        pids = [int(pid) for pid in process.stdout.readline().split()]
+        process.kill()
+    assert len(pids) == 4
+    end = time.monotonic() + 20
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < end:
+        time.sleep(0.01)
+    left = [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left

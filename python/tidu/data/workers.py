@@ -109,10 +109,19 @@ class _Receiver:
 
 
 def _serve(
-    connection: Any, source: Source, init: Callable[[int], Any] | None, number: int, count: int, blocks: int
+    connection: Any,
+    others: list[Any],
+    source: Source,
+    init: Callable[[int], Any] | None,
+    number: int,
+    count: int,
+    blocks: int,
 ) -> None:
-    """What a worker does: a batch for each list of indices, until the connection ends."""
+    """What a worker does: a batch for each list of indices, until the connection ends, as it does where the
+    process that has its other end is killed. `others`, that end and earlier workers', are inherited."""
     global _info
+    for other in others:
+        other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began it answers Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what that does at SIGTERM is not for its workers
     td.set_num_threads(1)
@@ -179,11 +188,13 @@ class Workers:
         for number in range(count):
             own, other = context.Pipe()
             process = context.Process(
-                target=_serve, args=(other, source, init, number, count, ahead), daemon=True
+                target=_serve,
+                args=(other, self.connections, source, init, number, count, ahead),
+                daemon=True,
             )
+            self.connections.append(own)
             process.start()
             other.close()
-            self.connections.append(own)
             self.processes.append(process)
             self._receivers.append(_Receiver(own, ahead))
 
