@@ -28,7 +28,7 @@ SOURCES = (
 MOST_BYTES = 60 << 20
 # Of the target machine: glibc, whose version BUNDLE names, and CUDA.
 THEIRS = re.compile(
-    r"^(ld-linux|linux-vdso|lib(c|m|dl|rt|pthread|cuda|cublas|cublasLt|cufft|cusolver|cusparse|nvJitLink|cudart)\b)"
+    r"^(ld-linux|linux-vdso|lib(c|m|mvec|dl|rt|pthread|cuda|cublas|cublasLt|cufft|cusolver|cusparse|nvJitLink|cudart)\b)"
 )
 # Only for machines whose own is older: two in one process would be one too many.
 FALLBACKS = ("libstdc++.so.6", "libgcc_s.so.1")

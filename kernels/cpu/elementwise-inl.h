@@ -18,8 +18,10 @@
 
 #include <hwy/highway.h>
 
+#include "kernels/cpu/libmvec-inl.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/tail-inl.h"
+#include "kernels/scalar.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tidu::HWY_NAMESPACE {
@@ -58,23 +60,96 @@ HWY_INLINE V vector_form(Row<"elu">, D d, V x, const elu_parameters<T>& p) {
   return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, below);
 }
 
-template <class Tag, class T, class... P>
-concept HasVectorForm = (sizeof(T) >= 4) &&
-                        requires(hn::ScalableTag<T> d, hn::Vec<hn::ScalableTag<T>> x, P... parameters) {
-  vector_form(Tag{}, d, x, parameters...);
-};
+// Forms of rows that at times call something, for loops over arrays: the lists of fused groups (steps.cpp)
+// keep values in all registers. Here those that libmvec-inl.h has not.
 
-// Every element goes through the same instructions wherever it stands: the tail is padded to a whole vector.
-template <class Tag, class T, class... P>
-HWY_INLINE void vector_loop(const T* x, T* y, int64_t n, const P&... parameters) {
+#if HWY_NATIVE_FMA
+// Whether fmod_by_quotient has the remainders of all lanes.
+template <class D, class V> HWY_INLINE bool are_small(D d, V quotient, V b) {
+  using T = hn::TFromD<D>;
+  const auto small = hn::Lt(hn::Abs(quotient), hn::Set(d, T(int64_t{1} << (math::mantissa_bits<T> - 1))));
+  return hn::AllTrue(d, hn::And(small, hn::Lt(hn::Abs(b), hn::Set(d, math::infinity<T>))));
+}
+
+// What is left of a after its whole multiples of b: exact, as no digits are lost in it. Where the quotient
+// was rounded up to an integer, one multiple too many was taken.
+template <class D, class V> HWY_INLINE V fmod_by_quotient(D d, V a, V b, V quotient) {
+  const V rest = hn::NegMulAdd(hn::Trunc(quotient), b, a);
+  const auto beyond = hn::Lt(hn::Xor(rest, hn::And(a, hn::SignBit(d))), hn::Zero(d));
+  return hn::IfThenElse(beyond, hn::Add(rest, hn::CopySign(b, a)), rest);
+}
+
+template <class D, class V, class F> HWY_NOINLINE V one_by_one(D d, V a, V b, F f) {
+  HWY_ALIGN hn::TFromD<D> x[hn::MaxLanes(d)], y[hn::MaxLanes(d)];
+  hn::Store(a, d, x);
+  hn::Store(b, d, y);
+  for (size_t i = 0; i < hn::Lanes(d); ++i) x[i] = f(x[i], y[i]);
+  return hn::Load(d, x);
+}
+
+// As the functions of scalar.h say.
+template <class D, class V> HWY_INLINE V tile_form(Row<"remainder">, D d, V a, V b) {
+  const V quotient = hn::Div(a, b);
+  if (!are_small(d, quotient, b))
+    return one_by_one(d, a, b, [](auto x, auto y) { return scalar::remainder(x, y); });
+  const V rest = fmod_by_quotient(d, a, b, quotient), zero = hn::Zero(d);
+  const V moved =
+      hn::IfThenElse(hn::Lt(hn::Xor(rest, hn::And(b, hn::SignBit(d))), zero), hn::Add(rest, b), rest);
+  return hn::IfThenElse(hn::Eq(rest, zero), hn::CopySign(zero, b), moved);
+}
+
+template <class D, class V> HWY_INLINE V tile_form(Row<"floor_divide">, D d, V a, V b) {
+  using T = hn::TFromD<D>;
+  const V ratio = hn::Div(a, b);
+  if (!are_small(d, ratio, b))
+    return one_by_one(d, a, b, [](auto x, auto y) { return scalar::floor_divide(x, y); });
+  const V rest = fmod_by_quotient(d, a, b, ratio), zero = hn::Zero(d), one = hn::Set(d, T(1));
+  const V whole = hn::Div(hn::Sub(a, rest), b);
+  const auto below = hn::Lt(hn::Xor(rest, hn::And(b, hn::SignBit(d))), zero);
+  const V quotient = hn::IfThenElse(below, hn::Sub(whole, one), whole), floor = hn::Floor(quotient);
+  const V nearest =
+      hn::IfThenElse(hn::Gt(hn::Sub(quotient, floor), hn::Set(d, T(0.5))), hn::Add(floor, one), floor);
+  return hn::IfThenElse(hn::Eq(quotient, zero), hn::CopySign(zero, ratio), nearest);
+}
+#endif
+
+template <class D, class V> HWY_INLINE V tile_form(Row<"logaddexp">, D d, V a, V b) {
+  const V larger = hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b);
+  const V more = math::log1p_exp_of_minus_abs(d, hn::Sub(a, b));
+  const V twice = hn::Add(a, hn::Set(d, hn::TFromD<D>(0.69314718055994530942)));
+  return hn::IfThenElse(hn::Eq(a, b), twice, hn::Add(larger, more));
+}
+
+template <class Tag, class T, class... X>
+concept HasVectorForm = requires(hn::ScalableTag<T> d, X... x) {
+  vector_form(Tag{}, d, x...);
+};
+template <class Tag, class T, class... X>
+concept HasTileForm = requires(hn::ScalableTag<T> d, X... x) {
+  tile_form(Tag{}, d, x...);
+};
+template <class Tag, class T, class... X>
+concept HasArrayForm = std::is_floating_point_v<T> &&
+    (HasVectorForm<Tag, T, X...> || HasTileForm<Tag, T, X...>);
+template <class T> using VectorOf = hn::Vec<hn::ScalableTag<T>>;
+
+template <class Tag, class T, class... X> HWY_INLINE VectorOf<T> form(hn::ScalableTag<T> d, X... x) {
+  if constexpr (HasVectorForm<Tag, T, X...>) {
+    return vector_form(Tag{}, d, x...);
+  } else {
+    return tile_form(Tag{}, d, x...);
+  }
+}
+
+// Every element goes through the same instructions wherever it stands: the last are made a whole vector by
+// one of them.
+template <class T, class F, class... X>
+HWY_INLINE void vector_loop(const F& f, int64_t n, T* y, const X*... x) {
   const hn::ScalableTag<T> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    hn::StoreU(vector_form(Tag{}, d, hn::LoadU(d, x + i), parameters...), d, y + i);
-  if (i == n) return;
-  const auto rest = load_tail(d, x + i, n - i, T(0));
-  store_tail(vector_form(Tag{}, d, rest, parameters...), d, y + i, n - i);
+  for (; i + lanes <= n; i += lanes) hn::StoreU(f(d, hn::LoadU(d, x + i)...), d, y + i);
+  if (i < n) store_tail(f(d, load_tail(d, x + i, n - i, x[i])...), d, y + i, n - i);
 }
 
 // What is read of an array: a bool as the byte 0 or 1 that it is, for loads of bool are not vectorised.
@@ -83,8 +158,10 @@ template <class T> HWY_INLINE T loaded(Stored<T> x) { return static_cast<T>(x); 
 
 template <class Function, class T, class... P>
 HWY_INLINE void unary_loop(const Stored<T>* x, void* output, int64_t n, const P&... parameters) {
-  if constexpr (std::is_floating_point_v<T> && HasVectorForm<typename Function::Tag, T, P...>) {
-    vector_loop<typename Function::Tag>(x, static_cast<T*>(output), n, parameters...);
+  using Tag = typename Function::Tag;
+  if constexpr (HasArrayForm<Tag, T, VectorOf<T>, P...>) {
+    vector_loop([&](auto d, auto v) { return form<Tag, T>(d, v, parameters...); }, n, static_cast<T*>(output),
+                x);
   } else {
     auto* y = static_cast<decltype(Function::apply(T{}, parameters...))*>(output);
 #pragma GCC ivdep
@@ -102,27 +179,13 @@ template <class Function, class T> void unary_with_tile(const void* const* input
   unary_loop<Function, T>(static_cast<const Stored<T>*>(inputs[0]), output, n, parameters);
 }
 
-template <class Tag, class T>
-concept HasBinaryVectorForm = std::is_floating_point_v<T> &&
-    requires(hn::ScalableTag<T> d, hn::Vec<hn::ScalableTag<T>> x) {
-  vector_form(Tag{}, d, x, x);
-};
-
 template <class Function, class T> void binary_tile(const void* const* inputs, void* output, int64_t n) {
   const auto *a = static_cast<const Stored<T>*>(inputs[0]), *b = static_cast<const Stored<T>*>(inputs[1]);
   using Out = decltype(Function::apply(T{}, T{}));
   Out* y = static_cast<Out*>(output);
-  if constexpr (HasBinaryVectorForm<typename Function::Tag, T>) {
-    const hn::ScalableTag<T> d;
-    const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-    int64_t i = 0;
-    for (; i + lanes <= n; i += lanes)
-      hn::StoreU(vector_form(typename Function::Tag{}, d, hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d,
-                 y + i);
-    if (i == n) return;
-    const auto rest = vector_form(typename Function::Tag{}, d, load_tail(d, a + i, n - i, T(0)),
-                                  load_tail(d, b + i, n - i, T(0)));
-    store_tail(rest, d, y + i, n - i);
+  using Tag = typename Function::Tag;
+  if constexpr (HasArrayForm<Tag, T, VectorOf<T>, VectorOf<T>>) {
+    vector_loop([](auto d, auto v, auto w) { return form<Tag, T>(d, v, w); }, n, y, a, b);
   } else {
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; ++i) y[i] = Function::apply(loaded<T>(a[i]), loaded<T>(b[i]));

@@ -194,18 +194,30 @@ template <class D, class V> HWY_INLINE V log2(D d, V x) {
 }
 
 #if HWY_TARGET != HWY_SCALAR
-// exp(b log |a|) in float64, rounded once, with the signs and limits of C's pow.
+// f of float32 in float64, rounded once.
+template <class D, class F, class... V> HWY_INLINE hn::Vec<D> in_float64(D d, const F& f, V... x) {
+  const hn::RepartitionToWide<D> wide;
+  const hn::Half<D> half;
+  const auto upper = f(hn::PromoteTo(wide, hn::UpperHalf(half, x))...);
+  const auto lower = f(hn::PromoteTo(wide, hn::LowerHalf(half, x))...);
+  return hn::Combine(d, hn::DemoteTo(half, upper), hn::DemoteTo(half, lower));
+}
+
+// exp(b log |a|) in float64 with the signs and limits of C's pow.
 template <class D, class V> HWY_INLINE V pow(D d, V a, V b) {
   static_assert(is_f32<hn::TFromD<D>>);
   const hn::RepartitionToWide<D> wide;
-  const hn::Half<D> half;
-  const V one = hn::Set(d, 1.0f), base = hn::Abs(a);
-  const auto power = [&](auto x, auto y) {
-    const auto log_x = log(wide, hn::PromoteTo(wide, x));
-    return hn::DemoteTo(half, exp(wide, hn::Mul(hn::PromoteTo(wide, y), log_x)));
+  // Cubes and fourth powers are products, for which others beside them make no difference.
+  const auto is_product = hn::Or(hn::Eq(b, hn::Set(d, 3.0f)), hn::Eq(b, hn::Set(d, 4.0f)));
+  const auto product = [&](auto x, auto y) {
+    const auto square = hn::Mul(x, x);
+    return hn::Mul(square, hn::IfThenElse(hn::Eq(y, hn::Set(wide, 3.0)), x, square));
   };
-  V y = hn::Combine(d, power(hn::UpperHalf(half, base), hn::UpperHalf(half, b)),
-                    power(hn::LowerHalf(half, base), hn::LowerHalf(half, b)));
+  const V small = in_float64(d, product, a, b);
+  if (hn::AllTrue(d, is_product)) return small;
+  const V one = hn::Set(d, 1.0f), base = hn::Abs(a);
+  const auto power = [&](auto x, auto y) { return exp(wide, hn::Mul(y, log(wide, x))); };
+  V y = in_float64(d, power, base, b);
   const auto is_integer = hn::Eq(hn::Trunc(b), b);
   const V halved = hn::Mul(b, hn::Set(d, 0.5f));
   const auto is_odd = hn::AndNot(hn::Eq(hn::Trunc(halved), halved), is_integer);
@@ -216,7 +228,8 @@ template <class D, class V> HWY_INLINE V pow(D d, V a, V b) {
   // 1 to any power, -1 to an infinite one, anything to that of 0.
   const auto is_one =
       hn::Or(hn::Eq(a, one), hn::And(hn::Eq(base, one), hn::Eq(hn::Abs(b), hn::Set(d, infinity<float>))));
-  return hn::IfThenElse(hn::Or(is_one, hn::Eq(b, hn::Zero(d))), one, y);
+  y = hn::IfThenElse(hn::Or(is_one, hn::Eq(b, hn::Zero(d))), one, y);
+  return hn::IfThenElse(is_product, small, y);
 }
 #endif
 

@@ -2,6 +2,7 @@
 // machine has.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -210,21 +211,24 @@ TEST(Elementwise, SignedZerosPassThroughOddFunctions) {
   });
 }
 
-// The result of an element depends on its value alone, not on where it stands.
-TEST(Elementwise, PositionDoesNotMatter) {
-  on_each_target([] {
-    const std::vector<float> x = {0.1f, -0.7f, 3.3f, 12.5f, -2.2f, 0.9f, 1e-3f, 40.0f};
-    for (const UnaryCase& c : kUnary) {
-      for (const float value : x) {
-        const float alone = run<float, float>(c.name, {{value}})[0];
-        for (const size_t n : {2, 3, 8, 15, 16, 17, 33, 100}) {
-          const std::vector<float> y = run<float, float>(c.name, {std::vector<float>(n, value)});
-          for (const float element : y)
-            ASSERT_EQ(std::memcmp(&element, &alone, 4), 0) << c.name << " of " << value;
-        }
-      }
+// The result of an element depends on its value alone, not on where it stands or beside which others.
+template <class T> void check_positions(const char* name, std::vector<std::vector<T>> inputs) {
+  const size_t n = inputs[0].size();
+  std::vector<T> alone;
+  for (size_t i = 0; i < n; ++i) {
+    std::vector<std::vector<T>> one;
+    for (const auto& input : inputs) one.push_back({input[i]});
+    alone.push_back(run<T, T>(name, one)[0]);
+  }
+  for (size_t turn = 0; turn < n; ++turn) {
+    const std::vector<T> y = run<T, T>(name, inputs);
+    for (size_t i = 0; i < n; ++i) {
+      const T& want = alone[(i + turn) % n];
+      ASSERT_TRUE(std::memcmp(&y[i], &want, sizeof(T)) == 0 || (std::isnan(y[i]) && std::isnan(want)))
+          << name << " of " << inputs[0][i] << " at " << i << " of " << n;
     }
-  });
+    for (auto& input : inputs) std::rotate(input.begin(), input.begin() + 1, input.end());
+  }
 }
 
 TEST(Elementwise, OutputMayBeAnInput) {
@@ -283,7 +287,17 @@ template <class T> void pairs(std::vector<T>* a, std::vector<T>* b) {
   std::uniform_real_distribution<double> ordinary(-20, 20);
   for (int i = 0; i < 5000; ++i) {
     a->push_back(static_cast<T>(ordinary(random)));
-    b->push_back(static_cast<T>(ordinary(random)));
+    b->push_back(i % 5 == 0 ? static_cast<T>(i % 3 + 2) : static_cast<T>(ordinary(random)));
+  }
+  // Multiples and what lies beside them, to quotients of more digits than the type has.
+  for (int i = 0; i < 4000; ++i) {
+    const T divisor = static_cast<T>(ordinary(random));
+    const T multiple =
+        static_cast<T>(std::round(std::exp2(ordinary(random) * (sizeof(T) == 4 ? 1.5 : 3)))) * divisor;
+    for (const T x : {multiple, std::nextafter(multiple, T(0)), std::nextafter(multiple, 2 * multiple)}) {
+      a->push_back(i % 2 == 0 ? x : -x);
+      b->push_back(divisor);
+    }
   }
 }
 
@@ -310,9 +324,59 @@ template <class T> void check_binary() {
   });
 }
 
+template <class T> void check_all_positions() {
+  const T inf = std::numeric_limits<T>::infinity();
+  const std::vector<T> a = {T(0.1),  T(-0.7), T(3.3), T(12.5), T(-2.2), T(0.9),  T(1e-3), 40, 0,
+                            T(-0.0), inf,     -inf,   T(NAN),  1,       T(1e30), -7,      5},
+                       b = {3, 2,    T(0.5), -4, T(0.3), 0, inf, T(-1e30), 5,
+                            1, -inf, 2,      1,  T(NAN), 4, 3,   T(1.5)};
+  for (const size_t n : {1, 3, 8, 15, 16, 17}) {
+    const std::vector<T> first(a.end() - static_cast<int64_t>(n), a.end()),
+        second(b.end() - static_cast<int64_t>(n), b.end());
+    for (const UnaryCase& c : kUnary) check_positions<T>(c.name, {first});
+    for (const BinaryCase& c : kBinary) check_positions<T>(c.name, {first, second});
+    for (const char* name : {"logaddexp", "floor_divide"}) check_positions<T>(name, {first, second});
+  }
+}
+
+TEST(Elementwise, PositionDoesNotMatter) {
+  on_each_target([] {
+    check_all_positions<float>();
+    check_all_positions<double>();
+  });
+}
+
 TEST(Elementwise, BinaryFunctionsAreAccurate) {
   check_binary<float>();
   check_binary<double>();
+}
+
+// Step by step as Python divides floats; IEEE's where an operand is infinite or b is 0.
+template <class T> T floor_divided(T a, T b) {
+  if (b == 0 || !std::isfinite(a) || !std::isfinite(b)) return std::floor(a / b);
+  const T rest = std::fmod(a, b), whole = (a - rest) / b;
+  const T quotient = rest != 0 && (rest < 0) != (b < 0) ? whole - 1 : whole;
+  if (quotient == 0) return std::copysign(T(0), a / b);
+  const T below = std::floor(quotient);
+  return quotient - below > T(0.5) ? below + 1 : below;
+}
+
+template <class T> void check_floor_divide() {
+  std::vector<T> a, b;
+  pairs(&a, &b);
+  const std::vector<T> y = run<T, T>("floor_divide", {a, b});
+  for (size_t i = 0; i < a.size(); ++i) {
+    const T want = floor_divided(a[i], b[i]);
+    ASSERT_TRUE(std::memcmp(&y[i], &want, sizeof(T)) == 0 || (std::isnan(y[i]) && std::isnan(want)))
+        << std::hexfloat << a[i] << " // " << b[i] << " is " << y[i] << ", not " << want;
+  }
+}
+
+TEST(Elementwise, FloatsAreDividedAsInPython) {
+  on_each_target([] {
+    check_floor_divide<float>();
+    check_floor_divide<double>();
+  });
 }
 
 TEST(Elementwise, FloatFloorDivideAgreesWithRemainder) {

@@ -1,0 +1,102 @@
+// Vector forms of functions of the C library, where it has them: glibc's libmvec, from 2.35 on.
+//
+// Their errors are up to 4 units in the last place. What the tests hold to fewer is computed in float64 for
+// float32, and has no form for float64. These forms are calls, which would empty all vector registers: so
+// they are none of a fused group's lists (vector_form), but of loops alone.
+#if defined(TIDU_KERNELS_CPU_LIBMVEC_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TIDU_KERNELS_CPU_LIBMVEC_INL_H_
+#undef TIDU_KERNELS_CPU_LIBMVEC_INL_H_
+#else
+#define TIDU_KERNELS_CPU_LIBMVEC_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <concepts>
+
+#include "kernels/cpu/math-inl.h"
+#include "kernels/rows.h"
+
+#if defined(TIDU_LIBMVEC) && (HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2)
+HWY_BEFORE_NAMESPACE();
+namespace tidu::HWY_NAMESPACE {
+namespace libmvec {
+
+#if HWY_TARGET == HWY_AVX3
+#define TIDU_NAME_32(letters, name) _ZGVeN16##letters##_##name##f
+#define TIDU_NAME_64(letters, name) _ZGVeN8##letters##_##name
+using Raw32 = __m512;
+using Raw64 = __m512d;
+#else
+#define TIDU_NAME_32(letters, name) _ZGVdN8##letters##_##name##f
+#define TIDU_NAME_64(letters, name) _ZGVdN4##letters##_##name
+using Raw32 = __m256;
+using Raw64 = __m256d;
+#endif
+
+}  // namespace libmvec
+
+// A function has as many arguments as letters v.
+#define TIDU_PARAMETERS_v(Raw) (Raw)
+#define TIDU_PARAMETERS_vv(Raw) (Raw, Raw)
+#define TIDU_FORM_OF(bits, T, letters, name)                                                               \
+  namespace libmvec {                                                                                      \
+  extern "C" Raw##bits TIDU_NAME_##bits(letters, name) TIDU_PARAMETERS_##letters(Raw##bits);               \
+  }                                                                                                        \
+  template <class D, class... V>                                                                           \
+  requires std::same_as<hwy::HWY_NAMESPACE::TFromD<D>, T> HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> tile_form( \
+      Row<#name>, D, V... x) {                                                                             \
+    return {libmvec::TIDU_NAME_##bits(letters, name)(x.raw...)};                                           \
+  }
+#define TIDU_FLOAT_FORM_BY_DOUBLE(letters, name)                                                  \
+  namespace libmvec {                                                                             \
+  extern "C" Raw64 TIDU_NAME_64(letters, name) TIDU_PARAMETERS_##letters(Raw64);                  \
+  }                                                                                               \
+  template <class D, class... V>                                                                  \
+  requires std::same_as < hwy::HWY_NAMESPACE::TFromD<D>,                                          \
+  float > HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> tile_form(Row<#name>, D d, V... x) {              \
+    using Wide = hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::RepartitionToWide<D>>;               \
+    return math::in_float64(                                                                      \
+        d, [](auto... v) { return Wide{libmvec::TIDU_NAME_64(letters, name)(v.raw...)}; }, x...); \
+  }
+#define TIDU_FLOAT_FORM(letters, name) TIDU_FORM_OF(32, float, letters, name)
+#define TIDU_DOUBLE_FORM(letters, name) TIDU_FORM_OF(64, double, letters, name)
+
+TIDU_FLOAT_FORM(v, sinh)
+TIDU_DOUBLE_FORM(v, sinh)
+TIDU_FLOAT_FORM(v, cosh)
+TIDU_DOUBLE_FORM(v, cosh)
+TIDU_FLOAT_FORM(v, asinh)
+TIDU_DOUBLE_FORM(v, asinh)
+TIDU_FLOAT_FORM(v, acosh)
+TIDU_DOUBLE_FORM(v, acosh)
+TIDU_FLOAT_FORM(v, atanh)
+TIDU_DOUBLE_FORM(v, atanh)
+TIDU_FLOAT_FORM_BY_DOUBLE(v, acos)
+TIDU_DOUBLE_FORM(v, acos)
+TIDU_FLOAT_FORM_BY_DOUBLE(v, log10)
+TIDU_DOUBLE_FORM(v, log10)
+TIDU_FLOAT_FORM_BY_DOUBLE(v, cbrt)
+TIDU_DOUBLE_FORM(v, cbrt)
+TIDU_FLOAT_FORM_BY_DOUBLE(v, tan)
+TIDU_FLOAT_FORM_BY_DOUBLE(v, asin)
+TIDU_FLOAT_FORM_BY_DOUBLE(v, atan)
+TIDU_FLOAT_FORM_BY_DOUBLE(vv, atan2)
+TIDU_FLOAT_FORM(vv, hypot)
+TIDU_DOUBLE_FORM(vv, hypot)
+TIDU_DOUBLE_FORM(vv, pow)
+
+#undef TIDU_DOUBLE_FORM
+#undef TIDU_FLOAT_FORM
+#undef TIDU_FLOAT_FORM_BY_DOUBLE
+#undef TIDU_FORM_OF
+#undef TIDU_PARAMETERS_vv
+#undef TIDU_PARAMETERS_v
+#undef TIDU_NAME_64
+#undef TIDU_NAME_32
+
+}  // namespace tidu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#endif  // per-target include guard
