@@ -117,15 +117,43 @@ HWY_INLINE auto reduce_in_lanes(const T* HWY_RESTRICT x, int64_t n, const Lift& 
   return lane[0];
 }
 
+template <class State> inline constexpr int kWide = std::bit_floor(256 / sizeof(State));  // of long rows
+
 template <class Op, class T, class Lift>
 HWY_INLINE auto reduce_lifted(const T* x, int64_t n, const Lift& lift) {
-  constexpr int many = std::bit_floor(256 / sizeof(typename Op::State));
+  constexpr int many = kWide<typename Op::State>;
   if (n < kLanes) return reduce_in_lanes<Op, 1>(x, n, lift);
   if (n < 2 * many) return reduce_in_lanes<Op, kLanes>(x, n, lift);
   return reduce_in_lanes<Op, many>(x, n, lift);
 }
 
+// Extremes of floats, by vectors that overlap at the end; false where one is NaN.
+template <class Op, class T>
+concept IsExtreme = std::is_floating_point_v<T> &&
+    (std::is_same_v<Op, reduction::Max<T>> || std::is_same_v<Op, reduction::Min<T>>);
+template <class Op, class T> HWY_INLINE bool find_extreme(const T* HWY_RESTRICT x, int64_t n, T* extreme) {
+  constexpr bool largest = std::is_same_v<Op, reduction::Max<T>>;
+  const hn::CappedTag<T, kLanes> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto best = hn::LoadU(d, x);
+  auto nan = hn::IsNaN(best);
+  const auto take = [&](int64_t i) {
+    const auto v = hn::LoadU(d, x + i);
+    best = largest ? hn::Max(best, v) : hn::Min(best, v);
+    nan = hn::Or(nan, hn::IsNaN(v));
+  };
+  int64_t i = lanes;
+  for (; i + lanes <= n; i += lanes) take(i);
+  if (i < n) take(n - lanes);
+  *extreme = hn::GetLane(largest ? hn::MaxOfLanes(d, best) : hn::MinOfLanes(d, best));
+  return hn::AllFalse(d, nan);
+}
+
 template <class Op, class T> HWY_INLINE auto reduce_run(const T* x, int64_t n) {
+  if constexpr (IsExtreme<Op, T>) {
+    T extreme;
+    if (n >= kLanes && n < 2 * kWide<T> && find_extreme<Op>(x, n, &extreme)) return extreme;
+  }
   const auto sum = [&](const auto& f) { return reduce_lifted<reduction::Sum<T>>(x, n, f); };
   if constexpr (requires { Op::lift_run(*x, n, sum); } && std::is_floating_point_v<T>) {
     return n > 0 ? Op::lift_run(*x, n, sum) : Op::identity();
@@ -138,6 +166,9 @@ template <class Op, class T> HWY_NOINLINE typename Op::State reduce_row(const T*
   if (n > kRowBlock) {
     const int64_t left = split((n + kRowBlock - 1) / kRowBlock) * kRowBlock;
     const auto first = reduce_row<Op>(x, left);  // memory is read in order
+    if constexpr (std::is_same_v<typename Op::Result, bool>) {
+      if (first != Op::identity()) return first;  // settled, whatever follows
+    }
     return Op::combine(first, reduce_row<Op>(x + left, n - left));
   }
   if constexpr (kWidens<Op, T>) {
@@ -264,8 +295,8 @@ void arg_rows(const void* input, int64_t stride, int64_t rows, int64_t n, int64_
   using Op = std::conditional_t<largest, reduction::Max<Computed<T>>, reduction::Min<Computed<T>>>;
   for (int64_t r = 0; r < rows; ++r) {
     const T* x = static_cast<const T*>(input) + r * stride;
-    const Computed<T> best = reduce_row<Op>(x, n);
     if constexpr (is_half<T>) {
+      const float best = reduce_row<Op>(x, n);
       int64_t index = 0;
       for (int64_t here = 0, found = 0; index < n && found == here; index += found) {
         HWY_ALIGN float values[kStretch];
@@ -275,7 +306,16 @@ void arg_rows(const void* input, int64_t stride, int64_t rows, int64_t n, int64_
       }
       out[r] = index;
     } else {
-      out[r] = find_first(x, n, best);
+      T best = reduce_row<Op>(x, std::min(n, kRowBlock));
+      out[r] = find_first(x, std::min(n, kRowBlock), best);
+      // A block is looked through while it is near.
+      for (int64_t begin = kRowBlock; begin < n && best == best; begin += kRowBlock) {
+        const int64_t here = std::min(kRowBlock, n - begin);
+        const T of_block = Op::combine(best, reduce_row<Op>(x + begin, here));
+        if (of_block == best) continue;
+        best = of_block;
+        out[r] = begin + find_first(x + begin, here, best);
+      }
     }
   }
 }

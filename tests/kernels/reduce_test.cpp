@@ -215,7 +215,7 @@ template <class T> void check_arg() {
   for (T& value : x) value = T(static_cast<int>(plain(value)) % 5);
   for (const bool largest : {true, false}) {
     const auto better = [&](auto a, auto b) { return largest ? a > b : a < b; };
-    for (const int64_t n : {1, 9, 50, 300}) {
+    for (const int64_t n : {1, 9, 16, 50, 127, 300}) {
       std::vector<int64_t> rows(50), columns(static_cast<size_t>(301));
       arg_rows_function(largest, dtype_of<T>)(x.data(), 301, 50, n, rows.data());
       for (int64_t r = 0; r < 50; ++r) {
@@ -253,25 +253,99 @@ TEST(Reduce, ArgFindsTheFirstOfEqualElements) {
   });
 }
 
+template <class T> void check_nan() {
+  for (const int64_t n : {3, 15, 16, 17, 31, 33, 40, 63, 65, 127, 600, 5000, 9000}) {
+    for (const int64_t place : {int64_t{0}, n / 2, n - 1}) {
+      std::vector<T> x(static_cast<size_t>(n), T(1));
+      x[static_cast<size_t>(place)] = NAN;
+      x[static_cast<size_t>(n - 1)] = NAN;
+      T best;
+      int64_t row, column;
+      for (const bool largest : {true, false}) {
+        const ReductionName reduction = largest ? ReductionName::max : ReductionName::min;
+        reduce_functions(reduction, dtype_of<T>).rows(x.data(), 0, 1, n, &best);
+        EXPECT_TRUE(std::isnan(best)) << n;
+        reduce_functions(reduction, dtype_of<T>).columns(x.data(), 1, n, 1, &best);
+        EXPECT_TRUE(std::isnan(best)) << n;
+        arg_rows_function(largest, dtype_of<T>)(x.data(), 0, 1, n, &row);
+        arg_columns_function(largest, dtype_of<T>)(x.data(), 1, n, 1, &column);
+        EXPECT_EQ(row, place);
+        EXPECT_EQ(column, place);
+      }
+    }
+  }
+}
+
 TEST(Reduce, NaNWins) {
   on_each_target([] {
-    for (const int64_t n : {3, 40, 600, 5000}) {
-      for (const int64_t place : {int64_t{0}, n / 2, n - 1}) {
-        std::vector<float> x(static_cast<size_t>(n), 1.0f);
-        x[static_cast<size_t>(place)] = NAN;
-        x[static_cast<size_t>(n - 1)] = NAN;
-        float best;
-        int64_t row, column;
-        for (const bool largest : {true, false}) {
-          const ReductionName reduction = largest ? ReductionName::max : ReductionName::min;
-          reduce_functions(reduction, DType::float32).rows(x.data(), 0, 1, n, &best);
-          EXPECT_TRUE(std::isnan(best));
-          reduce_functions(reduction, DType::float32).columns(x.data(), 1, n, 1, &best);
-          EXPECT_TRUE(std::isnan(best));
-          arg_rows_function(largest, DType::float32)(x.data(), 0, 1, n, &row);
-          arg_columns_function(largest, DType::float32)(x.data(), 1, n, 1, &column);
-          EXPECT_EQ(row, place);
-          EXPECT_EQ(column, place);
+    check_nan<float>();
+    check_nan<double>();
+  });
+}
+
+// Wherever the extreme stands in rows that are as long as vectors, and of infinities and zeros alone.
+template <class T> void check_extremes() {
+  const T inf = std::numeric_limits<T>::infinity();
+  for (int64_t n = 1; n < 140; ++n) {
+    for (const T other : {T(0), T(-0.0), -inf, inf, T(-3)}) {
+      std::vector<T> x(static_cast<size_t>(n), other);
+      T best;
+      const auto expect = [&](ReductionName reduction, T want) {
+        reduce_functions(reduction, dtype_of<T>).rows(x.data(), 0, 1, n, &best);
+        ASSERT_EQ(best, want) << n << ", " << other;
+      };
+      expect(ReductionName::max, other);
+      expect(ReductionName::min, other);
+      for (T& element : x) {
+        element = 7;
+        expect(ReductionName::max, n > 1 ? std::max(other, T(7)) : T(7));
+        if (n > 1) expect(ReductionName::min, std::min(other, T(7)));
+        element = other;
+      }
+    }
+  }
+}
+
+TEST(Reduce, ExtremesAnywhere) {
+  on_each_target([] {
+    check_extremes<float>();
+    check_extremes<double>();
+  });
+}
+
+// Of equal ones in two blocks the first.
+TEST(Reduce, ArgLooksThroughAllBlocks) {
+  on_each_target([] {
+    const int64_t n = 3 * kRowBlock + 5;
+    for (const int64_t place : {int64_t{0}, kRowBlock - 1, kRowBlock, 2 * kRowBlock + 7, n - 1}) {
+      std::vector<double> x(static_cast<size_t>(n), -1.0);
+      x[static_cast<size_t>(place)] = x.back() = 5.0;
+      int64_t index;
+      arg_rows_function(true, DType::float64)(x.data(), 0, 1, n, &index);
+      EXPECT_EQ(index, place);
+      for (double& value : x) value = -value;
+      arg_rows_function(false, DType::float64)(x.data(), 0, 1, n, &index);
+      EXPECT_EQ(index, place);
+    }
+  });
+}
+
+TEST(Reduce, TruthIsSettledByAnyElement) {
+  on_each_target([] {
+    for (const int64_t n : {int64_t{1}, int64_t{100}, kRowBlock, 3 * kRowBlock + 5}) {
+      for (const bool all : {false, true}) {
+        std::vector<uint8_t> x(static_cast<size_t>(n), all);
+        const auto found = [&] {
+          uint8_t state;
+          reduce_functions(all ? ReductionName::all : ReductionName::any, DType::bool_)
+              .rows(x.data(), 0, 1, n, &state);
+          return state;
+        };
+        EXPECT_EQ(found(), all);
+        for (const int64_t place : {int64_t{0}, n / 2, n - 1}) {
+          x[static_cast<size_t>(place)] = !all;
+          EXPECT_EQ(found(), !all) << n << ", " << place;
+          x[static_cast<size_t>(place)] = all;
         }
       }
     }

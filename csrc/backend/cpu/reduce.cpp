@@ -2,6 +2,7 @@
 #include "ops/reduce.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "backend/backend.h"
@@ -142,6 +143,7 @@ struct Pass {
   int64_t size;  // of what is read
   int64_t result_size;
   reduction::Whole whole;
+  bool yields_truth;
   const char* x = nullptr;
   bool reads_states = false;
   char* states = nullptr;
@@ -178,6 +180,29 @@ struct Pack {
   }
 };
 
+// Rows of which one part has settled whether any is true, or all are, so that the others need not be read:
+// its state is not that of no elements.
+class Settled {
+ public:
+  Settled(const Pass& pass, int64_t rows) : looks_(pass.yields_truth && rows <= kRows) {
+    if (looks_) pass.functions.rows(nullptr, 0, 1, 0, &open_);
+  }
+  bool has(int64_t row, char* state) const {
+    if (!looks_ || !rows_[row]) return false;
+    *state = open_ ? 0 : 1;
+    return true;
+  }
+  void note(int64_t row, const char* state) {
+    if (looks_ && *state != open_) rows_[row] = true;
+  }
+
+ private:
+  static constexpr int64_t kRows = 16;
+  bool looks_;
+  char open_ = 0;
+  std::atomic<bool> rows_[kRows] = {};
+};
+
 // The last group is reduced: a state for each index of the groups before it.
 void reduce_last(const Pass& pass, const AxisGroups& groups) {
   const int64_t n = groups.back().extent, step = groups.back().stride, rows = elements(groups) / n,
@@ -195,10 +220,13 @@ void reduce_last(const Pass& pass, const AxisGroups& groups) {
     const int64_t runs = (n + run - 1) / run;
     char* const partials = pass.workspace.take(rows * runs * size);
     if (pass.workspace.counts()) return;
+    Settled settled(pass, rows);
     parallel_for(rows * runs, rows * n, [&](int64_t task) {
       const int64_t row = task / runs, begin = task % runs * run;
-      reduce_at(offset_of(groups, outer, row) + begin * step, 0, 1, std::min(run, n - begin),
-                partials + task * size);
+      char* const state = partials + task * size;
+      if (settled.has(row, state)) return;
+      reduce_at(offset_of(groups, outer, row) + begin * step, 0, 1, std::min(run, n - begin), state);
+      settled.note(row, state);
     });
     for (int64_t row = 0; row < rows; ++row)
       combine_partials(pass, partials + row * runs * size, runs, 1, row);
@@ -292,7 +320,8 @@ void reduce(const Call& call, ReductionName reduction, Workspace& workspace) {
             .workspace = workspace,
             .size = static_cast<int64_t>(size_of(x.dtype())),
             .result_size = static_cast<int64_t>(size_of(y.dtype())),
-            .whole = {x.numel() / y.numel(), correction}};
+            .whole = {x.numel() / y.numel(), correction},
+            .yields_truth = reduction == ReductionName::any || reduction == ReductionName::all};
   if (x.numel() == 0) return fill_identity(pass, y);
   int64_t origin = 0;
   AxisGroups groups = groups_of(x, axes, &origin);
