@@ -166,3 +166,47 @@ def test_compiled_reductions_of_few_columns(columns, rng):
         want = np.exp(wide).sum(-2), (x * 2).max(-2), np.sqrt(wide).mean(-2)
         for got, value in zip(f(td.tensor(x)), want, strict=True):
             close(got, value, UNITS[td.float64], 40, str(shape))
+
+
+@pytest.mark.parametrize("f", ["any", "all", "max", "min"])
+def test_truth_is_settled_by_any_element(f):
+    """Where one part says it, the others are not read."""
+    for n in (1, 4095, 4097, 16385, 32769, 131073):
+        for shape in ((1, n), (3, n), (2, 1, n)):
+            one = f in ("any", "max")  # what settles it
+            x = np.full(shape, not one)
+            for place in (0, n // 2, n - 1):
+                x[..., place] = one
+                want = getattr(np, f)(x, axis=-1)
+                np.testing.assert_array_equal(getattr(td, f)(td.tensor(x), axis=-1).cpu().numpy(), want)
+                x[1:, ..., place] = not one  # of the first row alone
+                for axis in (-1, None):
+                    want = getattr(np, f)(x, axis=axis)
+                    got = getattr(td, f)(td.tensor(x), axis=axis).cpu().numpy()
+                    np.testing.assert_array_equal(got, want, err_msg=f"{shape} at {place}")
+                x[..., place] = not one
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16", "float32", "complex128"])
+@pytest.mark.parametrize(
+    "shape", [(300, 3, 4), (3, 300, 2, 2), (2, 2, 341, 3), (1025, 1, 3, 5), (2, 129, 3, 1, 2)]
+)
+def test_few_elements_in_the_last_axes(shape, dtype, rng):
+    """Blocks that lie along another axis, of copies and of operations."""
+    x = rng.integers(-9, 9, shape).astype(dtype)
+    t = td.tensor(x)
+    rank = len(shape)
+    for axis in range(rank):
+        np.testing.assert_array_equal(td.repeat(t, 3, axis=axis).cpu().numpy(), np.repeat(x, 3, axis))
+        moved = np.moveaxis(x, axis, -1)
+        np.testing.assert_array_equal(td.copy(td.moveaxis(t, axis, -1)).cpu().numpy(), moved)
+        line = x[tuple(slice(None) if i == axis else slice(1) for i in range(rank))]
+        np.testing.assert_array_equal((t + td.tensor(line)).cpu().numpy(), x + line)
+        np.testing.assert_array_equal(
+            (td.moveaxis(t, axis, -1) + td.moveaxis(t, axis, -1)).cpu().numpy(), moved + moved
+        )
+        np.testing.assert_array_equal((td.flip(t, axis) * t).cpu().numpy(), np.flip(x, axis) * x)
+    np.testing.assert_array_equal(td.tile(t, (2,) * rank).cpu().numpy(), np.tile(x, (2,) * rank))
+    if dtype != "complex128":
+        turned = td.permute_dims(t, tuple(range(rank))[::-1])
+        np.testing.assert_array_equal(td.astype(turned, td.float64).cpu().numpy(), x.T.astype(np.float64))

@@ -1,6 +1,7 @@
 // Runs tile functions and copies over tensors of any layout.
 #include "backend/cpu/launch.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
@@ -41,6 +42,7 @@ class Loop {
       for (int k = 0; k < operands_; ++k) stride_[k][rank_ - 1] = (*strides[k])[axis];
     }
     while (rank_ < 2) prepend();
+    choose_rows();
     choose_blocks();
   }
 
@@ -55,12 +57,18 @@ class Loop {
     const int last = rank_ - 1;
     const int64_t column = index % column_blocks_ * block_columns_;
     index /= column_blocks_;
+    int64_t plane = 0;
+    if (swapped_) {  // next, since it shares cache lines
+      plane = index % extent_[last - 2];
+      index /= extent_[last - 2];
+    }
     const int64_t row = index % row_blocks_ * block_rows_;
     index /= row_blocks_;
     *rows = std::min(block_rows_, extent_[last - 1] - row);
     *columns = std::min(block_columns_, extent_[last] - column);
     for (int k = 0; k < operands_; ++k) offsets[k] = row * stride_[k][last - 1] + column * stride_[k][last];
-    for (int axis = last - 2; axis >= 0; --axis) {
+    for (int k = 0; swapped_ && k < operands_; ++k) offsets[k] += plane * stride_[k][last - 2];
+    for (int axis = last - 2 - swapped_; axis >= 0; --axis) {
       const int64_t at = index % extent_[axis];
       index /= extent_[axis];
       for (int k = 0; k < operands_; ++k) offsets[k] += at * stride_[k][axis];
@@ -89,6 +97,21 @@ class Loop {
     }
   }
 
+  // Where few elements lie in the last two axes, a block has its rows along the longest of the others: what
+  // is asked for each block takes longer than so few elements.
+  void choose_rows() {
+    const int64_t few = kTile / 8;
+    if (rank_ < 3 || extent_[rank_ - 2] * extent_[rank_ - 1] >= few) return;
+    const auto longest = static_cast<int>(std::max_element(extent_, extent_ + rank_ - 2) - extent_);
+    if (extent_[longest] <= extent_[rank_ - 2]) return;
+    const auto move = [&](int64_t* of_axes) {
+      std::rotate(of_axes + longest, of_axes + longest + 1, of_axes + rank_ - 1);
+    };
+    move(extent_);
+    for (int k = 0; k < operands_; ++k) move(stride_[k]);
+    swapped_ = true;
+  }
+
   void choose_blocks() {
     const int64_t rows = extent_[rank_ - 2], columns = extent_[rank_ - 1];
     bool transposed = false;
@@ -111,6 +134,7 @@ class Loop {
 
   int operands_;
   int rank_ = 0;
+  bool swapped_ = false;
   int64_t extent_[kMaxRank + 2];
   int64_t stride_[kMaxOperands][kMaxRank + 2];
   int64_t block_rows_, block_columns_, row_blocks_, column_blocks_, blocks_;
