@@ -293,7 +293,17 @@ template <class F> void combine(const Points& points, const Tensor& updates, con
       const T* from = static_cast<const T*>(updates.raw_data());
       T* to = static_cast<T*>(y.raw_data());
       const Axis inner = points.inner();
-      if (inner.x == 1 && inner.picked == 1) {
+      if (inner.extent == 1 && points.step()) {
+        const int64_t count = points.count(), step = *points.step();
+        parallel_for(points.outer_count(), points.outer_count() * count, [&](int64_t task) {
+          const Axis outer = points.outer(task);
+          const int64_t* const at = points.x();
+          const T* source = from + outer.picked;
+          T* const target = to + outer.x;
+          for (int64_t i = 0; i < count; ++i, source += step)
+            target[at[i]] = F::apply(target[at[i]], *source);
+        });
+      } else if (inner.x == 1 && inner.picked == 1) {
         for_lines(points, [&](int64_t x, int64_t picked, int64_t n) {
           for (int64_t i = 0; i < n; ++i) to[x + i] = F::apply(to[x + i], from[picked + i]);
         });
