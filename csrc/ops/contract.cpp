@@ -56,23 +56,26 @@ Tensor trace(const Tensor& x, int64_t offset) {
 
 namespace {
 
+// No diagonal lies further away.
+int64_t within(const Tensor& x, int64_t k) { return std::clamp(k, -x.size(-2), x.size(-1)); }
+
 // What is at most k right of the diagonal, as a mask of matrices.
 Tensor below_diagonal(const Tensor& x, int64_t k) {
   const Tensor row = expand_dims(arange(x.size(-2), DType::int64, x.device()), 1),
                column = arange(x.size(-1), DType::int64, x.device());
-  return column - row <= k;
+  return column <= row + k;  // k is added to the few
 }
 
 }  // namespace
 
 Tensor tril(const Tensor& x, int64_t k) {
   require_matrices("tril", x);
-  return where(below_diagonal(x, k), x, full({}, 0, x.dtype(), x.device()));
+  return where(below_diagonal(x, within(x, k)), x, full({}, 0, x.dtype(), x.device()));
 }
 
 Tensor triu(const Tensor& x, int64_t k) {
   require_matrices("triu", x);
-  return where(below_diagonal(x, k - 1), full({}, 0, x.dtype(), x.device()), x);
+  return where(below_diagonal(x, within(x, k) - 1), full({}, 0, x.dtype(), x.device()), x);
 }
 
 Tensor kron(const Tensor& a, const Tensor& b) {

@@ -486,7 +486,9 @@ def test_what_is_too_large_is_refused_before_it_is_made():
     ):
         with pytest.raises((MemoryError, td.ShapeError)):
             call()
-    assert td.tril_indices(2, k=2**63 - 1, m=3)[0].shape == (6,)
+    for k, below in ((2**63 - 1, 6), (-(2**63), 0)):
+        assert td.tril_indices(2, k=k, m=3)[0].shape == (below,)
+        assert td.triu_indices(2, k=k, m=3)[0].shape == (6 - below,)
 
 
 def test_more_parts_than_axes():

@@ -324,6 +324,7 @@ void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to
     if (p.way_) return multiply<T>(p.way_, size, a, b, out, leading);
     if (rows * columns * p.depth_ > kTiny) return multiply(size, a, b, out, leading);
     switch (columns) {
+      case 1: return add_short_rows<T, 1>(size, a, b, out, leading);
       case 2: return add_short_rows<T, 2>(size, a, b, out, leading);
       case 3: return add_short_rows<T, 3>(size, a, b, out, leading);
       case 4: return add_short_rows<T, 4>(size, a, b, out, leading);
