@@ -317,6 +317,18 @@ def nanquantile(
     return _quantiles("nanquantile", x, q, axis, keepdims, method, True)
 
 
+def _distinct(x: TensorLike, equal_nan: bool) -> Tensor:
+    """The distinct elements alone, for which their places are not looked for."""
+    x = _core.asarray(x)
+    if x.dtype.is_complex:
+        return _core._unique(x, None, equal_nan)[0]
+    values = unique_consecutive(_core.sort(x.reshape(-1)))
+    if not equal_nan or not x.dtype.is_floating_point:
+        return values
+    nans = int(_core.count_nonzero(_core.isnan(values)))  # they come last
+    return values[: values.shape[0] - max(nans - 1, 0)]
+
+
 def unique(
     x: TensorLike,
     return_index: bool = False,
@@ -339,6 +351,8 @@ def unique(
     >>> td.unique(td.tensor([2, 1, 2]))
     tensor([1, 2], dtype=int64)
     """
+    if axis is None and not (return_index or return_inverse or return_counts):
+        return _distinct(x, equal_nan)
     values, indices, inverse, counts = _core._unique(x, axis, equal_nan)
     asked = [
         extra
@@ -392,7 +406,7 @@ def unique_values(x: TensorLike) -> Tensor:
     >>> td.unique_values(td.tensor([2, 1, 2]))
     tensor([1, 2], dtype=int64)
     """
-    return _core._unique(x, None, False)[0]
+    return _distinct(x, False)
 
 
 def histogram_bin_edges(x: TensorLike, bins: int = 10, range: tuple[float, float] | None = None) -> Tensor:

@@ -324,7 +324,10 @@ def test_unique(rng, dtype):
         np.testing.assert_array_equal(x.reshape(-1)[to_array(apart.indices)], to_array(apart.values))
         assert td.unique_counts(tensor).counts.tolist() == apart.counts.tolist()
         assert td.unique_inverse(tensor).inverse_indices.tolist() == apart.inverse_indices.tolist()
-        assert td.unique_values(tensor).shape == apart.values.shape
+        for alone, among in ((td.unique(tensor), values), (td.unique_values(tensor), apart.values)):
+            assert alone.dtype == dtype
+            np.testing.assert_array_equal(to_array(alone), to_array(among))
+            np.testing.assert_array_equal(np.signbit(to_array(alone)), np.signbit(to_array(among)))
 
 
 def test_unique_slices(rng):
