@@ -126,7 +126,8 @@ double double_from_object(PyObject* object) {
 std::string in_words(py::handle integer) {
   const auto exact = py::reinterpret_steal<py::object>(PyNumber_Index(integer.ptr()));
   if (!exact) throw py::error_already_set();
-  return py::module_::import("tidu._arguments").attr("in_words")(exact).cast<std::string>();
+  const auto words = py::module_::import("tidu._arguments").attr("in_words")(exact).cast<std::string>();
+  return words.starts_with("an ") ? words : "the integer " + words;
 }
 
 std::optional<Dims> dims_from_object(PyObject* object) {

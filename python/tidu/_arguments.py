@@ -137,7 +137,7 @@ def misplaced(
 def in_words(number: int) -> str:
     """An integer of any size, in few characters."""
     bits = number.bit_length()
-    return f"the integer {number}" if bits <= 64 else f"an integer of {bits} bits"
+    return str(number) if bits <= 64 else f"an integer of {bits} bits"
 
 
 def _too_large(wanted: Sequence[str], value: Any, bits: int) -> str | None:
