@@ -305,8 +305,8 @@ def _better(
     signature = inspect.signature(function)
     signature = signature.replace(parameters=list(signature.parameters.values())[own:])
     if _HUGE in text:
-        given = dict(zip(signature.parameters, args, strict=False)) | kwargs
-        wanted = ((key, _too_large(("int",), value, 64)) for key, value in given.items())
+        values = dict(zip(signature.parameters, args, strict=False)) | kwargs
+        wanted = ((key, _too_large(("int",), value, 64)) for key, value in values.items())
         return next(
             (ValueError(f"[{name}] the argument {key!r} is {words}") for key, words in wanted if words), None
         )
