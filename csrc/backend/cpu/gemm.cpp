@@ -51,7 +51,7 @@ const Measured& measured() {
 #if HWY_ARCH_X86
     const int64_t targets = hwy::SupportedTargets();
     if (targets & (HWY_AVX3 | HWY_AVX3_DL)) {
-      return holds_workspace() ? Measured{&kFloat32Wide, &kFloat64Wide, 1 << 21, 1 << 20}
+      return holds_workspace() ? Measured{&kFloat32Avx512LargeL2, &kFloat64Avx512LargeL2, 1 << 21, 1 << 20}
                                : Measured{&kFloat32Avx512, &kFloat64Avx512};
     }
     if (targets & HWY_AVX2) return Measured{&kFloat32Avx2, &kFloat64Avx2};

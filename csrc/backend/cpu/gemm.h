@@ -40,9 +40,10 @@ inline constexpr std::string_view kWays = "BDKvbdkXYxy";  // the simpler ones fi
 inline constexpr int64_t kMostRows = 512, kMostColumns = 1024;
 inline constexpr int kRowSteps = 10, kColumnSteps = 11, kDepthSteps = 5;
 
-// T is float or double. Bits depend on the way, so the way depends on these and the processor alone. Those of
-// K and k are the same, and those of a block of the result are the same whatever is computed with it.
+// Whether our kernel computes it: to the same bits in whatever blocks of the result.
 inline bool is_own(Way way) { return way == 'K' || way == 'k'; }
+
+// T is float or double. Bits depend on the way, so the way depends on these and the processor alone.
 template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, bool b_transposed);
 
 // c = a @ b, rows of c `ldc` elements apart.

@@ -13,8 +13,8 @@ namespace tidu::cpu {
 int64_t batch_offset(const Tensor& x, int64_t index);
 
 // A batch of products of one dtype, not empty. Its blocks are each a product by itself on the thread that
-// asks for it. They are what its shape says, so that bits depend neither on threads nor on who asks; or one
-// or two for each thread, where our own kernel computes the same bits in whatever blocks.
+// asks for it. They are what its shape says, so that bits depend neither on threads nor on who asks; or where
+// our own kernel computes the same bits in whatever blocks, as few as give each thread one.
 //
 // Where a matrix meets its own transpose, half of the product is computed. Whether it does is asked of the
 // elements, of each matrix of a batch by itself: a compiled function computes once what its eager twin
