@@ -2,7 +2,6 @@
 #include "autodiff/tape.h"
 
 #include <algorithm>
-#include <atomic>
 #include <queue>
 #include <unordered_map>
 
@@ -13,7 +12,14 @@
 namespace tidu {
 namespace {
 
-std::atomic<uint64_t> next_sequence{0};
+// Higher than `newest` and than all that this thread got before, and no other thread gets the same: its
+// number fills the lower bits. A counter that all threads share would be a locked instruction a call.
+uint64_t sequence_after(uint64_t newest) {
+  constexpr uint64_t kThreads = 1 << 16;
+  static std::atomic<uint64_t> threads = 0;
+  [[gnu::tls_model("initial-exec")]] thread_local uint64_t last = threads++ % kThreads;
+  return last = std::max(newest - newest % kThreads + last % kThreads, last) + kThreads;
+}
 
 // Also of memory that has no values while a program is recorded: writes to it count there too.
 uint64_t storage_version(const Tensor& tensor) {
@@ -49,11 +55,7 @@ void check_unchanged(const Tensor& value, uint64_t version, const Primitive& pri
 }  // namespace
 
 Node::Node(uint64_t trace, size_t num_inputs, size_t num_outputs)
-    : trace(trace),
-      sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)),
-      num_outputs(static_cast<int>(num_outputs)),
-      inputs(num_inputs),
-      values(num_inputs) {}
+    : trace(trace), num_outputs(static_cast<int>(num_outputs)), inputs(num_inputs), values(num_inputs) {}
 
 Tensors Node::pull(Tensors& cotangents, Tensors memory) {
   if (pullback) return pullback(cotangents);
@@ -83,7 +85,10 @@ void Node::unpin() { pins_.fetch_sub(1, std::memory_order_release); }
 
 bool Node::close() {
   int pins = 1;
-  return pins_.compare_exchange_strong(pins, kReleased, std::memory_order_acquire);
+  // A walk that pinned the node and has still to visit it has a reference to it, or to a consumer.
+  const bool is_alone = use_count() == 1 && pins_.load(std::memory_order_relaxed) == pins;
+  if (is_alone) pins_.store(kReleased, std::memory_order_relaxed);
+  return is_alone || pins_.compare_exchange_strong(pins, kReleased, std::memory_order_acquire);
 }
 
 void Node::clear() {
@@ -119,6 +124,7 @@ const Scope& ambient_scope() {
 Ref<Node> Tape::make_leaf(const Tensor& tensor) {
   auto leaf = make_ref<Node>(id(), 0, 1);
   leaf->is_leaf = true;
+  leaf->sequence = sequence_after(0);
   set_link(tensor, id(), Ref<RefCounted>(leaf.get()), 0);
   return leaf;
 }
@@ -129,10 +135,12 @@ Reads Tape::add_edges(Node& node, std::span<const Tensor> inputs) const {
     const Link* link = inputs[i].impl().link(id());
     if (!link) continue;
     tracked |= input_bit(i);
-    node.inputs[i].producer = Ref<Node>(static_cast<Node*>(link->value.get()));
+    Node& producer = static_cast<Node&>(*link->value);
+    node.inputs[i].producer = Ref<Node>(&producer);
     node.inputs[i].index = link->index;
-    node.inputs[i].producer->edges.fetch_add(1, std::memory_order_relaxed);
+    node.sequence = std::max(node.sequence, producer.sequence);
   }
+  node.sequence = sequence_after(node.sequence);
   return tracked;
 }
 
@@ -149,9 +157,9 @@ void Tape::record(const Call& call, bool) {
   const auto is_mine = [&](const Tensor& input) { return input.impl().link(id()) != nullptr; };
   if (std::ranges::none_of(call.inputs, is_mine) || !has_derivative(call)) return;
   auto node = make_ref<Node>(id(), call.inputs.size(), call.outputs.size());
+  const Reads reads = kept_of(call, add_edges(*node, call.inputs));
   if (Watch* const watch = Watch::active()) [[unlikely]]
     watch->recorded(node->sequence);
-  const Reads reads = kept_of(call, add_edges(*node, call.inputs));
   node->primitive = &primitive;
   node->attrs = call.attrs;
   // Rules of other primitives look at shapes, and choose the layout of a result by strides.
@@ -217,8 +225,7 @@ class Backward {
  private:
   void visit(Node& node) {
     cotangents_.assign(static_cast<size_t>(node.num_outputs), {});
-    const bool may_be_shared = node.edges.load(std::memory_order_relaxed) > 1;
-    if (const auto found = may_be_shared ? sums_.extract(&node) : decltype(sums_)::node_type()) {
+    if (const auto found = node.is_shared ? sums_.extract(&node) : decltype(sums_)::node_type()) {
       std::ranges::transform(found.mapped().of_outputs, cotangents_.begin(), &CotangentSum::take);
     } else {
       cotangents_[current_.index] = std::move(current_.cotangent);
@@ -259,7 +266,8 @@ class Backward {
     watch ? watch->pull(node.sequence, pull) : pull();
   }
 
-  // Pins the nodes that cotangents, or word of none, will come by, and counts the edges to leaves.
+  // Pins the nodes that cotangents, or word of none, will come by, counts the edges to leaves, and notes
+  // where several lead to another node.
   void pin_nodes(const std::vector<Root>& roots) {
     const auto earlier = [](const Node* a, const Node* b) { return a->sequence < b->sequence; };
     std::priority_queue queue(earlier, std::vector<Node*>());
@@ -267,13 +275,11 @@ class Backward {
       if (node && node->is_leaf) ++sums_[node.get()].edges;
       if (node && !node->is_leaf) queue.push(node.get());
     };
-    for (const Root& root : roots) {
-      if (root.node) root.node->edges.fetch_add(1, std::memory_order_relaxed);  // from here
-      reach(root.node);
-    }
+    for (const Root& root : roots) reach(root.node);
     for (const Node* last = nullptr; !queue.empty();) {
       Node* const node = queue.top();
       queue.pop();
+      if (last == node) node->is_shared = true;
       if (std::exchange(last, node) == node || !node->pin()) continue;
       pinned_.push_back(node);
       for (const Node::Input& input : node->inputs) reach(input.producer);
@@ -292,7 +298,7 @@ class Backward {
   // An undefined cotangent is sent on, too: leaves wait for word from every edge.
   void send(Ref<Node> node, int index, Tensor cotangent, const Node* slice = nullptr) {
     if (!node) return;
-    if (node->is_leaf || node->edges.load(std::memory_order_relaxed) > 1) {
+    if (node->is_leaf || node->is_shared) {
       Sums& sums = sums_[node.get()];
       const bool is_first = sums.of_outputs.empty();
       if (is_first) sums.of_outputs.resize(static_cast<size_t>(node->num_outputs));

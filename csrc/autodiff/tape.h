@@ -63,8 +63,8 @@ class Node : public RefCounted, public Pooled<Node> {
   // Drops that.
   void clear();
 
-  const uint64_t trace;     // of the tape that recorded it
-  const uint64_t sequence;  // grows with time, so a consumer has a higher one than its producers
+  const uint64_t trace;   // of the tape that recorded it
+  uint64_t sequence = 0;  // grows with time on a thread; a consumer has a higher one than its producers
   const int num_outputs;
   bool is_leaf = false;
   const Primitive* primitive = nullptr;
@@ -73,8 +73,8 @@ class Node : public RefCounted, public Pooled<Node> {
   Few<Input, 2> inputs;
   Few<Tensor, 2> values;  // of the inputs, where the rule reads them, and else undefined or abstract
   std::vector<Saved> outputs;
-  std::unique_ptr<Observer> observer;  // mostly null
-  std::atomic<uint32_t> edges = 0;     // that lead here
+  std::unique_ptr<Observer> observer;   // mostly null
+  std::atomic<bool> is_shared = false;  // whether a walk came by several edges here
 
  private:
   static constexpr int kReleased = -1;

@@ -290,7 +290,7 @@ bool are_few(const Call& call, Reads reads, const Tensor& t) {
   const bool is_few = 0 < t.numel() && t.numel() <= handful::kMost;
   if (!is_float || !is_few || t.device().type != DeviceType::cpu) return false;
   const auto fits = [&](const Tensor& x, DType dtype) {
-    return x.dtype() == dtype && x.shape() == t.shape() && x.is_contiguous() && !x.is_abstract() &&
+    return x.dtype() == dtype && x.numel() == t.numel() && x.is_contiguous() && !x.is_abstract() &&
            !is_seen(x);
   };
   for (size_t i = 0; i < call.inputs.size(); ++i) {
@@ -327,7 +327,7 @@ template <Reads reads, class Rule> Partial partial_of(Rule) {
             if (!are_few(call, reads, t)) return Tensor();
             const void* const given = t.raw_data();
             const bool is_float = t.dtype() == DType::float32;
-            const Tensor result = is_last && is_free(t) ? std::move(t) : Tensor::empty(t.shape(), t.dtype());
+            Tensor result = is_last && is_free(t) ? std::move(t) : Tensor::empty(t.shape(), t.dtype());
             const auto multiply = is_float ? multiply_few<float, Rule> : multiply_few<double, Rule>;
             multiply(call, Rule(), given, result.numel(), result.raw_data());
             return result;

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tidu as td
@@ -247,6 +248,25 @@ def shared_network():
     )
     x = td.random.normal(td.random.key(3), (29, 17))
     return net, x, lambda n=net: (td.log_softmax(n(x)) ** 2).mean()
+
+
+def test_a_graph_that_several_threads_recorded_goes_back_in_order():
+    """A thread that recorded little goes on with the graph of one that recorded much, and the reverse."""
+
+    def on_another_thread(function, *args):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(function, *args).result()
+
+    x = td.tensor([0.5, 2.0], dtype=td.float64, requires_grad=True)
+    much = x
+    for _ in range(500):
+        much = much + 0.0
+    little = on_another_thread(lambda: much * x)  # leads to the last of 500 calls, as does the next
+    both = on_another_thread(lambda: little * much) + little
+    on_another_thread(lambda: (both * both + much).sum()).backward()
+    # (x^3 + x^2)^2 + x
+    expected = [2 * (v**3 + v**2) * (3 * v**2 + 2 * v) + 1 for v in (0.5, 2.0)]
+    assert x.grad.tolist() == pytest.approx(expected, rel=1e-15)
 
 
 def test_threads_read_and_differentiate_shared_tensors():
