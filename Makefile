@@ -118,7 +118,7 @@ bench-full: $(BUILD)/build.ninja
 	@$(VENV_PYTHON) bench/suite.py --size full $(BENCH)
 
 gpu-bundle: .venv/ready
-	@$(VENV_PYTHON) scripts/gpu_bundle.py
+	@PYENV_VERSION=3.12 $(VENV_PYTHON) scripts/gpu_bundle.py
 
 pictures: $(BUILD)/build.ninja
 	$(call build,_core)
