@@ -1,6 +1,9 @@
 // The six forms of derivative.
 #include "autodiff/rules.h"
 
+#include <bit>
+
+#include "base/few.h"
 #include "core/bind.h"
 #include "core/watch.h"
 #include "ops/autocast.h"
@@ -21,8 +24,9 @@ bool is_narrow_call(const Call& call) {
 // What a rule that reads the outputs fine gets instead of them; otherwise none.
 Tensors fine_outputs(const Call& call, Reads differentiated) {
   if (!is_narrow_call(call) || !(reads_of(call.primitive, differentiated) & kFineOutput)) return {};
-  Tensors inputs, outputs(call.outputs.size());
-  for (const Tensor& input : call.inputs) inputs.push_back(widened(input));
+  Few<Tensor, 4> inputs(call.inputs.size());
+  std::ranges::transform(call.inputs, inputs.begin(), widened);
+  Tensors outputs(call.outputs.size());
   tidu::bind(call.primitive, inputs, call.attrs, outputs);
   return outputs;
 }
@@ -89,12 +93,6 @@ struct Pusher {
   const Call& call;
   Tangents tangents;
 
-  Tensors bind_to(const Primitive& primitive, std::span<const Tensor> inputs) const {
-    Tensors outputs(call.outputs.size());
-    tidu::bind(primitive, inputs, call.attrs, outputs);
-    return outputs;
-  }
-
   Tensors operator()(const Zero&) const { return Tensors(call.outputs.size()); }
   Tensors operator()(const Opaque& form) const { fail_opaque(call, form); }
   Tensors operator()(const Elementwise& form) const {
@@ -106,22 +104,28 @@ struct Pusher {
     return {sum};
   }
   Tensors operator()(const LinearMap& form) const {
-    Tensors inputs(call.inputs.begin(), call.inputs.end());
+    Few<Tensor, 4> inputs(call.inputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (form.linear & input_bit(i)) inputs[i] = tangents[i].defined() ? tangents[i] : zeros_like(inputs[i]);
+      const Tensor& x = call.inputs[i];
+      inputs[i] = !(form.linear & input_bit(i)) ? x : tangents[i].defined() ? tangents[i] : zeros_like(x);
     }
-    return bind_to(call.primitive, inputs);
+    Tensors outputs(call.outputs.size());
+    tidu::bind(call.primitive, inputs, call.attrs, outputs);
+    return outputs;
   }
   Tensors operator()(const Multilinear& form) const {
     Tensor sum;
-    const Tensors factors = factors_of(form);
+    const auto before_addends = static_cast<size_t>(std::countr_zero(form.addends));
+    Few<Tensor, 2> inputs(std::min(call.inputs.size(), before_addends));
+    std::ranges::copy(call.inputs.first(inputs.size()), inputs.begin());
     for (size_t i = 0; i < tangents.size(); ++i) {
       if (!tangents[i].defined()) continue;
       if (form.factors & input_bit(i)) {
-        Tensors inputs = factors;
         inputs[i] = tangents[i];
-        sum = accumulate(std::move(sum),
-                         bind_to(form.of_tangents ? *form.of_tangents : call.primitive, inputs)[0]);
+        Tensor product;
+        tidu::bind(form.of_tangents ? *form.of_tangents : call.primitive, inputs, call.attrs, {&product, 1});
+        sum = accumulate(std::move(sum), product);
+        inputs[i] = call.inputs[i];
       } else {
         sum = accumulate(std::move(sum), broadcast_to(tangents[i], call.outputs[0].shape()));
       }
@@ -129,13 +133,6 @@ struct Pusher {
     return {sum};
   }
   Tensors operator()(const Custom& form) const { return form.jvp(call, tangents); }
-
-  // The inputs without the addends, which come last.
-  Tensors factors_of(const Multilinear& form) const {
-    Tensors factors(call.inputs.begin(), call.inputs.end());
-    while (form.addends & input_bit(factors.size() - 1)) factors.pop_back();
-    return factors;
-  }
 };
 
 // Runs a rule, which has the dtypes of the call that it is of, on the call with the outputs that it reads.
@@ -182,8 +179,7 @@ Tensors push_call(const Call& call, Tangents tangents) {
 }
 
 Tensor accumulate(Tensor a, const Tensor& b) {
-  if (!a.defined()) return b;
-  if (!b.defined()) return a;
+  if (!a.defined() || !b.defined()) return a.defined() ? a : b;
   return a.spec() == b.spec() ? bind_over(primitives::add, std::move(a), b) : add(a, b);
 }
 

@@ -2,6 +2,7 @@
 #include "autodiff/tape.h"
 
 #include <algorithm>
+#include <memory_resource>
 #include <queue>
 #include <unordered_map>
 
@@ -211,7 +212,6 @@ class Backward {
   ~Backward() {
     for (; visited_ < pinned_.size(); ++visited_) pinned_[visited_]->unpin();  // after an error
   }
-  Backward(const Backward&) = delete;
 
   void run() {
     while (!queue_.empty()) {
@@ -270,9 +270,9 @@ class Backward {
   // where several lead to another node.
   void pin_nodes(const std::vector<Root>& roots) {
     const auto earlier = [](const Node* a, const Node* b) { return a->sequence < b->sequence; };
-    std::priority_queue queue(earlier, std::vector<Node*>());
+    std::priority_queue queue(earlier, std::pmr::vector<Node*>(&memory_));
     const auto reach = [&](const Ref<Node>& node) {
-      if (node && node->is_leaf) ++sums_[node.get()].edges;
+      if (node && node->is_leaf) ++sums_.try_emplace(node.get(), 1).first->second.edges;
       if (node && !node->is_leaf) queue.push(node.get());
     };
     for (const Root& root : roots) reach(root.node);
@@ -299,9 +299,8 @@ class Backward {
   void send(Ref<Node> node, int index, Tensor cotangent, const Node* slice = nullptr) {
     if (!node) return;
     if (node->is_leaf || node->is_shared) {
-      Sums& sums = sums_[node.get()];
-      const bool is_first = sums.of_outputs.empty();
-      if (is_first) sums.of_outputs.resize(static_cast<size_t>(node->num_outputs));
+      const auto [at, is_first] = sums_.try_emplace(node.get(), static_cast<size_t>(node->num_outputs));
+      Sums& sums = at->second;
       add(sums.of_outputs[static_cast<size_t>(index)], cotangent, slice);
       cotangent = {};
       if (node->is_leaf && --sums.edges == 0) finish(node, sums.of_outputs[0]);
@@ -316,24 +315,27 @@ class Backward {
   }
 
   void finish(const Ref<Node>& leaf, CotangentSum& sum) {
-    Tensors gradient{sum.take()};
-    if (!gradient[0].defined()) return;
-    if (leaf->observer) leaf->observer->show(gradient);
-    on_leaf_(leaf, std::move(gradient[0]));
+    Tensor gradient = sum.take();
+    if (!gradient.defined()) return;
+    if (leaf->observer) leaf->observer->show({&gradient, 1});
+    on_leaf_(leaf, std::move(gradient));
   }
 
   struct Sums {
+    explicit Sums(size_t outputs) : of_outputs(outputs) {}
     int edges = 0;  // to a leaf, that a cotangent, or word of none, has still to come by
-    std::vector<CotangentSum> of_outputs;
+    Few<CotangentSum, 1> of_outputs;
   };
 
   const bool retain_graph_;
   const OnLeaf& on_leaf_;
-  std::vector<Node*> pinned_;
+  std::byte first_bytes_[2048];  // of a small graph, a walk takes no memory for its lists
+  std::pmr::monotonic_buffer_resource memory_{first_bytes_, sizeof first_bytes_};
+  std::pmr::vector<Node*> pinned_{&memory_};
   size_t visited_ = 0;  // how many of those
-  std::vector<Visit> queue_;
+  std::pmr::vector<Visit> queue_{&memory_};
   Visit current_{};  // until the end also after an error: all that is pinned and not visited hangs on these
-  std::unordered_map<Node*, Sums> sums_;
+  std::pmr::unordered_map<Node*, Sums> sums_{&memory_};
   Tensors cotangents_, of_inputs_;  // of the node that is visited
 };
 

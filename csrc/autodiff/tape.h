@@ -52,7 +52,7 @@ class Node : public RefCounted, public Pooled<Node> {
   class Observer {
    public:
     virtual ~Observer() = default;
-    virtual void show(Tensors& cotangents) = 0;
+    virtual void show(std::span<Tensor> cotangents) = 0;
   };
 
   // False where what backward needs was dropped.

@@ -19,7 +19,7 @@ class Grads : public Node::Observer {
   explicit Grads(bool is_leaf) : is_leaf_(is_leaf) {}
 
   // Shows them to the hooks, and adds to the grads of other nodes than leaves.
-  void show(Tensors& cotangents) override;
+  void show(std::span<Tensor> cotangents) override;
 
   std::map<int, Output> outputs;
 

@@ -87,7 +87,7 @@ Tensor call_hook(const GradientHook& hook, const Tensor& gradient) {
 
 }  // namespace
 
-void Grads::show(Tensors& cotangents) {
+void Grads::show(std::span<Tensor> cotangents) {
   for (auto& [index, output] : outputs) {
     Tensor& gradient = cotangents[static_cast<size_t>(index)];
     if (!gradient.defined()) continue;

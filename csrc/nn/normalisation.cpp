@@ -29,9 +29,7 @@ DType checked_dtype(const char* op, const Tensor& x, std::initializer_list<const
   for (const Tensor* given : {&weight, &bias}) {
     if (given->defined()) dtype = promote(dtype, given->dtype());
   }
-  std::vector<const Tensor*> vectors = running;
-  vectors.insert(vectors.end(), {&weight, &bias});
-  for (const Tensor* given : vectors) {
+  const auto check = [&](const Tensor* given) {
     if (given->defined() && given->shape() != Shape{x.size(1)})
       fail<ShapeError>("[", op, "] of ", x.size(1), " channels, ", describe(x),
                        ", running values, weight and bias have shape (", x.size(1), "), not ",
@@ -39,7 +37,9 @@ DType checked_dtype(const char* op, const Tensor& x, std::initializer_list<const
     if (given->defined() && !is_floating(given->dtype()))
       fail<DTypeError>("[", op, "] running values, weight and bias must be floating-point, not ",
                        describe(*given));
-  }
+  };
+  std::ranges::for_each(running, check);
+  check(&weight), check(&bias);
   return dtype;
 }
 

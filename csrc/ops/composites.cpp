@@ -288,11 +288,13 @@ Tensor total(const Tensor& x, const Axes& axes) { return sum(x, axes, true); }
 
 // Of numbers, with NaN apart, in the dtype that they are computed in: sums, and how many there are.
 Tensor nan_total(const Tensor& x, const Axes& axes) {
-  const auto add = [&](const Tensors& part) { return total(instead_of_nan(widened(part[0]), 0), axes); };
+  const auto add = [&](std::span<const Tensor> part) {
+    return total(instead_of_nan(widened(part[0]), 0), axes);
+  };
   return by_parts({x}, axes, add, total);
 }
 Tensor nan_count(const Tensor& x, const Axes& axes) {
-  const auto count = [&](const Tensors& part) { return total(logical_not(isnan(part[0])), axes); };
+  const auto count = [&](std::span<const Tensor> part) { return total(logical_not(isnan(part[0])), axes); };
   const DType dtype = is_narrow(x.dtype()) ? DType::float32 : part_of(x.dtype());
   return astype(by_parts({x}, axes, count, total), dtype);
 }
@@ -301,21 +303,21 @@ Tensor nan_count(const Tensor& x, const Axes& axes) {
 struct NanVariance {
   NanVariance(const Tensor& x, const Axes& axes, double correction) {
     const Tensor count = nan_count(x, axes), mean = nan_total(x, axes) / count;
-    const auto near = [](const Tensors& part) {
+    const auto near = [](std::span<const Tensor> part) {
       const Tensor y = widened(part[0]);
       return where(isnan(y), 0, y - part[1]);
     };
     // Without what rounding the mean left.
     const Tensor rest =
         by_parts(
-            {x, mean}, axes, [&](const Tensors& part) { return total(near(part), axes); }, total) /
+            {x, mean}, axes, [&](std::span<const Tensor> part) { return total(near(part), axes); }, total) /
         count;
     const Tensor size = by_parts(
         {stop_gradient(x), stop_gradient(mean)}, axes,
-        [&](const Tensors& part) { return max(abs(near(part)), axes, true); },
+        [&](std::span<const Tensor> part) { return max(abs(near(part)), axes, true); },
         [](const Tensor& sizes, const Axes& axis) { return max(sizes, axis, true); });
     scale = size.dtype() == DType::float64 ? level<double>(size) : level<float>(size);
-    const auto squares = [&](const Tensors& part) {
+    const auto squares = [&](std::span<const Tensor> part) {
       const Tensor deviations = (near(part) - part[2]) * part[3];
       return total(where(isnan(part[0]), 0, real(deviations * conj(deviations))), axes);
     };
@@ -360,7 +362,7 @@ Tensor nansum(const Tensor& x, const Over& axes, bool keepdims) {
 Tensor nanprod(const Tensor& x, const Over& over, bool keepdims) {
   if (!is_inexact(x.dtype())) return prod(x, over, keepdims);
   return nan_reduced("nanprod", x, over, keepdims, x.dtype(), [](const Tensor& y, const Axes& axes) {
-    const auto multiply = [&](const Tensors& part) {
+    const auto multiply = [&](std::span<const Tensor> part) {
       return prod(instead_of_nan(widened(part[0]), 1), axes, true);
     };
     return by_parts({y}, axes, multiply,

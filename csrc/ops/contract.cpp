@@ -100,11 +100,12 @@ Tensor cross(const Tensor& a, const Tensor& b, int64_t axis) {
                      describe(b));
   }
   const auto part = [&](const Tensor& x, int64_t i) { return select(widened(x), at, i % 3); };
-  Tensors parts;
-  for (int64_t i = 0; i < 3; ++i)
-    parts.push_back(part(a, i + 1) * part(b, i + 2) - part(a, i + 2) * part(b, i + 1));
+  const auto element = [&](int64_t i) {
+    return part(a, i + 1) * part(b, i + 2) - part(a, i + 2) * part(b, i + 1);
+  };
+  const Tensor product = stack({element(0), element(1), element(2)}, at);
   const DType dtype = promote(a.dtype(), b.dtype());
-  return is_narrow(dtype) ? astype(stack(parts, at), dtype) : stack(parts, at);
+  return is_narrow(dtype) ? astype(product, dtype) : product;
 }
 
 Tensor tensordot(const Tensor& a, const Tensor& b, const Axes& a_axes, const Axes& b_axes) {
@@ -172,10 +173,10 @@ namespace {
 // Where the product of the matrices i .. j is split: the dynamic program over the extents between them.
 class ProductOrder {
  public:
-  explicit ProductOrder(const Tensors& matrices) : count_(matrices.size()), cells_(count_ * count_) {
-    std::vector<double> extents;
-    for (const Tensor& x : matrices) extents.push_back(static_cast<double>(x.size(-2)));
-    extents.push_back(static_cast<double>(matrices.back().size(-1)));
+  explicit ProductOrder(std::span<const Tensor> matrices) : count_(matrices.size()), cells_(count_ * count_) {
+    const auto extent = [&](size_t i) {
+      return static_cast<double>(i < count_ ? matrices[i].size(-2) : matrices.back().size(-1));
+    };
     for (size_t length = 2; length <= count_; ++length) {
       for (size_t i = 0; i + length <= count_; ++i) {
         const size_t j = i + length - 1;
@@ -183,13 +184,13 @@ class ProductOrder {
         best.cost = std::numeric_limits<double>::infinity();
         for (size_t split = i; split < j; ++split) {
           const double cost =
-              at(i, split).cost + at(split + 1, j).cost + extents[i] * extents[split + 1] * extents[j + 1];
+              at(i, split).cost + at(split + 1, j).cost + extent(i) * extent(split + 1) * extent(j + 1);
           if (cost < best.cost) best = {cost, split};
         }
       }
     }
   }
-  Tensor multiply(const Tensors& matrices, size_t i, size_t j) {
+  Tensor multiply(std::span<const Tensor> matrices, size_t i, size_t j) {
     if (i == j) return matrices[i];
     const size_t split = at(i, j).split;
     return matmul(multiply(matrices, i, split), multiply(matrices, split + 1, j));
@@ -203,17 +204,19 @@ class ProductOrder {
   Cell& at(size_t i, size_t j) { return cells_[i * count_ + j]; }
 
   size_t count_;
-  std::vector<Cell> cells_;
+  Few<Cell, 16> cells_;
 };
 
 }  // namespace
 
 Tensor multi_dot(const Tensors& matrices) {
   if (matrices.size() < 2) fail<ValueError>("[multi_dot] takes two or more matrices, not ", matrices.size());
-  Tensors operands = matrices;
-  const bool row = operands.front().ndim() == 1, column = operands.back().ndim() == 1;
-  if (row) operands.front() = expand_dims(operands.front(), 0);
-  if (column) operands.back() = expand_dims(operands.back(), 1);
+  Few<Tensor, 4> operands(matrices.size());
+  std::ranges::copy(matrices, operands.begin());
+  Tensor &first = operands[0], &last = operands[operands.size() - 1];
+  const bool row = first.ndim() == 1, column = last.ndim() == 1;
+  if (row) first = expand_dims(first, 0);
+  if (column) last = expand_dims(last, 1);
   for (size_t i = 0; i < operands.size(); ++i) {
     if (operands[i].ndim() != 2)
       fail<ShapeError>("[multi_dot] operand ", i, " is no matrix: ", describe(matrices[i]));
@@ -279,7 +282,7 @@ class Names {
 
 class Einsum {
  public:
-  Einsum(const std::string& subscripts, const Tensors& operands)
+  Einsum(const std::string& subscripts, std::span<const Tensor> operands)
       : subscripts_(subscripts), left_(operands.size()), operands_(operands.size()) {
     Few<char, 64> letters(subscripts.size());
     char* const end = std::remove_copy(subscripts.begin(), subscripts.end(), letters.begin(), ' ');
@@ -504,8 +507,8 @@ Tensor einsum(const std::string& subscripts, const Tensors& operands) {
   DType dtype = operands[0].dtype();
   for (const Tensor& x : operands) dtype = promote(dtype, x.dtype());
   if (operands.size() < 3 || !is_narrow(dtype)) return Einsum(subscripts, operands).compute();
-  Tensors wide;  // what is between two products is not rounded
-  for (const Tensor& x : operands) wide.push_back(widened(x));
+  Few<Tensor, 3> wide(operands.size());  // what is between two products is not rounded
+  std::ranges::transform(operands, wide.begin(), widened);
   return astype(Einsum(subscripts, wide).compute(), dtype);
 }
 

@@ -1,6 +1,7 @@
 // Determinants and adjugates.
 #include <cmath>
 
+#include "base/few.h"
 #include "core/bind.h"
 #include "ops/complex.h"
 #include "ops/convert.h"
@@ -130,22 +131,24 @@ Tensor det_of_small(const Tensor& x) {
   return result;
 }
 
-// Of at most 4 rows.
+constexpr int64_t kSmall = 4;
+
+// Of at most so many rows.
 Cofactors cofactors_of_small(const Tensor& x) {
   const int64_t n = x.size(-1);
   if (n == 1) return {ones_like(x), x};
-  Tensors by_row, by_column;
-  for (int64_t i = 0; i < n; ++i) by_row.push_back(without(x, -2, i));
-  const Tensor rows = stack(by_row, -3);
-  for (int64_t j = 0; j < n; ++j) by_column.push_back(without(rows, -1, j));
+  const auto each_left_out = [n](const Tensor& y, int64_t axis) {
+    Few<Tensor, kSmall> left(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) left[static_cast<size_t>(i)] = without(y, axis, i);
+    return stack(left, -3);
+  };
+  const Tensor minors_of = each_left_out(each_left_out(x, -2), -1);
   const Tensor place = arange(n, DType::int64, x.device());
   const Tensor odd = remainder(expand_dims(place, 1) + place, 2) == 1;
-  const Tensor minors = det_of_small(stack(by_column, -3)), cofactors = where(odd, -minors, minors);
+  const Tensor minors = det_of_small(minors_of), cofactors = where(odd, -minors, minors);
   const Tensor first = slice_axis(x, -2, 0, 1) * slice_axis(cofactors, -2, 0, 1);
   return {matrix_transpose(cofactors), sum(first, Axes{-1}, true)};
 }
-
-constexpr int64_t kSmall = 4;
 
 // Of matrices that are near the identity but for the last rows: by the Schur complement of the others, so
 // that nothing is divided by what may be small.
@@ -182,10 +185,7 @@ Tensor adjugate(const Tensor& given) {
   if (n == 0) return x;
   const Counted counted(ones({}, DType::bool_, x.device()), x);
   const Tensor safe = counted.or_identity(x);
-  const Tensor inputs[] = {stop_gradient(safe)};
-  Tensor svd[3];
-  bind(primitives::svd, inputs, CompleteAttrs{false}, svd);
-  const Tensor &u = svd[0], &s = svd[1], &vh = svd[2];
+  const auto [u, s, vh] = constant_svd(safe, false);
   const Tensor leading = arange(n, DType::int64, x.device()) < n - kSmall;
   // With more than four that are nothing, so is the adjugate, up to its third derivative.
   const double rounding = (part_of(x.dtype()) == DType::float64 ? 0x1p-52 : 0x1p-23) * static_cast<double>(n);

@@ -41,16 +41,29 @@ DType computing_type(DType dtype, Types types, const char* op) {
   }
 }
 
+// An allocator of single objects, for std::allocate_shared.
+template <class T> struct FromPool {
+  using value_type = T;
+  FromPool() = default;
+  template <class U> FromPool(const FromPool<U>&) {}
+  T* allocate(size_t) { return static_cast<T*>(Pooled<T>::operator new(sizeof(T))); }
+  void deallocate(T* object, size_t) { Pooled<T>::operator delete(object, sizeof(T)); }
+  bool operator==(const FromPool&) const = default;
+};
+
+// In memory of its own, so that the allocator's statistics count tensors of users alone.
+Tensor number_of(const void* bytes, DType dtype) {
+  auto number = std::allocate_shared<std::complex<double>>(FromPool<std::complex<double>>());
+  void* const data = number.get();
+  std::memcpy(data, bytes, size_of(dtype));
+  return Tensor::from_memory(data, {}, {}, dtype, std::move(number), {}, false);
+}
+
 Tensor complex_constant(const Scalar& value, DType dtype, Device device) {
   const std::complex<double> wide(value.to_double(), value.imaginary);
-  auto bytes = std::make_shared<std::complex<double>>(wide);
-  if (dtype == DType::complex64) {
-    const std::complex<float> narrow(wide);
-    std::memcpy(static_cast<void*>(bytes.get()), &narrow, sizeof narrow);
-  }
-  void* data = bytes.get();
+  const std::complex<float> narrow(wide);
   const VisibleTraces none(nullptr);
-  return to(Tensor::from_memory(data, {}, {}, dtype, std::move(bytes), {}, false), device);
+  return to(number_of(dtype == DType::complex64 ? static_cast<const void*>(&narrow) : &wide, dtype), device);
 }
 
 // A 0-d tensor of a number. On the cpu the last few are kept, since expressions such as 1 - y * y make the
@@ -74,13 +87,7 @@ Tensor constant(const Scalar& value, DType dtype, Device device) {
       entry.dtype == dtype)
     return entry.tensor;
   const VisibleTraces none(nullptr);  // a constant of whatever is recorded
-  const Tensor made = full({}, value, dtype);
-  // In memory of its own, so that the allocator's statistics count tensors of users alone.
-  auto bytes = std::make_shared<int64_t>(0);
-  std::memcpy(bytes.get(), made.raw_data(), made.nbytes());
-  void* data = bytes.get();
-  entry = {value.integer, value.kind, dtype,
-           Tensor::from_memory(data, {}, {}, dtype, std::move(bytes), {}, false)};
+  entry = {value.integer, value.kind, dtype, number_of(full({}, value, dtype).raw_data(), dtype)};
   return entry.tensor;
 }
 

@@ -652,8 +652,9 @@ Tensors nonzero(const Tensor& x) {
   const Tensor mask = astype(x, DType::bool_);
   const int64_t count = item<int64_t>(sum(mask));
   const Tensor coordinates = bind(primitives::nonzero, {mask}, CountAttrs{count});
-  Tensors result;
-  for (int axis = 0; axis < mask.ndim(); ++axis) result.push_back(select(coordinates, 0, axis));
+  Tensors result(static_cast<size_t>(mask.ndim()));
+  for (size_t axis = 0; axis < result.size(); ++axis)
+    result[axis] = select(coordinates, 0, static_cast<int64_t>(axis));
   return result;
 }
 

@@ -5,6 +5,8 @@
 
 namespace tidu::linalg {
 
+struct Svd;
+
 // In float32, float64, complex64 or complex128; 16 bits are refused.
 Tensor computable(const char* op, const Tensor& x);
 bool is_computable(DType dtype);
@@ -73,6 +75,8 @@ class Counted {
   Tensor value_, counted_, lost_;  // the latter (.., 1, 1)
 };
 
+// Singular values and vectors as constants.
+Svd constant_svd(const Tensor& x, bool complete);
 // `regular`: a singular matrix is an error.
 Lu factors_of(Caller caller, const Tensor& x, bool regular);
 // a^-1 b by factors of a that are known.

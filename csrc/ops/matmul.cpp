@@ -175,7 +175,9 @@ Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
   const Axes axes{rank + at};
   const Tensor product = by_parts(
       {broadcast_to(a, shape), broadcast_to(b, shape)}, axes,
-      [&](const Tensors& part) { return sum(widened(conj(part[0])) * widened(part[1]), axes, true); },
+      [&](std::span<const Tensor> part) {
+        return sum(widened(conj(part[0])) * widened(part[1]), axes, true);
+      },
       [](const Tensor& sums, const Axes& axis) { return sum(sums, axis, true); });
   return astype(squeeze(product, axes), promote(a.dtype(), b.dtype()));
 }

@@ -39,7 +39,7 @@ struct ScaledNorm {
     const Tensor extreme = extreme_size(stop_gradient(x), axes, p > 0);
     scale = where(logical_and(extreme > 0, extreme < INFINITY), extreme, 1);
     vanishes = extreme == 0;
-    const auto powers = [&](const Tensors& part) {
+    const auto powers = [&](std::span<const Tensor> part) {
       const Tensor vectors = where(part[1], 1, real_numbers(part[0])) / part[2];
       return total(p == 2 ? square(vectors) : pow(abs(vectors), p), axes);
     };
@@ -68,7 +68,7 @@ Tensor vector_norm(const Tensor& x, const std::optional<Axes>& over, bool keepdi
   if (ord == 0) {
     norm = count_nonzero(x, axes, true);
   } else if (ord == 1 || count == 0) {
-    const auto sizes = [&](const Tensors& part) { return total(abs(real_numbers(part[0])), axes); };
+    const auto sizes = [&](std::span<const Tensor> part) { return total(abs(real_numbers(part[0])), axes); };
     norm = by_parts({x}, axes, sizes, total);
   } else if (std::isinf(ord)) {
     norm = extreme_size(x, axes, ord > 0);

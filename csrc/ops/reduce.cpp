@@ -214,7 +214,8 @@ std::optional<Tensor> reduce_complex(const Primitive& primitive, const Tensor& x
     return hypot(std(real(x), axes, correction, keepdims), std(imag(x), axes, correction, keepdims));
   if (&primitive != &primitives::prod) return std::nullopt;
   const Tensor product = by_parts(
-      {x}, axes, [&](const Tensors& part) { return complex_product(part[0], axes); }, complex_product);
+      {x}, axes, [&](std::span<const Tensor> part) { return complex_product(part[0], axes); },
+      complex_product);
   return keepdims ? product : squeeze(product, axes);
 }
 

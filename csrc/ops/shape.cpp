@@ -557,9 +557,7 @@ Tensor slice_update(const Tensor& x, const Tensor& update, const Dims& starts, c
   return bind(primitives::slice_update, {x, update}, SliceAttrs{starts, update.shape(), steps});
 }
 
-namespace {
-
-Tensor concatenated(std::span<const Tensor> tensors, int64_t axis_) {
+Tensor concat(std::span<const Tensor> tensors, int64_t axis_) {
   if (tensors.empty()) fail<ValueError>("[concat] needs at least one tensor");
   const Tensor& first = tensors[0];
   if (first.ndim() == 0) fail<ShapeError>("[concat] 0-d tensors cannot be concatenated (use stack)");
@@ -573,20 +571,21 @@ Tensor concatenated(std::span<const Tensor> tensors, int64_t axis_) {
       fail<ShapeError>("[concat] shapes ", first.shape(), " and ", tensor.shape(),
                        " differ elsewhere than along axis ", axis);
   }
-  Few<Tensor, 4> inputs(tensors.size());
-  for (size_t i = 0; i < inputs.size(); ++i) inputs[i] = astype(tensors[i], dtype);
+  const bool alike = std::ranges::all_of(tensors, [&](const Tensor& x) { return x.dtype() == dtype; });
+  Few<Tensor, 4> converted(alike ? 0 : tensors.size());
+  for (size_t i = 0; i < converted.size(); ++i) converted[i] = astype(tensors[i], dtype);
   const AxisAttrs attrs{axis};
   Attrs::OnStack<AxisAttrs> on_stack(attrs);
   Tensor output;
-  bind(primitives::concat, inputs, on_stack.attrs(), {&output, 1});
+  bind(primitives::concat, alike ? tensors : std::span<const Tensor>(converted), on_stack.attrs(),
+       {&output, 1});
   return output;
 }
+Tensor concat(std::initializer_list<Tensor> tensors, int64_t axis) {
+  return concat(std::span(tensors.begin(), tensors.size()), axis);
+}
 
-}  // namespace
-
-Tensor concat(const Tensors& tensors, int64_t axis) { return concatenated(tensors, axis); }
-
-Tensor stack(const Tensors& tensors, int64_t axis) {
+Tensor stack(std::span<const Tensor> tensors, int64_t axis) {
   if (tensors.empty()) fail<ValueError>("[stack] needs at least one tensor");
   const int at = normalize_axis(axis, tensors[0].ndim() + 1, "stack");
   Few<Tensor, 4> expanded(tensors.size());
@@ -595,7 +594,10 @@ Tensor stack(const Tensors& tensors, int64_t axis) {
       fail<ShapeError>("[stack] shapes differ: ", tensors[0].shape(), " and ", tensors[i].shape());
     expanded[i] = expand_dims(tensors[i], at);
   }
-  return concatenated(expanded, at);
+  return concat(expanded, at);
+}
+Tensor stack(std::initializer_list<Tensor> tensors, int64_t axis) {
+  return stack(std::span(tensors.begin(), tensors.size()), axis);
 }
 
 Tensors split(const Tensor& x, const Dims& sizes, int64_t axis) {

@@ -34,8 +34,12 @@ Tensor flip(const Tensor& x, const Axes& axes);
 // x with the slice replaced by `update`, which has the slice's shape; a copy.
 Tensor slice_update(const Tensor& x, const Tensor& update, const Dims& starts, const Dims& steps);
 
-Tensor concat(const Tensors& tensors, int64_t axis);
-Tensor stack(const Tensors& tensors, int64_t axis);
+// One after another along an axis that they have, or along a new one. What is written in braces, {x, y}, is
+// no list on the heap.
+Tensor concat(std::span<const Tensor> tensors, int64_t axis);
+Tensor concat(std::initializer_list<Tensor> tensors, int64_t axis);
+Tensor stack(std::span<const Tensor> tensors, int64_t axis);
+Tensor stack(std::initializer_list<Tensor> tensors, int64_t axis);
 // Consecutive parts of the given sizes along an axis.
 Tensors split(const Tensor& x, const Dims& sizes, int64_t axis);
 // Zeros (low[i], high[i] of them) around each axis i.

@@ -239,8 +239,9 @@ CountedLosses counted_cross_entropy(const Tensor& logits, const Tensor& labels,
     fail<DTypeError>("[softmax_cross_entropy] labels must be integers, not ", describe(labels));
   const Tensor inputs[] = {logits, astype(labels, DType::int64)};
   Tensor outputs[2];
-  bind(primitives::softmax_cross_entropy, inputs,
-       CrossEntropyAttrs{ignore_index.has_value(), ignore_index.value_or(0)}, outputs);
+  const CrossEntropyAttrs attrs{ignore_index.has_value(), ignore_index.value_or(0)};
+  Attrs::OnStack<CrossEntropyAttrs> on_stack(attrs);
+  bind(primitives::softmax_cross_entropy, inputs, on_stack.attrs(), outputs);
   return {outputs[0], stop_gradient(outputs[1])};
 }
 

@@ -1,6 +1,7 @@
 // Orthogonal factors and their rules.
 #include "ops/spectral.h"
 
+#include <array>
 #include <cmath>
 
 #include "core/bind.h"
@@ -153,10 +154,13 @@ struct Framed {
 };
 
 // The vectors, constants, of a matrix that moves by t: of equal values those that split.
-Tensors split(Caller caller, const Tensor& values, const Tensor& left, const Tensor& right, const Tensor& t) {
-  Tensors vectors(2);
+using Sides = std::array<Tensor, 2>;
+Sides split(Caller caller, const Tensor& values, const Tensor& left, const Tensor& right, const Tensor& t) {
+  Sides vectors;
   const Tensor inputs[] = {values, left, right, stop_gradient(t)};
-  tidu::bind(primitives::split_vectors, inputs, SplitAttrs{caller == kSvd}, vectors);
+  const SplitAttrs attrs{caller == kSvd};
+  Attrs::OnStack<SplitAttrs> on_stack(attrs);
+  tidu::bind(primitives::split_vectors, inputs, on_stack.attrs(), vectors);
   return vectors;
 }
 
@@ -173,7 +177,9 @@ Motion motion_of(Caller caller, const Tensor& left, const Tensor& t, const Tenso
                  const Tensor& frame) {
   const Tensor inputs[] = {left, t, right, equal, frame};
   Tensor outputs[2];
-  bind(primitives::motion, inputs, CallerAttrs{caller}, outputs);
+  const CallerAttrs attrs{caller};
+  Attrs::OnStack<CallerAttrs> on_stack(attrs);
+  bind(primitives::motion, inputs, on_stack.attrs(), outputs);
   return {outputs[0], outputs[1]};
 }
 
@@ -367,11 +373,11 @@ const Custom eigenvectors_rule{
 // --- Singular values
 
 // U and V as columns, constants.
-Tensors known_vectors(const Call& call) { return {call.inputs[1], mh(call.inputs[3])}; }
+Sides known_vectors(const Call& call) { return {call.inputs[1], mh(call.inputs[3])}; }
 
 // U and Vh as functions of the matrix.
-Tensors singular_vectors_of(const Call& call, const Tensors& known) {
-  Tensors vectors(2);
+Sides singular_vectors_of(const Call& call, const Sides& known) {
+  Sides vectors;
   const Tensor inputs[] = {call.inputs[0], known[0], call.inputs[2], mh(known[1])};
   bind(primitives::singular_vectors, inputs, {}, vectors);
   return vectors;
@@ -388,8 +394,8 @@ void run_singular_values(const Call& call) {
   call.outputs[1] = no_frame(call.inputs[1], mh(call.inputs[3]));
 }
 
-Tensors split_singular(const Call& call, const Tensor& t) {
-  const Tensors known = known_vectors(call);
+Sides split_singular(const Call& call, const Tensor& t) {
+  const Sides known = known_vectors(call);
   return split(kSvd, call.inputs[2], known[0], known[1], t);
 }
 
@@ -415,7 +421,7 @@ const Custom singular_values_rule{
     .reads = [](Reads) -> Reads { return kAllInputs | kOutput; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor& t = tangents[0];
-      const Tensors vectors = singular_vectors_of(call, split_singular(call, t));
+      const Sides vectors = singular_vectors_of(call, split_singular(call, t));
       const Counted counted = Counted(nonzero_matrices(t), call.inputs[1]).of(call.inputs[0]);
       const Tensor u = counted.or_identity(vectors[0]), v = mh(counted.or_identity(vectors[1]));
       const Motion moved = motion_of(kSvd, u, t, v, equal_positive(call, counted), call.outputs[1]);
@@ -437,7 +443,7 @@ const Custom singular_values_rule{
 struct SingularParts {
   Tensor u, vh, s, none;
   Gaps gaps;
-  SingularParts(const Call& call, const Tensors& vectors, const Counted& counted)
+  SingularParts(const Call& call, const Sides& vectors, const Counted& counted)
       : u(counted.or_identity(vectors[0])),
         vh(counted.or_identity(vectors[1])),
         s(where(squeeze(counted.mask(), {-1}), singular_values_of(call.inputs.first(4)), 1)),
@@ -475,7 +481,7 @@ void run_singular_spectrum(const Call& call) {
 // With P = U^H A' V = X + Y, X Hermitian and Y not: U (X_ij (g_j - g_i) / (s_j - s_i) + Y_ij (g_i + g_j) /
 // (s_i + s_j)) V^H, where equal values have no part in X, and with D = diag(g / s): (I - U U^H) A' V D V^H +
 // U D U^H A' (I - V V^H). It is its own transpose.
-Tensor singular_spectrum_by_matrix(const Call& call, const Tensor& t, const Tensors& known) {
+Tensor singular_spectrum_by_matrix(const Call& call, const Tensor& t, const Sides& known) {
   const Tensor& given = call.inputs[4];
   const Counted counted =
       Counted(logical_and(nonzero_matrices(t), nonzero_vectors(given)), known[0]).of(call.inputs[0]);
@@ -497,7 +503,7 @@ const Custom singular_spectrum_rule{
     .reads = [](Reads) -> Reads { return kAllInputs; },
     .jvp = [](const Call& call, Tangents tangents) -> Tensors {
       const Tensor &t = tangents[0], &g = tangents[4];
-      const Tensors known = t.defined() ? split_singular(call, t) : known_vectors(call);
+      const Sides known = t.defined() ? split_singular(call, t) : known_vectors(call);
       Tensor moved;
       if (t.defined()) moved = singular_spectrum_by_matrix(call, t, known);
       if (g.defined()) {
@@ -523,7 +529,7 @@ const Custom singular_spectrum_rule{
       if (wanted & kInput0) by_matrix = singular_spectrum_by_matrix(call, g, known_vectors(call));
       if (wanted & input_bit(4)) {
         const bool framed = wanted & input_bit(5);
-        const Tensors vectors =
+        const Sides vectors =
             singular_vectors_of(call, framed ? split_singular(call, g) : known_vectors(call));
         const Counted counted = Counted(nonzero_matrices(g), call.inputs[1]).of(call.inputs[0]);
         const Tensor u = counted.or_identity(vectors[0]), v = mh(counted.or_identity(vectors[1]));
@@ -655,15 +661,6 @@ void infer_transposed(const SpecCall& call, std::span<Spec> outputs) {
   outputs[0] = call.inputs[0];
   const int last = outputs[0].shape.size() - 1;
   std::swap(outputs[0].shape[last], outputs[0].shape[last - 1]);
-}
-
-Svd constant_svd(const Tensor& x, bool complete) {
-  const Tensor inputs[] = {stop_gradient(x)};
-  Tensor parts[3];
-  const CompleteAttrs attrs{complete};
-  Attrs::OnStack<CompleteAttrs> on_stack(attrs);
-  bind(primitives::svd, inputs, on_stack.attrs(), parts);
-  return {parts[0], parts[1], parts[2]};
 }
 
 void run_pinv(const Call& call) {
@@ -831,6 +828,16 @@ Spec frame(const Spec& left, const Spec& right, int axis) {
 const char* const kConstant = "its factors are constants; eigh and svd say how they depend on the matrix";
 
 }  // namespace
+
+Svd constant_svd(const Tensor& x, bool complete) {
+  const Tensor inputs[] = {stop_gradient(x)};
+  Tensor parts[3];
+  const CompleteAttrs attrs{complete};
+  Attrs::OnStack<CompleteAttrs> on_stack(attrs);
+  bind(primitives::svd, inputs, on_stack.attrs(), parts);
+  return {parts[0], parts[1], parts[2]};
+}
+
 }  // namespace tidu::linalg
 
 namespace tidu::primitives {

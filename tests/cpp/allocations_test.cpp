@@ -163,8 +163,76 @@ TEST_F(Allocations, OfContractionsWhoseResultsGo) {
   EXPECT_EQ(repeated_allocations_of([&] { return linalg::einsum(diagonal, square); }), 0);
 }
 
+TEST_F(Allocations, OfCompositesWhoseResultsGo) {
+  const Tensor a = ones({2, 5, 5}) + 4 * eye(5, 5), b = ones({5, 3}), z = astype(x, DType::complex64);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::det(a); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::slogdet(a); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::adjugate(a); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::matrix_exp(a); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::cross(b, b, 1); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::qr(b, true); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::svd(b, true); }), 0);
+  for (const double order : {0.0, 1.0, 2.0, 3.0, double{INFINITY}})
+    EXPECT_EQ(repeated_allocations_of([&] { return linalg::vector_norm(x, std::nullopt, false, order); }), 0)
+        << order;
+  EXPECT_EQ(repeated_allocations_of([&] { return nanmean(x, Axes{0}); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return nanmean(ones({300000}), Axes{0}); }), 0) << "in parts";
+  EXPECT_EQ(repeated_allocations_of([&] { return z * 2 * z; }), 0);
+  const Tensors chain{x, matrix_transpose(y), x, matrix_transpose(y)};
+  EXPECT_EQ(repeated_allocations_of([&] { return linalg::multi_dot(chain); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return stack({x, y}, 0) + concat({x, y, x, y}, 0)[0]; }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return quantile(x, tensor<double>({0.1, 0.9}), Axes{1}); }), 0);
+  EXPECT_EQ(repeated_allocations_of([&] { return sort(x, 1); }), 0);
+  const int given = 1;  // the list of results
+  EXPECT_EQ(repeated_allocations_of([&] { return nonzero(x); }), given);
+}
+
+// Whatever the number of calls that it goes by.
+TEST_F(Allocations, OfBackward) {
+  const auto walk = [&](int length, const auto& f) {
+    const auto walked = [&] {
+      Tensor value = w;
+      for (int i = 0; i < length; ++i) value = f(value);
+      value = sum(value);
+      const int64_t before = allocations.load();
+      value.backward();
+      return allocations.load() - before;
+    };
+    for (int i = 0; i < 5; ++i) walked();
+    return walked();
+  };
+  const auto grows = [&](const auto& f) { return walk(11, f) - walk(3, f); };
+  EXPECT_EQ(grows([](const Tensor& value) { return sin(value); }), 0);
+  EXPECT_EQ(grows([](const Tensor& value) { return value * value; }), 0) << "values with two consumers";
+  EXPECT_EQ(grows([&](const Tensor& value) { return value + w; }), 0) << "a leaf with many";
+  EXPECT_EQ(grows([](const Tensor& value) { return reshape(value, {8, 4}); }), 0);
+  const int given = 1;  // the list of cotangents that a rule by hand gives
+  EXPECT_EQ(grows([](const Tensor& value) { return softmax(value); }), 8 * given);
+}
+
+TEST_F(Allocations, OfForwardMode) {
+  const int given = 1;  // the list of tangents that a rule gives
+  jvp(
+      [&](const Tensors& in) {
+        const Tensor& value = in[0];
+        EXPECT_EQ(repeated_allocations_of([&] { return sin(value); }), given);
+        EXPECT_EQ(repeated_allocations_of([&] { return value * value; }), given);
+        EXPECT_EQ(repeated_allocations_of([&] { return matmul(value, matrix_transpose(y)); }), given);
+        EXPECT_EQ(repeated_allocations_of([&] { return select(value, 0, 1); }), given);
+        return in;
+      },
+      {x}, {y});
+}
+
 TEST_F(Allocations, OfLayersWhoseResultsGo) {
   const Tensors both{x, y};
+  const Tensor mean = zeros({8}), variance = ones({8}), labels = tensor<int64_t>({0, 1, 2, 3});
+  Tensor running_mean = mean, running_variance = variance;
+  EXPECT_EQ(repeated_allocations_of([&] {
+              return nn::batch_norm(x, running_mean, running_variance, variance, mean, {.training = true});
+            }),
+            0);
+  EXPECT_EQ(repeated_allocations_of([&] { return softmax_cross_entropy(x, labels); }), 0);
   EXPECT_EQ(repeated_allocations_of([&] { return concat(both, 0); }), 0);
   EXPECT_EQ(repeated_allocations_of([&] { return stack(both, 0); }), 0);
   const Tensor weight = ones({3, 8}), bias = ones({3});

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tidu  # noqa: F401 (the library is looked for where it lies in memory)
 
 HERE = Path(__file__).parent
 

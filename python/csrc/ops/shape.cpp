@@ -146,7 +146,9 @@ void bind_shape(const Definitions& define) {
       py::arg("tensors"), py::arg("axis") = 0,
       "The tensors one after another along an axis; with None all of them flattened.");
   example("concat", "td.concat([td.tensor([1, 2]), td.tensor([3])])", "tensor([1, 2, 3], dtype=int64)");
-  define.function("stack", &stack, py::arg("tensors"), py::arg("axis") = 0, "The tensors along a new axis.");
+  define.function(
+      "stack", [](const Tensors& tensors, int64_t axis) { return stack(tensors, axis); }, py::arg("tensors"),
+      py::arg("axis") = 0, "The tensors along a new axis.");
   example("stack", "td.stack([td.tensor([1, 2]), td.tensor([3, 4])])",
           "tensor([[1, 2],\n        [3, 4]], dtype=int64)");
   define.both("split", split_into, py::arg("sizes"), py::arg("axis") = 0,

@@ -13,7 +13,7 @@ from test_kernel_memory import COMPILED
 
 preloaded = ctypes.CDLL(None)
 preloaded.findings.restype = preloaded.seen.restype = ctypes.c_char_p
-preloaded.taken_so_far.restype = ctypes.c_long
+preloaded.taken_so_far.restype = preloaded.taken_by_library_so_far.restype = ctypes.c_long
 
 # In one thread, what a kernel keeps for later calls it has after the first.
 td.cpu.set_num_threads(1)
@@ -176,6 +176,25 @@ for name, call in calls():
         call()
 preloaded.stop_watching()
 print(preloaded.findings().decode())
+# Whole eager calls take nothing but results, of which threads keep what went, and:
+LISTS = {"nonzero": "the list of its results"}
+TRANSFORMS = {"alias": "a pullback", "vjp of x[1:]": "a pullback"}
+
+
+def whole_calls():
+    for case in CASES.values():
+        for dtype in {td.float32, td.float16, td.bfloat16} & set(case.dtypes) or case.dtypes[:1]:
+            yield case, dtype, next(of_case(case, dtype, STORAGES[0]))
+
+
+for case, dtype, call in whole_calls():
+    for _ in range(3):
+        call()
+    before = preloaded.taken_by_library_so_far()
+    call()
+    taken = preloaded.taken_by_library_so_far() - before
+    if taken > (case.name in LISTS) and case.name not in TRANSFORMS:
+        print(f"{case} of {dtype} took memory from the heap {taken} times")
 # Of compiled functions lists of arguments and results, however many calls they make.
 for name, make in COMPILED.items():
     function, *arguments = make()

@@ -1,6 +1,10 @@
 // Counts what calls take from the heap, and gives each kernel of the cpu a workspace of exactly the bytes
 // that it asked for, between guards. Preloaded into the interpreter, where Python asks.
+#include <link.h>
+
+#include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -12,10 +16,23 @@
 
 namespace {
 
-std::atomic<long> taken{0};
+std::atomic<long> taken{0}, taken_by_library{0};
 
-void* allocate(std::size_t bytes, std::size_t alignment) {
+// Where the library's code lies; nowhere before anybody asks.
+std::uintptr_t begin = 0, end = 0;
+int find_library(dl_phdr_info* object, std::size_t, void*) {
+  if (!std::strstr(object->dlpi_name, "/libtidu.so")) return 0;
+  const std::uintptr_t base = object->dlpi_addr;
+  for (int i = 0; i < object->dlpi_phnum; ++i)
+    end = std::max<std::uintptr_t>(end, base + object->dlpi_phdr[i].p_vaddr + object->dlpi_phdr[i].p_memsz);
+  begin = base;
+  return 1;
+}
+
+void* allocate(std::size_t bytes, std::size_t alignment, void* caller) {
   taken.fetch_add(1, std::memory_order_relaxed);
+  const auto from = reinterpret_cast<std::uintptr_t>(caller);
+  if (from >= begin && from < end) taken_by_library.fetch_add(1, std::memory_order_relaxed);
   void* const memory = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment);
   if (!memory) throw std::bad_alloc();
   return memory;
@@ -78,6 +95,11 @@ const char* joined(std::set<std::string>& lines) {
 }  // namespace
 
 extern "C" long taken_so_far() { return taken; }
+// By code of libtidu alone: not by the binding, nor by libraries.
+extern "C" long taken_by_library_so_far() {
+  if (end == 0) dl_iterate_phdr(find_library, nullptr);
+  return taken_by_library;
+}
 // Of the calling thread's kernels; `warm`: what they keep for later calls, they have.
 extern "C" void watch(bool warm) {
   guarding.warm = warm;
@@ -87,11 +109,18 @@ extern "C" void stop_watching() { scope = nullptr; }
 extern "C" const char* findings() { return joined(guarding.findings); }
 extern "C" const char* seen() { return joined(guarding.seen); }
 
-void* operator new(std::size_t bytes) { return allocate(bytes, alignof(std::max_align_t)); }
+void* operator new(std::size_t bytes) {
+  return allocate(bytes, alignof(std::max_align_t), __builtin_return_address(0));
+}
+void* operator new[](std::size_t bytes) {
+  return allocate(bytes, alignof(std::max_align_t), __builtin_return_address(0));
+}
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return allocate(bytes, static_cast<std::size_t>(alignment));
+  return allocate(bytes, static_cast<std::size_t>(alignment), __builtin_return_address(0));
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
