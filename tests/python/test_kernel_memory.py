@@ -222,6 +222,19 @@ def test_compiled_calls_on(name, device):
         watched(lambda: compiled(*arguments))
 
 
+def test_compiled_products_by_a_library_chosen_since(device):
+    a, b = odd(60, 90), odd(90, 70)
+    compiled, before = td.compile(lambda a, b: td.exp(a @ b)), td.cuda.get_matmul()
+    try:
+        for library in ("tidu", "tidu", "cublas", "cublas", "tidu"):
+            td.cuda.set_matmul(library)
+            expected = td.exp(a @ b).tolist()
+            assert watched(lambda: compiled(a, b))
+            assert compiled(a, b).tolist() == expected
+    finally:
+        td.cuda.set_matmul(before)
+
+
 def test_every_primitive_was_tried(device):
     """Of those that have a kernel there."""
     seen = set()

@@ -152,7 +152,8 @@ struct Operands {
   std::optional<MatmulProblem> problem() const { return own_problem(a, b, out, bias); }
 };
 
-// A group whose product is computed with it, tile by tile; or before it, where cuBLAS was chosen since.
+// A group whose product is computed with it, tile by tile; or before it, where cuBLAS was chosen since, in
+// the same workspace.
 class CudaProduct final : public GroupKernel {
  public:
   CudaProduct(const Group& group, const MatmulProblem& problem, Generated made,
@@ -160,14 +161,20 @@ class CudaProduct final : public GroupKernel {
       : group_(group),
         made_(std::move(made)),
         rest_(std::move(rest)),
-        workspace_bytes_(matmul_workspace(problem, plan_matmul(problem))),
+        tiled_bytes_(matmul_workspace(problem, plan_matmul(problem))),
         what_(describe(group)),
         name_(kept(made_.name)) {}
 
   // Other blocks may still read factors.
   bool may_be(size_t, size_t input) const override { return input < group_.inputs.size(); }
 
-  size_t workspace_bytes() const override { return workspace_bytes_; }
+  size_t workspace_bytes() const override {
+    const Operands operands(group_);
+    if (operands.problem()) return tiled_bytes_;
+    size_t bytes = bytes_of_product(operands);
+    with_call(operands, nullptr, [&](const Call& call) { bytes += call.primitive.workspaces[kSlot](call); });
+    return bytes;
+  }
   void run(const void* const* inputs, void* const* outputs, void* workspace) const override {
     const int device = device_of(outputs[0]);
     Gpu& gpu = cuda::gpu(device);
@@ -176,10 +183,10 @@ class CudaProduct final : public GroupKernel {
     const Queue queue = gpu.current_queue();
     const Operands operands(group_, inputs + group_.inputs.size(), nullptr, device);
     const std::optional<MatmulProblem> problem = operands.problem();
-    if (!problem) return run_apart(inputs, outputs, device);
+    if (!problem) return run_apart(inputs, outputs, workspace, device);
     const MatmulPlan plan = plan_matmul(*problem);
     const TiledProduct tiled =
-        tiled_product(*problem, plan, workspace, workspace_bytes_ > 0 ? gpu.arrivals(queue) : nullptr);
+        tiled_product(*problem, plan, workspace, tiled_bytes_ > 0 ? gpu.arrivals(queue) : nullptr);
     Argument argument(made_, inputs, outputs);
     std::memcpy(argument.bytes, tiled.product.data(), tiled.product.size());
     // Sums come so many at a time.
@@ -216,28 +223,38 @@ class CudaProduct final : public GroupKernel {
     return kernel;
   }
 
-  void run_apart(const void* const* inputs, void* const* outputs, int device) const {
-    const Tensor product = Tensor::empty(group_.shape, group_.inputs[group_.product->input].dtype,
-                                         {DeviceType::cuda, static_cast<int8_t>(device)});
-    const Operands operands(group_, inputs + group_.inputs.size(), product.raw_data(), device);
-    Tensors factors{operands.a, operands.b};
-    if (operands.bias.defined()) factors.push_back(operands.bias);
+  static constexpr int kSlot = static_cast<int>(DeviceType::cuda);
+
+  // Aligned for what lies behind it.
+  static size_t bytes_of_product(const Operands& operands) {
+    return (operands.out.nbytes() + 255) / 256 * 256;
+  }
+
+  template <class F> static void with_call(const Operands& operands, void* workspace, const F& f) {
+    const Tensor factors[] = {operands.a, operands.b, operands.bias};
     const Attrs none;
-    Tensors made{product};
-    constexpr int kSlot = static_cast<int>(DeviceType::cuda);
-    const Call call{primitives::matmul, factors, none, made};
-    const auto bytes = static_cast<int64_t>(primitives::matmul.workspaces[kSlot](call));
-    const Tensor room = Tensor::empty({bytes}, DType::uint8, product.device());
-    primitives::matmul.kernels[kSlot]({primitives::matmul, factors, none, made, room.raw_data()});
+    Tensor out = operands.out;
+    f(Call{primitives::matmul,
+           std::span(factors).first(operands.bias.defined() ? 3 : 2),
+           none,
+           {&out, 1},
+           workspace});
+  }
+
+  // The product lies at the beginning of the workspace, and behind it what its own call needs.
+  void run_apart(const void* const* inputs, void* const* outputs, void* workspace, int device) const {
+    const Operands operands(group_, inputs + group_.inputs.size(), workspace, device);
+    with_call(operands, static_cast<std::byte*>(workspace) + bytes_of_product(operands),
+              [](const Call& call) { call.primitive.kernels[kSlot](call); });
     std::vector<const void*> all(inputs, inputs + group_.inputs.size());
-    all[static_cast<size_t>(group_.product->input)] = product.raw_data();
+    all[static_cast<size_t>(group_.product->input)] = workspace;
     rest_->run(all.data(), outputs, nullptr);
   }
 
   const Group group_;
   const Generated made_;
   const std::unique_ptr<GroupKernel> rest_;  // of the product's elements
-  const size_t workspace_bytes_;
+  const size_t tiled_bytes_;
   const std::string what_;
   const char* const name_;
   mutable std::mutex mutex_;
