@@ -14,12 +14,13 @@
 
 namespace tidu::philox {
 
-struct Block {
+// What one call of the generator gives.
+struct Draw {
   uint32_t word[4];
 };
 
 // Ten rounds over the counter (index, stream).
-TIDU_HD inline Block block(uint64_t key, uint64_t index, uint64_t stream = 0) {
+TIDU_HD inline Draw draw(uint64_t key, uint64_t index, uint64_t stream = 0) {
   uint32_t c0 = static_cast<uint32_t>(index), c1 = static_cast<uint32_t>(index >> 32);
   uint32_t c2 = static_cast<uint32_t>(stream), c3 = static_cast<uint32_t>(stream >> 32);
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
@@ -37,7 +38,7 @@ TIDU_HD inline Block block(uint64_t key, uint64_t index, uint64_t stream = 0) {
 
 // The n-th key derived from a key. Its stream differs from that of the numbers, so the two never meet.
 TIDU_HD inline uint64_t derive_key(uint64_t key, uint64_t n) {
-  const Block b = block(key, n, 1);
+  const Draw b = draw(key, n, 1);
   return static_cast<uint64_t>(b.word[1]) << 32 | b.word[0];
 }
 

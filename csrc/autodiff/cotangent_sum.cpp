@@ -14,19 +14,19 @@ void CotangentSum::add(const Tensor& cotangent) { whole_ = accumulate(std::move(
 void CotangentSum::add_part(const Shape& whole, const SliceAttrs& slice, const Tensor& cotangent) {
   if (!cotangent.defined()) return;
   const Tensor part = reshape(cotangent, slice.sizes);
-  const auto same = std::ranges::find(parts_, slice, &Part::slice);
-  if (same != parts_.end()) {
+  const auto same = std::ranges::find(slices_, slice, &Slice::slice);
+  if (same != slices_.end()) {
     same->sum = accumulate(std::move(same->sum), part);
   } else {
-    parts_.push_back({whole, slice, part});
+    slices_.push_back({whole, slice, part});
   }
 }
 
-Tensor CotangentSum::assemble(Parts parts, int axis) {
+Tensor CotangentSum::assemble(Slices parts, int axis) {
   const Shape& whole = parts[0]->whole;
   if (axis == whole.size()) return parts.size() == 1 ? parts[0]->sum : Tensor();
-  const auto start = [&](const Part* part) { return part->slice.starts[axis]; };
-  const auto size = [&](const Part* part) { return part->slice.sizes[axis]; };
+  const auto start = [&](const Slice* part) { return part->slice.starts[axis]; };
+  const auto size = [&](const Slice* part) { return part->slice.sizes[axis]; };
   std::ranges::stable_sort(parts, {}, start);
   Tensors pieces;
   int64_t end = 0;
@@ -39,7 +39,7 @@ Tensor CotangentSum::assemble(Parts parts, int axis) {
     pieces.push_back(broadcast_to(zeros({}, like.dtype(), like.device()), gap));
   };
   for (size_t i = 0; i < parts.size();) {
-    Parts alike;
+    Slices alike;
     const int64_t first = start(parts[i]), count = size(parts[i]);
     for (; i < parts.size() && start(parts[i]) == first; ++i) {
       if (size(parts[i]) != count || (count > 1 && parts[i]->slice.steps[axis] != 1)) return {};
@@ -57,15 +57,15 @@ Tensor CotangentSum::assemble(Parts parts, int axis) {
 }
 
 Tensor CotangentSum::take() {
-  if (parts_.size() > 1) {
-    Parts all;
-    for (const Part& part : parts_) all.push_back(&part);
+  if (slices_.size() > 1) {
+    Slices all;
+    for (const Slice& part : slices_) all.push_back(&part);
     if (const Tensor together = assemble(std::move(all), 0); together.defined()) {
       add(together);
-      parts_.clear();
+      slices_.clear();
     }
   }
-  for (const auto& [shape, slice, sum] : parts_) {
+  for (const auto& [shape, slice, sum] : slices_) {
     const auto& [starts, sizes, steps] = slice;
     if (whole_.defined()) {
       whole_ = slice_update(whole_, tidu::slice(whole_, starts, sizes, steps) + sum, starts, steps);
@@ -74,7 +74,7 @@ Tensor CotangentSum::take() {
       whole_ = slice_update(broadcast_to(zero, shape), sum, starts, steps);
     }
   }
-  parts_.clear();
+  slices_.clear();
   return std::move(whole_);
 }
 

@@ -18,19 +18,19 @@ class CotangentSum {
   Tensor take();
 
  private:
-  struct Part {
+  struct Slice {
     Shape whole;
     SliceAttrs slice;
     Tensor sum;  // of the shape slice.sizes
   };
-  using Parts = std::vector<const Part*>;
+  using Slices = std::vector<const Slice*>;
 
   // The parts in a box, which is whole from `axis` on; zero elsewhere. Undefined where parts overlap, or have
   // steps.
-  static Tensor assemble(Parts parts, int axis);
+  static Tensor assemble(Slices parts, int axis);
 
   Tensor whole_;
-  std::vector<Part> parts_;
+  std::vector<Slice> slices_;
 };
 
 }  // namespace tidu

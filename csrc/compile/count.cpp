@@ -74,7 +74,7 @@ Cost cost_of(const Program& program) {
     cost.argument_bytes += bytes_of(values[constant.variable]);
   const std::vector<Lifetime> lifetimes = lifetimes_of(program);
   cost.peak_bytes = peak_bytes(lifetimes);
-  cost.arena_bytes = arena_for(lifetimes).bytes;
+  cost.arena_bytes = placement_of(lifetimes).bytes;
   return cost;
 }
 

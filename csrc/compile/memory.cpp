@@ -351,11 +351,11 @@ class Planner {
         const bool is_here = memory->index == static_cast<int>(i);
         lifetimes.push_back({is_here ? memory->bytes : 0, memory->first, memory->last});
       }
-      const Arena arena = arena_for(lifetimes);
+      const Placement placement = placement_of(lifetimes);
       for (size_t k = 0; k < placed.size(); ++k) {
-        if (placed[k]->index == static_cast<int>(i)) placed[k]->offset = arena.offsets[k];
+        if (placed[k]->index == static_cast<int>(i)) placed[k]->offset = placement.offsets[k];
       }
-      plan_.arenas[i].bytes = arena.bytes;
+      plan_.arenas[i].bytes = placement.bytes;
       plan_.arenas[i].peak = peak_bytes(lifetimes);
       plan_.arenas[i].at = peak_time(lifetimes);
     }

@@ -114,17 +114,17 @@ namespace {
 
 // Each in the smallest gap that is free when it begins: for many, each of which the other way compares with
 // all that were placed before.
-Arena arena_by_time(std::span<const Lifetime> lifetimes) {
+Placement placement_by_time(std::span<const Lifetime> lifetimes) {
   std::vector<size_t> by_time(lifetimes.size());
   std::iota(by_time.begin(), by_time.end(), size_t{0});
   std::ranges::stable_sort(by_time, {}, [&](size_t i) { return lifetimes[i].first; });
-  Arena arena{std::vector<int64_t>(lifetimes.size()), 0};
+  Placement placement{std::vector<int64_t>(lifetimes.size()), 0};
   std::map<int64_t, int64_t> gaps;  // bytes by offset
   using Ending = std::pair<int, size_t>;
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> alive;
   int64_t end = 0;
   const auto release = [&](size_t i) {
-    auto gap = gaps.emplace(arena.offsets[i], aligned(lifetimes[i].bytes)).first;
+    auto gap = gaps.emplace(placement.offsets[i], aligned(lifetimes[i].bytes)).first;
     const auto next = std::next(gap);
     if (next != gaps.end() && gap->first + gap->second == next->first) {
       gap->second += next->second;
@@ -155,39 +155,39 @@ Arena arena_by_time(std::span<const Lifetime> lifetimes) {
       if (rest > 0) gaps.emplace(offset + bytes, rest);
     }
     end = std::max(end, offset + bytes);
-    arena.offsets[i] = offset;
-    arena.bytes = std::max(arena.bytes, offset + lifetimes[i].bytes);
+    placement.offsets[i] = offset;
+    placement.bytes = std::max(placement.bytes, offset + lifetimes[i].bytes);
     alive.emplace(lifetimes[i].last, i);
   }
-  return arena;
+  return placement;
 }
 
 }  // namespace
 
-Arena arena_for(std::span<const Lifetime> lifetimes) {
+Placement placement_of(std::span<const Lifetime> lifetimes) {
   constexpr size_t kMany = 2000;
-  if (lifetimes.size() > kMany) return arena_by_time(lifetimes);
+  if (lifetimes.size() > kMany) return placement_by_time(lifetimes);
   std::vector<size_t> by_size(lifetimes.size());
   std::iota(by_size.begin(), by_size.end(), size_t{0});
   std::ranges::stable_sort(by_size,
                            [&](size_t a, size_t b) { return lifetimes[a].bytes > lifetimes[b].bytes; });
-  Arena arena{std::vector<int64_t>(lifetimes.size()), 0};
+  Placement placement{std::vector<int64_t>(lifetimes.size()), 0};
   std::vector<size_t> placed;  // by offset
   for (size_t i : by_size) {
     const auto& [bytes, first, last] = lifetimes[i];
     int64_t best = -1, least = INT64_MAX, end = 0;
     for (size_t other : placed) {
       if (lifetimes[other].last < first || last < lifetimes[other].first) continue;
-      const int64_t gap = arena.offsets[other] - end;
+      const int64_t gap = placement.offsets[other] - end;
       if (gap >= bytes && gap < least) best = end, least = gap;
-      end = std::max(end, arena.offsets[other] + aligned(lifetimes[other].bytes));
+      end = std::max(end, placement.offsets[other] + aligned(lifetimes[other].bytes));
     }
-    arena.offsets[i] = best < 0 ? end : best;
-    arena.bytes = std::max(arena.bytes, arena.offsets[i] + bytes);
-    const auto before = [&](size_t a, size_t b) { return arena.offsets[a] < arena.offsets[b]; };
+    placement.offsets[i] = best < 0 ? end : best;
+    placement.bytes = std::max(placement.bytes, placement.offsets[i] + bytes);
+    const auto before = [&](size_t a, size_t b) { return placement.offsets[a] < placement.offsets[b]; };
     placed.insert(std::ranges::upper_bound(placed, i, before), i);
   }
-  return arena;
+  return placement;
 }
 
 }  // namespace tidu

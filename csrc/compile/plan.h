@@ -23,10 +23,10 @@ int peak_time(std::span<const Lifetime> lifetimes);
 int64_t aligned(int64_t bytes);
 
 // Where each of them lies in one block of memory, such that none overlaps another of its time.
-struct Arena {
+struct Placement {
   std::vector<int64_t> offsets;
   int64_t bytes = 0;
 };
-Arena arena_for(std::span<const Lifetime> lifetimes);
+Placement placement_of(std::span<const Lifetime> lifetimes);
 
 }  // namespace tidu

@@ -18,25 +18,25 @@ namespace tidu::cpu::HWY_NAMESPACE {
 namespace {
 
 // Blocks made together: their words lie apart in four arrays, so that every loop below is a vector loop.
-constexpr int kBlocks = 64;
+constexpr int kDraws = 64;
 
 struct Words {
-  HWY_ALIGN uint32_t word[4][kBlocks];
+  HWY_ALIGN uint32_t word[4][kDraws];
 };
 
-HWY_INLINE void make_words(uint64_t key, uint64_t first_block, Words& words) {
-  for (int i = 0; i < kBlocks; ++i) {
-    const philox::Block b = philox::block(key, first_block + static_cast<uint64_t>(i));
+HWY_INLINE void make_words(uint64_t key, uint64_t first_draw, Words& words) {
+  for (int i = 0; i < kDraws; ++i) {
+    const philox::Draw b = philox::draw(key, first_draw + static_cast<uint64_t>(i));
     for (int w = 0; w < 4; ++w) words.word[w][i] = b.word[w];
   }
 }
 
-// From the words of kBlocks blocks to their elements, in order.
+// From the words of kDraws draws to their elements, in order.
 struct Bits32 {
   using Element = uint32_t;
-  static constexpr int per_block = 4;
+  static constexpr int per_draw = 4;
   HWY_INLINE static void apply(const Words& words, uint32_t* out) {
-    for (int i = 0; i < kBlocks; ++i) {
+    for (int i = 0; i < kDraws; ++i) {
       for (int w = 0; w < 4; ++w) out[4 * i + w] = words.word[w][i];
     }
   }
@@ -44,9 +44,9 @@ struct Bits32 {
 
 struct Bits64 {
   using Element = uint64_t;
-  static constexpr int per_block = 2;
+  static constexpr int per_draw = 2;
   HWY_INLINE static void apply(const Words& words, uint64_t* out) {
-    for (int i = 0; i < kBlocks; ++i) {
+    for (int i = 0; i < kDraws; ++i) {
       out[2 * i] = philox::join(words.word[0][i], words.word[1][i]);
       out[2 * i + 1] = philox::join(words.word[2][i], words.word[3][i]);
     }
@@ -55,9 +55,9 @@ struct Bits64 {
 
 struct Uniform32 {
   using Element = float;
-  static constexpr int per_block = 4;
+  static constexpr int per_draw = 4;
   HWY_INLINE static void apply(const Words& words, float* out) {
-    for (int i = 0; i < kBlocks; ++i) {
+    for (int i = 0; i < kDraws; ++i) {
       for (int w = 0; w < 4; ++w) out[4 * i + w] = philox::uniform(words.word[w][i]);
     }
   }
@@ -65,9 +65,9 @@ struct Uniform32 {
 
 struct Uniform64 {
   using Element = double;
-  static constexpr int per_block = 2;
+  static constexpr int per_draw = 2;
   HWY_INLINE static void apply(const Words& words, double* out) {
-    for (int i = 0; i < kBlocks; ++i) {
+    for (int i = 0; i < kDraws; ++i) {
       out[2 * i] = philox::uniform(philox::join(words.word[0][i], words.word[1][i]));
       out[2 * i + 1] = philox::uniform(philox::join(words.word[2][i], words.word[3][i]));
     }
@@ -76,16 +76,16 @@ struct Uniform64 {
 
 struct Normal32 {
   using Element = float;
-  static constexpr int per_block = 4;
+  static constexpr int per_draw = 4;
   HWY_INLINE static void apply(const Words& words, float* out) {
-    HWY_ALIGN float normal[4][kBlocks];
-    for (int i = 0; i < kBlocks; ++i) {
+    HWY_ALIGN float normal[4][kDraws];
+    for (int i = 0; i < kDraws; ++i) {
       philox::normal_pair(words.word[0][i], words.word[1][i], &normal[0][i], &normal[1][i]);
     }
-    for (int i = 0; i < kBlocks; ++i) {
+    for (int i = 0; i < kDraws; ++i) {
       philox::normal_pair(words.word[2][i], words.word[3][i], &normal[2][i], &normal[3][i]);
     }
-    for (int i = 0; i < kBlocks; ++i) {
+    for (int i = 0; i < kDraws; ++i) {
       for (int w = 0; w < 4; ++w) out[4 * i + w] = normal[w][i];
     }
   }
@@ -93,14 +93,14 @@ struct Normal32 {
 
 struct Normal64 {
   using Element = double;
-  static constexpr int per_block = 2;
+  static constexpr int per_draw = 2;
   HWY_INLINE static void apply(const Words& words, double* out) {
-    HWY_ALIGN double normal[2][kBlocks];
-    for (int i = 0; i < kBlocks; ++i) {
+    HWY_ALIGN double normal[2][kDraws];
+    for (int i = 0; i < kDraws; ++i) {
       philox::normal_pair(philox::join(words.word[0][i], words.word[1][i]),
                           philox::join(words.word[2][i], words.word[3][i]), &normal[0][i], &normal[1][i]);
     }
-    for (int i = 0; i < kBlocks; ++i) {
+    for (int i = 0; i < kDraws; ++i) {
       out[2 * i] = normal[0][i];
       out[2 * i + 1] = normal[1][i];
     }
@@ -108,10 +108,10 @@ struct Normal64 {
 };
 
 template <class Kind> void fill(uint64_t key, int64_t first, int64_t n, typename Kind::Element* out) {
-  constexpr int64_t stretch = kBlocks * Kind::per_block;
+  constexpr int64_t stretch = kDraws * Kind::per_draw;
   Words words;
   for (int64_t i = 0; i < n; i += stretch) {
-    make_words(key, static_cast<uint64_t>((first + i) / Kind::per_block), words);
+    make_words(key, static_cast<uint64_t>((first + i) / Kind::per_draw), words);
     if (n - i >= stretch) {
       Kind::apply(words, out + i);
     } else {

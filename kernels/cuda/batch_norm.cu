@@ -20,10 +20,10 @@ template <class Real> struct Sums {
 };
 
 // This block's vectors of its channel.
-struct Part {
+struct Stretch {
   int64_t row, begin, end;
 
-  __device__ __forceinline__ Part(const BatchNorm& work, int v, unsigned part)
+  __device__ __forceinline__ Stretch(const BatchNorm& work, int v, unsigned part)
       : row(work.inner / v),
         begin(work.images * row * part / work.parts),
         end(work.images * row * (part + 1) / work.parts) {}
@@ -62,8 +62,8 @@ template <class T, int v> __device__ __forceinline__ RowNorm<Computed<T>> norm_o
   using Real = Computed<T>;
   const Sums<Real>* const parts = partials<Real>(work, kMoments);
   const auto size = [&](int p) {
-    const Part part(work, v, static_cast<unsigned>(p));
-    return static_cast<Real>((part.end - part.begin) * v);
+    const Stretch stretch(work, v, static_cast<unsigned>(p));
+    return static_cast<Real>((stretch.end - stretch.begin) * v);
   };
   const Real count = static_cast<Real>(work.images * work.inner);
   RowNorm<Real> row;
@@ -87,12 +87,12 @@ __global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) part_moments(Bat
   using Real = Computed<T>;
   TIDU_SHARED(stage, WarpStage<Sums<Real>>);
   const T* const x = static_cast<const T*>(work.x);
-  const Part part(work, v, blockIdx.y);
-  const Real count = static_cast<Real>((part.end - part.begin) * v), first = first_of<T>(work);
-  // The sum of f(x) over the part.
+  const Stretch stretch(work, v, blockIdx.y);
+  const Real count = static_cast<Real>((stretch.end - stretch.begin) * v), first = first_of<T>(work);
+  // The sum of f(x) over the stretch.
   const auto over = [&](const auto& f) {
     Sums<Real> sums = {0, 0, 0};
-    part.each<v>(work, [&](int64_t at) {
+    stretch.each<v>(work, [&](int64_t at) {
       const Vec<T, v> some = load_vec<v>(x + at);
 #pragma unroll
       for (int j = 0; j < v; ++j) sums.first += f(static_cast<Real>(some[j]));
@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) normalise(BatchN
   const Real weight = number<T>(work.weight, Real(1)), bias = number<T>(work.bias, Real(0));
   const T* const x = static_cast<const T*>(work.x);
   T* const y = static_cast<T*>(work.y);
-  Part(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
+  Stretch(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
     Vec<T, v> some = load_vec<v>(x + first);
 #pragma unroll
     for (int j = 0; j < v; ++j)
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) part_sums(BatchN
   const RowNorm<Real> channel = norm_of<T, v>(work);
   const T *const x = static_cast<const T*>(work.x), *const g = static_cast<const T*>(work.g);
   Sums<Real> sums = {0, 0, 0};
-  Part(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
+  Stretch(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
     const Vec<T, v> some = load_vec<v>(x + first), others = load_vec<v>(g + first);
 #pragma unroll
     for (int j = 0; j < v; ++j) {
@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(BatchNormTuning::kThreads, 1) pull_back(BatchN
   const bool wanted = sums.third != Real(0);
   const T *const x = static_cast<const T*>(work.x), *const g = static_cast<const T*>(work.g);
   T* const y = static_cast<T*>(work.y);
-  Part(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
+  Stretch(work, v, blockIdx.y).template each<v>(work, [&](int64_t first) {
     const Vec<T, v> some = load_vec<v>(x + first), others = load_vec<v>(g + first);
     Vec<T, v> result;
 #pragma unroll

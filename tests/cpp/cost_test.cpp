@@ -94,18 +94,18 @@ TEST(Plan, ArenaKeepsWhatIsAliveApart) {
       lifetimes.push_back({static_cast<int64_t>(draw(1u << 30) % 9000), first,
                            first + static_cast<int>(draw(1u << 30) % 20)});
     }
-    const Arena arena = arena_for(lifetimes);
-    EXPECT_GE(arena.bytes, peak_bytes(lifetimes));
+    const Placement placement = placement_of(lifetimes);
+    EXPECT_GE(placement.bytes, peak_bytes(lifetimes));
     // Many are placed by time alone, which wastes more.
     const double most = (count > 2000 ? 1.3 : 1.2) * static_cast<double>(peak_bytes(lifetimes));
-    EXPECT_LE(static_cast<double>(arena.bytes), most);
+    EXPECT_LE(static_cast<double>(placement.bytes), most);
     for (size_t i = 0; i < lifetimes.size(); ++i) {
-      EXPECT_EQ(arena.offsets[i] % 64, 0);
-      EXPECT_LE(arena.offsets[i] + lifetimes[i].bytes, arena.bytes);
+      EXPECT_EQ(placement.offsets[i] % 64, 0);
+      EXPECT_LE(placement.offsets[i] + lifetimes[i].bytes, placement.bytes);
       for (size_t k = 0; k < i; ++k) {
         const bool meet = lifetimes[i].first <= lifetimes[k].last && lifetimes[k].first <= lifetimes[i].last;
-        const bool apart = arena.offsets[i] + lifetimes[i].bytes <= arena.offsets[k] ||
-                           arena.offsets[k] + lifetimes[k].bytes <= arena.offsets[i];
+        const bool apart = placement.offsets[i] + lifetimes[i].bytes <= placement.offsets[k] ||
+                           placement.offsets[k] + lifetimes[k].bytes <= placement.offsets[i];
         ASSERT_TRUE(!meet || apart || lifetimes[i].bytes == 0 || lifetimes[k].bytes == 0) << i << ' ' << k;
       }
     }
@@ -117,7 +117,7 @@ TEST(Plan, ArenaGrowsAtItsEnd) {
   for (const int count : {50, 3000}) {
     std::vector<Lifetime> lifetimes;
     for (int i = 0; i < count; ++i) lifetimes.push_back({64 * (i + 1), i, i});
-    EXPECT_EQ(arena_for(lifetimes).bytes, 64 * count);
+    EXPECT_EQ(placement_of(lifetimes).bytes, 64 * count);
   }
 }
 

@@ -10,7 +10,7 @@
 namespace tidu::philox {
 namespace {
 
-void expect_block(const Block& b, uint32_t w0, uint32_t w1, uint32_t w2, uint32_t w3) {
+void expect_draw(const Draw& b, uint32_t w0, uint32_t w1, uint32_t w2, uint32_t w3) {
   EXPECT_EQ(b.word[0], w0);
   EXPECT_EQ(b.word[1], w1);
   EXPECT_EQ(b.word[2], w2);
@@ -19,11 +19,10 @@ void expect_block(const Block& b, uint32_t w0, uint32_t w1, uint32_t w2, uint32_
 
 // The known answers published with the paper (Random123, kat_vectors, philox4x32-10).
 TEST(Philox, KnownAnswers) {
-  expect_block(block(0, 0, 0), 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8);
-  expect_block(block(~uint64_t{0}, ~uint64_t{0}, ~uint64_t{0}), 0x408f276d, 0x41c83b0e, 0xa20bc7c6,
-               0x6d5451fd);
-  expect_block(block(0x299f31d0a4093822, 0x85a308d3243f6a88, 0x0370734413198a2e), 0xd16cfe09, 0x94fdcceb,
-               0x5001e420, 0x24126ea1);
+  expect_draw(draw(0, 0, 0), 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8);
+  expect_draw(draw(~uint64_t{0}, ~uint64_t{0}, ~uint64_t{0}), 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd);
+  expect_draw(draw(0x299f31d0a4093822, 0x85a308d3243f6a88, 0x0370734413198a2e), 0xd16cfe09, 0x94fdcceb,
+              0x5001e420, 0x24126ea1);
 }
 
 TEST(Philox, DerivedKeysDiffer) {
@@ -44,7 +43,7 @@ TEST(Philox, UniformsCoverTheHalfOpenInterval) {
 TEST(Philox, NormalsFollowTheFormula) {
   const long double quarter_turn = 1.5707963267948966192313216916398L;
   for (uint64_t i = 0; i < 100000; ++i) {
-    const Block b = block(9, i);
+    const Draw b = draw(9, i);
     float x, y;
     normal_pair(i < 1000 ? b.word[0] >> 22 : b.word[0], b.word[1], &x, &y);
     const uint32_t length = i < 1000 ? b.word[0] >> 22 : b.word[0];
@@ -70,7 +69,7 @@ TEST(Philox, NormalsHaveNormalMoments) {
   const int n = 1 << 20;
   double sum = 0, squares = 0, fourth = 0, cross = 0;
   for (int i = 0; i < n; ++i) {
-    const Block b = block(1, static_cast<uint64_t>(i));
+    const Draw b = draw(1, static_cast<uint64_t>(i));
     float x, y;
     normal_pair(b.word[0], b.word[1], &x, &y);
     sum += x + y;

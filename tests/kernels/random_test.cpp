@@ -28,28 +28,28 @@ template <class T, class Element> void check(RandomFunction<T> function, const E
   }
 }
 
-uint64_t half_block(uint64_t key, uint64_t i) {
-  const philox::Block b = philox::block(key, i / 2);
+uint64_t half_draw(uint64_t key, uint64_t i) {
+  const philox::Draw b = philox::draw(key, i / 2);
   return i % 2 == 0 ? philox::join(b.word[0], b.word[1]) : philox::join(b.word[2], b.word[3]);
 }
 
 TEST(Random, FillsFollowTheCounter) {
   on_each_target([] {
     const RandomFunctions f = random_functions();
-    check(f.bits32, [](uint64_t key, uint64_t i) { return philox::block(key, i / 4).word[i % 4]; });
-    check(f.bits64, half_block);
+    check(f.bits32, [](uint64_t key, uint64_t i) { return philox::draw(key, i / 4).word[i % 4]; });
+    check(f.bits64, half_draw);
     check(f.uniform32,
-          [](uint64_t key, uint64_t i) { return philox::uniform(philox::block(key, i / 4).word[i % 4]); });
-    check(f.uniform64, [](uint64_t key, uint64_t i) { return philox::uniform(half_block(key, i)); });
+          [](uint64_t key, uint64_t i) { return philox::uniform(philox::draw(key, i / 4).word[i % 4]); });
+    check(f.uniform64, [](uint64_t key, uint64_t i) { return philox::uniform(half_draw(key, i)); });
     check(f.normal32, [](uint64_t key, uint64_t i) {
-      const philox::Block b = philox::block(key, i / 4);
+      const philox::Draw b = philox::draw(key, i / 4);
       float pair[2];
       philox::normal_pair(b.word[i % 4 / 2 * 2], b.word[i % 4 / 2 * 2 + 1], &pair[0], &pair[1]);
       return pair[i % 2];
     });
     check(f.normal64, [](uint64_t key, uint64_t i) {
       double pair[2];
-      philox::normal_pair(half_block(key, i / 2 * 2), half_block(key, i / 2 * 2 + 1), &pair[0], &pair[1]);
+      philox::normal_pair(half_draw(key, i / 2 * 2), half_draw(key, i / 2 * 2 + 1), &pair[0], &pair[1]);
       return pair[i % 2];
     });
   });

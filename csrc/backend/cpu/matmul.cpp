@@ -1,5 +1,5 @@
-// Matrix products in blocks that the shape alone determines, so that the bits do not depend on the number of
-// threads; each block is a product of a library's.
+// Matrix products in patches that the shape alone determines, so that the bits do not depend on the number of
+// threads; each patch is a product of a library's.
 #include "backend/cpu/matmul.h"
 
 #include <algorithm>
@@ -108,13 +108,13 @@ int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / mult
 
 constexpr int64_t kSmall = 1 << 19;  // multiplications that do not pay a second thread
 
-// Equal blocks: at least eight (four of bfloat16, whose take half the time) where none gets smaller than 64 x
-// 128, or 64 x 256 of `wide` numbers, where GEMM begins to lose speed, none larger than 512 x 512, and two at
-// any rate; or bands of whole rows, which lie together. Products of a vector are as fast as their matrix
+// Equal patches: at least eight (four of bfloat16, whose take half the time) where none gets smaller than 64
+// x 128, or 64 x 256 of `wide` numbers, where GEMM begins to lose speed, none larger than 512 x 512, and two
+// at any rate; or bands of whole rows, which lie together. Products of a vector are as fast as their matrix
 // comes from memory, so that fewer multiplications pay a second thread; sums of one product are written as
 // fast.
 //
-// `cut_rows`: whether what a vector's blocks read are pieces of a matrix's rows, which are to be long.
+// `cut_rows`: whether what a vector's patches read are pieces of a matrix's rows, which are to be long.
 ProductSize choose_block(int64_t m, int64_t n, int64_t k, DType dtype, bool cut_rows) {
   const bool wide = dtype == DType::float64;
   const int64_t least = dtype == DType::bfloat16 ? 4 : 8;
@@ -149,7 +149,7 @@ ProductSize choose_block(int64_t m, int64_t n, int64_t k, DType dtype, bool cut_
   return {round_up((m + down - 1) / down, 16), round_up((n + across - 1) / across, 16), k};
 }
 
-// For our own kernel, which copies the right factor for each block: as large ones as give each thread one.
+// For our own kernel, which copies the right factor for each patch: as large ones as give each thread one.
 ProductSize choose_own_block(int64_t m, int64_t n, int64_t k, int64_t batches) {
   constexpr int64_t kLeast = 96, kMost = 1024;
   const int64_t parts = (num_threads() + batches - 1) / batches;
@@ -160,7 +160,7 @@ ProductSize choose_own_block(int64_t m, int64_t n, int64_t k, int64_t batches) {
   return {round_up((m + down - 1) / down, 8), round_up((n + across - 1) / across, 24), k};
 }
 
-// The way of all blocks of a product that our own kernel computes, else 0.
+// The way of all patches of a product that our own kernel computes, else 0.
 Way own_way_of(DType dtype, const ProductSize& size, bool a_transposed, bool b_transposed) {
   if (size.depth == 1 || (dtype != DType::float32 && dtype != DType::float64)) return 0;
   const auto fastest = dtype == DType::float32 ? fastest_way<float> : fastest_way<double>;
@@ -187,9 +187,9 @@ Product::Matrices::Matrices(const Tensor& x) : tensor(x), step(batch_step(x)) {
                        : (rows == 1 ? std::max<int64_t>(columns, 1) : by_row);
 }
 
-Product::Grid::Grid(int64_t m, int64_t n, const ProductSize& block)
-    : rows(block.rows),
-      columns(block.columns),
+Product::Grid::Grid(int64_t m, int64_t n, const ProductSize& patch)
+    : rows(patch.rows),
+      columns(patch.columns),
       down((m + rows - 1) / rows),
       across((n + columns - 1) / columns) {}
 
@@ -246,7 +246,7 @@ bool Product::is_own_transpose(int64_t batch) const {
   return true;
 }
 
-Product::Block Product::block(int64_t i) const {
+Product::Patch Product::patch(int64_t i) const {
   if (most_ == 1) return {i * m_ * n_, m_, n_, i, 0, 0};
   const int64_t batch = i / most_, here = i % most_;
   const Grid& grid = is_symmetric(batch) ? square_ : plain_;
@@ -271,7 +271,7 @@ int64_t Product::work() const {
 // Sums in float, rounded once.
 template <>
 void Product::compute_of<bfloat16>(const Product& p, int64_t i, const void*, void* to, int64_t leading) {
-  const auto [first, rows, columns, batch, row, column] = p.block(i);
+  const auto [first, rows, columns, batch, row, column] = p.patch(i);
   auto* const sums =
       reinterpret_cast<float*>(own_memory<Use::product>(rows * columns * int64_t{sizeof(float)}));
   const bool adds = p.bias_.defined();
@@ -289,7 +289,7 @@ void Product::compute_of<bfloat16>(const Product& p, int64_t i, const void*, voi
 
 template <class T>
 void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to, int64_t leading) {
-  const auto [first, rows, columns, batch, row, column] = p.block(i);
+  const auto [first, rows, columns, batch, row, column] = p.patch(i);
   if (rows == 0) return;
   const auto a = p.a_.from<T>(batch, row, 0), b = p.b_.from<T>(batch, 0, column);
   T* const out = static_cast<T*>(to);
@@ -299,11 +299,11 @@ void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to
       return outer_function(dtype_of<T>)(a.data, a.transposed ? 1 : a.leading, b.data, onto, out, leading,
                                          rows, columns);
     if (onto) {
-      auto* const block = reinterpret_cast<T*>(own_memory<Use::product>(rows * columns * int64_t{sizeof(T)}));
-      p.compute(i, block, columns);
+      auto* const patch = reinterpret_cast<T*>(own_memory<Use::product>(rows * columns * int64_t{sizeof(T)}));
+      p.compute(i, patch, columns);
       static const TileFunction sum = tile_function("add", dtype_of<T>);
       for (int64_t r = 0; r < rows; ++r) {
-        const void* const addends[] = {static_cast<const T*>(onto) + r * leading, block + r * columns};
+        const void* const addends[] = {static_cast<const T*>(onto) + r * leading, patch + r * columns};
         sum(addends, out + r * leading, columns);
       }
       return;
@@ -338,7 +338,7 @@ void Product::compute_of(const Product& p, int64_t i, const void* onto, void* to
 }
 
 void Product::write(int64_t i, void* result) const {
-  const Block here = block(i);
+  const Patch here = patch(i);
   const bool symmetric = is_symmetric(here.batch);
   if (symmetric && here.row < here.column) return;
   const size_t size = size_of(a_.tensor.dtype());
@@ -390,7 +390,7 @@ void matmul(const Call& call, Workspace& workspace) {
   const Product product(operand(call.inputs[0]), operand(call.inputs[1]),
                         has_bias ? operand(call.inputs[2]) : Tensor(), workspace);
   if (workspace.counts()) return;
-  const int64_t tasks = product.blocks(), work = product.work();
+  const int64_t tasks = product.patches(), work = product.work();
   parallel_ranges(tasks, std::max<int64_t>(1, kGrain / work), tasks * work, [&](int64_t begin, int64_t end) {
     std::optional<SignalsHeldBack> held;  // once for all calls of oneDNN
     if (is_narrow(c.dtype())) held.emplace();
@@ -408,10 +408,10 @@ void add_product(const Call& call, const Factors& factors, Workspace& workspace)
   const auto size = static_cast<int64_t>(size_of(onto.dtype()));
   const auto* const from = static_cast<const char*>(onto.raw_data());
   auto* const to = static_cast<char*>(call.outputs[0].raw_data());
-  const int64_t tasks = product.blocks(), work = product.work();
+  const int64_t tasks = product.patches(), work = product.work();
   parallel_ranges(tasks, std::max<int64_t>(1, kGrain / work), tasks * work, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t first = product.block(i).first * size;
+      const int64_t first = product.patch(i).first * size;
       product.add(i, from + first, to + first, product.columns());
     }
   });

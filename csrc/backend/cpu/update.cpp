@@ -49,7 +49,7 @@ class Products {
 
 // Calls step(functions, s, arrays, n), s saying what is done to the parameter, for pieces of each parameter;
 // arrays[k] is its tensor in group k, the last one being the gradient. 16-bit parameters and gradients are
-// stepped in float, a tile at a time. Of a gradient that is a product a piece is a block of that.
+// stepped in float, a tile at a time. Of a gradient that is a product a piece is a patch of that.
 template <class Attributes, class Step>
 void for_parameters(const Call& call, std::span<const Factors> factors, Workspace& workspace,
                     const Step& step) {
@@ -82,9 +82,9 @@ void for_parameters(const Call& call, std::span<const Factors> factors, Workspac
     steps[i] = step_of(attrs);
     if (rows) steps[i].set(rows[i]);
     total += inputs[i].numel();
-    if (products[i]) total += products[i]->blocks() * products[i]->work();
+    if (products[i]) total += products[i]->patches() * products[i]->work();
     first_piece[i + 1] =
-        first_piece[i] + (products[i] ? products[i]->blocks() : (inputs[i].numel() + kGrain - 1) / kGrain);
+        first_piece[i] + (products[i] ? products[i]->patches() : (inputs[i].numel() + kGrain - 1) / kGrain);
   }
   const auto run = [&](int64_t index) {
     const int64_t parameter = std::upper_bound(first_piece, first_piece + count + 1, index) - first_piece - 1,
@@ -102,13 +102,13 @@ void for_parameters(const Call& call, std::span<const Factors> factors, Workspac
     };
     if (product) {
       const auto size = static_cast<int64_t>(size_of(dtype));
-      const Product::Block block = product->block(piece);
-      const int64_t height = block.rows, width = block.columns;
+      const Product::Patch patch = product->patch(piece);
+      const int64_t height = patch.rows, width = patch.columns;
       char* const gradient = own_memory<Use::product>(height * width * size);
       product->compute(piece, gradient, width);
       const bool is_flat = width == product->columns();
       const UpdateFunctions functions = update_functions(dtype);
-      point_at(block.first);
+      point_at(patch.first);
       arrays[groups - 1] = gradient;
       for (int64_t row = 0; row < (is_flat ? 1 : height); ++row) {
         step(functions, s, arrays, groups, is_flat ? height * width : width);

@@ -25,11 +25,11 @@ const char* name_of(cusolverStatus_t status) {
   }
 }
 
-// The library's functions by element type, whose parts are `Part`.
+// The library's functions by element type, and what singular values and eigenvalues are.
 template <class T> struct Functions;
 #define TIDU_FUNCTIONS(T, Real, prefix, eigenvalues, orthonormal)              \
   template <> struct Functions<T> {                                            \
-    using Part = Real;                                                         \
+    using Value = Real;                                                        \
     static constexpr auto potrf_size = cusolverDn##prefix##potrf_bufferSize;   \
     static constexpr auto potrf = cusolverDn##prefix##potrf;                   \
     static constexpr auto getrf_size = cusolverDn##prefix##getrf_bufferSize;   \
@@ -174,7 +174,7 @@ void decompose_singular(const Call& call, Context& context, bool complete, const
   const int m = solver.to_int(a.columns), n = solver.to_int(a.rows), k = std::min(m, n);
   const int64_t left = int64_t{m} * (complete ? m : k), right = int64_t{n} * (complete ? n : k);
   with_elements(a, [&]<class T>(T* data) {
-    auto* const values = static_cast<typename Functions<T>::Part*>(s);
+    auto* const values = static_cast<typename Functions<T>::Value*>(s);
     T *const u = static_cast<T*>(vh), *const v = static_cast<T*>(uh);
     for (int64_t i = 0; i < a.count; ++i) {
       solver.check(Functions<T>::gesvdj(solver, kVectors, complete ? 0 : 1, m, n, data + i * m * n, m,
@@ -196,7 +196,7 @@ void decompose_symmetric(const Call& call, Context& context, const Matrices& a, 
   const Solver solver(call, context);
   const int n = solver.to_int(a.rows);
   with_elements(a, [&]<class T>(T* data) {
-    auto* const values = static_cast<typename Functions<T>::Part*>(w);
+    auto* const values = static_cast<typename Functions<T>::Value*>(w);
     for (int64_t i = 0; i < a.count; ++i) {
       solver.check(Functions<T>::syevd(solver, kVectors, CUBLAS_FILL_MODE_LOWER, n,
                                        data + i * a.rows * a.rows, n, values + i * n,

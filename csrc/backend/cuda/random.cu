@@ -1,4 +1,4 @@
-// Arrays of Philox numbers (kernels/philox.h), the same as on the cpu, bit for bit: a thread makes one block,
+// Arrays of Philox numbers (kernels/philox.h), the same as on the cpu, bit for bit: a thread makes one draw,
 // which is 16 bytes of any kind. Of many keys, whose arrays begin anywhere, a thread makes one element.
 #include "ops/random.h"
 
@@ -23,52 +23,52 @@ struct Keys {
 using philox::join;
 
 struct Bits {
-  static __device__ void apply(const philox::Block& b, Vec<uint32_t, 4>& y) {
+  static __device__ void apply(const philox::Draw& b, Vec<uint32_t, 4>& y) {
 #pragma unroll
     for (int w = 0; w < 4; ++w) y[w] = b.word[w];
   }
-  static __device__ void apply(const philox::Block& b, Vec<uint64_t, 2>& y) {
+  static __device__ void apply(const philox::Draw& b, Vec<uint64_t, 2>& y) {
     y[0] = join(b.word[0], b.word[1]);
     y[1] = join(b.word[2], b.word[3]);
   }
 };
 
 struct Uniform {
-  static __device__ void apply(const philox::Block& b, Vec<float, 4>& y) {
+  static __device__ void apply(const philox::Draw& b, Vec<float, 4>& y) {
 #pragma unroll
     for (int w = 0; w < 4; ++w) y[w] = philox::uniform(b.word[w]);
   }
-  static __device__ void apply(const philox::Block& b, Vec<double, 2>& y) {
+  static __device__ void apply(const philox::Draw& b, Vec<double, 2>& y) {
     y[0] = philox::uniform(join(b.word[0], b.word[1]));
     y[1] = philox::uniform(join(b.word[2], b.word[3]));
   }
 };
 
 struct Normal {
-  static __device__ void apply(const philox::Block& b, Vec<float, 4>& y) {
+  static __device__ void apply(const philox::Draw& b, Vec<float, 4>& y) {
     philox::normal_pair(b.word[0], b.word[1], &y[0], &y[1]);
     philox::normal_pair(b.word[2], b.word[3], &y[2], &y[3]);
   }
-  static __device__ void apply(const philox::Block& b, Vec<double, 2>& y) {
+  static __device__ void apply(const philox::Draw& b, Vec<double, 2>& y) {
     philox::normal_pair(join(b.word[0], b.word[1]), join(b.word[2], b.word[3]), &y[0], &y[1]);
   }
 };
 
 template <class Kind, class T> struct Draw {
   Keys keys;
-  __device__ Vec<T, kVec<T>> block(int64_t key, int64_t v) const {
+  __device__ Vec<T, kVec<T>> draw(int64_t key, int64_t v) const {
     const uint32_t* words = keys.words + key * keys.step;
     Vec<T, kVec<T>> y;
-    Kind::apply(philox::block(join(words[0], words[keys.stride]), static_cast<uint64_t>(v)), y);
+    Kind::apply(philox::draw(join(words[0], words[keys.stride]), static_cast<uint64_t>(v)), y);
     return y;
   }
-  __device__ Vec<T, kVec<T>> operator()(int64_t v) const { return block(0, v); }
+  __device__ Vec<T, kVec<T>> operator()(int64_t v) const { return draw(0, v); }
 };
 
 template <class Kind, class T> struct DrawMany : Draw<Kind, T> {
   __device__ Vec<T, 1> operator()(int64_t i) const {
     const int64_t key = i / this->keys.each, at = i - key * this->keys.each;
-    const Vec<T, kVec<T>> made = this->block(key, at / kVec<T>);
+    const Vec<T, kVec<T>> made = this->draw(key, at / kVec<T>);
     T y = made[0];
 #pragma unroll
     for (int j = 1; j < kVec<T>; ++j) y = at % kVec<T> == j ? made[j] : y;  // an index would need memory

@@ -11,7 +11,7 @@ namespace {
 
 // An executable form: what each node of the graph that it was made of does. Nodes of graphs inside it can be
 // given other work; launches of one form come one after another.
-struct Executable {
+struct GraphExec {
   struct Piece {
     std::shared_ptr<const GraphNode> of;
     std::vector<std::shared_ptr<const GraphNode>> nodes;  // none of them a graph
@@ -174,7 +174,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t handle
   return entry([&] {
     const auto graph = find<Graph>(handle);
     if (graph == nullptr) return cudaErrorInvalidValue;
-    auto made = std::make_shared<Executable>();
+    auto made = std::make_shared<GraphExec>();
     made->source = graph;
     for (const auto& node : graph->nodes) flatten(node, made->pieces.emplace_back(node).nodes);
     *executable = handle_for<cudaGraphExec_t>(std::move(made));
@@ -184,7 +184,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t handle
 cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t handle, cudaGraphNode_t node,
                                                  cudaGraph_t child_handle) {
   return entry([&] {
-    const auto executable = find<Executable>(handle);
+    const auto executable = find<GraphExec>(handle);
     const auto child = find<Graph>(child_handle);
     if (executable == nullptr || child == nullptr || find_node(node) == nullptr) return cudaErrorInvalidValue;
     for (auto& [of, nodes] : executable->pieces) {
@@ -203,7 +203,7 @@ cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t handle, cudaGra
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) {
   return entry([&] {
-    const auto executable = find<Executable>(handle);
+    const auto executable = find<GraphExec>(handle);
     const auto stream = find_stream(stream_handle);
     if (executable == nullptr) return cudaErrorInvalidValue;
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
@@ -222,5 +222,5 @@ cudaError_t cudaGraphDestroy(cudaGraph_t handle) {
   return entry([&] { return destroy<Graph>(handle); });
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t handle) {
-  return entry([&] { return destroy<Executable>(handle); });
+  return entry([&] { return destroy<GraphExec>(handle); });
 }

@@ -64,11 +64,11 @@ template <class T> T number(PyObject* object, DType dtype) {
     return number<T>(element_to_python(value, tensor_of(object).dtype()).ptr(), dtype);
   }
   if constexpr (is_complex_type<T>) {
-    using Part = decltype(T::re);
-    if (PyLong_Check(object)) return {static_cast<Part>(double_from_object(object)), Part(0)};
+    using Real = decltype(T::re);
+    if (PyLong_Check(object)) return {static_cast<Real>(double_from_object(object)), Real(0)};
     const Py_complex value = PyComplex_AsCComplex(object);
     if (value.real == -1 && PyErr_Occurred()) throw py::error_already_set();
-    return {static_cast<Part>(value.real), static_cast<Part>(value.imag)};
+    return {static_cast<Real>(value.real), static_cast<Real>(value.imag)};
   } else if constexpr (std::is_same_v<T, bool>) {
     return PyObject_IsTrue(object) == 1;
   } else if constexpr (std::is_integral_v<T>) {
