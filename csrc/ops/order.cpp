@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "core/trace.h"
 #include "ops/checked.h"
 #include "ops/complex.h"
 #include "ops/composites.h"
@@ -28,9 +29,41 @@ void check_rows(const SpecCall& call) {
   }
 }
 
+// Values alone need no places; where these are asked for, which costs more, is where a derivative is.
+Tensor places_in_order(const Call& call) {
+  const Tensor& rows = call.inputs[0];
+  return bind(primitives::argsort, {rows},
+              SortAttrs{call.attrs.as<SortRowsAttrs>().descending, rows.size(-1)});
+}
+const Custom sort_rule{
+    .reads = [](Reads) -> Reads { return kInput0; },
+    .jvp = [](const Call& call, Tangents tangents) -> Tensors {
+      return {take_along_axis(tangents[0], places_in_order(call), -1)};
+    },
+    .vjp = [](const Call& call, Cotangents cotangents, const InputSet&) -> Tensors {
+      const Tensor& g = cotangents[0];
+      return {put_along_axis(zeros_like(g), places_in_order(call), g, -1)};
+    },
+};
+
 }  // namespace
 
 namespace primitives {
+
+// | `sort` | $y_i = x_{p_i}$, in order | $\dot y_i = \dot x_{p_i}$ | $\bar x_{p_i} = \bar y_i$ |
+Primitive sort("sort", {.batching = batch_by_fields,
+                        .attrs = SortRowsAttrs{},
+                        .infer =
+                            [](const SpecCall& call, std::span<Spec> outputs) {
+                              check_rows(call);
+                              outputs[0] = call.inputs[0];
+                            },
+                        .derivative = sort_rule,
+                        .flops =
+                            [](const SpecCall&, std::span<const Spec> outputs) {
+                              const Shape& shape = outputs[0].shape;
+                              return Flops{.arithmetic = num_elements(shape) * bits_of(shape.back())};
+                            }});
 
 // | `argsort` | no derivative: 0 | | |
 Primitive argsort("argsort", {.batching = batch_by_fields,
@@ -105,12 +138,9 @@ Tensor argsort(const Tensor& x, int64_t axis, bool descending) {
 
 Tensor sort(const Tensor& x, int64_t axis, bool descending) {
   const int at = normalize_axis(axis, x.ndim(), "sort");
-  if (sort_plain_rows && x.device().type == DeviceType::cpu && !is_complex(x.dtype()) && !is_seen(x) &&
-      x.size(at) > 1) {
-    const Tensor rows = moveaxis(x, at, -1), sorted = Tensor::empty(rows.shape(), x.dtype());
-    if (sort_plain_rows(rows, sorted, descending)) return moveaxis(sorted, -1, at);
-  }
-  return pick(x, at, descending, 0, x.size(at)).values;
+  // A derivative needs the places: found now, they are found once.
+  if (is_tracked(x)) return pick(x, at, descending, 0, x.size(at)).values;
+  return moveaxis(bind(primitives::sort, {moveaxis(x, at, -1)}, SortRowsAttrs{descending}), -1, at);
 }
 
 Tensor lexsort(const Tensors& columns) {

@@ -10,9 +10,6 @@
 namespace tidu {
 
 Tensor sort(const Tensor& x, int64_t axis = -1, bool descending = false);
-// Of rows (.., n), row-major: where nobody looks, values need no order. False, and nothing of use, where
-// equal elements may differ, as 0 and -0 and NaN do. The cpu's kernels set it.
-inline bool (*sort_plain_rows)(const Tensor& rows, const Tensor& sorted, bool descending) = nullptr;
 // The int64 places of the elements in x, in the order of sort.
 Tensor argsort(const Tensor& x, int64_t axis = -1, bool descending = false);
 // The order of columns (n) by the last of them, equal ones by the one before it, and so on.
@@ -86,11 +83,16 @@ struct SortAttrs {
   int64_t count;  // of the first ones, which are wanted
   void fields(auto&& field) const { field("descending", descending), field("count", count); }
 };
+struct SortRowsAttrs {
+  bool descending;
+  void fields(auto&& field) const { field("descending", descending); }
+};
 struct SearchAttrs {
   bool right;
   void fields(auto&& field) const { field("right", right); }
 };
 namespace primitives {
+extern Primitive sort;          // (rows), SortRowsAttrs: the elements of each row (.., n)
 extern Primitive argsort;       // (rows), SortAttrs: of each row (.., n) the first (.., count)
 extern Primitive searchsorted;  // (rows, values), SearchAttrs: (.., n) and (.., m)
 }  // namespace primitives

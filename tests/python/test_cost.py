@@ -88,6 +88,7 @@ attention = td.nn.functional.scaled_dot_product_attention
         (lambda a: a[1:].T.reshape(2, 6)[:, ::2], [(4, 4)], (0, 0, 0)),
         (lambda a, w, b: td.nn.functional.linear(a, w, b), [(3, 4), (5, 4), (5,)], (60, 15, 0)),
         (lambda a: td.argsort(a), [(3, 5)], (0, 15 * 3, 0)),  # n log2(n)
+        (lambda a: td.sort(a), [(3, 5)], (0, 15 * 3, 0)),
         (lambda a: td.argsort(a), [(2, 16)], (0, 32 * 5, 0)),
         (attention, [(2, 3, 4), (2, 5, 4), (2, 5, 6)], (30 * (4 + 6), 30 * 4, 30)),
         (

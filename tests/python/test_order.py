@@ -280,6 +280,28 @@ def test_derivatives(rng):
     assert td.grad(td.nanmedian)(td.tensor([1.0, td.nan, 3.0])).tolist() == [0.5, 0.0, 0.5]
 
 
+def test_values_are_sorted_by_one_call(rng):
+    x = td.tensor(rng.permutation(np.linspace(-2, 2, 12)).reshape(3, 4))
+    weights = td.tensor(rng.standard_normal((3, 4)))
+    for run in (lambda: td.sort(x), td.compile(lambda: td.sort(x))):
+        with td.profile() as profile:
+            run()
+        names = {call["name"] for call in profile.calls}
+        assert "sort" in names
+        assert not names & {"argsort", "gather"}
+
+    def f(x):
+        return (td.sin(td.sort(x, axis=0, descending=True)) * weights).sum()
+
+    program = td.program(f, x)
+    assert "sort" in str(program)
+    assert "argsort" not in str(program)
+    # The places that its derivative needs are found there.
+    assert td.grad(program)(x).tolist() == td.grad(f)(x).tolist()
+    assert td.jvp(program, (x,), (weights,))[1].tolist() == td.jvp(f, (x,), (weights,))[1].tolist()
+    td.check_grads(program, (x,), order=2)
+
+
 def test_lanes_and_programs(rng):
     x, values = td.tensor(rng.standard_normal((3, 4, 5))), td.tensor(rng.standard_normal((3, 4, 6)))
 

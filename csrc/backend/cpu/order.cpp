@@ -116,16 +116,16 @@ int64_t select(const WordAt& word_at, int64_t n, int64_t count, Word* kept, Word
   return size;
 }
 
-template <class T, class Word>
-void argsort_rows(const Tensor& x, const Tensor& y, int64_t rows, int64_t n, int64_t count, bool descending,
-                  Workspace& workspace) {
+// Calls write(row, words), whose lower halves are the places of the first `count` elements in order.
+template <class T, class Word, class Write>
+void order_rows(const Tensor& x, int64_t rows, int64_t n, int64_t count, bool descending,
+                Workspace& workspace, const Write& write) {
   constexpr int64_t kRoom = 64;
   const int64_t most = std::max(4 * count, kRoom), room = std::min(n, most),
                 together = std::max<int64_t>(1, kGrain / n), tasks = (rows + together - 1) / together;
   Word* const memory = workspace.take<Word>(most_at_once(tasks) * 2 * room);
   if (workspace.counts()) return;
   const T* const from = static_cast<const T*>(x.raw_data());
-  int64_t* const order = static_cast<int64_t*>(y.raw_data());
   parallel_with_rooms(tasks, rows * n, [&](int64_t task, int64_t own) {
     Word *const words = memory + own * 2 * room, *const other = words + room;
     for (int64_t row = task * together; row < std::min(rows, (task + 1) * together); ++row) {
@@ -136,11 +136,19 @@ void argsort_rows(const Tensor& x, const Tensor& y, int64_t rows, int64_t n, int
         for (int64_t i = 0; i < n; ++i) words[i] = word_at(i);
       }
       const int64_t size = most < n ? select(word_at, n, count, words, other, room) : n;
-      const Word* const sorted = sort_words<OrderKey<T>>(words, other, size);
-      constexpr Word kPlace = (Word{1} << kPlaceBits<Word>)-1;
-      for (int64_t i = 0; i < count; ++i) order[row * count + i] = static_cast<int64_t>(sorted[i] & kPlace);
+      write(row, sort_words<OrderKey<T>>(words, other, size));
     }
   });
+}
+template <class T, class Write>
+void order_rows(const Tensor& x, int64_t rows, int64_t n, int64_t count, bool descending,
+                Workspace& workspace, const Write& write) {
+  const bool narrow = sizeof(T) <= 4 && n <= UINT32_MAX;
+  (narrow ? order_rows<T, uint64_t, Write> : order_rows<T, Wide, Write>)(x, rows, n, count, descending,
+                                                                         workspace, write);
+}
+template <class Word> int64_t place_of(Word word) {
+  return static_cast<int64_t>(word & ((Word{1} << kPlaceBits<Word>)-1));
 }
 
 // Keys of elements by their bits, without branches, and back: of numbers but -0.
@@ -213,29 +221,35 @@ bool sort_plain(const OrderKey<T>* x, OrderKey<T>* y, int64_t rows, int64_t n, b
   return plain;
 }
 
-bool sort_plain_rows_of(const Tensor& given, const Tensor& sorted, bool descending) {
-  if (sorted.numel() == 0) return true;
-  const bool in_place = !given.is_contiguous();
-  if (in_place) copy_elements(given, sorted);
-  const Tensor& x = in_place ? sorted : given;
-  const int64_t n = x.size(-1);
-  bool plain = true;
+void sort(const Call& call, Workspace& workspace) {
+  const Tensor& y = call.outputs[0];
+  if (y.numel() == 0) return;
+  const Tensor x = row_major(call.inputs[0], workspace);
+  const int64_t n = x.size(-1), rows = x.numel() / n;
+  const bool descending = call.attrs.as<SortRowsAttrs>().descending;
   visit_dtype(x.dtype(), [&]<class T>() {
-    plain = sort_plain<T>(static_cast<const OrderKey<T>*>(x.raw_data()),
-                          static_cast<OrderKey<T>*>(sorted.raw_data()), x.numel() / n, n, descending);
+    if (!workspace.counts() && sort_plain<T>(static_cast<const OrderKey<T>*>(x.raw_data()),
+                                             static_cast<OrderKey<T>*>(y.raw_data()), rows, n, descending))
+      return;
+    order_rows<T>(x, rows, n, n, descending, workspace, [&](int64_t row, const auto* words) {
+      const T* const from = static_cast<const T*>(x.raw_data()) + row * n;
+      T* const to = static_cast<T*>(y.raw_data()) + row * n;
+      for (int64_t i = 0; i < n; ++i) to[i] = from[place_of(words[i])];
+    });
   });
-  return plain;
 }
 
 void argsort(const Call& call, Workspace& workspace) {
   if (call.outputs[0].numel() == 0) return;
   const Tensor x = row_major(call.inputs[0], workspace);
   const int64_t n = x.size(-1), rows = x.numel() / n;
-  const auto [descending, count] = call.attrs.as<SortAttrs>();
+  const SortAttrs& attrs = call.attrs.as<SortAttrs>();
+  const int64_t count = attrs.count;
   visit_dtype(x.dtype(), [&]<class T>() {
-    const bool narrow = sizeof(T) <= 4 && n <= UINT32_MAX;
-    (narrow ? argsort_rows<T, uint64_t> : argsort_rows<T, Wide>)(x, call.outputs[0], rows, n, count,
-                                                                 descending, workspace);
+    order_rows<T>(x, rows, n, count, attrs.descending, workspace, [&](int64_t row, const auto* words) {
+      int64_t* const order = static_cast<int64_t*>(call.outputs[0].raw_data()) + row * count;
+      for (int64_t i = 0; i < count; ++i) order[i] = place_of(words[i]);
+    });
   });
 }
 
@@ -257,8 +271,8 @@ void searchsorted(const Call& call, Workspace& workspace) {
 }  // namespace
 
 void register_order_kernels() {
+  set_kernel_with_workspace<sort>(primitives::sort);
   set_kernel_with_workspace<argsort>(primitives::argsort);
-  sort_plain_rows = sort_plain_rows_of;
   set_kernel_with_workspace<searchsorted>(primitives::searchsorted);
 }
 

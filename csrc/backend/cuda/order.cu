@@ -39,6 +39,13 @@ __global__ void __launch_bounds__(kThreads)
   if (i < total) order[i] = positions[i / count * n + i % count];
 }
 
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    take_in_order_kernel(const T* x, const int64_t* positions, int64_t n, int64_t count, T* y) {
+  const int64_t i = thread_number();
+  if (i < count) y[i] = x[i / n * n + positions[i]];
+}
+
 // By which pairs that were sorted by number are sorted into their rows.
 __global__ void __launch_bounds__(kThreads)
     number_rows_kernel(int64_t count, int64_t n, uint64_t* keys, int64_t* positions) {
@@ -106,6 +113,21 @@ cudaError_t sort_whole(const Tensor& x, bool descending, int64_t* order, Context
   return wide ? sort.operator()<uint64_t>() : sort.operator()<uint32_t>();
 }
 
+cudaError_t sort_values(const Call& call, Context& context) {
+  Tensor x = call.inputs[0];
+  const Tensor& y = call.outputs[0];
+  if (y.numel() == 0) return cudaSuccess;
+  TIDU_TRY(make_row_major(&x, context));
+  int64_t* const positions = context.workspace<int64_t>(static_cast<size_t>(y.numel()));
+  TIDU_TRY(sort_whole(x, call.attrs.as<SortRowsAttrs>().descending, positions, context));
+  if (context.only_counts()) return cudaSuccess;
+  return visit_dtype(x.dtype(), [&]<class T>() {
+    return launch<take_in_order_kernel<T>>({blocks_for(y.numel()), kThreads, 0, context.stream()},
+                                           static_cast<const T*>(x.raw_data()), positions, x.size(-1),
+                                           y.numel(), static_cast<T*>(y.raw_data()));
+  });
+}
+
 cudaError_t argsort(const Call& call, Context& context) {
   Tensor x = call.inputs[0];
   const Tensor& y = call.outputs[0];
@@ -138,6 +160,7 @@ cudaError_t searchsorted(const Call& call, Context& context) {
 }  // namespace
 
 void register_order_kernels() {
+  set_counted_operation<sort_values>(primitives::sort);
   set_counted_operation<argsort>(primitives::argsort);
   set_counted_operation<searchsorted>(primitives::searchsorted);
 }
