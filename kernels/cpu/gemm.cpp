@@ -68,6 +68,7 @@ template <class T> using Tag = hn::ScalableTag<T>;
 template <class T> constexpr int64_t kLanes = hn::MaxLanes(Tag<T>());
 
 constexpr int kMostRows = 8, kMostVectors = 3;  // of a tile
+constexpr int64_t kAhead = 8;                   // rows of b from that which is read to that which is fetched
 // A tile's sums, a row of b and an element of a take all registers.
 constexpr int most_rows(int vectors) {
   constexpr int kRegisters = HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3 ? 16 : 32;
@@ -81,6 +82,8 @@ template <class T> struct Tile {
   const int64_t *a_rows, *a_steps;  // or where these say
   const T* b;
   int64_t b_step;
+  int64_t
+      ahead;  // elements from a row of b, which is there as a whole, to that to be fetched meanwhile, or 0
   bool b_padded;  // the last vector is there as a whole
   T* c;
   int64_t leading;
@@ -88,13 +91,15 @@ template <class T> struct Tile {
   bool adds;
 };
 
-enum class Reads { whole, masked, scattered };
+enum class Reads { ahead, whole, masked, scattered };
 
 template <class T, int rows, int vectors, Reads reads> HWY_INLINE void sum_tile(const Tile<T>& tile) {
   using Vector = hn::Vec<Tag<T>>;
   const Tag<T> d;
-  constexpr int64_t n = kLanes<T>;
+  constexpr int64_t n = kLanes<T>, kLine = std::max<int64_t>(1, 64 / (n * sizeof(T)));  // vectors in one
   const auto mask = hn::FirstN(d, static_cast<size_t>(tile.last));
+  T* const c = tile.c;
+  const int64_t leading = tile.leading;
   Vector sums[rows][vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
@@ -102,10 +107,11 @@ template <class T, int rows, int vectors, Reads reads> HWY_INLINE void sum_tile(
     for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(d);
   }
   const T *a = tile.a, *b = tile.b;
-  const int64_t a_row = tile.a_row, a_step = tile.a_step, b_step = tile.b_step;
+  const int64_t a_row = tile.a_row, a_step = tile.a_step, b_step = tile.b_step, ahead = tile.ahead;
   const T* scattered[rows];
   for (int r = 0; reads == Reads::scattered && r < rows; ++r) scattered[r] = a + tile.a_rows[r];
   for (int64_t k = 0; k < tile.depth; ++k, a += a_step, b += b_step) {
+    for (int64_t v = 0; reads == Reads::ahead && v < vectors; v += kLine) hwy::Prefetch(b + ahead + v * n);
     Vector right[vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
@@ -120,23 +126,27 @@ template <class T, int rows, int vectors, Reads reads> HWY_INLINE void sum_tile(
       for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(left, right[v], sums[r][v]);
     }
   }
+  const bool cut = tile.last < n;
+  const auto each = [&](const auto& whole, const auto& part) {
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r) {
+    for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      T* const c = tile.c + r * tile.leading + v * n;
-      if (v == vectors - 1 && tile.last < n) {
-        if (tile.adds) sums[r][v] = hn::Add(hn::MaskedLoad(mask, d, c), sums[r][v]);
-        hn::BlendedStore(sums[r][v], mask, d, c);
-      } else {
-        hn::StoreU(tile.adds ? hn::Add(hn::LoadU(d, c), sums[r][v]) : sums[r][v], d, c);
+      for (int v = 0; v < vectors; ++v) {
+        T* const at = c + r * leading + v * n;
+        v == vectors - 1 && cut ? part(sums[r][v], at) : whole(sums[r][v], at);
       }
     }
-  }
+  };
+  if (tile.adds)
+    each([&](Vector& sum, const T* at) { sum = hn::Add(hn::LoadU(d, at), sum); },
+         [&](Vector& sum, const T* at) { sum = hn::Add(hn::MaskedLoad(mask, d, at), sum); });
+  each([&](Vector sum, T* at) { hn::StoreU(sum, d, at); },
+       [&](Vector sum, T* at) { hn::BlendedStore(sum, mask, d, at); });
 }
 
 template <class T, int rows, int vectors> void write_tile(const Tile<T>& tile) {
   if (tile.a_rows) return sum_tile<T, rows, vectors, Reads::scattered>(tile);
+  if (tile.ahead) return sum_tile<T, rows, vectors, Reads::ahead>(tile);
   tile.b_padded ? sum_tile<T, rows, vectors, Reads::whole>(tile)
                 : sum_tile<T, rows, vectors, Reads::masked>(tile);
 }
@@ -172,7 +182,7 @@ template <class T> struct Panel {
 // pieces of rows are read, and no more than a set of the cache has ways: they may lie a power of two apart.
 template <class T>
 void copy_rows(const T* b, int64_t stride, int64_t depth, const Panel<T>* panels, int64_t count, T* to) {
-  constexpr int64_t n = kLanes<T>, kAtOnce = 8, kAhead = 8;  // panels, rows
+  constexpr int64_t n = kLanes<T>, kAtOnce = 8;  // panels
   const Tag<T> d;
   for (int64_t begin = 0; begin < count; begin += kAtOnce) {
     const int64_t end = std::min(begin + kAtOnce, count);
@@ -194,23 +204,28 @@ void copy_rows(const T* b, int64_t stride, int64_t depth, const Panel<T>* panels
   }
 }
 
-// The elements of each column side by side.
-template <class T> void copy_columns(const T* a, const GemmFactor& left, int64_t depth, int64_t rows, T* to) {
-  const hn::CappedTag<T, kMostRows> d;
-  if (rows == kMostRows && left.row_stride == 1) {
+// The elements of each column of a tile, columns kMostRows apart; `whole` where so many rows are there.
+template <class T>
+void copy_columns(const T* a, const GemmFactor& left, int64_t depth, int64_t rows, bool whole, T* to) {
+  constexpr int kRows = most_rows(kMostVectors);
+  const hn::CappedTag<T, kRows> d;
+  const int64_t stride = left.column_stride;
+  if (whole && rows <= kRows && left.row_stride == 1) {
     for (int64_t k = 0; k < depth; ++k) {
-      for (size_t i = 0; i < kMostRows; i += hn::Lanes(d))
-        hn::StoreU(hn::LoadU(d, a + k * left.column_stride + i), d, to + k * kMostRows + i);
+      if (k + 2 * kAhead < depth) hwy::Prefetch(a + (k + 2 * kAhead) * stride);
+      for (size_t i = 0; i < kRows; i += hn::Lanes(d))
+        hn::StoreU(hn::LoadU(d, a + k * stride + i), d, to + k * kMostRows + i);
     }
     return;
   }
   for (int64_t k = 0; k < depth; ++k) {
-    for (int64_t i = 0; i < rows; ++i) to[k * rows + i] = a[k * left.column_stride + i * left.row_stride];
+    for (int64_t i = 0; i < rows; ++i) to[k * kMostRows + i] = a[k * stride + i * left.row_stride];
   }
 }
 
 constexpr int64_t kMostDepth = 256, kMostPanels = kGemmWorkspace / (kMostDepth * kMostVectors * 64);
-constexpr int64_t kFewRows = 8, kSmall = 20000;  // elements of b that stay in the cache where they are
+// Up to so many rows, or of so few elements, b is read where it is; from so much depth on ahead, too.
+constexpr int64_t kFewRows = 128, kSmall = 20000, kDeep = 64;
 
 template <class T>
 void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right, void* result,
@@ -243,26 +258,30 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
         copy_rows(b + k * right.row_stride, right.row_stride, depth, panels.data(), parts.count,
                   static_cast<T*>(workspace));
       const Pieces rows(size.rows, most_rows(static_cast<int>(parts.size(parts.count - 1))));
+      const bool gathers = left.column_stride != 1 && !scattered && parts.count > 1;
       HWY_ALIGN T copied[kMostDepth * kMostRows];
       for (int64_t r = 0; r < rows.count; ++r) {
         const int64_t row = rows.begin(r), count = rows.size(r);
         const T* of_a = a + row * left.row_stride + k * left.column_stride;
-        const bool gathers = left.column_stride != 1 && !scattered && parts.count > 1;
         if (gathers) {
-          copy_columns(of_a, left, depth, count, copied);
+          copy_columns(of_a, left, depth, count, row + kMostRows <= size.rows, copied);
           of_a = copied;
         }
         for (int64_t p = 0; p < parts.count; ++p) {
           const auto& [of_b, column, vectors, columns] = panels[static_cast<size_t>(p)];
+          const bool whole = copies || columns == vectors * n;
+          const int64_t b_step = copies ? vectors * n : right.row_stride;
           const Tile<T> tile{.depth = depth,
                              .a = of_a,
                              .a_row = gathers ? 1 : left.row_stride,
-                             .a_step = gathers ? count : left.column_stride,
+                             .a_step = gathers ? kMostRows : left.column_stride,
                              .a_rows = scattered ? left.rows + row : nullptr,
                              .a_steps = scattered ? left.columns + k : nullptr,
                              .b = of_b,
-                             .b_step = copies ? vectors * n : right.row_stride,
-                             .b_padded = copies || columns == vectors * n,
+                             .b_step = b_step,
+                             // Copies lie side by side: the end of one fetches the next.
+                             .ahead = copies || (whole && depth >= kDeep) ? kAhead * b_step : 0,
+                             .b_padded = whole,
                              .c = static_cast<T*>(result) + row * leading + column,
                              .leading = leading,
                              .last = columns - (vectors - 1) * n,
