@@ -28,20 +28,10 @@ double now() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// What is far beyond `limit` is measured once.
-double seconds(const auto& run, double limit) {
-  double least = INFINITY;
-  for (int runs = 1, round = 0; round == 0 || (round < 5 && least < 1.3 * limit);) {
-    const double start = now();
-    for (int i = 0; i < runs; ++i) run();
-    const double passed = now() - start;
-    if (passed < 2e-4) {
-      runs *= 2;
-    } else {
-      least = std::min(least, passed / runs), ++round;
-    }
-  }
-  return least;
+double seconds(const auto& run, int runs) {
+  const double start = now();
+  for (int i = 0; i < runs; ++i) run();
+  return (now() - start) / runs;
 }
 
 template <class T> bool differs(Way way, const ProductSize& size, bool b_transposed, bool a_transposed) {
@@ -65,22 +55,39 @@ template <class T> Way fastest(const ProductSize& size, bool a_transposed, bool 
   const std::vector<T> a((size.rows + kLine) * (size.depth + kLine), T(1)),
       b((size.depth + kLine) * (size.columns + kLine), T(1));
   std::vector<T> c(size.rows * size.columns);
-  Way best = 'B';
-  double of_best[] = {INFINITY, INFINITY};
+  struct Candidate {
+    Way way;
+    double times[2] = {INFINITY, INFINITY};
+    double of_both() const { return times[0] * times[1]; }
+  };
+  std::vector<Candidate> candidates;
   for (const Way way : kWays) {
-    if (!differs<T>(way, size, b_transposed, a_transposed)) continue;
-    double times[2];
-    for (const int apart : {0, 1}) {
-      const Factor<T> left{a.data(), leading(a_transposed, size.rows, size.depth) + apart * kLine,
-                           a_transposed},
-          right{b.data(), leading(b_transposed, size.depth, size.columns) + apart * kLine, b_transposed};
-      times[apart] =
-          seconds([&] { multiply(way, size, left, right, c.data(), size.columns); }, of_best[apart]);
-    }
-    if (times[0] * times[1] * kNoise * kNoise < of_best[0] * of_best[1])
-      best = way, std::copy_n(times, 2, of_best);
+    if (differs<T>(way, size, b_transposed, a_transposed)) candidates.push_back({way});
   }
-  return best;
+  // In turns, so that what else the machine does slows all alike; what is far behind leaves.
+  constexpr double kLong = 2e-4, kFar = 1.3;
+  for (int round = 0; round < 9; ++round) {
+    double least = INFINITY;
+    for (Candidate& candidate : candidates) {
+      for (const int apart : {0, 1}) {
+        const Factor<T> left{a.data(), leading(a_transposed, size.rows, size.depth) + apart * kLine,
+                             a_transposed},
+            right{b.data(), leading(b_transposed, size.depth, size.columns) + apart * kLine, b_transposed};
+        const auto run = [&] { multiply(candidate.way, size, left, right, c.data(), size.columns); };
+        double& time = candidate.times[apart];
+        if (round == 0) time = seconds(run, 1);
+        time = std::min(time, seconds(run, std::clamp(static_cast<int>(kLong / time), 1, 1000)));
+      }
+      least = std::min(least, candidate.of_both());
+    }
+    if (round > 0)
+      std::erase_if(candidates, [&](const Candidate& x) { return x.of_both() > kFar * kFar * least; });
+  }
+  const Candidate* best = &candidates[0];
+  for (const Candidate& candidate : candidates) {
+    if (candidate.of_both() * kNoise * kNoise < best->of_both()) best = &candidate;
+  }
+  return best->way;
 }
 
 template <class T> void print_table(const char* name) {
