@@ -35,6 +35,8 @@ struct Measured {
   const Table *float32 = nullptr, *float64 = nullptr;
   // Multiplications from which on our kernel is the fastest way.
   int64_t own_float32 = INT64_MAX, own_float64 = INT64_MAX;
+  // Multiplications up to which OpenBLAS copies no factor.
+  int64_t uncopied = 0;
 };
 
 // A second-level cache of 2 MiB holds its rows of the right factor (kGemmWorkspace) and leaves room.
@@ -51,8 +53,10 @@ const Measured& measured() {
 #if HWY_ARCH_X86
     const int64_t targets = hwy::SupportedTargets();
     if (targets & (HWY_AVX3 | HWY_AVX3_DL)) {
-      return holds_workspace() ? Measured{&kFloat32Avx512LargeL2, &kFloat64Avx512LargeL2, 1 << 21, 1 << 20}
-                               : Measured{&kFloat32Avx512, &kFloat64Avx512};
+      constexpr int64_t kUncopied = 100 * 100 * 100;
+      return holds_workspace()
+                 ? Measured{&kFloat32Avx512LargeL2, &kFloat64Avx512LargeL2, 1 << 21, 1 << 20, kUncopied}
+                 : Measured{&kFloat32Avx512, &kFloat64Avx512, INT64_MAX, INT64_MAX, kUncopied};
     }
     if (targets & HWY_AVX2) return Measured{&kFloat32Avx2, &kFloat64Avx2};
 #endif
@@ -162,15 +166,27 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   const Table* const table = std::is_same_v<T, float> ? measured().float32 : measured().float64;
   const int64_t work = size.rows * size.columns * size.depth;
   if (!table || work <= kNoDifference) return 'B';
-  // oneDNN's products of floats are faster where our kernel would copy a factor for few sums.
+  // oneDNN's products of floats are faster for few rows or columns, unless each block of them has to turn b.
   constexpr bool wide = std::is_same_v<T, double>;
-  const int64_t least = wide ? 2 : work < 1 << 23 ? 96 : 192;
+  const int64_t least = wide ? 2 : work < 1 << 23 || (b_transposed && !a_transposed) ? 96 : 192;
   if (std::min(size.rows, size.columns) >= least &&
       work >= (wide ? measured().own_float64 : measured().own_float32))
     return own_way(size, a_transposed, b_transposed);
+  // From memory oneDNN reads factors as they lie, and best where those of the transpose lie row by row.
+  constexpr int64_t kDeep = 1 << 14;
+  if (!wide && !vector && size.depth >= kDeep)
+    return a_transposed && (b_transposed || size.rows >= size.columns) ? 'd' : 'D';
   const int row = std::min(measured_log2(size.rows), kRowSteps - 1),
             column = std::min(measured_log2(size.columns), kColumnSteps - 1),
             depth = std::clamp((measured_log2(size.depth) - 3) / 2, 0, kDepthSteps - 1);
+  // What stands in the table was measured of more, which OpenBLAS copies.
+  const bool copied_there = int64_t{16} << (row + column + 2 * depth) > measured().uncopied;
+  if (work <= measured().uncopied && copied_there && depth <= 1 && !vector) {
+    // Copies of the right factor that serve few rows cost more than they gain, as those of deep ones do.
+    constexpr int64_t kFewRows = 64, kShallow = 32;
+    if (!b_transposed || (a_transposed && size.depth >= kShallow)) return 'B';
+    if (a_transposed || size.rows >= kFewRows) return 'X';
+  }
   const Way way = (*table)[(2 * a_transposed + b_transposed) * kRowSteps + row][column * kDepthSteps + depth];
   // What was measured may be a vector where this is none, or have a smaller factor to copy.
   constexpr int64_t kMostCopied = 1 << 20;
