@@ -123,10 +123,11 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions&
       const Tensor index = astype(where(within, tap.at, 0), DType::int64);
       for (const Corner& corner : corners) {
         const bool is_first = !corner.index.defined();
-        next.push_back(
-            {is_first ? index : corner.index * along.n + index,
-             !corner.weight.defined() || !tap.weight.defined() ? tap.weight : corner.weight * tap.weight,
-             is_first ? within : logical_and(corner.holds, within)});
+        next.push_back({is_first ? index : corner.index * along.n + index,
+                        !tap.weight.defined()      ? corner.weight
+                        : !corner.weight.defined() ? tap.weight
+                                                   : corner.weight * tap.weight,
+                        is_first ? within : logical_and(corner.holds, within)});
       }
     }
     corners = std::move(next);

@@ -79,6 +79,23 @@ def test_samples_are_weighted_elements(mode, padding, align):
         np.testing.assert_allclose(got.cpu().numpy(), by_loops(x, grid, mode, padding, align), atol=1e-12)
 
 
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize(
+    "sizes", [(5, 1), (1, 5), (1, 1), (4, 3, 1), (4, 1, 3), (1, 4, 3), (1, 4, 1), (5, 1, 1)]
+)
+def test_axes_of_one_element(sizes, padding, align):
+    """Such an axis has one element at each place, and leaves those of the others their weights."""
+    x, grid = rng.normal(size=(2, 2, *sizes)), rng.uniform(-1.4, 1.4, (2, 3, *sizes[1:], len(sizes)))
+    for mode in ("bilinear", "nearest", "bicubic")[: 3 if len(sizes) == 2 else 2]:
+        got = F.grid_sample(t(x), t(grid), mode, padding, align)
+        np.testing.assert_allclose(got.cpu().numpy(), by_loops(x, grid, mode, padding, align), atol=1e-12)
+    middles = np.array(sizes[::-1])  # places that are 0.3 beyond the middle of an element
+    places = rng.integers(-2, middles + 1, grid.shape) + 0.3
+    grid = 2 * places / np.maximum(middles - 1, 1) - 1 if align else (2 * places + 1) / middles - 1
+    td.check_grads(lambda x, grid: F.grid_sample(x, grid, "bilinear", padding, align), (t(x), t(grid)))
+
+
 def test_the_identity_gives_the_image():
     x = rng.normal(size=(2, 3, 4, 5))
     theta = t(np.tile(np.eye(2, 3), (2, 1, 1)))
