@@ -2,6 +2,7 @@
 #include "nn/pooling.h"
 
 #include <cmath>
+#include <functional>
 
 #include "core/host_lock.h"
 #include "nn/spatial.h"
@@ -57,13 +58,18 @@ Pooled picked(const RankedName& op, int rank, const Tensor& x, const PoolingAttr
   return {reshape(take_along_axis(planes(x), planes(places), -1), places.shape()), places};
 }
 
-// The sum along an axis over `kernel` neighbours from each `stride`-th element on, of `count` windows.
-Tensor window_sum(const Tensor& x, int axis, int64_t kernel, int64_t stride, int64_t count) {
-  if (count == 1) return sum(slice_axis(x, axis, 0, kernel), Axes{axis}, true);
+using Function = std::function<Tensor(const Tensor&)>;
+
+// The sum of f of what windows have along an axis, -rank to -1: of one element of each at a time, or of all
+// that the only window has.
+Tensor window_sum(const Tensor& x, int axis, const PoolingAttrs& attrs, const Function& f) {
+  const size_t i = attrs.kernel.size() + axis;
+  const int64_t kernel = attrs.kernel[i], stride = attrs.stride[i], count = attrs.extents[i];
+  if (count == 1) return sum(f(slice_axis(x, axis, 0, kernel)), Axes{axis}, true);
   Tensor total;
   for (int64_t k = 0; k < kernel; ++k) {
     answer_signals();
-    const Tensor term = slice_axis(x, axis, k, k + (count - 1) * stride + 1, stride);
+    const Tensor term = f(slice_axis(x, axis, k, k + (count - 1) * stride + 1, stride));
     total = total.defined() ? total + term : term;
   }
   return total;
@@ -76,7 +82,8 @@ Tensor along(const Tensor& vector, int axis) {
   return reshape(vector, shape);
 }
 
-Tensor window_sums(int rank, Tensor x, const PoolingAttrs& attrs) {
+// x with zeros where windows reach beyond it.
+Tensor padded(int rank, const Tensor& x, const PoolingAttrs& attrs) {
   Dims low(x.ndim(), 0), high(x.ndim(), 0);
   bool pads = false;
   for (int i = 0; i < rank; ++i) {
@@ -86,10 +93,21 @@ Tensor window_sums(int rank, Tensor x, const PoolingAttrs& attrs) {
     high[axis] = std::max<int64_t>(0, reach - attrs.low[i] - x.size(axis));
     pads |= low[axis] > 0 || high[axis] > 0;
   }
-  if (pads) x = pad(x, low, high);
-  for (int i = 0; i < rank; ++i)
-    x = window_sum(x, x.ndim() - rank + i, attrs.kernel[i], attrs.stride[i], attrs.extents[i]);
-  return x;
+  return pads ? pad(x, low, high) : x;
+}
+
+Tensor window_sums(int rank, const Tensor& x, const PoolingAttrs& attrs) {
+  Tensor y = padded(rank, x, attrs);
+  for (int axis = -rank; axis < 0; ++axis)
+    y = window_sum(y, axis, attrs, [](const Tensor& part) { return part; });
+  return y;
+}
+
+// The same of f of the elements, where f may know the windows: it gets what these have along all axes.
+Tensor window_sums_of(const Function& f, const Tensor& x, int axis, const PoolingAttrs& attrs) {
+  if (axis == 0) return f(x);
+  return window_sum(x, axis, attrs,
+                    [&](const Tensor& part) { return window_sums_of(f, part, axis + 1, attrs); });
 }
 
 void check_floating(const auto& op, const Tensor& x) {
@@ -151,8 +169,19 @@ Tensor lp_pool(int rank, const Tensor& x, double p, const PoolingOptions& option
   const RankedName op{"lp_pool", rank};
   check_floating(op, x);
   if (!(p > 0)) fail<ValueError>("[", op, "] the norm_type must be positive, not ", p);
-  return astype(pow(window_sums(rank, pow(widened(x), p), windows_of(op, rank, x, options)), 1 / p),
-                x.dtype());
+  const PoolingAttrs attrs = windows_of(op, rank, x, options);
+  const Tensor wide = widened(x);
+  if (p == 1) return astype(window_sums(rank, wide, attrs), x.dtype());
+  const Tensor largest = picked(op, rank, abs(std::isinf(p) ? wide : stop_gradient(wide)), attrs).values;
+  if (std::isinf(p)) return astype(largest, x.dtype());
+  // The largest power is made 1 beforehand, so that none that matters leaves the dtype's range. A window of
+  // zeros gives a constant: it is computed as if it held ones.
+  const Tensor scale = where(logical_and(largest > 0, largest < INFINITY), largest, 1);
+  const Tensor vanishes = largest == 0;
+  const auto power = [&](const Tensor& part) { return pow(where(vanishes, 1, part) / scale, p); };
+  return astype(
+      where(vanishes, 0, scale * pow(window_sums_of(power, padded(rank, wide, attrs), -rank, attrs), 1 / p)),
+      x.dtype());
 }
 
 Pooled adaptive_max_pool(int rank, const Tensor& x, const Sizes& size) {

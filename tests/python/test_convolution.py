@@ -448,6 +448,58 @@ def test_pools_of_integers_and_halves(rng):
             call()
 
 
+@pytest.mark.parametrize("dtype", [td.float16, td.bfloat16, td.float32, td.float64])
+@pytest.mark.parametrize("p", [2.0, 3.0, 0.5, 40.0, np.inf])
+def test_lp_pools_of_powers_out_of_range(p, dtype):
+    """Each window beside SciPy's long double, whatever is in the others."""
+    least, most = float(td.finfo(dtype).smallest_normal) * 64, float(td.finfo(dtype).max) / 64
+    x = td.tensor([[[3.0, 4.0, 1.0, 0.0, 2.0, 2.0, 0.0, 0.0, 5.0]]], dtype=td.float64)
+    sizes = td.tensor([least, least, least, 0.0, most / 16, most / 16, 0.0, 0.0, 1.0], dtype=td.float64)
+    x = (x * sizes).astype(dtype)
+    values = np.array(x.astype(td.float64).tolist(), np.longdouble)[0, 0]
+    for kernel, stride, ceil_mode in (
+        (2, 2, False),
+        (3, 3, False),
+        (9, 9, False),
+        (2, 3, False),
+        (2, 2, True),
+    ):
+        starts = range(0, 9 if ceil_mode else 10 - kernel, stride)
+        windows = [values[i : i + kernel] for i in starts]
+        scales = [w.max() or 1 for w in windows]
+        if p == np.inf:
+            want = [w.max() for w in windows]
+        else:
+            want = [
+                ((w / m) ** p).sum() ** (1 / np.longdouble(p)) * m
+                for w, m in zip(windows, scales, strict=True)
+            ]
+        got = F.lp_pool1d(x, p, kernel, stride, ceil_mode=ceil_mode)
+        assert got.dtype == dtype
+        np.testing.assert_allclose(
+            np.array(got.astype(td.float64).tolist())[0, 0],
+            np.array(want, float),
+            rtol=4 * td.finfo(dtype).eps,
+        )
+    ones = F.lp_pool2d(x[..., :2].reshape(1, 1, 1, 2), p, (1, 2)).astype(td.float64).item()
+    slope = td.grad(lambda x: F.lp_pool2d(x, p, (1, 2)).sum())(x[..., :2].reshape(1, 1, 1, 2))
+    expected = (values[:2] == values[1]) if p == np.inf else (values[:2] / ones) ** (p - 1)
+    np.testing.assert_allclose(
+        np.array(slope.astype(td.float64).tolist()).ravel(),
+        expected.astype(float),
+        rtol=(8 + 4 * min(p, 40)) * td.finfo(dtype).eps,
+    )
+
+
+def test_lp_pools_of_zeros_are_constants():
+    x = td.zeros((1, 1, 4), dtype=td.float64)
+    for p in (2.0, 3.0, 0.5):
+        f = lambda x, p=p: F.lp_pool1d(x, p, 2).sum()
+        assert td.grad(f)(x).tolist() == [[[0.0] * 4]]
+        assert not td.hessian(f)(x).any()
+    assert td.grad(lambda x: F.lp_pool1d(x, 1.0, 2).sum())(x).tolist() == [[[1.0] * 4]]
+
+
 @pytest.mark.parametrize(
     "f",
     [
