@@ -89,19 +89,27 @@ const Custom attention_rule{
       Tensors result(call.inputs.size());
       if (g.defined() && wanted & (kInput0 | kInput1 | kInput2)) {
         const bool has_mask = call.inputs.size() > kMask;
-        const Tensor inputs[] = {call.inputs[0],
-                                 call.inputs[1],
-                                 call.inputs[2],
-                                 g,
-                                 call.outputs[0],
-                                 call.outputs[1],
-                                 has_mask ? call.inputs[kMask] : Tensor()};
+        Tensor inputs[] = {call.inputs[0],
+                           call.inputs[1],
+                           call.inputs[2],
+                           g,
+                           call.outputs[0],
+                           call.outputs[1],
+                           has_mask ? call.inputs[kMask] : Tensor()};
+        // The slope of the scores is what is left of products of g with v after their mean, g with y, is
+        // taken away: nothing of a y in 16 bits, where the rows of v are much alike.
+        if (is_narrow(dtype) && wanted & (kInput0 | kInput1)) {
+          for (const size_t i : {0, 1, 2, 3}) inputs[i] = widened(inputs[i]);
+          if (has_mask && inputs[kGradMask].dtype() == dtype) inputs[kGradMask] = widened(inputs[kGradMask]);
+          const Tensor of_call[] = {inputs[0], inputs[1], inputs[2], inputs[kGradMask]};
+          bind(call.primitive, {of_call, size_t{3} + has_mask}, call.attrs, {inputs + 4, 2});
+        }
         const bool of[3] = {(wanted & kInput0) != 0, (wanted & kInput1) != 0, (wanted & kInput2) != 0};
         const AttentionGradAttrs attrs{call.attrs.as<AttentionAttrs>(), of[0], of[1], of[2]};
         Attrs::OnStack<AttentionGradAttrs> on_stack(attrs);
         bind(primitives::attention_grad, {inputs, size_t{6} + has_mask}, on_stack.attrs(),
              {result.data(), 3});
-        for (size_t i = 0; i < 3; ++i) result[i] = of[i] ? result[i] : Tensor();
+        for (size_t i = 0; i < 3; ++i) result[i] = of[i] ? astype(result[i], dtype) : Tensor();
       }
       const bool by_mask = call.inputs.size() > kMask && wanted & input_bit(kMask);
       const bool by_sums = of_sums.defined() && wanted & (kInput0 | kInput1);
