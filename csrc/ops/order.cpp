@@ -273,8 +273,11 @@ Tensor quantile(const Tensor& x, const Tensor& q, const Over& over, bool keepdim
   };
   const Tensor low = element(before), high = element(before + 1.0);
   const Tensor distance = where(logical_and(isinf(low), low == high), 0.0, high - low);
-  // The element itself where it has the whole share: beside a large one the sum would lose it.
-  const Tensor value = where(share == 1, high, low + multiply_no_nan(distance, share));
+  // The element itself where it has the whole share: beside a large one the sum would lose it. The two by
+  // their shares where their distance leaves the dtype's range.
+  const Tensor apart = multiply_no_nan(low, 1 - share) + multiply_no_nan(high, share);
+  const Tensor along = where(isinf(distance), apart, low + multiply_no_nan(distance, share));
+  const Tensor value = where(share == 1, high, along);
 
   const Tensor known = ignore_nan ? count > 0.0 : slice_axis(is_number, -1, n - 1, n);
   const Tensor valid = logical_and(logical_and(among >= 0.0, among <= 1.0), known);

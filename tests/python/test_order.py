@@ -249,6 +249,21 @@ def test_quantile_corners():
     assert td.median(td.tensor([td.inf, td.inf])).tolist() == td.inf
     assert td.quantile(td.tensor([1.0, td.inf]), 0.0).tolist() == 1.0
     assert td.median(td.tensor([-td.inf, 1.0, td.inf])).tolist() == 1.0
+    for dtype, most in (
+        (td.float32, 3e38),
+        (td.float64, 1.7e308),
+        (td.bfloat16, 3e38),
+        (td.float16, 65504.0),
+    ):
+        ends = td.tensor([-most, most], dtype=dtype)  # whose distance no number of the dtype is
+        assert td.median(ends).tolist() == td.quantile(ends, 0.5, method="midpoint").tolist() == 0
+        assert td.quantile(ends, 0.75).tolist() == pytest.approx(float(ends[1]) / 2, rel=2**-8)
+        assert td.grad(td.median)(ends).tolist() == [0.5, 0.5]
+    for least, most, want in ((-td.inf, 1.0, -td.inf), (1.0, td.inf, td.inf), (-td.inf, td.inf, td.nan)):
+        ends = td.tensor([least, most])
+        for median in (td.median, td.nanmedian):
+            np.testing.assert_equal(median(ends).tolist(), want)
+        np.testing.assert_equal(td.quantile(ends, td.tensor([0.0, 0.3, 1.0])).tolist(), [least, want, most])
     got = td.quantile(td.tensor([1.0, 2.0]), td.tensor([-0.1, 0.5, 1.1, td.nan])).tolist()
     assert np.isnan(got).tolist() == [True, False, True, True] and got[1] == 1.5
     assert td.median(td.ones((0, 3)), axis=1).shape == (0,)
