@@ -50,18 +50,16 @@ bool shows_parts(const Call& call) {
 }
 
 Tensors shown_to_kernels(const Primitive& primitive, std::span<const Tensor> tensors) {
-  Tensors shown;
-  for (const Tensor& x : tensors) {
+  Tensors shown(tensors.begin(), tensors.end());
+  for (Tensor& x : shown) {
     if (is_complex(x.dtype())) {
-      shown.push_back(x.parts());
+      x = x.parts();
     } else if (primitive.pointwise) {
       Shape shape = x.shape();
       Strides strides = x.strides();
       shape.push_back(2);
       strides.push_back(0);
-      shown.push_back(x.view(shape, strides, x.impl().offset));
-    } else {
-      shown.push_back(x);
+      x = x.view(shape, strides, x.impl().offset);
     }
   }
   return shown;

@@ -4,11 +4,33 @@
 #include <algorithm>
 
 #include "backend/backend.h"
+#include "base/few.h"
 #include "core/bind.h"
 #include "core/host_lock.h"
 #include "program/recorder.h"
 
 namespace tidu {
+
+namespace {
+
+void run_into(const Program& program, const Program::Instruction& instruction, std::span<const Tensor> values,
+              std::span<Tensor> results) {
+  std::optional<Lines> line;
+  if (Lines::are_asked_for() && instruction.source.file) line.emplace([&] { return instruction.source; });
+  std::optional<GradMode> off;
+  if (!instruction.differentiable) off.emplace(false);
+  Few<Tensor, 4> operands(instruction.inputs.size());
+  std::ranges::transform(instruction.inputs, operands.begin(),
+                         [&](int variable) { return values[variable]; });
+  const Primitive& primitive = *instruction.primitive;
+  // A variable keeps its value.
+  for (size_t i = 0; primitive.overwrites && i < results.size(); ++i)
+    operands[i] = bind(primitives::copy, {operands[i]});
+  const Device device = results.empty() ? Device() : program.variables[instruction.outputs[0]].device;
+  tidu::bind(primitive, operands, instruction.attrs, results, device);
+}
+
+}  // namespace
 
 Tensors Program::operator()(std::span<const Tensor> arguments) const {
   answer_signals();  // a loop may call it without end
@@ -30,7 +52,8 @@ Tensors Program::operator()(std::span<const Tensor> arguments) const {
   const std::vector<size_t> last_uses = this->last_uses();
   for (size_t now = 0; now < instructions.size(); ++now) {
     const Instruction& instruction = instructions[now];
-    Tensors results = run(instruction, values);
+    Few<Tensor, 2> results(instruction.outputs.size());
+    run_into(*this, instruction, values, results);
     for (size_t i = 0; i < results.size(); ++i) values[instruction.outputs[i]] = std::move(results[i]);
     for (const std::vector<int>* variables : {&instruction.inputs, &instruction.outputs}) {
       for (int variable : *variables) {
@@ -39,6 +62,7 @@ Tensors Program::operator()(std::span<const Tensor> arguments) const {
     }
   }
   Tensors result;
+  result.reserve(outputs.size());
   for (int variable : outputs) {
     Tensor one = values[variable];
     // A view of such an argument may have been recorded as a copy of a row-major one.
@@ -92,18 +116,8 @@ bool Program::Constant::operator==(const Constant& other) const {
 }
 
 Tensors Program::run(const Instruction& instruction, std::span<const Tensor> values) const {
-  std::optional<Lines> line;
-  if (Lines::are_asked_for() && instruction.source.file) line.emplace([&] { return instruction.source; });
-  std::optional<GradMode> off;
-  if (!instruction.differentiable) off.emplace(false);
-  Tensors operands, results(instruction.outputs.size());
-  for (int variable : instruction.inputs) operands.push_back(values[variable]);
-  const Primitive& primitive = *instruction.primitive;
-  // A variable keeps its value.
-  for (size_t i = 0; primitive.overwrites && i < results.size(); ++i)
-    operands[i] = bind(primitives::copy, {operands[i]});
-  const Device device = instruction.outputs.empty() ? Device() : variables[instruction.outputs[0]].device;
-  tidu::bind(primitive, operands, instruction.attrs, results, device);
+  Tensors results(instruction.outputs.size());
+  run_into(*this, instruction, values, results);
   return results;
 }
 

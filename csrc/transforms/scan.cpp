@@ -1,7 +1,10 @@
 // Loops over slices as calls that hold the program of a step.
 #include "transforms/scan.h"
 
+#include <algorithm>
+
 #include "autodiff/tape.h"
+#include "base/few.h"
 #include "compile/executable.h"
 #include "compile/plan.h"
 #include "core/host_lock.h"
@@ -175,16 +178,18 @@ Tensors run_scan(const Call& call) {
   Tensors results = inputs.carry;
   for (size_t i = carries; i < specs.size(); ++i)
     results.push_back(Tensor::empty(specs[i].shape, specs[i].dtype, specs[i].device));
+  Few<Tensor, 8> arguments(attrs.body->inputs.size());
+  Tensor* const slices = arguments.begin() + carries;
+  std::ranges::copy(inputs.captured, slices + inputs.slices.size());
   for (int64_t step = 0; step < attrs.length; ++step) {
     const int64_t at = attrs.reverse ? attrs.length - 1 - step : step;
     const auto keep = [&](size_t i, const Tensor& value) {
       Tensor place = select(results[i], 0, at);
       assign(place, value);
     };
-    Tensors arguments = part(results, 0, carries);
+    std::copy_n(results.begin(), carries, arguments.begin());
     for (size_t i = 0; attrs.saves && i < carries; ++i) keep(attrs.body->outputs.size() + i, arguments[i]);
-    for (const Tensor& slice : inputs.slices) arguments.push_back(select(slice, 0, at));
-    append(arguments, inputs.captured);
+    std::ranges::transform(inputs.slices, slices, [&](const Tensor& slice) { return select(slice, 0, at); });
     const Tensors stepped = (*attrs.body)(arguments);
     for (size_t i = 0; i < stepped.size(); ++i) {
       if (i < carries) {

@@ -178,6 +178,8 @@ TEST_F(Allocations, OfCompositesWhoseResultsGo) {
   EXPECT_EQ(repeated_allocations_of([&] { return nanmean(x, Axes{0}); }), 0);
   EXPECT_EQ(repeated_allocations_of([&] { return nanmean(ones({300000}), Axes{0}); }), 0) << "in parts";
   EXPECT_EQ(repeated_allocations_of([&] { return z * 2 * z; }), 0);
+  const int shown = 2;  // the lists of parts that kernels are shown in place of complex inputs and outputs
+  EXPECT_EQ(repeated_allocations_of([&] { return z + 1; }), shown);
   const Tensors chain{x, matrix_transpose(y), x, matrix_transpose(y)};
   EXPECT_EQ(repeated_allocations_of([&] { return linalg::multi_dot(chain); }), 0);
   EXPECT_EQ(repeated_allocations_of([&] { return stack({x, y}, 0) + concat({x, y, x, y}, 0)[0]; }), 0);
@@ -222,6 +224,23 @@ TEST_F(Allocations, OfForwardMode) {
         return in;
       },
       {x}, {y});
+}
+
+TEST_F(Allocations, OfProgramsWhateverTheirLength) {
+  const Tensors arguments{x, y};
+  const auto taken_by = [&](int length) {
+    const Program program = record(
+        [&](const Tensors& in) {
+          Tensor value = in[0];
+          for (int i = 0; i < length; ++i) value = sin(value) * in[1];
+          return Tensors{value};
+        },
+        arguments);
+    return repeated_allocations_of([&] { return program(arguments); });
+  };
+  const int lists = 3;  // of its values, of when they are used last, and of results
+  EXPECT_EQ(taken_by(2), lists);
+  EXPECT_EQ(taken_by(20), lists);
 }
 
 TEST_F(Allocations, OfLayersWhoseResultsGo) {
