@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "autodiff/rules.h"
+#include "base/few.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 
@@ -22,13 +23,14 @@ void CotangentSum::add_part(const Shape& whole, const SliceAttrs& slice, const T
   }
 }
 
-Tensor CotangentSum::assemble(Slices parts, int axis) {
+Tensor CotangentSum::assemble(std::span<const Slice*> parts, int axis) {
   const Shape& whole = parts[0]->whole;
   if (axis == whole.size()) return parts.size() == 1 ? parts[0]->sum : Tensor();
   const auto start = [&](const Slice* part) { return part->slice.starts[axis]; };
   const auto size = [&](const Slice* part) { return part->slice.sizes[axis]; };
-  std::ranges::stable_sort(parts, {}, start);
-  Tensors pieces;
+  std::ranges::sort(parts, {}, start);
+  Few<Tensor, 8> pieces(2 * parts.size() + 1);
+  size_t made = 0;
   int64_t end = 0;
   const auto fill_to = [&](int64_t next) {
     if (next == end) return;
@@ -36,31 +38,29 @@ Tensor CotangentSum::assemble(Slices parts, int axis) {
     for (int i = 0; i < axis; ++i) gap[i] = parts[0]->slice.sizes[i];
     gap[axis] = next - end;
     const Tensor& like = parts[0]->sum;
-    pieces.push_back(broadcast_to(zeros({}, like.dtype(), like.device()), gap));
+    pieces[made++] = broadcast_to(zeros({}, like.dtype(), like.device()), gap);
   };
   for (size_t i = 0; i < parts.size();) {
-    Slices alike;
+    const size_t begin = i;
     const int64_t first = start(parts[i]), count = size(parts[i]);
     for (; i < parts.size() && start(parts[i]) == first; ++i) {
       if (size(parts[i]) != count || (count > 1 && parts[i]->slice.steps[axis] != 1)) return {};
-      alike.push_back(parts[i]);
     }
     if (first < end) return {};
     fill_to(first);
-    const Tensor piece = assemble(std::move(alike), axis + 1);
-    if (!piece.defined()) return {};
-    pieces.push_back(piece);
+    pieces[made] = assemble(parts.subspan(begin, i - begin), axis + 1);
+    if (!pieces[made++].defined()) return {};
     end = first + count;
   }
   fill_to(whole[axis]);
-  return pieces.size() == 1 ? pieces[0] : concat(pieces, axis);
+  return made == 1 ? pieces[0] : concat(std::span(pieces.begin(), made), axis);
 }
 
 Tensor CotangentSum::take() {
   if (slices_.size() > 1) {
-    Slices all;
-    for (const Slice& part : slices_) all.push_back(&part);
-    if (const Tensor together = assemble(std::move(all), 0); together.defined()) {
+    Few<const Slice*, 8> all(slices_.size());
+    std::ranges::transform(slices_, all.begin(), [](const Slice& part) { return &part; });
+    if (const Tensor together = assemble(all, 0); together.defined()) {
       add(together);
       slices_.clear();
     }

@@ -23,11 +23,10 @@ class CotangentSum {
     SliceAttrs slice;
     Tensor sum;  // of the shape slice.sizes
   };
-  using Slices = std::vector<const Slice*>;
 
   // The parts in a box, which is whole from `axis` on; zero elsewhere. Undefined where parts overlap, or have
-  // steps.
-  static Tensor assemble(Slices parts, int axis);
+  // steps. Sorts the parts.
+  static Tensor assemble(std::span<const Slice*> parts, int axis);
 
   Tensor whole_;
   std::vector<Slice> slices_;
