@@ -1,7 +1,7 @@
 // Products of matrices in tiles that stay in registers: an element of a times vectors of b, added up.
 //
 // Rows of b are copied side by side where they serve many tiles, or lie in columns. a is read element by
-// element, and where it is, unless those of a row lie apart and serve several tiles.
+// element, and where it is, unless those of a row lie apart and serve many tiles.
 #include "kernels/cpu/gemm.h"
 
 #include <algorithm>
@@ -224,8 +224,12 @@ void copy_columns(const T* a, const GemmFactor& left, int64_t depth, int64_t row
 }
 
 constexpr int64_t kMostDepth = 256, kMostPanels = kGemmWorkspace / (kMostDepth * kMostVectors * 64);
-// Up to so many rows, or of so few elements, b is read where it is; from so much depth on ahead, too.
-constexpr int64_t kFewRows = 128, kSmall = 20000, kDeep = 64;
+// Up to so many rows, or of so few elements, b is read where it is.
+constexpr int64_t kFewRows = 128, kSmall = 20000;
+// It is fetched ahead where it has more elements than that, which caches near by do not hold, and is deeper.
+constexpr int64_t kNear = 1 << 16, kDeep = 64;
+// So few panels read a's columns where they are, unless these lie so many bytes apart.
+constexpr int64_t kFewPanels = 3, kApart = 3072;
 
 template <class T>
 void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right, void* result,
@@ -235,6 +239,7 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
   const bool scattered = left.rows;
   const bool copies =
       scattered || right.column_stride != 1 || (size.rows > kFewRows && size.columns * size.depth > kSmall);
+  const bool fetches = size.columns * size.depth > kNear && size.depth > kDeep;
   const bool along = right.column_stride == 1;
   const Pieces depths(size.depth, kMostDepth), widths((size.columns + n - 1) / n, kMostPanels * kMostVectors);
   std::array<Panel<T>, kMostPanels> panels;
@@ -258,7 +263,8 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
         copy_rows(b + k * right.row_stride, right.row_stride, depth, panels.data(), parts.count,
                   static_cast<T*>(workspace));
       const Pieces rows(size.rows, most_rows(static_cast<int>(parts.size(parts.count - 1))));
-      const bool gathers = left.column_stride != 1 && !scattered && parts.count > 1;
+      const bool gathers = left.column_stride != 1 && !scattered &&
+                           parts.count > (left.column_stride * sizeof(T) < kApart ? kFewPanels : 1);
       HWY_ALIGN T copied[kMostDepth * kMostRows];
       for (int64_t r = 0; r < rows.count; ++r) {
         const int64_t row = rows.begin(r), count = rows.size(r);
@@ -280,7 +286,7 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
                              .b = of_b,
                              .b_step = b_step,
                              // Copies lie side by side: the end of one fetches the next.
-                             .ahead = copies || (whole && depth >= kDeep) ? kAhead * b_step : 0,
+                             .ahead = fetches && whole ? kAhead * b_step : 0,
                              .b_padded = whole,
                              .c = static_cast<T*>(result) + row * leading + column,
                              .leading = leading,
