@@ -229,7 +229,8 @@ def student_cdf(df: Tensor, z: Tensor) -> Tensor:
     center = 0.5 + 0.5 * near * density * _tail(
         td.full_like(half, 0.5), half, near * near / spread, df / spread
     )
-    is_far = td.logical_not(td.logical_or(is_near, td.isinf(z)))
+    # The square of what is larger is no number.
+    is_far = td.logical_not(td.logical_or(is_near, td.abs(z) >= 1e154))
     far = td.where(is_far, z, 1.0)
     square = far * far
     is_below, log_part = _split(half, td.full_like(half, 0.5), df / (df + square), square / (df + square))

@@ -500,6 +500,61 @@ def test_tails_of_cauchys_distribution():
     assert D.Cauchy().icdf(td.tensor([0.0, 0.5, 1.0])).tolist() == [-math.inf, 0, math.inf]
 
 
+def test_values_whose_squares_leave_the_range():
+    for make in (D.Cauchy, D.HalfCauchy, lambda: D.StudentT(1.0)):
+        half = math.log(2) if make is D.HalfCauchy else 0.0
+        for dtype, x in ((td.float32, 1e30), (F64, 1e300), (td.bfloat16, 1e30)):
+            far = td.tensor(x, dtype=dtype)
+            want = half - math.log(math.pi) - 2 * math.log(far.item())
+            got = type(make())(*(each.astype(dtype) for each in td.tree.leaves(make()))).log_prob(far)
+            assert got.item() == pytest.approx(want, rel=2 * td.finfo(dtype).eps)
+            slope = td.grad(type(make())(*map(t, map(float, td.tree.leaves(make())))).log_prob)(t(x))
+            assert slope.item() == pytest.approx(-2 / x, rel=1e-12)
+    far = t([-math.inf, -1e300, -1e200, 1e200, 1e300, math.inf])
+    np.testing.assert_array_equal(array(D.StudentT(t(3.0)).cdf(far)), [0, 0, 0, 1, 1, 1])
+
+
+def test_tails_of_quantiles_in_float32():
+    p = np.array([1e-30, 1e-3, 0.5, 0.9, 1 - 2**-12, 1 - 2**-23], np.float32)
+    got = array(D.HalfCauchy().icdf(td.tensor(p)))
+    rest = 1 - p.astype(np.longdouble)
+    want = np.where(p < 0.5, np.tan(np.pi / 2 * p), 1 / np.tan(np.pi / 2 * rest))
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    for p in (1e-300, 0.75, 1 - 2.0**-53):
+        want = math.tan(math.pi / 2 * p) if p < 0.5 else 1 / math.tan(math.pi / 2 * (1 - p))
+        assert D.HalfCauchy(t(1.0)).icdf(p).item() == pytest.approx(want, rel=1e-14)
+
+
+def test_moments_that_cancel_in_narrow_dtypes():
+    a, b = 89.125, 45.09375
+    want = D.Kumaraswamy(t(a), t(b)).variance.item()
+    for dtype in (td.float16, td.bfloat16, td.float32):
+        ours = D.Kumaraswamy(td.tensor(a, dtype=dtype), td.tensor(b, dtype=dtype))
+        exact = D.Kumaraswamy(ours.a.astype(F64), ours.b.astype(F64)).variance.item()
+        assert ours.variance.item() == pytest.approx(exact, rel=td.finfo(dtype).eps, abs=1e-7)
+    assert want == pytest.approx(
+        integrate.quad(lambda x: (x - 0.954) ** 2 * a * b * x ** (a - 1) * (1 - x**a) ** (b - 1), 0, 1)[0]
+        - (D.Kumaraswamy(t(a), t(b)).mean.item() - 0.954) ** 2,
+        rel=1e-6,
+    )
+
+
+WITH_QUANTILES = [name for name, (make, *_) in REAL.items() if hasattr(make(), "_icdf")]
+
+
+@pytest.mark.parametrize("name", [*WITH_QUANTILES, "GeneralizedPareto", "ContinuousBernoulli", "Kumaraswamy"])
+def test_quantiles_of_no_probabilities_are_nan(name):
+    makes = {
+        "GeneralizedPareto": lambda: D.GeneralizedPareto(t(0.3), t(1.7), t(0.0)),
+        "ContinuousBernoulli": lambda: D.ContinuousBernoulli(t(0.3)),
+        "Kumaraswamy": lambda: D.Kumaraswamy(t(2.3), t(0.7)),
+    }
+    ours = makes.get(name, REAL.get(name, (None,))[0])()
+    for p in (-1e-9, -0.1, 1 + 1e-9, 1.1, 2.0, -math.inf, math.inf, math.nan):
+        assert math.isnan(ours.icdf(p).item()), p
+    assert not td.any(td.isnan(ours.icdf(t([0.0, 1e-9, 0.5, 1.0]))))
+
+
 def test_large_parameters_in_float32():
     """What gamma functions of large numbers differ by is not lost."""
     n = 10**6
@@ -663,6 +718,9 @@ def test_excesses(concentration):
     assert ours.variance.item() == pytest.approx(want, rel=1e-6)
     assert stats.kstest(array(ours.rsample(td.random.key(0), (4000,))), exact.cdf).pvalue > 1e-3
     td.check_grads(lambda c: D.GeneralizedPareto(t(0.3), t(1.7), c).log_prob(t(0.7)), (t(concentration),))
+    td.check_grads(lambda c: D.GeneralizedPareto(t(0.3), t(1.7), c).icdf(t(0.7)), (t(concentration),))
+    if concentration >= 0:
+        assert ours.cdf(math.inf).item() == 1
 
 
 def test_choices_that_pass_derivatives():

@@ -193,8 +193,11 @@ class Distribution(Parts):
         return self._of(self._cdf, x) if hasattr(self, "_cdf") else self._missing("the distribution function")
 
     def icdf(self, p: TensorLike) -> Tensor:
-        """The value up to which the probability is p."""
-        return self._icdf(self._value(p)) if hasattr(self, "_icdf") else self._missing("the quantile")
+        """The value up to which the probability is p; NaN where p is not in [0, 1]."""
+        if not hasattr(self, "_icdf"):
+            self._missing("the quantile")
+        p = self._value(p)
+        return td.where(td.logical_and(p >= 0, p <= 1), self._icdf(p), math.nan)
 
 
 def tensors(*values: Any) -> list[Tensor]:
@@ -226,6 +229,13 @@ def is_natural(x: Tensor) -> Tensor:
 
 def whole(x: Tensor, least: int = 0) -> Tensor:
     return td.logical_and(td.logical_and(x >= least, x < math.inf), x == td.floor(x))
+
+
+def log1p_square(z: Tensor) -> Tensor:
+    """log(1 + z^2), where z^2 may be beyond the dtype's range."""
+    is_far = td.abs(z) > 1
+    far, near = td.where(is_far, td.abs(z), 1.0), td.where(is_far, 0.0, z)
+    return td.where(is_far, 2 * td.log(far) + td.log1p(far**-2), td.log1p(near * near))
 
 
 def log_beta(a: Tensor, b: Tensor) -> Tensor:

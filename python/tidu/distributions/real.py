@@ -19,6 +19,7 @@ from .distribution import (
     ByLogits,
     Distribution,
     is_natural,
+    log1p_square,
     log_beta,
     log_odds,
     tensors,
@@ -299,6 +300,7 @@ class InverseGamma(Distribution):
     """
 
     _parts = ("concentration", "rate")
+    _computed_in = td.float64
 
     def __init__(self, concentration: float | Tensor, rate: float | Tensor = 1.0) -> None:
         samplers._positive("InverseGamma", concentration=concentration, rate=rate)
@@ -390,6 +392,7 @@ class Kumaraswamy(Distribution):
     """
 
     _parts = ("a", "b")
+    _computed_in = td.float64
 
     def __init__(self, a: float | Tensor, b: float | Tensor) -> None:
         samplers._positive("Kumaraswamy", a=a, b=b)
@@ -487,7 +490,7 @@ class Cauchy(Distribution):
 
     def _log_prob(self, x: Tensor) -> Tensor:
         z = (x - self.loc) / self.scale
-        return -math.log(math.pi) - td.log(self.scale) - td.log1p(z * z)
+        return -math.log(math.pi) - td.log(self.scale) - log1p_square(z)
 
     def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.loc + self.scale * samplers.cauchy(key, shape, self.loc.dtype)
@@ -525,6 +528,7 @@ class HalfCauchy(Distribution):
     """
 
     _parts = ("scale",)
+    _computed_in = td.float64
 
     def __init__(self, scale: float | Tensor = 1.0) -> None:
         samplers._positive("HalfCauchy", scale=scale)
@@ -532,7 +536,7 @@ class HalfCauchy(Distribution):
 
     def _log_prob(self, x: Tensor) -> Tensor:
         z = x / self.scale
-        return within(x >= 0, math.log(2 / math.pi) - td.log(self.scale) - td.log1p(z * z))
+        return within(x >= 0, math.log(2 / math.pi) - td.log(self.scale) - log1p_square(z))
 
     def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.scale * td.abs(samplers.cauchy(key, shape, self.scale.dtype))
@@ -552,7 +556,9 @@ class HalfCauchy(Distribution):
         return td.atan(td.maximum(x, 0.0) / self.scale) * (2 / math.pi)
 
     def _icdf(self, p: Tensor) -> Tensor:
-        return self.scale * td.tan(0.5 * math.pi * p)
+        is_high = p > 0.5
+        slope = td.tan(0.5 * math.pi * td.where(is_high, 1 - p, p))
+        return self.scale * td.where(is_high, 1 / slope, slope)
 
 
 class StudentT(Distribution):
@@ -578,7 +584,7 @@ class StudentT(Distribution):
             - td.lgamma(half)
             - 0.5 * td.log(math.pi * self.df)
             - td.log(self.scale)
-            - (half + 0.5) * td.log1p(z * z / self.df)
+            - (half + 0.5) * log1p_square(z / td.sqrt(self.df))
         )
 
     def _rsample(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -843,6 +849,7 @@ class VonMises(Distribution):
     """
 
     _parts = ("loc", "concentration")
+    _computed_in = td.float64
 
     def __init__(self, loc: float | Tensor, concentration: float | Tensor) -> None:
         samplers._positive("VonMises", concentration=concentration)
@@ -941,7 +948,7 @@ class GeneralizedPareto(Distribution):
         support."""
         c = self.concentration
         z = td.maximum((x - self.loc) / self.scale, 0.0)
-        product = td.maximum(c * z, -1.0)
+        product = td.maximum(td.multiply_no_nan(z, c), -1.0)
         is_near = td.abs(product) < 1e-4
         near = z * (1 - product * (1 / 2 - product * (1 / 3 - product / 4)))
         far = td.log1p(td.where(is_near, 1.0, product)) / td.where(is_near, 1.0, c)
@@ -950,7 +957,7 @@ class GeneralizedPareto(Distribution):
     def _excess(self, e: Tensor) -> Tensor:
         """The inverse: x of exponential e."""
         c = self.concentration
-        product = td.where(c == 0, 0.0, c * e)
+        product = td.multiply_no_nan(e, c)
         is_near = td.abs(product) < 1e-4
         near = e * (1 + product * (1 / 2 + product * (1 / 6 + product / 24)))
         far = td.expm1(td.where(is_near, 1.0, product)) / td.where(is_near, 1.0, c)
