@@ -87,6 +87,21 @@ def test_long_rows(rng, dtype):
             np.testing.assert_array_equal(to_array(got), order_of(x, -1, descending))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_short_rows_of_any_length(rng, dtype):
+    """They are sorted side by side, as many as there are lanes; the last few by themselves."""
+    for n, rows in itertools.product((1, 2, 3, 7, 8, 9, 31, 64, 100, 255, 256, 257), (1, 3, 5, 16, 41)):
+        x = to_array(to_tensor(rng.standard_normal((rows, n)) * 40, dtype))
+        for descending in (False, True):
+            want = order_of(x, -1, descending)
+            tensor = to_tensor(x, dtype)
+            np.testing.assert_array_equal(to_array(td.argsort(tensor, descending=descending)), want)
+            values = to_array(td.sort(tensor, descending=descending))
+            np.testing.assert_array_equal(values, np.take_along_axis(x, want, -1))
+            k = (n + 3) // 4
+            np.testing.assert_array_equal(to_array(td.topk(tensor, k, largest=descending)[1]), want[:, :k])
+
+
 def test_sort_of_no_axis():
     with pytest.raises(IndexError, match="argsort"):
         td.argsort(td.tensor(1.0))

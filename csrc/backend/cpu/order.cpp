@@ -14,6 +14,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
+#include "kernels/cpu/sort.h"
 #include "ops/order.h"
 
 namespace tidu::cpu {
@@ -116,26 +117,50 @@ int64_t select(const WordAt& word_at, int64_t n, int64_t count, Word* kept, Word
   return size;
 }
 
+constexpr int64_t kTogether = 8;  // short rows
+
+// Sorts short rows side by side; returns how many of them, from the first on.
+template <class Word> int64_t sort_together(Word* words, int64_t rows, int64_t n) {
+  if constexpr (sizeof(Word) == 1 || sizeof(Word) == 16) {
+    return 0;
+  } else {
+    return sort_abreast(words, rows, n);
+  }
+}
+
 // Calls write(row, words), whose lower halves are the places of the first `count` elements in order.
 template <class T, class Word, class Write>
 void order_rows(const Tensor& x, int64_t rows, int64_t n, int64_t count, bool descending,
                 Workspace& workspace, const Write& write) {
   constexpr int64_t kRoom = 64;
-  const int64_t most = std::max(4 * count, kRoom), room = std::min(n, most),
+  const bool is_short = sizeof(Word) == 8 && n <= kSortedAbreast;
+  const int64_t most = is_short ? n : std::max(4 * count, kRoom), room = std::min(n, most),
                 together = std::max<int64_t>(1, kGrain / n), tasks = (rows + together - 1) / together;
   Word* const memory = workspace.take<Word>(most_at_once(tasks) * 2 * room);
   if (workspace.counts()) return;
   const T* const from = static_cast<const T*>(x.raw_data());
   parallel_with_rooms(tasks, rows * n, [&](int64_t task, int64_t own) {
     Word *const words = memory + own * 2 * room, *const other = words + room;
-    for (int64_t row = task * together; row < std::min(rows, (task + 1) * together); ++row) {
-      const auto word_at = [&](int64_t i) {
-        return Word{order_key(from[row * n + i], descending)} << kPlaceBits<Word> | static_cast<Word>(i);
-      };
-      if (most >= n) {
-        for (int64_t i = 0; i < n; ++i) words[i] = word_at(i);
+    const auto word_at = [&](int64_t row, int64_t i) {
+      return Word{order_key(from[row * n + i], descending)} << kPlaceBits<Word> | static_cast<Word>(i);
+    };
+    const int64_t end = std::min(rows, (task + 1) * together);
+    int64_t row = task * together;
+    for (; is_short && row < end; row += kTogether) {
+      Word all[kTogether * kSortedAbreast];
+      const int64_t here = std::min(kTogether, end - row);
+      for (int64_t r = 0; r < here; ++r) {
+        for (int64_t i = 0; i < n; ++i) all[r * n + i] = word_at(row + r, i);
       }
-      const int64_t size = most < n ? select(word_at, n, count, words, other, room) : n;
+      if (sort_together(all, here, n) < here) break;
+      for (int64_t r = 0; r < here; ++r) write(row + r, all + r * n);
+    }
+    for (; row < end; ++row) {
+      if (most >= n) {
+        for (int64_t i = 0; i < n; ++i) words[i] = word_at(row, i);
+      }
+      const auto word = [&](int64_t i) { return word_at(row, i); };
+      const int64_t size = most < n ? select(word, n, count, words, other, room) : n;
       write(row, sort_words<OrderKey<T>>(words, other, size));
     }
   });
@@ -149,37 +174,6 @@ void order_rows(const Tensor& x, int64_t rows, int64_t n, int64_t count, bool de
 }
 template <class Word> int64_t place_of(Word word) {
   return static_cast<int64_t>(word & ((Word{1} << kPlaceBits<Word>)-1));
-}
-
-// Keys of elements by their bits, without branches, and back: of numbers but -0.
-template <class T>
-inline constexpr auto kSign = static_cast<OrderKey<T>>(OrderKey<T>{1} << (8 * sizeof(T) - 1));
-template <class T> OrderKey<T> plain_key(OrderKey<T> bits) {
-  using Key = OrderKey<T>;
-  if constexpr (kInfinityBits<T> != 0) {
-    const auto negative = static_cast<Key>(bits >> (8 * sizeof(Key) - 1));
-    return static_cast<Key>(bits ^ (static_cast<Key>(-negative) | kSign<T>));
-  } else {
-    return std::is_signed_v<T> ? static_cast<Key>(bits ^ kSign<T>) : bits;
-  }
-}
-template <class T> OrderKey<T> bits_of(OrderKey<T> key) {
-  using Key = OrderKey<T>;
-  if constexpr (kInfinityBits<T> != 0) {
-    const auto positive = static_cast<Key>(key >> (8 * sizeof(Key) - 1));
-    return static_cast<Key>(key ^ (static_cast<Key>(positive - 1) | kSign<T>));
-  } else {
-    return plain_key<T>(key);
-  }
-}
-// Whether equal elements have equal bits.
-template <class T> bool are_plain(const OrderKey<T>* bits, int64_t n) {
-  bool others = false;
-  if constexpr (kInfinityBits<T> != 0) {
-    for (int64_t i = 0; i < n; ++i)
-      others |= static_cast<OrderKey<T>>(bits[i] & ~kSign<T>) > kInfinityBits<T> || bits[i] == kSign<T>;
-  }
-  return !others;
 }
 
 // Sorts keys that lie where the elements will.
@@ -203,20 +197,18 @@ template <class Key> void sort_keys(Key* keys, int64_t n, std::optional<hwy::Sor
 template <class T>
 bool sort_plain(const OrderKey<T>* x, OrderKey<T>* y, int64_t rows, int64_t n, bool descending) {
   std::atomic<bool> plain = true;
-  const auto inverted = static_cast<OrderKey<T>>(descending ? -1 : 0);
+  const PlainKeyFunctions functions = plain_key_functions(dtype_of<T>);
   parallel_ranges(rows, std::max<int64_t>(1, kGrain / n), rows * n, [&](int64_t begin, int64_t end) {
-    std::optional<hwy::Sorter> sorter;  // has memory of its own
-    for (int64_t row = begin; row < end && plain; ++row) {
-      const OrderKey<T>* const from = x + row * n;
-      OrderKey<T>* const keys = y + row * n;
-      if (!are_plain<T>(from, n)) {
-        plain = false;
-        return;
-      }
-      for (int64_t i = 0; i < n; ++i) keys[i] = plain_key<T>(from[i]) ^ inverted;
-      sort_keys(keys, n, sorter);
-      for (int64_t i = 0; i < n; ++i) keys[i] = bits_of<T>(keys[i] ^ inverted);
+    OrderKey<T>* const keys = y + begin * n;
+    const int64_t count = (end - begin) * n;
+    if (!plain || !functions.to_keys(x + begin * n, keys, count, descending)) {
+      plain = false;
+      return;
     }
+    std::optional<hwy::Sorter> sorter;  // has memory of its own
+    for (int64_t row = sort_together(keys, end - begin, n); row < end - begin; ++row)
+      sort_keys(keys + row * n, n, sorter);
+    functions.to_elements(keys, count, descending);
   });
   return plain;
 }
