@@ -209,29 +209,35 @@ Tensor arange(int64_t stop, DType dtype, Device device) { return arange(0, stop,
 Tensor linspace(double start, double stop, int64_t count, DType dtype, Device device) {
   if (count < 0) fail<ValueError>("[linspace] the number of values is ", count);
   if (count > 0) Scalar(start).check_fits(dtype, "linspace"), Scalar(stop).check_fits(dtype, "linspace");
-  const double step = count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0;
-  const auto steps_from = [&](double from, double by) {
-    return create(primitives::arange, ArangeAttrs{count, DType::float64, true, 0, 0, from, by}, device);
-  };
-  Tensor values = steps_from(start, step);
-  if (!std::isfinite(stop - start) && std::isfinite(start) && std::isfinite(stop)) {
-    // From both ends, since the whole way is no number; two values take no step.
-    const auto steps = static_cast<double>(count - 1);
-    const double part = count > 2 ? stop / steps - start / steps : 0;
-    values = where(arange(count, DType::int64, device) < count / 2, steps_from(start, part),
-                   flip(steps_from(stop, -part), Axes{0}));
-  }
+  if (is_complex(dtype)) return astype(linspace(start, stop, count, part_of(dtype), device), dtype);
   // The last value is stop itself, whatever start + (count - 1) * step rounds to.
-  const Tensor last = arange(count, DType::int64, device) == count - 1;
-  return astype(count > 1 ? where(last, stop, values) : values, dtype);
+  const int64_t steps = std::max<int64_t>(count - 1, 1);
+  const auto steps_from = [&](double from, double by, int64_t values) {
+    return create(primitives::arange, ArangeAttrs{values, dtype, true, 0, 0, from, by}, device);
+  };
+  const Tensor last =
+      astype(full({std::min<int64_t>(count, 1)}, count > 1 ? stop : start, DType::float64, device), dtype);
+  if (count <= 1) return last;
+  if (std::isfinite(stop - start) || !std::isfinite(start) || !std::isfinite(stop))
+    return concat({steps_from(start, (stop - start) / static_cast<double>(steps), steps), last}, 0);
+  // From both ends, since the whole way is no number; two values take no step.
+  const double part = count > 2 ? stop / static_cast<double>(steps) - start / static_cast<double>(steps) : 0;
+  const Tensor upper = flip(steps_from(stop, -part, count - count / 2), Axes{0});
+  return concat({steps_from(start, part, count / 2), upper}, 0);
 }
 
+// Rows with a one in the same place, an element too long, which lie in rows of a matrix as a diagonal does.
 Tensor eye(int64_t rows, int64_t columns, int64_t offset, DType dtype, Device device) {
   if (rows < 0 || columns < 0)
     fail<ShapeError>("[eye] cannot make ", rows, " rows and ", columns, " columns");
-  const Tensor i = reshape(arange(rows, DType::int64, device), {rows, 1}),
-               j = arange(columns, DType::int64, device);
-  return astype(i + offset == j, dtype);
+  const int64_t below = offset < 0 ? std::min(rows, -std::max(offset, -rows)) : 0,
+                from = std::clamp<int64_t>(offset, 0, columns), ones = std::min(rows - below, columns - from);
+  if (ones == 0) return zeros({rows, columns}, dtype, device);
+  const Tensor row = astype(arange(columns + 1, DType::int64, device) == from, dtype);
+  const Tensor long_rows = reshape(broadcast_to(row, {ones, columns + 1}), {-1});
+  const Tensor diagonal = reshape(slice_axis(long_rows, 0, 0, ones * columns), {ones, columns});
+  const auto nothing = [&](int64_t n) { return zeros({n, columns}, dtype, device); };
+  return ones == rows ? diagonal : concat({nothing(below), diagonal, nothing(rows - below - ones)}, 0);
 }
 
 Tensor one_hot(const Tensor& indices, int64_t classes, DType dtype) {

@@ -2,6 +2,7 @@
 written to it."""
 
 import inspect
+import itertools
 import math
 import os
 import subprocess
@@ -54,6 +55,29 @@ def test_eye_takes_diagonals_however_far_out():
     for k in (2**63 - 1, 2**63, -(2**63), -(2**70), 7, -7):
         assert not td.any(td.eye(3, 4, k=k))
     assert td.eye(3, 4, k=3).tolist()[0] == [0, 0, 0, 1]
+
+
+def test_eye_is_one_on_its_diagonal():
+    for rows, columns in itertools.product((0, 1, 2, 5, 9), repeat=2):
+        for k in range(-11, 12):
+            got = td.eye(rows, columns, k=k)
+            np.testing.assert_array_equal(got.cpu().numpy(), np.eye(rows, columns, k, dtype=np.float32))
+    assert td.eye(2, dtype=td.bool).tolist() == [[True, False], [False, True]]
+    x = td.eye(3)
+    x.requires_grad = True
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == td.full((3, 3), 2).tolist()
+
+
+@pytest.mark.parametrize("dtype", [td.float16, td.float32, td.float64, td.int32, td.complex64], ids=str)
+def test_linspace_is_rounded_once(dtype):
+    for start, stop, count in ((0, 1, 7), (-3, 5, 2000), (1e3, -1e3, 3), (2, 9, 1), (2, 9, 0), (0.1, 0.7, 2)):
+        got = td.linspace(start, stop, count, dtype=dtype)
+        step = (stop - start) / max(count - 1, 1)
+        want = [float(np.longdouble(step) * i + start) for i in range(count)]  # a fused multiply-add
+        if count > 1:
+            want[-1] = stop
+        assert got.tolist() == td.tensor(np.array(want, np.float64)).astype(dtype).tolist()
 
 
 def test_astype_gives_new_memory_unless_copy_is_false():

@@ -2,13 +2,13 @@
 #include "ops/creation.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
 #include "kernels/cpu/cast.h"
+#include "kernels/cpu/ramp.h"
 
 namespace tidu::cpu {
 namespace {
@@ -56,9 +56,7 @@ void arange(const Call& call) {
     for (int64_t i = begin; i < end; i += tile) {
       const int64_t n = std::min(tile, end - i);
       if (attrs.real) {
-        for (int64_t j = 0; j < n; ++j) {
-          reals[j] = std::fma(static_cast<double>(i + j), attrs.real_step, attrs.real_start);
-        }
+        write_ramp(attrs.real_start, attrs.real_step, i, reals, n);
       } else {
         for (int64_t j = 0; j < n; ++j) {
           integers[j] =
