@@ -1,6 +1,9 @@
 // Norms of vectors and of matrices.
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
+#include "kernels/level.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -18,6 +21,11 @@ Tensor real_numbers(const Tensor& x) {
   return widened(is_floating(x.dtype()) ? x : astype(x, kDefaultFloat));
 }
 
+// What f makes of the type of a tensor of float32 or float64.
+template <class F> auto by_dtype(const Tensor& x, const F& f) {
+  return x.dtype() == DType::float64 ? f.template operator()<double>() : f.template operator()<float>();
+}
+
 Tensor total(const Tensor& x, const Axes& axes) { return sum(x, axes, true); }
 
 Tensor extreme_of(const Tensor& sizes, const Axes& axes, bool largest) {
@@ -32,12 +40,13 @@ Tensor extreme_size(const Tensor& x, const Axes& axes, bool largest) {
 }
 
 // (sum |x|^p)^(1 / p) is norm * scale. The largest (p > 0) or smallest power is made 1 beforehand, so that
-// none of those that matter is too large or small for the dtype. A norm that is 0 is a constant: such rows
-// are computed as if they were ones.
+// none of those that matter is too large or small for the dtype; squares are in range at a level, a power of
+// two that changes no digit. A norm that is 0 is a constant: such rows are computed as if they were ones.
 struct ScaledNorm {
   ScaledNorm(const Tensor& x, const Axes& axes, double p) {
     const Tensor extreme = extreme_size(stop_gradient(x), axes, p > 0);
-    scale = where(logical_and(extreme > 0, extreme < INFINITY), extreme, 1);
+    scale = p == 2 ? by_dtype(extreme, [&]<class T>() { return level<T>(extreme); })
+                   : where(logical_and(extreme > 0, extreme < INFINITY), extreme, 1);
     vanishes = extreme == 0;
     const auto powers = [&](std::span<const Tensor> part) {
       const Tensor vectors = where(part[1], 1, real_numbers(part[0])) / part[2];
@@ -47,9 +56,36 @@ struct ScaledNorm {
     norm = p == 2 ? sqrt(sum) : pow(sum, 1 / p);
   }
   Tensor scale, vanishes, norm;
+
+ private:
+  template <class T> static Tensor level(const Tensor& size) {
+    return where(size > Level<T>::kLargest, 1 / Level<T>::kDown,
+                 where(size < Level<T>::kLeast, 1 / Level<T>::kUp, ones_like(size)));
+  }
 };
 
+// The root of the sum of squares as they are, where nobody looks and each sum lets one see that none that
+// matters left the range: to the bits of the norm by levels.
+std::optional<Tensor> plain_norm(const Tensor& x, const Axes& axes) {
+  if (is_seen(x) || x.device().type != DeviceType::cpu) return std::nullopt;
+  const auto squares = [&](std::span<const Tensor> part) {
+    return total(square(real_numbers(part[0])), axes);
+  };
+  const Tensor sums = by_parts({x}, axes, squares, total);
+  const bool in_range = by_dtype(sums, [&]<class T>() {
+    using L = Level<T>;
+    const T* const sum = sums.data<T>();
+    return std::all_of(sum, sum + sums.numel(), [](T square) {
+      return square >= L::kLeast * L::kLeast && square <= L::kLargest * L::kLargest;
+    });
+  });
+  return in_range ? std::optional(sqrt(sums)) : std::nullopt;
+}
+
 Tensor power_norm(const Tensor& x, const Axes& axes, double p) {
+  if (p == 2) {
+    if (const auto norm = plain_norm(x, axes)) return *norm;
+  }
   const ScaledNorm of(x, axes, p);
   return where(of.vanishes, 0, of.norm * of.scale);
 }
@@ -83,9 +119,12 @@ Tensor unit_vectors(const Tensor& x, const Axes& over, double ord, double eps) {
   const Axes axes = normalize_axes(over, x.ndim(), "unit_vectors");
   if (!(ord > 1 && ord < INFINITY) || x.numel() == 0)
     return x / maximum(vector_norm(x, axes, true, ord), eps);
+  if (ord == 2) {
+    if (const auto norm = plain_norm(x, axes)) return x / maximum(*norm, eps);
+  }
   const ScaledNorm of(x, axes, ord);
   // Both sides of the quotient are made smaller where the norm may be beyond the range.
-  const double large = x.dtype() == DType::float64 ? 0x1p900 : 0x1p60;
+  const double large = x.dtype() == DType::float64 ? 0x1p500 : 0x1p60;
   const Tensor share = astype(where(of.scale > large, 0x1p-64, 1.0), x.dtype());
   const Tensor norm = where(of.vanishes, 0, of.norm * (of.scale * share));
   return x * share / maximum(norm, share * eps);

@@ -251,6 +251,24 @@ def test_vector_norms(order):
         assert float(la.vector_norm(td.tensor([1.0, -np.inf]), ord=order)) == np.inf
 
 
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+def test_norms_of_all_sizes_have_the_bits_that_derivatives_see(dtype):
+    rng = np.random.default_rng(0)
+    info = np.finfo(str(dtype).split(".")[-1])
+    exponents = np.concatenate([np.arange(info.minexp - 20, info.maxexp - 5, 7), [0, 0, 0]])
+    for columns in (1, 5, 100, 70000):
+        sizes = np.ldexp(1.0, exponents if columns < 1000 else exponents[::9])[:, None]
+        x = (rng.standard_normal((len(sizes), columns)) * sizes).astype(info.dtype)
+        t = td.tensor(x)
+        norm = array_of(la.vector_norm(t, axis=-1))
+        want = np.sqrt(np.sum(np.square(x.astype(np.longdouble)), -1))
+        assert (abs(norm - want) <= 4 * np.spacing(want.astype(info.dtype)) + info.smallest_subnormal).all()
+        seen, _ = td.vjp(lambda t: la.vector_norm(t, axis=-1), t)
+        assert array_of(seen).tobytes() == norm.tobytes()
+        alone = np.array([array_of(la.vector_norm(row)) for row in t])
+        assert (abs(alone - want) <= 4 * np.spacing(want.astype(info.dtype)) + info.smallest_subnormal).all()
+
+
 @pytest.mark.parametrize("order", [2, 1, 3, 1.5, np.inf, -1], ids=str)
 def test_vector_norms_at_zero(order):
     """At the tip the first and the second derivative are 0; of a row beside others, too."""
