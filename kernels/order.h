@@ -38,20 +38,26 @@ template <class T> TIDU_HD OrderKey<T> order_key(T x, bool descending) {
   return descending ? static_cast<Key>(~key) : key;
 }
 
-// How many of the n numbers of a sorted row come before x, or with `right` not after it.
-template <class T> TIDU_HD int64_t place_in_order(const T* row, int64_t n, T x, bool right) {
-  const OrderKey<T> key = order_key(x, false);
-  int64_t begin = 0, end = n;
-  while (begin < end) {
-    const int64_t middle = begin + (end - begin) / 2;
-    const OrderKey<T> at = order_key(row[middle], false);
-    if (right ? at <= key : at < key) {
-      begin = middle + 1;
-    } else {
-      end = middle;
-    }
+// Whether a number of a sorted row comes before x, or with `right` not after it: as by their keys.
+template <class T> TIDU_HD bool is_before(T at, T x, bool right) {
+  if constexpr (is_half<T>) {
+    const OrderKey<T> a = order_key(at, false), b = order_key(x, false);
+    return right ? a <= b : a < b;
+  } else {
+    return (at < x) | (right & (at == x)) | ((x != x) & (right | (at == at)));
   }
-  return begin;
+}
+
+// How many of the n numbers of a sorted row come before x, or with `right` not after it. Steps are the same
+// for every x, so that no branch is guessed and those of several x run together.
+template <class T> TIDU_HD int64_t place_in_order(const T* row, int64_t n, T x, bool right) {
+  const T* first = row;
+  for (int64_t left = n; left > 1;) {
+    const int64_t half = left / 2;
+    first += half & -static_cast<int64_t>(is_before(first[half - 1], x, right));
+    left -= half;
+  }
+  return first - row + (n > 0 ? is_before(*first, x, right) : 0);
 }
 
 }  // namespace tidu
