@@ -527,6 +527,17 @@ namespace {
 Tensor trapezoids(const Tensor& y, DType meeting, const Operand& steps) {
   const DType dtype = is_inexact(meeting) ? meeting : kDefaultFloat;
   const Tensor values = widened(astype(y, dtype));
+  const int64_t n = values.size(-1);
+  if (n > 1 && (!steps.tensor() || steps.tensor()->ndim() == 1)) {
+    // Each value counts half for the steps on both sides.
+    const DType computed = values.dtype();
+    const Tensor none = zeros({1}, computed, y.device());
+    const Tensor halves = steps.tensor()
+                              ? 0.5 * astype(*steps.tensor(), computed)
+                              : full({n - 1}, 0.5 * steps.scalar().to_double(), computed, y.device());
+    const Tensor weights = concat({halves, none}, 0) + concat({none, halves}, 0);
+    return astype(matmul(values, weights), dtype);
+  }
   const Tensor sums = slice_axis(values, -1, 1, std::nullopt) + slice_axis(values, -1, 0, -1);
   return astype(sum(0.5 * sums * steps, Axes{-1}), dtype);
 }

@@ -258,9 +258,9 @@ Tensor quantile(const Tensor& x, const Tensor& q, const Over& over, bool keepdim
   const DType dtype = is_floating(x.dtype()) ? x.dtype() : kDefaultFloat;
   kept.push_back(n);
   const Tensor rows = widened(astype(reshape(permute_dims(x, order), kept), dtype));
-  const Tensor sorted = sort(rows), is_number = logical_not(isnan(sorted));
+  const Tensor sorted = sort(rows);
   kept.back() = 1;
-  const Tensor count = ignore_nan ? astype(sum(is_number, Axes{-1}, true), DType::float64)
+  const Tensor count = ignore_nan ? astype(sum(logical_not(isnan(sorted)), Axes{-1}, true), DType::float64)
                                   : full(Shape(kept.size(), 1), n, DType::float64, x.device());
 
   const Tensor among = astype(flatten(q), DType::float64);
@@ -279,7 +279,7 @@ Tensor quantile(const Tensor& x, const Tensor& q, const Over& over, bool keepdim
   const Tensor along = where(isinf(distance), apart, low + multiply_no_nan(distance, share));
   const Tensor value = where(share == 1, high, along);
 
-  const Tensor known = ignore_nan ? count > 0.0 : slice_axis(is_number, -1, n - 1, n);
+  const Tensor known = ignore_nan ? count > 0.0 : logical_not(isnan(slice_axis(sorted, -1, n - 1, n)));
   const Tensor valid = logical_and(logical_and(among >= 0.0, among <= 1.0), known);
   return reshape(moveaxis(astype(where(valid, value, NAN), dtype), -1, 0), shape);
 }
