@@ -12,17 +12,14 @@
 #include <array>
 #include <type_traits>
 
-#include "kernels/convert.h"
+#include "kernels/cpu/convert-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tidu::cpu::HWY_NAMESPACE {
 namespace {
 
 template <class From, class To> void cast_tile(const void* const* inputs, void* output, int64_t n) {
-  const From* x = static_cast<const From*>(inputs[0]);
-  To* y = static_cast<To*>(output);
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(x[i]);
+  tidu::HWY_NAMESPACE::convert_all(static_cast<const From*>(inputs[0]), static_cast<To*>(output), n);
 }
 
 template <class From, class... To> constexpr std::array<TileFunction, kDTypeCount> casts_from() {

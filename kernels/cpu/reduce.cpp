@@ -16,6 +16,7 @@
 #include <bit>
 #include <type_traits>
 
+#include "kernels/cpu/convert-inl.h"
 #include "kernels/reduction.h"
 
 #ifndef TIDU_KERNELS_CPU_REDUCE_SHARED
@@ -44,7 +45,7 @@ inline constexpr bool kWidens = is_half<T> ||
 inline constexpr int64_t kStretch = 256;
 
 template <class T> HWY_NOINLINE void widen(const T* HWY_RESTRICT x, int64_t n, float* HWY_RESTRICT y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i]);
+  tidu::HWY_NAMESPACE::convert_all(x, y, n);
 }
 
 template <class Op, class A, class T>
@@ -149,10 +150,33 @@ template <class Op, class T> HWY_INLINE bool find_extreme(const T* HWY_RESTRICT 
   return hn::AllFalse(d, nan);
 }
 
+// How many are not 0, counted in lanes as wide as they are, where these do not overflow in a block.
+template <class Op, class T>
+inline constexpr bool kCounts = std::is_same_v<Op, reduction::CountNonzero<T>> &&
+                                (sizeof(T) > 1 ? HWY_TARGET != HWY_SCALAR
+                                               : kRowBlock / hn::MaxLanes(hn::ScalableTag<uint8_t>()) < 256);
+template <class T> HWY_INLINE int64_t count_nonzero(const T* HWY_RESTRICT x, int64_t n) {
+  const hn::ScalableTag<T> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto counts = hn::Zero(du);
+  int64_t i = 0, count = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto is_zero = hn::Eq(hn::LoadU(d, x + i), hn::Zero(d));
+    counts = hn::Sub(counts, hn::VecFromMask(du, hn::RebindMask(du, hn::Not(is_zero))));
+  }
+  for (; i < n; ++i) count += x[i] != T(0);
+  HWY_ALIGN hn::TFromD<decltype(du)> of_lanes[hn::MaxLanes(d)];
+  hn::Store(counts, du, of_lanes);
+  for (int64_t j = 0; j < lanes; ++j) count += static_cast<int64_t>(of_lanes[j]);
+  return count;
+}
+
 template <class Op, class T> HWY_INLINE auto reduce_run(const T* x, int64_t n) {
+  if constexpr (kCounts<Op, T>) return count_nonzero(x, n);
   if constexpr (IsExtreme<Op, T>) {
     T extreme;
-    if (n >= kLanes && n < 2 * kWide<T> && find_extreme<Op>(x, n, &extreme)) return extreme;
+    if (n >= kLanes && n < 4 * kWide<T> && find_extreme<Op>(x, n, &extreme)) return extreme;
   }
   const auto sum = [&](const auto& f) { return reduce_lifted<reduction::Sum<T>>(x, n, f); };
   if constexpr (requires { Op::lift_run(*x, n, sum); } && std::is_floating_point_v<T>) {
