@@ -173,7 +173,8 @@ Tensor random_integers(const Tensor& key, const Shape& shape, int64_t low, int64
   if (range > INT64_MAX)
     fail<ValueError>("[random_integers] the range [", low, ", ", high, ") is wider than 2^63");
   const Tensor bits = bind(primitives::random_bits, {key}, RandomAttrs{shape, DType::uint64});
-  return astype(astype(remainder(bits, static_cast<int64_t>(range)), DType::int64) + low, dtype);
+  const Tensor rest = remainder(bits, static_cast<int64_t>(range));
+  return astype(low == 0 ? rest : rest + static_cast<uint64_t>(low), dtype);  // which wraps
 }
 
 Tensor random_permutation(const Tensor& key, int64_t count) {

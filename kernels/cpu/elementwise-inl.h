@@ -18,6 +18,8 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 #include "kernels/cpu/libmvec-inl.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/tail-inl.h"
@@ -184,6 +186,37 @@ template <class Function, class T> void binary_tile(const void* const* inputs, v
   using Out = decltype(Function::apply(T{}, T{}));
   Out* y = static_cast<Out*>(output);
   using Tag = typename Function::Tag;
+// Quotients and remainders of integers by one that is the same for all, as a number beside a tensor is.
+template <class Tag, class T>
+inline constexpr bool divides =
+    std::is_integral_v<T> && !std::is_same_v<T, bool> &&
+    (std::is_same_v<Tag, Row<"remainder">> || std::is_same_v<Tag, Row<"floor_divide">>);
+
+// x / divisor of unsigned numbers: the upper half of a product with the inverse, which is at most one too
+// small.
+template <class W> struct Divisor {
+  using Product = std::conditional_t<sizeof(W) == 4, uint64_t, unsigned __int128>;
+  W divisor, inverse;
+
+  explicit Divisor(W d) : divisor(d), inverse(static_cast<W>(~W{0} / d)) {}
+  HWY_INLINE W quotient(W x) const {
+    const W q = static_cast<W>(static_cast<Product>(x) * inverse >> (8 * sizeof(W)));
+    return static_cast<W>(q + (x - q * divisor >= divisor ? 1 : 0));
+  }
+};
+
+// y = quotients or remainders by b > 0, rounded towards minus infinity: ~(~a / b) where a is negative.
+template <class Tag, class T> HWY_NOINLINE void divide_by(const T* a, T b, T* y, int64_t n) {
+  using W = scalar::Wrap<T>;
+  const Divisor<W> by(static_cast<W>(b));
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    const W x = static_cast<W>(a[i]), flip = static_cast<W>(a[i] < T(0) ? ~W{0} : W{0});
+    const W q = by.quotient(x ^ flip) ^ flip;
+    y[i] = static_cast<T>(std::is_same_v<Tag, Row<"remainder">> ? x - q * by.divisor : q);
+  }
+}
+
   if constexpr (HasArrayForm<Tag, T, VectorOf<T>, VectorOf<T>>) {
     vector_loop([](auto d, auto v, auto w) { return form<Tag, T>(d, v, w); }, n, y, a, b);
   } else {
@@ -206,3 +239,11 @@ template <class Function, class T> void choice_tile(const void* const* inputs, v
 HWY_AFTER_NAMESPACE();
 
 #endif
+  if constexpr (divides<Tag, T>) {
+    constexpr int64_t few = 16;
+    bool differs = n <= few || b[0] <= T(0);
+    for (int64_t i = 0; !differs && i < n; i += few) {
+      for (int64_t j = i; j < std::min(i + few, n); ++j) differs |= b[j] != b[0];
+    }
+    if (!differs) return divide_by<Tag>(a, b[0], y, n);
+  }

@@ -567,6 +567,50 @@ TEST(Elementwise, WhereChoosesWithoutTouchingTheOther) {
     double y[3];
     cpu::tile_function("where", DType::float64)(inputs, y, 3);
     EXPECT_EQ(std::vector<double>(y, y + 3), (std::vector<double>{1, 20, 3}));
+// By one number for all, which takes another way.
+template <class T> void check_divisors() {
+  using L = std::numeric_limits<T>;
+  std::mt19937_64 random(9);
+  std::vector<T> divisors = {1,
+                             2,
+                             3,
+                             5,
+                             7,
+                             10,
+                             100,
+                             127,
+                             L::max(),
+                             static_cast<T>(L::max() / 2 + 1),
+                             static_cast<T>(L::max() - 1),
+                             0,
+                             static_cast<T>(-1),
+                             L::min()};
+  for (int i = 0; i < 40; ++i) divisors.push_back(static_cast<T>(random() >> (i % 64)));
+  for (const T divisor : divisors) {
+    std::vector<T> a = {L::min(), static_cast<T>(L::min() + 1), L::max(), static_cast<T>(L::max() - 1), 0, 1};
+    for (int i = 0; i < 40; ++i) {
+      const T x = static_cast<T>(random() >> (i % 64));
+      // Beside multiples, where a quotient that is one too small shows.
+      const T multiple = divisor == 0 ? T(0) : static_cast<T>(x - static_cast<T>(x % divisor));
+      a.insert(a.end(), {x, multiple, static_cast<T>(multiple - 1), static_cast<T>(multiple + 1)});
+    }
+    check_integers(a, std::vector<T>(a.size(), divisor));
+  }
+}
+
+TEST(Elementwise, IntegersAreDividedByOneForAll) {
+  on_each_target([] {
+    check_divisors<int8_t>();
+    check_divisors<uint8_t>();
+    check_divisors<int16_t>();
+    check_divisors<uint16_t>();
+    check_divisors<int32_t>();
+    check_divisors<uint32_t>();
+    check_divisors<int64_t>();
+    check_divisors<uint64_t>();
+  });
+}
+
   });
 }
 

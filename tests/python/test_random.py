@@ -92,6 +92,16 @@ def test_randint():
         td.random.randint(key(5), (3,), low=2, high=2)
 
 
+@pytest.mark.parametrize("dtype", [td.int8, td.uint8, td.int32, td.uint32, td.int64, td.uint64], ids=str)
+def test_randint_is_the_remainder_of_64_bits(dtype):
+    for low, high in ((0, 7), (-3, 100), (5, 6), (0, 2**31 - 1), (-(2**62), 2**62 - 5)):
+        if low < td.iinfo(dtype).min or high - 1 > td.iinfo(dtype).max:
+            continue  # refused
+        got = td.random.randint(key(5), (1000,), low=low, high=high, dtype=dtype)
+        words = td.random.bits(key(5), (1000, 2)).tolist()
+        assert got.tolist() == [low + (b + (a << 32)) % (high - low) for b, a in words]
+
+
 def test_permutation():
     x = td.random.permutation(key(6), 1000).cpu().numpy()
     np.testing.assert_array_equal(np.sort(x), np.arange(1000))
