@@ -360,7 +360,7 @@ template <class T> TIDU_HD inline bool isfinite(T x) {
 
 template <class T> TIDU_HD inline bool isinf(T x) {
   if constexpr (is_float<T>) {
-    return x == x && !isfinite(x);
+    return ::fabs(x) == kInfinity<T>;
   } else {
     return false;
   }

@@ -65,6 +65,14 @@ HWY_INLINE V vector_form(Row<"elu">, D d, V x, const elu_parameters<T>& p) {
 // Forms of rows that at times call something, for loops over arrays: the lists of fused groups (steps.cpp)
 // keep values in all registers. Here those that libmvec-inl.h has not.
 
+template <class D, class V, class F> HWY_NOINLINE V one_by_one(D d, V a, V b, F f) {
+  HWY_ALIGN hn::TFromD<D> x[hn::MaxLanes(d)], y[hn::MaxLanes(d)];
+  hn::Store(a, d, x);
+  hn::Store(b, d, y);
+  for (size_t i = 0; i < hn::Lanes(d); ++i) x[i] = f(x[i], y[i]);
+  return hn::Load(d, x);
+}
+
 #if HWY_NATIVE_FMA
 // Whether fmod_by_quotient has the remainders of all lanes.
 template <class D, class V> HWY_INLINE bool are_small(D d, V quotient, V b) {
@@ -79,14 +87,6 @@ template <class D, class V> HWY_INLINE V fmod_by_quotient(D d, V a, V b, V quoti
   const V rest = hn::NegMulAdd(hn::Trunc(quotient), b, a);
   const auto beyond = hn::Lt(hn::Xor(rest, hn::And(a, hn::SignBit(d))), hn::Zero(d));
   return hn::IfThenElse(beyond, hn::Add(rest, hn::CopySign(b, a)), rest);
-}
-
-template <class D, class V, class F> HWY_NOINLINE V one_by_one(D d, V a, V b, F f) {
-  HWY_ALIGN hn::TFromD<D> x[hn::MaxLanes(d)], y[hn::MaxLanes(d)];
-  hn::Store(a, d, x);
-  hn::Store(b, d, y);
-  for (size_t i = 0; i < hn::Lanes(d); ++i) x[i] = f(x[i], y[i]);
-  return hn::Load(d, x);
 }
 
 // As the functions of scalar.h say.
@@ -115,6 +115,49 @@ template <class D, class V> HWY_INLINE V tile_form(Row<"floor_divide">, D d, V a
 }
 #endif
 
+#if HWY_NATIVE_FMA
+template <class D, class V> HWY_INLINE V tile_form(Row<"erfinv">, D d, V x) { return math::erfinv(d, x); }
+template <class D, class V> HWY_INLINE V tile_form(Row<"ndtri">, D d, V p) {
+  using T = hn::TFromD<D>;
+  const auto limit = hn::Set(d, math::ndtri_limit<T>);
+  if (hn::AllTrue(d, hn::And(hn::Gt(p, limit), hn::Gt(hn::Sub(hn::Set(d, T(1)), p), limit))))
+    return math::ndtri(d, p);
+  const V q = math::ndtri(d, p);
+  return one_by_one(d, p, q, [](T x, T y) {
+    const bool is_inside = x > math::ndtri_limit<T> && T(1) - x > math::ndtri_limit<T>;
+    return is_inside ? y : scalar::ndtri(x);
+  });
+}
+template <class D, class V> HWY_INLINE V tile_form(Row<"tan">, D d, V x) { return math::tan(d, x); }
+template <class D, class V> HWY_INLINE V tile_form(Row<"asin">, D d, V x) { return math::asin(d, x); }
+template <class D, class V> HWY_INLINE V tile_form(Row<"acos">, D d, V x) { return math::acos(d, x); }
+template <class D, class V> HWY_INLINE V tile_form(Row<"atan">, D d, V x) { return math::atan(d, x); }
+#endif
+
+#if HWY_TARGET != HWY_SCALAR
+template <class D, class V>
+requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE V tile_form(Row<"lgamma">, D d, V x) {
+  const hn::RepartitionToWide<D> wide;
+  return math::in_float64(
+      d, [&](auto v) { return math::lgamma_for_float32(wide, v); }, x);
+}
+#endif
+
+template <class D, class V, class T>
+HWY_INLINE V tile_form(Row<"sinc">, D d, V x, const sinc_parameters<T>& p) {
+  if (p.order == T(0)) return math::sinc(d, x);
+  return one_by_one(d, x, x, [&](T v, T) { return scalar::sinc(v, p.order); });
+}
+
+template <class D, class V> HWY_INLINE V tile_form(Row<"logit">, D d, V x) { return math::logit(d, x); }
+template <class D, class V> HWY_INLINE V tile_form(Row<"entr">, D d, V x) { return math::entr(d, x); }
+template <class D, class V> HWY_INLINE V tile_form(Row<"xlogy">, D d, V a, V b) {
+  return math::times_log(d, a, b, math::log(d, b));
+}
+template <class D, class V> HWY_INLINE V tile_form(Row<"xlog1py">, D d, V a, V b) {
+  return math::times_log(d, a, b, math::log1p(d, b));
+}
+
 template <class D, class V> HWY_INLINE V tile_form(Row<"logaddexp">, D d, V a, V b) {
   const V larger = hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b);
   const V more = math::log1p_exp_of_minus_abs(d, hn::Sub(a, b));
@@ -140,6 +183,37 @@ template <class Tag, class T, class... X> HWY_INLINE VectorOf<T> form(hn::Scalab
     return vector_form(Tag{}, d, x...);
   } else {
     return tile_form(Tag{}, d, x...);
+  }
+}
+
+// Quotients and remainders of integers by one that is the same for all, as a number beside a tensor is.
+template <class Tag, class T>
+inline constexpr bool divides =
+    std::is_integral_v<T> && !std::is_same_v<T, bool> &&
+    (std::is_same_v<Tag, Row<"remainder">> || std::is_same_v<Tag, Row<"floor_divide">>);
+
+// x / divisor of unsigned numbers: the upper half of a product with the inverse, which is at most one too
+// small.
+template <class W> struct Divisor {
+  using Product = std::conditional_t<sizeof(W) == 4, uint64_t, unsigned __int128>;
+  W divisor, inverse;
+
+  explicit Divisor(W d) : divisor(d), inverse(static_cast<W>(~W{0} / d)) {}
+  HWY_INLINE W quotient(W x) const {
+    const W q = static_cast<W>(static_cast<Product>(x) * inverse >> (8 * sizeof(W)));
+    return static_cast<W>(q + (x - q * divisor >= divisor ? 1 : 0));
+  }
+};
+
+// y = quotients or remainders by b > 0, rounded towards minus infinity: ~(~a / b) where a is negative.
+template <class Tag, class T> HWY_NOINLINE void divide_by(const T* a, T b, T* y, int64_t n) {
+  using W = scalar::Wrap<T>;
+  const Divisor<W> by(static_cast<W>(b));
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    const W x = static_cast<W>(a[i]), flip = static_cast<W>(a[i] < T(0) ? ~W{0} : W{0});
+    const W q = by.quotient(x ^ flip) ^ flip;
+    y[i] = static_cast<T>(std::is_same_v<Tag, Row<"remainder">> ? x - q * by.divisor : q);
   }
 }
 
@@ -186,37 +260,14 @@ template <class Function, class T> void binary_tile(const void* const* inputs, v
   using Out = decltype(Function::apply(T{}, T{}));
   Out* y = static_cast<Out*>(output);
   using Tag = typename Function::Tag;
-// Quotients and remainders of integers by one that is the same for all, as a number beside a tensor is.
-template <class Tag, class T>
-inline constexpr bool divides =
-    std::is_integral_v<T> && !std::is_same_v<T, bool> &&
-    (std::is_same_v<Tag, Row<"remainder">> || std::is_same_v<Tag, Row<"floor_divide">>);
-
-// x / divisor of unsigned numbers: the upper half of a product with the inverse, which is at most one too
-// small.
-template <class W> struct Divisor {
-  using Product = std::conditional_t<sizeof(W) == 4, uint64_t, unsigned __int128>;
-  W divisor, inverse;
-
-  explicit Divisor(W d) : divisor(d), inverse(static_cast<W>(~W{0} / d)) {}
-  HWY_INLINE W quotient(W x) const {
-    const W q = static_cast<W>(static_cast<Product>(x) * inverse >> (8 * sizeof(W)));
-    return static_cast<W>(q + (x - q * divisor >= divisor ? 1 : 0));
+  if constexpr (divides<Tag, T>) {
+    constexpr int64_t few = 16;
+    bool differs = n <= few || b[0] <= T(0);
+    for (int64_t i = 0; !differs && i < n; i += few) {
+      for (int64_t j = i; j < std::min(i + few, n); ++j) differs |= b[j] != b[0];
+    }
+    if (!differs) return divide_by<Tag>(a, b[0], y, n);
   }
-};
-
-// y = quotients or remainders by b > 0, rounded towards minus infinity: ~(~a / b) where a is negative.
-template <class Tag, class T> HWY_NOINLINE void divide_by(const T* a, T b, T* y, int64_t n) {
-  using W = scalar::Wrap<T>;
-  const Divisor<W> by(static_cast<W>(b));
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) {
-    const W x = static_cast<W>(a[i]), flip = static_cast<W>(a[i] < T(0) ? ~W{0} : W{0});
-    const W q = by.quotient(x ^ flip) ^ flip;
-    y[i] = static_cast<T>(std::is_same_v<Tag, Row<"remainder">> ? x - q * by.divisor : q);
-  }
-}
-
   if constexpr (HasArrayForm<Tag, T, VectorOf<T>, VectorOf<T>>) {
     vector_loop([](auto d, auto v, auto w) { return form<Tag, T>(d, v, w); }, n, y, a, b);
   } else {
@@ -239,11 +290,3 @@ template <class Function, class T> void choice_tile(const void* const* inputs, v
 HWY_AFTER_NAMESPACE();
 
 #endif
-  if constexpr (divides<Tag, T>) {
-    constexpr int64_t few = 16;
-    bool differs = n <= few || b[0] <= T(0);
-    for (int64_t i = 0; !differs && i < n; i += few) {
-      for (int64_t j = i; j < std::min(i + few, n); ++j) differs |= b[j] != b[0];
-    }
-    if (!differs) return divide_by<Tag>(a, b[0], y, n);
-  }

@@ -72,19 +72,28 @@ TIDU_FLOAT_FORM(v, acosh)
 TIDU_DOUBLE_FORM(v, acosh)
 TIDU_FLOAT_FORM(v, atanh)
 TIDU_DOUBLE_FORM(v, atanh)
-TIDU_FLOAT_FORM_BY_DOUBLE(v, acos)
-TIDU_DOUBLE_FORM(v, acos)
 TIDU_FLOAT_FORM_BY_DOUBLE(v, log10)
 TIDU_DOUBLE_FORM(v, log10)
 TIDU_FLOAT_FORM_BY_DOUBLE(v, cbrt)
 TIDU_DOUBLE_FORM(v, cbrt)
-TIDU_FLOAT_FORM_BY_DOUBLE(v, tan)
-TIDU_FLOAT_FORM_BY_DOUBLE(v, asin)
-TIDU_FLOAT_FORM_BY_DOUBLE(v, atan)
 TIDU_FLOAT_FORM_BY_DOUBLE(vv, atan2)
 TIDU_FLOAT_FORM(vv, hypot)
 TIDU_DOUBLE_FORM(vv, hypot)
-TIDU_DOUBLE_FORM(vv, pow)
+
+// Small powers are products, whatever stands beside them.
+namespace libmvec {
+extern "C" Raw64 TIDU_NAME_64(vv, pow)(Raw64, Raw64);
+}
+template <class D, class V>
+requires std::same_as < hwy::HWY_NAMESPACE::TFromD<D>,
+double > HWY_INLINE V tile_form(Row<"pow">, D d, V a, V b) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const auto few = math::is_product(d, a, b);
+  const V small =
+      hn::AllFalse(d, few) ? a : math::power_by_products<true>(d, a, hn::IfThenElse(few, b, hn::Zero(d)));
+  if (hn::AllTrue(d, few)) return small;
+  return hn::IfThenElse(few, small, V{libmvec::TIDU_NAME_64(vv, pow)(a.raw, b.raw)});
+}
 
 #undef TIDU_DOUBLE_FORM
 #undef TIDU_FLOAT_FORM

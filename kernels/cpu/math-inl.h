@@ -203,18 +203,73 @@ template <class D, class F, class... V> HWY_INLINE hn::Vec<D> in_float64(D d, co
   return hn::Combine(d, hn::DemoteTo(half, upper), hn::DemoteTo(half, lower));
 }
 
-// exp(b log |a|) in float64 with the signs and limits of C's pow.
+// Whether an exponent is a small integer, or half of an odd one for which the base has a root: such powers
+// are products.
+template <class D, class V> HWY_INLINE hn::Mask<D> is_product(D d, V a, V b) {
+  using T = hn::TFromD<D>;
+  const V twice = hn::Add(b, b), zero = hn::Zero(d);
+  const auto few = hn::And(hn::Lt(hn::Abs(b), hn::Set(d, T(16))), hn::Eq(hn::Trunc(twice), twice));
+  return hn::And(few, hn::Or(hn::Eq(hn::Trunc(b), b), hn::Gt(a, zero)));
+}
+
+// x * y, of numbers and of what rounding took from them; in float64 that becomes float32 this is left out.
+template <bool exact, class D, class V>
+HWY_INLINE void multiply_exactly(D d, V x, V x_rest, V y, V y_rest, V* product, V* rest) {
+  *product = hn::Mul(x, y);
+  if constexpr (exact) {
+    const V crossed = hn::MulAdd(x, y_rest, hn::Mul(x_rest, y));
+    *rest = hn::Add(hn::MulSub(x, y, *product), crossed);
+  } else {
+    *rest = hn::Zero(d);
+  }
+}
+
+// a^b of float64 where is_product says so: the product of the a^(2^k) that make up |b|, of half numbers those
+// of the root, of negative ones those of the inverse. Steps that no lane needs are left out, which changes
+// none.
+template <bool exact, class D, class V> HWY_INLINE V power_by_products(D d, V a, V b) {
+  const V zero = hn::Zero(d), one = hn::Set(d, 1), size = hn::Abs(b);
+  const auto halves = hn::Ne(hn::Trunc(b), b), below = hn::Lt(b, zero);
+  V base = a, base_rest = zero;
+  if (!hn::AllFalse(d, halves)) {
+    const V root = hn::Sqrt(a);
+    base = hn::IfThenElse(halves, root, base);
+    if (exact)
+      base_rest = hn::IfThenElseZero(halves, hn::Div(hn::NegMulAdd(root, root, a), hn::Add(root, root)));
+  }
+  if (!hn::AllFalse(d, below)) {
+    const V inverse = hn::Div(one, base);
+    if (exact) {
+      const V lost = hn::NegMulAdd(inverse, base_rest, hn::NegMulAdd(inverse, base, one));
+      base_rest = hn::IfThenElse(below, hn::Mul(lost, inverse), base_rest);
+    }
+    base = hn::IfThenElse(below, inverse, base);
+  }
+  V power = one, rest = zero, left = hn::IfThenElse(halves, hn::Add(size, size), size), product, product_rest;
+  for (int bit = 0; bit < 5; ++bit) {
+    const V half = hn::Trunc(hn::Mul(left, hn::Set(d, 0.5)));
+    const auto takes = hn::Ne(hn::Add(half, half), left);
+    multiply_exactly<exact>(d, power, rest, base, base_rest, &product, &product_rest);
+    power = hn::IfThenElse(takes, product, power), rest = hn::IfThenElse(takes, product_rest, rest);
+    if (hn::AllTrue(d, hn::Eq(half, zero))) break;
+    multiply_exactly<exact>(d, base, base_rest, base, base_rest, &product, &product_rest);
+    base = product, base_rest = product_rest, left = half;
+  }
+  if constexpr (!exact) return power;
+  // Where the power is 0 or infinite, its rest is no number.
+  const V sum = hn::Add(power, rest);
+  return hn::IfThenElse(hn::Lt(hn::Abs(sum), hn::Set(d, infinity<double>)), sum, power);
+}
+
+// Powers of floats, by products or exp(b log |a|) in float64, with the signs and limits of C's pow.
 template <class D, class V> HWY_INLINE V pow(D d, V a, V b) {
   static_assert(is_f32<hn::TFromD<D>>);
   const hn::RepartitionToWide<D> wide;
-  // Cubes and fourth powers are products, for which others beside them make no difference.
-  const auto is_product = hn::Or(hn::Eq(b, hn::Set(d, 3.0f)), hn::Eq(b, hn::Set(d, 4.0f)));
-  const auto product = [&](auto x, auto y) {
-    const auto square = hn::Mul(x, x);
-    return hn::Mul(square, hn::IfThenElse(hn::Eq(y, hn::Set(wide, 3.0)), x, square));
-  };
-  const V small = in_float64(d, product, a, b);
-  if (hn::AllTrue(d, is_product)) return small;
+  const auto few = is_product(d, a, b);
+  // Others beside a product make no difference for it.
+  const auto product = [&](auto x, auto y) { return power_by_products<false>(wide, x, y); };
+  const V small = hn::AllFalse(d, few) ? a : in_float64(d, product, a, hn::IfThenElse(few, b, hn::Zero(d)));
+  if (hn::AllTrue(d, few)) return small;
   const V one = hn::Set(d, 1.0f), base = hn::Abs(a);
   const auto power = [&](auto x, auto y) { return exp(wide, hn::Mul(y, log(wide, x))); };
   V y = in_float64(d, power, base, b);
@@ -225,11 +280,10 @@ template <class D, class V> HWY_INLINE V pow(D d, V a, V b) {
   const auto has_none =
       hn::AndNot(is_integer, hn::And(hn::Lt(a, hn::Zero(d)), hn::Lt(base, hn::Set(d, infinity<float>))));
   y = hn::IfThenElse(has_none, hn::Set(d, quiet_nan<float>), y);
-  // 1 to any power, -1 to an infinite one, anything to that of 0.
+  // 1 to any power, -1 to an infinite one.
   const auto is_one =
       hn::Or(hn::Eq(a, one), hn::And(hn::Eq(base, one), hn::Eq(hn::Abs(b), hn::Set(d, infinity<float>))));
-  y = hn::IfThenElse(hn::Or(is_one, hn::Eq(b, hn::Zero(d))), one, y);
-  return hn::IfThenElse(is_product, small, y);
+  return hn::IfThenElse(few, small, hn::IfThenElse(is_one, one, y));
 }
 #endif
 
@@ -243,6 +297,29 @@ template <class D, class V> HWY_INLINE V log1p(D d, V x) {
   const auto regular = hn::And(hn::Lt(u, hn::Set(d, infinity<T>)), hn::Gt(u, hn::Zero(d)));
   const V y = hn::IfThenElse(regular, corrected, with_log_limits(d, u, u));
   return hn::IfThenElse(hn::Eq(x, hn::Zero(d)), x, y);
+}
+
+// log(x / (1 - x)); around 1/2, where it is 0, by what the larger of both is above the smaller, which is
+// exact.
+template <class D, class V> HWY_INLINE V logit(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T(1)), half = hn::Set(d, T(0.5)), rest = hn::Sub(one, x);
+  const auto is_central = hn::Le(hn::Abs(hn::Sub(x, half)), hn::Set(d, T(0.25)));
+  const V difference = hn::Sub(hn::Add(x, x), one);
+  const V smaller = hn::IfThenElse(hn::Lt(x, half), x, rest);
+  const V central = hn::CopySign(log1p(d, hn::Div(hn::Abs(difference), smaller)), difference);
+  return hn::IfThenElse(is_central, central, log(d, hn::Div(x, rest)));
+}
+
+// a * log, and 0 where a is 0 unless b, of which the logarithm is, is NaN.
+template <class D, class V> HWY_INLINE V times_log(D d, V a, V b, V log) {
+  return hn::IfThenZeroElse(hn::AndNot(hn::IsNaN(b), hn::Eq(a, hn::Zero(d))), hn::Mul(a, log));
+}
+
+template <class D, class V> HWY_INLINE V entr(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V y = hn::Neg(times_log(d, x, x, log(d, x)));
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Set(d, -infinity<T>), hn::Add(y, hn::Zero(d)));
 }
 
 template <class D, class V> HWY_INLINE V sigmoid(D d, V x) {
@@ -358,13 +435,106 @@ template <class D, class V> HWY_INLINE V ndtr(D d, V x) {
   return hn::IfThenElse(finite, hn::NegMulAdd(density, lost, y), y);
 }
 
+// y = erfinv(x) by w = -log(1 - x^2): y / x, and further out |y| by the root of w, as polynomials (M. Giles,
+// "Approximating the erfinv function", 2011): Chebyshev series.
+template <class D, class V> HWY_INLINE V erfinv_by_log(D d, V x, V w) {
+  using T = hn::TFromD<D>;
+  const auto is_central = hn::Lt(w, hn::Set(d, is_f32<T> ? T(5) : T(6.25)));
+  const V near = hn::Sub(w, hn::Set(d, is_f32<T> ? T(2.5) : T(3.125)));
+  V y;
+  if constexpr (is_f32<T>) {
+    y = polynomial(d, near, 4.67193251e-10, -8.7390107e-9, 1.59843061e-8, 4.65417411e-7, -3.42341427e-6,
+                   -4.95969179e-6, 2.18257724e-4, -1.2527485e-3, -4.17732004e-3, 2.46640289e-1);
+  } else {
+    y = polynomial(d, near, -3.59320289270206953e-22, 3.19401554813627109e-21, 1.99925998886153488e-20,
+                   -3.4734793888538035e-19, 6.07505070207241388e-19, 1.55107870099025245e-17,
+                   -1.22156371924041723e-16, -3.94018812230432014e-17, 6.52133351150223846e-15,
+                   -4.00200310875584951e-14, -8.07192593899004068e-14, 2.63052683125951831e-12,
+                   -1.29788053699325656e-11, -5.41430328391950441e-11, 1.05122337705042902e-9,
+                   -4.1126604371632182e-9, -2.90703912756413195e-8, 4.23478816822245958e-7,
+                   -1.36546917587856571e-6, -1.38825233939574822e-5, 1.86734208019811867e-4,
+                   -7.40702534154643122e-4, -6.03367087142685108e-3, 2.40158182425588342e-1);
+  }
+  const T middle_of_series = is_f32<T> ? T(1.5014092922210693) : T(1.6536545626831027),
+          lost = is_f32<T> ? T(5.88897226e-8) : T(-2.3602490514133154e-17);
+  y = hn::Mul(x, hn::MulAdd(near, y, hn::Set(d, lost)));
+  y = hn::CopySign(hn::MulAdd(x, hn::Set(d, middle_of_series), y), x);
+  if (hn::AllTrue(d, is_central)) return y;
+  const V root = hn::Sqrt(w);
+  V far;
+  if constexpr (is_f32<T>) {
+    far = polynomial(d, hn::Sub(root, hn::Set(d, T(3))), 7.56147745e-7, 1.2655675e-6, -2.02687325e-5,
+                     5.52814113e-5, -3.85795472e-5, -2.20613445e-4, 1.14287227e-3, -3.44516038e-3,
+                     6.84365391e-3, 1.00266239, 2.83280199);
+  } else {
+    const V middle = polynomial(
+        d, hn::Sub(root, hn::Set(d, T(3.25))), -4.67572783427686536e-10, 1.29871576532915943e-9,
+        2.42310594171262951e-10, -8.74166705333926252e-9, 2.40522388647344856e-8, -1.80716960010902585e-8,
+        -9.55400000267384983e-8, 3.97517889733750816e-7, -6.19729046682763383e-7, -4.64730497524673826e-7,
+        5.08237537480751951e-6, -1.3807789983268258e-5, 1.70747589259395005e-5, 2.4145128063229098e-5,
+        -2.22016756865785249e-4, 8.5602607057917737e-4, -2.44589341215513885e-3, 4.65260983921972706e-3,
+        1.00550523524529961, 3.08384572310324256);
+    far = polynomial(d, hn::Sub(root, hn::Set(d, T(5))), -1.06680007117356042e-13, 1.37024043995630682e-12,
+                     -6.57675315820674992e-12, 1.90172964027655429e-11, -4.08688698201649699e-11,
+                     5.96543118866344779e-11, 4.80047276173743771e-11, -1.01586105137898746e-9,
+                     6.76632706800471497e-9, -3.75351479176264894e-8, 1.94209650722186928e-7,
+                     -9.58513888197029277e-7, 4.49718638608104457e-6, -1.96617270102021576e-5,
+                     7.59840119148021196e-5, -2.15025187406404932e-4, -1.38720898426946471e-4,
+                     1.01030046519430549, 4.84990640137490673);
+    far = hn::IfThenElse(hn::Lt(root, hn::Set(d, T(4))), middle, far);
+  }
+  return hn::IfThenElse(is_central, y, hn::CopySign(far, x));
+}
+
+template <class D, class V> HWY_INLINE V erfinv(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T(1)), size = hn::Abs(x);
+  const V w = hn::Neg(log(d, hn::Mul(hn::Sub(one, size), hn::Add(one, size))));
+  const V limit = hn::CopySign(hn::Set(d, infinity<T>), x);
+  return hn::IfThenElse(hn::Eq(size, one), limit, erfinv_by_log(d, x, w));
+}
+
+// The least p, and 1 less the largest, from which ndtri is found by the series of erfinv.
+template <class T> inline constexpr T ndtri_limit = is_f32<T> ? T(1e-7) : T(1e-15);
+
+template <class D, class V> HWY_INLINE V ndtri(D d, V p) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T(1)), rest = hn::Sub(one, p);
+  const V w = hn::Neg(log(d, hn::Mul(hn::Mul(hn::Set(d, T(4)), p), rest)));
+  const V y = erfinv_by_log(d, hn::Sub(hn::Add(p, p), one), w);
+  const T root = T(1.41421356237309504880), lost = is_f32<T> ? T(2.4203235e-8) : T(-9.667293313452913e-17);
+  return hn::MulAdd(y, hn::Set(d, root), hn::Mul(y, hn::Set(d, lost)));
+}
+
 #endif
 
-// sin and cos of x = n pi / 2 + r, |r| <= pi / 4, for |x| up to trig_limit. pi / 2 is in four parts, the
-// first three so short that n times them is exact.
+// With z = r^2, |r| <= pi / 4: sin(r) = r + r z s and cos(r) = 1 - z / 2 + z^2 c.
+template <class D, class V> HWY_INLINE void sin_cos_series(D d, V z, V* s, V* c) {
+  if constexpr (is_f32<hn::TFromD<D>>) {
+    *s = polynomial(d, z, 1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6);
+    *c = polynomial(d, z, -1.0 / 3628800, 1.0 / 40320, -1.0 / 720, 1.0 / 24);
+  } else {
+    *s = polynomial(d, z, 1.0 / 355687428096000, -1.0 / 1307674368000, 1.0 / 6227020800, -1.0 / 39916800,
+                    1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6);
+    *c = polynomial(d, z, -1.0 / 6402373705728000, 1.0 / 20922789888000, -1.0 / 87178291200, 1.0 / 479001600,
+                    -1.0 / 3628800, 1.0 / 40320, -1.0 / 720, 1.0 / 24);
+  }
+}
+
+template <class D, class V> HWY_INLINE void sin_cos_near_0(D d, V r, V* sine, V* cosine) {
+  using T = hn::TFromD<D>;
+  const V z = hn::Mul(r, r);
+  V s, c;
+  sin_cos_series(d, z, &s, &c);
+  *sine = hn::MulAdd(hn::Mul(s, z), r, r);
+  *cosine = hn::MulAdd(hn::Mul(z, z), c, hn::NegMulAdd(z, hn::Set(d, T(0.5)), hn::Set(d, T(1))));
+}
+
+// x = n pi / 2 + r, |r| <= pi / 4, for |x| up to trig_limit, and what rounding took from r. pi / 2 is in four
+// parts, the first three so short that n times them is exact.
 template <class T> inline constexpr T trig_limit = is_f32<T> ? T(6000) : T(1e6);
 
-template <class D, class V> HWY_INLINE void sin_cos(D d, V x, V* sine, V* cosine, V* n) {
+template <class D, class V> HWY_INLINE void reduce_by_quarter_turns(D d, V x, V* rest, V* lost, V* n) {
   using T = hn::TFromD<D>;
   *n = nearest(d, hn::Mul(x, hn::Set(d, T(0.63661977236758134308))));
   const V p0 = hn::Set(d, is_f32<T> ? T(0x1.92p+0) : T(0x1.921fb544p+0));
@@ -372,22 +542,20 @@ template <class D, class V> HWY_INLINE void sin_cos(D d, V x, V* sine, V* cosine
   const V p2 = hn::Set(d, is_f32<T> ? T(0x1.444p-24) : T(0x1.3198a2ep-69));
   const V p3 = hn::Set(d, is_f32<T> ? T(0x1.68c234p-39) : T(0x1.b839a252049c1p-104));
   V r = hn::NegMulAdd(*n, p0, x);
-  r = hn::NegMulAdd(*n, p1, r);
-  r = hn::NegMulAdd(*n, p2, r);
-  r = hn::NegMulAdd(*n, p3, r);
-  const V z = hn::Mul(r, r);
-  V s, c;
-  if constexpr (is_f32<T>) {
-    s = polynomial(d, z, 1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6);
-    c = polynomial(d, z, -1.0 / 3628800, 1.0 / 40320, -1.0 / 720, 1.0 / 24);
-  } else {
-    s = polynomial(d, z, 1.0 / 355687428096000, -1.0 / 1307674368000, 1.0 / 6227020800, -1.0 / 39916800,
-                   1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6);
-    c = polynomial(d, z, -1.0 / 6402373705728000, 1.0 / 20922789888000, -1.0 / 87178291200, 1.0 / 479001600,
-                   -1.0 / 3628800, 1.0 / 40320, -1.0 / 720, 1.0 / 24);
-  }
-  *sine = hn::MulAdd(hn::Mul(s, z), r, r);
-  *cosine = hn::MulAdd(hn::Mul(z, z), c, hn::NegMulAdd(z, hn::Set(d, T(0.5)), hn::Set(d, T(1))));
+  *lost = hn::Zero(d);
+  const auto subtract = [&](V p) {
+    const V next = hn::NegMulAdd(*n, p, r);
+    *lost = hn::Add(*lost, hn::NegMulAdd(*n, p, hn::Sub(r, next)));
+    r = next;
+  };
+  subtract(p1), subtract(p2), subtract(p3);
+  *rest = r;
+}
+
+template <class D, class V> HWY_INLINE void sin_cos(D d, V x, V* sine, V* cosine, V* n) {
+  V r, lost;
+  reduce_by_quarter_turns(d, x, &r, &lost, n);
+  sin_cos_near_0(d, r, sine, cosine);
 }
 
 // The lanes beyond trig_limit, infinities and NaN, one at a time; the others stay as they are.
@@ -402,17 +570,140 @@ template <class D, class V, class Function> HWY_NOINLINE V large_lanes(D d, V x,
   return hn::Load(d, out);
 }
 
-// sin(x) for shift 0, cos(x) = sin(x + pi / 2) for shift 1: the quadrant chooses the series and the sign.
-template <int shift, class D, class V, class Function> HWY_INLINE V circular(D d, V x, Function function) {
+#if HWY_NATIVE_FMA
+
+// tan(x) = S / C or -C / S, by both with what rounding took from them: as digits are few beside a quotient of
+// two rounded numbers.
+template <class D, class V> HWY_INLINE V tan(D d, V x) {
+  using T = hn::TFromD<D>;
+  V sine, cosine, n, r, lost;
+  reduce_by_quarter_turns(d, x, &r, &lost, &n);
+  const V one = hn::Set(d, T(1)), z = hn::Mul(r, r), z_lost = hn::MulSub(r, r, z);
+  V s, c;
+  sin_cos_series(d, z, &s, &c);
+  const V sine_rest = hn::Mul(hn::Mul(s, z), r), half = hn::Set(d, T(0.5));
+  const V cosine_rest = hn::NegMulAdd(half, z, hn::Mul(hn::Mul(z, z), c));
+  sine = hn::Add(r, sine_rest), cosine = hn::Add(one, cosine_rest);
+  const V sine_lost = hn::Add(hn::Add(hn::Sub(r, sine), sine_rest), lost);
+  const V cosine_lost = hn::NegMulAdd(half, z_lost, hn::Add(hn::Sub(one, cosine), cosine_rest));
+  const hn::RebindToUnsigned<D> du;
+  const auto quadrant = hn::BitCast(du, hn::Add(n, hn::Set(d, magic<T>)));
+  const auto odd = hn::RebindMask(d, hn::TestBit(quadrant, hn::Set(du, 1)));
+  const V above = hn::IfThenElse(odd, hn::Neg(cosine), sine), below = hn::IfThenElse(odd, sine, cosine);
+  const V above_lost = hn::IfThenElse(odd, hn::Neg(cosine_lost), sine_lost);
+  const V below_lost = hn::IfThenElse(odd, sine_lost, cosine_lost);
+  const V q = hn::Div(above, below);
+  const V rest = hn::NegMulAdd(q, below_lost, hn::Add(hn::NegMulAdd(q, below, above), above_lost));
+  const V y = hn::IfThenElse(hn::Eq(x, hn::Zero(d)), x, hn::Add(q, hn::Div(rest, below)));
+  const auto inside = hn::Le(hn::Abs(x), hn::Set(d, trig_limit<T>));
+  return hn::AllTrue(d, inside) ? y : large_lanes(d, x, y, static_cast<T (*)(T)>(std::tan));
+}
+
+// atan(x) = atan(c) + atan((x - c) / (1 + c x)) with the nearest c of five, the last of them infinite.
+template <class D, class V> HWY_INLINE V atan(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T(1)), zero = hn::Zero(d), size = hn::Abs(x);
+  V centre = zero, high = zero, low = zero;
+  const auto beyond = [&](double least, double c, double angle, double lost) {
+    const auto is = hn::Gt(size, hn::Set(d, T(least)));
+    centre = hn::IfThenElse(is, hn::Set(d, T(c)), centre);
+    high = hn::IfThenElse(is, hn::Set(d, T(angle)), high);
+    low = hn::IfThenElse(is, hn::Set(d, T(is_f32<T> ? (angle - double(T(angle))) + lost : lost)), low);
+    return is;
+  };
+  beyond(0.4375, 0.5, 0x1.dac670561bb4fp-2, 0x1.a2b7f222f65e2p-56);
+  beyond(0.6875, 1, 0x1.921fb54442d18p-1, 0x1.1a62633145c07p-55);
+  beyond(1.1875, 1.5, 0x1.f730bd281f69bp-1, 0x1.007887af0cbbdp-56);
+  const auto is_far = beyond(2.4375, 0, 0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54);
+  const V above = hn::IfThenElse(is_far, hn::Set(d, T(-1)), hn::Sub(size, centre));
+  const V below = hn::IfThenElse(is_far, size, hn::MulAdd(centre, size, one));
+  const V t = hn::Div(above, below), z = hn::Mul(t, t);
+  V series;
+  if constexpr (is_f32<T>) {
+    series =
+        polynomial(d, z, 0.048213353, -0.0853170876, 0.110581649, -0.142833962, 0.199999624, -0.333333332);
+  } else {
+    series = polynomial(d, z, 0.014766871594831716, -0.0331217766417293164, 0.0449198339287503852,
+                        -0.052166122327185116, 0.0587693622653548451, -0.0666624093025864684,
+                        0.0769228549317118581, -0.0909090835321982269, 0.111111110965915833,
+                        -0.142857142855661939, 0.199999999999994069, -0.333333333333333329);
+  }
+  return hn::CopySign(hn::Add(high, hn::Add(hn::MulAdd(hn::Mul(t, z), series, low), t)), x);
+}
+
+// asin(x) of |x| <= 1 is two numbers: that by the series of s, x itself or, above 1/2, sqrt((1 - |x|) / 2),
+// and by what rounding took from this.
+template <class D, class V> HWY_INLINE V asin_series(D d, V size, hn::Mask<D> is_far, V* rest) {
+  using T = hn::TFromD<D>;
+  const V half = hn::Set(d, T(0.5)), zero = hn::Zero(d);
+  const V z = hn::IfThenElse(is_far, hn::NegMulAdd(half, size, half), hn::Mul(size, size));
+  const V root = hn::Sqrt(z), s = hn::IfThenElse(is_far, root, size);
+  const V lost = hn::Div(hn::NegMulAdd(root, root, z), hn::Add(root, root));
+  V series;
+  if constexpr (is_f32<T>) {
+    series =
+        polynomial(d, z, 0.0337007263, 0.0171437168, 0.0311017278, 0.0445993192, 0.0750009476, 0.166666663);
+  } else {
+    series =
+        polynomial(d, z, 0.0287784426125930408, -0.0148814093928180666, 0.0174193579648848572,
+                   0.00545087818772054995, 0.010324318288744112, 0.0114789526902573867, 0.0139712353011245391,
+                   0.0173523912659092279, 0.0223721730020055974, 0.0303819441370852143, 0.0446428571463733809,
+                   0.0749999999999842426, 0.166666666666666678);
+  }
+  const auto loses = hn::And(is_far, hn::Gt(root, zero));
+  *rest = hn::MulAdd(hn::Mul(s, z), series, hn::IfThenElseZero(loses, lost));
+  return s;
+}
+
+template <class T> inline constexpr T half_pi = T(1.57079632679489661923);
+template <class T>
+inline constexpr T half_pi_rest = is_f32<T> ? T(1.57079632679489661923 - double(half_pi<T>))
+                                            : T(0x1.1a62633145c07p-54);
+
+template <class D, class V> HWY_INLINE V asin(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V size = hn::Abs(x);
+  const auto is_far = hn::Gt(size, hn::Set(d, T(0.5)));
+  V rest;
+  const V s = asin_series(d, size, is_far, &rest), twice = hn::Set(d, T(2));
+  const V far =
+      hn::Sub(hn::Set(d, half_pi<T>), hn::Sub(hn::Mul(twice, hn::Add(s, rest)), hn::Set(d, half_pi_rest<T>)));
+  return hn::CopySign(hn::IfThenElse(is_far, far, hn::Add(s, rest)), x);
+}
+
+template <class D, class V> HWY_INLINE V acos(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V size = hn::Abs(x), twice = hn::Set(d, T(2)), high = hn::Set(d, half_pi<T>),
+          low = hn::Set(d, half_pi_rest<T>);
+  const auto is_far = hn::Gt(size, hn::Set(d, T(0.5))), is_negative = hn::Lt(x, hn::Zero(d));
+  V rest;
+  const V s = asin_series(d, size, is_far, &rest);
+  const V by_root = hn::Mul(twice, hn::Add(s, rest));
+  const V opposite = hn::Sub(hn::Mul(twice, high), hn::Sub(by_root, hn::Mul(twice, low)));
+  const V far = hn::IfThenElse(is_negative, opposite, by_root);
+  const V signed_s = hn::CopySign(s, x), signed_rest = hn::CopySign(rest, x);
+  return hn::IfThenElse(is_far, far, hn::Sub(high, hn::Add(signed_s, hn::Sub(signed_rest, low))));
+}
+
+#endif
+
+// The sine of n pi / 2 + r for shift 0 by those of r, for shift 1 the cosine, which is the sine of the next
+// quadrant.
+template <int shift, class D, class V> HWY_INLINE V by_quadrant(D d, V n, V sine, V cosine) {
   using T = hn::TFromD<D>;
   const hn::RebindToUnsigned<D> du;
-  V sine, cosine, n;
-  sin_cos(d, x, &sine, &cosine, &n);
   const auto quadrant = hn::BitCast(du, hn::Add(n, hn::Set(d, magic<T> + T(shift))));
   constexpr int top = sizeof(T) * 8 - 1;
   const auto odd = hn::RebindMask(d, hn::TestBit(quadrant, hn::Set(du, 1)));
   const V sign = hn::BitCast(d, hn::ShiftLeft<top>(hn::ShiftRight<1>(quadrant)));
-  const V y = hn::Xor(hn::IfThenElse(odd, cosine, sine), sign);
+  return hn::Xor(hn::IfThenElse(odd, cosine, sine), sign);
+}
+
+template <int shift, class D, class V, class Function> HWY_INLINE V circular(D d, V x, Function function) {
+  using T = hn::TFromD<D>;
+  V sine, cosine, n;
+  sin_cos(d, x, &sine, &cosine, &n);
+  const V y = by_quadrant<shift>(d, n, sine, cosine);
   const auto inside = hn::Le(hn::Abs(x), hn::Set(d, trig_limit<T>));
   return hn::AllTrue(d, inside) ? y : large_lanes(d, x, y, function);
 }
@@ -421,6 +712,63 @@ template <class D, class V> HWY_INLINE V sin(D d, V x) {
   using T = hn::TFromD<D>;
   const V y = circular<0>(d, x, static_cast<T (*)(T)>(std::sin));
   return hn::IfThenElse(hn::Eq(x, hn::Zero(d)), x, y);
+}
+
+// sin(pi x) / (pi x): x without its whole turns, which are exact, by the distance from a quarter of one.
+template <class D, class V> HWY_INLINE V sinc(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V pi = hn::Set(d, T(3.14159265358979323846)), half = hn::Set(d, T(0.5)), size = hn::Abs(x);
+  const V turns = hn::Round(hn::Mul(half, size)), rest = hn::Sub(size, hn::Add(turns, turns));
+  const V quarters = nearest(d, hn::Add(rest, rest));
+  V sine, cosine;
+  sin_cos_near_0(d, hn::Mul(pi, hn::Sub(rest, hn::Mul(half, quarters))), &sine, &cosine);
+  const V y = hn::Div(by_quadrant<0>(d, quarters, sine, cosine), hn::Mul(pi, size));
+  const V limit = hn::IfThenElse(hn::Eq(size, hn::Zero(d)), hn::Set(d, T(1)), hn::Sub(size, size));
+  const auto regular = hn::And(hn::Gt(size, hn::Zero(d)), hn::Lt(size, hn::Set(d, infinity<T>)));
+  const V otherwise = hn::IfThenElse(hn::Eq(size, hn::Set(d, infinity<T>)), hn::Zero(d), limit);
+  return hn::IfThenElse(regular, y, otherwise);
+}
+
+// log(|gamma(x)|) in float64 to as many digits as float32 has: between 0.7 and 2.7 by a Chebyshev series
+// beside the zeros 1 and 2, above by Stirling's, below 0.7 by that of x + 1; of negative x by the reflection.
+template <class D, class V> HWY_INLINE V lgamma_for_float32(D d, V x) {
+  const V zero = hn::Zero(d), one = hn::Set(d, 1.0), size = hn::Abs(x),
+          infinite = hn::Set(d, infinity<double>);
+  const auto is_small = hn::Lt(size, hn::Set(d, 0.7)), is_large = hn::Gt(size, hn::Set(d, 2.7));
+  const V z = hn::IfThenElse(is_small, hn::Add(size, one), size);
+  const V series =
+      polynomial(d, hn::Sub(z, hn::Set(d, 1.7)), 2.570661878681943e-5, -4.5821889994226351e-5,
+                 -2.7373041902555923e-5, 4.8023049783460705e-5, 1.0693382832749162e-4, -1.9299962151973828e-4,
+                 1.7239280284903761e-4, -3.2148694078923754e-4, 6.9927783415513218e-4, -1.3214667544840889e-3,
+                 2.5066677972922505e-3, -4.9121208784558992e-3, 9.9164922262413989e-3, -2.092054630013018e-2,
+                 4.7515670722577906e-2, -1.2408105658188632e-1, 4.5622713050983745e-1);
+  V y = hn::Mul(hn::Mul(hn::Sub(z, one), hn::Sub(z, hn::Set(d, 2.0))), series);
+  if (!hn::AllFalse(d, is_small)) y = hn::Sub(y, hn::IfThenElseZero(is_small, log(d, size)));
+  if (!hn::AllFalse(d, is_large)) {
+    const auto moves = hn::Lt(size, hn::Set(d, 7.0));
+    const V a = hn::IfThenElse(moves, hn::Add(size, hn::Set(d, 4.0)), size);
+    const V r = hn::Div(one, a);
+    const V rest = hn::Mul(r, polynomial(d, hn::Mul(r, r), -1.0 / 1680, 1.0 / 1260, -1.0 / 360, 1.0 / 12));
+    V far = hn::Add(hn::MulSub(hn::Sub(a, hn::Set(d, 0.5)), log(d, a), a),
+                    hn::Add(rest, hn::Set(d, 0.91893853320467274178)));
+    if (!hn::AllFalse(d, moves)) {
+      const V steps = hn::Mul(hn::Mul(size, hn::Add(size, one)),
+                              hn::Mul(hn::Add(size, hn::Set(d, 2.0)), hn::Add(size, hn::Set(d, 3.0))));
+      far = hn::Sub(far, log(d, hn::IfThenElse(moves, steps, one)));
+    }
+    y = hn::IfThenElse(is_large, far, y);
+  }
+  const auto is_negative = hn::Lt(x, zero);
+  if (!hn::AllFalse(d, is_negative)) {
+    const V pi = hn::Set(d, 3.14159265358979323846), quarter = hn::Set(d, 0.25);
+    const V m = hn::Abs(hn::Sub(size, hn::Round(size)));
+    const auto is_far = hn::Gt(m, quarter);
+    V sine, cosine;
+    sin_cos_near_0(d, hn::Mul(pi, hn::IfThenElse(is_far, hn::Sub(hn::Set(d, 0.5), m), m)), &sine, &cosine);
+    const V product = hn::Mul(size, hn::IfThenElse(is_far, cosine, sine));
+    y = hn::IfThenElse(is_negative, hn::Sub(log(d, hn::Div(pi, product)), y), y);
+  }
+  return hn::IfThenElse(hn::Eq(size, infinite), infinite, y);
 }
 
 template <class D, class V> HWY_INLINE V cos(D d, V x) {

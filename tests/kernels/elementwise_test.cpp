@@ -26,6 +26,8 @@ std::vector<Out> run(const char* name, const std::vector<std::vector<T>>& inputs
   const size_t n = inputs[0].size();
   std::vector<const void*> pointers;
   for (const auto& input : inputs) pointers.push_back(input.data());
+  const double order = 0;  // of rows with parameters
+  pointers.push_back(&order);
   // One element more than is written, to see that it stays.
   const std::unique_ptr<Out[]> out(new Out[n + 1]);
   std::memset(static_cast<void*>(&out[n]), 1, sizeof(Out));
@@ -122,6 +124,35 @@ Real softplus(Real x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p
 Real phi(Real x) { return std::erfc(-x * std::sqrt(Real(0.5))) / 2; }
 Real times(Real x, Real factor) { return x == 0 || factor == 0 ? 0 : x * factor; }
 
+Real erfinv(Real x) {
+  const Real size = std::fabs(x), infinity = std::numeric_limits<Real>::infinity();
+  if (!(size < 1)) return size == 1 ? std::copysign(infinity, x) : std::numeric_limits<Real>::quiet_NaN();
+  if (x == 0) return x;
+  const Real log_rest = std::log1p(-size * size);
+  Real y = size < Real(0.9) ? size * Real(0.9) : std::sqrt(-log_rest);
+  for (int step = 0; step < 60; ++step) {  // Newton's
+    const Real rest = size < Real(0.5) ? std::erf(y) - size : (1 - size) - std::erfc(y);
+    y -= rest * std::exp(y * y) * std::sqrt(std::acos(Real(-1))) / 2;
+  }
+  return std::copysign(y, x);
+}
+// Newton's steps from the first terms of its growth.
+Real far_ndtri(Real p) {
+  if (p == 0) return -std::numeric_limits<Real>::infinity();
+  Real y = -std::sqrt(-2 * std::log(p));
+  for (int step = 0; step < 60; ++step) {
+    const Real q = std::erfc(-y / std::sqrt(Real(2))) / 2;
+    y -= std::log(q / p) * q * std::exp(y * y / 2) * std::sqrt(2 * std::acos(Real(-1)));
+  }
+  return y;
+}
+Real sinc(Real x) {
+  const Real pi = std::acos(Real(-1)), t = std::fabs(std::remainder(x, Real(2)));
+  if (x == 0 || std::isinf(x)) return x == 0 ? 1 : 0;
+  return (t > Real(0.5) ? std::sin(pi * (1 - t)) : std::sin(pi * t)) *
+         (std::remainder(x, Real(2)) < 0 ? -1 : 1) / (pi * x);
+}
+
 const UnaryCase kUnary[] = {
     {"negative", [](Real x) { return -x; }, 0, 0},
     {"abs", [](Real x) { return std::fabs(x); }, 0, 0},
@@ -177,6 +208,20 @@ const UnaryCase kUnary[] = {
      2, 2},
     {"erf", [](Real x) { return std::erf(x); }, 2.5, 2.5},
     {"erfc", [](Real x) { return std::erfc(x); }, 5, 5},
+    {"erfinv", erfinv, 6, 6},
+    {"sinc", sinc, 4, 4},
+    {"logit",
+     [](Real x) {
+       return std::fabs(x - Real(0.5)) <= Real(0.25) ? 2 * std::atanh(2 * x - 1)
+                                                     : std::log(x) - std::log1p(-x);
+     },
+     4, 4},
+    {"ndtri",
+     [](Real p) {
+       if (!(p >= 0 && p <= 1)) return std::numeric_limits<Real>::quiet_NaN();
+       return p < Real(0.2) ? far_ndtri(p) : std::sqrt(Real(2)) * erfinv(2 * p - 1);
+     },
+     6, 8},
 };
 
 template <class T> void check_unary(const UnaryCase& c) {
@@ -201,10 +246,29 @@ TEST(Elementwise, UnaryFunctionsAreAccurate) {
   }
 }
 
+// Beside its zeros at negative numbers to a few units of 1.
+template <class T> void check_lgamma() {
+  std::vector<T> x = samples<T>();
+  for (int i = 0; i < 4000; ++i) x.push_back(static_cast<T>(i - 1000) / 500);
+  const std::vector<T> y = run<T, T>("lgamma", {x});
+  for (size_t i = 0; i < x.size(); ++i) {
+    const Real exact = std::lgamma(static_cast<Real>(x[i]));
+    const double rest = x[i] < 0 ? static_cast<double>(std::fabs(y[i] - exact)) : 1;
+    ASSERT_TRUE(ulps(y[i], exact) <= 5 || rest <= 8 * std::numeric_limits<T>::epsilon())
+        << std::hexfloat << x[i] << " is " << y[i];
+  }
+}
+TEST(Elementwise, LogarithmsOfGamma) {
+  on_each_target([] {
+    check_lgamma<float>();
+    check_lgamma<double>();
+  });
+}
+
 TEST(Elementwise, SignedZerosPassThroughOddFunctions) {
   on_each_target([] {
     for (const char* name : {"sin", "tan", "asin", "atan", "sinh", "tanh", "asinh", "atanh", "expm1", "log1p",
-                             "sqrt", "erf", "floor", "ceil", "trunc", "round"}) {
+                             "sqrt", "erf", "erfinv", "floor", "ceil", "trunc", "round"}) {
       EXPECT_TRUE(std::signbit(run<float, float>(name, {{-0.0f}})[0])) << name;
       EXPECT_TRUE(std::signbit(run<double, double>(name, {{-0.0}})[0])) << name;
     }
@@ -274,6 +338,8 @@ const BinaryCase kBinary[] = {
     {"atan2", [](Real a, Real b) { return std::atan2(a, b); }, 1.5},
     {"hypot", [](Real a, Real b) { return std::hypot(a, b); }, 1.5},
     {"remainder", modulo, 0.501},
+    {"xlogy", [](Real a, Real b) { return a == 0 && b == b ? 0 : a * std::log(b); }, 2},
+    {"xlog1py", [](Real a, Real b) { return a == 0 && b == b ? 0 : a * std::log1p(b); }, 3},
 };
 
 template <class T> void pairs(std::vector<T>* a, std::vector<T>* b) {
@@ -288,6 +354,13 @@ template <class T> void pairs(std::vector<T>* a, std::vector<T>* b) {
   for (int i = 0; i < 5000; ++i) {
     a->push_back(static_cast<T>(ordinary(random)));
     b->push_back(i % 5 == 0 ? static_cast<T>(i % 3 + 2) : static_cast<T>(ordinary(random)));
+  }
+  // Halves and small integers, which are also exponents.
+  for (int i = 0; i < 4000; ++i) {
+    const double magnitude = ordinary(random) * (i % 2 == 0 ? 0.2 : sizeof(T) == 4 ? 6 : 50);
+    a->push_back(
+        static_cast<T>(std::copysign(std::exp2(magnitude), ordinary(random) + (i % 4 < 2 ? 0 : 20))));
+    b->push_back(static_cast<T>(i % 37 - 18) / 2);
   }
   // Multiples and what lies beside them, to quotients of more digits than the type has.
   for (int i = 0; i < 4000; ++i) {
@@ -494,6 +567,50 @@ template <class T> void check_many_pairs() {
   check_integers(a, b);
 }
 
+// By one number for all, which takes another way.
+template <class T> void check_divisors() {
+  using L = std::numeric_limits<T>;
+  std::mt19937_64 random(9);
+  std::vector<T> divisors = {1,
+                             2,
+                             3,
+                             5,
+                             7,
+                             10,
+                             100,
+                             127,
+                             L::max(),
+                             static_cast<T>(L::max() / 2 + 1),
+                             static_cast<T>(L::max() - 1),
+                             0,
+                             static_cast<T>(-1),
+                             L::min()};
+  for (int i = 0; i < 40; ++i) divisors.push_back(static_cast<T>(random() >> (i % 64)));
+  for (const T divisor : divisors) {
+    std::vector<T> a = {L::min(), static_cast<T>(L::min() + 1), L::max(), static_cast<T>(L::max() - 1), 0, 1};
+    for (int i = 0; i < 40; ++i) {
+      const T x = static_cast<T>(random() >> (i % 64));
+      // Beside multiples, where a quotient that is one too small shows.
+      const T multiple = divisor == 0 ? T(0) : static_cast<T>(x - static_cast<T>(x % divisor));
+      a.insert(a.end(), {x, multiple, static_cast<T>(multiple - 1), static_cast<T>(multiple + 1)});
+    }
+    check_integers(a, std::vector<T>(a.size(), divisor));
+  }
+}
+
+TEST(Elementwise, IntegersAreDividedByOneForAll) {
+  on_each_target([] {
+    check_divisors<int8_t>();
+    check_divisors<uint8_t>();
+    check_divisors<int16_t>();
+    check_divisors<uint16_t>();
+    check_divisors<int32_t>();
+    check_divisors<uint32_t>();
+    check_divisors<int64_t>();
+    check_divisors<uint64_t>();
+  });
+}
+
 TEST(Elementwise, IntegersFollowTheirDefinitionsAndWrap) {
   on_each_target([] {
     check_all_pairs<int8_t>();
@@ -567,50 +684,6 @@ TEST(Elementwise, WhereChoosesWithoutTouchingTheOther) {
     double y[3];
     cpu::tile_function("where", DType::float64)(inputs, y, 3);
     EXPECT_EQ(std::vector<double>(y, y + 3), (std::vector<double>{1, 20, 3}));
-// By one number for all, which takes another way.
-template <class T> void check_divisors() {
-  using L = std::numeric_limits<T>;
-  std::mt19937_64 random(9);
-  std::vector<T> divisors = {1,
-                             2,
-                             3,
-                             5,
-                             7,
-                             10,
-                             100,
-                             127,
-                             L::max(),
-                             static_cast<T>(L::max() / 2 + 1),
-                             static_cast<T>(L::max() - 1),
-                             0,
-                             static_cast<T>(-1),
-                             L::min()};
-  for (int i = 0; i < 40; ++i) divisors.push_back(static_cast<T>(random() >> (i % 64)));
-  for (const T divisor : divisors) {
-    std::vector<T> a = {L::min(), static_cast<T>(L::min() + 1), L::max(), static_cast<T>(L::max() - 1), 0, 1};
-    for (int i = 0; i < 40; ++i) {
-      const T x = static_cast<T>(random() >> (i % 64));
-      // Beside multiples, where a quotient that is one too small shows.
-      const T multiple = divisor == 0 ? T(0) : static_cast<T>(x - static_cast<T>(x % divisor));
-      a.insert(a.end(), {x, multiple, static_cast<T>(multiple - 1), static_cast<T>(multiple + 1)});
-    }
-    check_integers(a, std::vector<T>(a.size(), divisor));
-  }
-}
-
-TEST(Elementwise, IntegersAreDividedByOneForAll) {
-  on_each_target([] {
-    check_divisors<int8_t>();
-    check_divisors<uint8_t>();
-    check_divisors<int16_t>();
-    check_divisors<uint16_t>();
-    check_divisors<int32_t>();
-    check_divisors<uint32_t>();
-    check_divisors<int64_t>();
-    check_divisors<uint64_t>();
-  });
-}
-
   });
 }
 
