@@ -280,7 +280,8 @@ Tensor smooth_l1_loss(const Tensor& prediction, const Tensor& target, double bet
   if (!(beta >= 0)) fail<ValueError>("[smooth_l1_loss] beta must be at least 0, not ", beta);
   const Tensor distance = abs(residual);
   const Tensor losses =
-      beta == 0 ? distance : where(distance < beta, (0.5 / beta) * square(residual), distance - 0.5 * beta);
+      beta == 0 ? distance
+                : where(distance < beta, 0.5 * residual * (residual / beta), distance - 0.5 * beta);
   return reduce(losses, reduction, dtype_of_all({prediction, target}));
 }
 
@@ -308,7 +309,7 @@ Tensor gaussian_nll_loss(const Tensor& prediction, const Tensor& target, const T
   v = checked(
       v, [](const Tensor& x) { return x < 0; }, "gaussian_nll_loss", "a variance is negative");
   v = clip(v, eps, std::nullopt);
-  const Tensor losses = 0.5 * (log(v) + square(residual) / v);
+  const Tensor losses = 0.5 * (log(v) + residual * (residual / v));
   constexpr double rest = 0.91893853320467274178;  // log(2 pi) / 2
   return reduce(full ? losses + rest : losses, reduction, dtype_of_all({prediction, target, variance}));
 }

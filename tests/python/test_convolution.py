@@ -661,6 +661,12 @@ def test_norms_by_their_definitions(rng):
     squares = np.pad(x**2, [(0, 0), (1, 1), (0, 0), (0, 0)])
     means = (squares[:, :-2] + squares[:, 1:-1] + squares[:, 2:]) / 3
     close(F.local_response_norm(t(x), 3, alpha=0.5, beta=0.6, k=2.0), x / (2 + 0.5 * means) ** 0.6)
+    for dtype in (td.float32, td.bfloat16):
+        for size in (1e25, 1e-25):
+            far = (t(x) * size).astype(dtype)
+            exact = F.local_response_norm(far.astype(td.float64), 3).cpu().numpy()
+            got = F.local_response_norm(far, 3).astype(td.float64).cpu().numpy()
+            np.testing.assert_allclose(got, exact, rtol=td.finfo(dtype).eps)
     for call, error, message in (
         (lambda: F.batch_norm(t(x), None, None), ValueError, "takes running_mean and running_var"),
         (lambda: F.batch_norm(t(x), t(mean), None), ValueError, "both running_mean and running_var"),

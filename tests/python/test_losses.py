@@ -332,6 +332,23 @@ def test_distances():
     assert F.cosine_similarity(zero, zero).tolist() == [0, 0]
 
 
+def test_squares_out_of_range():
+    """Of which a part is in it."""
+    for dtype, far, scale in (
+        (td.float32, 1e25, 1e30),
+        (td.bfloat16, 1e25, 1e30),
+        (td.float64, 1e200, 1e210),
+    ):
+        x, zero = td.tensor([far], dtype=dtype), td.tensor([0.0], dtype=dtype)
+        for loss in (
+            lambda x, zero=zero, scale=scale: F.smooth_l1_loss(x, zero, beta=scale),
+            lambda x, zero=zero, scale=scale: F.gaussian_nll_loss(x, zero, zero + scale),
+        ):
+            want, slope = 0.5 * x.item() * (x.item() / scale), x.item() / scale
+            assert loss(x).item() == pytest.approx(want, rel=2 * td.finfo(dtype).eps)
+            assert td.grad(loss)(x).item() == pytest.approx(slope, rel=2 * td.finfo(dtype).eps)
+
+
 def test_kl_div_batchmean_and_zeros():
     t = probabilities(N, C)
     want = (t * (np.log(t) - P)).sum() / N

@@ -186,7 +186,7 @@ def local_response_norm(
         raise td.ShapeError(
             f"[local_response_norm] takes x (N, C, ..) of 3 axes or more, not of shape {x.shape}"
         )
-    wide = widened(x)
+    wide = x.astype(td.float64, copy=False)  # whose squares hold those of narrower dtypes
     squares = td.square(wide).reshape((x.shape[0], 1, x.shape[1], -1))
     squares = td.pad(squares, [(0, 0), (0, 0), (size // 2, (size - 1) // 2), (0, 0)])
     means = _training.avg_pool2d(squares, (size, 1), stride=1).reshape(x.shape)
