@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/bind.h"
+#include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -81,6 +82,7 @@ class Flow {
 
   void advance(const Call& call);
   Names pointwise(const Call& call);
+  Names parted(const Call& call);
   Names moved(const Call& call);
   Names indexed(const Call& call);
   Names reduced(const Call& call);
@@ -153,7 +155,7 @@ std::vector<bool> Flow::zeros_of(int variable) const {
   std::vector<bool> result;
   if (!values_[variable].defined()) return result;
   const VisibleTraces none(nullptr);
-  for (const double number : to_vector<double>(values_[variable])) result.push_back(number == 0);
+  for (const double is_zero : to_vector<double>(equal(values_[variable], 0))) result.push_back(is_zero != 0);
   return result;
 }
 
@@ -192,6 +194,7 @@ void Flow::advance(const Call& call) {
   if (is_any_of(p::solve, p::solve_triangular) && !moves(call.inputs[0])) return give(solved(call));
   if (is_any_of(p::cond)) return give_all(branches(call));
   if (is_any_of(p::while_loop)) return give_all(repeated(call));
+  if (is_any_of(p::view_as_real, p::view_as_complex)) return give(parted(call));
   if (moves_elements(primitive)) {
     Names names = moved(call);
     if (!names.empty()) return give(std::move(names));
@@ -223,6 +226,19 @@ Names Flow::pointwise(const Call& call) {
       if (is_zero.empty() || !is_zero[i]) add(result[i], names[i]);
     }
   }
+  return result;
+}
+
+// A complex number depends on what its parts do, and they on what it does.
+Names Flow::parted(const Call& call) {
+  const Names& names = names_[call.inputs[0]];
+  if (call.primitive == &primitives::view_as_real) {
+    Names result;
+    for (const Name name : names) result.insert(result.end(), 2, name);
+    return result;
+  }
+  Names result(size(call.outputs[0]));
+  for (size_t i = 0; i < result.size(); ++i) result[i] = sets_.unite(names[2 * i], names[2 * i + 1]);
   return result;
 }
 

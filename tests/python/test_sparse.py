@@ -810,3 +810,37 @@ def test_patterns_of_every_operation(case):
             seen = seen | dense
         if not case.whole_lanes and not case.name.startswith(CHOOSE):
             np.testing.assert_array_equal(pattern, seen, err_msg=str(argument))
+
+
+def test_patterns_through_complex_numbers():
+    x = td.tensor(np.random.default_rng(0).normal(size=5), dtype=td.float64)
+    square = lambda x: td.complex(x, x * x) * td.complex(x, td.ones_like(x))
+    elementwise = (
+        lambda x: td.real(square(x)),
+        lambda x: td.imag(td.conj(square(x))),
+        lambda x: td.abs(square(x)),
+        lambda x: td.angle(td.exp(square(x))),
+    )
+    for f in elementwise:
+        assert td.sparsity(f, x).nnz == 5
+    for f in (
+        *elementwise,
+        lambda x: td.fft.irfft(td.fft.rfft(x) * td.fft.rfft(x), 5),
+        lambda x: td.view_as_real(square(x))[:, 1],
+        lambda x: td.real(td.view_as_complex(td.stack([x, x[::-1]], axis=-1)) ** 2),
+        lambda x: td.abs(td.linalg.solve(td.outer(square(x), square(x)) + 9 * td.eye(5), square(x))),
+    ):
+        total = lambda x, f=f: td.sum(td.sin(f(x)))
+        for mode in ("fwd", "rev"):
+            np.testing.assert_allclose(
+                td.sparse.jacobian(f, mode=mode)(x).to_dense().cpu().numpy(),
+                td.jacobian(f)(x).cpu().numpy(),
+                rtol=1e-9,
+                atol=1e-9,
+            )
+        np.testing.assert_allclose(
+            td.sparse.hessian(total)(x).to_dense().cpu().numpy(),
+            td.hessian(total)(x).cpu().numpy(),
+            rtol=1e-8,
+            atol=1e-8,
+        )
