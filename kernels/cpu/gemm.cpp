@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <utility>
 
 #include "kernels/cpu/copy.h"
@@ -47,10 +48,47 @@ void integer_gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor
   }
 }
 
+// Bytes in pairs, each in 16 bits of its own: what stands above a byte never reaches down into it, and
+// vectors have no products of bytes.
+void byte_gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right, void* result,
+               int64_t leading, void*) {
+  using Pair [[gnu::aligned(1), gnu::may_alias]] = uint16_t;
+  static_assert(std::endian::native == std::endian::little);
+  constexpr int64_t kPairs = 128, kFewPairs = 32;
+  const auto* const a = static_cast<const uint8_t*>(left.data);
+  const auto* const b = static_cast<const uint8_t*>(right.data);
+  int64_t width;
+  for (int64_t column = 0; column < size.columns; column += width) {
+    const int64_t rest = size.columns - column;
+    width = rest >= 2 * kPairs ? 2 * kPairs : rest >= 2 * kFewPairs ? 2 * kFewPairs : rest;
+    const int64_t pairs = width / 2;
+    for (int64_t row = 0; row < size.rows; ++row) {
+      HWY_ALIGN uint16_t even[kPairs + 1] = {}, odd[kPairs] = {};
+      const auto add = [&](int64_t n) {
+        for (int64_t k = 0; k < size.depth; ++k) {
+          const uint16_t factor = a[row * left.row_stride + k * left.column_stride];
+          const uint8_t* const from = b + k * right.row_stride + column;
+          const Pair* const both = reinterpret_cast<const Pair*>(from);  // `auto` would align them
+          for (int64_t j = 0; j < n; ++j) {
+            even[j] = static_cast<uint16_t>(even[j] + 1u * factor * both[j]);
+            odd[j] = static_cast<uint16_t>(odd[j] + 1u * factor * (both[j] >> 8));
+          }
+          if (width % 2 != 0) even[n] = static_cast<uint16_t>(even[n] + 1u * factor * from[width - 1]);
+        }
+      };
+      pairs == kPairs ? add(kPairs) : pairs == kFewPairs ? add(kFewPairs) : add(pairs);
+      auto* const c = static_cast<uint8_t*>(result) + row * leading + column;
+      const auto sum = [&](uint8_t& to, uint16_t of) { to = static_cast<uint8_t>(size.adds ? to + of : of); };
+      for (int64_t j = 0; j < pairs; ++j) sum(c[2 * j], even[j]), sum(c[2 * j + 1], odd[j]);
+      if (width % 2 != 0) sum(c[width - 1], even[pairs]);
+    }
+  }
+}
+
 GemmFunction find_integer_gemm(DType dtype) {
   switch (dtype) {
     case DType::int8:
-    case DType::uint8: return integer_gemm<uint8_t>;
+    case DType::uint8: return byte_gemm;
     case DType::int16:
     case DType::uint16: return integer_gemm<uint16_t>;
     case DType::int32:

@@ -98,7 +98,7 @@ template <class T> void check_all() {
 template <class T> void check_integers() {
   std::mt19937 random(1);
   for (const auto& [rows, columns, depth] :
-       {std::array{1, 1, 1}, std::array{5, 300, 7}, std::array{3, 70, 40}}) {
+       {std::array{1, 1, 1}, std::array{5, 300, 7}, std::array{3, 70, 40}, std::array{2, 133, 9}}) {
     for (const bool adds : {false, true}) {
       std::vector<T> a(rows * depth), b(depth * (columns + 3)), c(rows * columns, T(9)), want(c);
       for (T& x : a) x = static_cast<T>(random());
