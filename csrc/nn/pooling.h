@@ -27,7 +27,7 @@ Pooled max_pool(int rank, const Tensor& x, const PoolingOptions& options);
 // the sum divided by a number. Windows of neighbours: there is no dilation.
 Tensor avg_pool(int rank, const Tensor& x, const PoolingOptions& options, bool count_include_pad = true,
                 std::optional<int64_t> divisor = {});
-// (the sum over each window of x^p)^(1 / p)
+// (the sum over each window of x^p)^(1 / p), of p = inf the largest magnitude
 Tensor lp_pool(int rank, const Tensor& x, double p, const PoolingOptions& options);
 
 // The same of parts of x, as many along each axis as `size` says; part i of n is [floor(i s / n),

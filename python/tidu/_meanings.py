@@ -1173,7 +1173,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "adaptive_avg_pool3d",
     ): {
         "x": _CHANNELS,
-        "norm_type": "The order p of the norm.",
+        "norm_type": "The order p of the norm, positive; inf for the largest magnitude.",
         "count_include_pad": "Whether the zeros of the padding count.",
         "divisor_override": "What sums are divided by; None: by how many elements there are.",
         "output_size": "The extents of the result: a number for all axes, or one for each; None "
@@ -1534,7 +1534,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "nonlinearity": "'tanh' or 'relu'.",
         "norm": "A layer that comes last; None: none.",
         "norm_first": "Whether LayerNorm comes before each part, not behind it.",
-        "norm_type": "The order p of the norm.",
+        "norm_type": "The order p of the norm, positive; inf for the largest magnitude.",
         "num_channels": "How many channels x has.",
         "num_features": "How many channels x has.",
         "num_groups": "Into how many groups the channels are parted.",
