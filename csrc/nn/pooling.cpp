@@ -110,6 +110,23 @@ Tensor window_sums_of(const Function& f, const Tensor& x, int axis, const Poolin
                     [&](const Tensor& part) { return window_sums_of(f, part, axis + 1, attrs); });
 }
 
+// The largest magnitude in each window.
+Tensor window_extremes(int rank, const Tensor& x, const PoolingAttrs& attrs) {
+  Tensor y = abs(padded(rank, x, attrs));
+  for (int axis = -rank; axis < 0; ++axis) {
+    const size_t i = attrs.kernel.size() + axis;
+    const int64_t reach = (attrs.extents[i] - 1) * attrs.stride[i] + 1;
+    Tensor largest;
+    for (int64_t k = 0; k < attrs.kernel[i]; ++k) {
+      answer_signals();
+      const Tensor some = slice_axis(y, axis, k, k + reach, attrs.stride[i]);
+      largest = largest.defined() ? maximum(largest, some) : some;
+    }
+    y = largest;
+  }
+  return y;
+}
+
 void check_floating(const auto& op, const Tensor& x) {
   if (!is_floating(x.dtype()))
     fail<DTypeError>("[", op, "] takes floating-point numbers, not ", describe(x), " (use astype)");
@@ -172,7 +189,7 @@ Tensor lp_pool(int rank, const Tensor& x, double p, const PoolingOptions& option
   const PoolingAttrs attrs = windows_of(op, rank, x, options);
   const Tensor wide = widened(x);
   if (p == 1) return astype(window_sums(rank, wide, attrs), x.dtype());
-  const Tensor largest = picked(op, rank, abs(std::isinf(p) ? wide : stop_gradient(wide)), attrs).values;
+  const Tensor largest = window_extremes(rank, std::isinf(p) ? wide : stop_gradient(wide), attrs);
   if (std::isinf(p)) return astype(largest, x.dtype());
   // The largest power is made 1 beforehand, so that none that matters leaves the dtype's range. A window of
   // zeros gives a constant: it is computed as if it held ones.
