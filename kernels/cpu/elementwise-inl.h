@@ -132,6 +132,9 @@ template <class D, class V> HWY_INLINE V tile_form(Row<"tan">, D d, V x) { retur
 template <class D, class V> HWY_INLINE V tile_form(Row<"asin">, D d, V x) { return math::asin(d, x); }
 template <class D, class V> HWY_INLINE V tile_form(Row<"acos">, D d, V x) { return math::acos(d, x); }
 template <class D, class V> HWY_INLINE V tile_form(Row<"atan">, D d, V x) { return math::atan(d, x); }
+template <class D, class V> HWY_INLINE V tile_form(Row<"atan2">, D d, V a, V b) {
+  return math::atan2(d, a, b);
+}
 #endif
 
 #if HWY_TARGET != HWY_SCALAR

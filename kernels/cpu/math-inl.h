@@ -600,9 +600,10 @@ template <class D, class V> HWY_INLINE V tan(D d, V x) {
 }
 
 // atan(x) = atan(c) + atan((x - c) / (1 + c x)) with the nearest c of five, the last of them infinite.
-template <class D, class V> HWY_INLINE V atan(D d, V x) {
+// With what the angle of x lacks, where more is known of x than its digits.
+template <class D, class V> HWY_INLINE V atan_of_nonnegative(D d, V size, V lost) {
   using T = hn::TFromD<D>;
-  const V one = hn::Set(d, T(1)), zero = hn::Zero(d), size = hn::Abs(x);
+  const V one = hn::Set(d, T(1)), zero = hn::Zero(d);
   V centre = zero, high = zero, low = zero;
   const auto beyond = [&](double least, double c, double angle, double lost) {
     const auto is = hn::Gt(size, hn::Set(d, T(least)));
@@ -628,7 +629,11 @@ template <class D, class V> HWY_INLINE V atan(D d, V x) {
                         0.0769228549317118581, -0.0909090835321982269, 0.111111110965915833,
                         -0.142857142855661939, 0.199999999999994069, -0.333333333333333329);
   }
-  return hn::CopySign(hn::Add(high, hn::Add(hn::MulAdd(hn::Mul(t, z), series, low), t)), x);
+  return hn::Add(high, hn::Add(hn::MulAdd(hn::Mul(t, z), series, hn::Add(low, lost)), t));
+}
+
+template <class D, class V> HWY_INLINE V atan(D d, V x) {
+  return hn::CopySign(atan_of_nonnegative(d, hn::Abs(x), hn::Zero(d)), x);
 }
 
 // asin(x) of |x| <= 1 is two numbers: that by the series of s, x itself or, above 1/2, sqrt((1 - |x|) / 2),
@@ -659,6 +664,24 @@ template <class T> inline constexpr T half_pi = T(1.57079632679489661923);
 template <class T>
 inline constexpr T half_pi_rest = is_f32<T> ? T(1.57079632679489661923 - double(half_pi<T>))
                                             : T(0x1.1a62633145c07p-54);
+
+// The angle of (b, a), with what rounding took from the quotient where that counts.
+template <class D, class V> HWY_INLINE V atan2(D d, V a, V b) {
+  using T = hn::TFromD<D>;
+  const V y = hn::Abs(a), x = hn::Abs(b), zero = hn::Zero(d), one = hn::Set(d, T(1));
+  const V infinite = hn::Set(d, infinity<T>), large = hn::Set(d, T(1e10)), small = hn::Set(d, T(1e-10));
+  V q = hn::Div(y, x);
+  q = hn::IfThenElse(hn::And(hn::Eq(y, infinite), hn::Eq(x, infinite)), one, q);
+  q = hn::IfThenElse(hn::And(hn::Eq(y, zero), hn::Eq(x, zero)), zero, q);
+  const V least = hn::Set(d, std::numeric_limits<T>::min() * magic<T>);
+  const auto counts =
+      hn::And(hn::And(hn::Gt(q, small), hn::Lt(q, large)), hn::And(hn::Gt(x, least), hn::Lt(x, infinite)));
+  const V lost = hn::Div(hn::Div(hn::NegMulAdd(q, x, y), x), hn::MulAdd(q, q, one));
+  const V angle = atan_of_nonnegative(d, q, hn::IfThenElseZero(counts, lost));
+  const V pi = hn::Set(d, 2 * half_pi<T>), rest = hn::Set(d, 2 * half_pi_rest<T>);
+  const auto turns = hn::Lt(hn::CopySign(one, b), zero);
+  return hn::CopySign(hn::IfThenElse(turns, hn::Sub(pi, hn::Sub(angle, rest)), angle), a);
+}
 
 template <class D, class V> HWY_INLINE V asin(D d, V x) {
   using T = hn::TFromD<D>;
