@@ -262,8 +262,9 @@ void copy_columns(const T* a, const GemmFactor& left, int64_t depth, int64_t row
 }
 
 constexpr int64_t kMostDepth = 256, kMostPanels = kGemmWorkspace / (kMostDepth * kMostVectors * 64);
-// Up to so many rows, or of so few elements, b is read where it is.
-constexpr int64_t kFewRows = 128, kSmall = 20000;
+// Up to so many rows, fewer where b's rows lie more bytes apart than that, or of so few elements b is read
+// where it is.
+constexpr int64_t kFewRows = 128, kFewerRows = 8, kLong = 1 << 14, kSmall = 20000;
 // It is fetched ahead where it has more elements than that, which caches near by do not hold, and is deeper.
 constexpr int64_t kNear = 1 << 16, kDeep = 64;
 // So few panels read a's columns where they are, unless these lie so many bytes apart.
@@ -275,8 +276,9 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
   constexpr int64_t n = kLanes<T>;
   const T *const a = static_cast<const T*>(left.data), *const b = static_cast<const T*>(right.data);
   const bool scattered = left.rows;
+  const int64_t few = right.row_stride * int64_t{sizeof(T)} > kLong ? kFewerRows : kFewRows;
   const bool copies =
-      scattered || right.column_stride != 1 || (size.rows > kFewRows && size.columns * size.depth > kSmall);
+      scattered || right.column_stride != 1 || (size.rows > few && size.columns * size.depth > kSmall);
   const bool fetches = size.columns * size.depth > kNear && size.depth > kDeep;
   const bool along = right.column_stride == 1;
   const Pieces depths(size.depth, kMostDepth), widths((size.columns + n - 1) / n, kMostPanels * kMostVectors);
@@ -302,7 +304,7 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
                   static_cast<T*>(workspace));
       const Pieces rows(size.rows, most_rows(static_cast<int>(parts.size(parts.count - 1))));
       const bool gathers = left.column_stride != 1 && !scattered &&
-                           parts.count > (left.column_stride * sizeof(T) < kApart ? kFewPanels : 1);
+                           parts.count > (left.column_stride * int64_t{sizeof(T)} < kApart ? kFewPanels : 1);
       HWY_ALIGN T copied[kMostDepth * kMostRows];
       for (int64_t r = 0; r < rows.count; ++r) {
         const int64_t row = rows.begin(r), count = rows.size(r);
