@@ -27,7 +27,7 @@ def run(*arguments, emulation="checked"):
         pytest.skip(opened.stderr.splitlines()[-1])
     assert opened.returncode == 0, opened.stderr
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=900
     )
 
 
