@@ -23,6 +23,7 @@ TAB = "\t"
 # What only raises and says what the right name is, is in no stub.
 OTHER_NAMES = """
 from tidu import Tensor, _spellings
+print("tidu.__all__")  # which is made as the package is loaded
 for name, value in vars(Tensor).items():
     if isinstance(value, _spellings.OtherName):
         print(f"tidu._core.Tensor.{name}")

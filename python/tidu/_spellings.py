@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # Names of PyTorch, NumPy and JAX. A Tensor has a method only where the right name is one.
 FUNCTIONS = {
@@ -172,14 +171,14 @@ NO_METHODS = (
 
 # The same for names in other modules.
 IN_MODULES = {
-    "module 'tidu.linalg'": {
+    "tidu.linalg": {
         "norm": "vector_norm or matrix_norm",
         "inv_ex": "inv",
         "lstsq_ex": "lstsq",
         "solve_ex": "solve",
         "triangular_solve": "solve_triangular",
     },
-    "module 'tidu.random'": {
+    "tidu.random": {
         "PRNGKey": "key",
         "manual_seed": "key(seed), which random functions take first",
         "rand": "uniform(key, shape)",
@@ -190,9 +189,9 @@ IN_MODULES = {
         "shuffle": "permutation(key, x)",
         "standard_normal": "normal(key, shape)",
     },
-    "module 'tidu.nn'": {"utils": "td.optim, as in td.optim.clip_grad_norm_"},
-    "module 'tidu.nn.functional'": {"pad": "td.pad(x, pad_width, mode)"},
-    "module 'tidu.nn.init'": {
+    "tidu.nn": {"utils": "td.optim, as in td.optim.clip_grad_norm_"},
+    "tidu.nn.functional": {"pad": "td.pad(x, pad_width, mode)"},
+    "tidu.nn.init": {
         **{
             f"{name}_": f"{name}(key, shape), in x[...] = ..."
             for name in (
@@ -208,7 +207,7 @@ IN_MODULES = {
         "constant_": "x[...] = value",
         "trunc_normal_": "td.random.truncated_normal(key, shape), in x[...] = ...",
     },
-    "module 'tidu.optim'": {
+    "tidu.optim": {
         "CosineAnnealingLR": "CosineLR",
         "CosineAnnealingWarmRestarts": "CosineWarmRestartsLR",
         "clip_grad_norm": "clip_grad_norm_",
@@ -315,33 +314,52 @@ KEYWORDS = {
 }
 
 
-def no_attribute(owner: str, name: str) -> AttributeError:
-    """The AttributeError for a name that `owner`, said in words, does not have."""
-    known = IN_MODULES.get(owner, FUNCTIONS).get(name)
-    hint = f" (it is called {known})" if known else ""
-    return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
-
-
-def missing_from(module: str) -> Callable[[str], NoReturn]:
-    """The `__getattr__` of a module."""
-
-    def missing(name: str) -> NoReturn:
-        raise no_attribute(f"module {module!r}", name)
-
-    return missing
-
-
 class OtherName:
-    """Stands on Tensor for what has another name there: getting it raises, and says which."""
+    """Stands for what has another name here, and says which.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    On Tensor getting it raises, so that hasattr tells the truth. A module has it as an object whose use
+    raises (a call, or an attribute of it): with a __getattr__ in its place the interpreter would have no
+    short way to what the module does have, which is a tenth of the time of a small call.
+    """
+
+    def __init__(self, owner: str, name: str, remedy: str) -> None:
+        self.owner, self.name, self.remedy = owner, name, remedy
+
+    def error(self) -> AttributeError:
+        text = f"{self.owner} has no attribute {self.name!r} ({self.remedy})"
+        return AttributeError(text, name=self.name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
-        if self.name in NO_METHODS:
-            raise AttributeError(
-                f"'tidu.Tensor' object has no attribute {self.name!r} "
-                f"(it is a function: td.{self.name}(x, ..))",
-                name=self.name,
-            )
-        raise no_attribute("'tidu.Tensor' object", self.name)
+        raise self.error()
+
+    def __call__(self, *arguments: object, **keywords: object) -> NoReturn:
+        raise self.error()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise self.error()
+
+
+def add_other_names(namespace: dict[str, Any]) -> None:
+    """Into a module's namespace, where it has nothing of that name; neither dir nor `import *` gives them."""
+    module = namespace["__name__"]
+    namespace.setdefault("__all__", sorted(name for name in namespace if not name.startswith("_")))
+    shown = sorted(namespace)
+    namespace["__dir__"] = lambda: shown
+    for name, right in (FUNCTIONS if module == "tidu" else IN_MODULES[module]).items():
+        if name not in namespace:
+            remedy = f"it is called {right}"
+            # Of a type of its own, as errors name the types of what they are given: zeros(2, dtype=td.float).
+            kind = type(f"{module}.{name} ({remedy})", (OtherName,), {})
+            namespace[name] = kind(f"module {module!r}", name, remedy)
+
+
+def add_other_methods(cls: type) -> None:
+    """To Tensor, where it has nothing of that name."""
+    remedies = {name: f"it is called {right}" for name, right in FUNCTIONS.items()}
+    remedies.update((name, f"it is a function: td.{name}(x, ..)") for name in NO_METHODS)
+    for name, remedy in remedies.items():
+        if not hasattr(cls, name):
+            setattr(cls, name, OtherName("'tidu.Tensor' object", name, remedy))

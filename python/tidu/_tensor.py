@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidu import _core
 from tidu import cuda as _cuda
 from tidu._core import Tensor
-from tidu._spellings import FUNCTIONS, NO_METHODS, OtherName
+from tidu._spellings import OtherName, add_other_methods
 from tidu.typing import DeviceLike, DTypeLike
 
 if TYPE_CHECKING:
@@ -138,7 +138,4 @@ for method in (
 # Not of this name above, where it would be the module's own.
 setattr(Tensor, "__dir__", _dir)  # noqa: B010
 
-# And not a __getattr__, which would bar the interpreter's short way to all methods.
-for other in (*FUNCTIONS, *NO_METHODS):
-    if not hasattr(Tensor, other):
-        setattr(Tensor, other, OtherName(other))
+add_other_methods(Tensor)

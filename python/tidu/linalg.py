@@ -1,7 +1,5 @@
 """Linear algebra of matrices and batches of them, under the array API standard's names, else NumPy's."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-
 from tidu._arguments import explain as _explain
 from tidu._core import (
     cross,
@@ -52,7 +50,7 @@ from tidu._core.linalg import (
 )
 from tidu._krylov import cg, gmres
 from tidu._matrix_functions import funm, funm_svd
-from tidu._spellings import missing_from as _missing_from
+from tidu._spellings import add_other_names as _add_other_names
 
 __all__ = [
     "Eigh",
@@ -106,5 +104,4 @@ __all__ = [
 
 _explain(globals(), ("cg", "funm", "funm_svd", "gmres"))
 
-if not _TYPE_CHECKING:
-    __getattr__ = _missing_from(__name__)
+_add_other_names(globals())

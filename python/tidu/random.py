@@ -9,8 +9,6 @@ range is a ValueError; of a tensor, whose values are not read for it, such eleme
 integers are drawn. Samples of real numbers have derivatives by their parameters, at fixed randomness.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-
 from tidu._core.random import bits, fold_in, key, normal, permutation, randint, split, uniform
 from tidu._samplers import (
     bernoulli,
@@ -36,7 +34,7 @@ from tidu._samplers import (
     truncated_normal,
     weibull,
 )
-from tidu._spellings import missing_from as _missing_from
+from tidu._spellings import add_other_names as _add_other_names
 
 __all__ = [
     "bernoulli",
@@ -71,5 +69,4 @@ __all__ = [
     "weibull",
 ]
 
-if not _TYPE_CHECKING:
-    __getattr__ = _missing_from(__name__)
+_add_other_names(globals())

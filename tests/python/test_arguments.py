@@ -316,28 +316,31 @@ def test_what_numpy_cannot_do_says_what_to_call(call, message):
 
 
 @pytest.mark.parametrize(
-    ("look_up", "own"),
+    ("use", "own"),
     [
-        (lambda x: td.long, "int64"),
-        (lambda x: td.bernoulli, "random.bernoulli"),
-        (lambda x: td.jit, "compile"),
+        (lambda x: td.ones(2, dtype=td.long), "int64"),
+        (lambda x: td.bernoulli(x), "random.bernoulli"),
+        (lambda x: td.jit(td.sin), "compile"),
         (lambda x: x.float, r"float32, as in x.astype\(td.float32\)"),
         (lambda x: x.add_, r"x \+= y"),
         (lambda x: x.data, r"detach\(\)"),
-        (lambda x: td.nn.utils, "td.optim, as in td.optim.clip_grad_norm_"),
-        (lambda x: td.nn.functional.pad, "td.pad"),
-        (lambda x: td.nn.init.xavier_uniform_, "xavier_uniform"),
-        (lambda x: td.optim.lr_scheduler, "td.optim itself, as in td.optim.StepLR"),
-        (lambda x: td.optim.CosineAnnealingLR, "CosineLR"),
-        (lambda x: td.optim.clip_grad_norm, "clip_grad_norm_"),
-        (lambda x: td.linalg.norm, "vector_norm or matrix_norm"),
-        (lambda x: td.random.PRNGKey, "key"),
+        (lambda x: td.nn.utils.clip_grad_norm_(x, 1), "td.optim, as in td.optim.clip_grad_norm_"),
+        (lambda x: td.nn.functional.pad(x, (1, 1)), "td.pad"),
+        (lambda x: td.nn.init.xavier_uniform_(x), "xavier_uniform"),
+        (lambda x: td.optim.lr_scheduler.StepLR, "td.optim itself, as in td.optim.StepLR"),
+        (lambda x: td.optim.CosineAnnealingLR(x), "CosineLR"),
+        (lambda x: td.optim.clip_grad_norm([x], 1), "clip_grad_norm_"),
+        (lambda x: td.linalg.norm(x), "vector_norm or matrix_norm"),
+        (lambda x: td.random.PRNGKey(0), "key"),
         (lambda x: td.lax.scan, "scan, cond"),
+        (lambda x: x.astype(td.half), "float16"),
+        (lambda x: x.to(td.double), "float64"),
+        (lambda x: x + td.permute, "permute_dims"),
     ],
 )
-def test_names_of_other_libraries(look_up, own):
-    with pytest.raises(AttributeError, match=rf"\(it is called {own}"):
-        look_up(td.ones(2))
+def test_names_of_other_libraries(use, own):
+    with pytest.raises((AttributeError, TypeError), match=rf"\(it is called {own}"):
+        use(td.ones(2))
 
 
 def test_functions_that_are_no_methods():

@@ -679,8 +679,35 @@ def python(code):
 def test_import_is_light():
     python(
         "import sys, tidu\n"
-        "assert 'numpy' not in sys.modules and 'tidu.nn' not in sys.modules\n"
+        "loaded = sorted(sys.modules)\n"
+        "assert not {'numpy', 'tidu.nn.layers', 'tidu.viz._graph'} & {*loaded}, loaded\n"
+        "assert tidu.nn.Linear(2, 3)(tidu.ones(2)).shape == (3,) and 'tidu.nn.layers' in sys.modules\n"
         "assert 'libcuda' not in open('/proc/self/maps').read()"
+    )
+
+
+def test_threads_that_use_a_module_first_get_the_same():
+    python(
+        "import sys, threading, tidu as td\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "got = []\n"
+        "use = lambda: got.append((td.nn.Linear, td.optim.SGD, td.data.DataLoader))\n"
+        "threads = [threading.Thread(target=use) for _ in range(8)]\n"
+        "for t in threads: t.start()\n"
+        "for t in threads: t.join()\n"
+        "import tidu.nn.layers\n"
+        "assert len(got) == 8 and len({*got}) == 1 and got[0][0] is tidu.nn.layers.Linear\n"
+        "assert sys.modules['tidu.nn'] is td.nn and type(td.nn) is type(sys)\n"
+    )
+
+
+def test_names_that_are_imported_all_at_once():
+    python(
+        "from tidu import *\n"
+        "assert float is type(1.0) and sin(ones(2)).shape == (2,)\n"
+        "assert nn.Linear(2, 3)(ones(2)).shape == (3,)\n"
+        "from tidu.nn.functional import *\n"
+        "assert relu(-ones(2)).sum().item() == 0\n"
     )
 
 

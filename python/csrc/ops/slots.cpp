@@ -131,7 +131,7 @@ py::list Parameters::names_from(size_t first) const {
 
 void Parameters::fail_type(size_t i, const std::string& expected, PyObject* given) const {
   throw py::type_error(str("[", op_, "] the argument '", PyUnicode_AsUTF8(names_[i]), "' must be ", expected,
-                           ", not ", py::str(py::type::of(given)).cast<std::string>()));
+                           ", not ", name_of_type(given)));
 }
 
 void Parameters::fail_value(size_t i, std::string_view reason) const {

@@ -1,9 +1,7 @@
 """Neural networks: modules, functions, initialisers."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-
 from .._arguments import explain as _explain
-from .._spellings import missing_from as _missing_from
+from .._spellings import add_other_names as _add_other_names
 from . import functional, init
 from .attention import (
     MultiheadAttention,
@@ -283,5 +281,4 @@ __all__ = [
 
 _explain(globals(), __all__)
 
-if not _TYPE_CHECKING:
-    __getattr__ = _missing_from(__name__)
+_add_other_names(globals())

@@ -1,7 +1,5 @@
 """Losses and the functions behind the layers."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-
 from .. import (
     elu,
     hardtanh,
@@ -18,7 +16,7 @@ from .. import (
 )
 from .._arguments import explain as _explain
 from .._core import _training
-from .._spellings import missing_from as _missing_from
+from .._spellings import add_other_names as _add_other_names
 from ._attention import scaled_dot_product_attention
 from .ctc import ctc_loss
 from .gumbel import gumbel_softmax
@@ -210,5 +208,4 @@ unfold = _training.unfold
 
 _explain(globals(), ("ctc_loss", "gumbel_softmax", "scaled_dot_product_attention"))
 
-if not _TYPE_CHECKING:
-    __getattr__ = _missing_from(__name__)
+_add_other_names(globals())

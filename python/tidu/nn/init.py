@@ -1,10 +1,8 @@
 """First values of parameters, from explicit keys."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-
 from .. import full, ones, random, zeros
 from .._core import _training as training
-from .._spellings import missing_from as _missing_from
+from .._spellings import add_other_names as _add_other_names
 
 __all__ = [
     "full",
@@ -25,5 +23,4 @@ uniform = random.uniform
 xavier_normal = training.xavier_normal
 xavier_uniform = training.xavier_uniform
 
-if not _TYPE_CHECKING:
-    __getattr__ = _missing_from(__name__)
+_add_other_names(globals())

@@ -1,10 +1,8 @@
 """Optimisers, learning rate schedules, averages of parameters, clipping; minimisation, fits and roots."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-
 from .._arguments import explain as _explain
 from .._core._training import clip_grad_norm_, clip_grad_value_
-from .._spellings import missing_from as _missing_from
+from .._spellings import add_other_names as _add_other_names
 from .averaging import AveragedModel
 from .fitters import GaussNewton, LevenbergMarquardt
 from .formulas import Adadelta, Adagrad, Adamax, Lion, Muon, NAdam, RAdam, orthogonalize
@@ -78,5 +76,4 @@ __all__ = [
 
 _explain(globals(), __all__)
 
-if not _TYPE_CHECKING:
-    __getattr__ = _missing_from(__name__)
+_add_other_names(globals())
