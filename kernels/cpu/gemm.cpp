@@ -1,7 +1,9 @@
 // Products of matrices in tiles that stay in registers: an element of a times vectors of b, added up.
 //
 // Rows of b are copied side by side where they serve many tiles, or lie in columns. a is read element by
-// element, and where it is, unless those of a row lie apart and serve many tiles.
+// element, and where it is, unless those of a row lie apart and serve many tiles. Strides are constants where
+// they can be and rows are taken by fours: what else counts them is a tenth of a tile's instructions, which a
+// core that two threads share has no room for.
 #include "kernels/cpu/gemm.h"
 
 #include <algorithm>
@@ -116,28 +118,32 @@ constexpr int most_rows(int vectors) {
 template <class T> struct Tile {
   int64_t depth;
   const T* a;
-  int64_t a_row, a_step;
+  int64_t a_row, a_step;            // one of them is 1
   const int64_t *a_rows, *a_steps;  // or where these say
   const T* b;
   int64_t b_step;
-  int64_t
-      ahead;  // elements from a row of b, which is there as a whole, to that to be fetched meanwhile, or 0
-  bool b_padded;  // the last vector is there as a whole
+  bool b_copied;  // that of all vectors, the last of which is there as a whole
+  // Elements from a row of b, which is there as a whole, to that to be fetched meanwhile, or 0.
+  int64_t ahead;
   T* c;
   int64_t leading;
   int64_t last;  // elements of the last vector
   bool adds;
 };
 
-enum class Reads { ahead, whole, masked, scattered };
+// Neighbours are elements of a row of a, or of a column, or none.
+enum class Left { along, across, scattered };
+// Rows of b lie side by side; or where they are: the last vector in part, or others to be fetched.
+enum class Right { copied, cut, ahead };
 
-template <class T, int rows, int vectors, Reads reads> HWY_INLINE void sum_tile(const Tile<T>& tile) {
+template <class T, int rows, int vectors, Left of_a, Right of_b>
+HWY_NOINLINE void sum_tile(const Tile<T>& tile) {
   using Vector = hn::Vec<Tag<T>>;
   const Tag<T> d;
   constexpr int64_t n = kLanes<T>, kLine = std::max<int64_t>(1, 64 / (n * sizeof(T)));  // vectors in one
   const auto mask = hn::FirstN(d, static_cast<size_t>(tile.last));
   T* const c = tile.c;
-  const int64_t leading = tile.leading;
+  const int64_t leading = tile.leading, depth = tile.depth, ahead = tile.ahead;
   Vector sums[rows][vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
@@ -145,21 +151,22 @@ template <class T, int rows, int vectors, Reads reads> HWY_INLINE void sum_tile(
     for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(d);
   }
   const T *a = tile.a, *b = tile.b;
-  const int64_t a_row = tile.a_row, a_step = tile.a_step, b_step = tile.b_step, ahead = tile.ahead;
+  const int64_t a_row = of_a == Left::across ? 1 : tile.a_row, a_step = of_a == Left::along ? 1 : tile.a_step,
+                b_step = of_b == Right::copied ? vectors * n : tile.b_step;
   const T* scattered[rows];
-  for (int r = 0; reads == Reads::scattered && r < rows; ++r) scattered[r] = a + tile.a_rows[r];
-  for (int64_t k = 0; k < tile.depth; ++k, a += a_step, b += b_step) {
-    for (int64_t v = 0; reads == Reads::ahead && v < vectors; v += kLine) hwy::Prefetch(b + ahead + v * n);
+  for (int r = 0; of_a == Left::scattered && r < rows; ++r) scattered[r] = a + tile.a_rows[r];
+#pragma GCC unroll 4
+  for (int64_t k = 0; k < depth; ++k, a += a_step, b += b_step) {
+    for (int64_t v = 0; of_b == Right::ahead && v < vectors; v += kLine) hwy::Prefetch(b + ahead + v * n);
     Vector right[vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
-      right[v] = reads == Reads::masked && v == vectors - 1 ? hn::MaskedLoad(mask, d, b + v * n)
-                                                            : hn::LoadU(d, b + v * n);
+      right[v] = of_b == Right::cut && v == vectors - 1 ? hn::MaskedLoad(mask, d, b + v * n)
+                                                        : hn::LoadU(d, b + v * n);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
-      const Vector left =
-          hn::Set(d, reads == Reads::scattered ? scattered[r][tile.a_steps[k]] : a[r * a_row]);
+      const Vector left = hn::Set(d, of_a == Left::scattered ? scattered[r][tile.a_steps[k]] : a[r * a_row]);
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(left, right[v], sums[r][v]);
     }
@@ -182,11 +189,16 @@ template <class T, int rows, int vectors, Reads reads> HWY_INLINE void sum_tile(
        [&](Vector sum, T* at) { hn::BlendedStore(sum, mask, d, at); });
 }
 
+template <class T, int rows, int vectors, Left of_a> void write_tile(const Tile<T>& tile) {
+  if (tile.b_copied) return sum_tile<T, rows, vectors, of_a, Right::copied>(tile);
+  tile.ahead ? sum_tile<T, rows, vectors, of_a, Right::ahead>(tile)
+             : sum_tile<T, rows, vectors, of_a, Right::cut>(tile);
+}
+
 template <class T, int rows, int vectors> void write_tile(const Tile<T>& tile) {
-  if (tile.a_rows) return sum_tile<T, rows, vectors, Reads::scattered>(tile);
-  if (tile.ahead) return sum_tile<T, rows, vectors, Reads::ahead>(tile);
-  tile.b_padded ? sum_tile<T, rows, vectors, Reads::whole>(tile)
-                : sum_tile<T, rows, vectors, Reads::masked>(tile);
+  if (tile.a_rows) return sum_tile<T, rows, vectors, Left::scattered, Right::copied>(tile);
+  tile.a_step == 1 ? write_tile<T, rows, vectors, Left::along>(tile)
+                   : write_tile<T, rows, vectors, Left::across>(tile);
 }
 
 // For each number of rows.
@@ -242,26 +254,45 @@ void copy_rows(const T* b, int64_t stride, int64_t depth, const Panel<T>* panels
   }
 }
 
-// The elements of each column of a tile, columns kMostRows apart; `whole` where so many rows are there.
+constexpr int64_t kMostDepth = 256;
+constexpr int64_t kMostPanels = kGemmPanels / (kMostDepth * kMostVectors * 64);
+// Tiles whose elements of a are copied at once: lines of the cache are used whole, and pages turned to once.
+constexpr int64_t kTiles = 8;
+static_assert(kGemmTiles == kTiles * kMostRows * kMostDepth * 8);
+
+// The elements of each column of tiles `begin` to `end`, columns of one kMostRows apart.
 template <class T>
-void copy_columns(const T* a, const GemmFactor& left, int64_t depth, int64_t rows, bool whole, T* to) {
+void copy_tiles(const T* a, const GemmFactor& left, int64_t depth, const Pieces& rows, int64_t begin,
+                int64_t end, T* to) {
   constexpr int kRows = most_rows(kMostVectors);
+  constexpr int64_t kLine = 64 / sizeof(T);
   const hn::CappedTag<T, kRows> d;
   const int64_t stride = left.column_stride;
-  if (whole && rows <= kRows && left.row_stride == 1) {
-    for (int64_t k = 0; k < depth; ++k) {
-      if (k + 2 * kAhead < depth) hwy::Prefetch(a + (k + 2 * kAhead) * stride);
-      for (size_t i = 0; i < kRows; i += hn::Lanes(d))
-        hn::StoreU(hn::LoadU(d, a + k * stride + i), d, to + k * kMostRows + i);
+  // Up to this, so many elements are neighbours and there as a whole.
+  int64_t whole = end;
+  while (whole > begin &&
+         (left.row_stride != 1 || rows.size(whole - 1) > kRows || rows.begin(whole - 1) + kRows > rows.n))
+    --whole;
+  for (int64_t k = 0; whole > begin && k < depth; ++k) {
+    const T* const column = a + k * stride;
+    for (int64_t i = rows.begin(begin); k + 2 * kAhead < depth && i < rows.begin(whole); i += kLine)
+      hwy::Prefetch(column + 2 * kAhead * stride + i);
+    for (int64_t tile = begin; tile < whole; ++tile) {
+      T* const at = to + ((tile - begin) * depth + k) * kMostRows;
+      for (int64_t i = 0; i < kRows; i += static_cast<int64_t>(hn::Lanes(d)))
+        hn::StoreU(hn::LoadU(d, column + rows.begin(tile) + i), d, at + i);
     }
-    return;
   }
-  for (int64_t k = 0; k < depth; ++k) {
-    for (int64_t i = 0; i < rows; ++i) to[k * kMostRows + i] = a[k * stride + i * left.row_stride];
+  for (int64_t tile = whole; tile < end; ++tile) {
+    const T* const from = a + rows.begin(tile) * left.row_stride;
+    T* const at = to + (tile - begin) * depth * kMostRows;
+    for (int64_t k = 0; k < depth; ++k) {
+      for (int64_t i = 0; i < rows.size(tile); ++i)
+        at[k * kMostRows + i] = from[k * stride + i * left.row_stride];
+    }
   }
 }
 
-constexpr int64_t kMostDepth = 256, kMostPanels = kGemmWorkspace / (kMostDepth * kMostVectors * 64);
 // Up to so many rows, fewer where b's rows lie more bytes apart than that, or of so few elements b is read
 // where it is.
 constexpr int64_t kFewRows = 128, kFewerRows = 8, kLong = 1 << 14, kSmall = 20000;
@@ -303,19 +334,19 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
         copy_rows(b + k * right.row_stride, right.row_stride, depth, panels.data(), parts.count,
                   static_cast<T*>(workspace));
       const Pieces rows(size.rows, most_rows(static_cast<int>(parts.size(parts.count - 1))));
-      const bool gathers = left.column_stride != 1 && !scattered &&
-                           parts.count > (left.column_stride * int64_t{sizeof(T)} < kApart ? kFewPanels : 1);
-      HWY_ALIGN T copied[kMostDepth * kMostRows];
+      const bool far = left.column_stride * int64_t{sizeof(T)} >= kApart;
+      const bool gathers = !scattered && left.column_stride != 1 &&
+                           (left.row_stride != 1 || parts.count > (far ? 1 : kFewPanels));
+      T* const tiles = static_cast<T*>(workspace) + kGemmPanels / int64_t{sizeof(T)};
       for (int64_t r = 0; r < rows.count; ++r) {
-        const int64_t row = rows.begin(r), count = rows.size(r);
-        const T* of_a = a + row * left.row_stride + k * left.column_stride;
-        if (gathers) {
-          copy_columns(of_a, left, depth, count, row + kMostRows <= size.rows, copied);
-          of_a = copied;
-        }
+        const int64_t row = rows.begin(r), count = rows.size(r), tile_of_copy = r % kTiles;
+        if (gathers && tile_of_copy == 0)
+          copy_tiles(a + k * left.column_stride, left, depth, rows, r, std::min(r + kTiles, rows.count),
+                     tiles);
+        const T* const of_a = gathers ? tiles + tile_of_copy * depth * kMostRows
+                                      : a + row * left.row_stride + k * left.column_stride;
         for (int64_t p = 0; p < parts.count; ++p) {
           const auto& [of_b, column, vectors, columns] = panels[static_cast<size_t>(p)];
-          const bool whole = copies || columns == vectors * n;
           const int64_t b_step = copies ? vectors * n : right.row_stride;
           const Tile<T> tile{.depth = depth,
                              .a = of_a,
@@ -325,9 +356,8 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
                              .a_steps = scattered ? left.columns + k : nullptr,
                              .b = of_b,
                              .b_step = b_step,
-                             // Copies lie side by side: the end of one fetches the next.
-                             .ahead = fetches && whole ? kAhead * b_step : 0,
-                             .b_padded = whole,
+                             .b_copied = copies,
+                             .ahead = fetches && columns == vectors * n ? kAhead * b_step : 0,
                              .c = static_cast<T*>(result) + row * leading + column,
                              .leading = leading,
                              .last = columns - (vectors - 1) * n,
