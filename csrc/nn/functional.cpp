@@ -12,6 +12,7 @@
 #include "ops/creation.h"
 #include "ops/indexing.h"
 #include "ops/linalg.h"
+#include "ops/pointwise.h"
 #include "ops/random.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
@@ -252,9 +253,11 @@ Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targ
     }
     positive = t * widened(pos_weight);
   }
-  const Tensor losses = multiply_no_nan(softplus(-x), positive) + multiply_no_nan(softplus(x), 1 - t);
-  return reduce(weighted(losses, weight, "binary_cross_entropy_with_logits"), reduction,
-                dtype_of_all({logits, targets, pos_weight, weight}));
+  const auto loss_of = [](const auto& logit, const auto& target, const auto& is_positive) {
+    return multiply_no_nan(softplus(-logit), is_positive) + multiply_no_nan(softplus(logit), 1 - target);
+  };
+  return reduce(weighted(pointwise(loss_of, x, t, positive), weight, "binary_cross_entropy_with_logits"),
+                reduction, dtype_of_all({logits, targets, pos_weight, weight}));
 }
 
 Tensor mse_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) {
@@ -270,19 +273,22 @@ Tensor l1_loss(const Tensor& prediction, const Tensor& target, Reduction reducti
 Tensor huber_loss(const Tensor& prediction, const Tensor& target, double delta, Reduction reduction) {
   const Tensor residual = residual_of(prediction, target, "huber_loss");
   if (!(delta > 0)) fail<ValueError>("[huber_loss] delta must be positive, not ", delta);
-  const Tensor distance = abs(residual);
-  return reduce(where(distance <= delta, 0.5 * square(residual), delta * (distance - 0.5 * delta)), reduction,
-                promote(prediction.dtype(), target.dtype()));
+  const auto loss_of = [&](const auto& r) {  // r^2 / 2 near 0
+    const auto held = hardtanh(r, {-delta, delta});
+    return held * (r - 0.5 * held);
+  };
+  return reduce(pointwise(loss_of, residual), reduction, promote(prediction.dtype(), target.dtype()));
 }
 
 Tensor smooth_l1_loss(const Tensor& prediction, const Tensor& target, double beta, Reduction reduction) {
   const Tensor residual = residual_of(prediction, target, "smooth_l1_loss");
   if (!(beta >= 0)) fail<ValueError>("[smooth_l1_loss] beta must be at least 0, not ", beta);
-  const Tensor distance = abs(residual);
-  const Tensor losses =
-      beta == 0 ? distance
-                : where(distance < beta, 0.5 * residual * (residual / beta), distance - 0.5 * beta);
-  return reduce(losses, reduction, dtype_of_all({prediction, target}));
+  const auto loss_of = [&](const auto& r) {  // r^2 / (2 beta) near 0
+    const auto held = hardtanh(r, {-beta, beta});
+    return held / beta * (r - 0.5 * held);
+  };
+  return reduce(beta == 0 ? abs(residual) : pointwise(loss_of, residual), reduction,
+                dtype_of_all({prediction, target}));
 }
 
 Tensor kl_div(const Tensor& x, const Tensor& target, Reduction reduction, bool log_target) {

@@ -14,6 +14,7 @@
 #include "ops/linalg.h"
 #include "ops/matmul.h"
 #include "ops/parts.h"
+#include "ops/pointwise.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
 
@@ -86,6 +87,11 @@ Tensor clip(const Tensor& x, const std::optional<Operand>& low, const std::optio
   };
   if ((low || high) && x.dtype() != DType::bool_ && !is_complex(x.dtype()) && !is_seen(x) && is_plain(low) &&
       is_plain(high)) {
+    const auto is_number = [](const std::optional<Operand>& bound) { return bound && !bound->tensor(); };
+    if (is_floating(x.dtype()) && is_number(low) && is_number(high)) {
+      const double least = low->scalar().to_double(), largest = high->scalar().to_double();
+      return pointwise([&](const auto& y) { return minimum(largest, maximum(least, y)); }, x);
+    }
     const Tensor above = low ? maximum(*low, x) : x;
     return high ? minimum(*high, above) : above;
   }
@@ -100,9 +106,12 @@ Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> positive,
   if (is_complex(x.dtype())) return view_as_complex(nan_to_num(view_as_real(x), nan, positive, negative));
   if (!is_floating(x.dtype())) return copy(x);
   const double largest = largest_of(x.dtype());
-  const Tensor numbers = where(isnan(x), nan, x);
-  const Tensor above = where(isposinf(x), positive.value_or(largest), numbers);
-  return where(isneginf(x), negative.value_or(-largest), above);
+  const double above = positive.value_or(largest), below = negative.value_or(-largest);
+  return pointwise(
+      [&](const auto& y) {
+        return where(y == -INFINITY, below, where(y == INFINITY, above, where(isnan(y), nan, y)));
+      },
+      x);
 }
 
 Tensor isclose(const Operand& a, const Operand& b, double rtol, double atol, bool equal_nan) {
@@ -111,9 +120,12 @@ Tensor isclose(const Operand& a, const Operand& b, double rtol, double atol, boo
   const DType meeting = Pair::meeting_of(a, b);
   const bool single = meeting == DType::float32 || is_narrow(meeting);
   const auto [x, y] = Pair(a, b, is_complex(meeting) ? meeting : single ? DType::float32 : DType::float64);
-  const Tensor near = logical_and(abs(x - y) <= atol + rtol * abs(y), isfinite(y));
-  const Tensor close = logical_or(near, x == y);
-  return equal_nan ? logical_or(close, logical_and(isnan(x), isnan(y))) : close;
+  const auto near = [&](const auto& v, const auto& w) {
+    return logical_or(logical_and(abs(v - w) <= atol + rtol * abs(w), isfinite(w)), v == w);
+  };
+  const auto both_nan = [](const auto& v, const auto& w) { return logical_and(isnan(v), isnan(w)); };
+  const Tensor close = pointwise(near, x, y);
+  return equal_nan ? logical_or(close, pointwise(both_nan, x, y)) : close;
 }
 
 Tensor array_equal(const Tensor& a, const Tensor& b, bool equal_nan) {
@@ -136,16 +148,22 @@ Tensor isneginf(const Tensor& x) {
 
 namespace {
 
-template <auto extreme> Tensor of_numbers(const Operand& a, const Operand& b) {
+template <class Extreme> Tensor of_numbers(const Operand& a, const Operand& b, const Extreme& extreme) {
   const auto [x, y] = Pair(a, b);
-  const Tensor result = extreme(x, y);
-  return is_floating(x.dtype()) ? where(isnan(x), y, where(isnan(y), x, result)) : result;
+  if (!is_floating(x.dtype())) return extreme(x, y);
+  return pointwise(
+      [&](const auto& v, const auto& w) { return where(isnan(v), w, where(isnan(w), v, extreme(v, w))); }, x,
+      y);
 }
 
 }  // namespace
 
-Tensor fmax(const Operand& a, const Operand& b) { return of_numbers<maximum>(a, b); }
-Tensor fmin(const Operand& a, const Operand& b) { return of_numbers<minimum>(a, b); }
+Tensor fmax(const Operand& a, const Operand& b) {
+  return of_numbers(a, b, [](const auto& x, const auto& y) { return maximum(x, y); });
+}
+Tensor fmin(const Operand& a, const Operand& b) {
+  return of_numbers(a, b, [](const auto& x, const auto& y) { return minimum(x, y); });
+}
 
 // Of floats by sizes, whose remainder is exact; of integers, whose sizes may not be there, by the remainder
 // with the sign of b.
@@ -153,8 +171,9 @@ Tensor fmod(const Operand& a, const Operand& b) {
   const auto [x, y] = Pair(a, b);
   check_numbers(x, "fmod");
   if (is_floating(x.dtype())) {
-    const Tensor rest = remainder(abs(x), abs(y));
-    return where(x < 0, -rest, rest);
+    const auto with_sign = [](const auto& v, const auto& rest) { return where(v < 0, -rest, rest); };
+    return pointwise([&](const auto& v, const auto& w) { return with_sign(v, remainder(abs(v), abs(w))); }, x,
+                     y);
   }
   const Tensor rest = remainder(x, y);
   return where(logical_and(rest != 0, (rest < 0) != (x < 0)), rest - y, rest);
@@ -169,15 +188,17 @@ Tensor lcm(const Operand& a, const Operand& b) {
 Tensor logaddexp2(const Operand& a, const Operand& b) {
   const DType dtype = floating_meeting(a, b);
   const auto [x, y] = Pair(a, b, dtype);
-  constexpr double log_2 = 0.69314718055994530942;
-  return astype(logaddexp(widened(x) * log_2, widened(y) * log_2) / log_2, dtype);
+  const double log_2 = 0.69314718055994530942;
+  const auto compute = [&](const auto& v, const auto& w) { return logaddexp(v * log_2, w * log_2) / log_2; };
+  return astype(pointwise(compute, widened(x), widened(y)), dtype);
 }
 
 Tensor heaviside(const Operand& a, const Operand& b) {
   const auto [x, y] = Pair(a, b);
   check_numbers(x, "heaviside");
-  const Tensor step = where(x == 0, y, astype(x > 0, x.dtype()));
-  return is_floating(x.dtype()) ? where(isnan(x), x, step) : step;
+  const auto step = [](const auto& v, const auto& w) { return where(v == 0, w, astype(v > 0, v.dtype())); };
+  if (!is_floating(x.dtype())) return step(x, y);
+  return pointwise([&](const auto& v, const auto& w) { return where(isnan(v), v, step(v, w)); }, x, y);
 }
 
 Tensor float_power(const Operand& a, const Operand& b) {
@@ -186,38 +207,49 @@ Tensor float_power(const Operand& a, const Operand& b) {
   return pow(x, y);
 }
 
-// In float64, whose powers of 2 are exact. Of float64 in three factors where one would leave the range; the
-// first products are exact, since the result is not below the normal numbers then or nothing is left of it.
+// By powers of 2, which are exact: by one, or by three where that would leave the range; the first products
+// are exact, since the result is not below the normal numbers then or nothing is left of it.
 Tensor ldexp(const Operand& a, const Operand& b) {
   const bool integers = b.tensor() ? !is_floating(b.tensor()->dtype()) : b.scalar_kind() != Kind::floating;
   if (!integers) fail<DTypeError>("[ldexp] the exponents must be integers (convert them with astype)");
   const Operand without_kind(0);
   const DType dtype = a.tensor() ? floating_meeting(a, without_kind) : kDefaultFloat;
-  const auto [given, exponents] = Pair(a, b, DType::float64);
-  const Tensor n = clip(exponents, -2200, 2200);
-  if (dtype != DType::float64) return astype(given * exp2(clip(n, -600, 600)), dtype);
-  const Tensor third = where(abs(n) <= 1000, 0.0, trunc(n / 3)), power = exp2(third);
-  return given * power * power * exp2(n - 2 * third);
+  const bool wide = dtype == DType::float64;
+  const auto [given, exponents] = Pair(a, b, wide ? DType::float64 : DType::float32);
+  const double most = wide ? 2200 : 330, few = wide ? 1000 : 120;
+  const auto scaled = [&](const auto& x, const auto& exponent) {
+    const auto n = minimum(most, maximum(-most, exponent));
+    const auto third = where(abs(n) <= few, 0, trunc(n / 3)), power = exp2(third);
+    return x * power * power * exp2(n - 2 * third);
+  };
+  return astype(pointwise(scaled, given, exponents), dtype);
 }
 
-// A step of more than half a unit in the last place and at most one, which rounding takes to the neighbour;
-// in float64, whose least numbers are first made normal.
+// A step of more than half a unit in the last place and at most one, which rounding takes to the neighbour.
+// Numbers of 16 bits are in float32, and the least of others first made normal.
 Tensor nextafter(const Operand& a, const Operand& b) {
   const DType dtype = floating_meeting(a, b);
   const auto [from, to] = Pair(a, b, dtype);
-  const bool wide = dtype == DType::float64;
-  const double scale = wide ? 0x1p60 : 1;
+  const bool wide = dtype == DType::float64, narrow = is_narrow(dtype);
+  const double scale = wide                      ? 0x1p60
+                       : dtype == DType::float16 ? 1
+                                                 : 0x1p40,
+               small = wide ? 0x1p-900 : 0x1p-80;
+  const double largest = largest_of(dtype);
   const auto [half_unit, least] = dtype == DType::float16    ? std::pair(0x1p-11, 0x1p-24)
                                   : dtype == DType::bfloat16 ? std::pair(0x1p-8, 0x1p-133)
                                   : dtype == DType::float32  ? std::pair(0x1p-24, 0x1p-149)
                                                              : std::pair(0x1p-53, 0x1p-1074);
-  const Tensor x = astype(from, DType::float64), y = astype(to, DType::float64);
-  const Tensor unit = where(abs(x) < 0x1p-900, scale, 1.0), scaled = x * unit;
-  const Tensor step = maximum(abs(scaled) * (half_unit * (1 + 0x1p-20)), 0.75 * least * scale);
-  const Tensor direction = astype(y > x, DType::float64) - astype(y < x, DType::float64);
-  const Tensor next = (scaled + stop_gradient(multiply_no_nan(direction, step))) / unit;
-  const Tensor inward = where(logical_and(isinf(x), x != y), copysign(largest_of(dtype), x), next);
-  return astype(where(logical_or(isnan(y), x == y), y, inward), dtype);  // of zeros the sign of b
+  const double relative = half_unit * (1 + (narrow ? 0x1p-10 : 0x1p-20)), absolute = 0.75 * least * scale;
+  const auto next = [&](const auto& x, const auto& y) {
+    const auto unit = where(abs(x) < small, scale, number_like(x, 1)), scaled = x * unit;
+    const auto step = maximum(abs(scaled) * relative, absolute);
+    const auto direction = astype(y > x, x.dtype()) - astype(y < x, x.dtype());
+    const auto moved = (scaled + stop_gradient(multiply_no_nan(direction, step))) / unit;
+    const auto inward = where(logical_and(isinf(x), x != y), copysign(largest, x), moved);
+    return where(logical_or(isnan(y), x == y), y, inward);  // of zeros the sign of b
+  };
+  return astype(pointwise(next, widened(from), widened(to)), dtype);
 }
 
 Tensor lerp(const Operand& start, const Operand& end, const Operand& weight) {
@@ -225,36 +257,54 @@ Tensor lerp(const Operand& start, const Operand& end, const Operand& weight) {
   const DType meeting = result_type(all), dtype = is_inexact(meeting) ? meeting : kDefaultFloat;
   const DType computed = is_narrow(dtype) ? DType::float32 : dtype;
   const auto [first, last] = Pair(start, end, computed);
-  const Tensor share = Pair(weight, first, computed).a, distance = last - first;
-  return astype(where(real(share) < 0.5, first + share * distance, last - distance * (1 - share)), dtype);
+  // By half of the distance, which may leave the range.
+  const auto half_of = [](const auto& x, const auto& y) { return 0.5 * y - 0.5 * x; };
+  if (!weight.tensor() && weight.scalar_kind() != Kind::complex && !weight.later()) {
+    const double twice = 2 * weight.scalar().to_double();
+    const auto between = [&](const auto& x, const auto& y) {
+      return twice < 1 ? x + twice * half_of(x, y) : y - half_of(x, y) * (2 - twice);
+    };
+    return astype(pointwise(between, first, last), dtype);
+  }
+  const auto between = [&](const auto& x, const auto& y, const auto& share) {
+    const auto half = half_of(x, y), twice = share + share;
+    return where(real(share) < 0.5, x + twice * half, y - half * (2 - twice));
+  };
+  return astype(pointwise(between, first, last, Pair(weight, first, computed).a), dtype);
 }
 
 namespace {
 
-Tensor plus_scaled(const Tensor& x, const Tensor& term, double value, DType dtype, const char* op) {
-  if (is_inexact(term.dtype())) return astype(widened(x) + value * term, dtype);
-  if (value != std::trunc(value))
-    fail<ValueError>("[", op, "] the value ", value, " does not fit ", dtype, " (convert x to a float)");
-  return x + static_cast<int64_t>(value) * term;
+// x + value * term(a, b)
+template <class Term>
+Tensor plus_scaled(const Tensor& x, const Tensor& a, const Tensor& b, double value, DType dtype,
+                   const Term& term) {
+  const auto sum = [&](const auto& u, const auto& v, const auto& w) { return u + value * term(v, w); };
+  return astype(pointwise(sum, widened(x), widened(a), widened(b)), dtype);
 }
 
 }  // namespace
 
 Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, double value) {
   const Operand all[] = {x, a, b};
-  return plus_scaled(x, widened(a) * widened(b), value, result_type(all), "addcmul");
+  const DType dtype = result_type(all);
+  if (is_inexact(promote(a.dtype(), b.dtype())))
+    return plus_scaled(x, a, b, value, dtype, [](const auto& v, const auto& w) { return v * w; });
+  if (value != std::trunc(value))
+    fail<ValueError>("[addcmul] the value ", value, " does not fit ", dtype, " (convert x to a float)");
+  return x + static_cast<int64_t>(value) * (a * b);
 }
 
 Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, double value) {
   const Operand all[] = {x, a, b};
   const DType meeting = result_type(all);
-  return plus_scaled(x, widened(a) / widened(b), value, is_inexact(meeting) ? meeting : kDefaultFloat,
-                     "addcdiv");
+  return plus_scaled(x, a, b, value, is_inexact(meeting) ? meeting : kDefaultFloat,
+                     [](const auto& v, const auto& w) { return v / w; });
 }
 
 Tensor frac(const Tensor& x) {
   check_numbers(x, "frac");
-  return x - trunc(x);
+  return pointwise([](const auto& y) { return y - trunc(y); }, x);
 }
 Tensor deg2rad(const Tensor& x) {
   if (is_complex(x.dtype())) fail_complex("deg2rad", x);

@@ -9,13 +9,6 @@
 
 namespace tidu {
 
-// What `compute` makes of x as a float, or of complex x: of 16 bits in float32, and rounded once.
-template <class F> Tensor rounded_once(const Tensor& x, F compute) {
-  const DType dtype = is_inexact(x.dtype()) ? x.dtype() : kDefaultFloat;
-  const Tensor result = compute(widened(astype(x, dtype)));
-  return is_complex(dtype) ? result : astype(result, dtype);
-}
-
 // x, but low where it is below and then high where it is above; the derivative by x is 1 at both bounds. A
 // NaN among bounds is the result.
 Tensor clip(const Tensor& x, const std::optional<Operand>& low, const std::optional<Operand>& high);

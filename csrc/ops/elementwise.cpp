@@ -11,7 +11,7 @@
 #include "ops/complex.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
-#include "ops/handful.h"
+#include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -239,8 +239,7 @@ Definition row_of(Attributes attrs, int arity, Types types, Check check, Infer i
           .flops = flops};
 }
 
-// What derivatives say of parameters: p.negative_slope, and number_like(x, p.negative_slope) where no tensor
-// gives the dtype.
+// What derivatives say of parameters: p.negative_slope.
 struct no_parameters {};
 template <class Parameters> Parameters parameters_in(const Attrs& attrs) {
   if constexpr (std::is_same_v<Parameters, no_parameters>) {
@@ -249,7 +248,6 @@ template <class Parameters> Parameters parameters_in(const Attrs& attrs) {
     return parameters_from<Parameters>(attrs.as<ParameterAttrs>().values);
   }
 }
-Tensor number_like(const Tensor& x, double value) { return constant(value, x.dtype(), x.device()); }
 
 // sqrt(1 + x^2)
 template <class X> X beside_one(const X& x) {
@@ -281,63 +279,76 @@ template <class X> X slope_of_ndtri(const X& x, const X& y) {
                2.50662827463100050242 * exp(0.5 * square(y)));
 }
 
-// What the slopes of few elements are computed of.
+// What the slopes of a handful of elements are computed of.
 template <class T> struct FewCall {
+  handful::Handful<bool> condition;
   handful::Handful<T> inputs[3], outputs[1];
   const Attrs& attrs;
 };
 const Tensor& condition_of(const Call& call) { return call.inputs[0]; }
-template <class T> handful::Handful<bool> condition_of(const FewCall<T>& call) {
-  return {call.inputs[0].data(), call.inputs[0].size()};
+template <class T> const handful::Handful<bool>& condition_of(const FewCall<T>& call) {
+  return call.condition;
 }
 
+bool has_condition(const Call& call) { return call.inputs.size() == 3; }
+
 // Whether the product of a slope with t can be computed without calls, since nobody sees them.
-bool are_few(const Call& call, Reads reads, const Tensor& t) {
+bool can_be_handfuls(const Call& call, Reads reads, const Tensor& t) {
   const bool is_float = t.dtype() == DType::float32 || t.dtype() == DType::float64;
-  const bool is_few = 0 < t.numel() && t.numel() <= handful::kMost;
-  if (!is_float || !is_few || t.device().type != DeviceType::cpu) return false;
+  if (!is_float || t.numel() == 0) return false;
   const auto fits = [&](const Tensor& x, DType dtype) {
-    return x.dtype() == dtype && x.numel() == t.numel() && x.is_contiguous() && !x.is_abstract() &&
-           !is_seen(x);
+    return handful::can_be_elements(x, dtype, t.shape());
   };
   for (size_t i = 0; i < call.inputs.size(); ++i) {
-    const bool is_condition = i == 0 && call.inputs.size() == 3;
+    const bool is_condition = i == 0 && has_condition(call);
     if ((reads & input_bit(i)) && !fits(call.inputs[i], is_condition ? DType::bool_ : t.dtype()))
       return false;
   }
   return fits(t, t.dtype()) && (!(reads & (kOutput | kFineOutput)) || fits(call.outputs[0], t.dtype()));
 }
 
+// Of `size` elements from `begin` on.
 template <class T, class Rule>
-void multiply_few(const Call& call, const Rule& slope_of, const void* t, int64_t n, void* result) {
-  const auto elements = [&](std::span<const Tensor> tensors, size_t i) {
-    const bool is_known = i < tensors.size() && tensors[i].defined() && tensors[i].impl().storage;
-    return handful::Handful<T>(is_known ? tensors[i].raw_data() : nullptr, n);
+void multiply_few(const Call& call, const Rule& slope_of, const handful::Elements<T>& t, int64_t begin,
+                  int64_t size, T* result) {
+  const auto elements = [&]<class E>(std::type_identity<E>, std::span<const Tensor> tensors, size_t i) {
+    const bool is_known = i < tensors.size() && tensors[i].defined() && tensors[i].impl().storage &&
+                          tensors[i].dtype() == dtype_of<E>;
+    return is_known ? handful::Elements<E>(tensors[i]).at(begin, size) : handful::Handful<E>(nullptr, size);
   };
-  const auto slope =
-      slope_of(FewCall<T>{{elements(call.inputs, 0), elements(call.inputs, 1), elements(call.inputs, 2)},
-                          {elements(call.outputs, 0)},
-                          call.attrs});
+  constexpr std::type_identity<T> number;
+  const auto slope = slope_of(FewCall<T>{
+      elements(std::type_identity<bool>(), call.inputs.first(has_condition(call) ? 1 : 0), 0),
+      {elements(number, call.inputs, 0), elements(number, call.inputs, 1), elements(number, call.inputs, 2)},
+      {elements(number, call.outputs, 0)},
+      call.attrs});
+  const handful::Handful<T> factor = t.at(begin, size);
   if constexpr (std::is_same_v<decltype(slope), const handful::Handful<bool>>) {
-    const handful::Handful<T> zero(T(0), n);
-    const void* const operands[] = {slope.data(), t, zero.data()};
-    handful::tile<primitives::where, T>()(operands, result, n);
+    const handful::Handful<T> zero(T(0), size);
+    const void* const operands[] = {slope.data(), factor.data(), zero.data()};
+    handful::tile<primitives::where, T>()(operands, result + begin, size);
   } else {
-    const void* const operands[] = {slope.data(), t};
-    handful::tile<primitives::multiply_no_nan, T>()(operands, result, n);
+    const void* const operands[] = {slope.data(), factor.data()};
+    handful::tile<primitives::multiply_no_nan, T>()(operands, result + begin, size);
   }
+}
+
+template <class T, class Rule> Tensor multiply_by_handfuls(const Call& call, Tensor& t, bool is_last) {
+  const handful::Elements<T> factor(t);
+  Tensor result = is_last && is_free(t) ? std::move(t) : Tensor::empty(t.shape(), dtype_of<T>);
+  auto* const data = static_cast<T*>(result.raw_data());
+  handful::for_handfuls(result.numel(), [&](int64_t begin, int64_t size) {
+    multiply_few(call, Rule(), factor, begin, size, data);
+  });
+  return result;
 }
 
 template <Reads reads, class Rule> Partial partial_of(Rule) {
   return {Partial::expression, reads, [](const Call& call) -> Tensor { return Rule()(call); },
           [](const Call& call, Tensor& t, bool is_last) {
-            if (!are_few(call, reads, t)) return Tensor();
-            const void* const given = t.raw_data();
-            const bool is_float = t.dtype() == DType::float32;
-            Tensor result = is_last && is_free(t) ? std::move(t) : Tensor::empty(t.shape(), t.dtype());
-            const auto multiply = is_float ? multiply_few<float, Rule> : multiply_few<double, Rule>;
-            multiply(call, Rule(), given, result.numel(), result.raw_data());
-            return result;
+            if (!can_be_handfuls(call, reads, t)) return Tensor();
+            return t.dtype() == DType::float32 ? multiply_by_handfuls<float, Rule>(call, t, is_last)
+                                               : multiply_by_handfuls<double, Rule>(call, t, is_last);
           }};
 }
 
@@ -469,6 +480,8 @@ const std::vector<ElementwiseRow>& elementwise_table() {
   };
   return table;
 }
+
+Tensor number_like(const Tensor& x, double value) { return constant(value, x.dtype(), x.device()); }
 
 DType result_type(std::span<const Operand> operands) {
   DType dtype = DType::bool_;

@@ -71,6 +71,9 @@ class Operand {
   Scalar scalar_{false};
 };
 
+// A number as x has, in a tensor of shape ().
+Tensor number_like(const Tensor& x, double value);
+
 // The dtype in which operands meet.
 DType result_type(std::span<const Operand> operands);
 

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
+#include <memory>
 
 #include "kernels/cpu/elementwise.h"
 #include "ops/elementwise.h"
@@ -11,6 +14,11 @@ namespace tidu::handful {
 
 // A row's tile functions by dtype, which the cpu's kernels set.
 template <Primitive& row> inline const TileFunction* tiles = nullptr;
+
+// body(context, begin, end) for ranges of `total` elements, on the threads of the cpu's kernels, which set
+// it.
+inline void (*over_elements)(int64_t total, void (*body)(const void* context, int64_t begin, int64_t end),
+                             const void* context) = nullptr;
 
 // The dtype of elements that are known to be T.
 template <class T> struct TypeOf {
@@ -31,6 +39,7 @@ template <class T> class Handful {
   Handful(const Handful& other) : Handful(other.data_, other.size_) {
     if (other.data_ == other.own_) data_ = std::copy_n(other.own_, size_, own_) - size_;
   }
+  Handful& operator=(const Handful&) = delete;
 
   const T* data() const { return data_; }
   int64_t size() const { return size_; }
@@ -39,7 +48,7 @@ template <class T> class Handful {
  private:
   const T* data_;
   int64_t size_;
-  T own_[kMost];
+  alignas(64) T own_[kMost];  // as vectors are, which would lie in two lines of the cache
 };
 
 // --- Numbers among operands take the type and the size of the others.
@@ -51,9 +60,26 @@ template <class A, class B>
 concept Operands = !(is_number<A> && is_number<B>);
 template <class A, class B> using Common = typename ElementOf<std::conditional_t<is_number<A>, B, A>>::Type;
 
+// A number again and again. A thread keeps the last few, since each handful of a loop meets the same ones; a
+// row reads it before another is asked for.
+template <class T> const T* repeated(T number) {
+  struct Entry {
+    bool is_set = false;
+    T elements[kMost];
+  };
+  thread_local const auto recent = std::make_unique<Entry[]>(16);
+  const auto bits = std::bit_cast<std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>(number);
+  Entry& entry = recent[static_cast<uint64_t>(bits) * 0x9e3779b97f4a7c15u >> 60];
+  if (!entry.is_set || std::memcmp(&entry.elements[0], &number, sizeof number) != 0) {
+    std::fill_n(entry.elements, kMost, number);
+    entry.is_set = true;
+  }
+  return entry.elements;
+}
+
 template <class T, class X> decltype(auto) spread(const X& x, [[maybe_unused]] int64_t size) {
   if constexpr (is_number<X>) {
-    return Handful<T>(static_cast<T>(x), size);
+    return Handful<T>(static_cast<const void*>(repeated(static_cast<T>(x))), size);
   } else {
     return (x);
   }
@@ -108,14 +134,19 @@ TIDU_OPERATOR(-, subtract)
 TIDU_OPERATOR(*, multiply)
 TIDU_OPERATOR(/, divide)
 TIDU_OPERATOR(==, equal)
+TIDU_OPERATOR(!=, not_equal)
 TIDU_OPERATOR(<, less)
+TIDU_OPERATOR(<=, less_equal)
 TIDU_OPERATOR(>, greater)
+TIDU_OPERATOR(>=, greater_equal)
 #undef TIDU_OPERATOR
 
-// --- What else derivatives ask for.
+// --- What else is asked for.
 
 template <class T> const Handful<T>& widened(const Handful<T>& x) { return x; }
 template <class T> bool is_kept_narrow(const Handful<T>&) { return false; }
+template <class T> const Handful<T>& real(const Handful<T>& x) { return x; }
+template <class T> const Handful<T>& stop_gradient(const Handful<T>& x) { return x; }
 template <class T> Handful<T> number_like(const Handful<T>& x, double value) {
   return {static_cast<T>(value), x.size()};
 }

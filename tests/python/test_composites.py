@@ -461,3 +461,94 @@ def test_distances_at_zero_have_no_gradient():
     assert np.isfinite(to_array(gradient)).all()
     with pytest.raises(td.ShapeError, match=r"\[cdist\]"):
         td.cdist(x, td.ones((3, 3)))
+
+
+POINTWISE = {
+    "addcdiv": lambda x, y, p: td.addcdiv(x, y, p, value=0.7),
+    "addcmul": lambda x, y, p: td.addcmul(x, y, p, value=-2.5),
+    "celu": lambda x, y, p: td.nn.functional.celu(x, 0.8),
+    "clip": lambda x, y, p: td.clip(x, -1, 1.5),
+    "fmax": lambda x, y, p: td.fmax(x, y),
+    "fmin of a number": lambda x, y, p: td.fmin(x, 0.25),
+    "fmod": lambda x, y, p: td.fmod(x, p),
+    "frac": lambda x, y, p: td.frac(x),
+    "hardshrink": lambda x, y, p: td.nn.functional.hardshrink(x),
+    "hardsigmoid": lambda x, y, p: td.nn.functional.hardsigmoid(x),
+    "hardswish": lambda x, y, p: td.nn.functional.hardswish(x),
+    "heaviside": lambda x, y, p: td.heaviside(x, y),
+    "huber_loss": lambda x, y, p: td.nn.functional.huber_loss(x, y, reduction="none"),
+    "isclose": lambda x, y, p: td.isclose(x, y, equal_nan=True),
+    "ldexp": lambda x, y, p: td.ldexp(x, td.astype(td.clip(td.nan_to_num(y), -99, 99), td.int32)),
+    "lerp": lambda x, y, p: td.lerp(x, y, p),
+    "lerp by a number": lambda x, y, p: td.lerp(x, y, 0.8),
+    "logaddexp2": lambda x, y, p: td.logaddexp2(x, y),
+    "nan_to_num": lambda x, y, p: td.nan_to_num(x, 7),
+    "nextafter": lambda x, y, p: td.nextafter(x, y),
+    "selu": lambda x, y, p: td.nn.functional.selu(x),
+    "smooth_l1_loss": lambda x, y, p: td.nn.functional.smooth_l1_loss(x, y, beta=0.3, reduction="none"),
+    "softplus": lambda x, y, p: td.nn.functional.softplus(x, 2.0),
+    "softshrink": lambda x, y, p: td.nn.functional.softshrink(x),
+    "softsign": lambda x, y, p: td.nn.functional.softsign(x),
+    "tanhshrink": lambda x, y, p: td.nn.functional.tanhshrink(x),
+    "threshold": lambda x, y, p: td.nn.functional.threshold(x, 0.1, -3.0),
+    "with logits": lambda x, y, p: td.nn.functional.binary_cross_entropy_with_logits(x, p, reduction="none"),
+}
+
+
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+@pytest.mark.parametrize("name", POINTWISE)
+def test_composites_that_nobody_sees_have_the_bits_of_calls(name, dtype):
+    """They are computed a handful at a time; under a profile, which shows every call, by tensors."""
+    f = POINTWISE[name]
+    x, y = (rng.standard_normal((40, 1000)) * 3 for _ in range(2))
+    x[0, :8] = [0, -0.0, np.inf, -np.inf, np.nan, 1, 5e-324, 1e-45]
+    y[0, 3:9], y[0, 0] = [np.nan, 1, np.inf, -np.inf, 2, 3], np.nan
+    x, y, p = (td.tensor(a, dtype=dtype) for a in (x, y, rng.uniform(0.1, 1, (40, 1000))))
+    with td.profile():
+        want = f(x, y, p)
+    for part in ((), (slice(0, 1), slice(0, 9)), (0, 3), (slice(3, 5), slice(1, 400))):  # the last is no row
+        got = f(x[part], y[part], p[part])
+        assert got.dtype == want.dtype
+        assert to_array(got).tobytes() == to_array(want[part]).tobytes()
+    broadcast = f(td.broadcast_to(x[0, 5], (300,)), y[0, :300], p[0, :300])
+    with td.profile():
+        want = f(td.full((300,), 1, dtype=dtype), y[0, :300], p[0, :300])
+    assert to_array(broadcast).tobytes() == to_array(want).tobytes()
+
+
+TWO_OPERANDS = (
+    "addcmul",
+    "fmax",
+    "fmod",
+    "heaviside",
+    "isclose",
+    "lerp",
+    "lerp by a number",
+    "logaddexp2",
+    "nextafter",
+)
+
+
+@pytest.mark.parametrize("name", TWO_OPERANDS)
+def test_numbers_expanded_to_another_shape_broadcast(name):
+    f = POINTWISE[name]
+    number, row = td.tensor(2.5), td.tensor([1.0, 2.5, 3.0, 4.0])
+    column = td.broadcast_to(number, (3, 1))
+    for x, y in ((column, row), (column, row.reshape(1, 4)), (row, column), (row.reshape(1, 4), column)):
+        got, want = f(x, y, y), f(td.copy(x), td.copy(y), td.copy(y))
+        assert got.shape == (3, 4)
+        np.testing.assert_array_equal(to_array(got), to_array(want))
+    x = td.broadcast_to(number, (2,))
+    with pytest.raises(td.ShapeError):
+        f(x, row, row)
+
+
+def test_lerp_between_numbers_whose_distance_leaves_the_range():
+    for largest, dtype in ((3e38, td.float32), (1.7e308, td.float64)):
+        a, b = td.tensor([-largest, largest], dtype=dtype), td.tensor([largest, -largest], dtype=dtype)
+        for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
+            want = np.array([-1, 1]) * (1 - 2 * weight) * largest
+            np.testing.assert_allclose(to_array(td.lerp(a, b, weight)), want, rtol=1e-6)
+            np.testing.assert_allclose(
+                to_array(td.lerp(a, b, td.tensor([weight], dtype=dtype))), want, rtol=1e-6
+            )

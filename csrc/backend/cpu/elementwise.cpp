@@ -176,6 +176,10 @@ void register_elementwise_kernels() {
   };
   chosen_rows = HWY_DYNAMIC_DISPATCH(rows)().data();
   register_rows(table, std::make_index_sequence<std::size(table)>());
+  handful::over_elements = [](int64_t total, void (*body)(const void*, int64_t, int64_t),
+                              const void* context) {
+    parallel_elements(total, [&](int64_t begin, int64_t end) { body(context, begin, end); });
+  };
   const TileRow* row = chosen_rows;
 #define UNARY(name, ...) handful::tiles<primitives::name> = row++->tiles.data();
 #define BINARY UNARY
