@@ -211,6 +211,11 @@ def betaincinv(a: TensorLike, b: TensorLike, p: TensorLike) -> Tensor:
     return td.where(is_inside, x, outside).astype(dtype)
 
 
+def log_of_tail(a: Tensor) -> Tensor:
+    """log(x^a / betainc(a, 1/2, x)) of small x: log(a B(a, 1/2))."""
+    return td.lgamma(a + 1) - td.lgamma(a + 0.5) + 0.5 * math.log(math.pi)
+
+
 def student_cdf(df: Tensor, z: Tensor) -> Tensor:
     """The part of Student's t distribution of df degrees of freedom below z; computed in float64."""
     dtype = td.result_type(df, z)
@@ -229,12 +234,15 @@ def student_cdf(df: Tensor, z: Tensor) -> Tensor:
     center = 0.5 + 0.5 * near * density * _tail(
         td.full_like(half, 0.5), half, near * near / spread, df / spread
     )
-    # The square of what is larger is no number.
-    is_far = td.logical_not(td.logical_or(is_near, td.abs(z) >= 1e154))
+    # Far out the first term of the tail is all of it; powers that derivatives ask for may be no numbers there.
+    is_end = td.logical_or(td.abs(z) >= 1e154, td.abs(z) >= td.maximum(1e60, 1e10 * td.sqrt(df)))
+    is_far = td.logical_not(td.logical_or(is_near, is_end))
     far = td.where(is_far, z, 1.0)
     square = far * far
     is_below, log_part = _split(half, td.full_like(half, 0.5), df / (df + square), square / (df + square))
     outer = 0.5 * td.where(is_below, td.exp(log_part), -td.expm1(log_part))
     beyond = td.where(far > 0, 1 - outer, outer)
-    at_end = td.where(z > 0, 1.0, 0.0).astype(td.float64)
+    size = td.where(is_end, td.abs(z), 1e60)
+    tail = 0.5 * td.exp(half * (td.log(df) - 2 * td.log(size)) - log_of_tail(half))
+    at_end = td.where(z > 0, 1 - tail, tail)
     return td.where(is_near, center, td.where(is_far, beyond, at_end)).astype(dtype)

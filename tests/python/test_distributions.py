@@ -801,3 +801,15 @@ def test_logistic_normal_vectors():
     points = np.stack([a, b, np.where(fits, 1 - a - b, 0.1)], -1)
     density = np.where(fits, array(ours.prob(t(points))), 0)
     assert density.sum() * (grid[1] - grid[0]) ** 2 == pytest.approx(1, rel=5e-3)
+
+
+def test_quantiles_of_students_distribution_far_out():
+    """Of one degree of freedom cot(pi p), of two (2 p - 1) / sqrt(2 p (1 - p)), whatever the squares are."""
+    p = np.array([1e-300, 1e-250, 1e-160, 1e-150, 1e-100, 1e-20, 1e-5])
+    for df, exact in ((1.0, -1 / np.tan(np.pi * p)), (2.0, (2 * p - 1) / np.sqrt(2 * p * (1 - p)))):
+        distribution = D.StudentT(t(df))
+        quantiles = array(distribution.icdf(t(p)))
+        np.testing.assert_allclose(quantiles, exact, rtol=1e-12)
+        np.testing.assert_allclose(array(distribution.cdf(t(quantiles))), p, rtol=1e-12)
+    slopes = array(td.grad(lambda p: td.sum(D.StudentT(t(1.0)).icdf(p)))(t(p[3:])))
+    np.testing.assert_allclose(slopes, (1 / np.sin(np.pi * p[3:])) ** 2 * np.pi, rtol=1e-11)

@@ -11,7 +11,15 @@ from tidu.typing import TensorLike
 
 from .. import _samplers as samplers
 from .._core import random as uniform_samplers
-from .._incomplete_beta import betainc, betaincc, betaincinv, inverse_of, quantile_logit, student_cdf
+from .._incomplete_beta import (
+    betainc,
+    betaincc,
+    betaincinv,
+    inverse_of,
+    log_of_tail,
+    quantile_logit,
+    student_cdf,
+)
 from .._incomplete_gamma import gammainc, gammaincc
 from .distribution import (
     EULER,
@@ -615,9 +623,12 @@ class StudentT(Distribution):
     def _icdf(self, p: Tensor) -> Tensor:
         def start(p: Tensor, df: Tensor) -> Tensor:
             # The part beyond |z| on both sides, and z^2 from the quantile of df / (df + z^2).
-            half = 0.5 * df
-            logit = quantile_logit(half, td.full_like(half, 0.5), 2 * td.minimum(p, 1 - p))
-            return td.sign(p - 0.5) * td.where(p == 0.5, 0.0, td.sqrt(df) * td.exp(-0.5 * logit))
+            half, beyond = 0.5 * df, 2 * td.minimum(p, 1 - p)
+            logit = quantile_logit(half, td.full_like(half, 0.5), beyond)
+            # Far out by the first term of the tail, which may leave the range of that quantile.
+            far = (beyond * td.exp(log_of_tail(half))) ** (-0.5 / half)
+            size = td.sqrt(df) * td.where(logit < -40, far, td.exp(-0.5 * logit))
+            return td.sign(p - 0.5) * td.where(p == 0.5, 0.0, size)
 
         return self.loc + self.scale * _quantile(student_cdf, start, p, -math.inf, math.inf, self.df)
 
