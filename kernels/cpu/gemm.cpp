@@ -150,6 +150,10 @@ HWY_NOINLINE void sum_tile(const Tile<T>& tile) {
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(d);
   }
+  // What is there may lie far away.
+  for (int r = 0; r < rows && tile.adds; ++r) {
+    for (int64_t v = 0; v < vectors; v += kLine) hwy::Prefetch(c + r * leading + v * n);
+  }
   const T *a = tile.a, *b = tile.b;
   const int64_t a_row = of_a == Left::across ? 1 : tile.a_row, a_step = of_a == Left::along ? 1 : tile.a_step,
                 b_step = of_b == Right::copied ? vectors * n : tile.b_step;
@@ -254,7 +258,7 @@ void copy_rows(const T* b, int64_t stride, int64_t depth, const Panel<T>* panels
   }
 }
 
-constexpr int64_t kMostDepth = 256;
+constexpr int64_t kMostDepth = 384;
 constexpr int64_t kMostPanels = kGemmPanels / (kMostDepth * kMostVectors * 64);
 // Tiles whose elements of a are copied at once: lines of the cache are used whole, and pages turned to once.
 constexpr int64_t kTiles = 8;

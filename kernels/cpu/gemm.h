@@ -21,7 +21,7 @@ struct GemmFactor {
 };
 
 // Bytes, aligned to 64, that a product of floats needs to work with: for rows of b, and for some of a.
-inline constexpr int64_t kGemmPanels = 256 * 24 * 3 * 64, kGemmTiles = 8 * 8 * 256 * 8;
+inline constexpr int64_t kGemmPanels = 384 * 16 * 3 * 64, kGemmTiles = 8 * 8 * 384 * 8;
 inline constexpr int64_t kGemmWorkspace = kGemmPanels + kGemmTiles;
 
 // c = a @ b, rows of c `leading` elements apart. One of b's strides is 1, of integers that of columns.

@@ -87,7 +87,7 @@ template <class T> void check_all() {
   // Tiles of each number of rows and vectors, b as it lies and copied for many rows, in several pieces of
   // depth and width.
   const int64_t sizes[][3] = {{1, 1, 1},    {2, 7, 3},     {5, 16, 4},    {7, 31, 9},     {8, 48, 20},
-                              {13, 50, 33}, {30, 130, 70}, {26, 90, 600}, {25, 1300, 17}, {131, 170, 260}};
+                              {13, 50, 33}, {30, 130, 70}, {26, 90, 600}, {25, 1300, 17}, {131, 170, 400}};
   for (const auto& [rows, columns, depth] : sizes) {
     for (const bool a : {false, true}) {
       for (const bool b : {false, true}) check(Operands<T>(rows, columns, depth, a, b));
