@@ -229,19 +229,15 @@ template <class T> TIDU_HD inline T digamma(T x) {
   return sum + (::log(a) - T(0.5) / a - z * series);
 }
 
+// B_2j / (2 j)!
+#define TIDU_EULER_MACLAURIN                                                                 \
+  1.0 / 12, -1.0 / 720, 1.0 / 30240, -1.0 / 1209600, 1.0 / 47900160, -691.0 / 1307674368000, \
+      1.0 / 74724249600, -3617.0 / 10670622842880000, 43867.0 / 5109094217170944000
+
 // Hurwitz's zeta function: the sum of (q + k)^-s over k = 0, 1 .. for s = 2, 3 .. and q >= 0, by the formula
 // of Euler and Maclaurin.
 template <class T> TIDU_HD inline T hurwitz_zeta(T s, T q) {
-  constexpr double kCoefficients[] = {// B_2j / (2 j)!
-                                      1.0 / 12,
-                                      -1.0 / 720,
-                                      1.0 / 30240,
-                                      -1.0 / 1209600,
-                                      1.0 / 47900160,
-                                      -691.0 / 1307674368000,
-                                      1.0 / 74724249600,
-                                      -3617.0 / 10670622842880000,
-                                      43867.0 / 5109094217170944000};
+  constexpr double kCoefficients[] = {TIDU_EULER_MACLAURIN};
   constexpr int terms = sizeof(T) == 4 ? 4 : 9;
   T sum = 0, a = q;
   for (const T far = s + T(sizeof(T) == 4 ? 5 : 10); a < far; a += T(1)) sum += ::pow(a, -s);

@@ -138,11 +138,38 @@ template <class D, class V> HWY_INLINE V tile_form(Row<"atan2">, D d, V a, V b) 
 #endif
 
 #if HWY_TARGET != HWY_SCALAR
-template <class D, class V>
-requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE V tile_form(Row<"lgamma">, D d, V x) {
-  const hn::RepartitionToWide<D> wide;
-  return math::in_float64(
-      d, [&](auto v) { return math::lgamma_for_float32(wide, v); }, x);
+// f<fine> of float64, of float32 in float64 to fewer digits.
+template <class D, class V, class F> HWY_INLINE V in_float64(D d, V x, const F& f) {
+  if constexpr (sizeof(hn::TFromD<D>) == 8) {
+    return f(std::true_type(), d, x);
+  } else {
+    const hn::RepartitionToWide<D> wide;
+    return math::in_float64(
+        d, [&](auto v) { return f(std::false_type(), wide, v); }, x);
+  }
+}
+
+template <class D, class V> HWY_INLINE V tile_form(Row<"lgamma">, D d, V x) {
+  return in_float64(d, x, [](auto fine, auto wide, auto v) {
+    if constexpr (fine) {
+      return math::lgamma(wide, v);
+    } else {
+      return math::lgamma_for_float32(wide, v);
+    }
+  });
+}
+#endif
+#if HWY_NATIVE_FMA
+template <class D, class V> HWY_NOINLINE V digamma_form(D d, V x) {
+  return in_float64(d, x, [](auto fine, auto wide, auto v) { return math::digamma<fine>(wide, v); });
+}
+template <class D, class V> HWY_INLINE V tile_form(Row<"digamma">, D d, V x) { return digamma_form(d, x); }
+template <class D, class V, class T>
+HWY_INLINE V tile_form(Row<"polygamma">, D d, V x, const polygamma_parameters<T>& p) {
+  const int n = p.n >= T(0) && p.n <= T(math::kMostOrderOfPolygamma) ? static_cast<int>(p.n) : -1;
+  if (n < 0 || T(n) != p.n) return one_by_one(d, x, x, [&](T v, T) { return scalar::polygamma(v, p.n); });
+  if (n == 0) return digamma_form(d, x);
+  return in_float64(d, x, [n](auto fine, auto wide, auto v) { return math::polygamma<fine>(wide, v, n); });
 }
 #endif
 

@@ -405,8 +405,11 @@ template <class D, class V> HWY_INLINE V erf_near_0(D d, V x) {
 }
 
 template <class D, class V> HWY_INLINE V erf(D d, V x) {
-  const V one = hn::Set(d, hn::TFromD<D>(1)), size = hn::Abs(x);
-  const V far = hn::CopySign(hn::Sub(one, erfc_of_nonnegative(d, size)), x);
+  using T = hn::TFromD<D>;
+  // Beyond the limit erf is 1; powers there might be subnormal, which takes long.
+  const V one = hn::Set(d, T(1)), size = hn::Abs(x), limit = hn::Set(d, is_f32<T> ? T(4) : T(6));
+  const V near = hn::IfThenElse(hn::Gt(size, limit), limit, size);
+  const V far = hn::CopySign(hn::Sub(one, erfc_of_nonnegative(d, near)), x);
   return hn::IfThenElse(hn::Lt(size, one), erf_near_0(d, x), far);
 }
 
@@ -752,6 +755,15 @@ template <class D, class V> HWY_INLINE V sinc(D d, V x) {
   return hn::IfThenElse(regular, y, otherwise);
 }
 
+// The size of sin(pi x) in float64, by the distance of x from the nearest integer.
+template <class D, class V> HWY_INLINE V size_of_sin_pi(D d, V size) {
+  const V pi = hn::Set(d, 3.14159265358979323846), m = hn::Abs(hn::Sub(size, hn::Round(size)));
+  const auto is_far = hn::Gt(m, hn::Set(d, 0.25));
+  V sine, cosine;
+  sin_cos_near_0(d, hn::Mul(pi, hn::IfThenElse(is_far, hn::Sub(hn::Set(d, 0.5), m), m)), &sine, &cosine);
+  return hn::IfThenElse(is_far, cosine, sine);
+}
+
 // log(|gamma(x)|) in float64 to as many digits as float32 has: between 0.7 and 2.7 by a Chebyshev series
 // beside the zeros 1 and 2, above by Stirling's, below 0.7 by that of x + 1; of negative x by the reflection.
 template <class D, class V> HWY_INLINE V lgamma_for_float32(D d, V x) {
@@ -783,16 +795,147 @@ template <class D, class V> HWY_INLINE V lgamma_for_float32(D d, V x) {
   }
   const auto is_negative = hn::Lt(x, zero);
   if (!hn::AllFalse(d, is_negative)) {
-    const V pi = hn::Set(d, 3.14159265358979323846), quarter = hn::Set(d, 0.25);
-    const V m = hn::Abs(hn::Sub(size, hn::Round(size)));
-    const auto is_far = hn::Gt(m, quarter);
-    V sine, cosine;
-    sin_cos_near_0(d, hn::Mul(pi, hn::IfThenElse(is_far, hn::Sub(hn::Set(d, 0.5), m), m)), &sine, &cosine);
-    const V product = hn::Mul(size, hn::IfThenElse(is_far, cosine, sine));
+    const V pi = hn::Set(d, 3.14159265358979323846), product = hn::Mul(size, size_of_sin_pi(d, size));
     y = hn::IfThenElse(is_negative, hn::Sub(log(d, hn::Div(pi, product)), y), y);
   }
   return hn::IfThenElse(hn::Eq(size, infinite), infinite, y);
 }
+
+// log(|gamma(x)|) in float64: between 1 and 2, where it is 0, by a Chebyshev series; below 8 by that of what
+// is left of x without its multiples of 1, above by Stirling's series; of negative x by the reflection.
+template <class D, class V> HWY_INLINE V lgamma(D d, V x) {
+  const V zero = hn::Zero(d), one = hn::Set(d, 1.0), two = hn::Set(d, 2.0), size = hn::Abs(x);
+  const auto is_small = hn::Lt(size, one), is_large = hn::Ge(size, hn::Set(d, 8.0));
+  V z = hn::IfThenElse(is_small, hn::Add(size, one), size), steps = one;
+  for (int k = 0; k < 6; ++k) {
+    const auto moves = hn::AndNot(hn::Or(is_small, is_large), hn::Ge(z, two));
+    if (hn::AllFalse(d, moves)) break;
+    z = hn::IfThenElse(moves, hn::Sub(z, one), z);
+    steps = hn::IfThenElse(moves, hn::Mul(steps, z), steps);
+  }
+  // Below 1 the distances from the zeros are those of x, which has more digits than x + 1.
+  const V from_one = hn::IfThenElse(is_small, size, hn::Sub(z, one));
+  const V from_two = hn::IfThenElse(is_small, hn::Sub(size, one), hn::Sub(z, two));
+  const V series = polynomial(
+      d, hn::Sub(z, hn::Set(d, 1.5)), -7.97676544536842397e-6, 0.0000121489224317348376,
+      -8.07180593079034096e-6, 0.0000131748913730314164, -0.0000273607828360017907, 0.000043033584069922729,
+      -0.000066091350609886632, 0.000105353391761604045, -0.000168927456721750312, 0.000271314046044786716,
+      -0.000437991902906685839, 0.000711519033772678338, -0.00116441467404205755, 0.00192291631504432203,
+      -0.00321207406962524081, 0.00544645783903963604, -0.00942562244862871077, 0.0167970986312758425,
+      -0.0313084875010094612, 0.0629114010745643793, -0.145959895914306087, 0.48312895054098089);
+  const V beside = log(d, hn::IfThenElse(is_small, size, hn::IfThenElse(is_large, size, steps)));
+  V y = hn::Mul(hn::Mul(from_one, from_two), series);
+  y = hn::IfThenElse(is_small, hn::Sub(y, beside), hn::Add(y, beside));
+  if (!hn::AllFalse(d, is_large)) {
+    const V r = hn::Div(one, size);
+    const V rest = hn::Mul(r, polynomial(d, hn::Mul(r, r), -3617.0 / 122400, 1.0 / 156, -691.0 / 360360,
+                                         1.0 / 1188, -1.0 / 1680, 1.0 / 1260, -1.0 / 360, 1.0 / 12));
+    const V slow = hn::Add(rest, hn::Set(d, 0.41893853320467274178));
+    const V far = hn::MulAdd(hn::Sub(size, hn::Set(d, 0.5)), hn::Sub(beside, one), slow);
+    y = hn::IfThenElse(is_large, far, y);
+  }
+  const auto is_negative = hn::Lt(x, zero);
+  if (!hn::AllFalse(d, is_negative)) {
+    // Of the least numbers, whose products are 0, it is -log(|x|) on both sides of 0.
+    const auto reflects = hn::And(is_negative, hn::Gt(size, hn::Set(d, 0x1p-60)));
+    const V product = hn::Mul(size, size_of_sin_pi(d, size)), pi = hn::Set(d, 3.14159265358979323846);
+    const V reflected = hn::Sub(log(d, hn::Div(pi, product)), y), pole = hn::Set(d, infinity<double>);
+    y = hn::IfThenElse(reflects, hn::IfThenElse(hn::Eq(product, zero), pole, reflected), y);
+  }
+  return hn::IfThenElse(hn::Lt(size, hn::Set(d, infinity<double>)), y, hn::Abs(x));
+}
+
+#if HWY_NATIVE_FMA
+
+// As the functions of special.h, in float64: fine, or to as many digits as float32 has.
+
+template <bool fine, class D, class V> HWY_INLINE V digamma(D d, V x) {
+  const V zero = hn::Zero(d), one = hn::Set(d, 1.0), two = hn::Set(d, 2.0);
+  const V distance =
+      hn::Sub(hn::Sub(x, hn::Set(d, 0x1.762d86356be3fp+0)), hn::Set(d, 9.5499954299656977e-17));
+  const V near = hn::Mul(distance, polynomial(d, distance, TIDU_DIGAMMA_OF_DOUBLE));
+  const auto is_negative = hn::Lt(x, zero);
+  V a = hn::IfThenElse(is_negative, hn::Sub(one, x), x), sum = zero;
+  const V far = hn::Set(d, fine ? 10.0 : 6.0);
+  for (;;) {
+    const auto moves = hn::Lt(a, far);  // two steps at a time: 1 / a + 1 / (a + 1)
+    if (hn::AllFalse(d, moves)) break;
+    const V terms = hn::Div(hn::MulAdd(two, a, one), hn::MulAdd(a, a, a));
+    sum = hn::Sub(sum, hn::IfThenElseZero(moves, terms));
+    a = hn::IfThenElse(moves, hn::Add(a, two), a);
+  }
+  const V inverse = hn::Div(one, a), z = hn::Mul(inverse, inverse);
+  V series;
+  if constexpr (fine) {
+    series =
+        polynomial(d, z, 1.0 / 12, -691.0 / 32760, 1.0 / 132, -1.0 / 240, 1.0 / 252, -1.0 / 120, 1.0 / 12);
+  } else {
+    series = polynomial(d, z, -1.0 / 240, 1.0 / 252, -1.0 / 120, 1.0 / 12);
+  }
+  const V slow = hn::MulAdd(hn::Set(d, -0.5), inverse, log(d, a));
+  V y = hn::Add(sum, hn::NegMulAdd(z, series, slow));
+  if (!hn::AllFalse(d, is_negative)) {
+    const V pi = hn::Set(d, 3.14159265358979323846), r = hn::Sub(x, hn::Round(x));
+    const V slope = hn::Div(pi, tan(d, hn::Mul(pi, r)));
+    const V reflected = hn::IfThenElse(hn::Eq(r, zero), hn::Set(d, quiet_nan<double>), hn::Sub(y, slope));
+    y = hn::IfThenElse(is_negative, reflected, y);
+  }
+  const auto is_near = hn::Le(hn::Abs(distance), hn::Set(d, 0.25));
+  const V pole = hn::CopySign(hn::Set(d, infinity<double>), hn::Neg(x));
+  return hn::IfThenElse(is_near, near, hn::IfThenElse(hn::Eq(x, zero), pole, y));
+}
+
+template <class D, class V> HWY_INLINE V power_of(D, V a, int n) {
+  V power = a;
+  for (int i = 1; i < n; ++i) power = hn::Mul(power, a);
+  return power;
+}
+
+// Of s = 2 .. 7; two terms of the sum have one quotient.
+template <bool fine, class D, class V> HWY_INLINE V hurwitz_zeta(D d, int s, V q) {
+  const V one = hn::Set(d, 1.0), two = hn::Set(d, 2.0), far = hn::Set(d, s + (fine ? 10.0 : 5.0));
+  V a = q, sum = hn::Zero(d);
+  for (;;) {
+    const auto moves = hn::Lt(a, far);
+    if (hn::AllFalse(d, moves)) break;
+    const V first = power_of(d, a, s), second = power_of(d, hn::Add(a, one), s);
+    sum = hn::Add(sum, hn::IfThenElseZero(moves, hn::Div(hn::Add(first, second), hn::Mul(first, second))));
+    a = hn::IfThenElse(moves, hn::Add(a, two), a);
+  }
+  const V inverse = hn::Div(one, a), square = hn::Mul(inverse, inverse);
+  const V rest = power_of(d, inverse, s - 1), last = hn::Mul(rest, inverse);
+  sum = hn::Add(sum, hn::MulAdd(rest, hn::Set(d, 1.0 / (s - 1)), hn::Mul(hn::Set(d, 0.5), last)));
+  constexpr double kCoefficients[] = {TIDU_EULER_MACLAURIN};
+  V factor = hn::Mul(hn::Mul(hn::Set(d, double(s)), last), inverse);
+  for (int j = 0; j < (fine ? 9 : 4); ++j) {
+    sum = hn::MulAdd(hn::Set(d, kCoefficients[j]), factor, sum);
+    factor = hn::Mul(factor, hn::Mul(square, hn::Set(d, double(s + 2 * j + 1) * (s + 2 * j + 2))));
+  }
+  return sum;
+}
+
+constexpr int kMostOrderOfPolygamma = 6;
+
+// Of the orders 1 to kMostOrderOfPolygamma.
+template <bool fine, class D, class V> HWY_INLINE V polygamma(D d, V x, int n) {
+  const int s = n + 1;
+  const V zero = hn::Zero(d), one = hn::Set(d, 1.0), sign = hn::Set(d, n % 2 == 0 ? -1.0 : 1.0);
+  const auto is_left = hn::Lt(x, zero);
+  const V below = hn::IfThenElseZero(is_left, hn::Floor(x));
+  V sum = hurwitz_zeta<fine>(d, s, hn::Sub(x, below));
+  if (!hn::AllFalse(d, is_left)) {
+    const V above = hurwitz_zeta<fine>(d, s, hn::IfThenElse(is_left, hn::Sub(hn::Add(below, one), x), one));
+    const V beyond = hurwitz_zeta<fine>(d, s, hn::IfThenElse(is_left, hn::Sub(one, x), one));
+    sum = hn::MulAdd(sign, hn::Sub(above, beyond), sum);
+  }
+  double factorial = 1;
+  for (int i = 2; i <= n; ++i) factorial *= i;
+  const V y = hn::Mul(hn::Mul(sign, hn::Set(d, factorial)), sum);
+  const V limit = hn::Mul(hn::Mul(sign, hn::Set(d, factorial)), hn::Mul(zero, hn::Div(one, x)));
+  return hn::IfThenElse(hn::Lt(x, hn::Set(d, infinity<double>)), y, limit);
+}
+
+#endif
 
 template <class D, class V> HWY_INLINE V cos(D d, V x) {
   using T = hn::TFromD<D>;
