@@ -7,6 +7,7 @@
 #include "base/few.h"
 #include "core/bind.h"
 #include "core/escape.h"
+#include "core/host_lock.h"
 #include "ops/convert.h"
 #include "ops/indexing.h"
 #include "ops/shape.h"
@@ -212,6 +213,34 @@ void assign_points(Tensor& x, const Tensor& value, const Tensors& indices, const
       return result;
     });
   });
+}
+
+bool assign_over(Tensor& x, const Primitive& row, const Operand& y) {
+  if (y.later() || (!y.tensor() && (!is_floating(x.dtype()) || y.scalar_kind() == Kind::complex)))
+    return false;
+  const Tensor other = y.tensor()
+                           ? *y.tensor()
+                           : number_like(x, y.scalar().to_double()).view(x.shape(), Strides(x.ndim(), 0), 0);
+  const auto is_plain = [](const Tensor& tensor) {
+    return tensor.defined() && !tensor.impl().links && !tensor.is_abstract() && !is_seen(tensor);
+  };
+  const bool fits = x.device().type == DeviceType::cpu && x.is_contiguous() && x.spec() == other.spec() &&
+                    !is_complex(x.dtype());
+  const Kernel kernel =
+      row.kernels[static_cast<int>(DeviceType::cpu)];  // null before the first tensor was made
+  if (!kernel || !fits || !is_plain(x) || !is_plain(other)) return false;
+  Storage& storage = *x.impl().storage;
+  if (other.impl().storage == x.impl().storage && !same_elements(x, other)) return false;
+  check_writable(x);
+  Tensor result = x;
+  const std::array inputs{x, other};
+  const Call call{row, inputs, {}, {&result, 1}};
+  const Unlocked unlocked(call);
+  kernel(call);
+  storage.bump_version();
+  x.impl().version = storage.version();
+  x.impl().wrote = true;
+  return true;
 }
 
 }  // namespace tidu

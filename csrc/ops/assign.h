@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/primitive.h"
+#include "ops/elementwise.h"
 
 namespace tidu {
 
@@ -17,6 +18,10 @@ void check_assign(const Tensor& x, const Tensor& value);
 void assign_slice(Tensor& x, const Tensor& value, const Dims& starts, const Dims& sizes, const Dims& steps);
 // The same for the elements of x that `gather` would pick; nothing else is touched.
 void assign_points(Tensor& x, const Tensor& value, const Tensors& indices, const IndexAttrs& attrs);
+
+// x = row(x, y) by one call that writes where it reads, and whether that was possible: on the cpu, of
+// contiguous memory where nobody sees the call and the dtype stays.
+bool assign_over(Tensor& x, const Primitive& row, const Operand& y);
 
 namespace primitives {
 extern Primitive assign;  // (x, value), SliceAttrs, or none for all of x: overwrites x, a view of any layout

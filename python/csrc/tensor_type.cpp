@@ -120,12 +120,28 @@ template <BinaryFunction F> bool reads_first(const Tensor& x, const Operand& y) 
   return F == power ? is_by_second || is_tracked(x) : is_by_second && F != plus && F != minus && F != over;
 }
 
+// The row that may write where it reads; others change the dtype or are no row.
+template <BinaryFunction F> const Primitive* row_in_place() {
+  constexpr BinaryFunction plus = add, minus = subtract, times = multiply, over = divide;
+  return F == plus    ? &primitives::add
+         : F == minus ? &primitives::subtract
+         : F == times ? &primitives::multiply
+         : F == over  ? &primitives::divide
+                      : nullptr;
+}
+
 // x op= y writes the result into x's memory.
 template <BinaryFunction F> PyObject* in_place(PyObject* a, PyObject* b) {
   return guarded_as(kName<F>, [&]() -> PyObject* {
     const Tensor& x = tensor_of(a);
     const Argument y(b, tensor_among(a));
     if (!y) Py_RETURN_NOTIMPLEMENTED;
+    const Primitive* const row = row_in_place<F>();
+    if (row && (is_floating(x.dtype()) || row != &primitives::divide) && x.dtype() != DType::bool_ &&
+        assign_over(tensor_of(a), *row, y.operand())) {
+      Py_INCREF(a);
+      return a;
+    }
     const Tensor result = F(reads_first<F>(x, y.operand()) ? copy(x) : x, y.operand());
     if (result.shape() != x.shape()) {
       fail<ShapeError>("[assign] the result ", describe(result), " does not fit in place into ", describe(x));

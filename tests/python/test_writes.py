@@ -4,9 +4,14 @@ What one view writes all others show. A derivative is right, or refused with a G
 was overwritten through another view of its memory.
 """
 
+import operator
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tidu as td
+from samplers import to_array
 
 SIZE = 6
 
@@ -211,3 +216,76 @@ def test_empty_tensors_in_arrays_memory_are_written_to():
     x[1:] = x[:2]
     np.from_dlpack(x)[:] = 1
     assert x.shape == (3, 0)
+
+
+IN_PLACE = {
+    "+=": (operator.iadd, np.add),
+    "-=": (operator.isub, np.subtract),
+    "*=": (operator.imul, np.multiply),
+    "/=": (operator.itruediv, np.divide),
+}
+
+
+@pytest.mark.parametrize("dtype", [td.float16, td.float32, td.float64, td.int32], ids=str)
+@pytest.mark.parametrize("symbol", IN_PLACE)
+def test_operators_write_where_they_read(symbol, dtype):
+    """Of whole tensors, numbers, the tensor itself and views of it that overlap."""
+    operate, numpy = IN_PLACE[symbol]
+    if dtype is td.int32 and symbol == "/=":
+        with pytest.raises(td.DTypeError):
+            operate(td.arange(1, 5, dtype=dtype), td.arange(1, 5, dtype=dtype))
+        return
+    for n in (1, 5, 40000):
+        start = np.arange(1, n + 1) % 7 + 1
+        other = td.tensor(start[::-1].copy(), dtype=dtype)
+        values = to_array(td.tensor(start, dtype=dtype))
+
+        def check(operand, want_of, start=start, values=values):
+            x = td.tensor(start, dtype=dtype)
+            view = x[:]
+            same = operate(x, operand(x))
+            assert same is x
+            want = numpy(values, want_of(values)).astype(values.dtype)
+            np.testing.assert_array_equal(to_array(x), want)
+            np.testing.assert_array_equal(to_array(view), want)
+
+        check(lambda _, other=other: other, lambda _, other=other: to_array(other))
+        check(lambda _: 3, lambda v: np.asarray(3, v.dtype))
+        check(lambda x: x, lambda v: v)
+        check(lambda x: x[::-1], lambda v: v[::-1])
+        x = td.tensor(start, dtype=dtype)
+        part = x[1:]
+        operate(part, x[:-1])
+        np.testing.assert_array_equal(to_array(x)[1:], numpy(values[1:], values[:-1]).astype(values.dtype))
+
+
+def test_operators_in_place_are_seen():
+    """What a derivative needs is not overwritten in silence, and a broadcast tensor is refused."""
+    x = td.tensor([1.0, 2.0, 3.0])
+    a = td.tensor([2.0, 3.0, 4.0], requires_grad=True)
+    y = td.sum(a * x)
+    x += td.ones(3)
+    with pytest.raises(td.GradientError, match="overwritten"):
+        y.backward()
+    with pytest.raises(ValueError, match="broadcast view"):
+        wide = td.broadcast_to(td.tensor([1.0]), (3,))
+        wide += td.ones(3)
+    with pytest.raises(td.GradientError, match="leaf"):
+        a += td.ones(3)
+    program = td.program(lambda v: operator.iadd(td.copy(v), td.ones(3)), x)
+    assert program(td.zeros(3)).tolist() == [1, 1, 1]
+    assert td.grad(lambda v: td.sum(operator.imul(v * 2, v)))(td.ones(3)).tolist() == [4, 4, 4]
+
+
+def test_operators_in_place_come_first():
+    """Before any tensor has memory of the library's own."""
+    code = """
+import numpy as np, tidu as td
+array = np.arange(4.0)
+x = td.from_numpy(array)
+x += x
+x *= 3
+assert array.tolist() == [0, 6, 12, 18] and x.tolist() == array.tolist()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
