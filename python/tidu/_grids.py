@@ -148,15 +148,19 @@ def _gradient(y: Tensor, spacing: Any, axis: int, edge_order: int) -> Tensor:
         if spacing.shape != (size,):
             raise ShapeError(f"[gradient] {spacing.shape} coordinates are not the {size} along axis {axis}")
         steps = _steps(spacing).astype(y.dtype, copy=False)
+        slopes = _core.diff(y) / steps
+        left, right = steps[:-1], steps[1:]
+        inner = (right * slopes[..., :-1] + left * slopes[..., 1:]) / (left + right)
+        head, tail = slopes[..., :2], slopes[..., -2:]
     else:
-        steps = _core.broadcast_to(spacing.astype(y.dtype, copy=False), (size - 1,))
-    slopes = _core.diff(y) / steps
-    left, right = steps[:-1], steps[1:]
-    inner = (right * slopes[..., :-1] + left * slopes[..., 1:]) / (left + right)
-    first, last = slopes[..., :1], slopes[..., -1:]
+        step = spacing.astype(y.dtype, copy=False)
+        steps = _core.broadcast_to(step, (size - 1,))
+        inner = (y[..., 2:] - y[..., :-2]) / (2 * step)
+        head, tail = _core.diff(y[..., :3]) / step, _core.diff(y[..., -3:]) / step
+    first, last = head[..., :1], tail[..., -1:]
     if edge_order == 2:
-        first = first + (first - slopes[..., 1:2]) * steps[:1] / (steps[:1] + steps[1:2])
-        last = last + (last - slopes[..., -2:-1]) * steps[-1:] / (steps[-1:] + steps[-2:-1])
+        first = first + (first - head[..., 1:]) * steps[:1] / (steps[:1] + steps[1:2])
+        last = last + (last - tail[..., :1]) * steps[-1:] / (steps[-1:] + steps[-2:-1])
     return _core.moveaxis(_core.concat([first, inner, last], axis=-1).astype(dtype, copy=False), -1, axis)
 
 

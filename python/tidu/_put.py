@@ -57,14 +57,29 @@ def _put(
     values = _core.astype(beside(values, x), x.dtype, copy=False)
     places = _core.arange(x.size, device=x.device).reshape(x.shape)
     places = key(places) if callable(key) else places[key]
+    values = _for_places(op, x, values, places.shape)
+    return put(x.reshape(-1), places.reshape(-1), values.reshape(-1)).reshape(x.shape)
+
+
+def _for_places(op: str, x: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     try:
-        values = _core.broadcast_to(values, places.shape)
+        return _core.broadcast_to(values, shape)
     except ShapeError:
         raise ShapeError(
-            f"[{op}] values of shape {values.shape} do not broadcast to {places.shape}, "
+            f"[{op}] values of shape {values.shape} do not broadcast to {shape}, "
             f"the shape of the elements of {x.dtype}{x.shape} that they replace"
         ) from None
-    return put(x.reshape(-1), places.reshape(-1), values.reshape(-1)).reshape(x.shape)
+
+
+def _put_slices(op: str, x: TensorLike, axis: int, indices: Tensor, values: TensorLike) -> Tensor:
+    """x with values put at indices along an axis, whole slices for a vector of them."""
+    key = _key(x, axis, indices)
+    if not isinstance(indices, Tensor) or indices.ndim != 1 or indices.dtype == _core.bool:
+        return _put(op, x, key, values)
+    x = _core.asarray(x)
+    shape = (*x.shape[: len(key) - 1], *indices.shape, *x.shape[len(key) :])
+    values = _for_places(op, x, _core.astype(beside(values, x), x.dtype, copy=False), shape)
+    return _core.scatter_set(x, indices, values, axis=len(key) - 1)
 
 
 def index_put(x: TensorLike, indices: Any, values: TensorLike, accumulate: bool = False) -> Tensor:
@@ -130,7 +145,7 @@ def index_copy(x: Tensor, axis: int, indices: Tensor, updates: Tensor) -> Tensor
     >>> td.index_copy(td.zeros((3, 1)), 0, td.tensor([2, 0]), td.tensor([[1.0], [2.0]])).reshape(-1)
     tensor([2., 0., 1.], dtype=float32)
     """
-    return _put("index_copy", x, _key(x, axis, indices), updates)
+    return _put_slices("index_copy", x, axis, indices, updates)
 
 
 def index_fill(x: Tensor, axis: int, indices: Tensor, value: float) -> Tensor:
@@ -141,7 +156,7 @@ def index_fill(x: Tensor, axis: int, indices: Tensor, value: float) -> Tensor:
     >>> td.index_fill(td.zeros(3), 0, td.tensor([2, 0]), 5.0)
     tensor([5., 0., 5.], dtype=float32)
     """
-    return _put("index_fill", x, _key(x, axis, indices), value)
+    return _put_slices("index_fill", x, axis, indices, value)
 
 
 def masked_scatter(x: Tensor, mask: Tensor, updates: Tensor) -> Tensor:

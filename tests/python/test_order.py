@@ -462,3 +462,27 @@ def test_edges_that_ascend():
     for bad in ([td.nan, 1.0], [1.0, td.inf]):
         with pytest.raises(ValueError, match=r"\[histogram\] .*finite"):
             td.histogram(td.tensor(bad)).hist.tolist()
+
+
+@pytest.mark.parametrize("dtype", [td.float32, td.float64, td.int64], ids=str)
+def test_searches_for_several_at_once(rng, dtype):
+    """Numbers are looked for by one comparison each; a NaN among those that go together is found, too."""
+    for size in (1, 2, 7, 100):
+        row = np.sort(draw(rng, size, dtype))
+        values = rng.choice(row, 403) if dtype == td.int64 else np.where(rng.random(403) < 0.5, 0.25, 2.0)
+        values = to_array(to_tensor(values, dtype))
+        if dtype != td.int64:
+            values[rng.integers(0, 403, 20)] = np.nan
+            values[:8] = [-np.inf, np.inf, 0.0, -0.0, 1.5, -1.5, 1e-6, 3.0]
+        for side in ("left", "right"):
+            got = td.searchsorted(to_tensor(row, dtype), to_tensor(values, dtype), side=side)
+            np.testing.assert_array_equal(to_array(got), np.searchsorted(row, values, side))
+
+
+@pytest.mark.parametrize("n", [97, 385, 3000])
+def test_orders_of_wide_numbers_keep_equal_ones_apart(rng, n):
+    """Rows of 64 bits, sorted as words of key and place: stable, also of many equal elements and corners."""
+    for x in (rng.standard_normal((3, n)), draw(rng, (3, n), td.float64), rng.integers(-9, 9, (3, n))):
+        for descending in (False, True):
+            got = td.argsort(td.tensor(x), descending=descending)
+            np.testing.assert_array_equal(to_array(got), order_of(x, -1, descending))

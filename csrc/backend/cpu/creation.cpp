@@ -53,16 +53,19 @@ void arange(const Call& call) {
       int64_t integers[tile];
       double reals[tile];
     };
+    const auto step = static_cast<uint64_t>(attrs.step);
+    const auto count = [&](int64_t i, int64_t* to, int64_t n) {
+      uint64_t number = static_cast<uint64_t>(attrs.start) + static_cast<uint64_t>(i) * step;
+      for (int64_t j = 0; j < n; ++j, number += step) to[j] = static_cast<int64_t>(number);
+    };
+    if (!attrs.real && y.dtype() == DType::int64)
+      return count(begin, reinterpret_cast<int64_t*>(out) + begin, end - begin);
     for (int64_t i = begin; i < end; i += tile) {
       const int64_t n = std::min(tile, end - i);
       if (attrs.real) {
         write_ramp(attrs.real_start, attrs.real_step, i, reals, n);
       } else {
-        for (int64_t j = 0; j < n; ++j) {
-          integers[j] =
-              static_cast<int64_t>(static_cast<uint64_t>(attrs.start) +
-                                   static_cast<uint64_t>(i + j) * static_cast<uint64_t>(attrs.step));
-        }
+        count(i, integers, n);
       }
       const void* source = integers;
       cast(&source, out + i * size, n);

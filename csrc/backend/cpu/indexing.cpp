@@ -248,10 +248,14 @@ void gather(const Call& call, Workspace& workspace) {
 }
 
 // Calls body(x, picked, n) for a line of n elements at each point, with offsets of its beginning, one point
-// after another. Tasks own parts of x, so that the order does not depend on threads.
+// after another. Tasks own parts of x, so that the order does not depend on threads, nor on how long these
+// parts are: as long as there is one for each thread.
 template <class Body> void for_lines(const Points& points, const Body& body) {
   const Axis inner = points.inner();
-  const int64_t width = std::max<int64_t>(64, kGrain / std::max<int64_t>(points.count(), 1));
+  const int64_t most = num_threads() == 1 ? 1 : 2 * num_threads(),
+                outer_count = std::max<int64_t>(points.outer_count(), 1);
+  const int64_t longest = inner.extent / std::max<int64_t>(1, most / outer_count);
+  const int64_t width = std::max({int64_t{64}, kGrain / std::max<int64_t>(points.count(), 1), longest});
   const int64_t pieces = (inner.extent + width - 1) / width;
   parallel_for(points.outer_count() * pieces, points.outer_count() * inner.extent * points.count(),
                [&](int64_t task) {

@@ -79,6 +79,10 @@ template <class Key, class Word> const Word* sort_words(Word* words, Word* other
     sort_few(words, other, n, true);
     return words;
   }
+  if constexpr (sizeof(Word) == 16) {
+    hwy::Sorter()(reinterpret_cast<hwy::uint128_t*>(words), static_cast<size_t>(n), hwy::SortAscending());
+    return words;
+  }
   constexpr int kValues = 256;
   std::array<std::array<int64_t, kValues>, sizeof(Key)> places{};
   const auto digit = [](Word word, size_t d) {
@@ -245,22 +249,36 @@ void argsort(const Call& call, Workspace& workspace) {
   });
 }
 
-// The places of several numbers in one row, some at once: none waits for what another reads.
-template <class T>
-void find_places(const T* row, int64_t n, const T* x, int64_t count, bool right, int64_t* places) {
+// The places of several numbers in one row, some at once: none waits for what another reads. Of numbers that
+// are no NaN one comparison says which comes first.
+template <bool right, class T>
+void find_places(const T* row, int64_t n, const T* x, int64_t count, int64_t* places) {
   constexpr int64_t kAtOnce = 8;
+  const auto is_plainly_before = [](T at, T value) {
+    if constexpr (is_half<T>) {
+      return is_before(at, value, right);
+    } else {
+      return right ? at <= value : at < value;
+    }
+  };
   int64_t i = 0;
   for (; i + kAtOnce <= count && n > 0; i += kAtOnce) {
+    bool has_nan = false;
+    for (int64_t k = 0; k < kAtOnce && !is_half<T>; ++k) has_nan |= x[i + k] != x[i + k];
+    if (has_nan) {
+      for (int64_t k = 0; k < kAtOnce; ++k) places[i + k] = place_in_order(row, n, x[i + k], right);
+      continue;
+    }
     const T* first[kAtOnce];
     std::fill_n(first, kAtOnce, row);
     for (int64_t left = n; left > 1;) {
       const int64_t half = left / 2;
       for (int64_t k = 0; k < kAtOnce; ++k)
-        first[k] += half & -static_cast<int64_t>(is_before(first[k][half - 1], x[i + k], right));
+        first[k] += half & -static_cast<int64_t>(is_plainly_before(first[k][half - 1], x[i + k]));
       left -= half;
     }
     for (int64_t k = 0; k < kAtOnce; ++k)
-      places[i + k] = first[k] - row + is_before(*first[k], x[i + k], right);
+      places[i + k] = first[k] - row + is_plainly_before(*first[k], x[i + k]);
   }
   for (; i < count; ++i) places[i] = place_in_order(row, n, x[i], right);
 }
@@ -277,7 +295,8 @@ void searchsorted(const Call& call, Workspace& workspace) {
     parallel_elements(values.numel(), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin, here = 0; i < end; i += here) {
         here = std::min(end, (i / each + 1) * each) - i;
-        find_places(rows + i / each * n, n, x + i, here, right, places + i);
+        const auto find = right ? find_places<true, T> : find_places<false, T>;
+        find(rows + i / each * n, n, x + i, here, places + i);
       }
     });
   });
