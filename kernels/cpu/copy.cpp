@@ -45,13 +45,15 @@ inline void transpose_square(const uint64_t* x, int64_t from, uint64_t* y, int64
 }
 
 // y[i, j] = x[j, i], row strides `from` and `to`, elements of a row being neighbours on both sides. In
-// squares of a cache line each way, so that every line fetched is used whole.
+// squares of a cache line each way, so that every line fetched is used whole; those of the block to the
+// right, which comes next in loops over blocks and lies too far apart to be foreseen, are fetched ahead.
 template <class T> void transpose(const T* x, int64_t from, T* y, int64_t to, int64_t rows, int64_t columns) {
   constexpr int64_t side = 64 / sizeof(T);
   for (int64_t i0 = 0; i0 < rows; i0 += side) {
     const int64_t i1 = std::min(i0 + side, rows);
     for (int64_t j0 = 0; j0 < columns; j0 += side) {
       const int64_t j1 = std::min(j0 + side, columns);
+      for (int64_t j = j0; j < j1; ++j) __builtin_prefetch(x + (columns + j) * from + i0);
       int64_t i2 = i0, j2 = j0;  // up to these, rows become columns in registers
       if constexpr (sizeof(T) == 4 || sizeof(T) == 8) {
         constexpr int64_t step = 16 / sizeof(T);

@@ -15,7 +15,8 @@ namespace {
 
 constexpr int kMaxOperands = 4;
 constexpr int64_t kTile = 1024;  // elements; the tiles of four operands of 8 bytes fill most of an L1 cache
-constexpr int64_t kSquare = 32;  // side of a tile that meets a transposed operand
+constexpr int64_t kRow = 32;     // elements of a row that are worth a call
+constexpr int64_t kNarrow = 16;  // rows of a tile that meets a transposed operand, of which they are lines
 
 // The shape that all operands share, with its dimensions merged where every operand's layout allows and
 // ordered so that the output is written along memory.
@@ -120,7 +121,7 @@ class Loop {
       transposed |= std::abs(by_row) < std::abs(by_column) && std::abs(by_column) > 1;
     }
     if (transposed && rows > 1) {
-      block_rows_ = std::min(rows, std::max(kSquare, kTile / columns));
+      block_rows_ = std::min(rows, std::max(kNarrow, kTile / columns));
       block_columns_ = std::min(columns, kTile / block_rows_);
     } else {
       block_columns_ = std::min(columns, kTile);
@@ -176,6 +177,11 @@ class OperandBlock {
     return ready_;
   }
 
+  // Whether the rows of a block can be used where they lie, and a row of that.
+  bool has_rows() const { return strides_.column == 1 && !widened_; }
+  char* row(int64_t offset, int64_t i) const { return data_ + (offset + i * strides_.row) * size_; }
+  int64_t size() const { return widened_ ? int64_t{sizeof(float)} : size_; }
+
   // Where the tile function is to write a block; finish() brings it to its place.
   void* place(int64_t offset, int64_t rows, int64_t columns) {
     if (widened_) return computed_;
@@ -195,11 +201,11 @@ class OperandBlock {
     }
   }
 
- private:
   bool is_dense(int64_t rows, int64_t columns) const {
     return (strides_.column == 1 || columns == 1) && (rows == 1 || strides_.row == columns);
   }
 
+ private:
   char* data_;
   int64_t size_;
   BlockStrides strides_;
@@ -231,8 +237,22 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
       int64_t offsets[kMaxOperands], rows, columns;
       loop.locate(i, offsets, &rows, &columns);
       const void* pointers[kMaxOperands];
-      for (int k = 0; k < count; ++k) pointers[k] = in[k].read(offsets[k], rows, columns);
       pointers[count] = parameters;
+      // Where a row is worth a call, none but operands that lie across are copied.
+      if (columns >= kRow && out.has_rows() && !out.is_dense(rows, columns)) {
+        const void* packed[kMaxOperands];
+        for (int k = 0; k < count; ++k)
+          packed[k] = in[k].has_rows() ? nullptr : in[k].read(offsets[k], rows, columns);
+        for (int64_t row = 0; row < rows; ++row) {
+          for (int k = 0; k < count; ++k) {
+            pointers[k] = packed[k] ? static_cast<const char*>(packed[k]) + row * columns * in[k].size()
+                                    : in[k].row(offsets[k], row);
+          }
+          tile(pointers, out.row(offsets[count], row), columns);
+        }
+        continue;
+      }
+      for (int k = 0; k < count; ++k) pointers[k] = in[k].read(offsets[k], rows, columns);
       tile(pointers, out.place(offsets[count], rows, columns), rows * columns);
       out.finish(offsets[count], rows, columns);
     }
