@@ -479,7 +479,7 @@ def test_searches_for_several_at_once(rng, dtype):
             np.testing.assert_array_equal(to_array(got), np.searchsorted(row, values, side))
 
 
-@pytest.mark.parametrize("n", [97, 385, 3000])
+@pytest.mark.parametrize("n", [97, 385, 3000, 40000])
 def test_orders_of_wide_numbers_keep_equal_ones_apart(rng, n):
     """Rows of 64 bits, sorted as words of key and place: stable, also of many equal elements and corners."""
     for x in (rng.standard_normal((3, n)), draw(rng, (3, n), td.float64), rng.integers(-9, 9, (3, n))):

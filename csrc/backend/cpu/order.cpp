@@ -79,7 +79,9 @@ template <class Key, class Word> const Word* sort_words(Word* words, Word* other
     sort_few(words, other, n, true);
     return words;
   }
-  if constexpr (sizeof(Word) == 16) {
+  // Where two buffers are more than a cache holds, by vectors.
+  constexpr int64_t kMany = 1 << 15;
+  if (sizeof(Word) == 16 && n >= kMany) {
     hwy::Sorter()(reinterpret_cast<hwy::uint128_t*>(words), static_cast<size_t>(n), hwy::SortAscending());
     return words;
   }
