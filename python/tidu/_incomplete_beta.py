@@ -234,7 +234,7 @@ def student_cdf(df: Tensor, z: Tensor) -> Tensor:
     center = 0.5 + 0.5 * near * density * _tail(
         td.full_like(half, 0.5), half, near * near / spread, df / spread
     )
-    # Far out the first term of the tail is all of it; powers that derivatives ask for may be no numbers there.
+    # Far out the first term of the tail is all of it; powers in derivatives may be no numbers there.
     is_end = td.logical_or(td.abs(z) >= 1e154, td.abs(z) >= td.maximum(1e60, 1e10 * td.sqrt(df)))
     is_far = td.logical_not(td.logical_or(is_near, is_end))
     far = td.where(is_far, z, 1.0)
