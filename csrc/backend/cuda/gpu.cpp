@@ -10,7 +10,8 @@
 namespace tidu::cuda {
 namespace {
 
-constexpr int kMaxDevices = 64;
+// As many as machines have; a plug-in that is loaded late has little memory for a thread's own variables.
+constexpr int kMaxDevices = 16;
 constinit thread_local Queue current_queues[kMaxDevices] = {};  // 0 stands for the main one
 
 constinit thread_local Graph* captured_graphs[kMaxDevices] = {};
