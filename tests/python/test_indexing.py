@@ -1,5 +1,6 @@
 """Reading and writing at places that index tensors name: against NumPy, with repeated and wrong indices."""
 
+import itertools
 import re
 
 import numpy as np
@@ -59,6 +60,21 @@ def random_key(rng, shape):
     return tuple(key)
 
 
+@pytest.mark.parametrize("name", COMBINE)
+@pytest.mark.parametrize("expanded", [*itertools.product([False, True], repeat=3)])
+def test_updates_expanded_along_any_axes(name, expanded):
+    """Points of several axes, whose updates lie at steps of which some are 0."""
+    rng = np.random.default_rng([11, *expanded])
+    x, places = values(rng, 60, td.float32), rng.permutation(60).reshape(4, 5, 3)
+    updates = values(
+        rng, tuple(1 if e else n for e, n in zip(expanded, places.shape, strict=True)), td.float32
+    )
+    want = x.copy()
+    COMBINE[name].at(want, places, updates)
+    got = getattr(td, name)(td.tensor(x), td.tensor(places), td.tensor(updates), axis=0)
+    np.testing.assert_array_equal(to_array(got), want)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_any_key_reads_and_writes_as_in_numpy(seed):
     rng = np.random.default_rng([seed, 7])
@@ -69,7 +85,8 @@ def test_any_key_reads_and_writes_as_in_numpy(seed):
     tensors = tuple(stored(rng, k) if isinstance(k, np.ndarray) else k for k in key)
     picked = x[key]
     np.testing.assert_array_equal(to_array(stored(rng, x)[tensors]), picked, strict=True)
-    for value in (values(rng, picked.shape, dtype), values(rng, (), dtype)):
+    some = tuple(1 if rng.random() < 0.5 else extent for extent in picked.shape)
+    for value in (values(rng, picked.shape, dtype), values(rng, some, dtype), values(rng, (), dtype)):
         want, got = x.copy(), stored(rng, x)
         want[key] = value
         got[tensors] = stored(rng, value, dtype)

@@ -92,14 +92,15 @@ cudaError_t gather(const Call& call, Context& context) {
 // How far apart the elements of x lie along its first axes, in row-major order, if that is everywhere the
 // same.
 std::optional<int64_t> common_step(const Tensor& x, int axes) {
-  int64_t step = 0, expected = 0;
+  std::optional<int64_t> step;
+  int64_t inside = 1;
   for (int i = axes - 1; i >= 0; --i) {
     if (x.size(i) == 1) continue;
-    if (step == 0 && expected == 0) step = expected = x.strides()[i];
-    if (x.strides()[i] != expected) return std::nullopt;
-    expected *= x.size(i);
+    if (!step) step = x.strides()[i];
+    if (x.strides()[i] != *step * inside) return std::nullopt;
+    inside *= x.size(i);
   }
-  return step;
+  return step ? step : 0;
 }
 
 // Makes y what the first input is, and calls write(loop, places) for loops over the points, sorted by where
