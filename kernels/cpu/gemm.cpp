@@ -302,8 +302,9 @@ void copy_tiles(const T* a, const GemmFactor& left, int64_t depth, const Pieces&
 constexpr int64_t kFewRows = 128, kFewerRows = 8, kLong = 1 << 14, kSmall = 20000;
 // It is fetched ahead where it has more elements than that, which caches near by do not hold, and is deeper.
 constexpr int64_t kNear = 1 << 16, kDeep = 64;
-// So few panels read a's columns where they are, unless these lie so many bytes apart.
-constexpr int64_t kFewPanels = 3, kApart = 3072;
+// So few panels read a's columns where they are; so few where these lie so many bytes apart, but one where
+// all of them span so many.
+constexpr int64_t kFewPanels = 8, kFewFarPanels = 3, kApart = 3072, kFarthest = 1 << 21;
 
 template <class T>
 void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right, void* result,
@@ -338,9 +339,10 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
         copy_rows(b + k * right.row_stride, right.row_stride, depth, panels.data(), parts.count,
                   static_cast<T*>(workspace));
       const Pieces rows(size.rows, most_rows(static_cast<int>(parts.size(parts.count - 1))));
-      const bool far = left.column_stride * int64_t{sizeof(T)} >= kApart;
-      const bool gathers = !scattered && left.column_stride != 1 &&
-                           (left.row_stride != 1 || parts.count > (far ? 1 : kFewPanels));
+      const int64_t apart = left.column_stride * int64_t{sizeof(T)};
+      const int64_t few_panels = apart < kApart ? kFewPanels : apart * depth <= kFarthest ? kFewFarPanels : 1;
+      const bool gathers =
+          !scattered && left.column_stride != 1 && (left.row_stride != 1 || parts.count > few_panels);
       T* const tiles = static_cast<T*>(workspace) + kGemmPanels / int64_t{sizeof(T)};
       for (int64_t r = 0; r < rows.count; ++r) {
         const int64_t row = rows.begin(r), count = rows.size(r), tile_of_copy = r % kTiles;
