@@ -18,7 +18,8 @@
 namespace tidu::cpu {
 namespace {
 
-constexpr int64_t kLongest = int64_t{1} << 26;  // multiplications: beyond, ways are those of less depth
+constexpr int64_t kMost = 4096;                 // rows, columns, depth
+constexpr int64_t kLongest = int64_t{1} << 24;  // multiplications: beyond, ways are those of less depth
 constexpr double kNoise = 1.04;                 // a way that is less simple gains more than this
 
 // The processor's, so that others may use it in between.
@@ -35,9 +36,7 @@ double seconds(const auto& run, int runs) {
 }
 
 template <class T> bool differs(Way way, const ProductSize& size, bool b_transposed, bool a_transposed) {
-  // Where there are fewer rows or columns, factors come from memory, not from a cache as here.
-  constexpr int64_t kFewest = 32;
-  if (way == 'K' || way == 'k') return std::min(size.rows, size.columns) >= kFewest;
+  if (way == 'K' || way == 'k') return std::min(size.rows, size.columns) > 1;
   const bool onednn = way == 'D' || way == 'd' || way == 'Y' || way == 'y';
   if (onednn && std::is_same_v<T, double>) return false;
   if (way == 'v') return size.rows == 1 || size.columns == 1;
@@ -46,15 +45,18 @@ template <class T> bool differs(Way way, const ProductSize& size, bool b_transpo
   return true;
 }
 
-// Rows of matrices lie next to each other, or a cache line further apart: a power of two is slower.
+// Of a size, whose rows lie next to each other, a power of two apart, which is slower; and of a quarter more,
+// whose rows lie a cache line further apart: libraries like powers of two.
 template <class T> Way fastest(const ProductSize& size, bool a_transposed, bool b_transposed) {
   constexpr int64_t kLine = 64 / sizeof(T);
   const auto leading = [&](bool transposed, int64_t rows, int64_t columns) {
     return transposed ? rows : columns;
   };
-  const std::vector<T> a((size.rows + kLine) * (size.depth + kLine), T(1)),
-      b((size.depth + kLine) * (size.columns + kLine), T(1));
-  std::vector<T> c(size.rows * size.columns);
+  const auto more = [](int64_t n) { return n + n / 4; };
+  const ProductSize sizes[] = {size, {more(size.rows), more(size.columns), more(size.depth)}};
+  const std::vector<T> a((sizes[1].rows + kLine) * (sizes[1].depth + kLine), T(1)),
+      b((sizes[1].depth + kLine) * (sizes[1].columns + kLine), T(1));
+  std::vector<T> c(sizes[1].rows * sizes[1].columns);
   struct Candidate {
     Way way;
     double times[2] = {INFINITY, INFINITY};
@@ -69,12 +71,12 @@ template <class T> Way fastest(const ProductSize& size, bool a_transposed, bool 
   for (int round = 0; round < 9; ++round) {
     double least = INFINITY;
     for (Candidate& candidate : candidates) {
-      for (const int apart : {0, 1}) {
-        const Factor<T> left{a.data(), leading(a_transposed, size.rows, size.depth) + apart * kLine,
-                             a_transposed},
-            right{b.data(), leading(b_transposed, size.depth, size.columns) + apart * kLine, b_transposed};
-        const auto run = [&] { multiply(candidate.way, size, left, right, c.data(), size.columns); };
-        double& time = candidate.times[apart];
+      for (const int i : {0, 1}) {
+        const auto& [rows, columns, depth, _] = sizes[i];
+        const Factor<T> left{a.data(), leading(a_transposed, rows, depth) + i * kLine, a_transposed},
+            right{b.data(), leading(b_transposed, depth, columns) + i * kLine, b_transposed};
+        const auto run = [&] { multiply(candidate.way, sizes[i], left, right, c.data(), sizes[i].columns); };
+        double& time = candidate.times[i];
         if (round == 0) time = seconds(run, 1);
         time = std::min(time, seconds(run, std::clamp(static_cast<int>(kLong / time), 1, 1000)));
       }
@@ -91,22 +93,23 @@ template <class T> Way fastest(const ProductSize& size, bool a_transposed, bool 
 }
 
 template <class T> void print_table(const char* name) {
-  std::printf("constexpr Table %s = {\n", name);
+  std::printf("constexpr Table %s = {13, 13, 10, {\n", name);
   for (int layout = 0; layout < 4; ++layout) {
-    for (int64_t rows = 1; rows <= kMostRows; rows *= 2) {
+    for (int64_t rows = 1; rows <= kMost; rows *= 2) {
       std::string line;
-      for (int64_t columns = 1; columns <= kMostColumns; columns *= 2) {
+      for (int64_t columns = 1; columns <= kMost; columns *= 2) {
         Way way = 'B';
-        for (int64_t depth = 16, i = 0; i < kDepthSteps; depth *= 4, ++i) {
+        for (int64_t depth = 8; depth <= kMost; depth *= 2) {
           if (rows * columns * depth <= kLongest)
             way = fastest<T>({rows, columns, depth}, layout / 2 == 1, layout % 2 == 1);
           line += way;
         }
       }
       std::printf("    \"%s\",\n", line.c_str());
+      std::fflush(stdout);
     }
   }
-  std::printf("};\n");
+  std::printf("}};\n");
 }
 
 }  // namespace

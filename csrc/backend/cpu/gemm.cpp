@@ -24,9 +24,13 @@ extern "C" [[gnu::weak]] dnnl_status_t dnnl_gemm_bf16bf16f32(char transa, char t
 namespace tidu::cpu {
 namespace {
 
-// Of a processor and a dtype: rows for the layouts NN, NT, TN, TT and in each for rows of the left factor, in
-// them columns of the right one, a letter for each depth.
-using Table = const char * [4 * kRowSteps];
+// Of a processor and a dtype, for sizes that are powers of two: strings for the layouts NN, NT, TN, TT and in
+// each for rows of the left factor from 1 on, in them columns of the right one from 1 on, a letter for each
+// depth, up to 4096.
+struct Table {
+  int rows, columns, depths;  // how many of them: depths of 8, 16, 32 .. or of 16, 64, 256 ..
+  const char* ways[4 * 13];
+};
 
 #include "backend/cpu/gemm_ways.inc"
 
@@ -54,9 +58,8 @@ const Measured& measured() {
     const int64_t targets = hwy::SupportedTargets();
     if (targets & (HWY_AVX3 | HWY_AVX3_DL)) {
       constexpr int64_t kUncopied = 100 * 100 * 100;
-      return holds_workspace()
-                 ? Measured{&kFloat32Avx512LargeL2, &kFloat64Avx512LargeL2, 1 << 21, 1 << 20, kUncopied}
-                 : Measured{&kFloat32Avx512, &kFloat64Avx512, INT64_MAX, INT64_MAX, kUncopied};
+      return holds_workspace() ? Measured{&kFloat32Avx512LargeL2, &kFloat64Avx512LargeL2, 1 << 21, 1 << 20}
+                               : Measured{&kFloat32Avx512, &kFloat64Avx512, INT64_MAX, INT64_MAX, kUncopied};
     }
     if (targets & HWY_AVX2) return Measured{&kFloat32Avx2, &kFloat64Avx2};
 #endif
@@ -154,6 +157,8 @@ template <class T, Use use> T* own(int64_t n) {
 
 }  // namespace
 
+bool prefers_own() { return measured().own_float32 < INT64_MAX; }
+
 template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
   constexpr int64_t kNoDifference = 1 << 12;
   const bool vector = size.rows == 1 || size.columns == 1;
@@ -166,9 +171,13 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   const Table* const table = std::is_same_v<T, float> ? measured().float32 : measured().float64;
   const int64_t work = size.rows * size.columns * size.depth;
   if (!table || work <= kNoDifference) return 'B';
-  // oneDNN's products of floats are faster for few rows or columns, unless each block of them has to turn b.
+  // oneDNN's products of floats are faster for few rows or columns, unless they have to turn b.
   constexpr bool wide = std::is_same_v<T, double>;
-  const int64_t least = wide ? 2 : work < 1 << 23 || (b_transposed && !a_transposed) ? 96 : 192;
+  const int64_t least = wide ? 2 : work < 1 << 23 || b_transposed ? 96 : 192;
+  // Few rows by a matrix from memory, which OpenBLAS copies as it comes.
+  constexpr int64_t kFewRows = 64, kBeyondCaches = 1 << 21;
+  if (wide && !vector && !b_transposed && size.rows < kFewRows && size.depth * size.columns >= kBeyondCaches)
+    return 'B';
   if (std::min(size.rows, size.columns) >= least &&
       work >= (wide ? measured().own_float64 : measured().own_float32))
     return own_way(size, a_transposed, b_transposed);
@@ -176,18 +185,21 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   constexpr int64_t kDeep = 1 << 14;
   if (!wide && !vector && size.depth >= kDeep)
     return a_transposed && (b_transposed || size.rows >= size.columns) ? 'd' : 'D';
-  const int row = std::min(measured_log2(size.rows), kRowSteps - 1),
-            column = std::min(measured_log2(size.columns), kColumnSteps - 1),
-            depth = std::clamp((measured_log2(size.depth) - 3) / 2, 0, kDepthSteps - 1);
+  const int row = std::min(measured_log2(size.rows), table->rows - 1),
+            column = std::min(measured_log2(size.columns), table->columns - 1),
+            per_depth = 10 / table->depths,
+            depth = std::clamp((measured_log2(size.depth) - 3) / per_depth, 0, table->depths - 1),
+            depth_log2 = 2 + per_depth * (depth + 1);
   // What stands in the table was measured of more, which OpenBLAS copies.
-  const bool copied_there = int64_t{16} << (row + column + 2 * depth) > measured().uncopied;
-  if (work <= measured().uncopied && copied_there && depth <= 1 && !vector) {
+  const bool copied_there = int64_t{1} << (row + column + depth_log2) > measured().uncopied;
+  if (work <= measured().uncopied && copied_there && depth_log2 <= 6 && !vector) {
     // Copies of the right factor that serve few rows cost more than they gain, as those of deep ones do.
-    constexpr int64_t kFewRows = 64, kShallow = 32;
+    constexpr int64_t kShallow = 32;
     if (!b_transposed || (a_transposed && size.depth >= kShallow)) return 'B';
     if (a_transposed || size.rows >= kFewRows) return 'X';
   }
-  const Way way = (*table)[(2 * a_transposed + b_transposed) * kRowSteps + row][column * kDepthSteps + depth];
+  const int layout = 2 * a_transposed + b_transposed;
+  const Way way = table->ways[layout * table->rows + row][column * table->depths + depth];
   // What was measured may be a vector where this is none, or have a smaller factor to copy.
   constexpr int64_t kMostCopied = 1 << 20;
   switch (way) {

@@ -36,12 +36,11 @@ template <class T> GemmFactor strided(const Factor<T>& x) {
 using Way = char;
 inline constexpr std::string_view kWays = "BDKvbdkXYxy";  // the simpler ones first
 
-// The sizes for which a way was measured, powers of two: rows and columns up to these, depths 16, 64 .. 4096.
-inline constexpr int64_t kMostRows = 512, kMostColumns = 1024;
-inline constexpr int kRowSteps = 10, kColumnSteps = 11, kDepthSteps = 5;
-
 // Whether our kernel computes it: to the same bits in whatever blocks of the result.
 inline bool is_own(Way way) { return way == 'K' || way == 'k'; }
+
+// Whether it is the fastest for products of some size, of float and double.
+bool prefers_own();
 
 // T is float or double. Bits depend on the way, so the way depends on these and the processor alone.
 template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, bool b_transposed);

@@ -108,16 +108,16 @@ int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / mult
 
 constexpr int64_t kSmall = 1 << 19;  // multiplications that do not pay a second thread
 
-// Equal patches: at least eight (four of bfloat16, whose take half the time) where none gets smaller than 64
-// x 128, or 64 x 256 of `wide` numbers, where GEMM begins to lose speed, none larger than 512 x 512, and two
-// at any rate; or bands of whole rows, which lie together. Products of a vector are as fast as their matrix
-// comes from memory, so that fewer multiplications pay a second thread; sums of one product are written as
-// fast.
+// Equal patches: eight (four of bfloat16, whose take half the time), fewer of less than 2^20 multiplications
+// each, where none gets smaller than 64 x 128, or 64 x 256 of `wide` numbers, where GEMM begins to lose
+// speed, none of more elements than 512 x 512, and two of 64 rows or columns; or bands of whole rows, which
+// lie together. Products of a vector are as fast as their matrix comes from memory, so that fewer
+// multiplications pay a second thread; sums of one product are written as fast.
 //
 // `cut_rows`: whether what a vector's patches read are pieces of a matrix's rows, which are to be long.
 ProductSize choose_block(int64_t m, int64_t n, int64_t k, DType dtype, bool cut_rows) {
   const bool wide = dtype == DType::float64;
-  const int64_t least = dtype == DType::bfloat16 ? 4 : 8;
+  const int64_t least = std::min<int64_t>(dtype == DType::bfloat16 ? 4 : 8, m * n * k / (2 * kSmall));
   constexpr int64_t kNear = kGrain / 4;            // elements that stay in the first-level cache
   const int64_t shortest = cut_rows ? 1024 : 256;  // piece of a matrix that is read as fast
   const int64_t two_blocks = wide ? 512 : 256;     // columns of them
@@ -135,7 +135,7 @@ ProductSize choose_block(int64_t m, int64_t n, int64_t k, DType dtype, bool cut_
   int64_t down = 1, across = 1;
   while (true) {
     const int64_t rows = m / down, columns = n / across;
-    const bool too_large = rows > 512 || columns > 512;
+    const bool too_large = rows * columns > 512 * 512;
     if (down * across >= least && !too_large) break;
     if (rows >= 128 && (rows > columns || columns < two_blocks)) {
       down *= 2;
@@ -145,7 +145,7 @@ ProductSize choose_block(int64_t m, int64_t n, int64_t k, DType dtype, bool cut_
       break;
     }
   }
-  if (down * across == 1 && m * n * k > 2 * kSmall) (m >= n ? down : across) = 2;
+  if (down * across == 1 && m * n * k > 2 * kSmall && std::max(m, n) >= 64) (m >= n ? down : across) = 2;
   return {round_up((m + down - 1) / down, 16), round_up((n + across - 1) / across, 16), k};
 }
 
@@ -160,16 +160,22 @@ ProductSize choose_own_block(int64_t m, int64_t n, int64_t k, int64_t batches) {
   return {round_up((m + down - 1) / down, 8), round_up((n + across - 1) / across, 24), k};
 }
 
-// The way of all patches of a product that our own kernel computes, else 0.
-Way own_way_of(DType dtype, const ProductSize& size, bool a_transposed, bool b_transposed) {
+// Of a matrix by its own transpose: where libraries are asked, extents and multiplications from which on a
+// half takes less time than the whole; where our own kernel is, rows and depth.
+constexpr int64_t kLeastSymmetric = 32, kLeastSymmetricWork = 1 << 18;
+constexpr int64_t kLeastOwnSymmetric = 192, kLeastOwnSymmetricDepth = 128;
+
+// The way of all patches of a product that our own kernel computes, else 0. Of what `may_meet` its own
+// transpose the result is to be symmetric, as sums of libraries are not.
+Way own_way_of(DType dtype, const ProductSize& size, bool a_transposed, bool b_transposed, bool may_meet) {
   if (size.depth == 1 || (dtype != DType::float32 && dtype != DType::float64)) return 0;
+  if (may_meet && prefers_own() && size.rows >= kLeastSymmetric) return 'K';
   const auto fastest = dtype == DType::float32 ? fastest_way<float> : fastest_way<double>;
   const Way way = fastest(size, a_transposed, b_transposed);
   return is_own(way) ? way : 0;
 }
 
-// Of a matrix by its own transpose: extents from which on a half takes less time, and squares of the result.
-constexpr int64_t kLeastSymmetric = 32, kLeastSymmetricWork = 1 << 18;
+// Squares of its result.
 ProductSize choose_square(int64_t n, int64_t k) {
   int64_t parts = n * n * k <= 2 * kSmall ? 1 : n < 384 ? 2 : 4;
   while (n > parts * 512) parts *= 2;
@@ -203,15 +209,17 @@ Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias, Workspace
       m_(a.size(-2)),
       n_(b.size(-1)),
       depth_(a.size(-1)),
-      way_(own_way_of(a.dtype(), {m_, n_, depth_}, a_.transposed, b_.transposed)),
+      may_meet_(m_ == n_ && a_.transposed != b_.transposed && !bias.defined() &&
+                (a.dtype() == DType::float32 || a.dtype() == DType::float64)),
+      way_(own_way_of(a.dtype(), {m_, n_, depth_}, a_.transposed, b_.transposed, may_meet_)),
       plain_(m_, n_,
              way_ ? choose_own_block(m_, n_, depth_, batches_)
                   : choose_block(m_, n_, depth_, a.dtype(), m_ == 1 ? !b_.transposed : a_.transposed)),
       square_(m_, n_, choose_square(n_, depth_)),
       most_(plain_.down * plain_.across) {
-  const bool may_be = m_ == n_ && a_.transposed != b_.transposed && !bias.defined() &&
-                      (a.dtype() == DType::float32 || a.dtype() == DType::float64);
-  if (may_be && m_ >= kLeastSymmetric && m_ * n_ * depth_ >= kLeastSymmetricWork) {
+  const bool pays = way_ ? m_ >= kLeastOwnSymmetric && depth_ >= kLeastOwnSymmetricDepth
+                         : m_ >= kLeastSymmetric && m_ * n_ * depth_ >= kLeastSymmetricWork;
+  if (may_meet_ && pays) {
     bool* const found = batches_ == 1 ? &only_ : workspace.take<bool>(batches_);
     bool any = false;
     for (int64_t i = 0; !workspace.counts() && i < batches_; ++i) any |= found[i] = is_own_transpose(i);

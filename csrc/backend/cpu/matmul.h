@@ -81,6 +81,7 @@ class Product {
   Matrices a_, b_;
   Tensor bias_;
   int64_t batches_, m_, n_, depth_;
+  bool may_meet_;              // its own transpose, by its shape
   Way way_;                    // of patches that our own kernel computes, else 0
   Grid plain_, square_;        // the second of symmetric products
   int64_t most_;               // patches of a matrix
