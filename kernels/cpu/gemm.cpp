@@ -11,7 +11,6 @@
 #include <bit>
 #include <utility>
 
-#include "kernels/cpu/copy.h"
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -258,6 +257,66 @@ void copy_rows(const T* b, int64_t stride, int64_t depth, const Panel<T>* panels
   }
 }
 
+#if HWY_TARGET != HWY_SCALAR
+// Of two vectors `apart` from each other: groups of so many lanes of an odd number from the first change
+// places with the groups before them of the second.
+template <int apart, class D, class V = hn::Vec<D>> void exchange(D d, V& first, V& second) {
+  using T = hn::TFromD<D>;
+  constexpr int kBlock = 16 / sizeof(T), kAll = hn::MaxLanes(d);
+  const V a = first, b = second;
+  if constexpr (apart == 2 * kBlock || (apart == kBlock && kAll == 2 * kBlock)) {
+    first = hn::ConcatLowerLower(d, b, a), second = hn::ConcatUpperUpper(d, b, a);
+  } else if constexpr (apart == kBlock) {
+    first = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(b), a);
+    second = hn::OddEvenBlocks(b, hn::SwapAdjacentBlocks(a));
+  } else if constexpr (2 * apart == kBlock) {
+    const hn::Repartition<double, D> halves;
+    const auto x = hn::BitCast(halves, a), y = hn::BitCast(halves, b);
+    first = hn::BitCast(d, hn::InterleaveLower(halves, x, y));
+    second = hn::BitCast(d, hn::InterleaveUpper(halves, x, y));
+  } else {
+    first = hn::OddEven(hn::DupEven(b), a), second = hn::OddEven(b, hn::DupOdd(a));
+  }
+}
+
+// Columns of as many vectors as each has lanes become rows: halves of them all are exchanged, then of each
+// half ..
+template <int apart, class D, int n> HWY_INLINE void transpose(D d, hn::Vec<D> (&square)[n]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i) {
+    if ((i & apart) == 0) exchange<apart>(d, square[i], square[i + apart]);
+  }
+  if constexpr (apart > 1) transpose<apart / 2>(d, square);
+}
+#endif
+
+// A panel of columns that lie `stride` elements apart, zeros behind the last of them.
+template <class T>
+void copy_columns(const T* b, int64_t stride, int64_t depth, int64_t vectors, int64_t columns, T* to) {
+  constexpr int n = kLanes<T>;
+  const Tag<T> d;
+  for (int64_t v = 0; v < vectors; ++v) {
+    const T* const from = b + v * n * stride;
+    const int64_t here = columns - v * n;
+    for (int64_t k = 0; k < depth; k += n) {
+      const int64_t rows = std::min<int64_t>(n, depth - k);
+      hn::Vec<Tag<T>> square[n];
+#pragma GCC unroll 16
+      for (int j = 0; j < n; ++j) {
+        square[j] = j >= here   ? hn::Zero(d)
+                    : rows == n ? hn::LoadU(d, from + j * stride + k)
+                                : load_tail(d, from + j * stride + k, rows, T(0));
+      }
+      if constexpr (n > 1) transpose<n / 2>(d, square);
+      T* const at = to + (k * vectors + v) * n;
+#pragma GCC unroll 16
+      for (int i = 0; i < n; ++i) {
+        if (i < rows) hn::StoreU(square[i], d, at + i * vectors * n);
+      }
+    }
+  }
+}
+
 constexpr int64_t kMostDepth = 384;
 constexpr int64_t kMostPanels = kGemmPanels / (kMostDepth * kMostVectors * 64);
 // Tiles whose elements of a are copied at once: lines of the cache are used whole, and pages turned to once.
@@ -329,11 +388,7 @@ void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right,
         const T* const from = b + k * right.row_stride + column * right.column_stride;
         T* const to = static_cast<T*>(workspace) + parts.begin(p) * n * depth;
         panels[static_cast<size_t>(p)] = {copies ? to : from, column, vectors, columns};
-        if (!copies || along) continue;
-        copy_block_function(sizeof(T))(from, {right.row_stride, right.column_stride}, to, {vectors * n, 1},
-                                       depth, columns);
-        for (int64_t i = 0; i < depth && columns < vectors * n; ++i)
-          std::fill(to + i * vectors * n + columns, to + (i + 1) * vectors * n, T(0));
+        if (copies && !along) copy_columns(from, right.column_stride, depth, vectors, columns, to);
       }
       if (copies && along)
         copy_rows(b + k * right.row_stride, right.row_stride, depth, panels.data(), parts.count,
