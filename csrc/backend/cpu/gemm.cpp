@@ -174,10 +174,6 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   // oneDNN's products of floats are faster for few rows or columns, unless they have to turn b.
   constexpr bool wide = std::is_same_v<T, double>;
   const int64_t least = wide ? 2 : work < 1 << 23 || b_transposed ? 96 : 192;
-  // Few rows by a matrix from memory, which OpenBLAS copies as it comes.
-  constexpr int64_t kFewRows = 64, kBeyondCaches = 1 << 21;
-  if (wide && !vector && !b_transposed && size.rows < kFewRows && size.depth * size.columns >= kBeyondCaches)
-    return 'B';
   if (std::min(size.rows, size.columns) >= least &&
       work >= (wide ? measured().own_float64 : measured().own_float32))
     return own_way(size, a_transposed, b_transposed);
@@ -194,7 +190,7 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   const bool copied_there = int64_t{1} << (row + column + depth_log2) > measured().uncopied;
   if (work <= measured().uncopied && copied_there && depth_log2 <= 6 && !vector) {
     // Copies of the right factor that serve few rows cost more than they gain, as those of deep ones do.
-    constexpr int64_t kShallow = 32;
+    constexpr int64_t kFewRows = 64, kShallow = 32;
     if (!b_transposed || (a_transposed && size.depth >= kShallow)) return 'B';
     if (a_transposed || size.rows >= kFewRows) return 'X';
   }
