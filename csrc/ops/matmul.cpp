@@ -152,9 +152,9 @@ Tensor linear(const Tensor& given_x, const Tensor& given_weight, const Tensor& g
                      " of (outputs, inputs)");
   }
   if (!bias.defined()) return matmul(x, matrix_transpose(weight));
-  if (is_complex(promote(promote(x.dtype(), weight.dtype()), bias.dtype())))
-    return matmul(x, matrix_transpose(weight)) + bias;
   const DType dtype = promote(promote(x.dtype(), weight.dtype()), bias.dtype());
+  // Where x is empty its matrices are not flattened, and a product with a bias is one of matrices.
+  if (is_complex(dtype) || x.numel() == 0) return matmul(x, matrix_transpose(weight)) + bias;
   return product_of(astype(x, dtype), matrix_transpose(astype(weight, dtype)), astype(bias, dtype));
 }
 

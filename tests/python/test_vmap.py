@@ -182,6 +182,21 @@ def test_chunks(chunk_size):
         np.testing.assert_allclose(got.cpu().numpy(), want.cpu().numpy(), rtol=1e-14)
 
 
+@pytest.mark.parametrize("shape", [(0,), (4, 0), (2, 4, 0), (1, 2, 4, 0), (2, 0, 3)], ids=str)
+def test_linear_of_nothing(shape):
+    """Sums of no products, and rows of none: what is left is the bias."""
+    x, w, b = normal(LANES, *shape), normal(LANES, 5, shape[-1], seed=1), normal(LANES, 5, seed=2)
+    linear = td.nn.functional.linear
+    want = np.broadcast_to(b.cpu().numpy()[1], (*shape[:-1], 5))
+    if shape[-1] == 0:
+        np.testing.assert_array_equal(linear(x[1], w[1], b[1]).cpu().numpy(), want)
+    for in_axes in itertools.product([0, None], repeat=3):
+        if in_axes != (None, None, None):
+            arguments = [v if axis == 0 else v[1] for v, axis in zip((x, w, b), in_axes, strict=True)]
+            check(linear, in_axes, arguments, what=f"{in_axes}")
+            check(td.grad(lambda *v: td.sum(linear(*v) ** 2), argnums=2), in_axes, arguments, what="slope")
+
+
 # --- nesting
 
 
