@@ -297,7 +297,8 @@ Tensor kl_div(const Tensor& x, const Tensor& target, Reduction reduction, bool l
   const Tensor logs = widened(x), t = widened(target);
   const Tensor losses =
       log_target ? multiply_no_nan(exp(t), t - logs) : xlogy(t, t) - multiply_no_nan(t, logs);
-  return reduce(losses, reduction, dtype_of_all({x, target}));
+  // A target of 0 hides an infinite log probability, not one that is no number.
+  return reduce(losses + where(isnan(logs), NAN, 0.0), reduction, dtype_of_all({x, target}));
 }
 
 Tensor gaussian_nll_loss(const Tensor& prediction, const Tensor& target, const Tensor& variance, bool full,

@@ -358,6 +358,21 @@ def test_kl_div_batchmean_and_zeros():
     assert F.kl_div(td.tensor([-np.inf, 0.0]), target, reduction="none").tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("log_target", [False, True])
+def test_kl_div_hides_no_nan(log_target):
+    """Also beside a target of 0, which hides infinities."""
+    zero = -np.inf if log_target else 0.0
+    target = td.tensor([zero, zero, 0.5])
+    losses = F.kl_div(td.tensor([np.nan, -np.inf, np.nan]), target, reduction="none", log_target=log_target)
+    np.testing.assert_array_equal(np.isnan(losses.tolist()), [True, False, True])
+    assert losses[1].item() == 0
+    for reduction in ("sum", "mean", "batchmean"):
+        loss = F.kl_div(
+            td.tensor([[np.nan, 0.0]]), td.tensor([[zero, 0.0]]), reduction, log_target=log_target
+        )
+        assert np.isnan(loss.item())
+
+
 def test_gaussian_variances_of_rows():
     var = rng.uniform(0.5, 2, N)
     close(
