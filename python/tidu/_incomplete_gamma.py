@@ -23,15 +23,14 @@ def rule(nodes: int) -> tuple[list[float], list[float]]:
 _NODES = rule(64)
 
 
-def tail(a: Tensor, y: Tensor, excess: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Of the gamma distribution of shape a at x = exp(y): whether x <= a, and the smaller part of the
-    distribution, that below x where x <= a, else that above, divided by x times the density at x.
+def tail(a: Tensor, x: Tensor, excess: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Of the gamma distribution of shape a: whether x <= a, and the smaller part of the distribution, that
+    below x where x <= a, else that above, divided by x times the density at x.
 
-    With `excess` that part's integrand is multiplied by (log(t) - excess). All are float64 of one shape.
-    Errors are mostly below 1e-13; as points and weights are constant, every derivative of the sum is that of
-    the integral.
+    With `excess` that part's integrand is multiplied by (log(t / x) - excess). All are float64 of one shape.
+    Errors are mostly below 1e-13, and grow with the root of a; as points and weights are constant, every
+    derivative of the sum is that of the integral.
     """
-    x = td.exp(y)
     is_below = td.less_equal(x, a)
     fixed_a, fixed_x = td.stop_gradient(a), td.stop_gradient(x)
     distance = td.abs(fixed_a - fixed_x)
@@ -47,17 +46,17 @@ def tail(a: Tensor, y: Tensor, excess: Tensor | None = None) -> tuple[Tensor, Te
         shift = td.where(is_below, -v, td.log1p(v))
         exponent = td.where(is_below, -a * v - x * td.expm1(-v), (a - 1) * shift - x * v)
         term = weight * width * td.exp(exponent)
-        return total + (term if excess is None else term * (y + shift - excess)), None
+        return total + (term if excess is None else term * (shift - excess)), None
 
     points, weights = (td.asarray(values, dtype=td.float64, device=a.device) for values in _NODES)
-    return is_below, scan(add, td.zeros_like(y), (points, weights))[0]
+    return is_below, scan(add, td.zeros_like(x), (points, weights))[0]
 
 
 def log_quantile_slope(a: Tensor, y: Tensor) -> Tensor:
     """By how much the logarithm y of a gamma variate of shape a changes with a, its quantile held: with P the
     distribution function of the logarithm, -(dP/da) / (dP/dy). Like y; of float32 computed in float64."""
     wide_a, wide_y = a.astype(td.float64), y.astype(td.float64)
-    is_below, moment = tail(wide_a, wide_y, td.digamma(wide_a))
+    is_below, moment = tail(wide_a, td.exp(wide_y), td.digamma(wide_a) - wide_y)
     return td.where(is_below, -moment, moment).astype(y.dtype)
 
 
@@ -95,11 +94,11 @@ def _parts(a: TensorLike, x: TensorLike) -> tuple[Tensor, Tensor]:
     dtype, (a, x) = in_float64(a, x)
     is_inside = td.logical_and(td.logical_and(a > 0, x > 0), td.logical_and(td.isfinite(a), td.isfinite(x)))
     inner_a, inner_x = td.where(is_inside, a, 1.0), td.where(is_inside, x, 1.0)
-    is_below, part = tail(inner_a, td.log(inner_x))
+    is_below, part = tail(inner_a, inner_x)
     part = part * td.exp(_log_scaled_density(inner_a, inner_x))
-    at_bounds = td.where(x == 0, td.zeros_like(x), td.ones_like(x))  # of an infinite x
-    is_known = td.logical_and(a > 0, td.logical_or(x == 0, td.logical_and(x == math.inf, td.isfinite(a))))
-    outside = td.where(is_known, at_bounds, math.nan)
+    # Where one of them is 0 or infinite all lies on one side of x, but where both are.
+    is_known = td.logical_and(td.logical_and(a >= 0, x >= 0), a != x)
+    outside = td.where(is_known, td.astype(x > a, x.dtype), math.nan)
     below = td.where(is_inside, td.where(is_below, part, 1 - part), outside)
     above = td.where(is_inside, td.where(is_below, 1 - part, part), 1 - outside)
     return below.astype(dtype), above.astype(dtype)
@@ -107,8 +106,9 @@ def _parts(a: TensorLike, x: TensorLike) -> tuple[Tensor, Tensor]:
 
 def gammainc(a: TensorLike, x: TensorLike) -> Tensor:
     """The regularised lower incomplete gamma function, the integral of t^(a-1) exp(-t) from 0 to x divided by
-    gamma(a): the part below x of the gamma distribution of shape a. NaN unless a > 0 and x >= 0. It has
-    derivatives by both; of any floating dtype, computed in float64.
+    gamma(a): the part below x of the gamma distribution of shape a. NaN unless a >= 0 and x >= 0; where one
+    of them is 0 or infinite the limit, NaN where both are. It has derivatives by both; of any floating dtype,
+    computed in float64.
 
     Examples
     --------

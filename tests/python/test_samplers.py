@@ -1,5 +1,6 @@
 """Distributions of random numbers against SciPy's, their derivatives, and the numbers of stream version 1."""
 
+import itertools
 import math
 
 import mpmath
@@ -372,9 +373,32 @@ def test_incomplete_gamma_functions():
         fits = want > 1e-280
         np.testing.assert_allclose(array(ours(td.tensor(a), td.tensor(x)))[fits], want[fits], rtol=2e-12)
     got = td.special.gammainc(td.tensor([1.0, -1, 1, 0, NAN, 2]), td.tensor([0.0, 1, math.inf, 1, 1, -1]))
-    np.testing.assert_array_equal(array(got), [0, NAN, 1, NAN, NAN, NAN])
+    np.testing.assert_array_equal(array(got), [0, NAN, 1, 1, NAN, NAN])
     assert td.special.gammaincc(1.0, 0.0).item() == 1.0
     assert td.special.gammainc(2, 3).dtype == td.float32
+
+
+def test_incomplete_gamma_functions_at_their_bounds():
+    ends = [0.0, -0.0, 0.3, 40.0, math.inf, -1.0, -math.inf, NAN]
+    a, x = (np.array(v) for v in zip(*itertools.product(ends, ends), strict=True))
+    outside = ~((a > 0) & (x > 0) & np.isfinite(a) & np.isfinite(x)) & ~(np.isinf(a) & np.isinf(x))
+    for ours, exact in [
+        (td.special.gammainc, scipy_special.gammainc),
+        (td.special.gammaincc, scipy_special.gammaincc),
+    ]:
+        got = array(ours(td.tensor(a), td.tensor(x)))
+        np.testing.assert_array_equal(got[outside], exact(a, x)[outside])
+        assert math.isnan(ours(math.inf, math.inf).item())
+
+
+@pytest.mark.parametrize(("a", "ulps"), [(1e6, 1e3), (1e8, 1e4), (1e10, 1e5)])
+def test_incomplete_gamma_functions_of_large_shapes(a, ulps):
+    """Errors grow with the root of a, not with a: x goes through no logarithm."""
+    for deviations in (-2, 0, 1.5):
+        x = a + deviations * math.sqrt(a)
+        want = scipy_special.gammainc(a, x)
+        got = td.special.gammainc(td.tensor(a, dtype=td.float64), td.tensor(x, dtype=td.float64)).item()
+        assert abs(got - want) < ulps * 2.0**-53 * 2
 
 
 def test_derivatives_of_incomplete_gamma_functions():
