@@ -110,7 +110,7 @@ class Writer {
         .key("tensor")
         .string(name_of_tensor(value));
     if (!(axes == all_axes(value.ndim()))) json_.key("axes").integers(axes);
-    if (value.impl().storage->is_number()) json_.key("number").boolean(true);
+    if (value.impl().storage->is_number() && value.numel() > 0) json_.key("number").boolean(true);
     json_.end_object();
   }
 

@@ -444,6 +444,11 @@ def test_numbers_are_kept_exactly(number, tmp_path):
     check_reload(f, tmp_path, normal(2).astype(td.float64))
 
 
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2, 1)], ids=str)
+def test_numbers_beside_nothing_are_kept(shape, tmp_path):
+    check_reload(lambda x: x * 1.5 - td.full(shape, 2.0), tmp_path, normal(*shape))
+
+
 @pytest.mark.parametrize("dtype", ops.DTYPES, ids=str)
 def test_constants_of_every_dtype_and_layout(dtype, tmp_path):
     array = ops.Draw((4, 6)).array(np.random.default_rng(3), dtype)
