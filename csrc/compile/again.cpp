@@ -65,6 +65,7 @@ class Remaker {
     }
     result.again.resize(result.program.variables.size());
     drop_unread(result.program);
+    put_before_readers(result);
     return result;
   }
 
@@ -82,6 +83,28 @@ class Remaker {
       kept.push_back(std::move(*call));
     }
     program.instructions.assign(std::make_move_iterator(kept.rbegin()), std::make_move_iterator(kept.rend()));
+  }
+
+  // What makes values again goes right before the first call that reads them, whose group it joins. Where it
+  // was added there may be others by now: what had read it was itself made again elsewhere, and dropped.
+  static void put_before_readers(MadeAgain& made) {
+    std::map<int, Program::Instruction> waiting;  // by what they make
+    std::vector<Program::Instruction> placed;
+    const auto place = [&](const auto& self, Program::Instruction call) -> void {
+      for (int variable : call.inputs) {
+        if (auto maker = waiting.extract(variable)) self(self, std::move(maker.mapped()));
+      }
+      placed.push_back(std::move(call));
+    };
+    for (Program::Instruction& call : made.program.instructions) {
+      const int output = call.outputs.empty() ? -1 : call.outputs[0];
+      if (output >= 0 && made.again[static_cast<size_t>(output)]) {
+        waiting.emplace(output, std::move(call));
+      } else {
+        place(place, std::move(call));
+      }
+    }
+    made.program.instructions = std::move(placed);
   }
 
   const Storage* storage_of(int variable) const { return values_[variable].impl().storage.get(); }

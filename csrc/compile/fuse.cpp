@@ -487,6 +487,21 @@ Groups::Groups(const Program& program, const Tensors& values, const std::vector<
              values[variable].shape() == values[call.outputs[0]].shape() &&
              values[variable].device() == values[call.outputs[0]].device();
     };
+    // What makes values again joins the group of the call that reads them, or is a group of its own, all of
+    // which waits for the last.
+    const bool reads_again = !made_again.empty() && !is_again(call, again) &&
+                             (!view || makers_[call.inputs[0]] == made_again.back());
+    const auto goes_along = [&](int other) {
+      const int variable = program.instructions[other].outputs[0];
+      return groups && values[variable].shape() == values[call.outputs[0]].shape();
+    };
+    if (reads_again) {
+      const auto ready_of = [&](int other) -> int& { return ready[program.instructions[other].outputs[0]]; };
+      const int last = ready_of(*std::ranges::max_element(made_again, {}, ready_of));
+      for (int other : made_again) {
+        if (!goes_along(other)) ready_of(other) = last;
+      }
+    }
     int time = call.has_effect() ? effects : 0;
     for (int variable : call.inputs)
       time = std::max(time, joins(variable) ? times_[root(of_[makers_[variable]])] : ready[variable]);
@@ -518,17 +533,12 @@ Groups::Groups(const Program& program, const Tensors& values, const std::vector<
       const bool at_once = view || (call.inputs.empty() && !call.has_effect());
       ready[variable] = at_once ? time : time + 1;
     }
-    if (is_again(call, again)) {
-      made_again.push_back(now);
-    } else if (view) {
-      if (!made_again.empty() && makers_[call.inputs[0]] == made_again.back()) made_again.clear();
-    } else {
-      // They are there when what they were made for is.
+    if (is_again(call, again)) made_again.push_back(now);
+    if (reads_again) {
       for (int other : made_again) {
-        const int variable = program.instructions[other].outputs[0];
-        if (!groups || values[variable].shape() != values[call.outputs[0]].shape()) continue;
+        if (!goes_along(other)) continue;
         of_[other] = of_[now];
-        ready[variable] = time + 1;
+        ready[program.instructions[other].outputs[0]] = time + 1;
       }
       made_again.clear();
     }

@@ -1121,6 +1121,35 @@ def test_what_is_made_again_is_not_in_the_peak(device):
     assert bits(y) == bits(f(x, w, wide, back))
 
 
+def of_many_logarithms(x):
+    y = td.log(x * x + 1)
+    y = td.xlogy(y, y * y + 0.3)
+    return td.copysign(y - td.mean(y), 1.0) * (x * 0.7 + 0.1)
+
+
+def of_sums(x):
+    y = td.asinh(x - td.mean(x))
+    y = td.cumulative_sum(td.clip(y, -1, 1) * y, axis=0)
+    return td.logaddexp(y * 0.1, x * 0.7 + 0.1)
+
+
+# What made a value again was left where what had read it was made again elsewhere; and values made again for
+# a sum along an axis were read before all that is made beside them could be.
+@pytest.mark.parametrize(("f", "size", "order"), [(of_many_logarithms, 17, 2), (of_sums, 5, 3)])
+def test_what_is_made_again_in_derivatives_of_high_order(f, size, order, rng):
+    """Of many calls, in several rounds: the groups of what is left have an order."""
+    x, v, w = (td.tensor(rng.normal(size=size)) for _ in range(3))
+
+    def along(h):
+        return lambda x: td.sum(td.grad(h)(x) * v)
+
+    h = lambda x: td.sum(f(x) * w)
+    for _ in range(order):
+        h = along(h)
+    for g in (h, td.grad(h), lambda x: td.jvp(h, (x,), (v,))[1]):
+        assert bits(td.compile(g)(x)) == bits(g(x))
+
+
 @pytest.mark.parametrize("donate", [0, "a", [0], ("a",)], ids=str)
 def test_a_donated_tensor_is_of_no_use_afterwards(donate, device):
     f = td.compile(lambda a, b: a + b, donate=donate)
