@@ -11,6 +11,7 @@
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/order.h"
+#include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -607,7 +608,8 @@ Tensor segment(const Tensor& x, const Tensor& given, Combining how, std::optiona
   shape[0] = *count;
   const IndexAttrs attrs = along_axis(x, 0, "segment");
   const bool is_mean = how == Combining::mean;
-  if (is_mean && !is_inexact(x.dtype())) return segment(astype(x, kDefaultFloat), segments, how, count);
+  if (is_mean && !is_inexact(x.dtype()))
+    return astype(segment(for_intermediates(x), segments, how, count), kDefaultFloat);
   const Tensor values = is_mean ? widened(x) : x;
   const Tensor base = full(shape, of_nothing(how, x.dtype()), values.dtype(), x.device());
   const Tensor result = scatter(primitive_of(how), base, values, {&segments, 1}, attrs);

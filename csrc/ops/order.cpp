@@ -14,6 +14,7 @@
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/indexing.h"
+#include "ops/pointwise.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
 
@@ -257,7 +258,7 @@ Tensor quantile(const Tensor& x, const Tensor& q, const Over& over, bool keepdim
   if (n == 0) fail<ValueError>("[quantile] there are no elements over axes ", axes, " of ", describe(x));
   const DType dtype = is_floating(x.dtype()) ? x.dtype() : kDefaultFloat;
   kept.push_back(n);
-  const Tensor rows = widened(astype(reshape(permute_dims(x, order), kept), dtype));
+  const Tensor rows = for_intermediates(reshape(permute_dims(x, order), kept));
   const Tensor sorted = sort(rows);
   kept.back() = 1;
   const Tensor count = ignore_nan ? astype(sum(logical_not(isnan(sorted)), Axes{-1}, true), DType::float64)
@@ -382,7 +383,8 @@ Tensor histogram_edges(const Tensor& x, int64_t bins, const std::optional<std::p
   if (bins < 1) fail<ValueError>("[histogram] the number of bins, ", bins, ", is not positive");
   if (range && !(range->first <= range->second && std::isfinite(range->second - range->first)))
     fail<ValueError>("[histogram] the range from ", range->first, " to ", range->second, " is none");
-  const DType dtype = is_floating(x.dtype()) ? x.dtype() : kDefaultFloat;
+  // Edges between large integers are not float32.
+  const DType dtype = is_floating(x.dtype()) ? x.dtype() : intermediate_type(x.dtype());
   const bool of_x = !range && x.numel() > 0;
   const auto number = [&](double value) { return full({}, value, DType::float64, x.device()); };
   const Tensor low = of_x ? astype(min(x), DType::float64) : number(range ? range->first : 0);

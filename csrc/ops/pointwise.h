@@ -76,11 +76,18 @@ template <class F, class... X> Tensor pointwise(const F& f, const X&... x) {
                                  : handful::compute<double>(shape, f, x...);
 }
 
+// What intermediates are computed in: of integers a float that holds them, of floats of 16 bits float32.
+inline DType intermediate_type(DType dtype) {
+  if (is_inexact(dtype)) return is_narrow(dtype) ? DType::float32 : dtype;
+  return size_of(dtype) > 2 ? DType::float64 : kDefaultFloat;
+}
+inline Tensor for_intermediates(const Tensor& x) { return astype(x, intermediate_type(x.dtype())); }
+
 // What `compute` makes of x as a float, or of complex x: of 16 bits in float32, and rounded once. A function
 // that takes handfuls, too, is pointwise.
 template <class F> Tensor rounded_once(const Tensor& x, F compute) {
   const DType dtype = is_inexact(x.dtype()) ? x.dtype() : kDefaultFloat;
-  const Tensor values = widened(astype(x, dtype));
+  const Tensor values = for_intermediates(x);
   Tensor result;
   if constexpr (std::is_invocable_v<F, const handful::Handful<float>&>) {
     result = pointwise(compute, values);

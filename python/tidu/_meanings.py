@@ -1335,10 +1335,11 @@ _GROUPS: dict[str, dict[str, str]] = {
         "weights": "What each element counts, of the shape of x; by default 1.",
     },
     "histogram": {
-        "returns": "`hist` (bins,), int64 without weights, and `bin_edges` (bins + 1,).",
+        "returns": "`hist` (bins,), int64 without weights, and `bin_edges` (bins + 1,), float64 of "
+        "integers of 32 bits and more.",
     },
     "histogram_bin_edges": {
-        "returns": "A vector (bins + 1,).",
+        "returns": "A vector (bins + 1,), float64 of integers of 32 bits and more.",
     },
     # Parts of tensors
     "index_put select_scatter slice_scatter index_copy index_fill masked_scatter diagonal_scatter": {

@@ -274,6 +274,35 @@ def test_integer_corners(dtype):
     assert (integers(0, 0) ** integers(0, 1)).tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("dtype", [td.int32, td.int64, td.uint32, td.uint64], ids=str)
+def test_composites_of_integers_that_float32_does_not_hold(dtype):
+    """Computed in float64, and rounded to float32 once."""
+    values = np.array([[2**24, 2**24 + 1, 2**24 + 3], [2**28 + 1, 2**28, 2**28]])
+    x = td.tensor(values, dtype=dtype)
+    for axis in (None, 0, 1):
+        got = td.median(x, axis=axis)
+        assert got.dtype == td.float32
+        np.testing.assert_allclose(ops.to_array(got), np.median(values, axis=axis), rtol=1e-7)
+        got = td.quantile(x, [0.1, 0.5, 0.9], axis=axis)
+        np.testing.assert_allclose(
+            ops.to_array(got), np.quantile(values, [0.1, 0.5, 0.9], axis=axis), rtol=1e-7
+        )
+    np.testing.assert_allclose(ops.to_array(td.cov(x)), np.cov(values), rtol=1e-6)
+    np.testing.assert_allclose(ops.to_array(td.corrcoef(x)), np.corrcoef(values), rtol=1e-6)
+    means = td.segment_mean(x.T, td.tensor([0, 1, 0]), 2)
+    np.testing.assert_allclose(
+        ops.to_array(means), [(values[:, 0] + values[:, 2]) / 2, values[:, 1]], rtol=1e-7
+    )
+    whole = values[0, 0] + np.arange(10)
+    for how in ({}, {"range": (2**24, 2**24 + 5)}, {"bins": 3}):
+        hist, edges = np.histogram(whole, **how)
+        got = td.histogram(td.tensor(whole, dtype=dtype), **how)
+        np.testing.assert_array_equal(ops.to_array(got.hist), hist)
+        np.testing.assert_allclose(ops.to_array(got.bin_edges), edges, rtol=1e-15)
+    if dtype in (td.int32, td.int64):
+        assert td.median(td.tensor([2**24 + 1, -(2**24)], dtype=dtype)).item() == 0.5
+
+
 def test_large_integers_are_exact():
     big = 2**53 + 1
     x = td.tensor([big, -big], dtype=td.int64)
