@@ -128,6 +128,10 @@ template <class D, class V> HWY_INLINE V tile_form(Row<"ndtri">, D d, V p) {
     return is_inside ? y : scalar::ndtri(x);
   });
 }
+template <class D, class V>
+requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE V tile_form(Row<"cbrt">, D d, V x) {
+  return math::cbrt(d, x);
+}
 template <class D, class V> HWY_INLINE V tile_form(Row<"tan">, D d, V x) { return math::tan(d, x); }
 template <class D, class V> HWY_INLINE V tile_form(Row<"asin">, D d, V x) { return math::asin(d, x); }
 template <class D, class V> HWY_INLINE V tile_form(Row<"acos">, D d, V x) { return math::acos(d, x); }
@@ -179,6 +183,21 @@ HWY_INLINE V tile_form(Row<"sinc">, D d, V x, const sinc_parameters<T>& p) {
   return one_by_one(d, x, x, [&](T v, T) { return scalar::sinc(v, p.order); });
 }
 
+// The orders that are computed by the series of special.h; others one by one.
+template <class T> HWY_INLINE bool is_bessel_series(T order) {
+  return std::fabs(order) <= T(12) && order == std::trunc(order);
+}
+template <class D, class V, class T>
+HWY_INLINE V tile_form(Row<"bessel_i">, D d, V x, const bessel_i_parameters<T>& p) {
+  if (is_bessel_series(p.order)) return math::bessel<false>(d, x, std::fabs(p.order));
+  return one_by_one(d, x, x, [&](T v, T) { return scalar::bessel_i(v, p.order); });
+}
+template <class D, class V, class T>
+HWY_INLINE V tile_form(Row<"bessel_ie">, D d, V x, const bessel_ie_parameters<T>& p) {
+  if (is_bessel_series(p.order) && p.derivative == T(0)) return math::bessel<true>(d, x, std::fabs(p.order));
+  return one_by_one(d, x, x, [&](T v, T) { return scalar::bessel_ie(v, p.order, p.derivative); });
+}
+
 template <class D, class V> HWY_INLINE V tile_form(Row<"logit">, D d, V x) { return math::logit(d, x); }
 template <class D, class V> HWY_INLINE V tile_form(Row<"entr">, D d, V x) { return math::entr(d, x); }
 template <class D, class V> HWY_INLINE V tile_form(Row<"xlogy">, D d, V a, V b) {
@@ -224,26 +243,42 @@ inline constexpr bool divides =
 
 // x / divisor of unsigned numbers: the upper half of a product with the inverse, which is at most one too
 // small.
-template <class W> struct Divisor {
-  using Product = std::conditional_t<sizeof(W) == 4, uint64_t, unsigned __int128>;
-  W divisor, inverse;
+struct Divisor {
+  using Product = unsigned __int128;
+  uint64_t divisor, inverse;
 
-  explicit Divisor(W d) : divisor(d), inverse(static_cast<W>(~W{0} / d)) {}
-  HWY_INLINE W quotient(W x) const {
-    const W q = static_cast<W>(static_cast<Product>(x) * inverse >> (8 * sizeof(W)));
-    return static_cast<W>(q + (x - q * divisor >= divisor ? 1 : 0));
+  explicit Divisor(uint64_t d) : divisor(d), inverse(~uint64_t{0} / d) {}
+  HWY_INLINE uint64_t quotient(uint64_t x) const {
+    const auto q = static_cast<uint64_t>(static_cast<Product>(x) * inverse >> 64);
+    return q + (x - q * divisor >= divisor ? 1 : 0);
   }
 };
 
-// y = quotients or remainders by b > 0, rounded towards minus infinity: ~(~a / b) where a is negative.
+// y = quotients or remainders by b > 0, rounded towards minus infinity: ~(~a / b) where a is negative. Those
+// of 32 bits and less in double: half of one above a, the quotient by b is further from integers than what
+// rounding the inverse changes.
 template <class Tag, class T> HWY_NOINLINE void divide_by(const T* a, T b, T* y, int64_t n) {
   using W = scalar::Wrap<T>;
-  const Divisor<W> by(static_cast<W>(b));
+  constexpr bool is_remainder = std::is_same_v<Tag, Row<"remainder">>;
+  const W divisor = static_cast<W>(b);
+  const auto result = [&](W x, W quotient) {
+    return static_cast<T>(is_remainder ? x - quotient * divisor : quotient);
+  };
+  if constexpr (sizeof(W) == 4) {
+    const double inverse = 1 / static_cast<double>(b);
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) {
-    const W x = static_cast<W>(a[i]), flip = static_cast<W>(a[i] < T(0) ? ~W{0} : W{0});
-    const W q = by.quotient(x ^ flip) ^ flip;
-    y[i] = static_cast<T>(std::is_same_v<Tag, Row<"remainder">> ? x - q * by.divisor : q);
+    for (int64_t i = 0; i < n; ++i) {
+      const double quotient = __builtin_floor((static_cast<double>(a[i]) + 0.5) * inverse);
+      y[i] =
+          result(static_cast<W>(a[i]),
+                 static_cast<W>(static_cast<std::conditional_t<scalar::is_signed<T>, int32_t, W>>(quotient)));
+    }
+  } else {
+    const Divisor by(divisor);
+    for (int64_t i = 0; i < n; ++i) {
+      const W x = static_cast<W>(a[i]), flip = a[i] < T(0) ? ~W{0} : W{0};
+      y[i] = result(x, by.quotient(x ^ flip) ^ flip);
+    }
   }
 }
 
@@ -291,10 +326,12 @@ template <class Function, class T> void binary_tile(const void* const* inputs, v
   Out* y = static_cast<Out*>(output);
   using Tag = typename Function::Tag;
   if constexpr (divides<Tag, T>) {
-    constexpr int64_t few = 16;
+    constexpr int64_t few = 16, chunk = 256;
     bool differs = n <= few || b[0] <= T(0);
-    for (int64_t i = 0; !differs && i < n; i += few) {
-      for (int64_t j = i; j < std::min(i + few, n); ++j) differs |= b[j] != b[0];
+    for (int64_t i = 0; !differs && i < n; i += chunk) {
+      T changes = 0;
+      for (int64_t j = i; j < std::min(i + chunk, n); ++j) changes = static_cast<T>(changes | (b[j] ^ b[0]));
+      differs = changes != 0;
     }
     if (!differs) return divide_by<Tag>(a, b[0], y, n);
   }

@@ -285,6 +285,29 @@ template <class D, class V> HWY_INLINE V pow(D d, V a, V b) {
       hn::Or(hn::Eq(a, one), hn::And(hn::Eq(base, one), hn::Eq(hn::Abs(b), hn::Set(d, infinity<float>))));
   return hn::IfThenElse(few, small, hn::IfThenElse(is_one, one, y));
 }
+
+// Of float32: a third of the bits, which count like a logarithm, is near; then two of Halley's steps, the
+// second with what y^2 loses in rounding. Small numbers are made larger, where that is not.
+template <class D, class V> HWY_INLINE V cbrt(D d, V x) {
+  const hn::RebindToSigned<D> di;
+  const V size = hn::Abs(x), quarter = hn::Set(d, 0.25f), half = hn::Set(d, 0.5f);
+  const auto is_small = hn::Lt(size, hn::Set(d, 0x1p-60f));
+  const V a = hn::IfThenElse(is_small, hn::Mul(size, hn::Set(d, 0x1p72f)), size),
+          fourth = hn::Mul(a, quarter);
+  const V bits = hn::ConvertTo(d, hn::BitCast(di, a));
+  constexpr float kExponent = (127 - 0.045f) * (2 * 0x1p23f / 3);
+  const V third = hn::MulAdd(bits, hn::Set(d, 1.0f / 3), hn::Set(d, kExponent));
+  const V first = hn::BitCast(d, hn::ConvertTo(di, third));
+  const V cube = hn::Mul(hn::Mul(hn::Mul(first, quarter), first), first);  // a fourth of it, which has room
+  const V y = hn::Mul(first, hn::Div(hn::MulAdd(a, half, cube), hn::Add(hn::Add(cube, cube), fourth)));
+  const V square = hn::Mul(y, y), lost = hn::MulSub(y, y, square);
+  const V rest = hn::NegMulAdd(lost, y, hn::NegMulAdd(square, y, a));
+  const V step = hn::Div(hn::Mul(rest, quarter), hn::MulAdd(hn::Mul(square, half), y, fourth));
+  V root = hn::MulAdd(y, step, y);
+  root = hn::IfThenElse(is_small, hn::Mul(root, hn::Set(d, 0x1p-24f)), root);
+  const auto is_regular = hn::And(hn::Gt(size, hn::Zero(d)), hn::Lt(size, hn::Set(d, infinity<float>)));
+  return hn::IfThenElse(is_regular, hn::CopySign(root, x), hn::Add(x, x));
+}
 #endif
 
 // log(u) + (x - (u - 1)) / u with u = 1 + x rounded.
@@ -299,16 +322,17 @@ template <class D, class V> HWY_INLINE V log1p(D d, V x) {
   return hn::IfThenElse(hn::Eq(x, hn::Zero(d)), x, y);
 }
 
-// log(x / (1 - x)); around 1/2, where it is 0, by what the larger of both is above the smaller, which is
-// exact.
+// log(x / (1 - x)), by what the larger of both is above the smaller, which is exact around 1/2; of the least
+// numbers, whose quotient would overflow, log(x).
 template <class D, class V> HWY_INLINE V logit(D d, V x) {
   using T = hn::TFromD<D>;
-  const V one = hn::Set(d, T(1)), half = hn::Set(d, T(0.5)), rest = hn::Sub(one, x);
-  const auto is_central = hn::Le(hn::Abs(hn::Sub(x, half)), hn::Set(d, T(0.25)));
+  const V zero = hn::Zero(d), one = hn::Set(d, T(1));
   const V difference = hn::Sub(hn::Add(x, x), one);
-  const V smaller = hn::IfThenElse(hn::Lt(x, half), x, rest);
-  const V central = hn::CopySign(log1p(d, hn::Div(hn::Abs(difference), smaller)), difference);
-  return hn::IfThenElse(is_central, central, log(d, hn::Div(x, rest)));
+  const V smaller = hn::IfThenElse(hn::Lt(x, hn::Set(d, T(0.5))), x, hn::Sub(one, x));
+  // A smaller of -0 is one of 0.
+  const V y = hn::CopySign(log1p(d, hn::Div(hn::Abs(difference), hn::Add(smaller, zero))), difference);
+  const auto is_least = hn::And(hn::Gt(x, zero), hn::Lt(x, hn::Set(d, 4 * std::numeric_limits<T>::min())));
+  return hn::AllFalse(d, is_least) ? y : hn::IfThenElse(is_least, log(d, x), y);
 }
 
 // a * log, and 0 where a is 0 unless b, of which the logarithm is, is NaN.
@@ -936,6 +960,48 @@ template <bool fine, class D, class V> HWY_INLINE V polygamma(D d, V x, int n) {
 }
 
 #endif
+
+// I_n(x) of an integer n >= 0, times exp(-|x|) if scaled, by the series of special.h: a term that is too
+// small for one element changes nothing of it.
+template <bool scaled, class D, class V> HWY_NOINLINE V bessel(D d, V x, hn::TFromD<D> n) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T(1)), size = hn::Abs(x),
+          least = hn::Set(d, std::numeric_limits<T>::epsilon() / 8);
+  const V limit = hn::Set(d, T(is_f32<T> ? 10 : 20) + T(0.5) * n * n);
+  const auto is_near = hn::Lt(size, limit);
+  V y = size;
+  if (!hn::AllFalse(d, is_near)) {
+    const V near = hn::IfThenElseZero(is_near, size), half = hn::Mul(near, hn::Set(d, T(0.5)));
+    const V square = hn::Mul(half, half);
+    V term = one;
+    for (T k = 1; k <= n; k += T(1)) term = hn::Mul(term, hn::Mul(half, hn::Set(d, T(1) / k)));
+    V sum = term;
+    for (T k = 1; !hn::AllTrue(d, hn::Le(term, hn::Mul(least, sum))); k += T(1)) {
+      term = hn::Mul(term, hn::Mul(square, hn::Set(d, T(1) / (k * (k + n)))));
+      sum = hn::Add(sum, term);
+    }
+    y = scaled ? hn::Mul(exp(d, hn::Neg(near)), sum) : sum;
+  }
+  if (!hn::AllTrue(d, is_near)) {
+    const V far = hn::IfThenElse(hn::Ge(size, limit), size, limit), inverse = hn::Div(one, far);
+    V term = one, sum = one;
+    for (T k = 1; !hn::AllTrue(d, hn::Le(hn::Abs(term), least)); k += T(1)) {
+      const T odd = T(2) * k - T(1);
+      const V factor = hn::Set(d, (odd - T(2) * n) * (odd + T(2) * n) / (T(8) * k));
+      term = hn::Mul(term, hn::Mul(factor, inverse));
+      sum = hn::Add(sum, term);
+    }
+    V slow = hn::Mul(sum, hn::Sqrt(hn::Mul(inverse, hn::Set(d, T(0.15915494309189533577)))));
+    if (!scaled) {
+      const V root = exp(d, hn::Mul(far, hn::Set(d, T(0.5))));  // exp(x) may overflow before the result does
+      slow = hn::Mul(root, hn::Mul(root, slow));
+    }
+    const auto is_infinite = hn::Eq(size, hn::Set(d, infinity<T>));
+    slow = hn::IfThenElse(is_infinite, scaled ? hn::Zero(d) : size, slow);
+    y = hn::IfThenElse(is_near, y, hn::IfThenElse(hn::IsNaN(x), x, slow));
+  }
+  return std::fmod(n, T(2)) != T(0) ? hn::CopySign(y, x) : y;
+}
 
 template <class D, class V> HWY_INLINE V cos(D d, V x) {
   using T = hn::TFromD<D>;
