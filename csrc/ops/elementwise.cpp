@@ -173,9 +173,11 @@ Tensor checked_exponent(const Operand& a, const Operand& b) {
 
 // What computes the power of a tensor to some numbers at once, as NumPy does; null for others.
 Primitive* direct_power(const Operand& a, const Operand& b) {
-  if (!a.tensor() || b.tensor() || b.later() || !a.tensor()->defined() || !is_inexact(a.tensor()->dtype()))
-    return nullptr;
-  if (b.scalar_kind() == Kind::complex) return nullptr;
+  if (!a.tensor() || b.tensor() || b.later() || !a.tensor()->defined()) return nullptr;
+  const Kind kind = b.scalar_kind();
+  if (is_integral(a.tensor()->dtype()) && kind == Kind::signed_integer && b.scalar().integer == 2)
+    return &primitives::square;
+  if (!is_inexact(a.tensor()->dtype()) || kind == Kind::complex) return nullptr;
   const double exponent = b.scalar().to_double();
   if (exponent == 2) return &primitives::square;
   if (exponent == 0.5) return &primitives::sqrt;

@@ -229,3 +229,12 @@ def test_casts_to_half_types_round_once():
     np.testing.assert_array_equal(
         td.tensor(values).astype(td.float16).cpu().numpy(), values.astype(np.float16)
     )
+
+
+@pytest.mark.parametrize("name", ["int8", "uint8", "int32", "uint64", "float32", "complex64"])
+def test_squares_are_products(name):
+    """As a power of the number 2, too, which wraps as products do."""
+    x = np.arange(-20, 21).astype(name)
+    y = td.tensor(x) ** 2
+    assert y.dtype == td.tensor(x).dtype
+    np.testing.assert_array_equal(ops.to_array(y), x * x)
