@@ -11,6 +11,7 @@
 #include "ops/complex.h"
 #include "ops/contract.h"
 #include "ops/creation.h"
+#include "ops/indexing.h"
 #include "ops/linalg.h"
 #include "ops/matmul.h"
 #include "ops/parts.h"
@@ -66,6 +67,11 @@ DType floating_meeting(const Operand& a, const Operand& b) {
   return is_floating(dtype) ? dtype : kDefaultFloat;
 }
 
+// Whether what is made of x may depend on its values, or be made by a loop: by the cpu, where nobody looks.
+bool is_looped(const Tensor& x) {
+  return x.device().type == DeviceType::cpu && !x.is_abstract() && !is_seen(x);
+}
+
 void check_numbers(const Tensor& x, const char* op) {
   if (x.dtype() == DType::bool_) fail<DTypeError>("[", op, "] is not defined for bool (convert with astype)");
 }
@@ -107,6 +113,10 @@ Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> positive,
   if (!is_floating(x.dtype())) return copy(x);
   const double largest = largest_of(x.dtype());
   const double above = positive.value_or(largest), below = negative.value_or(-largest);
+  // The same elements in half the steps; at the bounds, though, maximum and minimum share the gradient.
+  if (!positive && !negative && !is_seen(x))
+    return pointwise([&](const auto& y) { return where(isnan(y), nan, minimum(above, maximum(below, y))); },
+                     x);
   return pointwise(
       [&](const auto& y) {
         return where(y == -INFINITY, below, where(y == INFINITY, above, where(isnan(y), nan, y)));
@@ -394,6 +404,11 @@ Tensor nan_reduced(const char* op, const Tensor& x, const Over& over, bool keepd
 template <auto extreme>
 Tensor extreme_number(const char* op, const Tensor& x, const Over& over, bool keepdims, double none) {
   if (!is_floating(x.dtype())) return extreme(x, over, keepdims);
+  // Where no extreme is NaN, x has none. On device cuda this would be waited for.
+  if (is_looped(x) && x.numel() > 0) {
+    const Tensor result = extreme(x, over, keepdims);
+    if (!item<bool>(any(isnan(result)))) return result;
+  }
   const auto numbers = [&](const Tensor& part, const Axes& axes) {
     return where(all(isnan(part), axes, true), NAN, extreme(instead_of_nan(part, none), axes, true));
   };
@@ -547,15 +562,63 @@ Tensor corrcoef(const Tensor& x) {
   return x.ndim() == 2 ? result : reshape(result, {});
 }
 
+namespace {
+
+Tensor distances(const Tensor& a, const Tensor& b, double p) {
+  return linalg::vector_norm(expand_dims(a, -2) - expand_dims(b, -3), Axes{-1}, false, p);
+}
+
+// What `compute` makes of blocks of the rows, below each other; `each` is what a row has.
+template <class Compute> Tensor by_rows(const Tensor& rows, int64_t each, const Compute& compute) {
+  constexpr int64_t kBlock = 1 << 16;
+  const int64_t step = std::max<int64_t>(1, kBlock / each);
+  Tensors blocks;
+  for (int64_t i = 0; i < rows.size(0); i += step) {
+    answer_signals();
+    blocks.push_back(compute(slice_axis(rows, 0, i, std::min(i + step, rows.size(0)))));
+  }
+  return concat(blocks, 0);
+}
+
+// Of rows (m, d) and (n, d) of float32, by the product that has |x|^2 - 2 x y + |y|^2, in float64 and from
+// the mean of the others. Where much of that cancels, by differences.
+Tensor distances_by_product(const Tensor& a, const Tensor& b) {
+  const Tensor others = astype(b, DType::float64), centre = mean(others, Axes{0}, true);
+  const auto squares_of = [](const Tensor& x) { return sum(square(x), Axes{1}, true); };
+  const Tensor y = others - centre, y_square = squares_of(y);
+  const Tensor right = matrix_transpose(concat({-2.0 * y, ones_like(y_square), y_square}, 1));
+  const int64_t n = b.size(0);
+  return by_rows(a, std::max(n, a.size(1)), [&](const Tensor& part) {
+    const Tensor x = astype(part, DType::float64) - centre, x_square = squares_of(x);
+    const Tensor product = matmul(concat({x, x_square, ones_like(x_square)}, 1), right);
+    const Tensor result = pointwise([](const auto& d) { return sqrt(maximum(d, 0.0)); }, product);
+    const Tensor near = flatten(logical_not(product > 0x1p-16 * x_square)), places = nonzero(near)[0];
+    if (places.numel() == 0) return astype(result, DType::float32);
+    if (places.numel() > near.numel() / 8) return distances(part, b, 2);
+    const Tensor differences = take(part, floor_divide(places, n), 0) - take(b, remainder(places, n), 0);
+    const Tensor exact = linalg::vector_norm(differences, Axes{1}, false, 2);
+    return reshape(scatter_set(astype(flatten(result), DType::float32), places, exact, 0), result.shape());
+  });
+}
+
+}  // namespace
+
 Tensor cdist(const Tensor& a, const Tensor& b, double p) {
   if (a.ndim() < 2 || b.ndim() < 2 || a.size(-1) != b.size(-1))
     fail<ShapeError>("[cdist] takes rows (.., m, d) and (.., n, d), not ", describe(a), " and ", describe(b));
   if (!(p >= 0)) fail<ValueError>("[cdist] p must be at least 0, not ", p);
   const DType meeting = Pair::meeting_of(a, b), dtype = is_inexact(meeting) ? meeting : kDefaultFloat;
-  const Tensor differences =
-      expand_dims(widened(astype(a, dtype)), -2) - expand_dims(widened(astype(b, dtype)), -3);
-  const Tensor distances = linalg::vector_norm(differences, Axes{-1}, false, p);
-  return is_narrow(dtype) ? astype(distances, dtype) : distances;
+  const Tensor x = widened(astype(a, dtype)), y = widened(astype(b, dtype));
+  // Many differences, which nobody sees, are not all there at once.
+  constexpr int64_t kMany = 1 << 14;
+  const bool is_loop = a.ndim() == 2 && b.ndim() == 2 && is_looped(x) && is_looped(y) && x.size(0) > 1 &&
+                       y.numel() > 0 && y.numel() > kMany / x.size(0);
+  const Tensor result =
+      !is_loop ? distances(x, y, p)
+      : p == 2 && x.dtype() == DType::float32
+          ? distances_by_product(x, y)
+          : by_rows(x, y.numel(), [&](const Tensor& part) { return distances(part, y, p); });
+  return is_narrow(dtype) ? astype(result, dtype) : result;
 }
 
 Tensor diff(const Tensor& x, int64_t n, int64_t axis) {

@@ -411,6 +411,28 @@ def test_distances_of_rows(p):
     np.testing.assert_allclose(to_array(td.cdist(td.tensor(a), td.tensor(b), p)), want, rtol=1e-12)
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0, INF])
+@pytest.mark.parametrize("dtype", [td.float16, td.float32, td.float64], ids=str)
+@pytest.mark.parametrize("far", [0.0, 1e3, 1e30])
+def test_distances_of_many_rows(p, dtype, far):
+    """Near ones, equal ones and those of a row with an infinity or NaN among far ones."""
+    if dtype == td.float16:
+        far = min(far, 1e3)
+    a = td.tensor(rng.normal(size=(301, 17)) + far, dtype=dtype)
+    b = td.concat([a[:40], a[:40] * 1.002, td.tensor(rng.normal(size=(250, 17)) - far, dtype=dtype)], axis=0)
+    a, b = td.copy(a), td.copy(b)
+    a[7, 3], b[50, 0], b[51] = INF, NAN, 0
+    with np.errstate(all="ignore"):
+        x, y = (to_array(v).astype(np.longdouble) for v in (a, b))
+        differences = np.abs(x[:, None] - y[None])
+        want = differences.max(-1) if p == INF else (differences**p).sum(-1) ** (1 / p)
+    got = td.cdist(a, b, p)
+    assert got.dtype == dtype
+    eps = td.finfo(dtype).eps
+    np.testing.assert_allclose(to_array(got).astype(np.longdouble), want, rtol=4 * eps, atol=0)
+    assert got[0, 0] == 0
+
+
 @pytest.mark.parametrize("scale", [1e30, 1e-30])
 def test_correlations_do_not_depend_on_units(scale):
     x = rng.normal(size=(3, 7))
