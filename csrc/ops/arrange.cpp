@@ -218,11 +218,24 @@ Tensor pad(const Tensor& x, const Dims& low, const Dims& high, PadMode mode) {
     int64_t end = 0, count = 0;
     if (__builtin_add_overflow(n, high[axis], &end) || __builtin_add_overflow(end, low[axis], &count))
       fail<ShapeError>("[pad] axis ", axis, " of ", describe(x), " would have more than 2^63 elements");
-    const Tensor sources = [&] {
-      const VisibleTraces none(nullptr);  // constants of whatever is recorded
-      return sources_of(arange(-low[axis], end, 1, DType::int64, x.device()), n, mode);
-    }();
-    result = take(result, sources, axis);
+    const auto taken = [&](int64_t first, int64_t last) {
+      const Tensor sources = [&] {
+        const VisibleTraces none(nullptr);  // constants of whatever is recorded
+        return sources_of(arange(first, last, 1, DType::int64, x.device()), n, mode);
+      }();
+      return take(result, sources, axis);
+    };
+    // Few elements are taken by one call; of many only those beside x.
+    constexpr int64_t kMany = 1 << 12;
+    if (result.numel() < kMany) {
+      result = taken(-low[axis], end);
+      continue;
+    }
+    Tensors parts;
+    if (low[axis] > 0) parts.push_back(taken(-low[axis], 0));
+    parts.push_back(result);
+    if (high[axis] > 0) parts.push_back(taken(n, end));
+    result = concat(parts, axis);
   }
   return result.is_same(x) ? copy(x) : result;
 }

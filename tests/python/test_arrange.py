@@ -107,6 +107,8 @@ def test_pad(mode):
     ):
         check(lambda x: td.pad(x, widths, mode), lambda x: np.pad(x, widths, mode), shape)  # noqa: B023
     check(lambda x: td.pad(x, 0, mode), lambda x: np.pad(x, 0, mode), (2, 3))
+    widths = ((0, 0), (2, 5), (3, 0))  # of many elements those beside x alone are looked for
+    check(lambda x: td.pad(x, widths, mode), lambda x: np.pad(x, widths, mode), (3, 50, 40))
 
 
 def test_pad_with_a_number():
