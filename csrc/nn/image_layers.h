@@ -54,7 +54,7 @@ using ConvTranspose3d = ConvTranspose<3>;
 template <int rank> class MaxPool : public Module {
  public:
   explicit MaxPool(PoolingOptions options) : options_(std::move(options)) {}
-  Tensor forward(const Tensor& x) override { return max_pool(rank, x, options_).values; }
+  Tensor forward(const Tensor& x) override { return max_pool(rank, x, options_, false).values; }
 
  private:
   PoolingOptions options_;

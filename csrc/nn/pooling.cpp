@@ -4,8 +4,10 @@
 #include <cmath>
 #include <functional>
 
+#include "core/bind.h"
 #include "core/host_lock.h"
 #include "nn/spatial.h"
+#include "ops/arrange.h"
 #include "ops/composites.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
@@ -43,21 +45,6 @@ PoolingAttrs windows_of(const RankedName& op, int rank, const Tensor& x, const P
   return attrs;
 }
 
-// What stands at places of planes.
-Pooled picked(const RankedName& op, int rank, const Tensor& x, const PoolingAttrs& attrs) {
-  for (int i = 0; i < rank; ++i) {
-    if (has_empty_window(pooling_axis(x.shape(), attrs, i)))
-      fail<ShapeError>("[", op, "] a window of ", describe(x), " has no element");
-  }
-  const Tensor places = argmax_of_windows(x, attrs);
-  const auto planes = [&](const Tensor& a) {
-    Shape shape(a.shape().begin(), a.shape().end() - rank);
-    shape.push_back(num_elements(Shape(a.shape().end() - rank, a.shape().end())));
-    return reshape(a, shape);
-  };
-  return {reshape(take_along_axis(planes(x), planes(places), -1), places.shape()), places};
-}
-
 using Function = std::function<Tensor(const Tensor&)>;
 
 // The sum of f of what windows have along an axis, -rank to -1: of one element of each at a time, or of all
@@ -82,18 +69,19 @@ Tensor along(const Tensor& vector, int axis) {
   return reshape(vector, shape);
 }
 
-// x with zeros where windows reach beyond it.
-Tensor padded(int rank, const Tensor& x, const PoolingAttrs& attrs) {
+// x with a number where windows reach beyond it.
+Tensor padded(int rank, const Tensor& x, const PoolingAttrs& attrs, double value = 0) {
   Dims low(x.ndim(), 0), high(x.ndim(), 0);
   bool pads = false;
   for (int i = 0; i < rank; ++i) {
     const int axis = x.ndim() - rank + i;
-    const int64_t reach = (attrs.extents[i] - 1) * attrs.stride[i] + attrs.kernel[i];
+    const int64_t reach =
+        (attrs.extents[i] - 1) * attrs.stride[i] + (attrs.kernel[i] - 1) * attrs.dilation[i] + 1;
     low[axis] = attrs.low[i];
     high[axis] = std::max<int64_t>(0, reach - attrs.low[i] - x.size(axis));
     pads |= low[axis] > 0 || high[axis] > 0;
   }
-  return pads ? pad(x, low, high) : x;
+  return pads ? pad(x, low, high, value) : x;
 }
 
 Tensor window_sums(int rank, const Tensor& x, const PoolingAttrs& attrs) {
@@ -110,21 +98,41 @@ Tensor window_sums_of(const Function& f, const Tensor& x, int axis, const Poolin
                     [&](const Tensor& part) { return window_sums_of(f, part, axis + 1, attrs); });
 }
 
-// The largest magnitude in each window.
-Tensor window_extremes(int rank, const Tensor& x, const PoolingAttrs& attrs) {
-  Tensor y = abs(padded(rank, x, attrs));
+// The largest element of each window of what is padded, the first of equal ones.
+Tensor window_maxima(const Tensor& x, const PoolingAttrs& attrs) {
+  const int rank = attrs.kernel.size();
+  Tensor y = x;
   for (int axis = -rank; axis < 0; ++axis) {
     const size_t i = attrs.kernel.size() + axis;
     const int64_t reach = (attrs.extents[i] - 1) * attrs.stride[i] + 1;
     Tensor largest;
     for (int64_t k = 0; k < attrs.kernel[i]; ++k) {
       answer_signals();
-      const Tensor some = slice_axis(y, axis, k, k + reach, attrs.stride[i]);
-      largest = largest.defined() ? maximum(largest, some) : some;
+      const int64_t first = k * attrs.dilation[i];
+      const Tensor some = slice_axis(y, axis, first, first + reach, attrs.stride[i]);
+      largest = largest.defined() ? maximum(some, largest) : some;
     }
     y = largest;
   }
   return y;
+}
+
+// The largest elements of windows, and if asked for, or if somebody looks, their places in planes.
+Pooled picked(const RankedName& op, int rank, const Tensor& x, const PoolingAttrs& attrs, bool with_indices) {
+  for (int i = 0; i < rank; ++i) {
+    if (has_empty_window(pooling_axis(x.shape(), attrs, i)))
+      fail<ShapeError>("[", op, "] a window of ", describe(x), " has no element");
+  }
+  const bool is_unseen = x.device().type == DeviceType::cpu && !x.is_abstract() && !is_seen(x);
+  if (!with_indices && is_unseen && is_floating(x.dtype()) && num_elements(attrs.kernel) > 1)
+    return {contiguous(window_maxima(padded(rank, x, attrs, -INFINITY), attrs)), {}};
+  const Tensor places = argmax_of_windows(x, attrs);
+  const auto planes = [&](const Tensor& a) {
+    Shape shape(a.shape().begin(), a.shape().end() - rank);
+    shape.push_back(num_elements(Shape(a.shape().end() - rank, a.shape().end())));
+    return reshape(a, shape);
+  };
+  return {reshape(take_along_axis(planes(x), planes(places), -1), places.shape()), places};
 }
 
 void check_floating(const auto& op, const Tensor& x) {
@@ -151,9 +159,9 @@ PoolingAttrs parts_of(const RankedName& op, int rank, const Tensor& x, const Siz
 
 }  // namespace
 
-Pooled max_pool(int rank, const Tensor& x, const PoolingOptions& options) {
+Pooled max_pool(int rank, const Tensor& x, const PoolingOptions& options, bool with_indices) {
   const RankedName op{"max_pool", rank};
-  return picked(op, rank, x, windows_of(op, rank, x, options));
+  return picked(op, rank, x, windows_of(op, rank, x, options), with_indices);
 }
 
 Tensor avg_pool(int rank, const Tensor& x, const PoolingOptions& options, bool count_include_pad,
@@ -189,7 +197,8 @@ Tensor lp_pool(int rank, const Tensor& x, double p, const PoolingOptions& option
   const PoolingAttrs attrs = windows_of(op, rank, x, options);
   const Tensor wide = widened(x);
   if (p == 1) return astype(window_sums(rank, wide, attrs), x.dtype());
-  const Tensor largest = window_extremes(rank, std::isinf(p) ? wide : stop_gradient(wide), attrs);
+  const Tensor sizes = abs(padded(rank, std::isinf(p) ? wide : stop_gradient(wide), attrs));
+  const Tensor largest = window_maxima(sizes, attrs);
   if (std::isinf(p)) return astype(largest, x.dtype());
   // The largest power is made 1 beforehand, so that none that matters leaves the dtype's range. A window of
   // zeros gives a constant: it is computed as if it held ones.
@@ -203,7 +212,7 @@ Tensor lp_pool(int rank, const Tensor& x, double p, const PoolingOptions& option
 
 Pooled adaptive_max_pool(int rank, const Tensor& x, const Sizes& size) {
   const RankedName op{"adaptive_max_pool", rank};
-  return picked(op, rank, x, parts_of(op, rank, x, size));
+  return picked(op, rank, x, parts_of(op, rank, x, size), true);
 }
 
 Tensor adaptive_avg_pool(int rank, const Tensor& x, const Sizes& size) {

@@ -17,11 +17,12 @@ struct PoolingOptions {
 };
 
 // The largest element of each window, NaN where there is one, and the int64 place of the first such element,
-// counted row by row over the pooled axes of x. The derivative is that element's.
+// counted row by row over the pooled axes of x. The derivative is that element's. Indices that nobody asks
+// for may be undefined: without them values are found faster.
 struct Pooled {
   Tensor values, indices;
 };
-Pooled max_pool(int rank, const Tensor& x, const PoolingOptions& options);
+Pooled max_pool(int rank, const Tensor& x, const PoolingOptions& options, bool with_indices = true);
 
 // The mean of each window, over the elements that it has in x and, with count_include_pad, in the padding; or
 // the sum divided by a number. Windows of neighbours: there is no dilation.

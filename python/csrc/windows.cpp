@@ -85,7 +85,8 @@ void bind_poolings(py::module_& m, int rank) {
       str("max_pool", rank, "d").c_str(),
       [rank](const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride, const Dims& padding,
              const Dims& dilation, bool ceil_mode, bool return_indices) {
-        return pooled(nn::max_pool(rank, x, {kernel, stride.value_or(Dims()), padding, dilation, ceil_mode}),
+        return pooled(nn::max_pool(rank, x, {kernel, stride.value_or(Dims()), padding, dilation, ceil_mode},
+                                   return_indices),
                       return_indices);
       },
       x, kernel, stride, padding, py::arg_v("dilation", Dims{1}, "1"), ceil_mode,

@@ -411,6 +411,29 @@ def test_adaptive_pools_by_their_parts(rng):
     assert nn.AdaptiveMaxPool3d((2, None, 1))(t(x)).shape == (2, 2, 7, 1)
 
 
+@pytest.mark.parametrize("dtype", [td.float16, td.float32, td.float64, td.int32], ids=str)
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_largest_elements_alone_are_those_of_the_places(rng, rank, dtype):
+    """Without indices values are found in another way, with the same bits."""
+    x = td.tensor(rng.integers(-3, 3, size=(2, 3, *(11, 9, 7)[:rank])), dtype=dtype)
+    if dtype != td.int32:
+        x = td.where(x == 2, td.nan, td.where(x == -2, -td.inf, td.where(x == 0, -0.0, x)))
+    pool = getattr(F, f"max_pool{rank}d")
+    for kernel, stride, padding, dilation in [
+        (2, 2, 0, 1),
+        (3, 2, 1, 1),
+        (3, 1, 1, 2),
+        (1, 2, 0, 1),
+        (2, 5, 1, 3),
+    ]:
+        for ceil_mode in (False, True):
+            want, _ = pool(x, kernel, stride, padding, dilation, ceil_mode, return_indices=True)
+            got = pool(x, kernel, stride, padding, dilation, ceil_mode)
+            np.testing.assert_array_equal(got.cpu().numpy(), want.cpu().numpy())
+            assert (td.signbit(got) == td.signbit(want)).all()
+            assert got.is_contiguous()
+
+
 def test_ties_and_nan_of_max_pool():
     """The first of equal elements has the derivative; NaN is larger than all."""
     x = td.tensor([[1.0, 1.0, 0.0, float("nan"), 5.0, 2.0]])
