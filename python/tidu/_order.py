@@ -258,18 +258,28 @@ def unique_consecutive(
     x = _core.asarray(x)
     lined, along = (x.reshape(-1), 0) if axis is None else (x, axis)
     rows = _core.moveaxis(lined, along, 0)
-    rows = rows.reshape(rows.shape[0], math.prod(rows.shape[1:]))
-    first = _core.ones((min(rows.shape[0], 1),), dtype=_core.bool, device=x.device)
-    differs = _core.any(_core.not_equal(rows[1:], rows[:-1]), axis=1)
-    begins = _core.concat([first, differs], axis=0)
+    begins = _begins(rows)
     places = _core.flatnonzero(begins)
     values = _core.take(lined, places, axis=along)
     if not (return_inverse or return_counts):
         return values
     inverse = _core.cumulative_sum(begins.astype(_core.int64), 0) - 1
-    ends = _core.asarray([rows.shape[0]], dtype=_core.int64, device=x.device)
-    counts = _core.diff(places, append=ends)
+    counts = _counts_of(places, rows.shape[0])
     return UniqueConsecutive(values, inverse.reshape(x.shape) if axis is None else inverse, counts)
+
+
+def _begins(rows: Tensor) -> Tensor:
+    """Which rows are not equal to the one before."""
+    first = _core.ones((min(rows.shape[0], 1),), dtype=_core.bool, device=rows.device)
+    differs = _core.not_equal(rows[1:], rows[:-1])
+    if rows.ndim > 1:
+        differs = _core.any(differs.reshape(differs.shape[0], math.prod(rows.shape[1:])), axis=1)
+    return _core.concat([first, differs], axis=0)
+
+
+def _counts_of(places: Tensor, n: int) -> Tensor:
+    """How many of n elements there are from each place to the next."""
+    return _core.diff(places, append=_core.asarray([n], dtype=_core.int64, device=places.device))
 
 
 def _inside(q: Any) -> bool:
@@ -382,8 +392,13 @@ def unique_counts(x: TensorLike) -> UniqueCounts:
     >>> td.unique_counts(td.tensor([2, 1, 2]))
     UniqueCounts(values=tensor([1, 2], dtype=int64), counts=tensor([1, 2], dtype=int64))
     """
-    values, _, _, counts = _core._unique(x, None, False)
-    return UniqueCounts(values, counts)
+    x = _core.asarray(x)
+    if x.dtype.is_complex:
+        values, _, _, counts = _core._unique(x, None, False)
+        return UniqueCounts(values, counts)
+    ordered = _core.sort(x.reshape(-1))
+    places = _core.flatnonzero(_begins(ordered))
+    return UniqueCounts(_core.take(ordered, places), _counts_of(places, x.size))
 
 
 def unique_inverse(x: TensorLike) -> UniqueInverse:
