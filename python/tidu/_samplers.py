@@ -344,7 +344,7 @@ def choice(
     elif p is None and replace:
         indices = randint(key, shape, 0, count)
     elif p is None:
-        indices = permutation(key, count)[:drawn].reshape(shape)
+        indices = _distinct_indices(key, count, drawn).reshape(shape)
     elif replace:
         indices = categorical(key, td.log(p), shape=shape)
     else:
@@ -355,6 +355,19 @@ def choice(
     axis %= x.ndim
     taken = td.take(x, indices.reshape(-1), axis=axis)
     return taken.reshape((*x.shape[:axis], *shape, *x.shape[axis + 1 :]))
+
+
+def _distinct_indices(k: Tensor, count: int, drawn: int) -> Tensor:
+    """So many of range(count), each order of them equally likely."""
+    if drawn > count // 16:
+        return permutation(k, count)[:drawn]
+    # The first that differ of more with replacement, which are not enough with a probability below 2^-100.
+    some = randint(k, (drawn + drawn // 4 + 48,), 0, count)
+    order = td.argsort(some)
+    ordered = td.take(some, order)
+    repeats = td.concat([ordered[:1] < 0, ordered[1:] == ordered[:-1]], axis=0)
+    is_repeat = td.scatter_set(td.zeros_like(repeats), order, repeats)
+    return td.take(some, td.argsort(is_repeat)[:drawn])
 
 
 # --- By rejection: each element goes on until it accepts what it drew, while the others keep theirs

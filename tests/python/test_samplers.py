@@ -127,6 +127,20 @@ def test_vectors():
     assert random.multivariate_normal(key(), td.zeros((4, 1, 2)), td.eye(2), (4, 3)).shape == (4, 3, 2)
 
 
+def test_few_of_many_without_replacement():
+    """No index twice, each place of the result like any other, whatever the number of indices."""
+    keys = random.split(key(), 4000)
+    drawn = array(td.vmap(lambda k: random.choice(k, 64, (4,), replace=False))(keys))
+    assert (np.diff(np.sort(drawn, axis=1), axis=1) > 0).all()
+    for place in drawn.T:
+        counts = np.bincount(place, minlength=64)
+        assert counts.shape == (64,)
+        assert stats.chisquare(counts).pvalue > 1e-4
+    many = array(random.choice(key(), 2**40, (1000,), replace=False))
+    assert len(set(many.tolist())) == 1000
+    assert 0 <= many.min() < 2**32 < many.max() < 2**40
+
+
 def test_choice_without_replacement():
     x = td.tensor(np.arange(12).reshape(6, 2))
     rows = array(random.choice(key(), x, (3, 2), replace=False))
