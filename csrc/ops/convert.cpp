@@ -95,8 +95,7 @@ Tensor astype(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   if (is_complex(dtype)) {
     if (is_complex(x.dtype())) return view_as_complex(astype(view_as_real(x), part_of(dtype)));
-    const Tensor real = astype(x, part_of(dtype));
-    return complex_from(real, zeros_like(real));
+    return complex_from(astype(x, part_of(dtype)), full({}, 0, part_of(dtype), x.device()));
   }
   if (is_complex(x.dtype())) {
     if (dtype == DType::bool_) return x != 0;

@@ -550,6 +550,19 @@ def _by_counting(k: Tensor, first: Tensor, ratio: Callable[[Tensor], Tensor], is
     return while_loop(go_on, count_on, (td.zeros_like(first), first, first))[0]
 
 
+def _of_number(k: Tensor, shape: tuple[int, ...], first: float, ratio: Callable[[int], float]) -> Tensor:
+    """The same where all have one distribution: its distribution function is a table."""
+    total = probability = first
+    totals = [total]
+    for n in range(1, 150):
+        probability *= ratio(n)
+        total += probability
+        totals.append(total)
+    u = _open_uniform(k, shape, td.float64)
+    table = td.tensor(totals, dtype=td.float64, device=k.device)
+    return td.searchsorted(table, u, side="right").astype(td.float64)
+
+
 def poisson(key: Tensor, lam: TensorLike, shape: Shape | None = None, dtype: DTypeLike = td.int64) -> Tensor:
     """How many events there are where lam are expected. Computed in float64.
 
@@ -559,13 +572,17 @@ def poisson(key: Tensor, lam: TensorLike, shape: Shape | None = None, dtype: DTy
     tensor(0, dtype=int64)
     """
     _check("poisson", "lam", lam, lambda x: 0 <= x <= 2.0**62, "from 0 to 2^62")
-    lam = td.stop_gradient(lam) if _is_tensor(lam) else lam
-    _, (lam,) = _parameters("poisson", key, shape, td.float64, lam)
+    is_number = not _is_tensor(lam)
     keys = split(key)
+    if is_number and lam < 10:
+        rate = float(lam)
+        shape = _shape_of("poisson", shape)
+        return _of_number(keys[0], shape, math.exp(-rate), lambda n: rate / n).astype(dtype)
+    _, (lam,) = _parameters("poisson", key, shape, td.float64, lam if is_number else td.stop_gradient(lam))
     is_valid = td.logical_and(lam >= 0, lam <= 2.0**62)
     is_small = td.logical_and(is_valid, lam < 10)
     small = td.where(is_small, lam, 1.0)
-    few = _by_counting(keys[0], td.exp(-small), lambda n: small / n, is_small)
+    few = small if is_number else _by_counting(keys[0], td.exp(-small), lambda n: small / n, is_small)
     # Transformed rejection. (W. Hormann, Insurance: Mathematics and Economics 12, 1993)
     is_large = td.logical_and(is_valid, td.logical_not(is_small))
     large = td.where(is_large, lam, 10.0)
@@ -594,9 +611,17 @@ def binomial(
     """
     _check("binomial", "n", n, lambda x: 0 <= x <= 2**53 and x == int(x), "an integer from 0 to 2^53")
     _probability("binomial", "p", p)
+    is_number = not (_is_tensor(n) or _is_tensor(p))
+    keys = split(key)
+    if is_number and n * min(p, 1 - p) < 10:
+        trials, rarer = int(n), min(float(p), 1 - float(p))
+        odds = rarer / (1 - rarer)
+        first = math.exp(trials * math.log1p(-rarer))
+        shape = _shape_of("binomial", shape)
+        few = _of_number(keys[0], shape, first, lambda i: (trials - i + 1) / i * odds)
+        return (trials - few if p > 0.5 else few).astype(dtype)
     n, p = (td.stop_gradient(x) if _is_tensor(x) else x for x in (n, p))
     _, (n, p) = _parameters("binomial", key, shape, td.float64, n, p)
-    keys = split(key)
     is_valid = td.logical_and(td.logical_and(n >= 0, n <= 2.0**53), td.logical_and(p >= 0, p <= 1))
     is_valid = td.logical_and(is_valid, n == td.floor(n))
     is_mirrored = p > 0.5
@@ -605,7 +630,9 @@ def binomial(
     few_n, few_q = td.where(is_small, n, 1.0), td.where(is_small, q, 0.5)
     odds = few_q / (1 - few_q)
     first = td.exp(few_n * td.log1p(-few_q))
-    few = _by_counting(keys[0], first, lambda i: (few_n - i + 1) / i * odds, is_small)
+    few = first
+    if not is_number:
+        few = _by_counting(keys[0], first, lambda i: (few_n - i + 1) / i * odds, is_small)
     # Transformed rejection. (W. Hormann, Journal of Statistical Computation and Simulation 46, 1993)
     is_large = td.logical_and(is_valid, td.logical_not(is_small))
     many, q = td.where(is_large, n, 100.0), td.where(is_large, q, 0.5)
