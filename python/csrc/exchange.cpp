@@ -1,5 +1,6 @@
 // Memory shared with other libraries: the buffer protocol (NumPy) and DLPack, both ways.
 #include "binding.h"
+#include "core/bind.h"
 #include "cuda/driver.h"
 #include "cuda/stream.h"
 #include "dlpack.h"
@@ -482,6 +483,7 @@ void bind_exchange(py::module_& m) {
         "Writes values into tensors as if all were read before anything is written.");
   m.def(
       "_is_abstract", [](const Tensor& x) { return x.is_abstract(); }, "Whether x has a shape but no value.");
+  m.def("_is_seen", &is_seen, "Whether a trace or a watch might look at a call of x.");
   const py::handle type(reinterpret_cast<PyObject*>(tensor_type));
   type.attr("item") = py::cpp_function(&to_number, py::name("item"), py::is_method(type),
                                        "The one element as a Python number.");

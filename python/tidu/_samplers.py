@@ -17,6 +17,8 @@ from tidu._incomplete_gamma import log_quantile_slope
 from tidu.typing import DTypeLike, Shape, TensorLike
 
 _Carry: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
+_At: TypeAlias = Callable[[Tensor], Tensor]
+_Propose: TypeAlias = Callable[[Tensor, tuple[int, ...], _At], tuple[Tensor, Tensor]]
 
 
 class _Standard(Protocol):
@@ -376,13 +378,12 @@ def _distinct_indices(k: Tensor, count: int, drawn: int) -> Tensor:
 _MOST_ATTEMPTS = 1000  # more than any element needs
 
 
-def _accepted(
-    k: Tensor,
-    value: Tensor,
-    is_done: Tensor,
-    propose: Callable[[Tensor, tuple[int, ...]], tuple[Tensor, Tensor]],
-) -> Tensor:
-    """`value` where it is done, elsewhere the first that propose(key, shape) = (proposals, fits) accepts."""
+def _accepted(k: Tensor, value: Tensor, is_done: Tensor, propose: _Propose) -> Tensor:
+    """`value` where it is done, elsewhere the first that propose(key, shape, at) = (proposals, fits) accepts:
+    what it draws is of the shape, and of that and of parameters at(x) are the elements that are asked for."""
+    given = (k, value, is_done)
+    if value.device.type == "cpu" and not any(td._is_seen(x) or td._is_abstract(x) for x in given):
+        return _accepted_of_the_rest(k, value, is_done, propose)
 
     def go_on(carry: _Carry) -> Tensor:
         _, count, _, is_done = carry
@@ -391,12 +392,31 @@ def _accepted(
     def attempt(carry: _Carry) -> _Carry:
         k, count, value, is_done = carry
         keys = split(k)
-        proposal, fits = propose(keys[1], value.shape)
+        proposal, fits = propose(keys[1], value.shape, lambda x: x)
         fits = td.logical_and(fits, td.logical_not(is_done))
         return keys[0], count + 1, td.where(fits, proposal, value), td.logical_or(is_done, fits)
 
     count = td.zeros((), dtype=td.int64, device=value.device)
     return while_loop(go_on, attempt, (k, count, value, is_done))[2]
+
+
+def _accepted_of_the_rest(k: Tensor, value: Tensor, is_done: Tensor, propose: _Propose) -> Tensor:
+    """The same numbers, where nobody looks: computed of the elements alone that are still asked for."""
+    result, rest = value.reshape(-1), td.flatnonzero(td.logical_not(is_done))
+    for _ in range(_MOST_ATTEMPTS):
+        if rest.size == 0:
+            break
+        keys = split(k)
+
+        def at(x: Tensor, rest: Tensor = rest) -> Tensor:
+            x = x.reshape(-1)
+            return x if rest.size == x.size else td.take(x, rest)
+
+        proposal, fits = propose(keys[1], value.shape, at)
+        places = td.flatnonzero(fits)
+        result = td.scatter_set(result, td.take(rest, places), td.take(proposal, places))
+        k, rest = keys[0], td.take(rest, td.flatnonzero(td.logical_not(fits)))
+    return result.reshape(value.shape)
 
 
 @custom_jvp
@@ -407,14 +427,13 @@ def _loggamma(a: Tensor, k: Tensor) -> Tensor:
     d = td.where(is_small, a + 1, a) - 1 / 3
     c = td.rsqrt(9 * d)
 
-    def propose(k: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    def propose(k: Tensor, shape: tuple[int, ...], at: _At) -> tuple[Tensor, Tensor]:
         keys = split(k)
-        z = normal(keys[0], shape, dtype=a.dtype)
-        t = td.maximum(c * z, -1.0)
+        z, u = at(normal(keys[0], shape, dtype=a.dtype)), at(_open_uniform(keys[1], shape, a.dtype))
+        t, of = td.maximum(at(c) * z, -1.0), at(d)
         log_v = 3 * td.log1p(t)
-        rest = 0.5 * z * z - d * (t * (3 + t * (3 + t)) - log_v)  # log of v's density over its bound
-        fits = td.logical_and(t > -1, td.log(_open_uniform(keys[1], shape, a.dtype)) < rest)
-        return td.log(d) + log_v, fits
+        rest = 0.5 * z * z - of * (t * (3 + t * (3 + t)) - log_v)  # log of v's density over its bound
+        return td.log(of) + log_v, td.logical_and(t > -1, td.log(u) < rest)
 
     is_regular = td.logical_and(a > 0, a < math.inf)
     start = td.where(a == math.inf, td.full_like(a, math.inf), math.nan)
@@ -576,7 +595,7 @@ def poisson(key: Tensor, lam: TensorLike, shape: Shape | None = None, dtype: DTy
     keys = split(key)
     if is_number and lam < 10:
         rate = float(lam)
-        shape = _shape_of("poisson", shape)
+        shape = _shape_of("poisson", shape, ())
         return _of_number(keys[0], shape, math.exp(-rate), lambda n: rate / n).astype(dtype)
     _, (lam,) = _parameters("poisson", key, shape, td.float64, lam if is_number else td.stop_gradient(lam))
     is_valid = td.logical_and(lam >= 0, lam <= 2.0**62)
@@ -590,10 +609,12 @@ def poisson(key: Tensor, lam: TensorLike, shape: Shape | None = None, dtype: DTy
     a = -0.059 + 0.02483 * b
     log_alpha = td.log(1.1239 + 1.1328 / (b - 3.4))
 
-    def propose(k: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        u, v, n, rest = _hat(k, shape, a, b, large + 0.43)
-        log_probability = n * td.log(large) - large - td.lgamma(td.maximum(n, 0.0) + 1)
-        return n, _is_below(u, v, n, rest, 0.9277 - 3.6224 / (b - 2), log_alpha, log_probability, math.inf)
+    def propose(k: Tensor, shape: tuple[int, ...], at: _At) -> tuple[Tensor, Tensor]:
+        mean, width = at(large), at(b)
+        u, v, n, rest = _hat(k, shape, at, at(a), width, mean + 0.43)
+        log_probability = n * td.log(mean) - mean - td.lgamma(td.maximum(n, 0.0) + 1)
+        squeeze = 0.9277 - 3.6224 / (width - 2)
+        return n, _is_below(u, v, n, rest, squeeze, at(log_alpha), log_probability, math.inf)
 
     start = td.where(is_valid, few, -1.0)
     return _accepted(keys[1], start, td.logical_not(is_large), propose).astype(dtype)
@@ -617,7 +638,7 @@ def binomial(
         trials, rarer = int(n), min(float(p), 1 - float(p))
         odds = rarer / (1 - rarer)
         first = math.exp(trials * math.log1p(-rarer))
-        shape = _shape_of("binomial", shape)
+        shape = _shape_of("binomial", shape, ())
         few = _of_number(keys[0], shape, first, lambda i: (trials - i + 1) / i * odds)
         return (trials - few if p > 0.5 else few).astype(dtype)
     n, p = (td.stop_gradient(x) if _is_tensor(x) else x for x in (n, p))
@@ -642,27 +663,29 @@ def binomial(
     log_alpha = td.log((2.83 + 5.1 / b) * spread)
     mode = td.floor((many + 1) * q)
     log_odds = td.log(q) - td.log1p(-q)
+    center = many * q + 0.5
     at_mode = td.lgamma(mode + 1) + td.lgamma(many - mode + 1)
 
-    def propose(k: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        u, v, i, rest = _hat(k, shape, a, b, many * q + 0.5)
-        held = td.clip(i, td.zeros_like(many), many)
+    def propose(k: Tensor, shape: tuple[int, ...], at: _At) -> tuple[Tensor, Tensor]:
+        most, width = at(many), at(b)
+        u, v, i, rest = _hat(k, shape, at, at(a), width, at(center))
+        held = td.clip(i, td.zeros_like(most), most)
         log_probability = (
-            at_mode - td.lgamma(held + 1) - td.lgamma(many - held + 1) + (held - mode) * log_odds
+            at(at_mode) - td.lgamma(held + 1) - td.lgamma(most - held + 1) + (held - at(mode)) * at(log_odds)
         )
-        return i, _is_below(u, v, i, rest, 0.92 - 4.2 / b, log_alpha, log_probability, many)
+        return i, _is_below(u, v, i, rest, 0.92 - 4.2 / width, at(log_alpha), log_probability, most)
 
     successes = _accepted(keys[1], few, td.logical_not(is_large), propose)
     return td.where(is_valid, td.where(is_mirrored, n - successes, successes), -1.0).astype(dtype)
 
 
 def _hat(
-    k: Tensor, shape: Shape, a: Tensor, b: Tensor, center: Tensor
+    k: Tensor, shape: Shape, at: _At, a: Tensor, b: Tensor, center: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A draw from under Hormann's table mountain: (distance from the edge, uniform number, count, slope)."""
     keys = split(k)
-    u = uniform(keys[0], shape, dtype=td.float64) - 0.5
-    v = _open_uniform(keys[1], shape, td.float64)
+    u = at(uniform(keys[0], shape, dtype=td.float64)) - 0.5
+    v = at(_open_uniform(keys[1], shape, td.float64))
     edge = td.maximum(0.5 - td.abs(u), 2.0**-54)
     return edge, v, td.floor((2 * a / edge + b) * u + center), a / (edge * edge) + b
 

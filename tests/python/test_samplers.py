@@ -101,6 +101,7 @@ def test_certain_outcomes():
     assert array(random.binomial(key(), 5, 1.0, (9,))).tolist() == [5] * 9
     assert array(random.binomial(key(), 10**6, td.tensor([0.0, 1.0]))).tolist() == [0, 10**6]
     assert array(random.poisson(key(), 0.0, (9,))).tolist() == [0] * 9
+    assert random.poisson(key(), 3).shape == random.binomial(key(), 4, 0.5).shape == ()
     assert array(random.geometric(key(), 1.0, (9,))).tolist() == [1] * 9
     assert set(array(random.rademacher(key(), (99,))).tolist()) == {-1, 1}
     assert random.categorical(key(), td.tensor([[0.0, -math.inf], [-math.inf, 0.0]])).tolist() == [0, 1]

@@ -881,13 +881,13 @@ class VonMises(Distribution):
         rho = (tau - td.sqrt(2 * tau)) / (2 * td.maximum(k, 1e-9))
         r = td.where(k < 1e-5, 1 / td.maximum(k, 1e-300), (1 + rho * rho) / (2 * td.maximum(rho, 1e-300)))
 
-        def propose(key: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        def propose(key: Tensor, shape: tuple[int, ...], at: samplers._At) -> tuple[Tensor, Tensor]:
             turns, level, side = (
-                samplers._open_uniform(each, shape, td.float64) for each in td.random.split(key, 3)
+                at(samplers._open_uniform(each, shape, td.float64)) for each in td.random.split(key, 3)
             )
-            z = td.cos(math.pi * turns)
-            f = (1 + r * z) / (r + z)
-            c = k * (r - f)
+            z, centre = td.cos(math.pi * turns), at(r)
+            f = (1 + centre * z) / (centre + z)
+            c = at(k) * (centre - f)
             fits = td.logical_or(c * (2 - c) > level, td.log(c / level) + 1 >= c)
             return td.sign(side - 0.5) * td.acos(td.clip(f, -1.0, 1.0)), fits
 
