@@ -227,6 +227,14 @@ Tensor ldexp(const Operand& a, const Operand& b) {
   const bool wide = dtype == DType::float64;
   const auto [given, exponents] = Pair(a, b, wide ? DType::float64 : DType::float32);
   const double most = wide ? 2200 : 330, few = wide ? 1000 : 120;
+  // One power is enough where no exponent is large, for which many are looked at if nobody sees it.
+  constexpr int64_t kMany = 1 << 10;
+  if (exponents.numel() >= kMany && b.tensor() && is_looped(*b.tensor())) {
+    if (item<bool>(logical_and(min(*b.tensor()) >= -few, max(*b.tensor()) <= few))) {
+      const auto once = [](const auto& x, const auto& n) { return x * exp2(n); };
+      return astype(pointwise(once, given, exponents), dtype);
+    }
+  }
   const auto scaled = [&](const auto& x, const auto& exponent) {
     const auto n = minimum(most, maximum(-most, exponent));
     const auto third = where(abs(n) <= few, 0, trunc(n / 3)), power = exp2(third);

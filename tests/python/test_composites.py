@@ -217,6 +217,12 @@ def test_ldexp(dtype):
         with np.errstate(all="ignore"):
             want = np.ldexp(x, n)
         np.testing.assert_array_equal(to_array(td.ldexp(td.tensor(x), td.tensor(n))), want)
+    for large in (0, 2090, -2000):  # of many exponents those that are few go another way
+        y, n = np.resize(x, 2000), np.resize(np.arange(-100, 101), 2000)
+        n[77] += large
+        with np.errstate(all="ignore"):
+            want = np.ldexp(y, n)
+        np.testing.assert_array_equal(to_array(td.ldexp(td.tensor(y), td.tensor(n))), want)
     assert td.grad(lambda x: td.ldexp(x, 3))(td.tensor(1.5)).item() == 8
     with pytest.raises(td.DTypeError, match=r"\[ldexp\] the exponents must be integers"):
         td.ldexp(td.tensor(x), 0.5)
