@@ -4,7 +4,6 @@
 #include <cmath>
 #include <functional>
 
-#include "core/bind.h"
 #include "core/host_lock.h"
 #include "nn/spatial.h"
 #include "ops/arrange.h"
@@ -16,6 +15,7 @@
 #include "ops/pooling.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "ops/unseen.h"
 
 namespace tidu::nn {
 namespace {
@@ -123,8 +123,10 @@ Pooled picked(const RankedName& op, int rank, const Tensor& x, const PoolingAttr
     if (has_empty_window(pooling_axis(x.shape(), attrs, i)))
       fail<ShapeError>("[", op, "] a window of ", describe(x), " has no element");
   }
-  const bool is_unseen = x.device().type == DeviceType::cpu && !x.is_abstract() && !is_seen(x);
-  if (!with_indices && is_unseen && is_floating(x.dtype()) && num_elements(attrs.kernel) > 1)
+  // Of few elements the places are found as fast, and without lists of pieces.
+  constexpr int64_t kMany = 1 << 12;
+  if (!with_indices && x.numel() >= kMany && is_looped(x) && is_floating(x.dtype()) &&
+      num_elements(attrs.kernel) > 1)
     return {contiguous(window_maxima(padded(rank, x, attrs, -INFINITY), attrs)), {}};
   const Tensor places = argmax_of_windows(x, attrs);
   const auto planes = [&](const Tensor& a) {

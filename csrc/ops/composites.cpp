@@ -18,6 +18,7 @@
 #include "ops/pointwise.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
+#include "ops/unseen.h"
 
 namespace tidu {
 namespace {
@@ -65,11 +66,6 @@ struct Pair {
 DType floating_meeting(const Operand& a, const Operand& b) {
   const DType dtype = Pair::meeting_of(a, b);
   return is_floating(dtype) ? dtype : kDefaultFloat;
-}
-
-// Whether what is made of x may depend on its values, or be made by a loop: by the cpu, where nobody looks.
-bool is_looped(const Tensor& x) {
-  return x.device().type == DeviceType::cpu && !x.is_abstract() && !is_seen(x);
 }
 
 void check_numbers(const Tensor& x, const char* op) {
