@@ -591,17 +591,18 @@ def poisson(key: Tensor, lam: TensorLike, shape: Shape | None = None, dtype: DTy
     tensor(0, dtype=int64)
     """
     _check("poisson", "lam", lam, lambda x: 0 <= x <= 2.0**62, "from 0 to 2^62")
-    is_number = not _is_tensor(lam)
     keys = split(key)
-    if is_number and lam < 10:
-        rate = float(lam)
+    rate = float(lam) if isinstance(lam, Real) else math.inf  # of a tensor nothing is known
+    if rate < 10:
         shape = _shape_of("poisson", shape, ())
         return _of_number(keys[0], shape, math.exp(-rate), lambda n: rate / n).astype(dtype)
-    _, (lam,) = _parameters("poisson", key, shape, td.float64, lam if is_number else td.stop_gradient(lam))
+    _, (lam,) = _parameters(
+        "poisson", key, shape, td.float64, td.stop_gradient(lam) if _is_tensor(lam) else lam
+    )
     is_valid = td.logical_and(lam >= 0, lam <= 2.0**62)
     is_small = td.logical_and(is_valid, lam < 10)
     small = td.where(is_small, lam, 1.0)
-    few = small if is_number else _by_counting(keys[0], td.exp(-small), lambda n: small / n, is_small)
+    few = small if rate < math.inf else _by_counting(keys[0], td.exp(-small), lambda n: small / n, is_small)
     # Transformed rejection. (W. Hormann, Insurance: Mathematics and Economics 12, 1993)
     is_large = td.logical_and(is_valid, td.logical_not(is_small))
     large = td.where(is_large, lam, 10.0)
@@ -632,15 +633,17 @@ def binomial(
     """
     _check("binomial", "n", n, lambda x: 0 <= x <= 2**53 and x == int(x), "an integer from 0 to 2^53")
     _probability("binomial", "p", p)
-    is_number = not (_is_tensor(n) or _is_tensor(p))
     keys = split(key)
-    if is_number and n * min(p, 1 - p) < 10:
-        trials, rarer = int(n), min(float(p), 1 - float(p))
-        odds = rarer / (1 - rarer)
-        first = math.exp(trials * math.log1p(-rarer))
-        shape = _shape_of("binomial", shape, ())
-        few = _of_number(keys[0], shape, first, lambda i: (trials - i + 1) / i * odds)
-        return (trials - few if p > 0.5 else few).astype(dtype)
+    is_number = isinstance(n, Real) and isinstance(p, Real)
+    if isinstance(n, Real) and isinstance(p, Real):
+        trials, chance = float(n), float(p)
+        rarer = min(chance, 1 - chance)
+        if trials * rarer < 10:
+            shape = _shape_of("binomial", shape, ())
+            none = math.exp(trials * math.log1p(-rarer))
+            times = rarer / (1 - rarer)
+            count = _of_number(keys[0], shape, none, lambda i: (trials - i + 1) / i * times)
+            return (trials - count if chance > 0.5 else count).astype(dtype)
     n, p = (td.stop_gradient(x) if _is_tensor(x) else x for x in (n, p))
     _, (n, p) = _parameters("binomial", key, shape, td.float64, n, p)
     is_valid = td.logical_and(td.logical_and(n >= 0, n <= 2.0**53), td.logical_and(p >= 0, p <= 1))
