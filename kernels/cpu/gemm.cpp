@@ -358,7 +358,7 @@ void copy_tiles(const T* a, const GemmFactor& left, int64_t depth, const Pieces&
 
 // Up to so many rows, fewer where b's rows lie more bytes apart than that, or of so few elements b is read
 // where it is.
-constexpr int64_t kFewRows = 256, kFewerRows = 64, kLong = 1 << 14, kSmall = 20000;
+constexpr int64_t kFewRows = 256, kFewerRows = 48, kLong = 1 << 14, kSmall = 20000;
 // It is fetched ahead where it has more elements than that, which caches near by do not hold, and is deeper.
 constexpr int64_t kNear = 1 << 16, kDeep = 24;
 // So few panels read a's columns where they are; so few where these lie so many bytes apart, but one where
