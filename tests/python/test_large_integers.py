@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pytest
 import tidu as td
+from tidu import _printing
 
 HUGE = 10**5000  # more digits than Python writes
 MODULES = [
@@ -148,8 +149,10 @@ class _Put(ast.NodeTransformer):
 @pytest.mark.parametrize(
     "bad", [HUGE, 2**63, "x", None, 1j], ids=["10^5000", "2^63", "str", "None", "complex"]
 )
-def test_documented_calls_with_another_number(bad):
+def test_documented_calls_with_another_number(bad, monkeypatch):
     """Each number in each example in turn: what is refused is told in one line that names the function."""
+    monkeypatch.setattr(_printing, "options", {})  # where an example breaks off, what it set stays
+    threads, device = td.get_num_threads(), td.get_default_device()
     wrong = []
     for name, source in documented():
         tree = ast.parse(source)
@@ -174,4 +177,6 @@ def test_documented_calls_with_another_number(bad):
                     or DUMPS.search(text)
                 ):
                     wrong.append(f"{called} in {name}: {type(error).__name__}: {text[:150]}")
+    td.set_num_threads(threads)
+    td.set_default_device(device)
     assert not wrong, f"{len(wrong)} texts, as\n" + "\n".join(wrong[:20])
