@@ -21,6 +21,7 @@
 #include <hwy/highway.h>
 
 #include "kernels/cpu/tail-inl.h"
+#include "kernels/cpu/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tidu::cpu::HWY_NAMESPACE {
@@ -102,6 +103,7 @@ GemmFunction find_integer_gemm(DType dtype) {
 
 namespace hn = hwy::HWY_NAMESPACE;
 using tidu::HWY_NAMESPACE::load_tail;
+using tidu::HWY_NAMESPACE::transpose;
 
 template <class T> using Tag = hn::ScalableTag<T>;
 template <class T> constexpr int64_t kLanes = hn::MaxLanes(Tag<T>());
@@ -124,6 +126,8 @@ template <class T> struct Tile {
   bool b_copied;  // that of all vectors, the last of which is there as a whole
   // Elements from a row of b, which is there as a whole, to that to be fetched meanwhile, or 0.
   int64_t ahead;
+  const T* begun;  // sums of rows above, `begun_row` apart, or none
+  int64_t begun_row;
   T* c;
   int64_t leading;
   int64_t last;  // elements of the last vector
@@ -147,7 +151,8 @@ HWY_NOINLINE void sum_tile(const Tile<T>& tile) {
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(d);
+    for (int v = 0; v < vectors; ++v)
+      sums[r][v] = tile.begun ? hn::LoadU(d, tile.begun + r * tile.begun_row + v * n) : hn::Zero(d);
   }
   // What is there may lie far away.
   for (int r = 0; r < rows && tile.adds; ++r) {
@@ -226,23 +231,30 @@ struct Pieces {
   int64_t n, count;
 };
 
-template <class T> struct Panel {
-  const T* b;
+// Columns of b in panels of vectors, the last of which may be cut.
+struct Panel {
   int64_t column, vectors, columns;
+};
+struct Panels {
+  Panel operator[](int64_t i) const {
+    const int64_t column = first + parts.begin(i) * lanes, vectors = parts.size(i);
+    return {column, vectors, std::min(vectors * lanes, end - column)};
+  }
+  Pieces parts;
+  int64_t first, end, lanes;
 };
 
 // Rows of b side by side in each panel, zeros behind the last column. Several panels at once, so that long
 // pieces of rows are read, and no more than a set of the cache has ways: they may lie a power of two apart.
-template <class T>
-void copy_rows(const T* b, int64_t stride, int64_t depth, const Panel<T>* panels, int64_t count, T* to) {
+template <class T> void copy_rows(const T* b, int64_t stride, int64_t depth, const Panels& panels, T* to) {
   constexpr int64_t n = kLanes<T>, kAtOnce = 8;  // panels
   const Tag<T> d;
-  for (int64_t begin = 0; begin < count; begin += kAtOnce) {
-    const int64_t end = std::min(begin + kAtOnce, count);
+  for (int64_t begin = 0; begin < panels.parts.count; begin += kAtOnce) {
+    const int64_t end = std::min(begin + kAtOnce, panels.parts.count);
     for (int64_t i = 0; i < depth; ++i) {
       T* row = to;
       for (int64_t p = begin; p < end; ++p) {
-        const auto& [_, column, vectors, columns] = panels[p];
+        const auto [column, vectors, columns] = panels[p];
         const T* const from = b + i * stride + column;
         for (int64_t v = 0; v < vectors; ++v) {
           const int64_t here = columns - v * n;
@@ -256,39 +268,6 @@ void copy_rows(const T* b, int64_t stride, int64_t depth, const Panel<T>* panels
     for (int64_t p = begin; p < end; ++p) to += depth * panels[p].vectors * n;
   }
 }
-
-#if HWY_TARGET != HWY_SCALAR
-// Of two vectors `apart` from each other: groups of so many lanes of an odd number from the first change
-// places with the groups before them of the second.
-template <int apart, class D, class V = hn::Vec<D>> void exchange(D d, V& first, V& second) {
-  using T = hn::TFromD<D>;
-  constexpr int kBlock = 16 / sizeof(T), kAll = hn::MaxLanes(d);
-  const V a = first, b = second;
-  if constexpr (apart == 2 * kBlock || (apart == kBlock && kAll == 2 * kBlock)) {
-    first = hn::ConcatLowerLower(d, b, a), second = hn::ConcatUpperUpper(d, b, a);
-  } else if constexpr (apart == kBlock) {
-    first = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(b), a);
-    second = hn::OddEvenBlocks(b, hn::SwapAdjacentBlocks(a));
-  } else if constexpr (2 * apart == kBlock) {
-    const hn::Repartition<double, D> halves;
-    const auto x = hn::BitCast(halves, a), y = hn::BitCast(halves, b);
-    first = hn::BitCast(d, hn::InterleaveLower(halves, x, y));
-    second = hn::BitCast(d, hn::InterleaveUpper(halves, x, y));
-  } else {
-    first = hn::OddEven(hn::DupEven(b), a), second = hn::OddEven(b, hn::DupOdd(a));
-  }
-}
-
-// Columns of as many vectors as each has lanes become rows: halves of them all are exchanged, then of each
-// half ..
-template <int apart, class D, int n> HWY_INLINE void transpose(D d, hn::Vec<D> (&square)[n]) {
-#pragma GCC unroll 16
-  for (int i = 0; i < n; ++i) {
-    if ((i & apart) == 0) exchange<apart>(d, square[i], square[i + apart]);
-  }
-  if constexpr (apart > 1) transpose<apart / 2>(d, square);
-}
-#endif
 
 // A panel of columns that lie `stride` elements apart, zeros behind the last of them.
 template <class T>
@@ -307,7 +286,7 @@ void copy_columns(const T* b, int64_t stride, int64_t depth, int64_t vectors, in
                     : rows == n ? hn::LoadU(d, from + j * stride + k)
                                 : load_tail(d, from + j * stride + k, rows, T(0));
       }
-      if constexpr (n > 1) transpose<n / 2>(d, square);
+      transpose(d, square);
       T* const at = to + (k * vectors + v) * n;
 #pragma GCC unroll 16
       for (int i = 0; i < n; ++i) {
@@ -356,9 +335,13 @@ void copy_tiles(const T* a, const GemmFactor& left, int64_t depth, const Pieces&
   }
 }
 
-// Up to so many rows, fewer where b's rows lie more bytes apart than that, or of so few elements b is read
-// where it is.
-constexpr int64_t kFewRows = 256, kFewerRows = 48, kLong = 1 << 14, kSmall = 20000;
+// Of more bytes b comes from memory, best in slices of so many whole rows, a panel of which stays in the
+// first-level cache for all tiles below each other while the next but one is fetched; so are rows read that
+// lie pages apart, in the same sets of a cache.
+constexpr int64_t kFar = 1 << 23, kSlice = 96;
+// Up to so many rows b is read where it is, as is one of few elements; up to fewer where it is near and its
+// rows lie so many bytes, or pages, apart.
+constexpr int64_t kFewRows = 256, kFewerRows = 48, kLong = 1 << 14, kPage = 4096, kSmall = 20000;
 // It is fetched ahead where it has more elements than that, which caches near by do not hold, and is deeper.
 constexpr int64_t kNear = 1 << 16, kDeep = 24;
 // So few panels read a's columns where they are; so few where these lie so many bytes apart, but one where
@@ -368,62 +351,83 @@ constexpr int64_t kFewPanels = 8, kFewFarPanels = 3, kApart = 3072, kFarthest = 
 template <class T>
 void gemm(const GemmSize& size, const GemmFactor& left, const GemmFactor& right, void* result,
           int64_t leading, void* workspace) {
-  constexpr int64_t n = kLanes<T>;
+  constexpr int64_t n = kLanes<T>, kBytes = sizeof(T);
   const T *const a = static_cast<const T*>(left.data), *const b = static_cast<const T*>(right.data);
-  const bool scattered = left.rows;
-  const int64_t few = right.row_stride * int64_t{sizeof(T)} > kLong ? kFewerRows : kFewRows;
-  const bool copies =
-      scattered || right.column_stride != 1 || (size.rows > few && size.columns * size.depth > kSmall);
+  const bool scattered = left.rows, along = right.column_stride == 1;
+  const bool is_far = size.columns * size.depth * kBytes > kFar;
+  const int64_t b_apart = right.row_stride * kBytes;
+  const bool by_pages = b_apart % kPage == 0;
+  const int64_t few = !is_far && (b_apart > kLong || by_pages) ? kFewerRows : kFewRows;
+  const bool copies = scattered || !along || (size.rows > few && size.columns * size.depth > kSmall);
   const bool fetches = size.columns * size.depth > kNear && size.depth > kDeep;
-  const bool along = right.column_stride == 1;
-  const Pieces depths(size.depth, kMostDepth), widths((size.columns + n - 1) / n, kMostPanels * kMostVectors);
-  std::array<Panel<T>, kMostPanels> panels;
+  const bool slices = !copies && (is_far || (by_pages && fetches));
+  // Copied panels, or the sums that slices have made so far.
+  T *const copy = static_cast<T*>(workspace), *const tiles = copy + kGemmPanels / kBytes;
+  const Pieces depths(size.depth, kMostDepth),
+      widths((size.columns + n - 1) / n,
+             slices ? kGemmPanels / (n * kBytes * size.rows) : kMostPanels * kMostVectors);
   for (int64_t w = 0; w < widths.count; ++w) {
     const Pieces parts(widths.size(w), kMostVectors);
+    const Panels panels{parts, widths.begin(w) * n, size.columns, n};
+    const Pieces rows(size.rows, most_rows(static_cast<int>(parts.size(parts.count - 1))));
     for (int64_t s = 0; s < depths.count; ++s) {
       const int64_t k = depths.begin(s), depth = depths.size(s);
-      for (int64_t p = 0; p < parts.count; ++p) {
-        const int64_t column = (widths.begin(w) + parts.begin(p)) * n, vectors = parts.size(p),
-                      columns = std::min(vectors * n, size.columns - column);
-        const T* const from = b + k * right.row_stride + column * right.column_stride;
-        T* const to = static_cast<T*>(workspace) + parts.begin(p) * n * depth;
-        panels[static_cast<size_t>(p)] = {copies ? to : from, column, vectors, columns};
-        if (copies && !along) copy_columns(from, right.column_stride, depth, vectors, columns, to);
+      const T* const rows_of_b = b + k * right.row_stride;
+      if (copies && along) copy_rows(rows_of_b, right.row_stride, depth, panels, copy);
+      for (int64_t p = 0; copies && !along && p < parts.count; ++p) {
+        const auto [column, vectors, columns] = panels[p];
+        copy_columns(rows_of_b + column * right.column_stride, right.column_stride, depth, vectors, columns,
+                     copy + parts.begin(p) * n * depth);
       }
-      if (copies && along)
-        copy_rows(b + k * right.row_stride, right.row_stride, depth, panels.data(), parts.count,
-                  static_cast<T*>(workspace));
-      const Pieces rows(size.rows, most_rows(static_cast<int>(parts.size(parts.count - 1))));
-      const int64_t apart = left.column_stride * int64_t{sizeof(T)};
-      const int64_t few_panels = apart < kApart ? kFewPanels : apart * depth <= kFarthest ? kFewFarPanels : 1;
+      const int64_t a_apart = left.column_stride * kBytes;
+      const int64_t few_panels = a_apart < kApart               ? kFewPanels
+                                 : a_apart * depth <= kFarthest ? kFewFarPanels
+                                                                : 1;
       const bool gathers =
           !scattered && left.column_stride != 1 && (left.row_stride != 1 || parts.count > few_panels);
-      T* const tiles = static_cast<T*>(workspace) + kGemmPanels / int64_t{sizeof(T)};
-      for (int64_t r = 0; r < rows.count; ++r) {
-        const int64_t row = rows.begin(r), count = rows.size(r), tile_of_copy = r % kTiles;
-        if (gathers && tile_of_copy == 0)
-          copy_tiles(a + k * left.column_stride, left, depth, rows, r, std::min(r + kTiles, rows.count),
-                     tiles);
-        const T* const of_a = gathers ? tiles + tile_of_copy * depth * kMostRows
-                                      : a + row * left.row_stride + k * left.column_stride;
-        for (int64_t p = 0; p < parts.count; ++p) {
-          const auto& [of_b, column, vectors, columns] = panels[static_cast<size_t>(p)];
-          const int64_t b_step = copies ? vectors * n : right.row_stride;
-          const Tile<T> tile{.depth = depth,
-                             .a = of_a,
-                             .a_row = gathers ? 1 : left.row_stride,
-                             .a_step = gathers ? kMostRows : left.column_stride,
-                             .a_rows = scattered ? left.rows + row : nullptr,
-                             .a_steps = scattered ? left.columns + k : nullptr,
-                             .b = of_b,
-                             .b_step = b_step,
-                             .b_copied = copies,
-                             .ahead = fetches && columns == vectors * n ? kAhead * b_step : 0,
-                             .c = static_cast<T*>(result) + row * leading + column,
-                             .leading = leading,
-                             .last = columns - (vectors - 1) * n,
-                             .adds = size.adds || s > 0};
-          kTileFunctions<T>[static_cast<size_t>(vectors - 1)][static_cast<size_t>(count - 1)](tile);
+      const Pieces pieces(depth, slices ? kSlice : depth);
+      for (int64_t piece = 0; piece < pieces.count; ++piece) {
+        const int64_t begin = pieces.begin(piece), deep = pieces.size(piece);
+        const T* const columns_of_a = a + (k + begin) * left.column_stride;
+        const bool ends = piece + 1 == pieces.count;
+        int64_t first = 0;  // of the tiles whose elements of a are copied
+        const auto add = [&](int64_t r, int64_t p) {
+          const auto [column, vectors, columns] = panels[p];
+          const int64_t row = rows.begin(r), b_step = copies ? vectors * n : right.row_stride,
+                        sums_step = widths.size(w) * n, ahead = slices ? 2 * vectors * n : kAhead * b_step;
+          T* const sums = copy + row * sums_step + parts.begin(p) * n;
+          const Tile<T> tile{
+              .depth = deep,
+              .a = gathers ? tiles + (r - first) * deep * kMostRows : columns_of_a + row * left.row_stride,
+              .a_row = gathers ? 1 : left.row_stride,
+              .a_step = gathers ? kMostRows : left.column_stride,
+              .a_rows = scattered ? left.rows + row : nullptr,
+              .a_steps = scattered ? left.columns + k : nullptr,
+              .b = copies ? copy + parts.begin(p) * n * depth : rows_of_b + begin * right.row_stride + column,
+              .b_step = b_step,
+              .b_copied = copies,
+              .ahead = fetches && columns == vectors * n ? ahead : 0,
+              .begun = piece > 0 ? sums : nullptr,
+              .begun_row = sums_step,
+              .c = ends ? static_cast<T*>(result) + row * leading + column : sums,
+              .leading = ends ? leading : sums_step,
+              .last = columns - (vectors - 1) * n,
+              .adds = ends && (size.adds || s > 0)};
+          kTileFunctions<T>[static_cast<size_t>(vectors - 1)][static_cast<size_t>(rows.size(r) - 1)](tile);
+        };
+        const int64_t at_once = slices ? kTiles * kMostDepth / kSlice : kTiles;
+        for (; first < rows.count; first += at_once) {
+          const int64_t end = std::min(first + at_once, rows.count);
+          if (gathers) copy_tiles(columns_of_a, left, deep, rows, first, end, tiles);
+          if (slices) {
+            for (int64_t p = 0; p < parts.count; ++p) {
+              for (int64_t r = first; r < end; ++r) add(r, p);
+            }
+          } else {
+            for (int64_t r = first; r < end; ++r) {
+              for (int64_t p = 0; p < parts.count; ++p) add(r, p);
+            }
+          }
         }
       }
     }

@@ -96,6 +96,15 @@ template <class T> void check_all() {
   }
 }
 
+// A right factor that comes from memory, of which a part, that does not, has the same bits.
+template <class T> void check_slices() {
+  if (!gemm_function(dtype_of<T>)) return;
+  const int64_t columns = 10'000'000 / (800 * sizeof(T));
+  check(Operands<T>(9, columns, 800, false, false));
+  check(Operands<T>(3, columns, 807, true, false));
+  check(Operands<T>(130, 800, columns, true, false));
+}
+
 // Of a no elements are neighbours.
 template <class T> void check_every_other() {
   if (!gemm_function(dtype_of<T>)) return;
@@ -148,6 +157,7 @@ TEST(GemmKernel, OfIntegersIsTheProductModuloWhatTheyHold) {
 TEST(GemmKernel, IsTheProductWhateverItsTiles) {
   on_each_target([] {
     check_all<float>(), check_all<double>();
+    check_slices<float>(), check_slices<double>();
     check_every_other<float>(), check_every_other<double>();
   });
 }
