@@ -149,15 +149,16 @@ ProductSize choose_block(int64_t m, int64_t n, int64_t k, DType dtype, bool cut_
   return {round_up((m + down - 1) / down, 16), round_up((n + across - 1) / across, 16), k};
 }
 
-// For our own kernel, which copies the right factor for each patch: as large ones as give each thread one.
+// For kernels of ours, which may copy the right factor for each patch: as large ones as give each thread one,
+// of whole lines of the cache.
 ProductSize choose_own_block(int64_t m, int64_t n, int64_t k, int64_t batches) {
-  constexpr int64_t kLeast = 96, kMost = 1024;
+  constexpr int64_t kLeast = 64, kMost = 1024;
   const int64_t parts = (num_threads() + batches - 1) / batches;
   int64_t down = std::clamp<int64_t>(m / kLeast, 1, parts);
   int64_t across = std::clamp<int64_t>(n / kLeast, 1, (parts + down - 1) / down);
   while (m > down * kMost) down += parts;
-  while (n > across * kMost) ++across;
-  return {round_up((m + down - 1) / down, 8), round_up((n + across - 1) / across, 24), k};
+  while (n * std::min(m, kMost) > across * kMost * kMost) ++across;
+  return {round_up((m + down - 1) / down, 8), round_up((n + across - 1) / across, 16), k};
 }
 
 // Of a matrix by its own transpose: where libraries are asked, extents and multiplications from which on a
