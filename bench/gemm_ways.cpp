@@ -37,6 +37,7 @@ double seconds(const auto& run, int runs) {
 
 template <class T> bool differs(Way way, const ProductSize& size, bool b_transposed, bool a_transposed) {
   if (way == 'K' || way == 'k') return std::min(size.rows, size.columns) > 1;
+  if (way == 'R') return !a_transposed && b_transposed && std::min(size.rows, size.columns) > 1;
   const bool onednn = way == 'D' || way == 'd' || way == 'Y' || way == 'y';
   if (onednn && std::is_same_v<T, double>) return false;
   if (way == 'v') return size.rows == 1 || size.columns == 1;

@@ -13,6 +13,7 @@
 #include "backend/cpu/threads.h"
 #include "kernels/blas.h"
 #include "kernels/cpu/copy.h"
+#include "kernels/cpu/dots.h"
 
 // dnnl_sgemm's sister, which oneDNN exports and its header leaves out. Perhaps another version has none.
 extern "C" [[gnu::weak]] dnnl_status_t dnnl_gemm_bf16bf16f32(char transa, char transb, dnnl_dim_t m,
@@ -39,8 +40,6 @@ struct Measured {
   const Table *float32 = nullptr, *float64 = nullptr;
   // Multiplications from which on our kernel is the fastest way.
   int64_t own_float32 = INT64_MAX, own_float64 = INT64_MAX;
-  // Multiplications up to which OpenBLAS copies no factor.
-  int64_t uncopied = 0;
 };
 
 // A second-level cache of 2 MiB holds its rows of the right factor (kGemmWorkspace) and leaves room.
@@ -56,11 +55,9 @@ const Measured& measured() {
   static const Measured found = [] {
 #if HWY_ARCH_X86
     const int64_t targets = hwy::SupportedTargets();
-    if (targets & (HWY_AVX3 | HWY_AVX3_DL)) {
-      constexpr int64_t kUncopied = 100 * 100 * 100;
+    if (targets & (HWY_AVX3 | HWY_AVX3_DL))
       return holds_workspace() ? Measured{&kFloat32Avx512LargeL2, &kFloat64Avx512LargeL2, 1 << 21, 1 << 20}
-                               : Measured{&kFloat32Avx512, &kFloat64Avx512, INT64_MAX, INT64_MAX, kUncopied};
-    }
+                               : Measured{&kFloat32Avx512, &kFloat64Avx512, 1 << 21, 1 << 20};
     if (targets & HWY_AVX2) return Measured{&kFloat32Avx2, &kFloat64Avx2};
 #endif
     return Measured{};
@@ -130,6 +127,13 @@ template <class T> bool by_kernel(const ProductSize& size, Factor<T> a, Factor<T
   return true;
 }
 
+template <class T> bool by_dots(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
+  const DotsFunction dots = dots_function(dtype_of<T>);
+  if (!dots) return false;
+  dots({size.rows, size.columns, size.depth, size.adds}, strided(a), strided(b), c, ldc);
+  return true;
+}
+
 // Of one row or one column. The sums start from zeros of ours: a library may multiply what it finds by 0.
 template <class T>
 void multiply_vector(const ProductSize& size, Factor<T> a, Factor<T> b, T* c, int64_t ldc) {
@@ -177,6 +181,12 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   if (std::min(size.rows, size.columns) >= least &&
       work >= (wide ? measured().own_float64 : measured().own_float32))
     return own_way(size, a_transposed, b_transposed);
+  // Nothing was measured beyond; there right factors come from memory.
+  constexpr int64_t kMostMeasured = 1 << 24, kFewDots = 32;
+  if (prefers_own() && !vector && work > kMostMeasured) {
+    const bool dots = !a_transposed && b_transposed && std::min(size.rows, size.columns) <= kFewDots;
+    return dots ? 'R' : own_way(size, a_transposed, b_transposed);
+  }
   // From memory oneDNN reads factors as they lie, and best where those of the transpose lie row by row.
   constexpr int64_t kDeep = 1 << 14;
   if (!wide && !vector && size.depth >= kDeep)
@@ -184,16 +194,7 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   const int row = std::min(measured_log2(size.rows), table->rows - 1),
             column = std::min(measured_log2(size.columns), table->columns - 1),
             per_depth = 10 / table->depths,
-            depth = std::clamp((measured_log2(size.depth) - 3) / per_depth, 0, table->depths - 1),
-            depth_log2 = 2 + per_depth * (depth + 1);
-  // What stands in the table was measured of more, which OpenBLAS copies.
-  const bool copied_there = int64_t{1} << (row + column + depth_log2) > measured().uncopied;
-  if (work <= measured().uncopied && copied_there && depth_log2 <= 6 && !vector) {
-    // Copies of the right factor that serve few rows cost more than they gain, as those of deep ones do.
-    constexpr int64_t kFewRows = 64, kShallow = 32;
-    if (!b_transposed || (a_transposed && size.depth >= kShallow)) return 'B';
-    if (a_transposed || size.rows >= kFewRows) return 'X';
-  }
+            depth = std::clamp((measured_log2(size.depth) - 3) / per_depth, 0, table->depths - 1);
   const int layout = 2 * a_transposed + b_transposed;
   const Way way = table->ways[layout * table->rows + row][column * table->depths + depth];
   // What was measured may be a vector where this is none, or have a smaller factor to copy.
@@ -231,6 +232,7 @@ void multiply(Way way, const ProductSize& size, Factor<std::type_identity_t<T>> 
     b = {copied, size.columns};
   }
   if (way == 'K' && by_kernel(size, a, b, c, ldc)) return;
+  if (way == 'R' && !a.transposed && b.transposed && by_dots(size, a, b, c, ldc)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (way == 'D' || way == 'Y') return onednn(size, a, b, c, ldc);
   }

@@ -30,14 +30,15 @@ template <class T> GemmFactor strided(const Factor<T>& x) {
 
 // A letter for what is asked of whom:
 //   B, D, K    OpenBLAS, oneDNN, kernels/cpu/gemm.h
+//   R          kernels/cpu/dots.h, where the right factor alone lies transposed
 //   v          OpenBLAS, for the product of a matrix and a vector
 //   X, Y       OpenBLAS, oneDNN with a copy of the right factor, which lies transposed, row by row
 //   b d k x y  the same for the transpose of the product, which is then copied
 using Way = char;
-inline constexpr std::string_view kWays = "BDKvbdkXYxy";  // the simpler ones first
+inline constexpr std::string_view kWays = "KRkBDvbdXYxy";  // the simpler ones first
 
-// Whether our kernel computes it: to the same bits in whatever blocks of the result.
-inline bool is_own(Way way) { return way == 'K' || way == 'k'; }
+// Whether a kernel of ours computes it: to the same bits in whatever blocks of the result.
+inline bool is_own(Way way) { return way == 'K' || way == 'k' || way == 'R'; }
 
 // Whether it is the fastest for products of some size, of float and double.
 bool prefers_own();
