@@ -549,36 +549,34 @@ def t(key: Tensor, df: TensorLike, shape: Shape | None = None, dtype: DTypeLike 
 
 def _by_counting(k: Tensor, first: Tensor, ratio: Callable[[Tensor], Tensor], is_asked: Tensor) -> Tensor:
     """The counts n where the distribution function exceeds a uniform number: the probabilities are `first` of
-    0, and ratio(n) times the one before it of n."""
+    0, and ratio(n) times the one before it of n. The last count is that from which on the function, as it is
+    rounded, grows no more: it has all that is left."""
     u = _open_uniform(k, first.shape, first.dtype)
 
-    def is_above(total: Tensor) -> Tensor:
-        return td.logical_and(is_asked, u >= total)
+    def goes_on(following: Tensor, total: Tensor) -> Tensor:
+        return td.logical_and(is_asked, td.logical_and(u >= total, total + following > total))
 
     def go_on(carry: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        n, _, total = carry
-        return td.logical_and(td.any(is_above(total)), td.all(n < 150))  # probabilities are nothing there
+        return td.any(goes_on(*carry[1:]))
 
     def count_on(carry: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        n, probability, total = carry
-        goes_on = is_above(total)
-        n = n + goes_on.astype(n.dtype)
-        probability = td.where(goes_on, probability * ratio(td.maximum(n, 1.0)), probability)
-        return n, probability, td.where(goes_on, total + probability, total)
+        n, following, total = carry
+        goes = goes_on(following, total)
+        n, total = n + goes.astype(n.dtype), td.where(goes, total + following, total)
+        return n, td.where(goes, following * ratio(n + 1), following), total
 
-    return while_loop(go_on, count_on, (td.zeros_like(first), first, first))[0]
+    return while_loop(go_on, count_on, (td.zeros_like(first), first * ratio(td.ones_like(first)), first))[0]
 
 
 def _of_number(k: Tensor, shape: tuple[int, ...], first: float, ratio: Callable[[int], float]) -> Tensor:
     """The same where all have one distribution: its distribution function is a table."""
-    total = probability = first
-    totals = [total]
-    for n in range(1, 150):
-        probability *= ratio(n)
-        total += probability
-        totals.append(total)
+    totals = [first]
+    following = first * ratio(1)
+    while totals[-1] + following > totals[-1]:
+        totals.append(totals[-1] + following)
+        following *= ratio(len(totals))
     u = _open_uniform(k, shape, td.float64)
-    table = td.tensor(totals, dtype=td.float64, device=k.device)
+    table = td.tensor(totals[:-1], dtype=td.float64, device=k.device)
     return td.searchsorted(table, u, side="right").astype(td.float64)
 
 

@@ -109,6 +109,25 @@ def test_certain_outcomes():
     assert (abs(x) >= 39).all() and (abs(x) <= 40).all()
 
 
+@pytest.mark.parametrize("u", [1 - 2.0**-53, 1 - 2.0**-50])
+def test_ends_of_counts(monkeypatch, u):
+    """What rounded probabilities leave of 1 falls to the last count that has one, not beyond."""
+    always = lambda k, shape, dtype: td.full(shape, u, dtype=dtype, device=k.device)
+    monkeypatch.setattr("tidu._samplers._open_uniform", always)
+    for trials, p in ((10, 0.3), (3, 0.49), (20, 0.2), (7, 0.9)):
+        got = {
+            random.binomial(key(), trials, p).item(),
+            random.binomial(key(), td.tensor(trials), td.tensor(p, dtype=td.float64)).item(),
+        }
+        exact = stats.binom(trials, p).ppf(u)
+        assert max(got) <= trials and (max(got) - exact <= 1), (trials, p, got)
+    for rate in (0.001, 0.3, 2.0, 9.9):
+        rates = (rate, td.tensor(rate, dtype=td.float64))
+        got = {random.poisson(key(), each).item() for each in rates}
+        low, high = stats.poisson(rate).ppf([u - 2.0**-49, u])
+        assert low <= min(got) and max(got) <= high + 3, (rate, got)
+
+
 def test_vectors():
     alpha = np.array([0.5, 1.0, 3.5])
     x = array(random.dirichlet(key(), td.tensor(alpha), (N,)))
