@@ -260,10 +260,12 @@ template <class T> inline constexpr bool floating_types = !std::is_integral_v<T>
 template <class T>
 inline constexpr bool boolean_types = std::is_same_v<T, uint8_t> || std::is_same_v<T, bool>;
 
-// What a reduction takes elements of these for: those of `floating` that are integers, for floats; void where
-// it does not take them.
+// What a reduction takes elements of these for: those of `floating` that are integers, for floats that hold
+// them, up to 2^53 at least; void where it does not take them.
 template <class T> using any_numbers = T;
-template <class T> using floating_numbers = std::conditional_t<std::is_integral_v<T>, float, T>;
+template <class T>
+using floating_numbers =
+    std::conditional_t<std::is_integral_v<T>, std::conditional_t<(sizeof(T) < 4), float, double>, T>;
 template <class T> using boolean_numbers = std::conditional_t<boolean_types<T>, T, void>;
 
 // What accumulates the states of another.
@@ -278,5 +280,19 @@ requires requires { typename Op::Tree; }
 struct TreeOf<Op> {
   using type = typename Op::Tree;
 };
+
+// Of integers what is computed in double is a float.
+template <class Op> struct RoundedToFloat : Op {
+  using Result = float;
+  using Tree = typename TreeOf<Op>::type;
+  TIDU_HD static float finish(typename Op::State s, const Whole& whole) {
+    return static_cast<float>(Op::finish(s, whole));
+  }
+};
+
+// What reduces elements of type T that are taken for Numbers.
+template <template <class> class Struct, class Numbers, class T>
+using ReductionOf = std::conditional_t<std::is_integral_v<T> && std::is_same_v<Numbers, double>,
+                                       RoundedToFloat<Struct<Numbers>>, Struct<Numbers>>;
 
 }  // namespace tidu::reduction

@@ -37,21 +37,23 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The 16-bit floats, and integers that are taken for floats, are widened a stretch at a time, so that every
-// loop below runs over plain numbers.
+// The 16-bit floats, and integers that are taken for floats or doubles, are widened a stretch at a time, so
+// that every loop below runs over plain numbers.
 template <class Op, class T>
 inline constexpr bool kWidens = is_half<T> ||
                                 (std::is_integral_v<T> && std::is_floating_point_v<typename Op::Result>);
+template <class Op>
+using Widened = std::conditional_t<std::is_same_v<typename Op::Result, double>, double, float>;
 inline constexpr int64_t kStretch = 256;
 
-template <class T> HWY_NOINLINE void widen(const T* HWY_RESTRICT x, int64_t n, float* HWY_RESTRICT y) {
+template <class T, class W> HWY_NOINLINE void widen(const T* HWY_RESTRICT x, int64_t n, W* HWY_RESTRICT y) {
   tidu::HWY_NAMESPACE::convert_all(x, y, n);
 }
 
 template <class Op, class A, class T>
 HWY_NOINLINE void accumulate(A* HWY_RESTRICT into, const T* HWY_RESTRICT from, int64_t n) {
   if constexpr (kWidens<Op, T>) {
-    HWY_ALIGN float values[kStretch];
+    HWY_ALIGN Widened<Op> values[kStretch];
     for (int64_t j = 0; j < n; j += kStretch) {
       const int64_t here = std::min(kStretch, n - j);
       widen(from + j, here, values);
@@ -196,7 +198,7 @@ template <class Op, class T> HWY_NOINLINE typename Op::State reduce_row(const T*
     return Op::combine(first, reduce_row<Op>(x + left, n - left));
   }
   if constexpr (kWidens<Op, T>) {
-    HWY_ALIGN float values[kRowBlock];
+    HWY_ALIGN Widened<Op> values[kRowBlock];
     widen(x, n, values);
     return reduce_row<Op>(values, n);
   } else {
@@ -389,7 +391,7 @@ template <template <class> class Struct, class Numbers, class T> constexpr Reduc
   if constexpr (std::is_void_v<Numbers>) {
     return {};
   } else {
-    using Op = Struct<Numbers>;
+    using Op = reduction::ReductionOf<Struct, Numbers, T>;
     using State = typename Op::State;
     using Tree = typename reduction::TreeOf<Struct<Computed<Numbers>>>::type;
     static_assert(std::is_same_v<State, typename Tree::State>);

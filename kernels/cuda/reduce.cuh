@@ -339,7 +339,7 @@ template <template <class> class Struct, class Numbers, class T> constexpr Reduc
   if constexpr (std::is_void_v<Numbers>) {
     return {};
   } else {
-    using Op = Struct<Numbers>;
+    using Op = reduction::ReductionOf<Struct, Numbers, T>;
     return {[](cudaStream_t stream, const Reduce& reduce) { return reduce_with<Op, T>(stream, reduce); },
             sizeof(typename Op::State)};
   }

@@ -397,7 +397,9 @@ template <bool largest> void arg_extreme(const Call& call, Workspace& workspace)
 void logsumexp(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
   if (y.numel() == 0) return;
-  const DType dtype = x.dtype() == DType::float64 ? DType::float64 : DType::float32;
+  // Floats hold integers of 16 bits.
+  const bool wide = x.dtype() == DType::float64 || (!is_inexact(x.dtype()) && size_of(x.dtype()) >= 4);
+  const DType dtype = wide ? DType::float64 : DType::float32;
   const int64_t n = x.numel() / y.numel(), size = static_cast<int64_t>(size_of(dtype)),
                 y_size = static_cast<int64_t>(size_of(y.dtype()));
   const auto function = softmax_functions(dtype).logsumexp;
@@ -405,9 +407,9 @@ void logsumexp(const Call& call, Workspace& workspace) {
     char* const out = static_cast<char*>(y.raw_data()) + first * y_size;
     if (y.dtype() == dtype) return function(rows, out, count, length);
     for (int64_t row = 0; row < count; ++row) {
-      float value;
-      const void* const from = &value;
-      function(rows + row * length * size, &value, 1, length);
+      alignas(8) std::byte value[8];
+      const void* const from = value;
+      function(rows + row * length * size, value, 1, length);
       cast_function(dtype, y.dtype())(&from, out + row * y_size, 1);
     }
   };
