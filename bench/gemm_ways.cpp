@@ -94,7 +94,7 @@ template <class T> Way fastest(const ProductSize& size, bool a_transposed, bool 
 }
 
 template <class T> void print_table(const char* name) {
-  std::printf("constexpr Table %s = {13, 13, 10, {\n", name);
+  std::printf("constexpr Table %s = {{\n", name);
   for (int layout = 0; layout < 4; ++layout) {
     for (int64_t rows = 1; rows <= kMost; rows *= 2) {
       std::string line;

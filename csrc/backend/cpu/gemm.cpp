@@ -25,12 +25,12 @@ extern "C" [[gnu::weak]] dnnl_status_t dnnl_gemm_bf16bf16f32(char transa, char t
 namespace tidu::cpu {
 namespace {
 
-// Of a processor and a dtype, for sizes that are powers of two: strings for the layouts NN, NT, TN, TT and in
-// each for rows of the left factor from 1 on, in them columns of the right one from 1 on, a letter for each
-// depth, up to 4096.
+// Of a processor and a dtype, for sizes that are powers of two up to 4096: strings for the layouts NN, NT,
+// TN, TT and in each for rows of the left factor from 1 on, in them columns of the right one from 1 on, a
+// letter for each depth from 8 on.
+constexpr int kExtents = 13, kDepths = 10;
 struct Table {
-  int rows, columns, depths;  // how many of them: depths of 8, 16, 32 .. or of 16, 64, 256 ..
-  const char* ways[4 * 13];
+  const char* ways[4 * kExtents];
 };
 
 #include "backend/cpu/gemm_ways.inc"
@@ -38,8 +38,6 @@ struct Table {
 // What this processor has; none where nothing was measured.
 struct Measured {
   const Table *float32 = nullptr, *float64 = nullptr;
-  // Multiplications from which on our kernel is the fastest way.
-  int64_t own_float32 = INT64_MAX, own_float64 = INT64_MAX;
 };
 
 // A second-level cache of 2 MiB holds its rows of the right factor (kGemmWorkspace) and leaves room.
@@ -56,8 +54,8 @@ const Measured& measured() {
 #if HWY_ARCH_X86
     const int64_t targets = hwy::SupportedTargets();
     if (targets & (HWY_AVX3 | HWY_AVX3_DL))
-      return holds_workspace() ? Measured{&kFloat32Avx512LargeL2, &kFloat64Avx512LargeL2, 1 << 21, 1 << 20}
-                               : Measured{&kFloat32Avx512, &kFloat64Avx512, 1 << 21, 1 << 20};
+      return holds_workspace() ? Measured{&kFloat32Avx512LargeL2, &kFloat64Avx512LargeL2}
+                               : Measured{&kFloat32Avx512, &kFloat64Avx512};
     if (targets & HWY_AVX2) return Measured{&kFloat32Avx2, &kFloat64Avx2};
 #endif
     return Measured{};
@@ -65,9 +63,12 @@ const Measured& measured() {
   return found;
 }
 
-// By our kernel, as it is or transposed: by that which has fewer elements to copy. Either copies a right
-// factor whose rows are no neighbours, the latter the result, too.
-Way own_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
+// By kernels of ours: few rows or columns, where the right factor lies transposed, by sums along rows; else
+// by tiles of the product, as it is or transposed, by those which have fewer elements to copy. Either copies
+// a right factor whose rows are no neighbours, the latter the result, too.
+template <class T> Way own_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
+  constexpr int64_t kFew = std::is_same_v<T, double> ? 6 : 32;
+  if (!a_transposed && b_transposed && std::min(size.rows, size.columns) <= kFew) return 'R';
   constexpr int64_t kNarrow = 24;  // columns: elements of a lie far apart for few sums each
   if (a_transposed && size.columns <= kNarrow && size.columns < size.rows) return 'k';
   if (!b_transposed) return 'K';
@@ -161,7 +162,7 @@ template <class T, Use use> T* own(int64_t n) {
 
 }  // namespace
 
-bool prefers_own() { return measured().own_float32 < INT64_MAX; }
+bool prefers_own() { return measured().float32; }
 
 template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
   constexpr int64_t kNoDifference = 1 << 12;
@@ -177,26 +178,23 @@ template <class T> Way fastest_way(const ProductSize& size, bool a_transposed, b
   if (!table || work <= kNoDifference) return 'B';
   // oneDNN's products of floats are faster for few rows or columns, unless they have to turn b.
   constexpr bool wide = std::is_same_v<T, double>;
+  // Multiplications from which on our kernel is the fastest way.
+  constexpr int64_t kOwn = wide ? 1 << 20 : 1 << 21;
   const int64_t least = wide ? 2 : work < 1 << 23 || b_transposed ? 96 : 192;
-  if (std::min(size.rows, size.columns) >= least &&
-      work >= (wide ? measured().own_float64 : measured().own_float32))
-    return own_way(size, a_transposed, b_transposed);
+  if (std::min(size.rows, size.columns) >= least && work >= kOwn)
+    return own_way<T>(size, a_transposed, b_transposed);
   // Nothing was measured beyond; there right factors come from memory.
-  constexpr int64_t kMostMeasured = 1 << 24, kFewDots = 32;
-  if (prefers_own() && !vector && work > kMostMeasured) {
-    const bool dots = !a_transposed && b_transposed && std::min(size.rows, size.columns) <= kFewDots;
-    return dots ? 'R' : own_way(size, a_transposed, b_transposed);
-  }
+  constexpr int64_t kMostMeasured = 1 << 24;
+  if (!vector && work > kMostMeasured) return own_way<T>(size, a_transposed, b_transposed);
   // From memory oneDNN reads factors as they lie, and best where those of the transpose lie row by row.
   constexpr int64_t kDeep = 1 << 14;
   if (!wide && !vector && size.depth >= kDeep)
     return a_transposed && (b_transposed || size.rows >= size.columns) ? 'd' : 'D';
-  const int row = std::min(measured_log2(size.rows), table->rows - 1),
-            column = std::min(measured_log2(size.columns), table->columns - 1),
-            per_depth = 10 / table->depths,
-            depth = std::clamp((measured_log2(size.depth) - 3) / per_depth, 0, table->depths - 1);
+  const int row = std::min(measured_log2(size.rows), kExtents - 1),
+            column = std::min(measured_log2(size.columns), kExtents - 1),
+            depth = std::clamp(measured_log2(size.depth) - 3, 0, kDepths - 1);
   const int layout = 2 * a_transposed + b_transposed;
-  const Way way = table->ways[layout * table->rows + row][column * table->depths + depth];
+  const Way way = table->ways[layout * kExtents + row][column * kDepths + depth];
   // What was measured may be a vector where this is none, or have a smaller factor to copy.
   constexpr int64_t kMostCopied = 1 << 20;
   switch (way) {
