@@ -311,8 +311,46 @@ template <class T> TIDU_HD inline T leaky_relu(T x, T negative_slope) {
 
 template <class T> TIDU_HD inline T elu(T x, T alpha) { return x > T(0) ? x : alpha * ::expm1(x); }
 
+template <class T> TIDU_HD inline T selu(T x) {
+  return T(1.05070098735548049342) * elu(x, T(1.67326324235437728482));
+}
+
+template <class T> TIDU_HD inline T celu(T x, T alpha) { return x > T(0) ? x : alpha * ::expm1(x / alpha); }
+
 template <class T> TIDU_HD inline T hardtanh(T x, T min_val, T max_val) {
   return x <= min_val ? min_val : x >= max_val ? max_val : x;
+}
+
+template <class T> TIDU_HD inline T hardsigmoid(T x) { return hardtanh(x + T(3), T(0), T(6)) / T(6); }
+
+template <class T> TIDU_HD inline T hardswish(T x) { return multiply_no_nan(x, hardsigmoid(x)); }
+
+template <class T> TIDU_HD inline T slope_of_hardswish(T x) {
+  return x <= T(-3) ? T(0) : x >= T(3) ? T(1) : (x + T(1.5)) / T(3);
+}
+
+// Large ones by what is missing to 1.
+template <class T> TIDU_HD inline T softsign(T x) {
+  const T size = ::fabs(x), rest = T(1) / (T(1) + size);
+  return size < T(1) ? x * rest : ::copysign(T(1) - rest, x);
+}
+
+template <class T> TIDU_HD inline T softshrink(T x, T lambd) {
+  return x > lambd ? x - lambd : x < -lambd ? x + lambd : x * T(0);
+}
+
+template <class T> TIDU_HD inline T hardshrink(T x, T lambd) { return ::fabs(x) <= lambd ? T(0) : x; }
+
+template <class T> TIDU_HD inline T threshold(T x, T least, T value) { return x <= least ? value : x; }
+
+// Of |x| below 1 by its continued fraction, x q / (1 + q) with q = x^2 / (3 + x^2 / (5 + ..)): nine terms as
+// one quotient.
+#define TIDU_TANHSHRINK_ABOVE 1, 1430, 289575, 16081065, 218243025
+#define TIDU_TANHSHRINK_BELOW 1, 1485, 315315, 18918900, 310134825, 654729075
+template <class T> TIDU_HD inline T tanhshrink(T x) {
+  if (!(::fabs(x) < T(1))) return x - ::tanh(x);
+  const T z = x * x;
+  return x * (z * polynomial(z, TIDU_TANHSHRINK_ABOVE) / polynomial(z, TIDU_TANHSHRINK_BELOW));
 }
 
 // The limit at -inf is 0, where the plain product would be -inf * 0.
@@ -323,11 +361,18 @@ template <class T> TIDU_HD inline T gelu_tanh(T x) {
   return multiply_no_nan(x, sigmoid(x * (T(1.59576912160573071176) + T(0.07135481627260025) * x * x)));
 }
 
-// tanh(log(1 + e)) = e (e + 2) / (e (e + 2) + 2), of e = exp(x) below 0 and of 1 / e above.
-template <class T> TIDU_HD inline T mish(T x) {
+// tanh(log(1 + exp(x))) = above / (above + rest), e (e + 2) / (e (e + 2) + 2) of e = exp(x) below 0 and of
+// 1 / e above. Gives exp(-|x|).
+template <class T> TIDU_HD inline T mish_gate(T x, T* above, T* rest) {
   const T e = ::exp(-::fabs(x));
-  const T above = x < T(0) ? e * (e + T(2)) : T(1) + T(2) * e;
-  const T rest = x < T(0) ? T(2) : T(2) * e * e;
+  *above = x < T(0) ? e * (e + T(2)) : T(1) + T(2) * e;
+  *rest = x < T(0) ? T(2) : T(2) * e * e;
+  return e;
+}
+
+template <class T> TIDU_HD inline T mish(T x) {
+  T above, rest;
+  mish_gate(x, &above, &rest);
   return multiply_no_nan(x, above / (above + rest));
 }
 
@@ -338,6 +383,77 @@ template <class T> TIDU_HD inline T erfc(T x) { return ::erfc(x); }
 // Phi(x) = erfc(-x / sqrt(2)) / 2 keeps its relative accuracy in the left tail.
 template <class T> TIDU_HD inline T gelu(T x) {
   return multiply_no_nan(x, T(0.5) * ::erfc(x * T(-0.70710678118654752440)));
+}
+
+// Slopes of f(x) = x p(x) with p(x) + p(-x) = 1, for which f'(x) + f'(-x) = 1: by that at -|x|, which has one
+// exponential and keeps its digits in the left tail. Numbers are held where it is 0, also infinite ones.
+
+template <class T> TIDU_HD inline T held_size(T x, T far) {
+  const T size = ::fabs(x);
+  return size > far ? far : size;
+}
+
+template <class T> TIDU_HD inline T by_slope_below(T x, T slope) { return x < T(0) ? slope : T(1) - slope; }
+
+template <class T> TIDU_HD inline T slope_of_silu(T x) {
+  const T a = held_size(x, T(800)), e = ::exp(-a), r = T(1) / (T(1) + e);
+  return by_slope_below(x, e * r * (T(1) - a * r));
+}
+
+template <class T> TIDU_HD inline T slope_of_gelu_tanh(T x) {
+  const T a = held_size(x, T(30)), square = a * a;
+  const T e = ::exp(-a * (T(1.59576912160573071176) + T(0.07135481627260025) * square));
+  const T r = T(1) / (T(1) + e), step = a * (T(1.59576912160573071176) + T(0.21406444881780075) * square);
+  return by_slope_below(x, e * r * (T(1) - step * r));
+}
+
+template <class T> TIDU_HD inline T slope_of_gelu(T x) {
+  const T a = held_size(x, T(39)), square = a * a, power = ::exp(T(-0.5) * square);
+  const T e = power - T(0.5) * ::fma(a, a, -square) * power;
+  const T half = T(0.5) * erfcx_of_nonnegative(a * T(0.70710678118654752440));
+  return by_slope_below(x, e * (half - a * T(0.39894228040143267794)));
+}
+
+// tanh(w) + x w' (1 - tanh(w)^2) of w = log(1 + exp(x)), whose derivative is sigmoid(x).
+template <class T> TIDU_HD inline T slope_of_mish(T x) {
+  const T c = hardtanh(x, T(-800), T(800));
+  T above, rest;
+  const T e = mish_gate(c, &above, &rest), total = above + rest;
+  const T s = (c < T(0) ? e : T(1)) / (T(1) + e);
+  return above / total + c * s * (rest * (rest + T(2) * above) / (total * total));
+}
+
+// Losses. Of a residual: r^2 / 2 near 0, divided.
+template <class T> TIDU_HD inline T huber(T x, T delta, T divisor) {
+  const T held = hardtanh(x, -delta, delta);
+  return held / divisor * (held == x ? T(0.5) * x : x - T(0.5) * held);  // inf less inf is none
+}
+
+// -log of the probability sigmoid(a) weighted by b, and of the rest by the rest.
+template <class T> TIDU_HD inline T logistic_loss(T a, T b) {
+  const T more = ::log1p(::exp(-::fabs(a)));
+  return multiply_no_nan((a < T(0) ? -a : T(0)) + more, b) +
+         multiply_no_nan((a > T(0) ? a : T(0)) + more, T(1) - b);
+}
+
+template <class T> TIDU_HD inline T slope_of_logistic_loss(T a, T b) {
+  const T e = ::exp(-::fabs(a)), r = T(1) / (T(1) + e);
+  return multiply_no_nan((a < T(0) ? e : T(1)) * r, T(1) - b) - multiply_no_nan((a < T(0) ? T(1) : e) * r, b);
+}
+
+// -b log(a) - (1 - b) log(1 - a); logarithms below -100 are -100, and their slope is 0.
+template <class T> TIDU_HD inline T bernoulli_loss(T a, T b) {
+  const T log_a = ::log(a), log_rest = ::log1p(-a);
+  return (b - T(1)) * (log_rest < T(-100) ? T(-100) : log_rest) - b * (log_a < T(-100) ? T(-100) : log_a);
+}
+
+template <class T> TIDU_HD inline T slope_of_bernoulli_loss(T a, T b) {
+  return (a >= T(1) ? T(0) : (T(1) - b) / (T(1) - a)) - (a < T(3.7200759760208361e-44) ? T(0) : b / a);
+}
+
+// b (log(b) - a). A b of 0 hides an infinite a, not one that is no number.
+template <class T> TIDU_HD inline T divergence_loss(T a, T b) {
+  return xlogy(b, b) - (a != a ? a : multiply_no_nan(b, a));
 }
 
 // Predicates and bits

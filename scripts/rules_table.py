@@ -94,6 +94,20 @@ SPELLED = {
     "slope_of_sigmoid": "y * (1 - y)",
     "slope_of_erfinv": "0.88622692545275801365 * exp(square(y))",
     "slope_of_ndtri": "2.50662827463100050242 * exp(0.5 * square(y))",
+    # Rows that compute a sum in other steps.
+    "slope_of_silu": "sigmoid(x) + x * sigmoid(x) * sigmoid(-x)",
+    "slope_of_gelu": "ndtr(x) + x * 0.39894228040143267794 * exp(-0.5 * square(x))",
+    "slope_of_gelu_tanh": "sigmoid(x * (1.59576912160573071176 + 0.07135481627260025 * square(x))) + "
+    "x * (1.59576912160573071176 + 0.21406444881780075 * square(x)) * "
+    "sigmoid(x * (1.59576912160573071176 + 0.07135481627260025 * square(x))) * "
+    "sigmoid(-x * (1.59576912160573071176 + 0.07135481627260025 * square(x)))",
+    "slope_of_mish": "tanh(softplus(x)) + "
+    "4 * x * sigmoid(x) * sigmoid(2 * softplus(x)) * sigmoid(-2 * softplus(x))",
+    "slope_of_hardswish": "where(logical_and(x > -3, x < 3), (x + 1.5) / 3, x >= 3)",
+    "slope_of_logistic_loss": "sigmoid(a) - b",
+    "slope_of_bernoulli_loss": "(1 - b) / (1 - a) - b / a",
+    "second_slope_of_bernoulli_loss": "(1 - b) / square(1 - a) + b / square(a)",
+    "mixed_slope_of_bernoulli_loss": "-reciprocal(1 - a) - reciprocal(a)",
 }
 
 
@@ -158,6 +172,9 @@ FUNCTIONS = {
     "cbrt": r"\sqrt[3]{{{}}}",
     "mish": r"x \tanh \ln(1 + e^{{{}}})",
     "copysign": r"\mathrm{{sgn}}({1})",
+    "softsign": r"\frac{{{0}}}{{1 + \lvert {0} \rvert}}",
+    "tanhshrink": r"x - \tanh {}",
+    "logistic_loss": r"-{1} \ln \sigma({0}) - (1 - {1}) \ln \sigma(-{0})",
     "xlogy": r"{} \ln {}",
     "xlog1py": r"{} \ln(1 + {})",
     "add": "{} + {}",
@@ -178,6 +195,18 @@ CHOICES = {
     "leaky_relu": "$x$ where $x \\gt 0$, else $s x$",
     "elu": "$x$ where $x \\gt 0$, else $\\alpha (e^x - 1)$",
     "hardtanh": "$x$ between $l$ and $u$, else the nearer of them",
+    "selu": "$1.0507 x$ where $x \\gt 0$, else $1.7581 (e^x - 1)$",
+    "celu": "$x$ where $x \\gt 0$, else $\\alpha (e^{x / \\alpha} - 1)$",
+    "hardsigmoid": "$(x + 3) / 6$ held between $0$ and $1$",
+    "hardswish": "$x$ times $(x + 3) / 6$ held between $0$ and $1$",
+    "slope_of_hardswish": "$\\frac{x + 1.5}{3}$ where $\\lvert x \\rvert \\lt 3$, else $[x \\ge 3]$",
+    "softshrink": "$x - \\lambda \\mathrm{sgn}(x)$ where $\\lvert x \\rvert \\gt \\lambda$, else $0$",
+    "hardshrink": "$x$ where $\\lvert x \\rvert \\gt \\lambda$, else $0$",
+    "threshold": "$x$ where $x \\gt \\theta$, else $v$",
+    "divergence_loss": "$b (\\ln b - a)$",
+    "bernoulli_loss": "$-b \\ln a - (1 - b) \\ln(1 - a)$",
+    "huber": "$\\frac{x^2}{2 d}$ where $\\lvert x \\rvert \\le \\delta$, else "
+    "$\\frac{\\delta}{d} (\\lvert x \\rvert - \\frac{\\delta}{2})$",
     "gelu_tanh": "$x \\sigma(2 \\sqrt{2 / \\pi} (x + 0.044715 x^3))$",
     "copysign": "$\\lvert a \\rvert$ with the sign of $b$",
     "erfcx": "$e^{x^2} \\mathrm{erfc}(x)$, derived $n$ times",
@@ -195,6 +224,11 @@ PARAMETERS = {
     "n": "n",
     "order": "n",
     "derivative": "m",
+    "lambd": r"\lambda",
+    "threshold": r"\theta",
+    "value": "v",
+    "delta": r"\delta",
+    "divisor": "d",
 }
 NUMBERS = (  # value, numerator, denominator
     (0.69314718055994530942, [r"\ln 2"], []),
@@ -208,7 +242,7 @@ NUMBERS = (  # value, numerator, denominator
     (2.50662827463100050242, [r"\sqrt{2 \pi}"], []),
     (0.5, [], ["2"]),
 )
-COMPARISONS = {ast.Gt: r"\gt", ast.Lt: r"\lt", ast.Eq: "="}
+COMPARISONS = {ast.Gt: r"\gt", ast.GtE: r"\ge", ast.Lt: r"\lt", ast.LtE: r"\le", ast.Eq: "="}
 
 
 PRODUCTS = ("multiply", "multiply_no_nan", "divide", "negative", "reciprocal", "rsqrt")
@@ -298,7 +332,8 @@ def latex(node):
     minus, above, below = product(node)
     text = times(above)
     if below:
-        divisor = below[0].strip("()") if len(below) == 1 and below[0][0] == "(" else times(below)
+        alone = len(below) == 1 and below[0][0] == "(" and below[0][-1] == ")"
+        divisor = below[0][1:-1] if alone else times(below)
         text = rf"\frac{{{text}}}{{{divisor}}}"
     return "-" * minus + text
 

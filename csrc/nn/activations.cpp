@@ -1,8 +1,8 @@
 // Activations made of rows.
 #include "nn/activations.h"
 
-#include "ops/complex.h"
-#include "ops/composites.h"
+#include "kernels/scalar.h"
+#include "ops/creation.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
@@ -13,12 +13,15 @@ namespace {
 // Where softplus(x) is x in every dtype.
 constexpr double kLinear = 1000;
 
-// x - tanh(x) of |x| below 1 by its continued fraction, x q / (1 + q) with q = x^2 / (3 + x^2 / (5 + ..)):
-// nine terms as one quotient.
-template <class X> X tanhshrink_near_0(const X& x) {
-  const X z = square(x);
-  const X above = z * (218243025 + z * (16081065 + z * (289575 + z * (1430 + z))));
-  return x * (above / (654729075 + z * (310134825 + z * (18918900 + z * (315315 + z * (1485 + z))))));
+// x - tanh(x) of |x| below 1, as the row has it.
+Tensor tanhshrink_near_0(const Tensor& x) {
+  const auto polynomial = [z = square(x)](std::initializer_list<int64_t> coefficients) {
+    Tensor sum = zeros_like(z);
+    for (const int64_t c : coefficients) sum = sum * z + c;
+    return sum;
+  };
+  const Tensor above = square(x) * polynomial({TIDU_TANHSHRINK_ABOVE});
+  return x * (above / polynomial({TIDU_TANHSHRINK_BELOW}));
 }
 
 }  // namespace
@@ -31,54 +34,35 @@ Tensor softplus(const Tensor& x, double beta, std::optional<double> threshold) {
   });
 }
 
-Tensor selu(const Tensor& x) {
-  return rounded_once(x,
-                      [](const auto& y) { return elu(y, {1.6732632423543772848}) * 1.0507009873554804934; });
-}
-
 Tensor celu(const Tensor& x, double alpha) {
   if (alpha == 0) fail<ValueError>("[celu] alpha must not be 0");
-  return rounded_once(x, [&](const auto& y) { return where(y > 0, y, alpha * expm1(y / alpha)); });
+  return tidu::celu(x, {alpha});
 }
 
 Tensor relu6(const Tensor& x) { return hardtanh(x, {0, 6}); }
 
-Tensor hardsigmoid(const Tensor& x) {
-  return rounded_once(x, [](const auto& y) { return hardtanh(y + 3, {0, 6}) / 6; });
-}
-
-Tensor hardswish(const Tensor& x) {
-  return rounded_once(x, [](const auto& y) { return multiply_no_nan(y, hardtanh(y + 3, {0, 6}) / 6); });
-}
-
+// Complex numbers by their size.
 Tensor softsign(const Tensor& x) {
-  // Large ones by what is missing to 1, since a quotient's derivative would cancel.
-  return rounded_once(x, [](const auto& y) {
-    const auto size = abs(y), rest = reciprocal(1 + size);
-    return where(size < 1, y * rest, sign(y) * (1 - rest));
-  });
+  if (!is_complex(x.dtype())) return tidu::softsign(x);
+  const Tensor size = abs(x), rest = reciprocal(1 + size);
+  return where(size < 1, x * rest, sign(x) * (1 - rest));
 }
 
 Tensor tanhshrink(const Tensor& x) {
-  return rounded_once(x, [](const auto& y) {
-    const auto is_small = abs(y) < 1;
-    return where(is_small, tanhshrink_near_0(where(is_small, y, 0)), y - tanh(y));
-  });
+  if (!is_complex(x.dtype())) return tidu::tanhshrink(x);
+  const Tensor is_small = abs(x) < 1;
+  return where(is_small, tanhshrink_near_0(where(is_small, x, 0)), x - tanh(x));
 }
 
 Tensor softshrink(const Tensor& x, double lambd) {
   if (!(lambd >= 0)) fail<ValueError>("[softshrink] lambd must be at least 0, not ", lambd);
-  return rounded_once(
-      x, [&](const auto& y) { return where(y > lambd, y - lambd, where(y < -lambd, y + lambd, y * 0)); });
+  return tidu::softshrink(x, {lambd});
 }
 
-Tensor hardshrink(const Tensor& x, double lambd) {
-  if (is_complex(x.dtype())) fail_complex("hardshrink", x);
-  return rounded_once(x, [&](const auto& y) { return where(abs(y) <= lambd, 0, y); });
-}
+Tensor hardshrink(const Tensor& x, double lambd) { return tidu::hardshrink(x, {lambd}); }
 
 Tensor threshold(const Tensor& x, double threshold, double value) {
-  return rounded_once(x, [&](const auto& y) { return where(y <= threshold, value, y); });
+  return tidu::threshold(x, {threshold, value});
 }
 
 Tensor prelu(const Tensor& x, const Tensor& weight) {

@@ -1,23 +1,22 @@
 // Activations made of rows of ops/elementwise.def, with their names and options in PyTorch; the others are
-// rows themselves: relu, leaky_relu, elu, silu, gelu, gelu_tanh, mish, hardtanh, sigmoid, log_sigmoid, tanh.
-// Floats of 16 bits are computed in float32 and rounded once; integers become float32.
+// rows themselves: relu, leaky_relu, elu, selu, silu, gelu, gelu_tanh, mish, hardtanh, hardsigmoid,
+// hardswish, sigmoid, log_sigmoid, softsign, tanh, tanhshrink. Floats of 16 bits are computed in float32 and
+// rounded once; integers become float32.
 #pragma once
 
 #include <optional>
 
-#include "core/primitive.h"
+#include "ops/elementwise.h"
 
 namespace tidu::nn {
+
+using tidu::hardsigmoid, tidu::hardswish, tidu::selu;
 
 // log(1 + exp(beta x)) / beta. Where beta x exceeds a threshold x itself, as PyTorch has it; without one no
 // approximation is made, nor needed.
 Tensor softplus(const Tensor& x, double beta, std::optional<double> threshold = {});
-// scale elu(x) with the two constants of Klambauer et al. 2017, which keep mean 0 and variance 1.
-Tensor selu(const Tensor& x);
 Tensor celu(const Tensor& x, double alpha = 1);  // x where x > 0, else alpha (exp(x / alpha) - 1)
 Tensor relu6(const Tensor& x);                   // x held in [0, 6]
-Tensor hardsigmoid(const Tensor& x);             // relu6(x + 3) / 6
-Tensor hardswish(const Tensor& x);               // x relu6(x + 3) / 6; 0 at -inf
 Tensor softsign(const Tensor& x);                // x / (1 + |x|)
 Tensor tanhshrink(const Tensor& x);              // x - tanh(x)
 // x moved by lambd towards 0, and 0 where |x| <= lambd; the second leaves x in its place.

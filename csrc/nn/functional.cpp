@@ -176,16 +176,6 @@ Tensor weighted_cross_entropy(const Tensor& logits, const Tensor& given, Reducti
   return reduce_counted({losses, weights}, false, reduction, dtype_of_all({logits, weight}));
 }
 
-// log(p) and log(1 - p), but -100 with derivative 0 where they are below that.
-Tensor bounded_log(const Tensor& p) {
-  const Tensor low = p < 3.7200759760208361e-44;
-  return where(p < 0, NAN, where(low, -100, log(where(low, 1, p))));
-}
-Tensor bounded_log_of_rest(const Tensor& p) {
-  const Tensor high = p >= 1;
-  return where(p > 1, NAN, where(high, -100, log1p(-where(high, 0, p))));
-}
-
 }  // namespace
 
 Reduction reduction_from_name(std::string_view name) {
@@ -234,8 +224,7 @@ Tensor nll_loss(const Tensor& log_probabilities, const Tensor& given, Reduction 
 Tensor binary_cross_entropy(const Tensor& probabilities, const Tensor& targets, Reduction reduction,
                             const Tensor& weight) {
   check_same_shape(probabilities, targets, "binary_cross_entropy");
-  const Tensor p = widened(probabilities), t = widened(targets);
-  const Tensor losses = -(t * bounded_log(p) + (1 - t) * bounded_log_of_rest(p));
+  const Tensor losses = bernoulli_loss(widened(probabilities), widened(targets));
   return reduce(weighted(losses, weight, "binary_cross_entropy"), reduction,
                 dtype_of_all({probabilities, targets, weight}));
 }
@@ -244,20 +233,22 @@ Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targ
                                         const Tensor& pos_weight, const Tensor& weight) {
   check_same_shape(logits, targets, "binary_cross_entropy_with_logits");
   const Tensor x = widened(logits), t = widened(targets);
-  Tensor positive = t;
-  if (pos_weight.defined()) {
+  Tensor losses;
+  if (!pos_weight.defined()) {
+    losses = logistic_loss(x, t);
+  } else {
     if (broadcast_shapes(pos_weight.shape(), logits.shape(), "binary_cross_entropy_with_logits") !=
         logits.shape()) {
       fail<ShapeError>("[binary_cross_entropy_with_logits] pos_weight ", describe(pos_weight),
                        " does not broadcast to the logits ", describe(logits));
     }
-    positive = t * widened(pos_weight);
+    const auto loss_of = [](const auto& logit, const auto& target, const auto& positive) {
+      return multiply_no_nan(softplus(-logit), positive) + multiply_no_nan(softplus(logit), 1 - target);
+    };
+    losses = pointwise(loss_of, x, t, t * widened(pos_weight));
   }
-  const auto loss_of = [](const auto& logit, const auto& target, const auto& is_positive) {
-    return multiply_no_nan(softplus(-logit), is_positive) + multiply_no_nan(softplus(logit), 1 - target);
-  };
-  return reduce(weighted(pointwise(loss_of, x, t, positive), weight, "binary_cross_entropy_with_logits"),
-                reduction, dtype_of_all({logits, targets, pos_weight, weight}));
+  return reduce(weighted(losses, weight, "binary_cross_entropy_with_logits"), reduction,
+                dtype_of_all({logits, targets, pos_weight, weight}));
 }
 
 Tensor mse_loss(const Tensor& prediction, const Tensor& target, Reduction reduction) {
@@ -273,21 +264,15 @@ Tensor l1_loss(const Tensor& prediction, const Tensor& target, Reduction reducti
 Tensor huber_loss(const Tensor& prediction, const Tensor& target, double delta, Reduction reduction) {
   const Tensor residual = residual_of(prediction, target, "huber_loss");
   if (!(delta > 0)) fail<ValueError>("[huber_loss] delta must be positive, not ", delta);
-  const auto loss_of = [&](const auto& r) {  // r^2 / 2 near 0
-    const auto held = hardtanh(r, {-delta, delta});
-    return held * (r - 0.5 * held);
-  };
-  return reduce(pointwise(loss_of, residual), reduction, promote(prediction.dtype(), target.dtype()));
+  return reduce(huber(residual, {delta}), reduction, promote(prediction.dtype(), target.dtype()));
 }
 
 Tensor smooth_l1_loss(const Tensor& prediction, const Tensor& target, double beta, Reduction reduction) {
   const Tensor residual = residual_of(prediction, target, "smooth_l1_loss");
   if (!(beta >= 0)) fail<ValueError>("[smooth_l1_loss] beta must be at least 0, not ", beta);
-  const auto loss_of = [&](const auto& r) {  // r^2 / (2 beta) near 0
-    const auto held = hardtanh(r, {-beta, beta});
-    return held / beta * (r - 0.5 * held);
-  };
-  return reduce(beta == 0 ? abs(residual) : pointwise(loss_of, residual), reduction,
+  // Some are 0 in what is computed in.
+  const bool is_zero = residual.dtype() == DType::float64 ? beta == 0 : static_cast<float>(beta) == 0;
+  return reduce(is_zero ? abs(residual) : huber(residual, {beta, beta}), reduction,
                 dtype_of_all({prediction, target}));
 }
 
@@ -295,10 +280,10 @@ Tensor kl_div(const Tensor& x, const Tensor& target, Reduction reduction, bool l
   check_same_shape(x, target, "kl_div");
   check_floating(target, "kl_div", "the target");
   const Tensor logs = widened(x), t = widened(target);
-  const Tensor losses =
-      log_target ? multiply_no_nan(exp(t), t - logs) : xlogy(t, t) - multiply_no_nan(t, logs);
+  if (!log_target) return reduce(divergence_loss(logs, t), reduction, dtype_of_all({x, target}));
   // A target of 0 hides an infinite log probability, not one that is no number.
-  return reduce(losses + where(isnan(logs), NAN, 0.0), reduction, dtype_of_all({x, target}));
+  const Tensor losses = multiply_no_nan(exp(t), t - logs) + where(isnan(logs), NAN, 0.0);
+  return reduce(losses, reduction, dtype_of_all({x, target}));
 }
 
 Tensor gaussian_nll_loss(const Tensor& prediction, const Tensor& target, const Tensor& variance, bool full,

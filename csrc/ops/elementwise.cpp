@@ -281,6 +281,16 @@ template <class X> X slope_of_ndtri(const X& x, const X& y) {
                2.50662827463100050242 * exp(0.5 * square(y)));
 }
 
+// Without the terms of logarithms that would be below -100.
+constexpr double kLeastOfBernoulliLoss = 3.7200759760208361e-44;
+template <class X> X second_slope_of_bernoulli_loss(const X& a, const X& b) {
+  // Squares would leave the range before the quotients do.
+  return where(a >= 1, 0, (1 - b) / (1 - a) / (1 - a)) + where(a < kLeastOfBernoulliLoss, 0, b / a / a);
+}
+template <class X> X mixed_slope_of_bernoulli_loss(const X& a) {
+  return -where(a >= 1, 0, reciprocal(1 - a)) - where(a < kLeastOfBernoulliLoss, 0, reciprocal(a));
+}
+
 // What the slopes of a handful of elements are computed of.
 template <class T> struct FewCall {
   handful::Handful<bool> condition;
@@ -384,6 +394,7 @@ template <Reads reads, class Rule> Partial partial_of(Rule) {
 #define FROM_XY(e) PARTIAL(kInput0 | kOutput, INPUT(x, 0) OUTPUT(y), e)
 #define FROM_FINE_XY(e) PARTIAL(kInput0 | kFineOutput, FINE_INPUT(x, 0) OUTPUT(y), e)
 #define FROM_A(e) PARTIAL(kInput0, INPUT(a, 0), e)
+#define FROM_FINE_A(e) PARTIAL(kInput0, FINE_INPUT(a, 0), e)
 #define FROM_B(e) PARTIAL(kInput1, INPUT(b, 1), e)
 #define FROM_C(e) PARTIAL(kInput0, CONDITION(c), e)
 #define FROM_AB(e) PARTIAL(kInput0 | kInput1, INPUT(a, 0) INPUT(b, 1), e)

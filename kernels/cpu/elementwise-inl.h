@@ -45,11 +45,22 @@ template <class D, class V> HWY_INLINE V vector_form(Row<"softplus">, D d, V x) 
 template <class D, class V> HWY_INLINE V vector_form(Row<"silu">, D d, V x) { return math::silu(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"gelu_tanh">, D d, V x) { return math::gelu_tanh(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"mish">, D d, V x) { return math::mish(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"hardsigmoid">, D d, V x) { return math::hardsigmoid(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"hardswish">, D d, V x) { return math::hardswish(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"tanhshrink">, D d, V x) { return math::tanhshrink(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"slope_of_silu">, D d, V x) { return math::slope_of_silu(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"slope_of_gelu_tanh">, D d, V x) { return math::slope_of_gelu_tanh(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"slope_of_mish">, D d, V x) { return math::slope_of_mish(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"logistic_loss">, D d, V a, V b) { return math::logistic_loss(d, a, b); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"bernoulli_loss">, D d, V a, V b) { return math::bernoulli_loss(d, a, b); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"divergence_loss">, D d, V a, V b) { return math::divergence_loss(d, a, b); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"slope_of_logistic_loss">, D d, V a, V b) { return math::slope_of_logistic_loss(d, a, b); }
 #if HWY_NATIVE_FMA
 template <class D, class V> HWY_INLINE V vector_form(Row<"ndtr">, D d, V x) { return math::ndtr(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"erf">, D d, V x) { return math::erf(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"erfc">, D d, V x) { return math::erfc(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"gelu">, D d, V x) { return math::gelu(d, x); }
+template <class D, class V> HWY_INLINE V vector_form(Row<"slope_of_gelu">, D d, V x) { return math::slope_of_gelu(d, x); }
 #endif
 #if HWY_TARGET != HWY_SCALAR
 template <class D, class V> requires(sizeof(hn::TFromD<D>) == 4)
@@ -60,6 +71,16 @@ template <class D, class V, class T>
 HWY_INLINE V vector_form(Row<"elu">, D d, V x, const elu_parameters<T>& p) {
   const V below = hn::Mul(hn::Set(d, p.alpha), math::expm1(d, x));
   return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, below);
+}
+template <class D, class V, class T>
+HWY_INLINE V vector_form(Row<"celu">, D d, V x, const celu_parameters<T>& p) {
+  const V alpha = hn::Set(d, p.alpha), below = hn::Mul(alpha, math::expm1(d, hn::Div(x, alpha)));
+  return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, below);
+}
+template <class D, class V> HWY_INLINE V vector_form(Row<"selu">, D d, V x) {
+  using T = hn::TFromD<D>;
+  const V y = vector_form(Row<"elu">(), d, x, elu_parameters<T>{T(1.67326324235437728482)});
+  return hn::Mul(hn::Set(d, T(1.05070098735548049342)), y);
 }
 
 // Forms of rows that at times call something, for loops over arrays: the lists of fused groups (steps.cpp)

@@ -16,7 +16,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/special.h"
+#include "kernels/scalar.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tidu::HWY_NAMESPACE::math {
@@ -376,13 +376,99 @@ template <class D, class V> HWY_INLINE V gelu_tanh(D d, V x) {
   return hn::IfThenZeroElse(hn::Eq(s, hn::Zero(d)), hn::Mul(x, s));
 }
 
-template <class D, class V> HWY_INLINE V mish(D d, V x) {
+// tanh(log(1 + exp(x))) = above / (above + rest). Gives exp(-|x|).
+template <class D, class V> HWY_INLINE V mish_gate(D d, V x, V* above, V* rest) {
   const V two = hn::Set(d, hn::TFromD<D>(2)), e = exp(d, hn::Neg(hn::Abs(x)));
   const auto negative = hn::Lt(x, hn::Zero(d));
-  const V above = hn::IfThenElse(negative, hn::Mul(e, hn::Add(e, two)), hn::MulAdd(two, e, hn::Set(d, 1)));
-  const V rest = hn::IfThenElse(negative, two, hn::Mul(two, hn::Mul(e, e)));
+  *above = hn::IfThenElse(negative, hn::Mul(e, hn::Add(e, two)), hn::MulAdd(two, e, hn::Set(d, 1)));
+  *rest = hn::IfThenElse(negative, two, hn::Mul(two, hn::Mul(e, e)));
+  return e;
+}
+
+template <class D, class V> HWY_INLINE V mish(D d, V x) {
+  V above, rest;
+  mish_gate(d, x, &above, &rest);
   const V t = hn::Div(above, hn::Add(above, rest));
   return hn::IfThenZeroElse(hn::Eq(t, hn::Zero(d)), hn::Mul(x, t));
+}
+
+// As the functions of scalar.h say, for which f'(x) + f'(-x) = 1.
+template <class D, class V> HWY_INLINE V held_size(D d, V x, hn::TFromD<D> far) {
+  const V size = hn::Abs(x), limit = hn::Set(d, far);
+  return hn::IfThenElse(hn::Gt(size, limit), limit, size);
+}
+template <class D, class V> HWY_INLINE V by_slope_below(D d, V x, V slope) {
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), slope, hn::Sub(hn::Set(d, hn::TFromD<D>(1)), slope));
+}
+
+template <class D, class V> HWY_INLINE V slope_of_silu(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T(1)), a = held_size(d, x, T(800)), e = exp(d, hn::Neg(a));
+  const V r = hn::Div(one, hn::Add(one, e));
+  return by_slope_below(d, x, hn::Mul(hn::Mul(e, r), hn::NegMulAdd(a, r, one)));
+}
+
+template <class D, class V> HWY_INLINE V slope_of_gelu_tanh(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T(1)), a = held_size(d, x, T(30)), square = hn::Mul(a, a);
+  const V linear = hn::Set(d, T(1.59576912160573071176));
+  const V u = hn::Mul(a, hn::MulAdd(square, hn::Set(d, T(0.07135481627260025)), linear));
+  const V step = hn::Mul(a, hn::MulAdd(square, hn::Set(d, T(0.21406444881780075)), linear));
+  const V e = exp(d, hn::Neg(u)), r = hn::Div(one, hn::Add(one, e));
+  return by_slope_below(d, x, hn::Mul(hn::Mul(e, r), hn::NegMulAdd(step, r, one)));
+}
+
+template <class D, class V> HWY_INLINE V slope_of_mish(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T(1)), c = clamp(d, x, T(-800), T(800));
+  V above, rest;
+  const V e = mish_gate(d, c, &above, &rest), q = hn::Div(one, hn::Add(above, rest));
+  const V s = hn::Div(hn::IfThenElse(hn::Lt(c, hn::Zero(d)), e, one), hn::Add(one, e));
+  const V bend = hn::Mul(hn::Mul(rest, q), hn::Mul(hn::Add(rest, hn::Add(above, above)), q));
+  return hn::MulAdd(hn::Mul(c, s), bend, hn::Mul(above, q));
+}
+
+// A product in which 0 times an infinity or NaN is 0.
+template <class D, class V> HWY_INLINE V multiply_no_nan(D d, V a, V b) {
+  const V zero = hn::Zero(d);
+  return hn::IfThenZeroElse(hn::Or(hn::Eq(a, zero), hn::Eq(b, zero)), hn::Mul(a, b));
+}
+
+template <class D, class V> HWY_INLINE V hardsigmoid(D d, V x) {
+  using T = hn::TFromD<D>;
+  return hn::Div(clamp(d, hn::Add(x, hn::Set(d, T(3))), T(0), T(6)), hn::Set(d, T(6)));
+}
+
+template <class D, class V> HWY_INLINE V hardswish(D d, V x) {
+  return multiply_no_nan(d, x, hardsigmoid(d, x));
+}
+
+template <class D, class V> HWY_INLINE V logistic_loss(D d, V a, V b) {
+  const V zero = hn::Zero(d), more = log1p_exp_of_minus_abs(d, a);
+  const V below = hn::Add(hn::IfThenElseZero(hn::Lt(a, zero), hn::Neg(a)), more);
+  const V above = hn::Add(hn::IfThenElseZero(hn::Gt(a, zero), a), more);
+  return hn::Add(multiply_no_nan(d, below, b),
+                 multiply_no_nan(d, above, hn::Sub(hn::Set(d, hn::TFromD<D>(1)), b)));
+}
+
+template <class D, class V> HWY_INLINE V slope_of_logistic_loss(D d, V a, V b) {
+  const V one = hn::Set(d, hn::TFromD<D>(1)), e = exp(d, hn::Neg(hn::Abs(a)));
+  const auto negative = hn::Lt(a, hn::Zero(d));
+  const V r = hn::Div(one, hn::Add(one, e)), er = hn::Mul(e, r);
+  const V above = hn::IfThenElse(negative, er, r), below = hn::IfThenElse(negative, r, er);
+  return hn::Sub(multiply_no_nan(d, above, hn::Sub(one, b)), multiply_no_nan(d, below, b));
+}
+
+template <class D, class V> HWY_INLINE V bernoulli_loss(D d, V a, V b) {
+  const V one = hn::Set(d, hn::TFromD<D>(1)), least = hn::Set(d, hn::TFromD<D>(-100));
+  const auto bounded = [&](V y) { return hn::IfThenElse(hn::Lt(y, least), least, y); };
+  const V of_rest = hn::Mul(hn::Sub(b, one), bounded(log1p(d, hn::Neg(a))));
+  return hn::NegMulAdd(b, bounded(log(d, a)), of_rest);
+}
+
+template <class D, class V> HWY_INLINE V divergence_loss(D d, V a, V b) {
+  const V product = hn::IfThenElse(hn::IsNaN(a), a, multiply_no_nan(d, b, a));
+  return hn::Sub(times_log(d, b, b, log(d, b)), product);
 }
 
 template <class D, class V> HWY_INLINE V tanh(D d, V x) {
@@ -390,15 +476,20 @@ template <class D, class V> HWY_INLINE V tanh(D d, V x) {
   return hn::CopySign(hn::Div(t, hn::Add(t, hn::Set(d, hn::TFromD<D>(2)))), x);
 }
 
+template <class D, class V> HWY_INLINE V tanhshrink(D d, V x) {
+  const V z = hn::Mul(x, x), above = hn::Mul(z, polynomial(d, z, TIDU_TANHSHRINK_ABOVE));
+  const V near = hn::Mul(x, hn::Div(above, polynomial(d, z, TIDU_TANHSHRINK_BELOW)));
+  return hn::IfThenElse(hn::Lt(hn::Abs(x), hn::Set(d, hn::TFromD<D>(1))), near, hn::Sub(x, tanh(d, x)));
+}
+
 // The error functions need the rounding error of x^2, which only a fused multiply-add gives cheaply.
 #if HWY_NATIVE_FMA
 
-// erfc(z) for z >= 0: exp(-z^2) erfcx(z), with the series of kernels/special.h.
-template <class D, class V> HWY_INLINE V erfc_of_nonnegative(D d, V z) {
+// Of z in [0, 28], with the series of kernels/special.h.
+template <class D, class V> HWY_INLINE V erfcx_of_nonnegative(D d, V z) {
   using T = hn::TFromD<D>;
   const V k = hn::Set(d, scalar::kErfcxCentre<T>);
-  const V c = hn::IfThenElse(hn::Gt(z, hn::Set(d, T(28))), hn::Set(d, T(28)), z);
-  const V below = hn::Sub(c, k), above = hn::Add(c, k);
+  const V below = hn::Sub(z, k), above = hn::Add(z, k);
   const V q = hn::Div(hn::Set(d, T(1)), above), quotient = hn::Mul(below, q);
   // One step towards the exact quotient: the series magnifies the error of t.
   const V t = hn::MulAdd(hn::NegMulAdd(quotient, above, below), q, quotient);
@@ -408,9 +499,15 @@ template <class D, class V> HWY_INLINE V erfc_of_nonnegative(D d, V z) {
   } else {
     series = polynomial(d, t, TIDU_ERFCX_OF_DOUBLE);
   }
+  return hn::Mul(series, q);
+}
+
+// erfc(z) for z >= 0: exp(-z^2) erfcx(z).
+template <class D, class V> HWY_INLINE V erfc_of_nonnegative(D d, V z) {
+  const V limit = hn::Set(d, hn::TFromD<D>(28)), c = hn::IfThenElse(hn::Gt(z, limit), limit, z);
   const V square = hn::Mul(c, c), lost = hn::MulSub(c, c, square);
   const V power = exp(d, hn::Neg(square));
-  return hn::Mul(hn::Mul(series, q), hn::NegMulAdd(power, lost, power));
+  return hn::Mul(erfcx_of_nonnegative(d, c), hn::NegMulAdd(power, lost, power));
 }
 
 // erf(x) for |x| <= 1.
@@ -449,6 +546,16 @@ template <class D, class V> HWY_INLINE V gelu(D d, V x) {
   using T = hn::TFromD<D>;
   const V p = hn::Mul(hn::Set(d, T(0.5)), erfc(d, hn::Mul(x, hn::Set(d, T(-0.70710678118654752440)))));
   return hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), hn::Mul(x, p));
+}
+
+template <class D, class V> HWY_INLINE V slope_of_gelu(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V half = hn::Set(d, T(0.5)), a = held_size(d, x, T(39));
+  const V square = hn::Mul(a, a), lost = hn::MulSub(a, a, square),
+          power = exp(d, hn::Neg(hn::Mul(half, square)));
+  const V e = hn::NegMulAdd(hn::Mul(half, lost), power, power);
+  const V tail = hn::Mul(half, erfcx_of_nonnegative(d, hn::Mul(a, hn::Set(d, T(0.70710678118654752440)))));
+  return by_slope_below(d, x, hn::Mul(e, hn::NegMulAdd(a, hn::Set(d, T(0.39894228040143267794)), tail)));
 }
 
 // erfc(-x / sqrt(2)) / 2; the part of the argument that rounding loses counts in the left tail.

@@ -124,6 +124,38 @@ Real softplus(Real x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p
 Real phi(Real x) { return std::erfc(-x * std::sqrt(Real(0.5))) / 2; }
 Real times(Real x, Real factor) { return x == 0 || factor == 0 ? 0 : x * factor; }
 
+// The slope p(x) + x p'(x) of x p(x) as its two terms.
+struct SlopeTerms {
+  Real gate, bend;
+  Real sum() const { return gate + bend; }
+  // What rounding of the terms makes of the sum, in units of its last place.
+  double growth() const {
+    const Real terms = std::fabs(gate) + std::fabs(bend);
+    return terms == 0 || std::isnan(terms) ? 0 : static_cast<double>(3 * terms / std::fabs(sum()));
+  }
+};
+SlopeTerms of_silu(Real x) { return {sigmoid(x), times(x, sigmoid(x) * sigmoid(-x))}; }
+SlopeTerms of_gelu(Real x) {
+  return {phi(x), times(x, std::exp(-x * x / 2) / std::sqrt(2 * std::acos(Real(-1))))};
+}
+SlopeTerms of_gelu_tanh(Real x) {
+  const Real c = std::sqrt(8 / std::acos(Real(-1))), u = c * (x + 0.044715L * x * x * x);
+  return {sigmoid(u), times(x, times(c * (1 + 3 * 0.044715L * x * x), sigmoid(u) * sigmoid(-u)))};
+}
+SlopeTerms of_mish(Real x) {
+  const Real w = softplus(x);
+  return {std::tanh(w), times(4 * x, sigmoid(x) * (sigmoid(2 * w) * sigmoid(-2 * w)))};
+}
+
+Real tanhshrink(Real x) {
+  if (!(std::fabs(x) < Real(0.1))) return x - std::tanh(x);
+  Real sum = 0;  // the power series
+  for (const Real c : {6404582 / 10854718875.0L, 929569 / 638512875.0L, 21844 / 6081075.0L, 1382 / 155925.0L,
+                       62 / 2835.0L, 17 / 315.0L, 2 / 15.0L, 1 / 3.0L})
+    sum = c - x * x * sum;
+  return x * x * x * sum;
+}
+
 Real erfinv(Real x) {
   const Real size = std::fabs(x), infinity = std::numeric_limits<Real>::infinity();
   if (!(size < 1)) return size == 1 ? std::copysign(infinity, x) : std::numeric_limits<Real>::quiet_NaN();
@@ -199,6 +231,17 @@ const UnaryCase kUnary[] = {
      },
      5, 5, by_cube},
     {"mish", [](Real x) { return times(x, std::tanh(softplus(x))); }, 5, 5, by_magnitude},
+    {"tanhshrink", tanhshrink, 6, 6},
+    {"softsign", [](Real x) { return std::isinf(x) ? std::copysign(Real(1), x) : x / (1 + std::fabs(x)); }, 2,
+     2},
+    {"slope_of_silu", [](Real x) { return of_silu(x).sum(); }, 2, 2,
+     [](double x) { return of_silu(x).growth() + by_magnitude(x); }},
+    {"slope_of_gelu", [](Real x) { return of_gelu(x).sum(); }, 4, 4,
+     [](double x) { return of_gelu(x).growth() + by_magnitude(x); }},
+    {"slope_of_gelu_tanh", [](Real x) { return of_gelu_tanh(x).sum(); }, 2, 2,
+     [](double x) { return of_gelu_tanh(x).growth() + by_cube(x) + by_magnitude(x); }},
+    {"slope_of_mish", [](Real x) { return of_mish(x).sum(); }, 2, 2,
+     [](double x) { return of_mish(x).growth() + by_magnitude(x); }},
     {"ndtr", phi, 6, 6},
     {"cbrt", [](Real x) { return std::cbrt(x); }, 2, 4},
     {"entr",

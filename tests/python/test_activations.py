@@ -1,5 +1,8 @@
 """Activations as functions and modules: against their definitions, with derivatives at kinks and ends."""
 
+import math
+
+import mpmath
 import numpy as np
 import pytest
 import samplers as ops
@@ -136,6 +139,76 @@ def test_slopes_at_special_points(name):
         x = td.tensor(float(point), dtype=td.float64)
         for got in (td.grad(f)(x), td.jvp(f, (x,), (td.ones_like(x),))[1]):
             np.testing.assert_allclose(got.item(), slope, rtol=1e-14)
+
+
+# name: (definition in many digits, the derivatives of order 1, 2, 3 at -inf, those at inf)
+SMOOTH = {
+    "silu": (lambda x: x / (1 + mpmath.exp(-x)), (0, 0, 0), (1, 0, 0)),
+    "gelu": (lambda x: x * mpmath.ncdf(x), (0, 0, 0), (1, 0, 0)),
+    "gelu_tanh": (
+        lambda x: x / (1 + mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (x + mpmath.mpf(0.044715) * x**3))),
+        (0, 0, 0),
+        (1, 0, 0),
+    ),
+    "mish": (lambda x: x * mpmath.tanh(mpmath.log1p(mpmath.exp(x))), (0, 0, 0), (1, 0, 0)),
+    "tanhshrink": (lambda x: x - mpmath.tanh(x), (1, 0, 0), (1, 0, 0)),
+    "softsign": (lambda x: x / (1 + abs(x)), (0, 0, 0), (0, 0, 0)),
+    "celu": (lambda x: x if x > 0 else mpmath.expm1(x), (0, 0, 0), (1, 0, 0)),
+    "selu": (
+        lambda x: SELU[0] * (x if x > 0 else SELU[1] * mpmath.expm1(x)),
+        (0, 0, 0),
+        (1.0507009873554805, 0, 0),
+    ),
+    "hardswish": (lambda x: x * min(max(x + 3, 0), 6) / 6, (0, 0, 0), (1, 0, 0)),
+    "softshrink": (lambda x: x - 0.5 * mpmath.sign(x) if abs(x) > 0.5 else 0 * x, (1, 0, 0), (1, 0, 0)),
+}
+SELU = (1.0507009873554804934, 1.6732632423543772848)
+ORDINARY = [-7, -2.5, -1.25, -0.75, -0.03125, 0.25, 1, 1.5, 2.75, 6]
+
+
+def iterated(transform, function, times):
+    for _ in range(times):
+        function = transform(function)
+    return function
+
+
+def forward(function):
+    return lambda x: td.jvp(function, (x,), (td.ones_like(x),))[1]
+
+
+def from_jet(function, order):
+    return lambda x: td.taylor(function, x, order).coefficients[order] * math.factorial(order)
+
+
+# Derivatives of a function of one element, of many.
+MODES = {
+    "reverse": lambda f, order: td.vmap(iterated(td.grad, f, order)),
+    "forward": lambda f, order: iterated(forward, f, order),
+    "sums": lambda f, order: iterated(lambda g: td.grad(lambda x: td.sum(g(x))), f, order),
+    "compiled": lambda f, order: td.compile(iterated(lambda g: td.grad(lambda x: td.sum(g(x))), f, order)),
+    "jets": lambda f, order: td.vmap(from_jet(f, order)),
+}
+
+
+@pytest.mark.parametrize("dtype", ops.FLOATS, ids=str)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_derivatives_to_order_three(name, dtype):
+    definition, at_minus_infinity, at_infinity = SMOOTH[name]
+    function = getattr(td, name, None) or getattr(F, name)
+    with mpmath.workdps(40):
+        points = [mpmath.mpf(x) for x in ORDINARY]
+        want = [[float(mpmath.diff(definition, x, order)) for x in points] for order in (1, 2, 3)]
+    x = ops.to_tensor([*ORDINARY, -INF, INF, NAN], dtype)
+    for order in (1, 2, 3):
+        exact = np.array([*want[order - 1], at_minus_infinity[order - 1], at_infinity[order - 1]])
+        for mode, derivative in MODES.items():
+            got = ops.to_array(derivative(function, order)(x)).astype(np.float64)
+            # Rounded at each order, and from sums of terms of this size.
+            rounding = order * ops.EPSILON[dtype] * 2 + 16 * max(2.0**-52, min(2.0**-23, ops.EPSILON[dtype]))
+            bound = rounding * np.maximum(np.abs(exact), 0.5)
+            assert (np.abs(got[:-1] - exact) <= bound).all(), (mode, order, got[:-1], exact)
+            if order == 1 and name != "softshrink":
+                assert np.isnan(got[-1]), mode
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("softmin", "glu")])

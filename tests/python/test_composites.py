@@ -520,6 +520,9 @@ POINTWISE = {
     "tanhshrink": lambda x, y, p: td.nn.functional.tanhshrink(x),
     "threshold": lambda x, y, p: td.nn.functional.threshold(x, 0.1, -3.0),
     "with logits": lambda x, y, p: td.nn.functional.binary_cross_entropy_with_logits(x, p, reduction="none"),
+    "with logits and weights": lambda x, y, p: td.nn.functional.binary_cross_entropy_with_logits(
+        x, p, reduction="none", pos_weight=p
+    ),
 }
 
 

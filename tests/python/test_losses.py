@@ -8,6 +8,8 @@ from scipy import special
 from tidu import nn
 from tidu.nn import functional as F
 
+INF = np.inf
+
 rng = np.random.default_rng(41)
 N, C = 6, 5
 
@@ -347,6 +349,33 @@ def test_squares_out_of_range():
             want, slope = 0.5 * x.item() * (x.item() / scale), x.item() / scale
             assert loss(x).item() == pytest.approx(want, rel=2 * td.finfo(dtype).eps)
             assert td.grad(loss)(x).item() == pytest.approx(slope, rel=2 * td.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [td.float32, td.float64, td.bfloat16], ids=str)
+def test_cross_entropies_at_the_ends_of_their_arguments(dtype):
+    """Derivatives where squares of probabilities leave the range, and by infinite targets."""
+    p = td.tensor([1e-25, 1e-20, 0.5], dtype=dtype)
+    loss = lambda p: F.binary_cross_entropy(p, td.zeros(3, dtype=dtype), reduction="sum")
+    slope = lambda p: td.grad(loss)(p).sum()
+    second = lambda p: td.grad(slope)(p).sum()
+    close = lambda got, want: np.testing.assert_allclose(ops.to_array(got).astype(float), want, rtol=1e-2)
+    close(td.grad(slope)(p), [1, 1, 4])
+    close(td.grad(second)(p), [2, 2, 16])
+    for x, target in ((200.0, INF), (-200.0, -INF), (1000.0, INF), (0.5, INF)):
+        logits = td.tensor([x], dtype=dtype)
+        of = lambda x, t=target: F.binary_cross_entropy_with_logits(
+            x, td.tensor([t], dtype=dtype), reduction="sum"
+        )
+        assert td.grad(of)(logits).tolist() == [-target]
+
+
+@pytest.mark.parametrize("dtype", [td.float32, td.float64, td.float16], ids=str)
+def test_parameters_of_hubers_loss_at_their_ends(dtype):
+    x = td.tensor([1.0, 0.0, -2.0], dtype=dtype)
+    zeros = td.zeros(3, dtype=dtype)
+    assert F.smooth_l1_loss(x, zeros, beta=1e-50, reduction="none").tolist() == [1, 0, 2]
+    assert F.huber_loss(x, zeros, delta=INF, reduction="none").tolist() == [0.5, 0, 2]
+    assert F.huber_loss(td.tensor([INF, -INF], dtype=dtype), zeros[:2], delta=INF).item() == INF
 
 
 def test_kl_div_batchmean_and_zeros():

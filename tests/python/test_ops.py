@@ -53,7 +53,9 @@ def test_every_differentiable_primitive_has_its_derivative_tested(name):
     assert any(name in case.covers and case.differentiable for case in ops.CASES.values())
 
 
-@pytest.mark.parametrize("name", [name for name, row in ops.PRIMITIVES.items() if "doc" in row])
+@pytest.mark.parametrize(
+    "name", [name for name, row in ops.PRIMITIVES.items() if "doc" in row and name not in ops.UNNAMED]
+)
 def test_rows_are_documented(name):
     doc = " ".join(ops.PRIMITIVES[name]["doc"].split())
     assert doc in " ".join(getattr(td, name).__doc__.split())
@@ -100,7 +102,9 @@ def test_parameters_that_a_row_does_not_take():
 # --- Which types an elementwise operation takes
 
 
-@pytest.mark.parametrize("case", ops.ELEMENTWISE, ids=str)
+@pytest.mark.parametrize(
+    "case", [case for case in ops.ELEMENTWISE if case.covers[0] not in ops.OF_FLOATS_ALONE], ids=str
+)
 def test_refused_and_converted_types(case):
     types = ops.ROWS[case.covers[0]]["types"]
     for dtype in ops.DTYPES:

@@ -8,6 +8,7 @@ import pytest
 import samplers as ops
 import tidu as td
 from test_derivatives import DIFFERENTIABLE, Problem, magnitude
+from tidu.nn import functional as F
 
 RTOL = {td.float32: 2e-5, td.float64: 1e-12}
 
@@ -77,6 +78,12 @@ def test_jets_of_other_dtypes(name):
 # --- Scalar functions
 
 mp = mpmath.mp
+
+
+def of_gelu_tanh(x):
+    return x / (1 + mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (x + mpmath.mpf(0.044715) * x**3)))
+
+
 SCALARS = {
     "exp": (td.exp, mpmath.exp, 0.7),
     "exp2": (td.exp2, lambda x: mpmath.mpf(2) ** x, 0.7),
@@ -106,6 +113,29 @@ SCALARS = {
     "softplus": (td.softplus, lambda x: mpmath.log1p(mpmath.exp(x)), 0.8),
     "silu": (td.silu, lambda x: x / (1 + mpmath.exp(-x)), 0.8),
     "gelu": (td.gelu, lambda x: x * mpmath.ncdf(x), 0.8),
+    "gelu_tanh": (td.gelu_tanh, of_gelu_tanh, 0.8),
+    "mish": (td.mish, lambda x: x * mpmath.tanh(mpmath.log1p(mpmath.exp(x))), 0.8),
+    "selu": (
+        F.selu,
+        lambda x: mpmath.mpf(1.0507009873554805) * mpmath.mpf(1.6732632423543772) * mpmath.expm1(x),
+        -0.8,
+    ),
+    "celu": (lambda x: F.celu(x, 0.7), lambda x: mpmath.mpf(0.7) * mpmath.expm1(x / mpmath.mpf(0.7)), -0.8),
+    "softsign": (F.softsign, lambda x: x / (1 - x), -0.8),
+    "tanhshrink": (F.tanhshrink, lambda x: x - mpmath.tanh(x), 0.8),
+    "hardswish": (F.hardswish, lambda x: x * (x + 3) / 6, 0.8),
+    "huber": (lambda x: F.huber_loss(x, 0 * x), lambda x: x * x / 2, 0.8),
+    "logistic loss": (
+        lambda x: F.binary_cross_entropy_with_logits(x, 0 * x + 0.25),
+        lambda x: mpmath.log1p(mpmath.exp(x)) - x / 4,
+        0.8,
+    ),
+    "Bernoulli loss": (
+        lambda x: F.binary_cross_entropy(x, x * x),
+        lambda x: -x * x * mpmath.log(x) - (1 - x * x) * mpmath.log1p(-x),
+        0.4,
+    ),
+    "divergence": (lambda x: F.kl_div(x * x, x), lambda x: x * (mpmath.log(x) - x * x), 0.8),
     "erf": (td.erf, mpmath.erf, 0.4),
     "erfc": (td.erfc, mpmath.erfc, 0.4),
     "x^7": (lambda x: x**7, lambda x: x**7, 1.2),

@@ -47,9 +47,7 @@ STEP(multiply) { return hn::Mul(a, b); }
 STEP(divide) { return hn::Div(a, b); }
 STEP(maximum) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); }
 STEP(minimum) { return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::IsNaN(a)), a, b); }
-STEP(multiply_no_nan) {
-  return hn::IfThenZeroElse(hn::Or(hn::Eq(a, hn::Zero(d)), hn::Eq(b, hn::Zero(d))), hn::Mul(a, b));
-}
+STEP(multiply_no_nan) { return math::multiply_no_nan(d, a, b); }
 STEP(equal) { return hn::Eq(a, b); }
 STEP(not_equal) { return hn::Not(hn::Eq(a, b)); }
 STEP(less) { return hn::Lt(a, b); }

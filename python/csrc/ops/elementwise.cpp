@@ -121,7 +121,9 @@ void bind_table(const Definitions& define) {
 #define UNARY_WITH(name, parameters, types, result, low, high, cost, derivative, doc) \
   rows[#name] = py::make_tuple(#types, #result);                                      \
   add_row_with<tidu::name, name##_parameters<double>>(define, #name, doc "." parameters);
+#define TIDU_NAMED_ROWS
 #include "ops/elementwise.def"
+#undef TIDU_NAMED_ROWS
   m.attr("_rows") = rows;
 }
 

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import tidu as td
-from samplers import CASES, FLOATS, PRIMITIVES, STORAGES, with_storage
+from samplers import CASES, FLOATS, PRIMITIVES, STORAGES, UNNAMED, with_storage
 from test_kernel_memory import COMPILED
 
 preloaded = ctypes.CDLL(None)
@@ -179,6 +179,7 @@ print(preloaded.findings().decode())
 # Whole eager calls take nothing but results, of which threads keep what went, and:
 LISTS = {"nonzero": "the list of its results"}
 TRANSFORMS = {"alias": "a pullback", "vjp of x[1:]": "a pullback"}
+TRANSFORMS |= {name: "a pullback" for name in UNNAMED if name.startswith("slope_of_")}
 
 
 def whole_calls():

@@ -20,7 +20,7 @@ from . import (
     windows,
 )
 from .case import Case, Draw, Fixed
-from .elementwise import EXACT, LIMITS, REFERENCES, row_function
+from .elementwise import EXACT, LIMITS, OF_FLOATS_ALONE, REFERENCES, SUMS_OF_TERMS, UNNAMED, row_function
 from .elsewhere import ELSEWHERE
 from .primitives import PRIMITIVES, REDUCTIONS, ROWS, SCANS
 from .reductions import REDUCTION_REFERENCES
@@ -71,6 +71,7 @@ __all__ = [
     "FLOATS",
     "INTEGERS",
     "LIMITS",
+    "OF_FLOATS_ALONE",
     "OTHERS",
     "PRIMITIVES",
     "REDUCTIONS",
@@ -80,7 +81,9 @@ __all__ = [
     "SCANS",
     "SCAN_REFERENCES",
     "STORAGES",
+    "SUMS_OF_TERMS",
     "TINY",
+    "UNNAMED",
     "Case",
     "Draw",
     "Fixed",

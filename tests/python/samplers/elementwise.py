@@ -11,6 +11,7 @@ import mpmath
 import numpy as np
 import tidu as td
 from scipy import special
+from tidu.nn import functional as F
 
 from .case import Case, Draw
 from .primitives import ROWS
@@ -36,6 +37,74 @@ def softplus(x):
 
 def phi(x):
     return in_double(special.ndtr)(x)
+
+
+def times(a, b):
+    return np.where((a == 0) | (b == 0), 0, a * b)
+
+
+def terms_of_gelu_tanh(x):
+    """Those that its slope is the sum of."""
+    c = np.sqrt(8 / np.longdouble(np.pi))
+    u, du = c * (x + 0.044715 * x**3), c * (1 + 3 * 0.044715 * x**2)
+    return sigmoid(u), times(x, times(du, sigmoid(u) * sigmoid(-u)))
+
+
+def terms_of_mish(x):
+    w = softplus(x)
+    return np.tanh(w), times(4 * x, sigmoid(x) * (sigmoid(2 * w) * sigmoid(-2 * w)))
+
+
+BARELY_POSITIVE = 3.7200759760208361e-44  # exp(-100)
+
+
+def bounded(y):
+    return np.where(y < -100, -100, y)
+
+
+SUMS_OF_TERMS = {
+    "slope_of_silu": lambda x: (sigmoid(x), times(x, sigmoid(x) * sigmoid(-x))),
+    "slope_of_gelu": lambda x: (phi(x), times(x, np.exp(-x * x / 2) / np.sqrt(2 * np.longdouble(np.pi)))),
+    "slope_of_gelu_tanh": terms_of_gelu_tanh,
+    "slope_of_mish": terms_of_mish,
+    "slope_of_logistic_loss": lambda a, b: (times(sigmoid(a), 1 - b), -times(sigmoid(-a), b)),
+    "logistic_loss": lambda a, b: (times(softplus(-a), b), times(softplus(a), 1 - b)),
+    "slope_of_bernoulli_loss": lambda a, b: (
+        np.where(a >= 1, 0, (1 - b) / (1 - a)),
+        -np.where(a < BARELY_POSITIVE, 0, b / a),
+    ),
+    "divergence_loss": lambda a, b: (
+        np.where(b == 0, 0, b * np.log(b)),
+        -np.where(np.isnan(a), a, times(b, a)),
+    ),
+    "bernoulli_loss": lambda a, b: ((b - 1) * bounded(np.log1p(-a)), -b * bounded(np.log(a))),
+}
+
+
+def sum_of_terms(name):
+    return lambda *x: sum(SUMS_OF_TERMS[name](*x))
+
+
+def tanhshrink(x):
+    x = np.asarray(x, np.longdouble)
+    one, small = np.longdouble(1), np.where(np.abs(x) < 0.1, x, 0)
+    series = np.zeros_like(x)
+    for above, below in (
+        (6404582, 10854718875),
+        (929569, 638512875),
+        (21844, 6081075),
+        (1382, 155925),
+        (62, 2835),
+        (17, 315),
+        (2, 15),
+        (1, 3),
+    ):
+        series = one * above / below - small**2 * series
+    return np.where(np.abs(x) < 0.1, small**3 * series, x - np.tanh(x))
+
+
+def huber(x, delta=1.0, divisor=1.0):
+    return np.where(np.abs(x) <= delta, x * x / 2, delta * (np.abs(x) - delta / 2)) / divisor
 
 
 def exactly(function):
@@ -175,6 +244,7 @@ def sinc_of(x):
 
 
 INF = math.inf
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848
 
 
 class Row(NamedTuple):
@@ -277,6 +347,56 @@ ROW_REFERENCES = {
     ),
     "silu": Row(lambda x: x * sigmoid(x), {0: (0.5, 0.5), INF: (1, 0), -INF: (0, 0)}),
     "gelu": Row(lambda x: x * phi(x), {0: (0.5, math.sqrt(2 / math.pi)), INF: (1, 0), -INF: (0, 0)}),
+    "selu": Row(
+        lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)),
+        {0: (SELU_SCALE * SELU_ALPHA, SELU_SCALE * SELU_ALPHA), INF: (SELU_SCALE, 0), -INF: (0, 0)},
+    ),
+    "celu": Row(
+        lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x / alpha)),
+        {0: (1, 1), INF: (1, 0), -INF: (0, 0)},
+    ),
+    "hardsigmoid": Row(
+        lambda x: np.clip(x + 3, 0, 6) / 6, {-3: (0, 0), 0: (1 / 6, 0), 3: (0, 0), INF: (0, 0), -INF: (0, 0)}
+    ),
+    "hardswish": Row(
+        lambda x: times(x, np.clip(x + 3, 0, 6) / 6),
+        {-3: (0, 0), 0: (0.5, 1 / 3), 3: (1, 0), INF: (1, 0), -INF: (0, 0)},
+    ),
+    "slope_of_hardswish": Row(
+        lambda x: np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5)),
+        {-3: (0, 0), 0: (1 / 3, 0), 3: (0, 0), INF: (0, 0), -INF: (0, 0)},
+    ),
+    "softsign": Row(
+        lambda x: np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x))),
+        {0: (1, 0), INF: (0, 0), -INF: (0, 0)},
+    ),
+    "tanhshrink": Row(tanhshrink, {0: (0, 0), INF: (1, 0), -INF: (1, 0)}),
+    "softshrink": Row(
+        lambda x, lambd=0.5: np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0)),
+        {0.5: (0, 0), 0: (0, 0), -0.5: (0, 0), INF: (1, 0), -INF: (1, 0)},
+    ),
+    "hardshrink": Row(
+        lambda x, lambd=0.5: np.where(np.abs(x) <= lambd, 0, x),
+        {0.5: (0, 0), 0: (0, 0), -0.5: (0, 0), INF: (1, 0), -INF: (1, 0)},
+    ),
+    "threshold": Row(
+        lambda x, threshold=0.0, value=0.0: np.where(x <= threshold, value, x),
+        {0: (0, 0), INF: (1, 0), -INF: (0, 0)},
+    ),
+    "huber": Row(huber, {0: (0, 1), 1: (1, 0), -1: (-1, 0), INF: (1, 0), -INF: (-1, 0)}),
+    "logistic_loss": sum_of_terms("logistic_loss"),
+    "slope_of_logistic_loss": sum_of_terms("slope_of_logistic_loss"),
+    "bernoulli_loss": sum_of_terms("bernoulli_loss"),
+    "divergence_loss": sum_of_terms("divergence_loss"),
+    "slope_of_bernoulli_loss": sum_of_terms("slope_of_bernoulli_loss"),
+    "slope_of_silu": Row(sum_of_terms("slope_of_silu"), {0: (0.5, 0), INF: (0, 0), -INF: (0, 0)}),
+    "slope_of_gelu": Row(
+        sum_of_terms("slope_of_gelu"), {0: (math.sqrt(2 / math.pi), 0), INF: (0, 0), -INF: (0, 0)}
+    ),
+    "slope_of_gelu_tanh": Row(
+        sum_of_terms("slope_of_gelu_tanh"), {0: (math.sqrt(2 / math.pi), 0), INF: (0, 0), -INF: (0, 0)}
+    ),
+    "slope_of_mish": Row(sum_of_terms("slope_of_mish"), {0: (0.64, -0.096), INF: (0, 0), -INF: (0, 0)}),
     "erf": Row(in_double(special.erf), {0: (2 / math.sqrt(math.pi), 0), INF: (0, 0), -INF: (0, 0)}),
     "erfc": Row(in_double(special.erfc), {0: (-2 / math.sqrt(math.pi), 0), INF: (0, 0), -INF: (0, 0)}),
     "isnan": np.isnan,
@@ -287,7 +407,7 @@ ROW_REFERENCES = {
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
-    "multiply_no_nan": lambda a, b: np.where((a == 0) | (b == 0), 0, a * b),
+    "multiply_no_nan": times,
     "divide": np.divide,
     "floor_divide": np.floor_divide,
     "remainder": np.remainder,
@@ -324,6 +444,8 @@ INTEGER_RANGES = {
     "bitwise_right_shift": (0, 70),
     "ndtri": (0, 1),
     "logit": (0, 1),
+    "bernoulli_loss": (0, 1),
+    "slope_of_bernoulli_loss": (0, 1),
 }
 
 # The error of erfc(x) in its tail grows with x^2, and SciPy has its own; that of a sum grows with its terms;
@@ -335,6 +457,8 @@ ULPS = {
     "gelu": 24,
     "erfc": 12,
     "gelu_tanh": 24,
+    "slope_of_gelu": 24,
+    "slope_of_gelu_tanh": 24,
     "erfcx": 12,
     "polygamma": 12,
     "bessel_i": 16,
@@ -344,6 +468,7 @@ SCALES = {
     "logaddexp": lambda a, b: np.maximum(np.abs(a), np.abs(b)) + 1,
     "digamma": lambda x: np.abs(REFERENCES["digamma"](x)) + 1,
     "lgamma": lambda x: np.abs(REFERENCES["lgamma"](x)) + 1,
+    **{name: lambda *x, f=terms: sum(map(np.abs, f(*x))) for name, terms in SUMS_OF_TERMS.items()},
 }
 # Rows whose parameter is an integer: tests/python/test_special.py has other orders than the defaults.
 OF_ORDERS = {"erfcx", "polygamma", "bessel_i", "bessel_ie", "sinc"}
@@ -361,9 +486,50 @@ TYPES = {
 }
 
 
+def slope_of(function):
+    def slope(x, *others):
+        y, pullback = td.vjp(lambda x: function(x, *others), x)
+        return pullback(td.ones_like(y))[0]
+
+    return slope
+
+
+def smooth_l1(x, delta=1.0, divisor=1.0):
+    assert delta == divisor
+    return F.smooth_l1_loss(x, td.zeros_like(x), "none", delta)
+
+
+def logistic_loss(a, b):
+    return F.binary_cross_entropy_with_logits(a, b, "none")
+
+
+def bernoulli_loss(a, b):
+    return F.binary_cross_entropy(a, b, "none")
+
+
+# Rows that Python reaches by derivatives and losses, of floats alone.
+OF_FLOATS_ALONE = {
+    "huber": smooth_l1,
+    "logistic_loss": logistic_loss,
+    "slope_of_logistic_loss": slope_of(logistic_loss),
+    "bernoulli_loss": bernoulli_loss,
+    "slope_of_bernoulli_loss": slope_of(bernoulli_loss),
+    "divergence_loss": lambda a, b: F.kl_div(a, b, "none"),
+    "slope_of_hardswish": slope_of(F.hardswish),
+    **{f"slope_of_{name}": slope_of(getattr(td, name)) for name in ("silu", "gelu", "gelu_tanh", "mish")},
+}
+# Rows without a function of their name.
+UNNAMED = {
+    **{name: getattr(F, name) for name in ("selu", "celu", "hardsigmoid", "hardswish", "softsign")},
+    **{name: getattr(F, name) for name in ("tanhshrink", "softshrink", "hardshrink")},
+    "threshold": lambda x, threshold=0.0, value=0.0: F.threshold(x, threshold, value),
+    **OF_FLOATS_ALONE,
+}
+
+
 def row_function(name):
     """A row as a function of tensors: td.polygamma has the order before x, as SciPy's."""
-    return getattr(td.Tensor if name == "polygamma" else td, name)
+    return UNNAMED.get(name) or getattr(td.Tensor if name == "polygamma" else td, name)
 
 
 def elementwise_case(name, row, parameters=None):
