@@ -262,8 +262,9 @@ template <class T> TIDU_HD TIDU_NOINLINE T polygamma(T x, T n) {
     const bool is_left = x < T(0);
     const T below = is_left ? ::floor(x) : T(0);
     T positive = 0, negative = 0;
+    const T above = x == below ? T(1) : (below + T(1)) - x;  // of large integers that sum is rounded
     for (int part = 0; part < (is_left ? 3 : 1); ++part) {
-      const T zeta = hurwitz_zeta(s, part == 0 ? x - below : part == 1 ? (below + T(1)) - x : T(1) - x);
+      const T zeta = hurwitz_zeta(s, part == 0 ? x - below : part == 1 ? above : T(1) - x);
       if (part == 0) {
         positive = zeta;
       } else {

@@ -1055,7 +1055,10 @@ template <bool fine, class D, class V> HWY_INLINE V polygamma(D d, V x, int n) {
   const V below = hn::IfThenElseZero(is_left, hn::Floor(x));
   V sum = hurwitz_zeta<fine>(d, s, hn::Sub(x, below));
   if (!hn::AllFalse(d, is_left)) {
-    const V above = hurwitz_zeta<fine>(d, s, hn::IfThenElse(is_left, hn::Sub(hn::Add(below, one), x), one));
+    // To large integers nothing is added.
+    const auto is_between = hn::AndNot(hn::Eq(x, below), is_left);
+    const V above =
+        hurwitz_zeta<fine>(d, s, hn::IfThenElse(is_between, hn::Sub(hn::Add(below, one), x), one));
     const V beyond = hurwitz_zeta<fine>(d, s, hn::IfThenElse(is_left, hn::Sub(one, x), one));
     sum = hn::MulAdd(sign, hn::Sub(above, beyond), sum);
   }

@@ -205,6 +205,14 @@ def test_orders():
         td.polygamma(-1, x)
 
 
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+def test_polygamma_at_its_poles(dtype):
+    """-inf of even orders and inf of odd ones at every integer below 1, large ones too."""
+    x = td.tensor([0.0, -1.0, -7.0, -(2.0**23), -(2.0**24) - 2, -(2.0**54), -(2.0**70)], dtype=dtype)
+    for n, pole in ((1, math.inf), (2, -math.inf), (3, math.inf), (4, -math.inf)):
+        assert td.polygamma(n, x).tolist() == [pole] * 7
+
+
 def test_names_of_scipy():
     special = td.special
     x = td.tensor([0.25, 0.75])
