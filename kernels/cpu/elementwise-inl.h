@@ -163,6 +163,11 @@ template <class D, class V> HWY_INLINE V tile_form(Row<"atan2">, D d, V a, V b) 
 #endif
 
 #if HWY_TARGET != HWY_SCALAR
+template <class D, class V>
+requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE V tile_form(Row<"log10">, D d, V x) {
+  return math::log10(d, x);
+}
+
 // f<fine> of float64, of float32 in float64 to fewer digits.
 template <class D, class V, class F> HWY_INLINE V in_float64(D d, V x, const F& f) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {

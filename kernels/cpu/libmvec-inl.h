@@ -1,8 +1,8 @@
 // Vector forms of functions of the C library, where it has them: glibc's libmvec, from 2.35 on.
 //
-// Their errors are up to 4 units in the last place. What the tests hold to fewer is computed in float64 for
-// float32, and has no form for float64. These forms are calls, which would empty all vector registers: so
-// they are none of a fused group's lists (vector_form), but of loops alone.
+// Their errors are up to 4 units in the last place; what the tests hold to fewer has no form. These forms are
+// calls, which would empty all vector registers: so they are none of a fused group's lists (vector_form), but
+// of loops alone.
 #if defined(TIDU_KERNELS_CPU_LIBMVEC_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TIDU_KERNELS_CPU_LIBMVEC_INL_H_
 #undef TIDU_KERNELS_CPU_LIBMVEC_INL_H_
@@ -48,17 +48,6 @@ using Raw64 = __m256d;
       Row<#name>, D, V... x) {                                                                             \
     return {libmvec::TIDU_NAME_##bits(letters, name)(x.raw...)};                                           \
   }
-#define TIDU_FLOAT_FORM_BY_DOUBLE(letters, name)                                                  \
-  namespace libmvec {                                                                             \
-  extern "C" Raw64 TIDU_NAME_64(letters, name) TIDU_PARAMETERS_##letters(Raw64);                  \
-  }                                                                                               \
-  template <class D, class... V>                                                                  \
-  requires std::same_as < hwy::HWY_NAMESPACE::TFromD<D>,                                          \
-  float > HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> tile_form(Row<#name>, D d, V... x) {              \
-    using Wide = hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::RepartitionToWide<D>>;               \
-    return math::in_float64(                                                                      \
-        d, [](auto... v) { return Wide{libmvec::TIDU_NAME_64(letters, name)(v.raw...)}; }, x...); \
-  }
 #define TIDU_FLOAT_FORM(letters, name) TIDU_FORM_OF(32, float, letters, name)
 #define TIDU_DOUBLE_FORM(letters, name) TIDU_FORM_OF(64, double, letters, name)
 
@@ -72,7 +61,6 @@ TIDU_FLOAT_FORM(v, acosh)
 TIDU_DOUBLE_FORM(v, acosh)
 TIDU_FLOAT_FORM(v, atanh)
 TIDU_DOUBLE_FORM(v, atanh)
-TIDU_FLOAT_FORM_BY_DOUBLE(v, log10)
 TIDU_DOUBLE_FORM(v, log10)
 TIDU_DOUBLE_FORM(v, cbrt)
 TIDU_FLOAT_FORM(vv, hypot)
@@ -95,7 +83,6 @@ double > HWY_INLINE V tile_form(Row<"pow">, D d, V a, V b) {
 
 #undef TIDU_DOUBLE_FORM
 #undef TIDU_FLOAT_FORM
-#undef TIDU_FLOAT_FORM_BY_DOUBLE
 #undef TIDU_FORM_OF
 #undef TIDU_PARAMETERS_vv
 #undef TIDU_PARAMETERS_v

@@ -224,10 +224,49 @@ HWY_INLINE void multiply_exactly(D d, V x, V x_rest, V y, V y_rest, V* product, 
   }
 }
 
+// Where the power is 0 or infinite, its rest is no number.
+template <bool exact, class D, class V> HWY_INLINE V power_with_rest(D d, V power, V rest) {
+  if constexpr (!exact) return power;
+  const V sum = hn::Add(power, rest);
+  return hn::IfThenElse(hn::Lt(hn::Abs(sum), hn::Set(d, infinity<double>)), sum, power);
+}
+
+// a^b of one b for all, as power_by_products has it.
+template <bool exact, class D, class V> HWY_INLINE V power_by_products(D d, V a, double b) {
+  const V zero = hn::Zero(d), one = hn::Set(d, 1);
+  V base = a, base_rest = zero, power = one, rest = zero;
+  int left = static_cast<int>(std::fabs(b));
+  if (left != std::fabs(b)) {
+    base = hn::Sqrt(a);
+    if (exact) base_rest = hn::Div(hn::NegMulAdd(base, base, a), hn::Add(base, base));
+    left = static_cast<int>(2 * std::fabs(b));
+  }
+  if (b < 0) {
+    const V inverse = hn::Div(one, base);
+    if (exact)
+      base_rest = hn::Mul(hn::NegMulAdd(inverse, base_rest, hn::NegMulAdd(inverse, base, one)), inverse);
+    base = inverse;
+  }
+  for (bool is_first = true; left > 0; left >>= 1) {
+    if (left % 2 != 0) {
+      if (is_first) {
+        power = base, rest = base_rest;
+      } else {
+        multiply_exactly<exact>(d, power, rest, base, base_rest, &power, &rest);
+      }
+      is_first = false;
+    }
+    if (left > 1) multiply_exactly<exact>(d, base, base_rest, base, base_rest, &base, &base_rest);
+  }
+  return power_with_rest<exact>(d, power, rest);
+}
+
 // a^b of float64 where is_product says so: the product of the a^(2^k) that make up |b|, of half numbers those
 // of the root, of negative ones those of the inverse. Steps that no lane needs are left out, which changes
 // none.
 template <bool exact, class D, class V> HWY_INLINE V power_by_products(D d, V a, V b) {
+  const double first = hn::GetLane(b);
+  if (hn::AllTrue(d, hn::Eq(b, hn::Set(d, first)))) return power_by_products<exact>(d, a, first);
   const V zero = hn::Zero(d), one = hn::Set(d, 1), size = hn::Abs(b);
   const auto halves = hn::Ne(hn::Trunc(b), b), below = hn::Lt(b, zero);
   V base = a, base_rest = zero;
@@ -255,13 +294,42 @@ template <bool exact, class D, class V> HWY_INLINE V power_by_products(D d, V a,
     multiply_exactly<exact>(d, base, base_rest, base, base_rest, &product, &product_rest);
     base = product, base_rest = product_rest, left = half;
   }
-  if constexpr (!exact) return power;
-  // Where the power is 0 or infinite, its rest is no number.
-  const V sum = hn::Add(power, rest);
-  return hn::IfThenElse(hn::Lt(hn::Abs(sum), hn::Set(d, infinity<double>)), sum, power);
+  return power_with_rest<exact>(d, power, rest);
 }
 
-// Powers of floats, by products or exp(b log |a|) in float64, with the signs and limits of C's pow.
+// log2 of a positive float in float64, to 2^-43 of it.
+template <class D, class V> HWY_INLINE V log2_for_float32(D d, V x) {
+  V e;
+  const V f = hn::Sub(split_exponent(d, x, &e), hn::Set(d, 1.0));
+  const V s = hn::Div(f, hn::Add(f, hn::Set(d, 2.0)));
+  return hn::MulAdd(
+      s,
+      polynomial(d, hn::Mul(s, s), 0.28290810721650556, 0.319905105943590327, 0.41220926776386382,
+                 0.577077942201269018, 0.961796694113951678, 2.88539008177784963),
+      e);
+}
+
+// 2^x in float64 to 2^-34 of it, as a float infinite or 0 where floats end.
+template <class D, class V> HWY_INLINE V exp2_for_float32(D d, V x) {
+  const V c = hn::Min(hn::Max(x, hn::Set(d, -200.0)), hn::Set(d, 200.0)), n = nearest(d, c);
+  const V p = polynomial(d, hn::Sub(c, n), 0.0000152018544508613776, 0.000154692894064424666,
+                         0.0013333922843441671, 0.00961802726043262519, 0.0555041035314151464,
+                         0.240226511980976817, 0.693147180728517909, 0.999999999961687501);
+  return hn::Mul(p, power_of_two(d, n));
+}
+
+template <class D, class V> HWY_INLINE V log10(D d, V x) {
+  static_assert(is_f32<hn::TFromD<D>>);
+  const auto log10_of_2_times = [](auto wide, auto v) {
+    return hn::Mul(log2_for_float32(wide, v), hn::Set(wide, 0.30102999566398119521));
+  };
+  const hn::RepartitionToWide<D> wide;
+  return with_log_limits(d, x,
+                         in_float64(
+                             d, [&](auto v) { return log10_of_2_times(wide, v); }, x));
+}
+
+// Powers of floats, by products or 2^(b log2 |a|) in float64, with the signs and limits of C's pow.
 template <class D, class V> HWY_INLINE V pow(D d, V a, V b) {
   static_assert(is_f32<hn::TFromD<D>>);
   const hn::RepartitionToWide<D> wide;
@@ -271,18 +339,25 @@ template <class D, class V> HWY_INLINE V pow(D d, V a, V b) {
   const V small = hn::AllFalse(d, few) ? a : in_float64(d, product, a, hn::IfThenElse(few, b, hn::Zero(d)));
   if (hn::AllTrue(d, few)) return small;
   const V one = hn::Set(d, 1.0f), base = hn::Abs(a);
-  const auto power = [&](auto x, auto y) { return exp(wide, hn::Mul(y, log(wide, x))); };
+  const auto power = [&](auto x, auto y) {
+    return exp2_for_float32(wide, hn::Mul(y, log2_for_float32(wide, x)));
+  };
   V y = in_float64(d, power, base, b);
+  const V zero = hn::Zero(d), infinite = hn::Set(d, infinity<float>);
+  const auto is_regular = hn::And(hn::Gt(base, zero), hn::Lt(base, infinite)),
+             has_nan = hn::Or(hn::IsNaN(a), hn::IsNaN(b));
+  if (!hn::AllTrue(d, hn::AndNot(has_nan, is_regular))) {
+    const V limit = hn::IfThenElseZero(hn::Xor(hn::Gt(base, one), hn::Lt(b, zero)), infinite);
+    y = hn::IfThenElse(has_nan, hn::Add(a, b), hn::IfThenElse(is_regular, y, limit));
+  }
   const auto is_integer = hn::Eq(hn::Trunc(b), b);
   const V halved = hn::Mul(b, hn::Set(d, 0.5f));
   const auto is_odd = hn::AndNot(hn::Eq(hn::Trunc(halved), halved), is_integer);
   y = hn::IfThenElse(is_odd, hn::CopySign(y, a), y);
-  const auto has_none =
-      hn::AndNot(is_integer, hn::And(hn::Lt(a, hn::Zero(d)), hn::Lt(base, hn::Set(d, infinity<float>))));
+  const auto has_none = hn::AndNot(is_integer, hn::And(hn::Lt(a, zero), hn::Lt(base, infinite)));
   y = hn::IfThenElse(has_none, hn::Set(d, quiet_nan<float>), y);
   // 1 to any power, -1 to an infinite one.
-  const auto is_one =
-      hn::Or(hn::Eq(a, one), hn::And(hn::Eq(base, one), hn::Eq(hn::Abs(b), hn::Set(d, infinity<float>))));
+  const auto is_one = hn::Or(hn::Eq(a, one), hn::And(hn::Eq(base, one), hn::Eq(hn::Abs(b), infinite)));
   return hn::IfThenElse(few, small, hn::IfThenElse(is_one, one, y));
 }
 
@@ -525,13 +600,20 @@ template <class D, class V> HWY_INLINE V erf_near_0(D d, V x) {
   }
 }
 
+// Beyond the limit erf is 1; powers there might be subnormal, which takes long.
 template <class D, class V> HWY_INLINE V erf(D d, V x) {
   using T = hn::TFromD<D>;
-  // Beyond the limit erf is 1; powers there might be subnormal, which takes long.
-  const V one = hn::Set(d, T(1)), size = hn::Abs(x), limit = hn::Set(d, is_f32<T> ? T(4) : T(6));
+  const V one = hn::Set(d, T(1)), limit = hn::Set(d, is_f32<T> ? T(4) : T(6)), size = hn::Abs(x);
   const V near = hn::IfThenElse(hn::Gt(size, limit), limit, size);
-  const V far = hn::CopySign(hn::Sub(one, erfc_of_nonnegative(d, near)), x);
-  return hn::IfThenElse(hn::Lt(size, one), erf_near_0(d, x), far);
+  V rest;
+  if constexpr (is_f32<T>) {
+    // log(erfc(x)) of 1 to 4: beside 1, few digits of what is missing are enough.
+    rest = exp_of_nonpositive(d, polynomial(d, near, 1.86374345e-4, -2.9476098e-3, 2.18378663e-2,
+                                            -0.103106334, -0.638145326, -1.12708889, -3.41598318e-4));
+  } else {
+    rest = erfc_of_nonnegative(d, near);
+  }
+  return hn::IfThenElse(hn::Lt(size, one), erf_near_0(d, x), hn::CopySign(hn::Sub(one, rest), x));
 }
 
 template <class D, class V> HWY_INLINE V erfc(D d, V x) {
