@@ -281,8 +281,8 @@ struct Divisor {
 };
 
 // y = quotients or remainders by b > 0, rounded towards minus infinity: ~(~a / b) where a is negative. Those
-// of 32 bits and less in double: half of one above a, the quotient by b is further from integers than what
-// rounding the inverse changes.
+// of few bits, which nearly all numbers have, in double: half of one above a, the quotient by b is further
+// from integers than what rounding the inverse changes.
 template <class Tag, class T> HWY_NOINLINE void divide_by(const T* a, T b, T* y, int64_t n) {
   using W = scalar::Wrap<T>;
   constexpr bool is_remainder = std::is_same_v<Tag, Row<"remainder">>;
@@ -300,10 +300,31 @@ template <class Tag, class T> HWY_NOINLINE void divide_by(const T* a, T b, T* y,
                  static_cast<W>(static_cast<std::conditional_t<scalar::is_signed<T>, int32_t, W>>(quotient)));
     }
   } else {
+    constexpr int64_t kChunk = 256;
+    constexpr W kFew = W{1} << 50;
+    constexpr double kInteger = 0x1.8p52;  // added to this, an integer stands in the low bits
+    const auto bits_of_integer = __builtin_bit_cast(W, kInteger);
+    const auto flip = [](T x) { return x < T(0) ? ~W{0} : W{0}; };
     const Divisor by(divisor);
-    for (int64_t i = 0; i < n; ++i) {
-      const W x = static_cast<W>(a[i]), flip = a[i] < T(0) ? ~W{0} : W{0};
-      y[i] = result(x, by.quotient(x ^ flip) ^ flip);
+    const double inverse = 1 / static_cast<double>(b);
+    for (int64_t begin = 0; begin < n; begin += kChunk) {
+      const int64_t end = std::min(begin + kChunk, n);
+      W all = divisor;
+      for (int64_t i = begin; i < end; ++i) all |= static_cast<W>(a[i]) ^ flip(a[i]);
+      if (all < kFew) {
+#pragma GCC ivdep
+        for (int64_t i = begin; i < end; ++i) {
+          const W x = static_cast<W>(a[i]);
+          const double number = __builtin_bit_cast(double, x + bits_of_integer) - kInteger;
+          const double quotient = __builtin_floor((number + 0.5) * inverse);
+          y[i] = result(x, __builtin_bit_cast(W, quotient + kInteger) - bits_of_integer);
+        }
+      } else {
+        for (int64_t i = begin; i < end; ++i) {
+          const W x = static_cast<W>(a[i]);
+          y[i] = result(x, by.quotient(x ^ flip(a[i])) ^ flip(a[i]));
+        }
+      }
     }
   }
 }

@@ -638,6 +638,17 @@ template <class T> void check_divisors() {
       a.insert(a.end(), {x, multiple, static_cast<T>(multiple - 1), static_cast<T>(multiple + 1)});
     }
     check_integers(a, std::vector<T>(a.size(), divisor));
+    // Those of few bits by themselves, and as large as these can be.
+    constexpr Wide kFew = Wide(1) << 50;
+    std::erase_if(a, [](T x) { return Wide(x) >= kFew || Wide(x) < -kFew; });
+    for (Wide x = kFew; x > kFew - 300; x -= 7) {
+      const Wide multiple = divisor == 0 ? x : x - x % Wide(divisor);
+      for (const Wide near : {x - 1, -x, multiple - 1, -multiple, 1 - multiple}) {
+        if (sizeof(T) == 8 && near < kFew && near >= (L::is_signed ? -kFew : 0))
+          a.push_back(static_cast<T>(near));
+      }
+    }
+    check_integers(a, std::vector<T>(a.size(), divisor));
   }
 }
 
