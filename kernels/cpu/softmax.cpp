@@ -1,4 +1,4 @@
-// Softmax and its relatives over contiguous rows.
+// Softmax and its relatives over contiguous rows, or down columns.
 #include "kernels/cpu/softmax.h"
 
 #include "kernels/cpu/targets.h"
@@ -148,6 +148,99 @@ void log_softmax_with_softmax(const void* input, void* log_output, void* output,
   }
 }
 
+constexpr int64_t kSideBySide = 64;  // columns
+
+// Sums are of blocks of rows, so that few additions follow each other.
+template <class T>
+void softmax_of_columns(const T* x, T* log_y, T* y, bool limit, int64_t n, int64_t stride, int64_t columns) {
+  constexpr int64_t kBlock = 64;
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = lanes_of(d);
+  const V one = hn::Set(d, T(1)), infinite = hn::Set(d, math::infinity<T>),
+          nan = hn::Set(d, math::quiet_nan<T>);
+  HWY_ALIGN T largest[kSideBySide], sums[kSideBySide], part[kSideBySide];
+  const auto load = [&](const T* row, int64_t j) {
+    return j + lanes <= columns ? hn::LoadU(d, row + j) : load_tail(d, row + j, columns - j, T(0));
+  };
+  const auto store = [&](V value, T* row, int64_t j) {
+    j + lanes <= columns ? hn::StoreU(value, d, row + j) : store_tail(value, d, row + j, columns - j);
+  };
+  const auto is_finite = [&](int64_t j) { return hn::Lt(hn::Abs(hn::Load(d, largest + j)), infinite); };
+  const auto shift = [&](int64_t j) { return hn::IfThenElseZero(is_finite(j), hn::Load(d, largest + j)); };
+  std::fill_n(largest, kSideBySide, -math::infinity<T>);
+  std::fill_n(sums, kSideBySide, T(0));
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < columns; j += lanes) {
+      const V value = load(x + i * stride, j), before = hn::Load(d, largest + j);
+      hn::Store(hn::IfThenElse(hn::Gt(value, before), value, before), d, largest + j);
+    }
+  }
+  const bool is_regular = std::all_of(largest, largest + columns, [](T v) { return std::isfinite(v); });
+  // Where the largest is infinite, whether an element is.
+  const auto add = [&](auto regular) {
+    for (int64_t begin = 0; begin < n; begin += kBlock) {
+      std::fill_n(part, kSideBySide, T(0));
+      for (int64_t i = begin; i < std::min(begin + kBlock, n); ++i) {
+        for (int64_t j = 0; j < columns; j += lanes) {
+          const V value = load(x + i * stride, j);
+          V e;
+          if constexpr (regular) {
+            e = math::exp_of_nonpositive(d, hn::Sub(value, hn::Load(d, largest + j)));
+          } else {
+            const V moved = hn::IfThenElseZero(hn::Eq(value, infinite), one);
+            e = hn::IfThenElse(is_finite(j), math::exp_of_nonpositive(d, hn::Sub(value, shift(j))),
+                               hn::IfThenElse(hn::IsNaN(value), value, moved));
+          }
+          if (y) store(e, y + i * stride, j);
+          hn::Store(hn::Add(hn::Load(d, part + j), e), d, part + j);
+        }
+      }
+      for (int64_t j = 0; j < columns; ++j) sums[j] += part[j];
+    }
+  };
+  is_regular ? add(std::true_type()) : add(std::false_type());
+  if (log_y) {
+    for (int64_t j = 0; j < columns; j += lanes) {
+      const V sum = hn::Load(d, sums + j), most = hn::Load(d, largest + j);
+      const V log_sum =
+          hn::IfThenElse(is_finite(j), math::log(d, sum), hn::IfThenElse(hn::IsNaN(sum), sum, most));
+      hn::Store(log_sum, d, part + j);
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < columns; j += lanes)
+        store(hn::Sub(hn::Sub(load(x + i * stride, j), shift(j)), hn::Load(d, part + j)), log_y + i * stride,
+              j);
+    }
+  }
+  if (!y) return;
+  // Where several elements of a column are infinite, the limit of each is NaN.
+  for (int64_t j = 0; j < columns; j += lanes) {
+    const V sum = hn::Load(d, sums + j), otherwise = limit ? hn::IfThenElse(hn::IsNaN(sum), sum, one) : nan;
+    hn::Store(hn::IfThenElse(is_finite(j), hn::Div(one, sum), otherwise), d, part + j);
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < columns; j += lanes) {
+      const V e = load(y + i * stride, j);
+      V value = hn::Mul(e, hn::Load(d, part + j));
+      if (!is_regular) {
+        const auto is_shared = hn::AndNot(is_finite(j), hn::Gt(hn::Load(d, sums + j), one));
+        value = hn::IfThenElse(hn::And(is_shared, hn::Eq(e, one)), nan, value);
+      }
+      store(value, y + i * stride, j);
+    }
+  }
+}
+
+template <class T>
+void softmax_columns(const void* input, void* log_output, void* output, bool limit, int64_t n, int64_t stride,
+                     int64_t columns) {
+  const auto at = [](void* to, int64_t column) { return to ? static_cast<T*>(to) + column : nullptr; };
+  for (int64_t j = 0; j < columns; j += kSideBySide)
+    softmax_of_columns(static_cast<const T*>(input) + j, at(log_output, j), at(output, j), limit, n, stride,
+                       std::min(kSideBySide, columns - j));
+}
+
 template <class T> void logsumexp(const void* x, void* y, int64_t rows, int64_t n) {
   for (int64_t r = 0; r < rows; ++r) {
     const auto [shift, log_sum] = row_log_sum(static_cast<const T*>(x) + r * n, n);
@@ -214,7 +307,8 @@ constexpr SoftmaxFunctions kFunctions = {softmax<T, false>,
                                          cross_entropy<T>,
                                          cross_entropy_grad<T>,
                                          log_softmax_with_softmax<T>,
-                                         cross_entropy_with_grad<T>};
+                                         cross_entropy_with_grad<T>,
+                                         softmax_columns<T>};
 
 SoftmaxFunctions find_softmax(DType dtype) {
   return dtype == DType::float64 ? kFunctions<double> : kFunctions<float>;

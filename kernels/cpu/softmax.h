@@ -1,4 +1,4 @@
-// Softmax and its relatives over contiguous rows of float32 or float64.
+// Softmax and its relatives over contiguous rows, or down columns, of float32 or float64.
 //
 // Rows are shifted by their largest element, so nothing overflows. As in SciPy: a row with NaN gives NaN,
 // logsumexp of nothing but -inf is -inf and of a row with inf is inf, softmax of either is NaN.
@@ -29,6 +29,10 @@ struct SoftmaxFunctions {
   void (*log_softmax_with_softmax)(const void* x, void* log_y, void* y, int64_t rows, int64_t n);
   void (*cross_entropy_with_grad)(const void* x, const int64_t* labels, const void* g, int64_t g_stride,
                                   void* loss, void* y, int64_t rows, int64_t n);
+  // Softmax, its logarithm or both of columns whose n elements lie `stride` apart, neighbours in a row;
+  // either result may be null, log_y may be x, and y, if there is no other, too.
+  void (*softmax_columns)(const void* x, void* log_y, void* y, bool limit, int64_t n, int64_t stride,
+                          int64_t columns);
 };
 
 // For float32 or float64.

@@ -121,5 +121,67 @@ TEST(Softmax, SpecialValues) {
   });
 }
 
+// Columns between others give what rows do, but that sums are taken in another order.
+template <class T> void check_columns(int64_t n, int64_t columns, bool special) {
+  constexpr T kInfinity = std::numeric_limits<T>::infinity(), kNan = std::numeric_limits<T>::quiet_NaN();
+  const int64_t stride = columns + 3;
+  std::mt19937_64 random(static_cast<uint64_t>(n * columns));
+  std::normal_distribution<double> normal(0, 10);
+  const auto at = [&](int64_t i, int64_t j) { return static_cast<size_t>(i * stride + j); };
+  std::vector<T> x(static_cast<size_t>(n * stride), T(42));
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < columns; ++j) {
+      const uint64_t kind = special && j % 4 != 0 ? random() % 8 : 7;
+      x[at(i, j)] = kind == 0   ? kInfinity
+                    : kind == 1 ? kNan
+                    : kind < 4  ? -kInfinity
+                                : static_cast<T>(normal(random));
+      if (special && j % 7 == 3) x[at(i, j)] = i == 0 ? kInfinity : -kInfinity;
+      if (special && j % 7 == 5) x[at(i, j)] = -kInfinity;
+    }
+  }
+  const SoftmaxFunctions f = softmax_functions(dtype_of<T>);
+  for (const bool limit : {false, true}) {
+    std::vector<T> y(x), log_y(x), both_y(x), both_log(x), in_place(x);
+    f.softmax_columns(x.data(), nullptr, y.data(), limit, n, stride, columns);
+    f.softmax_columns(x.data(), log_y.data(), nullptr, limit, n, stride, columns);
+    f.softmax_columns(x.data(), both_log.data(), both_y.data(), limit, n, stride, columns);
+    f.softmax_columns(in_place.data(), nullptr, in_place.data(), limit, n, stride, columns);
+    for (int64_t j = 0; j < stride; ++j) {
+      std::vector<T> column(static_cast<size_t>(n)), soft(column), log(column);
+      for (int64_t i = 0; i < n; ++i) column[static_cast<size_t>(i)] = x[at(i, j)];
+      (limit ? f.softmax_limit : f.softmax)(column.data(), soft.data(), 1, n);
+      f.log_softmax(column.data(), log.data(), 1, n);
+      if (j >= columns) soft = log = column;  // untouched
+      for (int64_t i = 0; i < n; ++i) {
+        const size_t k = at(i, j), row = static_cast<size_t>(i);
+        const auto is_near = [](T a, T b, double tolerance) {
+          return a == b || (std::isnan(a) && std::isnan(b)) || std::fabs(a - b) <= tolerance;
+        };
+        // Sums have at most 68 terms in a row, of rows n, and the exponentials are the same.
+        const double eps = static_cast<double>(68 + n) / 2 * std::numeric_limits<T>::epsilon();
+        ASSERT_TRUE(is_near(y[k], soft[row], eps * soft[row])) << y[k] << ", " << soft[row];
+        ASSERT_TRUE(is_near(log_y[k], log[row], eps * (1 + std::fabs(log[row]))))
+            << log_y[k] << ", " << log[row];
+        ASSERT_TRUE(is_near(both_y[k], y[k], 0) && is_near(in_place[k], y[k], 0));
+        ASSERT_TRUE(is_near(both_log[k], log_y[k], 0));
+      }
+    }
+  }
+}
+
+TEST(Softmax, ColumnsAreAsRows) {
+  on_each_target([] {
+    for (const int64_t n : {1, 2, 63, 64, 65, 200}) {
+      for (const int64_t columns : {1, 3, 8, 16, 17, 63, 64, 65, 150}) {
+        for (const bool special : {false, true}) {
+          check_columns<float>(n, columns, special);
+          check_columns<double>(n, columns, special);
+        }
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace tidu::cpu

@@ -17,6 +17,8 @@ DType computing_type(DType dtype) { return dtype == DType::float64 ? dtype : DTy
 // Rows that one thread takes at a time; an exponential is worth two elements of simpler work.
 int64_t row_grain(int64_t n) { return std::max<int64_t>(1, kGrain / 2 / std::max<int64_t>(n, 1)); }
 
+constexpr int64_t kWidth = 64;  // columns that a task takes at least: vectors of several lines of the cache
+
 // Row-major, in the dtype that the kernels compute in.
 Tensor dense(const Tensor& x, Workspace& workspace) {
   return converted(x, computing_type(x.dtype()), workspace);
@@ -34,10 +36,10 @@ Tensor with_axis_last(const Tensor& x, int axis) {
   return x.view(shape, strides, x.impl().offset);
 }
 
-// Calls function(x, y.., rows, n), with as many y as the call has outputs.
-template <class Function>
-void over_rows(Function function, const Call& call, int axis, Workspace& workspace) {
-  if (call.outputs[0].numel() == 0) return;
+// The function of SoftmaxFunctions that writes what a call gives.
+enum class Result { softmax, limit, log, log_and_softmax };
+
+template <Result result> void over_rows(const Call& call, int axis, Workspace& workspace) {
   const Tensor x = dense(with_axis_last(call.inputs[0], axis), workspace);
   const int64_t n = x.size(-1), rows = x.numel() / n;
   const bool direct = axis == call.inputs[0].ndim() - 1 && call.outputs[0].dtype() == x.dtype();
@@ -45,35 +47,59 @@ void over_rows(Function function, const Call& call, int axis, Workspace& workspa
   for (size_t i = 0; i < results.size(); ++i)
     results[i] = direct ? call.outputs[i] : workspace.tensor(x.shape(), x.dtype());
   if (workspace.counts()) return;
+  const SoftmaxFunctions functions = softmax_functions(x.dtype());
   const int64_t row_bytes = n * static_cast<int64_t>(size_of(x.dtype()));
   parallel_ranges(rows, row_grain(n), 2 * rows * n, [&](int64_t begin, int64_t end) {
     const auto at = [&](const Tensor& tensor) {
       return static_cast<char*>(tensor.raw_data()) + begin * row_bytes;
     };
-    if constexpr (std::is_invocable_v<Function, void*, void*, int64_t, int64_t>) {
-      function(at(x), at(results[0]), end - begin, n);
+    if constexpr (result == Result::log_and_softmax) {
+      functions.log_softmax_with_softmax(at(x), at(results[0]), at(results[1]), end - begin, n);
     } else {
-      function(at(x), at(results[0]), at(results[1]), end - begin, n);
+      const auto function = result == Result::softmax ? functions.softmax
+                            : result == Result::limit ? functions.softmax_limit
+                                                      : functions.log_softmax;
+      function(at(x), at(results[0]), end - begin, n);
     }
   });
   for (size_t i = 0; i < results.size() && !direct; ++i)
     deliver(results[i], with_axis_last(call.outputs[i], axis));
 }
 
+template <Result result> void softmax(const Call& call, int axis, Workspace& workspace) {
+  constexpr int64_t kFewColumns = 16;
+  const Tensor& given = call.inputs[0];
+  if (given.numel() == 0) return;
+  int64_t columns = 1;
+  for (int i = axis + 1; i < given.ndim(); ++i) columns *= given.size(i);
+  if (columns < kFewColumns) return over_rows<result>(call, axis, workspace);
+  const Tensor x = dense(given, workspace);
+  Few<Tensor, 2> results(call.outputs.size());
+  for (size_t i = 0; i < results.size(); ++i) results[i] = room_for(call.outputs[i], x.dtype(), workspace);
+  if (workspace.counts()) return;
+  const int64_t n = x.size(axis), frames = x.numel() / (n * columns),
+                size = static_cast<int64_t>(size_of(x.dtype())),
+                width = (row_grain(n) + kWidth - 1) / kWidth * kWidth, pieces = (columns + width - 1) / width;
+  const auto function = softmax_functions(x.dtype()).softmax_columns;
+  parallel_for(frames * pieces, 2 * x.numel(), [&](int64_t task) {
+    const int64_t column = task % pieces * width, first = task / pieces * n * columns + column;
+    const auto at = [&](const Tensor& tensor) {
+      return static_cast<char*>(tensor.raw_data()) + first * size;
+    };
+    void* const log_y = result < Result::log ? nullptr : at(results[0]);
+    void* const y = result == Result::log ? nullptr : at(results[results.size() - 1]);
+    function(at(x), log_y, y, result == Result::limit, n, columns, std::min(width, columns - column));
+  });
+  for (size_t i = 0; i < results.size(); ++i) deliver(results[i], call.outputs[i]);
+}
+
 void softmax(const Call& call, Workspace& workspace) {
   const auto& [axis, limit] = call.attrs.as<SoftmaxAttrs>();
-  const SoftmaxFunctions functions = softmax_functions(computing_type(call.inputs[0].dtype()));
-  over_rows(limit ? functions.softmax_limit : functions.softmax, call, axis, workspace);
+  (limit ? softmax<Result::limit> : softmax<Result::softmax>)(call, axis, workspace);
 }
 
-void log_softmax(const Call& call, Workspace& workspace) {
-  over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).log_softmax, call,
-            call.attrs.as<AxisAttrs>().axis, workspace);
-}
-
-void log_softmax_with_softmax(const Call& call, Workspace& workspace) {
-  over_rows(softmax_functions(computing_type(call.inputs[0].dtype())).log_softmax_with_softmax, call,
-            call.attrs.as<AxisAttrs>().axis, workspace);
+template <Result result> void log_softmax(const Call& call, Workspace& workspace) {
+  softmax<result>(call, call.attrs.as<AxisAttrs>().axis, workspace);
 }
 
 // Row-major labels, each checked to be a class; -1 in rows that do not count.
@@ -151,10 +177,10 @@ template <bool has_losses, bool has_gradient> void cross_entropy(const Call& cal
 
 void register_softmax_kernels() {
   set_kernel_with_workspace<softmax>(primitives::softmax);
-  set_kernel_with_workspace<log_softmax>(primitives::log_softmax);
+  set_kernel_with_workspace<log_softmax<Result::log>>(primitives::log_softmax);
   set_kernel_with_workspace<cross_entropy<true, false>>(primitives::softmax_cross_entropy);
   set_kernel_with_workspace<cross_entropy<false, true>>(primitives::softmax_cross_entropy_grad);
-  set_kernel_with_workspace<log_softmax_with_softmax>(primitives::log_softmax_with_softmax);
+  set_kernel_with_workspace<log_softmax<Result::log_and_softmax>>(primitives::log_softmax_with_softmax);
   set_kernel_with_workspace<cross_entropy<true, true>>(primitives::softmax_cross_entropy_with_grad);
 }
 
