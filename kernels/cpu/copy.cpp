@@ -5,10 +5,79 @@
 #include <cstring>
 #include <type_traits>
 
+#include "kernels/cpu/targets.h"
 #include "kernels/types.h"
 
-namespace tidu::cpu {
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/copy.cpp"
+#include <hwy/foreach_target.h>
+// Must come after foreach_target.h.
+#include <hwy/highway.h>
+
+#include "kernels/cpu/transpose-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tidu::cpu::HWY_NAMESPACE {
 namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE
+template <class T> constexpr int kSide = 1;
+#else
+// Rows and columns of squares that are transposed in registers: as many as a vector has elements, of which
+// shuffles of the smallest stay in sixteen bytes.
+template <class T>
+constexpr int kSide = sizeof(T) > 8   ? 1
+                      : sizeof(T) < 4 ? 16 / sizeof(T)
+                                      : hn::MaxLanes(hn::ScalableTag<T>());
+
+template <int side, class T> HWY_INLINE void transpose_square(const T* x, int64_t from, T* y, int64_t to) {
+  const hn::CappedTag<T, side> d;
+  hn::Vec<decltype(d)> square[side];
+#pragma GCC unroll 16
+  for (int j = 0; j < side; ++j) square[j] = hn::LoadU(d, x + j * from);
+  if constexpr (sizeof(T) < 4) {
+    // The first half of the rows and the second shuffled into each other, so often that each has been first.
+    for (int step = 1; step < side; step *= 2) {
+      hn::Vec<decltype(d)> next[side];
+#pragma GCC unroll 16
+      for (int j = 0; j < side / 2; ++j) {
+        next[2 * j] = hn::InterleaveLower(d, square[j], square[j + side / 2]);
+        next[2 * j + 1] = hn::InterleaveUpper(d, square[j], square[j + side / 2]);
+      }
+#pragma GCC unroll 16
+      for (int j = 0; j < side; ++j) square[j] = next[j];
+    }
+  } else {
+    tidu::HWY_NAMESPACE::transpose(d, square);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < side; ++i) hn::StoreU(square[i], d, y + i * to);
+}
+#endif
+
+// y[i, j] = x[j, i], row strides `from` and `to`, elements of a row being neighbours on both sides; what
+// squares leave at the edges in smaller ones.
+template <int side, class T>
+void transpose(const T* x, int64_t from, T* y, int64_t to, int64_t rows, int64_t columns) {
+  if constexpr (side == 1 || side * sizeof(T) < 16) {
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < columns; ++j) y[i * to + j] = x[j * from + i];
+    }
+  } else {
+    const int64_t whole_rows = rows - rows % side, whole_columns = columns - columns % side;
+    for (int64_t i = 0; i < whole_rows; i += side) {
+      for (int64_t j = 0; j < whole_columns; j += side)
+        transpose_square<side>(x + j * from + i, from, y + i * to + j, to);
+    }
+    if (whole_columns < columns)
+      transpose<side / 2>(x + whole_columns * from, from, y + whole_columns, to, whole_rows,
+                          columns - whole_columns);
+    if (whole_rows < rows)
+      transpose<side / 2>(x + whole_rows, from, y + whole_rows * to, to, rows - whole_rows, columns);
+  }
+}
 
 template <class T> void copy_row(const T* x, int64_t from, T* y, int64_t to, int64_t n) {
   if (from == 1 && to == 1) {
@@ -16,57 +85,17 @@ template <class T> void copy_row(const T* x, int64_t from, T* y, int64_t to, int
   } else if (from == 0 && to == 1) {
     std::fill_n(y, n, *x);
   } else {
-    for (int64_t i = 0; i < n; ++i) y[i * to] = x[i * from];
-  }
-}
-
-// Squares of elements of 4 or 8 bytes: rows become columns in registers.
-using Quad [[gnu::vector_size(16), gnu::aligned(4), gnu::may_alias]] = uint32_t;
-
-inline void transpose_square(const uint32_t* x, int64_t from, uint32_t* y, int64_t to) {
-  Quad row[4];
-  for (int i = 0; i < 4; ++i) row[i] = *reinterpret_cast<const Quad*>(x + i * from);
-  const Quad low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
-             high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
-             low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5),
-             high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-  *reinterpret_cast<Quad*>(y) = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
-  *reinterpret_cast<Quad*>(y + to) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
-  *reinterpret_cast<Quad*>(y + 2 * to) = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
-  *reinterpret_cast<Quad*>(y + 3 * to) = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
-}
-
-using Pair [[gnu::vector_size(16), gnu::aligned(8), gnu::may_alias]] = uint64_t;
-
-inline void transpose_square(const uint64_t* x, int64_t from, uint64_t* y, int64_t to) {
-  const Pair a = *reinterpret_cast<const Pair*>(x), b = *reinterpret_cast<const Pair*>(x + from);
-  *reinterpret_cast<Pair*>(y) = __builtin_shufflevector(a, b, 0, 2);
-  *reinterpret_cast<Pair*>(y + to) = __builtin_shufflevector(a, b, 1, 3);
-}
-
-// y[i, j] = x[j, i], row strides `from` and `to`, elements of a row being neighbours on both sides. In
-// squares of a cache line each way, so that every line fetched is used whole; those of the block to the
-// right, which comes next in loops over blocks and lies too far apart to be foreseen, are fetched ahead.
-template <class T> void transpose(const T* x, int64_t from, T* y, int64_t to, int64_t rows, int64_t columns) {
-  constexpr int64_t side = 64 / sizeof(T);
-  for (int64_t i0 = 0; i0 < rows; i0 += side) {
-    const int64_t i1 = std::min(i0 + side, rows);
-    for (int64_t j0 = 0; j0 < columns; j0 += side) {
-      const int64_t j1 = std::min(j0 + side, columns);
-      for (int64_t j = j0; j < j1; ++j) __builtin_prefetch(x + (columns + j) * from + i0);
-      int64_t i2 = i0, j2 = j0;  // up to these, rows become columns in registers
-      if constexpr (sizeof(T) == 4 || sizeof(T) == 8) {
-        constexpr int64_t step = 16 / sizeof(T);
-        i2 = i1 - (i1 - i0) % step, j2 = j1 - (j1 - j0) % step;
-        for (int64_t i = i0; i < i2; i += step) {
-          for (int64_t j = j0; j < j2; j += step)
-            transpose_square(x + j * from + i, from, y + i * to + j, to);
-        }
-      }
-      for (int64_t i = i0; i < i1; ++i) {
-        for (int64_t j = i < i2 ? j2 : j0; j < j1; ++j) y[i * to + j] = x[j * from + i];
-      }
+    const auto copy = [&](auto step) {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) y[i] = x[i * step];
+    };
+    switch (to == 1 ? from : 0) {  // steps that are constants become shuffles of vectors
+      case -1: return copy(std::integral_constant<int64_t, -1>());
+      case 2: return copy(std::integral_constant<int64_t, 2>());
+      case 3: return copy(std::integral_constant<int64_t, 3>());
+      case 4: return copy(std::integral_constant<int64_t, 4>());
     }
+    for (int64_t i = 0; i < n; ++i) y[i * to] = x[i * from];
   }
 }
 
@@ -77,8 +106,8 @@ void copy_block(const void* source, BlockStrides from, void* destination, BlockS
   T* y = static_cast<T*>(destination);
   if (columns == 0) return;
   if (rows > 1 && columns > 1 && from.column != 0 && from.row != 0) {
-    if (to.column == 1 && from.row == 1) return transpose(x, from.column, y, to.row, rows, columns);
-    if (to.row == 1 && from.column == 1) return transpose(x, from.row, y, to.column, columns, rows);
+    if (to.column == 1 && from.row == 1) return transpose<kSide<T>>(x, from.column, y, to.row, rows, columns);
+    if (to.row == 1 && from.column == 1) return transpose<kSide<T>>(x, from.row, y, to.column, columns, rows);
   }
   if (to.row == 1 && to.column != 1 && rows > columns) {
     for (int64_t j = 0; j < columns; ++j)
@@ -112,9 +141,7 @@ void copy_block(const void* source, BlockStrides from, void* destination, BlockS
     copy_row(x + i * from.row, from.column, y + i * to.row, to.column, columns);
 }
 
-}  // namespace
-
-CopyBlockFunction copy_block_function(size_t element_size) {
+CopyBlockFunction find_copy_block(size_t element_size) {
   switch (element_size) {
     case 1: return copy_block<uint8_t>;
     case 2: return copy_block<uint16_t>;
@@ -124,4 +151,19 @@ CopyBlockFunction copy_block_function(size_t element_size) {
   }
 }
 
+}  // namespace
+}  // namespace tidu::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tidu::cpu {
+namespace {
+HWY_EXPORT(find_copy_block);
+}
+
+CopyBlockFunction copy_block_function(size_t element_size) {
+  return HWY_DYNAMIC_DISPATCH(find_copy_block)(element_size);
+}
+
 }  // namespace tidu::cpu
+#endif

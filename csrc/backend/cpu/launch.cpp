@@ -16,19 +16,32 @@ namespace {
 constexpr int kMaxOperands = 4;
 constexpr int64_t kTile = 1024;  // elements; the tiles of four operands of 8 bytes fill most of an L1 cache
 constexpr int64_t kRow = 32;     // elements of a row that are worth a call
-constexpr int64_t kNarrow = 16;  // rows of a tile that meets a transposed operand, of which they are lines
+
+// Of a block that meets a transposed operand, of which its rows are lines.
+struct SquareSize {
+  int64_t elements, rows;
+};
+constexpr SquareSize kCopies{1 << 14, 128};
+constexpr int64_t kPackBytes = 1 << 14,
+                  kMostPacked = 1 << 12;  // that make one operand a tile's, and elements
+
+SquareSize tile_square(int64_t element_size) {
+  return {std::min(kMostPacked, kPackBytes / element_size), element_size <= 4 ? 64 : 32};
+}
 
 // The shape that all operands share, with its dimensions merged where every operand's layout allows and
-// ordered so that the output is written along memory.
+// ordered so that few operands are read or written across memory: along the output's, unless several inputs
+// lie one way and it another.
 class Loop {
  public:
   // Strides of each operand, those of the output last.
-  Loop(const Shape& shape, std::span<const Strides* const> strides)
-      : operands_(static_cast<int>(strides.size())) {
+  Loop(const Shape& shape, std::span<const Strides* const> strides, SquareSize square)
+      : operands_(static_cast<int>(strides.size())), square_(square) {
     int order[kMaxRank];
     std::iota(order, order + shape.size(), 0);
     // By insertion: stable, and without the memory that std::stable_sort takes.
-    const auto stride = [&](int k) { return std::abs((*strides.back())[order[k]]); };
+    const Strides& leader = leads_first(shape, strides) ? *strides.front() : *strides.back();
+    const auto stride = [&](int k) { return std::abs(leader[order[k]]); };
     for (int i = 1; i < shape.size(); ++i) {
       for (int k = i; k > 0 && stride(k - 1) < stride(k); --k) std::swap(order[k - 1], order[k]);
     }
@@ -77,6 +90,28 @@ class Loop {
   }
 
  private:
+  // The axis along which an operand's elements are nearest to each other; -1 where all are one.
+  static int nearest_axis(const Shape& shape, const Strides& strides) {
+    int nearest = -1;
+    for (int axis = 0; axis < shape.size(); ++axis) {
+      if (shape[axis] == 1 || strides[axis] == 0) continue;
+      if (nearest < 0 || std::abs(strides[axis]) <= std::abs(strides[nearest])) nearest = axis;
+    }
+    return nearest;
+  }
+  // Whether all inputs but single elements, at least two, lie as the first does, and the output does not.
+  static bool leads_first(const Shape& shape, std::span<const Strides* const> strides) {
+    const int axis = nearest_axis(shape, *strides.front());
+    if (strides.size() < 3 || axis < 0 || axis == nearest_axis(shape, *strides.back())) return false;
+    int same = 0;
+    for (const Strides* const operand : strides.first(strides.size() - 1)) {
+      const int here = nearest_axis(shape, *operand);
+      if (here >= 0 && here != axis) return false;
+      same += here == axis;
+    }
+    return same > 1;
+  }
+
   static bool merges(const Loop& loop, std::span<const Strides* const> strides, int axis, int64_t extent) {
     for (int k = 0; k < loop.operands_; ++k) {
       if (loop.stride_[k][loop.rank_ - 1] != (*strides[k])[axis] * extent) return false;
@@ -98,15 +133,31 @@ class Loop {
     }
   }
 
-  // Where few elements lie in the last two axes, a block has its rows along the longest of the others: what
-  // is asked for each block takes longer than so few elements.
+  // A block has its rows along the axis that is the nearest of an operand to which the columns are not.
+  // Where few elements lie in the last two axes, they are along the longest of the others: what is asked for
+  // each block takes longer than so few elements.
   void choose_rows() {
-    const int64_t few = kTile / 8;
-    if (rank_ < 3 || extent_[rank_ - 2] * extent_[rank_ - 1] >= few) return;
+    if (rank_ < 3) return;
+    int64_t few = kTile / 8;
+    for (int k = operands_; k-- > 0;) {
+      const int64_t* const of_axes = stride_[k];
+      const auto is_nearer = [&](int a, int b) {
+        return of_axes[a] != 0 && (of_axes[b] == 0 || std::abs(of_axes[a]) < std::abs(of_axes[b]));
+      };
+      int nearest = rank_ - 1;
+      for (int axis = rank_ - 1; axis-- > 0;) {
+        if (is_nearer(axis, nearest)) nearest = axis;
+      }
+      if (nearest < rank_ - 2 && extent_[nearest] >= 8) return move_to_rows(nearest);
+      if (nearest == rank_ - 2) few = kTile / 16;  // which take longer, too
+    }
+    if (extent_[rank_ - 2] * extent_[rank_ - 1] >= few) return;
     const auto longest = static_cast<int>(std::max_element(extent_, extent_ + rank_ - 2) - extent_);
-    if (extent_[longest] <= extent_[rank_ - 2]) return;
+    if (extent_[longest] > extent_[rank_ - 2]) move_to_rows(longest);
+  }
+  void move_to_rows(int axis) {
     const auto move = [&](int64_t* of_axes) {
-      std::rotate(of_axes + longest, of_axes + longest + 1, of_axes + rank_ - 1);
+      std::rotate(of_axes + axis, of_axes + axis + 1, of_axes + rank_ - 1);
     };
     move(extent_);
     for (int k = 0; k < operands_; ++k) move(stride_[k]);
@@ -121,8 +172,8 @@ class Loop {
       transposed |= std::abs(by_row) < std::abs(by_column) && std::abs(by_column) > 1;
     }
     if (transposed && rows > 1) {
-      block_rows_ = std::min(rows, std::max(kNarrow, kTile / columns));
-      block_columns_ = std::min(columns, kTile / block_rows_);
+      block_rows_ = std::min(rows, std::max(square_.rows, square_.elements / columns));
+      block_columns_ = std::min(columns, square_.elements / block_rows_);
     } else {
       block_columns_ = std::min(columns, kTile);
       block_rows_ = std::min(rows, kTile / block_columns_);
@@ -134,6 +185,7 @@ class Loop {
   }
 
   int operands_;
+  SquareSize square_;
   int rank_ = 0;
   bool swapped_ = false;
   int64_t extent_[kMaxRank + 2];
@@ -214,8 +266,8 @@ class OperandBlock {
   const char* last_ = nullptr;
   int64_t last_rows_ = 0, last_columns_ = 0;
   const void* ready_ = nullptr;
-  alignas(64) char packed_[kTile * 16];
-  alignas(64) float computed_[kTile];
+  alignas(64) char packed_[kPackBytes];
+  alignas(64) float computed_[kMostPacked];
 };
 
 }  // namespace
@@ -225,8 +277,13 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
   if (output.numel() == 0) return;
   const size_t operands = inputs.size() + 1;
   const Strides* strides[kMaxOperands];
-  for (size_t k = 0; k < operands; ++k) strides[k] = &(k + 1 < operands ? inputs[k] : output).strides();
-  const Loop loop(output.shape(), {strides, operands});
+  int64_t largest = 4;  // what 16 bits are widened to
+  for (size_t k = 0; k < operands; ++k) {
+    const Tensor& operand = k + 1 < operands ? inputs[k] : output;
+    strides[k] = &operand.strides();
+    largest = std::max(largest, static_cast<int64_t>(size_of(operand.dtype())));
+  }
+  const Loop loop(output.shape(), {strides, operands}, tile_square(largest));
   const int count = static_cast<int>(inputs.size());
   for_blocks(loop, [&](int64_t begin, int64_t end) {
     OperandBlock out(output, loop.strides(count), widen);
@@ -239,17 +296,20 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
       const void* pointers[kMaxOperands];
       pointers[count] = parameters;
       // Where a row is worth a call, none but operands that lie across are copied.
-      if (columns >= kRow && out.has_rows() && !out.is_dense(rows, columns)) {
+      if (columns >= kRow && !out.is_dense(rows, columns)) {
         const void* packed[kMaxOperands];
         for (int k = 0; k < count; ++k)
           packed[k] = in[k].has_rows() ? nullptr : in[k].read(offsets[k], rows, columns);
+        char* const whole =
+            out.has_rows() ? nullptr : static_cast<char*>(out.place(offsets[count], rows, columns));
         for (int64_t row = 0; row < rows; ++row) {
           for (int k = 0; k < count; ++k) {
             pointers[k] = packed[k] ? static_cast<const char*>(packed[k]) + row * columns * in[k].size()
                                     : in[k].row(offsets[k], row);
           }
-          tile(pointers, out.row(offsets[count], row), columns);
+          tile(pointers, whole ? whole + row * columns * out.size() : out.row(offsets[count], row), columns);
         }
+        if (whole) out.finish(offsets[count], rows, columns);
         continue;
       }
       for (int k = 0; k < count; ++k) pointers[k] = in[k].read(offsets[k], rows, columns);
@@ -271,7 +331,7 @@ void copy_elements(const Tensor& source, const Tensor& destination) {
 void copy_elements(const Tensor& source, void* destination, const Strides& strides) {
   if (source.numel() == 0) return;
   const Strides* const of_both[] = {&source.strides(), &strides};
-  const Loop loop(source.shape(), of_both);
+  const Loop loop(source.shape(), of_both, kCopies);
   const int64_t size = static_cast<int64_t>(size_of(source.dtype()));
   const CopyBlockFunction copy = copy_block_function(static_cast<size_t>(size));
   const char* from = static_cast<const char*>(source.raw_data());
