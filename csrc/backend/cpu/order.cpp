@@ -182,8 +182,42 @@ template <class Word> int64_t place_of(Word word) {
   return static_cast<int64_t>(word & ((Word{1} << kPlaceBits<Word>)-1));
 }
 
+// Whether vectors of 4-byte elements are sorted slowly: AMD's AVX-512 takes long to compress them into
+// memory.
+bool compresses_slowly() {
+#if HWY_ARCH_X86
+  static const bool is_slow = __builtin_cpu_supports("avx512f") && __builtin_cpu_is("amd");
+  return is_slow;
+#else
+  return false;
+#endif
+}
+// Whether rows of so many keys are sorted by digits, for which there is another buffer.
+template <class Key> bool takes_digits(int64_t n) {
+  constexpr int64_t kFew = 256;
+  return sizeof(Key) == 4 && n >= kFew && compresses_slowly();
+}
+
+// By a byte after the other, from the lowest, but those that all have in common.
+template <class Key> void sort_by_digits(Key* keys, Key* other, int64_t n) {
+  std::array<std::array<int64_t, 256>, sizeof(Key)> places{};
+  const auto digit = [](Key key, size_t d) { return static_cast<size_t>(key >> (8 * d)) % 256; };
+  for (int64_t i = 0; i < n; ++i) {
+    for (size_t d = 0; d < sizeof(Key); ++d) ++places[d][digit(keys[i], d)];
+  }
+  Key *from = keys, *to = other;
+  for (size_t d = 0; d < sizeof(Key); ++d) {
+    if (places[d][digit(from[0], d)] == n) continue;
+    int64_t before = 0;
+    for (int64_t& place : places[d]) before += std::exchange(place, before);
+    for (int64_t i = 0; i < n; ++i) to[places[d][digit(from[i], d)]++] = from[i];
+    std::swap(from, to);
+  }
+  if (from != keys) std::copy_n(from, n, keys);
+}
+
 // Sorts keys that lie where the elements will.
-template <class Key> void sort_keys(Key* keys, int64_t n, std::optional<hwy::Sorter>& sorter) {
+template <class Key> void sort_keys(Key* keys, Key* other, int64_t n, std::optional<hwy::Sorter>& sorter) {
   constexpr int64_t kFew = 48;
   if (n <= kFew) {
     Key other[kFew];
@@ -194,6 +228,8 @@ template <class Key> void sort_keys(Key* keys, int64_t n, std::optional<hwy::Sor
     for (int64_t i = 0; i < n; ++i) ++counts[keys[i]];
     for (size_t value = 0; value < counts.size(); ++value)
       keys = std::fill_n(keys, counts[value], static_cast<Key>(value));
+  } else if (takes_digits<Key>(n)) {
+    sort_by_digits(keys, other, n);
   } else {
     if (!sorter) sorter.emplace();
     (*sorter)(keys, static_cast<size_t>(n), hwy::SortAscending());
@@ -201,19 +237,27 @@ template <class Key> void sort_keys(Key* keys, int64_t n, std::optional<hwy::Sor
 }
 
 template <class T>
-bool sort_plain(const OrderKey<T>* x, OrderKey<T>* y, int64_t rows, int64_t n, bool descending) {
+bool sort_plain(const Tensor& x, const Tensor& y, int64_t rows, int64_t n, bool descending,
+                Workspace& workspace) {
   std::atomic<bool> plain = true;
   const PlainKeyFunctions functions = plain_key_functions(dtype_of<T>);
-  parallel_ranges(rows, std::max<int64_t>(1, kGrain / n), rows * n, [&](int64_t begin, int64_t end) {
-    OrderKey<T>* const keys = y + begin * n;
+  const int64_t together = std::max<int64_t>(1, kGrain / n), tasks = (rows + together - 1) / together,
+                room = takes_digits<OrderKey<T>>(n) ? n : 0;
+  auto* const rooms = workspace.take<OrderKey<T>>(most_at_once(tasks) * room);
+  if (workspace.counts()) return false;
+  const auto* const from = static_cast<const OrderKey<T>*>(x.raw_data());
+  auto* const to = static_cast<OrderKey<T>*>(y.raw_data());
+  parallel_with_rooms(tasks, rows * n, [&](int64_t task, int64_t own) {
+    const int64_t begin = task * together, end = std::min(begin + together, rows);
+    OrderKey<T>* const keys = to + begin * n;
     const int64_t count = (end - begin) * n;
-    if (!plain || !functions.to_keys(x + begin * n, keys, count, descending)) {
+    if (!plain || !functions.to_keys(from + begin * n, keys, count, descending)) {
       plain = false;
       return;
     }
     std::optional<hwy::Sorter> sorter;  // has memory of its own
     for (int64_t row = sort_together(keys, end - begin, n); row < end - begin; ++row)
-      sort_keys(keys + row * n, n, sorter);
+      sort_keys(keys + row * n, rooms + own * room, n, sorter);
     functions.to_elements(keys, count, descending);
   });
   return plain;
@@ -226,9 +270,9 @@ void sort(const Call& call, Workspace& workspace) {
   const int64_t n = x.size(-1), rows = x.numel() / n;
   const bool descending = call.attrs.as<SortRowsAttrs>().descending;
   visit_dtype(x.dtype(), [&]<class T>() {
-    if (!workspace.counts() && sort_plain<T>(static_cast<const OrderKey<T>*>(x.raw_data()),
-                                             static_cast<OrderKey<T>*>(y.raw_data()), rows, n, descending))
-      return;
+    const int64_t taken = workspace.taken();
+    if (sort_plain<T>(x, y, rows, n, descending, workspace)) return;
+    workspace.give_back(taken);
     order_rows<T>(x, rows, n, n, descending, workspace, [&](int64_t row, const auto* words) {
       const T* const from = static_cast<const T*>(x.raw_data()) + row * n;
       T* const to = static_cast<T*>(y.raw_data()) + row * n;
