@@ -49,33 +49,45 @@ void random_uniform(const Call& call) {
 void random_normal(const Call& call) { draw(call, random_functions().normal32, random_functions().normal64); }
 
 // Places in the order of their bits, those of equal bits in their own. As bits are spread evenly, buckets of
-// their upper ones hold about one element each, and nobody is inserted far away.
+// their upper ones hold about one element each, and nobody is inserted far away. First they go to parts of so
+// many buckets that caches near by hold one.
 void random_permutation(const Call& call, Workspace& workspace) {
+  constexpr int kMostLow = 10;
   const Tensor& y = call.outputs[0];
   const int64_t n = y.numel();
   struct Drawn {
     uint64_t bits;
     int64_t place;
   };
-  const int width = std::bit_width(static_cast<uint64_t>(n));
-  const int64_t buckets = int64_t{1} << width;
+  const int width = std::bit_width(static_cast<uint64_t>(n)), low = std::min(width, kMostLow),
+            high = width - low;
+  const int64_t parts = int64_t{1} << high;
   uint64_t* const bits = workspace.take<uint64_t>(n);
   Drawn* const drawn = workspace.take<Drawn>(n);
-  int64_t* const next = workspace.take<int64_t>(buckets);
+  int64_t* const ends = workspace.take<int64_t>(parts + 1);
   if (workspace.counts() || n == 0) return;
   fill(random_functions().bits64, call, bits, n);
-  std::fill_n(next, buckets, int64_t{0});
-  const auto bucket = [&](int64_t i) { return static_cast<size_t>(bits[i] >> (64 - width)); };
-  for (int64_t i = 0; i < n; ++i) ++next[bucket(i)];
-  std::exclusive_scan(next, next + buckets, next, int64_t{0});
-  for (int64_t i = 0; i < n; ++i) drawn[next[bucket(i)]++] = {bits[i], i};
-  for (int64_t i = 1; i < n; ++i) {
-    const Drawn here = drawn[i];
-    int64_t k = i;
-    for (; k > 0 && here.bits < drawn[k - 1].bits; --k) drawn[k] = drawn[k - 1];
-    drawn[k] = here;
-  }
-  std::transform(drawn, drawn + n, y.data<int64_t>(), [](const Drawn& x) { return x.place; });
+  const auto part_of = [&](uint64_t word) { return high == 0 ? 0 : word >> (64 - high); };
+  std::fill_n(ends, parts + 1, int64_t{0});
+  for (int64_t i = 0; i < n; ++i) ++ends[part_of(bits[i]) + 1];
+  std::partial_sum(ends, ends + parts + 1, ends);
+  for (int64_t i = 0; i < n; ++i) drawn[ends[part_of(bits[i])]++] = {bits[i], i};
+  int64_t* const places = y.data<int64_t>();
+  parallel_for(parts, 2 * n, [&](int64_t part) {
+    const int64_t begin = part == 0 ? 0 : ends[part - 1], end = ends[part];
+    int64_t next[1 << kMostLow] = {};
+    const auto bucket = [&](int64_t i) { return drawn[i].bits >> (64 - width) & ((uint64_t{1} << low) - 1); };
+    for (int64_t i = begin; i < end; ++i) ++next[bucket(i)];
+    std::exclusive_scan(next, next + (1 << low), next, begin);
+    for (int64_t i = begin; i < end; ++i) places[next[bucket(i)]++] = i;
+    for (int64_t i = begin + 1; i < end; ++i) {
+      const int64_t here = places[i];
+      int64_t k = i;
+      for (; k > begin && drawn[here].bits < drawn[places[k - 1]].bits; --k) places[k] = places[k - 1];
+      places[k] = here;
+    }
+    std::transform(places + begin, places + end, places + begin, [&](int64_t i) { return drawn[i].place; });
+  });
 }
 
 }  // namespace
