@@ -50,6 +50,14 @@ void add_along(const Shape& shape, int axis, int64_t stride, int64_t* offsets) {
   }
 }
 
+// Names the first of the indices that are beyond the extent.
+[[noreturn]] void fail_outside(const Call& call, const int64_t* index, int axis, int64_t extent) {
+  int64_t i = 0;
+  while (index[i] >= -extent && index[i] < extent) ++i;
+  fail<IndexError>("[", call.primitive.name, "] index ", index[i], " at position ", i,
+                   " is out of range for extent ", extent, " of axis ", axis, ": ", describe(call.inputs[0]));
+}
+
 // Where the points that a call's index tensors name, in their row-major order, lie in x and among the picked
 // elements, and what axes there are beside them.
 class Points {
@@ -123,12 +131,7 @@ class Points {
       }
       if (outside) wrong = true;
     });
-    if (!wrong) return;
-    int64_t i = 0;
-    while (index[i] >= -extent && index[i] < extent) ++i;
-    fail<IndexError>("[", call.primitive.name, "] index ", index[i], " at position ", i,
-                     " is out of range for extent ", extent, " of axis ", axis, ": ",
-                     describe(call.inputs[0]));
+    if (wrong) fail_outside(call, index, axis, extent);
   }
 
   void add_rest(const Axis& axis) {
@@ -205,8 +208,36 @@ void copy_line(const Word* from, int64_t from_step, Word* to, int64_t to_step, i
   }
 }
 
+// Elements of a vector: some indices are looked at, then followed, while they are in a cache.
+void gather_elements(const Call& call) {
+  constexpr int64_t kTogether = 1024;
+  const Tensor& x = call.inputs[0];
+  const int64_t extent = x.size(0), stride = x.strides()[0];
+  const auto* const index = static_cast<const int64_t*>(call.inputs[1].raw_data());
+  std::atomic<bool> wrong = false;
+  visit_words(x.dtype(), [&]<class Word>() {
+    const Word* const from = static_cast<const Word*>(x.raw_data());
+    Word* const to = static_cast<Word*>(call.outputs[0].raw_data());
+    parallel_elements(call.inputs[1].numel(), [&](int64_t begin, int64_t end) {
+      for (int64_t last; begin < end; begin = last) {
+        last = std::min(begin + kTogether, end);
+        bool outside = false;
+        for (int64_t i = begin; i < last; ++i)
+          outside |= static_cast<uint64_t>(index[i]) + static_cast<uint64_t>(extent) >=
+                     2 * static_cast<uint64_t>(extent);
+        if (outside) return static_cast<void>(wrong = true);
+        for (int64_t i = begin; i < last; ++i)
+          to[i] = from[(index[i] < 0 ? index[i] + extent : index[i]) * stride];
+      }
+    });
+  });
+  if (wrong) fail_outside(call, index, 0, extent);
+}
+
 void gather(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
+  if (x.ndim() == 1 && call.inputs.size() == 2 && call.inputs[1].is_contiguous())
+    return workspace.counts() ? void() : gather_elements(call);
   if (workspace.counts() && Points::are_few(call, 1)) return;
   const Points points(call, 1, x, y, workspace);
   if (y.numel() == 0 || workspace.counts()) return;
@@ -365,6 +396,31 @@ int64_t count_ones(const uint8_t* p, int64_t n) {
   return count;
 }
 
+// Writes the places of the ones, the first byte being at `at`, behind the `found` that are there; there will
+// be `last`.
+int64_t put_ones(const uint8_t* p, int64_t n, int64_t at, int64_t* places, int64_t found, int64_t last) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t word;
+    std::memcpy(&word, p + i, 8);
+    if (word == 0) continue;
+    if (last - found >= 8) {  // without branches that nobody can foresee
+      int64_t* place = places + found;
+      for (int64_t k = 0; k < 8; ++k) {
+        *place = at + i + k;
+        place += p[i + k];
+      }
+      found = place - places;
+    } else {
+      for (; word != 0; word &= word - 1) places[found++] = at + i + std::countr_zero(word) / 8;
+    }
+  }
+  for (; i < n; ++i) {
+    if (p[i] != 0) places[found++] = at + i;
+  }
+  return found;
+}
+
 void nonzero(const Call& call, Workspace& workspace) {
   const Tensor mask = row_major(call.inputs[0], workspace);
   const Tensor& y = call.outputs[0];
@@ -385,44 +441,20 @@ void nonzero(const Call& call, Workspace& workspace) {
     fail<ValueError>("[nonzero] ", describe(mask), " has ", before[blocks], " true elements, not ", count);
   if (rank == 0) return;
   int64_t* const to = static_cast<int64_t*>(y.raw_data());
+  int64_t* const along = to + (rank - 1) * count;
   const int64_t row = mask.size(-1);
   parallel_elements(n, [&](int64_t begin, int64_t end) {
-    int64_t* place = to + before[begin / kGrain];
+    int64_t found = before[begin / kGrain], at[kMaxRank];
+    const int64_t last = before[(end + kGrain - 1) / kGrain];
     int64_t row_begin = begin - begin % row;
-    int64_t at[kMaxRank];
-    const auto find_row = [&] {
-      int64_t number = row_begin / row;
-      for (int d = rank - 2; d >= 0; --d) {
-        at[d] = number % mask.size(d);
-        number /= mask.size(d);
-      }
-    };
-    find_row();
-    const auto put_point = [&](int64_t i) {
-      if (i - row_begin >= row) {
-        row_begin = i - i % row;
-        find_row();
-      }
-      for (int d = 0; d + 1 < rank; ++d) place[d * count] = at[d];
-      place[(rank - 1) * count] = i - row_begin;
-      ++place;
-    };
-    int64_t i = begin;
-    const int64_t* const last = to + before[(end + kGrain - 1) / kGrain];
-    for (; i + 8 <= end; i += 8) {
-      uint64_t word;
-      std::memcpy(&word, p + i, 8);
-      if (rank == 1 && word != 0 && last - place >= 8) {  // without branches that nobody can foresee
-        for (int64_t k = 0; k < 8; ++k) {
-          *place = i + k;
-          place += p[i + k];
-        }
-        continue;
-      }
-      for (; word != 0; word &= word - 1) put_point(i + std::countr_zero(word) / 8);
-    }
-    for (; i < end; ++i) {
-      if (p[i] != 0) put_point(i);
+    for (int64_t number = begin / row, d = rank - 1; d-- > 0; number /= mask.size(static_cast<int>(d)))
+      at[d] = number % mask.size(static_cast<int>(d));
+    while (begin < end) {
+      const int64_t row_end = std::min(end, row_begin + row), first = found;
+      found = put_ones(p + begin, row_end - begin, begin - row_begin, along, found, last);
+      for (int d = 0; d + 1 < rank; ++d) std::fill_n(to + d * count + first, found - first, at[d]);
+      begin = row_begin = row_end;
+      for (int d = rank - 1; d-- > 0 && ++at[d] == mask.size(d);) at[d] = 0;
     }
   });
 }
