@@ -74,6 +74,53 @@ void check_numbers(const Tensor& x, const char* op) {
 
 }  // namespace
 
+namespace {
+
+// minimum(high, maximum(low, x)) of elements in a row and numbers that need no other dtype: where the first
+// is written, the second follows while it is in a cache.
+std::optional<Tensor> between_numbers(const Tensor& x, const std::optional<Operand>& low,
+                                      const std::optional<Operand>& high) {
+  const auto is_number = [&](const std::optional<Operand>& bound) {
+    return bound && !bound->tensor() && !bound->later() &&
+           bound->scalar().kind <= (is_floating(x.dtype()) ? Kind::floating : Kind::unsigned_integer);
+  };
+  if (!is_number(low) || !is_number(high) || is_narrow(x.dtype()) || x.numel() == 0 || !x.is_contiguous() ||
+      !handful::can_be_elements(x, x.dtype(), x.shape()))
+    return std::nullopt;
+  const Tensor result = Tensor::empty(x.shape(), x.dtype());
+  visit_dtype(x.dtype(), [&]<class T>() {
+    if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
+      constexpr int64_t kTogether = 1024;
+      T lows[kTogether], highs[kTogether];
+      const auto number = [](const Scalar& bound) {
+        if constexpr (std::is_floating_point_v<T>) return static_cast<T>(bound.to_double());
+        return static_cast<T>(bound.kind == Kind::unsigned_integer ? bound.natural : bound.integer);
+      };
+      std::fill_n(lows, kTogether, number(low->scalar()));
+      std::fill_n(highs, kTogether, number(high->scalar()));
+      const T* const from = x.data<T>();
+      T* const to = result.data<T>();
+      const auto body = [&](int64_t begin, int64_t end) {
+        for (; begin < end; begin += kTogether) {
+          const int64_t size = std::min(kTogether, end - begin);
+          const void *const of_x[] = {lows, from + begin}, *const of_result[] = {highs, to + begin};
+          handful::tile<primitives::maximum, T>()(of_x, to + begin, size);
+          handful::tile<primitives::minimum, T>()(of_result, to + begin, size);
+        }
+      };
+      handful::over_elements(
+          x.numel(),
+          [](const void* context, int64_t begin, int64_t end) {
+            (*static_cast<const decltype(body)*>(context))(begin, end);
+          },
+          &body);
+    }
+  });
+  return result;
+}
+
+}  // namespace
+
 Tensor clip(const Tensor& x, const std::optional<Operand>& low, const std::optional<Operand>& high) {
   const auto nan_or = [](const Operand& bound, const Tensor& beyond) {
     if (!bound.tensor()) return std::isnan(bound.scalar().to_double()) ? ones_like(beyond) : beyond;
@@ -89,11 +136,7 @@ Tensor clip(const Tensor& x, const std::optional<Operand>& low, const std::optio
   };
   if ((low || high) && x.dtype() != DType::bool_ && !is_complex(x.dtype()) && !is_seen(x) && is_plain(low) &&
       is_plain(high)) {
-    const auto is_number = [](const std::optional<Operand>& bound) { return bound && !bound->tensor(); };
-    if (is_floating(x.dtype()) && is_number(low) && is_number(high)) {
-      const double least = low->scalar().to_double(), largest = high->scalar().to_double();
-      return pointwise([&](const auto& y) { return minimum(largest, maximum(least, y)); }, x);
-    }
+    if (const auto result = between_numbers(x, low, high)) return *result;
     const Tensor above = low ? maximum(*low, x) : x;
     return high ? minimum(*high, above) : above;
   }

@@ -1,5 +1,7 @@
 """Sizes beside those at which the kernels cut their work: vectors, tiles, blocks, tasks of threads."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tidu as td
@@ -105,6 +107,67 @@ def test_elements(name, rng):
         close(f(td.tensor(a), td.tensor(b)), want, UNITS[td.float64], 8, f"{n}")
         apart = td.tensor(np.stack([b, b], 1).reshape(-1))[::2]
         close(f(td.tensor(a[::-1].copy())[::-1], apart), want, UNITS[td.float64], 8, f"views of {n}")
+
+
+@pytest.mark.parametrize("share", [0, 0.02, 0.5, 1])
+def test_nonzero(share, rng):
+    for shape in ((1,), (16385,), (3, 17001), (40000, 2), (33, 1, 1025), (9000, 1), (5, 0, 3)):
+        mask = rng.random(shape) < share
+        for got, want in zip(td.nonzero(td.tensor(mask)), np.nonzero(mask), strict=True):
+            close(got, want, 0, None, f"{shape}")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16", "int32", "float64", "complex128"])
+def test_elements_of_vectors(dtype, rng):
+    x = rng.integers(0, 100, 1000).astype(dtype)
+    for n in LONG:
+        at = rng.integers(-500, 500, n)
+        close(td.tensor(x)[td.tensor(at)], x[at], 0, None, f"{n}")
+        close(td.tensor(x)[::-2][td.tensor(at)], x[::-2][at], 0, None, f"every second, {n}")
+        for wrong in (500, -501, 2**62, -(2**63)):
+            at[n // 2] = wrong
+            with pytest.raises(IndexError, match=f"index {wrong} at position {n // 2} "):
+                td.tensor(x)[::-2][td.tensor(at)]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "uint64", "float16", "float32", "float64"])
+def test_clip(dtype, rng):
+    for n in LONG:
+        x = (rng.integers(0, 100, n) - (20 if dtype[0] != "u" else 0)).astype(dtype)
+        for low, high in ((20, 60), (60, 20), (0, 100)):
+            close(td.clip(td.tensor(x), low, high), np.clip(x, low, high), 0, None, f"{n}")
+            close(td.clip(td.tensor(x)[::2], low, high), np.clip(x[::2], low, high), 0, None, f"{n}")
+
+
+PERMUTED = [(33, 65), (129, 130), (1, 257, 3), (3, 37, 67), (130, 5, 9), (700, 3, 3), (9, 20, 150), (5, 0, 7)]
+PERMUTED += [(17, 3, 65, 2), (2, 33, 4, 35)]
+
+
+@pytest.mark.cpu_only("the cuts of device cpu; test_layouts.py has the layouts of both")
+@pytest.mark.parametrize("dtype", ["bool", "int8", "float16", "float32", "float64", "complex64", "complex128"])
+def test_permuted_axes(dtype, rng):
+    """Copies of elements of every size, and operands all or some of which lie across the result."""
+    for shape in PERMUTED:
+        for axes in itertools.permutations(range(len(shape))):
+            x = rng.integers(0, 100, shape).astype(dtype)
+            other = rng.integers(0, 100, [shape[i] for i in axes]).astype(dtype)
+            want, what = np.transpose(x, axes), f"{shape} by {axes}"
+            a, b = td.permute_dims(td.tensor(x), axes), td.tensor(other)
+            close(td.copy(a), want, 0, None, what)
+            close(td.copy(td.flip(a)), np.flip(want), 0, None, what)
+            close(a == b, want == other, 0, None, what)
+            close(td.where(a == a, a, b), want, 0, None, what)
+            close(td.where(td.permute_dims(td.tensor(x != 3), axes), a, a), want, 0, None, what)
+            target = td.zeros(shape, dtype=a.dtype)
+            td.permute_dims(target, axes)[...] = b
+            close(target, np.transpose(other, np.argsort(axes)), 0, None, what)
+            if dtype in ("bool", "int8"):
+                continue
+            close(a + a, want + want, 0, None, what)
+            close(a - b, want - other, 0, None, what)
+            close(b * 2 - a, other * 2 - want, 0, None, what)
+            if x.ndim == 3:  # one broadcast, one across
+                close(a + b[:, :1], want + other[:, :1], 0, None, what)
 
 
 @pytest.mark.cpu_only("test_cuda_matmul.py has those of device cuda")
