@@ -283,22 +283,35 @@ Tensor block_diag(const Tensors& matrices) {
 
 namespace {
 
-// The places of a triangle of a matrix of ones, row by row; constants of whatever is recorded.
-Tensors places_in(const char* op, Tensor (*triangle)(const Tensor& x, int64_t k), int64_t rows,
-                  int64_t columns, int64_t k, Device device) {
+// The places of a triangle of a matrix, row by row: of each row the columns before or from the one that is k
+// after the diagonal, from the host; constants of whatever is recorded.
+Tensors places_in(const char* op, bool lower, int64_t rows, int64_t columns, int64_t k, Device device) {
   if (rows < 0 || columns < 0)
     fail<ValueError>("[", op, "] a matrix has no ", rows, " rows and ", columns, " columns");
   const VisibleTraces none(nullptr);
-  return nonzero(triangle(ones({rows, columns}, DType::bool_, device), k));
+  Tensor::empty({rows, columns}, DType::bool_, device);  // fails before the loops where there is no room
+  const int64_t shift = std::clamp(k, -rows, columns);
+  const auto border = [&](int64_t row) { return std::clamp(row + shift + lower, int64_t{0}, columns); };
+  int64_t count = 0;
+  for (int64_t row = 0; row < rows; ++row) count += lower ? border(row) : columns - border(row);
+  const Tensor of_row = Tensor::empty({count}, DType::int64),
+               of_column = Tensor::empty({count}, DType::int64);
+  auto *y = static_cast<int64_t*>(of_row.raw_data()), *x = static_cast<int64_t*>(of_column.raw_data());
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t begin = lower ? 0 : border(row), n = (lower ? border(row) : columns) - begin;
+    y = std::fill_n(y, n, row);
+    for (int64_t i = 0; i < n; ++i) *x++ = begin + i;
+  }
+  return {to(of_row, device), to(of_column, device)};
 }
 
 }  // namespace
 
 Tensors tril_indices(int64_t rows, int64_t columns, int64_t k, Device device) {
-  return places_in("tril_indices", linalg::tril, rows, columns, k, device);
+  return places_in("tril_indices", true, rows, columns, k, device);
 }
 Tensors triu_indices(int64_t rows, int64_t columns, int64_t k, Device device) {
-  return places_in("triu_indices", linalg::triu, rows, columns, k, device);
+  return places_in("triu_indices", false, rows, columns, k, device);
 }
 
 Tensors meshgrid(const Tensors& vectors, bool swapped) {
