@@ -80,22 +80,49 @@ void total_lines(const void* input, int64_t stride, int64_t n, int64_t lines, vo
   });
 }
 
+// Lines that are a power of two apart share sets of the cache, which hold fewer of them than are read and
+// written: of these each is so many elements behind the one before.
+constexpr int64_t kBehind = 16;
+
+// Of one line; returns its state.
+template <class Op, class T>
+[[gnu::noinline]] typename Op::State scan_line(const T* x, int64_t n, typename Op::State before,
+                                               typename Op::State state, typename Op::Result* y) {
+  for (int64_t i = 0; i < n; ++i) {
+    state = Op::combine(state, Op::lift(x[i]));
+    y[i] = Op::finish(Op::combine(before, state), {});
+  }
+  return state;
+}
+
 template <class Op, class T>
 void scan_lines(const void* input, int64_t stride, int64_t n, int64_t lines, const void* carried,
                 void* output) {
+  using State = typename Op::State;
+  using Result = typename Op::Result;
   const reduction::Whole whole = {};
   in_eights(lines, [&]<int64_t count>(std::integral_constant<int64_t, count>, int64_t line) {
-    const T* x = static_cast<const T*>(input) + line * stride;
-    auto* y = static_cast<typename Op::Result*>(output) + line * stride;
-    typename Op::State before[count], state[count];
+    const T* const x = static_cast<const T*>(input) + line * stride;
+    Result* const y = static_cast<Result*>(output) + line * stride;
+    State before[count], state[count];
     std::fill_n(state, count, Op::identity());
     for (int64_t l = 0; l < count; ++l)
-      before[l] = carried ? static_cast<const typename Op::State*>(carried)[line + l] : Op::identity();
-    for (int64_t i = 0; i < n; ++i) {
+      before[l] = carried ? static_cast<const State*>(carried)[line + l] : Op::identity();
+    const bool aliases = count > 1 && stride % 512 == 0 && n > 4 * count * kBehind;
+    const int64_t behind = aliases ? kBehind : 0, ahead = (count - 1) * behind, step = stride - behind;
+    for (int64_t l = 0; l < count; ++l)
+      state[l] = scan_line<Op>(x + l * stride, ahead - l * behind, before[l], state[l], y + l * stride);
+    const T* const from = x + ahead;
+    Result* const to = y + ahead;
+    for (int64_t i = 0; i < n - ahead; ++i) {
       for (int64_t l = 0; l < count; ++l) {
-        state[l] = Op::combine(state[l], Op::lift(x[l * stride + i]));
-        y[l * stride + i] = Op::finish(Op::combine(before[l], state[l]), whole);
+        state[l] = Op::combine(state[l], Op::lift(from[l * step + i]));
+        to[l * step + i] = Op::finish(Op::combine(before[l], state[l]), whole);
       }
+    }
+    for (int64_t l = 0; l < count; ++l) {
+      const int64_t at = l * stride + n - l * behind;
+      scan_line<Op>(x + at, l * behind, before[l], state[l], y + at);
     }
   });
 }
