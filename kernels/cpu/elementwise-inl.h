@@ -357,8 +357,24 @@ HWY_INLINE void unary_loop(const Stored<T>* x, void* output, int64_t n, const P&
   }
 }
 
+// In double no square leaves the range.
+HWY_INLINE void write_sizes(const complex<float>* x, float* y, int64_t n) {
+  constexpr float infinity = math::infinity<float>;
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    const double re = x[i].re, im = x[i].im;
+    const bool is_infinite = __builtin_fabsf(x[i].re) == infinity || __builtin_fabsf(x[i].im) == infinity;
+    const auto size = static_cast<float>(__builtin_sqrt(re * re + im * im));
+    y[i] = is_infinite ? infinity : size;
+  }
+}
+
 template <class Function, class T> void unary_tile(const void* const* inputs, void* output, int64_t n) {
-  unary_loop<Function, T>(static_cast<const Stored<T>*>(inputs[0]), output, n);
+  if constexpr (std::is_same_v<typename Function::Tag, Row<"abs">> && std::is_same_v<T, complex<float>>) {
+    write_sizes(static_cast<const T*>(inputs[0]), static_cast<float*>(output), n);
+  } else {
+    unary_loop<Function, T>(static_cast<const Stored<T>*>(inputs[0]), output, n);
+  }
 }
 
 template <class Function, class T> void unary_with_tile(const void* const* inputs, void* output, int64_t n) {
@@ -367,21 +383,50 @@ template <class Function, class T> void unary_with_tile(const void* const* input
   unary_loop<Function, T>(static_cast<const Stored<T>*>(inputs[0]), output, n, parameters);
 }
 
+// Whether a number beside a tensor is what a tile's operand holds again and again, where it has so many
+// elements that this is worth a look.
+constexpr int64_t kFewElements = 16;
+template <class T> HWY_INLINE bool are_one(const T* x, int64_t n) {
+  using Bits = hwy::MakeUnsigned<T>;
+  constexpr int64_t kChunk = 256;
+  const auto first = __builtin_bit_cast(Bits, x[0]);
+  for (int64_t i = 0; i < n; i += kChunk) {
+    Bits changes = 0;
+    for (int64_t j = i; j < std::min(i + kChunk, n); ++j)
+      changes = static_cast<Bits>(changes | (__builtin_bit_cast(Bits, x[j]) ^ first));
+    if (changes != 0) return false;
+  }
+  return true;
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// y = a^b of an exponent that is_power_of_all; of the most frequent ones without a step for each of its bits.
+template <class T> HWY_NOINLINE void power_of_all(const T* a, T b, T* y, int64_t n) {
+  const auto with = [&](auto exponent) {
+    vector_loop([=](auto d, auto v) { return math::power_of_all(d, v, double(exponent)); }, n, y, a);
+  };
+  switch (static_cast<int>(b)) {
+    case 3: return with(std::integral_constant<int, 3>());
+    case 4: return with(std::integral_constant<int, 4>());
+    case -2: return with(std::integral_constant<int, -2>());
+    default: return with(static_cast<double>(b));
+  }
+}
+#endif
+
 template <class Function, class T> void binary_tile(const void* const* inputs, void* output, int64_t n) {
   const auto *a = static_cast<const Stored<T>*>(inputs[0]), *b = static_cast<const Stored<T>*>(inputs[1]);
   using Out = decltype(Function::apply(T{}, T{}));
   Out* y = static_cast<Out*>(output);
   using Tag = typename Function::Tag;
   if constexpr (divides<Tag, T>) {
-    constexpr int64_t few = 16, chunk = 256;
-    bool differs = n <= few || b[0] <= T(0);
-    for (int64_t i = 0; !differs && i < n; i += chunk) {
-      T changes = 0;
-      for (int64_t j = i; j < std::min(i + chunk, n); ++j) changes = static_cast<T>(changes | (b[j] ^ b[0]));
-      differs = changes != 0;
-    }
-    if (!differs) return divide_by<Tag>(a, b[0], y, n);
+    if (n > kFewElements && b[0] > T(0) && are_one(b, n)) return divide_by<Tag>(a, b[0], y, n);
   }
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (std::is_same_v<Tag, Row<"pow">> && HasArrayForm<Tag, T, VectorOf<T>, VectorOf<T>>) {
+    if (n > kFewElements && math::is_power_of_all(b[0]) && are_one(b, n)) return power_of_all(a, b[0], y, n);
+  }
+#endif
   if constexpr (HasArrayForm<Tag, T, VectorOf<T>, VectorOf<T>>) {
     vector_loop([](auto d, auto v, auto w) { return form<Tag, T>(d, v, w); }, n, y, a, b);
   } else {

@@ -297,6 +297,18 @@ template <bool exact, class D, class V> HWY_INLINE V power_by_products(D d, V a,
   return power_with_rest<exact>(d, power, rest);
 }
 
+// Powers of whatever numbers by an exponent that is_product takes for all of them, to the same bits.
+template <class T> HWY_INLINE bool is_power_of_all(T b) { return std::fabs(b) < T(16) && std::trunc(b) == b; }
+template <class D, class V> HWY_INLINE V power_of_all(D d, V a, double b) {
+  if constexpr (is_f32<hn::TFromD<D>>) {
+    const hn::RepartitionToWide<D> wide;
+    return in_float64(
+        d, [=](auto x) { return power_by_products<false>(wide, x, b); }, a);
+  } else {
+    return power_by_products<true>(d, a, b);
+  }
+}
+
 // log2 of a positive float in float64, to 2^-43 of it.
 template <class D, class V> HWY_INLINE V log2_for_float32(D d, V x) {
   V e;
