@@ -309,24 +309,25 @@ template <class D, class V> HWY_INLINE V power_of_all(D d, V a, double b) {
   }
 }
 
-// log2 of a positive float in float64, to 2^-43 of it.
+// log2 of a positive float in float64, to 2^-50 of it.
 template <class D, class V> HWY_INLINE V log2_for_float32(D d, V x) {
   V e;
   const V f = hn::Sub(split_exponent(d, x, &e), hn::Set(d, 1.0));
   const V s = hn::Div(f, hn::Add(f, hn::Set(d, 2.0)));
   return hn::MulAdd(
       s,
-      polynomial(d, hn::Mul(s, s), 0.28290810721650556, 0.319905105943590327, 0.41220926776386382,
-                 0.577077942201269018, 0.961796694113951678, 2.88539008177784963),
+      polynomial(d, hn::Mul(s, s), 0.242936821036486764, 0.261442418497694526, 0.320616448746083918,
+                 0.412198401123592402, 0.577078017252701117, 0.961796693924318521, 2.88539008177792731),
       e);
 }
 
-// 2^x in float64 to 2^-34 of it, as a float infinite or 0 where floats end.
+// 2^x in float64 to 2^-50 of it, of integers exactly, as a float infinite or 0 where floats end.
 template <class D, class V> HWY_INLINE V exp2_for_float32(D d, V x) {
   const V c = hn::Min(hn::Max(x, hn::Set(d, -200.0)), hn::Set(d, 200.0)), n = nearest(d, c);
-  const V p = polynomial(d, hn::Sub(c, n), 0.0000152018544508613776, 0.000154692894064424666,
-                         0.0013333922843441671, 0.00961802726043262519, 0.0555041035314151464,
-                         0.240226511980976817, 0.693147180728517909, 0.999999999961687501);
+  const V p =
+      polynomial(d, hn::Sub(c, n), 7.070977866508138e-09, 1.0205905413765595e-07, 1.3215451633221434e-06,
+                 1.5252672924850737e-05, 0.00015403530424776529, 0.0013333558200794592, 0.009618129107618665,
+                 0.05550410866465167, 0.24022650695910075, 0.6931471805599462, 1.0);
   return hn::Mul(p, power_of_two(d, n));
 }
 

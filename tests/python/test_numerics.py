@@ -370,6 +370,11 @@ def test_powers_of_float32_are_those_of_float64_rounded_once(device):
         (generator.uniform(0.9, 1.1, 5001), generator.uniform(-900, 900, 5001)),
         (-generator.uniform(0.1, 9, 5001), generator.integers(-50, 50, 5001)),
         (np.array([1e-40, 2e-39, 1e-45, -1e-40]), np.array([-0.9, 1.1, 0.7, 3.0])),
+        # Half of the least number, or just above or below.
+        (
+            np.array([2.0, 4, 8, 32, 0.5, -2, 2.0001, 1.9999]),
+            np.array([-150.0, -75, -50, -30, 150, -150, -150, -150]),
+        ),
     ):
         a, b = a.astype(np.float32), b.astype(np.float32)
         got = (td.asarray(a) ** td.asarray(b)).cpu().numpy()
