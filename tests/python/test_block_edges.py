@@ -144,7 +144,9 @@ PERMUTED += [(17, 3, 65, 2), (2, 33, 4, 35)]
 
 
 @pytest.mark.cpu_only("the cuts of device cpu; test_layouts.py has the layouts of both")
-@pytest.mark.parametrize("dtype", ["bool", "int8", "float16", "float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "float16", "float32", "float64", "complex64", "complex128"]
+)
 def test_permuted_axes(dtype, rng):
     """Copies of elements of every size, and operands all or some of which lie across the result."""
     for shape in PERMUTED:
