@@ -98,11 +98,16 @@ def test_gradients_that_nobody_sees_have_the_bits_of_calls(case, dtype):
         np.testing.assert_array_equal(w.cpu().numpy(), weights[part])
         return [gradient.cpu().numpy() for gradient in (*summed, *given)]
 
+    def bits(array):
+        """Which of two NaN a product takes, and its sign, compilers choose: for device cuda at each place."""
+        nan = np.isnan(array) & (td.get_default_device().type == "cuda")
+        return np.where(nan, np.array(np.nan, array.dtype), array).tobytes()
+
     with td.profile():
         whole = gradients(slice(None))
     for part in (slice(0, 1), slice(1, 12), slice(100, 356), slice(100, 357), slice(None)):
         for few, all_of_them in zip(gradients(part), whole, strict=True):
-            assert few.tobytes() == all_of_them[part].tobytes()
+            assert bits(few) == bits(all_of_them[part])
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
