@@ -26,8 +26,9 @@ def bound_of(a, b, unit):
 
 
 def meetings(x):
-    """x @ x.T and x.T @ x of x lying by rows and by columns."""
-    for y in (td.tensor(x), td.tensor(np.ascontiguousarray(x.T)).T):
+    """x @ x.T and x.T @ x of x lying by rows, by columns, and by reversed rows of every second element."""
+    scattered = td.tensor(np.repeat(x[::-1], 2, axis=1))[::-1, ::2]
+    for y in (td.tensor(x), td.tensor(np.ascontiguousarray(x.T)).T, scattered):
         yield x, y, y.T
         yield x.T, y.T, y
 

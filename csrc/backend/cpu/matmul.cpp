@@ -44,6 +44,15 @@ bool is_right_factor(const Tensor& x) {
   return is_blas_layout(x) && (is_floating(x.dtype()) || x.strides()[x.ndim() - 1] == 1);
 }
 
+// A copy of floats whose neighbours are those of a row or of a column, as they are nearer to each other in x:
+// a matrix and its transpose have transposed copies.
+Tensor copied_as_it_lies(const Tensor& x, Workspace& workspace) {
+  const Strides& strides = x.strides();
+  const bool by_column =
+      is_floating(x.dtype()) && std::abs(strides[x.ndim() - 2]) < std::abs(strides[x.ndim() - 1]);
+  return by_column ? transposed(row_major(transposed(x), workspace)) : row_major(x, workspace);
+}
+
 // How far apart the matrices of a batch lie, where that is one distance.
 std::optional<int64_t> batch_step(const Tensor& x) {
   int64_t step = 0, count = 1;
@@ -203,8 +212,8 @@ Product::Grid::Grid(int64_t m, int64_t n, const ProductSize& patch)
 template <> void Product::compute_of<bfloat16>(const Product&, int64_t, const void*, void*, int64_t);
 
 Product::Product(const Tensor& a, const Tensor& b, const Tensor& bias, Workspace& workspace)
-    : a_(is_left_factor(a) ? a : row_major(a, workspace)),
-      b_(is_right_factor(b) ? b : row_major(b, workspace)),
+    : a_(is_left_factor(a) ? a : copied_as_it_lies(a, workspace)),
+      b_(is_right_factor(b) ? b : copied_as_it_lies(b, workspace)),
       bias_(bias.defined() ? row_major(bias, workspace) : bias),
       batches_(a.numel() / (a.size(-2) * a.size(-1))),
       m_(a.size(-2)),
