@@ -115,6 +115,8 @@ constexpr int most_rows(int vectors) {
   constexpr int kRegisters = HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3 ? 16 : 32;
   return std::min(kMostRows, (kRegisters - 1 - vectors) / vectors);
 }
+// A last vector of few columns is half a one: the longest vectors take some processors twice the time.
+constexpr bool kHalves = HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3;
 
 template <class T> struct Tile {
   int64_t depth;
@@ -139,20 +141,24 @@ enum class Left { along, across, scattered };
 // Rows of b lie side by side; or where they are: the last vector in part, or others to be fetched.
 enum class Right { copied, cut, ahead };
 
-template <class T, int rows, int vectors, Left of_a, Right of_b>
+template <class T, int rows, int vectors, Left of_a, Right of_b, bool halves>
 HWY_NOINLINE void sum_tile(const Tile<T>& tile) {
-  using Vector = hn::Vec<Tag<T>>;
+  using LastTag = std::conditional_t<halves, hn::Half<Tag<T>>, Tag<T>>;
   const Tag<T> d;
+  const LastTag last_d;
   constexpr int64_t n = kLanes<T>, kLine = std::max<int64_t>(1, 64 / (n * sizeof(T)));  // vectors in one
-  const auto mask = hn::FirstN(d, static_cast<size_t>(tile.last));
+  constexpr int kLast = vectors - 1;
+  const auto mask = hn::FirstN(last_d, static_cast<size_t>(tile.last));
   T* const c = tile.c;
   const int64_t leading = tile.leading, depth = tile.depth, ahead = tile.ahead;
-  Vector sums[rows][vectors];
+  hn::Vec<Tag<T>> sums[rows][vectors];  // but of the last vectors
+  hn::Vec<LastTag> last_sums[rows];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
+    const T* const begun = tile.begun + r * tile.begun_row;
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v)
-      sums[r][v] = tile.begun ? hn::LoadU(d, tile.begun + r * tile.begun_row + v * n) : hn::Zero(d);
+    for (int v = 0; v < kLast; ++v) sums[r][v] = tile.begun ? hn::LoadU(d, begun + v * n) : hn::Zero(d);
+    last_sums[r] = tile.begun ? hn::LoadU(last_d, begun + kLast * n) : hn::Zero(last_d);
   }
   // What is there may lie far away.
   for (int r = 0; r < rows && tile.adds; ++r) {
@@ -166,45 +172,51 @@ HWY_NOINLINE void sum_tile(const Tile<T>& tile) {
 #pragma GCC unroll 4
   for (int64_t k = 0; k < depth; ++k, a += a_step, b += b_step) {
     for (int64_t v = 0; of_b == Right::ahead && v < vectors; v += kLine) hwy::Prefetch(b + ahead + v * n);
-    Vector right[vectors];
+    hn::Vec<Tag<T>> right[vectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      right[v] = of_b == Right::cut && v == vectors - 1 ? hn::MaskedLoad(mask, d, b + v * n)
-                                                        : hn::LoadU(d, b + v * n);
-    }
+    for (int v = 0; v < kLast; ++v) right[v] = hn::LoadU(d, b + v * n);
+    const T* const at = b + kLast * n;
+    const auto last_right = of_b == Right::cut ? hn::MaskedLoad(mask, last_d, at) : hn::LoadU(last_d, at);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
-      const Vector left = hn::Set(d, of_a == Left::scattered ? scattered[r][tile.a_steps[k]] : a[r * a_row]);
+      const T left = of_a == Left::scattered ? scattered[r][tile.a_steps[k]] : a[r * a_row];
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(left, right[v], sums[r][v]);
+      for (int v = 0; v < kLast; ++v) sums[r][v] = hn::MulAdd(hn::Set(d, left), right[v], sums[r][v]);
+      last_sums[r] = hn::MulAdd(hn::Set(last_d, left), last_right, last_sums[r]);
     }
   }
-  const bool cut = tile.last < n;
-  const auto each = [&](const auto& whole, const auto& part) {
+  const bool cut = tile.last < static_cast<int64_t>(hn::Lanes(last_d));
+  const auto each = [&](const auto& whole, const auto& part) HWY_ATTR {
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
+      T* const row = c + r * leading;
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) {
-        T* const at = c + r * leading + v * n;
-        v == vectors - 1 && cut ? part(sums[r][v], at) : whole(sums[r][v], at);
-      }
+      for (int v = 0; v < kLast; ++v) whole(sums[r][v], d, row + v * n);
+      cut ? part(last_sums[r], row + kLast * n) : whole(last_sums[r], last_d, row + kLast * n);
     }
   };
-  if (tile.adds)
-    each([&](Vector& sum, const T* at) { sum = hn::Add(hn::LoadU(d, at), sum); },
-         [&](Vector& sum, const T* at) { sum = hn::Add(hn::MaskedLoad(mask, d, at), sum); });
-  each([&](Vector sum, T* at) { hn::StoreU(sum, d, at); },
-       [&](Vector sum, T* at) { hn::BlendedStore(sum, mask, d, at); });
+  if (tile.adds) {
+    each([&](auto& sum, auto of, const T* at) HWY_ATTR { sum = hn::Add(hn::LoadU(of, at), sum); },
+         [&](auto& sum, const T* at) HWY_ATTR { sum = hn::Add(hn::MaskedLoad(mask, last_d, at), sum); });
+  }
+  each([&](auto sum, auto of, T* at) HWY_ATTR { hn::StoreU(sum, of, at); },
+       [&](auto sum, T* at) HWY_ATTR { hn::BlendedStore(sum, mask, last_d, at); });
+}
+
+template <class T, int rows, int vectors, Left of_a, Right of_b> void write_tile(const Tile<T>& tile) {
+  constexpr bool kMayHalve = kHalves && of_b != Right::ahead;
+  if (kMayHalve && 2 * tile.last <= kLanes<T>) return sum_tile<T, rows, vectors, of_a, of_b, kMayHalve>(tile);
+  sum_tile<T, rows, vectors, of_a, of_b, false>(tile);
 }
 
 template <class T, int rows, int vectors, Left of_a> void write_tile(const Tile<T>& tile) {
-  if (tile.b_copied) return sum_tile<T, rows, vectors, of_a, Right::copied>(tile);
-  tile.ahead ? sum_tile<T, rows, vectors, of_a, Right::ahead>(tile)
-             : sum_tile<T, rows, vectors, of_a, Right::cut>(tile);
+  if (tile.b_copied) return write_tile<T, rows, vectors, of_a, Right::copied>(tile);
+  tile.ahead ? write_tile<T, rows, vectors, of_a, Right::ahead>(tile)
+             : write_tile<T, rows, vectors, of_a, Right::cut>(tile);
 }
 
 template <class T, int rows, int vectors> void write_tile(const Tile<T>& tile) {
-  if (tile.a_rows) return sum_tile<T, rows, vectors, Left::scattered, Right::copied>(tile);
+  if (tile.a_rows) return write_tile<T, rows, vectors, Left::scattered, Right::copied>(tile);
   tile.a_step == 1 ? write_tile<T, rows, vectors, Left::along>(tile)
                    : write_tile<T, rows, vectors, Left::across>(tile);
 }

@@ -85,10 +85,12 @@ template <class T> void check(const Operands<T>& x) {
 template <class T> void check_all() {
   if (!gemm_function(dtype_of<T>)) return;
   // Tiles of each number of rows and vectors, in several pieces of depth and width; b as it lies, and copied
-  // for many rows, fewer where its own lie far apart; columns of a that lie near and far.
+  // for many rows, fewer where its own lie far apart; columns of a that lie near and far; last vectors of up
+  // to half their lanes, and of just these, as the first, second and third.
   const int64_t sizes[][3] = {{1, 1, 1},      {2, 7, 3},     {5, 16, 4},    {7, 31, 9},     {8, 48, 20},
                               {13, 50, 33},   {30, 130, 70}, {26, 90, 600}, {25, 1300, 17}, {131, 170, 400},
-                              {260, 90, 230}, {50, 4200, 6}, {800, 200, 7}};
+                              {260, 90, 230}, {50, 4200, 6}, {800, 200, 7}, {15, 4, 9},     {23, 12, 33},
+                              {21, 19, 50},   {31, 40, 12},  {300, 20, 90}};
   for (const auto& [rows, columns, depth] : sizes) {
     for (const bool a : {false, true}) {
       for (const bool b : {false, true}) check(Operands<T>(rows, columns, depth, a, b));
