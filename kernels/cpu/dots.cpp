@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <utility>
 
 #include "kernels/cpu/targets.h"
@@ -31,16 +32,16 @@ using tidu::HWY_NAMESPACE::sum_each;
 template <class T> using Tag = hn::ScalableTag<T>;
 template <class T> constexpr int kLanes = hn::MaxLanes(Tag<T>());
 
-// Of a tile. What it reads are as many rows of memory as a set of the cache has ways: they may lie a power of
-// two apart. Of 16 registers its sums, vectors of the columns and one of a row take all.
-constexpr int kRows = 4, kColumns = HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3 ? 3 : 4;
+// Of a tile: of 32 registers its sums and what it reads take 29, of 16 all, its rows taking turns.
+constexpr bool kHoldsRows = !HWY_ARCH_X86 || HWY_TARGET <= HWY_AVX3;
+constexpr int kRows = 4, kColumns = kHoldsRows ? 5 : 3;
 
 template <class T> struct Tile {
   int64_t depth;
   const T *a, *b;
   int64_t a_row, b_column;
   T* c;
-  int64_t leading;
+  int64_t c_row, c_column;
   bool adds;
 };
 
@@ -55,12 +56,20 @@ template <class T, int rows, int columns> HWY_NOINLINE void sum_tile(const Tile<
     Vector right[columns];
 #pragma GCC unroll 8
     for (int j = 0; j < columns; ++j) right[j] = load(tile.b + j * tile.b_column + k);
+    Vector left[rows];
+    const auto read = [&](int i) HWY_ATTR { left[i] = load(tile.a + i * tile.a_row + k); };
+    if (kHoldsRows) {
+#pragma GCC unroll 8
+      for (int i = 0; i < rows; ++i) read(i);
+      // GCC would load them again for each product, which takes longer than the products do.
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
-      const Vector left = load(tile.a + i * tile.a_row + k);
+      if (!kHoldsRows) read(i);
 #pragma GCC unroll 8
       for (int j = 0; j < columns; ++j)
-        sums[i * columns + j] = hn::MulAdd(left, right[j], sums[i * columns + j]);
+        sums[i * columns + j] = hn::MulAdd(left[i], right[j], sums[i * columns + j]);
     }
   };
   int64_t k = 0;
@@ -76,7 +85,7 @@ template <class T, int rows, int columns> HWY_NOINLINE void sum_tile(const Tile<
   }
   for (int i = 0; i < rows; ++i) {
     for (int j = 0; j < columns; ++j) {
-      T& to = tile.c[i * tile.leading + j];
+      T& to = tile.c[i * tile.c_row + j * tile.c_column];
       to = tile.adds ? to + totals[i * columns + j] : totals[i * columns + j];
     }
   }
@@ -91,27 +100,35 @@ template <class T, int... tile> constexpr auto tile_functions(std::integer_seque
 template <class T>
 constexpr auto kTileFunctions = tile_functions<T>(std::make_integer_sequence<int, kRows * kColumns>());
 
+int64_t tiles(int64_t rows, int64_t columns) {
+  return (rows + kRows - 1) / kRows * ((columns + kColumns - 1) / kColumns);
+}
+
 template <class T>
 void dots(const GemmSize& size, const GemmFactor& left, const GemmFactor& right, void* result,
           int64_t leading) {
-  const int64_t down = (size.rows + kRows - 1) / kRows, across = (size.columns + kColumns - 1) / kColumns;
-  const auto sum = [&](int64_t y, int64_t x) {  // tiles are of equal heights, and of equal widths
-    const int64_t row = size.rows * y / down, rows = size.rows * (y + 1) / down - row,
-                  column = size.columns * x / across, columns = size.columns * (x + 1) / across - column;
-    const Tile<T> tile{.depth = size.depth,
-                       .a = static_cast<const T*>(left.data) + row * left.row_stride,
-                       .b = static_cast<const T*>(right.data) + column * right.column_stride,
-                       .a_row = left.row_stride,
-                       .b_column = right.column_stride,
-                       .c = static_cast<T*>(result) + row * leading + column,
-                       .leading = leading,
-                       .adds = size.adds};
-    kTileFunctions<T>[static_cast<size_t>((rows - 1) * kColumns + columns - 1)](tile);
-  };
-  // The larger factor is read once.
-  const bool by_row = size.rows > size.columns;
-  for (int64_t i = 0; i < (by_row ? down : across); ++i) {
-    for (int64_t j = 0; j < (by_row ? across : down); ++j) by_row ? sum(i, j) : sum(j, i);
+  const auto *a = static_cast<const T*>(left.data), *b = static_cast<const T*>(right.data);
+  int64_t rows = size.rows, columns = size.columns, a_row = left.row_stride, b_column = right.column_stride,
+          c_row = leading, c_column = 1;
+  if (tiles(columns, rows) < tiles(rows, columns))
+    std::swap(a, b), std::swap(rows, columns), std::swap(a_row, b_column), std::swap(c_row, c_column);
+  // Tiles of equal heights, and of equal widths; the larger factor is read once.
+  const int64_t down = (rows + kRows - 1) / kRows, across = (columns + kColumns - 1) / kColumns;
+  const bool by_row = rows > columns;
+  for (int64_t i = 0; i < down * across; ++i) {
+    const int64_t y = by_row ? i / across : i % down, x = by_row ? i % across : i / down;
+    const int64_t row = rows * y / down, height = rows * (y + 1) / down - row, column = columns * x / across,
+                  width = columns * (x + 1) / across - column;
+    kTileFunctions<T>[static_cast<size_t>((height - 1) * kColumns + width - 1)](
+        {.depth = size.depth,
+         .a = a + row * a_row,
+         .b = b + column * b_column,
+         .a_row = a_row,
+         .b_column = b_column,
+         .c = static_cast<T*>(result) + row * c_row + column * c_column,
+         .c_row = c_row,
+         .c_column = c_column,
+         .adds = size.adds});
   }
 }
 

@@ -49,7 +49,7 @@ template <class T> void check_all() {
   if (!dots_function(dtype_of<T>)) return;
   // Tiles of each number of rows and columns, depths about those of vectors.
   for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 21}) {
-    for (const int64_t columns : {1, 2, 3, 4, 5, 31}) {
+    for (const int64_t columns : {1, 2, 3, 4, 5, 10, 31}) {
       for (const int64_t depth : {1, 3, 4, 7, 8, 15, 16, 17, 35, 500}) {
         check<T>(rows, columns, depth, false);
         check<T>(rows, columns, depth, true);
