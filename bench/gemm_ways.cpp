@@ -2,6 +2,7 @@
 //   bench_gemm_ways float32 kFloat32Avx512
 // and for processors with AVX2 alone
 //   ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell bench_gemm_ways float32 kFloat32Avx2
+#include <hwy/aligned_allocator.h>
 #include <hwy/targets.h>
 #include <time.h>
 
@@ -55,9 +56,14 @@ template <class T> Way fastest(const ProductSize& size, bool a_transposed, bool 
   };
   const auto more = [](int64_t n) { return n + n / 4; };
   const ProductSize sizes[] = {size, {more(size.rows), more(size.columns), more(size.depth)}};
-  const std::vector<T> a((sizes[1].rows + kLine) * (sizes[1].depth + kLine), T(1)),
-      b((sizes[1].depth + kLine) * (sizes[1].columns + kLine), T(1));
-  std::vector<T> c(sizes[1].rows * sizes[1].columns);
+  const auto ones = [](int64_t n) {  // aligned, as tensors are
+    auto x = hwy::AllocateAligned<T>(static_cast<size_t>(n));
+    std::fill_n(x.get(), n, T(1));
+    return x;
+  };
+  const auto a = ones((sizes[1].rows + kLine) * (sizes[1].depth + kLine)),
+             b = ones((sizes[1].depth + kLine) * (sizes[1].columns + kLine)),
+             c = ones(sizes[1].rows * sizes[1].columns);
   struct Candidate {
     Way way;
     double times[2] = {INFINITY, INFINITY};
@@ -74,9 +80,9 @@ template <class T> Way fastest(const ProductSize& size, bool a_transposed, bool 
     for (Candidate& candidate : candidates) {
       for (const int i : {0, 1}) {
         const auto& [rows, columns, depth, _] = sizes[i];
-        const Factor<T> left{a.data(), leading(a_transposed, rows, depth) + i * kLine, a_transposed},
-            right{b.data(), leading(b_transposed, depth, columns) + i * kLine, b_transposed};
-        const auto run = [&] { multiply(candidate.way, sizes[i], left, right, c.data(), sizes[i].columns); };
+        const Factor<T> left{a.get(), leading(a_transposed, rows, depth) + i * kLine, a_transposed},
+            right{b.get(), leading(b_transposed, depth, columns) + i * kLine, b_transposed};
+        const auto run = [&] { multiply(candidate.way, sizes[i], left, right, c.get(), sizes[i].columns); };
         double& time = candidate.times[i];
         if (round == 0) time = seconds(run, 1);
         time = std::min(time, seconds(run, std::clamp(static_cast<int>(kLong / time), 1, 1000)));

@@ -63,12 +63,15 @@ const Measured& measured() {
   return found;
 }
 
-// By kernels of ours: few rows or columns, where the right factor lies transposed, by sums along rows; else
-// by tiles of the product, as it is or transposed, by those which have fewer elements to copy. Either copies
-// a right factor whose rows are no neighbours, the latter the result, too.
+// By kernels of ours: few rows or columns, where the right factor lies transposed, by sums along rows, unless
+// they are whole vectors or the sums so short that what they end with shows; else by tiles of the product, as
+// it is or transposed, by those which have fewer elements to copy. Either copies a right factor whose rows
+// are no neighbours, the latter the result, too.
 template <class T> Way own_way(const ProductSize& size, bool a_transposed, bool b_transposed) {
-  constexpr int64_t kFew = std::is_same_v<T, double> ? 6 : 32;
-  if (!a_transposed && b_transposed && std::min(size.rows, size.columns) <= kFew) return 'R';
+  constexpr int64_t kMostFew = 24, kEnd = 12, kVector = 64 / sizeof(T);
+  const int64_t few = std::min(size.rows, size.columns);
+  if (!a_transposed && b_transposed && few <= std::min(kMostFew, size.depth / kEnd) && few % kVector != 0)
+    return 'R';
   constexpr int64_t kNarrow = 24;  // columns: elements of a lie far apart for few sums each
   if (a_transposed && size.columns <= kNarrow && size.columns < size.rows) return 'k';
   if (!b_transposed) return 'K';
