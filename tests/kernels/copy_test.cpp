@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "tests/kernels/targets.h"
@@ -50,6 +51,24 @@ TEST(Copy, EveryPairOfStrides) {
     check<uint32_t>();
     check<uint64_t>();
     check<Sixteen>();
+  });
+}
+
+TEST(Copy, BytesOfAnyNumberAnywhere) {
+  on_each_target([] {
+    std::vector<uint8_t> source(10'000);
+    for (size_t i = 0; i < source.size(); ++i) source[i] = static_cast<uint8_t>(i * i / 7);
+    for (const size_t n : {0, 1, 2047, 2048, 2049, 2111, 4096, 5555, 9000}) {
+      for (const size_t from : {0, 1, 63, 900}) {
+        for (const size_t to : {0, 1, 12, 64, 901}) {
+          std::vector<uint8_t> target(10'000, 3), want(target);
+          std::copy_n(source.begin() + static_cast<int64_t>(from), n,
+                      want.begin() + static_cast<int64_t>(to));
+          copy_bytes(source.data() + from, target.data() + to, n);
+          ASSERT_EQ(target, want) << n << " from " << from << " to " << to;
+        }
+      }
+    }
   });
 }
 

@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 
 #include "backend/cpu/group.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/threads.h"
 #include "backend/cpu/update.h"
+#include "kernels/cpu/copy.h"
 #include "kernels/cpu/targets.h"
 #include "tensor/caching_allocator.h"
 
@@ -44,13 +44,13 @@ class CpuBackend final : public Backend {
   int device_count() const override { return 1; }
   CachingAllocator& allocator(int) override { return allocator_; }
   void copy_from_host(const Tensor& target, const void* host) override {
-    std::memcpy(target.raw_data(), host, target.nbytes());
+    cpu::copy_bytes(host, target.raw_data(), target.nbytes());
   }
   void copy_to_host(void* host, const Tensor& source) override {
-    std::memcpy(host, source.raw_data(), source.nbytes());
+    cpu::copy_bytes(source.raw_data(), host, source.nbytes());
   }
   void copy(const Tensor& source, const Tensor& target) override {
-    std::memcpy(target.raw_data(), source.raw_data(), source.nbytes());
+    cpu::copy_bytes(source.raw_data(), target.raw_data(), source.nbytes());
   }
   std::unique_ptr<GroupKernel> prepare(const Group& group) override { return cpu::prepare_group(group); }
   bool reduces(const Group& group, const Group::Output& output) override {

@@ -13,6 +13,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/launch.h"
 #include "backend/cpu/threads.h"
+#include "kernels/cpu/copy.h"
 #include "kernels/scalar.h"
 #include "ops/assign.h"
 
@@ -202,7 +203,7 @@ template <class Visit> void visit_words(DType dtype, const Visit& visit) {
 template <class Word>
 void copy_line(const Word* from, int64_t from_step, Word* to, int64_t to_step, int64_t n) {
   if (from_step == 1 && to_step == 1) {
-    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(Word));
+    copy_bytes(from, to, static_cast<size_t>(n) * sizeof(Word));
   } else {
     for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
   }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <numeric>
 
 #include "backend/cpu/threads.h"
@@ -322,7 +321,7 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
 void copy_elements(const Tensor& source, const Tensor& destination) {
   if (destination.numel() == 0) return;
   if (source.is_contiguous() && destination.is_contiguous() && destination.numel() < kGrain) {
-    std::memcpy(destination.raw_data(), source.raw_data(), destination.nbytes());
+    copy_bytes(source.raw_data(), destination.raw_data(), destination.nbytes());
     return;
   }
   copy_elements(source, destination.raw_data(), destination.strides());
