@@ -77,6 +77,58 @@ constexpr auto kKeyFunctions = key_functions_of<bool, int8_t, int16_t, int32_t, 
                                                 uint32_t, uint64_t, float16, bfloat16, float, double>();
 PlainKeyFunctions find_key_functions(DType dtype) { return kKeyFunctions[static_cast<size_t>(dtype)]; }
 
+// order_key of each lane's bits.
+template <class T, class D, class V> HWY_INLINE V order_keys(D d, V bits, bool descending) {
+  const auto inverted = hn::Set(d, static_cast<OrderKey<T>>(descending ? ~uint64_t{0} : 0)),
+             sign = hn::Set(d, kSign<T>);
+  if constexpr (kInfinityBits<T> != 0) {
+    const auto magnitude = hn::AndNot(sign, bits);
+    const hn::RebindToSigned<D> of_sign;
+    const auto negative = hn::BitCast(d, hn::BroadcastSignBit(hn::BitCast(of_sign, bits)));
+    const auto key = hn::IfThenElse(magnitude == hn::Zero(d), sign, hn::Xor(bits, hn::Or(negative, sign)));
+    return hn::IfThenElse(magnitude > hn::Set(d, kInfinityBits<T>),
+                          hn::Set(d, static_cast<OrderKey<T>>(~uint64_t{0})), hn::Xor(key, inverted));
+  } else {
+    return hn::Xor(std::is_signed_v<T> ? hn::Xor(bits, sign) : bits, inverted);
+  }
+}
+
+template <class T>
+FoundPlaces find_places(const void* x, int64_t begin, int64_t n, bool descending, uint64_t limit,
+                        int64_t* places, int64_t room) {
+  using Key = OrderKey<T>;
+  const hn::CappedTag<Key, 64> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto* const from = static_cast<const Key*>(x);
+  const auto most = static_cast<Key>(limit);
+  const auto all_most = hn::Set(d, most);
+  int64_t count = 0, i = begin;
+  for (; i + lanes <= n; i += lanes) {
+    const auto keys = order_keys<T>(d, hn::LoadU(d, from + i), descending);
+    const auto beyond = keys > all_most;
+    if (hn::AllTrue(d, beyond)) continue;
+    uint64_t bits = 0;
+    hn::StoreMaskBits(d, hn::Not(beyond), reinterpret_cast<uint8_t*>(&bits));
+    for (; bits != 0; bits &= bits - 1) {
+      const int64_t place = i + std::countr_zero(bits);
+      places[count++] = place;
+      if (count == room) return {count, place + 1};
+    }
+  }
+  for (; i < n && count < room; ++i) {
+    if (order_key(static_cast<const T*>(x)[i], descending) <= most) places[count++] = i;
+  }
+  return {count, i};
+}
+
+template <class... T> constexpr auto find_functions_of() {
+  return std::array<FindPlacesFunction, sizeof...(T)>{find_places<T>...};
+}
+// In the order of DType.
+constexpr auto kFindFunctions = find_functions_of<bool, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t,
+                                                  uint32_t, uint64_t, float16, bfloat16, float, double>();
+FindPlacesFunction find_find_places(DType dtype) { return kFindFunctions[static_cast<size_t>(dtype)]; }
+
 // Word i of every row is vector i.
 template <class D, class Word> HWY_INLINE void merge_exchange(D d, Word* words, int64_t n) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -130,12 +182,14 @@ HWY_AFTER_NAMESPACE();
 namespace tidu::cpu {
 namespace {
 HWY_EXPORT(find_key_functions);
+HWY_EXPORT(find_find_places);
 HWY_EXPORT(sort_16);
 HWY_EXPORT(sort_32);
 HWY_EXPORT(sort_64);
 }  // namespace
 
 PlainKeyFunctions plain_key_functions(DType dtype) { return HWY_DYNAMIC_DISPATCH(find_key_functions)(dtype); }
+FindPlacesFunction find_places_function(DType dtype) { return HWY_DYNAMIC_DISPATCH(find_find_places)(dtype); }
 int64_t sort_abreast(uint16_t* words, int64_t rows, int64_t n) {
   return HWY_DYNAMIC_DISPATCH(sort_16)(words, rows, n);
 }

@@ -16,6 +16,16 @@ struct PlainKeyFunctions {
 };
 PlainKeyFunctions plain_key_functions(DType dtype);
 
+// Writes the places from `begin` on, in their order, of the first `room` elements whose keys
+// (kernels/order.h) are at most `limit`; returns how many there were, and the place behind the last that was
+// looked at.
+struct FoundPlaces {
+  int64_t count, end;
+};
+using FindPlacesFunction = FoundPlaces (*)(const void* x, int64_t begin, int64_t n, bool descending,
+                                           uint64_t limit, int64_t* places, int64_t room);
+FindPlacesFunction find_places_function(DType dtype);
+
 inline constexpr int64_t kSortedAbreast = 256;  // words of a row, at most
 
 // Sorts rows of n words one after another in memory, as many as a vector has lanes at once, from the first

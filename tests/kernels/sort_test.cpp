@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "kernels/order.h"
 #include "tests/kernels/targets.h"
 
 namespace tidu {
@@ -61,6 +62,44 @@ TEST(Sort, KeysAreInTheOrderOfNumbers) {
   on_each_target([] {
     check_keys<float>();
     check_keys<double>();
+  });
+}
+
+// Of all bits, which are NaN, infinities and zeros of both signs, too.
+template <class T> void check_places() {
+  std::mt19937_64 random(2);
+  for (const int64_t n : {0, 1, 7, 16, 63, 64, 65, 200}) {
+    std::vector<OrderKey<T>> bits(static_cast<size_t>(n));
+    for (auto& element : bits) {
+      element = static_cast<OrderKey<T>>(random());
+      if (random() % 4 == 0) element = static_cast<OrderKey<T>>(kInfinityBits<T> << (random() % 2));
+    }
+    std::vector<T> x(bits.size());
+    if (n > 0) std::memcpy(static_cast<void*>(x.data()), bits.data(), bits.size() * sizeof(T));
+    for (const bool descending : {false, true}) {
+      for (const int64_t begin : {int64_t{0}, n / 3}) {
+        for (const int64_t room : {int64_t{1}, int64_t{5}, n + 1}) {
+          const auto limit = static_cast<OrderKey<T>>(random() % 8 == 0 ? ~uint64_t{0} : random());
+          std::vector<int64_t> want, got(static_cast<size_t>(room));
+          int64_t i = begin;
+          for (; i < n && static_cast<int64_t>(want.size()) < room; ++i) {
+            if (order_key(x[static_cast<size_t>(i)], descending) <= limit) want.push_back(i);
+          }
+          const auto [count, end] =
+              cpu::find_places_function(dtype_of<T>)(x.data(), begin, n, descending, limit, got.data(), room);
+          got.resize(static_cast<size_t>(count));
+          ASSERT_EQ(got, want) << n;
+          ASSERT_EQ(end, i) << n;
+        }
+      }
+    }
+  }
+}
+
+TEST(Sort, PlacesOfTheFirstInOrder) {
+  on_each_target([] {
+    check_places<uint8_t>(), check_places<int16_t>(), check_places<uint32_t>(), check_places<int64_t>();
+    check_places<float16>(), check_places<bfloat16>(), check_places<float>(), check_places<double>();
   });
 }
 

@@ -105,15 +105,21 @@ template <class Key, class Word> const Word* sort_words(Word* words, Word* other
 
 // Gathers the `count` smallest of n words, among others and in their order, in `kept`, which has room for
 // more: what is larger than as many is passed by, and these are looked for in another buffer whenever the
-// room is full. Returns how many were kept.
-template <class Word, class WordAt>
-int64_t select(const WordAt& word_at, int64_t n, int64_t count, Word* kept, Word* other, int64_t room) {
+// room is full. Returns how many were kept. `find(begin, limit, places, room)` as FindPlacesFunction.
+template <class Word, class WordAt, class Find>
+int64_t select(const WordAt& word_at, const Find& find, int64_t n, int64_t count, Word* kept, Word* other,
+               int64_t room) {
+  constexpr int64_t kAtOnce = 64;
   Word limit = ~Word{0};
-  int64_t size = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const Word word = word_at(i);
-    if (word > limit) continue;
-    kept[size++] = word;
+  int64_t size = 0, places[kAtOnce];
+  for (int64_t begin = 0; begin < n;) {
+    const auto [found, end] =
+        find(begin, static_cast<uint64_t>(limit >> kPlaceBits<Word>), places, std::min(kAtOnce, room - size));
+    begin = end;
+    for (int64_t i = 0; i < found; ++i) {
+      kept[size] = word_at(places[i]);
+      size += kept[size] <= limit;
+    }
     if (size < room) continue;
     std::copy_n(kept, room, other);
     std::nth_element(other, other + count - 1, other + room);
@@ -138,13 +144,14 @@ template <class Word> int64_t sort_together(Word* words, int64_t rows, int64_t n
 template <class T, class Word, class Write>
 void order_rows(const Tensor& x, int64_t rows, int64_t n, int64_t count, bool descending,
                 Workspace& workspace, const Write& write) {
-  constexpr int64_t kRoom = 64;
+  constexpr int64_t kRoom = 16;
   const bool is_short = sizeof(Word) == 8 && n <= kSortedAbreast;
-  const int64_t most = is_short ? n : std::max(4 * count, kRoom), room = std::min(n, most),
+  const int64_t most = is_short ? n : std::max(2 * count, kRoom), room = std::min(n, most),
                 together = std::max<int64_t>(1, kGrain / n), tasks = (rows + together - 1) / together;
   Word* const memory = workspace.take<Word>(most_at_once(tasks) * 2 * room);
   if (workspace.counts()) return;
   const T* const from = static_cast<const T*>(x.raw_data());
+  const FindPlacesFunction find_places = find_places_function(dtype_of<T>);
   parallel_with_rooms(tasks, rows * n, [&](int64_t task, int64_t own) {
     Word *const words = memory + own * 2 * room, *const other = words + room;
     const auto word_at = [&](int64_t row, int64_t i) {
@@ -166,7 +173,10 @@ void order_rows(const Tensor& x, int64_t rows, int64_t n, int64_t count, bool de
         for (int64_t i = 0; i < n; ++i) words[i] = word_at(row, i);
       }
       const auto word = [&](int64_t i) { return word_at(row, i); };
-      const int64_t size = most < n ? select(word, n, count, words, other, room) : n;
+      const auto find = [&](int64_t begin, uint64_t limit, int64_t* places, int64_t few) {
+        return find_places(from + row * n, begin, n, descending, limit, places, few);
+      };
+      const int64_t size = most < n ? select(word, find, n, count, words, other, room) : n;
       write(row, sort_words<OrderKey<T>>(words, other, size));
     }
   });
