@@ -65,8 +65,26 @@ class Loop {
     return {stride_[operand][rank_ - 2], stride_[operand][rank_ - 1]};
   }
 
-  // Where block `index` begins in each operand, and how large it is.
-  void locate(int64_t index, int64_t offsets[kMaxOperands], int64_t* rows, int64_t* columns) const {
+  // Calls body(offsets, rows, columns) for blocks `begin` to `end`: where each begins in each operand, and
+  // how large it is. Those behind each other in the same rows are found without divisions.
+  template <class Body> void visit(int64_t begin, int64_t end, const Body& body) const {
+    int64_t offsets[kMaxOperands], rows = 0, left = 0;
+    for (int64_t index = begin; index < end; ++index) {
+      if (left == 0) {
+        left = column_blocks_ - index % column_blocks_;
+        rows = locate(index, offsets);
+      } else {
+        for (int k = 0; k < operands_; ++k) offsets[k] += block_columns_ * stride_[k][rank_ - 1];
+      }
+      const bool is_last = --left == 0;
+      body(offsets, rows,
+           is_last ? extent_[rank_ - 1] - (column_blocks_ - 1) * block_columns_ : block_columns_);
+    }
+  }
+
+ private:
+  // Where block `index` begins in each operand; returns how many rows it has.
+  int64_t locate(int64_t index, int64_t offsets[kMaxOperands]) const {
     const int last = rank_ - 1;
     const int64_t column = index % column_blocks_ * block_columns_;
     index /= column_blocks_;
@@ -77,8 +95,6 @@ class Loop {
     }
     const int64_t row = index % row_blocks_ * block_rows_;
     index /= row_blocks_;
-    *rows = std::min(block_rows_, extent_[last - 1] - row);
-    *columns = std::min(block_columns_, extent_[last] - column);
     for (int k = 0; k < operands_; ++k) offsets[k] = row * stride_[k][last - 1] + column * stride_[k][last];
     for (int k = 0; swapped_ && k < operands_; ++k) offsets[k] += plane * stride_[k][last - 2];
     for (int axis = last - 2 - swapped_; axis >= 0; --axis) {
@@ -86,9 +102,9 @@ class Loop {
       index /= extent_[axis];
       for (int k = 0; k < operands_; ++k) offsets[k] += at * stride_[k][axis];
     }
+    return std::min(block_rows_, extent_[last - 1] - row);
   }
 
- private:
   // The axis along which an operand's elements are nearest to each other; -1 where all are one.
   static int nearest_axis(const Shape& shape, const Strides& strides) {
     int nearest = -1;
@@ -289,9 +305,7 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
     OperandBlock in[kMaxOperands - 1] = {{inputs[0], loop.strides(0), widen},
                                          {inputs[count > 1 ? 1 : 0], loop.strides(count > 1 ? 1 : 0), widen},
                                          {inputs[count > 2 ? 2 : 0], loop.strides(count > 2 ? 2 : 0), widen}};
-    for (int64_t i = begin; i < end; ++i) {
-      int64_t offsets[kMaxOperands], rows, columns;
-      loop.locate(i, offsets, &rows, &columns);
+    loop.visit(begin, end, [&](const int64_t* offsets, int64_t rows, int64_t columns) {
       const void* pointers[kMaxOperands];
       pointers[count] = parameters;
       // Where a row is worth a call, none but operands that lie across are copied.
@@ -309,12 +323,12 @@ void launch_tiles(TileFunction tile, std::span<const Tensor> inputs, const Tenso
           tile(pointers, whole ? whole + row * columns * out.size() : out.row(offsets[count], row), columns);
         }
         if (whole) out.finish(offsets[count], rows, columns);
-        continue;
+        return;
       }
       for (int k = 0; k < count; ++k) pointers[k] = in[k].read(offsets[k], rows, columns);
       tile(pointers, out.place(offsets[count], rows, columns), rows * columns);
       out.finish(offsets[count], rows, columns);
-    }
+    });
   });
 }
 
@@ -336,11 +350,9 @@ void copy_elements(const Tensor& source, void* destination, const Strides& strid
   const char* from = static_cast<const char*>(source.raw_data());
   char* to = static_cast<char*>(destination);
   for_blocks(loop, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      int64_t offsets[kMaxOperands], rows, columns;
-      loop.locate(i, offsets, &rows, &columns);
+    loop.visit(begin, end, [&](const int64_t* offsets, int64_t rows, int64_t columns) {
       copy(from + offsets[0] * size, loop.strides(0), to + offsets[1] * size, loop.strides(1), rows, columns);
-    }
+    });
   });
 }
 
