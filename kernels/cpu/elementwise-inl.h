@@ -19,6 +19,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "kernels/cpu/libmvec-inl.h"
 #include "kernels/cpu/math-inl.h"
@@ -280,6 +281,55 @@ struct Divisor {
   }
 };
 
+#if HWY_TARGET != HWY_SCALAR
+// x / divisor of numbers of 8 and 16 bits, by which it is more than 1, in lanes of 16: the upper half of a
+// product with the inverse, which has as many bits as there are, and for all 16 bits of x one more (T.
+// Granlund, P. L. Montgomery, "Division by invariant integers using multiplication", 1994).
+template <bool has_all_bits> struct SmallDivisor {
+  uint16_t divisor, inverse;
+  int shift;
+
+  explicit SmallDivisor(uint16_t d) : divisor(d), shift(std::bit_width(d - 1u) - 1) {
+    inverse = static_cast<uint16_t>((uint64_t{1} << (16 + shift + has_all_bits)) / d + 1);
+  }
+  template <class D, class V> HWY_INLINE V quotient(D d, V x) const {
+    V q = hn::MulHigh(x, hn::Set(d, inverse));
+    if (has_all_bits) q = hn::Add(q, hn::ShiftRight<1>(hn::Sub(x, q)));
+    return hn::ShiftRightSame(q, shift);
+  }
+};
+
+// y = quotients or remainders by b > 1 of as many of the numbers as fill vectors, which it returns; rounded
+// as divide_by says.
+template <bool is_remainder, class T> HWY_INLINE int64_t divide_vectors(const T* a, T b, T* y, int64_t n) {
+  const hn::ScalableTag<T> d;
+  const hn::Repartition<uint16_t, decltype(d)> d16;
+  const auto low_byte = hn::Set(d16, 0xff), divisor = hn::Set(d16, static_cast<uint16_t>(b));
+  // f of numbers of 16 bits, or of both bytes of each.
+  const auto of_each = [&](auto x, const auto& f) {
+    if constexpr (sizeof(T) == 2) return f(x);
+    return hn::Or(hn::And(f(hn::And(x, low_byte)), low_byte), hn::ShiftLeft<8>(f(hn::ShiftRight<8>(x))));
+  };
+  const SmallDivisor<std::is_same_v<T, uint16_t>> by(static_cast<uint16_t>(b));
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto v = hn::LoadU(d, a + i);
+    auto flip = hn::Zero(d16);
+    if constexpr (std::is_signed_v<T>) flip = hn::BitCast(d16, hn::BroadcastSignBit(v));
+    const auto x = hn::Xor(hn::BitCast(d16, v), flip);
+    const auto q = hn::Xor(of_each(x, [&](auto part) { return by.quotient(d16, part); }), flip);
+    if constexpr (is_remainder) {
+      const auto product = of_each(q, [&](auto part) { return hn::Mul(part, divisor); });
+      hn::StoreU(hn::Sub(v, hn::BitCast(d, product)), d, y + i);
+    } else {
+      hn::StoreU(hn::BitCast(d, q), d, y + i);
+    }
+  }
+  return i;
+}
+#endif
+
 // y = quotients or remainders by b > 0, rounded towards minus infinity: ~(~a / b) where a is negative. Those
 // of few bits, which nearly all numbers have, in double: half of one above a, the quotient by b is further
 // from integers than what rounding the inverse changes.
@@ -292,8 +342,14 @@ template <class Tag, class T> HWY_NOINLINE void divide_by(const T* a, T b, T* y,
   };
   if constexpr (sizeof(W) == 4) {
     const double inverse = 1 / static_cast<double>(b);
+    int64_t begin = 0;
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (sizeof(T) < 4) {
+      if (b > T(1)) begin = divide_vectors<is_remainder>(a, b, y, n);
+    }
+#endif
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) {
+    for (int64_t i = begin; i < n; ++i) {
       const double quotient = __builtin_floor((static_cast<double>(a[i]) + 0.5) * inverse);
       y[i] =
           result(static_cast<W>(a[i]),

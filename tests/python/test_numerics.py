@@ -408,6 +408,37 @@ def test_quotients_and_remainders_of_every_sign(dtype):
     np.testing.assert_array_equal(ops.to_array(x // y * y + x % y), a)
 
 
+@pytest.mark.parametrize("dtype", [td.int8, td.uint8, td.int16, td.uint16], ids=str)
+def test_all_integers_of_few_bits_by_a_number(dtype):
+    """Any number: of 16 bits those beside powers of two, which are the hard ones, and some."""
+    info = td.iinfo(dtype)
+    a = np.arange(info.min, info.max + 1)
+    divisors = set(a[:: 1 if a.size < 1000 else 997].tolist())
+    for power in range(17):
+        divisors |= {s * 2**power + d for s in (-1, 1) for d in (-1, 0, 1)}
+    x = td.tensor(a, dtype=dtype)
+    for b in divisors & set(a.tolist()) - {0}:
+        quotient, rest = a // b, a % b
+        wrapped = quotient.astype(ops.to_array(x).dtype)  # that of the least by -1
+        np.testing.assert_array_equal(ops.to_array(x // b), wrapped, err_msg=f"// {b}")
+        np.testing.assert_array_equal(ops.to_array(x % b), rest, err_msg=f"% {b}")
+    for n in (17, 31, 63, 65, 100):
+        np.testing.assert_array_equal(ops.to_array(x[-n:] // 7), a[-n:] // 7)
+        np.testing.assert_array_equal(ops.to_array(x[-n:][::-1] % 7), a[-n:][::-1] % 7)
+    assert not ops.to_array(x // 0).any() and not ops.to_array(x % 0).any()
+
+
+def test_logarithms_of_powers():
+    """Exact, in every place of a vector."""
+    for dtype, most in ((td.float32, 10), (td.float64, 22)):
+        powers = np.resize(np.arange(most + 1), 203)
+        x = td.tensor([10.0**p for p in powers.tolist()], dtype=dtype)
+        np.testing.assert_array_equal(ops.to_array(td.log10(x)), powers)
+        exponents = np.arange(*((-149, 128) if dtype == td.float32 else (-1074, 1024)))
+        x = td.tensor(np.ldexp(1.0, exponents), dtype=dtype)
+        np.testing.assert_array_equal(ops.to_array(td.log2(x)), exponents)
+
+
 def test_fractional_quotients():
     a = np.array([5.5, -5.5, 5.5, -5.5, 0.75, -0.75, 1e-3, -1e-3])
     b = np.array([2.0, 2.0, -2.0, -2.0, 0.25, 0.25, 7.0, 7.0])
