@@ -63,6 +63,8 @@ template <class D, class V> HWY_INLINE V vector_form(Row<"erfc">, D d, V x) { re
 template <class D, class V> HWY_INLINE V vector_form(Row<"gelu">, D d, V x) { return math::gelu(d, x); }
 template <class D, class V> HWY_INLINE V vector_form(Row<"slope_of_gelu">, D d, V x) { return math::slope_of_gelu(d, x); }
 #endif
+template <class D, class V> requires(sizeof(hn::TFromD<D>) == 4)
+HWY_INLINE V vector_form(Row<"log10">, D d, V x) { return math::log10(d, x); }
 #if HWY_TARGET != HWY_SCALAR
 template <class D, class V> requires(sizeof(hn::TFromD<D>) == 4)
 HWY_INLINE V vector_form(Row<"pow">, D d, V a, V b) { return math::pow(d, a, b); }
@@ -164,11 +166,6 @@ template <class D, class V> HWY_INLINE V tile_form(Row<"atan2">, D d, V a, V b) 
 #endif
 
 #if HWY_TARGET != HWY_SCALAR
-template <class D, class V>
-requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE V tile_form(Row<"log10">, D d, V x) {
-  return math::log10(d, x);
-}
-
 // f<fine> of float64, of float32 in float64 to fewer digits.
 template <class D, class V, class F> HWY_INLINE V in_float64(D d, V x, const F& f) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
@@ -238,7 +235,9 @@ template <class D, class V> HWY_INLINE V tile_form(Row<"logaddexp">, D d, V a, V
   const V larger = hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b);
   const V more = math::log1p_exp_of_minus_abs(d, hn::Sub(a, b));
   const V twice = hn::Add(a, hn::Set(d, hn::TFromD<D>(0.69314718055994530942)));
-  return hn::IfThenElse(hn::Eq(a, b), twice, hn::Add(larger, more));
+  // Of two NaN either may be what a sum has.
+  const V sum = hn::IfThenElse(hn::IsNaN(larger), larger, hn::Add(larger, more));
+  return hn::IfThenElse(hn::Eq(a, b), twice, sum);
 }
 
 template <class Tag, class T, class... X>

@@ -173,24 +173,55 @@ template <class D, class V> HWY_INLINE V with_log_limits(D d, V x, V y) {
   return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Set(d, quiet_nan<T>), y);
 }
 
+// f(e, m - 1) of x = 2^e m. Where all lanes are positive, normal and finite, as nearly always, no limits are
+// looked at.
+template <class D, class V, class F> HWY_INLINE V by_exponent(D d, V x, const F& f) {
+  using T = hn::TFromD<D>;
+  const V least = hn::Set(d, std::numeric_limits<T>::min());
+  const bool regular = hn::AllTrue(d, hn::And(hn::Ge(x, least), hn::Lt(x, hn::Set(d, infinity<T>))));
+  V e, m;
+  if (regular) {
+    m = split_exponent(d, x, &e);
+  } else {
+    m = split_any(d, x, &e);
+  }
+  const V y = f(e, hn::Sub(m, hn::Set(d, T(1))));
+  return regular ? y : with_log_limits(d, x, y);
+}
+
 template <class D, class V> HWY_INLINE V log(D d, V x) {
   using T = hn::TFromD<D>;
-  V e;
-  const V f = hn::Sub(split_any(d, x, &e), hn::Set(d, T(1)));
-  const V high = hn::Set(d, is_f32<T> ? T(0x1.62e4p-1) : T(0x1.62e42fefa38p-1));
-  const V low = hn::Set(d, is_f32<T> ? T(0x1.7f7d1cp-20) : T(0x1.ef35793c7673p-45));
-  const V y = hn::MulAdd(e, high, hn::Add(f, hn::MulAdd(e, low, log_tail(d, f))));
-  return with_log_limits(d, x, y);
+  return by_exponent(d, x, [d](V e, V f) {
+    const V high = hn::Set(d, is_f32<T> ? T(0x1.62e4p-1) : T(0x1.62e42fefa38p-1));
+    const V low = hn::Set(d, is_f32<T> ? T(0x1.7f7d1cp-20) : T(0x1.ef35793c7673p-45));
+    return hn::MulAdd(e, high, hn::Add(f, hn::MulAdd(e, low, log_tail(d, f))));
+  });
 }
 
 template <class D, class V> HWY_INLINE V log2(D d, V x) {
   using T = hn::TFromD<D>;
-  V e;
-  const V f = hn::Sub(split_any(d, x, &e), hn::Set(d, T(1)));
-  // 1 / log(2) = 1 + c: f itself is added unrounded.
-  const V tail = log_tail(d, f);
-  const V y = hn::Add(f, hn::MulAdd(hn::Add(f, tail), hn::Set(d, T(0.44269504088896340736)), tail));
-  return with_log_limits(d, x, hn::Add(e, y));
+  return by_exponent(d, x, [d](V e, V f) {
+    // 1 / log(2) = 1 + c: f itself is added unrounded.
+    const V tail = log_tail(d, f), c = hn::Set(d, T(0.44269504088896340736));
+    return hn::Add(e, hn::Add(f, hn::MulAdd(hn::Add(f, tail), c, tail)));
+  });
+}
+
+// Of float32. What is large is a sum of two products of few bits, so that only the rest of it is rounded, and
+// powers of 10 are exact.
+template <class D, class V> HWY_INLINE V log10(D d, V x) {
+  static_assert(is_f32<hn::TFromD<D>>);
+  return by_exponent(d, x, [d](V e, V f) {
+    const hn::RebindToUnsigned<D> du;
+    const V tail = log_tail(d, f), sum = hn::Add(f, tail);
+    const V upper = hn::BitCast(d, hn::And(hn::BitCast(du, sum), hn::Set(du, 0xfffff000u)));
+    const V lower = hn::Add(hn::Sub(f, upper), tail);
+    const V whole = hn::Mul(e, hn::Set(d, 0x1.344p-2f)), part = hn::Mul(upper, hn::Set(d, 0x1.bccp-2f));
+    const V large = hn::Add(whole, part), lost = hn::Add(hn::Sub(whole, large), part);
+    V small = hn::MulAdd(e, hn::Set(d, 0x1.3509f8p-18f), lost);
+    small = hn::MulAdd(sum, hn::Set(d, -0x1.09d5b2p-15f), small);
+    return hn::Add(large, hn::MulAdd(lower, hn::Set(d, 0x1.bccp-2f), small));
+  });
 }
 
 #if HWY_TARGET != HWY_SCALAR
@@ -331,17 +362,6 @@ template <class D, class V> HWY_INLINE V exp2_for_float32(D d, V x) {
   return hn::Mul(p, power_of_two(d, n));
 }
 
-template <class D, class V> HWY_INLINE V log10(D d, V x) {
-  static_assert(is_f32<hn::TFromD<D>>);
-  const auto log10_of_2_times = [](auto wide, auto v) {
-    return hn::Mul(log2_for_float32(wide, v), hn::Set(wide, 0.30102999566398119521));
-  };
-  const hn::RepartitionToWide<D> wide;
-  return with_log_limits(d, x,
-                         in_float64(
-                             d, [&](auto v) { return log10_of_2_times(wide, v); }, x));
-}
-
 // Powers of floats, by products or 2^(b log2 |a|) in float64, with the signs and limits of C's pow.
 template <class D, class V> HWY_INLINE V pow(D d, V a, V b) {
   static_assert(is_f32<hn::TFromD<D>>);
@@ -404,9 +424,9 @@ template <class D, class V> HWY_INLINE V log1p(D d, V x) {
   const V one = hn::Set(d, T(1)), u = hn::Add(x, one);
   // The part of x or of 1 that rounding lost, whichever is the smaller of the two.
   const V lost = hn::IfThenElse(hn::Lt(x, one), hn::Sub(x, hn::Sub(u, one)), hn::Sub(one, hn::Sub(u, x)));
-  const V corrected = hn::Add(log(d, u), hn::Div(lost, u));
   const auto regular = hn::And(hn::Lt(u, hn::Set(d, infinity<T>)), hn::Gt(u, hn::Zero(d)));
-  const V y = hn::IfThenElse(regular, corrected, with_log_limits(d, u, u));
+  V y = hn::Add(log(d, u), hn::Div(lost, u));
+  if (!hn::AllTrue(d, regular)) y = hn::IfThenElse(regular, y, with_log_limits(d, u, u));
   return hn::IfThenElse(hn::Eq(x, hn::Zero(d)), x, y);
 }
 
@@ -636,32 +656,45 @@ template <class D, class V> HWY_INLINE V erfc(D d, V x) {
   return hn::IfThenElse(hn::Lt(size, hn::Set(d, T(0.5))), hn::Sub(hn::Set(d, T(1)), erf_near_0(d, x)), far);
 }
 
+// Phi(-a) of a >= 0 is power * tail, the power being exp(-a^2 / 2), with what rounding the square loses. a is
+// held where Phi(-a) is 0, and the power goes through larger numbers, so that none is subnormal before.
+template <class D, class V> HWY_INLINE V normal_tail(D d, V a, V* power) {
+  using T = hn::TFromD<D>;
+  constexpr T steps = is_f32<T> ? T(64) : T(256), down = is_f32<T> ? T(0x1p-64) : T(0x1p-256);
+  const V half = hn::Set(d, T(-0.5)), square = hn::Mul(a, a), lost = hn::MulSub(a, a, square);
+  const V n = nearest(d, hn::Mul(square, hn::Set(d, T(-0.72134752044448170368))));
+  const V r = hn::MulAdd(lost, half, reduce_by_log2(d, hn::Mul(square, half), n));
+  const V p = hn::Add(hn::MulAdd(exp_tail(d, r), hn::Mul(r, r), r), hn::Set(d, T(1)));
+  *power = hn::Mul(hn::Mul(p, power_of_two(d, hn::Add(n, hn::Set(d, steps)))), hn::Set(d, down));
+  const V tail = erfcx_of_nonnegative(d, hn::Mul(a, hn::Set(d, T(0.70710678118654752440))));
+  return hn::Mul(hn::Set(d, T(0.5)), tail);
+}
+template <class T> inline constexpr T normal_limit = is_f32<T> ? T(14.5) : T(39);
+
+template <class D, class V> HWY_INLINE V ndtr(D d, V x) {
+  using T = hn::TFromD<D>;
+  V power;
+  const V tail = normal_tail(d, held_size(d, x, normal_limit<T>), &power);
+  const V y = by_slope_below(d, x, hn::Mul(power, tail));
+  if constexpr (is_f32<T>) return y;
+  // The series of erfcx loses some digits where it is not needed.
+  const V half = hn::Set(d, T(0.5)), z = hn::Mul(x, hn::Set(d, T(0.70710678118654752440)));
+  const auto is_near = hn::Lt(hn::Abs(z), half);
+  return hn::IfThenElse(is_near, hn::MulAdd(half, erf_near_0(d, z), half), y);
+}
+
 // x Phi(x); where Phi is 0, so is the limit, even at -inf.
 template <class D, class V> HWY_INLINE V gelu(D d, V x) {
-  using T = hn::TFromD<D>;
-  const V p = hn::Mul(hn::Set(d, T(0.5)), erfc(d, hn::Mul(x, hn::Set(d, T(-0.70710678118654752440)))));
+  const V p = ndtr(d, x);
   return hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), hn::Mul(x, p));
 }
 
 template <class D, class V> HWY_INLINE V slope_of_gelu(D d, V x) {
   using T = hn::TFromD<D>;
-  const V half = hn::Set(d, T(0.5)), a = held_size(d, x, T(39));
-  const V square = hn::Mul(a, a), lost = hn::MulSub(a, a, square),
-          power = exp(d, hn::Neg(hn::Mul(half, square)));
-  const V e = hn::NegMulAdd(hn::Mul(half, lost), power, power);
-  const V tail = hn::Mul(half, erfcx_of_nonnegative(d, hn::Mul(a, hn::Set(d, T(0.70710678118654752440)))));
-  return by_slope_below(d, x, hn::Mul(e, hn::NegMulAdd(a, hn::Set(d, T(0.39894228040143267794)), tail)));
-}
-
-// erfc(-x / sqrt(2)) / 2; the part of the argument that rounding loses counts in the left tail.
-template <class D, class V> HWY_INLINE V ndtr(D d, V x) {
-  using T = hn::TFromD<D>;
-  const V high = hn::Set(d, T(0.70710678118654752440)), low = hn::Set(d, scalar::kSqrtHalfRest<T>);
-  const V z = hn::Neg(hn::Mul(x, high)), y = hn::Mul(hn::Set(d, T(0.5)), erfc(d, z));
-  const V lost = hn::NegMulSub(x, low, hn::MulAdd(x, high, z));
-  const V density = hn::Mul(hn::Set(d, T(0.56418958354775628695)), exp(d, hn::Neg(hn::Mul(z, z))));
-  const auto finite = hn::Lt(hn::Abs(x), hn::Set(d, T(40)));
-  return hn::IfThenElse(finite, hn::NegMulAdd(density, lost, y), y);
+  const V a = held_size(d, x, normal_limit<T>);
+  V power;
+  const V tail = normal_tail(d, a, &power), density = hn::Set(d, T(0.39894228040143267794));
+  return by_slope_below(d, x, hn::Mul(power, hn::NegMulAdd(a, density, tail)));
 }
 
 // y = erfinv(x) by w = -log(1 - x^2): y / x, and further out |y| by the root of w, as polynomials (M. Giles,
