@@ -124,14 +124,21 @@ template <class T> struct Var {
     const Real value = static_cast<Real>(x), scale = Level<Real>::of(scalar::abs(value));
     return {value * scale, Real(0), Real(0), Real(1), scale};
   }
-  // Of n > 0 elements at once, with one division.
+  // Of n > 0 elements at once, with one division: by their sums of these two.
+  TIDU_HD static Real distance_of(Real x, Real origin) { return x - origin; }
+  TIDU_HD static Real square_of(Real x, Real origin, Real distance) {
+    return scalar::square((x - origin) - distance);
+  }
   template <class Sum> TIDU_HD static State lift_run(T first, int64_t n, const Sum& sum) {
     const Real origin = static_cast<Real>(first), count = static_cast<Real>(n);
-    const Real distance = sum([origin](Real x) { return x - origin; }) / count;
-    const Real squares = sum([origin, distance](Real x) { return scalar::square((x - origin) - distance); });
-    const Real scale = Level<Real>::of(scalar::abs(origin) + scalar::abs(distance), squares);
-    if (scale == Real(1)) return {origin, distance, squares, count, scale};
-    return lift_scaled(origin * scale, count, scale, sum);
+    const Real distance = sum([origin](Real x) { return distance_of(x, origin); }) / count;
+    const Real squares = sum([origin, distance](Real x) { return square_of(x, origin, distance); });
+    return of_run({origin, distance, squares, count, Real(1)}, sum);
+  }
+  // What was found of a run, unless its squares leave the range.
+  template <class Sum> TIDU_HD static State of_run(const State& s, const Sum& sum) {
+    const Real scale = Level<Real>::of(scalar::abs(s.origin) + scalar::abs(s.distance), s.squares);
+    return scale == Real(1) ? s : lift_scaled(s.origin * scale, s.count, scale, sum);
   }
   template <int n, RunOf<T> X> TIDU_HD static State lift_run(const X& x, int64_t, int64_t) {
     return lift_run(x[0], n, Run<n, X>{x});

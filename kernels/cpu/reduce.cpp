@@ -81,18 +81,44 @@ HWY_NOINLINE void accumulate_rows(A* HWY_RESTRICT into, const T* HWY_RESTRICT fr
   }
 }
 
-// The same of what has a state for a run, which takes fewer operations than states of its elements.
+// States of what has one for a run, of n rows in each column: both sums are those of some columns side by
+// side, which stay in the first-level cache for the second.
 template <class Op, class T>
-concept LiftsRuns = requires(const T (&x)[kRowsAtOnce]) {
-  Op::template lift_run<kRowsAtOnce>(x, 0, 0);
+concept LiftsRuns = std::is_floating_point_v<T> && requires(T x) {
+  Op::square_of(x, x, x);
 };
-template <class Op, class A, class T>
-HWY_NOINLINE void accumulate_runs(A* HWY_RESTRICT into, const T* HWY_RESTRICT from, int64_t stride,
-                                  int64_t n) {
-  for (int64_t j = 0; j < n; ++j) {
-    T run[kRowsAtOnce];
-    for (int64_t r = 0; r < kRowsAtOnce; ++r) run[r] = from[r * stride + j];
-    into[j] = Op::combine(into[j], Op::template lift_run<kRowsAtOnce>(run, 0, 0));
+template <class Op, class T, class A>
+HWY_NOINLINE void lift_runs(const T* HWY_RESTRICT x, int64_t stride, int64_t n, int64_t columns,
+                            A* HWY_RESTRICT y) {
+  constexpr int64_t kWidth = 128 / sizeof(T);
+  const T count = static_cast<T>(n);
+  for (int64_t begin = 0; begin < columns; begin += kWidth, x += kWidth, y += kWidth) {
+    const int64_t width = std::min(kWidth, columns - begin);
+    HWY_ALIGN T origin[kWidth], distance[kWidth] = {}, squares[kWidth] = {};
+    std::copy_n(x, width, origin);
+    const auto measure = [&](auto here) {
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j < here; ++j) distance[j] += Op::distance_of(x[i * stride + j], origin[j]);
+      }
+      for (int64_t j = 0; j < here; ++j) distance[j] /= count;
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j < here; ++j)
+          squares[j] += Op::square_of(x[i * stride + j], origin[j], distance[j]);
+      }
+    };
+    if (width == kWidth) {
+      measure(std::integral_constant<int64_t, kWidth>());
+    } else {
+      measure(width);
+    }
+    for (int64_t j = 0; j < width; ++j) {
+      const auto sum = [&](const auto& f) {
+        T all = T(0);
+        for (int64_t i = 0; i < n; ++i) all += f(x[i * stride + j]);
+        return all;
+      };
+      y[j] = Op::of_run({origin[j], distance[j], squares[j], count, T(1)}, sum);
+    }
   }
 }
 
@@ -235,9 +261,9 @@ void reduce_rows(const void* input, int64_t stride, int64_t rows, int64_t n, voi
 // goes to group i mod groups), which are then folded by halves.
 template <class Op, class T, class A>
 HWY_NOINLINE void reduce_column_block(const T* x, int64_t stride, int64_t n, int64_t columns, A* y) {
-  constexpr bool in_runs = std::is_floating_point_v<T> && LiftsRuns<Op, T>;
+  if constexpr (LiftsRuns<Op, T>) return lift_runs<Op>(x, stride, n, columns, y);
   int64_t groups = 1;
-  while (!in_runs && groups < 16 && 2 * groups * columns <= 128) groups *= 2;
+  while (groups < 16 && 2 * groups * columns <= 128) groups *= 2;
   HWY_ALIGN A lanes[128];
   A* wide = groups == 1 ? y : lanes;
   std::fill_n(wide, groups * columns, Op::identity());
@@ -251,9 +277,6 @@ HWY_NOINLINE void reduce_column_block(const T* x, int64_t stride, int64_t n, int
     };
     accumulate_many.template operator()<kRowsAtOnce>();
     accumulate_many.template operator()<kRowsAtOnce / 2>();
-  }
-  if constexpr (in_runs) {
-    for (; i + kRowsAtOnce <= n; i += kRowsAtOnce) accumulate_runs<Op>(wide, x + i * stride, stride, columns);
   }
   for (; i < n; i += groups) {
     const int64_t here = std::min(groups, n - i);

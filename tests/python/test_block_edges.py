@@ -137,6 +137,98 @@ def test_indices_out_of_range(rng):
                 x[td.tensor(at)]
 
 
+@pytest.mark.cpu_only("device cuda finds them when its work is waited for")
+def test_updates_of_vectors_out_of_range():
+    for n in LONG:
+        for wrong in (500, -501, 2**62, -(2**63)):
+            at = np.full(n, 3)
+            at[n // 2] = wrong
+            with pytest.raises(IndexError, match=f"index {wrong} at position {n // 2} "):
+                td.scatter_add(td.zeros(500), td.tensor(at), td.ones(n))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "float16", "float32", "complex128"])
+def test_updates_of_vectors(dtype, rng):
+    """From every layout; and counts."""
+    for n in LONG:
+        at, updates = rng.integers(-50, 50, n), rng.integers(0, 3, 3 * n).astype(dtype)
+        for given, array in (
+            (td.tensor(updates[:n]), updates[:n]),
+            (td.tensor(updates)[::-3], updates[::-3]),
+            (td.tensor(updates[0]), updates[:1]),
+        ):
+            want = np.zeros(50, dtype)
+            np.add.at(want, at, array)
+            got = td.scatter_add(td.zeros(50, dtype=given.dtype), td.tensor(at), given).cpu().numpy()
+            np.testing.assert_array_equal(got, want)
+        np.testing.assert_array_equal(td.bincount(td.tensor(at + 50)).cpu().numpy(), np.bincount(at + 50))
+    assert td.bincount(td.zeros(0, dtype=td.int64)).shape == (0,)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint32", "int64"])
+@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
+def test_scans_of_integers(name, dtype, rng):
+    """Of long lines for each thread one part."""
+    f = {"cumsum": td.cumulative_sum, "cumprod": td.cumulative_prod}[name]
+    for n in (*LONG, 100_003):
+        for shape in ((n,), (3, n), (n, 2)):
+            x = rng.integers(0, 100, shape).astype(dtype)
+            axis = 0 if shape[-1] == 2 else -1
+            with np.errstate(over="ignore"):
+                want = getattr(np, name)(x, axis=axis)
+            got = f(td.tensor(x), axis=axis).cpu().numpy()
+            np.testing.assert_array_equal(got, want, err_msg=f"{shape}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_variances_of_columns(dtype, rng):
+    """Beside blocks of rows and of columns, also where the first row is far from the others, or squares leave
+    the range of the dtype in one column."""
+    largest = float(np.finfo(dtype).max)
+    for rows in (1, 2, 63, 64, 65, 129, 1000):
+        for columns in (1, 2, 15, 16, 17, 31, 32, 33, 70, 1030):
+            x = rng.normal(size=(rows, columns)).astype(dtype)
+            x[0] *= 1000
+            x[:, columns // 2] *= dtype_of(x)(largest / 8e3)
+            x[:, -1] = 7
+            for given, array in ((td.tensor(x), x), (td.tensor(x)[::-1, ::-1], x[::-1, ::-1])):
+                want = array.astype(np.longdouble).std(0)
+                got = td.std(given, axis=0).cpu().numpy()
+                np.testing.assert_allclose(got, want, rtol=30 * np.finfo(dtype).eps, atol=0)
+
+
+def dtype_of(x):
+    return x.dtype.type
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64", "complex128"])
+def test_a_column_beside_a_matrix(dtype, rng):
+    for rows in (1, 2, 3, 100, 1025):
+        column = rng.integers(0, 9, (rows, 1)).astype(dtype)
+        for columns in (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 129, 1030):
+            x = rng.integers(0, 9, (rows, columns)).astype(dtype)
+            np.testing.assert_array_equal((td.tensor(x) * td.tensor(column)).cpu().numpy(), x * column)
+            np.testing.assert_array_equal(
+                td.copy(td.broadcast_to(td.tensor(column), x.shape)).cpu().numpy(),
+                np.broadcast_to(column, x.shape),
+            )
+
+
+def test_products_of_vectors(rng):
+    """Beside the length at which they are products, and that beyond which they are several."""
+    for n in (31, 32, 33, 65535, 65536, 65537, 150_001):
+        for dtype in ("float16", "float32", "float64", "complex64"):
+            x, y = (rng.uniform(0.1, 0.2, (2, n)) + (1j if dtype[0] == "c" else 0) for _ in range(2))
+            x, y = td.tensor(x).astype(dtype), td.tensor(y).astype(dtype)
+            wide = [v.cpu().numpy().astype(np.complex128) for v in (x, y)]
+            want = (wide[0].conj() * wide[1]).sum(-1)
+            eps = td.finfo(dtype).eps
+            np.testing.assert_allclose(td.vecdot(x, y).cpu().numpy(), want, rtol=4 * eps)
+            np.testing.assert_allclose(td.vecdot(x[:1], y).cpu().numpy()[:1], want[:1], rtol=4 * eps)
+            turned = td.vecdot(x[:, ::-1].mT, y.mT[::-1], axis=0).cpu().numpy()
+            np.testing.assert_allclose(turned, want, rtol=4 * eps)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "uint64", "float16", "float32", "float64"])
 def test_clip(dtype, rng):
     for n in LONG:
