@@ -209,36 +209,47 @@ void copy_line(const Word* from, int64_t from_step, Word* to, int64_t to_step, i
   }
 }
 
-// Elements of a vector: some indices are looked at, then followed, while they are in a cache.
-void gather_elements(const Call& call) {
+// Elements of a vector that one contiguous tensor of indices names: some indices are looked at, then
+// followed, while they are in a cache.
+bool is_of_elements(const Call& call, const Tensor& x, size_t first) {
+  return x.ndim() == 1 && call.inputs.size() == first + 1 && call.inputs[first].is_contiguous();
+}
+template <class Body>
+void for_elements(const Tensor& indices, int64_t extent, int64_t begin, int64_t end, std::atomic<bool>& wrong,
+                  const Body& body) {
   constexpr int64_t kTogether = 1024;
-  const Tensor& x = call.inputs[0];
+  const auto* const index = static_cast<const int64_t*>(indices.raw_data());
+  for (int64_t last; begin < end; begin = last) {
+    last = std::min(begin + kTogether, end);
+    const auto end_of_x = static_cast<uint64_t>(extent);
+    uint64_t distances = 0;  // from both ends, of which none may be negative
+    for (int64_t i = begin; i < last; ++i) {
+      const auto at = static_cast<uint64_t>(index[i]);
+      distances |= (end_of_x + at) | (end_of_x - 1 - at);
+    }
+    if (distances >> 63 != 0) return static_cast<void>(wrong = true);
+    for (int64_t i = begin; i < last; ++i) body(i, index[i] < 0 ? index[i] + extent : index[i]);
+  }
+}
+
+void gather_elements(const Call& call) {
+  const Tensor &x = call.inputs[0], &indices = call.inputs[1];
   const int64_t extent = x.size(0), stride = x.strides()[0];
-  const auto* const index = static_cast<const int64_t*>(call.inputs[1].raw_data());
   std::atomic<bool> wrong = false;
   visit_words(x.dtype(), [&]<class Word>() {
     const Word* const from = static_cast<const Word*>(x.raw_data());
     Word* const to = static_cast<Word*>(call.outputs[0].raw_data());
-    parallel_elements(call.inputs[1].numel(), [&](int64_t begin, int64_t end) {
-      for (int64_t last; begin < end; begin = last) {
-        last = std::min(begin + kTogether, end);
-        bool outside = false;
-        for (int64_t i = begin; i < last; ++i)
-          outside |= static_cast<uint64_t>(index[i]) + static_cast<uint64_t>(extent) >=
-                     2 * static_cast<uint64_t>(extent);
-        if (outside) return static_cast<void>(wrong = true);
-        for (int64_t i = begin; i < last; ++i)
-          to[i] = from[(index[i] < 0 ? index[i] + extent : index[i]) * stride];
-      }
+    parallel_elements(indices.numel(), [&](int64_t begin, int64_t end) {
+      for_elements(indices, extent, begin, end, wrong,
+                   [=](int64_t i, int64_t at) { to[i] = from[at * stride]; });
     });
   });
-  if (wrong) fail_outside(call, index, 0, extent);
+  if (wrong) fail_outside(call, static_cast<const int64_t*>(indices.raw_data()), 0, extent);
 }
 
 void gather(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
-  if (x.ndim() == 1 && call.inputs.size() == 2 && call.inputs[1].is_contiguous())
-    return workspace.counts() ? void() : gather_elements(call);
+  if (is_of_elements(call, x, 1)) return workspace.counts() ? void() : gather_elements(call);
   if (workspace.counts() && Points::are_few(call, 1)) return;
   const Points points(call, 1, x, y, workspace);
   if (y.numel() == 0 || workspace.counts()) return;
@@ -262,14 +273,24 @@ void gather(const Call& call, Workspace& workspace) {
       if (inner.x == 1 && inner.picked == 1 && points.step()) {
         const int64_t step = *points.step();
         const auto bytes = static_cast<size_t>(inner.extent) * sizeof(Word);
+        // Where the next ones lie cannot be foreseen, but looked up.
+        constexpr int64_t kAhead = 12;
+        constexpr size_t kLine = 64, kMost = 8 * kLine;
         const auto copy_all = [&](auto size) {
-          for (int64_t i = begin; i < end; ++i) std::memcpy(target + i * step, source + at[i], size);
+          for (int64_t i = begin; i < end; ++i) {
+            const char* const later =
+                reinterpret_cast<const char*>(source + at[std::min(i + kAhead, end - 1)]);
+            for (size_t byte = 0; byte < std::min<size_t>(size, kMost); byte += kLine)
+              __builtin_prefetch(later + byte);
+            std::memcpy(target + i * step, source + at[i], size);
+          }
         };
         switch (bytes) {  // a call takes longer than to copy a few words
           case 8: return copy_all(std::integral_constant<size_t, 8>());
           case 16: return copy_all(std::integral_constant<size_t, 16>());
           case 32: return copy_all(std::integral_constant<size_t, 32>());
           case 64: return copy_all(std::integral_constant<size_t, 64>());
+          case 128: return copy_all(std::integral_constant<size_t, 128>());
           default: return copy_all(bytes);
         }
       }
@@ -371,6 +392,29 @@ void assign_points(const Call& call, Workspace& workspace) {
   if (!workspace.counts()) put(points, updates, x);
 }
 
+// Of updates one after another, or one for all, to a row-major y.
+template <class F> void combine_elements(const Call& call, const Tensor& updates, const Tensor& y) {
+  const Tensor& indices = call.inputs[2];
+  const int64_t extent = y.size(0);
+  std::atomic<bool> wrong = false;
+  visit_dtype(y.dtype(), [&]<class T>() {
+    if constexpr (!is_half<T> && !std::is_same_v<T, bool>) {
+      const T* const from = static_cast<const T*>(updates.raw_data());
+      T* const to = static_cast<T*>(y.raw_data());
+      const auto with = [&](const auto& update) {
+        for_elements(indices, extent, 0, indices.numel(), wrong,
+                     [to, update](int64_t i, int64_t at) { to[at] = F::apply(to[at], update(i)); });
+      };
+      if (updates.is_contiguous()) {
+        with([from](int64_t i) { return from[i]; });
+      } else {
+        with([update = *from](int64_t) { return update; });
+      }
+    }
+  });
+  if (wrong) fail_outside(call, static_cast<const int64_t*>(indices.raw_data()), 0, extent);
+}
+
 // The 16-bit floats are computed in float and rounded once.
 template <class F> void scatter(const Call& call, Workspace& workspace) {
   const Tensor &x = call.inputs[0], &y = call.outputs[0];
@@ -378,6 +422,13 @@ template <class F> void scatter(const Call& call, Workspace& workspace) {
   if (workspace.counts() && !half && Points::are_few(call, 2)) return;
   const Tensor updates = half ? converted(call.inputs[1], DType::float32, workspace) : call.inputs[1];
   const Tensor result = half ? workspace.tensor(y.shape(), DType::float32) : y;
+  const bool is_one = std::ranges::all_of(updates.strides(), [](int64_t stride) { return stride == 0; });
+  if (is_of_elements(call, y, 2) && result.is_contiguous() && (is_one || updates.is_contiguous())) {
+    if (workspace.counts()) return;
+    deliver(x, result);
+    combine_elements<F>(call, updates, result);
+    return deliver(result, y);
+  }
   const Points points(call, 2, result, updates, workspace);
   if (workspace.counts()) return;
   deliver(x, result);
