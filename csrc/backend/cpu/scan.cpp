@@ -13,17 +13,22 @@
 namespace tidu::cpu {
 namespace {
 
-// A row-major array seen from the axis: frames of n rows of columns, the rows in blocks.
+// A row-major array seen from the axis: frames of n rows of columns, the rows in blocks. Scans of integers
+// round nothing, so that of long lines each thread has one block.
 struct Slabs {
   explicit Slabs(const Call& call) {
     const Tensor& x = call.inputs[0];
     const int axis = call.attrs.as<AxisAttrs>().axis;
     for (int i = axis + 1; i < x.ndim(); ++i) columns *= x.size(i);
     n = x.size(axis);
-    blocks = (n + kScanBlock - 1) / kScanBlock;
     if (x.numel() > 0) frames = x.numel() / (n * columns);
+    if (columns == 1 && !is_inexact(x.dtype())) {
+      const int64_t parts = frames < num_threads() ? num_threads() : 1;
+      block = std::max(block, (n + parts - 1) / parts);
+    }
+    blocks = (n + block - 1) / block;
   }
-  int64_t columns = 1, n, blocks, frames = 0;
+  int64_t columns = 1, n, block = kScanBlock, blocks, frames = 0;
 };
 
 // Of a scan along memory: as many lines side by side as there are, all blocks of a frame or all frames.
@@ -31,8 +36,9 @@ struct Slabs {
 template <class Body> void for_lines(const Slabs& slabs, const Body& body) {
   const bool cut = slabs.blocks > 1;
   const int64_t sets = cut ? slabs.frames : 1, lines = cut ? slabs.blocks : slabs.frames;
-  const int64_t length = std::min(slabs.n, kScanBlock), whole_lines = cut ? slabs.n / length : lines;
-  const int64_t piece = std::max<int64_t>(8, kGrain / length / 8 * 8), pieces = (lines + piece - 1) / piece;
+  const int64_t length = std::min(slabs.n, slabs.block), whole_lines = cut ? slabs.n / length : lines;
+  const int64_t few = cut && length > kScanBlock ? 1 : 8;
+  const int64_t piece = std::max<int64_t>(few, kGrain / length / 8 * 8), pieces = (lines + piece - 1) / piece;
   parallel_for(sets * pieces, slabs.frames * slabs.n, [&](int64_t task) {
     const int64_t set = task / pieces, begin = task % pieces * piece, end = std::min(begin + piece, lines),
                   whole = std::min(end, whole_lines);
@@ -50,14 +56,18 @@ template <Scan row> void scan(const Call& call, Workspace& workspace) {
   const Tensor x = row_major(call.inputs[0], workspace);
   const ScanFunctions& functions = scan_functions(row, x.dtype());
   const Slabs slabs(call);
-  const auto [columns, n, blocks, frames] = slabs;
+  const auto [columns, n, length, blocks, frames] = slabs;
   const int64_t width = std::max<int64_t>(1, kGrain / std::min(n, kScanBlock)),
                 pieces = (columns + width - 1) / width;
   const int64_t x_size = static_cast<int64_t>(size_of(x.dtype())),
                 y_size = static_cast<int64_t>(size_of(y.dtype()));
-  char* const states =
-      blocks > 1 ? workspace.take(frames * blocks * columns * functions.state_size) : nullptr;
+  // As many as there may be, for any number of threads.
+  char* const all =
+      n > kScanBlock
+          ? workspace.take(frames * ((n + kScanBlock - 1) / kScanBlock) * columns * functions.state_size)
+          : nullptr;
   if (workspace.counts()) return;
+  char* const states = blocks > 1 ? all : nullptr;
   const char* from = static_cast<const char*>(x.raw_data());
   char* to = static_cast<char*>(y.raw_data());
   const auto state_at = [&](int64_t i) { return states ? states + i * functions.state_size : nullptr; };
@@ -66,7 +76,7 @@ template <Scan row> void scan(const Call& call, Workspace& workspace) {
       functions.carry(state_at(frame * blocks * columns), blocks, columns);
   };
   if (columns == 1) {
-    const int64_t stride = blocks > 1 ? kScanBlock : n;
+    const int64_t stride = blocks > 1 ? length : n;
     if (states) {
       for_lines(slabs, [&](int64_t element, int64_t length, int64_t lines, int64_t state) {
         functions.total_lines(from + element * x_size, stride, length, lines, state_at(state));
@@ -83,8 +93,8 @@ template <Scan row> void scan(const Call& call, Workspace& workspace) {
     parallel_for(frames * blocks * pieces, x.numel(), [&](int64_t task) {
       const int64_t column = task % pieces * width, block = task / pieces % blocks,
                     frame = task / (pieces * blocks);
-      const int64_t begin = block * kScanBlock;
-      body((frame * n + begin) * columns + column, std::min(kScanBlock, n - begin),
+      const int64_t begin = block * length;
+      body((frame * n + begin) * columns + column, std::min(length, n - begin),
            std::min(width, columns - column), (frame * blocks + block) * columns + column);
     });
   };
