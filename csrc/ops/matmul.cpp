@@ -172,14 +172,24 @@ Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
                      describe(b));
   }
   const Shape shape = broadcast_shapes(a.shape(), b.shape(), "vecdot");
+  const DType dtype = promote(a.dtype(), b.dtype());
+  // As products, of which short vectors take longer to begin than they are; long ones are not one sum.
+  constexpr int64_t kLong = 32, kMost = 1 << 16;
+  const int64_t length = a.size(at);
+  const bool is_product =
+      at == -1 && length >= kLong && is_inexact(dtype) && (length <= kMost || !is_narrow(dtype));
   const Axes axes{rank + at};
-  const Tensor product = by_parts(
-      {broadcast_to(a, shape), broadcast_to(b, shape)}, axes,
-      [&](std::span<const Tensor> part) {
-        return sum(widened(conj(part[0])) * widened(part[1]), axes, true);
-      },
-      [](const Tensor& sums, const Axes& axis) { return sum(sums, axis, true); });
-  return astype(squeeze(product, axes), promote(a.dtype(), b.dtype()));
+  const auto dot = [&](std::span<const Tensor> part) {
+    const Tensor left = conj(part[0]), &right = part[1];
+    if (!is_product) return sum(widened(left) * widened(right), axes, true);
+    const Tensor row = expand_dims(astype(left, dtype), -2), column = expand_dims(astype(right, dtype), -1);
+    return squeeze(matmul(row, column), Axes{-1});
+  };
+  const auto add = [](const Tensor& sums, const Axes& axis) { return sum(sums, axis, true); };
+  const Tensor all[] = {broadcast_to(a, shape), broadcast_to(b, shape)};
+  const Tensor product =
+      is_product && length <= kMost ? dot(all) : by_parts({all[0], all[1]}, axes, dot, add);
+  return astype(squeeze(product, axes), dtype);
 }
 
 }  // namespace tidu
