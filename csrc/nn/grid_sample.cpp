@@ -107,7 +107,12 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions&
   if (elements == 0 && num_elements(shape) > 0)
     fail<ShapeError>("[", op, "] there is nothing to sample in ", describe(x));
   const int64_t lanes = x.size(0), channels = x.size(1);
-  const Tensor values = widened(reshape(x, {lanes, channels, elements}));
+  // All channels of an element are one row; behind those of an image is one of zeros, for what is outside.
+  const bool has_outside = options.padding == GridPadding::zeros;
+  const int64_t rows = elements + has_outside;
+  Tensor values = moveaxis(widened(reshape(x, {lanes, channels, elements})), 1, 2);
+  if (has_outside) values = concat({values, zeros({lanes, 1, channels}, values.dtype(), x.device())}, 1);
+  values = reshape(contiguous(values), {lanes * rows, channels});
   const Tensor at = reshape(widened(grid), {lanes, places, rank});
 
   // The elements around each place, as numbers in the image (lanes, places): all combinations of taps.
@@ -132,15 +137,15 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions&
     }
     corners = std::move(next);
   }
+  const Tensor first = reshape(arange(lanes, DType::int64, x.device()) * rows, {lanes, 1});
   Tensor y;
   for (const Corner& corner : corners) {
-    const Shape all{lanes, channels, places};
-    Tensor part = take_along_axis(values, broadcast_to(expand_dims(corner.index, 1), all), 2);
-    part = where(expand_dims(corner.holds, 1), part, 0);
-    if (corner.weight.defined()) part = part * expand_dims(corner.weight, 1);
+    const Tensor index = has_outside ? where(corner.holds, corner.index, elements) : corner.index;
+    Tensor part = take(values, reshape(lanes == 1 ? index : index + first, {lanes * places}), 0);
+    if (corner.weight.defined()) part = part * reshape(corner.weight, {lanes * places, 1});
     y = y.defined() ? y + part : part;
   }
-  return astype(reshape(y, shape), x.dtype());
+  return astype(reshape(moveaxis(reshape(y, {lanes, places, channels}), 2, 1), shape), x.dtype());
 }
 
 Tensor affine_grid(const Tensor& theta, const Shape& size, bool align_corners) {

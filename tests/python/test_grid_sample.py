@@ -135,6 +135,23 @@ def test_corners():
     assert F.grid_sample(t(np.ones((1, 1, 2, 2))), td.zeros((1, 0, 3, 2))).shape == (1, 1, 0, 3)
 
 
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_what_lies_outside_is_zero_whatever_images_hold(mode):
+    x = np.full((2, 3, 4, 5), np.nan)
+    x[:, :, 1:, 1:] = rng.normal(size=(2, 3, 3, 4))
+    grid = np.array([[-3.0, 0.0], [0.0, 9.0], [1e30, -1e30], [np.inf, 0.0]])
+    for image in (t(x), td.moveaxis(t(np.moveaxis(x, 1, -1)), -1, 1)):
+        y = F.grid_sample(image, t(np.tile(grid, (2, 1, 1, 1))), mode)
+        np.testing.assert_array_equal(y[..., :3].cpu().numpy(), np.zeros((2, 3, 1, 3)))
+        assert (
+            mode == "nearest" or np.isnan(y[..., 3].cpu().numpy()).all()
+        )  # an infinite place has no weights
+        one = F.grid_sample(image[1:, 2:], t(np.array([[[[0.9, 0.9]]]])), mode)
+        np.testing.assert_array_equal(
+            one.cpu().numpy(), F.grid_sample(t(x[1:, 2:]), t(np.array([[[[0.9, 0.9]]]])), mode).cpu().numpy()
+        )
+
+
 def test_what_is_refused():
     x, grid = td.ones((1, 1, 2, 2)), td.zeros((1, 1, 1, 2))
     for error, message, call in [
