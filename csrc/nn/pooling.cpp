@@ -1,6 +1,7 @@
 // Poolings and changes of size.
 #include "nn/pooling.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -298,7 +299,13 @@ Tensor interpolate(const Tensor& x, const Dims& size, const std::vector<double>&
   if (!scale.empty() && scale.size() != 1 && scale.size() != static_cast<size_t>(rank))
     fail<ValueError>("[interpolate] scale_factor is a number or ", rank, " of them, not ", scale.size());
   const Dims wanted = size.empty() ? Dims() : each_axis(op, "size", size, rank, 1);
-  Tensor y = weighs ? widened(x) : x;
+  struct Resizing {
+    int axis;
+    int64_t count;
+    std::optional<double> step;
+    double growth;
+  };
+  std::vector<Resizing> all;
   for (int i = 0; i < rank; ++i) {
     const int64_t extent = x.size(2 + i);
     const double factor = scale.empty() ? 0 : scale[scale.size() == 1 ? 0 : static_cast<size_t>(i)];
@@ -314,8 +321,12 @@ Tensor interpolate(const Tensor& x, const Dims& size, const std::vector<double>&
       step = count > 1 ? static_cast<double>(extent - 1) / static_cast<double>(count - 1) : 0;
     else if (!scale.empty() && !recompute_scale)
       step = 1 / factor;
-    y = resized(y, 2 + i, count, step, how, align_corners);
+    all.push_back({2 + i, count, step, static_cast<double>(count) / static_cast<double>(extent)});
   }
+  // What shrinks goes first; of those that grow alike the last, whose elements are taken one by one.
+  std::ranges::stable_sort(all, {}, [](const Resizing& r) { return std::pair(r.growth, -r.axis); });
+  Tensor y = weighs ? widened(x) : x;
+  for (const Resizing& r : all) y = resized(y, r.axis, r.count, r.step, how, align_corners);
   return astype(y, x.dtype());
 }
 
