@@ -627,24 +627,28 @@ template <class Compute> Tensor by_rows(const Tensor& rows, int64_t each, const 
   return concat(blocks, 0);
 }
 
-// Of rows (m, d) and (n, d) of float32, by the product that has |x|^2 - 2 x y + |y|^2, in float64 and from
-// the mean of the others. Where much of that cancels, by differences.
+// Of rows (m, d) and (n, d), by the product that has |x|^2 - 2 x y + |y|^2, in float64 and from the mean of
+// the others. Where more of that cancels than there are digits to spare, or squares of float64 leave the
+// range, by differences.
 Tensor distances_by_product(const Tensor& a, const Tensor& b) {
   const Tensor others = astype(b, DType::float64), centre = mean(others, Axes{0}, true);
   const auto squares_of = [](const Tensor& x) { return sum(square(x), Axes{1}, true); };
   const Tensor y = others - centre, y_square = squares_of(y);
   const Tensor right = matrix_transpose(concat({-2.0 * y, ones_like(y_square), y_square}, 1));
   const int64_t n = b.size(0);
+  const bool has_spare = a.dtype() == DType::float32;
+  const double share = has_spare ? 0x1p-16 : 0.25, least = has_spare ? 0 : 0x1p-900;
   return by_rows(a, std::max(n, a.size(1)), [&](const Tensor& part) {
     const Tensor x = astype(part, DType::float64) - centre, x_square = squares_of(x);
     const Tensor product = matmul(concat({x, x_square, ones_like(x_square)}, 1), right);
     const Tensor result = pointwise([](const auto& d) { return sqrt(maximum(d, 0.0)); }, product);
-    const Tensor near = flatten(logical_not(product > 0x1p-16 * x_square)), places = nonzero(near)[0];
-    if (places.numel() == 0) return astype(result, DType::float32);
+    const Tensor far = logical_and(product > maximum(share * x_square, least), product < INFINITY);
+    const Tensor near = flatten(logical_not(far)), places = nonzero(near)[0];
+    if (places.numel() == 0) return astype(result, a.dtype());
     if (places.numel() > near.numel() / 8) return distances(part, b, 2);
     const Tensor differences = take(part, floor_divide(places, n), 0) - take(b, remainder(places, n), 0);
     const Tensor exact = linalg::vector_norm(differences, Axes{1}, false, 2);
-    return reshape(scatter_set(astype(flatten(result), DType::float32), places, exact, 0), result.shape());
+    return reshape(scatter_set(astype(flatten(result), a.dtype()), places, exact, 0), result.shape());
   });
 }
 
@@ -662,7 +666,7 @@ Tensor cdist(const Tensor& a, const Tensor& b, double p) {
                        y.numel() > 0 && y.numel() > kMany / x.size(0);
   const Tensor result =
       !is_loop ? distances(x, y, p)
-      : p == 2 && x.dtype() == DType::float32
+      : p == 2 && !is_complex(x.dtype())
           ? distances_by_product(x, y)
           : by_rows(x, y.numel(), [&](const Tensor& part) { return distances(part, y, p); });
   return is_narrow(dtype) ? astype(result, dtype) : result;

@@ -439,6 +439,21 @@ def test_distances_of_many_rows(p, dtype, far):
     assert got[0, 0] == 0
 
 
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+@pytest.mark.parametrize("power", [-0.99, -0.55, -0.45, 0, 0.45, 0.55, 0.99])
+def test_distances_whose_squares_leave_the_range(dtype, power):
+    """Among numbers of all sizes up to these."""
+    unit = 10.0 ** (power * np.log10(td.finfo(dtype).max))
+    a, b = (rng.normal(size=(n, 23)) * np.logspace(-3, 0, n)[:, None] / 40 for n in (190, 130))
+    x, y = td.tensor(a * unit, dtype=dtype), td.tensor(b * unit, dtype=dtype)
+    wide = [to_array(v).astype(np.longdouble) for v in (x, y)]
+    want = np.sqrt(((wide[0][:, None] - wide[1][None]) ** 2).sum(-1))
+    eps = td.finfo(dtype).eps
+    least = np.finfo(str(dtype).removeprefix("tidu.")).smallest_subnormal
+    got = to_array(td.cdist(x, y)).astype(np.longdouble)
+    np.testing.assert_allclose(got, want, rtol=8 * eps, atol=float(least))
+
+
 @pytest.mark.parametrize("scale", [1e30, 1e-30])
 def test_correlations_do_not_depend_on_units(scale):
     x = rng.normal(size=(3, 7))
