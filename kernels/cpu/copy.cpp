@@ -126,6 +126,22 @@ template <class T> void copy_row(const T* x, int64_t from, T* y, int64_t to, int
   }
 }
 
+// Each of `rows` elements so many times, to one place after another. Whole vectors are written, of which the
+// next element overwrites what is too much.
+template <class T> void repeat(const T* x, int64_t from, T* y, int64_t rows, int64_t times) {
+  int64_t i = 0;
+  if constexpr (sizeof(T) <= 8) {
+    const hn::ScalableTag<T> d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    const int64_t written = (times + lanes - 1) / lanes * lanes;
+    for (; i * times + written <= rows * times; ++i) {
+      const auto element = hn::Set(d, x[i * from]);
+      for (int64_t j = 0; j < times; j += lanes) hn::StoreU(element, d, y + i * times + j);
+    }
+  }
+  for (; i < rows; ++i) std::fill_n(y + i * times, times, x[i * from]);
+}
+
 template <class T>
 void copy_block(const void* source, BlockStrides from, void* destination, BlockStrides to, int64_t rows,
                 int64_t columns) {
@@ -150,6 +166,7 @@ void copy_block(const void* source, BlockStrides from, void* destination, BlockS
       copy_row(y, 1, y + done * columns, 1, std::min(done, rows - done) * columns);
     return;
   }
+  if (from.column == 0 && to.column == 1 && to.row == columns) return repeat(x, from.row, y, rows, columns);
   if (from.column == 1 && to.column == 1) {
     const auto copy_rows = [&](auto bytes) {
       for (int64_t i = 0; i < rows; ++i) std::memcpy(y + i * to.row, x + i * from.row, bytes);
