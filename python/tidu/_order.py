@@ -222,7 +222,8 @@ def isin(x: Tensor, values: Tensor | Sequence[float], *, invert: bool = False) -
     if ordered.size == 0:
         found = _core.zeros_like(x, dtype=_core.bool)
     else:
-        places = _core.clip(_core.searchsorted(ordered, x), 0, ordered.size - 1)
+        # What is beyond all of them is at the place behind, where the last stands again.
+        places, ordered = _core.searchsorted(ordered, x), _core.concat([ordered, ordered[-1:]], axis=0)
         found = _core.equal(_core.take(ordered, places.reshape(-1)).reshape(x.shape), x)
     return _core.logical_not(found) if invert else found
 
