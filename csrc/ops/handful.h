@@ -25,7 +25,7 @@ template <class T> struct TypeOf {
   constexpr operator DType() const { return dtype_of<T>; }
 };
 
-inline constexpr int64_t kMost = 256;
+inline constexpr int64_t kMost = 512;
 
 template <class T> class Handful {
  public:
