@@ -282,7 +282,11 @@ void gather(const Call& call, Workspace& workspace) {
                 reinterpret_cast<const char*>(source + at[std::min(i + kAhead, end - 1)]);
             for (size_t byte = 0; byte < std::min<size_t>(size, kMost); byte += kLine)
               __builtin_prefetch(later + byte);
-            std::memcpy(target + i * step, source + at[i], size);
+            if constexpr (std::is_integral_v<decltype(size)>) {
+              copy_bytes(source + at[i], target + i * step, size);
+            } else {
+              std::memcpy(target + i * step, source + at[i], size);
+            }
           }
         };
         switch (bytes) {  // a call takes longer than to copy a few words
