@@ -48,18 +48,27 @@ void concat(const Call& call) {
   const Tensor& y = call.outputs[0];
   if (y.numel() == 0) return;
   const auto is_row_major = [](const Tensor& x) { return x.is_contiguous(); };
-  // Where they are few, what is asked of each piece takes longer than the copies.
-  if (y.numel() < kGrain && is_row_major(y) && std::ranges::all_of(call.inputs, is_row_major)) {
-    int64_t rows = 1;
-    for (int i = 0; i < axis; ++i) rows *= y.size(i);
-    const int64_t size = static_cast<int64_t>(size_of(y.dtype())), whole = y.numel() / rows;
+  int64_t rows = 1;
+  for (int i = 0; i < axis; ++i) rows *= y.size(i);
+  const int64_t size = static_cast<int64_t>(size_of(y.dtype())), whole = y.numel() / rows;
+  // Rows of the result one after another, some at a time; where there are few elements what is asked of each
+  // piece takes longer than the copies.
+  constexpr int64_t kMany = 64, kTogether = 1 << 13;
+  if ((y.numel() < kGrain || rows >= kMany) && is_row_major(y) &&
+      std::ranges::all_of(call.inputs, is_row_major)) {
     const CopyBlockFunction copy = copy_block_function(static_cast<size_t>(size));
-    char* to = static_cast<char*>(y.raw_data());
-    for (const Tensor& x : call.inputs) {
-      const int64_t columns = x.numel() / rows;
-      if (columns > 0) copy(x.raw_data(), {columns, 1}, to, {whole, 1}, rows, columns);
-      to += columns * size;
-    }
+    const int64_t together = std::max<int64_t>(1, kTogether / whole),
+                  pieces = (rows + together - 1) / together;
+    parallel_for(pieces, y.numel(), [&](int64_t piece) {
+      const int64_t first = piece * together, here = std::min(together, rows - first);
+      char* to = static_cast<char*>(y.raw_data()) + first * whole * size;
+      for (const Tensor& x : call.inputs) {
+        const int64_t columns = x.numel() / rows;
+        const char* const from = static_cast<const char*>(x.raw_data()) + first * columns * size;
+        if (columns > 0) copy(from, {columns, 1}, to, {whole, 1}, here, columns);
+        to += columns * size;
+      }
+    });
     return;
   }
   int64_t start = 0;
