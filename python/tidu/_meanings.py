@@ -1291,6 +1291,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "returns": "`min` and `max`, each " + _REDUCED[0].lower() + _REDUCED[1:] + ".",
     },
     "isin": {
+        "x": "Of any shape and real dtype.",
         "values": "Of any shape.",
         "invert": "Whether to say which are not among them.",
         "returns": _TRUTH,

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 from tidu import _core
 from tidu._core import Tensor
+from tidu._inspection import isdtype
 from tidu._numbers import beside
 from tidu.typing import Shape, TensorLike
 
@@ -204,6 +205,24 @@ def aminmax(x: Tensor, axis: int | Sequence[int] | None = None, keepdims: bool =
     return MinMax(_core.min(x, axis=axis, keepdims=keepdims), _core.max(x, axis=axis, keepdims=keepdims))
 
 
+def _found_in_table(x: Tensor, values: Tensor) -> Tensor | None:
+    """Which integers x are among values that lie close to each other, of which a table says it; None of
+    others, and where somebody looks or there are few."""
+    few = 1 << 10
+    if x.size < few or x.dtype == _core.uint64 or not isdtype(x.dtype, "integral"):
+        return None
+    if x.device.type != "cpu" or any(_core._is_seen(v) or _core._is_abstract(v) for v in (x, values)):
+        return None
+    low, high = int(_core.min(values)), int(_core.max(values))
+    if high - low > x.size + values.size or low == -(2**63) or high == 2**63 - 1:
+        return None
+    x, values = x.astype(_core.int64), values.astype(_core.int64)
+    table = _core.zeros(high - low + 3, dtype=_core.bool, device="cpu")
+    table = _core.scatter_set(table, values - (low - 1), _core.ones_like(values, dtype=_core.bool))
+    places = _core.clip(x, low - 1, high + 1) - (low - 1)  # what lies outside is beside the ends
+    return _core.take(table, places.reshape(-1)).reshape(x.shape)
+
+
 def isin(x: Tensor, values: Tensor | Sequence[float], *, invert: bool = False) -> Tensor:
     """Which elements of x are among `values`, whatever the shape of these; with `invert` which are not. NaN
     is like nothing.
@@ -218,13 +237,16 @@ def isin(x: Tensor, values: Tensor | Sequence[float], *, invert: bool = False) -
     common = _core.result_type(x, values)
     if common == _core.bool:
         common = _core.uint8
-    x, ordered = x.astype(common), _core.sort(values.astype(common).reshape(-1))
-    if ordered.size == 0:
+    x, values = x.astype(common), values.astype(common).reshape(-1)
+    if values.size == 0:
         found = _core.zeros_like(x, dtype=_core.bool)
     else:
-        # What is beyond all of them is at the place behind, where the last stands again.
-        places, ordered = _core.searchsorted(ordered, x), _core.concat([ordered, ordered[-1:]], axis=0)
-        found = _core.equal(_core.take(ordered, places.reshape(-1)).reshape(x.shape), x)
+        found = _found_in_table(x, values)
+        if found is None:
+            ordered = _core.sort(values)
+            # What is beyond all of them is at the place behind, where the last stands again.
+            places, ordered = _core.searchsorted(ordered, x), _core.concat([ordered, ordered[-1:]], axis=0)
+            found = _core.equal(_core.take(ordered, places.reshape(-1)).reshape(x.shape), x)
     return _core.logical_not(found) if invert else found
 
 

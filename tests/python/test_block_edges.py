@@ -201,6 +201,36 @@ def dtype_of(x):
     return x.dtype.type
 
 
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "uint16", "int32", "int64", "uint64", "float32"])
+def test_elements_among_others(dtype, rng):
+    """Of integers that lie close by a table, which knows the ends of their dtype."""
+    least, most = (0, 1) if dtype == "bool" else (0, 99) if dtype[0] == "f" else bounds(dtype)
+    for shape in ((3,), (1023,), (1024,), (70, 30), (40, 3, 20)):
+        x = rng.integers(max(least, -50), min(most, 50), shape, endpoint=True)
+        x.flat[0], x.flat[-1] = max(least, -(2**62)), min(most, 2**62)
+        for low, high in ((20, 30), (-(2**40), 2**40), (least, least + 1), (most - 1, most)):
+            ends = (min(max(end, least), most, 2**63 - 1) for end in (low, high))
+            values = rng.integers(*ends, 7, endpoint=True)
+            given, among = x.astype(dtype), values.astype(dtype)
+            for invert in (False, True):
+                want = np.isin(given, among, invert=invert)
+                got = td.isin(td.tensor(given), td.tensor(among), invert=invert).cpu().numpy()
+                np.testing.assert_array_equal(got, want, err_msg=f"{shape} among {among}")
+                turned = td.isin(
+                    td.tensor(given).mT if given.ndim > 1 else td.tensor(given), td.tensor(among)
+                )
+            if given.ndim > 1:
+                np.testing.assert_array_equal(turned.mT.cpu().numpy(), np.isin(given, among))
+    x = td.tensor(np.array([[-(2**63), 2**63 - 1, 0]] * 400))
+    for value in (-(2**63), 2**63 - 1):
+        want = (x == value).cpu().numpy()
+        np.testing.assert_array_equal(td.isin(x, td.tensor([value])).cpu().numpy(), want)
+
+
+def bounds(dtype):
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64", "complex128"])
 def test_a_column_beside_a_matrix(dtype, rng):
     for rows in (1, 2, 3, 100, 1025):
