@@ -53,6 +53,12 @@ template <class T> struct Sum {
   TIDU_HD static Result finish(State s, const Whole&) { return static_cast<Result>(s); }
 };
 
+template <class T> struct SumOfSquares : Sum<T> {
+  using State = typename Sum<T>::State;
+  static constexpr bool kConverts = false;
+  TIDU_HD static State lift(T x) { return scalar::square(static_cast<State>(x)); }
+};
+
 template <class T> struct Prod : Sum<T> {
   using State = typename Sum<T>::State;
   TIDU_HD static State identity() { return State(1); }

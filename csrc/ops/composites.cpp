@@ -632,7 +632,7 @@ template <class Compute> Tensor by_rows(const Tensor& rows, int64_t each, const 
 // range, by differences.
 Tensor distances_by_product(const Tensor& a, const Tensor& b) {
   const Tensor others = astype(b, DType::float64), centre = mean(others, Axes{0}, true);
-  const auto squares_of = [](const Tensor& x) { return sum(square(x), Axes{1}, true); };
+  const auto squares_of = [](const Tensor& x) { return sum_of_squares(x, Axes{1}, true); };
   const Tensor y = others - centre, y_square = squares_of(y);
   const Tensor right = matrix_transpose(concat({-2.0 * y, ones_like(y_square), y_square}, 1));
   const int64_t n = b.size(0);

@@ -21,6 +21,9 @@ Tensor real_numbers(const Tensor& x) {
   return widened(is_floating(x.dtype()) ? x : astype(x, kDefaultFloat));
 }
 
+// Whether that is x itself. Squares of such numbers are summed up at once, since they take no memory.
+bool is_as_it_is(const Tensor& x) { return x.dtype() == DType::float32 || x.dtype() == DType::float64; }
+
 // What f makes of the type of a tensor of float32 or float64.
 template <class F> auto by_dtype(const Tensor& x, const F& f) {
   return x.dtype() == DType::float64 ? f.template operator()<double>() : f.template operator()<float>();
@@ -50,9 +53,11 @@ struct ScaledNorm {
     vanishes = extreme == 0;
     const auto powers = [&](std::span<const Tensor> part) {
       const Tensor vectors = where(part[1], 1, real_numbers(part[0])) / part[2];
-      return total(p == 2 ? square(vectors) : pow(abs(vectors), p), axes);
+      return p == 2 ? sum_of_squares(vectors, axes, true) : total(pow(abs(vectors), p), axes);
     };
-    const Tensor sum = by_parts({x, vanishes, scale}, axes, powers, total);
+    const Tensor all[] = {x, vanishes, scale};
+    const Tensor sum =
+        p == 2 && is_as_it_is(x) ? powers(all) : by_parts({x, vanishes, scale}, axes, powers, total);
     norm = p == 2 ? sqrt(sum) : pow(sum, 1 / p);
   }
   Tensor scale, vanishes, norm;
@@ -69,9 +74,9 @@ struct ScaledNorm {
 std::optional<Tensor> plain_norm(const Tensor& x, const Axes& axes) {
   if (is_seen(x) || x.device().type != DeviceType::cpu) return std::nullopt;
   const auto squares = [&](std::span<const Tensor> part) {
-    return total(square(real_numbers(part[0])), axes);
+    return sum_of_squares(real_numbers(part[0]), axes, true);
   };
-  const Tensor sums = by_parts({x}, axes, squares, total);
+  const Tensor sums = is_as_it_is(x) ? squares({&x, 1}) : by_parts({x}, axes, squares, total);
   const bool in_range = by_dtype(sums, [&]<class T>() {
     using L = Level<T>;
     const T* const sum = sums.data<T>();

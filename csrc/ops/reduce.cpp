@@ -208,6 +208,8 @@ std::optional<Tensor> reduce_complex(const Primitive& primitive, const Tensor& x
         [](const Tensor& counts, const Axes& axis) { return sum(counts, axis, true); });
     return keepdims ? count : squeeze(count, axes);
   }
+  if (&primitive == &primitives::sum_of_squares)
+    return sum_of_squares(real(x), axes, keepdims) + sum_of_squares(imag(x), axes, keepdims);
   if (&primitive == &primitives::var)
     return var(real(x), axes, correction, keepdims) + var(imag(x), axes, correction, keepdims);
   if (&primitive == &primitives::std)

@@ -29,7 +29,7 @@ struct State {
   explicit State(const Tensors& at) : x(at[0]), residual(at[1]), norm(at[2]), before(at[3]), steps(at[4]) {}
 };
 
-Tensor norm_of(const Tensor& x) { return sqrt(sum(square(x))); }
+Tensor norm_of(const Tensor& x) { return sqrt(sum_of_squares(x)); }
 Tensor counter(const Tensor& like) { return zeros({}, DType::int64, like.device()); }
 Tensor yes(const Tensor& like) { return ones({}, DType::bool_, like.device()); }
 

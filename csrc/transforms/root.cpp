@@ -325,7 +325,7 @@ Tensors root(const Function& function, const Tensors& x0, const RootOptions& opt
   const Solver newton = [limits, tangent](const Function& f, const Tensors& start) {
     const Tensor& x = start[0];
     const Tensor at_start = f({x})[0];
-    const auto norm = [](const Tensor& y) { return sum(square(y)); };
+    const auto norm = [](const Tensor& y) { return sum_of_squares(y); };
     // A step that is small beside x ends it or, where x itself goes to 0, one that f is small after, too.
     const auto ends = [&](const Tensor& step, const Tensor& from, const Tensor& image) {
       const Tensor relative = largest(step) <= limits.tol * largest(from);

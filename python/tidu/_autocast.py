@@ -21,8 +21,8 @@ class autocast:
     or exponentiates gives float32, while parameters and their gradients keep their dtypes.
 
     In `dtype`, bfloat16 or float16: matmul (@), linear and what is made of them, of operands in float32 or 16
-    bits. In float32, of 16-bit inputs: softmax, log_softmax, sum, prod, mean, var, std, layer_norm, rms_norm
-    and losses. Other operations have the dtypes of their inputs; float64 stays as it is.
+    bits. In float32, of 16-bit inputs: softmax, log_softmax, sum, prod, mean, var, std, sum_of_squares,
+    layer_norm, rms_norm and losses. Other operations have the dtypes of their inputs; float64 stays as it is.
 
     device: "cpu" or "cuda", where only tensors there are concerned. Scopes nest, also with enabled=False. A
     scope belongs to its thread; derivatives have the dtypes of the calls that they are of, wherever they are

@@ -201,15 +201,15 @@ _GROUPS: dict[str, dict[str, str]] = {
         "uint64 of unsigned ones.",
         "returns": _REDUCED + ", of `dtype`.",
     },
-    "mean var std logsumexp nanmean nanvar nanstd": {
+    "mean var std sum_of_squares logsumexp nanmean nanvar nanstd": {
         "x": "Of any shape, floating-point; integers and bool are first converted to float32.",
         "axis": _AXES,
         "returns": _REDUCED + ", in the dtype of x, float32 of integers and bool.",
     },
-    "mean var std var_mean std_mean nanmean nanvar nanstd": {
+    "mean var std var_mean std_mean sum_of_squares nanmean nanvar nanstd": {
         "x": "Of any shape, floating-point or complex; integers and bool are first converted to float32.",
     },
-    "var std nanvar nanstd": {
+    "var std sum_of_squares nanvar nanstd": {
         "returns": _REDUCED + ", in the real dtype of x, float32 of integers and bool."
     },
     "max min nanmax nanmin": {
@@ -2539,7 +2539,7 @@ _ERRORS: dict[str, dict[str, str]] = {
     "scatter_add scatter_set scatter_multiply scatter_min scatter_max": {
         "IndexError": "For an index out of range; on device cuda when it is next waited for.",
     },
-    "sum prod mean var std any all count_nonzero median": {
+    "sum prod mean var std sum_of_squares any all count_nonzero median": {
         "IndexError": "For an axis that x has not.",
     },
     "max min argmax argmin aminmax": {

@@ -48,6 +48,7 @@ def test_sums_and_exponentials_give_float32(dtype):
         "log_softmax": lambda x: td.log_softmax(x, axis=-1),
         "sum": td.sum,
         "prod": td.prod,
+        "sum_of_squares": td.sum_of_squares,
         "mean": lambda x: td.mean(x, axis=0),
         "var": td.var,
         "std": td.std,

@@ -339,6 +339,8 @@ def test_reductions(dtype):
     close(td.cumulative_prod(z, axis=2), wide.cumprod(2), dtype, 30)
     np.testing.assert_allclose(array(td.var(z, axis=0)), wide.var(axis=0), rtol=50 * EPSILON[dtype])
     np.testing.assert_allclose(array(td.std(z, axis=0)), wide.std(axis=0), rtol=50 * EPSILON[dtype])
+    squares = (np.abs(wide) ** 2).sum(0)
+    np.testing.assert_allclose(array(td.sum_of_squares(z, axis=0)), squares, rtol=50 * EPSILON[dtype])
     assert td.count_nonzero(tensor([0, 1j, 2])).item() == 2
     for order in (0, 1, 2, 3, np.inf, -np.inf):
         np.testing.assert_allclose(
@@ -410,6 +412,7 @@ def test_derivatives_of_binary(name):
         lambda z: td.cumulative_sum(z, axis=0),
         lambda z: td.cumulative_prod(z, axis=1),
         lambda z: td.var(z, axis=0),
+        lambda z: td.sum_of_squares(z, axis=0),
         lambda z: z @ td.conj(z).T,
         lambda z: td.vecdot(z, z * 2j),
         lambda z: td.linalg.vector_norm(z),

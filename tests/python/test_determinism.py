@@ -35,6 +35,7 @@ WORK = {
     "mean": lambda: td.mean(LONG),
     "var": lambda: td.var(TALL, axis=0),
     "prod": lambda: td.prod(td.exp(VECTOR * 1e-3)),
+    "sum_of_squares": lambda: td.sum_of_squares(VECTOR),
     "max": lambda: td.max(VECTOR),
     "argmax": lambda: td.argmax(TALL, axis=0),
     "std of rows": lambda: td.std(LONG, axis=1),

@@ -177,6 +177,7 @@ FUNCTIONS = {
     "mean": lambda d: (lambda x: td.mean(x, axis=1), spread(d, -3, 3, (3, 257))),
     "var": lambda d: (lambda x: td.var(x, axis=1), spread(d, -3, 3, (3, 257))),
     "std": lambda d: (lambda x: td.std(x, axis=1), spread(d, -3, 3, (3, 257))),
+    "sum_of_squares": lambda d: (lambda x: td.sum_of_squares(x, axis=1), spread(d, -3, 3, (3, 257))),
     "prod": lambda d: (lambda x: td.prod(x, axis=1), spread(d, 0.5, 1.5, (3, 9))),
     "cumulative_prod": lambda d: (lambda x: td.cumulative_prod(x, axis=1), spread(d, 0.5, 1.5, (3, 9))),
     "scatter_multiply": lambda d: (

@@ -222,6 +222,7 @@ REVERSE = {
     "sum": (ROW, td.sum, lambda x, y, g: g + 0 * x),
     "mean": (ROW, td.mean, lambda x, y, g: g / len(x) + 0 * x),
     "prod": (ROW, td.prod, lambda x, y, g: g * others(x)),
+    "sum_of_squares": (ROW, td.sum_of_squares, lambda x, y, g: 2 * x * g),
     "var": (ROW, lambda x: td.var(x, correction=1), lambda x, y, g: 2 / (len(x) - 1) * (x - x.mean()) * g),
     "std": (
         ROW,

@@ -59,6 +59,7 @@ total, apart = accumulated(np.sum), Draw((3, 4, 5), apart=True)
 
 REDUCTION_REFERENCES = {
     "sum": Row(total, result=accumulated_dtype, ulps=8, scale=on_magnitudes(total)),
+    "sum_of_squares": Row(lambda x, **how: np.sum(np.square(x), **how), dtypes=FLOATS, ulps=8),
     "prod": Row(accumulated(np.prod), Draw((3, 4, 5), 0.5, 1.5, (-2, 3)), result=accumulated_dtype, ulps=64),
     "count_nonzero": Row(np.count_nonzero, Draw((3, 4, 5), integers=(-1, 1)), result=always(td.int64)),
     "mean": Row(np.mean, dtypes=FLOATS, ulps=8, scale=on_magnitudes(np.mean)),
