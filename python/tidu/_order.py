@@ -238,6 +238,7 @@ def isin(x: Tensor, values: Tensor | Sequence[float], *, invert: bool = False) -
     if common == _core.bool:
         common = _core.uint8
     x, values = x.astype(common), values.astype(common).reshape(-1)
+    found: Tensor | None
     if values.size == 0:
         found = _core.zeros_like(x, dtype=_core.bool)
     else:
