@@ -303,10 +303,12 @@ def build(folder, options):
     sources = Sources(tree, {name for names in library.includes.values() for name in names}, options)
     sources.write(sources.texts)
     shutil.copy2(HERE / "switch.h", tree)
-    included = tree / BINARY.relative_to(ROOT) / "include/tidu"
-    if not included.exists():
-        included.parent.mkdir(parents=True)
-        included.symlink_to(tree / "csrc")
+    # What the compiler is told to find in build/release: the broken sources, and the precompiled header.
+    for name, real in (("include/tidu", tree / "csrc"), ("CMakeFiles", BINARY / "CMakeFiles")):
+        found = tree / BINARY.relative_to(ROOT) / name
+        if not found.exists():
+            found.parent.mkdir(parents=True, exist_ok=True)
+            found.symlink_to(real)
     units = library.units(sources.files(), options.units, random.Random(options.seed))
     print(
         f"{len(sources.mutants)} mutants of {len(sources.files())} files in {len(units)} objects", flush=True
