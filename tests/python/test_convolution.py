@@ -99,6 +99,10 @@ def test_large_sums_are_cut(rng):
         ((2, 2, 4, 5, 6), (24, 2, 2, 3, 2), {"padding": 1}),
         ((2, 300, 3, 3), (16, 300, 3, 3), {"padding": 1}),
         ((40, 16, 5, 5), (16, 16, 1, 1), {}),
+        # In several blocks both of outputs and of places
+        ((3, 17, 6, 7), (130, 17, 3, 3), {"padding": 1}),
+        ((1, 34, 9, 10), (140, 17, 3, 3), {"padding": 1, "groups": 2}),
+        ((9, 2, 8, 8), (1040, 2, 1, 1), {}),
         ((2, 16, 1, 1), (16, 16, 3, 3), {"padding": 3}),  # outputs that meet with nothing
     ],
 )
