@@ -197,7 +197,7 @@ TIMES = td.tensor([0.0, 0.5, 1.0], dtype=td.float64)
 
 
 def fixed_point(p):
-    return td.implicit.fixed_point(lambda x, p: 0.3 * td.cos(x) * p, td.ones_like(p), p)
+    return td.implicit.fixed_point(lambda x, p: 0.3 * td.cos(x) * p, td.ones(3, dtype=td.float64), p)
 
 
 HELD = {
@@ -213,8 +213,9 @@ HELD = {
     "noisy": (noisy, (td.random.key(7), normal(2, 3))),
     "training": (sgd_step, (parameters(), parameters(0.0), BATCH)),
     "in place": (step_in_place, (parameters(), BATCH)),
-    "solver": (lambda d: td.linalg.cg(lambda v: (1 + d * d) * v, d)[0], (normal(3),)),
-    "steps": (lambda y: td.odeint(lambda y, t: -t * y, y, TIMES), (normal(3),)),
+    # Closing over a number, which is of another shape than the vectors.
+    "solver": (lambda c, d: td.linalg.cg(lambda v: c * v + d * d * v, d)[0], (normal() ** 2, normal(3))),
+    "steps": (lambda c, y: td.odeint(lambda y, t: -c * t * y, y, TIMES), (normal(), normal(3))),
     "splitting": (
         lambda x: td.jvp(lambda x: td.jvp(td.linalg.eigvalsh, (x,), (x,))[1], (x,), (x,)),
         (normal(3, 3),),
@@ -235,6 +236,7 @@ def test_programs_that_hold_programs(name, tmp_path):
 ROOTS = {
     "root": (fixed_point, (normal(3),)),
     "slope": (td.grad(lambda p: td.sum(fixed_point(p))), (normal(3),)),
+    "root of a number": (fixed_point, (normal(),)),
 }
 
 
