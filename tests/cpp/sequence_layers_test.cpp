@@ -134,6 +134,27 @@ TEST(RecurrentLayers, StackLayersAndDirections) {
   EXPECT_EQ(alone.state[0].shape(), (Shape{1, 4}));
 }
 
+// Of one hidden element, too.
+TEST(RecurrentLayers, WeightsFillTheIntervalOfTheirSize) {
+  const Tensor key = random_key(4);
+  for (const int64_t hidden : {1, 2, 9}) {
+    const double bound = 1 / std::sqrt(static_cast<double>(hidden));
+    const auto expect_filled = [&](Module&& layer) {
+      for (const auto& [name, drawn] : layer.named_parameters()) {
+        const double low = item<double>(min(drawn)), high = item<double>(max(drawn));
+        EXPECT_TRUE(-bound <= low && high <= bound) << name;
+        EXPECT_TRUE(drawn.numel() < 200 || (low < -0.97 * bound && high > 0.97 * bound)) << name;
+      }
+    };
+    expect_filled(RNNCell(300, hidden, key));
+    expect_filled(LSTMCell(300, hidden, key));
+    expect_filled(GRUCell(300, hidden, key));
+    expect_filled(RNN(300, hidden, key, {.num_layers = 2}));
+    expect_filled(LSTM(300, hidden, key, {.bidirectional = true}));
+    expect_filled(GRU(300, hidden, key));
+  }
+}
+
 TEST(RecurrentLayers, WrongInputsAreNamed) {
   LSTM layer(3, 4, random_key(1));
   EXPECT_THROW(layer(ones({5, 2, 2})), ShapeError);

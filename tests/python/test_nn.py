@@ -861,6 +861,30 @@ def test_initialisers_have_the_right_spread(name, std):
     np.testing.assert_array_equal(values, make(td.random.key(9), (300, 400)).cpu().numpy())
 
 
+@pytest.mark.parametrize(
+    ("layer", "fan"),
+    [
+        *[
+            (lambda key, hidden=hidden, kind=kind: kind(300, hidden, key=key), hidden)
+            for hidden in (1, 4)
+            for kind in (nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.RNN, nn.LSTM, nn.GRU)
+        ],
+        (lambda key: nn.Conv1d(1, 300, 1, key=key), 1),
+        (lambda key: nn.Conv2d(4, 300, (3, 2), groups=2, key=key), 12),
+        (lambda key: nn.ConvTranspose1d(300, 1, 1, key=key), 1),
+        (lambda key: nn.ConvTranspose2d(300, 4, (3, 2), groups=2, key=key), 12),
+    ],
+)
+def test_layers_fill_the_interval_of_their_size(layer, fan):
+    bound = 1 / np.sqrt(fan)
+    made = layer(td.random.key(4))
+    for name, drawn in made.named_parameters():
+        values = drawn.detach().cpu().numpy()
+        assert np.abs(values).max() <= bound, name
+        if values.size >= 200:
+            assert values.min() < -0.97 * bound and values.max() > 0.97 * bound, name
+
+
 def test_plain_initialisers():
     key = td.random.key(1)
     normal = nn.init.normal(key, (100, 100), mean=2, std=3, dtype=td.float64).cpu().numpy()
