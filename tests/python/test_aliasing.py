@@ -549,6 +549,34 @@ def test_a_view_of_a_result_is_not_used_after_a_write():
         product.sum().backward()
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["recorded", "recorded again"])
+@pytest.mark.parametrize("within", ["backward", "grad"])
+def test_a_compiled_function_closes_over_no_view_from_before_a_write(within, again):
+    def product(w):
+        base = td.zeros(3, dtype=td.float64)
+        view = base[:2]
+        f = td.compile(lambda a: (a * view).sum())
+        if again:
+            f(constant([1.0, 1.0]))
+        base[:] = w * 2
+        refused = pytest.raises(td.GradientError, match=r"closes over.*take the view again")
+        with refused:
+            f(constant([3.0, 4.0]))
+        with td.no_grad():
+            assert f(constant([3.0, 4.0])).item() == 22  # no derivative is asked for
+        with refused:
+            f(constant([3.0, 4.0]))
+        view = base[:2]
+        return f(constant([3.0, 4.0]))
+
+    w = leaf([1.0, 2.0, 3.0])
+    if within == "backward":
+        product(w).backward()
+        assert w.grad.tolist() == [6, 8, 0]
+    else:
+        assert td.grad(product)(w.detach()).tolist() == [6, 8, 0]
+
+
 AUGMENTED = {
     "*": (operator.imul, lambda a, b: (2 * a * b * b, 2 * a * a * b)),
     "/": (operator.itruediv, lambda a, b: (2 * a / b**2, -2 * a**2 / b**3)),
