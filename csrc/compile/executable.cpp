@@ -504,9 +504,10 @@ Tensors Executable::operator()(std::span<const Tensor> arguments) const {
   for (size_t i = 0; i < program_.outputs.size(); ++i) {
     const Spec& spec = program_.variables[program_.outputs[i]];
     const auto place = std::ranges::find(plan_.taken, static_cast<int>(i), &MemoryPlan::Taking::result);
-    results.push_back(place == plan_.taken.end()
-                          ? Tensor::empty(spec.shape, spec.dtype, spec.device)
-                          : arguments[place->argument].view(spec.shape, contiguous_strides(spec.shape), 0));
+    results.push_back(
+        place == plan_.taken.end()
+            ? Tensor::empty(spec.shape, spec.dtype, spec.device)
+            : arguments[place->argument].view(spec.shape, contiguous_strides(spec.shape), 0, spec.dtype));
   }
   {
     const StandIns::Filled filled(frame->arguments, arguments), with_results(frame->results, results);

@@ -1180,6 +1180,49 @@ TEST(Executable, ResultsTakeTheMemoryOfDonatedArguments) {
   expect_same({results[0] + 1}, {want[0] + 1}, "results are tensors like others");
 }
 
+// Also those that are not computed element by element from them, once nobody reads them any more.
+TEST(Executable, AnyResultOfTheSizeTakesADonatedArgument) {
+  const std::vector<Spec> specs{
+      {{20, 30}, DType::float32, {}}, {{30, 20}, DType::float32, {}}, {{30, 20}, DType::int32, {}}};
+  const auto arguments = [] {
+    return Tensors{random_normal(random_key(1), {20, 30}), random_normal(random_key(2), {30, 20}),
+                   random_integers(random_key(3), {30, 20}, 0, 9, DType::int32)};
+  };
+  struct Case {
+    const char* name;
+    std::function<Tensor(const Tensors&)> function;
+    int donated;
+    bool takes;
+  };
+  const Case cases[] = {
+      {"unread", [](const Tensors& in) { return matmul(in[1], matmul(in[0], in[1])); }, 2, true},
+      {"read by the call", [](const Tensors& in) { return cumulative_sum(swapaxes(in[0], 0, 1), 0); }, 0,
+       false},
+      {"read before",
+       [](const Tensors& in) {
+         const Tensor total = sum(in[0]);
+         return cumulative_sum(in[1] * 2, 0) + total;
+       },
+       0, true},
+      {"read later",
+       [](const Tensors& in) {
+         const Tensor sums = cumulative_sum(in[1] * 2, 0);
+         return sums + sum(in[0]);
+       },
+       0, false},
+      {"another size", [](const Tensors& in) { return matmul(in[0], in[1]); }, 2, false},
+  };
+  for (const auto& [name, function, donated, takes] : cases) {
+    const Program program = record([&](const Tensors& in) { return Tensors{function(in)}; }, specs);
+    const Executable executable(program, {}, {}, std::vector<Donation>{{donated}});
+    const Tensors given = arguments(), want = program(arguments());
+    const void* const place = given[static_cast<size_t>(donated)].raw_data();
+    const Tensors results = executable(given);
+    EXPECT_EQ(results[0].raw_data() == place, takes) << name;
+    expect_same(results, want, name);
+  }
+}
+
 TEST(Executable, RefusesDonationsThatWouldTakeWhatSomebodyHas) {
   const Program program =
       record([](const Tensors& in) { return Tensors{in[0] + in[1]}; },

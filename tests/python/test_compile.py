@@ -1170,6 +1170,31 @@ def test_a_donated_tensor_is_of_no_use_afterwards(donate, device):
     assert f(a=td.ones(3, device=device), b=b).tolist() == [2, 2, 2]
 
 
+DONATED = {  # functions of x, which is donated, and y, with results as large as x but of another dtype or shape
+    "complex as pairs": (td.complex64, lambda x, y: td.view_as_real(x)),
+    "pairs of a product": (td.complex64, lambda x, y: td.view_as_real(x * 2)),
+    "pairs as complex": (td.float32, lambda x, y: td.view_as_complex(x.reshape((3, 2, 2)))),
+    "a product of pairs": (td.float32, lambda x, y: td.view_as_complex(x.reshape((3, 2, 2))) * 2),
+    "another dtype": (td.int32, lambda x, y: td.cumulative_sum(y, axis=0)),
+    "a converted one": (td.int32, lambda x, y: x.T.astype(td.float32) + y),
+    "another shape": (td.float32, lambda x, y: td.cumulative_sum(x.reshape((12,)) * 2)),
+    "integers": (td.float32, lambda x, y: td.argsort(y, axis=0).astype(td.int32)),
+}
+
+
+@pytest.mark.parametrize("name", DONATED)
+def test_what_takes_donated_memory_is_what_it_is_without(name, device):
+    dtype, function = DONATED[name]
+    x = td.reshape(td.arange(12), (3, 4)).astype(dtype)
+    y = td.reshape(td.arange(12), (4, 3)).astype(td.float32) * -0.5
+    want = function(x, y)
+    f = td.compile(function, donate=0)
+    for _ in range(2):
+        got = f(td.copy(x), y)
+        assert (got.dtype, got.shape) == (want.dtype, want.shape)
+        assert got.tolist() == want.tolist()
+
+
 def test_donations_that_are_refused(device):
     f = td.compile(lambda a, b: a + b, donate=0)
     b = td.ones(3, device=device)
