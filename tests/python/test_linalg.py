@@ -795,6 +795,26 @@ def test_gradients_of_full_singular_vectors(shape, settle):
             settle()
 
 
+@pytest.mark.parametrize("dtype", [td.float64, td.complex128], ids=str)
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4)], ids=str)
+def test_singular_values_beside_those_that_are_nothing(shape, rank, dtype):
+    """Functions of those that are something are smooth, and see no move of the rest."""
+    turned = 1 if dtype is td.float64 else 1 + 0.5j
+    a = draw((shape[0], rank)) @ draw((rank, shape[1]), 1) * turned / 2
+    x, v = td.tensor(a, dtype=dtype), td.tensor(draw(shape, 2) * turned**2, dtype=dtype)
+
+    def of_values(x):
+        return td.exp(la.svdvals(x)[:rank]).sum()
+
+    def of_eigenvalues(x):
+        return td.exp(td.sqrt(la.eigvalsh(td.conj(x.mT) @ x)[-rank:])).sum()
+
+    close(td.grad(of_values)(x), array_of(td.grad(of_eigenvalues)(x)), factor=100)
+    for product in (td.hvp, td.vhp):
+        close(product(of_values, x, v), array_of(product(of_eigenvalues, x, v)), factor=1000)
+
+
 def test_programs_of_singular_values_are_differentiated():
     x = td.tensor(draw((4, 2)))
     values = td.program(lambda x: la.svd(x).S.sum(), x)
