@@ -281,7 +281,8 @@ CASES = {
 }
 
 
-# What else than the function's name a refusal may begin with: the device that looks at indices names its kernel
+# What else than the function's name a refusal may begin with: what looks at indices on a device names its
+# kernel.
 ALSO = {
     "index": ("index",),
     "index's second axis": ("index",),

@@ -1170,7 +1170,8 @@ def test_a_donated_tensor_is_of_no_use_afterwards(donate, device):
     assert f(a=td.ones(3, device=device), b=b).tolist() == [2, 2, 2]
 
 
-DONATED = {  # functions of x, which is donated, and y, with results as large as x but of another dtype or shape
+# Functions of x, which is donated, and y, with results as large as x but of another dtype or shape
+DONATED = {
     "complex as pairs": (td.complex64, lambda x, y: td.view_as_real(x)),
     "pairs of a product": (td.complex64, lambda x, y: td.view_as_real(x * 2)),
     "pairs as complex": (td.float32, lambda x, y: td.view_as_complex(x.reshape((3, 2, 2)))),
