@@ -21,15 +21,22 @@ Tensor real_numbers(const Tensor& x) {
   return widened(is_floating(x.dtype()) ? x : astype(x, kDefaultFloat));
 }
 
-// Whether that is x itself. Squares of such numbers are summed up at once, since they take no memory.
-bool is_as_it_is(const Tensor& x) { return x.dtype() == DType::float32 || x.dtype() == DType::float64; }
-
 // What f makes of the type of a tensor of float32 or float64.
 template <class F> auto by_dtype(const Tensor& x, const F& f) {
   return x.dtype() == DType::float64 ? f.template operator()<double>() : f.template operator()<float>();
 }
 
 Tensor total(const Tensor& x, const Axes& axes) { return sum(x, axes, true); }
+
+// The sums of squares of what `make` gives of parts, which are large: row-major ones take no memory.
+template <class Make>
+Tensor sums_of_squares(std::span<const Tensor> inputs, const Axes& axes, const Make& make) {
+  const Tensor& x = inputs[0];
+  const int64_t least = x.device().type == DeviceType::cpu ? 1 << 18 : 1 << 20;
+  const auto reduce = [&](std::span<const Tensor> part) { return sum_of_squares(make(part), axes, true); };
+  return by_parts(inputs, axes, reduce, total,
+                  std::max(least, x.numel() / static_cast<int64_t>(kMostParts - 1)));
+}
 
 Tensor extreme_of(const Tensor& sizes, const Axes& axes, bool largest) {
   return largest ? max(sizes, axes, true) : min(sizes, axes, true);
@@ -51,13 +58,13 @@ struct ScaledNorm {
     scale = p == 2 ? by_dtype(extreme, [&]<class T>() { return level<T>(extreme); })
                    : where(logical_and(extreme > 0, extreme < INFINITY), extreme, 1);
     vanishes = extreme == 0;
-    const auto powers = [&](std::span<const Tensor> part) {
-      const Tensor vectors = where(part[1], 1, real_numbers(part[0])) / part[2];
-      return p == 2 ? sum_of_squares(vectors, axes, true) : total(pow(abs(vectors), p), axes);
+    const auto vectors = [](std::span<const Tensor> part) {
+      return where(part[1], 1, real_numbers(part[0])) / part[2];
     };
+    const auto powers = [&](std::span<const Tensor> part) { return total(pow(abs(vectors(part)), p), axes); };
     const Tensor all[] = {x, vanishes, scale};
     const Tensor sum =
-        p == 2 && is_as_it_is(x) ? powers(all) : by_parts({x, vanishes, scale}, axes, powers, total);
+        p == 2 ? sums_of_squares(all, axes, vectors) : by_parts({x, vanishes, scale}, axes, powers, total);
     norm = p == 2 ? sqrt(sum) : pow(sum, 1 / p);
   }
   Tensor scale, vanishes, norm;
@@ -73,10 +80,9 @@ struct ScaledNorm {
 // matters left the range: to the bits of the norm by levels.
 std::optional<Tensor> plain_norm(const Tensor& x, const Axes& axes) {
   if (is_seen(x) || x.device().type != DeviceType::cpu) return std::nullopt;
-  const auto squares = [&](std::span<const Tensor> part) {
-    return sum_of_squares(real_numbers(part[0]), axes, true);
-  };
-  const Tensor sums = is_as_it_is(x) ? squares({&x, 1}) : by_parts({x}, axes, squares, total);
+  const Tensor sums = sums_of_squares({&x, 1}, axes, [](std::span<const Tensor> part) {
+    return contiguous(real_numbers(part[0]));  // as what is computed of any layout
+  });
   const bool in_range = by_dtype(sums, [&]<class T>() {
     using L = Level<T>;
     const T* const sum = sums.data<T>();
