@@ -396,3 +396,28 @@ def test_optimisers_print_themselves():
         "  1 parameter, lr=1.0, alpha=0.99, eps=1e-08, weight_decay=0.0, momentum=0.0\n"
         ")"
     )
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("layout", ["transposed", "sliced", "backwards"])
+def test_parameters_of_any_layout(kind, layout):
+    """All of them, the first as the last, are what dense ones become."""
+    change = {
+        "transposed": lambda x: x.T,
+        "sliced": lambda x: x[1:, ::2],
+        "backwards": lambda x: td.flip(x, axis=0)[::-1],
+    }[layout]
+
+    def steps(laid_out):
+        base = [td.reshape(td.arange(24.0), (4, 6)) / k for k in (10, 20, 30)]
+        leaves = [change(x) if laid_out else td.copy(change(x)) for x in base]
+        for x in leaves:
+            x.requires_grad = True
+        optimizer = getattr(td.optim, kind)(leaves, lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            sum((x**3).sum() for x in leaves).backward()
+            optimizer.step()
+        return [x.detach().tolist() for x in leaves]
+
+    assert steps(True) == steps(False)
