@@ -760,6 +760,22 @@ def test_what_equal_values_determine_does_not_depend_on_the_axes(name, dtype, se
         close(td.grad(polar)(x), turn, dtype, 10)
 
 
+@pytest.mark.parametrize("values", [la.eigvalsh, la.svdvals])
+def test_equal_values_of_a_batch_split_as_each_does(values):
+    turn = np.linalg.qr(draw((4, 4)))[0]
+    several = [np.diag(d) for d in ([1.0, 2, 2, 2], [3, 3, 1, 1], [5, 1, 4, 4], [2, 2, 2, 2])]
+    a = td.tensor(np.stack([turn @ d @ turn.T for d in several]))
+    v = td.tensor(draw((4, 4, 4), 1) + draw((4, 4, 4), 1).swapaxes(-1, -2))
+
+    def pushed(a, v):
+        moves = lambda a: td.jvp(values, (a,), (v,))[1]
+        return td.stack([moves(a), td.jvp(moves, (a,), (v,))[1]])
+
+    got = array_of(pushed(a, v))
+    for i in range(4):
+        np.testing.assert_allclose(got[:, i], array_of(pushed(a[i], v[i])), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (3, 5), (2, 4, 1)], ids=str)
 def test_gradients_of_full_singular_vectors(shape, settle):
     a, k = draw(shape), min(shape[-2:])
