@@ -610,3 +610,14 @@ def test_recurrent_steps(kind, dtype):
     # A state is a sum of terms of up to 2, which may cancel.
     for ours, exactly in zip(td.tree.leaves(got), td.tree.leaves(want), strict=True):
         rounded_once(ours.detach(), exactly.detach(), dtype, ulps=1, scale=2.0)
+
+
+@pytest.mark.parametrize("dtype", [td.float16, td.bfloat16, td.int32], ids=str)
+@pytest.mark.parametrize("axes", [(0, 2, 4), (1, 3), (0, 2), (2, 4)], ids=str)
+def test_reductions_over_every_second_axis(axes, dtype):
+    """In several steps, of which the later ones read wider numbers than the elements are."""
+    x = td.reshape(td.arange(3 * 4 * 5 * 6 * 7) % 11, (3, 4, 5, 6, 7)).astype(dtype)
+    wide = x.astype(td.float64).cpu().numpy()
+    for name in ("sum", "mean", "var", "max", "min"):
+        got = getattr(td, name)(x, axis=axes).astype(td.float64).cpu().numpy()
+        np.testing.assert_allclose(got, getattr(np, name)(wide, axis=axes), rtol=2e-2)
