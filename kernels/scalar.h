@@ -309,6 +309,10 @@ template <class T> TIDU_HD inline T leaky_relu(T x, T negative_slope) {
   return x > T(0) ? x : negative_slope * x;
 }
 
+template <class T> TIDU_HD inline T slope_of_leaky_relu(T x, T negative_slope) {
+  return x > T(0) ? T(1) : negative_slope;
+}
+
 template <class T> TIDU_HD inline T elu(T x, T alpha) { return x > T(0) ? x : alpha * ::expm1(x); }
 
 template <class T> TIDU_HD inline T selu(T x) {
@@ -319,6 +323,10 @@ template <class T> TIDU_HD inline T celu(T x, T alpha) { return x > T(0) ? x : a
 
 template <class T> TIDU_HD inline T hardtanh(T x, T min_val, T max_val) {
   return x <= min_val ? min_val : x >= max_val ? max_val : x;
+}
+
+template <class T> TIDU_HD inline T slope_of_hardtanh(T x, T min_val, T max_val) {
+  return x > min_val && x < max_val ? T(1) : T(0);
 }
 
 template <class T> TIDU_HD inline T hardsigmoid(T x) { return hardtanh(x + T(3), T(0), T(6)) / T(6); }

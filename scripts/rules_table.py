@@ -104,6 +104,7 @@ SPELLED = {
     "slope_of_mish": "tanh(softplus(x)) + "
     "4 * x * sigmoid(x) * sigmoid(2 * softplus(x)) * sigmoid(-2 * softplus(x))",
     "slope_of_hardswish": "where(logical_and(x > -3, x < 3), (x + 1.5) / 3, x >= 3)",
+    "slope_of_leaky_relu": "where(x > 0, 1, p.negative_slope)",
     "slope_of_logistic_loss": "sigmoid(a) - b",
     "slope_of_bernoulli_loss": "(1 - b) / (1 - a) - b / a",
     "second_slope_of_bernoulli_loss": "(1 - b) / square(1 - a) + b / square(a)",
@@ -187,6 +188,7 @@ FUNCTIONS = {
     "atan2": r"\arg({1} + i {0})",
     "logaddexp": r"\ln(e^{{{}}} + e^{{{}}})",
     "logical_not": r"\lnot {}",
+    "slope_of_hardtanh": r"[{1} \lt {0} \lt {2}]",
     "logical_and": r"{} \land {}",
     **{name: rf"\{name} {{}}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
 }

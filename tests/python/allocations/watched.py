@@ -194,7 +194,8 @@ for case, dtype, call in whole_calls():
     before = preloaded.taken_by_library_so_far()
     call()
     taken = preloaded.taken_by_library_so_far() - before
-    if taken > (case.name in LISTS) and case.name not in TRANSFORMS:
+    name, _, _parameters = case.name.partition(", ")
+    if taken > (name in LISTS) and name not in TRANSFORMS:
         print(f"{case} of {dtype} took memory from the heap {taken} times")
 # Of compiled functions lists of arguments and results, however many calls they make.
 for name, make in COMPILED.items():

@@ -342,6 +342,10 @@ ROW_REFERENCES = {
         lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
         {0: (0.01, 0), INF: (1, 0), -INF: (0.01, 0)},
     ),
+    "slope_of_leaky_relu": lambda x, negative_slope=0.01: np.where(x > 0, np.ones_like(x), negative_slope),
+    "slope_of_hardtanh": lambda x, min_val=-1.0, max_val=1.0: np.where(
+        (x > min_val) & (x < max_val), np.ones_like(x), 0
+    ),
     "elu": Row(
         lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x)), {0: (1, 1), INF: (1, 0), -INF: (0, 0)}
     ),
@@ -516,6 +520,8 @@ OF_FLOATS_ALONE = {
     "slope_of_bernoulli_loss": slope_of(bernoulli_loss),
     "divergence_loss": lambda a, b: F.kl_div(a, b, "none"),
     "slope_of_hardswish": slope_of(F.hardswish),
+    "slope_of_leaky_relu": lambda x, negative_slope=0.01: slope_of(td.leaky_relu)(x, negative_slope),
+    "slope_of_hardtanh": lambda x, min_val=-1.0, max_val=1.0: slope_of(td.hardtanh)(x, min_val, max_val),
     **{f"slope_of_{name}": slope_of(getattr(td, name)) for name in ("silu", "gelu", "gelu_tanh", "mish")},
 }
 # Rows without a function of their name.
