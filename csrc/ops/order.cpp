@@ -389,9 +389,11 @@ Tensor histogram_edges(const Tensor& x, int64_t bins, const std::optional<std::p
   const auto number = [&](double value) { return full({}, value, DType::float64, x.device()); };
   const Tensor low = of_x ? astype(min(x), DType::float64) : number(range ? range->first : 0);
   const Tensor high = of_x ? astype(max(x), DType::float64) : number(range ? range->second : 1);
-  const Tensor half = where(low == high, 0.5, 0.0), first = low - half;
-  const Tensor part = arange(bins + 1, DType::float64, x.device()) / static_cast<double>(bins);
-  return astype(first + (high + half - first) * part, dtype);
+  // The last is the largest element, whatever the steps up to it round to.
+  const Tensor half = where(low == high, 0.5, 0.0), first = low - half, last = high + half;
+  const Tensor step = (last - first) / static_cast<double>(bins);
+  const Tensor others = first + arange(bins, DType::float64, x.device()) * step;
+  return astype(concat({others, reshape(last, {1})}, 0), dtype);
 }
 
 Tensor histogram(const Tensor& x, const Tensor& given, const std::optional<Tensor>& weights, bool density) {

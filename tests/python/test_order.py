@@ -429,6 +429,10 @@ def test_histogram(rng):
         got = td.histogram(td.tensor(x))
         assert got.hist.tolist() == want.tolist()
         np.testing.assert_allclose(to_array(got.bin_edges), edges, rtol=1e-6)
+    for count in range(2, 200):  # the last edge is the largest element
+        x = rng.uniform(-1, 1, count)
+        got = td.histogram(td.tensor(x), bins=count % 23 + 1)
+        assert float(got.bin_edges[-1]) == x.max() and int(got.hist.sum()) == count
     for call in (lambda: td.histogram(td.ones(3), 0), lambda: td.histogram(td.ones(3), range=(1, 0))):
         with pytest.raises(ValueError, match="histogram"):
             call()
