@@ -50,12 +50,13 @@ Tensor extreme_size(const Tensor& x, const Axes& axes, bool largest) {
 }
 
 // (sum |x|^p)^(1 / p) is norm * scale. The largest (p > 0) or smallest power is made 1 beforehand, so that
-// none of those that matter is too large or small for the dtype; squares are in range at a level, a power of
-// two that changes no digit. A norm that is 0 is a constant: such rows are computed as if they were ones.
+// none of those that matter is too large or small for the dtype. For squares it is brought near 1 by a power
+// of two, which changes no digit, where they would leave the range; so are tangents, whose products with it
+// stay in range then. A norm that is 0 is a constant: such rows are computed as if they were ones.
 struct ScaledNorm {
   ScaledNorm(const Tensor& x, const Axes& axes, double p) {
     const Tensor extreme = extreme_size(stop_gradient(x), axes, p > 0);
-    scale = p == 2 ? by_dtype(extreme, [&]<class T>() { return level<T>(extreme); })
+    scale = p == 2 ? by_dtype(extreme, [&]<class T>() { return scale_of<T>(extreme); })
                    : where(logical_and(extreme > 0, extreme < INFINITY), extreme, 1);
     vanishes = extreme == 0;
     const auto vectors = [](std::span<const Tensor> part) {
@@ -70,9 +71,11 @@ struct ScaledNorm {
   Tensor scale, vanishes, norm;
 
  private:
-  template <class T> static Tensor level(const Tensor& size) {
-    return where(size > Level<T>::kLargest, 1 / Level<T>::kDown,
-                 where(size < Level<T>::kLeast, 1 / Level<T>::kUp, ones_like(size)));
+  template <class T> static Tensor scale_of(const Tensor& size) {
+    constexpr double kMost = Level<T>::kWide ? 1000 : 120;  // of exponents
+    const Tensor power = exp2(maximum(minimum(floor(log2(size)), kMost), -kMost));
+    const Tensor is_small = logical_and(size > 0, size < Level<T>::kLeast);
+    return where(logical_or(is_small, logical_not(size <= Level<T>::kLargest)), power, 1);
   }
 };
 

@@ -291,6 +291,30 @@ def test_gradient_of_the_norm():
     close(td.hessian(la.vector_norm)(td.tensor(x)), h)
 
 
+@pytest.mark.parametrize("dtype", [td.float32, td.float64], ids=str)
+def test_derivatives_of_norms_of_any_size(dtype):
+    """Along tangents of size 1: those of second order where their squares are in range."""
+    x, t = np.array([1.0, 2.0]), np.array([1.0, -1.0])
+    size = np.linalg.norm(x)
+    h = (np.eye(2) - np.outer(x, x) / (x @ x)) / size
+    most = 1000 if dtype == td.float64 else 120
+    tangent, tolerance = td.tensor(t, dtype=dtype), 50 * ops.EPSILON[dtype]
+    for exponent in range(-most, most + 1, most // 40):
+        scale = 2.0**exponent
+        point = td.tensor(x * scale, dtype=dtype)
+        for f in (
+            la.vector_norm,
+            lambda x: la.matrix_norm(x[None]),
+            lambda x: td.cdist(x[None], 0 * x[None]),
+        ):
+            got = td.jvp(lambda x, f=f: f(x).sum(), (point,), (tangent,))[1]
+            np.testing.assert_allclose(float(got), x @ t / size, tolerance)
+        np.testing.assert_allclose(array_of(td.grad(la.vector_norm)(point)), x / size, tolerance)
+        if abs(exponent) < most // 2:
+            for second in (td.jacfwd(td.jacfwd(la.vector_norm)), td.hessian(la.vector_norm)):
+                np.testing.assert_allclose(array_of(second(point)) * scale, h, 0, tolerance)
+
+
 @pytest.mark.parametrize("order", ["fro", 1, -1, np.inf, -np.inf], ids=str)
 def test_matrix_norms(order):
     for shape in [(3, 4), (2, 4, 3), (1, 1)]:
