@@ -179,7 +179,8 @@ constexpr int64_t kLeastOwnSymmetric = 192, kLeastOwnSymmetricDepth = 128;
 // transpose the result is to be symmetric, as sums of libraries are not.
 Way own_way_of(DType dtype, const ProductSize& size, bool a_transposed, bool b_transposed, bool may_meet) {
   if (size.depth == 1 || (dtype != DType::float32 && dtype != DType::float64)) return 0;
-  if (may_meet && prefers_own() && size.rows >= kLeastSymmetric) return 'K';
+  constexpr int64_t kSymmetric = 16;  // rows up to which sums of libraries were found to be
+  if (may_meet && prefers_own() && size.rows > kSymmetric) return 'K';
   const auto fastest = dtype == DType::float32 ? fastest_way<float> : fastest_way<double>;
   const Way way = fastest(size, a_transposed, b_transposed);
   return is_own(way) ? way : 0;
