@@ -46,6 +46,8 @@ void make_indices(std::span<Tensor> indices, const char* op) {
   for (Tensor& index : indices) {
     if (!is_integral(index.dtype()))
       fail<DTypeError>("[", op, "] indices must be integers, not ", describe(index));
+    // Beyond those of int64 none is in any range; it would count from the end.
+    if (index.dtype() == DType::uint64) index = minimum(index, std::numeric_limits<int64_t>::max());
     if (index.dtype() != DType::int64) index = astype(index, DType::int64);
   }
   if (indices.size() == 1) return;

@@ -11,7 +11,7 @@ namespace {
 struct Key {
   SliceViewAttrs slice;
   bool whole = true;            // the slice is all of x, before axes go and come
-  Tensors arrays;               // int64
+  Tensors arrays;               // of integers
   std::vector<int> array_axes;  // the axis after the basic part that each array indexes
   bool adjacent = true;         // the arrays stand side by side in the key
 
@@ -164,7 +164,7 @@ class Parser {
 
   void point(const Tensor& indices) {
     key_.array_axes.push_back(key_.ndim());
-    key_.arrays.push_back(astype(indices, DType::int64));
+    key_.arrays.push_back(indices);
     keep_axis(0, x_.size(axis_), 1);
   }
 

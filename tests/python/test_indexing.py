@@ -221,6 +221,16 @@ def test_a_wrong_index_is_named_and_nothing_is_written(name):
         td.scatter_add(x > 0, td.tensor([0]), x[:1] > 0, axis=0)
 
 
+@pytest.mark.parametrize("index", [2**63, 2**64 - 1])
+def test_unsigned_indices_do_not_count_from_the_end(index):
+    x, at = td.arange(3), td.tensor(np.array([index], np.uint64))
+    for call in (lambda: x[at], lambda: td.take(x, at), lambda: td.scatter_add(x, at, x[:1])):
+        with pytest.raises(IndexError, match="9223372036854775807"):
+            call()
+            wait()
+    assert x[td.tensor(np.array([2, 0], np.uint64))].tolist() == [2, 0]
+
+
 def test_what_is_written_may_be_read_by_its_own_assignment():
     x = td.tensor([3, 0, 1, 2])
     x[x] = x + 10
